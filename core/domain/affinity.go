@@ -1,0 +1,129 @@
+package domain
+
+import (
+	"maps"
+	"slices"
+)
+
+// AffinityTerms name workers by id, by tags, or by the types they offer (hard) or run (anti).
+type AffinityTerms struct {
+	WorkerID      WorkerID          `json:"worker_id,omitempty"`
+	WorkerTags    map[string]string `json:"worker_tags,omitempty"`
+	WorkloadTypes []string          `json:"workload_types,omitempty"`
+}
+
+// Affinity says where a workload must (Hard), should (Soft) and must not (Anti) run.
+type Affinity struct {
+	Hard AffinityTerms `json:"hard,omitzero"`
+	Soft AffinityTerms `json:"soft,omitzero"`
+	Anti AffinityTerms `json:"anti,omitzero"`
+}
+
+// IsZero reports whether nothing is named.
+func (t AffinityTerms) IsZero() bool {
+	return t.WorkerID == "" && len(t.WorkerTags) == 0 && len(t.WorkloadTypes) == 0
+}
+
+// IsZero reports whether the workload may run anywhere.
+func (a Affinity) IsZero() bool { return a.Hard.IsZero() && a.Soft.IsZero() && a.Anti.IsZero() }
+
+// Clone returns a deep copy.
+func (a Affinity) Clone() Affinity {
+	return Affinity{a.Hard.clone(), a.Soft.clone(), a.Anti.clone()}
+}
+
+func (t AffinityTerms) clone() AffinityTerms {
+	return AffinityTerms{t.WorkerID, maps.Clone(t.WorkerTags), slices.Clone(t.WorkloadTypes)}
+}
+
+// Validate checks the rules a client sent; field is where they stand in the request.
+func (a Affinity) Validate(field string) error {
+	for _, part := range []struct {
+		name  string
+		terms AffinityTerms
+	}{{".hard", a.Hard}, {".soft", a.Soft}, {".anti", a.Anti}} {
+		if err := part.terms.validate(field + part.name); err != nil {
+			return err
+		}
+	}
+	if len(a.Soft.WorkloadTypes) > 0 {
+		return Invalid(field+".soft.workload_types", "is not supported: soft rules name worker_id and worker_tags")
+	}
+	return nil
+}
+
+func (t AffinityTerms) validate(field string) error {
+	if t.WorkerID != "" {
+		if err := ValidateWorkerID(t.WorkerID); err != nil {
+			return Invalid(field+".worker_id", "is not a worker id")
+		}
+	}
+	if err := ValidateTags(field+".worker_tags", t.WorkerTags); err != nil {
+		return err
+	}
+	if len(t.WorkloadTypes) > 32 {
+		return Invalid(field+".workload_types", "must name at most 32 types")
+	}
+	for _, name := range t.WorkloadTypes {
+		if err := ValidateType(field+".workload_types", name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ValidateTags checks a map of tags or labels: at most 64 pairs, keys 1 to 63, values up to 255 characters.
+func ValidateTags(field string, tags map[string]string) error {
+	if len(tags) > 64 {
+		return Invalid(field, "must have at most 64 entries")
+	}
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		if err := validateText(field, k, 1, 63); err != nil {
+			return err
+		}
+		if err := validateText(field+"."+k, tags[k], 0, 255); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// admits reports whether hard and anti rules about the worker itself let the workload run there.
+// Anti rules about what else runs there depend on the moment and are the planner's.
+func (a Affinity) admits(w *Worker) bool {
+	if a.Hard.WorkerID != "" && a.Hard.WorkerID != w.ID || !hasTags(w, a.Hard.WorkerTags) {
+		return false
+	}
+	for _, t := range a.Hard.WorkloadTypes {
+		if !slices.Contains(w.Capabilities, t) {
+			return false
+		}
+	}
+	if a.Anti.WorkerID != "" && a.Anti.WorkerID == w.ID {
+		return false
+	}
+	return len(a.Anti.WorkerTags) == 0 || !hasTags(w, a.Anti.WorkerTags)
+}
+
+// score is 50, +50 for the preferred worker, +5 per preferred tag that matches, at most 100.
+func (a Affinity) score(w *Worker) int {
+	s := 50
+	if a.Soft.WorkerID != "" && a.Soft.WorkerID == w.ID {
+		s += 50
+	}
+	for k, v := range a.Soft.WorkerTags {
+		if got, ok := w.Tags[k]; ok && got == v {
+			s += 5
+		}
+	}
+	return min(s, 100)
+}
+
+func hasTags(w *Worker, tags map[string]string) bool {
+	for k, v := range tags {
+		if got, ok := w.Tags[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,122 @@
+package domain
+
+import "time"
+
+// Defaults and bounds of a workload config.
+const (
+	DefaultCheckpointInterval = 300 * time.Second
+	DefaultMaxRetries         = 3
+	DefaultTimeout            = 3600 * time.Second
+	MaxTimeout                = 30 * 24 * time.Hour
+	MaxRetriesBound           = 1000
+	MaxTypeLength             = 100
+)
+
+// Resources are what a workload needs or a worker has. A zero field is "not stated".
+type Resources struct {
+	CPUCores float64 `json:"cpu_cores,omitempty"`
+	MemoryMB int     `json:"memory_mb,omitempty"`
+	DiskMB   int     `json:"disk_mb,omitempty"`
+}
+
+// DefaultResources are a config's resource limits unless it says otherwise.
+func DefaultResources() Resources { return Resources{CPUCores: 1, MemoryMB: 512, DiskMB: 1024} }
+
+// RunConfig is the part of a config that a workload keeps from its submission on.
+type RunConfig struct {
+	// Config is the customer's opaque configuration of the type, a JSON object or empty.
+	Config JSON
+	// Resources bound the run and steer placement.
+	Resources Resources
+	// CheckpointInterval is the time between automatic checkpoints; 0: only when the workload asks.
+	CheckpointInterval time.Duration
+	// MaxRetries counts failures of the workload, not losses of workers.
+	MaxRetries int
+	// Timeout bounds one run, from its start; 0: none.
+	Timeout time.Duration
+}
+
+// DefaultRunConfig is what a type runs with when its customer has no config for it.
+func DefaultRunConfig() RunConfig {
+	return RunConfig{
+		Resources:          DefaultResources(),
+		CheckpointInterval: DefaultCheckpointInterval,
+		MaxRetries:         DefaultMaxRetries,
+		Timeout:            DefaultTimeout,
+	}
+}
+
+// WorkloadConfig is a customer's defaults for a type; unique per customer and type.
+type WorkloadConfig struct {
+	ID          ConfigID
+	CustomerID  CustomerID
+	Type        string
+	Description string
+	RunConfig
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// Validate checks what a client may set.
+func (c WorkloadConfig) Validate() error {
+	if err := ValidateType("workload_type", c.Type); err != nil {
+		return err
+	}
+	if err := validateText("description", c.Description, 0, 1000); err != nil {
+		return err
+	}
+	if c.Config != "" && !c.Config.IsObject() {
+		return Invalid("config_json", "must be a JSON object")
+	}
+	if err := c.Resources.validate("resource_limits"); err != nil {
+		return err
+	}
+	switch {
+	case c.CheckpointInterval < 0 || c.CheckpointInterval > 24*time.Hour:
+		return Invalid("checkpoint_interval_sec", "must be 0 to 86400")
+	case c.MaxRetries < 0 || c.MaxRetries > MaxRetriesBound:
+		return Invalid("max_retries", "must be 0 to %d", MaxRetriesBound)
+	}
+	return ValidateTimeout(c.Timeout)
+}
+
+// ValidateTimeout checks a run's time limit.
+func ValidateTimeout(d time.Duration) error {
+	if d < 0 || d > MaxTimeout {
+		return Invalid("timeout_seconds", "must be 0 to %d", int(MaxTimeout.Seconds()))
+	}
+	return nil
+}
+
+// ValidateType checks the name of a workload type: a letter, then up to 99 of letters, digits, ".", "_", "-".
+func ValidateType(field, name string) error {
+	if name == "" || len(name) > MaxTypeLength || !only(name[:1], isAlnum) || !only(name, isAlnum, '.', '_', '-') {
+		return Invalid(field, `must be 1 to %d of letters, digits, ".", "_" and "-", and start with a letter or digit`, MaxTypeLength)
+	}
+	return nil
+}
+
+func (r Resources) validate(field string) error {
+	switch {
+	case !(r.CPUCores >= 0 && r.CPUCores <= 1024):
+		return Invalid(field+".cpu_cores", "must be 0 to 1024")
+	case r.MemoryMB < 0 || r.MemoryMB > 64<<20:
+		return Invalid(field+".memory_mb", "must be 0 to %d", 64<<20)
+	case r.DiskMB < 0 || r.DiskMB > 1<<30:
+		return Invalid(field+".disk_mb", "must be 0 to %d", 1<<30)
+	}
+	return nil
+}
+
+// add returns r with n times o added.
+func (r Resources) add(o Resources, n int) Resources {
+	return Resources{r.CPUCores + float64(n)*o.CPUCores, r.MemoryMB + n*o.MemoryMB, r.DiskMB + n*o.DiskMB}
+}
+
+// fits reports whether need fits beside used into r. What either side does not state is not compared.
+func (r Resources) fits(used, need Resources) bool {
+	const slack = 1e-9 // sums of fractions such as 0.1 must not refuse an exact fit
+	return (r.CPUCores == 0 || need.CPUCores == 0 || used.CPUCores+need.CPUCores <= r.CPUCores+slack) &&
+		(r.MemoryMB == 0 || need.MemoryMB == 0 || used.MemoryMB+need.MemoryMB <= r.MemoryMB) &&
+		(r.DiskMB == 0 || need.DiskMB == 0 || used.DiskMB+need.DiskMB <= r.DiskMB)
+}

@@ -1,0 +1,155 @@
+package domain
+
+import (
+	"time"
+	"unicode/utf8"
+)
+
+// Tier is a customer's service level.
+type Tier string
+
+// The tiers, lowest first.
+const (
+	TierFree       Tier = "free"
+	TierStandard   Tier = "standard"
+	TierPremium    Tier = "premium"
+	TierEnterprise Tier = "enterprise"
+)
+
+// Limits are what a customer may use. A zero field of an override means "as the tier says".
+type Limits struct {
+	// MaxConcurrent bounds SCHEDULED + RUNNING workloads.
+	MaxConcurrent int
+	// MaxQueueDepth bounds PENDING + REDISTRIBUTING workloads.
+	MaxQueueDepth int
+	// RatePerSec and Burst bound API requests (token bucket).
+	RatePerSec float64
+	Burst      int
+}
+
+type tierSpec struct {
+	weight int
+	limits Limits
+}
+
+var tiers = map[Tier]tierSpec{
+	TierFree:       {1, Limits{10, 50, 1, 5}},
+	TierStandard:   {10, Limits{100, 500, 10, 50}},
+	TierPremium:    {50, Limits{500, 2_000, 50, 200}},
+	TierEnterprise: {100, Limits{2_000, 10_000, 200, 1_000}},
+}
+
+// Valid reports whether t is one of the tiers.
+func (t Tier) Valid() bool { _, ok := tiers[t]; return ok }
+
+// Weight is the tier's multiplier of priority and its share; 1 for an unknown tier.
+func (t Tier) Weight() int {
+	if s, ok := tiers[t]; ok {
+		return s.weight
+	}
+	return 1
+}
+
+// Limits are the tier's defaults.
+func (t Tier) Limits() Limits { return tiers[t].limits }
+
+// Customer is a tenant.
+type Customer struct {
+	ID        CustomerID
+	Name      string
+	Tier      Tier
+	Overrides Limits
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// Limits are the limits in force: the overrides where set, else the tier's.
+func (c Customer) Limits() Limits {
+	l := c.Tier.Limits()
+	if c.Overrides.MaxConcurrent > 0 {
+		l.MaxConcurrent = c.Overrides.MaxConcurrent
+	}
+	if c.Overrides.MaxQueueDepth > 0 {
+		l.MaxQueueDepth = c.Overrides.MaxQueueDepth
+	}
+	if c.Overrides.RatePerSec > 0 {
+		l.RatePerSec = c.Overrides.RatePerSec
+	}
+	if c.Overrides.Burst > 0 {
+		l.Burst = c.Overrides.Burst
+	}
+	return l
+}
+
+// Validate checks what a client may set.
+func (c Customer) Validate() error {
+	if err := ValidateCustomerID(c.ID); err != nil {
+		return err
+	}
+	if err := validateText("name", c.Name, 1, 200); err != nil {
+		return err
+	}
+	if !c.Tier.Valid() {
+		return Invalid("tier", "must be one of free, standard, premium, enterprise")
+	}
+	return c.Overrides.validate()
+}
+
+func (l Limits) validate() error {
+	switch {
+	case l.MaxConcurrent < 0 || l.MaxConcurrent > 1_000_000:
+		return Invalid("limits.max_concurrent_workloads", "must be 1 to 1000000")
+	case l.MaxQueueDepth < 0 || l.MaxQueueDepth > 10_000_000:
+		return Invalid("limits.max_queue_depth", "must be 1 to 10000000")
+	case l.RatePerSec < 0 || l.RatePerSec > 1_000_000:
+		return Invalid("limits.rate_limit_per_sec", "must be above 0 and at most 1000000")
+	case l.Burst < 0 || l.Burst > 1_000_000:
+		return Invalid("limits.burst", "must be 1 to 1000000")
+	}
+	return nil
+}
+
+// CustomerPatch changes the fields that are set.
+type CustomerPatch struct {
+	Name   *string
+	Tier   *Tier
+	Limits *Limits
+}
+
+// Apply returns c with the patch applied, validated.
+func (p CustomerPatch) Apply(c Customer, now time.Time) (Customer, error) {
+	if p.Name != nil {
+		c.Name = *p.Name
+	}
+	if p.Tier != nil {
+		c.Tier = *p.Tier
+	}
+	if p.Limits != nil {
+		c.Overrides = *p.Limits
+	}
+	c.UpdatedAt = now
+	return c, c.Validate()
+}
+
+// Usage is what a customer uses right now.
+type Usage struct {
+	// Queued counts PENDING + REDISTRIBUTING, Running counts SCHEDULED + RUNNING, Paused PAUSED.
+	Queued, Running, Paused int
+}
+
+// validateText checks the length in characters and refuses NUL, control characters and broken UTF-8.
+func validateText(field, s string, minLen, maxLen int) error {
+	n := utf8.RuneCountInString(s)
+	if n < minLen || n > maxLen {
+		return Invalid(field, "must be %d to %d characters", minLen, maxLen)
+	}
+	if !utf8.ValidString(s) {
+		return Invalid(field, "must be valid UTF-8")
+	}
+	for _, r := range s {
+		if r < 0x20 || r == 0x7f {
+			return Invalid(field, "must not contain control characters")
+		}
+	}
+	return nil
+}

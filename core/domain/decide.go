@@ -1,0 +1,238 @@
+package domain
+
+import (
+	"slices"
+	"time"
+)
+
+// Budgets of rule 7.
+const (
+	// MaxRedistributions is how many workers a workload may lose without a new checkpoint in between.
+	MaxRedistributions = 10
+	// MaxLossStreak is how many workers in a row may die under a workload before it is quarantined.
+	MaxLossStreak = 3
+)
+
+// Decide executes one transition on a workload, purely: the same arguments give the same answer in every
+// adapter. It returns the outcome and, only if that is OutcomeApplied, the next state and the audit event
+// (Type empty when the event is not audited). The caller has matched workload id and customer, and, for an
+// assignment, checks limits and the session itself.
+func Decide(w *Workload, t *Transition, now time.Time) (Outcome, State, AuditEvent) {
+	r := ruleOf[t.Event]
+	if r == nil {
+		return OutcomeIllegal, State{}, AuditEvent{}
+	}
+	if out := guard(w, t, r, now); out != OutcomeApplied {
+		return out, State{}, AuditEvent{}
+	}
+	next := w.State
+	next.UpdatedAt = now
+	next.Reason = t.Reason
+	next.Resumed = false
+	audit := AuditEvent{
+		WorkloadID: w.ID, CustomerID: w.CustomerID, Actor: t.Actor, From: w.Status,
+		Generation: w.Generation, WorkerID: w.WorkerID, Reason: t.Reason, At: now,
+	}
+	effect(w, t, now, &next, &audit)
+	if r.Ends && w.Status.Held() {
+		next.WorkerID, next.SessionID = "", ""
+		next.Deadline = time.Time{}
+		next.EndedGeneration, next.EndedEvent = w.Generation, t.Event
+	}
+	if next.Status != StatusRunning {
+		next.PauseRequested = false
+	}
+	if next.Status.Final() {
+		next.FinishedAt = now
+	}
+	audit.To = next.Status
+	return OutcomeApplied, next, audit
+}
+
+// guard says whether the event may be applied (OutcomeApplied) or what to answer instead.
+func guard(w *Workload, t *Transition, r *Rule, now time.Time) Outcome {
+	if repeated(w, t, r) {
+		return OutcomeAlready
+	}
+	switch r.Source {
+	case FromWorker:
+		if t.Generation != w.Generation || !w.Status.Held() || t.SessionID != w.SessionID {
+			return OutcomeFenced
+		}
+	case FromLeader:
+		want := w.Generation
+		if t.Event == EventAssign {
+			want++
+		} else if t.SessionID != "" && t.SessionID != w.SessionID {
+			return OutcomeFenced
+		}
+		if t.Generation != want {
+			return OutcomeFenced
+		}
+	case FromAPI:
+	}
+	if !slices.Contains(r.From, w.Status) {
+		return OutcomeIllegal
+	}
+	if t.Event == EventAssign && now.Before(w.NotBefore) {
+		return OutcomeIllegal
+	}
+	if t.Event == EventCheckpoint && t.CheckpointSequence != w.CheckpointSequence+1 {
+		return OutcomeIllegal
+	}
+	return OutcomeApplied
+}
+
+// repeated recognises a transition that has been applied before (rule 3): the commit whose answer got
+// lost, the duplicated message.
+func repeated(w *Workload, t *Transition, r *Rule) bool {
+	switch {
+	case t.Event == EventCancel:
+		return w.Status == StatusCancelled
+	case t.Event == EventRequestPause:
+		return w.Status == StatusPaused || w.Status == StatusRunning && w.PauseRequested
+	case t.Event == EventResume:
+		return w.Status == StatusPending && w.Resumed
+	case t.Event == EventAssign:
+		return w.Status.Held() && t.Generation == w.Generation && t.SessionID == w.SessionID
+	case t.Event == EventStart:
+		return t.Generation > 0 && t.Generation == w.StartedGeneration
+	case t.Event == EventCheckpoint:
+		return t.Generation == w.CheckpointGeneration && t.CheckpointSequence == w.CheckpointSequence
+	case r.Ends:
+		return t.Generation > 0 && t.Generation == w.EndedGeneration && t.Event == w.EndedEvent
+	}
+	// Progress and log lines that are repeated behind the end their own worker reported.
+	return t.Generation > 0 && t.Generation == w.EndedGeneration && reportedByWorker(w.EndedEvent)
+}
+
+func reportedByWorker(e Event) bool {
+	r := ruleOf[e]
+	return r != nil && r.Source == FromWorker
+}
+
+// effect computes what the event does beyond ending the run.
+func effect(w *Workload, t *Transition, now time.Time, next *State, audit *AuditEvent) {
+	switch t.Event {
+	case EventAssign:
+		next.Status, next.Generation = StatusScheduled, t.Generation
+		next.WorkerID, next.SessionID = t.WorkerID, t.SessionID
+		next.ScheduledAt = now
+		next.NotBefore = time.Time{}
+		audit.Type, audit.Generation, audit.WorkerID = AuditScheduled, t.Generation, t.WorkerID
+	case EventUnassign, EventDecline:
+		next.Status = StatusPending
+		audit.Type = AuditDeclined
+	case EventStart:
+		next.Status = StatusRunning
+		next.StartedAt, next.StartedGeneration = now, w.Generation
+		if w.Run.Timeout > 0 {
+			next.Deadline = now.Add(w.Run.Timeout)
+		}
+		audit.Type = AuditStarted
+	case EventProgress:
+		next.progress(t)
+		audit.Type = AuditProgress
+	case EventLog:
+		next.Reason, next.UpdatedAt = w.Reason, w.UpdatedAt
+	case EventCheckpoint:
+		next.progress(t)
+		next.CheckpointSequence, next.CheckpointGeneration = t.CheckpointSequence, w.Generation
+		next.RedistributionCount, next.LossStreak = 0, 0
+		audit.Type, audit.CheckpointSequence = AuditCheckpoint, t.CheckpointSequence
+	case EventComplete:
+		next.Status, next.Result, next.Failure = StatusCompleted, t.Result, nil
+		next.ProgressPercent = 100
+		next.LossStreak = 0
+		audit.Type = AuditCompleted
+	case EventFail:
+		next.fail(w, t, t.Failure, now, audit)
+	case EventTimeout:
+		next.fail(w, t, &Failure{Type: FailureTimeout, Message: "timed out after " + w.Run.Timeout.String()}, now, audit)
+	case EventPaused:
+		next.Status = StatusPaused
+		audit.Type, audit.CheckpointSequence = AuditPaused, w.CheckpointSequence
+	case EventRelease:
+		next.Status = StatusRedistributing
+		next.LossStreak = 0
+		audit.Type, audit.CheckpointSequence = AuditReleased, w.CheckpointSequence
+		next.pauseInstead(w, audit, "worker drained; a pause was asked for")
+	case EventLose:
+		next.lose(w, t, audit)
+	case EventRequestPause:
+		next.PauseRequested = true
+		audit.Type = AuditPauseRequested
+	case EventResume:
+		next.Status, next.Resumed = StatusPending, true
+		audit.Type = AuditResumed
+	case EventCancel:
+		next.Status = StatusCancelled
+		audit.Type = AuditCancelled
+	}
+}
+
+func (s *State) progress(t *Transition) {
+	if t.Percent != nil {
+		s.ProgressPercent = min(max(*t.Percent, 0), 100)
+		s.ProgressMessage = t.Message
+	}
+}
+
+// fail spends the workload's own budget.
+func (s *State) fail(w *Workload, t *Transition, f *Failure, now time.Time, audit *AuditEvent) {
+	if f == nil {
+		f = &Failure{Type: "error", Message: "failed without saying why"}
+	}
+	kept := *f
+	s.Failure = &kept
+	s.LossStreak = 0
+	if s.Reason == "" {
+		s.Reason = f.Type + ": " + f.Message
+	}
+	audit.Reason = s.Reason
+	if f.Permanent || w.RetryCount >= w.Run.MaxRetries {
+		s.Status = StatusFailed
+		audit.Type = AuditFailed
+		return
+	}
+	s.RetryCount++
+	s.Status = StatusPending
+	s.NotBefore = now.Add(retryDelay(w.RetryCount, t))
+	audit.Type = AuditRetried
+	s.pauseInstead(w, audit, "run failed; a pause was asked for")
+}
+
+// lose spends the budget of lost workers; a pause that was asked for survives (rule 5).
+func (s *State) lose(w *Workload, t *Transition, audit *AuditEvent) {
+	s.RedistributionCount++
+	if t.Loss.crash() && w.Status == StatusRunning {
+		s.LossStreak++
+	}
+	if s.Reason == "" {
+		s.Reason = string(t.Loss)
+	}
+	audit.Reason, audit.CheckpointSequence = s.Reason, w.CheckpointSequence
+	switch {
+	case s.LossStreak >= MaxLossStreak:
+		s.Status, audit.Type = StatusFailed, AuditFailed
+		s.Failure = &Failure{FailurePoison, "quarantined: its workers died three times in a row", true}
+		s.Reason = s.Failure.Message
+	case s.RedistributionCount > MaxRedistributions:
+		s.Status, audit.Type = StatusFailed, AuditFailed
+		s.Failure = &Failure{FailureWorkerLost, "lost too many workers without a new checkpoint", true}
+		s.Reason = s.Failure.Message
+	default:
+		s.Status, audit.Type = StatusRedistributing, AuditRedistributed
+		s.pauseInstead(w, audit, "worker lost; a pause was asked for")
+	}
+}
+
+// pauseInstead keeps a pause that was asked for while the run ended otherwise.
+func (s *State) pauseInstead(w *Workload, audit *AuditEvent, why string) {
+	if !w.PauseRequested {
+		return
+	}
+	s.Status, s.Reason, s.NotBefore = StatusPaused, why, time.Time{}
+	audit.Type, audit.Reason = AuditPaused, why
+	audit.CheckpointSequence = w.CheckpointSequence
+}

@@ -1,0 +1,105 @@
+package domain
+
+import "time"
+
+// ActorKind says who caused an audited event.
+type ActorKind string
+
+// The actors.
+const (
+	ActorUser        ActorKind = "user"
+	ActorCoordinator ActorKind = "coordinator"
+	ActorWorker      ActorKind = "worker"
+	ActorSystem      ActorKind = "system"
+)
+
+// Actor is who caused an event: a key, a coordinator, a worker.
+type Actor struct {
+	Kind ActorKind
+	ID   string
+}
+
+// AuditType names an audited event.
+type AuditType string
+
+// The audited events.
+const (
+	AuditCreated         AuditType = "workload.created"
+	AuditScheduled       AuditType = "workload.scheduled"
+	AuditStarted         AuditType = "workload.started"
+	AuditDeclined        AuditType = "workload.declined"
+	AuditProgress        AuditType = "workload.progress_updated"
+	AuditCheckpoint      AuditType = "workload.checkpoint_created"
+	AuditPauseRequested  AuditType = "workload.pause_requested"
+	AuditPaused          AuditType = "workload.paused"
+	AuditResumed         AuditType = "workload.resumed"
+	AuditRetried         AuditType = "workload.retried"
+	AuditFailed          AuditType = "workload.failed"
+	AuditCompleted       AuditType = "workload.completed"
+	AuditCancelled       AuditType = "workload.cancelled"
+	AuditRedistributed   AuditType = "workload.redistributed"
+	AuditReleased        AuditType = "workload.released"
+	AuditWorkerJoined    AuditType = "worker.registered"
+	AuditHeartbeatMissed AuditType = "worker.heartbeat_missed"
+	AuditWorkerDead      AuditType = "worker.marked_dead"
+	AuditWorkerDraining  AuditType = "worker.draining"
+	AuditWorkerRemoved   AuditType = "worker.removed"
+)
+
+// AuditEvent records one applied transition. Append only; ids grow in commit order per workload.
+type AuditEvent struct {
+	ID         int64
+	WorkloadID WorkloadID // empty for worker events
+	CustomerID CustomerID // empty for worker events
+	Type       AuditType
+	Actor      Actor
+	// From and To are the states around the transition; From is empty for a submission.
+	From, To   Status
+	Generation int64
+	// WorkerID is the worker concerned: the one assigned, or the one that held the work.
+	WorkerID WorkerID
+	// CheckpointSequence is set on checkpoint, pause, release and redistribution.
+	CheckpointSequence int64
+	Reason             string
+	At                 time.Time
+}
+
+// LogLine is one line that a workload wrote.
+type LogLine struct {
+	WorkloadID WorkloadID
+	CustomerID CustomerID
+	Generation int64
+	// Seq numbers the lines of one workload in the order the store took them.
+	Seq     int64
+	At      time.Time
+	Level   string // debug, info, warn, error
+	Stream  string // stdout, stderr, or empty for structured messages
+	Message string
+}
+
+// MaxLogMessage is the longest log line kept, in bytes; longer ones are cut by the worker.
+const MaxLogMessage = 8 << 10
+
+// MaxLogLines is how many lines are kept per workload; older ones go first.
+const MaxLogLines = 10_000
+
+// Bounds of checkpoints.
+const (
+	// MaxInlineCheckpoint is the largest checkpoint stored inline, before compression.
+	MaxInlineCheckpoint = 10 << 20
+	// CheckpointsKept is how many checkpoints of a workload stay.
+	CheckpointsKept = 10
+)
+
+// Checkpoint describes one saved checkpoint; its bytes travel beside it.
+type Checkpoint struct {
+	WorkloadID WorkloadID
+	Sequence   int64
+	Generation int64
+	// Size is the length of the data as the workload gave it; Encoding how it is stored
+	// ("" or "zstd"); Checksum the SHA-256 of the stored bytes.
+	Size      int
+	Encoding  string
+	Checksum  [32]byte
+	CreatedAt time.Time
+}

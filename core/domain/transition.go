@@ -1,0 +1,212 @@
+package domain
+
+import "time"
+
+// Event is what happens to a workload.
+type Event string
+
+// The events. Who may cause them stands in the table below.
+const (
+	EventAssign       Event = "assign"        // leader: a session gets it, at a new generation
+	EventUnassign     Event = "unassign"      // leader: the assignment was not taken in time
+	EventDecline      Event = "decline"       // worker: full, draining, unknown type
+	EventStart        Event = "start"         // worker
+	EventProgress     Event = "progress"      // worker
+	EventLog          Event = "log"           // worker; checks the fence, changes nothing, is not audited
+	EventCheckpoint   Event = "checkpoint"    // worker
+	EventComplete     Event = "complete"      // worker
+	EventFail         Event = "fail"          // worker
+	EventPaused       Event = "paused"        // worker: the pause that was asked for has happened
+	EventRelease      Event = "release"       // worker: draining, gives it back
+	EventTimeout      Event = "timeout"       // leader: the backstop behind the worker's own timer
+	EventLose         Event = "lose"          // leader: the session is gone or no longer holds it
+	EventRequestPause Event = "request_pause" // API
+	EventResume       Event = "resume"        // API
+	EventCancel       Event = "cancel"        // API
+)
+
+// Source is which party may cause an event, and so which guard applies.
+type Source int
+
+// The sources.
+const (
+	// FromAPI events carry no generation: they act on the workload as it is.
+	FromAPI Source = iota
+	// FromWorker events carry session and generation and are fenced.
+	FromWorker
+	// FromLeader events carry the generation they decided on, and the leader's epoch with the batch.
+	FromLeader
+)
+
+// Rule is one row of the transition table.
+type Rule struct {
+	Event  Event
+	Source Source
+	// From lists the states the event may find.
+	From []Status
+	// To lists the states it may lead to. Which one, where there are several, depends on budgets and on
+	// a pause that was asked for; see Decide.
+	To []Status
+	// Ends tells that the event ends a run: the worker no longer holds the workload.
+	Ends bool
+}
+
+var (
+	held     = []Status{StatusScheduled, StatusRunning}
+	running  = []Status{StatusRunning}
+	nonFinal = []Status{StatusPending, StatusScheduled, StatusRunning, StatusPaused, StatusRedistributing}
+	failures = []Status{StatusPending, StatusFailed, StatusPaused}
+)
+
+// rules is the state machine. Decide interprets it; nothing else decides what is legal.
+var rules = []Rule{
+	{EventAssign, FromLeader, []Status{StatusPending, StatusRedistributing}, []Status{StatusScheduled}, false},
+	{EventUnassign, FromLeader, []Status{StatusScheduled}, []Status{StatusPending}, true},
+	{EventDecline, FromWorker, []Status{StatusScheduled}, []Status{StatusPending}, true},
+	{EventStart, FromWorker, []Status{StatusScheduled}, []Status{StatusRunning}, false},
+	{EventProgress, FromWorker, running, []Status{StatusRunning}, false},
+	{EventLog, FromWorker, running, []Status{StatusRunning}, false},
+	{EventCheckpoint, FromWorker, running, []Status{StatusRunning}, false},
+	{EventComplete, FromWorker, held, []Status{StatusCompleted}, true},
+	{EventFail, FromWorker, held, failures, true},
+	{EventPaused, FromWorker, running, []Status{StatusPaused}, true},
+	{EventRelease, FromWorker, held, []Status{StatusRedistributing, StatusPaused}, true},
+	{EventTimeout, FromLeader, running, failures, true},
+	{EventLose, FromLeader, held, []Status{StatusRedistributing, StatusFailed, StatusPaused}, true},
+	{EventRequestPause, FromAPI, running, []Status{StatusRunning}, false},
+	{EventResume, FromAPI, []Status{StatusPaused}, []Status{StatusPending}, false},
+	{EventCancel, FromAPI, nonFinal, []Status{StatusCancelled}, true},
+}
+
+var ruleOf = func() map[Event]*Rule {
+	m := make(map[Event]*Rule, len(rules))
+	for i := range rules {
+		m[rules[i].Event] = &rules[i]
+	}
+	return m
+}()
+
+// Rules returns a copy of the transition table.
+func Rules() []Rule { return append([]Rule(nil), rules...) }
+
+// RuleFor returns the row of an event.
+func RuleFor(e Event) (Rule, bool) {
+	r, ok := ruleOf[e]
+	if !ok {
+		return Rule{}, false
+	}
+	return *r, true
+}
+
+// Transition is one conditional change of one workload: the event, its guard, and what it brings.
+type Transition struct {
+	WorkloadID WorkloadID
+	// CustomerID, when set, limits the transition to that customer's workloads: another's is not found.
+	CustomerID CustomerID
+	Event      Event
+	// Generation is the generation the event belongs to; for assign, the one it creates. Unused FromAPI.
+	Generation int64
+	// SessionID is the holder's session for worker events and lose (empty: any), the new holder's for assign.
+	SessionID SessionID
+	// WorkerID is the new holder for assign.
+	WorkerID WorkerID
+	Actor    Actor
+	Reason   string
+
+	// Progress and checkpoint. A nil Percent leaves progress as it is.
+	Percent *float64
+	Message string
+	// CheckpointSequence is the sequence being saved.
+	CheckpointSequence int64
+
+	// Complete.
+	Result JSON
+
+	// Fail, and timeout (which sets its own Failure).
+	Failure *Failure
+	// RetryAfter is the delay the workload asked for; nil: exponential backoff with Jitter.
+	RetryAfter *time.Duration
+	// Jitter in [0,1) scales the backoff. The caller draws it, so that deciding stays pure.
+	Jitter float64
+
+	// Loss says how the session was lost, for lose.
+	Loss Loss
+}
+
+// Loss is how a worker was lost.
+type Loss string
+
+// The losses.
+const (
+	// LossExpired and LossReplaced mean the process died (or froze); they count towards quarantine.
+	LossExpired  Loss = "worker lease expired"
+	LossReplaced Loss = "worker restarted"
+	// LossRemoved and LossMissing do not speak against the workload.
+	LossRemoved Loss = "worker removed"
+	LossMissing Loss = "worker no longer holds it"
+)
+
+func (l Loss) crash() bool { return l == LossExpired || l == LossReplaced }
+
+// Batch is a set of transitions that a store executes in order in one transaction.
+type Batch struct {
+	// Epoch is the leader's epoch, checked in the same transaction. It must be set (> 0) when the
+	// batch holds FromLeader events, except lose with LossMissing, which the worker itself attests.
+	Epoch       int64
+	Transitions []Transition
+}
+
+// NeedsEpoch reports whether the batch holds a transition that only the leader may make.
+func (b Batch) NeedsEpoch() bool {
+	for i := range b.Transitions {
+		if b.Transitions[i].NeedsEpoch() {
+			return true
+		}
+	}
+	return false
+}
+
+// NeedsEpoch reports whether only the leader may make this transition.
+func (t *Transition) NeedsEpoch() bool {
+	r := ruleOf[t.Event]
+	return r != nil && r.Source == FromLeader && (t.Event != EventLose || t.Loss != LossMissing)
+}
+
+// Outcome is what became of one transition.
+type Outcome string
+
+// The outcomes.
+const (
+	// OutcomeApplied: changed and audited.
+	OutcomeApplied Outcome = "applied"
+	// OutcomeAlready: this very transition had been applied before; nothing changed.
+	OutcomeAlready Outcome = "already"
+	// OutcomeFenced: the guard names a generation or session that is no longer the workload's.
+	OutcomeFenced Outcome = "fenced"
+	// OutcomeIllegal: the event is not possible in the current state.
+	OutcomeIllegal Outcome = "illegal"
+	// OutcomeNotFound: no such workload, or another customer's.
+	OutcomeNotFound Outcome = "not_found"
+	// OutcomeRefused: an assignment that the store refused: the customer is at its running limit,
+	// the session is not HEALTHY, or the worker has no free slot.
+	OutcomeRefused Outcome = "refused"
+)
+
+// OK reports whether the caller may take the transition as done.
+func (o Outcome) OK() bool { return o == OutcomeApplied || o == OutcomeAlready }
+
+// Result is a store's answer to one transition.
+type Result struct {
+	Outcome    Outcome
+	WorkloadID WorkloadID
+	CustomerID CustomerID
+	Type       string
+	// From is the state before, with the holder of that time.
+	From          Status
+	FromWorkerID  WorkerID
+	FromSessionID SessionID
+	// State is the state after (applied) or the current one. Zero when not found.
+	State State
+	// Reason explains a refusal.
+	Reason string
+}

@@ -1,0 +1,95 @@
+package domain
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// WorkerStatus is the state of a worker's current session.
+type WorkerStatus string
+
+// The worker states.
+const (
+	WorkerHealthy  WorkerStatus = "HEALTHY"
+	WorkerDraining WorkerStatus = "DRAINING"
+	WorkerDead     WorkerStatus = "DEAD"
+)
+
+// MaxSlots bounds what one worker may offer.
+const MaxSlots = 10_000
+
+// Registration is what a worker says of itself when its session starts.
+type Registration struct {
+	WorkerID  WorkerID  `json:"worker_id"`
+	SessionID SessionID `json:"session_id"`
+	// PreviousSessionID is set by a process that registers again after its session ended. Such a
+	// process never takes the id from a live successor; one that starts afresh (empty) does.
+	PreviousSessionID SessionID         `json:"previous_session_id,omitempty"`
+	Capabilities      []string          `json:"capabilities"`
+	Slots             int               `json:"slots"`
+	Resources         Resources         `json:"resources,omitzero"`
+	Tags              map[string]string `json:"tags,omitempty"`
+	Version           string            `json:"version,omitempty"`
+}
+
+// Validate checks a registration.
+func (r Registration) Validate() error {
+	if err := ValidateWorkerID(r.WorkerID); err != nil {
+		return err
+	}
+	if r.SessionID == "" || len(r.SessionID) > 64 {
+		return Invalid("session_id", "must be 1 to 64 characters")
+	}
+	if len(r.Capabilities) == 0 || len(r.Capabilities) > 1000 {
+		return Invalid("capabilities", "must name 1 to 1000 workload types")
+	}
+	for _, t := range r.Capabilities {
+		if err := ValidateType("capabilities", t); err != nil {
+			return err
+		}
+	}
+	if r.Slots < 1 || r.Slots > MaxSlots {
+		return Invalid("slots", "must be 1 to %d", MaxSlots)
+	}
+	if err := validateText("version", r.Version, 0, 100); err != nil {
+		return err
+	}
+	if err := r.Resources.validate("resources"); err != nil {
+		return err
+	}
+	return ValidateTags("tags", r.Tags)
+}
+
+// Clone returns a deep copy.
+func (r Registration) Clone() Registration {
+	r.Capabilities = slices.Clone(r.Capabilities)
+	r.Tags = maps.Clone(r.Tags)
+	return r
+}
+
+// Worker is a worker as the store knows it: its current session, or its last one when DEAD.
+type Worker struct {
+	ID           WorkerID
+	SessionID    SessionID
+	Status       WorkerStatus
+	Capabilities []string
+	Slots        int
+	Resources    Resources
+	Tags         map[string]string
+	Version      string
+	RegisteredAt time.Time
+	HeartbeatAt  time.Time
+	// LeaseUntil is when the session may be declared dead, by the store's clock.
+	LeaseUntil time.Time
+}
+
+// Clone returns a deep copy.
+func (w Worker) Clone() Worker {
+	w.Capabilities = slices.Clone(w.Capabilities)
+	w.Tags = maps.Clone(w.Tags)
+	return w
+}
+
+// Live reports whether the session may hold work.
+func (w Worker) Live() bool { return w.Status != WorkerDead }

@@ -1,0 +1,225 @@
+package domain
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"time"
+)
+
+// Status is the state of a workload.
+type Status string
+
+// The states; the last three are final.
+const (
+	StatusPending        Status = "PENDING"
+	StatusScheduled      Status = "SCHEDULED"
+	StatusRunning        Status = "RUNNING"
+	StatusPaused         Status = "PAUSED"
+	StatusRedistributing Status = "REDISTRIBUTING"
+	StatusCompleted      Status = "COMPLETED"
+	StatusFailed         Status = "FAILED"
+	StatusCancelled      Status = "CANCELLED"
+)
+
+// Statuses lists every state, in the order of a workload's life.
+func Statuses() []Status {
+	return []Status{
+		StatusPending, StatusScheduled, StatusRunning, StatusPaused,
+		StatusRedistributing, StatusCompleted, StatusFailed, StatusCancelled,
+	}
+}
+
+// Final reports whether no transition leaves s.
+func (s Status) Final() bool {
+	return s == StatusCompleted || s == StatusFailed || s == StatusCancelled
+}
+
+// Held reports whether exactly one worker session holds a workload in this state.
+func (s Status) Held() bool { return s == StatusScheduled || s == StatusRunning }
+
+// Waiting reports whether a workload in this state counts against the queue depth.
+func (s Status) Waiting() bool { return s == StatusPending || s == StatusRedistributing }
+
+// Bounds of a submission.
+const (
+	MaxPriority          = 1000
+	DefaultPriority      = 10
+	MaxIdempotencyKey    = 255
+	IdempotencyRetention = 24 * time.Hour
+)
+
+// Spec is the part of a workload that never changes after submission.
+type Spec struct {
+	ID         WorkloadID
+	CustomerID CustomerID
+	Type       string
+	// ConfigID is the config the workload was submitted under, empty for the defaults.
+	ConfigID ConfigID
+	Run      RunConfig
+	Input    JSON
+	Labels   map[string]string
+	Priority int
+	Affinity Affinity
+	RunAt    time.Time // zero: at once
+	// CreatedAt and QueueAt are fixed by the store at submission; see QueueOffset.
+	CreatedAt time.Time
+	QueueAt   time.Time
+	Lane      LaneID
+}
+
+// State is the part that transitions change. Decide is the only code that computes a new one.
+type State struct {
+	Status Status
+	// Reason says in words why the workload is in this state.
+	Reason     string
+	WorkerID   WorkerID  // set exactly while Status.Held()
+	SessionID  SessionID // likewise
+	Generation int64
+
+	RetryCount          int
+	RedistributionCount int
+	// LossStreak counts workers lost in a row while they ran this workload; see MaxLossStreak.
+	LossStreak int
+
+	ProgressPercent float64
+	ProgressMessage string
+
+	CheckpointSequence   int64
+	CheckpointGeneration int64
+
+	// PauseRequested is set from the moment a pause was asked for until it has happened.
+	PauseRequested bool
+
+	Result  JSON
+	Failure *Failure
+
+	// NotBefore delays the next assignment: run_at or retry backoff.
+	NotBefore time.Time
+	// Deadline is when the current run times out; zero: never.
+	Deadline    time.Time
+	ScheduledAt time.Time
+	StartedAt   time.Time
+	FinishedAt  time.Time
+	UpdatedAt   time.Time
+
+	// StartedGeneration, EndedGeneration and EndedEvent remember what the last run reported, so that a
+	// repeated report is told apart from a stale one. Resumed remembers that the last event was a resume.
+	StartedGeneration int64
+	EndedGeneration   int64
+	EndedEvent        Event
+	Resumed           bool
+}
+
+// Failure is why a run failed.
+type Failure struct {
+	Type      string `json:"type"`
+	Message   string `json:"message"`
+	Permanent bool   `json:"permanent,omitempty"`
+}
+
+// Failure types the platform itself sets; workloads use their own beside them.
+const (
+	FailureTimeout    = "timeout"
+	FailureWorkerLost = "worker_lost"
+	FailurePoison     = "poison"
+)
+
+// MaxFailureMessage is the longest error message kept, in bytes.
+const MaxFailureMessage = 4 << 10
+
+// Workload is one submitted unit of work.
+type Workload struct {
+	Spec
+	State
+}
+
+// Clone returns a copy that shares nothing mutable.
+func (w Workload) Clone() Workload {
+	w.Labels = maps.Clone(w.Labels)
+	if !w.Affinity.IsZero() {
+		w.Affinity = w.Affinity.Clone()
+	}
+	w.State = w.State.Clone()
+	return w
+}
+
+// Clone returns a copy that shares nothing mutable.
+func (s State) Clone() State {
+	if s.Failure != nil {
+		f := *s.Failure
+		s.Failure = &f
+	}
+	return s
+}
+
+// Submission is a workload on its way into the store.
+type Submission struct {
+	Spec
+	// QueueOffset places the workload in the queue: QueueAt = CreatedAt - QueueOffset.
+	QueueOffset time.Duration
+	// IdempotencyKey makes a repeated submission return the first workload; empty: none.
+	IdempotencyKey string
+	// Digest identifies the body under the key.
+	Digest [32]byte
+	Actor  Actor
+}
+
+// Validate checks what a client may set. Type existence and quotas are checked elsewhere.
+func (s Submission) Validate() error {
+	if err := ValidateType("workload_type", s.Type); err != nil {
+		return err
+	}
+	if !s.Input.IsObject() {
+		return Invalid("input_params", "must be a JSON object")
+	}
+	if s.Priority < 0 || s.Priority > MaxPriority {
+		return Invalid("priority", "must be 0 to %d", MaxPriority)
+	}
+	if err := ValidateTags("labels", s.Labels); err != nil {
+		return err
+	}
+	if err := s.Affinity.Validate("affinity_rules"); err != nil {
+		return err
+	}
+	if len(s.IdempotencyKey) > MaxIdempotencyKey {
+		return Invalid("Idempotency-Key", "must be at most %d bytes", MaxIdempotencyKey)
+	}
+	return ValidateTimeout(s.Run.Timeout)
+}
+
+// NewWorkload is the submit transition: the workload as the store keeps it first, with its audit event.
+func NewWorkload(s Submission, now time.Time) (Workload, AuditEvent) {
+	w := Workload{Spec: s.Spec}
+	w.CreatedAt = now
+	w.QueueAt = now.Add(-s.QueueOffset)
+	w.Lane = LaneOf(w.Spec)
+	w.State = State{Status: StatusPending, NotBefore: s.RunAt, UpdatedAt: now}
+	return w, AuditEvent{
+		WorkloadID: w.ID, CustomerID: w.CustomerID, Type: AuditCreated,
+		Actor: s.Actor, To: StatusPending, At: now,
+	}
+}
+
+// LaneID names a lane: the waiting workloads of one customer that need the same kind of worker.
+type LaneID string
+
+// LaneOf derives the lane from what placement looks at: customer, type, affinity, resources.
+func LaneOf(s Spec) LaneID {
+	lane := string(s.CustomerID) + "/" + s.Type
+	if s.Affinity.IsZero() && s.Run.Resources == DefaultResources() {
+		return LaneID(lane)
+	}
+	// Maps marshal with sorted keys, so equal rules give equal bytes.
+	shape, err := json.Marshal(struct {
+		A Affinity
+		R Resources
+	}{s.Affinity, s.Run.Resources})
+	if err != nil {
+		// Only numbers that validation refuses (NaN, Inf) can fail; such a workload gets a lane of its own.
+		return LaneID(lane + "#" + string(s.ID))
+	}
+	sum := sha256.Sum256(shape)
+	return LaneID(lane + "#" + hex.EncodeToString(sum[:8]))
+}

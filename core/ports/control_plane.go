@@ -1,0 +1,172 @@
+package ports
+
+import (
+	"context"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// ControlPlane is a worker's view of the coordinators. It is served in process, over a Bus and over HTTP; the same
+// suite holds for all three. Errors: CodeFenced when the session is over (the worker stops its runs and registers anew),
+// CodeConflict when another process owns the worker id (the worker ends), CodeInvalidInput for what can never
+// succeed, CodeUnavailable (or any other error) when trying again makes sense.
+type ControlPlane interface {
+	// Register starts a session. See WorkerStore.Register.
+	Register(ctx context.Context, r domain.Registration) (Grant, error)
+	// Heartbeat renews the session's lease and reconciles: the answer carries whatever the worker must do
+	// that it may have missed. CodeFenced and CodeConflict as above.
+	Heartbeat(ctx context.Context, h Heartbeat) (HeartbeatAnswer, error)
+	// Poll returns commands for the session, waiting for the first one at most as long as wait. Commands are hints: they
+	// may be lost and repeated; what matters comes again with heartbeats or by reconciliation.
+	Poll(ctx context.Context, s SessionRef, wait time.Duration) ([]Command, error)
+	// Report delivers reports; they are committed in order when it returns, and answered each in its place. Repeating
+	// a batch is safe.
+	Report(ctx context.Context, s SessionRef, reports []Report) ([]ReportAnswer, error)
+	// SaveCheckpoint stores a checkpoint; it is durable when the answer is applied or already.
+	SaveCheckpoint(ctx context.Context, s SessionRef, c CheckpointUpload) (ReportAnswer, error)
+	// LoadCheckpoint returns the newest checkpoint whose checksum holds, at or below the given sequence. Only the holder
+	// of the workload at that generation may: CodeFenced otherwise. CodeNotFound when there is none.
+	LoadCheckpoint(ctx context.Context, s SessionRef, id domain.WorkloadID, generation, sequence int64) (CheckpointData, error)
+}
+
+// SessionRef names a session.
+type SessionRef struct {
+	WorkerID  domain.WorkerID  `json:"worker_id"`
+	SessionID domain.SessionID `json:"session_id"`
+}
+
+// Grant is the lease of a new session, and how often to beat. Durations in messages are whole milliseconds, because
+// workers exist in any language.
+type Grant struct {
+	LeaseMS             int64 `json:"lease_ms"`
+	HeartbeatIntervalMS int64 `json:"heartbeat_interval_ms"`
+}
+
+// Heartbeat is what a worker says regularly.
+type Heartbeat struct {
+	SessionRef
+	Draining  bool            `json:"draining,omitempty"`
+	FreeSlots int             `json:"free_slots"`
+	Inventory []InventoryItem `json:"inventory"`
+}
+
+// RunState is what a worker does with a workload.
+type RunState string
+
+// The run states.
+const (
+	RunStarting  RunState = "starting"
+	RunRunning   RunState = "running"
+	RunStopping  RunState = "stopping"
+	RunReporting RunState = "reporting" // ended; its last report is not acknowledged yet
+)
+
+// InventoryItem is one workload in a worker's hands.
+type InventoryItem struct {
+	WorkloadID domain.WorkloadID `json:"workload_id"`
+	Generation int64             `json:"generation"`
+	State      RunState          `json:"state"`
+}
+
+// HeartbeatAnswer renews the lease, counted from when the heartbeat was sent.
+type HeartbeatAnswer struct {
+	LeaseMS  int64     `json:"lease_ms"`
+	Commands []Command `json:"commands,omitempty"`
+}
+
+// CommandKind is what a worker is told to do.
+type CommandKind string
+
+// The commands. Their names are those of the messages on the bus.
+const (
+	CommandAssign     CommandKind = "workload.assign"
+	CommandCancel     CommandKind = "workload.cancel"
+	CommandPause      CommandKind = "workload.pause"
+	CommandCheckpoint CommandKind = "workload.checkpoint"
+	// CommandDrop tells the worker that the generation it holds is no longer the workload's.
+	CommandDrop  CommandKind = "workload.drop"
+	CommandDrain CommandKind = "worker.drain"
+)
+
+// Command is one instruction. All but drain concern one workload at one generation; a worker that does not hold that
+// generation ignores them.
+type Command struct {
+	Kind CommandKind `json:"kind"`
+	// SessionID is the session it is meant for; another one ignores it.
+	SessionID  domain.SessionID  `json:"session_id"`
+	WorkloadID domain.WorkloadID `json:"workload_id,omitempty"`
+	Generation int64             `json:"generation,omitempty"`
+	Reason     string            `json:"reason,omitempty"`
+	Assignment *Assignment       `json:"assignment,omitempty"`
+}
+
+// Assignment is all that a worker needs to run a workload.
+type Assignment struct {
+	WorkloadID domain.WorkloadID `json:"workload_id"`
+	CustomerID domain.CustomerID `json:"customer_id"`
+	Type       string            `json:"workload_type"`
+	Generation int64             `json:"generation"`
+	Input      domain.JSON       `json:"input_params"`
+	Labels     map[string]string `json:"labels,omitempty"`
+	// Config is the customer's configuration of the type; Resources what the run may use.
+	Config    domain.JSON      `json:"config_json,omitempty"`
+	Resources domain.Resources `json:"resource_limits,omitzero"`
+	// CheckpointIntervalMS is the time between automatic checkpoints, TimeoutMS the longest a run may take; 0: none.
+	CheckpointIntervalMS int64 `json:"checkpoint_interval_ms,omitempty"`
+	TimeoutMS            int64 `json:"timeout_ms,omitempty"`
+	MaxRetries           int   `json:"max_retries"`
+	// Attempt counts runs that failed before this one.
+	Attempt int `json:"attempt"`
+	// CheckpointSequence is the newest checkpoint to restore; 0: none.
+	CheckpointSequence int64   `json:"checkpoint_sequence,omitempty"`
+	ProgressPercent    float64 `json:"progress_percent,omitempty"`
+}
+
+// Report is what a worker says of one workload. Event is one of the domain's worker events but checkpoint.
+type Report struct {
+	ID         string            `json:"report_id"`
+	WorkloadID domain.WorkloadID `json:"workload_id"`
+	Generation int64             `json:"generation"`
+	Event      domain.Event      `json:"event"`
+	Reason     string            `json:"reason,omitempty"`
+	Percent    *float64          `json:"progress_percent,omitempty"`
+	Message    string            `json:"progress_message,omitempty"`
+	Result     domain.JSON       `json:"result,omitempty"`
+	Failure    *domain.Failure   `json:"failure,omitempty"`
+	// RetryAfterMS is the delay the workload asked for; nil: backoff.
+	RetryAfterMS *int64     `json:"retry_after_ms,omitempty"`
+	Lines        []LogEntry `json:"lines,omitempty"`
+}
+
+// LogEntry is one log line on its way.
+type LogEntry struct {
+	At      time.Time `json:"at"`
+	Level   string    `json:"level"`
+	Stream  string    `json:"stream,omitempty"`
+	Message string    `json:"message"`
+}
+
+// ReportAnswer is what became of a report, and the workload's state now.
+type ReportAnswer struct {
+	ReportID string         `json:"report_id,omitempty"`
+	Outcome  domain.Outcome `json:"outcome"`
+	Status   domain.Status  `json:"status,omitempty"`
+	Reason   string         `json:"reason,omitempty"`
+}
+
+// CheckpointUpload is a checkpoint on its way to the store. A nil Percent leaves progress as it is.
+type CheckpointUpload struct {
+	WorkloadID domain.WorkloadID `json:"workload_id"`
+	Generation int64             `json:"generation"`
+	Sequence   int64             `json:"sequence"`
+	Percent    *float64          `json:"progress_percent,omitempty"`
+	Message    string            `json:"progress_message,omitempty"`
+	Data       []byte            `json:"data"`
+}
+
+// CheckpointData is a checkpoint as the workload gave it.
+type CheckpointData struct {
+	Sequence int64  `json:"sequence"`
+	Data     []byte `json:"data"`
+}

@@ -1,0 +1,44 @@
+package ports
+
+import (
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// Clock tells the process's time. Its readings carry a monotonic part, so that differences of two readings are
+// right whatever happens to the wall clock.
+type Clock interface {
+	Now() time.Time
+}
+
+// IDs makes identifiers and randomness.
+type IDs interface {
+	// New returns prefix and a fresh UUIDv7 (see domain.EncodeID). Ids of one process grow.
+	New(prefix string) string
+	// Random fills b with bytes fit for secrets.
+	Random(b []byte)
+	// Float64 returns a uniform number in [0,1), for jitter.
+	Float64() float64
+}
+
+// Observer hears what happened, for metrics. Calls must not block; they come from hot paths.
+type Observer interface {
+	// Submitted hears the result of each submission.
+	Submitted(results []SubmitResult)
+	// Transitioned hears each transition with its result.
+	Transitioned(batch domain.Batch, results []domain.Result)
+	// Cycle hears of one scheduling cycle.
+	Cycle(c SchedulingCycle)
+	// Leader hears whether this process leads, and at which epoch.
+	Leader(leading bool, epoch int64)
+	// Count adds to a named counter of rare events ("bus_message_bad", "worker_expired", …).
+	Count(name string, n int)
+}
+
+// SchedulingCycle describes one scheduling cycle.
+type SchedulingCycle struct {
+	Read, Plan, Apply time.Duration
+	Lanes, Placed     int
+	Refused           int
+}

@@ -1,0 +1,57 @@
+package ports
+
+import (
+	"context"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// QueueStore is the leader's view of the same storage as WorkloadStore: what waits, what runs, what needs
+// attention. Reads only; each is consistent in itself.
+type QueueStore interface {
+	// Heads returns, for every lane that has an eligible workload (PENDING or REDISTRIBUTING, NotBefore not in
+	// the future), the first n by QueueAt and the first 1 + n/domain.LongestWaitShare by CreatedAt, ties by id.
+	// With lanes given, only of those. The cost does not depend on how many wait behind the heads.
+	Heads(ctx context.Context, n int, lanes ...domain.LaneID) ([]domain.LaneHeads, error)
+
+	// NextDue returns when the next workload becomes eligible that is not yet; zero when none will.
+	NextDue(ctx context.Context) (time.Time, error)
+
+	// Occupancy counts what sessions hold (SCHEDULED + RUNNING), by session and lane.
+	Occupancy(ctx context.Context) ([]domain.Occupancy, error)
+
+	// Held returns what the given sessions hold.
+	Held(ctx context.Context, sessions ...domain.SessionID) ([]HeldWorkload, error)
+
+	// Orphans returns up to limit workloads, ordered by id and behind after, that are held by a session which
+	// is no worker's live session any more, with how it was lost.
+	Orphans(ctx context.Context, after domain.WorkloadID, limit int) ([]Orphan, error)
+
+	// Unstarted returns up to limit SCHEDULED workloads, ordered by id and behind after, assigned longer than
+	// age ago by the store's clock.
+	Unstarted(ctx context.Context, age time.Duration, after domain.WorkloadID, limit int) ([]HeldWorkload, error)
+
+	// Overdue returns up to limit RUNNING workloads, ordered by id and behind after, whose deadline passed
+	// longer than grace ago by the store's clock.
+	Overdue(ctx context.Context, grace time.Duration, after domain.WorkloadID, limit int) ([]HeldWorkload, error)
+}
+
+// HeldWorkload is a workload in the hands of a session.
+type HeldWorkload struct {
+	WorkloadID     domain.WorkloadID
+	CustomerID     domain.CustomerID
+	WorkerID       domain.WorkerID
+	SessionID      domain.SessionID
+	Generation     int64
+	Status         domain.Status
+	PauseRequested bool
+	// HeldFor is how long ago it was assigned, by the store's clock.
+	HeldFor time.Duration
+}
+
+// Orphan is a held workload whose session is gone.
+type Orphan struct {
+	HeldWorkload
+	Loss domain.Loss
+}

@@ -1,0 +1,37 @@
+package ports
+
+import (
+	"context"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// AuditStore reads what the other stores wrote in their transactions.
+type AuditStore interface {
+	// Workload returns up to limit events of a customer's workload, oldest first, with ids above after.
+	// Missing workloads and another customer's have none.
+	Workload(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, after int64, limit int) ([]domain.AuditEvent, error)
+	// Worker returns up to limit events of a worker, oldest first, with ids above after.
+	Worker(ctx context.Context, id domain.WorkerID, after int64, limit int) ([]domain.AuditEvent, error)
+}
+
+// LogStore keeps what workloads write.
+type LogStore interface {
+	// Append stores lines in order, numbers them per workload (Seq from 1) and drops the oldest of a workload
+	// beyond domain.MaxLogLines. Who may write was checked by the caller.
+	Append(ctx context.Context, lines []domain.LogLine) error
+	// List returns the lines of a customer's workload, oldest first. Missing workloads and another customer's have none.
+	List(ctx context.Context, q LogQuery) ([]domain.LogLine, error)
+}
+
+// LogQuery selects log lines.
+type LogQuery struct {
+	Customer domain.CustomerID
+	Workload domain.WorkloadID
+	// AfterSeq continues behind a line; Since is inclusive, Until exclusive; zero: no bound.
+	AfterSeq     int64
+	Since, Until time.Time
+	// Limit > 0. Without AfterSeq and Since, the newest Limit lines are meant; else the first behind the bound.
+	Limit int
+}

@@ -1,0 +1,53 @@
+package ports
+
+import (
+	"context"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// CustomerStore keeps customers.
+type CustomerStore interface {
+	// Create stores a customer, its times from the store's clock, and returns it. CodeConflict when the id exists.
+	Create(ctx context.Context, c domain.Customer) (domain.Customer, error)
+	// Get returns a customer. CodeNotFound when there is none.
+	Get(ctx context.Context, id domain.CustomerID) (domain.Customer, error)
+	// List returns all customers behind the id after, ordered by id, at most limit.
+	List(ctx context.Context, after domain.CustomerID, limit int) ([]domain.Customer, error)
+	// Update applies the patch atomically and returns the result; it holds for every Submit and Apply that
+	// commits afterwards. CodeNotFound, or CodeInvalidInput when the result would not be valid.
+	Update(ctx context.Context, id domain.CustomerID, p domain.CustomerPatch) (domain.Customer, error)
+	// Limits returns the running limits in force of these customers; unknown ones are left out.
+	Limits(ctx context.Context, ids []domain.CustomerID) (map[domain.CustomerID]domain.Limits, error)
+}
+
+// ConfigStore keeps workload configs. Every method is limited to one customer.
+type ConfigStore interface {
+	// Create stores a config, its times from the store's clock, and returns it. CodeConflict when the customer has one
+	// for the type (or the id exists). CodeNotFound when the customer does not exist.
+	Create(ctx context.Context, c domain.WorkloadConfig) (domain.WorkloadConfig, error)
+	// Get returns a config. CodeNotFound when there is none.
+	Get(ctx context.Context, customer domain.CustomerID, id domain.ConfigID) (domain.WorkloadConfig, error)
+	// ForType returns the customer's config of a type. CodeNotFound when there is none.
+	ForType(ctx context.Context, customer domain.CustomerID, workloadType string) (domain.WorkloadConfig, error)
+	// List returns the customer's configs ordered by type.
+	List(ctx context.Context, customer domain.CustomerID) ([]domain.WorkloadConfig, error)
+	// Update replaces description and run configuration of the config with c's id, customer and type; the type cannot
+	// change. CodeNotFound; CodeInvalidInput naming workload_type when the type differs.
+	Update(ctx context.Context, c domain.WorkloadConfig) (domain.WorkloadConfig, error)
+	// Delete removes a config. CodeConflict while a workload submitted under it is not final. CodeNotFound.
+	Delete(ctx context.Context, customer domain.CustomerID, id domain.ConfigID) error
+}
+
+// KeyStore keeps API keys, digests only.
+type KeyStore interface {
+	// Create stores a key, CreatedAt from the store's clock, and returns it. CodeConflict when id or prefix exists;
+	// CodeNotFound when the customer does not exist.
+	Create(ctx context.Context, k domain.APIKey) (domain.APIKey, error)
+	// ByPrefix returns the key with that lookup prefix, revoked and expired ones included. CodeNotFound.
+	ByPrefix(ctx context.Context, prefix string) (domain.APIKey, error)
+	// List returns a customer's keys, oldest first, revoked ones included.
+	List(ctx context.Context, customer domain.CustomerID) ([]domain.APIKey, error)
+	// Revoke ends a key at the store's time. Revoking again is a success. CodeNotFound.
+	Revoke(ctx context.Context, customer domain.CustomerID, id domain.KeyID) error
+}

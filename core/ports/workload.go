@@ -1,0 +1,75 @@
+package ports
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// Workload is one run of something. The worker's engine calls Init once, then Execute once, then Close once, whatever
+// happened before; Checkpoint may be called while Execute runs, from another goroutine.
+type Workload interface {
+	// Init prepares the run. Checkpoint data, if any, stands in the task. An error fails the run as from Execute.
+	Init(ctx context.Context, t Task) error
+	// Execute does the work and returns the result, a JSON value or empty. It must return soon after ctx ends;
+	// context.Cause(ctx) is one of the Err… causes below. On pause and drain it may still save a checkpoint
+	// before it returns. An error is transient unless it is a *RunError that says otherwise.
+	Execute(ctx context.Context, p Progress) (domain.JSON, error)
+	// Checkpoint returns the state to continue from. ErrNoCheckpoint when there is nothing new to save or the
+	// workload saves on its own.
+	Checkpoint(ctx context.Context) ([]byte, error)
+	// Close releases what the run held; afterwards nothing of it (goroutines, processes, files) is left.
+	Close() error
+}
+
+// WorkloadFactory makes a fresh Workload for one run. Factories are safe for concurrent use.
+type WorkloadFactory func() Workload
+
+// Task is what a run gets.
+type Task struct {
+	Assignment
+	// Checkpoint is the data to continue from; nil: from the beginning.
+	Checkpoint []byte
+}
+
+// Progress is a run's way to speak. Safe for concurrent use.
+type Progress interface {
+	// Report tells percent (0 to 100) and a message. Never blocks; reports are thinned on their way.
+	Report(percent float64, message string)
+	// Log writes a line. Never blocks; lines beyond what can be delivered are dropped and counted in a line of their own.
+	Log(e LogEntry)
+	// Checkpoint saves data (and progress, if percent is not nil) and returns nil only when it is durable and
+	// the run still holds its workload. It works for a short grace after ctx ended by pause or drain.
+	Checkpoint(ctx context.Context, data []byte, percent *float64, message string) error
+}
+
+// Why a run's context ends.
+var (
+	ErrCancelled = errors.New("workload cancelled")
+	ErrPaused    = errors.New("workload paused")
+	ErrDraining  = errors.New("worker draining")
+	ErrLeaseLost = errors.New("worker lease lost")
+	ErrFenced    = errors.New("workload runs elsewhere at a newer generation")
+	ErrTimeout   = errors.New("workload timed out")
+)
+
+// ErrNoCheckpoint tells that a workload has nothing to save now.
+var ErrNoCheckpoint = errors.New("no checkpoint to save")
+
+// RunError is an error of a run with what the retry policy should know.
+type RunError struct {
+	// Type is a short machine-readable class, for example "exit_status"; empty: "error".
+	Type      string
+	Permanent bool
+	// RetryAfter is the delay to keep before the next try; nil: backoff.
+	RetryAfter *time.Duration
+	Err        error
+}
+
+// Error implements error.
+func (e *RunError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *RunError) Unwrap() error { return e.Err }

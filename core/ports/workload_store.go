@@ -1,0 +1,104 @@
+package ports
+
+import (
+	"context"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// WorkloadStore keeps workloads. Submit and Apply are the only ways to change one.
+type WorkloadStore interface {
+	// Submit stores each submission with its audit event, in one transaction, and answers each in its
+	// place. Idempotency key and queue depth are checked atomically with the insert, also between items of
+	// one batch and between concurrent batches:
+	//   - key known, same digest, younger than domain.IdempotencyRetention: SubmitDuplicate with the first workload.
+	//   - key known, another digest: SubmitConflict.
+	//   - PENDING + REDISTRIBUTING of the customer at its MaxQueueDepth in force: SubmitQueueFull.
+	//   - customer unknown: SubmitNoCustomer.
+	//   - the workload id exists already: SubmitDuplicate with it (a repeated call).
+	// An item that is refused leaves no trace and does not affect the others. CreatedAt and QueueAt are set
+	// from the store's clock, in microseconds.
+	Submit(ctx context.Context, batch []domain.Submission) ([]SubmitResult, error)
+
+	// Apply executes the transitions in order, in one transaction, as domain.Decide says, and writes one audit
+	// event for each that is applied and audited. Results stand in the order of the batch. An item that is not
+	// applied changes nothing and does not affect the others; several items may concern one workload.
+	// With Batch.Epoch > 0, or if Batch.NeedsEpoch, the epoch must be the current leader epoch at commit,
+	// else CodeFenced and nothing of the batch is applied.
+	// An assignment is refused (OutcomeRefused), with the reason, when at commit the customer's SCHEDULED + RUNNING
+	// would exceed its MaxConcurrent in force, the session is not a HEALTHY worker's current one, or the
+	// worker's slots are taken.
+	Apply(ctx context.Context, batch domain.Batch) ([]domain.Result, error)
+
+	// Get returns the workloads with these ids in the order asked for, leaving out those that do not exist.
+	// customer limits it to that customer's; empty means any (control plane only).
+	Get(ctx context.Context, customer domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error)
+
+	// List returns one page of a customer's workloads. Order is total: ties are broken by id. Pages by
+	// After never repeat or skip a workload whose sort value did not change meanwhile.
+	List(ctx context.Context, q WorkloadQuery) (WorkloadPage, error)
+
+	// Usage counts the customer's queued, running and paused workloads. An unknown customer uses nothing.
+	Usage(ctx context.Context, customer domain.CustomerID) (domain.Usage, error)
+}
+
+// SubmitStatus is what became of a submission.
+type SubmitStatus int
+
+// The results of a submission.
+const (
+	SubmitAccepted SubmitStatus = iota
+	SubmitDuplicate
+	SubmitConflict
+	SubmitQueueFull
+	SubmitNoCustomer
+)
+
+// SubmitResult answers one submission. Workload is set when accepted or duplicate.
+type SubmitResult struct {
+	Status   SubmitStatus
+	Workload domain.Workload
+}
+
+// OrderBy is a sort key of lists.
+type OrderBy string
+
+// The sort keys.
+const (
+	OrderCreatedAt OrderBy = "created_at"
+	OrderPriority  OrderBy = "priority"
+	OrderUpdatedAt OrderBy = "updated_at"
+)
+
+// WorkloadQuery selects a page. Zero filters match everything; Customer is required.
+type WorkloadQuery struct {
+	Customer      domain.CustomerID
+	Statuses      []domain.Status
+	Type          string
+	Labels        map[string]string // all must match
+	CreatedAfter  time.Time         // exclusive
+	CreatedBefore time.Time         // exclusive
+	OrderBy       OrderBy           // empty: OrderCreatedAt
+	Ascending     bool
+	Limit         int // > 0
+	// After continues behind the last workload of the page before; nil starts.
+	After *Cursor
+	// Offset skips that many, and makes the page count the total. Not together with After.
+	Offset    int
+	WithTotal bool
+}
+
+// Cursor is the position of a workload in a list: its sort value and id.
+type Cursor struct {
+	Time     time.Time // for created_at and updated_at
+	Priority int       // for priority
+	ID       domain.WorkloadID
+}
+
+// WorkloadPage is one page of a list. Total is set only when asked for.
+type WorkloadPage struct {
+	Items   []domain.Workload
+	HasMore bool
+	Total   int
+}
