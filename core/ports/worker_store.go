@@ -14,6 +14,7 @@ type WorkerStore interface {
 	// (domain.LossReplaced). Repeating a registration with the same session id is answered alike and changes nothing
 	// but the lease. CodeConflict when PreviousSessionID is set, is not the current session, and the current
 	// one is live: a successor owns the id, the caller must end.
+	// CodeFenced when the session id has ended: a registration that was delayed never revives it.
 	// CodeInvalidInput when the registration is not valid.
 	Register(ctx context.Context, r domain.Registration, lease time.Duration) (domain.Worker, error)
 

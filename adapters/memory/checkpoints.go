@@ -1,0 +1,67 @@
+package memory
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+type checkpoints struct{ s *Store }
+
+// Save implements ports.CheckpointStore.
+func (c checkpoints) Save(ctx context.Context, t domain.Transition, cp domain.Checkpoint, data []byte) (domain.Result, error) {
+	if err := ctx.Err(); err != nil {
+		return domain.Result{}, err
+	}
+	if t.Event != domain.EventCheckpoint {
+		return domain.Result{}, domain.NewError(domain.CodeInternal, "a checkpoint is saved by event %q", t.Event)
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	now := c.s.now()
+	res := c.s.apply(&t, now)
+	if res.Outcome != domain.OutcomeApplied {
+		return res, nil
+	}
+	cp.WorkloadID, cp.Sequence, cp.Generation, cp.CreatedAt = t.WorkloadID, t.CheckpointSequence, t.Generation, now
+	r := c.s.workloads[t.WorkloadID]
+	r.checkpoints = append(r.checkpoints, savedCheckpoint{cp, bytes.Clone(data)})
+	if over := len(r.checkpoints) - domain.CheckpointsKept; over > 0 {
+		r.checkpoints = append([]savedCheckpoint(nil), r.checkpoints[over:]...)
+	}
+	return res, nil
+}
+
+// Load implements ports.CheckpointStore.
+func (c checkpoints) Load(ctx context.Context, id domain.WorkloadID, sequence int64) (domain.Checkpoint, []byte, error) {
+	if err := ctx.Err(); err != nil {
+		return domain.Checkpoint{}, nil, err
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if r := c.s.workloads[id]; r != nil {
+		for i := len(r.checkpoints) - 1; i >= 0; i-- {
+			if cp := r.checkpoints[i]; sequence == 0 || cp.Sequence == sequence {
+				return cp.Checkpoint, bytes.Clone(cp.data), nil
+			}
+		}
+	}
+	return domain.Checkpoint{}, nil, domain.NotFound("checkpoint")
+}
+
+// List implements ports.CheckpointStore.
+func (c checkpoints) List(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID) ([]domain.Checkpoint, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	var out []domain.Checkpoint
+	if r := c.s.find(customer, id); r != nil {
+		for i := len(r.checkpoints) - 1; i >= 0; i-- {
+			out = append(out, r.checkpoints[i].Checkpoint)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,81 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+type keys struct{ s *Store }
+
+// Create implements ports.KeyStore.
+func (k keys) Create(ctx context.Context, key domain.APIKey) (domain.APIKey, error) {
+	if err := ctx.Err(); err != nil {
+		return domain.APIKey{}, err
+	}
+	k.s.mu.Lock()
+	defer k.s.mu.Unlock()
+	if k.s.customers[key.CustomerID] == nil {
+		return domain.APIKey{}, domain.NotFound("customer")
+	}
+	for prefix, other := range k.s.keys {
+		if prefix == key.Prefix || other.ID == key.ID {
+			return domain.APIKey{}, domain.NewError(domain.CodeConflict, "the key exists already")
+		}
+	}
+	key.CreatedAt = k.s.now()
+	k.s.keys[key.Prefix] = &key
+	return key, nil
+}
+
+// ByPrefix implements ports.KeyStore.
+func (k keys) ByPrefix(ctx context.Context, prefix string) (domain.APIKey, error) {
+	if err := ctx.Err(); err != nil {
+		return domain.APIKey{}, err
+	}
+	k.s.mu.Lock()
+	defer k.s.mu.Unlock()
+	if key := k.s.keys[prefix]; key != nil {
+		return *key, nil
+	}
+	return domain.APIKey{}, domain.NotFound("key")
+}
+
+// List implements ports.KeyStore.
+func (k keys) List(ctx context.Context, customer domain.CustomerID) ([]domain.APIKey, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	k.s.mu.Lock()
+	defer k.s.mu.Unlock()
+	var out []domain.APIKey
+	for _, key := range k.s.keys {
+		if key.CustomerID == customer {
+			out = append(out, *key)
+		}
+	}
+	slices.SortFunc(out, func(a, b domain.APIKey) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
+	return out, nil
+}
+
+// Revoke implements ports.KeyStore.
+func (k keys) Revoke(ctx context.Context, customer domain.CustomerID, id domain.KeyID) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	k.s.mu.Lock()
+	defer k.s.mu.Unlock()
+	for _, key := range k.s.keys {
+		if key.ID == id && key.CustomerID == customer {
+			if key.RevokedAt.IsZero() {
+				key.RevokedAt = k.s.now()
+			}
+			return nil
+		}
+	}
+	return domain.NotFound("key")
+}

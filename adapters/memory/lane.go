@@ -1,0 +1,137 @@
+package memory
+
+import (
+	"time"
+
+	"github.com/tidwall/btree"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// lane holds the eligible workloads of one lane in both orders. It lives while anything waits or runs in it.
+type lane struct {
+	domain.Lane
+	byQueue *btree.BTreeG[*record]
+	byAge   *btree.BTreeG[*record]
+	held    int
+}
+
+// holding is what one session holds.
+type holding struct {
+	records map[domain.WorkloadID]*record
+	lanes   map[domain.LaneID]int
+}
+
+func (s *Store) laneOf(r *record) *lane {
+	l := s.lanes[r.Lane]
+	if l == nil {
+		l = &lane{
+			Lane: domain.Lane{
+				ID: r.Lane, CustomerID: r.CustomerID, Type: r.Type,
+				Affinity: r.Affinity.Clone(), Resources: r.Run.Resources,
+			},
+			byQueue: newTree(func(r *record) time.Time { return r.QueueAt }),
+			byAge:   newTree(func(r *record) time.Time { return r.CreatedAt }),
+		}
+		s.lanes[r.Lane] = l
+	}
+	return l
+}
+
+func (s *Store) dropIfIdle(l *lane) {
+	if l.held == 0 && l.byQueue.Len() == 0 {
+		delete(s.lanes, l.ID)
+	}
+}
+
+// enter files a record under its state; leave takes it out. A record is changed only between the two.
+func (s *Store) enter(r *record, now time.Time) {
+	t := s.customers[r.CustomerID]
+	switch {
+	case r.Status.Waiting():
+		t.usage.Queued++
+		s.enqueue(r, now)
+	case r.Status.Held():
+		t.usage.Running++
+		s.hold(r)
+	case r.Status == domain.StatusPaused:
+		t.usage.Paused++
+	}
+}
+
+func (s *Store) leave(r *record) {
+	t := s.customers[r.CustomerID]
+	switch {
+	case r.Status.Waiting():
+		t.usage.Queued--
+		s.dequeue(r)
+	case r.Status.Held():
+		t.usage.Running--
+		s.unhold(r)
+	case r.Status == domain.StatusPaused:
+		t.usage.Paused--
+	}
+}
+
+func (s *Store) enqueue(r *record, now time.Time) {
+	if r.NotBefore.After(now) {
+		r.isDelayed = true
+		s.delayed.Set(r)
+		return
+	}
+	l := s.laneOf(r)
+	r.queued = l
+	l.byQueue.Set(r)
+	l.byAge.Set(r)
+}
+
+func (s *Store) dequeue(r *record) {
+	if r.isDelayed {
+		r.isDelayed = false
+		s.delayed.Delete(r)
+		return
+	}
+	l := r.queued
+	r.queued = nil
+	l.byQueue.Delete(r)
+	l.byAge.Delete(r)
+	s.dropIfIdle(l)
+}
+
+// promote moves what has become due into its lane.
+func (s *Store) promote(now time.Time) {
+	for {
+		r, ok := s.delayed.Min()
+		if !ok || r.NotBefore.After(now) {
+			return
+		}
+		s.dequeue(r)
+		s.enqueue(r, now)
+	}
+}
+
+func (s *Store) hold(r *record) {
+	h := s.holdings[r.SessionID]
+	if h == nil {
+		h = &holding{records: map[domain.WorkloadID]*record{}, lanes: map[domain.LaneID]int{}}
+		s.holdings[r.SessionID] = h
+	}
+	h.records[r.ID] = r
+	h.lanes[r.Lane]++
+	s.laneOf(r).held++
+}
+
+func (s *Store) unhold(r *record) {
+	h := s.holdings[r.SessionID]
+	delete(h.records, r.ID)
+	if h.lanes[r.Lane]--; h.lanes[r.Lane] == 0 {
+		delete(h.lanes, r.Lane)
+	}
+	if len(h.records) == 0 {
+		delete(s.holdings, r.SessionID)
+		delete(s.ended, r.SessionID)
+	}
+	l := s.lanes[r.Lane]
+	l.held--
+	s.dropIfIdle(l)
+}

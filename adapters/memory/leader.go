@@ -1,0 +1,74 @@
+package memory
+
+import (
+	"context"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// leadership is the lease row. Epoch survives releases, so that it never repeats.
+type leadership struct {
+	holder string
+	epoch  int64
+	until  time.Time
+}
+
+// checkEpoch fails unless epoch is the current leader's; the mutex is held.
+func (s *Store) checkEpoch(epoch int64) error {
+	if epoch <= 0 || s.leader.holder == "" || s.leader.epoch != epoch {
+		return domain.NewError(domain.CodeFenced, "epoch %d is not the current leader's", epoch)
+	}
+	return nil
+}
+
+type leaderLease struct{ s *Store }
+
+// Acquire implements ports.LeaderLease.
+func (l leaderLease) Acquire(ctx context.Context, holder string, ttl time.Duration) (ports.Leadership, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return ports.Leadership{}, false, err
+	}
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	cur, now := &l.s.leader, l.s.now()
+	if cur.holder != "" && cur.until.After(now) {
+		if cur.holder == holder {
+			cur.until = now.Add(ttl)
+		}
+		return ports.Leadership{Holder: cur.holder, Epoch: cur.epoch}, cur.holder == holder, nil
+	}
+	*cur = leadership{holder: holder, epoch: cur.epoch + 1, until: now.Add(ttl)}
+	return ports.Leadership{Holder: holder, Epoch: cur.epoch}, true, nil
+}
+
+// Renew implements ports.LeaderLease.
+func (l leaderLease) Renew(ctx context.Context, holder string, epoch int64, ttl time.Duration) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	if l.s.leader.holder != holder {
+		return domain.NewError(domain.CodeFenced, "the leader lease is held by another coordinator")
+	}
+	if err := l.s.checkEpoch(epoch); err != nil {
+		return err
+	}
+	l.s.leader.until = l.s.now().Add(ttl)
+	return nil
+}
+
+// Release implements ports.LeaderLease.
+func (l leaderLease) Release(ctx context.Context, holder string, epoch int64) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	if l.s.leader.holder == holder && l.s.leader.epoch == epoch {
+		l.s.leader.holder = ""
+	}
+	return nil
+}

@@ -1,0 +1,179 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/tidwall/btree"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+type queue struct{ s *Store }
+
+// Heads implements ports.QueueStore.
+func (q queue) Heads(ctx context.Context, n int, only ...domain.LaneID) ([]domain.LaneHeads, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	q.s.mu.Lock()
+	defer q.s.mu.Unlock()
+	q.s.promote(q.s.now())
+	var heads []domain.LaneHeads
+	add := func(l *lane) {
+		if l == nil || l.byQueue.Len() == 0 {
+			return
+		}
+		heads = append(heads, domain.LaneHeads{
+			Lane: l.Lane, Heads: first(l.byQueue, n), Oldest: first(l.byAge, 1+n/domain.LongestWaitShare),
+			More: l.byQueue.Len() > n,
+		})
+	}
+	if len(only) > 0 {
+		for _, id := range only {
+			add(q.s.lanes[id])
+		}
+	} else {
+		for _, l := range q.s.lanes {
+			add(l)
+		}
+	}
+	slices.SortFunc(heads, func(a, b domain.LaneHeads) int { return cmp.Compare(a.Lane.ID, b.Lane.ID) })
+	for i := range heads {
+		heads[i].Lane.Affinity = heads[i].Lane.Affinity.Clone()
+	}
+	return heads, nil
+}
+
+func first(t *btree.BTreeG[*record], n int) []domain.Candidate {
+	cs := make([]domain.Candidate, 0, min(n, t.Len()))
+	t.Scan(func(r *record) bool {
+		if len(cs) == n {
+			return false
+		}
+		cs = append(cs, domain.Candidate{ID: r.ID, Generation: r.Generation, QueueAt: r.QueueAt, CreatedAt: r.CreatedAt})
+		return true
+	})
+	return cs
+}
+
+// NextDue implements ports.QueueStore.
+func (q queue) NextDue(ctx context.Context) (time.Time, error) {
+	if err := ctx.Err(); err != nil {
+		return time.Time{}, err
+	}
+	q.s.mu.Lock()
+	defer q.s.mu.Unlock()
+	q.s.promote(q.s.now())
+	if r, ok := q.s.delayed.Min(); ok {
+		return r.NotBefore, nil
+	}
+	return time.Time{}, nil
+}
+
+// Occupancy implements ports.QueueStore.
+func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	q.s.mu.Lock()
+	defer q.s.mu.Unlock()
+	var out []domain.Occupancy
+	for session, h := range q.s.holdings {
+		for id, n := range h.lanes {
+			l := q.s.lanes[id].Lane
+			l.Affinity = l.Affinity.Clone()
+			out = append(out, domain.Occupancy{SessionID: session, Lane: l, Count: n})
+		}
+	}
+	slices.SortFunc(out, func(a, b domain.Occupancy) int {
+		return cmp.Or(cmp.Compare(a.SessionID, b.SessionID), cmp.Compare(a.Lane.ID, b.Lane.ID))
+	})
+	return out, nil
+}
+
+// Held implements ports.QueueStore.
+func (q queue) Held(ctx context.Context, sessions ...domain.SessionID) ([]ports.HeldWorkload, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	q.s.mu.Lock()
+	defer q.s.mu.Unlock()
+	now := q.s.now()
+	var out []ports.HeldWorkload
+	for _, session := range sessions {
+		if h := q.s.holdings[session]; h != nil {
+			for _, r := range h.records {
+				out = append(out, r.heldBy(now))
+			}
+		}
+	}
+	sortHeld(out)
+	return out, nil
+}
+
+func (r *record) heldBy(now time.Time) ports.HeldWorkload {
+	return ports.HeldWorkload{
+		WorkloadID: r.ID, CustomerID: r.CustomerID, WorkerID: r.WorkerID, SessionID: r.SessionID,
+		Generation: r.Generation, Status: r.Status, PauseRequested: r.PauseRequested, HeldFor: now.Sub(r.ScheduledAt),
+	}
+}
+
+func sortHeld(hs []ports.HeldWorkload) {
+	slices.SortFunc(hs, func(a, b ports.HeldWorkload) int { return cmp.Compare(a.WorkloadID, b.WorkloadID) })
+}
+
+// sweep returns the held workloads behind after that match, ordered by id, at most limit.
+func (q queue) sweep(ctx context.Context, after domain.WorkloadID, limit int, match func(r *record, now time.Time) bool) ([]ports.HeldWorkload, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	q.s.mu.Lock()
+	defer q.s.mu.Unlock()
+	now := q.s.now()
+	var out []ports.HeldWorkload
+	for _, h := range q.s.holdings {
+		for _, r := range h.records {
+			if r.ID > after && match(r, now) {
+				out = append(out, r.heldBy(now))
+			}
+		}
+	}
+	sortHeld(out)
+	return out[:min(limit, len(out))], nil
+}
+
+// Unstarted implements ports.QueueStore.
+func (q queue) Unstarted(ctx context.Context, age time.Duration, after domain.WorkloadID, limit int) ([]ports.HeldWorkload, error) {
+	return q.sweep(ctx, after, limit, func(r *record, now time.Time) bool {
+		return r.Status == domain.StatusScheduled && now.Sub(r.ScheduledAt) > age
+	})
+}
+
+// Overdue implements ports.QueueStore.
+func (q queue) Overdue(ctx context.Context, grace time.Duration, after domain.WorkloadID, limit int) ([]ports.HeldWorkload, error) {
+	return q.sweep(ctx, after, limit, func(r *record, now time.Time) bool {
+		return r.Status == domain.StatusRunning && !r.Deadline.IsZero() && now.Sub(r.Deadline) > grace
+	})
+}
+
+// Orphans implements ports.QueueStore.
+func (q queue) Orphans(ctx context.Context, after domain.WorkloadID, limit int) ([]ports.Orphan, error) {
+	held, err := q.sweep(ctx, after, limit, func(r *record, _ time.Time) bool { return q.s.ended[r.SessionID] != "" })
+	if err != nil {
+		return nil, err
+	}
+	q.s.mu.Lock()
+	defer q.s.mu.Unlock()
+	var out []ports.Orphan
+	for _, h := range held {
+		// Between the two looks the workload may have been freed; then it is no orphan any more.
+		if loss := q.s.ended[h.SessionID]; loss != "" {
+			out = append(out, ports.Orphan{HeldWorkload: h, Loss: loss})
+		}
+	}
+	return out, nil
+}

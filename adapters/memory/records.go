@@ -1,0 +1,87 @@
+package memory
+
+import (
+	"context"
+	"slices"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+type audit struct{ s *Store }
+
+// Workload implements ports.AuditStore.
+func (a audit) Workload(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, after int64, limit int) ([]domain.AuditEvent, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	a.s.mu.Lock()
+	defer a.s.mu.Unlock()
+	r := a.s.find(customer, id)
+	if r == nil {
+		return nil, nil
+	}
+	return eventsAfter(r.audit, after, limit), nil
+}
+
+// Worker implements ports.AuditStore.
+func (a audit) Worker(ctx context.Context, id domain.WorkerID, after int64, limit int) ([]domain.AuditEvent, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	a.s.mu.Lock()
+	defer a.s.mu.Unlock()
+	return eventsAfter(a.s.byWorker[id], after, limit), nil
+}
+
+func eventsAfter(events []domain.AuditEvent, after int64, limit int) []domain.AuditEvent {
+	i, _ := slices.BinarySearchFunc(events, after+1, func(e domain.AuditEvent, id int64) int { return int(e.ID - id) })
+	return slices.Clone(events[i:min(i+limit, len(events))])
+}
+
+type logs struct{ s *Store }
+
+// Append implements ports.LogStore.
+func (l logs) Append(ctx context.Context, lines []domain.LogLine) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	for _, line := range lines {
+		r := l.s.workloads[line.WorkloadID]
+		if r == nil {
+			continue // removed by retention while its last lines were under way
+		}
+		r.logSeq++
+		line.Seq, line.CustomerID = r.logSeq, r.CustomerID
+		r.logs = append(r.logs, line)
+		if over := len(r.logs) - domain.MaxLogLines; over > 0 {
+			r.logs = r.logs[over:]
+		}
+	}
+	return nil
+}
+
+// List implements ports.LogStore.
+func (l logs) List(ctx context.Context, q ports.LogQuery) ([]domain.LogLine, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	r := l.s.find(q.Customer, q.Workload)
+	if r == nil {
+		return nil, nil
+	}
+	var out []domain.LogLine
+	for _, line := range r.logs {
+		if line.Seq > q.AfterSeq && !line.At.Before(q.Since) && (q.Until.IsZero() || line.At.Before(q.Until)) {
+			out = append(out, line)
+		}
+	}
+	if q.AfterSeq == 0 && q.Since.IsZero() {
+		return out[max(0, len(out)-q.Limit):], nil
+	}
+	return out[:min(q.Limit, len(out))], nil
+}

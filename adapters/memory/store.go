@@ -1,0 +1,154 @@
+package memory
+
+import (
+	"sync"
+	"time"
+
+	"github.com/tidwall/btree"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// Store is the storage behind all store ports. Make one with NewStore; its methods hand out the ports.
+type Store struct {
+	clock ports.Clock
+
+	mu        sync.Mutex
+	workloads map[domain.WorkloadID]*record
+	customers map[domain.CustomerID]*tenant
+	lanes     map[domain.LaneID]*lane
+	delayed   *btree.BTreeG[*record] // waiting, but not before a time to come
+	holdings  map[domain.SessionID]*holding
+	workers   map[domain.WorkerID]*domain.Worker
+	// ended tells how a session ended that still holds workloads.
+	ended map[domain.SessionID]domain.Loss
+	// past are the sessions that have ended; they never start again.
+	past      map[domain.SessionID]bool
+	types     map[string]bool
+	keys      map[string]*domain.APIKey // by prefix
+	leader    leadership
+	auditID   int64
+	byWorker  map[domain.WorkerID][]domain.AuditEvent
+	idemOrder []idemRef
+}
+
+// record is a workload with what belongs to it.
+type record struct {
+	domain.Workload
+	audit       []domain.AuditEvent
+	logs        []domain.LogLine
+	logSeq      int64
+	checkpoints []savedCheckpoint
+	queued      *lane // the lane whose trees hold it
+	isDelayed   bool
+}
+
+type savedCheckpoint struct {
+	domain.Checkpoint
+	data []byte
+}
+
+// tenant is a customer with what belongs to it.
+type tenant struct {
+	domain.Customer
+	usage     domain.Usage
+	byCreated *btree.BTreeG[*record]
+	configs   map[domain.ConfigID]*domain.WorkloadConfig
+	idem      map[string]idemEntry
+}
+
+type idemEntry struct {
+	digest [32]byte
+	id     domain.WorkloadID
+	at     time.Time
+}
+
+type idemRef struct {
+	customer domain.CustomerID
+	key      string
+	at       time.Time
+}
+
+// NewStore returns an empty store that reads its time from clock.
+func NewStore(clock ports.Clock) *Store {
+	return &Store{
+		clock:     clock,
+		workloads: map[domain.WorkloadID]*record{},
+		customers: map[domain.CustomerID]*tenant{},
+		lanes:     map[domain.LaneID]*lane{},
+		delayed:   newTree(func(r *record) time.Time { return r.NotBefore }),
+		holdings:  map[domain.SessionID]*holding{},
+		workers:   map[domain.WorkerID]*domain.Worker{},
+		ended:     map[domain.SessionID]domain.Loss{},
+		past:      map[domain.SessionID]bool{},
+		types:     map[string]bool{},
+		keys:      map[string]*domain.APIKey{},
+		byWorker:  map[domain.WorkerID][]domain.AuditEvent{},
+	}
+}
+
+// Workloads is the port to workloads.
+func (s *Store) Workloads() ports.WorkloadStore { return workloads{s} }
+
+// Queue is the leader's view of them.
+func (s *Store) Queue() ports.QueueStore { return queue{s} }
+
+// Workers is the port to workers.
+func (s *Store) Workers() ports.WorkerStore { return workers{s} }
+
+// Checkpoints is the port to checkpoints.
+func (s *Store) Checkpoints() ports.CheckpointStore { return checkpoints{s} }
+
+// Customers is the port to customers.
+func (s *Store) Customers() ports.CustomerStore { return customers{s} }
+
+// Configs is the port to workload configs.
+func (s *Store) Configs() ports.ConfigStore { return configs{s} }
+
+// Keys is the port to API keys.
+func (s *Store) Keys() ports.KeyStore { return keys{s} }
+
+// Audit is the port to audit events.
+func (s *Store) Audit() ports.AuditStore { return audit{s} }
+
+// Logs is the port to workload logs.
+func (s *Store) Logs() ports.LogStore { return logs{s} }
+
+// Leader is the port to the leader lease.
+func (s *Store) Leader() ports.LeaderLease { return leaderLease{s} }
+
+// now is the store's clock, in the precision that every store has.
+func (s *Store) now() time.Time { return s.clock.Now().UTC().Truncate(time.Microsecond) }
+
+// newTree returns a tree of records ordered by a time that does not change while they are in it, then by id.
+func newTree(by func(*record) time.Time) *btree.BTreeG[*record] {
+	return btree.NewBTreeGOptions(func(a, b *record) bool {
+		if d := by(a).Compare(by(b)); d != 0 {
+			return d < 0
+		}
+		return a.ID < b.ID
+	}, btree.Options{NoLocks: true})
+}
+
+// find returns a workload if it exists and belongs to the customer; an empty customer matches any.
+func (s *Store) find(customer domain.CustomerID, id domain.WorkloadID) *record {
+	r := s.workloads[id]
+	if r == nil || customer != "" && r.CustomerID != customer {
+		return nil
+	}
+	return r
+}
+
+func (s *Store) append(r *record, e domain.AuditEvent) {
+	s.auditID++
+	e.ID = s.auditID
+	r.audit = append(r.audit, e)
+}
+
+func (s *Store) appendWorker(id domain.WorkerID, t domain.AuditType, actor domain.Actor, reason string) {
+	s.auditID++
+	s.byWorker[id] = append(s.byWorker[id], domain.AuditEvent{
+		ID: s.auditID, Type: t, Actor: actor, WorkerID: id, Reason: reason, At: s.now(),
+	})
+}

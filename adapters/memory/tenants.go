@@ -1,0 +1,227 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+type customers struct{ s *Store }
+
+// Create implements ports.CustomerStore.
+func (c customers) Create(ctx context.Context, cust domain.Customer) (domain.Customer, error) {
+	if err := ctx.Err(); err != nil {
+		return domain.Customer{}, err
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if c.s.customers[cust.ID] != nil {
+		return domain.Customer{}, domain.NewError(domain.CodeConflict, "customer %s exists already", cust.ID).With("field", "customer_id")
+	}
+	cust.CreatedAt = c.s.now()
+	cust.UpdatedAt = cust.CreatedAt
+	c.s.customers[cust.ID] = &tenant{
+		Customer:  cust,
+		byCreated: newTree(func(r *record) time.Time { return r.CreatedAt }),
+		configs:   map[domain.ConfigID]*domain.WorkloadConfig{},
+		idem:      map[string]idemEntry{},
+	}
+	return cust, nil
+}
+
+// Get implements ports.CustomerStore.
+func (c customers) Get(ctx context.Context, id domain.CustomerID) (domain.Customer, error) {
+	if err := ctx.Err(); err != nil {
+		return domain.Customer{}, err
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	t := c.s.customers[id]
+	if t == nil {
+		return domain.Customer{}, domain.NotFound("customer")
+	}
+	return t.Customer, nil
+}
+
+// List implements ports.CustomerStore.
+func (c customers) List(ctx context.Context, after domain.CustomerID, limit int) ([]domain.Customer, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	var out []domain.Customer
+	for id, t := range c.s.customers {
+		if id > after {
+			out = append(out, t.Customer)
+		}
+	}
+	slices.SortFunc(out, func(a, b domain.Customer) int { return cmp.Compare(a.ID, b.ID) })
+	return out[:min(limit, len(out))], nil
+}
+
+// Update implements ports.CustomerStore.
+func (c customers) Update(ctx context.Context, id domain.CustomerID, p domain.CustomerPatch) (domain.Customer, error) {
+	if err := ctx.Err(); err != nil {
+		return domain.Customer{}, err
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	t := c.s.customers[id]
+	if t == nil {
+		return domain.Customer{}, domain.NotFound("customer")
+	}
+	next, err := p.Apply(t.Customer, c.s.now())
+	if err != nil {
+		return domain.Customer{}, err
+	}
+	t.Customer = next
+	return next, nil
+}
+
+// Limits implements ports.CustomerStore.
+func (c customers) Limits(ctx context.Context, ids []domain.CustomerID) (map[domain.CustomerID]domain.Limits, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	out := make(map[domain.CustomerID]domain.Limits, len(ids))
+	for _, id := range ids {
+		if t := c.s.customers[id]; t != nil {
+			out[id] = t.Customer.Limits()
+		}
+	}
+	return out, nil
+}
+
+type configs struct{ s *Store }
+
+// Create implements ports.ConfigStore.
+func (c configs) Create(ctx context.Context, cfg domain.WorkloadConfig) (domain.WorkloadConfig, error) {
+	if err := ctx.Err(); err != nil {
+		return domain.WorkloadConfig{}, err
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	t := c.s.customers[cfg.CustomerID]
+	if t == nil {
+		return domain.WorkloadConfig{}, domain.NotFound("customer")
+	}
+	for _, other := range t.configs {
+		if other.Type == cfg.Type {
+			return domain.WorkloadConfig{}, domain.NewError(domain.CodeConflict, "a config for workload type %q exists already", cfg.Type).
+				With("field", "workload_type")
+		}
+	}
+	for _, other := range c.s.customers {
+		if other.configs[cfg.ID] != nil {
+			return domain.WorkloadConfig{}, domain.NewError(domain.CodeConflict, "config %s exists already", cfg.ID)
+		}
+	}
+	cfg.CreatedAt = c.s.now()
+	cfg.UpdatedAt = cfg.CreatedAt
+	t.configs[cfg.ID] = &cfg
+	return cfg, nil
+}
+
+func (c configs) find(customer domain.CustomerID, match func(*domain.WorkloadConfig) bool) (*domain.WorkloadConfig, error) {
+	if t := c.s.customers[customer]; t != nil {
+		for _, cfg := range t.configs {
+			if match(cfg) {
+				return cfg, nil
+			}
+		}
+	}
+	return nil, domain.NotFound("workload config")
+}
+
+func byConfigID(id domain.ConfigID) func(*domain.WorkloadConfig) bool {
+	return func(cfg *domain.WorkloadConfig) bool { return cfg.ID == id }
+}
+
+func (c configs) read(ctx context.Context, customer domain.CustomerID, match func(*domain.WorkloadConfig) bool) (domain.WorkloadConfig, error) {
+	if err := ctx.Err(); err != nil {
+		return domain.WorkloadConfig{}, err
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	cfg, err := c.find(customer, match)
+	if err != nil {
+		return domain.WorkloadConfig{}, err
+	}
+	return *cfg, nil
+}
+
+// Get implements ports.ConfigStore.
+func (c configs) Get(ctx context.Context, customer domain.CustomerID, id domain.ConfigID) (domain.WorkloadConfig, error) {
+	return c.read(ctx, customer, byConfigID(id))
+}
+
+// ForType implements ports.ConfigStore.
+func (c configs) ForType(ctx context.Context, customer domain.CustomerID, workloadType string) (domain.WorkloadConfig, error) {
+	return c.read(ctx, customer, func(cfg *domain.WorkloadConfig) bool { return cfg.Type == workloadType })
+}
+
+// List implements ports.ConfigStore.
+func (c configs) List(ctx context.Context, customer domain.CustomerID) ([]domain.WorkloadConfig, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	var out []domain.WorkloadConfig
+	if t := c.s.customers[customer]; t != nil {
+		for _, cfg := range t.configs {
+			out = append(out, *cfg)
+		}
+	}
+	slices.SortFunc(out, func(a, b domain.WorkloadConfig) int { return cmp.Compare(a.Type, b.Type) })
+	return out, nil
+}
+
+// Update implements ports.ConfigStore.
+func (c configs) Update(ctx context.Context, cfg domain.WorkloadConfig) (domain.WorkloadConfig, error) {
+	if err := ctx.Err(); err != nil {
+		return domain.WorkloadConfig{}, err
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	cur, err := c.find(cfg.CustomerID, byConfigID(cfg.ID))
+	if err != nil {
+		return domain.WorkloadConfig{}, err
+	}
+	if cur.Type != cfg.Type {
+		return domain.WorkloadConfig{}, domain.Invalid("workload_type", "cannot be changed from %q", cur.Type)
+	}
+	cur.Description, cur.RunConfig, cur.UpdatedAt = cfg.Description, cfg.RunConfig, c.s.now()
+	return *cur, nil
+}
+
+// Delete implements ports.ConfigStore.
+func (c configs) Delete(ctx context.Context, customer domain.CustomerID, id domain.ConfigID) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if _, err := c.find(customer, byConfigID(id)); err != nil {
+		return err
+	}
+	t := c.s.customers[customer]
+	used := 0
+	t.byCreated.Scan(func(r *record) bool {
+		if r.ConfigID == id && !r.Status.Final() {
+			used++
+		}
+		return true
+	})
+	if used > 0 {
+		return domain.NewError(domain.CodeConflict, "%d unfinished workloads use this config", used).With("unfinished", used)
+	}
+	delete(t.configs, id)
+	return nil
+}

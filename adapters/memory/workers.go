@@ -1,0 +1,191 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+type workers struct{ s *Store }
+
+// Register implements ports.WorkerStore.
+func (w workers) Register(ctx context.Context, r domain.Registration, lease time.Duration) (domain.Worker, error) {
+	if err := ctx.Err(); err != nil {
+		return domain.Worker{}, err
+	}
+	if err := r.Validate(); err != nil {
+		return domain.Worker{}, err
+	}
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	now := w.s.now()
+	old := w.s.workers[r.WorkerID]
+	switch {
+	case w.s.past[r.SessionID]:
+		return domain.Worker{}, domain.NewError(domain.CodeFenced, "session %s has ended", r.SessionID)
+	case old != nil && old.SessionID == r.SessionID:
+		old.HeartbeatAt, old.LeaseUntil = now, now.Add(lease)
+		return old.Clone(), nil
+	case old != nil && old.Live() && r.PreviousSessionID != "" && r.PreviousSessionID != old.SessionID:
+		return domain.Worker{}, domain.NewError(domain.CodeConflict, "another process is registered as worker %s", r.WorkerID)
+	case old != nil && old.Live():
+		w.s.end(old.SessionID, domain.LossReplaced)
+	}
+	r = r.Clone()
+	wk := &domain.Worker{
+		ID: r.WorkerID, SessionID: r.SessionID, Status: domain.WorkerHealthy, Capabilities: r.Capabilities,
+		Slots: r.Slots, Resources: r.Resources, Tags: r.Tags, Version: r.Version,
+		RegisteredAt: now, HeartbeatAt: now, LeaseUntil: now.Add(lease),
+	}
+	w.s.workers[wk.ID] = wk
+	for _, t := range wk.Capabilities {
+		w.s.types[t] = true
+	}
+	w.s.appendWorker(wk.ID, domain.AuditWorkerJoined, workerActor(wk.ID), "")
+	return wk.Clone(), nil
+}
+
+func workerActor(id domain.WorkerID) domain.Actor {
+	return domain.Actor{Kind: domain.ActorWorker, ID: string(id)}
+}
+
+// end ends a session for good, and remembers how while it still holds something.
+func (s *Store) end(session domain.SessionID, loss domain.Loss) {
+	s.past[session] = true
+	if s.holdings[session] != nil {
+		s.ended[session] = loss
+	}
+}
+
+// Heartbeat implements ports.WorkerStore.
+func (w workers) Heartbeat(ctx context.Context, beats []ports.Beat, lease time.Duration) ([]ports.BeatResult, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	now := w.s.now()
+	results := make([]ports.BeatResult, len(beats))
+	for i, b := range beats {
+		results[i] = w.s.beat(b, now, lease)
+	}
+	return results, nil
+}
+
+func (s *Store) beat(b ports.Beat, now time.Time, lease time.Duration) ports.BeatResult {
+	w := s.workers[b.WorkerID]
+	switch {
+	case w == nil || !w.Live():
+		return ports.BeatResult{Status: ports.BeatExpired}
+	case w.SessionID != b.SessionID:
+		return ports.BeatResult{Status: ports.BeatReplaced}
+	}
+	w.HeartbeatAt, w.LeaseUntil = now, now.Add(lease)
+	if b.Draining && w.Status == domain.WorkerHealthy {
+		w.Status = domain.WorkerDraining
+		s.appendWorker(w.ID, domain.AuditWorkerDraining, workerActor(w.ID), "")
+	}
+	return ports.BeatResult{Status: ports.BeatRenewed, WorkerStatus: w.Status}
+}
+
+// Expire implements ports.WorkerStore.
+func (w workers) Expire(ctx context.Context, epoch int64, limit int) ([]domain.Worker, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	if err := w.s.checkEpoch(epoch); err != nil {
+		return nil, err
+	}
+	now := w.s.now()
+	var dead []*domain.Worker
+	for _, wk := range w.s.workers {
+		if wk.Live() && wk.LeaseUntil.Before(now) {
+			dead = append(dead, wk)
+		}
+	}
+	slices.SortFunc(dead, func(a, b *domain.Worker) int {
+		return cmp.Or(a.LeaseUntil.Compare(b.LeaseUntil), cmp.Compare(a.ID, b.ID))
+	})
+	out := make([]domain.Worker, 0, min(limit, len(dead)))
+	for _, wk := range dead[:min(limit, len(dead))] {
+		wk.Status = domain.WorkerDead
+		w.s.end(wk.SessionID, domain.LossExpired)
+		system := domain.Actor{Kind: domain.ActorCoordinator}
+		w.s.appendWorker(wk.ID, domain.AuditHeartbeatMissed, system, "last heartbeat at "+wk.HeartbeatAt.Format(time.RFC3339Nano))
+		w.s.appendWorker(wk.ID, domain.AuditWorkerDead, system, string(domain.LossExpired))
+		out = append(out, wk.Clone())
+	}
+	return out, nil
+}
+
+// Drain implements ports.WorkerStore.
+func (w workers) Drain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
+	if err := ctx.Err(); err != nil {
+		return domain.Worker{}, err
+	}
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	wk := w.s.workers[id]
+	switch {
+	case wk == nil:
+		return domain.Worker{}, domain.NotFound("worker")
+	case wk.Status == domain.WorkerDead:
+		return domain.Worker{}, domain.NewError(domain.CodeInvalidState, "a worker that is DEAD cannot be drained").
+			With("status", string(wk.Status))
+	case wk.Status == domain.WorkerHealthy:
+		wk.Status = domain.WorkerDraining
+		w.s.appendWorker(id, domain.AuditWorkerDraining, actor, "")
+	}
+	return wk.Clone(), nil
+}
+
+// Remove implements ports.WorkerStore.
+func (w workers) Remove(ctx context.Context, id domain.WorkerID, actor domain.Actor) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	wk := w.s.workers[id]
+	if wk == nil {
+		return domain.NotFound("worker")
+	}
+	if wk.Live() {
+		w.s.end(wk.SessionID, domain.LossRemoved)
+	}
+	delete(w.s.workers, id)
+	w.s.appendWorker(id, domain.AuditWorkerRemoved, actor, "")
+	return nil
+}
+
+// List implements ports.WorkerStore.
+func (w workers) List(ctx context.Context) ([]domain.Worker, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	out := make([]domain.Worker, 0, len(w.s.workers))
+	for _, wk := range w.s.workers {
+		out = append(out, wk.Clone())
+	}
+	slices.SortFunc(out, func(a, b domain.Worker) int { return cmp.Compare(a.ID, b.ID) })
+	return out, nil
+}
+
+// KnownTypes implements ports.WorkerStore.
+func (w workers) KnownTypes(ctx context.Context) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	return slices.Sorted(maps.Keys(w.s.types)), nil
+}

@@ -1,0 +1,40 @@
+package ports
+
+import (
+	"context"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// Notifier sends hints between coordinators, workers and API instances over the Bus. All methods are fire and forget:
+// they never block on receivers and never fail; what is lost comes again by heartbeat, reconciliation or polling.
+type Notifier interface {
+	// Command sends a command to a worker, wherever it is connected.
+	Command(ctx context.Context, worker domain.WorkerID, c Command)
+	// Wake tells the leader that something may be placed.
+	Wake(ctx context.Context, reason string)
+	// Updated tells whoever follows the workload that it changed. Cheap when nobody does.
+	Updated(ctx context.Context, u Update)
+}
+
+// Listener receives what a Notifier sends. Handlers are called one at a time per subscription.
+type Listener interface {
+	// Commands calls h for each command sent to the worker.
+	Commands(ctx context.Context, worker domain.WorkerID, h func(Command)) (Subscription, error)
+	// Wakes calls h for each wake.
+	Wakes(ctx context.Context, h func(reason string)) (Subscription, error)
+	// Updates calls h for each update of the workload.
+	Updates(ctx context.Context, id domain.WorkloadID, h func(Update)) (Subscription, error)
+}
+
+// Update is one change of a workload.
+type Update struct {
+	WorkloadID      domain.WorkloadID `json:"workload_id"`
+	CustomerID      domain.CustomerID `json:"customer_id"`
+	Event           domain.Event      `json:"event"`
+	Status          domain.Status     `json:"status"`
+	Generation      int64             `json:"generation"`
+	ProgressPercent float64           `json:"progress_percent"`
+	At              time.Time         `json:"at"`
+}

@@ -1,0 +1,96 @@
+package lifecycle
+
+import (
+	"context"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/batching"
+	"github.com/niyanta/niyanta/core/services/transitions"
+)
+
+// Deps are what the service stands on.
+type Deps struct {
+	Workloads   ports.WorkloadStore
+	Customers   ports.CustomerStore
+	Configs     ports.ConfigStore
+	Workers     ports.WorkerStore
+	Checkpoints ports.CheckpointStore
+	Logs        ports.LogStore
+	Audit       ports.AuditStore
+	Applier     *transitions.Applier
+	Notifier    ports.Notifier
+	Listener    ports.Listener
+	Observer    ports.Observer
+	Clock       ports.Clock
+	IDs         ports.IDs
+	// Policy orders the queue.
+	Policy domain.Policy
+	// PauseWait is how long Pause waits for the worker's confirmation; 0 means DefaultPauseWait.
+	PauseWait time.Duration
+}
+
+// Service is the lifecycle service. Safe for concurrent use.
+type Service struct {
+	Deps
+	submits *batching.Committer[domain.Submission, ports.SubmitResult]
+	types   knownTypes
+}
+
+// DefaultPauseWait is how long a pause is waited for before it is answered as accepted.
+const DefaultPauseWait = 10 * time.Second
+
+// submitBatch bounds how many submissions share a commit.
+const submitBatch = 1000
+
+// New returns the service.
+func New(d Deps) *Service {
+	if d.PauseWait == 0 {
+		d.PauseWait = DefaultPauseWait
+	}
+	s := &Service{Deps: d}
+	s.submits = batching.NewCommitter(submitBatch, d.Workloads.Submit)
+	return s
+}
+
+// Get returns a customer's workload. CodeNotFound when it is missing or another's.
+func (s *Service) Get(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID) (domain.Workload, error) {
+	found, err := s.Workloads.Get(ctx, customer, id)
+	if err != nil {
+		return domain.Workload{}, err
+	}
+	if len(found) == 0 {
+		return domain.Workload{}, domain.NotFound("workload")
+	}
+	return found[0], nil
+}
+
+// List returns a page of a customer's workloads.
+func (s *Service) List(ctx context.Context, q ports.WorkloadQuery) (ports.WorkloadPage, error) {
+	return s.Workloads.List(ctx, q)
+}
+
+// ReadLogs returns log lines of a customer's workload. CodeNotFound as with Get.
+func (s *Service) ReadLogs(ctx context.Context, q ports.LogQuery) ([]domain.LogLine, error) {
+	if _, err := s.Get(ctx, q.Customer, q.Workload); err != nil {
+		return nil, err
+	}
+	return s.Logs.List(ctx, q)
+}
+
+// ReadAudit returns up to limit audit events of a customer's workload with ids above after, oldest first.
+func (s *Service) ReadAudit(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, after int64, limit int) ([]domain.AuditEvent, error) {
+	if _, err := s.Get(ctx, customer, id); err != nil {
+		return nil, err
+	}
+	return s.Audit.Workload(ctx, customer, id, after, limit)
+}
+
+// ListCheckpoints returns the checkpoints kept of a customer's workload, newest first.
+func (s *Service) ListCheckpoints(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID) ([]domain.Checkpoint, error) {
+	if _, err := s.Get(ctx, customer, id); err != nil {
+		return nil, err
+	}
+	return s.Checkpoints.List(ctx, customer, id)
+}

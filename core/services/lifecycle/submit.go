@@ -1,0 +1,208 @@
+package lifecycle
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// SubmitRequest is a submission as a client states it. Nil and zero fields take the defaults of the customer's
+// config for the type, or the platform's.
+type SubmitRequest struct {
+	Type     string
+	Input    domain.JSON
+	Labels   map[string]string
+	Priority *int
+	Affinity domain.Affinity
+	Timeout  *time.Duration
+	RunAt    time.Time
+	// IdempotencyKey and Digest of the body make repeating safe; see ports.WorkloadStore.Submit.
+	IdempotencyKey string
+	Digest         [32]byte
+}
+
+// SubmitOutcome is the fate of one submission of a batch: a workload or an error.
+type SubmitOutcome struct {
+	Workload domain.Workload
+	Err      error
+}
+
+// queueFullRetry is when trying again makes sense for a customer whose queue is full.
+const queueFullRetry = 5 * time.Second
+
+// Submit stores one workload. It shares a commit with whoever submits at the same time.
+// CodeInvalidInput, CodeConflict (idempotency key with another body), CodeUnavailable (queue full).
+func (s *Service) Submit(ctx context.Context, p domain.Principal, req SubmitRequest) (domain.Workload, error) {
+	outcomes, err := s.SubmitBatch(ctx, p, []SubmitRequest{req})
+	if err != nil {
+		return domain.Workload{}, err
+	}
+	return outcomes[0].Workload, outcomes[0].Err
+}
+
+// SubmitBatch stores many workloads and answers each in its place.
+func (s *Service) SubmitBatch(ctx context.Context, p domain.Principal, reqs []SubmitRequest) ([]SubmitOutcome, error) {
+	customer, err := s.Customers.Get(ctx, p.CustomerID)
+	if err != nil {
+		return nil, err
+	}
+	outcomes := make([]SubmitOutcome, len(reqs))
+	items := make([]domain.Submission, 0, len(reqs))
+	places := make([]int, 0, len(reqs))
+	configs := map[string]effective{}
+	for i := range reqs {
+		sub, err := s.prepare(ctx, customer, p, &reqs[i], configs)
+		if err != nil {
+			if domain.CodeOf(err) == domain.CodeInternal || ctx.Err() != nil {
+				return nil, err
+			}
+			outcomes[i].Err = err
+			continue
+		}
+		items, places = append(items, sub), append(places, i)
+	}
+	if len(items) == 0 {
+		return outcomes, nil
+	}
+	results, err := s.submits.Do(ctx, items...)
+	if err != nil {
+		return nil, err
+	}
+	s.Observer.Submitted(results)
+	accepted := false
+	for k, r := range results {
+		outcomes[places[k]] = outcomeOf(r)
+		accepted = accepted || r.Status == ports.SubmitAccepted
+	}
+	if accepted {
+		s.Notifier.Wake(ctx, "submit")
+	}
+	return outcomes, nil
+}
+
+func outcomeOf(r ports.SubmitResult) SubmitOutcome {
+	switch r.Status {
+	case ports.SubmitAccepted, ports.SubmitDuplicate:
+		return SubmitOutcome{Workload: r.Workload}
+	case ports.SubmitConflict:
+		return SubmitOutcome{Err: domain.NewError(domain.CodeConflict,
+			"this Idempotency-Key was used with another body").With("field", "Idempotency-Key")}
+	case ports.SubmitQueueFull:
+		return SubmitOutcome{Err: domain.Unavailable(queueFullRetry, "the queue of this customer is full")}
+	case ports.SubmitNoCustomer:
+		return SubmitOutcome{Err: domain.NotFound("customer")}
+	}
+	return SubmitOutcome{Err: domain.NewError(domain.CodeInternal, "unexpected submit status %d", r.Status)}
+}
+
+// effective is what a customer's submissions of a type run with.
+type effective struct {
+	id  domain.ConfigID
+	run domain.RunConfig
+	err error
+}
+
+// prepare turns a request into a validated submission.
+func (s *Service) prepare(ctx context.Context, c domain.Customer, p domain.Principal, req *SubmitRequest, configs map[string]effective) (domain.Submission, error) {
+	sub := domain.Submission{
+		Spec: domain.Spec{
+			ID:         domain.WorkloadID(s.IDs.New(domain.PrefixWorkload)),
+			CustomerID: c.ID, Type: req.Type, Input: req.Input, Labels: req.Labels,
+			Priority: domain.DefaultPriority, Affinity: req.Affinity, RunAt: req.RunAt,
+			Run: domain.DefaultRunConfig(),
+		},
+		IdempotencyKey: req.IdempotencyKey, Digest: req.Digest,
+		Actor: domain.Actor{Kind: domain.ActorUser, ID: string(p.KeyID)},
+	}
+	if req.Priority != nil {
+		sub.Priority = *req.Priority
+	}
+	if err := sub.Validate(); err != nil {
+		return sub, err
+	}
+	eff, ok := configs[req.Type]
+	if !ok {
+		eff = s.effective(ctx, c.ID, req.Type)
+		configs[req.Type] = eff
+	}
+	if eff.err != nil {
+		return sub, eff.err
+	}
+	sub.ConfigID, sub.Run = eff.id, eff.run
+	if req.Timeout != nil {
+		sub.Run.Timeout = *req.Timeout
+		if err := domain.ValidateTimeout(sub.Run.Timeout); err != nil {
+			return sub, err
+		}
+	}
+	sub.QueueOffset = s.Policy.QueueOffset(sub.Priority, c.Tier)
+	return sub, nil
+}
+
+// effective returns the customer's config for the type, or the defaults if any worker ever offered the type.
+func (s *Service) effective(ctx context.Context, customer domain.CustomerID, workloadType string) effective {
+	cfg, err := s.Configs.ForType(ctx, customer, workloadType)
+	if err == nil {
+		return effective{id: cfg.ID, run: cfg.RunConfig}
+	}
+	if !domain.IsCode(err, domain.CodeNotFound) {
+		return effective{err: err}
+	}
+	if s.types.has(workloadType) {
+		return effective{run: domain.DefaultRunConfig()}
+	}
+	offered, err := s.Workers.KnownTypes(ctx)
+	if err != nil {
+		return effective{err: err}
+	}
+	s.types.set(offered)
+	if s.types.has(workloadType) {
+		return effective{run: domain.DefaultRunConfig()}
+	}
+	return effective{err: s.unknownType(ctx, customer, workloadType, offered)}
+}
+
+func (s *Service) unknownType(ctx context.Context, customer domain.CustomerID, workloadType string, offered []string) error {
+	known := map[string]bool{}
+	for _, t := range offered {
+		known[t] = true
+	}
+	configs, err := s.Configs.List(ctx, customer)
+	if err != nil {
+		return err
+	}
+	for _, c := range configs {
+		known[c.Type] = true
+	}
+	names := slices.Sorted(maps.Keys(known))
+	list := strings.Join(names, ", ")
+	if list == "" {
+		list = "none yet: no worker has registered"
+	}
+	return domain.Invalid("workload_type", "%q is not known; known types: %s", workloadType, list).With("known_types", names)
+}
+
+// knownTypes remembers the types that workers offered. Types are never forgotten by the store, so a hit is
+// always right and only a miss needs the store.
+type knownTypes struct {
+	current atomic.Pointer[map[string]bool]
+}
+
+func (k *knownTypes) has(t string) bool {
+	m := k.current.Load()
+	return m != nil && (*m)[t]
+}
+
+func (k *knownTypes) set(names []string) {
+	m := make(map[string]bool, len(names))
+	for _, n := range names {
+		m[n] = true
+	}
+	k.current.Store(&m)
+}

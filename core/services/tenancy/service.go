@@ -1,0 +1,90 @@
+package tenancy
+
+import (
+	"context"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// Deps are what the service stands on.
+type Deps struct {
+	Customers ports.CustomerStore
+	Configs   ports.ConfigStore
+	Keys      ports.KeyStore
+	Workloads ports.WorkloadStore
+	Limiter   ports.RateLimiter
+	Clock     ports.Clock
+	IDs       ports.IDs
+	// AdminKey authenticates administrators, WorkerKeys workers. Empty ones match nothing.
+	AdminKey   string
+	WorkerKeys []string
+}
+
+// Service is the tenancy service. Safe for concurrent use.
+type Service struct {
+	Deps
+	admin   [][32]byte
+	workers [][32]byte
+	cache   keyCache
+}
+
+// New returns the service.
+func New(d Deps) *Service {
+	s := &Service{Deps: d, cache: keyCache{clock: d.Clock}}
+	s.admin = digests(d.AdminKey)
+	s.workers = digests(d.WorkerKeys...)
+	return s
+}
+
+// CreateCustomer onboards a customer; an empty id is generated. CodeInvalidInput, CodeConflict.
+func (s *Service) CreateCustomer(ctx context.Context, c domain.Customer) (domain.Customer, error) {
+	if c.ID == "" {
+		c.ID = domain.CustomerID(s.IDs.New(domain.PrefixCustomer))
+	}
+	if err := c.Validate(); err != nil {
+		return domain.Customer{}, err
+	}
+	return s.Customers.Create(ctx, c)
+}
+
+// GetCustomer returns a customer. CodeNotFound.
+func (s *Service) GetCustomer(ctx context.Context, id domain.CustomerID) (domain.Customer, error) {
+	return s.Customers.Get(ctx, id)
+}
+
+// ListCustomers returns customers behind the id after, ordered by id.
+func (s *Service) ListCustomers(ctx context.Context, after domain.CustomerID, limit int) ([]domain.Customer, error) {
+	return s.Customers.List(ctx, after, limit)
+}
+
+// UpdateCustomer changes name, tier or limits; limits hold for what is submitted and placed from then on.
+func (s *Service) UpdateCustomer(ctx context.Context, id domain.CustomerID, p domain.CustomerPatch) (domain.Customer, error) {
+	return s.Customers.Update(ctx, id, p)
+}
+
+// CustomerUsage counts what the customer uses right now.
+func (s *Service) CustomerUsage(ctx context.Context, id domain.CustomerID) (domain.Usage, error) {
+	return s.Workloads.Usage(ctx, id)
+}
+
+// limitsFor is how long a customer's rate is taken from memory before the store is asked again.
+const limitsFor = 5 * time.Second
+
+// Allow takes one request from the principal's rate. Admins and workers are not limited. If the limiter fails, its
+// error is returned and the caller decides.
+func (s *Service) Allow(ctx context.Context, p domain.Principal) (ports.RateDecision, domain.Limits, error) {
+	if p.CustomerID == "" {
+		return ports.RateDecision{Allowed: true}, domain.Limits{}, nil
+	}
+	limits, err := s.cache.limits(p.CustomerID, func() (domain.Limits, error) {
+		c, err := s.Customers.Get(ctx, p.CustomerID)
+		return c.Limits(), err
+	})
+	if err != nil {
+		return ports.RateDecision{}, domain.Limits{}, err
+	}
+	d, err := s.Limiter.Allow(ctx, string(p.CustomerID), limits.RatePerSec, limits.Burst)
+	return d, limits, err
+}

@@ -1,0 +1,89 @@
+package transitions
+
+import (
+	"context"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// Applier executes batches of transitions and spreads the news.
+type Applier struct {
+	store    ports.WorkloadStore
+	notifier ports.Notifier
+	observer ports.Observer
+}
+
+// New returns an Applier.
+func New(store ports.WorkloadStore, notifier ports.Notifier, observer ports.Observer) *Applier {
+	return &Applier{store: store, notifier: notifier, observer: observer}
+}
+
+// Apply executes the batch; see ports.WorkloadStore.Apply.
+func (a *Applier) Apply(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
+	if len(b.Transitions) == 0 {
+		return nil, nil
+	}
+	results, err := a.store.Apply(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	a.Announce(ctx, b, results)
+	return results, nil
+}
+
+// One executes a single transition.
+func (a *Applier) One(ctx context.Context, t domain.Transition) (domain.Result, error) {
+	results, err := a.Apply(ctx, domain.Batch{Transitions: []domain.Transition{t}})
+	if err != nil {
+		return domain.Result{}, err
+	}
+	return results[0], nil
+}
+
+// Announce spreads the news of a batch that was executed elsewhere (a checkpoint's transition is executed by the
+// checkpoint store).
+func (a *Applier) Announce(ctx context.Context, b domain.Batch, results []domain.Result) {
+	a.observer.Transitioned(b, results)
+	wake := ""
+	for i := range results {
+		t, r := &b.Transitions[i], &results[i]
+		if r.Outcome != domain.OutcomeApplied || t.Event == domain.EventLog {
+			continue
+		}
+		a.notifier.Updated(ctx, ports.Update{
+			WorkloadID: r.WorkloadID, CustomerID: r.CustomerID, Event: t.Event, Status: r.State.Status,
+			Generation: r.State.Generation, ProgressPercent: r.State.ProgressPercent, At: r.State.UpdatedAt,
+		})
+		if cmd, ok := stopCommand(t, r); ok {
+			a.notifier.Command(ctx, r.FromWorkerID, cmd)
+		}
+		if r.State.Status.Waiting() || r.From.Held() && !r.State.Status.Held() {
+			wake = string(t.Event)
+		}
+	}
+	if wake != "" {
+		a.notifier.Wake(ctx, wake)
+	}
+}
+
+// stopCommand is what the worker that held the workload must be told, when it was not the worker that reported.
+func stopCommand(t *domain.Transition, r *domain.Result) (ports.Command, bool) {
+	if !r.From.Held() {
+		return ports.Command{}, false
+	}
+	cmd := ports.Command{
+		SessionID: r.FromSessionID, WorkloadID: r.WorkloadID, Generation: r.State.Generation, Reason: t.Reason,
+	}
+	switch t.Event {
+	case domain.EventCancel:
+		cmd.Kind = ports.CommandCancel
+	case domain.EventRequestPause:
+		cmd.Kind = ports.CommandPause
+	case domain.EventLose, domain.EventTimeout, domain.EventUnassign:
+		cmd.Kind = ports.CommandDrop
+	default:
+		return ports.Command{}, false
+	}
+	return cmd, true
+}
