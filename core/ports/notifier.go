@@ -18,7 +18,8 @@ type Notifier interface {
 	Updated(ctx context.Context, u Update)
 }
 
-// Listener receives what a Notifier sends. Handlers are called one at a time per subscription.
+// Listener receives what a Notifier sends. Handlers are called one at a time per subscription, must return quickly and must
+// not close their own subscription.
 type Listener interface {
 	// Commands calls h for each command sent to the worker.
 	Commands(ctx context.Context, worker domain.WorkerID, h func(Command)) (Subscription, error)

@@ -1,0 +1,87 @@
+package checkpointing
+
+import (
+	"context"
+	"crypto/sha256"
+	"log/slog"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/transitions"
+)
+
+// Service saves and restores checkpoints. Safe for concurrent use.
+type Service struct {
+	store      ports.CheckpointStore
+	compressor ports.Compressor
+	applier    *transitions.Applier
+	observer   ports.Observer
+	log        *slog.Logger
+}
+
+// New returns the service.
+func New(store ports.CheckpointStore, c ports.Compressor, a *transitions.Applier, o ports.Observer, log *slog.Logger) *Service {
+	return &Service{store: store, compressor: c, applier: a, observer: o, log: log}
+}
+
+// Save stores a checkpoint under its run's fence. CodeTooLarge above domain.MaxInlineCheckpoint.
+func (s *Service) Save(ctx context.Context, ref ports.SessionRef, up ports.CheckpointUpload) (domain.Result, error) {
+	if len(up.Data) > domain.MaxInlineCheckpoint {
+		return domain.Result{}, domain.NewError(domain.CodeTooLarge,
+			"a checkpoint is at most %d bytes, this one has %d", domain.MaxInlineCheckpoint, len(up.Data))
+	}
+	stored, encoding := s.compressor.Encode(up.Data)
+	t := domain.Transition{
+		WorkloadID: up.WorkloadID, Event: domain.EventCheckpoint, Generation: up.Generation, SessionID: ref.SessionID,
+		Actor:              domain.Actor{Kind: domain.ActorWorker, ID: string(ref.WorkerID)},
+		CheckpointSequence: up.Sequence, Percent: up.Percent, Message: up.Message,
+	}
+	c := domain.Checkpoint{Size: len(up.Data), Encoding: encoding, Checksum: sha256.Sum256(stored)}
+	res, err := s.store.Save(ctx, t, c, stored)
+	if err != nil {
+		return res, err
+	}
+	s.applier.Announce(ctx, domain.Batch{Transitions: []domain.Transition{t}}, []domain.Result{res})
+	return res, nil
+}
+
+// Load returns the newest checkpoint at or below sequence whose bytes are as they were stored; a damaged one is
+// logged and counted, and the one before it is tried. CodeNotFound when none is left.
+func (s *Service) Load(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, sequence int64) (ports.CheckpointData, error) {
+	kept, err := s.store.List(ctx, customer, id)
+	if err != nil {
+		return ports.CheckpointData{}, err
+	}
+	for _, c := range kept {
+		if c.Sequence > sequence {
+			continue
+		}
+		stored, err := s.read(ctx, id, c.Sequence)
+		if err != nil {
+			return ports.CheckpointData{}, err
+		}
+		data, err := s.open(c, stored)
+		if err == nil {
+			return ports.CheckpointData{Sequence: c.Sequence, Data: data}, nil
+		}
+		s.observer.Count("checkpoint_damaged", 1)
+		s.log.Error("checkpoint is damaged, falling back to the one before", "workload_id", id, "sequence", c.Sequence, "error", err)
+	}
+	return ports.CheckpointData{}, domain.NotFound("checkpoint")
+}
+
+// read returns the stored bytes; nil when the checkpoint was dropped since it was listed.
+func (s *Service) read(ctx context.Context, id domain.WorkloadID, sequence int64) ([]byte, error) {
+	_, stored, err := s.store.Load(ctx, id, sequence)
+	if domain.IsCode(err, domain.CodeNotFound) {
+		return nil, nil
+	}
+	return stored, err
+}
+
+func (s *Service) open(c domain.Checkpoint, stored []byte) ([]byte, error) {
+	if sha256.Sum256(stored) != c.Checksum {
+		return nil, domain.NewError(domain.CodeInternal, "checksum of checkpoint %d does not hold", c.Sequence)
+	}
+	return s.compressor.Decode(stored, c.Encoding, c.Size)
+}

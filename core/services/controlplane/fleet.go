@@ -1,0 +1,68 @@
+package controlplane
+
+import (
+	"context"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// WorkerView is a worker with what it holds.
+type WorkerView struct {
+	domain.Worker
+	Held []ports.HeldWorkload
+}
+
+// ListWorkers returns all workers, DEAD ones included, with what they hold, ordered by id.
+func (s *Service) ListWorkers(ctx context.Context) ([]WorkerView, error) {
+	workers, err := s.Workers.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sessions := make([]domain.SessionID, len(workers))
+	for i, w := range workers {
+		sessions[i] = w.SessionID
+	}
+	held, err := s.Queue.Held(ctx, sessions...)
+	if err != nil {
+		return nil, err
+	}
+	bySession := map[domain.SessionID][]ports.HeldWorkload{}
+	for _, h := range held {
+		bySession[h.SessionID] = append(bySession[h.SessionID], h)
+	}
+	views := make([]WorkerView, len(workers))
+	for i, w := range workers {
+		views[i] = WorkerView{Worker: w, Held: bySession[w.SessionID]}
+	}
+	return views, nil
+}
+
+// DrainWorker has a worker finish: no new work, checkpoint and release what it runs. CodeNotFound; CodeInvalidState when DEAD.
+func (s *Service) DrainWorker(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
+	w, err := s.Workers.Drain(ctx, id, actor)
+	if err != nil {
+		return w, err
+	}
+	s.Notifier.Command(ctx, id, ports.Command{Kind: ports.CommandDrain, SessionID: w.SessionID})
+	return w, nil
+}
+
+// RemoveWorker forgets a worker at once; its work is redistributed by the leader's next sweep. A process that is still alive
+// learns it with its next heartbeat, stops what it runs, and may register anew. CodeNotFound.
+func (s *Service) RemoveWorker(ctx context.Context, id domain.WorkerID, actor domain.Actor) error {
+	workers, err := s.Workers.List(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.Workers.Remove(ctx, id, actor); err != nil {
+		return err
+	}
+	for _, w := range workers {
+		if w.ID == id {
+			s.missing.forget(w.SessionID)
+		}
+	}
+	s.Notifier.Wake(ctx, "worker removed")
+	return nil
+}

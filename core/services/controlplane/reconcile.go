@@ -1,0 +1,139 @@
+package controlplane
+
+import (
+	"context"
+	"sync"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// run is one workload at one generation.
+type run struct {
+	id         domain.WorkloadID
+	generation int64
+}
+
+// missedInventories is how often in a row a RUNNING workload may be missing from its session's inventory.
+const missedInventories = 2
+
+// reconcile compares what the session says it holds with what the store says, takes back what it lost, and returns what
+// it must do: drop what is no longer its own, stop what was cancelled, pause what was asked to.
+func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Command, error) {
+	held, err := s.Queue.Held(ctx, h.SessionID)
+	if err != nil {
+		return nil, err
+	}
+	has := make(map[run]bool, len(h.Inventory))
+	for _, item := range h.Inventory {
+		has[run{item.WorkloadID, item.Generation}] = true
+	}
+	var commands []ports.Command
+	owned := make(map[run]bool, len(held))
+	gone := map[run]bool{}
+	for _, w := range held {
+		r := run{w.WorkloadID, w.Generation}
+		owned[r] = true
+		switch {
+		case has[r] && w.PauseRequested:
+			commands = append(commands, command(h, ports.CommandPause, r, "pause was asked for"))
+		case !has[r] && w.Status == domain.StatusRunning:
+			gone[r] = true
+		}
+	}
+	stop, err := s.stopCommands(ctx, h, owned)
+	if err != nil {
+		return nil, err
+	}
+	return append(commands, stop...), s.loseMissing(ctx, h, gone)
+}
+
+// stopCommands tells the worker to stop what the store says is not its own (any more).
+func (s *Service) stopCommands(ctx context.Context, h ports.Heartbeat, owned map[run]bool) ([]ports.Command, error) {
+	var stray []run
+	var ids []domain.WorkloadID
+	for _, item := range h.Inventory {
+		// What has ended and only waits for its last report to be answered gets its answer there.
+		if r := (run{item.WorkloadID, item.Generation}); !owned[r] && item.State != ports.RunReporting {
+			stray, ids = append(stray, r), append(ids, r.id)
+		}
+	}
+	if len(stray) == 0 {
+		return nil, nil
+	}
+	found, err := s.Workloads.Get(ctx, "", ids...)
+	if err != nil {
+		return nil, err
+	}
+	cancelled := map[domain.WorkloadID]bool{}
+	for i := range found {
+		cancelled[found[i].ID] = found[i].Status == domain.StatusCancelled
+	}
+	commands := make([]ports.Command, len(stray))
+	for i, r := range stray {
+		commands[i] = command(h, ports.CommandDrop, r, "no longer assigned to this session")
+		if cancelled[r.id] {
+			commands[i] = command(h, ports.CommandCancel, r, "cancelled")
+		}
+	}
+	return commands, nil
+}
+
+func command(h ports.Heartbeat, kind ports.CommandKind, r run, reason string) ports.Command {
+	return ports.Command{Kind: kind, SessionID: h.SessionID, WorkloadID: r.id, Generation: r.generation, Reason: reason}
+}
+
+// loseMissing takes back what was missing from this and the inventory before. The worker itself attests it, so that any
+// coordinator may: the guard is its session and generation, not the leader's epoch.
+func (s *Service) loseMissing(ctx context.Context, h ports.Heartbeat, gone map[run]bool) error {
+	lost := s.missing.note(h.SessionID, gone)
+	if len(lost) == 0 {
+		return nil
+	}
+	b := domain.Batch{}
+	for _, r := range lost {
+		s.Log.Warn("worker no longer holds a workload it was running", "workload_id", r.id, "generation", r.generation,
+			"worker_id", h.WorkerID, "session_id", h.SessionID)
+		b.Transitions = append(b.Transitions, domain.Transition{
+			WorkloadID: r.id, Event: domain.EventLose, Generation: r.generation, SessionID: h.SessionID,
+			Loss: domain.LossMissing, Reason: string(domain.LossMissing),
+			Actor: domain.Actor{Kind: domain.ActorCoordinator, ID: s.cfg.Holder},
+		})
+	}
+	_, err := s.Applier.Apply(ctx, b)
+	return err
+}
+
+// missingRuns counts in how many inventories in a row a session's runs were missing. It is kept by the coordinator
+// that gets the heartbeats; another one starts counting anew, which only delays the loss.
+type missingRuns struct {
+	mu   sync.Mutex
+	seen map[domain.SessionID]map[run]int
+}
+
+// note replaces what is known of the session and returns what has been missing for too long.
+func (m *missingRuns) note(session domain.SessionID, gone map[run]bool) []run {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before := m.seen[session]
+	delete(m.seen, session)
+	if len(gone) == 0 {
+		return nil
+	}
+	var lost []run
+	counts := make(map[run]int, len(gone))
+	for r := range gone {
+		if counts[r] = before[r] + 1; counts[r] >= missedInventories {
+			lost = append(lost, r)
+		}
+	}
+	m.seen[session] = counts
+	return lost
+}
+
+// forget drops what is known of a session that has ended.
+func (m *missingRuns) forget(session domain.SessionID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.seen, session)
+}

@@ -1,0 +1,227 @@
+package controlplane
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/batching"
+	"github.com/niyanta/niyanta/core/services/checkpointing"
+	"github.com/niyanta/niyanta/core/services/transitions"
+)
+
+// Config sets the times of sessions.
+type Config struct {
+	Lease, HeartbeatInterval time.Duration
+	// Holder names this coordinator in the audit trail.
+	Holder string
+}
+
+// Deps are what the service stands on.
+type Deps struct {
+	Workers     ports.WorkerStore
+	Queue       ports.QueueStore
+	Workloads   ports.WorkloadStore
+	Logs        ports.LogStore
+	Checkpoints *checkpointing.Service
+	Applier     *transitions.Applier
+	Notifier    ports.Notifier
+	Listener    ports.Listener
+	Observer    ports.Observer
+	Clock       ports.Clock
+	IDs         ports.IDs
+	Log         *slog.Logger
+}
+
+// Service is the coordinator's side of the worker protocol. Safe for concurrent use.
+type Service struct {
+	Deps
+	cfg       Config
+	beats     *batching.Committer[ports.Beat, ports.BeatResult]
+	reports   *batching.Committer[domain.Transition, domain.Result]
+	mailboxes mailboxes
+	missing   missingRuns
+}
+
+var _ ports.ControlPlane = (*Service)(nil)
+
+// Bounds of shared commits.
+const (
+	beatBatch   = 1000
+	reportBatch = 2000
+)
+
+// New returns the service. Close it to end the subscriptions of its mailboxes.
+func New(cfg Config, d Deps) *Service {
+	s := &Service{Deps: d, cfg: cfg}
+	s.mailboxes = mailboxes{listener: d.Listener, clock: d.Clock, open: map[domain.WorkerID]*mailbox{}}
+	s.missing = missingRuns{seen: map[domain.SessionID]map[run]int{}}
+	s.beats = batching.NewCommitter(beatBatch, func(ctx context.Context, beats []ports.Beat) ([]ports.BeatResult, error) {
+		return d.Workers.Heartbeat(ctx, beats, cfg.Lease)
+	})
+	s.reports = batching.NewCommitter(reportBatch, func(ctx context.Context, ts []domain.Transition) ([]domain.Result, error) {
+		return d.Applier.Apply(ctx, domain.Batch{Transitions: ts})
+	})
+	return s
+}
+
+// Close ends the mailboxes.
+func (s *Service) Close() { s.mailboxes.close() }
+
+// Register implements ports.ControlPlane.
+func (s *Service) Register(ctx context.Context, r domain.Registration) (ports.Grant, error) {
+	if err := r.Validate(); err != nil {
+		return ports.Grant{}, err
+	}
+	w, err := s.Workers.Register(ctx, r, s.cfg.Lease)
+	if err != nil {
+		return ports.Grant{}, err
+	}
+	// The mailbox opens before the first assignment can be sent; a failure costs the fast path only.
+	if _, err := s.mailboxes.of(ctx, ports.SessionRef{WorkerID: r.WorkerID, SessionID: r.SessionID}); err != nil {
+		s.Log.Warn("commands cannot be received for worker", "worker_id", r.WorkerID, "error", err)
+	}
+	s.Log.Info("worker registered", "worker_id", w.ID, "session_id", w.SessionID, "slots", w.Slots, "capabilities", w.Capabilities)
+	s.Notifier.Wake(ctx, "worker registered")
+	return ports.Grant{
+		LeaseMS:             s.cfg.Lease.Milliseconds(),
+		HeartbeatIntervalMS: s.cfg.HeartbeatInterval.Milliseconds(),
+	}, nil
+}
+
+// Heartbeat implements ports.ControlPlane.
+func (s *Service) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.HeartbeatAnswer, error) {
+	results, err := s.beats.Do(ctx, ports.Beat{WorkerID: h.WorkerID, SessionID: h.SessionID, Draining: h.Draining})
+	if err != nil {
+		return ports.HeartbeatAnswer{}, err
+	}
+	if err := sessionError(h.SessionRef, results[0].Status); err != nil {
+		return ports.HeartbeatAnswer{}, err
+	}
+	answer := ports.HeartbeatAnswer{LeaseMS: s.cfg.Lease.Milliseconds()}
+	if answer.Commands, err = s.reconcile(ctx, h); err != nil {
+		// The lease is renewed all the same; reconciliation comes again with the next heartbeat.
+		s.Log.Warn("reconciliation failed", "worker_id", h.WorkerID, "error", err)
+	}
+	if results[0].WorkerStatus == domain.WorkerDraining && !h.Draining {
+		answer.Commands = append(answer.Commands, ports.Command{Kind: ports.CommandDrain, SessionID: h.SessionID})
+	}
+	return answer, nil
+}
+
+func sessionError(ref ports.SessionRef, st ports.BeatStatus) error {
+	switch st {
+	case ports.BeatRenewed:
+		return nil
+	case ports.BeatReplaced:
+		return domain.NewError(domain.CodeConflict, "another process is registered as worker %s", ref.WorkerID)
+	case ports.BeatExpired:
+	}
+	return domain.NewError(domain.CodeFenced, "session %s of worker %s has ended", ref.SessionID, ref.WorkerID)
+}
+
+// Poll implements ports.ControlPlane.
+func (s *Service) Poll(ctx context.Context, ref ports.SessionRef, wait time.Duration) ([]ports.Command, error) {
+	box, err := s.mailboxes.of(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return box.take(ctx, wait)
+}
+
+// Report implements ports.ControlPlane.
+func (s *Service) Report(ctx context.Context, ref ports.SessionRef, reports []ports.Report) ([]ports.ReportAnswer, error) {
+	if len(reports) == 0 {
+		return nil, nil
+	}
+	ts := make([]domain.Transition, len(reports))
+	for i := range reports {
+		t, err := s.transition(ref, &reports[i])
+		if err != nil {
+			return nil, err
+		}
+		ts[i] = t
+	}
+	results, err := s.reports.Do(ctx, ts...)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.appendLogs(ctx, reports, results); err != nil {
+		return nil, err
+	}
+	answers := make([]ports.ReportAnswer, len(results))
+	for i, r := range results {
+		answers[i] = ports.ReportAnswer{
+			ReportID: reports[i].ID, Outcome: r.Outcome, Status: r.State.Status, Reason: r.Reason,
+		}
+	}
+	return answers, nil
+}
+
+// transition validates one report.
+func (s *Service) transition(ref ports.SessionRef, r *ports.Report) (domain.Transition, error) {
+	rule, ok := domain.RuleFor(r.Event)
+	if !ok || rule.Source != domain.FromWorker || r.Event == domain.EventCheckpoint {
+		return domain.Transition{}, domain.Invalid("event", "%q is not something a worker reports", r.Event)
+	}
+	if r.Event == domain.EventFail && r.Failure == nil {
+		return domain.Transition{}, domain.Invalid("failure", "is required when a run failed")
+	}
+	t := domain.Transition{
+		WorkloadID: r.WorkloadID, Event: r.Event, Generation: r.Generation, SessionID: ref.SessionID,
+		Actor:  domain.Actor{Kind: domain.ActorWorker, ID: string(ref.WorkerID)},
+		Reason: r.Reason, Percent: r.Percent, Message: r.Message, Result: r.Result, Failure: r.Failure,
+	}
+	if r.Event == domain.EventFail {
+		t.Jitter = s.IDs.Float64()
+		if r.RetryAfterMS != nil {
+			d := time.Duration(min(max(*r.RetryAfterMS, 0), domain.MaxRetryAfter.Milliseconds())) * time.Millisecond
+			t.RetryAfter = &d
+		}
+	}
+	return t, nil
+}
+
+// appendLogs keeps the lines of reports that passed the fence. Lines of a report that is repeated were kept the first
+// time, unless exactly the append failed; at-least-once would show them twice, so they are left out.
+func (s *Service) appendLogs(ctx context.Context, reports []ports.Report, results []domain.Result) error {
+	var lines []domain.LogLine
+	for i := range reports {
+		if results[i].Outcome != domain.OutcomeApplied {
+			continue
+		}
+		for _, e := range reports[i].Lines {
+			lines = append(lines, domain.LogLine{
+				WorkloadID: reports[i].WorkloadID, CustomerID: results[i].CustomerID,
+				Generation: reports[i].Generation, At: e.At.UTC(), Level: e.Level, Stream: e.Stream, Message: e.Message,
+			})
+		}
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return s.Logs.Append(ctx, lines)
+}
+
+// SaveCheckpoint implements ports.ControlPlane.
+func (s *Service) SaveCheckpoint(ctx context.Context, ref ports.SessionRef, c ports.CheckpointUpload) (ports.ReportAnswer, error) {
+	r, err := s.Checkpoints.Save(ctx, ref, c)
+	if err != nil {
+		return ports.ReportAnswer{}, err
+	}
+	return ports.ReportAnswer{Outcome: r.Outcome, Status: r.State.Status, Reason: r.Reason}, nil
+}
+
+// LoadCheckpoint implements ports.ControlPlane.
+func (s *Service) LoadCheckpoint(ctx context.Context, ref ports.SessionRef, id domain.WorkloadID, generation, sequence int64) (ports.CheckpointData, error) {
+	found, err := s.Workloads.Get(ctx, "", id)
+	if err != nil {
+		return ports.CheckpointData{}, err
+	}
+	if len(found) == 0 || found[0].SessionID != ref.SessionID || found[0].Generation != generation {
+		return ports.CheckpointData{}, domain.NewError(domain.CodeFenced, "workload %s is not held at generation %d", id, generation)
+	}
+	return s.Checkpoints.Load(ctx, found[0].CustomerID, id, sequence)
+}

@@ -1,0 +1,179 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/leadership"
+	"github.com/niyanta/niyanta/core/services/transitions"
+)
+
+// Config sets the times of protocol.md.
+type Config struct {
+	// Lease is the workers' lease: a new leader declares nobody dead for that long.
+	Lease time.Duration
+	// Resend is how old an assignment is that gets sent again; Unassign how old one that is taken back.
+	Resend, Unassign time.Duration
+	// TimeoutGrace is how far behind a deadline the leader ends a run whose worker did not.
+	TimeoutGrace time.Duration
+	// Holder names this coordinator in the audit trail.
+	Holder string
+}
+
+// Defaults of Config.
+const (
+	DefaultResend       = 5 * time.Second
+	DefaultUnassign     = 15 * time.Second
+	DefaultTimeoutGrace = 15 * time.Second
+)
+
+// Sender sends assignments again (scheduling.Service).
+type Sender interface {
+	Send(ctx context.Context, ids ...domain.WorkloadID) error
+}
+
+// Deps are what the service stands on.
+type Deps struct {
+	Queue    ports.QueueStore
+	Workers  ports.WorkerStore
+	Applier  *transitions.Applier
+	Sender   Sender
+	Observer ports.Observer
+	Clock    ports.Clock
+	IDs      ports.IDs
+	Leader   *leadership.Service
+	Log      *slog.Logger
+}
+
+// Service is the health service. Tick is called by one loop.
+type Service struct {
+	Deps
+	cfg      Config
+	resentAt time.Time
+}
+
+// New returns the service.
+func New(cfg Config, d Deps) *Service { return &Service{Deps: d, cfg: cfg} }
+
+// page bounds one sweep's read and commit.
+const page = 500
+
+// Tick makes one round of all sweeps. One that fails does not keep the others from running; their errors are joined.
+func (s *Service) Tick(ctx context.Context) error {
+	claim, leading := s.Leader.Current()
+	if !leading {
+		return nil
+	}
+	now := s.Clock.Now()
+	var errs []error
+	if now.Sub(claim.Since) >= s.cfg.Lease {
+		errs = append(errs, s.expire(ctx, claim.Epoch))
+	}
+	errs = append(errs, s.loseOrphans(ctx, claim.Epoch), s.unassign(ctx, claim.Epoch), s.timeOut(ctx, claim.Epoch))
+	if now.Sub(s.resentAt) >= s.cfg.Resend {
+		s.resentAt = now
+		errs = append(errs, s.resend(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Service) expire(ctx context.Context, epoch int64) error {
+	for {
+		dead, err := s.Workers.Expire(ctx, epoch, page)
+		if err != nil {
+			return err
+		}
+		for _, w := range dead {
+			s.Log.Warn("worker declared dead", "worker_id", w.ID, "session_id", w.SessionID, "last_heartbeat", w.HeartbeatAt)
+		}
+		s.Observer.Count("worker_expired", len(dead))
+		if len(dead) < page {
+			return nil
+		}
+	}
+}
+
+func (s *Service) transition(h ports.HeldWorkload, e domain.Event, reason string) domain.Transition {
+	return domain.Transition{
+		WorkloadID: h.WorkloadID, Event: e, Generation: h.Generation, SessionID: h.SessionID,
+		Actor: domain.Actor{Kind: domain.ActorCoordinator, ID: s.cfg.Holder}, Reason: reason, Jitter: s.IDs.Float64(),
+	}
+}
+
+func (s *Service) loseOrphans(ctx context.Context, epoch int64) error {
+	return sweep(func(after domain.WorkloadID) ([]ports.Orphan, error) {
+		return s.Queue.Orphans(ctx, after, page)
+	}, func(os []ports.Orphan) (domain.WorkloadID, error) {
+		b := domain.Batch{Epoch: epoch}
+		for _, o := range os {
+			t := s.transition(o.HeldWorkload, domain.EventLose, string(o.Loss))
+			t.Loss = o.Loss
+			b.Transitions = append(b.Transitions, t)
+			s.Log.Info("workload taken from lost worker", "workload_id", o.WorkloadID, "customer_id", o.CustomerID,
+				"worker_id", o.WorkerID, "generation", o.Generation, "reason", o.Loss)
+		}
+		_, err := s.Applier.Apply(ctx, b)
+		return os[len(os)-1].WorkloadID, err
+	})
+}
+
+// each sweeps held workloads with one event.
+func (s *Service) each(ctx context.Context, epoch int64, e domain.Event, reason string,
+	read func(after domain.WorkloadID) ([]ports.HeldWorkload, error),
+) error {
+	return sweep(read, func(hs []ports.HeldWorkload) (domain.WorkloadID, error) {
+		b := domain.Batch{Epoch: epoch}
+		for _, h := range hs {
+			b.Transitions = append(b.Transitions, s.transition(h, e, reason))
+		}
+		_, err := s.Applier.Apply(ctx, b)
+		return hs[len(hs)-1].WorkloadID, err
+	})
+}
+
+func (s *Service) unassign(ctx context.Context, epoch int64) error {
+	return s.each(ctx, epoch, domain.EventUnassign, "assignment not taken in time",
+		func(after domain.WorkloadID) ([]ports.HeldWorkload, error) {
+			return s.Queue.Unstarted(ctx, s.cfg.Unassign, after, page)
+		})
+}
+
+func (s *Service) timeOut(ctx context.Context, epoch int64) error {
+	return s.each(ctx, epoch, domain.EventTimeout, "",
+		func(after domain.WorkloadID) ([]ports.HeldWorkload, error) {
+			return s.Queue.Overdue(ctx, s.cfg.TimeoutGrace, after, page)
+		})
+}
+
+func (s *Service) resend(ctx context.Context) error {
+	return sweep(func(after domain.WorkloadID) ([]ports.HeldWorkload, error) {
+		return s.Queue.Unstarted(ctx, s.cfg.Resend, after, page)
+	}, func(hs []ports.HeldWorkload) (domain.WorkloadID, error) {
+		ids := make([]domain.WorkloadID, len(hs))
+		for i, h := range hs {
+			ids[i] = h.WorkloadID
+		}
+		return ids[len(ids)-1], s.Sender.Send(ctx, ids...)
+	})
+}
+
+// sweep walks all pages; handle returns the last id of its page.
+func sweep[T any](read func(after domain.WorkloadID) ([]T, error), handle func([]T) (domain.WorkloadID, error)) error {
+	after := domain.WorkloadID("")
+	for {
+		items, err := read(after)
+		if err != nil || len(items) == 0 {
+			return err
+		}
+		if after, err = handle(items); err != nil {
+			return err
+		}
+		if len(items) < page {
+			return nil
+		}
+	}
+}
