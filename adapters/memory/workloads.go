@@ -100,7 +100,7 @@ func (s *Store) apply(t *domain.Transition, now time.Time) domain.Result {
 		return domain.Result{Outcome: domain.OutcomeNotFound, WorkloadID: t.WorkloadID}
 	}
 	res := domain.Result{
-		WorkloadID: r.ID, CustomerID: r.CustomerID, Type: r.Type,
+		WorkloadID: r.ID, CustomerID: r.CustomerID, Type: r.Type, CreatedAt: r.CreatedAt,
 		From: r.Status, FromWorkerID: r.WorkerID, FromSessionID: r.SessionID,
 	}
 	out, next, event := domain.Decide(&r.Workload, t, now)

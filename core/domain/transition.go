@@ -201,6 +201,7 @@ type Result struct {
 	WorkloadID WorkloadID
 	CustomerID CustomerID
 	Type       string
+	CreatedAt  time.Time
 	// From is the state before, with the holder of that time.
 	From          Status
 	FromWorkerID  WorkerID

@@ -1,0 +1,156 @@
+package telemetry
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// Metrics implements ports.Observer. Safe for concurrent use.
+type Metrics struct {
+	registry    *prometheus.Registry
+	submissions *prometheus.CounterVec
+	transitions map[transitionKey]prometheus.Counter
+	queueWait   prometheus.Histogram
+	runTime     prometheus.Histogram
+	cycle       *prometheus.HistogramVec
+	placed      prometheus.Counter
+	refused     prometheus.Counter
+	lanes       prometheus.Gauge
+	leading     prometheus.Gauge
+	epoch       prometheus.Gauge
+	events      *prometheus.CounterVec
+}
+
+type transitionKey struct {
+	event   domain.Event
+	outcome domain.Outcome
+}
+
+var submitNames = map[ports.SubmitStatus]string{
+	ports.SubmitAccepted: "accepted", ports.SubmitDuplicate: "duplicate", ports.SubmitConflict: "conflict",
+	ports.SubmitQueueFull: "queue_full", ports.SubmitNoCustomer: "no_customer",
+}
+
+var outcomes = []domain.Outcome{
+	domain.OutcomeApplied, domain.OutcomeAlready, domain.OutcomeFenced,
+	domain.OutcomeIllegal, domain.OutcomeNotFound, domain.OutcomeRefused,
+}
+
+// latencyBuckets reach from a millisecond to an hour.
+var latencyBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}
+
+// cycleBuckets reach from 50 microseconds to 2 seconds.
+var cycleBuckets = []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2}
+
+// NewMetrics returns metrics in a registry of their own, with those of the Go runtime and the process.
+func NewMetrics() *Metrics {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m := &Metrics{
+		registry:    reg,
+		submissions: counters(reg, "submissions_total", "Submissions by result.", "result"),
+		transitions: map[transitionKey]prometheus.Counter{},
+		queueWait:   histogram(reg, "queue_wait_seconds", "Time from submission to first assignment.", latencyBuckets),
+		runTime:     histogram(reg, "run_seconds", "Time from start to completion of runs.", latencyBuckets),
+		placed:      counter(reg, "scheduler_placed_total", "Assignments committed."),
+		refused:     counter(reg, "scheduler_refused_total", "Planned assignments that the store did not apply."),
+		lanes:       gauge(reg, "scheduler_lanes", "Lanes with eligible work in the last cycle."),
+		leading:     gauge(reg, "leader", "1 while this process leads."),
+		epoch:       gauge(reg, "leader_epoch", "Epoch of the last leadership of this process."),
+		events:      counters(reg, "events_total", "Rare events by name.", "event"),
+	}
+	m.cycle = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: "niyanta", Name: "scheduler_cycle_seconds", Help: "Parts of a scheduling cycle.", Buckets: cycleBuckets,
+	}, []string{"part"})
+	reg.MustRegister(m.cycle)
+	vec := counters(reg, "transitions_total", "Transitions by event and outcome.", "event", "outcome")
+	for _, r := range domain.Rules() {
+		for _, o := range outcomes {
+			m.transitions[transitionKey{r.Event, o}] = vec.WithLabelValues(string(r.Event), string(o))
+		}
+	}
+	return m
+}
+
+func counter(reg *prometheus.Registry, name, help string) prometheus.Counter {
+	c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "niyanta", Name: name, Help: help})
+	reg.MustRegister(c)
+	return c
+}
+
+func counters(reg *prometheus.Registry, name, help string, labels ...string) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "niyanta", Name: name, Help: help}, labels)
+	reg.MustRegister(c)
+	return c
+}
+
+func gauge(reg *prometheus.Registry, name, help string) prometheus.Gauge {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "niyanta", Name: name, Help: help})
+	reg.MustRegister(g)
+	return g
+}
+
+func histogram(reg *prometheus.Registry, name, help string, buckets []float64) prometheus.Histogram {
+	h := prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "niyanta", Name: name, Help: help, Buckets: buckets})
+	reg.MustRegister(h)
+	return h
+}
+
+// Handler serves the metrics.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+}
+
+// Submitted implements ports.Observer.
+func (m *Metrics) Submitted(results []ports.SubmitResult) {
+	for _, r := range results {
+		m.submissions.WithLabelValues(submitNames[r.Status]).Inc()
+	}
+}
+
+// Transitioned implements ports.Observer.
+func (m *Metrics) Transitioned(b domain.Batch, results []domain.Result) {
+	for i := range results {
+		r, e := &results[i], b.Transitions[i].Event
+		if c := m.transitions[transitionKey{e, r.Outcome}]; c != nil {
+			c.Inc()
+		}
+		if r.Outcome != domain.OutcomeApplied {
+			continue
+		}
+		switch {
+		case e == domain.EventAssign && r.State.Generation == 1:
+			m.queueWait.Observe(r.State.ScheduledAt.Sub(r.CreatedAt).Seconds())
+		case e == domain.EventComplete && !r.State.StartedAt.IsZero():
+			m.runTime.Observe(r.State.FinishedAt.Sub(r.State.StartedAt).Seconds())
+		}
+	}
+}
+
+// Cycle implements ports.Observer.
+func (m *Metrics) Cycle(c ports.SchedulingCycle) {
+	m.cycle.WithLabelValues("read").Observe(c.Read.Seconds())
+	m.cycle.WithLabelValues("plan").Observe(c.Plan.Seconds())
+	m.cycle.WithLabelValues("apply").Observe(c.Apply.Seconds())
+	m.placed.Add(float64(c.Placed))
+	m.refused.Add(float64(c.Refused))
+	m.lanes.Set(float64(c.Lanes))
+}
+
+// Leader implements ports.Observer.
+func (m *Metrics) Leader(leading bool, epoch int64) {
+	m.leading.Set(0)
+	if leading {
+		m.leading.Set(1)
+	}
+	m.epoch.Set(float64(epoch))
+}
+
+// Count implements ports.Observer.
+func (m *Metrics) Count(name string, n int) { m.events.WithLabelValues(name).Add(float64(n)) }
