@@ -13,6 +13,10 @@ const (
 	MaxLossStreak = 3
 )
 
+// DeclinePause delays the next assignment of what a worker declined or did not take, so that a worker that is full
+// in a way the store cannot see is not asked again at once, for ever.
+const DeclinePause = time.Second
+
 // Decide executes one transition on a workload, purely: the same arguments give the same answer in every
 // adapter. It returns the outcome and, only if that is OutcomeApplied, the next state and the audit event
 // (Type empty when the event is not audited). The caller has matched workload id and customer, and, for an
@@ -122,6 +126,7 @@ func effect(w *Workload, t *Transition, now time.Time, next *State, audit *Audit
 		audit.Type, audit.Generation, audit.WorkerID = AuditScheduled, t.Generation, t.WorkerID
 	case EventUnassign, EventDecline:
 		next.Status = StatusPending
+		next.NotBefore = now.Add(DeclinePause)
 		audit.Type = AuditDeclined
 	case EventStart:
 		next.Status = StatusRunning

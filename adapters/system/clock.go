@@ -1,0 +1,24 @@
+package system
+
+import (
+	"context"
+	"time"
+)
+
+// Clock implements ports.Clock with the machine's clock; its readings carry the monotonic one.
+type Clock struct{}
+
+// Now implements ports.Clock.
+func (Clock) Now() time.Time { return time.Now() }
+
+// Sleep waits for d or until ctx ends, and returns ctx's error.
+func Sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return ctx.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,102 @@
+package bootstrap
+
+import (
+	"log/slog"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/checkpointing"
+	"github.com/niyanta/niyanta/core/services/controlplane"
+	"github.com/niyanta/niyanta/core/services/health"
+	"github.com/niyanta/niyanta/core/services/leadership"
+	"github.com/niyanta/niyanta/core/services/lifecycle"
+	"github.com/niyanta/niyanta/core/services/scheduling"
+	"github.com/niyanta/niyanta/core/services/tenancy"
+	"github.com/niyanta/niyanta/core/services/transitions"
+)
+
+// Backends are the adapters behind the ports of a coordinator. Providers of one technology each fill it.
+type Backends struct {
+	Workloads   ports.WorkloadStore
+	Queue       ports.QueueStore
+	Workers     ports.WorkerStore
+	Checkpoints ports.CheckpointStore
+	Customers   ports.CustomerStore
+	Configs     ports.ConfigStore
+	Keys        ports.KeyStore
+	Audit       ports.AuditStore
+	Logs        ports.LogStore
+	Lease       ports.LeaderLease
+	Notifier    ports.Notifier
+	Listener    ports.Listener
+	Limiter     ports.RateLimiter
+	Compressor  ports.Compressor
+}
+
+// Host is what the process itself provides.
+type Host struct {
+	Clock    ports.Clock
+	IDs      ports.IDs
+	Observer ports.Observer
+	Log      *slog.Logger
+}
+
+// Core holds the services of a coordinator.
+type Core struct {
+	Lifecycle  *lifecycle.Service
+	Tenancy    *tenancy.Service
+	Plane      *controlplane.Service
+	Leadership *leadership.Service
+	Scheduler  *scheduling.Service
+	Health     *health.Service
+	Listener   ports.Listener
+	Notifier   ports.Notifier
+	Log        *slog.Logger
+}
+
+// NewCore puts the services of a coordinator together.
+func NewCore(cfg Config, b Backends, h Host) *Core {
+	holder := h.IDs.New("coord_")
+	log := h.Log.With("coordinator_id", holder)
+	applier := transitions.New(b.Workloads, b.Notifier, h.Observer)
+	checkpoints := checkpointing.New(b.Checkpoints, b.Compressor, applier, h.Observer, log)
+	leader := leadership.New(leadership.Config{
+		Holder: holder, TTL: cfg.LeaderTTL, Renew: cfg.LeaderTTL * 5 / 16, Margin: cfg.LeaderTTL / 8,
+	}, b.Lease, h.Clock, h.Observer, log)
+	scheduler := scheduling.New(scheduling.Deps{
+		Queue: b.Queue, Workers: b.Workers, Workloads: b.Workloads, Customers: b.Customers, Applier: applier,
+		Notifier: b.Notifier, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs, Leader: leader, Log: log, Holder: holder,
+	})
+	return &Core{
+		Lifecycle: lifecycle.New(lifecycle.Deps{
+			Workloads: b.Workloads, Customers: b.Customers, Configs: b.Configs, Workers: b.Workers,
+			Checkpoints: b.Checkpoints, Logs: b.Logs, Audit: b.Audit, Applier: applier, Notifier: b.Notifier,
+			Listener: b.Listener, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs, Policy: cfg.SchedulerPolicy,
+		}),
+		Tenancy: tenancy.New(tenancy.Deps{
+			Customers: b.Customers, Configs: b.Configs, Keys: b.Keys, Workloads: b.Workloads, Limiter: b.Limiter,
+			Clock: h.Clock, IDs: h.IDs, AdminKey: cfg.AdminKey, WorkerKeys: cfg.WorkerKeys,
+		}),
+		Plane: controlplane.New(controlplane.Config{
+			Lease: cfg.WorkerLease, HeartbeatInterval: cfg.HeartbeatInterval, Holder: holder,
+		}, controlplane.Deps{
+			Workers: b.Workers, Queue: b.Queue, Workloads: b.Workloads, Logs: b.Logs, Checkpoints: checkpoints,
+			Applier: applier, Notifier: b.Notifier, Listener: b.Listener, Observer: h.Observer,
+			Clock: h.Clock, IDs: h.IDs, Log: log,
+		}),
+		Leadership: leader,
+		Scheduler:  scheduler,
+		Health: health.New(health.Config{
+			Lease: cfg.WorkerLease, Resend: health.DefaultResend, Unassign: health.DefaultUnassign,
+			TimeoutGrace: health.DefaultTimeoutGrace, Holder: holder,
+		}, health.Deps{
+			Queue: b.Queue, Workers: b.Workers, Applier: applier, Sender: scheduler, Observer: h.Observer,
+			Clock: h.Clock, IDs: h.IDs, Leader: leader, Log: log,
+		}),
+		Listener: b.Listener, Notifier: b.Notifier, Log: log,
+	}
+}
+
+// DevCustomer is the one customer of the development server.
+const DevCustomer = domain.CustomerID("cust_dev")
+

@@ -1,0 +1,243 @@
+package execution
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// Config describes a worker.
+type Config struct {
+	WorkerID  domain.WorkerID
+	Slots     int
+	Resources domain.Resources
+	Tags      map[string]string
+	Version   string
+	// Types are the workload types it offers.
+	Types map[string]ports.WorkloadFactory
+	// Spawn runs f beside the caller; go f() in production.
+	Spawn func(f func())
+	// Sleep waits for d or until ctx ends, and returns ctx's error.
+	Sleep func(ctx context.Context, d time.Duration) error
+	// StopGrace is how long a run may take to checkpoint and return when it is paused or drained, and how long after the
+	// end of its context it counts as stuck; 0 means DefaultStopGrace.
+	StopGrace time.Duration
+}
+
+// DefaultStopGrace is the default of Config.StopGrace.
+const DefaultStopGrace = 10 * time.Second
+
+// leaseMargin is the part of the lease that a worker does not use: it fences itself that much before the lease's end.
+const leaseMargin = 5 // a fifth
+
+// Agent is a worker's bookkeeping. Safe for concurrent use.
+type Agent struct {
+	cfg   Config
+	plane ports.ControlPlane
+	clock ports.Clock
+	ids   ports.IDs
+	log   *slog.Logger
+
+	flushing sync.Mutex // one batch of reports is under way at a time
+
+	mu       sync.Mutex
+	base     context.Context //nolint:containedctx // the life of the worker, from which every run's context descends
+	session  domain.SessionID
+	previous domain.SessionID
+	live     bool
+	lease    time.Duration
+	interval time.Duration
+	// answered is when the last heartbeat that was answered had been sent.
+	answered time.Time
+	draining bool
+	runs     map[runKey]*run
+	active   int // runs that take a slot
+	outbox   []outgoing
+	dirty    []*run // runs with log lines or progress to report
+	idle     chan struct{}
+	wake     chan struct{}
+}
+
+type runKey struct {
+	id         domain.WorkloadID
+	generation int64
+}
+
+// NewAgent returns an agent without a session. ctx bounds everything it will ever run.
+func NewAgent(ctx context.Context, cfg Config, plane ports.ControlPlane, clock ports.Clock, ids ports.IDs, log *slog.Logger) (*Agent, error) {
+	if cfg.StopGrace == 0 {
+		cfg.StopGrace = DefaultStopGrace
+	}
+	a := &Agent{
+		cfg: cfg, plane: plane, clock: clock, ids: ids, base: ctx, runs: map[runKey]*run{},
+		log:  log.With("worker_id", string(cfg.WorkerID)),
+		wake: make(chan struct{}, 1), idle: make(chan struct{}, 1),
+	}
+	return a, a.registration("check").Validate()
+}
+
+func (a *Agent) registration(session domain.SessionID) domain.Registration {
+	r := domain.Registration{
+		WorkerID: a.cfg.WorkerID, SessionID: session, PreviousSessionID: a.previous,
+		Slots: a.cfg.Slots, Resources: a.cfg.Resources, Tags: a.cfg.Tags, Version: a.cfg.Version,
+	}
+	for t := range a.cfg.Types {
+		r.Capabilities = append(r.Capabilities, t)
+	}
+	return r
+}
+
+// Connect registers a new session unless one is live. CodeConflict means that another process owns the worker id: the
+// worker must end.
+func (a *Agent) Connect(ctx context.Context) error {
+	a.mu.Lock()
+	if a.live {
+		a.mu.Unlock()
+		return nil
+	}
+	session := domain.SessionID(a.ids.New(domain.PrefixSession))
+	r := a.registration(session)
+	sent := a.clock.Now()
+	a.mu.Unlock()
+	grant, err := a.plane.Register(ctx, r)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.session, a.previous, a.live, a.answered = session, session, true, sent
+	a.lease = time.Duration(grant.LeaseMS) * time.Millisecond
+	a.interval = time.Duration(grant.HeartbeatIntervalMS) * time.Millisecond
+	a.log.Info("registered", "session_id", string(session), "lease", a.lease, "slots", a.cfg.Slots)
+	return nil
+}
+
+// ref returns the live session; ok is false when there is none, or when its lease is over, in which case every run has
+// been cancelled before ref returns.
+func (a *Agent) ref() (ports.SessionRef, bool) {
+	a.CheckLease()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return ports.SessionRef{WorkerID: a.cfg.WorkerID, SessionID: a.session}, a.live
+}
+
+// CheckLease fences the worker when it has been without an answered heartbeat for its lease less the margin. It comes
+// before everything that has an effect outside, so that a process that wakes up after a freeze stops first.
+func (a *Agent) CheckLease() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.live && a.clock.Now().Sub(a.answered) >= a.lease-a.lease/leaseMargin {
+		a.endSession("no heartbeat was answered within the lease")
+	}
+}
+
+// endSession cancels every run and forgets what was to be reported; a.mu is held.
+func (a *Agent) endSession(why string) {
+	if !a.live {
+		return
+	}
+	a.log.Warn("session over: stopping all runs", "session_id", string(a.session), "reason", why, "runs", len(a.runs))
+	a.live = false
+	a.outbox, a.dirty = nil, nil
+	for _, r := range a.runs {
+		a.abandon(r, ports.ErrLeaseLost)
+	}
+}
+
+// sessionError ends the session when err says it is over, and reports whether it did.
+func (a *Agent) sessionError(ref ports.SessionRef, err error) bool {
+	if !domain.IsCode(err, domain.CodeFenced) && !domain.IsCode(err, domain.CodeConflict) {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.session == ref.SessionID {
+		a.endSession(err.Error())
+	}
+	return true
+}
+
+// Beat sends one heartbeat and does what the answer says.
+func (a *Agent) Beat(ctx context.Context) error {
+	ref, ok := a.ref()
+	if !ok {
+		return errNoSession
+	}
+	a.mu.Lock()
+	h := ports.Heartbeat{SessionRef: ref, Draining: a.draining, FreeSlots: max(a.cfg.Slots-a.active, 0)}
+	for key, r := range a.runs {
+		if r.session == ref.SessionID {
+			h.Inventory = append(h.Inventory, ports.InventoryItem{WorkloadID: key.id, Generation: key.generation, State: r.state})
+		}
+	}
+	sent := a.clock.Now()
+	a.mu.Unlock()
+	answer, err := a.plane.Heartbeat(ctx, h)
+	if err != nil {
+		a.sessionError(ref, err)
+		return err
+	}
+	a.mu.Lock()
+	if a.live && a.session == ref.SessionID && sent.After(a.answered) {
+		a.answered = sent
+		a.lease = time.Duration(answer.LeaseMS) * time.Millisecond
+	}
+	a.mu.Unlock()
+	for _, c := range answer.Commands {
+		a.Handle(c)
+	}
+	return nil
+}
+
+var errNoSession = errors.New("no session")
+
+// nudge wakes the loop that sends reports.
+func (a *Agent) nudge() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Draining reports whether the worker takes no new work.
+func (a *Agent) Draining() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.draining
+}
+
+// Idle reports whether nothing runs and nothing is left to report.
+func (a *Agent) Idle() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.runs) == 0 && len(a.outbox) == 0
+}
+
+// Drain takes no new work from now on, and has every run checkpoint, stop and be released.
+func (a *Agent) Drain() {
+	a.mu.Lock()
+	if !a.draining {
+		a.draining = true
+		a.log.Info("draining", "runs", len(a.runs))
+	}
+	rs := make([]*run, 0, len(a.runs))
+	for _, r := range a.runs {
+		rs = append(rs, r)
+	}
+	a.mu.Unlock()
+	for _, r := range rs {
+		a.halt(r, ports.ErrDraining)
+	}
+}
+
+// Session returns the session, how often to beat, and whether it is live.
+func (a *Agent) Session() (ref ports.SessionRef, interval time.Duration, live bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return ports.SessionRef{WorkerID: a.cfg.WorkerID, SessionID: a.session}, a.interval, a.live
+}

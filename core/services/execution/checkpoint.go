@@ -1,0 +1,211 @@
+package execution
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// Backoff of calls whose outcome is unknown, while the lease lasts.
+const (
+	retryFirst = 50 * time.Millisecond
+	retryMax   = 2 * time.Second
+)
+
+// persist calls f until it succeeds, says that trying again is pointless, or the session is over.
+func (a *Agent) persist(ctx context.Context, f func(ref ports.SessionRef) error) error {
+	for delay := retryFirst; ; delay = min(2*delay, retryMax) {
+		ref, ok := a.ref()
+		if !ok {
+			return ports.ErrLeaseLost
+		}
+		err := f(ref)
+		switch domain.CodeOf(err) {
+		case "", domain.CodeFenced, domain.CodeNotFound, domain.CodeInvalidInput, domain.CodeTooLarge, domain.CodeUnauthorized, domain.CodeForbidden:
+			return err
+		default:
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		a.log.Warn("control plane does not answer, trying again", "in", delay, "error", err)
+		if err := a.cfg.Sleep(ctx, delay/2+time.Duration(a.ids.Float64()*float64(delay))); err != nil {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// restore loads the checkpoint to continue from; nil when none is left.
+func (a *Agent) restore(r *run) ([]byte, error) {
+	var data []byte
+	err := a.persist(r.ctx, func(ref ports.SessionRef) error {
+		if ref.SessionID != r.session {
+			return ports.ErrLeaseLost
+		}
+		c, err := a.plane.LoadCheckpoint(r.ctx, ref, r.key.id, r.key.generation, r.assignment.CheckpointSequence)
+		data = c.Data
+		return err
+	})
+	switch {
+	case domain.IsCode(err, domain.CodeNotFound):
+		a.log.Warn("no checkpoint is left, starting from the beginning", "workload_id", string(r.key.id))
+		return nil, nil
+	case domain.IsCode(err, domain.CodeFenced):
+		a.stop(r, ports.ErrFenced)
+		return nil, ports.ErrFenced
+	}
+	return data, err
+}
+
+// Checkpoint implements ports.Progress.
+func (r *run) Checkpoint(ctx context.Context, data []byte, percent *float64, message string) error {
+	if len(data) > domain.MaxInlineCheckpoint {
+		return domain.NewError(domain.CodeTooLarge, "a checkpoint is at most %d bytes, this one has %d", domain.MaxInlineCheckpoint, len(data))
+	}
+	ctx, cancel, err := r.saveContext(ctx)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	return r.agent.save(ctx, r, data, percent, message)
+}
+
+// saveContext lets a run save for a short grace after it was paused or drained; any other end is final.
+func (r *run) saveContext(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	if r.ctx.Err() != nil {
+		cause := context.Cause(r.ctx)
+		if !errors.Is(cause, ports.ErrPaused) && !errors.Is(cause, ports.ErrDraining) {
+			return nil, nil, cause
+		}
+		ctx = context.WithoutCancel(ctx)
+	} else if ctx.Err() != nil {
+		return nil, nil, context.Cause(ctx)
+	}
+	ctx = context.WithoutCancel(ctx)
+	bounded, cancel := context.WithTimeout(ctx, r.agent.leaseTime())
+	return bounded, cancel, nil
+}
+
+func (a *Agent) leaseTime() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return max(a.lease, time.Second)
+}
+
+// save stores one checkpoint. While its outcome is unknown, the same bytes are sent again under the same sequence, so that
+// an acknowledged checkpoint is durable exactly once.
+func (a *Agent) save(ctx context.Context, r *run, data []byte, percent *float64, message string) error {
+	r.saving.Lock()
+	defer r.saving.Unlock()
+	up := ports.CheckpointUpload{
+		WorkloadID: r.key.id, Generation: r.key.generation, Sequence: r.sequence + 1,
+		Percent: percent, Message: cut(clean(message), 1000), Data: data,
+	}
+	var answer ports.ReportAnswer
+	err := a.persist(ctx, func(ref ports.SessionRef) (err error) {
+		if a.isAbandoned(r) || ref.SessionID != r.session {
+			return domain.NewError(domain.CodeFenced, "the run was stopped")
+		}
+		if !a.isAcknowledged(r) {
+			if err := a.Flush(ctx); err != nil {
+				return err
+			}
+		}
+		answer, err = a.plane.SaveCheckpoint(ctx, ref, up)
+		a.sessionError(ref, err)
+		return err
+	})
+	switch {
+	case domain.IsCode(err, domain.CodeFenced):
+		return a.fencedOff(r, "")
+	case err != nil:
+		return err
+	}
+	switch answer.Outcome {
+	case domain.OutcomeApplied, domain.OutcomeAlready:
+		r.sequence = up.Sequence
+		a.saved(r, percent)
+		return nil
+	case domain.OutcomeIllegal:
+		return fmt.Errorf("checkpoint %d was not accepted in state %s", up.Sequence, answer.Status)
+	case domain.OutcomeFenced, domain.OutcomeNotFound, domain.OutcomeRefused:
+	}
+	return a.fencedOff(r, answer.Status)
+}
+
+// saved notes the progress that a checkpoint carried.
+func (a *Agent) saved(r *run, percent *float64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if percent != nil {
+		r.percent = *percent
+		r.progress = nil // older than what is durable now
+	}
+	r.pulledAt = max(r.pulledAt, r.percent)
+}
+
+// fencedOff stops the run and returns why its context ended.
+func (a *Agent) fencedOff(r *run, status domain.Status) error {
+	cause := ports.ErrFenced
+	if status == domain.StatusCancelled {
+		cause = ports.ErrCancelled
+	}
+	a.stop(r, cause)
+	if r.ctx.Err() != nil {
+		return context.Cause(r.ctx)
+	}
+	return cause
+}
+
+// isAcknowledged reports whether the store knows the run to be running: only then it takes checkpoints.
+func (a *Agent) isAcknowledged(r *run) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return r.acknowledged
+}
+
+func (a *Agent) isAbandoned(r *run) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return r.abandoned
+}
+
+// spawnPull takes a checkpoint beside the run; a.mu is held.
+func (a *Agent) spawnPull(r *run) {
+	r.pulling = true
+	a.cfg.Spawn(func() {
+		a.pull(r)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		r.pulling = false
+	})
+}
+
+// pull asks the workload for a checkpoint and saves it. Failing is not fatal: the last durable checkpoint stands.
+func (a *Agent) pull(r *run) {
+	a.mu.Lock()
+	ready := r.initialised && !r.abandoned && r.state == ports.RunRunning
+	percent := r.percent
+	a.mu.Unlock()
+	if !ready {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), a.cfg.StopGrace)
+	defer cancel()
+	data, err := r.snapshot(ctx)
+	if err == nil {
+		err = r.Checkpoint(ctx, data, &percent, "")
+	}
+	if err != nil && !errors.Is(err, ports.ErrNoCheckpoint) && !a.isAbandoned(r) {
+		a.log.Warn("checkpoint failed", "workload_id", string(r.key.id), "generation", r.key.generation, "error", err)
+	}
+}
+
+func (r *run) snapshot(ctx context.Context) (data []byte, err error) {
+	defer recovered(r, &err)
+	return r.workload.Checkpoint(ctx)
+}

@@ -1,0 +1,155 @@
+package execution
+
+import (
+	"context"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// Handle does what a command says. Commands are hints: what is not for this session, or for a generation that is not held,
+// is ignored.
+func (a *Agent) Handle(c ports.Command) {
+	ref, ok := a.ref()
+	if !ok || c.SessionID != ref.SessionID {
+		return
+	}
+	if c.Kind == ports.CommandDrain {
+		a.Drain()
+		return
+	}
+	if c.Kind == ports.CommandAssign {
+		if c.Assignment != nil {
+			a.assign(c.Assignment)
+		}
+		return
+	}
+	a.mu.Lock()
+	r := a.runs[runKey{c.WorkloadID, c.Generation}]
+	a.mu.Unlock()
+	if r == nil {
+		return
+	}
+	switch c.Kind {
+	case ports.CommandCancel:
+		a.stop(r, ports.ErrCancelled)
+	case ports.CommandDrop:
+		a.stop(r, ports.ErrFenced)
+	case ports.CommandPause:
+		a.halt(r, ports.ErrPaused)
+	case ports.CommandCheckpoint:
+		a.cfg.Spawn(func() { a.pull(r) })
+	case ports.CommandAssign, ports.CommandDrain:
+	default:
+		a.log.Warn("unknown command ignored", "kind", string(c.Kind))
+	}
+}
+
+// assign takes an assignment or declines it.
+func (a *Agent) assign(as *ports.Assignment) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	key := runKey{as.WorkloadID, as.Generation}
+	if !a.live || a.runs[key] != nil {
+		return // repeated
+	}
+	for other, r := range a.runs {
+		if other.id == key.id {
+			if other.generation > key.generation {
+				return // late
+			}
+			a.abandon(r, ports.ErrFenced)
+		}
+	}
+	factory := a.cfg.Types[as.Type]
+	switch {
+	case a.draining:
+		a.decline(as, "worker is draining")
+		return
+	case factory == nil:
+		a.decline(as, "worker does not offer type "+as.Type)
+		return
+	case a.active >= a.cfg.Slots:
+		a.decline(as, "worker is full")
+		return
+	}
+	r := &run{
+		agent: a, key: key, session: a.session, assignment: *as, workload: factory(), state: ports.RunStarting,
+		sequence: as.CheckpointSequence, accepted: a.clock.Now(),
+	}
+	r.ctx, r.cancel = context.WithCancelCause(a.base)
+	a.runs[key] = r
+	a.active++
+	a.post(r, ports.Report{Event: domain.EventStart})
+	a.cfg.Spawn(func() { a.execute(r) })
+}
+
+func (a *Agent) decline(as *ports.Assignment, why string) {
+	a.log.Info("assignment declined", "workload_id", string(as.WorkloadID), "generation", as.Generation, "reason", why)
+	a.outbox = append(a.outbox, outgoing{report: ports.Report{
+		ID: a.ids.New(""), WorkloadID: as.WorkloadID, Generation: as.Generation, Event: domain.EventDecline, Reason: why,
+	}})
+	a.nudge()
+}
+
+// stop ends a run at once, without a report: it is no longer this worker's to report on.
+func (a *Agent) stop(r *run, cause error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.abandon(r, cause)
+}
+
+// abandon is stop with a.mu held.
+func (a *Agent) abandon(r *run, cause error) {
+	if r.abandoned {
+		return
+	}
+	r.abandoned = true
+	r.note(a, "run stopped", cause)
+	a.dropReports(r)
+	if r.state == ports.RunReporting {
+		a.remove(r)
+		return
+	}
+	a.cancelRun(r, cause)
+}
+
+// cancelRun ends the context of a run; a.mu is held.
+func (a *Agent) cancelRun(r *run, cause error) {
+	if r.state != ports.RunReporting {
+		r.state = ports.RunStopping
+	}
+	if r.cancelledAt.IsZero() {
+		r.cancelledAt = a.clock.Now()
+	}
+	r.cancel(cause)
+}
+
+// halt has a run checkpoint and then stop, to be reported as paused or released.
+func (a *Agent) halt(r *run, cause error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if r.abandoned || r.halting != nil || r.state == ports.RunReporting || r.state == ports.RunStopping {
+		return
+	}
+	r.halting = cause
+	a.cfg.Spawn(func() {
+		a.pull(r)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.cancelRun(r, cause)
+	})
+}
+
+// remove forgets a run; a.mu is held.
+func (a *Agent) remove(r *run) {
+	if a.runs[r.key] == r {
+		delete(a.runs, r.key)
+	}
+	if len(a.runs) == 0 {
+		select {
+		case a.idle <- struct{}{}:
+		default:
+		}
+	}
+}

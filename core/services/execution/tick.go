@@ -1,0 +1,39 @@
+package execution
+
+import (
+	"time"
+
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// Tick does what time brings: the lease's end, timeouts, checkpoints that are due, runs that ignore their end. Called
+// regularly; its precision is that of its caller.
+func (a *Agent) Tick() {
+	a.CheckLease()
+	now := a.clock.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, r := range a.runs {
+		a.tickRun(r, now)
+	}
+	if len(a.dirty) > 0 {
+		a.nudge()
+	}
+}
+
+func (a *Agent) tickRun(r *run, now time.Time) {
+	switch {
+	case r.state == ports.RunReporting:
+	case !r.cancelledAt.IsZero():
+		if !r.stuck && now.Sub(r.cancelledAt) > a.cfg.StopGrace {
+			r.stuck = true
+			a.log.Error("run ignores the end of its context; its slot stays taken", "workload_id", string(r.key.id),
+				"generation", r.key.generation, "type", r.assignment.Type)
+		}
+	case !r.deadline.IsZero() && !now.Before(r.deadline):
+		a.cancelRun(r, ports.ErrTimeout)
+	case !r.nextPull.IsZero() && !now.Before(r.nextPull) && !r.pulling && r.state == ports.RunRunning:
+		r.nextPull = now.Add(time.Duration(r.assignment.CheckpointIntervalMS) * time.Millisecond)
+		a.spawnPull(r)
+	}
+}
