@@ -1,0 +1,10 @@
+// Package client is the Go client generated from api/openapi/niyanta-v1.yaml. Programs use package niyanta (sdk), which
+// stands on it.
+package client
+
+import "time"
+
+//go:generate oapi-codegen -config config.yaml ../openapi/niyanta-v1.yaml
+
+// Time is a time of the API.
+type Time = time.Time
