@@ -61,6 +61,24 @@ func (e KeyRole) Valid() bool {
 	}
 }
 
+// Defines values for ReadinessStatus.
+const (
+	NotReady ReadinessStatus = "not_ready"
+	Ready    ReadinessStatus = "ready"
+)
+
+// Valid indicates whether the value is a known member of the ReadinessStatus enum.
+func (e ReadinessStatus) Valid() bool {
+	switch e {
+	case NotReady:
+		return true
+	case Ready:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Status.
 const (
 	CANCELLED      Status = "CANCELLED"
@@ -386,6 +404,20 @@ type PollRequest struct {
 	WaitMs    *int64 `json:"wait_ms,omitempty"`
 	WorkerID  string `json:"worker_id"`
 }
+
+// Readiness defines model for Readiness.
+type Readiness struct {
+	Dependencies struct {
+		Broker        bool `json:"broker"`
+		Database      bool `json:"database"`
+		LeaderElected bool `json:"leader_elected"`
+	} `json:"dependencies"`
+	IsLeader bool            `json:"is_leader"`
+	Status   ReadinessStatus `json:"status"`
+}
+
+// ReadinessStatus defines model for Readiness.Status.
+type ReadinessStatus string
 
 // Registration defines model for Registration.
 type Registration = domain.Registration

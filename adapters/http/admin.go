@@ -1,0 +1,145 @@
+package http
+
+import (
+	"context"
+	"time"
+
+	"github.com/niyanta/niyanta/adapters/http/gen"
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/services/controlplane"
+)
+
+func customerID(s string) domain.CustomerID { return domain.CustomerID(id(s, domain.PrefixCustomer)) }
+
+// CreateCustomer implements POST /v1/admin/customers.
+func (a *api) CreateCustomer(ctx context.Context, req gen.CreateCustomerRequestObject) (gen.CreateCustomerResponseObject, error) {
+	c, err := a.Tenancy.CreateCustomer(ctx, domain.Customer{
+		ID: domain.CustomerID(deref(req.Body.CustomerID)), Name: req.Body.Name,
+		Tier: domain.Tier(req.Body.Tier), Overrides: limitsIn(req.Body.Limits),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return gen.CreateCustomer201JSONResponse(customerOut(&c)), nil
+}
+
+// ListCustomers implements GET /v1/admin/customers.
+func (a *api) ListCustomers(ctx context.Context, req gen.ListCustomersRequestObject) (gen.ListCustomersResponseObject, error) {
+	const bound = "customers"
+	limit, after := defaultPage, domain.CustomerID("")
+	if req.Params.Limit != nil {
+		limit = *req.Params.Limit
+	}
+	if c := deref(req.Params.Cursor); c != "" {
+		if err := a.cursors.decode(c, &after, bound); err != nil {
+			return nil, err
+		}
+	}
+	found, err := a.Tenancy.ListCustomers(ctx, after, limit+1)
+	if err != nil {
+		return nil, err
+	}
+	out := gen.ListCustomers200JSONResponse{Pagination: gen.Pagination{Limit: limit, HasMore: len(found) > limit}}
+	if out.Pagination.HasMore {
+		found = found[:limit]
+		next, err := a.cursors.encode(found[limit-1].ID, bound)
+		if err != nil {
+			return nil, err
+		}
+		out.Pagination.NextCursor = &next
+	}
+	out.Items = mapSlice(found, customerOut)
+	return out, nil
+}
+
+// GetCustomerByID implements GET /v1/admin/customers/{id}.
+func (a *api) GetCustomerByID(ctx context.Context, req gen.GetCustomerByIDRequestObject) (gen.GetCustomerByIDResponseObject, error) {
+	out, err := a.customerUsage(ctx, customerID(req.ID))
+	return gen.GetCustomerByID200JSONResponse(out), err
+}
+
+// UpdateCustomer implements PATCH /v1/admin/customers/{id}.
+func (a *api) UpdateCustomer(ctx context.Context, req gen.UpdateCustomerRequestObject) (gen.UpdateCustomerResponseObject, error) {
+	p := domain.CustomerPatch{Name: req.Body.Name}
+	if req.Body.Tier != nil {
+		t := domain.Tier(*req.Body.Tier)
+		p.Tier = &t
+	}
+	if req.Body.Limits != nil {
+		l := limitsIn(req.Body.Limits)
+		p.Limits = &l
+	}
+	c, err := a.Tenancy.UpdateCustomer(ctx, customerID(req.ID), p)
+	if err != nil {
+		return nil, err
+	}
+	return gen.UpdateCustomer200JSONResponse(customerOut(&c)), nil
+}
+
+// CreateKey implements POST /v1/admin/customers/{id}/keys.
+func (a *api) CreateKey(ctx context.Context, req gen.CreateKeyRequestObject) (gen.CreateKeyResponseObject, error) {
+	var expires time.Time
+	if req.Body.ExpiresAt != nil {
+		expires = req.Body.ExpiresAt.UTC()
+	}
+	k, secret, err := a.Tenancy.CreateKey(ctx, customerID(req.ID), domain.Role(req.Body.Role), expires)
+	if err != nil {
+		return nil, err
+	}
+	return gen.CreateKey201JSONResponse{
+		KeyID: string(k.ID), Key: secret, Role: gen.KeyRole(k.Role), ExpiresAt: optTime(k.ExpiresAt),
+	}, nil
+}
+
+// ListKeys implements GET /v1/admin/customers/{id}/keys.
+func (a *api) ListKeys(ctx context.Context, req gen.ListKeysRequestObject) (gen.ListKeysResponseObject, error) {
+	ks, err := a.Tenancy.ListKeys(ctx, customerID(req.ID))
+	if err != nil {
+		return nil, err
+	}
+	return gen.ListKeys200JSONResponse{Items: mapSlice(ks, func(k *domain.APIKey) gen.Key {
+		return gen.Key{
+			KeyID: string(k.ID), Prefix: k.Prefix, Role: gen.KeyRole(k.Role), CreatedAt: at(k.CreatedAt),
+			ExpiresAt: optTime(k.ExpiresAt), RevokedAt: optTime(k.RevokedAt),
+		}
+	})}, nil
+}
+
+// RevokeKey implements DELETE /v1/admin/customers/{id}/keys/{key_id}.
+func (a *api) RevokeKey(ctx context.Context, req gen.RevokeKeyRequestObject) (gen.RevokeKeyResponseObject, error) {
+	key := domain.KeyID(id(req.KeyID, domain.PrefixKey))
+	if err := a.Tenancy.RevokeKey(ctx, customerID(req.ID), key); err != nil {
+		return nil, err
+	}
+	return gen.RevokeKey204Response{}, nil
+}
+
+// ListWorkers implements GET /v1/admin/workers.
+func (a *api) ListWorkers(ctx context.Context, _ gen.ListWorkersRequestObject) (gen.ListWorkersResponseObject, error) {
+	ws, err := a.Plane.ListWorkers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return gen.ListWorkers200JSONResponse{Items: mapSlice(ws, workerOut)}, nil
+}
+
+// DrainWorker implements POST /v1/admin/workers/{id}/drain.
+func (a *api) DrainWorker(ctx context.Context, req gen.DrainWorkerRequestObject) (gen.DrainWorkerResponseObject, error) {
+	w, err := a.Plane.DrainWorker(ctx, domain.WorkerID(req.ID), actor(ctx))
+	if err != nil {
+		return nil, err
+	}
+	held, err := a.Plane.Queue.Held(ctx, w.SessionID)
+	if err != nil {
+		return nil, err
+	}
+	return gen.DrainWorker202JSONResponse(workerOut(&controlplane.WorkerView{Worker: w, Held: held})), nil
+}
+
+// RemoveWorker implements DELETE /v1/admin/workers/{id}.
+func (a *api) RemoveWorker(ctx context.Context, req gen.RemoveWorkerRequestObject) (gen.RemoveWorkerResponseObject, error) {
+	if err := a.Plane.RemoveWorker(ctx, domain.WorkerID(req.ID), actor(ctx)); err != nil {
+		return nil, err
+	}
+	return gen.RemoveWorker204Response{}, nil
+}

@@ -1,0 +1,122 @@
+package http
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/niyanta/niyanta/adapters/http/gen"
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// statusOf is the one place that maps codes to HTTP.
+var statusOf = map[domain.Code]int{
+	domain.CodeInvalidInput: http.StatusBadRequest,
+	domain.CodeInvalidState: http.StatusBadRequest,
+	domain.CodeUnauthorized: http.StatusUnauthorized,
+	domain.CodeForbidden:    http.StatusForbidden,
+	domain.CodeNotFound:     http.StatusNotFound,
+	domain.CodeConflict:     http.StatusConflict,
+	domain.CodeFenced:       http.StatusConflict,
+	domain.CodeTooLarge:     http.StatusRequestEntityTooLarge,
+	domain.CodeRateLimited:  http.StatusTooManyRequests,
+	domain.CodeUnavailable:  http.StatusServiceUnavailable,
+	domain.CodeInternal:     http.StatusInternalServerError,
+}
+
+// retryDefault is what Retry-After says when nothing better is known.
+const retryDefault = time.Second
+
+// fail answers with the error envelope. Errors that carry no code are bugs: logged with their text, answered without.
+func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
+	e := a.classify(r, err)
+	status := statusOf[e.Code]
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+		after := e.RetryAfter
+		if after <= 0 {
+			after = retryDefault
+		}
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(after.Seconds()))))
+	}
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	var body gen.Error
+	body.Error.Code, body.Error.Message = string(e.Code), e.Message
+	body.Error.Details, body.Error.RequestID = e.Details, requestIDOf(r.Context())
+	if body.Error.Details == nil {
+		body.Error.Details = map[string]any{}
+	}
+	writeJSON(w, status, body)
+}
+
+func (a *api) classify(r *http.Request, err error) *domain.Error {
+	var e *domain.Error
+	switch {
+	case errors.As(err, &e) && e.Code != domain.CodeInternal:
+		if e.Code == domain.CodeFenced && !strings.HasPrefix(r.URL.Path, "/v1/worker/") {
+			break // only workers know what to do with it
+		}
+		if statusOf[e.Code] != 0 {
+			return e
+		}
+	case errors.Is(err, context.DeadlineExceeded):
+		return domain.Unavailable(retryDefault, "the request took too long")
+	case errors.Is(err, context.Canceled):
+		return domain.Unavailable(retryDefault, "the request was cancelled")
+	}
+	a.Log.Error("internal error", "request_id", requestIDOf(r.Context()), "method", r.Method, "path", r.URL.Path, "error", err)
+	return domain.NewError(domain.CodeInternal, "internal error")
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the client has gone; nobody to tell
+}
+
+func errNoRoute(r *http.Request) error {
+	return domain.NewError(domain.CodeNotFound, "no such endpoint: %s %s", r.Method, r.URL.Path)
+}
+
+func errNoMethod(r *http.Request) error {
+	return domain.NewError(domain.CodeNotFound, "no such endpoint: %s %s", r.Method, r.URL.Path)
+}
+
+// errBadBody turns what the generated decoder says into INVALID_INPUT; bodies were validated before, so that only the
+// worker protocol's come here.
+func errBadBody(err error) error {
+	var known *domain.Error
+	if errors.As(err, &known) {
+		return known
+	}
+	var typed *json.UnmarshalTypeError
+	if errors.As(err, &typed) {
+		return domain.Invalid(typed.Field, "must be %s, not %s", typed.Type, typed.Value)
+	}
+	return domain.Invalid("body", "is not what this endpoint takes: %s", strings.TrimPrefix(err.Error(), "can't decode JSON body: "))
+}
+
+func errBadParameter(err error) error {
+	field := "parameters"
+	var format *gen.InvalidParamFormatError
+	var missing *gen.RequiredParamError
+	var many *gen.TooManyValuesForParamError
+	var header *gen.RequiredHeaderError
+	switch {
+	case errors.As(err, &format):
+		field = format.ParamName
+	case errors.As(err, &missing):
+		field = missing.ParamName
+	case errors.As(err, &many):
+		field = many.ParamName
+	case errors.As(err, &header):
+		field = header.ParamName
+	}
+	return domain.Invalid(field, "is missing or not of the form this endpoint takes")
+}

@@ -1,0 +1,80 @@
+package http
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/go-chi/chi/v5"
+
+	"github.com/niyanta/niyanta/api/openapi"
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// operation is one operation of the OpenAPI file.
+type operation struct {
+	route *routers.Route
+	roles []domain.Role
+	tag   string
+}
+
+// operations are the operations by method and path pattern ("GET /v1/workloads/{id}"). The OpenAPI file is the only place
+// where roles are stated.
+type operations map[string]operation
+
+func loadOperations() (operations, error) {
+	spec, err := openapi3.NewLoader().LoadFromData(openapi.YAML)
+	if err != nil {
+		return nil, fmt.Errorf("openapi file: %w", err)
+	}
+	ops := operations{}
+	for path, item := range spec.Paths.Map() {
+		for method, op := range item.Operations() {
+			roles, err := rolesOf(op)
+			if err != nil {
+				return nil, fmt.Errorf("openapi file: %s %s: %w", method, path, err)
+			}
+			ops[method+" "+path] = operation{
+				route: &routers.Route{Spec: spec, Path: path, PathItem: item, Method: method, Operation: op},
+				roles: roles, tag: op.Tags[0],
+			}
+		}
+	}
+	return ops, nil
+}
+
+// rolesOf reads x-roles, which every operation states.
+func rolesOf(op *openapi3.Operation) ([]domain.Role, error) {
+	list, ok := op.Extensions["x-roles"].([]any)
+	if !ok || len(op.Tags) == 0 {
+		return nil, fmt.Errorf("x-roles and a tag are required")
+	}
+	var roles []domain.Role
+	for _, r := range list {
+		roles = append(roles, domain.Role(fmt.Sprint(r)))
+	}
+	return roles, nil
+}
+
+// complete fails when a route has no operation or an operation no route: no endpoint is without its row.
+func (ops operations) complete(r chi.Router) error {
+	seen := map[string]bool{}
+	err := chi.Walk(r, func(method, path string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		key := method + " " + path
+		if _, ok := ops[key]; !ok && path != docsFiles {
+			return fmt.Errorf("route %s is not in the OpenAPI file", key)
+		}
+		seen[key] = true
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for key := range ops {
+		if !seen[key] {
+			return fmt.Errorf("operation %s has no route", key)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+package http
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/niyanta/niyanta/adapters/http/gen"
+	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/controlplane"
+	"github.com/niyanta/niyanta/core/services/lifecycle"
+	"github.com/niyanta/niyanta/core/services/tenancy"
+)
+
+// Deps are what the API stands on.
+type Deps struct {
+	Lifecycle *lifecycle.Service
+	Tenancy   *tenancy.Service
+	Plane     *controlplane.Service
+	IDs       ports.IDs
+	Observer  ports.Observer
+	Log       *slog.Logger
+	// Ready tells whether the process can serve; see /ready.
+	Ready func(ctx context.Context) Readiness
+	// Metrics serves /metrics.
+	Metrics http.Handler
+	// CursorKey signs cursors; coordinators that serve the same clients share it. Empty: one is made.
+	CursorKey []byte
+	// Stopping ends when the server shuts down: long polls answer then.
+	Stopping context.Context //nolint:containedctx // a signal, not a request's context
+}
+
+// Readiness is the state of the process and what it depends on.
+type Readiness struct {
+	Leader                          bool
+	Database, Broker, LeaderElected bool
+}
+
+// api implements gen.StrictServerInterface.
+type api struct {
+	Deps
+	ops     operations
+	cursors cursors
+}
+
+var _ gen.StrictServerInterface = (*api)(nil)
+
+// New returns the handler of the whole API.
+func New(d Deps) (http.Handler, error) {
+	ops, err := loadOperations()
+	if err != nil {
+		return nil, err
+	}
+	if len(d.CursorKey) == 0 {
+		d.CursorKey = make([]byte, 32)
+		_, _ = rand.Read(d.CursorKey) // never fails, by its documentation
+	}
+	a := &api{Deps: d, ops: ops, cursors: cursors{key: d.CursorKey}}
+	r := chi.NewRouter()
+	r.Use(a.requestID, a.accessLog, a.recovery)
+	r.NotFound(func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, errNoRoute(r)) })
+	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, errNoMethod(r)) })
+	a.system(r)
+	strict := gen.NewStrictHandlerWithOptions(a, nil, gen.StrictHTTPServerOptions{
+		RequestErrorHandlerFunc:  func(w http.ResponseWriter, r *http.Request, err error) { a.fail(w, r, errBadBody(err)) },
+		ResponseErrorHandlerFunc: a.fail,
+	})
+	r.Group(func(r chi.Router) {
+		r.Use(a.admit(r), a.guardBody, a.validate)
+		gen.HandlerWithOptions(strict, gen.ChiServerOptions{
+			BaseRouter:       r,
+			ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) { a.fail(w, r, errBadParameter(err)) },
+		})
+	})
+	return r, ops.complete(r)
+}
+
+// Timeouts of the server.
+const (
+	headerTimeout = 5 * time.Second
+	readTimeout   = 60 * time.Second // enough for a 10 MiB checkpoint on a slow line
+	writeTimeout  = maxWait + 30*time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 64 << 10
+)
+
+// NewServer returns a server for the handler with bounds on everything a client can stretch.
+func NewServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// whileServing returns a context that also ends when the server shuts down.
+func (a *api) whileServing(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(a.Stopping, func() { cancel(errStopping) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+var errStopping = fmt.Errorf("the server shuts down")

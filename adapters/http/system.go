@@ -1,0 +1,54 @@
+package http
+
+import (
+	"embed"
+	"io/fs"
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/niyanta/niyanta/adapters/http/gen"
+	"github.com/niyanta/niyanta/api/openapi"
+)
+
+// docs is the interactive documentation: Swagger UI 5.35.0 from npm's swagger-ui-dist, so that it needs no CDN.
+//
+//go:embed docs
+var docs embed.FS
+
+// docsFiles is the route of the documentation's own files, the only one that is not in the OpenAPI file.
+const docsFiles = "/docs/*"
+
+// system mounts what needs no key.
+func (a *api) system(r chi.Router) {
+	r.Get("/health", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	r.Get("/ready", a.ready)
+	r.Method(http.MethodGet, "/metrics", a.Metrics)
+	r.Get("/openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/yaml")
+		_, _ = w.Write(openapi.YAML) // the client has gone; nobody to tell
+	})
+	r.Get("/docs", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:")
+		http.ServeFileFS(w, r, docs, "docs/index.html")
+	})
+	files, err := fs.Sub(docs, "docs")
+	if err != nil {
+		files = docs // cannot happen: the folder is embedded
+	}
+	r.Handle(docsFiles, http.StripPrefix("/docs/", http.FileServerFS(files)))
+}
+
+func (a *api) ready(w http.ResponseWriter, r *http.Request) {
+	state := a.Ready(r.Context())
+	out := gen.Readiness{Status: gen.Ready, IsLeader: state.Leader}
+	out.Dependencies.Database, out.Dependencies.Broker = state.Database, state.Broker
+	out.Dependencies.LeaderElected = state.LeaderElected
+	status := http.StatusOK
+	if !state.Database || !state.Broker || !state.LeaderElected || a.Stopping.Err() != nil {
+		out.Status, status = gen.NotReady, http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, out)
+}

@@ -1,0 +1,107 @@
+package http
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/niyanta/niyanta/adapters/http/gen"
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// WorkerRegister implements POST /v1/worker/register.
+func (a *api) WorkerRegister(ctx context.Context, req gen.WorkerRegisterRequestObject) (gen.WorkerRegisterResponseObject, error) {
+	g, err := a.Plane.Register(ctx, *req.Body)
+	if err != nil {
+		return nil, err
+	}
+	return gen.WorkerRegister200JSONResponse(g), nil
+}
+
+// WorkerHeartbeat implements POST /v1/worker/heartbeat.
+func (a *api) WorkerHeartbeat(ctx context.Context, req gen.WorkerHeartbeatRequestObject) (gen.WorkerHeartbeatResponseObject, error) {
+	ans, err := a.Plane.Heartbeat(ctx, *req.Body)
+	if err != nil {
+		return nil, err
+	}
+	return gen.WorkerHeartbeat200JSONResponse(ans), nil
+}
+
+// Bounds of a poll.
+const (
+	defaultPoll = 20 * time.Second
+	maxPoll     = 30 * time.Second
+)
+
+// WorkerPoll implements POST /v1/worker/poll.
+func (a *api) WorkerPoll(ctx context.Context, req gen.WorkerPollRequestObject) (gen.WorkerPollResponseObject, error) {
+	wait := defaultPoll
+	if req.Body.WaitMs != nil {
+		wait = min(max(time.Duration(*req.Body.WaitMs)*time.Millisecond, 0), maxPoll)
+	}
+	waiting, done := a.whileServing(ctx)
+	defer done()
+	ref := ports.SessionRef{WorkerID: domain.WorkerID(req.Body.WorkerID), SessionID: domain.SessionID(req.Body.SessionID)}
+	commands, err := a.Plane.Poll(waiting, ref, wait)
+	if errors.Is(context.Cause(waiting), errStopping) {
+		err = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return gen.WorkerPoll200JSONResponse{Commands: emptyIfNone(commands)}, nil
+}
+
+// maxReports bounds one batch of reports.
+const maxReports = 1000
+
+// WorkerReport implements POST /v1/worker/report.
+func (a *api) WorkerReport(ctx context.Context, req gen.WorkerReportRequestObject) (gen.WorkerReportResponseObject, error) {
+	if len(req.Body.Reports) > maxReports {
+		return nil, domain.Invalid("reports", "must be at most %d", maxReports)
+	}
+	ref := ports.SessionRef{WorkerID: domain.WorkerID(req.Body.WorkerID), SessionID: domain.SessionID(req.Body.SessionID)}
+	answers, err := a.Plane.Report(ctx, ref, req.Body.Reports)
+	if err != nil {
+		return nil, err
+	}
+	return gen.WorkerReport200JSONResponse{Answers: emptyIfNone(answers)}, nil
+}
+
+// WorkerSaveCheckpoint implements PUT /v1/worker/workloads/{id}/checkpoints/{sequence}.
+func (a *api) WorkerSaveCheckpoint(ctx context.Context, req gen.WorkerSaveCheckpointRequestObject) (gen.WorkerSaveCheckpointResponseObject, error) {
+	data, err := io.ReadAll(req.Body)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge) || len(data) > domain.MaxInlineCheckpoint:
+		return nil, domain.NewError(domain.CodeTooLarge, "a checkpoint is at most %d bytes", domain.MaxInlineCheckpoint)
+	case err != nil:
+		return nil, domain.Invalid("body", "could not be read to its end")
+	}
+	ref := ports.SessionRef{WorkerID: domain.WorkerID(req.Params.WorkerID), SessionID: domain.SessionID(req.Params.SessionID)}
+	ans, err := a.Plane.SaveCheckpoint(ctx, ref, ports.CheckpointUpload{
+		WorkloadID: workloadID(req.ID), Generation: req.Params.Generation, Sequence: req.Sequence,
+		Percent: req.Params.ProgressPercent, Message: deref(req.Params.ProgressMessage), Data: data,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return gen.WorkerSaveCheckpoint200JSONResponse(ans), nil
+}
+
+// WorkerLoadCheckpoint implements GET /v1/worker/workloads/{id}/checkpoints/{sequence}.
+func (a *api) WorkerLoadCheckpoint(ctx context.Context, req gen.WorkerLoadCheckpointRequestObject) (gen.WorkerLoadCheckpointResponseObject, error) {
+	ref := ports.SessionRef{WorkerID: domain.WorkerID(req.Params.WorkerID), SessionID: domain.SessionID(req.Params.SessionID)}
+	c, err := a.Plane.LoadCheckpoint(ctx, ref, workloadID(req.ID), req.Params.Generation, req.Sequence)
+	if err != nil {
+		return nil, err
+	}
+	return gen.WorkerLoadCheckpoint200ApplicationOctetStreamResponse{
+		Body: bytes.NewReader(c.Data), ContentLength: int64(len(c.Data)),
+		Headers: gen.WorkerLoadCheckpoint200ResponseHeaders{NiyantaCheckpointSequence: c.Sequence},
+	}, nil
+}

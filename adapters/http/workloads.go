@@ -1,0 +1,242 @@
+package http
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/niyanta/niyanta/adapters/http/gen"
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/lifecycle"
+)
+
+// maxWait bounds ?wait=.
+const maxWait = 60 * time.Second
+
+// SubmitWorkload implements POST /v1/workloads.
+func (a *api) SubmitWorkload(ctx context.Context, req gen.SubmitWorkloadRequestObject) (gen.SubmitWorkloadResponseObject, error) {
+	sub := submission(req.Body)
+	if key := deref(req.Params.IdempotencyKey); key != "" {
+		digest, err := digestOf(req.Body)
+		if err != nil {
+			return nil, err
+		}
+		sub.IdempotencyKey, sub.Digest = key, digest
+	}
+	w, err := a.Lifecycle.Submit(ctx, scopeOf(ctx).principal, sub)
+	if err != nil {
+		return nil, err
+	}
+	return gen.SubmitWorkload202JSONResponse{
+		WorkloadID: string(w.ID), Status: gen.Status(w.Status), CreatedAt: at(w.CreatedAt), EstimatedStartTime: optTime(w.RunAt),
+	}, nil
+}
+
+// SubmitWorkloads implements POST /v1/workloads/batch.
+func (a *api) SubmitWorkloads(ctx context.Context, req gen.SubmitWorkloadsRequestObject) (gen.SubmitWorkloadsResponseObject, error) {
+	subs := mapSlice(req.Body.Workloads, submission)
+	outcomes, err := a.Lifecycle.SubmitBatch(ctx, scopeOf(ctx).principal, subs)
+	if err != nil {
+		return nil, err
+	}
+	return gen.SubmitWorkloads200JSONResponse{Results: mapSlice(outcomes, batchResult)}, nil
+}
+
+func batchResult(o *lifecycle.SubmitOutcome) gen.BatchResult {
+	var out gen.BatchResult
+	var e *domain.Error
+	switch {
+	case o.Err == nil:
+		st, wid := gen.Status(o.Workload.Status), string(o.Workload.ID)
+		out.Status, out.WorkloadID = &st, &wid
+		return out
+	case !errors.As(o.Err, &e):
+		e = domain.NewError(domain.CodeInternal, "internal error")
+	}
+	out.Error = &struct {
+		Code    string         `json:"code"`
+		Details map[string]any `json:"details"`
+		Message string         `json:"message"`
+	}{string(e.Code), emptyIfNil(e.Details), e.Message}
+	return out
+}
+
+func submission(in *gen.Submission) lifecycle.SubmitRequest {
+	req := lifecycle.SubmitRequest{
+		Type: in.WorkloadType, Input: domain.JSON(compact(in.InputParams)), Labels: deref(in.Labels),
+		Priority: in.Priority, Affinity: affinityIn(in.AffinityRules), RunAt: deref(in.RunAt).UTC(),
+	}
+	if in.RunAt == nil {
+		req.RunAt = time.Time{}
+	}
+	if in.TimeoutSeconds != nil {
+		d := time.Duration(*in.TimeoutSeconds) * time.Second
+		req.Timeout = &d
+	}
+	return req
+}
+
+func compact(j json.RawMessage) []byte {
+	var buf bytes.Buffer
+	if json.Compact(&buf, j) != nil {
+		return j // was validated before; the core refuses it otherwise
+	}
+	return buf.Bytes()
+}
+
+// digestOf identifies a submission by content: field order and white space do not matter.
+func digestOf(in *gen.Submission) ([32]byte, error) {
+	b, err := json.Marshal(in)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return [32]byte{}, err
+	}
+	canonical, err := json.Marshal(v) // sorts keys
+	return sha256.Sum256(canonical), err
+}
+
+// GetWorkload implements GET /v1/workloads/{id}.
+func (a *api) GetWorkload(ctx context.Context, req gen.GetWorkloadRequestObject) (gen.GetWorkloadResponseObject, error) {
+	p := scopeOf(ctx).principal
+	wait, err := parseWait(deref(req.Params.Wait))
+	if err != nil {
+		return nil, err
+	}
+	waiting, done := a.whileServing(ctx)
+	defer done()
+	w, err := a.Lifecycle.Wait(waiting, p.CustomerID, workloadID(req.ID), wait)
+	if errors.Is(context.Cause(waiting), errStopping) {
+		w, err = a.Lifecycle.Get(ctx, p.CustomerID, workloadID(req.ID))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return gen.GetWorkload200JSONResponse(workloadOut(&w, p.Role)), nil
+}
+
+func workloadID(s string) domain.WorkloadID { return domain.WorkloadID(id(s, domain.PrefixWorkload)) }
+
+// parseWait reads "30s" or whole seconds.
+func parseWait(s string) (time.Duration, error) {
+	if s == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		d, err = time.ParseDuration(s + "s")
+	}
+	if err != nil || d < 0 || d > maxWait {
+		return 0, domain.Invalid("wait", "must be a duration from 0s to %s, such as 30s", maxWait)
+	}
+	return d, nil
+}
+
+// position is what a cursor of the workload list holds.
+type position struct {
+	Time     time.Time `json:"t,omitzero"`
+	Priority int       `json:"p,omitempty"`
+	ID       string    `json:"i"`
+}
+
+// ListWorkloads implements GET /v1/workloads.
+func (a *api) ListWorkloads(ctx context.Context, req gen.ListWorkloadsRequestObject) (gen.ListWorkloadsResponseObject, error) {
+	p := scopeOf(ctx).principal
+	q, bound, err := workloadQuery(p.CustomerID, &req.Params)
+	if err != nil {
+		return nil, err
+	}
+	if c := deref(req.Params.Cursor); c != "" {
+		if req.Params.Offset != nil {
+			return nil, domain.Invalid("offset", "cannot be combined with a cursor")
+		}
+		var pos position
+		if err := a.cursors.decode(c, &pos, bound); err != nil {
+			return nil, err
+		}
+		q.After = &ports.Cursor{Time: pos.Time, Priority: pos.Priority, ID: domain.WorkloadID(pos.ID)}
+	}
+	page, err := a.Lifecycle.List(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	out := gen.WorkloadList{Items: make([]gen.Workload, len(page.Items))}
+	for i := range page.Items {
+		out.Items[i] = workloadOut(&page.Items[i], p.Role)
+	}
+	out.Pagination = gen.Pagination{Limit: q.Limit, HasMore: page.HasMore}
+	if q.WithTotal {
+		out.Pagination.Offset, out.Pagination.Total = &q.Offset, &page.Total
+	}
+	if page.HasMore {
+		next, err := a.cursors.encode(positionOf(&page.Items[len(page.Items)-1], q.OrderBy), bound)
+		if err != nil {
+			return nil, err
+		}
+		out.Pagination.NextCursor = &next
+	}
+	return gen.ListWorkloads200JSONResponse(out), nil
+}
+
+func positionOf(w *domain.Workload, by ports.OrderBy) position {
+	pos := position{ID: string(w.ID)}
+	switch by {
+	case ports.OrderPriority:
+		pos.Priority = w.Priority
+	case ports.OrderUpdatedAt:
+		pos.Time = w.UpdatedAt
+	default:
+		pos.Time = w.CreatedAt
+	}
+	return pos
+}
+
+const defaultPage = 50
+
+// workloadQuery translates the parameters; bound is what a cursor is bound to.
+func workloadQuery(customer domain.CustomerID, in *gen.ListWorkloadsParams) (q ports.WorkloadQuery, bound string, err error) {
+	q = ports.WorkloadQuery{
+		Customer: customer, Type: deref(in.WorkloadType),
+		CreatedAfter: deref(in.CreatedAfter), CreatedBefore: deref(in.CreatedBefore),
+		OrderBy: ports.OrderCreatedAt, Limit: defaultPage,
+	}
+	for _, s := range deref(in.Status) {
+		q.Statuses = append(q.Statuses, domain.Status(s))
+	}
+	for _, l := range deref(in.Label) {
+		k, v, ok := strings.Cut(l, "=")
+		if !ok || k == "" {
+			return q, "", domain.Invalid("label", "must look like key=value")
+		}
+		if q.Labels == nil {
+			q.Labels = map[string]string{}
+		}
+		q.Labels[k] = v
+	}
+	if in.OrderBy != nil {
+		q.OrderBy = ports.OrderBy(*in.OrderBy)
+	}
+	q.Ascending = in.Order != nil && *in.Order == gen.Asc
+	if in.Limit != nil {
+		q.Limit = *in.Limit
+	}
+	filter := q
+	filter.Limit = 0
+	b, err := json.Marshal(filter)
+	if err != nil {
+		return q, "", err
+	}
+	if in.Offset != nil {
+		q.Offset, q.WithTotal = *in.Offset, true
+	}
+	return q, string(b), nil
+}

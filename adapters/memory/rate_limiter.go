@@ -1,0 +1,80 @@
+package memory
+
+import (
+	"context"
+	"math"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// RateLimiter implements ports.RateLimiter with golang.org/x/time/rate, one bucket per key. A bucket that has been full for a
+// while is forgotten: a new one is full as well.
+type RateLimiter struct {
+	clock ports.Clock
+
+	mu      sync.Mutex
+	buckets map[string]*bucket
+	swept   time.Time
+}
+
+type bucket struct {
+	*rate.Limiter
+}
+
+// sweepEvery is how often full buckets are looked for.
+const sweepEvery = time.Minute
+
+// NewRateLimiter returns a limiter that reads its time from clock.
+func NewRateLimiter(clock ports.Clock) *RateLimiter {
+	return &RateLimiter{clock: clock, buckets: map[string]*bucket{}}
+}
+
+// Allow implements ports.RateLimiter.
+func (l *RateLimiter) Allow(ctx context.Context, key string, perSecond float64, burst int) (ports.RateDecision, error) {
+	if err := ctx.Err(); err != nil {
+		return ports.RateDecision{}, err
+	}
+	now := l.clock.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sweep(now)
+	b := l.buckets[key]
+	if b == nil {
+		b = &bucket{Limiter: rate.NewLimiter(rate.Limit(perSecond), burst)}
+		l.buckets[key] = b
+	}
+	if b.Burst() != burst {
+		b.SetBurstAt(now, burst)
+	}
+	if b.Limit() != rate.Limit(perSecond) {
+		b.SetLimitAt(now, rate.Limit(perSecond))
+	}
+
+	d := ports.RateDecision{Allowed: b.AllowN(now, 1)}
+	tokens := b.TokensAt(now)
+	d.Remaining = max(int(math.Floor(tokens)), 0)
+	d.ResetAfter = seconds((float64(burst) - tokens) / perSecond)
+	if !d.Allowed {
+		d.RetryAfter = seconds((1 - tokens) / perSecond)
+	}
+	return d, nil
+}
+
+func seconds(s float64) time.Duration { return time.Duration(max(s, 0) * float64(time.Second)) }
+
+// sweep forgets buckets that are full again; l.mu is held.
+func (l *RateLimiter) sweep(now time.Time) {
+	if now.Sub(l.swept) < sweepEvery {
+		return
+	}
+	l.swept = now
+	for key, b := range l.buckets {
+		if b.TokensAt(now) >= float64(b.Burst()) {
+			delete(l.buckets, key)
+		}
+	}
+}

@@ -1,0 +1,85 @@
+package workloads
+
+import (
+	"bytes"
+	"strings"
+	"sync"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// output turns a stream into log lines and keeps its end.
+type output struct {
+	progress ports.Progress
+	stream   string
+	level    string
+
+	mu      sync.Mutex
+	line    []byte
+	last    string
+	kept    []byte
+	dropped bool
+}
+
+func newOutput(p ports.Progress, stream, level string) *output {
+	return &output{progress: p, stream: stream, level: level}
+}
+
+// Write implements io.Writer.
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.kept = append(o.kept, b...)
+	if over := len(o.kept) - outputTail; over > 0 {
+		o.kept = append(o.kept[:0], o.kept[over:]...)
+		o.dropped = true
+	}
+	for rest := b; len(rest) > 0; {
+		nl := bytes.IndexByte(rest, '\n')
+		if nl < 0 {
+			o.line = append(o.line, rest...)
+			break
+		}
+		o.line = append(o.line, rest[:nl]...)
+		o.emit()
+		rest = rest[nl+1:]
+	}
+	for len(o.line) >= domain.MaxLogMessage { // a program without line ends must not fill memory
+		o.emit()
+	}
+	return len(b), nil
+}
+
+// emit logs the line so far, or its first part; o.mu is held.
+func (o *output) emit() {
+	n := min(len(o.line), domain.MaxLogMessage)
+	o.last = strings.TrimRight(string(o.line[:n]), "\r")
+	o.progress.Log(ports.LogEntry{Level: o.level, Stream: o.stream, Message: o.last})
+	o.line = append(o.line[:0], o.line[n:]...)
+}
+
+// flush logs an unfinished last line.
+func (o *output) flush() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.line) > 0 {
+		o.emit()
+	}
+}
+
+func (o *output) tail() (text string, truncated bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return strings.ReplaceAll(strings.ToValidUTF8(string(o.kept), "\uFFFD"), "\x00", ""), o.dropped
+}
+
+// lastLine is the last line for an error message, behind a colon.
+func (o *output) lastLine() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.last == "" {
+		return ""
+	}
+	return ": " + o.last[:min(len(o.last), 500)]
+}

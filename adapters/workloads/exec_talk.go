@@ -1,0 +1,231 @@
+package workloads
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// maxLine bounds one line on file descriptor 3: a checkpoint and its envelope.
+const maxLine = domain.MaxInlineCheckpoint + 64<<10
+
+// heard is a line from the program.
+type heard struct {
+	Type    string          `json:"type"`
+	Percent *float64        `json:"percent"`
+	Message string          `json:"message"`
+	Level   string          `json:"level"`
+	Data    json.RawMessage `json:"data"`
+	Value   json.RawMessage `json:"value"`
+}
+
+// said is a line to the program.
+type said struct {
+	Type       string          `json:"type"`
+	WorkloadID string          `json:"workload_id,omitempty"`
+	Generation int64           `json:"generation,omitempty"`
+	Input      domain.JSON     `json:"input,omitempty"`
+	Config     domain.JSON     `json:"config,omitempty"`
+	Checkpoint json.RawMessage `json:"checkpoint,omitempty"`
+	Reason     string          `json:"reason,omitempty"`
+	Error      string          `json:"error,omitempty"`
+}
+
+// conversation is the worker's end of file descriptor 3.
+type conversation struct {
+	task     ports.Task
+	progress ports.Progress
+	conn     net.Conn
+	done     chan struct{} // closed when the program's end is closed
+
+	writing sync.Mutex
+	mu      sync.Mutex
+	spoke   bool
+	asked   chan json.RawMessage // set while a checkpoint was asked for
+	result  json.RawMessage
+}
+
+// newConversation returns the worker's end, and the program's as a file.
+func newConversation(t ports.Task, p ports.Progress) (*conversation, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("socketpair: %w", err)
+	}
+	mine := os.NewFile(uintptr(fds[0]), "worker's end")
+	theirs := os.NewFile(uintptr(fds[1]), "program's end")
+	conn, err := net.FileConn(mine)
+	_ = mine.Close() // FileConn has its own copy
+	if err != nil {
+		_ = theirs.Close()
+		return nil, nil, fmt.Errorf("socketpair: %w", err)
+	}
+	return &conversation{task: t, progress: p, conn: conn, done: make(chan struct{})}, theirs, nil
+}
+
+// start greets the program and listens to it.
+func (c *conversation) start() {
+	go c.listen()
+	greeting := said{
+		Type: "start", WorkloadID: string(c.task.WorkloadID), Generation: c.task.Generation,
+		Input: c.task.Input, Config: c.task.Config, Checkpoint: c.task.Checkpoint,
+	}
+	go c.say(greeting) // a program that never reads must not hold us up
+}
+
+// say writes a line; a program that does not read loses it.
+func (c *conversation) say(s said) {
+	line, err := json.Marshal(s)
+	if err != nil {
+		return // only a checkpoint that is not JSON, which was JSON when it was saved
+	}
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	_ = c.conn.SetWriteDeadline(time.Now().Add(time.Minute)) // bounds a program that reads half a line
+	_, _ = c.conn.Write(append(line, '\n'))                  // it may have closed its end
+}
+
+func (c *conversation) listen() {
+	defer close(c.done)
+	lines := bufio.NewScanner(c.conn)
+	lines.Buffer(make([]byte, 0, 4<<10), maxLine)
+	for lines.Scan() {
+		var h heard
+		if err := json.Unmarshal(lines.Bytes(), &h); err != nil {
+			c.warn("a line on file descriptor 3 is not JSON: %.200q", lines.Bytes())
+			continue
+		}
+		c.hear(h)
+	}
+	if errors.Is(lines.Err(), bufio.ErrTooLong) {
+		c.warn("a line on file descriptor 3 is longer than %d bytes; nothing more is read there", maxLine)
+	}
+}
+
+func (c *conversation) warn(format string, args ...any) {
+	c.progress.Log(ports.LogEntry{Level: "warn", Message: fmt.Sprintf(format, args...)})
+}
+
+func (c *conversation) hear(h heard) {
+	c.mu.Lock()
+	c.spoke = true
+	c.mu.Unlock()
+	switch h.Type {
+	case "progress":
+		if h.Percent != nil {
+			c.progress.Report(*h.Percent, h.Message)
+		}
+	case "log":
+		c.progress.Log(ports.LogEntry{Level: level(h.Level), Message: h.Message})
+	case "result":
+		c.mu.Lock()
+		c.result = h.Value
+		c.mu.Unlock()
+	case "checkpoint":
+		c.checkpoint(h)
+	default:
+		c.warn("unknown type %.50q on file descriptor 3", h.Type)
+	}
+}
+
+func level(s string) string {
+	switch s {
+	case "debug", "warn", "error":
+		return s
+	default:
+		return "info"
+	}
+}
+
+// checkpoint hands the state to whoever asked for it, or saves it.
+func (c *conversation) checkpoint(h heard) {
+	if len(h.Data) == 0 {
+		c.warn("a checkpoint on file descriptor 3 has no data")
+		return
+	}
+	c.mu.Lock()
+	asked := c.asked
+	c.asked = nil
+	c.mu.Unlock()
+	if asked != nil {
+		asked <- h.Data
+		return
+	}
+	if err := c.progress.Checkpoint(context.Background(), h.Data, h.Percent, h.Message); err != nil {
+		c.say(said{Type: "checkpoint_failed", Error: err.Error()})
+		return
+	}
+	c.say(said{Type: "checkpoint_saved"})
+}
+
+// ask asks the program for its state, if it has ever spoken.
+func (c *conversation) ask(ctx context.Context) ([]byte, error) {
+	answer := make(chan json.RawMessage, 1)
+	c.mu.Lock()
+	ready := c.spoke && c.asked == nil
+	if ready {
+		c.asked = answer
+	}
+	c.mu.Unlock()
+	if !ready {
+		return nil, ports.ErrNoCheckpoint
+	}
+	bounded, cancel := context.WithTimeout(ctx, askGrace)
+	defer cancel()
+	go c.say(said{Type: "checkpoint_request"})
+	select {
+	case data := <-answer:
+		return data, nil
+	case <-c.done:
+	case <-bounded.Done():
+	}
+	c.mu.Lock()
+	c.asked = nil
+	c.mu.Unlock()
+	return nil, ports.ErrNoCheckpoint
+}
+
+// askGrace is how long a program may take to answer a request for a checkpoint.
+const askGrace = 5 * time.Second
+
+// stop announces the end.
+func (c *conversation) stop(cause error) {
+	reason := "cancelled"
+	switch {
+	case errors.Is(cause, ports.ErrPaused):
+		reason = "paused"
+	case errors.Is(cause, ports.ErrDraining):
+		reason = "draining"
+	case errors.Is(cause, ports.ErrTimeout):
+		reason = "timeout"
+	}
+	go c.say(said{Type: "stop", Reason: reason})
+}
+
+// finish waits until everything the program said has been heard, at most d.
+func (c *conversation) finish(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-c.done:
+	case <-t.C:
+	}
+}
+
+func (c *conversation) value() json.RawMessage {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.result
+}
+
+func (c *conversation) close() { _ = c.conn.Close() }

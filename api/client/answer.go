@@ -1,0 +1,67 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// Answer reads a response: a 2xx body into out (nil: ignored), everything else into a *domain.Error with the code that the
+// server gave. An answer that did not come is CodeUnavailable, unless the caller's own context ended. The body is closed.
+func Answer(ctx context.Context, resp *http.Response, err error, out any) error {
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return &domain.Error{Code: domain.CodeUnavailable, Message: "the coordinator does not answer", Cause: err}
+	}
+	defer func() {
+		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // lets the connection be used again
+		_ = resp.Body.Close()
+	}()
+	if resp.StatusCode/100 != 2 {
+		return errorOf(resp)
+	}
+	if out == nil || resp.StatusCode == http.StatusNoContent {
+		return nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return &domain.Error{Code: domain.CodeUnavailable, Message: "the answer is not complete", Cause: err}
+	}
+	return nil
+}
+
+func errorOf(resp *http.Response) error {
+	var body Error
+	err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&body)
+	if err != nil || body.Error.Code == "" {
+		return &domain.Error{
+			Code: domain.CodeUnavailable, Message: "unexpected answer: " + resp.Status, Cause: errors.Join(err),
+		}
+	}
+	e := &domain.Error{Code: domain.Code(body.Error.Code), Message: body.Error.Message, Details: body.Error.Details}
+	if body.Error.RequestID != "" {
+		e = e.With("request_id", body.Error.RequestID)
+	}
+	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
+		e.RetryAfter = time.Duration(s) * time.Second
+	}
+	return e
+}
+
+// WithKey authenticates every request.
+func WithKey(key string) ClientOption {
+	return WithRequestEditorFn(func(_ context.Context, req *http.Request) error {
+		req.Header.Set("Authorization", "Bearer "+key)
+		return nil
+	})
+}

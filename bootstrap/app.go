@@ -1,0 +1,145 @@
+package bootstrap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	httpapi "github.com/niyanta/niyanta/adapters/http"
+	"github.com/niyanta/niyanta/adapters/telemetry"
+)
+
+// App is a running coordinator. Start it, and Close it once.
+type App struct {
+	cfg     Config
+	core    *Core
+	host    Host
+	metrics *telemetry.Metrics
+	log     *slog.Logger
+
+	stopping context.CancelFunc // ends long polls
+	stop     context.CancelFunc // ends the loops
+	loops    sync.WaitGroup
+	closers  []func()
+	server   *http.Server
+	listener net.Listener
+	failed   chan error
+}
+
+// NewApp returns a coordinator that is not running yet.
+func NewApp(cfg Config, core *Core, host Host, metrics *telemetry.Metrics) *App {
+	return &App{cfg: cfg, core: core, host: host, metrics: metrics, log: core.Log, failed: make(chan error, 1)}
+}
+
+// NewCoordinator returns a coordinator on the backends that the configuration names.
+func NewCoordinator(cfg Config, log *slog.Logger) (*App, error) {
+	return newMemoryApp(cfg, log)
+}
+
+// Start listens, serves and runs the loops. When it returns without error, the API answers.
+func (a *App) Start(ctx context.Context) error {
+	stopping, endPolls := context.WithCancel(context.WithoutCancel(ctx))
+	a.stopping = endPolls
+	handler, err := httpapi.New(httpapi.Deps{
+		Lifecycle: a.core.Lifecycle, Tenancy: a.core.Tenancy, Plane: a.core.Plane, IDs: a.host.IDs,
+		Observer: a.host.Observer, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Stopping: stopping,
+	})
+	if err != nil {
+		endPolls()
+		return err
+	}
+	loops, stop := context.WithCancel(context.WithoutCancel(ctx))
+	a.stop = stop
+	if err := a.startLoops(loops); err != nil {
+		stop()
+		endPolls()
+		return err
+	}
+	a.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", a.cfg.HTTPAddr)
+	if err != nil {
+		stop()
+		endPolls()
+		return fmt.Errorf("%sHTTP_ADDR: %w", Prefix, err)
+	}
+	a.server = httpapi.NewServer(handler, a.log)
+	a.loops.Go(func() {
+		if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+			a.failed <- err
+		}
+	})
+	a.log.Info("serving", "url", a.URL())
+	return nil
+}
+
+// URL is where the API answers.
+func (a *App) URL() string {
+	addr := a.listener.Addr().String()
+	host, port, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		addr = net.JoinHostPort("127.0.0.1", port)
+	}
+	return "http://" + addr
+}
+
+// Failed delivers an error that ends serving.
+func (a *App) Failed() <-chan error { return a.failed }
+
+func (a *App) startLoops(ctx context.Context) error {
+	schedule, health := make(chan struct{}, 1), make(chan struct{}, 1)
+	nudge := func(c chan struct{}) {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+	sub, err := a.core.Listener.Wakes(ctx, func(reason string) {
+		nudge(schedule)
+		if strings.HasPrefix(reason, "worker") {
+			nudge(health) // a worker came or went: its predecessor's work may be orphaned
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("listen for wake-ups: %w", err)
+	}
+	a.closers = append(a.closers, func() { _ = sub.Close() }, a.core.Plane.Close)
+	a.loops.Go(func() { a.core.leaderLoop(ctx, func() { nudge(schedule); nudge(health) }) })
+	a.loops.Go(func() { a.core.scheduleLoop(ctx, schedule) })
+	a.loops.Go(func() { a.core.healthLoop(ctx, health) })
+	return nil
+}
+
+// shutdownMax bounds how long requests in flight are waited for.
+const shutdownMax = 15 * time.Second
+
+// Close stops in the order that loses nothing: no new requests, those in flight and the batch under way finish, leadership is
+// given away, loops end.
+func (a *App) Close(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownMax)
+	defer cancel()
+	a.stopping()
+	var errs []error
+	if err := a.server.Shutdown(bounded); err != nil {
+		errs = append(errs, fmt.Errorf("requests in flight: %w", err), a.server.Close())
+	}
+	a.stop()
+	a.loops.Wait()
+	if err := a.core.Leadership.StepDown(bounded); err != nil {
+		errs = append(errs, fmt.Errorf("step down: %w", err))
+	}
+	for _, closeIt := range a.closers {
+		closeIt()
+	}
+	return errors.Join(errs...)
+}
+
+func (a *App) ready(context.Context) httpapi.Readiness {
+	_, leading := a.core.Leadership.Current()
+	elected := leading || a.core.Leadership.Leader().Holder != ""
+	return httpapi.Readiness{Leader: leading, Database: true, Broker: true, LeaderElected: elected}
+}

@@ -1,0 +1,113 @@
+package bootstrap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/niyanta/niyanta/adapters/system"
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// Dev is everything in one process: a coordinator in memory, one premium customer, and workers that speak to the
+// coordinator by plain calls.
+type Dev struct {
+	App         *App
+	CustomerKey string
+	AdminKey    string
+	WorkerKey   string
+
+	workers []*Worker
+	wg      sync.WaitGroup
+	drain   context.CancelFunc
+	ended   chan error
+}
+
+// NewDev starts a development server. cfg's keys are generated where they are empty. workers is how many run in this
+// process; with 0, workers join over HTTP.
+func NewDev(ctx context.Context, cfg Config, workers int, version string, log *slog.Logger) (*Dev, error) {
+	cfg.Store, cfg.Bus, cfg.RateLimiter = "memory", "memory", "memory"
+	d := &Dev{ended: make(chan error, workers+1)}
+	ids := system.IDs{}
+	if cfg.AdminKey == "" {
+		cfg.AdminKey = ids.New("adm_") + ids.New("")
+	}
+	if len(cfg.WorkerKeys) == 0 {
+		cfg.WorkerKeys = []string{ids.New("wkr_") + ids.New("")}
+	}
+	d.AdminKey, d.WorkerKey = cfg.AdminKey, cfg.WorkerKeys[0]
+	app, err := newMemoryApp(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if d.CustomerKey, err = app.onboardDev(ctx, cfg.DevCustomerKey); err != nil {
+		return nil, err
+	}
+	if err := app.Start(ctx); err != nil {
+		return nil, err
+	}
+	d.App = app
+	working, drain := context.WithCancel(context.WithoutCancel(ctx))
+	d.drain = drain
+	for n := range workers {
+		id := domain.WorkerID(fmt.Sprintf("dev-worker-%d", n+1))
+		w, err := newWorker(context.WithoutCancel(ctx), cfg, id, version, app.core.Plane, func() {}, log)
+		if err != nil {
+			return nil, errors.Join(err, d.Close(ctx))
+		}
+		d.workers = append(d.workers, w)
+		d.wg.Go(func() {
+			if err := w.Run(working); err != nil {
+				d.ended <- fmt.Errorf("worker %s: %w", id, err)
+			}
+		})
+	}
+	return d, d.awaitReady(ctx, workers)
+}
+
+// awaitReady returns when the coordinator leads and its workers are registered.
+func (d *Dev) awaitReady(ctx context.Context, workers int) error {
+	bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		state := d.App.ready(bounded)
+		registered, err := d.App.core.Plane.ListWorkers(bounded)
+		if err == nil && state.Leader && len(registered) >= workers {
+			return nil
+		}
+		select {
+		case err := <-d.ended:
+			return errors.Join(err, d.Close(ctx))
+		case <-bounded.Done():
+			return errors.Join(errors.New("the workers did not register"), d.Close(ctx))
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// onboardDev creates the development customer and its key.
+func (a *App) onboardDev(ctx context.Context, key string) (string, error) {
+	_, err := a.core.Tenancy.CreateCustomer(ctx, domain.Customer{ID: DevCustomer, Name: "Development", Tier: domain.TierPremium})
+	if err != nil {
+		return "", err
+	}
+	if key == "" {
+		_, key, err = a.core.Tenancy.CreateKey(ctx, DevCustomer, domain.RoleCustomer, time.Time{})
+		return key, err
+	}
+	_, err = a.core.Tenancy.ImportKey(ctx, DevCustomer, domain.RoleCustomer, key, time.Time{})
+	return key, err
+}
+
+// Failed delivers an error that ends the server or a worker.
+func (d *Dev) Failed() <-chan error { return d.ended }
+
+// Close drains the workers and stops the coordinator.
+func (d *Dev) Close(ctx context.Context) error {
+	d.drain()
+	d.wg.Wait()
+	return d.App.Close(ctx)
+}

@@ -1,0 +1,68 @@
+package bootstrap
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"regexp"
+
+	"github.com/niyanta/niyanta/adapters/http/workerclient"
+	"github.com/niyanta/niyanta/adapters/system"
+	"github.com/niyanta/niyanta/adapters/workloads"
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/execution"
+)
+
+// Worker is a worker with the built-in types.
+type Worker struct {
+	engine *execution.Engine
+	cfg    Config
+	close  func()
+}
+
+// NewWorker returns a worker that reaches its coordinator over HTTP. ctx bounds its runs; see execution.NewEngine.
+func NewWorker(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Worker, error) {
+	plane, err := workerclient.New(cfg.CoordinatorURL, cfg.WorkerKeys[0])
+	if err != nil {
+		return nil, err
+	}
+	id := domain.WorkerID(cfg.WorkerID)
+	if id == "" {
+		id = generatedWorkerID(system.IDs{})
+	}
+	return newWorker(ctx, cfg, id, version, plane, plane.Close, log)
+}
+
+func newWorker(ctx context.Context, cfg Config, id domain.WorkerID, version string, plane ports.ControlPlane, done func(), log *slog.Logger) (*Worker, error) {
+	tags, err := ParseTags(cfg.WorkerTags)
+	if err != nil {
+		return nil, err
+	}
+	engine, err := execution.NewEngine(ctx, execution.Config{
+		WorkerID: id, Slots: cfg.WorkerSlots, Tags: tags, Version: version, Sleep: system.Sleep,
+		Types: workloads.Registry(workloads.Options{ExecAllow: cfg.ExecAllow, HTTPAllowPrivate: cfg.HTTPTypeAllowPrivate}),
+	}, plane, system.Clock{}, system.IDs{}, log)
+	if err != nil {
+		return nil, err
+	}
+	return &Worker{engine: engine, cfg: cfg, close: done}, nil
+}
+
+// Run works until ctx ends, then drains. See execution.Engine.
+func (w *Worker) Run(ctx context.Context) error {
+	defer w.close()
+	return w.engine.Run(ctx, w.cfg.DrainTimeout)
+}
+
+var notInWorkerID = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
+
+// generatedWorkerID starts with the host's name, so that people recognise it.
+func generatedWorkerID(ids ports.IDs) domain.WorkerID {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "worker"
+	}
+	host = notInWorkerID.ReplaceAllString(host, "-")
+	return domain.WorkerID(ids.New(host[:min(len(host), 60)] + "-"))
+}
