@@ -99,4 +99,3 @@ func NewCore(cfg Config, b Backends, h Host) *Core {
 
 // DevCustomer is the one customer of the development server.
 const DevCustomer = domain.CustomerID("cust_dev")
-

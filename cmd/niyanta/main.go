@@ -1,0 +1,134 @@
+// Command niyanta is the one binary: the servers (dev, coordinator, worker) and the client commands, which speak the REST
+// API and nothing else.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the build.
+var version = "dev"
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// Exit codes.
+const (
+	exitDone      = 0
+	exitError     = 1
+	exitUsage     = 2
+	exitFailed    = 3 // the workload failed
+	exitCancelled = 4 // the workload was cancelled
+	exitTimeout   = 5 // waiting took too long
+)
+
+// exit carries an exit code; an empty message prints nothing.
+type exit struct {
+	code int
+	err  error
+}
+
+func (e *exit) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exit) Unwrap() error { return e.err }
+
+func usage(err error) error { return &exit{exitUsage, err} }
+
+// run executes one command line and returns its exit code.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	soft, hard, stop := signals(context.Background())
+	defer stop()
+	root := rootCommand(hard)
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(soft)
+	if err == nil {
+		return exitDone
+	}
+	if msg := err.Error(); msg != "" {
+		_, _ = fmt.Fprintln(stderr, "niyanta:", msg)
+	}
+	var e *exit
+	if errors.As(err, &e) {
+		return e.code
+	}
+	return exitError
+}
+
+// signals returns a context that ends with the first SIGINT or SIGTERM and one that ends with the second.
+func signals(ctx context.Context) (soft, hard context.Context, stop func()) {
+	soft, endSoft := context.WithCancel(ctx)
+	hard, endHard := context.WithCancel(ctx)
+	c := make(chan os.Signal, 2)
+	signal.Notify(c, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		for _, end := range []context.CancelFunc{endSoft, endHard} {
+			select {
+			case <-c:
+				end()
+			case <-hard.Done():
+				return
+			}
+		}
+	}()
+	return soft, hard, func() { signal.Stop(c); endSoft(); endHard() }
+}
+
+func rootCommand(hard context.Context) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "niyanta",
+		Short:         "Runs long-running workloads across a fleet of workers and loses none of them",
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
+	c := &cli{}
+	root.AddCommand(
+		devCommand(hard), coordinatorCommand(), configCommand(c), workerCommand(c, hard),
+		workloadCommand(c), configSetCommand(c), customerCommand(c), keyCommand(c),
+	)
+	usageErrors(root)
+	return root
+}
+
+// usageErrors makes wrong arguments exit with the code for usage.
+func usageErrors(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usage(fmt.Errorf("%w; see %q", err, cmd.CommandPath()+" --help"))
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		usageErrors(sub)
+	}
+}
+
+// group is a command that only holds others.
+func group(use, short string, sub ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		_ = cmd.Help() // printing help does not fail
+		return usage(fmt.Errorf("%s needs a subcommand", cmd.CommandPath()))
+	}}
+	cmd.AddCommand(sub...)
+	return cmd
+}

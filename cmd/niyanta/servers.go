@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/niyanta/niyanta/bootstrap"
+)
+
+// load reads and validates the configuration; every mistake is reported.
+func load(role bootstrap.Role, change func(*bootstrap.Config)) (bootstrap.Config, error) {
+	cfg, err := bootstrap.Load(os.Environ())
+	if err == nil {
+		if change != nil {
+			change(&cfg)
+		}
+		err = cfg.Validate(role)
+	}
+	if err != nil {
+		return cfg, usage(fmt.Errorf("the configuration is not valid:\n  %s", strings.ReplaceAll(err.Error(), "\n", "\n  ")))
+	}
+	return cfg, nil
+}
+
+func logger(cfg bootstrap.Config, w io.Writer) *slog.Logger {
+	return bootstrap.NewLogger(w, cfg.LogLevel, cfg.LogFormat)
+}
+
+func devCommand(hard context.Context) *cobra.Command {
+	var workers, slots int
+	var addr string
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run everything in one process, in memory",
+		Long: `Run everything in one process, in memory: a coordinator, one premium customer (cust_dev) and workers.
+Prints its url and keys on standard output; logs go to standard error. Nothing survives its end.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := load(bootstrap.RoleDev, func(c *bootstrap.Config) {
+				if addr != "" {
+					c.HTTPAddr = addr
+				}
+				if cmd.Flags().Changed("slots") {
+					c.WorkerSlots = slots
+				}
+			})
+			if err != nil {
+				return err
+			}
+			if workers < 0 || workers > 100 {
+				return usage(errors.New("--workers must be 0 to 100"))
+			}
+			dev, err := bootstrap.NewDev(cmd.Context(), cfg, workers, version, logger(cfg, cmd.ErrOrStderr()))
+			if err != nil {
+				return err
+			}
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "url: %s\ncustomer key: %s\nadmin key: %s\nworker key: %s\n",
+				dev.App.URL(), dev.CustomerKey, dev.AdminKey, dev.WorkerKey)
+			return until(cmd.Context(), hard, dev.Failed(), dev.App.Failed(), dev.Close)
+		},
+	}
+	cmd.Flags().IntVar(&workers, "workers", 2, "workers in this process; 0: workers join over HTTP")
+	cmd.Flags().IntVar(&slots, "slots", 10, "workloads that each worker runs at once")
+	cmd.Flags().StringVar(&addr, "addr", "", "listen address (default: NIYANTA_HTTP_ADDR, or :8080)")
+	return cmd
+}
+
+// until waits for the end and closes; a second signal does not wait for closing.
+func until(soft, hard context.Context, failed, alsoFailed <-chan error, closeAll func(context.Context) error) error {
+	var err error
+	select {
+	case err = <-failed:
+	case err = <-alsoFailed:
+	case <-soft.Done():
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- closeAll(hard) }()
+	select {
+	case cerr := <-closed:
+		return errors.Join(err, cerr)
+	case <-hard.Done():
+		return errors.Join(err, errors.New("stopped by a second signal"))
+	}
+}
+
+func coordinatorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "coordinator",
+		Short: "Run a coordinator: API, worker protocol, scheduler",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := load(bootstrap.RoleCoordinator, nil)
+			if err != nil {
+				return err
+			}
+			app, err := bootstrap.NewCoordinator(cfg, logger(cfg, cmd.ErrOrStderr()))
+			if err != nil {
+				return err
+			}
+			if err := app.Start(cmd.Context()); err != nil {
+				return err
+			}
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "url: %s\n", app.URL())
+			return until(cmd.Context(), context.WithoutCancel(cmd.Context()), app.Failed(), nil, app.Close)
+		},
+	}
+}
+
+// runWorker runs a worker with the built-in types until the first signal, then drains; the second skips the rest.
+func runWorker(cmd *cobra.Command, hard context.Context) error {
+	cfg, err := load(bootstrap.RoleWorker, nil)
+	if err != nil {
+		return err
+	}
+	w, err := bootstrap.NewWorker(hard, cfg, version, logger(cfg, cmd.ErrOrStderr()))
+	if err != nil {
+		return err
+	}
+	return w.Run(cmd.Context())
+}
+
+func configCommand(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Print the effective configuration, secrets masked",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := bootstrap.Load(os.Environ())
+			if err != nil {
+				return usage(err)
+			}
+			settings := cfg.Settings()
+			rows := make([][]any, len(settings))
+			values := map[string]string{}
+			for i, s := range settings {
+				rows[i] = []any{s.Variable, s.Value}
+				values[s.Variable] = s.Value
+			}
+			return c.show(cmd, values, []any{"VARIABLE", "VALUE"}, rows)
+		},
+	}
+	c.outputFlag(cmd)
+	return cmd
+}

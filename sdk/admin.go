@@ -1,0 +1,97 @@
+package niyanta
+
+import (
+	"context"
+
+	"github.com/niyanta/niyanta/api/client"
+)
+
+// CreateConfig stores the customer's defaults for a workload type.
+func (c *Client) CreateConfig(ctx context.Context, in ConfigInput) (WorkloadConfig, error) {
+	return read[WorkloadConfig](ctx)(c.api.CreateWorkloadConfig(ctx, in))
+}
+
+// UpdateConfig replaces a config.
+func (c *Client) UpdateConfig(ctx context.Context, id string, in ConfigInput) (WorkloadConfig, error) {
+	return read[WorkloadConfig](ctx)(c.api.UpdateWorkloadConfig(ctx, id, in))
+}
+
+// Config returns a config.
+func (c *Client) Config(ctx context.Context, id string) (WorkloadConfig, error) {
+	return read[WorkloadConfig](ctx)(c.api.GetWorkloadConfig(ctx, id))
+}
+
+// Configs lists the customer's configs by type.
+func (c *Client) Configs(ctx context.Context) ([]WorkloadConfig, error) {
+	return items[WorkloadConfig](ctx)(c.api.ListWorkloadConfigs(ctx))
+}
+
+// DeleteConfig removes a config that no unfinished workload uses.
+func (c *Client) DeleteConfig(ctx context.Context, id string) error {
+	return none(ctx)(c.api.DeleteWorkloadConfig(ctx, id))
+}
+
+// CreateCustomer onboards a customer. Needs an admin key, as all that follow.
+func (c *Client) CreateCustomer(ctx context.Context, in CustomerInput) (Customer, error) {
+	return read[Customer](ctx)(c.api.CreateCustomer(ctx, in))
+}
+
+// GetCustomer returns a customer with its usage.
+func (c *Client) GetCustomer(ctx context.Context, id string) (CustomerUsage, error) {
+	return read[CustomerUsage](ctx)(c.api.GetCustomerByID(ctx, id))
+}
+
+// Customers lists all customers.
+func (c *Client) Customers(ctx context.Context) ([]Customer, error) {
+	var all []Customer
+	limit := 100
+	params := &client.ListCustomersParams{Limit: &limit}
+	for {
+		page, err := read[struct {
+			Items      []Customer
+			Pagination client.Pagination
+		}](ctx)(c.api.ListCustomers(ctx, params))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.Items...)
+		if params.Cursor = page.Pagination.NextCursor; params.Cursor == nil {
+			return all, nil
+		}
+	}
+}
+
+// UpdateCustomer changes name, tier or limits.
+func (c *Client) UpdateCustomer(ctx context.Context, id string, p client.CustomerPatch) (Customer, error) {
+	return read[Customer](ctx)(c.api.UpdateCustomer(ctx, id, p))
+}
+
+// CreateKey makes an API key for a customer; it is shown only here.
+func (c *Client) CreateKey(ctx context.Context, customer string, in KeyInput) (NewKey, error) {
+	return read[NewKey](ctx)(c.api.CreateKey(ctx, customer, in))
+}
+
+// Keys lists a customer's keys, without secrets.
+func (c *Client) Keys(ctx context.Context, customer string) ([]Key, error) {
+	return items[Key](ctx)(c.api.ListKeys(ctx, customer))
+}
+
+// RevokeKey ends a key.
+func (c *Client) RevokeKey(ctx context.Context, customer, key string) error {
+	return none(ctx)(c.api.RevokeKey(ctx, customer, key))
+}
+
+// Workers lists workers with what they run.
+func (c *Client) Workers(ctx context.Context) ([]WorkerInfo, error) {
+	return items[WorkerInfo](ctx)(c.api.ListWorkers(ctx))
+}
+
+// DrainWorker has a worker finish.
+func (c *Client) DrainWorker(ctx context.Context, id string) (WorkerInfo, error) {
+	return read[WorkerInfo](ctx)(c.api.DrainWorker(ctx, id))
+}
+
+// RemoveWorker forgets a worker; its work is redistributed at once.
+func (c *Client) RemoveWorker(ctx context.Context, id string) error {
+	return none(ctx)(c.api.RemoveWorker(ctx, id))
+}

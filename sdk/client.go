@@ -1,0 +1,156 @@
+package niyanta
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/niyanta/niyanta/api/client"
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// Client speaks the REST API. Safe for concurrent use.
+type Client struct {
+	api *client.Client
+}
+
+// Types of the API, as its OpenAPI file defines them.
+type (
+	Workload       = client.Workload
+	WorkloadList   = client.WorkloadList
+	Status         = client.Status
+	LogLine        = client.LogLine
+	AuditEvent     = client.AuditEvent
+	CheckpointInfo = client.Checkpoint
+	WorkloadConfig = client.WorkloadConfig
+	ConfigInput    = client.WorkloadConfigInput
+	Customer       = client.Customer
+	CustomerUsage  = client.CustomerUsage
+	CustomerInput  = client.CustomerInput
+	Key            = client.Key
+	NewKey         = client.NewKey
+	KeyInput       = client.KeyInput
+	WorkerInfo     = client.Worker
+	ListParams     = client.ListWorkloadsParams
+	LogParams      = client.GetWorkloadLogsParams
+	AffinityRules  = client.AffinityRules
+	AffinityTerms  = client.AffinityTerms
+	SubmitAnswer   = client.SubmitAnswer
+	SteerAnswer    = client.SteerAnswer
+	Submission     = client.Submission
+	Tier           = client.Tier
+	KeyRole        = client.KeyRole
+	OrderBy        = client.ListWorkloadsParamsOrderBy
+	Order          = client.ListWorkloadsParamsOrder
+	BatchResult    = client.BatchResult
+)
+
+// Error is what every method returns when the server refuses: Code is one of the API's, Details name the field or the
+// state. Use errors.As.
+type Error = domain.Error
+
+// NewClient returns a client of the coordinator at baseURL ("http://host:port") that authenticates with an API key.
+func NewClient(baseURL, key string) (*Client, error) {
+	u, err := url.Parse(baseURL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("url %q must look like http://host:port", baseURL)
+	}
+	c, err := client.NewClient(baseURL, client.WithHTTPClient(&http.Client{}), client.WithKey(key))
+	if err != nil {
+		return nil, err
+	}
+	return &Client{api: c}, nil
+}
+
+// Submit stores a workload. With an idempotency key (empty: none), repeating the call is safe for 24 h.
+func (c *Client) Submit(ctx context.Context, s Submission, idempotencyKey string) (SubmitAnswer, error) {
+	params := &client.SubmitWorkloadParams{}
+	if idempotencyKey != "" {
+		params.IdempotencyKey = &idempotencyKey
+	}
+	return read[SubmitAnswer](ctx)(c.api.SubmitWorkload(ctx, params, s))
+}
+
+// SubmitBatch stores up to 1,000 workloads; the results stand in order.
+func (c *Client) SubmitBatch(ctx context.Context, s []Submission) ([]BatchResult, error) {
+	out, err := read[struct{ Results []BatchResult }](ctx)(c.api.SubmitWorkloads(ctx, client.SubmitWorkloadsJSONRequestBody{Workloads: s}))
+	return out.Results, err
+}
+
+// Get returns a workload.
+func (c *Client) Get(ctx context.Context, id string) (Workload, error) {
+	return read[Workload](ctx)(c.api.GetWorkload(ctx, id, &client.GetWorkloadParams{}))
+}
+
+// Wait returns the workload when it is final, or as it is after d, at most 60 s.
+func (c *Client) Wait(ctx context.Context, id string, d time.Duration) (Workload, error) {
+	wait := d.String()
+	return read[Workload](ctx)(c.api.GetWorkload(ctx, id, &client.GetWorkloadParams{Wait: &wait}))
+}
+
+// List returns a page of workloads; pass Pagination.NextCursor in the next call's params.
+func (c *Client) List(ctx context.Context, p ListParams) (WorkloadList, error) {
+	return read[WorkloadList](ctx)(c.api.ListWorkloads(ctx, &p))
+}
+
+// Cancel ends a workload that is not final.
+func (c *Client) Cancel(ctx context.Context, id, reason string) (SteerAnswer, error) {
+	return read[SteerAnswer](ctx)(c.api.CancelWorkload(ctx, id, client.CancelWorkloadJSONRequestBody{Reason: &reason}))
+}
+
+// Pause has a running workload checkpoint and stop. When the worker has not confirmed within 10 s, the answer's status is
+// still RUNNING; the request stands.
+func (c *Client) Pause(ctx context.Context, id, reason string) (SteerAnswer, error) {
+	return read[SteerAnswer](ctx)(c.api.PauseWorkload(ctx, id, client.PauseWorkloadJSONRequestBody{Reason: &reason}))
+}
+
+// Resume continues a paused workload from its last checkpoint.
+func (c *Client) Resume(ctx context.Context, id, reason string) (SteerAnswer, error) {
+	return read[SteerAnswer](ctx)(c.api.ResumeWorkload(ctx, id, client.ResumeWorkloadJSONRequestBody{Reason: &reason}))
+}
+
+// Logs returns log lines of a workload.
+func (c *Client) Logs(ctx context.Context, id string, p LogParams) ([]LogLine, error) {
+	return items[LogLine](ctx)(c.api.GetWorkloadLogs(ctx, id, &p))
+}
+
+// Audit returns the audit trail of a workload, oldest first.
+func (c *Client) Audit(ctx context.Context, id string) ([]AuditEvent, error) {
+	return items[AuditEvent](ctx)(c.api.GetWorkloadAudit(ctx, id, &client.GetWorkloadAuditParams{}))
+}
+
+// Checkpoints lists the checkpoints kept, newest first.
+func (c *Client) Checkpoints(ctx context.Context, id string) ([]CheckpointInfo, error) {
+	return items[CheckpointInfo](ctx)(c.api.GetWorkloadCheckpoints(ctx, id))
+}
+
+// Customer returns the caller's limits and usage.
+func (c *Client) Customer(ctx context.Context) (CustomerUsage, error) {
+	return read[CustomerUsage](ctx)(c.api.GetCustomer(ctx))
+}
+
+// read returns a function that reads a response into T.
+func read[T any](ctx context.Context) func(*http.Response, error) (T, error) {
+	return func(resp *http.Response, err error) (T, error) {
+		var out T
+		err = client.Answer(ctx, resp, err, &out)
+		return out, err
+	}
+}
+
+// items is read for lists.
+func items[T any](ctx context.Context) func(*http.Response, error) ([]T, error) {
+	return func(resp *http.Response, err error) ([]T, error) {
+		out, err := read[struct {
+			Items []T `json:"items"`
+		}](ctx)(resp, err)
+		return out.Items, err
+	}
+}
+
+// none reads a response without a body.
+func none(ctx context.Context) func(*http.Response, error) error {
+	return func(resp *http.Response, err error) error { return client.Answer(ctx, resp, err, nil) }
+}

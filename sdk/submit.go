@@ -1,0 +1,146 @@
+package niyanta
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// SubmitOption changes a submission.
+type SubmitOption func(*submitOptions)
+
+type submitOptions struct {
+	Submission
+	key string
+}
+
+// WithPriority sets the priority, 0 to 1000; the default is 10.
+func WithPriority(p int) SubmitOption { return func(o *submitOptions) { o.Priority = &p } }
+
+// WithLabels attaches labels.
+func WithLabels(l map[string]string) SubmitOption { return func(o *submitOptions) { o.Labels = &l } }
+
+// WithTimeout bounds one run, in whole seconds; 0: none.
+func WithTimeout(d time.Duration) SubmitOption {
+	return func(o *submitOptions) {
+		s := int(d / time.Second)
+		o.TimeoutSeconds = &s
+	}
+}
+
+// WithRunAt keeps the workload from starting before t.
+func WithRunAt(t time.Time) SubmitOption { return func(o *submitOptions) { o.RunAt = &t } }
+
+// WithAffinity says where it must, should and must not run.
+func WithAffinity(a AffinityRules) SubmitOption {
+	return func(o *submitOptions) { o.AffinityRules = &a }
+}
+
+// WithIdempotencyKey makes submitting again with the same key and input return the first workload, for 24 h.
+func WithIdempotencyKey(k string) SubmitOption { return func(o *submitOptions) { o.key = k } }
+
+// Submit submits a workload of the type.
+func (d *Definition[In, State, Out]) Submit(ctx context.Context, c *Client, in In, opts ...SubmitOption) (*Run[Out], error) {
+	b, err := json.Marshal(in)
+	if err != nil {
+		return nil, fmt.Errorf("input: %w", err)
+	}
+	o := submitOptions{Submission: Submission{WorkloadType: d.name, InputParams: b}}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	a, err := c.Submit(ctx, o.Submission, o.key)
+	if err != nil {
+		return nil, err
+	}
+	return &Run[Out]{ID: a.WorkloadID, client: c}, nil
+}
+
+// Run is a submitted workload.
+type Run[Out any] struct {
+	ID     string
+	client *Client
+}
+
+// Attach returns the run of a workload that was submitted before.
+func (d *Definition[In, State, Out]) Attach(c *Client, id string) *Run[Out] {
+	return &Run[Out]{ID: id, client: c}
+}
+
+// FailedError tells that a workload ended without a result.
+type FailedError struct {
+	Status  Status // FAILED or CANCELLED
+	Type    string
+	Message string
+}
+
+// Error implements error.
+func (e *FailedError) Error() string {
+	if e.Message == "" {
+		return "workload " + string(e.Status)
+	}
+	return fmt.Sprintf("workload %s: %s: %s", e.Status, e.Type, e.Message)
+}
+
+const (
+	// waitStep is the length of one long poll, retryPause the pause after one that failed.
+	waitStep   = 30 * time.Second
+	retryPause = time.Second
+)
+
+// Result waits until the workload is final and returns its output. A *FailedError tells that it has none. The coordinator
+// may be away for a while; the wait goes on until ctx ends.
+func (r *Run[Out]) Result(ctx context.Context) (Out, error) {
+	var out Out
+	for {
+		w, err := r.client.Wait(ctx, r.ID, waitStep)
+		switch {
+		case ctx.Err() != nil:
+			return out, ctx.Err()
+		case domain.IsCode(err, domain.CodeUnavailable), domain.IsCode(err, domain.CodeRateLimited):
+			if err := sleep(ctx, after(err)); err != nil {
+				return out, err
+			}
+			continue
+		case err != nil:
+			return out, err
+		}
+		switch domain.Status(w.Status) {
+		case domain.StatusCompleted:
+			return out, json.Unmarshal(w.ResultData, &out)
+		case domain.StatusFailed, domain.StatusCancelled:
+			return out, &FailedError{Status: w.Status, Type: text(w.ErrorType), Message: text(w.ErrorMessage)}
+		default:
+		}
+	}
+}
+
+func after(err error) time.Duration {
+	var e *Error
+	if errors.As(err, &e) && e.RetryAfter > 0 {
+		return e.RetryAfter
+	}
+	return retryPause
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

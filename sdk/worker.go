@@ -1,0 +1,88 @@
+package niyanta
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/niyanta/niyanta/adapters/http/workerclient"
+	"github.com/niyanta/niyanta/adapters/system"
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/execution"
+)
+
+// WorkerOptions describe a worker.
+type WorkerOptions struct {
+	// URL is the coordinator's; Key a worker key.
+	URL, Key string
+	// ID names the worker across restarts; empty: generated.
+	ID string
+	// Slots is how many workloads run at once; 0: 10.
+	Slots int
+	// Tags are what affinity rules look at.
+	Tags map[string]string
+	// DrainTimeout bounds a graceful end; 0: 5 minutes.
+	DrainTimeout time.Duration
+	// Version is shown to operators.
+	Version string
+	// Log receives the worker's log; nil: slog.Default().
+	Log *slog.Logger
+}
+
+// Worker runs workloads of the types that were registered with it. It needs nothing but HTTP to its coordinator.
+type Worker struct {
+	opts  WorkerOptions
+	types map[string]ports.WorkloadFactory
+}
+
+// NewWorker returns a worker; register types with Definition.Handle, then Run it.
+func NewWorker(o WorkerOptions) *Worker {
+	if o.Slots == 0 {
+		o.Slots = 10
+	}
+	if o.DrainTimeout == 0 {
+		o.DrainTimeout = 5 * time.Minute
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.ID == "" {
+		o.ID = system.IDs{}.New(domain.PrefixWorker)
+	}
+	return &Worker{opts: o, types: map[string]ports.WorkloadFactory{}}
+}
+
+// RegisterType implements Registrar.
+func (w *Worker) RegisterType(name string, f ports.WorkloadFactory) {
+	if err := domain.ValidateType("name", name); err != nil {
+		panic(fmt.Sprintf("niyanta: type %q: %v", name, err))
+	}
+	if w.types[name] != nil {
+		panic(fmt.Sprintf("niyanta: type %q is registered twice", name))
+	}
+	w.types[name] = f
+}
+
+// Run works until ctx ends, then drains: every run may checkpoint and is given back. It returns an error when another process
+// uses the worker's id, when the key is refused, or when draining took too long.
+func (w *Worker) Run(ctx context.Context) error {
+	if len(w.types) == 0 {
+		return errors.New("niyanta: a worker needs at least one type")
+	}
+	plane, err := workerclient.New(w.opts.URL, w.opts.Key)
+	if err != nil {
+		return err
+	}
+	defer plane.Close()
+	engine, err := execution.NewEngine(context.WithoutCancel(ctx), execution.Config{
+		WorkerID: domain.WorkerID(w.opts.ID), Slots: w.opts.Slots, Tags: w.opts.Tags, Version: w.opts.Version,
+		Types: w.types, Sleep: system.Sleep,
+	}, plane, system.Clock{}, system.IDs{}, w.opts.Log)
+	if err != nil {
+		return err
+	}
+	return engine.Run(ctx, w.opts.DrainTimeout)
+}
