@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -86,9 +88,7 @@ func (a *Agent) registration(session domain.SessionID) domain.Registration {
 		WorkerID: a.cfg.WorkerID, SessionID: session, PreviousSessionID: a.previous,
 		Slots: a.cfg.Slots, Resources: a.cfg.Resources, Tags: a.cfg.Tags, Version: a.cfg.Version,
 	}
-	for t := range a.cfg.Types {
-		r.Capabilities = append(r.Capabilities, t)
-	}
+	r.Capabilities = slices.Sorted(maps.Keys(a.cfg.Types))
 	return r
 }
 
@@ -113,7 +113,7 @@ func (a *Agent) Connect(ctx context.Context) error {
 	a.session, a.previous, a.live, a.answered = session, session, true, sent
 	a.lease = time.Duration(grant.LeaseMS) * time.Millisecond
 	a.interval = time.Duration(grant.HeartbeatIntervalMS) * time.Millisecond
-	a.log.Info("registered", "session_id", string(session), "lease", a.lease, "slots", a.cfg.Slots)
+	a.log.Info("registered", "session_id", string(session), "lease", a.lease.String(), "slots", a.cfg.Slots)
 	return nil
 }
 

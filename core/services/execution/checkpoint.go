@@ -189,7 +189,7 @@ func (a *Agent) spawnPull(r *run) {
 func (a *Agent) pull(r *run) {
 	a.mu.Lock()
 	ready := r.initialised && !r.abandoned && r.state == ports.RunRunning
-	percent := r.percent
+	percent, message := r.percent, r.message
 	a.mu.Unlock()
 	if !ready {
 		return
@@ -198,7 +198,7 @@ func (a *Agent) pull(r *run) {
 	defer cancel()
 	data, err := r.snapshot(ctx)
 	if err == nil {
-		err = r.Checkpoint(ctx, data, &percent, "")
+		err = r.Checkpoint(ctx, data, &percent, message)
 	}
 	if err != nil && !errors.Is(err, ports.ErrNoCheckpoint) && !a.isAbandoned(r) {
 		a.log.Warn("checkpoint failed", "workload_id", string(r.key.id), "generation", r.key.generation, "error", err)

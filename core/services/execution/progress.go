@@ -29,8 +29,9 @@ func (r *run) Report(percent float64, message string) {
 		return
 	}
 	r.percent = min(max(percent, 0), 100)
+	r.message = cut(clean(message), 1000)
 	p := r.percent
-	r.progress = &ports.Report{Event: domain.EventProgress, Percent: &p, Message: cut(clean(message), 1000)}
+	r.progress = &ports.Report{Event: domain.EventProgress, Percent: &p, Message: r.message}
 	a.markDirty(r)
 	if r.percent >= r.pulledAt+pullStep && !r.pulling {
 		r.pulledAt = r.percent

@@ -40,6 +40,7 @@ type run struct {
 	acknowledged bool
 	initialised  bool
 	percent      float64
+	message      string
 	pulledAt     float64 // percent at the last automatic checkpoint
 	pulling      bool
 	progress     *ports.Report

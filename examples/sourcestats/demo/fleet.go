@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	niyanta "github.com/niyanta/niyanta/sdk"
+)
+
+// fleet is a coordinator and its workers, as processes.
+type fleet struct {
+	bin, logs   string
+	url         string
+	customerKey string
+	coordinator *exec.Cmd
+	workers     map[string]*exec.Cmd
+}
+
+// start starts a coordinator on a free port, onboards a customer and starts two workers.
+func (f *fleet) start(ctx context.Context) error {
+	adminKey, workerKey := rand.Text()+rand.Text(), rand.Text()+rand.Text()
+	f.coordinator = f.command(ctx, "coordinator", "niyanta", "coordinator")
+	f.coordinator.Env = append(os.Environ(),
+		"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_ADMIN_KEY="+adminKey, "NIYANTA_WORKER_KEY="+workerKey,
+		// A shorter lease than the default, so that nobody waits for the show; the rules are the same.
+		"NIYANTA_HEARTBEAT_INTERVAL=1s", "NIYANTA_WORKER_LEASE=4s")
+	out, err := f.coordinator.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := f.coordinator.Start(); err != nil {
+		return fmt.Errorf("start coordinator: %w", err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	url, ok := strings.CutPrefix(strings.TrimSpace(line), "url: ")
+	if err != nil || !ok {
+		return fmt.Errorf("the coordinator did not start: see %s", f.logs)
+	}
+	f.url = url
+	say("coordinator at %s", url)
+	admin, err := niyanta.NewClient(url, adminKey)
+	if err != nil {
+		return err
+	}
+	customer, err := admin.CreateCustomer(ctx, niyanta.CustomerInput{Name: "Demo", Tier: "premium"})
+	if err != nil {
+		return err
+	}
+	key, err := admin.CreateKey(ctx, customer.CustomerID, niyanta.KeyInput{Role: "customer"})
+	if err != nil {
+		return err
+	}
+	f.customerKey = key.Key
+	for _, id := range []string{"worker-a", "worker-b"} {
+		w := f.command(ctx, id, "sourcestats-worker")
+		w.Env = append(os.Environ(), "NIYANTA_COORDINATOR_URL="+url, "NIYANTA_WORKER_KEY="+workerKey, "NIYANTA_WORKER_ID="+id)
+		if err := w.Start(); err != nil {
+			return fmt.Errorf("start %s: %w", id, err)
+		}
+		f.workers[id] = w
+	}
+	return f.awaitWorkers(ctx, admin)
+}
+
+func (f *fleet) awaitWorkers(ctx context.Context, admin *niyanta.Client) error {
+	for {
+		ws, err := admin.Workers(ctx)
+		if err != nil {
+			return err
+		}
+		if len(ws) == len(f.workers) {
+			for _, w := range ws {
+				say("%s registered, pid %d", w.WorkerID, f.workers[w.WorkerID].Process.Pid)
+			}
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the workers did not register: see %s", f.logs)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// command prepares a process whose log goes to a file and which dies with the demo.
+func (f *fleet) command(ctx context.Context, name, program string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(f.bin, program), args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if w, err := os.Create(filepath.Join(f.logs, name+".log")); err == nil {
+		cmd.Stderr = w
+	}
+	return cmd
+}
+
+func (f *fleet) kill(worker string) error {
+	cmd := f.workers[worker]
+	if cmd == nil {
+		return fmt.Errorf("no process is worker %s", worker)
+	}
+	delete(f.workers, worker)
+	if err := cmd.Process.Kill(); err != nil {
+		return err
+	}
+	_ = cmd.Wait() // says that it was killed
+	return nil
+}
+
+// stop ends all processes gracefully, and for good after a while.
+func (f *fleet) stop() {
+	cmds := []*exec.Cmd{}
+	for _, w := range f.workers {
+		cmds = append(cmds, w)
+	}
+	for _, cmd := range append(cmds, f.coordinator) {
+		if cmd == nil || cmd.Process == nil {
+			continue
+		}
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		killer := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
+		_ = cmd.Wait() // how it ended does not matter any more
+		killer.Stop()
+	}
+}
