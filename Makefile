@@ -1,0 +1,59 @@
+# Niyanta. `make help` lists the targets.
+
+SHELL := /bin/bash -eo pipefail
+.DEFAULT_GOAL := help
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+TOOLS   := bin/golangci-lint bin/oapi-codegen bin/wire bin/mockgen
+# Everything that `make generate` writes.
+GENERATED := $(shell git ls-files '*.gen.go' '*wire_gen.go' '*mock_*.go' 2>/dev/null)
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+demo: build ## the main job: two workers, one is killed half way, the result must be right
+	CGO_ENABLED=0 go build -trimpath -o bin/sourcestats-worker ./examples/sourcestats/worker
+	CGO_ENABLED=0 go build -trimpath -o bin/sourcestats-demo ./examples/sourcestats/demo
+	bin/sourcestats-demo -bin bin
+
+dev: build ## everything in one process, in memory
+	bin/niyanta dev
+
+build: ## bin/niyanta
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/niyanta ./cmd/niyanta
+
+test: ## every test, under the race detector
+	scripts/ensure-deps
+	go test -race -timeout 10m ./...
+
+lint: bin/golangci-lint ## static checks
+	bin/golangci-lint run ./...
+
+generate: $(TOOLS) ## API, wiring and mocks, from their sources
+	PATH="$(CURDIR)/bin:$$PATH" go generate ./...
+
+verify: ## generated code, modules and formatting are current
+	@mkdir -p bin && sha256sum $(GENERATED) > bin/.generated.before
+	@$(MAKE) --no-print-directory generate
+	@sha256sum --check --quiet bin/.generated.before || { echo "generated code was stale: commit what 'make generate' wrote"; exit 1; }
+	go mod tidy -diff
+	go -C tools mod tidy -diff
+	go vet ./...
+
+bench: ## benchmarks, with the machine they ran on
+	@go version; grep -m1 'model name' /proc/cpuinfo; nproc
+	go test -run '^$$' -bench . -benchmem ./core/... ./bootstrap/...
+
+clean: ## remove what was built
+	rm -rf bin
+
+# Development tools are pinned in a module of their own, so that they never enter the product's graph.
+bin/golangci-lint: PKG := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+bin/oapi-codegen:  PKG := github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen
+bin/wire:          PKG := github.com/google/wire/cmd/wire
+bin/mockgen:       PKG := go.uber.org/mock/mockgen
+$(TOOLS): tools/go.mod tools/go.sum
+	@mkdir -p bin
+	go -C tools build -o ../$@ $(PKG)
+
+.PHONY: help demo dev build test lint generate verify bench clean

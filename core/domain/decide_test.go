@@ -1,0 +1,234 @@
+package domain_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+func TestRetriesSpendTheirBudgetAndThenFail(t *testing.T) {
+	w := in(domain.StatusRunning)
+	w.Run.MaxRetries = 2
+	for n := range 3 {
+		tr := event(domain.EventFail)
+		tr.Generation = w.Generation
+		now := epoch0.Add(time.Duration(n) * time.Hour)
+		require.Equal(t, domain.OutcomeApplied, apply(&w, now, tr)[0])
+		if n == 2 {
+			break
+		}
+		require.Equal(t, domain.StatusPending, w.Status)
+		assert.Equal(t, n+1, w.RetryCount)
+		assert.Equal(t, now.Add(domain.Backoff(n, 0.5)), w.NotBefore)
+		assign := event(domain.EventAssign)
+		assign.Generation, assign.SessionID = w.Generation+1, "s1"
+		assert.Equal(t, domain.OutcomeIllegal, apply(&w, w.NotBefore.Add(-1), assign)[0], "the backoff is kept")
+		start := event(domain.EventStart)
+		start.Generation = w.Generation + 1
+		require.Equal(t, []domain.Outcome{domain.OutcomeApplied, domain.OutcomeApplied}, apply(&w, w.NotBefore, assign, start))
+	}
+	assert.Equal(t, domain.StatusFailed, w.Status)
+	assert.Equal(t, "boom", w.Failure.Message)
+	assert.Equal(t, 2, w.RetryCount)
+}
+
+func TestAPermanentFailureIsNotRetried(t *testing.T) {
+	w, tr := in(domain.StatusRunning), event(domain.EventFail)
+	tr.Failure.Permanent = true
+	apply(&w, epoch0, tr)
+	assert.Equal(t, domain.StatusFailed, w.Status)
+	assert.Zero(t, w.RetryCount)
+}
+
+func TestAWorkloadMayAskForItsDelay(t *testing.T) {
+	for asked, kept := range map[time.Duration]time.Duration{
+		-time.Second: 0, 0: 0, 42 * time.Second: 42 * time.Second, 1000 * time.Hour: domain.MaxRetryAfter,
+	} {
+		w, tr := in(domain.StatusRunning), event(domain.EventFail)
+		tr.RetryAfter = &asked
+		apply(&w, epoch0, tr)
+		assert.Equal(t, epoch0.Add(kept), w.NotBefore)
+	}
+}
+
+func TestATimeoutIsAFailureOfTypeTimeout(t *testing.T) {
+	w := in(domain.StatusRunning)
+	w.Run.MaxRetries = 0
+	apply(&w, epoch0, event(domain.EventTimeout))
+	assert.Equal(t, domain.StatusFailed, w.Status)
+	assert.Equal(t, domain.FailureTimeout, w.Failure.Type)
+}
+
+func TestAStartSetsTheDeadlineOfItsRun(t *testing.T) {
+	w := in(domain.StatusScheduled)
+	apply(&w, epoch0, event(domain.EventStart))
+	assert.Equal(t, epoch0.Add(time.Hour), w.Deadline)
+	w = in(domain.StatusScheduled)
+	w.Run.Timeout = 0
+	apply(&w, epoch0, event(domain.EventStart))
+	assert.Zero(t, w.Deadline)
+}
+
+// lose takes the workload from a running worker, n times.
+func lose(t *testing.T, w *domain.Workload, n int, loss domain.Loss) {
+	t.Helper()
+	for range n {
+		tr := event(domain.EventLose)
+		tr.Generation, tr.Loss = w.Generation, loss
+		require.Equal(t, domain.OutcomeApplied, apply(w, epoch0, tr)[0])
+		if w.Status.Final() {
+			return
+		}
+		w.Status, w.WorkerID, w.SessionID = domain.StatusRunning, "w1", "s1"
+		w.Generation++
+	}
+}
+
+func TestThreeCrashesInARowQuarantine(t *testing.T) {
+	w := in(domain.StatusRunning)
+	lose(t, &w, 3, domain.LossExpired)
+	require.Equal(t, domain.StatusFailed, w.Status)
+	assert.Equal(t, domain.FailurePoison, w.Failure.Type)
+	assert.Zero(t, w.RetryCount, "lost workers are not failures of the workload")
+}
+
+func TestWorkersThatDidNotCrashDoNotQuarantine(t *testing.T) {
+	for _, loss := range []domain.Loss{domain.LossRemoved, domain.LossMissing} {
+		w := in(domain.StatusRunning)
+		lose(t, &w, domain.MaxRedistributions, loss)
+		assert.Equal(t, domain.StatusRunning, w.Status)
+		lose(t, &w, 1, loss)
+		require.Equal(t, domain.StatusFailed, w.Status)
+		assert.Equal(t, domain.FailureWorkerLost, w.Failure.Type)
+	}
+}
+
+func TestANewCheckpointResetsBothBudgetsOfLostWorkers(t *testing.T) {
+	w := in(domain.StatusRunning)
+	lose(t, &w, 2, domain.LossExpired)
+	tr := event(domain.EventCheckpoint)
+	tr.Generation = w.Generation
+	require.Equal(t, domain.OutcomeApplied, apply(&w, epoch0, tr)[0])
+	assert.Zero(t, w.RedistributionCount)
+	lose(t, &w, 2, domain.LossExpired)
+	assert.Equal(t, domain.StatusRunning, w.Status)
+}
+
+func TestAPauseThatWasAskedForSurvivesEveryOtherEndOfTheRun(t *testing.T) {
+	for _, e := range []domain.Event{domain.EventLose, domain.EventRelease, domain.EventFail, domain.EventTimeout} {
+		w := in(domain.StatusRunning)
+		outs := apply(&w, epoch0, event(domain.EventRequestPause), event(e))
+		require.Equal(t, []domain.Outcome{domain.OutcomeApplied, domain.OutcomeApplied}, outs, e)
+		assert.Equal(t, domain.StatusPaused, w.Status, e)
+		assert.False(t, w.PauseRequested)
+		assert.Zero(t, w.NotBefore)
+		assert.Equal(t, domain.OutcomeApplied, apply(&w, epoch0, event(domain.EventResume))[0])
+	}
+	w := in(domain.StatusRunning)
+	apply(&w, epoch0, event(domain.EventRequestPause), event(domain.EventComplete))
+	assert.Equal(t, domain.StatusCompleted, w.Status, "what finishes first is finished")
+}
+
+func TestPauseAndResumeMayBeRepeated(t *testing.T) {
+	w := in(domain.StatusRunning)
+	pause, resume := event(domain.EventRequestPause), event(domain.EventResume)
+	assert.Equal(t, []domain.Outcome{"applied", "already", "applied", "already", "applied", "already"},
+		apply(&w, epoch0, pause, pause, event(domain.EventPaused), pause, resume, resume))
+	fresh := in(domain.StatusPending)
+	assert.Equal(t, domain.OutcomeIllegal, apply(&fresh, epoch0, resume)[0])
+}
+
+func TestCheckpointSequencesGrowByOne(t *testing.T) {
+	for seq, want := range map[int64]domain.Outcome{1: "illegal", 2: "illegal", 3: "applied", 4: "illegal"} {
+		w, tr := in(domain.StatusRunning), event(domain.EventCheckpoint)
+		tr.CheckpointSequence = seq
+		assert.Equal(t, want, apply(&w, epoch0, tr)[0], seq)
+	}
+}
+
+func TestProgressIsBoundedAndKeptByACheckpointWithoutOne(t *testing.T) {
+	w, tr := in(domain.StatusRunning), event(domain.EventProgress)
+	for given, kept := range map[float64]float64{-1: 0, 50: 50, 1e9: 100} {
+		tr.Percent = &given
+		apply(&w, epoch0, tr)
+		assert.InDelta(t, kept, w.ProgressPercent, 0)
+	}
+	before := w.ProgressPercent
+	apply(&w, epoch0, event(domain.EventCheckpoint))
+	assert.InDelta(t, before, w.ProgressPercent, 0)
+}
+
+func TestADeclinedAssignmentWaitsBeforeTheNext(t *testing.T) {
+	w := in(domain.StatusScheduled)
+	apply(&w, epoch0, event(domain.EventDecline))
+	assert.Equal(t, epoch0.Add(domain.DeclinePause), w.NotBefore)
+	assert.Zero(t, w.RetryCount)
+}
+
+func TestBackoffGrowsIsCappedAndNeverZero(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		attempt, jitter := rapid.IntRange(0, 5000).Draw(t, "attempt"), rapid.Float64Range(0, 0.999999).Draw(t, "jitter")
+		d := domain.Backoff(attempt, jitter)
+		assert.Positive(t, d)
+		assert.LessOrEqual(t, d, domain.BackoffCap)
+		if attempt < 8 {
+			assert.LessOrEqual(t, d, max(domain.BackoffBase<<attempt, time.Millisecond))
+		}
+	})
+	assert.Equal(t, domain.BackoffCap/2, domain.Backoff(100, 0.5))
+}
+
+// TestRandomLivesAreLegal throws random transitions, stale ones among them, at a workload and checks what must hold
+// after each: see the invariants I1, I2, I4, I5, I7 and I9.
+func TestRandomLivesAreLegal(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := in(domain.StatusPending)
+		w.Generation, w.CheckpointSequence, w.CheckpointGeneration = 0, 0, 0
+		now, last := epoch0, domain.StatusPending
+		outcomes := map[int64]domain.Event{}
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 400).Draw(t, "seconds")) * time.Second)
+			tr := event(rapid.SampledFrom(events()).Draw(t, "event"))
+			tr.Generation = w.Generation + rapid.SampledFrom([]int64{0, 0, 0, 1, -1}).Draw(t, "stale")
+			tr.SessionID = rapid.SampledFrom([]domain.SessionID{w.SessionID, w.SessionID, "s1", "s2"}).Draw(t, "session")
+			if tr.Event == domain.EventAssign {
+				tr.WorkerID, tr.SessionID = "w", rapid.SampledFrom([]domain.SessionID{"s1", "s2"}).Draw(t, "holder")
+			}
+			tr.CheckpointSequence = w.CheckpointSequence + rapid.SampledFrom([]int64{1, 1, 0, 2}).Draw(t, "sequence")
+			before := w.Clone()
+			out, next, audit := domain.Decide(&w, &tr, now)
+			again, nextAgain, _ := domain.Decide(&w, &tr, now)
+			require.Equal(t, before, w, "arguments stay as they are")
+			require.Equal(t, out, again)
+			require.Equal(t, next, nextAgain)
+			if out != domain.OutcomeApplied {
+				continue
+			}
+			require.Equal(t, domain.OutcomeApplied, expectedFrom(w.Status, tr.Event), "%s in %s", tr.Event, w.Status)
+			require.False(t, w.Status.Final(), "final is final")
+			require.GreaterOrEqual(t, next.Generation, w.Generation)
+			require.GreaterOrEqual(t, next.CheckpointSequence, w.CheckpointSequence)
+			require.Equal(t, next.Status.Held(), next.SessionID != "")
+			require.Equal(t, next.Status.Held(), next.WorkerID != "")
+			if audit.Type != "" {
+				require.Equal(t, last, audit.From, "the audit is a connected path")
+				last = audit.To
+			}
+			if r, _ := domain.RuleFor(tr.Event); r.Ends && w.Status.Held() {
+				require.NotContains(t, outcomes, w.Generation, "one end per generation")
+				outcomes[w.Generation] = tr.Event
+			}
+			w.State = next
+		}
+	})
+}
+
+// expectedFrom tells by the hand-written table whether an event may be applied in a state.
+func expectedFrom(s domain.Status, e domain.Event) domain.Outcome {
+	return expected(s, e).out
+}

@@ -1,0 +1,300 @@
+package domain_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+func worker(n int, slots int, types ...string) domain.Worker {
+	return domain.Worker{
+		ID: domain.WorkerID(fmt.Sprintf("w%d", n)), SessionID: domain.SessionID(fmt.Sprintf("s%d", n)),
+		Status: domain.WorkerHealthy, Slots: slots, Capabilities: types,
+	}
+}
+
+// lane returns heads of a lane; ages are seconds since epoch0, in order.
+func lane(customer, typ string, a domain.Affinity, ages ...int) domain.LaneHeads {
+	id := domain.LaneOf(domain.Spec{CustomerID: domain.CustomerID(customer), Type: typ, Affinity: a, Run: domain.DefaultRunConfig()})
+	l := domain.LaneHeads{Lane: domain.Lane{ID: id, CustomerID: domain.CustomerID(customer), Type: typ, Affinity: a}}
+	for i, age := range ages {
+		c := domain.Candidate{
+			ID:      domain.WorkloadID(fmt.Sprintf("%s-%s-%03d", customer, typ, i)),
+			QueueAt: epoch0.Add(time.Duration(age) * time.Second), CreatedAt: epoch0.Add(time.Duration(age) * time.Second),
+		}
+		l.Heads, l.Oldest = append(l.Heads, c), append(l.Oldest, c)
+	}
+	return l
+}
+
+func plan(s domain.Snapshot, limit int, lanes ...domain.LaneHeads) []domain.Assignment {
+	p := domain.NewPlanner(s)
+	p.Add(lanes...)
+	as, _ := p.Plan(limit)
+	return as
+}
+
+func ids(as []domain.Assignment) []string {
+	out := make([]string, len(as))
+	for i, a := range as {
+		out[i] = string(a.WorkloadID)
+	}
+	return out
+}
+
+func TestLanesAreServedInQueueOrder(t *testing.T) {
+	s := domain.Snapshot{Workers: []domain.Worker{worker(1, 4, "t")}}
+	as := plan(s, 10, lane("a", "t", domain.Affinity{}, 1, 4, 5), lane("b", "t", domain.Affinity{}, 2, 3))
+	assert.Equal(t, []string{"a-t-000", "b-t-000", "b-t-001", "a-t-001"}, ids(as))
+	assert.Equal(t, int64(1), as[0].Generation)
+}
+
+func TestABlockedLaneCostsOthersNothing(t *testing.T) {
+	s := domain.Snapshot{
+		Workers: []domain.Worker{worker(1, 2, "t")},
+		Limits:  map[domain.CustomerID]int{"limited": 1, "free": 10},
+		Occupancy: []domain.Occupancy{
+			{SessionID: "elsewhere", Lane: domain.Lane{CustomerID: "limited", Type: "t"}, Count: 1},
+		},
+	}
+	as := plan(s, 10, lane("limited", "t", domain.Affinity{}, 1, 2, 3), lane("nobody", "gpu", domain.Affinity{}, 1, 2),
+		lane("free", "t", domain.Affinity{}, 50))
+	assert.Equal(t, []string{"free-t-000"}, ids(as))
+}
+
+func TestOneInTenGoesToWhoeverWaitedLongest(t *testing.T) {
+	old := lane("old", "t", domain.Affinity{}, 1)
+	old.Heads[0].QueueAt = epoch0.Add(time.Hour) // low priority: far back in the queue
+	var ages []int
+	for i := range 30 {
+		ages = append(ages, 10+i)
+	}
+	s := domain.Snapshot{Workers: []domain.Worker{worker(1, 20, "t")}}
+	as := plan(s, 20, old, lane("vip", "t", domain.Affinity{}, ages...))
+	require.Len(t, as, 20)
+	assert.Equal(t, "old-t-000", string(as[9].WorkloadID))
+	s.Picks = 9
+	assert.Equal(t, "old-t-000", ids(plan(s, 1, old, lane("vip", "t", domain.Affinity{}, ages...)))[0], "counted across batches")
+}
+
+func TestSoftAffinityWinsOverUtilisation(t *testing.T) {
+	near, far := worker(1, 10, "t"), worker(2, 10, "t")
+	near.Tags = map[string]string{"region": "eu"}
+	prefer := domain.Affinity{Soft: domain.AffinityTerms{WorkerTags: map[string]string{"region": "eu"}}}
+	s := domain.Snapshot{
+		Workers:   []domain.Worker{near, far},
+		Occupancy: []domain.Occupancy{{SessionID: "s1", Lane: domain.Lane{CustomerID: "x", Type: "t"}, Count: 9}},
+	}
+	as := plan(s, 2, lane("a", "t", prefer, 1, 2))
+	require.Len(t, as, 2)
+	assert.Equal(t, domain.WorkerID("w1"), as[0].WorkerID)
+	assert.Equal(t, 55, as[0].Score)
+	assert.Equal(t, domain.WorkerID("w2"), as[1].WorkerID, "a full preference gives way")
+}
+
+func TestTheLeastUtilisedWorkerIsTaken(t *testing.T) {
+	s := domain.Snapshot{Workers: []domain.Worker{worker(1, 2, "t"), worker(2, 8, "t")}}
+	perWorker := map[domain.WorkerID]int{}
+	for _, a := range plan(s, 10, lane("a", "t", domain.Affinity{}, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)) {
+		perWorker[a.WorkerID]++
+	}
+	assert.Equal(t, map[domain.WorkerID]int{"w1": 2, "w2": 8}, perWorker)
+}
+
+func TestAntiAffinityHoldsBothWaysAndWithinABatch(t *testing.T) {
+	avoid := domain.Affinity{Anti: domain.AffinityTerms{WorkloadTypes: []string{"noisy"}}}
+	both := worker(1, 10, "quiet", "noisy")
+	s := domain.Snapshot{Workers: []domain.Worker{both}}
+	as := plan(s, 10, lane("a", "quiet", avoid, 1), lane("b", "noisy", domain.Affinity{}, 2))
+	assert.Equal(t, []string{"a-quiet-000"}, ids(as), "noisy is kept away from quiet")
+	as = plan(s, 10, lane("a", "quiet", avoid, 2), lane("b", "noisy", domain.Affinity{}, 1))
+	assert.Equal(t, []string{"b-noisy-000"}, ids(as), "quiet keeps away from noisy")
+	s.Occupancy = []domain.Occupancy{{SessionID: "s1", Lane: domain.Lane{CustomerID: "a", Type: "quiet", Affinity: avoid}, Count: 1}}
+	assert.Empty(t, plan(s, 10, lane("b", "noisy", domain.Affinity{}, 1)), "what runs keeps others away")
+}
+
+func TestAnExhaustedLaneIsContinuedWithoutLossOrRepetition(t *testing.T) {
+	all := lane("a", "t", domain.Affinity{}, 1, 2, 3, 4, 5, 6)
+	heads := func(n int) domain.LaneHeads {
+		l := all
+		l.Heads, l.Oldest, l.More = all.Heads[:n], all.Oldest[:1], n < len(all.Heads)
+		return l
+	}
+	p := domain.NewPlanner(domain.Snapshot{Workers: []domain.Worker{worker(1, 10, "t")}})
+	p.Add(heads(2))
+	first, exhausted := p.Plan(10)
+	require.Equal(t, all.Lane.ID, exhausted)
+	p.Add(heads(6))
+	rest, exhausted := p.Plan(10)
+	require.Empty(t, exhausted)
+	assert.Equal(t, []string{"a-t-000", "a-t-001", "a-t-002", "a-t-003", "a-t-004", "a-t-005"}, append(ids(first), ids(rest)...))
+}
+
+// world is a random snapshot with lanes.
+type world struct {
+	domain.Snapshot
+	lanes []domain.LaneHeads
+}
+
+func drawWorld(t *rapid.T) world {
+	types := []string{"a", "b", "c"}
+	tags := []map[string]string{nil, {"gpu": "yes"}, {"region": "eu"}, {"gpu": "yes", "region": "eu"}}
+	terms := rapid.Custom(func(t *rapid.T) domain.AffinityTerms {
+		var a domain.AffinityTerms
+		a.WorkerTags = rapid.SampledFrom(tags[:3]).Draw(t, "tags")
+		if rapid.Bool().Draw(t, "types?") {
+			a.WorkloadTypes = []string{rapid.SampledFrom(types).Draw(t, "type")}
+		}
+		if rapid.IntRange(0, 5).Draw(t, "id?") == 0 {
+			a.WorkerID = domain.WorkerID(fmt.Sprintf("w%d", rapid.IntRange(0, 4).Draw(t, "id")))
+		}
+		return a
+	})
+	var w world
+	w.Limits = map[domain.CustomerID]int{}
+	for n := range rapid.IntRange(0, 5).Draw(t, "workers") {
+		wk := worker(n, rapid.IntRange(1, 4).Draw(t, "slots"), rapid.SliceOfDistinct(rapid.SampledFrom(types), rapid.ID[string]).Draw(t, "offers")...)
+		wk.Tags = rapid.SampledFrom(tags).Draw(t, "worker tags")
+		wk.Status = rapid.SampledFrom([]domain.WorkerStatus{"HEALTHY", "HEALTHY", "DRAINING", "DEAD"}).Draw(t, "status")
+		wk.Resources.MemoryMB = rapid.SampledFrom([]int{0, 1024}).Draw(t, "memory")
+		w.Workers = append(w.Workers, wk)
+	}
+	for c := range rapid.IntRange(1, 4).Draw(t, "customers") {
+		id := fmt.Sprintf("c%d", c)
+		w.Limits[domain.CustomerID(id)] = rapid.IntRange(0, 6).Draw(t, "limit")
+		for k := range rapid.IntRange(0, 3).Draw(t, "lanes") {
+			a := domain.Affinity{Hard: terms.Draw(t, "hard"), Soft: terms.Draw(t, "soft"), Anti: terms.Draw(t, "anti")}
+			if rapid.Bool().Draw(t, "anywhere") {
+				a = domain.Affinity{}
+			}
+			l := lane(id, types[k], a, rapid.SliceOfN(rapid.IntRange(0, 50), 0, 6).Draw(t, "ages")...)
+			l.Lane.Resources.MemoryMB = rapid.SampledFrom([]int{0, 400}).Draw(t, "needs")
+			if len(l.Heads) > 0 {
+				w.lanes = append(w.lanes, l)
+			}
+		}
+	}
+	return w
+}
+
+// fits restates the rules of placement independently of the planner.
+func fits(w domain.Worker, l domain.Lane, held []domain.Lane) bool {
+	has := func(tags map[string]string) bool {
+		for k, v := range tags {
+			if w.Tags[k] != v {
+				return false
+			}
+		}
+		return true
+	}
+	offers := func(t string) bool {
+		for _, c := range w.Capabilities {
+			if c == t {
+				return true
+			}
+		}
+		return false
+	}
+	a := l.Affinity
+	if w.Status != domain.WorkerHealthy || !offers(l.Type) || len(held) >= w.Slots || !has(a.Hard.WorkerTags) ||
+		a.Hard.WorkerID != "" && a.Hard.WorkerID != w.ID || a.Anti.WorkerID == w.ID ||
+		len(a.Anti.WorkerTags) > 0 && has(a.Anti.WorkerTags) {
+		return false
+	}
+	for _, t := range a.Hard.WorkloadTypes {
+		if !offers(t) {
+			return false
+		}
+	}
+	memory := l.Resources.MemoryMB
+	for _, h := range held {
+		memory += h.Resources.MemoryMB
+		for _, t := range a.Anti.WorkloadTypes {
+			if t == h.Type {
+				return false
+			}
+		}
+		for _, t := range h.Affinity.Anti.WorkloadTypes {
+			if t == l.Type {
+				return false
+			}
+		}
+	}
+	return w.Resources.MemoryMB == 0 || l.Resources.MemoryMB == 0 || memory <= w.Resources.MemoryMB
+}
+
+func TestPlacementNeverViolatesARuleAndNeverLeavesAPlaceableWorkloadWaiting(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t)
+		as := plan(w.Snapshot, 1000, w.lanes...)
+		require.Equal(t, as, plan(w.Snapshot, 1000, w.lanes...), "deterministic, and the snapshot is not changed")
+		held := map[domain.WorkerID][]domain.Lane{}
+		running := map[domain.CustomerID]int{}
+		placed := map[domain.WorkloadID]bool{}
+		laneOf := map[domain.LaneID]domain.Lane{}
+		for _, l := range w.lanes {
+			laneOf[l.Lane.ID] = l.Lane
+		}
+		byID := map[domain.WorkerID]domain.Worker{}
+		for _, wk := range w.Workers {
+			byID[wk.ID] = wk
+		}
+		for _, a := range as {
+			l := laneOf[a.Lane]
+			require.True(t, fits(byID[a.WorkerID], l, held[a.WorkerID]), "%+v on %+v beside %+v", l, byID[a.WorkerID], held[a.WorkerID])
+			require.False(t, placed[a.WorkloadID], "placed twice")
+			held[a.WorkerID] = append(held[a.WorkerID], l)
+			placed[a.WorkloadID] = true
+			running[l.CustomerID]++
+			require.LessOrEqual(t, running[l.CustomerID], w.Limits[l.CustomerID], "over the customer's limit")
+		}
+		for _, l := range w.lanes {
+			for _, c := range l.Heads {
+				if placed[c.ID] || running[l.Lane.CustomerID] >= w.Limits[l.Lane.CustomerID] {
+					continue
+				}
+				for _, wk := range w.Workers {
+					require.False(t, fits(wk, l.Lane, held[wk.ID]), "%s waits beside a free fitting slot of %s", c.ID, wk.ID)
+				}
+			}
+		}
+	})
+}
+
+func BenchmarkPlan10000On500(b *testing.B) {
+	var s domain.Snapshot
+	for n := range 500 {
+		w := worker(n, 20, "a", "b")
+		w.Tags = map[string]string{"zone": fmt.Sprint(n % 5)}
+		s.Workers = append(s.Workers, w)
+	}
+	var lanes []domain.LaneHeads
+	for c := range 100 {
+		var ages []int
+		for i := range 100 {
+			ages = append(ages, i*100+c)
+		}
+		var a domain.Affinity
+		switch c % 4 {
+		case 1:
+			a.Hard.WorkerTags = map[string]string{"zone": fmt.Sprint(c % 5)}
+		case 2:
+			a.Soft.WorkerTags = map[string]string{"zone": fmt.Sprint(c % 5)}
+		case 3:
+			a.Anti.WorkerTags = map[string]string{"zone": fmt.Sprint(c % 5)}
+		}
+		lanes = append(lanes, lane(fmt.Sprintf("c%d", c), "a", a, ages...))
+	}
+	b.ReportAllocs()
+	placed := 0
+	for b.Loop() {
+		placed = len(plan(s, 10_000, lanes...))
+	}
+	b.ReportMetric(float64(placed)*float64(b.N)/b.Elapsed().Seconds(), "placements/s")
+}

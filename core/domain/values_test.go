@@ -1,0 +1,166 @@
+package domain_test
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+func TestIDsSortAsTheirBytesAndParseInAnyCase(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var a, b [16]byte
+		copy(a[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "a"))
+		copy(b[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "b"))
+		x, y := domain.EncodeID("wl_", a), domain.EncodeID("wl_", b)
+		require.Equal(t, slices.Compare(a[:], b[:]), strings.Compare(x, y))
+		got, ok := domain.ParseID("wl_", strings.ToUpper(x))
+		require.True(t, ok)
+		require.Equal(t, x, got)
+	})
+	for _, bad := range []string{"", "wl_", "wl_z", "cust_" + strings.Repeat("0", 26), "wl_" + strings.Repeat("w", 26), "wl_" + strings.Repeat("0", 27)} {
+		_, ok := domain.ParseID("wl_", bad)
+		assert.False(t, ok, bad)
+	}
+}
+
+func TestKeysTellTheirCustomerAndPrefix(t *testing.T) {
+	key := domain.FormatKey("cust_a_b", [20]byte{1, 2, 3})
+	prefix, customer, ok := domain.KeyPrefix(key)
+	require.True(t, ok)
+	assert.Equal(t, domain.CustomerID("cust_a_b"), customer)
+	assert.True(t, strings.HasPrefix(key, prefix))
+	assert.Len(t, key, len(prefix)+24)
+	for _, bad := range []string{"", "nyt_", "nyt_cust", "xyz_cust_a_" + strings.Repeat("0", 32), "nyt_cust_a_" + strings.Repeat("0", 31)} {
+		_, _, ok := domain.KeyPrefix(bad)
+		assert.False(t, ok, bad)
+	}
+	k := domain.APIKey{ExpiresAt: epoch0}
+	assert.True(t, k.Usable(epoch0.Add(-1)))
+	assert.False(t, k.Usable(epoch0))
+	assert.False(t, domain.APIKey{RevokedAt: epoch0}.Usable(epoch0.Add(-time.Hour)))
+}
+
+func TestQueueOffsetEqualsAgingPriority(t *testing.T) {
+	tiers := []domain.Tier{domain.TierFree, domain.TierStandard, domain.TierPremium, domain.TierEnterprise}
+	type waiting struct {
+		created  time.Time
+		priority int
+		tier     domain.Tier
+	}
+	draw := rapid.Custom(func(t *rapid.T) waiting {
+		return waiting{
+			epoch0.Add(time.Duration(rapid.IntRange(0, 1e6).Draw(t, "s")) * time.Second),
+			rapid.IntRange(0, 1000).Draw(t, "priority"), rapid.SampledFrom(tiers).Draw(t, "tier"),
+		}
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := draw.Draw(t, "a"), draw.Draw(t, "b")
+		now := epoch0.Add(time.Duration(rapid.IntRange(1e6, 1e8).Draw(t, "now")) * time.Second)
+		// Twelfths of a point, so that the comparison is exact: 5 points a minute are one twelfth a second.
+		effective := func(w waiting) int64 {
+			return 12*int64(w.priority)*int64(w.tier.Weight()) + int64(now.Sub(w.created)/time.Second)
+		}
+		at := func(w waiting) time.Time {
+			return w.created.Add(-domain.PolicyPriority.QueueOffset(w.priority, w.tier))
+		}
+		require.Equal(t, effective(a) > effective(b), at(a).Before(at(b)))
+	})
+	assert.Zero(t, domain.PolicyFIFO.QueueOffset(1000, domain.TierEnterprise))
+}
+
+func TestLanesDifferInWhatPlacementLooksAt(t *testing.T) {
+	base := domain.Spec{CustomerID: "cust_a", Type: "t", Run: domain.DefaultRunConfig()}
+	changes := map[string]func(*domain.Spec){
+		"customer":  func(s *domain.Spec) { s.CustomerID = "cust_b" },
+		"type":      func(s *domain.Spec) { s.Type = "u" },
+		"affinity":  func(s *domain.Spec) { s.Affinity.Soft.WorkerID = "w" },
+		"resources": func(s *domain.Spec) { s.Run.Resources.MemoryMB++ },
+	}
+	for name, change := range changes {
+		s := base
+		change(&s)
+		assert.NotEqual(t, domain.LaneOf(base), domain.LaneOf(s), name)
+	}
+	same := base
+	same.ID, same.Priority, same.Input, same.Labels = "x", 7, "{}", map[string]string{"a": "b"}
+	assert.Equal(t, domain.LaneOf(base), domain.LaneOf(same))
+}
+
+func TestLimitsAreTheTiersUnlessOverridden(t *testing.T) {
+	c := domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierStandard, Overrides: domain.Limits{MaxQueueDepth: 7}}
+	assert.Equal(t, domain.Limits{MaxConcurrent: 100, MaxQueueDepth: 7, RatePerSec: 10, Burst: 50}, c.Limits())
+}
+
+func TestValidationNamesTheField(t *testing.T) {
+	sub := func(change func(*domain.Submission)) error {
+		s := domain.Submission{Spec: domain.Spec{Type: "t", Input: "{}", Run: domain.DefaultRunConfig()}}
+		change(&s)
+		return s.Validate()
+	}
+	require.NoError(t, sub(func(*domain.Submission) {}))
+	long := strings.Repeat("x", 300)
+	for field, err := range map[string]error{
+		"workload_type":                      sub(func(s *domain.Submission) { s.Type = "-x" }),
+		"input_params":                       sub(func(s *domain.Submission) { s.Input = "[]" }),
+		"priority":                           sub(func(s *domain.Submission) { s.Priority = 1001 }),
+		"labels":                             sub(func(s *domain.Submission) { s.Labels = map[string]string{"": "x"} }),
+		"labels.k":                           sub(func(s *domain.Submission) { s.Labels = map[string]string{"k": "a\x00b"} }),
+		"timeout_seconds":                    sub(func(s *domain.Submission) { s.Run.Timeout = -1 }),
+		"Idempotency-Key":                    sub(func(s *domain.Submission) { s.IdempotencyKey = long }),
+		"affinity_rules.hard.worker_id":      sub(func(s *domain.Submission) { s.Affinity.Hard.WorkerID = "a b" }),
+		"affinity_rules.soft.workload_types": sub(func(s *domain.Submission) { s.Affinity.Soft.WorkloadTypes = []string{"t"} }),
+		"customer_id":                        domain.Customer{ID: "acme", Name: "A", Tier: domain.TierFree}.Validate(),
+		"name":                               domain.Customer{ID: "cust_a", Tier: domain.TierFree}.Validate(),
+		"tier":                               domain.Customer{ID: "cust_a", Name: "A", Tier: "gold"}.Validate(),
+		"limits.burst":                       domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierFree, Overrides: domain.Limits{Burst: -1}}.Validate(),
+		"slots":                              domain.Registration{WorkerID: "w", SessionID: "s", Capabilities: []string{"t"}}.Validate(),
+		"worker_id":                          domain.Registration{WorkerID: "a.b"}.Validate(),
+		"capabilities":                       domain.Registration{WorkerID: "w", SessionID: "s", Slots: 1}.Validate(),
+		"config_json":                        domain.WorkloadConfig{Type: "t", RunConfig: domain.RunConfig{Config: "7"}}.Validate(),
+		"resource_limits.memory_mb":          domain.WorkloadConfig{Type: "t", RunConfig: domain.RunConfig{Resources: domain.Resources{MemoryMB: -1}}}.Validate(),
+		"max_retries":                        domain.WorkloadConfig{Type: "t", RunConfig: domain.RunConfig{MaxRetries: 1001}}.Validate(),
+	} {
+		var e *domain.Error
+		require.ErrorAs(t, err, &e, field)
+		assert.Equal(t, domain.CodeInvalidInput, e.Code)
+		assert.Equal(t, field, e.Details["field"])
+		assert.Contains(t, e.Message, field)
+	}
+}
+
+func TestErrorsAreToldApartByCode(t *testing.T) {
+	wrapped := errors.Join(errors.New("outer"), domain.NotFound("workload"))
+	assert.Equal(t, domain.CodeNotFound, domain.CodeOf(wrapped))
+	assert.True(t, domain.IsCode(wrapped, domain.CodeNotFound))
+	assert.ErrorIs(t, wrapped, &domain.Error{Code: domain.CodeNotFound})
+	assert.Equal(t, domain.CodeInternal, domain.CodeOf(errors.New("x")))
+	assert.Equal(t, domain.Code(""), domain.CodeOf(nil))
+	base := domain.NewError(domain.CodeConflict, "x")
+	_ = base.With("k", 1)
+	assert.Empty(t, base.Details, "With copies")
+}
+
+func TestJSONPassesThrough(t *testing.T) {
+	type box struct{ V domain.JSON }
+	b, err := json.Marshal(box{`{"a":1}`})
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"V":{"a":1}}`, string(b))
+	var back box
+	require.NoError(t, json.Unmarshal([]byte(`{"V": {"a": 1}}`), &back))
+	assert.Equal(t, domain.JSON(`{"a": 1}`), back.V)
+	require.NoError(t, json.Unmarshal([]byte(`{"V": null}`), &back))
+	assert.Equal(t, domain.JSON(""), back.V)
+	assert.True(t, domain.JSON(" {}").IsObject())
+	for _, bad := range []domain.JSON{"", "[]", "{", "1", `{"a":}`} {
+		assert.False(t, bad.IsObject(), bad)
+	}
+}
