@@ -1,0 +1,48 @@
+package memory_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/niyanta/niyanta/adapters/memory"
+	"github.com/niyanta/niyanta/contracttests"
+)
+
+// fakeClock is set by the test.
+type fakeClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *fakeClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *fakeClock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+func newClock() *fakeClock {
+	return &fakeClock{now: time.Date(2026, 1, 2, 3, 4, 5, 678_912_345, time.UTC)}
+}
+
+func openStores(*testing.T) contracttests.StoreHarness {
+	clock := newClock()
+	s := memory.NewStore(clock)
+	return contracttests.StoreHarness{
+		Open: func() contracttests.Stores {
+			return contracttests.Stores{
+				Workloads: s.Workloads(), Queue: s.Queue(), Workers: s.Workers(), Checkpoints: s.Checkpoints(),
+				Customers: s.Customers(), Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Leader: s.Leader(),
+			}
+		},
+		Advance: clock.advance,
+	}
+}
+
+func TestStoresKeepTheirContracts(t *testing.T) { contracttests.RunStores(t, "memory", openStores) }

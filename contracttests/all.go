@@ -1,0 +1,116 @@
+package contracttests
+
+import (
+	"context"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// allCases hold for every method of every store port.
+func allCases() []Case[StoreHarness] {
+	return []Case[StoreHarness]{
+		{"a cancelled context surfaces as itself and changes nothing", "A context that is cancelled surfaces as context.Canceled, never as another code", func(t T, h StoreHarness) {
+			f := given(t, h)
+			w := f.worker("w", 5)
+			a := f.running(w)
+			ctx, cancelCtx := context.WithCancel(t.Context())
+			cancelCtx()
+			for name, call := range everyMethod(f, a, w) {
+				require.ErrorIs(t, call(ctx), context.Canceled, name)
+			}
+			require.Equal(t, a, f.get(a.ID))
+			require.Len(t, f.trail(a), 3)
+			require.Len(t, f.workers(), 1)
+		}},
+		{"a passed deadline surfaces as itself", "past its deadline surfaces as context.DeadlineExceeded", func(t T, h StoreHarness) {
+			f := given(t, h)
+			w := f.worker("w", 5)
+			a := f.running(w)
+			ctx, cancelCtx := context.WithDeadline(t.Context(), time.Unix(0, 0))
+			defer cancelCtx()
+			for name, call := range everyMethod(f, a, w) {
+				require.ErrorIs(t, call(ctx), context.DeadlineExceeded, name)
+			}
+		}},
+	}
+}
+
+// everyMethod calls each method of each store port with arguments that would succeed.
+func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func(context.Context) error {
+	sub := f.submission(acme)
+	e := func(f func(context.Context) (any, error)) func(context.Context) error {
+		return func(ctx context.Context) error { _, err := f(ctx); return err }
+	}
+	return map[string]func(context.Context) error{
+		"Submit": e(func(ctx context.Context) (any, error) {
+			return f.Workloads.Submit(ctx, []domain.Submission{sub})
+		}),
+		"Apply": e(func(ctx context.Context) (any, error) {
+			return f.Workloads.Apply(ctx, domain.Batch{Transitions: []domain.Transition{cancel(a)}})
+		}),
+		"Get": e(func(ctx context.Context) (any, error) { return f.Workloads.Get(ctx, acme, a.ID) }),
+		"List": e(func(ctx context.Context) (any, error) {
+			return f.Workloads.List(ctx, ports.WorkloadQuery{Customer: acme, Limit: 1})
+		}),
+		"Usage":     e(func(ctx context.Context) (any, error) { return f.Workloads.Usage(ctx, acme) }),
+		"Heads":     e(func(ctx context.Context) (any, error) { return f.Queue.Heads(ctx, 1) }),
+		"NextDue":   e(func(ctx context.Context) (any, error) { return f.Queue.NextDue(ctx) }),
+		"Occupancy": e(func(ctx context.Context) (any, error) { return f.Queue.Occupancy(ctx) }),
+		"Held":      e(func(ctx context.Context) (any, error) { return f.Queue.Held(ctx, w.SessionID) }),
+		"Orphans":   e(func(ctx context.Context) (any, error) { return f.Queue.Orphans(ctx, "", 1) }),
+		"Unstarted": e(func(ctx context.Context) (any, error) { return f.Queue.Unstarted(ctx, 0, "", 1) }),
+		"Overdue":   e(func(ctx context.Context) (any, error) { return f.Queue.Overdue(ctx, 0, "", 1) }),
+		"Register": e(func(ctx context.Context) (any, error) {
+			return f.Workers.Register(ctx, registration("x", "x", 1), lease)
+		}),
+		"Heartbeat": e(func(ctx context.Context) (any, error) { return f.Workers.Heartbeat(ctx, nil, lease) }),
+		"Expire":    e(func(ctx context.Context) (any, error) { return f.Workers.Expire(ctx, f.epoch, 1) }),
+		"Drain":     e(func(ctx context.Context) (any, error) { return f.Workers.Drain(ctx, w.ID, coordinator) }),
+		"Remove":    func(ctx context.Context) error { return f.Workers.Remove(ctx, w.ID, coordinator) },
+		"Workers":   e(func(ctx context.Context) (any, error) { return f.Workers.List(ctx) }),
+		"Types":     e(func(ctx context.Context) (any, error) { return f.Workers.KnownTypes(ctx) }),
+		"Save": e(func(ctx context.Context) (any, error) {
+			return f.Checkpoints.Save(ctx, report(a, w, domain.EventCheckpoint, 1), domain.Checkpoint{}, nil)
+		}),
+		"Load": func(ctx context.Context) error {
+			_, _, err := f.Checkpoints.Load(ctx, a.ID, 0)
+			return err
+		},
+		"Checkpoints":    e(func(ctx context.Context) (any, error) { return f.Checkpoints.List(ctx, acme, a.ID) }),
+		"CreateCustomer": e(func(ctx context.Context) (any, error) { return f.Customers.Create(ctx, domain.Customer{ID: "cust_x"}) }),
+		"GetCustomer":    e(func(ctx context.Context) (any, error) { return f.Customers.Get(ctx, acme) }),
+		"ListCustomers":  e(func(ctx context.Context) (any, error) { return f.Customers.List(ctx, "", 1) }),
+		"UpdateCustomer": e(func(ctx context.Context) (any, error) { return f.Customers.Update(ctx, acme, domain.CustomerPatch{}) }),
+		"Limits":         e(func(ctx context.Context) (any, error) { return f.Customers.Limits(ctx, nil) }),
+		"CreateConfig": e(func(ctx context.Context) (any, error) {
+			return f.Configs.Create(ctx, domain.WorkloadConfig{ID: "wlcfg_x", CustomerID: acme, Type: "x"})
+		}),
+		"GetConfig":   e(func(ctx context.Context) (any, error) { return f.Configs.Get(ctx, acme, "wlcfg_x") }),
+		"ForType":     e(func(ctx context.Context) (any, error) { return f.Configs.ForType(ctx, acme, "x") }),
+		"ListConfigs": e(func(ctx context.Context) (any, error) { return f.Configs.List(ctx, acme) }),
+		"UpdateConfig": e(func(ctx context.Context) (any, error) {
+			return f.Configs.Update(ctx, domain.WorkloadConfig{CustomerID: acme})
+		}),
+		"DeleteConfig": func(ctx context.Context) error { return f.Configs.Delete(ctx, acme, "wlcfg_x") },
+		"CreateKey":    e(func(ctx context.Context) (any, error) { return f.Keys.Create(ctx, domain.APIKey{CustomerID: acme}) }),
+		"ByPrefix":     e(func(ctx context.Context) (any, error) { return f.Keys.ByPrefix(ctx, "p") }),
+		"ListKeys":     e(func(ctx context.Context) (any, error) { return f.Keys.List(ctx, acme) }),
+		"Revoke":       func(ctx context.Context) error { return f.Keys.Revoke(ctx, acme, "key") },
+		"Audit":        e(func(ctx context.Context) (any, error) { return f.Audit.Workload(ctx, acme, a.ID, 0, 1) }),
+		"WorkerAudit":  e(func(ctx context.Context) (any, error) { return f.Audit.Worker(ctx, w.ID, 0, 1) }),
+		"Append":       func(ctx context.Context) error { return f.Logs.Append(ctx, []domain.LogLine{{WorkloadID: a.ID}}) },
+		"Logs": e(func(ctx context.Context) (any, error) {
+			return f.Logs.List(ctx, ports.LogQuery{Customer: acme, Workload: a.ID, Limit: 1})
+		}),
+		"Acquire": func(ctx context.Context) error {
+			_, _, err := f.Leader.Acquire(ctx, "x", lease)
+			return err
+		},
+		"Renew":   func(ctx context.Context) error { return f.Leader.Renew(ctx, holder, f.epoch, lease) },
+		"Release": func(ctx context.Context) error { return f.Leader.Release(ctx, holder, f.epoch) },
+	}
+}

@@ -1,0 +1,86 @@
+package contracttests
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// T is what a case needs of *testing.T; the suites' own test gives it something that only notes failures.
+type T interface {
+	require.TestingT
+	Helper()
+	Cleanup(f func())
+	Context() context.Context
+}
+
+// Case proves one clause of a port's contract. H is the port's harness.
+type Case[H any] struct {
+	Name   string
+	Clause string
+	Run    func(t T, h H)
+}
+
+// ran counts the cases that ran, by port and adapter.
+var ran struct {
+	sync.Mutex
+	table map[string]int
+}
+
+// Run runs every case of a suite on a fresh harness. Nothing is skipped.
+func Run[H any](t *testing.T, port, adapter string, cases []Case[H], open func(t *testing.T) H) {
+	t.Helper()
+	names := map[string]bool{}
+	for _, c := range cases {
+		require.False(t, names[c.Name], "two cases are called %q", c.Name)
+		names[c.Name] = true
+		t.Run(c.Name, func(t *testing.T) {
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Logf("%s does not keep this clause of %s:\n  %s", adapter, port, c.Clause)
+				}
+			})
+			c.Run(t, open(t))
+			ran.Lock()
+			defer ran.Unlock()
+			if ran.table == nil {
+				ran.table = map[string]int{}
+			}
+			ran.table[fmt.Sprintf("%-16s %-10s", port, adapter)]++
+		})
+	}
+	ran.Lock()
+	defer ran.Unlock()
+	key := fmt.Sprintf("%-16s %-10s", port, adapter)
+	t.Logf("%s %d of %d cases ran", key, ran.table[key], len(cases))
+}
+
+// race starts n goroutines at once and waits for all; the results stand in order.
+func race[R any](n int, f func(i int) R) []R {
+	results := make([]R, n)
+	start := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			<-start
+			results[i] = f(i)
+		})
+	}
+	close(start)
+	wg.Wait()
+	return results
+}
+
+// count counts the results that match.
+func count[R any](results []R, match func(R) bool) int {
+	n := 0
+	for _, r := range results {
+		if match(r) {
+			n++
+		}
+	}
+	return n
+}

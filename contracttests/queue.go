@@ -1,0 +1,203 @@
+package contracttests
+
+import (
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+func queueCases() []Case[StoreHarness] {
+	return []Case[StoreHarness]{
+		{"heads come in both orders", "the first n by QueueAt and the first 1 + n/LongestWaitShare by CreatedAt, ties by id", func(t T, h StoreHarness) {
+			f := given(t, h)
+			low := f.submit()
+			h.Advance(time.Second)
+			high := f.submit(func(s *domain.Submission) { s.QueueOffset = time.Hour })
+			mid := f.submit(func(s *domain.Submission) { s.QueueOffset = time.Minute })
+			hs := f.heads(2)
+			require.Len(t, hs, 1)
+			require.Equal(t, []domain.Candidate{candidate(high), candidate(mid)}, hs[0].Heads)
+			require.Equal(t, []domain.Candidate{candidate(low)}, hs[0].Oldest)
+			require.True(t, hs[0].More)
+			require.False(t, f.heads(3)[0].More)
+			require.Equal(t, low.Lane, hs[0].Lane.ID)
+		}},
+		{"lanes are told apart and can be chosen", "for every lane that has an eligible workload; with lanes given, only of those", func(t T, h StoreHarness) {
+			f := given(t, h)
+			a := f.submit()
+			b := f.submit(func(s *domain.Submission) {
+				s.Affinity.Hard.WorkerTags = map[string]string{"gpu": "yes"}
+				s.Run.Resources.MemoryMB = 4096
+			})
+			require.Len(t, f.heads(5), 2)
+			hs, err := f.Queue.Heads(t.Context(), 5, b.Lane, "no such lane")
+			require.NoError(t, err)
+			require.Len(t, hs, 1)
+			require.Equal(t, domain.Lane{ID: b.Lane, CustomerID: acme, Type: "t", Affinity: b.Affinity, Resources: b.Run.Resources}, hs[0].Lane)
+			f.must(assign(a, f.worker("w", 1)))
+			require.Len(t, f.heads(5), 1, "an assigned workload leaves its lane")
+		}},
+		{"what is not due is not eligible", "NotBefore not in the future; NextDue returns when the next one becomes eligible", func(t T, h StoreHarness) {
+			f := given(t, h)
+			due := f.submit().CreatedAt.Add(time.Hour)
+			f.submit(func(s *domain.Submission) { s.RunAt = due })
+			f.submit(func(s *domain.Submission) { s.RunAt = due.Add(time.Hour) })
+			require.Len(t, f.heads(5)[0].Heads, 1)
+			next, err := f.Queue.NextDue(t.Context())
+			require.NoError(t, err)
+			require.True(t, next.Equal(due), "%s %s", next, due)
+			h.Advance(time.Hour)
+			require.Len(t, f.heads(5)[0].Heads, 2)
+			h.Advance(time.Hour)
+			require.Len(t, f.heads(5)[0].Heads, 3)
+			next, err = f.Queue.NextDue(t.Context())
+			require.NoError(t, err)
+			require.True(t, next.IsZero())
+		}},
+		{"a retry keeps its place in the queue", "by QueueAt", func(t T, h StoreHarness) {
+			f := given(t, h)
+			w := f.worker("w", 5)
+			a := f.running(w)
+			h.Advance(time.Minute)
+			f.submit()
+			f.must(report(a, w, domain.EventFail, 1))
+			require.Len(t, f.heads(5)[0].Heads, 1, "its backoff is kept")
+			h.Advance(time.Minute)
+			hs := f.heads(5)[0].Heads
+			require.Equal(t, a.ID, hs[0].ID)
+			require.Equal(t, int64(1), hs[0].Generation)
+		}},
+		{"a cancelled workload leaves its lane", "eligible: PENDING or REDISTRIBUTING", func(t T, h StoreHarness) {
+			f := given(t, h)
+			f.must(cancel(f.submit()))
+			f.must(cancel(f.submit(func(s *domain.Submission) { s.RunAt = time.Now().Add(time.Hour) })))
+			require.Empty(t, f.heads(5))
+			next, err := f.Queue.NextDue(t.Context())
+			require.NoError(t, err)
+			require.True(t, next.IsZero())
+		}},
+		{"occupancy and holdings follow the states", "Occupancy counts what sessions hold by session and lane; Held returns what the given sessions hold", func(t T, h StoreHarness) {
+			f := given(t, h)
+			v, w := f.worker("v", 5), f.worker("w", 5)
+			a, b := f.running(v), f.submit()
+			f.must(assign(b, v))
+			c := f.running(w, func(s *domain.Submission) { s.CustomerID = rival })
+			h.Advance(time.Second)
+			occ, err := f.Queue.Occupancy(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, []domain.Occupancy{
+				{SessionID: v.SessionID, Lane: f.lane(a), Count: 2}, {SessionID: w.SessionID, Lane: f.lane(c), Count: 1},
+			}, occ)
+			held, err := f.Queue.Held(t.Context(), v.SessionID, "none")
+			require.NoError(t, err)
+			require.Len(t, held, 2)
+			require.Equal(t, ports.HeldWorkload{
+				WorkloadID: a.ID, CustomerID: acme, WorkerID: v.ID, SessionID: v.SessionID, Generation: 1,
+				Status: domain.StatusRunning, HeldFor: held[0].HeldFor,
+			}, held[0])
+			require.GreaterOrEqual(t, held[0].HeldFor, time.Second)
+			require.Equal(t, domain.StatusScheduled, held[1].Status)
+			f.must(report(a, v, domain.EventComplete, 1))
+			f.must(domain.Transition{WorkloadID: c.ID, Event: domain.EventRequestPause})
+			held, err = f.Queue.Held(t.Context(), v.SessionID, w.SessionID)
+			require.NoError(t, err)
+			require.Len(t, held, 2)
+			require.Equal(t, c.ID, held[1].WorkloadID)
+			require.True(t, held[1].PauseRequested)
+		}},
+		{"orphans are told with how they were lost", "held by a session which is no worker's live session any more, with how it was lost", func(t T, h StoreHarness) {
+			f := given(t, h)
+			x, r, m, ok := f.worker("expired", 5), f.worker("replaced", 5), f.worker("removed", 5), f.worker("ok", 5)
+			lost := map[domain.WorkloadID]domain.Loss{
+				f.running(x).ID: domain.LossExpired, f.running(r).ID: domain.LossReplaced, f.running(m).ID: domain.LossRemoved,
+			}
+			f.running(ok)
+			h.Advance(lease + time.Second)
+			f.beat(r, m, ok)
+			_, err := f.Workers.Expire(t.Context(), f.epoch, 10)
+			require.NoError(t, err)
+			_, err = f.Workers.Register(t.Context(), registration("replaced", "second", 5), lease)
+			require.NoError(t, err)
+			require.NoError(t, f.Workers.Remove(t.Context(), m.ID, coordinator))
+			orphans, err := f.Queue.Orphans(t.Context(), "", 10)
+			require.NoError(t, err)
+			got := map[domain.WorkloadID]domain.Loss{}
+			for _, o := range orphans {
+				got[o.WorkloadID] = o.Loss
+			}
+			require.Equal(t, lost, got)
+			first, err := f.Queue.Orphans(t.Context(), "", 2)
+			require.NoError(t, err)
+			rest, err := f.Queue.Orphans(t.Context(), first[1].WorkloadID, 2)
+			require.NoError(t, err)
+			require.Equal(t, orphans, append(first, rest...))
+			for _, o := range orphans {
+				f.must(domain.Transition{WorkloadID: o.WorkloadID, Event: domain.EventLose, Generation: o.Generation, SessionID: o.SessionID, Loss: o.Loss})
+			}
+			orphans, err = f.Queue.Orphans(t.Context(), "", 10)
+			require.NoError(t, err)
+			require.Empty(t, orphans)
+		}},
+		{"assignments that nobody took are found", "SCHEDULED workloads assigned longer than age ago", func(t T, h StoreHarness) {
+			f := given(t, h)
+			w := f.worker("w", 5)
+			a, b := f.submit(), f.submit()
+			f.must(assign(a, w))
+			f.running(w)
+			h.Advance(10 * time.Second)
+			f.must(assign(b, w))
+			found, err := f.Queue.Unstarted(t.Context(), 5*time.Second, "", 10)
+			require.NoError(t, err)
+			require.Len(t, found, 1)
+			require.Equal(t, a.ID, found[0].WorkloadID)
+			found, err = f.Queue.Unstarted(t.Context(), 5*time.Second, a.ID, 10)
+			require.NoError(t, err)
+			require.Empty(t, found)
+		}},
+		{"runs past their deadline are found", "RUNNING workloads whose deadline passed longer than grace ago", func(t T, h StoreHarness) {
+			f := given(t, h)
+			w := f.worker("w", 5)
+			a := f.running(w, func(s *domain.Submission) { s.Run.Timeout = time.Minute })
+			f.running(w, func(s *domain.Submission) { s.Run.Timeout = 0 })
+			h.Advance(time.Minute + 9*time.Second)
+			found, err := f.Queue.Overdue(t.Context(), 10*time.Second, "", 10)
+			require.NoError(t, err)
+			require.Empty(t, found)
+			h.Advance(2 * time.Second)
+			found, err = f.Queue.Overdue(t.Context(), 10*time.Second, "", 10)
+			require.NoError(t, err)
+			require.Len(t, found, 1)
+			require.Equal(t, a.ID, found[0].WorkloadID)
+		}},
+	}
+}
+
+func (f *fixture) heads(n int) []domain.LaneHeads {
+	f.Helper()
+	hs, err := f.Queue.Heads(f.Context(), n)
+	require.NoError(f, err)
+	return hs
+}
+
+func (f *fixture) lane(w domain.Workload) domain.Lane {
+	return domain.Lane{ID: w.Lane, CustomerID: w.CustomerID, Type: w.Type, Affinity: w.Affinity, Resources: w.Run.Resources}
+}
+
+func candidate(w domain.Workload) domain.Candidate {
+	return domain.Candidate{ID: w.ID, Generation: w.Generation, QueueAt: w.QueueAt, CreatedAt: w.CreatedAt}
+}
+
+// beat renews the leases of workers.
+func (f *fixture) beat(ws ...domain.Worker) []ports.BeatResult {
+	f.Helper()
+	beats := make([]ports.Beat, len(ws))
+	for i, w := range ws {
+		beats[i] = ports.Beat{WorkerID: w.ID, SessionID: w.SessionID}
+	}
+	rs, err := f.Workers.Heartbeat(f.Context(), beats, lease)
+	require.NoError(f, err)
+	return rs
+}

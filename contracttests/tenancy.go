@@ -1,0 +1,151 @@
+package contracttests
+
+import (
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+func tenancyCases() []Case[StoreHarness] {
+	return []Case[StoreHarness]{
+		{"a customer is kept and changed", "Update applies the patch atomically and returns the result", func(t T, h StoreHarness) {
+			f := given(t, h)
+			c, err := f.Customers.Create(t.Context(), domain.Customer{ID: "cust_new", Name: "New", Tier: domain.TierFree, Overrides: domain.Limits{Burst: 9, RatePerSec: 0.5}})
+			require.NoError(t, err)
+			require.False(t, c.CreatedAt.IsZero())
+			got, err := h.Open().Customers.Get(t.Context(), "cust_new")
+			require.NoError(t, err)
+			require.Equal(t, c, got)
+			tier, bad := domain.TierEnterprise, domain.Tier("gold")
+			h.Advance(time.Second)
+			c2, err := f.Customers.Update(t.Context(), c.ID, domain.CustomerPatch{Tier: &tier})
+			require.NoError(t, err)
+			require.Equal(t, domain.TierEnterprise, c2.Tier)
+			require.Equal(t, c.Overrides, c2.Overrides)
+			require.True(t, c2.UpdatedAt.After(c.UpdatedAt))
+			_, err = f.Customers.Update(t.Context(), c.ID, domain.CustomerPatch{Tier: &bad})
+			requireCode(t, err, domain.CodeInvalidInput)
+			got, err = f.Customers.Get(t.Context(), c.ID)
+			require.NoError(t, err)
+			require.Equal(t, c2, got, "a failed write changes nothing")
+			limits, err := f.Customers.Limits(t.Context(), []domain.CustomerID{c.ID, "cust_nobody"})
+			require.NoError(t, err)
+			require.Equal(t, map[domain.CustomerID]domain.Limits{c.ID: c2.Limits()}, limits)
+		}},
+		{"customers that do not exist are not found, those that do conflict", "CodeConflict when the id exists; CodeNotFound when there is none", func(t T, h StoreHarness) {
+			f := given(t, h)
+			_, err := f.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "Other", Tier: domain.TierFree})
+			requireCode(t, err, domain.CodeConflict)
+			_, err = f.Customers.Get(t.Context(), "cust_nobody")
+			requireCode(t, err, domain.CodeNotFound)
+			_, err = f.Customers.Update(t.Context(), "cust_nobody", domain.CustomerPatch{})
+			requireCode(t, err, domain.CodeNotFound)
+			cs, err := f.Customers.List(t.Context(), "", 1)
+			require.NoError(t, err)
+			require.Len(t, cs, 1)
+			require.Equal(t, acme, cs[0].ID)
+			cs, err = f.Customers.List(t.Context(), acme, 10)
+			require.NoError(t, err)
+			require.Len(t, cs, 1)
+		}},
+		{"a config is kept, replaced and deleted", "Create, Get, ForType, List, Update, Delete", func(t T, h StoreHarness) {
+			f := given(t, h)
+			c := f.config("b", "wlcfg_b")
+			for _, other := range []domain.ConfigID{"wlcfg_b", "wlcfg_x"} {
+				dup := c
+				dup.ID = other
+				_, err := f.Configs.Create(t.Context(), dup)
+				requireCode(t, err, domain.CodeConflict)
+			}
+			f.config("a", "wlcfg_a")
+			got, err := h.Open().Configs.ForType(t.Context(), acme, "b")
+			require.NoError(t, err)
+			require.Equal(t, c, got)
+			c.Description, c.MaxRetries = "changed", 9
+			c, err = f.Configs.Update(t.Context(), c)
+			require.NoError(t, err)
+			got, err = f.Configs.Get(t.Context(), acme, c.ID)
+			require.NoError(t, err)
+			require.Equal(t, c, got)
+			moved := c
+			moved.Type = "z"
+			_, err = f.Configs.Update(t.Context(), moved)
+			requireCode(t, err, domain.CodeInvalidInput)
+			list, err := f.Configs.List(t.Context(), acme)
+			require.NoError(t, err)
+			require.Equal(t, []string{"a", "b"}, []string{list[0].Type, list[1].Type})
+			require.NoError(t, f.Configs.Delete(t.Context(), acme, c.ID))
+			_, err = f.Configs.Get(t.Context(), acme, c.ID)
+			requireCode(t, err, domain.CodeNotFound)
+		}},
+		{"a config in use stays", "CodeConflict while a workload submitted under it is not final", func(t T, h StoreHarness) {
+			f := given(t, h)
+			c := f.config("t", "wlcfg_t")
+			a := f.submit(func(s *domain.Submission) { s.ConfigID = c.ID })
+			requireCode(t, f.Configs.Delete(t.Context(), acme, c.ID), domain.CodeConflict)
+			f.must(cancel(a))
+			require.NoError(t, f.Configs.Delete(t.Context(), acme, c.ID))
+		}},
+		{"another customer's config is not there", "Every method is limited to one customer", func(t T, h StoreHarness) {
+			f := given(t, h)
+			c := f.config("t", "wlcfg_t")
+			_, err := f.Configs.Get(t.Context(), rival, c.ID)
+			requireCode(t, err, domain.CodeNotFound)
+			_, err = f.Configs.ForType(t.Context(), rival, "t")
+			requireCode(t, err, domain.CodeNotFound)
+			requireCode(t, f.Configs.Delete(t.Context(), rival, c.ID), domain.CodeNotFound)
+			foreign := c
+			foreign.CustomerID = rival
+			_, err = f.Configs.Update(t.Context(), foreign)
+			requireCode(t, err, domain.CodeNotFound)
+			list, err := f.Configs.List(t.Context(), rival)
+			require.NoError(t, err)
+			require.Empty(t, list)
+			foreign.CustomerID = "cust_nobody"
+			_, err = f.Configs.Create(t.Context(), foreign)
+			requireCode(t, err, domain.CodeNotFound)
+		}},
+		{"a key is found by prefix and revoked", "ByPrefix returns the key, revoked and expired ones included; Revoke again is a success", func(t T, h StoreHarness) {
+			f := given(t, h)
+			k, err := f.Keys.Create(t.Context(), domain.APIKey{
+				ID: "key_1", CustomerID: acme, Role: domain.RoleViewer, Prefix: "p1", Digest: [32]byte{1}, ExpiresAt: time.Unix(1, 0).UTC(),
+			})
+			require.NoError(t, err)
+			got, err := h.Open().Keys.ByPrefix(t.Context(), "p1")
+			require.NoError(t, err)
+			require.Equal(t, k, got)
+			_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_2", CustomerID: acme, Prefix: "p1"})
+			requireCode(t, err, domain.CodeConflict)
+			_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_3", CustomerID: "cust_nobody", Prefix: "p3"})
+			requireCode(t, err, domain.CodeNotFound)
+			_, err = f.Keys.ByPrefix(t.Context(), "p3")
+			requireCode(t, err, domain.CodeNotFound)
+			requireCode(t, f.Keys.Revoke(t.Context(), rival, "key_1"), domain.CodeNotFound)
+			requireCode(t, f.Keys.Revoke(t.Context(), acme, "key_9"), domain.CodeNotFound)
+			require.NoError(t, f.Keys.Revoke(t.Context(), acme, "key_1"))
+			first, err := f.Keys.ByPrefix(t.Context(), "p1")
+			require.NoError(t, err)
+			require.False(t, first.RevokedAt.IsZero())
+			h.Advance(time.Minute)
+			require.NoError(t, f.Keys.Revoke(t.Context(), acme, "key_1"))
+			list, err := f.Keys.List(t.Context(), acme)
+			require.NoError(t, err)
+			require.Equal(t, []domain.APIKey{first}, list, "the first revocation stands")
+			list, err = f.Keys.List(t.Context(), rival)
+			require.NoError(t, err)
+			require.Empty(t, list)
+		}},
+	}
+}
+
+func (f *fixture) config(workloadType string, id domain.ConfigID) domain.WorkloadConfig {
+	f.Helper()
+	c, err := f.Configs.Create(f.Context(), domain.WorkloadConfig{
+		ID: id, CustomerID: acme, Type: workloadType, Description: "d",
+		RunConfig: domain.RunConfig{Config: `{"a":1}`, Resources: domain.DefaultResources(), MaxRetries: 1, Timeout: time.Minute, CheckpointInterval: time.Second},
+	})
+	require.NoError(f, err)
+	return c
+}

@@ -1,0 +1,194 @@
+package contracttests
+
+import (
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+func workerCases() []Case[StoreHarness] {
+	return []Case[StoreHarness]{
+		{"a registration is kept with every field", "Register starts a session with a lease, status HEALTHY", func(t T, h StoreHarness) {
+			f := given(t, h)
+			r := registration("w", "s", 7)
+			r.Tags, r.Version = map[string]string{"gpu": "yes"}, "1.2"
+			r.Resources = domain.Resources{CPUCores: 2.5, MemoryMB: 100, DiskMB: 5}
+			w, err := f.Workers.Register(t.Context(), r, lease)
+			require.NoError(t, err)
+			r.Tags["gpu"] = "changed"
+			r.Capabilities[0] = "changed"
+			list := f.workers()
+			require.Equal(t, []domain.Worker{w}, list)
+			require.Equal(t, "yes", w.Tags["gpu"])
+			require.Equal(t, []string{"t"}, w.Capabilities)
+			require.Equal(t, domain.WorkerHealthy, w.Status)
+			require.Equal(t, lease, w.LeaseUntil.Sub(w.HeartbeatAt))
+			require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined}, f.workerTrail("w"))
+			list[0].Tags["gpu"] = "changed"
+			require.Equal(t, "yes", f.workers()[0].Tags["gpu"])
+		}},
+		{"a fresh process takes its id over", "A session of the same worker id that is live ends at once", func(t T, h StoreHarness) {
+			f := given(t, h)
+			old := f.worker("w", 1)
+			_, err := f.Workers.Register(t.Context(), registration("w", "second", 2), lease)
+			require.NoError(t, err)
+			require.Equal(t, ports.BeatReplaced, f.beat(old)[0].Status)
+			require.Equal(t, domain.SessionID("second"), f.workers()[0].SessionID)
+			delayed := registration("w", string(old.SessionID), 1)
+			_, err = f.Workers.Register(t.Context(), delayed, lease)
+			requireCode(t, err, domain.CodeFenced)
+		}},
+		{"a returning process yields to its successor", "CodeConflict when PreviousSessionID is not the current session, and the current one is live", func(t T, h StoreHarness) {
+			f := given(t, h)
+			f.worker("w", 1)
+			r := registration("w", "third", 1)
+			r.PreviousSessionID = "somebody-else"
+			_, err := f.Workers.Register(t.Context(), r, lease)
+			requireCode(t, err, domain.CodeConflict)
+			r.PreviousSessionID = "w-session"
+			_, err = f.Workers.Register(t.Context(), r, lease)
+			require.NoError(t, err)
+		}},
+		{"a repeated registration is answered alike", "Repeating a registration with the same session id changes nothing but the lease", func(t T, h StoreHarness) {
+			f := given(t, h)
+			f.worker("w", 1)
+			h.Advance(time.Second)
+			f.worker("w", 1)
+			require.Len(t, f.workerTrail("w"), 1)
+		}},
+		{"a bad registration is refused", "CodeInvalidInput when the registration is not valid", func(t T, h StoreHarness) {
+			f := given(t, h)
+			_, err := f.Workers.Register(t.Context(), registration("w", "s", 0), lease)
+			requireCode(t, err, domain.CodeInvalidInput)
+			require.Empty(t, f.workers())
+		}},
+		{"a lease ends when it is not renewed", "Expire declares DEAD workers whose lease has ended", func(t T, h StoreHarness) {
+			f := given(t, h)
+			a, b := f.worker("a", 1), f.worker("b", 1)
+			h.Advance(lease - time.Second)
+			f.beat(b)
+			h.Advance(2 * time.Second)
+			dead, err := f.Workers.Expire(t.Context(), f.epoch, 10)
+			require.NoError(t, err)
+			require.Len(t, dead, 1)
+			require.Equal(t, a.ID, dead[0].ID)
+			require.Equal(t, domain.WorkerDead, f.workers()[0].Status)
+			require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined, domain.AuditHeartbeatMissed, domain.AuditWorkerDead}, f.workerTrail("a"))
+			require.Equal(t, ports.BeatExpired, f.beat(a)[0].Status, "dead is dead")
+			dead, err = f.Workers.Expire(t.Context(), f.epoch, 10)
+			require.NoError(t, err)
+			require.Empty(t, dead)
+			again := registration("a", "next", 1)
+			again.PreviousSessionID = a.SessionID
+			_, err = f.Workers.Register(t.Context(), again, lease)
+			require.NoError(t, err)
+		}},
+		{"a late heartbeat still rescues", "A session past its lease that nobody has declared dead yet is renewed; a lease renewed before is never expired", func(t T, h StoreHarness) {
+			f := given(t, h)
+			w := f.worker("w", 1)
+			h.Advance(lease + time.Minute)
+			require.Equal(t, ports.BeatRenewed, f.beat(w)[0].Status)
+			dead, err := f.Workers.Expire(t.Context(), f.epoch, 10)
+			require.NoError(t, err)
+			require.Empty(t, dead)
+		}},
+		{"only the leader expires", "CodeFenced unless epoch is the current leader epoch", func(t T, h StoreHarness) {
+			f := given(t, h)
+			f.worker("w", 1)
+			h.Advance(lease + time.Second)
+			for _, epoch := range []int64{0, f.epoch - 1, f.epoch + 1} {
+				_, err := f.Workers.Expire(t.Context(), epoch, 10)
+				requireCode(t, err, domain.CodeFenced)
+			}
+			require.Equal(t, domain.WorkerHealthy, f.workers()[0].Status)
+		}},
+		{"expiring goes by limit, longest ended first", "up to limit workers, longest ended first", func(t T, h StoreHarness) {
+			f := given(t, h)
+			f.worker("b", 1)
+			h.Advance(time.Second)
+			f.worker("a", 1)
+			h.Advance(lease + time.Minute)
+			for _, want := range []domain.WorkerID{"b", "a"} {
+				dead, err := f.Workers.Expire(t.Context(), f.epoch, 1)
+				require.NoError(t, err)
+				require.Len(t, dead, 1)
+				require.Equal(t, want, dead[0].ID)
+			}
+		}},
+		{"a drained worker is told with its heartbeat", "Drain sets a HEALTHY worker to DRAINING; its next heartbeat tells it", func(t T, h StoreHarness) {
+			f := given(t, h)
+			w := f.worker("w", 1)
+			for range 2 {
+				d, err := f.Workers.Drain(t.Context(), w.ID, coordinator)
+				require.NoError(t, err)
+				require.Equal(t, domain.WorkerDraining, d.Status)
+			}
+			require.Equal(t, ports.BeatResult{Status: ports.BeatRenewed, WorkerStatus: domain.WorkerDraining}, f.beat(w)[0])
+			require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined, domain.AuditWorkerDraining}, f.workerTrail("w"))
+			_, err := f.Workers.Drain(t.Context(), "nobody", coordinator)
+			requireCode(t, err, domain.CodeNotFound)
+			h.Advance(lease + time.Second)
+			_, err = f.Workers.Expire(t.Context(), f.epoch, 10)
+			require.NoError(t, err)
+			_, err = f.Workers.Drain(t.Context(), w.ID, coordinator)
+			requireCode(t, err, domain.CodeInvalidState)
+		}},
+		{"a worker may drain by itself", "Draining is the worker's own word; it sets DRAINING with the audit event", func(t T, h StoreHarness) {
+			f := given(t, h)
+			w := f.worker("w", 1)
+			rs, err := f.Workers.Heartbeat(t.Context(), []ports.Beat{{WorkerID: w.ID, SessionID: w.SessionID, Draining: true}}, lease)
+			require.NoError(t, err)
+			require.Equal(t, domain.WorkerDraining, rs[0].WorkerStatus)
+			require.Equal(t, domain.WorkerDraining, f.workers()[0].Status)
+		}},
+		{"a removed worker is gone, its types stay known", "Remove deletes the worker; the removed session is never renewed again; removing a worker keeps its types", func(t T, h StoreHarness) {
+			f := given(t, h)
+			w := f.worker("w", 1)
+			require.NoError(t, f.Workers.Remove(t.Context(), w.ID, coordinator))
+			require.Empty(t, f.workers())
+			require.Equal(t, ports.BeatExpired, f.beat(w)[0].Status)
+			_, err := f.Workers.Register(t.Context(), registration("w", string(w.SessionID), 1), lease)
+			requireCode(t, err, domain.CodeFenced)
+			requireCode(t, f.Workers.Remove(t.Context(), w.ID, coordinator), domain.CodeNotFound)
+			types, err := f.Workers.KnownTypes(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, []string{"t"}, types)
+		}},
+		{"of racing registrations the last one owns the id", "Register ends a live session at once", func(t T, h StoreHarness) {
+			f := given(t, h)
+			race(16, func(i int) error {
+				_, err := f.Workers.Register(t.Context(), registration("w", string(rune('a'+i)), 1), lease)
+				return err
+			})
+			require.Len(t, f.workers(), 1)
+			renewed := 0
+			for i := range 16 {
+				if f.beat(domain.Worker{ID: "w", SessionID: domain.SessionID(rune('a' + i))})[0].Status == ports.BeatRenewed {
+					renewed++
+				}
+			}
+			require.Equal(t, 1, renewed)
+		}},
+	}
+}
+
+func (f *fixture) workers() []domain.Worker {
+	f.Helper()
+	ws, err := f.Workers.List(f.Context())
+	require.NoError(f, err)
+	return ws
+}
+
+func (f *fixture) workerTrail(id domain.WorkerID) []domain.AuditType {
+	f.Helper()
+	es, err := f.Audit.Worker(f.Context(), id, 0, 100)
+	require.NoError(f, err)
+	types := make([]domain.AuditType, len(es))
+	for i, e := range es {
+		types[i] = e.Type
+	}
+	return types
+}

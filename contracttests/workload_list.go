@@ -1,0 +1,140 @@
+package contracttests
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+func listCases() []Case[StoreHarness] {
+	return []Case[StoreHarness]{
+		{"pages neither repeat nor skip, in every order", "Order is total; pages by After never repeat or skip a workload", func(t T, h StoreHarness) {
+			f := given(t, h)
+			for i := range 11 {
+				f.submit(func(s *domain.Submission) { s.Priority = i % 3 })
+				if i%2 == 0 {
+					h.Advance(time.Second)
+				}
+			}
+			for _, by := range []ports.OrderBy{"", ports.OrderCreatedAt, ports.OrderPriority, ports.OrderUpdatedAt} {
+				for _, ascending := range []bool{true, false} {
+					q := ports.WorkloadQuery{Customer: acme, OrderBy: by, Ascending: ascending, Limit: 4}
+					all := f.list(withLimit(q, 100)).Items
+					require.Len(t, all, 11)
+					var paged []domain.Workload
+					for {
+						p := f.list(q)
+						paged = append(paged, p.Items...)
+						if !p.HasMore {
+							break
+						}
+						f.submit(func(s *domain.Submission) { s.CustomerID = rival }) // somebody else is busy
+						q.After = cursorOf(p.Items[len(p.Items)-1], by)
+					}
+					require.Equal(t, all, paged, "%s ascending=%v", by, ascending)
+					for i := 1; i < len(all); i++ {
+						require.True(t, ordered(all[i-1], all[i], by, ascending), "%s ascending=%v at %d", by, ascending, i)
+					}
+				}
+			}
+		}},
+		{"filters match what they say", "Zero filters match everything", func(t T, h StoreHarness) {
+			f := given(t, h)
+			w := f.worker("w", 5)
+			a := f.submit(func(s *domain.Submission) { s.Labels = map[string]string{"x": "1", "y": "2"} })
+			h.Advance(time.Minute)
+			b := f.running(w)
+			h.Advance(time.Minute)
+			c := f.submit(func(s *domain.Submission) { s.Type, s.Labels = "u", map[string]string{"x": "1"} })
+			for i, q := range []struct {
+				ports.WorkloadQuery
+				want []domain.WorkloadID
+			}{
+				{ports.WorkloadQuery{}, []domain.WorkloadID{a.ID, b.ID, c.ID}},
+				{ports.WorkloadQuery{Statuses: []domain.Status{domain.StatusRunning}}, []domain.WorkloadID{b.ID}},
+				{ports.WorkloadQuery{Statuses: []domain.Status{domain.StatusRunning, domain.StatusPending}}, []domain.WorkloadID{a.ID, b.ID, c.ID}},
+				{ports.WorkloadQuery{Statuses: []domain.Status{domain.StatusFailed}}, nil},
+				{ports.WorkloadQuery{Type: "u"}, []domain.WorkloadID{c.ID}},
+				{ports.WorkloadQuery{Labels: map[string]string{"x": "1"}}, []domain.WorkloadID{a.ID, c.ID}},
+				{ports.WorkloadQuery{Labels: map[string]string{"x": "1", "y": "2"}}, []domain.WorkloadID{a.ID}},
+				{ports.WorkloadQuery{CreatedAfter: a.CreatedAt}, []domain.WorkloadID{b.ID, c.ID}},
+				{ports.WorkloadQuery{CreatedBefore: b.CreatedAt}, []domain.WorkloadID{a.ID}},
+			} {
+				q.Customer, q.Ascending, q.Limit = acme, true, 10
+				var got []domain.WorkloadID
+				for _, w := range f.list(q.WorkloadQuery).Items {
+					got = append(got, w.ID)
+				}
+				require.Equal(t, q.want, got, "filter %d", i)
+			}
+		}},
+		{"an offset skips and counts", "Offset skips that many, and makes the page count the total", func(t T, h StoreHarness) {
+			f := given(t, h)
+			for range 5 {
+				f.submit()
+			}
+			p := f.list(ports.WorkloadQuery{Customer: acme, Ascending: true, Limit: 2, Offset: 2, WithTotal: true})
+			require.Equal(t, []string{"wl_0003", "wl_0004"}, []string{string(p.Items[0].ID), string(p.Items[1].ID)})
+			require.True(t, p.HasMore)
+			require.Equal(t, 5, p.Total)
+			require.Zero(t, f.list(ports.WorkloadQuery{Customer: acme, Limit: 2}).Total)
+		}},
+		{"nobody sees another customer's", "List returns one page of a customer's workloads", func(t T, h StoreHarness) {
+			f := given(t, h)
+			a := f.submit()
+			for _, other := range []domain.CustomerID{rival, "cust_nobody"} {
+				require.Empty(t, f.list(ports.WorkloadQuery{Customer: other, Limit: 10}).Items)
+				ws, err := f.Workloads.Get(t.Context(), other, a.ID)
+				require.NoError(t, err)
+				require.Empty(t, ws)
+			}
+		}},
+		{"get keeps the order asked for", "in the order asked for, leaving out those that do not exist", func(t T, h StoreHarness) {
+			f := given(t, h)
+			a, b := f.submit(), f.submit()
+			ws, err := f.Workloads.Get(t.Context(), acme, b.ID, "wl_none", a.ID)
+			require.NoError(t, err)
+			require.Equal(t, []domain.Workload{b, a}, ws)
+		}},
+	}
+}
+
+func withLimit(q ports.WorkloadQuery, n int) ports.WorkloadQuery {
+	q.Limit = n
+	return q
+}
+
+func (f *fixture) list(q ports.WorkloadQuery) ports.WorkloadPage {
+	f.Helper()
+	p, err := f.Workloads.List(f.Context(), q)
+	require.NoError(f, err)
+	return p
+}
+
+func cursorOf(w domain.Workload, by ports.OrderBy) *ports.Cursor {
+	c := &ports.Cursor{ID: w.ID}
+	switch by {
+	case ports.OrderPriority:
+		c.Priority = w.Priority
+	case ports.OrderUpdatedAt:
+		c.Time = w.UpdatedAt
+	default:
+		c.Time = w.CreatedAt
+	}
+	return c
+}
+
+func ordered(a, b domain.Workload, by ports.OrderBy, ascending bool) bool {
+	if !ascending {
+		a, b = b, a
+	}
+	key := func(w domain.Workload) string {
+		c := cursorOf(w, by)
+		return fmt.Sprintf("%s %06d %s", c.Time.Format(time.RFC3339Nano), c.Priority, c.ID)
+	}
+	return key(a) < key(b)
+}

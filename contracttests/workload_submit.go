@@ -1,0 +1,178 @@
+package contracttests
+
+import (
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+func submitCases() []Case[StoreHarness] {
+	return []Case[StoreHarness]{
+		{"a submission is kept with every field", "Submit stores each submission with its audit event", func(t T, h StoreHarness) {
+			f := given(t, h)
+			s := f.submission(acme)
+			s.Labels = map[string]string{"team": "billing"}
+			s.Affinity.Hard.WorkerTags = map[string]string{"gpu": "yes"}
+			s.Affinity.Anti.WorkloadTypes = []string{"noisy"}
+			s.Priority, s.ConfigID, s.QueueOffset = 77, "wlcfg_1", time.Minute
+			s.Run.Config = `{"k":[1,2]}`
+			rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{s})
+			require.NoError(t, err)
+			again := h.Open() // another handle sees it too
+			ws, err := again.Workloads.Get(t.Context(), acme, s.ID)
+			require.NoError(t, err)
+			require.Len(t, ws, 1)
+			got := ws[0]
+			require.Equal(t, rs[0].Workload, got)
+			require.Equal(t, domain.StatusPending, got.Status)
+			require.Equal(t, got.CreatedAt.Add(-time.Minute), got.QueueAt)
+			want := s.Spec
+			want.CreatedAt, want.QueueAt, want.Lane = got.CreatedAt, got.QueueAt, domain.LaneOf(s.Spec)
+			require.Equal(t, want, got.Spec)
+			require.Equal(t, []domain.AuditType{domain.AuditCreated}, f.trail(got))
+		}},
+		{"inputs and results are not aliased", "Arguments are not kept or changed after the call; results belong to the caller", func(t T, h StoreHarness) {
+			f := given(t, h)
+			s := f.submission(acme)
+			s.Labels = map[string]string{"k": "v"}
+			s.Affinity.Hard.WorkerTags = map[string]string{"a": "b"}
+			rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{s})
+			require.NoError(t, err)
+			s.Labels["k"], s.Affinity.Hard.WorkerTags["a"] = "changed", "changed"
+			rs[0].Workload.Labels["k"] = "changed"
+			got := f.get(s.ID)
+			got.Labels["k"], got.Affinity.Hard.WorkerTags["a"] = "changed", "changed"
+			require.Equal(t, "v", f.get(s.ID).Labels["k"])
+			require.Equal(t, "b", f.get(s.ID).Affinity.Hard.WorkerTags["a"])
+		}},
+		{"the same id again is the same workload", "the workload id exists already: SubmitDuplicate with it", func(t T, h StoreHarness) {
+			f := given(t, h)
+			s := f.submission(acme)
+			for i, want := range []ports.SubmitStatus{ports.SubmitAccepted, ports.SubmitDuplicate} {
+				rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{s})
+				require.NoError(t, err)
+				require.Equal(t, want, rs[0].Status, i)
+				require.Equal(t, s.ID, rs[0].Workload.ID)
+			}
+			require.Len(t, f.trail(f.get(s.ID)), 1)
+		}},
+		{"an idempotency key returns the first workload", "key known, same digest: SubmitDuplicate with the first workload", func(t T, h StoreHarness) {
+			f := given(t, h)
+			first := f.submit(keyed("k", 1))
+			second, other, foreign := f.submission(acme), f.submission(acme), f.submission(rival)
+			keyed("k", 1)(&second)
+			keyed("k", 2)(&other)
+			keyed("k", 2)(&foreign)
+			rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{second, other, foreign})
+			require.NoError(t, err)
+			require.Equal(t, ports.SubmitDuplicate, rs[0].Status)
+			require.Equal(t, first.ID, rs[0].Workload.ID)
+			require.Equal(t, ports.SubmitConflict, rs[1].Status, "another digest")
+			require.Equal(t, ports.SubmitAccepted, rs[2].Status, "keys are per customer")
+			ws, err := f.Workloads.Get(t.Context(), "", second.ID, other.ID)
+			require.NoError(t, err)
+			require.Empty(t, ws, "a refused item leaves no trace")
+		}},
+		{"an idempotency key is forgotten after its retention", "younger than domain.IdempotencyRetention", func(t T, h StoreHarness) {
+			f := given(t, h)
+			f.submit(keyed("k", 1))
+			h.Advance(domain.IdempotencyRetention - time.Second)
+			s := f.submission(acme)
+			keyed("k", 2)(&s)
+			rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{s})
+			require.NoError(t, err)
+			require.Equal(t, ports.SubmitConflict, rs[0].Status)
+			h.Advance(time.Second)
+			f.submit(keyed("k", 2))
+		}},
+		{"of many racers with one idempotency key one is stored", "Idempotency key and queue depth are checked atomically with the insert", func(t T, h StoreHarness) {
+			f := given(t, h)
+			subs := make([]domain.Submission, 64)
+			for i := range subs {
+				subs[i] = f.submission(acme)
+				keyed("k", 1)(&subs[i])
+			}
+			stores := h.Open()
+			rs := race(len(subs), func(i int) ports.SubmitResult {
+				r, err := stores.Workloads.Submit(t.Context(), subs[i:i+1])
+				if err != nil {
+					return ports.SubmitResult{Status: -1}
+				}
+				return r[0]
+			})
+			require.Equal(t, 1, count(rs, func(r ports.SubmitResult) bool { return r.Status == ports.SubmitAccepted }))
+			require.Equal(t, 63, count(rs, func(r ports.SubmitResult) bool { return r.Status == ports.SubmitDuplicate }))
+			require.Equal(t, 64, count(rs, func(r ports.SubmitResult) bool { return r.Workload.ID == rs[0].Workload.ID }))
+		}},
+		{"64 racers at limit minus one admit exactly one", "PENDING + REDISTRIBUTING at its MaxQueueDepth in force: SubmitQueueFull, also between concurrent batches", func(t T, h StoreHarness) {
+			f := given(t, h)
+			f.limit(acme, domain.Limits{MaxQueueDepth: 3})
+			f.submit()
+			f.submit()
+			subs := make([]domain.Submission, 64)
+			for i := range subs {
+				subs[i] = f.submission(acme)
+			}
+			rs := race(len(subs), func(i int) ports.SubmitStatus {
+				r, err := f.Workloads.Submit(t.Context(), subs[i:i+1])
+				if err != nil {
+					return -1
+				}
+				return r[0].Status
+			})
+			require.Equal(t, 1, count(rs, func(s ports.SubmitStatus) bool { return s == ports.SubmitAccepted }))
+			require.Equal(t, 63, count(rs, func(s ports.SubmitStatus) bool { return s == ports.SubmitQueueFull }))
+			u, err := f.Workloads.Usage(t.Context(), acme)
+			require.NoError(t, err)
+			require.Equal(t, 3, u.Queued)
+		}},
+		{"queue depth holds within one batch and makes room again", "also between items of one batch", func(t T, h StoreHarness) {
+			f := given(t, h)
+			f.limit(acme, domain.Limits{MaxQueueDepth: 2})
+			w := f.worker("w", 5)
+			a := f.submit()
+			rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{f.submission(acme), f.submission(acme), f.submission(rival)})
+			require.NoError(t, err)
+			require.Equal(t, []ports.SubmitStatus{ports.SubmitAccepted, ports.SubmitQueueFull, ports.SubmitAccepted},
+				[]ports.SubmitStatus{rs[0].Status, rs[1].Status, rs[2].Status})
+			f.must(assign(a, w))
+			f.submit()
+			f.limit(acme, domain.Limits{MaxQueueDepth: 3})
+			f.submit() // a raised limit holds for the next submission
+		}},
+		{"an unknown customer is refused", "customer unknown: SubmitNoCustomer", func(t T, h StoreHarness) {
+			f := given(t, h)
+			rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{f.submission("cust_nobody")})
+			require.NoError(t, err)
+			require.Equal(t, ports.SubmitNoCustomer, rs[0].Status)
+		}},
+		{"usage follows the states", "Usage counts the customer's queued, running and paused workloads", func(t T, h StoreHarness) {
+			f := given(t, h)
+			w := f.worker("w", 5)
+			f.submit()
+			f.running(w)
+			p := f.running(w)
+			f.must(domain.Transition{WorkloadID: p.ID, Event: domain.EventRequestPause})
+			f.must(report(p, w, domain.EventPaused, 1))
+			f.must(lose(f.running(w), domain.LossMissing))
+			f.must(cancel(f.submit()))
+			u, err := f.Workloads.Usage(t.Context(), acme)
+			require.NoError(t, err)
+			require.Equal(t, domain.Usage{Queued: 2, Running: 1, Paused: 1}, u)
+		}},
+	}
+}
+
+func keyed(key string, digest byte) func(*domain.Submission) {
+	return func(s *domain.Submission) { s.IdempotencyKey, s.Digest = key, [32]byte{digest} }
+}
+
+// limit sets a customer's overrides.
+func (f *fixture) limit(customer domain.CustomerID, l domain.Limits) {
+	f.Helper()
+	_, err := f.Customers.Update(f.Context(), customer, domain.CustomerPatch{Limits: &l})
+	require.NoError(f, err)
+}
