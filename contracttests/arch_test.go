@@ -1,0 +1,260 @@
+package contracttests_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/niyanta/niyanta/"
+
+// policy is the statement of what may import what, read from the most special path to the most general. A pattern that
+// ends in "/..." matches everything below. "std" stands for all of the standard library, "pure" for what has no I/O, "deps"
+// for third-party modules, "self" for the package's own folder.
+var policy = []struct {
+	path string
+	may  []string
+}{
+	{"core/domain", []string{"domainstd"}},
+	{"core/ports", []string{"context", "errors", "iter", "time", "core/domain"}},
+	{"core/services/...", []string{"pure", "core/domain", "core/ports", "core/services/..."}},
+
+	// The driven side of the worker protocol is a client: it knows no service.
+	{"adapters/http/workerclient", []string{"std", "deps", "core/domain", "core/ports", "api/client"}},
+	{"adapters/http/...", []string{"std", "deps", "self", "adapters/http/...", "core/domain", "core/ports", "core/services/...", "api/openapi"}},
+	{"adapters/...", []string{"std", "deps", "self", "core/domain", "core/ports"}},
+
+	// Generated from the OpenAPI file; the worker protocol's types are the core's own.
+	{"api/...", []string{"std", "deps", "core/domain", "core/ports"}},
+
+	{"bootstrap", []string{"std", "deps", "core/...", "adapters/...", "sdk/..."}},
+	{"cmd/...", []string{"std", "deps", "bootstrap", "sdk"}},
+
+	// An SDK worker runs the worker's engine against HTTP with the machine's clock: never a store.
+	{"sdk", []string{"std", "core/domain", "core/ports", "core/services/execution", "api/client", "adapters/http/workerclient", "adapters/system"}},
+	{"sdk/...", []string{"std", "core/domain", "core/ports", "sdk"}},
+	{"examples/...", []string{"std", "self", "examples/...", "sdk"}},
+
+	{"contracttests", []string{"std", "deps", "core/domain", "core/ports"}},
+}
+
+// domainStd is the short list of pure standard packages that the domain may use.
+var domainStd = []string{
+	"cmp", "container/heap", "crypto/sha256", "encoding/base32", "encoding/hex", "encoding/json", "errors", "fmt", "hash/fnv",
+	"maps", "slices", "strings", "time", "unicode/utf8",
+}
+
+// impure are the standard packages with I/O, processes or ambient state, which services may not use. Of "log" only
+// log/slog is the core's, whose handler comes from outside.
+var impure = []string{
+	"crypto/rand", "database/sql", "embed", "expvar", "io/fs", "io/ioutil", "log", "math/rand", "math/rand/v2", "net", "os", "path/filepath",
+	"plugin", "syscall", "testing", "unsafe", "runtime/pprof",
+}
+
+type pkg struct {
+	ImportPath string
+	Name       string
+	Standard   bool
+	Imports    []string
+	Deps       []string
+}
+
+// violations applies the policy to a graph of packages.
+func violations(pkgs []pkg) []string {
+	standard := map[string]bool{}
+	for _, p := range pkgs {
+		standard[p.ImportPath] = p.Standard
+	}
+	var out []string
+	for _, p := range pkgs {
+		path, ours := strings.CutPrefix(p.ImportPath, module)
+		if !ours {
+			continue
+		}
+		may, known := rulesFor(path)
+		if !known {
+			out = append(out, path+": the policy does not know this package")
+			continue
+		}
+		for _, imp := range p.Imports {
+			if !allowed(path, strings.TrimPrefix(imp, module), strings.HasPrefix(imp, module), standard[imp] || imp == "C" || imp == "unsafe", may) {
+				out = append(out, path+" may not import "+imp)
+			}
+		}
+		if p.Name == "main" {
+			for _, dep := range p.Deps {
+				if dep == "testing" || strings.HasPrefix(dep, "github.com/stretchr/testify") || dep == module+"contracttests" {
+					out = append(out, path+" ships "+dep)
+				}
+			}
+		}
+	}
+	sort.Strings(out)
+	return out
+}
+
+func rulesFor(path string) ([]string, bool) {
+	for _, r := range policy {
+		if matches(r.path, path) {
+			return r.may, true
+		}
+	}
+	return nil, false
+}
+
+func matches(pattern, path string) bool {
+	prefix, wild := strings.CutSuffix(pattern, "/...")
+	return path == prefix || wild && strings.HasPrefix(path, prefix+"/")
+}
+
+func allowed(from, imp string, ours, std bool, may []string) bool {
+	for _, m := range may {
+		switch m {
+		case "std":
+			if std {
+				return true
+			}
+		case "deps":
+			if !std && !ours {
+				return true
+			}
+		case "pure":
+			if std && (imp == "log/slog" || !slices.ContainsFunc(impure, func(p string) bool { return matches(p+"/...", imp) })) {
+				return true
+			}
+		case "domainstd":
+			if slices.Contains(domainStd, imp) {
+				return true
+			}
+		case "self":
+			if ours && (matches(from+"/...", imp) || strings.HasPrefix(from, imp+"/")) {
+				return true
+			}
+		default:
+			if (ours || std) && matches(m, imp) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func TestThePackagesKeepTheArchitecture(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-json=ImportPath,Name,Standard,Imports,Deps", "./...")
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	var pkgs []pkg
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else {
+			require.NoError(t, err)
+		}
+		pkgs = append(pkgs, p)
+	}
+	require.Greater(t, len(pkgs), 20)
+	for _, v := range violations(pkgs) {
+		t.Error(v)
+	}
+}
+
+func TestThePolicyCatchesEachKindOfViolation(t *testing.T) {
+	for name, p := range map[string]pkg{
+		"technology in the domain":     {ImportPath: "core/domain", Imports: []string{"net/http"}},
+		"third party in the domain":    {ImportPath: "core/domain", Imports: []string{"github.com/x/y"}},
+		"adapter in a service":         {ImportPath: "core/services/lifecycle", Imports: []string{module + "adapters/memory"}},
+		"I/O in a service":             {ImportPath: "core/services/lifecycle", Imports: []string{"os"}},
+		"network in a service":         {ImportPath: "core/services/lifecycle", Imports: []string{"net/url"}},
+		"randomness in a service":      {ImportPath: "core/services/lifecycle", Imports: []string{"math/rand/v2"}},
+		"third party in a service":     {ImportPath: "core/services/lifecycle", Imports: []string{"github.com/x/y"}},
+		"an adapter in another":        {ImportPath: "adapters/nats", Imports: []string{module + "adapters/memory"}},
+		"a service in an adapter":      {ImportPath: "adapters/nats", Imports: []string{module + "core/services/lifecycle"}},
+		"an adapter in a command":      {ImportPath: "cmd/niyanta", Imports: []string{module + "adapters/memory"}},
+		"a store in the sdk":           {ImportPath: "sdk", Imports: []string{module + "adapters/memory"}},
+		"a service in a port":          {ImportPath: "core/ports", Imports: []string{module + "core/services/lifecycle"}},
+		"the core in an example":       {ImportPath: "examples/x", Imports: []string{module + "core/domain"}},
+		"an adapter in contract tests": {ImportPath: "contracttests", Imports: []string{module + "adapters/memory"}},
+		"an unknown folder":            {ImportPath: "pkg/util"},
+		"a test library shipped":       {ImportPath: "cmd/niyanta", Name: "main", Deps: []string{"testing"}},
+	} {
+		p.ImportPath = module + p.ImportPath
+		graph := []pkg{p}
+		for _, std := range []string{"net/http", "os", "net/url", "math/rand/v2"} {
+			graph = append(graph, pkg{ImportPath: std, Standard: true})
+		}
+		assert.Len(t, violations(graph), 1, name)
+	}
+	assert.Empty(t, violations([]pkg{{ImportPath: module + "adapters/http/gen", Imports: []string{module + "core/domain"}}}))
+}
+
+// ambient are the calls by which the core would read the clock, randomness, the environment, or make a context of its own.
+var ambient = map[string][]string{
+	"time":    {"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick"},
+	"os":      {"Getenv", "LookupEnv", "Environ"},
+	"context": {"Background", "TODO"},
+	"fmt":     {"Print", "Printf", "Println"},
+}
+
+func TestTheCoreReadsNoClockNoRandomnessNoEnvironment(t *testing.T) {
+	err := filepath.WalkDir("../core", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok {
+				if x, ok := sel.X.(*ast.Ident); ok && slices.Contains(ambient[x.Name], sel.Sel.Name) {
+					t.Errorf("%s: %s.%s", path, x.Name, sel.Sel.Name)
+				}
+			}
+			return true
+		})
+		return nil
+	})
+	require.NoError(t, err)
+}
+
+func TestFilesStayShort(t *testing.T) {
+	const limit = 450
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == ".git" || d.Name() == "bin") {
+			return filepath.SkipDir
+		}
+		generated := strings.HasSuffix(path, ".gen.go") || strings.HasSuffix(path, "_gen.go") || strings.Contains(path, "mock_")
+		if !strings.HasSuffix(path, ".go") || generated {
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if n := strings.Count(string(b), "\n"); n > limit {
+			t.Error(fmt.Sprintf("%s has %d lines, more than %d", path, n, limit))
+		}
+		return nil
+	})
+	require.NoError(t, err)
+}
