@@ -31,8 +31,8 @@ type Message struct {
 	WantsReply bool
 }
 
-// Subscription ends deliveries. Close returns when no handler call is running any more, unless it is called from
-// the handler itself. Closing twice is a no-op.
+// Subscription ends deliveries. Close returns when no handler call is running any more; it must not be called from the
+// handler. Closing twice is a no-op.
 type Subscription interface {
 	Close() error
 }

@@ -1,0 +1,36 @@
+package memory_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/niyanta/niyanta/adapters/memory"
+	"github.com/niyanta/niyanta/contracttests"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestBusKeepsItsContract(t *testing.T) {
+	contracttests.Run(t, "Bus", "memory", contracttests.BusCases(), func(t *testing.T) contracttests.BusHarness {
+		b := memory.NewBus()
+		t.Cleanup(func() { _ = b.Close() })
+		return contracttests.BusHarness{Open: func() ports.Bus { return b }}
+	})
+}
+
+func TestRateLimiterKeepsItsContract(t *testing.T) {
+	contracttests.Run(t, "RateLimiter", "memory", contracttests.LimiterCases(), func(*testing.T) contracttests.LimiterHarness {
+		clock := newClock()
+		l := memory.NewRateLimiter(clock)
+		return contracttests.LimiterHarness{Open: func() ports.RateLimiter { return l }, Advance: clock.advance}
+	})
+}
+
+func TestNotifierKeepsItsContract(t *testing.T) {
+	contracttests.Run(t, "Notifier", "memory", contracttests.NotifierCases(), func(*testing.T) contracttests.NotifierHarness {
+		n := memory.NewNotifier()
+		return contracttests.NotifierHarness{Open: func() (ports.Notifier, ports.Listener) { return n, n }}
+	})
+}

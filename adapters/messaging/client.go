@@ -1,0 +1,237 @@
+package messaging
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// Client implements ports.ControlPlane for one worker over a bus.
+type Client struct {
+	bus   ports.Bus
+	party Party
+	// data carries what is too large for the bus (checkpoints); nil: it is refused with CodeTooLarge.
+	data ports.ControlPlane
+	// Timeout bounds one try of a request.
+	timeout time.Duration
+
+	mu       sync.Mutex
+	sub      ports.Subscription
+	commands []ports.Command
+	arrived  chan struct{}
+}
+
+var _ ports.ControlPlane = (*Client)(nil)
+
+const (
+	requestTimeout = 10 * time.Second
+	requestTries   = 3
+	// maxCommands bounds the commands kept for a worker that does not poll; the oldest go, because all come again.
+	maxCommands = 20_000
+)
+
+// NewClient returns a worker's control plane. data, which may be nil, carries large checkpoints.
+func NewClient(bus ports.Bus, p Party, data ports.ControlPlane) *Client {
+	return &Client{bus: bus, party: p, data: data, timeout: requestTimeout, arrived: make(chan struct{}, 1)}
+}
+
+// Close stops receiving commands.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	sub := c.sub
+	c.sub = nil
+	c.mu.Unlock()
+	if sub == nil {
+		return nil
+	}
+	return sub.Close()
+}
+
+// request sends a request to any coordinator and reads the answer. What nobody answered is tried again.
+func request[R any](ctx context.Context, c *Client, subject, messageType string, payload any) (R, error) {
+	var none R
+	data, err := c.party.seal(messageType, "", payload)
+	if err != nil {
+		return none, err
+	}
+	if len(data) > 2*maxMessage {
+		return none, domain.NewError(domain.CodeTooLarge, "a message of %d bytes is too large for the bus", len(data))
+	}
+	return backoff.Retry(ctx, func() (R, error) {
+		try, cancel := context.WithTimeout(ctx, c.timeout)
+		defer cancel()
+		reply, err := c.bus.Request(try, subject, data)
+		if err != nil {
+			if ctx.Err() != nil {
+				return none, backoff.Permanent(ctx.Err())
+			}
+			if errors.Is(err, context.DeadlineExceeded) {
+				err = domain.Unavailable(0, "no coordinator answers")
+			}
+			return none, err
+		}
+		out, err := answer[R](reply)
+		if err != nil && !domain.IsCode(err, domain.CodeUnavailable) {
+			err = backoff.Permanent(err)
+		}
+		return out, err
+	}, backoff.WithMaxTries(requestTries), backoff.WithBackOff(&backoff.ExponentialBackOff{
+		InitialInterval: 50 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: time.Second,
+	}))
+}
+
+// answer reads a reply.
+func answer[R any](reply []byte) (R, error) {
+	var out R
+	e, err := open(reply)
+	if err != nil {
+		return out, &domain.Error{Code: domain.CodeUnavailable, Message: "the answer cannot be read", Cause: err}
+	}
+	if e.Error != nil {
+		return out, &domain.Error{Code: e.Error.Code, Message: e.Error.Message, Details: e.Error.Details}
+	}
+	if err := json.Unmarshal(e.Payload, &out); err != nil {
+		return out, &domain.Error{Code: domain.CodeUnavailable, Message: "the answer cannot be read", Cause: err}
+	}
+	return out, nil
+}
+
+// Register implements ports.ControlPlane.
+func (c *Client) Register(ctx context.Context, r domain.Registration) (ports.Grant, error) {
+	if err := c.listen(ctx, r.WorkerID); err != nil {
+		return ports.Grant{}, err
+	}
+	return request[ports.Grant](ctx, c, c.party.events(), typeRegister, r)
+}
+
+// listen subscribes to the worker's commands, once.
+func (c *Client) listen(ctx context.Context, id domain.WorkerID) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sub != nil {
+		return nil
+	}
+	sub, err := c.bus.Subscribe(ctx, c.party.commands(id), "", func(_ context.Context, m ports.Message) []byte {
+		if cmd, err := openCommand(m.Data); err == nil {
+			c.put(cmd)
+		}
+		return nil
+	})
+	c.sub = sub
+	return err
+}
+
+func openCommand(data []byte) (ports.Command, error) {
+	e, err := open(data)
+	if err != nil {
+		return ports.Command{}, err
+	}
+	var cmd ports.Command
+	err = json.Unmarshal(e.Payload, &cmd)
+	return cmd, err
+}
+
+func (c *Client) put(cmd ports.Command) {
+	c.mu.Lock()
+	if len(c.commands) >= maxCommands {
+		c.commands = c.commands[1:]
+	}
+	c.commands = append(c.commands, cmd)
+	c.mu.Unlock()
+	select {
+	case c.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// Heartbeat implements ports.ControlPlane.
+func (c *Client) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.HeartbeatAnswer, error) {
+	return request[ports.HeartbeatAnswer](ctx, c, c.party.status(h.WorkerID), typeHeartbeat, h)
+}
+
+// Poll implements ports.ControlPlane: commands are pushed over the bus, so that polling reads what has arrived.
+func (c *Client) Poll(ctx context.Context, s ports.SessionRef, wait time.Duration) ([]ports.Command, error) {
+	if err := c.listen(ctx, s.WorkerID); err != nil {
+		return nil, err
+	}
+	waited, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	for {
+		if mine := c.take(s.SessionID); len(mine) > 0 {
+			return mine, nil
+		}
+		select {
+		case <-c.arrived:
+		case <-waited.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// take returns the session's commands and forgets those of others.
+func (c *Client) take(session domain.SessionID) []ports.Command {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var mine []ports.Command
+	for _, cmd := range c.commands {
+		if cmd.SessionID == session {
+			mine = append(mine, cmd)
+		}
+	}
+	c.commands = nil
+	return mine
+}
+
+// reportsMessage is a batch of reports on its way.
+type reportsMessage struct {
+	ports.SessionRef
+	Reports []ports.Report `json:"reports"`
+}
+
+// Report implements ports.ControlPlane.
+func (c *Client) Report(ctx context.Context, s ports.SessionRef, reports []ports.Report) ([]ports.ReportAnswer, error) {
+	if len(reports) == 0 {
+		return nil, nil
+	}
+	return request[[]ports.ReportAnswer](ctx, c, c.party.events(), typeReports, reportsMessage{s, reports})
+}
+
+type saveMessage struct {
+	ports.SessionRef
+	ports.CheckpointUpload
+}
+
+// SaveCheckpoint implements ports.ControlPlane.
+func (c *Client) SaveCheckpoint(ctx context.Context, s ports.SessionRef, up ports.CheckpointUpload) (ports.ReportAnswer, error) {
+	if len(up.Data) > maxMessage {
+		if c.data != nil {
+			return c.data.SaveCheckpoint(ctx, s, up)
+		}
+		return ports.ReportAnswer{}, domain.NewError(domain.CodeTooLarge,
+			"a checkpoint above %d bytes needs the coordinator's URL: it does not fit the bus", maxMessage)
+	}
+	return request[ports.ReportAnswer](ctx, c, c.party.events(), typeSave, saveMessage{s, up})
+}
+
+type loadMessage struct {
+	ports.SessionRef
+	WorkloadID domain.WorkloadID `json:"workload_id"`
+	Generation int64             `json:"generation"`
+	Sequence   int64             `json:"sequence"`
+}
+
+// LoadCheckpoint implements ports.ControlPlane.
+func (c *Client) LoadCheckpoint(ctx context.Context, s ports.SessionRef, id domain.WorkloadID, generation, sequence int64) (ports.CheckpointData, error) {
+	d, err := request[ports.CheckpointData](ctx, c, c.party.events(), typeLoad, loadMessage{s, id, generation, sequence})
+	if domain.IsCode(err, domain.CodeTooLarge) && c.data != nil {
+		return c.data.LoadCheckpoint(ctx, s, id, generation, sequence)
+	}
+	return d, err
+}

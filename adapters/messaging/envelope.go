@@ -1,0 +1,94 @@
+package messaging
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// Version of the envelope.
+const Version = 1
+
+// maxMessage bounds what is put on the bus; larger data takes another path.
+const maxMessage = 512 << 10
+
+// Envelope is around every message.
+type Envelope struct {
+	MessageID     string            `json:"message_id"`
+	Type          string            `json:"type"`
+	Version       int               `json:"version"`
+	Timestamp     time.Time         `json:"timestamp"`
+	SenderID      string            `json:"sender_id"`
+	SenderType    string            `json:"sender_type"`
+	CorrelationID string            `json:"correlation_id,omitempty"`
+	Trace         map[string]string `json:"trace,omitempty"`
+	Payload       json.RawMessage   `json:"payload,omitempty"`
+	// Error is set in replies that refuse.
+	Error *Refusal `json:"error,omitempty"`
+}
+
+// Refusal is an error on its way.
+type Refusal struct {
+	Code    domain.Code    `json:"code"`
+	Message string         `json:"message"`
+	Details map[string]any `json:"details,omitempty"`
+}
+
+// Types of requests. Commands use their own names (ports.CommandKind).
+const (
+	typeRegister  = "worker.register"
+	typeHeartbeat = "worker.heartbeat"
+	typeReports   = "worker.reports"
+	typeSave      = "worker.checkpoint_save"
+	typeLoad      = "worker.checkpoint_load"
+	typeReply     = "reply"
+	typeWake      = "coordinator.wake"
+	typeUpdate    = "workload.update"
+)
+
+// Party is who sends: its id, its kind ("worker", "coordinator"), and what it makes envelopes with.
+type Party struct {
+	ID, Kind string
+	Prefix   string // of all subjects, empty or ending in "."
+	Clock    ports.Clock
+	IDs      ports.IDs
+}
+
+// seal makes a message.
+func (p Party) seal(messageType, correlation string, payload any) ([]byte, error) {
+	raw, err := json.Marshal(payload)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", messageType, err)
+	}
+	return json.Marshal(Envelope{
+		MessageID: p.IDs.New("msg_"), Type: messageType, Version: Version, Timestamp: p.Clock.Now().UTC(),
+		SenderID: p.ID, SenderType: p.Kind, CorrelationID: correlation, Payload: raw,
+	})
+}
+
+// open reads a message.
+func open(data []byte) (Envelope, error) {
+	var e Envelope
+	if err := json.Unmarshal(data, &e); err != nil {
+		return e, fmt.Errorf("message is not an envelope: %w", err)
+	}
+	if e.Type == "" || e.Version < 1 {
+		return e, fmt.Errorf("message has no type or version")
+	}
+	return e, nil
+}
+
+func (p Party) events() string { return p.Prefix + "coordinator.events" }
+func (p Party) wake() string   { return p.Prefix + "coordinator.wake" }
+func (p Party) status(id domain.WorkerID) string {
+	return p.Prefix + "worker." + string(id) + ".status"
+}
+func (p Party) commands(id domain.WorkerID) string {
+	return p.Prefix + "worker." + string(id) + ".commands"
+}
+func (p Party) updates(id domain.WorkloadID) string {
+	return p.Prefix + "workload." + string(id) + ".updates"
+}

@@ -1,0 +1,134 @@
+package messaging
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// Server is a coordinator's end: it answers the workers' requests, sharing them with the other coordinators.
+type Server struct {
+	bus      ports.Bus
+	party    Party
+	plane    ports.ControlPlane
+	observer ports.Observer
+	log      *slog.Logger
+	subs     []ports.Subscription
+}
+
+const (
+	// queueGroup is that of all coordinators.
+	queueGroup = "coordinators"
+	// lanes is how many requests are handled at once; handlers of one subscription run one at a time.
+	lanes = 8
+)
+
+// NewServer returns a server that hands requests to plane.
+func NewServer(bus ports.Bus, p Party, plane ports.ControlPlane, o ports.Observer, log *slog.Logger) *Server {
+	return &Server{bus: bus, party: p, plane: plane, observer: o, log: log}
+}
+
+// Start subscribes.
+func (s *Server) Start(ctx context.Context) error {
+	for _, subject := range []string{s.party.events(), s.party.status("*")} {
+		for range lanes {
+			sub, err := s.bus.Subscribe(ctx, subject, queueGroup, s.handle)
+			if err != nil {
+				return errors.Join(err, s.Close())
+			}
+			s.subs = append(s.subs, sub)
+		}
+	}
+	return nil
+}
+
+// Close ends the subscriptions when the requests under way are answered.
+func (s *Server) Close() error {
+	var errs []error
+	for _, sub := range s.subs {
+		errs = append(errs, sub.Close())
+	}
+	s.subs = nil
+	return errors.Join(errs...)
+}
+
+// handle answers one request. Nothing in it can stop the consumer.
+func (s *Server) handle(ctx context.Context, m ports.Message) []byte {
+	e, err := open(m.Data)
+	if err != nil {
+		s.observer.Count("bus_message_bad", 1)
+		s.log.Warn("bad message dropped", "subject", m.Subject, "error", err)
+		return s.reply("", nil, domain.Invalid("message", "%v", err))
+	}
+	out, err := s.dispatch(ctx, e)
+	return s.reply(e.MessageID, out, err)
+}
+
+func (s *Server) dispatch(ctx context.Context, e Envelope) (any, error) {
+	switch e.Type {
+	case typeRegister:
+		return call(e, func(r domain.Registration) (any, error) { return s.plane.Register(ctx, r) })
+	case typeHeartbeat:
+		return call(e, func(h ports.Heartbeat) (any, error) { return s.plane.Heartbeat(ctx, h) })
+	case typeReports:
+		return call(e, func(r reportsMessage) (any, error) { return s.plane.Report(ctx, r.SessionRef, r.Reports) })
+	case typeSave:
+		return call(e, func(c saveMessage) (any, error) { return s.plane.SaveCheckpoint(ctx, c.SessionRef, c.CheckpointUpload) })
+	case typeLoad:
+		return call(e, func(l loadMessage) (any, error) { return s.load(ctx, l) })
+	}
+	s.observer.Count("bus_message_unknown", 1)
+	s.log.Warn("message of unknown type ignored", "type", e.Type, "sender_id", e.SenderID)
+	return nil, domain.Invalid("type", "%q is not known", e.Type)
+}
+
+func call[P any](e Envelope, f func(P) (any, error)) (any, error) {
+	var p P
+	if err := json.Unmarshal(e.Payload, &p); err != nil {
+		return nil, domain.Invalid("payload", "is not what %s carries: %v", e.Type, err)
+	}
+	return f(p)
+}
+
+// load refuses what does not fit the bus; the worker fetches it over HTTP.
+func (s *Server) load(ctx context.Context, l loadMessage) (any, error) {
+	d, err := s.plane.LoadCheckpoint(ctx, l.SessionRef, l.WorkloadID, l.Generation, l.Sequence)
+	if err == nil && len(d.Data) > maxMessage {
+		return nil, domain.NewError(domain.CodeTooLarge, "the checkpoint does not fit the bus")
+	}
+	return d, err
+}
+
+func (s *Server) reply(correlation string, out any, err error) []byte {
+	data, serr := s.party.seal(typeReply, correlation, out)
+	if err != nil || serr != nil {
+		r := refusal(errors.Join(err, serr))
+		if r.Code == domain.CodeInternal {
+			s.log.Error("request failed", "error", errors.Join(err, serr))
+		}
+		data, serr = json.Marshal(Envelope{
+			MessageID: s.party.IDs.New("msg_"), Type: typeReply, Version: Version, Timestamp: s.party.Clock.Now().UTC(),
+			SenderID: s.party.ID, SenderType: s.party.Kind, CorrelationID: correlation, Error: &r,
+		})
+		if serr != nil {
+			return nil // the worker tries again
+		}
+	}
+	return data
+}
+
+// refusal is what the worker learns of an error. One without a code is unknown to have happened or not: try again.
+func refusal(err error) Refusal {
+	var e *domain.Error
+	switch {
+	case errors.As(err, &e) && e.Code != domain.CodeInternal:
+		return Refusal{Code: e.Code, Message: e.Message, Details: e.Details}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return Refusal{Code: domain.CodeUnavailable, Message: "the coordinator could not finish"}
+	}
+	return Refusal{Code: domain.CodeInternal, Message: "internal error"}
+}

@@ -1,0 +1,325 @@
+package contracttests
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// PlaneHarness hooks a control plane, over whatever transport, into the suite.
+type PlaneHarness struct {
+	StoreHarness
+	// Plane returns a worker's view of the coordinator that works on the storage.
+	Plane func(worker domain.WorkerID) ports.ControlPlane
+	// Notifier sends commands to workers as the coordinator does.
+	Notifier ports.Notifier
+}
+
+// plane is a fixture with a worker that registered through its control plane.
+type plane struct {
+	*fixture
+	ports.ControlPlane
+	ref    ports.SessionRef
+	worker domain.Worker
+}
+
+func givenPlane(t T, h PlaneHarness) *plane {
+	t.Helper()
+	p := &plane{fixture: given(t, h.StoreHarness), ControlPlane: h.Plane("w")}
+	g, err := p.Register(t.Context(), registration("w", "s1", 10))
+	require.NoError(t, err)
+	require.Positive(t, g.LeaseMS)
+	require.Positive(t, g.HeartbeatIntervalMS)
+	p.ref = ports.SessionRef{WorkerID: "w", SessionID: "s1"}
+	p.worker = domain.Worker{ID: "w", SessionID: "s1"}
+	return p
+}
+
+func (p *plane) beat(inventory ...ports.InventoryItem) []ports.Command {
+	p.Helper()
+	a, err := p.Heartbeat(p.Context(), ports.Heartbeat{SessionRef: p.ref, Inventory: inventory})
+	require.NoError(p, err)
+	require.Positive(p, a.LeaseMS)
+	return a.Commands
+}
+
+func item(w domain.Workload, generation int64) ports.InventoryItem {
+	return ports.InventoryItem{WorkloadID: w.ID, Generation: generation, State: ports.RunRunning}
+}
+
+func (p *plane) says(e domain.Event, w domain.Workload, generation int64) ports.Report {
+	r := ports.Report{ID: "r", WorkloadID: w.ID, Generation: generation, Event: e}
+	if e == domain.EventComplete {
+		r.Result = `{"n":1}`
+	}
+	return r
+}
+
+func (p *plane) report(rs ...ports.Report) []ports.ReportAnswer {
+	p.Helper()
+	as, err := p.Report(p.Context(), p.ref, rs)
+	require.NoError(p, err)
+	require.Len(p, as, len(rs))
+	return as
+}
+
+// PlaneCases is the suite of the ControlPlane port.
+func PlaneCases() []Case[PlaneHarness] {
+	return append([]Case[PlaneHarness]{
+		{"sessions begin, are renewed, and end", "Heartbeat renews the session's lease; CodeFenced when the session is over, CodeConflict when another process owns the id", func(t T, h PlaneHarness) {
+			p := givenPlane(t, h)
+			require.Empty(t, p.beat())
+			_, err := p.Register(t.Context(), registration("w", "bad", 0))
+			requireCode(t, err, domain.CodeInvalidInput)
+			_, err = p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: ports.SessionRef{WorkerID: "nobody", SessionID: "x"}})
+			requireCode(t, err, domain.CodeFenced)
+			_, err = p.Register(t.Context(), registration("w", "s2", 10))
+			require.NoError(t, err)
+			_, err = p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref})
+			requireCode(t, err, domain.CodeConflict)
+			returning := registration("w", "s3", 10)
+			returning.PreviousSessionID = "s1"
+			_, err = p.Register(t.Context(), returning)
+			requireCode(t, err, domain.CodeConflict)
+			require.NoError(t, p.Workers.Remove(t.Context(), "w", coordinator))
+			_, err = p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: ports.SessionRef{WorkerID: "w", SessionID: "s2"}})
+			requireCode(t, err, domain.CodeFenced)
+		}},
+		{"a registration arrives whole", "Register starts a session", func(t T, h PlaneHarness) {
+			f := given(t, h.StoreHarness)
+			r := registration("w", "s1", 3)
+			r.Tags, r.Version, r.Resources = map[string]string{"a": "b"}, "v", domain.Resources{CPUCores: 0.5, MemoryMB: 7, DiskMB: 9}
+			_, err := h.Plane("w").Register(t.Context(), r)
+			require.NoError(t, err)
+			w := f.workers()[0]
+			require.Equal(t, r, domain.Registration{
+				WorkerID: w.ID, SessionID: w.SessionID, Capabilities: w.Capabilities, Slots: w.Slots, Resources: w.Resources, Tags: w.Tags, Version: w.Version,
+			})
+		}},
+		{"commands wait for the poll", "Poll returns commands for the session, waiting for the first one", func(t T, h PlaneHarness) {
+			p := givenPlane(t, h)
+			none, err := p.Poll(t.Context(), p.ref, time.Millisecond)
+			require.NoError(t, err)
+			require.Empty(t, none)
+			cmd := ports.Command{Kind: ports.CommandCancel, SessionID: "s1", WorkloadID: "wl_1", Generation: 3, Reason: "because"}
+			other := cmd
+			other.SessionID = "s0"
+			h.Notifier.Command(t.Context(), "w", other)
+			h.Notifier.Command(t.Context(), "w", cmd)
+			var got []ports.Command
+			eventually(t, func() bool {
+				cs, err := p.Poll(t.Context(), p.ref, 50*time.Millisecond)
+				require.NoError(t, err)
+				got = append(got, cs...)
+				return len(got) > 0
+			}, "the command")
+			require.Equal(t, []ports.Command{cmd}, got)
+		}},
+		{"a waiting poll is woken", "waiting for the first one at most as long as wait", func(t T, h PlaneHarness) {
+			p := givenPlane(t, h)
+			go func() {
+				time.Sleep(20 * time.Millisecond) // the poll should be waiting by now; if not, the case still holds
+				h.Notifier.Command(t.Context(), "w", ports.Command{Kind: ports.CommandDrain, SessionID: "s1"})
+			}()
+			begin := time.Now()
+			cs, err := p.Poll(t.Context(), p.ref, patience)
+			require.NoError(t, err)
+			require.Len(t, cs, 1)
+			require.Less(t, time.Since(begin), patience/2)
+		}},
+		{"reports are committed when answered", "they are committed in order when it returns, and answered each in its place", func(t T, h PlaneHarness) {
+			p := givenPlane(t, h)
+			a, b := p.submit(), p.submit()
+			p.must(assign(a, p.worker))
+			p.must(assign(b, p.worker))
+			percent := 12.5
+			progress := p.says(domain.EventProgress, b, 1)
+			progress.Percent, progress.Message = &percent, "an eighth"
+			fail := p.says(domain.EventFail, b, 1)
+			fail.Failure = &domain.Failure{Type: "exit_status", Message: "exit status 1"}
+			after := int64(60_000)
+			fail.RetryAfterMS = &after
+			batch := []ports.Report{
+				p.says(domain.EventStart, a, 1), p.says(domain.EventComplete, a, 1), p.says(domain.EventStart, b, 1), progress, fail,
+			}
+			for i, want := range []domain.Outcome{domain.OutcomeApplied, domain.OutcomeAlready} {
+				for k, ans := range p.report(batch...) {
+					require.Equal(t, want, ans.Outcome, "try %d, report %d", i, k)
+					require.Equal(t, "r", ans.ReportID)
+				}
+			}
+			require.Equal(t, domain.JSON(`{"n":1}`), p.get(a.ID).Result)
+			got := p.get(b.ID)
+			require.Equal(t, domain.StatusPending, got.Status)
+			require.Equal(t, *fail.Failure, *got.Failure)
+			require.InDelta(t, 12.5, got.ProgressPercent, 0)
+			require.Equal(t, time.Minute, got.NotBefore.Sub(got.UpdatedAt))
+		}},
+		{"stale reports are fenced one by one", "answered each in its place", func(t T, h PlaneHarness) {
+			p := givenPlane(t, h)
+			a := p.running(p.worker)
+			as := p.report(p.says(domain.EventComplete, a, 2), p.says(domain.EventComplete, domain.Workload{Spec: domain.Spec{ID: "wl_none"}}, 1), p.says(domain.EventComplete, a, 1))
+			require.Equal(t, []domain.Outcome{domain.OutcomeFenced, domain.OutcomeNotFound, domain.OutcomeApplied},
+				[]domain.Outcome{as[0].Outcome, as[1].Outcome, as[2].Outcome})
+			p.must(cancel(p.submit()))
+			c := p.running(p.worker)
+			p.must(cancel(c))
+			ans := p.report(p.says(domain.EventComplete, c, 1))[0]
+			require.Equal(t, ports.ReportAnswer{ReportID: "r", Outcome: domain.OutcomeFenced, Status: domain.StatusCancelled}, ans)
+		}},
+		{"what no worker may say is refused whole", "CodeInvalidInput for what can never succeed", func(t T, h PlaneHarness) {
+			p := givenPlane(t, h)
+			a := p.running(p.worker)
+			for _, e := range []domain.Event{domain.EventAssign, domain.EventCancel, domain.EventLose, domain.EventCheckpoint, "nonsense"} {
+				_, err := p.Report(t.Context(), p.ref, []ports.Report{p.says(e, a, 1)})
+				requireCode(t, err, domain.CodeInvalidInput)
+			}
+			_, err := p.Report(t.Context(), p.ref, []ports.Report{p.says(domain.EventFail, a, 1)})
+			requireCode(t, err, domain.CodeInvalidInput)
+			require.Equal(t, domain.StatusRunning, p.get(a.ID).Status)
+		}},
+		{"log lines pass the fence or are dropped", "Report delivers reports", func(t T, h PlaneHarness) {
+			p := givenPlane(t, h)
+			a := p.running(p.worker)
+			line := p.says(domain.EventLog, a, 1)
+			line.Lines = []ports.LogEntry{{At: time.Unix(1, 0).UTC(), Level: "warn", Stream: "stderr", Message: "hello"}}
+			stale := line
+			stale.Generation = 2
+			p.report(line, stale)
+			lines, err := p.Logs.List(t.Context(), ports.LogQuery{Customer: acme, Workload: a.ID, Limit: 10})
+			require.NoError(t, err)
+			require.Len(t, lines, 1)
+			require.Equal(t, domain.LogLine{
+				WorkloadID: a.ID, CustomerID: acme, Generation: 1, Seq: 1, At: time.Unix(1, 0).UTC(), Level: "warn", Stream: "stderr", Message: "hello",
+			}, lines[0])
+		}},
+	}, planeMoreCases()...)
+}
+
+func planeMoreCases() []Case[PlaneHarness] {
+	return []Case[PlaneHarness]{
+		{"checkpoints go there and back", "it is durable when the answer is applied or already; LoadCheckpoint returns the newest at or below the sequence", func(t T, h PlaneHarness) {
+			p := givenPlane(t, h)
+			a := p.running(p.worker)
+			for _, size := range []int{0, 1, 2000, 700 << 10} {
+				data := make([]byte, size)
+				for i := range data {
+					data[i] = byte(i * i)
+				}
+				a = p.get(a.ID)
+				percent := 50.0
+				up := ports.CheckpointUpload{WorkloadID: a.ID, Generation: 1, Sequence: a.CheckpointSequence + 1, Data: data, Percent: &percent, Message: "m"}
+				for _, want := range []domain.Outcome{domain.OutcomeApplied, domain.OutcomeAlready} {
+					ans, err := p.SaveCheckpoint(t.Context(), p.ref, up)
+					require.NoError(t, err)
+					require.Equal(t, want, ans.Outcome)
+				}
+				got, err := p.LoadCheckpoint(t.Context(), p.ref, a.ID, 1, up.Sequence)
+				require.NoError(t, err)
+				require.Equal(t, up.Sequence, got.Sequence)
+				require.Len(t, got.Data, size)
+				require.Equal(t, sha256.Sum256(data), sha256.Sum256(got.Data))
+			}
+			require.Equal(t, "m", p.get(a.ID).ProgressMessage)
+		}},
+		{"checkpoints are fenced", "Only the holder of the workload at that generation may", func(t T, h PlaneHarness) {
+			p := givenPlane(t, h)
+			a := p.running(p.worker)
+			_, err := p.LoadCheckpoint(t.Context(), p.ref, a.ID, 1, 1)
+			requireCode(t, err, domain.CodeNotFound)
+			p.save(a, p.worker, 1, domain.OutcomeApplied)
+			for _, c := range []struct {
+				ref        ports.SessionRef
+				generation int64
+			}{{p.ref, 2}, {ports.SessionRef{WorkerID: "w", SessionID: "s9"}, 1}} {
+				ans, err := p.SaveCheckpoint(t.Context(), c.ref, ports.CheckpointUpload{WorkloadID: a.ID, Generation: c.generation, Sequence: 2, Data: []byte("x")})
+				require.NoError(t, err)
+				require.Equal(t, domain.OutcomeFenced, ans.Outcome)
+				_, err = p.LoadCheckpoint(t.Context(), c.ref, a.ID, c.generation, 1)
+				requireCode(t, err, domain.CodeFenced)
+			}
+			_, err = p.SaveCheckpoint(t.Context(), p.ref, ports.CheckpointUpload{WorkloadID: a.ID, Generation: 1, Sequence: 2, Data: make([]byte, domain.MaxInlineCheckpoint+1)})
+			requireCode(t, err, domain.CodeTooLarge)
+		}},
+		{"a damaged checkpoint gives way to the one before", "the newest checkpoint whose checksum holds", func(t T, h PlaneHarness) {
+			p := givenPlane(t, h)
+			a := p.running(p.worker)
+			for seq := range int64(2) {
+				_, err := p.SaveCheckpoint(t.Context(), p.ref, ports.CheckpointUpload{WorkloadID: a.ID, Generation: 1, Sequence: seq + 1, Data: fmt.Append(nil, seq+1)})
+				require.NoError(t, err)
+			}
+			a.CheckpointSequence = 2
+			p.save(a, p.worker, 1, domain.OutcomeApplied) // its checksum is not set: damaged
+			got, err := p.LoadCheckpoint(t.Context(), p.ref, a.ID, 1, 3)
+			require.NoError(t, err)
+			require.Equal(t, ports.CheckpointData{Sequence: 2, Data: []byte("2")}, got)
+			got, err = p.LoadCheckpoint(t.Context(), p.ref, a.ID, 1, 1)
+			require.NoError(t, err)
+			require.Equal(t, int64(1), got.Sequence)
+		}},
+		{"a heartbeat brings what was missed", "the answer carries whatever the worker must do that it may have missed", func(t T, h PlaneHarness) {
+			p := givenPlane(t, h)
+			ok, paused, cancelled, moved := p.running(p.worker), p.running(p.worker), p.running(p.worker), p.running(p.worker)
+			p.must(domain.Transition{WorkloadID: paused.ID, Event: domain.EventRequestPause})
+			p.must(cancel(cancelled))
+			p.must(lose(moved, domain.LossMissing))
+			ended := item(moved, 1)
+			ended.State = ports.RunReporting
+			_, err := p.Workers.Drain(t.Context(), "w", coordinator)
+			require.NoError(t, err)
+			kinds := map[string]ports.CommandKind{}
+			for _, c := range p.beat(item(ok, 1), item(paused, 1), item(cancelled, 1), item(moved, 1)) {
+				require.Equal(t, domain.SessionID("s1"), c.SessionID)
+				kinds[string(c.WorkloadID)] = c.Kind
+			}
+			require.Equal(t, map[string]ports.CommandKind{
+				string(paused.ID): ports.CommandPause, string(cancelled.ID): ports.CommandCancel, string(moved.ID): ports.CommandDrop, "": ports.CommandDrain,
+			}, kinds)
+			require.Len(t, p.beat(item(ok, 1), item(paused, 1), ended), 2, "what waits for its last answer is left alone: pause and drain")
+		}},
+		{"what a worker no longer holds is taken back", "RUNNING but missing from two inventories of a live session: lost", func(t T, h PlaneHarness) {
+			p := givenPlane(t, h)
+			a, b := p.running(p.worker), p.running(p.worker)
+			p.beat(item(b, 1))
+			p.beat(item(a, 1), item(b, 1)) // seen again: counting starts anew
+			p.beat(item(b, 1))
+			require.Equal(t, domain.StatusRunning, p.get(a.ID).Status)
+			p.beat(item(b, 1))
+			got := p.get(a.ID)
+			require.Equal(t, domain.StatusRedistributing, got.Status)
+			require.Zero(t, got.LossStreak, "it does not speak against the workload")
+			require.Equal(t, domain.StatusRunning, p.get(b.ID).Status)
+		}},
+		{"a worker's drain is known at once", "Heartbeat says whether the worker drains", func(t T, h PlaneHarness) {
+			p := givenPlane(t, h)
+			_, err := p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref, Draining: true})
+			require.NoError(t, err)
+			require.Equal(t, domain.WorkerDraining, p.workers()[0].Status)
+		}},
+		{"a cancelled context surfaces as itself", "A context that is cancelled surfaces as context.Canceled", func(t T, h PlaneHarness) {
+			p := givenPlane(t, h)
+			a := p.running(p.worker)
+			ctx, cancelCtx := context.WithCancel(t.Context())
+			cancelCtx()
+			_, err := p.Register(ctx, registration("w", "s2", 1))
+			require.ErrorIs(t, err, context.Canceled)
+			_, err = p.Heartbeat(ctx, ports.Heartbeat{SessionRef: p.ref})
+			require.ErrorIs(t, err, context.Canceled)
+			_, err = p.Poll(ctx, p.ref, patience)
+			require.ErrorIs(t, err, context.Canceled)
+			_, err = p.Report(ctx, p.ref, []ports.Report{p.says(domain.EventComplete, a, 1)})
+			require.ErrorIs(t, err, context.Canceled)
+			_, err = p.SaveCheckpoint(ctx, p.ref, ports.CheckpointUpload{WorkloadID: a.ID, Generation: 1, Sequence: 1})
+			require.ErrorIs(t, err, context.Canceled)
+			_, err = p.LoadCheckpoint(ctx, p.ref, a.ID, 1, 1)
+			require.ErrorIs(t, err, context.Canceled)
+			require.Equal(t, domain.SessionID("s1"), p.workers()[0].SessionID)
+		}},
+	}
+}

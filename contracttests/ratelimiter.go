@@ -1,0 +1,86 @@
+package contracttests
+
+import (
+	"context"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// LimiterHarness hooks a rate limiter into the suite.
+type LimiterHarness struct {
+	// Open returns a new handle on the same limiter with every call.
+	Open func() ports.RateLimiter
+	// Advance moves the limiter's clock.
+	Advance func(d time.Duration)
+}
+
+// LimiterCases is the suite of the RateLimiter port.
+func LimiterCases() []Case[LimiterHarness] {
+	take := func(t T, l ports.RateLimiter, key string, rate float64, burst int) ports.RateDecision {
+		t.Helper()
+		d, err := l.Allow(t.Context(), key, rate, burst)
+		require.NoError(t, err)
+		return d
+	}
+	return []Case[LimiterHarness]{
+		{"a bucket is full at first and says what is left", "The bucket is full at first", func(t T, h LimiterHarness) {
+			for i := range 5 {
+				d := take(t, h.Open(), "k", 1, 5)
+				require.True(t, d.Allowed)
+				require.Equal(t, 4-i, d.Remaining)
+				require.InDelta(t, float64(i+1), d.ResetAfter.Seconds(), 0.01)
+				require.Zero(t, d.RetryAfter)
+			}
+			d := take(t, h.Open(), "k", 1, 5)
+			require.False(t, d.Allowed)
+			require.Zero(t, d.Remaining)
+			require.InDelta(t, 1, d.RetryAfter.Seconds(), 0.01)
+		}},
+		{"a bucket refills at its rate, up to its burst", "refills at rate per second", func(t T, h LimiterHarness) {
+			l := h.Open()
+			for range 4 {
+				take(t, l, "k", 2, 4)
+			}
+			require.False(t, take(t, l, "k", 2, 4).Allowed)
+			h.Advance(time.Second)
+			require.True(t, take(t, l, "k", 2, 4).Allowed)
+			require.True(t, take(t, l, "k", 2, 4).Allowed)
+			require.False(t, take(t, l, "k", 2, 4).Allowed)
+			h.Advance(time.Hour)
+			require.Equal(t, 3, take(t, l, "k", 2, 4).Remaining)
+		}},
+		{"keys have buckets of their own", "one token from the bucket of key", func(t T, h LimiterHarness) {
+			l := h.Open()
+			require.True(t, take(t, l, "a", 1, 1).Allowed)
+			require.False(t, take(t, l, "a", 1, 1).Allowed)
+			require.True(t, take(t, l, "b", 1, 1).Allowed)
+		}},
+		{"of N racers on b tokens b are allowed", "Of N racers on a bucket of b tokens, b are allowed", func(t T, h LimiterHarness) {
+			rs := race(64, func(int) bool {
+				d, err := h.Open().Allow(t.Context(), "k", 0.001, 7)
+				return err == nil && d.Allowed
+			})
+			require.Equal(t, 7, count(rs, func(ok bool) bool { return ok }))
+		}},
+		{"changed limits take effect", "burst tokens, rate per second: those of the call", func(t T, h LimiterHarness) {
+			l := h.Open()
+			for range 3 {
+				take(t, l, "k", 1, 2)
+			}
+			h.Advance(time.Second)
+			require.True(t, take(t, l, "k", 100, 50).Allowed)
+			h.Advance(time.Second)
+			require.Greater(t, take(t, l, "k", 100, 50).Remaining, 10)
+			require.LessOrEqual(t, take(t, l, "k", 100, 5).Remaining, 5)
+		}},
+		{"a cancelled context surfaces as itself", "A context that is cancelled surfaces as context.Canceled", func(t T, h LimiterHarness) {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			_, err := h.Open().Allow(ctx, "k", 1, 1)
+			require.ErrorIs(t, err, context.Canceled)
+		}},
+	}
+}
