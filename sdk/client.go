@@ -13,7 +13,8 @@ import (
 
 // Client speaks the REST API. Safe for concurrent use.
 type Client struct {
-	api *client.Client
+	api  *client.Client
+	http *http.Client
 }
 
 // Types of the API, as its OpenAPI file defines them.
@@ -44,6 +45,8 @@ type (
 	KeyRole        = client.KeyRole
 	OrderBy        = client.ListWorkloadsParamsOrderBy
 	Order          = client.ListWorkloadsParamsOrder
+	CustomerPatch  = client.CustomerPatch
+	LimitsInput    = client.LimitsInput
 	BatchResult    = client.BatchResult
 )
 
@@ -57,12 +60,18 @@ func NewClient(baseURL, key string) (*Client, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("url %q must look like http://host:port", baseURL)
 	}
-	c, err := client.NewClient(baseURL, client.WithHTTPClient(&http.Client{}), client.WithKey(key))
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // documented to be one
+	transport.MaxIdleConnsPerHost = 32
+	hc := &http.Client{Transport: transport}
+	c, err := client.NewClient(baseURL, client.WithHTTPClient(hc), client.WithKey(key))
 	if err != nil {
 		return nil, err
 	}
-	return &Client{api: c}, nil
+	return &Client{api: c, http: hc}, nil
 }
+
+// Close drops idle connections. The client may still be used.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Submit stores a workload. With an idempotency key (empty: none), repeating the call is safe for 24 h.
 func (c *Client) Submit(ctx context.Context, s Submission, idempotencyKey string) (SubmitAnswer, error) {

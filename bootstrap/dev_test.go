@@ -1,0 +1,276 @@
+package bootstrap
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	niyanta "github.com/niyanta/niyanta/sdk"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// startDev starts a development server on a free port; limits of its customer are lifted.
+func startDev(t testing.TB, workers int, change ...func(*Config)) (*Dev, *niyanta.Client) {
+	t.Helper()
+	cfg, err := Load([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_WORKER_SLOTS=50"})
+	require.NoError(t, err)
+	for _, c := range change {
+		c(&cfg)
+	}
+	require.NoError(t, cfg.Validate(RoleDev))
+	d, err := NewDev(context.Background(), cfg, workers, "test", silent)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.Close(context.Background())) })
+	admin, err := niyanta.NewClient(d.App.URL(), d.AdminKey)
+	require.NoError(t, err)
+	rate, burst, depth := 100_000.0, 100_000, 100_000
+	_, err = admin.UpdateCustomer(t.Context(), string(DevCustomer), niyanta.CustomerPatch{Limits: &niyanta.LimitsInput{
+		RateLimitPerSec: &rate, Burst: &burst, MaxQueueDepth: &depth, MaxConcurrentWorkloads: &depth,
+	}})
+	require.NoError(t, err)
+	c, err := niyanta.NewClient(d.App.URL(), d.CustomerKey)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close(); admin.Close() })
+	return d, c
+}
+
+// paths are the legal audit paths, as pairs of event and the state that it may find and lead to.
+var paths = map[string][2][]string{
+	"workload.created":            {{""}, {"PENDING"}},
+	"workload.scheduled":          {{"PENDING", "REDISTRIBUTING"}, {"SCHEDULED"}},
+	"workload.started":            {{"SCHEDULED"}, {"RUNNING"}},
+	"workload.declined":           {{"SCHEDULED"}, {"PENDING"}},
+	"workload.progress_updated":   {{"RUNNING"}, {"RUNNING"}},
+	"workload.checkpoint_created": {{"RUNNING"}, {"RUNNING"}},
+	"workload.pause_requested":    {{"RUNNING"}, {"RUNNING"}},
+	"workload.paused":             {{"RUNNING"}, {"PAUSED"}},
+	"workload.resumed":            {{"PAUSED"}, {"PENDING"}},
+	"workload.completed":          {{"SCHEDULED", "RUNNING"}, {"COMPLETED"}},
+	"workload.cancelled":          {{"PENDING", "SCHEDULED", "RUNNING", "PAUSED", "REDISTRIBUTING"}, {"CANCELLED"}},
+	"workload.released":           {{"SCHEDULED", "RUNNING"}, {"REDISTRIBUTING"}},
+	"workload.redistributed":      {{"SCHEDULED", "RUNNING"}, {"REDISTRIBUTING"}},
+}
+
+// requireLegal checks that an audit trail is a connected, legal path that ends in the workload's state.
+func requireLegal(t *testing.T, c *niyanta.Client, id string, want niyanta.Status) {
+	t.Helper()
+	events, err := c.Audit(t.Context(), id)
+	require.NoError(t, err)
+	state := ""
+	generation := int64(0)
+	for _, e := range events {
+		from := ""
+		if e.Details.From != nil {
+			from = string(*e.Details.From)
+		}
+		require.Equal(t, state, from, "%s: %s does not continue the path", id, e.EventType)
+		legal, ok := paths[e.EventType]
+		require.True(t, ok, "%s: %s", id, e.EventType)
+		state = string(e.Details.To)
+		require.Contains(t, legal[0], from, "%s: %s", id, e.EventType)
+		require.Contains(t, legal[1], state, "%s: %s", id, e.EventType)
+		require.GreaterOrEqual(t, e.Details.Generation, generation)
+		generation = e.Details.Generation
+	}
+	require.Equal(t, string(want), state)
+}
+
+func sleepers(n, ms, steps int) []niyanta.Submission {
+	subs := make([]niyanta.Submission, n)
+	for i := range subs {
+		subs[i] = niyanta.Submission{
+			WorkloadType: "sleep", InputParams: json.RawMessage(fmt.Sprintf(`{"duration_ms":%d,"steps":%d}`, ms, steps)),
+		}
+	}
+	return subs
+}
+
+func submitAll(t *testing.T, c *niyanta.Client, subs []niyanta.Submission) []string {
+	t.Helper()
+	var ids []string
+	for batch := range slices.Chunk(subs, 1000) {
+		rs, err := c.SubmitBatch(t.Context(), batch)
+		require.NoError(t, err)
+		for _, r := range rs {
+			require.Nil(t, r.Error)
+			ids = append(ids, *r.WorkloadID)
+		}
+	}
+	return ids
+}
+
+// final waits until a workload is final.
+func final(t *testing.T, c *niyanta.Client, id string) niyanta.Workload {
+	t.Helper()
+	for range 3 {
+		w, err := c.Wait(t.Context(), id, 20*time.Second)
+		require.NoError(t, err)
+		if slices.Contains([]niyanta.Status{"COMPLETED", "FAILED", "CANCELLED"}, w.Status) {
+			return w
+		}
+	}
+	require.Fail(t, "not final in a minute", id)
+	return niyanta.Workload{}
+}
+
+func TestFiveHundredWorkloadsWithRandomCancelsPausesAndResumesEndRight(t *testing.T) {
+	_, c := startDev(t, 2)
+	ids := submitAll(t, c, append(sleepers(440, 10, 1), sleepers(60, 400, 20)...))
+	rng := rand.New(rand.NewPCG(1, 2))
+	picked := rng.Perm(60) // of the long ones, so that there is something to interrupt
+	cancelled := map[string]bool{}
+	for _, k := range picked[:20] {
+		id := ids[440+k]
+		if a, err := c.Cancel(t.Context(), id, "test"); err == nil {
+			require.Equal(t, niyanta.Status("CANCELLED"), a.Status)
+			cancelled[id] = true
+		}
+	}
+	paused := 0
+	for _, k := range picked[20:40] {
+		id := ids[440+k]
+		a, err := c.Pause(t.Context(), id, "test")
+		if err != nil {
+			continue // waits, or has finished: neither can be paused
+		}
+		require.Equal(t, niyanta.Status("PAUSED"), a.Status)
+		paused++
+		a, err = c.Resume(t.Context(), id, "test")
+		require.NoError(t, err)
+		require.Equal(t, niyanta.Status("PENDING"), a.Status)
+	}
+	assert.NotEmpty(t, cancelled)
+	assert.Positive(t, paused)
+	for _, id := range ids {
+		w := final(t, c, id)
+		want := niyanta.Status("COMPLETED")
+		if cancelled[id] {
+			want = "CANCELLED"
+		}
+		require.Equal(t, want, w.Status, "%s: %v", id, w.ErrorMessage)
+		requireLegal(t, c, id, want)
+	}
+}
+
+func TestAPausedWorkloadContinuesFromItsCheckpoint(t *testing.T) {
+	_, c := startDev(t, 1)
+	id := submitAll(t, c, sleepers(1, 2000, 20))[0]
+	require.Eventually(t, func() bool {
+		w, err := c.Get(t.Context(), id)
+		return err == nil && w.ProgressPercent >= 25
+	}, 10*time.Second, 5*time.Millisecond)
+	a, err := c.Pause(t.Context(), id, "")
+	require.NoError(t, err)
+	require.Equal(t, niyanta.Status("PAUSED"), a.Status)
+	require.Positive(t, a.CheckpointSequence)
+	_, err = c.Resume(t.Context(), id, "")
+	require.NoError(t, err)
+	w := final(t, c, id)
+	require.Equal(t, niyanta.Status("COMPLETED"), w.Status)
+	require.Equal(t, int64(2), w.Generation)
+	var out struct {
+		ResumedFromStep int `json:"resumed_from_step"`
+	}
+	require.NoError(t, json.Unmarshal(w.ResultData, &out))
+	require.GreaterOrEqual(t, out.ResumedFromStep, 5)
+}
+
+func TestADrainedWorkerGivesItsWorkToAnother(t *testing.T) {
+	d, c := startDev(t, 2)
+	ids := submitAll(t, c, sleepers(10, 1500, 15))
+	admin, err := niyanta.NewClient(d.App.URL(), d.AdminKey)
+	require.NoError(t, err)
+	t.Cleanup(admin.Close)
+	require.Eventually(t, func() bool {
+		w, err := c.Get(t.Context(), ids[9])
+		return err == nil && w.ProgressPercent >= 20
+	}, 10*time.Second, 5*time.Millisecond)
+	_, err = admin.DrainWorker(t.Context(), "dev-worker-1")
+	require.NoError(t, err)
+	moved := 0
+	for _, id := range ids {
+		w := final(t, c, id)
+		require.Equal(t, niyanta.Status("COMPLETED"), w.Status)
+		require.Zero(t, w.RedistributionCount, "a drain counts as neither failure nor loss")
+		if w.Generation > 1 {
+			moved++
+			require.Positive(t, w.CheckpointSequence)
+		}
+	}
+	require.Positive(t, moved)
+	ws, err := admin.Workers(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "DRAINING", string(ws[0].Status))
+	require.Zero(t, ws[0].SlotsInUse)
+}
+
+func TestARemovedWorkersWorkContinuesElsewhere(t *testing.T) {
+	d, c := startDev(t, 2, func(cfg *Config) { cfg.HeartbeatInterval, cfg.WorkerLease = 200*time.Millisecond, time.Second })
+	ids := submitAll(t, c, sleepers(10, 3000, 30))
+	admin, err := niyanta.NewClient(d.App.URL(), d.AdminKey)
+	require.NoError(t, err)
+	t.Cleanup(admin.Close)
+	require.Eventually(t, func() bool {
+		w, err := c.Get(t.Context(), ids[9])
+		return err == nil && w.ProgressPercent >= 20
+	}, 10*time.Second, 5*time.Millisecond)
+	require.NoError(t, admin.RemoveWorker(t.Context(), "dev-worker-1"))
+	moved := 0
+	for _, id := range ids {
+		w := final(t, c, id)
+		require.Equal(t, niyanta.Status("COMPLETED"), w.Status)
+		requireLegal(t, c, id, "COMPLETED")
+		if w.Generation == 2 {
+			moved++
+			var out struct {
+				ResumedFromStep int `json:"resumed_from_step"`
+			}
+			require.NoError(t, json.Unmarshal(w.ResultData, &out))
+			require.Positive(t, out.ResumedFromStep)
+		}
+	}
+	require.Positive(t, moved)
+}
+
+func TestADelayedWorkloadStartsWhenItIsDue(t *testing.T) {
+	_, c := startDev(t, 1)
+	sub := sleepers(1, 0, 1)[0]
+	at := time.Now().Add(700 * time.Millisecond)
+	sub.RunAt = &at
+	a, err := c.Submit(t.Context(), sub, "")
+	require.NoError(t, err)
+	require.NotNil(t, a.EstimatedStartTime)
+	w := final(t, c, a.WorkloadID)
+	require.False(t, w.StartedAt.Before(at.Truncate(time.Millisecond)))
+	require.Less(t, w.StartedAt.Sub(at), 500*time.Millisecond)
+}
+
+func TestTheServerStopsWhileWorkRunsAndPollsWait(t *testing.T) {
+	d, c := startDev(t, 1)
+	id := submitAll(t, c, sleepers(1, 60_000, 600))[0]
+	waited := make(chan niyanta.Workload, 1)
+	go func() {
+		w, _ := c.Wait(context.Background(), id, 30*time.Second)
+		waited <- w
+	}()
+	require.Eventually(t, func() bool {
+		w, err := c.Get(t.Context(), id)
+		return err == nil && w.Status == "RUNNING"
+	}, 10*time.Second, 5*time.Millisecond)
+	d.drain()
+	d.wg.Wait() // workers release what they run
+	w, err := c.Get(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, niyanta.Status("REDISTRIBUTING"), w.Status)
+	d.App.stopping()
+	require.Equal(t, niyanta.Status("REDISTRIBUTING"), (<-waited).Status)
+}
