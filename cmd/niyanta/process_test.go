@@ -1,0 +1,293 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	niyanta "github.com/niyanta/niyanta/sdk"
+)
+
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "niyanta-test-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "niyanta")
+	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return path, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if path, err := binary(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+// syncBuffer collects a process's log.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// process is one running niyanta.
+type process struct {
+	*exec.Cmd
+	log  *syncBuffer
+	once sync.Once
+	err  error
+}
+
+func (p *process) signal(t *testing.T, s syscall.Signal) {
+	t.Helper()
+	require.NoError(t, p.Process.Signal(s))
+}
+
+func (p *process) wait() error {
+	p.once.Do(func() { p.err = p.Cmd.Wait() })
+	return p.err
+}
+
+// cluster is a coordinator with short leases, and workers, as processes.
+type cluster struct {
+	t                   *testing.T
+	url                 string
+	adminKey, workerKey string
+	coordinator         *process
+	admin, client       *niyanta.Client
+}
+
+func (c *cluster) start(env []string, args ...string) (*process, *bufio.Reader) {
+	c.t.Helper()
+	path, err := binary()
+	require.NoError(c.t, err)
+	p := &process{Cmd: exec.Command(path, args...), log: &syncBuffer{}}
+	p.Env = append(os.Environ(), env...)
+	p.Stderr = p.log
+	out, err := p.StdoutPipe()
+	require.NoError(c.t, err)
+	require.NoError(c.t, p.Start())
+	c.t.Cleanup(func() {
+		_ = p.Process.Signal(syscall.SIGCONT)
+		_ = p.Process.Kill()
+		_ = p.wait()
+		if c.t.Failed() {
+			c.t.Logf("%s:\n%s", strings.Join(args, " "), p.log)
+		}
+	})
+	return p, bufio.NewReader(out)
+}
+
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	c := &cluster{t: t, adminKey: strings.Repeat("a", 32), workerKey: strings.Repeat("w", 32)}
+	p, out := c.start([]string{
+		"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_ADMIN_KEY=" + c.adminKey, "NIYANTA_WORKER_KEY=" + c.workerKey,
+		"NIYANTA_HEARTBEAT_INTERVAL=300ms", "NIYANTA_WORKER_LEASE=1500ms",
+	}, "coordinator")
+	c.coordinator = p
+	line, err := out.ReadString('\n')
+	require.NoError(t, err, p.log)
+	c.url = strings.TrimSpace(strings.TrimPrefix(line, "url: "))
+	c.admin = c.clientWith(c.adminKey)
+	cust, err := c.admin.CreateCustomer(t.Context(), niyanta.CustomerInput{Name: "Test", Tier: "enterprise"})
+	require.NoError(t, err)
+	key, err := c.admin.CreateKey(t.Context(), cust.CustomerID, niyanta.KeyInput{Role: "customer"})
+	require.NoError(t, err)
+	c.client = c.clientWith(key.Key)
+	return c
+}
+
+func (c *cluster) clientWith(key string) *niyanta.Client {
+	c.t.Helper()
+	cl, err := niyanta.NewClient(c.url, key)
+	require.NoError(c.t, err)
+	return cl
+}
+
+func (c *cluster) worker(id string) *process {
+	c.t.Helper()
+	p, _ := c.start([]string{
+		"NIYANTA_COORDINATOR_URL=" + c.url, "NIYANTA_WORKER_KEY=" + c.workerKey, "NIYANTA_WORKER_ID=" + id, "NIYANTA_EXEC_ALLOW=sh",
+	}, "worker")
+	c.eventually(func() bool {
+		ws, err := c.admin.Workers(c.t.Context())
+		if err != nil {
+			return false
+		}
+		for _, w := range ws {
+			if w.WorkerID == id && w.Status == "HEALTHY" {
+				return true
+			}
+		}
+		return false
+	}, "worker "+id+" registers")
+	return p
+}
+
+func (c *cluster) eventually(f func() bool, what string) {
+	c.t.Helper()
+	require.Eventually(c.t, f, 20*time.Second, 10*time.Millisecond, what)
+}
+
+func (c *cluster) submit(workloadType, input string) string {
+	c.t.Helper()
+	a, err := c.client.Submit(c.t.Context(), niyanta.Submission{WorkloadType: workloadType, InputParams: json.RawMessage(input)}, "")
+	require.NoError(c.t, err)
+	return a.WorkloadID
+}
+
+func (c *cluster) get(id string) niyanta.Workload {
+	c.t.Helper()
+	w, err := c.client.Get(c.t.Context(), id)
+	require.NoError(c.t, err)
+	return w
+}
+
+func (c *cluster) completed(id string) niyanta.Workload {
+	c.t.Helper()
+	w, err := c.client.Wait(c.t.Context(), id, 30*time.Second)
+	require.NoError(c.t, err)
+	require.Equal(c.t, niyanta.Status("COMPLETED"), w.Status, id)
+	return w
+}
+
+// pidOf reads the pid that a shell printed as its first line.
+func (c *cluster) pidOf(id string, generation int64) int {
+	c.t.Helper()
+	pid := 0
+	c.eventually(func() bool {
+		lines, err := c.client.Logs(c.t.Context(), id, niyanta.LogParams{})
+		if err != nil {
+			return false
+		}
+		for _, l := range lines {
+			if n, err := strconv.Atoi(l.Message); err == nil && l.Generation == generation {
+				pid = n
+			}
+		}
+		return pid != 0
+	}, "the pid in the log")
+	return pid
+}
+
+func alive(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(b), ") Z ")
+}
+
+func TestAFrozenWorkerIsFencedAndItsWorkContinuesElsewhere(t *testing.T) {
+	c := newCluster(t)
+	frozen := c.worker("frozen")
+	long := c.submit("sleep", `{"duration_ms":6000,"steps":60}`)
+	shell := c.submit("exec", `{"command":["sh","-c","echo $$; exec sleep 300"]}`)
+	first := c.pidOf(shell, 1)
+	c.eventually(func() bool { return c.get(long).CheckpointSequence >= 2 }, "checkpoints")
+	other := c.worker("other")
+	frozen.signal(t, syscall.SIGSTOP)
+	begin := time.Now()
+	c.eventually(func() bool {
+		a, b := c.get(long), c.get(shell)
+		return a.Generation == 2 && b.Generation == 2 && a.Status == "RUNNING" && b.Status == "RUNNING"
+	}, "both run elsewhere")
+	t.Logf("running elsewhere %s after the freeze, with a lease of 1.5 s", time.Since(begin).Round(time.Millisecond))
+	second := c.pidOf(shell, 2)
+	require.True(t, alive(first), "frozen workers cannot stop what they run")
+	frozen.signal(t, syscall.SIGCONT)
+	c.eventually(func() bool { return !alive(first) }, "the frozen worker's program is killed when it wakes")
+	c.eventually(func() bool { return strings.Contains(frozen.log.String(), "session over") }, "it fences itself")
+	require.True(t, alive(second))
+	w := c.completed(long)
+	require.Equal(t, int64(2), w.Generation)
+	require.Contains(t, string(w.ResultData), `"resumed_from_step":`)
+	require.NotContains(t, string(w.ResultData), `"resumed_from_step":0`)
+	require.Equal(t, "other", *c.get(shell).WorkerID)
+	_, err := c.client.Cancel(t.Context(), shell, "enough")
+	require.NoError(t, err)
+	c.eventually(func() bool { return !alive(second) }, "a cancelled program is killed")
+	other.signal(t, syscall.SIGTERM)
+	require.NoError(t, other.wait(), "a graceful end is a success")
+}
+
+func TestAKilledWorkersWorkContinuesElsewhereAndItsProgramsDie(t *testing.T) {
+	c := newCluster(t)
+	victim := c.worker("victim")
+	long := c.submit("sleep", `{"duration_ms":4000,"steps":40}`)
+	shell := c.submit("exec", `{"command":["sh","-c","echo $$; exec sleep 300"]}`)
+	pid := c.pidOf(shell, 1)
+	c.eventually(func() bool { return c.get(long).CheckpointSequence >= 2 }, "checkpoints")
+	c.worker("heir")
+	victim.signal(t, syscall.SIGKILL)
+	c.eventually(func() bool { return !alive(pid) }, "programs die with their worker")
+	w := c.completed(long)
+	require.Equal(t, int64(2), w.Generation)
+	require.NotContains(t, string(w.ResultData), `"resumed_from_step":0`)
+	require.Equal(t, 1, c.get(shell).RedistributionCount)
+}
+
+func TestAWorkerThatDrainsOnSIGTERMLosesNothing(t *testing.T) {
+	c := newCluster(t)
+	leaving := c.worker("leaving")
+	id := c.submit("sleep", `{"duration_ms":3000,"steps":30}`)
+	c.eventually(func() bool { return c.get(id).ProgressPercent >= 20 }, "progress")
+	leaving.signal(t, syscall.SIGTERM)
+	require.NoError(t, leaving.wait())
+	w := c.get(id)
+	require.Equal(t, niyanta.Status("REDISTRIBUTING"), w.Status, "given back before the process ended")
+	require.Zero(t, w.RedistributionCount)
+	c.worker("heir")
+	require.NotContains(t, string(c.completed(id).ResultData), `"resumed_from_step":0`)
+}
+
+func TestTheSecondProcessWithAWorkersIDWinsAndTheFirstEnds(t *testing.T) {
+	c := newCluster(t)
+	first := c.worker("same")
+	second, _ := c.start([]string{
+		"NIYANTA_COORDINATOR_URL=" + c.url, "NIYANTA_WORKER_KEY=" + c.workerKey, "NIYANTA_WORKER_ID=same",
+	}, "worker")
+	var exit *exec.ExitError
+	require.ErrorAs(t, first.wait(), &exit)
+	require.Equal(t, exitError, exit.ExitCode())
+	require.Contains(t, first.log.String(), "another process is registered as worker same")
+	c.completed(c.submit("sleep", `{"duration_ms":0}`))
+	second.signal(t, syscall.SIGTERM)
+	require.NoError(t, second.wait())
+}
+
+func TestACoordinatorThatIsAwayIsWaitedFor(t *testing.T) {
+	c := newCluster(t)
+	w := c.worker("patient")
+	c.coordinator.signal(t, syscall.SIGSTOP)
+	c.eventually(func() bool { return strings.Contains(w.log.String(), "session over") }, "the worker fences itself")
+	c.coordinator.signal(t, syscall.SIGCONT)
+	c.completed(c.submit("sleep", `{"duration_ms":0}`))
+}
