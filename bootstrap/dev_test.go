@@ -19,7 +19,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // startDev starts a development server on a free port; limits of its customer are lifted.
-func startDev(t testing.TB, workers int, change ...func(*Config)) (*Dev, *niyanta.Client) {
+func startDev(t *testing.T, workers int, change ...func(*Config)) (*Dev, *niyanta.Client) {
 	t.Helper()
 	cfg, err := Load([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_WORKER_SLOTS=50"})
 	require.NoError(t, err)

@@ -88,6 +88,7 @@ func TestControlPlaneInProcessKeepsItsContract(t *testing.T) {
 
 // httpPlane serves the API and connects workers to it.
 func httpPlane(t *testing.T, core *Core, m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
+	t.Helper()
 	h, err := httpapi.New(httpapi.Deps{
 		Lifecycle: core.Lifecycle, Tenancy: core.Tenancy, Plane: core.Plane, IDs: system.IDs{}, Observer: m, Log: silent,
 		Ready: func(context.Context) httpapi.Readiness { return httpapi.Readiness{} }, Metrics: m.Handler(), Stopping: context.Background(),

@@ -3,7 +3,6 @@ package contracttests_test
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -162,11 +161,11 @@ func TestThePackagesKeepTheArchitecture(t *testing.T) {
 	var pkgs []pkg
 	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
 		var p pkg
-		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+		err := d.Decode(&p)
+		if errors.Is(err, io.EOF) {
 			break
-		} else {
-			require.NoError(t, err)
 		}
+		require.NoError(t, err)
 		pkgs = append(pkgs, p)
 	}
 	require.Greater(t, len(pkgs), 20)
@@ -252,7 +251,7 @@ func TestFilesStayShort(t *testing.T) {
 			return err
 		}
 		if n := strings.Count(string(b), "\n"); n > limit {
-			t.Error(fmt.Sprintf("%s has %d lines, more than %d", path, n, limit))
+			t.Errorf("%s has %d lines, more than %d", path, n, limit)
 		}
 		return nil
 	})

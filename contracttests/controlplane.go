@@ -49,8 +49,9 @@ func (p *plane) beat(inventory ...ports.InventoryItem) []ports.Command {
 	return a.Commands
 }
 
-func item(w domain.Workload, generation int64) ports.InventoryItem {
-	return ports.InventoryItem{WorkloadID: w.ID, Generation: generation, State: ports.RunRunning}
+// item is a workload that runs at generation 1.
+func item(w domain.Workload) ports.InventoryItem {
+	return ports.InventoryItem{WorkloadID: w.ID, Generation: 1, State: ports.RunRunning}
 }
 
 func (p *plane) says(e domain.Event, w domain.Workload, generation int64) ports.Report {
@@ -98,9 +99,10 @@ func PlaneCases() []Case[PlaneHarness] {
 			_, err := h.Plane("w").Register(t.Context(), r)
 			require.NoError(t, err)
 			w := f.workers()[0]
-			require.Equal(t, r, domain.Registration{
+			got := domain.Registration{
 				WorkerID: w.ID, SessionID: w.SessionID, Capabilities: w.Capabilities, Slots: w.Slots, Resources: w.Resources, Tags: w.Tags, Version: w.Version,
-			})
+			}
+			require.Equal(t, r, got)
 		}},
 		{"commands wait for the poll", "Poll returns commands for the session, waiting for the first one", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
@@ -269,28 +271,28 @@ func planeMoreCases() []Case[PlaneHarness] {
 			p.must(domain.Transition{WorkloadID: paused.ID, Event: domain.EventRequestPause})
 			p.must(cancel(cancelled))
 			p.must(lose(moved, domain.LossMissing))
-			ended := item(moved, 1)
+			ended := item(moved)
 			ended.State = ports.RunReporting
 			_, err := p.Workers.Drain(t.Context(), "w", coordinator)
 			require.NoError(t, err)
 			kinds := map[string]ports.CommandKind{}
-			for _, c := range p.beat(item(ok, 1), item(paused, 1), item(cancelled, 1), item(moved, 1)) {
+			for _, c := range p.beat(item(ok), item(paused), item(cancelled), item(moved)) {
 				require.Equal(t, domain.SessionID("s1"), c.SessionID)
 				kinds[string(c.WorkloadID)] = c.Kind
 			}
 			require.Equal(t, map[string]ports.CommandKind{
 				string(paused.ID): ports.CommandPause, string(cancelled.ID): ports.CommandCancel, string(moved.ID): ports.CommandDrop, "": ports.CommandDrain,
 			}, kinds)
-			require.Len(t, p.beat(item(ok, 1), item(paused, 1), ended), 2, "what waits for its last answer is left alone: pause and drain")
+			require.Len(t, p.beat(item(ok), item(paused), ended), 2, "what waits for its last answer is left alone: pause and drain")
 		}},
 		{"what a worker no longer holds is taken back", "RUNNING but missing from two inventories of a live session: lost", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			a, b := p.running(p.worker), p.running(p.worker)
-			p.beat(item(b, 1))
-			p.beat(item(a, 1), item(b, 1)) // seen again: counting starts anew
-			p.beat(item(b, 1))
+			p.beat(item(b))
+			p.beat(item(a), item(b)) // seen again: counting starts anew
+			p.beat(item(b))
 			require.Equal(t, domain.StatusRunning, p.get(a.ID).Status)
-			p.beat(item(b, 1))
+			p.beat(item(b))
 			got := p.get(a.ID)
 			require.Equal(t, domain.StatusRedistributing, got.Status)
 			require.Zero(t, got.LossStreak, "it does not speak against the workload")

@@ -146,7 +146,7 @@ func applyCases() []Case[StoreHarness] {
 		}},
 		{"a customer never runs more than its limit", "An assignment is refused when SCHEDULED + RUNNING would exceed MaxConcurrent in force", func(t T, h StoreHarness) {
 			f := given(t, h)
-			f.limit(acme, domain.Limits{MaxConcurrent: 3})
+			f.limit(domain.Limits{MaxConcurrent: 3})
 			w := f.worker("w", 50)
 			var ts []domain.Transition
 			for range 10 {
@@ -161,7 +161,7 @@ func applyCases() []Case[StoreHarness] {
 			})
 			require.Equal(t, 3, count(rs, func(o domain.Outcome) bool { return o == domain.OutcomeApplied }))
 			require.Equal(t, 7, count(rs, func(o domain.Outcome) bool { return o == domain.OutcomeRefused }))
-			f.limit(acme, domain.Limits{MaxConcurrent: 2})
+			f.limit(domain.Limits{MaxConcurrent: 2})
 			require.Equal(t, domain.OutcomeRefused, f.apply(assign(f.submit(), w))[0].Outcome)
 		}},
 		{"a worker never holds more than its slots", "refused when the worker's slots are taken", func(t T, h StoreHarness) {
@@ -221,7 +221,7 @@ func applyCases() []Case[StoreHarness] {
 func everyEvent(t T, h StoreHarness) {
 	f := given(t, h)
 	w := f.worker("w", 10_000)
-	f.limit(acme, domain.Limits{MaxConcurrent: 10_000, MaxQueueDepth: 10_000})
+	f.limit(domain.Limits{MaxConcurrent: 10_000, MaxQueueDepth: 10_000})
 	paths := map[domain.Status]func() domain.Workload{
 		domain.StatusPending:   func() domain.Workload { return f.submit() },
 		domain.StatusScheduled: func() domain.Workload { a := f.submit(); f.must(assign(a, w)); return a },

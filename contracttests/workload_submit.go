@@ -61,11 +61,11 @@ func submitCases() []Case[StoreHarness] {
 		}},
 		{"an idempotency key returns the first workload", "key known, same digest: SubmitDuplicate with the first workload", func(t T, h StoreHarness) {
 			f := given(t, h)
-			first := f.submit(keyed("k", 1))
+			first := f.submit(keyed(1))
 			second, other, foreign := f.submission(acme), f.submission(acme), f.submission(rival)
-			keyed("k", 1)(&second)
-			keyed("k", 2)(&other)
-			keyed("k", 2)(&foreign)
+			keyed(1)(&second)
+			keyed(2)(&other)
+			keyed(2)(&foreign)
 			rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{second, other, foreign})
 			require.NoError(t, err)
 			require.Equal(t, ports.SubmitDuplicate, rs[0].Status)
@@ -78,22 +78,22 @@ func submitCases() []Case[StoreHarness] {
 		}},
 		{"an idempotency key is forgotten after its retention", "younger than domain.IdempotencyRetention", func(t T, h StoreHarness) {
 			f := given(t, h)
-			f.submit(keyed("k", 1))
+			f.submit(keyed(1))
 			h.Advance(domain.IdempotencyRetention - time.Second)
 			s := f.submission(acme)
-			keyed("k", 2)(&s)
+			keyed(2)(&s)
 			rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{s})
 			require.NoError(t, err)
 			require.Equal(t, ports.SubmitConflict, rs[0].Status)
 			h.Advance(time.Second)
-			f.submit(keyed("k", 2))
+			f.submit(keyed(2))
 		}},
 		{"of many racers with one idempotency key one is stored", "Idempotency key and queue depth are checked atomically with the insert", func(t T, h StoreHarness) {
 			f := given(t, h)
 			subs := make([]domain.Submission, 64)
 			for i := range subs {
 				subs[i] = f.submission(acme)
-				keyed("k", 1)(&subs[i])
+				keyed(1)(&subs[i])
 			}
 			stores := h.Open()
 			rs := race(len(subs), func(i int) ports.SubmitResult {
@@ -109,7 +109,7 @@ func submitCases() []Case[StoreHarness] {
 		}},
 		{"64 racers at limit minus one admit exactly one", "PENDING + REDISTRIBUTING at its MaxQueueDepth in force: SubmitQueueFull, also between concurrent batches", func(t T, h StoreHarness) {
 			f := given(t, h)
-			f.limit(acme, domain.Limits{MaxQueueDepth: 3})
+			f.limit(domain.Limits{MaxQueueDepth: 3})
 			f.submit()
 			f.submit()
 			subs := make([]domain.Submission, 64)
@@ -131,7 +131,7 @@ func submitCases() []Case[StoreHarness] {
 		}},
 		{"queue depth holds within one batch and makes room again", "also between items of one batch", func(t T, h StoreHarness) {
 			f := given(t, h)
-			f.limit(acme, domain.Limits{MaxQueueDepth: 2})
+			f.limit(domain.Limits{MaxQueueDepth: 2})
 			w := f.worker("w", 5)
 			a := f.submit()
 			rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{f.submission(acme), f.submission(acme), f.submission(rival)})
@@ -140,7 +140,7 @@ func submitCases() []Case[StoreHarness] {
 				[]ports.SubmitStatus{rs[0].Status, rs[1].Status, rs[2].Status})
 			f.must(assign(a, w))
 			f.submit()
-			f.limit(acme, domain.Limits{MaxQueueDepth: 3})
+			f.limit(domain.Limits{MaxQueueDepth: 3})
 			f.submit() // a raised limit holds for the next submission
 		}},
 		{"an unknown customer is refused", "customer unknown: SubmitNoCustomer", func(t T, h StoreHarness) {
@@ -166,13 +166,13 @@ func submitCases() []Case[StoreHarness] {
 	}
 }
 
-func keyed(key string, digest byte) func(*domain.Submission) {
-	return func(s *domain.Submission) { s.IdempotencyKey, s.Digest = key, [32]byte{digest} }
+func keyed(digest byte) func(*domain.Submission) {
+	return func(s *domain.Submission) { s.IdempotencyKey, s.Digest = "k", [32]byte{digest} }
 }
 
-// limit sets a customer's overrides.
-func (f *fixture) limit(customer domain.CustomerID, l domain.Limits) {
+// limit sets acme's overrides.
+func (f *fixture) limit(l domain.Limits) {
 	f.Helper()
-	_, err := f.Customers.Update(f.Context(), customer, domain.CustomerPatch{Limits: &l})
+	_, err := f.Customers.Update(f.Context(), acme, domain.CustomerPatch{Limits: &l})
 	require.NoError(f, err)
 }

@@ -17,7 +17,9 @@ type Client struct {
 	http *http.Client
 }
 
-// Types of the API, as its OpenAPI file defines them.
+// The types of the API, as its OpenAPI file defines them.
+//
+//nolint:revive // the file documents them
 type (
 	Workload       = client.Workload
 	WorkloadList   = client.WorkloadList

@@ -11,7 +11,7 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-func workerCommand(c *cli, hard context.Context) *cobra.Command {
+func workerCommand(hard context.Context, c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "worker",
 		Short: "Run a worker with the built-in types, or look after workers",
@@ -19,7 +19,7 @@ func workerCommand(c *cli, hard context.Context) *cobra.Command {
 It finds its coordinator at NIYANTA_COORDINATOR_URL and authenticates with NIYANTA_WORKER_KEY.
 The first SIGTERM drains it, the second ends it. The subcommands need an admin key.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runWorker(cmd, hard) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return runWorker(hard, cmd) },
 	}
 	list := &cobra.Command{
 		Use:   "list",

@@ -114,7 +114,7 @@ func coordinatorCommand() *cobra.Command {
 }
 
 // runWorker runs a worker with the built-in types until the first signal, then drains; the second skips the rest.
-func runWorker(cmd *cobra.Command, hard context.Context) error {
+func runWorker(hard context.Context, cmd *cobra.Command) error {
 	cfg, err := load(bootstrap.RoleWorker, nil)
 	if err != nil {
 		return err

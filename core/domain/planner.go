@@ -322,7 +322,11 @@ type laneHeap struct {
 func (h *laneHeap) Len() int           { return len(h.lanes) }
 func (h *laneHeap) Less(i, j int) bool { return h.less(h.lanes[i], h.lanes[j]) }
 func (h *laneHeap) Swap(i, j int)      { h.lanes[i], h.lanes[j] = h.lanes[j], h.lanes[i] }
-func (h *laneHeap) Push(x any)         { h.lanes = append(h.lanes, x.(*laneQueue)) }
+func (h *laneHeap) Push(x any) {
+	if q, ok := x.(*laneQueue); ok { // container/heap hands back what it was given
+		h.lanes = append(h.lanes, q)
+	}
+}
 func (h *laneHeap) Pop() any {
 	last := len(h.lanes) - 1
 	q := h.lanes[last]

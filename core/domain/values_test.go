@@ -141,7 +141,7 @@ func TestErrorsAreToldApartByCode(t *testing.T) {
 	wrapped := errors.Join(errors.New("outer"), domain.NotFound("workload"))
 	assert.Equal(t, domain.CodeNotFound, domain.CodeOf(wrapped))
 	assert.True(t, domain.IsCode(wrapped, domain.CodeNotFound))
-	assert.ErrorIs(t, wrapped, &domain.Error{Code: domain.CodeNotFound})
+	require.ErrorIs(t, wrapped, &domain.Error{Code: domain.CodeNotFound})
 	assert.Equal(t, domain.CodeInternal, domain.CodeOf(errors.New("x")))
 	assert.Equal(t, domain.Code(""), domain.CodeOf(nil))
 	base := domain.NewError(domain.CodeConflict, "x")

@@ -54,13 +54,15 @@ func (c *Committer[T, R]) Do(ctx context.Context, items ...T) ([]R, error) {
 		<-me.done
 		return me.results, me.err
 	case <-ctx.Done():
-		return c.abandon(ctx, me)
+		c.abandon(me)
+		return nil, ctx.Err()
 	}
 }
 
 // abandon leaves the queue. If the order to commit arrived at the same moment, it is carried out.
-func (c *Committer[T, R]) abandon(ctx context.Context, me *call[T, R]) ([]R, error) {
+func (c *Committer[T, R]) abandon(me *call[T, R]) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	for i, w := range c.waiting {
 		if w == me {
 			c.waiting = append(c.waiting[:i], c.waiting[i+1:]...)
@@ -72,8 +74,6 @@ func (c *Committer[T, R]) abandon(ctx context.Context, me *call[T, R]) ([]R, err
 		c.handOver()
 	default:
 	}
-	c.mu.Unlock()
-	return nil, ctx.Err()
 }
 
 // flush commits one batch, its caller's items included because they stand first, and hands over.
