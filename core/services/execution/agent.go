@@ -58,7 +58,8 @@ type Agent struct {
 	answered time.Time
 	draining bool
 	runs     map[runKey]*run
-	active   int // runs that take a slot
+	newest   map[domain.WorkloadID]*run // of each workload in runs, the run at the highest generation
+	active   int                        // runs that take a slot
 	outbox   []outgoing
 	dirty    []*run // runs with log lines or progress to report
 	idle     chan struct{}
@@ -76,7 +77,7 @@ func NewAgent(ctx context.Context, cfg Config, plane ports.ControlPlane, clock p
 		cfg.StopGrace = DefaultStopGrace
 	}
 	a := &Agent{
-		cfg: cfg, plane: plane, clock: clock, ids: ids, base: ctx, runs: map[runKey]*run{},
+		cfg: cfg, plane: plane, clock: clock, ids: ids, base: ctx, runs: map[runKey]*run{}, newest: map[domain.WorkloadID]*run{},
 		log:  log.With("worker_id", string(cfg.WorkerID)),
 		wake: make(chan struct{}, 1), idle: make(chan struct{}, 1),
 	}

@@ -53,13 +53,11 @@ func (a *Agent) assign(as *ports.Assignment) {
 	if !a.live || a.runs[key] != nil {
 		return // repeated
 	}
-	for other, r := range a.runs {
-		if other.id == key.id {
-			if other.generation > key.generation {
-				return // late
-			}
-			a.abandon(r, ports.ErrFenced)
+	if older := a.newest[key.id]; older != nil {
+		if older.key.generation > key.generation {
+			return // late
 		}
+		a.abandon(older, ports.ErrFenced)
 	}
 	factory := a.cfg.Types[as.Type]
 	switch {
@@ -78,7 +76,7 @@ func (a *Agent) assign(as *ports.Assignment) {
 		sequence: as.CheckpointSequence, accepted: a.clock.Now(),
 	}
 	r.ctx, r.cancel = context.WithCancelCause(a.base)
-	a.runs[key] = r
+	a.runs[key], a.newest[key.id] = r, r
 	a.active++
 	a.post(r, ports.Report{Event: domain.EventStart})
 	a.cfg.Spawn(func() { a.execute(r) })
@@ -145,6 +143,9 @@ func (a *Agent) halt(r *run, cause error) {
 func (a *Agent) remove(r *run) {
 	if a.runs[r.key] == r {
 		delete(a.runs, r.key)
+	}
+	if a.newest[r.key.id] == r {
+		delete(a.newest, r.key.id)
 	}
 	if len(a.runs) == 0 {
 		select {
