@@ -1,0 +1,254 @@
+package execution_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+func TestACheckpointBehindALostAnswerIsSentAgainUnderItsSequence(t *testing.T) {
+	tries := 0
+	b := newBench(t, 1, one(&script{execute: func(ctx context.Context, p ports.Progress) (domain.JSON, error) {
+		for i := range 2 {
+			if err := p.Checkpoint(ctx, fmt.Append(nil, i), nil, ""); err != nil {
+				return "", err
+			}
+		}
+		return "", nil
+	}}))
+	var seen []string
+	b.plane.save = func(c ports.CheckpointUpload) (domain.Outcome, error) {
+		seen = append(seen, fmt.Sprintf("%d=%s", c.Sequence, c.Data))
+		if tries++; tries < 3 {
+			return "", errAway
+		}
+		if tries == 3 {
+			return domain.OutcomeAlready, nil // the first try had been committed
+		}
+		return domain.OutcomeApplied, nil
+	}
+	b.assign("wl_1", 1, func(a *ports.Assignment) { a.CheckpointSequence = 4 })
+	b.settle()
+	assert.Equal(t, []string{"5=0", "5=0", "5=0", "6=1"}, seen)
+	assert.Equal(t, domain.EventComplete, b.plane.last("wl_1").Event)
+}
+
+func TestTheStartIsAcknowledgedBeforeTheFirstCheckpoint(t *testing.T) {
+	b := newBench(t, 1, one(&script{execute: func(ctx context.Context, p ports.Progress) (domain.JSON, error) {
+		return "", p.Checkpoint(ctx, []byte("x"), nil, "")
+	}}))
+	b.plane.save = func(ports.CheckpointUpload) (domain.Outcome, error) {
+		if len(b.plane.reports) != 1 || b.plane.reports[0].Event != domain.EventStart {
+			return domain.OutcomeFenced, nil
+		}
+		return domain.OutcomeApplied, nil
+	}
+	b.assign("wl_1", 1)
+	b.settle()
+	assert.Equal(t, domain.EventComplete, b.plane.last("wl_1").Event)
+}
+
+func TestAFencedCheckpointStopsTheRun(t *testing.T) {
+	result := make(chan error, 1)
+	b := newBench(t, 1, one(&script{execute: func(ctx context.Context, p ports.Progress) (domain.JSON, error) {
+		result <- p.Checkpoint(ctx, []byte("x"), nil, "")
+		return untilCancelled(ctx, p)
+	}}))
+	b.plane.save = func(ports.CheckpointUpload) (domain.Outcome, error) { return domain.OutcomeFenced, nil }
+	b.assign("wl_1", 1)
+	require.ErrorIs(t, <-result, ports.ErrFenced)
+	b.settle()
+	assert.Equal(t, []domain.Event{domain.EventStart}, b.plane.events("wl_1"))
+}
+
+func TestACheckpointThatIsTooLargeIsRefusedAtOnce(t *testing.T) {
+	b := newBench(t, 1, one(&script{execute: func(ctx context.Context, p ports.Progress) (domain.JSON, error) {
+		return "", p.Checkpoint(ctx, make([]byte, domain.MaxInlineCheckpoint+1), nil, "")
+	}}))
+	b.assign("wl_1", 1)
+	b.settle()
+	assert.Contains(t, b.plane.last("wl_1").Failure.Message, "at most 10485760 bytes")
+	assert.Empty(t, b.plane.checkpoints)
+}
+
+func TestARunContinuesFromItsCheckpoint(t *testing.T) {
+	got := make(chan string, 2)
+	b := newBench(t, 1, one(&script{init: func(t ports.Task) error { got <- string(t.Checkpoint); return nil }}))
+	b.plane.stored["wl_1"] = ports.CheckpointData{Sequence: 3, Data: []byte("state")}
+	b.assign("wl_1", 2, func(a *ports.Assignment) { a.CheckpointSequence = 3 })
+	assert.Equal(t, "state", <-got)
+	b.settle()
+	b.assign("wl_2", 2, func(a *ports.Assignment) { a.CheckpointSequence = 3 })
+	assert.Empty(t, <-got, "none is left: from the beginning")
+	b.settle()
+}
+
+func TestAPauseCheckpointsFirstAndThenStops(t *testing.T) {
+	b := newBench(t, 1, one(&script{
+		execute:  untilCancelled,
+		snapshot: func() ([]byte, error) { return []byte("half way"), nil },
+	}))
+	b.assign("wl_1", 1)
+	waitRunning(t, b)
+	b.command(ports.CommandPause, "wl_1", 1)
+	b.command(ports.CommandPause, "wl_1", 1)
+	b.settle()
+	require.Len(t, b.plane.checkpoints, 1)
+	assert.Equal(t, "half way", string(b.plane.checkpoints[0].Data))
+	assert.Equal(t, []domain.Event{domain.EventStart, domain.EventPaused}, b.plane.events("wl_1"))
+}
+
+func TestARunMayStillSaveAfterItWasPausedButNotAfterItWasCancelled(t *testing.T) {
+	for kind, want := range map[ports.CommandKind]error{ports.CommandPause: nil, ports.CommandCancel: ports.ErrCancelled} {
+		saved := make(chan error, 1)
+		b := newBench(t, 1, one(&script{execute: func(ctx context.Context, p ports.Progress) (domain.JSON, error) {
+			<-ctx.Done()
+			saved <- p.Checkpoint(ctx, []byte("last words"), nil, "")
+			return "", context.Cause(ctx)
+		}}))
+		b.assign("wl_1", 1)
+		waitRunning(t, b)
+		b.command(kind, "wl_1", 1)
+		require.ErrorIs(t, <-saved, want, kind)
+		b.settle()
+	}
+}
+
+func TestWhatCompletesBeforeItsPauseIsCompleted(t *testing.T) {
+	b := newBench(t, 1, one(&script{execute: func(ctx context.Context, _ ports.Progress) (domain.JSON, error) {
+		<-ctx.Done()
+		return `"done"`, nil
+	}}))
+	b.assign("wl_1", 1)
+	waitRunning(t, b)
+	b.command(ports.CommandPause, "wl_1", 1)
+	b.settle()
+	assert.Equal(t, domain.EventComplete, b.plane.last("wl_1").Event)
+}
+
+func TestADrainReleasesWhatRuns(t *testing.T) {
+	b := newBench(t, 3, one(&script{execute: untilCancelled, snapshot: func() ([]byte, error) { return []byte("s"), nil }}))
+	for _, id := range []domain.WorkloadID{"wl_1", "wl_2"} {
+		b.assign(id, 1)
+	}
+	waitRunning(t, b)
+	b.Handle(ports.Command{Kind: ports.CommandDrain, SessionID: b.session()})
+	b.settle()
+	for _, id := range []domain.WorkloadID{"wl_1", "wl_2"} {
+		assert.Equal(t, domain.EventRelease, b.plane.last(id).Event)
+	}
+	assert.Len(t, b.plane.checkpoints, 2)
+	require.NoError(t, b.Beat(t.Context()))
+	assert.True(t, b.plane.beats[0].Draining)
+}
+
+func TestCheckpointsAreTakenByIntervalAndByProgress(t *testing.T) {
+	n := 0
+	speak := make(chan ports.Progress, 1)
+	b := newBench(t, 1, one(&script{
+		execute: func(ctx context.Context, p ports.Progress) (domain.JSON, error) {
+			speak <- p
+			return untilCancelled(ctx, p)
+		},
+		snapshot: func() ([]byte, error) { n++; return fmt.Append(nil, n), nil },
+	}))
+	b.assign("wl_1", 1, func(a *ports.Assignment) { a.CheckpointIntervalMS = 5000 })
+	p := <-speak
+	waitRunning(t, b)
+	saved := func(want int) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			b.plane.mu.Lock()
+			defer b.plane.mu.Unlock()
+			return len(b.plane.checkpoints) == want
+		}, 5*time.Second, time.Millisecond)
+	}
+	b.clock.advance(5 * time.Second)
+	b.Tick()
+	saved(1)
+	p.Report(5, "not yet")
+	p.Report(10, "a tenth")
+	saved(2)
+	assert.InDelta(t, 10.0, *b.plane.checkpoints[1].Percent, 0)
+	assert.Equal(t, "a tenth", b.plane.checkpoints[1].Message)
+	b.command(ports.CommandCheckpoint, "wl_1", 1)
+	saved(3)
+	b.command(ports.CommandCancel, "wl_1", 1)
+}
+
+func TestProgressIsThinnedAndLinesComeBeforeTheEnd(t *testing.T) {
+	b := newBench(t, 1, one(&script{execute: func(_ context.Context, p ports.Progress) (domain.JSON, error) {
+		for i := range 100 {
+			p.Report(float64(i)/100, "")
+		}
+		for i := range 1200 {
+			p.Log(ports.LogEntry{Message: fmt.Sprint(i, "\x00", strings.Repeat("x", 10))})
+		}
+		return "", nil
+	}}))
+	b.assign("wl_1", 1)
+	b.settle()
+	lines, progress := 0, 0
+	es := b.plane.events("wl_1")
+	for _, r := range b.plane.reports {
+		lines += len(r.Lines)
+		assert.LessOrEqual(t, len(r.Lines), 500)
+		for _, l := range r.Lines {
+			assert.NotContains(t, l.Message, "\x00")
+			assert.Equal(t, "info", l.Level)
+		}
+		if r.Event == domain.EventProgress {
+			progress++
+		}
+	}
+	assert.Equal(t, 1200, lines)
+	assert.LessOrEqual(t, progress, 1)
+	assert.Equal(t, domain.EventComplete, es[len(es)-1])
+}
+
+func TestLinesBeyondWhatCanBeDeliveredAreCounted(t *testing.T) {
+	b := newBench(t, 1, one(&script{execute: func(_ context.Context, p ports.Progress) (domain.JSON, error) {
+		for range 10_007 {
+			p.Log(ports.LogEntry{Message: "x"})
+		}
+		return "", nil
+	}}))
+	b.assign("wl_1", 1)
+	b.settle()
+	var last string
+	for _, r := range b.plane.reports {
+		for _, l := range r.Lines {
+			last = l.Message
+		}
+	}
+	assert.True(t, strings.HasPrefix(last, "7 log lines were dropped"), last)
+}
+
+// waitRunning waits until every run executes, as seen in the inventory.
+func waitRunning(t *testing.T, b *bench) {
+	t.Helper()
+	b.flush()
+	require.Eventually(t, func() bool {
+		if err := b.Beat(t.Context()); err != nil {
+			return false
+		}
+		b.plane.mu.Lock()
+		defer b.plane.mu.Unlock()
+		last := b.plane.beats[len(b.plane.beats)-1]
+		b.plane.beats = nil
+		for _, i := range last.Inventory {
+			if i.State != ports.RunRunning {
+				return false
+			}
+		}
+		return len(last.Inventory) > 0
+	}, 5*time.Second, time.Millisecond)
+}

@@ -1,0 +1,108 @@
+package execution_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/execution"
+)
+
+type realClock struct{}
+
+func (realClock) Now() time.Time { return time.Now() }
+
+func realSleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return ctx.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func newEngine(t *testing.T, p *plane, s *script) *execution.Engine {
+	t.Helper()
+	p.commands = make(chan ports.Command, 100)
+	e, err := execution.NewEngine(context.Background(), execution.Config{
+		WorkerID: "w", Slots: 3, Sleep: realSleep,
+		Types: map[string]ports.WorkloadFactory{"t": func() ports.Workload { c := *s; return &c }},
+	}, p, realClock{}, &ids{}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	require.NoError(t, err)
+	return e
+}
+
+func TestAnEngineStartsAndStopsAHundredTimes(t *testing.T) {
+	for range 100 {
+		e := newEngine(t, &plane{}, &script{})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- e.Run(ctx, time.Minute) }()
+		cancel()
+		require.NoError(t, <-done)
+	}
+}
+
+func TestAnEngineRunsWhatItIsSentAndDrains(t *testing.T) {
+	p := &plane{}
+	e := newEngine(t, p, &script{execute: untilCancelled})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx, time.Minute) }()
+	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 }, 5*time.Second, time.Millisecond)
+	p.commands <- ports.Command{
+		Kind: ports.CommandAssign, SessionID: p.sessions[0].SessionID, WorkloadID: "wl_1", Generation: 1,
+		Assignment: &ports.Assignment{WorkloadID: "wl_1", Type: "t", Generation: 1},
+	}
+	require.Eventually(t, func() bool { return len(p.events("wl_1")) == 1 }, 5*time.Second, time.Millisecond)
+	cancel()
+	require.NoError(t, <-done)
+	assert.Equal(t, []domain.Event{domain.EventStart, domain.EventRelease}, p.events("wl_1"))
+}
+
+func TestAnEngineEndsWhenAnotherProcessOwnsItsID(t *testing.T) {
+	p := &plane{register: func(domain.Registration) error { return domain.NewError(domain.CodeConflict, "taken") }}
+	err := newEngine(t, p, &script{}).Run(t.Context(), time.Minute)
+	require.ErrorContains(t, err, "taken")
+}
+
+func TestAnEngineKeepsTryingToRegister(t *testing.T) {
+	tries := 0
+	p := &plane{register: func(domain.Registration) error {
+		if tries++; tries < 4 {
+			return errAway
+		}
+		return nil
+	}}
+	e := newEngine(t, p, &script{})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx, time.Minute) }()
+	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 }, 5*time.Second, time.Millisecond)
+	cancel()
+	require.NoError(t, <-done)
+	assert.Equal(t, 4, tries)
+}
+
+func TestADrainThatTakesTooLongEndsWithAnError(t *testing.T) {
+	p := &plane{report: func(rs []ports.Report) ([]ports.ReportAnswer, error) { return nil, errAway }}
+	e := newEngine(t, p, &script{})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx, 50*time.Millisecond) }()
+	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 }, 5*time.Second, time.Millisecond)
+	p.commands <- ports.Command{
+		Kind: ports.CommandAssign, SessionID: p.sessions[0].SessionID, WorkloadID: "wl_1", Generation: 1,
+		Assignment: &ports.Assignment{WorkloadID: "wl_1", Type: "t", Generation: 1},
+	}
+	require.Eventually(t, func() bool { return len(p.commands) == 0 }, 5*time.Second, time.Millisecond)
+	cancel()
+	require.ErrorContains(t, <-done, "did not finish")
+}

@@ -1,0 +1,291 @@
+package execution_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/execution"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// clock is set by the test.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// ids counts.
+type ids struct {
+	mu sync.Mutex
+	n  int
+}
+
+func (i *ids) New(prefix string) string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.n++
+	return fmt.Sprint(prefix, i.n)
+}
+func (i *ids) Random([]byte)    {}
+func (i *ids) Float64() float64 { return 0 }
+
+// plane is a scripted coordinator that notes what reaches it.
+type plane struct {
+	mu          sync.Mutex
+	sessions    []domain.Registration
+	beats       []ports.Heartbeat
+	reports     []ports.Report
+	checkpoints []ports.CheckpointUpload
+	stored      map[domain.WorkloadID]ports.CheckpointData
+
+	register  func(domain.Registration) error
+	heartbeat func(ports.Heartbeat) ([]ports.Command, error)
+	report    func([]ports.Report) ([]ports.ReportAnswer, error)
+	save      func(ports.CheckpointUpload) (domain.Outcome, error)
+	commands  chan ports.Command
+}
+
+const (
+	leaseTime = 20 * time.Second
+	margin    = 4 * time.Second
+)
+
+func (p *plane) Register(_ context.Context, r domain.Registration) (ports.Grant, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.register != nil {
+		if err := p.register(r); err != nil {
+			return ports.Grant{}, err
+		}
+	}
+	p.sessions = append(p.sessions, r)
+	return ports.Grant{LeaseMS: leaseTime.Milliseconds(), HeartbeatIntervalMS: 5000}, nil
+}
+
+func (p *plane) Heartbeat(_ context.Context, h ports.Heartbeat) (ports.HeartbeatAnswer, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var commands []ports.Command
+	if p.heartbeat != nil {
+		var err error
+		if commands, err = p.heartbeat(h); err != nil {
+			return ports.HeartbeatAnswer{}, err
+		}
+	}
+	p.beats = append(p.beats, h)
+	return ports.HeartbeatAnswer{LeaseMS: leaseTime.Milliseconds(), Commands: commands}, nil
+}
+
+func (p *plane) Poll(ctx context.Context, _ ports.SessionRef, wait time.Duration) ([]ports.Command, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	select {
+	case c := <-p.commands:
+		return []ports.Command{c}, nil
+	case <-ctx.Done():
+		return nil, nil
+	}
+}
+
+func (p *plane) Report(_ context.Context, _ ports.SessionRef, rs []ports.Report) ([]ports.ReportAnswer, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.report != nil {
+		if as, err := p.report(rs); as != nil || err != nil {
+			return as, err
+		}
+	}
+	p.reports = append(p.reports, rs...)
+	as := make([]ports.ReportAnswer, len(rs))
+	for i := range as {
+		as[i] = ports.ReportAnswer{ReportID: rs[i].ID, Outcome: domain.OutcomeApplied}
+	}
+	return as, nil
+}
+
+func (p *plane) SaveCheckpoint(_ context.Context, _ ports.SessionRef, c ports.CheckpointUpload) (ports.ReportAnswer, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := domain.OutcomeApplied
+	if p.save != nil {
+		var err error
+		if out, err = p.save(c); err != nil {
+			return ports.ReportAnswer{}, err
+		}
+	}
+	if out.OK() {
+		p.checkpoints = append(p.checkpoints, c)
+	}
+	return ports.ReportAnswer{Outcome: out}, nil
+}
+
+func (p *plane) LoadCheckpoint(_ context.Context, _ ports.SessionRef, id domain.WorkloadID, _, _ int64) (ports.CheckpointData, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c, ok := p.stored[id]; ok {
+		return c, nil
+	}
+	return ports.CheckpointData{}, domain.NotFound("checkpoint")
+}
+
+// events are the reported events of a workload, in order.
+func (p *plane) events(id domain.WorkloadID) []domain.Event {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var es []domain.Event
+	for _, r := range p.reports {
+		if r.WorkloadID == id {
+			es = append(es, r.Event)
+		}
+	}
+	return es
+}
+
+func (p *plane) last(id domain.WorkloadID) ports.Report {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var last ports.Report
+	for _, r := range p.reports {
+		if r.WorkloadID == id {
+			last = r
+		}
+	}
+	return last
+}
+
+// script is a workload that does what the test says.
+type script struct {
+	init     func(ports.Task) error
+	execute  func(ctx context.Context, p ports.Progress) (domain.JSON, error)
+	snapshot func() ([]byte, error)
+	closed   chan struct{}
+}
+
+func (s *script) Init(_ context.Context, t ports.Task) error {
+	if s.init != nil {
+		return s.init(t)
+	}
+	return nil
+}
+
+func (s *script) Execute(ctx context.Context, p ports.Progress) (domain.JSON, error) {
+	if s.execute != nil {
+		return s.execute(ctx, p)
+	}
+	return `{"ok":true}`, nil
+}
+
+func (s *script) Checkpoint(context.Context) ([]byte, error) {
+	if s.snapshot != nil {
+		return s.snapshot()
+	}
+	return nil, ports.ErrNoCheckpoint
+}
+
+func (s *script) Close() error {
+	if s.closed != nil {
+		close(s.closed)
+	}
+	return nil
+}
+
+// untilCancelled runs until its context ends.
+func untilCancelled(ctx context.Context, _ ports.Progress) (domain.JSON, error) {
+	<-ctx.Done()
+	return "", context.Cause(ctx)
+}
+
+// bench is an agent with a session on a scripted plane. What the agent spawns runs on goroutines that the test waits for.
+type bench struct {
+	*testing.T
+	*execution.Agent
+	plane *plane
+	clock *clock
+	runs  sync.WaitGroup
+	stop  context.CancelFunc
+}
+
+func newBench(t *testing.T, slots int, types map[string]func() *script) *bench {
+	t.Helper()
+	b := &bench{T: t, plane: &plane{stored: map[domain.WorkloadID]ports.CheckpointData{}}, clock: &clock{now: time.Unix(1_700_000_000, 0)}}
+	ctx, stop := context.WithCancel(t.Context())
+	b.stop = stop
+	agent, err := execution.NewAgent(ctx, b.config(slots, types), b.plane, b.clock, &ids{}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	require.NoError(t, err)
+	b.Agent = agent
+	require.NoError(t, b.Connect(t.Context()))
+	t.Cleanup(func() { stop(); b.runs.Wait() })
+	return b
+}
+
+func (b *bench) config(slots int, types map[string]func() *script) execution.Config {
+	cfg := execution.Config{
+		WorkerID: "w", Slots: slots, Types: map[string]ports.WorkloadFactory{},
+		Spawn: func(f func()) { b.runs.Go(f) },
+		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
+	}
+	for name, make := range types {
+		cfg.Types[name] = func() ports.Workload { return make() }
+	}
+	return cfg
+}
+
+func one(s *script) map[string]func() *script {
+	return map[string]func() *script{"t": func() *script { return s }}
+}
+
+func (b *bench) session() domain.SessionID {
+	ref, _, _ := b.Session()
+	return ref.SessionID
+}
+
+// assign hands the agent a workload.
+func (b *bench) assign(id domain.WorkloadID, generation int64, change ...func(*ports.Assignment)) {
+	a := &ports.Assignment{WorkloadID: id, CustomerID: "cust_a", Type: "t", Generation: generation, Input: "{}"}
+	for _, c := range change {
+		c(a)
+	}
+	b.Handle(ports.Command{Kind: ports.CommandAssign, SessionID: b.session(), WorkloadID: id, Generation: generation, Assignment: a})
+}
+
+func (b *bench) command(kind ports.CommandKind, id domain.WorkloadID, generation int64) {
+	b.Handle(ports.Command{Kind: kind, SessionID: b.session(), WorkloadID: id, Generation: generation})
+}
+
+func (b *bench) flush() {
+	b.Helper()
+	require.NoError(b, b.Flush(b.Context()))
+}
+
+// settle waits for what runs and sends what it reported.
+func (b *bench) settle() {
+	b.Helper()
+	b.runs.Wait()
+	b.flush()
+}
+
+var errAway = errors.New("the coordinator is away")
