@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -20,6 +21,10 @@ func (a *api) validate(next http.Handler) http.Handler {
 		op := scopeOf(r.Context()).op
 		if op.route == nil {
 			next.ServeHTTP(w, r)
+			return
+		}
+		if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+			a.fail(w, r, domain.Invalid("query", "is not well formed"))
 			return
 		}
 		err := openapi3filter.ValidateRequest(r.Context(), &openapi3filter.RequestValidationInput{

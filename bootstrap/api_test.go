@@ -1,0 +1,433 @@
+package bootstrap
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/api/openapi"
+)
+
+// api calls a development server with plain requests and checks every response against the OpenAPI file.
+type api struct {
+	*testing.T
+	dev    *Dev
+	router routers.Router
+	spec   *openapi3.T
+	client *http.Client
+}
+
+func newAPI(t *testing.T, workers int) *api {
+	t.Helper()
+	d, _ := startDev(t, workers, func(c *Config) { c.ExecAllow = []string{"sh", "echo"} })
+	spec, err := openapi3.NewLoader().LoadFromData(openapi.YAML)
+	require.NoError(t, err)
+	require.NoError(t, spec.Validate(t.Context()))
+	spec.Servers = nil
+	router, err := gorillamux.NewRouter(spec)
+	require.NoError(t, err)
+	a := &api{T: t, dev: d, router: router, spec: spec, client: &http.Client{Transport: &http.Transport{}}}
+	t.Cleanup(a.client.CloseIdleConnections)
+	return a
+}
+
+// answer is a response that was read.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// field reads a field of the body by path, such as "error.code".
+func (a answer) field(path string) any {
+	var v any
+	if json.Unmarshal([]byte(a.body), &v) != nil {
+		return nil
+	}
+	for _, key := range strings.Split(path, ".") {
+		m, ok := v.(map[string]any)
+		if !ok {
+			return nil
+		}
+		v = m[key]
+	}
+	return v
+}
+
+func (a *api) call(method, path, key string, body any) answer {
+	a.Helper()
+	var reader io.Reader
+	switch b := body.(type) {
+	case nil:
+	case string:
+		reader = strings.NewReader(b)
+	case io.Reader:
+		reader = b
+	default:
+		enc, err := json.Marshal(b)
+		require.NoError(a, err)
+		reader = bytes.NewReader(enc)
+	}
+	req, err := http.NewRequestWithContext(a.Context(), method, a.dev.App.URL()+path, reader)
+	require.NoError(a, err)
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return a.do(req)
+}
+
+func (a *api) do(req *http.Request) answer {
+	a.Helper()
+	resp, err := a.client.Do(req)
+	require.NoError(a, err)
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(a, err)
+	require.NoError(a, resp.Body.Close())
+	out := answer{resp.StatusCode, resp.Header, string(b)}
+	require.NotEmpty(a, out.header.Get("X-Request-Id"))
+	if route, params, err := a.router.FindRoute(req); err == nil {
+		in := &openapi3filter.ResponseValidationInput{
+			RequestValidationInput: &openapi3filter.RequestValidationInput{Request: req, PathParams: params, Route: route},
+			Status:                 resp.StatusCode, Header: resp.Header, Options: &openapi3filter.Options{IncludeResponseStatus: true},
+		}
+		in.SetBodyBytes(b)
+		if !strings.HasPrefix(req.URL.Path, "/docs") && req.URL.Path != "/metrics" && req.URL.Path != "/openapi.yaml" {
+			require.NoError(a, openapi3filter.ValidateResponse(a.Context(), in), "%s %s: %s", req.Method, req.URL.Path, b)
+		}
+	}
+	return out
+}
+
+func (a *api) refused(ans answer, status int, code, field string) {
+	a.Helper()
+	require.Equal(a, status, ans.status, ans.body)
+	require.Equal(a, code, ans.field("error.code"), ans.body)
+	require.NotEmpty(a, ans.field("error.message"))
+	require.Equal(a, ans.header.Get("X-Request-Id"), ans.field("error.request_id"))
+	if field != "" {
+		require.Equal(a, field, ans.field("error.details.field"), ans.body)
+	}
+}
+
+func TestEveryRouteIsOpenToItsRolesAndToNobodyElse(t *testing.T) {
+	a := newAPI(t, 0)
+	viewer := a.key("viewer")
+	keys := map[string]string{"customer": a.dev.CustomerKey, "viewer": viewer, "admin": a.dev.AdminKey, "worker": a.dev.WorkerKey}
+	checked := 0
+	for path, item := range a.spec.Paths.Map() {
+		for method, op := range item.Operations() {
+			roles := map[string]bool{}
+			for _, r := range op.Extensions["x-roles"].([]any) {
+				roles[r.(string)] = true
+			}
+			target := strings.NewReplacer("{id}", "wl_none", "{key_id}", "key_none", "{sequence}", "1").Replace(path)
+			if len(roles) == 0 {
+				require.Less(t, a.call(method, target, "", nil).status, 400, path)
+				continue
+			}
+			for _, bad := range []string{"", "nonsense", "nyt_cust_dev_" + strings.Repeat("0", 32), a.dev.AdminKey + "x"} {
+				ans := a.call(method, target, bad, nil)
+				a.refused(ans, 401, "UNAUTHORIZED", "")
+				require.Equal(t, "a valid API key is required", ans.field("error.message"), "one answer for all")
+			}
+			for role, key := range keys {
+				ans := a.call(method, target, key, nil)
+				if roles[role] {
+					require.NotContains(t, []int{401, 403}, ans.status, "%s %s as %s", method, path, role)
+				} else {
+					a.refused(ans, 403, "FORBIDDEN", "")
+				}
+				checked++
+			}
+		}
+	}
+	require.Greater(t, checked, 100)
+}
+
+// key makes a key of the development customer.
+func (a *api) key(role string) string {
+	a.Helper()
+	ans := a.call("POST", "/v1/admin/customers/cust_dev/keys", a.dev.AdminKey, map[string]any{"role": role})
+	require.Equal(a, 201, ans.status, ans.body)
+	return ans.field("key").(string)
+}
+
+func (a *api) submit(body any) string {
+	a.Helper()
+	ans := a.call("POST", "/v1/workloads", a.dev.CustomerKey, body)
+	require.Equal(a, 202, ans.status, ans.body)
+	return ans.field("workload_id").(string)
+}
+
+func sleepBody(ms int) map[string]any {
+	return map[string]any{"workload_type": "sleep", "input_params": map[string]any{"duration_ms": ms}}
+}
+
+func TestAnotherCustomersIDsAnswerLikeMissingOnes(t *testing.T) {
+	a := newAPI(t, 1)
+	id := a.submit(sleepBody(60_000))
+	cfg := a.call("POST", "/v1/workload-configs", a.dev.CustomerKey, map[string]any{"workload_type": "sleep"})
+	require.Equal(t, 201, cfg.status, cfg.body)
+	rival := a.call("POST", "/v1/admin/customers", a.dev.AdminKey, map[string]any{"customer_id": "cust_rival", "name": "R", "tier": "enterprise"})
+	require.Equal(t, 201, rival.status)
+	key := a.call("POST", "/v1/admin/customers/cust_rival/keys", a.dev.AdminKey, map[string]any{"role": "customer"}).field("key").(string)
+	missing := "wl_" + strings.Repeat("0", 26)
+	for _, c := range []struct{ method, path, own, none string }{
+		{"GET", "/v1/workloads/%s", id, missing}, {"POST", "/v1/workloads/%s/cancel", id, missing},
+		{"POST", "/v1/workloads/%s/pause", id, missing}, {"POST", "/v1/workloads/%s/resume", id, missing},
+		{"GET", "/v1/workloads/%s/logs", id, missing}, {"GET", "/v1/workloads/%s/audit", id, missing},
+		{"GET", "/v1/workloads/%s/checkpoints", id, missing},
+		{"GET", "/v1/workload-configs/%s", cfg.field("config_id").(string), "wlcfg_none"},
+		{"DELETE", "/v1/workload-configs/%s", cfg.field("config_id").(string), "wlcfg_none"},
+	} {
+		foreign, none := a.call(c.method, fmt.Sprintf(c.path, c.own), key, nil), a.call(c.method, fmt.Sprintf(c.path, c.none), key, nil)
+		a.refused(foreign, 404, "NOT_FOUND", "")
+		strip := func(ans answer) string {
+			return strings.ReplaceAll(ans.body, ans.field("error.request_id").(string), "")
+		}
+		require.Equal(t, strip(none), strip(foreign), "%s %s", c.method, c.path)
+	}
+	require.Empty(t, a.call("GET", "/v1/workloads", key, nil).field("items"))
+	require.Equal(t, 200, a.call("GET", "/v1/workloads/"+strings.ToUpper(id), a.dev.CustomerKey, nil).status, "ids are case-insensitive")
+}
+
+func TestHostileRequestsAreRefusedWithTheFieldNamed(t *testing.T) {
+	a := newAPI(t, 1)
+	deep := strings.Repeat(`{"a":`, 10_000) + "1" + strings.Repeat("}", 10_000)
+	for name, c := range map[string]struct {
+		body   any
+		status int
+		code   string
+		field  string
+	}{
+		"not JSON":                {`{"workload_type"`, 400, "INVALID_INPUT", "body"},
+		"nothing":                 {``, 400, "INVALID_INPUT", "body"},
+		"an array":                {`[]`, 400, "INVALID_INPUT", "body"},
+		"something behind it":     {`{"workload_type":"sleep","input_params":{}} x`, 400, "INVALID_INPUT", "body"},
+		"a key twice":             {`{"workload_type":"sleep","workload_type":"exec","input_params":{}}`, 400, "INVALID_INPUT", "workload_type"},
+		"a key twice inside":      {`{"workload_type":"sleep","input_params":{"a":{"b":1,"b":2}}}`, 400, "INVALID_INPUT", "b"},
+		"NUL":                     {`{"workload_type":"sleep","input_params":{"a":"\u0000"}}`, 400, "INVALID_INPUT", "body"},
+		"broken UTF-8":            {"{\"workload_type\":\"\xff\",\"input_params\":{}}", 400, "INVALID_INPUT", "body"},
+		"too deep":                {`{"workload_type":"sleep","input_params":` + deep + `}`, 413, "TOO_LARGE", ""},
+		"too large":               {`{"workload_type":"sleep","input_params":{"a":"` + strings.Repeat("x", 1<<20) + `"}}`, 413, "TOO_LARGE", ""},
+		"too large, no length":    {io.MultiReader(strings.NewReader(`{"a":"`), strings.NewReader(strings.Repeat("x", 1<<20)+`"}`)), 413, "TOO_LARGE", ""},
+		"no type":                 {`{"input_params":{}}`, 400, "INVALID_INPUT", "workload_type"},
+		"no input":                {`{"workload_type":"sleep"}`, 400, "INVALID_INPUT", "input_params"},
+		"input is not an object":  {`{"workload_type":"sleep","input_params":[1]}`, 400, "INVALID_INPUT", "input_params"},
+		"an unknown type":         {`{"workload_type":"nope","input_params":{}}`, 400, "INVALID_INPUT", "workload_type"},
+		"an unknown field":        {`{"workload_type":"sleep","input_params":{},"colour":1}`, 400, "INVALID_INPUT", "colour"},
+		"status assigned":         {`{"workload_type":"sleep","input_params":{},"status":"COMPLETED"}`, 400, "INVALID_INPUT", "status"},
+		"generation assigned":     {`{"workload_type":"sleep","input_params":{},"generation":9}`, 400, "INVALID_INPUT", "generation"},
+		"customer assigned":       {`{"workload_type":"sleep","input_params":{},"customer_id":"cust_x"}`, 400, "INVALID_INPUT", "customer_id"},
+		"a huge number":           {`{"workload_type":"sleep","input_params":{},"priority":1e99}`, 400, "INVALID_INPUT", "priority"},
+		"a fraction":              {`{"workload_type":"sleep","input_params":{},"priority":1.5}`, 400, "INVALID_INPUT", "priority"},
+		"priority out of bounds":  {`{"workload_type":"sleep","input_params":{},"priority":1001}`, 400, "INVALID_INPUT", "priority"},
+		"an unknown affinity":     {`{"workload_type":"sleep","input_params":{},"affinity_rules":{"must":{}}}`, 400, "INVALID_INPUT", "affinity_rules.must"},
+		"a bad worker id":         {`{"workload_type":"sleep","input_params":{},"affinity_rules":{"hard":{"worker_id":"a b"}}}`, 400, "INVALID_INPUT", "affinity_rules.hard.worker_id"},
+		"run_at is not a time":    {`{"workload_type":"sleep","input_params":{},"run_at":"soon"}`, 400, "INVALID_INPUT", "run_at"},
+		"a label is not a string": {`{"workload_type":"sleep","input_params":{},"labels":{"a":1}}`, 400, "INVALID_INPUT", "labels.a"},
+		"timeout out of bounds":   {`{"workload_type":"sleep","input_params":{},"timeout_seconds":-1}`, 400, "INVALID_INPUT", "timeout_seconds"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := *a
+			b.T = t
+			b.refused(b.call("POST", "/v1/workloads", a.dev.CustomerKey, c.body), c.status, c.code, c.field)
+		})
+	}
+	for query, field := range map[string]string{
+		"limit=1000000000": "limit", "limit=0": "limit", "limit=x": "limit", "order_by=status%3Bdrop": "order_by", "order_by=status;drop": "query", "order=up": "order",
+		"status=ASLEEP": "status.0", "cursor=AAAA": "cursor", "label=x": "label", "offset=-1": "offset", "created_after=now": "created_after",
+	} {
+		a.refused(a.call("GET", "/v1/workloads?"+query, a.dev.CustomerKey, nil), 400, "INVALID_INPUT", field)
+	}
+	a.refused(a.call("GET", "/v1/workloads/wl_x?wait=1h", a.dev.CustomerKey, nil), 400, "INVALID_INPUT", "wait")
+	a.refused(a.call("GET", "/v1/nothing", a.dev.CustomerKey, nil), 404, "NOT_FOUND", "")
+	a.refused(a.call("DELETE", "/v1/workloads", a.dev.CustomerKey, nil), 404, "NOT_FOUND", "")
+	require.Empty(t, a.call("GET", "/v1/workloads", a.dev.CustomerKey, nil).field("items"), "nothing came of it")
+}
+
+func TestCompressedAndForeignBodiesAreRefused(t *testing.T) {
+	a := newAPI(t, 0)
+	for header, value := range map[string]string{"Content-Encoding": "gzip", "Content-Type": "text/plain"} {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", a.dev.App.URL()+"/v1/workloads", strings.NewReader("{}"))
+		require.NoError(t, err)
+		req.Header.Set("Authorization", "Bearer "+a.dev.CustomerKey)
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set(header, value)
+		a.refused(a.do(req), 400, "INVALID_INPUT", header)
+	}
+}
+
+func TestIdempotentSubmission(t *testing.T) {
+	a := newAPI(t, 1)
+	submit := func(key, body string) answer {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", a.dev.App.URL()+"/v1/workloads", strings.NewReader(body))
+		require.NoError(t, err)
+		req.Header.Set("Authorization", "Bearer "+a.dev.CustomerKey)
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Idempotency-Key", key)
+		return a.do(req)
+	}
+	first := submit("k", `{"workload_type":"sleep","input_params":{"duration_ms":0,"steps":1}}`)
+	require.Equal(t, 202, first.status)
+	again := submit("k", `{ "input_params": {"steps":1, "duration_ms":0}, "workload_type": "sleep" }`)
+	require.Equal(t, 202, again.status)
+	require.Equal(t, first.field("workload_id"), again.field("workload_id"), "order and white space do not matter")
+	a.refused(submit("k", `{"workload_type":"sleep","input_params":{"duration_ms":1}}`), 409, "CONFLICT", "Idempotency-Key")
+	a.refused(submit(strings.Repeat("k", 256), `{"workload_type":"sleep","input_params":{}}`), 400, "INVALID_INPUT", "Idempotency-Key")
+}
+
+func TestListsPageAndCursorsAreBound(t *testing.T) {
+	a := newAPI(t, 1)
+	for range 5 {
+		a.submit(sleepBody(0))
+	}
+	seen := map[string]bool{}
+	path := "/v1/workloads?limit=2&workload_type=sleep"
+	cursor := ""
+	for range 3 {
+		page := a.call("GET", path+cursor, a.dev.CustomerKey, nil)
+		require.Equal(t, 200, page.status, page.body)
+		for _, it := range page.field("items").([]any) {
+			seen[it.(map[string]any)["workload_id"].(string)] = true
+		}
+		next, ok := page.field("pagination.next_cursor").(string)
+		require.Equal(t, page.field("pagination.has_more"), ok)
+		if ok {
+			cursor = "&cursor=" + next
+		}
+	}
+	require.Len(t, seen, 5)
+	a.refused(a.call("GET", "/v1/workloads?limit=2"+cursor, a.dev.CustomerKey, nil), 400, "INVALID_INPUT", "cursor")
+	a.refused(a.call("GET", path+cursor+"x", a.dev.CustomerKey, nil), 400, "INVALID_INPUT", "cursor")
+	offset := a.call("GET", "/v1/workloads?limit=2&offset=4", a.dev.CustomerKey, nil)
+	require.Len(t, offset.field("items"), 1)
+	require.InDelta(t, 5, offset.field("pagination.total"), 0)
+}
+
+func TestViewersSeeNoPayloads(t *testing.T) {
+	a := newAPI(t, 1)
+	id := a.submit(sleepBody(0))
+	require.Equal(t, "COMPLETED", a.call("GET", "/v1/workloads/"+id+"?wait=10s", a.dev.CustomerKey, nil).field("status"))
+	seen := a.call("GET", "/v1/workloads/"+id, a.key("viewer"), nil)
+	require.Equal(t, 200, seen.status)
+	assert.Nil(t, seen.field("input_params"))
+	assert.Nil(t, seen.field("result_data"))
+	assert.NotNil(t, a.call("GET", "/v1/workloads/"+id, a.dev.CustomerKey, nil).field("result_data"))
+}
+
+func TestARevokedKeyStopsWorking(t *testing.T) {
+	a := newAPI(t, 0)
+	key := a.key("customer")
+	require.Equal(t, 200, a.call("GET", "/v1/customer", key, nil).status)
+	var id string
+	for _, k := range a.call("GET", "/v1/admin/customers/cust_dev/keys", a.dev.AdminKey, nil).field("items").([]any) {
+		require.NotContains(t, fmt.Sprint(k), key)
+		id = k.(map[string]any)["key_id"].(string)
+	}
+	require.Equal(t, 204, a.call("DELETE", "/v1/admin/customers/cust_dev/keys/"+id, a.dev.AdminKey, nil).status)
+	a.refused(a.call("GET", "/v1/customer", key, nil), 401, "UNAUTHORIZED", "")
+	past := time.Now().Add(-time.Minute)
+	a.refused(a.call("POST", "/v1/admin/customers/cust_dev/keys", a.dev.AdminKey, map[string]any{"role": "customer", "expires_at": past}), 400, "INVALID_INPUT", "expires_at")
+}
+
+func TestRatesAndQueuesAreLimited(t *testing.T) {
+	a := newAPI(t, 1)
+	c := a.call("POST", "/v1/admin/customers", a.dev.AdminKey, map[string]any{
+		"name": "Small", "tier": "free", "limits": map[string]any{"max_queue_depth": 1, "burst": 4, "rate_limit_per_sec": 0.01},
+	})
+	require.Equal(t, 201, c.status, c.body)
+	id := c.field("customer_id").(string)
+	key := a.call("POST", "/v1/admin/customers/"+id+"/keys", a.dev.AdminKey, map[string]any{"role": "customer"}).field("key").(string)
+	later := map[string]any{"workload_type": "sleep", "input_params": map[string]any{}, "run_at": time.Now().Add(time.Hour)}
+	first := a.call("POST", "/v1/workloads", key, later)
+	require.Equal(t, 202, first.status)
+	require.Equal(t, "3", first.header.Get("X-RateLimit-Remaining"))
+	require.Equal(t, "4", first.header.Get("X-RateLimit-Limit"))
+	full := a.call("POST", "/v1/workloads", key, later)
+	a.refused(full, 503, "SERVICE_UNAVAILABLE", "")
+	require.NotEmpty(t, full.header.Get("Retry-After"))
+	a.call("GET", "/v1/customer", key, nil)
+	a.call("GET", "/v1/customer", key, nil)
+	over := a.call("GET", "/v1/customer", key, nil)
+	a.refused(over, 429, "RATE_LIMITED", "")
+	require.NotEmpty(t, over.header.Get("Retry-After"))
+}
+
+func TestStatesThatForbidAnActionAreNamed(t *testing.T) {
+	a := newAPI(t, 1)
+	id := a.submit(sleepBody(0))
+	a.call("GET", "/v1/workloads/"+id+"?wait=10s", a.dev.CustomerKey, nil)
+	for _, verb := range []string{"cancel", "pause", "resume"} {
+		ans := a.call("POST", "/v1/workloads/"+id+"/"+verb, a.dev.CustomerKey, nil)
+		a.refused(ans, 400, "INVALID_STATE", "")
+		require.Equal(t, "COMPLETED", ans.field("error.details.status"))
+	}
+	id = a.submit(map[string]any{"workload_type": "sleep", "input_params": map[string]any{}, "run_at": time.Now().Add(time.Hour)})
+	for range 2 {
+		ans := a.call("POST", "/v1/workloads/"+id+"/cancel", a.dev.CustomerKey, map[string]any{"reason": "changed my mind"})
+		require.Equal(t, 200, ans.status, ans.body)
+		require.Equal(t, "CANCELLED", ans.field("status"))
+	}
+	require.Equal(t, "changed my mind", a.call("GET", "/v1/workloads/"+id, a.dev.CustomerKey, nil).field("status_reason"))
+}
+
+func TestAProgramsOutputIsInLogsAndResult(t *testing.T) {
+	a := newAPI(t, 1)
+	id := a.submit(map[string]any{"workload_type": "exec", "input_params": map[string]any{"command": []string{"sh", "-c", "echo out; echo err >&2"}}})
+	w := a.call("GET", "/v1/workloads/"+id+"?wait=10", a.dev.CustomerKey, nil)
+	require.Equal(t, "COMPLETED", w.field("status"), w.body)
+	require.Equal(t, "out\n", w.field("result_data.stdout"))
+	logs := a.call("GET", "/v1/workloads/"+id+"/logs", a.dev.CustomerKey, nil)
+	require.Contains(t, logs.body, `"message":"out"`)
+	require.Contains(t, logs.body, `"message":"err"`)
+}
+
+func TestHealthMetricsAndDocsNeedNoKeyAndNoCDN(t *testing.T) {
+	a := newAPI(t, 1)
+	require.Equal(t, "ok", a.call("GET", "/health", "", nil).field("status"))
+	ready := a.call("GET", "/ready", "", nil)
+	require.Equal(t, 200, ready.status)
+	require.Equal(t, true, ready.field("is_leader"))
+	require.Contains(t, a.call("GET", "/metrics", "", nil).body, "niyanta_transitions_total")
+	docs := a.call("GET", "/docs", "", nil)
+	require.Equal(t, 200, docs.status)
+	require.NotContains(t, docs.body, "http://")
+	require.NotContains(t, docs.body, "https://")
+	require.Greater(t, len(a.call("GET", "/docs/swagger-ui-bundle.js", "", nil).body), 1_000_000)
+	require.Contains(t, a.call("GET", "/openapi.yaml", "", nil).body, "openapi: 3.1.0")
+}
+
+func TestConfigsAreDefaultsOfLaterSubmissions(t *testing.T) {
+	a := newAPI(t, 1)
+	body := map[string]any{"workload_type": "exec", "max_retries": 0, "timeout_seconds": 5, "config_json": map[string]any{"a": 1}}
+	cfg := a.call("POST", "/v1/workload-configs", a.dev.CustomerKey, body)
+	require.Equal(t, 201, cfg.status, cfg.body)
+	a.refused(a.call("POST", "/v1/workload-configs", a.dev.CustomerKey, body), 409, "CONFLICT", "workload_type")
+	id := a.submit(map[string]any{"workload_type": "exec", "input_params": map[string]any{"command": []string{"sh", "-c", "echo no; exit 3"}}})
+	w := a.call("GET", "/v1/workloads/"+id+"?wait=10s", a.dev.CustomerKey, nil)
+	require.Equal(t, "FAILED", w.field("status"), w.body)
+	require.Equal(t, "exit_status", w.field("error_type"))
+	path := "/v1/workload-configs/" + cfg.field("config_id").(string)
+	body["max_retries"] = 7
+	require.InDelta(t, 7, a.call("PUT", path, a.dev.CustomerKey, body).field("max_retries"), 0)
+	body["workload_type"] = "sleep"
+	a.refused(a.call("PUT", path, a.dev.CustomerKey, body), 400, "INVALID_INPUT", "workload_type")
+	require.Equal(t, 204, a.call("DELETE", path, a.dev.CustomerKey, nil).status)
+	a.refused(a.call("GET", path, a.dev.CustomerKey, nil), 404, "NOT_FOUND", "")
+}
