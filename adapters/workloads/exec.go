@@ -138,13 +138,23 @@ func (p *program) stop(cause error, pid int, exited <-chan struct{}) {
 	if errors.Is(cause, ports.ErrFenced) || errors.Is(cause, ports.ErrLeaseLost) {
 		return
 	}
-	p.talk.Load().stop(cause)
+	// A program that speaks may end by itself when it is told to; signals are for those that do not.
+	if p.talk.Load().stop(cause) && within(p.killGrace/2, exited) {
+		return
+	}
 	_ = unix.Kill(-pid, unix.SIGTERM)
-	grace := time.NewTimer(p.killGrace)
-	defer grace.Stop()
+	within(p.killGrace, exited)
+}
+
+// within reports whether c was closed before d had passed.
+func within(d time.Duration, c <-chan struct{}) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
 	select {
-	case <-exited:
-	case <-grace.C:
+	case <-c:
+		return true
+	case <-t.C:
+		return false
 	}
 }
 

@@ -198,8 +198,8 @@ func (c *conversation) ask(ctx context.Context) ([]byte, error) {
 // askGrace is how long a program may take to answer a request for a checkpoint.
 const askGrace = 5 * time.Second
 
-// stop announces the end.
-func (c *conversation) stop(cause error) {
+// stop announces the end, and reports whether the program has ever spoken, so that it may be listening.
+func (c *conversation) stop(cause error) bool {
 	reason := "cancelled"
 	switch {
 	case errors.Is(cause, ports.ErrPaused):
@@ -210,17 +210,13 @@ func (c *conversation) stop(cause error) {
 		reason = "timeout"
 	}
 	go c.say(said{Type: "stop", Reason: reason})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.spoke
 }
 
 // finish waits until everything the program said has been heard, at most d.
-func (c *conversation) finish(d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-c.done:
-	case <-t.C:
-	}
-}
+func (c *conversation) finish(d time.Duration) { within(d, c.done) }
 
 func (c *conversation) value() json.RawMessage {
 	c.mu.Lock()
