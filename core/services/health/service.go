@@ -52,8 +52,15 @@ type Deps struct {
 // Service is the health service. Tick is called by one loop.
 type Service struct {
 	Deps
-	cfg      Config
-	resentAt time.Time
+	cfg Config
+	// resent is when assignments that nobody has taken yet were last sent again.
+	resent map[assignment]time.Time
+}
+
+// assignment is one workload at one generation.
+type assignment struct {
+	id         domain.WorkloadID
+	generation int64
 }
 
 // New returns the service.
@@ -73,11 +80,7 @@ func (s *Service) Tick(ctx context.Context) error {
 	if now.Sub(claim.Since) >= s.cfg.Lease {
 		errs = append(errs, s.expire(ctx, claim.Epoch))
 	}
-	errs = append(errs, s.loseOrphans(ctx, claim.Epoch), s.unassign(ctx, claim.Epoch), s.timeOut(ctx, claim.Epoch))
-	if now.Sub(s.resentAt) >= s.cfg.Resend {
-		s.resentAt = now
-		errs = append(errs, s.resend(ctx))
-	}
+	errs = append(errs, s.loseOrphans(ctx, claim.Epoch), s.unassign(ctx, claim.Epoch), s.timeOut(ctx, claim.Epoch), s.resend(ctx, now))
 	return errors.Join(errs...)
 }
 
@@ -149,15 +152,22 @@ func (s *Service) timeOut(ctx context.Context, epoch int64) error {
 		})
 }
 
-func (s *Service) resend(ctx context.Context) error {
+// resend sends assignments again that were not taken, each at most once per Config.Resend.
+func (s *Service) resend(ctx context.Context, now time.Time) error {
+	before := s.resent
+	s.resent = map[assignment]time.Time{}
 	return sweep(func(after domain.WorkloadID) ([]ports.HeldWorkload, error) {
 		return s.Queue.Unstarted(ctx, s.cfg.Resend, after, page)
 	}, func(hs []ports.HeldWorkload) (domain.WorkloadID, error) {
-		ids := make([]domain.WorkloadID, len(hs))
-		for i, h := range hs {
-			ids[i] = h.WorkloadID
+		var ids []domain.WorkloadID
+		for _, h := range hs {
+			key := assignment{h.WorkloadID, h.Generation}
+			if s.resent[key] = before[key]; now.Sub(before[key]) >= s.cfg.Resend {
+				s.resent[key] = now
+				ids = append(ids, h.WorkloadID)
+			}
 		}
-		return ids[len(ids)-1], s.Sender.Send(ctx, ids...)
+		return hs[len(hs)-1].WorkloadID, s.Sender.Send(ctx, ids...)
 	})
 }
 

@@ -103,24 +103,21 @@ func (s *Service) follow(ctx context.Context, customer domain.CustomerID, id dom
 	if err == nil {
 		defer func() { _ = sub.Close() }() // a subscription that does not close costs nothing but its buffer
 	}
-	end := s.Clock.Now().Add(d)
+	bounded, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
 	for {
 		// Read after subscribing: a change before the subscription is seen here.
 		if w, err = s.Get(ctx, customer, id); err != nil || done(&w) {
 			return w, err
 		}
-		left := end.Sub(s.Clock.Now())
-		if left <= 0 {
-			return w, nil
+		if bounded.Err() != nil {
+			return w, ctx.Err()
 		}
-		step, cancel := context.WithTimeout(ctx, min(left, pollEvery))
+		step, next := context.WithTimeout(bounded, pollEvery)
 		select {
 		case <-changed:
 		case <-step.Done():
 		}
-		cancel()
-		if err := ctx.Err(); err != nil {
-			return w, err
-		}
+		next()
 	}
 }

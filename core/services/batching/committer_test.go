@@ -1,0 +1,152 @@
+package batching_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/services/batching"
+)
+
+func double(_ context.Context, items []int) ([]int, error) {
+	out := make([]int, len(items))
+	for i, v := range items {
+		out[i] = 2 * v
+	}
+	return out, nil
+}
+
+func TestEachCallerGetsItsOwnResults(t *testing.T) {
+	var commits atomic.Int32
+	c := batching.NewCommitter(100, func(ctx context.Context, items []int) ([]int, error) {
+		commits.Add(1)
+		return double(ctx, items)
+	})
+	var wg sync.WaitGroup
+	for i := range 500 {
+		wg.Go(func() {
+			got, err := c.Do(t.Context(), i, i+1)
+			assert.NoError(t, err)
+			assert.Equal(t, []int{2 * i, 2*i + 2}, got)
+		})
+	}
+	wg.Wait()
+	assert.LessOrEqual(t, commits.Load(), int32(500))
+}
+
+func TestWhileOneBatchCommitsTheNextGathers(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	var sizes []int
+	c := batching.NewCommitter(100, func(ctx context.Context, items []int) ([]int, error) {
+		sizes = append(sizes, len(items))
+		if len(sizes) == 1 {
+			close(entered)
+			<-release
+		}
+		return double(ctx, items)
+	})
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = c.Do(t.Context(), 0) })
+	<-entered
+	var queued sync.WaitGroup
+	for i := range 50 {
+		queued.Add(1)
+		wg.Go(func() {
+			queued.Done()
+			_, _ = c.Do(t.Context(), i)
+		})
+	}
+	queued.Wait()
+	close(release)
+	wg.Wait()
+	total := 0
+	for _, n := range sizes {
+		total += n
+	}
+	assert.Equal(t, 51, total)
+	assert.Equal(t, 1, sizes[0])
+	assert.Less(t, len(sizes), 40, "those who waited shared commits: %v", sizes)
+}
+
+func TestBatchesAreBounded(t *testing.T) {
+	release := make(chan struct{})
+	first := true
+	var most int
+	c := batching.NewCommitter(10, func(ctx context.Context, items []int) ([]int, error) {
+		if first {
+			first = false
+			<-release
+		}
+		most = max(most, len(items))
+		return double(ctx, items)
+	})
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() { _, _ = c.Do(t.Context(), 1, 2, 3) })
+	}
+	close(release)
+	wg.Wait()
+	assert.LessOrEqual(t, most, 10)
+	big, err := c.Do(t.Context(), make([]int, 50)...)
+	require.NoError(t, err)
+	assert.Len(t, big, 50, "one caller's items are never split")
+}
+
+func TestAnErrorReachesEveryCallerOfTheBatchAndNoOther(t *testing.T) {
+	boom := errors.New("boom")
+	fail := true
+	c := batching.NewCommitter(10, func(ctx context.Context, items []int) ([]int, error) {
+		if fail {
+			return nil, boom
+		}
+		return double(ctx, items)
+	})
+	_, err := c.Do(t.Context(), 1)
+	require.ErrorIs(t, err, boom)
+	fail = false
+	got, err := c.Do(t.Context(), 1)
+	require.NoError(t, err)
+	assert.Equal(t, []int{2}, got)
+}
+
+func TestACallerThatGivesUpDoesNotHoldUpTheOthers(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	c := batching.NewCommitter(1, func(ctx context.Context, items []int) ([]int, error) {
+		once.Do(func() { close(entered); <-release })
+		return double(ctx, items)
+	})
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = c.Do(t.Context(), 0) })
+	<-entered
+	ctx, cancel := context.WithCancel(t.Context())
+	for range 20 {
+		wg.Go(func() {
+			_, err := c.Do(ctx, 1)
+			assert.ErrorIs(t, err, context.Canceled)
+		})
+	}
+	last := make(chan error, 1)
+	wg.Go(func() { _, err := c.Do(t.Context(), 2); last <- err })
+	cancel()
+	close(release)
+	require.NoError(t, <-last)
+	wg.Wait()
+}
+
+func TestTheCommitOutlivesTheCallerThatExecutesIt(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	c := batching.NewCommitter(10, func(ctx context.Context, items []int) ([]int, error) {
+		cancel()
+		return items, ctx.Err()
+	})
+	_, err := c.Do(ctx, 1)
+	require.NoError(t, err, "it acts for others too")
+	_, err = c.Do(ctx, 1)
+	require.ErrorIs(t, err, context.Canceled)
+}

@@ -1,0 +1,291 @@
+package journey_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/lifecycle"
+)
+
+func TestSubmitPlaceRunFinish(t *testing.T) {
+	w := newWorld(t)
+	wk := w.worker("w", 2)
+	ids := []domain.WorkloadID{w.submit(), w.submit(), w.submit()}
+	w.tick()
+	wk.poll()
+	require.Len(t, wk.held, 2, "as many as it has slots")
+	require.Equal(t, domain.OutcomeApplied, wk.report(ids[0], domain.EventComplete))
+	w.tick()
+	wk.poll()
+	require.Len(t, wk.held, 3)
+	require.Equal(t, domain.StatusCompleted, w.get(ids[0]).Status)
+}
+
+func TestALostAssignmentIsSentAgainAndThenPlacedElsewhere(t *testing.T) {
+	w := newWorld(t)
+	deaf := w.worker("deaf", 1)
+	id := w.submit()
+	w.tick()
+	take := func() []ports.Command {
+		cs, err := w.b.plane.Poll(t.Context(), deaf.ref, 0)
+		require.NoError(t, err)
+		return cs
+	}
+	require.Len(t, take(), 1)
+	w.pass(6*time.Second, deaf)
+	require.Len(t, take(), 1, "sent again after 5 s")
+	other := w.worker("other", 1)
+	w.pass(11*time.Second, deaf, other)
+	assert.Equal(t, []ports.CommandKind{ports.CommandDrop}, kinds(take()), "taken back after 15 s")
+	w.pass(2*time.Second, deaf, other)
+	got := w.get(id)
+	require.Equal(t, int64(2), got.Generation)
+	require.Zero(t, got.RetryCount)
+	require.Zero(t, got.RedistributionCount)
+}
+
+func kinds(cs []ports.Command) []ports.CommandKind {
+	var out []ports.CommandKind
+	for _, c := range cs {
+		if c.Kind != ports.CommandAssign {
+			out = append(out, c.Kind)
+		}
+	}
+	return out
+}
+
+func TestAWorkerThatFallsSilentLosesItsWorkAfterItsLease(t *testing.T) {
+	w := newWorld(t)
+	w.tick()
+	w.pass(lease)
+	silent := w.worker("silent", 1)
+	id := w.submit()
+	w.tick()
+	silent.poll()
+	heir := w.worker("heir", 1)
+	w.pass(lease-time.Second, heir)
+	require.Equal(t, domain.StatusRunning, w.get(id).Status)
+	w.pass(3*time.Second, heir)
+	heir.poll()
+	got := w.get(id)
+	require.Equal(t, domain.StatusRunning, got.Status)
+	require.Equal(t, domain.WorkerID("heir"), got.WorkerID)
+	require.Equal(t, 1, w.observer.counts["worker_expired"])
+	require.Equal(t, domain.OutcomeFenced, silent.report(id, domain.EventComplete), "the silent one wakes up")
+	_, err := w.a.plane.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: silent.ref})
+	require.True(t, domain.IsCode(err, domain.CodeFenced))
+}
+
+func TestAFailoverDeclaresNobodyDeadForOneLease(t *testing.T) {
+	w := newWorld(t)
+	w.tick() // a leads
+	wk := w.worker("w", 1)
+	id := w.submit()
+	w.tick()
+	wk.poll()
+	// a dies: nobody ticks it any more; the worker's heartbeats get lost with it.
+	only := func(d time.Duration) {
+		for range int(d / time.Second) {
+			w.clock.now = w.clock.now.Add(time.Second)
+			_, err := w.b.leader.Tick(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, w.b.health.Tick(t.Context()))
+		}
+	}
+	only(10 * time.Second)
+	_, leads := w.b.leader.Current()
+	require.True(t, leads, "takeover within 10 s")
+	only(lease - 5*time.Second) // more than a lease since the last heartbeat
+	require.Equal(t, domain.StatusRunning, w.get(id).Status)
+	wk.beat()
+	only(lease - time.Second)
+	require.Equal(t, domain.StatusRunning, w.get(id).Status, "its heartbeat counts")
+	only(3 * time.Second)
+	require.Equal(t, domain.StatusRedistributing, w.get(id).Status)
+}
+
+func TestAStaleLeaderPlacesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.tick() // a leads
+	w.worker("w", 1)
+	require.NoError(t, w.store.Leader().Release(t.Context(), "a", 1))
+	_, held, err := w.store.Leader().Acquire(t.Context(), "b", ttl)
+	require.NoError(t, err)
+	require.True(t, held)
+	id := w.submit()
+	_, err = w.a.scheduler.Tick(t.Context()) // believes that it leads
+	require.True(t, domain.IsCode(err, domain.CodeFenced))
+	require.Equal(t, domain.StatusPending, w.get(id).Status)
+}
+
+func TestARunPastItsDeadlineIsEndedByTheLeaderIfTheWorkerDoesNot(t *testing.T) {
+	w := newWorld(t)
+	wk := w.worker("w", 1)
+	limit := 30 * time.Second
+	id := w.submit(func(r *lifecycle.SubmitRequest) { r.Timeout = &limit })
+	w.tick()
+	wk.poll()
+	w.pass(limit+14*time.Second, wk)
+	require.Equal(t, domain.StatusRunning, w.get(id).Status)
+	w.pass(2*time.Second, wk)
+	got := w.get(id)
+	require.Equal(t, 1, got.RetryCount)
+	require.Equal(t, domain.FailureTimeout, got.Failure.Type)
+	require.Contains(t, wk.poll(), ports.CommandDrop)
+}
+
+func TestRetriesKeepTheirBackoffAndThenRunAgain(t *testing.T) {
+	w := newWorld(t)
+	wk := w.worker("w", 1)
+	id := w.submit()
+	w.tick()
+	wk.poll()
+	require.Equal(t, domain.OutcomeApplied, wk.report(id, domain.EventFail))
+	delete(wk.held, id)
+	w.tick()
+	require.Equal(t, domain.StatusPending, w.get(id).Status, "half a second of backoff")
+	due, ok, err := w.a.scheduler.NextDue(t.Context())
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, 500*time.Millisecond, due)
+	w.pass(time.Second, wk)
+	wk.poll()
+	require.Equal(t, domain.StatusRunning, w.get(id).Status)
+}
+
+func TestACancelIsToldToTheWorkerAtOnceAndAgainWithItsHeartbeat(t *testing.T) {
+	w := newWorld(t)
+	wk := w.worker("w", 1)
+	id := w.submit()
+	w.tick()
+	wk.poll()
+	_, err := w.a.lifecycle.Cancel(t.Context(), acme, id, domain.Actor{}, "")
+	require.NoError(t, err)
+	require.Equal(t, []ports.CommandKind{ports.CommandCancel}, wk.poll())
+	require.Equal(t, []ports.CommandKind{ports.CommandCancel}, wk.beat())
+	require.Equal(t, domain.OutcomeFenced, wk.report(id, domain.EventComplete))
+}
+
+func TestAPauseIsConfirmedByTheWorkerOrStands(t *testing.T) {
+	w := newWorld(t)
+	wk := w.worker("w", 1)
+	id := w.submit()
+	_, _, err := w.a.lifecycle.Pause(t.Context(), acme, id, domain.Actor{}, "")
+	require.True(t, domain.IsCode(err, domain.CodeInvalidState), "only what runs can be paused")
+	w.tick()
+	wk.poll()
+	_, confirmed, err := w.a.lifecycle.Pause(t.Context(), acme, id, domain.Actor{}, "")
+	require.NoError(t, err)
+	require.False(t, confirmed)
+	require.Equal(t, []ports.CommandKind{ports.CommandPause}, wk.poll())
+	require.Equal(t, []ports.CommandKind{ports.CommandPause}, wk.beat(), "a lost command costs one heartbeat")
+	require.Equal(t, domain.OutcomeApplied, wk.report(id, domain.EventPaused))
+	_, confirmed, err = w.a.lifecycle.Pause(t.Context(), acme, id, domain.Actor{}, "")
+	require.NoError(t, err)
+	require.True(t, confirmed)
+	_, err = w.b.lifecycle.Resume(t.Context(), acme, id, domain.Actor{}, "")
+	require.NoError(t, err)
+	w.tick()
+	require.Equal(t, int64(2), w.get(id).Generation)
+}
+
+func TestAHigherTierGoesFirstAndABlockedCustomerHoldsUpNobody(t *testing.T) {
+	w := newWorld(t)
+	for id, tier := range map[domain.CustomerID]domain.Tier{"cust_free": domain.TierFree, "cust_top": domain.TierEnterprise} {
+		_, err := w.a.tenancy.CreateCustomer(t.Context(), domain.Customer{ID: id, Name: "N", Tier: tier, Overrides: domain.Limits{MaxConcurrent: 2, MaxQueueDepth: 100}})
+		require.NoError(t, err)
+	}
+	w.worker("w", 5)
+	submit := func(c domain.CustomerID, n int) {
+		for range n {
+			_, err := w.a.lifecycle.Submit(t.Context(), domain.Principal{CustomerID: c}, lifecycle.SubmitRequest{Type: "t", Input: "{}"})
+			require.NoError(t, err)
+		}
+	}
+	submit("cust_free", 20)
+	submit(acme, 2)
+	submit("cust_top", 20)
+	w.tick()
+	for c, want := range map[domain.CustomerID]int{"cust_top": 2, acme: 2, "cust_free": 1} {
+		u, err := w.a.tenancy.CustomerUsage(t.Context(), c)
+		require.NoError(t, err)
+		require.Equal(t, want, u.Running, c)
+	}
+}
+
+func TestAThousandLanesArePlacedInQueueOrder(t *testing.T) {
+	w := newWorld(t)
+	limits := domain.Limits{MaxQueueDepth: 10_000, MaxConcurrent: 10_000}
+	_, err := w.a.tenancy.UpdateCustomer(t.Context(), acme, domain.CustomerPatch{Limits: &limits})
+	require.NoError(t, err)
+	teller := w.worker("teller", 1)
+	require.NoError(t, w.a.plane.RemoveWorker(t.Context(), teller.ref.WorkerID, domain.Actor{}))
+	var want []domain.WorkloadID
+	for n := range 3000 {
+		w.clock.now = w.clock.now.Add(time.Millisecond)
+		want = append(want, w.submit(func(r *lifecycle.SubmitRequest) {
+			if n%3 == 0 { // a third in one big lane, the rest in lanes of their own
+				r.Affinity.Soft.WorkerID = domain.WorkerID("x" + string(rune('a'+n%26)) + string(rune('a'+n/26%26)))
+			}
+		}))
+	}
+	w.worker("big", 2500)
+	w.tick()
+	for i, id := range want {
+		require.Equal(t, i < 2500, w.get(id).Status == domain.StatusScheduled, "%d of %d", i, len(want))
+	}
+}
+
+func TestKeysAuthenticateTheirOwners(t *testing.T) {
+	w := newWorld(t)
+	s := w.a.tenancy
+	k, secret, err := s.CreateKey(t.Context(), acme, domain.RoleViewer, w.clock.now.Add(time.Hour))
+	require.NoError(t, err)
+	p, err := s.Authenticate(t.Context(), secret)
+	require.NoError(t, err)
+	require.Equal(t, domain.Principal{Role: domain.RoleViewer, CustomerID: acme, KeyID: k.ID}, p)
+	for key, role := range map[string]domain.Role{"admin": domain.RoleAdmin, "old": domain.RoleWorker, "new": domain.RoleWorker} {
+		p, err := s.Authenticate(t.Context(), key)
+		require.NoError(t, err)
+		require.Equal(t, role, p.Role)
+	}
+	for _, bad := range []string{"", "x", secret[:len(secret)-1] + "v", secret + "0"} {
+		_, err := s.Authenticate(t.Context(), bad)
+		require.True(t, domain.IsCode(err, domain.CodeUnauthorized), bad)
+	}
+	require.NoError(t, w.b.tenancy.RevokeKey(t.Context(), acme, k.ID))
+	w.clock.now = w.clock.now.Add(5 * time.Second)
+	_, err = s.Authenticate(t.Context(), secret)
+	require.True(t, domain.IsCode(err, domain.CodeUnauthorized), "revoked elsewhere, within 5 s")
+	_, secret, err = s.CreateKey(t.Context(), acme, domain.RoleCustomer, w.clock.now.Add(time.Minute))
+	require.NoError(t, err)
+	w.clock.now = w.clock.now.Add(time.Minute)
+	_, err = s.Authenticate(t.Context(), secret)
+	require.True(t, domain.IsCode(err, domain.CodeUnauthorized), "expired")
+}
+
+func TestAWaiterLearnsOfTheEndAtOnce(t *testing.T) {
+	w := newWorld(t)
+	wk := w.worker("w", 1)
+	id := w.submit()
+	w.tick()
+	wk.poll()
+	got := make(chan domain.Workload, 1)
+	go func() {
+		wl, _ := w.a.lifecycle.Wait(context.Background(), acme, id, time.Hour)
+		got <- wl
+	}()
+	wk.report(id, domain.EventComplete)
+	select {
+	case wl := <-got:
+		require.Equal(t, domain.StatusCompleted, wl.Status)
+	case <-time.After(5 * time.Second):
+		require.Fail(t, "still waiting")
+	}
+}

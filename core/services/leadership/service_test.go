@@ -1,0 +1,143 @@
+package leadership_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/mock/gomock"
+
+	"github.com/niyanta/niyanta/adapters/memory"
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/ports/mocks"
+	"github.com/niyanta/niyanta/core/services/leadership"
+)
+
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+type deaf struct{ ports.Observer }
+
+func (deaf) Leader(bool, int64) {}
+
+const (
+	ttl    = 8 * time.Second
+	renew  = 2500 * time.Millisecond
+	margin = time.Second
+)
+
+func service(holder string, lease ports.LeaderLease, c ports.Clock) *leadership.Service {
+	return leadership.New(leadership.Config{Holder: holder, TTL: ttl, Renew: renew, Margin: margin}, lease, c, deaf{},
+		slog.New(slog.NewTextHandler(io.Discard, nil)))
+}
+
+func tick(t *testing.T, s *leadership.Service) bool {
+	t.Helper()
+	elected, err := s.Tick(t.Context())
+	require.NoError(t, err)
+	return elected
+}
+
+func leads(s *leadership.Service) bool { _, ok := s.Current(); return ok }
+
+func TestOneLeadsAndTheOtherTakesOver(t *testing.T) {
+	c := &clock{now: time.Unix(1, 0)}
+	lease := memory.NewStore(c).Leader()
+	a, b := service("a", lease, c), service("b", lease, c)
+	require.True(t, tick(t, a))
+	require.False(t, tick(t, b))
+	assert.Equal(t, "a", b.Leader().Holder)
+	c.advance(renew)
+	require.False(t, tick(t, a), "renewed, not elected again")
+	c.advance(ttl - margin)
+	assert.False(t, leads(a), "it stops acting before its lease ends")
+	require.False(t, tick(t, b))
+	c.advance(margin)
+	require.True(t, tick(t, b))
+	first, _ := a.Current()
+	second, _ := b.Current()
+	assert.Greater(t, second.Epoch, first.Epoch)
+	tick(t, a)
+	assert.False(t, leads(a))
+}
+
+func TestSteppingDownHandsOverAtOnce(t *testing.T) {
+	c := &clock{now: time.Unix(1, 0)}
+	lease := memory.NewStore(c).Leader()
+	a, b := service("a", lease, c), service("b", lease, c)
+	tick(t, a)
+	require.NoError(t, a.StepDown(t.Context()))
+	require.False(t, leads(a))
+	require.True(t, tick(t, b))
+	require.NoError(t, a.StepDown(t.Context()), "not leading: nothing happens")
+	require.True(t, leads(b))
+}
+
+func TestALeaderWhoseRenewalFailsStopsInTimeAndItsReturnGivesWorkersALease(t *testing.T) {
+	c := &clock{now: time.Unix(1, 0)}
+	lease := mocks.NewMockLeaderLease(gomock.NewController(t))
+	lease.EXPECT().Acquire(gomock.Any(), "a", ttl).Return(ports.Leadership{Holder: "a", Epoch: 7}, true, nil)
+	away := errors.New("the database is away")
+	fail := lease.EXPECT().Renew(gomock.Any(), "a", int64(7), ttl).Return(away).Times(2)
+	lease.EXPECT().Renew(gomock.Any(), "a", int64(7), ttl).Return(nil).After(fail)
+	s := service("a", lease, c)
+	require.True(t, tick(t, s))
+	began, _ := s.Current()
+	for range 2 {
+		c.advance(4 * time.Second)
+		_, err := s.Tick(t.Context())
+		require.ErrorIs(t, err, away)
+	}
+	require.False(t, leads(s))
+	require.False(t, tick(t, s))
+	again, ok := s.Current()
+	require.True(t, ok)
+	assert.Equal(t, began.Epoch, again.Epoch)
+	assert.True(t, again.Since.After(began.Since), "workers that could not reach it get a full lease")
+}
+
+func TestALeaderThatIsFencedStopsAtOnce(t *testing.T) {
+	c := &clock{now: time.Unix(1, 0)}
+	lease := mocks.NewMockLeaderLease(gomock.NewController(t))
+	lease.EXPECT().Acquire(gomock.Any(), gomock.Any(), gomock.Any()).Return(ports.Leadership{Holder: "a", Epoch: 1}, true, nil)
+	lease.EXPECT().Renew(gomock.Any(), gomock.Any(), gomock.Any(), gomock.Any()).Return(domain.NewError(domain.CodeFenced, "gone"))
+	s := service("a", lease, c)
+	tick(t, s)
+	c.advance(renew)
+	tick(t, s)
+	require.False(t, leads(s))
+}
+
+func TestTheLeaseCountsFromWhenItWasAskedFor(t *testing.T) {
+	c := &clock{now: time.Unix(1, 0)}
+	lease := mocks.NewMockLeaderLease(gomock.NewController(t))
+	lease.EXPECT().Acquire(gomock.Any(), gomock.Any(), gomock.Any()).DoAndReturn(
+		func(context.Context, string, time.Duration) (ports.Leadership, bool, error) {
+			c.advance(ttl - margin) // a slow answer
+			return ports.Leadership{Holder: "a", Epoch: 1}, true, nil
+		})
+	s := service("a", lease, c)
+	tick(t, s)
+	require.False(t, leads(s))
+}
