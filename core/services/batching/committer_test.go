@@ -31,7 +31,9 @@ func TestEachCallerGetsItsOwnResults(t *testing.T) {
 	for i := range 500 {
 		wg.Go(func() {
 			got, err := c.Do(t.Context(), i, i+1)
-			assert.NoError(t, err)
+			if err != nil {
+				t.Error(err)
+			}
 			assert.Equal(t, []int{2 * i, 2*i + 2}, got)
 		})
 	}

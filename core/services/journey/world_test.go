@@ -35,7 +35,7 @@ func (i *ids) New(prefix string) string {
 	binary.BigEndian.PutUint64(b[8:], i.n)
 	return domain.EncodeID(prefix, b)
 }
-func (i *ids) Random(b []byte)  { i.n++; binary.BigEndian.PutUint64(b, i.n) }
+func (i *ids) Random(b []byte)  { i.n++; binary.LittleEndian.PutUint64(b, i.n) }
 func (i *ids) Float64() float64 { return 0.5 }
 
 type observer struct{ counts map[string]int }
