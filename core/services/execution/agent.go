@@ -219,13 +219,20 @@ func (a *Agent) Idle() bool {
 	return len(a.runs) == 0 && len(a.outbox) == 0
 }
 
-// Drain takes no new work from now on, and has every run checkpoint, stop and be released.
-func (a *Agent) Drain() {
+// Refuse takes no new work from now on. What is released before the coordinator knows would be placed here again.
+func (a *Agent) Refuse() {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	if !a.draining {
 		a.draining = true
 		a.log.Info("draining", "runs", len(a.runs))
 	}
+}
+
+// Drain takes no new work from now on, and has every run checkpoint, stop and be released.
+func (a *Agent) Drain() {
+	a.Refuse()
+	a.mu.Lock()
 	rs := make([]*run, 0, len(a.runs))
 	for _, r := range a.runs {
 		rs = append(rs, r)

@@ -28,6 +28,8 @@ const (
 	pollWait  = 20 * time.Second
 	// callMax bounds one call to the control plane.
 	callMax = 10 * time.Second
+	// announceMax bounds how long a drain waits until the coordinator knows of it.
+	announceMax = 2 * time.Second
 	// connectMax bounds the pause between attempts to register.
 	connectMax = 5 * time.Second
 	// beatRetry is the pause after a heartbeat or poll that was not answered.
@@ -88,13 +90,16 @@ func (e *Engine) Run(ctx context.Context, drainTimeout time.Duration) error {
 func (e *Engine) Drain() { e.agent.Drain() }
 
 func (e *Engine) drain(ctx context.Context, fatal <-chan error, timeout time.Duration) error {
-	e.agent.Drain()
 	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	// The coordinator should know at once that nothing more is to be sent here.
-	if err := e.beat(bounded); err != nil {
+	// The coordinator should know before the first release that nothing more is to be sent here, or it would send that.
+	e.agent.Refuse()
+	announce, announced := context.WithTimeout(bounded, announceMax)
+	if err := e.agent.Beat(announce); err != nil {
 		e.log.Debug("telling the coordinator of the drain failed", "error", err)
 	}
+	announced()
+	e.agent.Drain()
 	for !e.agent.Idle() {
 		select {
 		case err := <-fatal:

@@ -52,7 +52,23 @@ func TestAnEngineStartsAndStopsAHundredTimes(t *testing.T) {
 
 func TestAnEngineRunsWhatItIsSentAndDrains(t *testing.T) {
 	p := &plane{}
-	e := newEngine(t, p, &script{execute: untilCancelled})
+	stopped, early := make(chan struct{}), false
+	p.heartbeat = func(h ports.Heartbeat) ([]ports.Command, error) {
+		if h.Draining {
+			select {
+			case <-stopped:
+				early = true
+			case <-time.After(20 * time.Millisecond): // a run that was told to stop would be gone by then
+			}
+			p.heartbeat = nil
+		}
+		return nil, nil
+	}
+	run := &script{execute: func(ctx context.Context, pr ports.Progress) (domain.JSON, error) {
+		defer close(stopped)
+		return untilCancelled(ctx, pr)
+	}}
+	e := newEngine(t, p, run)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx, time.Minute) }()
@@ -65,6 +81,7 @@ func TestAnEngineRunsWhatItIsSentAndDrains(t *testing.T) {
 	cancel()
 	require.NoError(t, <-done)
 	assert.Equal(t, []domain.Event{domain.EventStart, domain.EventRelease}, p.events("wl_1"))
+	assert.False(t, early, "stopped before the coordinator knew of the drain: what it released would be placed here again")
 }
 
 func TestAnEngineEndsWhenAnotherProcessOwnsItsID(t *testing.T) {
