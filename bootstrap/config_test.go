@@ -1,0 +1,103 @@
+package bootstrap
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	adminKey  = "NIYANTA_ADMIN_KEY=" + strings.Repeat("a", 32)
+	workerKey = "NIYANTA_WORKER_KEY=" + strings.Repeat("w", 32)
+)
+
+// problems loads and validates, and returns what is wrong, one per line.
+func problems(role Role, environment ...string) string {
+	c, err := Load(environment)
+	if err == nil {
+		err = c.Validate(role)
+	}
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
+	c, err := Load(nil)
+	require.NoError(t, err)
+	require.NoError(t, c.Validate(RoleDev))
+	assert.Equal(t, 5*time.Second, c.HeartbeatInterval)
+	assert.Equal(t, 20*time.Second, c.WorkerLease)
+	assert.Equal(t, 8*time.Second, c.LeaderTTL)
+	assert.Equal(t, 5*time.Minute, c.DrainTimeout)
+	assert.Equal(t, ":8080", c.HTTPAddr)
+	assert.Equal(t, 10, c.WorkerSlots)
+}
+
+func TestAStartWithSeveralMistakesReportsThemAll(t *testing.T) {
+	got := problems(RoleCoordinator, "NIYANTA_ADMIN_KEY=short", "NIYANTA_SCHEDULER_POLICY=random", "NIYANTA_WORKER_LEASE=6s", "NIYANTA_LOG_FORMAT=xml")
+	for _, name := range []string{"ADMIN_KEY", "WORKER_KEY", "SCHEDULER_POLICY", "WORKER_LEASE", "LOG_FORMAT"} {
+		assert.Contains(t, got, "NIYANTA_"+name+":")
+	}
+	got = problems(RoleDev, "NIYANTA_WORKER_SLOTS=ten", "NIYANTA_DRAIN_TIMEOUT=soon", "NIYANTA_LOG_LEVEL=loud")
+	for _, name := range []string{"WORKER_SLOTS", "DRAIN_TIMEOUT", "LOG_LEVEL"} {
+		assert.Contains(t, got, "NIYANTA_"+name+":", "values that do not parse, all at once")
+	}
+}
+
+func TestEachRoleNeedsItsOwn(t *testing.T) {
+	url := "NIYANTA_COORDINATOR_URL=http://127.0.0.1:1"
+	for _, c := range []struct {
+		name        string
+		role        Role
+		environment []string
+		wrong       string
+	}{
+		{"a coordinator", RoleCoordinator, []string{adminKey, workerKey}, ""},
+		{"a coordinator without a worker key", RoleCoordinator, []string{adminKey}, "WORKER_KEY"},
+		{"a worker", RoleWorker, []string{workerKey, url}, ""},
+		{"a worker without a coordinator", RoleWorker, []string{workerKey}, "COORDINATOR_URL"},
+		{"a worker with two keys", RoleWorker, []string{workerKey + ",other", url}, "WORKER_KEY"},
+		{"a worker with a bad id", RoleWorker, []string{workerKey, url, "NIYANTA_WORKER_ID=a.b"}, "WORKER_ID"},
+		{"a worker with bad tags", RoleWorker, []string{workerKey, url, "NIYANTA_WORKER_TAGS=gpu"}, "WORKER_TAGS"},
+		{"a worker with no slots", RoleWorker, []string{workerKey, url, "NIYANTA_WORKER_SLOTS=0"}, "WORKER_SLOTS"},
+		{"a development server with a foreign key", RoleDev, []string{"NIYANTA_DEV_CUSTOMER_KEY=nyt_cust_x_" + strings.Repeat("0", 32)}, "DEV_CUSTOMER_KEY"},
+		{"a heartbeat of nothing", RoleDev, []string{"NIYANTA_HEARTBEAT_INTERVAL=0s"}, "HEARTBEAT_INTERVAL"},
+		{"an unknown store", RoleDev, []string{"NIYANTA_STORE=floppy"}, "STORE"},
+	} {
+		got := problems(c.role, c.environment...)
+		if c.wrong == "" {
+			assert.Empty(t, got, c.name)
+			continue
+		}
+		assert.Contains(t, got, "NIYANTA_"+c.wrong+":", c.name)
+	}
+}
+
+func TestSettingsMaskSecrets(t *testing.T) {
+	c, err := Load([]string{adminKey, workerKey, "NIYANTA_EXEC_ALLOW=sh,ls"})
+	require.NoError(t, err)
+	settings := map[string]string{}
+	for _, s := range c.Settings() {
+		settings[s.Variable] = s.Value
+		assert.NotContains(t, s.Value, strings.Repeat("a", 32))
+		assert.NotContains(t, s.Value, strings.Repeat("w", 32))
+	}
+	assert.Equal(t, "********", settings["NIYANTA_ADMIN_KEY"])
+	assert.Equal(t, "sh,ls", settings["NIYANTA_EXEC_ALLOW"])
+	assert.Empty(t, settings["NIYANTA_DEV_CUSTOMER_KEY"], "an empty secret shows that it is empty")
+}
+
+func TestTagsAreReadAsPairs(t *testing.T) {
+	tags, err := ParseTags("gpu=a100, region=eu-1")
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{"gpu": "a100", "region": "eu-1"}, tags)
+	for _, bad := range []string{"gpu", "=x", "a=1,,b=2"} {
+		_, err := ParseTags(bad)
+		assert.Error(t, err, bad)
+	}
+}
