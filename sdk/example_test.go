@@ -41,6 +41,7 @@ func count(ctx context.Context, t *niyanta.Task[CountIn, CountState]) (CountOut,
 // A worker and a client share one definition. Both need nothing but HTTP to a coordinator.
 func Example() {
 	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
 	server := exampleServer()
 
 	worker := niyanta.NewWorker(niyanta.WorkerOptions{URL: server.App.URL(), Key: server.WorkerKey, Log: quiet})

@@ -173,6 +173,14 @@ func (c *cluster) get(id string) niyanta.Workload {
 	return w
 }
 
+// getAs reads a workload with another key than the cluster's own.
+func (c *cluster) getAs(key, id string) niyanta.Workload {
+	c.t.Helper()
+	w, err := c.clientWith(key).Get(c.t.Context(), id)
+	require.NoError(c.t, err)
+	return w
+}
+
 func (c *cluster) completed(id string) niyanta.Workload {
 	c.t.Helper()
 	w, err := c.client.Wait(c.t.Context(), id, 30*time.Second)

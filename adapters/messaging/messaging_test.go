@@ -1,0 +1,144 @@
+package messaging
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+type fixedClock struct{}
+
+func (fixedClock) Now() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
+
+type fixedIDs struct{ ports.IDs }
+
+func (fixedIDs) New(prefix string) string { return prefix + "1" }
+
+// stubBus hands each subject's handlers to the test.
+type stubBus struct {
+	ports.Bus
+	mu       sync.Mutex
+	handlers map[string]ports.Handler
+}
+
+func (b *stubBus) Subscribe(_ context.Context, subject, _ string, h ports.Handler) (ports.Subscription, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.handlers == nil {
+		b.handlers = map[string]ports.Handler{}
+	}
+	b.handlers[subject] = h
+	return stubSubscription{}, nil
+}
+
+type stubSubscription struct{}
+
+func (stubSubscription) Close() error { return nil }
+
+// stubPlane answers registrations only.
+type stubPlane struct {
+	ports.ControlPlane
+	registered int
+}
+
+func (p *stubPlane) Register(context.Context, domain.Registration) (ports.Grant, error) {
+	p.registered++
+	return ports.Grant{LeaseMS: 1}, nil
+}
+
+// counted counts events.
+type counted struct {
+	ports.Observer
+	counts map[string]int
+}
+
+func (c counted) Count(name string, n int) { c.counts[name] += n }
+
+func server(t *testing.T) (handle func(data string) Envelope, plane *stubPlane, counts map[string]int) {
+	t.Helper()
+	bus, plane, counts := &stubBus{}, &stubPlane{}, map[string]int{}
+	party := Party{ID: "c", Kind: "coordinator", Clock: fixedClock{}, IDs: fixedIDs{}}
+	s := NewServer(bus, party, plane, counted{counts: counts}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	require.NoError(t, s.Start(t.Context()))
+	return func(data string) Envelope {
+		reply := bus.handlers["coordinator.events"](t.Context(), ports.Message{Data: []byte(data), WantsReply: true})
+		var e Envelope
+		require.NoError(t, json.Unmarshal(reply, &e), "%s", reply)
+		return e
+	}, plane, counts
+}
+
+const register = `{"message_id":"m","type":"worker.register","version":1,"payload":{}}`
+
+func TestBadMessagesAreCountedAndStopNothing(t *testing.T) {
+	handle, plane, counts := server(t)
+	bad := []string{"", "x", "[]", "{}", `{"type":"worker.register"}`, `{"type":7,"version":1}`, `{"version":1}`, "\x00\xff"}
+	for _, data := range bad {
+		e := handle(data)
+		require.NotNil(t, e.Error, data)
+		assert.Equal(t, domain.CodeInvalidInput, e.Error.Code, data)
+	}
+	assert.Equal(t, len(bad), counts["bus_message_bad"])
+	assert.Nil(t, handle(register).Error)
+	assert.Equal(t, 1, plane.registered, "the consumer goes on")
+}
+
+func TestUnknownTypesAreCountedAndAnswered(t *testing.T) {
+	handle, _, counts := server(t)
+	e := handle(`{"message_id":"m7","type":"worker.dance","version":9,"payload":{}}`)
+	require.NotNil(t, e.Error)
+	assert.Contains(t, e.Error.Message, "worker.dance")
+	assert.Equal(t, "m7", e.CorrelationID)
+	assert.Equal(t, 1, counts["bus_message_unknown"])
+}
+
+func TestUnknownFieldsAndNewerVersionsAreAccepted(t *testing.T) {
+	handle, plane, _ := server(t)
+	e := handle(`{"message_id":"m","type":"worker.register","version":2,"mood":"good","payload":{"worker_id":"w","shoe_size":44}}`)
+	assert.Nil(t, e.Error)
+	assert.Equal(t, 1, plane.registered)
+}
+
+func TestAPayloadOfTheWrongShapeIsRefusedByName(t *testing.T) {
+	handle, plane, _ := server(t)
+	for _, payload := range []string{`[]`, `"x"`, `{"slots":"many"}`} {
+		e := handle(`{"message_id":"m","type":"worker.register","version":1,"payload":` + payload + `}`)
+		require.NotNil(t, e.Error, payload)
+		assert.Contains(t, e.Error.Message, "payload", payload)
+	}
+	assert.Zero(t, plane.registered)
+}
+
+func TestInternalErrorsDoNotLeak(t *testing.T) {
+	for err, want := range map[error]domain.Code{
+		&domain.Error{Code: domain.CodeInternal, Message: "secret"}: domain.CodeInternal,
+		io.ErrUnexpectedEOF:                        domain.CodeInternal,
+		context.DeadlineExceeded:                   domain.CodeUnavailable,
+		domain.NewError(domain.CodeFenced, "gone"): domain.CodeFenced,
+	} {
+		r := refusal(err)
+		assert.Equal(t, want, r.Code)
+		assert.NotContains(t, r.Message, "secret")
+	}
+}
+
+func FuzzEnvelope(f *testing.F) {
+	f.Add([]byte(register))
+	f.Add([]byte(`{"type":"x","version":1,"trace":{"a":"b"},"payload":null}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		e, err := open(data)
+		if err == nil && (e.Type == "" || e.Version < 1) {
+			t.Fatalf("accepted %q", data)
+		}
+	})
+}

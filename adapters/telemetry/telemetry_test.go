@@ -1,0 +1,91 @@
+package telemetry_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/adapters/telemetry"
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+func TestEveryRecordIsOneLineOfJSONWhateverItHolds(t *testing.T) {
+	var out bytes.Buffer
+	log := telemetry.NewLogger(&out, slog.LevelInfo, "json").With("worker_id", "w\n{\"level\":\"fatal\"}")
+	nasty := "a\nb\r{\"level\":\"error\"}\x00\x1b[31m\u2028\"'"
+	log.Info(nasty, "name", nasty, nasty, 1, "error", errors.New(nasty))
+	log.Debug("below the level")
+	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	require.Len(t, lines, 1)
+	var rec map[string]any
+	require.NoError(t, json.Unmarshal([]byte(lines[0]), &rec))
+	assert.Equal(t, "info", rec["level"])
+	assert.Equal(t, nasty, rec["message"])
+	assert.NotContains(t, out.String(), "\x1b")
+}
+
+func TestMetricsTellWhatHappened(t *testing.T) {
+	m := telemetry.NewMetrics()
+	at := time.Unix(100, 0)
+	m.Submitted([]ports.SubmitResult{{Status: ports.SubmitAccepted}, {Status: ports.SubmitQueueFull}})
+	m.Transitioned(
+		domain.Batch{Transitions: []domain.Transition{{Event: domain.EventAssign}, {Event: domain.EventComplete}, {Event: domain.EventStart}}},
+		[]domain.Result{
+			{Outcome: domain.OutcomeApplied, CreatedAt: at, State: domain.State{Generation: 1, ScheduledAt: at.Add(2 * time.Second)}},
+			{Outcome: domain.OutcomeApplied, State: domain.State{StartedAt: at, FinishedAt: at.Add(3 * time.Second)}},
+			{Outcome: domain.OutcomeFenced},
+		})
+	m.Cycle(ports.SchedulingCycle{Lanes: 7, Placed: 5, Refused: 2})
+	m.Leader(true, 9)
+	m.Count("worker_expired", 4)
+	text := scrape(m)
+	for _, want := range []string{
+		`niyanta_submissions_total{result="accepted"} 1`,
+		`niyanta_submissions_total{result="queue_full"} 1`,
+		`niyanta_transitions_total{event="assign",outcome="applied"} 1`,
+		`niyanta_transitions_total{event="start",outcome="fenced"} 1`,
+		`niyanta_queue_wait_seconds_sum 2`,
+		`niyanta_run_seconds_sum 3`,
+		`niyanta_scheduler_placed_total 5`,
+		`niyanta_scheduler_lanes 7`,
+		`niyanta_leader 1`,
+		`niyanta_leader_epoch 9`,
+		`niyanta_events_total{event="worker_expired"} 4`,
+	} {
+		assert.Contains(t, text, want+"\n")
+	}
+	m.Leader(false, 9)
+	assert.Contains(t, scrape(m), "niyanta_leader 0\n")
+}
+
+func TestSeriesDoNotGrowWithCustomersOrWorkloads(t *testing.T) {
+	m := telemetry.NewMetrics()
+	hit := func(n int) {
+		for i := range n {
+			id := fmt.Sprint(i)
+			m.Submitted([]ports.SubmitResult{{Workload: domain.Workload{Spec: domain.Spec{CustomerID: domain.CustomerID(id)}}}})
+			m.Transitioned(domain.Batch{Transitions: []domain.Transition{{Event: domain.EventStart, WorkloadID: domain.WorkloadID(id)}}},
+				[]domain.Result{{Outcome: domain.OutcomeApplied, CustomerID: domain.CustomerID(id), Type: id}})
+		}
+	}
+	hit(1)
+	before := strings.Count(scrape(m), "\nniyanta_")
+	hit(10_000)
+	assert.Equal(t, before, strings.Count(scrape(m), "\nniyanta_"))
+}
+
+func scrape(m *telemetry.Metrics) string {
+	rec := httptest.NewRecorder()
+	m.Handler().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	return rec.Body.String()
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	niyanta "github.com/niyanta/niyanta/sdk"
+)
+
+// shell runs command lines against one coordinator.
+type shell struct {
+	t        *testing.T
+	url, key string
+}
+
+// run returns what a command line printed and its exit code.
+func (s shell) run(stdin string, args ...string) (stdout, stderr string, code int) {
+	s.t.Helper()
+	var out, errs bytes.Buffer
+	code = run(append(args, "--url", s.url, "--api-key", s.key), strings.NewReader(stdin), &out, &errs)
+	return out.String(), errs.String(), code
+}
+
+// json runs a command that must succeed, and reads what it printed.
+func (s shell) json(v any, args ...string) {
+	s.t.Helper()
+	out, errs, code := s.run("", append(args, "-o", "json")...)
+	require.Equal(s.t, exitDone, code, errs)
+	require.NoError(s.t, json.Unmarshal([]byte(out), v), out)
+}
+
+func shells(t *testing.T) (customer, admin shell, c *cluster) {
+	t.Helper()
+	c = newCluster(t)
+	cust, err := c.admin.CreateCustomer(t.Context(), niyanta.CustomerInput{Name: "CLI", Tier: "enterprise"})
+	require.NoError(t, err)
+	key, err := c.admin.CreateKey(t.Context(), cust.CustomerID, niyanta.KeyInput{Role: "customer"})
+	require.NoError(t, err)
+	c.worker("w1")
+	return shell{t, c.url, key.Key}, shell{t, c.url, c.adminKey}, c
+}
+
+func TestTheCommandLineSubmitsFollowsAndExitsWithTheOutcome(t *testing.T) {
+	sh, _, _ := shells(t)
+	out, errs, code := sh.run("", "workload", "submit", "sleep", "--input", `{"duration_ms":20,"steps":2}`, "--wait")
+	require.Equal(t, exitDone, code, errs)
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	var last niyanta.Workload
+	for _, l := range lines {
+		require.NoError(t, json.Unmarshal([]byte(l), &last), "one JSON object per line: %s", l)
+	}
+	assert.Equal(t, niyanta.Status("COMPLETED"), last.Status)
+	assert.Contains(t, errs, "submitted "+last.WorkloadID)
+
+	_, errs, code = sh.run(`{"command":["sh","-c","echo out; exit 65"]}`, "workload", "submit", "exec", "--input", "-", "--wait")
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, errs, "exit status 65")
+
+	file := filepath.Join(t.TempDir(), "in.json")
+	require.NoError(t, os.WriteFile(file, []byte(`{"duration_ms":60000}`), 0o600))
+	_, errs, code = sh.run("", "workload", "submit", "sleep", "--input", "@"+file, "--wait", "--wait-timeout", "100ms")
+	assert.Equal(t, exitTimeout, code, errs)
+	id := strings.TrimSpace(strings.TrimPrefix(strings.Split(errs, "\n")[0], "submitted "))
+	out, errs, code = sh.run("", "workload", "cancel", id)
+	require.Equal(t, exitDone, code, errs)
+	assert.Contains(t, out, "CANCELLED")
+	_, errs, code = sh.run("", "workload", "watch", id)
+	assert.Equal(t, exitCancelled, code, errs)
+}
+
+func TestTheCommandLineReadsAndSteers(t *testing.T) {
+	sh, admin, c := shells(t)
+	var sub struct {
+		WorkloadID string `json:"workload_id"`
+	}
+	sh.json(&sub, "workload", "submit", "sleep", "--input", `{"duration_ms":60000,"steps":6000}`, "--label", "team=billing", "--priority", "7")
+	id := sub.WorkloadID
+	c.eventually(func() bool {
+		w := c.getAs(sh.key, id)
+		return w.Status == "RUNNING" && w.CheckpointSequence > 0
+	}, "it runs")
+
+	var list niyanta.WorkloadList
+	sh.json(&list, "workload", "list", "--status", "RUNNING", "--label", "team=billing")
+	require.Len(t, list.Items, 1)
+	assert.Equal(t, id, list.Items[0].WorkloadID)
+	out, _, code := sh.run("", "workload", "list")
+	require.Equal(t, exitDone, code)
+	assert.Contains(t, out, "WORKLOAD")
+	assert.Contains(t, out, id)
+
+	out, errs, code := sh.run("", "workload", "pause", id)
+	require.Equal(t, exitDone, code, errs)
+	assert.Contains(t, out, "PAUSED")
+	out, errs, code = sh.run("", "workload", "resume", id)
+	require.Equal(t, exitDone, code, errs)
+	assert.Contains(t, out, "PENDING")
+
+	var w niyanta.Workload
+	sh.json(&w, "workload", "get", id)
+	assert.Equal(t, 7, w.Priority)
+	out, _, code = sh.run("", "workload", "audit", id)
+	require.Equal(t, exitDone, code)
+	for _, event := range []string{"workload.created", "workload.scheduled", "workload.started", "workload.paused", "workload.resumed"} {
+		assert.Contains(t, out, event)
+	}
+
+	var workers []niyanta.WorkerInfo
+	admin.json(&workers, "worker", "list")
+	require.Len(t, workers, 1)
+	out, errs, code = admin.run("", "worker", "drain", "w1")
+	require.Equal(t, exitDone, code, errs)
+	assert.Contains(t, out, "DRAINING")
+	_, errs, code = admin.run("", "worker", "remove", "w1")
+	require.Equal(t, exitDone, code, errs)
+	_, errs, code = sh.run("", "workload", "cancel", id)
+	require.Equal(t, exitDone, code, errs)
+}
+
+func TestMistakesOnTheCommandLineAreUsageErrors(t *testing.T) {
+	t.Setenv("NIYANTA_API_KEY", "")
+	for _, args := range [][]string{
+		{"dance"},
+		{"workload"},
+		{"workload", "submit"},
+		{"workload", "submit", "sleep", "--input", "{", "--api-key", "k"},
+		{"workload", "submit", "sleep", "--label", "x", "--api-key", "k"},
+		{"workload", "submit", "sleep", "--run-at", "tomorrow", "--api-key", "k"},
+		{"workload", "list", "--nope"},
+		{"workload", "list"}, // no key
+		{"workload", "list", "--api-key", "k", "-o", "xml"},
+		{"workload", "list", "--api-key", "k", "--url", "ftp://x"},
+	} {
+		var out, errs bytes.Buffer
+		assert.Equal(t, exitUsage, run(args, strings.NewReader(""), &out, &errs), "%v: %s", args, errs.String())
+		assert.True(t, strings.HasPrefix(errs.String(), "niyanta: "), "%v: %s", args, errs.String())
+	}
+}
+
+func TestRefusalsOfTheServerAreErrors(t *testing.T) {
+	sh, _, _ := shells(t)
+	_, errs, code := sh.run("", "workload", "submit", "unheard-of")
+	assert.Equal(t, exitError, code)
+	assert.Contains(t, errs, "known types: exec, http, sleep")
+	_, errs, code = sh.run("", "workload", "get", "wl_none")
+	assert.Equal(t, exitError, code)
+	assert.Contains(t, errs, "NOT_FOUND")
+	_, errs, code = sh.run("", "worker", "list")
+	assert.Equal(t, exitError, code)
+	assert.Contains(t, errs, "FORBIDDEN")
+}
+
+func TestABadConfigurationEndsTheServerWithEveryReason(t *testing.T) {
+	t.Setenv("NIYANTA_ADMIN_KEY", "short")
+	t.Setenv("NIYANTA_WORKER_KEY", "")
+	t.Setenv("NIYANTA_LOG_FORMAT", "xml")
+	var out, errs bytes.Buffer
+	assert.Equal(t, exitUsage, run([]string{"coordinator"}, strings.NewReader(""), &out, &errs))
+	for _, name := range []string{"NIYANTA_ADMIN_KEY", "NIYANTA_WORKER_KEY", "NIYANTA_LOG_FORMAT"} {
+		assert.Contains(t, errs.String(), name)
+	}
+}
