@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -95,28 +94,19 @@ func (w workloads) Apply(ctx context.Context, b domain.Batch) ([]domain.Result, 
 
 // apply executes one transition; the mutex is held.
 func (s *Store) apply(t *domain.Transition, now time.Time) domain.Result {
-	r := s.find(t.CustomerID, t.WorkloadID)
+	r := s.workloads[t.WorkloadID]
 	if r == nil {
-		return domain.Result{Outcome: domain.OutcomeNotFound, WorkloadID: t.WorkloadID}
+		res, _, _ := domain.Execute(nil, t, nil, now)
+		return res
 	}
-	res := domain.Result{
-		WorkloadID: r.ID, CustomerID: r.CustomerID, Type: r.Type, CreatedAt: r.CreatedAt,
-		From: r.Status, FromWorkerID: r.WorkerID, FromSessionID: r.SessionID,
-	}
-	out, next, event := domain.Decide(&r.Workload, t, now)
-	if out == domain.OutcomeApplied && t.Event == domain.EventAssign {
-		if res.Reason = s.refusal(r, t); res.Reason != "" {
-			out = domain.OutcomeRefused
-		}
-	}
-	res.Outcome = out
-	if out == domain.OutcomeApplied && t.Event != domain.EventLog {
-		s.replace(r, next.Clone(), now)
+	next := r.Workload // the record itself changes only between leave and enter
+	res, event, changed := domain.Execute(&next, t, s.tally(r, t), now)
+	if changed {
+		s.replace(r, next.State, now)
 		if event.Type != "" {
 			s.append(r, event)
 		}
 	}
-	res.State = r.State.Clone()
 	return res
 }
 
@@ -131,20 +121,22 @@ func (s *Store) replace(r *record, next domain.State, now time.Time) {
 	s.enter(r, now)
 }
 
-// refusal says why an assignment that is legal for the workload is not possible now; empty when it is.
-func (s *Store) refusal(r *record, t *domain.Transition) string {
+// tally is what an assignment has to fit in; nil for other events, which are not counted here.
+func (s *Store) tally(r *record, t *domain.Transition) *domain.Tally {
+	if t.Event != domain.EventAssign {
+		return nil
+	}
 	tenant := s.customers[r.CustomerID]
-	if limit := tenant.Limits().MaxConcurrent; tenant.usage.Running >= limit {
-		return fmt.Sprintf("customer at its limit of %d running workloads", limit)
+	y := &domain.Tally{
+		MaxConcurrent: map[domain.CustomerID]int{r.CustomerID: tenant.Limits().MaxConcurrent},
+		Running:       map[domain.CustomerID]int{r.CustomerID: tenant.usage.Running},
+		Workers:       map[domain.WorkerID]*domain.Worker{t.WorkerID: s.workers[t.WorkerID]},
+		Held:          map[domain.SessionID]int{},
 	}
-	w := s.workers[t.WorkerID]
-	if w == nil || w.SessionID != t.SessionID || w.Status != domain.WorkerHealthy {
-		return "worker session is not healthy"
+	if h := s.holdings[t.SessionID]; h != nil {
+		y.Held[t.SessionID] = len(h.records)
 	}
-	if h := s.holdings[t.SessionID]; h != nil && len(h.records) >= w.Slots {
-		return fmt.Sprintf("all %d slots of the worker are taken", w.Slots)
-	}
-	return ""
+	return y
 }
 
 // Get implements ports.WorkloadStore.

@@ -1,0 +1,71 @@
+package domain
+
+import (
+	"fmt"
+	"time"
+)
+
+// Tally is what a store knows of limits when it executes a batch: who runs how much where. Execute keeps it
+// current while it works through the batch.
+type Tally struct {
+	// MaxConcurrent and Running are the customers' limits in force and their SCHEDULED + RUNNING.
+	MaxConcurrent map[CustomerID]int
+	Running       map[CustomerID]int
+	// Workers are the workers concerned, and Held counts what their sessions hold.
+	Workers map[WorkerID]*Worker
+	Held    map[SessionID]int
+}
+
+// refusal says why an assignment that is legal for the workload is not possible now; empty when it is.
+func (y *Tally) refusal(w *Workload, t *Transition) string {
+	if limit := y.MaxConcurrent[w.CustomerID]; y.Running[w.CustomerID] >= limit {
+		return fmt.Sprintf("customer at its limit of %d running workloads", limit)
+	}
+	wk := y.Workers[t.WorkerID]
+	if wk == nil || wk.SessionID != t.SessionID || wk.Status != WorkerHealthy {
+		return "worker session is not healthy"
+	}
+	if y.Held[t.SessionID] >= wk.Slots {
+		return fmt.Sprintf("all %d slots of the worker are taken", wk.Slots)
+	}
+	return ""
+}
+
+// move counts a transition from w's state to next.
+func (y *Tally) move(w *Workload, next *State) {
+	if w.Status.Held() {
+		y.Running[w.CustomerID]--
+		y.Held[w.SessionID]--
+	}
+	if next.Status.Held() {
+		y.Running[w.CustomerID]++
+		y.Held[next.SessionID]++
+	}
+}
+
+// Execute is what every store does with one transition of a batch: decide, ask the tally about an assignment, and
+// answer. w is nil when there is no such workload. When changed, w holds the new state, to be written with
+// event, which is audited unless its Type is empty. y may be nil when the batch assigns nothing.
+func Execute(w *Workload, t *Transition, y *Tally, now time.Time) (res Result, event AuditEvent, changed bool) {
+	if w == nil || t.CustomerID != "" && t.CustomerID != w.CustomerID {
+		return Result{Outcome: OutcomeNotFound, WorkloadID: t.WorkloadID}, AuditEvent{}, false
+	}
+	res = Result{
+		WorkloadID: w.ID, CustomerID: w.CustomerID, Type: w.Type, CreatedAt: w.CreatedAt,
+		From: w.Status, FromWorkerID: w.WorkerID, FromSessionID: w.SessionID,
+	}
+	out, next, event := Decide(w, t, now)
+	if out == OutcomeApplied && t.Event == EventAssign {
+		if res.Reason = y.refusal(w, t); res.Reason != "" {
+			out = OutcomeRefused
+		}
+	}
+	if changed = out == OutcomeApplied && t.Event != EventLog; changed {
+		if y != nil {
+			y.move(w, &next)
+		}
+		w.State = next.Clone()
+	}
+	res.Outcome, res.State = out, w.State.Clone()
+	return res, event, changed
+}
