@@ -1,0 +1,175 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// Apply implements ports.WorkloadStore.
+func (w workloads) Apply(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
+	if len(b.Transitions) == 0 && b.Epoch == 0 {
+		return nil, ctx.Err()
+	}
+	return inTx(ctx, w.s, w.s.pool, func(ctx context.Context, t *tx) ([]domain.Result, error) {
+		results, err := t.apply(ctx, b)
+		if err != nil {
+			return nil, err
+		}
+		return results, t.commit(ctx)
+	})
+}
+
+// apply locks and reads what a batch concerns, executes it, and queues the writes for the commit.
+func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
+	assigns := false
+	ids := make([]string, len(b.Transitions))
+	for i := range b.Transitions {
+		ids[i] = string(b.Transitions[i].WorkloadID)
+		assigns = assigns || b.Transitions[i].Event == domain.EventAssign
+	}
+	if b.Epoch != 0 || b.NeedsEpoch() {
+		t.queueEpoch(b.Epoch, assigns)
+	}
+	var tally *domain.Tally
+	if assigns {
+		tally = t.queueTally(b.Transitions, ids)
+	}
+	found := map[domain.WorkloadID]*domain.Workload{}
+	// In the order of the ids, so that batches never wait for each other in a circle.
+	t.queue("SELECT "+hotColumns+" FROM workloads w WHERE w.workload_id = ANY($1::text[]) ORDER BY w.workload_id FOR NO KEY UPDATE", ids).
+		Query(func(rows pgx.Rows) error {
+			ws, err := pgx.CollectRows(rows, scanHot)
+			for _, w := range ws {
+				found[w.ID] = w
+			}
+			return err
+		})
+	if err := t.read(ctx); err != nil {
+		return nil, err
+	}
+	results := make([]domain.Result, len(b.Transitions))
+	var changes []change
+	var events []domain.AuditEvent
+	touched := map[domain.WorkloadID]bool{}
+	for i := range b.Transitions {
+		w := found[b.Transitions[i].WorkloadID]
+		var before domain.State
+		if w != nil {
+			before = w.State
+		}
+		res, event, changed := domain.Execute(w, &b.Transitions[i], tally, t.now)
+		results[i] = res
+		if !changed {
+			continue
+		}
+		if !touched[w.ID] {
+			touched[w.ID] = true
+			changes = append(changes, change{before, w})
+		}
+		if event.Type != "" {
+			events = append(events, event)
+		}
+	}
+	t.queueChanges(changes)
+	t.queueAudit(events)
+	return results, t.fillResults(ctx, results)
+}
+
+// fillResults adds the result data to answers about workloads that had completed before: the hot row doesn't hold it.
+func (t *tx) fillResults(ctx context.Context, results []domain.Result) error {
+	var ids []string
+	for i := range results {
+		if r := &results[i]; r.State.Status == domain.StatusCompleted && r.Outcome != domain.OutcomeApplied && r.State.Result == "" {
+			ids = append(ids, string(r.WorkloadID))
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	rows, err := t.conn.Query(ctx, "SELECT workload_id, result FROM workload_results WHERE workload_id = ANY($1::text[])", ids)
+	if err != nil {
+		return err
+	}
+	stored := map[string]domain.JSON{}
+	var id string
+	var result domain.JSON
+	if _, err := pgx.ForEachRow(rows, []any{&id, &result}, func() error { stored[id] = result; return nil }); err != nil {
+		return err
+	}
+	for i := range results {
+		if r := &results[i]; r.State.Status == domain.StatusCompleted && r.State.Result == "" {
+			r.State.Result = stored[string(r.WorkloadID)]
+		}
+	}
+	return nil
+}
+
+// queueEpoch checks that epoch is the current leader's until this transaction ends. Batches that assign take turns.
+func (t *tx) queueEpoch(epoch int64, assigns bool) {
+	lock := "SHARE"
+	if assigns {
+		lock = "NO KEY UPDATE"
+	}
+	t.queue("SELECT epoch FROM leader_lease WHERE holder <> '' FOR "+lock).Query(func(rows pgx.Rows) error {
+		current, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		if err != nil {
+			return err
+		}
+		if epoch <= 0 || len(current) == 0 || current[0] != epoch {
+			return domain.NewError(domain.CodeFenced, "epoch %d is not the current leader's", epoch)
+		}
+		return nil
+	})
+}
+
+// queueTally reads what assignments must fit in. Limits and workers are locked, so that they hold at the commit; what is
+// held only grows by assignments, which take turns.
+func (t *tx) queueTally(ts []domain.Transition, ids []string) *domain.Tally {
+	y := &domain.Tally{
+		MaxConcurrent: map[domain.CustomerID]int{}, Running: map[domain.CustomerID]int{},
+		Workers: map[domain.WorkerID]*domain.Worker{}, Held: map[domain.SessionID]int{},
+	}
+	var names, sessions []string
+	for i := range ts {
+		if ts[i].Event == domain.EventAssign {
+			names, sessions = append(names, string(ts[i].WorkerID)), append(sessions, string(ts[i].SessionID))
+		}
+	}
+	t.queue("SELECT "+customerColumns+` FROM customers c WHERE c.customer_id IN
+ (SELECT w.customer_id FROM workloads w WHERE w.workload_id = ANY($1::text[])) ORDER BY c.customer_id FOR SHARE OF c`, ids).
+		Query(func(rows pgx.Rows) error {
+			cs, err := pgx.CollectRows(rows, oneCustomer)
+			for _, c := range cs {
+				y.MaxConcurrent[c.ID] = c.Limits().MaxConcurrent
+			}
+			return err
+		})
+	t.queue(`SELECT worker_id, session_id, status, slots FROM workers WHERE worker_id = ANY($1::text[]) ORDER BY worker_id FOR SHARE`, names).
+		Query(func(rows pgx.Rows) error {
+			ws, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*domain.Worker, error) {
+				w := &domain.Worker{}
+				return w, row.Scan(&w.ID, &w.SessionID, &w.Status, &w.Slots)
+			})
+			for _, w := range ws {
+				y.Workers[w.ID] = w
+			}
+			return err
+		})
+	t.queue(`SELECT h.customer_id, count(*) FROM held h WHERE h.customer_id IN
+ (SELECT w.customer_id FROM workloads w WHERE w.workload_id = ANY($1::text[])) GROUP BY 1`, ids).Query(counts(y.Running))
+	t.queue(`SELECT h.session_id, count(*) FROM held h WHERE h.session_id = ANY($1::text[]) GROUP BY 1`, sessions).Query(counts(y.Held))
+	return y
+}
+
+// counts reads rows of a key and a count.
+func counts[K ~string](into map[K]int) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		var key K
+		var n int
+		_, err := pgx.ForEachRow(rows, []any{&key, &n}, func() error { into[key] = n; return nil })
+		return err
+	}
+}

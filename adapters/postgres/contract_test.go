@@ -1,0 +1,67 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/niyanta/niyanta/adapters/postgres"
+	"github.com/niyanta/niyanta/contracttests"
+	"github.com/niyanta/niyanta/contracttests/servers"
+)
+
+func TestMain(m *testing.M) { os.Exit(servers.Run(m, func() error { return goleak.Find() })) }
+
+var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// prepare migrates, and replaces the store's clock by one that can be advanced.
+func prepare(url string) error {
+	if _, err := postgres.MigrateUp(context.Background(), url, silent); err != nil {
+		return err
+	}
+	return postgres.ExecAll(url,
+		"CREATE TABLE test_clock (shift interval NOT NULL)", "INSERT INTO test_clock VALUES ('0')",
+		"CREATE OR REPLACE FUNCTION niyanta_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT statement_timestamp() + (SELECT shift FROM test_clock)'")
+}
+
+func open(t testing.TB, url string) *postgres.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), postgres.Options{URL: url, Log: silent})
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func ports(s *postgres.Store) contracttests.Stores {
+	return contracttests.Stores{
+		Workloads: s.Workloads(), Queue: s.Queue(), Workers: s.Workers(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
+		Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Leader: s.Leader(),
+	}
+}
+
+// harness gives each test a database of its own; through makes the URL that the store uses of the cluster's.
+func harness(through func(t *testing.T, c *servers.Postgres, database string) string) func(t *testing.T) contracttests.StoreHarness {
+	return func(t *testing.T) contracttests.StoreHarness {
+		t.Helper()
+		c := servers.SharedPostgres(t, prepare)
+		db := c.Database(t)
+		url := through(t, c, db)
+		return contracttests.StoreHarness{
+			Open: func() contracttests.Stores { return ports(open(t, url)) },
+			Advance: func(d time.Duration) {
+				c.Exec(t, db, fmt.Sprintf("UPDATE test_clock SET shift = shift + interval '%d microseconds'", d.Microseconds()))
+			},
+		}
+	}
+}
+
+func TestStoresKeepTheirContracts(t *testing.T) {
+	contracttests.RunStores(t, "postgres", harness(func(_ *testing.T, c *servers.Postgres, db string) string { return c.SocketURL(db) }))
+}

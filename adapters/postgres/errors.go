@@ -1,0 +1,77 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// SQLSTATEs that are acted on.
+const (
+	uniqueViolation     = "23505"
+	foreignKeyViolation = "23503"
+	serializationFail   = "40001"
+	deadlockDetected    = "40P01"
+	adminShutdown       = "57P01"
+)
+
+// retryAfter is what callers are told when the database is away.
+const retryAfter = time.Second
+
+// errOutcomeUnknown tells that a commit's answer was lost and the database could not be asked in time what became of it.
+var errOutcomeUnknown = errors.New("the outcome of a commit is not known")
+
+// translate makes a domain error of what the driver says. ctx is the caller's own: its end surfaces as itself.
+func translate(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if cerr := ctx.Err(); cerr != nil {
+		return cerr
+	}
+	var known *domain.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return domain.NotFound("row")
+	}
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		// No answer from the server: refused, reset, timed out.
+		return away(err)
+	}
+	switch class := pg.Code[:2]; {
+	case pg.Code == uniqueViolation:
+		return &domain.Error{Code: domain.CodeConflict, Message: "exists already", Cause: err}
+	case pg.Code == foreignKeyViolation:
+		return &domain.Error{Code: domain.CodeNotFound, Message: "customer not found", Cause: err}
+	case class == "08", class == "53", class == "57", class == "40", pg.Code == "25006", pg.Code == "55P03":
+		// Connection trouble, out of resources, shutting down or cancelled, conflicts beyond the retries, a read-only server
+		// in the middle of a failover, a lock that was not available.
+		return away(err)
+	}
+	return &domain.Error{Code: domain.CodeInternal, Message: "the database refused a statement", Cause: err}
+}
+
+func away(err error) error {
+	return &domain.Error{Code: domain.CodeUnavailable, Message: "the database is not available", RetryAfter: retryAfter, Cause: err}
+}
+
+// repeatable reports whether the transaction certainly had no effect and may succeed when tried again.
+func repeatable(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == serializationFail || pg.Code == deadlockDetected)
+}
+
+// refused reports whether the server itself answered that a statement failed, so that nothing was committed. A server
+// that says it shuts down may have committed before.
+func refused(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code[:2] != "57" && pg.Code[:2] != "08"
+}

@@ -1,0 +1,125 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sys/unix"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// Options say where the database is.
+type Options struct {
+	// URL is a connection string of libpq's form. With default_query_exec_mode=exec in it, nothing is prepared and no
+	// session parameter is set, as poolers in transaction mode need it.
+	URL string
+	// ReplicaURL, if set, serves lists and audit reads; decisions never.
+	ReplicaURL string
+	// MaxConns bounds the main pool; 0: four for each processor, at least 8.
+	MaxConns int
+	// Trace, if set, is told of every query.
+	Trace pgx.QueryTracer
+	Log   *slog.Logger
+}
+
+const (
+	// queryMax bounds a query whose caller set no deadline; serverMax is the same in the server, if sessions may be configured.
+	queryMax  = 15 * time.Second
+	serverMax = 20 * time.Second
+	// keepalive finds a connection whose other end has gone: idle ones by probes, busy ones by unacknowledged data.
+	keepaliveIdle  = 10 * time.Second
+	keepaliveEvery = 5 * time.Second
+	userTimeout    = 15 * time.Second
+	dialMax        = 5 * time.Second
+	leaseConns     = 3
+)
+
+// Open returns a store. It does not need the database to be there yet: pools connect when first used.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if o.MaxConns == 0 {
+		o.MaxConns = max(8, 4*runtime.NumCPU())
+	}
+	s := &Store{log: o.Log, lanes: map[domain.LaneID]bool{}}
+	var err error
+	if s.pool, err = openPool(ctx, o.URL, o.MaxConns, o.Trace); err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	if s.leases, err = openPool(ctx, o.URL, leaseConns, o.Trace); err != nil {
+		s.pool.Close()
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	s.reads = s.pool
+	if o.ReplicaURL != "" {
+		if s.reads, err = openPool(ctx, o.ReplicaURL, o.MaxConns, o.Trace); err != nil {
+			s.reads = s.pool
+			s.Close()
+			return nil, fmt.Errorf("read replica: %w", err)
+		}
+	}
+	return s, nil
+}
+
+func openPool(ctx context.Context, url string, conns int, trace pgx.QueryTracer) (*pgxpool.Pool, error) {
+	cfg, err := poolConfig(url, conns)
+	if err != nil {
+		return nil, err
+	}
+	cfg.ConnConfig.Tracer = trace
+	return pgxpool.NewWithConfig(context.WithoutCancel(ctx), cfg)
+}
+
+func poolConfig(url string, conns int) (*pgxpool.Config, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("the URL is not valid; it looks like postgres://user:password@host:5432/database")
+	}
+	cfg.MaxConns = int32(min(conns, 1000)) //nolint:gosec // bounded
+	cfg.MaxConnIdleTime = 5 * time.Minute
+	cfg.HealthCheckPeriod = 15 * time.Second
+	cfg.PingTimeout = dialMax
+	cc := cfg.ConnConfig
+	cc.ConnectTimeout = dialMax
+	cc.DialFunc = dialer().DialContext
+	if cc.RuntimeParams["application_name"] == "" {
+		cc.RuntimeParams["application_name"] = "niyanta"
+	}
+	if !plain(cc) {
+		// A plan made for a table that was still empty must not stay; see docs/decisions/0008.
+		cc.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
+		cc.RuntimeParams["statement_timeout"] = fmt.Sprint(serverMax.Milliseconds())
+		cc.RuntimeParams["idle_in_transaction_session_timeout"] = fmt.Sprint(serverMax.Milliseconds())
+		cc.RuntimeParams["timezone"] = "UTC"
+	}
+	return cfg, nil
+}
+
+// plain reports whether the connection goes through something that keeps no session for us.
+func plain(cc *pgx.ConnConfig) bool {
+	return cc.DefaultQueryExecMode == pgx.QueryExecModeExec || cc.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol
+}
+
+func dialer() *net.Dialer {
+	return &net.Dialer{
+		Timeout:         dialMax,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepaliveIdle, Interval: keepaliveEvery, Count: 3},
+		Control: func(network, _ string, c syscall.RawConn) error {
+			if network != "tcp4" && network != "tcp6" {
+				return nil
+			}
+			var serr error
+			err := c.Control(func(fd uintptr) {
+				serr = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds())) //nolint:gosec // a file descriptor fits
+			})
+			return errors.Join(err, serr)
+		},
+	}
+}

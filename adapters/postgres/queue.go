@@ -1,0 +1,173 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+type queue struct{ s *Store }
+
+// promoteMax bounds what becomes due in one statement.
+const promoteMax = 5000
+
+// promote moves what has become due to what waits. Rows that a concurrent transition holds are left for the next time.
+func (q queue) promote(ctx context.Context) error {
+	for {
+		n, err := exec(ctx, q.s.pool, `WITH due AS (
+  DELETE FROM delayed WHERE workload_id IN (
+    SELECT workload_id FROM delayed WHERE not_before <= niyanta_now() ORDER BY not_before LIMIT $1::bigint FOR UPDATE SKIP LOCKED)
+  RETURNING lane_id, queue_at, workload_id, generation, created_at)
+ INSERT INTO waiting (lane_id, queue_at, workload_id, generation, created_at) SELECT * FROM due`, promoteMax)
+		if err != nil || n < promoteMax {
+			return err
+		}
+	}
+}
+
+// laneColumns are those of a lane; scanLane reads them.
+const laneColumns = "l.lane_id, l.customer_id, l.workload_type, l.affinity, l.cpu_cores, l.memory_mb, l.disk_mb"
+
+func scanLane(row pgx.CollectableRow, more ...any) (domain.Lane, error) {
+	var l domain.Lane
+	var affinity []byte
+	targets := []any{&l.ID, &l.CustomerID, &l.Type, &affinity, &l.Resources.CPUCores, &l.Resources.MemoryMB, &l.Resources.DiskMB}
+	if err := row.Scan(append(targets, more...)...); err != nil {
+		return l, err
+	}
+	return l, fromJSON(affinity, &l.Affinity)
+}
+
+// headsSQL walks from lane to lane by index and reads the first of each in both orders.
+const headsSQL = `WITH RECURSIVE eligible AS (
+  (SELECT lane_id FROM waiting ORDER BY lane_id LIMIT 1)
+  UNION ALL
+  SELECT (SELECT w.lane_id FROM waiting w WHERE w.lane_id > e.lane_id ORDER BY w.lane_id LIMIT 1) FROM eligible e WHERE e.lane_id IS NOT NULL)
+` + headsOf + ` WHERE e.lane_id IS NOT NULL ORDER BY e.lane_id`
+
+// headsOfSQL does the same for given lanes.
+const headsOfSQL = `WITH eligible AS (SELECT DISTINCT unnest($3::text[]) COLLATE "C" AS lane_id)
+` + headsOf + ` ORDER BY e.lane_id`
+
+const headsOf = `SELECT ` + laneColumns + `, h.ids, h.generations, h.queued, h.created, o.ids, o.generations, o.queued, o.created
+ FROM eligible e JOIN lanes l USING (lane_id)
+ CROSS JOIN LATERAL (SELECT array_agg(workload_id) AS ids, array_agg(generation) AS generations, array_agg(queue_at) AS queued, array_agg(created_at) AS created
+   FROM (SELECT * FROM waiting w WHERE w.lane_id = e.lane_id ORDER BY w.queue_at, w.workload_id LIMIT $1::bigint) a) h
+ CROSS JOIN LATERAL (SELECT array_agg(workload_id) AS ids, array_agg(generation) AS generations, array_agg(queue_at) AS queued, array_agg(created_at) AS created
+   FROM (SELECT * FROM waiting w WHERE w.lane_id = e.lane_id ORDER BY w.created_at, w.workload_id LIMIT $2::bigint) a) o`
+
+// candidates are the columns of a list of heads.
+type candidates struct {
+	ids             []string
+	generations     []int64
+	queued, created []time.Time
+}
+
+func (c *candidates) targets() []any { return []any{&c.ids, &c.generations, &c.queued, &c.created} }
+
+func (c *candidates) list() []domain.Candidate {
+	out := make([]domain.Candidate, len(c.ids))
+	for i := range c.ids {
+		out[i] = domain.Candidate{
+			ID: domain.WorkloadID(c.ids[i]), Generation: c.generations[i], QueueAt: c.queued[i].UTC(), CreatedAt: c.created[i].UTC(),
+		}
+	}
+	return out
+}
+
+// Heads implements ports.QueueStore.
+func (q queue) Heads(ctx context.Context, n int, only ...domain.LaneID) ([]domain.LaneHeads, error) {
+	if err := q.promote(ctx); err != nil {
+		return nil, err
+	}
+	sql, args := headsSQL, []any{n + 1, 1 + n/domain.LongestWaitShare}
+	if len(only) > 0 {
+		sql, args = headsOfSQL, append(args, strs(only))
+	}
+	heads, err := query(ctx, q.s.pool, func(row pgx.CollectableRow) (h domain.LaneHeads, err error) {
+		var byQueue, byAge candidates
+		if h.Lane, err = scanLane(row, append(byQueue.targets(), byAge.targets()...)...); err != nil {
+			return h, err
+		}
+		h.Heads, h.Oldest = byQueue.list(), byAge.list()
+		if len(h.Heads) > n {
+			h.Heads, h.More = h.Heads[:n:n], true
+		}
+		return h, nil
+	}, sql, args...)
+	out := heads[:0]
+	for _, h := range heads {
+		if len(h.Heads) > 0 {
+			out = append(out, h)
+		}
+	}
+	return out, err
+}
+
+// NextDue implements ports.QueueStore.
+func (q queue) NextDue(ctx context.Context) (time.Time, error) {
+	due, err := queryOne[*time.Time](ctx, q.s.pool, "SELECT min(not_before) FROM delayed WHERE not_before > niyanta_now()")
+	return at(due), err
+}
+
+// Occupancy implements ports.QueueStore.
+func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
+	return query(ctx, q.s.pool, func(row pgx.CollectableRow) (o domain.Occupancy, err error) {
+		o.Lane, err = scanLane(row, &o.SessionID, &o.Count)
+		return o, err
+	}, "SELECT "+laneColumns+`, h.session_id, h.n FROM (SELECT session_id, lane_id, count(*) AS n FROM held GROUP BY 1, 2) h
+ JOIN lanes l USING (lane_id) ORDER BY h.session_id, l.lane_id`)
+}
+
+const heldColumns = `h.workload_id, h.customer_id, h.worker_id, h.session_id, h.generation, h.running, h.pause_requested,
+ (extract(epoch FROM niyanta_now() - h.scheduled_at) * 1000000)::bigint`
+
+func scanHeld(row pgx.CollectableRow, more ...any) (ports.HeldWorkload, error) {
+	var h ports.HeldWorkload
+	var running bool
+	var age int64
+	targets := []any{&h.WorkloadID, &h.CustomerID, &h.WorkerID, &h.SessionID, &h.Generation, &running, &h.PauseRequested, &age}
+	err := row.Scan(append(targets, more...)...)
+	h.HeldFor, h.Status = micros(age), domain.StatusScheduled
+	if running {
+		h.Status = domain.StatusRunning
+	}
+	return h, err
+}
+
+func (q queue) held(ctx context.Context, where string, args ...any) ([]ports.HeldWorkload, error) {
+	return query(ctx, q.s.pool, func(row pgx.CollectableRow) (ports.HeldWorkload, error) { return scanHeld(row) },
+		"SELECT "+heldColumns+" FROM held h WHERE "+where, args...)
+}
+
+// Held implements ports.QueueStore.
+func (q queue) Held(ctx context.Context, sessions ...domain.SessionID) ([]ports.HeldWorkload, error) {
+	return q.held(ctx, "h.session_id = ANY($1::text[]) ORDER BY h.workload_id", strs(sessions))
+}
+
+// Unstarted implements ports.QueueStore.
+func (q queue) Unstarted(ctx context.Context, age time.Duration, after domain.WorkloadID, limit int) ([]ports.HeldWorkload, error) {
+	return q.held(ctx, `h.workload_id > $1::text AND NOT h.running AND h.scheduled_at < niyanta_now() - $2::bigint * interval '1 microsecond'
+ ORDER BY h.workload_id LIMIT $3::bigint`, string(after), age.Microseconds(), limit)
+}
+
+// Overdue implements ports.QueueStore.
+func (q queue) Overdue(ctx context.Context, grace time.Duration, after domain.WorkloadID, limit int) ([]ports.HeldWorkload, error) {
+	return q.held(ctx, `h.workload_id > $1::text AND h.running AND h.deadline < niyanta_now() - $2::bigint * interval '1 microsecond'
+ ORDER BY h.workload_id LIMIT $3::bigint`, string(after), grace.Microseconds(), limit)
+}
+
+// Orphans implements ports.QueueStore.
+func (q queue) Orphans(ctx context.Context, after domain.WorkloadID, limit int) ([]ports.Orphan, error) {
+	return query(ctx, q.s.pool, func(row pgx.CollectableRow) (o ports.Orphan, err error) {
+		o.HeldWorkload, err = scanHeld(row, &o.Loss)
+		return o, err
+	}, "SELECT "+heldColumns+`, coalesce(e.loss, $3::text) FROM held h
+ LEFT JOIN worker_leases l ON l.worker_id = h.worker_id AND l.session_id = h.session_id AND l.live
+ LEFT JOIN ended_sessions e ON e.session_id = h.session_id
+ WHERE h.workload_id > $1::text AND l.worker_id IS NULL ORDER BY h.workload_id LIMIT $2::bigint`, string(after), limit, string(domain.LossExpired))
+}

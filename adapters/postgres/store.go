@@ -1,0 +1,116 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// Store is the storage behind all store ports. Safe for concurrent use. Close it once.
+type Store struct {
+	pool   *pgxpool.Pool // workloads and everything that belongs to them
+	leases *pgxpool.Pool // heartbeats and the leader lease, which nothing may delay
+	reads  *pgxpool.Pool // lists and audit: the replica, or pool
+	log    *slog.Logger
+
+	mu    sync.Mutex
+	lanes map[domain.LaneID]bool // known to be stored
+}
+
+// maxKnownLanes bounds the memory that knowing lanes takes; beyond it, they are offered to the database again.
+const maxKnownLanes = 100_000
+
+// Workloads is the port to workloads.
+func (s *Store) Workloads() ports.WorkloadStore { return workloads{s} }
+
+// Queue is the leader's view of them.
+func (s *Store) Queue() ports.QueueStore { return queue{s} }
+
+// Workers is the port to workers.
+func (s *Store) Workers() ports.WorkerStore { return workers{s} }
+
+// Checkpoints is the port to checkpoints.
+func (s *Store) Checkpoints() ports.CheckpointStore { return checkpoints{s} }
+
+// Customers is the port to customers.
+func (s *Store) Customers() ports.CustomerStore { return customers{s} }
+
+// Configs is the port to workload configs.
+func (s *Store) Configs() ports.ConfigStore { return configs{s} }
+
+// Keys is the port to API keys.
+func (s *Store) Keys() ports.KeyStore { return keys{s} }
+
+// Audit is the port to audit events.
+func (s *Store) Audit() ports.AuditStore { return audit{s} }
+
+// Logs is the port to workload logs.
+func (s *Store) Logs() ports.LogStore { return logs{s} }
+
+// Leader is the port to the leader lease.
+func (s *Store) Leader() ports.LeaderLease { return leaderLease{s} }
+
+// Ping tells whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	_, err := queryOne[int](ctx, s.leases, "SELECT 1")
+	return err
+}
+
+// Maintain does what needs doing now and then: it prepares the audit partitions of the coming months. Any number of
+// coordinators may call it.
+func (s *Store) Maintain(ctx context.Context) error {
+	_, err := exec(ctx, s.pool, "SELECT niyanta_prepare_months(2)")
+	return err
+}
+
+// Stats are the pools' figures, by pool.
+func (s *Store) Stats() map[string]*pgxpool.Stat {
+	stats := map[string]*pgxpool.Stat{"main": s.pool.Stat(), "leases": s.leases.Stat()}
+	if s.reads != s.pool {
+		stats["replica"] = s.reads.Stat()
+	}
+	return stats
+}
+
+// Close closes all connections, when those in use are given back.
+func (s *Store) Close() {
+	if s.reads != s.pool {
+		s.reads.Close()
+	}
+	s.pool.Close()
+	s.leases.Close()
+}
+
+// unknownLanes returns one workload for each lane that may not be stored yet, ordered by lane.
+func (s *Store) unknownLanes(ws []*domain.Workload) []*domain.Workload {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []*domain.Workload
+	seen := map[domain.LaneID]bool{}
+	for _, w := range ws {
+		if !s.lanes[w.Lane] && !seen[w.Lane] {
+			seen[w.Lane] = true
+			out = append(out, w)
+		}
+	}
+	slices.SortFunc(out, func(a, b *domain.Workload) int { return cmp.Compare(a.Lane, b.Lane) })
+	return out
+}
+
+func (s *Store) knowLanes(ws []*domain.Workload) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.lanes) > maxKnownLanes {
+		clear(s.lanes)
+	}
+	for _, w := range ws {
+		s.lanes[w.Lane] = true
+	}
+}

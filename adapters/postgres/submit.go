@@ -1,0 +1,300 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+type workloads struct{ s *Store }
+
+// admission is what a batch of submissions is checked against.
+type admission struct {
+	customers map[domain.CustomerID]*admitted
+	keys      map[idemKey]idemEntry
+	owners    map[domain.WorkloadID]domain.CustomerID // of ids that exist already
+}
+
+// admitted is one customer's room in the queue.
+type admitted struct {
+	limit int
+	// bound is at least what waits; exact says that it was counted in this transaction.
+	bound, unfinished int
+	exact             bool
+	admitted          int // by this batch
+}
+
+type idemKey struct {
+	customer domain.CustomerID
+	key      string
+}
+
+type idemEntry struct {
+	digest [32]byte
+	id     domain.WorkloadID
+}
+
+// Submit implements ports.WorkloadStore.
+func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]ports.SubmitResult, error) {
+	if len(batch) == 0 {
+		return nil, ctx.Err()
+	}
+	var lanes []*domain.Workload
+	results, err := inTx(ctx, w.s, w.s.pool, func(ctx context.Context, t *tx) ([]ports.SubmitResult, error) {
+		a := t.queueAdmission(batch)
+		if err := t.read(ctx); err != nil {
+			return nil, err
+		}
+		results := make([]ports.SubmitResult, len(batch))
+		var stored []*domain.Workload
+		var events []domain.AuditEvent
+		var idem []idemRow
+		for i := range batch {
+			sub := &batch[i]
+			status, existing, err := t.admit(ctx, a, sub)
+			if err != nil {
+				return nil, err
+			}
+			results[i].Status = status
+			if status != ports.SubmitAccepted {
+				results[i].Workload.ID = existing
+				continue
+			}
+			wl, created := domain.NewWorkload(*sub, t.now)
+			results[i].Workload = wl.Clone()
+			stored = append(stored, &results[i].Workload)
+			events = append(events, created)
+			a.owners[sub.ID] = sub.CustomerID
+			if sub.IdempotencyKey != "" {
+				k := idemKey{sub.CustomerID, sub.IdempotencyKey}
+				a.keys[k] = idemEntry{sub.Digest, sub.ID}
+				idem = append(idem, idemRow{k, a.keys[k]})
+			}
+		}
+		lanes = w.s.unknownLanes(stored)
+		if err := t.queueSubmitted(stored, lanes); err != nil {
+			return nil, err
+		}
+		t.queueAudit(events)
+		t.queueIdempotency(idem)
+		t.queueBounds(a)
+		return results, t.commit(ctx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.s.knowLanes(lanes)
+	return results, w.fillDuplicates(ctx, results)
+}
+
+// queueAdmission locks the customers' room in the queue and reads what submissions may collide with.
+func (t *tx) queueAdmission(batch []domain.Submission) *admission {
+	a := &admission{customers: map[domain.CustomerID]*admitted{}, keys: map[idemKey]idemEntry{}, owners: map[domain.WorkloadID]domain.CustomerID{}}
+	ids, customers := make([]string, len(batch)), make([]string, len(batch))
+	var keys, keyOwners []string
+	for i := range batch {
+		ids[i], customers[i] = string(batch[i].ID), string(batch[i].CustomerID)
+		if k := batch[i].IdempotencyKey; k != "" {
+			keys, keyOwners = append(keys, k), append(keyOwners, customers[i])
+		}
+	}
+	t.queue("SELECT "+customerColumns+`, b.bound FROM customers c JOIN queue_bounds b USING (customer_id)
+ WHERE c.customer_id = ANY($1::text[]) ORDER BY c.customer_id FOR SHARE OF c FOR NO KEY UPDATE OF b`, customers).
+		Query(func(rows pgx.Rows) error {
+			_, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (domain.CustomerID, error) {
+				room := &admitted{}
+				c, err := scanCustomer(row, &room.bound)
+				room.limit = c.Limits().MaxQueueDepth
+				a.customers[c.ID] = room
+				return c.ID, err
+			})
+			return err
+		})
+	if len(keys) > 0 {
+		t.queue(`SELECT k.customer_id, k.idempotency_key, k.digest, k.workload_id FROM idempotency_keys k
+ JOIN unnest($1::text[], $2::text[]) AS u(customer_id, idempotency_key) USING (customer_id, idempotency_key)
+ WHERE k.created_at > niyanta_now() - $3::bigint * interval '1 microsecond'`, keyOwners, keys, domain.IdempotencyRetention.Microseconds()).
+			Query(func(rows pgx.Rows) error {
+				var k idemKey
+				var e idemEntry
+				var digest []byte
+				_, err := pgx.ForEachRow(rows, []any{&k.customer, &k.key, &digest, &e.id}, func() error {
+					copy(e.digest[:], digest)
+					a.keys[k] = e
+					return nil
+				})
+				return err
+			})
+	}
+	t.queue("SELECT workload_id, customer_id FROM workloads WHERE workload_id = ANY($1::text[])", ids).Query(func(rows pgx.Rows) error {
+		var id domain.WorkloadID
+		var owner domain.CustomerID
+		_, err := pgx.ForEachRow(rows, []any{&id, &owner}, func() error { a.owners[id] = owner; return nil })
+		return err
+	})
+	return a
+}
+
+// admit decides one submission; existing is the workload that it repeats.
+func (t *tx) admit(ctx context.Context, a *admission, sub *domain.Submission) (st ports.SubmitStatus, existing domain.WorkloadID, err error) {
+	room := a.customers[sub.CustomerID]
+	if room == nil {
+		return ports.SubmitNoCustomer, "", nil
+	}
+	if owner, exists := a.owners[sub.ID]; exists {
+		if owner != sub.CustomerID {
+			return ports.SubmitConflict, "", nil
+		}
+		return ports.SubmitDuplicate, sub.ID, nil
+	}
+	if sub.IdempotencyKey != "" {
+		if e, known := a.keys[idemKey{sub.CustomerID, sub.IdempotencyKey}]; known {
+			if e.digest != sub.Digest {
+				return ports.SubmitConflict, "", nil
+			}
+			return ports.SubmitDuplicate, e.id, nil
+		}
+	}
+	if room.bound >= room.limit && !room.exact {
+		if err := t.count(ctx, sub.CustomerID, room); err != nil {
+			return 0, "", err
+		}
+	}
+	if room.bound >= room.limit {
+		return ports.SubmitQueueFull, "", nil
+	}
+	room.bound++
+	room.admitted++
+	return ports.SubmitAccepted, "", nil
+}
+
+// count replaces the bound by what really waits; unfinished are those that may come to wait without a submission.
+func (t *tx) count(ctx context.Context, id domain.CustomerID, room *admitted) error {
+	u, err := usage(ctx, t.conn, id)
+	if err != nil {
+		return err
+	}
+	// What this transaction admitted before is not in the tables yet.
+	room.bound, room.unfinished, room.exact = u.Queued+room.admitted, u.Running+u.Paused, true
+	return nil
+}
+
+// queueBounds keeps the bounds for the next submissions.
+func (t *tx) queueBounds(a *admission) {
+	var ids []string
+	var bounds []int64
+	for id, room := range a.customers {
+		if room.admitted > 0 || room.exact {
+			ids, bounds = append(ids, string(id)), append(bounds, int64(room.bound+room.unfinished))
+		}
+	}
+	if len(ids) > 0 {
+		t.queue(`UPDATE queue_bounds b SET bound = u.bound FROM unnest($1::text[], $2::bigint[]) AS u(customer_id, bound)
+ WHERE b.customer_id = u.customer_id`, ids, bounds)
+	}
+}
+
+type idemRow struct {
+	idemKey
+	idemEntry
+}
+
+func (t *tx) queueIdempotency(rows []idemRow) {
+	if len(rows) == 0 {
+		return
+	}
+	t.queue(`INSERT INTO idempotency_keys (customer_id, idempotency_key, digest, workload_id, created_at)
+ SELECT u.*, $5::timestamptz FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[]) AS u
+ ON CONFLICT (customer_id, idempotency_key) DO UPDATE
+ SET digest = excluded.digest, workload_id = excluded.workload_id, created_at = excluded.created_at`,
+		column(rows, func(r idemRow) string { return string(r.customer) }), column(rows, func(r idemRow) string { return r.key }),
+		column(rows, func(r idemRow) []byte { return r.digest[:] }), column(rows, func(r idemRow) string { return string(r.id) }), t.now)
+}
+
+// fillDuplicates reads the workloads that were submitted before.
+func (w workloads) fillDuplicates(ctx context.Context, results []ports.SubmitResult) error {
+	var ids []domain.WorkloadID
+	for _, r := range results {
+		if r.Status == ports.SubmitDuplicate {
+			ids = append(ids, r.Workload.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	found, err := w.Get(ctx, "", ids...)
+	if err != nil {
+		return err
+	}
+	byID := map[domain.WorkloadID]domain.Workload{}
+	for _, f := range found {
+		byID[f.ID] = f
+	}
+	for i := range results {
+		if results[i].Status == ports.SubmitDuplicate {
+			results[i].Workload = byID[results[i].Workload.ID]
+		}
+	}
+	return nil
+}
+
+// queueSubmitted queues the inserts of new workloads.
+func (t *tx) queueSubmitted(ws, lanes []*domain.Workload) error {
+	if len(ws) == 0 {
+		return nil
+	}
+	type w = *domain.Workload
+	labels, affinity := make([]*string, len(ws)), make([]*string, len(ws))
+	for i, w := range ws {
+		var err error
+		if labels[i], err = toJSON(w.Labels, w.Labels == nil); err != nil {
+			return err
+		}
+		if affinity[i], err = toJSON(w.Affinity, w.Affinity.IsZero()); err != nil {
+			return err
+		}
+	}
+	t.queueLanes(lanes)
+	customers, types := column(ws, func(w w) string { return string(w.CustomerID) }), column(ws, func(w w) string { return w.Type })
+	t.queue(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries, timeout_us, queue_at,
+  not_before, created_at, updated_at, status)
+ SELECT u.*, $11::timestamptz, $11::timestamptz, 'PENDING' FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
+  $6::integer[], $7::integer[], $8::bigint[], $9::timestamptz[], $10::timestamptz[]) AS u`,
+		column(ws, idOf), customers, column(ws, laneOf), types,
+		column(ws, func(w w) string { return string(w.ConfigID) }),
+		column(ws, func(w w) int64 { return int64(w.Priority) }),
+		column(ws, func(w w) int64 { return int64(w.Run.MaxRetries) }),
+		column(ws, func(w w) int64 { return w.Run.Timeout.Microseconds() }),
+		column(ws, func(w w) time.Time { return w.QueueAt }),
+		column(ws, func(w w) *time.Time { return null(w.NotBefore) }), t.now)
+	t.queue(`INSERT INTO workload_specs (workload_id, input, labels, affinity, config, cpu_cores, memory_mb, disk_mb, checkpoint_interval_us, run_at)
+ SELECT u.id, u.input, u.labels::jsonb, u.affinity::jsonb, u.config, u.cpu, u.memory, u.disk, u.interval_us, u.run_at
+ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::double precision[], $7::integer[], $8::integer[], $9::bigint[],
+  $10::timestamptz[]) AS u(id, input, labels, affinity, config, cpu, memory, disk, interval_us, run_at)`,
+		column(ws, idOf), column(ws, func(w w) string { return string(w.Input) }), labels, affinity,
+		column(ws, func(w w) string { return string(w.Run.Config) }),
+		column(ws, func(w w) float64 { return w.Run.Resources.CPUCores }),
+		column(ws, func(w w) int64 { return int64(w.Run.Resources.MemoryMB) }),
+		column(ws, func(w w) int64 { return int64(w.Run.Resources.DiskMB) }),
+		column(ws, func(w w) int64 { return w.Run.CheckpointInterval.Microseconds() }),
+		column(ws, func(w w) *time.Time { return null(w.RunAt) }))
+	t.insertQueued(ws)
+	return nil
+}
+
+// queueLanes stores lanes that may be new, in order, so that two coordinators never wait for each other in a circle.
+func (t *tx) queueLanes(ws []*domain.Workload) {
+	for _, w := range ws {
+		affinity, err := toJSON(w.Affinity, w.Affinity.IsZero())
+		if err != nil {
+			continue // the workload's own insert has failed before
+		}
+		t.queue(`INSERT INTO lanes (lane_id, customer_id, workload_type, affinity, cpu_cores, memory_mb, disk_mb)
+ VALUES ($1, $2, $3, $4::text::jsonb, $5, $6, $7) ON CONFLICT (lane_id) DO NOTHING`, string(w.Lane), string(w.CustomerID), w.Type, affinity,
+			w.Run.Resources.CPUCores, w.Run.Resources.MemoryMB, w.Run.Resources.DiskMB)
+	}
+}

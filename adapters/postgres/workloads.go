@@ -1,0 +1,144 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// Get implements ports.WorkloadStore.
+func (w workloads) Get(ctx context.Context, customer domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error) {
+	if len(ids) == 0 {
+		return nil, ctx.Err()
+	}
+	return query(ctx, w.s.pool, scanFull, "SELECT "+fullColumns+` FROM unnest($1::text[]) WITH ORDINALITY AS u(workload_id, n)
+ JOIN `+fullTables+` USING (workload_id) WHERE $2::text = '' OR w.customer_id = $2::text ORDER BY u.n`, strs(ids), string(customer))
+}
+
+// querier is a pool or a connection.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+const usageSQL = `SELECT
+ (SELECT count(*) FROM waiting WHERE lane_id IN (SELECT lane_id FROM lanes WHERE customer_id = $1::text)) +
+ (SELECT count(*) FROM delayed WHERE lane_id IN (SELECT lane_id FROM lanes WHERE customer_id = $1::text)),
+ (SELECT count(*) FROM held WHERE customer_id = $1::text),
+ (SELECT count(*) FROM paused WHERE customer_id = $1::text)`
+
+func usage(ctx context.Context, q querier, id domain.CustomerID) (domain.Usage, error) {
+	rows, err := q.Query(ctx, usageSQL, string(id))
+	if err != nil {
+		return domain.Usage{}, err
+	}
+	return pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (u domain.Usage, err error) {
+		return u, row.Scan(&u.Queued, &u.Running, &u.Paused)
+	})
+}
+
+// Usage implements ports.WorkloadStore.
+func (w workloads) Usage(ctx context.Context, customer domain.CustomerID) (domain.Usage, error) {
+	bounded, cancel := deadline(ctx)
+	defer cancel()
+	u, err := usage(bounded, w.s.pool, customer)
+	return u, translate(ctx, err)
+}
+
+// List implements ports.WorkloadStore.
+func (w workloads) List(ctx context.Context, q ports.WorkloadQuery) (ports.WorkloadPage, error) {
+	l := newListing(q)
+	items, err := query(ctx, w.s.reads, scanFull, l.page(q), l.args...)
+	if err != nil {
+		return ports.WorkloadPage{}, err
+	}
+	p := ports.WorkloadPage{Items: items}
+	if len(items) > q.Limit {
+		p.Items, p.HasMore = items[:q.Limit:q.Limit], true
+	}
+	if q.WithTotal {
+		c := newListing(q)
+		p.Total, err = queryOne[int](ctx, w.s.reads, "SELECT count(*) FROM "+fullTables+" WHERE "+c.filter(), c.args...)
+	}
+	return p, err
+}
+
+// listing builds the statement of a page; values travel as arguments, only fixed words enter the text.
+type listing struct {
+	where []string
+	args  []any
+}
+
+func (l *listing) arg(v any, pgType string) string {
+	l.args = append(l.args, v)
+	return fmt.Sprintf("$%d::%s", len(l.args), pgType)
+}
+
+func newListing(q ports.WorkloadQuery) *listing {
+	l := &listing{}
+	l.where = append(l.where, "w.customer_id = "+l.arg(string(q.Customer), "text"))
+	if len(q.Statuses) > 0 {
+		l.where = append(l.where, "w.status = ANY("+l.arg(strs(q.Statuses), "text[]")+")")
+		if active(q.Statuses) {
+			// Few of many: start from those that are not final.
+			c := l.arg(string(q.Customer), "text")
+			l.where = append(l.where, `w.workload_id IN (
+ SELECT workload_id FROM waiting WHERE lane_id IN (SELECT lane_id FROM lanes WHERE customer_id = `+c+`)
+ UNION ALL SELECT workload_id FROM delayed WHERE lane_id IN (SELECT lane_id FROM lanes WHERE customer_id = `+c+`)
+ UNION ALL SELECT workload_id FROM held WHERE customer_id = `+c+` UNION ALL SELECT workload_id FROM paused WHERE customer_id = `+c+`)`)
+		}
+	}
+	if q.Type != "" {
+		l.where = append(l.where, "w.workload_type = "+l.arg(q.Type, "text"))
+	}
+	for k, v := range q.Labels {
+		l.where = append(l.where, "s.labels ->> "+l.arg(k, "text")+" = "+l.arg(v, "text"))
+	}
+	if !q.CreatedAfter.IsZero() {
+		l.where = append(l.where, "w.created_at > "+l.arg(q.CreatedAfter, "timestamptz"))
+	}
+	if !q.CreatedBefore.IsZero() {
+		l.where = append(l.where, "w.created_at < "+l.arg(q.CreatedBefore, "timestamptz"))
+	}
+	return l
+}
+
+func active(statuses []domain.Status) bool {
+	for _, s := range statuses {
+		if s.Final() {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *listing) filter() string { return strings.Join(l.where, " AND ") }
+
+// page completes the statement: position, order, one row more than asked for.
+func (l *listing) page(q ports.WorkloadQuery) string {
+	column, pgType := "w.created_at", "timestamptz"
+	switch q.OrderBy {
+	case ports.OrderPriority:
+		column, pgType = "w.priority", "integer"
+	case ports.OrderUpdatedAt:
+		column = "w.updated_at"
+	case ports.OrderCreatedAt:
+	}
+	direction, beyond := "DESC", "<"
+	if q.Ascending {
+		direction, beyond = "ASC", ">"
+	}
+	if q.After != nil {
+		var value any = q.After.Time
+		if q.OrderBy == ports.OrderPriority {
+			value = q.After.Priority
+		}
+		l.where = append(l.where, fmt.Sprintf("(%s, w.workload_id) %s (%s, %s)", column, beyond, l.arg(value, pgType), l.arg(string(q.After.ID), "text")))
+	}
+	return fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s %s, w.workload_id %s LIMIT %s OFFSET %s", fullColumns, fullTables,
+		l.filter(), column, direction, direction, l.arg(q.Limit+1, "bigint"), l.arg(q.Offset, "bigint"))
+}

@@ -1,0 +1,174 @@
+package servers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+)
+
+// Postgres is a cluster of its own.
+type Postgres struct {
+	dir, bin string
+	Port     int
+	durable  bool
+
+	mu       sync.Mutex
+	server   *process
+	template string
+	n        atomic.Int64
+}
+
+var shared struct {
+	sync.Mutex
+	cluster *Postgres
+}
+
+// SharedPostgres returns the cluster that the tests of this process share, without fsync. prepare makes the template of its
+// databases the first time.
+func SharedPostgres(t testing.TB, prepare func(url string) error) *Postgres {
+	t.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.cluster == nil {
+		p, err := StartPostgres(false)
+		require.NoError(t, err)
+		onExit(p.Remove)
+		require.NoError(t, p.MakeTemplate(prepare))
+		shared.cluster = p
+	}
+	return shared.cluster
+}
+
+// StartPostgres makes a cluster in a temporary folder and starts it. durable keeps fsync on.
+func StartPostgres(durable bool) (*Postgres, error) {
+	initdb, err := find("initdb", "/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
+	if err != nil {
+		return nil, err
+	}
+	p := &Postgres{bin: filepath.Dir(initdb), durable: durable}
+	if p.dir, err = folder("pg"); err != nil {
+		return nil, err
+	}
+	if p.Port, err = FreePort(); err != nil {
+		return nil, err
+	}
+	cmd, out, err := command(p.dir, initdb, "-D", filepath.Join(p.dir, "data"), "-U", "niyanta", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	return p, p.Start()
+}
+
+// Start starts the server of a cluster that is stopped.
+func (p *Postgres) Start() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	args := []string{
+		"-D", filepath.Join(p.dir, "data"), "-k", p.dir, "-h", "127.0.0.1", "-p", fmt.Sprint(p.Port), "-c", "max_connections=300",
+		"-c", "shared_buffers=256MB", "-c", "timezone=Asia/Kolkata", // whatever the server's zone, times are instants
+	}
+	if !p.durable {
+		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off")
+	}
+	var err error
+	if p.server, err = start(p.dir, filepath.Join(p.bin, "postgres"), args...); err != nil {
+		return err
+	}
+	return p.server.ready(func() error { return p.run(context.Background(), "postgres", "SELECT 1") })
+}
+
+// Stop ends the server, at once and without a checkpoint if immediate: as a crash does.
+func (p *Postgres) Stop(immediate bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	sig := syscall.SIGINT
+	if immediate {
+		sig = syscall.SIGQUIT
+	}
+	p.server.end(sig)
+}
+
+// Remove ends the server and deletes its data.
+func (p *Postgres) Remove() {
+	p.Stop(true)
+	_ = os.RemoveAll(p.dir) // a temporary folder
+}
+
+// URL is the connection string of a database, over TCP.
+func (p *Postgres) URL(database string) string {
+	return fmt.Sprintf("postgres://niyanta@127.0.0.1:%d/%s?sslmode=disable", p.Port, database)
+}
+
+// SocketURL is the same over the cluster's socket.
+func (p *Postgres) SocketURL(database string) string {
+	return fmt.Sprintf("postgres://niyanta@/%s?host=%s&port=%d&sslmode=disable", database, p.dir, p.Port)
+}
+
+// run executes statements on a database, each on its own.
+func (p *Postgres) run(ctx context.Context, database string, statements ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, p.SocketURL(database))
+	if err != nil {
+		return err
+	}
+	for _, s := range statements {
+		if _, eerr := conn.Exec(ctx, s, pgx.QueryExecModeSimpleProtocol); eerr != nil {
+			err = fmt.Errorf("%s: %w", s, eerr)
+			break
+		}
+	}
+	return errors.Join(err, conn.Close(ctx))
+}
+
+// Exec executes statements on a database.
+func (p *Postgres) Exec(t testing.TB, database string, statements ...string) {
+	t.Helper()
+	require.NoError(t, p.run(context.WithoutCancel(t.Context()), database, statements...))
+}
+
+// MakeTemplate prepares the database that others are copied from.
+func (p *Postgres) MakeTemplate(prepare func(url string) error) error {
+	const name = "template_niyanta"
+	if err := p.run(context.Background(), "postgres", "CREATE DATABASE "+name); err != nil {
+		return err
+	}
+	if err := prepare(p.SocketURL(name)); err != nil {
+		return err
+	}
+	p.template = name
+	return nil
+}
+
+// Database makes a database from the template, and drops it at the end of the test.
+func (p *Postgres) Database(t testing.TB) string {
+	t.Helper()
+	return p.create(t, " TEMPLATE "+p.template+" STRATEGY FILE_COPY")
+}
+
+// EmptyDatabase makes a database with nothing in it.
+func (p *Postgres) EmptyDatabase(t testing.TB) string {
+	t.Helper()
+	return p.create(t, "")
+}
+
+func (p *Postgres) create(t testing.TB, options string) string {
+	t.Helper()
+	name := fmt.Sprintf("t%d", p.n.Add(1))
+	p.Exec(t, "postgres", "CREATE DATABASE "+name+options)
+	t.Cleanup(func() { p.Exec(t, "postgres", "DROP DATABASE "+name+" WITH (FORCE)") })
+	return name
+}

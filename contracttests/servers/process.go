@@ -1,0 +1,178 @@
+package servers
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// running are what Run ends.
+var running struct {
+	sync.Mutex
+	stop []func()
+}
+
+func onExit(f func()) {
+	running.Lock()
+	defer running.Unlock()
+	running.stop = append(running.stop, f)
+}
+
+// Run runs a package's tests and ends what they started; to be called by TestMain. check, which may be nil, runs between.
+func Run(m *testing.M, check func() error) int {
+	code := m.Run()
+	running.Lock()
+	defer running.Unlock()
+	for _, stop := range slices.Backward(running.stop) {
+		stop()
+	}
+	if check != nil && code == 0 {
+		if err := check(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return code
+}
+
+// credential is the unprivileged user that servers run as when the tests run as root; nil otherwise.
+func credential() (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	var errs []error
+	for _, name := range []string{"postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
+		gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, errors.Join(err1, err2)
+	}
+	return nil, errors.Join(errs...)
+}
+
+// folder makes a temporary folder that the servers' user owns. Its path is short, because sockets' paths must be.
+func folder(name string) (string, error) {
+	dir, err := os.MkdirTemp("", "ny-"+name+"-")
+	if err != nil {
+		return "", err
+	}
+	cred, err := credential()
+	if err == nil && cred != nil {
+		err = os.Chown(dir, int(cred.Uid), int(cred.Gid))
+	}
+	return dir, err
+}
+
+// command prepares a program of the servers' user that dies with this process.
+func command(dir, path string, args ...string) (*exec.Cmd, *bytes.Buffer, error) {
+	cred, err := credential()
+	if err != nil {
+		return nil, nil, err
+	}
+	cmd := exec.Command(path, args...)
+	cmd.Dir = dir
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "LC_ALL=C"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred, Pdeathsig: syscall.SIGQUIT, Setpgid: true}
+	out := &bytes.Buffer{}
+	cmd.Stdout, cmd.Stderr = out, out
+	return cmd, out, nil
+}
+
+// process is a server that was started.
+type process struct {
+	cmd  *exec.Cmd
+	out  *bytes.Buffer
+	done chan struct{}
+}
+
+// start starts a server. The kernel ends it when the thread that started it ends, so that thread is kept.
+func start(dir, path string, args ...string) (*process, error) {
+	cmd, out, err := command(dir, path, args...)
+	if err != nil {
+		return nil, err
+	}
+	p := &process{cmd: cmd, out: out, done: make(chan struct{})}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // how it ended is of no interest
+			close(p.done)
+		}
+	}()
+	return p, <-started
+}
+
+// end sends a signal and waits for the end.
+func (p *process) end(sig syscall.Signal) {
+	_ = p.cmd.Process.Signal(sig)
+	select {
+	case <-p.done:
+	case <-time.After(10 * time.Second):
+		_ = p.cmd.Process.Kill()
+		<-p.done
+	}
+}
+
+// ready waits until ping succeeds.
+func (p *process) ready(ping func() error) error {
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		err := ping()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-p.done:
+			return fmt.Errorf("%s ended: %s", p.cmd.Path, p.out)
+		case <-time.After(20 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s does not answer: %w", p.cmd.Path, err)
+		}
+	}
+}
+
+// FreePort returns a port of loopback that nobody listens on right now.
+func FreePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // of a TCP listener it is one
+	return port, l.Close()
+}
+
+// find looks for a program on the path and in folders that match the patterns, the newest first.
+func find(name string, patterns ...string) (string, error) {
+	for _, p := range patterns {
+		if found, err := filepath.Glob(filepath.Join(p, name)); err == nil && len(found) > 0 {
+			slices.Sort(found)
+			return found[len(found)-1], nil
+		}
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("%s is not installed; scripts/ensure-deps installs it: %w", name, err)
+	}
+	return path, nil
+}
