@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -13,10 +14,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/niyanta/niyanta/contracttests/servers"
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(servers.Run(m, func() error { return goleak.Find() })) }
 
 // startDev starts a development server on a free port; limits of its customer are lifted.
 func startDev(t *testing.T, workers int, change ...func(*Config)) (*Dev, *niyanta.Client) {

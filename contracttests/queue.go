@@ -1,6 +1,7 @@
 package contracttests
 
 import (
+	"slices"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -133,7 +134,7 @@ func queueCases() []Case[StoreHarness] {
 			require.NoError(t, err)
 			rest, err := f.Queue.Orphans(t.Context(), first[1].WorkloadID, 2)
 			require.NoError(t, err)
-			require.Equal(t, orphans, append(first, rest...))
+			require.Equal(t, ageless(orphans), ageless(append(first, rest...)))
 			for _, o := range orphans {
 				f.must(domain.Transition{WorkloadID: o.WorkloadID, Event: domain.EventLose, Generation: o.Generation, SessionID: o.SessionID, Loss: o.Loss})
 			}
@@ -173,6 +174,15 @@ func queueCases() []Case[StoreHarness] {
 			require.Equal(t, a.ID, found[0].WorkloadID)
 		}},
 	}
+}
+
+// ageless leaves out what grows from one look to the next.
+func ageless(orphans []ports.Orphan) []ports.Orphan {
+	out := slices.Clone(orphans)
+	for i := range out {
+		out[i].HeldFor = 0
+	}
+	return out
 }
 
 func (f *fixture) heads(n int) []domain.LaneHeads {

@@ -31,6 +31,8 @@ type StoreHarness struct {
 	Open func() Stores
 	// Advance moves the store's clock.
 	Advance func(d time.Duration)
+	// Close gives back what a sequence of the model test held, before the test ends; may be nil.
+	Close func()
 }
 
 // RunStores runs the suites of all store ports.

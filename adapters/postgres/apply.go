@@ -113,7 +113,7 @@ func (t *tx) queueEpoch(epoch int64, assigns bool) {
 	if assigns {
 		lock = "NO KEY UPDATE"
 	}
-	t.queue("SELECT epoch FROM leader_lease WHERE holder <> '' FOR "+lock).Query(func(rows pgx.Rows) error {
+	t.queue("SELECT epoch FROM leader_lease WHERE holder <> '' FOR " + lock).Query(func(rows pgx.Rows) error {
 		current, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 		if err != nil {
 			return err

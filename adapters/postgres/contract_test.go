@@ -65,3 +65,8 @@ func harness(through func(t *testing.T, c *servers.Postgres, database string) st
 func TestStoresKeepTheirContracts(t *testing.T) {
 	contracttests.RunStores(t, "postgres", harness(func(_ *testing.T, c *servers.Postgres, db string) string { return c.SocketURL(db) }))
 }
+
+// A pooler in transaction mode gives each transaction another session: nothing may depend on one.
+func TestStoresKeepTheirContractsBehindAPooler(t *testing.T) {
+	contracttests.RunStores(t, "pgbouncer", harness(func(t *testing.T, c *servers.Postgres, db string) string { return c.Pooler(t, db) }))
+}

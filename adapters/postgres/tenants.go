@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -137,8 +136,8 @@ func configArgs(c domain.WorkloadConfig) []any {
 func (c configs) Create(ctx context.Context, cfg domain.WorkloadConfig) (domain.WorkloadConfig, error) {
 	rows, err := query(ctx, c.s.pool, scanConfig, `INSERT INTO workload_configs AS c (config_id, customer_id, workload_type, description, config, cpu_cores,
   memory_mb, disk_mb, checkpoint_interval_us, max_retries, timeout_us, created_at, updated_at)
- VALUES ($1::text, $2::text, $3::text, $4::text, $5::text, $6::double precision, $7::integer, $8::integer, $9::bigint, $10::integer, $11::bigint,
-  niyanta_now(), niyanta_now()) RETURNING `+configColumns, configArgs(cfg)...)
+ SELECT $1::text, o.customer_id, $3::text, $4::text, $5::text, $6::double precision, $7::integer, $8::integer, $9::bigint, $10::integer, $11::bigint,
+  niyanta_now(), niyanta_now() FROM customers o WHERE o.customer_id = $2::text RETURNING `+configColumns, configArgs(cfg)...)
 	switch violated(err) {
 	case "":
 	case "workload_configs_pkey":
@@ -146,7 +145,7 @@ func (c configs) Create(ctx context.Context, cfg domain.WorkloadConfig) (domain.
 	default:
 		return cfg, domain.NewError(domain.CodeConflict, "a config for workload type %q exists already", cfg.Type).With("field", "workload_type")
 	}
-	return only(rows, err, domain.NotFound("workload config"))
+	return only(rows, err, domain.NotFound("customer"))
 }
 
 // Get implements ports.ConfigStore.
@@ -254,8 +253,5 @@ func (k keys) Revoke(ctx context.Context, customer domain.CustomerID, id domain.
 	if err == nil && n == 0 {
 		return domain.NotFound("key")
 	}
-	if err != nil {
-		return fmt.Errorf("revoke key: %w", err)
-	}
-	return nil
+	return err
 }

@@ -169,6 +169,12 @@ func (p *Postgres) create(t testing.TB, options string) string {
 	t.Helper()
 	name := fmt.Sprintf("t%d", p.n.Add(1))
 	p.Exec(t, "postgres", "CREATE DATABASE "+name+options)
-	t.Cleanup(func() { p.Exec(t, "postgres", "DROP DATABASE "+name+" WITH (FORCE)") })
+	t.Cleanup(func() { p.Drop(t, name) })
 	return name
+}
+
+// Drop drops a database before the end of the test does.
+func (p *Postgres) Drop(t testing.TB, name string) {
+	t.Helper()
+	p.Exec(t, "postgres", "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 }

@@ -1,0 +1,82 @@
+package postgres_test
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/adapters/postgres"
+	"github.com/niyanta/niyanta/contracttests/servers"
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+func TestMigrationsGoUpDownAndUpWithData(t *testing.T) {
+	c := servers.SharedPostgres(t, prepare)
+	url := c.SocketURL(c.EmptyDatabase(t))
+	n, err := postgres.MigrateUp(t.Context(), url, silent)
+	require.NoError(t, err)
+	require.Positive(t, n)
+	s := ports(open(t, url))
+	_, err = s.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierFree})
+	require.NoError(t, err)
+	_, err = s.Workloads.Submit(t.Context(), []domain.Submission{{Spec: domain.Spec{ID: "wl_1", CustomerID: acme, Type: "t", Input: "{}"}}})
+	require.NoError(t, err)
+
+	again, err := postgres.MigrateUp(t.Context(), url, silent)
+	require.NoError(t, err)
+	assert.Zero(t, again, "up again changes nothing")
+	found, err := s.Workloads.Get(t.Context(), acme, "wl_1")
+	require.NoError(t, err)
+	assert.Len(t, found, 1)
+
+	for range n {
+		version, err := postgres.MigrateDown(t.Context(), url, silent)
+		require.NoError(t, err)
+		assert.Positive(t, version)
+	}
+	version, err := postgres.MigrateDown(t.Context(), url, silent)
+	require.NoError(t, err)
+	assert.Zero(t, version, "nothing is left")
+	status, err := postgres.MigrateStatus(t.Context(), url, silent)
+	require.NoError(t, err)
+	require.Len(t, status, n)
+	assert.True(t, status[0].AppliedAt.IsZero())
+
+	n2, err := postgres.MigrateUp(t.Context(), url, silent)
+	require.NoError(t, err)
+	assert.Equal(t, n, n2)
+	_, err = ports(open(t, url)).Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierFree})
+	require.NoError(t, err)
+}
+
+func TestCoordinatorsThatStartOnAnEmptyDatabaseAtOnceMigrateItOnce(t *testing.T) {
+	c := servers.SharedPostgres(t, prepare)
+	for _, through := range []string{"direct", "pooler"} {
+		db := c.EmptyDatabase(t)
+		url := c.SocketURL(db)
+		if through == "pooler" {
+			url = c.Pooler(t, db)
+		}
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		total := 0
+		start := make(chan struct{})
+		for range 6 {
+			wg.Go(func() {
+				<-start
+				n, err := postgres.MigrateUp(t.Context(), url, silent)
+				assert.NoError(t, err, through) //nolint:testifylint // in a goroutine
+				mu.Lock()
+				defer mu.Unlock()
+				total += n
+			})
+		}
+		close(start)
+		wg.Wait()
+		status, err := postgres.MigrateStatus(t.Context(), url, silent)
+		require.NoError(t, err)
+		assert.Equal(t, len(status), total, "each migration once (%s)", through)
+	}
+}

@@ -1,0 +1,84 @@
+package bootstrap
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/adapters/memory"
+	"github.com/niyanta/niyanta/adapters/postgres"
+	"github.com/niyanta/niyanta/contracttests"
+	"github.com/niyanta/niyanta/contracttests/servers"
+)
+
+// frozenClock moves only when told to.
+type frozenClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *frozenClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *frozenClock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+func memoryStores(*testing.T) contracttests.StoreHarness {
+	clock := &frozenClock{now: time.Now()}
+	s := memory.NewStore(clock)
+	return contracttests.StoreHarness{
+		Open: func() contracttests.Stores {
+			return contracttests.Stores{
+				Workloads: s.Workloads(), Queue: s.Queue(), Workers: s.Workers(), Checkpoints: s.Checkpoints(),
+				Customers: s.Customers(), Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Leader: s.Leader(),
+			}
+		},
+		Advance: clock.advance,
+	}
+}
+
+// preparePostgres migrates the template of test databases.
+func preparePostgres(url string) error {
+	_, err := postgres.MigrateUp(context.Background(), url, silent)
+	return err
+}
+
+// postgresStores gives each sequence a database of its own.
+func postgresStores(t *testing.T) contracttests.StoreHarness {
+	t.Helper()
+	c := servers.SharedPostgres(t, preparePostgres)
+	db := c.Database(t)
+	c.Exec(t, db, "CREATE TABLE test_clock (shift interval NOT NULL)", "INSERT INTO test_clock VALUES ('0')",
+		"CREATE OR REPLACE FUNCTION niyanta_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT statement_timestamp() + (SELECT shift FROM test_clock)'")
+	s, err := postgres.Open(t.Context(), postgres.Options{URL: c.SocketURL(db), MaxConns: 2, Log: silent})
+	require.NoError(t, err)
+	return contracttests.StoreHarness{
+		Open: func() contracttests.Stores {
+			return contracttests.Stores{
+				Workloads: s.Workloads(), Queue: s.Queue(), Workers: s.Workers(), Checkpoints: s.Checkpoints(),
+				Customers: s.Customers(), Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Leader: s.Leader(),
+			}
+		},
+		Close: func() {
+			s.Close()
+			c.Drop(t, db)
+		},
+		Advance: func(d time.Duration) {
+			c.Exec(t, db, fmt.Sprintf("UPDATE test_clock SET shift = shift + interval '%d microseconds'", d.Microseconds()))
+		},
+	}
+}
+
+func TestPostgresAgreesWithMemoryOnRandomSequences(t *testing.T) {
+	contracttests.RunModel(t, "postgres", memoryStores, postgresStores)
+}

@@ -1,0 +1,264 @@
+package contracttests
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// RunModel runs random sequences of commands against a reference and the adapter under test: results, errors and what is
+// stored must agree, whatever the sequence. Times are left out: two clocks never read the same.
+func RunModel(t *testing.T, adapter string, reference, subject func(t *testing.T) StoreHarness) {
+	t.Helper()
+	t.Run("Model/"+adapter, func(t *testing.T) {
+		rapid.Check(t, func(rt *rapid.T) {
+			m := &model{t: rt}
+			for _, open := range []func(*testing.T) StoreHarness{reference, subject} {
+				h := open(t)
+				if h.Close != nil {
+					defer h.Close()
+				}
+				m.sides = append(m.sides, given(caseT{t, rt}, h))
+			}
+			m.session(rt)
+			rt.Repeat(map[string]func(*rapid.T){
+				"submit": m.submit, "assign": m.assign, "report": m.report, "steer": m.steer, "lose": m.lose, "batch": m.batch,
+				"wait": m.wait, "limit": m.limit, "session": m.session, "": m.compare,
+			})
+		})
+	})
+}
+
+// caseT lets fixtures fail the drawn sequence while cleaning up with the test.
+type caseT struct {
+	*testing.T
+	rt *rapid.T
+}
+
+func (c caseT) Errorf(format string, args ...any) { c.rt.Errorf(format, args...) }
+func (c caseT) FailNow()                          { c.rt.FailNow() }
+
+// model is what a sequence has made.
+type model struct {
+	t       *rapid.T
+	sides   []*fixture
+	ids     []domain.WorkloadID
+	workers []domain.Worker
+	n       int
+}
+
+// both runs a command on both sides and compares what f makes of it.
+func (m *model) both(what string, f func(f *fixture) any) {
+	want, got := f(m.sides[0]), f(m.sides[1])
+	require.Equal(m.t, want, got, what)
+}
+
+func (m *model) submit(t *rapid.T) {
+	batch := make([]domain.Submission, rapid.IntRange(1, 4).Draw(t, "items"))
+	for i := range batch {
+		m.n++
+		s := domain.Submission{Spec: domain.Spec{
+			ID: domain.WorkloadID(fmt.Sprintf("wl_%04d", m.n)), CustomerID: rapid.SampledFrom([]domain.CustomerID{acme, rival, "cust_nobody"}).Draw(t, "customer"),
+			Type: rapid.SampledFrom([]string{"t", "u"}).Draw(t, "type"), Input: `{"n":1}`, Run: domain.DefaultRunConfig(),
+		}}
+		s.Run.MaxRetries = 2
+		s.QueueOffset = time.Duration(rapid.IntRange(0, 3).Draw(t, "priority")) * time.Hour
+		if rapid.Bool().Draw(t, "keyed") {
+			s.IdempotencyKey, s.Digest = rapid.SampledFrom([]string{"a", "b"}).Draw(t, "key"), [32]byte{rapid.Byte().Draw(t, "digest") % 2}
+		}
+		batch[i] = s
+	}
+	m.both("submit", func(f *fixture) any {
+		rs, err := f.Workloads.Submit(f.Context(), batch)
+		require.NoError(f, err)
+		out := make([]string, len(rs))
+		for i, r := range rs {
+			out[i] = fmt.Sprint(r.Status, r.Workload.ID, r.Workload.Status, r.Workload.Lane)
+		}
+		return out
+	})
+	for _, s := range batch {
+		m.ids = append(m.ids, s.ID)
+	}
+}
+
+func (m *model) draw(t *rapid.T) domain.WorkloadID {
+	if len(m.ids) == 0 {
+		return "wl_none"
+	}
+	return rapid.SampledFrom(m.ids).Draw(t, "workload")
+}
+
+// apply runs transitions made from the reference's view, which both sides share.
+func (m *model) apply(ts ...domain.Transition) {
+	m.both("apply", func(f *fixture) any {
+		b := domain.Batch{Transitions: ts}
+		if b.NeedsEpoch() {
+			b.Epoch = f.epoch
+		}
+		rs, err := f.Workloads.Apply(f.Context(), b)
+		require.NoError(f, err)
+		out := make([]any, len(rs))
+		for i, r := range rs {
+			out[i] = []any{r.Outcome, r.Reason, r.WorkloadID, r.CustomerID, r.Type, r.From, r.FromSessionID, timeless(r.State)}
+		}
+		return out
+	})
+}
+
+func (m *model) current(id domain.WorkloadID) domain.Workload {
+	ws, err := m.sides[0].Workloads.Get(m.sides[0].Context(), "", id)
+	require.NoError(m.t, err)
+	if len(ws) == 0 {
+		return domain.Workload{Spec: domain.Spec{ID: id}}
+	}
+	return ws[0]
+}
+
+func (m *model) transition(t *rapid.T, events ...domain.Event) domain.Transition {
+	w := m.current(m.draw(t))
+	tr := domain.Transition{
+		WorkloadID: w.ID, Event: rapid.SampledFrom(events).Draw(t, "event"), Generation: w.Generation, SessionID: w.SessionID,
+		CheckpointSequence: w.CheckpointSequence + 1, Jitter: 0.5, Result: `{"ok":true}`, Loss: domain.LossExpired,
+		Actor: domain.Actor{Kind: domain.ActorWorker, ID: "w"},
+	}
+	if rapid.IntRange(0, 4).Draw(t, "stale") == 0 {
+		tr.Generation--
+	}
+	if tr.Event == domain.EventFail {
+		tr.Failure = &domain.Failure{Type: "error", Message: "boom", Permanent: rapid.Bool().Draw(t, "permanent")}
+	}
+	return tr
+}
+
+func (m *model) assignment(t *rapid.T) domain.Transition {
+	w := m.current(m.draw(t))
+	tr := domain.Transition{WorkloadID: w.ID, Event: domain.EventAssign, Generation: w.Generation + 1, Actor: coordinator}
+	if len(m.workers) > 0 {
+		to := rapid.SampledFrom(m.workers).Draw(t, "worker")
+		tr.WorkerID, tr.SessionID = to.ID, to.SessionID
+	}
+	return tr
+}
+
+func (m *model) assign(t *rapid.T) { m.apply(m.assignment(t)) }
+
+var workerEvents = []domain.Event{
+	domain.EventStart, domain.EventStart, domain.EventComplete, domain.EventFail, domain.EventDecline, domain.EventPaused, domain.EventRelease, domain.EventLog,
+}
+
+func (m *model) report(t *rapid.T) { m.apply(m.transition(t, workerEvents...)) }
+
+func (m *model) steer(t *rapid.T) {
+	m.apply(m.transition(t, domain.EventCancel, domain.EventRequestPause, domain.EventRequestPause, domain.EventResume))
+}
+
+func (m *model) lose(t *rapid.T) {
+	m.apply(m.transition(t, domain.EventLose, domain.EventTimeout, domain.EventUnassign))
+}
+
+// batch makes a batch of unrelated transitions, or several steps of one workload's life, which one row version must hold.
+func (m *model) batch(t *rapid.T) {
+	ts := make([]domain.Transition, rapid.IntRange(2, 6).Draw(t, "transitions"))
+	chained := rapid.Bool().Draw(t, "chained")
+	for i := range ts {
+		switch {
+		case chained && i > 0:
+			ts[i] = m.transition(t, append(workerEvents, domain.EventCancel, domain.EventLose, domain.EventUnassign, domain.EventAssign)...)
+			ts[i].WorkloadID, ts[i].SessionID, ts[i].WorkerID, ts[i].Generation = ts[0].WorkloadID, ts[0].SessionID, ts[0].WorkerID, ts[0].Generation
+			if ts[i].Event == domain.EventAssign {
+				ts[i].Generation++
+			}
+		case chained || rapid.Bool().Draw(t, "assign"):
+			ts[i] = m.assignment(t)
+		default:
+			ts[i] = m.transition(t, append(workerEvents, domain.EventCancel, domain.EventLose)...)
+		}
+	}
+	m.apply(ts...)
+}
+
+func (m *model) wait(t *rapid.T) {
+	d := rapid.SampledFrom([]time.Duration{time.Minute, 10 * time.Minute, 25 * time.Hour}).Draw(t, "time")
+	for _, f := range m.sides {
+		f.h.Advance(d)
+	}
+}
+
+func (m *model) limit(t *rapid.T) {
+	l := domain.Limits{MaxConcurrent: rapid.IntRange(1, 4).Draw(t, "running"), MaxQueueDepth: rapid.IntRange(1, 12).Draw(t, "queued")}
+	for _, f := range m.sides {
+		f.limit(l)
+	}
+}
+
+func (m *model) session(t *rapid.T) {
+	m.n++
+	r := registration(fmt.Sprint("w", rapid.IntRange(1, 3).Draw(t, "worker")), fmt.Sprint("session", m.n), 2)
+	m.both("register", func(f *fixture) any {
+		w, err := f.Workers.Register(f.Context(), r, 1000*time.Hour)
+		require.NoError(f, err)
+		return []any{w.ID, w.SessionID, w.Status, w.Slots}
+	})
+	m.workers = append(m.workers, domain.Worker{ID: r.WorkerID, SessionID: r.SessionID})
+}
+
+// compare checks that both sides hold the same.
+func (m *model) compare(*rapid.T) {
+	m.both("contents", func(f *fixture) any {
+		ctx := f.Context()
+		ws, err := f.Workloads.Get(ctx, "", m.ids...)
+		require.NoError(f, err)
+		heads, err := f.Queue.Heads(ctx, 3)
+		require.NoError(f, err)
+		occupied, err := f.Queue.Occupancy(ctx)
+		require.NoError(f, err)
+		orphans, err := f.Queue.Orphans(ctx, "", 100)
+		require.NoError(f, err)
+		var out []any
+		for _, w := range ws {
+			trail, err := f.Audit.Workload(ctx, w.CustomerID, w.ID, 0, 1000)
+			require.NoError(f, err)
+			out = append(out, w.ID, timeless(w.State))
+			for _, e := range trail {
+				out = append(out, fmt.Sprint(e.Type, e.From, e.To, e.Generation, e.WorkerID, e.Reason, e.CheckpointSequence))
+			}
+		}
+		for _, h := range heads {
+			out = append(out, h.Lane, column(h.Heads), column(h.Oldest), h.More)
+		}
+		for _, id := range []domain.CustomerID{acme, rival} {
+			u, err := f.Workloads.Usage(ctx, id)
+			require.NoError(f, err)
+			out = append(out, u)
+		}
+		return append(out, append([]domain.Occupancy{}, occupied...), ageless(append([]ports.Orphan{}, orphans...)))
+	})
+}
+
+func column(cs []domain.Candidate) string {
+	return fmt.Sprint(slices.Collect(func(yield func(string) bool) {
+		for _, c := range cs {
+			if !yield(fmt.Sprint(c.ID, "@", c.Generation)) {
+				return
+			}
+		}
+	}))
+}
+
+// timeless is a state without its times, of which only presence is compared.
+func timeless(s domain.State) domain.State {
+	for _, t := range []*time.Time{&s.NotBefore, &s.Deadline, &s.ScheduledAt, &s.StartedAt, &s.FinishedAt, &s.UpdatedAt} {
+		if !t.IsZero() {
+			*t = time.Unix(0, 0)
+		}
+	}
+	return s
+}

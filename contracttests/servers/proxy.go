@@ -1,0 +1,160 @@
+package servers
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Proxy stands between a client and a TCP server, and harms their connections on demand. Safe for concurrent use.
+type Proxy struct {
+	Port   int
+	target string
+	listen net.Listener
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+	down  bool
+	// When a chunk towards the client (or the server) contains the text, it is not delivered and the connection is cut.
+	cutToClient, cutToServer []byte
+	cuts                     int
+}
+
+// NewProxy starts a proxy to a port of loopback; it ends with the test.
+func NewProxy(t testing.TB, port int) *Proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	p := &Proxy{Port: l.Addr().(*net.TCPAddr).Port, target: fmt.Sprintf("127.0.0.1:%d", port), listen: l, conns: map[net.Conn]bool{}} //nolint:forcetypeassert // of a TCP listener it is one
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { p.serve(c) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		p.Cut()
+		wg.Wait()
+	})
+	return p
+}
+
+func (p *Proxy) serve(client net.Conn) {
+	defer func() { _ = client.Close() }()
+	server, err := net.Dial("tcp", p.target)
+	if err != nil {
+		return
+	}
+	defer func() { _ = server.Close() }()
+	if !p.track(client, server) {
+		return
+	}
+	defer p.forget(client, server)
+	var wg sync.WaitGroup
+	for _, way := range []struct {
+		from, to net.Conn
+		cut      *[]byte
+	}{{client, server, &p.cutToServer}, {server, client, &p.cutToClient}} {
+		wg.Go(func() {
+			p.copy(way.from, way.to, way.cut)
+			_ = client.Close()
+			_ = server.Close()
+		})
+	}
+	wg.Wait()
+}
+
+func (p *Proxy) track(cs ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range cs {
+		p.conns[c] = true
+	}
+	return !p.down
+}
+
+func (p *Proxy) forget(cs ...net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range cs {
+		delete(p.conns, c)
+	}
+}
+
+func (p *Proxy) copy(from io.Reader, to io.Writer, cut *[]byte) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 {
+			p.mu.Lock()
+			harm := len(*cut) > 0 && bytes.Contains(buf[:n], *cut)
+			if harm {
+				*cut = nil
+				p.cuts++
+			}
+			p.mu.Unlock()
+			if harm {
+				return
+			}
+			if _, werr := to.Write(buf[:n]); werr != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// CutAnswer cuts the connection that next carries text towards its client, once, without delivering it.
+func (p *Proxy) CutAnswer(text string) { p.set(&p.cutToClient, text) }
+
+// CutRequest cuts the connection that next carries text towards the server, once, without delivering it.
+func (p *Proxy) CutRequest(text string) { p.set(&p.cutToServer, text) }
+
+func (p *Proxy) set(where *[]byte, text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	*where = []byte(text)
+}
+
+// Cuts counts the connections that were cut by a text.
+func (p *Proxy) Cuts() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cuts
+}
+
+// Cut cuts all connections.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		_ = c.Close()
+	}
+}
+
+// Down cuts all connections and refuses new ones until Up.
+func (p *Proxy) Down() {
+	p.mu.Lock()
+	p.down = true
+	p.mu.Unlock()
+	p.Cut()
+}
+
+// Up lets connections through again.
+func (p *Proxy) Up() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down = false
+}
