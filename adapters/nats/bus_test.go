@@ -1,0 +1,92 @@
+package nats_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/niyanta/niyanta/adapters/nats"
+	"github.com/niyanta/niyanta/contracttests"
+	"github.com/niyanta/niyanta/contracttests/servers"
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+func TestMain(m *testing.M) { os.Exit(servers.Run(m, func() error { return goleak.Find() })) }
+
+func connect(t *testing.T, url string) *nats.Bus {
+	t.Helper()
+	b, err := nats.Connect(nats.Options{URL: url, Name: "test", Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = b.Close() })
+	return b
+}
+
+func TestBusKeepsItsContract(t *testing.T) {
+	contracttests.Run(t, "Bus", "nats", contracttests.BusCases(), func(t *testing.T) contracttests.BusHarness {
+		s := servers.StartNATS(t, 0)
+		return contracttests.BusHarness{Open: func() ports.Bus { return connect(t, s.URL()) }}
+	})
+}
+
+func TestAMessageAboveThePayloadLimitIsRefusedByName(t *testing.T) {
+	b := connect(t, servers.StartNATS(t, 1024).URL())
+	err := b.Publish(t.Context(), "s", make([]byte, 1025))
+	require.Equal(t, domain.CodeTooLarge, domain.CodeOf(err))
+	assert.Contains(t, err.Error(), "1024")
+	_, err = b.Request(t.Context(), "s", make([]byte, 1025))
+	require.Equal(t, domain.CodeTooLarge, domain.CodeOf(err))
+	require.NoError(t, b.Publish(t.Context(), "s", make([]byte, 1024)))
+}
+
+func TestABusThatWasAwayGoesOnWithItsSubscriptions(t *testing.T) {
+	s := servers.StartNATS(t, 0)
+	b, other := connect(t, s.URL()), connect(t, s.URL())
+	var got atomic.Int32
+	_, err := b.Subscribe(t.Context(), "s", "g", func(context.Context, ports.Message) []byte { got.Add(1); return []byte("ok") })
+	require.NoError(t, err)
+	s.Stop()
+	require.Eventually(t, func() bool { return !other.Connected() }, 5*time.Second, time.Millisecond)
+	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(other.Publish(t.Context(), "s", nil)), "known to be away")
+	_, err = other.Request(t.Context(), "s", nil)
+	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(err))
+	var late atomic.Int32
+	_, err = b.Subscribe(t.Context(), "late", "", func(context.Context, ports.Message) []byte { late.Add(1); return nil })
+	require.NoError(t, err, "a subscription made while it is away is made when it is back")
+	require.NoError(t, s.Start())
+	require.Eventually(t, func() bool {
+		r, err := other.Request(t.Context(), "s", nil)
+		return err == nil && string(r) == "ok" && other.Publish(t.Context(), "late", nil) == nil && late.Load() > 0
+	}, 10*time.Second, 20*time.Millisecond)
+}
+
+func TestAServerThatIsAwayAtTheStartIsWaitedFor(t *testing.T) {
+	s := servers.StartNATS(t, 0)
+	s.Stop()
+	b := connect(t, s.URL())
+	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(b.Publish(t.Context(), "s", nil)))
+	require.NoError(t, s.Start())
+	require.Eventually(t, func() bool { return b.Publish(t.Context(), "s", nil) == nil }, 10*time.Second, 10*time.Millisecond)
+}
+
+func TestAFullBufferDropsAndCounts(t *testing.T) {
+	s := servers.StartNATS(t, 0)
+	b, other := connect(t, s.URL()), connect(t, s.URL())
+	release := make(chan struct{})
+	sub, err := b.Subscribe(t.Context(), "s", "", func(context.Context, ports.Message) []byte { <-release; return nil })
+	require.NoError(t, err)
+	for range 10_000 {
+		require.NoError(t, other.Publish(t.Context(), "s", nil))
+	}
+	require.Eventually(t, func() bool { return b.Dropped() > 0 }, 5*time.Second, time.Millisecond)
+	close(release)
+	require.NoError(t, sub.Close())
+}

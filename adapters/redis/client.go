@@ -1,0 +1,52 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+const (
+	dialMax = 2 * time.Second
+	callMax = 2 * time.Second
+)
+
+// quiet keeps the client library from writing lines of its own to standard error, between the JSON of the log: what fails is
+// returned to callers, and logged there.
+type quiet struct{}
+
+// Printf implements the library's logger.
+func (quiet) Printf(context.Context, string, ...any) {}
+
+var setLogger = sync.OnceFunc(func() { redis.SetLogger(quiet{}) })
+
+// Connect returns a client; Redis may still be away. url looks like redis://user:password@host:6379/0 or rediss://….
+func Connect(url string) (*redis.Client, error) {
+	setLogger()
+	o, err := redis.ParseURL(url)
+	if err != nil {
+		return nil, errors.New("the Redis URL is not valid; it looks like redis://user:password@host:6379/0")
+	}
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialMax, callMax, callMax
+	o.ContextTimeoutEnabled = true
+	o.MaxRetries = 1
+	o.ClientName = "niyanta"
+	return redis.NewClient(o), nil
+}
+
+// translate makes a domain error of what the client says; the end of ctx surfaces as itself.
+func translate(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return &domain.Error{Code: domain.CodeUnavailable, Message: "Redis is not available", Cause: fmt.Errorf("redis: %w", err)}
+}

@@ -1,0 +1,163 @@
+package redis_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	client "github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/niyanta/niyanta/adapters/redis"
+	"github.com/niyanta/niyanta/contracttests"
+	"github.com/niyanta/niyanta/contracttests/servers"
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+func TestMain(m *testing.M) { os.Exit(servers.Run(m, func() error { return goleak.Find() })) }
+
+var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// randomIDs makes ids.
+type randomIDs struct{ ports.IDs }
+
+func (randomIDs) New(prefix string) string {
+	var b [8]byte
+	_, _ = rand.Read(b[:])
+	return prefix + hex.EncodeToString(b[:])
+}
+
+// tick is a clock that the test moves.
+type tick struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *tick) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *tick) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+func connect(t *testing.T, url string) *client.Client {
+	t.Helper()
+	c, err := redis.Connect(url)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func bus(t *testing.T, url string) *redis.Bus {
+	t.Helper()
+	b := redis.NewBus(connect(t, url), randomIDs{}, silent)
+	t.Cleanup(func() { _ = b.Close() })
+	return b
+}
+
+func TestBusKeepsItsContract(t *testing.T) {
+	contracttests.Run(t, "Bus", "redis", contracttests.BusCases(), func(t *testing.T) contracttests.BusHarness {
+		s := servers.StartRedis(t)
+		return contracttests.BusHarness{Open: func() ports.Bus { return bus(t, s.URL()) }}
+	})
+}
+
+// never refuses everything, to tell who answered.
+type never struct{ calls atomic.Int32 }
+
+func (n *never) Allow(context.Context, string, float64, int) (ports.RateDecision, error) {
+	n.calls.Add(1)
+	return ports.RateDecision{}, nil
+}
+
+func TestRateLimiterKeepsItsContract(t *testing.T) {
+	contracttests.Run(t, "RateLimiter", "redis", contracttests.LimiterCases(), func(t *testing.T) contracttests.LimiterHarness {
+		s := servers.StartRedis(t)
+		c := connect(t, s.URL())
+		return contracttests.LimiterHarness{
+			Open: func() ports.RateLimiter {
+				return redis.NewRateLimiter(connect(t, s.URL()), &never{}, &tick{now: time.Now()}, silent)
+			},
+			// The time is the server's; what is stored is the moment at which a bucket is full, which moves back instead.
+			Advance: func(d time.Duration) {
+				keys, err := c.Keys(t.Context(), "rate:*").Result()
+				require.NoError(t, err)
+				for _, k := range keys {
+					full, err := c.Get(t.Context(), k).Float64()
+					require.NoError(t, err)
+					require.NoError(t, c.Set(t.Context(), k, strconv.FormatFloat(full-d.Seconds(), 'f', -1, 64), time.Hour).Err())
+				}
+			},
+		}
+	})
+}
+
+func TestWithoutRedisRequestsAreStillLimited(t *testing.T) {
+	s := servers.StartRedis(t)
+	clock, fallback := &tick{now: time.Now()}, &never{}
+	l := redis.NewRateLimiter(connect(t, s.URL()), fallback, clock, silent)
+	d, err := l.Allow(t.Context(), "k", 1, 5)
+	require.NoError(t, err)
+	require.True(t, d.Allowed)
+	s.Stop()
+	for range 3 {
+		d, err = l.Allow(t.Context(), "k", 1, 5)
+		require.NoError(t, err)
+		assert.False(t, d.Allowed, "the fallback decides")
+	}
+	assert.Equal(t, int32(3), fallback.calls.Load())
+	require.NoError(t, s.Start())
+	d, err = l.Allow(t.Context(), "k", 1, 5)
+	require.NoError(t, err)
+	assert.False(t, d.Allowed, "not asked again at once")
+	clock.advance(2 * time.Second)
+	require.Eventually(t, func() bool {
+		clock.advance(2 * time.Second)
+		d, err = l.Allow(t.Context(), "k", 1, 5)
+		return err == nil && d.Allowed
+	}, 10*time.Second, 20*time.Millisecond, "asked again later")
+}
+
+func TestABusThatWasAwayGoesOnWithItsSubscriptions(t *testing.T) {
+	s := servers.StartRedis(t)
+	b, other := bus(t, s.URL()), bus(t, s.URL())
+	var got atomic.Int32
+	_, err := b.Subscribe(t.Context(), "s.*", "g", func(context.Context, ports.Message) []byte { got.Add(1); return []byte("ok") })
+	require.NoError(t, err)
+	s.Stop()
+	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(other.Publish(t.Context(), "s.x", nil)))
+	require.NoError(t, s.Start())
+	require.Eventually(t, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		r, err := other.Request(ctx, "s.x", nil)
+		return err == nil && string(r) == "ok"
+	}, 15*time.Second, 20*time.Millisecond)
+}
+
+func TestAMessageTooLargeIsRefused(t *testing.T) {
+	b := bus(t, servers.StartRedis(t).URL())
+	require.Equal(t, domain.CodeTooLarge, domain.CodeOf(b.Publish(t.Context(), "s", make([]byte, redis.MaxMessage+1))))
+}
+
+func TestABadURLIsRefusedWithoutShowingIt(t *testing.T) {
+	_, err := redis.Connect("redis://user:hunter2@host:port/x")
+	require.Error(t, err)
+	assert.NotContains(t, err.Error(), "hunter2")
+}

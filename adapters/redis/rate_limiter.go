@@ -1,0 +1,76 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/go-redis/redis_rate/v10"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// retryPause is how long Redis is not asked after it failed, so that each request does not wait for it.
+const retryPause = time.Second
+
+// RateLimiter implements ports.RateLimiter. While Redis is away, fallback limits each process by itself: requests are
+// still limited, only not across processes.
+type RateLimiter struct {
+	limiter  *redis_rate.Limiter
+	fallback ports.RateLimiter
+	clock    ports.Clock
+	log      *slog.Logger
+
+	mu   sync.Mutex
+	away time.Time // Redis is not asked before
+}
+
+// NewRateLimiter returns a limiter on a client.
+func NewRateLimiter(c *redis.Client, fallback ports.RateLimiter, clock ports.Clock, log *slog.Logger) *RateLimiter {
+	return &RateLimiter{limiter: redis_rate.NewLimiter(c), fallback: fallback, clock: clock, log: log}
+}
+
+// Allow implements ports.RateLimiter.
+func (l *RateLimiter) Allow(ctx context.Context, key string, rate float64, burst int) (ports.RateDecision, error) {
+	if err := ctx.Err(); err != nil {
+		return ports.RateDecision{}, err
+	}
+	if l.isAway() {
+		return l.fallback.Allow(ctx, key, rate, burst)
+	}
+	// What is stored is the moment at which the bucket is full again, which means nothing under other limits: they get a bucket
+	// of their own.
+	key = fmt.Sprintf("%s/%g/%d", key, rate, burst)
+	r, err := l.limiter.Allow(ctx, key, redis_rate.Limit{Rate: 1, Period: time.Duration(float64(time.Second) / rate), Burst: burst})
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return ports.RateDecision{}, ctx.Err()
+	default:
+		l.markAway(err)
+		return l.fallback.Allow(ctx, key, rate, burst)
+	}
+	d := ports.RateDecision{Allowed: r.Allowed > 0, Remaining: r.Remaining, ResetAfter: r.ResetAfter}
+	if !d.Allowed {
+		d.RetryAfter = r.RetryAfter
+	}
+	return d, nil
+}
+
+func (l *RateLimiter) isAway() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.clock.Now().Before(l.away)
+}
+
+func (l *RateLimiter) markAway(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.away.IsZero() || l.clock.Now().After(l.away) {
+		l.log.Warn("rate limits are kept by each process alone: Redis is away", "error", err)
+	}
+	l.away = l.clock.Now().Add(retryPause)
+}

@@ -1,0 +1,69 @@
+package servers
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Redis is a Redis server that keeps nothing on disk.
+type Redis struct {
+	dir, path string
+	Port      int
+
+	mu     sync.Mutex
+	server *process
+}
+
+// StartRedis starts a server on a free port; it ends with the test.
+func StartRedis(tb testing.TB) *Redis {
+	tb.Helper()
+	r := &Redis{}
+	var err error
+	r.path, err = find("redis-server")
+	require.NoError(tb, err)
+	r.dir, err = folder("rd")
+	require.NoError(tb, err)
+	r.Port, err = FreePort()
+	require.NoError(tb, err)
+	require.NoError(tb, r.Start())
+	tb.Cleanup(func() {
+		r.Stop()
+		_ = os.RemoveAll(r.dir) // a temporary folder
+	})
+	return r
+}
+
+// Start starts a server that was stopped, on the same port, empty.
+func (r *Redis) Start() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var err error
+	r.server, err = start(r.dir, r.path, "--port", fmt.Sprint(r.Port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", r.dir)
+	if err != nil {
+		return err
+	}
+	return r.server.ready(func() error {
+		c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", r.Port), time.Second)
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	})
+}
+
+// Stop kills it.
+func (r *Redis) Stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.server.end(syscall.SIGKILL)
+}
+
+// URL is where it listens.
+func (r *Redis) URL() string { return fmt.Sprintf("redis://127.0.0.1:%d/0", r.Port) }
