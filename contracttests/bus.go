@@ -148,9 +148,12 @@ func BusCases() []Case[BusHarness] {
 			b := h.Open()
 			started, release := make(chan struct{}), make(chan struct{})
 			var running atomic.Bool
+			var calls atomic.Int32
 			s, err := b.Subscribe(t.Context(), "s", "", func(context.Context, ports.Message) []byte {
 				running.Store(true)
-				close(started)
+				if calls.Add(1) == 1 {
+					close(started)
+				}
 				<-release
 				running.Store(false)
 				return nil
@@ -158,12 +161,18 @@ func BusCases() []Case[BusHarness] {
 			require.NoError(t, err)
 			require.NoError(t, b.Publish(t.Context(), "s", nil))
 			<-started
-			require.NoError(t, b.Publish(t.Context(), "s", nil)) // would close started twice
+			require.NoError(t, b.Publish(t.Context(), "s", nil)) // may be delivered or not
 			go close(release)
 			require.NoError(t, s.Close())
 			require.False(t, running.Load())
+			delivered := calls.Load()
 			require.NoError(t, b.Publish(t.Context(), "s", nil))
 			require.NoError(t, s.Close())
+			var behind inbox // what reaches another one later would have reached this one before
+			subscribe(t, b, "s", "", behind.handle)
+			require.NoError(t, b.Publish(t.Context(), "s", nil))
+			eventually(t, func() bool { return len(behind.all()) > 0 }, "delivery to another one")
+			require.Equal(t, delivered, calls.Load())
 		}},
 		{"a handler that panics goes on", "A handler that panics affects its own subscription only", func(t T, h BusHarness) {
 			var in, other inbox

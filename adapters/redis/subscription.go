@@ -172,6 +172,7 @@ func (s *subscription) end() {
 // Close implements ports.Subscription.
 func (s *subscription) Close() error {
 	b, t := s.bus, s.topic
+	s.once.Do(func() { close(s.stop) })
 	b.mu.Lock()
 	same := func(o *subscription) bool { return o == s }
 	t.alone = slices.DeleteFunc(slices.Clone(t.alone), same)
