@@ -2,6 +2,8 @@ package bootstrap
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	httpapi "github.com/niyanta/niyanta/adapters/http"
+	"github.com/niyanta/niyanta/adapters/messaging"
 	"github.com/niyanta/niyanta/adapters/telemetry"
 )
 
@@ -23,13 +26,16 @@ type App struct {
 	metrics *telemetry.Metrics
 	log     *slog.Logger
 
-	stopping context.CancelFunc // ends long polls
-	stop     context.CancelFunc // ends the loops
-	loops    sync.WaitGroup
-	closers  []func()
-	server   *http.Server
-	listener net.Listener
-	failed   chan error
+	closeBackends func() // may be nil
+
+	stopping  context.CancelFunc // ends long polls
+	stop      context.CancelFunc // ends the loops
+	loops     sync.WaitGroup
+	closers   []func()
+	server    *http.Server
+	busServer *messaging.Server
+	listener  net.Listener
+	failed    chan error
 }
 
 // NewApp returns a coordinator that is not running yet.
@@ -37,9 +43,15 @@ func NewApp(cfg Config, core *Core, host Host, metrics *telemetry.Metrics) *App 
 	return &App{cfg: cfg, core: core, host: host, metrics: metrics, log: core.Log, failed: make(chan error, 1)}
 }
 
-// NewCoordinator returns a coordinator on the backends that the configuration names.
-func NewCoordinator(cfg Config, log *slog.Logger) (*App, error) {
-	return newMemoryApp(cfg, log)
+// NewCoordinator returns a coordinator on the backends that the configuration names. With STORE=postgres it migrates the
+// database first, unless told not to.
+func NewCoordinator(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
+	app, closeBackends, err := newConfiguredApp(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	app.closeBackends = closeBackends
+	return app, nil
 }
 
 // Start listens, serves and runs the loops. When it returns without error, the API answers.
@@ -49,6 +61,7 @@ func (a *App) Start(ctx context.Context) error {
 	handler, err := httpapi.New(httpapi.Deps{
 		Lifecycle: a.core.Lifecycle, Tenancy: a.core.Tenancy, Plane: a.core.Plane, IDs: a.host.IDs,
 		Observer: a.host.Observer, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Stopping: stopping,
+		CursorKey: cursorKey(a.cfg),
 	})
 	if err != nil {
 		endPolls()
@@ -111,7 +124,30 @@ func (a *App) startLoops(ctx context.Context) error {
 	a.loops.Go(func() { a.core.leaderLoop(ctx, func() { nudge(schedule); nudge(health) }) })
 	a.loops.Go(func() { a.core.scheduleLoop(ctx, schedule) })
 	a.loops.Go(func() { a.core.healthLoop(ctx, health) })
+	b := a.core.backends
+	if b.Maintain != nil {
+		a.loops.Go(func() { a.core.maintainLoop(ctx, b.Maintain) })
+	}
+	if b.Bus == nil {
+		return nil
+	}
+	party := messaging.Party{ID: a.core.Holder, Kind: "coordinator", Prefix: a.cfg.BusPrefix, Clock: a.host.Clock, IDs: a.host.IDs}
+	server := messaging.NewServer(b.Bus, party, a.core.Plane, a.host.Observer, a.log)
+	if err := server.Start(ctx); err != nil {
+		return fmt.Errorf("serve workers over the bus: %w", err)
+	}
+	a.busServer = server
 	return nil
+}
+
+// cursorKey is the same in all coordinators of a fleet, so that a cursor of one is good at another.
+func cursorKey(cfg Config) []byte {
+	if cfg.AdminKey == "" {
+		return nil
+	}
+	mac := hmac.New(sha256.New, []byte(cfg.AdminKey))
+	_, _ = mac.Write([]byte("niyanta cursors")) // a hash never fails to write
+	return mac.Sum(nil)
 }
 
 // shutdownMax bounds how long requests in flight are waited for.
@@ -127,6 +163,9 @@ func (a *App) Close(ctx context.Context) error {
 	if err := a.server.Shutdown(bounded); err != nil {
 		errs = append(errs, fmt.Errorf("requests in flight: %w", err), a.server.Close())
 	}
+	if a.busServer != nil {
+		errs = append(errs, a.busServer.Close())
+	}
 	a.stop()
 	a.loops.Wait()
 	if err := a.core.Leadership.StepDown(bounded); err != nil {
@@ -135,11 +174,22 @@ func (a *App) Close(ctx context.Context) error {
 	for _, closeIt := range a.closers {
 		closeIt()
 	}
+	if a.closeBackends != nil {
+		a.closeBackends()
+	}
 	return errors.Join(errs...)
 }
 
-func (a *App) ready(context.Context) httpapi.Readiness {
+// pingMax bounds how long readiness waits for a dependency.
+const pingMax = 2 * time.Second
+
+func (a *App) ready(ctx context.Context) httpapi.Readiness {
+	ctx, cancel := context.WithTimeout(ctx, pingMax)
+	defer cancel()
+	answers := func(ping func(context.Context) error) bool { return ping == nil || ping(ctx) == nil }
 	_, leading := a.core.Leadership.Current()
 	elected := leading || a.core.Leadership.Leader().Holder != ""
-	return httpapi.Readiness{Leader: leading, Database: true, Broker: true, LeaderElected: elected}
+	return httpapi.Readiness{
+		Leader: leading, Database: answers(a.core.backends.Stores.Ping), Broker: answers(a.core.backends.Signals.Ping), LeaderElected: elected,
+	}
 }

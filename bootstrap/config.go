@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +21,19 @@ type Config struct {
 	Store       string `env:"STORE" envDefault:"memory"`
 	Bus         string `env:"BUS" envDefault:"memory"`
 	RateLimiter string `env:"RATE_LIMITER" envDefault:"memory"`
+
+	PostgresURL        string `env:"POSTGRES_URL" secret:"url"`
+	PostgresReplicaURL string `env:"POSTGRES_REPLICA_URL" secret:"url"`
+	PostgresMaxConns   int    `env:"POSTGRES_MAX_CONNS" envDefault:"0"`
+	MigrateOnStart     bool   `env:"MIGRATE_ON_START" envDefault:"true"`
+	NATSURL            string `env:"NATS_URL" secret:"url"`
+	NATSCreds          string `env:"NATS_CREDS_FILE"`
+	NATSCA             string `env:"NATS_CA_FILE"`
+	NATSCert           string `env:"NATS_CERT_FILE"`
+	NATSKey            string `env:"NATS_KEY_FILE"`
+	RedisURL           string `env:"REDIS_URL" secret:"url"`
+	BusPrefix          string `env:"BUS_PREFIX" envDefault:"niyanta."`
+	OTLPEndpoint       string `env:"OTLP_ENDPOINT"`
 
 	HTTPAddr       string   `env:"HTTP_ADDR" envDefault:":8080"`
 	CoordinatorURL string   `env:"COORDINATOR_URL"`
@@ -42,6 +57,13 @@ type Config struct {
 	LogFormat string     `env:"LOG_FORMAT" envDefault:"json"`
 }
 
+// The backends.
+const (
+	StoreMemory, StorePostgres   = "memory", "postgres"
+	BusMemory, BusNATS, BusRedis = "memory", "nats", "redis"
+	LimiterMemory, LimiterRedis  = "memory", "redis"
+)
+
 // Prefix of all variables.
 const Prefix = "NIYANTA_"
 
@@ -53,6 +75,7 @@ const (
 	RoleDev         Role = "dev"
 	RoleCoordinator Role = "coordinator"
 	RoleWorker      Role = "worker"
+	RoleMigrate     Role = "migrate"
 )
 
 // Load parses the variables that lookup finds. A value that does not parse is reported with its variable; all of them
@@ -90,9 +113,9 @@ func (c Config) Validate(role Role) error {
 	wrong := func(variable, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%s%s: %s", Prefix, variable, fmt.Sprintf(format, args...)))
 	}
-	oneOf(wrong, "STORE", c.Store, "memory")
-	oneOf(wrong, "BUS", c.Bus, "memory")
-	oneOf(wrong, "RATE_LIMITER", c.RateLimiter, "memory")
+	oneOf(wrong, "STORE", c.Store, StoreMemory, StorePostgres)
+	oneOf(wrong, "BUS", c.Bus, BusMemory, BusNATS, BusRedis)
+	oneOf(wrong, "RATE_LIMITER", c.RateLimiter, LimiterMemory, LimiterRedis)
 	oneOf(wrong, "SCHEDULER_POLICY", string(c.SchedulerPolicy), string(domain.PolicyFIFO), string(domain.PolicyPriority))
 	oneOf(wrong, "LOG_FORMAT", c.LogFormat, "json", "console")
 	c.validateTimes(wrong)
@@ -101,6 +124,10 @@ func (c Config) Validate(role Role) error {
 		c.validateCoordinator(wrong)
 	case RoleWorker:
 		c.validateWorker(wrong)
+	case RoleMigrate:
+		if c.PostgresURL == "" {
+			wrong("POSTGRES_URL", "is required: it says which database to migrate")
+		}
 	case RoleDev:
 		if c.AdminKey != "" && len(c.AdminKey) < minSecret {
 			wrong("ADMIN_KEY", "must have at least %d characters", minSecret)
@@ -146,18 +173,59 @@ func (c Config) validateCoordinator(wrong func(string, string, ...any)) {
 	if len(c.AdminKey) < minSecret {
 		wrong("ADMIN_KEY", "is required, with at least %d characters", minSecret)
 	}
-	if len(c.WorkerKeys) == 0 {
+	if len(c.WorkerKeys) == 0 && c.Bus == BusMemory {
 		wrong("WORKER_KEY", "is required: with BUS=memory workers join over HTTP and authenticate with it")
+	}
+	for _, key := range c.WorkerKeys {
+		if len(key) < minSecret {
+			wrong("WORKER_KEY", "must have at least %d characters, each of them", minSecret)
+			break
+		}
+	}
+	if c.Store == StorePostgres && c.PostgresURL == "" {
+		wrong("POSTGRES_URL", "is required with STORE=postgres")
+	}
+	if c.Store == StoreMemory && c.PostgresReplicaURL != "" {
+		wrong("POSTGRES_REPLICA_URL", "needs STORE=postgres")
+	}
+	if c.Store == StoreMemory && c.Bus != BusMemory {
+		wrong("BUS", "%s connects several processes, but STORE=memory is this process's alone: use STORE=postgres, or BUS=memory", c.Bus)
+	}
+	c.validateBus(wrong)
+	if c.RateLimiter == LimiterRedis && c.RedisURL == "" {
+		wrong("REDIS_URL", "is required with RATE_LIMITER=redis")
+	}
+	if c.PostgresMaxConns < 0 || c.PostgresMaxConns > 1000 {
+		wrong("POSTGRES_MAX_CONNS", "must be 0 (four for each processor) to 1000, not %d", c.PostgresMaxConns)
 	}
 }
 
+// validateBus checks what coordinators and workers share.
+func (c Config) validateBus(wrong func(string, string, ...any)) {
+	if c.Bus == BusNATS && c.NATSURL == "" {
+		wrong("NATS_URL", "is required with BUS=nats")
+	}
+	if c.Bus == BusRedis && c.RedisURL == "" {
+		wrong("REDIS_URL", "is required with BUS=redis")
+	}
+	if (c.NATSCert == "") != (c.NATSKey == "") {
+		wrong("NATS_CERT_FILE", "and %sNATS_KEY_FILE go together", Prefix)
+	}
+	if c.BusPrefix != "" && !busPrefix.MatchString(c.BusPrefix) {
+		wrong("BUS_PREFIX", "must be words of letters, digits, \"-\" and \"_\", each ending in \".\", not %q", c.BusPrefix)
+	}
+}
+
+var busPrefix = regexp.MustCompile(`^([A-Za-z0-9_-]+\.)+$`)
+
 func (c Config) validateWorker(wrong func(string, string, ...any)) {
-	if c.CoordinatorURL == "" {
-		wrong("COORDINATOR_URL", "is required: the worker reaches its coordinator there")
+	if c.CoordinatorURL == "" && c.Bus == BusMemory {
+		wrong("COORDINATOR_URL", "is required with BUS=memory: the worker reaches its coordinator there")
 	}
-	if len(c.WorkerKeys) != 1 {
-		wrong("WORKER_KEY", "is required, exactly one key")
+	if c.CoordinatorURL != "" && len(c.WorkerKeys) != 1 {
+		wrong("WORKER_KEY", "is required with COORDINATOR_URL, exactly one key")
 	}
+	c.validateBus(wrong)
 	if c.WorkerID != "" {
 		if err := domain.ValidateWorkerID(domain.WorkerID(c.WorkerID)); err != nil {
 			wrong("WORKER_ID", "%s", message(err))
@@ -212,10 +280,39 @@ func (c Config) Settings() []Setting {
 		if list, ok := v.Field(i).Interface().([]string); ok {
 			value = strings.Join(list, ",")
 		}
-		if f.Tag.Get("secret") == "true" && value != "" {
-			value = "********"
+		switch {
+		case value == "":
+		case f.Tag.Get("secret") == "true":
+			value = masked
+		case f.Tag.Get("secret") == "url":
+			value = maskURL(value)
 		}
 		out = append(out, Setting{Prefix + f.Tag.Get("env"), value})
 	}
 	return out
+}
+
+const masked = "********"
+
+// maskURL hides the password of a connection string, and all of one that it doesn't understand.
+func maskURL(s string) string {
+	parts := strings.Split(s, ",")
+	for i, part := range parts {
+		u, err := url.Parse(part)
+		if err != nil || u.Host == "" && u.Scheme == "" {
+			return masked
+		}
+		q := u.Query()
+		for k := range q {
+			if strings.Contains(strings.ToLower(k), "password") {
+				q.Set(k, masked)
+			}
+		}
+		u.RawQuery = q.Encode()
+		if _, has := u.User.Password(); has {
+			u.User = url.UserPassword(u.User.Username(), masked)
+		}
+		parts[i] = strings.ReplaceAll(u.String(), url.QueryEscape(masked), masked)
+	}
+	return strings.Join(parts, ",")
 }

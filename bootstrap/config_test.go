@@ -14,6 +14,11 @@ var (
 	workerKey = "NIYANTA_WORKER_KEY=" + strings.Repeat("w", 32)
 )
 
+var production = []string{
+	"NIYANTA_STORE=postgres", "NIYANTA_BUS=nats", "NIYANTA_RATE_LIMITER=redis", "NIYANTA_POSTGRES_URL=postgres://u:p@h/d",
+	"NIYANTA_NATS_URL=nats://h", "NIYANTA_REDIS_URL=redis://h",
+}
+
 // problems loads and validates, and returns what is wrong, one per line.
 func problems(role Role, environment ...string) string {
 	c, err := Load(environment)
@@ -67,6 +72,16 @@ func TestEachRoleNeedsItsOwn(t *testing.T) {
 		{"a worker with no slots", RoleWorker, []string{workerKey, url, "NIYANTA_WORKER_SLOTS=0"}, "WORKER_SLOTS"},
 		{"a development server with a foreign key", RoleDev, []string{"NIYANTA_DEV_CUSTOMER_KEY=nyt_cust_x_" + strings.Repeat("0", 32)}, "DEV_CUSTOMER_KEY"},
 		{"a heartbeat of nothing", RoleDev, []string{"NIYANTA_HEARTBEAT_INTERVAL=0s"}, "HEARTBEAT_INTERVAL"},
+		{"a coordinator on PostgreSQL, NATS and Redis", RoleCoordinator, append(production, adminKey), ""},
+		{"a coordinator on PostgreSQL without its URL", RoleCoordinator, []string{adminKey, workerKey, "NIYANTA_STORE=postgres"}, "POSTGRES_URL"},
+		{"a coordinator on NATS without its URL", RoleCoordinator, []string{adminKey, "NIYANTA_STORE=postgres", "NIYANTA_BUS=nats"}, "NATS_URL"},
+		{"a coordinator on Redis without its URL", RoleCoordinator, []string{adminKey, workerKey, "NIYANTA_RATE_LIMITER=redis"}, "REDIS_URL"},
+		{"several processes on a memory store", RoleCoordinator, []string{adminKey, "NIYANTA_BUS=nats", "NIYANTA_NATS_URL=nats://n"}, "BUS"},
+		{"a short worker key", RoleCoordinator, []string{adminKey, "NIYANTA_WORKER_KEY=short"}, "WORKER_KEY"},
+		{"a bad prefix", RoleCoordinator, append(production, adminKey, "NIYANTA_BUS_PREFIX=a b"), "BUS_PREFIX"},
+		{"half a certificate", RoleCoordinator, append(production, adminKey, "NIYANTA_NATS_CERT_FILE=x"), "NATS_CERT_FILE"},
+		{"a worker on the bus alone", RoleWorker, production, ""},
+		{"a migration without a database", RoleMigrate, nil, "POSTGRES_URL"},
 		{"an unknown store", RoleDev, []string{"NIYANTA_STORE=floppy"}, "STORE"},
 	} {
 		got := problems(c.role, c.environment...)
@@ -88,6 +103,15 @@ func TestSettingsMaskSecrets(t *testing.T) {
 		assert.NotContains(t, s.Value, strings.Repeat("w", 32))
 	}
 	assert.Equal(t, "********", settings["NIYANTA_ADMIN_KEY"])
+	for url, want := range map[string]string{
+		"postgres://u:hunter2@h:5432/d?sslmode=disable":       "postgres://u:********@h:5432/d?sslmode=disable",
+		"postgres://h/d?password=hunter2&user=u":              "postgres://h/d?password=********&user=u",
+		"host=h password=hunter2":                             "********",
+		"nats://a:hunter2@one:4222,nats://b:hunter2@two:4222": "nats://a:********@one:4222,nats://b:********@two:4222",
+		"redis://:hunter2@h:6379/0":                           "redis://:********@h:6379/0",
+	} {
+		assert.Equal(t, want, maskURL(url))
+	}
 	assert.Equal(t, "sh,ls", settings["NIYANTA_EXEC_ALLOW"])
 	assert.Empty(t, settings["NIYANTA_DEV_CUSTOMER_KEY"], "an empty secret shows that it is empty")
 }

@@ -15,22 +15,12 @@ import (
 	"github.com/niyanta/niyanta/core/services/transitions"
 )
 
-// Backends are the adapters behind the ports of a coordinator. Providers of one technology each fill it.
+// Backends are the adapters behind the ports of a coordinator.
 type Backends struct {
-	Workloads   ports.WorkloadStore
-	Queue       ports.QueueStore
-	Workers     ports.WorkerStore
-	Checkpoints ports.CheckpointStore
-	Customers   ports.CustomerStore
-	Configs     ports.ConfigStore
-	Keys        ports.KeyStore
-	Audit       ports.AuditStore
-	Logs        ports.LogStore
-	Lease       ports.LeaderLease
-	Notifier    ports.Notifier
-	Listener    ports.Listener
-	Limiter     ports.RateLimiter
-	Compressor  ports.Compressor
+	Stores
+	Signals
+	Limiter    Limiter
+	Compressor ports.Compressor
 }
 
 // Host is what the process itself provides.
@@ -52,6 +42,9 @@ type Core struct {
 	Listener   ports.Listener
 	Notifier   ports.Notifier
 	Log        *slog.Logger
+	// Holder names this coordinator.
+	Holder   string
+	backends Backends
 }
 
 // NewCore puts the services of a coordinator together.
@@ -74,7 +67,7 @@ func NewCore(cfg Config, b Backends, h Host) *Core {
 			Listener: b.Listener, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs, Policy: cfg.SchedulerPolicy,
 		}),
 		Tenancy: tenancy.New(tenancy.Deps{
-			Customers: b.Customers, Configs: b.Configs, Keys: b.Keys, Workloads: b.Workloads, Limiter: b.Limiter,
+			Customers: b.Customers, Configs: b.Configs, Keys: b.Keys, Workloads: b.Workloads, Limiter: b.Limiter.RateLimiter,
 			Clock: h.Clock, IDs: h.IDs, AdminKey: cfg.AdminKey, WorkerKeys: cfg.WorkerKeys,
 		}),
 		Plane: controlplane.New(controlplane.Config{
@@ -93,7 +86,7 @@ func NewCore(cfg Config, b Backends, h Host) *Core {
 			Queue: b.Queue, Workers: b.Workers, Applier: applier, Sender: scheduler, Observer: h.Observer,
 			Clock: h.Clock, IDs: h.IDs, Leader: leader, Log: log,
 		}),
-		Listener: b.Listener, Notifier: b.Notifier, Log: log,
+		Listener: b.Listener, Notifier: b.Notifier, Log: log, Holder: holder, backends: b,
 	}
 }
 

@@ -12,6 +12,8 @@ const (
 	netEvery = time.Second
 	// leaderEvery is how often leadership is looked after; whether a renewal is due is leadership's to say.
 	leaderEvery = 250 * time.Millisecond
+	// maintainEvery is how often the storage is looked after.
+	maintainEvery = 6 * time.Hour
 	// errorPause keeps a loop that fails from spinning.
 	errorPause = 100 * time.Millisecond
 )
@@ -76,5 +78,19 @@ func (c *Core) healthLoop(ctx context.Context, woken <-chan struct{}) {
 		case <-timer.C:
 		}
 		timer.Stop()
+	}
+}
+
+// maintainLoop has the storage look after itself, at the start and now and then.
+func (c *Core) maintainLoop(ctx context.Context, maintain func(context.Context) error) {
+	for {
+		pause := maintainEvery
+		if err := maintain(ctx); err != nil && ctx.Err() == nil {
+			c.Log.Error("maintenance of the storage", "error", err)
+			pause = time.Minute
+		}
+		if system.Sleep(ctx, pause) != nil {
+			return
+		}
 	}
 }

@@ -58,8 +58,9 @@ func planeOn(t *testing.T, hints func(telemetry *telemetry.Metrics) (ports.Notif
 	cfg, err := Load(nil)
 	require.NoError(t, err)
 	cfg.WorkerKeys = []string{testWorkerKey}
-	b := provideMemoryBackends(store, memory.NewNotifier(), memory.NewRateLimiter(clock), z)
-	b.Notifier, b.Listener = n, l
+	b := Backends{
+		Stores: memoryStoresOf(store), Signals: Signals{Notifier: n, Listener: l}, Limiter: Limiter{memory.NewRateLimiter(clock)}, Compressor: z,
+	}
 	core := NewCore(cfg, b, Host{Clock: clock, IDs: system.IDs{}, Observer: metrics, Log: silent})
 	t.Cleanup(core.Plane.Close)
 	return contracttests.PlaneHarness{

@@ -16,9 +16,13 @@ import (
 var hostSet = wire.NewSet(provideHost, telemetry.NewMetrics, wire.Struct(new(system.Clock)), wire.Struct(new(system.IDs)))
 
 // memorySet provides every backend in this process.
-var memorySet = wire.NewSet(
-	provideMemoryStore, memory.NewNotifier, provideMemoryLimiter, zstd.New, provideMemoryBackends,
-)
+var memorySet = wire.NewSet(provideMemoryStores, provideMemorySignals, provideMemoryLimiter, backendSet)
+
+// configuredSet provides the backends that the configuration names.
+var configuredSet = wire.NewSet(openStores, openSignals, openLimiter, backendSet)
+
+// backendSet puts backends together.
+var backendSet = wire.NewSet(zstd.New, wire.Bind(new(ports.Compressor), new(*zstd.Compressor)), wire.Struct(new(Backends), "*"))
 
 // appSet provides the coordinator on top of backends.
 var appSet = wire.NewSet(NewCore, NewApp)
@@ -27,14 +31,11 @@ func provideHost(clock system.Clock, ids system.IDs, metrics *telemetry.Metrics,
 	return Host{Clock: clock, IDs: ids, Observer: metrics, Log: log}
 }
 
-func provideMemoryStore(clock system.Clock) *memory.Store { return memory.NewStore(clock) }
+func provideMemoryStores(h Host) Stores { return memoryStoresOf(memory.NewStore(h.Clock)) }
 
-func provideMemoryLimiter(clock system.Clock) ports.RateLimiter { return memory.NewRateLimiter(clock) }
-
-func provideMemoryBackends(s *memory.Store, n *memory.Notifier, l ports.RateLimiter, z *zstd.Compressor) Backends {
-	return Backends{
-		Workloads: s.Workloads(), Queue: s.Queue(), Workers: s.Workers(), Checkpoints: s.Checkpoints(),
-		Customers: s.Customers(), Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(),
-		Lease: s.Leader(), Notifier: n, Listener: n, Limiter: l, Compressor: z,
-	}
+func provideMemorySignals() Signals {
+	n := memory.NewNotifier()
+	return Signals{Notifier: n, Listener: n}
 }
+
+func provideMemoryLimiter(h Host) Limiter { return Limiter{memory.NewRateLimiter(h.Clock)} }

@@ -3,6 +3,7 @@
 package bootstrap
 
 import (
+	"context"
 	"log/slog"
 
 	"github.com/google/wire"
@@ -14,4 +15,10 @@ import (
 func newMemoryApp(cfg Config, log *slog.Logger) (*App, error) {
 	wire.Build(hostSet, memorySet, appSet)
 	return nil, nil
+}
+
+// newConfiguredApp puts a coordinator together on the backends that the configuration names. The function it returns closes them.
+func newConfiguredApp(ctx context.Context, cfg Config, log *slog.Logger) (*App, func(), error) {
+	wire.Build(hostSet, configuredSet, appSet)
+	return nil, nil, nil
 }

@@ -7,7 +7,7 @@
 package bootstrap
 
 import (
-	"github.com/niyanta/niyanta/adapters/memory"
+	"context"
 	"github.com/niyanta/niyanta/adapters/system"
 	"github.com/niyanta/niyanta/adapters/telemetry"
 	"github.com/niyanta/niyanta/adapters/zstd"
@@ -19,18 +19,66 @@ import (
 // newMemoryApp puts a coordinator together on the in-memory backends.
 func newMemoryApp(cfg Config, log *slog.Logger) (*App, error) {
 	clock := system.Clock{}
-	store := provideMemoryStore(clock)
-	notifier := memory.NewNotifier()
-	rateLimiter := provideMemoryLimiter(clock)
+	iDs := system.IDs{}
+	metrics := telemetry.NewMetrics()
+	host := provideHost(clock, iDs, metrics, log)
+	stores := provideMemoryStores(host)
+	signals := provideMemorySignals()
+	limiter := provideMemoryLimiter(host)
 	compressor, err := zstd.New()
 	if err != nil {
 		return nil, err
 	}
-	backends := provideMemoryBackends(store, notifier, rateLimiter, compressor)
-	iDs := system.IDs{}
-	metrics := telemetry.NewMetrics()
-	host := provideHost(clock, iDs, metrics, log)
+	backends := Backends{
+		Stores:     stores,
+		Signals:    signals,
+		Limiter:    limiter,
+		Compressor: compressor,
+	}
 	core := NewCore(cfg, backends, host)
 	app := NewApp(cfg, core, host, metrics)
 	return app, nil
+}
+
+// newConfiguredApp puts a coordinator together on the backends that the configuration names. The function it returns closes them.
+func newConfiguredApp(ctx context.Context, cfg Config, log *slog.Logger) (*App, func(), error) {
+	clock := system.Clock{}
+	iDs := system.IDs{}
+	metrics := telemetry.NewMetrics()
+	host := provideHost(clock, iDs, metrics, log)
+	stores, cleanup, err := openStores(ctx, cfg, host, metrics)
+	if err != nil {
+		return nil, nil, err
+	}
+	signals, cleanup2, err := openSignals(cfg, host, metrics)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	limiter, cleanup3, err := openLimiter(cfg, host)
+	if err != nil {
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	compressor, err := zstd.New()
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	backends := Backends{
+		Stores:     stores,
+		Signals:    signals,
+		Limiter:    limiter,
+		Compressor: compressor,
+	}
+	core := NewCore(cfg, backends, host)
+	app := NewApp(cfg, core, host, metrics)
+	return app, func() {
+		cleanup3()
+		cleanup2()
+		cleanup()
+	}, nil
 }

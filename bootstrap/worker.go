@@ -21,17 +21,27 @@ type Worker struct {
 	close  func()
 }
 
-// NewWorker returns a worker that reaches its coordinator over HTTP. ctx bounds its runs; see execution.NewEngine.
+// NewWorker returns a worker that reaches its coordinators over the configured bus, over HTTP, or both. ctx bounds its runs;
+// see execution.NewEngine.
 func NewWorker(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Worker, error) {
-	plane, err := workerclient.New(cfg.CoordinatorURL, cfg.WorkerKeys[0])
-	if err != nil {
-		return nil, err
-	}
 	id := domain.WorkerID(cfg.WorkerID)
 	if id == "" {
 		id = generatedWorkerID(system.IDs{})
 	}
-	return newWorker(ctx, cfg, id, version, plane, plane.Close, log)
+	var data ports.ControlPlane
+	closeData := func() {}
+	if cfg.CoordinatorURL != "" {
+		c, err := workerclient.New(cfg.CoordinatorURL, cfg.WorkerKeys[0])
+		if err != nil {
+			return nil, err
+		}
+		data, closeData = c, c.Close
+	}
+	plane, closePlane, err := newWorkerPlane(cfg, string(id), data, log)
+	if err != nil {
+		return nil, err
+	}
+	return newWorker(ctx, cfg, id, version, plane, func() { closePlane(); closeData() }, log)
 }
 
 func newWorker(ctx context.Context, cfg Config, id domain.WorkerID, version string, plane ports.ControlPlane, done func(), log *slog.Logger) (*Worker, error) {

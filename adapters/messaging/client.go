@@ -33,6 +33,9 @@ var _ ports.ControlPlane = (*Client)(nil)
 const (
 	requestTimeout = 10 * time.Second
 	requestTries   = 3
+	// awayPoll bounds a poll over the other way while the bus is away; awayCheck is how soon it is noticed that it is.
+	awayPoll  = 2 * time.Second
+	awayCheck = time.Second
 	// maxCommands bounds the commands kept for a worker that does not poll; the oldest go, because all come again.
 	maxCommands = 20_000
 )
@@ -57,6 +60,9 @@ func (c *Client) Close() error {
 // request sends a request to any coordinator and reads the answer. What nobody answered is tried again.
 func request[R any](ctx context.Context, c *Client, subject, messageType string, payload any) (R, error) {
 	var none R
+	if c.away() {
+		return none, errAway
+	}
 	data, err := c.party.seal(messageType, "", payload)
 	if err != nil {
 		return none, err
@@ -103,12 +109,28 @@ func answer[R any](reply []byte) (R, error) {
 	return out, nil
 }
 
+// errAway is what requests answer at once while the bus is known to be away.
+var errAway = domain.Unavailable(0, "the bus is away")
+
+// away reports whether the bus says that it is.
+func (c *Client) away() bool {
+	b, tells := c.bus.(interface{ Connected() bool })
+	return tells && !b.Connected()
+}
+
+// instead tells whether a request that the bus did not carry may go another way.
+func (c *Client) instead(err error) bool { return c.data != nil && domain.IsCode(err, domain.CodeUnavailable) }
+
 // Register implements ports.ControlPlane.
 func (c *Client) Register(ctx context.Context, r domain.Registration) (ports.Grant, error) {
 	if err := c.listen(ctx, r.WorkerID); err != nil {
 		return ports.Grant{}, err
 	}
-	return request[ports.Grant](ctx, c, c.party.events(), typeRegister, r)
+	g, err := request[ports.Grant](ctx, c, c.party.events(), typeRegister, r)
+	if c.instead(err) {
+		return c.data.Register(ctx, r)
+	}
+	return g, err
 }
 
 // listen subscribes to the worker's commands, once.
@@ -153,13 +175,24 @@ func (c *Client) put(cmd ports.Command) {
 
 // Heartbeat implements ports.ControlPlane.
 func (c *Client) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.HeartbeatAnswer, error) {
-	return request[ports.HeartbeatAnswer](ctx, c, c.party.status(h.WorkerID), typeHeartbeat, h)
+	a, err := request[ports.HeartbeatAnswer](ctx, c, c.party.status(h.WorkerID), typeHeartbeat, h)
+	if c.instead(err) {
+		return c.data.Heartbeat(ctx, h)
+	}
+	return a, err
 }
 
-// Poll implements ports.ControlPlane: commands are pushed over the bus, so that polling reads what has arrived.
+// Poll implements ports.ControlPlane: commands are pushed over the bus, so that polling reads what has arrived. While the bus is
+// away, it asks the coordinator.
 func (c *Client) Poll(ctx context.Context, s ports.SessionRef, wait time.Duration) ([]ports.Command, error) {
 	if err := c.listen(ctx, s.WorkerID); err != nil {
 		return nil, err
+	}
+	if c.data != nil {
+		if c.away() {
+			return c.data.Poll(ctx, s, min(wait, awayPoll))
+		}
+		wait = min(wait, awayCheck)
 	}
 	waited, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -200,7 +233,11 @@ func (c *Client) Report(ctx context.Context, s ports.SessionRef, reports []ports
 	if len(reports) == 0 {
 		return nil, nil
 	}
-	return request[[]ports.ReportAnswer](ctx, c, c.party.events(), typeReports, reportsMessage{s, reports})
+	as, err := request[[]ports.ReportAnswer](ctx, c, c.party.events(), typeReports, reportsMessage{s, reports})
+	if c.instead(err) {
+		return c.data.Report(ctx, s, reports)
+	}
+	return as, err
 }
 
 type saveMessage struct {
@@ -217,7 +254,11 @@ func (c *Client) SaveCheckpoint(ctx context.Context, s ports.SessionRef, up port
 		return ports.ReportAnswer{}, domain.NewError(domain.CodeTooLarge,
 			"a checkpoint above %d bytes needs the coordinator's URL: it does not fit the bus", maxMessage)
 	}
-	return request[ports.ReportAnswer](ctx, c, c.party.events(), typeSave, saveMessage{s, up})
+	a, err := request[ports.ReportAnswer](ctx, c, c.party.events(), typeSave, saveMessage{s, up})
+	if c.instead(err) {
+		return c.data.SaveCheckpoint(ctx, s, up)
+	}
+	return a, err
 }
 
 type loadMessage struct {
@@ -230,7 +271,7 @@ type loadMessage struct {
 // LoadCheckpoint implements ports.ControlPlane.
 func (c *Client) LoadCheckpoint(ctx context.Context, s ports.SessionRef, id domain.WorkloadID, generation, sequence int64) (ports.CheckpointData, error) {
 	d, err := request[ports.CheckpointData](ctx, c, c.party.events(), typeLoad, loadMessage{s, id, generation, sequence})
-	if domain.IsCode(err, domain.CodeTooLarge) && c.data != nil {
+	if c.instead(err) || domain.IsCode(err, domain.CodeTooLarge) && c.data != nil {
 		return c.data.LoadCheckpoint(ctx, s, id, generation, sequence)
 	}
 	return d, err

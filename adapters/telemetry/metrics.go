@@ -102,6 +102,11 @@ func histogram(reg *prometheus.Registry, name, help string, buckets []float64) p
 	return h
 }
 
+// Gauge adds a figure that is asked for when metrics are read. Labels' values are fixed, so that series stay bounded.
+func (m *Metrics) Gauge(name, help string, labels map[string]string, value func() float64) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "niyanta", Name: name, Help: help, ConstLabels: labels}, value))
+}
+
 // Handler serves the metrics.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})

@@ -101,7 +101,7 @@ func rootCommand(hard context.Context) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	c := &cli{}
 	root.AddCommand(
-		devCommand(hard), coordinatorCommand(), configCommand(c), workerCommand(hard, c),
+		devCommand(hard), coordinatorCommand(), configCommand(c), migrateCommand(c), workerCommand(hard, c),
 		workloadCommand(c), configSetCommand(c), customerCommand(c), keyCommand(c),
 	)
 	usageErrors(root)

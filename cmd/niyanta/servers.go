@@ -100,7 +100,7 @@ func coordinatorCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			app, err := bootstrap.NewCoordinator(cfg, logger(cfg, cmd.ErrOrStderr()))
+			app, err := bootstrap.NewCoordinator(cmd.Context(), cfg, logger(cfg, cmd.ErrOrStderr()))
 			if err != nil {
 				return err
 			}

@@ -9,6 +9,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/core/services/batching"
 	"github.com/niyanta/niyanta/core/services/checkpointing"
+	"github.com/niyanta/niyanta/core/services/scheduling"
 	"github.com/niyanta/niyanta/core/services/transitions"
 )
 
@@ -122,13 +123,53 @@ func sessionError(ref ports.SessionRef, st ports.BeatStatus) error {
 	return domain.NewError(domain.CodeFenced, "session %s of worker %s has ended", ref.SessionID, ref.WorkerID)
 }
 
+// pollNet is how often a poll that waits looks into the store: what was assigned to the session but not heard of, because the
+// hint was lost or the bus is away.
+const pollNet = time.Second
+
 // Poll implements ports.ControlPlane.
 func (s *Service) Poll(ctx context.Context, ref ports.SessionRef, wait time.Duration) ([]ports.Command, error) {
-	box, err := s.mailboxes.of(ctx, ref)
+	for left := wait; ; left -= pollNet {
+		box, err := s.mailboxes.of(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		commands, err := box.take(ctx, min(left, pollNet))
+		if err != nil || len(commands) > 0 || left <= pollNet {
+			return commands, err
+		}
+		if commands, err = s.unheard(ctx, ref); err != nil || len(commands) > 0 {
+			return commands, err
+		}
+	}
+}
+
+// unheard returns the assignments that the session should have started by now.
+func (s *Service) unheard(ctx context.Context, ref ports.SessionRef) ([]ports.Command, error) {
+	held, err := s.Queue.Held(ctx, ref.SessionID)
 	if err != nil {
 		return nil, err
 	}
-	return box.take(ctx, wait)
+	var ids []domain.WorkloadID
+	for _, h := range held {
+		if h.Status == domain.StatusScheduled && h.HeldFor >= pollNet/2 {
+			ids = append(ids, h.WorkloadID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	found, err := s.Workloads.Get(ctx, "", ids...)
+	if err != nil {
+		return nil, err
+	}
+	var commands []ports.Command
+	for i := range found {
+		if w := &found[i]; w.Status == domain.StatusScheduled && w.SessionID == ref.SessionID {
+			commands = append(commands, scheduling.AssignCommand(w))
+		}
+	}
+	return commands, nil
 }
 
 // Report implements ports.ControlPlane.

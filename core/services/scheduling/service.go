@@ -193,13 +193,14 @@ func (s *Service) Send(ctx context.Context, ids ...domain.WorkloadID) error {
 	}
 	for i := range found {
 		if w := &found[i]; w.Status == domain.StatusScheduled {
-			s.Notifier.Command(ctx, w.WorkerID, assignCommand(w))
+			s.Notifier.Command(ctx, w.WorkerID, AssignCommand(w))
 		}
 	}
 	return nil
 }
 
-func assignCommand(w *domain.Workload) ports.Command {
+// AssignCommand carries all that a worker needs to run what it was assigned.
+func AssignCommand(w *domain.Workload) ports.Command {
 	return ports.Command{
 		Kind: ports.CommandAssign, SessionID: w.SessionID, WorkloadID: w.ID, Generation: w.Generation,
 		Assignment: &ports.Assignment{

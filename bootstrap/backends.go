@@ -1,0 +1,169 @@
+package bootstrap
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/niyanta/niyanta/adapters/memory"
+	"github.com/niyanta/niyanta/adapters/messaging"
+	"github.com/niyanta/niyanta/adapters/nats"
+	"github.com/niyanta/niyanta/adapters/postgres"
+	"github.com/niyanta/niyanta/adapters/redis"
+	"github.com/niyanta/niyanta/adapters/system"
+	"github.com/niyanta/niyanta/adapters/telemetry"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// Stores are the store ports on one storage.
+type Stores struct {
+	Workloads   ports.WorkloadStore
+	Queue       ports.QueueStore
+	Workers     ports.WorkerStore
+	Checkpoints ports.CheckpointStore
+	Customers   ports.CustomerStore
+	Configs     ports.ConfigStore
+	Keys        ports.KeyStore
+	Audit       ports.AuditStore
+	Logs        ports.LogStore
+	Lease       ports.LeaderLease
+	// Ping tells whether the storage answers; Maintain does what needs doing now and then. Nil where there is nothing to do.
+	Ping, Maintain func(ctx context.Context) error
+}
+
+// Signals are how coordinators and workers hear of each other at once.
+type Signals struct {
+	Notifier ports.Notifier
+	Listener ports.Listener
+	// Bus is what workers are served over; nil in memory, where they join over HTTP or in this process.
+	Bus ports.Bus
+	// Ping tells whether the bus is there; nil in memory.
+	Ping func(ctx context.Context) error
+}
+
+// Limiter is the rate limiter, of a type of its own for Wire.
+type Limiter struct{ ports.RateLimiter }
+
+// migrateMax bounds how long a coordinator waits at its start for a database that does not answer.
+const migrateMax = time.Minute
+
+// openStores opens the storage that the configuration names.
+func openStores(ctx context.Context, cfg Config, h Host, m *telemetry.Metrics) (Stores, func(), error) {
+	if cfg.Store == StoreMemory {
+		return memoryStoresOf(memory.NewStore(h.Clock)), func() {}, nil
+	}
+	if cfg.MigrateOnStart {
+		if err := migrateOnStart(ctx, cfg, h.Log); err != nil {
+			return Stores{}, nil, err
+		}
+	}
+	s, err := postgres.Open(ctx, postgres.Options{URL: cfg.PostgresURL, ReplicaURL: cfg.PostgresReplicaURL, MaxConns: cfg.PostgresMaxConns, Log: h.Log})
+	if err != nil {
+		return Stores{}, nil, fmt.Errorf("%sPOSTGRES_URL: %w", Prefix, err)
+	}
+	for pool := range s.Stats() {
+		m.Gauge("pool_connections", "Connections of a pool.", map[string]string{"pool": pool, "state": "used"}, func() float64 { return float64(s.Stats()[pool].AcquiredConns()) })
+		m.Gauge("pool_connections", "Connections of a pool.", map[string]string{"pool": pool, "state": "idle"}, func() float64 { return float64(s.Stats()[pool].IdleConns()) })
+		m.Gauge("pool_waits", "Acquisitions that had to wait for a connection.", map[string]string{"pool": pool}, func() float64 { return float64(s.Stats()[pool].EmptyAcquireCount()) })
+	}
+	return Stores{
+		Workloads: s.Workloads(), Queue: s.Queue(), Workers: s.Workers(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
+		Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Lease: s.Leader(), Ping: s.Ping, Maintain: s.Maintain,
+	}, s.Close, nil
+}
+
+func memoryStoresOf(s *memory.Store) Stores {
+	return Stores{
+		Workloads: s.Workloads(), Queue: s.Queue(), Workers: s.Workers(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
+		Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Lease: s.Leader(),
+	}
+}
+
+// migrateOnStart waits for the database, which may start together with the coordinator.
+func migrateOnStart(ctx context.Context, cfg Config, log *slog.Logger) error {
+	_, err := backoff.Retry(ctx, func() (int, error) {
+		n, err := postgres.MigrateUp(ctx, cfg.PostgresURL, log)
+		if err != nil {
+			log.Warn("cannot migrate the database yet", "error", err)
+		}
+		return n, err
+	}, backoff.WithMaxElapsedTime(migrateMax), backoff.WithBackOff(backoff.NewConstantBackOff(time.Second)))
+	return err
+}
+
+// openBus opens the bus that the configuration names; nil for memory.
+func openBus(cfg Config, name string, ids ports.IDs, log *slog.Logger) (ports.Bus, func(context.Context) error, func() int64, func(), error) {
+	switch cfg.Bus {
+	case BusNATS:
+		b, err := nats.Connect(nats.Options{
+			URL: cfg.NATSURL, Name: name, CredsFile: cfg.NATSCreds, CAFile: cfg.NATSCA, CertFile: cfg.NATSCert, KeyFile: cfg.NATSKey, Log: log,
+		})
+		if err != nil {
+			return nil, nil, nil, nil, fmt.Errorf("%sNATS_URL: %w", Prefix, err)
+		}
+		ping := func(context.Context) error {
+			if !b.Connected() {
+				return fmt.Errorf("the bus is away")
+			}
+			return nil
+		}
+		return b, ping, b.Dropped, func() { _ = b.Close() }, nil
+	case BusRedis:
+		c, err := redis.Connect(cfg.RedisURL)
+		if err != nil {
+			return nil, nil, nil, nil, fmt.Errorf("%sREDIS_URL: %w", Prefix, err)
+		}
+		b := redis.NewBus(c, ids, log)
+		return b, b.Ping, b.Dropped, func() { _, _ = b.Close(), c.Close() }, nil
+	}
+	return nil, nil, nil, func() {}, nil
+}
+
+// openSignals opens what carries hints.
+func openSignals(cfg Config, h Host, m *telemetry.Metrics) (Signals, func(), error) {
+	name := h.IDs.New("coord_")
+	bus, ping, dropped, done, err := openBus(cfg, name, h.IDs, h.Log)
+	if err != nil {
+		return Signals{}, nil, err
+	}
+	if bus == nil {
+		n := memory.NewNotifier()
+		return Signals{Notifier: n, Listener: n}, done, nil
+	}
+	m.Gauge("bus_dropped", "Messages that found a full buffer, and handlers that panicked.", nil, func() float64 { return float64(dropped()) })
+	m.Gauge("bus_connected", "1 while the bus answers.", nil, func() float64 {
+		if ping(context.Background()) != nil {
+			return 0
+		}
+		return 1
+	})
+	hints := messaging.NewHints(bus, messaging.Party{ID: name, Kind: "coordinator", Prefix: cfg.BusPrefix, Clock: h.Clock, IDs: h.IDs}, h.Observer, h.Log)
+	return Signals{Notifier: hints, Listener: hints, Bus: bus, Ping: ping}, done, nil
+}
+
+// openLimiter opens the rate limiter that the configuration names.
+func openLimiter(cfg Config, h Host) (Limiter, func(), error) {
+	local := memory.NewRateLimiter(h.Clock)
+	if cfg.RateLimiter == LimiterMemory {
+		return Limiter{local}, func() {}, nil
+	}
+	c, err := redis.Connect(cfg.RedisURL)
+	if err != nil {
+		return Limiter{}, nil, fmt.Errorf("%sREDIS_URL: %w", Prefix, err)
+	}
+	return Limiter{redis.NewRateLimiter(c, local, h.Clock, h.Log)}, func() { _ = c.Close() }, nil
+}
+
+// newWorkerPlane opens a worker's view of its coordinators: the bus if there is one, HTTP for what is large and while the
+// bus is away, or HTTP alone.
+func newWorkerPlane(cfg Config, id string, data ports.ControlPlane, log *slog.Logger) (ports.ControlPlane, func(), error) {
+	bus, _, _, done, err := openBus(cfg, id, system.IDs{}, log)
+	if err != nil || bus == nil {
+		return data, done, err
+	}
+	c := messaging.NewClient(bus, messaging.Party{ID: id, Kind: "worker", Prefix: cfg.BusPrefix, Clock: system.Clock{}, IDs: system.IDs{}}, data)
+	return c, func() { _ = c.Close(); done() }, nil
+}
