@@ -126,12 +126,12 @@ func final(t *testing.T, c *niyanta.Client, id string) niyanta.Workload {
 
 func TestFiveHundredWorkloadsWithRandomCancelsPausesAndResumesEndRight(t *testing.T) {
 	_, c := startDev(t, 2)
-	ids := submitAll(t, c, append(sleepers(440, 10, 1), sleepers(60, 400, 20)...))
+	ids := submitAll(t, c, append(sleepers(60, 600, 20), sleepers(440, 10, 1)...))
 	rng := rand.New(rand.NewPCG(1, 2))
 	picked := rng.Perm(60) // of the long ones, so that there is something to interrupt
 	cancelled := map[string]bool{}
 	for _, k := range picked[:20] {
-		id := ids[440+k]
+		id := ids[k]
 		if a, err := c.Cancel(t.Context(), id, "test"); err == nil {
 			require.Equal(t, niyanta.Status("CANCELLED"), a.Status)
 			cancelled[id] = true
@@ -139,10 +139,14 @@ func TestFiveHundredWorkloadsWithRandomCancelsPausesAndResumesEndRight(t *testin
 	}
 	paused := 0
 	for _, k := range picked[20:40] {
-		id := ids[440+k]
+		id := ids[k]
+		require.Eventually(t, func() bool {
+			w, err := c.Get(t.Context(), id)
+			return err == nil && w.Status != "PENDING" && w.Status != "SCHEDULED"
+		}, 10*time.Second, time.Millisecond)
 		a, err := c.Pause(t.Context(), id, "test")
 		if err != nil {
-			continue // waits, or has finished: neither can be paused
+			continue // has finished
 		}
 		require.Equal(t, niyanta.Status("PAUSED"), a.Status)
 		paused++

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
+	"slices"
+	"sync"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -15,6 +18,19 @@ type Hints struct {
 	party    Party
 	observer ports.Observer
 	log      *slog.Logger
+
+	mu    sync.Mutex
+	local map[string]map[*local]bool // this process's subscriptions by subject
+}
+
+// local is a subscription of this process, which hears this process even while the bus is away.
+type local struct {
+	ports.Subscription
+	hints   *Hints
+	subject string
+
+	mu     sync.Mutex // handlers are called one at a time
+	handle ports.Handler
 }
 
 var (
@@ -24,7 +40,7 @@ var (
 
 // NewHints returns hints over a bus.
 func NewHints(bus ports.Bus, p Party, o ports.Observer, log *slog.Logger) *Hints {
-	return &Hints{bus: bus, party: p, observer: o, log: log}
+	return &Hints{bus: bus, party: p, observer: o, log: log, local: map[string]map[*local]bool{}}
 }
 
 // interested is what a bus may offer to spare the work of making messages that nobody receives.
@@ -42,7 +58,35 @@ func (h *Hints) send(ctx context.Context, subject, messageType string, payload a
 	if err != nil {
 		h.observer.Count("bus_publish_failed", 1)
 		h.log.Debug("hint not sent", "type", messageType, "error", err)
+		h.deliver(ctx, subject, data)
 	}
+}
+
+// deliver hands a message that the bus did not take to whoever wants it in this process.
+func (h *Hints) deliver(ctx context.Context, subject string, data []byte) {
+	h.mu.Lock()
+	subs := slices.Collect(maps.Keys(h.local[subject]))
+	h.mu.Unlock()
+	for _, s := range subs {
+		s.call(ctx, ports.Message{Subject: subject, Data: data})
+	}
+}
+
+func (s *local) call(ctx context.Context, m ports.Message) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.handle(ctx, m)
+}
+
+// Close implements ports.Subscription.
+func (s *local) Close() error {
+	s.hints.mu.Lock()
+	delete(s.hints.local[s.subject], s)
+	if len(s.hints.local[s.subject]) == 0 {
+		delete(s.hints.local, s.subject)
+	}
+	s.hints.mu.Unlock()
+	return s.Subscription.Close()
 }
 
 // Command implements ports.Notifier.
@@ -80,7 +124,7 @@ func (h *Hints) Updates(ctx context.Context, id domain.WorkloadID, f func(ports.
 }
 
 func subscribe[P any](ctx context.Context, h *Hints, subject string, f func(P)) (ports.Subscription, error) {
-	return h.bus.Subscribe(ctx, subject, "", func(_ context.Context, m ports.Message) []byte {
+	s := &local{hints: h, subject: subject, handle: func(_ context.Context, m ports.Message) []byte {
 		e, err := open(m.Data)
 		var p P
 		if err == nil {
@@ -93,5 +137,17 @@ func subscribe[P any](ctx context.Context, h *Hints, subject string, f func(P)) 
 		}
 		f(p)
 		return nil
-	})
+	}}
+	sub, err := h.bus.Subscribe(ctx, subject, "", s.call)
+	if err != nil {
+		return nil, err
+	}
+	s.Subscription = sub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.local[subject] == nil {
+		h.local[subject] = map[*local]bool{}
+	}
+	h.local[subject][s] = true
+	return s, nil
 }

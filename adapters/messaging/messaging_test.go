@@ -132,6 +132,31 @@ func TestInternalErrorsDoNotLeak(t *testing.T) {
 	}
 }
 
+// awayBus takes subscriptions but carries nothing.
+type awayBus struct{ stubBus }
+
+func (*awayBus) Publish(context.Context, string, []byte) error { return domain.Unavailable(0, "away") }
+
+func TestAProcessHearsItselfWhileTheBusIsAway(t *testing.T) {
+	counts := map[string]int{}
+	party := Party{ID: "c", Kind: "coordinator", Clock: fixedClock{}, IDs: fixedIDs{}}
+	h := NewHints(&awayBus{}, party, counted{counts: counts}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	var woken, commanded []string
+	wakes, err := h.Wakes(t.Context(), func(reason string) { woken = append(woken, reason) })
+	require.NoError(t, err)
+	_, err = h.Commands(t.Context(), "w", func(c ports.Command) { commanded = append(commanded, string(c.Kind)) })
+	require.NoError(t, err)
+	h.Wake(t.Context(), "work")
+	h.Command(t.Context(), "w", ports.Command{Kind: ports.CommandAssign})
+	h.Command(t.Context(), "other", ports.Command{Kind: ports.CommandAssign})
+	assert.Equal(t, []string{"work"}, woken)
+	assert.Equal(t, []string{string(ports.CommandAssign)}, commanded)
+	assert.Equal(t, 3, counts["bus_publish_failed"])
+	require.NoError(t, wakes.Close())
+	h.Wake(t.Context(), "more")
+	assert.Len(t, woken, 1)
+}
+
 func FuzzEnvelope(f *testing.F) {
 	f.Add([]byte(register))
 	f.Add([]byte(`{"type":"x","version":1,"trace":{"a":"b"},"payload":null}`))

@@ -125,7 +125,7 @@ func sessionError(ref ports.SessionRef, st ports.BeatStatus) error {
 
 // pollNet is how often a poll that waits looks into the store: what was assigned to the session but not heard of, because the
 // hint was lost or the bus is away.
-const pollNet = time.Second
+const pollNet = 500 * time.Millisecond
 
 // Poll implements ports.ControlPlane.
 func (s *Service) Poll(ctx context.Context, ref ports.SessionRef, wait time.Duration) ([]ports.Command, error) {

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/bootstrap"
+	"github.com/niyanta/niyanta/contracttests/servers"
+	niyanta "github.com/niyanta/niyanta/sdk"
+)
+
+// production is two coordinators and three workers, as processes, on PostgreSQL, NATS and Redis.
+type production struct {
+	*cluster
+	postgres     *servers.Postgres
+	nats         *servers.NATS
+	redis        *servers.Redis
+	env          []string
+	coordinators []*process
+	urls         []string
+	workers      map[string]*process
+}
+
+func newProduction(t *testing.T, bus string) *production {
+	t.Helper()
+	p := &production{
+		cluster: &cluster{t: t, adminKey: strings.Repeat("a", 32), workerKey: strings.Repeat("w", 32)},
+		postgres: servers.SharedPostgres(t, func(url string) error {
+			_, err := bootstrap.MigrateUp(context.Background(), bootstrap.Config{PostgresURL: url}, bootstrap.NewLogger(t.Output(), 8, "json"))
+			return err
+		}),
+		nats: servers.StartNATS(t, 0), redis: servers.StartRedis(t), workers: map[string]*process{},
+	}
+	p.env = []string{
+		"NIYANTA_STORE=postgres", "NIYANTA_BUS=" + bus, "NIYANTA_RATE_LIMITER=redis",
+		"NIYANTA_POSTGRES_URL=" + p.postgres.URL(p.postgres.EmptyDatabase(t)), "NIYANTA_NATS_URL=" + p.nats.URL(), "NIYANTA_REDIS_URL=" + p.redis.URL(),
+		"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_ADMIN_KEY=" + p.adminKey, "NIYANTA_WORKER_KEY=" + p.workerKey,
+		"NIYANTA_HEARTBEAT_INTERVAL=300ms", "NIYANTA_WORKER_LEASE=1500ms", "NIYANTA_LEADER_TTL=1500ms",
+	}
+	p.startCoordinators() // both on an empty database, at once
+	p.admin = p.clientWith(p.adminKey)
+	cust, err := p.admin.CreateCustomer(t.Context(), niyanta.CustomerInput{Name: "Test", Tier: "enterprise"})
+	require.NoError(t, err)
+	key, err := p.admin.CreateKey(t.Context(), cust.CustomerID, niyanta.KeyInput{Role: "customer"})
+	require.NoError(t, err)
+	p.client = p.clientWith(key.Key)
+	return p
+}
+
+func (p *production) startCoordinators() {
+	p.t.Helper()
+	p.coordinators, p.urls = nil, nil
+	lines := make(chan string, 2)
+	for range 2 {
+		proc, out := p.start(p.env, "coordinator")
+		p.coordinators = append(p.coordinators, proc)
+		go func() {
+			line, _ := out.ReadString('\n')
+			lines <- line
+		}()
+		line := <-lines
+		require.True(p.t, strings.HasPrefix(line, "url: "), "%s", proc.log)
+		p.urls = append(p.urls, strings.TrimSpace(strings.TrimPrefix(line, "url: ")))
+	}
+	p.url = p.urls[1]
+}
+
+// leader tells which coordinator leads.
+func (p *production) leader() int {
+	for i, c := range p.coordinators {
+		elected, lost := strings.LastIndex(c.log.String(), "elected leader"), strings.LastIndex(c.log.String(), "no longer leader")
+		if c.ProcessState == nil && elected > lost {
+			return i
+		}
+	}
+	return -1
+}
+
+func (p *production) startWorker(id string, more ...string) {
+	p.t.Helper()
+	env := append(slices.Clone(p.env), "NIYANTA_WORKER_ID="+id, "NIYANTA_EXEC_ALLOW=sh", "NIYANTA_COORDINATOR_URL="+p.urls[0])
+	proc, _ := p.start(append(env, more...), "worker")
+	p.workers[id] = proc
+	p.eventually(func() bool {
+		return strings.Contains(proc.log.String()+p.logs(), `"worker_id":"`+id+`"`) && p.healthy(id)
+	}, "worker "+id+" registers")
+}
+
+func (p *production) logs() (out string) {
+	for _, c := range p.coordinators {
+		out += c.log.String()
+	}
+	return out
+}
+
+func (p *production) healthy(id string) bool {
+	ws, err := p.admin.Workers(p.t.Context())
+	return err == nil && slices.ContainsFunc(ws, func(w niyanta.WorkerInfo) bool { return w.WorkerID == id && w.Status == "HEALTHY" })
+}
+
+func (p *production) submitWith(workloadType, input, affinity string) string {
+	p.t.Helper()
+	s := niyanta.Submission{WorkloadType: workloadType, InputParams: json.RawMessage(input)}
+	if affinity != "" {
+		require.NoError(p.t, json.Unmarshal([]byte(affinity), &s.AffinityRules))
+	}
+	a, err := p.client.Submit(p.t.Context(), s, "")
+	require.NoError(p.t, err)
+	return a.WorkloadID
+}
+
+func TestTheProductionSetRunsTheWholeLoop(t *testing.T) {
+	for _, bus := range []string{"nats", "redis"} {
+		t.Run(bus, func(t *testing.T) { runWholeLoop(t, newProduction(t, bus)) })
+	}
+}
+
+func runWholeLoop(t *testing.T, p *production) {
+	t.Helper()
+	p.startWorker("east", "NIYANTA_WORKER_TAGS=region=east")
+	p.startWorker("west", "NIYANTA_WORKER_TAGS=region=west")
+	p.startWorker("spare", "NIYANTA_WORKER_TAGS=region=none")
+	p.eventually(func() bool { return p.leader() >= 0 }, "a leader")
+
+	// Submitted at whichever coordinator, placed by the leader, run over the bus.
+	p.completed(p.submit("sleep", `{"duration_ms":10}`))
+
+	// Affinity, and a checkpoint that another worker continues from.
+	id := p.submitWith("sleep", `{"duration_ms":4000,"steps":80}`, `{"soft":{"worker_id":"west"},"anti":{"worker_tags":{"region":"east"}}}`)
+	p.eventually(func() bool { return p.get(id).CheckpointSequence >= 3 }, "checkpoints")
+	require.Equal(t, "west", *p.get(id).WorkerID)
+	p.workers["west"].signal(t, syscall.SIGKILL)
+	w := p.completed(id)
+	require.Equal(t, int64(2), w.Generation)
+	require.NotContains(t, string(w.ResultData), `"resumed_from_step":0`)
+	trail, err := p.client.Audit(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, "spare", *trail[len(trail)-1].Details.WorkerID, "never where the anti rule forbids it")
+
+	// Cancel kills the program, pause and resume go through the worker.
+	shell := p.submit("exec", `{"command":["sh","-c","echo $$; exec sleep 300"]}`)
+	pid := p.pidOf(shell, 1)
+	_, err = p.client.Cancel(t.Context(), shell, "enough")
+	require.NoError(t, err)
+	p.eventually(func() bool { return !alive(pid) }, "the program is gone")
+	id = p.submit("sleep", `{"duration_ms":2000,"steps":40}`)
+	p.eventually(func() bool { return p.get(id).CheckpointSequence >= 2 }, "checkpoints")
+	a, err := p.client.Pause(t.Context(), id, "")
+	require.NoError(t, err)
+	require.Equal(t, niyanta.Status("PAUSED"), a.Status)
+	_, err = p.client.Resume(t.Context(), id, "")
+	require.NoError(t, err)
+	require.NotContains(t, string(p.completed(id).ResultData), `"resumed_from_step":0`)
+
+	// Drain: what runs is released and continues elsewhere, not counted as lost.
+	p.startWorker("west", "NIYANTA_WORKER_TAGS=region=west")
+	id = p.submitWith("sleep", `{"duration_ms":3000,"steps":60}`, `{"soft":{"worker_id":"spare"}}`)
+	p.eventually(func() bool { w := p.get(id); return w.CheckpointSequence >= 2 && *w.WorkerID == "spare" }, "it runs")
+	_, err = p.admin.DrainWorker(t.Context(), "spare")
+	require.NoError(t, err)
+	w = p.completed(id)
+	require.Equal(t, int64(2), w.Generation)
+	require.Zero(t, w.RedistributionCount)
+
+	// The leader leaves gracefully: the other one takes over within a second.
+	leading := p.leader()
+	p.coordinators[leading].signal(t, syscall.SIGTERM)
+	begin := time.Now()
+	require.NoError(t, p.coordinators[leading].wait())
+	p.eventually(func() bool { return p.leader() == 1-leading }, "takeover")
+	assert.Less(t, time.Since(begin), 3*time.Second)
+	p.url = p.urls[1-leading]
+	p.client, p.admin = p.rekey()
+	p.completed(p.submit("sleep", `{"duration_ms":10}`))
+
+	p.restartEverything()
+}
+
+// rekey makes clients of the coordinator that is left; the key's text is only known to the clients, so a new one is made.
+func (p *production) rekey() (client, admin *niyanta.Client) {
+	p.t.Helper()
+	admin = p.clientWith(p.adminKey)
+	customers, err := admin.Customers(p.t.Context())
+	require.NoError(p.t, err)
+	key, err := admin.CreateKey(p.t.Context(), customers[0].CustomerID, niyanta.KeyInput{Role: "customer"})
+	require.NoError(p.t, err)
+	return p.clientWith(key.Key), admin
+}
+
+// restartEverything kills all processes while work waits and runs; after the restart all of it completes.
+func (p *production) restartEverything() {
+	p.t.Helper()
+	var ids []string
+	for n := range 40 {
+		ids = append(ids, p.submit("sleep", fmt.Sprintf(`{"duration_ms":%d,"steps":10}`, 200+20*n)))
+	}
+	p.eventually(func() bool { return p.get(ids[0]).Status == "COMPLETED" }, "the first is done")
+	for _, proc := range p.workers {
+		_ = proc.Process.Kill()
+		_ = proc.wait()
+	}
+	for _, proc := range p.coordinators {
+		_ = proc.Process.Kill()
+		_ = proc.wait()
+	}
+	p.startCoordinators()
+	p.client, p.admin = p.rekey()
+	p.startWorker("east", "NIYANTA_WORKER_TAGS=region=east")
+	p.startWorker("new")
+	for _, id := range ids {
+		p.completed(id)
+	}
+}
+
+// While NATS is away, work that is submitted still starts within two seconds, and nothing is taken from its worker.
+func TestWithoutItsBusWorkStillStartsAndNothingIsRedistributed(t *testing.T) {
+	p := newProduction(t, "nats")
+	p.startWorker("w1")
+	p.startWorker("w2")
+	long := p.submit("sleep", `{"duration_ms":6000,"steps":60}`)
+	p.eventually(func() bool { return p.get(long).Status == "RUNNING" }, "it runs")
+	p.nats.Stop()
+	time.Sleep(500 * time.Millisecond) // the processes notice
+	var slowest time.Duration
+	for range 3 {
+		begin := time.Now()
+		id := p.submit("sleep", `{"duration_ms":1}`)
+		p.completed(id)
+		slowest = max(slowest, time.Since(begin))
+	}
+	t.Logf("without the bus, the slowest of three workloads was done %s after its submission", slowest.Round(time.Millisecond))
+	assert.Less(t, slowest, 3*time.Second)
+	require.NoError(t, p.nats.Start())
+	w := p.completed(long)
+	require.Equal(t, int64(1), w.Generation, "never taken from its worker")
+}
