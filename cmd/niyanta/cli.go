@@ -32,17 +32,22 @@ func (c *cli) outputFlag(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringVarP(&c.output, "output", "o", "table", "table or json")
 }
 
+// address is where the coordinator is.
+func (c *cli) address() string {
+	if c.url != "" {
+		return c.url
+	}
+	if url := os.Getenv("NIYANTA_URL"); url != "" {
+		return url
+	}
+	return "http://127.0.0.1:8080"
+}
+
 func (c *cli) client() (*niyanta.Client, error) {
 	if c.output != "table" && c.output != "json" {
 		return nil, usage(fmt.Errorf("-o must be table or json, not %q", c.output))
 	}
-	url, key := c.url, c.key
-	if url == "" {
-		url = os.Getenv("NIYANTA_URL")
-	}
-	if url == "" {
-		url = "http://127.0.0.1:8080"
-	}
+	url, key := c.address(), c.key
 	if key == "" {
 		key = os.Getenv("NIYANTA_API_KEY")
 	}

@@ -102,7 +102,7 @@ func rootCommand(hard context.Context) *cobra.Command {
 	c := &cli{}
 	root.AddCommand(
 		devCommand(hard), coordinatorCommand(), configCommand(c), migrateCommand(c), workerCommand(hard, c),
-		workloadCommand(c), configSetCommand(c), customerCommand(c), keyCommand(c),
+		workloadCommand(c), configSetCommand(c), customerCommand(c), keyCommand(c), benchCommand(c),
 	)
 	usageErrors(root)
 	return root
