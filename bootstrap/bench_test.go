@@ -3,30 +3,61 @@ package bootstrap
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/contracttests/servers"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 )
 
+// benchDev starts a server with the limits of its customer lifted: in memory, or on a PostgreSQL of its own with fsync on and
+// the bus in this process.
+func benchDev(b *testing.B, store string, workers int) (*Dev, Config) {
+	b.Helper()
+	cfg, err := Load([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_WORKER_SLOTS=1000", "NIYANTA_STORE=" + store})
+	require.NoError(b, err)
+	var d *Dev
+	if store == StoreMemory {
+		d, err = NewDev(context.Background(), cfg, workers, "bench", silent)
+	} else {
+		cluster, cerr := servers.StartPostgres(true)
+		require.NoError(b, cerr)
+		b.Cleanup(cluster.Remove)
+		cfg.PostgresURL = cluster.SocketURL("postgres")
+		d, err = newDevOn(context.Background(), cfg, workers, "bench", silent, func(cfg Config, log *slog.Logger) (*App, error) {
+			return NewCoordinator(context.Background(), cfg, log)
+		})
+	}
+	require.NoError(b, err)
+	const many = 1_000_000
+	limit := domain.Limits{MaxConcurrent: many, MaxQueueDepth: many}
+	_, err = d.App.core.Tenancy.UpdateCustomer(b.Context(), DevCustomer, domain.CustomerPatch{Limits: &limit})
+	require.NoError(b, err)
+	return d, cfg
+}
+
 // BenchmarkDrain20000 submits 20,000 no-op workloads through the lifecycle service while no worker is there, then starts two
 // workers and measures until all are COMPLETED: scheduling, commands, the workers' engines, reports and audit included.
-// It checks the final states and the number of audit events. The figure is workloads/s.
+// It checks the final states and the number of audit events. The figures are workloads/s, submitting and draining.
 func BenchmarkDrain20000(b *testing.B) {
-	const n = 20_000
+	for _, store := range []string{StoreMemory, StorePostgres} {
+		b.Run(store, func(b *testing.B) { benchDrain(b, store, 20_000) })
+	}
+}
+
+func benchDrain(b *testing.B, store string, n int) {
+	b.Helper()
+	var submitting time.Duration
 	for b.Loop() {
 		b.StopTimer()
-		cfg, err := Load([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_WORKER_SLOTS=1000"})
-		require.NoError(b, err)
-		d, err := NewDev(context.Background(), cfg, 0, "bench", silent)
-		require.NoError(b, err)
-		limit := domain.Limits{MaxConcurrent: n, MaxQueueDepth: n}
-		_, err = d.App.core.Tenancy.UpdateCustomer(b.Context(), DevCustomer, domain.CustomerPatch{Limits: &limit})
-		require.NoError(b, err)
+		d, cfg := benchDev(b, store, 0)
+		begin := time.Now()
 		ids := submitNoOps(b, d, n)
+		submitting += time.Since(begin)
 		b.StartTimer()
 		d.addWorkers(b, cfg, 2)
 		awaitDone(b, d)
@@ -36,22 +67,24 @@ func BenchmarkDrain20000(b *testing.B) {
 		b.StartTimer()
 	}
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "workloads/s")
+	b.ReportMetric(float64(n)*float64(b.N)/submitting.Seconds(), "submitted/s")
 }
 
 // BenchmarkSubmitToComplete measures an idle server: submission to COMPLETED seen by a waiting client, in process.
 func BenchmarkSubmitToComplete(b *testing.B) {
-	cfg, err := Load([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0"})
-	require.NoError(b, err)
-	d, err := NewDev(context.Background(), cfg, 1, "bench", silent)
-	require.NoError(b, err)
-	b.Cleanup(func() { require.NoError(b, d.Close(context.Background())) })
-	p := domain.Principal{CustomerID: DevCustomer}
-	for b.Loop() {
-		w, err := d.App.core.Lifecycle.Submit(b.Context(), p, lifecycle.SubmitRequest{Type: "sleep", Input: `{"duration_ms":0}`})
-		require.NoError(b, err)
-		w, err = d.App.core.Lifecycle.Wait(b.Context(), DevCustomer, w.ID, 10*time.Second)
-		require.NoError(b, err)
-		require.Equal(b, domain.StatusCompleted, w.Status)
+	for _, store := range []string{StoreMemory, StorePostgres} {
+		b.Run(store, func(b *testing.B) {
+			d, _ := benchDev(b, store, 1)
+			b.Cleanup(func() { require.NoError(b, d.Close(context.Background())) })
+			p := domain.Principal{CustomerID: DevCustomer}
+			for b.Loop() {
+				w, err := d.App.core.Lifecycle.Submit(b.Context(), p, lifecycle.SubmitRequest{Type: "sleep", Input: `{"duration_ms":0}`})
+				require.NoError(b, err)
+				w, err = d.App.core.Lifecycle.Wait(b.Context(), DevCustomer, w.ID, 10*time.Second)
+				require.NoError(b, err)
+				require.Equal(b, domain.StatusCompleted, w.Status)
+			}
+		})
 	}
 }
 

@@ -29,7 +29,12 @@ type Dev struct {
 // NewDev starts a development server. cfg's keys are generated where they are empty. workers is how many run in this
 // process; with 0, workers join over HTTP.
 func NewDev(ctx context.Context, cfg Config, workers int, version string, log *slog.Logger) (*Dev, error) {
-	cfg.Store, cfg.Bus, cfg.RateLimiter = "memory", "memory", "memory"
+	cfg.Store, cfg.Bus, cfg.RateLimiter = StoreMemory, BusMemory, LimiterMemory
+	return newDevOn(ctx, cfg, workers, version, log, newMemoryApp)
+}
+
+// newDevOn starts a development server on an App that makeApp puts together.
+func newDevOn(ctx context.Context, cfg Config, workers int, version string, log *slog.Logger, makeApp func(Config, *slog.Logger) (*App, error)) (*Dev, error) {
 	d := &Dev{ended: make(chan error, workers+1)}
 	ids := system.IDs{}
 	if cfg.AdminKey == "" {
@@ -39,7 +44,7 @@ func NewDev(ctx context.Context, cfg Config, workers int, version string, log *s
 		cfg.WorkerKeys = []string{ids.New("wkr_") + ids.New("")}
 	}
 	d.AdminKey, d.WorkerKey = cfg.AdminKey, cfg.WorkerKeys[0]
-	app, err := newMemoryApp(cfg, log)
+	app, err := makeApp(cfg, log)
 	if err != nil {
 		return nil, err
 	}

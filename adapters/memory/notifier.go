@@ -21,15 +21,21 @@ type Notifier struct {
 func NewNotifier() *Notifier { return &Notifier{} }
 
 // Command implements ports.Notifier.
-func (n *Notifier) Command(_ context.Context, worker domain.WorkerID, c ports.Command) {
-	n.commands.send(worker, c)
+func (n *Notifier) Command(_ context.Context, worker domain.WorkerID, cs ...ports.Command) {
+	for _, c := range cs {
+		n.commands.send(worker, c)
+	}
 }
 
 // Wake implements ports.Notifier.
 func (n *Notifier) Wake(_ context.Context, reason string) { n.wakes.send(struct{}{}, reason) }
 
 // Updated implements ports.Notifier.
-func (n *Notifier) Updated(_ context.Context, u ports.Update) { n.updates.send(u.WorkloadID, u) }
+func (n *Notifier) Updated(_ context.Context, us ...ports.Update) {
+	for _, u := range us {
+		n.updates.send(u.WorkloadID, u)
+	}
+}
 
 // Commands implements ports.Listener.
 func (n *Notifier) Commands(ctx context.Context, worker domain.WorkerID, h func(ports.Command)) (ports.Subscription, error) {

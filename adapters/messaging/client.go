@@ -25,6 +25,7 @@ type Client struct {
 	mu       sync.Mutex
 	sub      ports.Subscription
 	commands []ports.Command
+	fetch    bool // a command waits that is too large for the bus
 	arrived  chan struct{}
 }
 
@@ -119,7 +120,9 @@ func (c *Client) away() bool {
 }
 
 // instead tells whether a request that the bus did not carry may go another way.
-func (c *Client) instead(err error) bool { return c.data != nil && domain.IsCode(err, domain.CodeUnavailable) }
+func (c *Client) instead(err error) bool {
+	return c.data != nil && domain.IsCode(err, domain.CodeUnavailable)
+}
 
 // Register implements ports.ControlPlane.
 func (c *Client) Register(ctx context.Context, r domain.Registration) (ports.Grant, error) {
@@ -141,31 +144,29 @@ func (c *Client) listen(ctx context.Context, id domain.WorkerID) error {
 		return nil
 	}
 	sub, err := c.bus.Subscribe(ctx, c.party.commands(id), "", func(_ context.Context, m ports.Message) []byte {
-		if cmd, err := openCommand(m.Data); err == nil {
-			c.put(cmd)
-		}
+		c.receive(m.Data)
 		return nil
 	})
 	c.sub = sub
 	return err
 }
 
-func openCommand(data []byte) (ports.Command, error) {
+// receive keeps the commands of a message; one that cannot be read is as good as lost, and comes again.
+func (c *Client) receive(data []byte) {
 	e, err := open(data)
 	if err != nil {
-		return ports.Command{}, err
+		return
 	}
-	var cmd ports.Command
-	err = json.Unmarshal(e.Payload, &cmd)
-	return cmd, err
-}
-
-func (c *Client) put(cmd ports.Command) {
+	var cs []ports.Command
+	if e.Type == typeCommands && json.Unmarshal(e.Payload, &cs) != nil {
+		return
+	}
 	c.mu.Lock()
-	if len(c.commands) >= maxCommands {
-		c.commands = c.commands[1:]
+	c.fetch = c.fetch || e.Type == typeFetch
+	c.commands = append(c.commands, cs...)
+	if over := len(c.commands) - maxCommands; over > 0 {
+		c.commands = c.commands[over:]
 	}
-	c.commands = append(c.commands, cmd)
 	c.mu.Unlock()
 	select {
 	case c.arrived <- struct{}{}:
@@ -197,8 +198,12 @@ func (c *Client) Poll(ctx context.Context, s ports.SessionRef, wait time.Duratio
 	waited, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	for {
-		if mine := c.take(s.SessionID); len(mine) > 0 {
+		mine, fetch := c.take(s.SessionID)
+		switch {
+		case len(mine) > 0:
 			return mine, nil
+		case fetch && c.data != nil:
+			return c.data.Poll(ctx, s, awayPoll)
 		}
 		select {
 		case <-c.arrived:
@@ -209,17 +214,19 @@ func (c *Client) Poll(ctx context.Context, s ports.SessionRef, wait time.Duratio
 }
 
 // take returns the session's commands and forgets those of others.
-func (c *Client) take(session domain.SessionID) []ports.Command {
+func (c *Client) take(session domain.SessionID) (mine []ports.Command, fetch bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var mine []ports.Command
 	for _, cmd := range c.commands {
 		if cmd.SessionID == session {
 			mine = append(mine, cmd)
 		}
 	}
 	c.commands = nil
-	return mine
+	if len(mine) == 0 {
+		fetch, c.fetch = c.fetch, false
+	}
+	return mine, fetch
 }
 
 // reportsMessage is a batch of reports on its way.

@@ -37,7 +37,7 @@ type Refusal struct {
 	Details map[string]any `json:"details,omitempty"`
 }
 
-// Types of requests. Commands use their own names (ports.CommandKind).
+// Types of messages. What would be one message per workload in a busy system travels in lists.
 const (
 	typeRegister  = "worker.register"
 	typeHeartbeat = "worker.heartbeat"
@@ -46,7 +46,10 @@ const (
 	typeLoad      = "worker.checkpoint_load"
 	typeReply     = "reply"
 	typeWake      = "coordinator.wake"
-	typeUpdate    = "workload.update"
+	typeUpdates   = "workload.updates"
+	typeCommands  = "worker.commands"
+	// typeFetch tells a worker that a command waits for it that is too large for the bus.
+	typeFetch = "worker.fetch"
 )
 
 // Party is who sends: its id, its kind ("worker", "coordinator"), and what it makes envelopes with.
@@ -89,6 +92,4 @@ func (p Party) status(id domain.WorkerID) string {
 func (p Party) commands(id domain.WorkerID) string {
 	return p.Prefix + "worker." + string(id) + ".commands"
 }
-func (p Party) updates(id domain.WorkloadID) string {
-	return p.Prefix + "workload." + string(id) + ".updates"
-}
+func (p Party) updates() string { return p.Prefix + "workload.updates" }

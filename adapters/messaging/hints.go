@@ -21,6 +21,9 @@ type Hints struct {
 
 	mu    sync.Mutex
 	local map[string]map[*local]bool // this process's subscriptions by subject
+
+	following sync.Mutex
+	followers map[domain.WorkloadID]map[*follower]bool // nil until somebody follows
 }
 
 // local is a subscription of this process, which hears this process even while the bus is away.
@@ -43,23 +46,24 @@ func NewHints(bus ports.Bus, p Party, o ports.Observer, log *slog.Logger) *Hints
 	return &Hints{bus: bus, party: p, observer: o, log: log, local: map[string]map[*local]bool{}}
 }
 
-// interested is what a bus may offer to spare the work of making messages that nobody receives.
-type interested interface{ Interested(subject string) bool }
-
-// send publishes; what cannot be sent is counted and comes again by other ways.
-func (h *Hints) send(ctx context.Context, subject, messageType string, payload any) {
-	if b, ok := h.bus.(interested); ok && !b.Interested(subject) {
-		return
-	}
+// send publishes; what cannot be sent is counted and comes again by other ways. It reports whether the message was too large.
+func (h *Hints) send(ctx context.Context, subject, messageType string, payload any) (tooLarge bool) {
 	data, err := h.party.seal(messageType, "", payload)
+	if err == nil && len(data) > 2*maxMessage {
+		return true
+	}
 	if err == nil {
 		err = h.bus.Publish(ctx, subject, data)
+	}
+	if domain.IsCode(err, domain.CodeTooLarge) {
+		return true
 	}
 	if err != nil {
 		h.observer.Count("bus_publish_failed", 1)
 		h.log.Debug("hint not sent", "type", messageType, "error", err)
 		h.deliver(ctx, subject, data)
 	}
+	return false
 }
 
 // deliver hands a message that the bus did not take to whoever wants it in this process.
@@ -89,9 +93,22 @@ func (s *local) Close() error {
 	return s.Subscription.Close()
 }
 
-// Command implements ports.Notifier.
-func (h *Hints) Command(ctx context.Context, worker domain.WorkerID, c ports.Command) {
-	h.send(ctx, h.party.commands(worker), string(c.Kind), c)
+// chunk is how many commands or updates travel in one message.
+const chunk = 500
+
+// Command implements ports.Notifier. Commands that are too large together travel alone; one that is too large by itself
+// is left to be fetched over HTTP.
+func (h *Hints) Command(ctx context.Context, worker domain.WorkerID, cs ...ports.Command) {
+	for part := range slices.Chunk(cs, chunk) {
+		if !h.send(ctx, h.party.commands(worker), typeCommands, part) {
+			continue
+		}
+		for i := range part {
+			if len(part) == 1 || h.send(ctx, h.party.commands(worker), typeCommands, part[i:i+1]) {
+				h.send(ctx, h.party.commands(worker), typeFetch, nil)
+			}
+		}
+	}
 }
 
 type wakeMessage struct {
@@ -104,13 +121,19 @@ func (h *Hints) Wake(ctx context.Context, reason string) {
 }
 
 // Updated implements ports.Notifier.
-func (h *Hints) Updated(ctx context.Context, u ports.Update) {
-	h.send(ctx, h.party.updates(u.WorkloadID), typeUpdate, u)
+func (h *Hints) Updated(ctx context.Context, us ...ports.Update) {
+	for part := range slices.Chunk(us, chunk) {
+		h.send(ctx, h.party.updates(), typeUpdates, part)
+	}
 }
 
 // Commands implements ports.Listener.
 func (h *Hints) Commands(ctx context.Context, worker domain.WorkerID, f func(ports.Command)) (ports.Subscription, error) {
-	return subscribe(ctx, h, h.party.commands(worker), f)
+	return subscribe(ctx, h, h.party.commands(worker), func(cs []ports.Command) {
+		for _, c := range cs {
+			f(c)
+		}
+	})
 }
 
 // Wakes implements ports.Listener.
@@ -118,15 +141,70 @@ func (h *Hints) Wakes(ctx context.Context, f func(reason string)) (ports.Subscri
 	return subscribe(ctx, h, h.party.wake(), func(m wakeMessage) { f(m.Reason) })
 }
 
-// Updates implements ports.Listener.
+// follower follows one workload.
+type follower struct {
+	hints *Hints
+	id    domain.WorkloadID
+	mu    sync.Mutex // handlers are called one at a time
+	f     func(ports.Update)
+}
+
+// Updates implements ports.Listener. All followers of this process share one subscription, which stays.
 func (h *Hints) Updates(ctx context.Context, id domain.WorkloadID, f func(ports.Update)) (ports.Subscription, error) {
-	return subscribe(ctx, h, h.party.updates(id), f)
+	h.following.Lock()
+	defer h.following.Unlock()
+	if h.followers == nil {
+		if _, err := subscribe(ctx, h, h.party.updates(), h.spread); err != nil {
+			return nil, err
+		}
+		h.followers = map[domain.WorkloadID]map[*follower]bool{}
+	}
+	w := &follower{hints: h, id: id, f: f}
+	if h.followers[id] == nil {
+		h.followers[id] = map[*follower]bool{}
+	}
+	h.followers[id][w] = true
+	return w, nil
+}
+
+// spread hands updates to their followers.
+func (h *Hints) spread(us []ports.Update) {
+	for _, u := range us {
+		h.following.Lock()
+		ws := slices.Collect(maps.Keys(h.followers[u.WorkloadID]))
+		h.following.Unlock()
+		for _, w := range ws {
+			w.mu.Lock()
+			if w.f != nil {
+				w.f(u)
+			}
+			w.mu.Unlock()
+		}
+	}
+}
+
+// Close implements ports.Subscription.
+func (w *follower) Close() error {
+	w.mu.Lock()
+	w.f = nil
+	w.mu.Unlock()
+	h := w.hints
+	h.following.Lock()
+	defer h.following.Unlock()
+	delete(h.followers[w.id], w)
+	if len(h.followers[w.id]) == 0 {
+		delete(h.followers, w.id)
+	}
+	return nil
 }
 
 func subscribe[P any](ctx context.Context, h *Hints, subject string, f func(P)) (ports.Subscription, error) {
 	s := &local{hints: h, subject: subject, handle: func(_ context.Context, m ports.Message) []byte {
 		e, err := open(m.Data)
 		var p P
+		if err == nil && e.Type == typeFetch {
+			return nil // for workers
+		}
 		if err == nil {
 			err = json.Unmarshal(e.Payload, &p)
 		}

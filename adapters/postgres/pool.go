@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -93,14 +96,32 @@ func poolConfig(url string, conns int) (*pgxpool.Config, error) {
 		cc.RuntimeParams["application_name"] = "niyanta"
 	}
 	if !plain(cc) {
-		// A plan made for a table that was still empty must not stay; see docs/decisions/0008.
-		cc.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
+		for name, value := range plannerSettings {
+			cc.RuntimeParams[name] = value
+		}
 		cc.RuntimeParams["statement_timeout"] = fmt.Sprint(serverMax.Milliseconds())
 		cc.RuntimeParams["idle_in_transaction_session_timeout"] = fmt.Sprint(serverMax.Milliseconds())
 		cc.RuntimeParams["timezone"] = "UTC"
 	}
 	return cfg, nil
 }
+
+// plannerSettings keep the planner to what is right whatever the tables' sizes: by index, row by row. Left alone, it reads a
+// whole table as long as that looks cheap, and keeps a plan that it made for a table when that was empty. See
+// docs/decisions/0008-postgres.md for what it costs otherwise.
+var plannerSettings = map[string]string{
+	"plan_cache_mode": "force_custom_plan", "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
+	"random_page_cost": "1.1", "jit": "off",
+}
+
+// localSettings is a statement that makes the planner settings hold for one transaction, for where sessions are not ours.
+var localSettings = func() string {
+	var calls []string
+	for _, name := range slices.Sorted(maps.Keys(plannerSettings)) {
+		calls = append(calls, fmt.Sprintf("set_config('%s', '%s', true)", name, plannerSettings[name]))
+	}
+	return "SELECT " + strings.Join(calls, ", ")
+}()
 
 // plain reports whether the connection goes through something that keeps no session for us.
 func plain(cc *pgx.ConnConfig) bool {

@@ -114,6 +114,9 @@ func once[R any](ctx context.Context, pool *pgxpool.Pool, f func(ctx context.Con
 	}
 	defer t.conn.Release()
 	t.queue("BEGIN")
+	if plain(t.conn.Conn().Config()) {
+		t.queue(localSettings)
+	}
 	if r, err = f(ctx, t); err == nil && !t.ended {
 		err = errors.New("a transaction was not committed")
 	}

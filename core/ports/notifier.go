@@ -10,12 +10,12 @@ import (
 // Notifier sends hints between coordinators, workers and API instances over the Bus. All methods are fire and forget:
 // they never block on receivers and never fail; what is lost comes again by heartbeat, reconciliation or polling.
 type Notifier interface {
-	// Command sends a command to a worker, wherever it is connected.
-	Command(ctx context.Context, worker domain.WorkerID, c Command)
+	// Command sends commands to a worker, wherever it is connected, in order.
+	Command(ctx context.Context, worker domain.WorkerID, cs ...Command)
 	// Wake tells the leader that something may be placed.
 	Wake(ctx context.Context, reason string)
-	// Updated tells whoever follows the workload that it changed. Cheap when nobody does.
-	Updated(ctx context.Context, u Update)
+	// Updated tells whoever follows the workloads that they changed, in order.
+	Updated(ctx context.Context, us ...Update)
 }
 
 // Listener receives what a Notifier sends. Handlers are called one at a time per subscription, must return quickly and must

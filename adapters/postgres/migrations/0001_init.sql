@@ -100,7 +100,7 @@ CREATE TABLE workloads (
   CONSTRAINT held_has_a_generation CHECK (status NOT IN ('SCHEDULED','RUNNING') OR generation > 0),
   CONSTRAINT deadline_only_while_held CHECK (deadline IS NULL OR status = 'RUNNING'),
   CONSTRAINT pause_only_while_running CHECK (NOT pause_requested OR status = 'RUNNING')
-) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 1);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 1);
 CREATE INDEX workloads_of_customer ON workloads (customer_id, created_at, workload_id);
 
 -- What never changes after submission and is only read whole.

@@ -3,6 +3,8 @@ package scheduling
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -191,10 +193,14 @@ func (s *Service) Send(ctx context.Context, ids ...domain.WorkloadID) error {
 	if err != nil {
 		return err
 	}
+	byWorker := map[domain.WorkerID][]ports.Command{}
 	for i := range found {
 		if w := &found[i]; w.Status == domain.StatusScheduled {
-			s.Notifier.Command(ctx, w.WorkerID, AssignCommand(w))
+			byWorker[w.WorkerID] = append(byWorker[w.WorkerID], AssignCommand(w))
 		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(byWorker)) {
+		s.Notifier.Command(ctx, id, byWorker[id]...)
 	}
 	return nil
 }

@@ -46,12 +46,13 @@ func (a *Applier) One(ctx context.Context, t domain.Transition) (domain.Result, 
 func (a *Applier) Announce(ctx context.Context, b domain.Batch, results []domain.Result) {
 	a.observer.Transitioned(b, results)
 	wake := ""
+	updates := make([]ports.Update, 0, len(results))
 	for i := range results {
 		t, r := &b.Transitions[i], &results[i]
 		if r.Outcome != domain.OutcomeApplied || t.Event == domain.EventLog {
 			continue
 		}
-		a.notifier.Updated(ctx, ports.Update{
+		updates = append(updates, ports.Update{
 			WorkloadID: r.WorkloadID, CustomerID: r.CustomerID, Event: t.Event, Status: r.State.Status,
 			Generation: r.State.Generation, ProgressPercent: r.State.ProgressPercent, At: r.State.UpdatedAt,
 		})
@@ -62,6 +63,7 @@ func (a *Applier) Announce(ctx context.Context, b domain.Batch, results []domain
 			wake = string(t.Event)
 		}
 	}
+	a.notifier.Updated(ctx, updates...)
 	if wake != "" {
 		a.notifier.Wake(ctx, wake)
 	}
