@@ -5,9 +5,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/api/openapi"
 	"github.com/niyanta/niyanta/core/domain"
 )
 
@@ -81,4 +83,54 @@ func FuzzCursor(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The file says 3.1, requests are checked by the validator for 3.0, which is ten times faster: they must agree on everything
+// that the file uses.
+func TestTheFastValidatorAgreesWithTheOneForTheFilesVersion(t *testing.T) {
+	spec, err := openapi3.NewLoader().LoadFromData(openapi.YAML)
+	require.NoError(t, err)
+	ops, err := loadOperations()
+	require.NoError(t, err)
+	submit := func(rest string) string { return `{"workload_type":"t","input_params":{}` + rest + `}` }
+	for _, c := range []struct{ op, body string }{
+		{"POST /v1/workloads", submit("")},
+		{"POST /v1/workloads", submit(`,"priority":1000`)},
+		{"POST /v1/workloads", submit(`,"priority":1001`)},
+		{"POST /v1/workloads", submit(`,"priority":1.5`)},
+		{"POST /v1/workloads", submit(`,"priority":null`)},
+		{"POST /v1/workloads", submit(`,"nope":1`)},
+		{"POST /v1/workloads", submit(`,"run_at":"2026-01-02T03:04:05Z"`)},
+		{"POST /v1/workloads", submit(`,"run_at":"tomorrow"`)},
+		{"POST /v1/workloads", submit(`,"run_at":null`)},
+		{"POST /v1/workloads", submit(`,"labels":{"a":"b"}`)},
+		{"POST /v1/workloads", submit(`,"labels":{"a":1}`)},
+		{"POST /v1/workloads", submit(`,"affinity_rules":{"hard":{"worker_tags":{"gpu":"a"}}}`)},
+		{"POST /v1/workloads", submit(`,"affinity_rules":{"hard":{"worker_tags":["gpu"]}}`)},
+		{"POST /v1/workloads", submit(`,"affinity_rules":{"very_hard":{}}`)},
+		{"POST /v1/workloads", `{"workload_type":"t"}`},
+		{"POST /v1/workloads", `{"workload_type":7,"input_params":{}}`},
+		{"POST /v1/workloads", `{"workload_type":"t","input_params":[]}`},
+		{"POST /v1/workloads", `[]`},
+		{"POST /v1/workloads/batch", `{"workloads":[` + submit("") + `]}`},
+		{"POST /v1/workloads/batch", `{"workloads":[]}`},
+		{"POST /v1/workloads/batch", `{"workloads":{}}`},
+		{"POST /v1/workload-configs", `{"workload_type":"t","config_json":null}`},
+		{"POST /v1/workload-configs", `{"workload_type":"t","config_json":{"a":1},"max_retries":0}`},
+		{"POST /v1/workload-configs", `{"workload_type":"t","config_json":[]}`},
+		{"POST /v1/workload-configs", `{"workload_type":"t","max_retries":-1}`},
+		{"POST /v1/admin/customers", `{"name":"n","tier":"free","limits":{"rate_limit_per_sec":0.5}}`},
+		{"POST /v1/admin/customers", `{"name":"n","tier":"free","limits":{"rate_limit_per_sec":0}}`},
+		{"POST /v1/admin/customers", `{"name":"n","tier":"gold"}`},
+		{"POST /v1/admin/customers", `{"name":"","tier":"free"}`},
+	} {
+		op, ok := ops[c.op]
+		require.True(t, ok, c.op)
+		var value any
+		require.NoError(t, json.Unmarshal([]byte(c.body), &value))
+		schema := op.route.Operation.RequestBody.Value.Content.Get("application/json").Schema.Value
+		fast, full := schema.VisitJSON(value, openapi3.VisitAsRequest()), schema.VisitJSON(value, openapi3.VisitAsRequest(), openapi3.EnableJSONSchema2020())
+		assert.Equal(t, full == nil, fast == nil, "%s %s: %v / %v", c.op, c.body, fast, full)
+	}
+	require.True(t, spec.IsOpenAPI31OrLater())
 }
