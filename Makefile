@@ -45,6 +45,14 @@ bench: ## benchmarks, with the machine they ran on
 	@go version; grep -m1 'model name' /proc/cpuinfo; nproc
 	go test -run '^$$' -bench . -benchmem ./core/... ./bootstrap/...
 
+explain: ## what PostgreSQL does for each hot statement beside 1,000,000 finished workloads (minutes)
+	go test -tags explain -run HotStatements -timeout 15m -v ./adapters/postgres
+
+fuzz: ## fuzz every decoder, a minute each
+	go test -run '^$$' -fuzz FuzzBody -fuzztime 1m ./adapters/http
+	go test -run '^$$' -fuzz FuzzCursor -fuzztime 1m ./adapters/http
+	go test -run '^$$' -fuzz FuzzEnvelope -fuzztime 1m ./adapters/messaging
+
 clean: ## remove what was built
 	rm -rf bin
 
@@ -57,4 +65,4 @@ $(TOOLS): tools/go.mod tools/go.sum
 	@mkdir -p bin
 	go -C tools build -o ../$@ $(PKG)
 
-.PHONY: help demo dev build test lint generate verify bench clean
+.PHONY: help demo dev build test lint generate verify bench explain fuzz clean

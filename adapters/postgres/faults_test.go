@@ -63,17 +63,6 @@ func (b *bench) submit(s contracttests.Stores) domain.Workload {
 	return rs[0].Workload
 }
 
-func (b *bench) apply(s contracttests.Stores, t domain.Transition) domain.Result {
-	b.Helper()
-	batch := domain.Batch{Transitions: []domain.Transition{t}}
-	if batch.NeedsEpoch() {
-		batch.Epoch = b.epoch
-	}
-	rs, err := s.Workloads.Apply(b.Context(), batch)
-	require.NoError(b, err)
-	return rs[0]
-}
-
 func (b *bench) event(w domain.Workload, e domain.Event) domain.Transition {
 	t := domain.Transition{WorkloadID: w.ID, Event: e, Generation: 1, SessionID: "s", WorkerID: "w"}
 	if e == domain.EventCheckpoint {

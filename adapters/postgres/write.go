@@ -80,17 +80,19 @@ func (t *tx) queueChanges(cs []change) {
 	var unqueued, queued, undelayed, unheld, held, paused, unpaused, results []*domain.Workload
 	for _, c := range cs {
 		b, w := &c.before, c.w
-		if b.Status.Waiting() && !(w.Status.Waiting() && sameQueue(b, &w.State)) {
+		staysQueued := b.Status.Waiting() && w.Status.Waiting() && sameQueue(b, &w.State)
+		staysHeld := b.Status.Held() && w.Status.Held() && sameHold(b, &w.State)
+		if b.Status.Waiting() && !staysQueued {
 			unqueued = append(unqueued, w)
 			if !b.NotBefore.IsZero() {
 				undelayed = append(undelayed, w)
 			}
 		}
-		if w.Status.Waiting() && !(b.Status.Waiting() && sameQueue(b, &w.State)) {
+		if w.Status.Waiting() && !staysQueued {
 			queued = append(queued, w)
 		}
 		switch {
-		case w.Status.Held() && !(b.Status.Held() && sameHold(b, &w.State)):
+		case w.Status.Held() && !staysHeld:
 			held = append(held, w)
 		case b.Status.Held() && !w.Status.Held():
 			unheld = append(unheld, w)

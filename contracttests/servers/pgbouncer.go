@@ -19,13 +19,13 @@ var sharedPooler struct {
 
 // Pooler starts a pgbouncer in transaction mode before the cluster, once, and returns the connection string of a database
 // through it. Nothing may be prepared on it.
-func (p *Postgres) Pooler(t testing.TB, database string) string {
-	t.Helper()
+func (p *Postgres) Pooler(tb testing.TB, database string) string {
+	tb.Helper()
 	shared.Lock()
 	defer shared.Unlock()
 	if sharedPooler.port == 0 {
 		port, err := p.startPooler()
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		sharedPooler.port = port
 	}
 	return fmt.Sprintf("postgres://niyanta@127.0.0.1:%d/%s?sslmode=disable&default_query_exec_mode=exec", sharedPooler.port, database)

@@ -21,6 +21,7 @@ type Postgres struct {
 	dir, bin string
 	Port     int
 	durable  bool
+	settings []string
 
 	mu       sync.Mutex
 	server   *process
@@ -35,27 +36,27 @@ var shared struct {
 
 // SharedPostgres returns the cluster that the tests of this process share, without fsync. prepare makes the template of its
 // databases the first time.
-func SharedPostgres(t testing.TB, prepare func(url string) error) *Postgres {
-	t.Helper()
+func SharedPostgres(tb testing.TB, prepare func(url string) error) *Postgres {
+	tb.Helper()
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.cluster == nil {
 		p, err := StartPostgres(false)
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		onExit(p.Remove)
-		require.NoError(t, p.MakeTemplate(prepare))
+		require.NoError(tb, p.MakeTemplate(prepare))
 		shared.cluster = p
 	}
 	return shared.cluster
 }
 
-// StartPostgres makes a cluster in a temporary folder and starts it. durable keeps fsync on.
-func StartPostgres(durable bool) (*Postgres, error) {
+// StartPostgres makes a cluster in a temporary folder and starts it. durable keeps fsync on; settings are "name=value".
+func StartPostgres(durable bool, settings ...string) (*Postgres, error) {
 	initdb, err := find("initdb", "/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
 	if err != nil {
 		return nil, err
 	}
-	p := &Postgres{bin: filepath.Dir(initdb), durable: durable}
+	p := &Postgres{bin: filepath.Dir(initdb), durable: durable, settings: settings}
 	if p.dir, err = folder("pg"); err != nil {
 		return nil, err
 	}
@@ -83,6 +84,9 @@ func (p *Postgres) Start() error {
 	if !p.durable {
 		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off")
 	}
+	for _, setting := range p.settings {
+		args = append(args, "-c", setting)
+	}
 	var err error
 	if p.server, err = start(p.dir, filepath.Join(p.bin, "postgres"), args...); err != nil {
 		return err
@@ -107,6 +111,13 @@ func (p *Postgres) Remove() {
 	_ = os.RemoveAll(p.dir) // a temporary folder
 }
 
+// Log returns what the server has logged since its start.
+func (p *Postgres) Log() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.server.out.String()
+}
+
 // URL is the connection string of a database, over TCP.
 func (p *Postgres) URL(database string) string {
 	return fmt.Sprintf("postgres://niyanta@127.0.0.1:%d/%s?sslmode=disable", p.Port, database)
@@ -119,7 +130,7 @@ func (p *Postgres) SocketURL(database string) string {
 
 // run executes statements on a database, each on its own.
 func (p *Postgres) run(ctx context.Context, database string, statements ...string) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, p.SocketURL(database))
 	if err != nil {
@@ -135,9 +146,9 @@ func (p *Postgres) run(ctx context.Context, database string, statements ...strin
 }
 
 // Exec executes statements on a database.
-func (p *Postgres) Exec(t testing.TB, database string, statements ...string) {
-	t.Helper()
-	require.NoError(t, p.run(context.WithoutCancel(t.Context()), database, statements...))
+func (p *Postgres) Exec(tb testing.TB, database string, statements ...string) {
+	tb.Helper()
+	require.NoError(tb, p.run(context.WithoutCancel(tb.Context()), database, statements...))
 }
 
 // MakeTemplate prepares the database that others are copied from.
@@ -154,27 +165,27 @@ func (p *Postgres) MakeTemplate(prepare func(url string) error) error {
 }
 
 // Database makes a database from the template, and drops it at the end of the test.
-func (p *Postgres) Database(t testing.TB) string {
-	t.Helper()
-	return p.create(t, " TEMPLATE "+p.template+" STRATEGY FILE_COPY")
+func (p *Postgres) Database(tb testing.TB) string {
+	tb.Helper()
+	return p.create(tb, " TEMPLATE "+p.template+" STRATEGY FILE_COPY")
 }
 
 // EmptyDatabase makes a database with nothing in it.
-func (p *Postgres) EmptyDatabase(t testing.TB) string {
-	t.Helper()
-	return p.create(t, "")
+func (p *Postgres) EmptyDatabase(tb testing.TB) string {
+	tb.Helper()
+	return p.create(tb, "")
 }
 
-func (p *Postgres) create(t testing.TB, options string) string {
-	t.Helper()
+func (p *Postgres) create(tb testing.TB, options string) string {
+	tb.Helper()
 	name := fmt.Sprintf("t%d", p.n.Add(1))
-	p.Exec(t, "postgres", "CREATE DATABASE "+name+options)
-	t.Cleanup(func() { p.Drop(t, name) })
+	p.Exec(tb, "postgres", "CREATE DATABASE "+name+options)
+	tb.Cleanup(func() { p.Drop(tb, name) })
 	return name
 }
 
 // Drop drops a database before the end of the test does.
-func (p *Postgres) Drop(t testing.TB, name string) {
-	t.Helper()
-	p.Exec(t, "postgres", "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
+func (p *Postgres) Drop(tb testing.TB, name string) {
+	tb.Helper()
+	p.Exec(tb, "postgres", "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 }

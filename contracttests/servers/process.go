@@ -80,7 +80,7 @@ func folder(name string) (string, error) {
 }
 
 // command prepares a program of the servers' user that dies with this process.
-func command(dir, path string, args ...string) (*exec.Cmd, *bytes.Buffer, error) {
+func command(dir, path string, args ...string) (*exec.Cmd, *output, error) {
 	cred, err := credential()
 	if err != nil {
 		return nil, nil, err
@@ -89,15 +89,35 @@ func command(dir, path string, args ...string) (*exec.Cmd, *bytes.Buffer, error)
 	cmd.Dir = dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "LC_ALL=C"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred, Pdeathsig: syscall.SIGQUIT, Setpgid: true}
-	out := &bytes.Buffer{}
+	out := &output{}
 	cmd.Stdout, cmd.Stderr = out, out
 	return cmd, out, nil
+}
+
+// output keeps what a server prints.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+// String returns what was printed so far.
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
 }
 
 // process is a server that was started.
 type process struct {
 	cmd  *exec.Cmd
-	out  *bytes.Buffer
+	out  *output
 	done chan struct{}
 }
 

@@ -26,10 +26,10 @@ type Proxy struct {
 }
 
 // NewProxy starts a proxy to a port of loopback; it ends with the test.
-func NewProxy(t testing.TB, port int) *Proxy {
-	t.Helper()
+func NewProxy(tb testing.TB, port int) *Proxy {
+	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	p := &Proxy{Port: l.Addr().(*net.TCPAddr).Port, target: fmt.Sprintf("127.0.0.1:%d", port), listen: l, conns: map[net.Conn]bool{}} //nolint:forcetypeassert // of a TCP listener it is one
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -41,7 +41,7 @@ func NewProxy(t testing.TB, port int) *Proxy {
 			wg.Go(func() { p.serve(c) })
 		}
 	})
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = l.Close()
 		p.Cut()
 		wg.Wait()
