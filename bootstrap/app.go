@@ -61,7 +61,7 @@ func (a *App) Start(ctx context.Context) error {
 	handler, err := httpapi.New(httpapi.Deps{
 		Lifecycle: a.core.Lifecycle, Tenancy: a.core.Tenancy, Plane: a.core.Plane, IDs: a.host.IDs,
 		Observer: a.host.Observer, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Stopping: stopping,
-		CursorKey: cursorKey(a.cfg),
+		CursorKey: cursorKey(a.cfg), Measure: a.metrics.Request,
 	})
 	if err != nil {
 		endPolls()

@@ -59,9 +59,13 @@ type Config struct {
 
 // The backends.
 const (
-	StoreMemory, StorePostgres   = "memory", "postgres"
-	BusMemory, BusNATS, BusRedis = "memory", "nats", "redis"
-	LimiterMemory, LimiterRedis  = "memory", "redis"
+	StoreMemory   = "memory"
+	StorePostgres = "postgres"
+	BusMemory     = "memory"
+	BusNATS       = "nats"
+	BusRedis      = "redis"
+	LimiterMemory = "memory"
+	LimiterRedis  = "redis"
 )
 
 // Prefix of all variables.
@@ -118,6 +122,9 @@ func (c Config) Validate(role Role) error {
 	oneOf(wrong, "RATE_LIMITER", c.RateLimiter, LimiterMemory, LimiterRedis)
 	oneOf(wrong, "SCHEDULER_POLICY", string(c.SchedulerPolicy), string(domain.PolicyFIFO), string(domain.PolicyPriority))
 	oneOf(wrong, "LOG_FORMAT", c.LogFormat, "json", "console")
+	if u, err := url.Parse(c.OTLPEndpoint); c.OTLPEndpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		wrong("OTLP_ENDPOINT", "must look like http://host:4318, not %q", c.OTLPEndpoint)
+	}
 	c.validateTimes(wrong)
 	switch role {
 	case RoleCoordinator:

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"github.com/google/wire"
+	"go.opentelemetry.io/otel"
 
 	"github.com/niyanta/niyanta/adapters/memory"
 	"github.com/niyanta/niyanta/adapters/system"
@@ -27,8 +28,13 @@ var backendSet = wire.NewSet(zstd.New, wire.Bind(new(ports.Compressor), new(*zst
 // appSet provides the coordinator on top of backends.
 var appSet = wire.NewSet(NewCore, NewApp)
 
-func provideHost(clock system.Clock, ids system.IDs, metrics *telemetry.Metrics, log *slog.Logger) Host {
-	return Host{Clock: clock, IDs: ids, Observer: metrics, Log: log}
+// provideHost has transitions traced; without an exporter the process's tracer does nothing.
+func provideHost(cfg Config, clock system.Clock, ids system.IDs, metrics *telemetry.Metrics, log *slog.Logger) Host {
+	h := Host{Clock: clock, IDs: ids, Observer: metrics, Log: log}
+	if cfg.OTLPEndpoint != "" {
+		h.Observer = telemetry.NewTracing(metrics, otel.GetTracerProvider())
+	}
+	return h
 }
 
 func provideMemoryStores(h Host) Stores { return memoryStoresOf(memory.NewStore(h.Clock)) }

@@ -21,7 +21,7 @@ func newMemoryApp(cfg Config, log *slog.Logger) (*App, error) {
 	clock := system.Clock{}
 	iDs := system.IDs{}
 	metrics := telemetry.NewMetrics()
-	host := provideHost(clock, iDs, metrics, log)
+	host := provideHost(cfg, clock, iDs, metrics, log)
 	stores := provideMemoryStores(host)
 	signals := provideMemorySignals()
 	limiter := provideMemoryLimiter(host)
@@ -45,7 +45,7 @@ func newConfiguredApp(ctx context.Context, cfg Config, log *slog.Logger) (*App, 
 	clock := system.Clock{}
 	iDs := system.IDs{}
 	metrics := telemetry.NewMetrics()
-	host := provideHost(clock, iDs, metrics, log)
+	host := provideHost(cfg, clock, iDs, metrics, log)
 	stores, cleanup, err := openStores(ctx, cfg, host, metrics)
 	if err != nil {
 		return nil, nil, err

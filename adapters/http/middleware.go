@@ -8,6 +8,11 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5/middleware"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -63,13 +68,46 @@ func (a *api) requestID(next http.Handler) http.Handler {
 	})
 }
 
-// accessLog writes one line per request; heartbeats and polls of workers only at debug.
+// traced makes a span of the request, as part of the client's trace if it sent one.
+func (a *api) traced(next http.Handler) http.Handler {
+	tracer := otel.Tracer("github.com/niyanta/niyanta/adapters/http")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := otel.GetTextMapPropagator().Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+		ctx, span := tracer.Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindServer))
+		defer span.End()
+		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		next.ServeHTTP(ww, r.WithContext(ctx))
+		if !span.IsRecording() {
+			return
+		}
+		route := routeOf(ctx)
+		span.SetName(r.Method + " " + route)
+		span.SetAttributes(attribute.String("http.route", route), attribute.Int("http.response.status_code", ww.Status()),
+			attribute.String("niyanta.request_id", requestIDOf(ctx)))
+		if ww.Status() >= http.StatusInternalServerError {
+			span.SetStatus(codes.Error, http.StatusText(ww.Status()))
+		}
+	})
+}
+
+// routeOf is the pattern of the request's operation, bounded in number.
+func routeOf(ctx context.Context) string {
+	if op := scopeOf(ctx).op; op.route != nil {
+		return op.route.Path
+	}
+	return "other"
+}
+
+// accessLog writes one line per request and counts it; heartbeats and polls of workers only at debug.
 func (a *api) accessLog(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		next.ServeHTTP(ww, r)
 		s := scopeOf(r.Context())
+		if a.Measure != nil {
+			a.Measure(r.Method, routeOf(r.Context()), ww.Status(), time.Since(start))
+		}
 		log := a.Log.Info
 		if s.op.tag == "worker" || s.op.tag == "system" {
 			log = a.Log.Debug

@@ -29,6 +29,8 @@ type Deps struct {
 	Ready func(ctx context.Context) Readiness
 	// Metrics serves /metrics.
 	Metrics http.Handler
+	// Measure, if set, hears of each request: its method, route pattern, status and duration.
+	Measure func(method, route string, status int, took time.Duration)
 	// CursorKey signs cursors; coordinators that serve the same clients share it. Empty: one is made.
 	CursorKey []byte
 	// Stopping ends when the server shuts down: long polls answer then.
@@ -62,7 +64,7 @@ func New(d Deps) (http.Handler, error) {
 	}
 	a := &api{Deps: d, ops: ops, cursors: cursors{key: d.CursorKey}}
 	r := chi.NewRouter()
-	r.Use(a.requestID, a.accessLog, a.recovery)
+	r.Use(a.requestID, a.traced, a.accessLog, a.recovery)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, errNoRoute(r)) })
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, errNoMethod(r)) })
 	a.system(r)

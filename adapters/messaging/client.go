@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -64,6 +65,8 @@ func request[R any](ctx context.Context, c *Client, subject, messageType string,
 	if c.away() {
 		return none, errAway
 	}
+	ctx, span := tracer().Start(ctx, messageType, trace.WithSpanKind(trace.SpanKindClient))
+	defer span.End()
 	data, err := c.party.seal(messageType, "", payload)
 	if err != nil {
 		return none, err

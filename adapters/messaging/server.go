@@ -6,6 +6,11 @@ import (
 	"errors"
 	"log/slog"
 
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
@@ -56,6 +61,9 @@ func (s *Server) Close() error {
 	return errors.Join(errs...)
 }
 
+// tracer is the process's; it does nothing unless traces are exported.
+func tracer() trace.Tracer { return otel.Tracer("github.com/niyanta/niyanta/adapters/messaging") }
+
 // handle answers one request. Nothing in it can stop the consumer.
 func (s *Server) handle(ctx context.Context, m ports.Message) []byte {
 	e, err := open(m.Data)
@@ -64,7 +72,14 @@ func (s *Server) handle(ctx context.Context, m ports.Message) []byte {
 		s.log.Warn("bad message dropped", "subject", m.Subject, "error", err)
 		return s.reply("", nil, domain.Invalid("message", "%v", err))
 	}
+	// The sender's trace came with the message; see the adapters of the bus.
+	ctx, span := tracer().Start(ctx, "handle "+e.Type, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+		attribute.String("niyanta.sender_id", e.SenderID), attribute.String("niyanta.message_id", e.MessageID)))
+	defer span.End()
 	out, err := s.dispatch(ctx, e)
+	if err != nil {
+		span.SetStatus(codes.Error, string(domain.CodeOf(err)))
+	}
 	return s.reply(e.MessageID, out, err)
 }
 

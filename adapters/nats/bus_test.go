@@ -31,7 +31,7 @@ func connect(t *testing.T, url string) *nats.Bus {
 }
 
 func TestBusKeepsItsContract(t *testing.T) {
-	contracttests.Run(t, "Bus", "nats", contracttests.BusCases(), func(t *testing.T) contracttests.BusHarness {
+	contracttests.Run(t, "Bus", "nats", append(contracttests.BusCases(), contracttests.TracedBusCases()...), func(t *testing.T) contracttests.BusHarness {
 		s := servers.StartNATS(t, 0)
 		return contracttests.BusHarness{Open: func() ports.Bus { return connect(t, s.URL()) }}
 	})

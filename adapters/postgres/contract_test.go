@@ -31,11 +31,11 @@ func prepare(url string) error {
 		"CREATE OR REPLACE FUNCTION niyanta_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT statement_timestamp() + (SELECT shift FROM test_clock)'")
 }
 
-func open(t testing.TB, url string) *postgres.Store {
-	t.Helper()
-	s, err := postgres.Open(t.Context(), postgres.Options{URL: url, Log: silent})
-	require.NoError(t, err)
-	t.Cleanup(s.Close)
+func open(tb testing.TB, url string) *postgres.Store {
+	tb.Helper()
+	s, err := postgres.Open(tb.Context(), postgres.Options{URL: url, Log: silent})
+	require.NoError(tb, err)
+	tb.Cleanup(s.Close)
 	return s
 }
 

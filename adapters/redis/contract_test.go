@@ -72,7 +72,7 @@ func bus(t *testing.T, url string) *redis.Bus {
 }
 
 func TestBusKeepsItsContract(t *testing.T) {
-	contracttests.Run(t, "Bus", "redis", contracttests.BusCases(), func(t *testing.T) contracttests.BusHarness {
+	contracttests.Run(t, "Bus", "redis", append(contracttests.BusCases(), contracttests.TracedBusCases()...), func(t *testing.T) contracttests.BusHarness {
 		s := servers.StartRedis(t)
 		return contracttests.BusHarness{Open: func() ports.Bus { return bus(t, s.URL()) }}
 	})

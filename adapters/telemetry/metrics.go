@@ -2,6 +2,8 @@ package telemetry
 
 import (
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -25,6 +27,10 @@ type Metrics struct {
 	leading     prometheus.Gauge
 	epoch       prometheus.Gauge
 	events      *prometheus.CounterVec
+	requests    *prometheus.HistogramVec
+	workers     *prometheus.GaugeVec
+	slots       *prometheus.GaugeVec
+	oldest      prometheus.Gauge
 }
 
 type transitionKey struct {
@@ -44,6 +50,9 @@ var outcomes = []domain.Outcome{
 
 // latencyBuckets reach from a millisecond to an hour.
 var latencyBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}
+
+// requestBuckets reach from a millisecond to a long poll's minute.
+var requestBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30, 60}
 
 // cycleBuckets reach from 50 microseconds to 2 seconds.
 var cycleBuckets = []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2}
@@ -68,7 +77,13 @@ func NewMetrics() *Metrics {
 	m.cycle = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: "niyanta", Name: "scheduler_cycle_seconds", Help: "Parts of a scheduling cycle.", Buckets: cycleBuckets,
 	}, []string{"part"})
-	reg.MustRegister(m.cycle)
+	m.requests = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: "niyanta", Name: "http_request_seconds", Help: "API requests by method, route and class of status.", Buckets: requestBuckets,
+	}, []string{"method", "route", "status"})
+	m.workers = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "niyanta", Name: "workers", Help: "Workers by status, as the leader sees them."}, []string{"status"})
+	m.slots = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "niyanta", Name: "worker_slots", Help: "Slots of healthy workers, free and in all."}, []string{"kind"})
+	m.oldest = gauge(reg, "queue_oldest_wait_seconds", "How long the workload has waited that has waited longest, of those that may be placed.")
+	reg.MustRegister(m.cycle, m.requests, m.workers, m.slots)
 	vec := counters(reg, "transitions_total", "Transitions by event and outcome.", "event", "outcome")
 	for _, r := range domain.Rules() {
 		for _, o := range outcomes {
@@ -146,6 +161,17 @@ func (m *Metrics) Cycle(c ports.SchedulingCycle) {
 	m.placed.Add(float64(c.Placed))
 	m.refused.Add(float64(c.Refused))
 	m.lanes.Set(float64(c.Lanes))
+	for _, status := range []domain.WorkerStatus{domain.WorkerHealthy, domain.WorkerDraining, domain.WorkerDead} {
+		m.workers.WithLabelValues(string(status)).Set(float64(c.Workers[status]))
+	}
+	m.slots.WithLabelValues("all").Set(float64(c.Slots))
+	m.slots.WithLabelValues("free").Set(float64(c.FreeSlots))
+	m.oldest.Set(c.OldestWait.Seconds())
+}
+
+// Request counts a request of the API.
+func (m *Metrics) Request(method, route string, status int, took time.Duration) {
+	m.requests.WithLabelValues(method, route, strconv.Itoa(status/100)+"xx").Observe(took.Seconds())
 }
 
 // Leader implements ports.Observer.

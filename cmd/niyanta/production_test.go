@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -28,6 +31,7 @@ type production struct {
 	coordinators []*process
 	urls         []string
 	workers      map[string]*process
+	traces       atomic.Int32 // batches of spans that were exported
 }
 
 func newProduction(t *testing.T, bus string) *production {
@@ -46,6 +50,13 @@ func newProduction(t *testing.T, bus string) *production {
 		"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_ADMIN_KEY=" + p.adminKey, "NIYANTA_WORKER_KEY=" + p.workerKey,
 		"NIYANTA_HEARTBEAT_INTERVAL=300ms", "NIYANTA_WORKER_LEASE=1500ms", "NIYANTA_LEADER_TTL=1500ms",
 	}
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/traces" {
+			p.traces.Add(1)
+		}
+	}))
+	t.Cleanup(collector.Close)
+	p.env = append(p.env, "NIYANTA_OTLP_ENDPOINT="+collector.URL)
 	p.startCoordinators() // both on an empty database, at once
 	p.admin = p.clientWith(p.adminKey)
 	cust, err := p.admin.CreateCustomer(t.Context(), niyanta.CustomerInput{Name: "Test", Tier: "enterprise"})
@@ -182,6 +193,7 @@ func runWholeLoop(t *testing.T, p *production) {
 	p.client, p.admin = p.rekey()
 	p.completed(p.submit("sleep", `{"duration_ms":10}`))
 
+	p.eventually(func() bool { return p.traces.Load() > 0 }, "spans are exported")
 	p.restartEverything()
 }
 

@@ -100,7 +100,13 @@ func coordinatorCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			app, err := bootstrap.NewCoordinator(cmd.Context(), cfg, logger(cfg, cmd.ErrOrStderr()))
+			log := logger(cfg, cmd.ErrOrStderr())
+			stopTracing, err := bootstrap.StartTracing(cmd.Context(), cfg, bootstrap.RoleCoordinator, version, log)
+			if err != nil {
+				return err
+			}
+			defer stopTracing()
+			app, err := bootstrap.NewCoordinator(cmd.Context(), cfg, log)
 			if err != nil {
 				return err
 			}
@@ -119,7 +125,13 @@ func runWorker(hard context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	w, err := bootstrap.NewWorker(hard, cfg, version, logger(cfg, cmd.ErrOrStderr()))
+	log := logger(cfg, cmd.ErrOrStderr())
+	stopTracing, err := bootstrap.StartTracing(cmd.Context(), cfg, bootstrap.RoleWorker, version, log)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
+	w, err := bootstrap.NewWorker(hard, cfg, version, log)
 	if err != nil {
 		return err
 	}

@@ -41,4 +41,9 @@ type SchedulingCycle struct {
 	Read, Plan, Apply time.Duration
 	Lanes, Placed     int
 	Refused           int
+	// Workers counts the workers; Slots are those of the healthy ones.
+	Workers          map[domain.WorkerStatus]int
+	Slots, FreeSlots int
+	// OldestWait is how long the eligible workload has waited that has waited longest; 0 when the cycle did not look at the queue.
+	OldestWait time.Duration
 }

@@ -65,11 +65,17 @@ func (s *Service) Tick(ctx context.Context) (placed int, err error) {
 // cycle places one batch; full tells that the batch was filled, so that there may be more to place.
 func (s *Service) cycle(ctx context.Context, epoch int64) (placed int, full bool, err error) {
 	start := s.Clock.Now()
-	planner, lanes, err := s.read(ctx)
-	if err != nil || planner == nil {
+	var c ports.SchedulingCycle
+	planner, err := s.read(ctx, &c)
+	if err != nil {
 		return 0, false, err
 	}
 	readDone := s.Clock.Now()
+	c.Read = readDone.Sub(start)
+	if planner == nil {
+		s.Observer.Cycle(c)
+		return 0, false, nil
+	}
 	plan, err := s.plan(ctx, planner)
 	if err != nil {
 		return 0, false, err
@@ -80,39 +86,48 @@ func (s *Service) cycle(ctx context.Context, epoch int64) (placed int, full bool
 	if err != nil {
 		return 0, false, err
 	}
-	s.Observer.Cycle(ports.SchedulingCycle{
-		Read: readDone.Sub(start), Plan: planDone.Sub(readDone), Apply: s.Clock.Now().Sub(planDone),
-		Lanes: lanes, Placed: placed, Refused: len(plan) - placed,
-	})
+	c.Plan, c.Apply, c.Placed, c.Refused = planDone.Sub(readDone), s.Clock.Now().Sub(planDone), placed, len(plan)-placed
+	s.Observer.Cycle(c)
 	return placed, len(plan) == BatchSize, nil
 }
 
-// read takes the snapshot. The planner is nil when there is nothing to place or nowhere to place it.
-func (s *Service) read(ctx context.Context) (*domain.Planner, int, error) {
+// read takes the snapshot and describes it in c. The planner is nil when there is nothing to place or nowhere to place it.
+func (s *Service) read(ctx context.Context, c *ports.SchedulingCycle) (*domain.Planner, error) {
 	workers, err := s.Workers.List(ctx)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
+	}
+	c.Workers = map[domain.WorkerStatus]int{}
+	for i := range workers {
+		c.Workers[workers[i].Status]++
+		if workers[i].Status == domain.WorkerHealthy {
+			c.Slots += workers[i].Slots
+		}
 	}
 	snap := domain.Snapshot{Workers: workers, Picks: s.picks, Seed: uint64(s.picks)}
 	if snap.Occupancy, err = s.Queue.Occupancy(ctx); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	free := domain.NewPlanner(snap).FreeSlots()
-	if free == 0 {
-		return nil, 0, nil
+	if c.FreeSlots = domain.NewPlanner(snap).FreeSlots(); c.FreeSlots == 0 {
+		return nil, nil
 	}
-	want := min(free, BatchSize)
+	want := min(c.FreeSlots, BatchSize)
 	heads, err := s.Queue.Heads(ctx, max(minHeads, min(want, 2*want/max(s.lanes, 1))))
 	if err != nil || len(heads) == 0 {
-		return nil, 0, err
+		return nil, err
 	}
-	s.lanes = len(heads)
+	s.lanes, c.Lanes = len(heads), len(heads)
+	for i := range heads {
+		if oldest := heads[i].Oldest; len(oldest) > 0 {
+			c.OldestWait = max(c.OldestWait, s.Clock.Now().Sub(oldest[0].CreatedAt))
+		}
+	}
 	if snap.Limits, err = s.limits(ctx, heads); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	planner := domain.NewPlanner(snap)
 	planner.Add(heads...)
-	return planner, len(heads), nil
+	return planner, nil
 }
 
 func (s *Service) limits(ctx context.Context, heads []domain.LaneHeads) (map[domain.CustomerID]int, error) {

@@ -1,0 +1,30 @@
+package bootstrap
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/niyanta/niyanta/adapters/telemetry"
+)
+
+// traceFlushMax bounds how long the last spans are waited for.
+const traceFlushMax = 5 * time.Second
+
+// StartTracing exports spans if the configuration says where to. The function it returns sends the last ones.
+func StartTracing(ctx context.Context, cfg Config, role Role, version string, log *slog.Logger) (stop func(), err error) {
+	if cfg.OTLPEndpoint == "" {
+		return func() {}, nil
+	}
+	p, err := telemetry.NewTracerProvider(ctx, cfg.OTLPEndpoint, string(role), version)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), traceFlushMax)
+		defer cancel()
+		if err := p.Shutdown(bounded); err != nil {
+			log.Warn("the last spans were not exported", "error", err)
+		}
+	}, nil
+}
