@@ -9,12 +9,18 @@ TOOLS   := bin/golangci-lint bin/oapi-codegen bin/wire bin/mockgen
 GENERATED := $(shell git ls-files '*.gen.go' '*wire_gen.go' '*mock_*.go' 2>/dev/null)
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
-demo: build ## the main job: two workers, one is killed half way, the result must be right
-	CGO_ENABLED=0 go build -trimpath -o bin/sourcestats-worker ./examples/sourcestats/worker
-	CGO_ENABLED=0 go build -trimpath -o bin/sourcestats-demo ./examples/sourcestats/demo
+demo: build demo-build ## the main job: two workers, one is killed half way, the result must be right
 	bin/sourcestats-demo -bin bin
+
+demo-production: build demo-build ## the same on PostgreSQL, NATS and Redis, which it starts
+	go build -o bin/nats-server github.com/nats-io/nats-server/v2
+	WORKERS=0 scripts/production-set bin/sourcestats-demo -bin bin -join
+
+demo-build:
+	@CGO_ENABLED=0 go build -trimpath -o bin/sourcestats-worker ./examples/sourcestats/worker
+	@CGO_ENABLED=0 go build -trimpath -o bin/sourcestats-demo ./examples/sourcestats/demo
 
 dev: build ## everything in one process, in memory
 	bin/niyanta dev
@@ -65,4 +71,4 @@ $(TOOLS): tools/go.mod tools/go.sum
 	@mkdir -p bin
 	go -C tools build -o ../$@ $(PKG)
 
-.PHONY: help demo dev build test lint generate verify bench explain fuzz clean
+.PHONY: help demo demo-production demo-build dev build test lint generate verify bench explain fuzz clean

@@ -48,6 +48,7 @@ var policy = []struct {
 	// An SDK worker runs the worker's engine against HTTP with the machine's clock: never a store.
 	{"sdk", []string{"std", "core/domain", "core/ports", "core/services/execution", "api/client", "adapters/http/workerclient", "adapters/system"}},
 	{"sdk/...", []string{"std", "core/domain", "core/ports", "sdk"}},
+	{"deploy/...", nil}, // tests of manifests only
 	{"examples/...", []string{"std", "self", "examples/...", "sdk"}},
 
 	{"contracttests", []string{"std", "deps", "core/domain", "core/ports"}},

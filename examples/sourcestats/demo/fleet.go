@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -24,9 +25,42 @@ type fleet struct {
 	workers     map[string]*exec.Cmd
 }
 
-// start starts a coordinator on a free port, onboards a customer and starts two workers.
-func (f *fleet) start(ctx context.Context) error {
-	adminKey, workerKey := rand.Text()+rand.Text(), rand.Text()+rand.Text()
+// start starts a coordinator on a free port, unless the fleet joins one that runs, onboards a customer and starts two workers.
+func (f *fleet) start(ctx context.Context, join bool) error {
+	adminKey, workerKey := os.Getenv("NIYANTA_ADMIN_KEY"), os.Getenv("NIYANTA_WORKER_KEY")
+	f.url = os.Getenv("NIYANTA_URL")
+	if !join {
+		adminKey, workerKey = rand.Text()+rand.Text(), rand.Text()+rand.Text()
+		if err := f.startCoordinator(ctx, adminKey, workerKey); err != nil {
+			return err
+		}
+	}
+	say("coordinator at %s", f.url)
+	admin, err := niyanta.NewClient(f.url, adminKey)
+	if err != nil {
+		return err
+	}
+	customer, err := admin.CreateCustomer(ctx, niyanta.CustomerInput{Name: "Demo", Tier: "premium"})
+	if err != nil {
+		return err
+	}
+	key, err := admin.CreateKey(ctx, customer.CustomerID, niyanta.KeyInput{Role: "customer"})
+	if err != nil {
+		return err
+	}
+	f.customerKey = key.Key
+	for _, id := range []string{"worker-a", "worker-b"} {
+		w := f.command(ctx, id, "sourcestats-worker")
+		w.Env = append(os.Environ(), "NIYANTA_COORDINATOR_URL="+f.url, "NIYANTA_WORKER_KEY="+workerKey, "NIYANTA_WORKER_ID="+id)
+		if err := w.Start(); err != nil {
+			return fmt.Errorf("start %s: %w", id, err)
+		}
+		f.workers[id] = w
+	}
+	return f.awaitWorkers(ctx, admin)
+}
+
+func (f *fleet) startCoordinator(ctx context.Context, adminKey, workerKey string) error {
 	f.coordinator = f.command(ctx, "coordinator", "niyanta", "coordinator")
 	f.coordinator.Env = append(os.Environ(),
 		"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_ADMIN_KEY="+adminKey, "NIYANTA_WORKER_KEY="+workerKey,
@@ -45,29 +79,7 @@ func (f *fleet) start(ctx context.Context) error {
 		return fmt.Errorf("the coordinator did not start: see %s", f.logs)
 	}
 	f.url = url
-	say("coordinator at %s", url)
-	admin, err := niyanta.NewClient(url, adminKey)
-	if err != nil {
-		return err
-	}
-	customer, err := admin.CreateCustomer(ctx, niyanta.CustomerInput{Name: "Demo", Tier: "premium"})
-	if err != nil {
-		return err
-	}
-	key, err := admin.CreateKey(ctx, customer.CustomerID, niyanta.KeyInput{Role: "customer"})
-	if err != nil {
-		return err
-	}
-	f.customerKey = key.Key
-	for _, id := range []string{"worker-a", "worker-b"} {
-		w := f.command(ctx, id, "sourcestats-worker")
-		w.Env = append(os.Environ(), "NIYANTA_COORDINATOR_URL="+url, "NIYANTA_WORKER_KEY="+workerKey, "NIYANTA_WORKER_ID="+id)
-		if err := w.Start(); err != nil {
-			return fmt.Errorf("start %s: %w", id, err)
-		}
-		f.workers[id] = w
-	}
-	return f.awaitWorkers(ctx, admin)
+	return nil
 }
 
 func (f *fleet) awaitWorkers(ctx context.Context, admin *niyanta.Client) error {
@@ -76,8 +88,9 @@ func (f *fleet) awaitWorkers(ctx context.Context, admin *niyanta.Client) error {
 		if err != nil {
 			return err
 		}
-		if len(ws) == len(f.workers) {
-			for _, w := range ws {
+		ours := slices.DeleteFunc(ws, func(w niyanta.WorkerInfo) bool { return f.workers[w.WorkerID] == nil || w.Status != "HEALTHY" })
+		if len(ours) == len(f.workers) {
+			for _, w := range ours {
 				say("%s registered, pid %d", w.WorkerID, f.workers[w.WorkerID].Process.Pid)
 			}
 			return nil

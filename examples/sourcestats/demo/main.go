@@ -23,16 +23,17 @@ import (
 func main() {
 	log.SetFlags(0)
 	bin := flag.String("bin", "bin", "folder with niyanta and sourcestats-worker")
+	join := flag.Bool("join", false, "run on the coordinator at NIYANTA_URL, with NIYANTA_ADMIN_KEY and NIYANTA_WORKER_KEY, instead of one of its own")
 	verbose := flag.Bool("v", false, "keep the logs of all processes and say where")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	if err := demo(ctx, *bin, *verbose); err != nil {
+	if err := demo(ctx, *bin, *join, *verbose); err != nil {
 		log.Fatal("demo failed: ", err) //nolint:gocritic // nothing is left to undo
 	}
 }
 
-func demo(ctx context.Context, bin string, verbose bool) (err error) {
+func demo(ctx context.Context, bin string, join, verbose bool) (err error) {
 	root, err := source(ctx)
 	if err != nil {
 		return err
@@ -48,7 +49,7 @@ func demo(ctx context.Context, bin string, verbose bool) (err error) {
 	}
 	f := &fleet{bin: bin, logs: dir, workers: map[string]*exec.Cmd{}}
 	defer f.stop()
-	if err := f.start(ctx); err != nil {
+	if err := f.start(ctx, join); err != nil {
 		return err
 	}
 	client, err := niyanta.NewClient(f.url, f.customerKey)
