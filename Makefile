@@ -30,7 +30,9 @@ build: ## bin/niyanta
 
 test: ## every test, under the race detector
 	scripts/ensure-deps
-	go test -race -timeout 10m ./...
+	@mkdir -p bin && rm -f bin/contract-table.*
+	NIYANTA_CONTRACT_TABLE=$(CURDIR)/bin/contract-table.$$$$ go test -race -timeout 10m ./...
+	@scripts/contract-table bin/contract-table.*
 
 lint: bin/golangci-lint ## static checks
 	bin/golangci-lint run ./...

@@ -19,6 +19,7 @@ import (
 	"github.com/niyanta/niyanta/adapters/telemetry"
 	"github.com/niyanta/niyanta/adapters/zstd"
 	"github.com/niyanta/niyanta/contracttests"
+	"github.com/niyanta/niyanta/contracttests/servers"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
@@ -45,13 +46,35 @@ var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 const testWorkerKey = "worker-key-of-tests-0123456789abcdef"
 
-// planeOn builds the services of a coordinator on memory stores and hints, and opens workers' views by transport.
-func planeOn(t *testing.T, hints func(telemetry *telemetry.Metrics) (ports.Notifier, ports.Listener),
+// backing is a storage with a way to advance its clock.
+type backing func(t *testing.T, clock *steppedClock) (Stores, func(time.Duration))
+
+func memoryBacking(_ *testing.T, clock *steppedClock) (Stores, func(time.Duration)) {
+	return memoryStoresOf(memory.NewStore(clock)), clock.advance
+}
+
+func postgresBacking(t *testing.T, clock *steppedClock) (Stores, func(time.Duration)) {
+	t.Helper()
+	h := postgresStores(t)
+	t.Cleanup(h.Close)
+	s := h.Open()
+	return Stores{
+			Workloads: s.Workloads, Queue: s.Queue, Workers: s.Workers, Checkpoints: s.Checkpoints, Customers: s.Customers,
+			Configs: s.Configs, Keys: s.Keys, Audit: s.Audit, Logs: s.Logs, Lease: s.Leader,
+		}, func(d time.Duration) {
+			clock.advance(d)
+			h.Advance(d)
+		}
+}
+
+// planeOn builds the services of a coordinator on a storage and hints, and opens workers' views by transport.
+func planeOn(t *testing.T, on backing, hints func(telemetry *telemetry.Metrics) (ports.Notifier, ports.Listener),
 	connect func(t *testing.T, core *Core, m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane,
 ) contracttests.PlaneHarness {
 	t.Helper()
 	clock := &steppedClock{}
-	store, metrics := memory.NewStore(clock), telemetry.NewMetrics()
+	metrics := telemetry.NewMetrics()
+	stores, advance := on(t, clock)
 	z, err := zstd.New()
 	require.NoError(t, err)
 	n, l := hints(metrics)
@@ -59,12 +82,12 @@ func planeOn(t *testing.T, hints func(telemetry *telemetry.Metrics) (ports.Notif
 	require.NoError(t, err)
 	cfg.WorkerKeys = []string{testWorkerKey}
 	b := Backends{
-		Stores: memoryStoresOf(store), Signals: Signals{Notifier: n, Listener: l}, Limiter: Limiter{memory.NewRateLimiter(clock)}, Compressor: z,
+		Stores: stores, Signals: Signals{Notifier: n, Listener: l}, Limiter: Limiter{memory.NewRateLimiter(clock)}, Compressor: z,
 	}
 	core := NewCore(cfg, b, Host{Clock: clock, IDs: system.IDs{}, Observer: metrics, Log: silent})
 	t.Cleanup(core.Plane.Close)
 	return contracttests.PlaneHarness{
-		StoreHarness: contracttests.StoreHarness{Advance: clock.advance, Open: func() contracttests.Stores {
+		StoreHarness: contracttests.StoreHarness{Advance: advance, Open: func() contracttests.Stores {
 			return contracttests.Stores{
 				Workloads: b.Workloads, Queue: b.Queue, Workers: b.Workers, Checkpoints: b.Checkpoints, Customers: b.Customers,
 				Configs: b.Configs, Keys: b.Keys, Audit: b.Audit, Logs: b.Logs, Leader: b.Lease,
@@ -81,7 +104,7 @@ func inProcess(*telemetry.Metrics) (ports.Notifier, ports.Listener) {
 
 func TestControlPlaneInProcessKeepsItsContract(t *testing.T) {
 	contracttests.Run(t, "ControlPlane", "direct", contracttests.PlaneCases(), func(t *testing.T) contracttests.PlaneHarness {
-		return planeOn(t, inProcess, func(_ *testing.T, core *Core, _ *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
+		return planeOn(t, memoryBacking, inProcess, func(_ *testing.T, core *Core, _ *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
 			return func(domain.WorkerID) ports.ControlPlane { return core.Plane }
 		})
 	})
@@ -107,41 +130,84 @@ func httpPlane(t *testing.T, core *Core, m *telemetry.Metrics) func(domain.Worke
 
 func TestControlPlaneOverHTTPKeepsItsContract(t *testing.T) {
 	contracttests.Run(t, "ControlPlane", "http", contracttests.PlaneCases(), func(t *testing.T) contracttests.PlaneHarness {
-		return planeOn(t, inProcess, httpPlane)
+		return planeOn(t, memoryBacking, inProcess, httpPlane)
 	})
 }
 
-func TestControlPlaneOverABusKeepsItsContract(t *testing.T) {
-	contracttests.Run(t, "ControlPlane", "bus", contracttests.PlaneCases(), func(t *testing.T) contracttests.PlaneHarness {
+// buses opens a connection to each kind of bus; every call another one to the same, for as long as the test runs.
+var buses = map[string]func(t *testing.T) func() ports.Bus{
+	"bus": func(t *testing.T) func() ports.Bus {
+		t.Helper()
 		bus := memory.NewBus()
 		t.Cleanup(func() { _ = bus.Close() })
-		party := func(id, kind string) messaging.Party {
-			return messaging.Party{ID: id, Kind: kind, Prefix: "niyanta.", Clock: system.Clock{}, IDs: system.IDs{}}
+		return func() ports.Bus { return bus }
+	},
+	"nats": func(t *testing.T) func() ports.Bus {
+		t.Helper()
+		return connectTo(t, Config{Bus: BusNATS, NATSURL: servers.StartNATS(t, 0).URL()})
+	},
+	"redis": func(t *testing.T) func() ports.Bus {
+		t.Helper()
+		return connectTo(t, Config{Bus: BusRedis, RedisURL: servers.StartRedis(t).URL()})
+	},
+}
+
+func connectTo(t *testing.T, cfg Config) func() ports.Bus {
+	t.Helper()
+	return func() ports.Bus {
+		bus, _, _, done, err := openBus(cfg, "test", system.IDs{}, silent)
+		require.NoError(t, err)
+		t.Cleanup(done)
+		return bus
+	}
+}
+
+func party(id, kind string) messaging.Party {
+	return messaging.Party{ID: id, Kind: kind, Prefix: "niyanta.", Clock: system.Clock{}, IDs: system.IDs{}}
+}
+
+// overBus is a coordinator that workers reach over a bus, each over a connection of its own.
+func overBus(t *testing.T, on backing, connect func() ports.Bus) contracttests.PlaneHarness {
+	t.Helper()
+	bus := connect()
+	return planeOn(t, on, func(m *telemetry.Metrics) (ports.Notifier, ports.Listener) {
+		h := messaging.NewHints(bus, party("c", "coordinator"), m, silent)
+		return h, h
+	}, func(t *testing.T, core *Core, m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
+		server := messaging.NewServer(bus, party("c", "coordinator"), core.Plane, m, silent)
+		require.NoError(t, server.Start(t.Context()))
+		t.Cleanup(func() { _ = server.Close() })
+		data := httpPlane(t, core, m)
+		return func(id domain.WorkerID) ports.ControlPlane {
+			c := messaging.NewClient(connect(), party(string(id), "worker"), data(id))
+			t.Cleanup(func() { _ = c.Close() })
+			return c
 		}
-		return planeOn(t, func(m *telemetry.Metrics) (ports.Notifier, ports.Listener) {
-			h := messaging.NewHints(bus, party("c", "coordinator"), m, silent)
-			return h, h
-		}, func(t *testing.T, core *Core, m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
-			server := messaging.NewServer(bus, party("c", "coordinator"), core.Plane, m, silent)
-			require.NoError(t, server.Start(t.Context()))
-			t.Cleanup(func() { _ = server.Close() })
-			data := httpPlane(t, core, m)
-			return func(id domain.WorkerID) ports.ControlPlane {
-				c := messaging.NewClient(bus, party(string(id), "worker"), data(id))
-				t.Cleanup(func() { _ = c.Close() })
-				return c
-			}
-		})
 	})
 }
 
-func TestHintsOverABusKeepTheirContract(t *testing.T) {
-	contracttests.Run(t, "Notifier", "bus", contracttests.NotifierCases(), func(t *testing.T) contracttests.NotifierHarness {
-		bus := memory.NewBus()
-		t.Cleanup(func() { _ = bus.Close() })
-		return contracttests.NotifierHarness{Open: func() (ports.Notifier, ports.Listener) {
-			h := messaging.NewHints(bus, messaging.Party{ID: "x", Kind: "test", Clock: system.Clock{}, IDs: system.IDs{}}, telemetry.NewMetrics(), silent)
-			return h, h
-		}}
+func TestControlPlaneOverEachBusKeepsItsContract(t *testing.T) {
+	for name, open := range buses {
+		contracttests.Run(t, "ControlPlane", name, contracttests.PlaneCases(), func(t *testing.T) contracttests.PlaneHarness {
+			return overBus(t, memoryBacking, open(t))
+		})
+	}
+}
+
+func TestControlPlaneOnTheProductionSetKeepsItsContract(t *testing.T) {
+	contracttests.Run(t, "ControlPlane", "postgres+nats", contracttests.PlaneCases(), func(t *testing.T) contracttests.PlaneHarness {
+		return overBus(t, postgresBacking, buses["nats"](t))
 	})
+}
+
+func TestHintsOverEachBusKeepTheirContract(t *testing.T) {
+	for name, open := range buses {
+		contracttests.Run(t, "Notifier", name, contracttests.NotifierCases(), func(t *testing.T) contracttests.NotifierHarness {
+			connect := open(t)
+			return contracttests.NotifierHarness{Open: func() (ports.Notifier, ports.Listener) {
+				h := messaging.NewHints(connect(), party("x", "test"), telemetry.NewMetrics(), silent)
+				return h, h
+			}}
+		})
+	}
 }

@@ -3,6 +3,8 @@ package batching
 import (
 	"context"
 	"sync"
+
+	"github.com/niyanta/niyanta/core/domain"
 )
 
 // Committer gathers items of concurrent callers into batches. It has no goroutine of its own: the caller that finds
@@ -26,7 +28,8 @@ type call[T, R any] struct {
 }
 
 // NewCommitter returns a committer of batches of about maxItems at most (one caller's items are never split). commit must
-// return one result per item, in order; its error goes to every caller of the batch.
+// return one result per item, in order; its error goes to every caller of the batch, except CodeInternal, upon which each
+// caller's items are committed by themselves.
 func NewCommitter[T, R any](maxItems int, commit func(ctx context.Context, items []T) ([]R, error)) *Committer[T, R] {
 	return &Committer[T, R]{commit: commit, max: maxItems}
 }
@@ -93,9 +96,14 @@ func (c *Committer[T, R]) flush(ctx context.Context) {
 	}
 	results, err := c.commit(ctx, items)
 	for _, b := range batch {
-		b.err = err
-		if err == nil {
+		switch {
+		case err == nil:
 			b.results, results = results[:len(b.items):len(b.items)], results[len(b.items):]
+		case domain.IsCode(err, domain.CodeInternal) && len(batch) > 1:
+			// What one of them brought cannot be committed: the others must not pay for it.
+			b.results, b.err = c.commit(ctx, b.items)
+		default:
+			b.err = err
 		}
 		close(b.done)
 	}

@@ -3,13 +3,16 @@ package batching_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/services/batching"
 )
 
@@ -151,4 +154,28 @@ func TestTheCommitOutlivesTheCallerThatExecutesIt(t *testing.T) {
 	require.NoError(t, err, "it acts for others too")
 	_, err = c.Do(ctx, 1)
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestWhatOneCallerBringsCannotFailTheOthers(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	c := batching.NewCommitter(100, func(ctx context.Context, items []int) ([]int, error) {
+		once.Do(func() { close(entered); <-release })
+		if slices.Contains(items, 13) {
+			return nil, domain.NewError(domain.CodeInternal, "cannot commit 13")
+		}
+		return double(ctx, items)
+	})
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = c.Do(t.Context(), 0) })
+	<-entered
+	errs := make([]error, 20)
+	for i := range errs {
+		wg.Go(func() { _, errs[i] = c.Do(t.Context(), i) })
+	}
+	time.AfterFunc(20*time.Millisecond, func() { close(release) }) // the others gather meanwhile
+	wg.Wait()
+	for i, err := range errs {
+		assert.Equal(t, i == 13, err != nil, "caller %d: %v", i, err)
+	}
 }

@@ -34,7 +34,7 @@ func (s *Service) Save(ctx context.Context, ref ports.SessionRef, up ports.Check
 	t := domain.Transition{
 		WorkloadID: up.WorkloadID, Event: domain.EventCheckpoint, Generation: up.Generation, SessionID: ref.SessionID,
 		Actor:              domain.Actor{Kind: domain.ActorWorker, ID: string(ref.WorkerID)},
-		CheckpointSequence: up.Sequence, Percent: up.Percent, Message: up.Message,
+		CheckpointSequence: up.Sequence, Percent: up.Percent, Message: domain.CleanText(up.Message),
 	}
 	c := domain.Checkpoint{Size: len(up.Data), Encoding: encoding, Checksum: sha256.Sum256(stored)}
 	res, err := s.store.Save(ctx, t, c, stored)

@@ -213,7 +213,13 @@ func (s *Service) transition(ref ports.SessionRef, r *ports.Report) (domain.Tran
 	t := domain.Transition{
 		WorkloadID: r.WorkloadID, Event: r.Event, Generation: r.Generation, SessionID: ref.SessionID,
 		Actor:  domain.Actor{Kind: domain.ActorWorker, ID: string(ref.WorkerID)},
-		Reason: r.Reason, Percent: r.Percent, Message: r.Message, Result: r.Result, Failure: r.Failure,
+		Reason: domain.CleanText(r.Reason), Percent: r.Percent, Message: domain.CleanText(r.Message),
+		Result: domain.JSON(domain.CleanText(string(r.Result))),
+	}
+	if r.Failure != nil {
+		t.Failure = &domain.Failure{
+			Type: domain.CleanText(r.Failure.Type), Message: domain.CleanText(r.Failure.Message), Permanent: r.Failure.Permanent,
+		}
 	}
 	if r.Event == domain.EventFail {
 		t.Jitter = s.IDs.Float64()
@@ -236,7 +242,8 @@ func (s *Service) appendLogs(ctx context.Context, reports []ports.Report, result
 		for _, e := range reports[i].Lines {
 			lines = append(lines, domain.LogLine{
 				WorkloadID: reports[i].WorkloadID, CustomerID: results[i].CustomerID,
-				Generation: reports[i].Generation, At: e.At.UTC(), Level: e.Level, Stream: e.Stream, Message: e.Message,
+				Generation: reports[i].Generation, At: e.At.UTC(), Level: domain.CleanText(e.Level), Stream: domain.CleanText(e.Stream),
+				Message: domain.CleanText(e.Message),
 			})
 		}
 	}

@@ -103,7 +103,7 @@ func (a *Agent) save(ctx context.Context, r *run, data []byte, percent *float64,
 	defer r.saving.Unlock()
 	up := ports.CheckpointUpload{
 		WorkloadID: r.key.id, Generation: r.key.generation, Sequence: r.sequence + 1,
-		Percent: percent, Message: cut(clean(message), 1000), Data: data,
+		Percent: percent, Message: cut(domain.CleanText(message), 1000), Data: data,
 	}
 	var answer ports.ReportAnswer
 	err := a.persist(ctx, func(ref ports.SessionRef) (err error) {

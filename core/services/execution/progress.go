@@ -29,7 +29,7 @@ func (r *run) Report(percent float64, message string) {
 		return
 	}
 	r.percent = min(max(percent, 0), 100)
-	r.message = cut(clean(message), 1000)
+	r.message = cut(domain.CleanText(message), 1000)
 	p := r.percent
 	r.progress = &ports.Report{Event: domain.EventProgress, Percent: &p, Message: r.message}
 	a.markDirty(r)
@@ -53,7 +53,7 @@ func (r *run) Log(e ports.LogEntry) {
 	if e.Level == "" {
 		e.Level = "info"
 	}
-	e.Message = cut(clean(e.Message), domain.MaxLogMessage)
+	e.Message = cut(domain.CleanText(e.Message), domain.MaxLogMessage)
 	if len(r.lines) >= maxLines || r.lineBytes+len(e.Message) > maxLineBytes {
 		r.dropped++
 	} else {
@@ -109,11 +109,6 @@ func (a *Agent) flushLines(r *run) {
 		r.lines = r.lines[n:]
 	}
 	r.lines, r.lineBytes = nil, 0
-}
-
-// clean makes text fit for JSON and PostgreSQL: valid UTF-8 without NUL.
-func clean(s string) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
 }
 
 // cut shortens s to at most n bytes, not within a character.

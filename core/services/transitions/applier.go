@@ -25,10 +25,34 @@ func (a *Applier) Apply(ctx context.Context, b domain.Batch) ([]domain.Result, e
 		return nil, nil
 	}
 	results, err := a.store.Apply(ctx, b)
+	if domain.IsCode(err, domain.CodeInternal) && len(b.Transitions) > 1 {
+		return a.oneByOne(ctx, b)
+	}
 	if err != nil {
 		return nil, err
 	}
 	a.Announce(ctx, b, results)
+	return results, nil
+}
+
+// oneByOne executes a batch that the store cannot execute as a whole, so that one bad row costs the others nothing: no sweep
+// and no worker is wedged by it. What the store cannot execute even alone is refused, and counted.
+func (a *Applier) oneByOne(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
+	results := make([]domain.Result, len(b.Transitions))
+	for i, t := range b.Transitions {
+		single := domain.Batch{Epoch: b.Epoch, Transitions: []domain.Transition{t}}
+		r, err := a.store.Apply(ctx, single)
+		switch {
+		case domain.IsCode(err, domain.CodeInternal):
+			a.observer.Count("transition_failed", 1)
+			results[i] = domain.Result{Outcome: domain.OutcomeRefused, WorkloadID: t.WorkloadID, Reason: "the store cannot execute it"}
+		case err != nil:
+			return nil, err
+		default:
+			results[i] = r[0]
+			a.Announce(ctx, single, r)
+		}
+	}
 	return results, nil
 }
 
