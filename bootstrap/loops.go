@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/niyanta/niyanta/adapters/system"
@@ -13,17 +14,49 @@ const (
 	// leaderEvery is how often leadership is looked after; whether a renewal is due is leadership's to say.
 	leaderEvery = 250 * time.Millisecond
 	// maintainEvery is how often the storage is looked after.
-	maintainEvery = 6 * time.Hour
+	maintainEvery = 10 * time.Minute
 	// errorPause keeps a loop that fails from spinning.
 	errorPause = 100 * time.Millisecond
 )
 
+// trouble logs what goes wrong again and again: the first time, then now and then, and when it is over.
+type trouble struct {
+	what  string
+	log   *slog.Logger
+	since time.Time
+	said  time.Time
+	times int
+}
+
+// sayEvery is how often trouble that lasts is logged.
+const sayEvery = 10 * time.Second
+
+// note takes the outcome of one round.
+func (t *trouble) note(err error) {
+	now := time.Now()
+	switch {
+	case err == nil && t.times > 0:
+		t.log.Info(t.what+" works again", "failures", t.times, "after", now.Sub(t.since).Round(time.Millisecond).String())
+		*t = trouble{what: t.what, log: t.log}
+	case err == nil:
+	case t.times == 0 || now.Sub(t.said) >= sayEvery:
+		if t.times == 0 {
+			t.since = now
+		}
+		t.times, t.said = t.times+1, now
+		t.log.Error(t.what+" failed", "failures", t.times, "error", err)
+	default:
+		t.times++
+	}
+}
+
 // leaderLoop acquires and renews leadership, and wakes the scheduler when it is won.
 func (c *Core) leaderLoop(ctx context.Context, wake func()) {
+	t := trouble{what: "leader lease", log: c.Log}
 	for {
 		elected, err := c.Leadership.Tick(ctx)
-		if err != nil && ctx.Err() == nil {
-			c.Log.Error("leader lease", "error", err)
+		if ctx.Err() == nil {
+			t.note(err)
 		}
 		if elected {
 			wake()
@@ -36,8 +69,9 @@ func (c *Core) leaderLoop(ctx context.Context, wake func()) {
 
 // scheduleLoop runs the scheduler when woken, when delayed work becomes due, and every second as the net.
 func (c *Core) scheduleLoop(ctx context.Context, woken <-chan struct{}) {
+	t := trouble{what: "scheduling", log: c.Log}
 	for {
-		wait := c.schedule(ctx)
+		wait := c.schedule(ctx, &t)
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
@@ -51,9 +85,12 @@ func (c *Core) scheduleLoop(ctx context.Context, woken <-chan struct{}) {
 }
 
 // schedule runs one tick and returns how long to wait for the next.
-func (c *Core) schedule(ctx context.Context) time.Duration {
-	if _, err := c.Scheduler.Tick(ctx); err != nil && ctx.Err() == nil {
-		c.Log.Error("scheduling", "error", err)
+func (c *Core) schedule(ctx context.Context, t *trouble) time.Duration {
+	_, err := c.Scheduler.Tick(ctx)
+	if ctx.Err() == nil {
+		t.note(err)
+	}
+	if err != nil {
 		return errorPause
 	}
 	due, ok, err := c.Scheduler.NextDue(ctx)
@@ -65,9 +102,11 @@ func (c *Core) schedule(ctx context.Context) time.Duration {
 
 // healthLoop sweeps when woken (a worker was removed or replaced) and every second.
 func (c *Core) healthLoop(ctx context.Context, woken <-chan struct{}) {
+	t := trouble{what: "health sweeps", log: c.Log}
 	for {
-		if err := c.Health.Tick(ctx); err != nil && ctx.Err() == nil {
-			c.Log.Error("health sweeps", "error", err)
+		err := c.Health.Tick(ctx)
+		if ctx.Err() == nil {
+			t.note(err)
 		}
 		timer := time.NewTimer(netEvery)
 		select {

@@ -33,7 +33,11 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	c := servers.SharedPostgres(t, prepare)
-	db := c.Database(t)
+	return newBenchOn(t, c, c.Database(t))
+}
+
+func newBenchOn(t *testing.T, c *servers.Postgres, db string) *bench {
+	t.Helper()
 	b := &bench{T: t, proxy: servers.NewProxy(t, c.Port)}
 	// Nothing prepared: the texts of statements pass by the proxy each time.
 	b.faulty = ports(open(t, fmt.Sprintf("postgres://niyanta@127.0.0.1:%d/%s?sslmode=disable&default_query_exec_mode=exec", b.proxy.Port, db)))
@@ -145,6 +149,40 @@ func TestACommitWhoseAnswerIsLostHappensOnce(t *testing.T) {
 	}
 }
 
+// After a crash the server gives out again the ids of transactions that never reached its disk. The fate of a commit must not be
+// read from an id that by then is another transaction's.
+func TestACommitThatACrashUndidIsNotTakenForAnotherTransactions(t *testing.T) {
+	c, err := servers.StartPostgres(true)
+	require.NoError(t, err)
+	t.Cleanup(c.Remove)
+	require.NoError(t, prepare(c.SocketURL("postgres")))
+	b := newBenchOn(t, c, "postgres")
+	b.submit(b.faulty) // connections are made
+	sub := b.submission()
+	b.proxy.DownAfterCut()
+	b.proxy.CutRequest("COMMIT\x00")
+	answered := make(chan error, 1)
+	go func() {
+		rs, err := b.faulty.Workloads.Submit(t.Context(), []domain.Submission{sub})
+		if err == nil && rs[0].Status != coreports.SubmitAccepted {
+			err = fmt.Errorf("status %d", rs[0].Status)
+		}
+		answered <- err
+	}()
+	require.Eventually(t, func() bool { return b.proxy.Cuts() == 1 }, 5*time.Second, time.Millisecond)
+	c.Stop(true)
+	require.NoError(t, c.Start())
+	for range 50 { // among them the lost one's
+		c.Exec(t, "postgres", "SELECT pg_current_xact_id()")
+	}
+	b.proxy.Up()
+	require.NoError(t, <-answered, "it is run again")
+	sane := ports(open(t, c.SocketURL("postgres")))
+	found, err := sane.Workloads.Get(t.Context(), acme, sub.ID)
+	require.NoError(t, err)
+	require.Len(t, found, 1, "acknowledged, so it exists")
+}
+
 func TestADatabaseThatIsAwayIsUnavailableAndComesBack(t *testing.T) {
 	b := newBench(t)
 	w := b.submit(b.faulty)
@@ -200,4 +238,33 @@ func TestABadURLIsRefusedWithoutShowingIt(t *testing.T) {
 	_, err := postgres.Open(t.Context(), postgres.Options{URL: "postgres://user:hunter2@:bad/", Log: silent})
 	require.Error(t, err)
 	assert.NotContains(t, err.Error(), "hunter2")
+}
+
+// The replica is never asked for what decisions depend on, and always for lists.
+func TestTheReplicaServesListsAndNothingElse(t *testing.T) {
+	c := servers.SharedPostgres(t, prepare)
+	primary, empty := c.Database(t), c.Database(t)
+	s, err := postgres.Open(t.Context(), postgres.Options{URL: c.SocketURL(primary), ReplicaURL: c.SocketURL(empty), Log: silent})
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	p := ports(s)
+	_, err = p.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierPremium})
+	require.NoError(t, err)
+	_, err = p.Workloads.Submit(t.Context(), []domain.Submission{{Spec: domain.Spec{ID: "wl_1", CustomerID: acme, Type: "t", Input: "{}"}}})
+	require.NoError(t, err)
+	page, err := p.Workloads.List(t.Context(), coreports.WorkloadQuery{Customer: acme, Limit: 10})
+	require.NoError(t, err)
+	assert.Empty(t, page.Items, "lists come from the replica, which here knows nothing")
+	trail, err := p.Audit.Workload(t.Context(), acme, "wl_1", 0, 10)
+	require.NoError(t, err)
+	assert.Empty(t, trail)
+	found, err := p.Workloads.Get(t.Context(), acme, "wl_1")
+	require.NoError(t, err)
+	assert.Len(t, found, 1)
+	heads, err := p.Queue.Heads(t.Context(), 1)
+	require.NoError(t, err)
+	assert.Len(t, heads, 1)
+	u, err := p.Workloads.Usage(t.Context(), acme)
+	require.NoError(t, err)
+	assert.Equal(t, 1, u.Queued)
 }

@@ -63,10 +63,13 @@ func (s *Store) Ping(ctx context.Context) error {
 	return err
 }
 
-// Maintain does what needs doing now and then: it prepares the audit partitions of the coming months. Any number of
-// coordinators may call it.
+// Maintain does what needs doing now and then: it prepares the audit partitions of the coming months and forgets the tokens of
+// commits that nobody asks for any more. Any number of coordinators may call it.
 func (s *Store) Maintain(ctx context.Context) error {
-	_, err := exec(ctx, s.pool, "SELECT niyanta_prepare_months(2)")
+	if _, err := exec(ctx, s.pool, "SELECT niyanta_prepare_months(2)"); err != nil {
+		return err
+	}
+	_, err := exec(ctx, s.pool, "DELETE FROM commits WHERE committed_at < statement_timestamp() - interval '10 minutes'")
 	return err
 }
 

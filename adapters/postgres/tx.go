@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -23,8 +24,8 @@ const (
 type tx struct {
 	conn  *pgxpool.Conn
 	batch *pgx.Batch
-	// xid identifies the transaction when the answer to its commit is lost.
-	xid string
+	// xid tells whether the transaction is still under way when the answer to its commit is lost, token what became of it.
+	xid, token string
 	// now is the store's time after the locks of the first round trip were granted.
 	now time.Time
 	// ended is set once commit was sent.
@@ -58,6 +59,7 @@ func (t *tx) flush(ctx context.Context) error {
 
 // commit sends what was queued and ends the transaction.
 func (t *tx) commit(ctx context.Context) error {
+	t.queue("INSERT INTO commits (token) VALUES ($1::text::uuid)", t.token)
 	t.queue("COMMIT").Exec(func(tag pgconn.CommandTag) error {
 		if tag.String() != "COMMIT" {
 			return fmt.Errorf("the transaction ended with %s", tag)
@@ -86,7 +88,7 @@ func inTx[R any](ctx context.Context, s *Store, pool *pgxpool.Pool, f func(ctx c
 		case repeatable(err) && try < txTries:
 		case t.ended && !refused(err) && ctx.Err() == nil:
 			s.log.Warn("the answer to a commit was lost, asking for its outcome", "xid", t.xid, "error", err)
-			committed, rerr := s.resolve(ctx, t.xid)
+			committed, rerr := s.resolve(ctx, t)
 			if rerr != nil || committed {
 				return r, translate(ctx, rerr)
 			}
@@ -106,7 +108,7 @@ func inTx[R any](ctx context.Context, s *Store, pool *pgxpool.Pool, f func(ctx c
 
 // once runs f in one transaction.
 func once[R any](ctx context.Context, pool *pgxpool.Pool, f func(ctx context.Context, t *tx) (R, error)) (r R, t *tx, err error) {
-	t = &tx{batch: &pgx.Batch{}}
+	t = &tx{batch: &pgx.Batch{}, token: uuid.NewString()}
 	ctx, cancel := deadline(ctx)
 	defer cancel()
 	if t.conn, err = pool.Acquire(ctx); err != nil {
@@ -127,18 +129,21 @@ func once[R any](ctx context.Context, pool *pgxpool.Pool, f func(ctx context.Con
 	return r, t, err
 }
 
-// resolve asks what became of a transaction.
-func (s *Store) resolve(ctx context.Context, xid string) (committed bool, err error) {
+// resolve asks what became of a transaction: as long as it is under way it waits, then its token tells. The id of a transaction
+// alone doesn't: after a crash of the server it may be another one's.
+func (s *Store) resolve(ctx context.Context, t *tx) (committed bool, err error) {
 	bounded, cancel := context.WithTimeout(ctx, resolveMax)
 	defer cancel()
 	for {
-		status, err := queryOne[*string](bounded, s.pool, "SELECT pg_xact_status($1::text::xid8)", xid)
-		switch {
-		case err != nil, status != nil && *status == "in progress":
-		case status == nil:
-			return false, errOutcomeUnknown
-		default:
-			return *status == "committed", nil
+		var underWay bool
+		underWay, err = queryOne[bool](bounded, s.pool, "SELECT coalesce(pg_xact_status($1::text::xid8) = 'in progress', false)", t.xid)
+		if invalidID(err) {
+			underWay, err = false, nil // the server, recovered, has not given out that id yet
+		}
+		if err == nil && !underWay {
+			if committed, err = queryOne[bool](bounded, s.pool, "SELECT EXISTS (SELECT FROM commits WHERE token = $1::text::uuid)", t.token); err == nil {
+				return committed, nil
+			}
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
@@ -146,6 +151,12 @@ func (s *Store) resolve(ctx context.Context, xid string) (committed bool, err er
 			return false, errors.Join(errOutcomeUnknown, err)
 		}
 	}
+}
+
+// invalidID reports that the server does not know the id of a transaction: it is in its future.
+func invalidID(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "22023"
 }
 
 // deadline gives ctx one if it has none.

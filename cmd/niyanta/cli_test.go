@@ -36,9 +36,9 @@ func (s shell) json(v any, args ...string) {
 	require.NoError(s.t, json.Unmarshal([]byte(out), v), out)
 }
 
-func shells(t *testing.T) (customer, admin shell, c *cluster) {
+func shells(t *testing.T) (customer, admin shell, c *fleet) {
 	t.Helper()
-	c = newCluster(t)
+	c = newFleet(t)
 	cust, err := c.admin.CreateCustomer(t.Context(), niyanta.CustomerInput{Name: "CLI", Tier: "enterprise"})
 	require.NoError(t, err)
 	key, err := c.admin.CreateKey(t.Context(), cust.CustomerID, niyanta.KeyInput{Role: "customer"})

@@ -78,8 +78,8 @@ func (p *process) wait() error {
 	return p.err
 }
 
-// cluster is a coordinator with short leases, and workers, as processes.
-type cluster struct {
+// fleet is a coordinator with short leases, and workers, as processes.
+type fleet struct {
 	t                   *testing.T
 	url                 string
 	adminKey, workerKey string
@@ -87,7 +87,7 @@ type cluster struct {
 	admin, client       *niyanta.Client
 }
 
-func (c *cluster) start(env []string, args ...string) (*process, *bufio.Reader) {
+func (c *fleet) start(env []string, args ...string) (*process, *bufio.Reader) {
 	c.t.Helper()
 	path, err := binary()
 	require.NoError(c.t, err)
@@ -108,9 +108,9 @@ func (c *cluster) start(env []string, args ...string) (*process, *bufio.Reader) 
 	return p, bufio.NewReader(out)
 }
 
-func newCluster(t *testing.T) *cluster {
+func newFleet(t *testing.T) *fleet {
 	t.Helper()
-	c := &cluster{t: t, adminKey: strings.Repeat("a", 32), workerKey: strings.Repeat("w", 32)}
+	c := &fleet{t: t, adminKey: strings.Repeat("a", 32), workerKey: strings.Repeat("w", 32)}
 	p, out := c.start([]string{
 		"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_ADMIN_KEY=" + c.adminKey, "NIYANTA_WORKER_KEY=" + c.workerKey,
 		"NIYANTA_HEARTBEAT_INTERVAL=300ms", "NIYANTA_WORKER_LEASE=1500ms",
@@ -128,14 +128,14 @@ func newCluster(t *testing.T) *cluster {
 	return c
 }
 
-func (c *cluster) clientWith(key string) *niyanta.Client {
+func (c *fleet) clientWith(key string) *niyanta.Client {
 	c.t.Helper()
 	cl, err := niyanta.NewClient(c.url, key)
 	require.NoError(c.t, err)
 	return cl
 }
 
-func (c *cluster) worker(id string) *process {
+func (c *fleet) worker(id string) *process {
 	c.t.Helper()
 	p, _ := c.start([]string{
 		"NIYANTA_COORDINATOR_URL=" + c.url, "NIYANTA_WORKER_KEY=" + c.workerKey, "NIYANTA_WORKER_ID=" + id, "NIYANTA_EXEC_ALLOW=sh",
@@ -155,34 +155,34 @@ func (c *cluster) worker(id string) *process {
 	return p
 }
 
-func (c *cluster) eventually(f func() bool, what string) {
+func (c *fleet) eventually(f func() bool, what string) {
 	c.t.Helper()
 	require.Eventually(c.t, f, 20*time.Second, 10*time.Millisecond, what)
 }
 
-func (c *cluster) submit(workloadType, input string) string {
+func (c *fleet) submit(workloadType, input string) string {
 	c.t.Helper()
 	a, err := c.client.Submit(c.t.Context(), niyanta.Submission{WorkloadType: workloadType, InputParams: json.RawMessage(input)}, "")
 	require.NoError(c.t, err)
 	return a.WorkloadID
 }
 
-func (c *cluster) get(id string) niyanta.Workload {
+func (c *fleet) get(id string) niyanta.Workload {
 	c.t.Helper()
 	w, err := c.client.Get(c.t.Context(), id)
 	require.NoError(c.t, err)
 	return w
 }
 
-// getAs reads a workload with another key than the cluster's own.
-func (c *cluster) getAs(key, id string) niyanta.Workload {
+// getAs reads a workload with another key than the fleet's own.
+func (c *fleet) getAs(key, id string) niyanta.Workload {
 	c.t.Helper()
 	w, err := c.clientWith(key).Get(c.t.Context(), id)
 	require.NoError(c.t, err)
 	return w
 }
 
-func (c *cluster) completed(id string) niyanta.Workload {
+func (c *fleet) completed(id string) niyanta.Workload {
 	c.t.Helper()
 	w, err := c.client.Wait(c.t.Context(), id, 30*time.Second)
 	require.NoError(c.t, err)
@@ -191,7 +191,7 @@ func (c *cluster) completed(id string) niyanta.Workload {
 }
 
 // pidOf reads the pid that a shell printed as its first line.
-func (c *cluster) pidOf(id string, generation int64) int {
+func (c *fleet) pidOf(id string, generation int64) int {
 	c.t.Helper()
 	pid := 0
 	c.eventually(func() bool {
@@ -215,7 +215,7 @@ func alive(pid int) bool {
 }
 
 func TestAFrozenWorkerIsFencedAndItsWorkContinuesElsewhere(t *testing.T) {
-	c := newCluster(t)
+	c := newFleet(t)
 	frozen := c.worker("frozen")
 	long := c.submit("sleep", `{"duration_ms":6000,"steps":60}`)
 	shell := c.submit("exec", `{"command":["sh","-c","echo $$; exec sleep 300"]}`)
@@ -248,7 +248,7 @@ func TestAFrozenWorkerIsFencedAndItsWorkContinuesElsewhere(t *testing.T) {
 }
 
 func TestAKilledWorkersWorkContinuesElsewhereAndItsProgramsDie(t *testing.T) {
-	c := newCluster(t)
+	c := newFleet(t)
 	victim := c.worker("victim")
 	long := c.submit("sleep", `{"duration_ms":4000,"steps":40}`)
 	shell := c.submit("exec", `{"command":["sh","-c","echo $$; exec sleep 300"]}`)
@@ -264,7 +264,7 @@ func TestAKilledWorkersWorkContinuesElsewhereAndItsProgramsDie(t *testing.T) {
 }
 
 func TestAWorkerThatDrainsOnSIGTERMLosesNothing(t *testing.T) {
-	c := newCluster(t)
+	c := newFleet(t)
 	leaving := c.worker("leaving")
 	id := c.submit("sleep", `{"duration_ms":3000,"steps":30}`)
 	c.eventually(func() bool { return c.get(id).ProgressPercent >= 20 }, "progress")
@@ -278,7 +278,7 @@ func TestAWorkerThatDrainsOnSIGTERMLosesNothing(t *testing.T) {
 }
 
 func TestTheSecondProcessWithAWorkersIDWinsAndTheFirstEnds(t *testing.T) {
-	c := newCluster(t)
+	c := newFleet(t)
 	first := c.worker("same")
 	second, _ := c.start([]string{
 		"NIYANTA_COORDINATOR_URL=" + c.url, "NIYANTA_WORKER_KEY=" + c.workerKey, "NIYANTA_WORKER_ID=same",
@@ -293,7 +293,7 @@ func TestTheSecondProcessWithAWorkersIDWinsAndTheFirstEnds(t *testing.T) {
 }
 
 func TestACoordinatorThatIsAwayIsWaitedFor(t *testing.T) {
-	c := newCluster(t)
+	c := newFleet(t)
 	w := c.worker("patient")
 	c.coordinator.signal(t, syscall.SIGSTOP)
 	c.eventually(func() bool { return strings.Contains(w.log.String(), "session over") }, "the worker fences itself")

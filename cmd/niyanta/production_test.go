@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -23,7 +24,7 @@ import (
 
 // production is two coordinators and three workers, as processes, on PostgreSQL, NATS and Redis.
 type production struct {
-	*cluster
+	*fleet
 	postgres     *servers.Postgres
 	nats         *servers.NATS
 	redis        *servers.Redis
@@ -36,13 +37,18 @@ type production struct {
 
 func newProduction(t *testing.T, bus string) *production {
 	t.Helper()
+	return newProductionOn(t, bus, servers.SharedPostgres(t, func(url string) error {
+		_, err := bootstrap.MigrateUp(context.Background(), bootstrap.Config{PostgresURL: url}, bootstrap.NewLogger(t.Output(), 8, "json"))
+		return err
+	}))
+}
+
+func newProductionOn(t *testing.T, bus string, cluster *servers.Postgres) *production {
+	t.Helper()
 	p := &production{
-		cluster: &cluster{t: t, adminKey: strings.Repeat("a", 32), workerKey: strings.Repeat("w", 32)},
-		postgres: servers.SharedPostgres(t, func(url string) error {
-			_, err := bootstrap.MigrateUp(context.Background(), bootstrap.Config{PostgresURL: url}, bootstrap.NewLogger(t.Output(), 8, "json"))
-			return err
-		}),
-		nats: servers.StartNATS(t, 0), redis: servers.StartRedis(t), workers: map[string]*process{},
+		fleet:    &fleet{t: t, adminKey: strings.Repeat("a", 32), workerKey: strings.Repeat("w", 32)},
+		postgres: cluster,
+		nats:     servers.StartNATS(t, 0), redis: servers.StartRedis(t), workers: map[string]*process{},
 	}
 	p.env = []string{
 		"NIYANTA_STORE=postgres", "NIYANTA_BUS=" + bus, "NIYANTA_RATE_LIMITER=redis",
@@ -59,7 +65,9 @@ func newProduction(t *testing.T, bus string) *production {
 	p.env = append(p.env, "NIYANTA_OTLP_ENDPOINT="+collector.URL)
 	p.startCoordinators() // both on an empty database, at once
 	p.admin = p.clientWith(p.adminKey)
-	cust, err := p.admin.CreateCustomer(t.Context(), niyanta.CustomerInput{Name: "Test", Tier: "enterprise"})
+	cust, err := p.admin.CreateCustomer(t.Context(), niyanta.CustomerInput{Name: "Test", Tier: "enterprise", Limits: &niyanta.LimitsInput{
+		RateLimitPerSec: new(100_000.0), Burst: new(100_000),
+	}})
 	require.NoError(t, err)
 	key, err := p.admin.CreateKey(t.Context(), cust.CustomerID, niyanta.KeyInput{Role: "customer"})
 	require.NoError(t, err)
@@ -254,4 +262,61 @@ func TestWithoutItsBusWorkStillStartsAndNothingIsRedistributed(t *testing.T) {
 	require.NoError(t, p.nats.Start())
 	w := p.completed(long)
 	require.Equal(t, int64(1), w.Generation, "never taken from its worker")
+}
+
+// What was acknowledged is never lost while PostgreSQL keeps what it acknowledged: it is crashed under load, twice, and
+// everything that a client was told is stored finishes, once.
+func TestEveryAcknowledgedSubmissionFinishesThoughPostgresCrashes(t *testing.T) {
+	durable, err := servers.StartPostgres(true)
+	require.NoError(t, err)
+	t.Cleanup(durable.Remove)
+	p := newProductionOn(t, "nats", durable)
+	p.startWorker("w1", "NIYANTA_WORKER_SLOTS=50")
+	p.startWorker("w2", "NIYANTA_WORKER_SLOTS=50")
+	ctx, stop := context.WithCancel(t.Context())
+	acknowledged := make(chan string, 100_000)
+	var wg sync.WaitGroup
+	var lastOK atomic.Int64
+	for range 4 {
+		wg.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				a, err := p.client.Submit(ctx, niyanta.Submission{WorkloadType: "sleep", InputParams: json.RawMessage(`{"duration_ms":20}`)}, "")
+				if err == nil {
+					acknowledged <- a.WorkloadID
+					lastOK.Store(time.Now().UnixNano())
+				} else {
+					time.Sleep(20 * time.Millisecond)
+				}
+			}
+		})
+	}
+	for range 2 {
+		time.Sleep(time.Second)
+		p.postgres.Stop(true)
+		time.Sleep(500 * time.Millisecond)
+		require.NoError(t, p.postgres.Start())
+		back := time.Now()
+		p.eventually(func() bool { return lastOK.Load() > back.UnixNano() }, "a submission succeeds again")
+		t.Logf("first success %s after PostgreSQL was back", time.Unix(0, lastOK.Load()).Sub(back).Round(time.Millisecond))
+	}
+	time.Sleep(500 * time.Millisecond)
+	stop()
+	wg.Wait()
+	close(acknowledged)
+	n := 0
+	for id := range acknowledged {
+		n++
+		p.completed(id)
+		trail, err := p.client.Audit(t.Context(), id)
+		require.NoError(t, err)
+		done := 0
+		for _, e := range trail {
+			if e.EventType == "workload.completed" {
+				done++
+			}
+		}
+		require.Equal(t, 1, done, "one committed outcome")
+	}
+	t.Logf("%d acknowledged submissions finished", n)
+	require.Greater(t, n, 50)
 }

@@ -23,6 +23,7 @@ type Proxy struct {
 	// When a chunk towards the client (or the server) contains the text, it is not delivered and the connection is cut.
 	cutToClient, cutToServer []byte
 	cuts                     int
+	downAfterCut             bool
 }
 
 // NewProxy starts a proxy to a port of loopback; it ends with the test.
@@ -101,6 +102,7 @@ func (p *Proxy) copy(from io.Reader, to io.Writer, cut *[]byte) {
 			if harm {
 				*cut = nil
 				p.cuts++
+				p.down = p.down || p.downAfterCut
 			}
 			p.mu.Unlock()
 			if harm {
@@ -121,6 +123,13 @@ func (p *Proxy) CutAnswer(text string) { p.set(&p.cutToClient, text) }
 
 // CutRequest cuts the connection that next carries text towards the server, once, without delivering it.
 func (p *Proxy) CutRequest(text string) { p.set(&p.cutToServer, text) }
+
+// DownAfterCut has the next cut by a text refuse new connections as well, until Up.
+func (p *Proxy) DownAfterCut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.downAfterCut = true
+}
 
 func (p *Proxy) set(where *[]byte, text string) {
 	p.mu.Lock()
@@ -156,5 +165,5 @@ func (p *Proxy) Down() {
 func (p *Proxy) Up() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.down = false
+	p.down, p.downAfterCut = false, false
 }

@@ -241,6 +241,13 @@ CREATE TABLE leader_lease (
 ) WITH (fillfactor = 10);
 INSERT INTO leader_lease DEFAULT VALUES;
 
+-- One row per batch that committed, for as long as its answer may be missed: what it says survives a crash of the server, which
+-- the id of a transaction does not (after recovery, ids that were never written are given out again).
+CREATE TABLE commits (
+  token        uuid PRIMARY KEY,
+  committed_at timestamptz NOT NULL DEFAULT statement_timestamp()
+) WITH (autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0);
+
 CREATE SEQUENCE audit_ids;
 CREATE TABLE audit (
   audit_id            bigint NOT NULL DEFAULT nextval('audit_ids'),
@@ -298,7 +305,7 @@ CREATE TABLE workload_logs (
 );
 
 -- +goose Down
-DROP TABLE workload_logs, log_positions, audit, leader_lease, known_types, ended_sessions, worker_leases, workers, checkpoints,
+DROP TABLE workload_logs, log_positions, audit, commits, leader_lease, known_types, ended_sessions, worker_leases, workers, checkpoints,
   paused, held, delayed, waiting, lanes, idempotency_keys, workload_results, workload_specs, workloads, api_keys,
   workload_configs, queue_bounds, customers;
 DROP SEQUENCE audit_ids;
