@@ -53,6 +53,9 @@ bench: ## benchmarks, with the machine they ran on
 	@go version; grep -m1 'model name' /proc/cpuinfo; nproc
 	go test -run '^$$' -bench . -benchmem ./core/... ./bootstrap/...
 
+sim: ## simulate SEEDS=n runs with faults, or replay SEED=n with its trace
+	go test ./simulation -run Invariants -timeout 0 -count=1 -v $(if $(SEED),-seed $(SEED),-seeds $(or $(SEEDS),2000))
+
 explain: ## what PostgreSQL does for each hot statement beside 1,000,000 finished workloads (minutes)
 	go test -tags explain -run HotStatements -timeout 15m -v ./adapters/postgres
 
@@ -73,4 +76,4 @@ $(TOOLS): tools/go.mod tools/go.sum
 	@mkdir -p bin
 	go -C tools build -o ../$@ $(PKG)
 
-.PHONY: help demo demo-production demo-build dev build test lint generate verify bench explain fuzz clean
+.PHONY: help demo demo-production demo-build dev build test lint generate verify bench sim explain fuzz clean

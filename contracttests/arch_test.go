@@ -51,6 +51,8 @@ var policy = []struct {
 	{"deploy/...", nil}, // tests of manifests only
 	{"examples/...", []string{"std", "self", "examples/...", "sdk"}},
 
+	{"simulation", []string{"std", "core/...", "adapters/memory", "adapters/zstd"}},
+
 	{"contracttests", []string{"std", "deps", "core/domain", "core/ports"}},
 	{"contracttests/servers", []string{"std", "deps"}},
 }

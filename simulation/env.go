@@ -1,0 +1,49 @@
+package simulation
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// clock is virtual.
+type clock struct{ now time.Time }
+
+// Now implements ports.Clock.
+func (c *clock) Now() time.Time { return c.now }
+
+// ids makes ids that sort by creation, and draws randomness from the seed.
+type ids struct {
+	n   uint64
+	rng *rand.Rand
+}
+
+// New implements ports.IDs.
+func (i *ids) New(prefix string) string {
+	i.n++
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[8:], i.n)
+	return domain.EncodeID(prefix, b)
+}
+
+// Random implements ports.IDs.
+func (i *ids) Random(b []byte) {
+	for k := range b {
+		b[k] = byte(i.rng.Uint32())
+	}
+}
+
+// Float64 implements ports.IDs.
+func (i *ids) Float64() float64 { return i.rng.Float64() }
+
+// observer ignores what metrics would hear.
+type observer struct{}
+
+func (observer) Submitted([]ports.SubmitResult)             {}
+func (observer) Transitioned(domain.Batch, []domain.Result) {}
+func (observer) Cycle(ports.SchedulingCycle)                {}
+func (observer) Leader(bool, int64)                         {}
+func (observer) Count(string, int)                          {}

@@ -1,0 +1,181 @@
+package simulation
+
+import (
+	"context"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// errAway is what a store or a coordinator answers that fails.
+var errAway = domain.Unavailable(0, "injected fault")
+
+// faulty draws whether a fault of that probability happens now; never once the world is healed.
+func (w *World) faulty(p float64) bool {
+	if w.healed || w.rng.Float64() >= p {
+		return false
+	}
+	w.Faults++
+	return true
+}
+
+// through calls f between the faults of a store: before the commit, and after it but reported as an error.
+func through[R any](w *World, f func() (R, error)) (R, error) {
+	var none R
+	w.stall()
+	if w.faulty(w.P.StoreBefore) {
+		return none, errAway
+	}
+	r, err := f()
+	if err == nil && w.faulty(w.P.StoreAfter) {
+		return none, errAway
+	}
+	return r, err
+}
+
+// workloads is the store of workloads: faulty outside, checked inside.
+type workloads struct {
+	ports.WorkloadStore
+	w *World
+}
+
+func (s workloads) Submit(ctx context.Context, batch []domain.Submission) ([]ports.SubmitResult, error) {
+	return through(s.w, func() ([]ports.SubmitResult, error) {
+		rs, err := s.WorkloadStore.Submit(ctx, batch)
+		if err == nil {
+			s.w.check.submitted(batch, rs)
+		}
+		return rs, err
+	})
+}
+
+func (s workloads) Apply(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
+	return through(s.w, func() ([]domain.Result, error) {
+		rs, err := s.WorkloadStore.Apply(ctx, b)
+		if err == nil {
+			s.w.check.applied(b, rs)
+		}
+		return rs, err
+	})
+}
+
+func (s workloads) Get(ctx context.Context, c domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error) {
+	return through(s.w, func() ([]domain.Workload, error) { return s.WorkloadStore.Get(ctx, c, ids...) })
+}
+
+// checkpoints is the store of checkpoints, likewise.
+type checkpoints struct {
+	ports.CheckpointStore
+	w *World
+}
+
+func (s checkpoints) Save(ctx context.Context, t domain.Transition, c domain.Checkpoint, data []byte) (domain.Result, error) {
+	return through(s.w, func() (domain.Result, error) {
+		r, err := s.CheckpointStore.Save(ctx, t, c, data)
+		if err == nil {
+			s.w.check.applied(domain.Batch{Transitions: []domain.Transition{t}}, []domain.Result{r})
+		}
+		return r, err
+	})
+}
+
+// queue is the leader's view.
+type queue struct {
+	ports.QueueStore
+	w *World
+}
+
+func (s queue) Heads(ctx context.Context, n int, only ...domain.LaneID) ([]domain.LaneHeads, error) {
+	return through(s.w, func() ([]domain.LaneHeads, error) { return s.QueueStore.Heads(ctx, n, only...) })
+}
+
+func (s queue) Orphans(ctx context.Context, after domain.WorkloadID, limit int) ([]ports.Orphan, error) {
+	return through(s.w, func() ([]ports.Orphan, error) { return s.QueueStore.Orphans(ctx, after, limit) })
+}
+
+// workers is the store of workers.
+type workers struct {
+	ports.WorkerStore
+	w *World
+}
+
+func (s workers) Register(ctx context.Context, r domain.Registration, lease time.Duration) (domain.Worker, error) {
+	return through(s.w, func() (domain.Worker, error) { return s.WorkerStore.Register(ctx, r, lease) })
+}
+
+func (s workers) Heartbeat(ctx context.Context, beats []ports.Beat, lease time.Duration) ([]ports.BeatResult, error) {
+	return through(s.w, func() ([]ports.BeatResult, error) { return s.WorkerStore.Heartbeat(ctx, beats, lease) })
+}
+
+func (s workers) Expire(ctx context.Context, epoch int64, limit int) ([]domain.Worker, error) {
+	return through(s.w, func() ([]domain.Worker, error) { return s.WorkerStore.Expire(ctx, epoch, limit) })
+}
+
+// leases is the leader lease.
+type leases struct {
+	ports.LeaderLease
+	w *World
+}
+
+func (s leases) Acquire(ctx context.Context, holder string, ttl time.Duration) (l ports.Leadership, held bool, err error) {
+	if s.w.faulty(s.w.P.StoreBefore) {
+		return l, false, errAway
+	}
+	l, held, err = s.LeaderLease.Acquire(ctx, holder, ttl)
+	if err == nil && s.w.faulty(s.w.P.StoreAfter) {
+		return ports.Leadership{}, false, errAway
+	}
+	return l, held, err
+}
+
+func (s leases) Renew(ctx context.Context, holder string, epoch int64, ttl time.Duration) error {
+	_, err := through(s.w, func() (struct{}, error) { return struct{}{}, s.LeaderLease.Renew(ctx, holder, epoch, ttl) })
+	return err
+}
+
+// plane is what one worker sees of the coordinators: any of those that live, over a network that loses requests and answers.
+type plane struct {
+	w      *World
+	worker *worker
+}
+
+// call sends a request to some coordinator.
+func call[R any](p *plane, f func(c ports.ControlPlane) (R, error)) (R, error) {
+	var none R
+	c := p.w.reachable()
+	if p.worker.dead || c == nil || p.w.now().Before(p.worker.cutUntil) || p.w.faulty(p.w.P.Drop) {
+		return none, errAway
+	}
+	var r R
+	var err error
+	p.w.as(c, p.worker, func() { r, err = f(c.plane) })
+	if p.w.faulty(p.w.P.Drop) {
+		return none, errAway // the answer was lost
+	}
+	return r, err
+}
+
+func (p *plane) Register(ctx context.Context, r domain.Registration) (ports.Grant, error) {
+	return call(p, func(c ports.ControlPlane) (ports.Grant, error) { return c.Register(ctx, r) })
+}
+
+func (p *plane) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.HeartbeatAnswer, error) {
+	return call(p, func(c ports.ControlPlane) (ports.HeartbeatAnswer, error) { return c.Heartbeat(ctx, h) })
+}
+
+func (p *plane) Poll(ctx context.Context, s ports.SessionRef, _ time.Duration) ([]ports.Command, error) {
+	return call(p, func(c ports.ControlPlane) ([]ports.Command, error) { return c.Poll(ctx, s, 0) })
+}
+
+func (p *plane) Report(ctx context.Context, s ports.SessionRef, rs []ports.Report) ([]ports.ReportAnswer, error) {
+	return call(p, func(c ports.ControlPlane) ([]ports.ReportAnswer, error) { return c.Report(ctx, s, rs) })
+}
+
+func (p *plane) SaveCheckpoint(ctx context.Context, s ports.SessionRef, up ports.CheckpointUpload) (ports.ReportAnswer, error) {
+	return call(p, func(c ports.ControlPlane) (ports.ReportAnswer, error) { return c.SaveCheckpoint(ctx, s, up) })
+}
+
+func (p *plane) LoadCheckpoint(ctx context.Context, s ports.SessionRef, id domain.WorkloadID, g, seq int64) (ports.CheckpointData, error) {
+	return call(p, func(c ports.ControlPlane) (ports.CheckpointData, error) { return c.LoadCheckpoint(ctx, s, id, g, seq) })
+}
