@@ -43,15 +43,14 @@ func (n *network) send(deliver func()) {
 	}
 }
 
-// deliver delivers one message that flies, whichever.
+// deliver delivers some of the messages that fly, whichever; more when there are many, so that none flies for ever.
 func (n *network) deliver() {
-	if len(n.flying) == 0 {
-		return
+	for range (len(n.flying) + 3) / 4 {
+		i := n.w.rng.IntN(len(n.flying))
+		f := n.flying[i]
+		n.flying = slices.Delete(n.flying, i, i+1)
+		f()
 	}
-	i := n.w.rng.IntN(len(n.flying))
-	f := n.flying[i]
-	n.flying = slices.Delete(n.flying, i, i+1)
-	f()
 }
 
 // Command implements ports.Notifier.
