@@ -85,12 +85,12 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 		"GetCustomer":    e(func(ctx context.Context) (any, error) { return f.Customers.Get(ctx, acme) }),
 		"ListCustomers":  e(func(ctx context.Context) (any, error) { return f.Customers.List(ctx, "", 1) }),
 		"UpdateCustomer": e(func(ctx context.Context) (any, error) { return f.Customers.Update(ctx, acme, domain.CustomerPatch{}) }),
-		"Limits":         e(func(ctx context.Context) (any, error) { return f.Customers.Limits(ctx, nil) }),
+		"GetMany":        e(func(ctx context.Context) (any, error) { return f.Customers.GetMany(ctx, nil) }),
 		"CreateConfig": e(func(ctx context.Context) (any, error) {
 			return f.Configs.Create(ctx, domain.WorkloadConfig{ID: "wlcfg_x", CustomerID: acme, Type: "x"})
 		}),
 		"GetConfig":   e(func(ctx context.Context) (any, error) { return f.Configs.Get(ctx, acme, "wlcfg_x") }),
-		"ForType":     e(func(ctx context.Context) (any, error) { return f.Configs.ForType(ctx, acme, "x") }),
+		"ForTypes":    e(func(ctx context.Context) (any, error) { return f.Configs.ForTypes(ctx, nil) }),
 		"ListConfigs": e(func(ctx context.Context) (any, error) { return f.Configs.List(ctx, acme) }),
 		"UpdateConfig": e(func(ctx context.Context) (any, error) {
 			return f.Configs.Update(ctx, domain.WorkloadConfig{CustomerID: acme})

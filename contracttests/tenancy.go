@@ -30,9 +30,9 @@ func tenancyCases() []Case[StoreHarness] {
 			got, err = f.Customers.Get(t.Context(), c.ID)
 			require.NoError(t, err)
 			require.Equal(t, c2, got, "a failed write changes nothing")
-			limits, err := f.Customers.Limits(t.Context(), []domain.CustomerID{c.ID, "cust_nobody"})
+			many, err := f.Customers.GetMany(t.Context(), []domain.CustomerID{c.ID, "cust_nobody"})
 			require.NoError(t, err)
-			require.Equal(t, map[domain.CustomerID]domain.Limits{c.ID: c2.Limits()}, limits)
+			require.Equal(t, map[domain.CustomerID]domain.Customer{c.ID: c2}, many, "unknown ones are left out")
 		}},
 		{"customers that do not exist are not found, those that do conflict", "CodeConflict when the id exists; CodeNotFound when there is none", func(t T, h StoreHarness) {
 			f := given(t, h)
@@ -60,13 +60,14 @@ func tenancyCases() []Case[StoreHarness] {
 				requireCode(t, err, domain.CodeConflict)
 			}
 			f.config("a", "wlcfg_a")
-			got, err := h.Open().Configs.ForType(t.Context(), acme, "b")
+			key := domain.ConfigKey{CustomerID: acme, Type: "b"}
+			byKey, err := h.Open().Configs.ForTypes(t.Context(), []domain.ConfigKey{key, {CustomerID: acme, Type: "none"}, {CustomerID: rival, Type: "b"}})
 			require.NoError(t, err)
-			require.Equal(t, c, got)
+			require.Equal(t, map[domain.ConfigKey]domain.WorkloadConfig{key: c}, byKey, "those that do not exist are left out")
 			c.Description, c.MaxRetries = "changed", 9
 			c, err = f.Configs.Update(t.Context(), c)
 			require.NoError(t, err)
-			got, err = f.Configs.Get(t.Context(), acme, c.ID)
+			got, err := f.Configs.Get(t.Context(), acme, c.ID)
 			require.NoError(t, err)
 			require.Equal(t, c, got)
 			moved := c
@@ -93,8 +94,9 @@ func tenancyCases() []Case[StoreHarness] {
 			c := f.config("t", "wlcfg_t")
 			_, err := f.Configs.Get(t.Context(), rival, c.ID)
 			requireCode(t, err, domain.CodeNotFound)
-			_, err = f.Configs.ForType(t.Context(), rival, "t")
-			requireCode(t, err, domain.CodeNotFound)
+			foreignKeys, err := f.Configs.ForTypes(t.Context(), []domain.ConfigKey{{CustomerID: rival, Type: "t"}})
+			require.NoError(t, err)
+			require.Empty(t, foreignKeys)
 			requireCode(t, f.Configs.Delete(t.Context(), rival, c.ID), domain.CodeNotFound)
 			foreign := c
 			foreign.CustomerID = rival

@@ -82,17 +82,17 @@ func (c customers) Update(ctx context.Context, id domain.CustomerID, p domain.Cu
 	return next, nil
 }
 
-// Limits implements ports.CustomerStore.
-func (c customers) Limits(ctx context.Context, ids []domain.CustomerID) (map[domain.CustomerID]domain.Limits, error) {
+// GetMany implements ports.CustomerStore.
+func (c customers) GetMany(ctx context.Context, ids []domain.CustomerID) (map[domain.CustomerID]domain.Customer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	out := make(map[domain.CustomerID]domain.Limits, len(ids))
+	out := make(map[domain.CustomerID]domain.Customer, len(ids))
 	for _, id := range ids {
 		if t := c.s.customers[id]; t != nil {
-			out[id] = t.Customer.Limits()
+			out[id] = t.Customer
 		}
 	}
 	return out, nil
@@ -161,9 +161,20 @@ func (c configs) Get(ctx context.Context, customer domain.CustomerID, id domain.
 	return c.read(ctx, customer, byConfigID(id))
 }
 
-// ForType implements ports.ConfigStore.
-func (c configs) ForType(ctx context.Context, customer domain.CustomerID, workloadType string) (domain.WorkloadConfig, error) {
-	return c.read(ctx, customer, func(cfg *domain.WorkloadConfig) bool { return cfg.Type == workloadType })
+// ForTypes implements ports.ConfigStore.
+func (c configs) ForTypes(ctx context.Context, keys []domain.ConfigKey) (map[domain.ConfigKey]domain.WorkloadConfig, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	out := map[domain.ConfigKey]domain.WorkloadConfig{}
+	for _, k := range keys {
+		if cfg, err := c.find(k.CustomerID, func(cfg *domain.WorkloadConfig) bool { return cfg.Type == k.Type }); err == nil {
+			out[k] = *cfg
+		}
+	}
+	return out, nil
 }
 
 // List implements ports.ConfigStore.

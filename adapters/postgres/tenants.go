@@ -98,12 +98,12 @@ func (c customers) Update(ctx context.Context, id domain.CustomerID, p domain.Cu
 	})
 }
 
-// Limits implements ports.CustomerStore.
-func (c customers) Limits(ctx context.Context, ids []domain.CustomerID) (map[domain.CustomerID]domain.Limits, error) {
+// GetMany implements ports.CustomerStore.
+func (c customers) GetMany(ctx context.Context, ids []domain.CustomerID) (map[domain.CustomerID]domain.Customer, error) {
 	found, err := query(ctx, c.s.pool, oneCustomer, "SELECT "+customerColumns+" FROM customers c WHERE c.customer_id = ANY($1::text[])", strs(ids))
-	out := make(map[domain.CustomerID]domain.Limits, len(found))
+	out := make(map[domain.CustomerID]domain.Customer, len(found))
 	for _, cust := range found {
-		out[cust.ID] = cust.Limits()
+		out[cust.ID] = cust
 	}
 	return out, err
 }
@@ -150,17 +150,21 @@ func (c configs) Create(ctx context.Context, cfg domain.WorkloadConfig) (domain.
 
 // Get implements ports.ConfigStore.
 func (c configs) Get(ctx context.Context, customer domain.CustomerID, id domain.ConfigID) (domain.WorkloadConfig, error) {
-	return c.find(ctx, "c.config_id = $2::text", customer, string(id))
-}
-
-// ForType implements ports.ConfigStore.
-func (c configs) ForType(ctx context.Context, customer domain.CustomerID, workloadType string) (domain.WorkloadConfig, error) {
-	return c.find(ctx, "c.workload_type = $2::text", customer, workloadType)
-}
-
-func (c configs) find(ctx context.Context, where string, customer domain.CustomerID, arg string) (domain.WorkloadConfig, error) {
-	rows, err := query(ctx, c.s.pool, scanConfig, "SELECT "+configColumns+" FROM workload_configs c WHERE c.customer_id = $1::text AND "+where, string(customer), arg)
+	rows, err := query(ctx, c.s.pool, scanConfig, "SELECT "+configColumns+" FROM workload_configs c WHERE c.customer_id = $1::text AND c.config_id = $2::text",
+		string(customer), string(id))
 	return only(rows, err, domain.NotFound("workload config"))
+}
+
+// ForTypes implements ports.ConfigStore.
+func (c configs) ForTypes(ctx context.Context, keys []domain.ConfigKey) (map[domain.ConfigKey]domain.WorkloadConfig, error) {
+	found, err := query(ctx, c.s.pool, scanConfig, "SELECT "+configColumns+` FROM workload_configs c
+ JOIN unnest($1::text[], $2::text[]) AS u(customer_id, workload_type) USING (customer_id, workload_type)`,
+		column(keys, func(k domain.ConfigKey) string { return string(k.CustomerID) }), column(keys, func(k domain.ConfigKey) string { return k.Type }))
+	out := make(map[domain.ConfigKey]domain.WorkloadConfig, len(found))
+	for _, cfg := range found {
+		out[domain.ConfigKey{CustomerID: cfg.CustomerID, Type: cfg.Type}] = cfg
+	}
+	return out, err
 }
 
 // List implements ports.ConfigStore.

@@ -57,6 +57,12 @@ type WorkloadConfig struct {
 	UpdatedAt time.Time
 }
 
+// ConfigKey names the config of a customer for a type.
+type ConfigKey struct {
+	CustomerID CustomerID
+	Type       string
+}
+
 // Validate checks what a client may set.
 func (c WorkloadConfig) Validate() error {
 	if err := ValidateType("workload_type", c.Type); err != nil {

@@ -17,19 +17,19 @@ type CustomerStore interface {
 	// Update applies the patch atomically and returns the result; it holds for every Submit and Apply that
 	// commits afterwards. CodeNotFound, or CodeInvalidInput when the result would not be valid.
 	Update(ctx context.Context, id domain.CustomerID, p domain.CustomerPatch) (domain.Customer, error)
-	// Limits returns the running limits in force of these customers; unknown ones are left out.
-	Limits(ctx context.Context, ids []domain.CustomerID) (map[domain.CustomerID]domain.Limits, error)
+	// GetMany returns these customers; unknown ones are left out.
+	GetMany(ctx context.Context, ids []domain.CustomerID) (map[domain.CustomerID]domain.Customer, error)
 }
 
-// ConfigStore keeps workload configs. Every method is limited to one customer.
+// ConfigStore keeps workload configs. Every method is limited to the customer that it names.
 type ConfigStore interface {
 	// Create stores a config, its times from the store's clock, and returns it. CodeConflict when the customer has one
 	// for the type (or the id exists). CodeNotFound when the customer does not exist.
 	Create(ctx context.Context, c domain.WorkloadConfig) (domain.WorkloadConfig, error)
 	// Get returns a config. CodeNotFound when there is none.
 	Get(ctx context.Context, customer domain.CustomerID, id domain.ConfigID) (domain.WorkloadConfig, error)
-	// ForType returns the customer's config of a type. CodeNotFound when there is none.
-	ForType(ctx context.Context, customer domain.CustomerID, workloadType string) (domain.WorkloadConfig, error)
+	// ForTypes returns the configs with these keys, leaving out those that do not exist.
+	ForTypes(ctx context.Context, keys []domain.ConfigKey) (map[domain.ConfigKey]domain.WorkloadConfig, error)
 	// List returns the customer's configs ordered by type.
 	List(ctx context.Context, customer domain.CustomerID) ([]domain.WorkloadConfig, error)
 	// Update replaces description and run configuration of the config with c's id, customer and type; the type cannot

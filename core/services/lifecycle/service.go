@@ -34,8 +34,9 @@ type Deps struct {
 // Service is the lifecycle service. Safe for concurrent use.
 type Service struct {
 	Deps
-	submits *batching.Committer[domain.Submission, ports.SubmitResult]
-	types   knownTypes
+	settings *batching.Committer[domain.ConfigKey, setting]
+	submits  *batching.Committer[domain.Submission, ports.SubmitResult]
+	types    knownTypes
 }
 
 // DefaultPauseWait is how long a pause is waited for before it is answered as accepted.
@@ -50,6 +51,7 @@ func New(d Deps) *Service {
 		d.PauseWait = DefaultPauseWait
 	}
 	s := &Service{Deps: d}
+	s.settings = batching.NewCommitter(submitBatch, s.readSettings)
 	s.submits = batching.NewCommitter(submitBatch, d.Workloads.Submit)
 	return s
 }

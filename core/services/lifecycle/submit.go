@@ -48,16 +48,15 @@ func (s *Service) Submit(ctx context.Context, p domain.Principal, req SubmitRequ
 
 // SubmitBatch stores many workloads and answers each in its place.
 func (s *Service) SubmitBatch(ctx context.Context, p domain.Principal, reqs []SubmitRequest) ([]SubmitOutcome, error) {
-	customer, err := s.Customers.Get(ctx, p.CustomerID)
+	customer, configs, err := s.settingsFor(ctx, p.CustomerID, reqs)
 	if err != nil {
 		return nil, err
 	}
 	outcomes := make([]SubmitOutcome, len(reqs))
 	items := make([]domain.Submission, 0, len(reqs))
 	places := make([]int, 0, len(reqs))
-	configs := map[string]effective{}
 	for i := range reqs {
-		sub, err := s.prepare(ctx, customer, p, &reqs[i], configs)
+		sub, err := s.prepare(customer, p, &reqs[i], configs)
 		if err != nil {
 			if domain.CodeOf(err) == domain.CodeInternal || ctx.Err() != nil {
 				return nil, err
@@ -108,8 +107,68 @@ type effective struct {
 	err error
 }
 
+// setting is what the store says of a customer and its config of a type; either may be missing.
+type setting struct {
+	customer *domain.Customer
+	config   *domain.WorkloadConfig
+}
+
+// readSettings reads the settings of whoever submits at the same time, in two queries for all of them. It begins after they
+// asked, so that a config that was changed before is seen.
+func (s *Service) readSettings(ctx context.Context, keys []domain.ConfigKey) ([]setting, error) {
+	ids := make([]domain.CustomerID, len(keys))
+	for i, k := range keys {
+		ids[i] = k.CustomerID
+	}
+	customers, err := s.Customers.GetMany(ctx, slices.Compact(slices.Sorted(slices.Values(ids))))
+	if err != nil {
+		return nil, err
+	}
+	configs, err := s.Configs.ForTypes(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]setting, len(keys))
+	for i, k := range keys {
+		if c, ok := customers[k.CustomerID]; ok {
+			out[i].customer = &c
+		}
+		if c, ok := configs[k]; ok {
+			out[i].config = &c
+		}
+	}
+	return out, nil
+}
+
+// settingsFor returns the customer, and what its submissions of each type run with.
+func (s *Service) settingsFor(ctx context.Context, id domain.CustomerID, reqs []SubmitRequest) (domain.Customer, map[string]effective, error) {
+	configs := map[string]effective{}
+	for i := range reqs {
+		if domain.ValidateType("workload_type", reqs[i].Type) == nil { // the others are refused without a look
+			configs[reqs[i].Type] = effective{}
+		}
+	}
+	types := slices.Sorted(maps.Keys(configs))
+	keys := make([]domain.ConfigKey, max(len(types), 1)) // the customer is looked up in any case
+	keys[0].CustomerID = id
+	for i, t := range types {
+		keys[i] = domain.ConfigKey{CustomerID: id, Type: t}
+	}
+	found, err := s.settings.Do(ctx, keys...)
+	if err != nil {
+		return domain.Customer{}, nil, err
+	}
+	if found[0].customer == nil {
+		return domain.Customer{}, nil, domain.NotFound("customer")
+	}
+	for i, t := range types {
+		configs[t] = s.effective(ctx, id, t, found[i].config)
+	}
+	return *found[0].customer, configs, nil
+}
+
 // prepare turns a request into a validated submission.
-func (s *Service) prepare(ctx context.Context, c domain.Customer, p domain.Principal, req *SubmitRequest, configs map[string]effective) (domain.Submission, error) {
+func (s *Service) prepare(c domain.Customer, p domain.Principal, req *SubmitRequest, configs map[string]effective) (domain.Submission, error) {
 	sub := domain.Submission{
 		Spec: domain.Spec{
 			ID:         domain.WorkloadID(s.IDs.New(domain.PrefixWorkload)),
@@ -126,11 +185,7 @@ func (s *Service) prepare(ctx context.Context, c domain.Customer, p domain.Princ
 	if err := sub.Validate(); err != nil {
 		return sub, err
 	}
-	eff, ok := configs[req.Type]
-	if !ok {
-		eff = s.effective(ctx, c.ID, req.Type)
-		configs[req.Type] = eff
-	}
+	eff := configs[req.Type]
 	if eff.err != nil {
 		return sub, eff.err
 	}
@@ -146,13 +201,9 @@ func (s *Service) prepare(ctx context.Context, c domain.Customer, p domain.Princ
 }
 
 // effective returns the customer's config for the type, or the defaults if any worker ever offered the type.
-func (s *Service) effective(ctx context.Context, customer domain.CustomerID, workloadType string) effective {
-	cfg, err := s.Configs.ForType(ctx, customer, workloadType)
-	if err == nil {
+func (s *Service) effective(ctx context.Context, customer domain.CustomerID, workloadType string, cfg *domain.WorkloadConfig) effective {
+	if cfg != nil {
 		return effective{id: cfg.ID, run: cfg.RunConfig}
-	}
-	if !domain.IsCode(err, domain.CodeNotFound) {
-		return effective{err: err}
 	}
 	if s.types.has(workloadType) {
 		return effective{run: domain.DefaultRunConfig()}

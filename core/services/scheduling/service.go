@@ -140,12 +140,12 @@ func (s *Service) limits(ctx context.Context, heads []domain.LaneHeads) (map[dom
 			ids = append(ids, id)
 		}
 	}
-	limits, err := s.Customers.Limits(ctx, ids)
+	customers, err := s.Customers.GetMany(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
 	for id := range running {
-		running[id] = limits[id].MaxConcurrent
+		running[id] = customers[id].Limits().MaxConcurrent
 	}
 	return running, nil
 }
