@@ -56,6 +56,9 @@ bench: ## benchmarks, with the machine they ran on
 sim: ## simulate SEEDS=n runs with faults, or replay SEED=n with its trace
 	go test ./simulation -run Invariants -timeout 0 -count=1 -v $(if $(SEED),-seed $(SEED),-seeds $(or $(SEEDS),2000))
 
+recovery: ## how long recovery takes with every default in force (minutes)
+	go test -tags recovery -run RecoveryTimes -timeout 15m -count=1 ./cmd/niyanta
+
 explain: ## what PostgreSQL does for each hot statement beside 1,000,000 finished workloads (minutes)
 	go test -tags explain -run HotStatements -timeout 15m -v ./adapters/postgres
 
@@ -76,4 +79,4 @@ $(TOOLS): tools/go.mod tools/go.sum
 	@mkdir -p bin
 	go -C tools build -o ../$@ $(PKG)
 
-.PHONY: help demo demo-production demo-build dev build test lint generate verify bench sim explain fuzz clean
+.PHONY: help demo demo-production demo-build dev build test lint generate verify bench sim recovery explain fuzz clean

@@ -157,7 +157,12 @@ func (c *fleet) worker(id string) *process {
 
 func (c *fleet) eventually(f func() bool, what string) {
 	c.t.Helper()
-	require.Eventually(c.t, f, 20*time.Second, 10*time.Millisecond, what)
+	c.eventuallyWithin(20*time.Second, f, what)
+}
+
+func (c *fleet) eventuallyWithin(d time.Duration, f func() bool, what string) {
+	c.t.Helper()
+	require.Eventually(c.t, f, d, 10*time.Millisecond, what)
 }
 
 func (c *fleet) submit(workloadType, input string) string {

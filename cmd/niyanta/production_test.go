@@ -40,10 +40,13 @@ func newProduction(t *testing.T, bus string) *production {
 	return newProductionOn(t, bus, servers.SharedPostgres(t, func(url string) error {
 		_, err := bootstrap.MigrateUp(context.Background(), bootstrap.Config{PostgresURL: url}, bootstrap.NewLogger(t.Output(), 8, "json"))
 		return err
-	}))
+	}), shortTimes...)
 }
 
-func newProductionOn(t *testing.T, bus string, cluster *servers.Postgres) *production {
+// shortTimes are for tests that wait for leases to end.
+var shortTimes = []string{"NIYANTA_HEARTBEAT_INTERVAL=300ms", "NIYANTA_WORKER_LEASE=1500ms", "NIYANTA_LEADER_TTL=1500ms"}
+
+func newProductionOn(t *testing.T, bus string, cluster *servers.Postgres, times ...string) *production {
 	t.Helper()
 	p := &production{
 		fleet:    &fleet{t: t, adminKey: strings.Repeat("a", 32), workerKey: strings.Repeat("w", 32)},
@@ -54,8 +57,8 @@ func newProductionOn(t *testing.T, bus string, cluster *servers.Postgres) *produ
 		"NIYANTA_STORE=postgres", "NIYANTA_BUS=" + bus, "NIYANTA_RATE_LIMITER=redis",
 		"NIYANTA_POSTGRES_URL=" + p.postgres.URL(p.postgres.EmptyDatabase(t)), "NIYANTA_NATS_URL=" + p.nats.URL(), "NIYANTA_REDIS_URL=" + p.redis.URL(),
 		"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_ADMIN_KEY=" + p.adminKey, "NIYANTA_WORKER_KEY=" + p.workerKey,
-		"NIYANTA_HEARTBEAT_INTERVAL=300ms", "NIYANTA_WORKER_LEASE=1500ms", "NIYANTA_LEADER_TTL=1500ms",
 	}
+	p.env = append(p.env, times...)
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v1/traces" {
 			p.traces.Add(1)
@@ -270,7 +273,7 @@ func TestEveryAcknowledgedSubmissionFinishesThoughPostgresCrashes(t *testing.T) 
 	durable, err := servers.StartPostgres(true)
 	require.NoError(t, err)
 	t.Cleanup(durable.Remove)
-	p := newProductionOn(t, "nats", durable)
+	p := newProductionOn(t, "nats", durable, shortTimes...)
 	p.startWorker("w1", "NIYANTA_WORKER_SLOTS=50")
 	p.startWorker("w2", "NIYANTA_WORKER_SLOTS=50")
 	ctx, stop := context.WithCancel(t.Context())

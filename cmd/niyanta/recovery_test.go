@@ -1,0 +1,103 @@
+//go:build recovery
+
+package main
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/contracttests/servers"
+	niyanta "github.com/niyanta/niyanta/sdk"
+)
+
+// TestRecoveryTimesWithDefaults measures, with every default in force, how long it takes until things go on: `make recovery`
+// takes about four minutes and prints the figures of docs/RELIABILITY.md.
+func TestRecoveryTimesWithDefaults(t *testing.T) {
+	durable, err := servers.StartPostgres(true)
+	require.NoError(t, err)
+	t.Cleanup(durable.Remove)
+	p := newProductionOn(t, "nats", durable)
+	p.startWorker("w1", "NIYANTA_WORKER_SLOTS=20")
+	say := func(what string, took time.Duration, limit time.Duration) {
+		fmt.Printf("| %s | %.1f s | %s |\n", what, took.Seconds(), limit)
+		assert.Less(t, took, limit, what)
+	}
+
+	_, err = p.client.CreateConfig(t.Context(), niyanta.ConfigInput{WorkloadType: "sleep", CheckpointIntervalSec: new(2)})
+	require.NoError(t, err)
+
+	// A worker that runs 20 checkpointing workloads is killed.
+	var ids []string
+	for range 20 {
+		ids = append(ids, p.submit("sleep", `{"duration_ms":600000,"steps":600}`))
+	}
+	p.eventuallyWithin(30*time.Second, func() bool { return p.all(ids, 1, 2) }, "all run and have saved")
+	p.startWorker("w2", "NIYANTA_WORKER_SLOTS=20")
+	begin := time.Now()
+	p.workers["w1"].signal(t, syscall.SIGKILL)
+	p.eventuallyWithin(time.Minute, func() bool { return p.all(ids, 2, 2) }, "all run elsewhere")
+	say("worker SIGKILL, 20 workloads: all running elsewhere", time.Since(begin), 25*time.Second)
+	for _, id := range ids {
+		require.GreaterOrEqual(t, p.get(id).CheckpointSequence, int64(2), "from their checkpoints")
+	}
+
+	// The worker that has them now is frozen for a minute, and wakes up.
+	shell := p.submitWith("exec", `{"command":["sh","-c","echo $$; exec sleep 300"]}`, "")
+	_, err = p.client.Cancel(t.Context(), ids[0], "makes room")
+	require.NoError(t, err)
+	pid := p.pidOf(shell, 1)
+	p.startWorker("w3", "NIYANTA_WORKER_SLOTS=20")
+	begin = time.Now()
+	p.workers["w2"].signal(t, syscall.SIGSTOP)
+	p.eventuallyWithin(time.Minute, func() bool { return p.all(ids[1:], 3, 2) }, "all run elsewhere")
+	say("worker SIGSTOP: all running elsewhere", time.Since(begin), 25*time.Second)
+	time.Sleep(time.Minute - time.Since(begin))
+	begin = time.Now()
+	p.workers["w2"].signal(t, syscall.SIGCONT)
+	p.eventuallyWithin(20*time.Second, func() bool { return !alive(pid) }, "its programs are gone")
+	say("it wakes after a minute: its programs are gone", time.Since(begin), 5*time.Second)
+	time.Sleep(5 * time.Second)
+	require.True(t, p.all(ids[1:], 3, 2), "nothing of it landed")
+
+	// The leader is killed; then the next one leaves gracefully.
+	first := p.leader()
+	p.url = p.urls[1-first]
+	p.client, p.admin = p.rekey()
+	begin = time.Now()
+	p.coordinators[first].signal(t, syscall.SIGKILL)
+	p.submitUntilDone()
+	say("leader SIGKILL: new work is scheduled", time.Since(begin), 10*time.Second)
+	_ = p.coordinators[first].wait()
+	require.True(t, p.all(ids[1:], 3, 2), "a failover redistributes nothing")
+	old := p.coordinators[1-first]
+	p.startCoordinators() // two more; the one that is left leads
+	p.client, p.admin = p.rekey()
+	begin = time.Now()
+	old.signal(t, syscall.SIGTERM)
+	p.submitUntilDone()
+	say("leader SIGTERM: new work is scheduled", time.Since(begin), time.Second)
+	require.NoError(t, old.wait())
+	require.True(t, p.all(ids[1:], 3, 2), "a graceful failover redistributes nothing either")
+}
+
+// all reports whether every workload runs at that generation and has at least that many checkpoints.
+func (p *production) all(ids []string, generation, checkpoints int64) bool {
+	for _, id := range ids {
+		w, err := p.client.Get(p.t.Context(), id)
+		if err != nil || w.Status != niyanta.Status("RUNNING") || w.Generation != generation || w.CheckpointSequence < checkpoints {
+			return false
+		}
+	}
+	return true
+}
+
+// submitUntilDone submits one workload and waits until it is done.
+func (p *production) submitUntilDone() {
+	p.t.Helper()
+	p.completed(p.submit("sleep", `{"duration_ms":0}`))
+}
