@@ -2,6 +2,7 @@ package nats_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -89,4 +90,28 @@ func TestAFullBufferDropsAndCounts(t *testing.T) {
 	require.Eventually(t, func() bool { return b.Dropped() > 0 }, 5*time.Second, time.Millisecond)
 	close(release)
 	require.NoError(t, sub.Close())
+}
+
+func TestTLSAndCredentialsComeFromTheConfiguration(t *testing.T) {
+	s, ca, cert, key := servers.StartNATSWithTLS(t, "niyanta", "secret")
+	try := func(o nats.Options) bool {
+		o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+		b, err := nats.Connect(o)
+		if err != nil {
+			return false
+		}
+		defer func() { _ = b.Close() }()
+		for range 40 { // a server that refuses is tried again for ever
+			if b.Connected() {
+				return b.Publish(t.Context(), "s", nil) == nil
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		return false
+	}
+	url := fmt.Sprintf("tls://niyanta:secret@127.0.0.1:%d", s.Port)
+	assert.True(t, try(nats.Options{URL: url, CAFile: ca, CertFile: cert, KeyFile: key}))
+	assert.False(t, try(nats.Options{URL: url, CAFile: ca}), "without a certificate")
+	assert.False(t, try(nats.Options{URL: url, CertFile: cert, KeyFile: key}), "with an authority that is not trusted")
+	assert.False(t, try(nats.Options{URL: fmt.Sprintf("tls://niyanta:wrong@127.0.0.1:%d", s.Port), CAFile: ca, CertFile: cert, KeyFile: key}), "with a wrong password")
 }

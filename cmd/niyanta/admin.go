@@ -16,7 +16,8 @@ func workerCommand(hard context.Context, c *cli) *cobra.Command {
 		Use:   "worker",
 		Short: "Run a worker with the built-in types, or look after workers",
 		Long: `Without a subcommand, run a worker with the built-in types (sleep, http, and exec if NIYANTA_EXEC_ALLOW names programs).
-It finds its coordinator at NIYANTA_COORDINATOR_URL and authenticates with NIYANTA_WORKER_KEY.
+It reaches its coordinators over the bus that NIYANTA_BUS names, and over HTTP at NIYANTA_COORDINATOR_URL with NIYANTA_WORKER_KEY: alone,
+or for what is too large for the bus and while that is away.
 The first SIGTERM drains it, the second ends it. The subcommands need an admin key.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runWorker(hard, cmd) },
