@@ -40,10 +40,13 @@ func (p *Postgres) startPooler() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	port, err := FreePort()
-	if err != nil {
-		return 0, err
-	}
+	onExit(func() { _ = os.RemoveAll(dir) }) // a temporary folder
+	port := 0
+	err = onFreePort(&port, func() error { return p.runPooler(path, dir, port) })
+	return port, err
+}
+
+func (p *Postgres) runPooler(path, dir string, port int) error {
 	ini := fmt.Sprintf(`[databases]
 * = host=%s port=%d user=niyanta
 [pgbouncer]
@@ -60,17 +63,14 @@ server_idle_timeout = 2
 `, p.dir, p.Port, port)
 	file := filepath.Join(dir, "pgbouncer.ini")
 	if err := os.WriteFile(file, []byte(ini), 0o644); err != nil { //nolint:gosec // the server's user reads it
-		return 0, err
+		return err
 	}
 	proc, err := start(dir, path, file)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	onExit(func() {
-		proc.end(syscall.SIGTERM)
-		_ = os.RemoveAll(dir) // a temporary folder
-	})
-	return port, proc.ready(func() error {
+	onExit(func() { proc.end(syscall.SIGTERM) })
+	return proc.ready(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		conn, err := pgx.Connect(ctx, fmt.Sprintf("postgres://niyanta@127.0.0.1:%d/postgres?sslmode=disable&default_query_exec_mode=exec", port))

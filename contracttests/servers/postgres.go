@@ -60,9 +60,6 @@ func StartPostgres(durable bool, settings ...string) (*Postgres, error) {
 	if p.dir, err = folder("pg"); err != nil {
 		return nil, err
 	}
-	if p.Port, err = FreePort(); err != nil {
-		return nil, err
-	}
 	cmd, out, err := command(p.dir, initdb, "-D", filepath.Join(p.dir, "data"), "-U", "niyanta", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 	if err != nil {
 		return nil, err
@@ -70,7 +67,7 @@ func StartPostgres(durable bool, settings ...string) (*Postgres, error) {
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	return p, p.Start()
+	return p, onFreePort(&p.Port, p.Start)
 }
 
 // Start starts the server of a cluster that is stopped.

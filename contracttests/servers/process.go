@@ -182,6 +182,21 @@ func FreePort() (int, error) {
 	return port, l.Close()
 }
 
+// onFreePort tries start on a few ports: between the moment in which one is found free and the server's start, somebody else may
+// take it.
+func onFreePort(port *int, start func() error) error {
+	var err error
+	for range 5 {
+		if *port, err = FreePort(); err != nil {
+			return err
+		}
+		if err = start(); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
 // find looks for a program on the path and in folders that match the patterns, the newest first.
 func find(name string, patterns ...string) (string, error) {
 	for _, p := range patterns {

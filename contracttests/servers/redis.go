@@ -30,9 +30,7 @@ func StartRedis(tb testing.TB) *Redis {
 	require.NoError(tb, err)
 	r.dir, err = folder("rd")
 	require.NoError(tb, err)
-	r.Port, err = FreePort()
-	require.NoError(tb, err)
-	require.NoError(tb, r.Start())
+	require.NoError(tb, onFreePort(&r.Port, r.Start))
 	tb.Cleanup(func() {
 		r.Stop()
 		_ = os.RemoveAll(r.dir) // a temporary folder
