@@ -54,31 +54,36 @@ func NewCoordinator(ctx context.Context, cfg Config, log *slog.Logger) (*App, er
 	return app, nil
 }
 
-// Start listens, serves and runs the loops. When it returns without error, the API answers.
-func (a *App) Start(ctx context.Context) error {
+// Start listens, serves and runs the loops. When it returns without error, the API answers. When it fails, what was opened is
+// given back; it listens before it may lead, so that a port that is taken costs nobody a leader.
+func (a *App) Start(ctx context.Context) (err error) {
 	stopping, endPolls := context.WithCancel(context.WithoutCancel(ctx))
-	a.stopping = endPolls
+	loops, stop := context.WithCancel(context.WithoutCancel(ctx))
+	a.stopping, a.stop = endPolls, stop
+	defer func() {
+		if err != nil {
+			endPolls()
+			stop()
+			a.loops.Wait()
+			if a.listener != nil {
+				_ = a.listener.Close() // nobody was served
+			}
+			a.release()
+		}
+	}()
 	handler, err := httpapi.New(httpapi.Deps{
 		Lifecycle: a.core.Lifecycle, Tenancy: a.core.Tenancy, Plane: a.core.Plane, IDs: a.host.IDs,
 		Observer: a.host.Observer, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Stopping: stopping,
 		CursorKey: cursorKey(a.cfg), Measure: a.metrics.Request,
 	})
 	if err != nil {
-		endPolls()
 		return err
 	}
-	loops, stop := context.WithCancel(context.WithoutCancel(ctx))
-	a.stop = stop
-	if err := a.startLoops(loops); err != nil {
-		stop()
-		endPolls()
-		return err
-	}
-	a.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", a.cfg.HTTPAddr)
-	if err != nil {
-		stop()
-		endPolls()
+	if a.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", a.cfg.HTTPAddr); err != nil {
 		return fmt.Errorf("%sHTTP_ADDR: %w", Prefix, err)
+	}
+	if err := a.startLoops(loops); err != nil {
+		return err
 	}
 	a.server = httpapi.NewServer(handler, a.log)
 	a.loops.Go(func() {
@@ -88,6 +93,16 @@ func (a *App) Start(ctx context.Context) error {
 	})
 	a.log.Info("serving", "url", a.URL())
 	return nil
+}
+
+// release gives back what the App holds besides its loops.
+func (a *App) release() {
+	for _, closeIt := range a.closers {
+		closeIt()
+	}
+	if a.closeBackends != nil {
+		a.closeBackends()
+	}
 }
 
 // URL is where the API answers.
@@ -171,12 +186,7 @@ func (a *App) Close(ctx context.Context) error {
 	if err := a.core.Leadership.StepDown(bounded); err != nil {
 		errs = append(errs, fmt.Errorf("step down: %w", err))
 	}
-	for _, closeIt := range a.closers {
-		closeIt()
-	}
-	if a.closeBackends != nil {
-		a.closeBackends()
-	}
+	a.release()
 	return errors.Join(errs...)
 }
 

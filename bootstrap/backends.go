@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -94,54 +95,61 @@ func migrateOnStart(ctx context.Context, cfg Config, log *slog.Logger) error {
 	return err
 }
 
-// openBus opens the bus that the configuration names; nil for memory.
-func openBus(cfg Config, name string, ids ports.IDs, log *slog.Logger) (ports.Bus, func(context.Context) error, func() int64, func(), error) {
+// openedBus is a bus with what is not the port's: whether it is there, what it dropped, how it ends. Its Bus is nil for memory.
+type openedBus struct {
+	ports.Bus
+	ping    func(context.Context) error
+	dropped func() int64
+	close   func()
+}
+
+// openBus opens the bus that the configuration names.
+func openBus(cfg Config, name string, ids ports.IDs, log *slog.Logger) (openedBus, error) {
 	switch cfg.Bus {
 	case BusNATS:
 		b, err := nats.Connect(nats.Options{
 			URL: cfg.NATSURL, Name: name, CredsFile: cfg.NATSCreds, CAFile: cfg.NATSCA, CertFile: cfg.NATSCert, KeyFile: cfg.NATSKey, Log: log,
 		})
 		if err != nil {
-			return nil, nil, nil, nil, fmt.Errorf("%sNATS_URL: %w", Prefix, err)
+			return openedBus{}, fmt.Errorf("%sNATS_URL: %w", Prefix, err)
 		}
-		ping := func(context.Context) error {
+		return openedBus{b, func(context.Context) error {
 			if !b.Connected() {
-				return fmt.Errorf("the bus is away")
+				return errors.New("the bus is away")
 			}
 			return nil
-		}
-		return b, ping, b.Dropped, func() { _ = b.Close() }, nil
+		}, b.Dropped, func() { _ = b.Close() }}, nil
 	case BusRedis:
 		c, err := redis.Connect(cfg.RedisURL)
 		if err != nil {
-			return nil, nil, nil, nil, fmt.Errorf("%sREDIS_URL: %w", Prefix, err)
+			return openedBus{}, fmt.Errorf("%sREDIS_URL: %w", Prefix, err)
 		}
 		b := redis.NewBus(c, ids, log)
-		return b, b.Ping, b.Dropped, func() { _, _ = b.Close(), c.Close() }, nil
+		return openedBus{b, b.Ping, b.Dropped, func() { _, _ = b.Close(), c.Close() }}, nil
 	}
-	return nil, nil, nil, func() {}, nil
+	return openedBus{close: func() {}}, nil
 }
 
 // openSignals opens what carries hints.
 func openSignals(cfg Config, h Host, m *telemetry.Metrics) (Signals, func(), error) {
 	name := h.IDs.New("coord_")
-	bus, ping, dropped, done, err := openBus(cfg, name, h.IDs, h.Log)
+	bus, err := openBus(cfg, name, h.IDs, h.Log)
 	if err != nil {
 		return Signals{}, nil, err
 	}
-	if bus == nil {
+	if bus.Bus == nil {
 		n := memory.NewNotifier()
-		return Signals{Notifier: n, Listener: n}, done, nil
+		return Signals{Notifier: n, Listener: n}, bus.close, nil
 	}
-	m.Gauge("bus_dropped", "Messages that found a full buffer, and handlers that panicked.", nil, func() float64 { return float64(dropped()) })
+	m.Gauge("bus_dropped", "Messages that found a full buffer, and handlers that panicked.", nil, func() float64 { return float64(bus.dropped()) })
 	m.Gauge("bus_connected", "1 while the bus answers.", nil, func() float64 {
-		if ping(context.Background()) != nil {
+		if bus.ping(context.Background()) != nil {
 			return 0
 		}
 		return 1
 	})
-	hints := messaging.NewHints(bus, messaging.Party{ID: name, Kind: "coordinator", Prefix: cfg.BusPrefix, Clock: h.Clock, IDs: h.IDs}, h.Observer, h.Log)
-	return Signals{Notifier: hints, Listener: hints, Bus: bus, Ping: ping}, done, nil
+	hints := messaging.NewHints(bus.Bus, messaging.Party{ID: name, Kind: "coordinator", Prefix: cfg.BusPrefix, Clock: h.Clock, IDs: h.IDs}, h.Observer, h.Log)
+	return Signals{Notifier: hints, Listener: hints, Bus: bus.Bus, Ping: bus.ping}, bus.close, nil
 }
 
 // openLimiter opens the rate limiter that the configuration names.
@@ -160,10 +168,10 @@ func openLimiter(cfg Config, h Host) (Limiter, func(), error) {
 // newWorkerPlane opens a worker's view of its coordinators: the bus if there is one, HTTP for what is large and while the
 // bus is away, or HTTP alone.
 func newWorkerPlane(cfg Config, id string, data ports.ControlPlane, log *slog.Logger) (ports.ControlPlane, func(), error) {
-	bus, _, _, done, err := openBus(cfg, id, system.IDs{}, log)
-	if err != nil || bus == nil {
-		return data, done, err
+	bus, err := openBus(cfg, id, system.IDs{}, log)
+	if err != nil || bus.Bus == nil {
+		return data, bus.close, err
 	}
-	c := messaging.NewClient(bus, messaging.Party{ID: id, Kind: "worker", Prefix: cfg.BusPrefix, Clock: system.Clock{}, IDs: system.IDs{}}, data)
-	return c, func() { _ = c.Close(); done() }, nil
+	c := messaging.NewClient(bus.Bus, messaging.Party{ID: id, Kind: "worker", Prefix: cfg.BusPrefix, Clock: system.Clock{}, IDs: system.IDs{}}, data)
+	return c, func() { _ = c.Close(); bus.close() }, nil
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -279,4 +280,18 @@ func TestTheServerStopsWhileWorkRunsAndPollsWait(t *testing.T) {
 	require.Equal(t, niyanta.Status("REDISTRIBUTING"), w.Status)
 	d.App.stopping()
 	require.Equal(t, niyanta.Status("REDISTRIBUTING"), (<-waited).Status)
+}
+
+func TestAStartOnATakenPortFailsAndLeavesNothingBehind(t *testing.T) {
+	d, _ := startDev(t, 0)
+	cfg, err := Load([]string{"NIYANTA_HTTP_ADDR=" + strings.TrimPrefix(d.App.URL(), "http://")})
+	require.NoError(t, err)
+	app, err := newMemoryApp(cfg, silent)
+	require.NoError(t, err)
+	released := 0
+	app.closeBackends = func() { released++ }
+	require.ErrorContains(t, app.Start(t.Context()), "NIYANTA_HTTP_ADDR")
+	assert.Equal(t, 1, released)
+	_, leading := app.core.Leadership.Current()
+	assert.False(t, leading, "who cannot serve must not lead")
 }

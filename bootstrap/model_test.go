@@ -3,7 +3,6 @@ package bootstrap
 import (
 	"context"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,26 +14,8 @@ import (
 	"github.com/niyanta/niyanta/contracttests/servers"
 )
 
-// frozenClock moves only when told to.
-type frozenClock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *frozenClock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *frozenClock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 func memoryStores(*testing.T) contracttests.StoreHarness {
-	clock := &frozenClock{now: time.Now()}
+	clock := contracttests.NewClock(time.Now())
 	s := memory.NewStore(clock)
 	return contracttests.StoreHarness{
 		Open: func() contracttests.Stores {
@@ -43,7 +24,7 @@ func memoryStores(*testing.T) contracttests.StoreHarness {
 				Customers: s.Customers(), Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Leader: s.Leader(),
 			}
 		},
-		Advance: clock.advance,
+		Advance: clock.Advance,
 	}
 }
 

@@ -155,10 +155,10 @@ var buses = map[string]func(t *testing.T) func() ports.Bus{
 func connectTo(t *testing.T, cfg Config) func() ports.Bus {
 	t.Helper()
 	return func() ports.Bus {
-		bus, _, _, done, err := openBus(cfg, "test", system.IDs{}, silent)
+		bus, err := openBus(cfg, "test", system.IDs{}, silent)
 		require.NoError(t, err)
-		t.Cleanup(done)
-		return bus
+		t.Cleanup(bus.close)
+		return bus.Bus
 	}
 }
 

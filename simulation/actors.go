@@ -194,9 +194,8 @@ type script struct {
 }
 
 type scriptInput struct {
-	Steps int    `json:"steps"`
-	Fails int    `json:"fails"` // so many attempts fail before one succeeds
-	Kind  string `json:"kind"`
+	Steps int `json:"steps"`
+	Fails int `json:"fails"` // so many attempts fail before one succeeds
 }
 
 func (s *script) Init(_ context.Context, t ports.Task) error {

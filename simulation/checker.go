@@ -156,7 +156,7 @@ func (c *checker) restored(id domain.WorkloadID, generation int64, step int) {
 // contents compares what is stored with what was committed.
 func (c *checker) contents() {
 	ctx := context.Background()
-	for _, id := range c.w.submittedIDs() {
+	for _, id := range c.w.acknowledged {
 		found, err := c.w.store.Workloads().Get(ctx, "", id)
 		if err != nil || len(found) == 0 {
 			c.fail("I3", "%s is gone: %v", id, err)

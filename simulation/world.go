@@ -49,7 +49,6 @@ type World struct {
 	Trace []string
 	Keep  bool
 
-	seed         uint64
 	rng          *rand.Rand
 	clock        *clock
 	ids          *ids
@@ -78,7 +77,7 @@ type World struct {
 // New prepares a run.
 func New(seed uint64, p Probabilities) (*World, error) {
 	rng := rand.New(rand.NewPCG(seed, 0x6e6979616e7461))
-	w := &World{P: p, seed: seed, rng: rng, clock: &clock{now: time.Unix(1_700_000_000, 0)}, ids: &ids{rng: rng}, limit: 8,
+	w := &World{P: p, rng: rng, clock: &clock{now: time.Unix(1_700_000_000, 0)}, ids: &ids{rng: rng}, limit: 8,
 		wants: map[domain.WorkloadID]string{}, fails: map[domain.WorkloadID]int{}}
 	w.log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	var err error
@@ -164,8 +163,6 @@ func (w *World) failsOf(id domain.WorkloadID) int {
 	w.fails[id] = in.Fails
 	return in.Fails
 }
-
-func (w *World) submittedIDs() []domain.WorkloadID { return w.acknowledged }
 
 // Run takes so many steps with faults, then heals, and returns the invariants that were broken.
 func (w *World) Run(steps int) []string {
@@ -293,7 +290,7 @@ func (w *World) steer(ctx context.Context, c *coordinator, id domain.WorkloadID)
 func (w *World) submit(ctx context.Context, c *coordinator) {
 	req := lifecycle.SubmitRequest{Type: "t", Input: domain.JSON(fmt.Sprintf(`{"steps":%d,"fails":%d}`, 1+w.rng.IntN(6), max(w.rng.IntN(12)-6, 0)))}
 	if w.rng.IntN(3) == 0 {
-		w.keys = min(w.keys+w.rng.IntN(2), 1_000_000) // now and then the key of before
+		w.keys += w.rng.IntN(2) // now and then the key of before
 		req.IdempotencyKey = fmt.Sprint("k", w.keys)
 		req.Input = `{"steps":2,"fails":0}`
 	}

@@ -24,7 +24,7 @@ func TestRateLimiterKeepsItsContract(t *testing.T) {
 	contracttests.Run(t, "RateLimiter", "memory", contracttests.LimiterCases(), func(*testing.T) contracttests.LimiterHarness {
 		clock := newClock()
 		l := memory.NewRateLimiter(clock)
-		return contracttests.LimiterHarness{Open: func() ports.RateLimiter { return l }, Advance: clock.advance}
+		return contracttests.LimiterHarness{Open: func() ports.RateLimiter { return l }, Advance: clock.Advance}
 	})
 }
 

@@ -1,7 +1,6 @@
 package memory_test
 
 import (
-	"sync"
 	"testing"
 	"time"
 
@@ -9,26 +8,8 @@ import (
 	"github.com/niyanta/niyanta/contracttests"
 )
 
-// fakeClock is set by the test.
-type fakeClock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *fakeClock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *fakeClock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-func newClock() *fakeClock {
-	return &fakeClock{now: time.Date(2026, 1, 2, 3, 4, 5, 678_912_345, time.UTC)}
+func newClock() *contracttests.Clock {
+	return contracttests.NewClock(time.Date(2026, 1, 2, 3, 4, 5, 678_912_345, time.UTC))
 }
 
 func openStores(*testing.T) contracttests.StoreHarness {
@@ -41,7 +22,7 @@ func openStores(*testing.T) contracttests.StoreHarness {
 				Customers: s.Customers(), Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Leader: s.Leader(),
 			}
 		},
-		Advance: clock.advance,
+		Advance: clock.Advance,
 	}
 }
 

@@ -17,7 +17,6 @@ const (
 	foreignKeyViolation = "23503"
 	serializationFail   = "40001"
 	deadlockDetected    = "40P01"
-	adminShutdown       = "57P01"
 )
 
 // retryAfter is what callers are told when the database is away.

@@ -248,17 +248,22 @@ func (t *tx) queueSubmitted(ws, lanes []*domain.Workload) error {
 		return nil
 	}
 	type w = *domain.Workload
-	labels, affinity := make([]*string, len(ws)), make([]*string, len(ws))
+	labels := make([]*string, len(ws))
 	for i, w := range ws {
 		var err error
 		if labels[i], err = toJSON(w.Labels, w.Labels == nil); err != nil {
 			return err
 		}
-		if affinity[i], err = toJSON(w.Affinity, w.Affinity.IsZero()); err != nil {
-			return err
-		}
 	}
-	t.queueLanes(lanes)
+	affinity, err := affinities(ws)
+	if err != nil {
+		return err
+	}
+	rules, err := affinities(lanes)
+	if err != nil {
+		return err
+	}
+	t.queueLanes(lanes, rules)
 	customers, types := column(ws, func(w w) string { return string(w.CustomerID) }), column(ws, func(w w) string { return w.Type })
 	t.queue(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries, timeout_us, queue_at,
   not_before, created_at, updated_at, status)
@@ -286,15 +291,30 @@ func (t *tx) queueSubmitted(ws, lanes []*domain.Workload) error {
 	return nil
 }
 
-// queueLanes stores lanes that may be new, in order, so that two coordinators never wait for each other in a circle.
-func (t *tx) queueLanes(ws []*domain.Workload) {
-	for _, w := range ws {
-		affinity, err := toJSON(w.Affinity, w.Affinity.IsZero())
-		if err != nil {
-			continue // the workload's own insert has failed before
-		}
-		t.queue(`INSERT INTO lanes (lane_id, customer_id, workload_type, affinity, cpu_cores, memory_mb, disk_mb)
- VALUES ($1, $2, $3, $4::text::jsonb, $5, $6, $7) ON CONFLICT (lane_id) DO NOTHING`, string(w.Lane), string(w.CustomerID), w.Type, affinity,
-			w.Run.Resources.CPUCores, w.Run.Resources.MemoryMB, w.Run.Resources.DiskMB)
+// queueLanes stores lanes that may be new. They come in order, so that two coordinators never wait for each other in a circle.
+func (t *tx) queueLanes(ws []*domain.Workload, affinity []*string) {
+	if len(ws) == 0 {
+		return
 	}
+	type w = *domain.Workload
+	t.queue(`INSERT INTO lanes (lane_id, customer_id, workload_type, affinity, cpu_cores, memory_mb, disk_mb)
+ SELECT u.id, u.customer, u.type, u.affinity::jsonb, u.cpu, u.memory, u.disk
+ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::double precision[], $6::integer[], $7::integer[])
+  AS u(id, customer, type, affinity, cpu, memory, disk) ON CONFLICT (lane_id) DO NOTHING`,
+		column(ws, laneOf), column(ws, func(w w) string { return string(w.CustomerID) }), column(ws, func(w w) string { return w.Type }), affinity,
+		column(ws, func(w w) float64 { return w.Run.Resources.CPUCores }),
+		column(ws, func(w w) int64 { return int64(w.Run.Resources.MemoryMB) }),
+		column(ws, func(w w) int64 { return int64(w.Run.Resources.DiskMB) }))
+}
+
+// affinities are the nullable JSON columns of rules.
+func affinities(ws []*domain.Workload) ([]*string, error) {
+	out := make([]*string, len(ws))
+	for i, w := range ws {
+		var err error
+		if out[i], err = toJSON(w.Affinity, w.Affinity.IsZero()); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }

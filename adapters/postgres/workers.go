@@ -197,12 +197,13 @@ func (w workers) Expire(ctx context.Context, epoch int64, limit int) ([]domain.W
 			return nil, err
 		}
 		system := domain.Actor{Kind: domain.ActorCoordinator}
+		var events []domain.AuditEvent
 		for _, wk := range dead {
-			t.queueAudit([]domain.AuditEvent{
+			events = append(events,
 				t.workerEvent(wk.ID, domain.AuditHeartbeatMissed, system, "last heartbeat at "+wk.HeartbeatAt.Format(time.RFC3339Nano)),
-				t.workerEvent(wk.ID, domain.AuditWorkerDead, system, string(domain.LossExpired)),
-			})
+				t.workerEvent(wk.ID, domain.AuditWorkerDead, system, string(domain.LossExpired)))
 		}
+		t.queueAudit(events)
 		return dead, t.commit(ctx)
 	})
 }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -36,24 +35,6 @@ func (randomIDs) New(prefix string) string {
 	var b [8]byte
 	_, _ = rand.Read(b[:])
 	return prefix + hex.EncodeToString(b[:])
-}
-
-// tick is a clock that the test moves.
-type tick struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *tick) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *tick) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
 }
 
 func connect(t *testing.T, url string) *client.Client {
@@ -92,7 +73,7 @@ func TestRateLimiterKeepsItsContract(t *testing.T) {
 		c := connect(t, s.URL())
 		return contracttests.LimiterHarness{
 			Open: func() ports.RateLimiter {
-				return redis.NewRateLimiter(connect(t, s.URL()), &never{}, &tick{now: time.Now()}, silent)
+				return redis.NewRateLimiter(connect(t, s.URL()), &never{}, contracttests.NewClock(time.Now()), silent)
 			},
 			// The time is the server's; what is stored is the moment at which a bucket is full, which moves back instead.
 			Advance: func(d time.Duration) {
@@ -110,7 +91,7 @@ func TestRateLimiterKeepsItsContract(t *testing.T) {
 
 func TestWithoutRedisRequestsAreStillLimited(t *testing.T) {
 	s := servers.StartRedis(t)
-	clock, fallback := &tick{now: time.Now()}, &never{}
+	clock, fallback := contracttests.NewClock(time.Now()), &never{}
 	l := redis.NewRateLimiter(connect(t, s.URL()), fallback, clock, silent)
 	d, err := l.Allow(t.Context(), "k", 1, 5)
 	require.NoError(t, err)
@@ -126,9 +107,9 @@ func TestWithoutRedisRequestsAreStillLimited(t *testing.T) {
 	d, err = l.Allow(t.Context(), "k", 1, 5)
 	require.NoError(t, err)
 	assert.False(t, d.Allowed, "not asked again at once")
-	clock.advance(2 * time.Second)
+	clock.Advance(2 * time.Second)
 	require.Eventually(t, func() bool {
-		clock.advance(2 * time.Second)
+		clock.Advance(2 * time.Second)
 		d, err = l.Allow(t.Context(), "k", 1, 5)
 		return err == nil && d.Allowed
 	}, 10*time.Second, 20*time.Millisecond, "asked again later")
