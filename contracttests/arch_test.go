@@ -51,9 +51,10 @@ var policy = []struct {
 	{"deploy/...", nil}, // tests of manifests only
 	{"examples/...", []string{"std", "self", "examples/...", "sdk"}},
 
-	{"simulation", []string{"std", "core/...", "adapters/memory", "adapters/zstd"}},
+	{"simulation", []string{"std", "core/...", "adapters/memory", "adapters/zstd", "contracttests", "contracttests/invariants"}},
 
 	{"contracttests", []string{"std", "deps", "core/domain", "core/ports"}},
+	{"contracttests/invariants", []string{"std", "core/domain", "core/ports"}},
 	{"contracttests/servers", []string{"std", "deps"}},
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
+	"github.com/niyanta/niyanta/contracttests/invariants"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
@@ -17,14 +19,16 @@ type checker struct {
 	outcomes map[domain.WorkloadID]int
 	keys     map[string]domain.WorkloadID
 	expired  map[heldRun]bool
-	epoch    int64
-	broken   []string
+	// stopped is when a cancel was acknowledged, and whether that was after the last fault.
+	stopped map[domain.WorkloadID]stop
+	epoch   int64
+	broken  []string
 }
 
 func newChecker(w *World) *checker {
 	return &checker{
 		w: w, state: map[domain.WorkloadID]domain.State{}, audited: map[domain.WorkloadID]int{}, outcomes: map[domain.WorkloadID]int{},
-		keys: map[string]domain.WorkloadID{}, expired: map[heldRun]bool{},
+		keys: map[string]domain.WorkloadID{}, expired: map[heldRun]bool{}, stopped: map[domain.WorkloadID]stop{},
 	}
 }
 
@@ -89,7 +93,7 @@ func (c *checker) transition(t *domain.Transition, r *domain.Result) {
 		c.fail("I5", "%s is %s with session %q", t.WorkloadID, next.Status, next.SessionID)
 	case next.CheckpointSequence < before.CheckpointSequence || next.CheckpointSequence > before.CheckpointSequence+1:
 		c.fail("I9", "%s: checkpoint %d after %d", t.WorkloadID, next.CheckpointSequence, before.CheckpointSequence)
-	case next.RetryCount > min(c.w.failsOf(t.WorkloadID), maxRetries):
+	case next.RetryCount > c.w.inputOf(t.WorkloadID).failures():
 		c.fail("I10", "%s was retried %d times for faults that are not its own: %s", t.WorkloadID, next.RetryCount, next.Reason)
 	case next.RetryCount > maxRetries || next.RedistributionCount > domain.MaxRedistributions+1:
 		c.fail("I10", "%s: %d retries, %d redistributions", t.WorkloadID, next.RetryCount, next.RedistributionCount)
@@ -116,11 +120,37 @@ type heldRun struct {
 	generation int64
 }
 
-// effect hears that a run does something, which it must not once its worker's lease was over: the worker stops its runs before
-// anyone else may start them.
+// stop is an acknowledged cancel.
+type stop struct {
+	at     time.Time
+	healed bool
+}
+
+// cancelled hears that a cancel was acknowledged.
+func (c *checker) cancelled(id domain.WorkloadID) {
+	if _, before := c.stopped[id]; !before {
+		c.stopped[id] = stop{c.w.Now(), c.w.healed}
+	}
+}
+
+// stopMax is how long a cancelled workload may go on while nothing goes wrong: until the next heartbeat is answered, if the
+// command was lost.
+const stopMax = beat + 2*time.Second
+
+// effect hears that a run does something. It must not once its worker's lease was over: the worker stops its runs before
+// anyone else may start them. Nor long after a cancel was acknowledged (I11).
 func (c *checker) effect(id domain.WorkloadID, generation int64) {
 	if c.expired[heldRun{id, generation}] {
 		c.fail("fence", "%s works at generation %d though its worker's lease expired", id, generation)
+	}
+	if s, ok := c.stopped[id]; ok {
+		limit := lease // a worker that hears nothing for so long stops by itself
+		if s.healed {
+			limit = stopMax
+		}
+		if late := c.w.Now().Sub(s.at); late > limit {
+			c.fail("I11", "%s works %s after its cancel was acknowledged", id, late)
+		}
 	}
 }
 
@@ -153,28 +183,33 @@ func (c *checker) restored(id domain.WorkloadID, generation int64, step int) {
 	}
 }
 
-// contents compares what is stored with what was committed.
+// contents judges what is stored, and compares it with what was seen to be committed.
 func (c *checker) contents() {
 	ctx := context.Background()
 	for _, id := range c.w.acknowledged {
-		found, err := c.w.store.Workloads().Get(ctx, "", id)
+		found, err := c.w.stores.Workloads.Get(ctx, "", id)
 		if err != nil || len(found) == 0 {
 			c.fail("I3", "%s is gone: %v", id, err)
+			continue
+		}
+		trail, err := c.w.stores.Audit.Workload(ctx, tenant, id, 0, 10_000)
+		if err != nil {
+			c.fail("I7", "the trail of %s cannot be read: %v", id, err)
+		}
+		c.broken = append(c.broken, invariants.Trail(&found[0], trail)...)
+		for _, e := range trail {
+			if tag := c.w.wants[id]; e.Type == domain.AuditScheduled && tag != "" && c.w.tagOf(e.WorkerID) != tag {
+				c.fail("I13", "%s wants %s and got worker %s", id, tag, e.WorkerID)
+			}
+		}
+		if c.w.backend.Opaque {
 			continue
 		}
 		if found[0].Status != c.state[id].Status || found[0].Generation != c.state[id].Generation {
 			c.fail("I4", "%s is %s g%d, committed was %s g%d", id, found[0].Status, found[0].Generation, c.state[id].Status, c.state[id].Generation)
 		}
-		trail, err := c.w.store.Audit().Workload(ctx, tenant, id, 0, 10_000)
-		if err != nil || len(trail) != c.audited[id] {
+		if len(trail) != c.audited[id] {
 			c.fail("I7", "%s has %d audit events for %d transitions", id, len(trail), c.audited[id])
-		}
-		last := domain.Status("")
-		for _, e := range trail {
-			if e.From != last {
-				c.fail("I7", "%s: %s from %s follows %s", id, e.Type, e.From, last)
-			}
-			last = e.To
 		}
 	}
 }

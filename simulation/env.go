@@ -15,6 +15,23 @@ type clock struct{ now time.Time }
 // Now implements ports.Clock.
 func (c *clock) Now() time.Time { return c.now }
 
+// skewed is the clock of one process: it goes as fast as the others, but is wrong.
+type skewed struct {
+	*clock
+	by time.Duration
+}
+
+// Now implements ports.Clock.
+func (c skewed) Now() time.Time { return c.now.Add(c.by) }
+
+// skewed draws the clock of a process, up to an hour before or behind the storage's.
+func (w *World) skewed() ports.Clock {
+	if w.P == (Probabilities{}) {
+		return w.clock
+	}
+	return skewed{w.clock, time.Duration(w.rng.IntN(7200)-3600) * time.Second}
+}
+
 // ids makes ids that sort by creation, and draws randomness from the seed.
 type ids struct {
 	n   uint64

@@ -20,18 +20,27 @@ func (w *World) faulty(p float64) bool {
 	return true
 }
 
-// through calls f between the faults of a store: before the commit, and after it but reported as an error.
+// through calls f between the faults of a store: before the commit, and after it but reported as an error; or the caller's process
+// ends before it or behind it.
 func through[R any](w *World, f func() (R, error)) (R, error) {
 	var none R
 	w.stall()
+	w.mayDie()
 	if w.faulty(w.P.StoreBefore) {
 		return none, errAway
 	}
 	r, err := f()
+	w.mayDie()
 	if err == nil && w.faulty(w.P.StoreAfter) {
 		return none, errAway
 	}
 	return r, err
+}
+
+func (w *World) mayDie() {
+	if !w.stalled && w.actingC != nil && w.faulty(w.P.Die) {
+		w.die()
+	}
 }
 
 // workloads is the store of workloads: faulty outside, checked inside.
@@ -119,63 +128,14 @@ type leases struct {
 }
 
 func (s leases) Acquire(ctx context.Context, holder string, ttl time.Duration) (l ports.Leadership, held bool, err error) {
-	if s.w.faulty(s.w.P.StoreBefore) {
-		return l, false, errAway
-	}
-	l, held, err = s.LeaderLease.Acquire(ctx, holder, ttl)
-	if err == nil && s.w.faulty(s.w.P.StoreAfter) {
-		return ports.Leadership{}, false, errAway
-	}
-	return l, held, err
+	l, err = through(s.w, func() (l ports.Leadership, err error) {
+		l, held, err = s.LeaderLease.Acquire(ctx, holder, ttl)
+		return l, err
+	})
+	return l, held && err == nil, err
 }
 
 func (s leases) Renew(ctx context.Context, holder string, epoch int64, ttl time.Duration) error {
 	_, err := through(s.w, func() (struct{}, error) { return struct{}{}, s.LeaderLease.Renew(ctx, holder, epoch, ttl) })
 	return err
-}
-
-// plane is what one worker sees of the coordinators: any of those that live, over a network that loses requests and answers.
-type plane struct {
-	w      *World
-	worker *worker
-}
-
-// call sends a request to some coordinator.
-func call[R any](p *plane, f func(c ports.ControlPlane) (R, error)) (R, error) {
-	var none R
-	c := p.w.reachable()
-	if p.worker.dead || c == nil || p.w.now().Before(p.worker.cutUntil) || p.w.faulty(p.w.P.Drop) {
-		return none, errAway
-	}
-	var r R
-	var err error
-	p.w.as(c, p.worker, func() { r, err = f(c.plane) })
-	if p.w.faulty(p.w.P.Drop) {
-		return none, errAway // the answer was lost
-	}
-	return r, err
-}
-
-func (p *plane) Register(ctx context.Context, r domain.Registration) (ports.Grant, error) {
-	return call(p, func(c ports.ControlPlane) (ports.Grant, error) { return c.Register(ctx, r) })
-}
-
-func (p *plane) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.HeartbeatAnswer, error) {
-	return call(p, func(c ports.ControlPlane) (ports.HeartbeatAnswer, error) { return c.Heartbeat(ctx, h) })
-}
-
-func (p *plane) Poll(ctx context.Context, s ports.SessionRef, _ time.Duration) ([]ports.Command, error) {
-	return call(p, func(c ports.ControlPlane) ([]ports.Command, error) { return c.Poll(ctx, s, 0) })
-}
-
-func (p *plane) Report(ctx context.Context, s ports.SessionRef, rs []ports.Report) ([]ports.ReportAnswer, error) {
-	return call(p, func(c ports.ControlPlane) ([]ports.ReportAnswer, error) { return c.Report(ctx, s, rs) })
-}
-
-func (p *plane) SaveCheckpoint(ctx context.Context, s ports.SessionRef, up ports.CheckpointUpload) (ports.ReportAnswer, error) {
-	return call(p, func(c ports.ControlPlane) (ports.ReportAnswer, error) { return c.SaveCheckpoint(ctx, s, up) })
-}
-
-func (p *plane) LoadCheckpoint(ctx context.Context, s ports.SessionRef, id domain.WorkloadID, g, seq int64) (ports.CheckpointData, error) {
-	return call(p, func(c ports.ControlPlane) (ports.CheckpointData, error) { return c.LoadCheckpoint(ctx, s, id, g, seq) })
 }

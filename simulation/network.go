@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -13,6 +14,8 @@ type network struct {
 	w        *World
 	flying   []func()
 	commands map[domain.WorkerID][]*listener
+	// awayUntil is when the bus carries messages again.
+	awayUntil time.Time
 }
 
 // listener is one process's subscription to a worker's commands.
@@ -33,13 +36,20 @@ type nothing struct{}
 func (nothing) Close() error { return nil }
 
 // send lets a message fly, or not.
-func (n *network) send(deliver func()) {
-	if n.w.faulty(n.w.P.Drop) {
+func (n *network) send(label string, deliver func()) {
+	harm := n.w.Boundary("send " + label)
+	if harm == CrashBefore {
+		n.w.die()
+	}
+	if harm == LoseRequest || harm == LoseAnswer || n.w.Now().Before(n.awayUntil) || n.w.faulty(n.w.P.Drop) {
 		return
 	}
 	n.flying = append(n.flying, deliver)
 	if n.w.faulty(n.w.P.Duplicate) {
 		n.flying = append(n.flying, deliver)
+	}
+	if harm == CrashAfter {
+		n.w.die()
 	}
 }
 
@@ -56,7 +66,7 @@ func (n *network) deliver() {
 // Command implements ports.Notifier.
 func (n *network) Command(_ context.Context, worker domain.WorkerID, cs ...ports.Command) {
 	for _, c := range cs {
-		n.send(func() {
+		n.send(string(c.Kind), func() {
 			for _, l := range slices.Clone(n.commands[worker]) {
 				l.handle(c)
 			}

@@ -17,6 +17,9 @@ const (
 // in a way the store cannot see is not asked again at once, for ever.
 const DeclinePause = time.Second
 
+// PausedAfterFailure is the reason of a pause that came with a failure, which spent a retry.
+const PausedAfterFailure = "run failed; a pause was asked for"
+
 // Decide executes one transition on a workload, purely: the same arguments give the same answer in every
 // adapter. It returns the outcome and, only if that is OutcomeApplied, the next state and the audit event
 // (Type empty when the event is not audited). The caller has matched workload id and customer, and, for an
@@ -204,7 +207,7 @@ func (s *State) fail(w *Workload, t *Transition, f *Failure, now time.Time, audi
 	s.Status = StatusPending
 	s.NotBefore = now.Add(retryDelay(w.RetryCount, t))
 	audit.Type = AuditRetried
-	s.pauseInstead(w, audit, "run failed; a pause was asked for")
+	s.pauseInstead(w, audit, PausedAfterFailure)
 }
 
 // lose spends the budget of lost workers; a pause that was asked for survives (rule 5).

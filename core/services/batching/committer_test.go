@@ -132,8 +132,10 @@ func TestACallerThatGivesUpDoesNotHoldUpTheOthers(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	for range 20 {
 		wg.Go(func() {
-			_, err := c.Do(ctx, 1)
-			assert.ErrorIs(t, err, context.Canceled)
+			// Who was given the order to commit in the same moment carries it out.
+			if _, err := c.Do(ctx, 1); err != nil {
+				assert.ErrorIs(t, err, context.Canceled)
+			}
 		})
 	}
 	last := make(chan error, 1)

@@ -59,6 +59,7 @@ type Agent struct {
 	draining bool
 	runs     map[runKey]*run
 	newest   map[domain.WorkloadID]*run // of each workload in runs, the run at the highest generation
+	ended    endedRuns                  // lately
 	active   int                        // runs that take a slot
 	outbox   []outgoing
 	dirty    []*run // runs with log lines or progress to report

@@ -76,6 +76,21 @@ func TestAssignmentsThatCannotBeTakenAreDeclined(t *testing.T) {
 	assert.Equal(t, []domain.Event{domain.EventStart, domain.EventRelease}, b.plane.events("wl_1"))
 }
 
+// A message may be late by more than a whole run: after a cancel was acknowledged, or a result committed, nothing of it starts again.
+func TestAnAssignmentThatArrivesAfterItsRunEndedDoesNotStartItAgain(t *testing.T) {
+	b := newBench(t, 5, one(&script{}))
+	b.assign("wl_1", 2)
+	b.settle()
+	for _, late := range []int64{2, 1} {
+		b.assign("wl_1", late)
+		b.settle()
+	}
+	assert.Equal(t, []domain.Event{domain.EventStart, domain.EventComplete}, b.plane.events("wl_1"))
+	b.assign("wl_1", 3)
+	b.settle()
+	assert.Len(t, b.plane.events("wl_1"), 4, "a new generation does")
+}
+
 func TestRepeatedAndReorderedCommandsAreHarmless(t *testing.T) {
 	b := newBench(t, 5, one(&script{execute: untilCancelled}))
 	b.assign("wl_1", 2)

@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ func (a *Agent) persist(ctx context.Context, f func(ref ports.SessionRef) error)
 		}
 		a.log.Warn("control plane does not answer, trying again", "in", delay, "error", err)
 		if err := a.cfg.Sleep(ctx, delay/2+time.Duration(a.ids.Float64()*float64(delay))); err != nil {
-			return context.Cause(ctx)
+			return cmp.Or(context.Cause(ctx), err)
 		}
 	}
 }

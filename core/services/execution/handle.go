@@ -53,6 +53,9 @@ func (a *Agent) assign(as *ports.Assignment) {
 	if !a.live || a.runs[key] != nil {
 		return // repeated
 	}
+	if a.ended.has(key) {
+		return // late: it has run here already, or was told to stop
+	}
 	if older := a.newest[key.id]; older != nil {
 		if older.key.generation > key.generation {
 			return // late
@@ -147,6 +150,7 @@ func (a *Agent) remove(r *run) {
 	if a.newest[r.key.id] == r {
 		delete(a.newest, r.key.id)
 	}
+	a.ended.add(r.key)
 	if len(a.runs) == 0 {
 		select {
 		case a.idle <- struct{}{}:

@@ -1,0 +1,123 @@
+package simulation
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/services/lifecycle"
+)
+
+var user = domain.Actor{Kind: domain.ActorUser, ID: "key"}
+
+var customer = domain.Principal{Role: domain.RoleCustomer, CustomerID: tenant, KeyID: "key"}
+
+// client does what some client would.
+func (w *World) client(ctx context.Context) {
+	c := w.reachable()
+	if c == nil {
+		return
+	}
+	if n := w.rng.IntN(10); n < 5 || len(w.acknowledged) == 0 {
+		w.as(c, nil, func() { w.submit(ctx, c, w.request()) })
+		return
+	} else if n == 5 {
+		w.changeLimit(ctx)
+		return
+	}
+	id := w.acknowledged[w.rng.IntN(len(w.acknowledged))]
+	w.as(c, nil, func() { w.steer(ctx, c, id) })
+}
+
+// changeLimit has an administrator change how much may run at once.
+func (w *World) changeLimit(ctx context.Context) {
+	limit := 2 + w.rng.IntN(8)
+	patch := domain.CustomerPatch{Limits: &domain.Limits{MaxConcurrent: limit}}
+	if _, err := w.stores.Customers.Update(ctx, tenant, patch); err == nil {
+		w.limit = limit
+	}
+}
+
+func (w *World) steer(ctx context.Context, c *coordinator, id domain.WorkloadID) {
+	switch w.rng.IntN(6) {
+	case 0:
+		w.cancel(ctx, c, id)
+	case 1, 2:
+		_, _, _ = c.lifecycle.Pause(ctx, tenant, id, user, "")
+	case 3:
+		w.trespass(ctx, c, id)
+	default:
+		_, _ = c.lifecycle.Resume(ctx, tenant, id, user, "")
+	}
+}
+
+func (w *World) cancel(ctx context.Context, c *coordinator, id domain.WorkloadID) {
+	if _, err := c.lifecycle.Cancel(ctx, tenant, id, user, ""); err == nil {
+		w.check.cancelled(id)
+	}
+}
+
+// trespass has another customer try what it must not even see (I12).
+func (w *World) trespass(ctx context.Context, c *coordinator, id domain.WorkloadID) {
+	_, got := c.lifecycle.Get(ctx, stranger, id)
+	_, cancelled := c.lifecycle.Cancel(ctx, stranger, id, user, "")
+	_, _, paused := c.lifecycle.Pause(ctx, stranger, id, user, "")
+	_, resumed := c.lifecycle.Resume(ctx, stranger, id, user, "")
+	_, audited := c.lifecycle.ReadAudit(ctx, stranger, id, 0, 10)
+	for what, err := range map[string]error{"get": got, "cancel": cancelled, "pause": paused, "resume": resumed, "audit": audited} {
+		if code := domain.CodeOf(err); code != domain.CodeNotFound && code != domain.CodeUnavailable {
+			w.check.fail("I12", "another customer's %s of %s is answered with %v", what, id, err)
+		}
+	}
+}
+
+// request draws what a client submits.
+func (w *World) request() lifecycle.SubmitRequest {
+	in := scriptInput{Steps: 1 + w.rng.IntN(6), Fails: max(w.rng.IntN(12)-6, 0)}
+	var req lifecycle.SubmitRequest
+	switch w.rng.IntN(12) {
+	case 0, 1, 2, 3:
+		w.keys += w.rng.IntN(2) // now and then the key of before
+		req.IdempotencyKey = fmt.Sprint("k", w.keys)
+		in = scriptInput{Steps: 2}
+	case 4, 5, 6:
+		req.Affinity.Hard.WorkerTags = map[string]string{"tag": "gold"}
+	case 7:
+		in.Hangs = true
+		req.Timeout = new(10 * time.Second)
+	case 8:
+		in.Deaf = true
+		req.Timeout = new(10 * time.Second)
+	case 9:
+		req.RunAt = w.Now().Add(time.Duration(w.rng.IntN(120)) * time.Second)
+	default:
+	}
+	req.Type, req.Input = "t", in.json()
+	return req
+}
+
+func (in scriptInput) json() domain.JSON {
+	raw, err := json.Marshal(in)
+	if err != nil {
+		panic(err) // it holds nothing that cannot be written
+	}
+	return domain.JSON(raw)
+}
+
+// submit submits a request, and remembers it once it is acknowledged.
+func (w *World) submit(ctx context.Context, c *coordinator, req lifecycle.SubmitRequest) domain.WorkloadID {
+	wl, err := c.lifecycle.Submit(ctx, customer, req)
+	if err != nil {
+		return ""
+	}
+	if tag := req.Affinity.Hard.WorkerTags["tag"]; tag != "" {
+		w.wants[wl.ID] = tag
+	}
+	if !slices.Contains(w.acknowledged, wl.ID) {
+		w.acknowledged = append(w.acknowledged, wl.ID)
+	}
+	return wl.ID
+}

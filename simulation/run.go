@@ -1,0 +1,225 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// Mode says how a run ends.
+type Mode string
+
+// The modes.
+const (
+	// Safety runs end among faults.
+	Safety Mode = "safety"
+	// Liveness runs heal everything; then all that was acknowledged must finish.
+	Liveness Mode = "liveness"
+)
+
+// Run takes so many steps with faults, ends as the mode says, and returns the invariants that were broken.
+func (w *World) Run(steps int, mode Mode) []string {
+	ctx := context.Background()
+	for n := 0; n < steps && len(w.check.broken) == 0; n++ {
+		w.step(ctx)
+		if n%100 == 99 && !w.backend.Opaque {
+			w.check.contents()
+		}
+	}
+	if mode == Liveness {
+		w.Heal()
+	}
+	w.Close()
+	return w.check.broken
+}
+
+// Close ends all processes, and judges what is stored.
+func (w *World) Close() {
+	w.check.contents()
+	for _, k := range w.workers {
+		k.crash() // nothing is left of it
+	}
+	for _, c := range w.coordinators {
+		c.close()
+	}
+}
+
+// step lets one thing happen somewhere.
+func (w *World) step(ctx context.Context) {
+	w.clock.now = w.clock.now.Add(time.Duration(w.rng.IntN(200)) * time.Millisecond)
+	w.disturb()
+	switch n := w.rng.IntN(20); {
+	case n < 3:
+		if c := w.reachable(); c != nil {
+			w.as(c, nil, func() { c.tick(ctx, loop(n)) })
+		}
+	case n < 5:
+		w.net.deliver()
+	case n == 5 && !w.healed:
+		w.client(ctx)
+	default:
+		if k := w.workers[w.rng.IntN(len(w.workers))]; !w.stalled || k != w.actingK {
+			k.step(ctx)
+			if k.dead || k.left() {
+				w.replaceWorker(k, "end")
+			}
+		}
+	}
+}
+
+// disturb lets processes go wrong.
+func (w *World) disturb() {
+	if w.stalled {
+		return
+	}
+	switch k := w.workers[w.rng.IntN(len(w.workers))]; {
+	case w.faulty(w.P.Crash):
+		w.replaceWorker(k, "crash")
+	case w.faulty(w.P.Freeze):
+		w.note("freeze of %s", k.id)
+		k.frozenUntil = w.Now().Add(time.Duration(w.rng.IntN(60)) * time.Second)
+	case w.faulty(w.P.Cut):
+		w.note("%s is cut off", k.id)
+		k.cutUntil = w.Now().Add(time.Duration(w.rng.IntN(60)) * time.Second)
+	case w.faulty(w.P.Leave):
+		w.leave(k)
+	case w.faulty(w.P.Away):
+		w.note("the bus is away")
+		w.net.awayUntil = w.Now().Add(time.Duration(w.rng.IntN(60)) * time.Second)
+	}
+	switch c := w.coordinators[w.rng.IntN(len(w.coordinators))]; {
+	case w.faulty(w.P.Crash):
+		w.replace(c)
+	case w.faulty(w.P.Freeze):
+		w.note("freeze of a coordinator")
+		c.frozenUntil = w.Now().Add(time.Duration(w.rng.IntN(30)) * time.Second)
+	}
+}
+
+// leave has a worker drained by a signal or by an administrator, or removed.
+func (w *World) leave(k *worker) {
+	ctx, n := context.Background(), w.rng.IntN(3)
+	if n == 0 {
+		w.note("%s is told to end", k.id)
+		k.end(ctx)
+		return
+	}
+	if c := w.reachable(); c != nil {
+		w.as(c, nil, func() {
+			if n == 1 {
+				w.note("%s is drained", k.id)
+				_, _ = c.plane.DrainWorker(ctx, k.id, user)
+				k.drained = true
+			} else {
+				w.note("%s is removed", k.id)
+				_ = c.plane.RemoveWorker(ctx, k.id, user)
+			}
+		})
+	}
+}
+
+// Heal ends all faults and waits until everything that was acknowledged is final.
+func (w *World) Heal() {
+	ctx := context.Background()
+	w.healed = true
+	w.note("healed")
+	for _, k := range w.workers {
+		k.frozenUntil, k.cutUntil = time.Time{}, time.Time{}
+	}
+	for _, c := range w.coordinators {
+		c.frozenUntil = time.Time{}
+	}
+	w.net.awayUntil = time.Time{}
+	until := w.Now().Add(healBound)
+	for w.Now().Before(until) && len(w.check.broken) == 0 {
+		for range 50 {
+			w.step(ctx)
+		}
+		if w.unfinished(ctx) == 0 {
+			w.atRest(ctx)
+			return
+		}
+	}
+	for _, id := range w.acknowledged {
+		if s := w.current(ctx, id); !s.Status.Final() {
+			w.check.fail("I3", "%s is %s (%s) %s after the last fault", id, s.Status, s.Reason, healBound)
+		}
+	}
+}
+
+// current is the state of a workload; what is missing is found by the comparison of contents.
+func (w *World) current(ctx context.Context, id domain.WorkloadID) domain.State {
+	if !w.backend.Opaque {
+		return w.check.state[id]
+	}
+	found, err := w.stores.Workloads.Get(ctx, "", id)
+	if err != nil || len(found) == 0 {
+		return domain.State{Status: domain.StatusFailed}
+	}
+	return found[0].State
+}
+
+// unfinished counts what was acknowledged and is not final. Whoever paused something resumes it; what still runs is cancelled now and
+// then, which must stop it soon now that nothing goes wrong.
+func (w *World) unfinished(ctx context.Context) (left int) {
+	for _, id := range w.acknowledged {
+		s := w.current(ctx, id)
+		if s.Status.Final() {
+			continue
+		}
+		left++
+		c := w.coordinators[0]
+		switch {
+		case s.Status == domain.StatusPaused:
+			w.as(c, nil, func() { _, _ = c.lifecycle.Resume(ctx, tenant, id, user, "") })
+		case s.Status == domain.StatusRunning && w.rng.IntN(40) == 0:
+			w.as(c, nil, func() { w.cancel(ctx, c, id) })
+		}
+	}
+	return left
+}
+
+// atRest checks that nothing is left of what has finished (I14): no run, no routine, no slot that is taken.
+func (w *World) atRest(ctx context.Context) {
+	busy := func(k *worker) bool { return !k.agent.Idle() || len(k.routines) > 0 }
+	for n := 0; n < 500 || n < 20_000 && slices.ContainsFunc(w.workers, busy); n++ {
+		w.step(ctx)
+	}
+	for _, k := range w.workers {
+		if busy(k) {
+			w.check.fail("I14", "%s: idle %v, %d routines are left", k.id, k.agent.Idle(), len(k.routines))
+		}
+	}
+	if occupied, err := w.stores.Queue.Occupancy(ctx); err != nil || len(occupied) > 0 {
+		w.check.fail("I14", "%v is occupied though everything has finished (%v)", occupied, err)
+	}
+	for _, id := range []domain.CustomerID{tenant, stranger} {
+		if u, err := w.stores.Workloads.Usage(ctx, id); err != nil || u != (domain.Usage{}) {
+			w.check.fail("I6", "%s uses %+v though everything has finished (%v)", id, u, err)
+		}
+	}
+}
+
+// Figures say what a run was made of.
+type Figures struct{ Faults, Workloads, Transitions int }
+
+// Figures returns those of this run.
+func (w *World) Figures() Figures {
+	f := Figures{Faults: w.Faults, Workloads: len(w.acknowledged)}
+	for _, n := range w.check.audited {
+		f.Transitions += n
+	}
+	return f
+}
+
+// Add adds another run's.
+func (f *Figures) Add(o Figures) {
+	f.Faults, f.Workloads, f.Transitions = f.Faults+o.Faults, f.Workloads+o.Workloads, f.Transitions+o.Transitions
+}
+
+func (f Figures) String() string {
+	return fmt.Sprintf("%d faults, %d workloads, %d transitions", f.Faults, f.Workloads, f.Transitions)
+}

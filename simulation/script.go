@@ -1,0 +1,104 @@
+package simulation
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// script is a workload of a few steps, each saved; its input says how it ends.
+type script struct {
+	k    *worker
+	in   scriptInput
+	id   domain.WorkloadID
+	gen  int64
+	step int
+}
+
+type scriptInput struct {
+	Steps int  `json:"steps"`
+	Fails int  `json:"fails"` // so many attempts fail before one succeeds
+	Hangs bool `json:"hangs"` // it never ends by itself
+	Deaf  bool `json:"deaf"`  // nor when its context does, for a minute
+}
+
+// failures is how often a workload fails by itself, timeouts included.
+func (in scriptInput) failures() int {
+	if in.Hangs || in.Deaf {
+		return maxRetries
+	}
+	return min(in.Fails, maxRetries)
+}
+
+// Init implements ports.Workload.
+func (s *script) Init(_ context.Context, t ports.Task) error {
+	s.id, s.gen = t.WorkloadID, t.Generation
+	if err := json.Unmarshal([]byte(t.Input), &s.in); err != nil {
+		return err
+	}
+	if t.Checkpoint != nil {
+		if err := json.Unmarshal(t.Checkpoint, &s.step); err != nil {
+			return err
+		}
+	}
+	s.k.w.check.restored(s.id, s.gen, s.step)
+	if t.Attempt < s.in.Fails {
+		return fmt.Errorf("attempt %d fails", t.Attempt)
+	}
+	return nil
+}
+
+// Execute implements ports.Workload.
+func (s *script) Execute(ctx context.Context, p ports.Progress) (domain.JSON, error) {
+	for s.step < s.in.Steps {
+		if err := s.k.sleep(ctx, time.Duration(1+s.k.w.rng.IntN(4))*time.Second); err != nil {
+			if ctx.Err() != nil {
+				return "", context.Cause(ctx)
+			}
+			return "", err
+		}
+		s.k.w.check.effect(s.id, s.gen)
+		if err := s.save(ctx, p); err != nil {
+			return "", err
+		}
+		if s.in.Hangs || s.in.Deaf {
+			return "", s.hang(ctx)
+		}
+	}
+	return `{"done":true}`, nil
+}
+
+func (s *script) save(ctx context.Context, p ports.Progress) error {
+	data, err := json.Marshal(s.step + 1)
+	if err != nil {
+		return err
+	}
+	percent := 100 * float64(s.step+1) / float64(s.in.Steps)
+	p.Log(ports.LogEntry{Message: fmt.Sprint("step ", s.step)})
+	if err := p.Checkpoint(ctx, data, &percent, ""); err != nil {
+		return err
+	}
+	p.Report(percent, "saved")
+	s.step++
+	return nil
+}
+
+// hang does nothing until its context ends, or even then for a minute.
+func (s *script) hang(ctx context.Context) error {
+	for n := 0; ; n++ {
+		err := s.k.sleep(ctx, time.Second)
+		if err == errGone || err != nil && (!s.in.Deaf || n > 60) { //nolint:errorlint // it is this package's own
+			return err
+		}
+	}
+}
+
+// Checkpoint implements ports.Workload.
+func (s *script) Checkpoint(context.Context) ([]byte, error) { return nil, ports.ErrNoCheckpoint }
+
+// Close implements ports.Workload.
+func (s *script) Close() error { return nil }
