@@ -33,12 +33,12 @@ build: ## bin/niyanta
 
 test: ## every test, under the race detector
 	scripts/ensure-deps
-	@mkdir -p bin && rm -f bin/contract-table.* bin/simulation.txt
-	NIYANTA_CONTRACT_TABLE=$(CURDIR)/bin/contract-table.$$$$ go test -race -timeout 10m ./...
+	@mkdir -p bin && rm -f bin/contract-table.* bin/*.txt
+	NIYANTA_CONTRACT_TABLE=$(CURDIR)/bin/contract-table.$$$$ NIYANTA_CRASHPOINTS_SUMMARY=$(CURDIR)/bin/crashpoints.txt go test -race -timeout 10m ./...
 	@scripts/contract-table bin/contract-table.*
 	@# The simulation has run among the rest; without the detector, which its one thread has no use for, it comes seven times as far.
 	@NIYANTA_SIMULATION_SUMMARY=$(CURDIR)/bin/simulation.txt go test ./simulation -run Invariants -count=1 -budget $(SIMULATE) >bin/simulation.log || { cat bin/simulation.log; exit 1; }
-	@cat bin/simulation.txt
+	@cat bin/crashpoints.txt bin/simulation.txt
 
 lint: bin/golangci-lint ## static checks
 	bin/golangci-lint run ./...
@@ -61,6 +61,9 @@ bench: ## benchmarks, with the machine they ran on
 
 sim: ## simulate SEEDS=n runs with faults, or replay SEED=n with its trace
 	go test ./simulation -run Invariants -timeout 0 -count=1 -v $(if $(SEED),-seed $(SEED),-seeds $(or $(SEEDS),2000))
+
+crashpoints: ## harm every boundary of the write path on PostgreSQL, one after the other (a quarter of an hour)
+	go test ./simulation/crashpoints -timeout 0 -count=1 -v -each 0
 
 recovery: ## how long recovery takes with every default in force (minutes)
 	go test -tags recovery -run RecoveryTimes -timeout 15m -count=1 ./cmd/niyanta
@@ -85,4 +88,4 @@ $(TOOLS): tools/go.mod tools/go.sum
 	@mkdir -p bin
 	go -C tools build -o ../$@ $(PKG)
 
-.PHONY: help demo demo-production demo-build dev build test lint generate verify bench sim recovery explain fuzz clean
+.PHONY: help demo demo-production demo-build dev build test lint generate verify bench sim crashpoints recovery explain fuzz clean

@@ -51,6 +51,7 @@ var policy = []struct {
 	{"deploy/...", nil}, // tests of manifests only
 	{"examples/...", []string{"std", "self", "examples/...", "sdk"}},
 
+	{"simulation/crashpoints", nil}, // tests only
 	{"simulation", []string{"std", "core/...", "adapters/memory", "adapters/zstd", "contracttests", "contracttests/invariants"}},
 
 	{"contracttests", []string{"std", "deps", "core/domain", "core/ports"}},

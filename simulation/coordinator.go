@@ -37,22 +37,22 @@ func (w *World) newCoordinator() (*coordinator, error) {
 		s.Workloads, s.Queue, s.Workers = workloads{s.Workloads, w}, queue{s.Queue, w}, workers{s.Workers, w}
 		s.Checkpoints, s.Leader = checkpoints{s.Checkpoints, w}, leases{s.Leader, w}
 	}
-	applier := transitions.New(s.Workloads, w.net, observer{})
-	leader := leadership.New(leadership.Config{Holder: name, TTL: ttl, Renew: ttl * 5 / 16, Margin: ttl / 8}, s.Leader, clock, observer{}, w.log)
+	applier := transitions.New(s.Workloads, w.net, observer{w})
+	leader := leadership.New(leadership.Config{Holder: name, TTL: ttl, Renew: ttl * 5 / 16, Margin: ttl / 8}, s.Leader, clock, observer{w}, w.log)
 	c := &coordinator{w: w, leader: leader}
 	c.scheduler = scheduling.New(scheduling.Deps{
-		Queue: s.Queue, Workers: s.Workers, Workloads: s.Workloads, Customers: s.Customers, Applier: applier, Notifier: w.net, Observer: observer{},
+		Queue: s.Queue, Workers: s.Workers, Workloads: s.Workloads, Customers: s.Customers, Applier: applier, Notifier: w.net, Observer: observer{w},
 		Clock: clock, IDs: w.ids, Leader: leader, Log: w.log, Holder: name,
 	})
 	c.health = health.New(health.Config{Lease: lease, Resend: health.DefaultResend, Unassign: health.DefaultUnassign, TimeoutGrace: health.DefaultTimeoutGrace, Holder: name},
-		health.Deps{Queue: s.Queue, Workers: s.Workers, Applier: applier, Sender: c.scheduler, Observer: observer{}, Clock: clock, IDs: w.ids, Leader: leader, Log: w.log})
+		health.Deps{Queue: s.Queue, Workers: s.Workers, Applier: applier, Sender: c.scheduler, Observer: observer{w}, Clock: clock, IDs: w.ids, Leader: leader, Log: w.log})
 	c.plane = controlplane.New(controlplane.Config{Lease: lease, HeartbeatInterval: beat, Holder: name}, controlplane.Deps{
-		Workers: s.Workers, Queue: s.Queue, Workloads: s.Workloads, Logs: s.Logs, Checkpoints: checkpointing.New(s.Checkpoints, w.zip, applier, observer{}, w.log),
-		Applier: applier, Notifier: w.net, Listener: w.net, Observer: observer{}, Clock: clock, IDs: w.ids, Log: w.log,
+		Workers: s.Workers, Queue: s.Queue, Workloads: s.Workloads, Logs: s.Logs, Checkpoints: checkpointing.New(s.Checkpoints, w.zip, applier, observer{w}, w.log),
+		Applier: applier, Notifier: w.net, Listener: w.net, Observer: observer{w}, Clock: clock, IDs: w.ids, Log: w.log,
 	})
 	c.lifecycle = lifecycle.New(lifecycle.Deps{
 		Workloads: s.Workloads, Customers: s.Customers, Configs: s.Configs, Workers: s.Workers, Checkpoints: s.Checkpoints,
-		Logs: s.Logs, Audit: s.Audit, Applier: applier, Notifier: w.net, Listener: w.net, Observer: observer{},
+		Logs: s.Logs, Audit: s.Audit, Applier: applier, Notifier: w.net, Listener: w.net, Observer: observer{w},
 		Clock: clock, IDs: w.ids, Policy: domain.PolicyPriority, PauseWait: time.Nanosecond,
 	})
 	return c, nil

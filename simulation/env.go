@@ -56,11 +56,26 @@ func (i *ids) Random(b []byte) {
 // Float64 implements ports.IDs.
 func (i *ids) Float64() float64 { return i.rng.Float64() }
 
-// observer ignores what metrics would hear.
-type observer struct{}
+// observer counts the events that were applied, and ignores what else metrics would hear.
+type observer struct{ w *World }
 
-func (observer) Submitted([]ports.SubmitResult)             {}
-func (observer) Transitioned(domain.Batch, []domain.Result) {}
-func (observer) Cycle(ports.SchedulingCycle)                {}
-func (observer) Leader(bool, int64)                         {}
-func (observer) Count(string, int)                          {}
+// Transitioned implements ports.Observer.
+func (o observer) Transitioned(b domain.Batch, rs []domain.Result) {
+	for i := range rs {
+		if rs[i].Outcome == domain.OutcomeApplied {
+			o.w.Events[b.Transitions[i].Event]++
+		}
+	}
+}
+
+// Submitted implements ports.Observer.
+func (observer) Submitted([]ports.SubmitResult) {}
+
+// Cycle implements ports.Observer.
+func (observer) Cycle(ports.SchedulingCycle) {}
+
+// Leader implements ports.Observer.
+func (observer) Leader(bool, int64) {}
+
+// Count implements ports.Observer.
+func (observer) Count(string, int) {}

@@ -63,6 +63,15 @@ func (n *network) deliver() {
 	}
 }
 
+// deliverAll delivers what flies, in order.
+func (n *network) deliverAll() {
+	flying := n.flying
+	n.flying = nil
+	for _, f := range flying {
+		f()
+	}
+}
+
 // Command implements ports.Notifier.
 func (n *network) Command(_ context.Context, worker domain.WorkerID, cs ...ports.Command) {
 	for _, c := range cs {

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/simulation"
 )
 
@@ -107,5 +108,17 @@ func TestTheSameSeedGivesTheSameRun(t *testing.T) {
 		a, b := run(t, 1000+s, true), run(t, 1000+s, true)
 		require.Equal(t, a.Trace, b.Trace, "seed %d", 1000+s)
 		require.Equal(t, a.Hash(), b.Hash())
+	}
+}
+
+func TestTheJourneyMeetsEveryEvent(t *testing.T) {
+	w, err := simulation.New(1, simulation.Probabilities{}, simulation.InMemory())
+	require.NoError(t, err)
+	w.Journey()
+	w.Finish()
+	w.Close()
+	require.Empty(t, w.Broken())
+	for _, r := range domain.Rules() {
+		assert.Positive(t, w.Events[r.Event], "%s", r.Event)
 	}
 }

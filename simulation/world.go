@@ -60,6 +60,8 @@ type World struct {
 	Faults int
 	// Plan, if set, does harm at one boundary, and counts them.
 	Plan *Plan
+	// Events counts what was applied.
+	Events map[domain.Event]int
 	// Trace is what was committed and what went wrong, in order, if it is kept.
 	Trace []string
 	Keep  bool
@@ -109,7 +111,7 @@ func InMemory() Backend {
 func New(seed uint64, p Probabilities, backend Backend) (*World, error) {
 	rng := rand.New(rand.NewPCG(seed, 0x6e6979616e7461))
 	w := &World{P: p, rng: rng, clock: &clock{now: begin}, ids: &ids{rng: rng}, limit: 8, backend: backend,
-		wants: map[domain.WorkloadID]string{}, inputs: map[domain.WorkloadID]scriptInput{}}
+		wants: map[domain.WorkloadID]string{}, inputs: map[domain.WorkloadID]scriptInput{}, Events: map[domain.Event]int{}}
 	w.log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	var err error
 	if w.zip, err = zstd.New(); err != nil {

@@ -31,6 +31,8 @@ type Options struct {
 	MaxConns int
 	// Trace, if set, is told of every query.
 	Trace pgx.QueryTracer
+	// Dial, if set, connects in place of the default; it is how tests stand between the store and the database.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	Log   *slog.Logger
 }
 
@@ -53,16 +55,16 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{log: o.Log, lanes: map[domain.LaneID]bool{}}
 	var err error
-	if s.pool, err = openPool(ctx, o.URL, o.MaxConns, o.Trace); err != nil {
+	if s.pool, err = openPool(ctx, o, o.URL, o.MaxConns); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	if s.leases, err = openPool(ctx, o.URL, leaseConns, o.Trace); err != nil {
+	if s.leases, err = openPool(ctx, o, o.URL, leaseConns); err != nil {
 		s.pool.Close()
 		return nil, fmt.Errorf("database: %w", err)
 	}
 	s.reads = s.pool
 	if o.ReplicaURL != "" {
-		if s.reads, err = openPool(ctx, o.ReplicaURL, o.MaxConns, o.Trace); err != nil {
+		if s.reads, err = openPool(ctx, o, o.ReplicaURL, o.MaxConns); err != nil {
 			s.reads = s.pool
 			s.Close()
 			return nil, fmt.Errorf("read replica: %w", err)
@@ -71,12 +73,15 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-func openPool(ctx context.Context, url string, conns int, trace pgx.QueryTracer) (*pgxpool.Pool, error) {
+func openPool(ctx context.Context, o Options, url string, conns int) (*pgxpool.Pool, error) {
 	cfg, err := poolConfig(url, conns)
 	if err != nil {
 		return nil, err
 	}
-	cfg.ConnConfig.Tracer = trace
+	cfg.ConnConfig.Tracer = o.Trace
+	if o.Dial != nil {
+		cfg.ConnConfig.DialFunc = o.Dial
+	}
 	return pgxpool.NewWithConfig(context.WithoutCancel(ctx), cfg)
 }
 
