@@ -55,6 +55,7 @@ var policy = []struct {
 	{"simulation", []string{"std", "core/...", "adapters/memory", "adapters/zstd", "contracttests", "contracttests/invariants"}},
 
 	{"contracttests", []string{"std", "deps", "core/domain", "core/ports"}},
+	{"contracttests/defects", nil}, // a table and tests
 	{"contracttests/invariants", []string{"std", "core/domain", "core/ports"}},
 	{"contracttests/servers", []string{"std", "deps"}},
 }

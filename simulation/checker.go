@@ -144,7 +144,7 @@ func (c *checker) effect(id domain.WorkloadID, generation int64) {
 		c.fail("fence", "%s works at generation %d though its worker's lease expired", id, generation)
 	}
 	if s, ok := c.stopped[id]; ok {
-		limit := lease // a worker that hears nothing for so long stops by itself
+		limit := 3 * lease // who hears nothing for one stops by itself; who hears half of it may need more
 		if s.healed {
 			limit = stopMax
 		}

@@ -33,8 +33,9 @@ func (w *World) client(ctx context.Context) {
 }
 
 // changeLimit has an administrator change how much may run at once.
-func (w *World) changeLimit(ctx context.Context) {
-	limit := 2 + w.rng.IntN(8)
+func (w *World) changeLimit(ctx context.Context) { w.setLimit(ctx, 2+w.rng.IntN(8)) }
+
+func (w *World) setLimit(ctx context.Context, limit int) {
 	patch := domain.CustomerPatch{Limits: &domain.Limits{MaxConcurrent: limit}}
 	if _, err := w.stores.Customers.Update(ctx, tenant, patch); err == nil {
 		w.limit = limit

@@ -26,7 +26,10 @@ func (c skewed) Now() time.Time { return c.now.Add(c.by) }
 
 // skewed draws the clock of a process, up to an hour before or behind the storage's.
 func (w *World) skewed() ports.Clock {
-	if w.P == (Probabilities{}) {
+	switch {
+	case w.clockOf != nil:
+		return w.clockOf()
+	case w.P == (Probabilities{}):
 		return w.clock
 	}
 	return skewed{w.clock, time.Duration(w.rng.IntN(7200)-3600) * time.Second}
@@ -34,8 +37,9 @@ func (w *World) skewed() ports.Clock {
 
 // ids makes ids that sort by creation, and draws randomness from the seed.
 type ids struct {
-	n   uint64
-	rng *rand.Rand
+	n     uint64
+	rng   *rand.Rand
+	still bool // nothing is drawn
 }
 
 // New implements ports.IDs.
@@ -54,7 +58,12 @@ func (i *ids) Random(b []byte) {
 }
 
 // Float64 implements ports.IDs.
-func (i *ids) Float64() float64 { return i.rng.Float64() }
+func (i *ids) Float64() float64 {
+	if i.still {
+		return 0
+	}
+	return i.rng.Float64()
+}
 
 // observer counts the events that were applied, and ignores what else metrics would hear.
 type observer struct{ w *World }

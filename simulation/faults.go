@@ -30,6 +30,7 @@ func through[R any](w *World, f func() (R, error)) (R, error) {
 		return none, errAway
 	}
 	r, err := f()
+	w.stall()
 	w.mayDie()
 	if err == nil && w.faulty(w.P.StoreAfter) {
 		return none, errAway

@@ -133,6 +133,7 @@ func (w *World) Heal() {
 		c.frozenUntil = time.Time{}
 	}
 	w.net.awayUntil = time.Time{}
+	w.setLimit(ctx, 8)
 	until := w.Now().Add(healBound)
 	for w.Now().Before(until) && len(w.check.broken) == 0 {
 		for range 50 {

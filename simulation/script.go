@@ -91,6 +91,9 @@ func (s *script) save(ctx context.Context, p ports.Progress) error {
 func (s *script) hang(ctx context.Context) error {
 	for n := 0; ; n++ {
 		err := s.k.sleep(ctx, time.Second)
+		if err == nil {
+			s.k.w.check.effect(s.id, s.gen)
+		}
 		if err == errGone || err != nil && (!s.in.Deaf || n > 60) { //nolint:errorlint // it is this package's own
 			return err
 		}

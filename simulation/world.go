@@ -15,6 +15,7 @@ import (
 	"github.com/niyanta/niyanta/adapters/zstd"
 	"github.com/niyanta/niyanta/contracttests"
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
 )
 
 const (
@@ -26,7 +27,7 @@ const (
 	tenant     = domain.CustomerID("cust_a")
 	stranger   = domain.CustomerID("cust_b")
 	// healBound is how long after the last fault everything must have finished, in virtual time.
-	healBound = 30 * time.Minute
+	healBound = 60 * time.Minute
 )
 
 // Probabilities of faults, per occasion.
@@ -68,6 +69,7 @@ type World struct {
 
 	rng          *rand.Rand
 	clock        *clock
+	clockOf      func() ports.Clock // makes the clock of the next process, if set
 	ids          *ids
 	log          *slog.Logger
 	zip          *zstd.Compressor

@@ -1,0 +1,141 @@
+//go:build defects
+
+package defects
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	only  = flag.String("only", "", "plant only the defects whose name contains this")
+	write = flag.String("write", "", "the file to write the table to")
+)
+
+// tests are what a layer runs.
+var tests = map[layer][]string{
+	sim:         {"./simulation", "-run", "WhateverGoesWrong", "-seeds", "2000"},
+	exhaustive:  {"./simulation", "-run", "EveryOrdering", "-depth", "5"},
+	crashPoints: {"./simulation/crashpoints", "-each", "1"},
+	onMemory:    {"./adapters/memory", "-run", "Contracts$"},
+	onPostgres:  {"./adapters/postgres", "-run", "TestStoresKeepTheirContracts$"},
+	plane:       {"./bootstrap", "-run", "InProcessKeepsItsContract"},
+}
+
+// kill plants a defect and runs one layer; how says by what it was noticed, and is empty if it was not.
+func (d defect) kill(t *testing.T, by layer) (how string) {
+	dir := t.TempDir()
+	sources, err := d.apply()
+	if !assert.NoError(t, err) {
+		return ""
+	}
+	replace := map[string]string{}
+	for file, text := range sources {
+		original, err := filepath.Abs(filepath.Join(root, file))
+		assert.NoError(t, err)
+		replace[original] = filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+		assert.NoError(t, os.WriteFile(replace[original], []byte(text), 0o600))
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	assert.NoError(t, err)
+	assert.NoError(t, os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600))
+	cmd := exec.Command("go", append([]string{"test", "-count=1", "-timeout=8m", "-overlay=" + filepath.Join(dir, "overlay.json")}, tests[by]...)...)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1") // seeds one after the other, so that how many it took means something
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		return ""
+	}
+	if strings.Contains(string(out), "[build failed]") {
+		assert.Fail(t, "a defect must compile", "%s: %s", d.name, out)
+		return ""
+	}
+	return evidence(by, string(out))
+}
+
+var (
+	seed     = regexp.MustCompile(`seed (\d+): ([^\n]*)`)
+	ordering = regexp.MustCompile(`after (\d+) orderings: (.*)`)
+	boundary = regexp.MustCompile(`(?m)Messages:\s+(.* at boundary \d+),`)
+	failed   = regexp.MustCompile(`(?m)^ +--- FAIL: [^/\s]+/(\S+)`)
+)
+
+// evidence finds in a test's output what noticed the defect.
+func evidence(by layer, out string) string {
+	switch by {
+	case sim:
+		if m := seed.FindStringSubmatch(out); m != nil {
+			return fmt.Sprintf("seed %s, %s", m[1], strings.SplitN(m[2], ":", 2)[0])
+		}
+	case exhaustive:
+		if m := ordering.FindStringSubmatch(out); m != nil {
+			return fmt.Sprintf("%s orderings, %s", m[1], strings.SplitN(m[2], ":", 2)[0])
+		}
+	case crashPoints:
+		if m := boundary.FindStringSubmatch(out); m != nil {
+			return m[1]
+		}
+		return "the course itself"
+	default:
+		var cases []string
+		for _, m := range failed.FindAllStringSubmatch(out, -1) {
+			cases = append(cases, strings.ReplaceAll(m[1], "_", " "))
+		}
+		cases = slices.DeleteFunc(cases, func(c string) bool { return !strings.Contains(c, "/") && len(cases) > 1 && by != plane })
+		if len(cases) > 0 {
+			return fmt.Sprintf("%s (%d)", cases[0], len(cases))
+		}
+	}
+	return strings.TrimSpace(out[max(0, len(out)-200):])
+}
+
+func TestEveryDefectIsKilled(t *testing.T) {
+	type job struct{ d, by int }
+	jobs := make(chan job)
+	rows := make([][]string, len(defects))
+	var wg sync.WaitGroup
+	for range runtime.NumCPU() {
+		wg.Go(func() {
+			for j := range jobs {
+				d := defects[j.d]
+				how := d.kill(t, d.by[j.by])
+				assert.NotEmpty(t, how, "%s survives the %s", d.name, d.by[j.by])
+				rows[j.d][j.by] = fmt.Sprintf("%s: %s", d.by[j.by], how)
+				fmt.Println(d.name, "-", rows[j.d][j.by])
+			}
+		})
+	}
+	for i, d := range defects {
+		rows[i] = make([]string, len(d.by))
+		if strings.Contains(d.name, *only) {
+			for by := range d.by {
+				jobs <- job{i, by}
+			}
+		}
+	}
+	close(jobs)
+	wg.Wait()
+	if *write == "" || t.Failed() {
+		return
+	}
+	b := &strings.Builder{}
+	fmt.Fprintf(b, "# Planted defects\n\nWritten by `make defects`: each mistake is built into the tests, one at a time, and must be noticed by every layer that is named. A\n"+
+		"number of seeds or orderings is how many it took; a number in brackets is how many cases of the suite failed.\n\n| mistake | in | noticed by |\n|---|---|---|\n")
+	for i, d := range defects {
+		fmt.Fprintf(b, "| %s | `%s` | %s |\n", d.name, d.file, strings.Join(rows[i], "; "))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(root, *write), []byte(b.String()), 0o600))
+}

@@ -1,0 +1,106 @@
+package defects
+
+// layer is one way of finding a defect.
+type layer string
+
+const (
+	sim         layer = "simulation"
+	exhaustive  layer = "exhaustive"
+	crashPoints layer = "crash points"
+	onMemory    layer = "contracts on memory"
+	onPostgres  layer = "contracts on PostgreSQL"
+	plane       layer = "contracts of the control plane"
+)
+
+// defect is a mistake: the first occurrence of old in file becomes new, and so on with more.
+type defect struct {
+	name, file, old, new string
+	more                 []edit
+	by                   []layer
+}
+
+type edit struct{ file, old, new string }
+
+const (
+	decide    = "core/domain/decide.go"
+	execute   = "core/domain/execute.go"
+	table     = "core/domain/transition.go"
+	planner   = "core/domain/planner.go"
+	affinity  = "core/domain/affinity.go"
+	agent     = "core/services/execution/agent.go"
+	memory    = "adapters/memory/"
+	postgres  = "adapters/postgres/"
+	reconcile = "core/services/controlplane/reconcile.go"
+)
+
+var defects = []defect{
+	// Fencing.
+	{"generation of a worker's report unchecked", decide, "t.Generation != w.Generation || !w.Status.Held() || t.SessionID != w.SessionID",
+		"!w.Status.Held() || t.SessionID != w.SessionID", nil, []layer{onMemory}},
+	{"session of a worker's report unchecked", decide, "|| t.SessionID != w.SessionID {\n\t\t\treturn OutcomeFenced\n\t\t}\n\tcase FromLeader",
+		"{\n\t\t\treturn OutcomeFenced\n\t\t}\n\tcase FromLeader", nil, []layer{onMemory}},
+	{"whole guard of a worker's report dropped", decide, "t.Generation != w.Generation || !w.Status.Held() || t.SessionID != w.SessionID",
+		"false", nil, []layer{sim, exhaustive, onMemory}},
+	{"generation of the leader's decision unchecked", decide, "if t.Generation != want {", "if false {", nil, []layer{onMemory}},
+	{"any checkpoint sequence accepted", decide, "t.CheckpointSequence != w.CheckpointSequence+1", "false", nil, []layer{onMemory}},
+	{"epoch unchecked in memory", memory + "leader.go", "s.leader.epoch != epoch {", "false {", nil, []layer{sim, exhaustive, onMemory}},
+	{"epoch unchecked in PostgreSQL", postgres + "apply.go", "epoch <= 0 || len(current) == 0 || current[0] != epoch", "epoch <= 0", nil, []layer{onPostgres}},
+	{"epoch does not grow when leadership changes hands", memory + "leader.go", "epoch: cur.epoch + 1", "epoch: max(cur.epoch, 1)", nil, []layer{sim, onMemory}},
+	{"a delayed registration revives an ended session", memory + "workers.go", "case w.s.past[r.SessionID]:", "case false:", nil, []layer{onMemory}},
+
+	// The state machine.
+	{"a finished workload can complete again", table, "{EventComplete, FromWorker, held,", "{EventComplete, FromWorker, append(held, StatusCancelled, StatusCompleted),",
+		nil, []layer{onMemory}},
+	{"a pause is forgotten when the worker is lost", decide, `		s.pauseInstead(w, audit, "worker lost; a pause was asked for")`, "", nil, []layer{sim, exhaustive, onMemory}},
+	{"cancel keeps the worker", table, "{EventCancel, FromAPI, nonFinal, []Status{StatusCancelled}, true}", "{EventCancel, FromAPI, nonFinal, []Status{StatusCancelled}, false}",
+		nil, []layer{sim, exhaustive}},
+	{"a repeated checkpoint is refused", decide, "return t.Generation == w.CheckpointGeneration && t.CheckpointSequence == w.CheckpointSequence", "return false", nil, []layer{sim}},
+	{"a repeated end is fenced", decide, "return t.Generation > 0 && t.Generation == w.EndedGeneration && t.Event == w.EndedEvent", "return false", nil, []layer{onMemory}},
+	{"retry budget ignored", decide, "f.Permanent || w.RetryCount >= w.Run.MaxRetries", "f.Permanent", nil, []layer{sim}},
+	{"losses of workers are never counted", decide, "	s.RedistributionCount++\n", "", nil, []layer{onMemory}},
+	{"a lost worker spends a retry", decide, "	s.RedistributionCount++\n", "	s.RedistributionCount++\n	s.RetryCount++\n", nil, []layer{sim, exhaustive}},
+	{"backoff ignored", decide, "if t.Event == EventAssign && now.Before(w.NotBefore) {", "if false {", nil, []layer{onMemory}},
+
+	// Limits and placement.
+	{"running limit unchecked at the commit and in the plan", execute, "y.Running[w.CustomerID] >= limit", "y.Running[w.CustomerID] >= limit+1000", nil, []layer{onMemory}},
+	{"running limit unchecked by the planner", planner, "if limited && budget <= 0 {", "if false {", nil, []layer{onMemory}},
+	{"slots unchecked at the commit", execute, "if y.Held[t.SessionID] >= wk.Slots {", "if false {", nil, []layer{onMemory}},
+	{"assignment to a session that is over", execute, "wk == nil || wk.SessionID != t.SessionID || wk.Status != WorkerHealthy", "wk == nil", nil, []layer{onMemory}},
+	{"hard affinity ignored", affinity, "func (a Affinity) admits(w *Worker) bool {", "func (a Affinity) admits(w *Worker) bool {\n\tif w != nil {\n\t\treturn true\n\t}", nil, []layer{sim}},
+	{"queue depth counted, then inserted", postgres + "submit.go", " FOR SHARE OF c FOR NO KEY UPDATE OF b", "", nil, []layer{onPostgres}},
+	{"queue depth unchecked in memory", memory + "workloads.go", "t.usage.Queued >= t.Limits().MaxQueueDepth", "false", nil, []layer{onMemory}},
+	{"running limit read without a lock that excludes other assignments", postgres + "apply.go", `		lock = "NO KEY UPDATE"`, `		lock = "SHARE"`, nil, []layer{onPostgres}},
+
+	// Stores.
+	{"audit missing in memory", memory + "workloads.go", "		if event.Type != \"\" {\n\t\t\ts.append(r, event)\n\t\t}\n", "		_ = event\n", nil, []layer{sim, exhaustive, onMemory}},
+	{name: "audit written outside the transaction", file: postgres + "apply.go", old: "	t.queueAudit(events)\n", new: "	t.late = func() { t.queueAudit(events) }\n",
+		more: []edit{
+			{postgres + "tx.go", "	ended bool\n}", "	ended bool\n	late func()\n}"},
+			{postgres + "tx.go", "	t.ended = true\n	return t.flush(ctx)\n", "	t.ended = true\n	err := t.flush(ctx)\n	if err == nil && t.late != nil {\n		t.late()\n		err = t.flush(ctx)\n	}\n	return err\n"},
+		}, by: []layer{crashPoints}},
+	{"a commit of unknown outcome is repeated", postgres + "tx.go", "if rerr != nil || committed {", "if rerr != nil {", nil, []layer{crashPoints}},
+	{"a commit of unknown outcome is taken for done", postgres + "tx.go", "if rerr != nil || committed {", "if committed = true; committed {", nil, []layer{crashPoints}},
+	{"workload rows read without a lock", postgres + "apply.go", "ORDER BY w.workload_id FOR NO KEY UPDATE", "ORDER BY w.workload_id", nil, []layer{onPostgres}},
+	{"a heartbeat that arrives while the session expires is ignored", postgres + "workers.go",
+		"SELECT worker_id FROM worker_leases WHERE live AND lease_until < niyanta_now() ORDER BY lease_until, worker_id LIMIT $1::bigint FOR NO KEY UPDATE),",
+		"SELECT worker_id FROM worker_leases WHERE live ORDER BY lease_until, worker_id LIMIT $1::bigint FOR NO KEY UPDATE),", nil, []layer{onPostgres}},
+	{"leases by the application's clock", postgres + "workers.go", "SET heartbeat_at = niyanta_now(), lease_until = niyanta_now() +", "SET heartbeat_at = clock_timestamp(), lease_until = clock_timestamp() +", nil, []layer{onPostgres, crashPoints}},
+	{"checkpoint bytes saved although fenced", postgres + "checkpoints.go", "if results[0].Outcome == domain.OutcomeApplied {", "if results[0].Outcome != domain.OutcomeNotFound {", nil, []layer{onPostgres}},
+	{"idempotency keys ignored", memory + "workloads.go", "if e, ok := t.idem[sub.IdempotencyKey]; ok {", "if e, ok := t.idem[sub.IdempotencyKey]; ok && false {", nil, []layer{sim, onMemory}},
+	{"another customer's workload is found", memory + "store.go", `customer != "" && r.CustomerID != customer`, "false", nil, []layer{sim, onMemory}},
+	{"results share memory with the store", memory + "workloads.go", "found = append(found, r.Workload.Clone())", "found = append(found, r.Workload)", nil, []layer{onMemory}},
+	{"what becomes due stays delayed", memory + "queue.go", "	q.s.promote(q.s.now())", "	_ = q.s.now()", nil, []layer{sim, onMemory}},
+
+	// Services.
+	{"no self-fencing", agent, "if a.live && a.clock.Now().Sub(a.answered) >= a.lease-a.lease/leaseMargin {", "if false {", nil, []layer{sim}},
+	{"lease counted from the answer, not from the request", agent, "sent.After(a.answered) {\n\t\ta.answered = sent", "sent.After(a.answered) {\n\t\ta.answered = a.clock.Now()", nil, []layer{sim}},
+	{"sessions never expire", "core/services/health/service.go", "if now.Sub(claim.Since) >= s.cfg.Lease {", "if false {", nil, []layer{sim}},
+	{"no orphan sweep", "core/services/health/service.go", "s.loseOrphans(ctx, claim.Epoch), ", "", nil, []layer{sim}},
+	{"the leader does not end what ignores its deadline", "core/services/health/service.go", "s.timeOut(ctx, claim.Epoch), ", "", nil, []layer{crashPoints}},
+	{"a lost report is not sent again", "core/services/execution/outbox.go", "	a.outbox = append(kept, a.outbox...)\n", "	_ = kept\n", nil, []layer{sim}},
+	{"a run starts from the beginning", "core/services/execution/run.go", "if r.assignment.CheckpointSequence > 0 {", "if r.assignment.CheckpointSequence > 1000 {", nil, []layer{sim}},
+	{"a late assignment starts what has ended", "core/services/execution/handle.go", "if a.ended.has(key) {", "if false {", nil, []layer{sim}},
+	{"heartbeats do not stop what was cancelled", reconcile, "if len(stray) == 0 {", "if len(stray) >= 0 {", nil, []layer{sim}},
+	{"what a worker forgot is never taken back", reconcile, "if len(lost) == 0 {", "if len(lost) >= 0 {", nil, []layer{plane}},
+	{"no look into the store for what was not heard of", "core/services/controlplane/service.go", "if commands, err = s.unheard(ctx, ref); err != nil || len(commands) > 0 {", "if err != nil {", nil, []layer{plane}},
+}
