@@ -103,7 +103,7 @@ func inProcess(*telemetry.Metrics) (ports.Notifier, ports.Listener) {
 }
 
 func TestControlPlaneInProcessKeepsItsContract(t *testing.T) {
-	contracttests.Run(t, "ControlPlane", "direct", contracttests.PlaneCases(), func(t *testing.T) contracttests.PlaneHarness {
+	contracttests.Run(t, "ControlPlane", "direct", append(contracttests.PlaneCases(), contracttests.PollCases()...), func(t *testing.T) contracttests.PlaneHarness {
 		return planeOn(t, memoryBacking, inProcess, func(_ *testing.T, core *Core, _ *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
 			return func(domain.WorkerID) ports.ControlPlane { return core.Plane }
 		})
@@ -129,7 +129,7 @@ func httpPlane(t *testing.T, core *Core, m *telemetry.Metrics) func(domain.Worke
 }
 
 func TestControlPlaneOverHTTPKeepsItsContract(t *testing.T) {
-	contracttests.Run(t, "ControlPlane", "http", contracttests.PlaneCases(), func(t *testing.T) contracttests.PlaneHarness {
+	contracttests.Run(t, "ControlPlane", "http", append(contracttests.PlaneCases(), contracttests.PollCases()...), func(t *testing.T) contracttests.PlaneHarness {
 		return planeOn(t, memoryBacking, inProcess, httpPlane)
 	})
 }

@@ -3,6 +3,7 @@ package bootstrap
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"os"
 	"regexp"
 
@@ -21,9 +22,9 @@ type Worker struct {
 	close  func()
 }
 
-// NewWorker returns a worker that reaches its coordinators over the configured bus, over HTTP, or both. ctx bounds its runs;
-// see execution.NewEngine.
-func NewWorker(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Worker, error) {
+// NewWorker returns a worker that reaches its coordinators over the configured bus, over HTTP, or both. It offers the built-in types, and
+// more. ctx bounds its runs; see execution.NewEngine.
+func NewWorker(ctx context.Context, cfg Config, version string, log *slog.Logger, more ...map[string]ports.WorkloadFactory) (*Worker, error) {
 	id := domain.WorkerID(cfg.WorkerID)
 	if id == "" {
 		id = generatedWorkerID(system.IDs{})
@@ -41,17 +42,20 @@ func NewWorker(ctx context.Context, cfg Config, version string, log *slog.Logger
 	if err != nil {
 		return nil, err
 	}
-	return newWorker(ctx, cfg, id, version, plane, func() { closePlane(); closeData() }, log)
+	return newWorker(ctx, cfg, id, version, plane, func() { closePlane(); closeData() }, log, more...)
 }
 
-func newWorker(ctx context.Context, cfg Config, id domain.WorkerID, version string, plane ports.ControlPlane, done func(), log *slog.Logger) (*Worker, error) {
+func newWorker(ctx context.Context, cfg Config, id domain.WorkerID, version string, plane ports.ControlPlane, done func(), log *slog.Logger, more ...map[string]ports.WorkloadFactory) (*Worker, error) {
 	tags, err := ParseTags(cfg.WorkerTags)
 	if err != nil {
 		return nil, err
 	}
+	types := workloads.Registry(workloads.Options{ExecAllow: cfg.ExecAllow, HTTPAllowPrivate: cfg.HTTPTypeAllowPrivate})
+	for _, m := range more {
+		maps.Copy(types, m)
+	}
 	engine, err := execution.NewEngine(ctx, execution.Config{
-		WorkerID: id, Slots: cfg.WorkerSlots, Tags: tags, Version: version, Sleep: system.Sleep,
-		Types: workloads.Registry(workloads.Options{ExecAllow: cfg.ExecAllow, HTTPAllowPrivate: cfg.HTTPTypeAllowPrivate}),
+		WorkerID: id, Slots: cfg.WorkerSlots, Tags: tags, Version: version, Sleep: system.Sleep, Types: types,
 	}, plane, system.Clock{}, system.IDs{}, log)
 	if err != nil {
 		return nil, err

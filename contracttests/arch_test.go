@@ -48,6 +48,8 @@ var policy = []struct {
 	// An SDK worker runs the worker's engine against HTTP with the machine's clock: never a store.
 	{"sdk", []string{"std", "core/domain", "core/ports", "core/services/execution", "api/client", "adapters/http/workerclient", "adapters/system"}},
 	{"sdk/...", []string{"std", "core/domain", "core/ports", "sdk"}},
+	{"chaos/worker", []string{"std", "bootstrap", "sdk", "core/ports"}},
+	{"chaos", nil},      // tests only
 	{"deploy/...", nil}, // tests of manifests only
 	{"examples/...", []string{"std", "self", "examples/...", "sdk"}},
 

@@ -70,6 +70,29 @@ func (p *plane) report(rs ...ports.Report) []ports.ReportAnswer {
 	return as
 }
 
+// PollCases hold where commands reach a worker by polls alone, without a bus.
+func PollCases() []Case[PlaneHarness] {
+	return []Case[PlaneHarness]{
+		{"an assignment that nobody heard of comes with the poll", "what was assigned and not heard of comes with polls that wait", func(t T, h PlaneHarness) {
+			p := givenPlane(t, h)
+			w := p.submit()
+			p.must(assign(w, p.worker))
+			h.Advance(time.Second)
+			cs, err := p.Poll(t.Context(), p.ref, patience)
+			require.NoError(t, err)
+			requireAssigned(t, cs, w)
+		}},
+	}
+}
+
+func requireAssigned(t T, cs []ports.Command, w domain.Workload) {
+	t.Helper()
+	require.Len(t, cs, 1)
+	require.Equal(t, ports.CommandAssign, cs[0].Kind)
+	require.Equal(t, w.ID, cs[0].Assignment.WorkloadID)
+	require.Equal(t, int64(1), cs[0].Generation)
+}
+
 // PlaneCases is the suite of the ControlPlane port.
 func PlaneCases() []Case[PlaneHarness] {
 	return append([]Case[PlaneHarness]{
@@ -122,6 +145,17 @@ func PlaneCases() []Case[PlaneHarness] {
 				return len(got) > 0
 			}, "the command")
 			require.Equal(t, []ports.Command{cmd}, got)
+		}},
+		{"an assignment that nobody heard of comes with the heartbeat", "the answer carries whatever the worker must do that it may have missed", func(t T, h PlaneHarness) {
+			p := givenPlane(t, h)
+			w, taken := p.submit(), p.submit()
+			p.must(assign(w, p.worker))
+			p.must(assign(taken, p.worker))
+			require.Empty(t, p.beat(), "the message may still be on its way")
+			h.Advance(2 * time.Second)
+			starting := item(taken)
+			starting.State = ports.RunStarting
+			requireAssigned(t, p.beat(starting), w)
 		}},
 		{"a waiting poll is woken", "waiting for the first one at most as long as wait", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)

@@ -103,6 +103,32 @@ func applyCases() []Case[StoreHarness] {
 				require.Len(t, f.trail(a)[3:], count(rs, func(o domain.Outcome) bool { return o == domain.OutcomeApplied }))
 			}
 		}},
+		{"what the leader decided on an older generation is fenced", "FromLeader events carry the generation they decided on", func(t T, h StoreHarness) {
+			f := given(t, h)
+			v, w := f.worker("v", 2), f.worker("w", 2)
+			a := f.running(v)
+			f.must(report(a, v, domain.EventRelease, 1))
+			stale := assign(a, w)
+			stale.Generation = 1
+			require.Equal(t, domain.OutcomeFenced, f.apply(stale)[0].Outcome, "an assignment")
+			f.must(assign(f.get(a.ID), v)) // the same session again, at generation 2
+			late := lose(a, domain.LossExpired)
+			late.SessionID = ""
+			require.Equal(t, domain.OutcomeFenced, f.apply(late)[0].Outcome, "a loss")
+			require.Equal(t, domain.StatusScheduled, f.get(a.ID).Status)
+		}},
+		{"what is not due is not assigned", "NotBefore delays the next assignment", func(t T, h StoreHarness) {
+			f := given(t, h)
+			w := f.worker("w", 1)
+			a := f.running(w)
+			failed := report(a, w, domain.EventFail, 1)
+			failed.RetryAfter = new(time.Minute)
+			f.must(failed)
+			a = f.get(a.ID)
+			require.Equal(t, domain.OutcomeIllegal, f.apply(assign(a, w))[0].Outcome)
+			h.Advance(time.Minute)
+			f.must(assign(a, f.worker("later", 1)))
+		}},
 		{"two assigners of one workload: one wins", "conditional on the generation", func(t T, h StoreHarness) {
 			f := given(t, h)
 			v, w := f.worker("v", 1), f.worker("w", 1)

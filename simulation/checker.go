@@ -21,6 +21,7 @@ type checker struct {
 	expired  map[heldRun]bool
 	// stopped is when a cancel was acknowledged, and whether that was after the last fault.
 	stopped map[domain.WorkloadID]stop
+	leader  string // that was granted the lease last, and at which epoch
 	epoch   int64
 	broken  []string
 }
@@ -56,15 +57,22 @@ func (c *checker) submitted(batch []domain.Submission, rs []ports.SubmitResult) 
 func (c *checker) applied(b domain.Batch, rs []domain.Result) {
 	if b.Epoch > 0 {
 		if b.Epoch < c.epoch {
-			c.fail("I2", "a batch of epoch %d after one of %d", b.Epoch, c.epoch)
+			c.fail("I2", "a batch of epoch %d landed though the leader's is %d", b.Epoch, c.epoch)
 		}
-		c.epoch = b.Epoch
 	}
 	for i := range rs {
 		if rs[i].Outcome == domain.OutcomeApplied {
 			c.transition(&b.Transitions[i], &rs[i])
 		}
 	}
+}
+
+// elected hears that a lease was granted.
+func (c *checker) elected(holder string, epoch int64) {
+	if holder != c.leader && epoch <= c.epoch {
+		c.fail("I2", "%s leads at epoch %d, %s led at %d before", holder, epoch, c.leader, c.epoch)
+	}
+	c.leader, c.epoch = holder, epoch
 }
 
 func (c *checker) transition(t *domain.Transition, r *domain.Result) {
@@ -89,6 +97,8 @@ func (c *checker) transition(t *domain.Transition, r *domain.Result) {
 		c.fail("I1", "%s: %s of session %s landed while %s held it", t.WorkloadID, t.Event, t.SessionID, before.SessionID)
 	case before.PauseRequested && next.Status.Waiting():
 		c.fail("rule 5", "%s: a pause was asked for, %s made it %s", t.WorkloadID, t.Event, next.Status)
+	case t.Event == domain.EventAssign && c.w.Now().Before(before.NotBefore):
+		c.fail("I10", "%s is assigned before %s", t.WorkloadID, before.NotBefore)
 	case next.Status.Held() != (next.SessionID != ""):
 		c.fail("I5", "%s is %s with session %q", t.WorkloadID, next.Status, next.SessionID)
 	case next.CheckpointSequence < before.CheckpointSequence || next.CheckpointSequence > before.CheckpointSequence+1:

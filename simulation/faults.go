@@ -131,6 +131,9 @@ type leases struct {
 func (s leases) Acquire(ctx context.Context, holder string, ttl time.Duration) (l ports.Leadership, held bool, err error) {
 	l, err = through(s.w, func() (l ports.Leadership, err error) {
 		l, held, err = s.LeaderLease.Acquire(ctx, holder, ttl)
+		if held {
+			s.w.check.elected(holder, l.Epoch)
+		}
 		return l, err
 	})
 	return l, held && err == nil, err

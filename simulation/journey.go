@@ -57,9 +57,7 @@ func (k *worker) round(ctx context.Context) {
 	if !k.w.Now().Before(k.nextBeat) {
 		_ = k.beat(ctx)
 	}
-	if !k.silent {
-		k.poll(ctx)
-	}
+	k.poll(ctx)
 	for _, r := range slices.Clone(k.routines) {
 		if !k.dead && !k.w.Now().Before(r.wake) && !k.resume(r) {
 			k.routines = slices.DeleteFunc(k.routines, func(o *routine) bool { return o == r })
@@ -90,15 +88,18 @@ func (w *World) steered(f func(ctx context.Context, c *coordinator)) {
 	w.as(c, nil, func() { f(context.Background(), c) })
 }
 
-// runner is the worker that runs a workload; some worker if none does.
+// runner is the worker that runs a workload, as soon as one does; some worker if none does soon.
 func (w *World) runner(id domain.WorkloadID) *worker {
-	found, err := w.stores.Workloads.Get(context.Background(), "", id)
-	if err == nil && len(found) == 1 {
-		for _, k := range w.workers {
-			if k.id == found[0].WorkerID {
-				return k
+	for range 10 {
+		found, err := w.stores.Workloads.Get(context.Background(), "", id)
+		if err == nil && len(found) == 1 && found[0].Status == domain.StatusRunning {
+			for _, k := range w.workers {
+				if k.id == found[0].WorkerID {
+					return k
+				}
 			}
 		}
+		w.round(time.Second)
 	}
 	return w.workers[0]
 }
@@ -124,23 +125,22 @@ func (w *World) Journey() {
 
 	w.wait(20 * time.Second) // the leader ends what ignores its deadline
 
-	// One refuses before anybody knows, one does not listen.
+	// They refuse before anybody knows, then they are away for nearly a lease.
 	for _, k := range w.workers {
 		k.agent.Refuse()
 		k.nextBeat = w.Now().Add(beat)
 	}
 	w.want("declined", scriptInput{Steps: 1}, 0)
 	w.rounds(2)
-	for i, k := range slices.Clone(w.workers) {
+	for _, k := range slices.Clone(w.workers) {
 		w.replaceWorker(k, "restart")
-		w.workers[i].silent = true
 	}
 	w.rounds(2)
 	w.want("not taken", scriptInput{Steps: 1}, 0)
-	w.wait(20 * time.Second)
 	for _, k := range w.workers {
-		k.silent = false
+		k.frozenUntil = w.Now().Add(17 * time.Second)
 	}
+	w.wait(20 * time.Second)
 
 	// One freezes for longer than its lease, and wakes up.
 	lost := w.want("lost", scriptInput{Steps: 8}, 0)
@@ -154,7 +154,7 @@ func (w *World) Finish() {
 	w.healed = true
 	ctx := context.Background()
 	for _, k := range w.workers {
-		k.frozenUntil, k.silent = time.Time{}, false
+		k.frozenUntil = time.Time{}
 	}
 	for range 300 {
 		w.wait(3 * time.Second)

@@ -21,7 +21,6 @@ type worker struct {
 	dead        bool
 	ending      bool // its process ends when nothing is left to release
 	drained     bool // an administrator drained it: whoever runs it replaces it in time
-	silent      bool // it takes no commands, in a journey
 	nextBeat    time.Time
 	frozenUntil time.Time
 	cutUntil    time.Time

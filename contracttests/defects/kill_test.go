@@ -33,6 +33,8 @@ var tests = map[layer][]string{
 	onMemory:    {"./adapters/memory", "-run", "Contracts$"},
 	onPostgres:  {"./adapters/postgres", "-run", "TestStoresKeepTheirContracts$"},
 	plane:       {"./bootstrap", "-run", "InProcessKeepsItsContract"},
+	properties:  {"./core/domain"},
+	engine:      {"./core/services/execution"},
 }
 
 // kill plants a defect and runs one layer; how says by what it was noticed, and is empty if it was not.
@@ -70,7 +72,7 @@ var (
 	seed     = regexp.MustCompile(`seed (\d+): ([^\n]*)`)
 	ordering = regexp.MustCompile(`after (\d+) orderings: (.*)`)
 	boundary = regexp.MustCompile(`(?m)Messages:\s+(.* at boundary \d+),`)
-	failed   = regexp.MustCompile(`(?m)^ +--- FAIL: [^/\s]+/(\S+)`)
+	failed   = regexp.MustCompile(`(?m)^ *--- FAIL: (\S+)`)
 )
 
 // evidence finds in a test's output what noticed the defect.
@@ -92,11 +94,17 @@ func evidence(by layer, out string) string {
 	default:
 		var cases []string
 		for _, m := range failed.FindAllStringSubmatch(out, -1) {
-			cases = append(cases, strings.ReplaceAll(m[1], "_", " "))
+			cases = append(cases, m[1])
 		}
-		cases = slices.DeleteFunc(cases, func(c string) bool { return !strings.Contains(c, "/") && len(cases) > 1 && by != plane })
+		cases = slices.DeleteFunc(cases, func(c string) bool { // those that failed because a case within did
+			return slices.ContainsFunc(cases, func(o string) bool { return strings.HasPrefix(o, c+"/") })
+		})
 		if len(cases) > 0 {
-			return fmt.Sprintf("%s (%d)", cases[0], len(cases))
+			_, name, nested := strings.Cut(cases[0], "/")
+			if !nested {
+				name = cases[0]
+			}
+			return fmt.Sprintf("%s (%d)", strings.ReplaceAll(name, "_", " "), len(cases))
 		}
 	}
 	return strings.TrimSpace(out[max(0, len(out)-200):])

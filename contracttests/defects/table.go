@@ -10,6 +10,8 @@ const (
 	onMemory    layer = "contracts on memory"
 	onPostgres  layer = "contracts on PostgreSQL"
 	plane       layer = "contracts of the control plane"
+	properties  layer = "properties of the domain"
+	engine      layer = "tests of the worker's engine"
 )
 
 // defect is a mistake: the first occurrence of old in file becomes new, and so on with more.
@@ -44,26 +46,26 @@ var defects = []defect{
 	{"generation of the leader's decision unchecked", decide, "if t.Generation != want {", "if false {", nil, []layer{onMemory}},
 	{"any checkpoint sequence accepted", decide, "t.CheckpointSequence != w.CheckpointSequence+1", "false", nil, []layer{onMemory}},
 	{"epoch unchecked in memory", memory + "leader.go", "s.leader.epoch != epoch {", "false {", nil, []layer{sim, exhaustive, onMemory}},
-	{"epoch unchecked in PostgreSQL", postgres + "apply.go", "epoch <= 0 || len(current) == 0 || current[0] != epoch", "epoch <= 0", nil, []layer{onPostgres}},
+	{"epoch unchecked in PostgreSQL", postgres + "apply.go", "epoch <= 0 || len(current) == 0 || current[0] != epoch", "epoch <= 0 || len(current) == 0", nil, []layer{onPostgres}},
 	{"epoch does not grow when leadership changes hands", memory + "leader.go", "epoch: cur.epoch + 1", "epoch: max(cur.epoch, 1)", nil, []layer{sim, onMemory}},
 	{"a delayed registration revives an ended session", memory + "workers.go", "case w.s.past[r.SessionID]:", "case false:", nil, []layer{onMemory}},
 
 	// The state machine.
-	{"a finished workload can complete again", table, "{EventComplete, FromWorker, held,", "{EventComplete, FromWorker, append(held, StatusCancelled, StatusCompleted),",
-		nil, []layer{onMemory}},
-	{"a pause is forgotten when the worker is lost", decide, `		s.pauseInstead(w, audit, "worker lost; a pause was asked for")`, "", nil, []layer{sim, exhaustive, onMemory}},
+	{"a finished workload can be cancelled", table, "StatusPaused, StatusRedistributing}\n	failures", "StatusPaused, StatusRedistributing, StatusCompleted, StatusFailed}\n	failures",
+		nil, []layer{sim, exhaustive, onMemory}},
+	{"a pause is forgotten when the worker is lost", decide, "		s.pauseInstead(w, audit, PausedAfterLoss)", "", nil, []layer{sim, exhaustive, onMemory}},
 	{"cancel keeps the worker", table, "{EventCancel, FromAPI, nonFinal, []Status{StatusCancelled}, true}", "{EventCancel, FromAPI, nonFinal, []Status{StatusCancelled}, false}",
 		nil, []layer{sim, exhaustive}},
 	{"a repeated checkpoint is refused", decide, "return t.Generation == w.CheckpointGeneration && t.CheckpointSequence == w.CheckpointSequence", "return false", nil, []layer{sim}},
 	{"a repeated end is fenced", decide, "return t.Generation > 0 && t.Generation == w.EndedGeneration && t.Event == w.EndedEvent", "return false", nil, []layer{onMemory}},
 	{"retry budget ignored", decide, "f.Permanent || w.RetryCount >= w.Run.MaxRetries", "f.Permanent", nil, []layer{sim}},
-	{"losses of workers are never counted", decide, "	s.RedistributionCount++\n", "", nil, []layer{onMemory}},
+	{"losses of workers are never counted", decide, "	s.RedistributionCount++\n", "", nil, []layer{sim}},
 	{"a lost worker spends a retry", decide, "	s.RedistributionCount++\n", "	s.RedistributionCount++\n	s.RetryCount++\n", nil, []layer{sim, exhaustive}},
 	{"backoff ignored", decide, "if t.Event == EventAssign && now.Before(w.NotBefore) {", "if false {", nil, []layer{onMemory}},
 
 	// Limits and placement.
 	{"running limit unchecked at the commit and in the plan", execute, "y.Running[w.CustomerID] >= limit", "y.Running[w.CustomerID] >= limit+1000", nil, []layer{onMemory}},
-	{"running limit unchecked by the planner", planner, "if limited && budget <= 0 {", "if false {", nil, []layer{onMemory}},
+	{"running limit unchecked by the planner", planner, "if limited && budget <= 0 {", "if false {", nil, []layer{properties}},
 	{"slots unchecked at the commit", execute, "if y.Held[t.SessionID] >= wk.Slots {", "if false {", nil, []layer{onMemory}},
 	{"assignment to a session that is over", execute, "wk == nil || wk.SessionID != t.SessionID || wk.Status != WorkerHealthy", "wk == nil", nil, []layer{onMemory}},
 	{"hard affinity ignored", affinity, "func (a Affinity) admits(w *Worker) bool {", "func (a Affinity) admits(w *Worker) bool {\n\tif w != nil {\n\t\treturn true\n\t}", nil, []layer{sim}},
@@ -78,13 +80,13 @@ var defects = []defect{
 			{postgres + "tx.go", "	ended bool\n}", "	ended bool\n	late func()\n}"},
 			{postgres + "tx.go", "	t.ended = true\n	return t.flush(ctx)\n", "	t.ended = true\n	err := t.flush(ctx)\n	if err == nil && t.late != nil {\n		t.late()\n		err = t.flush(ctx)\n	}\n	return err\n"},
 		}, by: []layer{crashPoints}},
-	{"a commit of unknown outcome is repeated", postgres + "tx.go", "if rerr != nil || committed {", "if rerr != nil {", nil, []layer{crashPoints}},
+	{"a commit of unknown outcome is repeated", postgres + "tx.go", "if rerr != nil || committed {", "if committed = false; rerr != nil {", nil, []layer{crashPoints}},
 	{"a commit of unknown outcome is taken for done", postgres + "tx.go", "if rerr != nil || committed {", "if committed = true; committed {", nil, []layer{crashPoints}},
 	{"workload rows read without a lock", postgres + "apply.go", "ORDER BY w.workload_id FOR NO KEY UPDATE", "ORDER BY w.workload_id", nil, []layer{onPostgres}},
 	{"a heartbeat that arrives while the session expires is ignored", postgres + "workers.go",
 		"SELECT worker_id FROM worker_leases WHERE live AND lease_until < niyanta_now() ORDER BY lease_until, worker_id LIMIT $1::bigint FOR NO KEY UPDATE),",
 		"SELECT worker_id FROM worker_leases WHERE live ORDER BY lease_until, worker_id LIMIT $1::bigint FOR NO KEY UPDATE),", nil, []layer{onPostgres}},
-	{"leases by the application's clock", postgres + "workers.go", "SET heartbeat_at = niyanta_now(), lease_until = niyanta_now() +", "SET heartbeat_at = clock_timestamp(), lease_until = clock_timestamp() +", nil, []layer{onPostgres, crashPoints}},
+	{"leases by the application's clock", postgres + "workers.go", "SET heartbeat_at = niyanta_now(), lease_until = niyanta_now() +", "SET heartbeat_at = clock_timestamp(), lease_until = clock_timestamp() +", nil, []layer{onPostgres}},
 	{"checkpoint bytes saved although fenced", postgres + "checkpoints.go", "if results[0].Outcome == domain.OutcomeApplied {", "if results[0].Outcome != domain.OutcomeNotFound {", nil, []layer{onPostgres}},
 	{"idempotency keys ignored", memory + "workloads.go", "if e, ok := t.idem[sub.IdempotencyKey]; ok {", "if e, ok := t.idem[sub.IdempotencyKey]; ok && false {", nil, []layer{sim, onMemory}},
 	{"another customer's workload is found", memory + "store.go", `customer != "" && r.CustomerID != customer`, "false", nil, []layer{sim, onMemory}},
@@ -93,7 +95,7 @@ var defects = []defect{
 
 	// Services.
 	{"no self-fencing", agent, "if a.live && a.clock.Now().Sub(a.answered) >= a.lease-a.lease/leaseMargin {", "if false {", nil, []layer{sim}},
-	{"lease counted from the answer, not from the request", agent, "sent.After(a.answered) {\n\t\ta.answered = sent", "sent.After(a.answered) {\n\t\ta.answered = a.clock.Now()", nil, []layer{sim}},
+	{"lease counted from the answer, not from the request", agent, "sent.After(a.answered) {\n\t\ta.answered = sent", "sent.After(a.answered) {\n\t\ta.answered = a.clock.Now()", nil, []layer{engine}},
 	{"sessions never expire", "core/services/health/service.go", "if now.Sub(claim.Since) >= s.cfg.Lease {", "if false {", nil, []layer{sim}},
 	{"no orphan sweep", "core/services/health/service.go", "s.loseOrphans(ctx, claim.Epoch), ", "", nil, []layer{sim}},
 	{"the leader does not end what ignores its deadline", "core/services/health/service.go", "s.timeOut(ctx, claim.Epoch), ", "", nil, []layer{crashPoints}},

@@ -47,6 +47,7 @@ type story struct {
 	status                  domain.Status
 	generation, checkpoints int64
 	outcomes, retries       int
+	losses                  int // since the last checkpoint
 	lastID                  int64
 	pauseAsked              bool
 }
@@ -68,6 +69,9 @@ func Trail(w *domain.Workload, trail []domain.AuditEvent) []string {
 	}
 	if s.retries != w.RetryCount || s.retries > w.Run.MaxRetries {
 		s.fail("I10", "was retried %d times of %d, counted are %d", s.retries, w.Run.MaxRetries, w.RetryCount)
+	}
+	if s.losses != w.RedistributionCount || s.losses > domain.MaxRedistributions+1 {
+		s.fail("I10", "lost %d workers since its last checkpoint, counted are %d", s.losses, w.RedistributionCount)
 	}
 	if w.Status.Held() != (w.SessionID != "") || w.Status.Held() != (w.WorkerID != "") {
 		s.fail("I5", "is %s with worker %q and session %q", w.Status, w.WorkerID, w.SessionID)
@@ -107,6 +111,7 @@ func (s *story) tell(e *domain.AuditEvent) {
 	}
 	switch e.Type {
 	case domain.AuditCheckpoint:
+		s.losses = 0
 		if s.checkpoints++; e.CheckpointSequence != s.checkpoints {
 			s.fail("I9", "checkpoint %d follows %d", e.CheckpointSequence, s.checkpoints-1)
 		}
@@ -115,8 +120,17 @@ func (s *story) tell(e *domain.AuditEvent) {
 	case domain.AuditRetried:
 		s.retries++
 	case domain.AuditPaused:
-		if e.Reason == domain.PausedAfterFailure { // that spends a retry as well
+		switch e.Reason {
+		case domain.PausedAfterFailure: // that spends a retry as well
 			s.retries++
+		case domain.PausedAfterLoss:
+			s.losses++
+		}
+	case domain.AuditRedistributed:
+		s.losses++
+	case domain.AuditFailed:
+		if f := s.w.Failure; f != nil && (f.Type == domain.FailurePoison || f.Type == domain.FailureWorkerLost) {
+			s.losses++
 		}
 	default:
 	}

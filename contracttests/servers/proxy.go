@@ -7,15 +7,16 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
 // Proxy stands between a client and a TCP server, and harms their connections on demand. Safe for concurrent use.
 type Proxy struct {
-	Port   int
-	target string
-	listen net.Listener
+	Port    int
+	targets []string
+	listen  net.Listener
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
@@ -24,14 +25,19 @@ type Proxy struct {
 	cutToClient, cutToServer []byte
 	cuts                     int
 	downAfterCut             bool
+	held                     chan struct{} // while it is open, nothing passes
+	next                     int
 }
 
-// NewProxy starts a proxy to a port of loopback; it ends with the test.
-func NewProxy(tb testing.TB, port int) *Proxy {
+// NewProxy starts a proxy to a port of loopback, or to whichever of several answers; it ends with the test.
+func NewProxy(tb testing.TB, ports ...int) *Proxy {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(tb, err)
-	p := &Proxy{Port: l.Addr().(*net.TCPAddr).Port, target: fmt.Sprintf("127.0.0.1:%d", port), listen: l, conns: map[net.Conn]bool{}} //nolint:forcetypeassert // of a TCP listener it is one
+	p := &Proxy{Port: l.Addr().(*net.TCPAddr).Port, listen: l, conns: map[net.Conn]bool{}} //nolint:forcetypeassert // of a TCP listener it is one
+	for _, port := range ports {
+		p.targets = append(p.targets, fmt.Sprintf("127.0.0.1:%d", port))
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -44,6 +50,7 @@ func NewProxy(tb testing.TB, port int) *Proxy {
 	})
 	tb.Cleanup(func() {
 		_ = l.Close()
+		p.Release()
 		p.Cut()
 		wg.Wait()
 	})
@@ -52,8 +59,8 @@ func NewProxy(tb testing.TB, port int) *Proxy {
 
 func (p *Proxy) serve(client net.Conn) {
 	defer func() { _ = client.Close() }()
-	server, err := net.Dial("tcp", p.target)
-	if err != nil {
+	server := p.dial()
+	if server == nil {
 		return
 	}
 	defer func() { _ = server.Close() }()
@@ -73,6 +80,20 @@ func (p *Proxy) serve(client net.Conn) {
 		})
 	}
 	wg.Wait()
+}
+
+// dial connects to the next target that answers; nil if none does.
+func (p *Proxy) dial() net.Conn {
+	p.mu.Lock()
+	first := p.next
+	p.next++
+	p.mu.Unlock()
+	for i := range p.targets {
+		if c, err := net.DialTimeout("tcp", p.targets[(first+i)%len(p.targets)], time.Second); err == nil {
+			return c
+		}
+	}
+	return nil
 }
 
 func (p *Proxy) track(cs ...net.Conn) bool {
@@ -98,6 +119,12 @@ func (p *Proxy) copy(from io.Reader, to io.Writer, cut *[]byte) {
 		n, err := from.Read(buf)
 		if n > 0 {
 			p.mu.Lock()
+			for p.held != nil {
+				held := p.held
+				p.mu.Unlock()
+				<-held
+				p.mu.Lock()
+			}
 			harm := len(*cut) > 0 && bytes.Contains(buf[:n], *cut)
 			if harm {
 				*cut = nil
@@ -135,6 +162,25 @@ func (p *Proxy) set(where *[]byte, text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	*where = []byte(text)
+}
+
+// Hold keeps everything that arrives until Release.
+func (p *Proxy) Hold() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held == nil {
+		p.held = make(chan struct{})
+	}
+}
+
+// Release lets through what was held.
+func (p *Proxy) Release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held != nil {
+		close(p.held)
+		p.held = nil
+	}
 }
 
 // Cuts counts the connections that were cut by a text.

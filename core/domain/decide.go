@@ -17,8 +17,11 @@ const (
 // in a way the store cannot see is not asked again at once, for ever.
 const DeclinePause = time.Second
 
-// PausedAfterFailure is the reason of a pause that came with a failure, which spent a retry.
-const PausedAfterFailure = "run failed; a pause was asked for"
+// Reasons of pauses that came with something else, which they count as: a failure that spent a retry, the loss of a worker.
+const (
+	PausedAfterFailure = "run failed; a pause was asked for"
+	PausedAfterLoss    = "worker lost; a pause was asked for"
+)
 
 // Decide executes one transition on a workload, purely: the same arguments give the same answer in every
 // adapter. It returns the outcome and, only if that is OutcomeApplied, the next state and the audit event
@@ -231,7 +234,7 @@ func (s *State) lose(w *Workload, t *Transition, audit *AuditEvent) {
 		s.Reason = s.Failure.Message
 	default:
 		s.Status, audit.Type = StatusRedistributing, AuditRedistributed
-		s.pauseInstead(w, audit, "worker lost; a pause was asked for")
+		s.pauseInstead(w, audit, PausedAfterLoss)
 	}
 }
 

@@ -18,7 +18,8 @@ type ControlPlane interface {
 	// that it may have missed. CodeFenced and CodeConflict as above.
 	Heartbeat(ctx context.Context, h Heartbeat) (HeartbeatAnswer, error)
 	// Poll returns commands for the session, waiting for the first one at most as long as wait. Commands are hints: they
-	// may be lost and repeated; what matters comes again with heartbeats or by reconciliation.
+	// may be lost and repeated; what matters comes again with heartbeats or by reconciliation. Without a bus, what was assigned
+	// and not heard of comes with polls that wait.
 	Poll(ctx context.Context, s SessionRef, wait time.Duration) ([]Command, error)
 	// Report delivers reports; they are committed in order when it returns, and answered each in its place. Repeating
 	// a batch is safe.

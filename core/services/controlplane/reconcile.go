@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -17,8 +18,11 @@ type run struct {
 // missedInventories is how often in a row a RUNNING workload may be missing from its session's inventory.
 const missedInventories = 2
 
+// unheardAfter is how old an assignment is that the next heartbeat brings, when the worker does not know of it.
+const unheardAfter = time.Second
+
 // reconcile compares what the session says it holds with what the store says, takes back what it lost, and returns what
-// it must do: drop what is no longer its own, stop what was cancelled, pause what was asked to.
+// it must do: start what it has not heard of, drop what is no longer its own, stop what was cancelled, pause what was asked to.
 func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Command, error) {
 	held, err := s.Queue.Held(ctx, h.SessionID)
 	if err != nil {
@@ -31,6 +35,7 @@ func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Com
 	var commands []ports.Command
 	owned := make(map[run]bool, len(held))
 	gone := map[run]bool{}
+	var unheard []domain.WorkloadID
 	for _, w := range held {
 		r := run{w.WorkloadID, w.Generation}
 		owned[r] = true
@@ -39,8 +44,15 @@ func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Com
 			commands = append(commands, command(h, ports.CommandPause, r, "pause was asked for"))
 		case !has[r] && w.Status == domain.StatusRunning:
 			gone[r] = true
+		case !has[r] && w.HeldFor >= unheardAfter:
+			unheard = append(unheard, w.WorkloadID)
 		}
 	}
+	assign, err := s.assignments(ctx, h.SessionRef, unheard)
+	if err != nil {
+		return nil, err
+	}
+	commands = append(commands, assign...)
 	stop, err := s.stopCommands(ctx, h, owned)
 	if err != nil {
 		return nil, err

@@ -156,6 +156,11 @@ func (s *Service) unheard(ctx context.Context, ref ports.SessionRef) ([]ports.Co
 			ids = append(ids, h.WorkloadID)
 		}
 	}
+	return s.assignments(ctx, ref, ids)
+}
+
+// assignments are the commands to run these workloads, as far as the session still is to start them.
+func (s *Service) assignments(ctx context.Context, ref ports.SessionRef, ids []domain.WorkloadID) ([]ports.Command, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}

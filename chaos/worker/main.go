@@ -1,0 +1,103 @@
+// Command worker is a worker of the chaos run: it has the built-in types, and "steps", which reports every step to a sink before it
+// saves it.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/niyanta/niyanta/bootstrap"
+	"github.com/niyanta/niyanta/core/ports"
+	niyanta "github.com/niyanta/niyanta/sdk"
+)
+
+// in is what a "steps" workload is asked for.
+type in struct {
+	Sink  string `json:"sink"`
+	Steps int    `json:"steps"`
+	MS    int    `json:"ms"`    // how long a step takes
+	Fails int    `json:"fails"` // so many attempts fail first
+}
+
+// effect is what the sink hears.
+type effect struct {
+	Workload   string `json:"workload"`
+	Generation int64  `json:"generation"`
+	Step       int    `json:"step"`
+}
+
+func run(ctx context.Context, t *niyanta.Task[in, int]) (int, error) {
+	for step := t.State(); step < t.Input().Steps; step++ {
+		select {
+		case <-time.After(time.Duration(t.Input().MS) * time.Millisecond):
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+		if step == 0 && t.Attempt() < t.Input().Fails {
+			return 0, errors.New("this attempt fails")
+		}
+		if err := tell(ctx, t.Input().Sink, effect{t.WorkloadID(), t.Generation(), step}); err != nil {
+			return 0, err
+		}
+		if err := t.Checkpoint(ctx, step+1, niyanta.Progress{Percent: 100 * float64(step+1) / float64(t.Input().Steps)}); err != nil {
+			return 0, err
+		}
+	}
+	return t.Input().Steps, nil
+}
+
+// tell reports an effect. The sink never fails; what it refuses was done by a run that is not the current one.
+func tell(ctx context.Context, sink string, e effect) error {
+	body, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, sink, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the sink answered %s", resp.Status)
+	}
+	return nil
+}
+
+// types collects what definitions register.
+type types map[string]ports.WorkloadFactory
+
+func (t types) RegisterType(name string, f ports.WorkloadFactory) { t[name] = f }
+
+func main() {
+	cfg, err := bootstrap.Load(os.Environ())
+	if err == nil {
+		err = cfg.Validate(bootstrap.RoleWorker)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	more := types{}
+	niyanta.Define[in, int, int]("steps").Handle(more, run)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	w, err := bootstrap.NewWorker(context.Background(), cfg, "chaos", bootstrap.NewLogger(os.Stderr, cfg.LogLevel, cfg.LogFormat), more)
+	if err == nil {
+		err = w.Run(ctx)
+	}
+	stop()
+	if err != nil {
+		log.Fatal(err)
+	}
+}
