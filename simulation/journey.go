@@ -138,9 +138,12 @@ func (w *World) Journey() {
 	w.rounds(2)
 	w.want("not taken", scriptInput{Steps: 1}, 0)
 	for _, k := range w.workers {
+		_ = k.beat(context.Background())
 		k.frozenUntil = w.Now().Add(17 * time.Second)
 	}
-	w.wait(20 * time.Second)
+	w.round(time.Second)
+	w.round(16 * time.Second)
+	w.rounds(3)
 
 	// One freezes for longer than its lease, and wakes up.
 	lost := w.want("lost", scriptInput{Steps: 8}, 0)

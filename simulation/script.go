@@ -55,7 +55,7 @@ func (s *script) Init(_ context.Context, t ports.Task) error {
 // Execute implements ports.Workload.
 func (s *script) Execute(ctx context.Context, p ports.Progress) (domain.JSON, error) {
 	for s.step < s.in.Steps {
-		if err := s.k.sleep(ctx, time.Duration(1+s.k.w.rng.IntN(4))*time.Second); err != nil {
+		if err := s.k.sleep(ctx, s.k.w.pace()); err != nil {
 			if ctx.Err() != nil {
 				return "", context.Cause(ctx)
 			}
@@ -70,6 +70,14 @@ func (s *script) Execute(ctx context.Context, p ports.Progress) (domain.JSON, er
 		}
 	}
 	return `{"done":true}`, nil
+}
+
+// pace is how long a step takes.
+func (w *World) pace() time.Duration {
+	if w.P == (Probabilities{}) {
+		return time.Second
+	}
+	return time.Duration(1+w.rng.IntN(4)) * time.Second
 }
 
 func (s *script) save(ctx context.Context, p ports.Progress) error {
