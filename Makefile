@@ -34,11 +34,12 @@ build: ## bin/niyanta
 test: ## every test, under the race detector
 	scripts/ensure-deps
 	@mkdir -p bin && rm -f bin/contract-table.* bin/*.txt
-	NIYANTA_CONTRACT_TABLE=$(CURDIR)/bin/contract-table.$$$$ NIYANTA_CRASHPOINTS_SUMMARY=$(CURDIR)/bin/crashpoints.txt go test -race -timeout 10m ./...
+	NIYANTA_CONTRACT_TABLE=$(CURDIR)/bin/contract-table.$$$$ NIYANTA_CRASHPOINTS_SUMMARY=$(CURDIR)/bin/crashpoints.txt \
+	  NIYANTA_EXHAUSTIVE_SUMMARY=$(CURDIR)/bin/exhaustive- NIYANTA_CHAOS_SUMMARY=$(CURDIR)/bin/chaos.txt go test -race -timeout 10m ./...
 	@scripts/contract-table bin/contract-table.*
 	@# The simulation has run among the rest; without the detector, which its one thread has no use for, it comes seven times as far.
 	@NIYANTA_SIMULATION_SUMMARY=$(CURDIR)/bin/simulation.txt go test ./simulation -run WhateverGoesWrong -count=1 -budget $(SIMULATE) >bin/simulation.log || { cat bin/simulation.log; exit 1; }
-	@cat bin/crashpoints.txt bin/simulation.txt
+	@cat bin/crashpoints.txt bin/exhaustive-*.txt bin/simulation.txt bin/chaos.txt
 
 lint: bin/golangci-lint ## static checks
 	bin/golangci-lint run ./...
@@ -68,6 +69,10 @@ defects: ## plant each known mistake in turn; the tests must notice (a quarter o
 crashpoints: ## harm every boundary of the write path on PostgreSQL, one after the other (a quarter of an hour)
 	go test ./simulation/crashpoints -timeout 0 -count=1 -v -each 0
 
+chaos: ## break real processes and servers under load for DURATION (default 5m), with SEED=n again; report in bin/chaos.md
+	@mkdir -p bin
+	go test ./chaos -timeout 0 -count=1 -duration $(or $(DURATION),5m) $(if $(SEED),-seed $(SEED)) $(if $(DEFAULTS),-defaults) -report $(CURDIR)/bin/chaos.md
+
 recovery: ## how long recovery takes with every default in force (minutes)
 	go test -tags recovery -run RecoveryTimes -timeout 15m -count=1 ./cmd/niyanta
 
@@ -91,4 +96,4 @@ $(TOOLS): tools/go.mod tools/go.sum
 	@mkdir -p bin
 	go -C tools build -o ../$@ $(PKG)
 
-.PHONY: help demo demo-production demo-build dev build test lint generate verify bench sim defects crashpoints recovery explain fuzz clean
+.PHONY: help demo demo-production demo-build dev build test lint generate verify bench sim defects crashpoints chaos recovery explain fuzz clean

@@ -2,46 +2,39 @@ package chaos_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-func asError(err error) (*niyanta.Error, bool) {
-	var e *niyanta.Error
-	return e, errors.As(err, &e)
-}
-
-// fault is something that goes wrong. do returns when it is mended, or when its mending is under way. watch, if set, is what recovery
-// means; it begins before do.
+// fault is something that goes wrong; victim is the worker that it is about, if it is about one. do returns when it is mended, or when
+// its mending is under way.
 type fault struct {
-	name  string
-	do    func(m *monkey)
-	watch func(m *monkey, ctx context.Context) bool
+	name string
+	do   func(m *monkey, victim *process)
+	// takesWork: recovery means that all that the victim held goes on elsewhere. Otherwise: something submitted after the fault is done.
+	takesWork bool
 }
 
 // monkey applies faults and measures recovery.
 type monkey struct {
 	*fleet
 	rng    *rand.Rand
-	ctx    context.Context //nolint:containedctx // the life of the run
+	ctx    context.Context
 	lease  time.Duration
 	ttl    time.Duration
-	victim *process // the worker that the fault is about
 	watch  sync.WaitGroup
+	probes atomic.Int64
 
 	mu       sync.Mutex
 	took     map[string][]time.Duration
 	never    []string
-	probes   int
 	sequence []string
 }
 
@@ -49,40 +42,36 @@ type monkey struct {
 const recoverMax = 2 * time.Minute
 
 var faults = []fault{
-	{"worker SIGKILL, back at once", func(m *monkey) { m.victim.end(syscall.SIGKILL); m.restart(m.victim, 0) }, elsewhere},
-	{"worker SIGKILL, back later", func(m *monkey) { m.victim.end(syscall.SIGKILL); m.restart(m.victim, m.lease*3/2) }, elsewhere},
-	{"worker frozen beyond its lease", func(m *monkey) {
-		v := m.victim
+	{"worker SIGKILL, back at once", func(_ *monkey, v *process) { v.end(syscall.SIGKILL, 0) }, true},
+	{"worker SIGKILL, back later", func(m *monkey, v *process) { v.end(syscall.SIGKILL, m.lease*3/2) }, true},
+	{"worker frozen beyond its lease", func(m *monkey, v *process) {
 		v.signal(syscall.SIGSTOP)
 		m.later(m.lease*3/2, func() { v.signal(syscall.SIGCONT) })
-	}, elsewhere},
-	{"worker drained under load", func(m *monkey) { m.victim.end(syscall.SIGTERM); m.restart(m.victim, 0) }, elsewhere},
-	{"leader SIGKILL", func(m *monkey) { m.leaderDies(syscall.SIGKILL) }, nil},
-	{"leader SIGTERM", func(m *monkey) { m.leaderDies(syscall.SIGTERM) }, nil},
-	{"leader frozen beyond its lease", func(m *monkey) {
+	}, true},
+	{"worker drained under load", func(_ *monkey, v *process) { v.end(syscall.SIGTERM, 0) }, true},
+	{"leader SIGKILL", func(m *monkey, _ *process) { m.leaderDies(syscall.SIGKILL) }, false},
+	{"leader SIGTERM", func(m *monkey, _ *process) { m.leaderDies(syscall.SIGTERM) }, false},
+	{"leader frozen beyond its lease", func(m *monkey, _ *process) {
 		c := m.coordinators[max(m.leader(), 0)]
 		c.signal(syscall.SIGSTOP)
 		m.later(m.ttl*3/2, func() { c.signal(syscall.SIGCONT) })
-	}, nil},
-	{"leader and worker SIGKILL together", func(m *monkey) {
-		m.victim.signal(syscall.SIGKILL)
+	}, false},
+	{"leader and worker SIGKILL together", func(m *monkey, v *process) {
+		v.signal(syscall.SIGKILL)
 		m.leaderDies(syscall.SIGKILL)
-		_ = m.victim.cmd.Wait()
-		m.restart(m.victim, m.lease*3/2)
-	}, elsewhere},
-	{"the other coordinator SIGKILL", func(m *monkey) {
-		c := m.coordinators[1-max(m.leader(), 0)]
-		c.end(syscall.SIGKILL)
-		m.restart(c, time.Second)
-	}, nil},
-	{"PostgreSQL crash", func(m *monkey) { m.pg.Stop(true); sleep(m.ctx, 500*time.Millisecond); m.must(m.pg.Start()) }, nil},
-	{"NATS restart", func(m *monkey) { m.nats.Stop(); sleep(m.ctx, 3*time.Second); m.must(m.nats.Start()) }, nil},
-	{"Redis restart", func(m *monkey) { m.redis.Stop(); sleep(m.ctx, 2*time.Second); m.must(m.redis.Start()) }, nil},
-	{"connections to PostgreSQL cut", func(m *monkey) { m.pgProxy.Cut() }, nil},
-	{"connections to PostgreSQL hang", func(m *monkey) { m.pgProxy.Hold(); sleep(m.ctx, 3*time.Second); m.pgProxy.Release() }, nil},
-	{"answer to a commit lost", func(m *monkey) { m.pgProxy.CutAnswer("COMMIT\x00") }, nil},
-	{"tables locked for seconds", func(m *monkey) { m.lockTables(2 * time.Second) }, nil},
-	{"all connections of PostgreSQL taken", func(m *monkey) { m.exhaust(3 * time.Second) }, nil},
+		v.end(syscall.SIGKILL, m.lease*3/2)
+	}, true},
+	{"the other coordinator SIGKILL", func(m *monkey, _ *process) {
+		m.coordinators[1-max(m.leader(), 0)].end(syscall.SIGKILL, time.Second)
+	}, false},
+	{"PostgreSQL crash", func(m *monkey, _ *process) { m.pg.Stop(true); sleep(m.ctx, 500*time.Millisecond); m.must(m.pg.Start()) }, false},
+	{"NATS restart", func(m *monkey, _ *process) { m.nats.Stop(); sleep(m.ctx, 3*time.Second); m.must(m.nats.Start()) }, false},
+	{"Redis restart", func(m *monkey, _ *process) { m.redis.Stop(); sleep(m.ctx, 2*time.Second); m.must(m.redis.Start()) }, false},
+	{"connections to PostgreSQL cut", func(m *monkey, _ *process) { m.pgProxy.Cut() }, false},
+	{"connections to PostgreSQL hang", func(m *monkey, _ *process) { m.pgProxy.Hold(); sleep(m.ctx, 3*time.Second); m.pgProxy.Release() }, false},
+	{"answer to a commit lost", func(m *monkey, _ *process) { m.pgProxy.CutAnswer("COMMIT\x00") }, false},
+	{"tables locked for seconds", func(m *monkey, _ *process) { m.lockTables(2 * time.Second) }, false},
+	{"all connections of PostgreSQL taken", func(m *monkey, _ *process) { m.exhaust(3 * time.Second) }, false},
 }
 
 func (m *monkey) must(err error) {
@@ -95,15 +84,8 @@ func (m *monkey) later(d time.Duration, f func()) {
 	m.watch.Go(func() { sleep(m.ctx, d); f() })
 }
 
-// restart starts a process again that has ended.
-func (m *monkey) restart(p *process, after time.Duration) {
-	m.later(after, func() { m.must(p.start()) })
-}
-
 func (m *monkey) leaderDies(s syscall.Signal) {
-	c := m.coordinators[max(m.leader(), 0)]
-	c.end(s)
-	m.restart(c, 2*time.Second)
+	m.coordinators[max(m.leader(), 0)].end(s, 2*time.Second)
 }
 
 func (m *monkey) lockTables(d time.Duration) {
@@ -145,19 +127,16 @@ func (m *monkey) holding(worker string) map[string]int64 {
 	return out
 }
 
-// elsewhere waits until all that the victim ran runs at a newer generation, or has ended, or waits for a retry of its own.
-func elsewhere(m *monkey, ctx context.Context) bool {
-	before := m.holding("w" + m.victim.name[len("worker "):])
-	return func() bool {
-		for ctx.Err() == nil {
-			if len(before) == 0 {
-				return true
-			}
-			m.arrived(ctx, before)
-			sleep(ctx, 50*time.Millisecond)
+// elsewhere waits until all of it runs at a newer generation, or has ended, or waits for a retry of its own.
+func (m *monkey) elsewhere(ctx context.Context, before map[string]int64) bool {
+	for ctx.Err() == nil {
+		if len(before) == 0 {
+			return true
 		}
-		return false
-	}()
+		m.arrived(ctx, before)
+		sleep(ctx, 50*time.Millisecond)
+	}
+	return false
 }
 
 // arrived forgets those that have.
@@ -181,62 +160,57 @@ func (m *monkey) arrived(ctx context.Context, before map[string]int64) {
 }
 
 // probe submits workloads that do nothing until one of them is done.
-func probe(m *monkey, ctx context.Context) bool {
+func (m *monkey) probe(ctx context.Context) bool {
 	for ctx.Err() == nil {
-		one, cancel := context.WithTimeout(ctx, 5*time.Second)
-		m.mu.Lock()
-		m.probes++
-		key := fmt.Sprint("probe-", m.probes)
-		m.mu.Unlock()
-		a, err := m.client.Submit(one, submission("sleep", `{"duration_ms":0}`), key)
-		for err == nil && one.Err() == nil {
-			var status string
-			if m.direct.QueryRow(one, "SELECT status FROM workloads WHERE workload_id = $1", a.WorkloadID).Scan(&status) == nil && status == "COMPLETED" {
-				cancel()
-				return true
-			}
-			sleep(one, 5*time.Millisecond)
+		if m.probeOnce(ctx, fmt.Sprint("probe-", m.probes.Add(1))) {
+			return true
 		}
-		cancel()
 		sleep(ctx, 20*time.Millisecond)
 	}
 	return false
 }
 
-// apply applies one fault and measures how long it takes until things go on.
+func (m *monkey) probeOnce(ctx context.Context, key string) bool {
+	ctx, cancel := call(ctx)
+	defer cancel()
+	a, err := m.client.Submit(ctx, submission("sleep", `{"duration_ms":0}`), key)
+	for err == nil && ctx.Err() == nil {
+		var status string
+		if m.direct.QueryRow(ctx, "SELECT status FROM workloads WHERE workload_id = $1", a.WorkloadID).Scan(&status) == nil && status == "COMPLETED" {
+			return true
+		}
+		sleep(ctx, 5*time.Millisecond)
+	}
+	return false
+}
+
+// apply applies one fault and measures, meanwhile, how long it takes until things go on.
 func (m *monkey) apply(f fault) {
-	m.victim = m.workers[m.rng.IntN(len(m.workers))]
+	victim := m.workers[m.rng.IntN(len(m.workers))]
 	m.sequence = append(m.sequence, f.name)
-	watch := f.watch
-	if watch == nil {
-		watch = probe
+	recovered := m.probe
+	if f.takesWork {
+		held := m.holding(victim.id)
+		if len(held) == 0 { // nothing to measure; it goes wrong all the same
+			f.do(m, victim)
+			return
+		}
+		recovered = func(ctx context.Context) bool { return m.elsewhere(ctx, held) }
 	}
 	begin := time.Now()
-	measured := &monkey{fleet: m.fleet, ctx: m.ctx, victim: m.victim}
-	started := make(chan struct{})
 	m.watch.Go(func() {
 		ctx, cancel := context.WithTimeout(m.ctx, recoverMax)
 		defer cancel()
-		if f.watch == nil {
-			<-started // what is submitted before the fault does not count
-			begin = time.Now()
-			time.Sleep(10 * time.Millisecond)
+		if !f.takesWork {
+			sleep(ctx, 10*time.Millisecond) // what was submitted before the fault tells nothing
 		}
-		measured.mu.Lock()
-		measured.probes = int(time.Now().UnixMicro() % 1e12)
-		measured.mu.Unlock()
-		recovered := watch(measured, ctx)
+		ok := recovered(ctx)
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if !recovered && m.ctx.Err() == nil {
+		if !ok && m.ctx.Err() == nil {
 			m.never = append(m.never, f.name)
 		}
 		m.took[f.name] = append(m.took[f.name], time.Since(begin))
 	})
-	if f.watch != nil {
-		time.Sleep(20 * time.Millisecond) // what the victim holds is known
-	} else {
-		close(started)
-	}
-	f.do(m)
+	f.do(m, victim)
 }

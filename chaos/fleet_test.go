@@ -2,6 +2,7 @@ package chaos_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -9,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,46 +25,107 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// process is one that is started again whenever it has ended.
+// process is one that is started again whenever it has ended, as whoever deploys it would have it.
 type process struct {
 	name string
+	id   string // of a worker
 	path string
 	args []string
 	env  []string
+	log  output
+
 	mu   sync.Mutex
 	cmd  *exec.Cmd
-	log  bytes.Buffer
+	done chan struct{} // closed when it has ended
+	away time.Time     // not to be started before
 }
 
+// start starts it. The kernel ends it when the thread that started it ends, so that thread is kept.
 func (p *process) start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cmd = exec.Command(p.path, p.args...)
 	p.cmd.Env = append(os.Environ(), p.env...)
-	p.cmd.Stderr = &lockedWriter{p: p}
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	return p.cmd.Start()
+	p.cmd.Stderr = &p.log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	started, done := make(chan error), make(chan struct{})
+	p.done = done
+	go func(cmd *exec.Cmd) {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // how it ended is known
+		}
+		close(done)
+	}(p.cmd)
+	return <-started
 }
 
-// lockedWriter appends to a process's log.
-type lockedWriter struct {
+// output is what a process has logged in all its lives.
+type output struct {
 	mu sync.Mutex
-	p  *process
+	b  bytes.Buffer
 }
 
 // Write implements io.Writer.
-func (w *lockedWriter) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.p.log.Write(b)
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(b)
 }
 
-func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) } // one that has ended needs none
+// String returns it.
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
 
-// end sends a signal, and waits until the process is gone.
-func (p *process) end(s syscall.Signal) {
-	p.signal(s)
-	_ = p.cmd.Wait() // how it ended is known
+func (p *process) signal(s syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = p.cmd.Process.Signal(s) // one that has ended needs none
+}
+
+// end sends a signal, and waits until the process is gone; it comes back after a while.
+func (p *process) end(s syscall.Signal, back time.Duration) {
+	p.mu.Lock()
+	p.away = time.Now().Add(time.Hour)
+	_ = p.cmd.Process.Signal(s) // one that has ended needs none
+	done := p.done
+	p.mu.Unlock()
+	<-done
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = time.Now().Add(back)
+}
+
+// due reports whether it has ended and is to be started.
+func (p *process) due() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.done:
+		return time.Now().After(p.away)
+	default:
+		return false
+	}
+}
+
+// supervise starts what has ended, until ctx ends.
+func (f *fleet) supervise(ctx context.Context) {
+	for ctx.Err() == nil {
+		for _, p := range append(f.workers[:len(f.workers):len(f.workers)], f.coordinators...) {
+			if p.due() {
+				if err := p.start(); err != nil {
+					f.t.Errorf("%s does not start: %v", p.name, err)
+				}
+			}
+		}
+		sleep(ctx, 20*time.Millisecond)
+	}
 }
 
 // fleet is the production set: two coordinators and four workers on PostgreSQL, NATS and Redis. Everything reaches the database through
@@ -111,16 +175,19 @@ func newFleet(t *testing.T, env []string) *fleet {
 		ports = append(ports, port)
 		f.urls = append(f.urls, fmt.Sprintf("http://127.0.0.1:%d", port))
 		f.coordinators = append(f.coordinators, f.run(fmt.Sprint("coordinator ", n), filepath.Join(bin, "niyanta"), []string{"coordinator"},
-			append(env, fmt.Sprintf("NIYANTA_HTTP_ADDR=127.0.0.1:%d", port))))
+			slices.Concat(env, []string{fmt.Sprintf("NIYANTA_HTTP_ADDR=127.0.0.1:%d", port)})))
 	}
 	url := fmt.Sprintf("http://127.0.0.1:%d", servers.NewProxy(t, ports...).Port)
 	f.admin, err = niyanta.NewClient(url, adminKey)
 	require.NoError(t, err)
 	f.onboard(url)
 	for n := range 4 {
-		f.workers = append(f.workers, f.run(fmt.Sprint("worker ", n), filepath.Join(bin, "worker"), nil, append(env,
-			fmt.Sprint("NIYANTA_WORKER_ID=w", n), fmt.Sprint("NIYANTA_WORKER_SLOTS=", slots), "NIYANTA_COORDINATOR_URL="+url,
-			"NIYANTA_EXEC_ALLOW=sleep", "NIYANTA_HTTP_TYPE_ALLOW_PRIVATE=true")))
+		p := f.run(fmt.Sprint("worker ", n), filepath.Join(bin, "worker"), nil, slices.Concat(env, []string{
+			fmt.Sprint("NIYANTA_WORKER_ID=w", n), fmt.Sprint("NIYANTA_WORKER_SLOTS=", slots), "NIYANTA_COORDINATOR_URL=" + url,
+			"NIYANTA_EXEC_ALLOW=sleep", "NIYANTA_HTTP_TYPE_ALLOW_PRIVATE=true",
+		}))
+		p.id = fmt.Sprint("w", n)
+		f.workers = append(f.workers, p)
 	}
 	return f
 }
@@ -132,7 +199,7 @@ func (f *fleet) run(name, path string, args, env []string) *process {
 	require.NoError(f.t, p.start())
 	f.t.Cleanup(func() {
 		p.signal(syscall.SIGCONT)
-		p.end(syscall.SIGKILL)
+		p.end(syscall.SIGKILL, time.Hour)
 		if f.t.Failed() {
 			log := p.log.String()
 			f.t.Logf("%s:\n%s", name, log[max(0, len(log)-4000):])

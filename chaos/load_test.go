@@ -3,6 +3,7 @@ package chaos_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -134,8 +135,8 @@ func (f *fleet) cancel(ctx context.Context, h *history, id string, after time.Du
 
 // refused tells errors that say no from those that say later.
 func refused(err error) bool {
-	e, ok := asError(err)
-	return ok && (e.Code == "INVALID_STATE" || e.Code == "NOT_FOUND")
+	var e *niyanta.Error
+	return errors.As(err, &e) && (e.Code == "INVALID_STATE" || e.Code == "NOT_FOUND")
 }
 
 func (f *fleet) pauseAndResume(ctx context.Context, id string, after time.Duration) {

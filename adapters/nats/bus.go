@@ -58,7 +58,11 @@ func Connect(o Options) (*Bus, error) {
 		nats.Name(o.Name), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectWait, reconnectWait), nats.ReconnectBufSize(-1), nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(2),
 		nats.Timeout(flushMax),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { b.log.Warn("bus away", "error", err) }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil { // else it was closed here
+				b.log.Warn("bus away", "error", err)
+			}
+		}),
 		nats.ReconnectHandler(func(*nats.Conn) { b.log.Info("bus back") }),
 		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) { b.failed(s, err) }),
 	}
