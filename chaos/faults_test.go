@@ -31,6 +31,7 @@ type monkey struct {
 	ttl    time.Duration
 	watch  sync.WaitGroup
 	probes atomic.Int64
+	struck func() // tells that the fault under way has struck: recovery is counted from then
 
 	mu       sync.Mutex
 	took     map[string][]time.Duration
@@ -40,6 +41,9 @@ type monkey struct {
 
 // recoverMax is when recovery is given up on.
 const recoverMax = 2 * time.Minute
+
+// exhausted is the fault that takes a while before it strikes.
+const exhausted = "all connections of PostgreSQL taken"
 
 var faults = []fault{
 	{"worker SIGKILL, back at once", func(_ *monkey, v *process) { v.end(syscall.SIGKILL, 0) }, true},
@@ -71,7 +75,7 @@ var faults = []fault{
 	{"connections to PostgreSQL hang", func(m *monkey, _ *process) { m.pgProxy.Hold(); sleep(m.ctx, 3*time.Second); m.pgProxy.Release() }, false},
 	{"answer to a commit lost", func(m *monkey, _ *process) { m.pgProxy.CutAnswer("COMMIT\x00") }, false},
 	{"tables locked for seconds", func(m *monkey, _ *process) { m.lockTables(2 * time.Second) }, false},
-	{"all connections of PostgreSQL taken", func(m *monkey, _ *process) { m.exhaust(3 * time.Second) }, false},
+	{exhausted, func(m *monkey, _ *process) { m.exhaust(3 * time.Second) }, false},
 }
 
 func (m *monkey) must(err error) {
@@ -98,6 +102,7 @@ func (m *monkey) lockTables(d time.Duration) {
 	})
 }
 
+// exhaust takes every connection that the server has left, and cuts the others: who wants to connect anew cannot.
 func (m *monkey) exhaust(d time.Duration) {
 	var taken []*pgx.Conn
 	for range 400 {
@@ -107,7 +112,8 @@ func (m *monkey) exhaust(d time.Duration) {
 		}
 		taken = append(taken, c)
 	}
-	m.pgProxy.Cut() // what is connected must connect anew
+	m.pgProxy.Cut()
+	m.struck()
 	sleep(m.ctx, d)
 	for _, c := range taken {
 		_ = c.Close(context.WithoutCancel(m.ctx)) // the server notices either way
@@ -197,8 +203,13 @@ func (m *monkey) apply(f fault) {
 		}
 		recovered = func(ctx context.Context) bool { return m.elsewhere(ctx, held) }
 	}
-	begin := time.Now()
+	began := make(chan time.Time, 1)
+	m.struck = sync.OnceFunc(func() { began <- time.Now() })
+	if f.name != exhausted {
+		m.struck()
+	}
 	m.watch.Go(func() {
+		begin := <-began
 		ctx, cancel := context.WithTimeout(m.ctx, recoverMax)
 		defer cancel()
 		if !f.takesWork {

@@ -20,8 +20,8 @@ type Client struct {
 	party Party
 	// data carries what is too large for the bus (checkpoints); nil: it is refused with CodeTooLarge.
 	data ports.ControlPlane
-	// Timeout bounds one try of a request.
-	timeout time.Duration
+	// tries bound each try of a request.
+	tries []time.Duration
 
 	mu       sync.Mutex
 	sub      ports.Subscription
@@ -33,8 +33,6 @@ type Client struct {
 var _ ports.ControlPlane = (*Client)(nil)
 
 const (
-	requestTimeout = 10 * time.Second
-	requestTries   = 3
 	// awayPoll bounds a poll over the other way while the bus is away; awayCheck is how soon it is noticed that it is.
 	awayPoll  = 2 * time.Second
 	awayCheck = time.Second
@@ -42,9 +40,13 @@ const (
 	maxCommands = 20_000
 )
 
+// requestTries is how long each try of a request waits. The first ones are short: a coordinator that dies with a request in its hands
+// must not cost ten seconds, and every request may be repeated.
+var requestTries = []time.Duration{2 * time.Second, 5 * time.Second, 10 * time.Second}
+
 // NewClient returns a worker's control plane. data, which may be nil, carries large checkpoints.
 func NewClient(bus ports.Bus, p Party, data ports.ControlPlane) *Client {
-	return &Client{bus: bus, party: p, data: data, timeout: requestTimeout, arrived: make(chan struct{}, 1)}
+	return &Client{bus: bus, party: p, data: data, tries: requestTries, arrived: make(chan struct{}, 1)}
 }
 
 // Close stops receiving commands.
@@ -74,9 +76,11 @@ func request[R any](ctx context.Context, c *Client, subject, messageType string,
 	if len(data) > 2*maxMessage {
 		return none, domain.NewError(domain.CodeTooLarge, "a message of %d bytes is too large for the bus", len(data))
 	}
+	n := 0
 	return backoff.Retry(ctx, func() (R, error) {
-		try, cancel := context.WithTimeout(ctx, c.timeout)
+		try, cancel := context.WithTimeout(ctx, c.tries[n])
 		defer cancel()
+		n = min(n+1, len(c.tries)-1)
 		reply, err := c.bus.Request(try, subject, data)
 		if err != nil {
 			if ctx.Err() != nil {
@@ -92,7 +96,7 @@ func request[R any](ctx context.Context, c *Client, subject, messageType string,
 			err = backoff.Permanent(err)
 		}
 		return out, err
-	}, backoff.WithMaxTries(requestTries), backoff.WithBackOff(&backoff.ExponentialBackOff{
+	}, backoff.WithMaxTries(uint(len(c.tries))), backoff.WithBackOff(&backoff.ExponentialBackOff{
 		InitialInterval: 50 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: time.Second,
 	}))
 }

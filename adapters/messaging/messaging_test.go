@@ -167,3 +167,35 @@ func FuzzEnvelope(f *testing.F) {
 		}
 	})
 }
+
+// dyingBus loses the first request together with the coordinator that got it.
+type dyingBus struct {
+	stubBus
+	server   func(context.Context, []byte) []byte
+	patience []time.Duration
+}
+
+func (b *dyingBus) Request(ctx context.Context, _ string, data []byte) ([]byte, error) {
+	until, _ := ctx.Deadline()
+	b.patience = append(b.patience, time.Until(until))
+	if len(b.patience) == 1 {
+		return nil, context.DeadlineExceeded
+	}
+	return b.server(ctx, data), nil
+}
+
+func TestACoordinatorThatDiesWithARequestCostsSecondsOnly(t *testing.T) {
+	inner, plane := &stubBus{}, &stubPlane{}
+	s := NewServer(inner, Party{ID: "c", Kind: "coordinator", Clock: fixedClock{}, IDs: fixedIDs{}}, plane, counted{counts: map[string]int{}}, slog.New(slog.DiscardHandler))
+	require.NoError(t, s.Start(t.Context()))
+	bus := &dyingBus{server: func(ctx context.Context, data []byte) []byte {
+		return inner.handlers["coordinator.events"](ctx, ports.Message{Data: data, WantsReply: true})
+	}}
+	c := NewClient(bus, Party{ID: "w", Kind: "worker", Clock: fixedClock{}, IDs: fixedIDs{}}, nil)
+	_, err := c.Register(t.Context(), domain.Registration{WorkerID: "w", SessionID: "s", Capabilities: []string{"t"}, Slots: 1})
+	require.NoError(t, err)
+	require.Equal(t, 1, plane.registered)
+	require.Len(t, bus.patience, 2)
+	assert.LessOrEqual(t, bus.patience[0], 2*time.Second)
+	assert.Greater(t, bus.patience[1], 4*time.Second, "what is only slow gets more time")
+}
