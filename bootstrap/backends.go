@@ -23,6 +23,7 @@ import (
 type Stores struct {
 	Workloads   ports.WorkloadStore
 	Queue       ports.QueueStore
+	Insight     ports.InsightStore
 	Workers     ports.WorkerStore
 	Checkpoints ports.CheckpointStore
 	Customers   ports.CustomerStore
@@ -71,14 +72,14 @@ func openStores(ctx context.Context, cfg Config, h Host, m *telemetry.Metrics) (
 		m.Gauge("pool_waits", "Acquisitions that had to wait for a connection.", map[string]string{"pool": pool}, func() float64 { return float64(s.Stats()[pool].EmptyAcquireCount()) })
 	}
 	return Stores{
-		Workloads: s.Workloads(), Queue: s.Queue(), Workers: s.Workers(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
+		Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
 		Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Lease: s.Leader(), Ping: s.Ping, Maintain: s.Maintain,
 	}, s.Close, nil
 }
 
 func memoryStoresOf(s *memory.Store) Stores {
 	return Stores{
-		Workloads: s.Workloads(), Queue: s.Queue(), Workers: s.Workers(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
+		Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
 		Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Lease: s.Leader(),
 	}
 }

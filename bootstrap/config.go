@@ -47,6 +47,7 @@ type Config struct {
 	ExecAllow            []string      `env:"EXEC_ALLOW"`
 	HTTPTypeAllowPrivate bool          `env:"HTTP_TYPE_ALLOW_PRIVATE" envDefault:"false"`
 	SchedulerPolicy      domain.Policy `env:"SCHEDULER_POLICY" envDefault:"priority"`
+	Preemption           bool          `env:"PREEMPTION" envDefault:"false"`
 
 	HeartbeatInterval time.Duration `env:"HEARTBEAT_INTERVAL" envDefault:"5s"`
 	WorkerLease       time.Duration `env:"WORKER_LEASE" envDefault:"20s"`
@@ -120,7 +121,7 @@ func (c Config) Validate(role Role) error {
 	oneOf(wrong, "STORE", c.Store, StoreMemory, StorePostgres)
 	oneOf(wrong, "BUS", c.Bus, BusMemory, BusNATS, BusRedis)
 	oneOf(wrong, "RATE_LIMITER", c.RateLimiter, LimiterMemory, LimiterRedis)
-	oneOf(wrong, "SCHEDULER_POLICY", string(c.SchedulerPolicy), string(domain.PolicyFIFO), string(domain.PolicyPriority))
+	oneOf(wrong, "SCHEDULER_POLICY", string(c.SchedulerPolicy), string(domain.PolicyFIFO), string(domain.PolicyPriority), string(domain.PolicyFair))
 	oneOf(wrong, "LOG_FORMAT", c.LogFormat, "json", "console")
 	if u, err := url.Parse(c.OTLPEndpoint); c.OTLPEndpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		wrong("OTLP_ENDPOINT", "must look like http://host:4318, not %q", c.OTLPEndpoint)

@@ -8,6 +8,7 @@ import (
 	"github.com/niyanta/niyanta/core/services/checkpointing"
 	"github.com/niyanta/niyanta/core/services/controlplane"
 	"github.com/niyanta/niyanta/core/services/health"
+	"github.com/niyanta/niyanta/core/services/insight"
 	"github.com/niyanta/niyanta/core/services/leadership"
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 	"github.com/niyanta/niyanta/core/services/scheduling"
@@ -34,6 +35,7 @@ type Host struct {
 // Core holds the services of a coordinator.
 type Core struct {
 	Lifecycle  *lifecycle.Service
+	Insight    *insight.Service
 	Tenancy    *tenancy.Service
 	Plane      *controlplane.Service
 	Leadership *leadership.Service
@@ -57,18 +59,24 @@ func NewCore(cfg Config, b Backends, h Host) *Core {
 		Holder: holder, TTL: cfg.LeaderTTL, Renew: cfg.LeaderTTL * 5 / 16, Margin: cfg.LeaderTTL / 8,
 	}, b.Lease, h.Clock, h.Observer, log)
 	scheduler := scheduling.New(scheduling.Deps{
-		Queue: b.Queue, Workers: b.Workers, Workloads: b.Workloads, Customers: b.Customers, Applier: applier,
+		Queue: b.Queue, Insight: b.Insight, Workers: b.Workers, Workloads: b.Workloads, Customers: b.Customers, Applier: applier,
 		Notifier: b.Notifier, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs, Leader: leader, Log: log, Holder: holder,
+		Policy: cfg.SchedulerPolicy, Preemption: cfg.Preemption,
 	})
 	return &Core{
 		Lifecycle: lifecycle.New(lifecycle.Deps{
 			Workloads: b.Workloads, Customers: b.Customers, Configs: b.Configs, Workers: b.Workers,
 			Checkpoints: b.Checkpoints, Logs: b.Logs, Audit: b.Audit, Applier: applier, Notifier: b.Notifier,
-			Listener: b.Listener, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs, Policy: cfg.SchedulerPolicy,
+			Listener: b.Listener, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs,
+		}),
+		Insight: insight.New(insight.Deps{
+			Queue: b.Queue, Insight: b.Insight, Workers: b.Workers, Workloads: b.Workloads, Customers: b.Customers, Clock: h.Clock,
+			Policy: cfg.SchedulerPolicy,
 		}),
 		Tenancy: tenancy.New(tenancy.Deps{
 			Customers: b.Customers, Configs: b.Configs, Keys: b.Keys, Workloads: b.Workloads, Limiter: b.Limiter.RateLimiter,
-			Clock: h.Clock, IDs: h.IDs, AdminKey: cfg.AdminKey, WorkerKeys: cfg.WorkerKeys,
+			Notifier: b.Notifier,
+			Clock:    h.Clock, IDs: h.IDs, AdminKey: cfg.AdminKey, WorkerKeys: cfg.WorkerKeys,
 		}),
 		Plane: controlplane.New(controlplane.Config{
 			Lease: cfg.WorkerLease, HeartbeatInterval: cfg.HeartbeatInterval, Holder: holder,

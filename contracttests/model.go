@@ -69,7 +69,7 @@ func (m *model) submit(t *rapid.T) {
 			Type: rapid.SampledFrom([]string{"t", "u"}).Draw(t, "type"), Input: `{"n":1}`, Run: domain.DefaultRunConfig(),
 		}}
 		s.Run.MaxRetries = 2
-		s.QueueOffset = time.Duration(rapid.IntRange(0, 3).Draw(t, "priority")) * time.Hour
+		s.Priority = rapid.IntRange(0, 3).Draw(t, "priority")
 		if rapid.Bool().Draw(t, "keyed") {
 			s.IdempotencyKey, s.Digest = rapid.SampledFrom([]string{"a", "b"}).Draw(t, "key"), [32]byte{rapid.Byte().Draw(t, "digest") % 2}
 		}
@@ -232,7 +232,7 @@ func (m *model) compare(*rapid.T) {
 			}
 		}
 		for _, h := range heads {
-			out = append(out, h.Lane, column(h.Heads), column(h.Oldest), h.More)
+			out = append(out, h.Lane, column(h.Heads), h.More)
 		}
 		for _, id := range []domain.CustomerID{acme, rival} {
 			u, err := f.Workloads.Usage(ctx, id)

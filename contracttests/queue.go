@@ -12,19 +12,31 @@ import (
 
 func queueCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
-		{"heads come in both orders", "the first n by QueueAt and the first 1 + n/LongestWaitShare by CreatedAt, ties by id", func(t T, h StoreHarness) {
+		{"heads are those that have waited longest", "the first n by QueueAt, ties by id, and whether there are more", func(t T, h StoreHarness) {
 			f := given(t, h)
-			low := f.submit()
-			h.Advance(time.Second)
-			high := f.submit(func(s *domain.Submission) { s.QueueOffset = time.Hour })
-			mid := f.submit(func(s *domain.Submission) { s.QueueOffset = time.Minute })
-			hs := f.heads(2)
+			later := f.submit(func(s *domain.Submission) { s.RunAt = time.Unix(1, 0) })
+			first, second := f.submit(), f.submit()
+			h.Advance(time.Minute)
+			third := f.submit()
+			hs := f.heads(3)
 			require.Len(t, hs, 1)
-			require.Equal(t, []domain.Candidate{candidate(high), candidate(mid)}, hs[0].Heads)
-			require.Equal(t, []domain.Candidate{candidate(low)}, hs[0].Oldest)
+			require.Equal(t, later.CreatedAt, later.QueueAt, "a run_at that has passed delays nothing")
+			require.Equal(t, []domain.Candidate{candidate(later), candidate(first), candidate(second)}, hs[0].Heads)
 			require.True(t, hs[0].More)
-			require.False(t, f.heads(3)[0].More)
-			require.Equal(t, low.Lane, hs[0].Lane.ID)
+			require.Equal(t, candidate(third), f.heads(4)[0].Heads[3])
+			require.False(t, f.heads(4)[0].More)
+			require.Equal(t, first.Lane, hs[0].Lane.ID)
+		}},
+		{"what has a run_at waits from then on", "QueueAt is when it begins to wait", func(t T, h StoreHarness) {
+			f := given(t, h)
+			now := f.submit()
+			due := now.CreatedAt.Add(time.Hour)
+			a := f.submit(func(s *domain.Submission) { s.RunAt = due })
+			require.Equal(t, due, a.QueueAt)
+			h.Advance(30 * time.Minute)
+			b := f.submit()
+			h.Advance(time.Hour)
+			require.Equal(t, []domain.Candidate{candidate(now), candidate(b), candidate(a)}, f.heads(5)[0].Heads)
 		}},
 		{"lanes are told apart and can be chosen", "for every lane that has an eligible workload; with lanes given, only of those", func(t T, h StoreHarness) {
 			f := given(t, h)
@@ -37,9 +49,21 @@ func queueCases() []Case[StoreHarness] {
 			hs, err := f.Queue.Heads(t.Context(), 5, b.Lane, "no such lane")
 			require.NoError(t, err)
 			require.Len(t, hs, 1)
-			require.Equal(t, domain.Lane{ID: b.Lane, CustomerID: acme, Type: "t", Affinity: b.Affinity, Resources: b.Run.Resources}, hs[0].Lane)
+			require.Equal(t, domain.Lane{ID: b.Lane, CustomerID: acme, Type: "t", Affinity: b.Affinity, Resources: b.Run.Resources, Priority: 10}, hs[0].Lane)
+			c := f.submit(func(s *domain.Submission) { s.Priority = 11 })
+			e := f.submit(func(s *domain.Submission) { s.Labels = map[string]string{"region": "eu"} })
+			require.Len(t, f.heads(5), 4, "by priority, and by the region that a label names")
+			hs, err = f.Queue.Heads(t.Context(), 5, c.Lane, e.Lane)
+			require.NoError(t, err)
+			for _, l := range hs {
+				if l.Lane.ID == c.Lane {
+					require.Equal(t, 11, l.Lane.Priority)
+				} else {
+					require.Equal(t, map[string]string{"region": "eu"}, l.Lane.Affinity.Soft.WorkerTags)
+				}
+			}
 			f.must(assign(a, f.worker("w", 1)))
-			require.Len(t, f.heads(5), 1, "an assigned workload leaves its lane")
+			require.Len(t, f.heads(5), 3, "an assigned workload leaves its lane")
 		}},
 		{"what is not due is not eligible", "NotBefore not in the future; NextDue returns when the next one becomes eligible", func(t T, h StoreHarness) {
 			f := given(t, h)
@@ -96,7 +120,7 @@ func queueCases() []Case[StoreHarness] {
 			require.NoError(t, err)
 			require.Len(t, held, 2)
 			require.Equal(t, ports.HeldWorkload{
-				WorkloadID: a.ID, CustomerID: acme, WorkerID: v.ID, SessionID: v.SessionID, Generation: 1,
+				WorkloadID: a.ID, CustomerID: acme, WorkerID: v.ID, SessionID: v.SessionID, Lane: a.Lane, Generation: 1,
 				Status: domain.StatusRunning, HeldFor: held[0].HeldFor,
 			}, held[0])
 			require.GreaterOrEqual(t, held[0].HeldFor, time.Second)
@@ -193,11 +217,11 @@ func (f *fixture) heads(n int) []domain.LaneHeads {
 }
 
 func (f *fixture) lane(w domain.Workload) domain.Lane {
-	return domain.Lane{ID: w.Lane, CustomerID: w.CustomerID, Type: w.Type, Affinity: w.Affinity, Resources: w.Run.Resources}
+	return domain.NewLane(&w.Spec)
 }
 
 func candidate(w domain.Workload) domain.Candidate {
-	return domain.Candidate{ID: w.ID, Generation: w.Generation, QueueAt: w.QueueAt, CreatedAt: w.CreatedAt}
+	return domain.Candidate{ID: w.ID, Generation: w.Generation, QueueAt: w.QueueAt}
 }
 
 // beat renews the leases of workers.

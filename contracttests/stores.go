@@ -15,6 +15,7 @@ import (
 type Stores struct {
 	Workloads   ports.WorkloadStore
 	Queue       ports.QueueStore
+	Insight     ports.InsightStore
 	Workers     ports.WorkerStore
 	Checkpoints ports.CheckpointStore
 	Customers   ports.CustomerStore
@@ -54,6 +55,7 @@ func StoreSuites() []StoreSuite {
 	return []StoreSuite{
 		{"WorkloadStore", append(append(submitCases(), applyCases()...), listCases()...)},
 		{"QueueStore", queueCases()},
+		{"InsightStore", insightCases()},
 		{"WorkerStore", workerCases()},
 		{"CheckpointStore", checkpointCases()},
 		{"Tenancy", tenancyCases()},

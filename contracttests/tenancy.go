@@ -12,7 +12,7 @@ func tenancyCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
 		{"a customer is kept and changed", "Update applies the patch atomically and returns the result", func(t T, h StoreHarness) {
 			f := given(t, h)
-			c, err := f.Customers.Create(t.Context(), domain.Customer{ID: "cust_new", Name: "New", Tier: domain.TierFree, Overrides: domain.Limits{Burst: 9, RatePerSec: 0.5}})
+			c, err := f.Customers.Create(t.Context(), domain.Customer{ID: "cust_new", Name: "New", Tier: domain.TierFree, Overrides: domain.Limits{Burst: 9, RatePerSec: 0.5}, NoPreemption: true})
 			require.NoError(t, err)
 			require.False(t, c.CreatedAt.IsZero())
 			got, err := h.Open().Customers.Get(t.Context(), "cust_new")
@@ -24,6 +24,10 @@ func tenancyCases() []Case[StoreHarness] {
 			require.NoError(t, err)
 			require.Equal(t, domain.TierEnterprise, c2.Tier)
 			require.Equal(t, c.Overrides, c2.Overrides)
+			require.True(t, c2.NoPreemption)
+			c2, err = f.Customers.Update(t.Context(), c.ID, domain.CustomerPatch{NoPreemption: new(false)})
+			require.NoError(t, err)
+			require.False(t, c2.NoPreemption)
 			require.True(t, c2.UpdatedAt.After(c.UpdatedAt))
 			_, err = f.Customers.Update(t.Context(), c.ID, domain.CustomerPatch{Tier: &bad})
 			requireCode(t, err, domain.CodeInvalidInput)

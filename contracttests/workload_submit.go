@@ -17,7 +17,7 @@ func submitCases() []Case[StoreHarness] {
 			s.Labels = map[string]string{"team": "billing"}
 			s.Affinity.Hard.WorkerTags = map[string]string{"gpu": "yes"}
 			s.Affinity.Anti.WorkloadTypes = []string{"noisy"}
-			s.Priority, s.ConfigID, s.QueueOffset = 77, "wlcfg_1", time.Minute
+			s.Priority, s.ConfigID = 77, "wlcfg_1"
 			s.Run.Config = `{"k":[1,2]}`
 			rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{s})
 			require.NoError(t, err)
@@ -28,9 +28,9 @@ func submitCases() []Case[StoreHarness] {
 			got := ws[0]
 			require.Equal(t, rs[0].Workload, got)
 			require.Equal(t, domain.StatusPending, got.Status)
-			require.Equal(t, got.CreatedAt.Add(-time.Minute), got.QueueAt)
+			require.Equal(t, got.CreatedAt, got.QueueAt)
 			want := s.Spec
-			want.CreatedAt, want.QueueAt, want.Lane = got.CreatedAt, got.QueueAt, domain.LaneOf(s.Spec)
+			want.CreatedAt, want.QueueAt, want.Lane = got.CreatedAt, got.QueueAt, domain.LaneOf(&s.Spec)
 			require.Equal(t, want, got.Spec)
 			require.Equal(t, []domain.AuditType{domain.AuditCreated}, f.trail(got))
 		}},

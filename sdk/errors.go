@@ -12,6 +12,7 @@ var (
 	ErrCancelled = ports.ErrCancelled // a client cancelled the workload
 	ErrPaused    = ports.ErrPaused    // a client paused it; it continues from its last checkpoint when resumed
 	ErrDraining  = ports.ErrDraining  // the worker shuts down; another one continues
+	ErrPreempted = ports.ErrPreempted // a workload of a higher tier needs the place; it continues later
 	ErrLeaseLost = ports.ErrLeaseLost // the worker lost contact and may no longer act
 	ErrFenced    = ports.ErrFenced    // the workload runs elsewhere at a newer generation
 	ErrTimeout   = ports.ErrTimeout   // the run took longer than its timeout

@@ -62,7 +62,7 @@ func (t *Task[In, State]) Config(v any) error {
 
 // Checkpoint saves state and progress. It returns nil only when they are durable and this run still holds the workload;
 // after any error the handler should return it. It still works for a short grace after ctx ended by ErrPaused or
-// ErrDraining, so that a handler can save where it stopped. A state is at most 10 MiB of JSON.
+// ErrDraining and ErrPreempted, so that a handler can save where it stopped. A state is at most 10 MiB of JSON.
 func (t *Task[In, State]) Checkpoint(ctx context.Context, state State, p Progress) error {
 	data, err := json.Marshal(state)
 	if err != nil {

@@ -97,6 +97,8 @@ func (c *checker) transition(t *domain.Transition, r *domain.Result) {
 		c.fail("I1", "%s: %s of session %s landed while %s held it", t.WorkloadID, t.Event, t.SessionID, before.SessionID)
 	case before.PauseRequested && next.Status.Waiting():
 		c.fail("rule 5", "%s: a pause was asked for, %s made it %s", t.WorkloadID, t.Event, next.Status)
+	case t.Event == domain.EventRelease && t.Reason == preempted && (before.CheckpointSequence == 0 || next.Status == domain.StatusRedistributing && !c.w.Now().Before(next.NotBefore)):
+		c.fail("preemption", "%s made room without a checkpoint, or does not stay back: %+v", t.WorkloadID, next)
 	case t.Event == domain.EventAssign && c.w.Now().Before(before.NotBefore):
 		c.fail("I10", "%s is assigned before %s", t.WorkloadID, before.NotBefore)
 	case next.Status.Held() != (next.SessionID != ""):

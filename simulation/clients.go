@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 )
 
@@ -43,9 +44,11 @@ func (w *World) setLimit(ctx context.Context, limit int) {
 }
 
 func (w *World) steer(ctx context.Context, c *coordinator, id domain.WorkloadID) {
-	switch w.rng.IntN(6) {
+	switch w.rng.IntN(7) {
 	case 0:
 		w.cancel(ctx, c, id)
+	case 4:
+		w.preempt(ctx, id)
 	case 1, 2:
 		_, _, _ = c.lifecycle.Pause(ctx, tenant, id, user, "")
 	case 3:
@@ -60,6 +63,23 @@ func (w *World) cancel(ctx context.Context, c *coordinator, id domain.WorkloadID
 		w.check.cancelled(id)
 	}
 }
+
+// preempt has the worker that runs it asked to make room, as the leader does: a hint that may be lost, repeated and late.
+func (w *World) preempt(ctx context.Context, id domain.WorkloadID) {
+	found, err := w.stores.Workloads.Get(ctx, tenant, id)
+	if err != nil || len(found) == 0 || found[0].Status != domain.StatusRunning {
+		return
+	}
+	w.net.Command(ctx, found[0].WorkerID, ports.Command{
+		Kind: ports.CommandPreempt, SessionID: found[0].SessionID, WorkloadID: id, Generation: found[0].Generation, Reason: preempted,
+	})
+}
+
+// preempted is the reason of a release that made room.
+const preempted = "preempted by wl_x of tier enterprise"
+
+// nobodys is a tag that no worker has.
+const nobodys = "nobody's"
 
 // trespass has another customer try what it must not even see (I12).
 func (w *World) trespass(ctx context.Context, c *coordinator, id domain.WorkloadID) {
@@ -92,6 +112,8 @@ func (w *World) request() lifecycle.SubmitRequest {
 	case 8:
 		in.Deaf = true
 		req.Timeout = new(10 * time.Second)
+	case 10:
+		req.Affinity.Hard.WorkerTags = map[string]string{"tag": nobodys} // until it is cancelled
 	case 9:
 		req.RunAt = w.Now().Add(time.Duration(w.rng.IntN(120)) * time.Second)
 	default:

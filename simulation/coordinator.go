@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/services/checkpointing"
 	"github.com/niyanta/niyanta/core/services/controlplane"
 	"github.com/niyanta/niyanta/core/services/health"
@@ -41,8 +40,8 @@ func (w *World) newCoordinator() (*coordinator, error) {
 	leader := leadership.New(leadership.Config{Holder: name, TTL: ttl, Renew: ttl * 5 / 16, Margin: ttl / 8}, s.Leader, clock, observer{w}, w.log)
 	c := &coordinator{w: w, leader: leader}
 	c.scheduler = scheduling.New(scheduling.Deps{
-		Queue: s.Queue, Workers: s.Workers, Workloads: s.Workloads, Customers: s.Customers, Applier: applier, Notifier: w.net, Observer: observer{w},
-		Clock: clock, IDs: w.ids, Leader: leader, Log: w.log, Holder: name,
+		Queue: s.Queue, Insight: s.Insight, Workers: s.Workers, Workloads: s.Workloads, Customers: s.Customers, Applier: applier, Notifier: w.net,
+		Observer: observer{w}, Clock: clock, IDs: w.ids, Leader: leader, Log: w.log, Holder: name, Policy: w.policy, Preemption: w.preemption,
 	})
 	c.health = health.New(health.Config{Lease: lease, Resend: health.DefaultResend, Unassign: health.DefaultUnassign, TimeoutGrace: health.DefaultTimeoutGrace, Holder: name},
 		health.Deps{Queue: s.Queue, Workers: s.Workers, Applier: applier, Sender: c.scheduler, Observer: observer{w}, Clock: clock, IDs: w.ids, Leader: leader, Log: w.log})
@@ -53,7 +52,7 @@ func (w *World) newCoordinator() (*coordinator, error) {
 	c.lifecycle = lifecycle.New(lifecycle.Deps{
 		Workloads: s.Workloads, Customers: s.Customers, Configs: s.Configs, Workers: s.Workers, Checkpoints: s.Checkpoints,
 		Logs: s.Logs, Audit: s.Audit, Applier: applier, Notifier: w.net, Listener: w.net, Observer: observer{w},
-		Clock: clock, IDs: w.ids, Policy: domain.PolicyPriority, PauseWait: time.Nanosecond,
+		Clock: clock, IDs: w.ids, PauseWait: time.Nanosecond,
 	})
 	return c, nil
 }

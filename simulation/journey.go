@@ -68,12 +68,16 @@ func (k *worker) round(ctx context.Context) {
 
 // want submits until it is acknowledged, as a client does that has an idempotency key.
 func (w *World) want(key string, in scriptInput, timeout time.Duration) domain.WorkloadID {
+	req := lifecycle.SubmitRequest{Type: "t", Input: in.json(), IdempotencyKey: key}
+	if timeout > 0 {
+		req.Timeout = &timeout
+	}
+	return w.insist(req)
+}
+
+func (w *World) insist(req lifecycle.SubmitRequest) domain.WorkloadID {
 	for range 5 {
 		var id domain.WorkloadID
-		req := lifecycle.SubmitRequest{Type: "t", Input: in.json(), IdempotencyKey: key}
-		if timeout > 0 {
-			req.Timeout = &timeout
-		}
 		c := w.coordinators[0]
 		w.as(c, nil, func() { id = w.submit(context.Background(), c, req) })
 		if id != "" {
@@ -144,6 +148,19 @@ func (w *World) Journey() {
 	w.round(time.Second)
 	w.round(16 * time.Second)
 	w.rounds(3)
+
+	// What nobody can run is marked, and cancelled.
+	nobody := lifecycle.SubmitRequest{Type: "t", Input: scriptInput{Steps: 1}.json(), IdempotencyKey: "nobody's"}
+	nobody.Affinity.Hard.WorkerTags = map[string]string{"tag": nobodys}
+	stuck := w.insist(nobody)
+	w.wait(20 * time.Second)
+	w.steered(func(ctx context.Context, c *coordinator) { w.cancel(ctx, c, stuck) })
+
+	// One is asked to make room, and continues later.
+	modest := w.want("modest", scriptInput{Steps: 12}, 0)
+	w.rounds(4)
+	w.preempt(context.Background(), modest)
+	w.rounds(12)
 
 	// One freezes for longer than its lease, and wakes up.
 	lost := w.want("lost", scriptInput{Steps: 8}, 0)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
 )
 
 // Mode says how a run ends.
@@ -134,6 +135,7 @@ func (w *World) Heal() {
 	}
 	w.net.awayUntil = time.Time{}
 	w.setLimit(ctx, 8)
+	w.giveUp(ctx)
 	until := w.Now().Add(healBound)
 	for w.Now().Before(until) && len(w.check.broken) == 0 {
 		for range 50 {
@@ -147,6 +149,20 @@ func (w *World) Heal() {
 	for _, id := range w.acknowledged {
 		if s := w.current(ctx, id); !s.Status.Final() {
 			w.check.fail("I3", "%s is %s (%s) %s after the last fault", id, s.Status, s.Reason, healBound)
+		}
+	}
+}
+
+// giveUp cancels what nobody can ever run, also what was submitted and not acknowledged.
+func (w *World) giveUp(ctx context.Context) {
+	page, err := w.stores.Workloads.List(ctx, ports.WorkloadQuery{Customer: tenant, Limit: 100_000})
+	if err != nil {
+		w.check.fail("I3", "the workloads cannot be listed: %v", err)
+	}
+	for i := range page.Items {
+		if wl := &page.Items[i]; wl.Affinity.Hard.WorkerTags["tag"] == nobodys && !wl.Status.Final() {
+			c := w.coordinators[0]
+			w.as(c, nil, func() { w.cancel(ctx, c, wl.ID) })
 		}
 	}
 }

@@ -83,6 +83,8 @@ type World struct {
 	wants        map[domain.WorkloadID]string // the tag that a workload's worker must have
 	inputs       map[domain.WorkloadID]scriptInput
 	limit        int
+	policy       domain.Policy
+	preemption   bool
 	keys         int
 	healed       bool
 	hash         uint64
@@ -102,7 +104,7 @@ func InMemory() Backend {
 			store = memory.NewStore(w.clock)
 		}
 		return contracttests.Stores{
-			Workloads: store.Workloads(), Queue: store.Queue(), Workers: store.Workers(), Checkpoints: store.Checkpoints(),
+			Workloads: store.Workloads(), Queue: store.Queue(), Insight: store.Insight(), Workers: store.Workers(), Checkpoints: store.Checkpoints(),
 			Customers: store.Customers(), Configs: store.Configs(), Keys: store.Keys(), Audit: store.Audit(), Logs: store.Logs(),
 			Leader: store.Leader(),
 		}, nil
@@ -115,6 +117,11 @@ func New(seed uint64, p Probabilities, backend Backend) (*World, error) {
 	w := &World{P: p, rng: rng, clock: &clock{now: begin}, ids: &ids{rng: rng}, limit: 8, backend: backend,
 		wants: map[domain.WorkloadID]string{}, inputs: map[domain.WorkloadID]scriptInput{}, Events: map[domain.Event]int{}}
 	w.log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	w.policy, w.preemption = domain.PolicyPriority, false
+	if p != (Probabilities{}) {
+		w.policy = []domain.Policy{domain.PolicyPriority, domain.PolicyFIFO, domain.PolicyFair}[rng.IntN(3)]
+		w.preemption = rng.IntN(2) == 0
+	}
 	var err error
 	if w.zip, err = zstd.New(); err != nil {
 		return nil, err

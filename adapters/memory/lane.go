@@ -8,11 +8,10 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// lane holds the eligible workloads of one lane in both orders. It lives while anything waits or runs in it.
+// lane holds the eligible workloads of one lane, in order. It lives while anything waits or runs in it.
 type lane struct {
 	domain.Lane
-	byQueue *btree.BTreeG[*record]
-	byAge   *btree.BTreeG[*record]
+	waiting *btree.BTreeG[*record]
 	held    int
 }
 
@@ -25,21 +24,14 @@ type holding struct {
 func (s *Store) laneOf(r *record) *lane {
 	l := s.lanes[r.Lane]
 	if l == nil {
-		l = &lane{
-			Lane: domain.Lane{
-				ID: r.Lane, CustomerID: r.CustomerID, Type: r.Type,
-				Affinity: r.Affinity.Clone(), Resources: r.Run.Resources,
-			},
-			byQueue: newTree(func(r *record) time.Time { return r.QueueAt }),
-			byAge:   newTree(func(r *record) time.Time { return r.CreatedAt }),
-		}
+		l = &lane{Lane: domain.NewLane(&r.Spec), waiting: newTree(func(r *record) time.Time { return r.QueueAt })}
 		s.lanes[r.Lane] = l
 	}
 	return l
 }
 
 func (s *Store) dropIfIdle(l *lane) {
-	if l.held == 0 && l.byQueue.Len() == 0 {
+	if l.held == 0 && l.waiting.Len() == 0 {
 		delete(s.lanes, l.ID)
 	}
 }
@@ -81,8 +73,7 @@ func (s *Store) enqueue(r *record, now time.Time) {
 	}
 	l := s.laneOf(r)
 	r.queued = l
-	l.byQueue.Set(r)
-	l.byAge.Set(r)
+	l.waiting.Set(r)
 }
 
 func (s *Store) dequeue(r *record) {
@@ -93,8 +84,7 @@ func (s *Store) dequeue(r *record) {
 	}
 	l := r.queued
 	r.queued = nil
-	l.byQueue.Delete(r)
-	l.byAge.Delete(r)
+	l.waiting.Delete(r)
 	s.dropIfIdle(l)
 }
 

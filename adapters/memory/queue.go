@@ -24,13 +24,10 @@ func (q queue) Heads(ctx context.Context, n int, only ...domain.LaneID) ([]domai
 	q.s.promote(q.s.now())
 	var heads []domain.LaneHeads
 	add := func(l *lane) {
-		if l == nil || l.byQueue.Len() == 0 {
+		if l == nil || l.waiting.Len() == 0 {
 			return
 		}
-		heads = append(heads, domain.LaneHeads{
-			Lane: l.Lane, Heads: first(l.byQueue, n), Oldest: first(l.byAge, 1+n/domain.LongestWaitShare),
-			More: l.byQueue.Len() > n,
-		})
+		heads = append(heads, domain.LaneHeads{Lane: l.Lane, Heads: first(l.waiting, n), More: l.waiting.Len() > n})
 	}
 	if len(only) > 0 {
 		for _, id := range only {
@@ -54,7 +51,7 @@ func first(t *btree.BTreeG[*record], n int) []domain.Candidate {
 		if len(cs) == n {
 			return false
 		}
-		cs = append(cs, domain.Candidate{ID: r.ID, Generation: r.Generation, QueueAt: r.QueueAt, CreatedAt: r.CreatedAt})
+		cs = append(cs, domain.Candidate{ID: r.ID, Generation: r.Generation, QueueAt: r.QueueAt})
 		return true
 	})
 	return cs
@@ -117,7 +114,7 @@ func (q queue) Held(ctx context.Context, sessions ...domain.SessionID) ([]ports.
 
 func (r *record) heldBy(now time.Time) ports.HeldWorkload {
 	return ports.HeldWorkload{
-		WorkloadID: r.ID, CustomerID: r.CustomerID, WorkerID: r.WorkerID, SessionID: r.SessionID,
+		WorkloadID: r.ID, CustomerID: r.CustomerID, WorkerID: r.WorkerID, SessionID: r.SessionID, Lane: r.Lane,
 		Generation: r.Generation, Status: r.Status, PauseRequested: r.PauseRequested, HeldFor: now.Sub(r.ScheduledAt),
 	}
 }

@@ -31,6 +31,7 @@ type Store struct {
 	auditID   int64
 	byWorker  map[domain.WorkerID][]domain.AuditEvent
 	idemOrder []idemRef
+	pace      domain.Pace
 }
 
 // record is a workload with what belongs to it.
@@ -93,6 +94,9 @@ func (s *Store) Workloads() ports.WorkloadStore { return workloads{s} }
 
 // Queue is the leader's view of them.
 func (s *Store) Queue() ports.QueueStore { return queue{s} }
+
+// Insight is what people ask about the queue.
+func (s *Store) Insight() ports.InsightStore { return insight{s} }
 
 // Workers is the port to workers.
 func (s *Store) Workers() ports.WorkerStore { return workers{s} }

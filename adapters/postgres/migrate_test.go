@@ -1,8 +1,10 @@
 package postgres_test
 
 import (
+	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -79,4 +81,44 @@ func TestCoordinatorsThatStartOnAnEmptyDatabaseAtOnceMigrateItOnce(t *testing.T)
 		require.NoError(t, err)
 		assert.Equal(t, len(status), total, "each migration once (%s)", through)
 	}
+}
+
+func TestTheQueueSurvivesGoingToLanesByPriorityAndBack(t *testing.T) {
+	c := servers.SharedPostgres(t, prepare)
+	url := c.SocketURL(c.EmptyDatabase(t))
+	_, err := postgres.MigrateUp(t.Context(), url, silent)
+	require.NoError(t, err)
+	s := ports(open(t, url))
+	_, err = s.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierFree})
+	require.NoError(t, err)
+	var batch []domain.Submission
+	for n, priority := range []int{10, 20, 10, 0} {
+		batch = append(batch, domain.Submission{Spec: domain.Spec{
+			ID: domain.WorkloadID(fmt.Sprint("wl_", n)), CustomerID: acme, Type: "t", Input: "{}", Priority: priority, Run: domain.DefaultRunConfig(),
+		}})
+	}
+	batch[3].RunAt = time.Now().Add(time.Hour)
+	_, err = s.Workloads.Submit(t.Context(), batch)
+	require.NoError(t, err)
+	look := func() ([]domain.LaneHeads, time.Time, []domain.Workload) {
+		s := ports(open(t, url))
+		heads, err := s.Queue.Heads(t.Context(), 10)
+		require.NoError(t, err)
+		due, err := s.Queue.NextDue(t.Context())
+		require.NoError(t, err)
+		ws, err := s.Workloads.Get(t.Context(), acme, "wl_0", "wl_1", "wl_2", "wl_3")
+		require.NoError(t, err)
+		return heads, due, ws
+	}
+	heads, due, ws := look()
+	require.Len(t, heads, 2)
+	version, err := postgres.MigrateDown(t.Context(), url, silent)
+	require.NoError(t, err)
+	require.Equal(t, int64(2), version)
+	_, err = postgres.MigrateUp(t.Context(), url, silent)
+	require.NoError(t, err)
+	heads2, due2, ws2 := look()
+	assert.Equal(t, heads, heads2)
+	assert.Equal(t, due, due2)
+	assert.Equal(t, ws, ws2)
 }

@@ -33,7 +33,7 @@ type Options struct {
 	Trace pgx.QueryTracer
 	// Dial, if set, connects in place of the default; it is how tests stand between the store and the database.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	Log   *slog.Logger
+	Log  *slog.Logger
 }
 
 const (

@@ -21,8 +21,8 @@ func (q queue) promote(ctx context.Context) error {
 		n, err := exec(ctx, q.s.pool, `WITH due AS (
   DELETE FROM delayed WHERE workload_id IN (
     SELECT workload_id FROM delayed WHERE not_before <= niyanta_now() ORDER BY not_before LIMIT $1::bigint FOR UPDATE SKIP LOCKED)
-  RETURNING lane_id, queue_at, workload_id, generation, created_at)
- INSERT INTO waiting (lane_id, queue_at, workload_id, generation, created_at) SELECT * FROM due`, promoteMax)
+  RETURNING lane_id, queue_at, workload_id, generation)
+ INSERT INTO waiting (lane_id, queue_at, workload_id, generation) SELECT * FROM due`, promoteMax)
 		if err != nil || n < promoteMax {
 			return err
 		}
@@ -30,19 +30,19 @@ func (q queue) promote(ctx context.Context) error {
 }
 
 // laneColumns are those of a lane; scanLane reads them.
-const laneColumns = "l.lane_id, l.customer_id, l.workload_type, l.affinity, l.cpu_cores, l.memory_mb, l.disk_mb"
+const laneColumns = "l.lane_id, l.customer_id, l.workload_type, l.affinity, l.cpu_cores, l.memory_mb, l.disk_mb, l.priority"
 
 func scanLane(row pgx.CollectableRow, more ...any) (domain.Lane, error) {
 	var l domain.Lane
 	var affinity []byte
-	targets := []any{&l.ID, &l.CustomerID, &l.Type, &affinity, &l.Resources.CPUCores, &l.Resources.MemoryMB, &l.Resources.DiskMB}
+	targets := []any{&l.ID, &l.CustomerID, &l.Type, &affinity, &l.Resources.CPUCores, &l.Resources.MemoryMB, &l.Resources.DiskMB, &l.Priority}
 	if err := row.Scan(append(targets, more...)...); err != nil {
 		return l, err
 	}
 	return l, fromJSON(affinity, &l.Affinity)
 }
 
-// headsSQL walks from lane to lane by index and reads the first of each in both orders.
+// headsSQL walks from lane to lane by index and reads the first of each.
 const headsSQL = `WITH RECURSIVE eligible AS (
   (SELECT lane_id FROM waiting ORDER BY lane_id LIMIT 1)
   UNION ALL
@@ -50,31 +50,24 @@ const headsSQL = `WITH RECURSIVE eligible AS (
 ` + headsOf + ` WHERE e.lane_id IS NOT NULL ORDER BY e.lane_id`
 
 // headsOfSQL does the same for given lanes.
-const headsOfSQL = `WITH eligible AS (SELECT DISTINCT unnest($3::text[]) COLLATE "C" AS lane_id)
+const headsOfSQL = `WITH eligible AS (SELECT DISTINCT unnest($2::text[]) COLLATE "C" AS lane_id)
 ` + headsOf + ` ORDER BY e.lane_id`
 
-const headsOf = `SELECT ` + laneColumns + `, h.ids, h.generations, h.queued, h.created, o.ids, o.generations, o.queued, o.created
- FROM eligible e JOIN lanes l USING (lane_id)
- CROSS JOIN LATERAL (SELECT array_agg(workload_id) AS ids, array_agg(generation) AS generations, array_agg(queue_at) AS queued, array_agg(created_at) AS created
-   FROM (SELECT * FROM waiting w WHERE w.lane_id = e.lane_id ORDER BY w.queue_at, w.workload_id LIMIT $1::bigint) a) h
- CROSS JOIN LATERAL (SELECT array_agg(workload_id) AS ids, array_agg(generation) AS generations, array_agg(queue_at) AS queued, array_agg(created_at) AS created
-   FROM (SELECT * FROM waiting w WHERE w.lane_id = e.lane_id ORDER BY w.created_at, w.workload_id LIMIT $2::bigint) a) o`
+const headsOf = `SELECT ` + laneColumns + `, h.ids, h.generations, h.queued FROM eligible e JOIN lanes l USING (lane_id)
+ CROSS JOIN LATERAL (SELECT array_agg(workload_id) AS ids, array_agg(generation) AS generations, array_agg(queue_at) AS queued
+   FROM (SELECT workload_id, generation, queue_at FROM waiting w WHERE w.lane_id = e.lane_id ORDER BY w.queue_at, w.workload_id LIMIT $1::bigint) a) h`
 
 // candidates are the columns of a list of heads.
 type candidates struct {
-	ids             []string
-	generations     []int64
-	queued, created []time.Time
+	ids         []string
+	generations []int64
+	queued      []time.Time
 }
-
-func (c *candidates) targets() []any { return []any{&c.ids, &c.generations, &c.queued, &c.created} }
 
 func (c *candidates) list() []domain.Candidate {
 	out := make([]domain.Candidate, len(c.ids))
 	for i := range c.ids {
-		out[i] = domain.Candidate{
-			ID: domain.WorkloadID(c.ids[i]), Generation: c.generations[i], QueueAt: c.queued[i].UTC(), CreatedAt: c.created[i].UTC(),
-		}
+		out[i] = domain.Candidate{ID: domain.WorkloadID(c.ids[i]), Generation: c.generations[i], QueueAt: c.queued[i].UTC()}
 	}
 	return out
 }
@@ -84,16 +77,16 @@ func (q queue) Heads(ctx context.Context, n int, only ...domain.LaneID) ([]domai
 	if err := q.promote(ctx); err != nil {
 		return nil, err
 	}
-	sql, args := headsSQL, []any{n + 1, 1 + n/domain.LongestWaitShare}
+	sql, args := headsSQL, []any{n + 1}
 	if len(only) > 0 {
 		sql, args = headsOfSQL, append(args, strs(only))
 	}
 	heads, err := query(ctx, q.s.pool, func(row pgx.CollectableRow) (h domain.LaneHeads, err error) {
-		var byQueue, byAge candidates
-		if h.Lane, err = scanLane(row, append(byQueue.targets(), byAge.targets()...)...); err != nil {
+		var c candidates
+		if h.Lane, err = scanLane(row, &c.ids, &c.generations, &c.queued); err != nil {
 			return h, err
 		}
-		h.Heads, h.Oldest = byQueue.list(), byAge.list()
+		h.Heads = c.list()
 		if len(h.Heads) > n {
 			h.Heads, h.More = h.Heads[:n:n], true
 		}
@@ -123,14 +116,14 @@ func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
  JOIN lanes l USING (lane_id) ORDER BY h.session_id, l.lane_id`)
 }
 
-const heldColumns = `h.workload_id, h.customer_id, h.worker_id, h.session_id, h.generation, h.running, h.pause_requested,
+const heldColumns = `h.workload_id, h.customer_id, h.worker_id, h.session_id, h.lane_id, h.generation, h.running, h.pause_requested,
  (extract(epoch FROM niyanta_now() - h.scheduled_at) * 1000000)::bigint`
 
 func scanHeld(row pgx.CollectableRow, more ...any) (ports.HeldWorkload, error) {
 	var h ports.HeldWorkload
 	var running bool
 	var age int64
-	targets := []any{&h.WorkloadID, &h.CustomerID, &h.WorkerID, &h.SessionID, &h.Generation, &running, &h.PauseRequested, &age}
+	targets := []any{&h.WorkloadID, &h.CustomerID, &h.WorkerID, &h.SessionID, &h.Lane, &h.Generation, &running, &h.PauseRequested, &age}
 	err := row.Scan(append(targets, more...)...)
 	h.HeldFor, h.Status = micros(age), domain.StatusScheduled
 	if running {
@@ -157,8 +150,10 @@ func (q queue) Unstarted(ctx context.Context, age time.Duration, after domain.Wo
 
 // Overdue implements ports.QueueStore.
 func (q queue) Overdue(ctx context.Context, grace time.Duration, after domain.WorkloadID, limit int) ([]ports.HeldWorkload, error) {
-	return q.held(ctx, `h.workload_id > $1::text AND h.running AND h.deadline < niyanta_now() - $2::bigint * interval '1 microsecond'
- ORDER BY h.workload_id LIMIT $3::bigint`, string(after), grace.Microseconds(), limit)
+	// Found by the index of deadlines, whatever the planner thinks of the order: only what is due is read.
+	return query(ctx, q.s.pool, func(row pgx.CollectableRow) (ports.HeldWorkload, error) { return scanHeld(row) },
+		`WITH h AS MATERIALIZED (SELECT * FROM held WHERE running AND deadline < niyanta_now() - $2::bigint * interval '1 microsecond')
+ SELECT `+heldColumns+` FROM h WHERE h.workload_id > $1::text ORDER BY h.workload_id LIMIT $3::bigint`, string(after), grace.Microseconds(), limit)
 }
 
 // Orphans implements ports.QueueStore.

@@ -33,6 +33,9 @@ func (s *Store) Workloads() ports.WorkloadStore { return workloads{s} }
 // Queue is the leader's view of them.
 func (s *Store) Queue() ports.QueueStore { return queue{s} }
 
+// Insight is what people ask about the queue.
+func (s *Store) Insight() ports.InsightStore { return insight{s} }
+
 // Workers is the port to workers.
 func (s *Store) Workers() ports.WorkerStore { return workers{s} }
 
@@ -91,29 +94,29 @@ func (s *Store) Close() {
 	s.leases.Close()
 }
 
-// unknownLanes returns one workload for each lane that may not be stored yet, ordered by lane.
-func (s *Store) unknownLanes(ws []*domain.Workload) []*domain.Workload {
+// unknownLanes returns the lanes of these workloads that may not be stored yet, ordered by id.
+func (s *Store) unknownLanes(ws []*domain.Workload) []domain.Lane {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var out []*domain.Workload
+	var out []domain.Lane
 	seen := map[domain.LaneID]bool{}
 	for _, w := range ws {
 		if !s.lanes[w.Lane] && !seen[w.Lane] {
 			seen[w.Lane] = true
-			out = append(out, w)
+			out = append(out, domain.NewLane(&w.Spec))
 		}
 	}
-	slices.SortFunc(out, func(a, b *domain.Workload) int { return cmp.Compare(a.Lane, b.Lane) })
+	slices.SortFunc(out, func(a, b domain.Lane) int { return cmp.Compare(a.ID, b.ID) })
 	return out
 }
 
-func (s *Store) knowLanes(ws []*domain.Workload) {
+func (s *Store) knowLanes(ls []domain.Lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.lanes) > maxKnownLanes {
 		clear(s.lanes)
 	}
-	for _, w := range ws {
-		s.lanes[w.Lane] = true
+	for _, l := range ls {
+		s.lanes[l.ID] = true
 	}
 }

@@ -43,7 +43,7 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 	if len(batch) == 0 {
 		return nil, ctx.Err()
 	}
-	var lanes []*domain.Workload
+	var lanes []domain.Lane
 	results, err := inTx(ctx, w.s, w.s.pool, func(ctx context.Context, t *tx) ([]ports.SubmitResult, error) {
 		a := t.queueAdmission(batch)
 		if err := t.read(ctx); err != nil {
@@ -243,7 +243,7 @@ func (w workloads) fillDuplicates(ctx context.Context, results []ports.SubmitRes
 }
 
 // queueSubmitted queues the inserts of new workloads.
-func (t *tx) queueSubmitted(ws, lanes []*domain.Workload) error {
+func (t *tx) queueSubmitted(ws []*domain.Workload, lanes []domain.Lane) error {
 	if len(ws) == 0 {
 		return nil
 	}
@@ -259,11 +259,9 @@ func (t *tx) queueSubmitted(ws, lanes []*domain.Workload) error {
 	if err != nil {
 		return err
 	}
-	rules, err := affinities(lanes)
-	if err != nil {
+	if err := t.queueLanes(lanes); err != nil {
 		return err
 	}
-	t.queueLanes(lanes, rules)
 	customers, types := column(ws, func(w w) string { return string(w.CustomerID) }), column(ws, func(w w) string { return w.Type })
 	t.queue(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries, timeout_us, queue_at,
   not_before, created_at, updated_at, status)
@@ -292,19 +290,29 @@ func (t *tx) queueSubmitted(ws, lanes []*domain.Workload) error {
 }
 
 // queueLanes stores lanes that may be new. They come in order, so that two coordinators never wait for each other in a circle.
-func (t *tx) queueLanes(ws []*domain.Workload, affinity []*string) {
-	if len(ws) == 0 {
-		return
+func (t *tx) queueLanes(ls []domain.Lane) error {
+	if len(ls) == 0 {
+		return nil
 	}
-	type w = *domain.Workload
-	t.queue(`INSERT INTO lanes (lane_id, customer_id, workload_type, affinity, cpu_cores, memory_mb, disk_mb)
- SELECT u.id, u.customer, u.type, u.affinity::jsonb, u.cpu, u.memory, u.disk
- FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::double precision[], $6::integer[], $7::integer[])
-  AS u(id, customer, type, affinity, cpu, memory, disk) ON CONFLICT (lane_id) DO NOTHING`,
-		column(ws, laneOf), column(ws, func(w w) string { return string(w.CustomerID) }), column(ws, func(w w) string { return w.Type }), affinity,
-		column(ws, func(w w) float64 { return w.Run.Resources.CPUCores }),
-		column(ws, func(w w) int64 { return int64(w.Run.Resources.MemoryMB) }),
-		column(ws, func(w w) int64 { return int64(w.Run.Resources.DiskMB) }))
+	type l = domain.Lane
+	affinity := make([]*string, len(ls))
+	for i := range ls {
+		var err error
+		if affinity[i], err = toJSON(ls[i].Affinity, ls[i].Affinity.IsZero()); err != nil {
+			return err
+		}
+	}
+	t.queue(`INSERT INTO lanes (lane_id, customer_id, workload_type, affinity, cpu_cores, memory_mb, disk_mb, priority)
+ SELECT u.id, u.customer, u.type, u.affinity::jsonb, u.cpu, u.memory, u.disk, u.priority
+ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::double precision[], $6::integer[], $7::integer[], $8::integer[])
+  AS u(id, customer, type, affinity, cpu, memory, disk, priority) ON CONFLICT (lane_id) DO NOTHING`,
+		column(ls, func(l l) string { return string(l.ID) }), column(ls, func(l l) string { return string(l.CustomerID) }),
+		column(ls, func(l l) string { return l.Type }), affinity,
+		column(ls, func(l l) float64 { return l.Resources.CPUCores }),
+		column(ls, func(l l) int64 { return int64(l.Resources.MemoryMB) }),
+		column(ls, func(l l) int64 { return int64(l.Resources.DiskMB) }),
+		column(ls, func(l l) int64 { return int64(l.Priority) }))
+	return nil
 }
 
 // affinities are the nullable JSON columns of rules.

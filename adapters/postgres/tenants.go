@@ -13,12 +13,12 @@ import (
 
 type customers struct{ s *Store }
 
-const customerColumns = "c.customer_id, c.name, c.tier, c.max_concurrent, c.max_queue, c.rate_per_sec, c.burst, c.created_at, c.updated_at"
+const customerColumns = "c.customer_id, c.name, c.tier, c.max_concurrent, c.max_queue, c.rate_per_sec, c.burst, c.no_preemption, c.created_at, c.updated_at"
 
 func scanCustomer(row pgx.CollectableRow, more ...any) (domain.Customer, error) {
 	var c domain.Customer
 	o := &c.Overrides
-	targets := []any{&c.ID, &c.Name, &c.Tier, &o.MaxConcurrent, &o.MaxQueueDepth, &o.RatePerSec, &o.Burst, &c.CreatedAt, &c.UpdatedAt}
+	targets := []any{&c.ID, &c.Name, &c.Tier, &o.MaxConcurrent, &o.MaxQueueDepth, &o.RatePerSec, &o.Burst, &c.NoPreemption, &c.CreatedAt, &c.UpdatedAt}
 	err := row.Scan(append(targets, more...)...)
 	c.CreatedAt, c.UpdatedAt = c.CreatedAt.UTC(), c.UpdatedAt.UTC()
 	return c, err
@@ -51,10 +51,10 @@ func violated(err error) string {
 func (c customers) Create(ctx context.Context, cust domain.Customer) (domain.Customer, error) {
 	o := cust.Overrides
 	rows, err := query(ctx, c.s.pool, oneCustomer, `WITH c AS (
-  INSERT INTO customers (customer_id, name, tier, max_concurrent, max_queue, rate_per_sec, burst, created_at, updated_at)
-  VALUES ($1::text, $2::text, $3::text, $4::integer, $5::integer, $6::double precision, $7::integer, niyanta_now(), niyanta_now()) RETURNING *),
+  INSERT INTO customers (customer_id, name, tier, max_concurrent, max_queue, rate_per_sec, burst, no_preemption, created_at, updated_at)
+  VALUES ($1::text, $2::text, $3::text, $4::integer, $5::integer, $6::double precision, $7::integer, $8::boolean, niyanta_now(), niyanta_now()) RETURNING *),
  b AS (INSERT INTO queue_bounds (customer_id) SELECT customer_id FROM c)
- SELECT `+customerColumns+` FROM c`, string(cust.ID), cust.Name, string(cust.Tier), o.MaxConcurrent, o.MaxQueueDepth, o.RatePerSec, o.Burst)
+ SELECT `+customerColumns+` FROM c`, string(cust.ID), cust.Name, string(cust.Tier), o.MaxConcurrent, o.MaxQueueDepth, o.RatePerSec, o.Burst, cust.NoPreemption)
 	if violated(err) != "" {
 		return domain.Customer{}, domain.NewError(domain.CodeConflict, "customer %s exists already", cust.ID).With("field", "customer_id")
 	}
@@ -92,8 +92,8 @@ func (c customers) Update(ctx context.Context, id domain.CustomerID, p domain.Cu
 			return domain.Customer{}, err
 		}
 		o := next.Overrides
-		t.queue(`UPDATE customers SET name = $2, tier = $3, max_concurrent = $4, max_queue = $5, rate_per_sec = $6, burst = $7, updated_at = $8
- WHERE customer_id = $1`, string(id), next.Name, string(next.Tier), o.MaxConcurrent, o.MaxQueueDepth, o.RatePerSec, o.Burst, next.UpdatedAt)
+		t.queue(`UPDATE customers SET name = $2, tier = $3, max_concurrent = $4, max_queue = $5, rate_per_sec = $6, burst = $7, no_preemption = $8, updated_at = $9
+ WHERE customer_id = $1`, string(id), next.Name, string(next.Tier), o.MaxConcurrent, o.MaxQueueDepth, o.RatePerSec, o.Burst, next.NoPreemption, next.UpdatedAt)
 		return next, t.commit(ctx)
 	})
 }

@@ -167,16 +167,15 @@ func (t *tx) insertQueued(ws []*domain.Workload) {
 		return []any{
 			column(ws, idOf), column(ws, laneOf), column(ws, func(w *domain.Workload) time.Time { return w.QueueAt }),
 			column(ws, func(w *domain.Workload) int64 { return w.Generation }),
-			column(ws, func(w *domain.Workload) time.Time { return w.CreatedAt }),
 		}
 	}
 	if len(now) > 0 {
-		t.queue(`INSERT INTO waiting (workload_id, lane_id, queue_at, generation, created_at)
- SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[], $5::timestamptz[])`, arrays(now)...)
+		t.queue(`INSERT INTO waiting (workload_id, lane_id, queue_at, generation)
+ SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[])`, arrays(now)...)
 	}
 	if len(later) > 0 {
-		t.queue(`INSERT INTO delayed (workload_id, lane_id, queue_at, generation, created_at, not_before)
- SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])`,
+		t.queue(`INSERT INTO delayed (workload_id, lane_id, queue_at, generation, not_before)
+ SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[], $5::timestamptz[])`,
 			append(arrays(later), column(later, func(w *domain.Workload) time.Time { return w.NotBefore }))...)
 	}
 }

@@ -18,12 +18,15 @@ type Metrics struct {
 	registry    *prometheus.Registry
 	submissions *prometheus.CounterVec
 	transitions map[transitionKey]prometheus.Counter
-	queueWait   prometheus.Histogram
+	queueWait   *prometheus.HistogramVec
 	runTime     prometheus.Histogram
 	cycle       *prometheus.HistogramVec
 	placed      prometheus.Counter
 	refused     prometheus.Counter
 	lanes       prometheus.Gauge
+	passedOver  *prometheus.GaugeVec
+	preferences *prometheus.CounterVec
+	preempted   prometheus.Counter
 	leading     prometheus.Gauge
 	epoch       prometheus.Gauge
 	events      *prometheus.CounterVec
@@ -65,11 +68,12 @@ func NewMetrics() *Metrics {
 		registry:    reg,
 		submissions: counters(reg, "submissions_total", "Submissions by result.", "result"),
 		transitions: map[transitionKey]prometheus.Counter{},
-		queueWait:   histogram(reg, "queue_wait_seconds", "Time from submission to first assignment.", latencyBuckets),
 		runTime:     histogram(reg, "run_seconds", "Time from start to completion of runs.", latencyBuckets),
 		placed:      counter(reg, "scheduler_placed_total", "Assignments committed."),
 		refused:     counter(reg, "scheduler_refused_total", "Planned assignments that the store did not apply."),
-		lanes:       gauge(reg, "scheduler_lanes", "Lanes with eligible work in the last cycle."),
+		lanes:       gauge(reg, "scheduler_lanes", "Lanes with eligible work, as last seen."),
+		preferences: counters(reg, "scheduler_preferences_total", "Placements of workloads that prefer some workers (soft affinity), by whether they got one.", "matched"),
+		preempted:   counter(reg, "scheduler_preemption_requests_total", "Running workloads that were asked to make room for a higher tier's."),
 		leading:     gauge(reg, "leader", "1 while this process leads."),
 		epoch:       gauge(reg, "leader_epoch", "Epoch of the last leadership of this process."),
 		events:      counters(reg, "events_total", "Rare events by name.", "event"),
@@ -83,7 +87,13 @@ func NewMetrics() *Metrics {
 	m.workers = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "niyanta", Name: "workers", Help: "Workers by status, as the leader sees them."}, []string{"status"})
 	m.slots = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "niyanta", Name: "worker_slots", Help: "Slots of healthy workers, free and in all."}, []string{"kind"})
 	m.oldest = gauge(reg, "queue_oldest_wait_seconds", "How long the workload has waited that has waited longest, of those that may be placed.")
-	reg.MustRegister(m.cycle, m.requests, m.workers, m.slots)
+	m.queueWait = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: "niyanta", Name: "queue_wait_seconds", Help: "Time from when a workload begins to wait to its first assignment, by tier.", Buckets: latencyBuckets,
+	}, []string{"tier"})
+	m.passedOver = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: "niyanta", Name: "scheduler_lanes_passed_over", Help: "Lanes that could not be served when last seen, by obstacle.",
+	}, []string{"obstacle"})
+	reg.MustRegister(m.cycle, m.requests, m.workers, m.slots, m.queueWait, m.passedOver)
 	vec := counters(reg, "transitions_total", "Transitions by event and outcome.", "event", "outcome")
 	for _, r := range domain.Rules() {
 		for _, o := range outcomes {
@@ -144,10 +154,7 @@ func (m *Metrics) Transitioned(b domain.Batch, results []domain.Result) {
 		if r.Outcome != domain.OutcomeApplied {
 			continue
 		}
-		switch {
-		case e == domain.EventAssign && r.State.Generation == 1:
-			m.queueWait.Observe(r.State.ScheduledAt.Sub(r.CreatedAt).Seconds())
-		case e == domain.EventComplete && !r.State.StartedAt.IsZero():
+		if e == domain.EventComplete && !r.State.StartedAt.IsZero() {
 			m.runTime.Observe(r.State.FinishedAt.Sub(r.State.StartedAt).Seconds())
 		}
 	}
@@ -160,13 +167,30 @@ func (m *Metrics) Cycle(c ports.SchedulingCycle) {
 	m.cycle.WithLabelValues("apply").Observe(c.Apply.Seconds())
 	m.placed.Add(float64(c.Placed))
 	m.refused.Add(float64(c.Refused))
-	m.lanes.Set(float64(c.Lanes))
+	m.preempted.Add(float64(c.Preempted))
+	for _, p := range c.Placements {
+		if p.First {
+			m.queueWait.WithLabelValues(string(p.Tier)).Observe(p.Waited.Seconds())
+		}
+		if p.Preferred {
+			m.preferences.WithLabelValues(strconv.FormatBool(p.Matched)).Inc()
+		}
+	}
 	for _, status := range []domain.WorkerStatus{domain.WorkerHealthy, domain.WorkerDraining, domain.WorkerDead} {
 		m.workers.WithLabelValues(string(status)).Set(float64(c.Workers[status]))
 	}
 	m.slots.WithLabelValues("all").Set(float64(c.Slots))
 	m.slots.WithLabelValues("free").Set(float64(c.FreeSlots))
-	m.oldest.Set(c.OldestWait.Seconds())
+	if c.Queue == nil {
+		return
+	}
+	m.lanes.Set(float64(c.Queue.Lanes))
+	m.oldest.Set(c.Queue.OldestWait.Seconds())
+	if c.Queue.PassedOver != nil || c.Queue.Lanes == 0 {
+		for _, o := range domain.Obstacles() {
+			m.passedOver.WithLabelValues(string(o)).Set(float64(c.Queue.PassedOver[o]))
+		}
+	}
 }
 
 // Request counts a request of the API.

@@ -41,11 +41,17 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	m.Transitioned(
 		domain.Batch{Transitions: []domain.Transition{{Event: domain.EventAssign}, {Event: domain.EventComplete}, {Event: domain.EventStart}}},
 		[]domain.Result{
-			{Outcome: domain.OutcomeApplied, CreatedAt: at, State: domain.State{Generation: 1, ScheduledAt: at.Add(2 * time.Second)}},
+			{Outcome: domain.OutcomeApplied, State: domain.State{Generation: 1}},
 			{Outcome: domain.OutcomeApplied, State: domain.State{StartedAt: at, FinishedAt: at.Add(3 * time.Second)}},
 			{Outcome: domain.OutcomeFenced},
 		})
-	m.Cycle(ports.SchedulingCycle{Lanes: 7, Placed: 5, Refused: 2})
+	m.Cycle(ports.SchedulingCycle{
+		Placed: 5, Refused: 2, Preempted: 3, Queue: &ports.QueueView{Lanes: 7, OldestWait: time.Minute, PassedOver: map[domain.Obstacle]int{domain.ObstacleFull: 6}},
+		Placements: []ports.Placement{
+			{Tier: domain.TierPremium, Waited: 2 * time.Second, First: true, Preferred: true, Matched: true}, {Tier: domain.TierFree, Waited: time.Hour},
+		},
+	})
+	m.Cycle(ports.SchedulingCycle{}) // one that did not look at the queue
 	m.Leader(true, 9)
 	m.Count("worker_expired", 4)
 	text := scrape(m)
@@ -54,7 +60,12 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 		`niyanta_submissions_total{result="queue_full"} 1`,
 		`niyanta_transitions_total{event="assign",outcome="applied"} 1`,
 		`niyanta_transitions_total{event="start",outcome="fenced"} 1`,
-		`niyanta_queue_wait_seconds_sum 2`,
+		`niyanta_queue_wait_seconds_sum{tier="premium"} 2`,
+		`niyanta_scheduler_lanes_passed_over{obstacle="full"} 6`,
+		`niyanta_scheduler_lanes_passed_over{obstacle="unplaceable"} 0`,
+		`niyanta_scheduler_preferences_total{matched="true"} 1`,
+		`niyanta_scheduler_preemption_requests_total 3`,
+		`niyanta_queue_oldest_wait_seconds 60`,
 		`niyanta_run_seconds_sum 3`,
 		`niyanta_scheduler_placed_total 5`,
 		`niyanta_scheduler_lanes 7`,

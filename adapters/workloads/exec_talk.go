@@ -206,6 +206,8 @@ func (c *conversation) stop(cause error) bool {
 		reason = "paused"
 	case errors.Is(cause, ports.ErrDraining):
 		reason = "draining"
+	case errors.Is(cause, ports.ErrPreempted):
+		reason = "preempted"
 	case errors.Is(cause, ports.ErrTimeout):
 		reason = "timeout"
 	}

@@ -85,9 +85,9 @@ func TestRecoveryTimesWithDefaults(t *testing.T) {
 	require.True(t, p.all(ids[1:], 3, 2), "a graceful failover redistributes nothing either")
 
 	// The leader and the worker that has them are killed together.
-	p.startWorker("w4", "NIYANTA_WORKER_SLOTS=40")
 	leader := p.leader()
 	p.url = p.urls[1-leader]
+	p.startWorker("w4", "NIYANTA_WORKER_SLOTS=40", "NIYANTA_COORDINATOR_URL="+p.url)
 	p.client, p.admin = p.rekey()
 	begin = time.Now()
 	p.workers["w3"].signal(t, syscall.SIGKILL)

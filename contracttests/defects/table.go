@@ -51,7 +51,7 @@ var defects = []defect{
 	{"a delayed registration revives an ended session", memory + "workers.go", "case w.s.past[r.SessionID]:", "case false:", nil, []layer{onMemory}},
 
 	// The state machine.
-	{"a finished workload can be cancelled", table, "StatusPaused, StatusRedistributing}\n	failures", "StatusPaused, StatusRedistributing, StatusCompleted, StatusFailed}\n	failures",
+	{"a finished workload can be cancelled", table, "StatusPaused, StatusRedistributing}\n	waiting", "StatusPaused, StatusRedistributing, StatusCompleted, StatusFailed}\n	waiting",
 		nil, []layer{sim, exhaustive, onMemory}},
 	{"a pause is forgotten when the worker is lost", decide, "		s.pauseInstead(w, audit, PausedAfterLoss)", "", nil, []layer{sim, exhaustive, onMemory}},
 	{"cancel keeps the worker", table, "{EventCancel, FromAPI, nonFinal, []Status{StatusCancelled}, true}", "{EventCancel, FromAPI, nonFinal, []Status{StatusCancelled}, false}",
@@ -61,11 +61,12 @@ var defects = []defect{
 	{"retry budget ignored", decide, "f.Permanent || w.RetryCount >= w.Run.MaxRetries", "f.Permanent", nil, []layer{sim}},
 	{"losses of workers are never counted", decide, "	s.RedistributionCount++\n", "", nil, []layer{sim}},
 	{"a lost worker spends a retry", decide, "	s.RedistributionCount++\n", "	s.RedistributionCount++\n	s.RetryCount++\n", nil, []layer{sim, exhaustive}},
+	{"an unplaceable workload is marked again and again", decide, "return w.Status.Waiting() && t.Generation == w.Generation && w.Reason == t.Reason", "return false", nil, []layer{properties}},
 	{"backoff ignored", decide, "if t.Event == EventAssign && now.Before(w.NotBefore) {", "if false {", nil, []layer{onMemory}},
 
 	// Limits and placement.
 	{"running limit unchecked at the commit and in the plan", execute, "y.Running[w.CustomerID] >= limit", "y.Running[w.CustomerID] >= limit+1000", nil, []layer{onMemory}},
-	{"running limit unchecked by the planner", planner, "if limited && budget <= 0 {", "if false {", nil, []layer{properties}},
+	{"running limit unchecked by the planner", planner, "if q.customer.limited && q.customer.room <= 0 {", "if false {", nil, []layer{properties}},
 	{"slots unchecked at the commit", execute, "if y.Held[t.SessionID] >= wk.Slots {", "if false {", nil, []layer{onMemory}},
 	{"assignment to a session that is over", execute, "wk == nil || wk.SessionID != t.SessionID || wk.Status != WorkerHealthy", "wk == nil", nil, []layer{onMemory}},
 	{"hard affinity ignored", affinity, "func (a Affinity) admits(w *Worker) bool {", "func (a Affinity) admits(w *Worker) bool {\n\tif w != nil {\n\t\treturn true\n\t}", nil, []layer{sim}},
@@ -102,6 +103,9 @@ var defects = []defect{
 	{"a lost report is not sent again", "core/services/execution/outbox.go", "	a.outbox = append(kept, a.outbox...)\n", "	_ = kept\n", nil, []layer{sim}},
 	{"a run starts from the beginning", "core/services/execution/run.go", "if r.assignment.CheckpointSequence > 0 {", "if r.assignment.CheckpointSequence > 1000 {", nil, []layer{sim}},
 	{"a late assignment starts what has ended", "core/services/execution/handle.go", "if a.ended.has(key) {", "if false {", nil, []layer{sim}},
+	{"what was declined starts when it comes again", "core/services/execution/handle.go", "	a.ended.add(runKey{as.WorkloadID, as.Generation})\n", "", nil, []layer{sim, engine}},
+	{"a run makes room before its checkpoint is durable", "core/services/execution/handle.go", "		if !saved || r.abandoned", "		if r.abandoned", nil, []layer{engine}},
+	{"what made room takes it again at once", decide, "		if t.RetryAfter != nil {\n			next.NotBefore", "		if false {\n			next.NotBefore", nil, []layer{sim}},
 	{"heartbeats do not stop what was cancelled", reconcile, "if len(stray) == 0 {", "if len(stray) >= 0 {", nil, []layer{sim}},
 	{"what a worker forgot is never taken back", reconcile, "if len(lost) == 0 {", "if len(lost) >= 0 {", nil, []layer{plane}},
 	{"no look into the store for what was not heard of", "core/services/controlplane/service.go", "if commands, err = s.unheard(ctx, ref); err != nil || len(commands) > 0 {", "if err != nil {", nil, []layer{plane}},

@@ -25,6 +25,7 @@ func one(s domain.Status) []domain.Status { return []domain.Status{s} }
 var steps = map[domain.AuditType]step{
 	domain.AuditCreated:        {one(""), one(domain.StatusPending)},
 	domain.AuditScheduled:      {waiting, one(domain.StatusScheduled)},
+	domain.AuditUnplaceable:    {waiting, waiting},
 	domain.AuditDeclined:       {one(domain.StatusScheduled), one(domain.StatusPending)},
 	domain.AuditStarted:        {one(domain.StatusScheduled), running},
 	domain.AuditProgress:       {running, running},
@@ -133,6 +134,9 @@ func (s *story) tell(e *domain.AuditEvent) {
 			s.losses++
 		}
 	default:
+	}
+	if e.Type == domain.AuditUnplaceable && e.From != e.To {
+		s.fail("I4", "%s made %s %s", e.Type, e.From, e.To)
 	}
 	if s.pauseAsked && slices.Contains(waiting, e.To) && e.From != domain.StatusPaused {
 		s.fail("rule 5", "a pause was asked for, %s made it %s", e.Type, e.To)

@@ -105,9 +105,12 @@ func (a Affinity) admits(w *Worker) bool {
 	return len(a.Anti.WorkerTags) == 0 || !hasTags(w, a.Anti.WorkerTags)
 }
 
+// baseScore is the score of a worker that nothing is preferred about.
+const baseScore = 50
+
 // score is 50, +50 for the preferred worker, +5 per preferred tag that matches, at most 100.
 func (a Affinity) score(w *Worker) int {
-	s := 50
+	s := baseScore
 	if a.Soft.WorkerID != "" && a.Soft.WorkerID == w.ID {
 		s += 50
 	}

@@ -59,8 +59,10 @@ type Customer struct {
 	Name      string
 	Tier      Tier
 	Overrides Limits
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	// NoPreemption keeps its running workloads from being asked to make room for a higher tier's, where that is switched on at all.
+	NoPreemption bool
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
 }
 
 // Limits are the limits in force: the overrides where set, else the tier's.
@@ -114,6 +116,8 @@ type CustomerPatch struct {
 	Name   *string
 	Tier   *Tier
 	Limits *Limits
+	// NoPreemption is the opposite of what the API calls preemptible.
+	NoPreemption *bool
 }
 
 // Apply returns c with the patch applied, validated.
@@ -126,6 +130,9 @@ func (p CustomerPatch) Apply(c Customer, now time.Time) (Customer, error) {
 	}
 	if p.Limits != nil {
 		c.Overrides = *p.Limits
+	}
+	if p.NoPreemption != nil {
+		c.NoPreemption = *p.NoPreemption
 	}
 	c.UpdatedAt = now
 	return c, c.Validate()

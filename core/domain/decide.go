@@ -103,6 +103,8 @@ func repeated(w *Workload, t *Transition, r *Rule) bool {
 		return w.Status == StatusPaused || w.Status == StatusRunning && w.PauseRequested
 	case t.Event == EventResume:
 		return w.Status == StatusPending && w.Resumed
+	case t.Event == EventUnplaceable:
+		return w.Status.Waiting() && t.Generation == w.Generation && w.Reason == t.Reason
 	case t.Event == EventAssign:
 		return w.Status.Held() && t.Generation == w.Generation && t.SessionID == w.SessionID
 	case t.Event == EventStart:
@@ -166,10 +168,16 @@ func effect(w *Workload, t *Transition, now time.Time, next *State, audit *Audit
 	case EventRelease:
 		next.Status = StatusRedistributing
 		next.LossStreak = 0
+		if t.RetryAfter != nil {
+			next.NotBefore = now.Add(min(max(*t.RetryAfter, 0), MaxRetryAfter))
+		}
 		audit.Type, audit.CheckpointSequence = AuditReleased, w.CheckpointSequence
 		next.pauseInstead(w, audit, "worker drained; a pause was asked for")
 	case EventLose:
 		next.lose(w, t, audit)
+	case EventUnplaceable:
+		next.Resumed = w.Resumed
+		audit.Type = AuditUnplaceable
 	case EventRequestPause:
 		next.PauseRequested = true
 		audit.Type = AuditPauseRequested

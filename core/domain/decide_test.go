@@ -232,3 +232,30 @@ func TestRandomLivesAreLegal(t *testing.T) {
 func expectedFrom(s domain.Status, e domain.Event) domain.Outcome {
 	return expected(s, e).out
 }
+
+func TestAnUnplaceableWorkloadIsMarkedOnceForEachReason(t *testing.T) {
+	w := in(domain.StatusPending)
+	w.Resumed = true
+	tr := event(domain.EventUnplaceable)
+	assert.Equal(t, []domain.Outcome{domain.OutcomeApplied, domain.OutcomeAlready}, apply(&w, epoch0, tr, tr))
+	assert.Equal(t, "no worker can run it", w.Reason)
+	assert.True(t, w.Resumed, "a resume that is repeated is still told apart from one that is not possible")
+	tr.Reason = "another"
+	assert.Equal(t, []domain.Outcome{domain.OutcomeApplied}, apply(&w, epoch0, tr))
+	tr.Generation--
+	assert.Equal(t, []domain.Outcome{domain.OutcomeFenced}, apply(&w, epoch0, tr))
+	assert.Equal(t, []domain.Outcome{domain.OutcomeApplied}, apply(&w, epoch0, event(domain.EventAssign)))
+	assert.Empty(t, w.Reason, "placed after all")
+}
+
+func TestWhatMadeRoomStaysBackForAWhile(t *testing.T) {
+	w := in(domain.StatusRunning)
+	tr := event(domain.EventRelease)
+	tr.RetryAfter = new(domain.PreemptionDelay)
+	assert.Equal(t, []domain.Outcome{domain.OutcomeApplied}, apply(&w, epoch0, tr))
+	assert.Equal(t, epoch0.Add(domain.PreemptionDelay), w.NotBefore)
+	assert.Zero(t, w.RedistributionCount)
+	assert.Zero(t, w.RetryCount)
+	assert.Equal(t, []domain.Outcome{domain.OutcomeIllegal}, apply(&w, epoch0, event(domain.EventAssign)))
+	assert.Equal(t, []domain.Outcome{domain.OutcomeApplied}, apply(&w, epoch0.Add(domain.PreemptionDelay), event(domain.EventAssign)))
+}

@@ -43,6 +43,8 @@ func event(e domain.Event) domain.Transition {
 	case domain.EventFail:
 		t.Failure = &domain.Failure{Type: "error", Message: "boom"}
 		t.Jitter = 0.5
+	case domain.EventUnplaceable:
+		t.SessionID, t.Reason = "", "no worker can run it"
 	case domain.EventLose:
 		t.Loss = domain.LossExpired
 	case domain.EventRequestPause, domain.EventResume, domain.EventCancel:

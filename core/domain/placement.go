@@ -1,30 +1,43 @@
 package domain
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
-// Lane is what placement needs to know of the workloads in one lane: they differ only in their place.
+// Lane is what placement needs to know of the workloads in one lane: they differ only in how long they have waited.
 type Lane struct {
 	ID         LaneID
 	CustomerID CustomerID
 	Type       string
-	Affinity   Affinity
-	Resources  Resources
+	// Affinity are the rules that placement follows; see Spec.Rules.
+	Affinity  Affinity
+	Resources Resources
+	Priority  int
+}
+
+// shape names what workers a lane needs: lanes of one shape find the same workers, whoever's they are.
+func (l *Lane) shape() string {
+	_, shape, ok := strings.Cut(string(l.ID), "/")
+	end := strings.LastIndexByte(shape, '@')
+	if !ok || end < 0 {
+		return string(l.ID)
+	}
+	return shape[:end]
 }
 
 // Candidate is one waiting workload.
 type Candidate struct {
 	ID         WorkloadID
 	Generation int64
-	QueueAt    time.Time
-	CreatedAt  time.Time
+	// QueueAt is when it began to wait.
+	QueueAt time.Time
 }
 
-// LaneHeads are the first workloads of a lane: by QueueAt, and by CreatedAt for whoever waited longest.
-// A workload may stand in both.
+// LaneHeads are the workloads of a lane that have waited longest, in order.
 type LaneHeads struct {
-	Lane   Lane
-	Heads  []Candidate
-	Oldest []Candidate
+	Lane  Lane
+	Heads []Candidate
 	// More tells that more are eligible behind Heads.
 	More bool
 }
@@ -40,8 +53,12 @@ type Occupancy struct {
 type Snapshot struct {
 	Workers   []Worker
 	Occupancy []Occupancy
-	// Limits are the running limits of the customers that have something waiting.
-	Limits map[CustomerID]int
+	// Customers are the terms of those that have something waiting; who is not among them has no limit and the lowest weight.
+	Customers map[CustomerID]Terms
+	// Policy orders the queue; empty: PolicyPriority.
+	Policy Policy
+	// Shares are what PolicyFair goes by; the planner charges what it places.
+	Shares *FairShare
 	// Seed varies the tie-break between equal workers from batch to batch.
 	Seed uint64
 	// Picks counts the placements of earlier batches, so that the share of the longest waiting holds
@@ -60,4 +77,24 @@ type Assignment struct {
 	Generation int64
 	// Score is the soft affinity score, 50 to 100.
 	Score int
+	// Preferred tells that the workload prefers some workers, Matched that the chosen one is such a worker.
+	Preferred, Matched bool
+	// QueueAt is when the workload began to wait.
+	QueueAt time.Time
 }
+
+// Obstacle is why a lane was passed over.
+type Obstacle string
+
+// The obstacles.
+const (
+	// ObstacleLimit: its customer runs as much as it may.
+	ObstacleLimit Obstacle = "customer_limit"
+	// ObstacleUnplaceable: no healthy worker could run it, however empty.
+	ObstacleUnplaceable Obstacle = "unplaceable"
+	// ObstacleFull: the workers that could run it have no room now, or hold what must not run beside it.
+	ObstacleFull Obstacle = "full"
+)
+
+// Obstacles lists them.
+func Obstacles() []Obstacle { return []Obstacle{ObstacleLimit, ObstacleUnplaceable, ObstacleFull} }

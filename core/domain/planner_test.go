@@ -2,6 +2,8 @@ package domain_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,16 +21,22 @@ func worker(n int, slots int, types ...string) domain.Worker {
 	}
 }
 
-// lane returns heads of a lane; ages are seconds since epoch0, in order.
+// lane returns heads of a lane; ages are seconds since epoch0.
 func lane(customer, typ string, a domain.Affinity, ages ...int) domain.LaneHeads {
-	id := domain.LaneOf(domain.Spec{CustomerID: domain.CustomerID(customer), Type: typ, Affinity: a, Run: domain.DefaultRunConfig()})
-	l := domain.LaneHeads{Lane: domain.Lane{ID: id, CustomerID: domain.CustomerID(customer), Type: typ, Affinity: a}}
+	return laneAt(domain.DefaultPriority, customer, typ, a, ages...)
+}
+
+func laneAt(priority int, customer, typ string, a domain.Affinity, ages ...int) domain.LaneHeads {
+	l := domain.LaneHeads{Lane: domain.NewLane(&domain.Spec{
+		CustomerID: domain.CustomerID(customer), Type: typ, Affinity: a, Run: domain.DefaultRunConfig(), Priority: priority,
+	})}
+	l.Lane.Resources = domain.Resources{}
+	slices.Sort(ages)
 	for i, age := range ages {
-		c := domain.Candidate{
-			ID:      domain.WorkloadID(fmt.Sprintf("%s-%s-%03d", customer, typ, i)),
-			QueueAt: epoch0.Add(time.Duration(age) * time.Second), CreatedAt: epoch0.Add(time.Duration(age) * time.Second),
-		}
-		l.Heads, l.Oldest = append(l.Heads, c), append(l.Oldest, c)
+		l.Heads = append(l.Heads, domain.Candidate{
+			ID:      domain.WorkloadID(fmt.Sprintf("%s-%s-%d-%03d", customer, typ, priority, i)),
+			QueueAt: epoch0.Add(time.Duration(age) * time.Second),
+		})
 	}
 	return l
 }
@@ -51,36 +59,45 @@ func ids(as []domain.Assignment) []string {
 func TestLanesAreServedInQueueOrder(t *testing.T) {
 	s := domain.Snapshot{Workers: []domain.Worker{worker(1, 4, "t")}}
 	as := plan(s, 10, lane("a", "t", domain.Affinity{}, 1, 4, 5), lane("b", "t", domain.Affinity{}, 2, 3))
-	assert.Equal(t, []string{"a-t-000", "b-t-000", "b-t-001", "a-t-001"}, ids(as))
+	assert.Equal(t, []string{"a-t-10-000", "b-t-10-000", "b-t-10-001", "a-t-10-001"}, ids(as))
 	assert.Equal(t, int64(1), as[0].Generation)
 }
 
 func TestABlockedLaneCostsOthersNothing(t *testing.T) {
 	s := domain.Snapshot{
-		Workers: []domain.Worker{worker(1, 2, "t")},
-		Limits:  map[domain.CustomerID]int{"limited": 1, "free": 10},
+		Workers:   []domain.Worker{worker(1, 2, "t")},
+		Customers: terms(map[domain.CustomerID]int{"limited": 1, "free": 10}),
 		Occupancy: []domain.Occupancy{
 			{SessionID: "elsewhere", Lane: domain.Lane{CustomerID: "limited", Type: "t"}, Count: 1},
 		},
 	}
 	as := plan(s, 10, lane("limited", "t", domain.Affinity{}, 1, 2, 3), lane("nobody", "gpu", domain.Affinity{}, 1, 2),
 		lane("free", "t", domain.Affinity{}, 50))
-	assert.Equal(t, []string{"free-t-000"}, ids(as))
+	assert.Equal(t, []string{"free-t-10-000"}, ids(as))
 }
 
 func TestOneInTenGoesToWhoeverWaitedLongest(t *testing.T) {
-	old := lane("old", "t", domain.Affinity{}, 1)
-	old.Heads[0].QueueAt = epoch0.Add(time.Hour) // low priority: far back in the queue
+	old := laneAt(0, "old", "t", domain.Affinity{}, 1)
 	var ages []int
 	for i := range 30 {
 		ages = append(ages, 10+i)
 	}
 	s := domain.Snapshot{Workers: []domain.Worker{worker(1, 20, "t")}}
-	as := plan(s, 20, old, lane("vip", "t", domain.Affinity{}, ages...))
+	vip := laneAt(1000, "vip", "t", domain.Affinity{}, ages...)
+	as := plan(s, 20, old, vip)
 	require.Len(t, as, 20)
-	assert.Equal(t, "old-t-000", string(as[9].WorkloadID))
+	assert.Equal(t, "old-t-0-000", string(as[9].WorkloadID))
 	s.Picks = 9
-	assert.Equal(t, "old-t-000", ids(plan(s, 1, old, lane("vip", "t", domain.Affinity{}, ages...)))[0], "counted across batches")
+	assert.Equal(t, "old-t-0-000", ids(plan(s, 1, old, vip))[0], "counted across batches")
+}
+
+// terms are those of customers with these running limits.
+func terms(limits map[domain.CustomerID]int) map[domain.CustomerID]domain.Terms {
+	out := map[domain.CustomerID]domain.Terms{}
+	for id, limit := range limits {
+		out[id] = domain.Terms{Tier: domain.TierStandard, MaxConcurrent: limit, Preemptible: true}
+	}
+	return out
 }
 
 func TestSoftAffinityWinsOverUtilisation(t *testing.T) {
@@ -112,9 +129,9 @@ func TestAntiAffinityHoldsBothWaysAndWithinABatch(t *testing.T) {
 	both := worker(1, 10, "quiet", "noisy")
 	s := domain.Snapshot{Workers: []domain.Worker{both}}
 	as := plan(s, 10, lane("a", "quiet", avoid, 1), lane("b", "noisy", domain.Affinity{}, 2))
-	assert.Equal(t, []string{"a-quiet-000"}, ids(as), "noisy is kept away from quiet")
+	assert.Equal(t, []string{"a-quiet-10-000"}, ids(as), "noisy is kept away from quiet")
 	as = plan(s, 10, lane("a", "quiet", avoid, 2), lane("b", "noisy", domain.Affinity{}, 1))
-	assert.Equal(t, []string{"b-noisy-000"}, ids(as), "quiet keeps away from noisy")
+	assert.Equal(t, []string{"b-noisy-10-000"}, ids(as), "quiet keeps away from noisy")
 	s.Occupancy = []domain.Occupancy{{SessionID: "s1", Lane: domain.Lane{CustomerID: "a", Type: "quiet", Affinity: avoid}, Count: 1}}
 	assert.Empty(t, plan(s, 10, lane("b", "noisy", domain.Affinity{}, 1)), "what runs keeps others away")
 }
@@ -123,7 +140,7 @@ func TestAnExhaustedLaneIsContinuedWithoutLossOrRepetition(t *testing.T) {
 	all := lane("a", "t", domain.Affinity{}, 1, 2, 3, 4, 5, 6)
 	heads := func(n int) domain.LaneHeads {
 		l := all
-		l.Heads, l.Oldest, l.More = all.Heads[:n], all.Oldest[:1], n < len(all.Heads)
+		l.Heads, l.More = all.Heads[:n], n < len(all.Heads)
 		return l
 	}
 	p := domain.NewPlanner(domain.Snapshot{Workers: []domain.Worker{worker(1, 10, "t")}})
@@ -133,8 +150,10 @@ func TestAnExhaustedLaneIsContinuedWithoutLossOrRepetition(t *testing.T) {
 	p.Add(heads(6))
 	rest, exhausted := p.Plan(10)
 	require.Empty(t, exhausted)
-	assert.Equal(t, []string{"a-t-000", "a-t-001", "a-t-002", "a-t-003", "a-t-004", "a-t-005"}, append(ids(first), ids(rest)...))
+	assert.Equal(t, []string{"a-t-10-000", "a-t-10-001", "a-t-10-002", "a-t-10-003", "a-t-10-004", "a-t-10-005"}, append(ids(first), ids(rest)...))
 }
+
+var tiers = []domain.Tier{domain.TierFree, domain.TierStandard, domain.TierPremium, domain.TierEnterprise}
 
 // world is a random snapshot with lanes.
 type world struct {
@@ -157,7 +176,8 @@ func drawWorld(t *rapid.T) world {
 		return a
 	})
 	var w world
-	w.Limits = map[domain.CustomerID]int{}
+	w.Customers = map[domain.CustomerID]domain.Terms{}
+	w.Policy = rapid.SampledFrom([]domain.Policy{domain.PolicyFIFO, domain.PolicyPriority}).Draw(t, "policy")
 	for n := range rapid.IntRange(0, 5).Draw(t, "workers") {
 		wk := worker(n, rapid.IntRange(1, 4).Draw(t, "slots"), rapid.SliceOfDistinct(rapid.SampledFrom(types), rapid.ID[string]).Draw(t, "offers")...)
 		wk.Tags = rapid.SampledFrom(tags).Draw(t, "worker tags")
@@ -167,14 +187,17 @@ func drawWorld(t *rapid.T) world {
 	}
 	for c := range rapid.IntRange(1, 4).Draw(t, "customers") {
 		id := fmt.Sprintf("c%d", c)
-		w.Limits[domain.CustomerID(id)] = rapid.IntRange(0, 6).Draw(t, "limit")
+		w.Customers[domain.CustomerID(id)] = domain.Terms{
+			Tier: rapid.SampledFrom(tiers).Draw(t, "tier"), MaxConcurrent: rapid.IntRange(0, 6).Draw(t, "limit"),
+		}
 		for k := range rapid.IntRange(0, 3).Draw(t, "lanes") {
 			a := domain.Affinity{Hard: terms.Draw(t, "hard"), Soft: terms.Draw(t, "soft"), Anti: terms.Draw(t, "anti")}
 			if rapid.Bool().Draw(t, "anywhere") {
 				a = domain.Affinity{}
 			}
-			l := lane(id, types[k], a, rapid.SliceOfN(rapid.IntRange(0, 50), 0, 6).Draw(t, "ages")...)
+			l := laneAt(rapid.IntRange(0, 20).Draw(t, "priority"), id, types[k], a, rapid.SliceOfN(rapid.IntRange(0, 50), 0, 6).Draw(t, "ages")...)
 			l.Lane.Resources.MemoryMB = rapid.SampledFrom([]int{0, 400}).Draw(t, "needs")
+			l.Lane.ID = domain.LaneID(strings.Replace(string(l.Lane.ID), "@", fmt.Sprintf("#needs%d@", l.Lane.Resources.MemoryMB), 1)) // its shape's
 			if len(l.Heads) > 0 {
 				w.lanes = append(w.lanes, l)
 			}
@@ -252,11 +275,11 @@ func TestPlacementNeverViolatesARuleAndNeverLeavesAPlaceableWorkloadWaiting(t *t
 			held[a.WorkerID] = append(held[a.WorkerID], l)
 			placed[a.WorkloadID] = true
 			running[l.CustomerID]++
-			require.LessOrEqual(t, running[l.CustomerID], w.Limits[l.CustomerID], "over the customer's limit")
+			require.LessOrEqual(t, running[l.CustomerID], w.Customers[l.CustomerID].MaxConcurrent, "over the customer's limit")
 		}
 		for _, l := range w.lanes {
 			for _, c := range l.Heads {
-				if placed[c.ID] || running[l.Lane.CustomerID] >= w.Limits[l.Lane.CustomerID] {
+				if placed[c.ID] || running[l.Lane.CustomerID] >= w.Customers[l.Lane.CustomerID].MaxConcurrent {
 					continue
 				}
 				for _, wk := range w.Workers {

@@ -7,24 +7,43 @@ type Policy string
 
 // The policies.
 const (
-	// PolicyFIFO orders by submission.
+	// PolicyFIFO orders by how long a workload has waited.
 	PolicyFIFO Policy = "fifo"
 	// PolicyPriority orders by priority x tier weight + AgingBoost x minutes waited.
 	PolicyPriority Policy = "priority"
+	// PolicyFair shares slots between customers by tier weight (see FairShare); within a customer it orders like PolicyPriority.
+	PolicyFair Policy = "fair"
 )
 
 // AgingBoost is the effective priority gained per minute of waiting.
 const AgingBoost = 5
 
 // Valid reports whether p is a policy.
-func (p Policy) Valid() bool { return p == PolicyFIFO || p == PolicyPriority }
+func (p Policy) Valid() bool { return p == PolicyFIFO || p == PolicyPriority || p == PolicyFair }
 
-// QueueOffset is how much earlier than its submission a workload counts in the queue. Because every waiting
-// workload ages at the same rate, ordering by priority with aging equals ordering by the virtual submission
-// time created_at - QueueOffset, fixed once: priority x weight x (60 s / boost).
-func (p Policy) QueueOffset(priority int, tier Tier) time.Duration {
-	if p != PolicyPriority {
-		return 0
+// Advance is how much earlier than it began to wait a workload counts in the queue. Because every waiting workload ages at the same rate,
+// ordering by priority with aging equals ordering by a virtual time, QueueAt - Advance: priority x weight x (60 s / boost). It is the
+// same for all workloads of a lane, so that the order within a lane never changes, and a customer's new tier counts at once.
+func (p Policy) Advance(priority, weight int) time.Duration {
+	switch p {
+	case PolicyPriority:
+		return time.Duration(priority) * time.Duration(weight) * (time.Minute / AgingBoost)
+	case PolicyFair: // customers are told apart by their shares
+		return time.Duration(priority) * (time.Minute / AgingBoost)
+	case PolicyFIFO:
 	}
-	return time.Duration(priority) * time.Duration(tier.Weight()) * (time.Minute / AgingBoost)
+	return 0
+}
+
+// Terms are what a customer is entitled to, as far as placement looks at it.
+type Terms struct {
+	Tier          Tier
+	MaxConcurrent int
+	// Preemptible tells that its running workloads may be asked to make room for a higher tier's.
+	Preemptible bool
+}
+
+// Terms returns the customer's terms in force.
+func (c Customer) Terms() Terms {
+	return Terms{Tier: c.Tier, MaxConcurrent: c.Limits().MaxConcurrent, Preemptible: !c.NoPreemption}
 }

@@ -39,6 +39,7 @@ const (
 	AuditCancelled       AuditType = "workload.cancelled"
 	AuditRedistributed   AuditType = "workload.redistributed"
 	AuditReleased        AuditType = "workload.released"
+	AuditUnplaceable     AuditType = "workload.unplaceable"
 	AuditWorkerJoined    AuditType = "worker.registered"
 	AuditHeartbeatMissed AuditType = "worker.heartbeat_missed"
 	AuditWorkerDead      AuditType = "worker.marked_dead"

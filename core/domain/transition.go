@@ -20,6 +20,7 @@ const (
 	EventRelease      Event = "release"       // worker: draining, gives it back
 	EventTimeout      Event = "timeout"       // leader: the backstop behind the worker's own timer
 	EventLose         Event = "lose"          // leader: the session is gone or no longer holds it
+	EventUnplaceable  Event = "unplaceable"   // leader: no worker there is could run it; says why, changes nothing else
 	EventRequestPause Event = "request_pause" // API
 	EventResume       Event = "resume"        // API
 	EventCancel       Event = "cancel"        // API
@@ -55,12 +56,13 @@ var (
 	held     = []Status{StatusScheduled, StatusRunning}
 	running  = []Status{StatusRunning}
 	nonFinal = []Status{StatusPending, StatusScheduled, StatusRunning, StatusPaused, StatusRedistributing}
+	waiting  = []Status{StatusPending, StatusRedistributing}
 	failures = []Status{StatusPending, StatusFailed, StatusPaused}
 )
 
 // rules is the state machine. Decide interprets it; nothing else decides what is legal.
 var rules = []Rule{
-	{EventAssign, FromLeader, []Status{StatusPending, StatusRedistributing}, []Status{StatusScheduled}, false},
+	{EventAssign, FromLeader, waiting, []Status{StatusScheduled}, false},
 	{EventUnassign, FromLeader, []Status{StatusScheduled}, []Status{StatusPending}, true},
 	{EventDecline, FromWorker, []Status{StatusScheduled}, []Status{StatusPending}, true},
 	{EventStart, FromWorker, []Status{StatusScheduled}, []Status{StatusRunning}, false},
@@ -73,6 +75,7 @@ var rules = []Rule{
 	{EventRelease, FromWorker, held, []Status{StatusRedistributing, StatusPaused}, true},
 	{EventTimeout, FromLeader, running, failures, true},
 	{EventLose, FromLeader, held, []Status{StatusRedistributing, StatusFailed, StatusPaused}, true},
+	{EventUnplaceable, FromLeader, waiting, waiting, false},
 	{EventRequestPause, FromAPI, running, []Status{StatusRunning}, false},
 	{EventResume, FromAPI, []Status{StatusPaused}, []Status{StatusPending}, false},
 	{EventCancel, FromAPI, nonFinal, []Status{StatusCancelled}, true},
@@ -124,7 +127,8 @@ type Transition struct {
 
 	// Fail, and timeout (which sets its own Failure).
 	Failure *Failure
-	// RetryAfter is the delay the workload asked for; nil: exponential backoff with Jitter.
+	// RetryAfter is the delay before the next assignment: what the workload asked for when it failed (nil: exponential backoff with
+	// Jitter), or how long what was preempted stays back (nil: not at all).
 	RetryAfter *time.Duration
 	// Jitter in [0,1) scales the backoff. The caller draws it, so that deciding stays pure.
 	Jitter float64

@@ -23,12 +23,14 @@ func ok(to domain.Status, a domain.AuditType) cell { return cell{to, a, domain.O
 // or fenced if a worker or the leader says it of work that nobody holds.
 var table = map[domain.Status]map[domain.Event]cell{
 	domain.StatusPending: {
-		domain.EventAssign: ok(domain.StatusScheduled, domain.AuditScheduled),
-		domain.EventCancel: ok(domain.StatusCancelled, domain.AuditCancelled),
+		domain.EventAssign:      ok(domain.StatusScheduled, domain.AuditScheduled),
+		domain.EventUnplaceable: ok(domain.StatusPending, domain.AuditUnplaceable),
+		domain.EventCancel:      ok(domain.StatusCancelled, domain.AuditCancelled),
 	},
 	domain.StatusRedistributing: {
-		domain.EventAssign: ok(domain.StatusScheduled, domain.AuditScheduled),
-		domain.EventCancel: ok(domain.StatusCancelled, domain.AuditCancelled),
+		domain.EventAssign:      ok(domain.StatusScheduled, domain.AuditScheduled),
+		domain.EventUnplaceable: ok(domain.StatusRedistributing, domain.AuditUnplaceable),
+		domain.EventCancel:      ok(domain.StatusCancelled, domain.AuditCancelled),
 	},
 	domain.StatusScheduled: {
 		domain.EventUnassign: ok(domain.StatusPending, domain.AuditDeclined),
@@ -69,14 +71,14 @@ func expected(s domain.Status, e domain.Event) cell {
 		return c
 	}
 	r, _ := domain.RuleFor(e)
-	if r.Source == domain.FromWorker && !s.Held() || r.Source == domain.FromLeader && e != domain.EventAssign && !s.Held() {
+	if r.Source == domain.FromWorker && !s.Held() || r.Source == domain.FromLeader && e != domain.EventAssign && e != domain.EventUnplaceable && !s.Held() {
 		return cell{out: domain.OutcomeFenced}
 	}
 	return cell{out: domain.OutcomeIllegal}
 }
 
 func TestEveryEventInEveryState(t *testing.T) {
-	require.Len(t, events(), 16, "an event was added: add its column")
+	require.Len(t, events(), 17, "an event was added: add its column")
 	for _, s := range domain.Statuses() {
 		for _, e := range events() {
 			t.Run(string(s)+"/"+string(e), func(t *testing.T) {

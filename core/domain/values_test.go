@@ -49,8 +49,7 @@ func TestKeysTellTheirCustomerAndPrefix(t *testing.T) {
 	assert.False(t, domain.APIKey{RevokedAt: epoch0}.Usable(epoch0.Add(-time.Hour)))
 }
 
-func TestQueueOffsetEqualsAgingPriority(t *testing.T) {
-	tiers := []domain.Tier{domain.TierFree, domain.TierStandard, domain.TierPremium, domain.TierEnterprise}
+func TestVirtualTimeEqualsAgingPriority(t *testing.T) {
 	type waiting struct {
 		created  time.Time
 		priority int
@@ -70,11 +69,11 @@ func TestQueueOffsetEqualsAgingPriority(t *testing.T) {
 			return 12*int64(w.priority)*int64(w.tier.Weight()) + int64(now.Sub(w.created)/time.Second)
 		}
 		at := func(w waiting) time.Time {
-			return w.created.Add(-domain.PolicyPriority.QueueOffset(w.priority, w.tier))
+			return w.created.Add(-domain.PolicyPriority.Advance(w.priority, w.tier.Weight()))
 		}
 		require.Equal(t, effective(a) > effective(b), at(a).Before(at(b)))
 	})
-	assert.Zero(t, domain.PolicyFIFO.QueueOffset(1000, domain.TierEnterprise))
+	assert.Zero(t, domain.PolicyFIFO.Advance(1000, domain.TierEnterprise.Weight()))
 }
 
 func TestLanesDifferInWhatPlacementLooksAt(t *testing.T) {
@@ -84,15 +83,27 @@ func TestLanesDifferInWhatPlacementLooksAt(t *testing.T) {
 		"type":      func(s *domain.Spec) { s.Type = "u" },
 		"affinity":  func(s *domain.Spec) { s.Affinity.Soft.WorkerID = "w" },
 		"resources": func(s *domain.Spec) { s.Run.Resources.MemoryMB++ },
+		"priority":  func(s *domain.Spec) { s.Priority++ },
+		"region":    func(s *domain.Spec) { s.Labels = map[string]string{"region": "eu"} },
 	}
 	for name, change := range changes {
 		s := base
 		change(&s)
-		assert.NotEqual(t, domain.LaneOf(base), domain.LaneOf(s), name)
+		assert.NotEqual(t, domain.LaneOf(&base), domain.LaneOf(&s), name)
 	}
 	same := base
-	same.ID, same.Priority, same.Input, same.Labels = "x", 7, "{}", map[string]string{"a": "b"}
-	assert.Equal(t, domain.LaneOf(base), domain.LaneOf(same))
+	same.ID, same.Input, same.Labels = "x", "{}", map[string]string{"a": "b"}
+	assert.Equal(t, domain.LaneOf(&base), domain.LaneOf(&same))
+}
+
+func TestALabelsRegionIsPreferredUnlessARuleSaysMore(t *testing.T) {
+	s := domain.Spec{Labels: map[string]string{"region": "eu"}}
+	assert.Equal(t, map[string]string{"region": "eu"}, s.Rules().Soft.WorkerTags)
+	assert.True(t, s.Affinity.IsZero(), "what the client stated stays as it is")
+	s.Affinity.Hard.WorkerTags = map[string]string{"region": "us"}
+	assert.Empty(t, s.Rules().Soft.WorkerTags)
+	s.Affinity = domain.Affinity{Soft: domain.AffinityTerms{WorkerTags: map[string]string{"region": "us", "gpu": "yes"}}}
+	assert.Equal(t, s.Affinity, s.Rules())
 }
 
 func TestLimitsAreTheTiersUnlessOverridden(t *testing.T) {

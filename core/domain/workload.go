@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
+	"strconv"
 	"time"
 )
 
@@ -63,7 +64,7 @@ type Spec struct {
 	Priority int
 	Affinity Affinity
 	RunAt    time.Time // zero: at once
-	// CreatedAt and QueueAt are fixed by the store at submission; see QueueOffset.
+	// CreatedAt and QueueAt are fixed by the store at submission; QueueAt is when it begins to wait: then, or at RunAt if that is later.
 	CreatedAt time.Time
 	QueueAt   time.Time
 	Lane      LaneID
@@ -157,8 +158,6 @@ func (s State) Clone() State {
 // Submission is a workload on its way into the store.
 type Submission struct {
 	Spec
-	// QueueOffset places the workload in the queue: QueueAt = CreatedAt - QueueOffset.
-	QueueOffset time.Duration
 	// IdempotencyKey makes a repeated submission return the first workload; empty: none.
 	IdempotencyKey string
 	// Digest identifies the body under the key.
@@ -193,8 +192,11 @@ func (s Submission) Validate() error {
 func NewWorkload(s Submission, now time.Time) (Workload, AuditEvent) {
 	w := Workload{Spec: s.Spec}
 	w.CreatedAt = now
-	w.QueueAt = now.Add(-s.QueueOffset)
-	w.Lane = LaneOf(w.Spec)
+	w.QueueAt = now
+	if s.RunAt.After(now) {
+		w.QueueAt = s.RunAt.UTC().Truncate(time.Microsecond)
+	}
+	w.Lane = LaneOf(&w.Spec)
 	w.State = State{Status: StatusPending, NotBefore: s.RunAt, UpdatedAt: now}
 	return w, AuditEvent{
 		WorkloadID: w.ID, CustomerID: w.CustomerID, Type: AuditCreated,
@@ -202,24 +204,53 @@ func NewWorkload(s Submission, now time.Time) (Workload, AuditEvent) {
 	}
 }
 
-// LaneID names a lane: the waiting workloads of one customer that need the same kind of worker.
+// RegionKey is the label by which a workload names its region, and the tag by which a worker does.
+const RegionKey = "region"
+
+// Rules are the affinity rules that placement follows: those stated, and a preference for workers of the region that the workload's
+// label names, unless a rule about the region is stated.
+func (s *Spec) Rules() Affinity {
+	region := s.Labels[RegionKey]
+	_, must := s.Affinity.Hard.WorkerTags[RegionKey]
+	_, should := s.Affinity.Soft.WorkerTags[RegionKey]
+	if region == "" || must || should {
+		return s.Affinity
+	}
+	a := s.Affinity.Clone()
+	if a.Soft.WorkerTags == nil {
+		a.Soft.WorkerTags = map[string]string{}
+	}
+	a.Soft.WorkerTags[RegionKey] = region
+	return a
+}
+
+// LaneID names a lane: the waiting workloads of one customer that need the same kind of worker and have the same priority, so that how long
+// they have waited is all that orders them.
 type LaneID string
 
-// LaneOf derives the lane from what placement looks at: customer, type, affinity, resources.
-func LaneOf(s Spec) LaneID {
-	lane := string(s.CustomerID) + "/" + s.Type
-	if s.Affinity.IsZero() && s.Run.Resources == DefaultResources() {
-		return LaneID(lane)
+// NewLane derives the lane of a workload: customer, type, rules, resources, priority.
+func NewLane(s *Spec) Lane {
+	return Lane{
+		ID: LaneOf(s), CustomerID: s.CustomerID, Type: s.Type, Affinity: s.Rules().Clone(), Resources: s.Run.Resources, Priority: s.Priority,
+	}
+}
+
+// LaneOf is the id of a workload's lane: customer/type#shape@priority.
+func LaneOf(s *Spec) LaneID {
+	lane, end := string(s.CustomerID)+"/"+s.Type, "@"+strconv.Itoa(s.Priority)
+	rules := s.Rules()
+	if rules.IsZero() && s.Run.Resources == DefaultResources() {
+		return LaneID(lane + end)
 	}
 	// Maps marshal with sorted keys, so equal rules give equal bytes.
 	shape, err := json.Marshal(struct {
 		A Affinity
 		R Resources
-	}{s.Affinity, s.Run.Resources})
+	}{rules, s.Run.Resources})
 	if err != nil {
 		// Only numbers that validation refuses (NaN, Inf) can fail; such a workload gets a lane of its own.
-		return LaneID(lane + "#" + string(s.ID))
+		return LaneID(lane + "#" + string(s.ID) + end)
 	}
 	sum := sha256.Sum256(shape)
-	return LaneID(lane + "#" + hex.EncodeToString(sum[:8]))
+	return LaneID(lane + "#" + hex.EncodeToString(sum[:8]) + end)
 }

@@ -85,6 +85,8 @@ const (
 	CommandCancel     CommandKind = "workload.cancel"
 	CommandPause      CommandKind = "workload.pause"
 	CommandCheckpoint CommandKind = "workload.checkpoint"
+	// CommandPreempt asks for a checkpoint; once it is durable, the run makes room for a workload of a higher tier and is released.
+	CommandPreempt CommandKind = "workload.preempt"
 	// CommandDrop tells the worker that the generation it holds is no longer the workload's.
 	CommandDrop  CommandKind = "workload.drop"
 	CommandDrain CommandKind = "worker.drain"
@@ -135,7 +137,7 @@ type Report struct {
 	Message    string            `json:"progress_message,omitempty"`
 	Result     domain.JSON       `json:"result,omitempty"`
 	Failure    *domain.Failure   `json:"failure,omitempty"`
-	// RetryAfterMS is the delay the workload asked for; nil: backoff.
+	// RetryAfterMS is the delay the workload asked for when it failed (nil: backoff), or how long a released one stays back.
 	RetryAfterMS *int64     `json:"retry_after_ms,omitempty"`
 	Lines        []LogEntry `json:"lines,omitempty"`
 }

@@ -39,11 +39,33 @@ type Observer interface {
 // SchedulingCycle describes one scheduling cycle.
 type SchedulingCycle struct {
 	Read, Plan, Apply time.Duration
-	Lanes, Placed     int
-	Refused           int
+	Placed, Refused   int
+	// Placements describe what was placed.
+	Placements []Placement
 	// Workers counts the workers; Slots are those of the healthy ones.
 	Workers          map[domain.WorkerStatus]int
 	Slots, FreeSlots int
-	// OldestWait is how long the eligible workload has waited that has waited longest; 0 when the cycle did not look at the queue.
+	// Queue is what the cycle saw of the queue; nil when it did not look, because no slot was free.
+	Queue *QueueView
+	// Preempted is how many workloads were asked to make room.
+	Preempted int
+}
+
+// Placement is one workload that was placed.
+type Placement struct {
+	Tier domain.Tier
+	// Waited is how long it had waited; First tells that it was placed for the first time.
+	Waited time.Duration
+	First  bool
+	// Preferred and Matched tell whether it prefers some workers, and got one.
+	Preferred, Matched bool
+}
+
+// QueueView is what a cycle saw of the queue.
+type QueueView struct {
+	Lanes int
+	// OldestWait is how long the eligible workload has waited that has waited longest.
 	OldestWait time.Duration
+	// PassedOver counts the lanes that could not be served, by obstacle.
+	PassedOver map[domain.Obstacle]int
 }

@@ -11,8 +11,8 @@ import (
 // attention. Reads only; each is consistent in itself.
 type QueueStore interface {
 	// Heads returns, for every lane that has an eligible workload (PENDING or REDISTRIBUTING, NotBefore not in
-	// the future), the first n by QueueAt and the first 1 + n/domain.LongestWaitShare by CreatedAt, ties by id.
-	// With lanes given, only of those. The cost does not depend on how many wait behind the heads.
+	// the future), the first n by QueueAt, ties by id, and whether there are more. With lanes given, only of those. Lanes are ordered by id.
+	// The cost does not depend on how many wait behind the heads.
 	Heads(ctx context.Context, n int, lanes ...domain.LaneID) ([]domain.LaneHeads, error)
 
 	// NextDue returns when the next workload becomes eligible that is not yet; zero when none will.
@@ -43,6 +43,7 @@ type HeldWorkload struct {
 	CustomerID     domain.CustomerID
 	WorkerID       domain.WorkerID
 	SessionID      domain.SessionID
+	Lane           domain.LaneID
 	Generation     int64
 	Status         domain.Status
 	PauseRequested bool

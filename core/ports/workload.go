@@ -14,7 +14,7 @@ type Workload interface {
 	// Init prepares the run. Checkpoint data, if any, stands in the task. An error fails the run as from Execute.
 	Init(ctx context.Context, t Task) error
 	// Execute does the work and returns the result, a JSON value or empty. It must return soon after ctx ends;
-	// context.Cause(ctx) is one of the Err… causes below. On pause and drain it may still save a checkpoint
+	// context.Cause(ctx) is one of the Err… causes below. On pause, drain and preemption it may still save a checkpoint
 	// before it returns. An error is transient unless it is a *RunError that says otherwise.
 	Execute(ctx context.Context, p Progress) (domain.JSON, error)
 	// Checkpoint returns the state to continue from. ErrNoCheckpoint when there is nothing new to save or the
@@ -41,7 +41,7 @@ type Progress interface {
 	// Log writes a line. Never blocks; lines beyond what can be delivered are dropped and counted in a line of their own.
 	Log(e LogEntry)
 	// Checkpoint saves data (and progress, if percent is not nil) and returns nil only when it is durable and
-	// the run still holds its workload. It works for a short grace after ctx ended by pause or drain.
+	// the run still holds its workload. It works for a short grace after ctx ended by pause, drain or preemption.
 	Checkpoint(ctx context.Context, data []byte, percent *float64, message string) error
 }
 
@@ -50,6 +50,7 @@ var (
 	ErrCancelled = errors.New("workload cancelled")
 	ErrPaused    = errors.New("workload paused")
 	ErrDraining  = errors.New("worker draining")
+	ErrPreempted = errors.New("workload made room for one of a higher tier")
 	ErrLeaseLost = errors.New("worker lease lost")
 	ErrFenced    = errors.New("workload runs elsewhere at a newer generation")
 	ErrTimeout   = errors.New("workload timed out")

@@ -228,10 +228,10 @@ func (s *Service) transition(ref ports.SessionRef, r *ports.Report) (domain.Tran
 	}
 	if r.Event == domain.EventFail {
 		t.Jitter = s.IDs.Float64()
-		if r.RetryAfterMS != nil {
-			d := time.Duration(min(max(*r.RetryAfterMS, 0), domain.MaxRetryAfter.Milliseconds())) * time.Millisecond
-			t.RetryAfter = &d
-		}
+	}
+	if r.RetryAfterMS != nil && (r.Event == domain.EventFail || r.Event == domain.EventRelease) {
+		d := time.Duration(min(max(*r.RetryAfterMS, 0), domain.MaxRetryAfter.Milliseconds())) * time.Millisecond
+		t.RetryAfter = &d
 	}
 	return t, nil
 }

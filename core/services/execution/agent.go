@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -146,7 +147,7 @@ func (a *Agent) endSession(why string) {
 	a.log.Warn("session over: stopping all runs", "session_id", string(a.session), "reason", why, "runs", len(a.runs))
 	a.live = false
 	a.outbox, a.dirty = nil, nil
-	for _, r := range a.runs {
+	for _, r := range a.all() {
 		a.abandon(r, ports.ErrLeaseLost)
 	}
 }
@@ -172,9 +173,9 @@ func (a *Agent) Beat(ctx context.Context) error {
 	}
 	a.mu.Lock()
 	h := ports.Heartbeat{SessionRef: ref, Draining: a.draining, FreeSlots: max(a.cfg.Slots-a.active, 0)}
-	for key, r := range a.runs {
+	for _, r := range a.all() {
 		if r.session == ref.SessionID {
-			h.Inventory = append(h.Inventory, ports.InventoryItem{WorkloadID: key.id, Generation: key.generation, State: r.state})
+			h.Inventory = append(h.Inventory, ports.InventoryItem{WorkloadID: r.key.id, Generation: r.key.generation, State: r.state})
 		}
 	}
 	sent := a.clock.Now()
@@ -234,14 +235,18 @@ func (a *Agent) Refuse() {
 func (a *Agent) Drain() {
 	a.Refuse()
 	a.mu.Lock()
-	rs := make([]*run, 0, len(a.runs))
-	for _, r := range a.runs {
-		rs = append(rs, r)
-	}
+	rs := a.all()
 	a.mu.Unlock()
 	for _, r := range rs {
 		a.halt(r, ports.ErrDraining)
 	}
+}
+
+// all returns the runs in an order that does not depend on chance; a.mu is held.
+func (a *Agent) all() []*run {
+	return slices.SortedFunc(maps.Values(a.runs), func(x, y *run) int {
+		return cmp.Or(cmp.Compare(x.key.id, y.key.id), cmp.Compare(x.key.generation, y.key.generation))
+	})
 }
 
 // Session returns the session, how often to beat, and whether it is live.

@@ -75,11 +75,11 @@ func (r *run) Checkpoint(ctx context.Context, data []byte, percent *float64, mes
 	return r.agent.save(ctx, r, data, percent, message)
 }
 
-// saveContext lets a run save for a short grace after it was paused or drained; any other end is final.
+// saveContext lets a run save for a short grace after it was paused, drained or preempted; any other end is final.
 func (r *run) saveContext(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	if r.ctx.Err() != nil {
 		cause := context.Cause(r.ctx)
-		if !errors.Is(cause, ports.ErrPaused) && !errors.Is(cause, ports.ErrDraining) {
+		if !errors.Is(cause, ports.ErrPaused) && !errors.Is(cause, ports.ErrDraining) && !errors.Is(cause, ports.ErrPreempted) {
 			return nil, nil, cause
 		}
 		ctx = context.WithoutCancel(ctx)
@@ -142,6 +142,7 @@ func (a *Agent) save(ctx context.Context, r *run, data []byte, percent *float64,
 func (a *Agent) saved(r *run, percent *float64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	r.resumable = true
 	if percent != nil {
 		r.percent = *percent
 		r.progress = nil // older than what is durable now
@@ -179,21 +180,22 @@ func (a *Agent) isAbandoned(r *run) bool {
 func (a *Agent) spawnPull(r *run) {
 	r.pulling = true
 	a.cfg.Spawn(func() {
-		a.pull(r)
+		_ = a.pull(r) // the last durable one stands
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		r.pulling = false
 	})
 }
 
-// pull asks the workload for a checkpoint and saves it. Failing is not fatal: the last durable checkpoint stands.
-func (a *Agent) pull(r *run) {
+// pull asks the workload for a checkpoint and saves it. Failing is not fatal: the last durable checkpoint stands. It returns
+// ports.ErrNoCheckpoint when there is nothing to save now.
+func (a *Agent) pull(r *run) error {
 	a.mu.Lock()
 	ready := r.initialised && !r.abandoned && r.state == ports.RunRunning
 	percent, message := r.percent, r.message
 	a.mu.Unlock()
 	if !ready {
-		return
+		return ports.ErrNoCheckpoint
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), a.cfg.StopGrace)
 	defer cancel()
@@ -204,6 +206,7 @@ func (a *Agent) pull(r *run) {
 	if err != nil && !errors.Is(err, ports.ErrNoCheckpoint) && !a.isAbandoned(r) {
 		a.log.Warn("checkpoint failed", "workload_id", string(r.key.id), "generation", r.key.generation, "error", err)
 	}
+	return err
 }
 
 func (r *run) snapshot(ctx context.Context) (data []byte, err error) {

@@ -2,6 +2,7 @@ package execution
 
 import (
 	"context"
+	"errors"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -37,8 +38,10 @@ func (a *Agent) Handle(c ports.Command) {
 		a.stop(r, ports.ErrFenced)
 	case ports.CommandPause:
 		a.halt(r, ports.ErrPaused)
+	case ports.CommandPreempt:
+		a.preempt(r, c.Reason)
 	case ports.CommandCheckpoint:
-		a.cfg.Spawn(func() { a.pull(r) })
+		a.cfg.Spawn(func() { _ = a.pull(r) }) // the last durable one stands
 	case ports.CommandAssign, ports.CommandDrain:
 	default:
 		a.log.Warn("unknown command ignored", "kind", string(c.Kind))
@@ -76,7 +79,7 @@ func (a *Agent) assign(as *ports.Assignment) {
 	}
 	r := &run{
 		agent: a, key: key, session: a.session, assignment: *as, workload: factory(), state: ports.RunStarting,
-		sequence: as.CheckpointSequence, accepted: a.clock.Now(),
+		sequence: as.CheckpointSequence, resumable: as.CheckpointSequence > 0, accepted: a.clock.Now(),
 	}
 	r.ctx, r.cancel = context.WithCancelCause(a.base)
 	a.runs[key], a.newest[key.id] = r, r
@@ -85,7 +88,9 @@ func (a *Agent) assign(as *ports.Assignment) {
 	a.cfg.Spawn(func() { a.execute(r) })
 }
 
+// decline gives an assignment back, for good: told of it again, the worker may have room, but the workload may run elsewhere by then.
 func (a *Agent) decline(as *ports.Assignment, why string) {
+	a.ended.add(runKey{as.WorkloadID, as.Generation})
 	a.log.Info("assignment declined", "workload_id", string(as.WorkloadID), "generation", as.Generation, "reason", why)
 	a.outbox = append(a.outbox, outgoing{report: ports.Report{
 		ID: a.ids.New(""), WorkloadID: as.WorkloadID, Generation: as.Generation, Event: domain.EventDecline, Reason: why,
@@ -135,10 +140,33 @@ func (a *Agent) halt(r *run, cause error) {
 	}
 	r.halting = cause
 	a.cfg.Spawn(func() {
-		a.pull(r)
+		_ = a.pull(r) // the last durable one stands
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.cancelRun(r, cause)
+	})
+}
+
+// preempt has a run checkpoint, and make room only if that is durable: a run that cannot save goes on. A pause or a drain that comes
+// meanwhile goes its own way.
+func (a *Agent) preempt(r *run, why string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if r.abandoned || r.halting != nil || r.preempting || r.state != ports.RunRunning {
+		return
+	}
+	r.preempting = true
+	a.cfg.Spawn(func() {
+		err := a.pull(r)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		saved := err == nil || errors.Is(err, ports.ErrNoCheckpoint) && r.resumable // what it saved itself stands
+		r.preempting = false
+		if !saved || r.abandoned || r.halting != nil || r.state != ports.RunRunning {
+			return
+		}
+		r.halting, r.preemptedFor = ports.ErrPreempted, why
+		a.cancelRun(r, ports.ErrPreempted)
 	})
 }
 

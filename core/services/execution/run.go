@@ -33,9 +33,13 @@ type run struct {
 	deadline    time.Time
 	nextPull    time.Time
 	cancelledAt time.Time
-	halting     error // ErrPaused or ErrDraining once asked for
-	abandoned   bool  // nothing of it may be reported any more
-	stuck       bool
+	halting     error // ErrPaused, ErrDraining or ErrPreempted once asked for
+	preempting  bool  // a checkpoint is being taken to make room
+	resumable   bool  // there is a durable checkpoint to continue from
+	// preemptedFor says in words what it made room for.
+	preemptedFor string
+	abandoned    bool // nothing of it may be reported any more
+	stuck        bool
 	// acknowledged tells that the store knows the run to be running.
 	acknowledged bool
 	initialised  bool
@@ -145,6 +149,9 @@ func (a *Agent) outcome(r *run, result domain.JSON, err error) ports.Report {
 		switch cause := context.Cause(r.ctx); {
 		case errors.Is(cause, ports.ErrPaused):
 			return ports.Report{Event: domain.EventPaused}
+		case errors.Is(cause, ports.ErrPreempted):
+			stay := domain.PreemptionDelay.Milliseconds()
+			return ports.Report{Event: domain.EventRelease, Reason: r.preemptedFor, RetryAfterMS: &stay}
 		case errors.Is(cause, ports.ErrDraining), errors.Is(cause, context.Canceled):
 			return ports.Report{Event: domain.EventRelease, Reason: "worker drained"}
 		case errors.Is(cause, ports.ErrTimeout):

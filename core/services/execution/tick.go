@@ -13,7 +13,7 @@ func (a *Agent) Tick() {
 	now := a.clock.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, r := range a.runs {
+	for _, r := range a.all() {
 		a.tickRun(r, now)
 	}
 	if len(a.dirty) > 0 {

@@ -97,7 +97,7 @@ func (w *world) coordinator(name string) *coordinator {
 	applier := transitions.New(s.Workloads(), w.notifier, w.observer)
 	leader := leadership.New(leadership.Config{Holder: name, TTL: ttl, Renew: time.Second, Margin: time.Second}, s.Leader(), w.clock, w.observer, log)
 	scheduler := scheduling.New(scheduling.Deps{
-		Queue: s.Queue(), Workers: s.Workers(), Workloads: s.Workloads(), Customers: s.Customers(), Applier: applier,
+		Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Workloads: s.Workloads(), Customers: s.Customers(), Applier: applier,
 		Notifier: w.notifier, Observer: w.observer, Clock: w.clock, IDs: w.ids, Leader: leader, Log: log, Holder: name,
 	})
 	c := &coordinator{leader: leader, scheduler: scheduler}
@@ -115,10 +115,10 @@ func (w *world) coordinator(name string) *coordinator {
 	c.lifecycle = lifecycle.New(lifecycle.Deps{
 		Workloads: s.Workloads(), Customers: s.Customers(), Configs: s.Configs(), Workers: s.Workers(), Checkpoints: s.Checkpoints(),
 		Logs: s.Logs(), Audit: s.Audit(), Applier: applier, Notifier: w.notifier, Listener: w.notifier, Observer: w.observer,
-		Clock: w.clock, IDs: w.ids, Policy: domain.PolicyPriority, PauseWait: time.Nanosecond,
+		Clock: w.clock, IDs: w.ids, PauseWait: time.Nanosecond,
 	})
 	c.tenancy = tenancy.New(tenancy.Deps{
-		Customers: s.Customers(), Configs: s.Configs(), Keys: s.Keys(), Workloads: s.Workloads(), Limiter: memory.NewRateLimiter(w.clock),
+		Customers: s.Customers(), Configs: s.Configs(), Keys: s.Keys(), Workloads: s.Workloads(), Limiter: memory.NewRateLimiter(w.clock), Notifier: w.notifier,
 		Clock: w.clock, IDs: w.ids, AdminKey: "admin", WorkerKeys: []string{"old", "new"},
 	})
 	return c

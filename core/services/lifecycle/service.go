@@ -25,8 +25,6 @@ type Deps struct {
 	Observer    ports.Observer
 	Clock       ports.Clock
 	IDs         ports.IDs
-	// Policy orders the queue.
-	Policy domain.Policy
 	// PauseWait is how long Pause waits for the worker's confirmation; 0 means DefaultPauseWait.
 	PauseWait time.Duration
 }

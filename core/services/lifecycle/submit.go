@@ -196,7 +196,6 @@ func (s *Service) prepare(c domain.Customer, p domain.Principal, req *SubmitRequ
 			return sub, err
 		}
 	}
-	sub.QueueOffset = s.Policy.QueueOffset(sub.Priority, c.Tier)
 	return sub, nil
 }
 

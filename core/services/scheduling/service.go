@@ -3,8 +3,6 @@ package scheduling
 import (
 	"context"
 	"log/slog"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -16,6 +14,7 @@ import (
 // Deps are what the service stands on.
 type Deps struct {
 	Queue     ports.QueueStore
+	Insight   ports.InsightStore
 	Workers   ports.WorkerStore
 	Workloads ports.WorkloadStore
 	Customers ports.CustomerStore
@@ -28,23 +27,41 @@ type Deps struct {
 	Log       *slog.Logger
 	// Holder names this coordinator in the audit trail.
 	Holder string
+	// Policy orders the queue.
+	Policy domain.Policy
+	// Preemption lets a waiting workload ask one of a lower tier to checkpoint and make room.
+	Preemption bool
 }
 
 // BatchSize bounds the assignments of one commit.
 const BatchSize = 1000
 
-// minHeads is how many heads of a lane are read at least.
-const minHeads = 8
+const (
+	// minHeads is how many heads of a lane are read at least.
+	minHeads = 8
+	// surveyEvery is how often the queue is looked at though no slot is free, and what cannot be placed is marked.
+	surveyEvery = 5 * time.Second
+)
 
 // Service is the scheduler. Tick is called by one loop.
 type Service struct {
 	Deps
-	picks int
-	lanes int // seen in the last cycle, to read about as many heads as a batch needs
+	picks  int
+	lanes  int // seen in the last cycle, to read about as many heads as a batch needs
+	shares *domain.FairShare
+	epoch  int64 // that what is remembered belongs to
+
+	unsent   []domain.WorkloadID // assigned, but not told to their workers, because the store was away meanwhile
+	surveyed time.Time
+	marked   map[domain.WorkloadID]string // why it cannot be placed, as audited
+	asked    requests
+	meter    meter
 }
 
 // New returns the service.
-func New(d Deps) *Service { return &Service{Deps: d} }
+func New(d Deps) *Service {
+	return &Service{Deps: d, shares: domain.NewFairShare(), asked: newRequests()}
+}
 
 // Tick runs scheduling cycles until nothing more can be placed now, and returns how many were placed. A stale leader's
 // commit fails with CodeFenced and places nothing.
@@ -54,6 +71,13 @@ func (s *Service) Tick(ctx context.Context) (placed int, err error) {
 		if !leading {
 			return placed, nil
 		}
+		if claim.Epoch != s.epoch { // what was remembered is from before somebody else led
+			s.epoch, s.shares, s.marked, s.asked, s.meter, s.unsent = claim.Epoch, domain.NewFairShare(), nil, newRequests(), meter{}, nil
+		}
+		if err := s.Send(ctx, s.unsent...); err != nil {
+			return placed, err
+		}
+		s.unsent = nil
 		n, full, err := s.cycle(ctx, claim.Epoch)
 		placed += n
 		if err != nil || !full || n == 0 {
@@ -62,37 +86,53 @@ func (s *Service) Tick(ctx context.Context) (placed int, err error) {
 	}
 }
 
+// view is what a cycle works on.
+type view struct {
+	domain.Snapshot
+	now     time.Time
+	planner *domain.Planner
+	heads   []domain.LaneHeads
+	survey  bool
+}
+
 // cycle places one batch; full tells that the batch was filled, so that there may be more to place.
 func (s *Service) cycle(ctx context.Context, epoch int64) (placed int, full bool, err error) {
 	start := s.Clock.Now()
 	var c ports.SchedulingCycle
-	planner, err := s.read(ctx, &c)
+	v, err := s.read(ctx, start, &c)
 	if err != nil {
 		return 0, false, err
 	}
 	readDone := s.Clock.Now()
 	c.Read = readDone.Sub(start)
-	if planner == nil {
+	if v.planner == nil {
 		s.Observer.Cycle(c)
-		return 0, false, nil
+		return 0, false, s.keepPace(ctx, start)
 	}
-	plan, err := s.plan(ctx, planner)
+	plan, err := s.plan(ctx, v.planner)
 	if err != nil {
 		return 0, false, err
 	}
 	planDone := s.Clock.Now()
-	s.picks = planner.Picks()
-	placed, err = s.commit(ctx, epoch, plan)
+	s.picks = v.planner.Picks()
+	placed, err = s.commit(ctx, epoch, v, plan, &c)
 	if err != nil {
 		return 0, false, err
 	}
 	c.Plan, c.Apply, c.Placed, c.Refused = planDone.Sub(readDone), s.Clock.Now().Sub(planDone), placed, len(plan)-placed
+	if full = len(plan) == BatchSize; !full {
+		c.Queue.PassedOver = passedOver(v.planner)
+		err = s.survey(ctx, epoch, v, &c)
+	}
 	s.Observer.Cycle(c)
-	return placed, len(plan) == BatchSize, nil
+	if err != nil {
+		return placed, false, err
+	}
+	return placed, full, s.keepPace(ctx, start)
 }
 
-// read takes the snapshot and describes it in c. The planner is nil when there is nothing to place or nowhere to place it.
-func (s *Service) read(ctx context.Context, c *ports.SchedulingCycle) (*domain.Planner, error) {
+// read takes the snapshot and describes it in c. There is no planner when there is nothing to place or nowhere to place it.
+func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCycle) (*view, error) {
 	workers, err := s.Workers.List(ctx)
 	if err != nil {
 		return nil, err
@@ -104,50 +144,96 @@ func (s *Service) read(ctx context.Context, c *ports.SchedulingCycle) (*domain.P
 			c.Slots += workers[i].Slots
 		}
 	}
-	snap := domain.Snapshot{Workers: workers, Picks: s.picks, Seed: uint64(s.picks)}
-	if snap.Occupancy, err = s.Queue.Occupancy(ctx); err != nil {
+	v := &view{now: now, Snapshot: domain.Snapshot{
+		Workers: workers, Picks: s.picks, Seed: uint64(s.picks), Policy: s.Policy, Shares: s.shares,
+	}}
+	if v.Occupancy, err = s.Queue.Occupancy(ctx); err != nil {
 		return nil, err
 	}
-	if c.FreeSlots = domain.NewPlanner(snap).FreeSlots(); c.FreeSlots == 0 {
-		return nil, nil
+	c.FreeSlots = domain.NewPlanner(v.Snapshot).FreeSlots()
+	v.survey = now.Sub(s.surveyed) >= surveyEvery || s.Preemption
+	if c.FreeSlots == 0 && !v.survey {
+		return v, nil
 	}
 	want := min(c.FreeSlots, BatchSize)
-	heads, err := s.Queue.Heads(ctx, max(minHeads, min(want, 2*want/max(s.lanes, 1))))
-	if err != nil || len(heads) == 0 {
+	if v.heads, err = s.Queue.Heads(ctx, max(minHeads, min(want, 2*want/max(s.lanes, 1)))); err != nil {
 		return nil, err
 	}
-	s.lanes, c.Lanes = len(heads), len(heads)
-	for i := range heads {
-		if oldest := heads[i].Oldest; len(oldest) > 0 {
-			c.OldestWait = max(c.OldestWait, s.Clock.Now().Sub(oldest[0].CreatedAt))
-		}
+	c.Queue = describe(v.heads, now)
+	if len(v.heads) == 0 && s.Policy != domain.PolicyFair {
+		return v, nil
 	}
-	if snap.Limits, err = s.limits(ctx, heads); err != nil {
+	s.lanes = len(v.heads)
+	if v.Customers, err = s.terms(ctx, v); err != nil {
 		return nil, err
 	}
-	planner := domain.NewPlanner(snap)
-	planner.Add(heads...)
-	return planner, nil
+	if s.Policy == domain.PolicyFair {
+		s.settle(v)
+	}
+	v.planner = domain.NewPlanner(v.Snapshot)
+	v.planner.Add(v.heads...)
+	return v, nil
 }
 
-func (s *Service) limits(ctx context.Context, heads []domain.LaneHeads) (map[domain.CustomerID]int, error) {
-	running := make(map[domain.CustomerID]int)
-	ids := make([]domain.CustomerID, 0, len(heads))
+// describe says what the heads show of the queue.
+func describe(heads []domain.LaneHeads, now time.Time) *ports.QueueView {
+	q := &ports.QueueView{Lanes: len(heads)}
 	for i := range heads {
-		id := heads[i].Lane.CustomerID
-		if _, seen := running[id]; !seen {
-			running[id] = 0
+		if hs := heads[i].Heads; len(hs) > 0 {
+			q.OldestWait = max(q.OldestWait, now.Sub(hs[0].QueueAt))
+		}
+	}
+	return q
+}
+
+func passedOver(p *domain.Planner) map[domain.Obstacle]int {
+	counts := map[domain.Obstacle]int{}
+	for o, lanes := range p.PassedOver() {
+		counts[o] = len(lanes)
+	}
+	return counts
+}
+
+// terms reads those of every customer that has something waiting; where others may be asked to make room, also of those that run.
+func (s *Service) terms(ctx context.Context, v *view) (map[domain.CustomerID]domain.Terms, error) {
+	terms := make(map[domain.CustomerID]domain.Terms)
+	ids := make([]domain.CustomerID, 0, len(v.heads))
+	add := func(id domain.CustomerID) {
+		if _, seen := terms[id]; !seen {
+			terms[id] = domain.Terms{}
 			ids = append(ids, id)
+		}
+	}
+	for i := range v.heads {
+		add(v.heads[i].Lane.CustomerID)
+	}
+	if s.Preemption {
+		for i := range v.Occupancy {
+			add(v.Occupancy[i].Lane.CustomerID)
 		}
 	}
 	customers, err := s.Customers.GetMany(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
-	for id := range running {
-		running[id] = customers[id].Limits().MaxConcurrent
+	for id := range terms {
+		terms[id] = customers[id].Terms()
 	}
-	return running, nil
+	return terms, nil
+}
+
+// settle brings the shares up to date.
+func (s *Service) settle(v *view) {
+	running := make(map[domain.CustomerID]int)
+	for i := range v.Occupancy {
+		running[v.Occupancy[i].Lane.CustomerID] += v.Occupancy[i].Count
+	}
+	waiting := make(map[domain.CustomerID]domain.Terms, len(v.heads))
+	for i := range v.heads {
+		id := v.heads[i].Lane.CustomerID
+		waiting[id] = v.Customers[id]
+	}
+	s.shares.Settle(v.now, running, waiting)
 }
 
 // plan fills a batch, reading more heads of a lane that the planner ran out of.
@@ -157,8 +243,11 @@ func (s *Service) plan(ctx context.Context, planner *domain.Planner) ([]domain.A
 	for {
 		more, exhausted := planner.Plan(BatchSize - len(plan))
 		plan = append(plan, more...)
-		if exhausted == "" || len(plan) == BatchSize || planner.FreeSlots() == 0 {
+		if exhausted == "" || len(plan) == BatchSize {
 			return plan, nil
+		}
+		if planner.FreeSlots() == 0 {
+			continue // the other lanes learn why they are passed over
 		}
 		// The lane's planned workloads still wait in the store, so each look must reach behind them.
 		n := max(fetched[exhausted]*4, 2*BatchSize)
@@ -168,70 +257,6 @@ func (s *Service) plan(ctx context.Context, planner *domain.Planner) ([]domain.A
 			return nil, err
 		}
 		planner.Add(heads...)
-	}
-}
-
-// commit assigns and sends what was assigned.
-func (s *Service) commit(ctx context.Context, epoch int64, plan []domain.Assignment) (int, error) {
-	if len(plan) == 0 {
-		return 0, nil
-	}
-	batch := domain.Batch{Epoch: epoch, Transitions: make([]domain.Transition, len(plan))}
-	actor := domain.Actor{Kind: domain.ActorCoordinator, ID: s.Holder}
-	for i, a := range plan {
-		batch.Transitions[i] = domain.Transition{
-			WorkloadID: a.WorkloadID, Event: domain.EventAssign, Generation: a.Generation,
-			SessionID: a.SessionID, WorkerID: a.WorkerID, Actor: actor,
-		}
-	}
-	results, err := s.Applier.Apply(ctx, batch)
-	if err != nil {
-		return 0, err
-	}
-	ids := make([]domain.WorkloadID, 0, len(results))
-	for _, r := range results {
-		if r.Outcome.OK() {
-			ids = append(ids, r.WorkloadID)
-			continue
-		}
-		s.Log.Debug("assignment not applied", "workload_id", r.WorkloadID, "outcome", r.Outcome, "reason", r.Reason)
-	}
-	return len(ids), s.Send(ctx, ids...)
-}
-
-// Send tells the workers that hold these workloads to run them. A workload that moved on meanwhile is left out.
-func (s *Service) Send(ctx context.Context, ids ...domain.WorkloadID) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	found, err := s.Workloads.Get(ctx, "", ids...)
-	if err != nil {
-		return err
-	}
-	byWorker := map[domain.WorkerID][]ports.Command{}
-	for i := range found {
-		if w := &found[i]; w.Status == domain.StatusScheduled {
-			byWorker[w.WorkerID] = append(byWorker[w.WorkerID], AssignCommand(w))
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(byWorker)) {
-		s.Notifier.Command(ctx, id, byWorker[id]...)
-	}
-	return nil
-}
-
-// AssignCommand carries all that a worker needs to run what it was assigned.
-func AssignCommand(w *domain.Workload) ports.Command {
-	return ports.Command{
-		Kind: ports.CommandAssign, SessionID: w.SessionID, WorkloadID: w.ID, Generation: w.Generation,
-		Assignment: &ports.Assignment{
-			WorkloadID: w.ID, CustomerID: w.CustomerID, Type: w.Type, Generation: w.Generation,
-			Input: w.Input, Labels: w.Labels, Config: w.Run.Config, Resources: w.Run.Resources,
-			CheckpointIntervalMS: w.Run.CheckpointInterval.Milliseconds(),
-			TimeoutMS:            w.Run.Timeout.Milliseconds(),
-			MaxRetries:           w.Run.MaxRetries, Attempt: w.RetryCount,
-			CheckpointSequence: w.CheckpointSequence, ProgressPercent: w.ProgressPercent,
-		},
 	}
 }
 

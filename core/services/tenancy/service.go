@@ -15,6 +15,7 @@ type Deps struct {
 	Keys      ports.KeyStore
 	Workloads ports.WorkloadStore
 	Limiter   ports.RateLimiter
+	Notifier  ports.Notifier
 	Clock     ports.Clock
 	IDs       ports.IDs
 	// AdminKey authenticates administrators, WorkerKeys workers. Empty ones match nothing.
@@ -59,9 +60,14 @@ func (s *Service) ListCustomers(ctx context.Context, after domain.CustomerID, li
 	return s.Customers.List(ctx, after, limit)
 }
 
-// UpdateCustomer changes name, tier or limits; limits hold for what is submitted and placed from then on.
+// UpdateCustomer changes name, tier, limits or whether it is preemptible. All hold at once, for what waits already too; what runs above a limit
+// that was lowered goes on. The leader is woken, so that a raised limit is used at once.
 func (s *Service) UpdateCustomer(ctx context.Context, id domain.CustomerID, p domain.CustomerPatch) (domain.Customer, error) {
-	return s.Customers.Update(ctx, id, p)
+	c, err := s.Customers.Update(ctx, id, p)
+	if err == nil {
+		s.Notifier.Wake(ctx, "customer changed")
+	}
+	return c, err
 }
 
 // CustomerUsage counts what the customer uses right now.

@@ -1,0 +1,170 @@
+package domain
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ReasonCode classifies why a workload waits, or what a worker lacks for it.
+type ReasonCode string
+
+// The codes. The first group is about the workload and its customer, the second about workers: each worker is counted under the
+// first that applies.
+const (
+	ReasonNotBefore     ReasonCode = "not_before"     // run_at or the backoff of a retry is to come
+	ReasonCustomerLimit ReasonCode = "customer_limit" // its customer runs as much as it may
+	ReasonNoWorker      ReasonCode = "no_worker"      // no worker is registered
+	ReasonNext          ReasonCode = "next"           // some worker could take it now: it is about to be placed, or others are before it
+
+	ReasonDraining     ReasonCode = "worker_draining"
+	ReasonMissingType  ReasonCode = "missing_type"
+	ReasonOtherWorker  ReasonCode = "other_worker_id"
+	ReasonMissingTag   ReasonCode = "missing_tag"
+	ReasonMissingTypes ReasonCode = "missing_workload_types"
+	ReasonExcluded     ReasonCode = "excluded"
+	ReasonTooSmall     ReasonCode = "too_small"
+	ReasonFull         ReasonCode = "full"
+	ReasonResources    ReasonCode = "resources_taken"
+	ReasonConflict     ReasonCode = "conflict"
+)
+
+// Reason is one reason why a workload waits, in words that are the same wherever it is told.
+type Reason struct {
+	Code ReasonCode
+	// Workers is how many workers it applies to; 0 for reasons about the workload or its customer.
+	Workers int
+	Message string
+}
+
+// Explain says why a workload of the lane waits, given the snapshot: one reason per kind of obstacle, the most common first. placeable tells
+// whether some healthy worker could run it if it were empty.
+func (s Snapshot) Explain(l Lane) (reasons []Reason, placeable bool) {
+	if terms, known := s.Customers[l.CustomerID]; known && s.running(l.CustomerID) >= terms.MaxConcurrent {
+		reasons = append(reasons, Reason{Code: ReasonCustomerLimit, Message: fmt.Sprintf("customer at its limit of %d running workloads", terms.MaxConcurrent)})
+	}
+	f := newFleet(s)
+	ofWorkers, placeable := f.explain(&l)
+	return append(reasons, ofWorkers...), placeable
+}
+
+func (s Snapshot) running(id CustomerID) (n int) {
+	for i := range s.Occupancy {
+		if s.Occupancy[i].Lane.CustomerID == id {
+			n += s.Occupancy[i].Count
+		}
+	}
+	return n
+}
+
+// explain counts what the workers lack for a lane.
+func (f *fleet) explain(l *Lane) (reasons []Reason, placeable bool) {
+	counts := map[Reason]int{}
+	for _, w := range f.workers {
+		r, could := w.lacks(l)
+		placeable = placeable || could
+		counts[r]++
+	}
+	if f.draining > 0 {
+		counts[Reason{Code: ReasonDraining, Message: "%s draining"}] = f.draining
+	}
+	if len(counts) == 0 {
+		return []Reason{{Code: ReasonNoWorker, Message: "no worker is registered"}}, false
+	}
+	for r, n := range counts {
+		who := fmt.Sprintf("%d workers", n)
+		if n == 1 {
+			who = "1 worker"
+		}
+		reasons = append(reasons, Reason{r.Code, n, strings.Replace(r.Message, "%s", who, 1)})
+	}
+	slices.SortFunc(reasons, func(a, b Reason) int {
+		return cmp.Or(cmp.Compare(b.Workers, a.Workers), cmp.Compare(a.Message, b.Message))
+	})
+	return reasons, placeable
+}
+
+// lacks is the first thing that keeps the lane from the worker, with "%s" for how many workers; could tells whether it would fit were
+// the worker empty.
+func (w *slotWorker) lacks(l *Lane) (r Reason, could bool) {
+	hard, anti := l.Affinity.Hard, l.Affinity.Anti
+	switch {
+	case !slices.Contains(w.Capabilities, l.Type):
+		return Reason{Code: ReasonMissingType, Message: fmt.Sprintf("%%s not offering type %q", l.Type)}, false
+	case hard.WorkerID != "" && hard.WorkerID != w.ID:
+		return Reason{Code: ReasonOtherWorker, Message: fmt.Sprintf("%%s other than %q", hard.WorkerID)}, false
+	case !hasTags(w.Worker, hard.WorkerTags):
+		return Reason{Code: ReasonMissingTag, Message: "%s without tag " + missingTags(w.Worker, hard.WorkerTags)}, false
+	case !l.Affinity.admits(w.Worker):
+		if anti.WorkerID == w.ID || len(anti.WorkerTags) > 0 && hasTags(w.Worker, anti.WorkerTags) {
+			return Reason{Code: ReasonExcluded, Message: "%s excluded by anti affinity"}, false
+		}
+		return Reason{Code: ReasonMissingTypes, Message: "%s not offering " + strings.Join(hard.WorkloadTypes, ", ")}, false
+	case !w.Resources.fits(Resources{}, l.Resources):
+		return Reason{Code: ReasonTooSmall, Message: "%s too small for its resource limits"}, false
+	case w.used >= w.Slots:
+		return Reason{Code: ReasonFull, Message: "%s full"}, true
+	case w.repelled[l.Type] > 0 || w.holdsAny(anti.WorkloadTypes):
+		return Reason{Code: ReasonConflict, Message: "%s running what must not run beside it"}, true
+	case !w.Resources.fits(w.resources, l.Resources):
+		return Reason{Code: ReasonResources, Message: "%s with free slots but too little CPU, memory or disk left"}, true
+	}
+	return Reason{Code: ReasonNext, Message: "%s able to take it now"}, true
+}
+
+func missingTags(w *Worker, tags map[string]string) string {
+	var missing []string
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		if got, ok := w.Tags[k]; !ok || got != tags[k] {
+			missing = append(missing, k+"="+tags[k])
+		}
+	}
+	return strings.Join(missing, ", ")
+}
+
+// Unplaceable says why no worker could run these lanes' workloads, however empty, in words that do not change with the number of
+// workers. Lanes that some could run are left out.
+func (s Snapshot) Unplaceable(lanes []Lane) map[LaneID]string {
+	f := newFleet(s)
+	byShape, out := map[string]string{}, map[LaneID]string{}
+	for i := range lanes {
+		shape := lanes[i].shape()
+		why, known := byShape[shape]
+		if !known {
+			reasons, placeable := f.explain(&lanes[i])
+			if !placeable {
+				why = inWords(reasons)
+			}
+			byShape[shape] = why
+		}
+		if why != "" {
+			out[lanes[i].ID] = why
+		}
+	}
+	return out
+}
+
+func inWords(reasons []Reason) string {
+	var words []string
+	for _, r := range reasons {
+		words = append(words, standing[r.Code])
+	}
+	slices.Sort(words)
+	return "no worker can run it: " + strings.Join(slices.Compact(words), "; ")
+}
+
+// standing are the reasons that last until another worker comes.
+var standing = map[ReasonCode]string{
+	ReasonNoWorker: "none is registered",
+	ReasonDraining: "some are draining", ReasonMissingType: "its type is not offered", ReasonOtherWorker: "the worker it must run on is not there",
+	ReasonMissingTag: "none has the tags it must have", ReasonMissingTypes: "none offers the types it must", ReasonExcluded: "anti affinity excludes them",
+	ReasonTooSmall: "its resource limits are larger than any",
+}
+
+// NotBefore is the reason of a workload that may not be placed before a time.
+func NotBefore(at time.Time) Reason {
+	return Reason{Code: ReasonNotBefore, Message: "not before " + at.UTC().Format(time.RFC3339)}
+}

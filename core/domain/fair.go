@@ -1,0 +1,114 @@
+package domain
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// FairShare keeps the accounts of PolicyFair: weighted start-time fair queueing between customers, whose service is slot-time. A customer's
+// tag is what it has received, in slot-seconds divided by its tier's weight; the smallest tag is served next. Nobody knows beforehand how long a
+// workload runs, so each placement is charged a second at once, and what it holds beyond that as the time passes: a customer of
+// short workloads and one of long ones get equal slots, not equal numbers of placements.
+//
+// Who has nothing to place, or is kept from it by its own limit, gathers no credit: it joins again at the virtual time, which is the
+// average tag of those that compete, by weight. The accounts live with the leader; a new one starts everybody at zero. Not safe for
+// concurrent use.
+type FairShare struct {
+	at       time.Time
+	virtual  float64
+	accounts map[CustomerID]*account
+}
+
+type account struct {
+	tag    float64
+	weight float64
+	// prepaid are slot-seconds charged at placements that have not passed yet.
+	prepaid   float64
+	running   int
+	competing bool // it had something to place, and was not kept from it by its own limit
+}
+
+// placementCharge is what a placement costs at once, in slot-seconds.
+const placementCharge = 1
+
+// NewFairShare returns empty accounts.
+func NewFairShare() *FairShare { return &FairShare{accounts: map[CustomerID]*account{}} }
+
+// Settle charges what was held since the last call, and takes over who runs how much and who has something to place now.
+func (f *FairShare) Settle(now time.Time, running map[CustomerID]int, waiting map[CustomerID]Terms) {
+	seconds := 0.0
+	if !f.at.IsZero() {
+		seconds = max(now.Sub(f.at).Seconds(), 0)
+	}
+	f.at = now
+	for id, a := range f.accounts {
+		a.settle(seconds, running[id])
+		if _, has := waiting[id]; !has {
+			a.competing = false
+		}
+	}
+	f.advance()
+	for id, a := range f.accounts {
+		if !a.competing && a.running == 0 && a.tag <= f.virtual {
+			delete(f.accounts, id) // it would join at the virtual time anyway
+		}
+	}
+	for id, terms := range waiting {
+		a := f.accounts[id]
+		if a == nil {
+			a = &account{running: running[id]}
+			f.accounts[id] = a
+		}
+		a.weight = float64(terms.Tier.Weight())
+		if !a.competing {
+			a.competing = true
+			a.tag = max(a.tag, f.virtual)
+		}
+	}
+}
+
+func (a *account) settle(seconds float64, running int) {
+	held := float64(a.running) * seconds
+	paid := min(held, a.prepaid)
+	a.tag += (held - paid) / a.weight
+	a.running = running
+	a.prepaid = min(a.prepaid-paid, placementCharge*float64(running))
+}
+
+// advance moves the virtual time to the average tag of those that compete; it never goes back.
+func (f *FairShare) advance() {
+	tags, weights := 0.0, 0.0
+	for _, id := range slices.Sorted(maps.Keys(f.accounts)) { // in order: sums of floats depend on it
+		if a := f.accounts[id]; a.competing {
+			tags, weights = tags+a.weight*a.tag, weights+a.weight
+		}
+	}
+	if weights > 0 {
+		f.virtual = max(f.virtual, tags/weights)
+	}
+}
+
+// tag is a customer's place among the customers.
+func (f *FairShare) tag(id CustomerID) float64 {
+	if a := f.accounts[id]; a != nil {
+		return a.tag
+	}
+	return f.virtual
+}
+
+// placed charges one placement.
+func (f *FairShare) placed(id CustomerID) {
+	if a := f.accounts[id]; a != nil {
+		a.tag += placementCharge / a.weight
+		a.prepaid += placementCharge
+		a.running++
+	}
+}
+
+// kept notes that a customer could not place anything for a reason of its own.
+func (f *FairShare) kept(id CustomerID) {
+	if a := f.accounts[id]; a != nil {
+		a.competing = false
+	}
+}

@@ -1,0 +1,166 @@
+package domain
+
+import (
+	"hash/fnv"
+	"slices"
+)
+
+// fleet is the healthy workers with what they hold, planned assignments included.
+type fleet struct {
+	seed    uint64
+	workers []*slotWorker
+	shapes  map[string]*shape
+	// draining counts the workers that take no new work.
+	draining int
+}
+
+// slotWorker is one of them.
+type slotWorker struct {
+	*Worker
+	used      int
+	resources Resources
+	types     map[string]int // workload types held
+	repelled  map[string]int // types that held workloads keep away
+	hash      uint64
+}
+
+// shape is what a kind of work finds on the workers: those whose own properties admit it, with scores. Those that are full leave.
+type shape struct {
+	lane       *Lane
+	admitted   bool // some worker did
+	candidates []scored
+}
+
+type scored struct {
+	w     *slotWorker
+	score int
+}
+
+func newFleet(s Snapshot) fleet {
+	f := fleet{seed: s.Seed, shapes: map[string]*shape{}}
+	bySession := make(map[SessionID]*slotWorker, len(s.Workers))
+	for i := range s.Workers {
+		if s.Workers[i].Status == WorkerDraining {
+			f.draining++
+		}
+		if s.Workers[i].Status != WorkerHealthy {
+			continue
+		}
+		w := &slotWorker{Worker: &s.Workers[i], hash: hashOf(string(s.Workers[i].ID))}
+		bySession[w.SessionID] = w
+		f.workers = append(f.workers, w)
+	}
+	for i := range s.Occupancy {
+		if w := bySession[s.Occupancy[i].SessionID]; w != nil {
+			w.hold(&s.Occupancy[i].Lane, s.Occupancy[i].Count)
+		}
+	}
+	return f
+}
+
+func (f *fleet) freeSlots() int {
+	free := 0
+	for _, w := range f.workers {
+		free += max(w.Slots-w.used, 0)
+	}
+	return free
+}
+
+func (w *slotWorker) hold(l *Lane, n int) {
+	w.used += n
+	w.resources = w.resources.add(l.Resources, n)
+	if w.types == nil {
+		w.types, w.repelled = map[string]int{}, map[string]int{}
+	}
+	w.types[l.Type] += n
+	for _, t := range l.Affinity.Anti.WorkloadTypes {
+		w.repelled[t] += n
+	}
+}
+
+func (f *fleet) shapeOf(l *Lane) *shape {
+	key := l.shape()
+	if s := f.shapes[key]; s != nil {
+		return s
+	}
+	s := &shape{lane: l}
+	for _, w := range f.workers {
+		if slices.Contains(w.Capabilities, l.Type) && l.Affinity.admits(w.Worker) {
+			s.candidates = append(s.candidates, scored{w, l.Affinity.score(w.Worker)})
+		}
+	}
+	s.admitted = len(s.candidates) > 0
+	f.shapes[key] = s
+	return s
+}
+
+// take chooses the worker: best score, then least utilised, then a stable hash, so that equal ones share the work.
+func (f *fleet) take(s *shape, id WorkloadID) (best scored, obstacle Obstacle) {
+	var bestHash, idHash uint64
+	for i := 0; i < len(s.candidates); i++ {
+		k := s.candidates[i]
+		if k.w.used >= k.w.Slots { // for good: within a batch capacity only shrinks
+			last := len(s.candidates) - 1
+			s.candidates[i] = s.candidates[last]
+			s.candidates = s.candidates[:last]
+			i--
+			continue
+		}
+		if best.w != nil && k.score < best.score || !k.w.takes(s.lane) {
+			continue
+		}
+		if best.w != nil && k.score == best.score {
+			// used/slots compared as a cross product, without division.
+			mine, theirs := k.w.used*best.w.Slots, best.w.used*k.w.Slots
+			if mine > theirs {
+				continue
+			}
+			if mine == theirs {
+				if idHash == 0 {
+					idHash = hashOf(string(id)) | 1
+				}
+				if bestHash == 0 {
+					bestHash = mix(idHash^best.w.hash^f.seed) | 1
+				}
+				h := mix(idHash^k.w.hash^f.seed) | 1
+				if h > bestHash || h == bestHash && k.w.ID > best.w.ID {
+					continue
+				}
+				best, bestHash = k, h
+				continue
+			}
+		}
+		best, bestHash = k, 0
+	}
+	switch {
+	case best.w != nil:
+		return best, ""
+	case s.admitted:
+		return best, ObstacleFull
+	}
+	return best, ObstacleUnplaceable
+}
+
+// takes reports whether the worker has room for one more of the lane right now.
+func (w *slotWorker) takes(l *Lane) bool {
+	return w.used < w.Slots && w.repelled[l.Type] == 0 && !w.holdsAny(l.Affinity.Anti.WorkloadTypes) && w.Resources.fits(w.resources, l.Resources)
+}
+
+func (w *slotWorker) holdsAny(types []string) bool {
+	return slices.ContainsFunc(types, func(t string) bool { return w.types[t] > 0 })
+}
+
+func hashOf(s string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(s)) // a hash never fails to write
+	return h.Sum64()
+}
+
+// mix spreads the bits of x (the finaliser of splitmix64).
+func mix(x uint64) uint64 {
+	x ^= x >> 30
+	x *= 0xbf58476d1ce4e5b9
+	x ^= x >> 27
+	x *= 0x94d049bb133111eb
+	return x ^ x>>31
+}

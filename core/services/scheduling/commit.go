@@ -1,0 +1,88 @@
+package scheduling
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// commit assigns and sends what was assigned.
+func (s *Service) commit(ctx context.Context, epoch int64, v *view, plan []domain.Assignment, c *ports.SchedulingCycle) (int, error) {
+	if len(plan) == 0 {
+		return 0, nil
+	}
+	batch := domain.Batch{Epoch: epoch, Transitions: make([]domain.Transition, len(plan))}
+	for i, a := range plan {
+		batch.Transitions[i] = domain.Transition{
+			WorkloadID: a.WorkloadID, Event: domain.EventAssign, Generation: a.Generation,
+			SessionID: a.SessionID, WorkerID: a.WorkerID, Actor: s.actor(),
+		}
+	}
+	results, err := s.Applier.Apply(ctx, batch)
+	if err != nil {
+		return 0, err
+	}
+	ids := make([]domain.WorkloadID, 0, len(results))
+	c.Placements = make([]ports.Placement, 0, len(results))
+	for i, r := range results {
+		if !r.Outcome.OK() {
+			s.Log.Debug("assignment not applied", "workload_id", r.WorkloadID, "outcome", r.Outcome, "reason", r.Reason)
+			continue
+		}
+		a := &plan[i]
+		ids = append(ids, r.WorkloadID)
+		s.meter.placed(v.now, r.Type, a.CustomerID)
+		c.Placements = append(c.Placements, ports.Placement{
+			Tier: v.Customers[a.CustomerID].Tier, Waited: max(v.now.Sub(a.QueueAt), 0), First: a.Generation == 1,
+			Preferred: a.Preferred, Matched: a.Matched,
+		})
+	}
+	if err := s.Send(ctx, ids...); err != nil {
+		s.unsent = ids // they are assigned all the same; the next tick tells their workers
+		return len(ids), err
+	}
+	return len(ids), nil
+}
+
+func (s *Service) actor() domain.Actor {
+	return domain.Actor{Kind: domain.ActorCoordinator, ID: s.Holder}
+}
+
+// Send tells the workers that hold these workloads to run them. A workload that moved on meanwhile is left out.
+func (s *Service) Send(ctx context.Context, ids ...domain.WorkloadID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	found, err := s.Workloads.Get(ctx, "", ids...)
+	if err != nil {
+		return err
+	}
+	byWorker := map[domain.WorkerID][]ports.Command{}
+	for i := range found {
+		if w := &found[i]; w.Status == domain.StatusScheduled {
+			byWorker[w.WorkerID] = append(byWorker[w.WorkerID], AssignCommand(w))
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(byWorker)) {
+		s.Notifier.Command(ctx, id, byWorker[id]...)
+	}
+	return nil
+}
+
+// AssignCommand carries all that a worker needs to run what it was assigned.
+func AssignCommand(w *domain.Workload) ports.Command {
+	return ports.Command{
+		Kind: ports.CommandAssign, SessionID: w.SessionID, WorkloadID: w.ID, Generation: w.Generation,
+		Assignment: &ports.Assignment{
+			WorkloadID: w.ID, CustomerID: w.CustomerID, Type: w.Type, Generation: w.Generation,
+			Input: w.Input, Labels: w.Labels, Config: w.Run.Config, Resources: w.Run.Resources,
+			CheckpointIntervalMS: w.Run.CheckpointInterval.Milliseconds(),
+			TimeoutMS:            w.Run.Timeout.Milliseconds(),
+			MaxRetries:           w.Run.MaxRetries, Attempt: w.RetryCount,
+			CheckpointSequence: w.CheckpointSequence, ProgressPercent: w.ProgressPercent,
+		},
+	}
+}
