@@ -65,7 +65,7 @@ var policy = []struct {
 // domainStd is the short list of pure standard packages that the domain may use.
 var domainStd = []string{
 	"cmp", "container/heap", "crypto/sha256", "encoding/base32", "encoding/hex", "encoding/json", "errors", "fmt", "hash/fnv",
-	"maps", "slices", "strings", "time", "unicode/utf8",
+	"maps", "slices", "strconv", "strings", "time", "unicode/utf8",
 }
 
 // impure are the standard packages with I/O, processes or ambient state, which services may not use. Of "log" only
