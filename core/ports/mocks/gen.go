@@ -2,4 +2,4 @@
 // Imported by tests only.
 package mocks
 
-//go:generate mockgen -package mocks -destination mock_ports.go github.com/niyanta/niyanta/core/ports LeaderLease,QueueStore,WorkloadStore,WorkerStore,CheckpointStore,Notifier,Observer
+//go:generate mockgen -package mocks -destination mock_ports.go github.com/niyanta/niyanta/core/ports LeaderLease,QueueStore,WorkloadStore,WorkerStore,CheckpointStore,InsightStore,Notifier,Observer

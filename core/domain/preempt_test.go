@@ -1,0 +1,117 @@
+package domain_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+func anyone(domain.Candidate) bool { return true }
+
+// crowded is a worker that is full with what these customers run.
+func crowded(customers map[domain.CustomerID]domain.Terms, holders ...domain.CustomerID) (domain.Snapshot, []domain.Running) {
+	s := domain.Snapshot{Workers: []domain.Worker{worker(1, len(holders), "t")}, Customers: customers}
+	var running []domain.Running
+	for i, c := range holders {
+		l := lane(string(c), "t", domain.Affinity{}).Lane
+		s.Occupancy = append(s.Occupancy, domain.Occupancy{SessionID: "s1", Lane: l, Count: 1})
+		running = append(running, domain.Running{
+			WorkloadID: domain.WorkloadID(fmt.Sprint("r", i)), CustomerID: c, Lane: l.ID, SessionID: "s1", WorkerID: "w1", Generation: 1,
+			Since: epoch0.Add(time.Duration(i) * time.Minute),
+		})
+	}
+	return s, running
+}
+
+func preempt(s domain.Snapshot, running []domain.Running, lanes ...domain.LaneHeads) []domain.Preemption {
+	p := domain.NewPlanner(s)
+	p.Add(lanes...)
+	p.Plan(1000)
+	return p.Preempt(running, 10, anyone)
+}
+
+func TestTheLowestTierGivesRoomFirstAndInItTheLatest(t *testing.T) {
+	customers := map[domain.CustomerID]domain.Terms{
+		"vip": {Tier: domain.TierEnterprise, MaxConcurrent: 9, Preemptible: true}, "std": {Tier: domain.TierStandard, MaxConcurrent: 9, Preemptible: true},
+		"free": {Tier: domain.TierFree, MaxConcurrent: 9, Preemptible: true}, "fixed": {Tier: domain.TierFree, MaxConcurrent: 9},
+	}
+	s, running := crowded(customers, "free", "std", "free", "vip", "fixed")
+	chosen := preempt(s, running, lane("vip", "t", domain.Affinity{}, 1, 2, 3, 4))
+	var victims []string
+	for _, p := range chosen {
+		victims = append(victims, string(p.Victim.WorkloadID))
+		assert.Equal(t, domain.TierEnterprise, p.Tier)
+	}
+	assert.Equal(t, []string{"r2", "r0", "r1"}, victims, "none of its own tier, none of who has opted out")
+	assert.Empty(t, preempt(s, running, lane("free", "t", domain.Affinity{}, 1)), "only a higher tier asks")
+
+	again := lane("vip", "t", domain.Affinity{}, 1)
+	again.Heads[0].Generation = 1
+	assert.Empty(t, preempt(s, running, again), "what has run before never asks: it never cascades")
+
+	terms := customers["vip"]
+	terms.MaxConcurrent = 1
+	customers["vip"] = terms
+	assert.Empty(t, preempt(s, running, lane("vip", "t", domain.Affinity{}, 1)), "who is at its own limit would gain nothing")
+}
+
+func TestNobodyIsAskedWhereAnotherSlotWouldNotHelp(t *testing.T) {
+	customers := map[domain.CustomerID]domain.Terms{
+		"vip": {Tier: domain.TierEnterprise, MaxConcurrent: 9, Preemptible: true}, "free": {Tier: domain.TierFree, MaxConcurrent: 9, Preemptible: true},
+	}
+	s, running := crowded(customers, "free")
+	must := domain.Affinity{Hard: domain.AffinityTerms{WorkerTags: map[string]string{"gpu": "yes"}}}
+	assert.Empty(t, preempt(s, running, lane("vip", "t", must, 1)), "the worker would not do")
+	s.Workers[0].Slots = 5
+	assert.Empty(t, preempt(s, running, lane("vip", "t", domain.Affinity{}, 1)), "there is room")
+}
+
+func TestPreemptionNeverAsksMoreThanItsRules(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t)
+		var running []domain.Running
+		for id, c := range w.Customers {
+			c.Preemptible = rapid.Bool().Draw(t, "preemptible")
+			w.Customers[id] = c
+		}
+		n := 0
+		for _, wk := range w.Workers {
+			for _, l := range w.lanes {
+				if rapid.Bool().Draw(t, "held") {
+					n++
+					w.Occupancy = append(w.Occupancy, domain.Occupancy{SessionID: wk.SessionID, Lane: l.Lane, Count: 1})
+					running = append(running, domain.Running{
+						WorkloadID: domain.WorkloadID(fmt.Sprint("r", n)), CustomerID: l.Lane.CustomerID, Lane: l.Lane.ID, SessionID: wk.SessionID, WorkerID: wk.ID,
+					})
+				}
+			}
+		}
+		p := domain.NewPlanner(w.Snapshot)
+		p.Add(w.lanes...)
+		as, _ := p.Plan(1000)
+		placed := map[domain.WorkloadID]bool{}
+		for _, a := range as {
+			placed[a.WorkloadID] = true
+		}
+		owner := map[domain.WorkloadID]domain.CustomerID{}
+		for _, l := range w.lanes {
+			for _, h := range l.Heads {
+				owner[h.ID] = l.Lane.CustomerID
+			}
+		}
+		asked, served := map[domain.WorkloadID]bool{}, map[domain.WorkloadID]bool{}
+		for _, x := range p.Preempt(running, 5, anyone) {
+			require.False(t, asked[x.Victim.WorkloadID] || served[x.For.ID] || placed[x.For.ID], "each once, and none for what was placed")
+			asked[x.Victim.WorkloadID], served[x.For.ID] = true, true
+			require.True(t, w.Customers[x.Victim.CustomerID].Preemptible)
+			require.Less(t, w.Customers[x.Victim.CustomerID].Tier.Weight(), w.Customers[owner[x.For.ID]].Tier.Weight())
+		}
+		require.LessOrEqual(t, len(asked), 5)
+	})
+}
