@@ -73,19 +73,19 @@ func seedWaiting(t *testing.T, c *servers.Postgres, n int) {
 	c.Exec(t, "postgres",
 		`INSERT INTO customers (customer_id, name, tier, created_at, updated_at) SELECT 'cust_' || g, 'C', 'enterprise', now(), now() FROM generate_series(1, 1000) g`,
 		`INSERT INTO queue_bounds (customer_id) SELECT 'cust_' || g FROM generate_series(1, 1000) g`,
-		`INSERT INTO lanes SELECT 'cust_' || g || '/t', 'cust_' || g, 't', NULL, 1, 512, 1024 FROM generate_series(1, 1000) g`,
+		`INSERT INTO lanes SELECT 'cust_' || g || '/t@10', 'cust_' || g, 't', NULL, 1, 512, 1024, 10 FROM generate_series(1, 1000) g`,
 		fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries, timeout_us, created_at, queue_at, status, updated_at)
- SELECT 'wl_q' || lpad(g::text, 9, '0'), 'cust_' || (1 + g %% 1000), 'cust_' || (1 + g %% 1000) || '/t', 't', '', 10, 3, 3600000000, now(), now() - g * interval '1 ms', 'PENDING', now()
+ SELECT 'wl_q' || lpad(g::text, 9, '0'), 'cust_' || (1 + g %% 1000), 'cust_' || (1 + g %% 1000) || '/t@10', 't', '', 10, 3, 3600000000, now(), now() - g * interval '1 ms', 'PENDING', now()
  FROM generate_series(1, %d) g`, n),
 		`INSERT INTO workload_specs SELECT workload_id, '{}', NULL, NULL, '', 1, 512, 1024, 300000000, NULL FROM workloads WHERE status = 'PENDING'`,
-		`INSERT INTO waiting SELECT lane_id, queue_at, workload_id, 0, created_at FROM workloads WHERE status = 'PENDING'`)
+		`INSERT INTO waiting SELECT lane_id, queue_at, workload_id, 0 FROM workloads WHERE status = 'PENDING'`)
 }
 
 func seedFinished(t *testing.T, c *servers.Postgres, from, to int) {
 	c.Exec(t, "postgres",
 		fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries, timeout_us, created_at, queue_at,
  status, generation, scheduled_at, started_at, finished_at, updated_at)
- SELECT 'wl_f' || lpad(g::text, 9, '0'), CASE WHEN g %% 10 = 0 THEN 'cust_acme' ELSE 'cust_' || (1 + g %% 1000) END, 'cust_' || (1 + g %% 1000) || '/t', 't', '', 10, 3, 3600000000,
+ SELECT 'wl_f' || lpad(g::text, 9, '0'), CASE WHEN g %% 10 = 0 THEN 'cust_acme' ELSE 'cust_' || (1 + g %% 1000) END, 'cust_' || (1 + g %% 1000) || '/t@10', 't', '', 10, 3, 3600000000,
  now() - g * interval '1 s', now() - g * interval '1 s', 'COMPLETED', 1, now(), now(), now(), now() FROM generate_series(%d, %d) g`, from+1, to),
 		fmt.Sprintf(`INSERT INTO workload_specs SELECT workload_id, '{}', NULL, NULL, '', 1, 512, 1024, 300000000, NULL FROM workloads
  WHERE workload_id > 'wl_f%09d' AND workload_id <= 'wl_f%09d'`, from, to),

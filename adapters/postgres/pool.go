@@ -16,8 +16,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sys/unix"
-
-	"github.com/niyanta/niyanta/core/domain"
 )
 
 // Options say where the database is.
@@ -53,7 +51,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.MaxConns == 0 {
 		o.MaxConns = max(8, 4*runtime.NumCPU())
 	}
-	s := &Store{log: o.Log, lanes: map[domain.LaneID]bool{}}
+	s := &Store{log: o.Log}
 	var err error
 	if s.pool, err = openPool(ctx, o, o.URL, o.MaxConns); err != nil {
 		return nil, fmt.Errorf("database: %w", err)

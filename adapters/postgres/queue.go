@@ -29,19 +29,6 @@ func (q queue) promote(ctx context.Context) error {
 	}
 }
 
-// laneColumns are those of a lane; scanLane reads them.
-const laneColumns = "l.lane_id, l.customer_id, l.workload_type, l.affinity, l.cpu_cores, l.memory_mb, l.disk_mb, l.priority"
-
-func scanLane(row pgx.CollectableRow, more ...any) (domain.Lane, error) {
-	var l domain.Lane
-	var affinity []byte
-	targets := []any{&l.ID, &l.CustomerID, &l.Type, &affinity, &l.Resources.CPUCores, &l.Resources.MemoryMB, &l.Resources.DiskMB, &l.Priority}
-	if err := row.Scan(append(targets, more...)...); err != nil {
-		return l, err
-	}
-	return l, fromJSON(affinity, &l.Affinity)
-}
-
 // headsSQL walks from lane to lane by index and reads the first of each.
 const headsSQL = `WITH RECURSIVE eligible AS (
   (SELECT lane_id FROM waiting ORDER BY lane_id LIMIT 1)
@@ -53,7 +40,7 @@ const headsSQL = `WITH RECURSIVE eligible AS (
 const headsOfSQL = `WITH eligible AS (SELECT DISTINCT unnest($2::text[]) COLLATE "C" AS lane_id)
 ` + headsOf + ` ORDER BY e.lane_id`
 
-const headsOf = `SELECT ` + laneColumns + `, h.ids, h.generations, h.queued FROM eligible e JOIN lanes l USING (lane_id)
+const headsOf = `SELECT e.lane_id, h.ids, h.generations, h.queued FROM eligible e
  CROSS JOIN LATERAL (SELECT array_agg(workload_id) AS ids, array_agg(generation) AS generations, array_agg(queue_at) AS queued
    FROM (SELECT workload_id, generation, queue_at FROM waiting w WHERE w.lane_id = e.lane_id ORDER BY w.queue_at, w.workload_id LIMIT $1::bigint) a) h`
 
@@ -81,24 +68,33 @@ func (q queue) Heads(ctx context.Context, n int, only ...domain.LaneID) ([]domai
 	if len(only) > 0 {
 		sql, args = headsOfSQL, append(args, strs(only))
 	}
+	lanes := map[domain.LaneID]domain.Lane{}
 	heads, err := query(ctx, q.s.pool, func(row pgx.CollectableRow) (h domain.LaneHeads, err error) {
 		var c candidates
-		if h.Lane, err = scanLane(row, &c.ids, &c.generations, &c.queued); err != nil {
+		if err := row.Scan(&h.Lane.ID, &c.ids, &c.generations, &c.queued); err != nil {
 			return h, err
 		}
+		lanes[h.Lane.ID] = domain.Lane{}
 		h.Heads = c.list()
 		if len(h.Heads) > n {
 			h.Heads, h.More = h.Heads[:n:n], true
 		}
 		return h, nil
 	}, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	if err := q.s.fillLanes(ctx, lanes); err != nil {
+		return nil, err
+	}
 	out := heads[:0]
 	for _, h := range heads {
 		if len(h.Heads) > 0 {
+			h.Lane = lanes[h.Lane.ID]
 			out = append(out, h)
 		}
 	}
-	return out, err
+	return out, nil
 }
 
 // NextDue implements ports.QueueStore.
@@ -109,11 +105,22 @@ func (q queue) NextDue(ctx context.Context) (time.Time, error) {
 
 // Occupancy implements ports.QueueStore.
 func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
-	return query(ctx, q.s.pool, func(row pgx.CollectableRow) (o domain.Occupancy, err error) {
-		o.Lane, err = scanLane(row, &o.SessionID, &o.Count)
+	lanes := map[domain.LaneID]domain.Lane{}
+	out, err := query(ctx, q.s.pool, func(row pgx.CollectableRow) (o domain.Occupancy, err error) {
+		err = row.Scan(&o.SessionID, &o.Lane.ID, &o.Count)
+		lanes[o.Lane.ID] = domain.Lane{}
 		return o, err
-	}, "SELECT "+laneColumns+`, h.session_id, h.n FROM (SELECT session_id, lane_id, count(*) AS n FROM held GROUP BY 1, 2) h
- JOIN lanes l USING (lane_id) ORDER BY h.session_id, l.lane_id`)
+	}, "SELECT session_id, lane_id, count(*) FROM held GROUP BY 1, 2 ORDER BY 1, 2")
+	if err != nil {
+		return nil, err
+	}
+	if err := q.s.fillLanes(ctx, lanes); err != nil {
+		return nil, err
+	}
+	for i := range out {
+		out[i].Lane = own(lanes[out[i].Lane.ID])
+	}
+	return out, nil
 }
 
 const heldColumns = `h.workload_id, h.customer_id, h.worker_id, h.session_id, h.lane_id, h.generation, h.running, h.pause_requested,

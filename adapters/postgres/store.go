@@ -1,15 +1,11 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
-	"slices"
-	"sync"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
 
@@ -20,12 +16,8 @@ type Store struct {
 	reads  *pgxpool.Pool // lists and audit: the replica, or pool
 	log    *slog.Logger
 
-	mu    sync.Mutex
-	lanes map[domain.LaneID]bool // known to be stored
+	lanes knownLanes
 }
-
-// maxKnownLanes bounds the memory that knowing lanes takes; beyond it, they are offered to the database again.
-const maxKnownLanes = 100_000
 
 // Workloads is the port to workloads.
 func (s *Store) Workloads() ports.WorkloadStore { return workloads{s} }
@@ -92,31 +84,4 @@ func (s *Store) Close() {
 	}
 	s.pool.Close()
 	s.leases.Close()
-}
-
-// unknownLanes returns the lanes of these workloads that may not be stored yet, ordered by id.
-func (s *Store) unknownLanes(ws []*domain.Workload) []domain.Lane {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var out []domain.Lane
-	seen := map[domain.LaneID]bool{}
-	for _, w := range ws {
-		if !s.lanes[w.Lane] && !seen[w.Lane] {
-			seen[w.Lane] = true
-			out = append(out, domain.NewLane(&w.Spec))
-		}
-	}
-	slices.SortFunc(out, func(a, b domain.Lane) int { return cmp.Compare(a.ID, b.ID) })
-	return out
-}
-
-func (s *Store) knowLanes(ls []domain.Lane) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.lanes) > maxKnownLanes {
-		clear(s.lanes)
-	}
-	for _, l := range ls {
-		s.lanes[l.ID] = true
-	}
 }

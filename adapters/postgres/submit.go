@@ -75,7 +75,7 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 				idem = append(idem, idemRow{k, a.keys[k]})
 			}
 		}
-		lanes = w.s.unknownLanes(stored)
+		lanes = w.s.lanes.unknown(stored)
 		if err := t.queueSubmitted(stored, lanes); err != nil {
 			return nil, err
 		}
@@ -87,7 +87,7 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 	if err != nil {
 		return nil, err
 	}
-	w.s.knowLanes(lanes)
+	w.s.lanes.add(lanes)
 	return results, w.fillDuplicates(ctx, results)
 }
 

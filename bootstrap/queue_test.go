@@ -1,0 +1,94 @@
+package bootstrap
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/contracttests/servers"
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/services/lifecycle"
+)
+
+// onPostgres starts a server with workers in this process on a PostgreSQL of its own, whose sessions fsync as they should.
+func onPostgres(tb testing.TB, workers int, env ...string) (*Dev, *servers.Postgres) {
+	tb.Helper()
+	cfg, err := Load(append([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_STORE=postgres"}, env...))
+	require.NoError(tb, err)
+	cluster, err := servers.StartPostgres(true, "max_wal_size=8GB", "shared_buffers=1GB")
+	require.NoError(tb, err)
+	tb.Cleanup(cluster.Remove)
+	cfg.PostgresURL = cluster.SocketURL("postgres")
+	d, err := newDevOn(context.Background(), cfg, workers, "test", silent, func(cfg Config, log *slog.Logger) (*App, error) {
+		return NewCoordinator(context.Background(), cfg, log)
+	})
+	require.NoError(tb, err)
+	tb.Cleanup(func() { assert.NoError(tb, d.Close(context.Background())) })
+	return d, cluster
+}
+
+// seedWaiting puts n workloads in the queue of a customer, by rows: of type sleep, with an affinity rule or none.
+func seedWaiting(tb testing.TB, c *servers.Postgres, customer string, n, customers int, affinity string) {
+	tb.Helper()
+	rules := "NULL"
+	if affinity != "" {
+		rules = "'" + affinity + "'"
+	}
+	owner := fmt.Sprintf("'%s' || CASE WHEN %d > 1 THEN (g %% %d)::text ELSE '' END", customer, customers, customers)
+	lane := owner + fmt.Sprintf(" || '/sleep%s@10'", map[bool]string{true: "#rules", false: ""}[affinity != ""])
+	c.Exec(tb, "postgres",
+		fmt.Sprintf(`INSERT INTO customers (customer_id, name, tier, max_queue, created_at, updated_at)
+ SELECT '%s' || CASE WHEN %d > 1 THEN g::text ELSE '' END, 'C', 'enterprise', 10000000, now(), now() FROM generate_series(0, %d - 1) g ON CONFLICT DO NOTHING`, customer, customers, customers),
+		fmt.Sprintf(`INSERT INTO queue_bounds (customer_id, bound) SELECT customer_id, %d FROM customers ON CONFLICT DO NOTHING`, n),
+		fmt.Sprintf(`INSERT INTO lanes SELECT DISTINCT %s, %s, 'sleep', %s::jsonb, 1, 512, 1024, 10 FROM generate_series(0, %d - 1) g ON CONFLICT DO NOTHING`, lane, owner, rules, customers),
+		fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries, timeout_us, created_at, queue_at, status, updated_at)
+ SELECT 'wl_%s_' || lpad(g::text, 9, '0'), %s, %s, 'sleep', '', 10, 3, 3600000000, now() - interval '1 h', now() - interval '1 h' + g * interval '1 ms', 'PENDING', now()
+ FROM generate_series(0, %d - 1) g`, customer, owner, lane, n),
+		fmt.Sprintf(`INSERT INTO workload_specs SELECT workload_id, '{"duration_ms":3600000}', NULL, %s::jsonb, '', 1, 512, 1024, 300000000, NULL FROM workloads WHERE workload_id LIKE 'wl\_%s\_%%'`, rules, customer),
+		fmt.Sprintf(`INSERT INTO waiting (lane_id, queue_at, workload_id, generation) SELECT lane_id, queue_at, workload_id, 0 FROM workloads WHERE workload_id LIKE 'wl\_%s\_%%'`, customer),
+		"ANALYZE")
+}
+
+// 100,000 wait for a GPU that nobody has, 10,000 of a customer wait at its limit; the small workload of a third customer runs at once.
+// How soon exactly is for `make cycles` to say; here it must not wait for a poll, let alone for the others.
+func TestWhatCannotBePlacedCostsTheOthersNothing(t *testing.T) {
+	d, c := onPostgres(t, 1, "NIYANTA_WORKER_SLOTS=50")
+	took := blockedQueues(t, d, c, 5)
+	t.Logf("behind 110,000 that cannot be placed, submitted to RUNNING: %v", took)
+	for _, one := range took {
+		assert.Less(t, one, 900*time.Millisecond, "woken, not polled")
+	}
+}
+
+// blockedQueues sets up the scenario, and tells how long each of n small workloads took from submission to RUNNING.
+func blockedQueues(tb testing.TB, d *Dev, c *servers.Postgres, n int) []time.Duration {
+	tb.Helper()
+	ctx := tb.Context()
+	seedWaiting(tb, c, "cust_gpu", 100_000, 1, `{"hard": {"worker_tags": {"gpu": "a100"}}}`)
+	c.Exec(tb, "postgres", `INSERT INTO customers (customer_id, name, tier, max_concurrent, max_queue, created_at, updated_at)
+ VALUES ('cust_bound', 'C', 'enterprise', 2, 10000000, now(), now())`)
+	seedWaiting(tb, c, "cust_bound", 10_000, 1, "")
+	require.Eventually(tb, func() bool {
+		u, err := d.App.core.Tenancy.CustomerUsage(ctx, "cust_bound")
+		return err == nil && u.Running == 2
+	}, 30*time.Second, 10*time.Millisecond, "the other customer runs as much as it may")
+	p := domain.Principal{CustomerID: DevCustomer}
+	var took []time.Duration
+	for range n {
+		begin := time.Now()
+		w, err := d.App.core.Lifecycle.Submit(ctx, p, lifecycle.SubmitRequest{Type: "sleep", Input: `{"duration_ms":1000}`})
+		require.NoError(tb, err)
+		for w.Status == domain.StatusPending || w.Status == domain.StatusScheduled {
+			time.Sleep(time.Millisecond)
+			w, err = d.App.core.Lifecycle.Get(ctx, DevCustomer, w.ID)
+			require.NoError(tb, err)
+		}
+		took = append(took, time.Since(begin))
+	}
+	return took
+}
