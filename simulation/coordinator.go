@@ -22,7 +22,6 @@ type coordinator struct {
 	plane       *controlplane.Service
 	lifecycle   *lifecycle.Service
 	frozenUntil time.Time
-	release     func() // gives the storage back
 }
 
 func (w *World) newCoordinator() (*coordinator, error) {

@@ -18,7 +18,7 @@ func (i insight) Ahead(ctx context.Context, cutoffs []ports.Cutoff, most int) ([
 	if len(cutoffs) == 0 {
 		return nil, ctx.Err()
 	}
-	if err := (queue{i.s}).promote(ctx); err != nil {
+	if err := queue(i).promote(ctx); err != nil {
 		return nil, err
 	}
 	type c = ports.Cutoff

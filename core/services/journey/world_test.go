@@ -16,6 +16,7 @@ import (
 	"github.com/niyanta/niyanta/core/services/checkpointing"
 	"github.com/niyanta/niyanta/core/services/controlplane"
 	"github.com/niyanta/niyanta/core/services/health"
+	"github.com/niyanta/niyanta/core/services/insight"
 	"github.com/niyanta/niyanta/core/services/leadership"
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 	"github.com/niyanta/niyanta/core/services/scheduling"
@@ -42,7 +43,7 @@ type observer struct{ counts map[string]int }
 
 func (o *observer) Submitted([]ports.SubmitResult)             {}
 func (o *observer) Transitioned(domain.Batch, []domain.Result) {}
-func (o *observer) Cycle(ports.SchedulingCycle)                {}
+func (o *observer) Cycle(c ports.SchedulingCycle)              { o.counts["preempted"] += c.Preempted }
 func (o *observer) Leader(bool, int64)                         {}
 func (o *observer) Count(name string, n int)                   { o.counts[name] += n }
 
@@ -62,6 +63,7 @@ type coordinator struct {
 	plane     *controlplane.Service
 	lifecycle *lifecycle.Service
 	tenancy   *tenancy.Service
+	insight   *insight.Service
 }
 
 // world is a storage with coordinators.
@@ -72,12 +74,18 @@ type world struct {
 	observer *observer
 	store    *memory.Store
 	notifier *memory.Notifier
+	schedule func(*scheduling.Deps) // changes a scheduler's settings
 	a, b     *coordinator
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, schedule ...func(*scheduling.Deps)) *world {
 	t.Helper()
 	w := &world{
+		schedule: func(d *scheduling.Deps) {
+			for _, change := range schedule {
+				change(d)
+			}
+		},
 		T: t, clock: &clock{now: time.Unix(1_700_000_000, 0)}, ids: &ids{}, observer: &observer{counts: map[string]int{}},
 		notifier: memory.NewNotifier(),
 	}
@@ -96,10 +104,12 @@ func (w *world) coordinator(name string) *coordinator {
 	s := w.store
 	applier := transitions.New(s.Workloads(), w.notifier, w.observer)
 	leader := leadership.New(leadership.Config{Holder: name, TTL: ttl, Renew: time.Second, Margin: time.Second}, s.Leader(), w.clock, w.observer, log)
-	scheduler := scheduling.New(scheduling.Deps{
+	deps := scheduling.Deps{
 		Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Workloads: s.Workloads(), Customers: s.Customers(), Applier: applier,
-		Notifier: w.notifier, Observer: w.observer, Clock: w.clock, IDs: w.ids, Leader: leader, Log: log, Holder: name,
-	})
+		Notifier: w.notifier, Observer: w.observer, Clock: w.clock, IDs: w.ids, Leader: leader, Log: log, Holder: name, Policy: domain.PolicyPriority,
+	}
+	w.schedule(&deps)
+	scheduler := scheduling.New(deps)
 	c := &coordinator{leader: leader, scheduler: scheduler}
 	c.health = health.New(health.Config{Lease: lease, Resend: 5 * time.Second, Unassign: 15 * time.Second, TimeoutGrace: 15 * time.Second, Holder: name},
 		health.Deps{
@@ -120,6 +130,9 @@ func (w *world) coordinator(name string) *coordinator {
 	c.tenancy = tenancy.New(tenancy.Deps{
 		Customers: s.Customers(), Configs: s.Configs(), Keys: s.Keys(), Workloads: s.Workloads(), Limiter: memory.NewRateLimiter(w.clock), Notifier: w.notifier,
 		Clock: w.clock, IDs: w.ids, AdminKey: "admin", WorkerKeys: []string{"old", "new"},
+	})
+	c.insight = insight.New(insight.Deps{
+		Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Workloads: s.Workloads(), Customers: s.Customers(), Clock: w.clock, Policy: deps.Policy,
 	})
 	return c
 }

@@ -1,0 +1,159 @@
+package days
+
+import (
+	"slices"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// placement is one workload's way through the queue.
+type placement struct {
+	customer  int // index into Config.Customers
+	submitted time.Time
+	waited    time.Duration
+	ahead     int // how many were waiting when it was submitted
+	before    int // how many placements had been made by then
+	index     int // which placement it was, from 0
+}
+
+// reserved reports whether it was the turn of whoever had waited longest.
+func (p *placement) reserved() bool { return (p.index+1)%domain.LongestWaitShare == 0 }
+
+// Result is what a run measures.
+type Result struct {
+	cfg Config
+	// Refused counts the transitions that were not applied: none, as nothing goes wrong here.
+	Refused int
+	// Series are the samples, in order of time.
+	Series []Sample
+
+	placements []placement
+	waiting    []int // now, by customer
+	waitingNow int   // all of them
+	running    []int
+	runningNow int
+	reserved   []int     // those running that were placed as the longest waiting
+	held       []float64 // slot-seconds so far, by customer
+	heldOut    []float64 // those of the longest waiting
+}
+
+// Sample is what was seen at one time.
+type Sample struct {
+	At      time.Duration
+	Waiting []int     // by customer
+	Held    []float64 // slot-seconds since the beginning, by customer
+}
+
+func newResult(cfg Config) *Result {
+	n := len(cfg.Customers)
+	return &Result{
+		cfg: cfg, waiting: make([]int, n), running: make([]int, n), reserved: make([]int, n), held: make([]float64, n), heldOut: make([]float64, n),
+	}
+}
+
+// pass adds what is held while time passes.
+func (r *Result) pass(d time.Duration) {
+	for i := range r.running {
+		r.held[i] += float64(r.running[i]) * d.Seconds()
+		r.heldOut[i] += float64(r.reserved[i]) * d.Seconds()
+	}
+}
+
+func (r *Result) wait(i, n int) {
+	r.waiting[i] += n
+	r.waitingNow += n
+}
+
+func (r *Result) placed(p *placement, now time.Time) {
+	p.index, p.waited = len(r.placements), now.Sub(p.submitted)
+	r.placements = append(r.placements, *p)
+	r.hold(p, 1)
+}
+
+func (r *Result) ended(p *placement) { r.hold(p, -1) }
+
+func (r *Result) hold(p *placement, n int) {
+	r.running[p.customer] += n
+	r.runningNow += n
+	if p.reserved() {
+		r.reserved[p.customer] += n
+	}
+}
+
+func (r *Result) sample(at time.Duration) {
+	r.Series = append(r.Series, Sample{at, slices.Clone(r.waiting), slices.Clone(r.held)})
+}
+
+// Placed is how many workloads were placed.
+func (r *Result) Placed() int { return len(r.placements) }
+
+// Shares are the parts of the slot-time in use that each customer had; they add up to 1.
+func (r *Result) Shares() []float64 { return over(r.held, sum(r.held)) }
+
+// ReservedShares are what each customer had of it through placements that went to whoever had waited longest.
+func (r *Result) ReservedShares() []float64 { return over(r.heldOut, sum(r.held)) }
+
+// Utilisation is the part of the slots that was in use over the length of the run.
+func (r *Result) Utilisation() float64 {
+	return sum(r.held) / (r.cfg.Length.Seconds() * float64(r.cfg.Workers*r.cfg.Slots))
+}
+
+// Waits are how long the workloads of one tier had waited when they were placed, shortest first.
+func (r *Result) Waits(t domain.Tier) []time.Duration {
+	var ds []time.Duration
+	for i := range r.placements {
+		if r.cfg.Customers[r.placements[i].customer].Tier == t {
+			ds = append(ds, r.placements[i].waited)
+		}
+	}
+	slices.Sort(ds)
+	return ds
+}
+
+// Quantile is the q-th of sorted durations; 0 of none.
+func Quantile(sorted []time.Duration, q float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+}
+
+// Patience is how near a workload came to waiting longer than the domain promises: it is placed after at most LongestWaitShare placements for
+// each that waited when it came, and as many for itself. The highest of all workloads is returned, in parts of that bound.
+func (r *Result) Patience() float64 {
+	most := 0.0
+	for i := range r.placements {
+		p := &r.placements[i]
+		took := p.index - p.before + 1
+		most = max(most, float64(took)/float64((p.ahead+1)*domain.LongestWaitShare))
+	}
+	return most
+}
+
+// Weights are the shares that the tiers' weights entitle to.
+func (r *Result) Weights() []float64 {
+	ws := make([]float64, len(r.cfg.Customers))
+	for i, c := range r.cfg.Customers {
+		ws[i] = float64(c.Tier.Weight())
+	}
+	return over(ws, sum(ws))
+}
+
+func sum(xs []float64) float64 {
+	s := 0.0
+	for _, x := range xs {
+		s += x
+	}
+	return s
+}
+
+func over(xs []float64, total float64) []float64 {
+	ys := make([]float64, len(xs))
+	for i, x := range xs {
+		if total > 0 {
+			ys[i] = x / total
+		}
+	}
+	return ys
+}

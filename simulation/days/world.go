@@ -1,0 +1,352 @@
+package days
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/niyanta/niyanta/adapters/memory"
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/leadership"
+	"github.com/niyanta/niyanta/core/services/scheduling"
+	"github.com/niyanta/niyanta/core/services/transitions"
+)
+
+// Config describes a run.
+type Config struct {
+	Seed      uint64
+	Policy    domain.Policy
+	Workers   int
+	Slots     int // of each
+	Customers []Customer
+	// Grain is how long the scheduler lets wake-ups gather: it runs at multiples of it, whenever something woke it. What waits for hours does
+	// not notice seconds, and a day takes fewer cycles.
+	Grain time.Duration
+	// Length is how long customers bring work.
+	Length time.Duration
+	// Drain lets the run go on behind Length until all work is done.
+	Drain bool
+	// Samples is how many points the series of the result have.
+	Samples int
+}
+
+const (
+	workType = "work"
+	// forever is the lease of workers and leader: nothing of it is to expire here.
+	forever = 1000 * 24 * time.Hour
+	// depth is every customer's queue depth: nothing is turned away.
+	depth = 10_000_000
+)
+
+var begin = time.Unix(1_700_000_000, 0).UTC()
+
+// job is one workload on its way.
+type job struct {
+	placement
+	duration time.Duration
+}
+
+// world is a run under way.
+type world struct {
+	Config
+	clock     *clock
+	timeline  timeline
+	sources   []*source
+	store     *memory.Store
+	workloads ports.WorkloadStore
+	applier   *transitions.Applier
+	scheduler *scheduling.Service
+	leader    *leadership.Service
+
+	ids      uint64
+	jobs     map[domain.WorkloadID]*job
+	woken    bool            // something may be placed
+	planned  bool            // the next run of the scheduler is on the timeline
+	assigned []ports.Command // heard from the scheduler, not taken up yet
+	refill   []int           // customers of which one was placed
+	result   *Result
+}
+
+// Run runs a world.
+func Run(ctx context.Context, cfg Config) (*Result, error) {
+	w := &world{Config: cfg, clock: &clock{begin}, jobs: map[domain.WorkloadID]*job{}, result: newResult(cfg)}
+	w.store = memory.NewStore(w.clock)
+	w.workloads = w.store.Workloads()
+	log := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))
+	w.applier = transitions.New(w.workloads, notifier{w}, observer{w})
+	w.leader = leadership.New(leadership.Config{Holder: "c", TTL: forever, Renew: forever, Margin: time.Second}, w.store.Leader(), w.clock, observer{w}, log)
+	w.scheduler = scheduling.New(scheduling.Deps{
+		Queue: w.store.Queue(), Insight: w.store.Insight(), Workers: w.store.Workers(), Workloads: w.workloads, Customers: w.store.Customers(),
+		Applier: w.applier, Notifier: notifier{w}, Observer: observer{w}, Clock: w.clock, IDs: ids{w}, Leader: w.leader, Log: log, Holder: "c",
+		Policy: cfg.Policy,
+	})
+	if err := w.open(ctx); err != nil {
+		return nil, err
+	}
+	return w.result, w.run(ctx)
+}
+
+// open elects the leader, registers the workers and has the customers begin.
+func (w *world) open(ctx context.Context) error {
+	if _, err := w.leader.Tick(ctx); err != nil {
+		return err
+	}
+	for i := range w.Workers {
+		_, err := w.store.Workers().Register(ctx, domain.Registration{
+			WorkerID: domain.WorkerID(fmt.Sprint("worker-", i)), SessionID: domain.SessionID(w.newID("s_")), Capabilities: []string{workType}, Slots: w.Slots,
+		}, forever)
+		if err != nil {
+			return fmt.Errorf("register a worker: %w", err)
+		}
+	}
+	for i, c := range w.Customers {
+		if _, err := w.store.Customers().Create(ctx, domain.Customer{
+			ID: c.ID, Name: string(c.ID), Tier: c.Tier, Overrides: domain.Limits{MaxConcurrent: c.MaxConcurrent, MaxQueueDepth: depth},
+		}); err != nil {
+			return fmt.Errorf("create a customer: %w", err)
+		}
+		w.sources = append(w.sources, &source{c, rand.New(rand.NewPCG(w.Seed, uint64(i)))})
+		w.start(ctx, i)
+	}
+	w.sample(0)
+	return nil
+}
+
+// start plans a customer's first work.
+func (w *world) start(ctx context.Context, i int) {
+	s := w.sources[i]
+	if s.Rate != nil {
+		w.arrive(ctx, i, 0)
+	}
+	for _, at := range s.At {
+		w.timeline.plan(begin.Add(at), func() error { return w.submit(ctx, i) })
+	}
+	if s.Backlog > 0 {
+		w.timeline.plan(begin, func() error {
+			for range s.Backlog {
+				if err := w.submit(ctx, i); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+}
+
+// arrive plans the next arrival behind some time.
+func (w *world) arrive(ctx context.Context, i int, after time.Duration) {
+	next := w.sources[i].nextArrival(after)
+	if next >= w.Length {
+		return
+	}
+	w.timeline.plan(begin.Add(next), func() error {
+		w.arrive(ctx, i, next)
+		return w.submit(ctx, i)
+	})
+}
+
+// run lets time pass from event to event. After all that happens at one instant the scheduler runs, if it is its time.
+func (w *world) run(ctx context.Context) error {
+	end := begin.Add(w.Length)
+	for {
+		at, more := w.timeline.next()
+		if !more || at.After(end) && !w.Drain {
+			w.pass(end)
+			return nil
+		}
+		w.pass(at)
+		for more && at.Equal(w.clock.now) {
+			if err := w.timeline.take()(); err != nil {
+				return err
+			}
+			at, more = w.timeline.next()
+		}
+		if err := w.schedule(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// pass moves the clock.
+func (w *world) pass(to time.Time) {
+	w.result.pass(to.Sub(w.clock.now))
+	w.clock.now = to
+}
+
+// due reports whether the scheduler is to run now; otherwise it plans when.
+func (w *world) due() bool {
+	if !w.woken || w.result.runningNow == w.Workers*w.Slots {
+		return false // nothing could be placed: the end of a run wakes it again
+	}
+	late := w.clock.now.Sub(begin) % w.Grain
+	if late == 0 {
+		return true
+	}
+	if !w.planned {
+		w.planned = true
+		w.timeline.plan(w.clock.now.Add(w.Grain-late), func() error {
+			w.planned = false
+			return nil
+		})
+	}
+	return false
+}
+
+// schedule runs the scheduler, has the workers take up what they were sent, and customers with a backlog submit what comes next: again and
+// again, until every slot is taken or nothing waits.
+func (w *world) schedule(ctx context.Context) error {
+	for w.due() {
+		w.woken = false
+		if _, err := w.scheduler.Tick(ctx); err != nil {
+			return fmt.Errorf("schedule: %w", err)
+		}
+		if err := w.take(ctx); err != nil {
+			return err
+		}
+		refill := w.refill
+		w.refill = nil
+		for _, i := range refill {
+			if err := w.submit(ctx, i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// take has the workers start what was assigned, and plans the ends of the runs.
+func (w *world) take(ctx context.Context) error {
+	for _, c := range w.assigned {
+		if err := w.report(ctx, c, domain.EventStart); err != nil {
+			return err
+		}
+		w.timeline.plan(w.clock.now.Add(w.jobs[c.WorkloadID].duration), func() error { return w.report(ctx, c, domain.EventComplete) })
+	}
+	w.assigned = w.assigned[:0]
+	return nil
+}
+
+// report is a worker's report of what it was assigned.
+func (w *world) report(ctx context.Context, c ports.Command, e domain.Event) error {
+	res, err := w.applier.One(ctx, domain.Transition{WorkloadID: c.WorkloadID, Event: e, Generation: c.Generation, SessionID: c.SessionID})
+	if err == nil && res.Outcome != domain.OutcomeApplied {
+		err = fmt.Errorf("%s %s", res.Outcome, res.Reason)
+	}
+	if err != nil {
+		return fmt.Errorf("%s of %s: %w", e, c.WorkloadID, err)
+	}
+	return nil
+}
+
+// submit submits one workload of a customer.
+func (w *world) submit(ctx context.Context, i int) error {
+	s := w.sources[i]
+	id := domain.WorkloadID(w.newID("wl_"))
+	w.jobs[id] = &job{
+		placement{customer: i, submitted: w.clock.now, ahead: w.result.waitingNow, before: len(w.result.placements)}, s.Duration.draw(s.rng),
+	}
+	res, err := w.workloads.Submit(ctx, []domain.Submission{{
+		Spec: domain.Spec{ID: id, CustomerID: s.ID, Type: workType, Run: domain.DefaultRunConfig(), Priority: s.priority()},
+	}})
+	if err == nil && res[0].Status != ports.SubmitAccepted {
+		err = fmt.Errorf("status %d", res[0].Status)
+	}
+	if err != nil {
+		return fmt.Errorf("submit: %w", err)
+	}
+	w.result.wait(i, 1)
+	w.woken = true
+	return nil
+}
+
+// placed notes an assignment.
+func (w *world) placed(id domain.WorkloadID) {
+	j := w.jobs[id]
+	w.result.wait(j.customer, -1)
+	w.result.placed(&j.placement, w.clock.now)
+	if w.sources[j.customer].Backlog > 0 {
+		w.refill = append(w.refill, j.customer)
+	}
+}
+
+// sample plans the points of the series.
+func (w *world) sample(n int) {
+	if n > w.Samples || w.Samples == 0 {
+		return
+	}
+	at := w.Length * time.Duration(n) / time.Duration(w.Samples)
+	w.timeline.plan(begin.Add(at), func() error {
+		w.result.sample(at)
+		w.sample(n + 1)
+		return nil
+	})
+}
+
+// newID makes ids that sort by creation.
+func (w *world) newID(prefix string) string {
+	w.ids++
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[8:], w.ids)
+	return domain.EncodeID(prefix, b)
+}
+
+// ids implements ports.IDs.
+type ids struct{ w *world }
+
+// New implements ports.IDs.
+func (i ids) New(prefix string) string { return i.w.newID(prefix) }
+
+// Random implements ports.IDs; nothing here needs secrets.
+func (ids) Random([]byte) {}
+
+// Float64 implements ports.IDs; nothing here needs jitter.
+func (ids) Float64() float64 { return 0 }
+
+// notifier hears what the services tell the workers and the leader.
+type notifier struct{ w *world }
+
+// Command implements ports.Notifier.
+func (n notifier) Command(_ context.Context, _ domain.WorkerID, cs ...ports.Command) {
+	n.w.assigned = append(n.w.assigned, cs...)
+}
+
+// Wake implements ports.Notifier.
+func (n notifier) Wake(context.Context, string) { n.w.woken = true }
+
+// Updated implements ports.Notifier.
+func (notifier) Updated(context.Context, ...ports.Update) {}
+
+// observer follows what is placed and what ends.
+type observer struct{ w *world }
+
+// Transitioned implements ports.Observer.
+func (o observer) Transitioned(b domain.Batch, rs []domain.Result) {
+	for i := range rs {
+		switch e := b.Transitions[i].Event; {
+		case rs[i].Outcome != domain.OutcomeApplied:
+			o.w.result.Refused++
+		case e == domain.EventAssign:
+			o.w.placed(rs[i].WorkloadID)
+		case e == domain.EventComplete:
+			o.w.result.ended(&o.w.jobs[rs[i].WorkloadID].placement)
+			delete(o.w.jobs, rs[i].WorkloadID)
+		}
+	}
+}
+
+// Submitted implements ports.Observer.
+func (observer) Submitted([]ports.SubmitResult) {}
+
+// Cycle implements ports.Observer.
+func (observer) Cycle(ports.SchedulingCycle) {}
+
+// Leader implements ports.Observer.
+func (observer) Leader(bool, int64) {}
+
+// Count implements ports.Observer.
+func (observer) Count(string, int) {}
