@@ -278,6 +278,9 @@ func TestPlacementNeverViolatesARuleAndNeverLeavesAPlaceableWorkloadWaiting(t *t
 			require.LessOrEqual(t, running[l.CustomerID], w.Customers[l.CustomerID].MaxConcurrent, "over the customer's limit")
 		}
 		for _, l := range w.lanes {
+			for i := 1; i < len(l.Heads); i++ {
+				require.False(t, placed[l.Heads[i].ID] && !placed[l.Heads[i-1].ID], "overtaken within its lane")
+			}
 			for _, c := range l.Heads {
 				if placed[c.ID] || running[l.Lane.CustomerID] >= w.Customers[l.Lane.CustomerID].MaxConcurrent {
 					continue
@@ -285,6 +288,39 @@ func TestPlacementNeverViolatesARuleAndNeverLeavesAPlaceableWorkloadWaiting(t *t
 				for _, wk := range w.Workers {
 					require.False(t, fits(wk, l.Lane, held[wk.ID]), "%s waits beside a free fitting slot of %s", c.ID, wk.ID)
 				}
+			}
+		}
+	})
+}
+
+// In the first ten times m placements are the m that have waited longest, however far back their priority puts them.
+func TestWhoeverHasWaitedLongestIsNeverPassedOverForLong(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var lanes []domain.LaneHeads
+		s := domain.Snapshot{
+			Workers: []domain.Worker{worker(1, 10_000, "t")}, Customers: map[domain.CustomerID]domain.Terms{},
+			Policy: rapid.SampledFrom([]domain.Policy{domain.PolicyFIFO, domain.PolicyPriority, domain.PolicyFair}).Draw(t, "policy"), Shares: domain.NewFairShare(),
+		}
+		type waiting struct {
+			id domain.WorkloadID
+			at time.Time
+		}
+		var all []waiting
+		for n := range rapid.IntRange(1, 4).Draw(t, "customers") {
+			id := fmt.Sprint("c", n)
+			s.Customers[domain.CustomerID(id)] = domain.Terms{Tier: rapid.SampledFrom(tiers).Draw(t, "tier"), MaxConcurrent: 10_000}
+			l := laneAt(rapid.IntRange(0, 1000).Draw(t, "priority"), id, "t", domain.Affinity{}, rapid.SliceOfN(rapid.IntRange(0, 100_000), 1, 40).Draw(t, "ages")...)
+			for _, h := range l.Heads {
+				all = append(all, waiting{h.ID, h.QueueAt})
+			}
+			lanes = append(lanes, l)
+		}
+		slices.SortFunc(all, func(a, b waiting) int { return a.at.Compare(b.at) })
+		m := rapid.IntRange(1, len(all)).Draw(t, "m")
+		placed := ids(plan(s, domain.LongestWaitShare*m, lanes...))
+		for _, w := range all[:m] {
+			if w.at.Before(all[m-1].at) || m == 1 && len(all) == 1 { // of those that are as old, any
+				require.Contains(t, placed, string(w.id))
 			}
 		}
 	})
