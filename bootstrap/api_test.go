@@ -29,9 +29,9 @@ type api struct {
 	client *http.Client
 }
 
-func newAPI(t *testing.T, workers int) *api {
+func newAPI(t *testing.T, workers int, change ...func(*Config)) *api {
 	t.Helper()
-	d, _ := startDev(t, workers, func(c *Config) { c.ExecAllow = []string{"sh", "echo"} })
+	d, _ := startDev(t, workers, append(change, func(c *Config) { c.ExecAllow = []string{"sh", "echo"} })...)
 	spec, err := openapi3.NewLoader().LoadFromData(openapi.YAML)
 	require.NoError(t, err)
 	require.NoError(t, spec.Validate(t.Context()))
@@ -191,7 +191,7 @@ func TestAnotherCustomersIDsAnswerLikeMissingOnes(t *testing.T) {
 		{"GET", "/v1/workloads/%s", id, missing}, {"POST", "/v1/workloads/%s/cancel", id, missing},
 		{"POST", "/v1/workloads/%s/pause", id, missing}, {"POST", "/v1/workloads/%s/resume", id, missing},
 		{"GET", "/v1/workloads/%s/logs", id, missing}, {"GET", "/v1/workloads/%s/audit", id, missing},
-		{"GET", "/v1/workloads/%s/checkpoints", id, missing},
+		{"GET", "/v1/workloads/%s/placement", id, missing}, {"GET", "/v1/workloads/%s/checkpoints", id, missing},
 		{"GET", "/v1/workload-configs/%s", cfg.field("config_id").(string), "wlcfg_none"},
 		{"DELETE", "/v1/workload-configs/%s", cfg.field("config_id").(string), "wlcfg_none"},
 	} {

@@ -72,8 +72,8 @@ func (a *App) Start(ctx context.Context) (err error) {
 		}
 	}()
 	handler, err := httpapi.New(httpapi.Deps{
-		Lifecycle: a.core.Lifecycle, Tenancy: a.core.Tenancy, Plane: a.core.Plane, IDs: a.host.IDs,
-		Observer: a.host.Observer, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Stopping: stopping,
+		Lifecycle: a.core.Lifecycle, Insight: a.core.Insight, Tenancy: a.core.Tenancy, Plane: a.core.Plane,
+		IDs: a.host.IDs, Observer: a.host.Observer, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Stopping: stopping,
 		CursorKey: cursorKey(a.cfg), Measure: a.metrics.Request,
 	})
 	if err != nil {

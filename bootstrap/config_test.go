@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/domain"
 )
 
 var (
@@ -91,6 +93,29 @@ func TestEachRoleNeedsItsOwn(t *testing.T) {
 		}
 		assert.Contains(t, got, "NIYANTA_"+c.wrong+":", c.name)
 	}
+}
+
+func TestThePolicyAndPreemptionAreReadAndShown(t *testing.T) {
+	shown := func(environment ...string) map[string]string {
+		c, err := Load(environment)
+		require.NoError(t, err)
+		require.NoError(t, c.Validate(RoleDev))
+		settings := map[string]string{}
+		for _, s := range c.Settings() {
+			settings[s.Variable] = s.Value
+		}
+		return settings
+	}
+	byDefault, chosen := shown(), shown("NIYANTA_SCHEDULER_POLICY=fair", "NIYANTA_PREEMPTION=true")
+	assert.Equal(t, "priority", byDefault["NIYANTA_SCHEDULER_POLICY"])
+	assert.Equal(t, "false", byDefault["NIYANTA_PREEMPTION"])
+	assert.Equal(t, "fair", chosen["NIYANTA_SCHEDULER_POLICY"])
+	assert.Equal(t, "true", chosen["NIYANTA_PREEMPTION"])
+	for _, policy := range []domain.Policy{domain.PolicyFIFO, domain.PolicyPriority, domain.PolicyFair} {
+		assert.Empty(t, problems(RoleDev, "NIYANTA_SCHEDULER_POLICY="+string(policy)))
+	}
+	assert.Contains(t, problems(RoleDev, "NIYANTA_SCHEDULER_POLICY=unfair"), "NIYANTA_SCHEDULER_POLICY:")
+	assert.Contains(t, problems(RoleDev, "NIYANTA_PREEMPTION=perhaps"), "NIYANTA_PREEMPTION:")
 }
 
 func TestSettingsMaskSecrets(t *testing.T) {

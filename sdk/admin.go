@@ -61,7 +61,7 @@ func (c *Client) Customers(ctx context.Context) ([]Customer, error) {
 	}
 }
 
-// UpdateCustomer changes name, tier or limits.
+// UpdateCustomer changes name, tier, limits or preemptible.
 func (c *Client) UpdateCustomer(ctx context.Context, id string, p client.CustomerPatch) (Customer, error) {
 	return read[Customer](ctx)(c.api.UpdateCustomer(ctx, id, p))
 }

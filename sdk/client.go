@@ -21,35 +21,38 @@ type Client struct {
 //
 //nolint:revive // the file documents them
 type (
-	Workload       = client.Workload
-	WorkloadList   = client.WorkloadList
-	Status         = client.Status
-	LogLine        = client.LogLine
-	AuditEvent     = client.AuditEvent
-	CheckpointInfo = client.Checkpoint
-	WorkloadConfig = client.WorkloadConfig
-	ConfigInput    = client.WorkloadConfigInput
-	Customer       = client.Customer
-	CustomerUsage  = client.CustomerUsage
-	CustomerInput  = client.CustomerInput
-	Key            = client.Key
-	NewKey         = client.NewKey
-	KeyInput       = client.KeyInput
-	WorkerInfo     = client.Worker
-	ListParams     = client.ListWorkloadsParams
-	LogParams      = client.GetWorkloadLogsParams
-	AffinityRules  = client.AffinityRules
-	AffinityTerms  = client.AffinityTerms
-	SubmitAnswer   = client.SubmitAnswer
-	SteerAnswer    = client.SteerAnswer
-	Submission     = client.Submission
-	Tier           = client.Tier
-	KeyRole        = client.KeyRole
-	OrderBy        = client.ListWorkloadsParamsOrderBy
-	Order          = client.ListWorkloadsParamsOrder
-	CustomerPatch  = client.CustomerPatch
-	LimitsInput    = client.LimitsInput
-	BatchResult    = client.BatchResult
+	Workload        = client.Workload
+	WorkloadList    = client.WorkloadList
+	Status          = client.Status
+	LogLine         = client.LogLine
+	AuditEvent      = client.AuditEvent
+	Placement       = client.Placement
+	PlacementReason = client.PlacementReason
+	Confidence      = client.Confidence
+	CheckpointInfo  = client.Checkpoint
+	WorkloadConfig  = client.WorkloadConfig
+	ConfigInput     = client.WorkloadConfigInput
+	Customer        = client.Customer
+	CustomerUsage   = client.CustomerUsage
+	CustomerInput   = client.CustomerInput
+	Key             = client.Key
+	NewKey          = client.NewKey
+	KeyInput        = client.KeyInput
+	WorkerInfo      = client.Worker
+	ListParams      = client.ListWorkloadsParams
+	LogParams       = client.GetWorkloadLogsParams
+	AffinityRules   = client.AffinityRules
+	AffinityTerms   = client.AffinityTerms
+	SubmitAnswer    = client.SubmitAnswer
+	SteerAnswer     = client.SteerAnswer
+	Submission      = client.Submission
+	Tier            = client.Tier
+	KeyRole         = client.KeyRole
+	OrderBy         = client.ListWorkloadsParamsOrderBy
+	Order           = client.ListWorkloadsParamsOrder
+	CustomerPatch   = client.CustomerPatch
+	LimitsInput     = client.LimitsInput
+	BatchResult     = client.BatchResult
 )
 
 // Error is what every method returns when the server refuses: Code is one of the API's, Details name the field or the
@@ -130,6 +133,11 @@ func (c *Client) Logs(ctx context.Context, id string, p LogParams) ([]LogLine, e
 // Audit returns the audit trail of a workload, oldest first.
 func (c *Client) Audit(ctx context.Context, id string) ([]AuditEvent, error) {
 	return items[AuditEvent](ctx)(c.api.GetWorkloadAudit(ctx, id, &client.GetWorkloadAuditParams{}))
+}
+
+// Placement tells why a workload waits, its place in the queue and when it may start.
+func (c *Client) Placement(ctx context.Context, id string) (Placement, error) {
+	return read[Placement](ctx)(c.api.GetWorkloadPlacement(ctx, id))
 }
 
 // Checkpoints lists the checkpoints kept, newest first.

@@ -16,6 +16,7 @@ func (a *api) CreateCustomer(ctx context.Context, req gen.CreateCustomerRequestO
 	c, err := a.Tenancy.CreateCustomer(ctx, domain.Customer{
 		ID: domain.CustomerID(deref(req.Body.CustomerID)), Name: req.Body.Name,
 		Tier: domain.Tier(req.Body.Tier), Overrides: limitsIn(req.Body.Limits),
+		NoPreemption: deref(not(req.Body.Preemptible)),
 	})
 	if err != nil {
 		return nil, err
@@ -60,7 +61,7 @@ func (a *api) GetCustomerByID(ctx context.Context, req gen.GetCustomerByIDReques
 
 // UpdateCustomer implements PATCH /v1/admin/customers/{id}.
 func (a *api) UpdateCustomer(ctx context.Context, req gen.UpdateCustomerRequestObject) (gen.UpdateCustomerResponseObject, error) {
-	p := domain.CustomerPatch{Name: req.Body.Name}
+	p := domain.CustomerPatch{Name: req.Body.Name, NoPreemption: not(req.Body.Preemptible)}
 	if req.Body.Tier != nil {
 		t := domain.Tier(*req.Body.Tier)
 		p.Tier = &t

@@ -28,6 +28,15 @@ func deref[T any](p *T) T {
 	return *p
 }
 
+// not negates what is set.
+func not(b *bool) *bool {
+	if b == nil {
+		return nil
+	}
+	negated := !*b
+	return &negated
+}
+
 func at(t time.Time) gen.Time { return gen.Time{Time: t} }
 
 func optTime(t time.Time) *gen.Time {
@@ -180,13 +189,15 @@ func limitsIn(l *gen.LimitsInput) domain.Limits {
 
 func customerOut(c *domain.Customer) gen.Customer {
 	return gen.Customer{
-		CustomerID: string(c.ID), Name: c.Name, Tier: gen.Tier(c.Tier), Limits: limitsOut(c.Limits()), CreatedAt: at(c.CreatedAt),
+		CustomerID: string(c.ID), Name: c.Name, Tier: gen.Tier(c.Tier), Limits: limitsOut(c.Limits()), Preemptible: !c.NoPreemption,
+		CreatedAt: at(c.CreatedAt),
 	}
 }
 
 func usageOut(c *domain.Customer, u domain.Usage) gen.CustomerUsage {
 	out := gen.CustomerUsage{
-		CustomerID: string(c.ID), Name: c.Name, Tier: gen.Tier(c.Tier), Limits: limitsOut(c.Limits()), CreatedAt: at(c.CreatedAt),
+		CustomerID: string(c.ID), Name: c.Name, Tier: gen.Tier(c.Tier), Limits: limitsOut(c.Limits()), Preemptible: !c.NoPreemption,
+		CreatedAt: at(c.CreatedAt),
 	}
 	out.Usage.RunningWorkloads, out.Usage.QueuedWorkloads, out.Usage.PausedWorkloads = u.Running, u.Queued, u.Paused
 	return out

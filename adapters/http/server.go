@@ -13,6 +13,7 @@ import (
 	"github.com/niyanta/niyanta/adapters/http/gen"
 	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/core/services/controlplane"
+	"github.com/niyanta/niyanta/core/services/insight"
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 	"github.com/niyanta/niyanta/core/services/tenancy"
 )
@@ -20,6 +21,7 @@ import (
 // Deps are what the API stands on.
 type Deps struct {
 	Lifecycle *lifecycle.Service
+	Insight   *insight.Service
 	Tenancy   *tenancy.Service
 	Plane     *controlplane.Service
 	IDs       ports.IDs

@@ -32,8 +32,10 @@ func (a *api) SubmitWorkload(ctx context.Context, req gen.SubmitWorkloadRequestO
 	if err != nil {
 		return nil, err
 	}
+	start, confidence := a.estimatedStart(ctx, &w)
 	return gen.SubmitWorkload202JSONResponse{
-		WorkloadID: string(w.ID), Status: gen.Status(w.Status), CreatedAt: at(w.CreatedAt), EstimatedStartTime: optTime(w.RunAt),
+		WorkloadID: string(w.ID), Status: gen.Status(w.Status), CreatedAt: at(w.CreatedAt),
+		EstimatedStartTime: start, EstimateConfidence: confidence,
 	}, nil
 }
 

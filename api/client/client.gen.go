@@ -43,6 +43,27 @@ func (e AuditEventActorType) Valid() bool {
 	}
 }
 
+// Defines values for Confidence.
+const (
+	High   Confidence = "high"
+	Low    Confidence = "low"
+	Medium Confidence = "medium"
+)
+
+// Valid indicates whether the value is a known member of the Confidence enum.
+func (e Confidence) Valid() bool {
+	switch e {
+	case High:
+		return true
+	case Low:
+		return true
+	case Medium:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for KeyRole.
 const (
 	KeyRoleCustomer KeyRole = "customer"
@@ -268,13 +289,21 @@ type Checkpoint struct {
 // Command defines model for Command.
 type Command = ports.Command
 
+// Confidence How sure an estimate is, by how many placements of the last 5 minutes it rests on: high at least 100, or a worker could take the
+// workload now; medium at least 10; low fewer, or more workloads are before it than were counted. Absent without an estimate.
+type Confidence string
+
 // Customer defines model for Customer.
 type Customer struct {
 	CreatedAt  Time   `json:"created_at"`
 	CustomerID string `json:"customer_id"`
 	Limits     Limits `json:"limits"`
 	Name       string `json:"name"`
-	Tier       Tier   `json:"tier"`
+
+	// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
+	// (`NIYANTA_PREEMPTION`). True for a customer that was onboarded without it.
+	Preemptible Preemptible `json:"preemptible"`
+	Tier        Tier        `json:"tier"`
 }
 
 // CustomerInput defines model for CustomerInput.
@@ -283,14 +312,22 @@ type CustomerInput struct {
 	CustomerID *string      `json:"customer_id,omitempty"`
 	Limits     *LimitsInput `json:"limits,omitempty"`
 	Name       string       `json:"name"`
-	Tier       Tier         `json:"tier"`
+
+	// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
+	// (`NIYANTA_PREEMPTION`). True for a customer that was onboarded without it.
+	Preemptible *Preemptible `json:"preemptible,omitempty"`
+	Tier        Tier         `json:"tier"`
 }
 
 // CustomerPatch defines model for CustomerPatch.
 type CustomerPatch struct {
 	Limits *LimitsInput `json:"limits,omitempty"`
 	Name   *string      `json:"name,omitempty"`
-	Tier   *Tier        `json:"tier,omitempty"`
+
+	// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
+	// (`NIYANTA_PREEMPTION`). True for a customer that was onboarded without it.
+	Preemptible *Preemptible `json:"preemptible,omitempty"`
+	Tier        *Tier        `json:"tier,omitempty"`
 }
 
 // CustomerUsage defines model for CustomerUsage.
@@ -299,8 +336,12 @@ type CustomerUsage struct {
 	CustomerID string `json:"customer_id"`
 	Limits     Limits `json:"limits"`
 	Name       string `json:"name"`
-	Tier       Tier   `json:"tier"`
-	Usage      struct {
+
+	// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
+	// (`NIYANTA_PREEMPTION`). True for a customer that was onboarded without it.
+	Preemptible Preemptible `json:"preemptible"`
+	Tier        Tier        `json:"tier"`
+	Usage       struct {
 		PausedWorkloads  int `json:"paused_workloads"`
 		QueuedWorkloads  int `json:"queued_workloads"`
 		RunningWorkloads int `json:"running_workloads"`
@@ -398,12 +439,73 @@ type Pagination struct {
 	Total      *int    `json:"total,omitempty"`
 }
 
+// Placement defines model for Placement.
+type Placement struct {
+	// Confidence How sure an estimate is, by how many placements of the last 5 minutes it rests on: high at least 100, or a worker could take the
+	// workload now; medium at least 10; low fewer, or more workloads are before it than were counted. Absent without an estimate.
+	Confidence *Confidence `json:"confidence,omitempty"`
+
+	// EstimatedStartTime When it may start, at the pace of its workload type's placements in the last 5 minutes (with its customer at the limit also at its
+	// customer's). Absent when it does not wait, when no worker could run it, or when nothing like it was placed lately.
+	EstimatedStartTime *Time `json:"estimated_start_time,omitempty"`
+
+	// Placeable Some worker that is registered and not draining could run it, were that worker empty; false when it does not wait
+	Placeable bool `json:"placeable"`
+
+	// Position Place in the queue of the whole fleet, all customers and workload types together; 1 is next. Absent when it does not wait, and while
+	// it may not be placed yet (`not_before`).
+	Position *int `json:"position,omitempty"`
+
+	// PositionIsMinimum The position is not exact: at least so many are before it. More than 10,000 waiting workloads of a kind are not counted, and with
+	// the policy `fair` customers take turns as slots get free, so that no place is fixed.
+	PositionIsMinimum bool `json:"position_is_minimum"`
+
+	// Reasons About the workload and its customer first, then about workers, the most common first. Empty when it does not wait.
+	Reasons []PlacementReason `json:"reasons"`
+	Status  Status            `json:"status"`
+
+	// Waiting PENDING or REDISTRIBUTING; in any other status only `worker_id` is told beside it
+	Waiting bool `json:"waiting"`
+
+	// WorkerID Who holds it; set exactly while SCHEDULED or RUNNING
+	WorkerID   *string `json:"worker_id,omitempty"`
+	WorkloadID string  `json:"workload_id"`
+}
+
+// PlacementReason defines model for PlacementReason.
+type PlacementReason struct {
+	// Code About the workload or its customer: `not_before` (`run_at`, or the pause before a retry, is to come), `customer_limit` (its customer runs
+	// `max_concurrent_workloads`), `no_worker` (none is registered).
+	//
+	// About workers, each of which is counted once, under the first that applies: `worker_draining`, `missing_type` (does not offer the workload
+	// type), `other_worker_id`, `missing_tag` and `missing_workload_types` (`affinity_rules.hard`), `excluded` (`affinity_rules.anti`), `too_small`
+	// (the config's `resource_limits` exceed what it has), `full` (no free slot), `conflict` (`anti.workload_types`, its own or of what runs there),
+	// `resources_taken` (free slots, but too little CPU, memory or disk left), `next` (could take it now: it is about to be placed, or others are
+	// before it). More may be added.
+	//
+	//
+	// Examples: missing_tag
+	Code string `json:"code"`
+
+	// Message For people
+	//
+	// Examples: 3 workers without tag gpu=a100
+	Message string `json:"message"`
+
+	// Workers How many workers it applies to; absent for reasons about the workload or its customer
+	Workers *int `json:"workers,omitempty"`
+}
+
 // PollRequest defines model for PollRequest.
 type PollRequest struct {
 	SessionID string `json:"session_id"`
 	WaitMs    *int64 `json:"wait_ms,omitempty"`
 	WorkerID  string `json:"worker_id"`
 }
+
+// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
+// (`NIYANTA_PREEMPTION`). True for a customer that was onboarded without it.
+type Preemptible = bool
 
 // Readiness defines model for Readiness.
 type Readiness struct {
@@ -478,7 +580,12 @@ type Submission struct {
 type SubmitAnswer struct {
 	CreatedAt Time `json:"created_at"`
 
-	// EstimatedStartTime `run_at` when it lies ahead; null while no estimate is made
+	// EstimateConfidence How sure an estimate is, by how many placements of the last 5 minutes it rests on: high at least 100, or a worker could take the
+	// workload now; medium at least 10; low fewer, or more workloads are before it than were counted. Absent without an estimate.
+	EstimateConfidence *Confidence `json:"estimate_confidence,omitempty"`
+
+	// EstimatedStartTime When it may start, never before a `run_at` that lies ahead; from a look at the queue that may be 2 s old. `run_at` itself when there
+	// is nothing to estimate from; null when that is not set either, and for a repeated submission whose workload no longer waits.
 	EstimatedStartTime *Time  `json:"estimated_start_time"`
 	Status             Status `json:"status"`
 	WorkloadID         string `json:"workload_id"`
@@ -866,7 +973,7 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/admin/customers/{id} (the `GetCustomerByID` operationId).
 	GetCustomerByID(ctx context.Context, id CustomerID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateCustomerWithBody Change name, tier or limits
+	// UpdateCustomerWithBody Change name, tier, limits or preemptible
 	//
 	// Given `limits` replace all overrides; a limit left out is the tier's. They hold for what is submitted and placed from then on.
 	//
@@ -875,7 +982,7 @@ type ClientInterface interface {
 	// Corresponds with PATCH /v1/admin/customers/{id} (the `UpdateCustomer` operationId).
 	UpdateCustomerWithBody(ctx context.Context, id CustomerID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateCustomer Change name, tier or limits
+	// UpdateCustomer Change name, tier, limits or preemptible
 	//
 	// Given `limits` replace all overrides; a limit left out is the tier's. They hold for what is submitted and placed from then on.
 	//
@@ -1186,6 +1293,14 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/workloads/{id}/pause (the `PauseWorkload` operationId).
 	PauseWorkload(ctx context.Context, id WorkloadID, body PauseWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetWorkloadPlacement Why a workload waits, its place in the queue and when it may start
+	//
+	// Read from the queue and the fleet as they are now; nothing is reserved by it. The place follows from the coordinators' policy
+	// (`NIYANTA_SCHEDULER_POLICY`), the estimate from the placements of the last 5 minutes.
+	//
+	// Corresponds with GET /v1/workloads/{id}/placement (the `GetWorkloadPlacement` operationId).
+	GetWorkloadPlacement(ctx context.Context, id WorkloadID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ResumeWorkloadWithBody Resume a paused workload
 	//
 	// It goes back into the queue at its old place and continues from its last checkpoint.
@@ -1269,7 +1384,7 @@ func (c *Client) GetCustomerByID(ctx context.Context, id CustomerID, reqEditors 
 	return c.Client.Do(req)
 }
 
-// UpdateCustomerWithBody Change name, tier or limits
+// UpdateCustomerWithBody Change name, tier, limits or preemptible
 //
 // Given `limits` replace all overrides; a limit left out is the tier's. They hold for what is submitted and placed from then on.
 //
@@ -1288,7 +1403,7 @@ func (c *Client) UpdateCustomerWithBody(ctx context.Context, id CustomerID, cont
 	return c.Client.Do(req)
 }
 
-// UpdateCustomer Change name, tier or limits
+// UpdateCustomer Change name, tier, limits or preemptible
 //
 // Given `limits` replace all overrides; a limit left out is the tier's. They hold for what is submitted and placed from then on.
 //
@@ -1979,6 +2094,24 @@ func (c *Client) PauseWorkloadWithBody(ctx context.Context, id WorkloadID, conte
 // Corresponds with POST /v1/workloads/{id}/pause (the `PauseWorkload` operationId).
 func (c *Client) PauseWorkload(ctx context.Context, id WorkloadID, body PauseWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPauseWorkloadRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetWorkloadPlacement Why a workload waits, its place in the queue and when it may start
+//
+// Read from the queue and the fleet as they are now; nothing is reserved by it. The place follows from the coordinators' policy
+// (`NIYANTA_SCHEDULER_POLICY`), the estimate from the placements of the last 5 minutes.
+//
+// Corresponds with GET /v1/workloads/{id}/placement (the `GetWorkloadPlacement` operationId).
+func (c *Client) GetWorkloadPlacement(ctx context.Context, id WorkloadID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetWorkloadPlacementRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -3602,6 +3735,40 @@ func NewPauseWorkloadRequestWithBody(server string, id WorkloadID, contentType s
 	return req, nil
 }
 
+// NewGetWorkloadPlacementRequest constructs an http.Request for the GetWorkloadPlacement method
+func NewGetWorkloadPlacementRequest(server string, id WorkloadID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/workloads/%s/placement", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewResumeWorkloadRequest calls the generic ResumeWorkload builder with application/json body
 func NewResumeWorkloadRequest(server string, id WorkloadID, body ResumeWorkloadJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -3721,7 +3888,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/admin/customers/{id} (the `GetCustomerByID` operationId).
 	GetCustomerByIDWithResponse(ctx context.Context, id CustomerID, reqEditors ...RequestEditorFn) (*GetCustomerByIDResponse, error)
 
-	// UpdateCustomerWithBodyWithResponse Change name, tier or limits
+	// UpdateCustomerWithBodyWithResponse Change name, tier, limits or preemptible
 	//
 	// Given `limits` replace all overrides; a limit left out is the tier's. They hold for what is submitted and placed from then on.
 	//
@@ -3730,7 +3897,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /v1/admin/customers/{id} (the `UpdateCustomer` operationId).
 	UpdateCustomerWithBodyWithResponse(ctx context.Context, id CustomerID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateCustomerResponse, error)
 
-	// UpdateCustomerWithResponse Change name, tier or limits
+	// UpdateCustomerWithResponse Change name, tier, limits or preemptible
 	//
 	// Given `limits` replace all overrides; a limit left out is the tier's. They hold for what is submitted and placed from then on.
 	//
@@ -4070,6 +4237,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/workloads/{id}/pause (the `PauseWorkload` operationId).
 	PauseWorkloadWithResponse(ctx context.Context, id WorkloadID, body PauseWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*PauseWorkloadResponse, error)
+
+	// GetWorkloadPlacementWithResponse Why a workload waits, its place in the queue and when it may start
+	//
+	// Read from the queue and the fleet as they are now; nothing is reserved by it. The place follows from the coordinators' policy
+	// (`NIYANTA_SCHEDULER_POLICY`), the estimate from the placements of the last 5 minutes.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/workloads/{id}/placement (the `GetWorkloadPlacement` operationId).
+	GetWorkloadPlacementWithResponse(ctx context.Context, id WorkloadID, reqEditors ...RequestEditorFn) (*GetWorkloadPlacementResponse, error)
 
 	// ResumeWorkloadWithBodyWithResponse Resume a paused workload
 	//
@@ -5606,6 +5783,54 @@ func (r PauseWorkloadResponse) ContentType() string {
 	return ""
 }
 
+type GetWorkloadPlacementResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Placement
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetWorkloadPlacementResponse) GetJSON200() *Placement {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r GetWorkloadPlacementResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetWorkloadPlacementResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetWorkloadPlacementResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetWorkloadPlacementResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetWorkloadPlacementResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ResumeWorkloadResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -5706,7 +5931,7 @@ func (c *ClientWithResponses) GetCustomerByIDWithResponse(ctx context.Context, i
 	return ParseGetCustomerByIDResponse(rsp)
 }
 
-// UpdateCustomerWithBodyWithResponse Change name, tier or limits
+// UpdateCustomerWithBodyWithResponse Change name, tier, limits or preemptible
 //
 // Given `limits` replace all overrides; a limit left out is the tier's. They hold for what is submitted and placed from then on.
 //
@@ -5721,7 +5946,7 @@ func (c *ClientWithResponses) UpdateCustomerWithBodyWithResponse(ctx context.Con
 	return ParseUpdateCustomerResponse(rsp)
 }
 
-// UpdateCustomerWithResponse Change name, tier or limits
+// UpdateCustomerWithResponse Change name, tier, limits or preemptible
 //
 // Given `limits` replace all overrides; a limit left out is the tier's. They hold for what is submitted and placed from then on.
 //
@@ -6294,6 +6519,22 @@ func (c *ClientWithResponses) PauseWorkloadWithResponse(ctx context.Context, id 
 		return nil, err
 	}
 	return ParsePauseWorkloadResponse(rsp)
+}
+
+// GetWorkloadPlacementWithResponse Why a workload waits, its place in the queue and when it may start
+//
+// Read from the queue and the fleet as they are now; nothing is reserved by it. The place follows from the coordinators' policy
+// (`NIYANTA_SCHEDULER_POLICY`), the estimate from the placements of the last 5 minutes.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/workloads/{id}/placement (the `GetWorkloadPlacement` operationId).
+func (c *ClientWithResponses) GetWorkloadPlacementWithResponse(ctx context.Context, id WorkloadID, reqEditors ...RequestEditorFn) (*GetWorkloadPlacementResponse, error) {
+	rsp, err := c.GetWorkloadPlacement(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetWorkloadPlacementResponse(rsp)
 }
 
 // ResumeWorkloadWithBodyWithResponse Resume a paused workload
@@ -7358,6 +7599,39 @@ func ParsePauseWorkloadResponse(rsp *http.Response) (*PauseWorkloadResponse, err
 			return nil, err
 		}
 		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetWorkloadPlacementResponse parses an HTTP response from a GetWorkloadPlacementWithResponse call
+func ParseGetWorkloadPlacementResponse(rsp *http.Response) (*GetWorkloadPlacementResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetWorkloadPlacementResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Placement
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Error

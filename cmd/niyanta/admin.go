@@ -87,6 +87,7 @@ func (c *cli) showWorkers(cmd *cobra.Command, v any, ws []niyanta.WorkerInfo) er
 
 func customerCommand(c *cli) *cobra.Command {
 	var id, tier string
+	var preemptible bool
 	create := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Onboard a customer",
@@ -96,7 +97,11 @@ func customerCommand(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cust, err := cl.CreateCustomer(cmd.Context(), niyanta.CustomerInput{CustomerID: set(id), Name: args[0], Tier: niyanta.Tier(tier)})
+			in := niyanta.CustomerInput{CustomerID: set(id), Name: args[0], Tier: niyanta.Tier(tier)}
+			if cmd.Flags().Changed("preemptible") {
+				in.Preemptible = &preemptible
+			}
+			cust, err := cl.CreateCustomer(cmd.Context(), in)
 			if err != nil {
 				return err
 			}
@@ -105,6 +110,7 @@ func customerCommand(c *cli) *cobra.Command {
 	}
 	create.Flags().StringVar(&id, "id", "", "customer id (default: generated)")
 	create.Flags().StringVar(&tier, "tier", "standard", "free, standard, premium or enterprise")
+	create.Flags().BoolVar(&preemptible, "preemptible", true, "its running workloads may be asked to make room for a higher tier's, where NIYANTA_PREEMPTION is on")
 	list := &cobra.Command{
 		Use:   "list",
 		Short: "List customers",
@@ -144,6 +150,7 @@ func customerCommand(c *cli) *cobra.Command {
 				{"queued", fmt.Sprintf("%d of %d", u.Usage.QueuedWorkloads, u.Limits.MaxQueueDepth)},
 				{"paused", u.Usage.PausedWorkloads},
 				{"requests", fmt.Sprintf("%g/s, burst %d", u.Limits.RateLimitPerSec, u.Limits.Burst)},
+				{"preemptible", u.Preemptible},
 			})
 		},
 	}
@@ -153,9 +160,9 @@ func customerCommand(c *cli) *cobra.Command {
 func (c *cli) showCustomers(cmd *cobra.Command, v any, cs []niyanta.Customer) error {
 	rows := make([][]any, len(cs))
 	for i, x := range cs {
-		rows[i] = []any{x.CustomerID, x.Name, x.Tier, x.Limits.MaxConcurrentWorkloads, x.Limits.MaxQueueDepth, clock(x.CreatedAt)}
+		rows[i] = []any{x.CustomerID, x.Name, x.Tier, x.Limits.MaxConcurrentWorkloads, x.Limits.MaxQueueDepth, x.Preemptible, clock(x.CreatedAt)}
 	}
-	return c.show(cmd, v, []any{"CUSTOMER", "NAME", "TIER", "MAX RUNNING", "MAX QUEUED", "CREATED"}, rows)
+	return c.show(cmd, v, []any{"CUSTOMER", "NAME", "TIER", "MAX RUNNING", "MAX QUEUED", "PREEMPTIBLE", "CREATED"}, rows)
 }
 
 func keyCommand(c *cli) *cobra.Command {

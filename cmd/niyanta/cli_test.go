@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -122,6 +123,70 @@ func TestTheCommandLineReadsAndSteers(t *testing.T) {
 	require.Equal(t, exitDone, code, errs)
 	_, errs, code = sh.run("", "workload", "cancel", id)
 	require.Equal(t, exitDone, code, errs)
+}
+
+func TestTheCommandLineExplainsWhyAWorkloadWaits(t *testing.T) {
+	sh, admin, c := shells(t)
+	submit := func(args ...string) string {
+		var a niyanta.SubmitAnswer
+		sh.json(&a, append([]string{"workload", "submit", "sleep", "--input", `{"duration_ms":60000}`}, args...)...)
+		return a.WorkloadID
+	}
+	explain := func(id string) string {
+		out, errs, code := sh.run("", "workload", "explain", id)
+		require.Equal(t, exitDone, code, errs)
+		return out
+	}
+	waits := explain(submit("--affinity", `{"hard":{"worker_tags":{"gpu":"a100"}}}`))
+	assert.Contains(t, waits, "1 worker without tag gpu=a100")
+	assert.Regexp(t, `position +1 `, waits)
+
+	id := submit("--run-at", "2100-01-01T00:00:00Z")
+	var p niyanta.Placement
+	sh.json(&p, "workload", "explain", id)
+	assert.True(t, p.Waiting)
+	assert.Nil(t, p.Position)
+	assert.Equal(t, "not_before", p.Reasons[0].Code)
+	assert.Contains(t, explain(id), "not before 2100-01-01T00:00:00Z")
+
+	id = submit()
+	c.eventually(func() bool { return c.getAs(sh.key, id).Status == "RUNNING" }, "it runs")
+	assert.Regexp(t, `status +RUNNING *\nworker +w1`, explain(id))
+	_, errs, code := sh.run("", "workload", "explain", "wl_none")
+	assert.Equal(t, exitError, code)
+	assert.Contains(t, errs, "NOT_FOUND")
+
+	var cust niyanta.Customer
+	admin.json(&cust, "customer", "create", "Firm", "--preemptible=false")
+	assert.False(t, cust.Preemptible)
+	admin.json(&cust, "customer", "create", "Soft")
+	assert.True(t, cust.Preemptible)
+}
+
+func TestAnExplanationSaysWhatIsKnown(t *testing.T) {
+	place, sure := 10_001, niyanta.Confidence("low")
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
+	waiting := niyanta.Placement{WorkloadID: "wl_1", Status: "PENDING", Waiting: true, Reasons: []niyanta.PlacementReason{}}
+	behind, unknown, next := waiting, waiting, waiting
+	behind.Position, behind.PositionIsMinimum, behind.EstimatedStartTime, behind.Confidence, behind.Placeable = &place, true, &at, &sure, true
+	behind.Reasons = []niyanta.PlacementReason{{Message: "2 workers full"}, {Message: "1 worker draining"}}
+	unknown.Placeable = true
+	one := 1
+	next.Position = &one
+	for _, c := range []struct {
+		p    niyanta.Placement
+		want [][]any
+	}{
+		{behind, [][]any{
+			{"position", "at least 10001"}, {"start", "about 2026-01-02 03:04:05 (confidence: low)"},
+			{"reasons", "2 workers full"}, {"", "1 worker draining"},
+		}},
+		{unknown, [][]any{{"start", "unknown"}}},
+		{next, [][]any{{"position", "1"}, {"start", "when a worker registers that can run it"}}},
+		{niyanta.Placement{WorkloadID: "wl_1", Status: "COMPLETED"}, [][]any{{"worker", "-"}}},
+	} {
+		assert.Equal(t, append([][]any{{"workload", "wl_1"}, {"status", c.p.Status}}, c.want...), explained(&c.p))
+	}
 }
 
 func TestMistakesOnTheCommandLineAreUsageErrors(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 
 func workloadCommand(c *cli) *cobra.Command {
 	return c.flags(group("workload", "Submit, follow and steer workloads",
-		submitCommand(c), listCommand(c), getCommand(c), watchCommand(c), logsCommand(c), auditCommand(c),
+		submitCommand(c), listCommand(c), getCommand(c), watchCommand(c), logsCommand(c), auditCommand(c), explainCommand(c),
 		steerCommand(c, "cancel", "Cancel a workload that has not finished"),
 		steerCommand(c, "pause", "Have a running workload checkpoint and stop"),
 		steerCommand(c, "resume", "Continue a paused workload from its last checkpoint"),

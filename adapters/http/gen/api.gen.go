@@ -43,6 +43,27 @@ func (e AuditEventActorType) Valid() bool {
 	}
 }
 
+// Defines values for Confidence.
+const (
+	High   Confidence = "high"
+	Low    Confidence = "low"
+	Medium Confidence = "medium"
+)
+
+// Valid indicates whether the value is a known member of the Confidence enum.
+func (e Confidence) Valid() bool {
+	switch e {
+	case High:
+		return true
+	case Low:
+		return true
+	case Medium:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for KeyRole.
 const (
 	KeyRoleCustomer KeyRole = "customer"
@@ -268,13 +289,21 @@ type Checkpoint struct {
 // Command defines model for Command.
 type Command = ports.Command
 
+// Confidence How sure an estimate is, by how many placements of the last 5 minutes it rests on: high at least 100, or a worker could take the
+// workload now; medium at least 10; low fewer, or more workloads are before it than were counted. Absent without an estimate.
+type Confidence string
+
 // Customer defines model for Customer.
 type Customer struct {
 	CreatedAt  Time   `json:"created_at"`
 	CustomerID string `json:"customer_id"`
 	Limits     Limits `json:"limits"`
 	Name       string `json:"name"`
-	Tier       Tier   `json:"tier"`
+
+	// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
+	// (`NIYANTA_PREEMPTION`). True for a customer that was onboarded without it.
+	Preemptible Preemptible `json:"preemptible"`
+	Tier        Tier        `json:"tier"`
 }
 
 // CustomerInput defines model for CustomerInput.
@@ -283,14 +312,22 @@ type CustomerInput struct {
 	CustomerID *string      `json:"customer_id,omitempty"`
 	Limits     *LimitsInput `json:"limits,omitempty"`
 	Name       string       `json:"name"`
-	Tier       Tier         `json:"tier"`
+
+	// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
+	// (`NIYANTA_PREEMPTION`). True for a customer that was onboarded without it.
+	Preemptible *Preemptible `json:"preemptible,omitempty"`
+	Tier        Tier         `json:"tier"`
 }
 
 // CustomerPatch defines model for CustomerPatch.
 type CustomerPatch struct {
 	Limits *LimitsInput `json:"limits,omitempty"`
 	Name   *string      `json:"name,omitempty"`
-	Tier   *Tier        `json:"tier,omitempty"`
+
+	// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
+	// (`NIYANTA_PREEMPTION`). True for a customer that was onboarded without it.
+	Preemptible *Preemptible `json:"preemptible,omitempty"`
+	Tier        *Tier        `json:"tier,omitempty"`
 }
 
 // CustomerUsage defines model for CustomerUsage.
@@ -299,8 +336,12 @@ type CustomerUsage struct {
 	CustomerID string `json:"customer_id"`
 	Limits     Limits `json:"limits"`
 	Name       string `json:"name"`
-	Tier       Tier   `json:"tier"`
-	Usage      struct {
+
+	// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
+	// (`NIYANTA_PREEMPTION`). True for a customer that was onboarded without it.
+	Preemptible Preemptible `json:"preemptible"`
+	Tier        Tier        `json:"tier"`
+	Usage       struct {
 		PausedWorkloads  int `json:"paused_workloads"`
 		QueuedWorkloads  int `json:"queued_workloads"`
 		RunningWorkloads int `json:"running_workloads"`
@@ -398,12 +439,73 @@ type Pagination struct {
 	Total      *int    `json:"total,omitempty"`
 }
 
+// Placement defines model for Placement.
+type Placement struct {
+	// Confidence How sure an estimate is, by how many placements of the last 5 minutes it rests on: high at least 100, or a worker could take the
+	// workload now; medium at least 10; low fewer, or more workloads are before it than were counted. Absent without an estimate.
+	Confidence *Confidence `json:"confidence,omitempty"`
+
+	// EstimatedStartTime When it may start, at the pace of its workload type's placements in the last 5 minutes (with its customer at the limit also at its
+	// customer's). Absent when it does not wait, when no worker could run it, or when nothing like it was placed lately.
+	EstimatedStartTime *Time `json:"estimated_start_time,omitempty"`
+
+	// Placeable Some worker that is registered and not draining could run it, were that worker empty; false when it does not wait
+	Placeable bool `json:"placeable"`
+
+	// Position Place in the queue of the whole fleet, all customers and workload types together; 1 is next. Absent when it does not wait, and while
+	// it may not be placed yet (`not_before`).
+	Position *int `json:"position,omitempty"`
+
+	// PositionIsMinimum The position is not exact: at least so many are before it. More than 10,000 waiting workloads of a kind are not counted, and with
+	// the policy `fair` customers take turns as slots get free, so that no place is fixed.
+	PositionIsMinimum bool `json:"position_is_minimum"`
+
+	// Reasons About the workload and its customer first, then about workers, the most common first. Empty when it does not wait.
+	Reasons []PlacementReason `json:"reasons"`
+	Status  Status            `json:"status"`
+
+	// Waiting PENDING or REDISTRIBUTING; in any other status only `worker_id` is told beside it
+	Waiting bool `json:"waiting"`
+
+	// WorkerID Who holds it; set exactly while SCHEDULED or RUNNING
+	WorkerID   *string `json:"worker_id,omitempty"`
+	WorkloadID string  `json:"workload_id"`
+}
+
+// PlacementReason defines model for PlacementReason.
+type PlacementReason struct {
+	// Code About the workload or its customer: `not_before` (`run_at`, or the pause before a retry, is to come), `customer_limit` (its customer runs
+	// `max_concurrent_workloads`), `no_worker` (none is registered).
+	//
+	// About workers, each of which is counted once, under the first that applies: `worker_draining`, `missing_type` (does not offer the workload
+	// type), `other_worker_id`, `missing_tag` and `missing_workload_types` (`affinity_rules.hard`), `excluded` (`affinity_rules.anti`), `too_small`
+	// (the config's `resource_limits` exceed what it has), `full` (no free slot), `conflict` (`anti.workload_types`, its own or of what runs there),
+	// `resources_taken` (free slots, but too little CPU, memory or disk left), `next` (could take it now: it is about to be placed, or others are
+	// before it). More may be added.
+	//
+	//
+	// Examples: missing_tag
+	Code string `json:"code"`
+
+	// Message For people
+	//
+	// Examples: 3 workers without tag gpu=a100
+	Message string `json:"message"`
+
+	// Workers How many workers it applies to; absent for reasons about the workload or its customer
+	Workers *int `json:"workers,omitempty"`
+}
+
 // PollRequest defines model for PollRequest.
 type PollRequest struct {
 	SessionID string `json:"session_id"`
 	WaitMs    *int64 `json:"wait_ms,omitempty"`
 	WorkerID  string `json:"worker_id"`
 }
+
+// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
+// (`NIYANTA_PREEMPTION`). True for a customer that was onboarded without it.
+type Preemptible = bool
 
 // Readiness defines model for Readiness.
 type Readiness struct {
@@ -478,7 +580,12 @@ type Submission struct {
 type SubmitAnswer struct {
 	CreatedAt Time `json:"created_at"`
 
-	// EstimatedStartTime `run_at` when it lies ahead; null while no estimate is made
+	// EstimateConfidence How sure an estimate is, by how many placements of the last 5 minutes it rests on: high at least 100, or a worker could take the
+	// workload now; medium at least 10; low fewer, or more workloads are before it than were counted. Absent without an estimate.
+	EstimateConfidence *Confidence `json:"estimate_confidence,omitempty"`
+
+	// EstimatedStartTime When it may start, never before a `run_at` that lies ahead; from a look at the queue that may be 2 s old. `run_at` itself when there
+	// is nothing to estimate from; null when that is not set either, and for a repeated submission whose workload no longer waits.
 	EstimatedStartTime *Time  `json:"estimated_start_time"`
 	Status             Status `json:"status"`
 	WorkloadID         string `json:"workload_id"`
@@ -779,7 +886,7 @@ type ServerInterface interface {
 	// GetCustomerByID Get a customer
 	// (GET /v1/admin/customers/{id})
 	GetCustomerByID(w http.ResponseWriter, r *http.Request, id CustomerID)
-	// UpdateCustomer Change name, tier or limits
+	// UpdateCustomer Change name, tier, limits or preemptible
 	// (PATCH /v1/admin/customers/{id})
 	UpdateCustomer(w http.ResponseWriter, r *http.Request, id CustomerID)
 	// ListKeys List a customer's keys, without secrets
@@ -863,6 +970,9 @@ type ServerInterface interface {
 	// PauseWorkload Pause a running workload
 	// (POST /v1/workloads/{id}/pause)
 	PauseWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID)
+	// GetWorkloadPlacement Why a workload waits, its place in the queue and when it may start
+	// (GET /v1/workloads/{id}/placement)
+	GetWorkloadPlacement(w http.ResponseWriter, r *http.Request, id WorkloadID)
 	// ResumeWorkload Resume a paused workload
 	// (POST /v1/workloads/{id}/resume)
 	ResumeWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID)
@@ -890,7 +1000,7 @@ func (_ Unimplemented) GetCustomerByID(w http.ResponseWriter, r *http.Request, i
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// UpdateCustomer Change name, tier or limits
+// UpdateCustomer Change name, tier, limits or preemptible
 // (PATCH /v1/admin/customers/{id})
 func (_ Unimplemented) UpdateCustomer(w http.ResponseWriter, r *http.Request, id CustomerID) {
 	w.WriteHeader(http.StatusNotImplemented)
@@ -1055,6 +1165,12 @@ func (_ Unimplemented) GetWorkloadLogs(w http.ResponseWriter, r *http.Request, i
 // PauseWorkload Pause a running workload
 // (POST /v1/workloads/{id}/pause)
 func (_ Unimplemented) PauseWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetWorkloadPlacement Why a workload waits, its place in the queue and when it may start
+// (GET /v1/workloads/{id}/placement)
+func (_ Unimplemented) GetWorkloadPlacement(w http.ResponseWriter, r *http.Request, id WorkloadID) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2155,6 +2271,32 @@ func (siw *ServerInterfaceWrapper) PauseWorkload(w http.ResponseWriter, r *http.
 	handler.ServeHTTP(w, r)
 }
 
+// GetWorkloadPlacement operation middleware
+func (siw *ServerInterfaceWrapper) GetWorkloadPlacement(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id WorkloadID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetWorkloadPlacement(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ResumeWorkload operation middleware
 func (siw *ServerInterfaceWrapper) ResumeWorkload(w http.ResponseWriter, r *http.Request) {
 
@@ -2320,6 +2462,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/workloads/{id}/audit", wrapper.GetWorkloadAudit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/workloads/{id}/placement", wrapper.GetWorkloadPlacement)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/workloads/{id}/checkpoints", wrapper.GetWorkloadCheckpoints)
@@ -3646,6 +3791,45 @@ func (response PauseWorkloaddefaultJSONResponse) VisitPauseWorkloadResponse(w ht
 	return err
 }
 
+type GetWorkloadPlacementRequestObject struct {
+	ID WorkloadID `json:"id"`
+}
+
+type GetWorkloadPlacementResponseObject interface {
+	VisitGetWorkloadPlacementResponse(w http.ResponseWriter) error
+}
+
+type GetWorkloadPlacement200JSONResponse Placement
+
+func (response GetWorkloadPlacement200JSONResponse) VisitGetWorkloadPlacementResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWorkloadPlacementdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response GetWorkloadPlacementdefaultJSONResponse) VisitGetWorkloadPlacementResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ResumeWorkloadRequestObject struct {
 	ID   WorkloadID `json:"id"`
 	Body *ResumeWorkloadJSONRequestBody
@@ -3697,7 +3881,7 @@ type StrictServerInterface interface {
 	// GetCustomerByID Get a customer
 	// (GET /v1/admin/customers/{id})
 	GetCustomerByID(ctx context.Context, request GetCustomerByIDRequestObject) (GetCustomerByIDResponseObject, error)
-	// UpdateCustomer Change name, tier or limits
+	// UpdateCustomer Change name, tier, limits or preemptible
 	// (PATCH /v1/admin/customers/{id})
 	UpdateCustomer(ctx context.Context, request UpdateCustomerRequestObject) (UpdateCustomerResponseObject, error)
 	// ListKeys List a customer's keys, without secrets
@@ -3781,6 +3965,9 @@ type StrictServerInterface interface {
 	// PauseWorkload Pause a running workload
 	// (POST /v1/workloads/{id}/pause)
 	PauseWorkload(ctx context.Context, request PauseWorkloadRequestObject) (PauseWorkloadResponseObject, error)
+	// GetWorkloadPlacement Why a workload waits, its place in the queue and when it may start
+	// (GET /v1/workloads/{id}/placement)
+	GetWorkloadPlacement(ctx context.Context, request GetWorkloadPlacementRequestObject) (GetWorkloadPlacementResponseObject, error)
 	// ResumeWorkload Resume a paused workload
 	// (POST /v1/workloads/{id}/resume)
 	ResumeWorkload(ctx context.Context, request ResumeWorkloadRequestObject) (ResumeWorkloadResponseObject, error)
@@ -4711,6 +4898,32 @@ func (sh *strictHandler) PauseWorkload(w http.ResponseWriter, r *http.Request, i
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(PauseWorkloadResponseObject); ok {
 		if err := validResponse.VisitPauseWorkloadResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetWorkloadPlacement operation middleware
+func (sh *strictHandler) GetWorkloadPlacement(w http.ResponseWriter, r *http.Request, id WorkloadID) {
+	var request GetWorkloadPlacementRequestObject
+
+	request.ID = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetWorkloadPlacement(ctx, request.(GetWorkloadPlacementRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetWorkloadPlacement")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetWorkloadPlacementResponseObject); ok {
+		if err := validResponse.VisitGetWorkloadPlacementResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

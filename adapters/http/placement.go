@@ -1,0 +1,48 @@
+package http
+
+import (
+	"context"
+	"time"
+
+	"github.com/niyanta/niyanta/adapters/http/gen"
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/services/insight"
+)
+
+// GetWorkloadPlacement implements GET /v1/workloads/{id}/placement.
+func (a *api) GetWorkloadPlacement(ctx context.Context, req gen.GetWorkloadPlacementRequestObject) (gen.GetWorkloadPlacementResponseObject, error) {
+	p, err := a.Insight.Explain(ctx, scopeOf(ctx).principal.CustomerID, workloadID(req.ID))
+	if err != nil {
+		return nil, err
+	}
+	return gen.GetWorkloadPlacement200JSONResponse(placementOut(&p)), nil
+}
+
+func placementOut(p *insight.Placement) gen.Placement {
+	return gen.Placement{
+		WorkloadID: string(p.Workload.ID), Status: gen.Status(p.Workload.Status), WorkerID: opt(string(p.Workload.WorkerID)),
+		Waiting: p.Waiting, Position: opt(p.Position), PositionIsMinimum: p.AtLeast, Placeable: p.Placeable,
+		EstimatedStartTime: optTime(p.Start), Confidence: opt(gen.Confidence(p.Confidence)),
+		Reasons: mapSlice(p.Reasons, func(r *domain.Reason) gen.PlacementReason {
+			return gen.PlacementReason{Code: string(r.Code), Workers: opt(r.Workers), Message: r.Message}
+		}),
+	}
+}
+
+// estimateMax bounds how long the answer to a submission waits for the estimate in it. The submission stands by then.
+const estimateMax = time.Second
+
+// estimatedStart tells when a workload that was just submitted may start: run_at while there is nothing to estimate from, nil when that
+// is not set either.
+func (a *api) estimatedStart(ctx context.Context, w *domain.Workload) (*gen.Time, *gen.Confidence) {
+	if !w.Status.Waiting() { // it was submitted before
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, estimateMax)
+	defer cancel()
+	start, confidence := a.Insight.Estimate(ctx, w)
+	if start.IsZero() && w.RunAt.After(w.CreatedAt) {
+		start = w.RunAt
+	}
+	return optTime(start), opt(gen.Confidence(confidence))
+}
