@@ -40,39 +40,79 @@ type Reason struct {
 	Message string
 }
 
-// Explain says why a workload of the lane waits, given the snapshot: one reason per kind of obstacle, the most common first. placeable tells
-// whether some healthy worker could run it if it were empty.
-func (s Snapshot) Explain(l Lane) (reasons []Reason, placeable bool) {
-	if terms, known := s.Customers[l.CustomerID]; known && s.running(l.CustomerID) >= terms.MaxConcurrent {
-		reasons = append(reasons, Reason{Code: ReasonCustomerLimit, Message: fmt.Sprintf("customer at its limit of %d running workloads", terms.MaxConcurrent)})
-	}
-	f := newFleet(s)
-	ofWorkers, placeable := f.explain(&l)
-	return append(reasons, ofWorkers...), placeable
+// Explainer says of lanes, over one snapshot, why their workloads wait. What it finds for a shape it keeps. Not safe for concurrent use.
+type Explainer struct {
+	s       Snapshot
+	fleet   fleet
+	running map[CustomerID]int
+	byShape map[string]*finding
 }
 
-func (s Snapshot) running(id CustomerID) (n int) {
-	for i := range s.Occupancy {
-		if s.Occupancy[i].Lane.CustomerID == id {
-			n += s.Occupancy[i].Count
-		}
-	}
-	return n
+// finding is what the workers are for a shape.
+type finding struct {
+	reasons   []Reason
+	placeable bool
+	room      int
 }
+
+// NewExplainer returns an explainer; the snapshot is not changed and must not be meanwhile.
+func NewExplainer(s Snapshot) *Explainer {
+	e := &Explainer{s: s, fleet: newFleet(s), running: map[CustomerID]int{}, byShape: map[string]*finding{}}
+	for i := range s.Occupancy {
+		e.running[s.Occupancy[i].Lane.CustomerID] += s.Occupancy[i].Count
+	}
+	return e
+}
+
+func (e *Explainer) find(l *Lane) *finding {
+	key := l.shape()
+	f := e.byShape[key]
+	if f == nil {
+		f = &finding{}
+		f.reasons, f.placeable, f.room = e.fleet.explain(l)
+		e.byShape[key] = f
+	}
+	return f
+}
+
+// Explain says why a workload of the lane waits: one reason per kind of obstacle, those of the workers by how many they are.
+func (e *Explainer) Explain(l *Lane) (reasons []Reason) {
+	if e.AtLimit(l.CustomerID) {
+		reasons = append(reasons, Reason{
+			Code: ReasonCustomerLimit, Message: fmt.Sprintf("customer at its limit of %d running workloads", e.s.Customers[l.CustomerID].MaxConcurrent),
+		})
+	}
+	return append(reasons, e.find(l).reasons...)
+}
+
+// AtLimit reports whether a customer runs as much as it may.
+func (e *Explainer) AtLimit(id CustomerID) bool {
+	terms, known := e.s.Customers[id]
+	return known && e.running[id] >= terms.MaxConcurrent
+}
+
+// Placeable reports whether some healthy worker could run the lane's workloads if it were empty.
+func (e *Explainer) Placeable(l *Lane) bool { return e.find(l).placeable }
+
+// Room is how many slots are free now on workers that could take a workload of the lane; for workloads that need more than a slot, at most.
+func (e *Explainer) Room(l *Lane) int { return e.find(l).room }
 
 // explain counts what the workers lack for a lane.
-func (f *fleet) explain(l *Lane) (reasons []Reason, placeable bool) {
+func (f *fleet) explain(l *Lane) (reasons []Reason, placeable bool, room int) {
 	counts := map[Reason]int{}
 	for _, w := range f.workers {
 		r, could := w.lacks(l)
 		placeable = placeable || could
 		counts[r]++
+		if r.Code == ReasonNext {
+			room += w.Slots - w.used
+		}
 	}
 	if f.draining > 0 {
 		counts[Reason{Code: ReasonDraining, Message: "%s draining"}] = f.draining
 	}
 	if len(counts) == 0 {
-		return []Reason{{Code: ReasonNoWorker, Message: "no worker is registered"}}, false
+		return []Reason{{Code: ReasonNoWorker, Message: "no worker is registered"}}, false, 0
 	}
 	for r, n := range counts {
 		who := fmt.Sprintf("%d workers", n)
@@ -84,7 +124,7 @@ func (f *fleet) explain(l *Lane) (reasons []Reason, placeable bool) {
 	slices.SortFunc(reasons, func(a, b Reason) int {
 		return cmp.Or(cmp.Compare(b.Workers, a.Workers), cmp.Compare(a.Message, b.Message))
 	})
-	return reasons, placeable
+	return reasons, placeable, room
 }
 
 // lacks is the first thing that keeps the lane from the worker, with "%s" for how many workers; could tells whether it would fit were
@@ -125,26 +165,13 @@ func missingTags(w *Worker, tags map[string]string) string {
 	return strings.Join(missing, ", ")
 }
 
-// Unplaceable says why no worker could run these lanes' workloads, however empty, in words that do not change with the number of
-// workers. Lanes that some could run are left out.
-func (s Snapshot) Unplaceable(lanes []Lane) map[LaneID]string {
-	f := newFleet(s)
-	byShape, out := map[string]string{}, map[LaneID]string{}
-	for i := range lanes {
-		shape := lanes[i].shape()
-		why, known := byShape[shape]
-		if !known {
-			reasons, placeable := f.explain(&lanes[i])
-			if !placeable {
-				why = inWords(reasons)
-			}
-			byShape[shape] = why
-		}
-		if why != "" {
-			out[lanes[i].ID] = why
-		}
+// Unplaceable says why no worker could run a lane's workloads, however empty, in words that do not change with the number of workers;
+// empty if some could.
+func (e *Explainer) Unplaceable(l *Lane) string {
+	if f := e.find(l); !f.placeable {
+		return inWords(f.reasons)
 	}
-	return out
+	return ""
 }
 
 func inWords(reasons []Reason) string {

@@ -22,27 +22,30 @@ func TestWhyItWaitsIsSaidWithCounts(t *testing.T) {
 		Occupancy: []domain.Occupancy{{SessionID: "s1", Lane: domain.Lane{CustomerID: "a", Type: "t"}, Count: 1}},
 	}
 	must := domain.Affinity{Hard: domain.AffinityTerms{WorkerTags: map[string]string{"gpu": "a100"}}}
-	reasons, placeable := s.Explain(lane("a", "t", must).Lane)
-	assert.True(t, placeable, "the worker that has it is only full")
+	e := domain.NewExplainer(s)
+	l := lane("a", "t", must).Lane
+	assert.True(t, e.Placeable(&l), "the worker that has it is only full")
+	assert.True(t, e.AtLimit("a"))
+	assert.Zero(t, e.Room(&l))
 	assert.Equal(t, []domain.Reason{
 		{Code: domain.ReasonCustomerLimit, Message: "customer at its limit of 1 running workloads"},
 		{Code: domain.ReasonMissingTag, Workers: 2, Message: "2 workers without tag gpu=a100"},
 		{Code: domain.ReasonDraining, Workers: 1, Message: "1 worker draining"},
 		{Code: domain.ReasonFull, Workers: 1, Message: "1 worker full"},
 		{Code: domain.ReasonMissingType, Workers: 1, Message: `1 worker not offering type "t"`},
-	}, reasons)
+	}, e.Explain(&l))
 
 	must.Hard.WorkerTags["gpu"] = "h100"
-	l := lane("b", "t", must).Lane
-	_, placeable = s.Explain(l)
-	assert.False(t, placeable)
+	l = lane("b", "t", must).Lane
+	assert.False(t, e.Placeable(&l))
+	assert.Equal(t, "no worker can run it: its type is not offered; none has the tags it must have; some are draining", e.Unplaceable(&l),
+		"in words that do not change with the number of workers")
 	free := lane("b", "t", domain.Affinity{}).Lane
-	assert.Equal(t, map[domain.LaneID]string{
-		l.ID: "no worker can run it: its type is not offered; none has the tags it must have; some are draining",
-	}, s.Unplaceable([]domain.Lane{l, free}), "in words that do not change with the number of workers")
-	reasons, placeable = domain.Snapshot{}.Explain(free)
-	assert.False(t, placeable)
-	assert.Equal(t, []domain.Reason{{Code: domain.ReasonNoWorker, Message: "no worker is registered"}}, reasons)
+	assert.Empty(t, e.Unplaceable(&free))
+	assert.Equal(t, 2, e.Room(&free))
+	none := domain.NewExplainer(domain.Snapshot{})
+	assert.Equal(t, []domain.Reason{{Code: domain.ReasonNoWorker, Message: "no worker is registered"}}, none.Explain(&free))
+	assert.Equal(t, "no worker can run it: none is registered", none.Unplaceable(&free))
 }
 
 // What explain says and what the planner does are two readings of the same rules.
@@ -57,7 +60,8 @@ func TestExplainNeverContradictsThePlanner(t *testing.T) {
 			p := domain.NewPlanner(w.Snapshot)
 			p.Add(l)
 			as, _ := p.Plan(1)
-			reasons, placeable := w.Explain(l.Lane)
+			e := domain.NewExplainer(w.Snapshot)
+			reasons, placeable := e.Explain(&l.Lane), e.Placeable(&l.Lane)
 			able := 0
 			for _, r := range reasons {
 				if r.Code == domain.ReasonNext {
@@ -65,7 +69,8 @@ func TestExplainNeverContradictsThePlanner(t *testing.T) {
 				}
 			}
 			require.Equal(t, len(as) > 0, able > 0, "%v", reasons)
-			require.Equal(t, placeable, len(w.Unplaceable([]domain.Lane{l.Lane})) == 0)
+			require.Equal(t, able > 0, e.Room(&l.Lane) > 0)
+			require.Equal(t, placeable, e.Unplaceable(&l.Lane) == "")
 			for o := range p.PassedOver() {
 				require.Equal(t, placeable, o == domain.ObstacleFull, "%v: %v", o, reasons)
 			}
@@ -74,22 +79,27 @@ func TestExplainNeverContradictsThePlanner(t *testing.T) {
 }
 
 func TestEstimatesComeFromThePaceAndSayHowSureTheyAre(t *testing.T) {
-	p := domain.Pace{At: epoch0, Window: 100 * time.Second, Types: map[string]int{"t": 50}, Customers: map[domain.CustomerID]int{"a": 5}}
-	e, ok := p.Estimate(epoch0, "a", "t", domain.Ahead{All: 99, Type: 9, Customer: 1}, false, false)
-	require.True(t, ok)
-	assert.Equal(t, domain.Estimate{In: 20 * time.Second, Confidence: domain.ConfidenceMedium}, e)
-	e, _ = p.Estimate(epoch0, "a", "t", domain.Ahead{All: 99, Type: 9, Customer: 1}, true, false)
-	assert.Equal(t, domain.Estimate{In: 40 * time.Second, Confidence: domain.ConfidenceLow}, e, "at its limit its own pace counts")
-	e, _ = p.Estimate(epoch0, "a", "t", domain.Ahead{}, false, true)
-	assert.Equal(t, domain.Estimate{Confidence: domain.ConfidenceHigh}, e, "a free worker and nothing before it")
-	e, _ = p.Estimate(epoch0, "a", "t", domain.Ahead{Type: 9, AtLeast: true}, false, false)
-	assert.Equal(t, domain.ConfidenceLow, e.Confidence)
+	p := domain.Pace{
+		At: epoch0, Window: 100 * time.Second, Types: map[string]domain.TypePace{"t": {Placed: 50, Last: epoch0}}, Customers: map[domain.CustomerID]int{"a": 5},
+	}
+	estimate := func(now time.Time, a domain.Ahead, room int, atLimit bool) domain.Estimate {
+		e, ok := p.Estimate(now, "a", "t", a, room, atLimit)
+		require.True(t, ok)
+		return e
+	}
+	assert.Equal(t, domain.Estimate{In: 20 * time.Second, Confidence: domain.ConfidenceMedium}, estimate(epoch0, domain.Ahead{Type: 9, Customer: 1}, 0, false))
+	assert.Equal(t, domain.Estimate{In: 40 * time.Second, Confidence: domain.ConfidenceLow}, estimate(epoch0, domain.Ahead{Type: 9, Customer: 1}, 0, true), "at its limit its own pace counts")
+	assert.Equal(t, domain.Estimate{Confidence: domain.ConfidenceHigh}, estimate(epoch0, domain.Ahead{Type: 3}, 4, false), "room for it and for what is before it")
+	assert.Equal(t, domain.ConfidenceLow, estimate(epoch0, domain.Ahead{Type: 9, AtLeast: true}, 0, false).Confidence)
+	later := epoch0.Add(40 * time.Second)
+	assert.Equal(t, domain.Estimate{In: 400 * time.Second, Confidence: domain.ConfidenceLow}, estimate(later, domain.Ahead{Type: 9}, 0, false),
+		"nothing was placed for longer than the pace would have it: what runs now runs long")
 	for name, unknown := range map[string]domain.Pace{"stale": p, "nothing of the type": {At: epoch0, Window: time.Second}, "never measured": {}} {
 		now := epoch0
 		if name == "stale" {
 			now = epoch0.Add(2 * domain.PaceStale)
 		}
-		_, ok := unknown.Estimate(now, "a", "t", domain.Ahead{Type: 1}, false, false)
+		_, ok := unknown.Estimate(now, "a", "t", domain.Ahead{Type: 1}, 0, false)
 		assert.False(t, ok, name)
 	}
 }

@@ -24,7 +24,7 @@ type meter struct {
 // grain is what was placed within paceEvery.
 type grain struct {
 	begin     time.Time
-	types     map[string]int
+	types     map[string]domain.TypePace
 	customers map[domain.CustomerID]int
 }
 
@@ -34,10 +34,10 @@ func (m *meter) placed(now time.Time, typ string, c domain.CustomerID) {
 	}
 	last := len(m.grain) - 1
 	if last < 0 || now.Sub(m.grain[last].begin) >= paceEvery {
-		m.grain = append(m.grain, grain{now, map[string]int{}, map[domain.CustomerID]int{}})
+		m.grain = append(m.grain, grain{now, map[string]domain.TypePace{}, map[domain.CustomerID]int{}})
 		last++
 	}
-	m.grain[last].types[typ]++
+	m.grain[last].types[typ] = domain.TypePace{Placed: m.grain[last].types[typ].Placed + 1, Last: now}
 	m.grain[last].customers[c]++
 }
 
@@ -46,13 +46,13 @@ func (m *meter) pace(now time.Time) domain.Pace {
 	for len(m.grain) > 0 && now.Sub(m.grain[0].begin) > paceWindow {
 		m.grain = m.grain[1:]
 	}
-	p := domain.Pace{At: now, Types: map[string]int{}, Customers: map[domain.CustomerID]int{}}
+	p := domain.Pace{At: now, Types: map[string]domain.TypePace{}, Customers: map[domain.CustomerID]int{}}
 	if !m.since.IsZero() {
 		p.Window = min(now.Sub(m.since), paceWindow)
 	}
 	for _, g := range m.grain {
 		for t, n := range g.types {
-			p.Types[t] += n
+			p.Types[t] = domain.TypePace{Placed: p.Types[t].Placed + n.Placed, Last: n.Last}
 		}
 		for c, n := range g.customers {
 			p.Customers[c] += n

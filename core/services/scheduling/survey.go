@@ -29,24 +29,15 @@ func (s *Service) survey(ctx context.Context, epoch int64, v *view, c *ports.Sch
 // mark audits, once for each reason, that no worker there is can run what stands at the head of these lanes, and says so in its status. What
 // waits behind a head is marked when it becomes one.
 func (s *Service) mark(ctx context.Context, epoch int64, v *view, lanes []domain.LaneHeads) error {
-	var waiting []domain.Lane
-	for i := range lanes {
-		if hs := lanes[i].Heads; len(hs) > 0 && v.now.Sub(hs[0].QueueAt) >= unplaceableAfter {
-			waiting = append(waiting, lanes[i].Lane)
-		}
-	}
 	before := s.marked
 	s.marked = map[domain.WorkloadID]string{}
-	if len(waiting) == 0 {
+	if len(lanes) == 0 {
 		return nil
 	}
-	why := v.Unplaceable(waiting)
+	e := domain.NewExplainer(v.Snapshot)
 	b := domain.Batch{Epoch: epoch}
 	for i := range lanes {
-		reason := why[lanes[i].Lane.ID]
-		if reason == "" {
-			continue
-		}
+		reason := e.Unplaceable(&lanes[i].Lane)
 		for n, h := range lanes[i].Heads {
 			if n == minHeads || v.now.Sub(h.QueueAt) < unplaceableAfter {
 				break

@@ -1,0 +1,127 @@
+package insight
+
+import (
+	"context"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// picture is the queue and the fleet at one moment.
+type picture struct {
+	domain.Snapshot
+	now       time.Time
+	pace      domain.Pace
+	explainer *domain.Explainer
+	lanes     []domain.Lane
+	// oldest is since when the first of each lane waits.
+	oldest []time.Time
+}
+
+// look takes a picture. The terms of the customers named are in it also while nothing of theirs may be placed.
+func (s *Service) look(ctx context.Context, customers ...domain.CustomerID) (*picture, error) {
+	p := &picture{now: s.Clock.Now(), Snapshot: domain.Snapshot{Policy: s.Policy, Customers: map[domain.CustomerID]domain.Terms{}}}
+	var err error
+	if p.Workers, err = s.Workers.List(ctx); err != nil {
+		return nil, err
+	}
+	if p.Occupancy, err = s.Queue.Occupancy(ctx); err != nil {
+		return nil, err
+	}
+	heads, err := s.Queue.Heads(ctx, 1)
+	if err != nil {
+		return nil, err
+	}
+	ids := customers
+	for i := range heads {
+		p.lanes, p.oldest = append(p.lanes, heads[i].Lane), append(p.oldest, heads[i].Heads[0].QueueAt)
+		if id := heads[i].Lane.CustomerID; len(ids) == 0 || ids[len(ids)-1] != id { // lanes are ordered by customer
+			ids = append(ids, id)
+		}
+	}
+	found, err := s.Customers.GetMany(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for id, c := range found {
+		p.Customers[id] = c.Terms()
+	}
+	p.explainer = domain.NewExplainer(p.Snapshot)
+	p.pace, err = s.Insight.Pace(ctx)
+	return p, err
+}
+
+// cutoffs are the places in all lanes before which a workload's lane would be served first.
+func (p *picture) cutoffs(lane *domain.Lane, queueAt time.Time, id domain.WorkloadID) []ports.Cutoff {
+	own := p.advance(lane)
+	out := make([]ports.Cutoff, len(p.lanes))
+	for i := range p.lanes {
+		out[i].Lane = p.lanes[i].ID
+		if p.Policy != domain.PolicyFair || p.lanes[i].CustomerID == lane.CustomerID {
+			out[i].Before = domain.Candidate{ID: id, QueueAt: queueAt.Add(p.advance(&p.lanes[i]) - own)}
+		}
+	}
+	return out
+}
+
+// advance is how much earlier a lane's workloads count in the queue.
+func (p *picture) advance(l *domain.Lane) time.Duration {
+	return p.Policy.Advance(l.Priority, p.weight(l.CustomerID))
+}
+
+func (p *picture) weight(id domain.CustomerID) int { return p.Customers[id].Tier.Weight() }
+
+// blocked reports whether nothing of the lane can be placed however long one waits: it delays nobody.
+func (p *picture) blocked(l *domain.Lane) bool {
+	return !p.explainer.Placeable(l) || p.explainer.AtLimit(l.CustomerID)
+}
+
+// ahead sums up what was counted before the cutoffs. With the fair policy customers take turns by weight: of another customer's, so many are
+// before a workload as its own customer has before it, weighted, or all it has.
+func (p *picture) ahead(lane *domain.Lane, counts []int, most int) domain.Ahead {
+	var a domain.Ahead
+	customers := map[domain.CustomerID]domain.Ahead{}
+	for i, n := range counts {
+		l := &p.lanes[i]
+		of := customers[l.CustomerID]
+		of.All += n
+		if l.Type == lane.Type && !p.blocked(l) {
+			of.Type += n
+		}
+		if l.CustomerID == lane.CustomerID && p.explainer.Placeable(l) {
+			of.Customer += n
+		}
+		customers[l.CustomerID] = of
+		a.AtLeast = a.AtLeast || n == most
+	}
+	own := customers[lane.CustomerID]
+	for id, of := range customers {
+		if p.Policy == domain.PolicyFair && id != lane.CustomerID {
+			a.AtLeast = true
+			turns := p.turns(own.All, lane.CustomerID, id)
+			of.All, of.Type = min(of.All, turns), min(of.Type, turns)
+		}
+		a.All, a.Type = a.All+of.All, a.Type+of.Type
+	}
+	a.Customer = own.Customer
+	return a
+}
+
+// turns is how often another customer is served while one is served that often and once more.
+func (p *picture) turns(served int, of, other domain.CustomerID) int {
+	return int(float64(served+1) * float64(p.weight(other)) / float64(p.weight(of)))
+}
+
+// estimate tells when a workload of the lane may start; zero when nothing tells it.
+func (p *picture) estimate(lane *domain.Lane, notBefore time.Time, ahead domain.Ahead) (time.Time, domain.Confidence) {
+	e, ok := p.pace.Estimate(p.now, lane.CustomerID, lane.Type, ahead, p.explainer.Room(lane), p.explainer.AtLimit(lane.CustomerID))
+	if !ok || !p.explainer.Placeable(lane) {
+		return time.Time{}, ""
+	}
+	start := p.now.Add(e.In)
+	if notBefore.After(start) { // what the queue will be like by then is not known
+		return notBefore, domain.ConfidenceLow
+	}
+	return start, e.Confidence
+}
