@@ -10,6 +10,7 @@ import (
 // placement is one workload's way through the queue.
 type placement struct {
 	customer  int // index into Config.Customers
+	priority  int
 	submitted time.Time
 	waited    time.Duration
 	ahead     int // how many were waiting when it was submitted
@@ -99,12 +100,15 @@ func (r *Result) Utilisation() float64 {
 	return sum(r.held) / (r.cfg.Length.Seconds() * float64(r.cfg.Workers*r.cfg.Slots))
 }
 
-// Waits are how long the workloads of one tier had waited when they were placed, shortest first.
-func (r *Result) Waits(t domain.Tier) []time.Duration {
+// anyPriority matches all priorities.
+const anyPriority = -1
+
+// Waits are how long the workloads of one tier and priority had waited when they were placed, shortest first.
+func (r *Result) Waits(t domain.Tier, priority int) []time.Duration {
 	var ds []time.Duration
 	for i := range r.placements {
-		if r.cfg.Customers[r.placements[i].customer].Tier == t {
-			ds = append(ds, r.placements[i].waited)
+		if p := &r.placements[i]; r.cfg.Customers[p.customer].Tier == t && (priority == anyPriority || priority == p.priority) {
+			ds = append(ds, p.waited)
 		}
 	}
 	slices.Sort(ds)
@@ -138,6 +142,37 @@ func (r *Result) Weights() []float64 {
 		ws[i] = float64(c.Tier.Weight())
 	}
 	return over(ws, sum(ws))
+}
+
+// Expected are the shares that follow for customers that always have something waiting when some of the slot-time goes to those that waited
+// longest, whatever their share: that is theirs, and the others share the rest by weight. The fair policy charges for it, so whoever gets less
+// than its weight that way gets no more than its weight in all.
+func (r *Result) Expected() []float64 {
+	reserved := r.ReservedShares()
+	shares := slices.Clone(reserved)
+	// Fill up by weight, like water, those whose reserved part is below the level; whoever turns out to be above it, is left out.
+	above := make([]bool, len(shares))
+	for {
+		rest, weights, again := 1.0, 0.0, false
+		for i, c := range r.cfg.Customers {
+			if above[i] {
+				rest -= reserved[i]
+			} else {
+				weights += float64(c.Tier.Weight())
+			}
+		}
+		for i, c := range r.cfg.Customers {
+			if above[i] {
+				continue
+			}
+			if shares[i] = rest * float64(c.Tier.Weight()) / weights; shares[i] < reserved[i] {
+				above[i], shares[i], again = true, reserved[i], true
+			}
+		}
+		if !again {
+			return shares
+		}
+	}
 }
 
 func sum(xs []float64) float64 {

@@ -247,11 +247,13 @@ func (w *world) report(ctx context.Context, c ports.Command, e domain.Event) err
 func (w *world) submit(ctx context.Context, i int) error {
 	s := w.sources[i]
 	id := domain.WorkloadID(w.newID("wl_"))
-	w.jobs[id] = &job{
-		placement{customer: i, submitted: w.clock.now, ahead: w.result.waitingNow, before: len(w.result.placements)}, s.Duration.draw(s.rng),
+	j := &job{
+		placement{customer: i, priority: s.priority(), submitted: w.clock.now, ahead: w.result.waitingNow, before: len(w.result.placements)},
+		s.Duration.draw(s.rng),
 	}
+	w.jobs[id] = j
 	res, err := w.workloads.Submit(ctx, []domain.Submission{{
-		Spec: domain.Spec{ID: id, CustomerID: s.ID, Type: workType, Run: domain.DefaultRunConfig(), Priority: s.priority()},
+		Spec: domain.Spec{ID: id, CustomerID: s.ID, Type: workType, Run: domain.DefaultRunConfig(), Priority: j.priority},
 	}})
 	if err == nil && res[0].Status != ports.SubmitAccepted {
 		err = fmt.Errorf("status %d", res[0].Status)
