@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -35,7 +36,7 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 	}
 	var tally *domain.Tally
 	if assigns {
-		tally = t.queueTally(b.Transitions, ids)
+		tally = t.queueTally(b.Transitions)
 	}
 	found := map[domain.WorkloadID]*domain.Workload{}
 	// In the order of the ids, so that batches never wait for each other in a circle.
@@ -127,19 +128,27 @@ func (t *tx) queueEpoch(epoch int64, assigns bool) {
 
 // queueTally reads what assignments must fit in. Limits and workers are locked, so that they hold at the commit; what is
 // held only grows by assignments, which take turns.
-func (t *tx) queueTally(ts []domain.Transition, ids []string) *domain.Tally {
+func (t *tx) queueTally(ts []domain.Transition) *domain.Tally {
 	y := &domain.Tally{
 		MaxConcurrent: map[domain.CustomerID]int{}, Running: map[domain.CustomerID]int{},
 		Workers: map[domain.WorkerID]*domain.Worker{}, Held: map[domain.SessionID]int{},
 	}
-	var names, sessions []string
+	var names, sessions, owners, unowned []string
 	for i := range ts {
-		if ts[i].Event == domain.EventAssign {
-			names, sessions = append(names, string(ts[i].WorkerID)), append(sessions, string(ts[i].SessionID))
+		if ts[i].Event != domain.EventAssign {
+			continue
+		}
+		names, sessions = append(names, string(ts[i].WorkerID)), append(sessions, string(ts[i].SessionID))
+		if c := ts[i].CustomerID; c != "" {
+			owners = append(owners, string(c))
+		} else {
+			unowned = append(unowned, string(ts[i].WorkloadID))
 		}
 	}
-	t.queue("SELECT "+customerColumns+` FROM customers c WHERE c.customer_id IN
- (SELECT w.customer_id FROM workloads w WHERE w.workload_id = ANY($1::text[])) ORDER BY c.customer_id FOR SHARE OF c`, ids).
+	owners = slices.Compact(slices.Sorted(slices.Values(owners)))
+	// Whose the workloads are says the transition; if it does not, the workload.
+	const concerned = `(SELECT unnest($1::text[]) COLLATE "C" UNION SELECT w.customer_id FROM workloads w WHERE w.workload_id = ANY($2::text[]))`
+	t.queue("SELECT "+customerColumns+" FROM customers c WHERE c.customer_id IN "+concerned+" ORDER BY c.customer_id FOR SHARE OF c", owners, unowned).
 		Query(func(rows pgx.Rows) error {
 			cs, err := pgx.CollectRows(rows, oneCustomer)
 			for _, c := range cs {
@@ -158,8 +167,7 @@ func (t *tx) queueTally(ts []domain.Transition, ids []string) *domain.Tally {
 			}
 			return err
 		})
-	t.queue(`SELECT h.customer_id, count(*) FROM held h WHERE h.customer_id IN
- (SELECT w.customer_id FROM workloads w WHERE w.workload_id = ANY($1::text[])) GROUP BY 1`, ids).Query(counts(y.Running))
+	t.queue("SELECT h.customer_id, count(*) FROM held h WHERE h.customer_id IN "+concerned+" GROUP BY 1", owners, unowned).Query(counts(y.Running))
 	t.queue(`SELECT h.session_id, count(*) FROM held h WHERE h.session_id = ANY($1::text[]) GROUP BY 1`, sessions).Query(counts(y.Held))
 	return y
 }

@@ -17,7 +17,7 @@ func (s *Service) commit(ctx context.Context, epoch int64, v *view, plan []domai
 	batch := domain.Batch{Epoch: epoch, Transitions: make([]domain.Transition, len(plan))}
 	for i, a := range plan {
 		batch.Transitions[i] = domain.Transition{
-			WorkloadID: a.WorkloadID, Event: domain.EventAssign, Generation: a.Generation,
+			WorkloadID: a.WorkloadID, CustomerID: a.CustomerID, Event: domain.EventAssign, Generation: a.Generation,
 			SessionID: a.SessionID, WorkerID: a.WorkerID, Actor: s.actor(),
 		}
 	}
