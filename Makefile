@@ -79,6 +79,12 @@ recovery: ## how long recovery takes with every default in force (minutes)
 explain: ## what PostgreSQL does for each hot statement beside 1,000,000 finished workloads (minutes)
 	go test -tags explain -run HotStatements -timeout 15m -v ./adapters/postgres
 
+plots: ## days on the scheduler under each policy, as plots in docs/plots (a minute)
+	@mkdir -p docs/plots/data
+	go test -tags plots ./simulation/days -run Plots -timeout 15m -count=1 -v -write $(CURDIR)/docs/plots/data
+	go -C tools build -o ../bin/plot ./plot
+	scripts/plots
+
 fuzz: ## fuzz every decoder, a minute each
 	go test -run '^$$' -fuzz FuzzBody -fuzztime 1m ./adapters/http
 	go test -run '^$$' -fuzz FuzzCursor -fuzztime 1m ./adapters/http
@@ -96,4 +102,4 @@ $(TOOLS): tools/go.mod tools/go.sum
 	@mkdir -p bin
 	go -C tools build -o ../$@ $(PKG)
 
-.PHONY: help demo demo-production demo-build dev build test lint generate verify bench sim defects crashpoints chaos recovery explain fuzz clean
+.PHONY: help demo demo-production demo-build dev build test lint generate verify bench sim defects crashpoints chaos recovery explain plots fuzz clean

@@ -54,6 +54,7 @@ var policy = []struct {
 	{"examples/...", []string{"std", "self", "examples/...", "sdk"}},
 
 	{"simulation/crashpoints", nil}, // tests only
+	{"simulation/days", []string{"std", "core/...", "adapters/memory"}},
 	{"simulation", []string{"std", "core/...", "adapters/memory", "adapters/zstd", "contracttests", "contracttests/invariants"}},
 
 	{"contracttests", []string{"std", "deps", "core/domain", "core/ports"}},

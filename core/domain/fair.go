@@ -1,7 +1,7 @@
 package domain
 
 import (
-	"maps"
+	"cmp"
 	"slices"
 	"time"
 )
@@ -11,9 +11,9 @@ import (
 // workload runs, so each placement is charged a second at once, and what it holds beyond that as the time passes: a customer of
 // short workloads and one of long ones get equal slots, not equal numbers of placements.
 //
-// Who has nothing to place, or is kept from it by its own limit, gathers no credit: it joins again at the virtual time, which is the
-// average tag of those that compete, by weight. The accounts live with the leader; a new one starts everybody at zero. Not safe for
-// concurrent use.
+// Who has nothing to place, or is kept from it by its own limit, gathers no credit: it joins again at the virtual time, which is the median
+// tag of those that compete, by weight: neither one that is far behind because what it needs is taken, nor one far ahead moves it. The
+// accounts live with the leader; a new one starts everybody at zero. Not safe for concurrent use.
 type FairShare struct {
 	at       time.Time
 	virtual  float64
@@ -24,9 +24,11 @@ type account struct {
 	tag    float64
 	weight float64
 	// prepaid are slot-seconds charged at placements that have not passed yet.
-	prepaid   float64
-	running   int
-	competing bool // it had something to place, and was not kept from it by its own limit
+	prepaid float64
+	running int
+	// placements counts what was placed, for its tenth of the longest waiting.
+	placements int
+	competing  bool // it had something to place, and was not kept from it by its own limit
 }
 
 // placementCharge is what a placement costs at once, in slot-seconds.
@@ -69,23 +71,29 @@ func (f *FairShare) Settle(now time.Time, running map[CustomerID]int, waiting ma
 }
 
 func (a *account) settle(seconds float64, running int) {
-	held := float64(a.running) * seconds
+	held := float64(a.running+running) / 2 * seconds // what ended meanwhile ended on average in the middle
 	paid := min(held, a.prepaid)
 	a.tag += (held - paid) / a.weight
 	a.running = running
 	a.prepaid = min(a.prepaid-paid, placementCharge*float64(running))
 }
 
-// advance moves the virtual time to the average tag of those that compete; it never goes back.
+// advance moves the virtual time to the median tag of those that compete, by weight; it never goes back.
 func (f *FairShare) advance() {
-	tags, weights := 0.0, 0.0
-	for _, id := range slices.Sorted(maps.Keys(f.accounts)) { // in order: sums of floats depend on it
-		if a := f.accounts[id]; a.competing {
-			tags, weights = tags+a.weight*a.tag, weights+a.weight
+	var competing []*account
+	total := 0.0
+	for _, a := range f.accounts {
+		if a.competing {
+			competing, total = append(competing, a), total+a.weight
 		}
 	}
-	if weights > 0 {
-		f.virtual = max(f.virtual, tags/weights)
+	slices.SortFunc(competing, func(a, b *account) int { return cmp.Compare(a.tag, b.tag) })
+	upTo := 0.0
+	for _, a := range competing {
+		if upTo += a.weight; 2*upTo >= total {
+			f.virtual = max(f.virtual, a.tag)
+			return
+		}
 	}
 }
 
@@ -103,7 +111,16 @@ func (f *FairShare) placed(id CustomerID) {
 		a.tag += placementCharge / a.weight
 		a.prepaid += placementCharge
 		a.running++
+		a.placements++
 	}
+}
+
+// placements is how many a customer has had.
+func (f *FairShare) placements(id CustomerID) int {
+	if a := f.accounts[id]; a != nil {
+		return a.placements
+	}
+	return 0
 }
 
 // kept notes that a customer could not place anything for a reason of its own.

@@ -5,8 +5,9 @@ import (
 	"slices"
 )
 
-// LongestWaitShare is the share of placements (one in ten) that goes to whoever has waited longest in
-// wall-clock time, whatever its priority, so that nobody starves behind a stream of higher tiers.
+// LongestWaitShare is the share of placements (one in ten) that goes to whoever has waited longest in wall-clock time, whatever its
+// priority, so that nobody starves behind a stream of higher tiers. With PolicyFair every customer is served in its turn; there it is one in
+// ten of each customer's own, so that what it does within a customer does not change the shares between them.
 const LongestWaitShare = 10
 
 // Planner chooses assignments over a snapshot. It is deterministic for its inputs, never blocks the head of
@@ -31,7 +32,8 @@ type customerQueue struct {
 	limited bool
 	room    int // how many more it may run, if limited
 	lanes   rankHeap[*laneQueue]
-	full    int // lanes that could be placed if others did not hold what they need
+	byAge   rankHeap[*laneQueue] // filled with PolicyFair only
+	full    int                  // lanes that could be placed if others did not hold what they need
 }
 
 // laneQueue is a lane with the heads not yet planned.
@@ -55,7 +57,9 @@ func NewPlanner(s Snapshot) *Planner {
 		p.policy = PolicyPriority
 	}
 	if p.policy == PolicyFair {
-		p.shares = s.Shares
+		if p.shares = s.Shares; p.shares == nil {
+			p.shares = NewFairShare()
+		}
 	}
 	for id, terms := range s.Customers {
 		c := p.customer(id)
@@ -67,12 +71,7 @@ func NewPlanner(s Snapshot) *Planner {
 		}
 	}
 	p.byQueue.rank = p.rankOf
-	p.byAge.rank = func(q *laneQueue) (rank, bool) {
-		if !q.offers() {
-			return rank{}, false
-		}
-		return rank{at: q.heads[0].QueueAt.UnixNano(), id: q.heads[0].ID}, true
-	}
+	p.byAge.rank = rankByAge
 	return p
 }
 
@@ -80,15 +79,23 @@ func (p *Planner) customer(id CustomerID) *customerQueue {
 	c := p.customers[id]
 	if c == nil {
 		c = &customerQueue{id: id}
+		c.byAge.rank = rankByAge
 		c.lanes.rank = func(q *laneQueue) (rank, bool) {
-			if !q.offers() {
-				return rank{}, false
-			}
-			return rank{at: q.heads[0].QueueAt.UnixNano() - q.advance, id: q.heads[0].ID}, true
+			r, ok := rankByAge(q)
+			r.at -= q.advance
+			return r, ok
 		}
 		p.customers[id] = c
 	}
 	return c
+}
+
+// rankByAge is a lane's place by how long its first workload has waited.
+func rankByAge(q *laneQueue) (rank, bool) {
+	if !q.offers() {
+		return rank{}, false
+	}
+	return rank{at: q.heads[0].QueueAt.UnixNano(), id: q.heads[0].ID}, true
 }
 
 // rankOf is a customer's place: that of its first lane, behind its share.
@@ -129,6 +136,9 @@ func (p *Planner) Add(lanes ...LaneHeads) {
 	customers := make([]*customerQueue, 0, len(byCustomer))
 	for c, qs := range byCustomer {
 		c.lanes.fill(qs)
+		if p.shares != nil {
+			c.byAge.fill(qs)
+		}
 		customers = append(customers, c)
 	}
 	p.byAge.fill(all)
@@ -167,7 +177,7 @@ func (p *Planner) Plan(limit int) (plan []Assignment, exhausted LaneID) {
 // next returns the lane to take from: that of the longest wait every tenth time, else the first in the queue; nil when none has
 // anything left.
 func (p *Planner) next() *laneQueue {
-	if (p.picks+1)%LongestWaitShare == 0 {
+	if p.shares == nil && (p.picks+1)%LongestWaitShare == 0 {
 		if q, _, ok := p.byAge.top(); ok {
 			return q
 		}
@@ -176,7 +186,11 @@ func (p *Planner) next() *laneQueue {
 	if !ok {
 		return nil
 	}
-	q, _, _ := c.lanes.top() // a customer that offers something has a lane that does
+	lanes := &c.lanes
+	if p.shares != nil && (p.shares.placements(c.id)+1)%LongestWaitShare == 0 {
+		lanes = &c.byAge
+	}
+	q, _, _ := lanes.top() // a customer that offers something has a lane that does
 	return q
 }
 

@@ -293,17 +293,14 @@ func TestPlacementNeverViolatesARuleAndNeverLeavesAPlaceableWorkloadWaiting(t *t
 	})
 }
 
-// In the first ten times m placements are the m that have waited longest, however far back their priority puts them.
+// In the first ten times m placements are the m that have waited longest, however far back their priority puts them; with the fair policy,
+// of each customer's own.
 func TestWhoeverHasWaitedLongestIsNeverPassedOverForLong(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var lanes []domain.LaneHeads
 		s := domain.Snapshot{
 			Workers: []domain.Worker{worker(1, 10_000, "t")}, Customers: map[domain.CustomerID]domain.Terms{},
 			Policy: rapid.SampledFrom([]domain.Policy{domain.PolicyFIFO, domain.PolicyPriority, domain.PolicyFair}).Draw(t, "policy"), Shares: domain.NewFairShare(),
-		}
-		type waiting struct {
-			id domain.WorkloadID
-			at time.Time
 		}
 		var all []waiting
 		for n := range rapid.IntRange(1, 4).Draw(t, "customers") {
@@ -315,15 +312,33 @@ func TestWhoeverHasWaitedLongestIsNeverPassedOverForLong(t *testing.T) {
 			}
 			lanes = append(lanes, l)
 		}
-		slices.SortFunc(all, func(a, b waiting) int { return a.at.Compare(b.at) })
-		m := rapid.IntRange(1, len(all)).Draw(t, "m")
-		placed := ids(plan(s, domain.LongestWaitShare*m, lanes...))
-		for _, w := range all[:m] {
-			if w.at.Before(all[m-1].at) || m == 1 && len(all) == 1 { // of those that are as old, any
-				require.Contains(t, placed, string(w.id))
-			}
+		s.Shares.Settle(epoch0, nil, s.Customers)
+		placed := plan(s, len(all), lanes...)
+		if s.Policy != domain.PolicyFair {
+			bound(t, all, ids(placed))
+			return
+		}
+		for id := range s.Customers {
+			own := slices.DeleteFunc(slices.Clone(placed), func(a domain.Assignment) bool { return a.CustomerID != id })
+			bound(t, slices.DeleteFunc(slices.Clone(all), func(w waiting) bool { return !strings.HasPrefix(string(w.id), string(id)+"-") }), ids(own))
 		}
 	})
+}
+
+type waiting struct {
+	id domain.WorkloadID
+	at time.Time
+}
+
+func bound(t *rapid.T, all []waiting, placed []string) {
+	slices.SortFunc(all, func(a, b waiting) int { return a.at.Compare(b.at) })
+	for m := 1; m*domain.LongestWaitShare <= len(placed); m++ {
+		for _, w := range all[:m] {
+			if w.at.Before(all[m].at) { // of those that are as old, any
+				require.Contains(t, placed[:m*domain.LongestWaitShare], string(w.id))
+			}
+		}
+	}
 }
 
 func BenchmarkPlan10000On500(b *testing.B) {

@@ -18,7 +18,7 @@ type placement struct {
 	index     int // which placement it was, from 0
 }
 
-// reserved reports whether it was the turn of whoever had waited longest.
+// reserved reports whether it was the turn of whoever had waited longest, with every policy but fair.
 func (p *placement) reserved() bool { return (p.index+1)%domain.LongestWaitShare == 0 }
 
 // Result is what a run measures.
@@ -34,9 +34,7 @@ type Result struct {
 	waitingNow int   // all of them
 	running    []int
 	runningNow int
-	reserved   []int     // those running that were placed as the longest waiting
 	held       []float64 // slot-seconds so far, by customer
-	heldOut    []float64 // those of the longest waiting
 }
 
 // Sample is what was seen at one time.
@@ -48,16 +46,13 @@ type Sample struct {
 
 func newResult(cfg Config) *Result {
 	n := len(cfg.Customers)
-	return &Result{
-		cfg: cfg, waiting: make([]int, n), running: make([]int, n), reserved: make([]int, n), held: make([]float64, n), heldOut: make([]float64, n),
-	}
+	return &Result{cfg: cfg, waiting: make([]int, n), running: make([]int, n), held: make([]float64, n)}
 }
 
 // pass adds what is held while time passes.
 func (r *Result) pass(d time.Duration) {
 	for i := range r.running {
 		r.held[i] += float64(r.running[i]) * d.Seconds()
-		r.heldOut[i] += float64(r.reserved[i]) * d.Seconds()
 	}
 }
 
@@ -77,9 +72,6 @@ func (r *Result) ended(p *placement) { r.hold(p, -1) }
 func (r *Result) hold(p *placement, n int) {
 	r.running[p.customer] += n
 	r.runningNow += n
-	if p.reserved() {
-		r.reserved[p.customer] += n
-	}
 }
 
 func (r *Result) sample(at time.Duration) {
@@ -91,9 +83,6 @@ func (r *Result) Placed() int { return len(r.placements) }
 
 // Shares are the parts of the slot-time in use that each customer had; they add up to 1.
 func (r *Result) Shares() []float64 { return over(r.held, sum(r.held)) }
-
-// ReservedShares are what each customer had of it through placements that went to whoever had waited longest.
-func (r *Result) ReservedShares() []float64 { return over(r.heldOut, sum(r.held)) }
 
 // Utilisation is the part of the slots that was in use over the length of the run.
 func (r *Result) Utilisation() float64 {
@@ -124,7 +113,7 @@ func Quantile(sorted []time.Duration, q float64) time.Duration {
 }
 
 // Patience is how near a workload came to waiting longer than the domain promises: it is placed after at most LongestWaitShare placements for
-// each that waited when it came, and as many for itself. The highest of all workloads is returned, in parts of that bound.
+// each that waited when it came, and as many for itself (with the fair policy that holds of a customer's own placements). The highest of all workloads is returned, in parts of that bound.
 func (r *Result) Patience() float64 {
 	most := 0.0
 	for i := range r.placements {
@@ -142,37 +131,6 @@ func (r *Result) Weights() []float64 {
 		ws[i] = float64(c.Tier.Weight())
 	}
 	return over(ws, sum(ws))
-}
-
-// Expected are the shares that follow for customers that always have something waiting when some of the slot-time goes to those that waited
-// longest, whatever their share: that is theirs, and the others share the rest by weight. The fair policy charges for it, so whoever gets less
-// than its weight that way gets no more than its weight in all.
-func (r *Result) Expected() []float64 {
-	reserved := r.ReservedShares()
-	shares := slices.Clone(reserved)
-	// Fill up by weight, like water, those whose reserved part is below the level; whoever turns out to be above it, is left out.
-	above := make([]bool, len(shares))
-	for {
-		rest, weights, again := 1.0, 0.0, false
-		for i, c := range r.cfg.Customers {
-			if above[i] {
-				rest -= reserved[i]
-			} else {
-				weights += float64(c.Tier.Weight())
-			}
-		}
-		for i, c := range r.cfg.Customers {
-			if above[i] {
-				continue
-			}
-			if shares[i] = rest * float64(c.Tier.Weight()) / weights; shares[i] < reserved[i] {
-				above[i], shares[i], again = true, reserved[i], true
-			}
-		}
-		if !again {
-			return shares
-		}
-	}
 }
 
 func sum(xs []float64) float64 {

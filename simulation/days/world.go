@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -77,7 +76,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	w := &world{Config: cfg, clock: &clock{begin}, jobs: map[domain.WorkloadID]*job{}, result: newResult(cfg)}
 	w.store = memory.NewStore(w.clock)
 	w.workloads = w.store.Workloads()
-	log := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))
+	log := slog.New(slog.DiscardHandler)
 	w.applier = transitions.New(w.workloads, notifier{w}, observer{w})
 	w.leader = leadership.New(leadership.Config{Holder: "c", TTL: forever, Renew: forever, Margin: time.Second}, w.store.Leader(), w.clock, observer{w}, log)
 	w.scheduler = scheduling.New(scheduling.Deps{

@@ -1,0 +1,92 @@
+package days
+
+import (
+	"encoding/csv"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// Point is one point of a plot.
+type Point struct {
+	X      string
+	Series string
+	Y      float64
+}
+
+// WriteCSV writes points with the header that the plotting tool expects: x,series,y.
+func WriteCSV(w io.Writer, points []Point) error {
+	out := csv.NewWriter(w)
+	if err := out.Write([]string{"x", "series", "y"}); err != nil {
+		return err
+	}
+	for _, p := range points {
+		if err := out.Write([]string{p.X, p.Series, number(p.Y)}); err != nil {
+			return err
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// number writes what a plot can show of a number, so that a file does not differ from run to run in the last bits.
+func number(x float64) string { return strconv.FormatFloat(x, 'g', 4, 64) }
+
+func hours(d time.Duration) string { return number(d.Hours()) }
+
+// byTier adds up what is counted by customer.
+func byTier[N int | float64](r *Result, of []N) map[domain.Tier]N {
+	sums := map[domain.Tier]N{}
+	for i, c := range r.cfg.Customers {
+		sums[c.Tier] += of[i]
+	}
+	return sums
+}
+
+// WaitingSeries is how many workloads waited, by tier, over the hours.
+func (r *Result) WaitingSeries() []Point {
+	var ps []Point
+	for _, t := range Tiers {
+		for _, s := range r.Series {
+			ps = append(ps, Point{hours(s.At), string(t), float64(byTier(r, s.Waiting)[t])})
+		}
+	}
+	return ps
+}
+
+// ShareSeries is the percentage of the slot-time in use that each tier had over the last window, over the hours; with weights, what its weight
+// entitles to beside it.
+func (r *Result) ShareSeries(window time.Duration, weights bool) []Point {
+	if len(r.Series) == 0 {
+		return nil
+	}
+	entitled := byTier(r, r.Weights())
+	var ps []Point
+	for _, t := range Tiers {
+		first := 0
+		for i, s := range r.Series {
+			for s.At-r.Series[first].At > window {
+				first++
+			}
+			if i == 0 {
+				continue
+			}
+			before := r.Series[first]
+			held, all := byTier(r, s.Held)[t]-byTier(r, before.Held)[t], sum(s.Held)-sum(before.Held)
+			if all > 0 {
+				ps = append(ps, Point{hours(s.At), string(t), 100 * held / all})
+			}
+		}
+		if weights {
+			for _, s := range []Sample{r.Series[0], r.Series[len(r.Series)-1]} {
+				ps = append(ps, Point{hours(s.At), string(t) + ByWeight, 100 * entitled[t]})
+			}
+		}
+	}
+	return ps
+}
+
+// ByWeight ends the name of the series of what a tier is entitled to.
+const ByWeight = " by weight"

@@ -1,0 +1,109 @@
+package days
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+func run(t *testing.T, cfg Config) *Result {
+	t.Helper()
+	r, err := Run(t.Context(), cfg)
+	require.NoError(t, err)
+	require.Zero(t, r.Refused)
+	return r
+}
+
+// fair asserts that each customer's share is within a tenth of what its weight is worth.
+func fair(t *testing.T, cfg Config, utilised float64) {
+	t.Helper()
+	r := run(t, cfg)
+	require.Greater(t, r.Utilisation(), utilised)
+	weights, shares := r.Weights(), r.Shares()
+	for i, c := range cfg.Customers {
+		assert.InEpsilon(t, weights[i], shares[i], 0.1, "share of %s: want %.4f, got %.4f", c.ID, weights, shares)
+	}
+}
+
+func TestFairSharesOfEqualRunsFollowTheWeights(t *testing.T) {
+	fair(t, Backlogged(Equal(2*time.Minute), 8, 10*time.Second), 0.9)
+}
+
+// Counted in placements, the free customer, whose runs are the longest, would have most of the slots.
+func TestFairSharesOfUnequalRunsFollowTheWeights(t *testing.T) {
+	fair(t, Backlogged(map[domain.Tier]time.Duration{
+		domain.TierFree: 10 * time.Minute, domain.TierStandard: 5 * time.Minute, domain.TierPremium: 2 * time.Minute, domain.TierEnterprise: time.Minute,
+	}, 16, 20*time.Second), 0.8)
+}
+
+// Whoever joins is served like those that have been there all day: it brings no debt, and finds none of theirs in its way.
+func TestWhoComesLateIsServedAsSoonAsWhoCameEarly(t *testing.T) {
+	cfg := Backlogged(Equal(2*time.Minute), 8, 5*time.Second)
+	cfg.Length = 12 * time.Hour
+	late := Customer{ID: "cust_late", Tier: domain.TierPremium, MaxConcurrent: unlimited, Duration: Duration{Median: time.Minute}}
+	for _, hour := range []int{1, 3, 6, 9, 11} {
+		late.At = append(late.At, time.Duration(hour)*time.Hour)
+	}
+	cfg.Customers = append(cfg.Customers, late)
+	came := 0
+	for _, p := range run(t, cfg).placements {
+		if p.customer == 4 {
+			came++
+			assert.Less(t, p.waited, time.Minute, "after %s", p.submitted)
+		}
+	}
+	assert.Equal(t, len(late.At), came)
+}
+
+func TestNobodyStarvesBehindAnEndlessStreamOfHigherTiers(t *testing.T) {
+	const older = 7
+	runs := Duration{Median: 10 * time.Second}
+	cfg := Config{
+		Seed: 1, Policy: domain.PolicyPriority, Workers: 2, Slots: slotsOfWorker, Grain: time.Second, Length: 10 * time.Minute,
+		Customers: []Customer{
+			{ID: "cust_stream", Tier: domain.TierEnterprise, MaxConcurrent: unlimited, Duration: runs, Priorities: []Chance{{domain.MaxPriority, 1}}, Backlog: 10},
+			{ID: "cust_older", Tier: domain.TierPremium, MaxConcurrent: unlimited, Duration: runs},
+			{ID: "cust_free", Tier: domain.TierFree, MaxConcurrent: unlimited, Duration: runs, At: []time.Duration{2 * time.Minute}},
+		},
+	}
+	for i := range older {
+		cfg.Customers[1].At = append(cfg.Customers[1].At, 2*time.Minute-time.Duration(older-i)*time.Millisecond)
+	}
+	r := run(t, cfg)
+	i := len(r.placements)
+	for n, p := range r.placements {
+		if p.customer == 2 {
+			i = n
+		}
+	}
+	require.Less(t, i, len(r.placements), "it must start")
+	p := r.placements[i]
+	took := p.index - p.before + 1
+	t.Logf("%d were waiting when it came; it was placed as number %d from then on", p.ahead, took)
+	assert.True(t, p.reserved(), "by priority it would start in a fortnight")
+	assert.LessOrEqual(t, took, (p.ahead+1)*domain.LongestWaitShare)
+	assert.Greater(t, took, older*domain.LongestWaitShare, "those that came before it are first")
+}
+
+func TestNobodyWaitsForMorePlacementsThanPromised(t *testing.T) {
+	for _, p := range []domain.Policy{domain.PolicyFIFO, domain.PolicyPriority} {
+		r := run(t, Day(p, 2, 10*time.Second))
+		assert.Greater(t, r.Placed(), 4000, p)
+		assert.Zero(t, r.waitingNow, p)
+		assert.LessOrEqual(t, r.Patience(), 1.0, p)
+	}
+}
+
+func TestTheSameSeedGivesTheSameDay(t *testing.T) {
+	cfg := Day(domain.PolicyFair, 1, 10*time.Second)
+	a, b := run(t, cfg), run(t, cfg)
+	require.True(t, slices.Equal(a.placements, b.placements)) // thousands: no test library should print them
+	require.Equal(t, a.Series, b.Series)
+	cfg.Seed++
+	require.False(t, slices.Equal(a.placements, run(t, cfg).placements))
+}
