@@ -75,7 +75,7 @@ func (r *Result) ShareSeries(window time.Duration, weights bool) []Point {
 			}
 			before := r.Series[first]
 			held, all := byTier(r, s.Held)[t]-byTier(r, before.Held)[t], sum(s.Held)-sum(before.Held)
-			if all > 0 {
+			if held > 0 { // an axis of these may be logarithmic
 				ps = append(ps, Point{hours(s.At), string(t), 100 * held / all})
 			}
 		}

@@ -78,6 +78,6 @@ func TestPlotsOfShares(t *testing.T) {
 		r := run(t, Backlogged(runs, fleet, grain))
 		fmt.Printf("%s runs: %d workloads, took %s\n  by weight %.4f\n  had       %.4f\n", name, r.Placed(), time.Since(began).Round(time.Second),
 			r.Weights(), r.Shares())
-		save(t, "shares-"+name, r.ShareSeries(time.Hour, true))
+		save(t, "shares-"+name, r.ShareSeries(24*time.Hour, true))
 	}
 }
