@@ -76,6 +76,9 @@ chaos: ## break real processes and servers under load for DURATION (default 5m),
 recovery: ## how long recovery takes with every default in force (minutes)
 	go test -tags recovery -run RecoveryTimes -timeout 15m -count=1 ./cmd/niyanta
 
+cycles: ## how long scheduling cycles take whatever waits, on PostgreSQL (minutes); draw with `make plots`
+	go test -tags cycles -run CyclesWhateverWaits -timeout 30m -count=1 -v ./bootstrap -csv $(CURDIR)/docs/plots/data/cycles.csv
+
 explain: ## what PostgreSQL does for each hot statement beside 1,000,000 finished workloads (minutes)
 	go test -tags explain -run HotStatements -timeout 15m -v ./adapters/postgres
 
@@ -102,4 +105,4 @@ $(TOOLS): tools/go.mod tools/go.sum
 	@mkdir -p bin
 	go -C tools build -o ../$@ $(PKG)
 
-.PHONY: help demo demo-production demo-build dev build test lint generate verify bench sim defects crashpoints chaos recovery explain plots fuzz clean
+.PHONY: help demo demo-production demo-build dev build test lint generate verify bench sim defects crashpoints chaos recovery cycles explain plots fuzz clean
