@@ -16,6 +16,7 @@ import (
 	httpapi "github.com/niyanta/niyanta/adapters/http"
 	"github.com/niyanta/niyanta/adapters/messaging"
 	"github.com/niyanta/niyanta/adapters/telemetry"
+	"github.com/niyanta/niyanta/core/ports"
 )
 
 // App is a running coordinator. Start it, and Close it once.
@@ -127,7 +128,9 @@ func (a *App) startLoops(ctx context.Context) error {
 		}
 	}
 	sub, err := a.core.Listener.Wakes(ctx, func(reason string) {
-		nudge(schedule)
+		if reason != ports.WakeSubmit || !a.core.Scheduler.Full() {
+			nudge(schedule)
+		}
 		if strings.HasPrefix(reason, "worker") {
 			nudge(health) // a worker came or went: its predecessor's work may be orphaned
 		}

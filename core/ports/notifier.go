@@ -12,11 +12,14 @@ import (
 type Notifier interface {
 	// Command sends commands to a worker, wherever it is connected, in order.
 	Command(ctx context.Context, worker domain.WorkerID, cs ...Command)
-	// Wake tells the leader that something may be placed.
+	// Wake tells the leader that something may be placed; WakeSubmit is the reason when something new waits.
 	Wake(ctx context.Context, reason string)
 	// Updated tells whoever follows the workloads that they changed, in order.
 	Updated(ctx context.Context, us ...Update)
 }
+
+// WakeSubmit is why the leader is woken when something was submitted.
+const WakeSubmit = "submit"
 
 // Listener receives what a Notifier sends. Handlers are called one at a time per subscription, must return quickly and must
 // not close their own subscription.

@@ -95,6 +95,20 @@ func TestARaisedLimitWakesTheLeaderAndIsUsedAtOnce(t *testing.T) {
 	require.Equal(t, 3, running(), "what runs above a lowered limit goes on")
 }
 
+func TestTheSchedulerKnowsThatEverySlotIsTaken(t *testing.T) {
+	w := newWorld(t)
+	wk := w.worker("w", 1)
+	id := w.submit()
+	w.tick()
+	assert.False(t, w.a.scheduler.Full(), "one was free")
+	wk.poll()
+	w.tick()
+	assert.True(t, w.a.scheduler.Full())
+	wk.report(id, domain.EventComplete)
+	w.tick()
+	assert.False(t, w.a.scheduler.Full())
+}
+
 func TestWhatNobodyCanRunIsMarkedOnce(t *testing.T) {
 	w := newWorld(t)
 	wk := w.worker("w", 5)

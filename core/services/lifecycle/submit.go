@@ -80,7 +80,7 @@ func (s *Service) SubmitBatch(ctx context.Context, p domain.Principal, reqs []Su
 		accepted = accepted || r.Status == ports.SubmitAccepted
 	}
 	if accepted {
-		s.Notifier.Wake(ctx, "submit")
+		s.Notifier.Wake(ctx, ports.WakeSubmit)
 	}
 	return outcomes, nil
 }

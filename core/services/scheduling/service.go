@@ -3,6 +3,7 @@ package scheduling
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -43,9 +44,10 @@ const (
 	surveyEvery = 5 * time.Second
 )
 
-// Service is the scheduler. Tick is called by one loop.
+// Service is the scheduler. Tick is called by one loop; Full is safe for concurrent use.
 type Service struct {
 	Deps
+	full   atomic.Bool // the last cycle found every slot taken
 	picks  int
 	lanes  int // seen in the last cycle, to read about as many heads as a batch needs
 	shares *domain.FairShare
@@ -85,6 +87,10 @@ func (s *Service) Tick(ctx context.Context) (placed int, err error) {
 		}
 	}
 }
+
+// Full reports whether the last cycle found every slot taken. Until one gets free, or a worker comes, another submission is no reason
+// for another cycle: under load there would be one after the other that places nothing.
+func (s *Service) Full() bool { return s.full.Load() }
 
 // view is what a cycle works on.
 type view struct {
@@ -151,6 +157,7 @@ func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCy
 		return nil, err
 	}
 	c.FreeSlots = domain.NewPlanner(v.Snapshot).FreeSlots()
+	s.full.Store(c.FreeSlots == 0)
 	v.survey = now.Sub(s.surveyed) >= surveyEvery || s.Preemption
 	if c.FreeSlots == 0 && !v.survey {
 		return v, nil
