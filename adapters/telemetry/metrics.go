@@ -94,6 +94,15 @@ func NewMetrics() *Metrics {
 		Namespace: "niyanta", Name: "scheduler_lanes_passed_over", Help: "Lanes that could not be served when last seen, by obstacle.",
 	}, []string{"obstacle"})
 	reg.MustRegister(m.cycle, m.requests, m.workers, m.slots, m.queueWait, m.passedOver)
+	for _, t := range domain.Tiers() { // what has not happened yet is 0, not missing
+		m.queueWait.WithLabelValues(string(t))
+	}
+	for _, o := range domain.Obstacles() {
+		m.passedOver.WithLabelValues(string(o))
+	}
+	for _, matched := range []bool{true, false} {
+		m.preferences.WithLabelValues(strconv.FormatBool(matched))
+	}
 	vec := counters(reg, "transitions_total", "Transitions by event and outcome.", "event", "outcome")
 	for _, r := range domain.Rules() {
 		for _, o := range outcomes {

@@ -16,6 +16,9 @@ const (
 	TierEnterprise Tier = "enterprise"
 )
 
+// Tiers lists the tiers, lowest first.
+func Tiers() []Tier { return []Tier{TierFree, TierStandard, TierPremium, TierEnterprise} }
+
 // Limits are what a customer may use. A zero field of an override means "as the tier says".
 type Limits struct {
 	// MaxConcurrent bounds SCHEDULED + RUNNING workloads.

@@ -153,7 +153,7 @@ func TestAnExhaustedLaneIsContinuedWithoutLossOrRepetition(t *testing.T) {
 	assert.Equal(t, []string{"a-t-10-000", "a-t-10-001", "a-t-10-002", "a-t-10-003", "a-t-10-004", "a-t-10-005"}, append(ids(first), ids(rest)...))
 }
 
-var tiers = []domain.Tier{domain.TierFree, domain.TierStandard, domain.TierPremium, domain.TierEnterprise}
+var tiers = domain.Tiers()
 
 // world is a random snapshot with lanes.
 type world struct {

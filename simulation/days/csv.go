@@ -48,7 +48,7 @@ func byTier[N int | float64](r *Result, of []N) map[domain.Tier]N {
 // WaitingSeries is how many workloads waited, by tier, over the hours.
 func (r *Result) WaitingSeries() []Point {
 	var ps []Point
-	for _, t := range Tiers {
+	for _, t := range domain.Tiers() {
 		for _, s := range r.Series {
 			ps = append(ps, Point{hours(s.At), string(t), float64(byTier(r, s.Waiting)[t])})
 		}
@@ -64,7 +64,7 @@ func (r *Result) ShareSeries(window time.Duration, weights bool) []Point {
 	}
 	entitled := byTier(r, r.Weights())
 	var ps []Point
-	for _, t := range Tiers {
+	for _, t := range domain.Tiers() {
 		first := 0
 		for i, s := range r.Series {
 			for s.At-r.Series[first].At > window {

@@ -8,9 +8,6 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// Tiers lists the tiers, lowest first.
-var Tiers = []domain.Tier{domain.TierFree, domain.TierStandard, domain.TierPremium, domain.TierEnterprise}
-
 const (
 	slotsOfWorker = 5
 	// unlimited keeps the customers' own limits out of the experiments: what is looked at is the order of the queue.
@@ -49,7 +46,7 @@ func Day(p domain.Policy, workers int, grain time.Duration) Config {
 // Equal are runs of the same length for every tier.
 func Equal(median time.Duration) map[domain.Tier]time.Duration {
 	ds := map[domain.Tier]time.Duration{}
-	for _, t := range Tiers {
+	for _, t := range domain.Tiers() {
 		ds[t] = median
 	}
 	return ds
@@ -61,7 +58,7 @@ func Backlogged(runs map[domain.Tier]time.Duration, workers int, grain time.Dura
 	cfg := Config{
 		Seed: 1, Policy: domain.PolicyFair, Workers: workers, Slots: slotsOfWorker, Grain: grain, Length: 24 * time.Hour, Samples: 200,
 	}
-	for _, t := range Tiers {
+	for _, t := range domain.Tiers() {
 		cfg.Customers = append(cfg.Customers, Customer{
 			ID: domain.CustomerID("cust_" + t), Tier: t, MaxConcurrent: unlimited, Duration: Duration{Median: runs[t], Spread: 0.5}, Backlog: 100,
 		})

@@ -42,7 +42,7 @@ func TestPlotsOfADay(t *testing.T) {
 		began := time.Now()
 		r := run(t, Day(p, fleet, grain))
 		fmt.Printf("%s: %d workloads, longest wait at %.3f of the bound, took %s\n", p, r.Placed(), r.Patience(), time.Since(began).Round(time.Second))
-		for _, tier := range Tiers {
+		for _, tier := range domain.Tiers() {
 			for _, priority := range []int{anyPriority, 0, domain.DefaultPriority, 100, domain.MaxPriority} {
 				waits := r.Waits(tier, priority)
 				name := "all"
