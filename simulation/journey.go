@@ -159,7 +159,7 @@ func (w *World) Journey() {
 	// One is asked to make room, and continues later.
 	modest := w.want("modest", scriptInput{Steps: 12}, 0)
 	w.rounds(4)
-	w.preempt(context.Background(), modest)
+	w.steered(func(ctx context.Context, _ *coordinator) { w.preempt(ctx, modest) })
 	w.rounds(12)
 
 	// One freezes for longer than its lease, and wakes up.
@@ -177,6 +177,7 @@ func (w *World) Finish() {
 		k.frozenUntil = time.Time{}
 	}
 	for range 300 {
+		w.giveUp(ctx)
 		w.wait(3 * time.Second)
 		if w.unfinished(ctx) == 0 {
 			return
