@@ -16,7 +16,7 @@ import (
 
 // WorkerOptions describe a worker.
 type WorkerOptions struct {
-	// URL is the coordinator's; Key a worker key.
+	// URL is the coordinator's, or those of several separated by commas: a worker goes on with the one that answers. Key is a worker key.
 	URL, Key string
 	// ID names the worker across restarts; empty: generated.
 	ID string

@@ -109,7 +109,7 @@ func (p *production) leader() int {
 
 func (p *production) startWorker(id string, more ...string) {
 	p.t.Helper()
-	env := append(slices.Clone(p.env), "NIYANTA_WORKER_ID="+id, "NIYANTA_EXEC_ALLOW=sh", "NIYANTA_COORDINATOR_URL="+p.urls[0])
+	env := append(slices.Clone(p.env), "NIYANTA_WORKER_ID="+id, "NIYANTA_EXEC_ALLOW=sh", "NIYANTA_COORDINATOR_URL="+strings.Join(p.urls, ","))
 	proc, _ := p.start(append(env, more...), "worker")
 	p.workers[id] = proc
 	p.eventually(func() bool {

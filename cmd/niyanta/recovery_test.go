@@ -87,7 +87,7 @@ func TestRecoveryTimesWithDefaults(t *testing.T) {
 	// The leader and the worker that has them are killed together.
 	leader := p.leader()
 	p.url = p.urls[1-leader]
-	p.startWorker("w4", "NIYANTA_WORKER_SLOTS=40", "NIYANTA_COORDINATOR_URL="+p.url)
+	p.startWorker("w4", "NIYANTA_WORKER_SLOTS=40")
 	p.client, p.admin = p.rekey()
 	begin = time.Now()
 	p.workers["w3"].signal(t, syscall.SIGKILL)

@@ -6,10 +6,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -29,18 +27,19 @@ var _ ports.ControlPlane = (*Client)(nil)
 // pollSlack is how much longer than it asked for a poll may take.
 const pollSlack = 10 * time.Second
 
-// New returns a client of the coordinator at baseURL that authenticates with a worker key.
-func New(baseURL, key string) (*Client, error) {
-	u, err := url.Parse(baseURL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("coordinator url %q must look like http://host:port", baseURL)
+// New returns a client of the coordinators at these addresses, one or several separated by commas, that authenticates with a worker key.
+func New(urls, key string) (*Client, error) {
+	all, err := parse(urls)
+	if err != nil {
+		return nil, err
 	}
 	c := &Client{}
 	for _, target := range []**client.Client{&c.control, &c.poll, &c.data} {
 		t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // documented to be one
 		t.MaxIdleConnsPerHost = 16
 		c.pool = append(c.pool, t)
-		if *target, err = client.NewClient(baseURL, client.WithHTTPClient(&http.Client{Transport: t}), client.WithKey(key)); err != nil {
+		sender := &http.Client{Transport: &failover{all, t}}
+		if *target, err = client.NewClient(all.urls[0].String(), client.WithHTTPClient(sender), client.WithKey(key)); err != nil {
 			return nil, err
 		}
 	}
