@@ -22,7 +22,7 @@ func TestWhatWasDeclinedDoesNotStartWhenItComesAgain(t *testing.T) {
 	b.command(ports.CommandCancel, "wl_1", 1)
 	b.settle()
 	b.assign("wl_2", 1) // late
-	b.settle()
+	b.flush()
 	assert.Equal(t, []domain.Event{domain.EventDecline}, b.plane.events("wl_2"))
 	b.assign("wl_2", 2)
 	b.flush()
