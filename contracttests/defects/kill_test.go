@@ -34,7 +34,7 @@ var tests = map[layer][]string{
 	onPostgres:  {"./adapters/postgres", "-run", "TestStoresKeepTheirContracts$"},
 	plane:       {"./bootstrap", "-run", "InProcessKeepsItsContract"},
 	properties:  {"./core/domain"},
-	engine:      {"./core/services/execution"},
+	engine:      {"./core/services/execution", "-timeout=1m"},
 }
 
 // kill plants a defect and runs one layer; how says by what it was noticed, and is empty if it was not.
