@@ -175,9 +175,13 @@ func applyCases() []Case[StoreHarness] {
 			f.limit(domain.Limits{MaxConcurrent: 3})
 			w := f.worker("w", 50)
 			var ts []domain.Transition
-			for range 10 {
+			for range 24 {
 				ts = append(ts, assign(f.submit(), w))
 			}
+			race(len(ts), func(int) error { // whoever must connect first would be late
+				_, err := f.Workloads.Usage(t.Context(), acme)
+				return err
+			})
 			rs := race(len(ts), func(i int) domain.Outcome {
 				out, err := f.Workloads.Apply(t.Context(), domain.Batch{Epoch: f.epoch, Transitions: ts[i : i+1]})
 				if err != nil {
@@ -186,7 +190,7 @@ func applyCases() []Case[StoreHarness] {
 				return out[0].Outcome
 			})
 			require.Equal(t, 3, count(rs, func(o domain.Outcome) bool { return o == domain.OutcomeApplied }))
-			require.Equal(t, 7, count(rs, func(o domain.Outcome) bool { return o == domain.OutcomeRefused }))
+			require.Equal(t, 21, count(rs, func(o domain.Outcome) bool { return o == domain.OutcomeRefused }))
 			f.limit(domain.Limits{MaxConcurrent: 2})
 			require.Equal(t, domain.OutcomeRefused, f.apply(assign(f.submit(), w))[0].Outcome)
 		}},

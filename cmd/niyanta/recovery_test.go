@@ -63,6 +63,8 @@ func TestRecoveryTimesWithDefaults(t *testing.T) {
 	say("it wakes after a minute: its programs are gone", time.Since(begin), 5*time.Second)
 	time.Sleep(5 * time.Second)
 	require.True(t, p.all(ids[1:], 3, 2), "nothing of it landed")
+	p.workers["w2"].signal(t, syscall.SIGTERM) // the coordinators that it knows the addresses of are going to leave
+	require.NoError(t, p.workers["w2"].wait())
 
 	// The leader is killed; then the next one leaves gracefully.
 	first := p.leader()

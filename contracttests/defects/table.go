@@ -52,7 +52,7 @@ var defects = []defect{
 
 	// The state machine.
 	{"a finished workload can be cancelled", table, "StatusPaused, StatusRedistributing}\n	waiting", "StatusPaused, StatusRedistributing, StatusCompleted, StatusFailed}\n	waiting",
-		nil, []layer{sim, exhaustive, onMemory}},
+		nil, []layer{sim, exhaustive, properties}},
 	{"a pause is forgotten when the worker is lost", decide, "		s.pauseInstead(w, audit, PausedAfterLoss)", "", nil, []layer{sim, exhaustive, onMemory}},
 	{"cancel keeps the worker", table, "{EventCancel, FromAPI, nonFinal, []Status{StatusCancelled}, true}", "{EventCancel, FromAPI, nonFinal, []Status{StatusCancelled}, false}",
 		nil, []layer{sim, exhaustive}},
@@ -81,7 +81,7 @@ var defects = []defect{
 			{postgres + "tx.go", "	ended bool\n}", "	ended bool\n	late func()\n}"},
 			{postgres + "tx.go", "	t.ended = true\n	return t.flush(ctx)\n", "	t.ended = true\n	err := t.flush(ctx)\n	if err == nil && t.late != nil {\n		t.late()\n		err = t.flush(ctx)\n	}\n	return err\n"},
 		}, by: []layer{crashPoints}},
-	{"a commit of unknown outcome is repeated", postgres + "tx.go", "if rerr != nil || committed {", "if committed = false; rerr != nil {", nil, []layer{crashPoints}},
+	{"a commit of unknown outcome is repeated", postgres + "tx.go", "if rerr != nil || committed {", "if rerr != nil || committed && false {", nil, []layer{crashPoints}},
 	{"a commit of unknown outcome is taken for done", postgres + "tx.go", "if rerr != nil || committed {", "if committed = true; committed {", nil, []layer{crashPoints}},
 	{"workload rows read without a lock", postgres + "apply.go", "ORDER BY w.workload_id FOR NO KEY UPDATE", "ORDER BY w.workload_id", nil, []layer{onPostgres}},
 	{"a heartbeat that arrives while the session expires is ignored", postgres + "workers.go",
@@ -104,7 +104,7 @@ var defects = []defect{
 	{"a run starts from the beginning", "core/services/execution/run.go", "if r.assignment.CheckpointSequence > 0 {", "if r.assignment.CheckpointSequence > 1000 {", nil, []layer{sim}},
 	{"a late assignment starts what has ended", "core/services/execution/handle.go", "if a.ended.has(key) {", "if false {", nil, []layer{sim}},
 	{"what was declined starts when it comes again", "core/services/execution/handle.go", "	a.ended.add(runKey{as.WorkloadID, as.Generation})\n", "", nil, []layer{sim, engine}},
-	{"a run makes room before its checkpoint is durable", "core/services/execution/handle.go", "		if !saved || r.abandoned", "		if r.abandoned", nil, []layer{engine}},
+	{"a run makes room before its checkpoint is durable", "core/services/execution/handle.go", "		if !saved || r.abandoned", "		if !saved && false || r.abandoned", nil, []layer{engine}},
 	{"what made room takes it again at once", decide, "		if t.RetryAfter != nil {\n			next.NotBefore", "		if false {\n			next.NotBefore", nil, []layer{sim}},
 	{"heartbeats do not stop what was cancelled", reconcile, "if len(stray) == 0 {", "if len(stray) >= 0 {", nil, []layer{sim}},
 	{"what a worker forgot is never taken back", reconcile, "if len(lost) == 0 {", "if len(lost) >= 0 {", nil, []layer{plane}},
