@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -226,6 +227,7 @@ type bench struct {
 	plane *plane
 	clock *clock
 	runs  sync.WaitGroup
+	busy  atomic.Int32 // how much of what the agent spawned is still going on
 	stop  context.CancelFunc
 }
 
@@ -245,7 +247,10 @@ func newBench(t *testing.T, slots int, types map[string]func() *script) *bench {
 func (b *bench) config(slots int, types map[string]func() *script) execution.Config {
 	cfg := execution.Config{
 		WorkerID: "w", Slots: slots, Types: map[string]ports.WorkloadFactory{},
-		Spawn: func(f func()) { b.runs.Go(f) },
+		Spawn: func(f func()) {
+			b.busy.Add(1)
+			b.runs.Go(func() { defer b.busy.Add(-1); f() })
+		},
 		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
 	}
 	for name, make := range types {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -83,6 +84,7 @@ func TestARunThatCannotSaveGoesOn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := preempted(t, snapshot, nil, 0)
+			require.Eventually(t, func() bool { return b.busy.Load() <= 1 }, 10*time.Second, time.Millisecond, "the request has come to nothing")
 			close(b.finish)
 			b.settle()
 			assert.Equal(t, []domain.Event{domain.EventStart, domain.EventComplete}, b.plane.events("wl_1"), "nothing is released")
