@@ -9,6 +9,7 @@ const (
 	crashPoints layer = "crash points"
 	onMemory    layer = "contracts on memory"
 	onPostgres  layer = "contracts on PostgreSQL"
+	lostCommits layer = "lost commits on PostgreSQL"
 	plane       layer = "contracts of the control plane"
 	properties  layer = "properties of the domain"
 	engine      layer = "tests of the worker's engine"
@@ -81,7 +82,7 @@ var defects = []defect{
 			{postgres + "tx.go", "	ended bool\n}", "	ended bool\n	late func()\n}"},
 			{postgres + "tx.go", "	t.ended = true\n	return t.flush(ctx)\n", "	t.ended = true\n	err := t.flush(ctx)\n	if err == nil && t.late != nil {\n		t.late()\n		err = t.flush(ctx)\n	}\n	return err\n"},
 		}, by: []layer{crashPoints}},
-	{"a commit of unknown outcome is repeated", postgres + "tx.go", "if rerr != nil || committed {", "if rerr != nil || committed && false {", nil, []layer{crashPoints}},
+	{"a commit of unknown outcome is repeated", postgres + "tx.go", "if rerr != nil || committed {", "if rerr != nil || committed && false {", nil, []layer{lostCommits}},
 	{"a commit of unknown outcome is taken for done", postgres + "tx.go", "if rerr != nil || committed {", "if committed = true; committed {", nil, []layer{crashPoints}},
 	{"workload rows read without a lock", postgres + "apply.go", "ORDER BY w.workload_id FOR NO KEY UPDATE", "ORDER BY w.workload_id", nil, []layer{onPostgres}},
 	{"a heartbeat that arrives while the session expires is ignored", postgres + "workers.go",
