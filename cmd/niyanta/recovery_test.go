@@ -63,8 +63,6 @@ func TestRecoveryTimesWithDefaults(t *testing.T) {
 	say("it wakes after a minute: its programs are gone", time.Since(begin), 5*time.Second)
 	time.Sleep(5 * time.Second)
 	require.True(t, p.all(ids[1:], 3, 2), "nothing of it landed")
-	p.workers["w2"].signal(t, syscall.SIGTERM) // the coordinators that it knows the addresses of are going to leave
-	require.NoError(t, p.workers["w2"].wait())
 
 	// The leader is killed; then the next one leaves gracefully.
 	first := p.leader()
@@ -90,6 +88,8 @@ func TestRecoveryTimesWithDefaults(t *testing.T) {
 	leader := p.leader()
 	p.url = p.urls[1-leader]
 	p.startWorker("w4", "NIYANTA_WORKER_SLOTS=40")
+	p.workers["w2"].signal(t, syscall.SIGTERM) // the coordinators that it knows the addresses of are gone
+	require.NoError(t, p.workers["w2"].wait())
 	p.client, p.admin = p.rekey()
 	begin = time.Now()
 	p.workers["w3"].signal(t, syscall.SIGKILL)
