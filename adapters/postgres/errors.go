@@ -3,10 +3,13 @@ package postgres
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/puddle/v2"
 
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -42,8 +45,11 @@ func translate(ctx context.Context, err error) error {
 	}
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
-		// No answer from the server: refused, reset, timed out.
-		return away(err)
+		if disconnected(err) {
+			return away(err)
+		}
+		// The server was not the trouble: an argument that cannot be encoded, a row that cannot be decoded. Trying again would fail again.
+		return &domain.Error{Code: domain.CodeInternal, Message: "a value cannot be stored or read", Cause: err}
 	}
 	switch class := pg.Code[:2]; {
 	case pg.Code == uniqueViolation:
@@ -60,6 +66,25 @@ func translate(ctx context.Context, err error) error {
 
 func away(err error) error {
 	return &domain.Error{Code: domain.CodeUnavailable, Message: "the database is not available", RetryAfter: retryAfter, Cause: err}
+}
+
+// disconnected reports whether err means that the server did not answer: refused, reset, closed, timed out. Everything else that is
+// not the server's own answer is about the values, and comes again however often it is tried.
+func disconnected(err error) bool {
+	var connecting *pgconn.ConnectError
+	var network net.Error
+	if errors.As(err, &connecting) || errors.As(err, &network) || pgconn.SafeToRetry(err) || pgconn.Timeout(err) {
+		return true
+	}
+	for _, known := range []error{
+		context.DeadlineExceeded, context.Canceled, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, pgconn.ErrConnClosed, puddle.ErrClosedPool,
+		errOutcomeUnknown,
+	} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
 }
 
 // repeatable reports whether the transaction certainly had no effect and may succeed when tried again.

@@ -92,7 +92,7 @@ func inTx[R any](ctx context.Context, s *Store, pool *pgxpool.Pool, f func(ctx c
 			if rerr != nil || committed {
 				return r, translate(ctx, rerr)
 			}
-			if try >= txTries {
+			if try >= txTries || !disconnected(err) {
 				return none, translate(ctx, err)
 			}
 		default:
