@@ -2,6 +2,7 @@ package batching
 
 import (
 	"context"
+	"runtime/debug"
 	"sync"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -94,14 +95,14 @@ func (c *Committer[T, R]) flush(ctx context.Context) {
 	for _, b := range batch {
 		items = append(items, b.items...)
 	}
-	results, err := c.commit(ctx, items)
+	results, err := c.safely(ctx, items)
 	for _, b := range batch {
 		switch {
 		case err == nil:
 			b.results, results = results[:len(b.items):len(b.items)], results[len(b.items):]
 		case domain.IsCode(err, domain.CodeInternal) && len(batch) > 1:
 			// What one of them brought cannot be committed: the others must not pay for it.
-			b.results, b.err = c.commit(ctx, b.items)
+			b.results, b.err = c.safely(ctx, b.items)
 		default:
 			b.err = err
 		}
@@ -110,6 +111,21 @@ func (c *Committer[T, R]) flush(ctx context.Context) {
 	c.mu.Lock()
 	c.handOver()
 	c.mu.Unlock()
+}
+
+// safely commits items. A panic becomes CodeInternal, so that it fails whoever brought what causes it, and nobody waits for ever behind it;
+// so does an answer that is not one result per item.
+func (c *Committer[T, R]) safely(ctx context.Context, items []T) (results []R, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			results, err = nil, domain.NewError(domain.CodeInternal, "panic in a commit: %v\n%s", p, debug.Stack())
+		}
+	}()
+	results, err = c.commit(ctx, items)
+	if err == nil && len(results) != len(items) {
+		return nil, domain.NewError(domain.CodeInternal, "%d items got %d results", len(items), len(results))
+	}
+	return results, err
 }
 
 // handOver orders the first that waits to commit; c.mu is held.

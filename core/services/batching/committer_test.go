@@ -181,3 +181,26 @@ func TestWhatOneCallerBringsCannotFailTheOthers(t *testing.T) {
 		assert.Equal(t, i == 13, err != nil, "caller %d: %v", i, err)
 	}
 }
+
+func TestCommitter_WhenACommitPanics_FailsItsCallerAndGoesOn(t *testing.T) {
+	c := batching.NewCommitter(100, func(ctx context.Context, items []int) ([]int, error) {
+		if slices.Contains(items, 13) {
+			panic("unlucky")
+		}
+		return double(ctx, items)
+	})
+	_, err := c.Do(t.Context(), 13)
+	require.Equal(t, domain.CodeInternal, domain.CodeOf(err))
+	require.ErrorContains(t, err, "unlucky")
+	soon, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	got, err := c.Do(soon, 2)
+	require.NoError(t, err, "the committer is not busy for ever")
+	assert.Equal(t, []int{4}, got)
+}
+
+func TestCommitter_WhenResultsAreMissing_FailsInsteadOfMisattributing(t *testing.T) {
+	c := batching.NewCommitter(100, func(_ context.Context, items []int) ([]int, error) { return items[1:], nil })
+	_, err := c.Do(t.Context(), 1, 2)
+	require.Equal(t, domain.CodeInternal, domain.CodeOf(err))
+}
