@@ -56,11 +56,14 @@ func (s *Service) Load(ctx context.Context, customer domain.CustomerID, id domai
 		if c.Sequence > sequence {
 			continue
 		}
-		stored, err := s.read(ctx, id, c.Sequence)
+		_, stored, err := s.store.Load(ctx, id, c.Sequence)
+		if domain.IsCode(err, domain.CodeNotFound) {
+			continue // pruned since it was listed
+		}
 		if err != nil {
 			return ports.CheckpointData{}, err
 		}
-		data, err := s.open(c, stored)
+		data, err := s.decode(c, stored)
 		if err == nil {
 			return ports.CheckpointData{Sequence: c.Sequence, Data: data}, nil
 		}
@@ -70,16 +73,7 @@ func (s *Service) Load(ctx context.Context, customer domain.CustomerID, id domai
 	return ports.CheckpointData{}, domain.NotFound("checkpoint")
 }
 
-// read returns the stored bytes; nil when the checkpoint was dropped since it was listed.
-func (s *Service) read(ctx context.Context, id domain.WorkloadID, sequence int64) ([]byte, error) {
-	_, stored, err := s.store.Load(ctx, id, sequence)
-	if domain.IsCode(err, domain.CodeNotFound) {
-		return nil, nil
-	}
-	return stored, err
-}
-
-func (s *Service) open(c domain.Checkpoint, stored []byte) ([]byte, error) {
+func (s *Service) decode(c domain.Checkpoint, stored []byte) ([]byte, error) {
 	if sha256.Sum256(stored) != c.Checksum {
 		return nil, domain.NewError(domain.CodeInternal, "checksum of checkpoint %d does not hold", c.Sequence)
 	}
