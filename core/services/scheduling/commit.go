@@ -9,7 +9,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// commit assigns and sends what was assigned.
+// commit assigns and sends what was assigned. What it returns, and what it puts into c, is true also with an error that came after
+// the assignment.
 func (s *Service) commit(ctx context.Context, epoch int64, v *view, plan []domain.Assignment, c *ports.SchedulingCycle) (int, error) {
 	if len(plan) == 0 {
 		return 0, nil

@@ -122,10 +122,14 @@ func (s *Service) cycle(ctx context.Context, epoch int64) (placed int, full bool
 	planDone := s.Clock.Now()
 	s.picks = v.planner.Picks()
 	placed, err = s.commit(ctx, epoch, v, plan, &c)
-	if err != nil {
+	if err != nil && placed == 0 {
 		return 0, false, err
 	}
 	c.Plan, c.Apply, c.Placed, c.Refused = planDone.Sub(readDone), s.Clock.Now().Sub(planDone), placed, len(plan)-placed
+	if err != nil {
+		s.Observer.Cycle(c) // placed all the same, only not told to the workers yet
+		return placed, false, err
+	}
 	if full = len(plan) == BatchSize; !full {
 		c.Queue.PassedOver = passedOver(v.planner)
 		err = s.survey(ctx, epoch, v, &c)

@@ -1,0 +1,59 @@
+package journey_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/scheduling"
+)
+
+// blind is a store whose reads fail while it is set.
+type blind struct {
+	ports.WorkloadStore
+	on bool
+}
+
+func (b *blind) Get(ctx context.Context, customer domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error) {
+	if b.on {
+		return nil, domain.Unavailable(0, "the database is not available")
+	}
+	return b.WorkloadStore.Get(ctx, customer, ids...)
+}
+
+// watched hears of scheduling cycles.
+type watched struct {
+	*observer
+	placements []ports.Placement
+}
+
+func (w *watched) Cycle(c ports.SchedulingCycle) {
+	w.placements = append(w.placements, c.Placements...)
+}
+
+func TestScheduler_WhenSendingFailsAfterTheCommit_MeasuresThePlacementAndSendsItLater(t *testing.T) {
+	var store *blind
+	seen := &watched{observer: &observer{counts: map[string]int{}}}
+	w := newWorld(t, func(d *scheduling.Deps) {
+		store = &blind{WorkloadStore: d.Workloads}
+		d.Workloads, d.Observer = store, seen
+	})
+	wk := w.worker("w", 1)
+	_, err := w.b.leader.Tick(t.Context()) // the scheduler made last has the store that fails
+	require.NoError(t, err)
+	id := w.submit()
+	store.on = true
+	placed, err := w.b.scheduler.Tick(t.Context())
+	require.Error(t, err)
+	assert.Equal(t, 1, placed, "it is assigned all the same")
+	assert.Len(t, seen.placements, 1, "and measured")
+	store.on = false
+	_, err = w.b.scheduler.Tick(t.Context())
+	require.NoError(t, err)
+	wk.poll()
+	assert.Equal(t, domain.StatusRunning, w.get(id).Status, "the next tick tells the worker")
+}
