@@ -169,7 +169,7 @@ func (w *World) Journey() {
 	w.wait(25 * time.Second)
 }
 
-// Finish ends all faults and goes on round by round until everything that was acknowledged is final.
+// Finish ends all faults and goes on round by round until everything that is stored is final.
 func (w *World) Finish() {
 	w.healed = true
 	ctx := context.Background()
@@ -183,7 +183,7 @@ func (w *World) Finish() {
 			return
 		}
 	}
-	for _, id := range w.acknowledged {
+	for _, id := range w.stored(ctx) {
 		if s := w.current(ctx, id); !s.Status.Final() {
 			w.check.fail("I3", "%s is %s (%s) long after the last fault", id, s.Status, s.Reason)
 		}

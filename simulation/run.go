@@ -122,7 +122,7 @@ func (w *World) leave(k *worker) {
 	}
 }
 
-// Heal ends all faults and waits until everything that was acknowledged is final.
+// Heal ends all faults and waits until everything that is stored is final.
 func (w *World) Heal() {
 	ctx := context.Background()
 	w.healed = true
@@ -146,7 +146,7 @@ func (w *World) Heal() {
 			return
 		}
 	}
-	for _, id := range w.acknowledged {
+	for _, id := range w.stored(ctx) {
 		if s := w.current(ctx, id); !s.Status.Final() {
 			w.check.fail("I3", "%s is %s (%s) %s after the last fault", id, s.Status, s.Reason, healBound)
 		}
@@ -167,6 +167,25 @@ func (w *World) giveUp(ctx context.Context) {
 	}
 }
 
+// stored lists what was acknowledged, in that order, then whatever else is stored.
+func (w *World) stored(ctx context.Context) []domain.WorkloadID {
+	ids := slices.Clone(w.acknowledged)
+	known := make(map[domain.WorkloadID]bool, len(ids))
+	for _, id := range ids {
+		known[id] = true
+	}
+	page, err := w.stores.Workloads.List(ctx, ports.WorkloadQuery{Customer: tenant, Limit: 100_000, Ascending: true})
+	if err != nil {
+		w.check.fail("I3", "the workloads cannot be listed: %v", err)
+	}
+	for i := range page.Items {
+		if !known[page.Items[i].ID] {
+			ids = append(ids, page.Items[i].ID)
+		}
+	}
+	return ids
+}
+
 // current is the state of a workload; what is missing is found by the comparison of contents.
 func (w *World) current(ctx context.Context, id domain.WorkloadID) domain.State {
 	if !w.backend.Opaque {
@@ -179,10 +198,10 @@ func (w *World) current(ctx context.Context, id domain.WorkloadID) domain.State 
 	return found[0].State
 }
 
-// unfinished counts what was acknowledged and is not final. Whoever paused something resumes it; what still runs is cancelled now and
-// then, which must stop it soon now that nothing goes wrong.
+// unfinished counts what is stored, acknowledged or not, and is not final: a submission whose answer was lost runs like any other.
+// Whoever paused something resumes it; what still runs is cancelled now and then, which must stop it soon now that nothing goes wrong.
 func (w *World) unfinished(ctx context.Context) (left int) {
-	for _, id := range w.acknowledged {
+	for _, id := range w.stored(ctx) {
 		s := w.current(ctx, id)
 		if s.Status.Final() {
 			continue
