@@ -133,8 +133,7 @@ func openBus(cfg Config, name string, ids ports.IDs, log *slog.Logger) (openedBu
 
 // openSignals opens what carries hints.
 func openSignals(cfg Config, h Host, m *telemetry.Metrics) (Signals, func(), error) {
-	name := h.IDs.New("coord_")
-	bus, err := openBus(cfg, name, h.IDs, h.Log)
+	bus, err := openBus(cfg, h.Name, h.IDs, h.Log)
 	if err != nil {
 		return Signals{}, nil, err
 	}
@@ -149,7 +148,7 @@ func openSignals(cfg Config, h Host, m *telemetry.Metrics) (Signals, func(), err
 		}
 		return 1
 	})
-	hints := messaging.NewHints(bus.Bus, messaging.Party{ID: name, Kind: "coordinator", Prefix: cfg.BusPrefix, Clock: h.Clock, IDs: h.IDs}, h.Observer, h.Log)
+	hints := messaging.NewHints(bus.Bus, messaging.Party{ID: h.Name, Kind: "coordinator", Prefix: cfg.BusPrefix, Clock: h.Clock, IDs: h.IDs}, h.Observer, h.Log)
 	return Signals{Notifier: hints, Listener: hints, Bus: bus.Bus, Ping: bus.ping}, bus.close, nil
 }
 

@@ -26,6 +26,8 @@ type Backends struct {
 
 // Host is what the process itself provides.
 type Host struct {
+	// Name is what the coordinator is called everywhere: as leader, in the audit trail, on the bus, in logs.
+	Name     string
 	Clock    ports.Clock
 	IDs      ports.IDs
 	Observer ports.Observer
@@ -51,7 +53,7 @@ type Core struct {
 
 // NewCore puts the services of a coordinator together.
 func NewCore(cfg Config, b Backends, h Host) *Core {
-	holder := h.IDs.New("coord_")
+	holder := h.Name
 	log := h.Log.With("coordinator_id", holder)
 	applier := transitions.New(b.Workloads, b.Notifier, h.Observer)
 	checkpoints := checkpointing.New(b.Checkpoints, b.Compressor, applier, h.Observer, log)

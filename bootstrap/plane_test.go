@@ -84,7 +84,7 @@ func planeOn(t *testing.T, on backing, hints func(telemetry *telemetry.Metrics) 
 	b := Backends{
 		Stores: stores, Signals: Signals{Notifier: n, Listener: l}, Limiter: Limiter{memory.NewRateLimiter(clock)}, Compressor: z,
 	}
-	core := NewCore(cfg, b, Host{Clock: clock, IDs: system.IDs{}, Observer: metrics, Log: silent})
+	core := NewCore(cfg, b, Host{Name: "coord_test", Clock: clock, IDs: system.IDs{}, Observer: metrics, Log: silent})
 	t.Cleanup(core.Plane.Close)
 	return contracttests.PlaneHarness{
 		StoreHarness: contracttests.StoreHarness{Advance: advance, Open: func() contracttests.Stores {

@@ -30,7 +30,7 @@ var appSet = wire.NewSet(NewCore, NewApp)
 
 // provideHost has transitions traced; without an exporter the process's tracer does nothing.
 func provideHost(cfg Config, clock system.Clock, ids system.IDs, metrics *telemetry.Metrics, log *slog.Logger) Host {
-	h := Host{Clock: clock, IDs: ids, Observer: metrics, Log: log}
+	h := Host{Name: ids.New("coord_"), Clock: clock, IDs: ids, Observer: metrics, Log: log}
 	if cfg.OTLPEndpoint != "" {
 		h.Observer = telemetry.NewTracing(metrics, otel.GetTracerProvider())
 	}
