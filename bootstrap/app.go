@@ -64,12 +64,12 @@ func (a *App) Start(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
 			endPolls()
-			stop()
-			a.loops.Wait()
 			if a.listener != nil {
 				_ = a.listener.Close() // nobody was served
 			}
-			a.release()
+			bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownMax)
+			defer cancel()
+			err = errors.Join(err, a.halt(bounded))
 		}
 	}()
 	handler, err := httpapi.New(httpapi.Deps{
@@ -96,6 +96,21 @@ func (a *App) Start(ctx context.Context) (err error) {
 	return nil
 }
 
+// halt ends the loops, gives leadership away, and gives back everything else.
+func (a *App) halt(ctx context.Context) error {
+	var errs []error
+	if a.busServer != nil {
+		errs = append(errs, a.busServer.Close())
+	}
+	a.stop()
+	a.loops.Wait()
+	if err := a.core.Leadership.StepDown(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("step down: %w", err))
+	}
+	a.release()
+	return errors.Join(errs...)
+}
+
 // release gives back what the App holds besides its loops.
 func (a *App) release() {
 	for _, closeIt := range a.closers {
@@ -119,7 +134,11 @@ func (a *App) URL() string {
 // Failed delivers an error that ends serving.
 func (a *App) Failed() <-chan error { return a.failed }
 
+// startLoops serves workers over the bus, if there is one, then starts what may lead.
 func (a *App) startLoops(ctx context.Context) error {
+	if err := a.serveBus(ctx); err != nil {
+		return err
+	}
 	schedule, health := make(chan struct{}, 1), make(chan struct{}, 1)
 	nudge := func(c chan struct{}) {
 		select {
@@ -142,15 +161,19 @@ func (a *App) startLoops(ctx context.Context) error {
 	a.loops.Go(func() { a.core.leaderLoop(ctx, func() { nudge(schedule); nudge(health) }) })
 	a.loops.Go(func() { a.core.scheduleLoop(ctx, schedule) })
 	a.loops.Go(func() { a.core.healthLoop(ctx, health) })
-	b := a.core.backends
-	if b.Maintain != nil {
-		a.loops.Go(func() { a.core.maintainLoop(ctx, b.Maintain) })
+	if maintain := a.core.backends.Maintain; maintain != nil {
+		a.loops.Go(func() { a.core.maintainLoop(ctx, maintain) })
 	}
-	if b.Bus == nil {
+	return nil
+}
+
+func (a *App) serveBus(ctx context.Context) error {
+	bus := a.core.backends.Bus
+	if bus == nil {
 		return nil
 	}
 	party := messaging.Party{ID: a.core.Holder, Kind: "coordinator", Prefix: a.cfg.BusPrefix, Clock: a.host.Clock, IDs: a.host.IDs}
-	server := messaging.NewServer(b.Bus, party, a.core.Plane, a.host.Observer, a.log)
+	server := messaging.NewServer(bus, party, a.core.Plane, a.host.Observer, a.log)
 	if err := server.Start(ctx); err != nil {
 		return fmt.Errorf("serve workers over the bus: %w", err)
 	}
@@ -181,16 +204,7 @@ func (a *App) Close(ctx context.Context) error {
 	if err := a.server.Shutdown(bounded); err != nil {
 		errs = append(errs, fmt.Errorf("requests in flight: %w", err), a.server.Close())
 	}
-	if a.busServer != nil {
-		errs = append(errs, a.busServer.Close())
-	}
-	a.stop()
-	a.loops.Wait()
-	if err := a.core.Leadership.StepDown(bounded); err != nil {
-		errs = append(errs, fmt.Errorf("step down: %w", err))
-	}
-	a.release()
-	return errors.Join(errs...)
+	return errors.Join(append(errs, a.halt(bounded))...)
 }
 
 // pingMax bounds how long readiness waits for a dependency.
