@@ -82,6 +82,9 @@ type types map[string]ports.WorkloadFactory
 func (t types) RegisterType(name string, f ports.WorkloadFactory) { t[name] = f }
 
 func main() {
+	if err := bootstrap.Shed(); err != nil {
+		log.Fatal(err)
+	}
 	cfg, err := bootstrap.Load(os.Environ())
 	if err == nil {
 		err = cfg.Validate(bootstrap.RoleWorker)

@@ -13,8 +13,9 @@ import (
 
 func workerCommand(hard context.Context, c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "worker",
-		Short: "Run a worker with the built-in types, or look after workers",
+		Use:         "worker",
+		Annotations: map[string]string{server: "worker"},
+		Short:       "Run a worker with the built-in types, or look after workers",
 		Long: `Without a subcommand, run a worker with the built-in types (sleep, http, and exec if NIYANTA_EXEC_ALLOW names programs).
 It reaches its coordinators over the bus that NIYANTA_BUS names, and over HTTP at NIYANTA_COORDINATOR_URL with NIYANTA_WORKER_KEY: alone,
 or for what is too large for the bus and while that is away.

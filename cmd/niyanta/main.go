@@ -12,12 +12,31 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/niyanta/niyanta/bootstrap"
 )
 
 // version is set by the build.
 var version = "dev"
 
-func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+func main() {
+	if serves(os.Args[1:]) {
+		if err := bootstrap.Shed(); err != nil {
+			fmt.Fprintln(os.Stderr, "niyanta:", err)
+			os.Exit(exitError)
+		}
+	}
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// server marks the commands that hold secrets for as long as they run.
+const server = "server"
+
+// serves reports whether a command line starts a server. It must be known before anything runs: see bootstrap.Shed.
+func serves(args []string) bool {
+	cmd, _, err := rootCommand(context.Background()).Find(args)
+	return err == nil && cmd.Annotations[server] != ""
+}
 
 // Exit codes.
 const (

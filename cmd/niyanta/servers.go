@@ -37,8 +37,9 @@ func devCommand(hard context.Context) *cobra.Command {
 	var workers, slots int
 	var addr string
 	cmd := &cobra.Command{
-		Use:   "dev",
-		Short: "Run everything in one process, in memory",
+		Use:         "dev",
+		Annotations: map[string]string{server: "dev"},
+		Short:       "Run everything in one process, in memory",
 		Long: `Run everything in one process, in memory: a coordinator, one premium customer (cust_dev) and workers.
 Prints its url and keys on standard output; logs go to standard error. Nothing survives its end.`,
 		Args: cobra.NoArgs,
@@ -92,9 +93,10 @@ func until(soft, hard context.Context, failed, alsoFailed <-chan error, closeAll
 
 func coordinatorCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "coordinator",
-		Short: "Run a coordinator: API, worker protocol, scheduler",
-		Args:  cobra.NoArgs,
+		Use:         "coordinator",
+		Annotations: map[string]string{server: "coordinator"},
+		Short:       "Run a coordinator: API, worker protocol, scheduler",
+		Args:        cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load(bootstrap.RoleCoordinator, nil)
 			if err != nil {
