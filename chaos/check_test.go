@@ -103,7 +103,7 @@ func (f *fleet) judge(ctx context.Context, h *history, v *verdict) (judged int) 
 }
 
 func (f *fleet) judgeOne(ctx context.Context, store *postgres.Store, h *history, v *verdict, id domain.WorkloadID) {
-	found, err := store.Workloads().Get(ctx, "", id)
+	found, err := store.Workloads().GetAny(ctx, id)
 	if err != nil || len(found) != 1 {
 		v.fail("%s cannot be read: %v", id, err)
 		return

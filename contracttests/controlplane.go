@@ -302,7 +302,7 @@ func planeMoreCases() []Case[PlaneHarness] {
 		{"a heartbeat brings what was missed", "the answer carries whatever the worker must do that it may have missed", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			ok, paused, cancelled, moved := p.running(p.worker), p.running(p.worker), p.running(p.worker), p.running(p.worker)
-			p.must(domain.Transition{WorkloadID: paused.ID, Event: domain.EventRequestPause})
+			p.must(domain.Transition{WorkloadID: paused.ID, CustomerID: paused.CustomerID, Event: domain.EventRequestPause})
 			p.must(cancel(cancelled))
 			p.must(lose(moved, domain.LossMissing))
 			ended := item(moved)

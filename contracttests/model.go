@@ -114,7 +114,7 @@ func (m *model) apply(ts ...domain.Transition) {
 }
 
 func (m *model) current(id domain.WorkloadID) domain.Workload {
-	ws, err := m.sides[0].Workloads.Get(m.sides[0].Context(), "", id)
+	ws, err := m.sides[0].Workloads.GetAny(m.sides[0].Context(), id)
 	require.NoError(m.t, err)
 	if len(ws) == 0 {
 		return domain.Workload{Spec: domain.Spec{ID: id}}
@@ -127,7 +127,8 @@ func (m *model) transition(t *rapid.T, events ...domain.Event) domain.Transition
 	tr := domain.Transition{
 		WorkloadID: w.ID, Event: rapid.SampledFrom(events).Draw(t, "event"), Generation: w.Generation, SessionID: w.SessionID,
 		CheckpointSequence: w.CheckpointSequence + 1, Jitter: 0.5, Result: `{"ok":true}`, Loss: domain.LossExpired,
-		Actor: domain.Actor{Kind: domain.ActorWorker, ID: "w"},
+		Actor:      domain.Actor{Kind: domain.ActorWorker, ID: "w"},
+		CustomerID: rapid.SampledFrom([]domain.CustomerID{w.CustomerID, w.CustomerID, w.CustomerID, "", rival}).Draw(t, "for"),
 	}
 	if rapid.IntRange(0, 4).Draw(t, "stale") == 0 {
 		tr.Generation--
@@ -214,7 +215,7 @@ func (m *model) session(t *rapid.T) {
 func (m *model) compare(*rapid.T) {
 	m.both("contents", func(f *fixture) any {
 		ctx := f.Context()
-		ws, err := f.Workloads.Get(ctx, "", m.ids...)
+		ws, err := f.Workloads.GetAny(ctx, m.ids...)
 		require.NoError(f, err)
 		heads, err := f.Queue.Heads(ctx, 3)
 		require.NoError(f, err)

@@ -126,7 +126,7 @@ func queueCases() []Case[StoreHarness] {
 			require.GreaterOrEqual(t, held[0].HeldFor, time.Second)
 			require.Equal(t, domain.StatusScheduled, held[1].Status)
 			f.must(report(a, v, domain.EventComplete, 1))
-			f.must(domain.Transition{WorkloadID: c.ID, Event: domain.EventRequestPause})
+			f.must(domain.Transition{WorkloadID: c.ID, CustomerID: c.CustomerID, Event: domain.EventRequestPause})
 			held, err = f.Queue.Held(t.Context(), v.SessionID, w.SessionID)
 			require.NoError(t, err)
 			require.Len(t, held, 2)

@@ -61,7 +61,7 @@ func StoreSuites() []StoreSuite {
 		{"Tenancy", tenancyCases()},
 		{"Records", recordCases()},
 		{"LeaderLease", leaderCases()},
-		{"All", allCases()},
+		{"All", append(allCases(), ownershipCases()...)},
 	}
 }
 
@@ -138,7 +138,7 @@ func (f *fixture) submit(change ...func(*domain.Submission)) domain.Workload {
 // get reads a workload, whoever's it is.
 func (f *fixture) get(id domain.WorkloadID) domain.Workload {
 	f.Helper()
-	ws, err := f.Workloads.Get(f.Context(), "", id)
+	ws, err := f.Workloads.GetAny(f.Context(), id)
 	require.NoError(f, err)
 	require.Len(f, ws, 1)
 	return ws[0]

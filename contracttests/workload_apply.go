@@ -258,7 +258,7 @@ func everyEvent(t T, h StoreHarness) {
 		domain.StatusRunning:   func() domain.Workload { return f.running(w) },
 		domain.StatusPaused: func() domain.Workload {
 			a := f.running(w)
-			f.must(domain.Transition{WorkloadID: a.ID, Event: domain.EventRequestPause})
+			f.must(domain.Transition{WorkloadID: a.ID, CustomerID: a.CustomerID, Event: domain.EventRequestPause})
 			f.must(report(a, w, domain.EventPaused, 1))
 			return a
 		},
@@ -285,7 +285,7 @@ func everyEvent(t T, h StoreHarness) {
 			if rule.Event == domain.EventAssign {
 				tr = assign(a, w)
 			}
-			tr.Loss, tr.Reason = domain.LossExpired, "because"
+			tr.Loss, tr.Reason, tr.CustomerID = domain.LossExpired, "because", a.CustomerID
 			out, next, audit := domain.Decide(&a, &tr, f.now())
 			r := f.apply(tr)[0]
 			require.Equal(t, out, r.Outcome, "%s in %s", rule.Event, status)

@@ -72,7 +72,7 @@ func submitCases() []Case[StoreHarness] {
 			require.Equal(t, first.ID, rs[0].Workload.ID)
 			require.Equal(t, ports.SubmitConflict, rs[1].Status, "another digest")
 			require.Equal(t, ports.SubmitAccepted, rs[2].Status, "keys are per customer")
-			ws, err := f.Workloads.Get(t.Context(), "", second.ID, other.ID)
+			ws, err := f.Workloads.GetAny(t.Context(), second.ID, other.ID)
 			require.NoError(t, err)
 			require.Empty(t, ws, "a refused item leaves no trace")
 		}},
@@ -155,7 +155,7 @@ func submitCases() []Case[StoreHarness] {
 			f.submit()
 			f.running(w)
 			p := f.running(w)
-			f.must(domain.Transition{WorkloadID: p.ID, Event: domain.EventRequestPause})
+			f.must(domain.Transition{WorkloadID: p.ID, CustomerID: p.CustomerID, Event: domain.EventRequestPause})
 			f.must(report(p, w, domain.EventPaused, 1))
 			f.must(lose(f.running(w), domain.LossMissing))
 			f.must(cancel(f.submit()))

@@ -199,7 +199,7 @@ func (c *checker) restored(id domain.WorkloadID, generation int64, step int) {
 func (c *checker) contents() {
 	ctx := context.Background()
 	for _, id := range c.w.acknowledged {
-		found, err := c.w.stores.Workloads.Get(ctx, "", id)
+		found, err := c.w.stores.Workloads.GetAny(ctx, id)
 		if err != nil || len(found) == 0 {
 			c.fail("I3", "%s is gone: %v", id, err)
 			continue

@@ -74,6 +74,10 @@ func (s workloads) Get(ctx context.Context, c domain.CustomerID, ids ...domain.W
 	return through(s.w, func() ([]domain.Workload, error) { return s.WorkloadStore.Get(ctx, c, ids...) })
 }
 
+func (s workloads) GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]domain.Workload, error) {
+	return through(s.w, func() ([]domain.Workload, error) { return s.WorkloadStore.GetAny(ctx, ids...) })
+}
+
 // checkpoints is the store of checkpoints, likewise.
 type checkpoints struct {
 	ports.CheckpointStore

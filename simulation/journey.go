@@ -95,7 +95,7 @@ func (w *World) steered(f func(ctx context.Context, c *coordinator)) {
 // runner is the worker that runs a workload, as soon as one does; some worker if none does soon.
 func (w *World) runner(id domain.WorkloadID) *worker {
 	for range 10 {
-		found, err := w.stores.Workloads.Get(context.Background(), "", id)
+		found, err := w.stores.Workloads.GetAny(context.Background(), id)
 		if err == nil && len(found) == 1 && found[0].Status == domain.StatusRunning {
 			for _, k := range w.workers {
 				if k.id == found[0].WorkerID {

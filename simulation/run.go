@@ -191,7 +191,7 @@ func (w *World) current(ctx context.Context, id domain.WorkloadID) domain.State 
 	if !w.backend.Opaque {
 		return w.check.state[id]
 	}
-	found, err := w.stores.Workloads.Get(ctx, "", id)
+	found, err := w.stores.Workloads.GetAny(ctx, id)
 	if err != nil || len(found) == 0 {
 		return domain.State{Status: domain.StatusFailed}
 	}

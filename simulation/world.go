@@ -263,7 +263,7 @@ func (w *World) inputOf(id domain.WorkloadID) scriptInput {
 	if in, known := w.inputs[id]; known {
 		return in
 	}
-	found, err := w.stores.Workloads.Get(context.Background(), "", id)
+	found, err := w.stores.Workloads.GetAny(context.Background(), id)
 	var in scriptInput
 	if err != nil || len(found) == 0 || json.Unmarshal([]byte(found[0].Input), &in) != nil {
 		return in

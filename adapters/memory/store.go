@@ -135,10 +135,10 @@ func newTree(by func(*record) time.Time) *btree.BTreeG[*record] {
 	}, btree.Options{NoLocks: true})
 }
 
-// find returns a workload if it exists and belongs to the customer; an empty customer matches any.
+// find returns a workload if it exists and belongs to the customer.
 func (s *Store) find(customer domain.CustomerID, id domain.WorkloadID) *record {
 	r := s.workloads[id]
-	if r == nil || customer != "" && r.CustomerID != customer {
+	if r == nil || r.CustomerID != customer {
 		return nil
 	}
 	return r

@@ -146,13 +146,28 @@ func (w workloads) Get(ctx context.Context, customer domain.CustomerID, ids ...d
 	}
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
+	return w.collect(ids, func(id domain.WorkloadID) *record { return w.s.find(customer, id) }), nil
+}
+
+// GetAny implements ports.WorkloadStore.
+func (w workloads) GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]domain.Workload, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	return w.collect(ids, func(id domain.WorkloadID) *record { return w.s.workloads[id] }), nil
+}
+
+// collect copies the workloads that find returns.
+func (w workloads) collect(ids []domain.WorkloadID, find func(domain.WorkloadID) *record) []domain.Workload {
 	found := make([]domain.Workload, 0, len(ids))
 	for _, id := range ids {
-		if r := w.s.find(customer, id); r != nil {
+		if r := find(id); r != nil {
 			found = append(found, r.Workload.Clone())
 		}
 	}
-	return found, nil
+	return found
 }
 
 // Usage implements ports.WorkloadStore.

@@ -144,7 +144,7 @@ func operations(b *bench) map[string]time.Duration {
 		for i := range ts {
 			ids[i] = ts[i].WorkloadID
 		}
-		_, err := b.sane.Workloads.Get(ctx, "", ids...)
+		_, err := b.sane.Workloads.GetAny(ctx, ids...)
 		return err
 	})
 	timed("Usage", func() error { _, err := b.sane.Workloads.Usage(ctx, acme); return err })

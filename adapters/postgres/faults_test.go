@@ -218,7 +218,7 @@ func TestBatchesInOppositeOrderDoNotDeadlock(t *testing.T) {
 				if n%2 == 0 {
 					k = len(ws) - 1 - i
 				}
-				ts = append(ts, domain.Transition{WorkloadID: ws[k].ID, Event: domain.EventCancel})
+				ts = append(ts, domain.Transition{WorkloadID: ws[k].ID, CustomerID: ws[k].CustomerID, Event: domain.EventCancel})
 			}
 			s := b.sane
 			if n >= 4 {

@@ -226,7 +226,7 @@ func (w workloads) fillDuplicates(ctx context.Context, results []ports.SubmitRes
 	if len(ids) == 0 {
 		return nil
 	}
-	found, err := w.Get(ctx, "", ids...)
+	found, err := w.GetAny(ctx, ids...)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,16 @@ func (w workloads) Get(ctx context.Context, customer domain.CustomerID, ids ...d
 		return nil, ctx.Err()
 	}
 	return query(ctx, w.s.pool, scanFull, "SELECT "+fullColumns+` FROM unnest($1::text[]) WITH ORDINALITY AS u(workload_id, n)
- JOIN `+fullTables+` USING (workload_id) WHERE $2::text = '' OR w.customer_id = $2::text ORDER BY u.n`, strs(ids), string(customer))
+ JOIN `+fullTables+` USING (workload_id) WHERE w.customer_id = $2::text ORDER BY u.n`, strs(ids), string(customer))
+}
+
+// GetAny implements ports.WorkloadStore.
+func (w workloads) GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]domain.Workload, error) {
+	if len(ids) == 0 {
+		return nil, ctx.Err()
+	}
+	return query(ctx, w.s.pool, scanFull, "SELECT "+fullColumns+` FROM unnest($1::text[]) WITH ORDINALITY AS u(workload_id, n)
+ JOIN `+fullTables+` USING (workload_id) ORDER BY u.n`, strs(ids))
 }
 
 // querier is a pool or a connection.

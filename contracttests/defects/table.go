@@ -91,7 +91,7 @@ var defects = []defect{
 	{"leases by the application's clock", postgres + "workers.go", "SET heartbeat_at = niyanta_now(), lease_until = niyanta_now() +", "SET heartbeat_at = clock_timestamp(), lease_until = clock_timestamp() +", nil, []layer{onPostgres}},
 	{"checkpoint bytes saved although fenced", postgres + "checkpoints.go", "if results[0].Outcome == domain.OutcomeApplied {", "if results[0].Outcome != domain.OutcomeNotFound {", nil, []layer{onPostgres}},
 	{"idempotency keys ignored", memory + "workloads.go", "if e, ok := t.idem[sub.IdempotencyKey]; ok {", "if e, ok := t.idem[sub.IdempotencyKey]; ok && false {", nil, []layer{sim, onMemory}},
-	{"another customer's workload is found", memory + "store.go", `customer != "" && r.CustomerID != customer`, "false", nil, []layer{sim, onMemory}},
+	{"another customer's workload is found", memory + "store.go", "r == nil || r.CustomerID != customer", "r == nil", nil, []layer{sim, onMemory}},
 	{"results share memory with the store", memory + "workloads.go", "found = append(found, r.Workload.Clone())", "found = append(found, r.Workload)", nil, []layer{onMemory}},
 	{"what becomes due stays delayed", memory + "queue.go", "	q.s.promote(q.s.now())", "	_ = q.s.now()", nil, []layer{sim, onMemory}},
 

@@ -47,7 +47,7 @@ func (y *Tally) move(w *Workload, next *State) {
 // answer. w is nil when there is no such workload. When changed, w holds the new state, to be written with
 // event, which is audited unless its Type is empty. y may be nil when the batch assigns nothing.
 func Execute(w *Workload, t *Transition, y *Tally, now time.Time) (res Result, event AuditEvent, changed bool) {
-	if w == nil || t.CustomerID != "" && t.CustomerID != w.CustomerID {
+	if w == nil || !t.mayTouch(w) {
 		return Result{Outcome: OutcomeNotFound, WorkloadID: t.WorkloadID}, AuditEvent{}, false
 	}
 	res = Result{
@@ -68,4 +68,14 @@ func Execute(w *Workload, t *Transition, y *Tally, now time.Time) (res Result, e
 	}
 	res.Outcome, res.State = out, w.State.Clone()
 	return res, event, changed
+}
+
+// mayTouch reports whether the transition is about this customer's workload. The API acts for a customer and
+// always names it, so one that names none finds nothing. Workers and the leader act on what they hold or planned
+// and are fenced by generation; the customer they name, if they do, must be right.
+func (t *Transition) mayTouch(w *Workload) bool {
+	if r := ruleOf[t.Event]; t.CustomerID == "" && r != nil && r.Source != FromAPI {
+		return true
+	}
+	return t.CustomerID == w.CustomerID
 }

@@ -8,7 +8,8 @@
 //     context.DeadlineExceeded (errors.Is), never as another code.
 //   - A failed call changes nothing, unless the error is CodeUnavailable: then the outcome is unknown and
 //     the caller may repeat the call, because writes are idempotent by id or fenced by generation.
-//   - Another customer's id behaves exactly like a missing one: CodeNotFound, or an empty list.
+//   - Another customer's id behaves exactly like a missing one: CodeNotFound, or an empty list. An empty customer
+//     is a customer that owns nothing, never any; what works across customers is a method of its own.
 //   - "The store's clock" is one clock for all handles on the same storage. No adapter compares a
 //     caller's time with it.
 //

@@ -31,9 +31,13 @@ type WorkloadStore interface {
 	// worker's slots are taken.
 	Apply(ctx context.Context, batch domain.Batch) ([]domain.Result, error)
 
-	// Get returns the workloads with these ids in the order asked for, leaving out those that do not exist.
-	// customer limits it to that customer's; empty means any (control plane only).
+	// Get returns the customer's workloads with these ids in the order asked for, leaving out those that do not
+	// exist or are another customer's. An empty customer owns nothing.
 	Get(ctx context.Context, customer domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error)
+
+	// GetAny is Get whoever the workloads belong to. It is for the control plane, which fences by session and
+	// generation; nothing that answers a customer calls it.
+	GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]domain.Workload, error)
 
 	// List returns one page of a customer's workloads. Order is total: ties are broken by id. Pages by
 	// After never repeat or skip a workload whose sort value did not change meanwhile.

@@ -285,6 +285,26 @@ func (mr *MockWorkloadStoreMockRecorder) Get(ctx, customer any, ids ...any) *gom
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Get", reflect.TypeOf((*MockWorkloadStore)(nil).Get), varargs...)
 }
 
+// GetAny mocks base method.
+func (m *MockWorkloadStore) GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]domain.Workload, error) {
+	m.ctrl.T.Helper()
+	varargs := []any{ctx}
+	for _, a := range ids {
+		varargs = append(varargs, a)
+	}
+	ret := m.ctrl.Call(m, "GetAny", varargs...)
+	ret0, _ := ret[0].([]domain.Workload)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// GetAny indicates an expected call of GetAny.
+func (mr *MockWorkloadStoreMockRecorder) GetAny(ctx any, ids ...any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	varargs := append([]any{ctx}, ids...)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "GetAny", reflect.TypeOf((*MockWorkloadStore)(nil).GetAny), varargs...)
+}
+
 // List mocks base method.
 func (m *MockWorkloadStore) List(ctx context.Context, q ports.WorkloadQuery) (ports.WorkloadPage, error) {
 	m.ctrl.T.Helper()

@@ -73,7 +73,7 @@ func (s *Service) stopCommands(ctx context.Context, h ports.Heartbeat, owned map
 	if len(stray) == 0 {
 		return nil, nil
 	}
-	found, err := s.Workloads.Get(ctx, "", ids...)
+	found, err := s.Workloads.GetAny(ctx, ids...)
 	if err != nil {
 		return nil, err
 	}

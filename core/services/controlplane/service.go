@@ -164,7 +164,7 @@ func (s *Service) assignments(ctx context.Context, ref ports.SessionRef, ids []d
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	found, err := s.Workloads.Get(ctx, "", ids...)
+	found, err := s.Workloads.GetAny(ctx, ids...)
 	if err != nil {
 		return nil, err
 	}
@@ -269,7 +269,7 @@ func (s *Service) SaveCheckpoint(ctx context.Context, ref ports.SessionRef, c po
 
 // LoadCheckpoint implements ports.ControlPlane.
 func (s *Service) LoadCheckpoint(ctx context.Context, ref ports.SessionRef, id domain.WorkloadID, generation, sequence int64) (ports.CheckpointData, error) {
-	found, err := s.Workloads.Get(ctx, "", id)
+	found, err := s.Workloads.GetAny(ctx, id)
 	if err != nil {
 		return ports.CheckpointData{}, err
 	}

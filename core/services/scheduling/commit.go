@@ -57,7 +57,7 @@ func (s *Service) Send(ctx context.Context, ids ...domain.WorkloadID) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	found, err := s.Workloads.Get(ctx, "", ids...)
+	found, err := s.Workloads.GetAny(ctx, ids...)
 	if err != nil {
 		return err
 	}

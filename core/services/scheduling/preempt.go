@@ -59,7 +59,7 @@ func (s *Service) preempt(ctx context.Context, v *view, full []domain.LaneHeads,
 		ids[i] = p.Victim.WorkloadID
 		s.asked.victims[ids[i]] = v.now
 	}
-	found, err := s.Workloads.Get(ctx, "", ids...)
+	found, err := s.Workloads.GetAny(ctx, ids...)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,101 @@
+package contracttests
+
+import (
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// nobody are customers that own nothing: none named, one that does not exist, and what looks like a pattern.
+var nobody = []domain.CustomerID{"", "cust_nobody", "%", "*"}
+
+// ownershipCases hold for every method of a store port that names a customer.
+func ownershipCases() []Case[StoreHarness] {
+	return []Case[StoreHarness]{
+		{"an empty customer owns nothing", "An empty customer is a customer that owns nothing, never any", func(t T, h StoreHarness) {
+			f := given(t, h)
+			w := f.worker("w", 5)
+			a := f.running(w)
+			_, err := f.Checkpoints.Save(t.Context(), report(a, w, domain.EventCheckpoint, 1), domain.Checkpoint{}, []byte("x"))
+			require.NoError(t, err)
+			require.NoError(t, f.Logs.Append(t.Context(), []domain.LogLine{{WorkloadID: a.ID, Generation: 1, Message: "secret"}}))
+			c := f.config("t", "wlcfg_t")
+			_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_1", CustomerID: acme, Role: domain.RoleViewer, Prefix: "p1"})
+			require.NoError(t, err)
+			for _, customer := range nobody {
+				for name, found := range readsOf(f, customer, a.ID, c) {
+					require.Zero(t, found(), "%s of %q", name, customer)
+				}
+				_, err := f.Configs.Get(t.Context(), customer, c.ID)
+				requireCode(t, err, domain.CodeNotFound)
+				requireCode(t, f.Configs.Delete(t.Context(), customer, c.ID), domain.CodeNotFound)
+				requireCode(t, f.Keys.Revoke(t.Context(), customer, "key_1"), domain.CodeNotFound)
+				_, err = f.Customers.Get(t.Context(), customer)
+				requireCode(t, err, domain.CodeNotFound)
+			}
+			for name, found := range readsOf(f, acme, a.ID, c) {
+				require.NotZero(t, found(), "%s of the owner", name)
+			}
+		}},
+		{"what the API causes names its customer", "The API acts for a customer: a transition of it that names none finds nothing", func(t T, h StoreHarness) {
+			f := given(t, h)
+			w := f.worker("w", 5)
+			a := f.running(w)
+			for _, r := range domain.Rules() {
+				if r.Source != domain.FromAPI {
+					continue
+				}
+				for _, customer := range nobody {
+					res := f.apply(domain.Transition{WorkloadID: a.ID, CustomerID: customer, Event: r.Event})[0]
+					require.Equal(t, domain.OutcomeNotFound, res.Outcome, "%s for %q", r.Event, customer)
+				}
+			}
+			require.Equal(t, a, f.get(a.ID))
+			stop := report(a, w, domain.EventComplete, 1)
+			require.Empty(t, stop.CustomerID)
+			f.must(stop)
+		}},
+		{"the control plane reads whoever a workload belongs to", "GetAny is Get whoever the workloads belong to", func(t T, h StoreHarness) {
+			f := given(t, h)
+			a := f.submit()
+			b := f.submission(rival)
+			_, err := f.Workloads.Submit(t.Context(), []domain.Submission{b})
+			require.NoError(t, err)
+			ws, err := f.Workloads.GetAny(t.Context(), b.ID, "wl_none", a.ID)
+			require.NoError(t, err)
+			require.Len(t, ws, 2)
+			require.Equal(t, []domain.CustomerID{rival, acme}, []domain.CustomerID{ws[0].CustomerID, ws[1].CustomerID})
+		}},
+	}
+}
+
+// readsOf counts what each method finds for a customer.
+func readsOf(f *fixture, customer domain.CustomerID, id domain.WorkloadID, c domain.WorkloadConfig) map[string]func() int {
+	ctx := f.Context()
+	n := func(found int, err error) int { require.NoError(f, err); return found }
+	return map[string]func() int{
+		"Get": func() int { ws, err := f.Workloads.Get(ctx, customer, id); return n(len(ws), err) },
+		"Usage": func() int {
+			u, err := f.Workloads.Usage(ctx, customer)
+			return n(u.Queued+u.Running+u.Paused, err)
+		},
+		"List": func() int {
+			p, err := f.Workloads.List(ctx, ports.WorkloadQuery{Customer: customer, Limit: 10, WithTotal: true})
+			return n(len(p.Items)+p.Total, err)
+		},
+		"Audit": func() int { es, err := f.Audit.Workload(ctx, customer, id, 0, 10); return n(len(es), err) },
+		"Logs": func() int {
+			ls, err := f.Logs.List(ctx, ports.LogQuery{Customer: customer, Workload: id, Limit: 10})
+			return n(len(ls), err)
+		},
+		"Checkpoints": func() int { cs, err := f.Checkpoints.List(ctx, customer, id); return n(len(cs), err) },
+		"Configs":     func() int { cs, err := f.Configs.List(ctx, customer); return n(len(cs), err) },
+		"ForTypes": func() int {
+			m, err := f.Configs.ForTypes(ctx, []domain.ConfigKey{{CustomerID: customer, Type: c.Type}})
+			return n(len(m), err)
+		},
+		"Keys":    func() int { ks, err := f.Keys.List(ctx, customer); return n(len(ks), err) },
+		"GetMany": func() int { m, err := f.Customers.GetMany(ctx, []domain.CustomerID{customer}); return n(len(m), err) },
+	}
+}
