@@ -48,6 +48,7 @@ type Config struct {
 	HTTPTypeAllowPrivate bool          `env:"HTTP_TYPE_ALLOW_PRIVATE" envDefault:"false"`
 	SchedulerPolicy      domain.Policy `env:"SCHEDULER_POLICY" envDefault:"priority"`
 	Preemption           bool          `env:"PREEMPTION" envDefault:"false"`
+	AntiAcross           []string      `env:"ANTI_AFFINITY_ACROSS_TYPES"`
 
 	HeartbeatInterval time.Duration `env:"HEARTBEAT_INTERVAL" envDefault:"5s"`
 	WorkerLease       time.Duration `env:"WORKER_LEASE" envDefault:"20s"`
@@ -122,6 +123,11 @@ func (c Config) Validate(role Role) error {
 	oneOf(wrong, "BUS", c.Bus, BusMemory, BusNATS, BusRedis)
 	oneOf(wrong, "RATE_LIMITER", c.RateLimiter, LimiterMemory, LimiterRedis)
 	oneOf(wrong, "SCHEDULER_POLICY", string(c.SchedulerPolicy), string(domain.PolicyFIFO), string(domain.PolicyPriority), string(domain.PolicyFair))
+	for _, t := range c.AntiAcross {
+		if err := domain.ValidateType("ANTI_AFFINITY_ACROSS_TYPES", t); err != nil {
+			wrong("ANTI_AFFINITY_ACROSS_TYPES", "%q is not a workload type", t)
+		}
+	}
 	oneOf(wrong, "LOG_FORMAT", c.LogFormat, "json", "console")
 	if u, err := url.Parse(c.OTLPEndpoint); c.OTLPEndpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		wrong("OTLP_ENDPOINT", "must look like http://host:4318, not %q", c.OTLPEndpoint)

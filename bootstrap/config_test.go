@@ -116,6 +116,9 @@ func TestThePolicyAndPreemptionAreReadAndShown(t *testing.T) {
 	}
 	assert.Contains(t, problems(RoleDev, "NIYANTA_SCHEDULER_POLICY=unfair"), "NIYANTA_SCHEDULER_POLICY:")
 	assert.Contains(t, problems(RoleDev, "NIYANTA_PREEMPTION=perhaps"), "NIYANTA_PREEMPTION:")
+	assert.Empty(t, byDefault["NIYANTA_ANTI_AFFINITY_ACROSS_TYPES"])
+	assert.Equal(t, "solver,crawler", shown("NIYANTA_ANTI_AFFINITY_ACROSS_TYPES=solver,crawler")["NIYANTA_ANTI_AFFINITY_ACROSS_TYPES"])
+	assert.Contains(t, problems(RoleDev, "NIYANTA_ANTI_AFFINITY_ACROSS_TYPES=no type"), "NIYANTA_ANTI_AFFINITY_ACROSS_TYPES:")
 }
 
 func TestSettingsMaskSecrets(t *testing.T) {

@@ -63,7 +63,7 @@ func NewCore(cfg Config, b Backends, h Host) *Core {
 	scheduler := scheduling.New(scheduling.Deps{
 		Queue: b.Queue, Insight: b.Insight, Workers: b.Workers, Workloads: b.Workloads, Customers: b.Customers, Applier: applier,
 		Notifier: b.Notifier, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs, Leader: leader, Log: log, Holder: holder,
-		Policy: cfg.SchedulerPolicy, Preemption: cfg.Preemption,
+		Policy: cfg.SchedulerPolicy, Preemption: cfg.Preemption, AntiAcross: cfg.AntiAcross,
 	})
 	return &Core{
 		Lifecycle: lifecycle.New(lifecycle.Deps{
@@ -73,7 +73,7 @@ func NewCore(cfg Config, b Backends, h Host) *Core {
 		}),
 		Insight: insight.New(insight.Deps{
 			Queue: b.Queue, Insight: b.Insight, Workers: b.Workers, Workloads: b.Workloads, Customers: b.Customers, Clock: h.Clock,
-			Policy: cfg.SchedulerPolicy,
+			Policy: cfg.SchedulerPolicy, AntiAcross: cfg.AntiAcross,
 		}),
 		Tenancy: tenancy.New(tenancy.Deps{
 			Customers: b.Customers, Configs: b.Configs, Keys: b.Keys, Workloads: b.Workloads, Limiter: b.Limiter.RateLimiter,

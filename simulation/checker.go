@@ -169,12 +169,18 @@ func (c *checker) effect(id domain.WorkloadID, generation int64) {
 // assigned checks limits and affinity at the moment of an assignment.
 func (c *checker) assigned(t *domain.Transition) {
 	running, onSession := 0, 0
-	for _, s := range c.state {
-		if s.Status.Held() {
-			running++
-			if s.SessionID == t.SessionID {
-				onSession++
-			}
+	alone := c.w.aloneOf(t.WorkloadID)
+	for id, s := range c.state {
+		if !s.Status.Held() {
+			continue
+		}
+		running++
+		if s.SessionID != t.SessionID {
+			continue
+		}
+		onSession++
+		if id != t.WorkloadID && (alone || c.w.aloneOf(id)) {
+			c.fail("I13", "%s is placed beside %s, one of which must run alone", t.WorkloadID, id)
 		}
 	}
 	if running > c.w.limit {

@@ -114,6 +114,8 @@ func (w *World) request() lifecycle.SubmitRequest {
 		req.Timeout = new(10 * time.Second)
 	case 10:
 		req.Affinity.Hard.WorkerTags = map[string]string{"tag": nobodys} // until it is cancelled
+	case 11:
+		req.Affinity.Anti.WorkloadTypes = []string{"t"} // no other of its customer's beside it
 	case 9:
 		req.RunAt = w.Now().Add(time.Duration(w.rng.IntN(120)) * time.Second)
 	default:

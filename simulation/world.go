@@ -82,6 +82,7 @@ type World struct {
 	acknowledged []domain.WorkloadID
 	wants        map[domain.WorkloadID]string // the tag that a workload's worker must have
 	inputs       map[domain.WorkloadID]scriptInput
+	alone        map[domain.WorkloadID]bool // what must have no other beside it
 	limit        int
 	policy       domain.Policy
 	preemption   bool
@@ -115,7 +116,7 @@ func InMemory() Backend {
 func New(seed uint64, p Probabilities, backend Backend) (*World, error) {
 	rng := rand.New(rand.NewPCG(seed, 0x6e6979616e7461))
 	w := &World{P: p, rng: rng, clock: &clock{now: begin}, ids: &ids{rng: rng}, limit: 8, backend: backend,
-		wants: map[domain.WorkloadID]string{}, inputs: map[domain.WorkloadID]scriptInput{}, Events: map[domain.Event]int{}}
+		wants: map[domain.WorkloadID]string{}, inputs: map[domain.WorkloadID]scriptInput{}, alone: map[domain.WorkloadID]bool{}, Events: map[domain.Event]int{}}
 	w.log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	w.policy, w.preemption = domain.PolicyPriority, false
 	if p != (Probabilities{}) {
@@ -256,6 +257,19 @@ func (w *World) stall() {
 	}
 	w.stalled = false
 	w.actingC, w.actingK, w.running = c, k, r
+}
+
+// aloneOf reports whether a workload's anti rule keeps all others of its customer away: also one whose submission was not acknowledged.
+func (w *World) aloneOf(id domain.WorkloadID) bool {
+	if alone, known := w.alone[id]; known {
+		return alone
+	}
+	found, err := w.stores.Workloads.Get(context.Background(), "", id)
+	if err != nil || len(found) == 0 {
+		return false
+	}
+	w.alone[id] = len(found[0].Affinity.Anti.WorkloadTypes) > 0
+	return w.alone[id]
 }
 
 // inputOf is the script of a workload: also of one whose submission was not acknowledged.

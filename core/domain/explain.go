@@ -42,7 +42,7 @@ type Reason struct {
 
 // Explainer says of lanes, over one snapshot, why their workloads wait. What it finds for a shape it keeps. Not safe for concurrent use.
 type Explainer struct {
-	s       Snapshot
+	terms   map[CustomerID]Terms
 	fleet   fleet
 	running map[CustomerID]int
 	byShape map[string]*finding
@@ -55,9 +55,10 @@ type finding struct {
 	room      int
 }
 
-// NewExplainer returns an explainer; the snapshot is not changed and must not be meanwhile.
+// NewExplainer returns an explainer; the snapshot is not changed, and its workers and occupancy must not be meanwhile.
 func NewExplainer(s Snapshot) *Explainer {
-	e := &Explainer{s: s, fleet: newFleet(s), running: map[CustomerID]int{}, byShape: map[string]*finding{}}
+	e := &Explainer{terms: make(map[CustomerID]Terms, len(s.Customers)), fleet: newFleet(s), running: map[CustomerID]int{}, byShape: map[string]*finding{}}
+	maps.Copy(e.terms, s.Customers)
 	for i := range s.Occupancy {
 		e.running[s.Occupancy[i].Lane.CustomerID] += s.Occupancy[i].Count
 	}
@@ -66,6 +67,9 @@ func NewExplainer(s Snapshot) *Explainer {
 
 func (e *Explainer) find(l *Lane) *finding {
 	key := l.shape()
+	if e.fleet.binding[l.CustomerID] { // then its own work finds other workers than everybody else's
+		key = string(l.CustomerID) + "\x00" + key
+	}
 	f := e.byShape[key]
 	if f == nil {
 		f = &finding{}
@@ -79,15 +83,24 @@ func (e *Explainer) find(l *Lane) *finding {
 func (e *Explainer) Explain(l *Lane) (reasons []Reason) {
 	if e.AtLimit(l.CustomerID) {
 		reasons = append(reasons, Reason{
-			Code: ReasonCustomerLimit, Message: fmt.Sprintf("customer at its limit of %d running workloads", e.s.Customers[l.CustomerID].MaxConcurrent),
+			Code: ReasonCustomerLimit, Message: fmt.Sprintf("customer at its limit of %d running workloads", e.terms[l.CustomerID].MaxConcurrent),
 		})
 	}
 	return append(reasons, e.find(l).reasons...)
 }
 
+// Terms returns what a customer is entitled to; known tells whether the explainer knows it.
+func (e *Explainer) Terms(id CustomerID) (terms Terms, known bool) {
+	terms, known = e.terms[id]
+	return terms, known
+}
+
+// Learn adds the terms of a customer that is not in the snapshot.
+func (e *Explainer) Learn(id CustomerID, terms Terms) { e.terms[id] = terms }
+
 // AtLimit reports whether a customer runs as much as it may.
 func (e *Explainer) AtLimit(id CustomerID) bool {
-	terms, known := e.s.Customers[id]
+	terms, known := e.terms[id]
 	return known && e.running[id] >= terms.MaxConcurrent
 }
 
@@ -147,7 +160,7 @@ func (w *slotWorker) lacks(l *Lane) (r Reason, could bool) {
 		return Reason{Code: ReasonTooSmall, Message: "%s too small for its resource limits"}, false
 	case w.used >= w.Slots:
 		return Reason{Code: ReasonFull, Message: "%s full"}, true
-	case w.repelled[l.Type] > 0 || w.holdsAny(anti.WorkloadTypes):
+	case w.repels(l) || w.holdsAny(anti.WorkloadTypes):
 		return Reason{Code: ReasonConflict, Message: "%s running what must not run beside it"}, true
 	case !w.Resources.fits(w.resources, l.Resources):
 		return Reason{Code: ReasonResources, Message: "%s with free slots but too little CPU, memory or disk left"}, true

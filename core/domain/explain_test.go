@@ -48,6 +48,20 @@ func TestWhyItWaitsIsSaidWithCounts(t *testing.T) {
 	assert.Equal(t, "no worker can run it: none is registered", none.Unplaceable(&free))
 }
 
+func TestExplainer_LearnsOfACustomer_LeavesTheSnapshotAsItIs(t *testing.T) {
+	s := domain.Snapshot{
+		Workers: []domain.Worker{worker(1, 3, "t")}, Customers: terms(map[domain.CustomerID]int{"a": 1}),
+		Occupancy: []domain.Occupancy{{SessionID: "s1", Lane: domain.Lane{CustomerID: "late", Type: "t"}, Count: 2}},
+	}
+	e := domain.NewExplainer(s)
+	assert.False(t, e.AtLimit("late"), "nobody knows its limit")
+	e.Learn("late", domain.Terms{Tier: domain.TierPremium, MaxConcurrent: 2})
+	assert.True(t, e.AtLimit("late"))
+	assert.Len(t, s.Customers, 1, "who shares the snapshot sees no change")
+	s.Customers["a"] = domain.Terms{MaxConcurrent: -1}
+	assert.False(t, e.AtLimit("a"), "nor does the explainer see the others'")
+}
+
 // What explain says and what the planner does are two readings of the same rules.
 func TestExplainNeverContradictsThePlanner(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -10,6 +10,10 @@ type fleet struct {
 	seed    uint64
 	workers []*slotWorker
 	shapes  map[string]*shape
+	// across are the types whose anti rules bind every customer.
+	across map[string]bool
+	// binding are the customers that what they hold keeps some of their own work away from some worker.
+	binding map[CustomerID]bool
 	// draining counts the workers that take no new work.
 	draining int
 }
@@ -19,14 +23,13 @@ type slotWorker struct {
 	*Worker
 	used      int
 	resources Resources
-	types     map[string]int // workload types held
-	repelled  map[string]int // types that held workloads keep away
+	types     map[string]int                // workload types held
+	repelled  map[CustomerID]map[string]int // types that held workloads keep away, by whose work they bind
 	hash      uint64
 }
 
 // shape is what a kind of work finds on the workers: those whose own properties admit it, with scores. Those that are full leave.
 type shape struct {
-	lane       *Lane
 	admitted   bool // some worker did
 	candidates []scored
 }
@@ -37,7 +40,10 @@ type scored struct {
 }
 
 func newFleet(s Snapshot) fleet {
-	f := fleet{seed: s.Seed, shapes: map[string]*shape{}}
+	f := fleet{seed: s.Seed, shapes: map[string]*shape{}, across: make(map[string]bool, len(s.AntiAcross)), binding: map[CustomerID]bool{}}
+	for _, t := range s.AntiAcross {
+		f.across[t] = true
+	}
 	bySession := make(map[SessionID]*slotWorker, len(s.Workers))
 	for i := range s.Workers {
 		if s.Workers[i].Status == WorkerDraining {
@@ -52,7 +58,7 @@ func newFleet(s Snapshot) fleet {
 	}
 	for i := range s.Occupancy {
 		if w := bySession[s.Occupancy[i].SessionID]; w != nil {
-			w.hold(&s.Occupancy[i].Lane, s.Occupancy[i].Count)
+			f.hold(w, &s.Occupancy[i].Lane, s.Occupancy[i].Count)
 		}
 	}
 	return f
@@ -66,16 +72,39 @@ func (f *fleet) freeSlots() int {
 	return free
 }
 
-func (w *slotWorker) hold(l *Lane, n int) {
+func (f *fleet) hold(w *slotWorker, l *Lane, n int) {
 	w.used += n
 	w.resources = w.resources.add(l.Resources, n)
 	if w.types == nil {
-		w.types, w.repelled = map[string]int{}, map[string]int{}
+		w.types = map[string]int{}
 	}
 	w.types[l.Type] += n
-	for _, t := range l.Affinity.Anti.WorkloadTypes {
-		w.repelled[t] += n
+	if len(l.Affinity.Anti.WorkloadTypes) == 0 {
+		return
 	}
+	binds := l.CustomerID
+	if f.across[l.Type] {
+		binds = everyCustomer
+	}
+	f.binding[binds] = true
+	if w.repelled == nil {
+		w.repelled = map[CustomerID]map[string]int{}
+	}
+	if w.repelled[binds] == nil {
+		w.repelled[binds] = map[string]int{}
+	}
+	for _, t := range l.Affinity.Anti.WorkloadTypes {
+		w.repelled[binds][t] += n
+	}
+}
+
+// everyCustomer stands for all customers where it is told whose work an anti rule binds.
+const everyCustomer CustomerID = ""
+
+// repels reports whether a held workload's anti rule keeps the lane away. A rule binds its own customer's work: were it to bind all, one
+// customer could keep everybody else's work from every worker. It binds all only for the types that the operator allows.
+func (w *slotWorker) repels(l *Lane) bool {
+	return w.repelled != nil && (w.repelled[l.CustomerID][l.Type] > 0 || w.repelled[everyCustomer][l.Type] > 0)
 }
 
 func (f *fleet) shapeOf(l *Lane) *shape {
@@ -83,7 +112,7 @@ func (f *fleet) shapeOf(l *Lane) *shape {
 	if s := f.shapes[key]; s != nil {
 		return s
 	}
-	s := &shape{lane: l}
+	s := &shape{}
 	for _, w := range f.workers {
 		if slices.Contains(w.Capabilities, l.Type) && l.Affinity.admits(w.Worker) {
 			s.candidates = append(s.candidates, scored{w, l.Affinity.score(w.Worker)})
@@ -95,7 +124,7 @@ func (f *fleet) shapeOf(l *Lane) *shape {
 }
 
 // take chooses the worker: best score, then least utilised, then a stable hash, so that equal ones share the work.
-func (f *fleet) take(s *shape, id WorkloadID) (best scored, obstacle Obstacle) {
+func (f *fleet) take(s *shape, l *Lane, id WorkloadID) (best scored, obstacle Obstacle) {
 	var bestHash, idHash uint64
 	for i := 0; i < len(s.candidates); i++ {
 		k := s.candidates[i]
@@ -106,7 +135,7 @@ func (f *fleet) take(s *shape, id WorkloadID) (best scored, obstacle Obstacle) {
 			i--
 			continue
 		}
-		if best.w != nil && k.score < best.score || !k.w.takes(s.lane) {
+		if best.w != nil && k.score < best.score || !k.w.takes(l) {
 			continue
 		}
 		if best.w != nil && k.score == best.score {
@@ -143,7 +172,7 @@ func (f *fleet) take(s *shape, id WorkloadID) (best scored, obstacle Obstacle) {
 
 // takes reports whether the worker has room for one more of the lane right now.
 func (w *slotWorker) takes(l *Lane) bool {
-	return w.used < w.Slots && w.repelled[l.Type] == 0 && !w.holdsAny(l.Affinity.Anti.WorkloadTypes) && w.Resources.fits(w.resources, l.Resources)
+	return w.used < w.Slots && !w.repels(l) && !w.holdsAny(l.Affinity.Anti.WorkloadTypes) && w.Resources.fits(w.resources, l.Resources)
 }
 
 func (w *slotWorker) holdsAny(types []string) bool {

@@ -59,6 +59,8 @@ type Snapshot struct {
 	Policy Policy
 	// Shares are what PolicyFair goes by; the planner charges what it places.
 	Shares *FairShare
+	// AntiAcross are the types whose anti rules bind the work of every customer; those of other types bind their own customer's.
+	AntiAcross []string
 	// Seed varies the tie-break between equal workers from batch to batch.
 	Seed uint64
 	// Picks counts the placements of earlier batches, so that the share of the longest waiting holds

@@ -216,11 +216,11 @@ func (p *Planner) place(q *laneQueue, c Candidate) (Assignment, Obstacle) {
 	if q.shape == nil {
 		q.shape = p.fleet.shapeOf(q.lane)
 	}
-	best, obstacle := p.fleet.take(q.shape, c.ID)
+	best, obstacle := p.fleet.take(q.shape, q.lane, c.ID)
 	if obstacle != "" {
 		return Assignment{}, obstacle
 	}
-	best.w.hold(q.lane, 1)
+	p.fleet.hold(best.w, q.lane, 1)
 	q.customer.room--
 	if p.shares != nil {
 		p.shares.placed(q.customer.id)

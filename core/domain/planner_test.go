@@ -128,12 +128,38 @@ func TestAntiAffinityHoldsBothWaysAndWithinABatch(t *testing.T) {
 	avoid := domain.Affinity{Anti: domain.AffinityTerms{WorkloadTypes: []string{"noisy"}}}
 	both := worker(1, 10, "quiet", "noisy")
 	s := domain.Snapshot{Workers: []domain.Worker{both}}
-	as := plan(s, 10, lane("a", "quiet", avoid, 1), lane("b", "noisy", domain.Affinity{}, 2))
+	as := plan(s, 10, lane("a", "quiet", avoid, 1), lane("a", "noisy", domain.Affinity{}, 2))
 	assert.Equal(t, []string{"a-quiet-10-000"}, ids(as), "noisy is kept away from quiet")
 	as = plan(s, 10, lane("a", "quiet", avoid, 2), lane("b", "noisy", domain.Affinity{}, 1))
 	assert.Equal(t, []string{"b-noisy-10-000"}, ids(as), "quiet keeps away from noisy")
 	s.Occupancy = []domain.Occupancy{{SessionID: "s1", Lane: domain.Lane{CustomerID: "a", Type: "quiet", Affinity: avoid}, Count: 1}}
-	assert.Empty(t, plan(s, 10, lane("b", "noisy", domain.Affinity{}, 1)), "what runs keeps others away")
+	assert.Empty(t, plan(s, 10, lane("a", "noisy", domain.Affinity{}, 1)), "what runs keeps others of its customer away")
+}
+
+func TestAntiAffinity_AnotherCustomersRule_BindsOnlyWhereTheOperatorAllowsIt(t *testing.T) {
+	avoid := domain.Affinity{Anti: domain.AffinityTerms{WorkloadTypes: []string{"work", "sleep"}}}
+	holding := domain.Lane{CustomerID: "greedy", Type: "sleep", Affinity: avoid}
+	s := domain.Snapshot{
+		Workers:   []domain.Worker{worker(1, 10, "sleep", "work"), worker(2, 10, "sleep", "work")},
+		Occupancy: []domain.Occupancy{{SessionID: "s1", Lane: holding, Count: 1}, {SessionID: "s2", Lane: holding, Count: 1}},
+	}
+	other, own := lane("other", "work", domain.Affinity{}, 1), lane("greedy", "work", domain.Affinity{}, 1)
+	assert.Len(t, plan(s, 10, other), 1, "one sleep on each worker keeps nobody else away")
+	assert.Empty(t, plan(s, 10, own), "within the customer the rule holds both ways")
+	e := domain.NewExplainer(s)
+	assert.Equal(t, domain.ReasonConflict, e.Explain(&own.Lane)[0].Code)
+	assert.Equal(t, domain.ReasonNext, e.Explain(&other.Lane)[0].Code, "two customers' lanes of one shape are told apart")
+
+	s.AntiAcross = []string{"sleep"}
+	assert.Empty(t, plan(s, 10, other), "the operator allows it")
+	e = domain.NewExplainer(s)
+	assert.Equal(t, domain.ReasonConflict, e.Explain(&other.Lane)[0].Code)
+	s.Occupancy = nil
+	assert.Equal(t, []string{"greedy-sleep-10-000", "greedy-sleep-10-001"},
+		ids(plan(s, 10, lane("greedy", "sleep", avoid, 1, 2), lane("other", "work", domain.Affinity{}, 3))), "what this batch places counts too")
+	s.AntiAcross = []string{"work"}
+	assert.Len(t, plan(s, 10, lane("greedy", "sleep", avoid, 1, 2), lane("other", "work", domain.Affinity{}, 3)), 3,
+		"it is the type that states the rule which is allowed to")
 }
 
 func TestAnExhaustedLaneIsContinuedWithoutLossOrRepetition(t *testing.T) {
@@ -178,6 +204,7 @@ func drawWorld(t *rapid.T) world {
 	var w world
 	w.Customers = map[domain.CustomerID]domain.Terms{}
 	w.Policy = rapid.SampledFrom([]domain.Policy{domain.PolicyFIFO, domain.PolicyPriority}).Draw(t, "policy")
+	w.AntiAcross = rapid.SliceOfDistinct(rapid.SampledFrom(types), rapid.ID[string]).Draw(t, "across")
 	for n := range rapid.IntRange(0, 5).Draw(t, "workers") {
 		wk := worker(n, rapid.IntRange(1, 4).Draw(t, "slots"), rapid.SliceOfDistinct(rapid.SampledFrom(types), rapid.ID[string]).Draw(t, "offers")...)
 		wk.Tags = rapid.SampledFrom(tags).Draw(t, "worker tags")
@@ -207,7 +234,7 @@ func drawWorld(t *rapid.T) world {
 }
 
 // fits restates the rules of placement independently of the planner.
-func fits(w domain.Worker, l domain.Lane, held []domain.Lane) bool {
+func fits(w domain.Worker, l domain.Lane, held []domain.Lane, across []string) bool {
 	has := func(tags map[string]string) bool {
 		for k, v := range tags {
 			if w.Tags[k] != v {
@@ -244,7 +271,7 @@ func fits(w domain.Worker, l domain.Lane, held []domain.Lane) bool {
 			}
 		}
 		for _, t := range h.Affinity.Anti.WorkloadTypes {
-			if t == l.Type {
+			if t == l.Type && (h.CustomerID == l.CustomerID || slices.Contains(across, h.Type)) {
 				return false
 			}
 		}
@@ -270,7 +297,7 @@ func TestPlacementNeverViolatesARuleAndNeverLeavesAPlaceableWorkloadWaiting(t *t
 		}
 		for _, a := range as {
 			l := laneOf[a.Lane]
-			require.True(t, fits(byID[a.WorkerID], l, held[a.WorkerID]), "%+v on %+v beside %+v", l, byID[a.WorkerID], held[a.WorkerID])
+			require.True(t, fits(byID[a.WorkerID], l, held[a.WorkerID], w.AntiAcross), "%+v on %+v beside %+v", l, byID[a.WorkerID], held[a.WorkerID])
 			require.False(t, placed[a.WorkloadID], "placed twice")
 			held[a.WorkerID] = append(held[a.WorkerID], l)
 			placed[a.WorkloadID] = true
@@ -286,7 +313,7 @@ func TestPlacementNeverViolatesARuleAndNeverLeavesAPlaceableWorkloadWaiting(t *t
 					continue
 				}
 				for _, wk := range w.Workers {
-					require.False(t, fits(wk, l.Lane, held[wk.ID]), "%s waits beside a free fitting slot of %s", c.ID, wk.ID)
+					require.False(t, fits(wk, l.Lane, held[wk.ID], w.AntiAcross), "%s waits beside a free fitting slot of %s", c.ID, wk.ID)
 				}
 			}
 		}

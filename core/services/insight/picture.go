@@ -2,6 +2,7 @@ package insight
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -21,7 +22,7 @@ type picture struct {
 
 // look takes a picture. The terms of the customers named are in it also while nothing of theirs may be placed.
 func (s *Service) look(ctx context.Context, customers ...domain.CustomerID) (*picture, error) {
-	p := &picture{now: s.Clock.Now(), Snapshot: domain.Snapshot{Policy: s.Policy, Customers: map[domain.CustomerID]domain.Terms{}}}
+	p := &picture{now: s.Clock.Now(), Snapshot: domain.Snapshot{Policy: s.Policy, AntiAcross: s.AntiAcross, Customers: map[domain.CustomerID]domain.Terms{}}}
 	var err error
 	if p.Workers, err = s.Workers.List(ctx); err != nil {
 		return nil, err
@@ -33,7 +34,7 @@ func (s *Service) look(ctx context.Context, customers ...domain.CustomerID) (*pi
 	if err != nil {
 		return nil, err
 	}
-	ids := customers
+	ids := slices.Clone(customers)
 	for i := range heads {
 		p.lanes, p.oldest = append(p.lanes, heads[i].Lane), append(p.oldest, heads[i].Heads[0].QueueAt)
 		if id := heads[i].Lane.CustomerID; len(ids) == 0 || ids[len(ids)-1] != id { // lanes are ordered by customer
@@ -70,7 +71,10 @@ func (p *picture) advance(l *domain.Lane) time.Duration {
 	return p.Policy.Advance(l.Priority, p.weight(l.CustomerID))
 }
 
-func (p *picture) weight(id domain.CustomerID) int { return p.Customers[id].Tier.Weight() }
+func (p *picture) weight(id domain.CustomerID) int {
+	terms, _ := p.explainer.Terms(id)
+	return terms.Tier.Weight()
+}
 
 // blocked reports whether nothing of the lane can be placed however long one waits: it delays nobody.
 func (p *picture) blocked(l *domain.Lane) bool {

@@ -16,8 +16,9 @@ type Deps struct {
 	Workloads ports.WorkloadStore
 	Customers ports.CustomerStore
 	Clock     ports.Clock
-	// Policy is the scheduler's.
-	Policy domain.Policy
+	// Policy and AntiAcross are the scheduler's.
+	Policy     domain.Policy
+	AntiAcross []string
 }
 
 // Service is the insight service. Safe for concurrent use.

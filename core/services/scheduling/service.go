@@ -32,6 +32,8 @@ type Deps struct {
 	Policy domain.Policy
 	// Preemption lets a waiting workload ask one of a lower tier to checkpoint and make room.
 	Preemption bool
+	// AntiAcross are the types whose anti rules bind every customer's work.
+	AntiAcross []string
 }
 
 // BatchSize bounds the assignments of one commit.
@@ -155,7 +157,7 @@ func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCy
 		}
 	}
 	v := &view{now: now, Snapshot: domain.Snapshot{
-		Workers: workers, Picks: s.picks, Seed: uint64(s.picks), Policy: s.Policy, Shares: s.shares,
+		Workers: workers, Picks: s.picks, Seed: uint64(s.picks), Policy: s.Policy, Shares: s.shares, AntiAcross: s.AntiAcross,
 	}}
 	if v.Occupancy, err = s.Queue.Occupancy(ctx); err != nil {
 		return nil, err
