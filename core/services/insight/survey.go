@@ -132,7 +132,7 @@ func (s *Service) Estimate(ctx context.Context, w *domain.Workload) (time.Time, 
 // know reads a customer's terms that had nothing waiting when the survey was taken, once for each survey.
 func (s *Service) know(ctx context.Context, v *survey, id domain.CustomerID) error {
 	v.mu.Lock()
-	_, known := v.Customers[id]
+	_, known := v.explainer.Terms(id)
 	v.mu.Unlock()
 	if known {
 		return nil
@@ -143,7 +143,7 @@ func (s *Service) know(ctx context.Context, v *survey, id domain.CustomerID) err
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.Customers[id] = c.Terms()
+	v.explainer.Learn(id, c.Terms())
 	return nil
 }
 
