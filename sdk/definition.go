@@ -25,6 +25,11 @@ func (d *Definition[In, State, Out]) Name() string { return d.name }
 
 // Handler does the work. It returns soon after ctx ends; context.Cause(ctx) is one of the Err… causes. Its error is
 // transient (the workload is tried again, with backoff, as often as its config allows) unless wrapped by Permanent.
+//
+// After ctx has ended, a handler that stopped because it was asked to returns an error that wraps context.Cause(ctx) or
+// ctx.Err(): then the workload is paused, or given back to continue elsewhere. A nil error says that it is done, and any
+// other one that it failed. A panic, and runtime.Goexit, fail the run with the stack in its log, and the worker goes
+// on; a panic in a goroutine that the handler started itself ends the process.
 type Handler[In, State, Out any] func(ctx context.Context, t *Task[In, State]) (Out, error)
 
 // Registrar is what handlers are registered with: a Worker, or the test kit.

@@ -39,7 +39,7 @@ func TestTheEndOfARunIsReportedAsWhatItWas(t *testing.T) {
 		}}, domain.Failure{Type: "exit_status", Message: "64", Permanent: true}},
 		"init may fail": {&script{init: func(ports.Task) error { return errors.New("no") }}, domain.Failure{Type: "error", Message: "no"}},
 		"a panic is a failure": {&script{execute: func(context.Context, ports.Progress) (domain.JSON, error) { panic("oh") }},
-			domain.Failure{Type: "panic", Message: "panic: oh"}},
+			domain.Failure{Type: "panic", Message: "panic in Execute: oh"}},
 		"a result must be JSON": {&script{execute: func(context.Context, ports.Progress) (domain.JSON, error) { return "{", nil }},
 			domain.Failure{Type: "invalid_result", Message: "the result is not JSON", Permanent: true}},
 		"a result must be small": {&script{execute: func(context.Context, ports.Progress) (domain.JSON, error) {

@@ -180,15 +180,13 @@ func (a *Agent) isAbandoned(r *run) bool {
 func (a *Agent) spawnPull(r *run) {
 	r.pulling = true
 	a.cfg.Spawn(func() {
+		defer a.locked(func() { r.pulling = false })
 		_ = a.pull(r) // the last durable one stands
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		r.pulling = false
 	})
 }
 
 // pull asks the workload for a checkpoint and saves it. Failing is not fatal: the last durable checkpoint stands. It returns
-// ports.ErrNoCheckpoint when there is nothing to save now.
+// ports.ErrNoCheckpoint when there is nothing to save now. A panic in the workload fails the run; see guard.
 func (a *Agent) pull(r *run) error {
 	a.mu.Lock()
 	ready := r.initialised && !r.abandoned && r.state == ports.RunRunning
@@ -210,6 +208,8 @@ func (a *Agent) pull(r *run) error {
 }
 
 func (r *run) snapshot(ctx context.Context) (data []byte, err error) {
-	defer recovered(r, &err)
-	return r.workload.Checkpoint(ctx)
+	if !r.guard("Checkpoint", func() { data, err = r.workload.Checkpoint(ctx) }) {
+		return nil, r.fault()
+	}
+	return data, err
 }

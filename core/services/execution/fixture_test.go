@@ -166,6 +166,19 @@ func (p *plane) events(id domain.WorkloadID) []domain.Event {
 	return es
 }
 
+// linesOf are the log lines of a workload, in order.
+func (p *plane) linesOf(id domain.WorkloadID) []ports.LogEntry {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var lines []ports.LogEntry
+	for _, r := range p.reports {
+		if r.WorkloadID == id {
+			lines = append(lines, r.Lines...)
+		}
+	}
+	return lines
+}
+
 func (p *plane) last(id domain.WorkloadID) ports.Report {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -183,6 +196,7 @@ type script struct {
 	init     func(ports.Task) error
 	execute  func(ctx context.Context, p ports.Progress) (domain.JSON, error)
 	snapshot func() ([]byte, error)
+	close    func() error
 	closed   chan struct{}
 }
 
@@ -210,6 +224,9 @@ func (s *script) Checkpoint(context.Context) ([]byte, error) {
 func (s *script) Close() error {
 	if s.closed != nil {
 		close(s.closed)
+	}
+	if s.close != nil {
+		return s.close()
 	}
 	return nil
 }
@@ -254,7 +271,12 @@ func (b *bench) config(slots int, types map[string]func() *script) execution.Con
 		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
 	}
 	for name, make := range types {
-		cfg.Types[name] = func() ports.Workload { return make() }
+		cfg.Types[name] = func() ports.Workload {
+			if s := make(); s != nil {
+				return s
+			}
+			return nil
+		}
 	}
 	return cfg
 }

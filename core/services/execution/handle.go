@@ -65,12 +65,11 @@ func (a *Agent) assign(as *ports.Assignment) {
 		}
 		a.abandon(older, ports.ErrFenced)
 	}
-	factory := a.cfg.Types[as.Type]
 	switch {
 	case a.draining:
 		a.decline(as, "worker is draining")
 		return
-	case factory == nil:
+	case a.cfg.Types[as.Type] == nil:
 		a.decline(as, "worker does not offer type "+as.Type)
 		return
 	case a.active >= a.cfg.Slots:
@@ -78,7 +77,7 @@ func (a *Agent) assign(as *ports.Assignment) {
 		return
 	}
 	r := &run{
-		agent: a, key: key, session: a.session, assignment: *as, workload: factory(), state: ports.RunStarting,
+		agent: a, key: key, session: a.session, assignment: *as, state: ports.RunStarting,
 		sequence: as.CheckpointSequence, resumable: as.CheckpointSequence > 0, accepted: a.clock.Now(),
 	}
 	r.ctx, r.cancel = context.WithCancelCause(a.base)
@@ -140,10 +139,8 @@ func (a *Agent) halt(r *run, cause error) {
 	}
 	r.halting = cause
 	a.cfg.Spawn(func() {
+		defer a.locked(func() { a.cancelRun(r, cause) })
 		_ = a.pull(r) // the last durable one stands
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.cancelRun(r, cause)
 	})
 }
 
@@ -157,17 +154,25 @@ func (a *Agent) preempt(r *run, why string) {
 	}
 	r.preempting = true
 	a.cfg.Spawn(func() {
-		err := a.pull(r)
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		saved := err == nil || errors.Is(err, ports.ErrNoCheckpoint) && r.resumable // what it saved itself stands
-		r.preempting = false
-		if !saved || r.abandoned || r.halting != nil || r.state != ports.RunRunning {
-			return
-		}
-		r.halting, r.preemptedFor = ports.ErrPreempted, why
-		a.cancelRun(r, ports.ErrPreempted)
+		err := errNoReturn
+		defer a.locked(func() {
+			saved := err == nil || errors.Is(err, ports.ErrNoCheckpoint) && r.resumable // what it saved itself stands
+			r.preempting = false
+			if !saved || r.abandoned || r.halting != nil || r.state != ports.RunRunning {
+				return
+			}
+			r.halting, r.preemptedFor = ports.ErrPreempted, why
+			a.cancelRun(r, ports.ErrPreempted)
+		})
+		err = a.pull(r)
 	})
+}
+
+// locked calls f with a.mu held.
+func (a *Agent) locked(f func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f()
 }
 
 // remove forgets a run; a.mu is held.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -19,7 +18,7 @@ type run struct {
 	key        runKey
 	session    domain.SessionID
 	assignment ports.Assignment
-	workload   ports.Workload
+	workload   ports.Workload  // made by the run itself; read by others once it is initialised
 	ctx        context.Context //nolint:containedctx // a run is its context
 	cancel     context.CancelCauseFunc
 
@@ -38,7 +37,8 @@ type run struct {
 	resumable   bool  // there is a durable checkpoint to continue from
 	// preemptedFor says in words what it made room for.
 	preemptedFor string
-	abandoned    bool // nothing of it may be reported any more
+	abandoned    bool            // nothing of it may be reported any more
+	crash        *ports.RunError // what its code did instead of returning
 	stuck        bool
 	// acknowledged tells that the store knows the run to be running.
 	acknowledged bool
@@ -63,19 +63,24 @@ func (r *run) note(a *Agent, msg string, cause error) {
 		"customer_id", string(r.assignment.CustomerID), "cause", cause)
 }
 
-// execute is the life of a run.
+// execute is the life of a run. Its steps are deferred, so that they are taken also when the run's code ends the goroutine.
 func (a *Agent) execute(r *run) {
-	result, err := a.perform(r)
-	if cerr := r.close(); cerr != nil && err == nil {
-		a.log.Warn("closing a run failed", "workload_id", string(r.key.id), "error", cerr)
-	}
-	a.finish(r, result, err)
-	r.cancel(context.Canceled)
+	var result domain.JSON
+	err := errNoReturn
+	defer r.cancel(context.Canceled)
+	defer func() { a.finish(r, result, err) }()
+	defer r.close()
+	result, err = a.perform(r)
 }
 
-// perform restores, prepares and executes. A panic becomes an error of type "panic".
+// perform makes the workload, restores, prepares and executes it.
 func (a *Agent) perform(r *run) (result domain.JSON, err error) {
-	defer recovered(r, &err)
+	if !r.guard("the factory", func() { r.workload = a.cfg.Types[r.assignment.Type]() }) {
+		return "", r.fault()
+	}
+	if r.workload == nil {
+		return "", fmt.Errorf("the factory of type %q made no workload", r.assignment.Type)
+	}
 	task := ports.Task{Assignment: r.assignment}
 	if r.assignment.CheckpointSequence > 0 {
 		if task.Checkpoint, err = a.restore(r); err != nil {
@@ -85,23 +90,29 @@ func (a *Agent) perform(r *run) (result domain.JSON, err error) {
 	if r.ctx.Err() != nil {
 		return "", context.Cause(r.ctx)
 	}
-	if err := r.workload.Init(r.ctx, task); err != nil {
+	if !r.guard("Init", func() { err = r.workload.Init(r.ctx, task) }) {
+		return "", r.fault()
+	}
+	if err != nil {
 		return "", err
 	}
 	a.started(r)
-	return r.workload.Execute(r.ctx, r)
-}
-
-func (r *run) close() (err error) {
-	defer recovered(r, &err)
-	return r.workload.Close()
-}
-
-func recovered(r *run, err *error) {
-	if p := recover(); p != nil {
-		*err = &ports.RunError{Type: "panic", Err: fmt.Errorf("panic: %v", p)}
-		r.Log(ports.LogEntry{Level: "error", Message: fmt.Sprintf("panic: %v\n%s", p, debug.Stack())})
+	if !r.guard("Execute", func() { result, err = r.workload.Execute(r.ctx, r) }) {
+		return "", r.fault()
 	}
+	return result, err
+}
+
+// close has the workload release what it held.
+func (r *run) close() {
+	if r.workload == nil {
+		return
+	}
+	r.guard("Close", func() {
+		if err := r.workload.Close(); err != nil {
+			r.agent.log.Warn("closing a run failed", "workload_id", string(r.key.id), "error", err)
+		}
+	})
 }
 
 // started notes that the workload executes from now on.
@@ -122,8 +133,15 @@ func (a *Agent) started(r *run) {
 	r.percent, r.pulledAt = r.assignment.ProgressPercent, r.assignment.ProgressPercent
 }
 
-// finish reports how a run ended and frees its slot.
+// finish works out how a run ended, which calls the methods of its error, and reports it.
 func (a *Agent) finish(r *run, result domain.JSON, err error) {
+	rep := failure(errNoReturn)
+	defer func() { a.end(r, rep) }()
+	r.guard("the error of Execute", func() { rep = r.outcome(result, err) })
+}
+
+// end reports how a run ended and frees its slot.
+func (a *Agent) end(r *run, rep ports.Report) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.active--
@@ -131,35 +149,57 @@ func (a *Agent) finish(r *run, result domain.JSON, err error) {
 		a.remove(r)
 		return
 	}
+	if r.crash != nil {
+		rep = failure(r.crash)
+	}
 	r.state = ports.RunReporting
 	a.flushLines(r)
 	r.progress = nil
-	rep := a.outcome(r, result, err)
-	r.note(a, "run ended: "+string(rep.Event), err)
+	a.log.Debug("run ended", "workload_id", string(r.key.id), "generation", r.key.generation, "event", string(rep.Event))
 	a.post(r, rep)
 }
 
-// outcome turns the end of a run into its last report.
-func (a *Agent) outcome(r *run, result domain.JSON, err error) ports.Report {
-	if err == nil {
-		if err = checkResult(result); err == nil {
-			return ports.Report{Event: domain.EventComplete, Result: result, Percent: nil}
+// outcome turns the end of a run into its last report. A panic is dealt with elsewhere; see guard.
+func (r *run) outcome(result domain.JSON, err error) ports.Report {
+	cause := context.Cause(r.ctx)
+	switch {
+	case err == nil:
+		if err = checkResult(result); err != nil {
+			return failure(err)
 		}
-	} else if r.ctx.Err() != nil {
-		switch cause := context.Cause(r.ctx); {
-		case errors.Is(cause, ports.ErrPaused):
-			return ports.Report{Event: domain.EventPaused}
-		case errors.Is(cause, ports.ErrPreempted):
-			stay := domain.PreemptionDelay.Milliseconds()
-			return ports.Report{Event: domain.EventRelease, Reason: r.preemptedFor, RetryAfterMS: &stay}
-		case errors.Is(cause, ports.ErrDraining), errors.Is(cause, context.Canceled):
-			return ports.Report{Event: domain.EventRelease, Reason: "worker drained"}
-		case errors.Is(cause, ports.ErrTimeout):
-			limit := time.Duration(r.assignment.TimeoutMS) * time.Millisecond
-			err = &ports.RunError{Type: domain.FailureTimeout, Err: fmt.Errorf("timed out after %s", limit)}
+		return ports.Report{Event: domain.EventComplete, Result: result, Percent: nil}
+	case errors.Is(cause, ports.ErrTimeout) && !isPermanent(err):
+		limit := time.Duration(r.assignment.TimeoutMS) * time.Millisecond
+		timeout := fmt.Errorf("timed out after %s", limit)
+		if !stopped(r.ctx, err) {
+			timeout = fmt.Errorf("%w: %w", timeout, err)
 		}
+		return failure(&ports.RunError{Type: domain.FailureTimeout, Err: timeout})
+	case !stopped(r.ctx, err):
+		return failure(err)
+	case errors.Is(cause, ports.ErrPaused):
+		return ports.Report{Event: domain.EventPaused}
+	case errors.Is(cause, ports.ErrPreempted):
+		stay := domain.PreemptionDelay.Milliseconds()
+		return ports.Report{Event: domain.EventRelease, Reason: r.preemptedFor, RetryAfterMS: &stay}
+	case errors.Is(cause, ports.ErrDraining), errors.Is(cause, context.Canceled):
+		return ports.Report{Event: domain.EventRelease, Reason: "worker drained"}
 	}
 	return failure(err)
+}
+
+// stopped reports whether err says that the run ended because it was asked to: it is why ctx ended, or the error of ctx.
+// Any other error is a failure of the run's own, which counts although it comes late.
+func stopped(ctx context.Context, err error) bool {
+	if ctx.Err() == nil || isPermanent(err) {
+		return false
+	}
+	return errors.Is(err, context.Cause(ctx)) || errors.Is(err, ctx.Err())
+}
+
+func isPermanent(err error) bool {
+	var re *ports.RunError
+	return errors.As(err, &re) && re.Permanent
 }
 
 func failure(err error) ports.Report {

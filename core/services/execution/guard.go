@@ -1,0 +1,60 @@
+package execution
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// Types of the failures of runs whose code did not return.
+const (
+	failurePanic  = "panic"
+	failureGoexit = "goexit"
+)
+
+// errNoReturn is how a call ends that neither returned nor said why.
+var errNoReturn = errors.New("the run's code did not return")
+
+// guard calls the run's own code and reports whether it returned. A panic ends there and fails the run. So does
+// runtime.Goexit, but nothing can stop it: guard does not return then, and its callers do in deferred calls what
+// must happen.
+func (r *run) guard(where string, f func()) (returned bool) {
+	defer func() {
+		if !returned {
+			r.crashed(where, recover())
+		}
+	}()
+	f()
+	return true
+}
+
+// crashed fails the run because its code did not return. p is what it panicked with; nil: it ended its goroutine.
+func (r *run) crashed(where string, p any) {
+	what := &ports.RunError{Type: failureGoexit, Err: fmt.Errorf("%s ended its goroutine (runtime.Goexit)", where)}
+	if p != nil {
+		what = &ports.RunError{Type: failurePanic, Err: fmt.Errorf("panic in %s: %v", where, p)}
+	}
+	r.Log(ports.LogEntry{Level: "error", Message: fmt.Sprintf("%v\n%s", what, debug.Stack())})
+	a := r.agent
+	a.log.Error("run failed: its code did not return", "workload_id", string(r.key.id), "generation", r.key.generation,
+		"type", r.assignment.Type, "error", what)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if r.crash != nil || r.state == ports.RunReporting {
+		return
+	}
+	r.crash = what
+	a.cancelRun(r, what) // Execute may still be going on when Checkpoint panics
+}
+
+// fault returns what the run's code did instead of returning; nil: nothing.
+func (r *run) fault() error {
+	r.agent.mu.Lock()
+	defer r.agent.mu.Unlock()
+	if r.crash == nil {
+		return nil
+	}
+	return r.crash
+}

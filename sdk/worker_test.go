@@ -1,0 +1,76 @@
+package niyanta_test
+
+import (
+	"context"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	niyanta "github.com/niyanta/niyanta/sdk"
+)
+
+type badIn struct {
+	How string
+}
+
+// Bad is a type whose handler does not return, in the way that its input says.
+var Bad = niyanta.Define[badIn, struct{}, unencodable]("bad")
+
+// unencodable panics when it is encoded.
+type unencodable struct{}
+
+// MarshalJSON implements json.Marshaler.
+func (unencodable) MarshalJSON() ([]byte, error) { panic("oh") }
+
+func bad(ctx context.Context, t *niyanta.Task[badIn, struct{}]) (unencodable, error) {
+	switch t.Input().How {
+	case "panic":
+		panic("oh")
+	case "goexit":
+		runtime.Goexit()
+	case "snapshot":
+		t.OnCheckpoint(func() struct{} { panic("oh") })
+		t.Report(niyanta.Progress{Percent: 50}) // a checkpoint is due
+		<-ctx.Done()
+		return unencodable{}, context.Cause(ctx)
+	}
+	return unencodable{}, nil
+}
+
+func TestWorker_WhenHandlersDoNotReturn_FailsTheirRunsAndLives(t *testing.T) {
+	server := exampleServer()
+	defer func() { assert.NoError(t, server.Close(context.Background())) }()
+	ctx, stop := context.WithCancel(t.Context())
+	worker := niyanta.NewWorker(niyanta.WorkerOptions{URL: server.App.URL(), Key: server.WorkerKey, Slots: 1, Log: quiet})
+	Bad.Handle(worker, bad)
+	Count.Handle(worker, count)
+	ended := make(chan error, 1)
+	go func() { ended <- worker.Run(ctx) }()
+	defer func() { stop(); assert.NoError(t, <-ended) }()
+
+	client, err := niyanta.NewClient(server.App.URL(), server.CustomerKey)
+	require.NoError(t, err)
+	defer client.Close()
+	_, err = submit(ctx, client, CountIn{N: 1}) // the worker is there
+	require.NoError(t, err)
+	_, err = client.CreateConfig(ctx, niyanta.ConfigInput{WorkloadType: "bad", MaxRetries: new(int)})
+	require.NoError(t, err)
+	for how, failure := range map[string]string{"panic": "panic", "goexit": "goexit", "snapshot": "panic", "result": "panic"} {
+		run, err := Bad.Submit(ctx, client, badIn{How: how})
+		require.NoError(t, err)
+		bounded, cancel := context.WithTimeout(ctx, time.Minute)
+		_, err = run.Result(bounded)
+		cancel()
+		var failed *niyanta.FailedError
+		require.ErrorAs(t, err, &failed, how)
+		assert.Equal(t, failure, failed.Type, how)
+	}
+	run, err := submit(ctx, client, CountIn{N: 2})
+	require.NoError(t, err)
+	out, err := run.Result(ctx)
+	require.NoError(t, err)
+	assert.Equal(t, 2, out.Counted, "the worker lives and has its slot")
+}
