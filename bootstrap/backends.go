@@ -62,7 +62,9 @@ func openStores(ctx context.Context, cfg Config, h Host, m *telemetry.Metrics) (
 			return Stores{}, nil, err
 		}
 	}
-	s, err := postgres.Open(ctx, postgres.Options{URL: cfg.PostgresURL, ReplicaURL: cfg.PostgresReplicaURL, MaxConns: cfg.PostgresMaxConns, Log: h.Log})
+	s, err := postgres.Open(ctx, postgres.Options{
+		URL: cfg.PostgresURL, ReplicaURL: cfg.PostgresReplicaURL, MaxConns: cfg.PostgresMaxConns, ReadConns: cfg.PostgresReadConns, Log: h.Log,
+	})
 	if err != nil {
 		return Stores{}, nil, fmt.Errorf("%sPOSTGRES_URL: %w", Prefix, err)
 	}

@@ -25,6 +25,7 @@ type Config struct {
 	PostgresURL        string `env:"POSTGRES_URL" secret:"url"`
 	PostgresReplicaURL string `env:"POSTGRES_REPLICA_URL" secret:"url"`
 	PostgresMaxConns   int    `env:"POSTGRES_MAX_CONNS" envDefault:"0"`
+	PostgresReadConns  int    `env:"POSTGRES_READ_CONNS" envDefault:"0"`
 	MigrateOnStart     bool   `env:"MIGRATE_ON_START" envDefault:"true"`
 	NATSURL            string `env:"NATS_URL" secret:"url"`
 	NATSCreds          string `env:"NATS_CREDS_FILE"`
@@ -208,6 +209,9 @@ func (c Config) validateCoordinator(wrong func(string, string, ...any)) {
 	c.validateBus(wrong)
 	if c.RateLimiter == LimiterRedis && c.RedisURL == "" {
 		wrong("REDIS_URL", "is required with RATE_LIMITER=redis")
+	}
+	if c.PostgresReadConns < 0 || c.PostgresReadConns == 1 || c.PostgresReadConns > 1000 {
+		wrong("POSTGRES_READ_CONNS", "must be 0 (two for each processor) or 2 to 1000, not %d", c.PostgresReadConns)
 	}
 	if c.PostgresMaxConns < 0 || c.PostgresMaxConns > 1000 {
 		wrong("POSTGRES_MAX_CONNS", "must be 0 (four for each processor) to 1000, not %d", c.PostgresMaxConns)

@@ -9,65 +9,117 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// List implements ports.WorkloadStore.
+// chunk bounds how many workloads a list looks at before it lets others have the store.
+const chunk = 1000
+
+// List implements ports.WorkloadStore. However much the customer has, nobody else waits for more than a chunk of it.
 func (w workloads) List(ctx context.Context, q ports.WorkloadQuery) (ports.WorkloadPage, error) {
-	if err := ctx.Err(); err != nil {
+	if q.OrderBy == "" || q.OrderBy == ports.OrderCreatedAt {
+		p := pager{q: q}
+		err := w.walk(ctx, q, func(r *record) bool { return p.add(position(r, q.OrderBy), r) })
+		return p.done(), err
+	}
+	// Other orders are sorted first, by what the records were like when they were passed.
+	type place struct {
+		ports.Cursor
+		r *record
+	}
+	var all []place
+	err := w.walk(ctx, q, func(r *record) bool {
+		all = append(all, place{position(r, q.OrderBy), r})
+		return true
+	})
+	if err != nil {
 		return ports.WorkloadPage{}, err
 	}
+	slices.SortFunc(all, func(a, b place) int { return compare(q, a.Cursor, b.Cursor) })
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	p := pager{q: q}
+	for i := range all {
+		if !p.add(all[i].Cursor, all[i].r) {
+			break
+		}
+	}
+	return p.done(), nil
+}
+
+// walk calls visit for the customer's workloads that match the filters, by creation, in the direction asked for, until it returns false.
+// The store is locked during visit.
+func (w workloads) walk(ctx context.Context, q ports.WorkloadQuery, visit func(*record) bool) error {
+	var last *record
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		next, more := w.walkChunk(q, last, visit)
+		if !more {
+			return nil
+		}
+		last = next
+	}
+}
+
+// walkChunk visits what comes behind last, and returns where it stopped; more tells whether to go on.
+func (w workloads) walkChunk(q ports.WorkloadQuery, last *record, visit func(*record) bool) (at *record, more bool) {
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
 	t := w.s.customers[q.Customer]
 	if t == nil {
-		return ports.WorkloadPage{}, nil
+		return nil, false
 	}
-	return page(t.ordered(q), q), nil
+	n := 0
+	step := func(r *record) bool {
+		if r == last {
+			return true
+		}
+		if n++; n > chunk {
+			more = true
+			return false
+		}
+		at = r
+		return !matches(r, q) || visit(r)
+	}
+	switch {
+	case q.Ascending && last == nil:
+		t.byCreated.Scan(step)
+	case q.Ascending:
+		t.byCreated.Ascend(last, step)
+	case last == nil:
+		t.byCreated.Reverse(step)
+	default:
+		t.byCreated.Descend(last, step)
+	}
+	return at, more
 }
 
-// ordered walks the customer's workloads that match the filters, in the order asked for. By creation it walks an
-// index and stops when the caller does; other orders are sorted first.
-func (t *tenant) ordered(q ports.WorkloadQuery) func(yield func(*record) bool) {
-	if q.OrderBy == "" || q.OrderBy == ports.OrderCreatedAt {
-		walk := t.byCreated.Reverse
-		if q.Ascending {
-			walk = t.byCreated.Scan
-		}
-		return func(yield func(*record) bool) {
-			walk(func(r *record) bool { return !matches(r, q) || yield(r) })
-		}
-	}
-	var all []*record
-	t.byCreated.Scan(func(r *record) bool {
-		if matches(r, q) {
-			all = append(all, r)
-		}
-		return true
-	})
-	slices.SortFunc(all, func(a, b *record) int { return compare(q, position(a, q.OrderBy), position(b, q.OrderBy)) })
-	return slices.Values(all)
+// pager makes a page of what it is given in order.
+type pager struct {
+	q       ports.WorkloadQuery
+	page    ports.WorkloadPage
+	skipped int
 }
 
-func page(seq func(yield func(*record) bool), q ports.WorkloadQuery) ports.WorkloadPage {
-	var p ports.WorkloadPage
-	skipped := 0
-	for r := range seq {
-		p.Total++
-		switch {
-		case q.After != nil && compare(q, position(r, q.OrderBy), *q.After) <= 0:
-		case skipped < q.Offset:
-			skipped++
-		case len(p.Items) < q.Limit:
-			p.Items = append(p.Items, r.Workload.Clone())
-		default:
-			p.HasMore = true
-		}
-		if p.HasMore && !q.WithTotal {
-			break
-		}
+// add takes the next workload and reports whether the page needs more.
+func (p *pager) add(at ports.Cursor, r *record) bool {
+	p.page.Total++
+	switch {
+	case p.q.After != nil && compare(p.q, at, *p.q.After) <= 0:
+	case p.skipped < p.q.Offset:
+		p.skipped++
+	case len(p.page.Items) < p.q.Limit:
+		p.page.Items = append(p.page.Items, r.Workload.Clone())
+	default:
+		p.page.HasMore = true
 	}
-	if !q.WithTotal {
-		p.Total = 0
+	return !p.page.HasMore || p.q.WithTotal
+}
+
+func (p *pager) done() ports.WorkloadPage {
+	if !p.q.WithTotal {
+		p.page.Total = 0
 	}
-	return p
+	return p.page
 }
 
 // position is the cursor of a record in the order asked for.

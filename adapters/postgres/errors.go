@@ -20,6 +20,7 @@ const (
 	foreignKeyViolation = "23503"
 	serializationFail   = "40001"
 	deadlockDetected    = "40P01"
+	queryCanceled       = "57014"
 )
 
 // retryAfter is what callers are told when the database is away.

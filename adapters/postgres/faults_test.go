@@ -25,6 +25,7 @@ type bench struct {
 	*testing.T
 	proxy        *servers.Proxy
 	faulty, sane contracttests.Stores
+	url          string // of the database itself
 	exec         func(sql string)
 	epoch        int64
 	worker       domain.Worker
@@ -43,6 +44,7 @@ func newBenchOn(t *testing.T, c *servers.Postgres, db string) *bench {
 	// Nothing prepared: the texts of statements pass by the proxy each time.
 	b.faulty = ports(open(t, fmt.Sprintf("postgres://niyanta@127.0.0.1:%d/%s?sslmode=disable&default_query_exec_mode=exec", b.proxy.Port, db)))
 	b.sane = ports(open(t, c.SocketURL(db)))
+	b.url = c.SocketURL(db)
 	b.exec = func(sql string) { c.Exec(t, db, sql) }
 	_, err := b.sane.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierPremium})
 	require.NoError(t, err)

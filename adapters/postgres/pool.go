@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +29,8 @@ type Options struct {
 	ReplicaURL string
 	// MaxConns bounds the main pool; 0: four for each processor, at least 8.
 	MaxConns int
+	// ReadConns bounds the pool of what clients read; 0: two for each processor, at least 4.
+	ReadConns int
 	// Trace, if set, is told of every query.
 	Trace pgx.QueryTracer
 	// Dial, if set, connects in place of the default; it is how tests stand between the store and the database.
@@ -51,32 +55,59 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.MaxConns == 0 {
 		o.MaxConns = max(8, 4*runtime.NumCPU())
 	}
+	if o.ReadConns == 0 {
+		o.ReadConns = max(4, 2*runtime.NumCPU())
+	}
 	s := &Store{log: o.Log}
 	var err error
-	if s.pool, err = openPool(ctx, o, o.URL, o.MaxConns); err != nil {
+	if s.pool, err = openPool(ctx, o, o.URL, o.MaxConns, nil); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	if s.leases, err = openPool(ctx, o, o.URL, leaseConns); err != nil {
-		s.pool.Close()
+	if s.leases, err = openPool(ctx, o, o.URL, leaseConns, nil); err != nil {
+		s.Close()
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	s.reads = s.pool
+	reads, err := openPool(ctx, o, o.URL, o.ReadConns, forReading)
+	if err != nil {
+		s.Close()
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	s.reads = newReaders(reads)
+	s.history = s.reads
 	if o.ReplicaURL != "" {
-		if s.reads, err = openPool(ctx, o, o.ReplicaURL, o.MaxConns); err != nil {
-			s.reads = s.pool
+		replica, err := openPool(ctx, o, o.ReplicaURL, o.MaxConns, forReading)
+		if err != nil {
 			s.Close()
 			return nil, fmt.Errorf("read replica: %w", err)
 		}
+		s.history = newReaders(replica)
 	}
 	return s, nil
 }
 
-func openPool(ctx context.Context, o Options, url string, conns int) (*pgxpool.Pool, error) {
+// forReading sets up connections that only read: no writes, no parallel workers, an early end. A statement whose caller has gone is
+// cancelled in the server.
+func forReading(cc *pgx.ConnConfig) {
+	cc.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: time.Second}
+	}
+	if plain(cc) {
+		return
+	}
+	cc.RuntimeParams["statement_timeout"] = fmt.Sprint(readTimeout.Milliseconds())
+	cc.RuntimeParams["max_parallel_workers_per_gather"] = "0"
+	cc.RuntimeParams["default_transaction_read_only"] = "on"
+}
+
+func openPool(ctx context.Context, o Options, url string, conns int, adapt func(*pgx.ConnConfig)) (*pgxpool.Pool, error) {
 	cfg, err := poolConfig(url, conns)
 	if err != nil {
 		return nil, err
 	}
 	cfg.ConnConfig.Tracer = o.Trace
+	if adapt != nil {
+		adapt(cfg.ConnConfig)
+	}
 	if o.Dial != nil {
 		cfg.ConnConfig.DialFunc = o.Dial
 	}

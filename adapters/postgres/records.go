@@ -28,13 +28,13 @@ func (a audit) Workload(ctx context.Context, customer domain.CustomerID, id doma
 	if id == "" {
 		return nil, ctx.Err()
 	}
-	return query(ctx, a.s.reads, scanAudit, "SELECT "+auditColumns+` FROM audit a WHERE a.workload_id = $1::text AND a.workload_id <> ''
+	return longRead(ctx, a.s.history, customer, scanAudit, "SELECT "+auditColumns+` FROM audit a WHERE a.workload_id = $1::text AND a.workload_id <> ''
  AND a.customer_id = $2::text AND a.audit_id > $3::bigint ORDER BY a.audit_id LIMIT $4::bigint`, string(id), string(customer), after, limit)
 }
 
 // Worker implements ports.AuditStore.
 func (a audit) Worker(ctx context.Context, id domain.WorkerID, after int64, limit int) ([]domain.AuditEvent, error) {
-	return query(ctx, a.s.reads, scanAudit, "SELECT "+auditColumns+` FROM audit a WHERE a.worker_id = $1::text AND a.workload_id = ''
+	return longRead(ctx, a.s.history, "", scanAudit, "SELECT "+auditColumns+` FROM audit a WHERE a.worker_id = $1::text AND a.workload_id = ''
  AND a.audit_id > $2::bigint ORDER BY a.audit_id LIMIT $3::bigint`, string(id), after, limit)
 }
 
@@ -113,7 +113,7 @@ func (l logs) List(ctx context.Context, q ports.LogQuery) ([]domain.LogLine, err
 	if newest {
 		direction = "DESC"
 	}
-	lines, err := query(ctx, l.s.reads, func(row pgx.CollectableRow) (line domain.LogLine, err error) {
+	lines, err := longRead(ctx, l.s.history, q.Customer, func(row pgx.CollectableRow) (line domain.LogLine, err error) {
 		err = row.Scan(&line.WorkloadID, &line.CustomerID, &line.Seq, &line.Generation, &line.At, &line.Level, &line.Stream, &line.Message)
 		line.At = line.At.UTC()
 		return line, err

@@ -13,8 +13,10 @@ import (
 type Store struct {
 	pool   *pgxpool.Pool // workloads and everything that belongs to them
 	leases *pgxpool.Pool // heartbeats and the leader lease, which nothing may delay
-	reads  *pgxpool.Pool // lists and audit: the replica, or pool
-	log    *slog.Logger
+	reads  *readers      // what clients read and must see as it is
+	// history is lists, logs and audit: the replica's, or reads.
+	history *readers
+	log     *slog.Logger
 
 	lanes knownLanes
 }
@@ -70,18 +72,23 @@ func (s *Store) Maintain(ctx context.Context) error {
 
 // Stats are the pools' figures, by pool.
 func (s *Store) Stats() map[string]*pgxpool.Stat {
-	stats := map[string]*pgxpool.Stat{"main": s.pool.Stat(), "leases": s.leases.Stat()}
-	if s.reads != s.pool {
-		stats["replica"] = s.reads.Stat()
+	stats := map[string]*pgxpool.Stat{"main": s.pool.Stat(), "leases": s.leases.Stat(), "reads": s.reads.pool.Stat()}
+	if s.history != s.reads {
+		stats["replica"] = s.history.pool.Stat()
 	}
 	return stats
 }
 
 // Close closes all connections, when those in use are given back.
 func (s *Store) Close() {
-	if s.reads != s.pool {
-		s.reads.Close()
+	for _, r := range []*readers{s.history, s.reads} {
+		if r != nil {
+			r.pool.Close()
+		}
 	}
-	s.pool.Close()
-	s.leases.Close()
+	for _, p := range []*pgxpool.Pool{s.pool, s.leases} {
+		if p != nil {
+			p.Close()
+		}
+	}
 }

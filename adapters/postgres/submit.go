@@ -174,7 +174,7 @@ func (t *tx) admit(ctx context.Context, a *admission, sub *domain.Submission) (s
 
 // count replaces the bound by what really waits; unfinished are those that may come to wait without a submission.
 func (t *tx) count(ctx context.Context, id domain.CustomerID, room *admitted) error {
-	u, err := usage(ctx, t.conn, id)
+	u, err := t.usage(ctx, id)
 	if err != nil {
 		return err
 	}

@@ -254,10 +254,10 @@ func (w workers) Remove(ctx context.Context, id domain.WorkerID, actor domain.Ac
 
 // List implements ports.WorkerStore.
 func (w workers) List(ctx context.Context) ([]domain.Worker, error) {
-	return query(ctx, w.s.leases, scanWorker, "SELECT "+workerColumns+" FROM workers w JOIN worker_leases l USING (worker_id) ORDER BY w.worker_id")
+	return query(ctx, w.s.pool, scanWorker, "SELECT "+workerColumns+" FROM workers w JOIN worker_leases l USING (worker_id) ORDER BY w.worker_id")
 }
 
 // KnownTypes implements ports.WorkerStore.
 func (w workers) KnownTypes(ctx context.Context) ([]string, error) {
-	return query(ctx, w.s.leases, pgx.RowTo[string], "SELECT workload_type FROM known_types ORDER BY workload_type")
+	return query(ctx, w.s.pool, pgx.RowTo[string], "SELECT workload_type FROM known_types ORDER BY workload_type")
 }

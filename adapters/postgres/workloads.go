@@ -16,7 +16,7 @@ func (w workloads) Get(ctx context.Context, customer domain.CustomerID, ids ...d
 	if len(ids) == 0 {
 		return nil, ctx.Err()
 	}
-	return query(ctx, w.s.pool, scanFull, "SELECT "+fullColumns+` FROM unnest($1::text[]) WITH ORDINALITY AS u(workload_id, n)
+	return query(ctx, w.s.reads.pool, scanFull, "SELECT "+fullColumns+` FROM unnest($1::text[]) WITH ORDINALITY AS u(workload_id, n)
  JOIN `+fullTables+` USING (workload_id) WHERE w.customer_id = $2::text ORDER BY u.n`, strs(ids), string(customer))
 }
 
@@ -29,39 +29,38 @@ func (w workloads) GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]doma
  JOIN `+fullTables+` USING (workload_id) ORDER BY u.n`, strs(ids))
 }
 
-// querier is a pool or a connection.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
 const usageSQL = `SELECT
  (SELECT count(*) FROM waiting WHERE lane_id IN (SELECT lane_id FROM lanes WHERE customer_id = $1::text)) +
  (SELECT count(*) FROM delayed WHERE lane_id IN (SELECT lane_id FROM lanes WHERE customer_id = $1::text)),
  (SELECT count(*) FROM held WHERE customer_id = $1::text),
  (SELECT count(*) FROM paused WHERE customer_id = $1::text)`
 
-func usage(ctx context.Context, q querier, id domain.CustomerID) (domain.Usage, error) {
-	rows, err := q.Query(ctx, usageSQL, string(id))
+func scanUsage(row pgx.CollectableRow) (u domain.Usage, err error) {
+	return u, row.Scan(&u.Queued, &u.Running, &u.Paused)
+}
+
+// usage counts in a transaction.
+func (t *tx) usage(ctx context.Context, id domain.CustomerID) (domain.Usage, error) {
+	rows, err := t.conn.Query(ctx, usageSQL, string(id))
 	if err != nil {
 		return domain.Usage{}, err
 	}
-	return pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (u domain.Usage, err error) {
-		return u, row.Scan(&u.Queued, &u.Running, &u.Paused)
-	})
+	return pgx.CollectExactlyOneRow(rows, scanUsage)
 }
 
 // Usage implements ports.WorkloadStore.
 func (w workloads) Usage(ctx context.Context, customer domain.CustomerID) (domain.Usage, error) {
-	bounded, cancel := deadline(ctx)
-	defer cancel()
-	u, err := usage(bounded, w.s.pool, customer)
-	return u, translate(ctx, err)
+	rows, err := longRead(ctx, w.s.reads, customer, scanUsage, usageSQL, string(customer))
+	if err != nil {
+		return domain.Usage{}, err
+	}
+	return rows[0], nil
 }
 
 // List implements ports.WorkloadStore.
 func (w workloads) List(ctx context.Context, q ports.WorkloadQuery) (ports.WorkloadPage, error) {
 	l := newListing(q)
-	items, err := query(ctx, w.s.reads, scanFull, l.page(q), l.args...)
+	items, err := longRead(ctx, w.s.history, q.Customer, scanFull, l.page(q), l.args...)
 	if err != nil {
 		return ports.WorkloadPage{}, err
 	}
@@ -71,9 +70,13 @@ func (w workloads) List(ctx context.Context, q ports.WorkloadQuery) (ports.Workl
 	}
 	if q.WithTotal {
 		c := newListing(q)
-		p.Total, err = queryOne[int](ctx, w.s.reads, "SELECT count(*) FROM "+fullTables+" WHERE "+c.filter(), c.args...)
+		total, err := longRead(ctx, w.s.history, q.Customer, pgx.RowTo[int], "SELECT count(*) FROM "+fullTables+" WHERE "+c.filter(), c.args...)
+		if err != nil {
+			return ports.WorkloadPage{}, err
+		}
+		p.Total = total[0]
 	}
-	return p, err
+	return p, nil
 }
 
 // listing builds the statement of a page; values travel as arguments, only fixed words enter the text.
