@@ -18,11 +18,11 @@ type blind struct {
 	on bool
 }
 
-func (b *blind) Get(ctx context.Context, customer domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error) {
+func (b *blind) GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]domain.Workload, error) {
 	if b.on {
 		return nil, domain.Unavailable(0, "the database is not available")
 	}
-	return b.WorkloadStore.Get(ctx, customer, ids...)
+	return b.WorkloadStore.GetAny(ctx, ids...)
 }
 
 // watched hears of scheduling cycles.
