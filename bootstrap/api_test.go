@@ -257,7 +257,9 @@ func TestHostileRequestsAreRefusedWithTheFieldNamed(t *testing.T) {
 	}
 	a.refused(a.call("GET", "/v1/workloads/wl_x?wait=1h", a.dev.CustomerKey, nil), 400, "INVALID_INPUT", "wait")
 	a.refused(a.call("GET", "/v1/nothing", a.dev.CustomerKey, nil), 404, "NOT_FOUND", "")
-	a.refused(a.call("DELETE", "/v1/workloads", a.dev.CustomerKey, nil), 404, "NOT_FOUND", "")
+	unsupported := a.call("DELETE", "/v1/workloads", a.dev.CustomerKey, nil)
+	a.refused(unsupported, 405, "METHOD_NOT_ALLOWED", "")
+	require.Equal(t, "GET, POST", unsupported.header.Get("Allow"))
 	require.Empty(t, a.call("GET", "/v1/workloads", a.dev.CustomerKey, nil).field("items"), "nothing came of it")
 }
 

@@ -13,32 +13,55 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// admit finds the operation, authenticates the caller, checks its role and its rate.
-func (a *api) admit(router chi.Router) func(http.Handler) http.Handler {
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			route := chi.NewRouteContext()
-			if !router.Match(route, r.Method, r.URL.Path) {
-				next.ServeHTTP(w, r) // the router says 404
-				return
-			}
-			s := scopeOf(r.Context())
-			s.op = a.ops[r.Method+" "+route.RoutePattern()]
-			p, err := a.Tenancy.Authenticate(r.Context(), bearer(r))
-			if err != nil {
-				a.fail(w, r, err)
-				return
-			}
-			s.principal = p
-			if !slices.Contains(s.op.roles, p.Role) {
-				a.fail(w, r, domain.NewError(domain.CodeForbidden, "role %s may not do this", p.Role))
-				return
-			}
-			if !a.limit(w, r, p) {
-				return
-			}
+// admit stands between the router and every handler. It takes the operation of the route that was matched, so that what
+// is checked is what runs, then authenticates the caller and checks its role and its rate. A route without an operation
+// has no handler.
+func (a *api) admit(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		op, known := a.ops[r.Method+" "+chi.RouteContext(r.Context()).RoutePattern()]
+		if !known {
+			a.fail(w, r, errNoRoute(r))
+			return
+		}
+		s := scopeOf(r.Context())
+		s.op = op
+		if op.open() {
 			next.ServeHTTP(w, r)
-		})
+			return
+		}
+		p, err := a.Tenancy.Authenticate(r.Context(), bearer(r))
+		if err != nil {
+			a.fail(w, r, err)
+			return
+		}
+		s.principal = p
+		if !slices.Contains(op.roles, p.Role) {
+			a.fail(w, r, domain.NewError(domain.CodeForbidden, "role %s may not do this", p.Role))
+			return
+		}
+		if !a.limit(w, r, p) {
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// noMethod answers for a path that is known with other methods only: 405 with those in Allow.
+func (a *api) noMethod(routes chi.Routes) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var allowed []string
+		for _, method := range a.ops.methods() {
+			if _, known := a.ops[method+" "+routes.Find(chi.NewRouteContext(), method, r.URL.RawPath)]; known {
+				allowed = append(allowed, method)
+			}
+		}
+		if len(allowed) == 0 {
+			a.fail(w, r, errNoRoute(r)) // the router doesn't know the method and so says nothing of the path
+			return
+		}
+		list := strings.Join(allowed, ", ")
+		w.Header().Set("Allow", list)
+		a.fail(w, r, errNoMethod(r, list))
 	}
 }
 

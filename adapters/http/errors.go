@@ -21,6 +21,7 @@ var statusOf = map[domain.Code]int{
 	domain.CodeUnauthorized: http.StatusUnauthorized,
 	domain.CodeForbidden:    http.StatusForbidden,
 	domain.CodeNotFound:     http.StatusNotFound,
+	domain.CodeNoMethod:     http.StatusMethodNotAllowed,
 	domain.CodeConflict:     http.StatusConflict,
 	domain.CodeFenced:       http.StatusConflict,
 	domain.CodeTooLarge:     http.StatusRequestEntityTooLarge,
@@ -59,7 +60,7 @@ func (a *api) classify(r *http.Request, err error) *domain.Error {
 	var e *domain.Error
 	switch {
 	case errors.As(err, &e) && e.Code != domain.CodeInternal:
-		if e.Code == domain.CodeFenced && !strings.HasPrefix(r.URL.Path, "/v1/worker/") {
+		if e.Code == domain.CodeFenced && scopeOf(r.Context()).op.tag != "worker" {
 			break // only workers know what to do with it
 		}
 		if statusOf[e.Code] != 0 {
@@ -84,8 +85,8 @@ func errNoRoute(r *http.Request) error {
 	return domain.NewError(domain.CodeNotFound, "no such endpoint: %s %s", r.Method, r.URL.Path)
 }
 
-func errNoMethod(r *http.Request) error {
-	return domain.NewError(domain.CodeNotFound, "no such endpoint: %s %s", r.Method, r.URL.Path)
+func errNoMethod(r *http.Request, allowed string) error {
+	return domain.NewError(domain.CodeNoMethod, "%s takes %s, not %s", r.URL.Path, allowed, r.Method)
 }
 
 // errBadBody turns what the generated decoder says into INVALID_INPUT; bodies were validated before, so that only the

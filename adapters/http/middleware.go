@@ -55,7 +55,8 @@ func saneRequestID(id string) bool {
 	return true
 }
 
-// requestID accepts or makes the request's id.
+// requestID accepts or makes the request's id. From here on the path has one form, the escaped one: the router splits it
+// before anything is decoded, and each variable is decoded once.
 func (a *api) requestID(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get("X-Request-ID")
@@ -64,7 +65,11 @@ func (a *api) requestID(next http.Handler) http.Handler {
 		}
 		w.Header().Set("X-Request-ID", id)
 		ctx := context.WithValue(r.Context(), keyRequestID, id)
-		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, keyScope, &scope{})))
+		r = r.WithContext(context.WithValue(ctx, keyScope, &scope{}))
+		path := *r.URL
+		path.RawPath = r.URL.EscapedPath()
+		r.URL = &path
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -92,8 +97,8 @@ func (a *api) traced(next http.Handler) http.Handler {
 
 // routeOf is the pattern of the request's operation, bounded in number.
 func routeOf(ctx context.Context) string {
-	if op := scopeOf(ctx).op; op.route != nil {
-		return op.route.Path
+	if op := scopeOf(ctx).op; op.path != "" {
+		return op.path
 	}
 	return "other"
 }

@@ -2,7 +2,10 @@ package http
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/routers"
@@ -14,10 +17,14 @@ import (
 
 // operation is one operation of the OpenAPI file.
 type operation struct {
-	route *routers.Route
+	path  string
+	route *routers.Route // nil for docsFiles, which the file doesn't describe
 	roles []domain.Role
 	tag   string
 }
+
+// open reports whether the operation needs no key: the file says so with an empty list of roles.
+func (o operation) open() bool { return len(o.roles) == 0 }
 
 // operations are the operations by method and path pattern ("GET /v1/workloads/{id}"). The OpenAPI file is the only place
 // where roles are stated.
@@ -40,12 +47,24 @@ func loadOperations() (operations, error) {
 				return nil, fmt.Errorf("openapi file: %s %s: %w", method, path, err)
 			}
 			ops[method+" "+path] = operation{
+				path:  path,
 				route: &routers.Route{Spec: &builtIn, Path: path, PathItem: item, Method: method, Operation: op},
 				roles: roles, tag: op.Tags[0],
 			}
 		}
 	}
+	ops["GET "+docsFiles] = operation{path: docsFiles, tag: "system"}
 	return ops, nil
+}
+
+// methods returns the methods that some operation has, sorted.
+func (ops operations) methods() []string {
+	seen := map[string]bool{}
+	for key := range ops {
+		method, _, _ := strings.Cut(key, " ")
+		seen[method] = true
+	}
+	return slices.Sorted(maps.Keys(seen))
 }
 
 // rolesOf reads x-roles, which every operation states.
@@ -66,7 +85,7 @@ func (ops operations) complete(r chi.Router) error {
 	seen := map[string]bool{}
 	err := chi.Walk(r, func(method, path string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
 		key := method + " " + path
-		if _, ok := ops[key]; !ok && path != docsFiles {
+		if _, ok := ops[key]; !ok {
 			return fmt.Errorf("route %s is not in the OpenAPI file", key)
 		}
 		seen[key] = true

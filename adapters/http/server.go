@@ -65,23 +65,30 @@ func New(d Deps) (http.Handler, error) {
 		_, _ = rand.Read(d.CursorKey) // never fails, by its documentation
 	}
 	a := &api{Deps: d, ops: ops, cursors: cursors{key: d.CursorKey}}
+	return a.router(gen.NewStrictHandlerWithOptions(a, nil, gen.StrictHTTPServerOptions{
+		RequestErrorHandlerFunc:  func(w http.ResponseWriter, r *http.Request, err error) { a.fail(w, r, errBadBody(err)) },
+		ResponseErrorHandlerFunc: a.fail,
+	}))
+}
+
+// router puts every route behind admit.
+func (a *api) router(handlers gen.ServerInterface) (chi.Router, error) {
 	r := chi.NewRouter()
 	r.Use(a.requestID, a.traced, a.accessLog, a.recovery)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, errNoRoute(r)) })
-	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, errNoMethod(r)) })
-	a.system(r)
-	strict := gen.NewStrictHandlerWithOptions(a, nil, gen.StrictHTTPServerOptions{
-		RequestErrorHandlerFunc:  func(w http.ResponseWriter, r *http.Request, err error) { a.fail(w, r, errBadBody(err)) },
-		ResponseErrorHandlerFunc: a.fail,
-	})
+	r.MethodNotAllowed(a.noMethod(r))
 	r.Group(func(r chi.Router) {
-		r.Use(a.admit(r), a.guardBody, a.validate)
-		gen.HandlerWithOptions(strict, gen.ChiServerOptions{
-			BaseRouter:       r,
-			ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) { a.fail(w, r, errBadParameter(err)) },
+		r.Use(a.admit)
+		a.system(r)
+		r.Group(func(r chi.Router) {
+			r.Use(a.guardBody, a.validate)
+			gen.HandlerWithOptions(handlers, gen.ChiServerOptions{
+				BaseRouter:       r,
+				ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) { a.fail(w, r, errBadParameter(err)) },
+			})
 		})
 	})
-	return r, ops.complete(r)
+	return r, a.ops.complete(r)
 }
 
 // Timeouts of the server.

@@ -16,7 +16,7 @@ import (
 //go:embed docs
 var docs embed.FS
 
-// docsFiles is the route of the documentation's own files, the only one that is not in the OpenAPI file.
+// docsFiles is the route of the documentation's own files.
 const docsFiles = "/docs/*"
 
 // system mounts what needs no key.
@@ -38,7 +38,7 @@ func (a *api) system(r chi.Router) {
 	if err != nil {
 		files = docs // cannot happen: the folder is embedded
 	}
-	r.Handle(docsFiles, http.StripPrefix("/docs/", http.FileServerFS(files)))
+	r.Method(http.MethodGet, docsFiles, http.StripPrefix("/docs/", http.FileServerFS(files)))
 }
 
 func (a *api) ready(w http.ResponseWriter, r *http.Request) {

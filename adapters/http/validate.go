@@ -19,16 +19,12 @@ import (
 func (a *api) validate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		op := scopeOf(r.Context()).op
-		if op.route == nil {
-			next.ServeHTTP(w, r)
-			return
-		}
 		if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
 			a.fail(w, r, domain.Invalid("query", "is not well formed"))
 			return
 		}
 		err := openapi3filter.ValidateRequest(r.Context(), &openapi3filter.RequestValidationInput{
-			Request: r, PathParams: pathParams(r, op.route.Path), Route: op.route,
+			Request: r, PathParams: pathParams(r), Route: op.route,
 			Options: &openapi3filter.Options{
 				AuthenticationFunc:  openapi3filter.NoopAuthenticationFunc,
 				SkipSettingDefaults: true,
@@ -43,19 +39,16 @@ func (a *api) validate(next http.Handler) http.Handler {
 	})
 }
 
-// pathParams reads the variables of the pattern from the path; the route was matched before.
-func pathParams(r *http.Request, pattern string) map[string]string {
+// pathParams returns the variables that the router found in the path, decoded as the handler will see them.
+func pathParams(r *http.Request) map[string]string {
 	params := map[string]string{}
-	if rc := chi.RouteContext(r.Context()); rc != nil {
-		for i, k := range rc.URLParams.Keys {
-			params[k] = rc.URLParams.Values[i]
+	vars := chi.RouteContext(r.Context()).URLParams
+	for i, name := range vars.Keys {
+		value, err := url.PathUnescape(vars.Values[i])
+		if err != nil {
+			value = vars.Values[i] // cannot happen: the path was decoded before
 		}
-	}
-	have := strings.Split(r.URL.Path, "/")
-	for i, part := range strings.Split(pattern, "/") {
-		if name, ok := strings.CutPrefix(part, "{"); ok && i < len(have) {
-			params[strings.TrimSuffix(name, "}")] = have[i]
-		}
+		params[name] = value
 	}
 	return params
 }

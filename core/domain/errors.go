@@ -16,6 +16,7 @@ const (
 	CodeUnauthorized Code = "UNAUTHORIZED"
 	CodeForbidden    Code = "FORBIDDEN"
 	CodeNotFound     Code = "NOT_FOUND"
+	CodeNoMethod     Code = "METHOD_NOT_ALLOWED"
 	CodeConflict     Code = "CONFLICT"
 	CodeTooLarge     Code = "TOO_LARGE"
 	CodeRateLimited  Code = "RATE_LIMITED"

@@ -1,0 +1,246 @@
+package http
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/adapters/http/gen"
+	"github.com/niyanta/niyanta/adapters/system"
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/tenancy"
+)
+
+// knownKeys are the keys of one customer.
+type knownKeys struct {
+	ports.KeyStore
+	byPrefix map[string]domain.APIKey
+}
+
+func (k knownKeys) ByPrefix(_ context.Context, prefix string) (domain.APIKey, error) {
+	if key, ok := k.byPrefix[prefix]; ok {
+		return key, nil
+	}
+	return domain.APIKey{}, domain.NotFound("key")
+}
+
+type oneCustomer struct{ ports.CustomerStore }
+
+func (oneCustomer) Get(context.Context, domain.CustomerID) (domain.Customer, error) {
+	return domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierEnterprise}, nil
+}
+
+type generous struct{}
+
+func (generous) Allow(context.Context, string, float64, int) (ports.RateDecision, error) {
+	return ports.RateDecision{Allowed: true, Remaining: 1}, nil
+}
+
+type silent struct{ ports.Observer }
+
+func (silent) Count(string, int) {}
+
+const (
+	adminSecret  = "admin-secret-0123456789-abcdefghij"
+	workerSecret = "worker-secret-0123456789-abcdefghi"
+)
+
+// surface is the API with handlers that only say that they were reached: 501.
+type surface struct {
+	*api
+	router chi.Router
+	keys   map[domain.Role]string
+	// route is the operation of the last request, as it was measured.
+	route string
+}
+
+func newSurface(t *testing.T) *surface {
+	t.Helper()
+	ops, err := loadOperations()
+	require.NoError(t, err)
+	s := &surface{keys: map[domain.Role]string{domain.RoleAdmin: adminSecret, domain.RoleWorker: workerSecret}}
+	stored := map[string]domain.APIKey{}
+	for i, role := range []domain.Role{domain.RoleCustomer, domain.RoleViewer} {
+		secret := domain.FormatKey("cust_a", [20]byte{byte(i)})
+		prefix, _, ok := domain.KeyPrefix(secret)
+		require.True(t, ok)
+		prefixed := domain.APIKey{ID: "key_a", CustomerID: "cust_a", Role: role, Prefix: prefix, Digest: sha256.Sum256([]byte(secret))}
+		if old, taken := stored[prefix]; taken {
+			require.Equal(t, old, prefixed, "the two keys share a prefix")
+		}
+		stored[prefix], s.keys[role] = prefixed, secret
+	}
+	s.api = &api{
+		ops: ops, cursors: cursors{key: []byte("k")},
+		Deps: Deps{
+			Tenancy: tenancy.New(tenancy.Deps{
+				Keys: knownKeys{byPrefix: stored}, Customers: oneCustomer{}, Limiter: generous{}, Clock: system.Clock{}, IDs: system.IDs{},
+				AdminKey: adminSecret, WorkerKeys: []string{workerSecret},
+			}),
+			IDs: system.IDs{}, Observer: silent{}, Log: slog.New(slog.DiscardHandler), Stopping: t.Context(),
+			Metrics: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
+			Ready:   func(context.Context) Readiness { return Readiness{} },
+			Measure: func(_, route string, _ int, _ time.Duration) { s.route = route },
+		},
+	}
+	s.router, err = s.api.router(gen.Unimplemented{})
+	require.NoError(t, err)
+	return s
+}
+
+// send makes a request as the server would read it; ok is false when the server would refuse to.
+func (s *surface) send(method, target, key string) (rec *httptest.ResponseRecorder, ok bool) {
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(method + " " + target + " HTTP/1.1\r\nHost: x\r\n\r\n")))
+	if err != nil {
+		return nil, false
+	}
+	if key != "" {
+		r.Header.Set("Authorization", "Bearer "+key)
+	}
+	rec = httptest.NewRecorder()
+	s.router.ServeHTTP(rec, r)
+	return rec, true
+}
+
+// segments are what may stand in place of a path's variable.
+var segments = []string{"x", "a%2Fb", "a%2fb", "%2F", "%2f%2f", "..", "%2e%2e", "%2e%2e%2f", "a;b", "%3B", "a//b", "a%2525b", "%20", "é", "*"}
+
+// spellings returns paths that a client may write in the hope of meeting a route by another way.
+func spellings(pattern string) []string {
+	var out []string
+	for _, seg := range segments {
+		p := pattern
+		for strings.Contains(p, "{") {
+			from, to := strings.Index(p, "{"), strings.Index(p, "}")
+			p = p[:from] + seg + p[to+1:]
+		}
+		out = append(out, strings.ReplaceAll(p, "*", "x"))
+		if p == pattern {
+			break // it has no variable
+		}
+	}
+	plain := out[0]
+	last := strings.LastIndexByte(plain, '/')
+	return append(out, plain+"/", plain+"//", plain+"/.", plain+"/..", plain+";a=b", plain+"%2F", plain+"%00", plain+"?x=%2F", "/"+plain, "//x"+plain,
+		"/."+plain, "/x/.."+plain, "/%2e%2e"+plain, "/%2F"+plain, "http://other"+plain, strings.ToUpper(plain),
+		plain[:last]+"//"+plain[last+1:], plain[:last]+"%2F"+plain[last+1:], plain[:last]+"%2f"+plain[last+1:], plain[:last]+`\`+plain[last+1:],
+		plain[:1]+fmt.Sprintf("%%%02x", plain[1])+plain[2:], plain[:last+1]+fmt.Sprintf("%%%02X", plain[last+1])+plain[last+2:])
+}
+
+// TestRoutes_HoweverAPathIsWritten_NoHandlerWithoutItsRole is the table of routes x spellings x methods x keys, made from the
+// router itself. What an answer may be follows from the operation that was resolved: none, the router's 404 or 405; an open
+// one, its answer; any other one, 401 without a good key, 403 with another role, and only with its role its handler.
+func TestRoutes_HoweverAPathIsWritten_NoHandlerWithoutItsRole(t *testing.T) {
+	s := newSurface(t)
+	keys := map[string]domain.Role{"": "", "nonsense": "", domain.FormatKey("cust_a", [20]byte{9}): "", adminSecret + "x": ""}
+	for role, key := range s.keys {
+		keys[key] = role
+	}
+	methods := []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "FOO"}
+	sent, reached, refused := 0, map[string]bool{}, 0
+	try := func(method, target, key string, role domain.Role) {
+		s.route = "never measured"
+		rec, ok := s.send(method, target, key)
+		if !ok {
+			return
+		}
+		sent++
+		what := fmt.Sprintf("%s %s as %q: %d", method, target, role, rec.Code)
+		op, resolved := s.ops[method+" "+s.route]
+		switch {
+		case s.route == "other":
+			require.Contains(t, []int{404, 405}, rec.Code, what)
+			require.Equal(t, rec.Code == 405, rec.Header().Get("Allow") != "", what)
+		case !resolved:
+			require.Fail(t, "an operation that is none", what)
+		case op.open():
+			require.Contains(t, []int{200, 301, 404, 503}, rec.Code, what)
+		case role == "":
+			require.Equal(t, 401, rec.Code, what)
+			refused++
+		case !slices.Contains(op.roles, role):
+			require.Equal(t, 403, rec.Code, what)
+			refused++
+		default:
+			require.Contains(t, []int{400, 501}, rec.Code, what)
+			reached[method+" "+s.route] = true
+		}
+	}
+	require.NoError(t, chi.Walk(s.router, func(method, pattern string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		for i, target := range spellings(pattern) {
+			for key, role := range keys {
+				try(method, target, key, role)
+			}
+			for _, other := range methods {
+				try(other, target, "", "")
+				if i%8 == 0 {
+					for role, key := range s.keys {
+						try(other, target, key, role)
+					}
+				}
+			}
+		}
+		return nil
+	}))
+	for key, op := range s.ops {
+		if !op.open() {
+			assert.True(t, reached[key], "%s was never let through, so the table proves nothing of it", key)
+		}
+	}
+	require.Greater(t, sent, 20_000)
+	require.Greater(t, refused, 3_000)
+}
+
+func TestRoutes_AnEscapedSlashInAVariable_BelongsToTheVariable(t *testing.T) {
+	s := newSurface(t)
+	for _, c := range []struct{ method, target string }{
+		{"DELETE", "/v1/admin/workers/a%2Fb"}, {"PUT", "/v1/worker/workloads/a%2Fb/checkpoints/1?worker_id=w&session_id=s&generation=1"},
+	} {
+		rec, _ := s.send(c.method, c.target, "")
+		require.Equal(t, 401, rec.Code, c.target)
+		require.NotEqual(t, "other", s.route)
+	}
+}
+
+func TestRoutes_AKnownPathWithAnotherMethod_NamesTheMethodsItTakes(t *testing.T) {
+	s := newSurface(t)
+	for target, want := range map[string]string{
+		"/v1/workloads": "GET, POST", "/v1/workload-configs/x": "DELETE, GET, PUT", "/health": "GET", "/docs/start.js": "GET", "/v1/workloads/a%2Fb/cancel": "POST",
+	} {
+		for _, method := range []string{"TRACE", "FOO", "get"} {
+			rec, ok := s.send(method, target, "")
+			require.True(t, ok)
+			require.Equal(t, 405, rec.Code, "%s %s", method, target)
+			require.Equal(t, want, rec.Header().Get("Allow"), target)
+			require.Contains(t, rec.Body.String(), `"METHOD_NOT_ALLOWED"`)
+		}
+	}
+	rec, _ := s.send("FOO", "/nowhere", "")
+	require.Equal(t, 404, rec.Code)
+	require.Empty(t, rec.Header().Get("Allow"))
+}
+
+// TestRoutes_AnOperationWithoutARow_HasNoHandler removes rows: what is routed without an operation is denied, not let through.
+func TestRoutes_AnOperationWithoutARow_HasNoHandler(t *testing.T) {
+	s := newSurface(t)
+	for _, key := range []string{"GET /v1/customer", "GET /metrics"} {
+		delete(s.ops, key)
+	}
+	for _, target := range []string{"/v1/customer", "/metrics"} {
+		rec, _ := s.send("GET", target, adminSecret)
+		require.Equal(t, 404, rec.Code, target)
+	}
+}
