@@ -11,6 +11,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
+	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/core/services/controlplane"
 	"github.com/niyanta/niyanta/core/services/insight"
@@ -48,8 +49,9 @@ type Readiness struct {
 // api implements gen.StrictServerInterface.
 type api struct {
 	Deps
-	ops     operations
-	cursors cursors
+	ops      operations
+	cursors  cursors
+	inFlight inFlight
 }
 
 var _ gen.StrictServerInterface = (*api)(nil)
@@ -64,7 +66,7 @@ func New(d Deps) (http.Handler, error) {
 		d.CursorKey = make([]byte, 32)
 		_, _ = rand.Read(d.CursorKey) // never fails, by its documentation
 	}
-	a := &api{Deps: d, ops: ops, cursors: cursors{key: d.CursorKey}}
+	a := &api{Deps: d, ops: ops, cursors: cursors{key: d.CursorKey}, inFlight: inFlight{by: map[domain.CustomerID]int{}}}
 	return a.router(gen.NewStrictHandlerWithOptions(a, nil, gen.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc:  func(w http.ResponseWriter, r *http.Request, err error) { a.fail(w, r, errBadBody(err)) },
 		ResponseErrorHandlerFunc: a.fail,
@@ -81,7 +83,7 @@ func (a *api) router(handlers gen.ServerInterface) (chi.Router, error) {
 		r.Use(a.admit)
 		a.system(r)
 		r.Group(func(r chi.Router) {
-			r.Use(a.guardBody, a.validate)
+			r.Use(a.bound, a.guardBody, a.validate)
 			gen.HandlerWithOptions(handlers, gen.ChiServerOptions{
 				BaseRouter:       r,
 				ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) { a.fail(w, r, errBadParameter(err)) },

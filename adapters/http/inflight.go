@@ -1,0 +1,74 @@
+package http
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// Bounds on client requests in flight, long polls included. What a request may hold in memory is bounded too, so together they
+// bound what clients can make a coordinator hold. Workers, health checks and metrics are not counted: they are answered however busy
+// clients keep the coordinator.
+const (
+	maxInFlight            = 4096
+	maxInFlightPerCustomer = 512
+)
+
+// inFlight counts requests that are being served, in all and by customer.
+type inFlight struct {
+	mu    sync.Mutex
+	total int
+	by    map[domain.CustomerID]int
+}
+
+// enter takes a place, or says why there is none.
+func (f *inFlight) enter(customer domain.CustomerID) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case customer != "" && f.by[customer] >= maxInFlightPerCustomer:
+		err := domain.NewError(domain.CodeRateLimited, "more than %d requests at once", maxInFlightPerCustomer)
+		err.RetryAfter = time.Second
+		return err.With("limit", maxInFlightPerCustomer)
+	case f.total >= maxInFlight:
+		return domain.Unavailable(retryDefault, "the coordinator serves as many requests as it may")
+	}
+	f.total++
+	if customer != "" {
+		f.by[customer]++
+	}
+	return nil
+}
+
+func (f *inFlight) leave(customer domain.CustomerID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.total--
+	if customer == "" {
+		return
+	}
+	if f.by[customer]--; f.by[customer] == 0 {
+		delete(f.by, customer)
+	}
+}
+
+// bound refuses client requests beyond what may be in flight.
+func (a *api) bound(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := scopeOf(r.Context())
+		if s.op.tag == "worker" || s.op.tag == "system" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		customer := s.principal.CustomerID
+		if err := a.inFlight.enter(customer); err != nil {
+			a.Observer.Count("requests_refused_in_flight", 1)
+			a.fail(w, r, err)
+			return
+		}
+		defer a.inFlight.leave(customer)
+		next.ServeHTTP(w, r)
+	})
+}

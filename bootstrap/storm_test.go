@@ -1,0 +1,179 @@
+package bootstrap
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/contracttests/servers"
+	niyanta "github.com/niyanta/niyanta/sdk"
+)
+
+const (
+	stormRows    = 60_000
+	stormReaders = 24
+)
+
+// unlimited lifts the limits of a customer, makes it where it is missing, and returns a key of it.
+func unlimited(t *testing.T, d *Dev, id string) string {
+	t.Helper()
+	admin, err := niyanta.NewClient(d.App.URL(), d.AdminKey)
+	require.NoError(t, err)
+	defer admin.Close()
+	if _, err := admin.GetCustomer(t.Context(), id); err != nil {
+		_, err = admin.CreateCustomer(t.Context(), niyanta.CustomerInput{CustomerID: &id, Name: "C", Tier: "enterprise"})
+		require.NoError(t, err)
+	}
+	rate, burst, depth, running := 1e6, 1_000_000, 10_000_000, 1000
+	_, err = admin.UpdateCustomer(t.Context(), id, niyanta.CustomerPatch{Limits: &niyanta.LimitsInput{
+		RateLimitPerSec: &rate, Burst: &burst, MaxQueueDepth: &depth, MaxConcurrentWorkloads: &running,
+	}})
+	require.NoError(t, err)
+	k, err := admin.CreateKey(t.Context(), id, niyanta.KeyInput{Role: "customer"})
+	require.NoError(t, err)
+	return k.Key
+}
+
+func TestReads_WhenOneCustomerStormsTheAPI_OthersSubmitAndNoLeaseIsMissed(t *testing.T) {
+	t.Run("memory", func(t *testing.T) {
+		d, _ := startDev(t, 2)
+		reader := unlimited(t, d, "cust_reader")
+		c, err := niyanta.NewClient(d.App.URL(), reader)
+		require.NoError(t, err)
+		defer c.Close()
+		rows := make([]niyanta.Submission, 1000)
+		for i := range rows {
+			at := time.Now().Add(time.Hour)
+			rows[i] = niyanta.Submission{WorkloadType: "sleep", InputParams: []byte(`{"duration_ms":0}`), RunAt: &at}
+		}
+		for range stormRows / len(rows) {
+			_, err := c.SubmitBatch(t.Context(), rows)
+			require.NoError(t, err)
+		}
+		storm(t, d, reader)
+	})
+	t.Run("postgres", func(t *testing.T) {
+		d, cluster := onPostgres(t, 2)
+		reader := unlimited(t, d, "cust_reader")
+		seedFinished(t, cluster, "cust_reader", stormRows)
+		storm(t, d, reader)
+	})
+}
+
+// seedFinished stores finished workloads of a customer, by rows.
+func seedFinished(t *testing.T, c *servers.Postgres, customer string, n int) {
+	t.Helper()
+	c.Exec(t, "postgres", fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries, timeout_us,
+  created_at, queue_at, status, generation, finished_at, updated_at)
+ SELECT 'wl_done_' || lpad(g::text, 9, '0'), '%s', '%[1]s/sleep@10', 'sleep', '', 10, 3, 3600000000, now() - g * interval '1 s', now(), 'COMPLETED', 1, now(), now()
+ FROM generate_series(1, %d) g`, customer, n),
+		`INSERT INTO workload_specs SELECT workload_id, '{}', NULL, NULL, '', 1, 512, 1024, 300000000, NULL FROM workloads WHERE workload_id LIKE 'wl\_done\_%'`,
+		"ANALYZE")
+}
+
+// storm has one customer read deep pages as fast as it can while another one works, and compares the other's times with those before.
+func storm(t *testing.T, d *Dev, reader string) {
+	t.Helper()
+	innocent, err := niyanta.NewClient(d.App.URL(), unlimited(t, d, string(DevCustomer)))
+	require.NoError(t, err)
+	defer innocent.Close()
+	before := submitTimes(t, innocent, 100)
+
+	reading, stop := context.WithCancel(t.Context())
+	defer stop()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: stormReaders}}
+	defer client.CloseIdleConnections()
+	var wg sync.WaitGroup
+	for range stormReaders {
+		wg.Go(func() {
+			for reading.Err() == nil {
+				url := fmt.Sprintf("%s/v1/workloads?limit=100&offset=%d", d.App.URL(), stormRows*9/10)
+				req, err := http.NewRequestWithContext(reading, http.MethodGet, url, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				req.Header.Set("Authorization", "Bearer "+reader)
+				if res, err := client.Do(req); err == nil {
+					_, _ = io.Copy(io.Discard, res.Body)
+					_ = res.Body.Close()
+				}
+			}
+		})
+	}
+	during := submitTimes(t, innocent, 200)
+	stop()
+	wg.Wait()
+	t.Logf("submit of another customer, p99: %v alone, %v while %d clients read", before, during, stormReaders)
+	assert.Less(t, during, time.Second, "nobody waits behind another customer's reads")
+
+	workers, err := d.App.core.Plane.ListWorkers(t.Context())
+	require.NoError(t, err)
+	for _, w := range workers {
+		events, err := d.App.core.backends.Audit.Worker(t.Context(), w.ID, 0, 100)
+		require.NoError(t, err)
+		assert.Len(t, events, 1, "%s registered once and never missed its lease: %v", w.ID, events)
+	}
+}
+
+// submitTimes submits n workloads one after the other, waits until each is done, and returns the 99th percentile of the submissions.
+func submitTimes(t *testing.T, c *niyanta.Client, n int) time.Duration {
+	t.Helper()
+	took := make([]time.Duration, n)
+	for i := range took {
+		begin := time.Now()
+		a, err := c.Submit(t.Context(), sleepers(1, 0, 1)[0], "")
+		require.NoError(t, err)
+		took[i] = time.Since(begin)
+		w, err := c.Wait(t.Context(), a.WorkloadID, 20*time.Second)
+		require.NoError(t, err)
+		require.Equal(t, niyanta.Status("COMPLETED"), w.Status)
+	}
+	slices.Sort(took)
+	return took[n*99/100]
+}
+
+func TestRequests_WhenOneCustomerHoldsAllItMay_OthersAndHealthAreServed(t *testing.T) {
+	d, dev := startDev(t, 1)
+	greedy := unlimited(t, d, "cust_greedy")
+	c, err := niyanta.NewClient(d.App.URL(), greedy)
+	require.NoError(t, err)
+	defer c.Close()
+	at := time.Now().Add(time.Hour)
+	waiting, err := c.Submit(t.Context(), niyanta.Submission{WorkloadType: "sleep", InputParams: []byte(`{"duration_ms":0}`), RunAt: &at}, "")
+	require.NoError(t, err)
+
+	polling, stop := context.WithCancel(t.Context())
+	transport := &http.Transport{}
+	client := &http.Client{Transport: transport}
+	get := func(ctx context.Context, path string) int {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.App.URL()+path, nil)
+		if err != nil {
+			return 0
+		}
+		req.Header.Set("Authorization", "Bearer "+greedy)
+		res, err := client.Do(req)
+		if err != nil {
+			return 0
+		}
+		_ = res.Body.Close()
+		return res.StatusCode
+	}
+	var wg sync.WaitGroup
+	defer func() { stop(); wg.Wait(); transport.CloseIdleConnections() }()
+	for range 700 {
+		wg.Go(func() { get(polling, "/v1/workloads/"+waiting.WorkloadID+"?wait=60s") })
+	}
+	require.Eventually(t, func() bool { return get(t.Context(), "/v1/customer") == http.StatusTooManyRequests }, 30*time.Second, 10*time.Millisecond)
+	_, err = dev.Customer(t.Context())
+	require.NoError(t, err, "another customer")
+	assert.Equal(t, http.StatusOK, get(t.Context(), "/health"))
+}
