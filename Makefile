@@ -53,6 +53,7 @@ verify: ## generated code, modules and formatting are current
 	@mkdir -p bin && sha256sum $(GENERATED) > bin/.generated.before
 	@$(MAKE) --no-print-directory generate
 	@sha256sum --check --quiet bin/.generated.before || { echo "generated code was stale: commit what 'make generate' wrote"; exit 1; }
+	@unformatted=$$(git ls-files '*.go' | xargs gofmt -l) && test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
 	go mod tidy -diff
 	go -C tools mod tidy -diff
 	go vet ./...
