@@ -78,7 +78,7 @@ func (a *api) traced(next http.Handler) http.Handler {
 	tracer := otel.Tracer("github.com/niyanta/niyanta/adapters/http")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := otel.GetTextMapPropagator().Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-		ctx, span := tracer.Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindServer))
+		ctx, span := tracer.Start(ctx, "request", trace.WithSpanKind(trace.SpanKindServer))
 		defer span.End()
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		next.ServeHTTP(ww, r.WithContext(ctx))
@@ -86,7 +86,9 @@ func (a *api) traced(next http.Handler) http.Handler {
 			return
 		}
 		route := routeOf(ctx)
-		span.SetName(r.Method + " " + route)
+		if scopeOf(ctx).op.path != "" { // or its method is the client's invention
+			span.SetName(r.Method + " " + route)
+		}
 		span.SetAttributes(attribute.String("http.route", route), attribute.Int("http.response.status_code", ww.Status()),
 			attribute.String("niyanta.request_id", requestIDOf(ctx)))
 		if ww.Status() >= http.StatusInternalServerError {

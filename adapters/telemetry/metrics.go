@@ -34,7 +34,12 @@ type Metrics struct {
 	workers     *prometheus.GaugeVec
 	slots       *prometheus.GaugeVec
 	oldest      prometheus.Gauge
+	routes      firstFew
+	eventNames  firstFew
 }
+
+// seriesLimit bounds the routes and the names of rare events that have series of their own.
+const seriesLimit = 200
 
 type transitionKey struct {
 	event   domain.Event
@@ -68,6 +73,8 @@ func NewMetrics() *Metrics {
 		registry:    reg,
 		submissions: counters(reg, "submissions_total", "Submissions by result.", "result"),
 		transitions: map[transitionKey]prometheus.Counter{},
+		routes:      firstFew{limit: seriesLimit},
+		eventNames:  firstFew{limit: seriesLimit},
 		runTime:     histogram(reg, "run_seconds", "Time from start to completion of runs.", latencyBuckets),
 		placed:      counter(reg, "scheduler_placed_total", "Assignments committed."),
 		refused:     counter(reg, "scheduler_refused_total", "Planned assignments that the store did not apply."),
@@ -149,7 +156,11 @@ func (m *Metrics) Handler() http.Handler {
 // Submitted implements ports.Observer.
 func (m *Metrics) Submitted(results []ports.SubmitResult) {
 	for _, r := range results {
-		m.submissions.WithLabelValues(submitNames[r.Status]).Inc()
+		name, known := submitNames[r.Status]
+		if !known {
+			name = other
+		}
+		m.submissions.WithLabelValues(name).Inc()
 	}
 }
 
@@ -179,7 +190,7 @@ func (m *Metrics) Cycle(c ports.SchedulingCycle) {
 	m.preempted.Add(float64(c.Preempted))
 	for _, p := range c.Placements {
 		if p.First {
-			m.queueWait.WithLabelValues(string(p.Tier)).Observe(p.Waited.Seconds())
+			m.queueWait.WithLabelValues(within(tierNames, string(p.Tier))).Observe(p.Waited.Seconds())
 		}
 		if p.Preferred {
 			m.preferences.WithLabelValues(strconv.FormatBool(p.Matched)).Inc()
@@ -204,7 +215,7 @@ func (m *Metrics) Cycle(c ports.SchedulingCycle) {
 
 // Request counts a request of the API.
 func (m *Metrics) Request(method, route string, status int, took time.Duration) {
-	m.requests.WithLabelValues(method, route, strconv.Itoa(status/100)+"xx").Observe(took.Seconds())
+	m.requests.WithLabelValues(within(methods, method), m.routes.value(route), statusClass(status)).Observe(took.Seconds())
 }
 
 // Leader implements ports.Observer.
@@ -217,4 +228,6 @@ func (m *Metrics) Leader(leading bool, epoch int64) {
 }
 
 // Count implements ports.Observer.
-func (m *Metrics) Count(name string, n int) { m.events.WithLabelValues(name).Add(float64(n)) }
+func (m *Metrics) Count(name string, n int) {
+	m.events.WithLabelValues(m.eventNames.value(name)).Add(float64(n))
+}

@@ -95,6 +95,40 @@ func TestSeriesDoNotGrowWithCustomersOrWorkloads(t *testing.T) {
 	assert.Equal(t, before, strings.Count(scrape(m), "\nniyanta_"))
 }
 
+// TestSeries_WhateverClientsInvent_StayBounded calls everything that takes a label with 20,000 invented values.
+func TestSeries_WhateverClientsInvent_StayBounded(t *testing.T) {
+	m := telemetry.NewMetrics()
+	routes := []string{"/v1/workloads", "/v1/workloads/{id}", "other"}
+	hit := func(from, to int) {
+		for i := from; i < to; i++ {
+			name := fmt.Sprint("invented-", i)
+			m.Request(name, routes[i%3], 200, time.Millisecond)
+			m.Request("GET", name, 200, time.Millisecond)
+			m.Request("GET", routes[0], i, time.Millisecond)
+			m.Count(name, 1)
+			m.Submitted([]ports.SubmitResult{{Status: ports.SubmitStatus(i), Workload: domain.Workload{Spec: domain.Spec{Type: name}}}})
+			m.Transitioned(domain.Batch{Transitions: []domain.Transition{{Event: domain.Event(name), Reason: name}}},
+				[]domain.Result{{Outcome: domain.Outcome(name), Type: name, Reason: name}})
+			m.Cycle(ports.SchedulingCycle{
+				Placements: []ports.Placement{{Tier: domain.Tier(name), First: true}}, Workers: map[domain.WorkerStatus]int{domain.WorkerStatus(name): 1},
+				Queue: &ports.QueueView{Lanes: 1, PassedOver: map[domain.Obstacle]int{domain.Obstacle(name): 1}},
+			})
+			m.Leader(i%2 == 0, int64(i))
+		}
+	}
+	series := func() int { return strings.Count(scrape(m), "\nniyanta_") }
+	hit(0, 1_000)
+	before := series()
+	hit(1_000, 21_000)
+	assert.Equal(t, before, series())
+	assert.Less(t, before, 10_000)
+	text := scrape(m)
+	assert.Contains(t, text, `method="other"`)
+	assert.NotContains(t, text, "invented-20999")
+	m.Request("GET", "/v1/workloads", 204, time.Millisecond)
+	assert.Contains(t, scrape(m), `niyanta_http_request_seconds_count{method="GET",route="/v1/workloads",status="2xx"}`)
+}
+
 func scrape(m *telemetry.Metrics) string {
 	rec := httptest.NewRecorder()
 	m.Handler().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
