@@ -34,10 +34,10 @@ type Config struct {
 	NATSKey            string `env:"NATS_KEY_FILE"`
 	RedisURL           string `env:"REDIS_URL" secret:"url"`
 	BusPrefix          string `env:"BUS_PREFIX" envDefault:"niyanta."`
-	OTLPEndpoint       string `env:"OTLP_ENDPOINT"`
+	OTLPEndpoint       string `env:"OTLP_ENDPOINT" secret:"url"`
 
 	HTTPAddr       string   `env:"HTTP_ADDR" envDefault:":8080"`
-	CoordinatorURL string   `env:"COORDINATOR_URL"`
+	CoordinatorURL string   `env:"COORDINATOR_URL" secret:"url"`
 	AdminKey       string   `env:"ADMIN_KEY" secret:"true"`
 	WorkerKeys     []string `env:"WORKER_KEY" secret:"true"`
 	DevCustomerKey string   `env:"DEV_CUSTOMER_KEY" secret:"true"`
@@ -90,16 +90,17 @@ const (
 func Load(environment []string) (Config, error) {
 	var c Config
 	vars := env.ToMap(environment)
+	unread := readSecretFiles(vars)
 	err := env.ParseWithOptions(&c, env.Options{Prefix: Prefix, Environment: vars})
 	var agg env.AggregateError
 	if errors.As(err, &agg) {
-		var errs []error
+		errs := []error{unread}
 		for _, e := range agg.Errors {
 			errs = append(errs, explain(e))
 		}
 		return c, errors.Join(errs...)
 	}
-	return c, err
+	return c, errors.Join(unread, err)
 }
 
 // explain names the variable where env names the field.
@@ -131,7 +132,7 @@ func (c Config) Validate(role Role) error {
 	}
 	oneOf(wrong, "LOG_FORMAT", c.LogFormat, "json", "console")
 	if u, err := url.Parse(c.OTLPEndpoint); c.OTLPEndpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-		wrong("OTLP_ENDPOINT", "must look like http://host:4318, not %q", c.OTLPEndpoint)
+		wrong("OTLP_ENDPOINT", "must look like http://host:4318, not %q", maskURL(c.OTLPEndpoint))
 	}
 	c.validateTimes(wrong)
 	switch role {
@@ -144,9 +145,7 @@ func (c Config) Validate(role Role) error {
 			wrong("POSTGRES_URL", "is required: it says which database to migrate")
 		}
 	case RoleDev:
-		if c.AdminKey != "" && len(c.AdminKey) < minSecret {
-			wrong("ADMIN_KEY", "must have at least %d characters", minSecret)
-		}
+		c.validateKeys(wrong)
 		if c.DevCustomerKey != "" {
 			if _, owner, ok := domain.KeyPrefix(c.DevCustomerKey); !ok || owner != DevCustomer {
 				wrong("DEV_CUSTOMER_KEY", "must look like nyt_%s_ and 32 characters", DevCustomer)
@@ -156,9 +155,6 @@ func (c Config) Validate(role Role) error {
 	}
 	return errors.Join(errs...)
 }
-
-// minSecret is the least length of a secret that an operator chooses.
-const minSecret = 32
 
 func oneOf(wrong func(string, string, ...any), variable, value string, allowed ...string) {
 	if !slices.Contains(allowed, value) {
@@ -185,17 +181,12 @@ func (c Config) validateTimes(wrong func(string, string, ...any)) {
 }
 
 func (c Config) validateCoordinator(wrong func(string, string, ...any)) {
-	if len(c.AdminKey) < minSecret {
+	if c.AdminKey == "" {
 		wrong("ADMIN_KEY", "is required, with at least %d characters", minSecret)
 	}
+	c.validateKeys(wrong)
 	if len(c.WorkerKeys) == 0 && c.Bus == BusMemory {
 		wrong("WORKER_KEY", "is required: with BUS=memory workers join over HTTP and authenticate with it")
-	}
-	for _, key := range c.WorkerKeys {
-		if len(key) < minSecret {
-			wrong("WORKER_KEY", "must have at least %d characters, each of them", minSecret)
-			break
-		}
 	}
 	if c.Store == StorePostgres && c.PostgresURL == "" {
 		wrong("POSTGRES_URL", "is required with STORE=postgres")
@@ -243,6 +234,7 @@ func (c Config) validateWorker(wrong func(string, string, ...any)) {
 	if c.CoordinatorURL != "" && len(c.WorkerKeys) != 1 {
 		wrong("WORKER_KEY", "is required with COORDINATOR_URL, exactly one key")
 	}
+	c.validateKeys(wrong)
 	c.validateBus(wrong)
 	if c.WorkerID != "" {
 		if err := domain.ValidateWorkerID(domain.WorkerID(c.WorkerID)); err != nil {
@@ -283,54 +275,4 @@ func ParseTags(s string) (map[string]string, error) {
 		tags[k] = strings.TrimSpace(v)
 	}
 	return tags, domain.ValidateTags("tags", tags)
-}
-
-// Setting is one variable with its effective value.
-type Setting struct{ Variable, Value string }
-
-// Settings lists the effective values in the order of Config, secrets masked.
-func (c Config) Settings() []Setting {
-	v, t := reflect.ValueOf(c), reflect.TypeFor[Config]()
-	out := make([]Setting, 0, t.NumField())
-	for i := range t.NumField() {
-		f := t.Field(i)
-		value := fmt.Sprint(v.Field(i).Interface())
-		if list, ok := v.Field(i).Interface().([]string); ok {
-			value = strings.Join(list, ",")
-		}
-		switch {
-		case value == "":
-		case f.Tag.Get("secret") == "true":
-			value = masked
-		case f.Tag.Get("secret") == "url":
-			value = maskURL(value)
-		}
-		out = append(out, Setting{Prefix + f.Tag.Get("env"), value})
-	}
-	return out
-}
-
-const masked = "********"
-
-// maskURL hides the password of a connection string, and all of one that it doesn't understand.
-func maskURL(s string) string {
-	parts := strings.Split(s, ",")
-	for i, part := range parts {
-		u, err := url.Parse(part)
-		if err != nil || u.Host == "" && u.Scheme == "" {
-			return masked
-		}
-		q := u.Query()
-		for k := range q {
-			if strings.Contains(strings.ToLower(k), "password") {
-				q.Set(k, masked)
-			}
-		}
-		u.RawQuery = q.Encode()
-		if _, has := u.User.Password(); has {
-			u.User = url.UserPassword(u.User.Username(), masked)
-		}
-		parts[i] = strings.ReplaceAll(u.String(), url.QueryEscape(masked), masked)
-	}
-	return strings.Join(parts, ",")
 }

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -161,12 +160,12 @@ func newFleet(t *testing.T, env []string) *fleet {
 	f.direct, err = pgxpool.New(t.Context(), pg.SocketURL("postgres"))
 	require.NoError(t, err)
 	t.Cleanup(f.direct.Close)
-	adminKey := strings.Repeat("a", 32)
+	adminKey := "admin-key-of-tests-0123456789-abcdef"
 	env = append([]string{
 		"NIYANTA_STORE=postgres", "NIYANTA_BUS=nats", "NIYANTA_RATE_LIMITER=redis", "NIYANTA_LOG_LEVEL=warn",
 		fmt.Sprintf("NIYANTA_POSTGRES_URL=postgres://niyanta@127.0.0.1:%d/postgres?sslmode=disable", f.pgProxy.Port),
 		"NIYANTA_NATS_URL=" + f.nats.URL(), "NIYANTA_REDIS_URL=" + f.redis.URL(),
-		"NIYANTA_ADMIN_KEY=" + adminKey, "NIYANTA_WORKER_KEY=" + strings.Repeat("w", 32),
+		"NIYANTA_ADMIN_KEY=" + adminKey, "NIYANTA_WORKER_KEY=" + "worker-key-of-tests-0123456789-abcde",
 	}, env...)
 	var ports []int
 	for n := range 2 {

@@ -2,7 +2,7 @@ package niyanta
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"net/http"
 	"net/url"
 	"time"
@@ -63,7 +63,7 @@ type Error = domain.Error
 func NewClient(baseURL, key string) (*Client, error) {
 	u, err := url.Parse(baseURL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("url %q must look like http://host:port", baseURL)
+		return nil, errors.New("the url must look like http://host:port")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // documented to be one
 	transport.MaxIdleConnsPerHost = 32

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,6 +76,11 @@ func Connect(o Options) (*Bus, error) {
 	}
 	if o.CertFile != "" || o.KeyFile != "" {
 		opts = append(opts, nats.ClientCert(o.CertFile, o.KeyFile))
+	}
+	for server := range strings.SplitSeq(o.URL, ",") {
+		if _, err := url.Parse(strings.TrimSpace(server)); err != nil { // the library's error would hold the URL, with its password
+			return nil, errors.New("bus: the URL is not valid; it looks like nats://user:password@host:4222")
+		}
 	}
 	var err error
 	if b.conn, err = nats.Connect(o.URL, opts...); err != nil {

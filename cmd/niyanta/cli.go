@@ -12,6 +12,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
+	"github.com/niyanta/niyanta/bootstrap"
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
@@ -23,7 +24,7 @@ type cli struct {
 // flags adds the flags of client commands.
 func (c *cli) flags(cmd *cobra.Command) *cobra.Command {
 	cmd.PersistentFlags().StringVar(&c.url, "url", "", "coordinator (default: NIYANTA_URL, or http://127.0.0.1:8080)")
-	cmd.PersistentFlags().StringVar(&c.key, "api-key", "", "API key (default: NIYANTA_API_KEY)")
+	cmd.PersistentFlags().StringVar(&c.key, "api-key", "", "API key (default: NIYANTA_API_KEY, or the file that NIYANTA_API_KEY_FILE names)")
 	c.outputFlag(cmd)
 	return cmd
 }
@@ -49,10 +50,13 @@ func (c *cli) client() (*niyanta.Client, error) {
 	}
 	url, key := c.address(), c.key
 	if key == "" {
-		key = os.Getenv("NIYANTA_API_KEY")
+		var err error
+		if key, err = bootstrap.SecretFromEnv("NIYANTA_API_KEY"); err != nil {
+			return nil, usage(err)
+		}
 	}
 	if key == "" {
-		return nil, usage(errors.New("no API key: set NIYANTA_API_KEY or --api-key"))
+		return nil, usage(errors.New("no API key: set NIYANTA_API_KEY, NIYANTA_API_KEY_FILE or --api-key"))
 	}
 	cl, err := niyanta.NewClient(url, key)
 	if err != nil {

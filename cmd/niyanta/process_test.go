@@ -110,7 +110,7 @@ func (c *fleet) start(env []string, args ...string) (*process, *bufio.Reader) {
 
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
-	c := &fleet{t: t, adminKey: strings.Repeat("a", 32), workerKey: strings.Repeat("w", 32)}
+	c := &fleet{t: t, adminKey: "admin-key-of-tests-0123456789-abcdef", workerKey: "worker-key-of-tests-0123456789-abcde"}
 	p, out := c.start([]string{
 		"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_ADMIN_KEY=" + c.adminKey, "NIYANTA_WORKER_KEY=" + c.workerKey,
 		"NIYANTA_HEARTBEAT_INTERVAL=300ms", "NIYANTA_WORKER_LEASE=1500ms",

@@ -49,7 +49,7 @@ var shortTimes = []string{"NIYANTA_HEARTBEAT_INTERVAL=300ms", "NIYANTA_WORKER_LE
 func newProductionOn(t *testing.T, bus string, cluster *servers.Postgres, times ...string) *production {
 	t.Helper()
 	p := &production{
-		fleet:    &fleet{t: t, adminKey: strings.Repeat("a", 32), workerKey: strings.Repeat("w", 32)},
+		fleet:    &fleet{t: t, adminKey: "admin-key-of-tests-0123456789-abcdef", workerKey: "worker-key-of-tests-0123456789-abcde"},
 		postgres: cluster,
 		nats:     servers.StartNATS(t, 0), redis: servers.StartRedis(t), workers: map[string]*process{},
 	}

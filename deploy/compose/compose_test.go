@@ -23,7 +23,7 @@ import (
 )
 
 var secrets = []string{
-	"POSTGRES_PASSWORD=secret", "NIYANTA_ADMIN_KEY=" + strings.Repeat("a", 48), "NIYANTA_WORKER_KEY=" + strings.Repeat("w", 48), "GRAFANA_PASSWORD=g",
+	"POSTGRES_PASSWORD=secret", "NIYANTA_ADMIN_KEY=" + "admin-key-of-tests-0123456789-abcdef", "NIYANTA_WORKER_KEY=" + "worker-key-of-tests-0123456789-abcde", "GRAFANA_PASSWORD=g",
 }
 
 func load(t *testing.T, env []string) (*types.Project, error) {

@@ -1,7 +1,7 @@
 package workerclient
 
 import (
-	"fmt"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -21,7 +21,7 @@ func parse(list string) (*coordinators, error) {
 		base = strings.TrimRight(strings.TrimSpace(base), "/")
 		u, err := url.Parse(base)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return nil, fmt.Errorf("coordinator url %q must look like http://host:port", base)
+			return nil, errors.New("a coordinator's url must look like http://host:port")
 		}
 		c.urls = append(c.urls, u)
 	}

@@ -1,0 +1,133 @@
+package bootstrap
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// fileSuffix makes the name of the variable that says in which file a secret stands.
+const fileSuffix = "_FILE"
+
+// secretFileMax bounds a file that holds a secret.
+const secretFileMax = 64 << 10
+
+// readSecretFiles gives each secret whose variable with the suffix _FILE is set the content of that file. A list may stand on several
+// lines. Every mistake is reported; the content of a file never is.
+func readSecretFiles(vars map[string]string) error {
+	var errs []error
+	t := reflect.TypeFor[Config]()
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Tag.Get("secret") == "" {
+			continue
+		}
+		name := Prefix + f.Tag.Get("env")
+		path := vars[name+fileSuffix]
+		if path == "" {
+			continue
+		}
+		if vars[name] != "" {
+			errs = append(errs, fmt.Errorf("%s%s: %s is set too; which one holds?", name, fileSuffix, name))
+			continue
+		}
+		value, err := readSecret(path)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s%s: %w", name, fileSuffix, err))
+			continue
+		}
+		if f.Type.Kind() == reflect.Slice {
+			value = strings.Join(strings.Fields(value), ",")
+		}
+		vars[name] = value
+	}
+	return errors.Join(errs...)
+}
+
+// SecretFromEnv returns the secret that the variable holds, or the content of the file that the variable with the suffix _FILE names;
+// empty when neither is set.
+func SecretFromEnv(name string) (string, error) {
+	value, path := os.Getenv(name), os.Getenv(name+fileSuffix)
+	switch {
+	case path == "":
+		return value, nil
+	case value != "":
+		return "", fmt.Errorf("%s%s: %s is set too; which one holds?", name, fileSuffix, name)
+	}
+	value, err := readSecret(path)
+	if err != nil {
+		return "", fmt.Errorf("%s%s: %w", name, fileSuffix, err)
+	}
+	return value, nil
+}
+
+func readSecret(path string) (string, error) {
+	f, err := os.Open(path) //nolint:gosec // the operator names it
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	b, err := io.ReadAll(io.LimitReader(f, secretFileMax+1))
+	switch {
+	case err != nil:
+		return "", err
+	case len(b) > secretFileMax:
+		return "", fmt.Errorf("%s is larger than %d bytes", path, secretFileMax)
+	}
+	value := strings.TrimSpace(string(b))
+	if value == "" {
+		return "", fmt.Errorf("%s holds nothing", path)
+	}
+	return value, nil
+}
+
+// The least that a secret must have that an operator chooses.
+const (
+	minSecret  = 32 // characters
+	minVariety = 8  // different ones; of 32 random hexadecimal digits, one key in 20 million has fewer
+)
+
+// weakness says why a secret may be guessed; empty when it may not.
+func weakness(secret string) string {
+	if len(secret) < minSecret {
+		return fmt.Sprintf("must have at least %d characters", minSecret)
+	}
+	different := map[rune]bool{}
+	for _, r := range secret {
+		different[r] = true
+	}
+	if len(different) < minVariety {
+		return fmt.Sprintf("must have at least %d different characters: make it at random, for example with openssl rand -hex 32", minVariety)
+	}
+	for n := 1; n <= len(secret)/2; n++ {
+		if repeats(secret, n) {
+			return "must not repeat itself: make it at random, for example with openssl rand -hex 32"
+		}
+	}
+	return ""
+}
+
+// repeats reports whether s is one block of n bytes again and again, the last one perhaps cut off.
+func repeats(s string, n int) bool { return s[n:] == s[:len(s)-n] }
+
+// validateKeys checks the keys that are set. Whether they must be is the role's to say.
+func (c Config) validateKeys(wrong func(string, string, ...any)) {
+	if c.AdminKey != "" {
+		if why := weakness(c.AdminKey); why != "" {
+			wrong("ADMIN_KEY", "%s", why)
+		}
+	}
+	for _, key := range c.WorkerKeys {
+		if why := weakness(key); why != "" {
+			wrong("WORKER_KEY", "%s, each of them", why)
+			break
+		}
+	}
+	if slices.Contains(c.WorkerKeys, c.AdminKey) && c.AdminKey != "" {
+		wrong("WORKER_KEY", "must not be the admin key: every worker would be an administrator")
+	}
+}

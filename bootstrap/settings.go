@@ -1,0 +1,109 @@
+package bootstrap
+
+import (
+	"fmt"
+	"net/url"
+	"reflect"
+	"strings"
+)
+
+// Setting is one variable with its effective value.
+type Setting struct{ Variable, Value string }
+
+// shown are the text settings whose values `niyanta config` prints as they are. Every other text is masked, so that a new
+// setting is secret until it stands here. Numbers, durations and switches hold no secrets and are always printed.
+var shown = map[string]bool{
+	"STORE": true, "BUS": true, "RATE_LIMITER": true, "BUS_PREFIX": true,
+	"NATS_CREDS_FILE": true, "NATS_CA_FILE": true, "NATS_CERT_FILE": true, "NATS_KEY_FILE": true,
+	"HTTP_ADDR": true, "ADMIN_ADDR": true, "WORKER_HTTP_ADDR": true,
+	"WORKER_ID": true, "WORKER_TAGS": true, "EXEC_ALLOW": true, "ANTI_AFFINITY_ACROSS_TYPES": true,
+	"SCHEDULER_POLICY": true, "LOG_FORMAT": true,
+}
+
+// Settings lists the effective values in the order of Config, secrets masked.
+func (c Config) Settings() []Setting {
+	v, t := reflect.ValueOf(c), reflect.TypeFor[Config]()
+	out := make([]Setting, 0, t.NumField())
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name := f.Tag.Get("env")
+		out = append(out, Setting{Prefix + name, shownValue(name, f.Tag.Get("secret"), v.Field(i))})
+	}
+	return out
+}
+
+func shownValue(name, secret string, v reflect.Value) string {
+	value, text := fmt.Sprint(v.Interface()), v.Kind() == reflect.String
+	if list, ok := v.Interface().([]string); ok {
+		value, text = strings.Join(list, ","), true
+	}
+	switch {
+	case value == "" || secret == "" && (!text || shown[name]):
+		return value
+	case secret == "url":
+		return maskURLs(value)
+	}
+	return masked
+}
+
+const masked = "********"
+
+// maskURLs masks what may be secret in connection strings separated by commas: see maskURL.
+func maskURLs(s string) string {
+	parts := strings.Split(s, ",")
+	for i, part := range parts {
+		parts[i] = maskURL(strings.TrimSpace(part))
+	}
+	return strings.Join(parts, ",")
+}
+
+// plainSchemes are the schemes of URLs that are understood well enough to print a part of them. In the path of some stands
+// the name of a database; in that of others may stand a token.
+var plainSchemes = map[string]struct{ path bool }{
+	"postgres": {true}, "postgresql": {true}, "redis": {true}, "rediss": {true},
+	"nats": {}, "tls": {}, "ws": {}, "wss": {}, "http": {}, "https": {},
+}
+
+// plainParameters are the parameters of connection strings that hold no secret.
+var plainParameters = map[string]bool{
+	"sslmode": true, "connect_timeout": true, "application_name": true, "default_query_exec_mode": true, "host": true, "port": true,
+	"dbname": true, "user": true, "target_session_attrs": true, "search_path": true, "timezone": true, "pool_max_conns": true,
+	"sslrootcert": true, "sslcert": true, "sslkey": true, "db": true, "protocol": true,
+}
+
+// plainPaths say nothing but where an API begins.
+var plainPaths = map[string]bool{"": true, "/": true, "/v1/traces": true}
+
+// maskURL keeps what helps to recognise a connection string (scheme, user, host, database, harmless parameters) and masks
+// everything else. A user without a password may be a token, so it is masked. What is not understood is masked as a whole.
+func maskURL(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.Opaque != "" {
+		return masked
+	}
+	scheme, known := plainSchemes[u.Scheme]
+	if !known {
+		return masked
+	}
+	if u.User != nil {
+		if password, _ := u.User.Password(); password != "" {
+			u.User = url.UserPassword(u.User.Username(), masked)
+		} else {
+			u.User = url.User(masked)
+		}
+	}
+	if !scheme.path && !plainPaths[u.Path] {
+		u.Path, u.RawPath = "/"+masked, ""
+	}
+	q := u.Query()
+	for k := range q {
+		if !plainParameters[k] {
+			q.Set(k, masked)
+		}
+	}
+	u.RawQuery = q.Encode()
+	if u.Fragment != "" {
+		u.Fragment, u.RawFragment = masked, ""
+	}
+	return strings.ReplaceAll(u.String(), url.QueryEscape(masked), masked)
+}
