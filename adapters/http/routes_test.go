@@ -69,8 +69,6 @@ type surface struct {
 
 func newSurface(t *testing.T) *surface {
 	t.Helper()
-	ops, err := loadOperations()
-	require.NoError(t, err)
 	s := &surface{keys: map[domain.Role]string{domain.RoleAdmin: adminSecret, domain.RoleWorker: workerSecret}}
 	stored := map[string]domain.APIKey{}
 	for i, role := range []domain.Role{domain.RoleCustomer, domain.RoleViewer} {
@@ -83,19 +81,18 @@ func newSurface(t *testing.T) *surface {
 		}
 		stored[prefix], s.keys[role] = prefixed, secret
 	}
-	s.api = &api{
-		ops: ops, cursors: cursors{key: []byte("k")},
-		Deps: Deps{
-			Tenancy: tenancy.New(tenancy.Deps{
-				Keys: knownKeys{byPrefix: stored}, Customers: oneCustomer{}, Limiter: generous{}, Clock: system.Clock{}, IDs: system.IDs{},
-				AdminKey: adminSecret, WorkerKeys: []string{workerSecret},
-			}),
-			IDs: system.IDs{}, Observer: silent{}, Log: slog.New(slog.DiscardHandler), Stopping: t.Context(),
-			Metrics: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
-			Ready:   func(context.Context) Readiness { return Readiness{} },
-			Measure: func(_, route string, _ int, _ time.Duration) { s.route = route },
-		},
-	}
+	var err error
+	s.api, err = newAPI(Deps{
+		Tenancy: tenancy.New(tenancy.Deps{
+			Keys: knownKeys{byPrefix: stored}, Customers: oneCustomer{}, Limiter: generous{}, Clock: system.Clock{}, IDs: system.IDs{},
+			AdminKey: adminSecret, WorkerKeys: []string{workerSecret},
+		}),
+		IDs: system.IDs{}, Observer: silent{}, Log: slog.New(slog.DiscardHandler), Stopping: t.Context(),
+		Metrics: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
+		Ready:   func(context.Context) Readiness { return Readiness{} },
+		Measure: func(_, route string, _ int, _ time.Duration) { s.route = route },
+	})
+	require.NoError(t, err)
 	s.router, err = s.api.router(gen.Unimplemented{})
 	require.NoError(t, err)
 	return s

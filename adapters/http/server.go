@@ -58,6 +58,17 @@ var _ gen.StrictServerInterface = (*api)(nil)
 
 // New returns the handler of the whole API.
 func New(d Deps) (http.Handler, error) {
+	a, err := newAPI(d)
+	if err != nil {
+		return nil, err
+	}
+	return a.router(gen.NewStrictHandlerWithOptions(a, nil, gen.StrictHTTPServerOptions{
+		RequestErrorHandlerFunc:  func(w http.ResponseWriter, r *http.Request, err error) { a.fail(w, r, errBadBody(err)) },
+		ResponseErrorHandlerFunc: a.fail,
+	}))
+}
+
+func newAPI(d Deps) (*api, error) {
 	ops, err := loadOperations()
 	if err != nil {
 		return nil, err
@@ -66,11 +77,7 @@ func New(d Deps) (http.Handler, error) {
 		d.CursorKey = make([]byte, 32)
 		_, _ = rand.Read(d.CursorKey) // never fails, by its documentation
 	}
-	a := &api{Deps: d, ops: ops, cursors: cursors{key: d.CursorKey}, inFlight: inFlight{by: map[domain.CustomerID]int{}}}
-	return a.router(gen.NewStrictHandlerWithOptions(a, nil, gen.StrictHTTPServerOptions{
-		RequestErrorHandlerFunc:  func(w http.ResponseWriter, r *http.Request, err error) { a.fail(w, r, errBadBody(err)) },
-		ResponseErrorHandlerFunc: a.fail,
-	}))
+	return &api{Deps: d, ops: ops, cursors: cursors{key: d.CursorKey}, inFlight: inFlight{by: map[domain.CustomerID]int{}}}, nil
 }
 
 // router puts every route behind admit.
