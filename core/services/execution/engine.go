@@ -82,7 +82,9 @@ func (e *Engine) Run(ctx context.Context, drainTimeout time.Duration) error {
 	stop()
 	e.end()
 	wg.Wait()
-	e.waitRuns()
+	if e.waitRuns() {
+		e.deregister(ctx)
+	}
 	return err
 }
 
@@ -93,7 +95,7 @@ func (e *Engine) drain(ctx context.Context, fatal <-chan error, timeout time.Dur
 	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	// The coordinator should know before the first release that nothing more is to be sent here, or it would send that.
-	e.agent.Refuse()
+	e.agent.Leave()
 	announce, announced := context.WithTimeout(bounded, announceMax)
 	if err := e.agent.Beat(announce); err != nil {
 		e.log.Debug("telling the coordinator of the drain failed", "error", err)
@@ -114,8 +116,8 @@ func (e *Engine) drain(ctx context.Context, fatal <-chan error, timeout time.Dur
 	return nil
 }
 
-// waitRuns waits for the goroutines of runs, as long as they may take to return.
-func (e *Engine) waitRuns() {
+// waitRuns waits for the goroutines of runs, as long as they may take to return, and reports whether they have.
+func (e *Engine) waitRuns() bool {
 	done := make(chan struct{})
 	go func() {
 		e.wg.Wait()
@@ -125,8 +127,10 @@ func (e *Engine) waitRuns() {
 	defer cancel()
 	select {
 	case <-done:
+		return true
 	case <-grace.Done():
 		e.log.Error("runs are left that ignore the end of their context")
+		return false
 	}
 }
 
@@ -154,6 +158,7 @@ func (e *Engine) sessionLoop(ctx context.Context) error {
 
 // connect registers until it succeeds.
 func (e *Engine) connect(ctx context.Context) error {
+	var taken contention
 	for delay := retryFirst; ctx.Err() == nil; delay = min(2*delay, connectMax) {
 		call, cancel := context.WithTimeout(ctx, callMax)
 		err := e.agent.Connect(call)
@@ -161,6 +166,16 @@ func (e *Engine) connect(ctx context.Context) error {
 		switch {
 		case err == nil:
 			return nil
+		case domain.IsCode(err, domain.CodeConflict):
+			wait, gaveUp := taken.again(err, e.agent.clock.Now())
+			if gaveUp {
+				return fmt.Errorf("register: %w", err)
+			}
+			e.log.Warn("worker id is held by another process, trying again until its lease is over", "in", wait, "error", err)
+			if e.sleep(ctx, wait) != nil {
+				return nil
+			}
+			continue
 		case fatal(err):
 			return fmt.Errorf("register: %w", err)
 		case ctx.Err() == nil:
