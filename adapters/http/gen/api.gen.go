@@ -221,7 +221,8 @@ func (e ListWorkloadsParamsOrder) Valid() bool {
 }
 
 // AffinityRules `hard` must hold (`workload_types`: all offered by the worker), `soft` is preferred (ids and tags), `anti` must not (`workload_types`: none
-// assigned to the worker; holds both ways).
+// assigned to the worker, whoever's; what runs with such a rule keeps those types of its own customer away, and of others only where the operator
+// allows it for its type).
 type AffinityRules struct {
 	Anti *AffinityTerms `json:"anti,omitempty"`
 	Hard *AffinityTerms `json:"hard,omitempty"`
@@ -561,7 +562,8 @@ type SteerAnswer struct {
 // Submission defines model for Submission.
 type Submission struct {
 	// AffinityRules `hard` must hold (`workload_types`: all offered by the worker), `soft` is preferred (ids and tags), `anti` must not (`workload_types`: none
-	// assigned to the worker; holds both ways).
+	// assigned to the worker, whoever's; what runs with such a rule keeps those types of its own customer away, and of others only where the operator
+	// allows it for its type).
 	AffinityRules *AffinityRules `json:"affinity_rules,omitempty"`
 
 	// InputParams Any JSON object
@@ -625,7 +627,8 @@ type WorkerStatus string
 // Workload defines model for Workload.
 type Workload struct {
 	// AffinityRules `hard` must hold (`workload_types`: all offered by the worker), `soft` is preferred (ids and tags), `anti` must not (`workload_types`: none
-	// assigned to the worker; holds both ways).
+	// assigned to the worker, whoever's; what runs with such a rule keeps those types of its own customer away, and of others only where the operator
+	// allows it for its type).
 	AffinityRules      AffinityRules `json:"affinity_rules"`
 	CheckpointSequence int64         `json:"checkpoint_sequence"`
 	CompletedAt        *Time         `json:"completed_at"`

@@ -65,14 +65,14 @@ type Agent struct {
 	draining bool
 	// leaving tells that the worker drains by its own word, for good.
 	leaving bool
-	runs     map[runKey]*run
-	newest   map[domain.WorkloadID]*run // of each workload in runs, the run at the highest generation
-	ended    endedRuns                  // lately
-	active   int                        // runs that take a slot
-	outbox   []outgoing
-	dirty    []*run // runs with log lines or progress to report
-	idle     chan struct{}
-	wake     chan struct{}
+	runs    map[runKey]*run
+	newest  map[domain.WorkloadID]*run // of each workload in runs, the run at the highest generation
+	ended   endedRuns                  // lately
+	active  int                        // runs that take a slot
+	outbox  []outgoing
+	dirty   []*run // runs with log lines or progress to report
+	idle    chan struct{}
+	wake    chan struct{}
 }
 
 type runKey struct {
