@@ -3,6 +3,7 @@ package domain
 import (
 	"encoding/base32"
 	"strings"
+	"unicode/utf8"
 )
 
 // Identifiers are opaque to clients: a prefix that names the kind, then a UUIDv7 in 26 characters
@@ -79,6 +80,14 @@ func ValidateWorkerID(id WorkerID) error {
 		return Invalid("worker_id", `must be 1 to 128 of letters, digits, "-" and "_"`)
 	}
 	return nil
+}
+
+// ValidateSessionID accepts 1 to 64 characters without control characters.
+func ValidateSessionID(id SessionID) error { return validateText("session_id", string(id), 1, 64) }
+
+// StorableID reports whether some workload could have this id: the store need not be asked for others, and may not take them.
+func StorableID(id WorkloadID) bool {
+	return id != "" && len(id) <= 200 && utf8.ValidString(string(id)) && strings.IndexByte(string(id), 0) < 0
 }
 
 func isLowerAlnum(r rune) bool { return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' }

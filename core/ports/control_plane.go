@@ -10,36 +10,45 @@ import (
 // ControlPlane is a worker's view of the coordinators. It is served in process, over a Bus and over HTTP; the same
 // suite holds for all three. Errors: CodeFenced when the session is over (the worker stops its runs and registers anew),
 // CodeConflict when another process owns the worker id (the worker ends), CodeInvalidInput for what can never
-// succeed, CodeUnavailable (or any other error) when trying again makes sense.
+// succeed, CodeUnavailable (or any other error) when trying again makes sense. Every call but Register names its session: without
+// a worker id and a session id it is CodeInvalidInput.
 type ControlPlane interface {
-	// Register starts a session. See WorkerStore.Register; CodeConflict carries the details "lease_left_ms", "lease_ms" and
-	// "heartbeat_interval_ms": the worker tries again each interval for one lease, then ends.
+	// Register starts a session. See WorkerStore.Register.
 	Register(ctx context.Context, r domain.Registration) (Grant, error)
 	// Heartbeat renews the session's lease and reconciles: the answer carries whatever the worker must do
-	// that it may have missed. CodeFenced and CodeConflict as above.
+	// that it may have missed. CodeFenced and CodeConflict as above; CodeInvalidInput for an inventory that names no
+	// workload or a state that is not known.
 	Heartbeat(ctx context.Context, h Heartbeat) (HeartbeatAnswer, error)
 	// Poll returns commands for the session, waiting for the first one at most as long as wait. Commands are hints: they
 	// may be lost and repeated; what matters comes again with heartbeats or by reconciliation. Without a bus, what was assigned
-	// and not heard of comes with polls that wait.
+	// and not heard of comes with polls that wait. CodeFenced when the session is not live; such a poll takes nothing from the
+	// session that came after it.
 	Poll(ctx context.Context, s SessionRef, wait time.Duration) ([]Command, error)
-	// Report delivers reports; they are committed in order when it returns, and answered each in its place. Repeating
-	// a batch is safe.
+	// Report delivers at most domain.MaxReports reports; they are committed in order when it returns, and answered each in its place.
+	// Repeating a batch is safe. The reports of a session that is not live are fenced, each. What is wrong with one report is its
+	// own answer and costs the others nothing: illegal for what no worker may say, refused for what the store cannot take, each
+	// with a reason. An outcome always lands: results and text are cleaned and cut, never refused; see domain.CleanResult. The
+	// lines of a run are kept with the report that brings them, so that whoever sees an outcome sees the lines sent before it.
 	Report(ctx context.Context, s SessionRef, reports []Report) ([]ReportAnswer, error)
-	// SaveCheckpoint stores a checkpoint; it is durable when the answer is applied or already.
+	// SaveCheckpoint stores a checkpoint; it is durable when the answer is applied or already. Fenced as reports are.
 	SaveCheckpoint(ctx context.Context, s SessionRef, c CheckpointUpload) (ReportAnswer, error)
 	// LoadCheckpoint returns the newest checkpoint whose checksum holds, at or below the given sequence. Only the holder
-	// of the workload at that generation may: CodeFenced otherwise. CodeNotFound when there is none.
+	// of the workload at that generation may, in a live session: CodeFenced otherwise. CodeNotFound when there is none.
 	LoadCheckpoint(ctx context.Context, s SessionRef, id domain.WorkloadID, generation, sequence int64) (CheckpointData, error)
-	// End ends a session before its lease does, by its holder's own word or by a death certificate; what it held moves at once.
-	// The holder gives its word only when nothing of the session runs any more, a certificate is given only when nothing of
-	// the process is left. See WorkerStore.End. Repeating it is safe. CodeForbidden when the certificate's secret is wrong.
-	End(ctx context.Context, e domain.SessionEnd) error
 }
 
 // SessionRef names a session.
 type SessionRef struct {
 	WorkerID  domain.WorkerID  `json:"worker_id"`
 	SessionID domain.SessionID `json:"session_id"`
+}
+
+// Validate checks that both are named.
+func (s SessionRef) Validate() error {
+	if err := domain.ValidateWorkerID(s.WorkerID); err != nil {
+		return err
+	}
+	return domain.ValidateSessionID(s.SessionID)
 }
 
 // Grant is the lease of a new session, and how often to beat. Durations in messages are whole milliseconds, because
@@ -52,10 +61,7 @@ type Grant struct {
 // Heartbeat is what a worker says regularly.
 type Heartbeat struct {
 	SessionRef
-	// Draining is the worker's own word that it takes no new work. Drained tells that it obeys a CommandDrain, which
-	// CommandUndrain takes back.
 	Draining  bool            `json:"draining,omitempty"`
-	Drained   bool            `json:"drained,omitempty"`
 	FreeSlots int             `json:"free_slots"`
 	Inventory []InventoryItem `json:"inventory"`
 }
@@ -78,6 +84,24 @@ type InventoryItem struct {
 	State      RunState          `json:"state"`
 }
 
+// Validate checks the session and the inventory.
+func (h Heartbeat) Validate() error {
+	if err := h.SessionRef.Validate(); err != nil {
+		return err
+	}
+	for i := range h.Inventory {
+		if !domain.StorableID(h.Inventory[i].WorkloadID) {
+			return domain.Invalid("inventory", "item %d names no workload", i)
+		}
+		switch h.Inventory[i].State {
+		case RunStarting, RunRunning, RunStopping, RunReporting:
+		default:
+			return domain.Invalid("inventory", "the state of item %d must be starting, running, stopping or reporting", i)
+		}
+	}
+	return nil
+}
+
 // HeartbeatAnswer renews the lease, counted from when the heartbeat was sent.
 type HeartbeatAnswer struct {
 	LeaseMS  int64     `json:"lease_ms"`
@@ -98,11 +122,9 @@ const (
 	// CommandDrop tells the worker that the generation it holds is no longer the workload's.
 	CommandDrop  CommandKind = "workload.drop"
 	CommandDrain CommandKind = "worker.drain"
-	// CommandUndrain takes back a CommandDrain: the worker takes work again.
-	CommandUndrain CommandKind = "worker.undrain"
 )
 
-// Command is one instruction. All but drain and undrain concern one workload at one generation; a worker that does not hold that
+// Command is one instruction. All but drain concern one workload at one generation; a worker that does not hold that
 // generation ignores them.
 type Command struct {
 	Kind CommandKind `json:"kind"`
@@ -136,29 +158,11 @@ type Assignment struct {
 	ProgressPercent    float64 `json:"progress_percent,omitempty"`
 }
 
-// Report is what a worker says of one workload. Event is one of the domain's worker events but checkpoint.
-type Report struct {
-	ID         string            `json:"report_id"`
-	WorkloadID domain.WorkloadID `json:"workload_id"`
-	Generation int64             `json:"generation"`
-	Event      domain.Event      `json:"event"`
-	Reason     string            `json:"reason,omitempty"`
-	Percent    *float64          `json:"progress_percent,omitempty"`
-	Message    string            `json:"progress_message,omitempty"`
-	Result     domain.JSON       `json:"result,omitempty"`
-	Failure    *domain.Failure   `json:"failure,omitempty"`
-	// RetryAfterMS is the delay the workload asked for when it failed (nil: backoff), or how long a released one stays back.
-	RetryAfterMS *int64     `json:"retry_after_ms,omitempty"`
-	Lines        []LogEntry `json:"lines,omitempty"`
-}
-
-// LogEntry is one log line on its way.
-type LogEntry struct {
-	At      time.Time `json:"at"`
-	Level   string    `json:"level"`
-	Stream  string    `json:"stream,omitempty"`
-	Message string    `json:"message"`
-}
+// Report is what a worker says of one workload, and LogEntry one line in it.
+type (
+	Report   = domain.Report
+	LogEntry = domain.LogEntry
+)
 
 // ReportAnswer is what became of a report, and the workload's state now.
 type ReportAnswer struct {

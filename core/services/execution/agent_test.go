@@ -2,7 +2,9 @@ package execution_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -40,11 +42,6 @@ func TestTheEndOfARunIsReportedAsWhatItWas(t *testing.T) {
 		"init may fail": {&script{init: func(ports.Task) error { return errors.New("no") }}, domain.Failure{Type: "error", Message: "no"}},
 		"a panic is a failure": {&script{execute: func(context.Context, ports.Progress) (domain.JSON, error) { panic("oh") }},
 			domain.Failure{Type: "panic", Message: "panic in Execute: oh"}},
-		"a result must be JSON": {&script{execute: func(context.Context, ports.Progress) (domain.JSON, error) { return "{", nil }},
-			domain.Failure{Type: "invalid_result", Message: "the result is not JSON", Permanent: true}},
-		"a result must be small": {&script{execute: func(context.Context, ports.Progress) (domain.JSON, error) {
-			return domain.JSON(`"` + strings.Repeat("x", 1<<20) + `"`), nil
-		}}, domain.Failure{Type: "result_too_large", Message: "the result has 1048578 bytes, at most 1048576 are kept", Permanent: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.script.closed = make(chan struct{})
@@ -182,7 +179,54 @@ func TestAReportThatIsRefusedDoesNotHoldUpOthers(t *testing.T) {
 	b.settle()
 	b.flush()
 	assert.Equal(t, domain.EventComplete, b.plane.last("wl_ok").Event)
-	assert.Equal(t, "report_refused", b.plane.last("wl_bad").Failure.Type)
+	assert.Equal(t, domain.EventStart, b.plane.last("wl_bad").Event, "a success never becomes a failure")
+	assert.True(t, b.Idle())
+}
+
+func TestAgent_WhenARunSucceeds_ReportsASuccessWhateverItReturned(t *testing.T) {
+	for name, result := range map[string]domain.JSON{
+		"NUL": `{"a":"\u0000"}`, "a key twice": `{"a":1,"a":2}`, "not JSON": "{", "bytes": "\xff", "70 levels": domain.JSON(strings.Repeat("[", 70) + strings.Repeat("]", 70)),
+		"large": domain.JSON(`"` + strings.Repeat("x", 2<<20) + `"`), "sound": `{"a":1}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, 1, one(&script{execute: func(context.Context, ports.Progress) (domain.JSON, error) { return result, nil }}))
+			b.assign("wl_1", 1)
+			b.settle()
+			last := b.plane.last("wl_1")
+			require.Equal(t, domain.EventComplete, last.Event)
+			assert.Equal(t, domain.CleanResult(result), last.Result)
+		})
+	}
+}
+
+func TestAgent_WhenAReportIsTooLargeForTheCarrier_SendsItInPiecesAndInOrder(t *testing.T) {
+	const limit = 100_000
+	b := newBench(t, 1, one(&script{execute: func(_ context.Context, p ports.Progress) (domain.JSON, error) {
+		for i := range 100 {
+			p.Log(ports.LogEntry{Message: strconv.Itoa(i) + strings.Repeat(".", 5000)})
+		}
+		return domain.JSON(`"` + strings.Repeat("x", 1<<20-2) + `"`), nil
+	}}))
+	b.plane.report = func(rs []ports.Report) ([]ports.ReportAnswer, error) {
+		if raw, err := json.Marshal(rs); err != nil || len(raw) > limit {
+			return nil, domain.NewError(domain.CodeTooLarge, "too large")
+		}
+		return nil, nil
+	}
+	b.assign("wl_1", 1)
+	b.settle()
+	b.flush()
+	last := b.plane.last("wl_1")
+	require.Equal(t, domain.EventComplete, last.Event)
+	assert.Contains(t, string(last.Result), domain.FlawTooLarge)
+	n := 0
+	for _, r := range b.plane.reports {
+		for _, l := range r.Lines {
+			assert.True(t, strings.HasPrefix(l.Message, strconv.Itoa(n)+"."), "line %d: %.5s", n, l.Message)
+			n++
+		}
+	}
+	assert.Equal(t, 100, n)
 	assert.True(t, b.Idle())
 }
 

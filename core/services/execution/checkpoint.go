@@ -102,9 +102,10 @@ func (a *Agent) leaseTime() time.Duration {
 func (a *Agent) save(ctx context.Context, r *run, data []byte, percent *float64, message string) error {
 	r.saving.Lock()
 	defer r.saving.Unlock()
+	percent = domain.ClampPercent(percent)
 	up := ports.CheckpointUpload{
 		WorkloadID: r.key.id, Generation: r.key.generation, Sequence: r.sequence + 1,
-		Percent: percent, Message: cut(domain.CleanText(message), 1000), Data: data,
+		Percent: percent, Message: domain.CleanAndCut(message, domain.MaxProgressMessage), Data: data,
 	}
 	var answer ports.ReportAnswer
 	err := a.persist(ctx, func(ref ports.SessionRef) (err error) {

@@ -82,9 +82,7 @@ func (e *Engine) Run(ctx context.Context, drainTimeout time.Duration) error {
 	stop()
 	e.end()
 	wg.Wait()
-	if e.waitRuns() {
-		e.deregister(ctx)
-	}
+	e.waitRuns()
 	return err
 }
 
@@ -95,7 +93,7 @@ func (e *Engine) drain(ctx context.Context, fatal <-chan error, timeout time.Dur
 	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	// The coordinator should know before the first release that nothing more is to be sent here, or it would send that.
-	e.agent.Leave()
+	e.agent.Refuse()
 	announce, announced := context.WithTimeout(bounded, announceMax)
 	if err := e.agent.Beat(announce); err != nil {
 		e.log.Debug("telling the coordinator of the drain failed", "error", err)
@@ -116,8 +114,8 @@ func (e *Engine) drain(ctx context.Context, fatal <-chan error, timeout time.Dur
 	return nil
 }
 
-// waitRuns waits for the goroutines of runs, as long as they may take to return, and reports whether they have.
-func (e *Engine) waitRuns() bool {
+// waitRuns waits for the goroutines of runs, as long as they may take to return.
+func (e *Engine) waitRuns() {
 	done := make(chan struct{})
 	go func() {
 		e.wg.Wait()
@@ -127,10 +125,8 @@ func (e *Engine) waitRuns() bool {
 	defer cancel()
 	select {
 	case <-done:
-		return true
 	case <-grace.Done():
 		e.log.Error("runs are left that ignore the end of their context")
-		return false
 	}
 }
 
@@ -158,7 +154,6 @@ func (e *Engine) sessionLoop(ctx context.Context) error {
 
 // connect registers until it succeeds.
 func (e *Engine) connect(ctx context.Context) error {
-	var taken contention
 	for delay := retryFirst; ctx.Err() == nil; delay = min(2*delay, connectMax) {
 		call, cancel := context.WithTimeout(ctx, callMax)
 		err := e.agent.Connect(call)
@@ -166,16 +161,6 @@ func (e *Engine) connect(ctx context.Context) error {
 		switch {
 		case err == nil:
 			return nil
-		case domain.IsCode(err, domain.CodeConflict):
-			wait, gaveUp := taken.again(err, e.agent.clock.Now())
-			if gaveUp {
-				return fmt.Errorf("register: %w", err)
-			}
-			e.log.Warn("worker id is held by another process, trying again until its lease is over", "in", wait, "error", err)
-			if e.sleep(ctx, wait) != nil {
-				return nil
-			}
-			continue
 		case fatal(err):
 			return fmt.Errorf("register: %w", err)
 		case ctx.Err() == nil:

@@ -88,9 +88,13 @@ func refusedForGood(err error) bool {
 	return domain.IsCode(err, domain.CodeInvalidInput) || domain.IsCode(err, domain.CodeTooLarge)
 }
 
-// isolate sends the reports of a refused batch one by one, so that a bad one does not hold up the others.
+// isolate sends the reports of a refused batch one by one, so that a bad one does not hold up the others. One that is too large goes in
+// smaller pieces: no outcome is lost, and none becomes another, because of its size.
 func (a *Agent) isolate(ctx context.Context, ref ports.SessionRef, batch []outgoing, err error) error {
 	if len(batch) == 1 {
+		if pieces := a.pieces(batch[0]); len(pieces) > 0 && domain.IsCode(err, domain.CodeTooLarge) {
+			return a.send(ctx, ref, pieces)
+		}
 		a.refused(batch[0], err)
 		return nil
 	}
@@ -103,22 +107,35 @@ func (a *Agent) isolate(ctx context.Context, ref ports.SessionRef, batch []outgo
 	return nil
 }
 
-// refused replaces a last report that the coordinator cannot take by a failure that it can.
+// pieces returns a report in pieces of half its size, in order; none when it is as small as can be.
+func (a *Agent) pieces(o outgoing) []outgoing {
+	const least = 4 << 10
+	first, rest := o, o
+	first.report.ID = a.ids.New("")
+	if n := len(o.report.Lines); n > 1 {
+		first.report = ports.Report{
+			ID: first.report.ID, WorkloadID: o.report.WorkloadID, Generation: o.report.Generation, Event: domain.EventLog, Lines: o.report.Lines[:n/2],
+		}
+		rest.report.Lines = o.report.Lines[n/2:]
+		return []outgoing{first, rest}
+	}
+	if half := len(o.report.Result) / 2; half >= least {
+		first.report.Result = domain.ShortenResult(o.report.Result, half)
+		return []outgoing{first}
+	}
+	return nil
+}
+
+// refused gives up a report that will never be taken. If it was the run's last, the coordinator misses the run and takes the workload
+// back.
 func (a *Agent) refused(o outgoing, err error) {
 	a.log.Error("report refused", "workload_id", string(o.report.WorkloadID), "event", string(o.report.Event), "error", err)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if o.run == nil || !ends(o.report.Event) {
-		return
-	}
-	if o.report.Failure != nil && o.report.Failure.Type == failureRefused {
+	if o.run != nil && ends(o.report.Event) {
 		a.remove(o.run)
-		return
 	}
-	a.post(o.run, failure(&ports.RunError{Type: failureRefused, Permanent: true, Err: err}))
 }
-
-const failureRefused = "report_refused"
 
 // putBack returns unanswered reports to the head of the outbox.
 func (a *Agent) putBack(ref ports.SessionRef, batch []outgoing) {

@@ -2,7 +2,6 @@ package execution
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -29,7 +28,7 @@ func (r *run) Report(percent float64, message string) {
 		return
 	}
 	r.percent = min(max(percent, 0), 100)
-	r.message = cut(domain.CleanText(message), 1000)
+	r.message = domain.CleanAndCut(message, domain.MaxProgressMessage)
 	p := r.percent
 	r.progress = &ports.Report{Event: domain.EventProgress, Percent: &p, Message: r.message}
 	a.markDirty(r)
@@ -50,10 +49,11 @@ func (r *run) Log(e ports.LogEntry) {
 	if e.At.IsZero() {
 		e.At = a.clock.Now().UTC()
 	}
-	if e.Level == "" {
-		e.Level = "info"
+	var known bool
+	if e.Level, known = domain.LogLevel(e.Level); !known {
+		e.Level = "info" // a name that only the program knows must not cost the line
 	}
-	e.Message = cut(domain.CleanText(e.Message), domain.MaxLogMessage)
+	e.Message = domain.CleanAndCut(e.Message, domain.MaxLogMessage)
 	if len(r.lines) >= maxLines || r.lineBytes+len(e.Message) > maxLineBytes {
 		r.dropped++
 	} else {
@@ -109,13 +109,4 @@ func (a *Agent) flushLines(r *run) {
 		r.lines = r.lines[n:]
 	}
 	r.lines, r.lineBytes = nil, 0
-}
-
-// cut shortens s to at most n bytes, not within a character.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	const mark = " …(cut)"
-	return strings.ToValidUTF8(s[:max(n-len(mark), 0)], "") + mark
 }

@@ -2,7 +2,6 @@ package execution
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -55,9 +54,6 @@ type run struct {
 	isDirty      bool
 }
 
-// maxResult is the largest result that is reported.
-const maxResult = 1 << 20
-
 func (r *run) note(a *Agent, msg string, cause error) {
 	a.log.Debug(msg, "workload_id", string(r.key.id), "generation", r.key.generation,
 		"customer_id", string(r.assignment.CustomerID), "cause", cause)
@@ -68,7 +64,7 @@ func (a *Agent) execute(r *run) {
 	var result domain.JSON
 	err := errNoReturn
 	defer r.cancel(context.Canceled)
-	defer func() { a.finish(r, result, err) }()
+	defer func() { a.finish(r, domain.CleanResult(result), err) }()
 	defer r.close()
 	result, err = a.perform(r)
 }
@@ -164,10 +160,7 @@ func (r *run) outcome(result domain.JSON, err error) ports.Report {
 	cause := context.Cause(r.ctx)
 	switch {
 	case err == nil:
-		if err = checkResult(result); err != nil {
-			return failure(err)
-		}
-		return ports.Report{Event: domain.EventComplete, Result: result, Percent: nil}
+		return ports.Report{Event: domain.EventComplete, Result: result}
 	case errors.Is(cause, ports.ErrTimeout) && !isPermanent(err):
 		limit := time.Duration(r.assignment.TimeoutMS) * time.Millisecond
 		timeout := fmt.Errorf("timed out after %s", limit)
@@ -216,19 +209,6 @@ func failure(err error) ports.Report {
 			rep.RetryAfterMS = &ms
 		}
 	}
-	f.Type, f.Message = cut(f.Type, 100), cut(f.Message, domain.MaxFailureMessage)
+	*f = f.Clean()
 	return rep
-}
-
-func checkResult(result domain.JSON) error {
-	switch {
-	case len(result) > maxResult:
-		return &ports.RunError{
-			Type: "result_too_large", Permanent: true,
-			Err: fmt.Errorf("the result has %d bytes, at most %d are kept", len(result), maxResult),
-		}
-	case result != "" && !json.Valid([]byte(result)):
-		return &ports.RunError{Type: "invalid_result", Permanent: true, Err: errors.New("the result is not JSON")}
-	}
-	return nil
 }
