@@ -69,16 +69,11 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 			return f.Workers.Register(ctx, registration("x", "x", 1), lease)
 		}),
 		"Heartbeat": e(func(ctx context.Context) (any, error) { return f.Workers.Heartbeat(ctx, nil, lease) }),
-		"End": e(func(ctx context.Context) (any, error) {
-			return f.Workers.End(ctx, domain.SessionEnd{WorkerID: w.ID, SessionID: w.SessionID})
-		}),
-		"Undrain": e(func(ctx context.Context) (any, error) { return f.Fleet.Undrain(ctx, w.ID, coordinator) }),
-		"Purge":   e(func(ctx context.Context) (any, error) { return f.Fleet.Purge(ctx, f.epoch, 0, 1) }),
-		"Expire":  e(func(ctx context.Context) (any, error) { return f.Workers.Expire(ctx, f.epoch, 1) }),
-		"Drain":   e(func(ctx context.Context) (any, error) { return f.Fleet.Drain(ctx, w.ID, coordinator) }),
-		"Remove":  func(ctx context.Context) error { return f.Fleet.Remove(ctx, w.ID, coordinator) },
-		"Workers": e(func(ctx context.Context) (any, error) { return f.Workers.List(ctx) }),
-		"Types":   e(func(ctx context.Context) (any, error) { return f.Workers.KnownTypes(ctx) }),
+		"Expire":    e(func(ctx context.Context) (any, error) { return f.Workers.Expire(ctx, f.epoch, 1) }),
+		"Drain":     e(func(ctx context.Context) (any, error) { return f.Workers.Drain(ctx, w.ID, coordinator) }),
+		"Remove":    func(ctx context.Context) error { return f.Workers.Remove(ctx, w.ID, coordinator) },
+		"Workers":   e(func(ctx context.Context) (any, error) { return f.Workers.List(ctx) }),
+		"Types":     e(func(ctx context.Context) (any, error) { return f.Workers.KnownTypes(ctx) }),
 		"Save": e(func(ctx context.Context) (any, error) {
 			return f.Checkpoints.Save(ctx, report(a, w, domain.EventCheckpoint, 1), domain.Checkpoint{}, nil)
 		}),
@@ -108,7 +103,6 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 		"Revoke":       func(ctx context.Context) error { return f.Keys.Revoke(ctx, acme, "key") },
 		"Audit":        e(func(ctx context.Context) (any, error) { return f.Audit.Workload(ctx, acme, a.ID, 0, 1) }),
 		"WorkerAudit":  e(func(ctx context.Context) (any, error) { return f.Audit.Worker(ctx, w.ID, 0, 1) }),
-		"Append":       func(ctx context.Context) error { return f.Logs.Append(ctx, []domain.LogLine{{WorkloadID: a.ID}}) },
 		"Logs": e(func(ctx context.Context) (any, error) {
 			return f.Logs.List(ctx, ports.LogQuery{Customer: acme, Workload: a.ID, Limit: 1})
 		}),

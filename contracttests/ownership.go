@@ -19,7 +19,7 @@ func ownershipCases() []Case[StoreHarness] {
 			a := f.running(w)
 			_, err := f.Checkpoints.Save(t.Context(), report(a, w, domain.EventCheckpoint, 1), domain.Checkpoint{}, []byte("x"))
 			require.NoError(t, err)
-			require.NoError(t, f.Logs.Append(t.Context(), []domain.LogLine{{WorkloadID: a.ID, Generation: 1, Message: "secret"}}))
+			f.must(wrote(a, w, domain.LogLine{Message: "secret"}))
 			c := f.config("t", "wlcfg_t")
 			_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_1", CustomerID: acme, Role: domain.RoleViewer, Prefix: "p1"})
 			require.NoError(t, err)

@@ -40,18 +40,19 @@ func recordCases() []Case[StoreHarness] {
 				require.Empty(t, none)
 			}
 		}},
-		{"log lines are numbered and bounded by time", "Append stores lines in order, numbers them per workload", func(t T, h StoreHarness) {
+		{"log lines are numbered and bounded by time", "The lines of an applied transition are kept in the same transaction: in order, numbered per workload", func(t T, h StoreHarness) {
 			f := given(t, h)
-			a, b := f.submit(), f.submit()
+			wk := f.worker("w", 5)
+			a, b := f.running(wk), f.running(wk)
 			at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 			var lines []domain.LogLine
 			for i := range 6 {
-				lines = append(lines, domain.LogLine{
-					WorkloadID: a.ID, Generation: 1, At: at.Add(time.Duration(i) * time.Minute), Level: "info", Stream: "stdout", Message: fmt.Sprint(i),
-				})
+				lines = append(lines, domain.LogLine{At: at.Add(time.Duration(i) * time.Minute), Level: "info", Stream: "stdout", Message: fmt.Sprint(i)})
 			}
-			lines = append(lines, domain.LogLine{WorkloadID: b.ID, At: at, Message: "other"})
-			require.NoError(t, f.Logs.Append(t.Context(), lines))
+			for _, r := range f.apply(wrote(a, wk, lines[:2]...), wrote(b, wk, domain.LogLine{At: at, Message: "other"}), wrote(a, wk, lines[2:5]...)) {
+				require.Equal(t, domain.OutcomeApplied, r.Outcome)
+			}
+			f.must(wrote(a, wk, lines[5:]...))
 			read := func(q ports.LogQuery) (out string) {
 				q.Customer, q.Workload = acme, a.ID
 				got, err := h.Open().Logs.List(t.Context(), q)
@@ -69,7 +70,7 @@ func recordCases() []Case[StoreHarness] {
 			got, err := f.Logs.List(t.Context(), ports.LogQuery{Customer: acme, Workload: a.ID, Limit: 1, AfterSeq: 2})
 			require.NoError(t, err)
 			want := lines[2]
-			want.Seq, want.CustomerID = 3, acme
+			want.WorkloadID, want.CustomerID, want.Generation, want.Seq = a.ID, acme, 1, 3
 			require.Equal(t, []domain.LogLine{want}, got)
 			for _, id := range []domain.WorkloadID{a.ID, "wl_none"} {
 				none, err := f.Logs.List(t.Context(), ports.LogQuery{Customer: rival, Workload: id, Limit: 9})
@@ -77,20 +78,39 @@ func recordCases() []Case[StoreHarness] {
 				require.Empty(t, none)
 			}
 		}},
-		{"the oldest log lines go first", "drops the oldest of a workload beyond domain.MaxLogLines", func(t T, h StoreHarness) {
+		{"the oldest log lines go first", "the oldest of a workload beyond domain.MaxLogLines are dropped", func(t T, h StoreHarness) {
 			f := given(t, h)
-			a := f.submit()
+			wk := f.worker("w", 5)
+			a := f.running(wk)
 			lines := make([]domain.LogLine, 1000)
 			for i := range lines {
-				lines[i] = domain.LogLine{WorkloadID: a.ID, At: time.Unix(1, 0), Message: "x"}
+				lines[i] = domain.LogLine{At: time.Unix(1, 0), Message: "x"}
 			}
 			for range domain.MaxLogLines/1000 + 1 {
-				require.NoError(t, f.Logs.Append(t.Context(), lines))
+				f.must(wrote(a, wk, lines...))
 			}
 			got, err := f.Logs.List(t.Context(), ports.LogQuery{Customer: acme, Workload: a.ID, Limit: 2 * domain.MaxLogLines})
 			require.NoError(t, err)
 			require.Len(t, got, domain.MaxLogLines)
 			require.Equal(t, int64(1001), got[0].Seq)
+		}},
+		{"lines are kept with the transition that brings them, or not at all", "The lines of an applied transition are kept in the same transaction", func(t T, h StoreHarness) {
+			f := given(t, h)
+			wk := f.worker("w", 5)
+			a := f.running(wk)
+			stale := wrote(a, wk, domain.LogLine{Message: "of another generation"})
+			stale.Generation = 2
+			end := report(a, wk, domain.EventComplete, 1)
+			end.Lines = []domain.LogLine{{At: time.Unix(1, 0).UTC(), Message: "the last"}}
+			unknown := wrote(a, wk, domain.LogLine{Message: "of nobody"})
+			unknown.WorkloadID = "wl_none"
+			for i, want := range []domain.Outcome{domain.OutcomeFenced, domain.OutcomeApplied, domain.OutcomeAlready, domain.OutcomeNotFound} {
+				require.Equal(t, want, f.apply([]domain.Transition{stale, end, end, unknown}[i])[0].Outcome)
+			}
+			got, err := f.Logs.List(t.Context(), ports.LogQuery{Customer: acme, Workload: a.ID, Limit: 10})
+			require.NoError(t, err)
+			require.Len(t, got, 1)
+			require.Equal(t, "the last", got[0].Message)
 		}},
 	}
 }

@@ -17,7 +17,6 @@ type Stores struct {
 	Queue       ports.QueueStore
 	Insight     ports.InsightStore
 	Workers     ports.WorkerStore
-	Fleet       ports.FleetStore
 	Checkpoints ports.CheckpointStore
 	Customers   ports.CustomerStore
 	Configs     ports.ConfigStore
@@ -57,13 +56,13 @@ func StoreSuites() []StoreSuite {
 		{"WorkloadStore", append(append(submitCases(), applyCases()...), listCases()...)},
 		{"QueueStore", queueCases()},
 		{"InsightStore", insightCases()},
-		{"WorkerStore", append(workerCases(), sessionCases()...)},
-		{"FleetStore", fleetCases()},
+		{"WorkerStore", workerCases()},
 		{"CheckpointStore", checkpointCases()},
 		{"Tenancy", tenancyCases()},
 		{"Records", recordCases()},
 		{"LeaderLease", leaderCases()},
 		{"All", append(allCases(), ownershipCases()...)},
+		{"Sessions", sessionCases()},
 	}
 }
 
@@ -113,13 +112,6 @@ func registration(name, session string, slots int) domain.Registration {
 	return domain.Registration{
 		WorkerID: domain.WorkerID(name), SessionID: domain.SessionID(session), Capabilities: []string{"t"}, Slots: slots,
 	}
-}
-
-// takeOver is the registration of a process that takes the id from another one.
-func takeOver(name, session string, slots int) domain.Registration {
-	r := registration(name, session, slots)
-	r.TakeOver = true
-	return r
 }
 
 // submission returns a valid submission with a fresh id.
@@ -196,6 +188,13 @@ func report(w domain.Workload, by domain.Worker, e domain.Event, generation int6
 		t.CheckpointSequence = w.CheckpointSequence + 1
 	default:
 	}
+	return t
+}
+
+// wrote is what a worker says of lines that a run wrote.
+func wrote(w domain.Workload, by domain.Worker, lines ...domain.LogLine) domain.Transition {
+	t := report(w, by, domain.EventLog, 1)
+	t.Lines = lines
 	return t
 }
 

@@ -41,26 +41,16 @@ func eventsAfter(events []domain.AuditEvent, after int64, limit int) []domain.Au
 
 type logs struct{ s *Store }
 
-// Append implements ports.LogStore.
-func (l logs) Append(ctx context.Context, lines []domain.LogLine) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	l.s.mu.Lock()
-	defer l.s.mu.Unlock()
-	for _, line := range lines {
-		r := l.s.workloads[line.WorkloadID]
-		if r == nil {
-			continue // removed by retention while its last lines were under way
-		}
+// keep stores the lines of a transition that was applied, and drops the oldest beyond the bound.
+func (r *record) keep(t *domain.Transition) {
+	for _, line := range t.Lines {
 		r.logSeq++
-		line.Seq, line.CustomerID = r.logSeq, r.CustomerID
+		line.WorkloadID, line.CustomerID, line.Generation, line.Seq = r.ID, r.CustomerID, t.Generation, r.logSeq
 		r.logs = append(r.logs, line)
-		if over := len(r.logs) - domain.MaxLogLines; over > 0 {
-			r.logs = r.logs[over:]
-		}
 	}
-	return nil
+	if over := len(r.logs) - domain.MaxLogLines; over > 0 {
+		r.logs = r.logs[over:]
+	}
 }
 
 // List implements ports.LogStore.

@@ -107,6 +107,9 @@ func (s *Store) apply(t *domain.Transition, now time.Time) domain.Result {
 			s.append(r, event)
 		}
 	}
+	if res.Outcome == domain.OutcomeApplied {
+		r.keep(t)
+	}
 	return res
 }
 
@@ -121,8 +124,11 @@ func (s *Store) replace(r *record, next domain.State, now time.Time) {
 	s.enter(r, now)
 }
 
-// tally is what an assignment has to fit in; nil for other events, which are not counted here.
+// tally is what an assignment has to fit in, and the worker of a report; nil for other events. Only assignments count here.
 func (s *Store) tally(r *record, t *domain.Transition) *domain.Tally {
+	if t.Reported() {
+		return &domain.Tally{Workers: map[domain.WorkerID]*domain.Worker{r.WorkerID: s.workers[r.WorkerID]}}
+	}
 	if t.Event != domain.EventAssign {
 		return nil
 	}

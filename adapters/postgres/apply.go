@@ -25,11 +25,12 @@ func (w workloads) Apply(ctx context.Context, b domain.Batch) ([]domain.Result, 
 
 // apply locks and reads what a batch concerns, executes it, and queues the writes for the commit.
 func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
-	assigns := false
+	assigns, reports := false, false
 	ids := make([]string, len(b.Transitions))
 	for i := range b.Transitions {
 		ids[i] = string(b.Transitions[i].WorkloadID)
 		assigns = assigns || b.Transitions[i].Event == domain.EventAssign
+		reports = reports || b.Transitions[i].Reported()
 	}
 	if b.Epoch != 0 || b.NeedsEpoch() {
 		t.queueEpoch(b.Epoch, assigns)
@@ -48,12 +49,16 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 			}
 			return err
 		})
+	if reports {
+		tally = t.queueHolders(ids, tally)
+	}
 	if err := t.read(ctx); err != nil {
 		return nil, err
 	}
 	results := make([]domain.Result, len(b.Transitions))
 	var changes []change
 	var events []domain.AuditEvent
+	var written lines
 	touched := map[domain.WorkloadID]bool{}
 	for i := range b.Transitions {
 		w := found[b.Transitions[i].WorkloadID]
@@ -63,6 +68,9 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 		}
 		res, event, changed := domain.Execute(w, &b.Transitions[i], tally, t.now)
 		results[i] = res
+		if res.Outcome == domain.OutcomeApplied {
+			written.add(&b.Transitions[i])
+		}
 		if !changed {
 			continue
 		}
@@ -76,6 +84,7 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 	}
 	t.queueChanges(changes)
 	t.queueAudit(events)
+	t.queueLines(written)
 	return results, t.fillResults(ctx, results)
 }
 
@@ -157,19 +166,35 @@ func (t *tx) queueTally(ts []domain.Transition) *domain.Tally {
 			return err
 		})
 	t.queue(`SELECT worker_id, session_id, status, slots FROM workers WHERE worker_id = ANY($1::text[]) ORDER BY worker_id FOR SHARE`, names).
-		Query(func(rows pgx.Rows) error {
-			ws, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*domain.Worker, error) {
-				w := &domain.Worker{}
-				return w, row.Scan(&w.ID, &w.SessionID, &w.Status, &w.Slots)
-			})
-			for _, w := range ws {
-				y.Workers[w.ID] = w
-			}
-			return err
-		})
+		Query(workersOf(y))
 	t.queue("SELECT h.customer_id, count(*) FROM held h WHERE h.customer_id IN "+concerned+" GROUP BY 1", owners, unowned).Query(counts(y.Running))
 	t.queue(`SELECT h.session_id, count(*) FROM held h WHERE h.session_id = ANY($1::text[]) GROUP BY 1`, sessions).Query(counts(y.Held))
 	return y
+}
+
+// queueHolders reads the workers that hold these workloads, into a tally that is made if there is none. It stands behind the statement that
+// locks the workloads, so that it sees who holds them now.
+func (t *tx) queueHolders(ids []string, y *domain.Tally) *domain.Tally {
+	if y == nil {
+		y = &domain.Tally{Workers: map[domain.WorkerID]*domain.Worker{}}
+	}
+	t.queue(`SELECT worker_id, session_id, status, slots FROM workers
+ WHERE worker_id IN (SELECT h.worker_id FROM held h WHERE h.workload_id = ANY($1::text[]))`, ids).Query(workersOf(y))
+	return y
+}
+
+// workersOf reads workers into a tally.
+func workersOf(y *domain.Tally) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		ws, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*domain.Worker, error) {
+			w := &domain.Worker{}
+			return w, row.Scan(&w.ID, &w.SessionID, &w.Status, &w.Slots)
+		})
+		for _, w := range ws {
+			y.Workers[w.ID] = w
+		}
+		return err
+	}
 }
 
 // counts reads rows of a key and a count.

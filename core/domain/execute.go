@@ -11,7 +11,7 @@ type Tally struct {
 	// MaxConcurrent and Running are the customers' limits in force and their SCHEDULED + RUNNING.
 	MaxConcurrent map[CustomerID]int
 	Running       map[CustomerID]int
-	// Workers are the workers concerned, and Held counts what their sessions hold.
+	// Workers are the workers concerned: who is to hold, or holds and reports. Held counts what the sessions of the former hold.
 	Workers map[WorkerID]*Worker
 	Held    map[SessionID]int
 }
@@ -31,8 +31,20 @@ func (y *Tally) refusal(w *Workload, t *Transition) string {
 	return ""
 }
 
-// move counts a transition from w's state to next.
+// live reports whether the session that reports on w is its worker's current one and not DEAD.
+func (y *Tally) live(w *Workload, t *Transition) bool {
+	if y == nil {
+		return false
+	}
+	wk := y.Workers[w.WorkerID]
+	return wk != nil && wk.SessionID == t.SessionID && wk.Live()
+}
+
+// move counts a transition from w's state to next, where there is something to count with.
 func (y *Tally) move(w *Workload, next *State) {
+	if y == nil || y.Running == nil {
+		return
+	}
 	if w.Status.Held() {
 		y.Running[w.CustomerID]--
 		y.Held[w.SessionID]--
@@ -45,7 +57,8 @@ func (y *Tally) move(w *Workload, next *State) {
 
 // Execute is what every store does with one transition of a batch: decide, ask the tally about an assignment, and
 // answer. w is nil when there is no such workload. When changed, w holds the new state, to be written with
-// event, which is audited unless its Type is empty. y may be nil when the batch assigns nothing.
+// event, which is audited unless its Type is empty. y may be nil when the batch holds neither assignments nor reports of workers.
+// The Lines of a transition that is applied are the store's to keep, also when nothing changed.
 func Execute(w *Workload, t *Transition, y *Tally, now time.Time) (res Result, event AuditEvent, changed bool) {
 	if w == nil || !t.mayTouch(w) {
 		return Result{Outcome: OutcomeNotFound, WorkloadID: t.WorkloadID}, AuditEvent{}, false
@@ -60,10 +73,11 @@ func Execute(w *Workload, t *Transition, y *Tally, now time.Time) (res Result, e
 			out = OutcomeRefused
 		}
 	}
+	if out == OutcomeApplied && t.Reported() && !y.live(w, t) {
+		out = OutcomeFenced // the session is over, and what it held about to be taken back
+	}
 	if changed = out == OutcomeApplied && t.Event != EventLog; changed {
-		if y != nil {
-			y.move(w, &next)
-		}
+		y.move(w, &next)
 		w.State = next.Clone()
 	}
 	res.Outcome, res.State = out, w.State.Clone()

@@ -33,7 +33,7 @@ type Source int
 const (
 	// FromAPI events carry no generation: they act on the workload as it is.
 	FromAPI Source = iota
-	// FromWorker events carry session and generation and are fenced.
+	// FromWorker events carry session and generation and are fenced; the session must be live.
 	FromWorker
 	// FromLeader events carry the generation they decided on, and the leader's epoch with the batch.
 	FromLeader
@@ -135,6 +135,10 @@ type Transition struct {
 
 	// Loss says how the session was lost, for lose.
 	Loss Loss
+
+	// Lines are what the run wrote up to this event. They are kept, in the same transaction, if the event is applied; the store
+	// sets their workload, customer, generation and number.
+	Lines []LogLine
 }
 
 // Loss is how a worker was lost.
@@ -145,15 +149,12 @@ const (
 	// LossExpired and LossReplaced mean the process died (or froze); they count towards quarantine.
 	LossExpired  Loss = "worker lease expired"
 	LossReplaced Loss = "worker restarted"
-	// LossDied means that the worker's supervisor certified its death.
-	LossDied Loss = "worker died"
-	// LossRemoved, LossMissing and LossLeft, which means that the worker deregistered, do not speak against the workload.
+	// LossRemoved and LossMissing do not speak against the workload.
 	LossRemoved Loss = "worker removed"
 	LossMissing Loss = "worker no longer holds it"
-	LossLeft    Loss = "worker left"
 )
 
-func (l Loss) crash() bool { return l == LossExpired || l == LossReplaced || l == LossDied }
+func (l Loss) crash() bool { return l == LossExpired || l == LossReplaced }
 
 // Batch is a set of transitions that a store executes in order in one transaction.
 type Batch struct {
@@ -179,6 +180,9 @@ func (t *Transition) NeedsEpoch() bool {
 	return r != nil && r.Source == FromLeader && (t.Event != EventLose || t.Loss != LossMissing)
 }
 
+// Reported reports whether a worker reports this transition.
+func (t *Transition) Reported() bool { return reportedByWorker(t.Event) }
+
 // Outcome is what became of one transition.
 type Outcome string
 
@@ -188,14 +192,14 @@ const (
 	OutcomeApplied Outcome = "applied"
 	// OutcomeAlready: this very transition had been applied before; nothing changed.
 	OutcomeAlready Outcome = "already"
-	// OutcomeFenced: the guard names a generation or session that is no longer the workload's.
+	// OutcomeFenced: the guard names a generation or session that is no longer the workload's, or a session that is over.
 	OutcomeFenced Outcome = "fenced"
 	// OutcomeIllegal: the event is not possible in the current state.
 	OutcomeIllegal Outcome = "illegal"
 	// OutcomeNotFound: no such workload, or another customer's.
 	OutcomeNotFound Outcome = "not_found"
-	// OutcomeRefused: an assignment that the store refused: the customer is at its running limit,
-	// the session is not HEALTHY, or the worker has no free slot.
+	// OutcomeRefused: the store could not take it. An assignment: the customer is at its running limit,
+	// the session is not HEALTHY, or the worker has no free slot. Anything else: see Result.Reason.
 	OutcomeRefused Outcome = "refused"
 )
 

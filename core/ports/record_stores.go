@@ -16,11 +16,8 @@ type AuditStore interface {
 	Worker(ctx context.Context, id domain.WorkerID, after int64, limit int) ([]domain.AuditEvent, error)
 }
 
-// LogStore keeps what workloads write.
+// LogStore reads what workloads wrote, which WorkloadStore.Apply keeps.
 type LogStore interface {
-	// Append stores lines in order, numbers them per workload (Seq from 1) and drops the oldest of a workload
-	// beyond domain.MaxLogLines. Who may write was checked by the caller.
-	Append(ctx context.Context, lines []domain.LogLine) error
 	// List returns the lines of a customer's workload, oldest first. Missing workloads and another customer's have none.
 	List(ctx context.Context, q LogQuery) ([]domain.LogLine, error)
 }

@@ -29,6 +29,10 @@ type WorkloadStore interface {
 	// An assignment is refused (OutcomeRefused), with the reason, when at commit the customer's SCHEDULED + RUNNING
 	// would exceed its MaxConcurrent in force, the session is not a HEALTHY worker's current one, or the
 	// worker's slots are taken.
+	// A worker's event is fenced when its session is not the worker's current one, or DEAD.
+	// The lines of an applied transition are kept in the same transaction: in order, numbered per workload (Seq from 1);
+	// the oldest of a workload beyond domain.MaxLogLines are dropped.
+	// CodeInternal when the store cannot take something of the batch; nothing of it is applied.
 	Apply(ctx context.Context, batch domain.Batch) ([]domain.Result, error)
 
 	// Get returns the customer's workloads with these ids in the order asked for, leaving out those that do not

@@ -374,19 +374,19 @@ func (m *MockWorkerStore) EXPECT() *MockWorkerStoreMockRecorder {
 	return m.recorder
 }
 
-// End mocks base method.
-func (m *MockWorkerStore) End(ctx context.Context, e domain.SessionEnd) ([]domain.Worker, error) {
+// Drain mocks base method.
+func (m *MockWorkerStore) Drain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "End", ctx, e)
-	ret0, _ := ret[0].([]domain.Worker)
+	ret := m.ctrl.Call(m, "Drain", ctx, id, actor)
+	ret0, _ := ret[0].(domain.Worker)
 	ret1, _ := ret[1].(error)
 	return ret0, ret1
 }
 
-// End indicates an expected call of End.
-func (mr *MockWorkerStoreMockRecorder) End(ctx, e any) *gomock.Call {
+// Drain indicates an expected call of Drain.
+func (mr *MockWorkerStoreMockRecorder) Drain(ctx, id, actor any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "End", reflect.TypeOf((*MockWorkerStore)(nil).End), ctx, e)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Drain", reflect.TypeOf((*MockWorkerStore)(nil).Drain), ctx, id, actor)
 }
 
 // Expire mocks base method.
@@ -435,18 +435,23 @@ func (mr *MockWorkerStoreMockRecorder) KnownTypes(ctx any) *gomock.Call {
 }
 
 // List mocks base method.
-func (m *MockWorkerStore) List(ctx context.Context) ([]domain.Worker, error) {
+func (m *MockWorkerStore) List(ctx context.Context, ids ...domain.WorkerID) ([]domain.Worker, error) {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "List", ctx)
+	varargs := []any{ctx}
+	for _, a := range ids {
+		varargs = append(varargs, a)
+	}
+	ret := m.ctrl.Call(m, "List", varargs...)
 	ret0, _ := ret[0].([]domain.Worker)
 	ret1, _ := ret[1].(error)
 	return ret0, ret1
 }
 
 // List indicates an expected call of List.
-func (mr *MockWorkerStoreMockRecorder) List(ctx any) *gomock.Call {
+func (mr *MockWorkerStoreMockRecorder) List(ctx any, ids ...any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "List", reflect.TypeOf((*MockWorkerStore)(nil).List), ctx)
+	varargs := append([]any{ctx}, ids...)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "List", reflect.TypeOf((*MockWorkerStore)(nil).List), varargs...)
 }
 
 // Register mocks base method.
@@ -462,6 +467,20 @@ func (m *MockWorkerStore) Register(ctx context.Context, r domain.Registration, l
 func (mr *MockWorkerStoreMockRecorder) Register(ctx, r, lease any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Register", reflect.TypeOf((*MockWorkerStore)(nil).Register), ctx, r, lease)
+}
+
+// Remove mocks base method.
+func (m *MockWorkerStore) Remove(ctx context.Context, id domain.WorkerID, actor domain.Actor) error {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Remove", ctx, id, actor)
+	ret0, _ := ret[0].(error)
+	return ret0
+}
+
+// Remove indicates an expected call of Remove.
+func (mr *MockWorkerStoreMockRecorder) Remove(ctx, id, actor any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Remove", reflect.TypeOf((*MockWorkerStore)(nil).Remove), ctx, id, actor)
 }
 
 // MockCheckpointStore is a mock of CheckpointStore interface.
