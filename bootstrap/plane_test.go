@@ -5,6 +5,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http/httptest"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -59,7 +61,7 @@ func postgresBacking(t *testing.T, clock *steppedClock) (Stores, func(time.Durat
 	t.Cleanup(h.Close)
 	s := h.Open()
 	return Stores{
-			Workloads: s.Workloads, Queue: s.Queue, Workers: s.Workers, Fleet: s.Fleet, Checkpoints: s.Checkpoints, Customers: s.Customers,
+			Workloads: s.Workloads, Queue: s.Queue, Workers: s.Workers, Checkpoints: s.Checkpoints, Customers: s.Customers,
 			Configs: s.Configs, Keys: s.Keys, Audit: s.Audit, Logs: s.Logs, Lease: s.Leader,
 		}, func(d time.Duration) {
 			clock.advance(d)
@@ -89,7 +91,7 @@ func planeOn(t *testing.T, on backing, hints func(telemetry *telemetry.Metrics) 
 	return contracttests.PlaneHarness{
 		StoreHarness: contracttests.StoreHarness{Advance: advance, Open: func() contracttests.Stores {
 			return contracttests.Stores{
-				Workloads: b.Workloads, Queue: b.Queue, Workers: b.Workers, Fleet: b.Fleet, Checkpoints: b.Checkpoints, Customers: b.Customers,
+				Workloads: b.Workloads, Queue: b.Queue, Workers: b.Workers, Checkpoints: b.Checkpoints, Customers: b.Customers,
 				Configs: b.Configs, Keys: b.Keys, Audit: b.Audit, Logs: b.Logs, Leader: b.Lease,
 			}
 		}},
@@ -170,7 +172,9 @@ func party(id, kind string) messaging.Party {
 func overBus(t *testing.T, on backing, connect func() ports.Bus) contracttests.PlaneHarness {
 	t.Helper()
 	bus := connect()
-	return planeOn(t, on, func(m *telemetry.Metrics) (ports.Notifier, ports.Listener) {
+	var metrics *telemetry.Metrics
+	harness := planeOn(t, on, func(m *telemetry.Metrics) (ports.Notifier, ports.Listener) {
+		metrics = m
 		h := messaging.NewHints(bus, party("c", "coordinator"), m, silent)
 		return h, h
 	}, func(t *testing.T, core *Core, m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
@@ -184,6 +188,28 @@ func overBus(t *testing.T, on backing, connect func() ports.Bus) contracttests.P
 			return c
 		}
 	})
+	harness.Junk = func(data []byte) {
+		require.NoError(t, bus.Publish(t.Context(), party("", "").Prefix+"coordinator.events", data))
+	}
+	harness.Dropped = func() float64 {
+		return eventsCounted(t, metrics, "bus_message_bad") + eventsCounted(t, metrics, "bus_message_unknown")
+	}
+	return harness
+}
+
+// eventsCounted reads how often a rare event was counted.
+func eventsCounted(t *testing.T, m *telemetry.Metrics, name string) float64 {
+	t.Helper()
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
+	for line := range strings.Lines(w.Body.String()) {
+		if strings.Contains(line, `events_total{event="`+name+`"}`) {
+			n, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndex(line, " "):]), 64)
+			require.NoError(t, err)
+			return n
+		}
+	}
+	return 0
 }
 
 func TestControlPlaneOverEachBusKeepsItsContract(t *testing.T) {

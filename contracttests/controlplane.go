@@ -19,6 +19,10 @@ type PlaneHarness struct {
 	Plane func(worker domain.WorkerID) ports.ControlPlane
 	// Notifier sends commands to workers as the coordinator does.
 	Notifier ports.Notifier
+	// Junk puts a message that is none where coordinators listen, and Dropped counts those that were dropped; nil where nothing carries
+	// messages.
+	Junk    func(data []byte)
+	Dropped func() float64
 }
 
 // plane is a fixture with a worker that registered through its control plane.
@@ -82,6 +86,27 @@ func PollCases() []Case[PlaneHarness] {
 			require.NoError(t, err)
 			requireAssigned(t, cs, w)
 		}},
+		{"the poll of a session that is over is fenced", "CodeFenced when the session is not live", func(t T, h PlaneHarness) {
+			p := givenPlane(t, h)
+			unnamed := []ports.SessionRef{{}, {WorkerID: "w"}, {SessionID: "s1"}}
+			for _, ref := range unnamed {
+				_, err := p.Poll(t.Context(), ref, time.Millisecond)
+				requireCode(t, err, domain.CodeInvalidInput)
+			}
+			for _, ref := range []ports.SessionRef{{WorkerID: "w", SessionID: "s0"}, {WorkerID: "v", SessionID: "s1"}} {
+				_, err := p.Poll(t.Context(), ref, patience)
+				requireCode(t, err, domain.CodeFenced)
+			}
+			_, err := p.Poll(t.Context(), p.ref, time.Millisecond)
+			require.NoError(t, err)
+			_, err = p.Register(t.Context(), registration("w", "s2", 10))
+			require.NoError(t, err)
+			_, err = p.Poll(t.Context(), p.ref, patience)
+			requireCode(t, err, domain.CodeFenced)
+			require.NoError(t, p.Workers.Remove(t.Context(), "w", coordinator))
+			_, err = p.Poll(t.Context(), ports.SessionRef{WorkerID: "w", SessionID: "s2"}, patience)
+			requireCode(t, err, domain.CodeFenced)
+		}},
 	}
 }
 
@@ -103,7 +128,7 @@ func PlaneCases() []Case[PlaneHarness] {
 			requireCode(t, err, domain.CodeInvalidInput)
 			_, err = p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: ports.SessionRef{WorkerID: "nobody", SessionID: "x"}})
 			requireCode(t, err, domain.CodeFenced)
-			_, err = p.Register(t.Context(), takeOver("w", "s2", 10))
+			_, err = p.Register(t.Context(), registration("w", "s2", 10))
 			require.NoError(t, err)
 			_, err = p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref})
 			requireCode(t, err, domain.CodeConflict)
@@ -111,7 +136,7 @@ func PlaneCases() []Case[PlaneHarness] {
 			returning.PreviousSessionID = "s1"
 			_, err = p.Register(t.Context(), returning)
 			requireCode(t, err, domain.CodeConflict)
-			require.NoError(t, p.Fleet.Remove(t.Context(), "w", coordinator))
+			require.NoError(t, p.Workers.Remove(t.Context(), "w", coordinator))
 			_, err = p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: ports.SessionRef{WorkerID: "w", SessionID: "s2"}})
 			requireCode(t, err, domain.CodeFenced)
 		}},
@@ -119,13 +144,11 @@ func PlaneCases() []Case[PlaneHarness] {
 			f := given(t, h.StoreHarness)
 			r := registration("w", "s1", 3)
 			r.Tags, r.Version, r.Resources = map[string]string{"a": "b"}, "v", domain.Resources{CPUCores: 0.5, MemoryMB: 7, DiskMB: 9}
-			r.ProcessID, r.CertificateDigest = "proc_1", domain.CertificateDigest(secret)
 			_, err := h.Plane("w").Register(t.Context(), r)
 			require.NoError(t, err)
 			w := f.workers()[0]
 			got := domain.Registration{
 				WorkerID: w.ID, SessionID: w.SessionID, Capabilities: w.Capabilities, Slots: w.Slots, Resources: w.Resources, Tags: w.Tags, Version: w.Version,
-				ProcessID: w.ProcessID, CertificateDigest: w.CertificateDigest,
 			}
 			require.Equal(t, r, got)
 		}},
@@ -211,17 +234,6 @@ func PlaneCases() []Case[PlaneHarness] {
 			ans := p.report(p.says(domain.EventComplete, c, 1))[0]
 			require.Equal(t, ports.ReportAnswer{ReportID: "r", Outcome: domain.OutcomeFenced, Status: domain.StatusCancelled}, ans)
 		}},
-		{"what no worker may say is refused whole", "CodeInvalidInput for what can never succeed", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			a := p.running(p.worker)
-			for _, e := range []domain.Event{domain.EventAssign, domain.EventCancel, domain.EventLose, domain.EventCheckpoint, "nonsense"} {
-				_, err := p.Report(t.Context(), p.ref, []ports.Report{p.says(e, a, 1)})
-				requireCode(t, err, domain.CodeInvalidInput)
-			}
-			_, err := p.Report(t.Context(), p.ref, []ports.Report{p.says(domain.EventFail, a, 1)})
-			requireCode(t, err, domain.CodeInvalidInput)
-			require.Equal(t, domain.StatusRunning, p.get(a.ID).Status)
-		}},
 		{"log lines pass the fence or are dropped", "Report delivers reports", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			a := p.running(p.worker)
@@ -237,7 +249,7 @@ func PlaneCases() []Case[PlaneHarness] {
 				WorkloadID: a.ID, CustomerID: acme, Generation: 1, Seq: 1, At: time.Unix(1, 0).UTC(), Level: "warn", Stream: "stderr", Message: "hello",
 			}, lines[0])
 		}},
-	}, append(planeMoreCases(), planeSessionCases()...)...)
+	}, append(planeMoreCases(), append(planeReportCases(), planeSessionCases()...)...)...)
 }
 
 func planeMoreCases() []Case[PlaneHarness] {
@@ -309,7 +321,7 @@ func planeMoreCases() []Case[PlaneHarness] {
 			p.must(lose(moved, domain.LossMissing))
 			ended := item(moved)
 			ended.State = ports.RunReporting
-			_, err := p.Fleet.Drain(t.Context(), "w", coordinator)
+			_, err := p.Workers.Drain(t.Context(), "w", coordinator)
 			require.NoError(t, err)
 			kinds := map[string]ports.CommandKind{}
 			for _, c := range p.beat(item(ok), item(paused), item(cancelled), item(moved)) {

@@ -119,7 +119,7 @@ func (c *checker) transition(t *domain.Transition, r *domain.Result) {
 	case domain.EventAssign:
 		c.assigned(t)
 	case domain.EventLose:
-		if t.Loss == domain.LossExpired || t.Loss == domain.LossDied || t.Loss == domain.LossLeft {
+		if t.Loss == domain.LossExpired {
 			c.expired[heldRun{t.WorkloadID, before.Generation}] = true
 		}
 	default:
@@ -153,7 +153,7 @@ const stopMax = beat + 2*time.Second
 // anyone else may start them. Nor long after a cancel was acknowledged (I11).
 func (c *checker) effect(id domain.WorkloadID, generation int64) {
 	if c.expired[heldRun{id, generation}] {
-		c.fail("fence", "%s works at generation %d though its session had ended", id, generation)
+		c.fail("fence", "%s works at generation %d though its worker's lease expired", id, generation)
 	}
 	if s, ok := c.stopped[id]; ok {
 		limit := 3 * lease // who hears nothing for one stops by itself; who hears half of it may need more

@@ -19,8 +19,9 @@ const (
 	maxWorkerBody = 32 << 20
 )
 
-// guardBody refuses hostile bodies before anything decodes them: too large, too deep, compressed, not JSON, with keys
-// twice, with NUL or broken UTF-8. Checkpoints are opaque and only bounded.
+// guardBody refuses hostile bodies before anything decodes them: of another type than the operation takes, too large, too deep,
+// compressed, not JSON, with keys twice, with NUL or broken UTF-8. Checkpoints are opaque and only bounded. Of reports, each is judged
+// by itself, behind this guard.
 func (a *api) guardBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
@@ -32,17 +33,22 @@ func (a *api) guardBody(next http.Handler) http.Handler {
 			return
 		}
 		mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-		if err == nil && mediaType == "application/octet-stream" && scopeOf(r.Context()).op.tag == "worker" {
+		op := scopeOf(r.Context()).op
+		if err == nil && op.takesBytes() && mediaType == octets {
 			r.Body = http.MaxBytesReader(w, r.Body, domain.MaxInlineCheckpoint+1)
 			next.ServeHTTP(w, r)
 			return
 		}
-		if err != nil || mediaType != "application/json" {
-			a.fail(w, r, domain.Invalid("Content-Type", "must be application/json"))
+		if want := op.mediaType(); err != nil || mediaType != want {
+			a.fail(w, r, domain.Invalid("Content-Type", "must be %s", want))
 			return
 		}
 		body, err := readBody(w, r)
-		if err == nil {
+		switch {
+		case err != nil:
+		case op.takesReports():
+			body = cleanReports(body)
+		default:
 			err = checkJSON(body)
 		}
 		if err != nil {

@@ -26,6 +26,30 @@ type operation struct {
 // open reports whether the operation needs no key: the file says so with an empty list of roles.
 func (o operation) open() bool { return len(o.roles) == 0 }
 
+// octets is the media type of checkpoints.
+const octets = "application/octet-stream"
+
+// takesBytes reports whether the body is opaque.
+func (o operation) takesBytes() bool {
+	if o.route == nil || o.route.Operation.RequestBody == nil {
+		return false
+	}
+	return o.route.Operation.RequestBody.Value.Content[octets] != nil
+}
+
+// mediaType is the type of the body.
+func (o operation) mediaType() string {
+	if o.takesBytes() {
+		return octets
+	}
+	return "application/json"
+}
+
+// takesReports reports whether the body is a batch of reports.
+func (o operation) takesReports() bool {
+	return o.route != nil && o.route.Operation.OperationID == "workerReport"
+}
+
 // operations are the operations by method and path pattern ("GET /v1/workloads/{id}"). The OpenAPI file is the only place
 // where roles are stated.
 type operations map[string]operation

@@ -14,8 +14,8 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// validate checks parameters and body against the OpenAPI file. The worker protocol's bodies are large and come from
-// programs, so they are checked by their handlers instead.
+// validate checks parameters and body against the OpenAPI file. Checkpoints are opaque, and reports are judged one by one by the
+// control plane.
 func (a *api) validate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		op := scopeOf(r.Context()).op
@@ -28,7 +28,7 @@ func (a *api) validate(next http.Handler) http.Handler {
 			Options: &openapi3filter.Options{
 				AuthenticationFunc:  openapi3filter.NoopAuthenticationFunc,
 				SkipSettingDefaults: true,
-				ExcludeRequestBody:  op.tag == "worker",
+				ExcludeRequestBody:  op.takesBytes() || op.takesReports(),
 			},
 		})
 		if err != nil {

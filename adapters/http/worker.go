@@ -31,14 +31,6 @@ func (a *api) WorkerHeartbeat(ctx context.Context, req gen.WorkerHeartbeatReques
 	return gen.WorkerHeartbeat200JSONResponse(ans), nil
 }
 
-// WorkerEnd implements POST /v1/worker/end.
-func (a *api) WorkerEnd(ctx context.Context, req gen.WorkerEndRequestObject) (gen.WorkerEndResponseObject, error) {
-	if err := a.Plane.End(ctx, *req.Body); err != nil {
-		return nil, err
-	}
-	return gen.WorkerEnd204Response{}, nil
-}
-
 // Bounds of a poll.
 const (
 	defaultPoll = 20 * time.Second
@@ -64,14 +56,8 @@ func (a *api) WorkerPoll(ctx context.Context, req gen.WorkerPollRequestObject) (
 	return gen.WorkerPoll200JSONResponse{Commands: emptyIfNone(commands)}, nil
 }
 
-// maxReports bounds one batch of reports.
-const maxReports = 1000
-
 // WorkerReport implements POST /v1/worker/report.
 func (a *api) WorkerReport(ctx context.Context, req gen.WorkerReportRequestObject) (gen.WorkerReportResponseObject, error) {
-	if len(req.Body.Reports) > maxReports {
-		return nil, domain.Invalid("reports", "must be at most %d", maxReports)
-	}
 	ref := ports.SessionRef{WorkerID: domain.WorkerID(req.Body.WorkerID), SessionID: domain.SessionID(req.Body.SessionID)}
 	answers, err := a.Plane.Report(ctx, ref, req.Body.Reports)
 	if err != nil {

@@ -183,6 +183,9 @@ func (c *Client) receive(data []byte) {
 
 // Heartbeat implements ports.ControlPlane.
 func (c *Client) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.HeartbeatAnswer, error) {
+	if err := h.SessionRef.Validate(); err != nil {
+		return ports.HeartbeatAnswer{}, err // it has no subject
+	}
 	a, err := request[ports.HeartbeatAnswer](ctx, c, c.party.status(h.WorkerID), typeHeartbeat, h)
 	if c.instead(err) {
 		return c.data.Heartbeat(ctx, h)
@@ -248,7 +251,7 @@ func (c *Client) Report(ctx context.Context, s ports.SessionRef, reports []ports
 		return nil, nil
 	}
 	as, err := request[[]ports.ReportAnswer](ctx, c, c.party.events(), typeReports, reportsMessage{s, reports})
-	if c.instead(err) {
+	if c.instead(err) || domain.IsCode(err, domain.CodeTooLarge) && c.data != nil {
 		return c.data.Report(ctx, s, reports)
 	}
 	return as, err
@@ -289,13 +292,4 @@ func (c *Client) LoadCheckpoint(ctx context.Context, s ports.SessionRef, id doma
 		return c.data.LoadCheckpoint(ctx, s, id, generation, sequence)
 	}
 	return d, err
-}
-
-// End implements ports.ControlPlane.
-func (c *Client) End(ctx context.Context, e domain.SessionEnd) error {
-	_, err := request[any](ctx, c, c.party.events(), typeEnd, e)
-	if c.instead(err) {
-		return c.data.End(ctx, e)
-	}
-	return err
 }

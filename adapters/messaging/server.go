@@ -86,26 +86,26 @@ func (s *Server) handle(ctx context.Context, m ports.Message) []byte {
 func (s *Server) dispatch(ctx context.Context, e Envelope) (any, error) {
 	switch e.Type {
 	case typeRegister:
-		return call(e, func(r domain.Registration) (any, error) { return s.plane.Register(ctx, r) })
+		return call(s, e, func(r domain.Registration) (any, error) { return s.plane.Register(ctx, r) })
 	case typeHeartbeat:
-		return call(e, func(h ports.Heartbeat) (any, error) { return s.plane.Heartbeat(ctx, h) })
+		return call(s, e, func(h ports.Heartbeat) (any, error) { return s.plane.Heartbeat(ctx, h) })
 	case typeReports:
-		return call(e, func(r reportsMessage) (any, error) { return s.plane.Report(ctx, r.SessionRef, r.Reports) })
+		return call(s, e, func(r reportsMessage) (any, error) { return s.plane.Report(ctx, r.SessionRef, r.Reports) })
 	case typeSave:
-		return call(e, func(c saveMessage) (any, error) { return s.plane.SaveCheckpoint(ctx, c.SessionRef, c.CheckpointUpload) })
-	case typeEnd:
-		return call(e, func(end domain.SessionEnd) (any, error) { return nil, s.plane.End(ctx, end) })
+		return call(s, e, func(c saveMessage) (any, error) { return s.plane.SaveCheckpoint(ctx, c.SessionRef, c.CheckpointUpload) })
 	case typeLoad:
-		return call(e, func(l loadMessage) (any, error) { return s.load(ctx, l) })
+		return call(s, e, func(l loadMessage) (any, error) { return s.load(ctx, l) })
 	}
 	s.observer.Count("bus_message_unknown", 1)
 	s.log.Warn("message of unknown type ignored", "type", e.Type, "sender_id", e.SenderID)
 	return nil, domain.Invalid("type", "%q is not known", e.Type)
 }
 
-func call[P any](e Envelope, f func(P) (any, error)) (any, error) {
+func call[P any](s *Server, e Envelope, f func(P) (any, error)) (any, error) {
 	var p P
 	if err := json.Unmarshal(e.Payload, &p); err != nil {
+		s.observer.Count("bus_message_bad", 1)
+		s.log.Warn("bad message dropped", "type", e.Type, "sender_id", e.SenderID, "error", err)
 		return nil, domain.Invalid("payload", "is not what %s carries: %v", e.Type, err)
 	}
 	return f(p)

@@ -24,6 +24,9 @@ type Client struct {
 
 var _ ports.ControlPlane = (*Client)(nil)
 
+// maxPoll is the longest poll that coordinators take.
+const maxPoll = 30 * time.Second
+
 // pollSlack is how much longer than it asked for a poll may take.
 const pollSlack = 10 * time.Second
 
@@ -69,17 +72,11 @@ func (c *Client) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.Heartb
 	return a, err
 }
 
-// End implements ports.ControlPlane.
-func (c *Client) End(ctx context.Context, e domain.SessionEnd) error {
-	resp, err := c.control.WorkerEnd(ctx, e)
-	return client.Answer(ctx, resp, err, nil)
-}
-
 // Poll implements ports.ControlPlane.
 func (c *Client) Poll(ctx context.Context, s ports.SessionRef, wait time.Duration) ([]ports.Command, error) {
 	bounded, cancel := context.WithTimeout(ctx, wait+pollSlack)
 	defer cancel()
-	ms := wait.Milliseconds()
+	ms := min(wait, maxPoll).Milliseconds()
 	resp, err := c.poll.WorkerPoll(bounded, client.WorkerPollJSONRequestBody{
 		WorkerID: string(s.WorkerID), SessionID: string(s.SessionID), WaitMs: &ms,
 	})
@@ -113,8 +110,8 @@ func (c *Client) SaveCheckpoint(ctx context.Context, s ports.SessionRef, up port
 	params := &client.WorkerSaveCheckpointParams{
 		WorkerID: string(s.WorkerID), SessionID: string(s.SessionID), Generation: up.Generation, ProgressPercent: up.Percent,
 	}
-	if up.Message != "" {
-		params.ProgressMessage = &up.Message
+	if message := domain.CleanAndCut(up.Message, domain.MaxProgressMessage); message != "" {
+		params.ProgressMessage = &message
 	}
 	var a ports.ReportAnswer
 	resp, err := c.data.WorkerSaveCheckpointWithBody(ctx, string(up.WorkloadID), up.Sequence, params,

@@ -30,11 +30,17 @@ func (s *Service) Save(ctx context.Context, ref ports.SessionRef, up ports.Check
 		return domain.Result{}, domain.NewError(domain.CodeTooLarge,
 			"a checkpoint is at most %d bytes, this one has %d", domain.MaxInlineCheckpoint, len(up.Data))
 	}
+	if up.Sequence < 1 {
+		return domain.Result{}, domain.Invalid("sequence", "must be at least 1")
+	}
+	if err := domain.ValidatePercent(up.Percent); err != nil {
+		return domain.Result{}, err
+	}
 	stored, encoding := s.compressor.Encode(up.Data)
 	t := domain.Transition{
 		WorkloadID: up.WorkloadID, Event: domain.EventCheckpoint, Generation: up.Generation, SessionID: ref.SessionID,
 		Actor:              domain.Actor{Kind: domain.ActorWorker, ID: string(ref.WorkerID)},
-		CheckpointSequence: up.Sequence, Percent: up.Percent, Message: domain.CleanText(up.Message),
+		CheckpointSequence: up.Sequence, Percent: up.Percent, Message: domain.CleanAndCut(up.Message, domain.MaxProgressMessage),
 	}
 	c := domain.Checkpoint{Size: len(up.Data), Encoding: encoding, Checksum: sha256.Sum256(stored)}
 	res, err := s.store.Save(ctx, t, c, stored)

@@ -17,75 +17,123 @@ const (
 	mailboxIdle = 2 * time.Minute
 )
 
-// mailboxes keep commands between the polls of workers that are connected here.
+// openTimeout bounds the opening of a mailbox, which outlives the call that opens it.
+const openTimeout = 5 * time.Second
+
+// mailboxes keep commands between the polls of workers that are connected here. Each session has its own, so that what an old
+// session does never touches what its successor is to get. No mutex is held while a subscription is opened or closed: a bus that
+// does not answer holds up nobody but the worker concerned.
 type mailboxes struct {
 	listener ports.Listener
 	clock    ports.Clock
 	mu       sync.Mutex
-	open     map[domain.WorkerID]*mailbox
+	open     map[ports.SessionRef]*mailbox
 	swept    time.Time
+	closed   bool
 }
 
-// mailbox is one worker's.
+// mailbox is one session's.
 type mailbox struct {
-	sub ports.Subscription
+	session domain.SessionID
+	// opened is closed when sub and err are set.
+	opened chan struct{}
+	sub    ports.Subscription
+	err    error
 
 	mu       sync.Mutex
-	session  domain.SessionID
 	commands []ports.Command
 	arrived  chan struct{} // holds a token while there may be commands
 	polled   time.Time
 }
 
-// of returns the mailbox of a session, opening it when needed. A newer session empties it.
+// of returns the mailbox of a session that is live, opening it when needed. Callers that come while it opens wait for it.
 func (m *mailboxes) of(ctx context.Context, ref ports.SessionRef) (*mailbox, error) {
+	box, mine, idle := m.place(ref)
+	for _, b := range idle {
+		b.close()
+	}
+	if mine {
+		m.subscribe(ctx, ref, box)
+	}
+	select {
+	case <-box.opened:
+		return box, box.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// place finds or files the session's mailbox; mine tells the caller to open it. It returns those that nobody polls any more.
+func (m *mailboxes) place(ref ports.SessionRef) (box *mailbox, mine bool, idle []*mailbox) {
 	now := m.clock.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.sweep(now)
-	box := m.open[ref.WorkerID]
+	box = m.open[ref]
 	if box == nil {
-		box = &mailbox{arrived: make(chan struct{}, 1), session: ref.SessionID}
-		// The subscription outlives the request that opened it.
-		sub, err := m.listener.Commands(context.WithoutCancel(ctx), ref.WorkerID, box.put)
-		if err != nil {
-			return nil, err
-		}
-		box.sub = sub
-		m.open[ref.WorkerID] = box
+		box, mine = &mailbox{session: ref.SessionID, arrived: make(chan struct{}, 1), opened: make(chan struct{})}, true
+		m.open[ref] = box
 	}
 	box.mu.Lock()
-	defer box.mu.Unlock()
 	box.polled = now
-	if box.session != ref.SessionID {
-		box.session, box.commands = ref.SessionID, nil
-	}
-	return box, nil
+	box.mu.Unlock()
+	return box, mine, m.idleLocked(now)
 }
 
-// sweep closes mailboxes that nobody polls any more; m.mu is held.
-func (m *mailboxes) sweep(now time.Time) {
+// subscribe opens a mailbox that this caller filed. One that cannot be opened is forgotten: the next caller tries again.
+func (m *mailboxes) subscribe(ctx context.Context, ref ports.SessionRef, box *mailbox) {
+	// The subscription outlives the request that opened it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), openTimeout)
+	defer cancel()
+	box.sub, box.err = m.listener.Commands(ctx, ref.WorkerID, box.put)
+	close(box.opened)
+	m.mu.Lock()
+	current := m.open[ref] == box && !m.closed
+	if box.err != nil && current {
+		delete(m.open, ref)
+	}
+	m.mu.Unlock()
+	if !current {
+		box.close()
+	}
+}
+
+// idleLocked forgets the mailboxes that nobody polls any more and returns them, to be closed.
+func (m *mailboxes) idleLocked(now time.Time) (idle []*mailbox) {
 	if now.Sub(m.swept) < mailboxIdle/4 {
-		return
+		return nil
 	}
 	m.swept = now
-	for id, box := range m.open {
+	for ref, box := range m.open {
 		box.mu.Lock()
-		idle := now.Sub(box.polled) > mailboxIdle
+		unused := now.Sub(box.polled) > mailboxIdle
 		box.mu.Unlock()
-		if idle {
-			_ = box.sub.Close() // nothing depends on it any more
-			delete(m.open, id)
+		if unused {
+			idle = append(idle, box)
+			delete(m.open, ref)
 		}
 	}
+	return idle
 }
 
 func (m *mailboxes) close() {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	for id, box := range m.open {
-		_ = box.sub.Close() // shutting down
-		delete(m.open, id)
+	m.closed = true
+	open := m.open
+	m.open = map[ports.SessionRef]*mailbox{}
+	m.mu.Unlock()
+	for _, box := range open {
+		box.close()
+	}
+}
+
+// close ends the subscription, if it has one; one that is still being opened is closed by who opens it.
+func (b *mailbox) close() {
+	select {
+	case <-b.opened:
+		if b.sub != nil {
+			_ = b.sub.Close() // nothing depends on it any more
+		}
+	default:
 	}
 }
 

@@ -23,10 +23,8 @@ type Config struct {
 // Deps are what the service stands on.
 type Deps struct {
 	Workers     ports.WorkerStore
-	Fleet       ports.FleetStore
 	Queue       ports.QueueStore
 	Workloads   ports.WorkloadStore
-	Logs        ports.LogStore
 	Checkpoints *checkpointing.Service
 	Applier     *transitions.Applier
 	Notifier    ports.Notifier
@@ -58,13 +56,13 @@ const (
 // New returns the service. Close it to end the subscriptions of its mailboxes.
 func New(cfg Config, d Deps) *Service {
 	s := &Service{Deps: d, cfg: cfg}
-	s.mailboxes = mailboxes{listener: d.Listener, clock: d.Clock, open: map[domain.WorkerID]*mailbox{}}
+	s.mailboxes = mailboxes{listener: d.Listener, clock: d.Clock, open: map[ports.SessionRef]*mailbox{}}
 	s.missing = missingRuns{seen: map[domain.SessionID]map[run]int{}}
 	s.beats = batching.NewCommitter(beatBatch, func(ctx context.Context, beats []ports.Beat) ([]ports.BeatResult, error) {
 		return d.Workers.Heartbeat(ctx, beats, cfg.Lease)
 	})
 	s.reports = batching.NewCommitter(reportBatch, func(ctx context.Context, ts []domain.Transition) ([]domain.Result, error) {
-		return d.Applier.Apply(ctx, domain.Batch{Transitions: ts})
+		return d.Applier.Each(ctx, ts)
 	})
 	return s
 }
@@ -79,7 +77,7 @@ func (s *Service) Register(ctx context.Context, r domain.Registration) (ports.Gr
 	}
 	w, err := s.Workers.Register(ctx, r, s.cfg.Lease)
 	if err != nil {
-		return ports.Grant{}, s.contended(r, err)
+		return ports.Grant{}, err
 	}
 	// The mailbox opens before the first assignment can be sent; a failure costs the fast path only.
 	if _, err := s.mailboxes.of(ctx, ports.SessionRef{WorkerID: r.WorkerID, SessionID: r.SessionID}); err != nil {
@@ -95,6 +93,9 @@ func (s *Service) Register(ctx context.Context, r domain.Registration) (ports.Gr
 
 // Heartbeat implements ports.ControlPlane.
 func (s *Service) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.HeartbeatAnswer, error) {
+	if err := h.Validate(); err != nil {
+		return ports.HeartbeatAnswer{}, err
+	}
 	results, err := s.beats.Do(ctx, ports.Beat{WorkerID: h.WorkerID, SessionID: h.SessionID, Draining: h.Draining})
 	if err != nil {
 		return ports.HeartbeatAnswer{}, err
@@ -107,11 +108,8 @@ func (s *Service) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.Heart
 		// The lease is renewed all the same; reconciliation comes again with the next heartbeat.
 		s.Log.Warn("reconciliation failed", "worker_id", h.WorkerID, "error", err)
 	}
-	switch draining := results[0].WorkerStatus == domain.WorkerDraining; {
-	case draining && !h.Draining && !h.Drained:
+	if results[0].WorkerStatus == domain.WorkerDraining && !h.Draining {
 		answer.Commands = append(answer.Commands, ports.Command{Kind: ports.CommandDrain, SessionID: h.SessionID})
-	case !draining && h.Drained:
-		answer.Commands = append(answer.Commands, ports.Command{Kind: ports.CommandUndrain, SessionID: h.SessionID})
 	}
 	return answer, nil
 }
@@ -134,6 +132,10 @@ const pollNet = 500 * time.Millisecond
 // Poll implements ports.ControlPlane.
 func (s *Service) Poll(ctx context.Context, ref ports.SessionRef, wait time.Duration) ([]ports.Command, error) {
 	for left := wait; ; left -= pollNet {
+		// Each time: the session may have ended meanwhile, and its end must not wait for the end of the poll.
+		if err := s.requireLive(ctx, ref); err != nil {
+			return nil, err
+		}
 		box, err := s.mailboxes.of(ctx, ref)
 		if err != nil {
 			return nil, err
@@ -179,106 +181,4 @@ func (s *Service) assignments(ctx context.Context, ref ports.SessionRef, ids []d
 		}
 	}
 	return commands, nil
-}
-
-// Report implements ports.ControlPlane.
-func (s *Service) Report(ctx context.Context, ref ports.SessionRef, reports []ports.Report) ([]ports.ReportAnswer, error) {
-	if len(reports) == 0 {
-		return nil, nil
-	}
-	ts := make([]domain.Transition, len(reports))
-	for i := range reports {
-		t, err := s.transition(ref, &reports[i])
-		if err != nil {
-			return nil, err
-		}
-		ts[i] = t
-	}
-	results, err := s.reports.Do(ctx, ts...)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.appendLogs(ctx, reports, results); err != nil {
-		return nil, err
-	}
-	answers := make([]ports.ReportAnswer, len(results))
-	for i, r := range results {
-		answers[i] = ports.ReportAnswer{
-			ReportID: reports[i].ID, Outcome: r.Outcome, Status: r.State.Status, Reason: r.Reason,
-		}
-	}
-	return answers, nil
-}
-
-// transition validates one report.
-func (s *Service) transition(ref ports.SessionRef, r *ports.Report) (domain.Transition, error) {
-	rule, ok := domain.RuleFor(r.Event)
-	if !ok || rule.Source != domain.FromWorker || r.Event == domain.EventCheckpoint {
-		return domain.Transition{}, domain.Invalid("event", "%q is not something a worker reports", r.Event)
-	}
-	if r.Event == domain.EventFail && r.Failure == nil {
-		return domain.Transition{}, domain.Invalid("failure", "is required when a run failed")
-	}
-	t := domain.Transition{
-		WorkloadID: r.WorkloadID, Event: r.Event, Generation: r.Generation, SessionID: ref.SessionID,
-		Actor:  domain.Actor{Kind: domain.ActorWorker, ID: string(ref.WorkerID)},
-		Reason: domain.CleanText(r.Reason), Percent: r.Percent, Message: domain.CleanText(r.Message),
-		Result: domain.JSON(domain.CleanText(string(r.Result))),
-	}
-	if r.Failure != nil {
-		t.Failure = &domain.Failure{
-			Type: domain.CleanText(r.Failure.Type), Message: domain.CleanText(r.Failure.Message), Permanent: r.Failure.Permanent,
-		}
-	}
-	if r.Event == domain.EventFail {
-		t.Jitter = s.IDs.Float64()
-	}
-	if r.RetryAfterMS != nil && (r.Event == domain.EventFail || r.Event == domain.EventRelease) {
-		d := time.Duration(min(max(*r.RetryAfterMS, 0), domain.MaxRetryAfter.Milliseconds())) * time.Millisecond
-		t.RetryAfter = &d
-	}
-	return t, nil
-}
-
-// appendLogs keeps the lines of reports that passed the fence. Lines of a report that is repeated were kept the first
-// time, unless exactly the append failed; at-least-once would show them twice, so they are left out.
-func (s *Service) appendLogs(ctx context.Context, reports []ports.Report, results []domain.Result) error {
-	var lines []domain.LogLine
-	for i := range reports {
-		if results[i].Outcome != domain.OutcomeApplied {
-			continue
-		}
-		for _, e := range reports[i].Lines {
-			lines = append(lines, domain.LogLine{
-				WorkloadID: reports[i].WorkloadID, CustomerID: results[i].CustomerID,
-				Generation: reports[i].Generation, At: e.At.UTC(), Level: domain.CleanText(e.Level), Stream: domain.CleanText(e.Stream),
-				Message: domain.CleanText(e.Message),
-			})
-		}
-	}
-	if len(lines) == 0 {
-		return nil
-	}
-	return s.Logs.Append(ctx, lines)
-}
-
-// SaveCheckpoint implements ports.ControlPlane.
-func (s *Service) SaveCheckpoint(ctx context.Context, ref ports.SessionRef, c ports.CheckpointUpload) (ports.ReportAnswer, error) {
-	r, err := s.Checkpoints.Save(ctx, ref, c)
-	if err != nil {
-		return ports.ReportAnswer{}, err
-	}
-	return ports.ReportAnswer{Outcome: r.Outcome, Status: r.State.Status, Reason: r.Reason}, nil
-}
-
-// LoadCheckpoint implements ports.ControlPlane.
-func (s *Service) LoadCheckpoint(ctx context.Context, ref ports.SessionRef, id domain.WorkloadID, generation, sequence int64) (ports.CheckpointData, error) {
-	found, err := s.Workloads.GetAny(ctx, id)
-	if err != nil {
-		return ports.CheckpointData{}, err
-	}
-	if len(found) == 0 || found[0].SessionID != ref.SessionID || found[0].Generation != generation {
-		return ports.CheckpointData{}, domain.NewError(domain.CodeFenced, "workload %s is not held at generation %d", id, generation)
-	}
-	return s.Checkpoints.Load(ctx, found[0].CustomerID, id, sequence)
 }

@@ -19,13 +19,13 @@ func New(store ports.WorkloadStore, notifier ports.Notifier, observer ports.Obse
 	return &Applier{store: store, notifier: notifier, observer: observer}
 }
 
-// Apply executes the batch; see ports.WorkloadStore.Apply.
+// Apply executes the batch; see ports.WorkloadStore.Apply. A batch that the store cannot take as a whole is executed one by one.
 func (a *Applier) Apply(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
 	if len(b.Transitions) == 0 {
 		return nil, nil
 	}
 	results, err := a.store.Apply(ctx, b)
-	if domain.IsCode(err, domain.CodeInternal) && len(b.Transitions) > 1 {
+	if untakeable(err) && len(b.Transitions) > 1 {
 		return a.oneByOne(ctx, b)
 	}
 	if err != nil {
@@ -35,15 +35,36 @@ func (a *Applier) Apply(ctx context.Context, b domain.Batch) ([]domain.Result, e
 	return results, nil
 }
 
+// Each executes transitions that no epoch guards, and answers each in its place: what the store cannot take is refused, also when
+// it stands alone.
+func (a *Applier) Each(ctx context.Context, ts []domain.Transition) ([]domain.Result, error) {
+	b := domain.Batch{Transitions: ts}
+	results, err := a.Apply(ctx, b)
+	if untakeable(err) {
+		return a.oneByOne(ctx, b)
+	}
+	return results, err
+}
+
+// untakeable reports whether the store refused what a batch holds, so that trying the same again is pointless.
+func untakeable(err error) bool {
+	return domain.IsCode(err, domain.CodeInternal) || domain.IsCode(err, domain.CodeInvalidInput)
+}
+
 // oneByOne executes a batch that the store cannot execute as a whole, so that one bad row costs the others nothing: no sweep
-// and no worker is wedged by it. What the store cannot execute even alone is refused, and counted.
+// and no worker is wedged by it. What the store cannot execute even alone is refused, and counted; but an outcome lands, if need
+// be with its text and result in the plainest form.
 func (a *Applier) oneByOne(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
 	results := make([]domain.Result, len(b.Transitions))
 	for i, t := range b.Transitions {
 		single := domain.Batch{Epoch: b.Epoch, Transitions: []domain.Transition{t}}
 		r, err := a.store.Apply(ctx, single)
+		if untakeable(err) && t.Reported() {
+			single.Transitions[0] = t.Plain()
+			r, err = a.store.Apply(ctx, single)
+		}
 		switch {
-		case domain.IsCode(err, domain.CodeInternal):
+		case untakeable(err):
 			a.observer.Count("transition_failed", 1)
 			results[i] = domain.Result{Outcome: domain.OutcomeRefused, WorkloadID: t.WorkloadID, Reason: "the store cannot execute it"}
 		case err != nil:

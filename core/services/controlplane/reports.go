@@ -1,0 +1,145 @@
+package controlplane
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// Report implements ports.ControlPlane.
+func (s *Service) Report(ctx context.Context, ref ports.SessionRef, reports []ports.Report) ([]ports.ReportAnswer, error) {
+	if err := ref.Validate(); err != nil {
+		return nil, err
+	}
+	if len(reports) > domain.MaxReports {
+		return nil, domain.Invalid("reports", "must be at most %d", domain.MaxReports)
+	}
+	answers := make([]ports.ReportAnswer, len(reports))
+	sound := make([]int, 0, len(reports)) // indices of what goes to the store
+	ts := make([]domain.Transition, 0, len(reports))
+	for i := range reports {
+		r := reports[i].Clean()
+		answers[i].ReportID = r.ID
+		if answers[i].Outcome, answers[i].Reason = judge(&r); answers[i].Outcome != "" {
+			s.Observer.Count("report_invalid", 1)
+			s.Log.Warn("report not accepted", "worker_id", ref.WorkerID, "report", i, "outcome", answers[i].Outcome, "reason", answers[i].Reason)
+			continue
+		}
+		sound, ts = append(sound, i), append(ts, s.transition(ref, &r))
+	}
+	if len(ts) == 0 {
+		return answers, ctx.Err()
+	}
+	results, err := s.reports.Do(ctx, ts...)
+	if err != nil {
+		return nil, err
+	}
+	for k, r := range results {
+		a := &answers[sound[k]]
+		a.Outcome, a.Status, a.Reason = r.Outcome, r.State.Status, r.Reason
+		if a.Outcome == domain.OutcomeNotFound {
+			a.Reason = noWorkload
+		}
+	}
+	return answers, nil
+}
+
+const noWorkload = "workload_id: no workload has this id"
+
+// judge answers a clean report that the store need not see; it returns no outcome for one that it must.
+func judge(r *ports.Report) (domain.Outcome, string) {
+	if r.Invalid != "" {
+		return domain.OutcomeIllegal, r.Invalid
+	}
+	rule, known := domain.RuleFor(r.Event)
+	if !known || rule.Source != domain.FromWorker || r.Event == domain.EventCheckpoint {
+		return domain.OutcomeIllegal, fmt.Sprintf("event: %q is not something a worker reports", domain.CleanAndCut(string(r.Event), 50))
+	}
+	if !domain.StorableID(r.WorkloadID) {
+		return domain.OutcomeNotFound, noWorkload
+	}
+	if err := domain.ValidatePercent(r.Percent); err != nil && r.Event == domain.EventProgress {
+		return domain.OutcomeIllegal, err.Error()
+	}
+	for i := range r.Lines {
+		if _, ok := domain.LogLevel(r.Lines[i].Level); !ok {
+			return domain.OutcomeIllegal, fmt.Sprintf("lines[%d].level: must be debug, info, warn or error", i)
+		}
+	}
+	return "", ""
+}
+
+// transition is what a clean report changes.
+func (s *Service) transition(ref ports.SessionRef, r *ports.Report) domain.Transition {
+	t := domain.Transition{
+		WorkloadID: r.WorkloadID, Event: r.Event, Generation: r.Generation, SessionID: ref.SessionID,
+		Actor:  domain.Actor{Kind: domain.ActorWorker, ID: string(ref.WorkerID)},
+		Reason: r.Reason, Percent: r.Percent, Message: r.Message, Result: r.Result, Failure: r.Failure,
+	}
+	if r.Event == domain.EventFail {
+		t.Jitter = s.IDs.Float64()
+	}
+	if r.RetryAfterMS != nil && (r.Event == domain.EventFail || r.Event == domain.EventRelease) {
+		d := time.Duration(min(max(*r.RetryAfterMS, 0), domain.MaxRetryAfter.Milliseconds())) * time.Millisecond
+		t.RetryAfter = &d
+	}
+	for _, e := range r.Lines {
+		if e.At.IsZero() {
+			e.At = s.Clock.Now().UTC().Truncate(time.Microsecond)
+		}
+		t.Lines = append(t.Lines, domain.LogLine{At: e.At, Level: e.Level, Stream: e.Stream, Message: e.Message})
+	}
+	return t
+}
+
+// SaveCheckpoint implements ports.ControlPlane.
+func (s *Service) SaveCheckpoint(ctx context.Context, ref ports.SessionRef, c ports.CheckpointUpload) (ports.ReportAnswer, error) {
+	if err := ref.Validate(); err != nil {
+		return ports.ReportAnswer{}, err
+	}
+	if !domain.StorableID(c.WorkloadID) {
+		return ports.ReportAnswer{Outcome: domain.OutcomeNotFound}, ctx.Err()
+	}
+	r, err := s.Checkpoints.Save(ctx, ref, c)
+	if err != nil {
+		return ports.ReportAnswer{}, err
+	}
+	return ports.ReportAnswer{Outcome: r.Outcome, Status: r.State.Status, Reason: r.Reason}, nil
+}
+
+// LoadCheckpoint implements ports.ControlPlane.
+func (s *Service) LoadCheckpoint(ctx context.Context, ref ports.SessionRef, id domain.WorkloadID, generation, sequence int64) (ports.CheckpointData, error) {
+	if err := s.requireLive(ctx, ref); err != nil {
+		return ports.CheckpointData{}, err
+	}
+	fenced := domain.NewError(domain.CodeFenced, "the workload is not held by this session at generation %d", generation)
+	if !domain.StorableID(id) {
+		return ports.CheckpointData{}, fenced
+	}
+	found, err := s.Workloads.GetAny(ctx, id)
+	if err != nil {
+		return ports.CheckpointData{}, err
+	}
+	if len(found) == 0 || !found[0].Status.Held() || found[0].SessionID != ref.SessionID || found[0].Generation != generation {
+		return ports.CheckpointData{}, fenced
+	}
+	return s.Checkpoints.Load(ctx, found[0].CustomerID, id, sequence)
+}
+
+// requireLive returns CodeFenced unless the session is its worker's current one and not DEAD.
+func (s *Service) requireLive(ctx context.Context, ref ports.SessionRef) error {
+	if err := ref.Validate(); err != nil {
+		return err
+	}
+	found, err := s.Workers.List(ctx, ref.WorkerID)
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 || found[0].SessionID != ref.SessionID || !found[0].Live() {
+		return sessionError(ref, ports.BeatExpired)
+	}
+	return nil
+}
