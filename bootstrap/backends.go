@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
-
-	"github.com/cenkalti/backoff/v5"
 
 	"github.com/niyanta/niyanta/adapters/memory"
 	"github.com/niyanta/niyanta/adapters/messaging"
@@ -49,18 +46,13 @@ type Signals struct {
 // Limiter is the rate limiter, of a type of its own for Wire.
 type Limiter struct{ ports.RateLimiter }
 
-// migrateMax bounds how long a coordinator waits at its start for a database that does not answer.
-const migrateMax = time.Minute
-
 // openStores opens the storage that the configuration names.
 func openStores(ctx context.Context, cfg Config, h Host, m *telemetry.Metrics) (Stores, func(), error) {
 	if cfg.Store == StoreMemory {
 		return memoryStoresOf(memory.NewStore(h.Clock)), func() {}, nil
 	}
-	if cfg.MigrateOnStart {
-		if err := migrateOnStart(ctx, cfg, h.Log); err != nil {
-			return Stores{}, nil, err
-		}
+	if err := prepareDatabase(ctx, cfg, h.Log); err != nil {
+		return Stores{}, nil, err
 	}
 	s, err := postgres.Open(ctx, postgres.Options{
 		URL: cfg.PostgresURL, ReplicaURL: cfg.PostgresReplicaURL, MaxConns: cfg.PostgresMaxConns, ReadConns: cfg.PostgresReadConns, Log: h.Log,
@@ -84,18 +76,6 @@ func memoryStoresOf(s *memory.Store) Stores {
 		Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
 		Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Lease: s.Leader(),
 	}
-}
-
-// migrateOnStart waits for the database, which may start together with the coordinator.
-func migrateOnStart(ctx context.Context, cfg Config, log *slog.Logger) error {
-	_, err := backoff.Retry(ctx, func() (int, error) {
-		n, err := postgres.MigrateUp(ctx, cfg.PostgresURL, log)
-		if err != nil {
-			log.Warn("cannot migrate the database yet", "error", err)
-		}
-		return n, err
-	}, backoff.WithMaxElapsedTime(migrateMax), backoff.WithBackOff(backoff.NewConstantBackOff(time.Second)))
-	return err
 }
 
 // openedBus is a bus with what is not the port's: whether it is there, what it dropped, how it ends. Its Bus is nil for memory.

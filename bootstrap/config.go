@@ -90,7 +90,7 @@ const (
 func Load(environment []string) (Config, error) {
 	var c Config
 	vars := env.ToMap(environment)
-	unread := readSecretFiles(vars)
+	unread := errors.Join(checkNames(vars), readSecretFiles(vars))
 	err := env.ParseWithOptions(&c, env.Options{Prefix: Prefix, Environment: vars})
 	var agg env.AggregateError
 	if errors.As(err, &agg) {

@@ -2,25 +2,76 @@ package bootstrap
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
 
 	"github.com/niyanta/niyanta/adapters/postgres"
 )
+
+// migrateTimeout is how long a coordinator waits at its start for a database that does not answer.
+const migrateTimeout = time.Minute
 
 // Migration is the state of one migration.
 type Migration = postgres.Migration
 
 // MigrateUp brings the configured database to the newest version and returns how many migrations were applied.
 func MigrateUp(ctx context.Context, cfg Config, log *slog.Logger) (int, error) {
-	return postgres.MigrateUp(ctx, cfg.PostgresURL, log)
+	n, err := postgres.MigrateUp(ctx, cfg.PostgresURL, log)
+	return n, explained(err)
 }
 
 // MigrateDown takes back the newest migration, with the data it holds, and returns its version; 0 if there is none.
 func MigrateDown(ctx context.Context, cfg Config, log *slog.Logger) (int64, error) {
-	return postgres.MigrateDown(ctx, cfg.PostgresURL, log)
+	version, err := postgres.MigrateDown(ctx, cfg.PostgresURL, log)
+	return version, explained(err)
 }
 
 // MigrateStatus lists the migrations, oldest first.
 func MigrateStatus(ctx context.Context, cfg Config, log *slog.Logger) ([]Migration, error) {
-	return postgres.MigrateStatus(ctx, cfg.PostgresURL, log)
+	found, err := postgres.MigrateStatus(ctx, cfg.PostgresURL, log)
+	return found, explained(err)
+}
+
+// explainDatabase names the variable that is to blame where only a change of it, or of the database, helps. permanent tells that.
+func explainDatabase(err error) (explained error, permanent bool) {
+	advice := postgres.Advice(err)
+	switch {
+	case err == nil:
+		return nil, false
+	case errors.Is(err, postgres.ErrSchemaMissing):
+		return fmt.Errorf("%sPOSTGRES_URL: %w", Prefix, err), true
+	case advice != "":
+		return fmt.Errorf("%sPOSTGRES_URL: %s", Prefix, advice), true
+	}
+	return fmt.Errorf("%sPOSTGRES_URL: %w", Prefix, err), false
+}
+
+func explained(err error) error {
+	err, _ = explainDatabase(err)
+	return err
+}
+
+// prepareDatabase migrates, or checks that somebody has. It waits for a database that does not answer, which may start together
+// with the coordinator; what cannot heal by itself fails at once.
+func prepareDatabase(ctx context.Context, cfg Config, log *slog.Logger) error {
+	trouble := trouble{what: "preparing the database", log: log}
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		var err error
+		if cfg.MigrateOnStart {
+			_, err = postgres.MigrateUp(ctx, cfg.PostgresURL, log)
+		} else {
+			err = postgres.CheckSchema(ctx, cfg.PostgresURL)
+		}
+		err, permanent := explainDatabase(err)
+		if permanent {
+			return struct{}{}, backoff.Permanent(err)
+		}
+		trouble.note(err)
+		return struct{}{}, err
+	}, backoff.WithMaxElapsedTime(migrateTimeout), backoff.WithBackOff(backoff.NewConstantBackOff(time.Second)))
+	return err
 }

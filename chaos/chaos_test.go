@@ -81,7 +81,7 @@ func TestNothingIsLostWhateverBreaks(t *testing.T) {
 	if *report != "" {
 		require.NoError(t, os.WriteFile(*report, []byte(text), 0o600))
 	}
-	if path := os.Getenv("NIYANTA_CHAOS_SUMMARY"); path != "" {
+	if path := os.Getenv("NIYANTA_TEST_CHAOS_SUMMARY"); path != "" {
 		summary := fmt.Sprintf("chaos: %d faults on processes, %d workloads judged, %d violations\n", len(m.sequence), judged, len(v.violations))
 		require.NoError(t, os.WriteFile(path, []byte(summary), 0o600))
 	}

@@ -27,7 +27,7 @@ type Case[H any] struct {
 }
 
 // Run runs every case of a suite on a fresh harness. Nothing is skipped. What ran is logged, and appended to the file that
-// NIYANTA_CONTRACT_TABLE names, from which `make test` prints the table of port x adapter.
+// NIYANTA_TEST_CONTRACT_TABLE names, from which `make test` prints the table of port x adapter.
 func Run[H any](t *testing.T, port, adapter string, cases []Case[H], open func(t *testing.T) H) {
 	t.Helper()
 	names := map[string]bool{}
@@ -47,7 +47,7 @@ func Run[H any](t *testing.T, port, adapter string, cases []Case[H], open func(t
 	}
 	row := fmt.Sprintf("%-16s %-16s %3d of %3d cases", port, adapter, ran, len(cases))
 	t.Log(row)
-	if path := os.Getenv("NIYANTA_CONTRACT_TABLE"); path != "" {
+	if path := os.Getenv("NIYANTA_TEST_CONTRACT_TABLE"); path != "" {
 		f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 		require.NoError(t, err)
 		_, err = fmt.Fprintln(f, row)

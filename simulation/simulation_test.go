@@ -100,7 +100,7 @@ func TestInvariantsHoldWhateverGoesWrong(t *testing.T) {
 	}
 	summary := fmt.Sprintf("simulation: %d runs in %s: %s, no invariant broken", n, time.Since(begin).Round(time.Millisecond), total)
 	t.Log(summary)
-	if path := os.Getenv("NIYANTA_SIMULATION_SUMMARY"); path != "" {
+	if path := os.Getenv("NIYANTA_TEST_SIMULATION_SUMMARY"); path != "" {
 		require.NoError(t, os.WriteFile(path, []byte(summary+"\n"), 0o600))
 	}
 	require.Greater(t, total.Faults/n, 30, "faults in a run")

@@ -88,7 +88,7 @@ func exhaust(t *testing.T, workloads, depth int) {
 	summary := fmt.Sprintf("exhaustive: %d workloads, %d actions, depth %d: %d orderings into %d states in %s, no invariant broken",
 		workloads, len(actions), depth, orderings, len(seen), time.Since(begin).Round(time.Millisecond))
 	t.Log(summary)
-	if file := os.Getenv("NIYANTA_EXHAUSTIVE_SUMMARY"); file != "" {
+	if file := os.Getenv("NIYANTA_TEST_EXHAUSTIVE_SUMMARY"); file != "" {
 		require.NoError(t, os.WriteFile(fmt.Sprint(file, workloads, ".txt"), []byte(summary+"\n"), 0o600))
 	}
 }

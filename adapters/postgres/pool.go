@@ -114,10 +114,12 @@ func openPool(ctx context.Context, o Options, url string, conns int, adapt func(
 	return pgxpool.NewWithConfig(context.WithoutCancel(ctx), cfg)
 }
 
+var errURL = errors.New("the URL is not valid; it looks like postgres://user:password@host:5432/database")
+
 func poolConfig(url string, conns int) (*pgxpool.Config, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, errors.New("the URL is not valid; it looks like postgres://user:password@host:5432/database")
+		return nil, errURL
 	}
 	cfg.MaxConns = int32(min(conns, 1000)) //nolint:gosec // bounded
 	cfg.MaxConnIdleTime = 5 * time.Minute

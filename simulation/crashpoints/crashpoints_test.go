@@ -307,7 +307,7 @@ func TestOneHarmAtAnyBoundaryBreaksNothing(t *testing.T) {
 	summary := fmt.Sprintf("crash points: %d boundaries of %d kinds, %d of them harmed in %d runs in %s, nothing broken",
 		len(boundaries), kinds(boundaries), len(chosen(boundaries, *each)), n.Load(), time.Since(begin).Round(time.Second))
 	t.Log(summary)
-	if path := os.Getenv("NIYANTA_CRASHPOINTS_SUMMARY"); path != "" && !t.Failed() {
+	if path := os.Getenv("NIYANTA_TEST_CRASHPOINTS_SUMMARY"); path != "" && !t.Failed() {
 		require.NoError(t, os.WriteFile(path, []byte(summary+"\n"), 0o600))
 	}
 }

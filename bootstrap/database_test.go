@@ -1,0 +1,44 @@
+package bootstrap
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/contracttests/servers"
+)
+
+func TestCoordinator_WhenTheDatabaseCannotHeal_FailsAtOnceAndNamesTheVariable(t *testing.T) {
+	c := servers.SharedPostgres(t, preparePostgres)
+	for name, tc := range map[string]struct {
+		url, want string
+		env       []string
+	}{
+		"no such database": {c.URL("nosuch"), `"nosuch" does not exist`, nil},
+		"no such user":     {strings.Replace(c.URL("postgres"), "niyanta@", "stranger@", 1), "stranger", nil},
+		"no URL":           {"localhost:5432", "it looks like postgres://", nil},
+		"no schema":        {c.URL(c.EmptyDatabase(t)), "run niyanta migrate up", []string{"NIYANTA_MIGRATE_ON_START=false"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, err := Load(append([]string{"NIYANTA_STORE=postgres", "NIYANTA_POSTGRES_URL=" + tc.url}, tc.env...))
+			require.NoError(t, err)
+			bounded, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			_, err = NewCoordinator(bounded, cfg, silent)
+			require.NoError(t, bounded.Err(), "it does not try again")
+			require.ErrorContains(t, err, "NIYANTA_POSTGRES_URL: ")
+			assert.ErrorContains(t, err, tc.want)
+		})
+	}
+}
+
+func TestCoordinator_WhenTheSchemaIsThere_NeedsNoMigration(t *testing.T) {
+	c := servers.SharedPostgres(t, preparePostgres)
+	cfg, err := Load([]string{"NIYANTA_STORE=postgres", "NIYANTA_POSTGRES_URL=" + c.URL(c.Database(t)), "NIYANTA_MIGRATE_ON_START=false"})
+	require.NoError(t, err)
+	require.NoError(t, prepareDatabase(t.Context(), cfg, silent))
+}

@@ -1,0 +1,81 @@
+package bootstrap
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// elsewhere are the variables with the prefix that are not settings of a server: the client's, and the one that hands an
+// environment over between images of one process.
+var elsewhere = []string{"NIYANTA_URL", "NIYANTA_API_KEY", "NIYANTA_API_KEY_FILE", "NIYANTA_HANDOVER_FD"}
+
+// forTests begins the names of variables that only tests read.
+const forTests = Prefix + "TEST_"
+
+// ofServices matches what Kubernetes sets in every pod for each service of the namespace, for example for one named niyanta.
+var ofServices = regexp.MustCompile(`_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$`)
+
+// checkNames reports each variable with the prefix that nothing reads, with the nearest name that something does. A mistyped name
+// would otherwise leave its setting at the default, silently.
+func checkNames(vars map[string]string) error {
+	known := settingNames()
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		switch {
+		case !strings.HasPrefix(name, Prefix), strings.HasPrefix(name, forTests), slices.Contains(known, name),
+			slices.Contains(elsewhere, name), ofServices.MatchString(name),
+			strings.HasSuffix(name, "_PORT") && strings.Contains(vars[name], "://"): // a service's, too
+			continue
+		}
+		errs = append(errs, fmt.Errorf("%s: no such setting; did you mean %s?", name, nearest(name, known)))
+	}
+	return errors.Join(errs...)
+}
+
+// settingNames lists the variables of Config, and for each secret the one that names its file.
+func settingNames() []string {
+	t := reflect.TypeFor[Config]()
+	var names []string
+	for i := range t.NumField() {
+		tag := t.Field(i).Tag
+		names = append(names, Prefix+tag.Get("env"))
+		if tag.Get("secret") != "" {
+			names = append(names, Prefix+tag.Get("env")+fileSuffix)
+		}
+	}
+	return names
+}
+
+func nearest(name string, known []string) string {
+	return slices.MinFunc(known, func(a, b string) int { return distance(name, a) - distance(name, b) })
+}
+
+// distance counts the insertions, deletions, replacements and swaps of neighbours that make b of a.
+func distance(a, b string) int {
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(a)][len(b)]
+}
