@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -150,4 +151,19 @@ func input(cmd *cobra.Command, flag, s string) (json.RawMessage, error) {
 		return nil, usage(fmt.Errorf("--%s is not JSON", flag))
 	}
 	return b, nil
+}
+
+// inputInto reads a JSON argument into v. A field that v doesn't have is an error, as it is to the API: left out, it would look as if it
+// had been heeded.
+func inputInto(cmd *cobra.Command, flag, s string, v any) error {
+	b, err := input(cmd, flag, s)
+	if err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return usage(fmt.Errorf("--%s: %s", flag, strings.TrimPrefix(err.Error(), "json: ")))
+	}
+	return nil
 }

@@ -209,6 +209,19 @@ func TestMistakesOnTheCommandLineAreUsageErrors(t *testing.T) {
 	}
 }
 
+func TestCommandLine_WhenABodyHasAnUnknownField_NamesIt(t *testing.T) {
+	for want, args := range map[string][]string{
+		"hrad":       {"workload", "submit", "sleep", "--affinity", `{"hrad":{"worker_id":"w"}}`, "--api-key", "k"},
+		"worker_ids": {"workload", "submit", "sleep", "--affinity", `{"hard":{"worker_ids":"w"}}`, "--api-key", "k"},
+		"max_retrys": {"config-set", "update", "wlcfg_1", "--body", `{"workload_type":"sleep","max_retrys":1}`, "--api-key", "k"},
+		"timeout":    {"config-set", "create", "--body", `{"workload_type":"sleep","timeout":1}`, "--api-key", "k"},
+	} {
+		var out, errs bytes.Buffer
+		assert.Equal(t, exitUsage, run(args, strings.NewReader(""), &out, &errs), "%v: %s", args, errs.String())
+		assert.Contains(t, errs.String(), want)
+	}
+}
+
 func TestRefusalsOfTheServerAreErrors(t *testing.T) {
 	sh, _, _ := shells(t)
 	_, errs, code := sh.run("", "workload", "submit", "unheard-of")

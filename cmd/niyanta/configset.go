@@ -1,9 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	niyanta "github.com/niyanta/niyanta/sdk"
@@ -30,13 +27,9 @@ func configSetWrite(c *cli, use, short string, args int) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			b, err := input(cmd, "body", body)
-			if err != nil {
-				return err
-			}
 			var in niyanta.ConfigInput
-			if err := json.Unmarshal(b, &in); err != nil {
-				return usage(fmt.Errorf("--body: %w", err))
+			if err := inputInto(cmd, "body", body, &in); err != nil {
+				return err
 			}
 			var cfg niyanta.WorkloadConfig
 			if len(args) == 1 {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -87,12 +86,8 @@ func (f *submitFlags) submission(cmd *cobra.Command, workloadType string) (niyan
 		sub.Labels = &labels
 	}
 	if f.affinity != "" {
-		b, err := input(cmd, "affinity", f.affinity)
-		if err != nil {
+		if err := inputInto(cmd, "affinity", f.affinity, &sub.AffinityRules); err != nil {
 			return sub, err
-		}
-		if err := json.Unmarshal(b, &sub.AffinityRules); err != nil {
-			return sub, usage(fmt.Errorf("--affinity: %w", err))
 		}
 	}
 	if cmd.Flags().Changed("timeout") {
