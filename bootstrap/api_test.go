@@ -68,6 +68,11 @@ func (a answer) field(path string) any {
 
 func (a *api) call(method, path, key string, body any) answer {
 	a.Helper()
+	return a.do(a.request(method, path, key, body))
+}
+
+func (a *api) request(method, path, key string, body any) *http.Request {
+	a.Helper()
 	var reader io.Reader
 	switch b := body.(type) {
 	case nil:
@@ -88,7 +93,7 @@ func (a *api) call(method, path, key string, body any) answer {
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	return a.do(req)
+	return req
 }
 
 func (a *api) do(req *http.Request) answer {
@@ -360,7 +365,7 @@ func TestRatesAndQueuesAreLimited(t *testing.T) {
 	first := a.call("POST", "/v1/workloads", key, later)
 	require.Equal(t, 202, first.status)
 	require.Equal(t, "3", first.header.Get("X-RateLimit-Remaining"))
-	require.Equal(t, "4", first.header.Get("X-RateLimit-Limit"))
+	require.Equal(t, "0.01", first.header.Get("X-RateLimit-Limit"))
 	full := a.call("POST", "/v1/workloads", key, later)
 	a.refused(full, 503, "SERVICE_UNAVAILABLE", "")
 	require.NotEmpty(t, full.header.Get("Retry-After"))
@@ -369,6 +374,9 @@ func TestRatesAndQueuesAreLimited(t *testing.T) {
 	over := a.call("GET", "/v1/customer", key, nil)
 	a.refused(over, 429, "RATE_LIMITED", "")
 	require.NotEmpty(t, over.header.Get("Retry-After"))
+	require.Equal(t, over.header.Get("Retry-After"), fmt.Sprint(over.field("error.details.retry_after")))
+	require.InDelta(t, 0.01, over.field("error.details.limit"), 0)
+	require.InDelta(t, 1, over.field("error.details.window_seconds"), 0)
 }
 
 func TestStatesThatForbidAnActionAreNamed(t *testing.T) {

@@ -1,6 +1,7 @@
 package contracttests
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -116,24 +117,26 @@ func tenancyCases() []Case[StoreHarness] {
 		{"a key is found by prefix and revoked", "ByPrefix returns the key, revoked and expired ones included; Revoke again is a success", func(t T, h StoreHarness) {
 			f := given(t, h)
 			k, err := f.Keys.Create(t.Context(), domain.APIKey{
-				ID: "key_1", CustomerID: acme, Role: domain.RoleViewer, Prefix: "p1", Digest: [32]byte{1}, ExpiresAt: time.Unix(1, 0).UTC(),
+				ID: "key_1", CustomerID: acme, Role: domain.RoleViewer, Prefix: "p1", Digest: [32]byte{1},
 			})
 			require.NoError(t, err)
-			got, err := h.Open().Keys.ByPrefix(t.Context(), "p1")
+			got, usable, err := h.Open().Keys.ByPrefix(t.Context(), "p1")
 			require.NoError(t, err)
 			require.Equal(t, k, got)
+			require.Equal(t, domain.KeyForever, usable)
 			_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_2", CustomerID: acme, Prefix: "p1"})
 			requireCode(t, err, domain.CodeConflict)
 			_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_3", CustomerID: "cust_nobody", Prefix: "p3"})
 			requireCode(t, err, domain.CodeNotFound)
-			_, err = f.Keys.ByPrefix(t.Context(), "p3")
+			_, _, err = f.Keys.ByPrefix(t.Context(), "p3")
 			requireCode(t, err, domain.CodeNotFound)
 			requireCode(t, f.Keys.Revoke(t.Context(), rival, "key_1"), domain.CodeNotFound)
 			requireCode(t, f.Keys.Revoke(t.Context(), acme, "key_9"), domain.CodeNotFound)
 			require.NoError(t, f.Keys.Revoke(t.Context(), acme, "key_1"))
-			first, err := f.Keys.ByPrefix(t.Context(), "p1")
+			first, usable, err := f.Keys.ByPrefix(t.Context(), "p1")
 			require.NoError(t, err)
 			require.False(t, first.RevokedAt.IsZero())
+			require.Zero(t, usable)
 			h.Advance(time.Minute)
 			require.NoError(t, f.Keys.Revoke(t.Context(), acme, "key_1"))
 			list, err := f.Keys.List(t.Context(), acme)
@@ -142,6 +145,30 @@ func tenancyCases() []Case[StoreHarness] {
 			list, err = f.Keys.List(t.Context(), rival)
 			require.NoError(t, err)
 			require.Empty(t, list)
+		}},
+		{"a key expires by the store's clock", "for how long it may be used by the store's clock; CodeInvalidInput naming expires_at when that is not in the future by the store's clock", func(t T, h StoreHarness) {
+			f := given(t, h)
+			now := f.now()
+			for i, past := range []time.Time{now.Add(-time.Hour), time.Unix(1, 0).UTC()} {
+				_, err := f.Keys.Create(t.Context(), domain.APIKey{ID: domain.KeyID(fmt.Sprint("key_past", i)), CustomerID: acme, Prefix: fmt.Sprint("past", i), ExpiresAt: past})
+				requireCode(t, err, domain.CodeInvalidInput)
+				_, _, err = f.Keys.ByPrefix(t.Context(), fmt.Sprint("past", i))
+				requireCode(t, err, domain.CodeNotFound)
+			}
+			k, err := f.Keys.Create(t.Context(), domain.APIKey{ID: "key_1", CustomerID: acme, Role: domain.RoleViewer, Prefix: "p1", ExpiresAt: now.Add(time.Hour)})
+			require.NoError(t, err)
+			_, usable, err := f.Keys.ByPrefix(t.Context(), "p1")
+			require.NoError(t, err)
+			require.InDelta(t, time.Hour, usable, float64(time.Minute))
+			h.Advance(30 * time.Minute)
+			_, usable, err = f.Keys.ByPrefix(t.Context(), "p1")
+			require.NoError(t, err)
+			require.InDelta(t, 30*time.Minute, usable, float64(time.Minute))
+			h.Advance(31 * time.Minute)
+			got, usable, err := f.Keys.ByPrefix(t.Context(), "p1")
+			require.NoError(t, err)
+			require.Equal(t, k, got, "expired ones are found")
+			require.Zero(t, usable)
 		}},
 	}
 }

@@ -125,7 +125,7 @@ func workloadOut(w *domain.Workload, role domain.Role) gen.Workload {
 		out.ErrorType, out.ErrorMessage = &w.Failure.Type, &w.Failure.Message
 	}
 	if role == domain.RoleViewer {
-		out.InputParams, out.ResultData = raw(""), raw("")
+		maskWorkload(&out)
 	}
 	return out
 }
@@ -145,7 +145,7 @@ func steerOut(w *domain.Workload) gen.SteerAnswer {
 	}
 }
 
-func auditOut(e *domain.AuditEvent) gen.AuditEvent {
+func auditOut(e *domain.AuditEvent, role domain.Role) gen.AuditEvent {
 	out := gen.AuditEvent{
 		EventID: e.ID, EventType: string(e.Type), WorkloadID: string(e.WorkloadID),
 		ActorType: gen.AuditEventActorType(e.Actor.Kind), ActorID: e.Actor.ID, CreatedAt: at(e.At),
@@ -156,6 +156,17 @@ func auditOut(e *domain.AuditEvent) gen.AuditEvent {
 	out.Details.WorkerID = opt(string(e.WorkerID))
 	out.Details.CheckpointSequence = opt(e.CheckpointSequence)
 	out.Details.Reason = opt(e.Reason)
+	if role == domain.RoleViewer && e.Actor.Kind == domain.ActorWorker {
+		maskText(out.Details.Reason) // what a worker gives as a reason may be the workload's own words
+	}
+	return out
+}
+
+func logLineOut(l *domain.LogLine, role domain.Role) gen.LogLine {
+	out := gen.LogLine{Seq: l.Seq, Time: at(l.At), Level: l.Level, Stream: opt(l.Stream), Message: l.Message, Generation: l.Generation}
+	if role == domain.RoleViewer {
+		maskText(&out.Message)
+	}
 	return out
 }
 

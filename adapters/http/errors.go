@@ -42,7 +42,11 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 		if after <= 0 {
 			after = retryDefault
 		}
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(after.Seconds()))))
+		seconds := int(math.Ceil(after.Seconds()))
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
+		if status == http.StatusTooManyRequests {
+			e = e.With("retry_after", seconds)
+		}
 	}
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
@@ -66,6 +70,8 @@ func (a *api) classify(r *http.Request, err error) *domain.Error {
 		if statusOf[e.Code] != 0 {
 			return e
 		}
+	case errors.Is(err, errStopping):
+		return domain.Unavailable(retryDefault, "the coordinator shuts down")
 	case errors.Is(err, context.DeadlineExceeded):
 		return domain.Unavailable(retryDefault, "the request took too long")
 	case errors.Is(err, context.Canceled):

@@ -26,6 +26,7 @@ const (
 
 // scope is what is learned about a request on its way in, for handlers and the access log.
 type scope struct {
+	key       string // as the client sent it, to be looked at again while the request waits
 	principal domain.Principal
 	op        operation
 }
@@ -69,6 +70,26 @@ func (a *api) requestID(next http.Handler) http.Handler {
 		path := *r.URL
 		path.RawPath = r.URL.EscapedPath()
 		r.URL = &path
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Content security policies. An answer of the API is data: nothing may be loaded for it, and nothing may frame it. The
+// documentation loads its own files only.
+const (
+	policyOfAPI  = "default-src 'none'; frame-ancestors 'none'"
+	policyOfDocs = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+
+// secured sets what browsers and caches may do with an answer. Handlers that need other values set them afterwards.
+func secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Content-Security-Policy", policyOfAPI)
+		h.Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r)
 	})
 }

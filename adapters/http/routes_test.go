@@ -30,11 +30,11 @@ type knownKeys struct {
 	byPrefix map[string]domain.APIKey
 }
 
-func (k knownKeys) ByPrefix(_ context.Context, prefix string) (domain.APIKey, error) {
+func (k knownKeys) ByPrefix(_ context.Context, prefix string) (domain.APIKey, time.Duration, error) {
 	if key, ok := k.byPrefix[prefix]; ok {
-		return key, nil
+		return key, domain.KeyForever, nil
 	}
-	return domain.APIKey{}, domain.NotFound("key")
+	return domain.APIKey{}, 0, domain.NotFound("key")
 }
 
 type oneCustomer struct{ ports.CustomerStore }

@@ -3,7 +3,6 @@ package http
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -83,7 +82,7 @@ func newAPI(d Deps) (*api, error) {
 // router puts every route behind admit.
 func (a *api) router(handlers gen.ServerInterface) (chi.Router, error) {
 	r := chi.NewRouter()
-	r.Use(a.requestID, a.traced, a.accessLog, a.recovery)
+	r.Use(secured, a.requestID, a.traced, a.accessLog, a.recovery)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, errNoRoute(r)) })
 	r.MethodNotAllowed(a.noMethod(r))
 	r.Group(func(r chi.Router) {
@@ -116,12 +115,3 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }
-
-// whileServing returns a context that also ends when the server shuts down.
-func (a *api) whileServing(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(a.Stopping, func() { cancel(errStopping) })
-	return ctx, func() { stop(); cancel(nil) }
-}
-
-var errStopping = fmt.Errorf("the server shuts down")

@@ -32,7 +32,11 @@ func (a *api) PauseWorkload(ctx context.Context, req gen.PauseWorkloadRequestObj
 	if req.Body != nil {
 		reason = deref(req.Body.Reason)
 	}
-	w, confirmed, err := a.Lifecycle.Pause(ctx, scopeOf(ctx).principal.CustomerID, workloadID(req.ID), actor(ctx), reason)
+	var confirmed bool
+	w, err := wait(ctx, a, func(ctx context.Context) (w domain.Workload, err error) {
+		w, confirmed, err = a.Lifecycle.Pause(ctx, scopeOf(ctx).principal.CustomerID, workloadID(req.ID), actor(ctx), reason)
+		return w, err
+	})
 	switch {
 	case err != nil:
 		return nil, err
@@ -73,11 +77,8 @@ func (a *api) GetWorkloadLogs(ctx context.Context, req gen.GetWorkloadLogsReques
 	if err != nil {
 		return nil, err
 	}
-	return gen.GetWorkloadLogs200JSONResponse{Items: mapSlice(lines, func(l *domain.LogLine) gen.LogLine {
-		return gen.LogLine{
-			Seq: l.Seq, Time: at(l.At), Level: l.Level, Stream: opt(l.Stream), Message: l.Message, Generation: l.Generation,
-		}
-	})}, nil
+	role := scopeOf(ctx).principal.Role
+	return gen.GetWorkloadLogs200JSONResponse{Items: mapSlice(lines, func(l *domain.LogLine) gen.LogLine { return logLineOut(l, role) })}, nil
 }
 
 // GetWorkloadAudit implements GET /v1/workloads/{id}/audit.
@@ -90,7 +91,8 @@ func (a *api) GetWorkloadAudit(ctx context.Context, req gen.GetWorkloadAuditRequ
 	if err != nil {
 		return nil, err
 	}
-	return gen.GetWorkloadAudit200JSONResponse{Items: mapSlice(events, auditOut)}, nil
+	role := scopeOf(ctx).principal.Role
+	return gen.GetWorkloadAudit200JSONResponse{Items: mapSlice(events, func(e *domain.AuditEvent) gen.AuditEvent { return auditOut(e, role) })}, nil
 }
 
 // GetWorkloadCheckpoints implements GET /v1/workloads/{id}/checkpoints.

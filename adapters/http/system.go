@@ -31,14 +31,25 @@ func (a *api) system(r chi.Router) {
 		_, _ = w.Write(openapi.YAML) // the client has gone; nobody to tell
 	})
 	r.Get("/docs", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy", "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:")
+		documentation(w)
 		http.ServeFileFS(w, r, docs, "docs/index.html")
 	})
 	files, err := fs.Sub(docs, "docs")
 	if err != nil {
 		files = docs // cannot happen: the folder is embedded
 	}
-	r.Method(http.MethodGet, docsFiles, http.StripPrefix("/docs/", http.FileServerFS(files)))
+	serve := http.StripPrefix("/docs/", http.FileServerFS(files))
+	r.Get(docsFiles, func(w http.ResponseWriter, r *http.Request) {
+		documentation(w)
+		serve.ServeHTTP(w, r)
+	})
+}
+
+// documentation sets the headers of the documentation's pages and files: they are the same for everybody, so that browsers may keep
+// them, if they ask whether they still hold.
+func documentation(w http.ResponseWriter) {
+	w.Header().Set("Content-Security-Policy", policyOfDocs)
+	w.Header().Set("Cache-Control", "no-cache")
 }
 
 func (a *api) ready(w http.ResponseWriter, r *http.Request) {

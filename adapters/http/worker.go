@@ -39,15 +39,13 @@ const (
 
 // WorkerPoll implements POST /v1/worker/poll.
 func (a *api) WorkerPoll(ctx context.Context, req gen.WorkerPollRequestObject) (gen.WorkerPollResponseObject, error) {
-	wait := defaultPoll
+	longest := defaultPoll
 	if req.Body.WaitMs != nil {
-		wait = min(max(time.Duration(*req.Body.WaitMs)*time.Millisecond, 0), maxPoll)
+		longest = min(max(time.Duration(*req.Body.WaitMs)*time.Millisecond, 0), maxPoll)
 	}
-	waiting, done := a.whileServing(ctx)
-	defer done()
 	ref := ports.SessionRef{WorkerID: domain.WorkerID(req.Body.WorkerID), SessionID: domain.SessionID(req.Body.SessionID)}
-	commands, err := a.Plane.Poll(waiting, ref, wait)
-	if errors.Is(context.Cause(waiting), errStopping) {
+	commands, err := wait(ctx, a, func(ctx context.Context) ([]ports.Command, error) { return a.Plane.Poll(ctx, ref, longest) })
+	if errors.Is(err, errStopping) {
 		err = nil
 	}
 	if err != nil {

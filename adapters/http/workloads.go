@@ -110,14 +110,17 @@ func digestOf(in *gen.Submission) ([32]byte, error) {
 // GetWorkload implements GET /v1/workloads/{id}.
 func (a *api) GetWorkload(ctx context.Context, req gen.GetWorkloadRequestObject) (gen.GetWorkloadResponseObject, error) {
 	p := scopeOf(ctx).principal
-	wait, err := parseWait(deref(req.Params.Wait))
+	longest, err := parseWait(deref(req.Params.Wait))
 	if err != nil {
 		return nil, err
 	}
-	waiting, done := a.whileServing(ctx)
-	defer done()
-	w, err := a.Lifecycle.Wait(waiting, p.CustomerID, workloadID(req.ID), wait)
-	if errors.Is(context.Cause(waiting), errStopping) {
+	var w domain.Workload
+	if longest > 0 {
+		w, err = wait(ctx, a, func(ctx context.Context) (domain.Workload, error) {
+			return a.Lifecycle.Wait(ctx, p.CustomerID, workloadID(req.ID), longest)
+		})
+	}
+	if longest == 0 || errors.Is(err, errStopping) {
 		w, err = a.Lifecycle.Get(ctx, p.CustomerID, workloadID(req.ID))
 	}
 	if err != nil {

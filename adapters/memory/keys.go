@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -26,21 +27,24 @@ func (k keys) Create(ctx context.Context, key domain.APIKey) (domain.APIKey, err
 		}
 	}
 	key.CreatedAt = k.s.now()
+	if !key.ExpiresAt.IsZero() && !key.ExpiresAt.After(key.CreatedAt) {
+		return domain.APIKey{}, domain.Invalid("expires_at", "must be in the future")
+	}
 	k.s.keys[key.Prefix] = &key
 	return key, nil
 }
 
 // ByPrefix implements ports.KeyStore.
-func (k keys) ByPrefix(ctx context.Context, prefix string) (domain.APIKey, error) {
+func (k keys) ByPrefix(ctx context.Context, prefix string) (domain.APIKey, time.Duration, error) {
 	if err := ctx.Err(); err != nil {
-		return domain.APIKey{}, err
+		return domain.APIKey{}, 0, err
 	}
 	k.s.mu.Lock()
 	defer k.s.mu.Unlock()
 	if key := k.s.keys[prefix]; key != nil {
-		return *key, nil
+		return *key, key.UsableFor(k.s.now()), nil
 	}
-	return domain.APIKey{}, domain.NotFound("key")
+	return domain.APIKey{}, 0, domain.NotFound("key")
 }
 
 // List implements ports.KeyStore.

@@ -218,36 +218,43 @@ type keys struct{ s *Store }
 
 const keyColumns = "k.key_id, k.customer_id, k.role, k.prefix, k.digest, k.created_at, k.expires_at, k.revoked_at"
 
-func scanKey(row pgx.CollectableRow) (domain.APIKey, error) {
+func scanKey(row pgx.CollectableRow, more ...any) (domain.APIKey, error) {
 	var k domain.APIKey
 	var digest []byte
 	var expires, revoked *time.Time
-	err := row.Scan(&k.ID, &k.CustomerID, &k.Role, &k.Prefix, &digest, &k.CreatedAt, &expires, &revoked)
+	targets := []any{&k.ID, &k.CustomerID, &k.Role, &k.Prefix, &digest, &k.CreatedAt, &expires, &revoked}
+	err := row.Scan(append(targets, more...)...)
 	copy(k.Digest[:], digest)
 	k.CreatedAt, k.ExpiresAt, k.RevokedAt = k.CreatedAt.UTC(), at(expires), at(revoked)
 	return k, err
 }
 
+func oneKey(row pgx.CollectableRow) (domain.APIKey, error) { return scanKey(row) }
+
 // Create implements ports.KeyStore.
 func (k keys) Create(ctx context.Context, key domain.APIKey) (domain.APIKey, error) {
-	rows, err := query(ctx, k.s.pool, scanKey, `INSERT INTO api_keys AS k (key_id, customer_id, role, prefix, digest, created_at, expires_at, revoked_at)
- VALUES ($1::text, $2::text, $3::text, $4::text, $5::bytea, niyanta_now(), $6::timestamptz, $7::timestamptz) RETURNING `+keyColumns,
+	rows, err := query(ctx, k.s.pool, oneKey, `INSERT INTO api_keys AS k (key_id, customer_id, role, prefix, digest, created_at, expires_at, revoked_at)
+ SELECT $1::text, $2::text, $3::text, $4::text, $5::bytea, n.now, $6::timestamptz, $7::timestamptz FROM (SELECT niyanta_now() AS now) n
+ WHERE $6::timestamptz IS NULL OR $6::timestamptz > n.now RETURNING `+keyColumns,
 		string(key.ID), string(key.CustomerID), string(key.Role), key.Prefix, key.Digest[:], null(key.ExpiresAt), null(key.RevokedAt))
 	if violated(err) != "" {
 		return key, domain.NewError(domain.CodeConflict, "the key exists already")
 	}
-	return only(rows, err, domain.NotFound("customer"))
+	return only(rows, err, domain.Invalid("expires_at", "must be in the future"))
 }
 
 // ByPrefix implements ports.KeyStore.
-func (k keys) ByPrefix(ctx context.Context, prefix string) (domain.APIKey, error) {
-	rows, err := query(ctx, k.s.pool, scanKey, "SELECT "+keyColumns+" FROM api_keys k WHERE k.prefix = $1::text", prefix)
-	return only(rows, err, domain.NotFound("key"))
+func (k keys) ByPrefix(ctx context.Context, prefix string) (domain.APIKey, time.Duration, error) {
+	var now time.Time
+	rows, err := query(ctx, k.s.pool, func(row pgx.CollectableRow) (domain.APIKey, error) { return scanKey(row, &now) },
+		"SELECT "+keyColumns+", niyanta_now() FROM api_keys k WHERE k.prefix = $1::text", prefix)
+	key, err := only(rows, err, domain.NotFound("key"))
+	return key, key.UsableFor(now), err
 }
 
 // List implements ports.KeyStore.
 func (k keys) List(ctx context.Context, customer domain.CustomerID) ([]domain.APIKey, error) {
-	return query(ctx, k.s.pool, scanKey, "SELECT "+keyColumns+" FROM api_keys k WHERE k.customer_id = $1::text ORDER BY k.created_at, k.key_id", string(customer))
+	return query(ctx, k.s.pool, oneKey, "SELECT "+keyColumns+" FROM api_keys k WHERE k.customer_id = $1::text ORDER BY k.created_at, k.key_id", string(customer))
 }
 
 // Revoke implements ports.KeyStore.

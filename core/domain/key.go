@@ -41,9 +41,18 @@ type APIKey struct {
 	RevokedAt time.Time // zero: not revoked
 }
 
-// Usable reports whether the key may authenticate at that time.
-func (k APIKey) Usable(now time.Time) bool {
-	return k.RevokedAt.IsZero() && (k.ExpiresAt.IsZero() || now.Before(k.ExpiresAt))
+// KeyForever is how long a key may be used that neither expires nor was revoked.
+const KeyForever = time.Duration(1<<63 - 1)
+
+// UsableFor returns for how long the key may authenticate from that time on: 0 when it is revoked or has expired.
+func (k APIKey) UsableFor(now time.Time) time.Duration {
+	switch {
+	case !k.RevokedAt.IsZero():
+		return 0
+	case k.ExpiresAt.IsZero():
+		return KeyForever
+	}
+	return max(k.ExpiresAt.Sub(now), 0)
 }
 
 const (

@@ -44,9 +44,11 @@ func TestKeysTellTheirCustomerAndPrefix(t *testing.T) {
 		assert.False(t, ok, bad)
 	}
 	k := domain.APIKey{ExpiresAt: epoch0}
-	assert.True(t, k.Usable(epoch0.Add(-1)))
-	assert.False(t, k.Usable(epoch0))
-	assert.False(t, domain.APIKey{RevokedAt: epoch0}.Usable(epoch0.Add(-time.Hour)))
+	assert.Equal(t, time.Duration(1), k.UsableFor(epoch0.Add(-1)))
+	assert.Zero(t, k.UsableFor(epoch0))
+	assert.Zero(t, k.UsableFor(epoch0.Add(time.Hour)))
+	assert.Zero(t, domain.APIKey{RevokedAt: epoch0}.UsableFor(epoch0.Add(-time.Hour)))
+	assert.Equal(t, domain.KeyForever, domain.APIKey{}.UsableFor(epoch0))
 }
 
 func TestVirtualTimeEqualsAgingPriority(t *testing.T) {

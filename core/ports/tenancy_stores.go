@@ -2,6 +2,7 @@ package ports
 
 import (
 	"context"
+	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -42,10 +43,12 @@ type ConfigStore interface {
 // KeyStore keeps API keys, digests only.
 type KeyStore interface {
 	// Create stores a key, CreatedAt from the store's clock, and returns it. CodeConflict when id or prefix exists;
-	// CodeNotFound when the customer does not exist.
+	// CodeNotFound when the customer does not exist; CodeInvalidInput naming expires_at when that is set and not in
+	// the future by the store's clock.
 	Create(ctx context.Context, k domain.APIKey) (domain.APIKey, error)
-	// ByPrefix returns the key with that lookup prefix, revoked and expired ones included. CodeNotFound.
-	ByPrefix(ctx context.Context, prefix string) (domain.APIKey, error)
+	// ByPrefix returns the key with that lookup prefix, revoked and expired ones included, and for how long it may be
+	// used by the store's clock: 0 when it may not, domain.KeyForever when it never expires. CodeNotFound.
+	ByPrefix(ctx context.Context, prefix string) (k domain.APIKey, usable time.Duration, err error)
 	// List returns a customer's keys, oldest first, revoked ones included.
 	List(ctx context.Context, customer domain.CustomerID) ([]domain.APIKey, error)
 	// Revoke ends a key at the store's time. Revoking again is a success. CodeNotFound.

@@ -1,0 +1,159 @@
+package bootstrap
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// keyID returns the id of the customer's newest key.
+func (a *api) keyID(role string) (key, id string) {
+	a.Helper()
+	ans := a.call("POST", "/v1/admin/customers/cust_dev/keys", a.dev.AdminKey, map[string]any{"role": role})
+	require.Equal(a, 201, ans.status, ans.body)
+	return ans.field("key").(string), ans.field("key_id").(string)
+}
+
+// timed is an answer and how long after the revocation it came.
+type timed struct {
+	answer
+	took time.Duration
+}
+
+func TestLongPoll_WhenItsKeyIsRevoked_EndsWithin5sWithoutData(t *testing.T) {
+	a := newAPI(t, 1)
+	id := a.submit(sleepBody(60_000))
+	for _, what := range []string{"nothing happens", "the workload ends"} {
+		key, keyID := a.keyID("viewer")
+		answered := make(chan timed, 1)
+		go func() {
+			req := a.request("GET", "/v1/workloads/"+id+"?wait=50s", key, nil)
+			resp := a.do(req)
+			answered <- timed{resp, 0}
+		}()
+		time.Sleep(200 * time.Millisecond) // most likely it waits by then; if not, it is refused all the more
+		require.Equal(t, 204, a.call("DELETE", "/v1/admin/customers/cust_dev/keys/"+keyID, a.dev.AdminKey, nil).status)
+		revoked := time.Now()
+		if what == "the workload ends" {
+			require.Equal(t, 200, a.call("POST", "/v1/workloads/"+id+"/cancel", a.dev.CustomerKey, nil).status)
+		}
+		select {
+		case ans := <-answered:
+			a.refused(ans.answer, 401, "UNAUTHORIZED", "")
+			assert.NotContains(t, ans.body, id, what)
+			assert.Less(t, time.Since(revoked), 5*time.Second, what)
+		case <-time.After(20 * time.Second):
+			require.Fail(t, "the long poll goes on", what)
+		}
+	}
+}
+
+func TestLongPoll_WhileItsKeyHolds_IsAnsweredAsBefore(t *testing.T) {
+	a := newAPI(t, 1)
+	id := a.submit(sleepBody(2_500)) // longer than the key goes unchecked
+	ans := a.call("GET", "/v1/workloads/"+id+"?wait=20s", a.key("viewer"), nil)
+	require.Equal(t, 200, ans.status, ans.body)
+	require.Equal(t, "COMPLETED", ans.field("status"))
+}
+
+func TestRateLimitHeaders_OnEveryAuthenticatedAnswer_WhateverTheRole(t *testing.T) {
+	a := newAPI(t, 0)
+	viewer := a.key("viewer")
+	for name, c := range map[string]struct {
+		method, path, key string
+		status            int
+		limit             string
+	}{
+		"a customer":                       {"GET", "/v1/customer", a.dev.CustomerKey, 200, "100000"},
+		"a customer that asks for nothing": {"GET", "/v1/workloads/wl_none", a.dev.CustomerKey, 404, "100000"},
+		"a customer that asks nonsense":    {"GET", "/v1/workloads?limit=x", a.dev.CustomerKey, 400, "100000"},
+		"a viewer":                         {"GET", "/v1/customer", viewer, 200, "100000"},
+		"a viewer that may not":            {"POST", "/v1/workloads", viewer, 403, "100000"},
+		"a customer at the admin's door":   {"GET", "/v1/admin/workers", a.dev.CustomerKey, 403, "100000"},
+		"an admin":                         {"GET", "/v1/admin/workers", a.dev.AdminKey, 200, "1000000"},
+		"an admin at the customer's door":  {"GET", "/v1/customer", a.dev.AdminKey, 403, "1000000"},
+		"a worker":                         {"POST", "/v1/worker/poll", a.dev.WorkerKey, 400, "1000000"},
+		"a worker at the administrator's":  {"GET", "/v1/admin/workers", a.dev.WorkerKey, 403, "1000000"},
+	} {
+		ans := a.call(c.method, c.path, c.key, nil)
+		require.Equal(t, c.status, ans.status, "%s: %s", name, ans.body)
+		assert.Equal(t, c.limit, ans.header.Get("X-RateLimit-Limit"), name)
+		remaining, err := strconv.Atoi(ans.header.Get("X-RateLimit-Remaining"))
+		require.NoError(t, err, name)
+		assert.Positive(t, remaining, name)
+		reset, err := strconv.ParseInt(ans.header.Get("X-RateLimit-Reset"), 10, 64)
+		require.NoError(t, err, name)
+		assert.WithinDuration(t, time.Now(), time.Unix(reset, 0), time.Minute, "%s: Unix seconds", name)
+	}
+	assert.Empty(t, a.call("GET", "/v1/customer", "nonsense", nil).header.Get("X-RateLimit-Limit"))
+}
+
+// TestViewer_WhateverItReads_SeesNoPayload runs a program that says a secret wherever it can, and reads everything that a viewer may.
+func TestViewer_WhateverItReads_SeesNoPayload(t *testing.T) {
+	a := newAPI(t, 1)
+	const secret = "canary-of-the-payload"
+	script := `echo ` + secret + `; echo ` + secret + ` >&2; printf '{"type":"progress","percent":50,"message":"` + secret + `"}\n' >&3; sleep 0.3; exit 65`
+	failed := a.submit(map[string]any{"workload_type": "exec", "input_params": map[string]any{"command": []string{"sh", "-c", script}}})
+	done := a.submit(map[string]any{"workload_type": "exec", "input_params": map[string]any{"command": []string{"echo", secret}}})
+	cfg := a.call("POST", "/v1/workload-configs", a.dev.CustomerKey, map[string]any{"workload_type": "sleep", "config_json": map[string]any{"x": secret}})
+	require.Equal(t, 201, cfg.status, cfg.body)
+	for id, status := range map[string]string{failed: "FAILED", done: "COMPLETED"} {
+		require.Equal(t, status, a.call("GET", "/v1/workloads/"+id+"?wait=20s", a.dev.CustomerKey, nil).field("status"))
+	}
+	viewer, owned := a.key("viewer"), 0
+	for path, item := range a.spec.Paths.Map() {
+		op := item.Get
+		if op == nil || !strings.Contains(string(must(json.Marshal(op.Extensions["x-roles"]))), "viewer") {
+			continue
+		}
+		for _, id := range []string{failed, done} {
+			target := strings.ReplaceAll(path, "{id}", id)
+			if strings.HasPrefix(path, "/v1/workload-configs/") {
+				target = strings.ReplaceAll(path, "{id}", cfg.field("config_id").(string))
+			}
+			seen := a.call("GET", target, viewer, nil)
+			require.Equal(t, 200, seen.status, "%s: %s", target, seen.body)
+			assert.NotContains(t, seen.body, secret, target)
+			if strings.Contains(a.call("GET", target, a.dev.CustomerKey, nil).body, secret) {
+				owned++
+			}
+		}
+	}
+	assert.GreaterOrEqual(t, owned, 6, "its owner sees it in workload, list, logs, audit and config, or the test proves nothing")
+	seen := a.call("GET", "/v1/workloads/"+failed, viewer, nil)
+	assert.Equal(t, "exit_status", seen.field("error_type"), "what became of it is seen")
+	assert.Equal(t, "[masked]", seen.field("error_message"))
+	assert.Equal(t, "[masked]", seen.field("progress_message"))
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func TestSecurityHeaders_OnEveryAnswer(t *testing.T) {
+	a := newAPI(t, 0)
+	for _, c := range []struct{ method, path, key, policy, cache string }{
+		{"GET", "/v1/customer", a.dev.CustomerKey, "default-src 'none'", "no-store"}, {"GET", "/v1/customer", "", "default-src 'none'", "no-store"},
+		{"GET", "/nowhere", "", "default-src 'none'", "no-store"}, {"FOO", "/v1/customer", "", "default-src 'none'", "no-store"},
+		{"GET", "/health", "", "default-src 'none'", "no-store"}, {"GET", "/metrics", "", "default-src 'none'", "no-store"},
+		{"GET", "/openapi.yaml", "", "default-src 'none'", "no-store"},
+		{"GET", "/docs", "", "default-src 'self'", "no-cache"}, {"GET", "/docs/start.js", "", "default-src 'self'", "no-cache"},
+	} {
+		h := a.call(c.method, c.path, c.key, nil).header
+		what := c.method + " " + c.path
+		assert.Equal(t, "nosniff", h.Get("X-Content-Type-Options"), what)
+		assert.Equal(t, "no-referrer", h.Get("Referrer-Policy"), what)
+		assert.Equal(t, "DENY", h.Get("X-Frame-Options"), what)
+		assert.Equal(t, c.cache, h.Get("Cache-Control"), what)
+		assert.Contains(t, h.Get("Content-Security-Policy"), c.policy, what)
+		assert.Contains(t, h.Get("Content-Security-Policy"), "frame-ancestors 'none'", what)
+	}
+}

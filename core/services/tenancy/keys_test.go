@@ -1,0 +1,147 @@
+package tenancy_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/adapters/memory"
+	"github.com/niyanta/niyanta/adapters/system"
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/tenancy"
+)
+
+// hand is a clock that stands still until it is moved.
+type hand struct{ now time.Time }
+
+func (h *hand) Now() time.Time { return h.now }
+
+// slowKeys lets a read hang between the storage and the caller, if it is told to.
+type slowKeys struct {
+	ports.KeyStore
+	held    atomic.Bool
+	read    chan struct{} // gets one when a held read has its answer
+	release chan struct{}
+}
+
+func (k *slowKeys) ByPrefix(ctx context.Context, prefix string) (domain.APIKey, time.Duration, error) {
+	key, usable, err := k.KeyStore.ByPrefix(ctx, prefix)
+	if k.held.Load() {
+		k.read <- struct{}{}
+		<-k.release
+	}
+	return key, usable, err
+}
+
+// place is one storage and the clock it goes by.
+type place struct {
+	t     *testing.T
+	clock *hand
+	store *memory.Store
+	keys  *slowKeys
+}
+
+func newPlace(t *testing.T) *place {
+	t.Helper()
+	clock := &hand{time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}
+	s := memory.NewStore(clock)
+	_, err := s.Customers().Create(t.Context(), domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierFree})
+	require.NoError(t, err)
+	return &place{t, clock, s, &slowKeys{KeyStore: s.Keys(), read: make(chan struct{}), release: make(chan struct{})}}
+}
+
+// coordinator returns the service of a coordinator on the storage, with a clock of its own.
+func (p *place) coordinator(clock ports.Clock) *tenancy.Service {
+	return tenancy.New(tenancy.Deps{
+		Customers: p.store.Customers(), Keys: p.keys, Limiter: memory.NewRateLimiter(p.clock), Clock: clock, IDs: system.IDs{}, AdminKey: "admin", WorkerKeys: []string{"worker"},
+	})
+}
+
+func (p *place) requireWorks(s *tenancy.Service, secret string) {
+	p.t.Helper()
+	who, err := s.Authenticate(p.t.Context(), secret)
+	require.NoError(p.t, err)
+	require.Equal(p.t, domain.CustomerID("cust_a"), who.CustomerID)
+}
+
+func (p *place) requireEnded(s *tenancy.Service, secret string) {
+	p.t.Helper()
+	_, err := s.Authenticate(p.t.Context(), secret)
+	require.Equal(p.t, domain.CodeUnauthorized, domain.CodeOf(err))
+}
+
+func TestRevokeKey_WhileTheKeyIsBeingRead_IsNotForgottenAgain(t *testing.T) {
+	p := newPlace(t)
+	s := p.coordinator(p.clock)
+	k, secret, err := s.CreateKey(t.Context(), "cust_a", domain.RoleCustomer, time.Time{})
+	require.NoError(t, err)
+	p.keys.held.Store(true)
+	answered := make(chan error, 1)
+	go func() {
+		_, err := s.Authenticate(context.Background(), secret)
+		answered <- err
+	}()
+	<-p.keys.read // it has read the key while that was good
+	require.NoError(t, s.RevokeKey(t.Context(), "cust_a", k.ID))
+	p.keys.held.Store(false)
+	close(p.keys.release)
+	require.NoError(t, <-answered, "it was answered as of when it was asked")
+	p.requireEnded(s, secret)
+}
+
+func TestRevokeKey_OnAnotherCoordinator_EndsTheKeyWithinTwoSeconds(t *testing.T) {
+	p := newPlace(t)
+	here, there := p.coordinator(p.clock), p.coordinator(p.clock)
+	k, secret, err := here.CreateKey(t.Context(), "cust_a", domain.RoleCustomer, time.Time{})
+	require.NoError(t, err)
+	p.requireWorks(there, secret)
+	require.NoError(t, here.RevokeKey(t.Context(), "cust_a", k.ID))
+	p.requireEnded(here, secret)
+	p.clock.now = p.clock.now.Add(2 * time.Second)
+	p.requireEnded(there, secret)
+}
+
+func TestAuthenticate_WhenTheCoordinatorsClockIsWrong_GoesByTheStores(t *testing.T) {
+	for name, off := range map[string]time.Duration{"fast": 24 * time.Hour, "slow": -24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			own := &hand{p.clock.now.Add(off)}
+			s := p.coordinator(own)
+			move := func(d time.Duration) { p.clock.now, own.now = p.clock.now.Add(d), own.now.Add(d) }
+			_, secret, err := s.CreateKey(t.Context(), "cust_a", domain.RoleViewer, p.clock.now.Add(time.Hour))
+			require.NoError(t, err)
+			p.requireWorks(s, secret)
+			move(time.Hour - time.Second)
+			p.requireWorks(s, secret)
+			move(time.Second)
+			p.requireEnded(s, secret) // although it was read a second ago
+			_, _, err = s.CreateKey(t.Context(), "cust_a", domain.RoleViewer, p.clock.now)
+			require.Equal(t, domain.CodeInvalidInput, domain.CodeOf(err))
+			_, _, err = s.CreateKey(t.Context(), "cust_a", domain.RoleViewer, p.clock.now.Add(time.Minute))
+			require.NoError(t, err)
+		})
+	}
+}
+
+func TestAllow_ForEveryRole_SaysWhatItsLimitIs(t *testing.T) {
+	p := newPlace(t)
+	s := p.coordinator(p.clock)
+	d, limits, err := s.Allow(t.Context(), domain.Principal{Role: domain.RoleViewer, CustomerID: "cust_a"})
+	require.NoError(t, err)
+	require.True(t, d.Allowed)
+	require.Equal(t, domain.TierFree.Limits(), limits)
+	require.Equal(t, limits.Burst-1, d.Remaining)
+	for _, role := range []domain.Role{domain.RoleAdmin, domain.RoleWorker} {
+		d, limits, err = s.Allow(t.Context(), domain.Principal{Role: role})
+		require.NoError(t, err)
+		require.True(t, d.Allowed)
+		require.Positive(t, limits.RatePerSec)
+		require.Equal(t, limits.Burst, d.Remaining)
+	}
+	_, _, err = s.Allow(t.Context(), domain.Principal{Role: domain.RoleCustomer})
+	require.Error(t, err, "nobody's requests are not free of limits")
+}
