@@ -73,15 +73,18 @@ type RunState string
 const (
 	RunStarting  RunState = "starting"
 	RunRunning   RunState = "running"
-	RunStopping  RunState = "stopping"
+	RunStopping  RunState = "stopping"  // told to end; its handler has not returned
 	RunReporting RunState = "reporting" // ended; its last report is not acknowledged yet
 )
 
-// InventoryItem is one workload in a worker's hands.
+// InventoryItem is one workload in a worker's hands: every run whose handler has not returned, whichever session it was
+// started in, and every run whose last report is not answered. Each but those that are reporting takes a slot.
 type InventoryItem struct {
 	WorkloadID domain.WorkloadID `json:"workload_id"`
 	Generation int64             `json:"generation"`
 	State      RunState          `json:"state"`
+	// Stuck tells that the run was told to end and has not returned within its grace.
+	Stuck bool `json:"stuck,omitempty"`
 }
 
 // Validate checks the session and the inventory.

@@ -27,6 +27,8 @@ type Config struct {
 	Spawn func(f func())
 	// Sleep waits for d or until ctx ends, and returns ctx's error.
 	Sleep func(ctx context.Context, d time.Duration) error
+	// Observer counts what is rare; nil: nobody does.
+	Observer ports.Observer
 	// StopGrace is how long a run may take to checkpoint and return when it is paused or drained, and how long after the
 	// end of its context it counts as stuck; 0 means DefaultStopGrace.
 	StopGrace time.Duration
@@ -46,8 +48,6 @@ type Agent struct {
 	ids   ports.IDs
 	log   *slog.Logger
 
-	flushing sync.Mutex // one batch of reports is under way at a time
-
 	mu       sync.Mutex
 	base     context.Context //nolint:containedctx // the life of the worker, from which every run's context descends
 	session  domain.SessionID
@@ -63,9 +63,11 @@ type Agent struct {
 	ended    endedRuns                  // lately
 	active   int                        // runs that take a slot
 	outbox   []outgoing
-	dirty    []*run // runs with log lines or progress to report
-	idle     chan struct{}
-	wake     chan struct{}
+	moved    []*run // runs with progress to report
+	logged   []*run // runs with log lines to report
+	flights  map[*flight]struct{}
+	// What wakes loops: there is something to report, there are log lines, the next heartbeat should not wait.
+	wake, wakeLines, urgent chan struct{}
 }
 
 type runKey struct {
@@ -80,8 +82,8 @@ func NewAgent(ctx context.Context, cfg Config, plane ports.ControlPlane, clock p
 	}
 	a := &Agent{
 		cfg: cfg, plane: plane, clock: clock, ids: ids, base: ctx, runs: map[runKey]*run{}, newest: map[domain.WorkloadID]*run{},
-		log:  log.With("worker_id", string(cfg.WorkerID)),
-		wake: make(chan struct{}, 1), idle: make(chan struct{}, 1),
+		log: log.With("worker_id", string(cfg.WorkerID)), flights: map[*flight]struct{}{},
+		wake: make(chan struct{}, 1), wakeLines: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
 	}
 	return a, a.registration("check").Validate()
 }
@@ -96,12 +98,23 @@ func (a *Agent) registration(session domain.SessionID) domain.Registration {
 }
 
 // Connect registers a new session unless one is live. CodeConflict means that another process owns the worker id: the
-// worker must end.
+// worker must end. When runs of earlier sessions have not returned, it beats at once, so that the slots they take are
+// not given to others.
 func (a *Agent) Connect(ctx context.Context) error {
+	occupied, err := a.register(ctx)
+	if err != nil || !occupied {
+		return err
+	}
+	_ = a.Beat(ctx) // the next one says the same
+	return nil
+}
+
+// register is Connect's first step; it reports whether runs are left that take slots.
+func (a *Agent) register(ctx context.Context) (occupied bool, err error) {
 	a.mu.Lock()
 	if a.live {
 		a.mu.Unlock()
-		return nil
+		return false, nil
 	}
 	session := domain.SessionID(a.ids.New(domain.PrefixSession))
 	r := a.registration(session)
@@ -109,7 +122,7 @@ func (a *Agent) Connect(ctx context.Context) error {
 	a.mu.Unlock()
 	grant, err := a.plane.Register(ctx, r)
 	if err != nil {
-		return err
+		return false, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -117,7 +130,7 @@ func (a *Agent) Connect(ctx context.Context) error {
 	a.lease = time.Duration(grant.LeaseMS) * time.Millisecond
 	a.interval = time.Duration(grant.HeartbeatIntervalMS) * time.Millisecond
 	a.log.Info("registered", "session_id", string(session), "lease", a.lease.String(), "slots", a.cfg.Slots)
-	return nil
+	return len(a.runs) > 0, nil
 }
 
 // ref returns the live session; ok is false when there is none, or when its lease is over, in which case every run has
@@ -146,7 +159,8 @@ func (a *Agent) endSession(why string) {
 	}
 	a.log.Warn("session over: stopping all runs", "session_id", string(a.session), "reason", why, "runs", len(a.runs))
 	a.live = false
-	a.outbox, a.dirty = nil, nil
+	a.outbox, a.moved, a.logged = nil, nil, nil
+	clear(a.flights)
 	for _, r := range a.all() {
 		a.abandon(r, ports.ErrLeaseLost)
 	}
@@ -173,10 +187,10 @@ func (a *Agent) Beat(ctx context.Context) error {
 	}
 	a.mu.Lock()
 	h := ports.Heartbeat{SessionRef: ref, Draining: a.draining, FreeSlots: max(a.cfg.Slots-a.active, 0)}
-	for _, r := range a.all() {
-		if r.session == ref.SessionID {
-			h.Inventory = append(h.Inventory, ports.InventoryItem{WorkloadID: r.key.id, Generation: r.key.generation, State: r.state})
-		}
+	for _, r := range a.all() { // also what is left of earlier sessions: it takes slots of this one
+		h.Inventory = append(h.Inventory, ports.InventoryItem{
+			WorkloadID: r.key.id, Generation: r.key.generation, State: r.state, Stuck: r.stuck,
+		})
 	}
 	sent := a.clock.Now()
 	a.mu.Unlock()
@@ -200,9 +214,17 @@ func (a *Agent) Beat(ctx context.Context) error {
 var errNoSession = errors.New("no session")
 
 // nudge wakes the loop that sends reports.
-func (a *Agent) nudge() {
+func (a *Agent) nudge() { token(a.wake) }
+
+// nudgeLines wakes the loop that sends log lines.
+func (a *Agent) nudgeLines() { token(a.wakeLines) }
+
+// hurry has the next heartbeat sent soon, because the inventory has changed in a way that the coordinator waits for.
+func (a *Agent) hurry() { token(a.urgent) }
+
+func token(c chan<- struct{}) {
 	select {
-	case a.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -214,11 +236,11 @@ func (a *Agent) Draining() bool {
 	return a.draining
 }
 
-// Idle reports whether nothing runs and nothing is left to report.
+// Idle reports whether nothing runs, nothing is left to report, and no report of the session is without its answer.
 func (a *Agent) Idle() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.runs) == 0 && len(a.outbox) == 0
+	return len(a.runs) == 0 && len(a.outbox) == 0 && len(a.flights) == 0
 }
 
 // Refuse takes no new work from now on. What is released before the coordinator knows would be placed here again.

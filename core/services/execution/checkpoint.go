@@ -112,10 +112,8 @@ func (a *Agent) save(ctx context.Context, r *run, data []byte, percent *float64,
 		if a.isAbandoned(r) || ref.SessionID != r.session {
 			return domain.NewError(domain.CodeFenced, "the run was stopped")
 		}
-		if !a.isAcknowledged(r) {
-			if err := a.Flush(ctx); err != nil {
-				return err
-			}
+		if err := a.announce(ctx, r); err != nil { // the store takes checkpoints of what it knows to be running
+			return err
 		}
 		answer, err = a.plane.SaveCheckpoint(ctx, ref, up)
 		a.sessionError(ref, err)
@@ -162,13 +160,6 @@ func (a *Agent) fencedOff(r *run, status domain.Status) error {
 		return context.Cause(r.ctx)
 	}
 	return cause
-}
-
-// isAcknowledged reports whether the store knows the run to be running: only then it takes checkpoints.
-func (a *Agent) isAcknowledged(r *run) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return r.acknowledged
 }
 
 func (a *Agent) isAbandoned(r *run) bool {

@@ -214,24 +214,6 @@ func TestProgressIsThinnedAndLinesComeBeforeTheEnd(t *testing.T) {
 	assert.Equal(t, domain.EventComplete, es[len(es)-1])
 }
 
-func TestLinesBeyondWhatCanBeDeliveredAreCounted(t *testing.T) {
-	b := newBench(t, 1, one(&script{execute: func(_ context.Context, p ports.Progress) (domain.JSON, error) {
-		for range 10_007 {
-			p.Log(ports.LogEntry{Message: "x"})
-		}
-		return "", nil
-	}}))
-	b.assign("wl_1", 1)
-	b.settle()
-	var last string
-	for _, r := range b.plane.reports {
-		for _, l := range r.Lines {
-			last = l.Message
-		}
-	}
-	assert.True(t, strings.HasPrefix(last, "7 log lines were dropped"), last)
-}
-
 // waitRunning waits until every run executes, as seen in the inventory.
 func waitRunning(t *testing.T, b *bench) {
 	t.Helper()

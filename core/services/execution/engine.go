@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -19,17 +20,26 @@ type Engine struct {
 	log   *slog.Logger
 	sleep func(ctx context.Context, d time.Duration) error
 	ids   ports.IDs
-	wg    sync.WaitGroup // runs
+	wg    sync.WaitGroup  // runs
+	hard  context.Context //nolint:containedctx // ends with the second signal
 	end   context.CancelFunc
+	// leaving is set when the process is to end: a session that is lost then is not replaced.
+	leaving atomic.Bool
 }
 
 const (
 	tickEvery = 50 * time.Millisecond
 	pollWait  = 20 * time.Second
-	// callMax bounds one call to the control plane.
-	callMax = 10 * time.Second
-	// announceMax bounds how long a drain waits until the coordinator knows of it.
-	announceMax = 2 * time.Second
+	// callTimeout bounds one call to the control plane.
+	callTimeout = 10 * time.Second
+	// announceTimeout bounds how long a drain waits until the coordinator knows of it.
+	announceTimeout = 2 * time.Second
+	// idleInterval is how often a drain looks whether it is done.
+	idleInterval = 5 * time.Millisecond
+	// farewell is what is kept of a drain's timeout for the end of the process.
+	farewell = time.Second
+	// beatPause is the least time between two heartbeats that do not wait for their interval.
+	beatPause = 100 * time.Millisecond
 	// connectMax bounds the pause between attempts to register.
 	connectMax = 5 * time.Second
 	// beatRetry is the pause after a heartbeat or poll that was not answered.
@@ -42,7 +52,7 @@ func NewEngine(ctx context.Context, cfg Config, plane ports.ControlPlane, clock 
 	e := &Engine{plane: plane, log: log, sleep: cfg.Sleep, ids: ids}
 	cfg.Spawn = func(f func()) { e.wg.Go(f) }
 	base, end := context.WithCancel(ctx)
-	e.end = end
+	e.hard, e.end = ctx, end
 	agent, err := NewAgent(base, cfg, plane, clock, ids, log)
 	if err != nil {
 		end()
@@ -52,17 +62,18 @@ func NewEngine(ctx context.Context, cfg Config, plane ports.ControlPlane, clock 
 	return e, nil
 }
 
-// Run works until ctx ends, then drains: every run checkpoints, stops and is released, for at most drainTimeout; a second
-// signal is the end of the context that NewEngine got. It returns nil after a drain, and an error when
-// another process owns the worker id. No goroutine of a run is left when it returns, except runs that ignore their
-// context.
+// Run works until ctx ends, then drains: every run checkpoints, stops and is released. It returns nil after a drain; within
+// drainTimeout with an error that names them when runs ignore the end of their context or reports are not answered; at
+// once, but for the time that runs may take to return, after a second signal, which is the end of the context that NewEngine
+// got; and with an error when another process owns the worker id. The session is kept alive until Run returns. No
+// goroutine of a run is left then, except those of runs that ignore the end of their context.
 func (e *Engine) Run(ctx context.Context, drainTimeout time.Duration) error {
 	defer e.end()
 	loops, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	fatal := make(chan error, 1)
 	var wg sync.WaitGroup
-	for _, loop := range []func(context.Context) error{e.sessionLoop, e.pollLoop, e.reportLoop, e.tickLoop} {
+	for _, loop := range []func(context.Context) error{e.sessionLoop, e.pollLoop, e.reportLoop, e.linesLoop, e.tickLoop} {
 		wg.Go(func() {
 			if err := loop(loops); err != nil {
 				select {
@@ -73,16 +84,22 @@ func (e *Engine) Run(ctx context.Context, drainTimeout time.Duration) error {
 		})
 	}
 	var err error
+	rest := e.agent.cfg.StopGrace
 	select {
 	case err = <-fatal:
-	case <-e.agent.base.Done():
+	case <-e.hard.Done():
 	case <-ctx.Done():
+		began := e.agent.clock.Now()
 		err = e.drain(loops, fatal, drainTimeout)
+		if e.hard.Err() == nil {
+			rest = min(rest, max(drainTimeout-e.agent.clock.Now().Sub(began), 0))
+		}
 	}
-	stop()
+	e.agent.cancelAll(context.Canceled)
 	e.end()
+	e.waitRuns(loops, rest)
+	stop()
 	wg.Wait()
-	e.waitRuns()
 	return err
 }
 
@@ -90,49 +107,84 @@ func (e *Engine) Run(ctx context.Context, drainTimeout time.Duration) error {
 func (e *Engine) Drain() { e.agent.Drain() }
 
 func (e *Engine) drain(ctx context.Context, fatal <-chan error, timeout time.Duration) error {
-	bounded, cancel := context.WithTimeout(ctx, timeout)
+	wait := timeout - min(farewell, timeout/10)
+	bounded, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
+	defer context.AfterFunc(e.hard, cancel)()
+	e.leaving.Store(true)
 	// The coordinator should know before the first release that nothing more is to be sent here, or it would send that.
 	e.agent.Refuse()
-	announce, announced := context.WithTimeout(bounded, announceMax)
+	announce, announced := context.WithTimeout(bounded, min(announceTimeout, wait/4))
 	if err := e.agent.Beat(announce); err != nil {
 		e.log.Debug("telling the coordinator of the drain failed", "error", err)
 	}
 	announced()
 	e.agent.Drain()
+	// What still takes its checkpoint near the end is stopped in time to be released.
+	polite, cancel := context.WithTimeout(bounded, wait-min(e.agent.cfg.StopGrace, wait/4))
+	defer cancel()
+	err := e.awaitIdle(polite, fatal)
+	if polite.Err() != nil && bounded.Err() == nil && e.hard.Err() == nil {
+		e.agent.cancelAll(ports.ErrDraining)
+		err = e.awaitIdle(bounded, fatal)
+	}
+	switch {
+	case e.hard.Err() != nil && err != nil:
+		return errors.New("drain was cut short")
+	case errors.Is(err, context.DeadlineExceeded):
+		return e.agent.undrained(timeout)
+	}
+	return err
+}
+
+// awaitIdle returns when nothing runs and nothing is left to report. It looks instead of waiting to be told: what makes a
+// worker idle are many things.
+func (e *Engine) awaitIdle(ctx context.Context, fatal <-chan error) error {
 	for !e.agent.Idle() {
+		look, cancel := context.WithTimeout(ctx, idleInterval)
 		select {
 		case err := <-fatal:
+			cancel()
 			return err
-		case <-e.agent.idle:
-		case <-e.agent.base.Done():
-			return errors.New("drain was cut short")
-		case <-bounded.Done():
-			return fmt.Errorf("drain did not finish within %s", timeout)
+		case <-look.Done():
+			cancel()
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
 	return nil
 }
 
-// waitRuns waits for the goroutines of runs, as long as they may take to return.
-func (e *Engine) waitRuns() {
+// waitRuns waits for the goroutines of runs, at most rest, and not for runs that have had their time to return. It reports
+// whether none is left.
+func (e *Engine) waitRuns(ctx context.Context, rest time.Duration) bool {
 	done := make(chan struct{})
 	go func() {
 		e.wg.Wait()
 		close(done)
 	}()
-	grace, cancel := context.WithTimeout(context.WithoutCancel(e.agent.base), e.agent.cfg.StopGrace)
+	grace, cancel := context.WithTimeout(ctx, min(rest, max(e.agent.patience(), farewell)))
 	defer cancel()
 	select {
 	case <-done:
 	case <-grace.Done():
-		e.log.Error("runs are left that ignore the end of their context")
+		e.log.Error("the process ends with runs that ignore the end of their context", "runs", e.agent.left())
+		return false
 	}
+	last, cancel := context.WithTimeout(grace, farewell)
+	defer cancel()
+	_ = e.awaitIdle(last, nil) // what they said last may still be reported
+	return true
 }
 
 // sessionLoop keeps a session: registers, beats, registers again after the session was lost.
 func (e *Engine) sessionLoop(ctx context.Context) error {
 	for ctx.Err() == nil {
+		if e.leaving.Load() {
+			<-ctx.Done() // nothing of a lost session is left to report
+			return nil
+		}
 		if err := e.connect(ctx); err != nil {
 			return err
 		}
@@ -141,7 +193,7 @@ func (e *Engine) sessionLoop(ctx context.Context) error {
 			if !live {
 				break
 			}
-			if err := e.sleep(ctx, interval); err != nil {
+			if !e.untilBeat(ctx, interval) {
 				return nil
 			}
 			if err := e.beatUntilAnswered(ctx); err != nil {
@@ -152,10 +204,22 @@ func (e *Engine) sessionLoop(ctx context.Context) error {
 	return nil
 }
 
+// untilBeat waits until a heartbeat is due; false: ctx has ended.
+func (e *Engine) untilBeat(ctx context.Context, interval time.Duration) bool {
+	due, cancel := context.WithTimeout(ctx, interval)
+	defer cancel()
+	select {
+	case <-due.Done():
+	case <-e.agent.urgent:
+		return e.sleep(ctx, min(beatPause, interval)) == nil // more may come
+	}
+	return ctx.Err() == nil
+}
+
 // connect registers until it succeeds.
 func (e *Engine) connect(ctx context.Context) error {
-	for delay := retryFirst; ctx.Err() == nil; delay = min(2*delay, connectMax) {
-		call, cancel := context.WithTimeout(ctx, callMax)
+	for delay := retryFirst; ctx.Err() == nil && !e.leaving.Load(); delay = min(2*delay, connectMax) {
+		call, cancel := context.WithTimeout(ctx, callTimeout)
 		err := e.agent.Connect(call)
 		cancel()
 		switch {
@@ -184,7 +248,7 @@ func fatal(err error) bool {
 }
 
 func (e *Engine) beat(ctx context.Context) error {
-	call, cancel := context.WithTimeout(ctx, callMax)
+	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	return e.agent.Beat(call)
 }
@@ -233,33 +297,6 @@ func (e *Engine) pollLoop(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// reportLoop sends reports as soon as there are any.
-func (e *Engine) reportLoop(ctx context.Context) error {
-	delay := retryFirst
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-e.agent.wake:
-		}
-		call, cancel := context.WithTimeout(ctx, callMax)
-		err := e.agent.Flush(call)
-		cancel()
-		if err == nil || errors.Is(err, errNoSession) {
-			delay = retryFirst
-			continue
-		}
-		if ctx.Err() == nil && !domain.IsCode(err, domain.CodeFenced) {
-			e.log.Warn("reports not answered, trying again", "in", delay, "error", err)
-		}
-		if e.sleep(ctx, delay/2+time.Duration(e.ids.Float64()*float64(delay))) != nil {
-			return nil
-		}
-		delay = min(2*delay, retryMax)
-		e.agent.nudge()
-	}
 }
 
 // tickLoop lets time pass.

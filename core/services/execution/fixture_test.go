@@ -1,6 +1,7 @@
 package execution_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,6 +69,11 @@ type plane struct {
 	report    func([]ports.Report) ([]ports.ReportAnswer, error)
 	save      func(ports.CheckpointUpload) (domain.Outcome, error)
 	commands  chan ports.Command
+	interval  time.Duration // of heartbeats; 0: 5 s
+
+	// beating and reporting are called before anything else, without mu: they may block.
+	beating   func(ctx context.Context, h ports.Heartbeat) error
+	reporting func(ctx context.Context, rs []ports.Report) error
 }
 
 const (
@@ -84,10 +90,15 @@ func (p *plane) Register(_ context.Context, r domain.Registration) (ports.Grant,
 		}
 	}
 	p.sessions = append(p.sessions, r)
-	return ports.Grant{LeaseMS: leaseTime.Milliseconds(), HeartbeatIntervalMS: 5000}, nil
+	return ports.Grant{LeaseMS: leaseTime.Milliseconds(), HeartbeatIntervalMS: cmp.Or(p.interval, 5*time.Second).Milliseconds()}, nil
 }
 
-func (p *plane) Heartbeat(_ context.Context, h ports.Heartbeat) (ports.HeartbeatAnswer, error) {
+func (p *plane) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.HeartbeatAnswer, error) {
+	if p.beating != nil {
+		if err := p.beating(ctx, h); err != nil {
+			return ports.HeartbeatAnswer{}, err
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var commands []ports.Command
@@ -112,7 +123,12 @@ func (p *plane) Poll(ctx context.Context, _ ports.SessionRef, wait time.Duration
 	}
 }
 
-func (p *plane) Report(_ context.Context, _ ports.SessionRef, rs []ports.Report) ([]ports.ReportAnswer, error) {
+func (p *plane) Report(ctx context.Context, _ ports.SessionRef, rs []ports.Report) ([]ports.ReportAnswer, error) {
+	if p.reporting != nil {
+		if err := p.reporting(ctx, rs); err != nil {
+			return nil, err
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.report != nil {
@@ -248,12 +264,16 @@ type bench struct {
 	stop  context.CancelFunc
 }
 
-func newBench(t *testing.T, slots int, types map[string]func() *script) *bench {
+func newBench(t *testing.T, slots int, types map[string]func() *script, change ...func(*execution.Config)) *bench {
 	t.Helper()
 	b := &bench{T: t, plane: &plane{stored: map[domain.WorkloadID]ports.CheckpointData{}}, clock: &clock{now: time.Unix(1_700_000_000, 0)}}
 	ctx, stop := context.WithCancel(t.Context())
 	b.stop = stop
-	agent, err := execution.NewAgent(ctx, b.config(slots, types), b.plane, b.clock, &ids{}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	cfg := b.config(slots, types)
+	for _, c := range change {
+		c(&cfg)
+	}
+	agent, err := execution.NewAgent(ctx, cfg, b.plane, b.clock, &ids{}, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	require.NoError(t, err)
 	b.Agent = agent
 	require.NoError(t, b.Connect(t.Context()))
@@ -312,6 +332,13 @@ func (b *bench) flush() {
 func (b *bench) settle() {
 	b.Helper()
 	b.runs.Wait()
+	b.flush()
+}
+
+// settleBut is settle while n of what was spawned goes on.
+func (b *bench) settleBut(n int32) {
+	b.Helper()
+	require.Eventually(b, func() bool { return b.busy.Load() <= n }, 20*time.Second, time.Millisecond)
 	b.flush()
 }
 

@@ -74,6 +74,7 @@ func (a *Agent) assign(as *ports.Assignment) {
 		return
 	case a.active >= a.cfg.Slots:
 		a.decline(as, "worker is full")
+		a.hurry() // the coordinator does not know what takes the slots
 		return
 	}
 	r := &run{
@@ -91,6 +92,9 @@ func (a *Agent) assign(as *ports.Assignment) {
 func (a *Agent) decline(as *ports.Assignment, why string) {
 	a.ended.add(runKey{as.WorkloadID, as.Generation})
 	a.log.Info("assignment declined", "workload_id", string(as.WorkloadID), "generation", as.Generation, "reason", why)
+	if len(a.outbox) >= outboxMax {
+		return
+	}
 	a.outbox = append(a.outbox, outgoing{report: ports.Report{
 		ID: a.ids.New(""), WorkloadID: as.WorkloadID, Generation: as.Generation, Event: domain.EventDecline, Reason: why,
 	}})
@@ -137,7 +141,7 @@ func (a *Agent) halt(r *run, cause error) {
 	if r.abandoned || r.halting != nil || r.state == ports.RunReporting || r.state == ports.RunStopping {
 		return
 	}
-	r.halting = cause
+	r.halting, r.haltBy = cause, a.clock.Now().Add(a.cfg.StopGrace+a.lease)
 	a.cfg.Spawn(func() {
 		defer a.locked(func() { a.cancelRun(r, cause) })
 		_ = a.pull(r) // the last durable one stands
@@ -184,10 +188,4 @@ func (a *Agent) remove(r *run) {
 		delete(a.newest, r.key.id)
 	}
 	a.ended.add(r.key)
-	if len(a.runs) == 0 {
-		select {
-		case a.idle <- struct{}{}:
-		default:
-		}
-	}
 }

@@ -3,6 +3,7 @@ package execution
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -12,16 +13,34 @@ import (
 type outgoing struct {
 	run    *run
 	report ports.Report
+	// dropped is how many lines the first line of the report says were dropped; 0: that line is one of the run's.
+	dropped int
+	// ofOutcome tells that it carries lines of an outcome that was too large for one report, and stays before that.
+	ofOutcome bool
 }
 
-// reportBatch bounds the reports of one call.
-const reportBatch = 1000
+// flight is one call that carries reports. While it is under way nothing more of its runs goes the same way, so that the
+// reports of a run are committed in order whatever becomes of the call. Those of other runs go beside it.
+type flight struct {
+	ref    ports.SessionRef
+	batch  []outgoing
+	landed chan struct{} // closed when everything in it is settled, or back where it came from
+}
+
+const (
+	// reportBatch and batchBytes bound the reports of one call; a single report may be larger.
+	reportBatch = 1000
+	batchBytes  = 512 << 10
+	// outboxMax bounds the outbox. Runs put a few reports each into it; beyond it, declines are left out: the
+	// coordinator takes back what was not taken in time.
+	outboxMax = 20_000
+)
 
 // post puts a run's report into the outbox; a.mu is held.
 func (a *Agent) post(r *run, rep ports.Report) {
 	rep.ID = a.ids.New("")
 	rep.WorkloadID, rep.Generation = r.key.id, r.key.generation
-	a.outbox = append(a.outbox, outgoing{r, rep})
+	a.outbox = append(a.outbox, outgoing{run: r, report: rep})
 	a.nudge()
 }
 
@@ -29,39 +48,120 @@ func (a *Agent) dropReports(r *run) {
 	a.outbox = slices.DeleteFunc(a.outbox, func(o outgoing) bool { return o.run == r })
 }
 
-// Flush sends all reports and does what the answers say. It returns when everything that was posted before the call is
-// answered, or with an error: what was not answered stays for the next call. While one batch is under way the next
-// gathers, so that a busy worker sends hundreds of reports in one call and an idle one sends at once.
+// Flush sends what there is to report, states first, log lines after, and does what the answers say. It returns when
+// everything is answered that was posted before and is not on its way in another call, or with an error: what was not
+// answered stays for the next call.
 func (a *Agent) Flush(ctx context.Context) error {
-	a.flushing.Lock()
-	defer a.flushing.Unlock()
 	for {
-		ref, ok := a.ref()
-		if !ok {
-			return errNoSession
+		sent, err := a.sendReports(ctx)
+		if err == nil && !sent {
+			sent, err = a.sendLines(ctx)
 		}
-		batch := a.take()
-		if len(batch) == 0 {
-			return nil
-		}
-		if err := a.send(ctx, ref, batch); err != nil {
+		if err != nil || !sent {
 			return err
 		}
 	}
 }
 
-// take removes a batch from the outbox.
-func (a *Agent) take() []outgoing {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.collect(a.clock.Now())
-	n := min(len(a.outbox), reportBatch)
-	batch := a.outbox[:n:n]
-	a.outbox = a.outbox[n:]
-	return batch
+// sendReports sends one batch of reports and reports whether there were any. While it is under way the next gathers, so
+// that a busy worker sends hundreds of reports in one call and an idle one sends at once.
+func (a *Agent) sendReports(ctx context.Context) (sent bool, err error) {
+	return a.fly(ctx, a.takeReports)
 }
 
-func (a *Agent) send(ctx context.Context, ref ports.SessionRef, batch []outgoing) error {
+// sendLines sends one batch of log lines and reports whether there were any.
+func (a *Agent) sendLines(ctx context.Context) (sent bool, err error) { return a.fly(ctx, a.takeLines) }
+
+// fly sends what take finds.
+func (a *Agent) fly(ctx context.Context, take func(f *flight, now time.Time)) (sent bool, err error) {
+	a.CheckLease()
+	f := &flight{landed: make(chan struct{})}
+	a.mu.Lock()
+	live := a.live
+	if live {
+		f.ref = ports.SessionRef{WorkerID: a.cfg.WorkerID, SessionID: a.session}
+		take(f, a.clock.Now())
+		a.flights[f] = struct{}{}
+	}
+	a.mu.Unlock()
+	if !live {
+		return false, errNoSession
+	}
+	defer a.land(f)
+	if len(f.batch) == 0 {
+		return false, nil
+	}
+	unanswered, err := a.send(ctx, f.ref, f.batch)
+	a.putBack(f.ref, unanswered)
+	return true, err
+}
+
+// land lets others send what belongs to the runs of a flight.
+func (a *Agent) land(f *flight) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, o := range f.batch {
+		if r := o.run; r != nil {
+			if r.sending == f {
+				r.sending = nil
+			}
+			if r.sendingLines == f {
+				r.sendingLines = nil
+				if r.state == ports.RunReporting {
+					a.nudge() // its outcome may have waited for them
+				}
+			}
+		}
+	}
+	delete(a.flights, f)
+	close(f.landed)
+}
+
+// takeReports moves a batch of reports into f; a.mu is held. What may not go yet stays, and with it whatever comes after
+// it of the same run.
+func (a *Agent) takeReports(f *flight, now time.Time) {
+	a.collectProgress(now)
+	var rest []outgoing
+	size := 0
+	for i, o := range a.outbox {
+		if len(f.batch) >= reportBatch || size > batchBytes {
+			rest = append(rest, a.outbox[i:]...)
+			break
+		}
+		if r := o.run; r != nil {
+			if r.sending != nil && r.sending != f || ends(o.report.Event) && !r.lastLines(&o, now) {
+				rest = append(rest, o)
+				continue
+			}
+			r.sending = f
+		}
+		f.batch = append(f.batch, o)
+		size += len(o.report.Result) + linesSize(o.report.Lines)
+	}
+	a.outbox = rest
+}
+
+// collectProgress posts the progress of runs, thinned; a.mu is held.
+func (a *Agent) collectProgress(now time.Time) {
+	var later []*run
+	for _, r := range a.moved {
+		r.isMoved = false
+		if r.abandoned || r.state == ports.RunReporting || r.progress == nil {
+			continue
+		}
+		if r.sending != nil || now.Sub(r.progressAt) < progressInterval {
+			r.isMoved = true
+			later = append(later, r)
+			continue
+		}
+		a.post(r, *r.progress)
+		r.progress, r.progressAt = nil, now
+	}
+	a.moved = later
+}
+
+// send delivers a batch and does what the answers say. With an error it returns what was not answered.
+func (a *Agent) send(ctx context.Context, ref ports.SessionRef, batch []outgoing) (unanswered []outgoing, err error) {
 	reports := make([]ports.Report, len(batch))
 	for i := range batch {
 		reports[i] = batch[i].report
@@ -72,39 +172,36 @@ func (a *Agent) send(ctx context.Context, ref ports.SessionRef, batch []outgoing
 		for i := range batch {
 			a.settle(batch[i], answers[i])
 		}
-		return nil
+		return nil, nil
 	case err == nil:
 		err = domain.NewError(domain.CodeInternal, "%d reports got %d answers", len(batch), len(answers))
 	case a.sessionError(ref, err):
-		return err
+		return nil, err
 	case refusedForGood(err):
 		return a.isolate(ctx, ref, batch, err)
 	}
-	a.putBack(ref, batch)
-	return err
+	return batch, err
 }
 
 func refusedForGood(err error) bool {
 	return domain.IsCode(err, domain.CodeInvalidInput) || domain.IsCode(err, domain.CodeTooLarge)
 }
 
-// isolate sends the reports of a refused batch one by one, so that a bad one does not hold up the others. One that is too large goes in
-// smaller pieces: no outcome is lost, and none becomes another, because of its size.
-func (a *Agent) isolate(ctx context.Context, ref ports.SessionRef, batch []outgoing, err error) error {
+// isolate sends a refused batch again in halves, so that a bad report does not hold up the others. One that is too large
+// goes in smaller pieces: no outcome is lost, and none becomes another, because of its size.
+func (a *Agent) isolate(ctx context.Context, ref ports.SessionRef, batch []outgoing, err error) ([]outgoing, error) {
 	if len(batch) == 1 {
 		if pieces := a.pieces(batch[0]); len(pieces) > 0 && domain.IsCode(err, domain.CodeTooLarge) {
 			return a.send(ctx, ref, pieces)
 		}
 		a.refused(batch[0], err)
-		return nil
+		return nil, nil
 	}
-	for i := range batch {
-		if err := a.send(ctx, ref, batch[i:i+1:i+1]); err != nil {
-			a.putBack(ref, batch[i+1:])
-			return err
-		}
+	half := len(batch) / 2
+	if unanswered, err := a.send(ctx, ref, batch[:half]); err != nil {
+		return append(slices.Clip(unanswered), batch[half:]...), err
 	}
-	return nil
+	return a.send(ctx, ref, batch[half:])
 }
 
 // pieces returns a report in pieces of half its size, in order; none when it is as small as can be.
@@ -116,7 +213,8 @@ func (a *Agent) pieces(o outgoing) []outgoing {
 		first.report = ports.Report{
 			ID: first.report.ID, WorkloadID: o.report.WorkloadID, Generation: o.report.Generation, Event: domain.EventLog, Lines: o.report.Lines[:n/2],
 		}
-		rest.report.Lines = o.report.Lines[n/2:]
+		first.ofOutcome = o.ofOutcome || ends(o.report.Event)
+		rest.report.Lines, rest.dropped = o.report.Lines[n/2:], 0
 		return []outgoing{first, rest}
 	}
 	if half := len(o.report.Result) / 2; half >= least {
@@ -137,7 +235,7 @@ func (a *Agent) refused(o outgoing, err error) {
 	}
 }
 
-// putBack returns unanswered reports to the head of the outbox.
+// putBack returns unanswered reports to where they came from, in their order.
 func (a *Agent) putBack(ref ports.SessionRef, batch []outgoing) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -145,11 +243,21 @@ func (a *Agent) putBack(ref ports.SessionRef, batch []outgoing) {
 		return
 	}
 	kept := make([]outgoing, 0, len(batch)+len(a.outbox))
-	for _, o := range batch {
-		if o.run == nil || !o.run.abandoned {
+	for _, o := range slices.Backward(batch) {
+		switch r := o.run; {
+		case r != nil && r.abandoned:
+		case r != nil && o.report.Event == domain.EventLog && !o.ofOutcome:
+			r.putBackLines(o)
+		case r != nil && o.report.Event == domain.EventProgress:
+			if r.progress == nil { // else a newer one waits
+				r.progress, r.progressAt = &o.report, time.Time{}
+				a.markMoved(r)
+			}
+		default:
 			kept = append(kept, o)
 		}
 	}
+	slices.Reverse(kept)
 	a.outbox = append(kept, a.outbox...)
 }
 
@@ -165,6 +273,7 @@ func (a *Agent) settle(o outgoing, ans ports.ReportAnswer) {
 	case domain.OutcomeApplied, domain.OutcomeAlready:
 		if o.report.Event == domain.EventStart {
 			r.acknowledged = true
+			a.nudgeLines() // they wait for the start
 		}
 	case domain.OutcomeFenced, domain.OutcomeNotFound:
 		cause := ports.ErrFenced
@@ -184,4 +293,27 @@ func (a *Agent) settle(o outgoing, ans ports.ReportAnswer) {
 func ends(e domain.Event) bool {
 	rule, ok := domain.RuleFor(e)
 	return ok && rule.Ends
+}
+
+// announce has the start of a run reported and answered, unless it is already.
+func (a *Agent) announce(ctx context.Context, r *run) error {
+	for {
+		a.mu.Lock()
+		done, f := r.acknowledged || r.abandoned, r.sending
+		a.mu.Unlock()
+		switch {
+		case done:
+			return nil
+		case f != nil:
+			select {
+			case <-f.landed:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		default:
+			if sent, err := a.sendReports(ctx); err != nil || !sent {
+				return err
+			}
+		}
+	}
 }

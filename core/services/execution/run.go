@@ -31,9 +31,10 @@ type run struct {
 	deadline    time.Time
 	nextPull    time.Time
 	cancelledAt time.Time
-	halting     error // ErrPaused, ErrDraining or ErrPreempted once asked for
-	preempting  bool  // a checkpoint is being taken to make room
-	resumable   bool  // there is a durable checkpoint to continue from
+	haltBy      time.Time // when its context ends, whether it could save or not
+	halting     error     // ErrPaused, ErrDraining or ErrPreempted once asked for
+	preempting  bool      // a checkpoint is being taken to make room
+	resumable   bool      // there is a durable checkpoint to continue from
 	// preemptedFor says in words what it made room for.
 	preemptedFor string
 	abandoned    bool            // nothing of it may be reported any more
@@ -46,12 +47,16 @@ type run struct {
 	message      string
 	pulledAt     float64 // percent at the last automatic checkpoint
 	pulling      bool
-	progress     *ports.Report
+	progress     *ports.Report // to be reported
 	progressAt   time.Time
+	isMoved      bool // it is in agent.moved
 	lines        []ports.LogEntry
 	lineBytes    int
-	dropped      int
-	isDirty      bool
+	dropped      int     // lines, before those
+	isLogged     bool    // it is in agent.logged
+	sending      *flight // with reports of this run
+	sendingLines *flight // with its log lines
+	endedAt      time.Time
 }
 
 func (r *run) note(a *Agent, msg string, cause error) {
@@ -143,16 +148,17 @@ func (a *Agent) end(r *run, rep ports.Report) {
 	a.active--
 	if r.abandoned || !a.live || a.session != r.session {
 		a.remove(r)
+		a.hurry() // the coordinator waits for its slot
 		return
 	}
 	if r.crash != nil {
 		rep = failure(r.crash)
 	}
-	r.state = ports.RunReporting
-	a.flushLines(r)
+	r.state, r.endedAt = ports.RunReporting, a.clock.Now()
 	r.progress = nil
 	a.log.Debug("run ended", "workload_id", string(r.key.id), "generation", r.key.generation, "event", string(rep.Event))
 	a.post(r, rep)
+	a.nudgeLines()
 }
 
 // outcome turns the end of a run into its last report. A panic is dealt with elsewhere; see guard.

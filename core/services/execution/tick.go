@@ -16,8 +16,11 @@ func (a *Agent) Tick() {
 	for _, r := range a.all() {
 		a.tickRun(r, now)
 	}
-	if len(a.dirty) > 0 {
+	if len(a.moved) > 0 || len(a.outbox) > 0 {
 		a.nudge()
+	}
+	if len(a.logged) > 0 {
+		a.nudgeLines()
 	}
 }
 
@@ -26,10 +29,10 @@ func (a *Agent) tickRun(r *run, now time.Time) {
 	case r.state == ports.RunReporting:
 	case !r.cancelledAt.IsZero():
 		if !r.stuck && now.Sub(r.cancelledAt) > a.cfg.StopGrace {
-			r.stuck = true
-			a.log.Error("run ignores the end of its context; its slot stays taken", "workload_id", string(r.key.id),
-				"generation", r.key.generation, "type", r.assignment.Type)
+			a.noteStuck(r)
 		}
+	case !r.haltBy.IsZero() && !now.Before(r.haltBy):
+		a.cancelRun(r, r.halting) // its checkpoint does not come
 	case !r.deadline.IsZero() && !now.Before(r.deadline):
 		a.cancelRun(r, ports.ErrTimeout)
 	case !r.nextPull.IsZero() && !now.Before(r.nextPull) && !r.pulling && r.state == ports.RunRunning:

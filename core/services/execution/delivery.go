@@ -1,0 +1,94 @@
+package execution
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+const (
+	// flightPatience is how long a report waits for the answer to a call before it; flightsMax bounds the calls under
+	// way, of reports and of log lines.
+	flightPatience = 200 * time.Millisecond
+	flightsMax     = 4
+	// linesTimeout bounds a call that carries log lines: an outcome may wait for it.
+	linesTimeout = linesPatience
+)
+
+// reportLoop sends reports as soon as there are any.
+func (e *Engine) reportLoop(ctx context.Context) error {
+	return e.deliver(ctx, e.agent.wake, callTimeout, e.agent.sendReports)
+}
+
+// linesLoop sends log lines as soon as there are any.
+func (e *Engine) linesLoop(ctx context.Context) error {
+	return e.deliver(ctx, e.agent.wakeLines, linesTimeout, e.agent.sendLines)
+}
+
+// deliver calls send whenever there may be something to send. One call at a time while they are answered soon, so that
+// the next ones gather; one that is not answered does not hold up what comes after it: another starts beside it.
+func (e *Engine) deliver(ctx context.Context, wake <-chan struct{}, timeout time.Duration, send func(context.Context) (bool, error)) error {
+	var flights sync.WaitGroup
+	defer flights.Wait()
+	free := make(chan struct{}, flightsMax)
+	for {
+		if !receive(ctx, wake) || !offer(ctx, free) {
+			return nil
+		}
+		done := make(chan struct{})
+		flights.Go(func() {
+			defer close(done)
+			defer func() { <-free }()
+			e.sendAll(ctx, timeout, send)
+		})
+		patience, cancel := context.WithTimeout(ctx, flightPatience)
+		select {
+		case <-done:
+		case <-patience.Done():
+		}
+		cancel()
+	}
+}
+
+func receive(ctx context.Context, c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func offer(ctx context.Context, c chan<- struct{}) bool {
+	select {
+	case c <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// sendAll calls send until nothing is left to send, with backoff while it fails.
+func (e *Engine) sendAll(ctx context.Context, timeout time.Duration, send func(context.Context) (bool, error)) {
+	for delay := retryFirst; ctx.Err() == nil; {
+		call, cancel := context.WithTimeout(ctx, timeout)
+		sent, err := send(call)
+		cancel()
+		switch {
+		case err == nil && !sent, errors.Is(err, errNoSession):
+			return
+		case err == nil:
+			delay = retryFirst
+			continue
+		case ctx.Err() == nil && !domain.IsCode(err, domain.CodeFenced):
+			e.log.Warn("reports not answered, trying again", "in", delay, "error", err)
+		}
+		if e.sleep(ctx, delay/2+time.Duration(e.ids.Float64()*float64(delay))) != nil {
+			return
+		}
+		delay = min(2*delay, retryMax)
+	}
+}

@@ -1,0 +1,76 @@
+package execution
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// Stopping runs: what has been told to end and has not returned. Such a run keeps its slot and stays in the inventory,
+// whatever session it is of, until its handler returns: nothing can end a goroutine from outside.
+
+// noteStuck makes visible that a run ignores the end of its context: in the log, in a count, in the inventory; a.mu is held.
+func (a *Agent) noteStuck(r *run) {
+	r.stuck = true
+	a.log.Error("run ignores the end of its context; its slot stays taken until it returns", "workload_id", string(r.key.id),
+		"generation", r.key.generation, "type", r.assignment.Type, "cause", context.Cause(r.ctx))
+	if a.cfg.Observer != nil {
+		a.cfg.Observer.Count("run_stuck", 1)
+	}
+	a.hurry()
+}
+
+// cancelAll ends the contexts of all runs.
+func (a *Agent) cancelAll(cause error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, r := range a.all() {
+		a.cancelRun(r, cause)
+	}
+}
+
+// patience is how long the runs that were told to end may still take to return.
+func (a *Agent) patience() (longest time.Duration) {
+	now := a.clock.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, r := range a.runs {
+		if r.state != ports.RunReporting {
+			longest = max(longest, r.cancelledAt.Add(a.cfg.StopGrace).Sub(now))
+		}
+	}
+	return longest
+}
+
+// left names the runs that have not returned.
+func (a *Agent) left() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var names []string
+	for _, r := range a.all() {
+		if r.state != ports.RunReporting {
+			names = append(names, string(r.key.id))
+		}
+	}
+	return names
+}
+
+// namesMax bounds how many runs an error names.
+const namesMax = 10
+
+// undrained says why a drain did not finish in time.
+func (a *Agent) undrained(timeout time.Duration) error {
+	names := a.left()
+	if len(names) == 0 {
+		return fmt.Errorf("drain did not finish within %s: reports are not answered", timeout)
+	}
+	more := ""
+	if len(names) > namesMax {
+		more = fmt.Sprintf(" and %d more", len(names)-namesMax)
+	}
+	return fmt.Errorf("drain did not finish within %s: %s%s did not return; the coordinator gives them to others when the lease is over",
+		timeout, strings.Join(names[:min(len(names), namesMax)], ", "), more)
+}

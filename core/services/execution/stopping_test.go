@@ -1,0 +1,133 @@
+package execution_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/execution"
+)
+
+// counter notes what is counted.
+type counter struct {
+	ports.Observer
+	names []string
+}
+
+func (c *counter) Count(name string, _ int) { c.names = append(c.names, name) }
+
+// deaf starts a run that ignores its end until release is closed.
+func deaf(t *testing.T, observer ports.Observer) (b *bench, speak ports.Progress, release chan struct{}) {
+	t.Helper()
+	release = make(chan struct{})
+	started := make(chan ports.Progress, 1)
+	b = newBench(t, 2, map[string]func() *script{
+		"t": func() *script { return &script{} },
+		"deaf": func() *script {
+			return &script{execute: func(_ context.Context, p ports.Progress) (domain.JSON, error) {
+				started <- p
+				<-release
+				return `"late"`, nil
+			}}
+		},
+	}, func(c *execution.Config) { c.Observer = observer })
+	b.assign("wl_deaf", 1, func(a *ports.Assignment) { a.Type = "deaf"; a.TimeoutMS = 5000 })
+	speak = <-started
+	waitRunning(t, b)
+	return b, speak, release
+}
+
+func (b *bench) lastBeat() ports.Heartbeat {
+	b.Helper()
+	require.NoError(b, b.Beat(b.Context()))
+	return b.plane.beats[len(b.plane.beats)-1]
+}
+
+func TestStopping_AnyRunThatHasNotReturned_StaysInTheInventoryAndKeepsItsSlot(t *testing.T) {
+	for name, end := range map[string]func(*bench, ports.Progress){
+		"cancelled": func(b *bench, _ ports.Progress) { b.command(ports.CommandCancel, "wl_deaf", 1) },
+		"dropped":   func(b *bench, _ ports.Progress) { b.command(ports.CommandDrop, "wl_deaf", 1) },
+		"timed out": func(b *bench, _ ports.Progress) { b.clock.advance(5 * time.Second); b.Tick() },
+		"fenced": func(b *bench, speak ports.Progress) {
+			b.plane.report = func([]ports.Report) ([]ports.ReportAnswer, error) {
+				return []ports.ReportAnswer{{Outcome: domain.OutcomeFenced}}, nil
+			}
+			b.clock.advance(time.Second)
+			require.NoError(b, b.Beat(b.Context()))
+			speak.Report(1, "")
+			b.flush()
+			b.plane.report = nil
+		},
+		"of an earlier session": func(b *bench, _ ports.Progress) {
+			b.plane.heartbeat = func(ports.Heartbeat) ([]ports.Command, error) { return nil, domain.NewError(domain.CodeFenced, "over") }
+			require.Error(b, b.Beat(b.Context()))
+			b.plane.heartbeat = nil
+			b.plane.beats = nil
+			require.NoError(b, b.Connect(b.Context()))
+			require.Len(b, b.plane.beats, 1, "the new session says at once which slots are taken")
+			assert.Equal(b, 1, b.plane.beats[0].FreeSlots)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := &counter{}
+			b, speak, release := deaf(t, seen)
+			end(b, speak)
+			item := ports.InventoryItem{WorkloadID: "wl_deaf", Generation: 1, State: ports.RunStopping}
+			beat := b.lastBeat()
+			assert.Equal(t, []ports.InventoryItem{item}, beat.Inventory)
+			assert.Equal(t, 1, beat.FreeSlots)
+			for range 12 { // the grace, and more
+				b.clock.advance(time.Second)
+				beat = b.lastBeat()
+				b.Tick()
+			}
+			item.Stuck = true
+			assert.Equal(t, []ports.InventoryItem{item}, beat.Inventory, "it says that it is stuck")
+			assert.Equal(t, []string{"run_stuck"}, seen.names, "counted once")
+			b.assign("wl_1", 1)
+			b.settleBut(1)
+			assert.Equal(t, domain.EventComplete, b.plane.last("wl_1").Event, "the other slot works")
+			close(release)
+			b.settle()
+			beat = b.lastBeat()
+			assert.Empty(t, beat.Inventory)
+			assert.Equal(t, 2, beat.FreeSlots)
+		})
+	}
+}
+
+// The coordinator waits for the inventory to know which slots are free.
+func TestStopping_WhatTheCoordinatorWaitsFor_HastensTheHeartbeat(t *testing.T) {
+	free := make(chan struct{})
+	var beats atomic.Int64
+	p := &plane{interval: time.Hour, beating: func(context.Context, ports.Heartbeat) error { beats.Add(1); return nil }}
+	w := work(t, p, time.Minute, func(c *execution.Config) {
+		c.Slots = 1
+		c.StopGrace = 200 * time.Millisecond
+		c.Types["deaf"] = func() ports.Workload {
+			return &script{execute: func(context.Context, ports.Progress) (domain.JSON, error) { <-free; return "", nil }}
+		}
+	})
+	w.assign("wl_deaf", "deaf")
+	w.reported("wl_deaf", domain.EventStart)
+	beat := func(n int64, why string) {
+		t.Helper()
+		require.Eventually(t, func() bool { return beats.Load() == n }, 20*time.Second, time.Millisecond, why)
+	}
+	beat(0, "none is due")
+	w.assign("wl_1", "t")
+	w.reported("wl_1", domain.EventDecline)
+	beat(1, "a full worker said no")
+	p.commands <- ports.Command{Kind: ports.CommandCancel, SessionID: w.session, WorkloadID: "wl_deaf", Generation: 1}
+	beat(2, "a run is stuck")
+	close(free)
+	beat(3, "the slot has come free")
+	w.term()
+	require.NoError(t, w.ends(20*time.Second, "nothing runs"))
+}
