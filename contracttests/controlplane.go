@@ -346,6 +346,41 @@ func planeMoreCases() []Case[PlaneHarness] {
 			require.Zero(t, got.LossStreak, "it does not speak against the workload")
 			require.Equal(t, domain.StatusRunning, p.get(b.ID).Status)
 		}},
+		{"a run that ignores its cancel keeps its slot while the inventory has it", "what a worker has in its hands takes its slot, whatever the store says of the workload", func(t T, h PlaneHarness) {
+			p := givenPlane(t, h)
+			stuck, other := p.running(p.worker), p.running(p.worker)
+			ending := func() (n int) {
+				for _, o := range p.occupancy() {
+					n += o.Ending
+				}
+				return n
+			}
+			p.must(cancel(stuck))
+			require.Equal(t, 1, ending())
+			p.beat(item(other))
+			require.Equal(t, 1, ending(), "an inventory may be older than the assignment")
+			h.Advance(3 * time.Second)
+			stopping := item(stuck)
+			stopping.State = ports.RunStopping
+			p.beat(stopping, item(other))
+			require.Equal(t, 1, ending())
+			p.beat(item(other))
+			require.Zero(t, ending(), "it has returned")
+			p.beat(stopping, item(other))
+			require.Equal(t, 1, ending(), "what the worker has is believed")
+			reporting := stopping
+			reporting.State = ports.RunReporting
+			p.beat(reporting, item(other))
+			require.Equal(t, 1, ending())
+			require.Equal(t, domain.OutcomeFenced, p.report(p.says(domain.EventComplete, stuck, 1))[0].Outcome)
+			require.Zero(t, ending(), "its last report lets go")
+			p.beat(reporting, item(other))
+			require.Zero(t, ending(), "what only waits for its answer is about to be free")
+			early := p.says(domain.EventRelease, other, 1)
+			early.StillRunning = true
+			require.Equal(t, domain.OutcomeApplied, p.report(early)[0].Outcome)
+			require.Equal(t, 1, ending(), "reported as ended while its handler runs")
+		}},
 		{"a worker's drain is known at once", "Heartbeat says whether the worker drains", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			_, err := p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref, Draining: true})

@@ -133,6 +133,11 @@ func (m *model) transition(t *rapid.T, events ...domain.Event) domain.Transition
 	if rapid.IntRange(0, 4).Draw(t, "stale") == 0 {
 		tr.Generation--
 	}
+	if len(m.workers) > 0 && (tr.Event == domain.EventLinger || tr.Event == domain.EventLetGo) {
+		of := rapid.SampledFrom(m.workers).Draw(t, "worker")
+		tr.WorkerID, tr.SessionID = of.ID, of.SessionID
+	}
+	tr.StillRunning = rapid.IntRange(0, 3).Draw(t, "still running") == 0
 	if tr.Event == domain.EventFail {
 		tr.Failure = &domain.Failure{Type: "error", Message: "boom", Permanent: rapid.Bool().Draw(t, "permanent")}
 	}
@@ -153,6 +158,7 @@ func (m *model) assign(t *rapid.T) { m.apply(m.assignment(t)) }
 
 var workerEvents = []domain.Event{
 	domain.EventStart, domain.EventStart, domain.EventComplete, domain.EventFail, domain.EventDecline, domain.EventPaused, domain.EventRelease, domain.EventLog,
+	domain.EventLinger, domain.EventLetGo,
 }
 
 func (m *model) report(t *rapid.T) { m.apply(m.transition(t, workerEvents...)) }
@@ -221,6 +227,12 @@ func (m *model) compare(*rapid.T) {
 		require.NoError(f, err)
 		occupied, err := f.Queue.Occupancy(ctx)
 		require.NoError(f, err)
+		var sessions []domain.SessionID
+		for _, w := range m.workers {
+			sessions = append(sessions, w.SessionID)
+		}
+		held, err := f.Queue.Held(ctx, sessions...)
+		require.NoError(f, err)
 		orphans, err := f.Queue.Orphans(ctx, "", 100)
 		require.NoError(f, err)
 		var out []any
@@ -231,6 +243,9 @@ func (m *model) compare(*rapid.T) {
 			for _, e := range trail {
 				out = append(out, fmt.Sprint(e.Type, e.From, e.To, e.Generation, e.WorkerID, e.Reason, e.CheckpointSequence))
 			}
+		}
+		for _, h := range held {
+			out = append(out, fmt.Sprint(h.WorkloadID, h.CustomerID, h.WorkerID, h.SessionID, h.Lane, h.Generation, h.Status, h.PauseRequested, h.Ending))
 		}
 		for _, h := range heads {
 			out = append(out, h.Lane, column(h.Heads), h.More)
@@ -247,7 +262,7 @@ func (m *model) compare(*rapid.T) {
 func column(cs []domain.Candidate) string {
 	return fmt.Sprint(slices.Collect(func(yield func(string) bool) {
 		for _, c := range cs {
-			if !yield(fmt.Sprint(c.ID, "@", c.Generation)) {
+			if !yield(fmt.Sprint(c.ID, "@", c.Generation, len(c.Declines))) {
 				return
 			}
 		}
@@ -256,6 +271,10 @@ func column(cs []domain.Candidate) string {
 
 // timeless is a state without its times, of which only presence is compared.
 func timeless(s domain.State) domain.State {
+	s.Declines = slices.Clone(s.Declines)
+	for i := range s.Declines {
+		s.Declines[i].Until = time.Unix(1, 0)
+	}
 	for _, t := range []*time.Time{&s.NotBefore, &s.Deadline, &s.ScheduledAt, &s.StartedAt, &s.FinishedAt, &s.UpdatedAt} {
 		if !t.IsZero() {
 			*t = time.Unix(0, 0)

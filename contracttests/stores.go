@@ -54,7 +54,7 @@ type StoreSuite struct {
 func StoreSuites() []StoreSuite {
 	return []StoreSuite{
 		{"WorkloadStore", append(append(submitCases(), applyCases()...), listCases()...)},
-		{"QueueStore", queueCases()},
+		{"QueueStore", append(queueCases(), endingCases()...)},
 		{"InsightStore", insightCases()},
 		{"WorkerStore", workerCases()},
 		{"CheckpointStore", checkpointCases()},

@@ -298,6 +298,8 @@ func everyEvent(t T, h StoreHarness) {
 			require.Equal(t, got.State, r.State)
 			next.UpdatedAt, next.NotBefore, next.Deadline = got.UpdatedAt, got.NotBefore, got.Deadline
 			next.ScheduledAt, next.StartedAt, next.FinishedAt = got.ScheduledAt, got.StartedAt, got.FinishedAt
+			require.Equal(t, timeless(next).Declines, timeless(got.State).Declines)
+			next.Declines = got.Declines
 			require.Equal(t, next, got.State, "%s in %s", rule.Event, status)
 			trail := f.trail(a)
 			if audit.Type != "" {

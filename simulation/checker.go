@@ -19,6 +19,7 @@ type checker struct {
 	outcomes map[domain.WorkloadID]int
 	keys     map[string]domain.WorkloadID
 	expired  map[heldRun]bool
+	ending   map[heldRun]domain.SessionID // runs that have ended but are not let go of
 	// stopped is when a cancel was acknowledged, and whether that was after the last fault.
 	stopped map[domain.WorkloadID]stop
 	leader  string // that was granted the lease last, and at which epoch
@@ -29,7 +30,7 @@ type checker struct {
 func newChecker(w *World) *checker {
 	return &checker{
 		w: w, state: map[domain.WorkloadID]domain.State{}, audited: map[domain.WorkloadID]int{}, outcomes: map[domain.WorkloadID]int{},
-		keys: map[string]domain.WorkloadID{}, expired: map[heldRun]bool{}, stopped: map[domain.WorkloadID]stop{},
+		keys: map[string]domain.WorkloadID{}, expired: map[heldRun]bool{}, ending: map[heldRun]domain.SessionID{}, stopped: map[domain.WorkloadID]stop{},
 	}
 }
 
@@ -61,9 +62,26 @@ func (c *checker) applied(b domain.Batch, rs []domain.Result) {
 		}
 	}
 	for i := range rs {
+		c.hands(&rs[i])
+		if e := b.Transitions[i].Event; e == domain.EventLinger || e == domain.EventLetGo {
+			continue // nothing has happened to the workload
+		}
 		if rs[i].Outcome == domain.OutcomeApplied {
 			c.transition(&b.Transitions[i], &rs[i])
 		}
+	}
+}
+
+// hands keeps the runs that are ending.
+func (c *checker) hands(r *domain.Result) {
+	switch r.Hands {
+	case domain.HandsKeep:
+		c.ending[heldRun{r.Ending.WorkloadID, r.Ending.Generation}] = r.Ending.SessionID
+	case domain.HandsFree:
+		if k := (heldRun{r.Ending.WorkloadID, r.Ending.Generation}); c.ending[k] == r.Ending.SessionID {
+			delete(c.ending, k)
+		}
+	case domain.HandsSame:
 	}
 }
 
@@ -183,6 +201,15 @@ func (c *checker) assigned(t *domain.Transition) {
 			c.fail("I13", "%s is placed beside %s, one of which must run alone", t.WorkloadID, id)
 		}
 	}
+	for run, session := range c.ending {
+		if session != t.SessionID {
+			continue
+		}
+		onSession++
+		if alone || c.w.aloneOf(run.id) {
+			c.fail("I13", "%s is placed beside %s, which is ending; one of them must run alone", t.WorkloadID, run.id)
+		}
+	}
 	if running > c.w.limit {
 		c.fail("I6", "%d run, the limit is %d", running, c.w.limit)
 	}
@@ -191,6 +218,13 @@ func (c *checker) assigned(t *domain.Transition) {
 	}
 	if tag := c.w.wants[t.WorkloadID]; tag != "" && c.w.tagOf(t.WorkerID) != tag {
 		c.fail("I13", "%s wants %s and got worker %s", t.WorkloadID, tag, t.WorkerID)
+	}
+}
+
+// inHands hears how many runs a worker has in its hands: never more than it has slots.
+func (c *checker) inHands(id domain.WorkerID, runs int) {
+	if runs > slots {
+		c.fail("I6", "%s has %d runs in its hands, and %d slots", id, runs, slots)
 	}
 }
 

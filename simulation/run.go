@@ -221,7 +221,11 @@ func (w *World) unfinished(ctx context.Context) (left int) {
 // atRest checks that nothing is left of what has finished (I14): no run, no routine, no slot that is taken.
 func (w *World) atRest(ctx context.Context) {
 	busy := func(k *worker) bool { return !k.agent.Idle() || len(k.routines) > 0 }
-	for n := 0; n < 500 || n < 20_000 && slices.ContainsFunc(w.workers, busy); n++ {
+	occupied := func() bool { // what a worker has let go of is known with its next heartbeat
+		o, err := w.stores.Queue.Occupancy(ctx)
+		return err != nil || len(o) > 0
+	}
+	for n := 0; n < 500 || n < 20_000 && (slices.ContainsFunc(w.workers, busy) || n%50 != 0 || occupied()); n++ {
 		w.step(ctx)
 	}
 	for _, k := range w.workers {

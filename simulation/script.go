@@ -37,6 +37,8 @@ func (in scriptInput) failures() int {
 // Init implements ports.Workload.
 func (s *script) Init(_ context.Context, t ports.Task) error {
 	s.id, s.gen = t.WorkloadID, t.Generation
+	s.k.scripts++
+	s.k.w.check.inHands(s.k.id, s.k.scripts)
 	if err := json.Unmarshal([]byte(t.Input), &s.in); err != nil {
 		return err
 	}
@@ -112,4 +114,9 @@ func (s *script) hang(ctx context.Context) error {
 func (s *script) Checkpoint(context.Context) ([]byte, error) { return nil, ports.ErrNoCheckpoint }
 
 // Close implements ports.Workload.
-func (s *script) Close() error { return nil }
+func (s *script) Close() error {
+	if s.id != "" {
+		s.k.scripts--
+	}
+	return nil
+}

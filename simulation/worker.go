@@ -25,6 +25,7 @@ type worker struct {
 	frozenUntil time.Time
 	cutUntil    time.Time
 	routines    []*routine
+	scripts     int // in its hands
 }
 
 // routine is code of a worker that runs until it sleeps.

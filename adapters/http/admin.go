@@ -6,7 +6,6 @@ import (
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
 	"github.com/niyanta/niyanta/core/domain"
-	"github.com/niyanta/niyanta/core/services/controlplane"
 )
 
 func customerID(s string) domain.CustomerID { return domain.CustomerID(id(s, domain.PrefixCustomer)) }
@@ -130,11 +129,11 @@ func (a *api) DrainWorker(ctx context.Context, req gen.DrainWorkerRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	held, err := a.Plane.Queue.Held(ctx, w.SessionID)
+	v, err := a.Plane.ViewWorker(ctx, w)
 	if err != nil {
 		return nil, err
 	}
-	return gen.DrainWorker202JSONResponse(workerOut(&controlplane.WorkerView{Worker: w, Held: held})), nil
+	return gen.DrainWorker202JSONResponse(workerOut(&v)), nil
 }
 
 // RemoveWorker implements DELETE /v1/admin/workers/{id}.

@@ -268,7 +268,7 @@ func overlay(base domain.Resources, r *gen.Resources) domain.Resources {
 func workerOut(v *controlplane.WorkerView) gen.Worker {
 	out := gen.Worker{
 		WorkerID: string(v.ID), SessionID: string(v.SessionID), Status: gen.WorkerStatus(v.Status),
-		Capabilities: emptyIfNone(v.Capabilities), Slots: v.Slots, SlotsInUse: len(v.Held),
+		Capabilities: emptyIfNone(v.Capabilities), Slots: v.Slots, SlotsInUse: len(v.Held) + len(v.Ending),
 		Resources: resourcesOut(v.Resources), Tags: emptyIfNil(v.Tags), Version: v.Version,
 		RegisteredAt: at(v.RegisteredAt), LastHeartbeatAt: at(v.HeartbeatAt), LeaseUntil: at(v.LeaseUntil),
 	}
@@ -282,6 +282,17 @@ func workerOut(v *controlplane.WorkerView) gen.Worker {
 		w := &out.Workloads[i]
 		w.WorkloadID, w.CustomerID = string(h.WorkloadID), string(h.CustomerID)
 		w.Generation, w.Status = h.Generation, gen.Status(h.Status)
+	}
+	out.EndingRuns = make([]struct {
+		CustomerID       string  `json:"customer_id"`
+		EndingForSeconds float64 `json:"ending_for_seconds"`
+		Generation       int64   `json:"generation"`
+		WorkloadID       string  `json:"workload_id"`
+	}, len(v.Ending))
+	for i, h := range v.Ending {
+		e := &out.EndingRuns[i]
+		e.WorkloadID, e.CustomerID = string(h.WorkloadID), string(h.CustomerID)
+		e.Generation, e.EndingForSeconds = h.Generation, h.EndingFor.Seconds()
 	}
 	return out
 }

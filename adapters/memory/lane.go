@@ -15,10 +15,17 @@ type lane struct {
 	held    int
 }
 
-// holding is what one session holds.
+// holding is what one session holds, and what it has not let go of.
 type holding struct {
 	records map[domain.WorkloadID]*record
 	lanes   map[domain.LaneID]int
+	ending  map[runKey]domain.Ending
+}
+
+// runKey is a workload at a generation.
+type runKey struct {
+	id         domain.WorkloadID
+	generation int64
 }
 
 func (s *Store) laneOf(r *record) *lane {
@@ -100,12 +107,56 @@ func (s *Store) promote(now time.Time) {
 	}
 }
 
-func (s *Store) hold(r *record) {
-	h := s.holdings[r.SessionID]
+func (s *Store) holdingOf(session domain.SessionID) *holding {
+	h := s.holdings[session]
 	if h == nil {
-		h = &holding{records: map[domain.WorkloadID]*record{}, lanes: map[domain.LaneID]int{}}
-		s.holdings[r.SessionID] = h
+		h = &holding{records: map[domain.WorkloadID]*record{}, lanes: map[domain.LaneID]int{}, ending: map[runKey]domain.Ending{}}
+		s.holdings[session] = h
 	}
+	return h
+}
+
+// handle keeps the ending runs of live sessions.
+func (s *Store) handle(r *record, hands domain.Hands, e domain.Ending) {
+	k := runKey{e.WorkloadID, e.Generation}
+	switch {
+	case hands == domain.HandsKeep && s.isLive(e.WorkerID, e.SessionID):
+		h := s.holdingOf(e.SessionID)
+		if _, known := h.ending[k]; !known {
+			h.ending[k] = e
+			s.laneOf(r).held++
+		}
+	case hands == domain.HandsFree && s.holdings[e.SessionID] != nil:
+		s.letGo(s.holdings[e.SessionID], k)
+		s.dropIfEmpty(e.SessionID)
+	}
+}
+
+func (s *Store) letGo(h *holding, k runKey) {
+	e, known := h.ending[k]
+	if !known {
+		return
+	}
+	delete(h.ending, k)
+	l := s.lanes[e.Lane]
+	l.held--
+	s.dropIfIdle(l)
+}
+
+func (s *Store) isLive(id domain.WorkerID, session domain.SessionID) bool {
+	w := s.workers[id]
+	return w != nil && w.SessionID == session && w.Live()
+}
+
+func (s *Store) dropIfEmpty(session domain.SessionID) {
+	if h := s.holdings[session]; len(h.records) == 0 && len(h.ending) == 0 {
+		delete(s.holdings, session)
+		delete(s.ended, session)
+	}
+}
+
+func (s *Store) hold(r *record) {
+	h := s.holdingOf(r.SessionID)
 	h.records[r.ID] = r
 	h.lanes[r.Lane]++
 	s.laneOf(r).held++
@@ -117,10 +168,7 @@ func (s *Store) unhold(r *record) {
 	if h.lanes[r.Lane]--; h.lanes[r.Lane] == 0 {
 		delete(h.lanes, r.Lane)
 	}
-	if len(h.records) == 0 {
-		delete(s.holdings, r.SessionID)
-		delete(s.ended, r.SessionID)
-	}
+	s.dropIfEmpty(r.SessionID)
 	l := s.lanes[r.Lane]
 	l.held--
 	s.dropIfIdle(l)

@@ -51,7 +51,7 @@ func first(t *btree.BTreeG[*record], n int) []domain.Candidate {
 		if len(cs) == n {
 			return false
 		}
-		cs = append(cs, domain.Candidate{ID: r.ID, Generation: r.Generation, QueueAt: r.QueueAt})
+		cs = append(cs, domain.Candidate{ID: r.ID, Generation: r.Generation, QueueAt: r.QueueAt, Declines: slices.Clone(r.Declines)})
 		return true
 	})
 	return cs
@@ -80,10 +80,23 @@ func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
 	defer q.s.mu.Unlock()
 	var out []domain.Occupancy
 	for session, h := range q.s.holdings {
+		counts := map[domain.LaneID]*domain.Occupancy{}
+		of := func(id domain.LaneID) *domain.Occupancy {
+			if counts[id] == nil {
+				l := q.s.lanes[id].Lane
+				l.Affinity = l.Affinity.Clone()
+				counts[id] = &domain.Occupancy{SessionID: session, Lane: l}
+			}
+			return counts[id]
+		}
 		for id, n := range h.lanes {
-			l := q.s.lanes[id].Lane
-			l.Affinity = l.Affinity.Clone()
-			out = append(out, domain.Occupancy{SessionID: session, Lane: l, Count: n})
+			of(id).Count = n
+		}
+		for _, e := range h.ending {
+			of(e.Lane).Ending++
+		}
+		for _, o := range counts {
+			out = append(out, *o)
 		}
 	}
 	slices.SortFunc(out, func(a, b domain.Occupancy) int {
@@ -109,6 +122,20 @@ func (q queue) Held(ctx context.Context, sessions ...domain.SessionID) ([]ports.
 		}
 	}
 	sortHeld(out)
+	held := len(out)
+	for _, session := range sessions {
+		if h := q.s.holdings[session]; h != nil {
+			for _, e := range h.ending {
+				out = append(out, ports.HeldWorkload{
+					WorkloadID: e.WorkloadID, CustomerID: e.CustomerID, WorkerID: e.WorkerID, SessionID: e.SessionID, Lane: e.Lane,
+					Generation: e.Generation, HeldFor: now.Sub(e.AssignedAt), Ending: true, EndingFor: now.Sub(e.EndedAt),
+				})
+			}
+		}
+	}
+	slices.SortFunc(out[held:], func(a, b ports.HeldWorkload) int {
+		return cmp.Or(cmp.Compare(a.WorkloadID, b.WorkloadID), cmp.Compare(a.Generation, b.Generation))
+	})
 	return out, nil
 }
 

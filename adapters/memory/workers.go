@@ -57,9 +57,15 @@ func workerActor(id domain.WorkerID) domain.Actor {
 // end ends a session for good, and remembers how while it still holds something.
 func (s *Store) end(session domain.SessionID, loss domain.Loss) {
 	s.past[session] = true
-	if s.holdings[session] != nil {
-		s.ended[session] = loss
+	h := s.holdings[session]
+	if h == nil {
+		return
 	}
+	s.ended[session] = loss
+	for k := range h.ending { // its process is gone or stops all it runs
+		s.letGo(h, k)
+	}
+	s.dropIfEmpty(session)
 }
 
 // Heartbeat implements ports.WorkerStore.

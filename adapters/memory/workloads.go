@@ -101,6 +101,7 @@ func (s *Store) apply(t *domain.Transition, now time.Time) domain.Result {
 	}
 	next := r.Workload // the record itself changes only between leave and enter
 	res, event, changed := domain.Execute(&next, t, s.tally(r, t), now)
+	s.handle(r, res.Hands, res.Ending)
 	if changed {
 		s.replace(r, next.State, now)
 		if event.Type != "" {
@@ -140,7 +141,7 @@ func (s *Store) tally(r *record, t *domain.Transition) *domain.Tally {
 		Held:          map[domain.SessionID]int{},
 	}
 	if h := s.holdings[t.SessionID]; h != nil {
-		y.Held[t.SessionID] = len(h.records)
+		y.Held[t.SessionID] = len(h.records) + len(h.ending)
 	}
 	return y
 }

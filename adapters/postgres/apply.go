@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -59,6 +60,7 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 	var changes []change
 	var events []domain.AuditEvent
 	var written lines
+	var keep, free []domain.Ending
 	touched := map[domain.WorkloadID]bool{}
 	for i := range b.Transitions {
 		w := found[b.Transitions[i].WorkloadID]
@@ -70,6 +72,13 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 		results[i] = res
 		if res.Outcome == domain.OutcomeApplied {
 			written.add(&b.Transitions[i])
+		}
+		switch res.Hands {
+		case domain.HandsKeep:
+			keep = append(keep, res.Ending)
+		case domain.HandsFree:
+			free = append(free, res.Ending)
+		case domain.HandsSame:
 		}
 		if !changed {
 			continue
@@ -85,7 +94,29 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 	t.queueChanges(changes)
 	t.queueAudit(events)
 	t.queueLines(written)
+	t.queueEnding(keep, free)
 	return results, t.fillResults(ctx, results)
+}
+
+// queueEnding keeps the ending runs of live sessions.
+func (t *tx) queueEnding(keep, free []domain.Ending) {
+	type e = domain.Ending
+	session := func(e e) string { return string(e.SessionID) }
+	id, generation := func(e e) string { return string(e.WorkloadID) }, func(e e) int64 { return e.Generation }
+	if len(keep) > 0 {
+		t.queue(`INSERT INTO ending (workload_id, generation, session_id, worker_id, customer_id, lane_id, assigned_at, ended_at)
+ SELECT e.* FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[])
+  AS e(workload_id, generation, session_id, worker_id, customer_id, lane_id, assigned_at, ended_at) `+ofLiveSession+` ON CONFLICT DO NOTHING`,
+			column(keep, id), column(keep, generation), column(keep, session),
+			column(keep, func(e e) string { return string(e.WorkerID) }), column(keep, func(e e) string { return string(e.CustomerID) }),
+			column(keep, func(e e) string { return string(e.Lane) }), column(keep, func(e e) time.Time { return e.AssignedAt }),
+			column(keep, func(e e) time.Time { return e.EndedAt }))
+	}
+	if len(free) > 0 {
+		t.queue(`DELETE FROM ending e USING unnest($1::text[], $2::bigint[], $3::text[]) AS u(workload_id, generation, session_id)
+ WHERE e.workload_id = u.workload_id AND e.generation = u.generation AND e.session_id = u.session_id`,
+			column(free, id), column(free, generation), column(free, session))
+	}
 }
 
 // fillResults adds the result data to answers about workloads that had completed before: the hot row doesn't hold it.
@@ -168,7 +199,8 @@ func (t *tx) queueTally(ts []domain.Transition) *domain.Tally {
 	t.queue(`SELECT worker_id, session_id, status, slots FROM workers WHERE worker_id = ANY($1::text[]) ORDER BY worker_id FOR SHARE`, names).
 		Query(workersOf(y))
 	t.queue("SELECT h.customer_id, count(*) FROM held h WHERE h.customer_id IN "+concerned+" GROUP BY 1", owners, unowned).Query(counts(y.Running))
-	t.queue(`SELECT h.session_id, count(*) FROM held h WHERE h.session_id = ANY($1::text[]) GROUP BY 1`, sessions).Query(counts(y.Held))
+	t.queue(`SELECT session_id, count(*) FROM (SELECT h.session_id FROM held h WHERE h.session_id = ANY($1::text[])
+  UNION ALL SELECT e.session_id FROM ending e WHERE e.session_id = ANY($1::text[])) a GROUP BY 1`, sessions).Query(counts(y.Held))
 	return y
 }
 

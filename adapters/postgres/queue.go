@@ -21,8 +21,8 @@ func (q queue) promote(ctx context.Context) error {
 		n, err := exec(ctx, q.s.pool, `WITH due AS (
   DELETE FROM delayed WHERE workload_id IN (
     SELECT workload_id FROM delayed WHERE not_before <= niyanta_now() ORDER BY not_before LIMIT $1::bigint FOR UPDATE SKIP LOCKED)
-  RETURNING lane_id, queue_at, workload_id, generation)
- INSERT INTO waiting (lane_id, queue_at, workload_id, generation) SELECT * FROM due`, promoteMax)
+  RETURNING lane_id, queue_at, workload_id, generation, declines)
+ INSERT INTO waiting (lane_id, queue_at, workload_id, generation, declines) SELECT * FROM due`, promoteMax)
 		if err != nil || n < promoteMax {
 			return err
 		}
@@ -40,23 +40,30 @@ const headsSQL = `WITH RECURSIVE eligible AS (
 const headsOfSQL = `WITH eligible AS (SELECT DISTINCT unnest($2::text[]) COLLATE "C" AS lane_id)
 ` + headsOf + ` ORDER BY e.lane_id`
 
-const headsOf = `SELECT e.lane_id, h.ids, h.generations, h.queued FROM eligible e
- CROSS JOIN LATERAL (SELECT array_agg(workload_id) AS ids, array_agg(generation) AS generations, array_agg(queue_at) AS queued
-   FROM (SELECT workload_id, generation, queue_at FROM waiting w WHERE w.lane_id = e.lane_id ORDER BY w.queue_at, w.workload_id LIMIT $1::bigint) a) h`
+const headsOf = `SELECT e.lane_id, h.ids, h.generations, h.queued, h.declines FROM eligible e
+ CROSS JOIN LATERAL (SELECT array_agg(workload_id) AS ids, array_agg(generation) AS generations, array_agg(queue_at) AS queued,
+   jsonb_object_agg(workload_id, declines) FILTER (WHERE declines IS NOT NULL) AS declines
+   FROM (SELECT workload_id, generation, queue_at, declines FROM waiting w WHERE w.lane_id = e.lane_id ORDER BY w.queue_at, w.workload_id LIMIT $1::bigint) a) h`
 
 // candidates are the columns of a list of heads.
 type candidates struct {
 	ids         []string
 	generations []int64
 	queued      []time.Time
+	declines    []byte // by workload, of those that have any
 }
 
-func (c *candidates) list() []domain.Candidate {
+func (c *candidates) list() ([]domain.Candidate, error) {
+	var declines map[domain.WorkloadID][]domain.Decline
+	if err := fromJSON(c.declines, &declines); err != nil {
+		return nil, err
+	}
 	out := make([]domain.Candidate, len(c.ids))
 	for i := range c.ids {
-		out[i] = domain.Candidate{ID: domain.WorkloadID(c.ids[i]), Generation: c.generations[i], QueueAt: c.queued[i].UTC()}
+		id := domain.WorkloadID(c.ids[i])
+		out[i] = domain.Candidate{ID: id, Generation: c.generations[i], QueueAt: c.queued[i].UTC(), Declines: declines[id]}
 	}
-	return out
+	return out, nil
 }
 
 // Heads implements ports.QueueStore.
@@ -71,11 +78,13 @@ func (q queue) Heads(ctx context.Context, n int, only ...domain.LaneID) ([]domai
 	lanes := map[domain.LaneID]domain.Lane{}
 	heads, err := query(ctx, q.s.pool, func(row pgx.CollectableRow) (h domain.LaneHeads, err error) {
 		var c candidates
-		if err := row.Scan(&h.Lane.ID, &c.ids, &c.generations, &c.queued); err != nil {
+		if err := row.Scan(&h.Lane.ID, &c.ids, &c.generations, &c.queued, &c.declines); err != nil {
 			return h, err
 		}
 		lanes[h.Lane.ID] = domain.Lane{}
-		h.Heads = c.list()
+		if h.Heads, err = c.list(); err != nil {
+			return h, err
+		}
 		if len(h.Heads) > n {
 			h.Heads, h.More = h.Heads[:n:n], true
 		}
@@ -106,13 +115,22 @@ func (q queue) NextDue(ctx context.Context) (time.Time, error) {
 // Occupancy implements ports.QueueStore.
 func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
 	lanes := map[domain.LaneID]domain.Lane{}
-	out, err := query(ctx, q.s.pool, func(row pgx.CollectableRow) (o domain.Occupancy, err error) {
-		err = row.Scan(&o.SessionID, &o.Lane.ID, &o.Count)
+	rows, err := query(ctx, q.s.pool, func(row pgx.CollectableRow) (o domain.Occupancy, err error) {
+		err = row.Scan(&o.SessionID, &o.Lane.ID, &o.Count, &o.Ending)
 		lanes[o.Lane.ID] = domain.Lane{}
 		return o, err
-	}, "SELECT session_id, lane_id, count(*) FROM held GROUP BY 1, 2 ORDER BY 1, 2")
+	}, `SELECT session_id, lane_id, count(*), 0 FROM held GROUP BY 1, 2
+ UNION ALL SELECT e.session_id, e.lane_id, 0, count(*) FROM ending e `+ofLiveSession+` GROUP BY 1, 2 ORDER BY 1, 2`)
 	if err != nil {
 		return nil, err
+	}
+	var out []domain.Occupancy
+	for _, o := range rows {
+		if last := len(out) - 1; last >= 0 && out[last].SessionID == o.SessionID && out[last].Lane.ID == o.Lane.ID {
+			out[last].Count, out[last].Ending = out[last].Count+o.Count, out[last].Ending+o.Ending
+			continue
+		}
+		out = append(out, o)
 	}
 	if err := q.s.fillLanes(ctx, lanes); err != nil {
 		return nil, err
@@ -122,6 +140,9 @@ func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
 	}
 	return out, nil
 }
+
+// ofLiveSession leaves out the ending runs of sessions that have ended.
+const ofLiveSession = `JOIN worker_leases l ON l.worker_id = e.worker_id AND l.session_id = e.session_id AND l.live`
 
 const heldColumns = `h.workload_id, h.customer_id, h.worker_id, h.session_id, h.lane_id, h.generation, h.running, h.pause_requested,
  (extract(epoch FROM niyanta_now() - h.scheduled_at) * 1000000)::bigint`
@@ -146,7 +167,18 @@ func (q queue) held(ctx context.Context, where string, args ...any) ([]ports.Hel
 
 // Held implements ports.QueueStore.
 func (q queue) Held(ctx context.Context, sessions ...domain.SessionID) ([]ports.HeldWorkload, error) {
-	return q.held(ctx, "h.session_id = ANY($1::text[]) ORDER BY h.workload_id", strs(sessions))
+	return query(ctx, q.s.pool, func(row pgx.CollectableRow) (ports.HeldWorkload, error) {
+		var ending bool
+		var endingFor int64
+		h, err := scanHeld(row, &ending, &endingFor)
+		if h.Ending, h.EndingFor = ending, micros(endingFor); ending {
+			h.Status = ""
+		}
+		return h, err
+	}, "SELECT "+heldColumns+`, false, 0 FROM held h WHERE h.session_id = ANY($1::text[])
+ UNION ALL SELECT e.workload_id, e.customer_id, e.worker_id, e.session_id, e.lane_id, e.generation, false, false,
+  (extract(epoch FROM niyanta_now() - e.assigned_at) * 1000000)::bigint, true, (extract(epoch FROM niyanta_now() - e.ended_at) * 1000000)::bigint
+  FROM ending e `+ofLiveSession+` WHERE e.session_id = ANY($1::text[]) ORDER BY 10, 1, 6`, strs(sessions))
 }
 
 // Unstarted implements ports.QueueStore.

@@ -14,7 +14,7 @@ const hotColumns = `w.workload_id, w.customer_id, w.lane_id, w.workload_type, w.
  w.created_at, w.queue_at, w.status, w.reason, w.worker_id, w.session_id, w.generation, w.retry_count, w.redistribution_count,
  w.loss_streak, w.progress_percent, w.progress_message, w.checkpoint_sequence, w.checkpoint_generation, w.pause_requested,
  w.failure_type, w.failure_message, w.failure_permanent, w.not_before, w.deadline, w.scheduled_at, w.started_at, w.finished_at,
- w.updated_at, w.started_generation, w.ended_generation, w.ended_event, w.resumed`
+ w.updated_at, w.started_generation, w.ended_generation, w.ended_event, w.resumed, w.declines`
 
 // fullColumns adds what stands beside the hot row.
 const fullColumns = hotColumns + `, s.input, s.labels, s.affinity, s.config, s.cpu_cores, s.memory_mb, s.disk_mb,
@@ -33,7 +33,7 @@ func hotTargets(w *domain.Workload) (targets []any, after func()) {
 		&w.CreatedAt, &w.QueueAt, &w.Status, &w.Reason, &w.WorkerID, &w.SessionID, &w.Generation, &w.RetryCount, &w.RedistributionCount,
 		&w.LossStreak, &w.ProgressPercent, &w.ProgressMessage, &w.CheckpointSequence, &w.CheckpointGeneration, &w.PauseRequested,
 		&failureType, &failureMessage, &failurePermanent, &notBefore, &due, &scheduled, &started, &finished,
-		&w.UpdatedAt, &w.StartedGeneration, &w.EndedGeneration, &w.EndedEvent, &w.Resumed,
+		&w.UpdatedAt, &w.StartedGeneration, &w.EndedGeneration, &w.EndedEvent, &w.Resumed, (*declines)(&w.Declines),
 	}
 	return targets, func() {
 		w.Run.Timeout = micros(timeout)
@@ -74,6 +74,21 @@ func scanFull(row pgx.CollectableRow) (domain.Workload, error) {
 		return w, err
 	}
 	return w, fromJSON(affinity, &w.Affinity)
+}
+
+// declines reads a nullable JSON column.
+type declines []domain.Decline
+
+// Scan implements sql.Scanner.
+func (d *declines) Scan(src any) error {
+	switch v := src.(type) {
+	case string:
+		return json.Unmarshal([]byte(v), (*[]domain.Decline)(d))
+	case []byte:
+		return json.Unmarshal(v, (*[]domain.Decline)(d))
+	}
+	*d = nil
+	return nil
 }
 
 // at is the time of a nullable column, zero for NULL.

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -19,15 +20,16 @@ const updateWorkloads = `UPDATE workloads w SET status = u.status, reason = u.re
  checkpoint_generation = u.checkpoint_generation, pause_requested = u.pause_requested, failure_type = u.failure_type,
  failure_message = u.failure_message, failure_permanent = u.failure_permanent, not_before = u.not_before, deadline = u.deadline,
  scheduled_at = u.scheduled_at, started_at = u.started_at, finished_at = u.finished_at, updated_at = u.updated_at,
- started_generation = u.started_generation, ended_generation = u.ended_generation, ended_event = u.ended_event, resumed = u.resumed
+ started_generation = u.started_generation, ended_generation = u.ended_generation, ended_event = u.ended_event, resumed = u.resumed,
+ declines = u.declines::jsonb
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::integer[], $8::integer[], $9::integer[],
  $10::double precision[], $11::text[], $12::bigint[], $13::bigint[], $14::boolean[], $15::text[], $16::text[], $17::boolean[],
  $18::timestamptz[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::timestamptz[], $23::timestamptz[],
- $24::bigint[], $25::bigint[], $26::text[], $27::boolean[])
+ $24::bigint[], $25::bigint[], $26::text[], $27::boolean[], $28::text[])
  AS u(workload_id, status, reason, worker_id, session_id, generation, retry_count, redistribution_count, loss_streak,
  progress_percent, progress_message, checkpoint_sequence, checkpoint_generation, pause_requested, failure_type, failure_message,
  failure_permanent, not_before, deadline, scheduled_at, started_at, finished_at, updated_at, started_generation, ended_generation,
- ended_event, resumed)
+ ended_event, resumed, declines)
 WHERE w.workload_id = u.workload_id`
 
 func stateArrays(cs []change) []any {
@@ -60,7 +62,20 @@ func stateArrays(cs []change) []any {
 		column(cs, func(c c) int64 { return c.w.EndedGeneration }),
 		column(cs, func(c c) string { return string(c.w.EndedEvent) }),
 		column(cs, func(c c) bool { return c.w.Resumed }),
+		column(cs, func(c c) *string { return declinesOf(c.w) }),
 	}
+}
+
+// declinesOf is the nullable JSON column of the workers that gave a workload back.
+func declinesOf(w *domain.Workload) *string {
+	if len(w.Declines) == 0 {
+		return nil
+	}
+	b, err := json.Marshal(w.Declines)
+	if err != nil {
+		return nil // names, numbers and times of this century always can be written
+	}
+	return new(string(b))
 }
 
 func failure[T any](w *domain.Workload, get func(*domain.Failure) T) *T {
@@ -166,16 +181,18 @@ func (t *tx) insertQueued(ws []*domain.Workload) {
 	arrays := func(ws []*domain.Workload) []any {
 		return []any{
 			column(ws, idOf), column(ws, laneOf), column(ws, func(w *domain.Workload) time.Time { return w.QueueAt }),
-			column(ws, func(w *domain.Workload) int64 { return w.Generation }),
+			column(ws, func(w *domain.Workload) int64 { return w.Generation }), column(ws, declinesOf),
 		}
 	}
 	if len(now) > 0 {
-		t.queue(`INSERT INTO waiting (workload_id, lane_id, queue_at, generation)
- SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[])`, arrays(now)...)
+		t.queue(`INSERT INTO waiting (workload_id, lane_id, queue_at, generation, declines)
+ SELECT u.id, u.lane, u.at, u.generation, u.declines::jsonb
+ FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[], $5::text[]) AS u(id, lane, at, generation, declines)`, arrays(now)...)
 	}
 	if len(later) > 0 {
-		t.queue(`INSERT INTO delayed (workload_id, lane_id, queue_at, generation, not_before)
- SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[], $5::timestamptz[])`,
+		t.queue(`INSERT INTO delayed (workload_id, lane_id, queue_at, generation, declines, not_before)
+ SELECT u.id, u.lane, u.at, u.generation, u.declines::jsonb, u.not_before
+ FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[], $5::text[], $6::timestamptz[]) AS u(id, lane, at, generation, declines, not_before)`,
 			append(arrays(later), column(later, func(w *domain.Workload) time.Time { return w.NotBefore }))...)
 	}
 }

@@ -92,7 +92,7 @@ func NewMetrics() *Metrics {
 		Namespace: "niyanta", Name: "http_request_seconds", Help: "API requests by method, route and class of status.", Buckets: requestBuckets,
 	}, []string{"method", "route", "status"})
 	m.workers = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "niyanta", Name: "workers", Help: "Workers by status, as the leader sees them."}, []string{"status"})
-	m.slots = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "niyanta", Name: "worker_slots", Help: "Slots of healthy workers, free and in all."}, []string{"kind"})
+	m.slots = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "niyanta", Name: "worker_slots", Help: "Slots of healthy workers: free, in all, and kept by runs that have ended but do not return (ending)."}, []string{"kind"})
 	m.oldest = gauge(reg, "queue_oldest_wait_seconds", "How long the workload has waited that has waited longest, of those that may be placed.")
 	m.queueWait = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: "niyanta", Name: "queue_wait_seconds", Help: "Time from when a workload begins to wait to its first assignment, by tier.", Buckets: latencyBuckets,
@@ -201,6 +201,7 @@ func (m *Metrics) Cycle(c ports.SchedulingCycle) {
 	}
 	m.slots.WithLabelValues("all").Set(float64(c.Slots))
 	m.slots.WithLabelValues("free").Set(float64(c.FreeSlots))
+	m.slots.WithLabelValues("ending").Set(float64(c.EndingRuns))
 	if c.Queue == nil {
 		return
 	}

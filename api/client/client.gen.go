@@ -483,7 +483,8 @@ type PlacementReason struct {
 	//
 	// About workers, each of which is counted once, under the first that applies: `worker_draining`, `missing_type` (does not offer the workload
 	// type), `other_worker_id`, `missing_tag` and `missing_workload_types` (`affinity_rules.hard`), `excluded` (`affinity_rules.anti`), `too_small`
-	// (the config's `resource_limits` exceed what it has), `full` (no free slot), `conflict` (`anti.workload_types`, its own or of what runs there),
+	// (the config's `resource_limits` exceed what it has), `full` (no free slot),
+	// `run_ending` (no free slot, one of them kept by a run that has ended but does not return), `declined` (gave this workload back a moment ago), `conflict` (`anti.workload_types`, its own or of what runs there),
 	// `resources_taken` (free slots, but too little CPU, memory or disk left), `next` (could take it now: it is about to be placed, or others are
 	// before it). More may be added.
 	//
@@ -601,19 +602,30 @@ type Tier string
 
 // Worker defines model for Worker.
 type Worker struct {
-	Capabilities    []string          `json:"capabilities"`
-	LastHeartbeatAt Time              `json:"last_heartbeat_at"`
-	LeaseUntil      Time              `json:"lease_until"`
-	RegisteredAt    Time              `json:"registered_at"`
-	Resources       Resources         `json:"resources"`
-	SessionID       string            `json:"session_id"`
-	Slots           int               `json:"slots"`
-	SlotsInUse      int               `json:"slots_in_use"`
-	Status          WorkerStatus      `json:"status"`
-	Tags            map[string]string `json:"tags"`
-	Version         string            `json:"version"`
-	WorkerID        string            `json:"worker_id"`
-	Workloads       []struct {
+	Capabilities []string `json:"capabilities"`
+
+	// EndingRuns Runs that have ended (cancelled, timed out) but that the worker still has in its hands. Each keeps its slot. One that stays for
+	// longer than a few seconds ignores its cancellation; restarting the worker frees the slot.
+	EndingRuns []struct {
+		CustomerID       string  `json:"customer_id"`
+		EndingForSeconds float64 `json:"ending_for_seconds"`
+		Generation       int64   `json:"generation"`
+		WorkloadID       string  `json:"workload_id"`
+	} `json:"ending_runs"`
+	LastHeartbeatAt Time      `json:"last_heartbeat_at"`
+	LeaseUntil      Time      `json:"lease_until"`
+	RegisteredAt    Time      `json:"registered_at"`
+	Resources       Resources `json:"resources"`
+	SessionID       string    `json:"session_id"`
+	Slots           int       `json:"slots"`
+
+	// SlotsInUse By what it holds and by ending runs
+	SlotsInUse int               `json:"slots_in_use"`
+	Status     WorkerStatus      `json:"status"`
+	Tags       map[string]string `json:"tags"`
+	Version    string            `json:"version"`
+	WorkerID   string            `json:"worker_id"`
+	Workloads  []struct {
 		CustomerID string `json:"customer_id"`
 		Generation int64  `json:"generation"`
 		Status     Status `json:"status"`

@@ -13,10 +13,6 @@ const (
 	MaxLossStreak = 3
 )
 
-// DeclinePause delays the next assignment of what a worker declined or did not take, so that a worker that is full
-// in a way the store cannot see is not asked again at once, for ever.
-const DeclinePause = time.Second
-
 // Reasons of pauses that came with something else, which they count as: a failure that spent a retry, the loss of a worker.
 const (
 	PausedAfterFailure = "run failed; a pause was asked for"
@@ -134,11 +130,12 @@ func effect(w *Workload, t *Transition, now time.Time, next *State, audit *Audit
 		audit.Type, audit.Generation, audit.WorkerID = AuditScheduled, t.Generation, t.WorkerID
 	case EventUnassign, EventDecline:
 		next.Status = StatusPending
-		next.NotBefore = now.Add(DeclinePause)
+		next.decline(w.WorkerID, now)
 		audit.Type = AuditDeclined
 	case EventStart:
 		next.Status = StatusRunning
 		next.StartedAt, next.StartedGeneration = now, w.Generation
+		next.Declines = nil
 		if w.Run.Timeout > 0 {
 			next.Deadline = now.Add(w.Run.Timeout)
 		}

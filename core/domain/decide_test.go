@@ -1,6 +1,7 @@
 package domain_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -163,11 +164,38 @@ func TestProgressIsBoundedAndKeptByACheckpointWithoutOne(t *testing.T) {
 	assert.InDelta(t, before, w.ProgressPercent, 0)
 }
 
-func TestADeclinedAssignmentWaitsBeforeTheNext(t *testing.T) {
+func TestDecline_FromTheSameWorkerAgain_PausesThatWorkerForLonger(t *testing.T) {
 	w := in(domain.StatusScheduled)
-	apply(&w, epoch0, event(domain.EventDecline))
-	assert.Equal(t, epoch0.Add(domain.DeclinePause), w.NotBefore)
-	assert.Zero(t, w.RetryCount)
+	now := epoch0
+	for n := range 10 {
+		require.Equal(t, []domain.Outcome{domain.OutcomeApplied}, apply(&w, now, event(domain.EventDecline)))
+		assert.Zero(t, w.RetryCount)
+		assert.Zero(t, w.NotBefore, "other workers are asked at once")
+		c := domain.Candidate{Declines: w.Declines}
+		pause := min(domain.DeclinePause<<n, domain.DeclinePauseLimit)
+		assert.True(t, c.Declined("w1", now.Add(pause-1)), "%d: %s", n, pause)
+		assert.False(t, c.Declined("w1", now.Add(pause)), "%d: %s", n, pause)
+		assert.False(t, c.Declined("w2", now))
+		now = now.Add(pause)
+		w.Status, w.WorkerID, w.SessionID, w.EndedGeneration = domain.StatusScheduled, "w1", "s1", 0
+	}
+	w.WorkerID = "w2"
+	apply(&w, now, event(domain.EventUnassign))
+	require.Len(t, w.Declines, 2, "what was not taken in time counts alike")
+	w = in(domain.StatusScheduled)
+	w.Declines = []domain.Decline{{WorkerID: "w1", Count: 9, Until: epoch0.Add(time.Minute)}}
+	apply(&w, epoch0, event(domain.EventStart))
+	assert.Empty(t, w.Declines, "a start clears them")
+}
+
+func TestDecline_ByMoreWorkersThanAreRemembered_MakesTheWorkloadWait(t *testing.T) {
+	w := in(domain.StatusScheduled)
+	for n := range 40 {
+		w.Status, w.WorkerID, w.SessionID, w.EndedGeneration = domain.StatusScheduled, domain.WorkerID(fmt.Sprint("w", n)), "s1", 0
+		apply(&w, epoch0, event(domain.EventDecline))
+	}
+	assert.Len(t, w.Declines, 16)
+	assert.Equal(t, epoch0.Add(domain.DeclinePause), w.NotBefore, "forty that decline are not asked in a circle")
 }
 
 func TestBackoffGrowsIsCappedAndNeverZero(t *testing.T) {

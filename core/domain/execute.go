@@ -11,7 +11,8 @@ type Tally struct {
 	// MaxConcurrent and Running are the customers' limits in force and their SCHEDULED + RUNNING.
 	MaxConcurrent map[CustomerID]int
 	Running       map[CustomerID]int
-	// Workers are the workers concerned: who is to hold, or holds and reports. Held counts what the sessions of the former hold.
+	// Workers are the workers concerned: who is to hold, or holds and reports. Held counts what the sessions of the former hold, and
+	// have not let go of.
 	Workers map[WorkerID]*Worker
 	Held    map[SessionID]int
 }
@@ -40,14 +41,16 @@ func (y *Tally) live(w *Workload, t *Transition) bool {
 	return wk != nil && wk.SessionID == t.SessionID && wk.Live()
 }
 
-// move counts a transition from w's state to next, where there is something to count with.
-func (y *Tally) move(w *Workload, next *State) {
+// move counts a transition from w's state to next, where there is something to count with. What is ending keeps its slot.
+func (y *Tally) move(w *Workload, next *State, h Hands) {
 	if y == nil || y.Running == nil {
 		return
 	}
 	if w.Status.Held() {
 		y.Running[w.CustomerID]--
-		y.Held[w.SessionID]--
+		if h != HandsKeep {
+			y.Held[w.SessionID]--
+		}
 	}
 	if next.Status.Held() {
 		y.Running[w.CustomerID]++
@@ -67,6 +70,11 @@ func Execute(w *Workload, t *Transition, y *Tally, now time.Time) (res Result, e
 		WorkloadID: w.ID, CustomerID: w.CustomerID, Type: w.Type, CreatedAt: w.CreatedAt,
 		From: w.Status, FromWorkerID: w.WorkerID, FromSessionID: w.SessionID,
 	}
+	if t.Event.inventories() {
+		res.Outcome, res.State = handle(w, t), w.State.Clone()
+		res.Hands, res.Ending = hands(w, &w.State, t, res.Outcome, now)
+		return res, AuditEvent{}, false
+	}
 	out, next, event := Decide(w, t, now)
 	if out == OutcomeApplied && t.Event == EventAssign {
 		if res.Reason = y.refusal(w, t); res.Reason != "" {
@@ -76,8 +84,9 @@ func Execute(w *Workload, t *Transition, y *Tally, now time.Time) (res Result, e
 	if out == OutcomeApplied && t.Reported() && !y.live(w, t) {
 		out = OutcomeFenced // the session is over, and what it held about to be taken back
 	}
+	res.Hands, res.Ending = hands(w, &w.State, t, out, now)
 	if changed = out == OutcomeApplied && t.Event != EventLog; changed {
-		y.move(w, &next)
+		y.move(w, &next, res.Hands)
 		w.State = next.Clone()
 	}
 	res.Outcome, res.State = out, w.State.Clone()
@@ -88,7 +97,7 @@ func Execute(w *Workload, t *Transition, y *Tally, now time.Time) (res Result, e
 // always names it, so one that names none finds nothing. Workers and the leader act on what they hold or planned
 // and are fenced by generation; the customer they name, if they do, must be right.
 func (t *Transition) mayTouch(w *Workload) bool {
-	if r := ruleOf[t.Event]; t.CustomerID == "" && r != nil && r.Source != FromAPI {
+	if r := ruleOf[t.Event]; t.CustomerID == "" && (t.Event.inventories() || r != nil && r.Source != FromAPI) {
 		return true
 	}
 	return t.CustomerID == w.CustomerID

@@ -28,6 +28,8 @@ const (
 	ReasonExcluded     ReasonCode = "excluded"
 	ReasonTooSmall     ReasonCode = "too_small"
 	ReasonFull         ReasonCode = "full"
+	ReasonEnding       ReasonCode = "run_ending" // full, and one of its runs has ended but does not return
+	ReasonDeclined     ReasonCode = "declined"   // gave it back a moment ago
 	ReasonResources    ReasonCode = "resources_taken"
 	ReasonConflict     ReasonCode = "conflict"
 )
@@ -73,7 +75,7 @@ func (e *Explainer) find(l *Lane) *finding {
 	f := e.byShape[key]
 	if f == nil {
 		f = &finding{}
-		f.reasons, f.placeable, f.room = e.fleet.explain(l)
+		f.reasons, f.placeable, f.room = e.fleet.explain(l, nil)
 		e.byShape[key] = f
 	}
 	return f
@@ -87,6 +89,17 @@ func (e *Explainer) Explain(l *Lane) (reasons []Reason) {
 		})
 	}
 	return append(reasons, e.find(l).reasons...)
+}
+
+// ExplainWorkload is Explain for one workload of the lane: it also tells of the workers that declined it.
+func (e *Explainer) ExplainWorkload(l *Lane, c *Candidate) []Reason {
+	reasons := e.Explain(l)
+	if len(c.Declines) == 0 {
+		return reasons
+	}
+	limit := len(reasons) - len(e.find(l).reasons)
+	own, _, _ := e.fleet.explain(l, c)
+	return append(reasons[:limit:limit], own...)
 }
 
 // Terms returns what a customer is entitled to; known tells whether the explainer knows it.
@@ -110,12 +123,15 @@ func (e *Explainer) Placeable(l *Lane) bool { return e.find(l).placeable }
 // Room is how many slots are free now on workers that could take a workload of the lane; for workloads that need more than a slot, at most.
 func (e *Explainer) Room(l *Lane) int { return e.find(l).room }
 
-// explain counts what the workers lack for a lane.
-func (f *fleet) explain(l *Lane) (reasons []Reason, placeable bool, room int) {
+// explain counts what the workers lack for a lane, or for one workload of it.
+func (f *fleet) explain(l *Lane, c *Candidate) (reasons []Reason, placeable bool, room int) {
 	counts := map[Reason]int{}
 	for _, w := range f.workers {
 		r, could := w.lacks(l)
 		placeable = placeable || could
+		if c != nil && r.Code == ReasonNext && c.Declined(w.ID, f.now) {
+			r = Reason{Code: ReasonDeclined, Message: "%s that declined it a moment ago"}
+		}
 		counts[r]++
 		if r.Code == ReasonNext {
 			room += w.Slots - w.used
@@ -158,6 +174,8 @@ func (w *slotWorker) lacks(l *Lane) (r Reason, could bool) {
 		return Reason{Code: ReasonMissingTypes, Message: "%s not offering " + strings.Join(hard.WorkloadTypes, ", ")}, false
 	case !w.Resources.fits(Resources{}, l.Resources):
 		return Reason{Code: ReasonTooSmall, Message: "%s too small for its resource limits"}, false
+	case w.used >= w.Slots && w.used-w.ending < w.Slots:
+		return Reason{Code: ReasonEnding, Message: "%s with a slot kept by a run that refuses to end"}, true
 	case w.used >= w.Slots:
 		return Reason{Code: ReasonFull, Message: "%s full"}, true
 	case w.repels(l) || w.holdsAny(anti.WorkloadTypes):

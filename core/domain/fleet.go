@@ -3,11 +3,13 @@ package domain
 import (
 	"hash/fnv"
 	"slices"
+	"time"
 )
 
 // fleet is the healthy workers with what they hold, planned assignments included.
 type fleet struct {
 	seed    uint64
+	now     time.Time
 	workers []*slotWorker
 	shapes  map[string]*shape
 	// across are the types whose anti rules bind every customer.
@@ -21,7 +23,8 @@ type fleet struct {
 // slotWorker is one of them.
 type slotWorker struct {
 	*Worker
-	used      int
+	used      int // slots taken
+	ending    int // of them, by runs that have ended but are not let go of
 	resources Resources
 	types     map[string]int                // workload types held
 	repelled  map[CustomerID]map[string]int // types that held workloads keep away, by whose work they bind
@@ -40,7 +43,7 @@ type scored struct {
 }
 
 func newFleet(s Snapshot) fleet {
-	f := fleet{seed: s.Seed, shapes: map[string]*shape{}, across: make(map[string]bool, len(s.AntiAcross)), binding: map[CustomerID]bool{}}
+	f := fleet{seed: s.Seed, now: s.Now, shapes: map[string]*shape{}, across: make(map[string]bool, len(s.AntiAcross)), binding: map[CustomerID]bool{}}
 	for _, t := range s.AntiAcross {
 		f.across[t] = true
 	}
@@ -58,7 +61,9 @@ func newFleet(s Snapshot) fleet {
 	}
 	for i := range s.Occupancy {
 		if w := bySession[s.Occupancy[i].SessionID]; w != nil {
-			f.hold(w, &s.Occupancy[i].Lane, s.Occupancy[i].Count)
+			o := &s.Occupancy[i]
+			f.hold(w, &o.Lane, o.Count+o.Ending)
+			w.ending += o.Ending
 		}
 	}
 	return f
@@ -124,8 +129,9 @@ func (f *fleet) shapeOf(l *Lane) *shape {
 }
 
 // take chooses the worker: best score, then least utilised, then a stable hash, so that equal ones share the work.
-func (f *fleet) take(s *shape, l *Lane, id WorkloadID) (best scored, obstacle Obstacle) {
+func (f *fleet) take(s *shape, l *Lane, c *Candidate) (best scored, obstacle Obstacle) {
 	var bestHash, idHash uint64
+	declined := false
 	for i := 0; i < len(s.candidates); i++ {
 		k := s.candidates[i]
 		if k.w.used >= k.w.Slots { // for good: within a batch capacity only shrinks
@@ -138,6 +144,10 @@ func (f *fleet) take(s *shape, l *Lane, id WorkloadID) (best scored, obstacle Ob
 		if best.w != nil && k.score < best.score || !k.w.takes(l) {
 			continue
 		}
+		if len(c.Declines) > 0 && c.Declined(k.w.ID, f.now) {
+			declined = true
+			continue
+		}
 		if best.w != nil && k.score == best.score {
 			// used/slots compared as a cross product, without division.
 			mine, theirs := k.w.used*best.w.Slots, best.w.used*k.w.Slots
@@ -146,7 +156,7 @@ func (f *fleet) take(s *shape, l *Lane, id WorkloadID) (best scored, obstacle Ob
 			}
 			if mine == theirs {
 				if idHash == 0 {
-					idHash = hashOf(string(id)) | 1
+					idHash = hashOf(string(c.ID)) | 1
 				}
 				if bestHash == 0 {
 					bestHash = mix(idHash^best.w.hash^f.seed) | 1
@@ -164,6 +174,8 @@ func (f *fleet) take(s *shape, l *Lane, id WorkloadID) (best scored, obstacle Ob
 	switch {
 	case best.w != nil:
 		return best, ""
+	case declined:
+		return best, obstacleDeclined
 	case s.admitted:
 		return best, ObstacleFull
 	}

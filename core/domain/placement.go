@@ -32,6 +32,8 @@ type Candidate struct {
 	Generation int64
 	// QueueAt is when it began to wait.
 	QueueAt time.Time
+	// Declines are the workers that gave it back lately.
+	Declines []Decline
 }
 
 // LaneHeads are the workloads of a lane that have waited longest, in order.
@@ -42,11 +44,12 @@ type LaneHeads struct {
 	More bool
 }
 
-// Occupancy counts what one session holds of one lane.
+// Occupancy counts what one session has of one lane in its hands.
 type Occupancy struct {
 	SessionID SessionID
 	Lane      Lane
-	Count     int
+	// Count is what it holds, Ending what it has not let go of; see Ending.
+	Count, Ending int
 }
 
 // Snapshot is what a placement is computed from.
@@ -61,6 +64,8 @@ type Snapshot struct {
 	Shares *FairShare
 	// AntiAcross are the types whose anti rules bind the work of every customer; those of other types bind their own customer's.
 	AntiAcross []string
+	// Now is when the snapshot was taken.
+	Now time.Time
 	// Seed varies the tie-break between equal workers from batch to batch.
 	Seed uint64
 	// Picks counts the placements of earlier batches, so that the share of the longest waiting holds
@@ -97,6 +102,9 @@ const (
 	// ObstacleFull: the workers that could run it have no room now, or hold what must not run beside it.
 	ObstacleFull Obstacle = "full"
 )
+
+// obstacleDeclined: the workers that could run it now declined it a moment ago. It is about one workload; the others in its lane may go.
+const obstacleDeclined Obstacle = "declined"
 
 // Obstacles lists them.
 func Obstacles() []Obstacle { return []Obstacle{ObstacleLimit, ObstacleUnplaceable, ObstacleFull} }

@@ -21,7 +21,7 @@ type Planner struct {
 	lanes     map[LaneID]*laneQueue
 	byQueue   rankHeap[*customerQueue]
 	byAge     rankHeap[*laneQueue]
-	planned   map[WorkloadID]bool
+	settled   map[WorkloadID]bool // planned, or left out of this batch
 	picks     int
 }
 
@@ -44,6 +44,7 @@ type laneQueue struct {
 	advance  int64 // how much earlier it counts in the queue, in nanoseconds
 	heads    []Candidate
 	more     bool
+	skipped  int      // workloads left out of this batch
 	obstacle Obstacle // why it was passed over; such a lane offers nothing any more
 }
 
@@ -51,7 +52,7 @@ type laneQueue struct {
 func NewPlanner(s Snapshot) *Planner {
 	p := &Planner{
 		fleet: newFleet(s), policy: s.Policy, picks: s.Picks,
-		customers: make(map[CustomerID]*customerQueue, len(s.Customers)), lanes: map[LaneID]*laneQueue{}, planned: map[WorkloadID]bool{},
+		customers: make(map[CustomerID]*customerQueue, len(s.Customers)), lanes: map[LaneID]*laneQueue{}, settled: map[WorkloadID]bool{},
 	}
 	if p.policy == "" {
 		p.policy = PolicyPriority
@@ -123,8 +124,8 @@ func (p *Planner) Add(lanes ...LaneHeads) {
 			p.lanes[l.Lane.ID] = q
 		}
 		q.heads, q.more = l.Heads, l.More
-		if len(p.planned) > 0 {
-			q.heads = slices.DeleteFunc(slices.Clone(q.heads), func(c Candidate) bool { return p.planned[c.ID] })
+		if len(p.settled) > 0 {
+			q.heads = slices.DeleteFunc(slices.Clone(q.heads), func(c Candidate) bool { return p.settled[c.ID] })
 		}
 	}
 	all := make([]*laneQueue, 0, len(p.lanes))
@@ -156,8 +157,14 @@ func (p *Planner) Plan(limit int) (plan []Assignment, exhausted LaneID) {
 		if q == nil {
 			return plan, ""
 		}
-		c := q.heads[0]
+		c := &q.heads[0]
 		a, obstacle := p.place(q, c)
+		if obstacle == obstacleDeclined {
+			if p.skip(q) {
+				return plan, q.lane.ID
+			}
+			continue
+		}
 		if obstacle != "" {
 			// Within a batch limits and capacity only shrink: the lane cannot become placeable again.
 			q.obstacle = obstacle
@@ -165,13 +172,33 @@ func (p *Planner) Plan(limit int) (plan []Assignment, exhausted LaneID) {
 			continue
 		}
 		plan = append(plan, a)
-		p.planned[c.ID] = true
+		p.settled[c.ID] = true
 		p.picks++
-		if q.heads = q.heads[1:]; len(q.heads) == 0 && q.more {
+		if q.drop() {
 			return plan, q.lane.ID
 		}
 	}
 	return plan, ""
+}
+
+// skipLimit bounds how many workloads of a lane are left out of one batch because the workers that could run them declined them.
+const skipLimit = 64
+
+// skip leaves the first workload of a lane out of this batch, and reports whether more of the lane must be read.
+func (p *Planner) skip(q *laneQueue) (exhausted bool) {
+	if q.skipped++; q.skipped > skipLimit {
+		q.obstacle = ObstacleFull
+		p.passedOver(q)
+		return false
+	}
+	p.settled[q.heads[0].ID] = true
+	return q.drop()
+}
+
+// drop removes the first workload of a lane, and reports whether more of the lane must be read.
+func (q *laneQueue) drop() (exhausted bool) {
+	q.heads = q.heads[1:]
+	return len(q.heads) == 0 && q.more
 }
 
 // next returns the lane to take from: that of the longest wait every tenth time, else the first in the queue; nil when none has
@@ -209,14 +236,14 @@ func (p *Planner) passedOver(q *laneQueue) {
 }
 
 // place chooses the worker for one candidate, or says why there is none.
-func (p *Planner) place(q *laneQueue, c Candidate) (Assignment, Obstacle) {
+func (p *Planner) place(q *laneQueue, c *Candidate) (Assignment, Obstacle) {
 	if q.customer.limited && q.customer.room <= 0 {
 		return Assignment{}, ObstacleLimit
 	}
 	if q.shape == nil {
 		q.shape = p.fleet.shapeOf(q.lane)
 	}
-	best, obstacle := p.fleet.take(q.shape, q.lane, c.ID)
+	best, obstacle := p.fleet.take(q.shape, q.lane, c)
 	if obstacle != "" {
 		return Assignment{}, obstacle
 	}

@@ -85,7 +85,7 @@ func (p *Planner) wanting() []*laneQueue {
 func (p *Planner) victim(q *laneQueue, bySession map[SessionID][]Running, taken map[WorkloadID]bool) (best Running, ok bool) {
 	weight := q.customer.terms.Tier.Weight()
 	for _, w := range p.fleet.workers {
-		if r, could := w.lacks(q.lane); !could || r.Code != ReasonFull {
+		if r, could := w.lacks(q.lane); !could || r.Code != ReasonFull && r.Code != ReasonEnding {
 			continue // another slot would not help
 		}
 		for _, r := range bySession[w.SessionID] {

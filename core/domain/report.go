@@ -29,7 +29,9 @@ type Report struct {
 	Result     JSON       `json:"result,omitempty"`
 	Failure    *Failure   `json:"failure,omitempty"`
 	// RetryAfterMS is the delay the workload asked for when it failed (nil: backoff), or how long a released one stays back.
-	RetryAfterMS *int64     `json:"retry_after_ms,omitempty"`
+	RetryAfterMS *int64 `json:"retry_after_ms,omitempty"`
+	// StillRunning tells, with an event that ends the run, that its handler has not returned: its slot is not free.
+	StillRunning bool       `json:"still_running,omitempty"`
 	Lines        []LogEntry `json:"lines,omitempty"`
 
 	// Invalid says why what was received is not a report; empty when it is one. It does not travel.

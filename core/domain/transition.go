@@ -139,6 +139,8 @@ type Transition struct {
 	// Lines are what the run wrote up to this event. They are kept, in the same transaction, if the event is applied; the store
 	// sets their workload, customer, generation and number.
 	Lines []LogLine
+	// StillRunning tells, with an event that ends a run, that the run's handler has not returned: its slot is not free.
+	StillRunning bool
 }
 
 // Loss is how a worker was lost.
@@ -221,4 +223,7 @@ type Result struct {
 	State State
 	// Reason explains a refusal.
 	Reason string
+	// Hands is what changes about ending runs, and Ending the run that it is about.
+	Hands  Hands
+	Ending Ending
 }

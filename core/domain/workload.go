@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -96,6 +97,9 @@ type State struct {
 	Result  JSON
 	Failure *Failure
 
+	// Declines are the workers that gave it back lately; see Candidate.Declined. The slice is never changed in place.
+	Declines []Decline
+
 	// NotBefore delays the next assignment: run_at or retry backoff.
 	NotBefore time.Time
 	// Deadline is when the current run times out; zero: never.
@@ -152,6 +156,7 @@ func (s State) Clone() State {
 		f := *s.Failure
 		s.Failure = &f
 	}
+	s.Declines = slices.Clone(s.Declines)
 	return s
 }
 

@@ -45,6 +45,8 @@ type SchedulingCycle struct {
 	// Workers counts the workers; Slots are those of the healthy ones.
 	Workers          map[domain.WorkerStatus]int
 	Slots, FreeSlots int
+	// EndingRuns is how many runs have ended and keep their slots; see domain.Ending.
+	EndingRuns int
 	// Queue is what the cycle saw of the queue; nil when it did not look, because no slot was free.
 	Queue *QueueView
 	// Preempted is how many workloads were asked to make room.

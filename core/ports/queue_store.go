@@ -18,10 +18,12 @@ type QueueStore interface {
 	// NextDue returns when the next workload becomes eligible that is not yet; zero when none will.
 	NextDue(ctx context.Context) (time.Time, error)
 
-	// Occupancy counts what sessions hold (SCHEDULED + RUNNING), by session and lane.
+	// Occupancy counts what sessions hold (SCHEDULED + RUNNING), and what live sessions have not let go of (domain.Ending), by session and
+	// lane, ordered by them.
 	Occupancy(ctx context.Context) ([]domain.Occupancy, error)
 
-	// Held returns what the given sessions hold.
+	// Held returns what the given sessions hold, ordered by workload id, and behind it, marked, what those of them that are live have not
+	// let go of (domain.Ending).
 	Held(ctx context.Context, sessions ...domain.SessionID) ([]HeldWorkload, error)
 
 	// Orphans returns up to limit workloads, ordered by id and behind after, that are held by a session which
@@ -49,6 +51,9 @@ type HeldWorkload struct {
 	PauseRequested bool
 	// HeldFor is how long ago it was assigned, by the store's clock.
 	HeldFor time.Duration
+	// Ending tells that the session holds it no longer but has not let go of it, since EndingFor. Status is empty then.
+	Ending    bool
+	EndingFor time.Duration
 }
 
 // Orphan is a held workload whose session is gone.

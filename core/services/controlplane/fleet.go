@@ -7,10 +7,30 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// WorkerView is a worker with what it holds.
+// WorkerView is a worker with what it holds, and what it has not let go of though it holds it no longer.
 type WorkerView struct {
 	domain.Worker
-	Held []ports.HeldWorkload
+	Held, Ending []ports.HeldWorkload
+}
+
+// view is a worker with those of these runs that are its session's.
+func view(w domain.Worker, held []ports.HeldWorkload) WorkerView {
+	v := WorkerView{Worker: w}
+	for _, h := range held {
+		switch {
+		case h.Ending:
+			v.Ending = append(v.Ending, h)
+		default:
+			v.Held = append(v.Held, h)
+		}
+	}
+	return v
+}
+
+// ViewWorker adds to a worker what it holds.
+func (s *Service) ViewWorker(ctx context.Context, w domain.Worker) (WorkerView, error) {
+	held, err := s.Queue.Held(ctx, w.SessionID)
+	return view(w, held), err
 }
 
 // ListWorkers returns all workers, DEAD ones included, with what they hold, ordered by id.
@@ -33,7 +53,7 @@ func (s *Service) ListWorkers(ctx context.Context) ([]WorkerView, error) {
 	}
 	views := make([]WorkerView, len(workers))
 	for i, w := range workers {
-		views[i] = WorkerView{Worker: w, Held: bySession[w.SessionID]}
+		views[i] = view(w, bySession[w.SessionID])
 	}
 	return views, nil
 }

@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -21,6 +22,10 @@ const missedInventories = 2
 // unheardAfter is how old an assignment is that the next heartbeat brings, when the worker does not know of it.
 const unheardAfter = time.Second
 
+// inventoryAge is how old an inventory may be when it is looked at: no try of a heartbeat lasts longer. A run that was assigned within that
+// time may be in its worker's hands though the inventory does not have it.
+const inventoryAge = 2 * time.Second
+
 // reconcile compares what the session says it holds with what the store says, takes back what it lost, and returns what
 // it must do: start what it has not heard of, drop what is no longer its own, stop what was cancelled, pause what was asked to.
 func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Command, error) {
@@ -36,8 +41,17 @@ func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Com
 	owned := make(map[run]bool, len(held))
 	gone := map[run]bool{}
 	var unheard []domain.WorkloadID
+	ending := map[run]bool{}
+	var hands []domain.Transition
 	for _, w := range held {
 		r := run{w.WorkloadID, w.Generation}
+		if w.Ending {
+			ending[r] = true
+			if !has[r] && w.HeldFor >= inventoryAge {
+				hands = append(hands, s.hands(h, r, domain.EventLetGo))
+			}
+			continue
+		}
 		owned[r] = true
 		switch {
 		case has[r] && w.PauseRequested:
@@ -57,7 +71,22 @@ func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Com
 	if err != nil {
 		return nil, err
 	}
-	return append(commands, stop...), s.loseMissing(ctx, h, gone)
+	// What the worker still has though it was never told to be ending: its slot is not free either.
+	for _, item := range h.Inventory {
+		if r := (run{item.WorkloadID, item.Generation}); !owned[r] && !ending[r] && item.State != ports.RunReporting && domain.StorableID(r.id) {
+			hands = append(hands, s.hands(h, r, domain.EventLinger))
+		}
+	}
+	_, err = s.Applier.Apply(ctx, domain.Batch{Transitions: hands})
+	return append(commands, stop...), errors.Join(err, s.loseMissing(ctx, h, gone))
+}
+
+// hands is what an inventory says of a run that its session does not hold.
+func (s *Service) hands(h ports.Heartbeat, r run, e domain.Event) domain.Transition {
+	return domain.Transition{
+		WorkloadID: r.id, Generation: r.generation, Event: e, SessionID: h.SessionID, WorkerID: h.WorkerID,
+		Actor: domain.Actor{Kind: domain.ActorWorker, ID: string(h.WorkerID)},
+	}
 }
 
 // stopCommands tells the worker to stop what the store says is not its own (any more).

@@ -22,7 +22,8 @@ type picture struct {
 
 // look takes a picture. The terms of the customers named are in it also while nothing of theirs may be placed.
 func (s *Service) look(ctx context.Context, customers ...domain.CustomerID) (*picture, error) {
-	p := &picture{now: s.Clock.Now(), Snapshot: domain.Snapshot{Policy: s.Policy, AntiAcross: s.AntiAcross, Customers: map[domain.CustomerID]domain.Terms{}}}
+	now := s.Clock.Now()
+	p := &picture{now: now, Snapshot: domain.Snapshot{Now: now, Policy: s.Policy, AntiAcross: s.AntiAcross, Customers: map[domain.CustomerID]domain.Terms{}}}
 	var err error
 	if p.Workers, err = s.Workers.List(ctx); err != nil {
 		return nil, err

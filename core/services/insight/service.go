@@ -69,7 +69,8 @@ func (s *Service) Explain(ctx context.Context, customer domain.CustomerID, id do
 		return Placement{}, err
 	}
 	lane := domain.NewLane(&w.Spec)
-	out.Reasons, out.Placeable = p.explainer.Explain(&lane), p.explainer.Placeable(&lane)
+	self := domain.Candidate{ID: w.ID, Generation: w.Generation, QueueAt: w.QueueAt, Declines: w.Declines}
+	out.Reasons, out.Placeable = p.explainer.ExplainWorkload(&lane, &self), p.explainer.Placeable(&lane)
 	if w.NotBefore.After(p.now) {
 		out.Reasons = append([]domain.Reason{domain.NotBefore(w.NotBefore)}, out.Reasons...)
 	}

@@ -190,6 +190,7 @@ func TestAHigherTierGetsThePlaceOfALowerOneThatHasSaved(t *testing.T) {
 	assert.Zero(t, wl.RedistributionCount, "it counts neither as failure nor as loss")
 	wk.poll()
 	require.Equal(t, domain.OutcomeApplied, wk.report(high, domain.EventComplete))
+	delete(wk.held, high)
 	w.pass(6*time.Second, wk)
 	wk.poll()
 	assert.Equal(t, domain.StatusRunning, w.status(rival, low), "and continues")

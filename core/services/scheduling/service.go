@@ -157,10 +157,14 @@ func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCy
 		}
 	}
 	v := &view{now: now, Snapshot: domain.Snapshot{
+		Now:     now,
 		Workers: workers, Picks: s.picks, Seed: uint64(s.picks), Policy: s.Policy, Shares: s.shares, AntiAcross: s.AntiAcross,
 	}}
 	if v.Occupancy, err = s.Queue.Occupancy(ctx); err != nil {
 		return nil, err
+	}
+	for i := range v.Occupancy {
+		c.EndingRuns += v.Occupancy[i].Ending
 	}
 	c.FreeSlots = domain.NewPlanner(v.Snapshot).FreeSlots()
 	s.full.Store(c.FreeSlots == 0)
@@ -239,7 +243,8 @@ func (s *Service) terms(ctx context.Context, v *view) (map[domain.CustomerID]dom
 func (s *Service) settle(v *view) {
 	running := make(map[domain.CustomerID]int)
 	for i := range v.Occupancy {
-		running[v.Occupancy[i].Lane.CustomerID] += v.Occupancy[i].Count
+		o := &v.Occupancy[i]
+		running[o.Lane.CustomerID] += o.Count + o.Ending // slot-time, whoever keeps the slot
 	}
 	waiting := make(map[domain.CustomerID]domain.Terms, len(v.heads))
 	for i := range v.heads {

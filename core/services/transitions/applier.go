@@ -94,6 +94,12 @@ func (a *Applier) Announce(ctx context.Context, b domain.Batch, results []domain
 	updates := make([]ports.Update, 0, len(results))
 	for i := range results {
 		t, r := &b.Transitions[i], &results[i]
+		if r.Hands == domain.HandsFree {
+			wake = string(t.Event)
+		}
+		if t.Event == domain.EventLinger || t.Event == domain.EventLetGo {
+			continue // nothing has happened to the workload
+		}
 		if r.Outcome != domain.OutcomeApplied || t.Event == domain.EventLog {
 			continue
 		}

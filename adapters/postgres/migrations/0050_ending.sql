@@ -1,0 +1,27 @@
+-- +goose Up
+
+-- Runs that their sessions hold no longer but have not let go of: they keep their slots. Rows of sessions that have ended count for
+-- nothing, and are swept.
+CREATE TABLE ending (
+  workload_id text COLLATE "C" NOT NULL,
+  generation  bigint NOT NULL,
+  session_id  text COLLATE "C" NOT NULL,
+  worker_id   text COLLATE "C" NOT NULL,
+  customer_id text COLLATE "C" NOT NULL,
+  lane_id     text COLLATE "C" NOT NULL,
+  assigned_at timestamptz NOT NULL,
+  ended_at    timestamptz NOT NULL,
+  PRIMARY KEY (workload_id, generation, session_id)
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX ending_by_session ON ending (session_id);
+
+-- The workers that gave a workload back lately, and when each may be asked again.
+ALTER TABLE workloads ADD declines jsonb;
+ALTER TABLE waiting ADD declines jsonb;
+ALTER TABLE delayed ADD declines jsonb;
+
+-- +goose Down
+ALTER TABLE delayed DROP declines;
+ALTER TABLE waiting DROP declines;
+ALTER TABLE workloads DROP declines;
+DROP TABLE ending;

@@ -1,0 +1,79 @@
+package journey_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+func TestStuckRun_CancelIgnored_KeepsItsSlotVisiblyAndNothingIsSentThere(t *testing.T) {
+	w := newWorld(t)
+	wk := w.worker("w", 1)
+	stuck := w.submit()
+	w.tick()
+	wk.poll()
+	w.pass(10*time.Second, wk)
+	_, err := w.a.lifecycle.Cancel(t.Context(), acme, stuck, domain.Actor{Kind: domain.ActorUser, ID: "key_1"}, "")
+	require.NoError(t, err)
+	next := w.submit()
+	w.pass(25*time.Second, wk) // its inventory has the run all the time
+	require.Equal(t, domain.StatusPending, w.get(next).Status)
+	assert.Zero(t, w.get(next).Generation, "it was never assigned, nor declined")
+	p, err := w.b.insight.Explain(t.Context(), acme, next)
+	require.NoError(t, err)
+	require.Len(t, p.Reasons, 1)
+	assert.Equal(t, "1 worker with a slot kept by a run that refuses to end", p.Reasons[0].Message)
+	views, err := w.a.plane.ListWorkers(t.Context())
+	require.NoError(t, err)
+	assert.Empty(t, views[0].Held)
+	require.Len(t, views[0].Ending, 1)
+	assert.Equal(t, stuck, views[0].Ending[0].WorkloadID)
+	assert.Equal(t, 25*time.Second, views[0].Ending[0].EndingFor)
+
+	other := w.worker("other", 1)
+	w.tick()
+	assert.Equal(t, domain.WorkerID("other"), w.get(next).WorkerID, "another free worker takes it at once")
+	other.poll()
+	last := w.submit()
+	delete(wk.held, stuck) // its handler returns
+	w.pass(5*time.Second, wk, other)
+	w.tick()
+	assert.Equal(t, domain.WorkerID("w"), w.get(last).WorkerID)
+}
+
+func TestDeclinedWork_AnotherWorkerIsFree_GoesThereAtOnce(t *testing.T) {
+	w := newWorld(t)
+	wk := w.worker("w", 1)
+	id := w.submit()
+	decline := func() {
+		cs, err := w.b.plane.Poll(t.Context(), wk.ref, 0)
+		require.NoError(t, err)
+		require.Len(t, cs, 1)
+		as, err := w.b.plane.Report(t.Context(), wk.ref, []ports.Report{{WorkloadID: id, Generation: cs[0].Generation, Event: domain.EventDecline, Reason: "worker is full"}})
+		require.NoError(t, err)
+		require.Equal(t, domain.OutcomeApplied, as[0].Outcome)
+	}
+	w.tick()
+	declined := 0
+	for range 60 {
+		if w.get(id).Status == domain.StatusScheduled {
+			decline()
+			declined++
+		}
+		w.pass(time.Second)
+		wk.beat()
+	}
+	assert.Equal(t, 6, declined, "after 0, 1, 3, 7, 15, 31 seconds, not each second")
+	w.tick()
+	p, err := w.b.insight.Explain(t.Context(), acme, id)
+	require.NoError(t, err)
+	assert.Equal(t, "1 worker that declined it a moment ago", p.Reasons[0].Message)
+	w.worker("other", 1)
+	w.tick()
+	assert.Equal(t, domain.WorkerID("other"), w.get(id).WorkerID)
+}
