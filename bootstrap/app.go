@@ -36,6 +36,7 @@ type App struct {
 	server    *http.Server
 	busServer *messaging.Server
 	listener  net.Listener
+	watcher   watcher
 	failed    chan error
 }
 
@@ -86,6 +87,8 @@ func (a *App) Start(ctx context.Context) (err error) {
 	if err := a.startLoops(loops); err != nil {
 		return err
 	}
+	a.lookAtDependencies(ctx)
+	a.loops.Go(func() { a.watchDependencies(loops) })
 	a.server = httpapi.NewServer(handler, a.log)
 	a.loops.Go(func() {
 		if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
@@ -205,18 +208,4 @@ func (a *App) Close(ctx context.Context) error {
 		errs = append(errs, fmt.Errorf("requests in flight: %w", err), a.server.Close())
 	}
 	return errors.Join(append(errs, a.halt(bounded))...)
-}
-
-// pingMax bounds how long readiness waits for a dependency.
-const pingMax = 2 * time.Second
-
-func (a *App) ready(ctx context.Context) httpapi.Readiness {
-	ctx, cancel := context.WithTimeout(ctx, pingMax)
-	defer cancel()
-	answers := func(ping func(context.Context) error) bool { return ping == nil || ping(ctx) == nil }
-	_, leading := a.core.Leadership.Current()
-	elected := leading || a.core.Leadership.Leader().Holder != ""
-	return httpapi.Readiness{
-		Leader: leading, Database: answers(a.core.backends.Stores.Ping), Broker: answers(a.core.backends.Signals.Ping), LeaderElected: elected,
-	}
 }

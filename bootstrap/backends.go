@@ -29,8 +29,10 @@ type Stores struct {
 	Audit       ports.AuditStore
 	Logs        ports.LogStore
 	Lease       ports.LeaderLease
-	// Ping tells whether the storage answers; Maintain does what needs doing now and then. Nil where there is nothing to do.
-	Ping, Maintain func(ctx context.Context) error
+	// Present writes that a coordinator is there, which tells whether the storage takes writes; PingReplica tells whether its
+	// replica answers; Maintain does what needs doing now and then. Nil where there is nothing to do.
+	Present               func(ctx context.Context, coordinator string) error
+	PingReplica, Maintain func(ctx context.Context) error
 }
 
 // Signals are how coordinators and workers hear of each other at once.
@@ -43,8 +45,11 @@ type Signals struct {
 	Ping func(ctx context.Context) error
 }
 
-// Limiter is the rate limiter, of a type of its own for Wire.
-type Limiter struct{ ports.RateLimiter }
+// Limiter is the rate limiter. Ping tells whether what it counts in is there; nil in memory.
+type Limiter struct {
+	ports.RateLimiter
+	Ping func(ctx context.Context) error
+}
 
 // openStores opens the storage that the configuration names.
 func openStores(ctx context.Context, cfg Config, h Host, m *telemetry.Metrics) (Stores, func(), error) {
@@ -67,7 +72,8 @@ func openStores(ctx context.Context, cfg Config, h Host, m *telemetry.Metrics) (
 	}
 	return Stores{
 		Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
-		Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Lease: s.Leader(), Ping: s.Ping, Maintain: s.Maintain,
+		Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Lease: s.Leader(), Present: s.Present, PingReplica: s.PingReplica(),
+		Maintain: s.Maintain,
 	}, s.Close, nil
 }
 
@@ -138,13 +144,14 @@ func openSignals(cfg Config, h Host, m *telemetry.Metrics) (Signals, func(), err
 func openLimiter(cfg Config, h Host) (Limiter, func(), error) {
 	local := memory.NewRateLimiter(h.Clock)
 	if cfg.RateLimiter == LimiterMemory {
-		return Limiter{local}, func() {}, nil
+		return Limiter{RateLimiter: local}, func() {}, nil
 	}
 	c, err := redis.Connect(cfg.RedisURL)
 	if err != nil {
 		return Limiter{}, nil, fmt.Errorf("%sREDIS_URL: %w", Prefix, err)
 	}
-	return Limiter{redis.NewRateLimiter(c, local, h.Clock, h.Log)}, func() { _ = c.Close() }, nil
+	ping := func(ctx context.Context) error { return c.Ping(ctx).Err() }
+	return Limiter{redis.NewRateLimiter(c, local, h.Clock, h.Log), ping}, func() { _ = c.Close() }, nil
 }
 
 // newWorkerPlane opens a worker's view of its coordinators: the bus if there is one, HTTP for what is large and while the

@@ -84,7 +84,7 @@ func planeOn(t *testing.T, on backing, hints func(telemetry *telemetry.Metrics) 
 	require.NoError(t, err)
 	cfg.WorkerKeys = []string{testWorkerKey}
 	b := Backends{
-		Stores: stores, Signals: Signals{Notifier: n, Listener: l}, Limiter: Limiter{memory.NewRateLimiter(clock)}, Compressor: z,
+		Stores: stores, Signals: Signals{Notifier: n, Listener: l}, Limiter: Limiter{RateLimiter: memory.NewRateLimiter(clock)}, Compressor: z,
 	}
 	core := NewCore(cfg, b, Host{Name: "coord_test", Clock: clock, IDs: system.IDs{}, Observer: metrics, Log: silent})
 	t.Cleanup(core.Plane.Close)

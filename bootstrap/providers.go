@@ -44,4 +44,6 @@ func provideMemorySignals() Signals {
 	return Signals{Notifier: n, Listener: n}
 }
 
-func provideMemoryLimiter(h Host) Limiter { return Limiter{memory.NewRateLimiter(h.Clock)} }
+func provideMemoryLimiter(h Host) Limiter {
+	return Limiter{RateLimiter: memory.NewRateLimiter(h.Clock)}
+}

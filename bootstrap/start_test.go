@@ -41,7 +41,7 @@ func TestApp_WhenItsStartFails_KeepsNoLeaderLease(t *testing.T) {
 	stores, n := memoryStoresOf(memory.NewStore(system.Clock{})), memory.NewNotifier()
 	metrics := telemetry.NewMetrics()
 	host := Host{Name: "coord_a", Clock: system.Clock{}, IDs: system.IDs{}, Observer: metrics, Log: silent}
-	b := Backends{Stores: stores, Signals: Signals{Notifier: n, Listener: n}, Limiter: Limiter{memory.NewRateLimiter(system.Clock{})}, Compressor: z}
+	b := Backends{Stores: stores, Signals: Signals{Notifier: n, Listener: n}, Limiter: Limiter{RateLimiter: memory.NewRateLimiter(system.Clock{})}, Compressor: z}
 	core := NewCore(cfg, b, host)
 	core.backends.Bus = lateBus{elected: func() bool { _, leading := core.Leadership.Current(); return leading }}
 	app := NewApp(cfg, core, host, metrics)

@@ -54,12 +54,17 @@ func documentation(w http.ResponseWriter) {
 
 func (a *api) ready(w http.ResponseWriter, r *http.Request) {
 	state := a.Ready(r.Context())
-	out := gen.Readiness{Status: gen.Ready, IsLeader: state.Leader}
-	out.Dependencies.Database, out.Dependencies.Broker = state.Database, state.Broker
-	out.Dependencies.LeaderElected = state.LeaderElected
+	out := gen.Readiness{Status: state.status(a.Stopping.Err() != nil), IsLeader: state.Leader}
+	d := &out.Dependencies
+	d.Database, d.Broker = gen.ReadinessDependenciesDatabase(state.Database), gen.ReadinessDependenciesBroker(state.Broker)
+	d.RateLimiter, d.LeaderElected = gen.ReadinessDependenciesRateLimiter(state.RateLimiter), state.LeaderElected
+	if state.Replica != "" {
+		replica := gen.ReadinessDependenciesReplica(state.Replica)
+		d.Replica = &replica
+	}
 	status := http.StatusOK
-	if !state.Database || !state.Broker || !state.LeaderElected || a.Stopping.Err() != nil {
-		out.Status, status = gen.NotReady, http.StatusServiceUnavailable
+	if out.Status == gen.Unavailable {
+		status = http.StatusServiceUnavailable
 	}
 	writeJSON(w, status, out)
 }

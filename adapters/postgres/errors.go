@@ -100,3 +100,17 @@ func refused(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code[:2] != "57" && pg.Code[:2] != "08"
 }
+
+// NotWritable reports whether an error means that the database answers, but takes no writes: it is read-only (a standby, a
+// maintenance), its disk is full or broken, or the user may not write.
+func NotWritable(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return false
+	}
+	switch pg.Code {
+	case "25006", "53100", "58030", "42501": // read_only_sql_transaction, disk_full, io_error, insufficient_privilege
+		return true
+	}
+	return false
+}

@@ -54,16 +54,29 @@ func (s *Store) Logs() ports.LogStore { return logs{s} }
 // Leader is the port to the leader lease.
 func (s *Store) Leader() ports.LeaderLease { return leaderLease{s} }
 
-// Ping tells whether the database answers.
-func (s *Store) Ping(ctx context.Context) error {
-	_, err := queryOne[int](ctx, s.leases, "SELECT 1")
+// Present writes that the coordinator is there. That it succeeds tells that the database takes writes, which an answer to a query
+// doesn't: it may be read-only, or its disk full. NotWritable tells such errors from those of a database that is away.
+func (s *Store) Present(ctx context.Context, coordinator string) error {
+	_, err := exec(ctx, s.leases, `INSERT INTO presence AS p (coordinator_id, seen_at) VALUES ($1::text, niyanta_now())
+ ON CONFLICT (coordinator_id) DO UPDATE SET seen_at = excluded.seen_at`, coordinator)
 	return err
 }
 
+// PingReplica tells whether the read replica answers; nil where there is none.
+func (s *Store) PingReplica() func(context.Context) error {
+	if s.history == s.reads {
+		return nil
+	}
+	return s.history.pool.Ping
+}
+
 // Maintain does what needs doing now and then: it prepares the audit partitions of the coming months and forgets the tokens of
-// commits that nobody asks for any more. Any number of coordinators may call it.
+// commits that nobody asks for any more, and coordinators that are long gone. Any number of coordinators may call it.
 func (s *Store) Maintain(ctx context.Context) error {
 	if _, err := exec(ctx, s.pool, "SELECT niyanta_prepare_months(2)"); err != nil {
+		return err
+	}
+	if _, err := exec(ctx, s.pool, "DELETE FROM presence WHERE seen_at < niyanta_now() - interval '1 day'"); err != nil {
 		return err
 	}
 	_, err := exec(ctx, s.pool, "DELETE FROM commits WHERE committed_at < statement_timestamp() - interval '10 minutes'")

@@ -82,18 +82,96 @@ func (e KeyRole) Valid() bool {
 	}
 }
 
+// Defines values for ReadinessDependenciesBroker.
+const (
+	ReadinessDependenciesBrokerConnected    ReadinessDependenciesBroker = "connected"
+	ReadinessDependenciesBrokerDisconnected ReadinessDependenciesBroker = "disconnected"
+)
+
+// Valid indicates whether the value is a known member of the ReadinessDependenciesBroker enum.
+func (e ReadinessDependenciesBroker) Valid() bool {
+	switch e {
+	case ReadinessDependenciesBrokerConnected:
+		return true
+	case ReadinessDependenciesBrokerDisconnected:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReadinessDependenciesDatabase.
+const (
+	ReadinessDependenciesDatabaseConnected    ReadinessDependenciesDatabase = "connected"
+	ReadinessDependenciesDatabaseDisconnected ReadinessDependenciesDatabase = "disconnected"
+	ReadinessDependenciesDatabaseNotWritable  ReadinessDependenciesDatabase = "not_writable"
+)
+
+// Valid indicates whether the value is a known member of the ReadinessDependenciesDatabase enum.
+func (e ReadinessDependenciesDatabase) Valid() bool {
+	switch e {
+	case ReadinessDependenciesDatabaseConnected:
+		return true
+	case ReadinessDependenciesDatabaseDisconnected:
+		return true
+	case ReadinessDependenciesDatabaseNotWritable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReadinessDependenciesRateLimiter.
+const (
+	ReadinessDependenciesRateLimiterConnected    ReadinessDependenciesRateLimiter = "connected"
+	ReadinessDependenciesRateLimiterDisconnected ReadinessDependenciesRateLimiter = "disconnected"
+)
+
+// Valid indicates whether the value is a known member of the ReadinessDependenciesRateLimiter enum.
+func (e ReadinessDependenciesRateLimiter) Valid() bool {
+	switch e {
+	case ReadinessDependenciesRateLimiterConnected:
+		return true
+	case ReadinessDependenciesRateLimiterDisconnected:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReadinessDependenciesReplica.
+const (
+	ReadinessDependenciesReplicaConnected    ReadinessDependenciesReplica = "connected"
+	ReadinessDependenciesReplicaDisconnected ReadinessDependenciesReplica = "disconnected"
+)
+
+// Valid indicates whether the value is a known member of the ReadinessDependenciesReplica enum.
+func (e ReadinessDependenciesReplica) Valid() bool {
+	switch e {
+	case ReadinessDependenciesReplicaConnected:
+		return true
+	case ReadinessDependenciesReplicaDisconnected:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReadinessStatus.
 const (
-	NotReady ReadinessStatus = "not_ready"
-	Ready    ReadinessStatus = "ready"
+	Degraded    ReadinessStatus = "degraded"
+	Ready       ReadinessStatus = "ready"
+	Unavailable ReadinessStatus = "unavailable"
 )
 
 // Valid indicates whether the value is a known member of the ReadinessStatus enum.
 func (e ReadinessStatus) Valid() bool {
 	switch e {
-	case NotReady:
+	case Degraded:
 		return true
 	case Ready:
+		return true
+	case Unavailable:
 		return true
 	default:
 		return false
@@ -514,16 +592,37 @@ type Preemptible = bool
 
 // Readiness defines model for Readiness.
 type Readiness struct {
+	// Dependencies As of the last look, every 2 s; asking costs the dependencies nothing.
 	Dependencies struct {
-		Broker        bool `json:"broker"`
-		Database      bool `json:"database"`
-		LeaderElected bool `json:"leader_elected"`
+		Broker        ReadinessDependenciesBroker      `json:"broker"`
+		Database      ReadinessDependenciesDatabase    `json:"database"`
+		LeaderElected bool                             `json:"leader_elected"`
+		RateLimiter   ReadinessDependenciesRateLimiter `json:"rate_limiter"`
+
+		// Replica Absent where there is none
+		Replica *ReadinessDependenciesReplica `json:"replica,omitempty"`
 	} `json:"dependencies"`
-	IsLeader bool            `json:"is_leader"`
-	Status   ReadinessStatus `json:"status"`
+	IsLeader bool `json:"is_leader"`
+
+	// Status `unavailable` (503): no database that takes writes, or the process shuts down. `degraded` (200): it serves, but something it
+	// can do without is away, or nobody leads.
+	Status ReadinessStatus `json:"status"`
 }
 
-// ReadinessStatus defines model for Readiness.Status.
+// ReadinessDependenciesBroker defines model for Readiness.Dependencies.Broker.
+type ReadinessDependenciesBroker string
+
+// ReadinessDependenciesDatabase defines model for Readiness.Dependencies.Database.
+type ReadinessDependenciesDatabase string
+
+// ReadinessDependenciesRateLimiter defines model for Readiness.Dependencies.RateLimiter.
+type ReadinessDependenciesRateLimiter string
+
+// ReadinessDependenciesReplica Absent where there is none
+type ReadinessDependenciesReplica string
+
+// ReadinessStatus `unavailable` (503): no database that takes writes, or the process shuts down. `degraded` (200): it serves, but something it
+// can do without is away, or nobody leads.
 type ReadinessStatus string
 
 // Registration defines model for Registration.

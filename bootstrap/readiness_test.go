@@ -1,0 +1,116 @@
+package bootstrap
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	httpapi "github.com/niyanta/niyanta/adapters/http"
+)
+
+// dependencies answer as they are told.
+type dependencies struct {
+	database, broker, limiter, replica atomic.Pointer[error]
+	writes                             atomic.Int64
+}
+
+func answers(p *atomic.Pointer[error]) func(context.Context) error {
+	return func(context.Context) error {
+		if err := p.Load(); err != nil {
+			return *err
+		}
+		return nil
+	}
+}
+
+// withDependencies starts a coordinator on dependencies that can be taken away.
+func withDependencies(t *testing.T) (*Dev, *dependencies) {
+	t.Helper()
+	deps := &dependencies{}
+	cfg, err := Load([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0"})
+	require.NoError(t, err)
+	d, err := newDevOn(t.Context(), cfg, 0, "test", silent, func(cfg Config, log *slog.Logger) (*App, error) {
+		app, err := newMemoryApp(cfg, log)
+		if err != nil {
+			return nil, err
+		}
+		b := &app.core.backends
+		b.Present = func(ctx context.Context, coordinator string) error {
+			assert.Equal(t, app.core.Holder, coordinator)
+			deps.writes.Add(1)
+			return answers(&deps.database)(ctx)
+		}
+		b.Signals.Ping, b.Limiter.Ping, b.PingReplica = answers(&deps.broker), answers(&deps.limiter), answers(&deps.replica)
+		return app, nil
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.Close(context.Background())) })
+	return d, deps
+}
+
+func TestReadiness_WhenADependencyGoes_IsUnavailableOnlyWithoutADatabaseThatTakesWrites(t *testing.T) {
+	d, deps := withDependencies(t)
+	a := &api{T: t, dev: d, client: &http.Client{Transport: &http.Transport{}}}
+	t.Cleanup(a.client.CloseIdleConnections)
+	a.specified()
+	away, readOnly, full := errors.New("away"), error(&pgconn.PgError{Code: "25006"}), error(&pgconn.PgError{Code: "53100"})
+	for _, c := range []struct {
+		name, status, database, broker, limiter, replica string
+		code                                             int
+		set                                              func(*dependencies)
+	}{
+		{"everything is there", "ready", "connected", "connected", "connected", "connected", 200, func(*dependencies) {}},
+		{"the bus is away", "degraded", "connected", "disconnected", "connected", "connected", 200, func(d *dependencies) { d.broker.Store(&away) }},
+		{"the rate limiter is away", "degraded", "connected", "connected", "disconnected", "connected", 200, func(d *dependencies) { d.limiter.Store(&away) }},
+		{"the replica is away", "degraded", "connected", "connected", "connected", "disconnected", 200, func(d *dependencies) { d.replica.Store(&away) }},
+		{"the database is away", "unavailable", "disconnected", "connected", "connected", "connected", 503, func(d *dependencies) { d.database.Store(&away) }},
+		{"the database is read-only", "unavailable", "not_writable", "connected", "connected", "connected", 503, func(d *dependencies) { d.database.Store(&readOnly) }},
+		{"its disk is full", "unavailable", "not_writable", "connected", "connected", "connected", 503, func(d *dependencies) { d.database.Store(&full) }},
+		{"everything is back", "ready", "connected", "connected", "connected", "connected", 200, func(*dependencies) {}},
+	} {
+		for _, p := range []*atomic.Pointer[error]{&deps.database, &deps.broker, &deps.limiter, &deps.replica} {
+			p.Store(nil)
+		}
+		c.set(deps)
+		d.App.lookAtDependencies(t.Context())
+		ans := a.call("GET", "/ready", "", nil)
+		assert.Equal(t, c.code, ans.status, c.name)
+		assert.Equal(t, c.status, ans.field("status"), c.name)
+		for field, want := range map[string]string{"database": c.database, "broker": c.broker, "rate_limiter": c.limiter, "replica": c.replica} {
+			assert.Equal(t, want, ans.field("dependencies."+field), "%s: %s", c.name, field)
+		}
+		assert.Equal(t, true, ans.field("is_leader"), c.name)
+		assert.Equal(t, 200, a.call("GET", "/health", "", nil).status, "%s: the process is alive", c.name)
+	}
+}
+
+func TestReadiness_HoweverManyProbes_CostsOneWriteEachTwoSeconds(t *testing.T) {
+	d, deps := withDependencies(t)
+	a := &api{T: t, dev: d, client: &http.Client{Transport: &http.Transport{}}}
+	t.Cleanup(a.client.CloseIdleConnections)
+	a.specified()
+	began, before := time.Now(), deps.writes.Load()
+	for range 1000 {
+		a.call("GET", "/ready", "", nil)
+	}
+	looks := int64(time.Since(began)/lookInterval) + 1
+	assert.LessOrEqual(t, deps.writes.Load()-before, looks)
+	require.Eventually(t, func() bool { return deps.writes.Load() >= before+2 }, 30*time.Second, 50*time.Millisecond, "it goes on looking")
+}
+
+func TestReadiness_WhenTheProcessStoodStill_IsNotWhatItWasBefore(t *testing.T) {
+	d, _ := withDependencies(t)
+	require.Equal(t, httpapi.Connected, d.App.ready(t.Context()).Database)
+	old := *d.App.watcher.last.Load()
+	old.at = old.at.Add(-2 * lookFresh)
+	d.App.watcher.last.Store(&old)
+	require.Equal(t, httpapi.Disconnected, d.App.ready(t.Context()).Database)
+}
