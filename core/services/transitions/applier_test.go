@@ -3,6 +3,7 @@ package transitions_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -44,4 +45,54 @@ func TestOtherErrorsAreNotTriedOneByOne(t *testing.T) {
 	_, err := transitions.New(store, mocks.NewMockNotifier(ctrl), mocks.NewMockObserver(ctrl)).Apply(t.Context(),
 		domain.Batch{Epoch: 1, Transitions: []domain.Transition{{WorkloadID: "a"}, {WorkloadID: "b"}}})
 	require.Equal(t, domain.CodeFenced, domain.CodeOf(err))
+}
+
+func TestApplier_WhenTheStoreCannotTakeAnOutcome_LandsItInItsPlainestForm(t *testing.T) {
+	for name, code := range map[string]domain.Code{"a refused statement": domain.CodeInternal, "an invalid value": domain.CodeInvalidInput} {
+		t.Run(name, func(t *testing.T) {
+			ctrl := gomock.NewController(t)
+			store, notifier, observer := mocks.NewMockWorkloadStore(ctrl), mocks.NewMockNotifier(ctrl), mocks.NewMockObserver(ctrl)
+			odd := func(t domain.Transition) bool {
+				return strings.ContainsRune(string(t.Result)+t.Reason+t.Message, 'é') || t.Failure != nil && strings.ContainsRune(t.Failure.Message, 'é')
+			}
+			landed := map[domain.WorkloadID]domain.Transition{}
+			store.EXPECT().Apply(gomock.Any(), gomock.Any()).DoAndReturn(func(_ context.Context, b domain.Batch) ([]domain.Result, error) {
+				if slices.ContainsFunc(b.Transitions, odd) {
+					return nil, domain.NewError(code, "no such character")
+				}
+				landed[b.Transitions[0].WorkloadID] = b.Transitions[0]
+				return []domain.Result{{Outcome: domain.OutcomeApplied, WorkloadID: b.Transitions[0].WorkloadID}}, nil
+			}).AnyTimes()
+			notifier.EXPECT().Updated(gomock.Any(), gomock.Any()).AnyTimes()
+			observer.EXPECT().Transitioned(gomock.Any(), gomock.Any()).AnyTimes()
+			a := transitions.New(store, notifier, observer)
+			for _, batch := range [][]domain.Transition{
+				{{WorkloadID: "alone", Event: domain.EventComplete, Result: `"é"`}},
+				{
+					{WorkloadID: "failed", Event: domain.EventFail, Failure: &domain.Failure{Type: "t", Message: "caf\u00e9", Permanent: true}},
+					{WorkloadID: "fine", Event: domain.EventComplete, Result: `"e"`},
+				},
+			} {
+				rs, err := a.Each(t.Context(), batch)
+				require.NoError(t, err)
+				for i := range rs {
+					assert.Equal(t, domain.OutcomeApplied, rs[i].Outcome)
+				}
+			}
+			assert.Contains(t, landed["alone"].Result, domain.FlawNotStorable)
+			assert.Equal(t, domain.Failure{Type: "t", Message: "caf?", Permanent: true}, *landed["failed"].Failure)
+			assert.Equal(t, domain.JSON(`"e"`), landed["fine"].Result, "what the store takes is not touched")
+		})
+	}
+}
+
+func TestApplier_Each_WhenTheStoreTakesNothingOfIt_RefusesIt(t *testing.T) {
+	ctrl := gomock.NewController(t)
+	store, observer := mocks.NewMockWorkloadStore(ctrl), mocks.NewMockObserver(ctrl)
+	store.EXPECT().Apply(gomock.Any(), gomock.Any()).Return(nil, domain.NewError(domain.CodeInternal, "constraint")).AnyTimes()
+	observer.EXPECT().Count("transition_failed", 1)
+	rs, err := transitions.New(store, mocks.NewMockNotifier(ctrl), observer).Each(t.Context(), []domain.Transition{{WorkloadID: "a", Event: domain.EventComplete}})
+	require.NoError(t, err)
+	require.Equal(t, domain.OutcomeRefused, rs[0].Outcome)
+	require.NotEmpty(t, rs[0].Reason)
 }
