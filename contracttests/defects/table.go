@@ -34,6 +34,7 @@ const (
 	memory    = "adapters/memory/"
 	postgres  = "adapters/postgres/"
 	reconcile = "core/services/controlplane/reconcile.go"
+	reports   = "core/services/controlplane/reports.go"
 )
 
 var defects = []defect{
@@ -109,5 +110,12 @@ var defects = []defect{
 	{"what made room takes it again at once", decide, "		if t.RetryAfter != nil {\n			next.NotBefore", "		if false {\n			next.NotBefore", nil, []layer{sim}},
 	{"heartbeats do not stop what was cancelled", reconcile, "if len(stray) == 0 {", "if len(stray) >= 0 {", nil, []layer{sim}},
 	{"what a worker forgot is never taken back", reconcile, "if len(lost) == 0 {", "if len(lost) >= 0 {", nil, []layer{plane}},
+	{"a session that is over reports", execute, "t.Reported() && !y.live(w, t)", "t.Reported() && y == nil", nil, []layer{onMemory, onPostgres}},
+	{"lines are kept though their report is fenced", memory + "workloads.go", "if res.Outcome == domain.OutcomeApplied {\n\t\tr.keep(t)", "if res.Outcome != domain.OutcomeNotFound {\n\t\tr.keep(t)", nil, []layer{onMemory}},
+	{"a result is kept as it comes", "core/domain/report.go", "	r.Result = CleanResult(r.Result)\n", "", nil, []layer{plane, properties}},
+	{"a percentage is applied as it comes", reports, "err != nil && r.Event == domain.EventProgress", "err != nil && r.Event == domain.EventStart", nil, []layer{plane}},
+	{"a session that is over loads checkpoints", reports, "if err := s.requireLive(ctx, ref); err != nil {\n\t\treturn ports.CheckpointData{}, err", "if err := ref.Validate(); err != nil {\n\t\treturn ports.CheckpointData{}, err", nil, []layer{plane}},
+	{"another session loads a checkpoint", reports, "found[0].SessionID != ref.SessionID || found[0].Generation", "found[0].Generation", nil, []layer{plane}},
+	{"a session that is over polls", "core/services/controlplane/service.go", "if err := s.requireLive(ctx, ref); err != nil {", "if err := ref.Validate(); err != nil {", nil, []layer{plane}},
 	{"no look into the store for what was not heard of", "core/services/controlplane/service.go", "if commands, err = s.unheard(ctx, ref); err != nil || len(commands) > 0 {", "if err != nil {", nil, []layer{plane}},
 }
