@@ -22,6 +22,7 @@ type Stores struct {
 	Queue       ports.QueueStore
 	Insight     ports.InsightStore
 	Workers     ports.WorkerStore
+	Fleet       ports.FleetStore
 	Checkpoints ports.CheckpointStore
 	Customers   ports.CustomerStore
 	Configs     ports.ConfigStore
@@ -71,7 +72,7 @@ func openStores(ctx context.Context, cfg Config, h Host, m *telemetry.Metrics) (
 		m.Gauge("pool_waits", "Acquisitions that had to wait for a connection.", map[string]string{"pool": pool}, func() float64 { return float64(s.Stats()[pool].EmptyAcquireCount()) })
 	}
 	return Stores{
-		Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
+		Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Fleet: s.Fleet(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
 		Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Lease: s.Leader(), Present: s.Present, PingReplica: s.PingReplica(),
 		Maintain: s.Maintain,
 	}, s.Close, nil
@@ -79,7 +80,7 @@ func openStores(ctx context.Context, cfg Config, h Host, m *telemetry.Metrics) (
 
 func memoryStoresOf(s *memory.Store) Stores {
 	return Stores{
-		Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
+		Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Fleet: s.Fleet(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
 		Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Lease: s.Leader(),
 	}
 }

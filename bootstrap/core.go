@@ -83,7 +83,7 @@ func NewCore(cfg Config, b Backends, h Host) *Core {
 		Plane: controlplane.New(controlplane.Config{
 			Lease: cfg.WorkerLease, HeartbeatInterval: cfg.HeartbeatInterval, Holder: holder,
 		}, controlplane.Deps{
-			Workers: b.Workers, Queue: b.Queue, Workloads: b.Workloads, Checkpoints: checkpoints,
+			Workers: b.Workers, Fleet: b.Fleet, Queue: b.Queue, Workloads: b.Workloads, Checkpoints: checkpoints,
 			Applier: applier, Notifier: b.Notifier, Listener: b.Listener, Observer: h.Observer,
 			Clock: h.Clock, IDs: h.IDs, Log: log,
 		}),
@@ -91,9 +91,9 @@ func NewCore(cfg Config, b Backends, h Host) *Core {
 		Scheduler:  scheduler,
 		Health: health.New(health.Config{
 			Lease: cfg.WorkerLease, Resend: health.DefaultResend, Unassign: health.DefaultUnassign,
-			TimeoutGrace: health.DefaultTimeoutGrace, Holder: holder,
+			TimeoutGrace: health.DefaultTimeoutGrace, KeepDead: health.DefaultKeepDead, Holder: holder,
 		}, health.Deps{
-			Queue: b.Queue, Workers: b.Workers, Applier: applier, Sender: scheduler, Observer: h.Observer,
+			Queue: b.Queue, Workers: b.Workers, Fleet: b.Fleet, Applier: applier, Sender: scheduler, Observer: h.Observer,
 			Clock: h.Clock, IDs: h.IDs, Leader: leader, Log: log,
 		}),
 		Listener: b.Listener, Notifier: b.Notifier, Log: log, Holder: holder, backends: b,

@@ -20,7 +20,7 @@ func memoryStores(*testing.T) contracttests.StoreHarness {
 	return contracttests.StoreHarness{
 		Open: func() contracttests.Stores {
 			return contracttests.Stores{
-				Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Checkpoints: s.Checkpoints(),
+				Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Fleet: s.Fleet(), Checkpoints: s.Checkpoints(),
 				Customers: s.Customers(), Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Leader: s.Leader(),
 			}
 		},
@@ -46,7 +46,7 @@ func postgresStores(t *testing.T) contracttests.StoreHarness {
 	return contracttests.StoreHarness{
 		Open: func() contracttests.Stores {
 			return contracttests.Stores{
-				Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Checkpoints: s.Checkpoints(),
+				Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Fleet: s.Fleet(), Checkpoints: s.Checkpoints(),
 				Customers: s.Customers(), Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Leader: s.Leader(),
 			}
 		},

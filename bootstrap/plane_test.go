@@ -61,7 +61,7 @@ func postgresBacking(t *testing.T, clock *steppedClock) (Stores, func(time.Durat
 	t.Cleanup(h.Close)
 	s := h.Open()
 	return Stores{
-			Workloads: s.Workloads, Queue: s.Queue, Workers: s.Workers, Checkpoints: s.Checkpoints, Customers: s.Customers,
+			Workloads: s.Workloads, Queue: s.Queue, Workers: s.Workers, Fleet: s.Fleet, Checkpoints: s.Checkpoints, Customers: s.Customers,
 			Configs: s.Configs, Keys: s.Keys, Audit: s.Audit, Logs: s.Logs, Lease: s.Leader,
 		}, func(d time.Duration) {
 			clock.advance(d)
@@ -91,7 +91,7 @@ func planeOn(t *testing.T, on backing, hints func(telemetry *telemetry.Metrics) 
 	return contracttests.PlaneHarness{
 		StoreHarness: contracttests.StoreHarness{Advance: advance, Open: func() contracttests.Stores {
 			return contracttests.Stores{
-				Workloads: b.Workloads, Queue: b.Queue, Workers: b.Workers, Checkpoints: b.Checkpoints, Customers: b.Customers,
+				Workloads: b.Workloads, Queue: b.Queue, Workers: b.Workers, Fleet: b.Fleet, Checkpoints: b.Checkpoints, Customers: b.Customers,
 				Configs: b.Configs, Keys: b.Keys, Audit: b.Audit, Logs: b.Logs, Leader: b.Lease,
 			}
 		}},

@@ -69,11 +69,16 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 			return f.Workers.Register(ctx, registration("x", "x", 1), lease)
 		}),
 		"Heartbeat": e(func(ctx context.Context) (any, error) { return f.Workers.Heartbeat(ctx, nil, lease) }),
-		"Expire":    e(func(ctx context.Context) (any, error) { return f.Workers.Expire(ctx, f.epoch, 1) }),
-		"Drain":     e(func(ctx context.Context) (any, error) { return f.Workers.Drain(ctx, w.ID, coordinator) }),
-		"Remove":    func(ctx context.Context) error { return f.Workers.Remove(ctx, w.ID, coordinator) },
-		"Workers":   e(func(ctx context.Context) (any, error) { return f.Workers.List(ctx) }),
-		"Types":     e(func(ctx context.Context) (any, error) { return f.Workers.KnownTypes(ctx) }),
+		"End": e(func(ctx context.Context) (any, error) {
+			return f.Workers.End(ctx, domain.SessionEnd{WorkerID: w.ID, SessionID: w.SessionID})
+		}),
+		"Undrain": e(func(ctx context.Context) (any, error) { return f.Fleet.Undrain(ctx, w.ID, coordinator) }),
+		"Purge":   e(func(ctx context.Context) (any, error) { return f.Fleet.Purge(ctx, f.epoch, 0, 1) }),
+		"Expire":  e(func(ctx context.Context) (any, error) { return f.Workers.Expire(ctx, f.epoch, 1) }),
+		"Drain":   e(func(ctx context.Context) (any, error) { return f.Fleet.Drain(ctx, w.ID, coordinator) }),
+		"Remove":  func(ctx context.Context) error { return f.Fleet.Remove(ctx, w.ID, coordinator) },
+		"Workers": e(func(ctx context.Context) (any, error) { return f.Workers.List(ctx) }),
+		"Types":   e(func(ctx context.Context) (any, error) { return f.Workers.KnownTypes(ctx) }),
 		"Save": e(func(ctx context.Context) (any, error) {
 			return f.Checkpoints.Save(ctx, report(a, w, domain.EventCheckpoint, 1), domain.Checkpoint{}, nil)
 		}),

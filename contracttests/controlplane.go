@@ -99,11 +99,11 @@ func PollCases() []Case[PlaneHarness] {
 			}
 			_, err := p.Poll(t.Context(), p.ref, time.Millisecond)
 			require.NoError(t, err)
-			_, err = p.Register(t.Context(), registration("w", "s2", 10))
+			_, err = p.Register(t.Context(), takeOver("w", "s2", 10))
 			require.NoError(t, err)
 			_, err = p.Poll(t.Context(), p.ref, patience)
 			requireCode(t, err, domain.CodeFenced)
-			require.NoError(t, p.Workers.Remove(t.Context(), "w", coordinator))
+			require.NoError(t, p.Fleet.Remove(t.Context(), "w", coordinator))
 			_, err = p.Poll(t.Context(), ports.SessionRef{WorkerID: "w", SessionID: "s2"}, patience)
 			requireCode(t, err, domain.CodeFenced)
 		}},
@@ -128,7 +128,7 @@ func PlaneCases() []Case[PlaneHarness] {
 			requireCode(t, err, domain.CodeInvalidInput)
 			_, err = p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: ports.SessionRef{WorkerID: "nobody", SessionID: "x"}})
 			requireCode(t, err, domain.CodeFenced)
-			_, err = p.Register(t.Context(), registration("w", "s2", 10))
+			_, err = p.Register(t.Context(), takeOver("w", "s2", 10))
 			require.NoError(t, err)
 			_, err = p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref})
 			requireCode(t, err, domain.CodeConflict)
@@ -136,7 +136,7 @@ func PlaneCases() []Case[PlaneHarness] {
 			returning.PreviousSessionID = "s1"
 			_, err = p.Register(t.Context(), returning)
 			requireCode(t, err, domain.CodeConflict)
-			require.NoError(t, p.Workers.Remove(t.Context(), "w", coordinator))
+			require.NoError(t, p.Fleet.Remove(t.Context(), "w", coordinator))
 			_, err = p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: ports.SessionRef{WorkerID: "w", SessionID: "s2"}})
 			requireCode(t, err, domain.CodeFenced)
 		}},
@@ -144,11 +144,13 @@ func PlaneCases() []Case[PlaneHarness] {
 			f := given(t, h.StoreHarness)
 			r := registration("w", "s1", 3)
 			r.Tags, r.Version, r.Resources = map[string]string{"a": "b"}, "v", domain.Resources{CPUCores: 0.5, MemoryMB: 7, DiskMB: 9}
+			r.ProcessID, r.CertificateDigest = "proc_1", domain.CertificateDigest(secret)
 			_, err := h.Plane("w").Register(t.Context(), r)
 			require.NoError(t, err)
 			w := f.workers()[0]
 			got := domain.Registration{
 				WorkerID: w.ID, SessionID: w.SessionID, Capabilities: w.Capabilities, Slots: w.Slots, Resources: w.Resources, Tags: w.Tags, Version: w.Version,
+				ProcessID: w.ProcessID, CertificateDigest: w.CertificateDigest,
 			}
 			require.Equal(t, r, got)
 		}},
@@ -249,7 +251,7 @@ func PlaneCases() []Case[PlaneHarness] {
 				WorkloadID: a.ID, CustomerID: acme, Generation: 1, Seq: 1, At: time.Unix(1, 0).UTC(), Level: "warn", Stream: "stderr", Message: "hello",
 			}, lines[0])
 		}},
-	}, append(planeMoreCases(), append(planeReportCases(), planeSessionCases()...)...)...)
+	}, append(planeMoreCases(), append(planeReportCases(), append(planeSessionCases(), planeEndCases()...)...)...)...)
 }
 
 func planeMoreCases() []Case[PlaneHarness] {
@@ -321,7 +323,7 @@ func planeMoreCases() []Case[PlaneHarness] {
 			p.must(lose(moved, domain.LossMissing))
 			ended := item(moved)
 			ended.State = ports.RunReporting
-			_, err := p.Workers.Drain(t.Context(), "w", coordinator)
+			_, err := p.Fleet.Drain(t.Context(), "w", coordinator)
 			require.NoError(t, err)
 			kinds := map[string]ports.CommandKind{}
 			for _, c := range p.beat(item(ok), item(paused), item(cancelled), item(moved)) {

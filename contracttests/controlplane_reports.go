@@ -236,7 +236,7 @@ func planeSessionCases() []Case[PlaneHarness] {
 			p.save(a, p.worker, 1, domain.OutcomeApplied)
 			_, err := p.LoadCheckpoint(t.Context(), p.ref, a.ID, 1, 1)
 			require.NotEqual(t, domain.CodeFenced, domain.CodeOf(err), "the holder may")
-			require.NoError(t, p.Workers.Remove(t.Context(), "w", coordinator))
+			require.NoError(t, p.Fleet.Remove(t.Context(), "w", coordinator))
 			p.fenced(a)
 			require.Equal(t, a.Status, p.get(a.ID).Status)
 		}},
@@ -261,7 +261,7 @@ func planeSessionCases() []Case[PlaneHarness] {
 		{"an old session takes nothing from its successor", "such a poll takes nothing from the session that came after it", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			successor := h.Plane("w")
-			_, err := successor.Register(t.Context(), registration("w", "s2", 10))
+			_, err := successor.Register(t.Context(), takeOver("w", "s2", 10))
 			require.NoError(t, err)
 			cmd := ports.Command{Kind: ports.CommandCancel, SessionID: "s2", WorkloadID: "wl_1", Generation: 3}
 			h.Notifier.Command(t.Context(), "w", cmd)

@@ -107,7 +107,7 @@ func endingCases() []Case[StoreHarness] {
 			require.NoError(t, err)
 			_, err = f.Workers.Register(t.Context(), registration("replaced", "second", 5), lease)
 			require.NoError(t, err)
-			require.NoError(t, f.Workers.Remove(t.Context(), m.ID, coordinator))
+			require.NoError(t, f.Fleet.Remove(t.Context(), m.ID, coordinator))
 			require.Equal(t, []domain.Occupancy{
 				{SessionID: w.SessionID, Lane: f.lane(lost), Ending: 1}, {SessionID: r.SessionID, Lane: f.lane(lost), Count: 1},
 			}, f.occupancy())

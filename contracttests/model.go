@@ -30,7 +30,7 @@ func RunModel(t *testing.T, adapter string, reference, subject func(t *testing.T
 			m.session(rt)
 			rt.Repeat(map[string]func(*rapid.T){
 				"submit": m.submit, "assign": m.assign, "report": m.report, "steer": m.steer, "lose": m.lose, "batch": m.batch,
-				"wait": m.wait, "limit": m.limit, "session": m.session, "": m.compare,
+				"wait": m.wait, "limit": m.limit, "session": m.session, "end": m.end, "": m.compare,
 			})
 		})
 	})
@@ -209,12 +209,35 @@ func (m *model) limit(t *rapid.T) {
 func (m *model) session(t *rapid.T) {
 	m.n++
 	r := registration(fmt.Sprint("w", rapid.IntRange(1, 3).Draw(t, "worker")), fmt.Sprint("session", m.n), 2)
+	if n := rapid.IntRange(0, 4).Draw(t, "process"); n > 0 {
+		r.ProcessID, r.CertificateDigest = fmt.Sprint("proc_", n), domain.CertificateDigest(secret)
+	}
+	r.TakeOver = rapid.Bool().Draw(t, "take over")
 	m.both("register", func(f *fixture) any {
 		w, err := f.Workers.Register(f.Context(), r, 1000*time.Hour)
-		require.NoError(f, err)
-		return []any{w.ID, w.SessionID, w.Status, w.Slots}
+		return []any{domain.CodeOf(err), w.ID, w.SessionID, w.Status, w.Slots}
 	})
 	m.workers = append(m.workers, domain.Worker{ID: r.WorkerID, SessionID: r.SessionID})
+}
+
+// end ends sessions by their holder's word or by a certificate.
+func (m *model) end(t *rapid.T) {
+	e := domain.SessionEnd{ProcessID: fmt.Sprint("proc_", rapid.IntRange(1, 4).Draw(t, "process")), Secret: secret}
+	switch {
+	case len(m.workers) > 0 && rapid.Bool().Draw(t, "own word"):
+		w := rapid.SampledFrom(m.workers).Draw(t, "session")
+		e = domain.SessionEnd{WorkerID: w.ID, SessionID: w.SessionID}
+	case rapid.IntRange(0, 3).Draw(t, "secret") == 0:
+		e.Secret = wrongSecret
+	}
+	m.both("end", func(f *fixture) any {
+		ended, err := f.Workers.End(f.Context(), e)
+		out := []any{domain.CodeOf(err)}
+		for _, w := range ended {
+			out = append(out, w.ID, w.SessionID, w.Status)
+		}
+		return out
+	})
 }
 
 // compare checks that both sides hold the same.
@@ -249,6 +272,9 @@ func (m *model) compare(*rapid.T) {
 		}
 		for _, h := range heads {
 			out = append(out, h.Lane, column(h.Heads), h.More)
+		}
+		for _, w := range f.workers() {
+			out = append(out, w.ID, w.SessionID, w.Status, w.ProcessID)
 		}
 		for _, id := range []domain.CustomerID{acme, rival} {
 			u, err := f.Workloads.Usage(ctx, id)

@@ -144,9 +144,9 @@ func queueCases() []Case[StoreHarness] {
 			f.beat(r, m, ok)
 			_, err := f.Workers.Expire(t.Context(), f.epoch, 10)
 			require.NoError(t, err)
-			_, err = f.Workers.Register(t.Context(), registration("replaced", "second", 5), lease)
+			_, err = f.Workers.Register(t.Context(), takeOver("replaced", "second", 5), lease)
 			require.NoError(t, err)
-			require.NoError(t, f.Workers.Remove(t.Context(), m.ID, coordinator))
+			require.NoError(t, f.Fleet.Remove(t.Context(), m.ID, coordinator))
 			orphans, err := f.Queue.Orphans(t.Context(), "", 10)
 			require.NoError(t, err)
 			got := map[domain.WorkloadID]domain.Loss{}

@@ -74,7 +74,7 @@ func defective(plant func(*contracttests.Stores)) contracttests.StoreHarness {
 	s := memory.NewStore(clock)
 	return contracttests.StoreHarness{Advance: clock.advance, Open: func() contracttests.Stores {
 		st := contracttests.Stores{
-			Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
+			Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Fleet: s.Fleet(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
 			Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Leader: s.Leader(),
 		}
 		plant(&st)

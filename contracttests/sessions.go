@@ -11,7 +11,7 @@ func sessionCases() []Case[StoreHarness] {
 	const clause = "A worker's event is fenced when its session is not the worker's current one, or DEAD"
 	ends := map[string]func(f *fixture, w domain.Worker){
 		"replaced": func(f *fixture, _ domain.Worker) {
-			_, err := f.Workers.Register(f.Context(), registration("w", "another", 5), lease)
+			_, err := f.Workers.Register(f.Context(), takeOver("w", "another", 5), lease)
 			require.NoError(f, err)
 		},
 		"expired": func(f *fixture, _ domain.Worker) {
@@ -21,7 +21,7 @@ func sessionCases() []Case[StoreHarness] {
 			require.Len(f, dead, 1)
 		},
 		"removed": func(f *fixture, w domain.Worker) {
-			require.NoError(f, f.Workers.Remove(f.Context(), w.ID, coordinator))
+			require.NoError(f, f.Fleet.Remove(f.Context(), w.ID, coordinator))
 		},
 	}
 	var cases []Case[StoreHarness]

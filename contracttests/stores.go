@@ -17,6 +17,7 @@ type Stores struct {
 	Queue       ports.QueueStore
 	Insight     ports.InsightStore
 	Workers     ports.WorkerStore
+	Fleet       ports.FleetStore
 	Checkpoints ports.CheckpointStore
 	Customers   ports.CustomerStore
 	Configs     ports.ConfigStore
@@ -56,7 +57,8 @@ func StoreSuites() []StoreSuite {
 		{"WorkloadStore", append(append(submitCases(), applyCases()...), listCases()...)},
 		{"QueueStore", append(queueCases(), endingCases()...)},
 		{"InsightStore", insightCases()},
-		{"WorkerStore", workerCases()},
+		{"WorkerStore", append(workerCases(), registrationCases()...)},
+		{"FleetStore", fleetCases()},
 		{"CheckpointStore", checkpointCases()},
 		{"Tenancy", tenancyCases()},
 		{"Records", recordCases()},
@@ -112,6 +114,13 @@ func registration(name, session string, slots int) domain.Registration {
 	return domain.Registration{
 		WorkerID: domain.WorkerID(name), SessionID: domain.SessionID(session), Capabilities: []string{"t"}, Slots: slots,
 	}
+}
+
+// takeOver is the registration of a process that takes the id from another one.
+func takeOver(name, session string, slots int) domain.Registration {
+	r := registration(name, session, slots)
+	r.TakeOver = true
+	return r
 }
 
 // submission returns a valid submission with a fresh id.

@@ -15,6 +15,7 @@ func workerCases() []Case[StoreHarness] {
 			f := given(t, h)
 			r := registration("w", "s", 7)
 			r.Tags, r.Version = map[string]string{"gpu": "yes"}, "1.2"
+			r.ProcessID, r.CertificateDigest = "proc_1", domain.CertificateDigest(secret)
 			r.Resources = domain.Resources{CPUCores: 2.5, MemoryMB: 100, DiskMB: 5}
 			w, err := f.Workers.Register(t.Context(), r, lease)
 			require.NoError(t, err)
@@ -25,15 +26,17 @@ func workerCases() []Case[StoreHarness] {
 			require.Equal(t, "yes", w.Tags["gpu"])
 			require.Equal(t, []string{"t"}, w.Capabilities)
 			require.Equal(t, domain.WorkerHealthy, w.Status)
+			require.Equal(t, r.ProcessID, w.ProcessID)
+			require.Equal(t, r.CertificateDigest, w.CertificateDigest)
 			require.Equal(t, lease, w.LeaseUntil.Sub(w.HeartbeatAt))
 			require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined}, f.workerTrail("w"))
 			list[0].Tags["gpu"] = "changed"
 			require.Equal(t, "yes", f.workers()[0].Tags["gpu"])
 		}},
-		{"a fresh process takes its id over", "A session of the same worker id that is live ends at once", func(t T, h StoreHarness) {
+		{"a process takes an id over", "A session of the same worker id that is live ends at once when TakeOver is set", func(t T, h StoreHarness) {
 			f := given(t, h)
 			old := f.worker("w", 1)
-			_, err := f.Workers.Register(t.Context(), registration("w", "second", 2), lease)
+			_, err := f.Workers.Register(t.Context(), takeOver("w", "second", 2), lease)
 			require.NoError(t, err)
 			require.Equal(t, ports.BeatReplaced, f.beat(old)[0].Status)
 			require.Equal(t, domain.SessionID("second"), f.workers()[0].SessionID)
@@ -41,7 +44,7 @@ func workerCases() []Case[StoreHarness] {
 			_, err = f.Workers.Register(t.Context(), delayed, lease)
 			requireCode(t, err, domain.CodeFenced)
 		}},
-		{"a returning process yields to its successor", "CodeConflict when PreviousSessionID is not the current session, and the current one is live", func(t T, h StoreHarness) {
+		{"a returning process yields to its successor", "CodeConflict when another process owns the id", func(t T, h StoreHarness) {
 			f := given(t, h)
 			f.worker("w", 1)
 			r := registration("w", "third", 1)
@@ -122,18 +125,18 @@ func workerCases() []Case[StoreHarness] {
 			f := given(t, h)
 			w := f.worker("w", 1)
 			for range 2 {
-				d, err := f.Workers.Drain(t.Context(), w.ID, coordinator)
+				d, err := f.Fleet.Drain(t.Context(), w.ID, coordinator)
 				require.NoError(t, err)
 				require.Equal(t, domain.WorkerDraining, d.Status)
 			}
 			require.Equal(t, ports.BeatResult{Status: ports.BeatRenewed, WorkerStatus: domain.WorkerDraining}, f.beat(w)[0])
 			require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined, domain.AuditWorkerDraining}, f.workerTrail("w"))
-			_, err := f.Workers.Drain(t.Context(), "nobody", coordinator)
+			_, err := f.Fleet.Drain(t.Context(), "nobody", coordinator)
 			requireCode(t, err, domain.CodeNotFound)
 			h.Advance(lease + time.Second)
 			_, err = f.Workers.Expire(t.Context(), f.epoch, 10)
 			require.NoError(t, err)
-			_, err = f.Workers.Drain(t.Context(), w.ID, coordinator)
+			_, err = f.Fleet.Drain(t.Context(), w.ID, coordinator)
 			requireCode(t, err, domain.CodeInvalidState)
 		}},
 		{"a worker may drain by itself", "Draining is the worker's own word; it sets DRAINING with the audit event", func(t T, h StoreHarness) {
@@ -147,20 +150,29 @@ func workerCases() []Case[StoreHarness] {
 		{"a removed worker is gone, its types stay known", "Remove deletes the worker; the removed session is never renewed again; removing a worker keeps its types", func(t T, h StoreHarness) {
 			f := given(t, h)
 			w := f.worker("w", 1)
-			require.NoError(t, f.Workers.Remove(t.Context(), w.ID, coordinator))
+			require.NoError(t, f.Fleet.Remove(t.Context(), w.ID, coordinator))
 			require.Empty(t, f.workers())
 			require.Equal(t, ports.BeatExpired, f.beat(w)[0].Status)
 			_, err := f.Workers.Register(t.Context(), registration("w", string(w.SessionID), 1), lease)
 			requireCode(t, err, domain.CodeFenced)
-			requireCode(t, f.Workers.Remove(t.Context(), w.ID, coordinator), domain.CodeNotFound)
+			requireCode(t, f.Fleet.Remove(t.Context(), w.ID, coordinator), domain.CodeNotFound)
 			types, err := f.Workers.KnownTypes(t.Context())
 			require.NoError(t, err)
 			require.Equal(t, []string{"t"}, types)
 		}},
-		{"of racing registrations the last one owns the id", "Register ends a live session at once", func(t T, h StoreHarness) {
+		{"of racing registrations one owns the id", "another process owns the id", func(t T, h StoreHarness) {
+			f := given(t, h)
+			errs := race(16, func(i int) error {
+				_, err := f.Workers.Register(t.Context(), registration("w", string(rune('a'+i)), 1), lease)
+				return err
+			})
+			require.Equal(t, 1, count(errs, func(err error) bool { return err == nil }))
+			require.Equal(t, 15, count(errs, func(err error) bool { return domain.IsCode(err, domain.CodeConflict) }))
+		}},
+		{"of racing processes that take over the last one owns the id", "Register with TakeOver ends a live session at once", func(t T, h StoreHarness) {
 			f := given(t, h)
 			race(16, func(i int) error {
-				_, err := f.Workers.Register(t.Context(), registration("w", string(rune('a'+i)), 1), lease)
+				_, err := f.Workers.Register(t.Context(), takeOver("w", string(rune('a'+i)), 1), lease)
 				return err
 			})
 			require.Len(t, f.workers(), 1)

@@ -205,15 +205,15 @@ func applyCases() []Case[StoreHarness] {
 		{"only a healthy worker's current session gets work", "refused when the session is not a HEALTHY worker's current one", func(t T, h StoreHarness) {
 			f := given(t, h)
 			old := f.worker("w", 5)
-			_, err := f.Workers.Register(t.Context(), registration("w", "second", 5), lease)
+			_, err := f.Workers.Register(t.Context(), takeOver("w", "second", 5), lease)
 			require.NoError(t, err)
 			require.Equal(t, domain.OutcomeRefused, f.apply(assign(f.submit(), old))[0].Outcome, "replaced session")
 			d := f.worker("d", 5)
-			_, err = f.Workers.Drain(t.Context(), d.ID, coordinator)
+			_, err = f.Fleet.Drain(t.Context(), d.ID, coordinator)
 			require.NoError(t, err)
 			require.Equal(t, domain.OutcomeRefused, f.apply(assign(f.submit(), d))[0].Outcome, "draining")
 			x := f.worker("x", 5)
-			require.NoError(t, f.Workers.Remove(t.Context(), x.ID, coordinator))
+			require.NoError(t, f.Fleet.Remove(t.Context(), x.ID, coordinator))
 			require.Equal(t, domain.OutcomeRefused, f.apply(assign(f.submit(), x))[0].Outcome, "removed")
 		}},
 		{"another customer's workload is not there", "Another customer's id behaves exactly like a missing one", func(t T, h StoreHarness) {

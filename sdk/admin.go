@@ -91,6 +91,11 @@ func (c *Client) DrainWorker(ctx context.Context, id string) (WorkerInfo, error)
 	return read[WorkerInfo](ctx)(c.api.DrainWorker(ctx, id))
 }
 
+// UndrainWorker takes back a drain.
+func (c *Client) UndrainWorker(ctx context.Context, id string) (WorkerInfo, error) {
+	return read[WorkerInfo](ctx)(c.api.UndrainWorker(ctx, id))
+}
+
 // RemoveWorker forgets a worker; its work is redistributed at once.
 func (c *Client) RemoveWorker(ctx context.Context, id string) error {
 	return none(ctx)(c.api.RemoveWorker(ctx, id))

@@ -137,7 +137,7 @@ func (c *checker) transition(t *domain.Transition, r *domain.Result) {
 	case domain.EventAssign:
 		c.assigned(t)
 	case domain.EventLose:
-		if t.Loss == domain.LossExpired {
+		if t.Loss == domain.LossExpired || t.Loss == domain.LossDied || t.Loss == domain.LossLeft {
 			c.expired[heldRun{t.WorkloadID, before.Generation}] = true
 		}
 	default:
@@ -171,7 +171,7 @@ const stopMax = beat + 2*time.Second
 // anyone else may start them. Nor long after a cancel was acknowledged (I11).
 func (c *checker) effect(id domain.WorkloadID, generation int64) {
 	if c.expired[heldRun{id, generation}] {
-		c.fail("fence", "%s works at generation %d though its worker's lease expired", id, generation)
+		c.fail("fence", "%s works at generation %d though its session had ended", id, generation)
 	}
 	if s, ok := c.stopped[id]; ok {
 		limit := 3 * lease // who hears nothing for one stops by itself; who hears half of it may need more

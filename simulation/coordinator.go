@@ -42,10 +42,10 @@ func (w *World) newCoordinator() (*coordinator, error) {
 		Queue: s.Queue, Insight: s.Insight, Workers: s.Workers, Workloads: s.Workloads, Customers: s.Customers, Applier: applier, Notifier: w.net,
 		Observer: observer{w}, Clock: clock, IDs: w.ids, Leader: leader, Log: w.log, Holder: name, Policy: w.policy, Preemption: w.preemption,
 	})
-	c.health = health.New(health.Config{Lease: lease, Resend: health.DefaultResend, Unassign: health.DefaultUnassign, TimeoutGrace: health.DefaultTimeoutGrace, Holder: name},
-		health.Deps{Queue: s.Queue, Workers: s.Workers, Applier: applier, Sender: c.scheduler, Observer: observer{w}, Clock: clock, IDs: w.ids, Leader: leader, Log: w.log})
+	c.health = health.New(health.Config{Lease: lease, Resend: health.DefaultResend, Unassign: health.DefaultUnassign, TimeoutGrace: health.DefaultTimeoutGrace, KeepDead: health.DefaultKeepDead, Holder: name},
+		health.Deps{Queue: s.Queue, Workers: s.Workers, Fleet: s.Fleet, Applier: applier, Sender: c.scheduler, Observer: observer{w}, Clock: clock, IDs: w.ids, Leader: leader, Log: w.log})
 	c.plane = controlplane.New(controlplane.Config{Lease: lease, HeartbeatInterval: beat, Holder: name}, controlplane.Deps{
-		Workers: s.Workers, Queue: s.Queue, Workloads: s.Workloads, Checkpoints: checkpointing.New(s.Checkpoints, w.zip, applier, observer{w}, w.log),
+		Workers: s.Workers, Fleet: s.Fleet, Queue: s.Queue, Workloads: s.Workloads, Checkpoints: checkpointing.New(s.Checkpoints, w.zip, applier, observer{w}, w.log),
 		Applier: applier, Notifier: w.net, Listener: w.net, Observer: observer{w}, Clock: clock, IDs: w.ids, Log: w.log,
 	})
 	c.lifecycle = lifecycle.New(lifecycle.Deps{

@@ -122,6 +122,10 @@ func (s workers) Heartbeat(ctx context.Context, beats []ports.Beat, lease time.D
 	return through(s.w, func() ([]ports.BeatResult, error) { return s.WorkerStore.Heartbeat(ctx, beats, lease) })
 }
 
+func (s workers) End(ctx context.Context, e domain.SessionEnd) ([]domain.Worker, error) {
+	return through(s.w, func() ([]domain.Worker, error) { return s.WorkerStore.End(ctx, e) })
+}
+
 func (s workers) Expire(ctx context.Context, epoch int64, limit int) ([]domain.Worker, error) {
 	return through(s.w, func() ([]domain.Worker, error) { return s.WorkerStore.Expire(ctx, epoch, limit) })
 }

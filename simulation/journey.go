@@ -19,10 +19,12 @@ func (w *World) round(d time.Duration) {
 			w.as(c, nil, func() { c.tick(ctx, l) })
 		}
 	}
+	w.certify(ctx)
 	w.net.deliverAll()
 	for i := range w.workers {
 		k := w.workers[i]
 		k.round(ctx)
+		k.deregister(ctx)
 		if k.dead || k.left() {
 			w.replaceWorker(k, "end")
 		}
@@ -131,7 +133,7 @@ func (w *World) Journey() {
 
 	// They refuse before anybody knows, then they are away for nearly a lease.
 	for _, k := range w.workers {
-		k.agent.Refuse()
+		k.agent.Leave()
 		k.nextBeat = w.Now().Add(beat)
 	}
 	w.want("declined", scriptInput{Steps: 1}, 0)

@@ -39,6 +39,12 @@ func call[R any](p *plane, name string, f func(c ports.ControlPlane) (R, error))
 	return r, err
 }
 
+// End implements ports.ControlPlane.
+func (p *plane) End(ctx context.Context, e domain.SessionEnd) error {
+	_, err := call(p, "end", func(c ports.ControlPlane) (struct{}, error) { return struct{}{}, c.End(ctx, e) })
+	return err
+}
+
 // Register implements ports.ControlPlane.
 func (p *plane) Register(ctx context.Context, r domain.Registration) (ports.Grant, error) {
 	return call(p, "register", func(c ports.ControlPlane) (ports.Grant, error) { return c.Register(ctx, r) })

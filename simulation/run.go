@@ -52,6 +52,7 @@ func (w *World) Close() {
 func (w *World) step(ctx context.Context) {
 	w.clock.now = w.clock.now.Add(time.Duration(w.rng.IntN(200)) * time.Millisecond)
 	w.disturb()
+	w.certify(ctx)
 	switch n := w.rng.IntN(20); {
 	case n < 3:
 		if c := w.reachable(); c != nil {
@@ -64,6 +65,7 @@ func (w *World) step(ctx context.Context) {
 	default:
 		if k := w.workers[w.rng.IntN(len(w.workers))]; !w.stalled || k != w.actingK {
 			k.step(ctx)
+			k.deregister(ctx)
 			if k.dead || k.left() {
 				w.replaceWorker(k, "end")
 			}

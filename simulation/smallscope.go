@@ -105,6 +105,8 @@ func SmallActions(workloads int) []Action {
 	}
 	for _, k := range smallWorkers {
 		add("crash and register "+string(k), func(s *Small) { s.register(k) })
+		add("crash and certify "+string(k), func(s *Small) { s.certify(k) })
+		add("deregister "+string(k), func(s *Small) { s.deregister(k) })
 		add("heartbeat "+string(k), func(s *Small) { s.beat(k, true) })
 		add("heartbeat with nothing "+string(k), func(s *Small) { s.beat(k, false) })
 	}
@@ -152,11 +154,23 @@ func (s *Small) register(k domain.WorkerID) {
 	s.n++
 	session := domain.SessionID(fmt.Sprint("s", s.n))
 	_, err := s.w.coordinators[0].plane.Register(context.Background(), domain.Registration{
-		WorkerID: k, SessionID: session, Slots: 1, Capabilities: []string{"t"}, Tags: map[string]string{"tag": s.w.tagOf(k)},
+		WorkerID: k, SessionID: session, Slots: 1, Capabilities: []string{"t"}, Tags: map[string]string{"tag": s.w.tagOf(k)}, ProcessID: string(session),
+		CertificateDigest: domain.CertificateDigest(secretOf(string(session))), TakeOver: true,
 	})
 	if err == nil {
 		s.current[k], s.missed[k] = session, 0
 	}
+}
+
+// certify has a coordinator hear that the worker's process has died.
+func (s *Small) certify(k domain.WorkerID) {
+	process := string(s.current[k])
+	_ = s.w.coordinators[1].plane.End(context.Background(), domain.SessionEnd{ProcessID: process, Secret: secretOf(process)})
+}
+
+// deregister ends the worker's session by its own word; what it holds is lost without a death.
+func (s *Small) deregister(k domain.WorkerID) {
+	_ = s.w.coordinators[0].plane.End(context.Background(), domain.SessionEnd{WorkerID: k, SessionID: s.current[k]})
 }
 
 // beat sends a heartbeat of the session that the worker believes to have, with all it was assigned, or with nothing.

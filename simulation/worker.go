@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 
@@ -19,6 +20,8 @@ type worker struct {
 	plane       *plane
 	kill        context.CancelFunc
 	dead        bool
+	process     string
+	supervised  bool // its death is certified
 	ending      bool // its process ends when nothing is left to release
 	drained     bool // an administrator drained it: whoever runs it replaces it in time
 	nextBeat    time.Time
@@ -38,11 +41,16 @@ type routine struct {
 
 func (w *World) newWorker(id domain.WorkerID) *worker {
 	ctx, kill := context.WithCancel(context.Background())
-	k := &worker{w: w, id: id, kill: kill}
+	// The workers called w2 have no supervisor.
+	w.processes++
+	k := &worker{w: w, id: id, kill: kill, process: fmt.Sprint(domain.PrefixProcess, w.processes), supervised: id != "w2"}
 	k.plane = &plane{w, k}
 	cfg := execution.Config{
-		WorkerID: id, Slots: slots, Tags: map[string]string{"tag": w.tagOf(id)}, Spawn: k.spawn, Sleep: k.sleep,
+		WorkerID: id, Slots: slots, ProcessID: k.process, Tags: map[string]string{"tag": w.tagOf(id)}, Spawn: k.spawn, Sleep: k.sleep,
 		Types: map[string]ports.WorkloadFactory{"t": func() ports.Workload { return &script{k: k} }},
+	}
+	if k.supervised {
+		cfg.CertificateDigest = domain.CertificateDigest(secretOf(k.process))
 	}
 	var err error
 	if k.agent, err = execution.NewAgent(ctx, cfg, k.plane, w.skewed(), w.ids, w.log); err != nil {
@@ -100,9 +108,16 @@ func (k *worker) crash() {
 // end has the process drain and then end, as a signal does.
 func (k *worker) end(ctx context.Context) {
 	k.ending = true
-	k.agent.Refuse()
+	k.agent.Leave()
 	_ = k.beat(ctx)
 	k.agent.Drain()
+}
+
+// deregister has a process that was told to end, and has nothing left to do, say that it leaves.
+func (k *worker) deregister(ctx context.Context) {
+	if k.ending && !k.dead && k.left() {
+		_ = k.agent.Deregister(ctx) // its supervisor, or its lease, says the same
+	}
 }
 
 // left reports whether a process that was told to end, or that an administrator has drained, has nothing left to do.

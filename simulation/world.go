@@ -39,12 +39,13 @@ type Probabilities struct {
 	Die                     float64 // of a call of a store or of a coordinator: the caller's process ends before it, or right behind it
 	Away                    float64 // per step: the bus carries nothing for a while
 	Leave                   float64 // per step: some worker is drained, or removed
+	Unsupervised            float64 // of a worker's death: its supervisor dies with it
 }
 
 // DefaultProbabilities make a few dozen faults in a run.
 var DefaultProbabilities = Probabilities{
 	Drop: 0.03, Duplicate: 0.03, StoreBefore: 0.01, StoreAfter: 0.01, Crash: 0.003, Freeze: 0.004, Cut: 0.003, Stall: 0.004,
-	Die: 0.001, Away: 0.0005, Leave: 0.001,
+	Die: 0.001, Away: 0.0005, Leave: 0.001, Unsupervised: 0.3,
 }
 
 // Backend is where a run keeps its data.
@@ -79,6 +80,8 @@ type World struct {
 	check        *checker
 	coordinators []*coordinator
 	workers      []*worker
+	processes    int            // of workers, so far
+	certificates []*certificate // that were not heard yet
 	acknowledged []domain.WorkloadID
 	wants        map[domain.WorkloadID]string // the tag that a workload's worker must have
 	inputs       map[domain.WorkloadID]scriptInput
@@ -105,7 +108,7 @@ func InMemory() Backend {
 			store = memory.NewStore(w.clock)
 		}
 		return contracttests.Stores{
-			Workloads: store.Workloads(), Queue: store.Queue(), Insight: store.Insight(), Workers: store.Workers(), Checkpoints: store.Checkpoints(),
+			Workloads: store.Workloads(), Queue: store.Queue(), Insight: store.Insight(), Workers: store.Workers(), Fleet: store.Fleet(), Checkpoints: store.Checkpoints(),
 			Customers: store.Customers(), Configs: store.Configs(), Keys: store.Keys(), Audit: store.Audit(), Logs: store.Logs(),
 			Leader: store.Leader(),
 		}, nil
@@ -241,6 +244,7 @@ func (w *World) replaceWorker(k *worker, why string) {
 	i := slices.Index(w.workers, k)
 	w.note("%s of %s", why, k.id)
 	k.crash()
+	w.died(k)
 	w.workers[i] = w.newWorker(k.id)
 }
 

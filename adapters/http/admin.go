@@ -136,6 +136,19 @@ func (a *api) DrainWorker(ctx context.Context, req gen.DrainWorkerRequestObject)
 	return gen.DrainWorker202JSONResponse(workerOut(&v)), nil
 }
 
+// UndrainWorker implements POST /v1/admin/workers/{id}/undrain.
+func (a *api) UndrainWorker(ctx context.Context, req gen.UndrainWorkerRequestObject) (gen.UndrainWorkerResponseObject, error) {
+	w, err := a.Plane.UndrainWorker(ctx, domain.WorkerID(req.ID), actor(ctx))
+	if err != nil {
+		return nil, err
+	}
+	v, err := a.Plane.ViewWorker(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	return gen.UndrainWorker200JSONResponse(workerOut(&v)), nil
+}
+
 // RemoveWorker implements DELETE /v1/admin/workers/{id}.
 func (a *api) RemoveWorker(ctx context.Context, req gen.RemoveWorkerRequestObject) (gen.RemoveWorkerResponseObject, error) {
 	if err := a.Plane.RemoveWorker(ctx, domain.WorkerID(req.ID), actor(ctx)); err != nil {

@@ -31,6 +31,14 @@ func (a *api) WorkerHeartbeat(ctx context.Context, req gen.WorkerHeartbeatReques
 	return gen.WorkerHeartbeat200JSONResponse(ans), nil
 }
 
+// WorkerEnd implements POST /v1/worker/end.
+func (a *api) WorkerEnd(ctx context.Context, req gen.WorkerEndRequestObject) (gen.WorkerEndResponseObject, error) {
+	if err := a.Plane.End(ctx, *req.Body); err != nil {
+		return nil, err
+	}
+	return gen.WorkerEnd204Response{}, nil
+}
+
 // Bounds of a poll.
 const (
 	defaultPoll = 20 * time.Second

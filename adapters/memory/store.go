@@ -23,15 +23,17 @@ type Store struct {
 	workers   map[domain.WorkerID]*domain.Worker
 	// ended tells how a session ended that still holds workloads.
 	ended map[domain.SessionID]domain.Loss
-	// past are the sessions that have ended; they never start again.
-	past      map[domain.SessionID]bool
-	types     map[string]bool
-	keys      map[string]*domain.APIKey // by prefix
-	leader    leadership
-	auditID   int64
-	byWorker  map[domain.WorkerID][]domain.AuditEvent
-	idemOrder []idemRef
-	pace      domain.Pace
+	// past are the sessions that have ended, and when; they never start again.
+	past map[domain.SessionID]time.Time
+	// certificates are the processes that died, and when; they never register again.
+	certificates map[certificate]time.Time
+	types        map[string]bool
+	keys         map[string]*domain.APIKey // by prefix
+	leader       leadership
+	auditID      int64
+	byWorker     map[domain.WorkerID][]domain.AuditEvent
+	idemOrder    []idemRef
+	pace         domain.Pace
 }
 
 // record is a workload with what belongs to it.
@@ -82,10 +84,12 @@ func NewStore(clock ports.Clock) *Store {
 		holdings:  map[domain.SessionID]*holding{},
 		workers:   map[domain.WorkerID]*domain.Worker{},
 		ended:     map[domain.SessionID]domain.Loss{},
-		past:      map[domain.SessionID]bool{},
+		past:      map[domain.SessionID]time.Time{},
 		types:     map[string]bool{},
 		keys:      map[string]*domain.APIKey{},
 		byWorker:  map[domain.WorkerID][]domain.AuditEvent{},
+
+		certificates: map[certificate]time.Time{},
 	}
 }
 
@@ -100,6 +104,9 @@ func (s *Store) Insight() ports.InsightStore { return insight{s} }
 
 // Workers is the port to workers.
 func (s *Store) Workers() ports.WorkerStore { return workers{s} }
+
+// Fleet is what operators and time do to workers.
+func (s *Store) Fleet() ports.FleetStore { return fleet{s} }
 
 // Checkpoints is the port to checkpoints.
 func (s *Store) Checkpoints() ports.CheckpointStore { return checkpoints{s} }

@@ -25,21 +25,29 @@ func (w workers) Register(ctx context.Context, r domain.Registration, lease time
 	defer w.s.mu.Unlock()
 	now := w.s.now()
 	old := w.s.workers[r.WorkerID]
-	switch {
-	case w.s.past[r.SessionID]:
+	switch _, ended := w.s.past[r.SessionID]; {
+	case ended:
 		return domain.Worker{}, domain.NewError(domain.CodeFenced, "session %s has ended", r.SessionID)
+	case w.s.died(r):
+		return domain.Worker{}, domain.NewError(domain.CodeFenced, "process %s has died", r.ProcessID)
 	case old != nil && old.SessionID == r.SessionID:
 		old.HeartbeatAt, old.LeaseUntil = now, now.Add(lease)
 		return old.Clone(), nil
-	case old != nil && old.Live() && r.PreviousSessionID != "" && r.PreviousSessionID != old.SessionID:
-		return domain.Worker{}, domain.NewError(domain.CodeConflict, "another process is registered as worker %s", r.WorkerID)
-	case old != nil && old.Live():
-		w.s.end(old.SessionID, domain.LossReplaced)
+	}
+	loss, err := r.Displaces(old, now)
+	switch {
+	case err != nil:
+		return domain.Worker{}, err
+	case loss == domain.LossExpired:
+		w.s.expire(old)
+	case loss != "":
+		w.s.end(old.SessionID, loss)
 	}
 	r = r.Clone()
 	wk := &domain.Worker{
-		ID: r.WorkerID, SessionID: r.SessionID, Status: domain.WorkerHealthy, Capabilities: r.Capabilities,
+		ID: r.WorkerID, SessionID: r.SessionID, Status: r.Status(), Capabilities: r.Capabilities,
 		Slots: r.Slots, Resources: r.Resources, Tags: r.Tags, Version: r.Version,
+		ProcessID: r.ProcessID, CertificateDigest: r.CertificateDigest,
 		RegisteredAt: now, HeartbeatAt: now, LeaseUntil: now.Add(lease),
 	}
 	w.s.workers[wk.ID] = wk
@@ -47,6 +55,9 @@ func (w workers) Register(ctx context.Context, r domain.Registration, lease time
 		w.s.types[t] = true
 	}
 	w.s.appendWorker(wk.ID, domain.AuditWorkerJoined, workerActor(wk.ID), "")
+	if r.Draining {
+		w.s.appendWorker(wk.ID, domain.AuditWorkerDraining, workerActor(wk.ID), "")
+	}
 	return wk.Clone(), nil
 }
 
@@ -56,7 +67,7 @@ func workerActor(id domain.WorkerID) domain.Actor {
 
 // end ends a session for good, and remembers how while it still holds something.
 func (s *Store) end(session domain.SessionID, loss domain.Loss) {
-	s.past[session] = true
+	s.past[session] = s.now()
 	h := s.holdings[session]
 	if h == nil {
 		return
@@ -121,54 +132,19 @@ func (w workers) Expire(ctx context.Context, epoch int64, limit int) ([]domain.W
 	})
 	out := make([]domain.Worker, 0, min(limit, len(dead)))
 	for _, wk := range dead[:min(limit, len(dead))] {
-		wk.Status = domain.WorkerDead
-		w.s.end(wk.SessionID, domain.LossExpired)
-		system := domain.Actor{Kind: domain.ActorCoordinator}
-		w.s.appendWorker(wk.ID, domain.AuditHeartbeatMissed, system, "last heartbeat at "+wk.HeartbeatAt.Format(time.RFC3339Nano))
-		w.s.appendWorker(wk.ID, domain.AuditWorkerDead, system, string(domain.LossExpired))
+		w.s.expire(wk)
 		out = append(out, wk.Clone())
 	}
 	return out, nil
 }
 
-// Drain implements ports.WorkerStore.
-func (w workers) Drain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
-	if err := ctx.Err(); err != nil {
-		return domain.Worker{}, err
-	}
-	w.s.mu.Lock()
-	defer w.s.mu.Unlock()
-	wk := w.s.workers[id]
-	switch {
-	case wk == nil:
-		return domain.Worker{}, domain.NotFound("worker")
-	case wk.Status == domain.WorkerDead:
-		return domain.Worker{}, domain.NewError(domain.CodeInvalidState, "a worker that is DEAD cannot be drained").
-			With("status", string(wk.Status))
-	case wk.Status == domain.WorkerHealthy:
-		wk.Status = domain.WorkerDraining
-		w.s.appendWorker(id, domain.AuditWorkerDraining, actor, "")
-	}
-	return wk.Clone(), nil
-}
-
-// Remove implements ports.WorkerStore.
-func (w workers) Remove(ctx context.Context, id domain.WorkerID, actor domain.Actor) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	w.s.mu.Lock()
-	defer w.s.mu.Unlock()
-	wk := w.s.workers[id]
-	if wk == nil {
-		return domain.NotFound("worker")
-	}
-	if wk.Live() {
-		w.s.end(wk.SessionID, domain.LossRemoved)
-	}
-	delete(w.s.workers, id)
-	w.s.appendWorker(id, domain.AuditWorkerRemoved, actor, "")
-	return nil
+// expire declares a worker DEAD whose lease has ended.
+func (s *Store) expire(wk *domain.Worker) {
+	wk.Status = domain.WorkerDead
+	s.end(wk.SessionID, domain.LossExpired)
+	system := domain.Actor{Kind: domain.ActorCoordinator}
+	s.appendWorker(wk.ID, domain.AuditHeartbeatMissed, system, "last heartbeat at "+wk.HeartbeatAt.Format(time.RFC3339Nano))
+	s.appendWorker(wk.ID, domain.AuditWorkerDead, system, string(domain.LossExpired))
 }
 
 // List implements ports.WorkerStore.

@@ -293,3 +293,12 @@ func (c *Client) LoadCheckpoint(ctx context.Context, s ports.SessionRef, id doma
 	}
 	return d, err
 }
+
+// End implements ports.ControlPlane.
+func (c *Client) End(ctx context.Context, e domain.SessionEnd) error {
+	_, err := request[any](ctx, c, c.party.events(), typeEnd, e)
+	if c.instead(err) {
+		return c.data.End(ctx, e)
+	}
+	return err
+}

@@ -44,6 +44,7 @@ const (
 	typeReports   = "worker.reports"
 	typeSave      = "worker.checkpoint_save"
 	typeLoad      = "worker.checkpoint_load"
+	typeEnd       = "worker.end"
 	typeReply     = "reply"
 	typeWake      = "coordinator.wake"
 	typeUpdates   = "workload.updates"

@@ -41,7 +41,7 @@ func open(tb testing.TB, url string) *postgres.Store {
 
 func ports(s *postgres.Store) contracttests.Stores {
 	return contracttests.Stores{
-		Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
+		Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Fleet: s.Fleet(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
 		Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Leader: s.Leader(),
 	}
 }

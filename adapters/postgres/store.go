@@ -33,6 +33,9 @@ func (s *Store) Insight() ports.InsightStore { return insight{s} }
 // Workers is the port to workers.
 func (s *Store) Workers() ports.WorkerStore { return workers{s} }
 
+// Fleet is what operators and time do to workers.
+func (s *Store) Fleet() ports.FleetStore { return fleet{s} }
+
 // Checkpoints is the port to checkpoints.
 func (s *Store) Checkpoints() ports.CheckpointStore { return checkpoints{s} }
 

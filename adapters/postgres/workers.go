@@ -13,13 +13,13 @@ import (
 type workers struct{ s *Store }
 
 const workerColumns = `w.worker_id, w.session_id, w.status, w.capabilities, w.slots, w.cpu_cores, w.memory_mb, w.disk_mb, w.tags, w.version,
- w.registered_at, l.heartbeat_at, l.lease_until`
+ l.process_id, l.certificate_digest, w.registered_at, l.heartbeat_at, l.lease_until`
 
 func scanWorker(row pgx.CollectableRow) (domain.Worker, error) {
 	var w domain.Worker
 	var tags []byte
 	err := row.Scan(&w.ID, &w.SessionID, &w.Status, &w.Capabilities, &w.Slots, &w.Resources.CPUCores, &w.Resources.MemoryMB, &w.Resources.DiskMB,
-		&tags, &w.Version, &w.RegisteredAt, &w.HeartbeatAt, &w.LeaseUntil)
+		&tags, &w.Version, &w.ProcessID, &w.CertificateDigest, &w.RegisteredAt, &w.HeartbeatAt, &w.LeaseUntil)
 	if err != nil {
 		return w, err
 	}
@@ -50,30 +50,45 @@ func (w workers) Register(ctx context.Context, r domain.Registration, lease time
 	}
 	return inTx(ctx, w.s, w.s.leases, func(ctx context.Context, t *tx) (domain.Worker, error) {
 		var old *domain.Worker
-		var ended bool
+		var ended, died bool
+		t.queueProcess(r.ProcessID)
 		t.queueWorker(r.WorkerID, &old)
-		t.queue("SELECT EXISTS (SELECT FROM ended_sessions WHERE session_id = $1::text)", string(r.SessionID)).
-			QueryRow(func(row pgx.Row) error { return row.Scan(&ended) })
+		t.queue(`SELECT EXISTS (SELECT FROM ended_sessions WHERE session_id = $1::text),
+ EXISTS (SELECT FROM death_certificates WHERE process_id = $2::text AND certificate_digest = $3::text)`,
+			string(r.SessionID), r.ProcessID, r.CertificateDigest).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&ended, &died) })
 		if err := t.read(ctx); err != nil {
 			return domain.Worker{}, err
 		}
 		switch {
 		case ended:
 			return domain.Worker{}, domain.NewError(domain.CodeFenced, "session %s has ended", r.SessionID)
+		case died:
+			return domain.Worker{}, domain.NewError(domain.CodeFenced, "process %s has died", r.ProcessID)
 		case old != nil && old.SessionID == r.SessionID:
 			old.HeartbeatAt, old.LeaseUntil = t.now, t.now.Add(lease)
 			t.queue("UPDATE worker_leases SET heartbeat_at = $2, lease_until = $3 WHERE worker_id = $1", string(old.ID), old.HeartbeatAt, old.LeaseUntil)
 			return *old, t.commit(ctx)
-		case old != nil && old.Live() && r.PreviousSessionID != "" && r.PreviousSessionID != old.SessionID:
-			return domain.Worker{}, domain.NewError(domain.CodeConflict, "another process is registered as worker %s", r.WorkerID)
-		case old != nil && old.Live():
-			t.endSession(old, domain.LossReplaced)
+		}
+		loss, err := r.Displaces(old, t.now)
+		if err != nil {
+			return domain.Worker{}, err
+		}
+		if loss != "" {
+			t.endSession(old, loss)
+		}
+		if loss == domain.LossExpired {
+			t.queueAudit(t.expired(*old))
 		}
 		wk, err := t.storeWorker(r.Clone(), lease)
 		if err != nil {
 			return wk, err
 		}
-		t.queueAudit([]domain.AuditEvent{t.workerEvent(wk.ID, domain.AuditWorkerJoined, workerActor(wk.ID), "")})
+		events := []domain.AuditEvent{t.workerEvent(wk.ID, domain.AuditWorkerJoined, workerActor(wk.ID), "")}
+		if r.Draining {
+			events = append(events, t.workerEvent(wk.ID, domain.AuditWorkerDraining, workerActor(wk.ID), ""))
+		}
+		t.queueAudit(events)
 		return wk, t.commit(ctx)
 	})
 }
@@ -81,22 +96,25 @@ func (w workers) Register(ctx context.Context, r domain.Registration, lease time
 // storeWorker queues the writes of a new session.
 func (t *tx) storeWorker(r domain.Registration, lease time.Duration) (domain.Worker, error) {
 	wk := domain.Worker{
-		ID: r.WorkerID, SessionID: r.SessionID, Status: domain.WorkerHealthy, Capabilities: r.Capabilities, Slots: r.Slots, Resources: r.Resources,
-		Tags: r.Tags, Version: r.Version, RegisteredAt: t.now, HeartbeatAt: t.now, LeaseUntil: t.now.Add(lease),
+		ID: r.WorkerID, SessionID: r.SessionID, Status: r.Status(), Capabilities: r.Capabilities, Slots: r.Slots, Resources: r.Resources,
+		Tags: r.Tags, Version: r.Version, ProcessID: r.ProcessID, CertificateDigest: r.CertificateDigest,
+		RegisteredAt: t.now, HeartbeatAt: t.now, LeaseUntil: t.now.Add(lease),
 	}
 	tags, err := toJSON(r.Tags, r.Tags == nil)
 	if err != nil {
 		return wk, err
 	}
 	t.queue(`INSERT INTO workers (worker_id, session_id, status, capabilities, slots, cpu_cores, memory_mb, disk_mb, tags, version, registered_at)
- VALUES ($1, $2, 'HEALTHY', $3, $4, $5, $6, $7, $8::text::jsonb, $9, $10)
+ VALUES ($1, $2, $11, $3, $4, $5, $6, $7, $8::text::jsonb, $9, $10)
  ON CONFLICT (worker_id) DO UPDATE SET session_id = excluded.session_id, status = excluded.status, capabilities = excluded.capabilities,
   slots = excluded.slots, cpu_cores = excluded.cpu_cores, memory_mb = excluded.memory_mb, disk_mb = excluded.disk_mb, tags = excluded.tags,
   version = excluded.version, registered_at = excluded.registered_at`,
-		string(r.WorkerID), string(r.SessionID), r.Capabilities, r.Slots, r.Resources.CPUCores, r.Resources.MemoryMB, r.Resources.DiskMB, tags, r.Version, t.now)
-	t.queue(`INSERT INTO worker_leases (worker_id, session_id, live, heartbeat_at, lease_until) VALUES ($1, $2, true, $3, $4)
- ON CONFLICT (worker_id) DO UPDATE SET session_id = excluded.session_id, live = true, heartbeat_at = excluded.heartbeat_at, lease_until = excluded.lease_until`,
-		string(r.WorkerID), string(r.SessionID), wk.HeartbeatAt, wk.LeaseUntil)
+		string(r.WorkerID), string(r.SessionID), r.Capabilities, r.Slots, r.Resources.CPUCores, r.Resources.MemoryMB, r.Resources.DiskMB, tags, r.Version, t.now, string(wk.Status))
+	t.queue(`INSERT INTO worker_leases (worker_id, session_id, live, heartbeat_at, lease_until, process_id, certificate_digest)
+ VALUES ($1, $2, true, $3, $4, $5, $6)
+ ON CONFLICT (worker_id) DO UPDATE SET session_id = excluded.session_id, live = true, heartbeat_at = excluded.heartbeat_at,
+  lease_until = excluded.lease_until, process_id = excluded.process_id, certificate_digest = excluded.certificate_digest`,
+		string(r.WorkerID), string(r.SessionID), wk.HeartbeatAt, wk.LeaseUntil, r.ProcessID, r.CertificateDigest)
 	t.queue("INSERT INTO known_types (workload_type) SELECT DISTINCT unnest($1::text[]) ORDER BY 1 ON CONFLICT DO NOTHING", r.Capabilities)
 	return wk, nil
 }
@@ -196,60 +214,21 @@ func (w workers) Expire(ctx context.Context, epoch int64, limit int) ([]domain.W
 		if err := t.read(ctx); err != nil {
 			return nil, err
 		}
-		system := domain.Actor{Kind: domain.ActorCoordinator}
-		var events []domain.AuditEvent
-		for _, wk := range dead {
-			events = append(events,
-				t.workerEvent(wk.ID, domain.AuditHeartbeatMissed, system, "last heartbeat at "+wk.HeartbeatAt.Format(time.RFC3339Nano)),
-				t.workerEvent(wk.ID, domain.AuditWorkerDead, system, string(domain.LossExpired)))
-		}
-		t.queueAudit(events)
+		t.queueAudit(t.expired(dead...))
 		return dead, t.commit(ctx)
 	})
 }
 
-// Drain implements ports.WorkerStore.
-func (w workers) Drain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
-	return inTx(ctx, w.s, w.s.leases, func(ctx context.Context, t *tx) (domain.Worker, error) {
-		var wk *domain.Worker
-		t.queueWorker(id, &wk)
-		if err := t.read(ctx); err != nil {
-			return domain.Worker{}, err
-		}
-		switch {
-		case wk == nil:
-			return domain.Worker{}, domain.NotFound("worker")
-		case wk.Status == domain.WorkerDead:
-			return domain.Worker{}, domain.NewError(domain.CodeInvalidState, "a worker that is DEAD cannot be drained").With("status", string(wk.Status))
-		case wk.Status == domain.WorkerHealthy:
-			wk.Status = domain.WorkerDraining
-			t.queue("UPDATE workers SET status = 'DRAINING' WHERE worker_id = $1", string(id))
-			t.queueAudit([]domain.AuditEvent{t.workerEvent(id, domain.AuditWorkerDraining, actor, "")})
-		}
-		return *wk, t.commit(ctx)
-	})
-}
-
-// Remove implements ports.WorkerStore.
-func (w workers) Remove(ctx context.Context, id domain.WorkerID, actor domain.Actor) error {
-	_, err := inTx(ctx, w.s, w.s.leases, func(ctx context.Context, t *tx) (struct{}, error) {
-		var wk *domain.Worker
-		t.queueWorker(id, &wk)
-		if err := t.read(ctx); err != nil {
-			return struct{}{}, err
-		}
-		if wk == nil {
-			return struct{}{}, domain.NotFound("worker")
-		}
-		if wk.Live() {
-			t.endSession(wk, domain.LossRemoved)
-		}
-		t.queue("DELETE FROM worker_leases WHERE worker_id = $1", string(id))
-		t.queue("DELETE FROM workers WHERE worker_id = $1", string(id))
-		t.queueAudit([]domain.AuditEvent{t.workerEvent(id, domain.AuditWorkerRemoved, actor, "")})
-		return struct{}{}, t.commit(ctx)
-	})
-	return err
+// expired are the audit events of workers whose leases have ended.
+func (t *tx) expired(dead ...domain.Worker) []domain.AuditEvent {
+	system := domain.Actor{Kind: domain.ActorCoordinator}
+	var events []domain.AuditEvent
+	for _, wk := range dead {
+		events = append(events,
+			t.workerEvent(wk.ID, domain.AuditHeartbeatMissed, system, "last heartbeat at "+wk.HeartbeatAt.Format(time.RFC3339Nano)),
+			t.workerEvent(wk.ID, domain.AuditWorkerDead, system, string(domain.LossExpired)))
+	}
+	return events
 }
 
 // List implements ports.WorkerStore.

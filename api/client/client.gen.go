@@ -648,6 +648,9 @@ type Resources struct {
 	MemoryMb *int     `json:"memory_mb,omitempty"`
 }
 
+// SessionEnd defines model for SessionEnd.
+type SessionEnd = domain.SessionEnd
+
 // Status defines model for Status.
 type Status string
 
@@ -959,6 +962,9 @@ type UpdateCustomerJSONRequestBody = CustomerPatch
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = KeyInput
 
+// WorkerEndJSONRequestBody defines body for WorkerEnd for application/json ContentType.
+type WorkerEndJSONRequestBody = SessionEnd
+
 // WorkerHeartbeatJSONRequestBody defines body for WorkerHeartbeat for application/json ContentType.
 type WorkerHeartbeatJSONRequestBody = Heartbeat
 
@@ -1157,10 +1163,42 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/admin/workers/{id}/drain (the `DrainWorker` operationId).
 	DrainWorker(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// UndrainWorker Take back a drain
+	//
+	// The worker gets work again. A worker that drains because its process was told to end is DRAINING again with its next
+	// heartbeat. 400 `INVALID_STATE` when it is DEAD.
+	//
+	// Corresponds with POST /v1/admin/workers/{id}/undrain (the `UndrainWorker` operationId).
+	UndrainWorker(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetCustomer Your limits and usage
 	//
 	// Corresponds with GET /v1/customer (the `GetCustomer` operationId).
 	GetCustomer(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WorkerEndWithBody End a session before its lease does
+	//
+	// Either the holder's own word, `worker_id` and `session_id`: the worker is gone, not dead; it says so when nothing of the session
+	// runs any more. Or a death certificate, `process_id` and `secret`, from whoever saw the process end with all its descendants:
+	// every session that the process registered with the digest of the secret ends. What the sessions held is
+	// redistributed at once. Repeating it succeeds. 403 `FORBIDDEN`: the secret is not that of the process.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/worker/end (the `WorkerEnd` operationId).
+	WorkerEndWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WorkerEnd End a session before its lease does
+	//
+	// Either the holder's own word, `worker_id` and `session_id`: the worker is gone, not dead; it says so when nothing of the session
+	// runs any more. Or a death certificate, `process_id` and `secret`, from whoever saw the process end with all its descendants:
+	// every session that the process registered with the digest of the secret ends. What the sessions held is
+	// redistributed at once. Repeating it succeeds. 403 `FORBIDDEN`: the secret is not that of the process.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/worker/end (the `WorkerEnd` operationId).
+	WorkerEnd(ctx context.Context, body WorkerEndJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// WorkerHeartbeatWithBody Renew the lease and reconcile
 	//
@@ -1202,8 +1240,11 @@ type ClientInterface interface {
 
 	// WorkerRegisterWithBody Start a session
 	//
-	// Registering an id whose session is live ends that session; its work is redistributed. A process that registers again after
-	// its own session ended names it in `previous_session_id` and gets 409 when a successor owns the id: it must end.
+	// Registering an id whose session's lease still runs is refused with 409 `CONFLICT` when another process holds it; `details` has
+	// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one lease, then ends.
+	// With `take_over`, or when the same process comes back (it names its previous session or has the same `process_id`), the old
+	// session ends at once and its work is redistributed. A worker without a `process_id` repeats a registration that was not
+	// answered with the same `session_id`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1212,8 +1253,11 @@ type ClientInterface interface {
 
 	// WorkerRegister Start a session
 	//
-	// Registering an id whose session is live ends that session; its work is redistributed. A process that registers again after
-	// its own session ended names it in `previous_session_id` and gets 409 when a successor owns the id: it must end.
+	// Registering an id whose session's lease still runs is refused with 409 `CONFLICT` when another process holds it; `details` has
+	// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one lease, then ends.
+	// With `take_over`, or when the same process comes back (it names its previous session or has the same `process_id`), the old
+	// session ends at once and its work is redistributed. A worker without a `process_id` repeats a registration that was not
+	// answered with the same `session_id`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1662,11 +1706,73 @@ func (c *Client) DrainWorker(ctx context.Context, id WorkerID, reqEditors ...Req
 	return c.Client.Do(req)
 }
 
+// UndrainWorker Take back a drain
+//
+// The worker gets work again. A worker that drains because its process was told to end is DRAINING again with its next
+// heartbeat. 400 `INVALID_STATE` when it is DEAD.
+//
+// Corresponds with POST /v1/admin/workers/{id}/undrain (the `UndrainWorker` operationId).
+func (c *Client) UndrainWorker(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUndrainWorkerRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetCustomer Your limits and usage
 //
 // Corresponds with GET /v1/customer (the `GetCustomer` operationId).
 func (c *Client) GetCustomer(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetCustomerRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WorkerEndWithBody End a session before its lease does
+//
+// Either the holder's own word, `worker_id` and `session_id`: the worker is gone, not dead; it says so when nothing of the session
+// runs any more. Or a death certificate, `process_id` and `secret`, from whoever saw the process end with all its descendants:
+// every session that the process registered with the digest of the secret ends. What the sessions held is
+// redistributed at once. Repeating it succeeds. 403 `FORBIDDEN`: the secret is not that of the process.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/worker/end (the `WorkerEnd` operationId).
+func (c *Client) WorkerEndWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWorkerEndRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WorkerEnd End a session before its lease does
+//
+// Either the holder's own word, `worker_id` and `session_id`: the worker is gone, not dead; it says so when nothing of the session
+// runs any more. Or a death certificate, `process_id` and `secret`, from whoever saw the process end with all its descendants:
+// every session that the process registered with the digest of the secret ends. What the sessions held is
+// redistributed at once. Repeating it succeeds. 403 `FORBIDDEN`: the secret is not that of the process.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/worker/end (the `WorkerEnd` operationId).
+func (c *Client) WorkerEnd(ctx context.Context, body WorkerEndJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWorkerEndRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1757,8 +1863,11 @@ func (c *Client) WorkerPoll(ctx context.Context, body WorkerPollJSONRequestBody,
 
 // WorkerRegisterWithBody Start a session
 //
-// Registering an id whose session is live ends that session; its work is redistributed. A process that registers again after
-// its own session ended names it in `previous_session_id` and gets 409 when a successor owns the id: it must end.
+// Registering an id whose session's lease still runs is refused with 409 `CONFLICT` when another process holds it; `details` has
+// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one lease, then ends.
+// With `take_over`, or when the same process comes back (it names its previous session or has the same `process_id`), the old
+// session ends at once and its work is redistributed. A worker without a `process_id` repeats a registration that was not
+// answered with the same `session_id`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1777,8 +1886,11 @@ func (c *Client) WorkerRegisterWithBody(ctx context.Context, contentType string,
 
 // WorkerRegister Start a session
 //
-// Registering an id whose session is live ends that session; its work is redistributed. A process that registers again after
-// its own session ended names it in `previous_session_id` and gets 409 when a successor owns the id: it must end.
+// Registering an id whose session's lease still runs is refused with 409 `CONFLICT` when another process holds it; `details` has
+// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one lease, then ends.
+// With `take_over`, or when the same process comes back (it names its previous session or has the same `process_id`), the old
+// session ends at once and its work is redistributed. A worker without a `process_id` repeats a registration that was not
+// answered with the same `session_id`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2689,6 +2801,40 @@ func NewDrainWorkerRequest(server string, id WorkerID) (*http.Request, error) {
 	return req, nil
 }
 
+// NewUndrainWorkerRequest constructs an http.Request for the UndrainWorker method
+func NewUndrainWorkerRequest(server string, id WorkerID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/admin/workers/%s/undrain", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetCustomerRequest constructs an http.Request for the GetCustomer method
 func NewGetCustomerRequest(server string) (*http.Request, error) {
 	var err error
@@ -2712,6 +2858,46 @@ func NewGetCustomerRequest(server string) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewWorkerEndRequest calls the generic WorkerEnd builder with application/json body
+func NewWorkerEndRequest(server string, body WorkerEndJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewWorkerEndRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewWorkerEndRequestWithBody constructs an http.Request for the WorkerEnd method, with any body, and a specified content type
+func NewWorkerEndRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/worker/end")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -4090,12 +4276,46 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/admin/workers/{id}/drain (the `DrainWorker` operationId).
 	DrainWorkerWithResponse(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*DrainWorkerResponse, error)
 
+	// UndrainWorkerWithResponse Take back a drain
+	//
+	// The worker gets work again. A worker that drains because its process was told to end is DRAINING again with its next
+	// heartbeat. 400 `INVALID_STATE` when it is DEAD.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/admin/workers/{id}/undrain (the `UndrainWorker` operationId).
+	UndrainWorkerWithResponse(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*UndrainWorkerResponse, error)
+
 	// GetCustomerWithResponse Your limits and usage
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/customer (the `GetCustomer` operationId).
 	GetCustomerWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetCustomerResponse, error)
+
+	// WorkerEndWithBodyWithResponse End a session before its lease does
+	//
+	// Either the holder's own word, `worker_id` and `session_id`: the worker is gone, not dead; it says so when nothing of the session
+	// runs any more. Or a death certificate, `process_id` and `secret`, from whoever saw the process end with all its descendants:
+	// every session that the process registered with the digest of the secret ends. What the sessions held is
+	// redistributed at once. Repeating it succeeds. 403 `FORBIDDEN`: the secret is not that of the process.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/worker/end (the `WorkerEnd` operationId).
+	WorkerEndWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*WorkerEndResponse, error)
+
+	// WorkerEndWithResponse End a session before its lease does
+	//
+	// Either the holder's own word, `worker_id` and `session_id`: the worker is gone, not dead; it says so when nothing of the session
+	// runs any more. Or a death certificate, `process_id` and `secret`, from whoever saw the process end with all its descendants:
+	// every session that the process registered with the digest of the secret ends. What the sessions held is
+	// redistributed at once. Repeating it succeeds. 403 `FORBIDDEN`: the secret is not that of the process.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/worker/end (the `WorkerEnd` operationId).
+	WorkerEndWithResponse(ctx context.Context, body WorkerEndJSONRequestBody, reqEditors ...RequestEditorFn) (*WorkerEndResponse, error)
 
 	// WorkerHeartbeatWithBodyWithResponse Renew the lease and reconcile
 	//
@@ -4137,8 +4357,11 @@ type ClientWithResponsesInterface interface {
 
 	// WorkerRegisterWithBodyWithResponse Start a session
 	//
-	// Registering an id whose session is live ends that session; its work is redistributed. A process that registers again after
-	// its own session ended names it in `previous_session_id` and gets 409 when a successor owns the id: it must end.
+	// Registering an id whose session's lease still runs is refused with 409 `CONFLICT` when another process holds it; `details` has
+	// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one lease, then ends.
+	// With `take_over`, or when the same process comes back (it names its previous session or has the same `process_id`), the old
+	// session ends at once and its work is redistributed. A worker without a `process_id` repeats a registration that was not
+	// answered with the same `session_id`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4147,8 +4370,11 @@ type ClientWithResponsesInterface interface {
 
 	// WorkerRegisterWithResponse Start a session
 	//
-	// Registering an id whose session is live ends that session; its work is redistributed. A process that registers again after
-	// its own session ended names it in `previous_session_id` and gets 409 when a successor owns the id: it must end.
+	// Registering an id whose session's lease still runs is refused with 409 `CONFLICT` when another process holds it; `details` has
+	// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one lease, then ends.
+	// With `take_over`, or when the same process comes back (it names its previous session or has the same `process_id`), the old
+	// session ends at once and its work is redistributed. A worker without a `process_id` repeats a registration that was not
+	// answered with the same `session_id`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4876,6 +5102,54 @@ func (r DrainWorkerResponse) ContentType() string {
 	return ""
 }
 
+type UndrainWorkerResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Worker
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UndrainWorkerResponse) GetJSON200() *Worker {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r UndrainWorkerResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UndrainWorkerResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UndrainWorkerResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UndrainWorkerResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UndrainWorkerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetCustomerResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -4918,6 +5192,47 @@ func (r GetCustomerResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetCustomerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WorkerEndResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WorkerEndResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WorkerEndResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WorkerEndResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WorkerEndResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WorkerEndResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6191,6 +6506,22 @@ func (c *ClientWithResponses) DrainWorkerWithResponse(ctx context.Context, id Wo
 	return ParseDrainWorkerResponse(rsp)
 }
 
+// UndrainWorkerWithResponse Take back a drain
+//
+// The worker gets work again. A worker that drains because its process was told to end is DRAINING again with its next
+// heartbeat. 400 `INVALID_STATE` when it is DEAD.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/admin/workers/{id}/undrain (the `UndrainWorker` operationId).
+func (c *ClientWithResponses) UndrainWorkerWithResponse(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*UndrainWorkerResponse, error) {
+	rsp, err := c.UndrainWorker(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUndrainWorkerResponse(rsp)
+}
+
 // GetCustomerWithResponse Your limits and usage
 //
 // Returns a wrapper object for the known response body format(s).
@@ -6202,6 +6533,42 @@ func (c *ClientWithResponses) GetCustomerWithResponse(ctx context.Context, reqEd
 		return nil, err
 	}
 	return ParseGetCustomerResponse(rsp)
+}
+
+// WorkerEndWithBodyWithResponse End a session before its lease does
+//
+// Either the holder's own word, `worker_id` and `session_id`: the worker is gone, not dead; it says so when nothing of the session
+// runs any more. Or a death certificate, `process_id` and `secret`, from whoever saw the process end with all its descendants:
+// every session that the process registered with the digest of the secret ends. What the sessions held is
+// redistributed at once. Repeating it succeeds. 403 `FORBIDDEN`: the secret is not that of the process.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/worker/end (the `WorkerEnd` operationId).
+func (c *ClientWithResponses) WorkerEndWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*WorkerEndResponse, error) {
+	rsp, err := c.WorkerEndWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWorkerEndResponse(rsp)
+}
+
+// WorkerEndWithResponse End a session before its lease does
+//
+// Either the holder's own word, `worker_id` and `session_id`: the worker is gone, not dead; it says so when nothing of the session
+// runs any more. Or a death certificate, `process_id` and `secret`, from whoever saw the process end with all its descendants:
+// every session that the process registered with the digest of the secret ends. What the sessions held is
+// redistributed at once. Repeating it succeeds. 403 `FORBIDDEN`: the secret is not that of the process.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/worker/end (the `WorkerEnd` operationId).
+func (c *ClientWithResponses) WorkerEndWithResponse(ctx context.Context, body WorkerEndJSONRequestBody, reqEditors ...RequestEditorFn) (*WorkerEndResponse, error) {
+	rsp, err := c.WorkerEnd(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWorkerEndResponse(rsp)
 }
 
 // WorkerHeartbeatWithBodyWithResponse Renew the lease and reconcile
@@ -6268,8 +6635,11 @@ func (c *ClientWithResponses) WorkerPollWithResponse(ctx context.Context, body W
 
 // WorkerRegisterWithBodyWithResponse Start a session
 //
-// Registering an id whose session is live ends that session; its work is redistributed. A process that registers again after
-// its own session ended names it in `previous_session_id` and gets 409 when a successor owns the id: it must end.
+// Registering an id whose session's lease still runs is refused with 409 `CONFLICT` when another process holds it; `details` has
+// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one lease, then ends.
+// With `take_over`, or when the same process comes back (it names its previous session or has the same `process_id`), the old
+// session ends at once and its work is redistributed. A worker without a `process_id` repeats a registration that was not
+// answered with the same `session_id`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6284,8 +6654,11 @@ func (c *ClientWithResponses) WorkerRegisterWithBodyWithResponse(ctx context.Con
 
 // WorkerRegisterWithResponse Start a session
 //
-// Registering an id whose session is live ends that session; its work is redistributed. A process that registers again after
-// its own session ended names it in `previous_session_id` and gets 409 when a successor owns the id: it must end.
+// Registering an id whose session's lease still runs is refused with 409 `CONFLICT` when another process holds it; `details` has
+// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one lease, then ends.
+// With `take_over`, or when the same process comes back (it names its previous session or has the same `process_id`), the old
+// session ends at once and its work is redistributed. A worker without a `process_id` repeats a registration that was not
+// answered with the same `session_id`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7029,6 +7402,39 @@ func ParseDrainWorkerResponse(rsp *http.Response) (*DrainWorkerResponse, error) 
 	return response, nil
 }
 
+// ParseUndrainWorkerResponse parses an HTTP response from a UndrainWorkerWithResponse call
+func ParseUndrainWorkerResponse(rsp *http.Response) (*UndrainWorkerResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UndrainWorkerResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Worker
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetCustomerResponse parses an HTTP response from a GetCustomerWithResponse call
 func ParseGetCustomerResponse(rsp *http.Response) (*GetCustomerResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -7049,6 +7455,35 @@ func ParseGetCustomerResponse(rsp *http.Response) (*GetCustomerResponse, error) 
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseWorkerEndResponse parses an HTTP response from a WorkerEndWithResponse call
+func ParseWorkerEndResponse(rsp *http.Response) (*WorkerEndResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WorkerEndResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Error

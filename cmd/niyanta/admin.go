@@ -55,6 +55,22 @@ The first SIGTERM drains it, the second ends it. The subcommands need an admin k
 			return c.showWorkers(cmd, w, []niyanta.WorkerInfo{w})
 		},
 	}
+	undrain := &cobra.Command{
+		Use:   "undrain ID",
+		Short: "Take back a drain: the worker gets work again",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cl, err := c.client()
+			if err != nil {
+				return err
+			}
+			w, err := cl.UndrainWorker(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return c.showWorkers(cmd, w, []niyanta.WorkerInfo{w})
+		},
+	}
 	remove := &cobra.Command{
 		Use:   "remove ID",
 		Short: "Forget a worker; its work is redistributed at once",
@@ -71,7 +87,7 @@ The first SIGTERM drains it, the second ends it. The subcommands need an admin k
 			return nil
 		},
 	}
-	cmd.AddCommand(list, drain, remove)
+	cmd.AddCommand(list, drain, undrain, remove)
 	return c.flags(cmd)
 }
 

@@ -50,7 +50,7 @@ var defects = []defect{
 	{"epoch unchecked in memory", memory + "leader.go", "s.leader.epoch != epoch {", "false {", nil, []layer{sim, exhaustive, onMemory}},
 	{"epoch unchecked in PostgreSQL", postgres + "apply.go", "epoch <= 0 || len(current) == 0 || current[0] != epoch", "epoch <= 0 || len(current) == 0", nil, []layer{onPostgres}},
 	{"epoch does not grow when leadership changes hands", memory + "leader.go", "epoch: cur.epoch + 1", "epoch: max(cur.epoch, 1)", nil, []layer{sim, onMemory}},
-	{"a delayed registration revives an ended session", memory + "workers.go", "case w.s.past[r.SessionID]:", "case false:", nil, []layer{onMemory}},
+	{"a delayed registration revives an ended session", memory + "workers.go", "_, ended := w.s.past[r.SessionID]; {", "ended := false; {", nil, []layer{onMemory}},
 
 	// The state machine.
 	{"a finished workload can be cancelled", table, "StatusPaused, StatusRedistributing}\n	waiting", "StatusPaused, StatusRedistributing, StatusCompleted, StatusFailed}\n	waiting",

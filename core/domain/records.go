@@ -44,6 +44,7 @@ const (
 	AuditHeartbeatMissed AuditType = "worker.heartbeat_missed"
 	AuditWorkerDead      AuditType = "worker.marked_dead"
 	AuditWorkerDraining  AuditType = "worker.draining"
+	AuditWorkerUndrained AuditType = "worker.undrained"
 	AuditWorkerRemoved   AuditType = "worker.removed"
 )
 

@@ -151,12 +151,15 @@ const (
 	// LossExpired and LossReplaced mean the process died (or froze); they count towards quarantine.
 	LossExpired  Loss = "worker lease expired"
 	LossReplaced Loss = "worker restarted"
-	// LossRemoved and LossMissing do not speak against the workload.
+	// LossDied means that the worker's supervisor certified its death.
+	LossDied Loss = "worker died"
+	// LossRemoved, LossMissing and LossLeft, which means that the worker deregistered, do not speak against the workload.
 	LossRemoved Loss = "worker removed"
 	LossMissing Loss = "worker no longer holds it"
+	LossLeft    Loss = "worker left"
 )
 
-func (l Loss) crash() bool { return l == LossExpired || l == LossReplaced }
+func (l Loss) crash() bool { return l == LossExpired || l == LossReplaced || l == LossDied }
 
 // Batch is a set of transitions that a store executes in order in one transaction.
 type Batch struct {

@@ -23,14 +23,24 @@ const MaxSlots = 10_000
 type Registration struct {
 	WorkerID  WorkerID  `json:"worker_id"`
 	SessionID SessionID `json:"session_id"`
-	// PreviousSessionID is set by a process that registers again after its session ended. Such a
-	// process never takes the id from a live successor; one that starts afresh (empty) does.
-	PreviousSessionID SessionID         `json:"previous_session_id,omitempty"`
-	Capabilities      []string          `json:"capabilities"`
-	Slots             int               `json:"slots"`
-	Resources         Resources         `json:"resources,omitzero"`
-	Tags              map[string]string `json:"tags,omitempty"`
-	Version           string            `json:"version,omitempty"`
+	// PreviousSessionID is set by a process that registers again. It shows that the process is the one that held the
+	// id before: such a registration ends that session at once.
+	PreviousSessionID SessionID `json:"previous_session_id,omitempty"`
+	// ProcessID names the process, for its whole life. Registrations of one process end each other's sessions at once,
+	// so that a registration whose answer was lost can be made again. Empty: PreviousSessionID alone tells.
+	ProcessID string `json:"process_id,omitempty"`
+	// CertificateDigest is the SHA-256, in hexadecimal, of the secret that ProcessID's death certificate carries. Empty: the
+	// process has no supervisor, and nobody can certify its death.
+	CertificateDigest string `json:"certificate_digest,omitempty"`
+	// TakeOver ends the session of another process that holds the id, although its lease still runs.
+	TakeOver bool `json:"take_over,omitempty"`
+	// Draining is set by a process that drains: its session starts DRAINING, so that a drain outlasts the loss of a session.
+	Draining     bool              `json:"draining,omitempty"`
+	Capabilities []string          `json:"capabilities"`
+	Slots        int               `json:"slots"`
+	Resources    Resources         `json:"resources,omitzero"`
+	Tags         map[string]string `json:"tags,omitempty"`
+	Version      string            `json:"version,omitempty"`
 }
 
 // Validate checks a registration.
@@ -42,6 +52,9 @@ func (r Registration) Validate() error {
 		return err
 	}
 	if err := validateText("previous_session_id", string(r.PreviousSessionID), 0, 64); err != nil {
+		return err
+	}
+	if err := validateProcess(&r); err != nil {
 		return err
 	}
 	if len(r.Capabilities) == 0 || len(r.Capabilities) > 1000 {
@@ -64,6 +77,14 @@ func (r Registration) Validate() error {
 	return ValidateTags("tags", r.Tags)
 }
 
+// Status is what the session starts with.
+func (r Registration) Status() WorkerStatus {
+	if r.Draining {
+		return WorkerDraining
+	}
+	return WorkerHealthy
+}
+
 // Clone returns a deep copy.
 func (r Registration) Clone() Registration {
 	r.Capabilities = slices.Clone(r.Capabilities)
@@ -81,8 +102,11 @@ type Worker struct {
 	Resources    Resources
 	Tags         map[string]string
 	Version      string
-	RegisteredAt time.Time
-	HeartbeatAt  time.Time
+	// ProcessID and CertificateDigest are those of the session's registration.
+	ProcessID         string
+	CertificateDigest string
+	RegisteredAt      time.Time
+	HeartbeatAt       time.Time
 	// LeaseUntil is when the session may be declared dead, by the store's clock.
 	LeaseUntil time.Time
 }

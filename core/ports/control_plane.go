@@ -13,7 +13,8 @@ import (
 // succeed, CodeUnavailable (or any other error) when trying again makes sense. Every call but Register names its session: without
 // a worker id and a session id it is CodeInvalidInput.
 type ControlPlane interface {
-	// Register starts a session. See WorkerStore.Register.
+	// Register starts a session. See WorkerStore.Register; CodeConflict carries the details "lease_left_ms", "lease_ms" and
+	// "heartbeat_interval_ms": the worker tries again each interval for one lease, then ends.
 	Register(ctx context.Context, r domain.Registration) (Grant, error)
 	// Heartbeat renews the session's lease and reconciles: the answer carries whatever the worker must do
 	// that it may have missed. CodeFenced and CodeConflict as above; CodeInvalidInput for an inventory that names no
@@ -35,6 +36,10 @@ type ControlPlane interface {
 	// LoadCheckpoint returns the newest checkpoint whose checksum holds, at or below the given sequence. Only the holder
 	// of the workload at that generation may, in a live session: CodeFenced otherwise. CodeNotFound when there is none.
 	LoadCheckpoint(ctx context.Context, s SessionRef, id domain.WorkloadID, generation, sequence int64) (CheckpointData, error)
+	// End ends a session before its lease does, by its holder's own word or by a death certificate; what it held moves at once.
+	// The holder gives its word only when nothing of the session runs any more, a certificate is given only when nothing of
+	// the process is left. See WorkerStore.End. Repeating it is safe. CodeForbidden when the certificate's secret is wrong.
+	End(ctx context.Context, e domain.SessionEnd) error
 }
 
 // SessionRef names a session.
@@ -61,7 +66,10 @@ type Grant struct {
 // Heartbeat is what a worker says regularly.
 type Heartbeat struct {
 	SessionRef
+	// Draining is the worker's own word that it takes no new work. Drained tells that it obeys a CommandDrain, which
+	// CommandUndrain takes back.
 	Draining  bool            `json:"draining,omitempty"`
+	Drained   bool            `json:"drained,omitempty"`
 	FreeSlots int             `json:"free_slots"`
 	Inventory []InventoryItem `json:"inventory"`
 }
@@ -125,9 +133,11 @@ const (
 	// CommandDrop tells the worker that the generation it holds is no longer the workload's.
 	CommandDrop  CommandKind = "workload.drop"
 	CommandDrain CommandKind = "worker.drain"
+	// CommandUndrain takes back a CommandDrain: the worker takes work again.
+	CommandUndrain CommandKind = "worker.undrain"
 )
 
-// Command is one instruction. All but drain concern one workload at one generation; a worker that does not hold that
+// Command is one instruction. All but drain and undrain concern one workload at one generation; a worker that does not hold that
 // generation ignores them.
 type Command struct {
 	Kind CommandKind `json:"kind"`

@@ -9,12 +9,14 @@ import (
 
 // WorkerStore keeps workers and the leases of their sessions. Leases are judged by the store's clock.
 type WorkerStore interface {
-	// Register starts a session with a lease, status HEALTHY, and writes the audit event worker.registered. A session
-	// of the same worker id that is live ends at once: its id is no longer current, so its work shows as orphaned
-	// (domain.LossReplaced). Repeating a registration with the same session id is answered alike and changes nothing
-	// but the lease. CodeConflict when PreviousSessionID is set, is not the current session, and the current
-	// one is live: a successor owns the id, the caller must end.
-	// CodeFenced when the session id has ended: a registration that was delayed never revives it.
+	// Register starts a session with a lease, status HEALTHY, and writes the audit event worker.registered; with Draining, status
+	// DRAINING and also worker.draining. A session
+	// of the same worker id that is live ends at once, so that its work shows as orphaned (domain.LossReplaced), when the
+	// same process held it (same PreviousSessionID or ProcessID) or when TakeOver is set. When its lease has ended by the
+	// store's clock, it ends as Expire would end it. Otherwise CodeConflict with the detail "lease_left_ms": another process
+	// owns the id. Repeating a registration with the same session id is answered alike and changes nothing
+	// but the lease. CodeFenced when the session id has ended, and when the process has died by a certificate whose digest the
+	// registration carries: a registration that was delayed never revives it.
 	// CodeInvalidInput when the registration is not valid.
 	Register(ctx context.Context, r domain.Registration, lease time.Duration) (domain.Worker, error)
 
@@ -22,25 +24,59 @@ type WorkerStore interface {
 	// A session past its lease that nobody has declared dead yet is renewed.
 	Heartbeat(ctx context.Context, beats []Beat, lease time.Duration) ([]BeatResult, error)
 
+	// End ends sessions before their leases, and returns the workers whose sessions ended by this call.
+	//
+	// The holder's own word (worker and session): the worker is gone, as if it had been removed, with the audit event
+	// worker.removed by the worker; its work shows as orphaned (domain.LossLeft). A session that is not the worker's live
+	// one: success, nothing changes.
+	//
+	// A death certificate (process and secret): every live session that the process registered with the digest of the secret
+	// ends, its worker is DEAD, with the audit event worker.marked_dead; its work shows as orphaned (domain.LossDied).
+	// No other session ends. The certificate is kept, so that the process never registers again (see Register). Repeated:
+	// success, nothing changes. A process that the store does not know: success. CodeForbidden when sessions of the
+	// process are known and none has the digest of the secret: nothing changes.
+	//
+	// CodeInvalidInput when e is not valid.
+	End(ctx context.Context, e domain.SessionEnd) ([]domain.Worker, error)
+
 	// Expire declares DEAD up to limit workers whose lease has ended, longest ended first, with the audit events
 	// worker.heartbeat_missed and worker.marked_dead, and returns them. A lease renewed before the statement
 	// takes effect is never expired. CodeFenced unless epoch is the current leader epoch.
 	Expire(ctx context.Context, epoch int64, limit int) ([]domain.Worker, error)
-
-	// Drain sets a HEALTHY worker to DRAINING, with the audit event worker.draining: it gets no new work, and
-	// its next heartbeat tells it. Already DRAINING: success, nothing changed. DEAD: CodeInvalidState with
-	// the detail "status". CodeNotFound when there is no such worker.
-	Drain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error)
-
-	// Remove deletes the worker, with the audit event worker.removed; its work shows as orphaned
-	// (domain.LossRemoved). The removed session is never renewed again. CodeNotFound when there is none.
-	Remove(ctx context.Context, id domain.WorkerID, actor domain.Actor) error
 
 	// List returns all workers, DEAD ones included, ordered by id; with ids, those of them that exist.
 	List(ctx context.Context, ids ...domain.WorkerID) ([]domain.Worker, error)
 
 	// KnownTypes returns every type that any worker ever offered, sorted. Removing a worker keeps its types.
 	KnownTypes(ctx context.Context) ([]string, error)
+}
+
+// FleetStore is what operators do to workers, and what time does to dead ones.
+type FleetStore interface {
+	// Drain sets a HEALTHY worker to DRAINING, with the audit event worker.draining: it gets no new work, and
+	// its next heartbeat tells it. Already DRAINING: success, nothing changed. DEAD: CodeInvalidState with
+	// the detail "status". CodeNotFound when there is no such worker.
+	Drain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error)
+
+	// Undrain sets a DRAINING worker to HEALTHY, with the audit event worker.undrained: it gets work again. Already HEALTHY:
+	// success, nothing changed. A worker that drains by its own word says so again with its next heartbeat. DEAD:
+	// CodeInvalidState with the detail "status". CodeNotFound when there is no such worker.
+	Undrain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error)
+
+	// Remove deletes the worker, with the audit event worker.removed; its work shows as orphaned
+	// (domain.LossRemoved). The removed session is never renewed again. CodeNotFound when there is none.
+	Remove(ctx context.Context, id domain.WorkerID, actor domain.Actor) error
+
+	// Purge deletes up to limit DEAD workers that were last heard of longer ago than age, with the audit event worker.removed,
+	// and up to limit of what is remembered of sessions and processes that ended as long ago. What a session that still
+	// holds work ended by is kept. CodeFenced unless epoch is the current leader epoch.
+	Purge(ctx context.Context, epoch int64, age time.Duration, limit int) (Purged, error)
+}
+
+// Purged counts what a purge has deleted.
+type Purged struct {
+	// Workers counts DEAD workers, Sessions what was remembered of sessions and processes.
+	Workers, Sessions int
 }
 
 // Beat is one heartbeat as the store sees it.
@@ -58,7 +94,7 @@ type BeatStatus int
 const (
 	// BeatRenewed: the lease runs again from now.
 	BeatRenewed BeatStatus = iota
-	// BeatExpired: the session was declared dead or removed; the worker may register anew.
+	// BeatExpired: the session was declared dead, has left or was removed; the worker may register anew.
 	BeatExpired
 	// BeatReplaced: another session owns the worker id and is live; the process must end.
 	BeatReplaced

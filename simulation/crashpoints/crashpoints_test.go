@@ -100,7 +100,7 @@ func (d *database) backend(opened *[]*postgres.Store) simulation.Backend {
 		}
 		*opened = append(*opened, s)
 		return contracttests.Stores{
-			Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
+			Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Fleet: s.Fleet(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
 			Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Leader: s.Leader(),
 		}, nil
 	}}

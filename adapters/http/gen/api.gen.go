@@ -648,6 +648,9 @@ type Resources struct {
 	MemoryMb *int     `json:"memory_mb,omitempty"`
 }
 
+// SessionEnd defines model for SessionEnd.
+type SessionEnd = domain.SessionEnd
+
 // Status defines model for Status.
 type Status string
 
@@ -959,6 +962,9 @@ type UpdateCustomerJSONRequestBody = CustomerPatch
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = KeyInput
 
+// WorkerEndJSONRequestBody defines body for WorkerEnd for application/json ContentType.
+type WorkerEndJSONRequestBody = SessionEnd
+
 // WorkerHeartbeatJSONRequestBody defines body for WorkerHeartbeat for application/json ContentType.
 type WorkerHeartbeatJSONRequestBody = Heartbeat
 
@@ -1024,9 +1030,15 @@ type ServerInterface interface {
 	// DrainWorker Drain a worker
 	// (POST /v1/admin/workers/{id}/drain)
 	DrainWorker(w http.ResponseWriter, r *http.Request, id WorkerID)
+	// UndrainWorker Take back a drain
+	// (POST /v1/admin/workers/{id}/undrain)
+	UndrainWorker(w http.ResponseWriter, r *http.Request, id WorkerID)
 	// GetCustomer Your limits and usage
 	// (GET /v1/customer)
 	GetCustomer(w http.ResponseWriter, r *http.Request)
+	// WorkerEnd End a session before its lease does
+	// (POST /v1/worker/end)
+	WorkerEnd(w http.ResponseWriter, r *http.Request)
 	// WorkerHeartbeat Renew the lease and reconcile
 	// (POST /v1/worker/heartbeat)
 	WorkerHeartbeat(w http.ResponseWriter, r *http.Request)
@@ -1159,9 +1171,21 @@ func (_ Unimplemented) DrainWorker(w http.ResponseWriter, r *http.Request, id Wo
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// UndrainWorker Take back a drain
+// (POST /v1/admin/workers/{id}/undrain)
+func (_ Unimplemented) UndrainWorker(w http.ResponseWriter, r *http.Request, id WorkerID) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // GetCustomer Your limits and usage
 // (GET /v1/customer)
 func (_ Unimplemented) GetCustomer(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WorkerEnd End a session before its lease does
+// (POST /v1/worker/end)
+func (_ Unimplemented) WorkerEnd(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -1571,11 +1595,51 @@ func (siw *ServerInterfaceWrapper) DrainWorker(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// UndrainWorker operation middleware
+func (siw *ServerInterfaceWrapper) UndrainWorker(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id WorkerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UndrainWorker(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetCustomer operation middleware
 func (siw *ServerInterfaceWrapper) GetCustomer(w http.ResponseWriter, r *http.Request) {
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetCustomer(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WorkerEnd operation middleware
+func (siw *ServerInterfaceWrapper) WorkerEnd(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WorkerEnd(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2632,6 +2696,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/admin/workers/{id}/drain", wrapper.DrainWorker)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/admin/workers/{id}/undrain", wrapper.UndrainWorker)
+	})
+	r.Group(func(r chi.Router) {
 		r.Delete(options.BaseURL+"/v1/admin/workers/{id}", wrapper.RemoveWorker)
 	})
 	r.Group(func(r chi.Router) {
@@ -2639,6 +2706,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/worker/heartbeat", wrapper.WorkerHeartbeat)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/worker/end", wrapper.WorkerEnd)
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/worker/poll", wrapper.WorkerPoll)
@@ -3045,6 +3115,45 @@ func (response DrainWorkerdefaultJSONResponse) VisitDrainWorkerResponse(w http.R
 	return err
 }
 
+type UndrainWorkerRequestObject struct {
+	ID WorkerID `json:"id"`
+}
+
+type UndrainWorkerResponseObject interface {
+	VisitUndrainWorkerResponse(w http.ResponseWriter) error
+}
+
+type UndrainWorker200JSONResponse Worker
+
+func (response UndrainWorker200JSONResponse) VisitUndrainWorkerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UndrainWorkerdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response UndrainWorkerdefaultJSONResponse) VisitUndrainWorkerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetCustomerRequestObject struct {
 }
 
@@ -3072,6 +3181,39 @@ type GetCustomerdefaultJSONResponse struct {
 }
 
 func (response GetCustomerdefaultJSONResponse) VisitGetCustomerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WorkerEndRequestObject struct {
+	Body *WorkerEndJSONRequestBody
+}
+
+type WorkerEndResponseObject interface {
+	VisitWorkerEndResponse(w http.ResponseWriter) error
+}
+
+type WorkerEnd204Response struct {
+}
+
+func (response WorkerEnd204Response) VisitWorkerEndResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type WorkerEnddefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response WorkerEnddefaultJSONResponse) VisitWorkerEndResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4019,9 +4161,15 @@ type StrictServerInterface interface {
 	// DrainWorker Drain a worker
 	// (POST /v1/admin/workers/{id}/drain)
 	DrainWorker(ctx context.Context, request DrainWorkerRequestObject) (DrainWorkerResponseObject, error)
+	// UndrainWorker Take back a drain
+	// (POST /v1/admin/workers/{id}/undrain)
+	UndrainWorker(ctx context.Context, request UndrainWorkerRequestObject) (UndrainWorkerResponseObject, error)
 	// GetCustomer Your limits and usage
 	// (GET /v1/customer)
 	GetCustomer(ctx context.Context, request GetCustomerRequestObject) (GetCustomerResponseObject, error)
+	// WorkerEnd End a session before its lease does
+	// (POST /v1/worker/end)
+	WorkerEnd(ctx context.Context, request WorkerEndRequestObject) (WorkerEndResponseObject, error)
 	// WorkerHeartbeat Renew the lease and reconcile
 	// (POST /v1/worker/heartbeat)
 	WorkerHeartbeat(ctx context.Context, request WorkerHeartbeatRequestObject) (WorkerHeartbeatResponseObject, error)
@@ -4407,6 +4555,32 @@ func (sh *strictHandler) DrainWorker(w http.ResponseWriter, r *http.Request, id 
 	}
 }
 
+// UndrainWorker operation middleware
+func (sh *strictHandler) UndrainWorker(w http.ResponseWriter, r *http.Request, id WorkerID) {
+	var request UndrainWorkerRequestObject
+
+	request.ID = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UndrainWorker(ctx, request.(UndrainWorkerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UndrainWorker")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UndrainWorkerResponseObject); ok {
+		if err := validResponse.VisitUndrainWorkerResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetCustomer operation middleware
 func (sh *strictHandler) GetCustomer(w http.ResponseWriter, r *http.Request) {
 	var request GetCustomerRequestObject
@@ -4424,6 +4598,37 @@ func (sh *strictHandler) GetCustomer(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetCustomerResponseObject); ok {
 		if err := validResponse.VisitGetCustomerResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WorkerEnd operation middleware
+func (sh *strictHandler) WorkerEnd(w http.ResponseWriter, r *http.Request) {
+	var request WorkerEndRequestObject
+
+	var body WorkerEndJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WorkerEnd(ctx, request.(WorkerEndRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WorkerEnd")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WorkerEndResponseObject); ok {
+		if err := validResponse.VisitWorkerEndResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

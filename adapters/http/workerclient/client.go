@@ -72,6 +72,12 @@ func (c *Client) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.Heartb
 	return a, err
 }
 
+// End implements ports.ControlPlane.
+func (c *Client) End(ctx context.Context, e domain.SessionEnd) error {
+	resp, err := c.control.WorkerEnd(ctx, e)
+	return client.Answer(ctx, resp, err, nil)
+}
+
 // Poll implements ports.ControlPlane.
 func (c *Client) Poll(ctx context.Context, s ports.SessionRef, wait time.Duration) ([]ports.Command, error) {
 	bounded, cancel := context.WithTimeout(ctx, wait+pollSlack)

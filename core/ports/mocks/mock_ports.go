@@ -374,19 +374,19 @@ func (m *MockWorkerStore) EXPECT() *MockWorkerStoreMockRecorder {
 	return m.recorder
 }
 
-// Drain mocks base method.
-func (m *MockWorkerStore) Drain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
+// End mocks base method.
+func (m *MockWorkerStore) End(ctx context.Context, e domain.SessionEnd) ([]domain.Worker, error) {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "Drain", ctx, id, actor)
-	ret0, _ := ret[0].(domain.Worker)
+	ret := m.ctrl.Call(m, "End", ctx, e)
+	ret0, _ := ret[0].([]domain.Worker)
 	ret1, _ := ret[1].(error)
 	return ret0, ret1
 }
 
-// Drain indicates an expected call of Drain.
-func (mr *MockWorkerStoreMockRecorder) Drain(ctx, id, actor any) *gomock.Call {
+// End indicates an expected call of End.
+func (mr *MockWorkerStoreMockRecorder) End(ctx, e any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Drain", reflect.TypeOf((*MockWorkerStore)(nil).Drain), ctx, id, actor)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "End", reflect.TypeOf((*MockWorkerStore)(nil).End), ctx, e)
 }
 
 // Expire mocks base method.
@@ -467,20 +467,6 @@ func (m *MockWorkerStore) Register(ctx context.Context, r domain.Registration, l
 func (mr *MockWorkerStoreMockRecorder) Register(ctx, r, lease any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Register", reflect.TypeOf((*MockWorkerStore)(nil).Register), ctx, r, lease)
-}
-
-// Remove mocks base method.
-func (m *MockWorkerStore) Remove(ctx context.Context, id domain.WorkerID, actor domain.Actor) error {
-	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "Remove", ctx, id, actor)
-	ret0, _ := ret[0].(error)
-	return ret0
-}
-
-// Remove indicates an expected call of Remove.
-func (mr *MockWorkerStoreMockRecorder) Remove(ctx, id, actor any) *gomock.Call {
-	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Remove", reflect.TypeOf((*MockWorkerStore)(nil).Remove), ctx, id, actor)
 }
 
 // MockCheckpointStore is a mock of CheckpointStore interface.

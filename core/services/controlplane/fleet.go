@@ -60,11 +60,22 @@ func (s *Service) ListWorkers(ctx context.Context) ([]WorkerView, error) {
 
 // DrainWorker has a worker finish: no new work, checkpoint and release what it runs. CodeNotFound; CodeInvalidState when DEAD.
 func (s *Service) DrainWorker(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
-	w, err := s.Workers.Drain(ctx, id, actor)
+	w, err := s.Fleet.Drain(ctx, id, actor)
 	if err != nil {
 		return w, err
 	}
 	s.Notifier.Command(ctx, id, ports.Command{Kind: ports.CommandDrain, SessionID: w.SessionID})
+	return w, nil
+}
+
+// UndrainWorker takes back a drain: the worker gets work again. CodeNotFound; CodeInvalidState when DEAD.
+func (s *Service) UndrainWorker(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
+	w, err := s.Fleet.Undrain(ctx, id, actor)
+	if err != nil {
+		return w, err
+	}
+	s.Notifier.Command(ctx, id, ports.Command{Kind: ports.CommandUndrain, SessionID: w.SessionID})
+	s.Notifier.Wake(ctx, "worker undrained")
 	return w, nil
 }
 
@@ -75,7 +86,7 @@ func (s *Service) RemoveWorker(ctx context.Context, id domain.WorkerID, actor do
 	if err != nil {
 		return err
 	}
-	if err := s.Workers.Remove(ctx, id, actor); err != nil {
+	if err := s.Fleet.Remove(ctx, id, actor); err != nil {
 		return err
 	}
 	for _, w := range workers {

@@ -23,6 +23,7 @@ type Config struct {
 // Deps are what the service stands on.
 type Deps struct {
 	Workers     ports.WorkerStore
+	Fleet       ports.FleetStore
 	Queue       ports.QueueStore
 	Workloads   ports.WorkloadStore
 	Checkpoints *checkpointing.Service
@@ -77,7 +78,7 @@ func (s *Service) Register(ctx context.Context, r domain.Registration) (ports.Gr
 	}
 	w, err := s.Workers.Register(ctx, r, s.cfg.Lease)
 	if err != nil {
-		return ports.Grant{}, err
+		return ports.Grant{}, s.contended(r, err)
 	}
 	// The mailbox opens before the first assignment can be sent; a failure costs the fast path only.
 	if _, err := s.mailboxes.of(ctx, ports.SessionRef{WorkerID: r.WorkerID, SessionID: r.SessionID}); err != nil {
@@ -108,8 +109,11 @@ func (s *Service) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.Heart
 		// The lease is renewed all the same; reconciliation comes again with the next heartbeat.
 		s.Log.Warn("reconciliation failed", "worker_id", h.WorkerID, "error", err)
 	}
-	if results[0].WorkerStatus == domain.WorkerDraining && !h.Draining {
+	switch draining := results[0].WorkerStatus == domain.WorkerDraining; {
+	case draining && !h.Draining && !h.Drained:
 		answer.Commands = append(answer.Commands, ports.Command{Kind: ports.CommandDrain, SessionID: h.SessionID})
+	case !draining && h.Drained:
+		answer.Commands = append(answer.Commands, ports.Command{Kind: ports.CommandUndrain, SessionID: h.SessionID})
 	}
 	return answer, nil
 }

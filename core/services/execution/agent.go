@@ -21,6 +21,11 @@ type Config struct {
 	Resources domain.Resources
 	Tags      map[string]string
 	Version   string
+	// ProcessID names the process; empty: generated. CertificateDigest is what its supervisor can certify its death with;
+	// empty: it has none.
+	ProcessID, CertificateDigest string
+	// TakeOver ends the session of another process that holds the worker id, with the first registration.
+	TakeOver bool
 	// Types are the workload types it offers.
 	Types map[string]ports.WorkloadFactory
 	// Spawn runs f beside the caller; go f() in production.
@@ -58,14 +63,16 @@ type Agent struct {
 	// answered is when the last heartbeat that was answered had been sent.
 	answered time.Time
 	draining bool
-	runs     map[runKey]*run
-	newest   map[domain.WorkloadID]*run // of each workload in runs, the run at the highest generation
-	ended    endedRuns                  // lately
-	active   int                        // runs that take a slot
-	outbox   []outgoing
-	moved    []*run // runs with progress to report
-	logged   []*run // runs with log lines to report
-	flights  map[*flight]struct{}
+	// leaving tells that the worker drains by its own word, for good.
+	leaving bool
+	runs    map[runKey]*run
+	newest  map[domain.WorkloadID]*run // of each workload in runs, the run at the highest generation
+	ended   endedRuns                  // lately
+	active  int                        // runs that take a slot
+	outbox  []outgoing
+	moved   []*run // runs with progress to report
+	logged  []*run // runs with log lines to report
+	flights map[*flight]struct{}
 	// What wakes loops: there is something to report, there are log lines, the next heartbeat should not wait.
 	wake, wakeLines, urgent chan struct{}
 }
@@ -80,6 +87,9 @@ func NewAgent(ctx context.Context, cfg Config, plane ports.ControlPlane, clock p
 	if cfg.StopGrace == 0 {
 		cfg.StopGrace = DefaultStopGrace
 	}
+	if cfg.ProcessID == "" {
+		cfg.ProcessID = ids.New(domain.PrefixProcess)
+	}
 	a := &Agent{
 		cfg: cfg, plane: plane, clock: clock, ids: ids, base: ctx, runs: map[runKey]*run{}, newest: map[domain.WorkloadID]*run{},
 		log: log.With("worker_id", string(cfg.WorkerID)), flights: map[*flight]struct{}{},
@@ -91,6 +101,7 @@ func NewAgent(ctx context.Context, cfg Config, plane ports.ControlPlane, clock p
 func (a *Agent) registration(session domain.SessionID) domain.Registration {
 	r := domain.Registration{
 		WorkerID: a.cfg.WorkerID, SessionID: session, PreviousSessionID: a.previous,
+		ProcessID: a.cfg.ProcessID, CertificateDigest: a.cfg.CertificateDigest, TakeOver: a.cfg.TakeOver && a.previous == "", Draining: a.draining,
 		Slots: a.cfg.Slots, Resources: a.cfg.Resources, Tags: a.cfg.Tags, Version: a.cfg.Version,
 	}
 	r.Capabilities = slices.Sorted(maps.Keys(a.cfg.Types))
@@ -186,7 +197,7 @@ func (a *Agent) Beat(ctx context.Context) error {
 		return errNoSession
 	}
 	a.mu.Lock()
-	h := ports.Heartbeat{SessionRef: ref, Draining: a.draining, FreeSlots: max(a.cfg.Slots-a.active, 0)}
+	h := ports.Heartbeat{SessionRef: ref, Draining: a.leaving, Drained: a.draining && !a.leaving, FreeSlots: max(a.cfg.Slots-a.active, 0)}
 	for _, r := range a.all() { // also what is left of earlier sessions: it takes slots of this one
 		h.Inventory = append(h.Inventory, ports.InventoryItem{
 			WorkloadID: r.key.id, Generation: r.key.generation, State: r.state, Stuck: r.stuck,
@@ -243,8 +254,43 @@ func (a *Agent) Idle() bool {
 	return len(a.runs) == 0 && len(a.outbox) == 0 && len(a.flights) == 0
 }
 
-// Refuse takes no new work from now on. What is released before the coordinator knows would be placed here again.
-func (a *Agent) Refuse() {
+// Leave takes no new work from now on, for good: the worker is to end. What is released before the coordinator knows would be
+// placed here again.
+func (a *Agent) Leave() {
+	a.refuse()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.leaving = true
+}
+
+// Undrain takes work again, unless the worker is to end.
+func (a *Agent) Undrain() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.draining && !a.leaving {
+		a.draining = false
+		a.log.Info("no longer draining")
+	}
+}
+
+// Deregister ends the session by the worker's own word. Whoever calls it has seen that nothing of the session runs any more.
+func (a *Agent) Deregister(ctx context.Context) error {
+	ref, ok := a.ref()
+	if !ok {
+		return nil // it has ended already
+	}
+	if err := a.plane.End(ctx, domain.SessionEnd{WorkerID: ref.WorkerID, SessionID: ref.SessionID}); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.live = false
+	a.log.Info("deregistered", "session_id", string(ref.SessionID))
+	return nil
+}
+
+// refuse takes no new work.
+func (a *Agent) refuse() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.draining {
@@ -255,7 +301,7 @@ func (a *Agent) Refuse() {
 
 // Drain takes no new work from now on, and has every run checkpoint, stop and be released.
 func (a *Agent) Drain() {
-	a.Refuse()
+	a.refuse()
 	a.mu.Lock()
 	rs := a.all()
 	a.mu.Unlock()

@@ -147,7 +147,8 @@ func TestADrainReleasesWhatRuns(t *testing.T) {
 	}
 	assert.Len(t, b.plane.checkpoints, 2)
 	require.NoError(t, b.Beat(t.Context()))
-	assert.True(t, b.plane.beats[0].Draining)
+	assert.True(t, b.plane.beats[0].Drained)
+	assert.False(t, b.plane.beats[0].Draining, "it obeys, and may be told otherwise")
 }
 
 func TestCheckpointsAreTakenByIntervalAndByProgress(t *testing.T) {

@@ -97,9 +97,12 @@ func (e *Engine) Run(ctx context.Context, drainTimeout time.Duration) error {
 	}
 	e.agent.cancelAll(context.Canceled)
 	e.end()
-	e.waitRuns(loops, rest)
+	none := e.waitRuns(loops, rest)
 	stop()
 	wg.Wait()
+	if none {
+		e.deregister(ctx)
+	}
 	return err
 }
 
@@ -113,7 +116,7 @@ func (e *Engine) drain(ctx context.Context, fatal <-chan error, timeout time.Dur
 	defer context.AfterFunc(e.hard, cancel)()
 	e.leaving.Store(true)
 	// The coordinator should know before the first release that nothing more is to be sent here, or it would send that.
-	e.agent.Refuse()
+	e.agent.Leave()
 	announce, announced := context.WithTimeout(bounded, min(announceTimeout, wait/4))
 	if err := e.agent.Beat(announce); err != nil {
 		e.log.Debug("telling the coordinator of the drain failed", "error", err)
@@ -218,6 +221,7 @@ func (e *Engine) untilBeat(ctx context.Context, interval time.Duration) bool {
 
 // connect registers until it succeeds.
 func (e *Engine) connect(ctx context.Context) error {
+	var taken contention
 	for delay := retryFirst; ctx.Err() == nil && !e.leaving.Load(); delay = min(2*delay, connectMax) {
 		call, cancel := context.WithTimeout(ctx, callTimeout)
 		err := e.agent.Connect(call)
@@ -225,6 +229,16 @@ func (e *Engine) connect(ctx context.Context) error {
 		switch {
 		case err == nil:
 			return nil
+		case domain.IsCode(err, domain.CodeConflict):
+			wait, gaveUp := taken.again(err, e.agent.clock.Now())
+			if gaveUp {
+				return fmt.Errorf("register: %w", err)
+			}
+			e.log.Warn("worker id is held by another process, trying again until its lease is over", "in", wait, "error", err)
+			if e.sleep(ctx, wait) != nil {
+				return nil
+			}
+			continue
 		case fatal(err):
 			return fmt.Errorf("register: %w", err)
 		case ctx.Err() == nil:

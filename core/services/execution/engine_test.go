@@ -85,9 +85,72 @@ func TestAnEngineRunsWhatItIsSentAndDrains(t *testing.T) {
 }
 
 func TestAnEngineEndsWhenAnotherProcessOwnsItsID(t *testing.T) {
-	p := &plane{register: func(domain.Registration) error { return domain.NewError(domain.CodeConflict, "taken") }}
+	tries := 0
+	p := &plane{register: func(domain.Registration) error { tries++; return taken(50) }}
 	err := newEngine(t, p, &script{}).Run(t.Context(), time.Minute)
 	require.ErrorContains(t, err, "taken")
+	assert.Greater(t, tries, 2, "it tries each interval for one lease")
+	assert.Empty(t, p.ends, "there is no session of its own")
+}
+
+// taken refuses an id that another process holds.
+func taken(leaseMS int64) error {
+	return domain.NewError(domain.CodeConflict, "taken").With("lease_ms", leaseMS).With("heartbeat_interval_ms", leaseMS/5)
+}
+
+func TestEngine_WhenTheHolderOfItsIDHasDied_RegistersAfterTheLease(t *testing.T) {
+	tries := 0
+	p := &plane{register: func(domain.Registration) error {
+		if tries++; tries < 4 {
+			return taken(1500)
+		}
+		return nil
+	}}
+	e := newEngine(t, p, &script{})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx, time.Minute) }()
+	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 }, 30*time.Second, time.Millisecond)
+	cancel()
+	require.NoError(t, <-done)
+}
+
+func TestEngine_WhenItHasDrained_Deregisters(t *testing.T) {
+	p := &plane{}
+	e := newEngine(t, p, &script{})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx, time.Minute) }()
+	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 }, 5*time.Second, time.Millisecond)
+	cancel()
+	require.NoError(t, <-done)
+	assert.Equal(t, []domain.SessionEnd{{WorkerID: "w", SessionID: p.sessions[0].SessionID}}, p.ends)
+}
+
+func TestEngine_WhenARunIgnoresItsEnd_DoesNotDeregister(t *testing.T) {
+	p := &plane{}
+	forever := make(chan struct{})
+	defer close(forever)
+	p.commands = make(chan ports.Command, 1)
+	e, err := execution.NewEngine(context.Background(), execution.Config{
+		WorkerID: "w", Slots: 1, Sleep: realSleep, StopGrace: 50 * time.Millisecond,
+		Types: map[string]ports.WorkloadFactory{"t": func() ports.Workload {
+			return &script{execute: func(context.Context, ports.Progress) (domain.JSON, error) { <-forever; return "", nil }}
+		}},
+	}, p, realClock{}, &ids{}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx, 50*time.Millisecond) }()
+	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 }, 5*time.Second, time.Millisecond)
+	p.commands <- ports.Command{
+		Kind: ports.CommandAssign, SessionID: p.sessions[0].SessionID, WorkloadID: "wl_1", Generation: 1,
+		Assignment: &ports.Assignment{WorkloadID: "wl_1", Type: "t", Generation: 1},
+	}
+	require.Eventually(t, func() bool { return len(p.events("wl_1")) == 1 }, 5*time.Second, time.Millisecond)
+	cancel()
+	require.Error(t, <-done)
+	assert.Empty(t, p.ends, "it still does what another worker would start")
 }
 
 func TestAnEngineKeepsTryingToRegister(t *testing.T) {

@@ -63,6 +63,7 @@ type plane struct {
 	reports     []ports.Report
 	checkpoints []ports.CheckpointUpload
 	stored      map[domain.WorkloadID]ports.CheckpointData
+	ends        []domain.SessionEnd
 
 	register  func(domain.Registration) error
 	heartbeat func(ports.Heartbeat) ([]ports.Command, error)
@@ -158,6 +159,13 @@ func (p *plane) SaveCheckpoint(_ context.Context, _ ports.SessionRef, c ports.Ch
 		p.checkpoints = append(p.checkpoints, c)
 	}
 	return ports.ReportAnswer{Outcome: out}, nil
+}
+
+func (p *plane) End(_ context.Context, e domain.SessionEnd) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ends = append(p.ends, e)
+	return nil
 }
 
 func (p *plane) LoadCheckpoint(_ context.Context, _ ports.SessionRef, id domain.WorkloadID, _, _ int64) (ports.CheckpointData, error) {

@@ -19,6 +19,10 @@ func (a *Agent) Handle(c ports.Command) {
 		a.Drain()
 		return
 	}
+	if c.Kind == ports.CommandUndrain {
+		a.Undrain()
+		return
+	}
 	if c.Kind == ports.CommandAssign {
 		if c.Assignment != nil {
 			a.assign(c.Assignment)
@@ -42,7 +46,7 @@ func (a *Agent) Handle(c ports.Command) {
 		a.preempt(r, c.Reason)
 	case ports.CommandCheckpoint:
 		a.cfg.Spawn(func() { _ = a.pull(r) }) // the last durable one stands
-	case ports.CommandAssign, ports.CommandDrain:
+	case ports.CommandAssign, ports.CommandDrain, ports.CommandUndrain:
 	default:
 		a.log.Warn("unknown command ignored", "kind", string(c.Kind))
 	}

@@ -20,6 +20,8 @@ type Config struct {
 	Resend, Unassign time.Duration
 	// TimeoutGrace is how far behind a deadline the leader ends a run whose worker did not.
 	TimeoutGrace time.Duration
+	// KeepDead is how long DEAD workers, and what is remembered of ended sessions, stay.
+	KeepDead time.Duration
 	// Holder names this coordinator in the audit trail.
 	Holder string
 }
@@ -29,7 +31,11 @@ const (
 	DefaultResend       = 5 * time.Second
 	DefaultUnassign     = 15 * time.Second
 	DefaultTimeoutGrace = 15 * time.Second
+	DefaultKeepDead     = 7 * 24 * time.Hour
 )
+
+// purgeInterval is the time between two purges of dead workers.
+const purgeInterval = 10 * time.Minute
 
 // Sender sends assignments again (scheduling.Service).
 type Sender interface {
@@ -40,6 +46,7 @@ type Sender interface {
 type Deps struct {
 	Queue    ports.QueueStore
 	Workers  ports.WorkerStore
+	Fleet    ports.FleetStore
 	Applier  *transitions.Applier
 	Sender   Sender
 	Observer ports.Observer
@@ -55,6 +62,8 @@ type Service struct {
 	cfg Config
 	// resent is when assignments that nobody has taken yet were last sent again.
 	resent map[assignment]time.Time
+	// purged is when dead workers were last purged.
+	purged time.Time
 }
 
 // assignment is one workload at one generation.
@@ -80,7 +89,8 @@ func (s *Service) Tick(ctx context.Context) error {
 	if now.Sub(claim.Since) >= s.cfg.Lease {
 		errs = append(errs, s.expire(ctx, claim.Epoch))
 	}
-	errs = append(errs, s.loseOrphans(ctx, claim.Epoch), s.unassign(ctx, claim.Epoch), s.timeOut(ctx, claim.Epoch), s.resend(ctx, now))
+	errs = append(errs, s.loseOrphans(ctx, claim.Epoch), s.unassign(ctx, claim.Epoch), s.timeOut(ctx, claim.Epoch), s.resend(ctx, now),
+		s.purge(ctx, claim.Epoch, now))
 	return errors.Join(errs...)
 }
 
@@ -95,6 +105,25 @@ func (s *Service) expire(ctx context.Context, epoch int64) error {
 		}
 		s.Observer.Count("worker_expired", len(dead))
 		if len(dead) < page {
+			return nil
+		}
+	}
+}
+
+// purge deletes what has been dead for too long, now and then.
+func (s *Service) purge(ctx context.Context, epoch int64, now time.Time) error {
+	if now.Sub(s.purged) < purgeInterval {
+		return nil
+	}
+	for {
+		p, err := s.Fleet.Purge(ctx, epoch, s.cfg.KeepDead, page)
+		if err != nil {
+			return err
+		}
+		s.Observer.Count("worker_purged", p.Workers)
+		s.Observer.Count("session_purged", p.Sessions)
+		if p.Workers < page && p.Sessions < page {
+			s.purged = now
 			return nil
 		}
 	}

@@ -113,11 +113,11 @@ func (w *world) coordinator(name string) *coordinator {
 	c := &coordinator{leader: leader, scheduler: scheduler}
 	c.health = health.New(health.Config{Lease: lease, Resend: 5 * time.Second, Unassign: 15 * time.Second, TimeoutGrace: 15 * time.Second, Holder: name},
 		health.Deps{
-			Queue: s.Queue(), Workers: s.Workers(), Applier: applier, Sender: scheduler, Observer: w.observer, Clock: w.clock, IDs: w.ids,
+			Queue: s.Queue(), Workers: s.Workers(), Fleet: s.Fleet(), Applier: applier, Sender: scheduler, Observer: w.observer, Clock: w.clock, IDs: w.ids,
 			Leader: leader, Log: log,
 		})
 	c.plane = controlplane.New(controlplane.Config{Lease: lease, HeartbeatInterval: 5 * time.Second, Holder: name}, controlplane.Deps{
-		Workers: s.Workers(), Queue: s.Queue(), Workloads: s.Workloads(),
+		Workers: s.Workers(), Fleet: s.Fleet(), Queue: s.Queue(), Workloads: s.Workloads(),
 		Checkpoints: checkpointing.New(s.Checkpoints(), z, applier, w.observer, log),
 		Applier:     applier, Notifier: w.notifier, Listener: w.notifier, Observer: w.observer, Clock: w.clock, IDs: w.ids, Log: log,
 	})

@@ -1,0 +1,53 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// contended adds to the refusal of an id that another process holds what the worker needs in order to wait for it.
+func (s *Service) contended(r domain.Registration, err error) error {
+	var refused *domain.Error
+	if !errors.As(err, &refused) || refused.Code != domain.CodeConflict {
+		return err
+	}
+	s.Observer.Count("worker_id_contended", 1)
+	s.Log.Warn("registration refused: another process holds the worker id", "worker_id", r.WorkerID, "session_id", r.SessionID,
+		"process_id", r.ProcessID, "lease_left_ms", refused.Details["lease_left_ms"])
+	return refused.With("lease_ms", s.cfg.Lease.Milliseconds()).With("heartbeat_interval_ms", s.cfg.HeartbeatInterval.Milliseconds())
+}
+
+// End implements ports.ControlPlane. The leader is woken, so that what the sessions held moves at once.
+func (s *Service) End(ctx context.Context, e domain.SessionEnd) error {
+	if err := e.Validate(); err != nil {
+		return err
+	}
+	ended, err := s.Workers.End(ctx, e)
+	if domain.IsCode(err, domain.CodeForbidden) {
+		s.Observer.Count("certificate_refused", 1)
+		s.Log.Warn("death certificate refused: wrong secret", "process_id", e.ProcessID)
+	}
+	if err != nil {
+		return err
+	}
+	for _, w := range ended {
+		s.missing.forget(w.SessionID)
+		if e.Certificate() {
+			s.Log.Warn("worker died", "worker_id", w.ID, "session_id", w.SessionID, "process_id", e.ProcessID)
+		} else {
+			s.Log.Info("worker left", "worker_id", w.ID, "session_id", w.SessionID)
+		}
+	}
+	if len(ended) == 0 {
+		return nil
+	}
+	reason, counter := "worker left", "worker_left"
+	if e.Certificate() {
+		reason, counter = "worker died", "worker_died"
+	}
+	s.Observer.Count(counter, len(ended))
+	s.Notifier.Wake(ctx, reason)
+	return nil
+}
