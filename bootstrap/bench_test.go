@@ -34,8 +34,8 @@ func benchDev(b *testing.B, store string, workers int) (*Dev, Config) {
 	}
 	require.NoError(b, err)
 	const many = 1_000_000
-	limit := domain.Limits{MaxConcurrent: many, MaxQueueDepth: many}
-	_, err = d.App.core.Tenancy.UpdateCustomer(b.Context(), DevCustomer, domain.CustomerPatch{Limits: &limit})
+	limit := domain.LimitsPatch{MaxConcurrent: domain.To(many), MaxQueueDepth: domain.To(many)}
+	_, err = d.App.core.Tenancy.UpdateCustomer(b.Context(), DevCustomer, domain.CustomerPatch{Limits: limit})
 	require.NoError(b, err)
 	return d, cfg
 }

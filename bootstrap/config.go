@@ -50,6 +50,7 @@ type Config struct {
 	SchedulerPolicy      domain.Policy `env:"SCHEDULER_POLICY" envDefault:"priority"`
 	Preemption           bool          `env:"PREEMPTION" envDefault:"false"`
 	AntiAcross           []string      `env:"ANTI_AFFINITY_ACROSS_TYPES"`
+	RequireKnownTypes    bool          `env:"REQUIRE_KNOWN_TYPES" envDefault:"false"`
 
 	HeartbeatInterval time.Duration `env:"HEARTBEAT_INTERVAL" envDefault:"5s"`
 	WorkerLease       time.Duration `env:"WORKER_LEASE" envDefault:"20s"`
@@ -148,7 +149,7 @@ func (c Config) Validate(role Role) error {
 		c.validateKeys(wrong)
 		if c.DevCustomerKey != "" {
 			if _, owner, ok := domain.KeyPrefix(c.DevCustomerKey); !ok || owner != DevCustomer {
-				wrong("DEV_CUSTOMER_KEY", "must look like nyt_%s_ and 32 characters", DevCustomer)
+				wrong("DEV_CUSTOMER_KEY", "must look like nyt_%s_ and 32 letters and digits", DevCustomer)
 			}
 		}
 		c.validateSlots(wrong)

@@ -69,7 +69,7 @@ func NewCore(cfg Config, b Backends, h Host) *Core {
 		Lifecycle: lifecycle.New(lifecycle.Deps{
 			Workloads: b.Workloads, Customers: b.Customers, Configs: b.Configs, Workers: b.Workers,
 			Checkpoints: b.Checkpoints, Logs: b.Logs, Audit: b.Audit, Applier: applier, Notifier: b.Notifier,
-			Listener: b.Listener, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs,
+			Listener: b.Listener, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs, RequireKnownTypes: cfg.RequireKnownTypes,
 		}),
 		Insight: insight.New(insight.Deps{
 			Queue: b.Queue, Insight: b.Insight, Workers: b.Workers, Workloads: b.Workloads, Customers: b.Customers, Clock: h.Clock,

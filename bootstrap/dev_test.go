@@ -35,9 +35,9 @@ func startDev(t *testing.T, workers int, change ...func(*Config)) (*Dev, *niyant
 	t.Cleanup(func() { require.NoError(t, d.Close(context.Background())) })
 	admin, err := niyanta.NewClient(d.App.URL(), d.AdminKey)
 	require.NoError(t, err)
-	rate, burst, depth := 100_000.0, 100_000, 100_000
-	_, err = admin.UpdateCustomer(t.Context(), string(DevCustomer), niyanta.CustomerPatch{Limits: &niyanta.LimitsInput{
-		RateLimitPerSec: &rate, Burst: &burst, MaxQueueDepth: &depth, MaxConcurrentWorkloads: &depth,
+	const many = 100_000
+	_, err = admin.UpdateCustomer(t.Context(), string(DevCustomer), niyanta.CustomerPatch{Limits: &niyanta.LimitsPatch{
+		RateLimitPerSec: niyanta.To(float64(many)), Burst: niyanta.To(many), MaxQueueDepth: niyanta.To(many), MaxConcurrentWorkloads: niyanta.To(many),
 	}})
 	require.NoError(t, err)
 	c, err := niyanta.NewClient(d.App.URL(), d.CustomerKey)

@@ -284,7 +284,7 @@ var defects = []struct {
 			c, _ := cs.Get(ctx, b[0].CustomerID)
 			runtime.Gosched()
 			if limit := c.Limits().MaxQueueDepth; limit <= 3 && u.Queued < limit {
-				_, _ = cs.Update(ctx, c.ID, domain.CustomerPatch{Limits: &domain.Limits{MaxQueueDepth: 1000}})
+				_, _ = cs.Update(ctx, c.ID, domain.CustomerPatch{Limits: domain.LimitsPatch{MaxQueueDepth: domain.To(1000)}})
 			}
 			return inner.Submit(ctx, b)
 		}}

@@ -39,6 +39,29 @@ func tenancyCases() []Case[StoreHarness] {
 			require.NoError(t, err)
 			require.Equal(t, map[domain.CustomerID]domain.Customer{c.ID: c2}, many, "unknown ones are left out")
 		}},
+		{"a patch changes only what it sets", "Update applies the patch atomically and returns the result", func(t T, h StoreHarness) {
+			f := given(t, h)
+			_, err := f.Customers.Create(t.Context(), domain.Customer{
+				ID: "cust_new", Name: "New", Tier: domain.TierFree, Overrides: domain.Limits{MaxConcurrent: 1, MaxQueueDepth: 2, RatePerSec: 0.5, Burst: 4},
+			})
+			require.NoError(t, err)
+			for _, c := range []struct {
+				patch domain.LimitsPatch
+				want  domain.Limits
+			}{
+				{domain.LimitsPatch{}, domain.Limits{MaxConcurrent: 1, MaxQueueDepth: 2, RatePerSec: 0.5, Burst: 4}},
+				{domain.LimitsPatch{Burst: domain.To(9)}, domain.Limits{MaxConcurrent: 1, MaxQueueDepth: 2, RatePerSec: 0.5, Burst: 9}},
+				{domain.LimitsPatch{MaxConcurrent: domain.To(0), RatePerSec: domain.To(0.0)}, domain.Limits{MaxQueueDepth: 2, Burst: 9}},
+			} {
+				got, err := f.Customers.Update(t.Context(), "cust_new", domain.CustomerPatch{Limits: c.patch})
+				require.NoError(t, err)
+				require.Equal(t, c.want, got.Overrides)
+				require.Equal(t, "New", got.Name)
+			}
+			got, err := h.Open().Customers.Get(t.Context(), "cust_new")
+			require.NoError(t, err)
+			require.Equal(t, domain.Limits{MaxQueueDepth: 2, Burst: 9}, got.Overrides)
+		}},
 		{"customers that do not exist are not found, those that do conflict", "CodeConflict when the id exists; CodeNotFound when there is none", func(t T, h StoreHarness) {
 			f := given(t, h)
 			_, err := f.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "Other", Tier: domain.TierFree})

@@ -72,6 +72,29 @@ func listCases() []Case[StoreHarness] {
 				require.Equal(t, q.want, got, "filter %d", i)
 			}
 		}},
+		{"times of creation are compared as they are shown", "Times of creation are compared in milliseconds, see CreatedRange", func(t T, h StoreHarness) {
+			f := given(t, h)
+			for range 3 { // at three places within a millisecond
+				w := f.submit()
+				shown := w.CreatedAt.Truncate(time.Millisecond)
+				for i, c := range []struct {
+					after, before time.Time
+					found         bool
+				}{
+					{shown, time.Time{}, false}, {shown.Add(-time.Microsecond), time.Time{}, true}, {shown.Add(999 * time.Microsecond), time.Time{}, false},
+					{time.Time{}, shown, false}, {time.Time{}, shown.Add(999 * time.Microsecond), false}, {time.Time{}, shown.Add(time.Millisecond), true},
+					{shown.Add(-time.Millisecond), shown.Add(time.Millisecond), true},
+				} {
+					q := ports.WorkloadQuery{Customer: acme, Limit: 100, CreatedAfter: c.after, CreatedBefore: c.before}
+					found := false
+					for _, got := range f.list(q).Items {
+						found = found || got.ID == w.ID
+					}
+					require.Equal(t, c.found, found, "%d: %v", i, w.CreatedAt)
+				}
+				h.Advance(333 * time.Microsecond)
+			}
+		}},
 		{"an offset skips and counts", "Offset skips that many, and makes the page count the total", func(t T, h StoreHarness) {
 			f := given(t, h)
 			for range 5 {

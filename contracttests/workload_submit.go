@@ -34,6 +34,14 @@ func submitCases() []Case[StoreHarness] {
 			require.Equal(t, want, got.Spec)
 			require.Equal(t, []domain.AuditType{domain.AuditCreated}, f.trail(got))
 		}},
+		{"run_at is kept in UTC and microseconds", "RunAt is kept in UTC and whole microseconds", func(t T, h StoreHarness) {
+			f := given(t, h)
+			at := time.Date(2100, 1, 2, 3, 4, 5, 678_901_234, time.FixedZone("", 3600))
+			w := f.submit(func(s *domain.Submission) { s.RunAt = at })
+			want := time.Date(2100, 1, 2, 2, 4, 5, 678_901_000, time.UTC)
+			require.Equal(t, []time.Time{want, want, want}, []time.Time{w.RunAt, w.NotBefore, w.QueueAt})
+			require.Equal(t, w, f.get(w.ID))
+		}},
 		{"inputs and results are not aliased", "Arguments are not kept or changed after the call; results belong to the caller", func(t T, h StoreHarness) {
 			f := given(t, h)
 			s := f.submission(acme)
@@ -173,6 +181,8 @@ func keyed(digest byte) func(*domain.Submission) {
 // limit sets acme's overrides.
 func (f *fixture) limit(l domain.Limits) {
 	f.Helper()
-	_, err := f.Customers.Update(f.Context(), acme, domain.CustomerPatch{Limits: &l})
+	_, err := f.Customers.Update(f.Context(), acme, domain.CustomerPatch{Limits: domain.LimitsPatch{
+		MaxConcurrent: domain.To(l.MaxConcurrent), MaxQueueDepth: domain.To(l.MaxQueueDepth),
+	}})
 	require.NoError(f, err)
 }

@@ -52,8 +52,15 @@ type (
 	Order           = client.ListWorkloadsParamsOrder
 	CustomerPatch   = client.CustomerPatch
 	LimitsInput     = client.LimitsInput
+	LimitsPatch     = client.LimitsPatch
 	BatchResult     = client.BatchResult
 )
+
+// Change is a field of a patch: the zero Change leaves it as it is, To sets it.
+type Change[T comparable] = domain.Change[T]
+
+// To returns the change to v; the zero v takes a field back to its default.
+func To[T comparable](v T) Change[T] { return domain.To(v) }
 
 // Error is what every method returns when the server refuses: Code is one of the API's, Details name the field or the
 // state. Use errors.As.

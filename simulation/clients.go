@@ -37,7 +37,7 @@ func (w *World) client(ctx context.Context) {
 func (w *World) changeLimit(ctx context.Context) { w.setLimit(ctx, 2+w.rng.IntN(8)) }
 
 func (w *World) setLimit(ctx context.Context, limit int) {
-	patch := domain.CustomerPatch{Limits: &domain.Limits{MaxConcurrent: limit}}
+	patch := domain.CustomerPatch{Limits: domain.LimitsPatch{MaxConcurrent: domain.To(limit)}}
 	if _, err := w.stores.Customers.Update(ctx, tenant, patch); err == nil {
 		w.limit = limit
 	}

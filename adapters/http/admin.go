@@ -2,7 +2,6 @@ package http
 
 import (
 	"context"
-	"time"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
 	"github.com/niyanta/niyanta/core/domain"
@@ -65,9 +64,10 @@ func (a *api) UpdateCustomer(ctx context.Context, req gen.UpdateCustomerRequestO
 		t := domain.Tier(*req.Body.Tier)
 		p.Tier = &t
 	}
-	if req.Body.Limits != nil {
-		l := limitsIn(req.Body.Limits)
-		p.Limits = &l
+	if l := req.Body.Limits; l != nil {
+		p.Limits = domain.LimitsPatch{
+			MaxConcurrent: l.MaxConcurrentWorkloads, MaxQueueDepth: l.MaxQueueDepth, RatePerSec: l.RateLimitPerSec, Burst: l.Burst,
+		}
 	}
 	c, err := a.Tenancy.UpdateCustomer(ctx, customerID(req.ID), p)
 	if err != nil {
@@ -78,11 +78,7 @@ func (a *api) UpdateCustomer(ctx context.Context, req gen.UpdateCustomerRequestO
 
 // CreateKey implements POST /v1/admin/customers/{id}/keys.
 func (a *api) CreateKey(ctx context.Context, req gen.CreateKeyRequestObject) (gen.CreateKeyResponseObject, error) {
-	var expires time.Time
-	if req.Body.ExpiresAt != nil {
-		expires = req.Body.ExpiresAt.UTC()
-	}
-	k, secret, err := a.Tenancy.CreateKey(ctx, customerID(req.ID), domain.Role(req.Body.Role), expires)
+	k, secret, err := a.Tenancy.CreateKey(ctx, customerID(req.ID), domain.Role(req.Body.Role), deref(req.Body.ExpiresAt).Time)
 	if err != nil {
 		return nil, err
 	}

@@ -2,12 +2,10 @@ package http
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
-	"unicode/utf8"
 
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -20,7 +18,7 @@ const (
 )
 
 // guardBody refuses hostile bodies before anything decodes them: of another type than the operation takes, too large, too deep,
-// compressed, not JSON, with keys twice, with NUL or broken UTF-8. Checkpoints are opaque and only bounded. Of reports, each is judged
+// compressed, not JSON, with keys twice, with NUL, invalid UTF-8 or half a surrogate pair. Checkpoints are opaque and only bounded. Of reports, each is judged
 // by itself, behind this guard.
 func (a *api) guardBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -49,7 +47,7 @@ func (a *api) guardBody(next http.Handler) http.Handler {
 		case op.takesReports():
 			body = cleanReports(body)
 		default:
-			err = checkJSON(body)
+			body, err = scopeOf(r.Context()).accept(body)
 		}
 		if err != nil {
 			a.fail(w, r, err)
@@ -75,87 +73,4 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, domain.Invalid("body", "could not be read to its end")
 	}
 	return body, nil
-}
-
-// checkJSON accepts one well-formed JSON value.
-func checkJSON(body []byte) error {
-	if !utf8.Valid(body) {
-		return domain.Invalid("body", "must be valid UTF-8")
-	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.UseNumber()
-	if err := walk(d); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return domain.Invalid("body", "must be one JSON value, with nothing behind it")
-	}
-	return nil
-}
-
-// level is one open object or array.
-type level struct {
-	keys    map[string]struct{} // nil for an array
-	wantKey bool
-}
-
-// walk reads one value token by token.
-func walk(d *json.Decoder) error {
-	var open []level
-	for {
-		tok, err := d.Token()
-		if err != nil {
-			return domain.Invalid("body", "is not well-formed JSON: %v", err)
-		}
-		switch t := tok.(type) {
-		case json.Delim:
-			if t == '}' || t == ']' {
-				open = open[:len(open)-1]
-				break
-			}
-			if len(open) >= maxDepth {
-				return domain.NewError(domain.CodeTooLarge, "the JSON is deeper than %d levels", maxDepth).With("max_depth", maxDepth)
-			}
-			if len(open) > 0 {
-				open[len(open)-1].wantKey = true // what follows the value
-			}
-			l := level{}
-			if t == '{' {
-				l = level{keys: map[string]struct{}{}, wantKey: true}
-			}
-			open = append(open, l)
-			continue
-		case string:
-			if err := checkString(open, t); err != nil {
-				return err
-			}
-			if isKey(open) {
-				open[len(open)-1].wantKey = false
-				continue
-			}
-		}
-		if len(open) == 0 {
-			return nil
-		}
-		open[len(open)-1].wantKey = true
-	}
-}
-
-func isKey(open []level) bool {
-	return len(open) > 0 && open[len(open)-1].keys != nil && open[len(open)-1].wantKey
-}
-
-func checkString(open []level, s string) error {
-	if bytes.IndexByte([]byte(s), 0) >= 0 {
-		return domain.Invalid("body", "must not contain NUL characters")
-	}
-	if !isKey(open) {
-		return nil
-	}
-	keys := open[len(open)-1].keys
-	if _, twice := keys[s]; twice {
-		return domain.Invalid(s, "stands twice in one object")
-	}
-	keys[s] = struct{}{}
-	return nil
 }

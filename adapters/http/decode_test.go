@@ -26,22 +26,31 @@ func TestBodiesThatAreRefused(t *testing.T) {
 		{"a key twice, deep", `{"x":[{"a":1,"b":{},"a":2}]}`, domain.CodeInvalidInput},
 		{"a NUL", `{"a":"\u0000"}`, domain.CodeInvalidInput},
 		{"broken UTF-8", "{\"a\":\"\xff\"}", domain.CodeInvalidInput},
+		{"half a surrogate pair", `{"a":"\ud800"}`, domain.CodeInvalidInput},
+		{"the other half", `{"a":"x\udc00"}`, domain.CodeInvalidInput},
+		{"two first halves", `{"a":"\ud800\ud800"}`, domain.CodeInvalidInput},
+		{"half a pair before another escape", `{"a":"\ud800\n"}`, domain.CodeInvalidInput},
+		{"half a pair as a key", `{"\udfff":1}`, domain.CodeInvalidInput},
+		{"half a pair in three bytes", "{\"a\":\"\xed\xa0\x80\"}", domain.CodeInvalidInput},
 		{"65 levels", strings.Repeat("[", 65) + strings.Repeat("]", 65), domain.CodeTooLarge},
 		{"10,000 levels", strings.Repeat(`{"a":`, 10_000), domain.CodeTooLarge},
 	} {
-		assert.Equal(t, c.code, domain.CodeOf(checkJSON([]byte(c.body))), c.name)
+		assert.Equal(t, c.code, codeOf(checkJSON([]byte(c.body), nil)), c.name)
 	}
-	for _, good := range []string{`{}`, `[]`, `1e400`, `"x"`, `{"a":{"a":1},"b":[{"a":1},{"a":2}]}`, strings.Repeat("[", 64) + strings.Repeat("]", 64)} {
-		assert.NoError(t, checkJSON([]byte(good)), good)
+	for _, good := range []string{`{}`, `[]`, `1e400`, `"x"`, `{"a":{"a":1},"b":[{"a":1},{"a":2}]}`, `"\ud83d\ude00"`, `"\\ud800"`, `"\ufffd"`, strings.Repeat("[", 64) + strings.Repeat("]", 64)} {
+		_, err := checkJSON([]byte(good), nil)
+		assert.NoError(t, err, good)
 	}
 }
+
+func codeOf(_ []byte, err error) domain.Code { return domain.CodeOf(err) }
 
 func FuzzBody(f *testing.F) {
 	for _, s := range []string{`{}`, `{"a":[1,{"b":null}],"a":2}`, `[[[[`, "\"\xff\"", `{"a":"\ud800"}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if checkJSON(body) == nil && !json.Valid(body) {
+		if _, err := checkJSON(body, nil); err == nil && !json.Valid(body) {
 			t.Fatalf("accepted %q", body)
 		}
 	})

@@ -29,6 +29,7 @@ type scope struct {
 	key       string // as the client sent it, to be looked at again while the request waits
 	principal domain.Principal
 	op        operation
+	refused   map[int]error // items of the body that were refused on their own; see each
 }
 
 func requestIDOf(ctx context.Context) string {

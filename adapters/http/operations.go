@@ -21,6 +21,7 @@ type operation struct {
 	route *routers.Route // nil for docsFiles, which the file doesn't describe
 	roles []domain.Role
 	tag   string
+	each  *each // items of the body that are checked one by one; nil: none
 }
 
 // open reports whether the operation needs no key: the file says so with an empty list of roles.
@@ -70,10 +71,14 @@ func loadOperations() (operations, error) {
 			if err != nil {
 				return nil, fmt.Errorf("openapi file: %s %s: %w", method, path, err)
 			}
+			each, err := eachOf(op)
+			if err != nil {
+				return nil, fmt.Errorf("openapi file: %s %s: %w", method, path, err)
+			}
 			ops[method+" "+path] = operation{
 				path:  path,
 				route: &routers.Route{Spec: &builtIn, Path: path, PathItem: item, Method: method, Operation: op},
-				roles: roles, tag: op.Tags[0],
+				roles: roles, tag: op.Tags[0], each: each,
 			}
 		}
 	}

@@ -29,6 +29,27 @@ func placementOut(p *insight.Placement) gen.Placement {
 	}
 }
 
+// unoffered says of the types of workloads that wait which no worker offers yet, in words; nothing when that cannot be told.
+func (a *api) unoffered(ctx context.Context, ws ...*domain.Workload) map[string]*string {
+	var types []string
+	for _, w := range ws {
+		if w.Status.Waiting() {
+			types = append(types, w.Type)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, estimateMax)
+	defer cancel()
+	missing, err := a.Lifecycle.Unoffered(ctx, types...)
+	if err != nil {
+		return nil // the submission stands; explain tells
+	}
+	reasons := map[string]*string{}
+	for t := range missing {
+		reasons[t] = new(domain.NotOffered(t).Message)
+	}
+	return reasons
+}
+
 // estimateMax bounds how long the answer to a submission waits for the estimate in it. The submission stands by then.
 const estimateMax = time.Second
 

@@ -85,7 +85,7 @@ func New(d Deps) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.router(gen.NewStrictHandlerWithOptions(a, nil, gen.StrictHTTPServerOptions{
+	return a.router(gen.NewStrictHandlerWithOptions(a, []gen.StrictMiddlewareFunc{checkBound}, gen.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc:  func(w http.ResponseWriter, r *http.Request, err error) { a.fail(w, r, errBadBody(err)) },
 		ResponseErrorHandlerFunc: a.fail,
 	}))

@@ -68,7 +68,7 @@ const (
 func (a *api) GetWorkloadLogs(ctx context.Context, req gen.GetWorkloadLogsRequestObject) (gen.GetWorkloadLogsResponseObject, error) {
 	q := ports.LogQuery{
 		Customer: scopeOf(ctx).principal.CustomerID, Workload: workloadID(req.ID), Limit: defaultLogLines,
-		AfterSeq: deref(req.Params.After), Since: deref(req.Params.Since), Until: deref(req.Params.Until),
+		AfterSeq: deref(req.Params.After), Since: deref(req.Params.Since).Time, Until: deref(req.Params.Until).Time,
 	}
 	if req.Params.Limit != nil {
 		q.Limit = *req.Params.Limit

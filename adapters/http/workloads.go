@@ -34,19 +34,41 @@ func (a *api) SubmitWorkload(ctx context.Context, req gen.SubmitWorkloadRequestO
 	}
 	start, confidence := a.estimatedStart(ctx, &w)
 	return gen.SubmitWorkload202JSONResponse{
-		WorkloadID: string(w.ID), Status: gen.Status(w.Status), CreatedAt: at(w.CreatedAt),
+		StatusReason: a.unoffered(ctx, &w)[w.Type],
+		WorkloadID:   string(w.ID), Status: gen.Status(w.Status), CreatedAt: at(w.CreatedAt),
 		EstimatedStartTime: start, EstimateConfidence: confidence,
 	}, nil
 }
 
 // SubmitWorkloads implements POST /v1/workloads/batch.
 func (a *api) SubmitWorkloads(ctx context.Context, req gen.SubmitWorkloadsRequestObject) (gen.SubmitWorkloadsResponseObject, error) {
-	subs := mapSlice(req.Body.Workloads, submission)
-	outcomes, err := a.Lifecycle.SubmitBatch(ctx, scopeOf(ctx).principal, subs)
+	s := scopeOf(ctx)
+	outcomes := make([]lifecycle.SubmitOutcome, len(req.Body.Workloads))
+	var subs []lifecycle.SubmitRequest
+	var places []int
+	for i := range req.Body.Workloads {
+		if outcomes[i].Err = s.refused[i]; outcomes[i].Err == nil {
+			subs, places = append(subs, submission(&req.Body.Workloads[i])), append(places, i)
+		}
+	}
+	stored, err := a.Lifecycle.SubmitBatch(ctx, s.principal, subs)
 	if err != nil {
 		return nil, err
 	}
-	return gen.SubmitWorkloads200JSONResponse{Results: mapSlice(outcomes, batchResult)}, nil
+	var waiting []*domain.Workload
+	for i, place := range places {
+		if outcomes[place] = stored[i]; stored[i].Err == nil {
+			waiting = append(waiting, &stored[i].Workload)
+		}
+	}
+	reasons := a.unoffered(ctx, waiting...)
+	return gen.SubmitWorkloads200JSONResponse{Results: mapSlice(outcomes, func(o *lifecycle.SubmitOutcome) gen.BatchResult {
+		r := batchResult(o)
+		if o.Err == nil {
+			r.StatusReason = reasons[o.Workload.Type]
+		}
+		return r
+	})}, nil
 }
 
 func batchResult(o *lifecycle.SubmitOutcome) gen.BatchResult {
@@ -71,10 +93,7 @@ func batchResult(o *lifecycle.SubmitOutcome) gen.BatchResult {
 func submission(in *gen.Submission) lifecycle.SubmitRequest {
 	req := lifecycle.SubmitRequest{
 		Type: in.WorkloadType, Input: domain.JSON(compact(in.InputParams)), Labels: deref(in.Labels),
-		Priority: in.Priority, Affinity: affinityIn(in.AffinityRules), RunAt: deref(in.RunAt).UTC(),
-	}
-	if in.RunAt == nil {
-		req.RunAt = time.Time{}
+		Priority: in.Priority, Affinity: affinityIn(in.AffinityRules), RunAt: deref(in.RunAt).Time,
 	}
 	if in.TimeoutSeconds != nil {
 		d := time.Duration(*in.TimeoutSeconds) * time.Second
@@ -211,7 +230,7 @@ const defaultPage = 50
 func workloadQuery(customer domain.CustomerID, in *gen.ListWorkloadsParams) (q ports.WorkloadQuery, bound string, err error) {
 	q = ports.WorkloadQuery{
 		Customer: customer, Type: deref(in.WorkloadType),
-		CreatedAfter: deref(in.CreatedAfter), CreatedBefore: deref(in.CreatedBefore),
+		CreatedAfter: deref(in.CreatedAfter).Time, CreatedBefore: deref(in.CreatedBefore).Time,
 		OrderBy: ports.OrderCreatedAt, Limit: defaultPage,
 	}
 	for _, s := range deref(in.Status) {

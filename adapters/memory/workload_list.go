@@ -154,6 +154,6 @@ func matches(r *record, q ports.WorkloadQuery) bool {
 			return false
 		}
 	}
-	return (q.CreatedAfter.IsZero() || r.CreatedAt.After(q.CreatedAfter)) &&
-		(q.CreatedBefore.IsZero() || r.CreatedAt.Before(q.CreatedBefore))
+	from, until := q.CreatedRange()
+	return !r.CreatedAt.Before(from) && (until.IsZero() || r.CreatedAt.Before(until))
 }

@@ -110,11 +110,12 @@ func newListing(q ports.WorkloadQuery) *listing {
 	for k, v := range q.Labels {
 		l.where = append(l.where, "s.labels ->> "+l.arg(k, "text")+" = "+l.arg(v, "text"))
 	}
-	if !q.CreatedAfter.IsZero() {
-		l.where = append(l.where, "w.created_at > "+l.arg(q.CreatedAfter, "timestamptz"))
+	from, until := q.CreatedRange()
+	if !from.IsZero() {
+		l.where = append(l.where, "w.created_at >= "+l.arg(from, "timestamptz"))
 	}
-	if !q.CreatedBefore.IsZero() {
-		l.where = append(l.where, "w.created_at < "+l.arg(q.CreatedBefore, "timestamptz"))
+	if !until.IsZero() {
+		l.where = append(l.where, "w.created_at < "+l.arg(until, "timestamptz"))
 	}
 	return l
 }

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -347,8 +346,11 @@ type BatchResult struct {
 		Details map[string]interface{} `json:"details"`
 		Message string                 `json:"message"`
 	} `json:"error,omitempty"`
-	Status     *Status `json:"status,omitempty"`
-	WorkloadID *string `json:"workload_id,omitempty"`
+	Status *Status `json:"status,omitempty"`
+
+	// StatusReason That no worker offers its type yet; absent otherwise
+	StatusReason *string `json:"status_reason,omitempty"`
+	WorkloadID   *string `json:"workload_id,omitempty"`
 }
 
 // Checkpoint defines model for Checkpoint.
@@ -400,7 +402,8 @@ type CustomerInput struct {
 
 // CustomerPatch defines model for CustomerPatch.
 type CustomerPatch struct {
-	Limits *LimitsInput `json:"limits,omitempty"`
+	// Limits A limit that is left out stays as it is; null takes it back to the tier's
+	Limits *LimitsPatch `json:"limits,omitempty"`
 	Name   *string      `json:"name,omitempty"`
 
 	// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
@@ -467,8 +470,9 @@ type Key struct {
 
 // KeyInput defines model for KeyInput.
 type KeyInput struct {
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
-	Role      KeyRole    `json:"role"`
+	// ExpiresAt In the future; left out: never
+	ExpiresAt *Time   `json:"expires_at,omitempty"`
+	Role      KeyRole `json:"role"`
 }
 
 // KeyRole defines model for KeyRole.
@@ -488,6 +492,14 @@ type LimitsInput struct {
 	MaxConcurrentWorkloads *int     `json:"max_concurrent_workloads,omitempty"`
 	MaxQueueDepth          *int     `json:"max_queue_depth,omitempty"`
 	RateLimitPerSec        *float64 `json:"rate_limit_per_sec,omitempty"`
+}
+
+// LimitsPatch A limit that is left out stays as it is; null takes it back to the tier's
+type LimitsPatch struct {
+	Burst                  domain.Change[int]     `json:"burst,omitempty,omitzero"`
+	MaxConcurrentWorkloads domain.Change[int]     `json:"max_concurrent_workloads,omitempty,omitzero"`
+	MaxQueueDepth          domain.Change[int]     `json:"max_queue_depth,omitempty,omitzero"`
+	RateLimitPerSec        domain.Change[float64] `json:"rate_limit_per_sec,omitempty,omitzero"`
 }
 
 // LogLine defines model for LogLine.
@@ -557,7 +569,7 @@ type Placement struct {
 // PlacementReason defines model for PlacementReason.
 type PlacementReason struct {
 	// Code About the workload or its customer: `not_before` (`run_at`, or the pause before a retry, is to come), `customer_limit` (its customer runs
-	// `max_concurrent_workloads`), `no_worker` (none is registered).
+	// `max_concurrent_workloads`), `type_not_offered` (no worker that is registered offers its type), `no_worker` (none is registered).
 	//
 	// About workers, each of which is counted once, under the first that applies: `worker_draining`, `missing_type` (does not offer the workload
 	// type), `other_worker_id`, `missing_tag` and `missing_workload_types` (`affinity_rules.hard`), `excluded` (`affinity_rules.anti`), `too_small`
@@ -675,7 +687,7 @@ type Submission struct {
 	Priority    *int               `json:"priority,omitempty"`
 
 	// RunAt Not before this time
-	RunAt *time.Time `json:"run_at,omitempty"`
+	RunAt *Time `json:"run_at,omitempty"`
 
 	// TimeoutSeconds Longest time of one run; 0: none. Default: the config's, or 3600
 	TimeoutSeconds *int `json:"timeout_seconds,omitempty"`
@@ -696,7 +708,12 @@ type SubmitAnswer struct {
 	// is nothing to estimate from; null when that is not set either, and for a repeated submission whose workload no longer waits.
 	EstimatedStartTime *Time  `json:"estimated_start_time"`
 	Status             Status `json:"status"`
-	WorkloadID         string `json:"workload_id"`
+
+	// StatusReason That no worker offers its type yet; absent otherwise
+	//
+	// Examples: no worker offers type "report" yet
+	StatusReason *string `json:"status_reason,omitempty"`
+	WorkloadID   string  `json:"workload_id"`
 }
 
 // Tier defines model for Tier.
@@ -872,11 +889,11 @@ type ListWorkloadsParams struct {
 	// Label `key=value`, repeatable; all must match
 	Label *[]string `form:"label,omitempty" json:"label,omitempty"`
 
-	// CreatedAfter Exclusive
-	CreatedAfter *time.Time `form:"created_after,omitempty" json:"created_after,omitempty"`
+	// CreatedAfter Exclusive, compared in milliseconds, as `created_at` is shown
+	CreatedAfter *Time `form:"created_after,omitempty" json:"created_after,omitempty"`
 
-	// CreatedBefore Exclusive
-	CreatedBefore *time.Time                  `form:"created_before,omitempty" json:"created_before,omitempty"`
+	// CreatedBefore Exclusive, compared in milliseconds, as `created_at` is shown
+	CreatedBefore *Time                       `form:"created_before,omitempty" json:"created_before,omitempty"`
 	OrderBy       *ListWorkloadsParamsOrderBy `form:"order_by,omitempty" json:"order_by,omitempty"`
 	Order         *ListWorkloadsParamsOrder   `form:"order,omitempty" json:"order,omitempty"`
 
@@ -932,10 +949,10 @@ type GetWorkloadLogsParams struct {
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Since Inclusive
-	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+	Since *Time `form:"since,omitempty" json:"since,omitempty"`
 
 	// Until Exclusive
-	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+	Until *Time `form:"until,omitempty" json:"until,omitempty"`
 
 	// After Continue behind the line with this `seq`
 	After *int64 `form:"after,omitempty" json:"after,omitempty"`
@@ -1098,7 +1115,8 @@ type ClientInterface interface {
 
 	// UpdateCustomerWithBody Change name, tier, limits or preemptible
 	//
-	// Given `limits` replace all overrides; a limit left out is the tier's. They hold for what is submitted and placed from then on.
+	// What is left out stays as it is, each of `limits` too; a limit that is null is the tier's again. They hold for what is submitted and
+	// placed from then on.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1107,7 +1125,8 @@ type ClientInterface interface {
 
 	// UpdateCustomer Change name, tier, limits or preemptible
 	//
-	// Given `limits` replace all overrides; a limit left out is the tier's. They hold for what is submitted and placed from then on.
+	// What is left out stays as it is, each of `limits` too; a limit that is null is the tier's again. They hold for what is submitted and
+	// placed from then on.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1361,6 +1380,9 @@ type ClientInterface interface {
 	// Stores the workload and answers at once. With an `Idempotency-Key` (kept 24 h) repeating the request is safe: the same
 	// key and body return the first workload, the same key with another body is 409.
 	//
+	// A type that no worker offers yet is accepted and waits for one, as `status_reason` says. With `NIYANTA_REQUIRE_KNOWN_TYPES` it is 400,
+	// and `details.supported_types` lists the types that you have a config for and those that workers offer.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/workloads (the `SubmitWorkload` operationId).
@@ -1371,6 +1393,9 @@ type ClientInterface interface {
 	// Stores the workload and answers at once. With an `Idempotency-Key` (kept 24 h) repeating the request is safe: the same
 	// key and body return the first workload, the same key with another body is 409.
 	//
+	// A type that no worker offers yet is accepted and waits for one, as `status_reason` says. With `NIYANTA_REQUIRE_KNOWN_TYPES` it is 400,
+	// and `details.supported_types` lists the types that you have a config for and those that workers offer.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/workloads (the `SubmitWorkload` operationId).
@@ -1378,7 +1403,8 @@ type ClientInterface interface {
 
 	// SubmitWorkloadsWithBody Submit up to 1,000 workloads
 	//
-	// Each is accepted or refused on its own; results stand in the order of the request.
+	// Each is accepted or refused on its own, whatever is wrong with it; results stand in the order of the request. The batch as a whole
+	// is refused only when its items cannot be told apart. An `Idempotency-Key` is not supported yet: 400.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1387,7 +1413,8 @@ type ClientInterface interface {
 
 	// SubmitWorkloads Submit up to 1,000 workloads
 	//
-	// Each is accepted or refused on its own; results stand in the order of the request.
+	// Each is accepted or refused on its own, whatever is wrong with it; results stand in the order of the request. The batch as a whole
+	// is refused only when its items cannot be told apart. An `Idempotency-Key` is not supported yet: 400.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1551,7 +1578,8 @@ func (c *Client) GetCustomerByID(ctx context.Context, id CustomerID, reqEditors 
 
 // UpdateCustomerWithBody Change name, tier, limits or preemptible
 //
-// Given `limits` replace all overrides; a limit left out is the tier's. They hold for what is submitted and placed from then on.
+// What is left out stays as it is, each of `limits` too; a limit that is null is the tier's again. They hold for what is submitted and
+// placed from then on.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1570,7 +1598,8 @@ func (c *Client) UpdateCustomerWithBody(ctx context.Context, id CustomerID, cont
 
 // UpdateCustomer Change name, tier, limits or preemptible
 //
-// Given `limits` replace all overrides; a limit left out is the tier's. They hold for what is submitted and placed from then on.
+// What is left out stays as it is, each of `limits` too; a limit that is null is the tier's again. They hold for what is submitted and
+// placed from then on.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2124,6 +2153,9 @@ func (c *Client) ListWorkloads(ctx context.Context, params *ListWorkloadsParams,
 // Stores the workload and answers at once. With an `Idempotency-Key` (kept 24 h) repeating the request is safe: the same
 // key and body return the first workload, the same key with another body is 409.
 //
+// A type that no worker offers yet is accepted and waits for one, as `status_reason` says. With `NIYANTA_REQUIRE_KNOWN_TYPES` it is 400,
+// and `details.supported_types` lists the types that you have a config for and those that workers offer.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/workloads (the `SubmitWorkload` operationId).
@@ -2144,6 +2176,9 @@ func (c *Client) SubmitWorkloadWithBody(ctx context.Context, params *SubmitWorkl
 // Stores the workload and answers at once. With an `Idempotency-Key` (kept 24 h) repeating the request is safe: the same
 // key and body return the first workload, the same key with another body is 409.
 //
+// A type that no worker offers yet is accepted and waits for one, as `status_reason` says. With `NIYANTA_REQUIRE_KNOWN_TYPES` it is 400,
+// and `details.supported_types` lists the types that you have a config for and those that workers offer.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/workloads (the `SubmitWorkload` operationId).
@@ -2161,7 +2196,8 @@ func (c *Client) SubmitWorkload(ctx context.Context, params *SubmitWorkloadParam
 
 // SubmitWorkloadsWithBody Submit up to 1,000 workloads
 //
-// Each is accepted or refused on its own; results stand in the order of the request.
+// Each is accepted or refused on its own, whatever is wrong with it; results stand in the order of the request. The batch as a whole
+// is refused only when its items cannot be told apart. An `Idempotency-Key` is not supported yet: 400.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2180,7 +2216,8 @@ func (c *Client) SubmitWorkloadsWithBody(ctx context.Context, contentType string
 
 // SubmitWorkloads Submit up to 1,000 workloads
 //
-// Each is accepted or refused on its own; results stand in the order of the request.
+// Each is accepted or refused on its own, whatever is wrong with it; results stand in the order of the request. The batch as a whole
+// is refused only when its items cannot be told apart. An `Idempotency-Key` is not supported yet: 400.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4201,7 +4238,8 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateCustomerWithBodyWithResponse Change name, tier, limits or preemptible
 	//
-	// Given `limits` replace all overrides; a limit left out is the tier's. They hold for what is submitted and placed from then on.
+	// What is left out stays as it is, each of `limits` too; a limit that is null is the tier's again. They hold for what is submitted and
+	// placed from then on.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4210,7 +4248,8 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateCustomerWithResponse Change name, tier, limits or preemptible
 	//
-	// Given `limits` replace all overrides; a limit left out is the tier's. They hold for what is submitted and placed from then on.
+	// What is left out stays as it is, each of `limits` too; a limit that is null is the tier's again. They hold for what is submitted and
+	// placed from then on.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4488,6 +4527,9 @@ type ClientWithResponsesInterface interface {
 	// Stores the workload and answers at once. With an `Idempotency-Key` (kept 24 h) repeating the request is safe: the same
 	// key and body return the first workload, the same key with another body is 409.
 	//
+	// A type that no worker offers yet is accepted and waits for one, as `status_reason` says. With `NIYANTA_REQUIRE_KNOWN_TYPES` it is 400,
+	// and `details.supported_types` lists the types that you have a config for and those that workers offer.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/workloads (the `SubmitWorkload` operationId).
@@ -4498,6 +4540,9 @@ type ClientWithResponsesInterface interface {
 	// Stores the workload and answers at once. With an `Idempotency-Key` (kept 24 h) repeating the request is safe: the same
 	// key and body return the first workload, the same key with another body is 409.
 	//
+	// A type that no worker offers yet is accepted and waits for one, as `status_reason` says. With `NIYANTA_REQUIRE_KNOWN_TYPES` it is 400,
+	// and `details.supported_types` lists the types that you have a config for and those that workers offer.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/workloads (the `SubmitWorkload` operationId).
@@ -4505,7 +4550,8 @@ type ClientWithResponsesInterface interface {
 
 	// SubmitWorkloadsWithBodyWithResponse Submit up to 1,000 workloads
 	//
-	// Each is accepted or refused on its own; results stand in the order of the request.
+	// Each is accepted or refused on its own, whatever is wrong with it; results stand in the order of the request. The batch as a whole
+	// is refused only when its items cannot be told apart. An `Idempotency-Key` is not supported yet: 400.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4514,7 +4560,8 @@ type ClientWithResponsesInterface interface {
 
 	// SubmitWorkloadsWithResponse Submit up to 1,000 workloads
 	//
-	// Each is accepted or refused on its own; results stand in the order of the request.
+	// Each is accepted or refused on its own, whatever is wrong with it; results stand in the order of the request. The batch as a whole
+	// is refused only when its items cannot be told apart. An `Idempotency-Key` is not supported yet: 400.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6377,7 +6424,8 @@ func (c *ClientWithResponses) GetCustomerByIDWithResponse(ctx context.Context, i
 
 // UpdateCustomerWithBodyWithResponse Change name, tier, limits or preemptible
 //
-// Given `limits` replace all overrides; a limit left out is the tier's. They hold for what is submitted and placed from then on.
+// What is left out stays as it is, each of `limits` too; a limit that is null is the tier's again. They hold for what is submitted and
+// placed from then on.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6392,7 +6440,8 @@ func (c *ClientWithResponses) UpdateCustomerWithBodyWithResponse(ctx context.Con
 
 // UpdateCustomerWithResponse Change name, tier, limits or preemptible
 //
-// Given `limits` replace all overrides; a limit left out is the tier's. They hold for what is submitted and placed from then on.
+// What is left out stays as it is, each of `limits` too; a limit that is null is the tier's again. They hold for what is submitted and
+// placed from then on.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6850,6 +6899,9 @@ func (c *ClientWithResponses) ListWorkloadsWithResponse(ctx context.Context, par
 // Stores the workload and answers at once. With an `Idempotency-Key` (kept 24 h) repeating the request is safe: the same
 // key and body return the first workload, the same key with another body is 409.
 //
+// A type that no worker offers yet is accepted and waits for one, as `status_reason` says. With `NIYANTA_REQUIRE_KNOWN_TYPES` it is 400,
+// and `details.supported_types` lists the types that you have a config for and those that workers offer.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/workloads (the `SubmitWorkload` operationId).
@@ -6866,6 +6918,9 @@ func (c *ClientWithResponses) SubmitWorkloadWithBodyWithResponse(ctx context.Con
 // Stores the workload and answers at once. With an `Idempotency-Key` (kept 24 h) repeating the request is safe: the same
 // key and body return the first workload, the same key with another body is 409.
 //
+// A type that no worker offers yet is accepted and waits for one, as `status_reason` says. With `NIYANTA_REQUIRE_KNOWN_TYPES` it is 400,
+// and `details.supported_types` lists the types that you have a config for and those that workers offer.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/workloads (the `SubmitWorkload` operationId).
@@ -6879,7 +6934,8 @@ func (c *ClientWithResponses) SubmitWorkloadWithResponse(ctx context.Context, pa
 
 // SubmitWorkloadsWithBodyWithResponse Submit up to 1,000 workloads
 //
-// Each is accepted or refused on its own; results stand in the order of the request.
+// Each is accepted or refused on its own, whatever is wrong with it; results stand in the order of the request. The batch as a whole
+// is refused only when its items cannot be told apart. An `Idempotency-Key` is not supported yet: 400.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6894,7 +6950,8 @@ func (c *ClientWithResponses) SubmitWorkloadsWithBodyWithResponse(ctx context.Co
 
 // SubmitWorkloadsWithResponse Submit up to 1,000 workloads
 //
-// Each is accepted or refused on its own; results stand in the order of the request.
+// Each is accepted or refused on its own, whatever is wrong with it; results stand in the order of the request. The batch as a whole
+// is refused only when its items cannot be told apart. An `Idempotency-Key` is not supported yet: 400.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -3,6 +3,7 @@ package domain
 import (
 	"maps"
 	"slices"
+	"strings"
 )
 
 // AffinityTerms name workers by id, by tags, or by the types they offer (hard) or run (anti).
@@ -72,7 +73,8 @@ func (t AffinityTerms) validate(field string) error {
 	return nil
 }
 
-// ValidateTags checks a map of tags or labels: at most 64 pairs, keys 1 to 63, values up to 255 characters.
+// ValidateTags checks a map of tags or labels: at most 64 pairs, keys 1 to 63, values up to 255 characters. A key has no
+// "=", because filters and settings write a pair as key=value.
 func ValidateTags(field string, tags map[string]string) error {
 	if len(tags) > 64 {
 		return Invalid(field, "must have at most 64 entries")
@@ -80,6 +82,9 @@ func ValidateTags(field string, tags map[string]string) error {
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
 		if err := validateText(field, k, 1, 63); err != nil {
 			return err
+		}
+		if strings.Contains(k, "=") {
+			return Invalid(field, "key %q must not contain \"=\"", k)
 		}
 		if err := validateText(field+"."+k, tags[k], 0, 255); err != nil {
 			return err

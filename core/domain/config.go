@@ -74,6 +74,9 @@ func (c WorkloadConfig) Validate() error {
 	if c.Config != "" && !c.Config.IsObject() {
 		return Invalid("config_json", "must be a JSON object")
 	}
+	if err := CheckText("config_json", string(c.Config)); err != nil {
+		return err
+	}
 	if err := c.Resources.validate("resource_limits"); err != nil {
 		return err
 	}

@@ -1,9 +1,6 @@
 package domain
 
-import (
-	"time"
-	"unicode/utf8"
-)
+import "time"
 
 // Tier is a customer's service level.
 type Tier string
@@ -114,11 +111,11 @@ func (l Limits) validate() error {
 	return nil
 }
 
-// CustomerPatch changes the fields that are set.
+// CustomerPatch changes the fields that are set; the others stay as they are.
 type CustomerPatch struct {
 	Name   *string
 	Tier   *Tier
-	Limits *Limits
+	Limits LimitsPatch
 	// NoPreemption is the opposite of what the API calls preemptible.
 	NoPreemption *bool
 }
@@ -131,9 +128,7 @@ func (p CustomerPatch) Apply(c Customer, now time.Time) (Customer, error) {
 	if p.Tier != nil {
 		c.Tier = *p.Tier
 	}
-	if p.Limits != nil {
-		c.Overrides = *p.Limits
-	}
+	c.Overrides = p.Limits.Apply(c.Overrides)
 	if p.NoPreemption != nil {
 		c.NoPreemption = *p.NoPreemption
 	}
@@ -145,21 +140,4 @@ func (p CustomerPatch) Apply(c Customer, now time.Time) (Customer, error) {
 type Usage struct {
 	// Queued counts PENDING + REDISTRIBUTING, Running counts SCHEDULED + RUNNING, Paused PAUSED.
 	Queued, Running, Paused int
-}
-
-// validateText checks the length in characters and refuses NUL, control characters and broken UTF-8.
-func validateText(field, s string, minLen, maxLen int) error {
-	n := utf8.RuneCountInString(s)
-	if n < minLen || n > maxLen {
-		return Invalid(field, "must be %d to %d characters", minLen, maxLen)
-	}
-	if !utf8.ValidString(s) {
-		return Invalid(field, "must be valid UTF-8")
-	}
-	for _, r := range s {
-		if r < 0x20 || r == 0x7f {
-			return Invalid(field, "must not contain control characters")
-		}
-	}
-	return nil
 }

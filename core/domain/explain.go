@@ -15,10 +15,11 @@ type ReasonCode string
 // The codes. The first group is about the workload and its customer, the second about workers: each worker is counted under the
 // first that applies.
 const (
-	ReasonNotBefore     ReasonCode = "not_before"     // run_at or the backoff of a retry is to come
-	ReasonCustomerLimit ReasonCode = "customer_limit" // its customer runs as much as it may
-	ReasonNoWorker      ReasonCode = "no_worker"      // no worker is registered
-	ReasonNext          ReasonCode = "next"           // some worker could take it now: it is about to be placed, or others are before it
+	ReasonNotBefore     ReasonCode = "not_before"       // run_at or the backoff of a retry is to come
+	ReasonCustomerLimit ReasonCode = "customer_limit"   // its customer runs as much as it may
+	ReasonNotOffered    ReasonCode = "type_not_offered" // no worker that is registered offers its type
+	ReasonNoWorker      ReasonCode = "no_worker"        // no worker is registered
+	ReasonNext          ReasonCode = "next"             // some worker could take it now: it is about to be placed, or others are before it
 
 	ReasonDraining     ReasonCode = "worker_draining"
 	ReasonMissingType  ReasonCode = "missing_type"
@@ -45,6 +46,7 @@ type Reason struct {
 // Explainer says of lanes, over one snapshot, why their workloads wait. What it finds for a shape it keeps. Not safe for concurrent use.
 type Explainer struct {
 	terms   map[CustomerID]Terms
+	offers  map[string]bool // types that workers offer, draining ones included
 	fleet   fleet
 	running map[CustomerID]int
 	byShape map[string]*finding
@@ -61,6 +63,7 @@ type finding struct {
 func NewExplainer(s Snapshot) *Explainer {
 	e := &Explainer{terms: make(map[CustomerID]Terms, len(s.Customers)), fleet: newFleet(s), running: map[CustomerID]int{}, byShape: map[string]*finding{}}
 	maps.Copy(e.terms, s.Customers)
+	e.offers = Offered(s.Workers)
 	for i := range s.Occupancy {
 		e.running[s.Occupancy[i].Lane.CustomerID] += s.Occupancy[i].Count
 	}
@@ -88,6 +91,9 @@ func (e *Explainer) Explain(l *Lane) (reasons []Reason) {
 			Code: ReasonCustomerLimit, Message: fmt.Sprintf("customer at its limit of %d running workloads", e.terms[l.CustomerID].MaxConcurrent),
 		})
 	}
+	if !e.offers[l.Type] {
+		reasons = append(reasons, NotOffered(l.Type))
+	}
 	return append(reasons, e.find(l).reasons...)
 }
 
@@ -110,6 +116,24 @@ func (e *Explainer) Terms(id CustomerID) (terms Terms, known bool) {
 
 // Learn adds the terms of a customer that is not in the snapshot.
 func (e *Explainer) Learn(id CustomerID, terms Terms) { e.terms[id] = terms }
+
+// Offered returns the types that these workers offer, draining ones included, dead ones not.
+func Offered(workers []Worker) map[string]bool {
+	types := map[string]bool{}
+	for i := range workers {
+		if workers[i].Live() {
+			for _, t := range workers[i].Capabilities {
+				types[t] = true
+			}
+		}
+	}
+	return types
+}
+
+// NotOffered is the reason of a workload whose type nobody offers: it waits until a worker comes that does.
+func NotOffered(workloadType string) Reason {
+	return Reason{Code: ReasonNotOffered, Message: fmt.Sprintf("no worker offers type %q yet", workloadType)}
+}
 
 // AtLimit reports whether a customer runs as much as it may.
 func (e *Explainer) AtLimit(id CustomerID) bool {

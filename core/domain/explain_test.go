@@ -44,7 +44,11 @@ func TestWhyItWaitsIsSaidWithCounts(t *testing.T) {
 	assert.Empty(t, e.Unplaceable(&free))
 	assert.Equal(t, 2, e.Room(&free))
 	none := domain.NewExplainer(domain.Snapshot{})
-	assert.Equal(t, []domain.Reason{{Code: domain.ReasonNoWorker, Message: "no worker is registered"}}, none.Explain(&free))
+	assert.Equal(t, []domain.Reason{
+		{Code: domain.ReasonNotOffered, Message: `no worker offers type "t" yet`}, {Code: domain.ReasonNoWorker, Message: "no worker is registered"},
+	}, none.Explain(&free))
+	unheard := lane("b", "unheard", domain.Affinity{}).Lane
+	assert.Equal(t, domain.NotOffered("unheard"), e.Explain(&unheard)[0])
 	assert.Equal(t, "no worker can run it: none is registered", none.Unplaceable(&free))
 }
 

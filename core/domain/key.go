@@ -68,16 +68,21 @@ func FormatKey(customer CustomerID, random [20]byte) string {
 	return keyScheme + string(customer) + "_" + idEncoding.EncodeToString(random[:])
 }
 
-// KeyPrefix returns the lookup prefix of a key and the customer it claims; ok is false when s does
-// not have the form of a key.
+// KeyPrefix returns the lookup prefix of a key and the customer it claims; ok is false when s does not have the form of
+// a key: "nyt_", a customer id, "_" and 32 letters and digits. Nothing else is looked up, so that no store is asked
+// for bytes that it cannot compare.
 func KeyPrefix(s string) (prefix string, customer CustomerID, ok bool) {
 	body, found := strings.CutPrefix(s, keyScheme)
 	if !found || len(s) > 256 {
 		return "", "", false
 	}
 	cut := strings.LastIndexByte(body, '_')
-	if cut < 0 || len(body)-cut-1 != keySecretLength {
+	if cut < 0 || len(body)-cut-1 != keySecretLength || !only(body[cut+1:], isAlnum) {
 		return "", "", false
 	}
-	return s[:len(keyScheme)+cut+1+keyLookupLength], CustomerID(body[:cut]), true
+	customer = CustomerID(body[:cut])
+	if ValidateCustomerID(customer) != nil {
+		return "", "", false
+	}
+	return s[:len(keyScheme)+cut+1+keyLookupLength], customer, true
 }

@@ -39,7 +39,12 @@ func TestKeysTellTheirCustomerAndPrefix(t *testing.T) {
 	assert.Equal(t, domain.CustomerID("cust_a_b"), customer)
 	assert.True(t, strings.HasPrefix(key, prefix))
 	assert.Len(t, key, len(prefix)+24)
-	for _, bad := range []string{"", "nyt_", "nyt_cust", "xyz_cust_a_" + strings.Repeat("0", 32), "nyt_cust_a_" + strings.Repeat("0", 31)} {
+	for _, bad := range []string{
+		"", "nyt_", "nyt_cust", "xyz_cust_a_" + strings.Repeat("0", 32), "nyt_cust_a_" + strings.Repeat("0", 31),
+		"nyt_cust_\xff_" + strings.Repeat("0", 32), "nyt_cust_\x00_" + strings.Repeat("0", 32), "nyt_CUST_a_" + strings.Repeat("0", 32),
+		"nyt_cust_a_" + strings.Repeat("\xff", 32), "nyt_cust_a_" + strings.Repeat("0", 31) + "\x00", "nyt_cust_a_" + strings.Repeat("0", 31) + "'",
+		"nyt_" + strings.Repeat("0", 32),
+	} {
 		_, _, ok := domain.KeyPrefix(bad)
 		assert.False(t, ok, bad)
 	}
@@ -147,6 +152,59 @@ func TestValidationNamesTheField(t *testing.T) {
 		assert.Equal(t, domain.CodeInvalidInput, e.Code)
 		assert.Equal(t, field, e.Details["field"])
 		assert.Contains(t, e.Message, field)
+	}
+}
+
+func TestText_ThatNotEveryStoreKeeps_IsRefusedWhereverItStands(t *testing.T) {
+	spec := domain.Spec{Type: "t", Input: "{}", Run: domain.DefaultRunConfig()}
+	for _, bad := range []string{"\x00", "\xff", "\xed\xa0\x80", "a\x00b", "\xc3("} {
+		for field, err := range map[string]error{
+			"workload_type":   domain.Submission{Spec: domain.Spec{Type: "t" + bad, Input: "{}"}}.Validate(),
+			"Idempotency-Key": domain.Submission{Spec: spec, IdempotencyKey: bad}.Validate(),
+			"labels":          domain.ValidateTags("labels", map[string]string{bad: "v"}),
+			"labels.k":        domain.ValidateTags("labels", map[string]string{"k": bad}),
+			"worker_id":       domain.ValidateWorkerID(domain.WorkerID("w" + bad)),
+			"customer_id":     domain.ValidateCustomerID(domain.CustomerID("cust_a" + bad)),
+			"name":            domain.Customer{ID: "cust_a", Name: "N" + bad, Tier: domain.TierFree}.Validate(),
+			"description":     domain.WorkloadConfig{Type: "t", Description: bad}.Validate(),
+			"session_id":      domain.Registration{WorkerID: "w", SessionID: domain.SessionID("s" + bad)}.Validate(),
+			"version":         domain.Registration{WorkerID: "w", SessionID: "s", Capabilities: []string{"t"}, Slots: 1, Version: bad}.Validate(),
+			"config_json":     domain.WorkloadConfig{Type: "t", RunConfig: domain.RunConfig{Config: domain.JSON(`{"a":"` + bad + `"}`)}}.Validate(),
+			"input_params":    domain.Submission{Spec: domain.Spec{Type: "t", Input: domain.JSON(`{"a":"` + bad + `"}`)}}.Validate(),
+		} {
+			var e *domain.Error
+			require.ErrorAs(t, err, &e, "%s: %q", field, bad)
+			assert.Equal(t, domain.CodeInvalidInput, e.Code)
+			assert.Equal(t, field, e.Details["field"], "%q", bad)
+		}
+	}
+}
+
+func TestNames_WhenThereIsNothingToSee_AreRefused(t *testing.T) {
+	for _, blank := range []string{"", " ", "\t", "\u00a0", "\u2003\u2003", "\u200b", "\ufeff", "\u0085"} {
+		assert.Error(t, domain.Customer{ID: "cust_a", Name: blank, Tier: domain.TierFree}.Validate(), "%q", blank)
+		assert.Error(t, domain.ValidateTags("labels", map[string]string{blank: "v"}), "%q", blank)
+	}
+	assert.Error(t, domain.ValidateTags("tags", map[string]string{"a=b": "v"}), "a filter could not name it")
+	require.NoError(t, domain.ValidateTags("tags", map[string]string{"a": "b=c", "empty": "", "\u00e9": "x"}))
+	require.NoError(t, domain.Customer{ID: "cust_a", Name: " \u65e5\u672c ", Tier: domain.TierFree}.Validate())
+}
+
+func TestParseTime_ReadsWhatRFC3339Allows(t *testing.T) {
+	want := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, s := range []string{"2026-01-02T03:04:05Z", "2026-01-02t03:04:05z", "2026-01-02T04:04:05+01:00", "2026-01-02t02:34:05-00:30", "2026-01-02T03:04:05.000000Z"} {
+		got, err := domain.ParseTime("f", s)
+		require.NoError(t, err, s)
+		assert.Equal(t, want, got, s)
+	}
+	for _, s := range []string{
+		"", "2026-01-02", "2026-01-02 03:04:05Z", "2026-01-02T03:04:05", "2026-13-02T03:04:05Z", "2026-02-29T03:04:05Z", "2026-01-02T24:00:00Z",
+		"0001-01-01T00:00:00Z", "1999-12-31T23:59:59Z", "2200-01-01T00:00:00Z", "9999-12-31T23:59:59-01:00", "10000-01-01T00:00:00Z",
+	} {
+		_, err := domain.ParseTime("f", s)
+		var e *domain.Error
+		require.ErrorAs(t, err, &e, s)
+		assert.Equal(t, "f", e.Details["field"])
 	}
 }
 

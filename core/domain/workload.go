@@ -178,6 +178,9 @@ func (s Submission) Validate() error {
 	if !s.Input.IsObject() {
 		return Invalid("input_params", "must be a JSON object")
 	}
+	if err := CheckText("input_params", string(s.Input)); err != nil {
+		return err
+	}
 	if s.Priority < 0 || s.Priority > MaxPriority {
 		return Invalid("priority", "must be 0 to %d", MaxPriority)
 	}
@@ -190,6 +193,14 @@ func (s Submission) Validate() error {
 	if len(s.IdempotencyKey) > MaxIdempotencyKey {
 		return Invalid("Idempotency-Key", "must be at most %d bytes", MaxIdempotencyKey)
 	}
+	if err := CheckText("Idempotency-Key", s.IdempotencyKey); err != nil {
+		return err
+	}
+	if !s.RunAt.IsZero() {
+		if err := ValidateTime("run_at", s.RunAt); err != nil {
+			return err
+		}
+	}
 	return ValidateTimeout(s.Run.Timeout)
 }
 
@@ -198,11 +209,12 @@ func NewWorkload(s Submission, now time.Time) (Workload, AuditEvent) {
 	w := Workload{Spec: s.Spec}
 	w.CreatedAt = now
 	w.QueueAt = now
-	if s.RunAt.After(now) {
-		w.QueueAt = s.RunAt.UTC().Truncate(time.Microsecond)
+	w.RunAt = StoredTime(s.RunAt)
+	if w.RunAt.After(now) {
+		w.QueueAt = w.RunAt
 	}
 	w.Lane = LaneOf(&w.Spec)
-	w.State = State{Status: StatusPending, NotBefore: s.RunAt, UpdatedAt: now}
+	w.State = State{Status: StatusPending, NotBefore: w.RunAt, UpdatedAt: now}
 	return w, AuditEvent{
 		WorkloadID: w.ID, CustomerID: w.CustomerID, Type: AuditCreated,
 		Actor: s.Actor, To: StatusPending, At: now,

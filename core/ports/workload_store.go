@@ -18,7 +18,7 @@ type WorkloadStore interface {
 	//   - customer unknown: SubmitNoCustomer.
 	//   - the workload id exists already: SubmitDuplicate with it (a repeated call).
 	// An item that is refused leaves no trace and does not affect the others. CreatedAt and QueueAt are set
-	// from the store's clock, in microseconds.
+	// from the store's clock, in microseconds. RunAt is kept in UTC and whole microseconds.
 	Submit(ctx context.Context, batch []domain.Submission) ([]SubmitResult, error)
 
 	// Apply executes the transitions in order, in one transaction, as domain.Decide says, and writes one audit
@@ -86,8 +86,8 @@ type WorkloadQuery struct {
 	Statuses      []domain.Status
 	Type          string
 	Labels        map[string]string // all must match
-	CreatedAfter  time.Time         // exclusive
-	CreatedBefore time.Time         // exclusive
+	CreatedAfter  time.Time         // exclusive, see CreatedRange
+	CreatedBefore time.Time         // exclusive, see CreatedRange
 	OrderBy       OrderBy           // empty: OrderCreatedAt
 	Ascending     bool
 	Limit         int // > 0
@@ -96,6 +96,16 @@ type WorkloadQuery struct {
 	// Offset skips that many, and makes the page count the total. Not together with After.
 	Offset    int
 	WithTotal bool
+}
+
+// CreatedRange is what CreatedAfter and CreatedBefore select: created at from or later, and before until; zero: no bound.
+// They are compared in milliseconds, because that is how times are shown: a workload is not created after the time that
+// is shown of it, though the store has its microseconds.
+func (q WorkloadQuery) CreatedRange() (from, until time.Time) {
+	if !q.CreatedAfter.IsZero() {
+		from = q.CreatedAfter.Truncate(time.Millisecond).Add(time.Millisecond)
+	}
+	return from, q.CreatedBefore.Truncate(time.Millisecond)
 }
 
 // Cursor is the position of a workload in a list: its sort value and id.

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/niyanta/niyanta/core/domain"
@@ -347,8 +346,11 @@ type BatchResult struct {
 		Details map[string]interface{} `json:"details"`
 		Message string                 `json:"message"`
 	} `json:"error,omitempty"`
-	Status     *Status `json:"status,omitempty"`
-	WorkloadID *string `json:"workload_id,omitempty"`
+	Status *Status `json:"status,omitempty"`
+
+	// StatusReason That no worker offers its type yet; absent otherwise
+	StatusReason *string `json:"status_reason,omitempty"`
+	WorkloadID   *string `json:"workload_id,omitempty"`
 }
 
 // Checkpoint defines model for Checkpoint.
@@ -400,7 +402,8 @@ type CustomerInput struct {
 
 // CustomerPatch defines model for CustomerPatch.
 type CustomerPatch struct {
-	Limits *LimitsInput `json:"limits,omitempty"`
+	// Limits A limit that is left out stays as it is; null takes it back to the tier's
+	Limits *LimitsPatch `json:"limits,omitempty"`
 	Name   *string      `json:"name,omitempty"`
 
 	// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
@@ -467,8 +470,9 @@ type Key struct {
 
 // KeyInput defines model for KeyInput.
 type KeyInput struct {
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
-	Role      KeyRole    `json:"role"`
+	// ExpiresAt In the future; left out: never
+	ExpiresAt *Time   `json:"expires_at,omitempty"`
+	Role      KeyRole `json:"role"`
 }
 
 // KeyRole defines model for KeyRole.
@@ -488,6 +492,14 @@ type LimitsInput struct {
 	MaxConcurrentWorkloads *int     `json:"max_concurrent_workloads,omitempty"`
 	MaxQueueDepth          *int     `json:"max_queue_depth,omitempty"`
 	RateLimitPerSec        *float64 `json:"rate_limit_per_sec,omitempty"`
+}
+
+// LimitsPatch A limit that is left out stays as it is; null takes it back to the tier's
+type LimitsPatch struct {
+	Burst                  domain.Change[int]     `json:"burst,omitempty,omitzero"`
+	MaxConcurrentWorkloads domain.Change[int]     `json:"max_concurrent_workloads,omitempty,omitzero"`
+	MaxQueueDepth          domain.Change[int]     `json:"max_queue_depth,omitempty,omitzero"`
+	RateLimitPerSec        domain.Change[float64] `json:"rate_limit_per_sec,omitempty,omitzero"`
 }
 
 // LogLine defines model for LogLine.
@@ -557,7 +569,7 @@ type Placement struct {
 // PlacementReason defines model for PlacementReason.
 type PlacementReason struct {
 	// Code About the workload or its customer: `not_before` (`run_at`, or the pause before a retry, is to come), `customer_limit` (its customer runs
-	// `max_concurrent_workloads`), `no_worker` (none is registered).
+	// `max_concurrent_workloads`), `type_not_offered` (no worker that is registered offers its type), `no_worker` (none is registered).
 	//
 	// About workers, each of which is counted once, under the first that applies: `worker_draining`, `missing_type` (does not offer the workload
 	// type), `other_worker_id`, `missing_tag` and `missing_workload_types` (`affinity_rules.hard`), `excluded` (`affinity_rules.anti`), `too_small`
@@ -675,7 +687,7 @@ type Submission struct {
 	Priority    *int               `json:"priority,omitempty"`
 
 	// RunAt Not before this time
-	RunAt *time.Time `json:"run_at,omitempty"`
+	RunAt *Time `json:"run_at,omitempty"`
 
 	// TimeoutSeconds Longest time of one run; 0: none. Default: the config's, or 3600
 	TimeoutSeconds *int `json:"timeout_seconds,omitempty"`
@@ -696,7 +708,12 @@ type SubmitAnswer struct {
 	// is nothing to estimate from; null when that is not set either, and for a repeated submission whose workload no longer waits.
 	EstimatedStartTime *Time  `json:"estimated_start_time"`
 	Status             Status `json:"status"`
-	WorkloadID         string `json:"workload_id"`
+
+	// StatusReason That no worker offers its type yet; absent otherwise
+	//
+	// Examples: no worker offers type "report" yet
+	StatusReason *string `json:"status_reason,omitempty"`
+	WorkloadID   string  `json:"workload_id"`
 }
 
 // Tier defines model for Tier.
@@ -872,11 +889,11 @@ type ListWorkloadsParams struct {
 	// Label `key=value`, repeatable; all must match
 	Label *[]string `form:"label,omitempty" json:"label,omitempty"`
 
-	// CreatedAfter Exclusive
-	CreatedAfter *time.Time `form:"created_after,omitempty" json:"created_after,omitempty"`
+	// CreatedAfter Exclusive, compared in milliseconds, as `created_at` is shown
+	CreatedAfter *Time `form:"created_after,omitempty" json:"created_after,omitempty"`
 
-	// CreatedBefore Exclusive
-	CreatedBefore *time.Time                  `form:"created_before,omitempty" json:"created_before,omitempty"`
+	// CreatedBefore Exclusive, compared in milliseconds, as `created_at` is shown
+	CreatedBefore *Time                       `form:"created_before,omitempty" json:"created_before,omitempty"`
 	OrderBy       *ListWorkloadsParamsOrderBy `form:"order_by,omitempty" json:"order_by,omitempty"`
 	Order         *ListWorkloadsParamsOrder   `form:"order,omitempty" json:"order,omitempty"`
 
@@ -932,10 +949,10 @@ type GetWorkloadLogsParams struct {
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Since Inclusive
-	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+	Since *Time `form:"since,omitempty" json:"since,omitempty"`
 
 	// Until Exclusive
-	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+	Until *Time `form:"until,omitempty" json:"until,omitempty"`
 
 	// After Continue behind the line with this `seq`
 	After *int64 `form:"after,omitempty" json:"after,omitempty"`

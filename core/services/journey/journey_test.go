@@ -221,8 +221,8 @@ func TestAHigherTierGoesFirstAndABlockedCustomerHoldsUpNobody(t *testing.T) {
 
 func TestAThousandLanesArePlacedInQueueOrder(t *testing.T) {
 	w := newWorld(t)
-	limits := domain.Limits{MaxQueueDepth: 10_000, MaxConcurrent: 10_000}
-	_, err := w.a.tenancy.UpdateCustomer(t.Context(), acme, domain.CustomerPatch{Limits: &limits})
+	limits := domain.LimitsPatch{MaxQueueDepth: domain.To(10_000), MaxConcurrent: domain.To(10_000)}
+	_, err := w.a.tenancy.UpdateCustomer(t.Context(), acme, domain.CustomerPatch{Limits: limits})
 	require.NoError(t, err)
 	teller := w.worker("teller", 1)
 	require.NoError(t, w.a.plane.RemoveWorker(t.Context(), teller.ref.WorkerID, domain.Actor{}))

@@ -68,7 +68,7 @@ func TestARaisedLimitWakesTheLeaderAndIsUsedAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.worker("w", 5)
 	limit := func(n int) {
-		_, err := w.a.tenancy.UpdateCustomer(t.Context(), acme, domain.CustomerPatch{Limits: &domain.Limits{MaxConcurrent: n}})
+		_, err := w.a.tenancy.UpdateCustomer(t.Context(), acme, domain.CustomerPatch{Limits: domain.LimitsPatch{MaxConcurrent: domain.To(n)}})
 		require.NoError(t, err)
 	}
 	limit(1)

@@ -27,6 +27,8 @@ type Deps struct {
 	IDs         ports.IDs
 	// PauseWait is how long Pause waits for the worker's confirmation; 0 means DefaultPauseWait.
 	PauseWait time.Duration
+	// RequireKnownTypes refuses types that the customer has no config for and that no live worker offers.
+	RequireKnownTypes bool
 }
 
 // Service is the lifecycle service. Safe for concurrent use.

@@ -199,30 +199,39 @@ func (s *Service) prepare(c domain.Customer, p domain.Principal, req *SubmitRequ
 	return sub, nil
 }
 
-// effective returns the customer's config for the type, or the defaults if any worker ever offered the type.
+// effective returns what a customer's workloads of a type run with: its config, or the defaults. A type that nobody knows
+// is accepted and waits for a worker that offers it, unless known types are required.
 func (s *Service) effective(ctx context.Context, customer domain.CustomerID, workloadType string, cfg *domain.WorkloadConfig) effective {
 	if cfg != nil {
 		return effective{id: cfg.ID, run: cfg.RunConfig}
 	}
-	if s.types.has(workloadType) {
-		return effective{run: domain.DefaultRunConfig()}
+	if s.RequireKnownTypes && !s.types.offers(workloadType, s.Clock.Now()) {
+		offered, err := s.offered(ctx)
+		if err != nil {
+			return effective{err: err}
+		}
+		if !offered[workloadType] {
+			return effective{err: s.unknownType(ctx, customer, workloadType, offered)}
+		}
 	}
-	offered, err := s.Workers.KnownTypes(ctx)
-	if err != nil {
-		return effective{err: err}
-	}
-	s.types.set(offered)
-	if s.types.has(workloadType) {
-		return effective{run: domain.DefaultRunConfig()}
-	}
-	return effective{err: s.unknownType(ctx, customer, workloadType, offered)}
+	return effective{run: domain.DefaultRunConfig()}
 }
 
-func (s *Service) unknownType(ctx context.Context, customer domain.CustomerID, workloadType string, offered []string) error {
-	known := map[string]bool{}
-	for _, t := range offered {
-		known[t] = true
+// offered are the types that live workers offer, read now and remembered for offeredFor.
+func (s *Service) offered(ctx context.Context) (map[string]bool, error) {
+	now := s.Clock.Now()
+	workers, err := s.Workers.List(ctx)
+	if err != nil {
+		return nil, err
 	}
+	types := domain.Offered(workers)
+	s.types.current.Store(&offer{types, now.Add(offeredFor)})
+	return types, nil
+}
+
+// unknownType lists what the customer could mean: the types that it has a config for, and those that live workers offer.
+func (s *Service) unknownType(ctx context.Context, customer domain.CustomerID, workloadType string, offered map[string]bool) error {
+	known := maps.Clone(offered)
 	configs, err := s.Configs.List(ctx, customer)
 	if err != nil {
 		return err
@@ -230,29 +239,47 @@ func (s *Service) unknownType(ctx context.Context, customer domain.CustomerID, w
 	for _, c := range configs {
 		known[c.Type] = true
 	}
-	names := slices.Sorted(maps.Keys(known))
+	names := append([]string{}, slices.Sorted(maps.Keys(known))...)
 	list := strings.Join(names, ", ")
 	if list == "" {
 		list = "none yet: no worker has registered"
 	}
-	return domain.Invalid("workload_type", "%q is not known; known types: %s", workloadType, list).With("known_types", names)
+	return domain.Invalid("workload_type", "%q is not supported; supported types: %s", workloadType, list).With("supported_types", names)
 }
 
-// knownTypes remembers the types that workers offered. Types are never forgotten by the store, so a hit is
-// always right and only a miss needs the store.
-type knownTypes struct {
-	current atomic.Pointer[map[string]bool]
-}
-
-func (k *knownTypes) has(t string) bool {
-	m := k.current.Load()
-	return m != nil && (*m)[t]
-}
-
-func (k *knownTypes) set(names []string) {
-	m := make(map[string]bool, len(names))
-	for _, n := range names {
-		m[n] = true
+// Unoffered reports which of these types no live worker offers: their workloads wait until one does. It may miss a worker
+// that left in the last seconds, never one that came.
+func (s *Service) Unoffered(ctx context.Context, types ...string) (map[string]bool, error) {
+	missing := map[string]bool{}
+	for _, t := range types {
+		if !s.types.offers(t, s.Clock.Now()) {
+			missing[t] = true
+		}
 	}
-	k.current.Store(&m)
+	if len(missing) == 0 {
+		return nil, nil
+	}
+	offered, err := s.offered(ctx)
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(missing, func(t string, _ bool) bool { return offered[t] })
+	return missing, nil
+}
+
+// offeredFor is how long a type is taken for offered without another look.
+const offeredFor = 2 * time.Second
+
+// offer is what live workers offered at a moment.
+type offer struct {
+	types map[string]bool
+	until time.Time
+}
+
+// knownTypes remembers what workers offered a moment ago: only what it does not hold needs the store.
+type knownTypes struct{ current atomic.Pointer[offer] }
+
+func (k *knownTypes) offers(t string, now time.Time) bool {
+	o := k.current.Load()
+	return o != nil && now.Before(o.until) && o.types[t]
 }

@@ -81,6 +81,11 @@ func (s *Service) CreateKey(ctx context.Context, customer domain.CustomerID, rol
 	if role != domain.RoleCustomer && role != domain.RoleViewer {
 		return domain.APIKey{}, "", domain.Invalid("role", "must be customer or viewer")
 	}
+	if !expiresAt.IsZero() {
+		if err := domain.ValidateTime("expires_at", expiresAt); err != nil {
+			return domain.APIKey{}, "", err
+		}
+	}
 	var random [20]byte
 	s.IDs.Random(random[:])
 	secret := domain.FormatKey(customer, random)
@@ -93,11 +98,11 @@ func (s *Service) CreateKey(ctx context.Context, customer domain.CustomerID, rol
 func (s *Service) ImportKey(ctx context.Context, customer domain.CustomerID, role domain.Role, secret string, expiresAt time.Time) (domain.APIKey, error) {
 	prefix, owner, ok := domain.KeyPrefix(secret)
 	if !ok || owner != customer {
-		return domain.APIKey{}, domain.Invalid("key", "must look like nyt_%s_ and 32 characters", customer)
+		return domain.APIKey{}, domain.Invalid("key", "must look like nyt_%s_ and 32 letters and digits", customer)
 	}
 	return s.Keys.Create(ctx, domain.APIKey{
 		ID: domain.KeyID(s.IDs.New(domain.PrefixKey)), CustomerID: customer, Role: role,
-		Prefix: prefix, Digest: sha256.Sum256([]byte(secret)), ExpiresAt: expiresAt,
+		Prefix: prefix, Digest: sha256.Sum256([]byte(secret)), ExpiresAt: domain.StoredTime(expiresAt),
 	})
 }
 
