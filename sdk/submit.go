@@ -24,13 +24,26 @@ func WithPriority(p int) SubmitOption { return func(o *submitOptions) { o.Priori
 // WithLabels attaches labels.
 func WithLabels(l map[string]string) SubmitOption { return func(o *submitOptions) { o.Labels = &l } }
 
-// WithTimeout bounds one run, in whole seconds; 0: none.
+// WithTimeout bounds one run. The API counts whole seconds, so d is rounded up: only 0 means none.
 func WithTimeout(d time.Duration) SubmitOption {
-	return func(o *submitOptions) {
-		s := int(d / time.Second)
-		o.TimeoutSeconds = &s
-	}
+	return func(o *submitOptions) { o.TimeoutSeconds = new(Seconds(d)) }
 }
+
+// Seconds is d in whole seconds, as the API counts them, rounded away from zero: what is not 0 never becomes 0, which
+// often means "none".
+func Seconds(d time.Duration) int {
+	s := d / time.Second
+	switch rest := d % time.Second; {
+	case rest > 0:
+		s++
+	case rest < 0:
+		s--
+	}
+	return int(s)
+}
+
+// ParseTime reads a time as the API does: RFC 3339, with "t" and "z" also in lower case, in the years 2000 to 2199.
+func ParseTime(field, s string) (time.Time, error) { return domain.ParseTime(field, s) }
 
 // WithRunAt keeps the workload from starting before t.
 func WithRunAt(t time.Time) SubmitOption { return func(o *submitOptions) { o.RunAt = &t } }

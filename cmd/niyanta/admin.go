@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -195,7 +196,10 @@ func keyCommand(c *cli) *cobra.Command {
 				return err
 			}
 			in := niyanta.KeyInput{Role: niyanta.KeyRole(role)}
-			if expires > 0 {
+			if cmd.Flags().Changed("expires-in") {
+				if expires <= 0 {
+					return usage(errors.New("--expires-in must be positive; leave it out for a key that never expires"))
+				}
 				at := time.Now().Add(expires).UTC()
 				in.ExpiresAt = &at
 			}

@@ -121,6 +121,24 @@ func or[T any](p *T, otherwise string) string {
 
 func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
+// moment reads a flag that is a time.
+func moment(flag, s string) (time.Time, error) {
+	t, err := niyanta.ParseTime("--"+flag, s)
+	var e *niyanta.Error
+	if errors.As(err, &e) {
+		return t, usage(fmt.Errorf("%s, not %q", e.Message, s))
+	}
+	return t, err
+}
+
+// patience checks a flag that bounds a wait: 0 is for ever, and nothing less is.
+func patience(flag string, d time.Duration) error {
+	if d < 0 {
+		return usage(fmt.Errorf("--%s must not be negative", flag))
+	}
+	return nil
+}
+
 // pairs reads repeated k=v flags.
 func pairs(flag string, list []string) (map[string]string, error) {
 	out := make(map[string]string, len(list))

@@ -189,6 +189,21 @@ func TestAnExplanationSaysWhatIsKnown(t *testing.T) {
 	}
 }
 
+func TestSubmit_WhenTheTimeoutHasAFraction_RoundsItUp(t *testing.T) {
+	for flag, want := range map[string]int{"500ms": 1, "1ns": 1, "1s": 1, "1001ms": 2, "0": 0, "0s": 0} {
+		cmd := submitCommand(&cli{})
+		require.NoError(t, cmd.ParseFlags([]string{"--timeout", flag, "--run-at", "2030-01-02t03:04:05z"}))
+		var f submitFlags
+		f.input = "{}"
+		f.timeout, _ = cmd.Flags().GetDuration("timeout")
+		f.runAt, _ = cmd.Flags().GetString("run-at")
+		sub, err := f.submission(cmd, "sleep")
+		require.NoError(t, err)
+		assert.Equal(t, want, *sub.TimeoutSeconds, flag)
+		assert.Equal(t, time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), *sub.RunAt)
+	}
+}
+
 func TestMistakesOnTheCommandLineAreUsageErrors(t *testing.T) {
 	t.Setenv("NIYANTA_API_KEY", "")
 	for _, args := range [][]string{
@@ -198,6 +213,13 @@ func TestMistakesOnTheCommandLineAreUsageErrors(t *testing.T) {
 		{"workload", "submit", "sleep", "--input", "{", "--api-key", "k"},
 		{"workload", "submit", "sleep", "--label", "x", "--api-key", "k"},
 		{"workload", "submit", "sleep", "--run-at", "tomorrow", "--api-key", "k"},
+		{"workload", "submit", "sleep", "--run-at", "9999-12-31T23:59:59-01:00", "--api-key", "k"},
+		{"workload", "submit", "sleep", "--timeout", "-500ms", "--api-key", "k"},
+		{"workload", "submit", "sleep", "--wait", "--wait-timeout", "-1s", "--api-key", "k"},
+		{"workload", "watch", "wl_x", "--timeout", "-1s", "--api-key", "k"},
+		{"workload", "logs", "wl_x", "--since", "0001-01-01T00:00:00Z", "--api-key", "k"},
+		{"key", "create", "cust_x", "--expires-in", "-1h", "--api-key", "k"},
+		{"key", "create", "cust_x", "--expires-in", "0s", "--api-key", "k"},
 		{"workload", "list", "--nope"},
 		{"workload", "list"}, // no key
 		{"workload", "list", "--api-key", "k", "-o", "xml"},
@@ -225,8 +247,8 @@ func TestCommandLine_WhenABodyHasAnUnknownField_NamesIt(t *testing.T) {
 func TestRefusalsOfTheServerAreErrors(t *testing.T) {
 	sh, _, _ := shells(t)
 	_, errs, code := sh.run("", "workload", "submit", "unheard-of")
-	assert.Equal(t, exitError, code)
-	assert.Contains(t, errs, "known types: exec, http, sleep")
+	assert.Equal(t, exitDone, code)
+	assert.Contains(t, errs, `no worker offers type "unheard-of" yet`)
 	_, errs, code = sh.run("", "workload", "get", "wl_none")
 	assert.Equal(t, exitError, code)
 	assert.Contains(t, errs, "NOT_FOUND")

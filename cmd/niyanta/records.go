@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,9 +23,9 @@ func logsCommand(c *cli) *cobra.Command {
 			}
 			p := niyanta.LogParams{Limit: &limit}
 			if since != "" {
-				t, err := time.Parse(time.RFC3339, since)
+				t, err := moment("since", since)
 				if err != nil {
-					return usage(fmt.Errorf("--since must be a time like 2026-01-02T15:04:05Z, not %q", since))
+					return err
 				}
 				p.Since = &t
 			}

@@ -27,6 +27,9 @@ Exits with 0 when it completed, 3 when it failed, 4 when it was cancelled, 5 whe
 			if err != nil {
 				return err
 			}
+			if err := patience("timeout", timeout); err != nil {
+				return err
+			}
 			return c.follow(cmd, cl, args[0], timeout)
 		},
 	}

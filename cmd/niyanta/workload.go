@@ -45,9 +45,15 @@ func submitCommand(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := patience("wait-timeout", f.waitTimeout); err != nil {
+				return err
+			}
 			ans, err := cl.Submit(cmd.Context(), sub, f.key)
 			if err != nil {
 				return err
+			}
+			if ans.StatusReason != nil {
+				_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "it waits:", printable(*ans.StatusReason))
 			}
 			if f.wait {
 				_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "submitted", ans.WorkloadID)
@@ -61,7 +67,7 @@ func submitCommand(c *cli) *cobra.Command {
 	fs.IntVar(&f.priority, "priority", 10, "0 to 1000")
 	fs.StringArrayVar(&f.labels, "label", nil, "key=value, repeatable")
 	fs.StringVar(&f.affinity, "affinity", "", "affinity_rules: JSON, @file or -")
-	fs.DurationVar(&f.timeout, "timeout", 0, "longest time of one run (default: the config's)")
+	fs.DurationVar(&f.timeout, "timeout", 0, "longest time of one run, in whole seconds, rounded up; 0: none (default: the config's)")
 	fs.StringVar(&f.runAt, "run-at", "", "not before this time, RFC 3339")
 	fs.StringVar(&f.key, "idempotency-key", "", "makes repeating the command safe")
 	fs.BoolVar(&f.wait, "wait", false, "follow it to its end")
@@ -91,13 +97,15 @@ func (f *submitFlags) submission(cmd *cobra.Command, workloadType string) (niyan
 		}
 	}
 	if cmd.Flags().Changed("timeout") {
-		s := int(f.timeout / time.Second)
-		sub.TimeoutSeconds = &s
+		if f.timeout < 0 {
+			return sub, usage(fmt.Errorf("--timeout must not be negative"))
+		}
+		sub.TimeoutSeconds = new(niyanta.Seconds(f.timeout))
 	}
 	if f.runAt != "" {
-		t, err := time.Parse(time.RFC3339, f.runAt)
+		t, err := moment("run-at", f.runAt)
 		if err != nil {
-			return sub, usage(fmt.Errorf("--run-at must be a time like 2026-01-02T15:04:05Z, not %q", f.runAt))
+			return sub, err
 		}
 		sub.RunAt = &t
 	}
