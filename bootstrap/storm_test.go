@@ -32,9 +32,9 @@ func unlimited(t *testing.T, d *Dev, id string) string {
 		_, err = admin.CreateCustomer(t.Context(), niyanta.CustomerInput{CustomerID: &id, Name: "C", Tier: "enterprise"})
 		require.NoError(t, err)
 	}
-	rate, burst, depth, running := 1e6, 1_000_000, 10_000_000, 1000
-	_, err = admin.UpdateCustomer(t.Context(), id, niyanta.CustomerPatch{Limits: &niyanta.LimitsInput{
-		RateLimitPerSec: &rate, Burst: &burst, MaxQueueDepth: &depth, MaxConcurrentWorkloads: &running,
+	_, err = admin.UpdateCustomer(t.Context(), id, niyanta.CustomerPatch{Limits: &niyanta.LimitsPatch{
+		RateLimitPerSec: niyanta.To(1e6), Burst: niyanta.To(1_000_000),
+		MaxQueueDepth: niyanta.To(10_000_000), MaxConcurrentWorkloads: niyanta.To(1000),
 	}})
 	require.NoError(t, err)
 	k, err := admin.CreateKey(t.Context(), id, niyanta.KeyInput{Role: "customer"})
