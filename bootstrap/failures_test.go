@@ -87,9 +87,9 @@ func openArena(t *testing.T, store, transport string) *arena {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close(context.Background())) })
 	d.join(t, cfg, transport)
-	many, rate := 1_000_000, 1_000_000.0
-	limits := domain.Limits{MaxConcurrent: many, MaxQueueDepth: many, RatePerSec: rate, Burst: many}
-	_, err = d.App.core.Tenancy.UpdateCustomer(t.Context(), DevCustomer, domain.CustomerPatch{Limits: &limits})
+	many := domain.To(1_000_000)
+	limits := domain.LimitsPatch{MaxConcurrent: many, MaxQueueDepth: many, RatePerSec: domain.To(1e6), Burst: many}
+	_, err = d.App.core.Tenancy.UpdateCustomer(t.Context(), DevCustomer, domain.CustomerPatch{Limits: limits})
 	require.NoError(t, err)
 	c, err := niyanta.NewClient(d.App.URL(), d.CustomerKey)
 	require.NoError(t, err)
