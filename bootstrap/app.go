@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -33,16 +31,15 @@ type App struct {
 	stop      context.CancelFunc // ends the loops
 	loops     sync.WaitGroup
 	closers   []func()
-	server    *http.Server
+	doors     []*door
 	busServer *messaging.Server
-	listener  net.Listener
 	watcher   watcher
 	failed    chan error
 }
 
 // NewApp returns a coordinator that is not running yet.
 func NewApp(cfg Config, core *Core, host Host, metrics *telemetry.Metrics) *App {
-	return &App{cfg: cfg, core: core, host: host, metrics: metrics, log: core.Log, failed: make(chan error, 1)}
+	return &App{cfg: cfg, core: core, host: host, metrics: metrics, log: core.Log, failed: make(chan error, 2)}
 }
 
 // NewCoordinator returns a coordinator on the backends that the configuration names. With STORE=postgres it migrates the
@@ -65,38 +62,24 @@ func (a *App) Start(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
 			endPolls()
-			if a.listener != nil {
-				_ = a.listener.Close() // nobody was served
-			}
 			bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownMax)
 			defer cancel()
-			err = errors.Join(err, a.halt(bounded))
+			err = errors.Join(err, a.shut(bounded), a.halt(bounded))
 		}
 	}()
-	handler, err := httpapi.New(httpapi.Deps{
-		Lifecycle: a.core.Lifecycle, Insight: a.core.Insight, Tenancy: a.core.Tenancy, Plane: a.core.Plane,
-		IDs: a.host.IDs, Observer: a.host.Observer, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Stopping: stopping,
-		CursorKey: cursorKey(a.cfg), Measure: a.metrics.Request,
-	})
-	if err != nil {
+	if err := a.open(ctx); err != nil {
 		return err
-	}
-	if a.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", a.cfg.HTTPAddr); err != nil {
-		return fmt.Errorf("%sHTTP_ADDR: %w", Prefix, err)
 	}
 	if err := a.startLoops(loops); err != nil {
 		return err
 	}
 	a.lookAtDependencies(ctx)
 	a.loops.Go(func() { a.watchDependencies(loops) })
-	a.server = httpapi.NewServer(handler, a.log)
-	a.loops.Go(func() {
-		if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
-			a.failed <- err
-		}
+	return a.serve(httpapi.Deps{
+		Lifecycle: a.core.Lifecycle, Insight: a.core.Insight, Tenancy: a.core.Tenancy, Plane: a.core.Plane,
+		IDs: a.host.IDs, Observer: a.host.Observer, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Stopping: stopping,
+		CursorKey: cursorKey(a.cfg), Measure: a.metrics.Request,
 	})
-	a.log.Info("serving", "url", a.URL())
-	return nil
 }
 
 // halt ends the loops, gives leadership away, and gives back everything else.
@@ -122,16 +105,6 @@ func (a *App) release() {
 	if a.closeBackends != nil {
 		a.closeBackends()
 	}
-}
-
-// URL is where the API answers.
-func (a *App) URL() string {
-	addr := a.listener.Addr().String()
-	host, port, err := net.SplitHostPort(addr)
-	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
-		addr = net.JoinHostPort("127.0.0.1", port)
-	}
-	return "http://" + addr
 }
 
 // Failed delivers an error that ends serving.
@@ -204,8 +177,6 @@ func (a *App) Close(ctx context.Context) error {
 	defer cancel()
 	a.stopping()
 	var errs []error
-	if err := a.server.Shutdown(bounded); err != nil {
-		errs = append(errs, fmt.Errorf("requests in flight: %w", err), a.server.Close())
-	}
+	errs = append(errs, a.shut(bounded))
 	return errors.Join(append(errs, a.halt(bounded))...)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"reflect"
 	"regexp"
@@ -37,6 +38,7 @@ type Config struct {
 	OTLPEndpoint       string `env:"OTLP_ENDPOINT" secret:"url"`
 
 	HTTPAddr       string   `env:"HTTP_ADDR" envDefault:":8080"`
+	AdminAddr      string   `env:"ADMIN_ADDR"`
 	CoordinatorURL string   `env:"COORDINATOR_URL" secret:"url"`
 	AdminKey       string   `env:"ADMIN_KEY" secret:"true"`
 	WorkerKeys     []string `env:"WORKER_KEY" secret:"true"`
@@ -56,6 +58,8 @@ type Config struct {
 	WorkerLease       time.Duration `env:"WORKER_LEASE" envDefault:"20s"`
 	LeaderTTL         time.Duration `env:"LEADER_TTL" envDefault:"8s"`
 	DrainTimeout      time.Duration `env:"DRAIN_TIMEOUT" envDefault:"5m"`
+
+	HTTPIdleTimeout time.Duration `env:"HTTP_IDLE_TIMEOUT" envDefault:"3m"`
 
 	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat string     `env:"LOG_FORMAT" envDefault:"json"`
@@ -138,6 +142,7 @@ func (c Config) Validate(role Role) error {
 	c.validateTimes(wrong)
 	switch role {
 	case RoleCoordinator:
+		c.validateServing(wrong)
 		c.validateCoordinator(wrong)
 	case RoleWorker:
 		c.validateWorker(wrong)
@@ -146,6 +151,7 @@ func (c Config) Validate(role Role) error {
 			wrong("POSTGRES_URL", "is required: it says which database to migrate")
 		}
 	case RoleDev:
+		c.validateServing(wrong)
 		c.validateKeys(wrong)
 		if c.DevCustomerKey != "" {
 			if _, owner, ok := domain.KeyPrefix(c.DevCustomerKey); !ok || owner != DevCustomer {
@@ -178,6 +184,36 @@ func (c Config) validateTimes(wrong func(string, string, ...any)) {
 	if c.WorkerLease < 3*c.HeartbeatInterval {
 		wrong("WORKER_LEASE", "must be at least three heartbeat intervals (%s), so that one lost heartbeat does no harm; not %s",
 			3*c.HeartbeatInterval, c.WorkerLease)
+	}
+}
+
+// DevHTTPAddr is where the development server listens unless it is told otherwise: at this machine only, for it prints its keys.
+const DevHTTPAddr = "127.0.0.1:8080"
+
+// Bounds of HTTP_IDLE_TIMEOUT.
+const (
+	minIdleTimeout = time.Second
+	maxIdleTimeout = time.Hour
+)
+
+// validateServing checks where and how the API is served.
+func (c Config) validateServing(wrong func(string, string, ...any)) {
+	port := ""
+	for _, at := range []struct{ name, addr string }{{"HTTP_ADDR", c.HTTPAddr}, {"ADMIN_ADDR", c.AdminAddr}} {
+		if at.addr == "" && at.name == "ADMIN_ADDR" {
+			continue
+		}
+		_, p, err := net.SplitHostPort(at.addr)
+		switch {
+		case err != nil || p == "":
+			wrong(at.name, "must look like :8080 or 127.0.0.1:8080, not %q", at.addr)
+		case p == port && p != "0":
+			wrong(at.name, "must have another port than %sHTTP_ADDR", Prefix)
+		}
+		port = p
+	}
+	if c.HTTPIdleTimeout < minIdleTimeout || c.HTTPIdleTimeout > maxIdleTimeout {
+		wrong("HTTP_IDLE_TIMEOUT", "must be %s to %s, not %s; above what a load balancer in front keeps idle connections for", minIdleTimeout, maxIdleTimeout, c.HTTPIdleTimeout)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 func (a *api) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		op, known := a.ops[r.Method+" "+chi.RouteContext(r.Context()).RoutePattern()]
-		if !known {
+		if !known || !a.Part.serves(op) {
 			a.fail(w, r, errNoRoute(r))
 			return
 		}
@@ -52,7 +52,8 @@ func (a *api) noMethod(routes chi.Routes) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var allowed []string
 		for _, method := range a.ops.methods() {
-			if _, known := a.ops[method+" "+routes.Find(chi.NewRouteContext(), method, r.URL.RawPath)]; known {
+			op, known := a.ops[method+" "+routes.Find(chi.NewRouteContext(), method, r.URL.RawPath)]
+			if known && a.Part.serves(op) {
 				allowed = append(allowed, method)
 			}
 		}

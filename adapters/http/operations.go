@@ -24,6 +24,32 @@ type operation struct {
 	each  *each // items of the body that are checked one by one; nil: none
 }
 
+// Part is a part of the API: what one listener serves. Everything else is not there.
+type Part int
+
+// The parts.
+const (
+	PartAll    Part = iota
+	PartPublic      // all but the admin's
+	PartAdmin       // admin routes and /metrics, and what tells about the process
+)
+
+// String names the part.
+func (p Part) String() string { return [...]string{"all", "public", "admin"}[p] }
+
+// serves reports whether the operation is there in the part.
+func (p Part) serves(op operation) bool {
+	admins := op.tag == "admin" || op.path == "/metrics"
+	switch p {
+	case PartPublic:
+		return !admins
+	case PartAdmin:
+		return admins || op.tag == "system"
+	case PartAll:
+	}
+	return true
+}
+
 // open reports whether the operation needs no key: the file says so with an empty list of roles.
 func (o operation) open() bool { return len(o.roles) == 0 }
 

@@ -31,6 +31,8 @@ type Deps struct {
 	Ready func(ctx context.Context) Readiness
 	// Metrics serves /metrics.
 	Metrics http.Handler
+	// Part is which part of the API is served.
+	Part Part
 	// Measure, if set, hears of each request: its method, route pattern, status and duration.
 	Measure func(method, route string, status int, took time.Duration)
 	// CursorKey signs cursors; coordinators that serve the same clients share it. Empty: one is made.
@@ -128,14 +130,14 @@ const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 60 * time.Second // enough for a 10 MiB checkpoint on a slow line
 	writeTimeout  = maxWait + 30*time.Second
-	idleTimeout   = 2 * time.Minute
 	maxHeader     = 64 << 10
 )
 
-// NewServer returns a server for the handler with bounds on everything a client can stretch.
-func NewServer(h http.Handler, log *slog.Logger) *http.Server {
+// NewServer returns a server for the handler with bounds on everything a client can stretch. idle is how long a connection without a
+// request is kept: longer than a load balancer in front keeps it, or that sends requests into connections that are being closed.
+func NewServer(h http.Handler, idle time.Duration, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		IdleTimeout: idle, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }

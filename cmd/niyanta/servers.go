@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,9 +46,7 @@ Prints its url and keys on standard output; logs go to standard error. Nothing s
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load(bootstrap.RoleDev, func(c *bootstrap.Config) {
-				if addr != "" {
-					c.HTTPAddr = addr
-				}
+				c.HTTPAddr = cmp.Or(addr, os.Getenv("NIYANTA_HTTP_ADDR"), bootstrap.DevHTTPAddr)
 				if cmd.Flags().Changed("slots") {
 					c.WorkerSlots = slots
 				}
@@ -62,15 +61,24 @@ Prints its url and keys on standard output; logs go to standard error. Nothing s
 			if err != nil {
 				return err
 			}
-			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "url: %s\ncustomer key: %s\nadmin key: %s\nworker key: %s\n",
-				dev.App.URL(), dev.CustomerKey, dev.AdminKey, dev.WorkerKey)
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%scustomer key: %s\nadmin key: %s\nworker key: %s\n",
+				addresses(dev.App), dev.CustomerKey, dev.AdminKey, dev.WorkerKey)
 			return until(cmd.Context(), hard, dev.Failed(), dev.App.Failed(), dev.Close)
 		},
 	}
 	cmd.Flags().IntVar(&workers, "workers", 2, "workers in this process; 0: workers join over HTTP")
 	cmd.Flags().IntVar(&slots, "slots", 10, "workloads that each worker runs at once")
-	cmd.Flags().StringVar(&addr, "addr", "", "listen address (default: NIYANTA_HTTP_ADDR, or :8080)")
+	cmd.Flags().StringVar(&addr, "addr", "", "listen address (default: NIYANTA_HTTP_ADDR, or "+bootstrap.DevHTTPAddr+")")
 	return cmd
+}
+
+// addresses says where the API answers, and what it listens on: ":8080" is every interface of the machine.
+func addresses(app *bootstrap.App) string {
+	admin := ""
+	if app.AdminURL() != app.URL() {
+		admin = fmt.Sprintf("admin url: %s\n", app.AdminURL())
+	}
+	return fmt.Sprintf("url: %s\n%slistening on: %s\n", app.URL(), admin, strings.Join(app.Addrs(), ", "))
 }
 
 // until waits for the end and closes; a second signal does not wait for closing.
@@ -115,7 +123,7 @@ func coordinatorCommand() *cobra.Command {
 			if err := app.Start(cmd.Context()); err != nil {
 				return err
 			}
-			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "url: %s\n", app.URL())
+			_, _ = fmt.Fprint(cmd.OutOrStdout(), addresses(app))
 			return until(cmd.Context(), context.WithoutCancel(cmd.Context()), app.Failed(), nil, app.Close)
 		},
 	}

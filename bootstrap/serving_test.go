@@ -1,0 +1,134 @@
+package bootstrap
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func devAt(t *testing.T, environment ...string) *Dev {
+	t.Helper()
+	cfg, err := Load(append([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0"}, environment...))
+	require.NoError(t, err)
+	require.NoError(t, cfg.Validate(RoleDev))
+	d, err := NewDev(context.Background(), cfg, 0, "test", silent)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.Close(context.Background())) })
+	return d
+}
+
+// TestAdminAddr_WhenSet_SeparatesTheAdminsRoutes asks for every operation at both addresses, with the key that it needs and without.
+func TestAdminAddr_WhenSet_SeparatesTheAdminsRoutes(t *testing.T) {
+	d := devAt(t, "NIYANTA_ADMIN_ADDR=127.0.0.1:0")
+	require.NotEqual(t, d.App.URL(), d.App.AdminURL())
+	a := &api{T: t, dev: d, client: &http.Client{Transport: &http.Transport{}}}
+	t.Cleanup(a.client.CloseIdleConnections)
+	a.specified()
+	ask := func(base, method, path, key string) answer {
+		req, err := http.NewRequestWithContext(t.Context(), method, base+path, nil)
+		require.NoError(t, err)
+		if key != "" {
+			req.Header.Set("Authorization", "Bearer "+key)
+		}
+		return a.do(req)
+	}
+	keys := map[string]string{"customer": d.CustomerKey, "admin": d.AdminKey, "worker": d.WorkerKey}
+	moved, stayed := 0, 0
+	for path, item := range a.spec.Paths.Map() {
+		target := strings.NewReplacer("{id}", "wl_none", "{key_id}", "key_none", "{sequence}", "1").Replace(path)
+		for method, op := range item.Operations() {
+			what := method + " " + path
+			if op.Tags[0] == "system" && path != "/metrics" {
+				for _, base := range []string{d.App.URL(), d.App.AdminURL()} {
+					require.Equal(t, 200, ask(base, method, target, "").status, what)
+				}
+				continue
+			}
+			there, gone := d.App.URL(), d.App.AdminURL()
+			if op.Tags[0] == "admin" || path == "/metrics" {
+				there, gone = gone, there
+				moved++
+			} else {
+				stayed++
+			}
+			for _, key := range []string{"", d.AdminKey, d.CustomerKey, d.WorkerKey} {
+				for _, m := range []string{method, "TRACE"} {
+					ans := ask(gone, m, target, key)
+					require.Equal(t, 404, ans.status, "%s at the other address", what)
+					require.Empty(t, ans.header.Get("Allow"))
+				}
+			}
+			if path == "/metrics" {
+				require.Equal(t, 200, ask(there, method, target, "").status)
+				continue
+			}
+			require.Equal(t, 401, ask(there, method, target, "").status, what)
+			role := op.Extensions["x-roles"].([]any)[0].(string)
+			require.NotContains(t, []int{401, 403, 405}, ask(there, method, target, keys[role]).status, "%s as %s", what, role)
+		}
+	}
+	require.Greater(t, moved, 10)
+	require.Greater(t, stayed, 15)
+}
+
+func TestAdminAddr_WhenTaken_FailsTheStartAndFreesTheOther(t *testing.T) {
+	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = taken.Close() }()
+	free, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := free.Addr().String()
+	require.NoError(t, free.Close())
+	cfg, err := Load([]string{"NIYANTA_HTTP_ADDR=" + addr, "NIYANTA_ADMIN_ADDR=" + taken.Addr().String()})
+	require.NoError(t, err)
+	_, err = NewDev(t.Context(), cfg, 0, "test", silent)
+	require.ErrorContains(t, err, "NIYANTA_ADMIN_ADDR")
+	again, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", addr)
+	require.NoError(t, err, "the public address is free again")
+	require.NoError(t, again.Close())
+}
+
+func TestServing_OfBadAddressesAndTimes_IsRefused(t *testing.T) {
+	for setting, wrong := range map[string]string{
+		"NIYANTA_HTTP_ADDR=8080": "HTTP_ADDR", "NIYANTA_ADMIN_ADDR=localhost": "ADMIN_ADDR", "NIYANTA_ADMIN_ADDR=127.0.0.1:8080": "ADMIN_ADDR",
+		"NIYANTA_HTTP_IDLE_TIMEOUT=0s": "HTTP_IDLE_TIMEOUT", "NIYANTA_HTTP_IDLE_TIMEOUT=2h": "HTTP_IDLE_TIMEOUT",
+	} {
+		assert.Contains(t, problems(RoleDev, setting), "NIYANTA_"+wrong+":", setting)
+		assert.Contains(t, problems(RoleCoordinator, adminKey, workerKey, setting), "NIYANTA_"+wrong+":", setting)
+	}
+	c, err := Load(nil)
+	require.NoError(t, err)
+	assert.Greater(t, c.HTTPIdleTimeout, time.Minute, "above the 60 s for which common load balancers keep idle connections")
+}
+
+// TestIdleTimeout_WhenSet_EndsAnIdleConnectionThen keeps a connection without requests, for shorter and for longer than it may be.
+func TestIdleTimeout_WhenSet_EndsAnIdleConnectionThen(t *testing.T) {
+	d := devAt(t, "NIYANTA_HTTP_IDLE_TIMEOUT=1s")
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(d.App.URL(), "http://"))
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	in := bufio.NewReader(conn)
+	for range 2 {
+		_, err = fmt.Fprint(conn, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+		require.NoError(t, err)
+		resp, err := http.ReadResponse(in, nil)
+		require.NoError(t, err, "it is kept that long")
+		_, err = io.Copy(io.Discard, resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+	}
+	idle := time.Now()
+	require.NoError(t, conn.SetReadDeadline(idle.Add(20*time.Second)))
+	_, err = in.ReadByte()
+	require.ErrorIs(t, err, io.EOF)
+	assert.GreaterOrEqual(t, time.Since(idle), 900*time.Millisecond)
+}
