@@ -105,8 +105,9 @@ const (
 	retryPause = time.Second
 )
 
-// Result waits until the workload is final and returns its output. A *FailedError tells that it has none. The coordinator
-// may be away for a while; the wait goes on until ctx ends.
+// Result waits until the workload is final and returns its output. A *FailedError tells that it has none; an output of
+// more than 1 MiB is an error, because only its beginning is kept. The coordinator may be away for a while; the wait goes
+// on until ctx ends.
 func (r *Run[Out]) Result(ctx context.Context) (Out, error) {
 	var out Out
 	for {
@@ -124,12 +125,24 @@ func (r *Run[Out]) Result(ctx context.Context) (Out, error) {
 		}
 		switch domain.Status(w.Status) {
 		case domain.StatusCompleted:
-			return out, json.Unmarshal(w.ResultData, &out)
+			return out, decodeResult(w.ResultData, &out)
 		case domain.StatusFailed, domain.StatusCancelled:
 			return out, &FailedError{Status: w.Status, Type: text(w.ErrorType), Message: text(w.ErrorMessage)}
 		default:
 		}
 	}
+}
+
+// decodeResult reads a result, also one that was kept encoded because not every store or reader could take it as it is.
+func decodeResult(raw []byte, out any) error {
+	kept, data, encoded := domain.DecodeResult(domain.JSON(raw))
+	switch {
+	case !encoded:
+		return json.Unmarshal(raw, out)
+	case kept.Truncated:
+		return fmt.Errorf("the result has %d bytes; only the first %d were kept", kept.Size, len(data))
+	}
+	return json.Unmarshal(data, out)
 }
 
 func after(err error) time.Duration {

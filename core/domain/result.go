@@ -44,6 +44,14 @@ const (
 	FlawNotStorable   Flaw = "not_storable"
 )
 
+func (f Flaw) known() bool {
+	switch f {
+	case FlawNotJSON, FlawInvalidUTF8, FlawNUL, FlawLoneSurrogate, FlawDuplicateKey, FlawTooDeep, FlawTooLarge, FlawNotStorable:
+		return true
+	}
+	return false
+}
+
 // CleanResult makes a result fit for every store and every reader. It never refuses: a run that succeeded has succeeded, whatever
 // it returned. Sound JSON comes back compact, otherwise unchanged. What a store or a reader would change or refuse (NUL, lone surrogates,
 // bytes that are not UTF-8, a key twice in one object, more than MaxResultDepth levels, what is not JSON) comes back as an
@@ -54,6 +62,17 @@ func CleanResult(result JSON) JSON { return cleanResult(result, MaxResult) }
 // ShortenResult is CleanResult for a carrier that takes at most limit bytes.
 func ShortenResult(result JSON, limit int) JSON {
 	return cleanResult(result, min(max(limit, minResult), MaxResult))
+}
+
+// DecodeResult returns what an EncodedResult holds; ok is false for a result that is kept as it is.
+func DecodeResult(result JSON) (e EncodedResult, data []byte, ok bool) {
+	d := json.NewDecoder(strings.NewReader(string(result)))
+	d.DisallowUnknownFields()
+	if !strings.Contains(string(result), `"encoding"`) || d.Decode(&e) != nil || e.Encoding != "base64" || !e.Reason.known() {
+		return EncodedResult{}, nil, false
+	}
+	data, err := base64.StdEncoding.DecodeString(e.Data)
+	return e, data, err == nil && (e.Truncated || len(data) == e.Size)
 }
 
 const (

@@ -62,10 +62,8 @@ func TestCleanResult_WhenItCannotBeKeptExactly_IsEncoded(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := CleanResult(JSON(c.in))
-			var e EncodedResult
-			require.NoError(t, json.Unmarshal([]byte(got), &e))
-			data, err := base64.StdEncoding.DecodeString(e.Data)
-			require.NoError(t, err)
+			e, data, ok := DecodeResult(got)
+			require.True(t, ok)
 			assert.Equal(t, c.in, string(data))
 			e.Data = ""
 			assert.Equal(t, EncodedResult{Encoding: "base64", ContentType: c.contentType, Reason: c.flaw, Size: len(c.in)}, e)
@@ -91,6 +89,17 @@ func TestCleanResult_WhenTooLarge_KeepsItsBeginningAndSaysSo(t *testing.T) {
 		assert.Equal(t, len(in), e.Size)
 		assert.True(t, e.Truncated)
 		assert.Equal(t, got, CleanResult(got))
+	}
+}
+
+func TestDecodeResult_OfAnythingElse_SaysSo(t *testing.T) {
+	for _, kept := range []JSON{
+		"", "null", "7", `{"encoding":"base64"}`, `{"encoding":"base64","content_type":"x","reason":"because","size":1,"truncated":false,"data":"YQ=="}`,
+		`{"encoding":"base64","content_type":"x","reason":"nul","size":2,"truncated":false,"data":"YQ=="}`,
+		`{"encoding":"base64","content_type":"x","reason":"nul","size":1,"truncated":false,"data":"YQ==","more":1}`,
+	} {
+		_, _, ok := DecodeResult(kept)
+		assert.False(t, ok, kept)
 	}
 }
 

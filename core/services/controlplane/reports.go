@@ -33,7 +33,7 @@ func (s *Service) Report(ctx context.Context, ref ports.SessionRef, reports []po
 	if len(ts) == 0 {
 		return answers, ctx.Err()
 	}
-	results, err := s.reports.Do(ctx, ts...)
+	results, err := s.commit(ctx, ts)
 	if err != nil {
 		return nil, err
 	}
@@ -45,6 +45,28 @@ func (s *Service) Report(ctx context.Context, ref ports.SessionRef, reports []po
 		}
 	}
 	return answers, nil
+}
+
+// commit applies reports together, and one by one when that fails for what one of them holds, so that the others stand.
+func (s *Service) commit(ctx context.Context, ts []domain.Transition) ([]domain.Result, error) {
+	results, err := s.reports.Do(ctx, ts...)
+	if !domain.IsCode(err, domain.CodeInternal) {
+		return results, err
+	}
+	results = make([]domain.Result, len(ts))
+	for i := range ts {
+		one, err := s.reports.Do(ctx, ts[i])
+		switch {
+		case domain.IsCode(err, domain.CodeInternal):
+			s.Log.Error("a report cannot be executed", "workload_id", ts[i].WorkloadID, "event", ts[i].Event, "error", err)
+			results[i] = domain.Result{Outcome: domain.OutcomeRefused, WorkloadID: ts[i].WorkloadID, Reason: "it cannot be executed"}
+		case err != nil:
+			return nil, err
+		default:
+			results[i] = one[0]
+		}
+	}
+	return results, nil
 }
 
 const noWorkload = "workload_id: no workload has this id"
