@@ -14,6 +14,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"github.com/niyanta/niyanta/adapters/workloads"
 	"github.com/niyanta/niyanta/core/domain"
 )
 
@@ -48,6 +49,8 @@ type Config struct {
 	WorkerSlots          int           `env:"WORKER_SLOTS" envDefault:"10"`
 	WorkerTags           string        `env:"WORKER_TAGS"`
 	ExecAllow            []string      `env:"EXEC_ALLOW"`
+	ExecEnv              []string      `env:"EXEC_ENV"`
+	ExecUIDs             string        `env:"EXEC_UIDS" envDefault:"auto"`
 	HTTPTypeAllowPrivate bool          `env:"HTTP_TYPE_ALLOW_PRIVATE" envDefault:"false"`
 	SchedulerPolicy      domain.Policy `env:"SCHEDULER_POLICY" envDefault:"priority"`
 	Preemption           bool          `env:"PREEMPTION" envDefault:"false"`
@@ -158,6 +161,7 @@ func (c Config) Validate(role Role) error {
 				wrong("DEV_CUSTOMER_KEY", "must look like nyt_%s_ and 32 letters and digits", DevCustomer)
 			}
 		}
+		c.validateExec(wrong)
 		c.validateSlots(wrong)
 	}
 	return errors.Join(errs...)
@@ -281,7 +285,18 @@ func (c Config) validateWorker(wrong func(string, string, ...any)) {
 	if _, err := ParseTags(c.WorkerTags); err != nil {
 		wrong("WORKER_TAGS", "%s", message(err))
 	}
+	c.validateExec(wrong)
 	c.validateSlots(wrong)
+}
+
+// validateExec checks what programs may do.
+func (c Config) validateExec(wrong func(string, string, ...any)) {
+	if err := workloads.ValidateUsers(c.ExecUIDs); err != nil {
+		wrong("EXEC_UIDS", "%s", message(err))
+	}
+	if err := workloads.ValidateEnv(c.ExecAllow, c.ExecEnv); err != nil {
+		wrong("EXEC_ENV", "%s", message(err))
+	}
 }
 
 func (c Config) validateSlots(wrong func(string, string, ...any)) {

@@ -54,7 +54,7 @@ func TestSettings_WithACanaryInEverySetting_PrintNone(t *testing.T) {
 	}
 	want := []string{
 		"STORE", "BUS", "RATE_LIMITER", "NATS_CREDS_FILE", "NATS_CA_FILE", "NATS_CERT_FILE", "NATS_KEY_FILE", "BUS_PREFIX", "HTTP_ADDR", "ADMIN_ADDR",
-		"WORKER_ID", "WORKER_TAGS", "EXEC_ALLOW", "SCHEDULER_POLICY", "ANTI_AFFINITY_ACROSS_TYPES", "LOG_FORMAT",
+		"WORKER_ID", "WORKER_TAGS", "EXEC_ALLOW", "EXEC_ENV", "EXEC_UIDS", "SCHEDULER_POLICY", "ANTI_AFFINITY_ACROSS_TYPES", "LOG_FORMAT",
 	}
 	slices.Sort(printed)
 	slices.Sort(want)

@@ -2,12 +2,14 @@ package bootstrap
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"os"
 	"regexp"
 
 	"github.com/niyanta/niyanta/adapters/http/workerclient"
+	"github.com/niyanta/niyanta/adapters/process"
 	"github.com/niyanta/niyanta/adapters/system"
 	"github.com/niyanta/niyanta/adapters/workloads"
 	"github.com/niyanta/niyanta/core/domain"
@@ -50,18 +52,43 @@ func newWorker(ctx context.Context, cfg Config, id domain.WorkerID, version stri
 	if err != nil {
 		return nil, err
 	}
-	types := workloads.Registry(workloads.Options{ExecAllow: cfg.ExecAllow, HTTPAllowPrivate: cfg.HTTPTypeAllowPrivate})
-	for _, m := range more {
-		maps.Copy(types, m)
-	}
-	engine, err := execution.NewEngine(ctx, execution.Config{
-		WorkerID: id, Slots: cfg.WorkerSlots, Tags: tags, Version: version, Sleep: system.Sleep, Types: types,
-	}, plane, system.Clock{}, system.IDs{}, log)
+	concealed := process.InForce() != process.ProtectionNone
+	offer, err := workloads.New(workloads.Options{
+		ExecAllow: cfg.ExecAllow, ExecEnv: cfg.ExecEnv, ExecUsers: cfg.ExecUIDs, Slots: cfg.WorkerSlots, Dumpable: !concealed,
+		OnlyPrograms:     concealed, // a server, which starts nothing else
+		HTTPAllowPrivate: cfg.HTTPTypeAllowPrivate,
+	}, log.With("worker_id", string(id)))
 	if err != nil {
 		return nil, err
 	}
-	return &Worker{engine: engine, cfg: cfg, close: done}, nil
+	if offer.Isolation != "" {
+		tags = maps.Clone(tags)
+		if tags == nil {
+			tags = map[string]string{}
+		}
+		tags[isolationTag] = string(offer.Isolation)
+	}
+	for _, m := range more {
+		maps.Copy(offer.Types, m)
+	}
+	closeAll := func() {
+		done()
+		if err := offer.Close(); err != nil {
+			log.Warn("removing scratch directories failed", "worker_id", string(id), "error", err)
+		}
+	}
+	engine, err := execution.NewEngine(ctx, execution.Config{
+		WorkerID: id, Slots: cfg.WorkerSlots, Tags: tags, Version: version, Sleep: system.Sleep, Types: offer.Types,
+		Capabilities: offer.Capabilities,
+	}, plane, system.Clock{}, system.IDs{}, log)
+	if err != nil {
+		return nil, errors.Join(err, offer.Close())
+	}
+	return &Worker{engine: engine, cfg: cfg, close: closeAll}, nil
 }
+
+// isolationTag tells what keeps a worker's programs apart; see workloads.Isolation.
+const isolationTag = "exec.isolation"
 
 // Run works until ctx ends, then drains. See execution.Engine.
 func (w *Worker) Run(ctx context.Context) error {

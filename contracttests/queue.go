@@ -1,6 +1,7 @@
 package contracttests
 
 import (
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -64,6 +65,34 @@ func queueCases() []Case[StoreHarness] {
 			}
 			f.must(assign(a, f.worker("w", 1)))
 			require.Len(t, f.heads(5), 3, "an assigned workload leaves its lane")
+		}},
+		{"programs are told apart", "for every lane that has an eligible workload, with the capability that its workloads need", func(t T, h StoreHarness) {
+			f := given(t, h)
+			program := func(name string, args ...string) domain.Workload {
+				return f.submit(func(s *domain.Submission) {
+					command, err := json.Marshal(append([]string{name}, args...))
+					require.NoError(t, err)
+					s.Type, s.Input = domain.TypeExec, domain.JSON(`{"command":`+string(command)+`}`)
+				})
+			}
+			ffmpeg := program("ffmpeg", "-i", "a")
+			require.Equal(t, ffmpeg.Lane, program("ffmpeg", "-i", "b").Lane)
+			path := program("/usr/bin/ffmpeg")
+			hs := f.heads(5)
+			require.Len(t, hs, 2, "one for each spelling")
+			for _, l := range hs {
+				needs := map[domain.LaneID]string{ffmpeg.Lane: "exec:ffmpeg", path.Lane: "exec:/usr/bin/ffmpeg"}[l.Lane.ID]
+				require.Equal(t, []string{needs}, l.Lane.Affinity.Hard.WorkloadTypes)
+			}
+			w := f.worker("w", 1)
+			f.must(assign(ffmpeg, w))
+			occupied, err := f.Queue.Occupancy(t.Context())
+			require.NoError(t, err)
+			require.Len(t, occupied, 1)
+			require.Equal(t, []string{"exec:ffmpeg"}, occupied[0].Lane.Affinity.Hard.WorkloadTypes)
+			got, err := f.Workloads.Get(t.Context(), acme, ffmpeg.ID)
+			require.NoError(t, err)
+			require.True(t, got[0].Affinity.IsZero(), "what the client stated is unchanged")
 		}},
 		{"what is not due is not eligible", "NotBefore not in the future; NextDue returns when the next one becomes eligible", func(t T, h StoreHarness) {
 			f := given(t, h)

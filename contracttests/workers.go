@@ -160,6 +160,18 @@ func workerCases() []Case[StoreHarness] {
 			require.NoError(t, err)
 			require.Equal(t, []string{"t"}, types)
 		}},
+		{"a program is no type", "KnownTypes returns every type that any worker ever offered; capabilities that are no types are not among them", func(t T, h StoreHarness) {
+			f := given(t, h)
+			r := registration("w", "s1", 1)
+			r.Capabilities = []string{"exec", "exec:/usr/bin/ffmpeg", "exec:sh"}
+			w, err := f.Workers.Register(t.Context(), r, lease)
+			require.NoError(t, err)
+			require.Equal(t, r.Capabilities, w.Capabilities)
+			require.Equal(t, r.Capabilities, f.workers()[0].Capabilities)
+			types, err := f.Workers.KnownTypes(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, []string{"exec"}, types)
+		}},
 		{"of racing registrations one owns the id", "another process owns the id", func(t T, h StoreHarness) {
 			f := given(t, h)
 			errs := race(16, func(i int) error {

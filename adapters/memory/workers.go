@@ -51,7 +51,7 @@ func (w workers) Register(ctx context.Context, r domain.Registration, lease time
 		RegisteredAt: now, HeartbeatAt: now, LeaseUntil: now.Add(lease),
 	}
 	w.s.workers[wk.ID] = wk
-	for _, t := range wk.Capabilities {
+	for _, t := range r.Types() {
 		w.s.types[t] = true
 	}
 	w.s.appendWorker(wk.ID, domain.AuditWorkerJoined, workerActor(wk.ID), "")

@@ -115,7 +115,7 @@ func (t *tx) storeWorker(r domain.Registration, lease time.Duration) (domain.Wor
  ON CONFLICT (worker_id) DO UPDATE SET session_id = excluded.session_id, live = true, heartbeat_at = excluded.heartbeat_at,
   lease_until = excluded.lease_until, process_id = excluded.process_id, certificate_digest = excluded.certificate_digest`,
 		string(r.WorkerID), string(r.SessionID), wk.HeartbeatAt, wk.LeaseUntil, r.ProcessID, r.CertificateDigest)
-	t.queue("INSERT INTO known_types (workload_type) SELECT DISTINCT unnest($1::text[]) ORDER BY 1 ON CONFLICT DO NOTHING", r.Capabilities)
+	t.queue("INSERT INTO known_types (workload_type) SELECT DISTINCT unnest($1::text[]) ORDER BY 1 ON CONFLICT DO NOTHING", r.Types())
 	return wk, nil
 }
 

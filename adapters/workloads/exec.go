@@ -2,12 +2,15 @@ package workloads
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -20,27 +23,37 @@ import (
 )
 
 const (
-	// defaultKillGrace is the time between SIGTERM and SIGKILL.
-	defaultKillGrace = 5 * time.Second
+	// defaultKillGrace is the time between being told to stop and SIGKILL: of a cancelled run nothing is left after 5 s.
+	defaultKillGrace = 4 * time.Second
 	// pipeGrace is how long output is read after the program and its group are gone.
 	pipeGrace = 2 * time.Second
 	// outputTail is how much of each output stream goes into the result.
 	outputTail = 64 << 10
 )
 
-// Exit codes 64 to 78 (sysexits.h) say that trying again is pointless.
-const firstPermanent, lastPermanent = 64, 78
-
-// program runs one program in a process group of its own. See docs/operations/exec-protocol.md for what it may speak on
-// file descriptor 3; programs that do not just run.
-type program struct {
+// host is what the runs of a worker's programs share.
+type host struct {
 	allow     allowList
+	users     *users // nil: programs run as the worker's user
+	room      *scratchRoom
+	log       *slog.Logger
 	killGrace time.Duration
-	in        execInput
-	task      ports.Task
-	path      string
-	scratch   string // a directory of its own, removed by Close
-	talk      atomic.Pointer[conversation]
+}
+
+// program runs one program in a session and process group of its own, and as a user of its own where the worker may. See
+// docs/operations/exec-protocol.md for what it may speak on file descriptor 3; programs that do not just run.
+type program struct {
+	*host
+	in      execInput
+	task    ports.Task
+	allowed *allowed
+	mark    string // tells the run's processes from others'
+	user    *user
+	scratch string // a directory of its own, removed by Close
+	family  identity
+	talk    atomic.Pointer[conversation]
+	told    atomic.Bool // the program was told to stop
+	lasting bool        // processes of the run could not be killed: its user is not given to another
 }
 
 type execInput struct {
@@ -52,20 +65,19 @@ type execInput struct {
 
 // Init implements ports.Workload.
 func (p *program) Init(_ context.Context, t ports.Task) error {
-	p.task = t
+	p.task, p.mark = t, rand.Text()
 	if err := decodeInput(t.Input, &p.in); err != nil {
 		return err
 	}
 	if len(p.in.Command) == 0 || p.in.Command[0] == "" {
 		return invalidInput("input_params.command", "must name a program and its arguments")
 	}
-	path, ok := p.allow[p.in.Command[0]]
-	if !ok {
+	var ok bool
+	if p.allowed, ok = p.allow[p.in.Command[0]]; !ok {
 		return permanent("not_allowed", fmt.Errorf("input_params.command: this worker does not allow %q", p.in.Command[0]))
 	}
-	p.path = path
-	for name, value := range p.in.Env {
-		if err := checkEnv(name, value); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(p.in.Env)) {
+		if err := p.allowed.checkEnv(name, p.in.Env[name]); err != nil {
 			return err
 		}
 	}
@@ -73,18 +85,19 @@ func (p *program) Init(_ context.Context, t ports.Task) error {
 		if info, err := os.Stat(p.in.Dir); err != nil || !info.IsDir() || !strings.HasPrefix(p.in.Dir, "/") {
 			return invalidInput("input_params.dir", "must be the absolute path of a directory on the worker")
 		}
-		return nil
 	}
-	scratch, err := os.MkdirTemp("", "niyanta-exec-")
-	p.scratch = scratch
+	var err error
+	if p.users != nil {
+		if p.user, err = p.users.take(); err != nil {
+			return err
+		}
+	}
+	p.scratch, err = p.room.make(p.user)
 	return err
 }
 
 // Execute implements ports.Workload.
 func (p *program) Execute(ctx context.Context, progress ports.Progress) (domain.JSON, error) {
-	// The parent-death signal is tied to the thread that starts the child: it must live as long as the child.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	talk, child, err := newConversation(p.task, progress)
 	if err != nil {
 		return "", err
@@ -92,28 +105,66 @@ func (p *program) Execute(ctx context.Context, progress ports.Progress) (domain.
 	defer talk.close()
 	stdout, stderr := newOutput(progress, "stdout", "info"), newOutput(progress, "stderr", "warn")
 	cmd := &exec.Cmd{
-		Path: p.path, Args: p.in.Command, Env: p.environment(), Dir: p.dir(), Stdin: strings.NewReader(p.in.Stdin),
+		Path: p.allowed.path, Args: p.in.Command, Env: p.environment(), Dir: p.dir(), Stdin: strings.NewReader(p.in.Stdin),
 		Stdout: stdout, Stderr: stderr, ExtraFiles: []*os.File{child}, WaitDelay: pipeGrace,
-		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL},
 	}
-	err = cmd.Start()
+	p.family.mark = p.mark
+	if p.user != nil { // without supplementary groups
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: p.user.id, Gid: p.user.id}
+		p.family = identity{uid: p.user.id, own: true} // which nothing can hide
+	}
+	ended := make(chan struct{})
+	defer close(ended)
+	err = p.start(cmd, ended)
 	_ = child.Close() // the child has its own copy
 	if err != nil {
 		return "", startError(err)
 	}
 	p.talk.Store(talk)
 	talk.start()
-	p.await(ctx, cmd.Process.Pid)
-	err = cmd.Wait()
+	p.await(ctx, talk)
+	if left := kin.end(&p.family, func() { err = cmd.Wait() }); left != nil {
+		p.lasting = true
+		p.log.Error("processes of a run could not be killed", "workload_id", string(p.task.WorkloadID),
+			"generation", p.task.Generation, "program", p.in.Command[0], "error", left)
+	}
 	talk.finish(pipeGrace)
 	stdout.flush()
 	stderr.flush()
 	return p.result(ctx, cmd.ProcessState, err, stdout, stderr)
 }
 
-// await returns when the program has exited and every member of its group was killed. The program itself is not reaped
-// before, so that its group id cannot belong to anybody else when the group is killed.
-func (p *program) await(ctx context.Context, pid int) {
+// start starts the program from a thread of its own, which lives until ended is closed: the signal that a child gets when its
+// parent dies is tied to the parent's thread, and that thread can gain no privileges any more, nor what it starts.
+func (p *program) start(cmd *exec.Cmd, ended <-chan struct{}) error {
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+		if err == nil {
+			err = kin.begin(&p.family, func() (int, error) {
+				if err := cmd.Start(); err != nil {
+					return 0, err
+				}
+				return cmd.Process.Pid, nil
+			})
+		}
+		started <- err
+		if err == nil {
+			<-ended
+		}
+	}()
+	return <-started
+}
+
+// tendInterval is the time between looks at what programs left behind.
+const tendInterval = 500 * time.Millisecond
+
+// await returns when the program has exited or was killed with its group. The program itself is not reaped before, so that its
+// group id cannot belong to anybody else when the group is killed.
+func (p *program) await(ctx context.Context, talk *conversation) {
+	pid := p.family.leader
 	exited := make(chan struct{})
 	go func() {
 		defer close(exited)
@@ -124,26 +175,40 @@ func (p *program) await(ctx context.Context, pid int) {
 			}
 		}
 	}()
-	select {
-	case <-exited:
-	case <-ctx.Done():
-		p.stop(context.Cause(ctx), pid, exited)
+	tend := time.NewTicker(tendInterval)
+	defer tend.Stop()
+	for waiting := true; waiting; {
+		select {
+		case <-tend.C:
+			kin.tend()
+			continue
+		case <-exited:
+		case <-talk.broken:
+		case <-ctx.Done():
+			p.stop(context.Cause(ctx), exited)
+		}
+		waiting = false
 	}
 	_ = unix.Kill(-pid, unix.SIGKILL) // nobody left is fine
 	<-exited
 }
 
-// stop asks the group to end, then ends it. A run that is no longer ours to finish gets no grace.
-func (p *program) stop(cause error, pid int, exited <-chan struct{}) {
+// stop asks the run's processes to end. A run that is no longer ours to finish gets no grace.
+func (p *program) stop(cause error, exited <-chan struct{}) {
 	if errors.Is(cause, ports.ErrFenced) || errors.Is(cause, ports.ErrLeaseLost) {
 		return
 	}
+	p.told.Store(true)
 	// A program that speaks may end by itself when it is told to; signals are for those that do not.
-	if p.talk.Load().stop(cause) && within(p.killGrace/2, exited) {
-		return
+	grace := p.killGrace
+	if p.talk.Load().stop(cause) {
+		grace /= 2
+		if within(grace, exited) {
+			return
+		}
 	}
-	_ = unix.Kill(-pid, unix.SIGTERM)
-	within(p.killGrace, exited)
+	_ = unix.Kill(-p.family.leader, unix.SIGTERM)
+	within(grace, exited)
 }
 
 // within reports whether c was closed before d had passed.
@@ -165,41 +230,6 @@ func startError(err error) error {
 	return transient("cannot_start", err)
 }
 
-// execResult is what a workload of type exec results in.
-type execResult struct {
-	ExitCode        int             `json:"exit_code"`
-	Stdout          string          `json:"stdout"`
-	Stderr          string          `json:"stderr"`
-	StdoutTruncated bool            `json:"stdout_truncated,omitempty"`
-	StderrTruncated bool            `json:"stderr_truncated,omitempty"`
-	Value           json.RawMessage `json:"value,omitempty"`
-}
-
-func (p *program) result(ctx context.Context, state *os.ProcessState, err error, stdout, stderr *output) (domain.JSON, error) {
-	if state == nil {
-		return "", fmt.Errorf("wait for the program: %w", err)
-	}
-	code := state.ExitCode()
-	if code != 0 && ctx.Err() != nil {
-		return "", context.Cause(ctx)
-	}
-	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-		return "", transient("signal", fmt.Errorf("killed by signal %d (%s)%s", ws.Signal(), ws.Signal(), stderr.lastLine()))
-	}
-	if code != 0 {
-		failed := fmt.Errorf("exit status %d%s", code, stderr.lastLine())
-		if code >= firstPermanent && code <= lastPermanent {
-			return "", permanent("exit_status", failed)
-		}
-		return "", transient("exit_status", failed)
-	}
-	r := execResult{Value: p.talk.Load().value()}
-	r.Stdout, r.StdoutTruncated = stdout.tail()
-	r.Stderr, r.StderrTruncated = stderr.tail()
-	b, err := json.Marshal(r)
-	return domain.JSON(b), err
-}
-
 // Checkpoint implements ports.Workload: a program that speaks on file descriptor 3 is asked for its state.
 func (p *program) Checkpoint(ctx context.Context) ([]byte, error) {
 	if talk := p.talk.Load(); talk != nil {
@@ -210,10 +240,14 @@ func (p *program) Checkpoint(ctx context.Context) ([]byte, error) {
 
 // Close implements ports.Workload.
 func (p *program) Close() error {
-	if p.scratch == "" {
-		return nil
+	var err error
+	if p.scratch != "" {
+		err = removeAll(p.scratch)
 	}
-	return os.RemoveAll(p.scratch)
+	if p.user != nil && !p.lasting {
+		p.user.giveBack()
+	}
+	return err
 }
 
 func (p *program) dir() string {

@@ -2,71 +2,88 @@ package workloads
 
 import (
 	"os"
-	"os/exec"
-	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// allowList maps what input may say to the program that is started. An entry is a name, looked up in the worker's PATH
-// once, or an absolute path; both are matched exactly, so that "echo" allows neither "./echo" nor "/tmp/echo". Links are
-// followed by the system as usual: what an allowed path points to is the operator's.
-type allowList map[string]string
+// Names of variables that a program gets.
+const (
+	// runVariable marks the processes of one run: its value is unguessable, and whoever inherits the environment carries it.
+	runVariable = "NIYANTA_RUN"
+)
 
-func newAllowList(entries []string) allowList {
-	allow := allowList{}
-	for _, e := range entries {
-		e = strings.TrimSpace(e)
-		switch {
-		case e == "":
-		case filepath.IsAbs(e):
-			allow[filepath.Clean(e)] = filepath.Clean(e)
-		case !strings.Contains(e, "/"):
-			path, err := exec.LookPath(e)
-			if err == nil && filepath.IsAbs(path) {
-				allow[e], allow[path] = path, path
-				continue
-			}
-			// Kept, so that the failure names the program instead of calling it not allowed.
-			allow[e] = filepath.Join("/nonexistent", e)
-		}
-	}
-	return allow
+// fromWorker are the variables that programs get with the worker's values. Everything else of its environment stays with it.
+var fromWorker = []string{"LANG", "LC_ALL", "TZ"}
+
+// defaultPath is PATH where the worker has none.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// settable are the variables that input may set for any program, and what their values may look like: names of locales and time
+// zones, but no paths.
+var settable = map[string]*regexp.Regexp{
+	"LANG": localeName, "LC_ALL": localeName, "LC_COLLATE": localeName, "LC_CTYPE": localeName, "LC_MESSAGES": localeName,
+	"LC_MONETARY": localeName, "LC_NUMERIC": localeName, "LC_TIME": localeName, "TZ": zoneName,
 }
 
-// passedOn are the variables of the worker that programs see; nothing else of its environment does.
-var passedOn = []string{"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"}
+var (
+	localeName = regexp.MustCompile(`^[A-Za-z0-9_.@-]{0,64}$`)
+	zoneName   = regexp.MustCompile(`^([A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2})?$`)
+)
 
-// environment is what the program sees: the few variables passed on, those of the input, and who it is.
+// reservedVariable reports whether only the worker sets a variable.
+func reservedVariable(name string) bool {
+	return strings.HasPrefix(name, "NIYANTA_") || name == "PATH" || name == "HOME" || name == "TMPDIR" || name == "TRACEPARENT"
+}
+
+// checkEnv refuses what the operator did not allow.
+func (a *allowed) checkEnv(name, value string) error {
+	field := "input_params.env"
+	switch {
+	case !isVariable(name):
+		return invalidInput(field, "%q is not a variable's name", name)
+	case strings.ContainsRune(value, 0):
+		return invalidInput(field+"."+name, "must not contain NUL")
+	case reservedVariable(name):
+		return invalidInput(field+"."+name, "cannot be set")
+	case a.permits(name):
+		return nil
+	}
+	pattern, ok := settable[name]
+	if !ok {
+		return invalidInput(field+"."+name, "this worker does not allow it for this program")
+	}
+	if !pattern.MatchString(value) {
+		return invalidInput(field+"."+name, "must be the name of a locale or time zone")
+	}
+	return nil
+}
+
+// environment is what the program sees: a home of its own, the worker's PATH and locale, the variables of the input, and who
+// it is.
 func (p *program) environment() []string {
-	var env []string
-	for _, name := range passedOn {
-		if v, ok := os.LookupEnv(name); ok {
+	path := os.Getenv("PATH")
+	if path == "" {
+		path = defaultPath
+	}
+	env := []string{"PATH=" + path, "HOME=" + p.scratch, "TMPDIR=" + p.scratch}
+	for _, name := range fromWorker {
+		_, stated := p.in.Env[name]
+		if v, ok := os.LookupEnv(name); ok && !stated {
 			env = append(env, name+"="+v)
 		}
 	}
 	for name, value := range p.in.Env {
 		env = append(env, name+"="+value)
 	}
+	slices.Sort(env) // the same input gives the same environment
 	return append(
 		env,
 		"NIYANTA_WORKLOAD_ID="+string(p.task.WorkloadID),
 		"NIYANTA_CUSTOMER_ID="+string(p.task.CustomerID),
 		"NIYANTA_GENERATION="+strconv.FormatInt(p.task.Generation, 10),
 		"NIYANTA_ATTEMPT="+strconv.Itoa(p.task.Attempt),
+		runVariable+"="+p.mark,
 	)
-}
-
-// checkEnv refuses names that are none, and those by which another program could be made of an allowed one.
-func checkEnv(name, value string) error {
-	field := "input_params.env"
-	switch {
-	case name == "" || strings.ContainsAny(name, "=\x00"):
-		return invalidInput(field, "%q is not a variable's name", name)
-	case strings.ContainsRune(value, 0):
-		return invalidInput(field+"."+name, "must not contain NUL")
-	case strings.HasPrefix(name, "LD_"), strings.HasPrefix(name, "DYLD_"), strings.HasPrefix(name, "NIYANTA_"), name == "PATH":
-		return invalidInput(field+"."+name, "cannot be set")
-	}
-	return nil
 }

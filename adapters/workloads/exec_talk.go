@@ -48,6 +48,7 @@ type conversation struct {
 	progress ports.Progress
 	conn     net.Conn
 	done     chan struct{} // closed when the program's end is closed
+	broken   chan struct{} // closed when it said what can't be read
 
 	writing sync.Mutex
 	mu      sync.Mutex
@@ -70,7 +71,7 @@ func newConversation(t ports.Task, p ports.Progress) (*conversation, *os.File, e
 		_ = theirs.Close()
 		return nil, nil, fmt.Errorf("socketpair: %w", err)
 	}
-	return &conversation{task: t, progress: p, conn: conn, done: make(chan struct{})}, theirs, nil
+	return &conversation{task: t, progress: p, conn: conn, done: make(chan struct{}), broken: make(chan struct{})}, theirs, nil
 }
 
 // start greets the program and listens to it.
@@ -108,7 +109,17 @@ func (c *conversation) listen() {
 		c.hear(h)
 	}
 	if errors.Is(lines.Err(), bufio.ErrTooLong) {
-		c.warn("a line on file descriptor 3 is longer than %d bytes; nothing more is read there", maxLine)
+		close(c.broken) // the program would write into a full pipe for ever
+	}
+}
+
+// fault is what the program said that ends its run; nil: nothing.
+func (c *conversation) fault() error {
+	select {
+	case <-c.broken:
+		return permanent("line_too_long", fmt.Errorf("a line on file descriptor 3 is longer than %d bytes", maxLine))
+	default:
+		return nil
 	}
 }
 

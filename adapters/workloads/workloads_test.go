@@ -3,14 +3,12 @@ package workloads
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -25,8 +23,15 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv("NIYANTA_TEST_PROGRAM") != "" {
+	if len(os.Args) > 1 && os.Args[1] == "speak" {
 		speak()
+		return
+	}
+	if len(os.Args) > 4 && os.Args[1] == "keep" {
+		if err := keep(os.Args[2], os.Args[3], os.Args[4]); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
 		return
 	}
 	goleak.VerifyTestMain(m)
@@ -130,7 +135,7 @@ func TestSleepEndsWithItsContextAndTellsItsStep(t *testing.T) {
 }
 
 func TestBadInputIsPermanentAndNamesTheField(t *testing.T) {
-	allow := newAllowList([]string{"sh"})
+	h := testHost(t, Options{ExecAllow: []string{"sh"}})
 	for input, c := range map[string]struct {
 		w     ports.Workload
 		field string
@@ -139,10 +144,10 @@ func TestBadInputIsPermanentAndNamesTheField(t *testing.T) {
 		`{"duration_ms":1,"steps":10001}`: {&sleep{}, "steps"},
 		`{"duration_ms":"x"}`:             {&sleep{}, "duration_ms"},
 		`{"seconds":1}`:                   {&sleep{}, "seconds"},
-		`{}`:                              {&program{allow: allow}, "command"},
-		`{"command":["sh"],"env":{"LD_PRELOAD":"x"}}`:          {&program{allow: allow}, "env.LD_PRELOAD"},
-		`{"command":["sh"],"env":{"PATH":"/tmp"}}`:             {&program{allow: allow}, "env.PATH"},
-		`{"command":["sh"],"dir":"relative"}`:                  {&program{allow: allow}, "dir"},
+		`{}`:                              {&program{host: h}, "command"},
+		`{"command":["sh"],"env":{"LD_PRELOAD":"x"}}`:          {&program{host: h}, "env.LD_PRELOAD"},
+		`{"command":["sh"],"env":{"PATH":"/tmp"}}`:             {&program{host: h}, "env.PATH"},
+		`{"command":["sh"],"dir":"relative"}`:                  {&program{host: h}, "dir"},
 		`{"url":"ftp://x"}`:                                    {&call{}, "url"},
 		`{"url":"http://u:p@x"}`:                               {&call{}, "url"},
 		`{"url":"http://x","method":"TRACE"}`:                  {&call{}, "method"},
@@ -155,207 +160,6 @@ func TestBadInputIsPermanentAndNamesTheField(t *testing.T) {
 		requireRunError(t, err, "invalid_input", true)
 		assert.Contains(t, err.Error(), c.field, input)
 	}
-}
-
-func exec1(t *testing.T, p *recorder, script string) (domain.JSON, error) {
-	t.Helper()
-	b, err := json.Marshal(map[string]any{"command": []string{"sh", "-c", script}})
-	require.NoError(t, err)
-	return run(t.Context(), &program{allow: newAllowList([]string{"sh"}), killGrace: time.Second}, task(string(b)), p)
-}
-
-func TestExecMapsExitCodes(t *testing.T) {
-	for code, permanent := range map[int]bool{1: false, 63: false, 64: true, 78: true, 79: false, 255: false} {
-		_, err := exec1(t, &recorder{}, fmt.Sprintf("echo why >&2; exit %d", code))
-		requireRunError(t, err, "exit_status", permanent)
-		assert.Equal(t, fmt.Sprintf("exit status %d: why", code), err.Error())
-	}
-	_, err := exec1(t, &recorder{}, "kill -9 $$")
-	requireRunError(t, err, "signal", false)
-}
-
-func TestExecKeepsOutputInLogsAndResult(t *testing.T) {
-	p := &recorder{}
-	out, err := exec1(t, p, `printf 'a\nb'; echo err >&2; printf '\377\n' >&2; echo $NIYANTA_WORKLOAD_ID $NIYANTA_GENERATION $NIYANTA_ATTEMPT`)
-	require.NoError(t, err)
-	var r execResult
-	require.NoError(t, json.Unmarshal([]byte(out), &r))
-	assert.Equal(t, "a\nbwl_1 7 2\n", r.Stdout)
-	assert.Equal(t, "err\n\uFFFD\n", r.Stderr)
-	assert.Equal(t, "a\nbwl_1 7 2", p.text("stdout"))
-	assert.Contains(t, p.text("stderr"), "err")
-	out, err = exec1(t, &recorder{}, `i=0; while [ $i -lt 9000 ]; do echo 0123456789; i=$((i+1)); done`)
-	require.NoError(t, err)
-	require.NoError(t, json.Unmarshal([]byte(out), &r))
-	assert.True(t, r.StdoutTruncated)
-	assert.Len(t, r.Stdout, outputTail)
-}
-
-func TestExecSeesLittleOfTheWorkersEnvironment(t *testing.T) {
-	t.Setenv("NIYANTA_WORKER_KEY", "canary")
-	t.Setenv("SECRET", "canary")
-	p := &recorder{}
-	_, err := exec1(t, p, "env; pwd")
-	require.NoError(t, err)
-	assert.NotContains(t, p.text("stdout"), "canary")
-	assert.Contains(t, p.text("stdout"), "niyanta-exec-", "a directory of its own")
-}
-
-func TestExecStartsOnlyWhatIsAllowed(t *testing.T) {
-	dir := t.TempDir()
-	fake := filepath.Join(dir, "echo")
-	require.NoError(t, os.WriteFile(fake, []byte("#!/bin/sh\necho fake"), 0o700)) //nolint:gosec // a program
-	allow := newAllowList([]string{"echo", " /bin/sh ", "no-such-program", "a/b"})
-	for command, errorType := range map[string]string{
-		"echo": "", "/bin/sh": "", fake: "not_allowed", "./echo": "not_allowed", "../echo": "not_allowed", "sh": "not_allowed",
-		"/bin/../bin/sh": "not_allowed", "a/b": "not_allowed", "no-such-program": "cannot_start",
-	} {
-		b, err := json.Marshal(map[string]any{"command": []string{command}, "dir": dir})
-		require.NoError(t, err)
-		_, err = run(t.Context(), &program{allow: allow}, task(string(b)), &recorder{})
-		if errorType == "" {
-			require.NoError(t, err, command)
-			continue
-		}
-		requireRunError(t, err, errorType, true)
-	}
-}
-
-// gone waits until a process is no more.
-func gone(t *testing.T, pid string) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		b, err := os.ReadFile("/proc/" + pid + "/stat")
-		return err != nil || strings.Contains(string(b), ") Z ")
-	}, 5*time.Second, 5*time.Millisecond, "process %s is still there", pid)
-}
-
-func TestExecKillsTheWholeGroupWhateverItDoes(t *testing.T) {
-	for name, c := range map[string]struct {
-		script string
-		cause  error
-	}{
-		"a grandchild":             {`sleep 300 & echo $!; wait`, ports.ErrCancelled},
-		"one that ignores SIGTERM": {`trap '' TERM; echo $$; while :; do sleep 1; done`, ports.ErrTimeout},
-		"fenced":                   {`trap '' TERM; sleep 300 & echo $!; wait; while :; do sleep 1; done`, ports.ErrFenced},
-		"lease lost":               {`sleep 300 & echo $!; wait`, ports.ErrLeaseLost},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := &recorder{}
-			ctx, cancel := context.WithCancelCause(t.Context())
-			done := make(chan error, 1)
-			b, err := json.Marshal(map[string]any{"command": []string{"sh", "-c", c.script}})
-			require.NoError(t, err)
-			go func() {
-				_, err := run(ctx, &program{allow: newAllowList([]string{"sh"}), killGrace: 100 * time.Millisecond}, task(string(b)), p)
-				done <- err
-			}()
-			require.Eventually(t, func() bool { return p.text("stdout") != "" }, 5*time.Second, time.Millisecond)
-			cancel(c.cause)
-			require.ErrorIs(t, <-done, c.cause)
-			gone(t, strings.Split(p.text("stdout"), "\n")[0])
-		})
-	}
-}
-
-func TestExecLeavesNothingBehindWhenTheProgramEnds(t *testing.T) {
-	p := &recorder{}
-	_, err := exec1(t, p, `sleep 300 & echo $!`)
-	require.NoError(t, err)
-	gone(t, p.text("stdout"))
-}
-
-// speak is the program of the tests below: it speaks on file descriptor 3.
-func speak() {
-	conn := os.NewFile(3, "worker")
-	in := json.NewDecoder(conn)
-	out := json.NewEncoder(conn)
-	var m map[string]any
-	for in.Decode(&m) == nil {
-		switch m["type"] {
-		case "start":
-			n := 0.0
-			if c, ok := m["checkpoint"].(map[string]any); ok {
-				n, _ = c["n"].(float64)
-			}
-			_, _ = fmt.Fprintln(conn, "this is not JSON")
-			_ = out.Encode(map[string]any{"type": "progress", "percent": 50, "message": "half"})
-			_ = out.Encode(map[string]any{"type": "log", "level": "warn", "message": "hello"})
-			_ = out.Encode(map[string]any{"type": "checkpoint", "data": map[string]any{"n": n + 1}})
-		case "checkpoint_saved", "checkpoint_failed":
-			if os.Getenv("STAY") == "" {
-				_ = out.Encode(map[string]any{"type": "result", "value": m["type"]})
-				return
-			}
-			fmt.Println("ready")
-		case "checkpoint_request":
-			_ = out.Encode(map[string]any{"type": "checkpoint", "data": "asked"})
-		case "stop":
-			_ = out.Encode(map[string]any{"type": "log", "message": "told to stop: " + fmt.Sprint(m["reason"])})
-			return
-		}
-		m = nil
-	}
-}
-
-func speaker(t *testing.T, env string) (ports.Workload, ports.Task) {
-	t.Helper()
-	self, err := os.Executable()
-	require.NoError(t, err)
-	b, err := json.Marshal(map[string]any{"command": []string{self}, "env": map[string]string{"STAY": env, "GO_PROGRAM": "1"}})
-	require.NoError(t, err)
-	t.Setenv("HOME", t.TempDir())
-	w := &program{allow: newAllowList([]string{self}), killGrace: 2 * time.Second}
-	return withProgram{w}, task(string(b))
-}
-
-// withProgram has the test binary act as the program: its switch is a variable that input may not set.
-type withProgram struct{ *program }
-
-func (w withProgram) Init(ctx context.Context, t ports.Task) error {
-	if err := w.program.Init(ctx, t); err != nil {
-		return err
-	}
-	w.in.Env["NIYANTA_TEST_PROGRAM"] = "1"
-	return nil
-}
-
-func TestExecSpeaksOnFileDescriptor3(t *testing.T) {
-	for saved, refuse := range map[string]error{"checkpoint_saved": nil, "checkpoint_failed": errors.New("no")} {
-		w, tk := speaker(t, "")
-		tk.Checkpoint = []byte(`{"n":41}`)
-		p := &recorder{refuse: refuse}
-		out, err := run(t.Context(), w, tk, p)
-		require.NoError(t, err)
-		assert.Contains(t, string(out), `"value":"`+saved+`"`)
-		assert.Equal(t, []float64{50}, p.percents)
-		assert.Contains(t, p.text(""), "hello")
-		assert.Contains(t, p.text(""), "not JSON")
-		if refuse == nil {
-			assert.Equal(t, []string{`{"n":42}`}, p.checkpoints)
-		}
-	}
-}
-
-func TestExecAsksForACheckpointAndAnnouncesTheEnd(t *testing.T) {
-	w, tk := speaker(t, "1")
-	p := &recorder{}
-	ctx, cancel := context.WithCancelCause(t.Context())
-	done := make(chan error, 1)
-	go func() { _, err := run(ctx, w, tk, p); done <- err }()
-	require.Eventually(t, func() bool { return p.text("stdout") == "ready" }, 5*time.Second, time.Millisecond)
-	data, err := w.Checkpoint(t.Context())
-	require.NoError(t, err)
-	assert.Equal(t, `"asked"`, string(data))
-	cancel(ports.ErrPaused)
-	<-done
-	assert.Contains(t, p.text(""), "told to stop: paused")
-}
-
-func TestAPlainProgramHasNoCheckpoint(t *testing.T) {
-	w := &program{allow: newAllowList([]string{"sh"})}
-	_, err := w.Checkpoint(t.Context())
-	require.ErrorIs(t, err, ports.ErrNoCheckpoint)
 }
 
 func httpRun(t *testing.T, allowPrivate bool, input any) (domain.JSON, error) {

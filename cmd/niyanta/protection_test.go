@@ -1,12 +1,16 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
 func TestServers_WhenStarted_HoldNoSecretsInTheirEnvironment(t *testing.T) {
@@ -31,5 +35,59 @@ func TestServes_TellsServersFromClients(t *testing.T) {
 	}
 	for _, line := range [][]string{nil, {"worker", "list"}, {"workload", "list"}, {"config"}, {"migrate", "up"}, {"nonsense"}} {
 		assert.False(t, serves(line), "%q", line)
+	}
+}
+
+// lookAround is what a hostile program tries: everything that may hold the worker's key.
+const lookAround = `for p in $PPID $(ls /proc | grep -E '^[0-9]+$'); do
+ cat /proc/$p/environ /proc/$p/cmdline 2>/dev/null; for f in /proc/$p/fd/*; do [ -f "$f" ] && head -c 65536 "$f" 2>/dev/null; done
+done | tr '\0' '\n' | grep -c "$NEEDLE"; echo looked; env | grep -c NIYANTA_WORKER_KEY; exit 0`
+
+func TestWorker_AProgram_FindsNoSecrets(t *testing.T) {
+	c := newFleet(t)
+	needle := c.workerKey[:16] // the script must not find itself
+	for name, uids := range map[string]string{"uid": "auto", "dumpable": "none"} {
+		if os.Geteuid() != 0 && name == "uid" || os.Geteuid() == 0 && name == "dumpable" {
+			continue // what is left is tried by adapters/process and adapters/workloads
+		}
+		_, _ = c.start([]string{
+			"NIYANTA_COORDINATOR_URL=" + c.url, "NIYANTA_WORKER_KEY=" + c.workerKey, "NIYANTA_WORKER_ID=" + name,
+			"NIYANTA_EXEC_ALLOW=sh,no-such-program", "NIYANTA_EXEC_ENV=sh=NEEDLE", "NIYANTA_EXEC_UIDS=" + uids,
+		}, "worker")
+		var worker niyanta.WorkerInfo
+		c.eventually(func() bool {
+			ws, err := c.admin.Workers(t.Context())
+			for _, w := range ws {
+				if w.WorkerID == name {
+					worker = w
+				}
+			}
+			return err == nil && worker.WorkerID != ""
+		}, "the worker registers")
+		assert.Equal(t, name, worker.Tags["exec.isolation"])
+		assert.Contains(t, worker.Capabilities, "exec:sh")
+		assert.NotContains(t, worker.Capabilities, "exec:no-such-program")
+		input, err := json.Marshal(map[string]any{"command": []string{"sh", "-c", lookAround}, "env": map[string]string{"NEEDLE": "[" + needle[:1] + "]" + needle[1:]}})
+		require.NoError(t, err)
+		id := c.submit("exec", string(input))
+		assert.Contains(t, string(c.completed(id).ResultData), `"0\nlooked\n0\n"`)
+	}
+}
+
+func TestWorker_AProgramThatNobodyOffers_WaitsAndSaysSo(t *testing.T) {
+	c := newFleet(t)
+	c.worker("w1")
+	id := c.submit("exec", `{"command":["ffmpeg"]}`)
+	c.eventually(func() bool {
+		w := c.get(id)
+		return w.Status == "PENDING" && w.StatusReason != nil && strings.Contains(*w.StatusReason, "none offers exec:ffmpeg")
+	}, "it says why it waits")
+	_, err := c.client.Submit(t.Context(), niyanta.Submission{WorkloadType: "exec", InputParams: json.RawMessage(`{"command":["./ffmpeg"]}`)}, "")
+	require.ErrorContains(t, err, "command")
+	_, _ = c.start([]string{
+		"NIYANTA_COORDINATOR_URL=" + c.url, "NIYANTA_WORKER_KEY=" + c.workerKey, "NIYANTA_WORKER_ID=w2", "NIYANTA_EXEC_ALLOW=ls",
+	}, "worker")
+	for range 5 {
+		c.completed(c.submit("exec", `{"command":["ls"]}`)) // w1 does not fail it
 	}
 }

@@ -224,15 +224,19 @@ func missingTags(w *Worker, tags map[string]string) string {
 // empty if some could.
 func (e *Explainer) Unplaceable(l *Lane) string {
 	if f := e.find(l); !f.placeable {
-		return inWords(f.reasons)
+		return inWords(l, f.reasons)
 	}
 	return ""
 }
 
-func inWords(reasons []Reason) string {
+func inWords(l *Lane, reasons []Reason) string {
 	var words []string
 	for _, r := range reasons {
-		words = append(words, standing[r.Code])
+		word := standing[r.Code]
+		if program := l.program(); r.Code == ReasonMissingTypes && program != "" {
+			word = "none offers " + program
+		}
+		words = append(words, word)
 	}
 	slices.Sort(words)
 	return "no worker can run it: " + strings.Join(slices.Compact(words), "; ")

@@ -26,6 +26,16 @@ func (l *Lane) shape() string {
 	return shape[:end]
 }
 
+// program is the capability of a program that the lane needs; empty: none.
+func (l *Lane) program() string {
+	for _, t := range l.Affinity.Hard.WorkloadTypes {
+		if !IsType(t) {
+			return t
+		}
+	}
+	return ""
+}
+
 // Candidate is one waiting workload.
 type Candidate struct {
 	ID         WorkloadID

@@ -58,10 +58,10 @@ func (r Registration) Validate() error {
 		return err
 	}
 	if len(r.Capabilities) == 0 || len(r.Capabilities) > 1000 {
-		return Invalid("capabilities", "must name 1 to 1000 workload types")
+		return Invalid("capabilities", "must name 1 to 1000 workload types and programs")
 	}
 	for _, t := range r.Capabilities {
-		if err := ValidateType("capabilities", t); err != nil {
+		if err := validateCapability("capabilities", t); err != nil {
 			return err
 		}
 	}
@@ -83,6 +83,17 @@ func (r Registration) Status() WorkerStatus {
 		return WorkerDraining
 	}
 	return WorkerHealthy
+}
+
+// Types are the capabilities that are workload types.
+func (r Registration) Types() []string {
+	var types []string
+	for _, c := range r.Capabilities {
+		if IsType(c) {
+			types = append(types, c)
+		}
+	}
+	return types
 }
 
 // Clone returns a deep copy.

@@ -190,6 +190,9 @@ func (s Submission) Validate() error {
 	if err := s.Affinity.Validate("affinity_rules"); err != nil {
 		return err
 	}
+	if err := validateNeeded(s.Type, s.Input); err != nil {
+		return err
+	}
 	if len(s.IdempotencyKey) > MaxIdempotencyKey {
 		return Invalid("Idempotency-Key", "must be at most %d bytes", MaxIdempotencyKey)
 	}
@@ -224,9 +227,18 @@ func NewWorkload(s Submission, now time.Time) (Workload, AuditEvent) {
 // RegionKey is the label by which a workload names its region, and the tag by which a worker does.
 const RegionKey = "region"
 
-// Rules are the affinity rules that placement follows: those stated, and a preference for workers of the region that the workload's
-// label names, unless a rule about the region is stated.
+// Rules are the affinity rules that placement follows: those stated; the capability that the workload needs beside its type; and a
+// preference for workers of the region that the workload's label names, unless a rule about the region is stated.
 func (s *Spec) Rules() Affinity {
+	a := s.regionRules()
+	if needed := NeededCapability(s.Type, s.Input); needed != "" {
+		a = a.Clone()
+		a.Hard.WorkloadTypes = append(a.Hard.WorkloadTypes, needed)
+	}
+	return a
+}
+
+func (s *Spec) regionRules() Affinity {
 	region := s.Labels[RegionKey]
 	_, must := s.Affinity.Hard.WorkerTags[RegionKey]
 	_, should := s.Affinity.Soft.WorkerTags[RegionKey]

@@ -47,7 +47,8 @@ type WorkerStore interface {
 	// List returns all workers, DEAD ones included, ordered by id; with ids, those of them that exist.
 	List(ctx context.Context, ids ...domain.WorkerID) ([]domain.Worker, error)
 
-	// KnownTypes returns every type that any worker ever offered, sorted. Removing a worker keeps its types.
+	// KnownTypes returns every type that any worker ever offered, sorted; capabilities that are no types are not among them.
+	// Removing a worker keeps its types.
 	KnownTypes(ctx context.Context) ([]string, error)
 }
 

@@ -28,6 +28,8 @@ type Config struct {
 	TakeOver bool
 	// Types are the workload types it offers.
 	Types map[string]ports.WorkloadFactory
+	// Capabilities are what it offers beside the types; see domain.NeededCapability.
+	Capabilities []string
 	// Spawn runs f beside the caller; go f() in production.
 	Spawn func(f func())
 	// Sleep waits for d or until ctx ends, and returns ctx's error.
@@ -104,7 +106,7 @@ func (a *Agent) registration(session domain.SessionID) domain.Registration {
 		ProcessID: a.cfg.ProcessID, CertificateDigest: a.cfg.CertificateDigest, TakeOver: a.cfg.TakeOver && a.previous == "", Draining: a.draining,
 		Slots: a.cfg.Slots, Resources: a.cfg.Resources, Tags: a.cfg.Tags, Version: a.cfg.Version,
 	}
-	r.Capabilities = slices.Sorted(maps.Keys(a.cfg.Types))
+	r.Capabilities = append(slices.Sorted(maps.Keys(a.cfg.Types)), a.cfg.Capabilities...)
 	return r
 }
 

@@ -3,6 +3,7 @@ package execution
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -54,6 +55,7 @@ func (a *Agent) Handle(c ports.Command) {
 
 // assign takes an assignment or declines it.
 func (a *Agent) assign(as *ports.Assignment) {
+	needed := domain.NeededCapability(as.Type, as.Input)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	key := runKey{as.WorkloadID, as.Generation}
@@ -75,6 +77,9 @@ func (a *Agent) assign(as *ports.Assignment) {
 		return
 	case a.cfg.Types[as.Type] == nil:
 		a.decline(as, "worker does not offer type "+as.Type)
+		return
+	case needed != "" && !slices.Contains(a.cfg.Capabilities, needed):
+		a.decline(as, "worker does not offer "+needed)
 		return
 	case a.active >= a.cfg.Slots:
 		a.decline(as, "worker is full")

@@ -1,0 +1,397 @@
+package workloads
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// requireRoot skips what only root can try; what holds for every user is tried by the tests without it.
+func requireRoot(t *testing.T) {
+	t.Helper()
+	if missing := missingCapabilities(); missing != "" {
+		t.Skip("needs " + missing)
+	}
+}
+
+// background runs a script until the test ends, and returns what it has printed so far once it has printed a line.
+func background(t *testing.T, h *host, script string) (*program, string) {
+	t.Helper()
+	w, p := &program{host: h}, &recorder{}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	done := make(chan struct{})
+	tk := shell(t, script)
+	go func() { defer close(done); _, _ = run(ctx, w, tk, p) }()
+	t.Cleanup(func() { cancel(ports.ErrFenced); <-done })
+	require.Eventually(t, func() bool { return p.text("stdout") != "" }, 20*time.Second, time.Millisecond)
+	return w, strings.Split(p.text("stdout"), "\n")[0]
+}
+
+func TestExec_AsAUserOfItsOwn_ReachesNeitherTheWorkerNorOtherRuns(t *testing.T) {
+	requireRoot(t)
+	secret := filepath.Join(t.TempDir(), "worker-key")
+	require.NoError(t, os.WriteFile(secret, []byte("canary"), 0o600))
+	h := testHost(t, Options{ExecAllow: []string{"sh"}, ExecUsers: "2000010000-2000010009", Slots: 10})
+	other, pid := background(t, h, `echo canary > secret; echo $$; exec sleep 300`)
+	f, err := os.Open(secret)
+	require.NoError(t, err)
+	defer func() { _ = f.Close() }()
+	for what, script := range map[string]string{
+		"the worker's environment":    fmt.Sprintf("cat /proc/%d/environ", os.Getpid()),
+		"its parent's environment":    "cat /proc/$PPID/environ",
+		"the worker's memory":         fmt.Sprintf("head -c 1 /proc/%d/mem", os.Getpid()),
+		"the worker's descriptors":    fmt.Sprintf("cat /proc/%d/fd/%d", os.Getpid(), f.Fd()),
+		"the worker's files":          "cat " + secret,
+		"another run's environment":   "cat /proc/" + pid + "/environ",
+		"another run's directory":     "ls /proc/" + pid + "/cwd/",
+		"another run's scratch":       "cat " + other.scratch + "/secret",
+		"the list of scratch":         "ls " + h.room.path,
+		"a file in another's scratch": "echo x > " + other.scratch + "/x",
+		"a file beside its scratch":   "echo x > ../x",
+		"a signal to the worker":      fmt.Sprintf("kill -0 %d", os.Getpid()),
+		"a signal to another run":     "kill -0 " + pid,
+		"the user locks":              "ls " + h.users.locks,
+	} {
+		_, err := run(t.Context(), &program{host: h}, shell(t, script+" && exit 99"), &recorder{})
+		var re *ports.RunError
+		require.ErrorAs(t, err, &re, what)
+		require.NotContains(t, err.Error(), "exit status 99", what)
+		if strings.HasPrefix(script, "kill") {
+			continue // shells differ in what they say
+		}
+		require.Regexp(t, "(?i)permission denied|operation not permitted|cannot open|cannot create", err.Error(), what)
+	}
+	p := &recorder{}
+	_, err = run(t.Context(), &program{host: h}, shell(t, `id -u; id -G; grep -E 'NoNewPrivs|CapEff|CapPrm|CapInh|CapAmb' /proc/self/status; echo mine > mine; ls -ld .`), p)
+	require.NoError(t, err, p.text("stderr"))
+	lines := strings.Split(p.text("stdout"), "\n")
+	uid, err := strconv.Atoi(lines[0])
+	require.NoError(t, err)
+	assert.True(t, uid >= 2000010000 && uid <= 2000010009)
+	assert.NotEqual(t, int(other.user.id), uid)
+	assert.Equal(t, lines[0], lines[1], "no other groups")
+	assert.Contains(t, lines, "NoNewPrivs:\t1")
+	for _, set := range []string{"CapEff", "CapPrm", "CapInh", "CapAmb"} {
+		assert.Contains(t, lines, set+":\t0000000000000000")
+	}
+	assert.Contains(t, p.text("stdout"), "drwx------")
+}
+
+func TestExec_GetsOnlyItsOwnDescriptors(t *testing.T) {
+	eachIsolation(t, func(t *testing.T, o Options) {
+		var fds [2]int
+		require.NoError(t, syscall.Pipe(fds[:])) // without O_CLOEXEC, as from a careless parent
+		t.Cleanup(func() { _ = syscall.Close(fds[0]); _ = syscall.Close(fds[1]) })
+		p := &recorder{}
+		_, err := run(t.Context(), &program{host: testHost(t, o)}, shell(t, `for fd in 0 1 2 3 4 5 6 7 8 9; do [ -e /proc/$$/fd/$fd ] && echo $fd; done; grep NoNewPrivs /proc/self/status`), p)
+		require.NoError(t, err)
+		got := strings.Split(p.text("stdout"), "\n")
+		assert.Equal(t, []string{"0", "1", "2", "3", "NoNewPrivs:\t1"}, got)
+	})
+}
+
+// escapes are programs that try to outlive their run. Each prints the pid of what shall survive.
+var escapes = map[string]string{
+	"a child":                  `sleep 300 & echo $!`,
+	"a group of its own":       `set -m; sleep 300 & echo $!`,
+	"a session of its own":     `setsid sh -c 'echo $$; exec sleep 300' &`,
+	"an orphan":                `(setsid sh -c 'setsid sleep 300 & echo $!' &)`,
+	"one that ignores signals": `setsid sh -c 'trap "" HUP INT TERM; echo $$; while :; do sleep 1; done' &`,
+	"one that forks and ends":  `printf 'setsid sh "$0" & exit 0' > "$HOME/hop"; sh "$HOME/hop"; echo $$`,
+}
+
+// hidden are those whose environment does not tell whose they are.
+var hidden = map[string]string{
+	"a hidden session":                 `env -i setsid sh -c 'echo $$; exec sleep 300' &`,
+	"a hidden orphan":                  `(env -i setsid sh -c 'setsid sleep 300 & echo $!' &)`,
+	"a hidden one that forks and ends": `printf 'env -i setsid sh "$0" & exit 0' > "$HOME/hop"; env -i sh "$HOME/hop"; echo $$`,
+}
+
+// ends are the ways in which a run ends; nil: by itself.
+var ends = map[string]error{"cancelled": ports.ErrCancelled, "fenced": ports.ErrFenced, "timed out": ports.ErrTimeout, "by itself": nil}
+
+func TestExec_WhenARunEnds_LeavesNoProcesses(t *testing.T) {
+	eachIsolation(t, func(t *testing.T, o Options) {
+		h := testHost(t, o)
+		for escape, script := range escapes {
+			for end, cause := range ends {
+				t.Run(escape+", "+end, func(t *testing.T) { outlive(t, h, script, cause) })
+			}
+		}
+	})
+}
+
+func TestExec_AsAUserOfItsOwn_HidingDoesNotHelp(t *testing.T) {
+	requireRoot(t)
+	h := testHost(t, Options{ExecAllow: []string{"sh"}})
+	for escape, script := range hidden {
+		for end, cause := range ends {
+			t.Run(escape+", "+end, func(t *testing.T) { outlive(t, h, script, cause) })
+		}
+	}
+}
+
+// outlive runs a script that tries to outlive its run.
+func outlive(t *testing.T, h *host, script string, cause error) {
+	t.Helper()
+	w, p := &program{host: h}, &recorder{}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	done := make(chan error, 1)
+	if cause != nil {
+		script += "\nwait; while :; do sleep 1; done"
+	} else {
+		script += "\nsleep 0.2"
+	}
+	tk := shell(t, script)
+	go func() { _, err := run(ctx, w, tk, p); done <- err }()
+	require.Eventually(t, func() bool { return p.text("stdout") != "" }, 20*time.Second, time.Millisecond)
+	ended := time.Now()
+	if cause != nil {
+		cancel(cause)
+	}
+	require.ErrorIs(t, <-done, cause)
+	assert.Less(t, time.Since(ended), 5*time.Second)
+	assert.False(t, w.lasting)
+	assert.Empty(t, (&identity{mark: w.mark, uid: w.family.uid, own: w.family.own}).claim())
+	pid, err := strconv.Atoi(strings.Split(p.text("stdout"), "\n")[0])
+	require.NoError(t, err)
+	if left, ok := readProc(pid); ok {
+		assert.True(t, left.ended(), "%+v", left)
+	}
+	assert.NoDirExists(t, w.scratch)
+}
+
+// keep is a worker in a process of its own: it runs a script as Options and arguments say, and prints what is left of it.
+func keep(users, how, script string) error {
+	h, err := newHost(Options{ExecAllow: []string{"sh"}, ExecUsers: users, OnlyPrograms: true}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = h.room.close() }()
+	h.killGrace = time.Second
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	p := &recorder{}
+	in := task(fmt.Sprintf(`{"command":["sh","-c",%q]}`, script))
+	done := make(chan error, 1)
+	go func() { _, err := run(ctx, &program{host: h}, in, p); done <- err }()
+	for p.text("stdout") == "" && len(done) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	switch how {
+	case "cancelled":
+		cancel(ports.ErrCancelled)
+	case "linger": // long enough for what left to be found
+		time.Sleep(4 * tendInterval)
+		cancel(ports.ErrCancelled)
+	}
+	<-done
+	left := 0
+	all, _ := snapshot(nil)
+	for _, c := range all {
+		if c.parent == os.Getpid() {
+			left++
+		}
+	}
+	_, err = fmt.Printf("%s left=%d\n", strings.Split(p.text("stdout"), "\n")[0], left)
+	return err
+}
+
+func TestExec_WhenTheProcessIsTheWorkersOwn_HidingDoesNotHelpAndOrphansAreReaped(t *testing.T) {
+	self := everybodys(t)
+	ending := `i=0; while [ $i -lt 20 ]; do (sh -c 'sleep 0.01 &' &); i=$((i+1)); done; sleep 0.2; echo $$`
+	type trial struct{ users, how, name, script string }
+	trials := []trial{
+		{"none", "linger", "a hidden orphan", hidden["a hidden orphan"]}, {"none", "linger", "orphans that end", ending},
+		{"auto", "by itself", "orphans that end", ending}, {"auto", "cancelled", "an orphan", escapes["an orphan"]},
+	}
+	for name, script := range hidden {
+		trials = append(trials, trial{"none", "cancelled", name, script}, trial{"none", "by itself", name, script + "\nsleep 0.2"})
+	}
+	for _, c := range trials {
+		t.Run(c.users+", "+c.how+", "+c.name, func(t *testing.T) {
+			if c.how != "by itself" {
+				c.script += "\nwait; while :; do sleep 1; done"
+			}
+			b, err := exec.Command(self, "keep", c.users, c.how, c.script).CombinedOutput()
+			require.NoError(t, err, string(b))
+			pid, left, ok := strings.Cut(strings.TrimSpace(string(b)), " ")
+			require.True(t, ok, string(b))
+			assert.Equal(t, "left=0", left)
+			n, err := strconv.Atoi(pid)
+			require.NoError(t, err, string(b))
+			if p, ok := readProc(n); ok {
+				assert.True(t, p.ended(), "%+v", p)
+			}
+		})
+	}
+}
+
+func TestUsers_ConcurrentRunsOfSeveralWorkers_NeverShareOne(t *testing.T) {
+	requireRoot(t)
+	const n = 8
+	pools := make([]*users, 2)
+	for i := range pools {
+		var err error
+		pools[i], _, err = newUsers("2000020000-2000020007", slog.New(slog.DiscardHandler))
+		require.NoError(t, err)
+	}
+	var mu sync.Mutex
+	taken := map[uint32]*user{}
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			u, err := pools[i%2].take()
+			mu.Lock()
+			defer mu.Unlock()
+			if assert.NoError(t, err) {
+				assert.NotContains(t, taken, u.id)
+				taken[u.id] = u
+			}
+		})
+	}
+	wg.Wait()
+	_, err := pools[0].take()
+	requireRunError(t, err, "no_user", false)
+	taken[2000020003].giveBack()
+	u, err := pools[1].take()
+	require.NoError(t, err)
+	assert.Equal(t, uint32(2000020003), u.id)
+	u.giveBack()
+	for id, u := range taken {
+		if id != 2000020003 {
+			u.giveBack()
+		}
+	}
+}
+
+// asUser starts a sleep under a user, as a worker that died leaves it.
+func asUser(t *testing.T, uid uint32, env ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("sleep", "300")
+	cmd.Env, cmd.Dir = env, "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	return cmd
+}
+
+func TestUsers_WhenSomethingStillRunsUnderOne_ItIsKilledOrPassedOver(t *testing.T) {
+	requireRoot(t)
+	left := asUser(t, 2000030000)
+	pool, _, err := newUsers("2000030000-2000030001", slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	pool.next = 0
+	u, err := pool.take()
+	require.NoError(t, err)
+	defer u.giveBack()
+	assert.Equal(t, uint32(2000030000), u.id, "the range is the worker's: what runs there is killed")
+	state, err := left.Process.Wait()
+	require.NoError(t, err)
+	assert.False(t, state.Exited(), "it was killed")
+
+	pool.stated, pool.next = false, 1 // a range that nobody stated may be somebody's
+	stranger := asUser(t, 2000030001)
+	_, err = pool.take()
+	requireRunError(t, err, "no_user", false)
+	p, ok := readProc(stranger.Process.Pid)
+	require.True(t, ok)
+	assert.False(t, p.ended())
+	_ = stranger.Process.Kill()
+	_ = stranger.Wait()
+	ours := asUser(t, 2000030001, runVariable+"=x")
+	pool.next = 1
+	u2, err := pool.take()
+	require.NoError(t, err)
+	u2.giveBack()
+	_ = ours.Wait()
+}
+
+func TestUsers_WhatARunLeavesInTemporaryFolders_GoesWithIt(t *testing.T) {
+	requireRoot(t)
+	h := testHost(t, Options{ExecAllow: []string{"sh"}})
+	p := &recorder{}
+	_, err := run(t.Context(), &program{host: h}, shell(t, `for d in /tmp /var/tmp /dev/shm; do f=$(mktemp -d $d/left-XXXXXX); touch $f/x; chmod 0 $f; echo $f; done`), p)
+	require.NoError(t, err, p.text("stderr"))
+	for path := range strings.SplitSeq(p.text("stdout"), "\n") {
+		assert.NoFileExists(t, path)
+		assert.NoDirExists(t, path)
+	}
+}
+
+func TestUsersSetting_WhenItSaysNothingUsable_IsRefused(t *testing.T) {
+	for _, s := range []string{"x", "1000", "0-10", "999-2000", "2000-1999", "1000-", "-5", "1000-4294967295", "10000-2000000", "1e3-2e3"} {
+		require.Error(t, ValidateUsers(s), s)
+	}
+	for _, s := range []string{"", "auto", "none", "1000-1000", "200000-265535"} {
+		require.NoError(t, ValidateUsers(s), s)
+	}
+	_, err := New(Options{ExecAllow: []string{"sh"}, ExecUsers: "70000-70001", Slots: 3}, slog.New(slog.DiscardHandler))
+	require.Error(t, err, "fewer users than slots, or no right to change the user")
+}
+
+func TestScratch_OfWorkersThatAreGone_IsSweptAtStart(t *testing.T) {
+	parent := t.TempDir()
+	t.Setenv("TMPDIR", parent)
+	old := filepath.Join(parent, scratchPrefix+"old")
+	require.NoError(t, os.MkdirAll(old+"/run-1/forbidden", 0o700))
+	require.NoError(t, os.WriteFile(old+"/run-1/forbidden/file", []byte("x"), 0o600))
+	require.NoError(t, os.Chmod(old+"/run-1/forbidden", 0))
+	target := filepath.Join(parent, "target")
+	require.NoError(t, os.WriteFile(target, []byte("kept"), 0o600))
+	require.NoError(t, os.Symlink(target, old+"/run-1/link"))
+	require.NoError(t, os.Symlink(target, filepath.Join(parent, scratchPrefix+"link")))
+	alive, err := newScratchRoom(false)
+	require.NoError(t, err)
+	assert.NoDirExists(t, old)
+	assert.FileExists(t, target)
+	run, err := alive.make(nil)
+	require.NoError(t, err)
+	second, err := newScratchRoom(false)
+	require.NoError(t, err)
+	assert.DirExists(t, run, "its worker lives")
+	n, err := SweepScratch()
+	require.NoError(t, err)
+	assert.Zero(t, n)
+	require.NoError(t, second.close())
+	require.NoError(t, alive.lock.Close()) // as when the process dies
+	n, err = SweepScratch()
+	require.NoError(t, err)
+	assert.Equal(t, 1, n)
+	assert.NoDirExists(t, alive.path)
+}
+
+func TestIsolation_SaysWhatIsInForce(t *testing.T) {
+	offer, err := New(Options{ExecAllow: []string{"sh"}, ExecUsers: "none", Dumpable: true}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	require.NoError(t, err)
+	assert.Equal(t, IsolationNone, offer.Isolation)
+	require.NoError(t, offer.Close())
+	offer, err = New(Options{ExecAllow: []string{"sh"}}, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	want := IsolationDumpable
+	if missingCapabilities() == "" {
+		want = IsolationUser
+	}
+	assert.Equal(t, want, offer.Isolation)
+	require.NoError(t, offer.Close())
+	offer, err = New(Options{}, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	assert.Empty(t, offer.Isolation)
+	require.NoError(t, offer.Close())
+}

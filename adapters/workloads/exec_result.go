@@ -1,0 +1,55 @@
+package workloads
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"syscall"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// Exit codes 64 to 78 (sysexits.h) say that trying again is pointless.
+const firstPermanent, lastPermanent = 64, 78
+
+// signalled is what shells add to the number of the signal that ended a program.
+const signalled = 128
+
+// execResult is what a workload of type exec results in.
+type execResult struct {
+	ExitCode        int             `json:"exit_code"`
+	Stdout          string          `json:"stdout"`
+	Stderr          string          `json:"stderr"`
+	StdoutTruncated bool            `json:"stdout_truncated,omitempty"`
+	StderrTruncated bool            `json:"stderr_truncated,omitempty"`
+	Value           json.RawMessage `json:"value,omitempty"`
+}
+
+// result says how the run ended. A program that was told to stop has done its work only if it says so, with a result: exit code 0
+// alone says that it stopped.
+func (p *program) result(ctx context.Context, state *os.ProcessState, err error, stdout, stderr *output) (domain.JSON, error) {
+	if fault := p.talk.Load().fault(); fault != nil {
+		return "", fault
+	}
+	if state == nil {
+		return "", fmt.Errorf("wait for the program: %w", err)
+	}
+	code, told := state.ExitCode(), p.told.Load()
+	ws, _ := state.Sys().(syscall.WaitStatus)
+	switch value := p.talk.Load().value(); {
+	case ws.Signaled() && ctx.Err() != nil, told && code == signalled+int(syscall.SIGTERM), told && code == 0 && value == nil:
+		return "", context.Cause(ctx)
+	case ws.Signaled():
+		return "", transient("signal", fmt.Errorf("killed by signal %d (%s)%s", ws.Signal(), ws.Signal(), stderr.lastLine()))
+	case code >= firstPermanent && code <= lastPermanent:
+		return "", permanent("exit_status", fmt.Errorf("exit status %d%s", code, stderr.lastLine()))
+	case code != 0:
+		return "", transient("exit_status", fmt.Errorf("exit status %d%s", code, stderr.lastLine()))
+	}
+	r := execResult{Value: p.talk.Load().value()}
+	r.Stdout, r.StdoutTruncated = stdout.tail()
+	r.Stderr, r.StderrTruncated = stderr.tail()
+	b, err := json.Marshal(r)
+	return domain.JSON(b), err
+}

@@ -1,0 +1,301 @@
+package workloads
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// testHost returns what programs of a worker with these options run in.
+func testHost(t *testing.T, o Options) *host {
+	t.Helper()
+	h, err := newHost(o, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	h.killGrace = time.Second
+	t.Cleanup(func() { assert.NoError(t, h.room.close()) })
+	return h
+}
+
+// eachIsolation runs a test with programs as users of their own, where this process may, and as its own user.
+func eachIsolation(t *testing.T, f func(t *testing.T, o Options)) {
+	t.Helper()
+	for _, users := range []string{"auto", "none"} {
+		t.Run("users "+users, func(t *testing.T) { f(t, Options{ExecAllow: []string{"sh"}, ExecUsers: users}) })
+	}
+}
+
+// shell is the task of running a script.
+func shell(t *testing.T, script string) ports.Task {
+	t.Helper()
+	b, err := json.Marshal(map[string]any{"command": []string{"sh", "-c", script}})
+	require.NoError(t, err)
+	return task(string(b))
+}
+
+func exec1(t *testing.T, p *recorder, script string) (domain.JSON, error) {
+	t.Helper()
+	return run(t.Context(), &program{host: testHost(t, Options{ExecAllow: []string{"sh"}})}, shell(t, script), p)
+}
+
+func TestExecMapsExitCodes(t *testing.T) {
+	for code, permanent := range map[int]bool{1: false, 63: false, 64: true, 78: true, 79: false, 255: false} {
+		_, err := exec1(t, &recorder{}, fmt.Sprintf("echo why >&2; exit %d", code))
+		requireRunError(t, err, "exit_status", permanent)
+		assert.Equal(t, fmt.Sprintf("exit status %d: why", code), err.Error())
+	}
+	_, err := exec1(t, &recorder{}, "kill -9 $$")
+	requireRunError(t, err, "signal", false)
+}
+
+func TestExecKeepsOutputInLogsAndResult(t *testing.T) {
+	p := &recorder{}
+	out, err := exec1(t, p, `printf 'a\nb'; echo err >&2; printf '\377\n' >&2; echo $NIYANTA_WORKLOAD_ID $NIYANTA_GENERATION $NIYANTA_ATTEMPT`)
+	require.NoError(t, err)
+	var r execResult
+	require.NoError(t, json.Unmarshal([]byte(out), &r))
+	assert.Equal(t, "a\nbwl_1 7 2\n", r.Stdout)
+	assert.Equal(t, "err\n\uFFFD\n", r.Stderr)
+	assert.Equal(t, "a\nbwl_1 7 2", p.text("stdout"))
+	assert.Contains(t, p.text("stderr"), "err")
+	out, err = exec1(t, &recorder{}, `i=0; while [ $i -lt 9000 ]; do echo 0123456789; i=$((i+1)); done`)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal([]byte(out), &r))
+	assert.True(t, r.StdoutTruncated)
+	assert.Len(t, r.Stdout, outputTail)
+}
+
+func TestExec_WhenARunEndsByItself_TellsHowItEnded(t *testing.T) {
+	eachIsolation(t, func(t *testing.T, o Options) {
+		h := testHost(t, o)
+		for script, want := range map[string]string{"exit 0": "", "exit 3": "exit_status", "exit 65": "exit_status", "kill -TERM $$": "signal"} {
+			_, err := run(t.Context(), &program{host: h}, shell(t, script), &recorder{})
+			if want == "" {
+				require.NoError(t, err)
+				continue
+			}
+			requireRunError(t, err, want, script == "exit 65")
+		}
+	})
+}
+
+// told runs a script, ends its context with a cause once it has printed a line, and returns how it ended.
+func told(t *testing.T, h *host, script string, cause error) (domain.JSON, *recorder, error) {
+	t.Helper()
+	p := &recorder{}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	type end struct {
+		out domain.JSON
+		err error
+	}
+	done := make(chan end, 1)
+	tk := shell(t, script)
+	go func() {
+		out, err := run(ctx, &program{host: h}, tk, p)
+		done <- end{out, err}
+	}()
+	spoke := func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.percents) > 0 || !strings.Contains(script, "progress")
+	}
+	require.Eventually(t, func() bool { return p.text("stdout") != "" && spoke() }, 20*time.Second, time.Millisecond)
+	cancel(cause)
+	e := <-done
+	return e.out, p, e.err
+}
+
+func TestExec_WhenToldToStop_IsDoneOnlyWithAResult(t *testing.T) {
+	h := testHost(t, Options{ExecAllow: []string{"sh"}})
+	for _, cause := range []error{ports.ErrPaused, ports.ErrDraining, ports.ErrPreempted, ports.ErrTimeout} {
+		for name, c := range map[string]struct {
+			script string
+			want   any // a cause, the type of a failure, or nil: done
+		}{
+			"plain, exit 0":          {`trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done`, cause},
+			"speaks, exit 0":         {`echo '{"type":"progress","percent":1}' >&3; echo up; while read -r line <&3; do case $line in *'"type":"stop"'*) exit 0;; esac; done`, cause},
+			"speaks, with a result":  {`echo '{"type":"progress","percent":1}' >&3; echo up; while read -r line <&3; do case $line in *'"type":"stop"'*) echo '{"type":"result","value":7}' >&3; exit 0;; esac; done`, nil},
+			"ends by the signal":     {`echo up; while :; do sleep 0.1; done`, cause},
+			"says it got the signal": {`trap 'exit 143' TERM; echo up; while :; do sleep 0.1; done`, cause},
+			"must be killed":         {`trap '' TERM; echo up; while :; do sleep 0.1; done`, cause},
+			"fails by itself":        {`trap '' TERM; echo up; sleep 0.2; exit 1`, "exit_status"},
+			"fails for good":         {`trap '' TERM; echo up; sleep 0.2; exit 65`, "exit_status"},
+		} {
+			h.killGrace = 20 * time.Second
+			if name == "must be killed" {
+				h.killGrace = 300 * time.Millisecond
+			}
+			out, _, err := told(t, h, c.script, cause)
+			switch want := c.want.(type) {
+			case nil:
+				require.NoError(t, err, name)
+				assert.Contains(t, string(out), `"value":7`, name)
+			case string:
+				requireRunError(t, err, want, name == "fails for good")
+			case error:
+				require.ErrorIs(t, err, want, name)
+			}
+		}
+	}
+}
+
+func TestExecStartsOnlyWhatIsAllowed(t *testing.T) {
+	dir := t.TempDir()
+	fake := filepath.Join(dir, "echo")
+	require.NoError(t, os.WriteFile(fake, []byte("#!/bin/sh\necho fake"), 0o700)) //nolint:gosec // a program
+	h := testHost(t, Options{ExecAllow: []string{"echo", " /bin/sh ", "no-such-program", "a/b", "/bin/../bin/ls"}})
+	assert.Equal(t, []string{"exec:/bin/sh", "exec:echo"}, h.allow.capabilities(), "one spelling each, and only what can be started")
+	for command, allowed := range map[string]bool{
+		"echo": true, "/bin/sh": true, fake: false, "./echo": false, "../echo": false, "sh": false, "/usr/bin/echo": false,
+		"/bin/../bin/sh": false, "a/b": false, "no-such-program": false, "/bin/ls": false,
+	} {
+		b, err := json.Marshal(map[string]any{"command": []string{command}})
+		require.NoError(t, err)
+		_, err = run(t.Context(), &program{host: h}, task(string(b)), &recorder{})
+		if allowed {
+			require.NoError(t, err, command)
+			continue
+		}
+		requireRunError(t, err, "not_allowed", true)
+	}
+}
+
+func TestNew_WhenProgramsCannotBeStarted_WarnsAndDoesNotOfferThem(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(dir+"/plain", []byte("x"), 0o600))
+	var log strings.Builder
+	offer, err := New(Options{ExecAllow: []string{"sh", "no-such-program", dir, dir + "/plain", "./sh", "a\nb"}}, slog.New(slog.NewTextHandler(&log, nil)))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, offer.Close()) })
+	assert.Equal(t, []string{"exec:sh"}, offer.Capabilities)
+	assert.Contains(t, offer.Types, "exec")
+	for _, name := range []string{"no-such-program", dir, dir + "/plain", "./sh", `a\\nb`} {
+		assert.Contains(t, log.String(), name)
+	}
+	none, err := New(Options{ExecAllow: []string{"no-such-program"}}, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, none.Close()) })
+	assert.NotContains(t, none.Types, "exec", "a worker that can start nothing does not offer the type")
+}
+
+// speak is the program of the tests below: it speaks on file descriptor 3.
+func speak() {
+	conn := os.NewFile(3, "worker")
+	in := json.NewDecoder(conn)
+	out := json.NewEncoder(conn)
+	if os.Args[2] == "long" {
+		line := strings.Repeat("x", maxLine+1)
+		for {
+			if _, err := fmt.Fprint(conn, line); err != nil {
+				return
+			}
+		}
+	}
+	var m map[string]any
+	for in.Decode(&m) == nil {
+		switch m["type"] {
+		case "start":
+			n := 0.0
+			if c, ok := m["checkpoint"].(map[string]any); ok {
+				n, _ = c["n"].(float64)
+			}
+			_, _ = fmt.Fprintln(conn, "this is not JSON")
+			_ = out.Encode(map[string]any{"type": "progress", "percent": 50, "message": "half"})
+			_ = out.Encode(map[string]any{"type": "log", "level": "warn", "message": "hello"})
+			_ = out.Encode(map[string]any{"type": "checkpoint", "data": map[string]any{"n": n + 1}})
+		case "checkpoint_saved", "checkpoint_failed":
+			if os.Args[2] != "stay" {
+				_ = out.Encode(map[string]any{"type": "result", "value": m["type"]})
+				return
+			}
+			fmt.Println("ready")
+		case "checkpoint_request":
+			_ = out.Encode(map[string]any{"type": "checkpoint", "data": "asked"})
+		case "stop":
+			_ = out.Encode(map[string]any{"type": "log", "message": "told to stop: " + fmt.Sprint(m["reason"])})
+			return
+		}
+		m = nil
+	}
+}
+
+// everybodys copies this test's binary to where every user may execute it.
+func everybodys(t *testing.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	b, err := os.ReadFile(self)
+	require.NoError(t, err)
+	dir, err := os.MkdirTemp("", "workloads-test-")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	require.NoError(t, os.Chmod(dir, 0o755))                   //nolint:gosec // others execute it
+	require.NoError(t, os.WriteFile(dir+"/program", b, 0o755)) //nolint:gosec // others execute it
+	return dir + "/program"
+}
+
+func speaker(t *testing.T, how string) (ports.Workload, ports.Task) {
+	t.Helper()
+	self := everybodys(t)
+	b, err := json.Marshal(map[string]any{"command": []string{self, "speak", how}})
+	require.NoError(t, err)
+	return &program{host: testHost(t, Options{ExecAllow: []string{self}})}, task(string(b))
+}
+
+func TestExecSpeaksOnFileDescriptor3(t *testing.T) {
+	for saved, refuse := range map[string]error{"checkpoint_saved": nil, "checkpoint_failed": errors.New("no")} {
+		w, tk := speaker(t, "")
+		tk.Checkpoint = []byte(`{"n":41}`)
+		p := &recorder{refuse: refuse}
+		out, err := run(t.Context(), w, tk, p)
+		require.NoError(t, err)
+		assert.Contains(t, string(out), `"value":"`+saved+`"`)
+		assert.Equal(t, []float64{50}, p.percents)
+		assert.Contains(t, p.text(""), "hello")
+		assert.Contains(t, p.text(""), "not JSON")
+		if refuse == nil {
+			assert.Equal(t, []string{`{"n":42}`}, p.checkpoints)
+		}
+	}
+}
+
+func TestExecAsksForACheckpointAndAnnouncesTheEnd(t *testing.T) {
+	w, tk := speaker(t, "stay")
+	p := &recorder{}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	done := make(chan error, 1)
+	go func() { _, err := run(ctx, w, tk, p); done <- err }()
+	require.Eventually(t, func() bool { return p.text("stdout") == "ready" }, 20*time.Second, time.Millisecond)
+	data, err := w.Checkpoint(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, `"asked"`, string(data))
+	cancel(ports.ErrPaused)
+	require.ErrorIs(t, <-done, ports.ErrPaused, "it stopped, it did not say that it had finished")
+	assert.Contains(t, p.text(""), "told to stop: paused")
+}
+
+func TestExec_WhenALineOnDescriptor3IsTooLong_FailsAtOnce(t *testing.T) {
+	w, tk := speaker(t, "long")
+	begun := time.Now()
+	_, err := run(t.Context(), w, tk, &recorder{})
+	requireRunError(t, err, "line_too_long", true)
+	assert.Contains(t, err.Error(), "file descriptor 3")
+	assert.Less(t, time.Since(begun), 20*time.Second)
+}
+
+func TestAPlainProgramHasNoCheckpoint(t *testing.T) {
+	_, err := (&program{}).Checkpoint(t.Context())
+	require.ErrorIs(t, err, ports.ErrNoCheckpoint)
+}

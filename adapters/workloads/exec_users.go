@@ -1,0 +1,236 @@
+package workloads
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Isolation says what keeps programs from the worker and from each other. Workers show it as their tag exec.isolation.
+type Isolation string
+
+// The isolations.
+const (
+	// IsolationUser: every run has a user of its own. It can look into neither the worker nor other runs, nor signal them.
+	IsolationUser Isolation = "uid"
+	// IsolationDumpable: programs run as the worker's user, but the worker is not dumpable: its environment, memory and descriptors
+	// are closed to them. Runs are not protected from each other, nor the worker from signals.
+	IsolationDumpable Isolation = "dumpable"
+	// IsolationNone: a program can do whatever the worker can.
+	IsolationNone Isolation = "none"
+)
+
+// Where the users of programs are taken from unless a range is stated: beyond what distributions and container runtimes hand out, or, in
+// a container with 65,536 users, below "nobody".
+var automaticUsers = []userRange{{2_000_000_000, 2_000_009_999}, {64_000, 64_999}}
+
+// userRange is a range of user ids, both ends included. Each user's group has the same number.
+type userRange struct{ first, last uint32 }
+
+func (r userRange) size() int { return int(r.last-r.first) + 1 }
+
+// parseUsers reads NIYANTA_EXEC_UIDS: "auto", "none" or "first-last".
+func parseUsers(s string) (r userRange, auto, none bool, err error) {
+	switch s {
+	case "", "auto":
+		return r, true, false, nil
+	case "none":
+		return r, false, true, nil
+	}
+	from, to, ok := strings.Cut(s, "-")
+	first, err1 := strconv.ParseUint(from, 10, 32)
+	last, err2 := strconv.ParseUint(to, 10, 32)
+	if !ok || err1 != nil || err2 != nil || first > last || first < 1000 || last >= math.MaxInt32 || last-first >= 1_000_000 {
+		return r, false, false, errors.New("must be auto, none, or a range first-last of at most 1000000 user ids from 1000 on")
+	}
+	return userRange{uint32(first), uint32(last)}, false, false, nil
+}
+
+// ValidateUsers checks the setting for the users of programs.
+func ValidateUsers(s string) error {
+	_, _, _, err := parseUsers(s)
+	return err
+}
+
+// users hands out a user for each run. Workers of one machine share them: who holds the lock of a user holds the user. Safe for
+// concurrent use.
+type users struct {
+	userRange
+	stated bool // the operator gave the range, so that whatever runs under it is ours
+	locks  string
+	log    *slog.Logger
+
+	mu   sync.Mutex
+	next int
+}
+
+// user is one in use.
+type user struct {
+	id   uint32
+	lock *os.File
+}
+
+// newUsers returns the pool that a setting asks for; nil: programs run as the worker's own user, and why says why.
+func newUsers(setting string, log *slog.Logger) (u *users, why string, err error) {
+	r, auto, none, err := parseUsers(setting)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case none:
+		return nil, "it is switched off", nil
+	}
+	if missing := missingCapabilities(); missing != "" {
+		if !auto {
+			return nil, "", fmt.Errorf("the worker may not change the user of programs: it lacks %s", missing)
+		}
+		return nil, "the worker lacks " + missing, nil
+	}
+	if auto {
+		if r = automatic(); r.size() < 2 {
+			return nil, "no user ids are free in this container", nil
+		}
+	} else if !mapped("/proc/self/uid_map", r) || !mapped("/proc/self/gid_map", r) {
+		return nil, "", fmt.Errorf("the user ids %d-%d do not exist in this container", r.first, r.last)
+	}
+	locks, err := lockFolder()
+	if err != nil {
+		return nil, "", err
+	}
+	// Workers begin at different places, so that they seldom try each other's.
+	return &users{userRange: r, stated: !auto, locks: locks, log: log, next: os.Getpid() * 37 % r.size()}, "", nil
+}
+
+func automatic() userRange {
+	for _, r := range automaticUsers {
+		if mapped("/proc/self/uid_map", r) && mapped("/proc/self/gid_map", r) {
+			return r
+		}
+	}
+	return userRange{1, 1}
+}
+
+// mapped reports whether a range exists in this process's user namespace.
+func mapped(file string, r userRange) bool {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(b)) {
+		var inside, outside, count uint64
+		if _, err := fmt.Sscan(line, &inside, &outside, &count); err == nil && inside <= uint64(r.first) && uint64(r.last) < inside+count {
+			return true
+		}
+	}
+	return false
+}
+
+// neededCapabilities let a worker give programs a user of their own, signal them, and remove what they leave.
+var neededCapabilities = []struct {
+	bit  uint
+	name string
+}{
+	{unix.CAP_CHOWN, "CAP_CHOWN"}, {unix.CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE"}, {unix.CAP_FOWNER, "CAP_FOWNER"},
+	{unix.CAP_KILL, "CAP_KILL"}, {unix.CAP_SETGID, "CAP_SETGID"}, {unix.CAP_SETUID, "CAP_SETUID"},
+}
+
+func missingCapabilities() string {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return "the means to see its capabilities"
+	}
+	var missing []string
+	for _, c := range neededCapabilities {
+		if data[0].Effective&(1<<c.bit) == 0 {
+			missing = append(missing, c.name)
+		}
+	}
+	return strings.Join(missing, ", ")
+}
+
+// lockFolder returns the folder of the users' locks. It is the same for all workers of a machine, and nobody else's.
+func lockFolder() (string, error) {
+	var errs []error
+	for _, parent := range []string{"/run", "/tmp"} {
+		folder := filepath.Join(parent, "niyanta-exec-uids")
+		if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+			errs = append(errs, err)
+			continue
+		}
+		if !ownedFolder(folder) {
+			errs = append(errs, fmt.Errorf("%s is not a folder of this user alone", folder))
+			continue
+		}
+		return folder, nil
+	}
+	return "", fmt.Errorf("no place for the locks of programs' users: %w", errors.Join(errs...))
+}
+
+// take returns a user that no run of any worker of this machine has, and under whom nothing runs.
+func (u *users) take() (*user, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for range u.size() {
+		id := u.first + uint32(u.next) //nolint:gosec // below the range's size
+		u.next = (u.next + 1) % u.size()
+		f, err := os.OpenFile(filepath.Join(u.locks, strconv.FormatUint(uint64(id), 10)), os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("lock a user: %w", err)
+		}
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+			_ = f.Close() // another run's
+			continue
+		}
+		if u.clear(id) {
+			return &user{id, f}, nil
+		}
+		_ = f.Close() // it gives the lock back
+	}
+	return nil, transient("no_user", fmt.Errorf("none of the %d users for programs is free", u.size()))
+}
+
+// clear reports whether nothing runs under a user whose lock was free. What a worker that died left there is killed; what is
+// somebody else's is left alone, and so is the user.
+func (u *users) clear(id uint32) bool {
+	found := (&identity{uid: id, own: true}).claim()
+	if len(found) == 0 {
+		return true
+	}
+	for i := range found {
+		if mark, _ := found[i].mark(); mark == "" && !u.stated {
+			return false
+		}
+	}
+	u.log.Warn("killing what a run of a worker that is gone left", "uid", id, "processes", len(found))
+	return strays(id) == nil
+}
+
+// leftovers are the folders in which a program can leave files of its user beside its scratch directory.
+var leftovers = []string{"/tmp", "/var/tmp", "/dev/shm"}
+
+// giveBack removes what the user's programs left in the machine's temporary folders and lets the user go.
+func (u *user) giveBack() {
+	for _, folder := range leftovers {
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if info, err := e.Info(); err == nil {
+				if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid == u.id {
+					_ = os.RemoveAll(filepath.Join(folder, e.Name())) // best effort: the next user of this number is a while away
+				}
+			}
+		}
+	}
+	_ = u.lock.Close() // it gives the lock back
+}

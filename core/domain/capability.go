@@ -1,0 +1,85 @@
+package domain
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+)
+
+// What a worker offers are capabilities: workload types, and for the type that runs programs, one for each program it may
+// start. A capability that is no type holds a colon, which no type does.
+
+// TypeExec is the workload type that runs programs.
+const TypeExec = "exec"
+
+// MaxProgram is the longest name or path of a program, in bytes.
+const MaxProgram = 255
+
+const programPrefix = TypeExec + ":"
+
+// ProgramCapability is what a worker offers that may start a program: exec:<program>, spelled as input must.
+func ProgramCapability(program string) string { return programPrefix + program }
+
+// NeededCapability is what a workload needs of its worker beside its type: for a workload of type exec the capability of its
+// program, else nothing. Input in which no program is named needs nothing: the run says what is wrong with it.
+func NeededCapability(workloadType string, input JSON) string {
+	if workloadType != TypeExec {
+		return ""
+	}
+	var in struct {
+		Command []string `json:"command"`
+	}
+	if err := json.Unmarshal([]byte(input), &in); err != nil || len(in.Command) == 0 || in.Command[0] == "" {
+		return ""
+	}
+	return ProgramCapability(in.Command[0])
+}
+
+// validateNeeded refuses what no worker will ever offer, so that it does not wait for ever.
+func validateNeeded(workloadType string, input JSON) error {
+	program, ok := strings.CutPrefix(NeededCapability(workloadType, input), programPrefix)
+	if !ok {
+		return nil
+	}
+	return ValidateProgram(program)
+}
+
+// ValidateProgram checks how a program is named: a name without slashes, which the worker looks up in its PATH, or an absolute path
+// without "." and "..". No worker offers anything else.
+func ValidateProgram(program string) error {
+	const field = "input_params.command"
+	switch {
+	case len(program) == 0 || len(program) > MaxProgram:
+		return Invalid(field, "must name a program in 1 to %d bytes", MaxProgram)
+	case strings.ContainsFunc(program, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }):
+		return Invalid(field, "must name a program without control characters")
+	case !plainPath(program):
+		return Invalid(field, "must name a program, or its absolute path without \".\" and \"..\"")
+	}
+	return nil
+}
+
+// plainPath reports whether a program is a name without slashes, or an absolute path in its shortest form.
+func plainPath(program string) bool {
+	parts := strings.Split(program, "/")
+	if len(parts) > 1 && parts[0] == "" {
+		parts = parts[1:]
+	} else if len(parts) > 1 {
+		return false
+	}
+	return !slices.ContainsFunc(parts, func(p string) bool { return p == "" || p == "." || p == ".." })
+}
+
+// IsType reports whether a capability is a workload type.
+func IsType(capability string) bool { return !strings.Contains(capability, ":") }
+
+// validateCapability checks what a worker says that it offers.
+func validateCapability(field, capability string) error {
+	if program, ok := strings.CutPrefix(capability, programPrefix); ok {
+		if err := ValidateProgram(program); err != nil {
+			return Invalid(field, "must name programs as %s<name or absolute path>", programPrefix)
+		}
+		return nil
+	}
+	return ValidateType(field, capability)
+}
