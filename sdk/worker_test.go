@@ -74,3 +74,44 @@ func TestWorker_WhenHandlersDoNotReturn_FailsTheirRunsAndLives(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 2, out.Counted, "the worker lives and has its slot")
 }
+
+// Slow is a type whose handler runs until its context ends.
+var Slow = niyanta.Define[struct{}, struct{}, struct{}]("slow")
+
+func TestWorker_WhenAYoungRunIsCancelled_ItsSlotIsFreeAtOnce(t *testing.T) {
+	server := exampleServer()
+	defer func() { assert.NoError(t, server.Close(context.Background())) }()
+	ctx, stop := context.WithCancel(t.Context())
+	worker := niyanta.NewWorker(niyanta.WorkerOptions{URL: server.App.URL(), Key: server.WorkerKey, Slots: 1, Log: quiet})
+	running := make(chan struct{}, 1)
+	Slow.Handle(worker, func(ctx context.Context, _ *niyanta.Task[struct{}, struct{}]) (struct{}, error) {
+		running <- struct{}{}
+		<-ctx.Done()
+		return struct{}{}, context.Cause(ctx)
+	})
+	Count.Handle(worker, count)
+	ended := make(chan error, 1)
+	go func() { ended <- worker.Run(ctx) }()
+	defer func() { stop(); assert.NoError(t, <-ended) }()
+
+	client, err := niyanta.NewClient(server.App.URL(), server.CustomerKey)
+	require.NoError(t, err)
+	defer client.Close()
+	first, err := submit(ctx, client, CountIn{N: 1}) // the worker is there
+	require.NoError(t, err)
+	_, err = first.Result(ctx)
+	require.NoError(t, err)
+	for range 3 {
+		slow, err := Slow.Submit(ctx, client, struct{}{})
+		require.NoError(t, err)
+		<-running
+		_, err = client.Cancel(ctx, slow.ID, "")
+		require.NoError(t, err)
+		next, err := submit(ctx, client, CountIn{N: 1})
+		require.NoError(t, err)
+		began := time.Now()
+		_, err = next.Result(ctx)
+		require.NoError(t, err)
+		assert.Less(t, time.Since(began), 1500*time.Millisecond, "it waits for no heartbeat")
+	}
+}

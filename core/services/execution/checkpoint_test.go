@@ -66,7 +66,7 @@ func TestAFencedCheckpointStopsTheRun(t *testing.T) {
 	b.assign("wl_1", 1)
 	require.ErrorIs(t, <-result, ports.ErrFenced)
 	b.settle()
-	assert.Equal(t, []domain.Event{domain.EventStart}, b.plane.events("wl_1"))
+	b.onlyLetGo("wl_1", 1)
 }
 
 func TestACheckpointThatIsTooLargeIsRefusedAtOnce(t *testing.T) {

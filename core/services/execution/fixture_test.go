@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -348,6 +349,25 @@ func (b *bench) settleBut(n int32) {
 	b.Helper()
 	require.Eventually(b, func() bool { return b.busy.Load() <= n }, 20*time.Second, time.Millisecond)
 	b.flush()
+}
+
+// onlyLetGo asserts that behind the first n reports of a workload only the word stands that stopped runs have returned.
+func (b *bench) onlyLetGo(id domain.WorkloadID, n int) {
+	b.Helper()
+	b.plane.mu.Lock()
+	defer b.plane.mu.Unlock()
+	var rest []ports.Report
+	for _, r := range b.plane.reports {
+		if r.WorkloadID == id {
+			rest = append(rest, r)
+		}
+	}
+	require.Greater(b, len(rest), n)
+	for _, r := range rest[n:] {
+		assert.Equal(b, domain.EventRelease, r.Event)
+		assert.Equal(b, "the run was stopped", r.Reason)
+		assert.Nil(b, r.RetryAfterMS)
+	}
 }
 
 var errAway = errors.New("the coordinator is away")

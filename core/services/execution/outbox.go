@@ -9,7 +9,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// outgoing is a report on its way; run is nil for a declined assignment.
+// outgoing is a report on its way; run is nil when its answer does not matter: a declined assignment, a stopped run.
 type outgoing struct {
 	run    *run
 	report ports.Report

@@ -95,7 +95,7 @@ func TestARunThatCannotSaveGoesOn(t *testing.T) {
 func TestWhatIsFencedWhileItMakesRoomIsNotReleased(t *testing.T) {
 	b := preempted(t, state, func(ports.CheckpointUpload) (domain.Outcome, error) { return domain.OutcomeFenced, nil }, 0)
 	b.settle()
-	assert.Equal(t, []domain.Event{domain.EventStart}, b.plane.events("wl_1"))
+	b.onlyLetGo("wl_1", 1)
 }
 
 func TestWhatTheRunSavedItselfIsEnoughToMakeRoom(t *testing.T) {

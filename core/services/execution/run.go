@@ -148,7 +148,7 @@ func (a *Agent) end(r *run, rep ports.Report) {
 	a.active--
 	if r.abandoned || !a.live || a.session != r.session {
 		a.remove(r)
-		a.hurry() // the coordinator waits for its slot
+		a.letGo(r)
 		return
 	}
 	if r.crash != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
 
@@ -21,6 +22,18 @@ func (a *Agent) noteStuck(r *run) {
 		a.cfg.Observer.Count("run_stuck", 1)
 	}
 	a.hurry()
+}
+
+// letGo tells the coordinator that a run that had been stopped has returned, so that its slot comes back at once and not with
+// the next inventory. The answer does not matter: the run is no longer this session's, or it is and moves on; a.mu is held.
+func (a *Agent) letGo(r *run) {
+	if !a.live || len(a.outbox) >= outboxMax {
+		return
+	}
+	a.outbox = append(a.outbox, outgoing{report: ports.Report{
+		ID: a.ids.New(""), WorkloadID: r.key.id, Generation: r.key.generation, Event: domain.EventRelease, Reason: "the run was stopped",
+	}})
+	a.nudge()
 }
 
 // cancelAll ends the contexts of all runs.

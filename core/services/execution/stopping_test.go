@@ -95,6 +95,13 @@ func TestStopping_AnyRunThatHasNotReturned_StaysInTheInventoryAndKeepsItsSlot(t 
 			assert.Equal(t, domain.EventComplete, b.plane.last("wl_1").Event, "the other slot works")
 			close(release)
 			b.settle()
+			last := b.plane.last("wl_deaf")
+			if name == "timed out" {
+				assert.Equal(t, domain.EventComplete, last.Event, "late, but it was never told to stop for good")
+			} else {
+				assert.Equal(t, domain.EventRelease, last.Event, "the coordinator learns at once that the slot is free")
+				assert.Equal(t, int64(1), last.Generation)
+			}
 			beat = b.lastBeat()
 			assert.Empty(t, beat.Inventory)
 			assert.Equal(t, 2, beat.FreeSlots)
@@ -127,7 +134,7 @@ func TestStopping_WhatTheCoordinatorWaitsFor_HastensTheHeartbeat(t *testing.T) {
 	p.commands <- ports.Command{Kind: ports.CommandCancel, SessionID: w.session, WorkloadID: "wl_deaf", Generation: 1}
 	beat(2, "a run is stuck")
 	close(free)
-	beat(3, "the slot has come free")
+	w.reported("wl_deaf", domain.EventRelease) // the slot has come free
 	w.term()
 	require.NoError(t, w.ends(20*time.Second, "nothing runs"))
 }
