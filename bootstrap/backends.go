@@ -11,7 +11,6 @@ import (
 	"github.com/niyanta/niyanta/adapters/nats"
 	"github.com/niyanta/niyanta/adapters/postgres"
 	"github.com/niyanta/niyanta/adapters/redis"
-	"github.com/niyanta/niyanta/adapters/system"
 	"github.com/niyanta/niyanta/adapters/telemetry"
 	"github.com/niyanta/niyanta/core/ports"
 )
@@ -153,15 +152,4 @@ func openLimiter(cfg Config, h Host) (Limiter, func(), error) {
 	}
 	ping := func(ctx context.Context) error { return c.Ping(ctx).Err() }
 	return Limiter{redis.NewRateLimiter(c, local, h.Clock, h.Log), ping}, func() { _ = c.Close() }, nil
-}
-
-// newWorkerPlane opens a worker's view of its coordinators: the bus if there is one, HTTP for what is large and while the
-// bus is away, or HTTP alone.
-func newWorkerPlane(cfg Config, id string, data ports.ControlPlane, log *slog.Logger) (ports.ControlPlane, func(), error) {
-	bus, err := openBus(cfg, id, system.IDs{}, log)
-	if err != nil || bus.Bus == nil {
-		return data, bus.close, err
-	}
-	c := messaging.NewClient(bus.Bus, messaging.Party{ID: id, Kind: "worker", Prefix: cfg.BusPrefix, Clock: system.Clock{}, IDs: system.IDs{}}, data)
-	return c, func() { _ = c.Close(); bus.close() }, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/adapters/failover"
 	httpapi "github.com/niyanta/niyanta/adapters/http"
 	"github.com/niyanta/niyanta/adapters/http/workerclient"
 	"github.com/niyanta/niyanta/adapters/memory"
@@ -115,6 +116,17 @@ func TestControlPlaneInProcessKeepsItsContract(t *testing.T) {
 // httpPlane serves the API and connects workers to it.
 func httpPlane(t *testing.T, core *Core, m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
 	t.Helper()
+	route := httpRoutes(t, core, m)
+	return func(id domain.WorkerID) ports.ControlPlane {
+		plane := failover.New(nil, []failover.Route{route(id)}, silent)
+		t.Cleanup(plane.Close)
+		return plane
+	}
+}
+
+// httpRoutes serves the API and returns workers' ways to it.
+func httpRoutes(t *testing.T, core *Core, m *telemetry.Metrics) func(domain.WorkerID) *workerclient.Client {
+	t.Helper()
 	h, err := httpapi.New(httpapi.Deps{
 		Lifecycle: core.Lifecycle, Tenancy: core.Tenancy, Plane: core.Plane, IDs: system.IDs{}, Observer: m, Log: silent,
 		Ready: func(context.Context) httpapi.Readiness { return httpapi.Readiness{} }, Metrics: m.Handler(), Stopping: context.Background(),
@@ -122,7 +134,7 @@ func httpPlane(t *testing.T, core *Core, m *telemetry.Metrics) func(domain.Worke
 	require.NoError(t, err)
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	return func(domain.WorkerID) ports.ControlPlane {
+	return func(domain.WorkerID) *workerclient.Client {
 		c, err := workerclient.New(server.URL, testWorkerKey)
 		require.NoError(t, err)
 		t.Cleanup(c.Close)
@@ -181,11 +193,13 @@ func overBus(t *testing.T, on backing, connect func() ports.Bus) contracttests.P
 		server := messaging.NewServer(bus, party("c", "coordinator"), core.Plane, m, silent)
 		require.NoError(t, server.Start(t.Context()))
 		t.Cleanup(func() { _ = server.Close() })
-		data := httpPlane(t, core, m)
+		data := httpRoutes(t, core, m)
 		return func(id domain.WorkerID) ports.ControlPlane {
-			c := messaging.NewClient(connect(), party(string(id), "worker"), data(id))
+			c := messaging.NewClient(connect(), party(string(id), "worker"))
 			t.Cleanup(func() { _ = c.Close() })
-			return c
+			plane := failover.New(c, []failover.Route{data(id)}, silent)
+			t.Cleanup(plane.Close)
+			return plane
 		}
 	})
 	harness.Junk = func(data []byte) {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"regexp"
 
-	"github.com/niyanta/niyanta/adapters/http/workerclient"
 	"github.com/niyanta/niyanta/adapters/process"
 	"github.com/niyanta/niyanta/adapters/system"
 	"github.com/niyanta/niyanta/adapters/workloads"
@@ -31,20 +30,11 @@ func NewWorker(ctx context.Context, cfg Config, version string, log *slog.Logger
 	if id == "" {
 		id = generatedWorkerID(system.IDs{})
 	}
-	var data ports.ControlPlane
-	closeData := func() {}
-	if cfg.CoordinatorURL != "" {
-		c, err := workerclient.New(cfg.CoordinatorURL, cfg.WorkerKeys[0])
-		if err != nil {
-			return nil, err
-		}
-		data, closeData = c, c.Close
-	}
-	plane, closePlane, err := newWorkerPlane(cfg, string(id), data, log)
+	plane, closePlane, err := newWorkerPlane(cfg, string(id), log)
 	if err != nil {
 		return nil, err
 	}
-	return newWorker(ctx, cfg, id, version, plane, func() { closePlane(); closeData() }, log, more...)
+	return newWorker(ctx, cfg, id, version, plane, closePlane, log, more...)
 }
 
 func newWorker(ctx context.Context, cfg Config, id domain.WorkerID, version string, plane ports.ControlPlane, done func(), log *slog.Logger, more ...map[string]ports.WorkloadFactory) (*Worker, error) {

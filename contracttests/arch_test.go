@@ -46,7 +46,9 @@ var policy = []struct {
 	{"cmd/...", []string{"std", "deps", "bootstrap", "sdk"}},
 
 	// An SDK worker runs the worker's engine against HTTP with the machine's clock: never a store.
-	{"sdk", []string{"std", "core/domain", "core/ports", "core/services/execution", "api/client", "adapters/http/workerclient", "adapters/system"}},
+	{"sdk", []string{
+		"std", "core/domain", "core/ports", "core/services/execution", "api/client", "adapters/failover", "adapters/http/workerclient", "adapters/system",
+	}},
 	{"sdk/...", []string{"std", "core/domain", "core/ports", "sdk"}},
 	{"chaos/worker", []string{"std", "bootstrap", "sdk", "core/ports"}},
 	{"chaos", nil},      // tests only

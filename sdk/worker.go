@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/niyanta/niyanta/adapters/failover"
 	"github.com/niyanta/niyanta/adapters/http/workerclient"
 	"github.com/niyanta/niyanta/adapters/system"
 	"github.com/niyanta/niyanta/core/domain"
@@ -72,10 +73,16 @@ func (w *Worker) Run(ctx context.Context) error {
 	if len(w.types) == 0 {
 		return errors.New("niyanta: a worker needs at least one type")
 	}
-	plane, err := workerclient.New(w.opts.URL, w.opts.Key)
+	clients, err := workerclient.NewAll(w.opts.URL, w.opts.Key)
 	if err != nil {
 		return err
 	}
+	var routes []failover.Route
+	for _, c := range clients {
+		defer c.Close()
+		routes = append(routes, c)
+	}
+	plane := failover.New(nil, routes, w.opts.Log)
 	defer plane.Close()
 	engine, err := execution.NewEngine(context.WithoutCancel(ctx), execution.Config{
 		WorkerID: domain.WorkerID(w.opts.ID), Slots: w.opts.Slots, Tags: w.opts.Tags, Version: w.opts.Version,

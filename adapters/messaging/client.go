@@ -4,24 +4,24 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Client implements ports.ControlPlane for one worker over a bus.
+// Client is one worker's way to its coordinators over a bus. Safe for concurrent use. It tries once; who wants to try
+// again, or elsewhere, combines it with others (adapters/failover).
 type Client struct {
 	bus   ports.Bus
 	party Party
-	// data carries what is too large for the bus (checkpoints); nil: it is refused with CodeTooLarge.
-	data ports.ControlPlane
-	// tries bound each try of a request.
-	tries []time.Duration
+	// listening is held by who subscribes to the commands. It is a channel, because subscribing waits for the bus, and
+	// who waits for its turn must hear the end of its context.
+	listening chan struct{}
 
 	mu       sync.Mutex
 	sub      ports.Subscription
@@ -30,23 +30,15 @@ type Client struct {
 	arrived  chan struct{}
 }
 
-var _ ports.ControlPlane = (*Client)(nil)
+// commandsLimit bounds the commands kept for a worker that does not poll; the oldest go, because all come again.
+const commandsLimit = 20_000
 
-const (
-	// awayPoll bounds a poll over the other way while the bus is away; awayCheck is how soon it is noticed that it is.
-	awayPoll  = 2 * time.Second
-	awayCheck = time.Second
-	// maxCommands bounds the commands kept for a worker that does not poll; the oldest go, because all come again.
-	maxCommands = 20_000
-)
+// listenTimeout bounds how long a poll waits for its subscription to be made.
+const listenTimeout = time.Second
 
-// requestTries is how long each try of a request waits. The first ones are short: a coordinator that dies with a request in its hands
-// must not cost ten seconds, and every request may be repeated.
-var requestTries = []time.Duration{2 * time.Second, 5 * time.Second, 10 * time.Second}
-
-// NewClient returns a worker's control plane. data, which may be nil, carries large checkpoints.
-func NewClient(bus ports.Bus, p Party, data ports.ControlPlane) *Client {
-	return &Client{bus: bus, party: p, data: data, tries: requestTries, arrived: make(chan struct{}, 1)}
+// NewClient returns a worker's way over the bus.
+func NewClient(bus ports.Bus, p Party) *Client {
+	return &Client{bus: bus, party: p, listening: make(chan struct{}, 1), arrived: make(chan struct{}, 1)}
 }
 
 // Close stops receiving commands.
@@ -61,11 +53,55 @@ func (c *Client) Close() error {
 	return sub.Close()
 }
 
-// request sends a request to any coordinator and reads the answer. What nobody answered is tried again.
+// String names the route in logs.
+func (c *Client) String() string { return "bus" }
+
+// Connected reports whether the bus is not known to be disconnected.
+func (c *Client) Connected() bool {
+	b, tells := c.bus.(interface{ Connected() bool })
+	return !tells || b.Connected()
+}
+
+// Ping returns nil when a coordinator has answered.
+func (c *Client) Ping(ctx context.Context) error {
+	_, err := request[pong](ctx, c, c.party.status(domain.WorkerID(c.party.ID)), typePing, nil)
+	return err
+}
+
+// pong answers a ping.
+type pong struct{}
+
+// Try returns a view of the coordinators of which each call is one request that waits for patience. The bus has one
+// connection, which it mends by itself.
+func (c *Client) Try(patience time.Duration, _ bool) ports.ControlPlane { return view{c, patience} }
+
+// view implements ports.ControlPlane.
+type view struct {
+	*Client
+	patience time.Duration
+}
+
+var _ ports.ControlPlane = view{}
+
+// ask sends a request to any coordinator and reads the answer.
+func ask[R any](ctx context.Context, v view, subject, messageType string, payload any) (R, error) {
+	bounded, cancel := context.WithTimeout(ctx, v.patience)
+	defer cancel()
+	out, err := request[R](bounded, v.Client, subject, messageType, payload)
+	if ctx.Err() != nil {
+		return out, ctx.Err()
+	}
+	return out, err
+}
+
+// request sends a request to any coordinator and reads the answer.
 func request[R any](ctx context.Context, c *Client, subject, messageType string, payload any) (R, error) {
 	var none R
-	if c.away() {
-		return none, errAway
+	if err := ctx.Err(); err != nil {
+		return none, err
+	}
+	if !c.Connected() {
+		return none, unanswered("the bus is disconnected", nil)
 	}
 	ctx, span := tracer().Start(ctx, messageType, trace.WithSpanKind(trace.SpanKindClient))
 	defer span.End()
@@ -76,29 +112,24 @@ func request[R any](ctx context.Context, c *Client, subject, messageType string,
 	if len(data) > 2*maxMessage {
 		return none, domain.NewError(domain.CodeTooLarge, "a message of %d bytes is too large for the bus", len(data))
 	}
-	n := 0
-	return backoff.Retry(ctx, func() (R, error) {
-		try, cancel := context.WithTimeout(ctx, c.tries[n])
-		defer cancel()
-		n = min(n+1, len(c.tries)-1)
-		reply, err := c.bus.Request(try, subject, data)
-		if err != nil {
-			if ctx.Err() != nil {
-				return none, backoff.Permanent(ctx.Err())
-			}
-			if errors.Is(err, context.DeadlineExceeded) {
-				err = domain.Unavailable(0, "no coordinator answers")
-			}
-			return none, err
-		}
-		out, err := answer[R](reply)
-		if err != nil && !domain.IsCode(err, domain.CodeUnavailable) {
-			err = backoff.Permanent(err)
-		}
-		return out, err
-	}, backoff.WithMaxTries(uint(len(c.tries))), backoff.WithBackOff(&backoff.ExponentialBackOff{
-		InitialInterval: 50 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: time.Second,
-	}))
+	reply, err := c.bus.Request(ctx, subject, data)
+	switch {
+	case err == nil:
+		return answer[R](reply)
+	case domain.IsCode(err, domain.CodeTooLarge):
+		return none, err
+	}
+	return none, unanswered("no coordinator answers over the bus", err)
+}
+
+// unanswered is the error of a request of which nothing came back.
+func unanswered(message string, cause error) error {
+	if cause == nil {
+		cause = ports.ErrUnanswered
+	} else {
+		cause = fmt.Errorf("%w: %w", ports.ErrUnanswered, cause)
+	}
+	return &domain.Error{Code: domain.CodeUnavailable, Message: message, Cause: cause}
 }
 
 // answer reads a reply.
@@ -117,45 +148,58 @@ func answer[R any](reply []byte) (R, error) {
 	return out, nil
 }
 
-// errAway is what requests answer at once while the bus is known to be away.
-var errAway = domain.Unavailable(0, "the bus is away")
-
-// away reports whether the bus says that it is.
-func (c *Client) away() bool {
-	b, tells := c.bus.(interface{ Connected() bool })
-	return tells && !b.Connected()
-}
-
-// instead tells whether a request that the bus did not carry may go another way.
-func (c *Client) instead(err error) bool {
-	return c.data != nil && domain.IsCode(err, domain.CodeUnavailable)
-}
-
-// Register implements ports.ControlPlane.
-func (c *Client) Register(ctx context.Context, r domain.Registration) (ports.Grant, error) {
-	if err := c.listen(ctx, r.WorkerID); err != nil {
+// Register implements ports.ControlPlane. Commands are listened for before the first one can be sent.
+func (v view) Register(ctx context.Context, r domain.Registration) (ports.Grant, error) {
+	if err := v.listen(ctx, r.WorkerID, v.patience); err != nil {
 		return ports.Grant{}, err
 	}
-	g, err := request[ports.Grant](ctx, c, c.party.events(), typeRegister, r)
-	if c.instead(err) {
-		return c.data.Register(ctx, r)
-	}
-	return g, err
+	return ask[ports.Grant](ctx, v, v.party.events(), typeRegister, r)
 }
 
 // listen subscribes to the worker's commands, once.
-func (c *Client) listen(ctx context.Context, id domain.WorkerID) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.sub != nil {
+func (c *Client) listen(ctx context.Context, id domain.WorkerID, timeout time.Duration) error {
+	if c.listens() {
 		return nil
 	}
-	sub, err := c.bus.Subscribe(ctx, c.party.commands(id), "", func(_ context.Context, m ports.Message) []byte {
+	bounded, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	select {
+	case c.listening <- struct{}{}:
+		defer func() { <-c.listening }()
+	case <-bounded.Done():
+		return endOf(ctx, bounded.Err())
+	}
+	if c.listens() {
+		return nil
+	}
+	sub, err := c.bus.Subscribe(bounded, c.party.commands(id), "", func(_ context.Context, m ports.Message) []byte {
 		c.receive(m.Data)
 		return nil
 	})
+	if err != nil {
+		return endOf(ctx, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.sub = sub
+	return nil
+}
+
+// endOf is the error of a subscription that was not made: the caller's own end, or that the bus did not answer.
+func endOf(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return unanswered("the bus does not confirm the subscription", err)
+	}
 	return err
+}
+
+func (c *Client) listens() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sub != nil
 }
 
 // receive keeps the commands of a message; one that cannot be read is as good as lost, and comes again.
@@ -171,7 +215,7 @@ func (c *Client) receive(data []byte) {
 	c.mu.Lock()
 	c.fetch = c.fetch || e.Type == typeFetch
 	c.commands = append(c.commands, cs...)
-	if over := len(c.commands) - maxCommands; over > 0 {
+	if over := len(c.commands) - commandsLimit; over > 0 {
 		c.commands = c.commands[over:]
 	}
 	c.mu.Unlock()
@@ -182,41 +226,31 @@ func (c *Client) receive(data []byte) {
 }
 
 // Heartbeat implements ports.ControlPlane.
-func (c *Client) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.HeartbeatAnswer, error) {
+func (v view) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.HeartbeatAnswer, error) {
 	if err := h.SessionRef.Validate(); err != nil {
 		return ports.HeartbeatAnswer{}, err // it has no subject
 	}
-	a, err := request[ports.HeartbeatAnswer](ctx, c, c.party.status(h.WorkerID), typeHeartbeat, h)
-	if c.instead(err) {
-		return c.data.Heartbeat(ctx, h)
-	}
-	return a, err
+	return ask[ports.HeartbeatAnswer](ctx, v, v.party.status(h.WorkerID), typeHeartbeat, h)
 }
 
-// Poll implements ports.ControlPlane: commands are pushed over the bus, so that polling reads what has arrived. While the bus is
-// away, it asks the coordinator.
-func (c *Client) Poll(ctx context.Context, s ports.SessionRef, wait time.Duration) ([]ports.Command, error) {
-	if err := c.listen(ctx, s.WorkerID); err != nil {
+// Poll implements ports.ControlPlane: commands are pushed over the bus, so that polling reads what has arrived.
+// CodeTooLarge when a command waits that must be fetched another way.
+func (v view) Poll(ctx context.Context, s ports.SessionRef, wait time.Duration) ([]ports.Command, error) {
+	if err := v.listen(ctx, s.WorkerID, listenTimeout); err != nil {
 		return nil, err
-	}
-	if c.data != nil {
-		if c.away() {
-			return c.data.Poll(ctx, s, min(wait, awayPoll))
-		}
-		wait = min(wait, awayCheck)
 	}
 	waited, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	for {
-		mine, fetch := c.take(s.SessionID)
+		mine, fetch := v.take(s.SessionID)
 		switch {
 		case len(mine) > 0:
 			return mine, nil
-		case fetch && c.data != nil:
-			return c.data.Poll(ctx, s, awayPoll)
+		case fetch:
+			return nil, domain.NewError(domain.CodeTooLarge, "a command waits that is too large for the bus")
 		}
 		select {
-		case <-c.arrived:
+		case <-v.arrived:
 		case <-waited.Done():
 			return nil, ctx.Err()
 		}
@@ -246,15 +280,8 @@ type reportsMessage struct {
 }
 
 // Report implements ports.ControlPlane.
-func (c *Client) Report(ctx context.Context, s ports.SessionRef, reports []ports.Report) ([]ports.ReportAnswer, error) {
-	if len(reports) == 0 {
-		return nil, nil
-	}
-	as, err := request[[]ports.ReportAnswer](ctx, c, c.party.events(), typeReports, reportsMessage{s, reports})
-	if c.instead(err) || domain.IsCode(err, domain.CodeTooLarge) && c.data != nil {
-		return c.data.Report(ctx, s, reports)
-	}
-	return as, err
+func (v view) Report(ctx context.Context, s ports.SessionRef, reports []ports.Report) ([]ports.ReportAnswer, error) {
+	return ask[[]ports.ReportAnswer](ctx, v, v.party.events(), typeReports, reportsMessage{s, reports})
 }
 
 type saveMessage struct {
@@ -263,19 +290,12 @@ type saveMessage struct {
 }
 
 // SaveCheckpoint implements ports.ControlPlane.
-func (c *Client) SaveCheckpoint(ctx context.Context, s ports.SessionRef, up ports.CheckpointUpload) (ports.ReportAnswer, error) {
+func (v view) SaveCheckpoint(ctx context.Context, s ports.SessionRef, up ports.CheckpointUpload) (ports.ReportAnswer, error) {
 	if len(up.Data) > maxMessage {
-		if c.data != nil {
-			return c.data.SaveCheckpoint(ctx, s, up)
-		}
 		return ports.ReportAnswer{}, domain.NewError(domain.CodeTooLarge,
 			"a checkpoint above %d bytes needs the coordinator's URL: it does not fit the bus", maxMessage)
 	}
-	a, err := request[ports.ReportAnswer](ctx, c, c.party.events(), typeSave, saveMessage{s, up})
-	if c.instead(err) {
-		return c.data.SaveCheckpoint(ctx, s, up)
-	}
-	return a, err
+	return ask[ports.ReportAnswer](ctx, v, v.party.events(), typeSave, saveMessage{s, up})
 }
 
 type loadMessage struct {
@@ -286,19 +306,14 @@ type loadMessage struct {
 }
 
 // LoadCheckpoint implements ports.ControlPlane.
-func (c *Client) LoadCheckpoint(ctx context.Context, s ports.SessionRef, id domain.WorkloadID, generation, sequence int64) (ports.CheckpointData, error) {
-	d, err := request[ports.CheckpointData](ctx, c, c.party.events(), typeLoad, loadMessage{s, id, generation, sequence})
-	if c.instead(err) || domain.IsCode(err, domain.CodeTooLarge) && c.data != nil {
-		return c.data.LoadCheckpoint(ctx, s, id, generation, sequence)
-	}
-	return d, err
+func (v view) LoadCheckpoint(
+	ctx context.Context, s ports.SessionRef, id domain.WorkloadID, generation, sequence int64,
+) (ports.CheckpointData, error) {
+	return ask[ports.CheckpointData](ctx, v, v.party.events(), typeLoad, loadMessage{s, id, generation, sequence})
 }
 
 // End implements ports.ControlPlane.
-func (c *Client) End(ctx context.Context, e domain.SessionEnd) error {
-	_, err := request[any](ctx, c, c.party.events(), typeEnd, e)
-	if c.instead(err) {
-		return c.data.End(ctx, e)
-	}
+func (v view) End(ctx context.Context, e domain.SessionEnd) error {
+	_, err := ask[any](ctx, v, v.party.events(), typeEnd, e)
 	return err
 }

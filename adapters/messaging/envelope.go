@@ -45,6 +45,7 @@ const (
 	typeSave      = "worker.checkpoint_save"
 	typeLoad      = "worker.checkpoint_load"
 	typeEnd       = "worker.end"
+	typePing      = "worker.ping"
 	typeReply     = "reply"
 	typeWake      = "coordinator.wake"
 	typeUpdates   = "workload.updates"

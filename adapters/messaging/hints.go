@@ -22,8 +22,12 @@ type Hints struct {
 	mu    sync.Mutex
 	local map[string]map[*local]bool // this process's subscriptions by subject
 
+	// opening is held by who makes the subscription that all followers share. It is a channel, because that waits for the
+	// bus: who waits for its turn must hear the end of its context, and updates must not wait at all.
+	opening   chan struct{}
 	following sync.Mutex
-	followers map[domain.WorkloadID]map[*follower]bool // nil until somebody follows
+	opened    bool // the shared subscription is made
+	followers map[domain.WorkloadID]map[*follower]bool
 }
 
 // local is a subscription of this process, which hears this process even while the bus is away.
@@ -43,7 +47,10 @@ var (
 
 // NewHints returns hints over a bus.
 func NewHints(bus ports.Bus, p Party, o ports.Observer, log *slog.Logger) *Hints {
-	return &Hints{bus: bus, party: p, observer: o, log: log, local: map[string]map[*local]bool{}}
+	return &Hints{
+		bus: bus, party: p, observer: o, log: log, local: map[string]map[*local]bool{},
+		opening: make(chan struct{}, 1), followers: map[domain.WorkloadID]map[*follower]bool{},
+	}
 }
 
 // send publishes; what cannot be sent is counted and comes again by other ways. It reports whether the message was too large.
@@ -151,20 +158,46 @@ type follower struct {
 
 // Updates implements ports.Listener. All followers of this process share one subscription, which stays.
 func (h *Hints) Updates(ctx context.Context, id domain.WorkloadID, f func(ports.Update)) (ports.Subscription, error) {
+	if err := h.open(ctx); err != nil {
+		return nil, err
+	}
 	h.following.Lock()
 	defer h.following.Unlock()
-	if h.followers == nil {
-		if _, err := subscribe(ctx, h, h.party.updates(), h.spread); err != nil {
-			return nil, err
-		}
-		h.followers = map[domain.WorkloadID]map[*follower]bool{}
-	}
 	w := &follower{hints: h, id: id, f: f}
 	if h.followers[id] == nil {
 		h.followers[id] = map[*follower]bool{}
 	}
 	h.followers[id][w] = true
 	return w, nil
+}
+
+// open makes the subscription that all followers share, once.
+func (h *Hints) open(ctx context.Context) error {
+	if h.isOpen() {
+		return nil
+	}
+	select {
+	case h.opening <- struct{}{}:
+		defer func() { <-h.opening }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if h.isOpen() {
+		return nil
+	}
+	if _, err := subscribe(ctx, h, h.party.updates(), h.spread); err != nil {
+		return err
+	}
+	h.following.Lock()
+	defer h.following.Unlock()
+	h.opened = true
+	return nil
+}
+
+func (h *Hints) isOpen() bool {
+	h.following.Lock()
+	defer h.following.Unlock()
+	return h.opened
 }
 
 // spread hands updates to their followers.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -168,34 +170,123 @@ func FuzzEnvelope(f *testing.F) {
 	})
 }
 
-// dyingBus loses the first request together with the coordinator that got it.
-type dyingBus struct {
+// quietBus takes requests and answers as its test says.
+type quietBus struct {
 	stubBus
-	server   func(context.Context, []byte) []byte
-	patience []time.Duration
+	request func(ctx context.Context, subject string, data []byte) ([]byte, error)
 }
 
-func (b *dyingBus) Request(ctx context.Context, _ string, data []byte) ([]byte, error) {
-	until, _ := ctx.Deadline()
-	b.patience = append(b.patience, time.Until(until))
-	if len(b.patience) == 1 {
-		return nil, context.DeadlineExceeded
-	}
-	return b.server(ctx, data), nil
+func (b *quietBus) Request(ctx context.Context, subject string, data []byte) ([]byte, error) {
+	return b.request(ctx, subject, data)
 }
 
-func TestACoordinatorThatDiesWithARequestCostsSecondsOnly(t *testing.T) {
-	inner, plane := &stubBus{}, &stubPlane{}
-	s := NewServer(inner, Party{ID: "c", Kind: "coordinator", Clock: fixedClock{}, IDs: fixedIDs{}}, plane, counted{counts: map[string]int{}}, slog.New(slog.DiscardHandler))
-	require.NoError(t, s.Start(t.Context()))
-	bus := &dyingBus{server: func(ctx context.Context, data []byte) []byte {
-		return inner.handlers["coordinator.events"](ctx, ports.Message{Data: data, WantsReply: true})
+// session is that of all requests here.
+var session = ports.SessionRef{WorkerID: "w", SessionID: "s"}
+
+func client(bus ports.Bus) *Client {
+	return NewClient(bus, Party{ID: "w", Kind: "worker", Clock: fixedClock{}, IDs: fixedIDs{}})
+}
+
+func TestTry_WhenNobodyAnswers_IsGivenUpAsUnanswered(t *testing.T) {
+	bus := &quietBus{request: func(ctx context.Context, _ string, _ []byte) ([]byte, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
 	}}
-	c := NewClient(bus, Party{ID: "w", Kind: "worker", Clock: fixedClock{}, IDs: fixedIDs{}}, nil)
-	_, err := c.Register(t.Context(), domain.Registration{WorkerID: "w", SessionID: "s", Capabilities: []string{"t"}, Slots: 1})
-	require.NoError(t, err)
-	require.Equal(t, 1, plane.registered)
-	require.Len(t, bus.patience, 2)
-	assert.LessOrEqual(t, bus.patience[0], 2*time.Second)
-	assert.Greater(t, bus.patience[1], 4*time.Second, "what is only slow gets more time")
+	plane := client(bus).Try(20*time.Millisecond, false)
+	_, err := plane.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: session})
+	require.ErrorIs(t, err, ports.ErrUnanswered)
+	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(err), "not the end of a context")
+	bus.request = func(context.Context, string, []byte) ([]byte, error) {
+		return nil, domain.Unavailable(0, "nobody is there")
+	}
+	_, err = plane.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: session})
+	require.ErrorIs(t, err, ports.ErrUnanswered)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = plane.Heartbeat(ctx, ports.Heartbeat{SessionRef: session})
+	require.ErrorIs(t, err, context.Canceled, "the caller's own end surfaces as itself")
+}
+
+func TestTry_WhenACoordinatorRefuses_ItHasAnswered(t *testing.T) {
+	s := NewServer(nil, Party{ID: "c", Kind: "coordinator", Clock: fixedClock{}, IDs: fixedIDs{}}, refusingPlane{}, counted{counts: map[string]int{}}, slog.New(slog.DiscardHandler))
+	bus := &quietBus{request: func(ctx context.Context, _ string, data []byte) ([]byte, error) {
+		return s.handle(ctx, ports.Message{Data: data, WantsReply: true}), nil
+	}}
+	c := client(bus)
+	_, err := c.Try(time.Second, false).Heartbeat(t.Context(), ports.Heartbeat{SessionRef: session})
+	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(err))
+	require.NotErrorIs(t, err, ports.ErrUnanswered)
+	require.NoError(t, c.Ping(t.Context()), "a coordinator without its store is there")
+}
+
+// refusingPlane has lost its store.
+type refusingPlane struct{ ports.ControlPlane }
+
+func (refusingPlane) Heartbeat(context.Context, ports.Heartbeat) (ports.HeartbeatAnswer, error) {
+	return ports.HeartbeatAnswer{}, domain.Unavailable(0, "the database is not available")
+}
+
+func TestTry_WhenAMessageIsTooLarge_IsRefusedBeforeItIsSent(t *testing.T) {
+	bus := &quietBus{request: func(context.Context, string, []byte) ([]byte, error) {
+		t.Error("sent")
+		return nil, nil
+	}}
+	plane := client(bus).Try(time.Second, false)
+	line := ports.LogEntry{Message: strings.Repeat("x", 8<<10)}
+	rep := ports.Report{Event: domain.EventLog, Lines: slices.Repeat([]ports.LogEntry{line}, 200)}
+	_, err := plane.Report(t.Context(), ports.SessionRef{}, []ports.Report{rep})
+	require.Equal(t, domain.CodeTooLarge, domain.CodeOf(err))
+	_, err = plane.SaveCheckpoint(t.Context(), ports.SessionRef{}, ports.CheckpointUpload{Data: make([]byte, maxMessage+1)})
+	require.Equal(t, domain.CodeTooLarge, domain.CodeOf(err))
+}
+
+// slowBus confirms subscriptions when its test says.
+type slowBus struct {
+	stubBus
+	confirm chan struct{}
+}
+
+func (*slowBus) Request(context.Context, string, []byte) ([]byte, error) {
+	return nil, domain.Unavailable(0, "nobody is there")
+}
+
+func (b *slowBus) Subscribe(ctx context.Context, subject, group string, h ports.Handler) (ports.Subscription, error) {
+	select {
+	case <-b.confirm:
+		return b.stubBus.Subscribe(ctx, subject, group, h)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func TestPoll_WhenAnotherWaitsForTheSubscription_HearsTheEndOfItsOwnContext(t *testing.T) {
+	bus := &slowBus{confirm: make(chan struct{})}
+	plane := client(bus).Try(time.Minute, false)
+	registered := make(chan struct{})
+	go func() {
+		defer close(registered)
+		_, _ = plane.Register(t.Context(), domain.Registration{WorkerID: "w"})
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err := plane.Poll(ctx, ports.SessionRef{WorkerID: "w"}, time.Minute)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	close(bus.confirm)
+	<-registered
+}
+
+func TestUpdates_WhenAnotherWaitsForTheSubscription_HearsTheEndOfItsOwnContext(t *testing.T) {
+	bus := &slowBus{confirm: make(chan struct{})}
+	h := NewHints(bus, Party{ID: "c", Clock: fixedClock{}, IDs: fixedIDs{}}, counted{counts: map[string]int{}}, slog.New(slog.DiscardHandler))
+	first := make(chan error)
+	go func() {
+		_, err := h.Updates(t.Context(), "wl_1", func(ports.Update) {})
+		first <- err
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err := h.Updates(ctx, "wl_2", func(ports.Update) {})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	close(bus.confirm)
+	require.NoError(t, <-first)
 }

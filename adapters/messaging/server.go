@@ -87,6 +87,8 @@ func (s *Server) dispatch(ctx context.Context, e Envelope) (any, error) {
 	switch e.Type {
 	case typeRegister:
 		return call(s, e, func(r domain.Registration) (any, error) { return s.plane.Register(ctx, r) })
+	case typePing:
+		return pong{}, nil
 	case typeHeartbeat:
 		return call(s, e, func(h ports.Heartbeat) (any, error) { return s.plane.Heartbeat(ctx, h) })
 	case typeReports:

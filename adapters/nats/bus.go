@@ -29,7 +29,6 @@ const (
 	// flushMax bounds how long a subscription waits until the server knows of it.
 	flushMax      = 2 * time.Second
 	reconnectWait = 250 * time.Millisecond
-	pingEvery     = 5 * time.Second
 )
 
 // Options say where the server is and who this is.
@@ -46,8 +45,11 @@ type Options struct {
 // Bus implements ports.Bus. Close it once.
 type Bus struct {
 	conn    *nats.Conn
+	link    link
 	log     *slog.Logger
 	dropped atomic.Int64
+	stop    context.CancelFunc
+	watched chan struct{} // closed when nobody watches the connection any more
 
 	mu   sync.Mutex
 	subs map[*subscription]bool
@@ -55,17 +57,19 @@ type Bus struct {
 
 // Connect returns a bus. The server may still be away; the connection is made as soon as it answers.
 func Connect(o Options) (*Bus, error) {
-	b := &Bus{log: o.Log, subs: map[*subscription]bool{}}
+	b := &Bus{link: link{log: o.Log}, log: o.Log, watched: make(chan struct{}), subs: map[*subscription]bool{}}
 	opts := []nats.Option{
 		nats.Name(o.Name), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait),
-		nats.ReconnectJitter(reconnectWait, reconnectWait), nats.ReconnectBufSize(-1), nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(2),
-		nats.Timeout(flushMax),
+		nats.ReconnectJitter(reconnectWait, reconnectWait), nats.ReconnectBufSize(-1), nats.Timeout(flushMax),
+		// A write to a connection that has fallen silent holds up all other calls.
+		nats.FlusherTimeout(flushMax),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil { // else it was closed here
-				b.log.Warn("bus away", "error", err)
+			if err != nil { // else it was closed, or given up, here
+				b.link.down(err)
 			}
 		}),
-		nats.ReconnectHandler(func(*nats.Conn) { b.log.Info("bus back") }),
+		nats.ReconnectHandler(func(*nats.Conn) { b.link.up() }),
+		nats.ConnectHandler(func(*nats.Conn) { b.link.up() }),
 		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) { b.failed(s, err) }),
 	}
 	if o.CredsFile != "" {
@@ -86,6 +90,12 @@ func Connect(o Options) (*Bus, error) {
 	if b.conn, err = nats.Connect(o.URL, opts...); err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
+	if !b.conn.IsConnected() {
+		b.link.down(errUnreachable)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	b.stop = stop
+	go b.watch(ctx)
 	return b, nil
 }
 
@@ -100,14 +110,16 @@ func (b *Bus) failed(s *nats.Subscription, err error) {
 	b.log.Warn("bus", "subject", subject, "error", err)
 }
 
-// Connected tells whether the server answers.
-func (b *Bus) Connected() bool { return b.conn.IsConnected() }
+// Connected reports whether the server answers. It does not wait: the library's own answer waits for writes under way.
+func (b *Bus) Connected() bool { return b.link.isUp() }
 
 // Dropped counts messages that found a full buffer, and handlers that panicked.
 func (b *Bus) Dropped() int64 { return b.dropped.Load() }
 
 // Close ends the connection and all its subscriptions.
 func (b *Bus) Close() error {
+	b.stop()
+	<-b.watched
 	b.mu.Lock()
 	subs := slices.Collect(maps.Keys(b.subs))
 	b.mu.Unlock()
@@ -124,8 +136,8 @@ func (b *Bus) message(ctx context.Context, subject string, data []byte) (*nats.M
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if !b.conn.IsConnected() {
-		return nil, domain.Unavailable(0, "the bus is away")
+	if !b.Connected() {
+		return nil, domain.Unavailable(0, "the bus is disconnected")
 	}
 	if limit := b.conn.MaxPayload(); limit > 0 && int64(len(data)) > limit {
 		return nil, domain.NewError(domain.CodeTooLarge, "a message of %d bytes is above the %d that the bus carries", len(data), limit)
@@ -150,7 +162,7 @@ func (b *Bus) Request(ctx context.Context, subject string, data []byte) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	bounded, cancel := context.WithTimeout(ctx, requestMax)
+	bounded, cancel := b.link.whileUp(ctx, requestMax)
 	defer cancel()
 	reply, err := b.conn.RequestMsgWithContext(bounded, m)
 	if err != nil {
@@ -197,7 +209,7 @@ func (b *Bus) Subscribe(ctx context.Context, subject, group string, h ports.Hand
 	b.subs[s] = true
 	b.mu.Unlock()
 	go s.deliver(context.WithoutCancel(ctx), inbox, h)
-	if b.conn.IsConnected() {
+	if b.Connected() {
 		bounded, cancel := context.WithTimeout(ctx, flushMax)
 		defer cancel()
 		// When it does not answer, the subscription is made again with the next connection.

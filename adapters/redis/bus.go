@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -47,32 +48,40 @@ type Bus struct {
 	client  *redis.Client
 	ids     ports.IDs
 	log     *slog.Logger
+	link    link
 	inbox   string
-	pubsub  *redis.PubSub
 	stop    context.CancelFunc
-	done    chan struct{}
+	working sync.WaitGroup // receive and watch
 	dropped atomic.Int64
+	// telling is held by who tells Redis what topics are wanted. It is a channel, because telling waits for Redis: who
+	// waits for its turn must hear the end of its context, and messages must not wait at all.
+	telling chan struct{}
 	// favoured tells that the last claim was won, lost when one was lost last.
 	favoured atomic.Bool
 	lost     atomic.Int64
 
-	mu      sync.Mutex
-	topics  map[string]*topic          // by channel or pattern
-	replies map[string]chan<- []byte   // by id of the request
-	waiting map[string][]chan struct{} // for Redis to confirm a topic
+	mu      sync.Mutex // never held while Redis is waited for
+	pubsub  *redis.PubSub
+	topics  map[string]*topic        // by channel or pattern
+	told    map[string]bool          // the channels and patterns that Redis was told of
+	replies map[string]chan<- []byte // by id of the request
 }
 
 // NewBus returns a bus on a client, which it doesn't close.
 func NewBus(client *redis.Client, ids ports.IDs, log *slog.Logger) *Bus {
 	ctx, stop := context.WithCancel(context.Background())
 	b := &Bus{
-		client: client, ids: ids, log: log, inbox: "niyanta.inbox." + ids.New(""), stop: stop, done: make(chan struct{}),
-		topics: map[string]*topic{}, replies: map[string]chan<- []byte{}, waiting: map[string][]chan struct{}{},
+		client: client, ids: ids, log: log, link: link{log: log}, inbox: "niyanta.inbox." + ids.New(""), stop: stop,
+		telling: make(chan struct{}, 1), topics: map[string]*topic{}, told: map[string]bool{}, replies: map[string]chan<- []byte{},
 	}
 	b.pubsub = client.Subscribe(ctx, b.inbox)
-	go b.receive(ctx)
+	b.working.Go(func() { b.receive(ctx) })
+	b.working.Go(func() { b.watch(ctx) })
 	return b
 }
+
+// Connected reports whether Redis answers, on the connections for both directions.
+func (b *Bus) Connected() bool { return b.link.isUp() }
 
 // Dropped counts messages that found a full buffer, and handlers that panicked.
 func (b *Bus) Dropped() int64 { return b.dropped.Load() }
@@ -83,8 +92,12 @@ func (b *Bus) Ping(ctx context.Context) error { return translate(ctx, b.client.P
 // Close ends all subscriptions.
 func (b *Bus) Close() error {
 	b.stop()
-	err := b.pubsub.Close()
-	<-b.done
+	first := b.current()
+	err := first.Close()
+	b.working.Wait()
+	if last := b.current(); last != first { // made meanwhile
+		err = errors.Join(err, last.Close())
+	}
 	b.mu.Lock()
 	var all []*subscription
 	for _, t := range b.topics {
@@ -101,6 +114,14 @@ func (b *Bus) Close() error {
 func channel(subject string) string { return "niyanta.bus." + subject }
 
 func (b *Bus) send(ctx context.Context, to string, f frame) (receivers int64, err error) {
+	if !b.Connected() {
+		return 0, domain.Unavailable(0, "the bus is disconnected")
+	}
+	return b.put(ctx, to, f)
+}
+
+// put is send, whether the bus is known to be disconnected or not.
+func (b *Bus) put(ctx context.Context, to string, f frame) (receivers int64, err error) {
 	if len(f.Data) > MaxMessage {
 		return 0, domain.NewError(domain.CodeTooLarge, "a message of %d bytes is above the %d that the bus carries", len(f.Data), MaxMessage)
 	}
@@ -129,18 +150,11 @@ func (b *Bus) Request(ctx context.Context, subject string, data []byte) ([]byte,
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	bounded, cancel := context.WithTimeout(ctx, requestMax)
+	bounded, cancel := b.link.whileUp(ctx, requestMax)
 	defer cancel()
 	f := frame{ID: b.ids.New(""), ReplyTo: b.inbox, Data: data}
-	reply := make(chan []byte, 1)
-	b.mu.Lock()
-	b.replies[f.ID] = reply
-	b.mu.Unlock()
-	defer func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		delete(b.replies, f.ID)
-	}()
+	reply, forget := b.expect(f.ID)
+	defer forget()
 	n, err := b.send(bounded, channel(subject), f)
 	switch {
 	case ctx.Err() != nil:
@@ -161,19 +175,41 @@ func (b *Bus) Request(ctx context.Context, subject string, data []byte) ([]byte,
 	}
 }
 
+// expect returns where the frame with this id arrives that is sent to this process's inbox.
+func (b *Bus) expect(id string) (reply <-chan []byte, forget func()) {
+	c := make(chan []byte, 1)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.replies[id] = c
+	return c, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.replies, id)
+	}
+}
+
+// current returns the connection that receives.
+func (b *Bus) current() *redis.PubSub {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.pubsub
+}
+
 // receive hands on what Redis sends. The client connects again by itself, subscriptions included.
 func (b *Bus) receive(ctx context.Context) {
-	defer close(b.done)
 	for ctx.Err() == nil {
-		got, err := b.pubsub.Receive(ctx)
+		from := b.current()
+		got, err := from.Receive(ctx)
 		switch m := got.(type) {
 		case *redis.Subscription:
-			b.confirmed(m.Channel)
+			if m.Kind == "subscribe" || m.Kind == "psubscribe" {
+				b.confirmed(m.Channel)
+			}
 		case *redis.Message:
 			b.arrived(m)
 		}
-		if err != nil && ctx.Err() == nil {
-			b.log.Warn("bus away", "error", err)
+		if err != nil && ctx.Err() == nil && from == b.current() {
+			b.link.down(err)
 			select {
 			case <-time.After(250 * time.Millisecond):
 			case <-ctx.Done():
@@ -185,10 +221,9 @@ func (b *Bus) receive(ctx context.Context) {
 func (b *Bus) confirmed(name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, c := range b.waiting[name] {
-		close(c)
+	if t := b.topics[name]; t != nil {
+		t.confirm()
 	}
-	delete(b.waiting, name)
 }
 
 func (b *Bus) arrived(m *redis.Message) {
@@ -229,7 +264,7 @@ func (b *Bus) claim(ctx context.Context, topic, group, id string) bool {
 	}
 	won, err := b.client.SetNX(bounded, "niyanta.claim."+id+"."+group+"."+topic, b.inbox, claimTTL).Result()
 	if err != nil {
-		b.log.Warn("a message of a group was not claimed", "group", group, "error", err)
+		b.log.Debug("a message of a group was not claimed", "group", group, "error", err)
 		return false
 	}
 	b.favoured.Store(won)

@@ -15,6 +15,9 @@ import (
 const (
 	dialMax = 2 * time.Second
 	callMax = 2 * time.Second
+	// idleTimeout is how long a connection is kept that nothing uses: of a few that have fallen silent, none is tried
+	// after that.
+	idleTimeout = 5 * time.Second
 )
 
 // quiet keeps the client library from writing lines of its own to standard error, between the JSON of the log: what fails is
@@ -35,6 +38,7 @@ func Connect(url string) (*redis.Client, error) {
 	}
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialMax, callMax, callMax
 	o.ContextTimeoutEnabled = true
+	o.ConnMaxIdleTime = idleTimeout
 	o.MaxRetries = 1
 	o.ClientName = "niyanta"
 	return redis.NewClient(o), nil

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/niyanta/niyanta/core/ports"
 )
@@ -22,6 +21,18 @@ type topic struct {
 	tokens []string // of a pattern, else nil
 	alone  []*subscription
 	groups map[string]*group
+	// confirmed is closed when Redis has confirmed the topic. Whoever subscribes to it waits for that.
+	confirmed chan struct{}
+	confirm   func()
+}
+
+func newTopic(subject string) *topic {
+	t := &topic{name: channel(subject), groups: map[string]*group{}, confirmed: make(chan struct{})}
+	t.confirm = sync.OnceFunc(func() { close(t.confirmed) })
+	if strings.Contains(subject, "*") {
+		t.tokens = strings.Split(subject, ".")
+	}
+	return t
 }
 
 // group are this process's members of a queue group; they take turns.
@@ -86,45 +97,38 @@ func (b *Bus) Subscribe(ctx context.Context, subject, groupName string, h ports.
 	s := &subscription{
 		bus: b, group: groupName, handle: h, inbox: make(chan delivery, buffer), stop: make(chan struct{}), done: make(chan struct{}),
 	}
-	wait := b.add(ctx, subject, s)
+	b.add(subject, s)
 	go s.deliver(context.WithoutCancel(ctx))
-	if wait == nil {
-		return s, nil
+	bounded, cancel := context.WithTimeout(ctx, confirmMax)
+	defer cancel()
+	if err := b.tell(bounded, s.topic); err != nil {
+		b.log.Debug("subscription is made with the next connection", "subject", subject, "error", err)
 	}
 	select {
-	case <-wait:
-	case <-time.After(confirmMax): // made with the next connection
-	case <-ctx.Done():
+	case <-s.topic.confirmed:
+		return s, nil
+	case <-bounded.Done(): // else it is made with the next connection
+	}
+	if ctx.Err() != nil {
 		_ = s.Close()
 		return nil, ctx.Err()
 	}
 	return s, nil
 }
 
-// add files the subscription; wait is closed when Redis has confirmed its topic, nil if it did before.
-func (b *Bus) add(ctx context.Context, subject string, s *subscription) (wait chan struct{}) {
-	name := channel(subject)
-	pattern := strings.Contains(subject, "*")
+// add files the subscription.
+func (b *Bus) add(subject string, s *subscription) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t := b.topics[name]
+	t := b.topics[channel(subject)]
 	if t == nil {
-		t = &topic{name: name, groups: map[string]*group{}}
-		subscribe := b.pubsub.Subscribe
-		if pattern {
-			t.tokens, subscribe = strings.Split(subject, "."), b.pubsub.PSubscribe
-		}
-		wait = make(chan struct{})
-		b.waiting[name] = append(b.waiting[name], wait)
-		if err := subscribe(context.WithoutCancel(ctx), name); err != nil {
-			b.log.Warn("subscription is made when the bus is back", "subject", subject, "error", err)
-		}
-		b.topics[name] = t
+		t = newTopic(subject)
+		b.topics[t.name] = t
 	}
 	s.topic = t
 	if s.group == "" {
 		t.alone = append(t.alone, s)
-		return wait
+		return
 	}
 	g := t.groups[s.group]
 	if g == nil {
@@ -132,7 +136,39 @@ func (b *Bus) add(ctx context.Context, subject string, s *subscription) (wait ch
 		t.groups[s.group] = g
 	}
 	g.members = append(g.members, s)
-	return wait
+}
+
+// tell tells Redis whether the topic is wanted, unless it knows. What is wanted is looked at when its turn has come, so
+// that the last word is the right one when a topic is left and wanted again at once.
+func (b *Bus) tell(ctx context.Context, t *topic) error {
+	select {
+	case b.telling <- struct{}{}:
+		defer func() { <-b.telling }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	b.mu.Lock()
+	to, wanted, told := b.pubsub, b.topics[t.name] != nil, b.told[t.name]
+	b.mu.Unlock()
+	if wanted == told {
+		return nil
+	}
+	call := to.Unsubscribe
+	switch {
+	case wanted && t.tokens != nil:
+		call = to.PSubscribe
+	case wanted:
+		call = to.Subscribe
+	case t.tokens != nil:
+		call = to.PUnsubscribe
+	}
+	err := call(ctx, t.name) // the client keeps what it was told, for its next connection, even if it fails
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.told[t.name] = true; !wanted {
+		delete(b.told, t.name)
+	}
+	return err
 }
 
 // offer hands a message over, or drops it when the buffer is full.
@@ -181,18 +217,19 @@ func (s *subscription) Close() error {
 			delete(t.groups, s.group)
 		}
 	}
-	if len(t.alone) == 0 && len(t.groups) == 0 && b.topics[t.name] == t {
+	last := len(t.alone) == 0 && len(t.groups) == 0 && b.topics[t.name] == t
+	if last {
 		delete(b.topics, t.name)
-		unsubscribe := b.pubsub.Unsubscribe
-		if t.tokens != nil {
-			unsubscribe = b.pubsub.PUnsubscribe
-		}
-		if uerr := unsubscribe(context.Background(), t.name); uerr != nil {
-			b.log.Debug("unsubscribe", "error", uerr) // the connection is gone, and with it the subscription
-		}
 	}
 	b.mu.Unlock()
 	s.end()
+	if last {
+		bounded, cancel := context.WithTimeout(context.Background(), callMax)
+		defer cancel()
+		if err := b.tell(bounded, t); err != nil {
+			b.log.Debug("unsubscribe", "error", err) // the connection is gone, and with it the subscription
+		}
+	}
 	return nil
 }
 

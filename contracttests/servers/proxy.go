@@ -27,6 +27,15 @@ type Proxy struct {
 	downAfterCut             bool
 	held                     chan struct{} // while it is open, nothing passes
 	next                     int
+	pairs                    map[*pair]bool
+	idleLimit                time.Duration // 0: none
+}
+
+// pair is a client's connection and the server's. When it is silent, what either end sends is taken and dropped, and
+// neither end learns of it, as behind a router that has forgotten the connection. The proxy's mutex guards it.
+type pair struct {
+	silent bool
+	moved  time.Time
 }
 
 // NewProxy starts a proxy to a port of loopback, or to whichever of several answers; it ends with the test.
@@ -34,7 +43,7 @@ func NewProxy(tb testing.TB, ports ...int) *Proxy {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(tb, err)
-	p := &Proxy{Port: l.Addr().(*net.TCPAddr).Port, listen: l, conns: map[net.Conn]bool{}} //nolint:forcetypeassert // of a TCP listener it is one
+	p := &Proxy{Port: l.Addr().(*net.TCPAddr).Port, listen: l, conns: map[net.Conn]bool{}, pairs: map[*pair]bool{}} //nolint:forcetypeassert // of a TCP listener it is one
 	for _, port := range ports {
 		p.targets = append(p.targets, fmt.Sprintf("127.0.0.1:%d", port))
 	}
@@ -68,18 +77,35 @@ func (p *Proxy) serve(client net.Conn) {
 		return
 	}
 	defer p.forget(client, server)
+	both := &pair{moved: time.Now()}
+	p.mu.Lock()
+	p.pairs[both] = true
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.pairs, both)
+	}()
 	var wg sync.WaitGroup
 	for _, way := range []struct {
 		from, to net.Conn
 		cut      *[]byte
 	}{{client, server, &p.cutToServer}, {server, client, &p.cutToClient}} {
 		wg.Go(func() {
-			p.copy(way.from, way.to, way.cut)
-			_ = client.Close()
-			_ = server.Close()
+			p.copy(way.from, way.to, way.cut, both)
+			_ = way.from.Close()
+			if !p.isSilent(both) {
+				_ = way.to.Close()
+			}
 		})
 	}
 	wg.Wait()
+}
+
+func (p *Proxy) isSilent(both *pair) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return both.silent
 }
 
 // dial connects to the next target that answers; nil if none does.
@@ -113,7 +139,7 @@ func (p *Proxy) forget(cs ...net.Conn) {
 	}
 }
 
-func (p *Proxy) copy(from io.Reader, to io.Writer, cut *[]byte) {
+func (p *Proxy) copy(from io.Reader, to io.Writer, cut *[]byte, both *pair) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
@@ -131,9 +157,17 @@ func (p *Proxy) copy(from io.Reader, to io.Writer, cut *[]byte) {
 				p.cuts++
 				p.down = p.down || p.downAfterCut
 			}
+			if p.idleLimit > 0 && time.Since(both.moved) > p.idleLimit {
+				both.silent = true
+			}
+			both.moved = time.Now()
+			silent := both.silent
 			p.mu.Unlock()
 			if harm {
 				return
+			}
+			if silent {
+				continue
 			}
 			if _, werr := to.Write(buf[:n]); werr != nil {
 				return
@@ -181,6 +215,28 @@ func (p *Proxy) Release() {
 		close(p.held)
 		p.held = nil
 	}
+}
+
+// Silence has the connections that are open now fall silent, for good: what is sent over them is taken and dropped. New
+// connections work. It returns how many there were.
+func (p *Proxy) Silence() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for both := range p.pairs {
+		if !both.silent {
+			n++
+		}
+		both.silent = true
+	}
+	return n
+}
+
+// SilenceIdle has each connection fall silent over which nothing has passed for d.
+func (p *Proxy) SilenceIdle(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idleLimit = d
 }
 
 // Cuts counts the connections that were cut by a text.

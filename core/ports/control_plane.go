@@ -2,6 +2,7 @@ package ports
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -11,7 +12,7 @@ import (
 // suite holds for all three. Errors: CodeFenced when the session is over (the worker stops its runs and registers anew),
 // CodeConflict when another process owns the worker id (the worker ends), CodeInvalidInput for what can never
 // succeed, CodeUnavailable (or any other error) when trying again makes sense. Every call but Register names its session: without
-// a worker id and a session id it is CodeInvalidInput.
+// a worker id and a session id it is CodeInvalidInput. All calls may be repeated.
 type ControlPlane interface {
 	// Register starts a session. See WorkerStore.Register; CodeConflict carries the details "lease_left_ms", "lease_ms" and
 	// "heartbeat_interval_ms": the worker tries again each interval for one lease, then ends.
@@ -41,6 +42,9 @@ type ControlPlane interface {
 	// the process is left. See WorkerStore.End. Repeating it is safe. CodeForbidden when the certificate's secret is wrong.
 	End(ctx context.Context, e domain.SessionEnd) error
 }
+
+// ErrUnanswered is wrapped by the errors of calls of which nothing came back. Whether they had an effect is unknown.
+var ErrUnanswered = errors.New("not answered")
 
 // SessionRef names a session.
 type SessionRef struct {

@@ -1,14 +1,17 @@
-// Package workerclient is the driven side of the worker protocol over HTTP: ports.ControlPlane on the generated client.
-// Checkpoints and polls go over connections of their own, so that neither can delay a heartbeat.
+// Package workerclient is the driven side of the worker protocol over HTTP: a way to one coordinator, on the generated
+// client. Heartbeats, polls, checkpoints and all else go over connections of their own, so that none delays another.
 package workerclient
 
 import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/niyanta/niyanta/api/client"
@@ -16,10 +19,12 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Client implements ports.ControlPlane. Safe for concurrent use.
+// Client is a worker's way to one coordinator. As a ports.ControlPlane it tries once and waits for defaultPatience; who
+// wants to try again, or elsewhere, combines several (adapters/failover). Safe for concurrent use.
 type Client struct {
-	control, poll, data *client.Client
-	pool                []*http.Transport
+	view
+	url, key                    string
+	beats, control, polls, data *line
 }
 
 var _ ports.ControlPlane = (*Client)(nil)
@@ -27,92 +32,148 @@ var _ ports.ControlPlane = (*Client)(nil)
 // maxPoll is the longest poll that coordinators take.
 const maxPoll = 30 * time.Second
 
-// pollSlack is how much longer than it asked for a poll may take.
-const pollSlack = 10 * time.Second
+// defaultPatience is how long a Client that is used as a control plane waits for a sign of life.
+const defaultPatience = 10 * time.Second
 
-// New returns a client of the coordinators at these addresses, one or several separated by commas, that authenticates with a worker key.
-func New(urls, key string) (*Client, error) {
-	all, err := parse(urls)
-	if err != nil {
-		return nil, err
+// New returns a client of the coordinator at this address that authenticates with a worker key.
+func New(address, key string) (*Client, error) {
+	u, err := url.Parse(strings.TrimRight(strings.TrimSpace(address), "/"))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, errors.New("a coordinator's url must look like http://host:port")
 	}
-	c := &Client{}
-	for _, target := range []**client.Client{&c.control, &c.poll, &c.data} {
-		t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // documented to be one
-		t.MaxIdleConnsPerHost = 16
-		c.pool = append(c.pool, t)
-		sender := &http.Client{Transport: &failover{all, t}}
-		if *target, err = client.NewClient(all.urls[0].String(), client.WithHTTPClient(sender), client.WithKey(key)); err != nil {
-			return nil, err
-		}
-	}
+	c := &Client{url: u.String(), key: key, beats: newLine(), control: newLine(), polls: newLine(), data: newLine()}
+	c.view = view{c, defaultPatience, false}
 	return c, nil
 }
 
+// NewAll returns clients of the coordinators at these addresses, one or several separated by commas.
+func NewAll(addresses, key string) ([]*Client, error) {
+	var all []*Client
+	for address := range strings.SplitSeq(addresses, ",") {
+		c, err := New(address, key)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+func (c *Client) lines() []*line { return []*line{c.beats, c.control, c.polls, c.data} }
+
 // Close drops idle connections.
 func (c *Client) Close() {
-	for _, t := range c.pool {
-		t.CloseIdleConnections()
+	for _, l := range c.lines() {
+		l.close()
+	}
+}
+
+// renew has what follows use new connections, of every kind: what silences one mostly silences all.
+func (c *Client) renew() {
+	for _, l := range c.lines() {
+		l.renew()
+	}
+}
+
+// String names the route in logs.
+func (c *Client) String() string { return c.url }
+
+// Connected reports true: whether a coordinator answers shows when it is asked.
+func (c *Client) Connected() bool { return true }
+
+// Try returns a view of the coordinator of which each call is one request. It is given up with CodeUnavailable and
+// ports.ErrUnanswered when nothing was sent or received for patience. With fresh, it uses a new connection, and so do
+// the calls that follow.
+func (c *Client) Try(patience time.Duration, fresh bool) ports.ControlPlane {
+	return view{c, patience, fresh}
+}
+
+// view implements ports.ControlPlane.
+type view struct {
+	client   *Client
+	patience time.Duration
+	fresh    bool
+}
+
+// over returns the generated client over one kind of connections, which waits for more than the patience if something
+// else than the network takes time.
+func (v view) over(l *line, more time.Duration) *client.Client {
+	c := v.client
+	if v.fresh {
+		c.renew()
+	}
+	api := &client.Client{Server: c.url + "/", Client: sender{l, v.patience + more}}
+	_ = client.WithKey(c.key)(api) // adds to api, never fails
+	return api
+}
+
+// read reads a response into out. What did not come, or not to its end, is ports.ErrUnanswered.
+func read(ctx context.Context, resp *http.Response, err error, out any) error {
+	if err != nil && ctx.Err() == nil {
+		return unanswered(err)
+	}
+	return client.Answer(ctx, resp, err, out)
+}
+
+func unanswered(err error) error {
+	return &domain.Error{
+		Code: domain.CodeUnavailable, Message: "the coordinator does not answer", Cause: fmt.Errorf("%w: %w", ports.ErrUnanswered, err),
 	}
 }
 
 // Register implements ports.ControlPlane.
-func (c *Client) Register(ctx context.Context, r domain.Registration) (ports.Grant, error) {
+func (v view) Register(ctx context.Context, r domain.Registration) (ports.Grant, error) {
 	var g ports.Grant
-	resp, err := c.control.WorkerRegister(ctx, r)
-	err = client.Answer(ctx, resp, err, &g)
+	resp, err := v.over(v.client.control, 0).WorkerRegister(ctx, r)
+	err = read(ctx, resp, err, &g)
 	return g, err
 }
 
 // Heartbeat implements ports.ControlPlane.
-func (c *Client) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.HeartbeatAnswer, error) {
+func (v view) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.HeartbeatAnswer, error) {
 	var a ports.HeartbeatAnswer
-	resp, err := c.control.WorkerHeartbeat(ctx, h)
-	err = client.Answer(ctx, resp, err, &a)
+	resp, err := v.over(v.client.beats, 0).WorkerHeartbeat(ctx, h)
+	err = read(ctx, resp, err, &a)
 	return a, err
 }
 
 // End implements ports.ControlPlane.
-func (c *Client) End(ctx context.Context, e domain.SessionEnd) error {
-	resp, err := c.control.WorkerEnd(ctx, e)
-	return client.Answer(ctx, resp, err, nil)
+func (v view) End(ctx context.Context, e domain.SessionEnd) error {
+	resp, err := v.over(v.client.control, 0).WorkerEnd(ctx, e)
+	return read(ctx, resp, err, nil)
 }
 
 // Poll implements ports.ControlPlane.
-func (c *Client) Poll(ctx context.Context, s ports.SessionRef, wait time.Duration) ([]ports.Command, error) {
-	bounded, cancel := context.WithTimeout(ctx, wait+pollSlack)
-	defer cancel()
-	ms := min(wait, maxPoll).Milliseconds()
-	resp, err := c.poll.WorkerPoll(bounded, client.WorkerPollJSONRequestBody{
+func (v view) Poll(ctx context.Context, s ports.SessionRef, wait time.Duration) ([]ports.Command, error) {
+	wait = min(wait, maxPoll)
+	ms := wait.Milliseconds()
+	resp, err := v.over(v.client.polls, wait).WorkerPoll(ctx, client.WorkerPollJSONRequestBody{
 		WorkerID: string(s.WorkerID), SessionID: string(s.SessionID), WaitMs: &ms,
 	})
 	var out struct {
 		Commands []ports.Command `json:"commands"`
 	}
-	err = client.Answer(bounded, resp, err, &out)
-	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		err = domain.Unavailable(0, "the coordinator does not answer polls")
-	}
+	err = read(ctx, resp, err, &out)
 	return out.Commands, err
 }
 
 // Report implements ports.ControlPlane.
-func (c *Client) Report(ctx context.Context, s ports.SessionRef, reports []ports.Report) ([]ports.ReportAnswer, error) {
+func (v view) Report(ctx context.Context, s ports.SessionRef, reports []ports.Report) ([]ports.ReportAnswer, error) {
 	if len(reports) == 0 {
 		return nil, nil
 	}
-	resp, err := c.control.WorkerReport(ctx, client.WorkerReportJSONRequestBody{
+	resp, err := v.over(v.client.control, 0).WorkerReport(ctx, client.WorkerReportJSONRequestBody{
 		WorkerID: string(s.WorkerID), SessionID: string(s.SessionID), Reports: reports,
 	})
 	var out struct {
 		Answers []ports.ReportAnswer `json:"answers"`
 	}
-	err = client.Answer(ctx, resp, err, &out)
+	err = read(ctx, resp, err, &out)
 	return out.Answers, err
 }
 
 // SaveCheckpoint implements ports.ControlPlane.
-func (c *Client) SaveCheckpoint(ctx context.Context, s ports.SessionRef, up ports.CheckpointUpload) (ports.ReportAnswer, error) {
+func (v view) SaveCheckpoint(ctx context.Context, s ports.SessionRef, up ports.CheckpointUpload) (ports.ReportAnswer, error) {
 	params := &client.WorkerSaveCheckpointParams{
 		WorkerID: string(s.WorkerID), SessionID: string(s.SessionID), Generation: up.Generation, ProgressPercent: up.Percent,
 	}
@@ -120,24 +181,29 @@ func (c *Client) SaveCheckpoint(ctx context.Context, s ports.SessionRef, up port
 		params.ProgressMessage = &message
 	}
 	var a ports.ReportAnswer
-	resp, err := c.data.WorkerSaveCheckpointWithBody(ctx, string(up.WorkloadID), up.Sequence, params,
+	resp, err := v.over(v.client.data, 0).WorkerSaveCheckpointWithBody(ctx, string(up.WorkloadID), up.Sequence, params,
 		"application/octet-stream", bytes.NewReader(up.Data))
-	err = client.Answer(ctx, resp, err, &a)
+	err = read(ctx, resp, err, &a)
 	return a, err
 }
 
 // LoadCheckpoint implements ports.ControlPlane.
-func (c *Client) LoadCheckpoint(ctx context.Context, s ports.SessionRef, id domain.WorkloadID, generation, sequence int64) (ports.CheckpointData, error) {
-	resp, err := c.data.WorkerLoadCheckpoint(ctx, string(id), sequence, &client.WorkerLoadCheckpointParams{
+func (v view) LoadCheckpoint(
+	ctx context.Context, s ports.SessionRef, id domain.WorkloadID, generation, sequence int64,
+) (ports.CheckpointData, error) {
+	resp, err := v.over(v.client.data, 0).WorkerLoadCheckpoint(ctx, string(id), sequence, &client.WorkerLoadCheckpointParams{
 		WorkerID: string(s.WorkerID), SessionID: string(s.SessionID), Generation: generation,
 	})
 	if err != nil || resp.StatusCode != http.StatusOK {
-		return ports.CheckpointData{}, client.Answer(ctx, resp, err, nil)
+		return ports.CheckpointData{}, read(ctx, resp, err, nil)
 	}
 	defer func() { _ = resp.Body.Close() }() // read to its end below
 	data, err := io.ReadAll(io.LimitReader(resp.Body, domain.MaxInlineCheckpoint+1))
-	if err != nil {
-		return ports.CheckpointData{}, client.Answer(ctx, nil, err, nil)
+	switch {
+	case ctx.Err() != nil:
+		return ports.CheckpointData{}, ctx.Err()
+	case err != nil:
+		return ports.CheckpointData{}, unanswered(err)
 	}
 	got, err := strconv.ParseInt(resp.Header.Get("Niyanta-Checkpoint-Sequence"), 10, 64)
 	if err != nil {
@@ -145,3 +211,6 @@ func (c *Client) LoadCheckpoint(ctx context.Context, s ports.SessionRef, id doma
 	}
 	return ports.CheckpointData{Sequence: got, Data: data}, nil
 }
+
+// errSilent is why a request was given up.
+var errSilent = errors.New("nothing was sent or received for too long")

@@ -1,0 +1,216 @@
+package bootstrap
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/contracttests/servers"
+	niyanta "github.com/niyanta/niyanta/sdk"
+)
+
+// silences is how often each test of a connection that falls silent has it do so.
+var silences = flag.Int("silences", 10, "how often connections fall silent in each test of that")
+
+// testAdminKey is the coordinators'.
+const testAdminKey = "admin-key-of-tests-0123456789abcdef"
+
+// startsWithin bounds when a job starts that is submitted just after a connection has fallen silent.
+const startsWithin = 4 * time.Second
+
+// loggedLines is a log that tests read.
+type loggedLines struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *loggedLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *loggedLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+func (l *loggedLines) count(text string) int { return strings.Count(l.String(), text) }
+
+// remote is a coordinator and a worker that reaches it through proxies only.
+type remote struct {
+	t         *testing.T
+	app       *App
+	client    *niyanta.Client
+	http, bus *servers.Proxy // bus is nil without one
+	log       *loggedLines   // the worker's
+}
+
+// startRemote starts both. configure has the coordinator use a bus and returns the worker's way to it.
+func startRemote(t *testing.T, configure func(t *testing.T, coordinator, worker *Config) *servers.Proxy) *remote {
+	t.Helper()
+	cfg, err := Load([]string{
+		"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_HEARTBEAT_INTERVAL=1200ms", "NIYANTA_WORKER_LEASE=5s", "NIYANTA_WORKER_ID=w",
+		"NIYANTA_DRAIN_TIMEOUT=5s",
+	})
+	require.NoError(t, err)
+	cfg.AdminKey, cfg.WorkerKeys = testAdminKey, []string{testWorkerKey}
+	workerCfg := cfg
+	r := &remote{t: t, log: &loggedLines{}}
+	r.bus = configure(t, &cfg, &workerCfg)
+	r.app, err = NewCoordinator(t.Context(), cfg, silent)
+	require.NoError(t, err)
+	require.NoError(t, r.app.Start(t.Context()))
+	t.Cleanup(func() { require.NoError(t, r.app.Close(context.Background())) })
+	r.http = servers.NewProxy(t, portOf(t, r.app.URL()))
+	workerCfg.CoordinatorURL = fmt.Sprintf("http://127.0.0.1:%d", r.http.Port)
+	worker, err := NewWorker(context.Background(), workerCfg, "test", slog.New(slog.NewTextHandler(r.log, nil)))
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- worker.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		assert.NoError(t, <-ended)
+	})
+	r.connectClient()
+	r.awaits(func() bool { return r.log.count("msg=registered") == 1 }, "the worker registers")
+	return r
+}
+
+func (r *remote) connectClient() {
+	r.t.Helper()
+	admin, err := niyanta.NewClient(r.app.URL(), testAdminKey)
+	require.NoError(r.t, err)
+	cust, err := admin.CreateCustomer(r.t.Context(), niyanta.CustomerInput{Name: "Test", Tier: "enterprise"})
+	require.NoError(r.t, err)
+	key, err := admin.CreateKey(r.t.Context(), cust.CustomerID, niyanta.KeyInput{Role: "customer"})
+	require.NoError(r.t, err)
+	r.client, err = niyanta.NewClient(r.app.URL(), key.Key)
+	require.NoError(r.t, err)
+	r.t.Cleanup(func() { r.client.Close(); admin.Close() })
+}
+
+func portOf(t *testing.T, address string) int {
+	t.Helper()
+	u, err := url.Parse(address)
+	require.NoError(t, err)
+	port, err := strconv.Atoi(u.Port())
+	require.NoError(t, err)
+	return port
+}
+
+func (r *remote) awaits(f func() bool, what string) {
+	r.t.Helper()
+	require.Eventually(r.t, f, 20*time.Second, 5*time.Millisecond, "%s: %s", what, r.log)
+}
+
+// run submits a job and returns how long it took to complete.
+func (r *remote) run(input string) time.Duration {
+	r.t.Helper()
+	begun := time.Now()
+	a, err := r.client.Submit(r.t.Context(), niyanta.Submission{WorkloadType: "sleep", InputParams: json.RawMessage(input)}, "")
+	require.NoError(r.t, err)
+	w, err := r.client.Wait(r.t.Context(), a.WorkloadID, 50*time.Second)
+	require.NoError(r.t, err)
+	require.EqualValues(r.t, "COMPLETED", w.Status, "%s", r.log)
+	return time.Since(begun)
+}
+
+// neverFenced checks that the worker kept its first session.
+func (r *remote) neverFenced() {
+	r.t.Helper()
+	assert.Equal(r.t, 1, r.log.count("msg=registered"), "%s", r.log)
+	assert.Zero(r.t, r.log.count("session over"), "%s", r.log)
+}
+
+const brief = `{"duration_ms": 1}`
+
+func overHTTP(*testing.T, *Config, *Config) *servers.Proxy { return nil }
+
+func overNATS(t *testing.T, coordinator, worker *Config) *servers.Proxy {
+	t.Helper()
+	s := servers.StartNATS(t, 0)
+	proxy := servers.NewProxy(t, s.Port)
+	coordinator.Bus, coordinator.NATSURL = BusNATS, s.URL()
+	worker.Bus, worker.NATSURL = BusNATS, fmt.Sprintf("nats://127.0.0.1:%d", proxy.Port)
+	return proxy
+}
+
+func overRedis(t *testing.T, coordinator, worker *Config) *servers.Proxy {
+	t.Helper()
+	s := servers.StartRedis(t)
+	proxy := servers.NewProxy(t, s.Port)
+	coordinator.Bus, coordinator.RedisURL = BusRedis, s.URL()
+	worker.Bus, worker.RedisURL = BusRedis, fmt.Sprintf("redis://127.0.0.1:%d/0", proxy.Port)
+	return proxy
+}
+
+func TestWorker_WhenItsConnectionsFallSilent_KeepsItsSessionAndStartsWorkSoon(t *testing.T) {
+	for name, c := range map[string]struct {
+		configure func(t *testing.T, coordinator, worker *Config) *servers.Proxy
+		silence   func(r *remote)
+	}{
+		"http":             {overHTTP, func(r *remote) { r.http.Silence() }},
+		"nats":             {overNATS, func(r *remote) { r.bus.Silence() }},
+		"redis":            {overRedis, func(r *remote) { r.bus.Silence() }},
+		"nats, http too":   {overNATS, func(r *remote) { r.bus.Silence(); r.http.Silence() }},
+		"nats, all of it":  {overNATS, func(r *remote) { r.bus.Hold(); r.t.Cleanup(r.bus.Release) }},
+		"redis, all of it": {overRedis, func(r *remote) { r.bus.Hold(); r.t.Cleanup(r.bus.Release) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := startRemote(t, c.configure)
+			r.run(brief)
+			var slowest time.Duration
+			for range *silences {
+				c.silence(r)
+				took := r.run(brief)
+				slowest = max(slowest, took)
+				assert.Less(t, took, startsWithin, "%s", r.log)
+				if r.bus == nil {
+					continue
+				}
+				r.bus.Release()
+				r.awaits(func() bool { return r.log.count(`msg="bus connected"`) == r.log.count(`msg="bus disconnected"`) }, "the bus is used again")
+			}
+			r.neverFenced()
+			t.Logf("slowest of %d: %s", *silences, slowest)
+		})
+	}
+}
+
+func TestWorker_WhenItsBusIsDown_StartsWorkWithinTwoSecondsAndReturnsToTheBus(t *testing.T) {
+	for name, configure := range map[string]func(t *testing.T, coordinator, worker *Config) *servers.Proxy{"nats": overNATS, "redis": overRedis} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := startRemote(t, configure)
+			r.run(brief)
+			for range 3 {
+				r.bus.Down()
+				assert.Less(t, r.run(brief), 2*time.Second, "%s", r.log)
+				assert.Less(t, r.run(brief), 2*time.Second, "%s", r.log)
+				r.bus.Up()
+				r.awaits(func() bool { return r.log.count(`msg="bus connected"`) == r.log.count(`msg="bus disconnected"`) }, "the bus is used again")
+				r.http.Down()
+				assert.Less(t, r.run(brief), 2*time.Second, "over the bus alone: %s", r.log)
+				r.http.Up()
+			}
+			r.neverFenced()
+			assert.LessOrEqual(t, r.log.count("\n"), 40, "lines are about changes of state: %s", r.log)
+		})
+	}
+}

@@ -1,0 +1,46 @@
+package bootstrap
+
+import (
+	"log/slog"
+
+	"github.com/niyanta/niyanta/adapters/failover"
+	"github.com/niyanta/niyanta/adapters/http/workerclient"
+	"github.com/niyanta/niyanta/adapters/messaging"
+	"github.com/niyanta/niyanta/adapters/system"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// newWorkerPlane opens a worker's view of its coordinators: over the bus if there is one, and over HTTP to each
+// coordinator whose URL is known. HTTP also carries what is too large for the bus, and all else while the bus does not.
+func newWorkerPlane(cfg Config, id string, log *slog.Logger) (ports.ControlPlane, func(), error) {
+	var clients []*workerclient.Client
+	var routes []failover.Route
+	if cfg.CoordinatorURL != "" {
+		var err error
+		if clients, err = workerclient.NewAll(cfg.CoordinatorURL, cfg.WorkerKeys[0]); err != nil {
+			return nil, nil, err
+		}
+		for _, c := range clients {
+			routes = append(routes, c)
+		}
+	}
+	bus, err := openBus(cfg, id, system.IDs{}, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	var push failover.Push
+	closePush := func() {}
+	if bus.Bus != nil {
+		c := messaging.NewClient(bus.Bus, messaging.Party{ID: id, Kind: "worker", Prefix: cfg.BusPrefix, Clock: system.Clock{}, IDs: system.IDs{}})
+		push, closePush = c, func() { _ = c.Close() }
+	}
+	plane := failover.New(push, routes, log)
+	return plane, func() {
+		plane.Close()
+		closePush()
+		bus.close()
+		for _, c := range clients {
+			c.Close()
+		}
+	}, nil
+}
