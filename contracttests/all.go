@@ -58,7 +58,7 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 			return f.Workloads.List(ctx, ports.WorkloadQuery{Customer: acme, Limit: 1})
 		}),
 		"Usage":     e(func(ctx context.Context) (any, error) { return f.Workloads.Usage(ctx, acme) }),
-		"Heads":     e(func(ctx context.Context) (any, error) { return f.Queue.Heads(ctx, 1) }),
+		"Heads":     e(func(ctx context.Context) (any, error) { return f.Queue.Heads(ctx, domain.HeadsQuery{N: 1}) }),
 		"NextDue":   e(func(ctx context.Context) (any, error) { return f.Queue.NextDue(ctx) }),
 		"Occupancy": e(func(ctx context.Context) (any, error) { return f.Queue.Occupancy(ctx) }),
 		"Held":      e(func(ctx context.Context) (any, error) { return f.Queue.Held(ctx, w.SessionID) }),

@@ -246,7 +246,7 @@ func (m *model) compare(*rapid.T) {
 		ctx := f.Context()
 		ws, err := f.Workloads.GetAny(ctx, m.ids...)
 		require.NoError(f, err)
-		heads, err := f.Queue.Heads(ctx, 3)
+		heads, err := f.Queue.Heads(ctx, domain.HeadsQuery{N: 3})
 		require.NoError(f, err)
 		occupied, err := f.Queue.Occupancy(ctx)
 		require.NoError(f, err)
@@ -270,7 +270,7 @@ func (m *model) compare(*rapid.T) {
 		for _, h := range held {
 			out = append(out, fmt.Sprint(h.WorkloadID, h.CustomerID, h.WorkerID, h.SessionID, h.Lane, h.Generation, h.Status, h.PauseRequested, h.Ending))
 		}
-		for _, h := range heads {
+		for _, h := range heads.Lanes {
 			out = append(out, h.Lane, column(h.Heads), h.More)
 		}
 		for _, w := range f.workers() {

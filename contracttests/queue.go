@@ -47,15 +47,18 @@ func queueCases() []Case[StoreHarness] {
 				s.Run.Resources.MemoryMB = 4096
 			})
 			require.Len(t, f.heads(5), 2)
-			hs, err := f.Queue.Heads(t.Context(), 5, b.Lane, "no such lane")
-			require.NoError(t, err)
+			of := func(lanes ...domain.LaneID) []domain.LaneHeads {
+				got, err := f.Queue.Heads(t.Context(), domain.HeadsQuery{N: 5, Lanes: lanes})
+				require.NoError(t, err)
+				return got.Lanes
+			}
+			hs := of(b.Lane, "no such lane")
 			require.Len(t, hs, 1)
 			require.Equal(t, domain.Lane{ID: b.Lane, CustomerID: acme, Type: "t", Affinity: b.Affinity, Resources: b.Run.Resources, Priority: 10}, hs[0].Lane)
 			c := f.submit(func(s *domain.Submission) { s.Priority = 11 })
 			e := f.submit(func(s *domain.Submission) { s.Labels = map[string]string{"region": "eu"} })
 			require.Len(t, f.heads(5), 4, "by priority, and by the region that a label names")
-			hs, err = f.Queue.Heads(t.Context(), 5, c.Lane, e.Lane)
-			require.NoError(t, err)
+			hs = of(c.Lane, e.Lane)
 			for _, l := range hs {
 				if l.Lane.ID == c.Lane {
 					require.Equal(t, 11, l.Lane.Priority)
@@ -240,9 +243,9 @@ func ageless(orphans []ports.Orphan) []ports.Orphan {
 
 func (f *fixture) heads(n int) []domain.LaneHeads {
 	f.Helper()
-	hs, err := f.Queue.Heads(f.Context(), n)
+	hs, err := f.Queue.Heads(f.Context(), domain.HeadsQuery{N: n})
 	require.NoError(f, err)
-	return hs
+	return hs.Lanes
 }
 
 func (f *fixture) lane(w domain.Workload) domain.Lane {

@@ -100,8 +100,8 @@ type queue struct {
 	w *World
 }
 
-func (s queue) Heads(ctx context.Context, n int, only ...domain.LaneID) ([]domain.LaneHeads, error) {
-	return through(s.w, func() ([]domain.LaneHeads, error) { return s.QueueStore.Heads(ctx, n, only...) })
+func (s queue) Heads(ctx context.Context, q domain.HeadsQuery) (domain.QueueHeads, error) {
+	return through(s.w, func() (domain.QueueHeads, error) { return s.QueueStore.Heads(ctx, q) })
 }
 
 func (s queue) Orphans(ctx context.Context, after domain.WorkloadID, limit int) ([]ports.Orphan, error) {

@@ -15,34 +15,65 @@ import (
 type queue struct{ s *Store }
 
 // Heads implements ports.QueueStore.
-func (q queue) Heads(ctx context.Context, n int, only ...domain.LaneID) ([]domain.LaneHeads, error) {
+func (q queue) Heads(ctx context.Context, hq domain.HeadsQuery) (domain.QueueHeads, error) {
+	var out domain.QueueHeads
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return out, err
 	}
 	q.s.mu.Lock()
 	defer q.s.mu.Unlock()
 	q.s.promote(q.s.now())
-	var heads []domain.LaneHeads
 	add := func(l *lane) {
-		if l == nil || l.waiting.Len() == 0 {
-			return
+		if l != nil && l.waiting.Len() > 0 {
+			out.Lanes = append(out.Lanes, domain.LaneHeads{Lane: l.Lane, Heads: first(l.waiting, hq.N), More: l.waiting.Len() > hq.N})
 		}
-		heads = append(heads, domain.LaneHeads{Lane: l.Lane, Heads: first(l.waiting, n), More: l.waiting.Len() > n})
 	}
-	if len(only) > 0 {
-		for _, id := range only {
+	if len(hq.Lanes) > 0 {
+		for _, id := range hq.Lanes {
 			add(q.s.lanes[id])
 		}
 	} else {
-		for _, l := range q.s.lanes {
-			add(l)
+		for customer, lanes := range q.s.lanesByCustomer() {
+			if len(lanes) > hq.PerCustomer() {
+				lanes = q.choose(hq, customer, lanes, &out)
+			}
+			for _, l := range lanes {
+				add(l)
+			}
 		}
 	}
-	slices.SortFunc(heads, func(a, b domain.LaneHeads) int { return cmp.Compare(a.Lane.ID, b.Lane.ID) })
-	for i := range heads {
-		heads[i].Lane.Affinity = heads[i].Lane.Affinity.Clone()
+	slices.SortFunc(out.Lanes, func(a, b domain.LaneHeads) int { return cmp.Compare(a.Lane.ID, b.Lane.ID) })
+	for i := range out.Lanes {
+		out.Lanes[i].Lane.Affinity = out.Lanes[i].Lane.Affinity.Clone()
 	}
-	return heads, nil
+	return out, nil
+}
+
+// lanesByCustomer are the lanes in which something waits.
+func (s *Store) lanesByCustomer() map[domain.CustomerID][]*lane {
+	out := map[domain.CustomerID][]*lane{}
+	for _, l := range s.lanes {
+		if l.waiting.Len() > 0 {
+			out[l.CustomerID] = append(out[l.CustomerID], l)
+		}
+	}
+	return out
+}
+
+// choose returns those of a customer's lanes that are considered, and counts the others in out.
+func (q queue) choose(hq domain.HeadsQuery, customer domain.CustomerID, lanes []*lane, out *domain.QueueHeads) []*lane {
+	firsts := make([]domain.FirstOfLane, len(lanes))
+	for i, l := range lanes {
+		r, _ := l.waiting.Min()
+		firsts[i] = domain.FirstOfLane{Lane: l.Lane, Since: r.QueueAt}
+	}
+	ids, aside := hq.Choose(firsts, q.s.customers[customer].Tier)
+	out.Aside, out.Cut = out.Aside+aside, out.Cut+len(lanes)-aside-len(ids)
+	chosen := make([]*lane, len(ids))
+	for i, id := range ids {
+		chosen[i] = q.s.lanes[id]
+	}
+	return chosen
 }
 
 func first(t *btree.BTreeG[*record], n int) []domain.Candidate {

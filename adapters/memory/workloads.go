@@ -177,6 +177,9 @@ func (w workloads) collect(ids []domain.WorkloadID, find func(domain.WorkloadID)
 	return found
 }
 
+// Forget implements ports.WorkloadStore. Lanes go with the last that stands in them, and ending runs with their sessions.
+func (w workloads) Forget(ctx context.Context, _ int) (int, error) { return 0, ctx.Err() }
+
 // Usage implements ports.WorkloadStore.
 func (w workloads) Usage(ctx context.Context, customer domain.CustomerID) (domain.Usage, error) {
 	if err := ctx.Err(); err != nil {

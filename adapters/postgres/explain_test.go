@@ -109,11 +109,11 @@ func operations(b *bench) map[string]time.Duration {
 		subs[i].ID = domain.WorkloadID(fmt.Sprintf("wl_x%d_%d", time.Now().UnixNano(), i))
 	}
 	timed("Submit, 100", func() error { _, err := b.sane.Workloads.Submit(ctx, subs); return err })
-	var heads []domain.LaneHeads
-	timed("Heads, 8 of 1,000 lanes", func() (err error) { heads, err = b.sane.Queue.Heads(ctx, 8); return err })
+	var heads domain.QueueHeads
+	timed("Heads, 8 of 1,000 lanes", func() (err error) { heads, err = b.sane.Queue.Heads(ctx, domain.HeadsQuery{N: 8}); return err })
 	timed("NextDue", func() error { _, err := b.sane.Queue.NextDue(ctx); return err })
 	var ts []domain.Transition
-	for _, h := range heads {
+	for _, h := range heads.Lanes {
 		if len(ts) < 100 {
 			c := h.Heads[0]
 			ts = append(ts, domain.Transition{WorkloadID: c.ID, Event: domain.EventAssign, Generation: c.Generation + 1, WorkerID: b.worker.ID, SessionID: b.worker.SessionID})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,26 +15,45 @@ import (
 // maxKnownLanes bounds the memory that knowing lanes takes; beyond it, they are read and offered to the database again.
 const maxKnownLanes = 100_000
 
+// touchInterval is how long a process relies on a lane that it has touched in the store. It is far below domain.LaneRetention, before which
+// no lane is forgotten that was touched: a submission that finds its lane known never loses it.
+const touchInterval = 5 * time.Minute
+
 // knownLanes are lanes that are stored. What a lane is never changes, so that it need not be read again. Safe for concurrent use.
 type knownLanes struct {
 	mu   sync.Mutex
 	byID map[domain.LaneID]domain.Lane
+	// touched is when this process last told the store that a lane is used, by the store's clock.
+	touched map[domain.LaneID]time.Time
 }
 
-// unknown returns the lanes of these workloads that may not be stored yet, ordered by id.
-func (k *knownLanes) unknown(ws []*domain.Workload) []domain.Lane {
+// unknown returns the lanes of these workloads that may not be stored (any more), ordered by id.
+func (k *knownLanes) unknown(ws []*domain.Workload, now time.Time) []domain.Lane {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var out []domain.Lane
 	seen := map[domain.LaneID]bool{}
 	for _, w := range ws {
-		if _, known := k.byID[w.Lane]; !known && !seen[w.Lane] {
+		if at, known := k.touched[w.Lane]; (!known || now.Sub(at) >= touchInterval) && !seen[w.Lane] {
 			seen[w.Lane] = true
 			out = append(out, domain.NewLane(&w.Spec))
 		}
 	}
 	slices.SortFunc(out, func(a, b domain.Lane) int { return cmp.Compare(a.ID, b.ID) })
 	return out
+}
+
+// touch notes lanes that were stored or touched at a time.
+func (k *knownLanes) touch(ls []domain.Lane, at time.Time) {
+	k.add(ls)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.touched == nil || len(k.touched) > maxKnownLanes {
+		k.touched = map[domain.LaneID]time.Time{}
+	}
+	for _, l := range ls {
+		k.touched[l.ID] = at
+	}
 }
 
 // add notes lanes that are stored.
@@ -94,4 +114,23 @@ func (s *Store) fillLanes(ctx context.Context, lanes map[domain.LaneID]domain.La
 		lanes[l.ID] = own(l)
 	}
 	return nil
+}
+
+// forgetSQL deletes lanes that nothing unfinished stands in. All it looks at is one snapshot, in which each unfinished workload is in one of these
+// tables; what comes to stand in a lane later has touched it before.
+const forgetSQL = `DELETE FROM lanes l USING (
+  SELECT c.lane_id FROM lanes c WHERE c.touched_at < niyanta_now() - $1::bigint * interval '1 microsecond'
+   AND NOT EXISTS (SELECT FROM waiting w WHERE w.lane_id = c.lane_id) AND NOT EXISTS (SELECT FROM delayed d WHERE d.lane_id = c.lane_id)
+   AND NOT EXISTS (SELECT FROM held h WHERE h.lane_id = c.lane_id) AND NOT EXISTS (SELECT FROM ending e WHERE e.lane_id = c.lane_id)
+   AND NOT EXISTS (SELECT FROM paused p JOIN workloads w USING (workload_id) WHERE w.lane_id = c.lane_id)
+  ORDER BY c.touched_at LIMIT $2::bigint FOR UPDATE SKIP LOCKED) f WHERE l.lane_id = f.lane_id`
+
+// Forget implements ports.WorkloadStore.
+func (w workloads) Forget(ctx context.Context, limit int) (int, error) {
+	if _, err := exec(ctx, w.s.pool, `DELETE FROM ending e WHERE NOT EXISTS (
+  SELECT FROM worker_leases l WHERE l.worker_id = e.worker_id AND l.session_id = e.session_id AND l.live)`); err != nil {
+		return 0, err
+	}
+	n, err := exec(ctx, w.s.pool, forgetSQL, domain.LaneRetention.Microseconds(), limit)
+	return int(n), err
 }

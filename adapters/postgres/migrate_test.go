@@ -102,13 +102,13 @@ func TestTheQueueSurvivesGoingToLanesByPriorityAndBack(t *testing.T) {
 	require.NoError(t, err)
 	look := func() ([]domain.LaneHeads, time.Time, []domain.Workload) {
 		s := ports(open(t, url))
-		heads, err := s.Queue.Heads(t.Context(), 10)
+		heads, err := s.Queue.Heads(t.Context(), domain.HeadsQuery{N: 10})
 		require.NoError(t, err)
 		due, err := s.Queue.NextDue(t.Context())
 		require.NoError(t, err)
 		ws, err := s.Workloads.Get(t.Context(), acme, "wl_0", "wl_1", "wl_2", "wl_3")
 		require.NoError(t, err)
-		return heads, due, ws
+		return heads.Lanes, due, ws
 	}
 	heads, due, ws := look()
 	require.Len(t, heads, 2)

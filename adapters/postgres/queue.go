@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,18 +30,24 @@ func (q queue) promote(ctx context.Context) error {
 	}
 }
 
-// headsSQL walks from lane to lane by index and reads the first of each.
+// headsSQL walks from lane to lane by index and reads the first of each. Of a customer it goes through one lane more than the limit $2, and
+// through none if its lanes are chosen ($3): those are $4. '0' is the character behind '/', which ends a customer's id in those of its lanes.
 const headsSQL = `WITH RECURSIVE eligible AS (
-  (SELECT lane_id FROM waiting ORDER BY lane_id LIMIT 1)
+  (SELECT w.lane_id, split_part(w.lane_id, '/', 1) AS customer, 1 AS n FROM waiting w ORDER BY w.lane_id LIMIT 1)
   UNION ALL
-  SELECT (SELECT w.lane_id FROM waiting w WHERE w.lane_id > e.lane_id ORDER BY w.lane_id LIMIT 1) FROM eligible e WHERE e.lane_id IS NOT NULL)
-` + headsOf + ` WHERE e.lane_id IS NOT NULL ORDER BY e.lane_id`
-
-// headsOfSQL does the same for given lanes.
-const headsOfSQL = `WITH eligible AS (SELECT DISTINCT unnest($2::text[]) COLLATE "C" AS lane_id)
+  SELECT w.lane_id, split_part(w.lane_id, '/', 1), CASE WHEN split_part(w.lane_id, '/', 1) = e.customer THEN e.n + 1 ELSE 1 END
+  FROM eligible e CROSS JOIN LATERAL (SELECT w.lane_id FROM waiting w
+    WHERE w.lane_id > CASE WHEN e.n > $2::bigint OR e.customer = ANY($3::text[]) THEN e.customer || '0' ELSE e.lane_id END
+    ORDER BY w.lane_id LIMIT 1) w),
+ wanted AS (SELECT lane_id, n > $2::bigint AS over FROM eligible WHERE customer <> ALL($3::text[])
+  UNION ALL SELECT unnest($4::text[]) COLLATE "C", false)
 ` + headsOf + ` ORDER BY e.lane_id`
 
-const headsOf = `SELECT e.lane_id, h.ids, h.generations, h.queued, h.declines FROM eligible e
+// headsOfSQL does the same for given lanes.
+const headsOfSQL = `WITH wanted AS (SELECT DISTINCT unnest($2::text[]) COLLATE "C" AS lane_id, false AS over)
+` + headsOf + ` ORDER BY e.lane_id`
+
+const headsOf = `SELECT e.lane_id, e.over, h.ids, h.generations, h.queued, h.declines FROM wanted e
  CROSS JOIN LATERAL (SELECT array_agg(workload_id) AS ids, array_agg(generation) AS generations, array_agg(queue_at) AS queued,
    jsonb_object_agg(workload_id, declines) FILTER (WHERE declines IS NOT NULL) AS declines
    FROM (SELECT workload_id, generation, queue_at, declines FROM waiting w WHERE w.lane_id = e.lane_id ORDER BY w.queue_at, w.workload_id LIMIT $1::bigint) a) h`
@@ -67,41 +74,53 @@ func (c *candidates) list() ([]domain.Candidate, error) {
 }
 
 // Heads implements ports.QueueStore.
-func (q queue) Heads(ctx context.Context, n int, only ...domain.LaneID) ([]domain.LaneHeads, error) {
+func (q queue) Heads(ctx context.Context, hq domain.HeadsQuery) (domain.QueueHeads, error) {
 	if err := q.promote(ctx); err != nil {
-		return nil, err
+		return domain.QueueHeads{}, err
 	}
-	sql, args := headsSQL, []any{n + 1}
-	if len(only) > 0 {
-		sql, args = headsOfSQL, append(args, strs(only))
+	chosen, lanesOf, out := q.s.choices.known()
+	sql, args := headsSQL, []any{hq.N + 1, hq.PerCustomer(), chosen, lanesOf}
+	if len(hq.Lanes) > 0 {
+		sql, args, out = headsOfSQL, []any{hq.N + 1, strs(hq.Lanes)}, domain.QueueHeads{}
 	}
+	var over []domain.CustomerID
 	lanes := map[domain.LaneID]domain.Lane{}
 	heads, err := query(ctx, q.s.pool, func(row pgx.CollectableRow) (h domain.LaneHeads, err error) {
 		var c candidates
-		if err := row.Scan(&h.Lane.ID, &c.ids, &c.generations, &c.queued, &c.declines); err != nil {
+		var beyond bool
+		if err := row.Scan(&h.Lane.ID, &beyond, &c.ids, &c.generations, &c.queued, &c.declines); err != nil {
 			return h, err
+		}
+		if beyond { // the lane that shows that its customer has more than the limit
+			customer, _, _ := strings.Cut(string(h.Lane.ID), "/")
+			over = append(over, domain.CustomerID(customer))
+			return domain.LaneHeads{}, nil
 		}
 		lanes[h.Lane.ID] = domain.Lane{}
 		if h.Heads, err = c.list(); err != nil {
 			return h, err
 		}
-		if len(h.Heads) > n {
-			h.Heads, h.More = h.Heads[:n:n], true
+		if len(h.Heads) > hq.N {
+			h.Heads, h.More = h.Heads[:hq.N:hq.N], true
 		}
 		return h, nil
 	}, sql, args...)
 	if err != nil {
-		return nil, err
+		return domain.QueueHeads{}, err
 	}
 	if err := q.s.fillLanes(ctx, lanes); err != nil {
-		return nil, err
+		return domain.QueueHeads{}, err
 	}
-	out := heads[:0]
+	out.Lanes = heads[:0]
 	for _, h := range heads {
 		if len(h.Heads) > 0 {
 			h.Lane = lanes[h.Lane.ID]
-			out = append(out, h)
+			out.Lanes = append(out.Lanes, h)
 		}
+	}
+	if len(hq.Lanes) == 0 {
+		out.Cut += len(over)
+		q.choose(ctx, hq, over, out.Lanes)
 	}
 	return out, nil
 }

@@ -45,7 +45,7 @@ func TestReaders_WhenOneCustomersReadsHang_OthersAreServed(t *testing.T) {
 				_, err := b.sane.Workloads.Submit(bounded, []domain.Submission{s})
 				return err
 			},
-			"heads": func() error { _, err := b.sane.Queue.Heads(bounded, 10); return err },
+			"heads": func() error { _, err := b.sane.Queue.Heads(bounded, domain.HeadsQuery{N: 10}); return err },
 			"transition": func() error {
 				_, err := b.sane.Workloads.Apply(bounded, domain.Batch{Epoch: b.epoch, Transitions: []domain.Transition{b.event(held, domain.EventAssign)}})
 				return err

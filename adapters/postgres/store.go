@@ -18,7 +18,8 @@ type Store struct {
 	history *readers
 	log     *slog.Logger
 
-	lanes knownLanes
+	lanes   knownLanes
+	choices laneChoices
 }
 
 // Workloads is the port to workloads.

@@ -44,6 +44,7 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 		return nil, ctx.Err()
 	}
 	var lanes []domain.Lane
+	var now time.Time
 	results, err := inTx(ctx, w.s, w.s.pool, func(ctx context.Context, t *tx) ([]ports.SubmitResult, error) {
 		a := t.queueAdmission(batch)
 		if err := t.read(ctx); err != nil {
@@ -75,7 +76,7 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 				idem = append(idem, idemRow{k, a.keys[k]})
 			}
 		}
-		lanes = w.s.lanes.unknown(stored)
+		now, lanes = t.now, w.s.lanes.unknown(stored, t.now)
 		if err := t.queueSubmitted(stored, lanes); err != nil {
 			return nil, err
 		}
@@ -87,7 +88,7 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 	if err != nil {
 		return nil, err
 	}
-	w.s.lanes.add(lanes)
+	w.s.lanes.touch(lanes, now)
 	return results, w.fillDuplicates(ctx, results)
 }
 
@@ -302,16 +303,17 @@ func (t *tx) queueLanes(ls []domain.Lane) error {
 			return err
 		}
 	}
-	t.queue(`INSERT INTO lanes (lane_id, customer_id, workload_type, affinity, cpu_cores, memory_mb, disk_mb, priority)
- SELECT u.id, u.customer, u.type, u.affinity::jsonb, u.cpu, u.memory, u.disk, u.priority
+	t.queue(`INSERT INTO lanes (lane_id, customer_id, workload_type, affinity, cpu_cores, memory_mb, disk_mb, priority, touched_at)
+ SELECT u.id, u.customer, u.type, u.affinity::jsonb, u.cpu, u.memory, u.disk, u.priority, $9::timestamptz
  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::double precision[], $6::integer[], $7::integer[], $8::integer[])
-  AS u(id, customer, type, affinity, cpu, memory, disk, priority) ON CONFLICT (lane_id) DO NOTHING`,
+  AS u(id, customer, type, affinity, cpu, memory, disk, priority)
+ ON CONFLICT (lane_id) DO UPDATE SET touched_at = greatest(lanes.touched_at, excluded.touched_at)`,
 		column(ls, func(l l) string { return string(l.ID) }), column(ls, func(l l) string { return string(l.CustomerID) }),
 		column(ls, func(l l) string { return l.Type }), affinity,
 		column(ls, func(l l) float64 { return l.Resources.CPUCores }),
 		column(ls, func(l l) int64 { return int64(l.Resources.MemoryMB) }),
 		column(ls, func(l l) int64 { return int64(l.Resources.DiskMB) }),
-		column(ls, func(l l) int64 { return int64(l.Priority) }))
+		column(ls, func(l l) int64 { return int64(l.Priority) }), t.now)
 	return nil
 }
 

@@ -107,6 +107,8 @@ func NewMetrics() *Metrics {
 	for _, o := range domain.Obstacles() {
 		m.passedOver.WithLabelValues(string(o))
 	}
+	m.passedOver.WithLabelValues(laneAside)
+	m.passedOver.WithLabelValues(laneCut)
 	for _, matched := range []bool{true, false} {
 		m.preferences.WithLabelValues(strconv.FormatBool(matched))
 	}
@@ -206,6 +208,8 @@ func (m *Metrics) Cycle(c ports.SchedulingCycle) {
 		return
 	}
 	m.lanes.Set(float64(c.Queue.Lanes))
+	m.passedOver.WithLabelValues(laneAside).Set(float64(c.Queue.Aside))
+	m.passedOver.WithLabelValues(laneCut).Set(float64(c.Queue.Cut))
 	m.oldest.Set(c.Queue.OldestWait.Seconds())
 	if c.Queue.PassedOver != nil || c.Queue.Lanes == 0 {
 		for _, o := range domain.Obstacles() {
@@ -232,3 +236,9 @@ func (m *Metrics) Leader(leading bool, epoch int64) {
 func (m *Metrics) Count(name string, n int) {
 	m.events.WithLabelValues(m.eventNames.value(name)).Add(float64(n))
 }
+
+// Labels of lanes that a cycle did not even consider: set aside because no worker admits them, or beyond the bound of their customer's lanes.
+const (
+	laneAside = "set_aside"
+	laneCut   = "beyond_bound"
+)

@@ -65,7 +65,9 @@ type Placement struct {
 
 // QueueView is what a cycle saw of the queue.
 type QueueView struct {
-	Lanes int
+	// Lanes counts those considered, Aside those set aside because no worker admits them, and Cut those beyond what is considered of a
+	// customer.
+	Lanes, Aside, Cut int
 	// OldestWait is how long the eligible workload has waited that has waited longest.
 	OldestWait time.Duration
 	// PassedOver counts the lanes that could not be served, by obstacle.

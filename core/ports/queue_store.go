@@ -11,9 +11,11 @@ import (
 // attention. Reads only; each is consistent in itself.
 type QueueStore interface {
 	// Heads returns, for every lane that has an eligible workload (PENDING or REDISTRIBUTING, NotBefore not in
-	// the future), the first n by QueueAt, ties by id, and whether there are more. With lanes given, only of those. Lanes are ordered by id.
-	// The cost does not depend on how many wait behind the heads.
-	Heads(ctx context.Context, n int, lanes ...domain.LaneID) ([]domain.LaneHeads, error)
+	// the future), the first N by QueueAt, ties by id, and whether there are more. With Lanes given, only of those. Lanes are ordered by id.
+	// Of a customer that has more lanes than the limit, only those are returned that domain.HeadsQuery.Choose chooses. That choice may be
+	// some seconds old, and the first one takes a moment, in which any of its lanes are returned, up to the limit.
+	// The cost depends neither on how many wait behind the heads nor on how many lanes a customer has beyond the limit.
+	Heads(ctx context.Context, q domain.HeadsQuery) (domain.QueueHeads, error)
 
 	// NextDue returns when the next workload becomes eligible that is not yet; zero when none will.
 	NextDue(ctx context.Context) (time.Time, error)

@@ -48,6 +48,11 @@ type WorkloadStore interface {
 	// After never repeat or skip a workload whose sort value did not change meanwhile.
 	List(ctx context.Context, q WorkloadQuery) (WorkloadPage, error)
 
+	// Forget removes up to limit lanes that nothing unfinished stands in and that nothing was submitted to for domain.LaneRetention, and
+	// returns how many. A submission beside it always finds its lane. It also removes what is left of ending runs of sessions that have
+	// ended.
+	Forget(ctx context.Context, limit int) (int, error)
+
 	// Usage counts the customer's queued, running and paused workloads. An unknown customer uses nothing.
 	Usage(ctx context.Context, customer domain.CustomerID) (domain.Usage, error)
 }

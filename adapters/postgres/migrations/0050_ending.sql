@@ -20,7 +20,13 @@ ALTER TABLE workloads ADD declines jsonb;
 ALTER TABLE waiting ADD declines jsonb;
 ALTER TABLE delayed ADD declines jsonb;
 
+-- When something was last submitted to a lane, so that lanes without work are forgotten, but never one that a submission relies on.
+ALTER TABLE lanes ADD touched_at timestamptz NOT NULL DEFAULT niyanta_now();
+ALTER TABLE lanes ALTER touched_at DROP DEFAULT;
+CREATE INDEX lanes_by_touch ON lanes (touched_at);
+
 -- +goose Down
+ALTER TABLE lanes DROP touched_at;
 ALTER TABLE delayed DROP declines;
 ALTER TABLE waiting DROP declines;
 ALTER TABLE workloads DROP declines;

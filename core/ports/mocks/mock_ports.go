@@ -112,23 +112,18 @@ func (m *MockQueueStore) EXPECT() *MockQueueStoreMockRecorder {
 }
 
 // Heads mocks base method.
-func (m *MockQueueStore) Heads(ctx context.Context, n int, lanes ...domain.LaneID) ([]domain.LaneHeads, error) {
+func (m *MockQueueStore) Heads(ctx context.Context, q domain.HeadsQuery) (domain.QueueHeads, error) {
 	m.ctrl.T.Helper()
-	varargs := []any{ctx, n}
-	for _, a := range lanes {
-		varargs = append(varargs, a)
-	}
-	ret := m.ctrl.Call(m, "Heads", varargs...)
-	ret0, _ := ret[0].([]domain.LaneHeads)
+	ret := m.ctrl.Call(m, "Heads", ctx, q)
+	ret0, _ := ret[0].(domain.QueueHeads)
 	ret1, _ := ret[1].(error)
 	return ret0, ret1
 }
 
 // Heads indicates an expected call of Heads.
-func (mr *MockQueueStoreMockRecorder) Heads(ctx, n any, lanes ...any) *gomock.Call {
+func (mr *MockQueueStoreMockRecorder) Heads(ctx, q any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	varargs := append([]any{ctx, n}, lanes...)
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Heads", reflect.TypeOf((*MockQueueStore)(nil).Heads), varargs...)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Heads", reflect.TypeOf((*MockQueueStore)(nil).Heads), ctx, q)
 }
 
 // Held mocks base method.
@@ -263,6 +258,21 @@ func (m *MockWorkloadStore) Apply(ctx context.Context, batch domain.Batch) ([]do
 func (mr *MockWorkloadStoreMockRecorder) Apply(ctx, batch any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Apply", reflect.TypeOf((*MockWorkloadStore)(nil).Apply), ctx, batch)
+}
+
+// Forget mocks base method.
+func (m *MockWorkloadStore) Forget(ctx context.Context, limit int) (int, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Forget", ctx, limit)
+	ret0, _ := ret[0].(int)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Forget indicates an expected call of Forget.
+func (mr *MockWorkloadStoreMockRecorder) Forget(ctx, limit any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Forget", reflect.TypeOf((*MockWorkloadStore)(nil).Forget), ctx, limit)
 }
 
 // Get mocks base method.

@@ -16,6 +16,8 @@ type picture struct {
 	pace      domain.Pace
 	explainer *domain.Explainer
 	lanes     []domain.Lane
+	// cut tells that some customer has more lanes than these.
+	cut bool
 	// oldest is since when the first of each lane waits.
 	oldest []time.Time
 }
@@ -31,10 +33,12 @@ func (s *Service) look(ctx context.Context, customers ...domain.CustomerID) (*pi
 	if p.Occupancy, err = s.Queue.Occupancy(ctx); err != nil {
 		return nil, err
 	}
-	heads, err := s.Queue.Heads(ctx, 1)
+	queue, err := s.Queue.Heads(ctx, domain.HeadsQuery{N: 1, Policy: s.Policy, Roster: domain.NewRoster(p.Workers)})
 	if err != nil {
 		return nil, err
 	}
+	heads := queue.Lanes
+	p.cut = queue.Cut > 0
 	ids := slices.Clone(customers)
 	for i := range heads {
 		p.lanes, p.oldest = append(p.lanes, heads[i].Lane), append(p.oldest, heads[i].Heads[0].QueueAt)
@@ -52,6 +56,13 @@ func (s *Service) look(ctx context.Context, customers ...domain.CustomerID) (*pi
 	p.explainer = domain.NewExplainer(p.Snapshot)
 	p.pace, err = s.Insight.Pace(ctx)
 	return p, err
+}
+
+// include adds a workload's own lane, if the picture does not have it: it may be set aside or beyond the bound of its customer's lanes.
+func (p *picture) include(lane domain.Lane, since time.Time) {
+	if !slices.ContainsFunc(p.lanes, func(l domain.Lane) bool { return l.ID == lane.ID }) {
+		p.lanes, p.oldest = append(p.lanes, lane), append(p.oldest, since)
+	}
 }
 
 // cutoffs are the places in all lanes before which a workload's lane would be served first.
@@ -85,7 +96,7 @@ func (p *picture) blocked(l *domain.Lane) bool {
 // ahead sums up what was counted before the cutoffs. With the fair policy customers take turns by weight: of another customer's, so many are
 // before a workload as its own customer has before it, weighted, or all it has.
 func (p *picture) ahead(lane *domain.Lane, counts []int, most int) domain.Ahead {
-	var a domain.Ahead
+	a := domain.Ahead{AtLeast: p.cut}
 	customers := map[domain.CustomerID]domain.Ahead{}
 	for i, n := range counts {
 		l := &p.lanes[i]

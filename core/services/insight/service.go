@@ -74,6 +74,7 @@ func (s *Service) Explain(ctx context.Context, customer domain.CustomerID, id do
 	if w.NotBefore.After(p.now) {
 		out.Reasons = append([]domain.Reason{domain.NotBefore(w.NotBefore)}, out.Reasons...)
 	}
+	p.include(lane, w.QueueAt)
 	counts, err := s.Insight.Ahead(ctx, p.cutoffs(&lane, w.QueueAt, w.ID), countMost)
 	if err != nil {
 		return Placement{}, err

@@ -151,16 +151,16 @@ func (s *Service) know(ctx context.Context, v *survey, id domain.CustomerID) err
 func (v *survey) before(lane *domain.Lane, queueAt time.Time) domain.Ahead {
 	q := v.types[lane.Type]
 	if q == nil {
-		return domain.Ahead{}
+		return domain.Ahead{AtLeast: v.cut}
 	}
 	own := q.byCustomer[lane.CustomerID]
-	a := domain.Ahead{Customer: own}
+	a := domain.Ahead{Customer: own, AtLeast: v.cut}
 	if v.Policy != domain.PolicyFair {
 		at := queueAt.Add(-v.advance(lane)).UnixNano()
 		a.Type = q.upTo[sort.Search(len(q.lanes), func(i int) bool { return q.lanes[i].at >= at })]
 		return a
 	}
-	a.Type, a.AtLeast = own, len(q.byCustomer) > 1
+	a.Type, a.AtLeast = own, v.cut || len(q.byCustomer) > 1
 	for id, n := range q.byCustomer {
 		if id != lane.CustomerID {
 			a.Type += min(n, v.turns(own, lane.CustomerID, id))

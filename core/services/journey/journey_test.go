@@ -2,6 +2,7 @@ package journey_test
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"time"
 
@@ -219,7 +220,7 @@ func TestAHigherTierGoesFirstAndABlockedCustomerHoldsUpNobody(t *testing.T) {
 	}
 }
 
-func TestAThousandLanesArePlacedInQueueOrder(t *testing.T) {
+func TestLanes_AsManyOfOneCustomerAsAreConsidered_ArePlacedInQueueOrder(t *testing.T) {
 	w := newWorld(t)
 	limits := domain.LimitsPatch{MaxQueueDepth: domain.To(10_000), MaxConcurrent: domain.To(10_000)}
 	_, err := w.a.tenancy.UpdateCustomer(t.Context(), acme, domain.CustomerPatch{Limits: limits})
@@ -230,8 +231,8 @@ func TestAThousandLanesArePlacedInQueueOrder(t *testing.T) {
 	for n := range 3000 {
 		w.clock.now = w.clock.now.Add(time.Millisecond)
 		want = append(want, w.submit(func(r *lifecycle.SubmitRequest) {
-			if n%3 == 0 { // a third in one big lane, the rest in lanes of their own
-				r.Affinity.Soft.WorkerID = domain.WorkerID("x" + string(rune('a'+n%26)) + string(rune('a'+n/26%26)))
+			if n%3 == 0 { // a third in small lanes, the rest in one big one
+				r.Affinity.Soft.WorkerID = domain.WorkerID("x" + strconv.Itoa(n/3%(domain.LanesOfCustomer-1)))
 			}
 		}))
 	}
@@ -240,6 +241,33 @@ func TestAThousandLanesArePlacedInQueueOrder(t *testing.T) {
 	for i, id := range want {
 		require.Equal(t, i < 2500, w.get(id).Status == domain.StatusScheduled, "%d of %d", i, len(want))
 	}
+}
+
+func TestLanes_MoreOfOneCustomerThanAreConsidered_AreAllPlaced(t *testing.T) {
+	w := newWorld(t)
+	limits := domain.LimitsPatch{MaxQueueDepth: domain.To(10_000), MaxConcurrent: domain.To(10_000)}
+	_, err := w.a.tenancy.UpdateCustomer(t.Context(), acme, domain.CustomerPatch{Limits: limits})
+	require.NoError(t, err)
+	teller := w.worker("teller", 1)
+	require.NoError(t, w.a.plane.RemoveWorker(t.Context(), teller.ref.WorkerID, domain.Actor{}))
+	var ids []domain.WorkloadID
+	for n := range 1500 {
+		ids = append(ids, w.submit(func(r *lifecycle.SubmitRequest) { r.Affinity.Soft.WorkerID = domain.WorkerID("x" + strconv.Itoa(n)) }))
+	}
+	stuck := w.submit(func(r *lifecycle.SubmitRequest) { r.Affinity.Hard.WorkerTags = map[string]string{"gpu": "yes"} })
+	theirs := w.other(domain.TierFree)
+	last := theirs()
+	p, err := w.b.insight.Explain(t.Context(), acme, ids[1499])
+	require.NoError(t, err)
+	require.Equal(t, "no worker is registered", p.Reasons[0].Message, "what is set aside is explained all the same")
+	wk := w.worker("big", 2500)
+	w.tick()
+	for i, id := range ids {
+		require.Equal(t, domain.StatusScheduled, w.get(id).Status, "%d", i)
+	}
+	require.Equal(t, domain.StatusScheduled, w.status(rival, last))
+	w.pass(15*time.Second, wk)
+	require.Contains(t, w.get(stuck).Reason, "no worker can run it", "what is left is marked")
 }
 
 func TestKeysAuthenticateTheirOwners(t *testing.T) {

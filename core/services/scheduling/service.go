@@ -57,6 +57,7 @@ type Service struct {
 
 	unsent   []domain.WorkloadID // assigned, but not told to their workers, because the store was away meanwhile
 	surveyed time.Time
+	forgot   time.Time
 	marked   map[domain.WorkloadID]string // why it cannot be placed, as audited
 	asked    requests
 	meter    meter
@@ -140,6 +141,8 @@ func (s *Service) cycle(ctx context.Context, epoch int64) (placed int, full bool
 	if err != nil {
 		return placed, false, err
 	}
+	// Of a customer's lanes beyond the bound others are considered once these are served.
+	full = full || c.Queue != nil && c.Queue.Cut > 0
 	return placed, full, s.keepPace(ctx, start)
 }
 
@@ -173,10 +176,14 @@ func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCy
 		return v, nil
 	}
 	want := min(c.FreeSlots, BatchSize)
-	if v.heads, err = s.Queue.Heads(ctx, max(minHeads, min(want, 2*want/max(s.lanes, 1)))); err != nil {
+	heads, err := s.Queue.Heads(ctx, domain.HeadsQuery{
+		N: max(minHeads, min(want, 2*want/max(s.lanes, 1))), Policy: s.Policy, Roster: domain.NewRoster(workers),
+	})
+	if err != nil {
 		return nil, err
 	}
-	c.Queue = describe(v.heads, now)
+	v.heads = heads.Lanes
+	c.Queue = describe(heads, now)
 	if len(v.heads) == 0 && s.Policy != domain.PolicyFair {
 		return v, nil
 	}
@@ -193,10 +200,10 @@ func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCy
 }
 
 // describe says what the heads show of the queue.
-func describe(heads []domain.LaneHeads, now time.Time) *ports.QueueView {
-	q := &ports.QueueView{Lanes: len(heads)}
-	for i := range heads {
-		if hs := heads[i].Heads; len(hs) > 0 {
+func describe(heads domain.QueueHeads, now time.Time) *ports.QueueView {
+	q := &ports.QueueView{Lanes: len(heads.Lanes), Aside: heads.Aside, Cut: heads.Cut}
+	for i := range heads.Lanes {
+		if hs := heads.Lanes[i].Heads; len(hs) > 0 {
 			q.OldestWait = max(q.OldestWait, now.Sub(hs[0].QueueAt))
 		}
 	}
@@ -270,11 +277,11 @@ func (s *Service) plan(ctx context.Context, planner *domain.Planner) ([]domain.A
 		// The lane's planned workloads still wait in the store, so each look must reach behind them.
 		n := max(fetched[exhausted]*4, 2*BatchSize)
 		fetched[exhausted] = n
-		heads, err := s.Queue.Heads(ctx, n, exhausted)
+		heads, err := s.Queue.Heads(ctx, domain.HeadsQuery{N: n, Lanes: []domain.LaneID{exhausted}})
 		if err != nil {
 			return nil, err
 		}
-		planner.Add(heads...)
+		planner.Add(heads.Lanes...)
 	}
 }
 

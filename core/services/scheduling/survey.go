@@ -23,7 +23,27 @@ func (s *Service) survey(ctx context.Context, epoch int64, v *view, c *ports.Sch
 		return nil
 	}
 	s.surveyed = v.now
+	if err := s.forget(ctx, v.now); err != nil {
+		return err
+	}
 	return s.mark(ctx, epoch, v, over[domain.ObstacleUnplaceable])
+}
+
+const (
+	// forgetInterval is how often lanes without work are forgotten, forgetLimit how many at once.
+	forgetInterval = time.Minute
+	forgetLimit    = 10_000
+)
+
+// forget has the store forget lanes without work.
+func (s *Service) forget(ctx context.Context, now time.Time) error {
+	if now.Sub(s.forgot) < forgetInterval {
+		return nil
+	}
+	s.forgot = now
+	n, err := s.Workloads.Forget(ctx, forgetLimit)
+	s.Observer.Count("lane_forgotten", n)
+	return err
 }
 
 // mark audits, once for each reason, that no worker there is can run what stands at the head of these lanes, and says so in its status. What
