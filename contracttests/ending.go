@@ -105,7 +105,9 @@ func endingCases() []Case[StoreHarness] {
 			f.beat(w, r, m)
 			_, err := f.Workers.Expire(t.Context(), f.epoch, 10)
 			require.NoError(t, err)
-			_, err = f.Workers.Register(t.Context(), registration("replaced", "second", 5), lease)
+			second := registration("replaced", "second", 5)
+			second.TakeOver = true
+			_, err = f.Workers.Register(t.Context(), second, lease)
 			require.NoError(t, err)
 			require.NoError(t, f.Fleet.Remove(t.Context(), m.ID, coordinator))
 			require.Equal(t, []domain.Occupancy{

@@ -55,7 +55,7 @@ type StoreSuite struct {
 func StoreSuites() []StoreSuite {
 	return []StoreSuite{
 		{"WorkloadStore", append(append(submitCases(), applyCases()...), listCases()...)},
-		{"QueueStore", append(append(queueCases(), endingCases()...), laneCases()...)},
+		{"QueueStore", append(append(queueCases(), endingCases()...), append(laneCases(), suspectCases()...)...)},
 		{"InsightStore", insightCases()},
 		{"WorkerStore", append(workerCases(), registrationCases()...)},
 		{"FleetStore", fleetCases()},

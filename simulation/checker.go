@@ -19,6 +19,7 @@ type checker struct {
 	outcomes map[domain.WorkloadID]int
 	keys     map[string]domain.WorkloadID
 	expired  map[heldRun]bool
+	deaths   map[domain.WorkloadID]int    // of workers
 	ending   map[heldRun]domain.SessionID // runs that have ended but are not let go of
 	// stopped is when a cancel was acknowledged, and whether that was after the last fault.
 	stopped map[domain.WorkloadID]stop
@@ -30,7 +31,7 @@ type checker struct {
 func newChecker(w *World) *checker {
 	return &checker{
 		w: w, state: map[domain.WorkloadID]domain.State{}, audited: map[domain.WorkloadID]int{}, outcomes: map[domain.WorkloadID]int{},
-		keys: map[string]domain.WorkloadID{}, expired: map[heldRun]bool{}, ending: map[heldRun]domain.SessionID{}, stopped: map[domain.WorkloadID]stop{},
+		keys: map[string]domain.WorkloadID{}, expired: map[heldRun]bool{}, ending: map[heldRun]domain.SessionID{}, deaths: map[domain.WorkloadID]int{}, stopped: map[domain.WorkloadID]stop{},
 	}
 }
 
@@ -128,6 +129,12 @@ func (c *checker) transition(t *domain.Transition, r *domain.Result) {
 	case next.RetryCount > maxRetries || next.RedistributionCount > domain.MaxRedistributions+1:
 		c.fail("I10", "%s: %d retries, %d redistributions", t.WorkloadID, next.RetryCount, next.RedistributionCount)
 	}
+	if t.Event == domain.EventLose && (t.Loss == domain.LossDied || t.Loss == domain.LossExpired && !t.Excused) {
+		c.deaths[t.WorkloadID]++
+	}
+	if f := next.Failure; next.Status == domain.StatusFailed && f != nil && f.Type == domain.FailurePoison && c.deaths[t.WorkloadID] < domain.MaxLossStreak {
+		c.fail("rule 7", "%s is quarantined after %d deaths", t.WorkloadID, c.deaths[t.WorkloadID])
+	}
 	if next.Status.Final() {
 		if c.outcomes[t.WorkloadID]++; c.outcomes[t.WorkloadID] > 1 {
 			c.fail("I1", "%s ended twice", t.WorkloadID)
@@ -186,7 +193,7 @@ func (c *checker) effect(id domain.WorkloadID, generation int64) {
 
 // assigned checks limits and affinity at the moment of an assignment.
 func (c *checker) assigned(t *domain.Transition) {
-	running, onSession := 0, 0
+	running, onSession, suspects := 0, 0, 0
 	alone := c.w.aloneOf(t.WorkloadID)
 	for id, s := range c.state {
 		if !s.Status.Held() {
@@ -197,6 +204,9 @@ func (c *checker) assigned(t *domain.Transition) {
 			continue
 		}
 		onSession++
+		if s.SuspectUntil().After(c.w.Now()) {
+			suspects++
+		}
 		if id != t.WorkloadID && (alone || c.w.aloneOf(id)) {
 			c.fail("I13", "%s is placed beside %s, one of which must run alone", t.WorkloadID, id)
 		}
@@ -209,6 +219,9 @@ func (c *checker) assigned(t *domain.Transition) {
 		if alone || c.w.aloneOf(run.id) {
 			c.fail("I13", "%s is placed beside %s, which is ending; one of them must run alone", t.WorkloadID, run.id)
 		}
+	}
+	if s := c.state[t.WorkloadID]; suspects > 1 && s.Suspect() && c.w.Now().Sub(s.SuspectSince) < domain.SuspectPatience {
+		c.fail("rule 7", "%s is placed beside another suspect after %s", t.WorkloadID, c.w.Now().Sub(s.SuspectSince))
 	}
 	if running > c.w.limit {
 		c.fail("I6", "%d run, the limit is %d", running, c.w.limit)

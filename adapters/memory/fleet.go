@@ -95,6 +95,7 @@ func (f fleet) Purge(ctx context.Context, epoch int64, age time.Duration, limit 
 	for session, at := range f.s.past {
 		if p.Sessions < limit && at.Before(old) && f.s.holdings[session] == nil {
 			delete(f.s.past, session)
+			delete(f.s.returned, session)
 			p.Sessions++
 		}
 	}

@@ -152,6 +152,7 @@ func (s *Store) dropIfEmpty(session domain.SessionID) {
 	if h := s.holdings[session]; len(h.records) == 0 && len(h.ending) == 0 {
 		delete(s.holdings, session)
 		delete(s.ended, session)
+		delete(s.supervised, session)
 	}
 }
 

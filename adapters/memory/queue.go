@@ -82,7 +82,7 @@ func first(t *btree.BTreeG[*record], n int) []domain.Candidate {
 		if len(cs) == n {
 			return false
 		}
-		cs = append(cs, domain.Candidate{ID: r.ID, Generation: r.Generation, QueueAt: r.QueueAt, Declines: slices.Clone(r.Declines)})
+		cs = append(cs, domain.Candidate{ID: r.ID, Generation: r.Generation, QueueAt: r.QueueAt, Declines: slices.Clone(r.Declines), SuspectSince: r.SuspectSince})
 		return true
 	})
 	return cs
@@ -109,6 +109,7 @@ func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
 	}
 	q.s.mu.Lock()
 	defer q.s.mu.Unlock()
+	now := q.s.now()
 	var out []domain.Occupancy
 	for session, h := range q.s.holdings {
 		counts := map[domain.LaneID]*domain.Occupancy{}
@@ -122,6 +123,11 @@ func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
 		}
 		for id, n := range h.lanes {
 			of(id).Count = n
+		}
+		for _, r := range h.records {
+			if r.SuspectUntil().After(now) {
+				of(r.Lane).Suspects++
+			}
 		}
 		for _, e := range h.ending {
 			of(e.Lane).Ending++
@@ -174,6 +180,7 @@ func (r *record) heldBy(now time.Time) ports.HeldWorkload {
 	return ports.HeldWorkload{
 		WorkloadID: r.ID, CustomerID: r.CustomerID, WorkerID: r.WorkerID, SessionID: r.SessionID, Lane: r.Lane,
 		Generation: r.Generation, Status: r.Status, PauseRequested: r.PauseRequested, HeldFor: now.Sub(r.ScheduledAt),
+		Suspect: r.SuspectUntil().After(now),
 	}
 }
 
@@ -227,8 +234,27 @@ func (q queue) Orphans(ctx context.Context, after domain.WorkloadID, limit int) 
 	for _, h := range held {
 		// Between the two looks the workload may have been freed; then it is no orphan any more.
 		if loss := q.s.ended[h.SessionID]; loss != "" {
-			out = append(out, ports.Orphan{HeldWorkload: h, Loss: loss})
+			o := ports.Orphan{HeldWorkload: h, Loss: loss, Excused: loss.Excuses(q.s.supervised[h.SessionID], q.s.returned[h.SessionID])}
+			o.Shared = h.Suspect && q.s.suspectsOf(h.SessionID) > 1
+			for _, id := range q.s.workloads[h.WorkloadID].Deaths {
+				if q.s.returned[id] {
+					o.Returned = append(o.Returned, id)
+				}
+			}
+			out = append(out, o)
 		}
 	}
 	return out, nil
+}
+
+// suspectsOf counts the suspects that a session holds.
+func (s *Store) suspectsOf(session domain.SessionID) (n int) {
+	if h := s.holdings[session]; h != nil {
+		for _, r := range h.records {
+			if r.SuspectUntil().After(s.now()) {
+				n++
+			}
+		}
+	}
+	return n
 }

@@ -23,6 +23,8 @@ type Store struct {
 	workers   map[domain.WorkerID]*domain.Worker
 	// ended tells how a session ended that still holds workloads.
 	ended map[domain.SessionID]domain.Loss
+	// supervised are the sessions of ended whose death would have been certified, returned those of past whose process has registered again.
+	supervised, returned map[domain.SessionID]bool
 	// past are the sessions that have ended, and when; they never start again.
 	past map[domain.SessionID]time.Time
 	// certificates are the processes that died, and when; they never register again.
@@ -83,11 +85,11 @@ func NewStore(clock ports.Clock) *Store {
 		delayed:   newTree(func(r *record) time.Time { return r.NotBefore }),
 		holdings:  map[domain.SessionID]*holding{},
 		workers:   map[domain.WorkerID]*domain.Worker{},
-		ended:     map[domain.SessionID]domain.Loss{},
-		past:      map[domain.SessionID]time.Time{},
-		types:     map[string]bool{},
-		keys:      map[string]*domain.APIKey{},
-		byWorker:  map[domain.WorkerID][]domain.AuditEvent{},
+		ended:     map[domain.SessionID]domain.Loss{}, supervised: map[domain.SessionID]bool{}, returned: map[domain.SessionID]bool{},
+		past:     map[domain.SessionID]time.Time{},
+		types:    map[string]bool{},
+		keys:     map[string]*domain.APIKey{},
+		byWorker: map[domain.WorkerID][]domain.AuditEvent{},
 
 		certificates: map[certificate]time.Time{},
 	}

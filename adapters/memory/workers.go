@@ -43,6 +43,9 @@ func (w workers) Register(ctx context.Context, r domain.Registration, lease time
 	case loss != "":
 		w.s.end(old.SessionID, loss)
 	}
+	if _, ended := w.s.past[r.PreviousSessionID]; ended { // its process lives
+		w.s.returned[r.PreviousSessionID] = true
+	}
 	r = r.Clone()
 	wk := &domain.Worker{
 		ID: r.WorkerID, SessionID: r.SessionID, Status: r.Status(), Capabilities: r.Capabilities,
@@ -73,6 +76,11 @@ func (s *Store) end(session domain.SessionID, loss domain.Loss) {
 		return
 	}
 	s.ended[session] = loss
+	for _, w := range s.workers {
+		if w.SessionID == session && w.CertificateDigest != "" {
+			s.supervised[session] = true
+		}
+	}
 	for k := range h.ending { // its process is gone or stops all it runs
 		s.letGo(h, k)
 	}

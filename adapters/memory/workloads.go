@@ -139,6 +139,7 @@ func (s *Store) tally(r *record, t *domain.Transition) *domain.Tally {
 		Running:       map[domain.CustomerID]int{r.CustomerID: tenant.usage.Running},
 		Workers:       map[domain.WorkerID]*domain.Worker{t.WorkerID: s.workers[t.WorkerID]},
 		Held:          map[domain.SessionID]int{},
+		Suspects:      map[domain.SessionID]int{t.SessionID: s.suspectsOf(t.SessionID)},
 	}
 	if h := s.holdings[t.SessionID]; h != nil {
 		y.Held[t.SessionID] = len(h.records) + len(h.ending)

@@ -172,6 +172,7 @@ func (t *tx) queueTally(ts []domain.Transition) *domain.Tally {
 	y := &domain.Tally{
 		MaxConcurrent: map[domain.CustomerID]int{}, Running: map[domain.CustomerID]int{},
 		Workers: map[domain.WorkerID]*domain.Worker{}, Held: map[domain.SessionID]int{},
+		Suspects: map[domain.SessionID]int{},
 	}
 	var names, sessions, owners, unowned []string
 	for i := range ts {
@@ -199,8 +200,18 @@ func (t *tx) queueTally(ts []domain.Transition) *domain.Tally {
 	t.queue(`SELECT worker_id, session_id, status, slots FROM workers WHERE worker_id = ANY($1::text[]) ORDER BY worker_id FOR SHARE`, names).
 		Query(workersOf(y))
 	t.queue("SELECT h.customer_id, count(*) FROM held h WHERE h.customer_id IN "+concerned+" GROUP BY 1", owners, unowned).Query(counts(y.Running))
-	t.queue(`SELECT session_id, count(*) FROM (SELECT h.session_id FROM held h WHERE h.session_id = ANY($1::text[])
-  UNION ALL SELECT e.session_id FROM ending e WHERE e.session_id = ANY($1::text[])) a GROUP BY 1`, sessions).Query(counts(y.Held))
+	t.queue(`SELECT session_id, count(*), count(*) FILTER (WHERE suspect) FROM (
+  SELECT h.session_id, h.suspect_until > niyanta_now() AS suspect FROM held h WHERE h.session_id = ANY($1::text[])
+  UNION ALL SELECT e.session_id, false FROM ending e WHERE e.session_id = ANY($1::text[])) a GROUP BY 1`, sessions).
+		Query(func(rows pgx.Rows) error {
+			var session domain.SessionID
+			var n, suspects int
+			_, err := pgx.ForEachRow(rows, []any{&session, &n, &suspects}, func() error {
+				y.Held[session], y.Suspects[session] = n, suspects
+				return nil
+			})
+			return err
+		})
 	return y
 }
 

@@ -22,8 +22,8 @@ func (q queue) promote(ctx context.Context) error {
 		n, err := exec(ctx, q.s.pool, `WITH due AS (
   DELETE FROM delayed WHERE workload_id IN (
     SELECT workload_id FROM delayed WHERE not_before <= niyanta_now() ORDER BY not_before LIMIT $1::bigint FOR UPDATE SKIP LOCKED)
-  RETURNING lane_id, queue_at, workload_id, generation, declines)
- INSERT INTO waiting (lane_id, queue_at, workload_id, generation, declines) SELECT * FROM due`, promoteMax)
+  RETURNING lane_id, queue_at, workload_id, generation, declines, suspect_since)
+ INSERT INTO waiting (lane_id, queue_at, workload_id, generation, declines, suspect_since) SELECT * FROM due`, promoteMax)
 		if err != nil || n < promoteMax {
 			return err
 		}
@@ -47,10 +47,10 @@ const headsSQL = `WITH RECURSIVE eligible AS (
 const headsOfSQL = `WITH wanted AS (SELECT DISTINCT unnest($2::text[]) COLLATE "C" AS lane_id, false AS over)
 ` + headsOf + ` ORDER BY e.lane_id`
 
-const headsOf = `SELECT e.lane_id, e.over, h.ids, h.generations, h.queued, h.declines FROM wanted e
+const headsOf = `SELECT e.lane_id, e.over, h.ids, h.generations, h.queued, h.declines, h.suspects FROM wanted e
  CROSS JOIN LATERAL (SELECT array_agg(workload_id) AS ids, array_agg(generation) AS generations, array_agg(queue_at) AS queued,
-   jsonb_object_agg(workload_id, declines) FILTER (WHERE declines IS NOT NULL) AS declines
-   FROM (SELECT workload_id, generation, queue_at, declines FROM waiting w WHERE w.lane_id = e.lane_id ORDER BY w.queue_at, w.workload_id LIMIT $1::bigint) a) h`
+   jsonb_object_agg(workload_id, declines) FILTER (WHERE declines IS NOT NULL) AS declines, array_agg(suspect_since) AS suspects
+   FROM (SELECT workload_id, generation, queue_at, declines, suspect_since FROM waiting w WHERE w.lane_id = e.lane_id ORDER BY w.queue_at, w.workload_id LIMIT $1::bigint) a) h`
 
 // candidates are the columns of a list of heads.
 type candidates struct {
@@ -58,6 +58,7 @@ type candidates struct {
 	generations []int64
 	queued      []time.Time
 	declines    []byte // by workload, of those that have any
+	suspects    []*time.Time
 }
 
 func (c *candidates) list() ([]domain.Candidate, error) {
@@ -68,7 +69,7 @@ func (c *candidates) list() ([]domain.Candidate, error) {
 	out := make([]domain.Candidate, len(c.ids))
 	for i := range c.ids {
 		id := domain.WorkloadID(c.ids[i])
-		out[i] = domain.Candidate{ID: id, Generation: c.generations[i], QueueAt: c.queued[i].UTC(), Declines: declines[id]}
+		out[i] = domain.Candidate{ID: id, Generation: c.generations[i], QueueAt: c.queued[i].UTC(), Declines: declines[id], SuspectSince: at(c.suspects[i])}
 	}
 	return out, nil
 }
@@ -88,7 +89,7 @@ func (q queue) Heads(ctx context.Context, hq domain.HeadsQuery) (domain.QueueHea
 	heads, err := query(ctx, q.s.pool, func(row pgx.CollectableRow) (h domain.LaneHeads, err error) {
 		var c candidates
 		var beyond bool
-		if err := row.Scan(&h.Lane.ID, &beyond, &c.ids, &c.generations, &c.queued, &c.declines); err != nil {
+		if err := row.Scan(&h.Lane.ID, &beyond, &c.ids, &c.generations, &c.queued, &c.declines, &c.suspects); err != nil {
 			return h, err
 		}
 		if beyond { // the lane that shows that its customer has more than the limit
@@ -135,11 +136,11 @@ func (q queue) NextDue(ctx context.Context) (time.Time, error) {
 func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
 	lanes := map[domain.LaneID]domain.Lane{}
 	rows, err := query(ctx, q.s.pool, func(row pgx.CollectableRow) (o domain.Occupancy, err error) {
-		err = row.Scan(&o.SessionID, &o.Lane.ID, &o.Count, &o.Ending)
+		err = row.Scan(&o.SessionID, &o.Lane.ID, &o.Count, &o.Ending, &o.Suspects)
 		lanes[o.Lane.ID] = domain.Lane{}
 		return o, err
-	}, `SELECT session_id, lane_id, count(*), 0 FROM held GROUP BY 1, 2
- UNION ALL SELECT e.session_id, e.lane_id, 0, count(*) FROM ending e `+ofLiveSession+` GROUP BY 1, 2 ORDER BY 1, 2`)
+	}, `SELECT session_id, lane_id, count(*), 0, count(*) FILTER (WHERE suspect_until > niyanta_now()) FROM held GROUP BY 1, 2
+ UNION ALL SELECT e.session_id, e.lane_id, 0, count(*), 0 FROM ending e `+ofLiveSession+` GROUP BY 1, 2 ORDER BY 1, 2`)
 	if err != nil {
 		return nil, err
 	}
@@ -164,13 +165,13 @@ func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
 const ofLiveSession = `JOIN worker_leases l ON l.worker_id = e.worker_id AND l.session_id = e.session_id AND l.live`
 
 const heldColumns = `h.workload_id, h.customer_id, h.worker_id, h.session_id, h.lane_id, h.generation, h.running, h.pause_requested,
- (extract(epoch FROM niyanta_now() - h.scheduled_at) * 1000000)::bigint`
+ (extract(epoch FROM niyanta_now() - h.scheduled_at) * 1000000)::bigint, coalesce(h.suspect_until > niyanta_now(), false)`
 
 func scanHeld(row pgx.CollectableRow, more ...any) (ports.HeldWorkload, error) {
 	var h ports.HeldWorkload
 	var running bool
 	var age int64
-	targets := []any{&h.WorkloadID, &h.CustomerID, &h.WorkerID, &h.SessionID, &h.Lane, &h.Generation, &running, &h.PauseRequested, &age}
+	targets := []any{&h.WorkloadID, &h.CustomerID, &h.WorkerID, &h.SessionID, &h.Lane, &h.Generation, &running, &h.PauseRequested, &age, &h.Suspect}
 	err := row.Scan(append(targets, more...)...)
 	h.HeldFor, h.Status = micros(age), domain.StatusScheduled
 	if running {
@@ -196,8 +197,8 @@ func (q queue) Held(ctx context.Context, sessions ...domain.SessionID) ([]ports.
 		return h, err
 	}, "SELECT "+heldColumns+`, false, 0 FROM held h WHERE h.session_id = ANY($1::text[])
  UNION ALL SELECT e.workload_id, e.customer_id, e.worker_id, e.session_id, e.lane_id, e.generation, false, false,
-  (extract(epoch FROM niyanta_now() - e.assigned_at) * 1000000)::bigint, true, (extract(epoch FROM niyanta_now() - e.ended_at) * 1000000)::bigint
-  FROM ending e `+ofLiveSession+` WHERE e.session_id = ANY($1::text[]) ORDER BY 10, 1, 6`, strs(sessions))
+  (extract(epoch FROM niyanta_now() - e.assigned_at) * 1000000)::bigint, false, true, (extract(epoch FROM niyanta_now() - e.ended_at) * 1000000)::bigint
+  FROM ending e `+ofLiveSession+` WHERE e.session_id = ANY($1::text[]) ORDER BY 11, 1, 6`, strs(sessions))
 }
 
 // Unstarted implements ports.QueueStore.
@@ -217,9 +218,20 @@ func (q queue) Overdue(ctx context.Context, grace time.Duration, after domain.Wo
 // Orphans implements ports.QueueStore.
 func (q queue) Orphans(ctx context.Context, after domain.WorkloadID, limit int) ([]ports.Orphan, error) {
 	return query(ctx, q.s.pool, func(row pgx.CollectableRow) (o ports.Orphan, err error) {
-		o.HeldWorkload, err = scanHeld(row, &o.Loss)
+		var supervised, returned bool
+		var deaths []string
+		o.HeldWorkload, err = scanHeld(row, &o.Loss, &supervised, &returned, &o.Shared, &deaths)
+		o.Excused = o.Loss.Excuses(supervised, returned)
+		for _, id := range deaths {
+			o.Returned = append(o.Returned, domain.SessionID(id))
+		}
 		return o, err
-	}, "SELECT "+heldColumns+`, coalesce(e.loss, $3::text) FROM held h
+	}, "SELECT "+heldColumns+`, coalesce(e.loss, $3::text), coalesce(e.supervised, false), coalesce(e.returned, false),
+ coalesce(h.suspect_until > niyanta_now() AND
+  (SELECT count(*) FROM held o WHERE o.session_id = h.session_id AND o.suspect_until > niyanta_now()) > 1, false),
+ (SELECT array_agg(r.session_id) FROM workloads w CROSS JOIN LATERAL jsonb_array_elements_text(w.deaths) d(id)
+  JOIN ended_sessions r ON r.session_id = d.id AND r.returned WHERE w.workload_id = h.workload_id)
+ FROM held h
  LEFT JOIN worker_leases l ON l.worker_id = h.worker_id AND l.session_id = h.session_id AND l.live
  LEFT JOIN ended_sessions e ON e.session_id = h.session_id
  WHERE h.workload_id > $1::text AND l.worker_id IS NULL ORDER BY h.workload_id LIMIT $2::bigint`, string(after), limit, string(domain.LossExpired))

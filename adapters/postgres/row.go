@@ -14,7 +14,7 @@ const hotColumns = `w.workload_id, w.customer_id, w.lane_id, w.workload_type, w.
  w.created_at, w.queue_at, w.status, w.reason, w.worker_id, w.session_id, w.generation, w.retry_count, w.redistribution_count,
  w.loss_streak, w.progress_percent, w.progress_message, w.checkpoint_sequence, w.checkpoint_generation, w.pause_requested,
  w.failure_type, w.failure_message, w.failure_permanent, w.not_before, w.deadline, w.scheduled_at, w.started_at, w.finished_at,
- w.updated_at, w.started_generation, w.ended_generation, w.ended_event, w.resumed, w.declines`
+ w.updated_at, w.started_generation, w.ended_generation, w.ended_event, w.resumed, w.declines, w.deaths, w.suspect_since`
 
 // fullColumns adds what stands beside the hot row.
 const fullColumns = hotColumns + `, s.input, s.labels, s.affinity, s.config, s.cpu_cores, s.memory_mb, s.disk_mb,
@@ -27,15 +27,17 @@ func hotTargets(w *domain.Workload) (targets []any, after func()) {
 	var timeout int64
 	var failureType, failureMessage *string
 	var failurePermanent *bool
-	var notBefore, due, scheduled, started, finished *time.Time
+	var notBefore, due, scheduled, started, finished, suspect *time.Time
 	targets = []any{
 		&w.ID, &w.CustomerID, &w.Lane, &w.Type, &w.ConfigID, &w.Priority, &w.Run.MaxRetries, &timeout,
 		&w.CreatedAt, &w.QueueAt, &w.Status, &w.Reason, &w.WorkerID, &w.SessionID, &w.Generation, &w.RetryCount, &w.RedistributionCount,
 		&w.LossStreak, &w.ProgressPercent, &w.ProgressMessage, &w.CheckpointSequence, &w.CheckpointGeneration, &w.PauseRequested,
 		&failureType, &failureMessage, &failurePermanent, &notBefore, &due, &scheduled, &started, &finished,
-		&w.UpdatedAt, &w.StartedGeneration, &w.EndedGeneration, &w.EndedEvent, &w.Resumed, (*declines)(&w.Declines),
+		&w.UpdatedAt, &w.StartedGeneration, &w.EndedGeneration, &w.EndedEvent, &w.Resumed, (*jsonList[domain.Decline])(&w.Declines),
+		(*jsonList[domain.SessionID])(&w.Deaths), &suspect,
 	}
 	return targets, func() {
+		w.SuspectSince = at(suspect)
 		w.Run.Timeout = micros(timeout)
 		if failureType != nil {
 			w.Failure = &domain.Failure{Type: *failureType, Message: *failureMessage, Permanent: *failurePermanent}
@@ -76,18 +78,18 @@ func scanFull(row pgx.CollectableRow) (domain.Workload, error) {
 	return w, fromJSON(affinity, &w.Affinity)
 }
 
-// declines reads a nullable JSON column.
-type declines []domain.Decline
+// jsonList reads a nullable JSON column.
+type jsonList[T any] []T
 
 // Scan implements sql.Scanner.
-func (d *declines) Scan(src any) error {
+func (l *jsonList[T]) Scan(src any) error {
 	switch v := src.(type) {
 	case string:
-		return json.Unmarshal([]byte(v), (*[]domain.Decline)(d))
+		return json.Unmarshal([]byte(v), (*[]T)(l))
 	case []byte:
-		return json.Unmarshal(v, (*[]domain.Decline)(d))
+		return json.Unmarshal(v, (*[]T)(l))
 	}
-	*d = nil
+	*l = nil
 	return nil
 }
 

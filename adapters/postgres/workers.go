@@ -80,6 +80,9 @@ func (w workers) Register(ctx context.Context, r domain.Registration, lease time
 		if loss == domain.LossExpired {
 			t.queueAudit(t.expired(*old))
 		}
+		if r.PreviousSessionID != "" { // its process lives
+			t.queue("UPDATE ended_sessions SET returned = true WHERE session_id = $1 AND NOT returned", string(r.PreviousSessionID))
+		}
 		wk, err := t.storeWorker(r.Clone(), lease)
 		if err != nil {
 			return wk, err
@@ -122,8 +125,8 @@ func (t *tx) storeWorker(r domain.Registration, lease time.Duration) (domain.Wor
 // endSession queues the end of a worker's live session.
 func (t *tx) endSession(w *domain.Worker, loss domain.Loss) {
 	t.queue("UPDATE worker_leases SET live = false WHERE worker_id = $1 AND session_id = $2", string(w.ID), string(w.SessionID))
-	t.queue("INSERT INTO ended_sessions (session_id, worker_id, loss, ended_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-		string(w.SessionID), string(w.ID), string(loss), t.now)
+	t.queue("INSERT INTO ended_sessions (session_id, worker_id, loss, ended_at, supervised) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+		string(w.SessionID), string(w.ID), string(loss), t.now, w.CertificateDigest != "")
 }
 
 func (t *tx) workerEvent(id domain.WorkerID, e domain.AuditType, actor domain.Actor, reason string) domain.AuditEvent {
@@ -205,7 +208,8 @@ func (w workers) Expire(ctx context.Context, epoch int64, limit int) ([]domain.W
   SELECT worker_id FROM worker_leases WHERE live AND lease_until < niyanta_now() ORDER BY lease_until, worker_id LIMIT $1::bigint FOR NO KEY UPDATE),
  l AS (UPDATE worker_leases l SET live = false FROM late WHERE l.worker_id = late.worker_id RETURNING l.*),
  w AS (UPDATE workers w SET status = 'DEAD' FROM l WHERE w.worker_id = l.worker_id RETURNING w.*),
- e AS (INSERT INTO ended_sessions (session_id, worker_id, loss, ended_at) SELECT session_id, worker_id, $2::text, niyanta_now() FROM l ON CONFLICT DO NOTHING)
+ e AS (INSERT INTO ended_sessions (session_id, worker_id, loss, ended_at, supervised)
+  SELECT session_id, worker_id, $2::text, niyanta_now(), certificate_digest <> '' FROM l ON CONFLICT DO NOTHING)
  SELECT `+workerColumns+` FROM w JOIN l USING (worker_id) ORDER BY l.lease_until, w.worker_id`, limit, string(domain.LossExpired)).
 			Query(func(rows pgx.Rows) (err error) {
 				dead, err = pgx.CollectRows(rows, scanWorker)

@@ -21,15 +21,15 @@ const updateWorkloads = `UPDATE workloads w SET status = u.status, reason = u.re
  failure_message = u.failure_message, failure_permanent = u.failure_permanent, not_before = u.not_before, deadline = u.deadline,
  scheduled_at = u.scheduled_at, started_at = u.started_at, finished_at = u.finished_at, updated_at = u.updated_at,
  started_generation = u.started_generation, ended_generation = u.ended_generation, ended_event = u.ended_event, resumed = u.resumed,
- declines = u.declines::jsonb
+ declines = u.declines::jsonb, deaths = u.deaths::jsonb, suspect_since = u.suspect_since
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::integer[], $8::integer[], $9::integer[],
  $10::double precision[], $11::text[], $12::bigint[], $13::bigint[], $14::boolean[], $15::text[], $16::text[], $17::boolean[],
  $18::timestamptz[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::timestamptz[], $23::timestamptz[],
- $24::bigint[], $25::bigint[], $26::text[], $27::boolean[], $28::text[])
+ $24::bigint[], $25::bigint[], $26::text[], $27::boolean[], $28::text[], $29::text[], $30::timestamptz[])
  AS u(workload_id, status, reason, worker_id, session_id, generation, retry_count, redistribution_count, loss_streak,
  progress_percent, progress_message, checkpoint_sequence, checkpoint_generation, pause_requested, failure_type, failure_message,
  failure_permanent, not_before, deadline, scheduled_at, started_at, finished_at, updated_at, started_generation, ended_generation,
- ended_event, resumed, declines)
+ ended_event, resumed, declines, deaths, suspect_since)
 WHERE w.workload_id = u.workload_id`
 
 func stateArrays(cs []change) []any {
@@ -63,15 +63,20 @@ func stateArrays(cs []change) []any {
 		column(cs, func(c c) string { return string(c.w.EndedEvent) }),
 		column(cs, func(c c) bool { return c.w.Resumed }),
 		column(cs, func(c c) *string { return declinesOf(c.w) }),
+		column(cs, func(c c) *string { return list(c.w.Deaths) }),
+		column(cs, func(c c) *time.Time { return null(c.w.SuspectSince) }),
 	}
 }
 
 // declinesOf is the nullable JSON column of the workers that gave a workload back.
-func declinesOf(w *domain.Workload) *string {
-	if len(w.Declines) == 0 {
+func declinesOf(w *domain.Workload) *string { return list(w.Declines) }
+
+// list is a nullable JSON column, NULL for an empty list.
+func list[T any](l []T) *string {
+	if len(l) == 0 {
 		return nil
 	}
-	b, err := json.Marshal(w.Declines)
+	b, err := json.Marshal(l)
 	if err != nil {
 		return nil // names, numbers and times of this century always can be written
 	}
@@ -147,7 +152,7 @@ func sameQueue(a, b *domain.State) bool {
 
 func sameHold(a, b *domain.State) bool {
 	return a.SessionID == b.SessionID && a.Generation == b.Generation && a.Status == b.Status && a.PauseRequested == b.PauseRequested &&
-		a.Deadline.Equal(b.Deadline)
+		a.Deadline.Equal(b.Deadline) && a.SuspectUntil().Equal(b.SuspectUntil())
 }
 
 func (t *tx) deleteByID(table string, ws []*domain.Workload) {
@@ -182,17 +187,19 @@ func (t *tx) insertQueued(ws []*domain.Workload) {
 		return []any{
 			column(ws, idOf), column(ws, laneOf), column(ws, func(w *domain.Workload) time.Time { return w.QueueAt }),
 			column(ws, func(w *domain.Workload) int64 { return w.Generation }), column(ws, declinesOf),
+			column(ws, func(w *domain.Workload) *time.Time { return null(w.SuspectSince) }),
 		}
 	}
 	if len(now) > 0 {
-		t.queue(`INSERT INTO waiting (workload_id, lane_id, queue_at, generation, declines)
- SELECT u.id, u.lane, u.at, u.generation, u.declines::jsonb
- FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[], $5::text[]) AS u(id, lane, at, generation, declines)`, arrays(now)...)
+		t.queue(`INSERT INTO waiting (workload_id, lane_id, queue_at, generation, declines, suspect_since)
+ SELECT u.id, u.lane, u.at, u.generation, u.declines::jsonb, u.suspect
+ FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[], $5::text[], $6::timestamptz[]) AS u(id, lane, at, generation, declines, suspect)`, arrays(now)...)
 	}
 	if len(later) > 0 {
-		t.queue(`INSERT INTO delayed (workload_id, lane_id, queue_at, generation, declines, not_before)
- SELECT u.id, u.lane, u.at, u.generation, u.declines::jsonb, u.not_before
- FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[], $5::text[], $6::timestamptz[]) AS u(id, lane, at, generation, declines, not_before)`,
+		t.queue(`INSERT INTO delayed (workload_id, lane_id, queue_at, generation, declines, suspect_since, not_before)
+ SELECT u.id, u.lane, u.at, u.generation, u.declines::jsonb, u.suspect, u.not_before
+ FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[], $5::text[], $6::timestamptz[], $7::timestamptz[])
+  AS u(id, lane, at, generation, declines, suspect, not_before)`,
 			append(arrays(later), column(later, func(w *domain.Workload) time.Time { return w.NotBefore }))...)
 	}
 }
@@ -201,11 +208,12 @@ func (t *tx) upsertHeld(ws []*domain.Workload) {
 	if len(ws) == 0 {
 		return
 	}
-	t.queue(`INSERT INTO held (workload_id, session_id, worker_id, customer_id, lane_id, generation, running, pause_requested, scheduled_at, deadline)
+	t.queue(`INSERT INTO held (workload_id, session_id, worker_id, customer_id, lane_id, generation, running, pause_requested, scheduled_at, deadline, suspect_until)
  SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::boolean[], $8::boolean[],
-  $9::timestamptz[], $10::timestamptz[])
+  $9::timestamptz[], $10::timestamptz[], $11::timestamptz[])
  ON CONFLICT (workload_id) DO UPDATE SET session_id = excluded.session_id, worker_id = excluded.worker_id, generation = excluded.generation,
-  running = excluded.running, pause_requested = excluded.pause_requested, scheduled_at = excluded.scheduled_at, deadline = excluded.deadline`,
+  running = excluded.running, pause_requested = excluded.pause_requested, scheduled_at = excluded.scheduled_at, deadline = excluded.deadline,
+  suspect_until = excluded.suspect_until`,
 		column(ws, idOf),
 		column(ws, func(w *domain.Workload) string { return string(w.SessionID) }),
 		column(ws, func(w *domain.Workload) string { return string(w.WorkerID) }),
@@ -216,6 +224,7 @@ func (t *tx) upsertHeld(ws []*domain.Workload) {
 		column(ws, func(w *domain.Workload) bool { return w.PauseRequested }),
 		column(ws, func(w *domain.Workload) time.Time { return w.ScheduledAt }),
 		column(ws, func(w *domain.Workload) *time.Time { return null(w.Deadline) }),
+		column(ws, func(w *domain.Workload) *time.Time { return null(w.SuspectUntil()) }),
 	)
 }
 

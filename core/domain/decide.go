@@ -9,8 +9,6 @@ import (
 const (
 	// MaxRedistributions is how many workers a workload may lose without a new checkpoint in between.
 	MaxRedistributions = 10
-	// MaxLossStreak is how many workers in a row may die under a workload before it is quarantined.
-	MaxLossStreak = 3
 )
 
 // Reasons of pauses that came with something else, which they count as: a failure that spent a retry, the loss of a worker.
@@ -148,12 +146,13 @@ func effect(w *Workload, t *Transition, now time.Time, next *State, audit *Audit
 	case EventCheckpoint:
 		next.progress(t)
 		next.CheckpointSequence, next.CheckpointGeneration = t.CheckpointSequence, w.Generation
-		next.RedistributionCount, next.LossStreak = 0, 0
+		next.RedistributionCount = 0
+		next.setDeaths(nil, now)
 		audit.Type, audit.CheckpointSequence = AuditCheckpoint, t.CheckpointSequence
 	case EventComplete:
 		next.Status, next.Result, next.Failure = StatusCompleted, t.Result, nil
 		next.ProgressPercent = 100
-		next.LossStreak = 0
+		next.setDeaths(nil, now)
 		audit.Type = AuditCompleted
 	case EventFail:
 		next.fail(w, t, t.Failure, now, audit)
@@ -164,14 +163,14 @@ func effect(w *Workload, t *Transition, now time.Time, next *State, audit *Audit
 		audit.Type, audit.CheckpointSequence = AuditPaused, w.CheckpointSequence
 	case EventRelease:
 		next.Status = StatusRedistributing
-		next.LossStreak = 0
+		next.setDeaths(nil, now)
 		if t.RetryAfter != nil {
 			next.NotBefore = now.Add(min(max(*t.RetryAfter, 0), MaxRetryAfter))
 		}
 		audit.Type, audit.CheckpointSequence = AuditReleased, w.CheckpointSequence
 		next.pauseInstead(w, audit, "worker drained; a pause was asked for")
 	case EventLose:
-		next.lose(w, t, audit)
+		next.lose(w, t, now, audit)
 	case EventUnplaceable:
 		next.Resumed = w.Resumed
 		audit.Type = AuditUnplaceable
@@ -201,7 +200,7 @@ func (s *State) fail(w *Workload, t *Transition, f *Failure, now time.Time, audi
 	}
 	kept := *f
 	s.Failure = &kept
-	s.LossStreak = 0
+	s.setDeaths(nil, now)
 	if s.Reason == "" {
 		s.Reason = f.Type + ": " + f.Message
 	}
@@ -219,11 +218,9 @@ func (s *State) fail(w *Workload, t *Transition, f *Failure, now time.Time, audi
 }
 
 // lose spends the budget of lost workers; a pause that was asked for survives (rule 5).
-func (s *State) lose(w *Workload, t *Transition, audit *AuditEvent) {
+func (s *State) lose(w *Workload, t *Transition, now time.Time, audit *AuditEvent) {
 	s.RedistributionCount++
-	if t.Loss.crash() && w.Status == StatusRunning {
-		s.LossStreak++
-	}
+	s.die(w, t, now)
 	if s.Reason == "" {
 		s.Reason = string(t.Loss)
 	}

@@ -15,10 +15,12 @@ type Tally struct {
 	// have not let go of.
 	Workers map[WorkerID]*Worker
 	Held    map[SessionID]int
+	// Suspects counts the suspects among them.
+	Suspects map[SessionID]int
 }
 
 // refusal says why an assignment that is legal for the workload is not possible now; empty when it is.
-func (y *Tally) refusal(w *Workload, t *Transition) string {
+func (y *Tally) refusal(w *Workload, t *Transition, now time.Time) string {
 	if limit := y.MaxConcurrent[w.CustomerID]; y.Running[w.CustomerID] >= limit {
 		return fmt.Sprintf("customer at its limit of %d running workloads", limit)
 	}
@@ -28,6 +30,9 @@ func (y *Tally) refusal(w *Workload, t *Transition) string {
 	}
 	if y.Held[t.SessionID] >= wk.Slots {
 		return fmt.Sprintf("all %d slots of the worker are taken", wk.Slots)
+	}
+	if w.Suspect() && y.Suspects[t.SessionID] > 0 && patient(w.SuspectSince, now) {
+		return "another workload under which workers died is on the worker"
 	}
 	return ""
 }
@@ -55,6 +60,9 @@ func (y *Tally) move(w *Workload, next *State, h Hands) {
 	if next.Status.Held() {
 		y.Running[w.CustomerID]++
 		y.Held[next.SessionID]++
+		if next.Suspect() && !w.Status.Held() && y.Suspects != nil {
+			y.Suspects[next.SessionID]++
+		}
 	}
 }
 
@@ -77,7 +85,7 @@ func Execute(w *Workload, t *Transition, y *Tally, now time.Time) (res Result, e
 	}
 	out, next, event := Decide(w, t, now)
 	if out == OutcomeApplied && t.Event == EventAssign {
-		if res.Reason = y.refusal(w, t); res.Reason != "" {
+		if res.Reason = y.refusal(w, t, now); res.Reason != "" {
 			out = OutcomeRefused
 		}
 	}

@@ -31,6 +31,7 @@ const (
 	ReasonFull         ReasonCode = "full"
 	ReasonEnding       ReasonCode = "run_ending" // full, and one of its runs has ended but does not return
 	ReasonDeclined     ReasonCode = "declined"   // gave it back a moment ago
+	ReasonSuspects     ReasonCode = "suspects"   // workers died under it, and under another one that runs there
 	ReasonResources    ReasonCode = "resources_taken"
 	ReasonConflict     ReasonCode = "conflict"
 )
@@ -100,7 +101,7 @@ func (e *Explainer) Explain(l *Lane) (reasons []Reason) {
 // ExplainWorkload is Explain for one workload of the lane: it also tells of the workers that declined it.
 func (e *Explainer) ExplainWorkload(l *Lane, c *Candidate) []Reason {
 	reasons := e.Explain(l)
-	if len(c.Declines) == 0 {
+	if len(c.Declines) == 0 && c.SuspectSince.IsZero() {
 		return reasons
 	}
 	limit := len(reasons) - len(e.find(l).reasons)
@@ -155,6 +156,9 @@ func (f *fleet) explain(l *Lane, c *Candidate) (reasons []Reason, placeable bool
 		placeable = placeable || could
 		if c != nil && r.Code == ReasonNext && c.Declined(w.ID, f.now) {
 			r = Reason{Code: ReasonDeclined, Message: "%s that declined it a moment ago"}
+		}
+		if c != nil && r.Code == ReasonNext && w.suspects > 0 && patient(c.SuspectSince, f.now) {
+			r = Reason{Code: ReasonSuspects, Message: "%s running another workload under which workers died; it waits up to a minute for one of its own"}
 		}
 		counts[r]++
 		if r.Code == ReasonNext {

@@ -25,6 +25,7 @@ type slotWorker struct {
 	*Worker
 	used      int // slots taken
 	ending    int // of them, by runs that have ended but are not let go of
+	suspects  int // held, under which workers died before
 	resources Resources
 	types     map[string]int                // workload types held
 	repelled  map[CustomerID]map[string]int // types that held workloads keep away, by whose work they bind
@@ -64,6 +65,7 @@ func newFleet(s Snapshot) fleet {
 			o := &s.Occupancy[i]
 			f.hold(w, &o.Lane, o.Count+o.Ending)
 			w.ending += o.Ending
+			w.suspects += o.Suspects
 		}
 	}
 	return f
@@ -131,7 +133,8 @@ func (f *fleet) shapeOf(l *Lane) *shape {
 // take chooses the worker: best score, then least utilised, then a stable hash, so that equal ones share the work.
 func (f *fleet) take(s *shape, l *Lane, c *Candidate) (best scored, obstacle Obstacle) {
 	var bestHash, idHash uint64
-	declined := false
+	declined, suspects := false, false
+	alone := !c.SuspectSince.IsZero() // on a worker without another suspect, at first
 	for i := 0; i < len(s.candidates); i++ {
 		k := s.candidates[i]
 		if k.w.used >= k.w.Slots { // for good: within a batch capacity only shrinks
@@ -146,6 +149,10 @@ func (f *fleet) take(s *shape, l *Lane, c *Candidate) (best scored, obstacle Obs
 		}
 		if len(c.Declines) > 0 && c.Declined(k.w.ID, f.now) {
 			declined = true
+			continue
+		}
+		if alone && k.w.suspects > 0 {
+			suspects = true
 			continue
 		}
 		if best.w != nil && k.score == best.score {
@@ -174,6 +181,12 @@ func (f *fleet) take(s *shape, l *Lane, c *Candidate) (best scored, obstacle Obs
 	switch {
 	case best.w != nil:
 		return best, ""
+	case suspects && !patient(c.SuspectSince, f.now):
+		shared := *c
+		shared.SuspectSince = time.Time{}
+		return f.take(s, l, &shared)
+	case suspects:
+		return best, obstacleSuspects
 	case declined:
 		return best, obstacleDeclined
 	case s.admitted:

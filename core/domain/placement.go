@@ -44,6 +44,8 @@ type Candidate struct {
 	QueueAt time.Time
 	// Declines are the workers that gave it back lately.
 	Declines []Decline
+	// SuspectSince is set of a suspect: since when it waits for a worker without another one.
+	SuspectSince time.Time
 }
 
 // LaneHeads are the workloads of a lane that have waited longest, in order.
@@ -60,6 +62,8 @@ type Occupancy struct {
 	Lane      Lane
 	// Count is what it holds, Ending what it has not let go of; see Ending.
 	Count, Ending int
+	// Suspects counts the suspects among what it holds.
+	Suspects int
 }
 
 // Snapshot is what a placement is computed from.
@@ -115,6 +119,9 @@ const (
 
 // obstacleDeclined: the workers that could run it now declined it a moment ago. It is about one workload; the others in its lane may go.
 const obstacleDeclined Obstacle = "declined"
+
+// obstacleSuspects: the workers that could run it now have another suspect. It is about one workload too.
+const obstacleSuspects Obstacle = "suspects"
 
 // Obstacles lists them.
 func Obstacles() []Obstacle { return []Obstacle{ObstacleLimit, ObstacleUnplaceable, ObstacleFull} }

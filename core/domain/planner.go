@@ -159,8 +159,8 @@ func (p *Planner) Plan(limit int) (plan []Assignment, exhausted LaneID) {
 		}
 		c := &q.heads[0]
 		a, obstacle := p.place(q, c)
-		if obstacle == obstacleDeclined {
-			if p.skip(q) {
+		if obstacle == obstacleDeclined || obstacle == obstacleSuspects {
+			if p.skip(q, obstacle) {
 				return plan, q.lane.ID
 			}
 			continue
@@ -185,8 +185,11 @@ func (p *Planner) Plan(limit int) (plan []Assignment, exhausted LaneID) {
 const skipLimit = 64
 
 // skip leaves the first workload of a lane out of this batch, and reports whether more of the lane must be read.
-func (p *Planner) skip(q *laneQueue) (exhausted bool) {
-	if q.skipped++; q.skipped > skipLimit {
+func (p *Planner) skip(q *laneQueue, o Obstacle) (exhausted bool) {
+	if o == obstacleDeclined {
+		q.skipped++
+	}
+	if q.skipped > skipLimit {
 		q.obstacle = ObstacleFull
 		p.passedOver(q)
 		return false
@@ -248,6 +251,9 @@ func (p *Planner) place(q *laneQueue, c *Candidate) (Assignment, Obstacle) {
 		return Assignment{}, obstacle
 	}
 	p.fleet.hold(best.w, q.lane, 1)
+	if !c.SuspectSince.IsZero() {
+		best.w.suspects++
+	}
 	q.customer.room--
 	if p.shares != nil {
 		p.shares.placed(q.customer.id)

@@ -133,8 +133,12 @@ type Transition struct {
 	// Jitter in [0,1) scales the backoff. The caller draws it, so that deciding stays pure.
 	Jitter float64
 
-	// Loss says how the session was lost, for lose.
-	Loss Loss
+	// Loss says how the session was lost, for lose. Excused tells that it does not speak against the workload though it looks like a death
+	// (see Loss.Excuses), or that it shared its worker with another suspect. Returned are the sessions of State.Deaths that have returned
+	// since: their processes live.
+	Loss     Loss
+	Excused  bool
+	Returned []SessionID
 
 	// Lines are what the run wrote up to this event. They are kept, in the same transaction, if the event is applied; the store
 	// sets their workload, customer, generation and number.
@@ -148,18 +152,17 @@ type Loss string
 
 // The losses.
 const (
-	// LossExpired and LossReplaced mean the process died (or froze); they count towards quarantine.
-	LossExpired  Loss = "worker lease expired"
+	// LossExpired means that the process died, froze or was cut off; it counts towards quarantine unless it is excused.
+	LossExpired Loss = "worker lease expired"
+	// LossReplaced means that another session of the worker took its place. It does not speak against the workload.
 	LossReplaced Loss = "worker restarted"
-	// LossDied means that the worker's supervisor certified its death.
+	// LossDied means that the worker's supervisor certified its death; it counts towards quarantine.
 	LossDied Loss = "worker died"
 	// LossRemoved, LossMissing and LossLeft, which means that the worker deregistered, do not speak against the workload.
 	LossRemoved Loss = "worker removed"
 	LossMissing Loss = "worker no longer holds it"
 	LossLeft    Loss = "worker left"
 )
-
-func (l Loss) crash() bool { return l == LossExpired || l == LossReplaced || l == LossDied }
 
 // Batch is a set of transitions that a store executes in order in one transaction.
 type Batch struct {

@@ -82,8 +82,11 @@ type State struct {
 
 	RetryCount          int
 	RedistributionCount int
-	// LossStreak counts workers lost in a row while they ran this workload; see MaxLossStreak.
-	LossStreak int
+	// Deaths are the sessions that died in a row while they ran this workload; see MaxLossStreak. LossStreak counts them. SuspectSince is
+	// since when the workload is a suspect, or waits again as one. The slice is never changed in place.
+	Deaths       []SessionID
+	LossStreak   int
+	SuspectSince time.Time
 
 	ProgressPercent float64
 	ProgressMessage string
@@ -156,7 +159,7 @@ func (s State) Clone() State {
 		f := *s.Failure
 		s.Failure = &f
 	}
-	s.Declines = slices.Clone(s.Declines)
+	s.Declines, s.Deaths = slices.Clone(s.Declines), slices.Clone(s.Deaths)
 	return s
 }
 

@@ -53,6 +53,8 @@ type HeldWorkload struct {
 	PauseRequested bool
 	// HeldFor is how long ago it was assigned, by the store's clock.
 	HeldFor time.Duration
+	// Suspect tells that workers in a row died under it.
+	Suspect bool
 	// Ending tells that the session holds it no longer but has not let go of it, since EndingFor. Status is empty then.
 	Ending    bool
 	EndingFor time.Duration
@@ -62,4 +64,9 @@ type HeldWorkload struct {
 type Orphan struct {
 	HeldWorkload
 	Loss domain.Loss
+	// Excused tells that the loss does not speak against the workload though it looks like a death (domain.Loss.Excuses). Shared tells that the
+	// workload is a suspect and that its session held another one when it ended. Returned are the sessions that the workload's deaths
+	// name and that have returned since, which a registration of the same process tells.
+	Excused, Shared bool
+	Returned        []domain.SessionID
 }

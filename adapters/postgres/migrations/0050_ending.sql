@@ -25,7 +25,20 @@ ALTER TABLE lanes ADD touched_at timestamptz NOT NULL DEFAULT niyanta_now();
 ALTER TABLE lanes ALTER touched_at DROP DEFAULT;
 CREATE INDEX lanes_by_touch ON lanes (touched_at);
 
+-- Suspects: the sessions that died under a workload in a row, and since when it waits for a worker without another suspect.
+ALTER TABLE workloads ADD deaths jsonb, ADD suspect_since timestamptz;
+ALTER TABLE waiting ADD suspect_since timestamptz;
+ALTER TABLE delayed ADD suspect_since timestamptz;
+ALTER TABLE held ADD suspect_until timestamptz;
+-- What tells whether the end of a session was a death.
+ALTER TABLE ended_sessions ADD supervised boolean NOT NULL DEFAULT false, ADD returned boolean NOT NULL DEFAULT false;
+
 -- +goose Down
+ALTER TABLE ended_sessions DROP returned, DROP supervised;
+ALTER TABLE held DROP suspect_until;
+ALTER TABLE delayed DROP suspect_since;
+ALTER TABLE waiting DROP suspect_since;
+ALTER TABLE workloads DROP suspect_since, DROP deaths;
 ALTER TABLE lanes DROP touched_at;
 ALTER TABLE delayed DROP declines;
 ALTER TABLE waiting DROP declines;

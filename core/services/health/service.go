@@ -137,13 +137,15 @@ func (s *Service) transition(h ports.HeldWorkload, e domain.Event, reason string
 }
 
 func (s *Service) loseOrphans(ctx context.Context, epoch int64) error {
+	shared := map[domain.SessionID]bool{} // also once the other suspect is lost, in an earlier page
 	return sweep(func(after domain.WorkloadID) ([]ports.Orphan, error) {
 		return s.Queue.Orphans(ctx, after, page)
 	}, func(os []ports.Orphan) (domain.WorkloadID, error) {
 		b := domain.Batch{Epoch: epoch}
 		for _, o := range os {
 			t := s.transition(o.HeldWorkload, domain.EventLose, string(o.Loss))
-			t.Loss = o.Loss
+			shared[o.SessionID] = shared[o.SessionID] || o.Shared
+			t.Loss, t.Excused, t.Returned = o.Loss, o.Excused || o.Suspect && shared[o.SessionID], o.Returned
 			b.Transitions = append(b.Transitions, t)
 			s.Log.Info("workload taken from lost worker", "workload_id", o.WorkloadID, "customer_id", o.CustomerID,
 				"worker_id", o.WorkerID, "generation", o.Generation, "reason", o.Loss)

@@ -69,7 +69,7 @@ func (s *Service) Explain(ctx context.Context, customer domain.CustomerID, id do
 		return Placement{}, err
 	}
 	lane := domain.NewLane(&w.Spec)
-	self := domain.Candidate{ID: w.ID, Generation: w.Generation, QueueAt: w.QueueAt, Declines: w.Declines}
+	self := domain.Candidate{ID: w.ID, Generation: w.Generation, QueueAt: w.QueueAt, Declines: w.Declines, SuspectSince: w.SuspectSince}
 	out.Reasons, out.Placeable = p.explainer.ExplainWorkload(&lane, &self), p.explainer.Placeable(&lane)
 	if w.NotBefore.After(p.now) {
 		out.Reasons = append([]domain.Reason{domain.NotBefore(w.NotBefore)}, out.Reasons...)

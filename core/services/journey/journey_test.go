@@ -259,7 +259,7 @@ func TestLanes_MoreOfOneCustomerThanAreConsidered_AreAllPlaced(t *testing.T) {
 	last := theirs()
 	p, err := w.b.insight.Explain(t.Context(), acme, ids[1499])
 	require.NoError(t, err)
-	require.Equal(t, "no worker is registered", p.Reasons[0].Message, "what is set aside is explained all the same")
+	require.Equal(t, `no worker offers type "t" yet`, p.Reasons[0].Message, "what is set aside is explained all the same")
 	wk := w.worker("big", 2500)
 	w.tick()
 	for i, id := range ids {

@@ -1,0 +1,142 @@
+package domain_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// death takes a running workload from a session, at a time, and has it run elsewhere from then on.
+func death(t *testing.T, w *domain.Workload, at time.Time, change func(tr *domain.Transition)) {
+	t.Helper()
+	tr := event(domain.EventLose)
+	tr.Generation, tr.SessionID, tr.Loss = w.Generation, w.SessionID, domain.LossDied
+	if change != nil {
+		change(&tr)
+	}
+	require.Equal(t, domain.OutcomeApplied, apply(w, at, tr)[0])
+	if !w.Status.Final() {
+		w.Generation++
+		w.Status, w.WorkerID, w.SessionID, w.StartedAt = domain.StatusRunning, "w1", domain.SessionID(fmt.Sprint("s", w.Generation)), at
+	}
+}
+
+func TestPoison_LossesThatAreNoDeaths_NeverCount(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(tr *domain.Transition)
+		counts bool
+	}{
+		{"certified", nil, true},
+		{"lease expired without a supervisor", func(tr *domain.Transition) { tr.Loss = domain.LossExpired }, true},
+		{"lease expired, excused", func(tr *domain.Transition) { tr.Loss, tr.Excused = domain.LossExpired, true }, false},
+		{"replaced", func(tr *domain.Transition) { tr.Loss = domain.LossReplaced }, false},
+		{"removed", func(tr *domain.Transition) { tr.Loss = domain.LossRemoved }, false},
+		{"deregistered", func(tr *domain.Transition) { tr.Loss = domain.LossLeft }, false},
+		{"no longer held", func(tr *domain.Transition) { tr.Loss = domain.LossMissing }, false},
+		{"shared by suspects", func(tr *domain.Transition) { tr.Excused = true }, false},
+	} {
+		w := in(domain.StatusRunning)
+		for range 3 {
+			death(t, &w, epoch0, c.change)
+		}
+		assert.Equal(t, c.counts, w.Status == domain.StatusFailed, c.name)
+		if c.counts {
+			assert.Equal(t, domain.FailurePoison, w.Failure.Type)
+		}
+	}
+	assert.True(t, domain.LossExpired.Excuses(true, false))
+	assert.True(t, domain.LossExpired.Excuses(false, true))
+	assert.False(t, domain.LossExpired.Excuses(false, false))
+	assert.False(t, domain.LossDied.Excuses(true, true), "a certificate is proof")
+}
+
+func TestSuspect_TwoDeathsInARow_UntilACheckpointOrFiveMinutes(t *testing.T) {
+	w := in(domain.StatusRunning)
+	death(t, &w, epoch0, nil)
+	assert.False(t, w.Suspect())
+	death(t, &w, epoch0.Add(time.Minute), nil)
+	require.True(t, w.Suspect())
+	assert.Equal(t, epoch0.Add(time.Minute), w.SuspectSince)
+	assert.Equal(t, epoch0.Add(6*time.Minute), w.SuspectUntil())
+	saved := w.Clone()
+	tr := event(domain.EventCheckpoint)
+	tr.Generation, tr.SessionID = saved.Generation, saved.SessionID
+	require.Equal(t, domain.OutcomeApplied, apply(&saved, epoch0.Add(2*time.Minute), tr)[0])
+	assert.False(t, saved.Suspect())
+	assert.Zero(t, saved.SuspectUntil())
+	death(t, &w, epoch0.Add(7*time.Minute), nil)
+	assert.Equal(t, domain.StatusRunning, w.Status, "it ran for more than five minutes")
+	assert.Equal(t, 1, w.LossStreak)
+}
+
+func TestDeaths_SessionThatReturned_IsTakenBack(t *testing.T) {
+	w := in(domain.StatusRunning)
+	for n := range 8 { // a process that fences itself each time, and registers again
+		death(t, &w, epoch0, func(tr *domain.Transition) { tr.Loss, tr.Returned = domain.LossExpired, w.Deaths })
+		require.Equal(t, domain.StatusRunning, w.Status, "%d", n)
+		require.Equal(t, 1, w.LossStreak)
+	}
+}
+
+func TestPlan_Suspects_GetAWorkerOfTheirOwnBesideOtherWork(t *testing.T) {
+	l := lane("b", "t", domain.Affinity{}, 1, 2, 3)
+	l.Heads[0].SuspectSince, l.Heads[1].SuspectSince = epoch0, epoch0
+	s := domain.Snapshot{Workers: []domain.Worker{worker(1, 5, "t")}, Now: epoch0}
+	assert.Equal(t, []string{"b-t-10-000", "b-t-10-002"}, ids(plan(s, 10, l)), "one suspect, and what is none")
+	s.Occupancy = []domain.Occupancy{{SessionID: "s1", Lane: l.Lane, Count: 2, Suspects: 1}}
+	assert.Equal(t, []string{"b-t-10-002"}, ids(plan(s, 10, l)))
+	e := domain.NewExplainer(s)
+	assert.Equal(t, domain.ReasonSuspects, e.ExplainWorkload(&l.Lane, &l.Heads[0])[0].Code)
+	assert.Equal(t, domain.ReasonNext, e.ExplainWorkload(&l.Lane, &l.Heads[2])[0].Code)
+	s.Workers = append(s.Workers, worker(2, 1, "t"))
+	as := plan(s, 10, l)
+	require.Len(t, as, 2)
+	assert.Equal(t, domain.WorkerID("w2"), as[0].WorkerID)
+	s.Now = epoch0.Add(domain.SuspectPatience)
+	assert.Len(t, plan(s, 10, l), 3, "after a minute it shares one")
+	assert.Equal(t, domain.WorkerID("w2"), plan(s, 10, l)[0].WorkerID, "rather one of its own")
+}
+
+func TestPlan_ManySuspectsAtTheHeadOfALane_KeepNobodyElseWaiting(t *testing.T) {
+	var ages []int
+	for n := range 301 {
+		ages = append(ages, n+1)
+	}
+	l := lane("b", "t", domain.Affinity{}, ages...)
+	for n := range 300 {
+		l.Heads[n].SuspectSince = epoch0
+	}
+	s := domain.Snapshot{Workers: []domain.Worker{worker(1, 5, "t")}, Now: epoch0}
+	assert.Equal(t, []string{"b-t-10-000", "b-t-10-300"}, ids(plan(s, 10, l)))
+}
+
+func TestTally_SecondSuspectOnAWorker_IsRefusedForAMinute(t *testing.T) {
+	y := func() *domain.Tally {
+		return &domain.Tally{
+			MaxConcurrent: map[domain.CustomerID]int{"cust_a": 9}, Running: map[domain.CustomerID]int{},
+			Workers: map[domain.WorkerID]*domain.Worker{"w2": {ID: "w2", SessionID: "s2", Status: domain.WorkerHealthy, Slots: 9}},
+			Held:    map[domain.SessionID]int{}, Suspects: map[domain.SessionID]int{},
+		}
+	}
+	suspect := func() domain.Workload {
+		w := in(domain.StatusPending)
+		w.LossStreak, w.Deaths, w.SuspectSince = 2, []domain.SessionID{"a", "b"}, epoch0
+		return w
+	}
+	tally, assign := y(), event(domain.EventAssign)
+	first, second, third, plain := suspect(), suspect(), suspect(), in(domain.StatusPending)
+	outcome := func(w *domain.Workload, at time.Time) domain.Outcome {
+		r, _, _ := domain.Execute(w, &assign, tally, at)
+		return r.Outcome
+	}
+	assert.Equal(t, domain.OutcomeApplied, outcome(&first, epoch0))
+	assert.Equal(t, domain.OutcomeRefused, outcome(&second, epoch0))
+	assert.Equal(t, domain.OutcomeApplied, outcome(&plain, epoch0))
+	assert.Equal(t, domain.OutcomeApplied, outcome(&third, epoch0.Add(domain.SuspectPatience)))
+}
