@@ -225,9 +225,9 @@ func within(d time.Duration, c <-chan struct{}) bool {
 
 func startError(err error) error {
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.ENOEXEC) {
-		return permanent("cannot_start", err)
+		return permanent("cannot_start", fmt.Errorf("cannot start the program in its directory: %w", innermost(err)))
 	}
-	return transient("cannot_start", err)
+	return transient("cannot_start", fmt.Errorf("cannot start the program: %w", innermost(err))) // without the worker's paths
 }
 
 // Checkpoint implements ports.Workload: a program that speaks on file descriptor 3 is asked for its state.

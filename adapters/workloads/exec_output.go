@@ -2,6 +2,7 @@ package workloads
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 	"sync"
 
@@ -68,10 +69,11 @@ func (o *output) flush() {
 	}
 }
 
-func (o *output) tail() (text string, truncated bool) {
+// tail returns the end of the stream, and whether there was more.
+func (o *output) tail() (text json.RawMessage, truncated bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return strings.ReplaceAll(strings.ToValidUTF8(string(o.kept), "\uFFFD"), "\x00", ""), o.dropped
+	return keepText(wholeRunes(o.kept, o.dropped, false), contentTypeBytes), o.dropped
 }
 
 // lastLine is the last line for an error message, behind a colon.

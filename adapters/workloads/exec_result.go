@@ -16,11 +16,14 @@ const firstPermanent, lastPermanent = 64, 78
 // signalled is what shells add to the number of the signal that ended a program.
 const signalled = 128
 
-// execResult is what a workload of type exec results in.
+// maxValue bounds the value that a program sends, so that it fits beside the ends of its output.
+const maxValue = domain.MaxResult - 5*outputTail
+
+// execResult is what a workload of type exec results in. What can't be stored as it is stands in encoded form; see keep.go.
 type execResult struct {
 	ExitCode        int             `json:"exit_code"`
-	Stdout          string          `json:"stdout"`
-	Stderr          string          `json:"stderr"`
+	Stdout          json.RawMessage `json:"stdout"`
+	Stderr          json.RawMessage `json:"stderr"`
 	StdoutTruncated bool            `json:"stdout_truncated,omitempty"`
 	StderrTruncated bool            `json:"stderr_truncated,omitempty"`
 	Value           json.RawMessage `json:"value,omitempty"`
@@ -47,7 +50,10 @@ func (p *program) result(ctx context.Context, state *os.ProcessState, err error,
 	case code != 0:
 		return "", transient("exit_status", fmt.Errorf("exit status %d%s", code, stderr.lastLine()))
 	}
-	r := execResult{Value: p.talk.Load().value()}
+	r := execResult{}
+	if value := p.talk.Load().value(); value != nil {
+		r.Value = keepJSON(value, "application/json", maxValue)
+	}
 	r.Stdout, r.StdoutTruncated = stdout.tail()
 	r.Stderr, r.StderrTruncated = stderr.tail()
 	b, err := json.Marshal(r)

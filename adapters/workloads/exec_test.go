@@ -66,15 +66,81 @@ func TestExecKeepsOutputInLogsAndResult(t *testing.T) {
 	require.NoError(t, err)
 	var r execResult
 	require.NoError(t, json.Unmarshal([]byte(out), &r))
-	assert.Equal(t, "a\nbwl_1 7 2\n", r.Stdout)
-	assert.Equal(t, "err\n\uFFFD\n", r.Stderr)
+	assert.Equal(t, `"a\nbwl_1 7 2\n"`, string(r.Stdout))
+	assert.Equal(t, domain.FlawInvalidUTF8, flawOf(t, r.Stderr, "err\n\xff\n"))
 	assert.Equal(t, "a\nbwl_1 7 2", p.text("stdout"))
 	assert.Contains(t, p.text("stderr"), "err")
 	out, err = exec1(t, &recorder{}, `i=0; while [ $i -lt 9000 ]; do echo 0123456789; i=$((i+1)); done`)
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal([]byte(out), &r))
 	assert.True(t, r.StdoutTruncated)
-	assert.Len(t, r.Stdout, outputTail)
+	var text string
+	require.NoError(t, json.Unmarshal(r.Stdout, &text))
+	assert.Len(t, text, outputTail)
+}
+
+// flawOf requires that bytes are kept in encoded form, and returns why.
+func flawOf(t *testing.T, kept json.RawMessage, want string) domain.Flaw {
+	t.Helper()
+	e, data, ok := domain.DecodeResult(domain.JSON(kept))
+	require.True(t, ok, string(kept))
+	assert.Equal(t, want, string(data))
+	return e.Reason
+}
+
+func TestExec_WhatAProgramReturns_IsKeptExactlyAndNeverFailsTheRun(t *testing.T) {
+	result := func(value string) (execResult, domain.JSON) {
+		t.Helper()
+		w := &program{host: testHost(t, Options{ExecAllow: []string{"sh"}})}
+		in, err := json.Marshal(map[string]any{"command": []string{"sh", "-c", "cat >&3"}, "stdin": value + "\n"})
+		require.NoError(t, err)
+		out, err := run(t.Context(), w, task(string(in)), &recorder{})
+		require.NoError(t, err, value)
+		require.Equal(t, out, domain.CleanResult(out), "every store takes it as it is")
+		var r execResult
+		require.NoError(t, json.Unmarshal([]byte(out), &r))
+		return r, out
+	}
+	for value, flaw := range map[string]domain.Flaw{
+		`"\u0000"`: domain.FlawNUL, `{"a":1,"a":2}`: domain.FlawDuplicateKey, `"\ud800"`: domain.FlawLoneSurrogate,
+		strings.Repeat("[", 64) + strings.Repeat("]", 64): domain.FlawTooDeep,
+	} {
+		r, _ := result(`{"type":"result","value":` + value + `}`)
+		assert.Equal(t, flaw, flawOf(t, r.Value, value), value)
+	}
+	r, _ := result(`{"type":"result","value":` + strings.Repeat("[", 63) + strings.Repeat("]", 63) + `}`)
+	assert.Equal(t, strings.Repeat("[", 63)+strings.Repeat("]", 63), string(r.Value))
+	r, out := result(`{"type":"result","value":"` + strings.Repeat("x", 2<<20) + `"}`)
+	e, data, ok := domain.DecodeResult(domain.JSON(r.Value))
+	require.True(t, ok)
+	assert.True(t, e.Truncated)
+	assert.Equal(t, 2<<20+2, e.Size)
+	assert.Equal(t, `"xxx`, string(data[:4]))
+	assert.LessOrEqual(t, len(out), domain.MaxResult)
+	for script, want := range map[string]string{
+		`printf 'a\000b'`:           "a\x00b",
+		`printf '\376\377'`:         "\xfe\xff",
+		`printf '\001\001\001\001'`: "\x01\x01\x01\x01",
+	} {
+		out, err := exec1(t, &recorder{}, script)
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal([]byte(out), &r))
+		flawOf(t, r.Stdout, want)
+	}
+}
+
+func TestWholeRunes_CutsOnlyWhatCuttingBroke(t *testing.T) {
+	for _, c := range []struct {
+		in          string
+		front, back bool
+		want        string
+	}{
+		{"\xa4x", true, false, "x"}, {"\x9f\x98\x80x", true, false, "x"}, {"x\xe2\x82", false, true, "x"}, {"x€", true, true, "x€"},
+		{"x\xe2\x82", false, false, "x\xe2\x82"}, {"\xa4\xa4\xa4\xa4", true, false, "\xa4\xa4\xa4\xa4"}, {"", true, true, ""},
+		{"a\xffb\xe2", false, true, "a\xffb\xe2"},
+	} {
+		assert.Equal(t, c.want, string(wholeRunes([]byte(c.in), c.front, c.back)), "%q", c.in)
+	}
 }
 
 func TestExec_WhenARunEndsByItself_TellsHowItEnded(t *testing.T) {

@@ -2,10 +2,12 @@ package workloads
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/textproto"
 	"net/url"
@@ -13,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -25,6 +26,7 @@ const maxAnswer = 256 << 10
 // call calls an endpoint once.
 type call struct {
 	client *http.Client
+	log    *slog.Logger // nil: none
 	task   ports.Task
 	in     callInput
 	body   []byte
@@ -81,7 +83,8 @@ func (c *call) Init(_ context.Context, t ports.Task) error {
 }
 
 // Execute implements ports.Workload.
-func (c *call) Execute(ctx context.Context, _ ports.Progress) (domain.JSON, error) {
+func (c *call) Execute(run context.Context, _ ports.Progress) (domain.JSON, error) {
+	ctx := run
 	if c.in.TimeoutSeconds > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(c.in.TimeoutSeconds)*time.Second)
@@ -94,17 +97,26 @@ func (c *call) Execute(ctx context.Context, _ ports.Progress) (domain.JSON, erro
 	c.header(req.Header)
 	resp, err := c.client.Do(req)
 	if err != nil {
-		return "", callError(err)
+		return "", c.failed(run, err)
 	}
 	defer func() { _ = resp.Body.Close() }() // read as far as it is kept
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
-		return "", transient("network", err)
+		return "", c.failed(run, err)
 	}
 	if resp.StatusCode/100 != 2 {
 		return "", statusError(resp, body)
 	}
 	return answer(resp, body)
+}
+
+// failed notes for the operator what happened in detail, and returns what the customer may know of it.
+func (c *call) failed(run context.Context, err error) error {
+	told := callError(run, err)
+	if c.log != nil {
+		c.log.Debug("http call failed", "workload_id", string(c.task.WorkloadID), "generation", c.task.Generation, "told", told, "error", err)
+	}
+	return told
 }
 
 func (c *call) header(h http.Header) {
@@ -123,7 +135,7 @@ func (c *call) header(h http.Header) {
 
 // statusError says whether trying again may help: not when the endpoint understood and refused.
 func statusError(resp *http.Response, body []byte) error {
-	e := &ports.RunError{Type: "http_status", Err: fmt.Errorf("answered %s: %.300s", resp.Status, strings.ToValidUTF8(string(body), "\uFFFD"))}
+	e := &ports.RunError{Type: "http_status", Err: fmt.Errorf("answered %s: %s", domain.CleanAndCut(resp.Status, 100), domain.CleanAndCut(string(body), 300))}
 	switch code := resp.StatusCode; {
 	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests, code >= 500:
 		if after, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && after >= 0 {
@@ -138,18 +150,22 @@ func statusError(resp *http.Response, body []byte) error {
 
 func answer(resp *http.Response, body []byte) (domain.JSON, error) {
 	out := struct {
-		Status      int    `json:"status"`
-		ContentType string `json:"content_type,omitempty"`
-		Body        any    `json:"body"`
-		Truncated   bool   `json:"truncated,omitempty"`
-	}{Status: resp.StatusCode, ContentType: resp.Header.Get("Content-Type"), Truncated: len(body) > maxAnswer}
-	body = body[:min(len(body), maxAnswer)]
+		Status      int             `json:"status"`
+		ContentType string          `json:"content_type,omitempty"`
+		Body        json.RawMessage `json:"body"`
+		Truncated   bool            `json:"truncated,omitempty"`
+	}{
+		Status: resp.StatusCode, ContentType: domain.CleanAndCut(resp.Header.Get("Content-Type"), 200),
+		Body: json.RawMessage("null"), Truncated: len(body) > maxAnswer,
+	}
+	body = wholeRunes(body[:min(len(body), maxAnswer)], false, out.Truncated)
+	contentType := cmp.Or(out.ContentType, contentTypeBytes)
 	switch {
 	case len(body) == 0:
-	case !out.Truncated && json.Valid(body) && utf8.Valid(body):
-		out.Body = json.RawMessage(body)
+	case !out.Truncated && json.Valid(body):
+		out.Body = keepJSON(body, contentType, 2*maxAnswer)
 	default:
-		out.Body = strings.ToValidUTF8(string(body), "\uFFFD")
+		out.Body = keepText(body, contentType)
 	}
 	b, err := json.Marshal(out)
 	return domain.JSON(b), err

@@ -1,17 +1,27 @@
 package workloads
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
 
-// errPrivate tells that an address is not one that customers may have called.
-var errPrivate = errors.New("private, loopback and link-local addresses are refused")
+// Why a call did not come about, in words that tell nothing of the network that the worker is in.
+var (
+	// errPrivate tells that an address is not one that customers may have called.
+	errPrivate   = errors.New("private, loopback and link-local addresses are refused")
+	errRedirects = fmt.Errorf("more than %d redirects", maxRedirects)
+	errScheme    = errors.New("redirect to something that is not http or https")
+)
 
 // maxRedirects bounds how often a call is sent elsewhere; every hop passes the same guard.
 const maxRedirects = 5
@@ -24,7 +34,7 @@ func newHTTPClient(allowPrivate bool, resolver *net.Resolver) *http.Client {
 		dialer.Control = func(_, address string, _ syscall.RawConn) error {
 			ap, err := netip.ParseAddrPort(address)
 			if err != nil || !public(ap.Addr()) {
-				return fmt.Errorf("%w: %s", errPrivate, address)
+				return errPrivate
 			}
 			return nil
 		}
@@ -35,23 +45,67 @@ func newHTTPClient(allowPrivate bool, resolver *net.Resolver) *http.Client {
 			IdleConnTimeout: 30 * time.Second, ForceAttemptHTTP2: true, MaxResponseHeaderBytes: 64 << 10,
 		},
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {
-			if len(via) > maxRedirects {
-				return fmt.Errorf("more than %d redirects", maxRedirects)
+			switch {
+			case len(via) > maxRedirects:
+				return errRedirects
+			case req.URL.Scheme != "http" && req.URL.Scheme != "https":
+				return errScheme
 			}
-			if req.URL.Scheme != "http" && req.URL.Scheme != "https" {
-				return fmt.Errorf("redirect to scheme %q", req.URL.Scheme)
-			}
+			withholdHeaders(req, via)
 			return nil
 		},
 	}
 }
 
-// notPublic are the ranges beyond those that netip knows: shared, protocol, documentation, benchmark and reserved space, and
-// those in which an IPv4 address is hidden in an IPv6 one.
+// followHeaders are the headers that a redirect to another server takes along: what the content is, and which run it is. Any
+// other may carry a secret that was meant for the first server.
+var followHeaders = []string{
+	"Accept", "Accept-Language", "Content-Type", "Idempotency-Key", "Niyanta-Attempt", "Niyanta-Generation", "Niyanta-Workload-Id", "User-Agent",
+}
+
+// withholdHeaders removes what a redirect must not take along. Once a call has left the first server, what comes back to it counts as
+// the other one's.
+func withholdHeaders(req *http.Request, via []*http.Request) {
+	req.Header.Del("Referer") // its path and query are the first server's to know
+	crossed := !sameServer(via[0].URL, req.URL)
+	for _, hop := range via[1:] {
+		crossed = crossed || !sameServer(via[0].URL, hop.URL)
+	}
+	for name := range req.Header {
+		if crossed && !slices.Contains(followHeaders, name) {
+			req.Header.Del(name)
+		}
+	}
+}
+
+// sameServer reports whether two URLs lead to the same host and port. One that only changes from http to https at the default
+// ports is the same.
+func sameServer(from, to *url.URL) bool {
+	if !strings.EqualFold(from.Hostname(), to.Hostname()) {
+		return false
+	}
+	if from.Scheme == "http" && to.Scheme == "https" && portOf(from) == "80" && portOf(to) == "443" {
+		return true
+	}
+	return from.Scheme == to.Scheme && portOf(from) == portOf(to)
+}
+
+func portOf(u *url.URL) string {
+	if p := u.Port(); p != "" {
+		return p
+	}
+	return map[string]string{"http": "80", "https": "443"}[u.Scheme]
+}
+
+// globalIPv6 is all of IPv6 that is routed on the public internet. Outside of it lie loopback, link-local and private addresses, and
+// those in which an IPv4 address is written (::a.b.c.d, ::ffff:a.b.c.d, ::ffff:0:a.b.c.d, NAT64).
+var globalIPv6 = netip.MustParsePrefix("2000::/3")
+
+// notPublic are ranges beyond those that netip knows: shared, protocol, documentation, benchmark and reserved space, addresses of
+// clouds' own services, and ranges of global IPv6 in which an IPv4 address is written (Teredo, 6to4).
 var notPublic = prefixes(
-	"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24",
-	"203.0.113.0/24", "240.0.0.0/4", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16",
-	"fec0::/10",
+	"0.0.0.0/8", "100.64.0.0/10", "168.63.129.16/32", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24",
+	"203.0.113.0/24", "240.0.0.0/4", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20",
 )
 
 func prefixes(cidrs ...string) []netip.Prefix {
@@ -68,18 +122,53 @@ func public(a netip.Addr) bool {
 	if !a.IsGlobalUnicast() || a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() {
 		return false
 	}
-	for _, p := range notPublic {
-		if p.Contains(a) {
-			return false
-		}
+	if a.Is6() && (!globalIPv6.Contains(a) || isatap(a)) {
+		return false
 	}
-	return true
+	return !slices.ContainsFunc(notPublic, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// callError says whether trying again may help.
-func callError(err error) error {
-	if errors.Is(err, errPrivate) {
-		return permanent("address_refused", fmt.Errorf("input_params.url: %w", err))
+// isatap reports whether an address is of the form …:0:5efe:a.b.c.d or …:200:5efe:a.b.c.d, which some systems send to a.b.c.d.
+func isatap(a netip.Addr) bool {
+	b := a.As16()
+	return (b[8] == 0 || b[8] == 2) && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe
+}
+
+// callError says what went wrong in words that hold no names and addresses but those of the input, and whether trying again may
+// help. A call that ended with its run's context returns why.
+func callError(ctx context.Context, err error) error {
+	var dns *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	var alert tls.AlertError
+	var record tls.RecordHeaderError
+	var timeout net.Error
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, errPrivate):
+		return permanent("address_refused", fmt.Errorf("input_params.url: %w", errPrivate))
+	case errors.Is(err, errRedirects), errors.Is(err, errScheme):
+		return permanent("redirect", fmt.Errorf("input_params.url: %w", innermost(err)))
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return transient("network", errors.New("the host's name is not known"))
+	case errors.As(err, &dns):
+		return transient("network", errors.New("the host's name could not be looked up"))
+	case errors.As(err, &certificate), errors.As(err, &alert), errors.As(err, &record):
+		return transient("network", errors.New("no TLS connection: the certificate or the protocol was not accepted"))
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return transient("network", errors.New("no answer in time"))
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return transient("network", errors.New("connection refused"))
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return transient("network", errors.New("the host can't be reached"))
 	}
-	return transient("network", err)
+	return transient("network", errors.New("the connection failed before the answer was complete"))
+}
+
+// innermost is the error that the chain ends in.
+func innermost(err error) error {
+	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
+		err = next
+	}
+	return err
 }

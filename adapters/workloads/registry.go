@@ -55,7 +55,7 @@ func New(o Options, log *slog.Logger) (*Offer, error) {
 	client := newHTTPClient(o.HTTPAllowPrivate, nil)
 	offer := &Offer{Types: map[string]ports.WorkloadFactory{
 		"sleep": func() ports.Workload { return &sleep{} },
-		"http":  func() ports.Workload { return &call{client: client} },
+		"http":  func() ports.Workload { return &call{client: client, log: log} },
 	}}
 	if !slices.ContainsFunc(o.ExecAllow, func(s string) bool { return strings.TrimSpace(s) != "" }) {
 		return offer, nil

@@ -2,17 +2,11 @@ package workloads
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"net/netip"
 	"os"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -159,82 +153,6 @@ func TestBadInputIsPermanentAndNamesTheField(t *testing.T) {
 		_, err := run(t.Context(), c.w, task(input), &recorder{})
 		requireRunError(t, err, "invalid_input", true)
 		assert.Contains(t, err.Error(), c.field, input)
-	}
-}
-
-func httpRun(t *testing.T, allowPrivate bool, input any) (domain.JSON, error) {
-	t.Helper()
-	b, err := json.Marshal(input)
-	require.NoError(t, err)
-	client := newHTTPClient(allowPrivate, nil)
-	t.Cleanup(client.CloseIdleConnections)
-	return run(t.Context(), &call{client: client}, task(string(b)), &recorder{})
-}
-
-func TestHTTPCallsAnEndpointOncePerGeneration(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for name, want := range map[string]string{
-			"Niyanta-Workload-Id": "wl_1", "Niyanta-Generation": "7", "Niyanta-Attempt": "2", "Idempotency-Key": "wl_1", "X-Mine": "1",
-		} {
-			assert.Equal(t, want, r.Header.Get(name))
-		}
-		_, _ = fmt.Fprint(w, `{"ok":true}`)
-	}))
-	defer server.Close()
-	out, err := httpRun(t, true, map[string]any{"url": server.URL, "headers": map[string]string{"X-Mine": "1"}, "body": map[string]int{"a": 1}})
-	require.NoError(t, err)
-	assert.Contains(t, string(out), `"body":{"ok":true}`)
-}
-
-func TestHTTPTellsWhatTryingAgainMayMend(t *testing.T) {
-	for status, permanent := range map[int]bool{400: true, 404: true, 408: false, 429: false, 500: false, 503: false} {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Retry-After", "7")
-			w.WriteHeader(status)
-		}))
-		_, err := httpRun(t, true, map[string]any{"url": server.URL})
-		server.Close()
-		requireRunError(t, err, "http_status", permanent)
-		var re *ports.RunError
-		require.ErrorAs(t, err, &re)
-		if !permanent {
-			assert.Equal(t, 7*time.Second, *re.RetryAfter)
-		}
-	}
-	_, err := httpRun(t, true, map[string]any{"url": "http://127.0.0.1:1"})
-	requireRunError(t, err, "network", false)
-}
-
-func TestHTTPRefusesPrivateAddressesAfterDNS(t *testing.T) {
-	server := httptest.NewServer(http.NotFoundHandler())
-	defer server.Close()
-	_, port, err := net.SplitHostPort(strings.TrimPrefix(server.URL, "http://"))
-	require.NoError(t, err)
-	for _, host := range []string{"127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "2130706433"} {
-		_, err := httpRun(t, false, map[string]any{"url": "http://" + host + ":" + port})
-		require.Error(t, err, host)
-		if host != "2130706433" { // an integer is a name to Go's resolver, and names nobody
-			requireRunError(t, err, "address_refused", true)
-		}
-	}
-}
-
-func TestARedirectPassesTheSameGuard(t *testing.T) {
-	client := newHTTPClient(false, nil)
-	req := httptest.NewRequest("GET", "http://169.254.169.254/latest", nil)
-	_, err := client.Transport.RoundTrip(req)
-	require.ErrorIs(t, err, errPrivate)
-	require.Error(t, client.CheckRedirect(httptest.NewRequest("GET", "http://x", nil), make([]*http.Request, 6)))
-}
-
-func TestPublicAddresses(t *testing.T) {
-	for addr, want := range map[string]bool{
-		"8.8.8.8": true, "2606:4700::1111": true, "10.0.0.1": false, "172.16.0.1": false, "192.168.1.1": false, "127.0.0.1": false,
-		"169.254.169.254": false, "100.64.0.1": false, "0.0.0.0": false, "255.255.255.255": false, "224.0.0.1": false, "198.18.0.1": false,
-		"::1": false, "::": false, "fe80::1": false, "fc00::1": false, "ff02::1": false, "::ffff:10.0.0.1": false, "64:ff9b::a00:1": false,
-		"2002:a00:1::": false, "fd00:ec2::254": false,
-	} {
-		assert.Equal(t, want, public(netip.MustParseAddr(addr)), addr)
 	}
 }
 
