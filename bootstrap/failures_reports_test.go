@@ -281,6 +281,52 @@ func foreignWorkerFailures() []failureKind {
 				require.Equal(t, domain.Failure{Type: "t", Message: "no space", Permanent: true}, *got.Failure)
 			}
 		}},
+		{"a checkpoint is its live holder's", func(t *testing.T, a *arena) {
+			f := joinForeign(t, a, "saver")
+			ids, generation := f.take(1)
+			id := ids[0]
+			require.Equal(t, []string{"applied"}, f.report(says(id, generation[id], `"event":"start"`)))
+			checkpoint := func(method, query, contentType string) (int, string) {
+				t.Helper()
+				url := fmt.Sprintf("%s/v1/worker/workloads/%s/checkpoints/1?generation=%d&%s", a.App.URL(), id, generation[id], query)
+				req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(map[string]string{http.MethodPut: "secret"}[method]))
+				require.NoError(t, err)
+				req.Header.Set("Authorization", "Bearer "+a.WorkerKey)
+				req.Header.Set("Content-Type", contentType)
+				resp, err := http.DefaultClient.Do(req)
+				require.NoError(t, err)
+				raw, err := io.ReadAll(resp.Body)
+				require.NoError(t, errors.Join(err, resp.Body.Close()))
+				return resp.StatusCode, string(raw)
+			}
+			const octets = "application/octet-stream"
+			mine := "worker_id=" + f.id + "&session_id=" + f.id
+			for query, want := range map[string]int{mine + "&progress_percent=150": 400, mine + "&progress_percent=NaN": 400, mine + "&progress_percent=50": 200} {
+				status, body := checkpoint(http.MethodPut, query, octets)
+				require.Equal(t, want, status, "%s: %s", query, body)
+			}
+			for _, contentType := range []string{"application/json", "text/plain", ""} {
+				status, _ := checkpoint(http.MethodPut, mine, contentType)
+				require.Equal(t, http.StatusBadRequest, status, contentType)
+			}
+			others := map[string]int{
+				"worker_id=" + f.id + "&session_id=": 400, "worker_id=" + f.id: 400, "worker_id=&session_id=" + f.id: 400, "worker_id=" + f.id + "&session_id=%00": 400,
+				"worker_id=" + f.id + "&session_id=another": 409, "worker_id=another&session_id=" + f.id: 409,
+			}
+			status, body := checkpoint(http.MethodGet, mine, "")
+			require.Equal(t, http.StatusOK, status, body)
+			require.Equal(t, "secret", body)
+			for range 2 { // while it is held, and afterwards, when the workload has no session
+				for query, want := range others {
+					status, body := checkpoint(http.MethodGet, query, "")
+					require.Equal(t, want, status, "%s: %s", query, body)
+					require.NotContains(t, body, "secret")
+				}
+				require.Contains(t, []string{"applied", "already"}, f.report(says(id, generation[id], `"event":"complete"`))[0])
+			}
+			status, body = checkpoint(http.MethodGet, mine, "")
+			require.Equal(t, http.StatusConflict, status, body)
+		}},
 		{"worker routes take what they say, and nothing else", func(t *testing.T, a *arena) {
 			f := joinForeign(t, a, "routes")
 			good := map[string]string{

@@ -56,7 +56,7 @@ func planeReportCases() []Case[PlaneHarness] {
 				require.Equal(t, domain.JSON(`{"n":1}`), p.get(neighbour.ID).Result, name)
 			}
 		}},
-		{"a failure lands, whatever its message", "An outcome always lands: results and text are cleaned and cut, never refused", func(t T, h PlaneHarness) {
+		{"a failure lands, whatever its message and its lines", "An outcome always lands: results and text are cleaned and cut, never refused", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			for name, message := range OddMessages() {
 				for _, permanent := range []bool{false, true} {
@@ -74,6 +74,11 @@ func planeReportCases() []Case[PlaneHarness] {
 					require.Equal(t, retries, got.RetryCount, name)
 				}
 			}
+			loud := p.running(p.worker)
+			end := p.says(domain.EventComplete, loud, 1)
+			end.Lines = []ports.LogEntry{{Level: "banana", Message: "still a line"}}
+			require.Equal(t, domain.OutcomeApplied, p.report(end)[0].Outcome, "what comes with an outcome does not cost it")
+			require.Equal(t, "info", p.lines(loud)[0].Level)
 			silent := p.running(p.worker)
 			require.Equal(t, domain.OutcomeApplied, p.report(p.says(domain.EventFail, silent, 1))[0].Outcome)
 			require.NotEmpty(t, p.get(silent.ID).Failure.Message, "it failed, though it did not say why")
@@ -82,7 +87,7 @@ func planeReportCases() []Case[PlaneHarness] {
 			p := givenPlane(t, h)
 			a := p.running(p.worker)
 			var bad []ports.Report
-			for _, e := range []domain.Event{domain.EventAssign, domain.EventCancel, domain.EventLose, domain.EventCheckpoint, "nonsense", "", "\x00\xff"} {
+			for _, e := range []domain.Event{domain.EventAssign, domain.EventCancel, domain.EventLose, domain.EventCheckpoint, domain.EventLinger, domain.EventLetGo, "nonsense", "", "\x00\xff"} {
 				bad = append(bad, p.says(e, a, 1))
 			}
 			for _, percent := range []float64{150, -1, math.MaxFloat64} {

@@ -86,8 +86,16 @@ func judge(r *ports.Report) (domain.Outcome, string) {
 	if err := domain.ValidatePercent(r.Percent); err != nil && r.Event == domain.EventProgress {
 		return domain.OutcomeIllegal, err.Error()
 	}
-	for i := range r.Lines {
-		if _, ok := domain.LogLevel(r.Lines[i].Level); !ok {
+	if r.Event == domain.EventLog {
+		return judgeLines(r.Lines)
+	}
+	return "", ""
+}
+
+// judgeLines answers a report that brings nothing but lines. Those that come with an outcome must not cost it; see transition.
+func judgeLines(lines []ports.LogEntry) (domain.Outcome, string) {
+	for i := range lines {
+		if _, ok := domain.LogLevel(lines[i].Level); !ok {
 			return domain.OutcomeIllegal, fmt.Sprintf("lines[%d].level: must be debug, info, warn or error", i)
 		}
 	}
@@ -112,6 +120,9 @@ func (s *Service) transition(ref ports.SessionRef, r *ports.Report) domain.Trans
 	for _, e := range r.Lines {
 		if e.At.IsZero() {
 			e.At = s.Clock.Now().UTC().Truncate(time.Microsecond)
+		}
+		if _, ok := domain.LogLevel(e.Level); !ok {
+			e.Level = "info"
 		}
 		t.Lines = append(t.Lines, domain.LogLine{At: e.At, Level: e.Level, Stream: e.Stream, Message: e.Message})
 	}
