@@ -93,6 +93,8 @@ plots: ## days on the scheduler under each policy, as plots in docs/plots (a min
 fuzz: ## fuzz every decoder, a minute each
 	go test -run '^$$' -fuzz FuzzBody -fuzztime 1m ./adapters/http
 	go test -run '^$$' -fuzz FuzzCursor -fuzztime 1m ./adapters/http
+	go test -run '^$$' -fuzz FuzzCleanReports -fuzztime 1m ./adapters/http
+	go test -run '^$$' -fuzz FuzzCleanResult -fuzztime 1m ./core/domain
 	go test -run '^$$' -fuzz FuzzEnvelope -fuzztime 1m ./adapters/messaging
 
 clean: ## remove what was built

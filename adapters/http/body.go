@@ -13,8 +13,10 @@ import (
 const (
 	maxBody  = 1 << 20
 	maxDepth = 64
-	// maxWorkerBody bounds the worker protocol: a thousand reports with their results and log lines.
-	maxWorkerBody = 32 << 20
+	// maxReportsBody bounds a thousand reports with their results and log lines, maxWorkerBody the rest of the worker protocol: the
+	// inventory of a worker with as many slots as there may be.
+	maxReportsBody = 32 << 20
+	maxWorkerBody  = 4 << 20
 )
 
 // guardBody refuses hostile bodies before anything decodes them: of another type than the operation takes, too large, too deep,
@@ -45,7 +47,7 @@ func (a *api) guardBody(next http.Handler) http.Handler {
 		switch {
 		case err != nil:
 		case op.takesReports():
-			body = cleanReports(body)
+			body, err = cleanReports(body)
 		default:
 			body, err = scopeOf(r.Context()).accept(body)
 		}
@@ -61,7 +63,10 @@ func (a *api) guardBody(next http.Handler) http.Handler {
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	limit := int64(maxBody)
-	if scopeOf(r.Context()).op.tag == "worker" {
+	switch op := scopeOf(r.Context()).op; {
+	case op.takesReports():
+		limit = maxReportsBody
+	case op.tag == "worker":
 		limit = maxWorkerBody
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))

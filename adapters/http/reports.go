@@ -10,20 +10,26 @@ import (
 // cleanReports prepares the body of a batch of reports for decoding, so that one bad report costs the others nothing. The result of each
 // report is replaced by what domain.CleanResult makes of it, whatever it is: what a run returned is for the domain to judge, as on every
 // other way that a report may take. A report that is not JSON is replaced by a string, which no report is. The text is read by its
-// brackets and strings only; a body that does not hold together comes back as it is, for the decoder to refuse.
-func cleanReports(body []byte) []byte {
+// brackets and strings only; a body that does not hold together comes back as it is, for the decoder to refuse. What is beyond the bounds
+// of reports and lines never reaches the decoder, which would take many times the memory for it.
+func cleanReports(body []byte) ([]byte, error) {
 	c := &reportCopier{in: body}
-	if !c.object(c.batchMember) || c.rest() != "" {
-		return body
+	sound := c.object(c.batchMember)
+	switch {
+	case c.reports > domain.MaxReports:
+		return nil, domain.Invalid("reports", "must be at most %d", domain.MaxReports)
+	case !sound || c.rest() != "":
+		return body, nil
 	}
-	return c.out.Bytes()
+	return c.out.Bytes(), nil
 }
 
 // reportCopier copies JSON text and changes what it must. It never recurses, so that no depth harms it.
 type reportCopier struct {
-	in  []byte
-	at  int
-	out bytes.Buffer
+	in      []byte
+	at      int
+	out     bytes.Buffer
+	reports int
 }
 
 // next skips white space and returns the next byte; 0 at the end.
@@ -89,7 +95,7 @@ func (c *reportCopier) batchMember(key string) bool {
 	}
 	for {
 		report, ok := c.span()
-		if !ok {
+		if c.reports++; !ok || c.reports > domain.MaxReports {
 			return false
 		}
 		c.out.Write(cleanReport(report))
@@ -105,7 +111,10 @@ var notAReport = []byte(`"not JSON"`)
 func cleanReport(report []byte) []byte {
 	c := &reportCopier{in: report}
 	sound := c.object(func(key string) bool {
-		if key != "result" {
+		switch {
+		case key == "lines" && c.next() == '[':
+			return c.lines()
+		case key != "result":
 			return c.copySpan()
 		}
 		result, ok := c.span()
@@ -121,6 +130,42 @@ func cleanReport(report []byte) []byte {
 		return notAReport
 	}
 	return c.out.Bytes()
+}
+
+// lines copies the newest lines, as many as are kept, and one more if there were more: how many there were, domain.Report says.
+func (c *reportCopier) lines() bool {
+	c.take('[')
+	if c.take(']') {
+		return true
+	}
+	var newest [][]byte
+	dropped := 0
+	for {
+		line, ok := c.span()
+		if !ok {
+			return false
+		}
+		if newest = append(newest, line); len(newest) >= 2*domain.MaxReportLines {
+			dropped += len(newest) - domain.MaxReportLines
+			newest = append(newest[:0], newest[len(newest)-domain.MaxReportLines:]...)
+		}
+		if c.next() != ',' {
+			break
+		}
+		c.at++
+	}
+	if over := len(newest) - domain.MaxReportLines; over > 0 {
+		dropped, newest = dropped+over, newest[over:]
+	}
+	if dropped > 0 {
+		note, err := json.Marshal(domain.DroppedLines(dropped + 1))
+		if err != nil {
+			return false
+		}
+		newest[0] = note // it takes the place of one
+	}
+	c.out.Write(bytes.Join(newest, []byte(",")))
+	return c.take(']')
 }
 
 func (c *reportCopier) copySpan() bool {

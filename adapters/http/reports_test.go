@@ -2,6 +2,7 @@ package http
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,7 +16,9 @@ import (
 func decodeReports(t *testing.T, body string) []domain.Report {
 	t.Helper()
 	var batch struct{ Reports []domain.Report }
-	require.NoError(t, json.Unmarshal(cleanReports([]byte(body)), &batch))
+	clean, err := cleanReports([]byte(body))
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(clean, &batch))
 	return batch.Reports
 }
 
@@ -51,11 +54,38 @@ func TestCleanReports_WhenOneReportIsNotJSON_TheOthersStand(t *testing.T) {
 func TestCleanReports_WhenTheBodyDoesNotHoldTogether_LeavesItToTheDecoder(t *testing.T) {
 	for _, body := range []string{"", "[]", `{"reports":[{]}`, `{"reports":[{"a":"b`, `{} {}`, `{"reports":[}`, `{"reports":[],}`, "\xff", `{"reports":[1 2]}`} {
 		var batch struct{ Reports []domain.Report }
-		if err := json.Unmarshal(cleanReports([]byte(body)), &batch); err == nil && body != "" {
+		clean, err := cleanReports([]byte(body))
+		require.NoError(t, err)
+		if err := json.Unmarshal(clean, &batch); err == nil && body != "" {
 			assert.True(t, json.Valid([]byte(body)), body)
 		}
 	}
-	assert.Equal(t, `{"reports":{"a":1},"x":[[2]]}`, string(cleanReports([]byte(`{"reports":{"a":1},"x":[[2]]}`))))
+	clean, err := cleanReports([]byte(`{"reports":{"a":1},"x":[[2]]}`))
+	require.NoError(t, err)
+	assert.Equal(t, `{"reports":{"a":1},"x":[[2]]}`, string(clean))
+}
+
+func TestCleanReports_WhenThereAreTooMany_NeverDecodesThem(t *testing.T) {
+	_, err := cleanReports([]byte(`{"reports":[` + strings.Repeat("{},", 1_000_000) + `{}]}`))
+	assert.Equal(t, domain.CodeInvalidInput, domain.CodeOf(err))
+	got := decodeReports(t, `{"reports":[`+strings.Repeat("{},", domain.MaxReports-1)+`{}]}`)
+	assert.Len(t, got, domain.MaxReports)
+}
+
+func TestCleanReports_WhenAReportHasTooManyLines_TheNewestArriveWithTheNumberOfTheOthers(t *testing.T) {
+	for _, n := range []int{0, 1, domain.MaxReportLines, domain.MaxReportLines + 1, 2 * domain.MaxReportLines, 2*domain.MaxReportLines + 1, 100_000} {
+		lines := make([]domain.LogEntry, n)
+		for i := range lines {
+			lines[i] = domain.LogEntry{Level: "info", Message: strconv.Itoa(i)}
+		}
+		raw, err := json.Marshal(lines)
+		require.NoError(t, err)
+		got := decodeReports(t, `{"reports":[{"event":"log","lines":`+string(raw)+`},{"report_id":"2"}]}`)
+		require.Len(t, got, 2)
+		require.Len(t, got[0].Lines, min(n, domain.MaxReportLines), n)
+		want := domain.Report{Lines: lines}.Clean().Lines
+		assert.Equal(t, want, got[0].Clean().Lines, "as without HTTP")
+	}
 }
 
 func FuzzCleanReports(f *testing.F) {
@@ -63,8 +93,8 @@ func FuzzCleanReports(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		clean := cleanReports(body)
-		if json.Valid(body) && !json.Valid(clean) {
+		clean, err := cleanReports(body)
+		if err == nil && json.Valid(body) && !json.Valid(clean) {
 			t.Fatalf("%q became %q", body, clean)
 		}
 	})

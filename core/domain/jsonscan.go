@@ -23,17 +23,19 @@ func scanJSON(text string) (compact string, flaw Flaw) {
 	return s.out.String(), s.flaw
 }
 
-// jsonScanner reads JSON text byte by byte.
+// jsonScanner reads JSON text byte by byte. What it keeps is in proportion to the text, whatever that is: a bracket for each level that
+// is open, and keys only as long as they can matter.
 type jsonScanner struct {
 	in   string
 	at   int
 	out  strings.Builder
-	open []jsonLevel
+	open []byte // the closing bracket of each object and array that is open
+	keys []map[string]struct{}
 	flaw Flaw
 }
 
-// jsonLevel is one object or array that is open. keys is nil for an array.
-type jsonLevel struct{ keys map[string]struct{} }
+// sound reports whether the value may still be kept as it is.
+func (s *jsonScanner) sound() bool { return s.flaw == "" && s.out.Len() <= MaxResult }
 
 func (s *jsonScanner) note(f Flaw) {
 	if s.flaw == "" {
@@ -81,15 +83,14 @@ func (s *jsonScanner) start() (opened, ok bool) {
 	switch c := s.peek(); c {
 	case '{', '[':
 		s.take(1)
-		level := jsonLevel{}
-		if c == '{' {
-			level.keys = map[string]struct{}{}
-		}
-		s.open = append(s.open, level)
+		s.open = append(s.open, c+2) // the matching bracket
 		if len(s.open) > MaxResultDepth {
 			s.note(FlawTooDeep)
 		}
-		if s.peek() == c+2 { // the matching bracket
+		if s.sound() {
+			s.keys = append(s.keys[:len(s.open)-1], nil)
+		}
+		if s.peek() == c+2 {
 			return false, true
 		}
 		return true, c == '[' || s.key()
@@ -104,12 +105,12 @@ func (s *jsonScanner) start() (opened, ok bool) {
 // after reads what follows a value; more tells that another value comes.
 func (s *jsonScanner) after() (more, ok bool) {
 	for len(s.open) > 0 {
-		object := s.open[len(s.open)-1].keys != nil
-		switch c := s.peek(); {
-		case c == ',':
+		closing := s.open[len(s.open)-1]
+		switch s.peek() {
+		case ',':
 			s.take(1)
-			return true, !object || s.key()
-		case c == '}' && object, c == ']' && !object:
+			return true, closing == ']' || s.key()
+		case closing:
 			s.take(1)
 			s.open = s.open[:len(s.open)-1]
 		default:
@@ -128,19 +129,30 @@ func (s *jsonScanner) key() bool {
 	if !ok {
 		return false
 	}
-	name := token[1 : len(token)-1]
-	if strings.IndexByte(name, '\\') >= 0 && json.Unmarshal([]byte(token), &name) != nil {
+	if s.sound() && !s.remember(token) {
 		return false
 	}
-	keys := s.open[len(s.open)-1].keys
-	if _, twice := keys[name]; twice {
-		s.note(FlawDuplicateKey)
-	}
-	keys[name] = struct{}{}
 	if s.peek() != ':' {
 		return false
 	}
 	s.take(1)
+	return true
+}
+
+// remember notes a key of the innermost object.
+func (s *jsonScanner) remember(token string) bool {
+	name := token[1 : len(token)-1]
+	if strings.IndexByte(name, '\\') >= 0 && json.Unmarshal([]byte(token), &name) != nil {
+		return false
+	}
+	keys := &s.keys[len(s.open)-1]
+	if *keys == nil {
+		*keys = map[string]struct{}{}
+	}
+	if _, twice := (*keys)[name]; twice {
+		s.note(FlawDuplicateKey)
+	}
+	(*keys)[name] = struct{}{}
 	return true
 }
 

@@ -69,9 +69,9 @@ func cleanLines(lines []LogEntry) []LogEntry {
 	if over := len(lines) - MaxReportLines; over > 0 {
 		over++ // the line that says so takes a place
 		lines = lines[over:]
-		lines = slices.Insert(slices.Clone(lines), 0, LogEntry{
-			At: lines[0].At, Level: "warn", Message: fmt.Sprintf("%d log lines were dropped: a report brings at most %d", over, MaxReportLines),
-		})
+		note := DroppedLines(over)
+		note.At = lines[0].At
+		lines = slices.Insert(slices.Clone(lines), 0, note)
 	} else {
 		lines = slices.Clone(lines)
 	}
@@ -79,6 +79,11 @@ func cleanLines(lines []LogEntry) []LogEntry {
 		lines[i] = lines[i].clean()
 	}
 	return lines
+}
+
+// DroppedLines is the line that stands for the first n lines of a report, which were too many.
+func DroppedLines(n int) LogEntry {
+	return LogEntry{Level: "warn", Message: fmt.Sprintf("%d log lines were dropped: a report brings at most %d", n, MaxReportLines)}
 }
 
 // Times of lines outside these years are not believed.

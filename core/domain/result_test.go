@@ -3,6 +3,8 @@ package domain
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -101,6 +103,28 @@ func TestDecodeResult_OfAnythingElse_SaysSo(t *testing.T) {
 		_, _, ok := DecodeResult(kept)
 		assert.False(t, ok, kept)
 	}
+}
+
+func TestCleanResult_OfWhatIsMadeToCostMemory_CostsLittle(t *testing.T) {
+	const size = 8 << 20
+	for name, in := range map[string]string{
+		"levels": strings.Repeat("[", size), "objects": strings.Repeat(`{"a":`, size/5), "keys": "{" + keysOf(size/12) + `"z":1}`,
+		"brackets": "[" + strings.Repeat("{},", size/3) + "{}]",
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		CleanResult(JSON(in))
+		runtime.ReadMemStats(&after)
+		assert.Less(t, (after.TotalAlloc-before.TotalAlloc)/uint64(len(in)), uint64(30), "%s: bytes allocated per byte", name)
+	}
+}
+
+func keysOf(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `"k%07d":1,`, i)
+	}
+	return b.String()
 }
 
 func TestShortenResult_KeepsToTheCarriersLimit(t *testing.T) {
