@@ -30,6 +30,9 @@ const (
 	table     = "core/domain/transition.go"
 	planner   = "core/domain/planner.go"
 	affinity  = "core/domain/affinity.go"
+	fleet     = "core/domain/fleet.go"
+	ending    = "core/domain/ending.go"
+	suspect   = "core/domain/suspect.go"
 	agent     = "core/services/execution/agent.go"
 	memory    = "adapters/memory/"
 	postgres  = "adapters/postgres/"
@@ -95,6 +98,17 @@ var defects = []defect{
 	{"another customer's workload is found", memory + "store.go", "r == nil || r.CustomerID != customer", "r == nil", nil, []layer{sim, onMemory}},
 	{"results share memory with the store", memory + "workloads.go", "found = append(found, r.Workload.Clone())", "found = append(found, r.Workload)", nil, []layer{onMemory}},
 	{"what becomes due stays delayed", memory + "queue.go", "	q.s.promote(q.s.now())", "	_ = q.s.now()", nil, []layer{sim, onMemory}},
+
+	{"anti rules bind all customers", fleet, "	binds := l.CustomerID\n", "	binds := everyCustomer\n", nil, []layer{properties}},
+	{"anti rules of what runs are ignored", fleet, "return w.repelled != nil && (", "return false && (", nil, []layer{sim, properties}},
+	{"a cancelled run gives its slot back at once", ending, "	return t.Event != EventLose\n", "	return false\n", nil, []layer{onMemory, properties}},
+	{"ending runs do not count at the commit", memory + "workloads.go", "len(h.records) + len(h.ending)", "len(h.records)", nil, []layer{onMemory}},
+	{"an inventory never lets go of an ending run", reconcile, "if !has[r] && w.HeldFor >= inventoryAge {", "if false {", nil, []layer{plane}},
+	{"declines do not back off", ending, "d.Count = old.Count + 1", "d.Count = 1", nil, []layer{properties}},
+	{"a process that lives counts as dead", suspect, "return l == LossExpired && (supervised || returned)", "return l == LossExpired && supervised && returned", nil, []layer{onMemory, properties}},
+	{"suspects share a worker at once", execute, "w.Suspect() && y.Suspects[t.SessionID] > 0 && patient(w.SuspectSince, now)", "false", nil, []layer{onMemory, properties}},
+	{"a customer's lanes are not bounded", memory + "queue.go", "if len(lanes) > hq.PerCustomer() {", "if len(lanes) < 0 {", nil, []layer{onMemory}},
+	{"a lane is forgotten that a submission relies on", postgres + "lanes.go", "touchInterval = 5 * time.Minute", "touchInterval = 5000 * time.Minute", nil, []layer{onPostgres}},
 
 	// Services.
 	{"no self-fencing", agent, "if a.live && a.clock.Now().Sub(a.answered) >= a.lease-a.lease/leaseMargin {", "if false {", nil, []layer{sim}},
