@@ -574,7 +574,8 @@ type PlacementReason struct {
 	// About workers, each of which is counted once, under the first that applies: `worker_draining`, `missing_type` (does not offer the workload
 	// type), `other_worker_id`, `missing_tag` and `missing_workload_types` (`affinity_rules.hard`), `excluded` (`affinity_rules.anti`), `too_small`
 	// (the config's `resource_limits` exceed what it has), `full` (no free slot),
-	// `run_ending` (no free slot, one of them kept by a run that has ended but does not return), `declined` (gave this workload back a moment ago), `conflict` (`anti.workload_types`, its own or of what runs there),
+	// `run_ending` (no free slot, one of them kept by a run that has ended but does not return), `declined` (gave this workload back a moment ago), `suspects` (workers died under
+	// this workload and under one that runs there), `conflict` (`anti.workload_types`, its own or of what runs there),
 	// `resources_taken` (free slots, but too little CPU, memory or disk left), `next` (could take it now: it is about to be placed, or others are
 	// before it). More may be added.
 	//
