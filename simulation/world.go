@@ -268,7 +268,7 @@ func (w *World) aloneOf(id domain.WorkloadID) bool {
 	if alone, known := w.alone[id]; known {
 		return alone
 	}
-	found, err := w.stores.Workloads.Get(context.Background(), "", id)
+	found, err := w.stores.Workloads.GetAny(context.Background(), id)
 	if err != nil || len(found) == 0 {
 		return false
 	}
