@@ -338,17 +338,6 @@ func TestListsPageAndCursorsAreBound(t *testing.T) {
 	require.InDelta(t, 5, offset.field("pagination.total"), 0)
 }
 
-func TestViewersSeeNoPayloads(t *testing.T) {
-	a := newAPI(t, 1)
-	id := a.submit(sleepBody(0))
-	require.Equal(t, "COMPLETED", a.call("GET", "/v1/workloads/"+id+"?wait=10s", a.dev.CustomerKey, nil).field("status"))
-	seen := a.call("GET", "/v1/workloads/"+id, a.key("viewer"), nil)
-	require.Equal(t, 200, seen.status)
-	assert.Nil(t, seen.field("input_params"))
-	assert.Nil(t, seen.field("result_data"))
-	assert.NotNil(t, a.call("GET", "/v1/workloads/"+id, a.dev.CustomerKey, nil).field("result_data"))
-}
-
 func TestARevokedKeyStopsWorking(t *testing.T) {
 	a := newAPI(t, 0)
 	key := a.key("customer")

@@ -77,7 +77,9 @@ func endingCases() []Case[StoreHarness] {
 			says := func(e domain.Event) domain.Outcome {
 				tr := report(a, w, e, 1)
 				tr.WorkerID = w.ID
-				return f.apply(tr)[0].Outcome
+				r := f.apply(tr)[0]
+				require.Equal(t, f.get(a.ID).State, r.State, "answers carry the whole state")
+				return r.Outcome
 			}
 			require.Equal(t, domain.OutcomeIllegal, says(domain.EventLinger), "it holds it")
 			f.must(report(a, w, domain.EventComplete, 1))

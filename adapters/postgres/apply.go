@@ -123,7 +123,7 @@ func (t *tx) queueEnding(keep, free []domain.Ending) {
 func (t *tx) fillResults(ctx context.Context, results []domain.Result) error {
 	var ids []string
 	for i := range results {
-		if r := &results[i]; r.State.Status == domain.StatusCompleted && r.Outcome != domain.OutcomeApplied && r.State.Result == "" {
+		if r := &results[i]; r.From == domain.StatusCompleted && r.State.Result == "" {
 			ids = append(ids, string(r.WorkloadID))
 		}
 	}
