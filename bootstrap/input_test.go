@@ -332,3 +332,66 @@ func TestSubmit_WhereKnownTypesAreRequired_ListsThoseSupported(t *testing.T) {
 		require.Equal(a, 204, a.send("DELETE", "/v1/admin/workers/w", "", admin).status)
 	}, "NIYANTA_REQUIRE_KNOWN_TYPES=true")
 }
+
+func TestIdempotencyKey_WhenTheBodyMeansTheSame_ReturnsTheFirstWorkload(t *testing.T) {
+	onEachStore(t, func(a *api) {
+		submit := func(key, rest string) answer {
+			return a.send("POST", "/v1/workloads", `{"workload_type":"sleep","input_params":{"a":1,"b":[1.0]}`+rest+`}`, map[string]string{"Idempotency-Key": key})
+		}
+		first := submit("defaults", "")
+		require.Equal(a, 202, first.status, first.body)
+		for _, same := range []string{
+			"", `,"priority":10`, `,"priority":1e1`, `,"labels":{}`, `,"affinity_rules":{}`, `,"affinity_rules":{"hard":{},"anti":{"worker_tags":{}}}`,
+			`,"timeout_seconds":3600`, `,"timeout_seconds":3600.0,"max_retries":5,"priority":10,"labels":{}`,
+		} {
+			again := submit("defaults", same)
+			require.Equal(a, 202, again.status, "%s: %s", same, again.body)
+			require.Equal(a, first.field("workload_id"), again.field("workload_id"), same)
+		}
+		for _, other := range []string{`,"priority":11`, `,"labels":{"a":"b"}`, `,"timeout_seconds":0`, `,"max_retries":4`, `,"run_at":"2030-01-01T00:00:00Z"`} {
+			a.refused(submit("defaults", other), 409, "CONFLICT", "Idempotency-Key")
+		}
+		zoned := submit("zones", `,"run_at":"2030-01-01T00:00:00Z"`)
+		for _, at := range []string{"2030-01-01t00:00:00z", "2030-01-01T01:00:00+01:00", "2029-12-31T23:30:00.000-00:30"} {
+			require.Equal(a, zoned.field("workload_id"), submit("zones", `,"run_at":"`+at+`"`).field("workload_id"), at)
+		}
+		a.refused(submit("zones", `,"run_at":"2030-01-01T00:00:01Z"`), 409, "CONFLICT", "Idempotency-Key")
+
+		// The same bytes are the same submission though the defaults changed meanwhile.
+		require.Equal(a, 201, a.send("POST", "/v1/workload-configs", `{"workload_type":"sleep","timeout_seconds":60,"max_retries":1}`, nil).status)
+		require.Equal(a, first.field("workload_id"), submit("defaults", "").field("workload_id"))
+		require.Equal(a, first.field("workload_id"), submit("defaults", `,"timeout_seconds":3600,"max_retries":5`).field("workload_id"))
+	})
+}
+
+func TestRetries_AreSetBySubmissionAndConfig(t *testing.T) {
+	onEachStore(t, func(a *api) {
+		cfg := a.send("POST", "/v1/workload-configs", `{"workload_type":"sleep","retry_backoff":{"initial_seconds":900,"factor":1.5}}`, nil)
+		require.Equal(a, 201, cfg.status, cfg.body)
+		require.Equal(a, map[string]any{"initial_seconds": 900.0, "factor": 1.5, "max_seconds": 900.0}, cfg.field("retry_backoff"))
+		require.InDelta(a, 5, cfg.field("max_retries"), 0)
+		plain := a.send("POST", "/v1/workload-configs", `{"workload_type":"http"}`, nil)
+		require.Equal(a, map[string]any{"initial_seconds": 5.0, "factor": 3.0, "max_seconds": 600.0}, plain.field("retry_backoff"))
+		for body, field := range map[string]string{
+			`{"initial_seconds":0}`: "retry_backoff.initial_seconds", `{"factor":0.5}`: "retry_backoff.factor", `{"max_seconds":1}`: "retry_backoff.max_seconds",
+			`{"max_seconds":1e6}`: "retry_backoff.max_seconds", `{"cap":1}`: "retry_backoff.cap",
+		} {
+			a.refused(a.send("POST", "/v1/workload-configs", `{"workload_type":"x","retry_backoff":`+body+`}`, nil), 400, "INVALID_INPUT", field)
+		}
+		id := a.send("POST", "/v1/workloads", `{"workload_type":"sleep","input_params":{},"max_retries":2}`, nil).field("workload_id").(string)
+		require.InDelta(a, 2, a.send("GET", "/v1/workloads/"+id, "", nil).field("max_retries"), 0)
+		a.refused(a.send("POST", "/v1/workloads", `{"workload_type":"sleep","input_params":{},"max_retries":-1}`, nil), 400, "INVALID_INPUT", "max_retries")
+
+		// It fails, and says which retry it waits for, and until when.
+		worker := map[string]string{"Authorization": "Bearer " + a.dev.WorkerKey}
+		require.Equal(a, 200, a.send("POST", "/v1/worker/register", `{"worker_id":"w","session_id":"s","capabilities":["sleep"],"slots":1}`, worker).status)
+		require.Eventually(a, func() bool {
+			return a.send("GET", "/v1/workloads/"+id, "", nil).field("status") == "SCHEDULED"
+		}, 20*time.Second, 20*time.Millisecond)
+		report := a.send("POST", "/v1/worker/report", `{"worker_id":"w","session_id":"s","reports":[{"report_id":"1","workload_id":"`+id+`","generation":1,`+
+			`"event":"fail","failure":{"type":"downstream","message":"503"}}]}`, worker)
+		require.Contains(a, report.body, `"applied"`)
+		placement := a.send("GET", "/v1/workloads/"+id+"/placement", "", nil)
+		require.Contains(a, placement.body, `"code":"retry_backoff","message":"retry 1 of 2 after failure \"downstream\", not before 20`)
+	})
+}

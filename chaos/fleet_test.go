@@ -224,6 +224,12 @@ func (f *fleet) onboard(url string) {
 	require.NoError(f.t, err)
 	f.client, err = niyanta.NewClient(url, key.Key)
 	require.NoError(f.t, err)
+	for _, kind := range []string{"steps", "http", "exec", "sleep"} { // retries belong to the run, not to minutes after it
+		_, err := f.client.CreateConfig(f.t.Context(), niyanta.ConfigInput{WorkloadType: kind, RetryBackoff: &niyanta.RetryBackoff{
+			InitialSeconds: new(0.5), Factor: new(2.0), MaxSeconds: new(10.0),
+		}})
+		require.NoError(f.t, err)
+	}
 }
 
 // leader tells which coordinator leads by its own word; -1: none.

@@ -67,7 +67,7 @@ var policy = []struct {
 
 // domainStd is the short list of pure standard packages that the domain may use.
 var domainStd = []string{
-	"cmp", "container/heap", "crypto/sha256", "encoding/base32", "encoding/base64", "encoding/hex", "encoding/json", "errors", "fmt", "hash/fnv",
+	"bytes", "cmp", "container/heap", "crypto/sha256", "encoding/base32", "encoding/base64", "encoding/hex", "encoding/json", "errors", "fmt", "hash/fnv",
 	"maps", "math", "slices", "strconv", "strings", "time", "unicode", "unicode/utf16", "unicode/utf8",
 }
 

@@ -92,7 +92,7 @@ func tenancyCases() []Case[StoreHarness] {
 			byKey, err := h.Open().Configs.ForTypes(t.Context(), []domain.ConfigKey{key, {CustomerID: acme, Type: "none"}, {CustomerID: rival, Type: "b"}})
 			require.NoError(t, err)
 			require.Equal(t, map[domain.ConfigKey]domain.WorkloadConfig{key: c}, byKey, "those that do not exist are left out")
-			c.Description, c.MaxRetries = "changed", 9
+			c.Description, c.MaxRetries, c.Backoff = "changed", 9, domain.RetryBackoff{Initial: time.Minute, Factor: 1, Max: time.Minute}
 			c, err = f.Configs.Update(t.Context(), c)
 			require.NoError(t, err)
 			got, err := f.Configs.Get(t.Context(), acme, c.ID)

@@ -19,6 +19,7 @@ func submitCases() []Case[StoreHarness] {
 			s.Affinity.Anti.WorkloadTypes = []string{"noisy"}
 			s.Priority, s.ConfigID = 77, "wlcfg_1"
 			s.Run.Config = `{"k":[1,2]}`
+			s.Run.Backoff = domain.RetryBackoff{Initial: 1500 * time.Microsecond, Factor: 1.1, Max: time.Hour}
 			rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{s})
 			require.NoError(t, err)
 			again := h.Open() // another handle sees it too
@@ -67,7 +68,7 @@ func submitCases() []Case[StoreHarness] {
 			}
 			require.Len(t, f.trail(f.get(s.ID)), 1)
 		}},
-		{"an idempotency key returns the first workload", "key known, same digest: SubmitDuplicate with the first workload", func(t T, h StoreHarness) {
+		{"an idempotency key returns the first workload", "key known, digest or meaning the same: SubmitDuplicate with the first workload", func(t T, h StoreHarness) {
 			f := given(t, h)
 			first := f.submit(keyed(1))
 			second, other, foreign := f.submission(acme), f.submission(acme), f.submission(rival)
@@ -83,6 +84,28 @@ func submitCases() []Case[StoreHarness] {
 			ws, err := f.Workloads.GetAny(t.Context(), second.ID, other.ID)
 			require.NoError(t, err)
 			require.Empty(t, ws, "a refused item leaves no trace")
+		}},
+		{"what means the same repeats a submission", "key known, digest or meaning the same, neither the same: SubmitConflict", func(t T, h StoreHarness) {
+			f := given(t, h)
+			means := func(digest, meaning byte) func(*domain.Submission) {
+				return func(s *domain.Submission) {
+					s.IdempotencyKey, s.Digest, s.Meaning = "k", [32]byte{digest}, [32]byte{meaning}
+				}
+			}
+			first := f.submit(means(1, 1))
+			for _, c := range []struct {
+				digest, meaning byte
+				want            ports.SubmitStatus
+			}{{1, 2, ports.SubmitDuplicate}, {2, 1, ports.SubmitDuplicate}, {2, 2, ports.SubmitConflict}, {2, 0, ports.SubmitConflict}, {1, 0, ports.SubmitDuplicate}} {
+				s := f.submission(acme)
+				means(c.digest, c.meaning)(&s)
+				rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{s})
+				require.NoError(t, err)
+				require.Equal(t, c.want, rs[0].Status, c)
+				if c.want == ports.SubmitDuplicate {
+					require.Equal(t, first.ID, rs[0].Workload.ID)
+				}
+			}
 		}},
 		{"an idempotency key is forgotten after its retention", "younger than domain.IdempotencyRetention", func(t T, h StoreHarness) {
 			f := given(t, h)

@@ -32,6 +32,7 @@ type (
 	CheckpointInfo  = client.Checkpoint
 	WorkloadConfig  = client.WorkloadConfig
 	ConfigInput     = client.WorkloadConfigInput
+	RetryBackoff    = client.RetryBackoff
 	Customer        = client.Customer
 	CustomerUsage   = client.CustomerUsage
 	CustomerInput   = client.CustomerInput

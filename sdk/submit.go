@@ -45,6 +45,10 @@ func Seconds(d time.Duration) int {
 // ParseTime reads a time as the API does: RFC 3339, with "t" and "z" also in lower case, in the years 2000 to 2199.
 func ParseTime(field, s string) (time.Time, error) { return domain.ParseTime(field, s) }
 
+// WithMaxRetries sets how often the workload is tried again after a failure of its own; 0: never. The default is the
+// config's, or 5.
+func WithMaxRetries(n int) SubmitOption { return func(o *submitOptions) { o.MaxRetries = &n } }
+
 // WithRunAt keeps the workload from starting before t.
 func WithRunAt(t time.Time) SubmitOption { return func(o *submitOptions) { o.RunAt = &t } }
 

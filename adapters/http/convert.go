@@ -3,6 +3,7 @@ package http
 import (
 	"encoding/hex"
 	"encoding/json"
+	"math"
 	"time"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
@@ -115,7 +116,7 @@ func workloadOut(w *domain.Workload, role domain.Role) gen.Workload {
 		Status: gen.Status(w.Status), StatusReason: opt(w.Reason), Priority: w.Priority,
 		Labels: emptyIfNil(w.Labels), AffinityRules: affinityOut(w.Affinity), Generation: w.Generation,
 		WorkerID: opt(string(w.WorkerID)), ProgressPercent: w.ProgressPercent, ProgressMessage: opt(w.ProgressMessage),
-		CheckpointSequence: w.CheckpointSequence, RetryCount: w.RetryCount, RedistributionCount: w.RedistributionCount,
+		CheckpointSequence: w.CheckpointSequence, RetryCount: w.RetryCount, MaxRetries: w.Run.MaxRetries, RedistributionCount: w.RedistributionCount,
 		InputParams: raw(w.Input), ResultData: raw(w.Result),
 		CreatedAt: at(w.CreatedAt), RunAt: optTime(w.RunAt), ScheduledAt: optTime(w.ScheduledAt),
 		StartedAt: optTime(w.StartedAt), CompletedAt: optTime(w.FinishedAt), UpdatedAt: at(w.UpdatedAt),
@@ -219,6 +220,7 @@ func configOut(c *domain.WorkloadConfig, role domain.Role) gen.WorkloadConfig {
 		ConfigID: string(c.ID), CustomerID: string(c.CustomerID), WorkloadType: c.Type, Description: c.Description,
 		ConfigJSON: raw(c.Config), ResourceLimits: resourcesOut(c.Resources),
 		CheckpointIntervalSec: int(c.CheckpointInterval / time.Second), MaxRetries: c.MaxRetries,
+		RetryBackoff:   backoffOut(c.Backoff),
 		TimeoutSeconds: int(c.Timeout / time.Second), CreatedAt: at(c.CreatedAt), UpdatedAt: at(c.UpdatedAt),
 	}
 	if c.Config == "" {
@@ -249,8 +251,34 @@ func configIn(customer domain.CustomerID, in *gen.WorkloadConfigInput) domain.Wo
 	if in.TimeoutSeconds != nil {
 		c.Timeout = time.Duration(*in.TimeoutSeconds) * time.Second
 	}
+	c.Backoff = backoffIn(c.Backoff, in.RetryBackoff)
 	return c
 }
+
+// backoffIn lays what is stated over a backoff. The longest wait is never below the first, unless both are stated so.
+func backoffIn(b domain.RetryBackoff, in *gen.RetryBackoff) domain.RetryBackoff {
+	if in == nil {
+		return b
+	}
+	if in.InitialSeconds != nil {
+		b.Initial = seconds(*in.InitialSeconds)
+		b.Max = max(b.Max, b.Initial)
+	}
+	if in.Factor != nil {
+		b.Factor = *in.Factor
+	}
+	if in.MaxSeconds != nil {
+		b.Max = seconds(*in.MaxSeconds)
+	}
+	return b
+}
+
+func backoffOut(b domain.RetryBackoff) gen.RetryBackoff {
+	return gen.RetryBackoff{InitialSeconds: new(b.Initial.Seconds()), Factor: &b.Factor, MaxSeconds: new(b.Max.Seconds())}
+}
+
+// seconds is a number of seconds in whole microseconds.
+func seconds(s float64) time.Duration { return time.Duration(math.Round(s*1e6)) * time.Microsecond }
 
 func overlay(base domain.Resources, r *gen.Resources) domain.Resources {
 	if r.CPUCores != nil {

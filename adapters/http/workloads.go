@@ -3,7 +3,6 @@ package http
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -21,13 +20,7 @@ const maxWait = 60 * time.Second
 // SubmitWorkload implements POST /v1/workloads.
 func (a *api) SubmitWorkload(ctx context.Context, req gen.SubmitWorkloadRequestObject) (gen.SubmitWorkloadResponseObject, error) {
 	sub := submission(req.Body)
-	if key := deref(req.Params.IdempotencyKey); key != "" {
-		digest, err := digestOf(req.Body)
-		if err != nil {
-			return nil, err
-		}
-		sub.IdempotencyKey, sub.Digest = key, digest
-	}
+	sub.IdempotencyKey = deref(req.Params.IdempotencyKey)
 	w, err := a.Lifecycle.Submit(ctx, scopeOf(ctx).principal, sub)
 	if err != nil {
 		return nil, err
@@ -99,6 +92,7 @@ func submission(in *gen.Submission) lifecycle.SubmitRequest {
 		d := time.Duration(*in.TimeoutSeconds) * time.Second
 		req.Timeout = &d
 	}
+	req.MaxRetries = in.MaxRetries
 	return req
 }
 
@@ -108,22 +102,6 @@ func compact(j json.RawMessage) []byte {
 		return j // was validated before; the core refuses it otherwise
 	}
 	return buf.Bytes()
-}
-
-// digestOf identifies a submission by content: field order and white space do not matter.
-func digestOf(in *gen.Submission) ([32]byte, error) {
-	b, err := json.Marshal(in)
-	if err != nil {
-		return [32]byte{}, err
-	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return [32]byte{}, err
-	}
-	canonical, err := json.Marshal(v) // sorts keys
-	return sha256.Sum256(canonical), err
 }
 
 // GetWorkload implements GET /v1/workloads/{id}.

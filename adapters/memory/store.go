@@ -64,9 +64,10 @@ type tenant struct {
 }
 
 type idemEntry struct {
-	digest [32]byte
-	id     domain.WorkloadID
-	at     time.Time
+	digest  [32]byte
+	meaning [32]byte
+	id      domain.WorkloadID
+	at      time.Time
 }
 
 type idemRef struct {

@@ -39,7 +39,7 @@ func (s *Store) submit(sub *domain.Submission, now time.Time) ports.SubmitResult
 	}
 	if sub.IdempotencyKey != "" {
 		if e, ok := t.idem[sub.IdempotencyKey]; ok {
-			if e.digest != sub.Digest {
+			if !sub.Repeats(e.digest, e.meaning) {
 				return ports.SubmitResult{Status: ports.SubmitConflict}
 			}
 			return ports.SubmitResult{Status: ports.SubmitDuplicate, Workload: s.workloads[e.id].Workload.Clone()}
@@ -56,7 +56,7 @@ func (s *Store) submit(sub *domain.Submission, now time.Time) ports.SubmitResult
 	s.append(r, created)
 	s.enter(r, now)
 	if sub.IdempotencyKey != "" {
-		t.idem[sub.IdempotencyKey] = idemEntry{sub.Digest, r.ID, now}
+		t.idem[sub.IdempotencyKey] = idemEntry{sub.Digest, sub.Meaning, r.ID, now}
 		s.idemOrder = append(s.idemOrder, idemRef{sub.CustomerID, sub.IdempotencyKey, now})
 	}
 	return ports.SubmitResult{Status: ports.SubmitAccepted, Workload: wl.Clone()}

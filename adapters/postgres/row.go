@@ -11,6 +11,7 @@ import (
 
 // hotColumns are the columns of workloads, in the order in which scanHot reads them.
 const hotColumns = `w.workload_id, w.customer_id, w.lane_id, w.workload_type, w.config_id, w.priority, w.max_retries, w.timeout_us,
+ w.backoff_initial_us, w.backoff_factor, w.backoff_max_us,
  w.created_at, w.queue_at, w.status, w.reason, w.worker_id, w.session_id, w.generation, w.retry_count, w.redistribution_count,
  w.loss_streak, w.progress_percent, w.progress_message, w.checkpoint_sequence, w.checkpoint_generation, w.pause_requested,
  w.failure_type, w.failure_message, w.failure_permanent, w.not_before, w.deadline, w.scheduled_at, w.started_at, w.finished_at,
@@ -24,12 +25,13 @@ const fullTables = `workloads w JOIN workload_specs s USING (workload_id) LEFT J
 
 // hotTargets are where hotColumns go; after fixes what needs more than assignment.
 func hotTargets(w *domain.Workload) (targets []any, after func()) {
-	var timeout int64
+	var timeout, backoffInitial, backoffMax int64
 	var failureType, failureMessage *string
 	var failurePermanent *bool
 	var notBefore, due, scheduled, started, finished, suspect *time.Time
 	targets = []any{
 		&w.ID, &w.CustomerID, &w.Lane, &w.Type, &w.ConfigID, &w.Priority, &w.Run.MaxRetries, &timeout,
+		&backoffInitial, &w.Run.Backoff.Factor, &backoffMax,
 		&w.CreatedAt, &w.QueueAt, &w.Status, &w.Reason, &w.WorkerID, &w.SessionID, &w.Generation, &w.RetryCount, &w.RedistributionCount,
 		&w.LossStreak, &w.ProgressPercent, &w.ProgressMessage, &w.CheckpointSequence, &w.CheckpointGeneration, &w.PauseRequested,
 		&failureType, &failureMessage, &failurePermanent, &notBefore, &due, &scheduled, &started, &finished,
@@ -38,7 +40,7 @@ func hotTargets(w *domain.Workload) (targets []any, after func()) {
 	}
 	return targets, func() {
 		w.SuspectSince = at(suspect)
-		w.Run.Timeout = micros(timeout)
+		w.Run.Timeout, w.Run.Backoff.Initial, w.Run.Backoff.Max = micros(timeout), micros(backoffInitial), micros(backoffMax)
 		if failureType != nil {
 			w.Failure = &domain.Failure{Type: *failureType, Message: *failureMessage, Permanent: *failurePermanent}
 		}

@@ -34,8 +34,8 @@ type idemKey struct {
 }
 
 type idemEntry struct {
-	digest [32]byte
-	id     domain.WorkloadID
+	digest, meaning [32]byte
+	id              domain.WorkloadID
 }
 
 // Submit implements ports.WorkloadStore.
@@ -72,7 +72,7 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 			a.owners[sub.ID] = sub.CustomerID
 			if sub.IdempotencyKey != "" {
 				k := idemKey{sub.CustomerID, sub.IdempotencyKey}
-				a.keys[k] = idemEntry{sub.Digest, sub.ID}
+				a.keys[k] = idemEntry{sub.Digest, sub.Meaning, sub.ID}
 				idem = append(idem, idemRow{k, a.keys[k]})
 			}
 		}
@@ -116,15 +116,17 @@ func (t *tx) queueAdmission(batch []domain.Submission) *admission {
 			return err
 		})
 	if len(keys) > 0 {
-		t.queue(`SELECT k.customer_id, k.idempotency_key, k.digest, k.workload_id FROM idempotency_keys k
+		t.queue(`SELECT k.customer_id, k.idempotency_key, k.digest, k.meaning, k.workload_id FROM idempotency_keys k
  JOIN unnest($1::text[], $2::text[]) AS u(customer_id, idempotency_key) USING (customer_id, idempotency_key)
  WHERE k.created_at > niyanta_now() - $3::bigint * interval '1 microsecond'`, keyOwners, keys, domain.IdempotencyRetention.Microseconds()).
 			Query(func(rows pgx.Rows) error {
 				var k idemKey
 				var e idemEntry
-				var digest []byte
-				_, err := pgx.ForEachRow(rows, []any{&k.customer, &k.key, &digest, &e.id}, func() error {
+				var digest, meaning []byte
+				_, err := pgx.ForEachRow(rows, []any{&k.customer, &k.key, &digest, &meaning, &e.id}, func() error {
+					e.digest, e.meaning = [32]byte{}, [32]byte{}
 					copy(e.digest[:], digest)
+					copy(e.meaning[:], meaning)
 					a.keys[k] = e
 					return nil
 				})
@@ -154,7 +156,7 @@ func (t *tx) admit(ctx context.Context, a *admission, sub *domain.Submission) (s
 	}
 	if sub.IdempotencyKey != "" {
 		if e, known := a.keys[idemKey{sub.CustomerID, sub.IdempotencyKey}]; known {
-			if e.digest != sub.Digest {
+			if !sub.Repeats(e.digest, e.meaning) {
 				return ports.SubmitConflict, "", nil
 			}
 			return ports.SubmitDuplicate, e.id, nil
@@ -208,12 +210,13 @@ func (t *tx) queueIdempotency(rows []idemRow) {
 	if len(rows) == 0 {
 		return
 	}
-	t.queue(`INSERT INTO idempotency_keys (customer_id, idempotency_key, digest, workload_id, created_at)
- SELECT u.*, $5::timestamptz FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[]) AS u
+	t.queue(`INSERT INTO idempotency_keys (customer_id, idempotency_key, digest, meaning, workload_id, created_at)
+ SELECT u.*, $6::timestamptz FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::text[]) AS u
  ON CONFLICT (customer_id, idempotency_key) DO UPDATE
- SET digest = excluded.digest, workload_id = excluded.workload_id, created_at = excluded.created_at`,
+ SET digest = excluded.digest, meaning = excluded.meaning, workload_id = excluded.workload_id, created_at = excluded.created_at`,
 		column(rows, func(r idemRow) string { return string(r.customer) }), column(rows, func(r idemRow) string { return r.key }),
-		column(rows, func(r idemRow) []byte { return r.digest[:] }), column(rows, func(r idemRow) string { return string(r.id) }), t.now)
+		column(rows, func(r idemRow) []byte { return r.digest[:] }),
+		column(rows, func(r idemRow) []byte { return r.meaning[:] }), column(rows, func(r idemRow) string { return string(r.id) }), t.now)
 }
 
 // fillDuplicates reads the workloads that were submitted before.
@@ -265,16 +268,19 @@ func (t *tx) queueSubmitted(ws []*domain.Workload, lanes []domain.Lane) error {
 	}
 	customers, types := column(ws, func(w w) string { return string(w.CustomerID) }), column(ws, func(w w) string { return w.Type })
 	t.queue(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries, timeout_us, queue_at,
-  not_before, created_at, updated_at, status)
- SELECT u.*, $11::timestamptz, $11::timestamptz, 'PENDING' FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
-  $6::integer[], $7::integer[], $8::bigint[], $9::timestamptz[], $10::timestamptz[]) AS u`,
+  not_before, backoff_initial_us, backoff_factor, backoff_max_us, created_at, updated_at, status)
+ SELECT u.*, $14::timestamptz, $14::timestamptz, 'PENDING' FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
+  $6::integer[], $7::integer[], $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::bigint[], $12::double precision[], $13::bigint[]) AS u`,
 		column(ws, idOf), customers, column(ws, laneOf), types,
 		column(ws, func(w w) string { return string(w.ConfigID) }),
 		column(ws, func(w w) int64 { return int64(w.Priority) }),
 		column(ws, func(w w) int64 { return int64(w.Run.MaxRetries) }),
 		column(ws, func(w w) int64 { return w.Run.Timeout.Microseconds() }),
 		column(ws, func(w w) time.Time { return w.QueueAt }),
-		column(ws, func(w w) *time.Time { return null(w.NotBefore) }), t.now)
+		column(ws, func(w w) *time.Time { return null(w.NotBefore) }),
+		column(ws, func(w w) int64 { return w.Run.Backoff.Initial.Microseconds() }),
+		column(ws, func(w w) float64 { return w.Run.Backoff.Factor }),
+		column(ws, func(w w) int64 { return w.Run.Backoff.Max.Microseconds() }), t.now)
 	t.queue(`INSERT INTO workload_specs (workload_id, input, labels, affinity, config, cpu_cores, memory_mb, disk_mb, checkpoint_interval_us, run_at)
  SELECT u.id, u.input, u.labels::jsonb, u.affinity::jsonb, u.config, u.cpu, u.memory, u.disk, u.interval_us, u.run_at
  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::double precision[], $7::integer[], $8::integer[], $9::bigint[],

@@ -111,15 +111,17 @@ func (c customers) GetMany(ctx context.Context, ids []domain.CustomerID) (map[do
 type configs struct{ s *Store }
 
 const configColumns = `c.config_id, c.customer_id, c.workload_type, c.description, c.config, c.cpu_cores, c.memory_mb, c.disk_mb,
- c.checkpoint_interval_us, c.max_retries, c.timeout_us, c.created_at, c.updated_at`
+ c.checkpoint_interval_us, c.max_retries, c.timeout_us, c.backoff_initial_us, c.backoff_factor, c.backoff_max_us,
+ c.created_at, c.updated_at`
 
 func scanConfig(row pgx.CollectableRow) (domain.WorkloadConfig, error) {
 	var c domain.WorkloadConfig
-	var interval, timeout int64
+	var interval, timeout, backoffInitial, backoffMax int64
 	r := &c.RunConfig
 	err := row.Scan(&c.ID, &c.CustomerID, &c.Type, &c.Description, &r.Config, &r.Resources.CPUCores, &r.Resources.MemoryMB, &r.Resources.DiskMB,
-		&interval, &r.MaxRetries, &timeout, &c.CreatedAt, &c.UpdatedAt)
+		&interval, &r.MaxRetries, &timeout, &backoffInitial, &r.Backoff.Factor, &backoffMax, &c.CreatedAt, &c.UpdatedAt)
 	r.CheckpointInterval, r.Timeout = micros(interval), micros(timeout)
+	r.Backoff.Initial, r.Backoff.Max = micros(backoffInitial), micros(backoffMax)
 	c.CreatedAt, c.UpdatedAt = c.CreatedAt.UTC(), c.UpdatedAt.UTC()
 	return c, err
 }
@@ -129,15 +131,16 @@ func configArgs(c domain.WorkloadConfig) []any {
 	return []any{
 		string(c.ID), string(c.CustomerID), c.Type, c.Description, string(r.Config), r.Resources.CPUCores, r.Resources.MemoryMB, r.Resources.DiskMB,
 		r.CheckpointInterval.Microseconds(), r.MaxRetries, r.Timeout.Microseconds(),
+		r.Backoff.Initial.Microseconds(), r.Backoff.Factor, r.Backoff.Max.Microseconds(),
 	}
 }
 
 // Create implements ports.ConfigStore.
 func (c configs) Create(ctx context.Context, cfg domain.WorkloadConfig) (domain.WorkloadConfig, error) {
 	rows, err := query(ctx, c.s.pool, scanConfig, `INSERT INTO workload_configs AS c (config_id, customer_id, workload_type, description, config, cpu_cores,
-  memory_mb, disk_mb, checkpoint_interval_us, max_retries, timeout_us, created_at, updated_at)
+  memory_mb, disk_mb, checkpoint_interval_us, max_retries, timeout_us, backoff_initial_us, backoff_factor, backoff_max_us, created_at, updated_at)
  SELECT $1::text, o.customer_id, $3::text, $4::text, $5::text, $6::double precision, $7::integer, $8::integer, $9::bigint, $10::integer, $11::bigint,
-  niyanta_now(), niyanta_now() FROM customers o WHERE o.customer_id = $2::text RETURNING `+configColumns, configArgs(cfg)...)
+  $12::bigint, $13::double precision, $14::bigint, niyanta_now(), niyanta_now() FROM customers o WHERE o.customer_id = $2::text RETURNING `+configColumns, configArgs(cfg)...)
 	switch violated(err) {
 	case "":
 	case "workload_configs_pkey":
@@ -175,7 +178,8 @@ func (c configs) List(ctx context.Context, customer domain.CustomerID) ([]domain
 // Update implements ports.ConfigStore.
 func (c configs) Update(ctx context.Context, cfg domain.WorkloadConfig) (domain.WorkloadConfig, error) {
 	rows, err := query(ctx, c.s.pool, scanConfig, `UPDATE workload_configs c SET description = $4::text, config = $5::text, cpu_cores = $6::double precision,
-  memory_mb = $7::integer, disk_mb = $8::integer, checkpoint_interval_us = $9::bigint, max_retries = $10::integer, timeout_us = $11::bigint, updated_at = niyanta_now()
+  memory_mb = $7::integer, disk_mb = $8::integer, checkpoint_interval_us = $9::bigint, max_retries = $10::integer, timeout_us = $11::bigint,
+  backoff_initial_us = $12::bigint, backoff_factor = $13::double precision, backoff_max_us = $14::bigint, updated_at = niyanta_now()
  WHERE c.config_id = $1::text AND c.customer_id = $2::text AND c.workload_type = $3::text RETURNING `+configColumns, configArgs(cfg)...)
 	if err != nil || len(rows) > 0 {
 		return only(rows, err, nil)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	niyanta "github.com/niyanta/niyanta/sdk"
@@ -104,7 +106,12 @@ func configSetDelete(c *cli) *cobra.Command {
 func (c *cli) showConfigs(cmd *cobra.Command, v any, cs []niyanta.WorkloadConfig) error {
 	rows := make([][]any, len(cs))
 	for i, x := range cs {
-		rows[i] = []any{x.ConfigID, x.WorkloadType, x.MaxRetries, x.TimeoutSeconds, x.CheckpointIntervalSec, x.Description}
+		rows[i] = []any{x.ConfigID, x.WorkloadType, x.MaxRetries, backoff(x.RetryBackoff), x.TimeoutSeconds, x.CheckpointIntervalSec, x.Description}
 	}
-	return c.show(cmd, v, []any{"CONFIG", "TYPE", "RETRIES", "TIMEOUT S", "CHECKPOINT S", "DESCRIPTION"}, rows)
+	return c.show(cmd, v, []any{"CONFIG", "TYPE", "RETRIES", "BACKOFF S", "TIMEOUT S", "CHECKPOINT S", "DESCRIPTION"}, rows)
+}
+
+// backoff is a backoff for people: first wait, factor, longest wait.
+func backoff(b niyanta.RetryBackoff) string {
+	return fmt.Sprintf("%s x %s, at most %s", or(b.InitialSeconds, "-"), or(b.Factor, "-"), or(b.MaxSeconds, "-"))
 }

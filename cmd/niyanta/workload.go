@@ -21,7 +21,7 @@ func workloadCommand(c *cli) *cobra.Command {
 // submitFlags are the flags of submit.
 type submitFlags struct {
 	input, affinity, runAt, key string
-	priority                    int
+	priority, maxRetries        int
 	labels                      []string
 	timeout                     time.Duration
 	wait                        bool
@@ -65,6 +65,7 @@ func submitCommand(c *cli) *cobra.Command {
 	fs := cmd.Flags()
 	fs.StringVar(&f.input, "input", "{}", "input_params: JSON, @file, or - for standard input")
 	fs.IntVar(&f.priority, "priority", 10, "0 to 1000")
+	fs.IntVar(&f.maxRetries, "max-retries", 5, "tries after a failure of its own, 0 to 1000 (default: the config's)")
 	fs.StringArrayVar(&f.labels, "label", nil, "key=value, repeatable")
 	fs.StringVar(&f.affinity, "affinity", "", "affinity_rules: JSON, @file or -")
 	fs.DurationVar(&f.timeout, "timeout", 0, "longest time of one run, in whole seconds, rounded up; 0: none (default: the config's)")
@@ -83,6 +84,9 @@ func (f *submitFlags) submission(cmd *cobra.Command, workloadType string) (niyan
 	sub := niyanta.Submission{WorkloadType: workloadType, InputParams: params}
 	if cmd.Flags().Changed("priority") {
 		sub.Priority = &f.priority
+	}
+	if cmd.Flags().Changed("max-retries") {
+		sub.MaxRetries = &f.maxRetries
 	}
 	if len(f.labels) > 0 {
 		labels, err := pairs("label", f.labels)
@@ -201,7 +205,7 @@ func (c *cli) showWorkload(cmd *cobra.Command, w *niyanta.Workload) error {
 		{"workload", w.WorkloadID}, {"type", w.WorkloadType}, {"status", w.Status},
 		{"reason", or(w.StatusReason, "-")}, {"progress", percent(w) + " " + or(w.ProgressMessage, "")},
 		{"priority", w.Priority}, {"worker", or(w.WorkerID, "-")}, {"generation", w.Generation},
-		{"checkpoint", w.CheckpointSequence}, {"retries", w.RetryCount}, {"redistributions", w.RedistributionCount},
+		{"checkpoint", w.CheckpointSequence}, {"retries", fmt.Sprintf("%d of %d", w.RetryCount, w.MaxRetries)}, {"redistributions", w.RedistributionCount},
 		{"created", clock(w.CreatedAt)},
 	}
 	if w.StartedAt != nil {

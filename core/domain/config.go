@@ -5,7 +5,7 @@ import "time"
 // Defaults and bounds of a workload config.
 const (
 	DefaultCheckpointInterval = 300 * time.Second
-	DefaultMaxRetries         = 3
+	DefaultMaxRetries         = 5
 	DefaultTimeout            = 3600 * time.Second
 	MaxTimeout                = 30 * 24 * time.Hour
 	MaxRetriesBound           = 1000
@@ -30,8 +30,9 @@ type RunConfig struct {
 	Resources Resources
 	// CheckpointInterval is the time between automatic checkpoints; 0: only when the workload asks.
 	CheckpointInterval time.Duration
-	// MaxRetries counts failures of the workload, not losses of workers.
+	// MaxRetries counts failures of the workload, not losses of workers. Backoff is the wait before each.
 	MaxRetries int
+	Backoff    RetryBackoff
 	// Timeout bounds one run, from its start; 0: none.
 	Timeout time.Duration
 }
@@ -42,6 +43,7 @@ func DefaultRunConfig() RunConfig {
 		Resources:          DefaultResources(),
 		CheckpointInterval: DefaultCheckpointInterval,
 		MaxRetries:         DefaultMaxRetries,
+		Backoff:            DefaultRetryBackoff(),
 		Timeout:            DefaultTimeout,
 	}
 }
@@ -80,11 +82,14 @@ func (c WorkloadConfig) Validate() error {
 	if err := c.Resources.validate("resource_limits"); err != nil {
 		return err
 	}
-	switch {
-	case c.CheckpointInterval < 0 || c.CheckpointInterval > 24*time.Hour:
+	if c.CheckpointInterval < 0 || c.CheckpointInterval > 24*time.Hour {
 		return Invalid("checkpoint_interval_sec", "must be 0 to 86400")
-	case c.MaxRetries < 0 || c.MaxRetries > MaxRetriesBound:
-		return Invalid("max_retries", "must be 0 to %d", MaxRetriesBound)
+	}
+	if err := ValidateMaxRetries(c.MaxRetries); err != nil {
+		return err
+	}
+	if err := c.Backoff.validate("retry_backoff"); err != nil {
+		return err
 	}
 	return ValidateTimeout(c.Timeout)
 }

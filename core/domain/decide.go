@@ -212,7 +212,7 @@ func (s *State) fail(w *Workload, t *Transition, f *Failure, now time.Time, audi
 	}
 	s.RetryCount++
 	s.Status = StatusPending
-	s.NotBefore = now.Add(retryDelay(w.RetryCount, t))
+	s.NotBefore = now.Add(retryDelay(w, t))
 	audit.Type = AuditRetried
 	s.pauseInstead(w, audit, PausedAfterFailure)
 }

@@ -25,7 +25,7 @@ func TestRetriesSpendTheirBudgetAndThenFail(t *testing.T) {
 		}
 		require.Equal(t, domain.StatusPending, w.Status)
 		assert.Equal(t, n+1, w.RetryCount)
-		assert.Equal(t, now.Add(domain.Backoff(n, 0.5)), w.NotBefore)
+		assert.Equal(t, now.Add(w.Run.Backoff.Delay(n, 0.5)), w.NotBefore)
 		assign := event(domain.EventAssign)
 		assign.Generation, assign.SessionID = w.Generation+1, "s1"
 		assert.Equal(t, domain.OutcomeIllegal, apply(&w, w.NotBefore.Add(-1), assign)[0], "the backoff is kept")
@@ -201,14 +201,39 @@ func TestDecline_ByMoreWorkersThanAreRemembered_MakesTheWorkloadWait(t *testing.
 func TestBackoffGrowsIsCappedAndNeverZero(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		attempt, jitter := rapid.IntRange(0, 5000).Draw(t, "attempt"), rapid.Float64Range(0, 0.999999).Draw(t, "jitter")
-		d := domain.Backoff(attempt, jitter)
-		assert.Positive(t, d)
-		assert.LessOrEqual(t, d, domain.BackoffCap)
-		if attempt < 8 {
-			assert.LessOrEqual(t, d, max(domain.BackoffBase<<attempt, time.Millisecond))
+		b := domain.RetryBackoff{
+			Initial: time.Duration(rapid.Int64Range(1, int64(24*time.Hour)).Draw(t, "initial")), Factor: rapid.Float64Range(1, 100).Draw(t, "factor"),
+			Max: 24 * time.Hour,
 		}
+		d, longer := b.Delay(attempt, jitter), b.Delay(attempt+1, jitter)
+		assert.GreaterOrEqual(t, d, time.Millisecond)
+		assert.LessOrEqual(t, d, b.Max)
+		assert.GreaterOrEqual(t, d, min(b.Initial/2, b.Max))
+		assert.GreaterOrEqual(t, longer, d)
 	})
-	assert.Equal(t, domain.BackoffCap/2, domain.Backoff(100, 0.5))
+}
+
+func TestDefaultBackoff_WithTheDefaultBudget_SpansFiveMinutes(t *testing.T) {
+	b := domain.DefaultRetryBackoff()
+	var least time.Duration
+	for n := range domain.DefaultMaxRetries {
+		least += b.Delay(n, 0)
+	}
+	assert.GreaterOrEqual(t, least, 5*time.Minute)
+	assert.Equal(t, []time.Duration{2500 * time.Millisecond, 3750 * time.Millisecond, 7500 * time.Millisecond, 5 * time.Minute},
+		[]time.Duration{b.Delay(0, 0), b.Delay(0, 0.5), b.Delay(1, 0), b.Delay(5000, 0)}, "half is fixed, half is random")
+	assert.Equal(t, b.Delay(3, 0.25), domain.RetryBackoff{}.Delay(3, 0.25), "the zero one is the default")
+}
+
+func TestNotYet_WhenARetryIsDue_SaysWhichAndWhen(t *testing.T) {
+	w := in(domain.StatusRunning)
+	w.Run = domain.DefaultRunConfig()
+	apply(&w, epoch0, event(domain.EventFail))
+	r := domain.NotYet(&w)
+	assert.Equal(t, domain.ReasonRetry, r.Code)
+	assert.Equal(t, fmt.Sprintf("retry 1 of 5 after failure %q, not before %s", w.Failure.Type, w.NotBefore.Format(time.RFC3339)), r.Message)
+	later := domain.Workload{State: domain.State{Status: domain.StatusPending, NotBefore: epoch0}}
+	assert.Equal(t, domain.ReasonNotBefore, domain.NotYet(&later).Code)
 }
 
 // TestRandomLivesAreLegal throws random transitions, stale ones among them, at a workload and checks what must hold

@@ -15,7 +15,8 @@ type ReasonCode string
 // The codes. The first group is about the workload and its customer, the second about workers: each worker is counted under the
 // first that applies.
 const (
-	ReasonNotBefore     ReasonCode = "not_before"       // run_at or the backoff of a retry is to come
+	ReasonNotBefore     ReasonCode = "not_before"       // run_at is to come, or the pause after a worker declined it
+	ReasonRetry         ReasonCode = "retry_backoff"    // the backoff of a retry is to come
 	ReasonCustomerLimit ReasonCode = "customer_limit"   // its customer runs as much as it may
 	ReasonNotOffered    ReasonCode = "type_not_offered" // no worker that is registered offers its type
 	ReasonNoWorker      ReasonCode = "no_worker"        // no worker is registered
@@ -254,7 +255,12 @@ var standing = map[ReasonCode]string{
 	ReasonTooSmall: "its resource limits are larger than any",
 }
 
-// NotBefore is the reason of a workload that may not be placed before a time.
-func NotBefore(at time.Time) Reason {
-	return Reason{Code: ReasonNotBefore, Message: "not before " + at.UTC().Format(time.RFC3339)}
+// NotYet is the reason of a workload that may not be placed before a time: which retry it waits for, or its run_at.
+func NotYet(w *Workload) Reason {
+	until := "not before " + w.NotBefore.UTC().Format(time.RFC3339)
+	failed := w.EndedEvent == EventFail || w.EndedEvent == EventTimeout
+	if !failed || w.Failure == nil {
+		return Reason{Code: ReasonNotBefore, Message: until}
+	}
+	return Reason{Code: ReasonRetry, Message: fmt.Sprintf("retry %d of %d after failure %q, %s", w.RetryCount, w.Run.MaxRetries, w.Failure.Type, until)}
 }

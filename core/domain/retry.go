@@ -1,28 +1,66 @@
 package domain
 
-import "time"
-
-// Retry backoff: exponential from BackoffBase by factor 2 up to BackoffCap, full jitter.
-const (
-	BackoffBase = time.Second
-	BackoffCap  = 5 * time.Minute
-	// MaxRetryAfter bounds the delay that a workload may ask for.
-	MaxRetryAfter = 24 * time.Hour
+import (
+	"math"
+	"time"
 )
 
-// Backoff is the delay before retry number attempt (0 is the first), jitter in [0,1): uniform between
-// 0 and the exponential bound. It never truncates to zero: the least is a millisecond.
-func Backoff(attempt int, jitter float64) time.Duration {
-	bound := BackoffCap
-	if attempt < 9 { // 1 s << 9 is above the cap
-		bound = min(BackoffBase<<max(attempt, 0), BackoffCap)
-	}
-	return max(time.Duration(jitter*float64(bound)), time.Millisecond)
+// MaxRetryAfter bounds the delay that a workload may ask for, and the longest wait of a backoff.
+const MaxRetryAfter = 24 * time.Hour
+
+// RetryBackoff says how long a workload waits before it runs again after a failure of its own: Initial before the first
+// retry, Factor times as long before each further one, at most Max. Half of each wait is fixed and half is random, so
+// that what failed together does not come back together. The zero RetryBackoff is the default.
+type RetryBackoff struct {
+	Initial time.Duration
+	Factor  float64
+	Max     time.Duration
 }
 
-func retryDelay(attempt int, t *Transition) time.Duration {
+// DefaultRetryBackoff has the default budget of five retries span at least five minutes, so that it outlasts the restart
+// of a service that the workload needs: 5 s, 15 s, 45 s, 135 s and 405 s, or half of that.
+func DefaultRetryBackoff() RetryBackoff {
+	return RetryBackoff{Initial: 5 * time.Second, Factor: 3, Max: 10 * time.Minute}
+}
+
+// Delay is the wait before a retry (0 is the first), jitter in [0,1). It is never less than a millisecond.
+func (b RetryBackoff) Delay(retry int, jitter float64) time.Duration {
+	if b == (RetryBackoff{}) {
+		b = DefaultRetryBackoff()
+	}
+	bound := b.Max
+	if grown := float64(b.Initial) * math.Pow(b.Factor, float64(max(retry, 0))); grown < float64(b.Max) {
+		bound = time.Duration(grown)
+	}
+	fixed := bound / 2
+	return max(fixed+time.Duration(jitter*float64(bound-fixed)), time.Millisecond)
+}
+
+func (b RetryBackoff) validate(field string) error {
+	switch {
+	case b == (RetryBackoff{}):
+		return nil
+	case b.Initial < time.Millisecond || b.Initial > MaxRetryAfter:
+		return Invalid(field+".initial_seconds", "must be 0.001 to %d", int(MaxRetryAfter.Seconds()))
+	case !(b.Factor >= 1 && b.Factor <= 100):
+		return Invalid(field+".factor", "must be 1 to 100")
+	case b.Max < b.Initial || b.Max > MaxRetryAfter:
+		return Invalid(field+".max_seconds", "must be at least initial_seconds and at most %d", int(MaxRetryAfter.Seconds()))
+	}
+	return nil
+}
+
+// ValidateMaxRetries checks a budget of retries.
+func ValidateMaxRetries(n int) error {
+	if n < 0 || n > MaxRetriesBound {
+		return Invalid("max_retries", "must be 0 to %d", MaxRetriesBound)
+	}
+	return nil
+}
+
+func retryDelay(w *Workload, t *Transition) time.Duration {
 	if t.RetryAfter != nil {
 		return min(max(*t.RetryAfter, 0), MaxRetryAfter)
 	}
-	return Backoff(attempt, t.Jitter)
+	return w.Run.Backoff.Delay(w.RetryCount, t.Jitter)
 }

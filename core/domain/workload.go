@@ -168,9 +168,11 @@ type Submission struct {
 	Spec
 	// IdempotencyKey makes a repeated submission return the first workload; empty: none.
 	IdempotencyKey string
-	// Digest identifies the body under the key.
-	Digest [32]byte
-	Actor  Actor
+	// Digest identifies the body under the key by what it states, Meaning by what it comes to; see Repeats. A zero Meaning
+	// is not compared.
+	Digest  [32]byte
+	Meaning [32]byte
+	Actor   Actor
 }
 
 // Validate checks what a client may set. Type existence and quotas are checked elsewhere.
@@ -206,6 +208,9 @@ func (s Submission) Validate() error {
 		if err := ValidateTime("run_at", s.RunAt); err != nil {
 			return err
 		}
+	}
+	if err := ValidateMaxRetries(s.Run.MaxRetries); err != nil {
+		return err
 	}
 	return ValidateTimeout(s.Run.Timeout)
 }

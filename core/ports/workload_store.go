@@ -12,8 +12,8 @@ type WorkloadStore interface {
 	// Submit stores each submission with its audit event, in one transaction, and answers each in its
 	// place. Idempotency key and queue depth are checked atomically with the insert, also between items of
 	// one batch and between concurrent batches:
-	//   - key known, same digest, younger than domain.IdempotencyRetention: SubmitDuplicate with the first workload.
-	//   - key known, another digest: SubmitConflict.
+	//   - key known, digest or meaning the same (domain.Submission.Repeats), younger than domain.IdempotencyRetention: SubmitDuplicate with the first workload.
+	//   - key known, neither the same: SubmitConflict.
 	//   - PENDING + REDISTRIBUTING of the customer at its MaxQueueDepth in force: SubmitQueueFull.
 	//   - customer unknown: SubmitNoCustomer.
 	//   - the workload id exists already: SubmitDuplicate with it (a repeated call).

@@ -568,7 +568,8 @@ type Placement struct {
 
 // PlacementReason defines model for PlacementReason.
 type PlacementReason struct {
-	// Code About the workload or its customer: `not_before` (`run_at`, or the pause before a retry, is to come), `customer_limit` (its customer runs
+	// Code About the workload or its customer: `not_before` (`run_at` is to come), `retry_backoff` (the
+	// wait before a retry is to come; the message says which retry), `customer_limit` (its customer runs
 	// `max_concurrent_workloads`), `type_not_offered` (no worker that is registered offers its type), `no_worker` (none is registered).
 	//
 	// About workers, each of which is counted once, under the first that applies: `worker_draining`, `missing_type` (does not offer the workload
@@ -661,6 +662,17 @@ type Resources struct {
 	MemoryMb *int     `json:"memory_mb,omitempty"`
 }
 
+// RetryBackoff The wait before a retry: `initial_seconds` before the first, `factor` times as long before each further one, at most `max_seconds`; half of each
+// wait is fixed and half is random. With the defaults and five retries: 5, 15, 45, 135 and 405 s, or half of that. A workload may ask for
+// another wait when it fails.
+type RetryBackoff struct {
+	Factor         *float64 `json:"factor,omitempty"`
+	InitialSeconds *float64 `json:"initial_seconds,omitempty"`
+
+	// MaxSeconds Left out: 600, or `initial_seconds` if that is more
+	MaxSeconds *float64 `json:"max_seconds,omitempty"`
+}
+
 // SessionEnd defines model for SessionEnd.
 type SessionEnd = domain.SessionEnd
 
@@ -685,7 +697,10 @@ type Submission struct {
 	// InputParams Any JSON object
 	InputParams JSONObject         `json:"input_params"`
 	Labels      *map[string]string `json:"labels,omitempty"`
-	Priority    *int               `json:"priority,omitempty"`
+
+	// MaxRetries How often it is tried again after a failure of its own. Default: the config's, or 5
+	MaxRetries *int `json:"max_retries,omitempty"`
+	Priority   *int `json:"priority,omitempty"`
 
 	// RunAt Not before this time
 	RunAt *Time `json:"run_at,omitempty"`
@@ -780,20 +795,23 @@ type Workload struct {
 	// InputParams The submitted object; null for viewers
 	InputParams         json.RawMessage   `json:"input_params"`
 	Labels              map[string]string `json:"labels"`
+	MaxRetries          int               `json:"max_retries"`
 	Priority            int               `json:"priority"`
 	ProgressMessage     *string           `json:"progress_message"`
 	ProgressPercent     float64           `json:"progress_percent"`
 	RedistributionCount int               `json:"redistribution_count"`
 
 	// ResultData Any JSON value, or an `EncodedResult`; null until completed and for viewers
-	ResultData   json.RawMessage `json:"result_data"`
-	RetryCount   int             `json:"retry_count"`
-	RunAt        *Time           `json:"run_at"`
-	ScheduledAt  *Time           `json:"scheduled_at"`
-	StartedAt    *Time           `json:"started_at"`
-	Status       Status          `json:"status"`
-	StatusReason *string         `json:"status_reason"`
-	UpdatedAt    Time            `json:"updated_at"`
+	ResultData json.RawMessage `json:"result_data"`
+
+	// RetryCount Failures of its own that were retried
+	RetryCount   int     `json:"retry_count"`
+	RunAt        *Time   `json:"run_at"`
+	ScheduledAt  *Time   `json:"scheduled_at"`
+	StartedAt    *Time   `json:"started_at"`
+	Status       Status  `json:"status"`
+	StatusReason *string `json:"status_reason"`
+	UpdatedAt    Time    `json:"updated_at"`
 
 	// WorkerID Set exactly while SCHEDULED or RUNNING
 	WorkerID     *string `json:"worker_id"`
@@ -813,9 +831,14 @@ type WorkloadConfig struct {
 	Description    string          `json:"description"`
 	MaxRetries     int             `json:"max_retries"`
 	ResourceLimits Resources       `json:"resource_limits"`
-	TimeoutSeconds int             `json:"timeout_seconds"`
-	UpdatedAt      Time            `json:"updated_at"`
-	WorkloadType   string          `json:"workload_type"`
+
+	// RetryBackoff The wait before a retry: `initial_seconds` before the first, `factor` times as long before each further one, at most `max_seconds`; half of each
+	// wait is fixed and half is random. With the defaults and five retries: 5, 15, 45, 135 and 405 s, or half of that. A workload may ask for
+	// another wait when it fails.
+	RetryBackoff   RetryBackoff `json:"retry_backoff"`
+	TimeoutSeconds int          `json:"timeout_seconds"`
+	UpdatedAt      Time         `json:"updated_at"`
+	WorkloadType   string       `json:"workload_type"`
 }
 
 // WorkloadConfigInput defines model for WorkloadConfigInput.
@@ -824,10 +847,17 @@ type WorkloadConfigInput struct {
 	CheckpointIntervalSec *int `json:"checkpoint_interval_sec,omitempty"`
 
 	// ConfigJSON Any JSON object
-	ConfigJSON     *JSONObject `json:"config_json,omitempty"`
-	Description    *string     `json:"description,omitempty"`
-	MaxRetries     *int        `json:"max_retries,omitempty"`
-	ResourceLimits *Resources  `json:"resource_limits,omitempty"`
+	ConfigJSON  *JSONObject `json:"config_json,omitempty"`
+	Description *string     `json:"description,omitempty"`
+
+	// MaxRetries How often a workload is tried again after a failure of its own
+	MaxRetries     *int       `json:"max_retries,omitempty"`
+	ResourceLimits *Resources `json:"resource_limits,omitempty"`
+
+	// RetryBackoff The wait before a retry: `initial_seconds` before the first, `factor` times as long before each further one, at most `max_seconds`; half of each
+	// wait is fixed and half is random. With the defaults and five retries: 5, 15, 45, 135 and 405 s, or half of that. A workload may ask for
+	// another wait when it fails.
+	RetryBackoff *RetryBackoff `json:"retry_backoff,omitempty"`
 
 	// TimeoutSeconds 0: none
 	TimeoutSeconds *int   `json:"timeout_seconds,omitempty"`

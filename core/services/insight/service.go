@@ -72,7 +72,7 @@ func (s *Service) Explain(ctx context.Context, customer domain.CustomerID, id do
 	self := domain.Candidate{ID: w.ID, Generation: w.Generation, QueueAt: w.QueueAt, Declines: w.Declines, SuspectSince: w.SuspectSince}
 	out.Reasons, out.Placeable = p.explainer.ExplainWorkload(&lane, &self), p.explainer.Placeable(&lane)
 	if w.NotBefore.After(p.now) {
-		out.Reasons = append([]domain.Reason{domain.NotBefore(w.NotBefore)}, out.Reasons...)
+		out.Reasons = append([]domain.Reason{domain.NotYet(&w)}, out.Reasons...)
 	}
 	p.include(lane, w.QueueAt)
 	counts, err := s.Insight.Ahead(ctx, p.cutoffs(&lane, w.QueueAt, w.ID), countMost)

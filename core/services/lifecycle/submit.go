@@ -22,9 +22,10 @@ type SubmitRequest struct {
 	Affinity domain.Affinity
 	Timeout  *time.Duration
 	RunAt    time.Time
-	// IdempotencyKey and Digest of the body make repeating safe; see ports.WorkloadStore.Submit.
+	// MaxRetries is the budget of failures.
+	MaxRetries *int
+	// IdempotencyKey makes repeating safe; see ports.WorkloadStore.Submit.
 	IdempotencyKey string
-	Digest         [32]byte
 }
 
 // SubmitOutcome is the fate of one submission of a batch: a workload or an error.
@@ -176,8 +177,8 @@ func (s *Service) prepare(c domain.Customer, p domain.Principal, req *SubmitRequ
 			Priority: domain.DefaultPriority, Affinity: req.Affinity, RunAt: req.RunAt,
 			Run: domain.DefaultRunConfig(),
 		},
-		IdempotencyKey: req.IdempotencyKey, Digest: req.Digest,
-		Actor: domain.Actor{Kind: domain.ActorUser, ID: string(p.KeyID)},
+		IdempotencyKey: req.IdempotencyKey,
+		Actor:          domain.Actor{Kind: domain.ActorUser, ID: string(p.KeyID)},
 	}
 	if req.Priority != nil {
 		sub.Priority = *req.Priority
@@ -192,11 +193,18 @@ func (s *Service) prepare(c domain.Customer, p domain.Principal, req *SubmitRequ
 	sub.ConfigID, sub.Run = eff.id, eff.run
 	if req.Timeout != nil {
 		sub.Run.Timeout = *req.Timeout
-		if err := domain.ValidateTimeout(sub.Run.Timeout); err != nil {
-			return sub, err
-		}
 	}
-	return sub, nil
+	if req.MaxRetries != nil {
+		sub.Run.MaxRetries = *req.MaxRetries
+	}
+	if sub.IdempotencyKey != "" {
+		sub.Digest = domain.Stated{
+			Type: req.Type, Input: req.Input, Labels: req.Labels, Priority: req.Priority, Affinity: req.Affinity,
+			Timeout: req.Timeout, RunAt: req.RunAt, MaxRetries: req.MaxRetries,
+		}.Digest()
+		sub.Meaning = sub.Spec.Meaning()
+	}
+	return sub, sub.Validate()
 }
 
 // effective returns what a customer's workloads of a type run with: its config, or the defaults. A type that nobody knows

@@ -1,0 +1,75 @@
+package domain
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"slices"
+	"time"
+)
+
+// Stated is what a client stated of a submission, parsed: what it left out is nil or zero.
+type Stated struct {
+	Type       string
+	Input      JSON
+	Labels     map[string]string
+	Priority   *int
+	Affinity   Affinity
+	Timeout    *time.Duration
+	RunAt      time.Time
+	MaxRetries *int
+}
+
+// Digest identifies a body by what it says: the order of fields, white space, the zone of a time and what is stated as
+// empty do not matter.
+func (s Stated) Digest() [32]byte {
+	s.Input, s.Affinity, s.RunAt = canonical(s.Input), s.Affinity.canonical(), StoredTime(s.RunAt)
+	if len(s.Labels) == 0 {
+		s.Labels = nil
+	}
+	b, err := json.Marshal(s) // sorts the keys of maps
+	if err != nil {
+		return [32]byte{} // cannot happen: what it holds was parsed from JSON
+	}
+	return sha256.Sum256(b)
+}
+
+// Meaning identifies a submission by what it comes to, with the defaults in force filled in.
+func (s *Spec) Meaning() [32]byte {
+	return Stated{
+		Type: s.Type, Input: s.Input, Labels: s.Labels, Priority: &s.Priority, Affinity: s.Affinity,
+		Timeout: &s.Run.Timeout, RunAt: s.RunAt, MaxRetries: &s.Run.MaxRetries,
+	}.Digest()
+}
+
+// Repeats reports whether s is the submission that was stored with these digests under its idempotency key. What states
+// the same is the same, though defaults have changed meanwhile; so is what means the same, though one states a default
+// that the other leaves out.
+func (s *Submission) Repeats(digest, meaning [32]byte) bool {
+	return s.Digest == digest || s.Meaning == meaning && s.Meaning != [32]byte{}
+}
+
+// canonical writes JSON without white space and with sorted keys; numbers stay as they are written.
+func canonical(j JSON) JSON {
+	d := json.NewDecoder(bytes.NewReader([]byte(j)))
+	d.UseNumber()
+	var v any
+	if d.Decode(&v) != nil {
+		return j
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return j
+	}
+	return JSON(b)
+}
+
+// canonical returns the rules with types in order: they are sets.
+func (a Affinity) canonical() Affinity {
+	a = a.Clone()
+	for _, t := range []*AffinityTerms{&a.Hard, &a.Soft, &a.Anti} {
+		slices.Sort(t.WorkloadTypes)
+		t.WorkloadTypes = slices.Compact(t.WorkloadTypes)
+	}
+	return a
+}
