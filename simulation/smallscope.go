@@ -77,8 +77,8 @@ func NewSmall(workloads int) (*Small, error) {
 		s.register(k)
 	}
 	run := domain.DefaultRunConfig()
-	if _, err := w.stores.Configs.Create(context.Background(), domain.WorkloadConfig{
-		ID: "wlcfg_1", CustomerID: tenant, Type: "t",
+	if _, err := w.stores.Configs.Update(context.Background(), domain.WorkloadConfig{
+		ID: tenantConfig, CustomerID: tenant, Type: "t",
 		RunConfig: domain.RunConfig{MaxRetries: smallRetries, Timeout: 30 * time.Second, Resources: run.Resources},
 	}); err != nil {
 		return nil, err

@@ -26,6 +26,8 @@ const (
 	maxRetries = domain.DefaultMaxRetries
 	tenant     = domain.CustomerID("cust_a")
 	stranger   = domain.CustomerID("cust_b")
+	// tenantConfig is the tenant's config of the type that is simulated.
+	tenantConfig = domain.ConfigID("wlcfg_1")
 	// healBound is how long after the last fault everything must have finished, in virtual time.
 	healBound = 60 * time.Minute
 )
@@ -140,6 +142,12 @@ func New(seed uint64, p Probabilities, backend Backend) (*World, error) {
 		}); err != nil {
 			return nil, err
 		}
+	}
+	// Retries are soon, so that a run meets many.
+	config := domain.WorkloadConfig{ID: tenantConfig, CustomerID: tenant, Type: "t", RunConfig: domain.DefaultRunConfig()}
+	config.Backoff = domain.RetryBackoff{Initial: time.Second, Factor: 2, Max: 5 * time.Minute}
+	if _, err := w.stores.Configs.Create(context.Background(), config); err != nil {
+		return nil, err
 	}
 	for range 2 {
 		c, err := w.newCoordinator()
