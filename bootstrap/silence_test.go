@@ -18,6 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/niyanta/niyanta/contracttests/servers"
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
@@ -60,7 +62,9 @@ type remote struct {
 }
 
 // startRemote starts both. configure has the coordinator use a bus and returns the worker's way to it.
-func startRemote(t *testing.T, configure func(t *testing.T, coordinator, worker *Config) *servers.Proxy) *remote {
+func startRemote(
+	t *testing.T, configure func(t *testing.T, coordinator, worker *Config) *servers.Proxy, more ...map[string]ports.WorkloadFactory,
+) *remote {
 	t.Helper()
 	cfg, err := Load([]string{
 		"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_HEARTBEAT_INTERVAL=1200ms", "NIYANTA_WORKER_LEASE=5s", "NIYANTA_WORKER_ID=w",
@@ -77,7 +81,7 @@ func startRemote(t *testing.T, configure func(t *testing.T, coordinator, worker 
 	t.Cleanup(func() { require.NoError(t, r.app.Close(context.Background())) })
 	r.http = servers.NewProxy(t, portOf(t, r.app.URL()))
 	workerCfg.CoordinatorURL = fmt.Sprintf("http://127.0.0.1:%d", r.http.Port)
-	worker, err := NewWorker(context.Background(), workerCfg, "test", slog.New(slog.NewTextHandler(r.log, nil)))
+	worker, err := NewWorker(context.Background(), workerCfg, "test", slog.New(slog.NewTextHandler(r.log, nil)), more...)
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -119,14 +123,14 @@ func (r *remote) awaits(f func() bool, what string) {
 }
 
 // run submits a job and returns how long it took to complete.
-func (r *remote) run(input string) time.Duration {
+func (r *remote) run(workloadType, input string) time.Duration {
 	r.t.Helper()
 	begun := time.Now()
-	a, err := r.client.Submit(r.t.Context(), niyanta.Submission{WorkloadType: "sleep", InputParams: json.RawMessage(input)}, "")
+	a, err := r.client.Submit(r.t.Context(), niyanta.Submission{WorkloadType: workloadType, InputParams: json.RawMessage(input)}, "")
 	require.NoError(r.t, err)
 	w, err := r.client.Wait(r.t.Context(), a.WorkloadID, 50*time.Second)
 	require.NoError(r.t, err)
-	require.EqualValues(r.t, "COMPLETED", w.Status, "%s", r.log)
+	require.EqualValues(r.t, "COMPLETED", w.Status, "%+v: %s", w, r.log)
 	return time.Since(begun)
 }
 
@@ -174,11 +178,11 @@ func TestWorker_WhenItsConnectionsFallSilent_KeepsItsSessionAndStartsWorkSoon(t 
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := startRemote(t, c.configure)
-			r.run(brief)
+			r.run("sleep", brief)
 			var slowest time.Duration
 			for range *silences {
 				c.silence(r)
-				took := r.run(brief)
+				took := r.run("sleep", brief)
 				slowest = max(slowest, took)
 				assert.Less(t, took, startsWithin, "%s", r.log)
 				if r.bus == nil {
@@ -198,19 +202,63 @@ func TestWorker_WhenItsBusIsDown_StartsWorkWithinTwoSecondsAndReturnsToTheBus(t 
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := startRemote(t, configure)
-			r.run(brief)
+			r.run("sleep", brief)
 			for range 3 {
 				r.bus.Down()
-				assert.Less(t, r.run(brief), 2*time.Second, "%s", r.log)
-				assert.Less(t, r.run(brief), 2*time.Second, "%s", r.log)
+				assert.Less(t, r.run("sleep", brief), 2*time.Second, "%s", r.log)
+				assert.Less(t, r.run("sleep", brief), 2*time.Second, "%s", r.log)
 				r.bus.Up()
 				r.awaits(func() bool { return r.log.count(`msg="bus connected"`) == r.log.count(`msg="bus disconnected"`) }, "the bus is used again")
 				r.http.Down()
-				assert.Less(t, r.run(brief), 2*time.Second, "over the bus alone: %s", r.log)
+				assert.Less(t, r.run("sleep", brief), 2*time.Second, "over the bus alone: %s", r.log)
 				r.http.Up()
 			}
 			r.neverFenced()
 			assert.LessOrEqual(t, r.log.count("\n"), 40, "lines are about changes of state: %s", r.log)
+		})
+	}
+}
+
+// saver saves a checkpoint now and then.
+type saver struct{ size int }
+
+func (saver) Init(context.Context, ports.Task) error { return nil }
+
+func (s saver) Execute(ctx context.Context, p ports.Progress) (domain.JSON, error) {
+	for range 3 {
+		select {
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case <-time.After(4 * idleLimit): // the test is about what happens while nothing is said
+		}
+		if err := p.Checkpoint(ctx, make([]byte, s.size), nil, ""); err != nil {
+			return "", err
+		}
+	}
+	return "{}", nil
+}
+
+func (saver) Checkpoint(context.Context) ([]byte, error) { return nil, ports.ErrNoCheckpoint }
+
+func (saver) Close() error { return nil }
+
+// idleLimit is after how long without a word the proxy of a test forgets a connection.
+const idleLimit = 200 * time.Millisecond
+
+func TestCheckpoint_WhenIdleConnectionsAreDroppedSilently_IsSaved(t *testing.T) {
+	for name, c := range map[string]struct {
+		configure func(t *testing.T, coordinator, worker *Config) *servers.Proxy
+		size      int
+	}{"http, small": {overHTTP, 10}, "http, large": {overHTTP, 6 << 20}, "nats, large": {overNATS, 6 << 20}, "redis, small": {overRedis, 10}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := startRemote(t, c.configure, map[string]ports.WorkloadFactory{"saver": func() ports.Workload { return saver{c.size} }})
+			r.http.SilenceIdle(idleLimit)
+			if r.bus != nil {
+				r.bus.SilenceIdle(idleLimit)
+			}
+			r.run("saver", "{}")
+			r.neverFenced()
 		})
 	}
 }

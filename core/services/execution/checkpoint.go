@@ -1,10 +1,10 @@
 package execution
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -17,37 +17,49 @@ const (
 	retryMax   = 2 * time.Second
 )
 
-// persist calls f until it succeeds, says that trying again is pointless, or the session is over.
-func (a *Agent) persist(ctx context.Context, f func(ref ports.SessionRef) error) error {
+// persist calls f until it succeeds, says that trying again is pointless, or the session is over. next returns the context
+// of the next call, or why there is none. What a transport fails with is no outcome: the call is made again.
+func (a *Agent) persist(r *run, next func() (context.Context, error), f func(ctx context.Context, ref ports.SessionRef) error) error {
 	for delay := retryFirst; ; delay = min(2*delay, retryMax) {
+		ctx, err := next()
+		if err != nil {
+			return err
+		}
 		ref, ok := a.ref()
 		if !ok {
 			return ports.ErrLeaseLost
 		}
-		err := f(ref)
+		err = f(ctx, ref)
 		switch domain.CodeOf(err) {
 		case "", domain.CodeFenced, domain.CodeNotFound, domain.CodeInvalidInput, domain.CodeTooLarge, domain.CodeUnauthorized, domain.CodeForbidden:
 			return err
 		default:
 		}
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			continue
 		}
-		a.log.Warn("control plane does not answer, trying again", "in", delay, "error", err)
-		if err := a.cfg.Sleep(ctx, delay/2+time.Duration(a.ids.Float64()*float64(delay))); err != nil {
-			return cmp.Or(context.Cause(ctx), err)
-		}
+		a.log.Log(ctx, logLevel(delay), "checkpoint: no coordinator answers, trying again", "workload_id", string(r.key.id), "in", delay, "error", err)
+		_ = a.cfg.Sleep(ctx, delay/2+time.Duration(a.ids.Float64()*float64(delay))) // next looks whether ctx has ended
 	}
+}
+
+// logLevel has the first of several failures in a row seen.
+func logLevel(delay time.Duration) slog.Level {
+	if delay == retryFirst {
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
 }
 
 // restore loads the checkpoint to continue from; nil when none is left.
 func (a *Agent) restore(r *run) ([]byte, error) {
 	var data []byte
-	err := a.persist(r.ctx, func(ref ports.SessionRef) error {
+	next := func() (context.Context, error) { return r.ctx, context.Cause(r.ctx) }
+	err := a.persist(r, next, func(ctx context.Context, ref ports.SessionRef) error {
 		if ref.SessionID != r.session {
 			return ports.ErrLeaseLost
 		}
-		c, err := a.plane.LoadCheckpoint(r.ctx, ref, r.key.id, r.key.generation, r.assignment.CheckpointSequence)
+		c, err := a.plane.LoadCheckpoint(ctx, ref, r.key.id, r.key.generation, r.assignment.CheckpointSequence)
 		data = c.Data
 		return err
 	})
@@ -67,28 +79,43 @@ func (r *run) Checkpoint(ctx context.Context, data []byte, percent *float64, mes
 	if len(data) > domain.MaxInlineCheckpoint {
 		return domain.NewError(domain.CodeTooLarge, "a checkpoint is at most %d bytes, this one has %d", domain.MaxInlineCheckpoint, len(data))
 	}
-	ctx, cancel, err := r.saveContext(ctx)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	return r.agent.save(ctx, r, data, percent, message)
+	saving := &saving{run: r, ctx: ctx}
+	defer saving.close()
+	return r.agent.save(saving, data, percent, message)
 }
 
-// saveContext lets a run save for a short grace after it was paused, drained or preempted; any other end is final.
-func (r *run) saveContext(ctx context.Context) (context.Context, context.CancelFunc, error) {
-	if r.ctx.Err() != nil {
-		cause := context.Cause(r.ctx)
-		if !errors.Is(cause, ports.ErrPaused) && !errors.Is(cause, ports.ErrDraining) && !errors.Is(cause, ports.ErrPreempted) {
-			return nil, nil, cause
-		}
-		ctx = context.WithoutCancel(ctx)
-	} else if ctx.Err() != nil {
-		return nil, nil, context.Cause(ctx)
+// saving says how long one checkpoint may be saved: until the caller's context ends, the run or the session. When the run
+// was paused, drained or preempted, it may still save for a short grace, and a save under way goes on.
+type saving struct {
+	run   *run
+	ctx   context.Context //nolint:containedctx // the caller's
+	grace context.Context //nolint:containedctx // follows on the caller's
+	end   context.CancelFunc
+}
+
+func (s *saving) next() (context.Context, error) {
+	cause := context.Cause(s.run.ctx)
+	switch {
+	case cause != nil && !errors.Is(cause, ports.ErrPaused) && !errors.Is(cause, ports.ErrDraining) && !errors.Is(cause, ports.ErrPreempted):
+		return nil, cause
+	case cause == nil && s.ctx.Err() == nil:
+		return s.ctx, nil
+	case s.ctx.Err() != nil && (cause == nil || !errors.Is(context.Cause(s.ctx), cause)):
+		return nil, context.Cause(s.ctx) // the caller's own end
+	case s.grace == nil && s.ctx.Err() == nil:
+		s.grace, s.end = context.WithTimeout(s.ctx, s.run.agent.leaseTime())
+	case s.grace == nil:
+		s.grace, s.end = context.WithTimeout(context.WithoutCancel(s.ctx), s.run.agent.leaseTime())
+	case s.grace.Err() != nil:
+		return nil, cause
 	}
-	ctx = context.WithoutCancel(ctx)
-	bounded, cancel := context.WithTimeout(ctx, r.agent.leaseTime())
-	return bounded, cancel, nil
+	return s.grace, nil
+}
+
+func (s *saving) close() {
+	if s.end != nil {
+		s.end()
+	}
 }
 
 func (a *Agent) leaseTime() time.Duration {
@@ -99,7 +126,8 @@ func (a *Agent) leaseTime() time.Duration {
 
 // save stores one checkpoint. While its outcome is unknown, the same bytes are sent again under the same sequence, so that
 // an acknowledged checkpoint is durable exactly once.
-func (a *Agent) save(ctx context.Context, r *run, data []byte, percent *float64, message string) error {
+func (a *Agent) save(s *saving, data []byte, percent *float64, message string) error {
+	r := s.run
 	r.saving.Lock()
 	defer r.saving.Unlock()
 	percent = domain.ClampPercent(percent)
@@ -108,7 +136,7 @@ func (a *Agent) save(ctx context.Context, r *run, data []byte, percent *float64,
 		Percent: percent, Message: domain.CleanAndCut(message, domain.MaxProgressMessage), Data: data,
 	}
 	var answer ports.ReportAnswer
-	err := a.persist(ctx, func(ref ports.SessionRef) (err error) {
+	err := a.persist(r, s.next, func(ctx context.Context, ref ports.SessionRef) (err error) {
 		if a.isAbandoned(r) || ref.SessionID != r.session {
 			return domain.NewError(domain.CodeFenced, "the run was stopped")
 		}
