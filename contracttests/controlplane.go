@@ -383,6 +383,18 @@ func planeMoreCases() []Case[PlaneHarness] {
 			require.Equal(t, domain.OutcomeApplied, p.report(early)[0].Outcome)
 			require.Equal(t, 1, ending(), "reported as ended while its handler runs")
 		}},
+		{"a heartbeat that arrives again counts once", "What arrives twice, or late, counts once as an inventory that lacks a run", func(t T, h PlaneHarness) {
+			p := givenPlane(t, h)
+			a := p.running(p.worker)
+			for _, number := range []int64{7, 7, 6} {
+				_, err := p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref, Number: number})
+				require.NoError(t, err)
+				require.Equal(t, domain.StatusRunning, p.get(a.ID).Status, "number %d", number)
+			}
+			_, err := p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref, Number: 8})
+			require.NoError(t, err)
+			require.Equal(t, domain.StatusRedistributing, p.get(a.ID).Status)
+		}},
 		{"a worker's drain is known at once", "Heartbeat says whether the worker drains", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			_, err := p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref, Draining: true})

@@ -70,6 +70,9 @@ type Grant struct {
 // Heartbeat is what a worker says regularly.
 type Heartbeat struct {
 	SessionRef
+	// Number grows with each heartbeat of a session, and stays when one is sent again. What arrives twice, or late, counts
+	// once as an inventory that lacks a run. 0: not numbered.
+	Number int64 `json:"number,omitempty"`
 	// Draining is the worker's own word that it takes no new work. Drained tells that it obeys a CommandDrain, which
 	// CommandUndrain takes back.
 	Draining  bool            `json:"draining,omitempty"`

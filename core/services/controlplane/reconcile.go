@@ -127,7 +127,7 @@ func command(h ports.Heartbeat, kind ports.CommandKind, r run, reason string) po
 // loseMissing takes back what was missing from this and the inventory before. The worker itself attests it, so that any
 // coordinator may: the guard is its session and generation, not the leader's epoch.
 func (s *Service) loseMissing(ctx context.Context, h ports.Heartbeat, gone map[run]bool) error {
-	lost := s.missing.note(h.SessionID, gone)
+	lost := s.missing.note(h.SessionID, h.Number, gone)
 	if len(lost) == 0 {
 		return nil
 	}
@@ -149,14 +149,24 @@ func (s *Service) loseMissing(ctx context.Context, h ports.Heartbeat, gone map[r
 // that gets the heartbeats; another one starts counting anew, which only delays the loss.
 type missingRuns struct {
 	mu   sync.Mutex
-	seen map[domain.SessionID]map[run]int
+	seen map[domain.SessionID]missedBeat
 }
 
-// note replaces what is known of the session and returns what has been missing for too long.
-func (m *missingRuns) note(session domain.SessionID, gone map[run]bool) []run {
+// missedBeat is the last heartbeat that lacked runs, and how many in a row have lacked each.
+type missedBeat struct {
+	number int64
+	counts map[run]int
+}
+
+// note replaces what is known of the session and returns what has been missing for too long. A worker sends a heartbeat
+// again that is not answered, over another connection: it says nothing new, and what it lacks may have started since.
+func (m *missingRuns) note(session domain.SessionID, number int64, gone map[run]bool) []run {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	before := m.seen[session]
+	before, known := m.seen[session]
+	if known && number != 0 && number <= before.number {
+		return nil
+	}
 	delete(m.seen, session)
 	if len(gone) == 0 {
 		return nil
@@ -164,11 +174,11 @@ func (m *missingRuns) note(session domain.SessionID, gone map[run]bool) []run {
 	var lost []run
 	counts := make(map[run]int, len(gone))
 	for r := range gone {
-		if counts[r] = before[r] + 1; counts[r] >= missedInventories {
+		if counts[r] = before.counts[r] + 1; counts[r] >= missedInventories {
 			lost = append(lost, r)
 		}
 	}
-	m.seen[session] = counts
+	m.seen[session] = missedBeat{number, counts}
 	return lost
 }
 

@@ -58,7 +58,7 @@ const (
 func New(cfg Config, d Deps) *Service {
 	s := &Service{Deps: d, cfg: cfg}
 	s.mailboxes = mailboxes{listener: d.Listener, clock: d.Clock, open: map[ports.SessionRef]*mailbox{}}
-	s.missing = missingRuns{seen: map[domain.SessionID]map[run]int{}}
+	s.missing = missingRuns{seen: map[domain.SessionID]missedBeat{}}
 	s.beats = batching.NewCommitter(beatBatch, func(ctx context.Context, beats []ports.Beat) ([]ports.BeatResult, error) {
 		return d.Workers.Heartbeat(ctx, beats, cfg.Lease)
 	})

@@ -64,6 +64,7 @@ type Agent struct {
 	interval time.Duration
 	// answered is when the last heartbeat that was answered had been sent.
 	answered time.Time
+	beats    int64 // heartbeats that were made
 	draining bool
 	// leaving tells that the worker drains by its own word, for good.
 	leaving bool
@@ -199,7 +200,10 @@ func (a *Agent) Beat(ctx context.Context) error {
 		return errNoSession
 	}
 	a.mu.Lock()
-	h := ports.Heartbeat{SessionRef: ref, Draining: a.leaving, Drained: a.draining && !a.leaving, FreeSlots: max(a.cfg.Slots-a.active, 0)}
+	a.beats++
+	h := ports.Heartbeat{
+		SessionRef: ref, Number: a.beats, Draining: a.leaving, Drained: a.draining && !a.leaving, FreeSlots: max(a.cfg.Slots-a.active, 0),
+	}
 	for _, r := range a.all() { // also what is left of earlier sessions: it takes slots of this one
 		h.Inventory = append(h.Inventory, ports.InventoryItem{
 			WorkloadID: r.key.id, Generation: r.key.generation, State: r.state, Stuck: r.stuck,

@@ -84,7 +84,7 @@ func (e *Engine) sendAll(ctx context.Context, timeout time.Duration, send func(c
 			delay = retryFirst
 			continue
 		case ctx.Err() == nil && !domain.IsCode(err, domain.CodeFenced):
-			e.log.Warn("reports not answered, trying again", "in", delay, "error", err)
+			e.log.Debug("reports not answered, trying again", "in", delay, "error", err)
 		}
 		if e.sleep(ctx, delay/2+time.Duration(e.ids.Float64()*float64(delay))) != nil {
 			return

@@ -13,7 +13,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Engine drives an Agent in real time.
+// Engine drives an Agent in real time. Calls that are not answered are no news each: that coordinators cannot be reached,
+// and that they can again, is logged once by what carries the calls.
 type Engine struct {
 	agent *Agent
 	plane ports.ControlPlane
@@ -242,7 +243,7 @@ func (e *Engine) connect(ctx context.Context) error {
 		case fatal(err):
 			return fmt.Errorf("register: %w", err)
 		case ctx.Err() == nil:
-			e.log.Warn("cannot register, trying again", "in", delay, "error", err)
+			e.log.Debug("cannot register, trying again", "in", delay, "error", err)
 		}
 		if e.sleep(ctx, delay/2+time.Duration(e.ids.Float64()*float64(delay))) != nil {
 			return nil
@@ -279,7 +280,7 @@ func (e *Engine) beatUntilAnswered(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		}
-		e.log.Warn("heartbeat not answered", "error", err)
+		e.log.Debug("heartbeat not answered", "error", err)
 		if e.sleep(ctx, beatRetry) != nil {
 			return nil
 		}
@@ -300,7 +301,7 @@ func (e *Engine) pollLoop(ctx context.Context) error {
 		commands, err := e.plane.Poll(ctx, ref, pollWait)
 		if err != nil {
 			if !e.agent.sessionError(ref, err) && ctx.Err() == nil {
-				e.log.Warn("cannot receive commands", "error", err)
+				e.log.Debug("cannot receive commands", "error", err)
 			}
 			if e.sleep(ctx, beatRetry) != nil {
 				return nil
