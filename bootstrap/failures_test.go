@@ -24,7 +24,9 @@ type failureKind struct {
 }
 
 // publicFailures are the cases of all files.
-func publicFailures() []failureKind { return slices.Concat(reportFailures(), foreignWorkerFailures()) }
+func publicFailures() []failureKind {
+	return slices.Concat(reportFailures(), foreignWorkerFailures(), placementFailures())
+}
 
 // act is what a run of the type "act" does; the workload's input names it: {"act":"…"}.
 type act func(ctx context.Context, t ports.Task, p ports.Progress) (domain.JSON, error)
@@ -37,6 +39,7 @@ type arena struct {
 	*Dev
 	*niyanta.Client
 	transport string
+	cfg       Config
 }
 
 // arenas start the system on each store, with its worker on each transport.
@@ -94,21 +97,28 @@ func openArena(t *testing.T, store, transport string) *arena {
 	c, err := niyanta.NewClient(d.App.URL(), d.CustomerKey)
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
-	return &arena{d, c, transport}
+	return &arena{d, c, transport, cfg}
 }
 
 // join has a worker join over a transport.
 func (d *Dev) join(t *testing.T, cfg Config, transport string) {
 	t.Helper()
-	cfg.WorkerID, cfg.WorkerKeys = "actor", []string{d.WorkerKey}
+	types := map[string]ports.WorkloadFactory{"act": func() ports.Workload { return &actor{} }}
+	d.joinAs(t, cfg, transport, "actor", types)
+	require.NoError(t, d.awaitReady(t.Context(), 1))
+}
+
+// joinAs has a worker with these types join over a transport.
+func (d *Dev) joinAs(t *testing.T, cfg Config, transport, id string, types map[string]ports.WorkloadFactory) {
+	t.Helper()
+	cfg.WorkerID, cfg.WorkerKeys = id, []string{d.WorkerKey}
 	if transport != "nats alone" {
 		cfg.CoordinatorURL = d.App.URL()
 	}
-	types := map[string]ports.WorkloadFactory{"act": func() ports.Workload { return &actor{} }}
 	var w *Worker
 	var err error
 	if transport == "direct" {
-		w, err = newWorker(context.Background(), cfg, "actor", "test", d.App.core.Plane, func() {}, silent, types)
+		w, err = newWorker(context.Background(), cfg, domain.WorkerID(id), "test", d.App.core.Plane, func() {}, silent, types)
 	} else {
 		w, err = NewWorker(context.Background(), cfg, "test", silent, types)
 	}
@@ -117,7 +127,6 @@ func (d *Dev) join(t *testing.T, cfg Config, transport string) {
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx) }()
 	t.Cleanup(func() { stop(); require.NoError(t, <-ended) })
-	require.NoError(t, d.awaitReady(t.Context(), 1))
 }
 
 // actor is a workload that does an act.
