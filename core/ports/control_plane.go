@@ -19,7 +19,8 @@ type ControlPlane interface {
 	Register(ctx context.Context, r domain.Registration) (Grant, error)
 	// Heartbeat renews the session's lease and reconciles: the answer carries whatever the worker must do
 	// that it may have missed. CodeFenced and CodeConflict as above; CodeInvalidInput for an inventory that names no
-	// workload or a state that is not known.
+	// workload or a state that is not known. What a worker has in its hands takes its slot, whatever the store says of the workload
+	// (domain.Ending).
 	Heartbeat(ctx context.Context, h Heartbeat) (HeartbeatAnswer, error)
 	// Poll returns commands for the session, waiting for the first one at most as long as wait. Commands are hints: they
 	// may be lost and repeated; what matters comes again with heartbeats or by reconciliation. Without a bus, what was assigned
