@@ -93,6 +93,7 @@ func (a *App) halt(ctx context.Context) error {
 	if err := a.core.Leadership.StepDown(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("step down: %w", err))
 	}
+	a.core.Notifier.Wake(ctx, wakeSteppedDown)
 	a.release()
 	return errors.Join(errs...)
 }
@@ -111,11 +112,14 @@ func (a *App) release() {
 func (a *App) Failed() <-chan error { return a.failed }
 
 // startLoops serves workers over the bus, if there is one, then starts what may lead.
+// wakeSteppedDown is why coordinators are woken when one has given leadership away, if it had it.
+const wakeSteppedDown = "leader stepped down"
+
 func (a *App) startLoops(ctx context.Context) error {
 	if err := a.serveBus(ctx); err != nil {
 		return err
 	}
-	schedule, health := make(chan struct{}, 1), make(chan struct{}, 1)
+	lead, schedule, health := make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 	nudge := func(c chan struct{}) {
 		select {
 		case c <- struct{}{}:
@@ -129,12 +133,15 @@ func (a *App) startLoops(ctx context.Context) error {
 		if strings.HasPrefix(reason, "worker") {
 			nudge(health) // a worker came or went: its predecessor's work may be orphaned
 		}
+		if reason == wakeSteppedDown {
+			nudge(lead)
+		}
 	})
 	if err != nil {
 		return fmt.Errorf("listen for wake-ups: %w", err)
 	}
 	a.closers = append(a.closers, func() { _ = sub.Close() }, a.core.Plane.Close)
-	a.loops.Go(func() { a.core.leaderLoop(ctx, func() { nudge(schedule); nudge(health) }) })
+	a.loops.Go(func() { a.core.leaderLoop(ctx, lead, func() { nudge(schedule); nudge(health) }) })
 	a.loops.Go(func() { a.core.scheduleLoop(ctx, schedule) })
 	a.loops.Go(func() { a.core.healthLoop(ctx, health) })
 	if maintain := a.core.backends.Maintain; maintain != nil {

@@ -48,6 +48,7 @@ type Config struct {
 	WorkerID             string        `env:"WORKER_ID"`
 	WorkerSlots          int           `env:"WORKER_SLOTS" envDefault:"10"`
 	WorkerTags           string        `env:"WORKER_TAGS"`
+	Supervise            bool          `env:"SUPERVISE" envDefault:"true"`
 	ExecAllow            []string      `env:"EXEC_ALLOW"`
 	ExecEnv              []string      `env:"EXEC_ENV"`
 	ExecUIDs             string        `env:"EXEC_UIDS" envDefault:"auto"`
@@ -57,15 +58,19 @@ type Config struct {
 	AntiAcross           []string      `env:"ANTI_AFFINITY_ACROSS_TYPES"`
 	RequireKnownTypes    bool          `env:"REQUIRE_KNOWN_TYPES" envDefault:"false"`
 
-	HeartbeatInterval time.Duration `env:"HEARTBEAT_INTERVAL" envDefault:"5s"`
-	WorkerLease       time.Duration `env:"WORKER_LEASE" envDefault:"20s"`
-	LeaderTTL         time.Duration `env:"LEADER_TTL" envDefault:"8s"`
+	HeartbeatInterval time.Duration `env:"HEARTBEAT_INTERVAL" envDefault:"2.5s"`
+	WorkerLease       time.Duration `env:"WORKER_LEASE" envDefault:"10s"`
+	LeaderTTL         time.Duration `env:"LEADER_TTL" envDefault:"4s"`
 	DrainTimeout      time.Duration `env:"DRAIN_TIMEOUT" envDefault:"5m"`
 
 	HTTPIdleTimeout time.Duration `env:"HTTP_IDLE_TIMEOUT" envDefault:"3m"`
 
 	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat string     `env:"LOG_FORMAT" envDefault:"json"`
+
+	// TakeOver is what the command line says for this start, and no variable: set for good, two processes would displace each
+	// other for ever.
+	TakeOver bool
 }
 
 // The backends.
@@ -173,6 +178,9 @@ func oneOf(wrong func(string, string, ...any), variable, value string, allowed .
 	}
 }
 
+// minLeaderTTL leaves a leader two tries of its renewal.
+const minLeaderTTL = 4 * leaderEvery
+
 func (c Config) validateTimes(wrong func(string, string, ...any)) {
 	for _, d := range []struct {
 		name  string
@@ -184,6 +192,9 @@ func (c Config) validateTimes(wrong func(string, string, ...any)) {
 		if d.value < 100*time.Millisecond {
 			wrong(d.name, "must be at least 100ms, not %s", d.value)
 		}
+	}
+	if c.LeaderTTL < minLeaderTTL {
+		wrong("LEADER_TTL", "must be at least %s: leadership is looked after every %s; not %s", minLeaderTTL, leaderEvery, c.LeaderTTL)
 	}
 	if c.WorkerLease < 3*c.HeartbeatInterval {
 		wrong("WORKER_LEASE", "must be at least three heartbeat intervals (%s), so that one lost heartbeat does no harm; not %s",

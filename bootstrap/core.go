@@ -58,7 +58,7 @@ func NewCore(cfg Config, b Backends, h Host) *Core {
 	applier := transitions.New(b.Workloads, b.Notifier, h.Observer)
 	checkpoints := checkpointing.New(b.Checkpoints, b.Compressor, applier, h.Observer, log)
 	leader := leadership.New(leadership.Config{
-		Holder: holder, TTL: cfg.LeaderTTL, Renew: cfg.LeaderTTL * 5 / 16, Margin: cfg.LeaderTTL / 8,
+		Holder: holder, TTL: cfg.LeaderTTL, Renew: cfg.LeaderTTL * 3 / 10, Margin: cfg.LeaderTTL / 8,
 	}, b.Lease, h.Clock, h.Observer, log)
 	scheduler := scheduling.New(scheduling.Deps{
 		Queue: b.Queue, Insight: b.Insight, Workers: b.Workers, Workloads: b.Workloads, Customers: b.Customers, Applier: applier,

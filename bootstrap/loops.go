@@ -11,6 +11,8 @@ import (
 const (
 	// netEvery is the polling that finishes all work when every wake-up is lost.
 	netEvery = time.Second
+	// healthEvery is how late an expired lease is noticed at most.
+	healthEvery = 500 * time.Millisecond
 	// leaderEvery is how often leadership is looked after; whether a renewal is due is leadership's to say.
 	leaderEvery = 250 * time.Millisecond
 	// maintainEvery is how often the storage is looked after.
@@ -50,8 +52,9 @@ func (t *trouble) note(err error) {
 	}
 }
 
-// leaderLoop acquires and renews leadership, and wakes the scheduler when it is won.
-func (c *Core) leaderLoop(ctx context.Context, wake func()) {
+// leaderLoop acquires and renews leadership, at once when woken (the leader has stepped down), and wakes the scheduler when
+// it is won.
+func (c *Core) leaderLoop(ctx context.Context, woken <-chan struct{}, wake func()) {
 	t := trouble{what: "leader lease", log: c.Log}
 	for {
 		elected, err := c.Leadership.Tick(ctx)
@@ -61,9 +64,15 @@ func (c *Core) leaderLoop(ctx context.Context, wake func()) {
 		if elected {
 			wake()
 		}
-		if system.Sleep(ctx, leaderEvery) != nil {
+		timer := time.NewTimer(leaderEvery)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
 			return
+		case <-woken:
+		case <-timer.C:
 		}
+		timer.Stop()
 	}
 }
 
@@ -100,7 +109,7 @@ func (c *Core) schedule(ctx context.Context, t *trouble) time.Duration {
 	return min(due+time.Millisecond, netEvery)
 }
 
-// healthLoop sweeps when woken (a worker was removed or replaced) and every second.
+// healthLoop sweeps when woken (a worker has died, left, was removed or replaced) and every half second.
 func (c *Core) healthLoop(ctx context.Context, woken <-chan struct{}) {
 	t := trouble{what: "health sweeps", log: c.Log}
 	for {
@@ -108,7 +117,7 @@ func (c *Core) healthLoop(ctx context.Context, woken <-chan struct{}) {
 		if ctx.Err() == nil {
 			t.note(err)
 		}
-		timer := time.NewTimer(netEvery)
+		timer := time.NewTimer(healthEvery)
 		select {
 		case <-ctx.Done():
 			timer.Stop()

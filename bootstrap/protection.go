@@ -6,5 +6,9 @@ import "github.com/niyanta/niyanta/adapters/process"
 // same user. Commands of servers call it before they do anything else; see process.Shed.
 func Shed() error {
 	_, err := process.Shed()
+	if err != nil {
+		return err
+	}
+	_, err = process.Supervised() // takes its variable out of the environment, which is about to be read
 	return err
 }

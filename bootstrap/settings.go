@@ -27,6 +27,9 @@ func (c Config) Settings() []Setting {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name := f.Tag.Get("env")
+		if name == "" {
+			continue // what the command line says
+		}
 		out = append(out, Setting{Prefix + name, shownValue(name, f.Tag.Get("secret"), v.Field(i))})
 	}
 	return out

@@ -43,6 +43,9 @@ func settingNames() []string {
 	var names []string
 	for i := range t.NumField() {
 		tag := t.Field(i).Tag
+		if tag.Get("env") == "" {
+			continue // what the command line says
+		}
 		names = append(names, Prefix+tag.Get("env"))
 		if tag.Get("secret") != "" {
 			names = append(names, Prefix+tag.Get("env")+fileSuffix)

@@ -42,6 +42,13 @@ func newWorker(ctx context.Context, cfg Config, id domain.WorkerID, version stri
 	if err != nil {
 		return nil, err
 	}
+	life, err := process.Supervised()
+	if err != nil {
+		return nil, err
+	}
+	if life == nil {
+		life = &process.Supervision{} // nobody certifies its death
+	}
 	concealed := process.InForce() != process.ProtectionNone
 	offer, err := workloads.New(workloads.Options{
 		ExecAllow: cfg.ExecAllow, ExecEnv: cfg.ExecEnv, ExecUsers: cfg.ExecUIDs, Slots: cfg.WorkerSlots, Dumpable: !concealed,
@@ -69,7 +76,7 @@ func newWorker(ctx context.Context, cfg Config, id domain.WorkerID, version stri
 	}
 	engine, err := execution.NewEngine(ctx, execution.Config{
 		WorkerID: id, Slots: cfg.WorkerSlots, Tags: tags, Version: version, Sleep: system.Sleep, Types: offer.Types,
-		Capabilities: offer.Capabilities,
+		Capabilities: offer.Capabilities, ProcessID: life.ProcessID, CertificateDigest: life.Digest, TakeOver: cfg.TakeOver,
 	}, plane, system.Clock{}, system.IDs{}, log)
 	if err != nil {
 		return nil, errors.Join(err, offer.Close())

@@ -31,6 +31,10 @@ type report struct {
 }
 
 func TestMain(m *testing.M) {
+	if mode, ok := strings.CutPrefix(os.Args[len(os.Args)-1], supervisorArgument); ok {
+		supervisorMain(mode)
+		return
+	}
 	if os.Getenv("PROCESS_TEST_SERVER") != "" || os.Getenv(handoverVariable) != "" {
 		server()
 		return

@@ -13,6 +13,7 @@ import (
 )
 
 func workerCommand(hard context.Context, c *cli) *cobra.Command {
+	var takeOver bool
 	cmd := &cobra.Command{
 		Use:         "worker",
 		Annotations: map[string]string{server: "worker"},
@@ -22,8 +23,9 @@ It reaches its coordinators over the bus that NIYANTA_BUS names, and over HTTP a
 or for what is too large for the bus and while that is away.
 The first SIGTERM drains it, the second ends it. The subcommands need an admin key.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runWorker(hard, cmd) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return runWorker(hard, cmd, takeOver) },
 	}
+	cmd.Flags().BoolVar(&takeOver, "take-over", false, "end the session of another process that holds the worker id, although its lease still runs")
 	list := &cobra.Command{
 		Use:   "list",
 		Short: "List workers",

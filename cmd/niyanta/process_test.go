@@ -68,9 +68,51 @@ type process struct {
 	err  error
 }
 
+// signal sends a signal: what nobody can catch goes to the server itself, which may be the child of its supervisor.
 func (p *process) signal(t *testing.T, s syscall.Signal) {
 	t.Helper()
+	if child := p.supervised(); child != 0 && (s == syscall.SIGKILL || s == syscall.SIGSTOP || s == syscall.SIGCONT) {
+		require.NoError(t, syscall.Kill(child, s))
+		return
+	}
 	require.NoError(t, p.Process.Signal(s))
+}
+
+// vanish sends a signal to the server and its supervisor at once, as if their machine was lost or frozen.
+func (p *process) vanish(t *testing.T, s syscall.Signal) {
+	t.Helper()
+	child := p.supervised()
+	require.NoError(t, p.Process.Signal(s))
+	if child != 0 {
+		require.NoError(t, syscall.Kill(child, s))
+	}
+}
+
+// supervised is the process that this one supervises; 0: it supervises none.
+func (p *process) supervised() int {
+	for _, pid := range childrenOf(p.Process.Pid) {
+		return pid
+	}
+	return 0
+}
+
+func childrenOf(parent int) (children []int) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		var pid, ppid int
+		var state string
+		name := bytes.LastIndexByte(b, ')')
+		if _, err := fmt.Sscan(string(b[name+1:]), &state, &ppid); err == nil && ppid == parent && state != "Z" {
+			if _, err := fmt.Sscan(string(b), &pid); err == nil {
+				children = append(children, pid)
+			}
+		}
+	}
+	return children
 }
 
 func (p *process) wait() error {
@@ -98,8 +140,12 @@ func (c *fleet) start(env []string, args ...string) (*process, *bufio.Reader) {
 	require.NoError(c.t, err)
 	require.NoError(c.t, p.Start())
 	c.t.Cleanup(func() {
+		child := p.supervised()
 		_ = p.Process.Signal(syscall.SIGCONT)
 		_ = p.Process.Kill()
+		if child != 0 {
+			_ = syscall.Kill(child, syscall.SIGKILL)
+		}
 		_ = p.wait()
 		if c.t.Failed() {
 			c.t.Logf("%s:\n%s", strings.Join(args, " "), p.log)
@@ -258,10 +304,12 @@ func TestAKilledWorkersWorkContinuesElsewhereAndItsProgramsDie(t *testing.T) {
 	long := c.submit("sleep", `{"duration_ms":4000,"steps":40}`)
 	shell := c.submit("exec", `{"command":["sh","-c","echo $$; exec sleep 300"]}`)
 	pid := c.pidOf(shell, 1)
+	daemon := c.pidOf(c.submit("exec", `{"command":["sh","-c","setsid sleep 300 & echo $!; wait"]}`), 1)
 	c.eventually(func() bool { return c.get(long).CheckpointSequence >= 2 }, "checkpoints")
 	c.worker("heir")
 	victim.signal(t, syscall.SIGKILL)
-	c.eventually(func() bool { return !alive(pid) }, "programs die with their worker")
+	c.eventually(func() bool { return !alive(pid) && !alive(daemon) }, "programs die with their worker, daemons too")
+	c.eventually(func() bool { return strings.Contains(c.coordinator.log.String(), "worker died") }, "its death is certified")
 	w := c.completed(long)
 	require.Equal(t, int64(2), w.Generation)
 	require.NotContains(t, string(w.ResultData), `"resumed_from_step":0`)
@@ -278,16 +326,39 @@ func TestAWorkerThatDrainsOnSIGTERMLosesNothing(t *testing.T) {
 	w := c.get(id)
 	require.Equal(t, niyanta.Status("REDISTRIBUTING"), w.Status, "given back before the process ended")
 	require.Zero(t, w.RedistributionCount)
+	ws, err := c.admin.Workers(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, ws, "gone, not dead")
+	require.Contains(t, c.coordinator.log.String(), "worker left")
+	require.NotContains(t, c.coordinator.log.String(), "worker died")
 	c.worker("heir")
 	require.NotContains(t, string(c.completed(id).ResultData), `"resumed_from_step":0`)
 }
 
-func TestTheSecondProcessWithAWorkersIDWinsAndTheFirstEnds(t *testing.T) {
-	c := newFleet(t)
-	first := c.worker("same")
+func (c *fleet) sameWorker(args ...string) *process {
 	second, _ := c.start([]string{
 		"NIYANTA_COORDINATOR_URL=" + c.url, "NIYANTA_WORKER_KEY=" + c.workerKey, "NIYANTA_WORKER_ID=same",
-	}, "worker")
+	}, append([]string{"worker"}, args...)...)
+	return second
+}
+
+func TestWorker_WhenItsIDIsInUse_TriesForOneLeaseAndEnds(t *testing.T) {
+	c := newFleet(t)
+	first := c.worker("same")
+	second := c.sameWorker()
+	var exit *exec.ExitError
+	require.ErrorAs(t, second.wait(), &exit)
+	require.Equal(t, exitError, exit.ExitCode())
+	require.Contains(t, second.log.String(), "each worker needs an id of its own")
+	require.GreaterOrEqual(t, strings.Count(second.log.String(), "trying again until its lease is over"), 2)
+	require.NotContains(t, first.log.String(), "session over", "the first one goes on")
+	c.completed(c.submit("sleep", `{"duration_ms":0}`))
+}
+
+func TestWorker_WhenItTakesOver_TheFirstEnds(t *testing.T) {
+	c := newFleet(t)
+	first := c.worker("same")
+	second := c.sameWorker("--take-over")
 	var exit *exec.ExitError
 	require.ErrorAs(t, first.wait(), &exit)
 	require.Equal(t, exitError, exit.ExitCode())
@@ -295,6 +366,19 @@ func TestTheSecondProcessWithAWorkersIDWinsAndTheFirstEnds(t *testing.T) {
 	c.completed(c.submit("sleep", `{"duration_ms":0}`))
 	second.signal(t, syscall.SIGTERM)
 	require.NoError(t, second.wait())
+}
+
+func TestWorker_WhenItsSupervisorDies_DrainsAndLeaves(t *testing.T) {
+	c := newFleet(t)
+	orphan := c.worker("orphan")
+	require.NotZero(t, orphan.supervised())
+	require.NoError(t, orphan.Process.Kill())
+	c.eventually(func() bool {
+		ws, err := c.admin.Workers(t.Context())
+		return err == nil && len(ws) == 0
+	}, "it deregisters")
+	require.NotContains(t, c.coordinator.log.String(), "worker declared dead")
+	_ = orphan.wait()
 }
 
 func TestACoordinatorThatIsAwayIsWaitedFor(t *testing.T) {

@@ -228,7 +228,9 @@ func (p *production) restartEverything() {
 	}
 	p.eventually(func() bool { return p.get(ids[0]).Status == "COMPLETED" }, "the first is done")
 	for _, proc := range p.workers {
-		_ = proc.Process.Kill()
+		if proc.ProcessState == nil {
+			proc.vanish(p.t, syscall.SIGKILL)
+		}
 		_ = proc.wait()
 	}
 	for _, proc := range p.coordinators {

@@ -57,13 +57,19 @@ Prints its url and keys on standard output; logs go to standard error. Nothing s
 			if workers < 0 || workers > 100 {
 				return usage(errors.New("--workers must be 0 to 100"))
 			}
-			dev, err := bootstrap.NewDev(cmd.Context(), cfg, workers, version, logger(cfg, cmd.ErrOrStderr()))
+			log := logger(cfg, cmd.ErrOrStderr())
+			if done, err := supervised(cmd, cfg, bootstrap.RoleDev, log); done {
+				return err
+			}
+			dev, err := bootstrap.NewDev(cmd.Context(), cfg, workers, version, log)
 			if err != nil {
 				return err
 			}
 			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%scustomer key: %s\nadmin key: %s\nworker key: %s\n",
 				addresses(dev.App), dev.CustomerKey, dev.AdminKey, dev.WorkerKey)
-			return until(cmd.Context(), hard, dev.Failed(), dev.App.Failed(), dev.Close)
+			serving, stop := bootstrap.UntilOrphaned(cmd.Context(), log)
+			defer stop()
+			return until(serving, hard, dev.Failed(), dev.App.Failed(), dev.Close)
 		},
 	}
 	cmd.Flags().IntVar(&workers, "workers", 2, "workers in this process; 0: workers join over HTTP")
@@ -111,6 +117,9 @@ func coordinatorCommand() *cobra.Command {
 				return err
 			}
 			log := logger(cfg, cmd.ErrOrStderr())
+			if done, err := supervised(cmd, cfg, bootstrap.RoleCoordinator, log); done {
+				return err
+			}
 			stopTracing, err := bootstrap.StartTracing(cmd.Context(), cfg, bootstrap.RoleCoordinator, version, log)
 			if err != nil {
 				return err
@@ -124,18 +133,36 @@ func coordinatorCommand() *cobra.Command {
 				return err
 			}
 			_, _ = fmt.Fprint(cmd.OutOrStdout(), addresses(app))
-			return until(cmd.Context(), context.WithoutCancel(cmd.Context()), app.Failed(), nil, app.Close)
+			serving, stop := bootstrap.UntilOrphaned(cmd.Context(), log)
+			defer stop()
+			return until(serving, context.WithoutCancel(serving), app.Failed(), nil, app.Close)
 		},
 	}
 }
 
+// supervised runs the command as a supervised child, where it has a supervisor. done is false when this process is to run it itself.
+func supervised(cmd *cobra.Command, cfg bootstrap.Config, role bootstrap.Role, log *slog.Logger) (done bool, err error) {
+	status, done, err := bootstrap.Supervise(cmd.Context(), cfg, role, log)
+	if err != nil {
+		return true, err
+	}
+	if status != 0 {
+		err = &exit{code: status} // the child has said why
+	}
+	return done, err
+}
+
 // runWorker runs a worker with the built-in types until the first signal, then drains; the second skips the rest.
-func runWorker(hard context.Context, cmd *cobra.Command) error {
+func runWorker(hard context.Context, cmd *cobra.Command, takeOver bool) error {
 	cfg, err := load(bootstrap.RoleWorker, nil)
 	if err != nil {
 		return err
 	}
+	cfg.TakeOver = takeOver
 	log := logger(cfg, cmd.ErrOrStderr())
+	if done, err := supervised(cmd, cfg, bootstrap.RoleWorker, log); done {
+		return err
+	}
 	stopTracing, err := bootstrap.StartTracing(cmd.Context(), cfg, bootstrap.RoleWorker, version, log)
 	if err != nil {
 		return err
@@ -145,7 +172,9 @@ func runWorker(hard context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	return w.Run(cmd.Context())
+	working, stop := bootstrap.UntilOrphaned(cmd.Context(), log)
+	defer stop()
+	return w.Run(working)
 }
 
 func configCommand(c *cli) *cobra.Command {
