@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/niyanta/niyanta/adapters/http/workerclient"
@@ -124,20 +123,23 @@ func waysToCertify(cfg Config, id string, log *slog.Logger) (ways []ports.Contro
 		}
 	}
 	if cfg.CoordinatorURL != "" {
-		for url := range strings.SplitSeq(cfg.CoordinatorURL, ",") {
-			c, err := workerclient.New(url, cfg.WorkerKeys[0])
-			if err != nil {
-				return nil, closeAll, err
-			}
+		clients, err := workerclient.NewAll(cfg.CoordinatorURL, cfg.WorkerKeys[0])
+		if err != nil {
+			return nil, closeAll, err
+		}
+		for _, c := range clients {
 			ways, closers = append(ways, c), append(closers, c.Close)
 		}
 	}
-	bus, closeBus, err := newWorkerPlane(cfg, id, nil, log)
-	if err != nil && len(ways) == 0 {
-		return nil, closeAll, err
-	}
-	if err == nil && bus != nil {
-		ways, closers = append(ways, bus), append(closers, closeBus)
+	if cfg.Bus != BusMemory {
+		cfg.CoordinatorURL = "" // these ways are tried already
+		bus, closeBus, err := newWorkerPlane(cfg, id, log)
+		switch {
+		case err == nil:
+			ways, closers = append(ways, bus), append(closers, closeBus)
+		case len(ways) == 0:
+			return nil, closeAll, err
+		}
 	}
 	return ways, closeAll, nil
 }
