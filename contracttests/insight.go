@@ -51,16 +51,16 @@ func insightCases() []Case[StoreHarness] {
 			last := time.Unix(1_700_000_000, 5000).UTC()
 			saved := domain.Pace{
 				At: time.Unix(1_700_000_000, 123_456_000).UTC(), Window: 90 * time.Second,
-				Types: map[string]domain.TypePace{"t": {Placed: 3, Last: last}, "u": {Placed: 4, Last: last}}, Customers: map[domain.CustomerID]int{acme: 7},
+				Types: map[string]domain.Placements{"t": {Placed: 3, Busy: 7, Last: last}, "u": {Placed: 4, Last: last}}, Customers: map[domain.CustomerID]domain.Placements{acme: {Placed: 7, Busy: 1_500_000}},
 			}
 			require.NoError(t, a.Insight.SavePace(t.Context(), saved))
-			saved.Types["t"] = domain.TypePace{Placed: 99} // not aliased
+			saved.Types["t"] = domain.Placements{Placed: 99} // not aliased
 			p, err = b.Insight.Pace(t.Context())
 			require.NoError(t, err)
-			saved.Types["t"] = domain.TypePace{Placed: 3, Last: last}
+			saved.Types["t"] = domain.Placements{Placed: 3, Busy: 7, Last: last}
 			require.Equal(t, saved, p)
-			p.Customers[acme] = 99
-			next := domain.Pace{At: saved.At.Add(time.Minute), Window: time.Second, Types: map[string]domain.TypePace{"u": {Placed: 1, Last: last}}, Customers: map[domain.CustomerID]int{rival: 1}}
+			p.Customers[acme] = domain.Placements{Placed: 99}
+			next := domain.Pace{At: saved.At.Add(time.Minute), Window: time.Second, Types: map[string]domain.Placements{"u": {Placed: 1, Last: last}}, Customers: map[domain.CustomerID]domain.Placements{rival: {Placed: 1}}}
 			require.NoError(t, b.Insight.SavePace(t.Context(), next))
 			p, err = a.Insight.Pace(t.Context())
 			require.NoError(t, err)

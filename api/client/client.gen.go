@@ -370,8 +370,9 @@ type Checkpoint struct {
 // Command defines model for Command.
 type Command = ports.Command
 
-// Confidence How sure an estimate is, by how many placements of the last 5 minutes it rests on: high at least 100, or a worker could take the
-// workload now; medium at least 10; low fewer, or more workloads are before it than were counted. Absent without an estimate.
+// Confidence How sure an estimate is, by how many placements of the last 5 minutes it rests on, made while something had to wait: high at least 100
+// over as long a time as the estimate, or a worker could take the workload now; medium at least 10 over a quarter of that; low fewer, or
+// more workloads are before it than were counted. Absent without an estimate.
 type Confidence string
 
 // Customer defines model for Customer.
@@ -535,12 +536,13 @@ type Pagination struct {
 
 // Placement defines model for Placement.
 type Placement struct {
-	// Confidence How sure an estimate is, by how many placements of the last 5 minutes it rests on: high at least 100, or a worker could take the
-	// workload now; medium at least 10; low fewer, or more workloads are before it than were counted. Absent without an estimate.
+	// Confidence How sure an estimate is, by how many placements of the last 5 minutes it rests on, made while something had to wait: high at least 100
+	// over as long a time as the estimate, or a worker could take the workload now; medium at least 10 over a quarter of that; low fewer, or
+	// more workloads are before it than were counted. Absent without an estimate.
 	Confidence *Confidence `json:"confidence,omitempty"`
 
-	// EstimatedStartTime When it may start, at the pace of its workload type's placements in the last 5 minutes (with its customer at the limit also at its
-	// customer's). Absent when it does not wait, when no worker could run it, or when nothing like it was placed lately.
+	// EstimatedStartTime When it may start, at the pace of its workload type's placements in the last 5 minutes while some of it had to wait (with its customer
+	// at the limit also at its customer's). Absent when it does not wait, when no worker could run it, or when nothing tells yet.
 	EstimatedStartTime *Time `json:"estimated_start_time,omitempty"`
 
 	// Placeable Some worker that is registered and not draining could run it, were that worker empty; false when it does not wait
@@ -716,8 +718,9 @@ type Submission struct {
 type SubmitAnswer struct {
 	CreatedAt Time `json:"created_at"`
 
-	// EstimateConfidence How sure an estimate is, by how many placements of the last 5 minutes it rests on: high at least 100, or a worker could take the
-	// workload now; medium at least 10; low fewer, or more workloads are before it than were counted. Absent without an estimate.
+	// EstimateConfidence How sure an estimate is, by how many placements of the last 5 minutes it rests on, made while something had to wait: high at least 100
+	// over as long a time as the estimate, or a worker could take the workload now; medium at least 10 over a quarter of that; low fewer, or
+	// more workloads are before it than were counted. Absent without an estimate.
 	EstimateConfidence *Confidence `json:"estimate_confidence,omitempty"`
 
 	// EstimatedStartTime When it may start, never before a `run_at` that lies ahead; from a look at the queue that may be 2 s old. `run_at` itself when there

@@ -59,6 +59,7 @@ type finding struct {
 	reasons   []Reason
 	placeable bool
 	room      int
+	slots     int
 }
 
 // NewExplainer returns an explainer; the snapshot is not changed, and its workers and occupancy must not be meanwhile.
@@ -81,6 +82,7 @@ func (e *Explainer) find(l *Lane) *finding {
 	if f == nil {
 		f = &finding{}
 		f.reasons, f.placeable, f.room = e.fleet.explain(l, nil)
+		f.slots = e.fleet.slots(l)
 		e.byShape[key] = f
 	}
 	return f
@@ -148,6 +150,18 @@ func (e *Explainer) Placeable(l *Lane) bool { return e.find(l).placeable }
 
 // Room is how many slots are free now on workers that could take a workload of the lane; for workloads that need more than a slot, at most.
 func (e *Explainer) Room(l *Lane) int { return e.find(l).room }
+
+// Slots is how many slots there are on workers that could run a workload of the lane, free or not.
+func (e *Explainer) Slots(l *Lane) int { return e.find(l).slots }
+
+func (f *fleet) slots(l *Lane) (n int) {
+	for _, w := range f.workers {
+		if _, could := w.lacks(l); could {
+			n += w.Slots
+		}
+	}
+	return n
+}
 
 // explain counts what the workers lack for a lane, or for one workload of it.
 func (f *fleet) explain(l *Lane, c *Candidate) (reasons []Reason, placeable bool, room int) {

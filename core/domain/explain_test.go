@@ -96,12 +96,13 @@ func TestExplainNeverContradictsThePlanner(t *testing.T) {
 	})
 }
 
-func TestEstimatesComeFromThePaceAndSayHowSureTheyAre(t *testing.T) {
+func TestEstimate_ComesFromThePaceOfWhatHadToWait(t *testing.T) {
 	p := domain.Pace{
-		At: epoch0, Window: 100 * time.Second, Types: map[string]domain.TypePace{"t": {Placed: 50, Last: epoch0}}, Customers: map[domain.CustomerID]int{"a": 5},
+		At: epoch0, Types: map[string]domain.Placements{"t": {Placed: 50, Busy: 100e6, Last: epoch0}},
+		Customers: map[domain.CustomerID]domain.Placements{"a": {Placed: 5, Busy: 100e6, Last: epoch0}},
 	}
 	estimate := func(now time.Time, a domain.Ahead, room int, atLimit bool) domain.Estimate {
-		e, ok := p.Estimate(now, "a", "t", a, room, atLimit)
+		e, ok := p.Estimate(now, "a", "t", a, room, 4, atLimit)
 		require.True(t, ok)
 		return e
 	}
@@ -109,15 +110,25 @@ func TestEstimatesComeFromThePaceAndSayHowSureTheyAre(t *testing.T) {
 	assert.Equal(t, domain.Estimate{In: 40 * time.Second, Confidence: domain.ConfidenceLow}, estimate(epoch0, domain.Ahead{Type: 9, Customer: 1}, 0, true), "at its limit its own pace counts")
 	assert.Equal(t, domain.Estimate{Confidence: domain.ConfidenceHigh}, estimate(epoch0, domain.Ahead{Type: 3}, 4, false), "room for it and for what is before it")
 	assert.Equal(t, domain.ConfidenceLow, estimate(epoch0, domain.Ahead{Type: 9, AtLeast: true}, 0, false).Confidence)
+	assert.Equal(t, domain.ConfidenceLow, estimate(epoch0, domain.Ahead{Type: 249}, 0, false).Confidence, "500 s from 100 s")
 	later := epoch0.Add(40 * time.Second)
-	assert.Equal(t, domain.Estimate{In: 400 * time.Second, Confidence: domain.ConfidenceLow}, estimate(later, domain.Ahead{Type: 9}, 0, false),
-		"nothing was placed for longer than the pace would have it: what runs now runs long")
+	assert.Equal(t, domain.Estimate{In: 120 * time.Second, Confidence: domain.ConfidenceLow}, estimate(later, domain.Ahead{Type: 9}, 0, false),
+		"four slots that nobody left for 40 s: the tenth is in their third turn")
+
+	// A burst behind idle minutes: what was placed while nothing waited says nothing of it.
+	idle := domain.Pace{At: epoch0, Window: 5 * time.Minute, Types: map[string]domain.Placements{"t": {Last: epoch0}}}
+	_, ok := idle.Estimate(epoch0, "a", "t", domain.Ahead{Type: 99}, 0, 50, false)
+	assert.False(t, ok, "nothing tells it yet")
+	e, ok := idle.Estimate(epoch0.Add(9*time.Second), "a", "t", domain.Ahead{Type: 100}, 0, 50, false)
+	assert.True(t, ok)
+	assert.Equal(t, domain.Estimate{In: 27 * time.Second, Confidence: domain.ConfidenceLow}, e, "50 slots that nobody left for 9 s")
+
 	for name, unknown := range map[string]domain.Pace{"stale": p, "nothing of the type": {At: epoch0, Window: time.Second}, "never measured": {}} {
 		now := epoch0
 		if name == "stale" {
 			now = epoch0.Add(2 * domain.PaceStale)
 		}
-		_, ok := unknown.Estimate(now, "a", "t", domain.Ahead{Type: 1}, 0, false)
+		_, ok := unknown.Estimate(now, "a", "t", domain.Ahead{Type: 1}, 0, 1, false)
 		assert.False(t, ok, name)
 	}
 }

@@ -2,29 +2,42 @@ package domain
 
 import "time"
 
-// Pace is how many placements the leader made lately: what estimates of starting times are made from.
+// Pace is how many placements the leader made lately: what estimates of starting times are made from. Only the time in
+// which something had to wait counts: while nothing waits, placements are as rare as submissions, and say nothing of
+// how fast a queue is worked off.
 type Pace struct {
-	// At is when it was measured, Window how long for.
+	// At is when it was measured, Window how far back it reaches.
 	At     time.Time
 	Window time.Duration
 	// Types and Customers count the placements, by workload type and by customer.
-	Types     map[string]TypePace
-	Customers map[CustomerID]int
+	Types     map[string]Placements
+	Customers map[CustomerID]Placements
 }
 
-// TypePace is the pace of one workload type.
-type TypePace struct {
-	Placed int       `json:"placed"`
-	Last   time.Time `json:"last"` // when the last one was placed
+// Placements counts what was placed of a workload type while some of it had to wait for slots, or of a customer while it
+// was at its limit.
+type Placements struct {
+	Placed int `json:"placed"`
+	// Busy is how long that was, in microseconds.
+	Busy int64     `json:"busy_us"`
+	Last time.Time `json:"last"` // when the last one was placed, whether anything waited or not
 }
 
-// Confidence is how sure an estimate is: by how many placements it rests on.
+// Add counts further placements.
+func (p Placements) Add(o Placements) Placements {
+	if o.Last.After(p.Last) {
+		p.Last = o.Last
+	}
+	return Placements{p.Placed + o.Placed, p.Busy + o.Busy, p.Last}
+}
+
+// Confidence is how sure an estimate is: by how many placements it rests on, and how long they took.
 type Confidence string
 
 // The confidences.
 const (
-	ConfidenceHigh   Confidence = "high"   // at least 100 placements, or there is room now
-	ConfidenceMedium Confidence = "medium" // at least 10
+	ConfidenceHigh   Confidence = "high"   // at least 100 placements, over as long a time as the estimate; or there is room now
+	ConfidenceMedium Confidence = "medium" // at least 10, over a quarter of that
 	ConfidenceLow    Confidence = "low"    // fewer, or something speaks against the pace
 )
 
@@ -45,26 +58,23 @@ type Estimate struct {
 // PaceStale is how old a pace may be.
 const PaceStale = time.Minute
 
-// Estimate tells how long a workload with so much ahead of it will wait, when so many slots that it could take are free. ok is false
-// when nothing was placed that it could be told from.
-func (p Pace) Estimate(now time.Time, c CustomerID, typ string, ahead Ahead, room int, atLimit bool) (e Estimate, ok bool) {
+// minQuiet is how long nothing must have been placed to tell something from that.
+const minQuiet = time.Second
+
+// Estimate tells how long a workload with so much ahead of it will wait. room is how many slots that it could take are free,
+// slots how many there are. ok is false when nothing was placed that it could be told from.
+func (p Pace) Estimate(now time.Time, c CustomerID, typ string, ahead Ahead, room, slots int, atLimit bool) (e Estimate, ok bool) {
 	if !atLimit && !ahead.AtLeast && ahead.Type < room {
 		return Estimate{0, ConfidenceHigh}, true
 	}
-	if p.Window <= 0 || now.Sub(p.At) > PaceStale {
+	if now.Sub(p.At) > PaceStale {
 		return Estimate{}, false
 	}
-	t := p.Types[typ]
-	if e, ok = wait(p.Window, t.Placed, ahead.Type); !ok {
+	if e, ok = p.Types[typ].wait(now, ahead.Type+1, slots); !ok {
 		return Estimate{}, false
-	}
-	// When nothing was placed for much longer than usual, what holds the slots runs longer than what the pace was measured on.
-	each := p.Window / time.Duration(t.Placed)
-	if quiet := now.Sub(t.Last); quiet > 5*each && quiet > time.Second {
-		e = Estimate{quiet * time.Duration(ahead.Type+1), ConfidenceLow}
 	}
 	if atLimit { // then its own customer's pace is what counts
-		own, ok := wait(p.Window, p.Customers[c], ahead.Customer)
+		own, ok := p.Customers[c].wait(now, ahead.Customer+1, slots)
 		if !ok {
 			return Estimate{}, false
 		}
@@ -78,17 +88,27 @@ func (p Pace) Estimate(now time.Time, c CustomerID, typ string, ahead Ahead, roo
 	return e, true
 }
 
-// wait is how long as many placements take as are ahead, and one more.
-func wait(window time.Duration, placed, ahead int) (Estimate, bool) {
-	if placed == 0 {
-		return Estimate{}, false
+// wait is how long so many placements take, the last of them the one that is asked about.
+func (p Placements) wait(now time.Time, need, slots int) (e Estimate, ok bool) {
+	busy := time.Duration(p.Busy) * time.Microsecond
+	if p.Placed > 0 && busy > 0 {
+		e, ok = Estimate{time.Duration(float64(busy) * float64(need) / float64(p.Placed)), ConfidenceLow}, true
+		switch {
+		case p.Placed >= 100 && e.In <= busy:
+			e.Confidence = ConfidenceHigh
+		case p.Placed >= 10 && e.In <= 4*busy:
+			e.Confidence = ConfidenceMedium
+		}
 	}
-	e := Estimate{In: time.Duration(float64(window) * float64(ahead+1) / float64(placed)), Confidence: ConfidenceLow}
-	switch {
-	case placed >= 100:
-		e.Confidence = ConfidenceHigh
-	case placed >= 10:
-		e.Confidence = ConfidenceMedium
+	// What holds the slots has run for as long as nothing was placed, at least: so they get free in turns of that length, as many
+	// in one turn as there are.
+	quiet := now.Sub(p.Last)
+	if p.Last.IsZero() || quiet < minQuiet || ok && quiet <= 5*busy/time.Duration(p.Placed) {
+		return e, ok
+	}
+	slots = max(slots, 1)
+	if turns := quiet * time.Duration((need+slots-1)/slots); turns > e.In {
+		e = Estimate{turns, ConfidenceLow}
 	}
 	return e, true
 }

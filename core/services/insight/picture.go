@@ -129,13 +129,18 @@ func (p *picture) turns(served int, of, other domain.CustomerID) int {
 	return int(float64(served+1) * float64(p.weight(other)) / float64(p.weight(of)))
 }
 
-// estimate tells when a workload of the lane may start; zero when nothing tells it.
-func (p *picture) estimate(lane *domain.Lane, notBefore time.Time, ahead domain.Ahead) (time.Time, domain.Confidence) {
-	e, ok := p.pace.Estimate(p.now, lane.CustomerID, lane.Type, ahead, p.explainer.Room(lane), p.explainer.AtLimit(lane.CustomerID))
+// estimate tells when a workload of the lane may start; zero when nothing tells it. It is told from the picture, for now, which
+// may be later than the picture was taken: what may start at once starts now, and never before it was submitted.
+func (p *picture) estimate(now time.Time, lane *domain.Lane, w *domain.Workload, ahead domain.Ahead) (time.Time, domain.Confidence) {
+	notBefore := w.NotBefore
+	e, ok := p.pace.Estimate(p.now, lane.CustomerID, lane.Type, ahead, p.explainer.Room(lane), p.explainer.Slots(lane), p.explainer.AtLimit(lane.CustomerID))
 	if !ok || !p.explainer.Placeable(lane) {
 		return time.Time{}, ""
 	}
-	start := p.now.Add(e.In)
+	start := now.Add(e.In)
+	if start.Before(w.CreatedAt) { // the store's clock is ahead of this one
+		start = w.CreatedAt.Add(e.In)
+	}
 	if notBefore.After(start) { // what the queue will be like by then is not known
 		return notBefore, domain.ConfidenceLow
 	}

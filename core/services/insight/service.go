@@ -83,6 +83,6 @@ func (s *Service) Explain(ctx context.Context, customer domain.CustomerID, id do
 	if !w.NotBefore.After(p.now) {
 		out.Position, out.AtLeast = ahead.All+1, ahead.AtLeast
 	}
-	out.Start, out.Confidence = p.estimate(&lane, w.NotBefore, ahead)
+	out.Start, out.Confidence = p.estimate(p.now, &lane, &w, ahead)
 	return out, nil
 }

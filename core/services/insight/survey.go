@@ -126,7 +126,7 @@ func (s *Service) Estimate(ctx context.Context, w *domain.Workload) (time.Time, 
 	a := v.before(&lane, w.QueueAt)
 	a.Type += v.since[lane.Type]
 	v.since[lane.Type]++
-	return v.estimate(&lane, w.NotBefore, a)
+	return v.estimate(s.Clock.Now(), &lane, w, a)
 }
 
 // know reads a customer's terms that had nothing waiting when the survey was taken, once for each survey.

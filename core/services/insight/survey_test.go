@@ -34,3 +34,31 @@ func TestEstimate_CustomerThatJoinsAfterTheSurvey_LeavesTheSnapshotAsItIs(t *tes
 	require.True(t, known, "its terms count all the same")
 	require.Equal(t, domain.TierPremium, terms.Tier)
 }
+
+type movingClock struct{ now *time.Time }
+
+func (c movingClock) Now() time.Time { return *c.now }
+
+func TestEstimate_FromAnOlderSurvey_IsNeverBeforeTheSubmission(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	clock := movingClock{&now}
+	store := memory.NewStore(clock)
+	s := New(Deps{
+		Queue: store.Queue(), Insight: store.Insight(), Workers: store.Workers(), Workloads: store.Workloads(), Customers: store.Customers(),
+		Clock: clock, Policy: domain.PolicyPriority,
+	})
+	_, err := store.Customers().Create(t.Context(), domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierPremium})
+	require.NoError(t, err)
+	_, err = store.Workers().Register(t.Context(), domain.Registration{WorkerID: "w", SessionID: "s", Capabilities: []string{"t"}, Slots: 3}, time.Minute)
+	require.NoError(t, err)
+	require.NotNil(t, s.current(t.Context()))
+	for _, ahead := range []time.Duration{0, 3 * time.Second} { // of the store's clock
+		now = now.Add(900 * time.Millisecond) // the survey is that much older
+		w := domain.Workload{Spec: domain.Spec{
+			ID: "wl_1", CustomerID: "cust_a", Type: "t", Run: domain.DefaultRunConfig(), CreatedAt: now.Add(ahead), QueueAt: now.Add(ahead),
+		}}
+		start, confidence := s.Estimate(t.Context(), &w)
+		require.Equal(t, domain.ConfidenceHigh, confidence)
+		require.Equal(t, w.CreatedAt, start)
+	}
+}

@@ -19,26 +19,77 @@ type meter struct {
 	grain []grain // oldest first
 	kept  time.Time
 	blank bool // what was kept last counts nothing
+
+	// waiting are the types of which some had to wait for slots, and the customers at their limit, since the last look.
+	looked  time.Time
+	waiting busy
+}
+
+// busy are types and customers of which something waits.
+type busy struct {
+	types     map[string]bool
+	customers map[domain.CustomerID]bool
+}
+
+// maxLook bounds the time between two looks that counts: for longer, nobody was leading.
+const maxLook = 10 * time.Second
+
+// pass counts the time since the last look for what waited then.
+func (m *meter) pass(now time.Time) {
+	took := min(now.Sub(m.looked), maxLook).Microseconds()
+	m.looked = now
+	if took <= 0 || len(m.waiting.types)+len(m.waiting.customers) == 0 {
+		return
+	}
+	g := m.current(now)
+	for t := range m.waiting.types {
+		g.types[t] = g.types[t].Add(domain.Placements{Busy: took})
+	}
+	for c := range m.waiting.customers {
+		g.customers[c] = g.customers[c].Add(domain.Placements{Busy: took})
+	}
+}
+
+// look notes what was passed over.
+func (m *meter) look(over map[domain.Obstacle][]domain.LaneHeads) {
+	m.waiting = busy{map[string]bool{}, map[domain.CustomerID]bool{}}
+	for _, l := range over[domain.ObstacleFull] {
+		m.waiting.types[l.Lane.Type] = true
+	}
+	for _, l := range over[domain.ObstacleLimit] {
+		m.waiting.customers[l.Lane.CustomerID] = true
+	}
 }
 
 // grain is what was placed within paceEvery.
 type grain struct {
 	begin     time.Time
-	types     map[string]domain.TypePace
-	customers map[domain.CustomerID]int
+	types     map[string]domain.Placements
+	customers map[domain.CustomerID]domain.Placements
 }
 
-func (m *meter) placed(now time.Time, typ string, c domain.CustomerID) {
+// current is the grain that counts now.
+func (m *meter) current(now time.Time) *grain {
 	if m.since.IsZero() {
 		m.since = now
 	}
-	last := len(m.grain) - 1
-	if last < 0 || now.Sub(m.grain[last].begin) >= paceEvery {
-		m.grain = append(m.grain, grain{now, map[string]domain.TypePace{}, map[domain.CustomerID]int{}})
-		last++
+	if last := len(m.grain) - 1; last < 0 || now.Sub(m.grain[last].begin) >= paceEvery {
+		m.grain = append(m.grain, grain{now, map[string]domain.Placements{}, map[domain.CustomerID]domain.Placements{}})
 	}
-	m.grain[last].types[typ] = domain.TypePace{Placed: m.grain[last].types[typ].Placed + 1, Last: now}
-	m.grain[last].customers[c]++
+	return &m.grain[len(m.grain)-1]
+}
+
+// placed counts a placement, for the pace if others of its type, or of its customer, had to wait before it.
+func (m *meter) placed(now time.Time, typ string, c domain.CustomerID) {
+	g := m.current(now)
+	count := func(waiting bool) domain.Placements {
+		if waiting {
+			return domain.Placements{Placed: 1, Last: now}
+		}
+		return domain.Placements{Last: now}
+	}
+	g.types[typ] = g.types[typ].Add(count(m.waiting.types[typ]))
+	g.customers[c] = g.customers[c].Add(count(m.waiting.customers[c]))
 }
 
 // pace sums up the window that ends now.
@@ -46,16 +97,16 @@ func (m *meter) pace(now time.Time) domain.Pace {
 	for len(m.grain) > 0 && now.Sub(m.grain[0].begin) > paceWindow {
 		m.grain = m.grain[1:]
 	}
-	p := domain.Pace{At: now, Types: map[string]domain.TypePace{}, Customers: map[domain.CustomerID]int{}}
+	p := domain.Pace{At: now, Types: map[string]domain.Placements{}, Customers: map[domain.CustomerID]domain.Placements{}}
 	if !m.since.IsZero() {
 		p.Window = min(now.Sub(m.since), paceWindow)
 	}
 	for _, g := range m.grain {
 		for t, n := range g.types {
-			p.Types[t] = domain.TypePace{Placed: p.Types[t].Placed + n.Placed, Last: n.Last}
+			p.Types[t] = p.Types[t].Add(n)
 		}
 		for c, n := range g.customers {
-			p.Customers[c] += n
+			p.Customers[c] = p.Customers[c].Add(n)
 		}
 	}
 	return p

@@ -114,7 +114,11 @@ func (s *Service) cycle(ctx context.Context, epoch int64) (placed int, full bool
 	}
 	readDone := s.Clock.Now()
 	c.Read = readDone.Sub(start)
+	s.meter.pass(start)
 	if v.planner == nil {
+		if c.FreeSlots > 0 || v.survey { // the queue was looked at, and nothing waits
+			s.meter.look(nil)
+		}
 		s.Observer.Cycle(c)
 		return 0, false, s.keepPace(ctx, start)
 	}
@@ -135,6 +139,7 @@ func (s *Service) cycle(ctx context.Context, epoch int64) (placed int, full bool
 	}
 	if full = len(plan) == BatchSize; !full {
 		c.Queue.PassedOver = passedOver(v.planner)
+		s.meter.look(v.planner.PassedOver())
 		err = s.survey(ctx, epoch, v, &c)
 	}
 	s.Observer.Cycle(c)
