@@ -39,6 +39,19 @@ func queueCases() []Case[StoreHarness] {
 			h.Advance(time.Hour)
 			require.Equal(t, []domain.Candidate{candidate(now), candidate(b), candidate(a)}, f.heads(5)[0].Heads)
 		}},
+		{"heads are read at a moment of the store's clock", "Now is when they were read, by the store's clock", func(t T, h StoreHarness) {
+			f := given(t, h)
+			f.submit()
+			read := func() domain.QueueHeads {
+				hs, err := f.Queue.Heads(t.Context(), domain.HeadsQuery{N: 1})
+				require.NoError(t, err)
+				return hs
+			}
+			before := read()
+			require.False(t, before.Now.Before(before.Lanes[0].Heads[0].QueueAt.Add(-2*time.Hour)), "the queue's times are by the same clock")
+			h.Advance(time.Hour)
+			require.InDelta(t, time.Hour, read().Now.Sub(before.Now), float64(time.Minute))
+		}},
 		{"lanes are told apart and can be chosen", "for every lane that has an eligible workload; with lanes given, only of those", func(t T, h StoreHarness) {
 			f := given(t, h)
 			a := f.submit()

@@ -23,6 +23,7 @@ func (q queue) Heads(ctx context.Context, hq domain.HeadsQuery) (domain.QueueHea
 	q.s.mu.Lock()
 	defer q.s.mu.Unlock()
 	q.s.promote(q.s.now())
+	out.Now = q.s.now()
 	add := func(l *lane) {
 		if l != nil && l.waiting.Len() > 0 {
 			out.Lanes = append(out.Lanes, domain.LaneHeads{Lane: l.Lane, Heads: first(l.waiting, hq.N), More: l.waiting.Len() > hq.N})

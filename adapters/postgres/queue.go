@@ -47,7 +47,7 @@ const headsSQL = `WITH RECURSIVE eligible AS (
 const headsOfSQL = `WITH wanted AS (SELECT DISTINCT unnest($2::text[]) COLLATE "C" AS lane_id, false AS over)
 ` + headsOf + ` ORDER BY e.lane_id`
 
-const headsOf = `SELECT e.lane_id, e.over, h.ids, h.generations, h.queued, h.declines, h.suspects FROM wanted e
+const headsOf = `SELECT e.lane_id, e.over, h.ids, h.generations, h.queued, h.declines, h.suspects, niyanta_now() FROM wanted e
  CROSS JOIN LATERAL (SELECT array_agg(workload_id) AS ids, array_agg(generation) AS generations, array_agg(queue_at) AS queued,
    jsonb_object_agg(workload_id, declines) FILTER (WHERE declines IS NOT NULL) AS declines, array_agg(suspect_since) AS suspects
    FROM (SELECT workload_id, generation, queue_at, declines, suspect_since FROM waiting w WHERE w.lane_id = e.lane_id ORDER BY w.queue_at, w.workload_id LIMIT $1::bigint) a) h`
@@ -85,11 +85,12 @@ func (q queue) Heads(ctx context.Context, hq domain.HeadsQuery) (domain.QueueHea
 		sql, args, out = headsOfSQL, []any{hq.N + 1, strs(hq.Lanes)}, domain.QueueHeads{}
 	}
 	var over []domain.CustomerID
+	var now time.Time
 	lanes := map[domain.LaneID]domain.Lane{}
 	heads, err := query(ctx, q.s.pool, func(row pgx.CollectableRow) (h domain.LaneHeads, err error) {
 		var c candidates
 		var beyond bool
-		if err := row.Scan(&h.Lane.ID, &beyond, &c.ids, &c.generations, &c.queued, &c.declines, &c.suspects); err != nil {
+		if err := row.Scan(&h.Lane.ID, &beyond, &c.ids, &c.generations, &c.queued, &c.declines, &c.suspects, &now); err != nil {
 			return h, err
 		}
 		if beyond { // the lane that shows that its customer has more than the limit
@@ -112,7 +113,7 @@ func (q queue) Heads(ctx context.Context, hq domain.HeadsQuery) (domain.QueueHea
 	if err := q.s.fillLanes(ctx, lanes); err != nil {
 		return domain.QueueHeads{}, err
 	}
-	out.Lanes = heads[:0]
+	out.Lanes, out.Now = heads[:0], now.UTC()
 	for _, h := range heads {
 		if len(h.Heads) > 0 {
 			h.Lane = lanes[h.Lane.ID]

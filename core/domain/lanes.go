@@ -45,6 +45,8 @@ func (q HeadsQuery) PerCustomer() int {
 // QueueHeads are the heads of lanes.
 type QueueHeads struct {
 	Lanes []LaneHeads
+	// Now is when they were read, by the store's clock, as all times in them are; not set when there are none.
+	Now time.Time
 	// Aside counts the lanes that are set aside, Cut those beyond the bound. Neither is among Lanes.
 	Aside, Cut int
 }

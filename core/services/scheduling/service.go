@@ -188,7 +188,10 @@ func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCy
 		return nil, err
 	}
 	v.heads = heads.Lanes
-	c.Queue = describe(heads, now)
+	if len(heads.Lanes) > 0 {
+		v.Snapshot.Now = heads.Now // what the heads say is by the store's clock; this process's may be wrong
+	}
+	c.Queue = describe(heads, v.Snapshot.Now)
 	if len(v.heads) == 0 && s.Policy != domain.PolicyFair {
 		return v, nil
 	}
