@@ -127,6 +127,8 @@ type fleet struct {
 	adminKey, workerKey string
 	coordinator         *process
 	admin, client       *niyanta.Client
+	// prepare changes how processes are started from now on; nil: nothing.
+	prepare func(*exec.Cmd)
 }
 
 func (c *fleet) start(env []string, args ...string) (*process, *bufio.Reader) {
@@ -136,6 +138,9 @@ func (c *fleet) start(env []string, args ...string) (*process, *bufio.Reader) {
 	p := &process{Cmd: exec.Command(path, args...), log: &syncBuffer{}}
 	p.Env = append(os.Environ(), env...)
 	p.Stderr = p.log
+	if c.prepare != nil {
+		c.prepare(p.Cmd)
+	}
 	out, err := p.StdoutPipe()
 	require.NoError(c.t, err)
 	require.NoError(c.t, p.Start())
