@@ -9,6 +9,7 @@ import (
 
 	"github.com/niyanta/niyanta/adapters/failover"
 	"github.com/niyanta/niyanta/adapters/http/workerclient"
+	"github.com/niyanta/niyanta/adapters/process"
 	"github.com/niyanta/niyanta/adapters/system"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -29,6 +30,8 @@ type WorkerOptions struct {
 	DrainTimeout time.Duration
 	// Version is shown to operators.
 	Version string
+	// TakeOver ends the session of another process that holds ID, although its lease still runs.
+	TakeOver bool
 	// Log receives the worker's log; nil: slog.Default().
 	Log *slog.Logger
 }
@@ -84,12 +87,23 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	plane := failover.New(nil, routes, w.opts.Log)
 	defer plane.Close()
+	life, err := process.Supervised()
+	if err != nil {
+		return err
+	}
+	identity := process.Supervision{} // without a supervisor nobody certifies its death
+	if life != nil {
+		identity = *life
+	}
 	engine, err := execution.NewEngine(context.WithoutCancel(ctx), execution.Config{
+		ProcessID: identity.ProcessID, CertificateDigest: identity.Digest, TakeOver: w.opts.TakeOver,
 		WorkerID: domain.WorkerID(w.opts.ID), Slots: w.opts.Slots, Tags: w.opts.Tags, Version: w.opts.Version,
 		Types: w.types, Sleep: system.Sleep,
 	}, plane, system.Clock{}, system.IDs{}, w.opts.Log)
 	if err != nil {
 		return err
 	}
-	return engine.Run(ctx, w.opts.DrainTimeout)
+	working, stop := untilOrphaned(ctx, life)
+	defer stop()
+	return engine.Run(working, w.opts.DrainTimeout)
 }
