@@ -17,6 +17,9 @@ import (
 type BusHarness struct {
 	// Open returns a new connection to the same bus with every call.
 	Open func() ports.Bus
+	// OpenBehind, of a bus with a network, returns a connection that silence has fall silent without a word to either end;
+	// new ones of it work. Nil without a network.
+	OpenBehind func() (b ports.Bus, silence func())
 }
 
 // patience bounds every wait for something that must happen.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -32,9 +33,15 @@ func connect(t *testing.T, url string) *nats.Bus {
 }
 
 func TestBusKeepsItsContract(t *testing.T) {
-	contracttests.Run(t, "Bus", "nats", append(contracttests.BusCases(), contracttests.TracedBusCases()...), func(t *testing.T) contracttests.BusHarness {
+	contracttests.Run(t, "Bus", "nats", slices.Concat(contracttests.BusCases(), contracttests.TracedBusCases(), contracttests.SilentBusCases()), func(t *testing.T) contracttests.BusHarness {
 		s := servers.StartNATS(t, 0)
-		return contracttests.BusHarness{Open: func() ports.Bus { return connect(t, s.URL()) }}
+		return contracttests.BusHarness{
+			Open: func() ports.Bus { return connect(t, s.URL()) },
+			OpenBehind: func() (ports.Bus, func()) {
+				proxy := servers.NewProxy(t, s.Port)
+				return connect(t, fmt.Sprintf("nats://127.0.0.1:%d", proxy.Port)), func() { proxy.Silence() }
+			},
+		}
 	})
 }
 

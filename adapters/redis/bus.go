@@ -159,6 +159,8 @@ func (b *Bus) Request(ctx context.Context, subject string, data []byte) ([]byte,
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
+	case bounded.Err() != nil:
+		return nil, domain.Unavailable(0, "no answer on %s", subject)
 	case err != nil:
 		return nil, err
 	case n == 0:

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -53,10 +55,48 @@ func bus(t *testing.T, url string) *redis.Bus {
 }
 
 func TestBusKeepsItsContract(t *testing.T) {
-	contracttests.Run(t, "Bus", "redis", append(contracttests.BusCases(), contracttests.TracedBusCases()...), func(t *testing.T) contracttests.BusHarness {
+	contracttests.Run(t, "Bus", "redis", slices.Concat(contracttests.BusCases(), contracttests.TracedBusCases(), contracttests.SilentBusCases()), func(t *testing.T) contracttests.BusHarness {
 		s := servers.StartRedis(t)
-		return contracttests.BusHarness{Open: func() ports.Bus { return bus(t, s.URL()) }}
+		return contracttests.BusHarness{
+			Open: func() ports.Bus { return bus(t, s.URL()) },
+			OpenBehind: func() (ports.Bus, func()) {
+				proxy := servers.NewProxy(t, s.Port)
+				return bus(t, fmt.Sprintf("redis://127.0.0.1:%d/0", proxy.Port)), func() { proxy.Silence() }
+			},
+		}
 	})
+}
+
+func TestSubscribe_WhenATopicIsNotConfirmed_EverySubscriberWaits(t *testing.T) {
+	s := servers.StartRedis(t)
+	proxy := servers.NewProxy(t, s.Port)
+	b, other := bus(t, fmt.Sprintf("redis://127.0.0.1:%d/0", proxy.Port)), bus(t, s.URL())
+	_, err := b.Subscribe(t.Context(), "warm", "", func(context.Context, ports.Message) []byte { return nil })
+	require.NoError(t, err)
+	proxy.Hold()
+	var got atomic.Int32
+	var subscribed atomic.Int32
+	made := make(chan error, 2)
+	for range 2 {
+		go func() {
+			_, err := b.Subscribe(t.Context(), "s", "", func(context.Context, ports.Message) []byte { got.Add(1); return nil })
+			subscribed.Add(1)
+			made <- err
+		}()
+	}
+	require.Never(t, func() bool { return subscribed.Load() > 0 }, 100*time.Millisecond, 5*time.Millisecond)
+	begun := time.Now()
+	ended, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err = b.Subscribe(ended, "another", "", func(context.Context, ports.Message) []byte { return nil })
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.Less(t, time.Since(begun), 3*time.Second)
+	proxy.Release()
+	for range 2 {
+		require.NoError(t, <-made)
+	}
+	require.NoError(t, other.Publish(t.Context(), "s", nil))
+	require.Eventually(t, func() bool { return got.Load() == 2 }, 5*time.Second, time.Millisecond, "both hear what is said from then on")
 }
 
 // never refuses everything, to tell who answered.

@@ -1,0 +1,60 @@
+package contracttests
+
+import (
+	"context"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// noticedWithin bounds how long a bus may take for one with whom it still talks.
+const noticedWithin = 3 * time.Second
+
+// SilentBusCases hold of buses with a network: what happens when it drops a connection without a word.
+func SilentBusCases() []Case[BusHarness] {
+	return []Case[BusHarness]{
+		{"a connection that has fallen silent is known to be disconnected", "CodeUnavailable when it is known to be away", func(t T, h BusHarness) {
+			b, silence := h.OpenBehind()
+			require.NoError(t, b.Publish(t.Context(), "s", nil))
+			silence()
+			begun := time.Now()
+			eventually(t, func() bool { return domain.IsCode(b.Publish(t.Context(), "s", nil), domain.CodeUnavailable) }, "it says so")
+			require.Less(t, time.Since(begun), noticedWithin)
+		}},
+		{"a request under way ends when the connection is known to be silent", "CodeUnavailable when nobody is there to answer", func(t T, h BusHarness) {
+			b, silence := h.OpenBehind()
+			asked := make(chan struct{})
+			release := make(chan struct{})
+			defer close(release)
+			subscribe(t, h.Open(), "slow", "", func(context.Context, ports.Message) []byte {
+				close(asked)
+				<-release
+				return nil
+			})
+			go func() {
+				<-asked
+				silence()
+			}()
+			begun := time.Now()
+			_, err := b.Request(t.Context(), "slow", nil)
+			requireCode(t, err, domain.CodeUnavailable)
+			require.Less(t, time.Since(begun), noticedWithin)
+		}},
+		{"a connection that had fallen silent is made anew with its subscriptions", "Subscribe calls h for each message until the subscription is closed", func(t T, h BusHarness) {
+			b, silence := h.OpenBehind()
+			var exact, wild inbox
+			subscribe(t, b, "a.b", "", exact.handle)
+			subscribe(t, b, "a.*", "g", wild.handle)
+			silence()
+			other := h.Open()
+			eventually(t, func() bool {
+				time.Sleep(20 * time.Millisecond)
+				return other.Publish(t.Context(), "a.b", nil) == nil && len(exact.all()) > 0 && len(wild.all()) > 0
+			}, "delivery over the new connection")
+			eventually(t, func() bool { return b.Publish(t.Context(), "s", nil) == nil }, "publishing over the new connection")
+		}},
+	}
+}
