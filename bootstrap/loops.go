@@ -21,32 +21,24 @@ const (
 	errorPause = 100 * time.Millisecond
 )
 
-// trouble logs what goes wrong again and again: the first time, then now and then, and when it is over.
+// trouble logs what goes wrong again and again: the first time, and when it is over.
 type trouble struct {
 	what  string
 	log   *slog.Logger
 	since time.Time
-	said  time.Time
 	times int
 }
 
-// sayEvery is how often trouble that lasts is logged.
-const sayEvery = 10 * time.Second
-
 // note takes the outcome of one round.
 func (t *trouble) note(err error) {
-	now := time.Now()
 	switch {
 	case err == nil && t.times > 0:
-		t.log.Info(t.what+" works again", "failures", t.times, "after", now.Sub(t.since).Round(time.Millisecond).String())
+		t.log.Info(t.what+" works again", "failures", t.times, "after", time.Since(t.since).Round(time.Millisecond).String())
 		*t = trouble{what: t.what, log: t.log}
 	case err == nil:
-	case t.times == 0 || now.Sub(t.said) >= sayEvery:
-		if t.times == 0 {
-			t.since = now
-		}
-		t.times, t.said = t.times+1, now
-		t.log.Error(t.what+" failed", "failures", t.times, "error", err)
+	case t.times == 0:
+		t.since, t.times = time.Now(), 1
+		t.log.Error(t.what+" failed", "error", err)
 	default:
 		t.times++
 	}

@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -132,7 +134,8 @@ func TestRateLimiterKeepsItsContract(t *testing.T) {
 func TestWithoutRedisRequestsAreStillLimited(t *testing.T) {
 	s := servers.StartRedis(t)
 	clock, fallback := contracttests.NewClock(time.Now()), &never{}
-	l := redis.NewRateLimiter(connect(t, s.URL()), fallback, clock, silent)
+	var log bytes.Buffer
+	l := redis.NewRateLimiter(connect(t, s.URL()), fallback, clock, slog.New(slog.NewTextHandler(&log, nil)))
 	d, err := l.Allow(t.Context(), "k", 1, 5)
 	require.NoError(t, err)
 	require.True(t, d.Allowed)
@@ -143,6 +146,12 @@ func TestWithoutRedisRequestsAreStillLimited(t *testing.T) {
 		assert.False(t, d.Allowed, "the fallback decides")
 	}
 	assert.Equal(t, int32(3), fallback.calls.Load())
+	for range 5 {
+		clock.Advance(2 * time.Second) // asked again, in vain
+		_, err = l.Allow(t.Context(), "k", 1, 5)
+		require.NoError(t, err)
+	}
+	assert.Equal(t, 1, strings.Count(log.String(), "\n"), "one line for each change: %s", &log)
 	require.NoError(t, s.Start())
 	d, err = l.Allow(t.Context(), "k", 1, 5)
 	require.NoError(t, err)
@@ -153,6 +162,7 @@ func TestWithoutRedisRequestsAreStillLimited(t *testing.T) {
 		d, err = l.Allow(t.Context(), "k", 1, 5)
 		return err == nil && d.Allowed
 	}, 10*time.Second, 20*time.Millisecond, "asked again later")
+	assert.Equal(t, 2, strings.Count(log.String(), "\n"), "one line for each change: %s", &log)
 }
 
 func TestABusThatWasAwayGoesOnWithItsSubscriptions(t *testing.T) {

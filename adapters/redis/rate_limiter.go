@@ -24,8 +24,9 @@ type RateLimiter struct {
 	clock    ports.Clock
 	log      *slog.Logger
 
-	mu   sync.Mutex
-	away time.Time // Redis is not asked before
+	mu    sync.Mutex
+	away  time.Time // Redis is not asked before
+	since time.Time // when it stopped answering; zero while it answers
 }
 
 // NewRateLimiter returns a limiter on a client.
@@ -53,6 +54,7 @@ func (l *RateLimiter) Allow(ctx context.Context, key string, rate float64, burst
 		l.markAway(err)
 		return l.fallback.Allow(ctx, key, rate, burst)
 	}
+	l.markBack()
 	d := ports.RateDecision{Allowed: r.Allowed > 0, Remaining: r.Remaining, ResetAfter: r.ResetAfter}
 	if !d.Allowed {
 		d.RetryAfter = r.RetryAfter
@@ -66,11 +68,23 @@ func (l *RateLimiter) isAway() bool {
 	return l.clock.Now().Before(l.away)
 }
 
+// markAway has Redis left alone for a moment. What lasts is logged once.
 func (l *RateLimiter) markAway(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.away.IsZero() || l.clock.Now().After(l.away) {
-		l.log.Warn("rate limits are kept by each process alone: Redis is away", "error", err)
+	now := l.clock.Now()
+	if l.since.IsZero() {
+		l.since = now
+		l.log.Warn("rate limiter disconnected: limits are kept by each process alone", "error", err)
 	}
-	l.away = l.clock.Now().Add(retryPause)
+	l.away = now.Add(retryPause)
+}
+
+func (l *RateLimiter) markBack() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.since.IsZero() {
+		l.log.Info("rate limiter connected", "after", l.clock.Now().Sub(l.since).Round(time.Millisecond).String())
+		l.since = time.Time{}
+	}
 }

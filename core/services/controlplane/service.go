@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -44,6 +45,8 @@ type Service struct {
 	reports   *batching.Committer[domain.Transition, domain.Result]
 	mailboxes mailboxes
 	missing   missingRuns
+	// unreconciled is set while reconciliations fail, of which one line is logged.
+	unreconciled atomic.Bool
 }
 
 var _ ports.ControlPlane = (*Service)(nil)
@@ -107,7 +110,11 @@ func (s *Service) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.Heart
 	answer := ports.HeartbeatAnswer{LeaseMS: s.cfg.Lease.Milliseconds()}
 	if answer.Commands, err = s.reconcile(ctx, h); err != nil {
 		// The lease is renewed all the same; reconciliation comes again with the next heartbeat.
-		s.Log.Warn("reconciliation failed", "worker_id", h.WorkerID, "error", err)
+		if !s.unreconciled.Swap(true) {
+			s.Log.Warn("reconciliation failed", "worker_id", h.WorkerID, "error", err)
+		}
+	} else if s.unreconciled.Load() && s.unreconciled.Swap(false) {
+		s.Log.Info("reconciliation works again")
 	}
 	switch draining := results[0].WorkerStatus == domain.WorkerDraining; {
 	case draining && !h.Draining && !h.Drained:
