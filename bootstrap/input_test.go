@@ -395,3 +395,39 @@ func TestRetries_AreSetBySubmissionAndConfig(t *testing.T) {
 		require.Contains(a, placement.body, `"code":"retry_backoff","message":"retry 1 of 2 after failure \"downstream\", not before 20`)
 	})
 }
+
+func TestSubmit_OfAProgramThatNoWorkerMayStart_SaysSo(t *testing.T) {
+	onEachStore(t, func(a *api) {
+		worker := map[string]string{"Authorization": "Bearer " + a.dev.WorkerKey}
+		reg := a.send("POST", "/v1/worker/register", `{"worker_id":"w","session_id":"s","capabilities":["exec","exec:sh"],"slots":1}`, worker)
+		require.Equal(a, 200, reg.status, reg.body)
+		for program, reason := range map[string]any{"sh": nil, "ffmpeg": `no worker may start program "ffmpeg" yet`} {
+			ans := a.send("POST", "/v1/workloads", `{"workload_type":"exec","input_params":{"command":["`+program+`"]}}`, nil)
+			require.Equal(a, 202, ans.status, ans.body)
+			require.Equal(a, reason, ans.field("status_reason"), program)
+		}
+	})
+}
+
+func TestLogLines_WithTimesThatNoClientReads_GetTheServersTime(t *testing.T) {
+	onEachStore(t, func(a *api) {
+		worker := map[string]string{"Authorization": "Bearer " + a.dev.WorkerKey}
+		reg := a.send("POST", "/v1/worker/register", `{"worker_id":"w","session_id":"s","capabilities":["sleep"],"slots":1}`, worker)
+		require.Equal(a, 200, reg.status, reg.body)
+		id := a.submit(sleepBody(0))
+		require.Eventually(a, func() bool {
+			return a.send("GET", "/v1/workloads/"+id, "", nil).field("status") == "SCHEDULED"
+		}, 20*time.Second, 20*time.Millisecond)
+		line := func(at string) string { return `{"at":"` + at + `","level":"info","message":"m"}` }
+		report := a.send("POST", "/v1/worker/report", `{"worker_id":"w","session_id":"s","reports":[{"report_id":"0","workload_id":"`+id+`","generation":1,"event":"start"},`+
+			`{"report_id":"1","workload_id":"`+id+`","generation":1,"event":"log","lines":[`+line("9999-12-31T23:59:59-01:00")+`,`+line("0001-01-01T00:00:00Z")+`,`+line("1970-01-01T00:00:00Z")+`]}]}`, worker)
+		require.NotContains(a, report.body, `"illegal"`)
+		lines := a.send("GET", "/v1/workloads/"+id+"/logs", "", nil).field("items").([]any)
+		require.Len(a, lines, 3)
+		for _, l := range lines {
+			at, err := time.Parse(time.RFC3339, l.(map[string]any)["time"].(string))
+			require.NoError(a, err)
+			require.WithinDuration(a, time.Now(), at, time.Hour)
+		}
+	})
+}

@@ -29,25 +29,38 @@ func placementOut(p *insight.Placement) gen.Placement {
 	}
 }
 
-// unoffered says of the types of workloads that wait which no worker offers yet, in words; nothing when that cannot be told.
-func (a *api) unoffered(ctx context.Context, ws ...*domain.Workload) map[string]*string {
-	var types []string
+// unoffered says of workloads that wait for a type, or a program, that no worker offers yet, in words; it returns how to ask for
+// one, which answers nil where nothing is missing or that cannot be told.
+func (a *api) unoffered(ctx context.Context, ws ...*domain.Workload) func(*domain.Workload) *string {
+	var needed []string
 	for _, w := range ws {
 		if w.Status.Waiting() {
-			types = append(types, w.Type)
+			needed = append(needed, capabilities(w)...)
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, estimateMax)
 	defer cancel()
-	missing, err := a.Lifecycle.Unoffered(ctx, types...)
+	missing, err := a.Lifecycle.Unoffered(ctx, needed...)
 	if err != nil {
-		return nil // the submission stands; explain tells
+		missing = nil // the submission stands; explain tells
 	}
-	reasons := map[string]*string{}
-	for t := range missing {
-		reasons[t] = new(domain.NotOffered(t).Message)
+	return func(w *domain.Workload) *string {
+		for _, c := range capabilities(w) {
+			if missing[c] {
+				return new(domain.NotOffered(c).Message)
+			}
+		}
+		return nil
 	}
-	return reasons
+}
+
+// capabilities are what a workload needs of its worker: its type, and its program if it is of the type that runs programs.
+func capabilities(w *domain.Workload) []string {
+	out := []string{w.Type}
+	if program := domain.NeededCapability(w.Type, w.Input); program != "" {
+		out = append(out, program)
+	}
+	return out
 }
 
 // estimateMax bounds how long the answer to a submission waits for the estimate in it. The submission stands by then.

@@ -27,7 +27,7 @@ func (a *api) SubmitWorkload(ctx context.Context, req gen.SubmitWorkloadRequestO
 	}
 	start, confidence := a.estimatedStart(ctx, &w)
 	return gen.SubmitWorkload202JSONResponse{
-		StatusReason: a.unoffered(ctx, &w)[w.Type],
+		StatusReason: a.unoffered(ctx, &w)(&w),
 		WorkloadID:   string(w.ID), Status: gen.Status(w.Status), CreatedAt: at(w.CreatedAt),
 		EstimatedStartTime: start, EstimateConfidence: confidence,
 	}, nil
@@ -54,11 +54,11 @@ func (a *api) SubmitWorkloads(ctx context.Context, req gen.SubmitWorkloadsReques
 			waiting = append(waiting, &stored[i].Workload)
 		}
 	}
-	reasons := a.unoffered(ctx, waiting...)
+	reason := a.unoffered(ctx, waiting...)
 	return gen.SubmitWorkloads200JSONResponse{Results: mapSlice(outcomes, func(o *lifecycle.SubmitOutcome) gen.BatchResult {
 		r := batchResult(o)
 		if o.Err == nil {
-			r.StatusReason = reasons[o.Workload.Type]
+			r.StatusReason = reason(&o.Workload)
 		}
 		return r
 	})}, nil

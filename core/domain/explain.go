@@ -134,9 +134,15 @@ func Offered(workers []Worker) map[string]bool {
 	return types
 }
 
-// NotOffered is the reason of a workload whose type nobody offers: it waits until a worker comes that does.
-func NotOffered(workloadType string) Reason {
-	return Reason{Code: ReasonNotOffered, Message: fmt.Sprintf("no worker offers type %q yet", workloadType)}
+// NotOffered is the reason of a workload that needs a capability which nobody offers, its type or its program: it waits until
+// a worker comes that does.
+func NotOffered(capability string) Reason {
+	format := "no worker offers type %q yet"
+	program, ok := strings.CutPrefix(capability, programPrefix)
+	if ok {
+		capability, format = program, "no worker may start program %q yet"
+	}
+	return Reason{Code: ReasonNotOffered, Message: fmt.Sprintf(format, capability)}
 }
 
 // AtLimit reports whether a customer runs as much as it may.

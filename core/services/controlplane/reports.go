@@ -118,7 +118,7 @@ func (s *Service) transition(ref ports.SessionRef, r *ports.Report) domain.Trans
 		t.RetryAfter = &d
 	}
 	for _, e := range r.Lines {
-		if e.At.IsZero() {
+		if domain.ValidateTime("at", e.At) != nil { // not stated, or by a clock that no client could show
 			e.At = s.Clock.Now().UTC().Truncate(time.Microsecond)
 		}
 		if _, ok := domain.LogLevel(e.Level); !ok {

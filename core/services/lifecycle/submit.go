@@ -239,7 +239,12 @@ func (s *Service) offered(ctx context.Context) (map[string]bool, error) {
 
 // unknownType lists what the customer could mean: the types that it has a config for, and those that live workers offer.
 func (s *Service) unknownType(ctx context.Context, customer domain.CustomerID, workloadType string, offered map[string]bool) error {
-	known := maps.Clone(offered)
+	known := map[string]bool{}
+	for t := range offered {
+		if domain.IsType(t) {
+			known[t] = true
+		}
+	}
 	configs, err := s.Configs.List(ctx, customer)
 	if err != nil {
 		return err
@@ -255,7 +260,7 @@ func (s *Service) unknownType(ctx context.Context, customer domain.CustomerID, w
 	return domain.Invalid("workload_type", "%q is not supported; supported types: %s", workloadType, list).With("supported_types", names)
 }
 
-// Unoffered reports which of these types no live worker offers: their workloads wait until one does. It may miss a worker
+// Unoffered reports which of these types and other capabilities no live worker offers: their workloads wait until one does. It may miss a worker
 // that left in the last seconds, never one that came.
 func (s *Service) Unoffered(ctx context.Context, types ...string) (map[string]bool, error) {
 	missing := map[string]bool{}
