@@ -101,7 +101,8 @@ func TestRepeatedAndReorderedCommandsAreHarmless(t *testing.T) {
 	assert.Equal(t, []domain.Event{domain.EventStart}, b.plane.events("wl_1"))
 	b.assign("wl_1", 3) // newer: the older one is stopped without a word
 	b.flush()
-	assert.Equal(t, int64(3), b.plane.last("wl_1").Generation)
+	assert.Equal(t, []domain.Event{domain.EventStart, domain.EventStart}, b.plane.events("wl_1")[:2])
+	assert.Equal(t, int64(3), b.plane.reports[1].Generation)
 	b.command(ports.CommandCancel, "wl_1", 3)
 	b.settle()
 	assert.Equal(t, []domain.Event{domain.EventStart, domain.EventStart}, b.plane.events("wl_1")[:2])
@@ -158,11 +159,15 @@ func TestAFencedAnswerStopsTheRun(t *testing.T) {
 func TestACancelledWorkloadsRunLearnsWhy(t *testing.T) {
 	b := newBench(t, 1, one(&script{execute: untilCancelled}))
 	cancelled := []ports.ReportAnswer{{Outcome: domain.OutcomeFenced, Status: domain.StatusCancelled}}
-	b.plane.report = func([]ports.Report) ([]ports.ReportAnswer, error) { return cancelled, nil }
+	b.plane.report = func(rs []ports.Report) ([]ports.ReportAnswer, error) {
+		if rs[0].Event == domain.EventStart {
+			return cancelled, nil
+		}
+		return nil, nil
+	}
 	b.assign("wl_1", 1)
 	b.flush()
 	b.runs.Wait()
-	b.plane.report = nil
 	b.flush()
 	b.onlyLetGo("wl_1", 0)
 	assert.True(t, b.Idle())
