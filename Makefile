@@ -76,7 +76,7 @@ chaos: ## break real processes and servers under load for DURATION (default 5m),
 	go test ./chaos -timeout 0 -count=1 -duration $(or $(DURATION),5m) $(if $(SEED),-seed $(SEED)) $(if $(DEFAULTS),-defaults) -report $(CURDIR)/bin/chaos.md
 
 recovery: ## how long recovery takes with every default in force (minutes)
-	go test -tags recovery -run 'RecoveryTimes|RecoveryFigures' -timeout 40m -count=1 ./cmd/niyanta
+	go test -tags recovery -run 'RecoveryTimes|RecoveryFigures' -timeout 40m -count=1 -v ./cmd/niyanta
 
 cycles: ## how long scheduling cycles take whatever waits, on PostgreSQL (minutes); draw with `make plots`
 	go test -tags cycles -run CyclesWhateverWaits -timeout 30m -count=1 -v ./bootstrap -csv $(CURDIR)/docs/plots/data/cycles.csv

@@ -55,6 +55,10 @@ var defects = []defect{
 	{"epoch does not grow when leadership changes hands", memory + "leader.go", "epoch: cur.epoch + 1", "epoch: max(cur.epoch, 1)", nil, []layer{sim, onMemory}},
 	{"a delayed registration revives an ended session", memory + "workers.go", "_, ended := w.s.past[r.SessionID]; {", "ended := false; {", nil, []layer{onMemory}},
 
+	{"any secret certifies a death", memory + "end.go", "if len(known) > 0 && len(matching) == 0 {", "if matching = known; false {", nil, []layer{onMemory}},
+	{"a certificate is forgotten", memory + "end.go", "	s.certificates[c] = s.now()\n", "", nil, []layer{onMemory}},
+	{"another process takes an id over without a word", "core/domain/session.go", "case r.TakeOver, r.PreviousSessionID", "case true, r.PreviousSessionID", nil, []layer{onMemory}},
+
 	// The state machine.
 	{"a finished workload can be cancelled", table, "StatusPaused, StatusRedistributing}\n	waiting", "StatusPaused, StatusRedistributing, StatusCompleted, StatusFailed}\n	waiting",
 		nil, []layer{sim, exhaustive, properties}},
