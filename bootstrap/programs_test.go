@@ -1,6 +1,8 @@
 package bootstrap
 
 import (
+	"os/exec"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -15,4 +17,22 @@ func TestAProgramsOutputIsInLogsAndResult(t *testing.T) {
 	logs := a.call("GET", "/v1/workloads/"+id+"/logs", a.dev.CustomerKey, nil)
 	require.Contains(t, logs.body, `"message":"out"`)
 	require.Contains(t, logs.body, `"message":"err"`)
+}
+
+// Starting a program as another user closes this process's memory to others, as if it were a server that starts nothing but
+// programs. It is none: its other children are not orphans of programs.
+func TestPrograms_InAProcessThatIsNoServer_LeaveItsOtherChildrenBe(t *testing.T) {
+	other := exec.Command("sleep", "60")
+	require.NoError(t, other.Start())
+	t.Cleanup(func() { _ = other.Process.Kill(); _ = other.Wait() })
+	for range 2 {
+		a := newAPI(t, 1)
+		id := a.submit(map[string]any{"workload_type": "exec", "input_params": map[string]any{"command": []string{"echo", "hello"}}})
+		require.Equal(t, "COMPLETED", a.call("GET", "/v1/workloads/"+id+"?wait=10", a.dev.CustomerKey, nil).field("status"))
+	}
+	require.NoError(t, other.Process.Signal(syscall.Signal(0)))
+	var ws syscall.WaitStatus
+	pid, err := syscall.Wait4(other.Process.Pid, &ws, syscall.WNOHANG, nil)
+	require.NoError(t, err)
+	require.Zero(t, pid, "it still runs: %v", ws)
 }

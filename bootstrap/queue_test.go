@@ -45,7 +45,7 @@ func seedWaiting(tb testing.TB, c *servers.Postgres, customer string, n, custome
 		fmt.Sprintf(`INSERT INTO customers (customer_id, name, tier, max_queue, created_at, updated_at)
  SELECT '%s' || CASE WHEN %d > 1 THEN g::text ELSE '' END, 'C', 'enterprise', 10000000, now(), now() FROM generate_series(0, %d - 1) g ON CONFLICT DO NOTHING`, customer, customers, customers),
 		fmt.Sprintf(`INSERT INTO queue_bounds (customer_id, bound) SELECT customer_id, %d FROM customers ON CONFLICT DO NOTHING`, n),
-		fmt.Sprintf(`INSERT INTO lanes SELECT DISTINCT %s, %s, 'sleep', %s::jsonb, 1, 512, 1024, 10 FROM generate_series(0, %d - 1) g ON CONFLICT DO NOTHING`, lane, owner, rules, customers),
+		fmt.Sprintf(`INSERT INTO lanes SELECT DISTINCT %s, %s, 'sleep', %s::jsonb, 1, 512, 1024, 10, now() FROM generate_series(0, %d - 1) g ON CONFLICT DO NOTHING`, lane, owner, rules, customers),
 		fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries, timeout_us, created_at, queue_at, status, updated_at)
  SELECT 'wl_%s_' || lpad(g::text, 9, '0'), %s, %s, 'sleep', '', 10, 3, 3600000000, now() - interval '1 h', now() - interval '1 h' + g * interval '1 ms', 'PENDING', now()
  FROM generate_series(0, %d - 1) g`, customer, owner, lane, n),

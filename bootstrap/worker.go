@@ -49,10 +49,9 @@ func newWorker(ctx context.Context, cfg Config, id domain.WorkerID, version stri
 	if life == nil {
 		life = &process.Supervision{} // nobody certifies its death
 	}
-	concealed := process.InForce() != process.ProtectionNone
 	offer, err := workloads.New(workloads.Options{
-		ExecAllow: cfg.ExecAllow, ExecEnv: cfg.ExecEnv, ExecUsers: cfg.ExecUIDs, Slots: cfg.WorkerSlots, Dumpable: !concealed,
-		OnlyPrograms:     concealed, // a server, which starts nothing else
+		ExecAllow: cfg.ExecAllow, ExecEnv: cfg.ExecEnv, ExecUsers: cfg.ExecUIDs, Slots: cfg.WorkerSlots, Dumpable: process.InForce() == process.ProtectionNone,
+		OnlyPrograms:     process.HasShed(), // a server, which starts nothing else
 		HTTPAllowPrivate: cfg.HTTPTypeAllowPrivate,
 	}, log.With("worker_id", string(id)))
 	if err != nil {

@@ -240,7 +240,7 @@ func PlaneCases() []Case[PlaneHarness] {
 			p := givenPlane(t, h)
 			a := p.running(p.worker)
 			line := p.says(domain.EventLog, a, 1)
-			line.Lines = []ports.LogEntry{{At: time.Unix(1, 0).UTC(), Level: "warn", Stream: "stderr", Message: "hello"}}
+			line.Lines = []ports.LogEntry{{At: time.Unix(1_700_000_000, 0).UTC(), Level: "warn", Stream: "stderr", Message: "hello"}}
 			stale := line
 			stale.Generation = 2
 			p.report(line, stale)
@@ -248,7 +248,7 @@ func PlaneCases() []Case[PlaneHarness] {
 			require.NoError(t, err)
 			require.Len(t, lines, 1)
 			require.Equal(t, domain.LogLine{
-				WorkloadID: a.ID, CustomerID: acme, Generation: 1, Seq: 1, At: time.Unix(1, 0).UTC(), Level: "warn", Stream: "stderr", Message: "hello",
+				WorkloadID: a.ID, CustomerID: acme, Generation: 1, Seq: 1, At: time.Unix(1_700_000_000, 0).UTC(), Level: "warn", Stream: "stderr", Message: "hello",
 			}, lines[0])
 		}},
 	}, append(planeMoreCases(), append(planeReportCases(), append(planeSessionCases(), planeEndCases()...)...)...)...)

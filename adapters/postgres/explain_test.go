@@ -73,7 +73,7 @@ func seedWaiting(t *testing.T, c *servers.Postgres, n int) {
 	c.Exec(t, "postgres",
 		`INSERT INTO customers (customer_id, name, tier, created_at, updated_at) SELECT 'cust_' || g, 'C', 'enterprise', now(), now() FROM generate_series(1, 1000) g`,
 		`INSERT INTO queue_bounds (customer_id) SELECT 'cust_' || g FROM generate_series(1, 1000) g`,
-		`INSERT INTO lanes SELECT 'cust_' || g || '/t@10', 'cust_' || g, 't', NULL, 1, 512, 1024, 10 FROM generate_series(1, 1000) g`,
+		`INSERT INTO lanes SELECT 'cust_' || g || '/t@10', 'cust_' || g, 't', NULL, 1, 512, 1024, 10, now() FROM generate_series(1, 1000) g`,
 		fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries, timeout_us, created_at, queue_at, status, updated_at)
  SELECT 'wl_q' || lpad(g::text, 9, '0'), 'cust_' || (1 + g %% 1000), 'cust_' || (1 + g %% 1000) || '/t@10', 't', '', 10, 3, 3600000000, now(), now() - g * interval '1 ms', 'PENDING', now()
  FROM generate_series(1, %d) g`, n),

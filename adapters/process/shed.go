@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // Protection says what keeps this process's secrets from other processes of the same user.
@@ -37,7 +38,17 @@ const handoverVariable = "NIYANTA_HANDOVER_FD"
 //
 // Between the start of an image and its call of Shed, another process of the same user can still look into it: start workers
 // before programs of theirs run, or give programs a user of their own.
-func Shed() (Protection, error) { return shed() }
+func Shed() (Protection, error) {
+	p, err := shed()
+	hasShed.Store(err == nil)
+	return p, err
+}
+
+var hasShed atomic.Bool
+
+// HasShed reports whether Shed has returned in this process, as it has in every server. What protection is in force doesn't tell that:
+// starting a program as another user closes the memory of whoever starts it, because the child shares it until its exec.
+func HasShed() bool { return hasShed.Load() }
 
 // HandOver prepares cmd, which starts an image that calls Shed, to get its environment (cmd.Env, or this process's if that
 // is nil) without showing it: only harmless variables stand in the child's initial environment, the others travel in a
