@@ -112,7 +112,7 @@ func reportFailures() []failureKind {
 			require.NoError(t, err)
 			require.Len(t, lines, 2)
 			for i, want := range []string{"error", "info"} {
-				require.Equal(t, want, string(lines[i].Level))
+				require.Equal(t, want, lines[i].Level)
 				require.WithinDuration(t, time.Now(), lines[i].Time, time.Minute)
 			}
 		}},
@@ -130,11 +130,14 @@ func reportFailures() []failureKind {
 				wg.Go(func() {
 					for id := range work {
 						w, err := a.Wait(t.Context(), id, 30*time.Second)
-						if !assert.NoError(t, err) || !assert.Equal(t, niyanta.Status("COMPLETED"), w.Status) {
+						if err != nil || w.Status != "COMPLETED" {
+							t.Errorf("%s is %s: %v", id, w.Status, err)
 							continue
 						}
 						lines, err := a.Logs(t.Context(), id, niyanta.LogParams{})
-						assert.NoError(t, err)
+						if err != nil {
+							t.Errorf("logs of %s: %v", id, err)
+						}
 						assert.Len(t, lines, linesOfARun, id)
 					}
 				})
@@ -201,9 +204,9 @@ func (f *foreign) take(n int) (ids []string, generation map[string]int64) {
 	for begin := time.Now(); len(generation) < n; {
 		require.Less(f.t, time.Since(begin), time.Minute)
 		out := f.ok("/v1/worker/poll", `{`+f.session()+`,"wait_ms":2000,"mood":"good"}`)
-		for _, c := range out["commands"].([]any) { //nolint:forcetypeassert // a test
-			if as, ok := c.(map[string]any)["assignment"].(map[string]any); ok { //nolint:forcetypeassert // a test
-				generation[as["workload_id"].(string)] = int64(as["generation"].(float64)) //nolint:forcetypeassert // a test
+		for _, c := range out["commands"].([]any) {
+			if as, ok := c.(map[string]any)["assignment"].(map[string]any); ok {
+				generation[as["workload_id"].(string)] = int64(as["generation"].(float64))
 			}
 		}
 	}
@@ -219,9 +222,9 @@ func (f *foreign) report(reports ...string) []string {
 	require.Len(f.t, answers, len(reports))
 	outcomes := make([]string, len(answers))
 	for i, ans := range answers {
-		outcomes[i], _ = ans.(map[string]any)["outcome"].(string) //nolint:forcetypeassert // a test
+		outcomes[i], _ = ans.(map[string]any)["outcome"].(string)
 		if outcomes[i] != "applied" && outcomes[i] != "already" {
-			assert.NotEmpty(f.t, ans.(map[string]any)["reason"], "%d: %s", i, outcomes[i]) //nolint:forcetypeassert // a test
+			assert.NotEmpty(f.t, ans.(map[string]any)["reason"], "%d: %s", i, outcomes[i])
 		}
 	}
 	return outcomes

@@ -36,22 +36,22 @@ func MigrateStatus(ctx context.Context, cfg Config, log *slog.Logger) ([]Migrati
 	return found, explained(err)
 }
 
-// explainDatabase names the variable that is to blame where only a change of it, or of the database, helps. permanent tells that.
-func explainDatabase(err error) (explained error, permanent bool) {
+// explainDatabase names the variable that is to blame. permanent tells that only a change of it, or of the database, helps.
+func explainDatabase(err error) (permanent bool, explained error) {
 	advice := postgres.Advice(err)
 	switch {
 	case err == nil:
-		return nil, false
+		return false, nil
 	case errors.Is(err, postgres.ErrSchemaMissing):
-		return fmt.Errorf("%sPOSTGRES_URL: %w", Prefix, err), true
+		return true, fmt.Errorf("%sPOSTGRES_URL: %w", Prefix, err)
 	case advice != "":
-		return fmt.Errorf("%sPOSTGRES_URL: %s", Prefix, advice), true
+		return true, fmt.Errorf("%sPOSTGRES_URL: %s", Prefix, advice)
 	}
-	return fmt.Errorf("%sPOSTGRES_URL: %w", Prefix, err), false
+	return false, fmt.Errorf("%sPOSTGRES_URL: %w", Prefix, err)
 }
 
 func explained(err error) error {
-	err, _ = explainDatabase(err)
+	_, err = explainDatabase(err)
 	return err
 }
 
@@ -66,7 +66,7 @@ func prepareDatabase(ctx context.Context, cfg Config, log *slog.Logger) error {
 		} else {
 			err = postgres.CheckSchema(ctx, cfg.PostgresURL)
 		}
-		err, permanent := explainDatabase(err)
+		permanent, err := explainDatabase(err)
 		if permanent {
 			return struct{}{}, backoff.Permanent(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -125,6 +126,6 @@ func handOver(cmd *exec.Cmd) (release func(), err error) {
 	}
 	cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 	// exec.Cmd gives its extra files the descriptors from 3 on, in order.
-	cmd.Env = append(open, handoverVariable+"="+strconv.Itoa(2+len(cmd.ExtraFiles)))
+	cmd.Env = slices.Concat(open, []string{handoverVariable + "=" + strconv.Itoa(2+len(cmd.ExtraFiles))})
 	return func() { _ = f.Close() }, nil // it was only read from
 }

@@ -155,7 +155,7 @@ func TestShed_SameUser_CannotLookInside(t *testing.T) {
 		require.NoError(t, err)
 		b, err := os.ReadFile(self)
 		require.NoError(t, err)
-		dir, err := os.MkdirTemp("", "process")
+		dir, err := os.MkdirTemp("", "process") //nolint:usetesting // other users pass through it
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = os.RemoveAll(dir) })
 		require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // others execute it

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -118,7 +119,7 @@ func supervised(t *testing.T, mode string, by ...string) (*exec.Cmd, map[string]
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
-	line := append(by, self, supervisorArgument+mode)
+	line := slices.Concat(by, []string{self, supervisorArgument + mode})
 	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env = append(os.Environ(), "NIYANTA_WORKER_KEY="+canary)
 	cmd.Stderr = os.Stderr

@@ -29,7 +29,7 @@ func newScratchRoom(asOther bool) (*scratchRoom, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = sweepScratch(parent)
+	_, _ = sweepScratch(parent) // what cannot be removed now stays for the next start
 	for range 10 {
 		var path string
 		if path, err = os.MkdirTemp(parent, scratchPrefix); err != nil {

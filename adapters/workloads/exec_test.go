@@ -304,7 +304,7 @@ func everybodys(t *testing.T) string {
 	require.NoError(t, err)
 	b, err := os.ReadFile(self)
 	require.NoError(t, err)
-	dir, err := os.MkdirTemp("", "workloads-test-")
+	dir, err := os.MkdirTemp("", "workloads-test-") //nolint:usetesting // other users pass through it
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	require.NoError(t, os.Chmod(dir, 0o755))                   //nolint:gosec // others execute it

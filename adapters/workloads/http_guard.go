@@ -27,9 +27,9 @@ var (
 const maxRedirects = 5
 
 // newHTTPClient returns a client that refuses private addresses at the moment of connecting, after DNS, so that
-// neither a name nor a redirect leads around the guard. It uses no proxy. resolver is for tests; nil: the system's.
-func newHTTPClient(allowPrivate bool, resolver *net.Resolver) *http.Client {
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Resolver: resolver}
+// neither a name nor a redirect leads around the guard. It uses no proxy.
+func newHTTPClient(allowPrivate bool) *http.Client {
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	if !allowPrivate {
 		dialer.Control = func(_, address string, _ syscall.RawConn) error {
 			ap, err := netip.ParseAddrPort(address)

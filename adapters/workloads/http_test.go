@@ -3,7 +3,6 @@ package workloads
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -26,7 +25,7 @@ func httpRun(t *testing.T, allowPrivate bool, input any) (domain.JSON, error) {
 	t.Helper()
 	b, err := json.Marshal(input)
 	require.NoError(t, err)
-	client := newHTTPClient(allowPrivate, nil)
+	client := newHTTPClient(allowPrivate)
 	t.Cleanup(client.CloseIdleConnections)
 	return run(t.Context(), &call{client: client}, task(string(b)), &recorder{})
 }
@@ -80,7 +79,7 @@ func TestHTTPRefusesPrivateAddressesAfterDNS(t *testing.T) {
 }
 
 func TestARedirectPassesTheSameGuard(t *testing.T) {
-	client := newHTTPClient(false, nil)
+	client := newHTTPClient(false)
 	req := httptest.NewRequest("GET", "http://169.254.169.254/latest", nil)
 	_, err := client.Transport.RoundTrip(req)
 	require.ErrorIs(t, err, errPrivate)
@@ -226,7 +225,7 @@ func TestHTTP_WhenItsRunIsEnded_SaysWhy(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer server.Close()
-	client := newHTTPClient(true, nil)
+	client := newHTTPClient(true)
 	defer client.CloseIdleConnections()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	go func() { <-held; cancel(ports.ErrDraining) }()
@@ -279,7 +278,7 @@ func TestHTTP_WhatAnEndpointReturns_IsKeptExactlyAndNeverFailsTheRun(t *testing.
 }
 
 func TestHTTP_AddressesAreCheckedAfterDNSOnEveryHop(t *testing.T) {
-	client := newHTTPClient(false, nil)
+	client := newHTTPClient(false)
 	defer client.CloseIdleConnections()
 	// The guard sits below DNS and redirects, where connections are made.
 	transport, ok := client.Transport.(*http.Transport)
@@ -287,6 +286,6 @@ func TestHTTP_AddressesAreCheckedAfterDNSOnEveryHop(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:1", "[::1]:1", "localhost:1", "[::ffff:10.0.0.1]:1", "[::7f00:1]:1", "0.0.0.0:1"} {
 		_, err := transport.DialContext(t.Context(), "tcp", address)
 		require.Error(t, err, address)
-		require.True(t, errors.Is(err, errPrivate), "%s: %v", address, err)
+		require.ErrorIs(t, err, errPrivate, address)
 	}
 }

@@ -52,7 +52,7 @@ type Offer struct {
 // New returns what a worker with these options offers, and logs what it leaves out and how programs are kept apart. Close it when
 // the last run has ended.
 func New(o Options, log *slog.Logger) (*Offer, error) {
-	client := newHTTPClient(o.HTTPAllowPrivate, nil)
+	client := newHTTPClient(o.HTTPAllowPrivate)
 	offer := &Offer{Types: map[string]ports.WorkloadFactory{
 		"sleep": func() ports.Workload { return &sleep{} },
 		"http":  func() ports.Workload { return &call{client: client, log: log} },

@@ -19,13 +19,13 @@ func TestBuiltInTypes_WhenStopped_SayThatTheyStopped(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/body" {
 			w.WriteHeader(http.StatusOK)
-			w.(http.Flusher).Flush() //nolint:forcetypeassert // a server's writer flushes
+			w.(http.Flusher).Flush()
 		}
 		began <- struct{}{}
 		<-r.Context().Done()
 	}))
 	defer server.Close()
-	client := newHTTPClient(true, nil)
+	client := newHTTPClient(true)
 	defer client.CloseIdleConnections()
 	for name, c := range map[string]struct {
 		workload ports.Workload

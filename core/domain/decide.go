@@ -183,6 +183,7 @@ func effect(w *Workload, t *Transition, now time.Time, next *State, audit *Audit
 	case EventCancel:
 		next.Status = StatusCancelled
 		audit.Type = AuditCancelled
+	case EventLinger, EventLetGo: // they are about the slot of a run that has ended
 	}
 }
 

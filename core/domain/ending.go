@@ -128,7 +128,8 @@ func (s *State) decline(by WorkerID, now time.Time) {
 		kept = kept[1:]
 		s.NotBefore = now.Add(pause)
 	}
-	s.Declines = append(kept, d)
+	kept = append(kept, d)
+	s.Declines = kept
 }
 
 // Declined reports whether a worker is not to be asked now to take what it declined.

@@ -182,10 +182,10 @@ func TestText_ThatNotEveryStoreKeeps_IsRefusedWhereverItStands(t *testing.T) {
 
 func TestNames_WhenThereIsNothingToSee_AreRefused(t *testing.T) {
 	for _, blank := range []string{"", " ", "\t", "\u00a0", "\u2003\u2003", "\u200b", "\ufeff", "\u0085"} {
-		assert.Error(t, domain.Customer{ID: "cust_a", Name: blank, Tier: domain.TierFree}.Validate(), "%q", blank)
-		assert.Error(t, domain.ValidateTags("labels", map[string]string{blank: "v"}), "%q", blank)
+		require.Error(t, domain.Customer{ID: "cust_a", Name: blank, Tier: domain.TierFree}.Validate(), "%q", blank)
+		require.Error(t, domain.ValidateTags("labels", map[string]string{blank: "v"}), "%q", blank)
 	}
-	assert.Error(t, domain.ValidateTags("tags", map[string]string{"a=b": "v"}), "a filter could not name it")
+	require.Error(t, domain.ValidateTags("tags", map[string]string{"a=b": "v"}), "a filter could not name it")
 	require.NoError(t, domain.ValidateTags("tags", map[string]string{"a": "b=c", "empty": "", "\u00e9": "x"}))
 	require.NoError(t, domain.Customer{ID: "cust_a", Name: " \u65e5\u672c ", Tier: domain.TierFree}.Validate())
 }

@@ -179,11 +179,11 @@ type Assignment struct {
 	ProgressPercent    float64 `json:"progress_percent,omitempty"`
 }
 
-// Report is what a worker says of one workload, and LogEntry one line in it.
-type (
-	Report   = domain.Report
-	LogEntry = domain.LogEntry
-)
+// Report is what a worker says of one workload.
+type Report = domain.Report
+
+// LogEntry is one line of a report.
+type LogEntry = domain.LogEntry
 
 // ReportAnswer is what became of a report, and the workload's state now.
 type ReportAnswer struct {

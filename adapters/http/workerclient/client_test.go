@@ -127,7 +127,7 @@ func TestPoll_WhenItWaits_HasItsPatienceOnTop(t *testing.T) {
 func TestNewAll_EveryAddressMustBeOne(t *testing.T) {
 	for _, bad := range []string{"", "host:1", "http://a,,http://b", "http://a,ftp://b"} {
 		_, err := workerclient.NewAll(bad, "key")
-		assert.ErrorContains(t, err, "must look like http://host:port", bad)
+		require.ErrorContains(t, err, "must look like http://host:port", bad)
 	}
 	all, err := workerclient.NewAll("http://a:1, https://b:2/", "key")
 	require.NoError(t, err)

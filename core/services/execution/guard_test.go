@@ -131,7 +131,7 @@ func TestRun_WhenItEndsDuringTheGrace_IsReportedAsWhatItWas(t *testing.T) {
 			&domain.Failure{Type: "exit_status", Message: "exit status 1"}},
 		"a plain error": {func(context.Context) error { return errors.New("disk full") },
 			&domain.Failure{Type: "error", Message: "disk full"}},
-		"why it was stopped":         {func(ctx context.Context) error { return context.Cause(ctx) }, nil},
+		"why it was stopped":         {context.Cause, nil},
 		"the error of its context":   {func(ctx context.Context) error { return ctx.Err() }, nil},
 		"wrapped, and not a failure": {func(ctx context.Context) error { return &ports.RunError{Type: "request", Err: ctx.Err()} }, nil},
 	} {

@@ -2,6 +2,7 @@ package execution
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -94,7 +95,8 @@ func (r *run) cutLines(o *outgoing) {
 		lines = append(lines, ports.LogEntry{At: at, Level: "warn", Message: fmt.Sprintf(
 			"%d log lines were dropped: the run writes faster than they can be delivered", r.dropped)})
 	}
-	o.report.Lines, o.dropped = append(lines, r.lines[:n]...), r.dropped
+	lines = append(lines, r.lines[:n]...)
+	o.report.Lines, o.dropped = lines, r.dropped
 	clear(r.lines[:n])
 	r.lines, r.lineBytes, r.dropped = r.lines[n:], r.lineBytes-size, 0
 }
@@ -161,5 +163,5 @@ func (a *Agent) takeLines(f *flight, now time.Time) {
 		f.batch = append(f.batch, o)
 		again = append(again, r)
 	}
-	a.logged = append(waiting, again...)
+	a.logged = slices.Concat(waiting, again)
 }
