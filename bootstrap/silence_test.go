@@ -237,7 +237,7 @@ func (s saver) Execute(ctx context.Context, p ports.Progress) (domain.JSON, erro
 		select {
 		case <-ctx.Done():
 			return "", context.Cause(ctx)
-		case <-time.After(4 * idleLimit): // the test is about what happens while nothing is said
+		case <-time.After(2 * idleLimit): // the test is about what happens while nothing is said
 		}
 		if err := p.Checkpoint(ctx, make([]byte, s.size), nil, ""); err != nil {
 			return "", err
@@ -251,7 +251,7 @@ func (saver) Checkpoint(context.Context) ([]byte, error) { return nil, ports.Err
 func (saver) Close() error { return nil }
 
 // idleLimit is after how long without a word the proxy of a test forgets a connection.
-const idleLimit = 200 * time.Millisecond
+const idleLimit = time.Second
 
 func TestCheckpoint_WhenIdleConnectionsAreDroppedSilently_IsSaved(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -2,6 +2,7 @@ package crashpoints_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -109,8 +110,10 @@ func (d *database) backend(opened *[]*postgres.Store) simulation.Backend {
 // boundary is a connection on which every request to the server may be harmed.
 type boundary struct {
 	net.Conn
-	w      *simulation.World
-	d      *database
+	w *simulation.World
+	d *database
+	// mu guards broken: the driver reads beside a write that takes long.
+	mu     sync.Mutex
 	broken bool
 }
 
@@ -118,34 +121,40 @@ var errHarmed = errors.New("the connection is gone")
 
 // Write implements net.Conn: one request, from the first statement to the last one that is sent with it.
 func (b *boundary) Write(p []byte) (int, error) {
-	label := request(p)
-	if b.broken {
-		return 0, errHarmed
+	if harmed, err := b.pass(request(p), p); harmed || err != nil {
+		return 0, cmp.Or(err, errHarmed)
 	}
-	if label == "" { // the handshake, or the end
-		return b.Conn.Write(p)
+	return b.Conn.Write(p)
+}
+
+// pass harms the request if that is its turn. Nobody reads meanwhile.
+func (b *boundary) pass(label string, p []byte) (harmed bool, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.broken || label == "" { // the handshake, or the end
+		return b.broken, nil
 	}
 	if now := b.w.Now(); !now.Equal(b.d.set) {
 		if _, err := b.d.direct.Exec(context.Background(), "UPDATE test_clock SET at = $1", now); err != nil {
-			return 0, err
+			return false, err
 		}
 		b.d.set = now
 	}
 	harm := b.w.Boundary(label)
 	if harm == simulation.None {
-		return b.Conn.Write(p)
+		return false, nil
 	}
 	b.broken = true
 	if harm == simulation.LoseAnswer || harm == simulation.CrashAfter {
 		if err := b.execute(p); err != nil {
-			return 0, err
+			return false, err
 		}
 	}
 	_ = b.Close()
 	if harm == simulation.CrashBefore || harm == simulation.CrashAfter {
 		b.w.Die()
 	}
-	return 0, errHarmed
+	return true, nil
 }
 
 // execute sends the request and reads until the server is ready for the next, so that what it asked for has happened.
@@ -170,7 +179,10 @@ func (b *boundary) execute(p []byte) error {
 
 // Read implements net.Conn.
 func (b *boundary) Read(p []byte) (int, error) {
-	if b.broken {
+	b.mu.Lock()
+	broken := b.broken
+	b.mu.Unlock()
+	if broken {
 		return 0, errHarmed
 	}
 	return b.Conn.Read(p)

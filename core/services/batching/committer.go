@@ -25,6 +25,8 @@ type call[T, R any] struct {
 	results []R
 	err     error
 	done    chan struct{} // closed when answered
+	// answered belongs to whoever commits.
+	answered bool
 	lead    chan struct{} // receives the order to commit the next batch
 }
 
@@ -95,6 +97,17 @@ func (c *Committer[T, R]) flush(ctx context.Context) {
 	for _, b := range batch {
 		items = append(items, b.items...)
 	}
+	defer func() { // also when a panic passes through that is nobody's accident
+		for _, b := range batch {
+			if !b.answered {
+				b.err = domain.NewError(domain.CodeInternal, "the commit did not return")
+				close(b.done)
+			}
+		}
+		c.mu.Lock()
+		c.handOver()
+		c.mu.Unlock()
+	}()
 	results, err := c.safely(ctx, items)
 	for _, b := range batch {
 		switch {
@@ -106,19 +119,21 @@ func (c *Committer[T, R]) flush(ctx context.Context) {
 		default:
 			b.err = err
 		}
+		b.answered = true
 		close(b.done)
 	}
-	c.mu.Lock()
-	c.handOver()
-	c.mu.Unlock()
 }
 
-// safely commits items. A panic becomes CodeInternal, so that it fails whoever brought what causes it, and nobody waits for ever behind it;
-// so does an answer that is not one result per item.
+// safely commits items. An accident (a panic with an error or a text) becomes CodeInternal, so that it fails whoever brought what causes it;
+// so does an answer that is not one result per item. A panic with another value is somebody's way out of the process, and passes.
 func (c *Committer[T, R]) safely(ctx context.Context, items []T) (results []R, err error) {
 	defer func() {
-		if p := recover(); p != nil {
+		switch p := recover().(type) {
+		case nil:
+		case error, string:
 			results, err = nil, domain.NewError(domain.CodeInternal, "panic in a commit: %v\n%s", p, debug.Stack())
+		default:
+			panic(p)
 		}
 	}()
 	results, err = c.commit(ctx, items)

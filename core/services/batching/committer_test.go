@@ -199,6 +199,23 @@ func TestCommitter_WhenACommitPanics_FailsItsCallerAndGoesOn(t *testing.T) {
 	assert.Equal(t, []int{4}, got)
 }
 
+func TestCommitter_WhenAPanicIsAWayOut_PassesItAndGoesOn(t *testing.T) {
+	type gone struct{}
+	leave := true
+	c := batching.NewCommitter(100, func(ctx context.Context, items []int) ([]int, error) {
+		if leave {
+			panic(gone{})
+		}
+		return double(ctx, items)
+	})
+	require.PanicsWithValue(t, gone{}, func() { _, _ = c.Do(t.Context(), 1) })
+	leave = false
+	soon, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := c.Do(soon, 2)
+	require.NoError(t, err)
+}
+
 func TestCommitter_WhenResultsAreMissing_FailsInsteadOfMisattributing(t *testing.T) {
 	c := batching.NewCommitter(100, func(_ context.Context, items []int) ([]int, error) { return items[1:], nil })
 	_, err := c.Do(t.Context(), 1, 2)
