@@ -27,7 +27,7 @@ type call[T, R any] struct {
 	done    chan struct{} // closed when answered
 	// answered belongs to whoever commits.
 	answered bool
-	lead    chan struct{} // receives the order to commit the next batch
+	lead     chan struct{} // receives the order to commit the next batch
 }
 
 // NewCommitter returns a committer of batches of about maxItems at most (one caller's items are never split). commit must
