@@ -39,7 +39,9 @@ func (a *Agent) persist(r *run, next func() (context.Context, error), f func(ctx
 			continue
 		}
 		a.log.Log(ctx, logLevel(delay), "checkpoint: no coordinator answers, trying again", "workload_id", string(r.key.id), "in", delay, "error", err)
-		_ = a.cfg.Sleep(ctx, delay/2+time.Duration(a.ids.Float64()*float64(delay))) // next looks whether ctx has ended
+		if err := a.cfg.Sleep(ctx, delay/2+time.Duration(a.ids.Float64()*float64(delay))); err != nil && ctx.Err() == nil {
+			return err // the process is gone; whether ctx has ended is for next to look at
+		}
 	}
 }
 
