@@ -14,21 +14,33 @@ type fleet struct{ s *Store }
 
 // Drain implements ports.FleetStore.
 func (f fleet) Drain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
+	return f.turn(ctx, id, (*domain.Worker).Drain, domain.AuditWorkerDraining, actor)
+}
+
+// Undrain implements ports.FleetStore.
+func (f fleet) Undrain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
+	return f.turn(ctx, id, (*domain.Worker).Undrain, domain.AuditWorkerUndrained, actor)
+}
+
+// turn changes a worker's status as the domain decides, and audits a change.
+func (f fleet) turn(
+	ctx context.Context, id domain.WorkerID, decide func(*domain.Worker) (bool, error), event domain.AuditType, actor domain.Actor,
+) (domain.Worker, error) {
 	if err := ctx.Err(); err != nil {
 		return domain.Worker{}, err
 	}
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
 	wk := f.s.workers[id]
-	switch {
-	case wk == nil:
+	if wk == nil {
 		return domain.Worker{}, domain.NotFound("worker")
-	case wk.Status == domain.WorkerDead:
-		return domain.Worker{}, domain.NewError(domain.CodeInvalidState, "a worker that is DEAD cannot be drained").
-			With("status", string(wk.Status))
-	case wk.Status == domain.WorkerHealthy:
-		wk.Status = domain.WorkerDraining
-		f.s.appendWorker(id, domain.AuditWorkerDraining, actor, "")
+	}
+	changed, err := decide(wk)
+	if err != nil {
+		return domain.Worker{}, err
+	}
+	if changed {
+		f.s.appendWorker(id, event, actor, "")
 	}
 	return wk.Clone(), nil
 }
@@ -50,27 +62,6 @@ func (f fleet) Remove(ctx context.Context, id domain.WorkerID, actor domain.Acto
 	delete(f.s.workers, id)
 	f.s.appendWorker(id, domain.AuditWorkerRemoved, actor, "")
 	return nil
-}
-
-// Undrain implements ports.FleetStore.
-func (f fleet) Undrain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
-	if err := ctx.Err(); err != nil {
-		return domain.Worker{}, err
-	}
-	f.s.mu.Lock()
-	defer f.s.mu.Unlock()
-	wk := f.s.workers[id]
-	switch {
-	case wk == nil:
-		return domain.Worker{}, domain.NotFound("worker")
-	case wk.Status == domain.WorkerDead:
-		return domain.Worker{}, domain.NewError(domain.CodeInvalidState, "a worker that is DEAD cannot be undrained").
-			With("status", string(wk.Status))
-	case wk.Status == domain.WorkerDraining:
-		wk.Status = domain.WorkerHealthy
-		f.s.appendWorker(id, domain.AuditWorkerUndrained, actor, "")
-	}
-	return wk.Clone(), nil
 }
 
 // Purge implements ports.FleetStore.

@@ -14,21 +14,34 @@ type fleet struct{ s *Store }
 
 // Drain implements ports.FleetStore.
 func (f fleet) Drain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
+	return f.turn(ctx, id, (*domain.Worker).Drain, domain.AuditWorkerDraining, actor)
+}
+
+// Undrain implements ports.FleetStore.
+func (f fleet) Undrain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
+	return f.turn(ctx, id, (*domain.Worker).Undrain, domain.AuditWorkerUndrained, actor)
+}
+
+// turn changes a worker's status as the domain decides, and audits a change.
+func (f fleet) turn(
+	ctx context.Context, id domain.WorkerID, decide func(*domain.Worker) (bool, error), event domain.AuditType, actor domain.Actor,
+) (domain.Worker, error) {
 	return inTx(ctx, f.s, f.s.leases, func(ctx context.Context, t *tx) (domain.Worker, error) {
 		var wk *domain.Worker
 		t.queueWorker(id, &wk)
 		if err := t.read(ctx); err != nil {
 			return domain.Worker{}, err
 		}
-		switch {
-		case wk == nil:
+		if wk == nil {
 			return domain.Worker{}, domain.NotFound("worker")
-		case wk.Status == domain.WorkerDead:
-			return domain.Worker{}, domain.NewError(domain.CodeInvalidState, "a worker that is DEAD cannot be drained").With("status", string(wk.Status))
-		case wk.Status == domain.WorkerHealthy:
-			wk.Status = domain.WorkerDraining
-			t.queue("UPDATE workers SET status = 'DRAINING' WHERE worker_id = $1", string(id))
-			t.queueAudit([]domain.AuditEvent{t.workerEvent(id, domain.AuditWorkerDraining, actor, "")})
+		}
+		changed, err := decide(wk)
+		if err != nil {
+			return domain.Worker{}, err
+		}
+		if changed {
+			t.queue("UPDATE workers SET status = $2 WHERE worker_id = $1", string(id), string(wk.Status))
+			t.queueAudit([]domain.AuditEvent{t.workerEvent(id, event, actor, "")})
 		}
 		return *wk, t.commit(ctx)
 	})
@@ -59,28 +72,6 @@ func (f fleet) Remove(ctx context.Context, id domain.WorkerID, actor domain.Acto
 func (t *tx) deleteWorker(id domain.WorkerID) {
 	t.queue("DELETE FROM worker_leases WHERE worker_id = $1", string(id))
 	t.queue("DELETE FROM workers WHERE worker_id = $1", string(id))
-}
-
-// Undrain implements ports.FleetStore.
-func (f fleet) Undrain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
-	return inTx(ctx, f.s, f.s.leases, func(ctx context.Context, t *tx) (domain.Worker, error) {
-		var wk *domain.Worker
-		t.queueWorker(id, &wk)
-		if err := t.read(ctx); err != nil {
-			return domain.Worker{}, err
-		}
-		switch {
-		case wk == nil:
-			return domain.Worker{}, domain.NotFound("worker")
-		case wk.Status == domain.WorkerDead:
-			return domain.Worker{}, domain.NewError(domain.CodeInvalidState, "a worker that is DEAD cannot be undrained").With("status", string(wk.Status))
-		case wk.Status == domain.WorkerDraining:
-			wk.Status = domain.WorkerHealthy
-			t.queue("UPDATE workers SET status = 'HEALTHY' WHERE worker_id = $1", string(id))
-			t.queueAudit([]domain.AuditEvent{t.workerEvent(id, domain.AuditWorkerUndrained, actor, "")})
-		}
-		return *wk, t.commit(ctx)
-	})
 }
 
 // Purge implements ports.FleetStore.
