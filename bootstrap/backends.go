@@ -15,20 +15,9 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Stores are the store ports on one storage.
-type Stores struct {
-	Workloads   ports.WorkloadStore
-	Queue       ports.QueueStore
-	Insight     ports.InsightStore
-	Workers     ports.WorkerStore
-	Fleet       ports.FleetStore
-	Checkpoints ports.CheckpointStore
-	Customers   ports.CustomerStore
-	Configs     ports.ConfigStore
-	Keys        ports.KeyStore
-	Audit       ports.AuditStore
-	Logs        ports.LogStore
-	Lease       ports.LeaderLease
+// Storage is the store ports on one storage, and what else it offers.
+type Storage struct {
+	ports.Stores
 	// Present writes that a coordinator is there, which tells whether the storage takes writes; PingReplica tells whether its
 	// replica answers; Maintain does what needs doing now and then. Nil where there is nothing to do.
 	Present               func(ctx context.Context, coordinator string) error
@@ -51,37 +40,26 @@ type Limiter struct {
 	Ping func(ctx context.Context) error
 }
 
-// openStores opens the storage that the configuration names.
-func openStores(ctx context.Context, cfg Config, h Host, m *telemetry.Metrics) (Stores, func(), error) {
+// openStorage opens the storage that the configuration names.
+func openStorage(ctx context.Context, cfg Config, h Host, m *telemetry.Metrics) (Storage, func(), error) {
 	if cfg.Store == StoreMemory {
-		return memoryStoresOf(memory.NewStore(h.Clock)), func() {}, nil
+		return Storage{Stores: memory.NewStore(h.Clock).Stores()}, func() {}, nil
 	}
 	if err := prepareDatabase(ctx, cfg, h.Log); err != nil {
-		return Stores{}, nil, err
+		return Storage{}, nil, err
 	}
 	s, err := postgres.Open(ctx, postgres.Options{
 		URL: cfg.PostgresURL, ReplicaURL: cfg.PostgresReplicaURL, MaxConns: cfg.PostgresMaxConns, ReadConns: cfg.PostgresReadConns, Log: h.Log,
 	})
 	if err != nil {
-		return Stores{}, nil, fmt.Errorf("%sPOSTGRES_URL: %w", Prefix, err)
+		return Storage{}, nil, fmt.Errorf("%sPOSTGRES_URL: %w", Prefix, err)
 	}
 	for pool := range s.Stats() {
 		m.Gauge("pool_connections", "Connections of a pool.", map[string]string{"pool": pool, "state": "used"}, func() float64 { return float64(s.Stats()[pool].AcquiredConns()) })
 		m.Gauge("pool_connections", "Connections of a pool.", map[string]string{"pool": pool, "state": "idle"}, func() float64 { return float64(s.Stats()[pool].IdleConns()) })
 		m.Gauge("pool_waits", "Acquisitions that had to wait for a connection.", map[string]string{"pool": pool}, func() float64 { return float64(s.Stats()[pool].EmptyAcquireCount()) })
 	}
-	return Stores{
-		Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Fleet: s.Fleet(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
-		Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Lease: s.Leader(), Present: s.Present, PingReplica: s.PingReplica(),
-		Maintain: s.Maintain,
-	}, s.Close, nil
-}
-
-func memoryStoresOf(s *memory.Store) Stores {
-	return Stores{
-		Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Fleet: s.Fleet(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
-		Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Lease: s.Leader(),
-	}
+	return Storage{Stores: s.Stores(), Present: s.Present, PingReplica: s.PingReplica(), Maintain: s.Maintain}, s.Close, nil
 }
 
 // openedBus is a bus with what is not the port's: whether it is there, what it dropped, how it ends. Its Bus is nil for memory.

@@ -18,7 +18,7 @@ import (
 
 // Backends are the adapters behind the ports of a coordinator.
 type Backends struct {
-	Stores
+	Storage
 	Signals
 	Limiter    Limiter
 	Compressor ports.Compressor
@@ -59,7 +59,7 @@ func NewCore(cfg Config, b Backends, h Host) *Core {
 	checkpoints := checkpointing.New(b.Checkpoints, b.Compressor, applier, h.Observer, log)
 	leader := leadership.New(leadership.Config{
 		Holder: holder, TTL: cfg.LeaderTTL, Renew: cfg.LeaderTTL * 3 / 10, Margin: cfg.LeaderTTL / 8,
-	}, b.Lease, h.Clock, h.Observer, log)
+	}, b.Leader, h.Clock, h.Observer, log)
 	scheduler := scheduling.New(scheduling.Deps{
 		Queue: b.Queue, Insight: b.Insight, Workers: b.Workers, Workloads: b.Workloads, Customers: b.Customers, Applier: applier,
 		Notifier: b.Notifier, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs, Leader: leader, Log: log, Holder: holder,

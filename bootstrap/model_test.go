@@ -18,12 +18,7 @@ func memoryStores(*testing.T) contracttests.StoreHarness {
 	clock := contracttests.NewClock(time.Now())
 	s := memory.NewStore(clock)
 	return contracttests.StoreHarness{
-		Open: func() contracttests.Stores {
-			return contracttests.Stores{
-				Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Fleet: s.Fleet(), Checkpoints: s.Checkpoints(),
-				Customers: s.Customers(), Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Leader: s.Leader(),
-			}
-		},
+		Open:    s.Stores,
 		Advance: clock.Advance,
 	}
 }
@@ -44,12 +39,7 @@ func postgresStores(t *testing.T) contracttests.StoreHarness {
 	s, err := postgres.Open(t.Context(), postgres.Options{URL: c.SocketURL(db), MaxConns: 2, Log: silent})
 	require.NoError(t, err)
 	return contracttests.StoreHarness{
-		Open: func() contracttests.Stores {
-			return contracttests.Stores{
-				Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Fleet: s.Fleet(), Checkpoints: s.Checkpoints(),
-				Customers: s.Customers(), Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Leader: s.Leader(),
-			}
-		},
+		Open: s.Stores,
 		Close: func() {
 			s.Close()
 			c.Drop(t, db)

@@ -50,24 +50,20 @@ var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
 const testWorkerKey = "worker-key-of-tests-0123456789abcdef"
 
 // backing is a storage with a way to advance its clock.
-type backing func(t *testing.T, clock *steppedClock) (Stores, func(time.Duration))
+type backing func(t *testing.T, clock *steppedClock) (ports.Stores, func(time.Duration))
 
-func memoryBacking(_ *testing.T, clock *steppedClock) (Stores, func(time.Duration)) {
-	return memoryStoresOf(memory.NewStore(clock)), clock.advance
+func memoryBacking(_ *testing.T, clock *steppedClock) (ports.Stores, func(time.Duration)) {
+	return memory.NewStore(clock).Stores(), clock.advance
 }
 
-func postgresBacking(t *testing.T, clock *steppedClock) (Stores, func(time.Duration)) {
+func postgresBacking(t *testing.T, clock *steppedClock) (ports.Stores, func(time.Duration)) {
 	t.Helper()
 	h := postgresStores(t)
 	t.Cleanup(h.Close)
-	s := h.Open()
-	return Stores{
-			Workloads: s.Workloads, Queue: s.Queue, Workers: s.Workers, Fleet: s.Fleet, Checkpoints: s.Checkpoints, Customers: s.Customers,
-			Configs: s.Configs, Keys: s.Keys, Audit: s.Audit, Logs: s.Logs, Lease: s.Leader,
-		}, func(d time.Duration) {
-			clock.advance(d)
-			h.Advance(d)
-		}
+	return h.Open(), func(d time.Duration) {
+		clock.advance(d)
+		h.Advance(d)
+	}
 }
 
 // planeOn builds the services of a coordinator on a storage and hints, and opens workers' views by transport.
@@ -85,18 +81,13 @@ func planeOn(t *testing.T, on backing, hints func(telemetry *telemetry.Metrics) 
 	require.NoError(t, err)
 	cfg.WorkerKeys = []string{testWorkerKey}
 	b := Backends{
-		Stores: stores, Signals: Signals{Notifier: n, Listener: l}, Limiter: Limiter{RateLimiter: memory.NewRateLimiter(clock)}, Compressor: z,
+		Storage: Storage{Stores: stores}, Signals: Signals{Notifier: n, Listener: l}, Limiter: Limiter{RateLimiter: memory.NewRateLimiter(clock)}, Compressor: z,
 	}
 	core := NewCore(cfg, b, Host{Name: "coord_test", Clock: clock, IDs: system.IDs{}, Observer: metrics, Log: silent})
 	t.Cleanup(core.Plane.Close)
 	return contracttests.PlaneHarness{
-		StoreHarness: contracttests.StoreHarness{Advance: advance, Open: func() contracttests.Stores {
-			return contracttests.Stores{
-				Workloads: b.Workloads, Queue: b.Queue, Workers: b.Workers, Fleet: b.Fleet, Checkpoints: b.Checkpoints, Customers: b.Customers,
-				Configs: b.Configs, Keys: b.Keys, Audit: b.Audit, Logs: b.Logs, Leader: b.Lease,
-			}
-		}},
-		Plane: connect(t, core, metrics), Notifier: n,
+		StoreHarness: contracttests.StoreHarness{Advance: advance, Open: func() ports.Stores { return b.Stores }},
+		Plane:        connect(t, core, metrics), Notifier: n,
 	}
 }
 

@@ -17,10 +17,10 @@ import (
 var hostSet = wire.NewSet(provideHost, telemetry.NewMetrics, wire.Struct(new(system.Clock)), wire.Struct(new(system.IDs)))
 
 // memorySet provides every backend in this process.
-var memorySet = wire.NewSet(provideMemoryStores, provideMemorySignals, provideMemoryLimiter, backendSet)
+var memorySet = wire.NewSet(provideMemoryStorage, provideMemorySignals, provideMemoryLimiter, backendSet)
 
 // configuredSet provides the backends that the configuration names.
-var configuredSet = wire.NewSet(openStores, openSignals, openLimiter, backendSet)
+var configuredSet = wire.NewSet(openStorage, openSignals, openLimiter, backendSet)
 
 // backendSet puts backends together.
 var backendSet = wire.NewSet(zstd.New, wire.Bind(new(ports.Compressor), new(*zstd.Compressor)), wire.Struct(new(Backends), "*"))
@@ -37,7 +37,7 @@ func provideHost(cfg Config, clock system.Clock, ids system.IDs, metrics *teleme
 	return h
 }
 
-func provideMemoryStores(h Host) Stores { return memoryStoresOf(memory.NewStore(h.Clock)) }
+func provideMemoryStorage(h Host) Storage { return Storage{Stores: memory.NewStore(h.Clock).Stores()} }
 
 func provideMemorySignals() Signals {
 	n := memory.NewNotifier()

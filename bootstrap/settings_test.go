@@ -112,7 +112,7 @@ func TestConfig_WhenAURLIsWrong_TheReasonHoldsNoSecret(t *testing.T) {
 				assert.NotContains(t, err.Error(), canary, bus)
 			}
 		}
-		_, _, err = openStores(t.Context(), Config{Store: StorePostgres, PostgresURL: bad}, Host{Log: log}, nil)
+		_, _, err = openStorage(t.Context(), Config{Store: StorePostgres, PostgresURL: bad}, Host{Log: log}, nil)
 		require.Error(t, err)
 		assert.NotContains(t, err.Error(), canary, "postgres")
 	}

@@ -38,15 +38,15 @@ func TestApp_WhenItsStartFails_KeepsNoLeaderLease(t *testing.T) {
 	require.NoError(t, err)
 	z, err := zstd.New()
 	require.NoError(t, err)
-	stores, n := memoryStoresOf(memory.NewStore(system.Clock{})), memory.NewNotifier()
+	stores, n := memory.NewStore(system.Clock{}).Stores(), memory.NewNotifier()
 	metrics := telemetry.NewMetrics()
 	host := Host{Name: "coord_a", Clock: system.Clock{}, IDs: system.IDs{}, Observer: metrics, Log: silent}
-	b := Backends{Stores: stores, Signals: Signals{Notifier: n, Listener: n}, Limiter: Limiter{RateLimiter: memory.NewRateLimiter(system.Clock{})}, Compressor: z}
+	b := Backends{Storage: Storage{Stores: stores}, Signals: Signals{Notifier: n, Listener: n}, Limiter: Limiter{RateLimiter: memory.NewRateLimiter(system.Clock{})}, Compressor: z}
 	core := NewCore(cfg, b, host)
 	core.backends.Bus = lateBus{elected: func() bool { _, leading := core.Leadership.Current(); return leading }}
 	app := NewApp(cfg, core, host, metrics)
 	require.Error(t, app.Start(t.Context()))
-	_, held, err := stores.Lease.Acquire(t.Context(), "coord_b", time.Minute)
+	_, held, err := stores.Leader.Acquire(t.Context(), "coord_b", time.Minute)
 	require.NoError(t, err)
 	assert.True(t, held, "another coordinator leads at once")
 }

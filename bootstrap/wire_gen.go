@@ -22,7 +22,7 @@ func newMemoryApp(cfg Config, log *slog.Logger) (*App, error) {
 	iDs := system.IDs{}
 	metrics := telemetry.NewMetrics()
 	host := provideHost(cfg, clock, iDs, metrics, log)
-	stores := provideMemoryStores(host)
+	storage := provideMemoryStorage(host)
 	signals := provideMemorySignals()
 	limiter := provideMemoryLimiter(host)
 	compressor, err := zstd.New()
@@ -30,7 +30,7 @@ func newMemoryApp(cfg Config, log *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	backends := Backends{
-		Stores:     stores,
+		Storage:    storage,
 		Signals:    signals,
 		Limiter:    limiter,
 		Compressor: compressor,
@@ -46,7 +46,7 @@ func newConfiguredApp(ctx context.Context, cfg Config, log *slog.Logger) (*App, 
 	iDs := system.IDs{}
 	metrics := telemetry.NewMetrics()
 	host := provideHost(cfg, clock, iDs, metrics, log)
-	stores, cleanup, err := openStores(ctx, cfg, host, metrics)
+	storage, cleanup, err := openStorage(ctx, cfg, host, metrics)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -69,7 +69,7 @@ func newConfiguredApp(ctx context.Context, cfg Config, log *slog.Logger) (*App, 
 		return nil, nil, err
 	}
 	backends := Backends{
-		Stores:     stores,
+		Storage:    storage,
 		Signals:    signals,
 		Limiter:    limiter,
 		Compressor: compressor,

@@ -103,13 +103,13 @@ func (f *fleet) judge(ctx context.Context, h *history, v *verdict) (judged int) 
 }
 
 func (f *fleet) judgeOne(ctx context.Context, store *postgres.Store, h *history, v *verdict, id domain.WorkloadID) {
-	found, err := store.Workloads().GetAny(ctx, id)
+	found, err := store.Stores().Workloads.GetAny(ctx, id)
 	if err != nil || len(found) != 1 {
 		v.fail("%s cannot be read: %v", id, err)
 		return
 	}
 	w := &found[0]
-	trail, err := store.Audit().Workload(ctx, w.CustomerID, id, 0, 10_000)
+	trail, err := store.Stores().Audit.Workload(ctx, w.CustomerID, id, 0, 10_000)
 	if err != nil {
 		v.fail("the trail of %s cannot be read: %v", id, err)
 		return

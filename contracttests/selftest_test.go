@@ -69,14 +69,11 @@ func (c *steppedClock) advance(d time.Duration) {
 }
 
 // defective returns a harness on memory with a defect planted in every handle.
-func defective(plant func(*contracttests.Stores)) contracttests.StoreHarness {
+func defective(plant func(*ports.Stores)) contracttests.StoreHarness {
 	clock := &steppedClock{now: time.Unix(1_700_000_000, 0)}
 	s := memory.NewStore(clock)
-	return contracttests.StoreHarness{Advance: clock.advance, Open: func() contracttests.Stores {
-		st := contracttests.Stores{
-			Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Fleet: s.Fleet(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
-			Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Leader: s.Leader(),
-		}
+	return contracttests.StoreHarness{Advance: clock.advance, Open: func() ports.Stores {
+		st := s.Stores()
 		plant(&st)
 		return st
 	}}
@@ -173,9 +170,9 @@ func (l lease) Acquire(ctx context.Context, holder string, ttl time.Duration) (p
 // defects are planted one at a time; each must be caught by the case named.
 var defects = []struct {
 	name, caughtBy string
-	plant          func(*contracttests.Stores)
+	plant          func(*ports.Stores)
 }{
-	{"lost acknowledgement: accepted, not stored", "a submission is kept with every field", func(s *contracttests.Stores) {
+	{"lost acknowledgement: accepted, not stored", "a submission is kept with every field", func(s *ports.Stores) {
 		s.Workloads = workloads{WorkloadStore: s.Workloads, submit: func(_ context.Context, b []domain.Submission) ([]ports.SubmitResult, error) {
 			out := make([]ports.SubmitResult, len(b))
 			for i := range b {
@@ -184,7 +181,7 @@ var defects = []struct {
 			return out, nil
 		}}
 	}},
-	{"two winners: the loser is told that it won", "of complete, cancel and lose exactly one wins", func(s *contracttests.Stores) {
+	{"two winners: the loser is told that it won", "of complete, cancel and lose exactly one wins", func(s *ports.Stores) {
 		inner := s.Workloads
 		s.Workloads = workloads{WorkloadStore: inner, apply: func(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
 			rs, err := inner.Apply(ctx, b)
@@ -196,7 +193,7 @@ var defects = []struct {
 			return rs, err
 		}}
 	}},
-	{"generation predicate dropped", "reports of an older generation are fenced", func(s *contracttests.Stores) {
+	{"generation predicate dropped", "reports of an older generation are fenced", func(s *ports.Stores) {
 		inner := s.Workloads
 		s.Workloads = workloads{WorkloadStore: inner, apply: func(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
 			for i := range b.Transitions {
@@ -205,7 +202,7 @@ var defects = []struct {
 			return inner.Apply(ctx, b)
 		}}
 	}},
-	{"unfenced checkpoint", "a fenced checkpoint is not stored", func(s *contracttests.Stores) {
+	{"unfenced checkpoint", "a fenced checkpoint is not stored", func(s *ports.Stores) {
 		inner, ws := s.Checkpoints, s.Workloads
 		s.Checkpoints = checkpoints{inner, func(ctx context.Context, t domain.Transition, c domain.Checkpoint, b []byte) (domain.Result, error) {
 			unguarded(ctx, ws, &t)
@@ -214,7 +211,7 @@ var defects = []struct {
 			return r, err
 		}}
 	}},
-	{"epoch unchecked", "a stale epoch applies nothing of its batch", func(s *contracttests.Stores) {
+	{"epoch unchecked", "a stale epoch applies nothing of its batch", func(s *ports.Stores) {
 		inner, leader := s.Workloads, s.Leader
 		s.Workloads = workloads{WorkloadStore: inner, apply: func(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
 			if l, _, err := leader.Acquire(ctx, "somebody", time.Hour); err == nil {
@@ -223,7 +220,7 @@ var defects = []struct {
 			return inner.Apply(ctx, b)
 		}}
 	}},
-	{"epoch that stands still", "epochs grow with every change of leader", func(s *contracttests.Stores) {
+	{"epoch that stands still", "epochs grow with every change of leader", func(s *ports.Stores) {
 		inner := s.Leader
 		s.Leader = lease{inner, func(ctx context.Context, holder string, ttl time.Duration) (ports.Leadership, bool, error) {
 			l, held, err := inner.Acquire(ctx, holder, ttl)
@@ -231,20 +228,20 @@ var defects = []struct {
 			return l, held, err
 		}}
 	}},
-	{"every candidate is elected", "of many racers one leads", func(s *contracttests.Stores) {
+	{"every candidate is elected", "of many racers one leads", func(s *ports.Stores) {
 		inner := s.Leader
 		s.Leader = lease{inner, func(ctx context.Context, holder string, ttl time.Duration) (ports.Leadership, bool, error) {
 			l, _, err := inner.Acquire(ctx, holder, ttl)
 			return l, true, err
 		}}
 	}},
-	{"tenant leak in reads", "nobody sees another customer's", func(s *contracttests.Stores) {
+	{"tenant leak in reads", "nobody sees another customer's", func(s *ports.Stores) {
 		inner := s.Workloads
 		s.Workloads = workloads{WorkloadStore: inner, get: func(ctx context.Context, _ domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error) {
 			return inner.GetAny(ctx, ids...)
 		}}
 	}},
-	{"tenant leak in writes", "another customer's workload is not there", func(s *contracttests.Stores) {
+	{"tenant leak in writes", "another customer's workload is not there", func(s *ports.Stores) {
 		inner := s.Workloads
 		s.Workloads = workloads{WorkloadStore: inner, apply: func(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
 			for i := range b.Transitions {
@@ -255,7 +252,7 @@ var defects = []struct {
 			return inner.Apply(ctx, b)
 		}}
 	}},
-	{"an empty customer is any in reads", "an empty customer owns nothing", func(s *contracttests.Stores) {
+	{"an empty customer is any in reads", "an empty customer owns nothing", func(s *ports.Stores) {
 		inner := s.Workloads
 		s.Workloads = workloads{WorkloadStore: inner, get: func(ctx context.Context, c domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error) {
 			if c == "" {
@@ -264,7 +261,7 @@ var defects = []struct {
 			return inner.Get(ctx, c, ids...)
 		}}
 	}},
-	{"aliased results", "inputs and results are not aliased", func(s *contracttests.Stores) {
+	{"aliased results", "inputs and results are not aliased", func(s *ports.Stores) {
 		inner, cached := s.Workloads, map[domain.WorkloadID]domain.Workload{}
 		s.Workloads = workloads{WorkloadStore: inner, getAny: func(ctx context.Context, ids ...domain.WorkloadID) ([]domain.Workload, error) {
 			if w, ok := cached[ids[0]]; ok {
@@ -277,7 +274,7 @@ var defects = []struct {
 			return ws, err
 		}}
 	}},
-	{"quota counted before the insert", "64 racers at limit minus one admit exactly one", func(s *contracttests.Stores) {
+	{"quota counted before the insert", "64 racers at limit minus one admit exactly one", func(s *ports.Stores) {
 		inner, cs := s.Workloads, s.Customers
 		s.Workloads = workloads{WorkloadStore: inner, submit: func(ctx context.Context, b []domain.Submission) ([]ports.SubmitResult, error) {
 			u, _ := inner.Usage(ctx, b[0].CustomerID)
@@ -289,7 +286,7 @@ var defects = []struct {
 			return inner.Submit(ctx, b)
 		}}
 	}},
-	{"idempotency digest ignored", "an idempotency key returns the first workload", func(s *contracttests.Stores) {
+	{"idempotency digest ignored", "an idempotency key returns the first workload", func(s *ports.Stores) {
 		inner := s.Workloads
 		s.Workloads = workloads{WorkloadStore: inner, submit: func(ctx context.Context, b []domain.Submission) ([]ports.SubmitResult, error) {
 			for i := range b {
@@ -298,16 +295,16 @@ var defects = []struct {
 			return inner.Submit(ctx, b)
 		}}
 	}},
-	{"an audit event is missing", "start and completion in one batch are two events", func(s *contracttests.Stores) {
+	{"an audit event is missing", "start and completion in one batch are two events", func(s *ports.Stores) {
 		s.Audit = auditStore{s.Audit, domain.AuditStarted}
 	}},
-	{"expiry ignores a fresh heartbeat", "a late heartbeat still rescues", func(s *contracttests.Stores) {
+	{"expiry ignores a fresh heartbeat", "a late heartbeat still rescues", func(s *ports.Stores) {
 		inner := s.Workers
 		s.Workers = workerStore{inner, func(ctx context.Context, b []ports.Beat, _ time.Duration) ([]ports.BeatResult, error) {
 			return inner.Heartbeat(ctx, b, -time.Hour)
 		}}
 	}},
-	{"a dead session is revived", "a lease ends when it is not renewed", func(s *contracttests.Stores) {
+	{"a dead session is revived", "a lease ends when it is not renewed", func(s *ports.Stores) {
 		inner := s.Workers
 		s.Workers = workerStore{inner, func(ctx context.Context, b []ports.Beat, d time.Duration) ([]ports.BeatResult, error) {
 			rs, err := inner.Heartbeat(ctx, b, d)
@@ -330,7 +327,7 @@ func TestEachPlantedDefectIsCaughtByItsCase(t *testing.T) {
 		t.Run(d.name, func(t *testing.T) {
 			c, ok := cases[d.caughtBy]
 			require.True(t, ok, "no case is called %q", d.caughtBy)
-			require.False(t, fails(t, c, defective(func(*contracttests.Stores) {})), "the case passes without the defect")
+			require.False(t, fails(t, c, defective(func(*ports.Stores) {})), "the case passes without the defect")
 			caught := false
 			for range 20 { // defects of timing show in one of several tries
 				if caught = fails(t, c, defective(d.plant)); caught {

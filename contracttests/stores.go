@@ -11,26 +11,10 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Stores are the store ports on one storage.
-type Stores struct {
-	Workloads   ports.WorkloadStore
-	Queue       ports.QueueStore
-	Insight     ports.InsightStore
-	Workers     ports.WorkerStore
-	Fleet       ports.FleetStore
-	Checkpoints ports.CheckpointStore
-	Customers   ports.CustomerStore
-	Configs     ports.ConfigStore
-	Keys        ports.KeyStore
-	Audit       ports.AuditStore
-	Logs        ports.LogStore
-	Leader      ports.LeaderLease
-}
-
 // StoreHarness hooks a storage into the suites.
 type StoreHarness struct {
 	// Open returns a new handle on the same storage with every call.
-	Open func() Stores
+	Open func() ports.Stores
 	// Advance moves the store's clock.
 	Advance func(d time.Duration)
 	// Close gives back what a sequence of the model test held, before the test ends; may be nil.
@@ -71,7 +55,7 @@ func StoreSuites() []StoreSuite {
 // fixture is a storage with a customer, a leader and a worker, and shorthand for what cases do.
 type fixture struct {
 	T
-	Stores
+	ports.Stores
 	h     StoreHarness
 	epoch int64
 	n     int

@@ -13,7 +13,6 @@ import (
 
 	"github.com/niyanta/niyanta/adapters/memory"
 	"github.com/niyanta/niyanta/adapters/zstd"
-	"github.com/niyanta/niyanta/contracttests"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
@@ -53,7 +52,7 @@ var DefaultProbabilities = Probabilities{
 // Backend is where a run keeps its data.
 type Backend struct {
 	// Open gives one coordinator process its handle on the storage.
-	Open func(w *World) (contracttests.Stores, error)
+	Open func(w *World) (ports.Stores, error)
 	// Opaque tells that what commits cannot be watched while it happens: then only what is stored at the end is judged.
 	Opaque bool
 }
@@ -77,7 +76,7 @@ type World struct {
 	log          *slog.Logger
 	zip          *zstd.Compressor
 	backend      Backend
-	stores       contracttests.Stores // of nobody in particular: no fault touches it
+	stores       ports.Stores // of nobody in particular: no fault touches it
 	net          *network
 	check        *checker
 	coordinators []*coordinator
@@ -105,15 +104,11 @@ type World struct {
 // InMemory is a backend of its own for each run.
 func InMemory() Backend {
 	var store *memory.Store
-	return Backend{Open: func(w *World) (contracttests.Stores, error) {
+	return Backend{Open: func(w *World) (ports.Stores, error) {
 		if store == nil {
 			store = memory.NewStore(w.clock)
 		}
-		return contracttests.Stores{
-			Workloads: store.Workloads(), Queue: store.Queue(), Insight: store.Insight(), Workers: store.Workers(), Fleet: store.Fleet(), Checkpoints: store.Checkpoints(),
-			Customers: store.Customers(), Configs: store.Configs(), Keys: store.Keys(), Audit: store.Audit(), Logs: store.Logs(),
-			Leader: store.Leader(),
-		}, nil
+		return store.Stores(), nil
 	}}
 }
 

@@ -16,12 +16,7 @@ func openStores(*testing.T) contracttests.StoreHarness {
 	clock := newClock()
 	s := memory.NewStore(clock)
 	return contracttests.StoreHarness{
-		Open: func() contracttests.Stores {
-			return contracttests.Stores{
-				Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Fleet: s.Fleet(), Checkpoints: s.Checkpoints(),
-				Customers: s.Customers(), Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Leader: s.Leader(),
-			}
-		},
+		Open:    s.Stores,
 		Advance: clock.Advance,
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Store is the storage behind all store ports. Make one with NewStore; its methods hand out the ports.
+// Store is the storage behind all store ports. Make one with NewStore; Stores returns the ports.
 type Store struct {
 	clock ports.Clock
 
@@ -96,41 +96,14 @@ func NewStore(clock ports.Clock) *Store {
 	}
 }
 
-// Workloads is the port to workloads.
-func (s *Store) Workloads() ports.WorkloadStore { return workloads{s} }
-
-// Queue is the leader's view of them.
-func (s *Store) Queue() ports.QueueStore { return queue{s} }
-
-// Insight is what people ask about the queue.
-func (s *Store) Insight() ports.InsightStore { return insight{s} }
-
-// Workers is the port to workers.
-func (s *Store) Workers() ports.WorkerStore { return workers{s} }
-
-// Fleet is what operators and time do to workers.
-func (s *Store) Fleet() ports.FleetStore { return fleet{s} }
-
-// Checkpoints is the port to checkpoints.
-func (s *Store) Checkpoints() ports.CheckpointStore { return checkpoints{s} }
-
-// Customers is the port to customers.
-func (s *Store) Customers() ports.CustomerStore { return customers{s} }
-
-// Configs is the port to workload configs.
-func (s *Store) Configs() ports.ConfigStore { return configs{s} }
-
-// Keys is the port to API keys.
-func (s *Store) Keys() ports.KeyStore { return keys{s} }
-
-// Audit is the port to audit events.
-func (s *Store) Audit() ports.AuditStore { return audit{s} }
-
-// Logs is the port to workload logs.
-func (s *Store) Logs() ports.LogStore { return logs{s} }
-
-// Leader is the port to the leader lease.
-func (s *Store) Leader() ports.LeaderLease { return leaderLease{s} }
+// Stores returns the store ports on this storage.
+func (s *Store) Stores() ports.Stores {
+	return ports.Stores{
+		Workloads: workloads{s}, Queue: queue{s}, Insight: insight{s}, Workers: workers{s}, Fleet: fleet{s},
+		Checkpoints: checkpoints{s}, Customers: customers{s}, Configs: configs{s}, Keys: keys{s}, Audit: audit{s},
+		Logs: logs{s}, Leader: leaderLease{s},
+	}
+}
 
 // now is the store's clock, in the precision that every store has.
 func (s *Store) now() time.Time { return s.clock.Now().UTC().Truncate(time.Microsecond) }

@@ -15,6 +15,7 @@ import (
 	"github.com/niyanta/niyanta/adapters/postgres"
 	"github.com/niyanta/niyanta/contracttests"
 	"github.com/niyanta/niyanta/contracttests/servers"
+	"github.com/niyanta/niyanta/core/ports"
 )
 
 func TestMain(m *testing.M) { os.Exit(servers.Run(m, func() error { return goleak.Find() })) }
@@ -39,13 +40,6 @@ func open(tb testing.TB, url string) *postgres.Store {
 	return s
 }
 
-func ports(s *postgres.Store) contracttests.Stores {
-	return contracttests.Stores{
-		Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Fleet: s.Fleet(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
-		Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Leader: s.Leader(),
-	}
-}
-
 // harness gives each test a database of its own; through makes the URL that the store uses of the cluster's.
 func harness(through func(t *testing.T, c *servers.Postgres, database string) string) func(t *testing.T) contracttests.StoreHarness {
 	return func(t *testing.T) contracttests.StoreHarness {
@@ -54,7 +48,7 @@ func harness(through func(t *testing.T, c *servers.Postgres, database string) st
 		db := c.Database(t)
 		url := through(t, c, db)
 		return contracttests.StoreHarness{
-			Open: func() contracttests.Stores { return ports(open(t, url)) },
+			Open: func() ports.Stores { return open(t, url).Stores() },
 			Advance: func(d time.Duration) {
 				c.Exec(t, db, fmt.Sprintf("UPDATE test_clock SET shift = shift + interval '%d microseconds'", d.Microseconds()))
 			},

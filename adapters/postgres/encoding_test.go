@@ -10,7 +10,7 @@ import (
 	"go.uber.org/mock/gomock"
 
 	"github.com/niyanta/niyanta/core/domain"
-	coreports "github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/core/ports/mocks"
 	"github.com/niyanta/niyanta/core/services/batching"
 	"github.com/niyanta/niyanta/core/services/transitions"
@@ -42,7 +42,7 @@ func TestStore_WhenOneSubmissionCannotBeEncoded_TheOthersOfTheSharedCommitAreSto
 	bad.Run.Resources.MemoryMB = tooLarge
 	entered, release := make(chan struct{}), make(chan struct{})
 	first := true
-	c := batching.NewCommitter(100, func(ctx context.Context, items []domain.Submission) ([]coreports.SubmitResult, error) {
+	c := batching.NewCommitter(100, func(ctx context.Context, items []domain.Submission) ([]ports.SubmitResult, error) {
 		if first {
 			first = false
 			close(entered)

@@ -17,7 +17,7 @@ import (
 	"github.com/niyanta/niyanta/adapters/postgres"
 	"github.com/niyanta/niyanta/contracttests/servers"
 	"github.com/niyanta/niyanta/core/domain"
-	coreports "github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/ports"
 )
 
 // TestHotStatementsOnAFullTable runs every hot operation on 100,000 and on 1,000,000 finished workloads beside 100,000
@@ -30,7 +30,7 @@ func TestHotStatementsOnAFullTable(t *testing.T) {
 	t.Cleanup(c.Remove)
 	_, err = postgres.MigrateUp(t.Context(), c.SocketURL("postgres"), silent)
 	require.NoError(t, err)
-	s := ports(open(t, c.SocketURL("postgres")))
+	s := open(t, c.SocketURL("postgres")).Stores()
 	b := &bench{T: t, faulty: s, sane: s}
 	seedTenants(b)
 	seedWaiting(t, c, 100_000)
@@ -149,17 +149,17 @@ func operations(b *bench) map[string]time.Duration {
 	})
 	timed("Usage", func() error { _, err := b.sane.Workloads.Usage(ctx, acme); return err })
 	timed("List, newest 50 of 100,000", func() error {
-		_, err := b.sane.Workloads.List(ctx, coreports.WorkloadQuery{Customer: acme, Limit: 50})
+		_, err := b.sane.Workloads.List(ctx, ports.WorkloadQuery{Customer: acme, Limit: 50})
 		return err
 	})
 	timed("List, RUNNING", func() error {
-		_, err := b.sane.Workloads.List(ctx, coreports.WorkloadQuery{Customer: acme, Limit: 50, Statuses: []domain.Status{domain.StatusRunning}})
+		_, err := b.sane.Workloads.List(ctx, ports.WorkloadQuery{Customer: acme, Limit: 50, Statuses: []domain.Status{domain.StatusRunning}})
 		return err
 	})
 	timed("Audit of a workload", func() error { _, err := b.sane.Audit.Workload(ctx, acme, "wl_f000050000", 0, 100); return err })
-	beats := make([]coreports.Beat, 500)
+	beats := make([]ports.Beat, 500)
 	for i := range beats {
-		beats[i] = coreports.Beat{WorkerID: domain.WorkerID(fmt.Sprint("w", i)), SessionID: domain.SessionID(fmt.Sprint("s", i))}
+		beats[i] = ports.Beat{WorkerID: domain.WorkerID(fmt.Sprint("w", i)), SessionID: domain.SessionID(fmt.Sprint("s", i))}
 	}
 	timed("Heartbeat, 500", func() error { _, err := b.sane.Workers.Heartbeat(ctx, beats, time.Hour); return err })
 	timed("Expire", func() error { _, err := b.sane.Workers.Expire(ctx, b.epoch, 100); return err })

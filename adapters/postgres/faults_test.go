@@ -9,10 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/niyanta/niyanta/adapters/postgres"
-	"github.com/niyanta/niyanta/contracttests"
 	"github.com/niyanta/niyanta/contracttests/servers"
 	"github.com/niyanta/niyanta/core/domain"
-	coreports "github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/ports"
 )
 
 const (
@@ -24,7 +23,7 @@ const (
 type bench struct {
 	*testing.T
 	proxy        *servers.Proxy
-	faulty, sane contracttests.Stores
+	faulty, sane ports.Stores
 	url          string // of the database itself
 	exec         func(sql string)
 	epoch        int64
@@ -42,8 +41,8 @@ func newBenchOn(t *testing.T, c *servers.Postgres, db string) *bench {
 	t.Helper()
 	b := &bench{T: t, proxy: servers.NewProxy(t, c.Port)}
 	// Nothing prepared: the texts of statements pass by the proxy each time.
-	b.faulty = ports(open(t, fmt.Sprintf("postgres://niyanta@127.0.0.1:%d/%s?sslmode=disable&default_query_exec_mode=exec", b.proxy.Port, db)))
-	b.sane = ports(open(t, c.SocketURL(db)))
+	b.faulty = open(t, fmt.Sprintf("postgres://niyanta@127.0.0.1:%d/%s?sslmode=disable&default_query_exec_mode=exec", b.proxy.Port, db)).Stores()
+	b.sane = open(t, c.SocketURL(db)).Stores()
 	b.url = c.SocketURL(db)
 	b.exec = func(sql string) { c.Exec(t, db, sql) }
 	_, err := b.sane.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierPremium})
@@ -63,11 +62,11 @@ func (b *bench) submission() domain.Submission {
 	}}
 }
 
-func (b *bench) submit(s contracttests.Stores) domain.Workload {
+func (b *bench) submit(s ports.Stores) domain.Workload {
 	b.Helper()
 	rs, err := s.Workloads.Submit(b.Context(), []domain.Submission{b.submission()})
 	require.NoError(b, err)
-	require.Equal(b, coreports.SubmitAccepted, rs[0].Status)
+	require.Equal(b, ports.SubmitAccepted, rs[0].Status)
 	return rs[0].Workload
 }
 
@@ -113,7 +112,7 @@ func TestACommitWhoseAnswerIsLostHappensOnce(t *testing.T) {
 			attempt(func() error {
 				rs, err := b.faulty.Workloads.Submit(t.Context(), []domain.Submission{sub})
 				if err == nil {
-					require.Equal(t, coreports.SubmitAccepted, rs[0].Status)
+					require.Equal(t, ports.SubmitAccepted, rs[0].Status)
 				}
 				return err
 			})
@@ -140,9 +139,9 @@ func TestACommitWhoseAnswerIsLostHappensOnce(t *testing.T) {
 				require.Equal(t, i+2, b.trail(w), "%s is audited once", e)
 			}
 			attempt(func() error {
-				rs, err := b.faulty.Workers.Heartbeat(t.Context(), []coreports.Beat{{WorkerID: "w", SessionID: "s"}}, lease)
+				rs, err := b.faulty.Workers.Heartbeat(t.Context(), []ports.Beat{{WorkerID: "w", SessionID: "s"}}, lease)
 				if err == nil {
-					require.Equal(t, coreports.BeatRenewed, rs[0].Status)
+					require.Equal(t, ports.BeatRenewed, rs[0].Status)
 				}
 				return err
 			})
@@ -168,7 +167,7 @@ func TestACommitThatACrashUndidIsNotTakenForAnotherTransactions(t *testing.T) {
 	answered := make(chan error, 1)
 	go func() {
 		rs, err := b.faulty.Workloads.Submit(t.Context(), []domain.Submission{sub})
-		if err == nil && rs[0].Status != coreports.SubmitAccepted {
+		if err == nil && rs[0].Status != ports.SubmitAccepted {
 			err = fmt.Errorf("status %d", rs[0].Status)
 		}
 		answered <- err
@@ -181,7 +180,7 @@ func TestACommitThatACrashUndidIsNotTakenForAnotherTransactions(t *testing.T) {
 	}
 	b.proxy.Up()
 	require.NoError(t, <-answered, "it is run again")
-	sane := ports(open(t, c.SocketURL("postgres")))
+	sane := open(t, c.SocketURL("postgres")).Stores()
 	found, err := sane.Workloads.Get(t.Context(), acme, sub.ID)
 	require.NoError(t, err)
 	require.Len(t, found, 1, "acknowledged, so it exists")
@@ -251,12 +250,12 @@ func TestTheReplicaServesListsAndNothingElse(t *testing.T) {
 	s, err := postgres.Open(t.Context(), postgres.Options{URL: c.SocketURL(primary), ReplicaURL: c.SocketURL(empty), Log: silent})
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
-	p := ports(s)
+	p := s.Stores()
 	_, err = p.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierPremium})
 	require.NoError(t, err)
 	_, err = p.Workloads.Submit(t.Context(), []domain.Submission{{Spec: domain.Spec{ID: "wl_1", CustomerID: acme, Type: "t", Input: "{}"}}})
 	require.NoError(t, err)
-	page, err := p.Workloads.List(t.Context(), coreports.WorkloadQuery{Customer: acme, Limit: 10})
+	page, err := p.Workloads.List(t.Context(), ports.WorkloadQuery{Customer: acme, Limit: 10})
 	require.NoError(t, err)
 	assert.Empty(t, page.Items, "lists come from the replica, which here knows nothing")
 	trail, err := p.Audit.Workload(t.Context(), acme, "wl_1", 0, 10)

@@ -20,7 +20,7 @@ func TestMigrationsGoUpDownAndUpWithData(t *testing.T) {
 	n, err := postgres.MigrateUp(t.Context(), url, silent)
 	require.NoError(t, err)
 	require.Positive(t, n)
-	s := ports(open(t, url))
+	s := open(t, url).Stores()
 	_, err = s.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierFree})
 	require.NoError(t, err)
 	_, err = s.Workloads.Submit(t.Context(), []domain.Submission{{Spec: domain.Spec{ID: "wl_1", CustomerID: acme, Type: "t", Input: "{}"}}})
@@ -49,7 +49,7 @@ func TestMigrationsGoUpDownAndUpWithData(t *testing.T) {
 	n2, err := postgres.MigrateUp(t.Context(), url, silent)
 	require.NoError(t, err)
 	assert.Equal(t, n, n2)
-	_, err = ports(open(t, url)).Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierFree})
+	_, err = open(t, url).Stores().Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierFree})
 	require.NoError(t, err)
 }
 
@@ -88,7 +88,7 @@ func TestTheQueueSurvivesGoingToLanesByPriorityAndBack(t *testing.T) {
 	url := c.SocketURL(c.EmptyDatabase(t))
 	_, err := postgres.MigrateUp(t.Context(), url, silent)
 	require.NoError(t, err)
-	s := ports(open(t, url))
+	s := open(t, url).Stores()
 	_, err = s.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierFree})
 	require.NoError(t, err)
 	var batch []domain.Submission
@@ -101,7 +101,7 @@ func TestTheQueueSurvivesGoingToLanesByPriorityAndBack(t *testing.T) {
 	_, err = s.Workloads.Submit(t.Context(), batch)
 	require.NoError(t, err)
 	look := func() ([]domain.LaneHeads, time.Time, []domain.Workload) {
-		s := ports(open(t, url))
+		s := open(t, url).Stores()
 		heads, err := s.Queue.Heads(t.Context(), domain.HeadsQuery{N: 10})
 		require.NoError(t, err)
 		due, err := s.Queue.NextDue(t.Context())

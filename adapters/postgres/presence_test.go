@@ -26,7 +26,7 @@ func TestPresent_WhenTheDatabaseIsReadOnly_SaysThatItTakesNoWrites(t *testing.T)
 	require.NoError(t, s.Present(t.Context(), "coord_b"))
 	c.Exec(t, db, fmt.Sprintf("ALTER DATABASE %q SET default_transaction_read_only = on", db))
 	readOnly := open(t, c.SocketURL(db)) // the setting holds for new sessions
-	_, err := readOnly.Customers().List(t.Context(), "", 1)
+	_, err := readOnly.Stores().Customers.List(t.Context(), "", 1)
 	require.NoError(t, err, "it answers")
 	err = readOnly.Present(t.Context(), "coord_a")
 	require.Error(t, err)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/niyanta/niyanta/core/domain"
-	coreports "github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/ports"
 )
 
 // However many of one customer's reads hang, nothing that decides waits for them, nor does another customer's read.
@@ -26,7 +26,7 @@ func TestReaders_WhenOneCustomersReadsHang_OthersAreServed(t *testing.T) {
 	for range 24 {
 		wg.Go(func() {
 			for reads.Err() == nil {
-				_, _ = b.sane.Logs.List(reads, coreports.LogQuery{Customer: acme, Workload: held.ID, Limit: 10})
+				_, _ = b.sane.Logs.List(reads, ports.LogQuery{Customer: acme, Workload: held.ID, Limit: 10})
 			}
 		})
 	}
@@ -36,7 +36,7 @@ func TestReaders_WhenOneCustomersReadsHang_OthersAreServed(t *testing.T) {
 		bounded, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		what := map[string]func() error{
 			"heartbeat": func() error {
-				_, err := b.sane.Workers.Heartbeat(bounded, []coreports.Beat{{WorkerID: "w", SessionID: "s"}}, lease)
+				_, err := b.sane.Workers.Heartbeat(bounded, []ports.Beat{{WorkerID: "w", SessionID: "s"}}, lease)
 				return err
 			},
 			"submission": func() error {
@@ -52,7 +52,7 @@ func TestReaders_WhenOneCustomersReadsHang_OthersAreServed(t *testing.T) {
 			},
 			"point read": func() error { _, err := b.sane.Workloads.Get(bounded, acme, held.ID); return err },
 			"another's list": func() error {
-				_, err := b.sane.Workloads.List(bounded, coreports.WorkloadQuery{Customer: "cust_b", Limit: 10})
+				_, err := b.sane.Workloads.List(bounded, ports.WorkloadQuery{Customer: "cust_b", Limit: 10})
 				return err
 			},
 			"another's usage": func() error { _, err := b.sane.Workloads.Usage(bounded, "cust_b"); return err },
@@ -69,13 +69,13 @@ func TestReaders_WhenAReadTakesTooLong_SaysSoAndTheServerStops(t *testing.T) {
 	held := b.submit(b.sane)
 	unlock := b.lock("workload_logs")
 	defer unlock()
-	_, err := b.sane.Logs.List(t.Context(), coreports.LogQuery{Customer: acme, Workload: held.ID, Limit: 10})
+	_, err := b.sane.Logs.List(t.Context(), ports.LogQuery{Customer: acme, Workload: held.ID, Limit: 10})
 	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(err), "%v", err)
 	require.ErrorContains(t, err, "took too long")
 
 	gone, leave := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer leave()
-	_, err = b.sane.Logs.List(gone, coreports.LogQuery{Customer: acme, Workload: held.ID, Limit: 10})
+	_, err = b.sane.Logs.List(gone, ports.LogQuery{Customer: acme, Workload: held.ID, Limit: 10})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Eventually(t, func() bool { return b.waiters() == 0 }, 10*time.Second, 20*time.Millisecond, "the server goes on with it")
 }

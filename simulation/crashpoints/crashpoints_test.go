@@ -26,9 +26,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/niyanta/niyanta/adapters/postgres"
-	"github.com/niyanta/niyanta/contracttests"
 	"github.com/niyanta/niyanta/contracttests/servers"
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/simulation"
 )
 
@@ -86,7 +86,7 @@ func (d *database) empty(ctx context.Context) error {
 
 // backend gives each coordinator a pool of its own. The first handle is the world's own, which nothing harms.
 func (d *database) backend(opened *[]*postgres.Store) simulation.Backend {
-	return simulation.Backend{Opaque: true, Open: func(w *simulation.World) (contracttests.Stores, error) {
+	return simulation.Backend{Opaque: true, Open: func(w *simulation.World) (ports.Stores, error) {
 		o := postgres.Options{URL: d.url + "&default_query_exec_mode=exec", Log: silent, MaxConns: 4}
 		if harmed := len(*opened) > 0; harmed {
 			dialer := &net.Dialer{}
@@ -97,13 +97,10 @@ func (d *database) backend(opened *[]*postgres.Store) simulation.Backend {
 		}
 		s, err := postgres.Open(context.Background(), o)
 		if err != nil {
-			return contracttests.Stores{}, err
+			return ports.Stores{}, err
 		}
 		*opened = append(*opened, s)
-		return contracttests.Stores{
-			Workloads: s.Workloads(), Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Fleet: s.Fleet(), Checkpoints: s.Checkpoints(), Customers: s.Customers(),
-			Configs: s.Configs(), Keys: s.Keys(), Audit: s.Audit(), Logs: s.Logs(), Leader: s.Leader(),
-		}, nil
+		return s.Stores(), nil
 	}}
 }
 

@@ -56,7 +56,7 @@ type world struct {
 	clock     *clock
 	timeline  timeline
 	sources   []*source
-	store     *memory.Store
+	stores    ports.Stores
 	workloads ports.WorkloadStore
 	applier   *transitions.Applier
 	scheduler *scheduling.Service
@@ -74,13 +74,13 @@ type world struct {
 // Run runs a world.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
 	w := &world{Config: cfg, clock: &clock{begin}, jobs: map[domain.WorkloadID]*job{}, result: newResult(cfg)}
-	w.store = memory.NewStore(w.clock)
-	w.workloads = w.store.Workloads()
+	w.stores = memory.NewStore(w.clock).Stores()
+	w.workloads = w.stores.Workloads
 	log := slog.New(slog.DiscardHandler)
 	w.applier = transitions.New(w.workloads, notifier{w}, observer{w})
-	w.leader = leadership.New(leadership.Config{Holder: "c", TTL: forever, Renew: forever, Margin: time.Second}, w.store.Leader(), w.clock, observer{w}, log)
+	w.leader = leadership.New(leadership.Config{Holder: "c", TTL: forever, Renew: forever, Margin: time.Second}, w.stores.Leader, w.clock, observer{w}, log)
 	w.scheduler = scheduling.New(scheduling.Deps{
-		Queue: w.store.Queue(), Insight: w.store.Insight(), Workers: w.store.Workers(), Workloads: w.workloads, Customers: w.store.Customers(),
+		Queue: w.stores.Queue, Insight: w.stores.Insight, Workers: w.stores.Workers, Workloads: w.workloads, Customers: w.stores.Customers,
 		Applier: w.applier, Notifier: notifier{w}, Observer: observer{w}, Clock: w.clock, IDs: ids{w}, Leader: w.leader, Log: log, Holder: "c",
 		Policy: cfg.Policy,
 	})
@@ -96,7 +96,7 @@ func (w *world) open(ctx context.Context) error {
 		return err
 	}
 	for i := range w.Workers {
-		_, err := w.store.Workers().Register(ctx, domain.Registration{
+		_, err := w.stores.Workers.Register(ctx, domain.Registration{
 			WorkerID: domain.WorkerID(fmt.Sprint("worker-", i)), SessionID: domain.SessionID(w.newID("s_")), Capabilities: []string{workType}, Slots: w.Slots,
 		}, forever)
 		if err != nil {
@@ -104,7 +104,7 @@ func (w *world) open(ctx context.Context) error {
 		}
 	}
 	for i, c := range w.Customers {
-		if _, err := w.store.Customers().Create(ctx, domain.Customer{
+		if _, err := w.stores.Customers.Create(ctx, domain.Customer{
 			ID: c.ID, Name: string(c.ID), Tier: c.Tier, Overrides: domain.Limits{MaxConcurrent: c.MaxConcurrent, MaxQueueDepth: depth},
 		}); err != nil {
 			return fmt.Errorf("create a customer: %w", err)

@@ -17,12 +17,12 @@ func (c fixedClock) Now() time.Time { return c.now }
 
 func TestEstimate_CustomerThatJoinsAfterTheSurvey_LeavesTheSnapshotAsItIs(t *testing.T) {
 	clock := fixedClock{time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-	store := memory.NewStore(clock)
+	store := memory.NewStore(clock).Stores()
 	s := New(Deps{
-		Queue: store.Queue(), Insight: store.Insight(), Workers: store.Workers(), Workloads: store.Workloads(), Customers: store.Customers(),
+		Queue: store.Queue, Insight: store.Insight, Workers: store.Workers, Workloads: store.Workloads, Customers: store.Customers,
 		Clock: clock, Policy: domain.PolicyPriority,
 	})
-	_, err := store.Customers().Create(t.Context(), domain.Customer{ID: "late", Name: "Late", Tier: domain.TierPremium})
+	_, err := store.Customers.Create(t.Context(), domain.Customer{ID: "late", Name: "Late", Tier: domain.TierPremium})
 	require.NoError(t, err)
 	v := s.current(t.Context())
 	require.NotNil(t, v)
@@ -42,14 +42,14 @@ func (c movingClock) Now() time.Time { return *c.now }
 func TestEstimate_FromAnOlderSurvey_IsNeverBeforeTheSubmission(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	clock := movingClock{&now}
-	store := memory.NewStore(clock)
+	store := memory.NewStore(clock).Stores()
 	s := New(Deps{
-		Queue: store.Queue(), Insight: store.Insight(), Workers: store.Workers(), Workloads: store.Workloads(), Customers: store.Customers(),
+		Queue: store.Queue, Insight: store.Insight, Workers: store.Workers, Workloads: store.Workloads, Customers: store.Customers,
 		Clock: clock, Policy: domain.PolicyPriority,
 	})
-	_, err := store.Customers().Create(t.Context(), domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierPremium})
+	_, err := store.Customers.Create(t.Context(), domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierPremium})
 	require.NoError(t, err)
-	_, err = store.Workers().Register(t.Context(), domain.Registration{WorkerID: "w", SessionID: "s", Capabilities: []string{"t"}, Slots: 3}, time.Minute)
+	_, err = store.Workers.Register(t.Context(), domain.Registration{WorkerID: "w", SessionID: "s", Capabilities: []string{"t"}, Slots: 3}, time.Minute)
 	require.NoError(t, err)
 	require.NotNil(t, s.current(t.Context()))
 	for _, ahead := range []time.Duration{0, 3 * time.Second} { // of the store's clock

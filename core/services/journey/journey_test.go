@@ -115,8 +115,8 @@ func TestAStaleLeaderPlacesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.tick() // a leads
 	w.worker("w", 1)
-	require.NoError(t, w.store.Leader().Release(t.Context(), "a", 1))
-	_, held, err := w.store.Leader().Acquire(t.Context(), "b", ttl)
+	require.NoError(t, w.stores.Leader.Release(t.Context(), "a", 1))
+	_, held, err := w.stores.Leader.Acquire(t.Context(), "b", ttl)
 	require.NoError(t, err)
 	require.True(t, held)
 	id := w.submit()

@@ -72,7 +72,7 @@ type world struct {
 	clock    *clock
 	ids      *ids
 	observer *observer
-	store    *memory.Store
+	stores   ports.Stores
 	notifier *memory.Notifier
 	schedule func(*scheduling.Deps) // changes a scheduler's settings
 	a, b     *coordinator
@@ -89,7 +89,7 @@ func newWorld(t *testing.T, schedule ...func(*scheduling.Deps)) *world {
 		T: t, clock: &clock{now: time.Unix(1_700_000_000, 0)}, ids: &ids{}, observer: &observer{counts: map[string]int{}},
 		notifier: memory.NewNotifier(),
 	}
-	w.store = memory.NewStore(w.clock)
+	w.stores = memory.NewStore(w.clock).Stores()
 	w.a, w.b = w.coordinator("a"), w.coordinator("b")
 	_, err := w.a.tenancy.CreateCustomer(t.Context(), domain.Customer{ID: acme, Name: "Acme", Tier: domain.TierPremium})
 	require.NoError(t, err)
@@ -101,11 +101,11 @@ func (w *world) coordinator(name string) *coordinator {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	z, err := zstd.New()
 	require.NoError(w, err)
-	s := w.store
-	applier := transitions.New(s.Workloads(), w.notifier, w.observer)
-	leader := leadership.New(leadership.Config{Holder: name, TTL: ttl, Renew: time.Second, Margin: time.Second}, s.Leader(), w.clock, w.observer, log)
+	s := w.stores
+	applier := transitions.New(s.Workloads, w.notifier, w.observer)
+	leader := leadership.New(leadership.Config{Holder: name, TTL: ttl, Renew: time.Second, Margin: time.Second}, s.Leader, w.clock, w.observer, log)
 	deps := scheduling.Deps{
-		Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Workloads: s.Workloads(), Customers: s.Customers(), Applier: applier,
+		Queue: s.Queue, Insight: s.Insight, Workers: s.Workers, Workloads: s.Workloads, Customers: s.Customers, Applier: applier,
 		Notifier: w.notifier, Observer: w.observer, Clock: w.clock, IDs: w.ids, Leader: leader, Log: log, Holder: name, Policy: domain.PolicyPriority,
 	}
 	w.schedule(&deps)
@@ -113,26 +113,26 @@ func (w *world) coordinator(name string) *coordinator {
 	c := &coordinator{leader: leader, scheduler: scheduler}
 	c.health = health.New(health.Config{Lease: lease, Resend: 5 * time.Second, Unassign: 15 * time.Second, TimeoutGrace: 15 * time.Second, Holder: name},
 		health.Deps{
-			Queue: s.Queue(), Workers: s.Workers(), Fleet: s.Fleet(), Applier: applier, Sender: scheduler, Observer: w.observer, Clock: w.clock, IDs: w.ids,
+			Queue: s.Queue, Workers: s.Workers, Fleet: s.Fleet, Applier: applier, Sender: scheduler, Observer: w.observer, Clock: w.clock, IDs: w.ids,
 			Leader: leader, Log: log,
 		})
 	c.plane = controlplane.New(controlplane.Config{Lease: lease, HeartbeatInterval: 5 * time.Second, Holder: name}, controlplane.Deps{
-		Workers: s.Workers(), Fleet: s.Fleet(), Queue: s.Queue(), Workloads: s.Workloads(),
-		Checkpoints: checkpointing.New(s.Checkpoints(), z, applier, w.observer, log),
+		Workers: s.Workers, Fleet: s.Fleet, Queue: s.Queue, Workloads: s.Workloads,
+		Checkpoints: checkpointing.New(s.Checkpoints, z, applier, w.observer, log),
 		Applier:     applier, Notifier: w.notifier, Listener: w.notifier, Observer: w.observer, Clock: w.clock, IDs: w.ids, Log: log,
 	})
 	w.Cleanup(c.plane.Close)
 	c.lifecycle = lifecycle.New(lifecycle.Deps{
-		Workloads: s.Workloads(), Customers: s.Customers(), Configs: s.Configs(), Workers: s.Workers(), Checkpoints: s.Checkpoints(),
-		Logs: s.Logs(), Audit: s.Audit(), Applier: applier, Notifier: w.notifier, Listener: w.notifier, Observer: w.observer,
+		Workloads: s.Workloads, Customers: s.Customers, Configs: s.Configs, Workers: s.Workers, Checkpoints: s.Checkpoints,
+		Logs: s.Logs, Audit: s.Audit, Applier: applier, Notifier: w.notifier, Listener: w.notifier, Observer: w.observer,
 		Clock: w.clock, IDs: w.ids, PauseWait: time.Nanosecond,
 	})
 	c.tenancy = tenancy.New(tenancy.Deps{
-		Customers: s.Customers(), Configs: s.Configs(), Keys: s.Keys(), Workloads: s.Workloads(), Limiter: memory.NewRateLimiter(w.clock), Notifier: w.notifier,
+		Customers: s.Customers, Configs: s.Configs, Keys: s.Keys, Workloads: s.Workloads, Limiter: memory.NewRateLimiter(w.clock), Notifier: w.notifier,
 		Clock: w.clock, IDs: w.ids, AdminKey: "admin", WorkerKeys: []string{"old", "new"},
 	})
 	c.insight = insight.New(insight.Deps{
-		Queue: s.Queue(), Insight: s.Insight(), Workers: s.Workers(), Workloads: s.Workloads(), Customers: s.Customers(), Clock: w.clock, Policy: deps.Policy,
+		Queue: s.Queue, Insight: s.Insight, Workers: s.Workers, Workloads: s.Workloads, Customers: s.Customers, Clock: w.clock, Policy: deps.Policy,
 	})
 	return c
 }

@@ -63,7 +63,7 @@ func leads(s *leadership.Service) bool { _, ok := s.Current(); return ok }
 
 func TestOneLeadsAndTheOtherTakesOver(t *testing.T) {
 	c := &clock{now: time.Unix(1, 0)}
-	lease := memory.NewStore(c).Leader()
+	lease := memory.NewStore(c).Stores().Leader
 	a, b := service("a", lease, c), service("b", lease, c)
 	require.True(t, tick(t, a))
 	require.False(t, tick(t, b))
@@ -84,7 +84,7 @@ func TestOneLeadsAndTheOtherTakesOver(t *testing.T) {
 
 func TestSteppingDownHandsOverAtOnce(t *testing.T) {
 	c := &clock{now: time.Unix(1, 0)}
-	lease := memory.NewStore(c).Leader()
+	lease := memory.NewStore(c).Stores().Leader
 	a, b := service("a", lease, c), service("b", lease, c)
 	tick(t, a)
 	require.NoError(t, a.StepDown(t.Context()))

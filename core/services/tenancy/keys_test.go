@@ -41,23 +41,23 @@ func (k *slowKeys) ByPrefix(ctx context.Context, prefix string) (domain.APIKey, 
 type place struct {
 	t     *testing.T
 	clock *hand
-	store *memory.Store
+	store ports.Stores
 	keys  *slowKeys
 }
 
 func newPlace(t *testing.T) *place {
 	t.Helper()
 	clock := &hand{time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}
-	s := memory.NewStore(clock)
-	_, err := s.Customers().Create(t.Context(), domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierFree})
+	s := memory.NewStore(clock).Stores()
+	_, err := s.Customers.Create(t.Context(), domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierFree})
 	require.NoError(t, err)
-	return &place{t, clock, s, &slowKeys{KeyStore: s.Keys(), read: make(chan struct{}), release: make(chan struct{})}}
+	return &place{t, clock, s, &slowKeys{KeyStore: s.Keys, read: make(chan struct{}), release: make(chan struct{})}}
 }
 
 // coordinator returns the service of a coordinator on the storage, with a clock of its own.
 func (p *place) coordinator(clock ports.Clock) *tenancy.Service {
 	return tenancy.New(tenancy.Deps{
-		Customers: p.store.Customers(), Keys: p.keys, Limiter: memory.NewRateLimiter(p.clock), Clock: clock, IDs: system.IDs{}, AdminKey: "admin", WorkerKeys: []string{"worker"},
+		Customers: p.store.Customers, Keys: p.keys, Limiter: memory.NewRateLimiter(p.clock), Clock: clock, IDs: system.IDs{}, AdminKey: "admin", WorkerKeys: []string{"worker"},
 	})
 }
 

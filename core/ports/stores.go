@@ -1,0 +1,17 @@
+package ports
+
+// Stores bundles the store ports of one storage. Every backend has one method that returns it.
+type Stores struct {
+	Workloads   WorkloadStore
+	Queue       QueueStore
+	Insight     InsightStore
+	Workers     WorkerStore
+	Fleet       FleetStore
+	Checkpoints CheckpointStore
+	Customers   CustomerStore
+	Configs     ConfigStore
+	Keys        KeyStore
+	Audit       AuditStore
+	Logs        LogStore
+	Leader      LeaderLease
+}
