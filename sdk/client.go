@@ -45,7 +45,7 @@ type (
 	AffinityRules   = client.AffinityRules
 	AffinityTerms   = client.AffinityTerms
 	SubmitAnswer    = client.SubmitAnswer
-	SteerAnswer     = client.SteerAnswer
+	ControlAnswer   = client.ControlAnswer
 	Submission      = client.Submission
 	Tier            = client.Tier
 	KeyRole         = client.KeyRole
@@ -118,19 +118,19 @@ func (c *Client) List(ctx context.Context, p ListParams) (WorkloadList, error) {
 }
 
 // Cancel ends a workload that is not final.
-func (c *Client) Cancel(ctx context.Context, id, reason string) (SteerAnswer, error) {
-	return read[SteerAnswer](ctx)(c.api.CancelWorkload(ctx, id, client.CancelWorkloadJSONRequestBody{Reason: &reason}))
+func (c *Client) Cancel(ctx context.Context, id, reason string) (ControlAnswer, error) {
+	return read[ControlAnswer](ctx)(c.api.CancelWorkload(ctx, id, client.CancelWorkloadJSONRequestBody{Reason: &reason}))
 }
 
 // Pause has a running workload checkpoint and stop. When the worker has not confirmed within 10 s, the answer's status is
 // still RUNNING; the request stands.
-func (c *Client) Pause(ctx context.Context, id, reason string) (SteerAnswer, error) {
-	return read[SteerAnswer](ctx)(c.api.PauseWorkload(ctx, id, client.PauseWorkloadJSONRequestBody{Reason: &reason}))
+func (c *Client) Pause(ctx context.Context, id, reason string) (ControlAnswer, error) {
+	return read[ControlAnswer](ctx)(c.api.PauseWorkload(ctx, id, client.PauseWorkloadJSONRequestBody{Reason: &reason}))
 }
 
 // Resume continues a paused workload from its last checkpoint.
-func (c *Client) Resume(ctx context.Context, id, reason string) (SteerAnswer, error) {
-	return read[SteerAnswer](ctx)(c.api.ResumeWorkload(ctx, id, client.ResumeWorkloadJSONRequestBody{Reason: &reason}))
+func (c *Client) Resume(ctx context.Context, id, reason string) (ControlAnswer, error) {
+	return read[ControlAnswer](ctx)(c.api.ResumeWorkload(ctx, id, client.ResumeWorkloadJSONRequestBody{Reason: &reason}))
 }
 
 // Logs returns log lines of a workload.

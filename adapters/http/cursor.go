@@ -9,6 +9,9 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
+// defaultPage is the number of items on a page when the request does not say.
+const defaultPage = 50
+
 // cursors signs positions in lists, bound to who lists what: a cursor of another customer or of another filter, or one
 // that was tampered with, is refused.
 type cursors struct{ key []byte }

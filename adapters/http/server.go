@@ -41,36 +41,6 @@ type Deps struct {
 	Stopping context.Context //nolint:containedctx // a signal, not a request's context
 }
 
-// Dependency is the state of something that the coordinator depends on.
-type Dependency string
-
-// The states.
-const (
-	Connected    Dependency = "connected"
-	Disconnected Dependency = "disconnected"
-	// NotWritable is a database that answers but takes no writes.
-	NotWritable Dependency = "not_writable"
-)
-
-// Readiness is the state of the process and what it depends on. Replica is empty where there is none.
-type Readiness struct {
-	Leader, LeaderElected                  bool
-	Database, Broker, RateLimiter, Replica Dependency
-}
-
-// status is "unavailable" when the process cannot serve: without a database that takes writes, nothing can be promised to anybody. It
-// is "degraded" when it serves with less than it should have: the probe must not take all coordinators out of rotation because something
-// is away that they all work without.
-func (r Readiness) status(stopping bool) gen.ReadinessStatus {
-	switch {
-	case stopping || r.Database != Connected:
-		return gen.Unavailable
-	case r.Broker != Connected || r.RateLimiter != Connected || r.Replica != Connected && r.Replica != "" || !r.LeaderElected:
-		return gen.Degraded
-	}
-	return gen.Ready
-}
-
 // api implements gen.StrictServerInterface.
 type api struct {
 	Deps
@@ -113,7 +83,8 @@ func (a *api) router(handlers gen.ServerInterface) (chi.Router, error) {
 	r.MethodNotAllowed(a.noMethod(r))
 	r.Group(func(r chi.Router) {
 		r.Use(a.admit)
-		a.system(r)
+		a.mountHealth(r)
+		a.mountDocs(r)
 		r.Group(func(r chi.Router) {
 			r.Use(a.bound, a.guardBody, a.validate)
 			gen.HandlerWithOptions(handlers, gen.ChiServerOptions{

@@ -1,108 +1,16 @@
 package http
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
 	"github.com/niyanta/niyanta/core/domain"
-	"github.com/niyanta/niyanta/core/ports"
-	"github.com/niyanta/niyanta/core/services/lifecycle"
 )
 
 // maxWait bounds ?wait=.
 const maxWait = 60 * time.Second
-
-// SubmitWorkload implements POST /v1/workloads.
-func (a *api) SubmitWorkload(ctx context.Context, req gen.SubmitWorkloadRequestObject) (gen.SubmitWorkloadResponseObject, error) {
-	sub := submission(req.Body)
-	sub.IdempotencyKey = deref(req.Params.IdempotencyKey)
-	w, err := a.Lifecycle.Submit(ctx, scopeOf(ctx).principal, sub)
-	if err != nil {
-		return nil, err
-	}
-	start, confidence := a.estimatedStart(ctx, &w)
-	return gen.SubmitWorkload202JSONResponse{
-		StatusReason: a.unoffered(ctx, &w)(&w),
-		WorkloadID:   string(w.ID), Status: gen.Status(w.Status), CreatedAt: at(w.CreatedAt),
-		EstimatedStartTime: start, EstimateConfidence: confidence,
-	}, nil
-}
-
-// SubmitWorkloads implements POST /v1/workloads/batch.
-func (a *api) SubmitWorkloads(ctx context.Context, req gen.SubmitWorkloadsRequestObject) (gen.SubmitWorkloadsResponseObject, error) {
-	s := scopeOf(ctx)
-	outcomes := make([]lifecycle.SubmitOutcome, len(req.Body.Workloads))
-	var subs []lifecycle.SubmitRequest
-	var places []int
-	for i := range req.Body.Workloads {
-		if outcomes[i].Err = s.refused[i]; outcomes[i].Err == nil {
-			subs, places = append(subs, submission(&req.Body.Workloads[i])), append(places, i)
-		}
-	}
-	stored, err := a.Lifecycle.SubmitBatch(ctx, s.principal, subs)
-	if err != nil {
-		return nil, err
-	}
-	var waiting []*domain.Workload
-	for i, place := range places {
-		if outcomes[place] = stored[i]; stored[i].Err == nil {
-			waiting = append(waiting, &stored[i].Workload)
-		}
-	}
-	reason := a.unoffered(ctx, waiting...)
-	return gen.SubmitWorkloads200JSONResponse{Results: mapSlice(outcomes, func(o *lifecycle.SubmitOutcome) gen.BatchResult {
-		r := batchResult(o)
-		if o.Err == nil {
-			r.StatusReason = reason(&o.Workload)
-		}
-		return r
-	})}, nil
-}
-
-func batchResult(o *lifecycle.SubmitOutcome) gen.BatchResult {
-	var out gen.BatchResult
-	var e *domain.Error
-	switch {
-	case o.Err == nil:
-		st, wid := gen.Status(o.Workload.Status), string(o.Workload.ID)
-		out.Status, out.WorkloadID = &st, &wid
-		return out
-	case !errors.As(o.Err, &e):
-		e = domain.NewError(domain.CodeInternal, "internal error")
-	}
-	out.Error = &struct {
-		Code    string         `json:"code"`
-		Details map[string]any `json:"details"`
-		Message string         `json:"message"`
-	}{string(e.Code), emptyIfNil(e.Details), e.Message}
-	return out
-}
-
-func submission(in *gen.Submission) lifecycle.SubmitRequest {
-	req := lifecycle.SubmitRequest{
-		Type: in.WorkloadType, Input: domain.JSON(compact(in.InputParams)), Labels: deref(in.Labels),
-		Priority: in.Priority, Affinity: affinityIn(in.AffinityRules), RunAt: deref(in.RunAt).Time,
-	}
-	if in.TimeoutSeconds != nil {
-		d := time.Duration(*in.TimeoutSeconds) * time.Second
-		req.Timeout = &d
-	}
-	req.MaxRetries = in.MaxRetries
-	return req
-}
-
-func compact(j json.RawMessage) []byte {
-	var buf bytes.Buffer
-	if json.Compact(&buf, j) != nil {
-		return j // was validated before; the core refuses it otherwise
-	}
-	return buf.Bytes()
-}
 
 // GetWorkload implements GET /v1/workloads/{id}.
 func (a *api) GetWorkload(ctx context.Context, req gen.GetWorkloadRequestObject) (gen.GetWorkloadResponseObject, error) {
@@ -126,8 +34,6 @@ func (a *api) GetWorkload(ctx context.Context, req gen.GetWorkloadRequestObject)
 	return gen.GetWorkload200JSONResponse(workloadOut(&w, p.Role)), nil
 }
 
-func workloadID(s string) domain.WorkloadID { return domain.WorkloadID(id(s, domain.PrefixWorkload)) }
-
 // parseWait reads "30s" or whole seconds.
 func parseWait(s string) (time.Duration, error) {
 	if s == "" {
@@ -143,102 +49,51 @@ func parseWait(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// position is what a cursor of the workload list holds.
-type position struct {
-	Time     time.Time `json:"t,omitzero"`
-	Priority int       `json:"p,omitempty"`
-	ID       string    `json:"i"`
+// workloadOut shows a workload; viewers get no payloads.
+func workloadOut(w *domain.Workload, role domain.Role) gen.Workload {
+	out := gen.Workload{
+		WorkloadID: string(w.ID), CustomerID: string(w.CustomerID), WorkloadType: w.Type,
+		Status: gen.Status(w.Status), StatusReason: opt(w.Reason), Priority: w.Priority,
+		Labels: emptyIfNil(w.Labels), AffinityRules: affinityOut(w.Affinity), Generation: w.Generation,
+		WorkerID: opt(string(w.WorkerID)), ProgressPercent: w.ProgressPercent, ProgressMessage: opt(w.ProgressMessage),
+		CheckpointSequence: w.CheckpointSequence, RetryCount: w.RetryCount, MaxRetries: w.Run.MaxRetries, RedistributionCount: w.RedistributionCount,
+		InputParams: raw(w.Input), ResultData: raw(w.Result),
+		CreatedAt: at(w.CreatedAt), RunAt: optTime(w.RunAt), ScheduledAt: optTime(w.ScheduledAt),
+		StartedAt: optTime(w.StartedAt), CompletedAt: optTime(w.FinishedAt), UpdatedAt: at(w.UpdatedAt),
+		EstimatedCompletionTime: optTime(estimatedCompletion(w)),
+	}
+	if w.Failure != nil {
+		out.ErrorType, out.ErrorMessage = &w.Failure.Type, &w.Failure.Message
+	}
+	if role == domain.RoleViewer {
+		maskWorkload(&out)
+	}
+	return out
 }
 
-// ListWorkloads implements GET /v1/workloads.
-func (a *api) ListWorkloads(ctx context.Context, req gen.ListWorkloadsRequestObject) (gen.ListWorkloadsResponseObject, error) {
-	p := scopeOf(ctx).principal
-	q, bound, err := workloadQuery(p.CustomerID, &req.Params)
-	if err != nil {
-		return nil, err
-	}
-	if c := deref(req.Params.Cursor); c != "" {
-		if req.Params.Offset != nil {
-			return nil, domain.Invalid("offset", "cannot be combined with a cursor")
-		}
-		var pos position
-		if err := a.cursors.decode(c, &pos, bound); err != nil {
-			return nil, err
-		}
-		q.After = &ports.Cursor{Time: pos.Time, Priority: pos.Priority, ID: domain.WorkloadID(pos.ID)}
-	}
-	page, err := a.Lifecycle.List(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	out := gen.WorkloadList{Items: make([]gen.Workload, len(page.Items))}
-	for i := range page.Items {
-		out.Items[i] = workloadOut(&page.Items[i], p.Role)
-	}
-	out.Pagination = gen.Pagination{Limit: q.Limit, HasMore: page.HasMore}
-	if q.WithTotal {
-		out.Pagination.Offset, out.Pagination.Total = &q.Offset, &page.Total
-	}
-	if page.HasMore {
-		next, err := a.cursors.encode(positionOf(&page.Items[len(page.Items)-1], q.OrderBy), bound)
-		if err != nil {
-			return nil, err
-		}
-		out.Pagination.NextCursor = &next
-	}
-	return gen.ListWorkloads200JSONResponse(out), nil
+func affinityOut(a domain.Affinity) gen.AffinityRules {
+	return gen.AffinityRules{Hard: termsOut(a.Hard), Soft: termsOut(a.Soft), Anti: termsOut(a.Anti)}
 }
 
-func positionOf(w *domain.Workload, by ports.OrderBy) position {
-	pos := position{ID: string(w.ID)}
-	switch by {
-	case ports.OrderPriority:
-		pos.Priority = w.Priority
-	case ports.OrderUpdatedAt:
-		pos.Time = w.UpdatedAt
-	default:
-		pos.Time = w.CreatedAt
+func termsOut(t domain.AffinityTerms) *gen.AffinityTerms {
+	if t.IsZero() {
+		return nil
 	}
-	return pos
+	out := &gen.AffinityTerms{WorkerID: opt(string(t.WorkerID))}
+	if len(t.WorkerTags) > 0 {
+		out.WorkerTags = &t.WorkerTags
+	}
+	if len(t.WorkloadTypes) > 0 {
+		out.WorkloadTypes = &t.WorkloadTypes
+	}
+	return out
 }
 
-const defaultPage = 50
-
-// workloadQuery translates the parameters; bound is what a cursor is bound to.
-func workloadQuery(customer domain.CustomerID, in *gen.ListWorkloadsParams) (q ports.WorkloadQuery, bound string, err error) {
-	q = ports.WorkloadQuery{
-		Customer: customer, Type: deref(in.WorkloadType),
-		CreatedAfter: deref(in.CreatedAfter).Time, CreatedBefore: deref(in.CreatedBefore).Time,
-		OrderBy: ports.OrderCreatedAt, Limit: defaultPage,
+// estimatedCompletion extrapolates from the progress of the current run; zero while there is nothing to go by.
+func estimatedCompletion(w *domain.Workload) time.Time {
+	took := w.UpdatedAt.Sub(w.StartedAt)
+	if w.Status != domain.StatusRunning || w.ProgressPercent < 1 || w.ProgressPercent >= 100 || took <= 0 {
+		return time.Time{}
 	}
-	for _, s := range deref(in.Status) {
-		q.Statuses = append(q.Statuses, domain.Status(s))
-	}
-	for _, l := range deref(in.Label) {
-		k, v, ok := strings.Cut(l, "=")
-		if !ok || k == "" {
-			return q, "", domain.Invalid("label", "must look like key=value")
-		}
-		if q.Labels == nil {
-			q.Labels = map[string]string{}
-		}
-		q.Labels[k] = v
-	}
-	if in.OrderBy != nil {
-		q.OrderBy = ports.OrderBy(*in.OrderBy)
-	}
-	q.Ascending = in.Order != nil && *in.Order == gen.Asc
-	if in.Limit != nil {
-		q.Limit = *in.Limit
-	}
-	filter := q
-	filter.Limit = 0
-	b, err := json.Marshal(filter)
-	if err != nil {
-		return q, "", err
-	}
-	if in.Offset != nil {
-		q.Offset, q.WithTotal = *in.Offset, true
-	}
-	return q, string(b), nil
+	return w.StartedAt.Add(time.Duration(float64(took) * 100 / w.ProgressPercent))
 }

@@ -375,6 +375,14 @@ type Command = ports.Command
 // more workloads are before it than were counted. Absent without an estimate.
 type Confidence string
 
+// ControlAnswer defines model for ControlAnswer.
+type ControlAnswer struct {
+	// CheckpointSequence Newest checkpoint; 0: none
+	CheckpointSequence int64  `json:"checkpoint_sequence"`
+	Status             Status `json:"status"`
+	WorkloadID         string `json:"workload_id"`
+}
+
 // Customer defines model for Customer.
 type Customer struct {
 	CreatedAt  Time   `json:"created_at"`
@@ -680,14 +688,6 @@ type SessionEnd = domain.SessionEnd
 
 // Status defines model for Status.
 type Status string
-
-// SteerAnswer defines model for SteerAnswer.
-type SteerAnswer struct {
-	// CheckpointSequence Newest checkpoint; 0: none
-	CheckpointSequence int64  `json:"checkpoint_sequence"`
-	Status             Status `json:"status"`
-	WorkloadID         string `json:"workload_id"`
-}
 
 // Submission defines model for Submission.
 type Submission struct {
@@ -6105,13 +6105,13 @@ type CancelWorkloadResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *SteerAnswer
+	JSON200 *ControlAnswer
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *Error
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r CancelWorkloadResponse) GetJSON200() *SteerAnswer {
+func (r CancelWorkloadResponse) GetJSON200() *ControlAnswer {
 	return r.JSON200
 }
 
@@ -6257,20 +6257,20 @@ type PauseWorkloadResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *SteerAnswer
+	JSON200 *ControlAnswer
 	// JSON202 the response for an HTTP 202 `application/json` response
-	JSON202 *SteerAnswer
+	JSON202 *ControlAnswer
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *Error
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r PauseWorkloadResponse) GetJSON200() *SteerAnswer {
+func (r PauseWorkloadResponse) GetJSON200() *ControlAnswer {
 	return r.JSON200
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
-func (r PauseWorkloadResponse) GetJSON202() *SteerAnswer {
+func (r PauseWorkloadResponse) GetJSON202() *ControlAnswer {
 	return r.JSON202
 }
 
@@ -6360,13 +6360,13 @@ type ResumeWorkloadResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON202 the response for an HTTP 202 `application/json` response
-	JSON202 *SteerAnswer
+	JSON202 *ControlAnswer
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *Error
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
-func (r ResumeWorkloadResponse) GetJSON202() *SteerAnswer {
+func (r ResumeWorkloadResponse) GetJSON202() *ControlAnswer {
 	return r.JSON202
 }
 
@@ -8143,7 +8143,7 @@ func ParseCancelWorkloadResponse(rsp *http.Response) (*CancelWorkloadResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest SteerAnswer
+		var dest ControlAnswer
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8246,14 +8246,14 @@ func ParsePauseWorkloadResponse(rsp *http.Response) (*PauseWorkloadResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest SteerAnswer
+		var dest ControlAnswer
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
-		var dest SteerAnswer
+		var dest ControlAnswer
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8319,7 +8319,7 @@ func ParseResumeWorkloadResponse(rsp *http.Response) (*ResumeWorkloadResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
-		var dest SteerAnswer
+		var dest ControlAnswer
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -234,10 +234,10 @@ func steerCommand(c *cli, verb, short string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			call := map[string]func() (niyanta.SteerAnswer, error){
-				"cancel": func() (niyanta.SteerAnswer, error) { return cl.Cancel(cmd.Context(), args[0], reason) },
-				"pause":  func() (niyanta.SteerAnswer, error) { return cl.Pause(cmd.Context(), args[0], reason) },
-				"resume": func() (niyanta.SteerAnswer, error) { return cl.Resume(cmd.Context(), args[0], reason) },
+			call := map[string]func() (niyanta.ControlAnswer, error){
+				"cancel": func() (niyanta.ControlAnswer, error) { return cl.Cancel(cmd.Context(), args[0], reason) },
+				"pause":  func() (niyanta.ControlAnswer, error) { return cl.Pause(cmd.Context(), args[0], reason) },
+				"resume": func() (niyanta.ControlAnswer, error) { return cl.Resume(cmd.Context(), args[0], reason) },
 			}[verb]
 			a, err := call()
 			if err != nil {

@@ -375,6 +375,14 @@ type Command = ports.Command
 // more workloads are before it than were counted. Absent without an estimate.
 type Confidence string
 
+// ControlAnswer defines model for ControlAnswer.
+type ControlAnswer struct {
+	// CheckpointSequence Newest checkpoint; 0: none
+	CheckpointSequence int64  `json:"checkpoint_sequence"`
+	Status             Status `json:"status"`
+	WorkloadID         string `json:"workload_id"`
+}
+
 // Customer defines model for Customer.
 type Customer struct {
 	CreatedAt  Time   `json:"created_at"`
@@ -680,14 +688,6 @@ type SessionEnd = domain.SessionEnd
 
 // Status defines model for Status.
 type Status string
-
-// SteerAnswer defines model for SteerAnswer.
-type SteerAnswer struct {
-	// CheckpointSequence Newest checkpoint; 0: none
-	CheckpointSequence int64  `json:"checkpoint_sequence"`
-	Status             Status `json:"status"`
-	WorkloadID         string `json:"workload_id"`
-}
 
 // Submission defines model for Submission.
 type Submission struct {
@@ -3933,7 +3933,7 @@ type CancelWorkloadResponseObject interface {
 	VisitCancelWorkloadResponse(w http.ResponseWriter) error
 }
 
-type CancelWorkload200JSONResponse SteerAnswer
+type CancelWorkload200JSONResponse ControlAnswer
 
 func (response CancelWorkload200JSONResponse) VisitCancelWorkloadResponse(w http.ResponseWriter) error {
 
@@ -4056,7 +4056,7 @@ type PauseWorkloadResponseObject interface {
 	VisitPauseWorkloadResponse(w http.ResponseWriter) error
 }
 
-type PauseWorkload200JSONResponse SteerAnswer
+type PauseWorkload200JSONResponse ControlAnswer
 
 func (response PauseWorkload200JSONResponse) VisitPauseWorkloadResponse(w http.ResponseWriter) error {
 
@@ -4070,7 +4070,7 @@ func (response PauseWorkload200JSONResponse) VisitPauseWorkloadResponse(w http.R
 	return err
 }
 
-type PauseWorkload202JSONResponse SteerAnswer
+type PauseWorkload202JSONResponse ControlAnswer
 
 func (response PauseWorkload202JSONResponse) VisitPauseWorkloadResponse(w http.ResponseWriter) error {
 
@@ -4149,7 +4149,7 @@ type ResumeWorkloadResponseObject interface {
 	VisitResumeWorkloadResponse(w http.ResponseWriter) error
 }
 
-type ResumeWorkload202JSONResponse SteerAnswer
+type ResumeWorkload202JSONResponse ControlAnswer
 
 func (response ResumeWorkload202JSONResponse) VisitResumeWorkloadResponse(w http.ResponseWriter) error {
 

@@ -2,62 +2,12 @@ package http
 
 import (
 	"context"
+	"encoding/hex"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
-
-// actor is who the audit trail names.
-func actor(ctx context.Context) domain.Actor {
-	return domain.Actor{Kind: domain.ActorUser, ID: string(scopeOf(ctx).principal.KeyID)}
-}
-
-// CancelWorkload implements POST /v1/workloads/{id}/cancel.
-func (a *api) CancelWorkload(ctx context.Context, req gen.CancelWorkloadRequestObject) (gen.CancelWorkloadResponseObject, error) {
-	reason := ""
-	if req.Body != nil {
-		reason = deref(req.Body.Reason)
-	}
-	w, err := a.Lifecycle.Cancel(ctx, scopeOf(ctx).principal.CustomerID, workloadID(req.ID), actor(ctx), reason)
-	if err != nil {
-		return nil, err
-	}
-	return gen.CancelWorkload200JSONResponse(steerOut(&w)), nil
-}
-
-// PauseWorkload implements POST /v1/workloads/{id}/pause.
-func (a *api) PauseWorkload(ctx context.Context, req gen.PauseWorkloadRequestObject) (gen.PauseWorkloadResponseObject, error) {
-	reason := ""
-	if req.Body != nil {
-		reason = deref(req.Body.Reason)
-	}
-	var confirmed bool
-	w, err := wait(ctx, a, func(ctx context.Context) (w domain.Workload, err error) {
-		w, confirmed, err = a.Lifecycle.Pause(ctx, scopeOf(ctx).principal.CustomerID, workloadID(req.ID), actor(ctx), reason)
-		return w, err
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case confirmed:
-		return gen.PauseWorkload200JSONResponse(steerOut(&w)), nil
-	}
-	return gen.PauseWorkload202JSONResponse(steerOut(&w)), nil
-}
-
-// ResumeWorkload implements POST /v1/workloads/{id}/resume.
-func (a *api) ResumeWorkload(ctx context.Context, req gen.ResumeWorkloadRequestObject) (gen.ResumeWorkloadResponseObject, error) {
-	reason := ""
-	if req.Body != nil {
-		reason = deref(req.Body.Reason)
-	}
-	w, err := a.Lifecycle.Resume(ctx, scopeOf(ctx).principal.CustomerID, workloadID(req.ID), actor(ctx), reason)
-	if err != nil {
-		return nil, err
-	}
-	return gen.ResumeWorkload202JSONResponse(steerOut(&w)), nil
-}
 
 const (
 	defaultLogLines = 100
@@ -81,6 +31,14 @@ func (a *api) GetWorkloadLogs(ctx context.Context, req gen.GetWorkloadLogsReques
 	return gen.GetWorkloadLogs200JSONResponse{Items: mapSlice(lines, func(l *domain.LogLine) gen.LogLine { return logLineOut(l, role) })}, nil
 }
 
+func logLineOut(l *domain.LogLine, role domain.Role) gen.LogLine {
+	out := gen.LogLine{Seq: l.Seq, Time: at(l.At), Level: l.Level, Stream: opt(l.Stream), Message: l.Message, Generation: l.Generation}
+	if role == domain.RoleViewer {
+		maskText(&out.Message)
+	}
+	return out
+}
+
 // GetWorkloadAudit implements GET /v1/workloads/{id}/audit.
 func (a *api) GetWorkloadAudit(ctx context.Context, req gen.GetWorkloadAuditRequestObject) (gen.GetWorkloadAuditResponseObject, error) {
 	limit := defaultAudit
@@ -95,6 +53,23 @@ func (a *api) GetWorkloadAudit(ctx context.Context, req gen.GetWorkloadAuditRequ
 	return gen.GetWorkloadAudit200JSONResponse{Items: mapSlice(events, func(e *domain.AuditEvent) gen.AuditEvent { return auditOut(e, role) })}, nil
 }
 
+func auditOut(e *domain.AuditEvent, role domain.Role) gen.AuditEvent {
+	out := gen.AuditEvent{
+		EventID: e.ID, EventType: string(e.Type), WorkloadID: string(e.WorkloadID),
+		ActorType: gen.AuditEventActorType(e.Actor.Kind), ActorID: e.Actor.ID, CreatedAt: at(e.At),
+	}
+	out.Details.From = opt(gen.Status(e.From))
+	out.Details.To = gen.Status(e.To)
+	out.Details.Generation = e.Generation
+	out.Details.WorkerID = opt(string(e.WorkerID))
+	out.Details.CheckpointSequence = opt(e.CheckpointSequence)
+	out.Details.Reason = opt(e.Reason)
+	if role == domain.RoleViewer && e.Actor.Kind == domain.ActorWorker {
+		maskText(out.Details.Reason) // what a worker gives as a reason may be the workload's own words
+	}
+	return out
+}
+
 // GetWorkloadCheckpoints implements GET /v1/workloads/{id}/checkpoints.
 func (a *api) GetWorkloadCheckpoints(ctx context.Context, req gen.GetWorkloadCheckpointsRequestObject) (gen.GetWorkloadCheckpointsResponseObject, error) {
 	cs, err := a.Lifecycle.ListCheckpoints(ctx, scopeOf(ctx).principal.CustomerID, workloadID(req.ID))
@@ -102,4 +77,11 @@ func (a *api) GetWorkloadCheckpoints(ctx context.Context, req gen.GetWorkloadChe
 		return nil, err
 	}
 	return gen.GetWorkloadCheckpoints200JSONResponse{Items: mapSlice(cs, checkpointOut)}, nil
+}
+
+func checkpointOut(c *domain.Checkpoint) gen.Checkpoint {
+	return gen.Checkpoint{
+		Sequence: c.Sequence, Generation: c.Generation, SizeBytes: c.Size,
+		Checksum: hex.EncodeToString(c.Checksum[:]), CreatedAt: at(c.CreatedAt),
+	}
 }

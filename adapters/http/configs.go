@@ -1,0 +1,145 @@
+package http
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"time"
+
+	"github.com/niyanta/niyanta/adapters/http/gen"
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// CreateWorkloadConfig implements POST /v1/workload-configs.
+func (a *api) CreateWorkloadConfig(ctx context.Context, req gen.CreateWorkloadConfigRequestObject) (gen.CreateWorkloadConfigResponseObject, error) {
+	p := scopeOf(ctx).principal
+	c, err := a.Tenancy.CreateConfig(ctx, configIn(p.CustomerID, req.Body))
+	if err != nil {
+		return nil, err
+	}
+	return gen.CreateWorkloadConfig201JSONResponse(configOut(&c, p.Role)), nil
+}
+
+// ListWorkloadConfigs implements GET /v1/workload-configs.
+func (a *api) ListWorkloadConfigs(ctx context.Context, _ gen.ListWorkloadConfigsRequestObject) (gen.ListWorkloadConfigsResponseObject, error) {
+	p := scopeOf(ctx).principal
+	cs, err := a.Tenancy.ListConfigs(ctx, p.CustomerID)
+	if err != nil {
+		return nil, err
+	}
+	return gen.ListWorkloadConfigs200JSONResponse{Items: mapSlice(cs, func(c *domain.WorkloadConfig) gen.WorkloadConfig {
+		return configOut(c, p.Role)
+	})}, nil
+}
+
+// GetWorkloadConfig implements GET /v1/workload-configs/{id}.
+func (a *api) GetWorkloadConfig(ctx context.Context, req gen.GetWorkloadConfigRequestObject) (gen.GetWorkloadConfigResponseObject, error) {
+	p := scopeOf(ctx).principal
+	c, err := a.Tenancy.GetConfig(ctx, p.CustomerID, configID(req.ID))
+	if err != nil {
+		return nil, err
+	}
+	return gen.GetWorkloadConfig200JSONResponse(configOut(&c, p.Role)), nil
+}
+
+// UpdateWorkloadConfig implements PUT /v1/workload-configs/{id}.
+func (a *api) UpdateWorkloadConfig(ctx context.Context, req gen.UpdateWorkloadConfigRequestObject) (gen.UpdateWorkloadConfigResponseObject, error) {
+	p := scopeOf(ctx).principal
+	c := configIn(p.CustomerID, req.Body)
+	c.ID = configID(req.ID)
+	c, err := a.Tenancy.UpdateConfig(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return gen.UpdateWorkloadConfig200JSONResponse(configOut(&c, p.Role)), nil
+}
+
+// DeleteWorkloadConfig implements DELETE /v1/workload-configs/{id}.
+func (a *api) DeleteWorkloadConfig(ctx context.Context, req gen.DeleteWorkloadConfigRequestObject) (gen.DeleteWorkloadConfigResponseObject, error) {
+	if err := a.Tenancy.DeleteConfig(ctx, scopeOf(ctx).principal.CustomerID, configID(req.ID)); err != nil {
+		return nil, err
+	}
+	return gen.DeleteWorkloadConfig204Response{}, nil
+}
+
+func configOut(c *domain.WorkloadConfig, role domain.Role) gen.WorkloadConfig {
+	out := gen.WorkloadConfig{
+		ConfigID: string(c.ID), CustomerID: string(c.CustomerID), WorkloadType: c.Type, Description: c.Description,
+		ConfigJSON: raw(c.Config), ResourceLimits: resourcesOut(c.Resources),
+		CheckpointIntervalSec: int(c.CheckpointInterval / time.Second), MaxRetries: c.MaxRetries,
+		RetryBackoff:   backoffOut(c.Backoff),
+		TimeoutSeconds: int(c.Timeout / time.Second), CreatedAt: at(c.CreatedAt), UpdatedAt: at(c.UpdatedAt),
+	}
+	if c.Config == "" {
+		out.ConfigJSON = json.RawMessage("{}")
+	}
+	if role == domain.RoleViewer {
+		out.ConfigJSON = raw("")
+	}
+	return out
+}
+
+func configIn(customer domain.CustomerID, in *gen.WorkloadConfigInput) domain.WorkloadConfig {
+	c := domain.WorkloadConfig{
+		CustomerID: customer, Type: in.WorkloadType, Description: deref(in.Description), RunConfig: domain.DefaultRunConfig(),
+	}
+	if in.ConfigJSON != nil {
+		c.Config = domain.JSON(*in.ConfigJSON)
+	}
+	if r := in.ResourceLimits; r != nil {
+		c.Resources = overlay(c.Resources, r)
+	}
+	if in.CheckpointIntervalSec != nil {
+		c.CheckpointInterval = time.Duration(*in.CheckpointIntervalSec) * time.Second
+	}
+	if in.MaxRetries != nil {
+		c.MaxRetries = *in.MaxRetries
+	}
+	if in.TimeoutSeconds != nil {
+		c.Timeout = time.Duration(*in.TimeoutSeconds) * time.Second
+	}
+	c.Backoff = backoffIn(c.Backoff, in.RetryBackoff)
+	return c
+}
+
+// backoffIn lays what is stated over a backoff. The longest wait is never below the first, unless both are stated so.
+func backoffIn(b domain.RetryBackoff, in *gen.RetryBackoff) domain.RetryBackoff {
+	if in == nil {
+		return b
+	}
+	if in.InitialSeconds != nil {
+		b.Initial = seconds(*in.InitialSeconds)
+		b.Max = max(b.Max, b.Initial)
+	}
+	if in.Factor != nil {
+		b.Factor = *in.Factor
+	}
+	if in.MaxSeconds != nil {
+		b.Max = seconds(*in.MaxSeconds)
+	}
+	return b
+}
+
+func backoffOut(b domain.RetryBackoff) gen.RetryBackoff {
+	return gen.RetryBackoff{InitialSeconds: new(b.Initial.Seconds()), Factor: &b.Factor, MaxSeconds: new(b.Max.Seconds())}
+}
+
+// seconds is a number of seconds in whole microseconds.
+func seconds(s float64) time.Duration { return time.Duration(math.Round(s*1e6)) * time.Microsecond }
+
+func resourcesOut(r domain.Resources) gen.Resources {
+	return gen.Resources{CPUCores: &r.CPUCores, MemoryMb: &r.MemoryMB, DiskMb: &r.DiskMB}
+}
+
+func overlay(base domain.Resources, r *gen.Resources) domain.Resources {
+	if r.CPUCores != nil {
+		base.CPUCores = *r.CPUCores
+	}
+	if r.MemoryMb != nil {
+		base.MemoryMB = *r.MemoryMb
+	}
+	if r.DiskMb != nil {
+		base.DiskMB = *r.DiskMb
+	}
+	return base
+}

@@ -1,0 +1,123 @@
+package http
+
+import (
+	"context"
+
+	"github.com/niyanta/niyanta/adapters/http/gen"
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// GetCustomer implements GET /v1/customer.
+func (a *api) GetCustomer(ctx context.Context, _ gen.GetCustomerRequestObject) (gen.GetCustomerResponseObject, error) {
+	out, err := a.customerUsage(ctx, scopeOf(ctx).principal.CustomerID)
+	return gen.GetCustomer200JSONResponse(out), err
+}
+
+// CreateCustomer implements POST /v1/admin/customers.
+func (a *api) CreateCustomer(ctx context.Context, req gen.CreateCustomerRequestObject) (gen.CreateCustomerResponseObject, error) {
+	c, err := a.Tenancy.CreateCustomer(ctx, domain.Customer{
+		ID: domain.CustomerID(deref(req.Body.CustomerID)), Name: req.Body.Name,
+		Tier: domain.Tier(req.Body.Tier), Overrides: limitsIn(req.Body.Limits),
+		NoPreemption: deref(not(req.Body.Preemptible)),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return gen.CreateCustomer201JSONResponse(customerOut(&c)), nil
+}
+
+// ListCustomers implements GET /v1/admin/customers.
+func (a *api) ListCustomers(ctx context.Context, req gen.ListCustomersRequestObject) (gen.ListCustomersResponseObject, error) {
+	const bound = "customers"
+	limit, after := defaultPage, domain.CustomerID("")
+	if req.Params.Limit != nil {
+		limit = *req.Params.Limit
+	}
+	if c := deref(req.Params.Cursor); c != "" {
+		if err := a.cursors.decode(c, &after, bound); err != nil {
+			return nil, err
+		}
+	}
+	found, err := a.Tenancy.ListCustomers(ctx, after, limit+1)
+	if err != nil {
+		return nil, err
+	}
+	out := gen.ListCustomers200JSONResponse{Pagination: gen.Pagination{Limit: limit, HasMore: len(found) > limit}}
+	if out.Pagination.HasMore {
+		found = found[:limit]
+		next, err := a.cursors.encode(found[limit-1].ID, bound)
+		if err != nil {
+			return nil, err
+		}
+		out.Pagination.NextCursor = &next
+	}
+	out.Items = mapSlice(found, customerOut)
+	return out, nil
+}
+
+// GetCustomerByID implements GET /v1/admin/customers/{id}.
+func (a *api) GetCustomerByID(ctx context.Context, req gen.GetCustomerByIDRequestObject) (gen.GetCustomerByIDResponseObject, error) {
+	out, err := a.customerUsage(ctx, customerID(req.ID))
+	return gen.GetCustomerByID200JSONResponse(out), err
+}
+
+// UpdateCustomer implements PATCH /v1/admin/customers/{id}.
+func (a *api) UpdateCustomer(ctx context.Context, req gen.UpdateCustomerRequestObject) (gen.UpdateCustomerResponseObject, error) {
+	p := domain.CustomerPatch{Name: req.Body.Name, NoPreemption: not(req.Body.Preemptible)}
+	if req.Body.Tier != nil {
+		t := domain.Tier(*req.Body.Tier)
+		p.Tier = &t
+	}
+	if l := req.Body.Limits; l != nil {
+		p.Limits = domain.LimitsPatch{
+			MaxConcurrent: l.MaxConcurrentWorkloads, MaxQueueDepth: l.MaxQueueDepth, RatePerSec: l.RateLimitPerSec, Burst: l.Burst,
+		}
+	}
+	c, err := a.Tenancy.UpdateCustomer(ctx, customerID(req.ID), p)
+	if err != nil {
+		return nil, err
+	}
+	return gen.UpdateCustomer200JSONResponse(customerOut(&c)), nil
+}
+
+func (a *api) customerUsage(ctx context.Context, customer domain.CustomerID) (gen.CustomerUsage, error) {
+	c, err := a.Tenancy.GetCustomer(ctx, customer)
+	if err != nil {
+		return gen.CustomerUsage{}, err
+	}
+	u, err := a.Tenancy.CustomerUsage(ctx, customer)
+	return usageOut(&c, u), err
+}
+
+func customerOut(c *domain.Customer) gen.Customer {
+	return gen.Customer{
+		CustomerID: string(c.ID), Name: c.Name, Tier: gen.Tier(c.Tier), Limits: limitsOut(c.Limits()), Preemptible: !c.NoPreemption,
+		CreatedAt: at(c.CreatedAt),
+	}
+}
+
+func usageOut(c *domain.Customer, u domain.Usage) gen.CustomerUsage {
+	out := gen.CustomerUsage{
+		CustomerID: string(c.ID), Name: c.Name, Tier: gen.Tier(c.Tier), Limits: limitsOut(c.Limits()), Preemptible: !c.NoPreemption,
+		CreatedAt: at(c.CreatedAt),
+	}
+	out.Usage.RunningWorkloads, out.Usage.QueuedWorkloads, out.Usage.PausedWorkloads = u.Running, u.Queued, u.Paused
+	return out
+}
+
+func limitsOut(l domain.Limits) gen.Limits {
+	return gen.Limits{
+		MaxConcurrentWorkloads: l.MaxConcurrent, MaxQueueDepth: l.MaxQueueDepth,
+		RateLimitPerSec: l.RatePerSec, Burst: l.Burst,
+	}
+}
+
+func limitsIn(l *gen.LimitsInput) domain.Limits {
+	if l == nil {
+		return domain.Limits{}
+	}
+	return domain.Limits{
+		MaxConcurrent: deref(l.MaxConcurrentWorkloads), MaxQueueDepth: deref(l.MaxQueueDepth),
+		RatePerSec: deref(l.RateLimitPerSec), Burst: deref(l.Burst),
+	}
+}

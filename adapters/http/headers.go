@@ -1,0 +1,23 @@
+package http
+
+import "net/http"
+
+// Content security policies. An answer of the API is data: nothing may be loaded for it, and nothing may frame it. The
+// documentation loads its own files only.
+const (
+	policyOfAPI  = "default-src 'none'; frame-ancestors 'none'"
+	policyOfDocs = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+
+// secured sets what browsers and caches may do with an answer. Handlers that need other values set them afterwards.
+func secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Content-Security-Policy", policyOfAPI)
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}

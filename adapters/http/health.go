@@ -1,0 +1,68 @@
+package http
+
+import (
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/niyanta/niyanta/adapters/http/gen"
+)
+
+// mountHealth mounts what tells about the process. None of it needs a key.
+func (a *api) mountHealth(r chi.Router) {
+	r.Get("/health", a.health)
+	r.Get("/ready", a.ready)
+	r.Method(http.MethodGet, "/metrics", a.Metrics)
+}
+
+// health answers as long as the process does. It depends on nothing else.
+func (a *api) health(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+// Dependency is the state of something that the coordinator depends on.
+type Dependency string
+
+// The states.
+const (
+	Connected    Dependency = "connected"
+	Disconnected Dependency = "disconnected"
+	// NotWritable is a database that answers but takes no writes.
+	NotWritable Dependency = "not_writable"
+)
+
+// Readiness is the state of the process and what it depends on. Replica is empty where there is none.
+type Readiness struct {
+	Leader, LeaderElected                  bool
+	Database, Broker, RateLimiter, Replica Dependency
+}
+
+// status is "unavailable" when the process cannot serve: without a database that takes writes, nothing can be promised to anybody. It
+// is "degraded" when it serves with less than it should have: the probe must not take all coordinators out of rotation because something
+// is away that they all work without.
+func (r Readiness) status(stopping bool) gen.ReadinessStatus {
+	switch {
+	case stopping || r.Database != Connected:
+		return gen.Unavailable
+	case r.Broker != Connected || r.RateLimiter != Connected || r.Replica != Connected && r.Replica != "" || !r.LeaderElected:
+		return gen.Degraded
+	}
+	return gen.Ready
+}
+
+func (a *api) ready(w http.ResponseWriter, r *http.Request) {
+	state := a.Ready(r.Context())
+	out := gen.Readiness{Status: state.status(a.Stopping.Err() != nil), IsLeader: state.Leader}
+	d := &out.Dependencies
+	d.Database, d.Broker = gen.ReadinessDependenciesDatabase(state.Database), gen.ReadinessDependenciesBroker(state.Broker)
+	d.RateLimiter, d.LeaderElected = gen.ReadinessDependenciesRateLimiter(state.RateLimiter), state.LeaderElected
+	if state.Replica != "" {
+		replica := gen.ReadinessDependenciesReplica(state.Replica)
+		d.Replica = &replica
+	}
+	status := http.StatusOK
+	if out.Status == gen.Unavailable {
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, out)
+}

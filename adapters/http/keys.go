@@ -1,0 +1,42 @@
+package http
+
+import (
+	"context"
+
+	"github.com/niyanta/niyanta/adapters/http/gen"
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// CreateKey implements POST /v1/admin/customers/{id}/keys.
+func (a *api) CreateKey(ctx context.Context, req gen.CreateKeyRequestObject) (gen.CreateKeyResponseObject, error) {
+	k, secret, err := a.Tenancy.CreateKey(ctx, customerID(req.ID), domain.Role(req.Body.Role), deref(req.Body.ExpiresAt).Time)
+	if err != nil {
+		return nil, err
+	}
+	return gen.CreateKey201JSONResponse{
+		KeyID: string(k.ID), Key: secret, Role: gen.KeyRole(k.Role), ExpiresAt: optTime(k.ExpiresAt),
+	}, nil
+}
+
+// ListKeys implements GET /v1/admin/customers/{id}/keys.
+func (a *api) ListKeys(ctx context.Context, req gen.ListKeysRequestObject) (gen.ListKeysResponseObject, error) {
+	ks, err := a.Tenancy.ListKeys(ctx, customerID(req.ID))
+	if err != nil {
+		return nil, err
+	}
+	return gen.ListKeys200JSONResponse{Items: mapSlice(ks, func(k *domain.APIKey) gen.Key {
+		return gen.Key{
+			KeyID: string(k.ID), Prefix: k.Prefix, Role: gen.KeyRole(k.Role), CreatedAt: at(k.CreatedAt),
+			ExpiresAt: optTime(k.ExpiresAt), RevokedAt: optTime(k.RevokedAt),
+		}
+	})}, nil
+}
+
+// RevokeKey implements DELETE /v1/admin/customers/{id}/keys/{key_id}.
+func (a *api) RevokeKey(ctx context.Context, req gen.RevokeKeyRequestObject) (gen.RevokeKeyResponseObject, error) {
+	key := domain.KeyID(id(req.KeyID, domain.PrefixKey))
+	if err := a.Tenancy.RevokeKey(ctx, customerID(req.ID), key); err != nil {
+		return nil, err
+	}
+	return gen.RevokeKey204Response{}, nil
+}

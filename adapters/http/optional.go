@@ -1,0 +1,52 @@
+package http
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/niyanta/niyanta/adapters/http/gen"
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// opt returns nil for the zero value.
+func opt[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+// deref returns the zero value for nil.
+func deref[T any](p *T) T {
+	var zero T
+	if p == nil {
+		return zero
+	}
+	return *p
+}
+
+// not negates what is set.
+func not(b *bool) *bool {
+	if b == nil {
+		return nil
+	}
+	negated := !*b
+	return &negated
+}
+
+func at(t time.Time) gen.Time { return gen.Time{Time: t} }
+
+func optTime(t time.Time) *gen.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &gen.Time{Time: t}
+}
+
+func raw(j domain.JSON) json.RawMessage {
+	if j == "" {
+		return json.RawMessage("null")
+	}
+	return json.RawMessage(j)
+}

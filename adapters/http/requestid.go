@@ -1,0 +1,38 @@
+package http
+
+import (
+	"context"
+	"net/http"
+	"strings"
+)
+
+// saneRequestID accepts what is safe to repeat in headers and logs.
+func saneRequestID(id string) bool {
+	if id == "" || len(id) > 128 {
+		return false
+	}
+	for _, r := range id {
+		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", r) {
+			return false
+		}
+	}
+	return true
+}
+
+// requestID accepts or makes the request's id. From here on the path has one form, the escaped one: the router splits it
+// before anything is decoded, and each variable is decoded once.
+func (a *api) requestID(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get("X-Request-ID")
+		if !saneRequestID(id) {
+			id = a.IDs.New("req_")
+		}
+		w.Header().Set("X-Request-ID", id)
+		ctx := context.WithValue(r.Context(), keyRequestID, id)
+		r = r.WithContext(context.WithValue(ctx, keyScope, &scope{}))
+		path := *r.URL
+		path.RawPath = r.URL.EscapedPath()
+		r.URL = &path
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,47 @@
+package http
+
+import (
+	"context"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+type contextKey int
+
+const (
+	keyRequestID contextKey = iota
+	keyScope
+)
+
+// scope is what is learned about a request on its way in, for handlers and the access log.
+type scope struct {
+	key       string // as the client sent it, to be looked at again while the request waits
+	principal domain.Principal
+	op        operation
+	refused   map[int]error // items of the body that were refused on their own; see each
+}
+
+func scopeOf(ctx context.Context) *scope {
+	if s, ok := ctx.Value(keyScope).(*scope); ok {
+		return s
+	}
+	return &scope{}
+}
+
+func requestIDOf(ctx context.Context) string {
+	id, _ := ctx.Value(keyRequestID).(string)
+	return id
+}
+
+// routeOf is the pattern of the request's operation, bounded in number.
+func routeOf(ctx context.Context) string {
+	if op := scopeOf(ctx).op; op.path != "" {
+		return op.path
+	}
+	return "other"
+}
+
+// actor is who the audit trail names.
+func actor(ctx context.Context) domain.Actor {
+	return domain.Actor{Kind: domain.ActorUser, ID: string(scopeOf(ctx).principal.KeyID)}
+}

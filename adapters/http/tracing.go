@@ -1,0 +1,36 @@
+package http
+
+import (
+	"net/http"
+
+	"github.com/go-chi/chi/v5/middleware"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// traced makes a span of the request, as part of the client's trace if it sent one.
+func (a *api) traced(next http.Handler) http.Handler {
+	tracer := otel.Tracer("github.com/niyanta/niyanta/adapters/http")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := otel.GetTextMapPropagator().Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+		ctx, span := tracer.Start(ctx, "request", trace.WithSpanKind(trace.SpanKindServer))
+		defer span.End()
+		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		next.ServeHTTP(ww, r.WithContext(ctx))
+		if !span.IsRecording() {
+			return
+		}
+		route := routeOf(ctx)
+		if scopeOf(ctx).op.path != "" { // or its method is the client's invention
+			span.SetName(r.Method + " " + route)
+		}
+		span.SetAttributes(attribute.String("http.route", route), attribute.Int("http.response.status_code", ww.Status()),
+			attribute.String("niyanta.request_id", requestIDOf(ctx)))
+		if ww.Status() >= http.StatusInternalServerError {
+			span.SetStatus(codes.Error, http.StatusText(ww.Status()))
+		}
+	})
+}

@@ -1,0 +1,110 @@
+package http
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/niyanta/niyanta/adapters/http/gen"
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// ListWorkloads implements GET /v1/workloads.
+func (a *api) ListWorkloads(ctx context.Context, req gen.ListWorkloadsRequestObject) (gen.ListWorkloadsResponseObject, error) {
+	p := scopeOf(ctx).principal
+	q, bound, err := workloadQuery(p.CustomerID, &req.Params)
+	if err != nil {
+		return nil, err
+	}
+	if c := deref(req.Params.Cursor); c != "" {
+		if req.Params.Offset != nil {
+			return nil, domain.Invalid("offset", "cannot be combined with a cursor")
+		}
+		var pos position
+		if err := a.cursors.decode(c, &pos, bound); err != nil {
+			return nil, err
+		}
+		q.After = &ports.Cursor{Time: pos.Time, Priority: pos.Priority, ID: domain.WorkloadID(pos.ID)}
+	}
+	page, err := a.Lifecycle.List(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	out := gen.WorkloadList{Items: make([]gen.Workload, len(page.Items))}
+	for i := range page.Items {
+		out.Items[i] = workloadOut(&page.Items[i], p.Role)
+	}
+	out.Pagination = gen.Pagination{Limit: q.Limit, HasMore: page.HasMore}
+	if q.WithTotal {
+		out.Pagination.Offset, out.Pagination.Total = &q.Offset, &page.Total
+	}
+	if page.HasMore {
+		next, err := a.cursors.encode(positionOf(&page.Items[len(page.Items)-1], q.OrderBy), bound)
+		if err != nil {
+			return nil, err
+		}
+		out.Pagination.NextCursor = &next
+	}
+	return gen.ListWorkloads200JSONResponse(out), nil
+}
+
+// position is what a cursor of the workload list holds.
+type position struct {
+	Time     time.Time `json:"t,omitzero"`
+	Priority int       `json:"p,omitempty"`
+	ID       string    `json:"i"`
+}
+
+func positionOf(w *domain.Workload, by ports.OrderBy) position {
+	pos := position{ID: string(w.ID)}
+	switch by {
+	case ports.OrderPriority:
+		pos.Priority = w.Priority
+	case ports.OrderUpdatedAt:
+		pos.Time = w.UpdatedAt
+	default:
+		pos.Time = w.CreatedAt
+	}
+	return pos
+}
+
+// workloadQuery translates the parameters; bound is what a cursor is bound to.
+func workloadQuery(customer domain.CustomerID, in *gen.ListWorkloadsParams) (q ports.WorkloadQuery, bound string, err error) {
+	q = ports.WorkloadQuery{
+		Customer: customer, Type: deref(in.WorkloadType),
+		CreatedAfter: deref(in.CreatedAfter).Time, CreatedBefore: deref(in.CreatedBefore).Time,
+		OrderBy: ports.OrderCreatedAt, Limit: defaultPage,
+	}
+	for _, s := range deref(in.Status) {
+		q.Statuses = append(q.Statuses, domain.Status(s))
+	}
+	for _, l := range deref(in.Label) {
+		k, v, ok := strings.Cut(l, "=")
+		if !ok || k == "" {
+			return q, "", domain.Invalid("label", "must look like key=value")
+		}
+		if q.Labels == nil {
+			q.Labels = map[string]string{}
+		}
+		q.Labels[k] = v
+	}
+	if in.OrderBy != nil {
+		q.OrderBy = ports.OrderBy(*in.OrderBy)
+	}
+	q.Ascending = in.Order != nil && *in.Order == gen.Asc
+	if in.Limit != nil {
+		q.Limit = *in.Limit
+	}
+	filter := q
+	filter.Limit = 0
+	b, err := json.Marshal(filter)
+	if err != nil {
+		return q, "", err
+	}
+	if in.Offset != nil {
+		q.Offset, q.WithTotal = *in.Offset, true
+	}
+	return q, string(b), nil
+}

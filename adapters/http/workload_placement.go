@@ -1,0 +1,29 @@
+package http
+
+import (
+	"context"
+
+	"github.com/niyanta/niyanta/adapters/http/gen"
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/services/insight"
+)
+
+// GetWorkloadPlacement implements GET /v1/workloads/{id}/placement.
+func (a *api) GetWorkloadPlacement(ctx context.Context, req gen.GetWorkloadPlacementRequestObject) (gen.GetWorkloadPlacementResponseObject, error) {
+	p, err := a.Insight.Explain(ctx, scopeOf(ctx).principal.CustomerID, workloadID(req.ID))
+	if err != nil {
+		return nil, err
+	}
+	return gen.GetWorkloadPlacement200JSONResponse(placementOut(&p)), nil
+}
+
+func placementOut(p *insight.Placement) gen.Placement {
+	return gen.Placement{
+		WorkloadID: string(p.Workload.ID), Status: gen.Status(p.Workload.Status), WorkerID: opt(string(p.Workload.WorkerID)),
+		Waiting: p.Waiting, Position: opt(p.Position), PositionIsMinimum: p.AtLeast, Placeable: p.Placeable,
+		EstimatedStartTime: optTime(p.Start), Confidence: opt(gen.Confidence(p.Confidence)),
+		Reasons: mapSlice(p.Reasons, func(r *domain.Reason) gen.PlacementReason {
+			return gen.PlacementReason{Code: string(r.Code), Workers: opt(r.Workers), Message: r.Message}
+		}),
+	}
+}

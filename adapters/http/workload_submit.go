@@ -1,0 +1,168 @@
+package http
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/niyanta/niyanta/adapters/http/gen"
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/services/lifecycle"
+)
+
+// SubmitWorkload implements POST /v1/workloads.
+func (a *api) SubmitWorkload(ctx context.Context, req gen.SubmitWorkloadRequestObject) (gen.SubmitWorkloadResponseObject, error) {
+	sub := submission(req.Body)
+	sub.IdempotencyKey = deref(req.Params.IdempotencyKey)
+	w, err := a.Lifecycle.Submit(ctx, scopeOf(ctx).principal, sub)
+	if err != nil {
+		return nil, err
+	}
+	start, confidence := a.estimatedStart(ctx, &w)
+	return gen.SubmitWorkload202JSONResponse{
+		StatusReason: a.unoffered(ctx, &w)(&w),
+		WorkloadID:   string(w.ID), Status: gen.Status(w.Status), CreatedAt: at(w.CreatedAt),
+		EstimatedStartTime: start, EstimateConfidence: confidence,
+	}, nil
+}
+
+// SubmitWorkloads implements POST /v1/workloads/batch.
+func (a *api) SubmitWorkloads(ctx context.Context, req gen.SubmitWorkloadsRequestObject) (gen.SubmitWorkloadsResponseObject, error) {
+	s := scopeOf(ctx)
+	outcomes := make([]lifecycle.SubmitOutcome, len(req.Body.Workloads))
+	var subs []lifecycle.SubmitRequest
+	var places []int
+	for i := range req.Body.Workloads {
+		if outcomes[i].Err = s.refused[i]; outcomes[i].Err == nil {
+			subs, places = append(subs, submission(&req.Body.Workloads[i])), append(places, i)
+		}
+	}
+	stored, err := a.Lifecycle.SubmitBatch(ctx, s.principal, subs)
+	if err != nil {
+		return nil, err
+	}
+	var waiting []*domain.Workload
+	for i, place := range places {
+		if outcomes[place] = stored[i]; stored[i].Err == nil {
+			waiting = append(waiting, &stored[i].Workload)
+		}
+	}
+	reason := a.unoffered(ctx, waiting...)
+	return gen.SubmitWorkloads200JSONResponse{Results: mapSlice(outcomes, func(o *lifecycle.SubmitOutcome) gen.BatchResult {
+		r := batchResult(o)
+		if o.Err == nil {
+			r.StatusReason = reason(&o.Workload)
+		}
+		return r
+	})}, nil
+}
+
+func batchResult(o *lifecycle.SubmitOutcome) gen.BatchResult {
+	var out gen.BatchResult
+	var e *domain.Error
+	switch {
+	case o.Err == nil:
+		st, wid := gen.Status(o.Workload.Status), string(o.Workload.ID)
+		out.Status, out.WorkloadID = &st, &wid
+		return out
+	case !errors.As(o.Err, &e):
+		e = domain.NewError(domain.CodeInternal, "internal error")
+	}
+	out.Error = &struct {
+		Code    string         `json:"code"`
+		Details map[string]any `json:"details"`
+		Message string         `json:"message"`
+	}{string(e.Code), emptyIfNil(e.Details), e.Message}
+	return out
+}
+
+func submission(in *gen.Submission) lifecycle.SubmitRequest {
+	req := lifecycle.SubmitRequest{
+		Type: in.WorkloadType, Input: domain.JSON(compact(in.InputParams)), Labels: deref(in.Labels),
+		Priority: in.Priority, Affinity: affinityIn(in.AffinityRules), RunAt: deref(in.RunAt).Time,
+	}
+	if in.TimeoutSeconds != nil {
+		d := time.Duration(*in.TimeoutSeconds) * time.Second
+		req.Timeout = &d
+	}
+	req.MaxRetries = in.MaxRetries
+	return req
+}
+
+func compact(j json.RawMessage) []byte {
+	var buf bytes.Buffer
+	if json.Compact(&buf, j) != nil {
+		return j // was validated before; the core refuses it otherwise
+	}
+	return buf.Bytes()
+}
+
+func affinityIn(a *gen.AffinityRules) domain.Affinity {
+	if a == nil {
+		return domain.Affinity{}
+	}
+	return domain.Affinity{Hard: termsIn(a.Hard), Soft: termsIn(a.Soft), Anti: termsIn(a.Anti)}
+}
+
+func termsIn(t *gen.AffinityTerms) domain.AffinityTerms {
+	if t == nil {
+		return domain.AffinityTerms{}
+	}
+	return domain.AffinityTerms{
+		WorkerID: domain.WorkerID(deref(t.WorkerID)), WorkerTags: deref(t.WorkerTags), WorkloadTypes: deref(t.WorkloadTypes),
+	}
+}
+
+// unoffered says of workloads that wait for a type, or a program, that no worker offers yet, in words; it returns how to ask for
+// one, which answers nil where nothing is missing or that cannot be told.
+func (a *api) unoffered(ctx context.Context, ws ...*domain.Workload) func(*domain.Workload) *string {
+	var needed []string
+	for _, w := range ws {
+		if w.Status.Waiting() {
+			needed = append(needed, capabilities(w)...)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, estimateMax)
+	defer cancel()
+	missing, err := a.Lifecycle.Unoffered(ctx, needed...)
+	if err != nil {
+		missing = nil // the submission stands; explain tells
+	}
+	return func(w *domain.Workload) *string {
+		for _, c := range capabilities(w) {
+			if missing[c] {
+				return new(domain.NotOffered(c).Message)
+			}
+		}
+		return nil
+	}
+}
+
+// capabilities are what a workload needs of its worker: its type, and its program if it is of the type that runs programs.
+func capabilities(w *domain.Workload) []string {
+	out := []string{w.Type}
+	if program := domain.NeededCapability(w.Type, w.Input); program != "" {
+		out = append(out, program)
+	}
+	return out
+}
+
+// estimateMax bounds how long the answer to a submission waits for the estimate in it. The submission stands by then.
+const estimateMax = time.Second
+
+// estimatedStart tells when a workload that was just submitted may start: run_at while there is nothing to estimate from, nil when that
+// is not set either.
+func (a *api) estimatedStart(ctx context.Context, w *domain.Workload) (*gen.Time, *gen.Confidence) {
+	if !w.Status.Waiting() { // it was submitted before
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, estimateMax)
+	defer cancel()
+	start, confidence := a.Insight.Estimate(ctx, w)
+	if start.IsZero() && w.RunAt.After(w.CreatedAt) {
+		start = w.RunAt
+	}
+	return optTime(start), opt(gen.Confidence(confidence))
+}
