@@ -9,7 +9,7 @@ SIMULATE ?= 90s
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TOOLS   := bin/golangci-lint bin/oapi-codegen bin/wire bin/mockgen
 # Everything that `make generate` writes.
-GENERATED := $(shell git ls-files '*.gen.go' '*wire_gen.go' '*mock_*.go' 2>/dev/null)
+GENERATED := $(shell git ls-files '*.gen.go' '*wire_gen.go' '*mock_*.go' docs/operations/settings.md 2>/dev/null)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -52,7 +52,7 @@ test-all: test ## and whole what `make test` tries only in part: crash points, s
 lint: bin/golangci-lint ## static checks
 	bin/golangci-lint run ./...
 
-generate: $(TOOLS) ## API, wiring and mocks, from their sources
+generate: $(TOOLS) ## API, wiring, mocks and the page of settings, from their sources
 	@# What Wire writes carries a directive of its own, which would change go.sum.
 	PATH="$(CURDIR)/bin:$$PATH" go generate -skip 'go run -mod=mod' ./...
 

@@ -4,69 +4,138 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/url"
 	"reflect"
-	"regexp"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/caarlos0/env/v11"
 
-	"github.com/niyanta/niyanta/adapters/workloads"
 	"github.com/niyanta/niyanta/core/domain"
 )
 
 // Config is everything that can be set from outside, parsed once from variables prefixed NIYANTA_.
+//
+// A field's comment says what the setting does. Its tags say everything else: the default, whether it is secret, which roles
+// read it, its bounds or choices. Validate reads the tags. The page docs/operations/settings.md is generated from both.
 type Config struct {
-	Store       string `env:"STORE" envDefault:"memory"`
-	Bus         string `env:"BUS" envDefault:"memory"`
-	RateLimiter string `env:"RATE_LIMITER" envDefault:"memory"`
+	// Storage and messages
 
-	PostgresURL        string `env:"POSTGRES_URL" secret:"url"`
-	PostgresReplicaURL string `env:"POSTGRES_REPLICA_URL" secret:"url"`
-	PostgresMaxConns   int    `env:"POSTGRES_MAX_CONNS" envDefault:"0"`
-	PostgresReadConns  int    `env:"POSTGRES_READ_CONNS" envDefault:"0"`
-	MigrateOnStart     bool   `env:"MIGRATE_ON_START" envDefault:"true"`
-	NATSURL            string `env:"NATS_URL" secret:"url"`
-	NATSCreds          string `env:"NATS_CREDS_FILE"`
-	NATSCA             string `env:"NATS_CA_FILE"`
-	NATSCert           string `env:"NATS_CERT_FILE"`
-	NATSKey            string `env:"NATS_KEY_FILE"`
-	RedisURL           string `env:"REDIS_URL" secret:"url"`
-	BusPrefix          string `env:"BUS_PREFIX" envDefault:"niyanta."`
-	OTLPEndpoint       string `env:"OTLP_ENDPOINT" secret:"url"`
+	// Where everything is kept. "memory" is this process's own: nothing survives its end, and it is the only coordinator.
+	Store string `env:"STORE" envDefault:"memory" choices:"memory postgres" roles:"coordinator"`
+	// What carries messages between coordinators and workers. With "memory" workers join over HTTP.
+	Bus string `env:"BUS" envDefault:"memory" choices:"memory nats redis" roles:"coordinator worker"`
+	// Where requests are counted for rate limits. With "memory" each coordinator limits by itself.
+	RateLimiter string `env:"RATE_LIMITER" envDefault:"memory" choices:"memory redis" roles:"coordinator"`
 
-	HTTPAddr       string   `env:"HTTP_ADDR" envDefault:":8080"`
-	AdminAddr      string   `env:"ADMIN_ADDR"`
-	CoordinatorURL string   `env:"COORDINATOR_URL" secret:"url"`
-	AdminKey       string   `env:"ADMIN_KEY" secret:"true"`
-	WorkerKeys     []string `env:"WORKER_KEY" secret:"true"`
-	DevCustomerKey string   `env:"DEV_CUSTOMER_KEY" secret:"true"`
+	// The database, as a URL or as key=value pairs. Required with STORE=postgres and for migrations.
+	PostgresURL string `env:"POSTGRES_URL" secret:"url" roles:"coordinator migrate"`
+	// A read replica for lists, audit and logs. They are then late by the replica's lag. Decisions never read it.
+	PostgresReplicaURL string `env:"POSTGRES_REPLICA_URL" secret:"url" roles:"coordinator"`
+	// Connections for everything but reads of clients. 0 is four for each processor, at least 8.
+	PostgresMaxConns int `env:"POSTGRES_MAX_CONNS" envDefault:"0" min:"0" max:"1000" roles:"coordinator"`
+	// Connections for reads of clients. 0 is two for each processor, at least 4; 1 is too few.
+	PostgresReadConns int `env:"POSTGRES_READ_CONNS" envDefault:"0" min:"0" max:"1000" roles:"coordinator"`
+	// Bring the schema up to date at the start. If it is off, run "niyanta migrate up" before.
+	MigrateOnStart bool `env:"MIGRATE_ON_START" envDefault:"true" roles:"coordinator"`
+	// The servers of NATS, comma separated. Required with BUS=nats.
+	NATSURL string `env:"NATS_URL" secret:"url" roles:"coordinator worker"`
+	// The path of a file with a NATS user's JWT and seed.
+	NATSCreds string `env:"NATS_CREDS_FILE" roles:"coordinator worker"`
+	// The path of a file with the certificates that sign the NATS servers' own. It switches TLS on.
+	NATSCA string `env:"NATS_CA_FILE" roles:"coordinator worker"`
+	// The path of a file with the client certificate for NATS. It goes together with NATS_KEY_FILE.
+	NATSCert string `env:"NATS_CERT_FILE" roles:"coordinator worker"`
+	// The path of a file with the key of the client certificate for NATS.
+	NATSKey string `env:"NATS_KEY_FILE" roles:"coordinator worker"`
+	// The Redis server. Required with BUS=redis and with RATE_LIMITER=redis.
+	RedisURL string `env:"REDIS_URL" secret:"url" roles:"coordinator worker"`
+	// What the names of subjects on the bus begin with: words of letters, digits, "-" and "_", each ending in ".". It keeps
+	// several installations on one bus apart, and must be the same for all coordinators and workers of one.
+	BusPrefix string `env:"BUS_PREFIX" envDefault:"niyanta." roles:"coordinator worker"`
 
-	WorkerID             string        `env:"WORKER_ID"`
-	WorkerSlots          int           `env:"WORKER_SLOTS" envDefault:"10"`
-	WorkerTags           string        `env:"WORKER_TAGS"`
-	Supervise            bool          `env:"SUPERVISE" envDefault:"true"`
-	ExecAllow            []string      `env:"EXEC_ALLOW"`
-	ExecEnv              []string      `env:"EXEC_ENV"`
-	ExecUIDs             string        `env:"EXEC_UIDS" envDefault:"auto"`
-	HTTPTypeAllowPrivate bool          `env:"HTTP_TYPE_ALLOW_PRIVATE" envDefault:"false"`
-	SchedulerPolicy      domain.Policy `env:"SCHEDULER_POLICY" envDefault:"priority"`
-	Preemption           bool          `env:"PREEMPTION" envDefault:"false"`
-	AntiAcross           []string      `env:"ANTI_AFFINITY_ACROSS_TYPES"`
-	RequireKnownTypes    bool          `env:"REQUIRE_KNOWN_TYPES" envDefault:"false"`
+	// Addresses
 
-	HeartbeatInterval time.Duration `env:"HEARTBEAT_INTERVAL" envDefault:"2.5s"`
-	WorkerLease       time.Duration `env:"WORKER_LEASE" envDefault:"10s"`
-	LeaderTTL         time.Duration `env:"LEADER_TTL" envDefault:"4s"`
-	DrainTimeout      time.Duration `env:"DRAIN_TIMEOUT" envDefault:"5m"`
+	// Where the API and the worker protocol are served. ":8080" is every interface of the machine. "niyanta dev" listens on
+	// 127.0.0.1:8080 unless this or its flag --addr is set.
+	HTTPAddr string `env:"HTTP_ADDR" envDefault:":8080" roles:"dev coordinator"`
+	// A second address, for the admin routes and /metrics. With it, the first one answers 404 for them. Empty is none.
+	AdminAddr string `env:"ADMIN_ADDR" roles:"dev coordinator"`
+	// How long a connection without a request is kept. It must be longer than a load balancer in front keeps its own idle
+	// connections.
+	HTTPIdleTimeout time.Duration `env:"HTTP_IDLE_TIMEOUT" envDefault:"3m" min:"1s" max:"1h" roles:"dev coordinator"`
+	// Where coordinators answer, one URL or several, comma separated; one that does not answer is left for the next.
+	// Required with BUS=memory. With another bus it is the way for what is too large for the bus, and for everything while
+	// the bus is disconnected.
+	CoordinatorURL string `env:"COORDINATOR_URL" secret:"url" roles:"worker"`
 
-	HTTPIdleTimeout time.Duration `env:"HTTP_IDLE_TIMEOUT" envDefault:"3m"`
+	// Keys
 
-	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info"`
-	LogFormat string     `env:"LOG_FORMAT" envDefault:"json"`
+	// The first administrator's key: at least 32 characters, 8 of them different, no repetition. Required for coordinators,
+	// the same for all of them: it also signs the cursors of lists. "niyanta dev" makes one up.
+	AdminKey string `env:"ADMIN_KEY" secret:"true" roles:"dev coordinator"`
+	// The workers' key, as strong as ADMIN_KEY and different from it. A coordinator accepts each of several, comma separated,
+	// so that the key can be changed; a worker sends exactly one. A coordinator needs it with BUS=memory, a worker with
+	// COORDINATOR_URL. "niyanta dev" makes one up.
+	WorkerKeys []string `env:"WORKER_KEY" secret:"true" roles:"dev coordinator worker"`
+	// The key of the customer cust_dev: "nyt_cust_dev_" and 32 letters and digits. One is made up if it is empty.
+	DevCustomerKey string `env:"DEV_CUSTOMER_KEY" secret:"true" roles:"dev"`
+
+	// Workers
+
+	// The worker's name: letters, digits, "-" and "_". No two workers may share one. Empty makes one of the host's name.
+	WorkerID string `env:"WORKER_ID" roles:"worker"`
+	// How many workloads the worker runs at once. "niyanta dev" has it for each of its workers.
+	WorkerSlots int `env:"WORKER_SLOTS" envDefault:"10" min:"1" max:"10000" roles:"dev worker"`
+	// What affinity rules can ask for, as k=v,k=v.
+	WorkerTags string `env:"WORKER_TAGS" roles:"dev worker"`
+	// Run the worker as the child of a supervisor that certifies its death, so that its work moves at once. Switch it off for
+	// debuggers only.
+	Supervise bool `env:"SUPERVISE" envDefault:"true" roles:"dev worker"`
+	// The programs that the type "exec" may start, comma separated: names, looked up in PATH, or absolute paths. Empty: the
+	// worker does not offer the type.
+	ExecAllow []string `env:"EXEC_ALLOW" roles:"dev worker"`
+	// The variables that an input may set for a program, as program=NAME NAME, comma separated. The program is one of
+	// EXEC_ALLOW, or "*" for all of them; a name that ends in "*" is a prefix.
+	ExecEnv []string `env:"EXEC_ENV" roles:"dev worker"`
+	// The users that programs run as: "auto", "none", or a range first-last of user ids that nobody else on the machine
+	// uses, at least as many as there are slots.
+	ExecUIDs string `env:"EXEC_UIDS" envDefault:"auto" roles:"dev worker"`
+	// Let the type "http" call private, loopback and link-local addresses.
+	HTTPTypeAllowPrivate bool `env:"HTTP_TYPE_ALLOW_PRIVATE" envDefault:"false" roles:"dev worker"`
+
+	// Scheduling
+
+	// The order in which waiting workloads are placed. "fifo" is by waiting time. "priority" is by priority times the tier's
+	// weight, and what waits rises. "fair" shares slot-time between customers by the tier's weight, and is by priority
+	// within one. Set it alike on all coordinators.
+	SchedulerPolicy domain.Policy `env:"SCHEDULER_POLICY" envDefault:"priority" choices:"fifo priority fair" roles:"dev coordinator"`
+	// Let a workload of a higher tier that finds every worker full ask one of a lower tier to checkpoint and make room.
+	Preemption bool `env:"PREEMPTION" envDefault:"false" roles:"dev coordinator"`
+	// The workload types, comma separated, whose anti-affinity rules also keep other customers' work away.
+	AntiAcross []string `env:"ANTI_AFFINITY_ACROSS_TYPES" roles:"dev coordinator"`
+	// Refuse a submission of a type that its customer has no config for and that no live worker offers. If it is off, the
+	// submission is accepted and waits for a worker.
+	RequireKnownTypes bool `env:"REQUIRE_KNOWN_TYPES" envDefault:"false" roles:"dev coordinator"`
+
+	// Times
+
+	// How often a worker sends a heartbeat. Coordinators tell it to their workers.
+	HeartbeatInterval time.Duration `env:"HEARTBEAT_INTERVAL" envDefault:"2.5s" min:"100ms" roles:"dev coordinator"`
+	// How long a worker may be silent before its work goes to others: at least three heartbeat intervals. Coordinators tell
+	// it to their workers.
+	WorkerLease time.Duration `env:"WORKER_LEASE" envDefault:"10s" min:"100ms" roles:"dev coordinator"`
+	// How long a leader may be silent before another coordinator leads.
+	LeaderTTL time.Duration `env:"LEADER_TTL" envDefault:"4s" min:"1s" roles:"dev coordinator"`
+	// How long a worker that is told to end waits for its runs to checkpoint and stop.
+	DrainTimeout time.Duration `env:"DRAIN_TIMEOUT" envDefault:"5m" min:"100ms" roles:"dev worker"`
+
+	// Logs and traces
+
+	// The least level that is logged: "debug", "info", "warn" or "error".
+	LogLevel slog.Level `env:"LOG_LEVEL" envDefault:"info" roles:"dev coordinator worker migrate"`
+	// One JSON object per line, or text for people.
+	LogFormat string `env:"LOG_FORMAT" envDefault:"json" choices:"json console" roles:"dev coordinator worker migrate"`
+	// Where spans are sent with OTLP over HTTP, like http://collector:4318. Empty: nowhere.
+	OTLPEndpoint string `env:"OTLP_ENDPOINT" secret:"url" roles:"coordinator worker"`
 
 	// TakeOver is what the command line says for this start, and no variable: set for good, two processes would displace each
 	// other for ever.
@@ -83,6 +152,10 @@ const (
 	LimiterMemory = "memory"
 	LimiterRedis  = "redis"
 )
+
+// DevHTTPAddr is where the development server listens unless it is told otherwise: at this machine only, for it prints its
+// keys.
+const DevHTTPAddr = "127.0.0.1:8080"
 
 // Prefix of all variables.
 const Prefix = "NIYANTA_"
@@ -126,216 +199,4 @@ func explain(err error) error {
 		return fmt.Errorf("%s%s: %w", Prefix, f.Tag.Get("env"), pe.Err)
 	}
 	return err
-}
-
-// Validate checks the configuration as a whole for a role and reports every mistake.
-func (c Config) Validate(role Role) error {
-	var errs []error
-	wrong := func(variable, format string, args ...any) {
-		errs = append(errs, fmt.Errorf("%s%s: %s", Prefix, variable, fmt.Sprintf(format, args...)))
-	}
-	oneOf(wrong, "STORE", c.Store, StoreMemory, StorePostgres)
-	oneOf(wrong, "BUS", c.Bus, BusMemory, BusNATS, BusRedis)
-	oneOf(wrong, "RATE_LIMITER", c.RateLimiter, LimiterMemory, LimiterRedis)
-	oneOf(wrong, "SCHEDULER_POLICY", string(c.SchedulerPolicy), string(domain.PolicyFIFO), string(domain.PolicyPriority), string(domain.PolicyFair))
-	for _, t := range c.AntiAcross {
-		if err := domain.ValidateType("ANTI_AFFINITY_ACROSS_TYPES", t); err != nil {
-			wrong("ANTI_AFFINITY_ACROSS_TYPES", "%q is not a workload type", t)
-		}
-	}
-	oneOf(wrong, "LOG_FORMAT", c.LogFormat, "json", "console")
-	if u, err := url.Parse(c.OTLPEndpoint); c.OTLPEndpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-		wrong("OTLP_ENDPOINT", "must look like http://host:4318, not %q", maskURL(c.OTLPEndpoint))
-	}
-	c.validateTimes(wrong)
-	switch role {
-	case RoleCoordinator:
-		c.validateServing(wrong)
-		c.validateCoordinator(wrong)
-	case RoleWorker:
-		c.validateWorker(wrong)
-	case RoleMigrate:
-		if c.PostgresURL == "" {
-			wrong("POSTGRES_URL", "is required: it says which database to migrate")
-		}
-	case RoleDev:
-		c.validateServing(wrong)
-		c.validateKeys(wrong)
-		if c.DevCustomerKey != "" {
-			if _, owner, ok := domain.KeyPrefix(c.DevCustomerKey); !ok || owner != DevCustomer {
-				wrong("DEV_CUSTOMER_KEY", "must look like nyt_%s_ and 32 letters and digits", DevCustomer)
-			}
-		}
-		c.validateExec(wrong)
-		c.validateSlots(wrong)
-	}
-	return errors.Join(errs...)
-}
-
-func oneOf(wrong func(string, string, ...any), variable, value string, allowed ...string) {
-	if !slices.Contains(allowed, value) {
-		wrong(variable, "must be %s, not %q", strings.Join(allowed, " or "), value)
-	}
-}
-
-// minLeaderTTL leaves a leader two tries of its renewal.
-const minLeaderTTL = 4 * leaderEvery
-
-func (c Config) validateTimes(wrong func(string, string, ...any)) {
-	for _, d := range []struct {
-		name  string
-		value time.Duration
-	}{
-		{"HEARTBEAT_INTERVAL", c.HeartbeatInterval}, {"WORKER_LEASE", c.WorkerLease},
-		{"LEADER_TTL", c.LeaderTTL}, {"DRAIN_TIMEOUT", c.DrainTimeout},
-	} {
-		if d.value < 100*time.Millisecond {
-			wrong(d.name, "must be at least 100ms, not %s", d.value)
-		}
-	}
-	if c.LeaderTTL < minLeaderTTL {
-		wrong("LEADER_TTL", "must be at least %s: leadership is looked after every %s; not %s", minLeaderTTL, leaderEvery, c.LeaderTTL)
-	}
-	if c.WorkerLease < 3*c.HeartbeatInterval {
-		wrong("WORKER_LEASE", "must be at least three heartbeat intervals (%s), so that one lost heartbeat does no harm; not %s",
-			3*c.HeartbeatInterval, c.WorkerLease)
-	}
-}
-
-// DevHTTPAddr is where the development server listens unless it is told otherwise: at this machine only, for it prints its keys.
-const DevHTTPAddr = "127.0.0.1:8080"
-
-// Bounds of HTTP_IDLE_TIMEOUT.
-const (
-	minIdleTimeout = time.Second
-	maxIdleTimeout = time.Hour
-)
-
-// validateServing checks where and how the API is served.
-func (c Config) validateServing(wrong func(string, string, ...any)) {
-	port := ""
-	for _, at := range []struct{ name, addr string }{{"HTTP_ADDR", c.HTTPAddr}, {"ADMIN_ADDR", c.AdminAddr}} {
-		if at.addr == "" && at.name == "ADMIN_ADDR" {
-			continue
-		}
-		_, p, err := net.SplitHostPort(at.addr)
-		switch {
-		case err != nil || p == "":
-			wrong(at.name, "must look like :8080 or 127.0.0.1:8080, not %q", at.addr)
-		case p == port && p != "0":
-			wrong(at.name, "must have another port than %sHTTP_ADDR", Prefix)
-		}
-		port = p
-	}
-	if c.HTTPIdleTimeout < minIdleTimeout || c.HTTPIdleTimeout > maxIdleTimeout {
-		wrong("HTTP_IDLE_TIMEOUT", "must be %s to %s, not %s; above what a load balancer in front keeps idle connections for", minIdleTimeout, maxIdleTimeout, c.HTTPIdleTimeout)
-	}
-}
-
-func (c Config) validateCoordinator(wrong func(string, string, ...any)) {
-	if c.AdminKey == "" {
-		wrong("ADMIN_KEY", "is required, with at least %d characters", minSecret)
-	}
-	c.validateKeys(wrong)
-	if len(c.WorkerKeys) == 0 && c.Bus == BusMemory {
-		wrong("WORKER_KEY", "is required: with BUS=memory workers join over HTTP and authenticate with it")
-	}
-	if c.Store == StorePostgres && c.PostgresURL == "" {
-		wrong("POSTGRES_URL", "is required with STORE=postgres")
-	}
-	if c.Store == StoreMemory && c.PostgresReplicaURL != "" {
-		wrong("POSTGRES_REPLICA_URL", "needs STORE=postgres")
-	}
-	if c.Store == StoreMemory && c.Bus != BusMemory {
-		wrong("BUS", "%s connects several processes, but STORE=memory is this process's alone: use STORE=postgres, or BUS=memory", c.Bus)
-	}
-	c.validateBus(wrong)
-	if c.RateLimiter == LimiterRedis && c.RedisURL == "" {
-		wrong("REDIS_URL", "is required with RATE_LIMITER=redis")
-	}
-	if c.PostgresReadConns < 0 || c.PostgresReadConns == 1 || c.PostgresReadConns > 1000 {
-		wrong("POSTGRES_READ_CONNS", "must be 0 (two for each processor) or 2 to 1000, not %d", c.PostgresReadConns)
-	}
-	if c.PostgresMaxConns < 0 || c.PostgresMaxConns > 1000 {
-		wrong("POSTGRES_MAX_CONNS", "must be 0 (four for each processor) to 1000, not %d", c.PostgresMaxConns)
-	}
-}
-
-// validateBus checks what coordinators and workers share.
-func (c Config) validateBus(wrong func(string, string, ...any)) {
-	if c.Bus == BusNATS && c.NATSURL == "" {
-		wrong("NATS_URL", "is required with BUS=nats")
-	}
-	if c.Bus == BusRedis && c.RedisURL == "" {
-		wrong("REDIS_URL", "is required with BUS=redis")
-	}
-	if (c.NATSCert == "") != (c.NATSKey == "") {
-		wrong("NATS_CERT_FILE", "and %sNATS_KEY_FILE go together", Prefix)
-	}
-	if c.BusPrefix != "" && !busPrefix.MatchString(c.BusPrefix) {
-		wrong("BUS_PREFIX", "must be words of letters, digits, \"-\" and \"_\", each ending in \".\", not %q", c.BusPrefix)
-	}
-}
-
-var busPrefix = regexp.MustCompile(`^([A-Za-z0-9_-]+\.)+$`)
-
-func (c Config) validateWorker(wrong func(string, string, ...any)) {
-	if c.CoordinatorURL == "" && c.Bus == BusMemory {
-		wrong("COORDINATOR_URL", "is required with BUS=memory: the worker reaches its coordinator there")
-	}
-	if c.CoordinatorURL != "" && len(c.WorkerKeys) != 1 {
-		wrong("WORKER_KEY", "is required with COORDINATOR_URL, exactly one key")
-	}
-	c.validateKeys(wrong)
-	c.validateBus(wrong)
-	if c.WorkerID != "" {
-		if err := domain.ValidateWorkerID(domain.WorkerID(c.WorkerID)); err != nil {
-			wrong("WORKER_ID", "%s", message(err))
-		}
-	}
-	if _, err := ParseTags(c.WorkerTags); err != nil {
-		wrong("WORKER_TAGS", "%s", message(err))
-	}
-	c.validateExec(wrong)
-	c.validateSlots(wrong)
-}
-
-// validateExec checks what programs may do.
-func (c Config) validateExec(wrong func(string, string, ...any)) {
-	if err := workloads.ValidateUsers(c.ExecUIDs); err != nil {
-		wrong("EXEC_UIDS", "%s", message(err))
-	}
-	if err := workloads.ValidateEnv(c.ExecAllow, c.ExecEnv); err != nil {
-		wrong("EXEC_ENV", "%s", message(err))
-	}
-}
-
-func (c Config) validateSlots(wrong func(string, string, ...any)) {
-	if c.WorkerSlots < 1 || c.WorkerSlots > domain.MaxSlots {
-		wrong("WORKER_SLOTS", "must be 1 to %d, not %d", domain.MaxSlots, c.WorkerSlots)
-	}
-}
-
-func message(err error) string {
-	var e *domain.Error
-	if errors.As(err, &e) {
-		return e.Message
-	}
-	return err.Error()
-}
-
-// ParseTags reads "k=v,k=v".
-func ParseTags(s string) (map[string]string, error) {
-	if s == "" {
-		return nil, nil
-	}
-	tags := map[string]string{}
-	for pair := range strings.SplitSeq(s, ",") {
-		k, v, ok := strings.Cut(pair, "=")
-		if k = strings.TrimSpace(k); !ok || k == "" {
-			return nil, fmt.Errorf("must look like k=v,k=v, not %q", s)
-		}
-		tags[k] = strings.TrimSpace(v)
-	}
-	return tags, domain.ValidateTags("tags", tags)
 }

@@ -10,9 +10,23 @@ import (
 	"strings"
 )
 
-// elsewhere are the variables with the prefix that are not settings of a server: the client's, and the one that hands an
-// environment over between images of one process.
-var elsewhere = []string{"NIYANTA_URL", "NIYANTA_API_KEY", "NIYANTA_API_KEY_FILE", "NIYANTA_HANDOVER_FD"}
+// elsewhere are the variables with the prefix that are not settings of a server, and what they are for.
+var elsewhere = []struct{ name, what string }{
+	{"NIYANTA_URL", "Where client commands find the API, http://127.0.0.1:8080 if it is not set."},
+	{"NIYANTA_API_KEY", "The key that client commands send."},
+	{"NIYANTA_API_KEY_FILE", "The path of a file with that key."},
+	{"NIYANTA_HANDOVER_FD", "Hands the environment over when a server starts itself again. Not for you."},
+}
+
+// ofElsewhere reports whether a variable is one of elsewhere.
+func ofElsewhere(name string) bool {
+	for _, v := range elsewhere {
+		if v.name == name {
+			return true
+		}
+	}
+	return false
+}
 
 // forTests begins the names of variables that only tests read.
 const forTests = Prefix + "TEST_"
@@ -28,7 +42,7 @@ func checkNames(vars map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(vars)) {
 		switch {
 		case !strings.HasPrefix(name, Prefix), strings.HasPrefix(name, forTests), slices.Contains(known, name),
-			slices.Contains(elsewhere, name), ofServices.MatchString(name),
+			ofElsewhere(name), ofServices.MatchString(name),
 			strings.HasSuffix(name, "_PORT") && strings.Contains(vars[name], "://"): // a service's, too
 			continue
 		}

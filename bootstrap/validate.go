@@ -1,0 +1,224 @@
+package bootstrap
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/niyanta/niyanta/adapters/workloads"
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// Validate checks the configuration as a whole for a role and reports every mistake.
+func (c Config) Validate(role Role) error {
+	var errs []error
+	wrong := func(variable, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s%s: %s", Prefix, variable, fmt.Sprintf(format, args...)))
+	}
+	c.validateTags(wrong)
+	for _, t := range c.AntiAcross {
+		if err := domain.ValidateType("ANTI_AFFINITY_ACROSS_TYPES", t); err != nil {
+			wrong("ANTI_AFFINITY_ACROSS_TYPES", "%q is not a workload type", t)
+		}
+	}
+	if u, err := url.Parse(c.OTLPEndpoint); c.OTLPEndpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		wrong("OTLP_ENDPOINT", "must look like http://host:4318, not %q", maskURL(c.OTLPEndpoint))
+	}
+	if c.WorkerLease < 3*c.HeartbeatInterval {
+		wrong("WORKER_LEASE", "must be at least three heartbeat intervals (%s), so that one lost heartbeat does no harm; not %s",
+			3*c.HeartbeatInterval, c.WorkerLease)
+	}
+	switch role {
+	case RoleCoordinator:
+		c.validateServing(wrong)
+		c.validateCoordinator(wrong)
+	case RoleWorker:
+		c.validateWorker(wrong)
+	case RoleMigrate:
+		if c.PostgresURL == "" {
+			wrong("POSTGRES_URL", "is required: it says which database to migrate")
+		}
+	case RoleDev:
+		c.validateServing(wrong)
+		c.validateKeys(wrong)
+		if c.DevCustomerKey != "" {
+			if _, owner, ok := domain.KeyPrefix(c.DevCustomerKey); !ok || owner != DevCustomer {
+				wrong("DEV_CUSTOMER_KEY", "must look like nyt_%s_ and 32 letters and digits", DevCustomer)
+			}
+		}
+		c.validateExec(wrong)
+	}
+	return errors.Join(errs...)
+}
+
+// validateTags checks each value against the choices or bounds that its field's tags state.
+func (c Config) validateTags(wrong func(string, string, ...any)) {
+	v, t := reflect.ValueOf(c), reflect.TypeFor[Config]()
+	for i := range t.NumField() {
+		tag, value := t.Field(i).Tag, v.Field(i)
+		if choices := strings.Fields(tag.Get("choices")); len(choices) > 0 && !slices.Contains(choices, value.String()) {
+			wrong(tag.Get("env"), "must be %s, not %q", strings.Join(choices, " or "), value.String())
+		}
+		least, most := tag.Get("min"), tag.Get("max")
+		if outside, err := outside(value, least, most); outside || err != nil {
+			wrong(tag.Get("env"), "must be %s, not %v", between(least, most), value.Interface())
+		}
+	}
+}
+
+// between says what bounds allow. The most may be empty.
+func between(least, most string) string {
+	if most == "" {
+		return "at least " + least
+	}
+	return least + " to " + most
+}
+
+// outside reports whether a value is outside its bounds, where there are any.
+func outside(value reflect.Value, least, most string) (bool, error) {
+	for text, is := range map[string]func(limit int64) bool{
+		least: func(limit int64) bool { return value.Int() < limit },
+		most:  func(limit int64) bool { return value.Int() > limit },
+	} {
+		if text == "" {
+			continue
+		}
+		limit, err := bound(value.Type(), text)
+		if err != nil || is(limit) {
+			return true, err
+		}
+	}
+	return false, nil
+}
+
+// bound reads a bound: of a duration or of a number.
+func bound(t reflect.Type, text string) (int64, error) {
+	if t == reflect.TypeFor[time.Duration]() {
+		d, err := time.ParseDuration(text)
+		return int64(d), err
+	}
+	return strconv.ParseInt(text, 10, 64)
+}
+
+// validateServing checks where the API is served.
+func (c Config) validateServing(wrong func(string, string, ...any)) {
+	port := ""
+	for _, at := range []struct{ name, addr string }{{"HTTP_ADDR", c.HTTPAddr}, {"ADMIN_ADDR", c.AdminAddr}} {
+		if at.addr == "" && at.name == "ADMIN_ADDR" {
+			continue
+		}
+		_, p, err := net.SplitHostPort(at.addr)
+		switch {
+		case err != nil || p == "":
+			wrong(at.name, "must look like :8080 or 127.0.0.1:8080, not %q", at.addr)
+		case p == port && p != "0":
+			wrong(at.name, "must have another port than %sHTTP_ADDR", Prefix)
+		}
+		port = p
+	}
+}
+
+func (c Config) validateCoordinator(wrong func(string, string, ...any)) {
+	if c.AdminKey == "" {
+		wrong("ADMIN_KEY", "is required, with at least %d characters", minSecret)
+	}
+	c.validateKeys(wrong)
+	if len(c.WorkerKeys) == 0 && c.Bus == BusMemory {
+		wrong("WORKER_KEY", "is required: with BUS=memory workers join over HTTP and authenticate with it")
+	}
+	if c.Store == StorePostgres && c.PostgresURL == "" {
+		wrong("POSTGRES_URL", "is required with STORE=postgres")
+	}
+	if c.Store == StoreMemory && c.PostgresReplicaURL != "" {
+		wrong("POSTGRES_REPLICA_URL", "needs STORE=postgres")
+	}
+	if c.Store == StoreMemory && c.Bus != BusMemory {
+		wrong("BUS", "%s connects several processes, but STORE=memory is this process's alone: use STORE=postgres, or BUS=memory", c.Bus)
+	}
+	c.validateBus(wrong)
+	if c.RateLimiter == LimiterRedis && c.RedisURL == "" {
+		wrong("REDIS_URL", "is required with RATE_LIMITER=redis")
+	}
+	if c.PostgresReadConns == 1 {
+		wrong("POSTGRES_READ_CONNS", "must be 0 (two for each processor) or at least 2, not 1")
+	}
+}
+
+// validateBus checks what coordinators and workers share.
+func (c Config) validateBus(wrong func(string, string, ...any)) {
+	if c.Bus == BusNATS && c.NATSURL == "" {
+		wrong("NATS_URL", "is required with BUS=nats")
+	}
+	if c.Bus == BusRedis && c.RedisURL == "" {
+		wrong("REDIS_URL", "is required with BUS=redis")
+	}
+	if (c.NATSCert == "") != (c.NATSKey == "") {
+		wrong("NATS_CERT_FILE", "and %sNATS_KEY_FILE go together", Prefix)
+	}
+	if c.BusPrefix != "" && !busPrefix.MatchString(c.BusPrefix) {
+		wrong("BUS_PREFIX", "must be words of letters, digits, \"-\" and \"_\", each ending in \".\", not %q", c.BusPrefix)
+	}
+}
+
+var busPrefix = regexp.MustCompile(`^([A-Za-z0-9_-]+\.)+$`)
+
+func (c Config) validateWorker(wrong func(string, string, ...any)) {
+	if c.CoordinatorURL == "" && c.Bus == BusMemory {
+		wrong("COORDINATOR_URL", "is required with BUS=memory: the worker reaches its coordinator there")
+	}
+	if c.CoordinatorURL != "" && len(c.WorkerKeys) != 1 {
+		wrong("WORKER_KEY", "is required with COORDINATOR_URL, exactly one key")
+	}
+	c.validateKeys(wrong)
+	c.validateBus(wrong)
+	if c.WorkerID != "" {
+		if err := domain.ValidateWorkerID(domain.WorkerID(c.WorkerID)); err != nil {
+			wrong("WORKER_ID", "%s", message(err))
+		}
+	}
+	if _, err := ParseTags(c.WorkerTags); err != nil {
+		wrong("WORKER_TAGS", "%s", message(err))
+	}
+	c.validateExec(wrong)
+}
+
+// validateExec checks what programs may do.
+func (c Config) validateExec(wrong func(string, string, ...any)) {
+	if err := workloads.ValidateUsers(c.ExecUIDs); err != nil {
+		wrong("EXEC_UIDS", "%s", message(err))
+	}
+	if err := workloads.ValidateEnv(c.ExecAllow, c.ExecEnv); err != nil {
+		wrong("EXEC_ENV", "%s", message(err))
+	}
+}
+
+func message(err error) string {
+	var e *domain.Error
+	if errors.As(err, &e) {
+		return e.Message
+	}
+	return err.Error()
+}
+
+// ParseTags reads "k=v,k=v".
+func ParseTags(s string) (map[string]string, error) {
+	if s == "" {
+		return nil, nil
+	}
+	tags := map[string]string{}
+	for pair := range strings.SplitSeq(s, ",") {
+		k, v, ok := strings.Cut(pair, "=")
+		if k = strings.TrimSpace(k); !ok || k == "" {
+			return nil, fmt.Errorf("must look like k=v,k=v, not %q", s)
+		}
+		tags[k] = strings.TrimSpace(v)
+	}
+	return tags, domain.ValidateTags("tags", tags)
+}
