@@ -137,7 +137,7 @@ func (r *remote) run(workloadType, input string) time.Duration {
 
 // usesItsBus reports whether the bus is connected again, and coordinators have answered over it.
 func (r *remote) usesItsBus() bool {
-	return r.log.count(`msg="bus connected"`) == r.log.count(`msg="bus disconnected"`) &&
+	return r.log.count(`msg="bus reconnected"`) == r.log.count(`msg="bus disconnected"`) &&
 		r.log.count(`msg="coordinators connected" route=bus`) == r.log.count(`msg="coordinators disconnected" route=bus`)
 }
 
@@ -216,7 +216,7 @@ func TestWorker_WhenItsBusIsDown_StartsWorkWithinTwoSecondsAndReturnsToTheBus(t 
 				assert.Less(t, r.run("sleep", brief), 2*time.Second, "%s", r.log)
 				assert.Less(t, r.run("sleep", brief), 2*time.Second, "%s", r.log)
 				r.bus.Up()
-				r.awaits(func() bool { return r.log.count(`msg="bus connected"`) == r.log.count(`msg="bus disconnected"`) }, "the bus is used again")
+				r.awaits(func() bool { return r.log.count(`msg="bus reconnected"`) == r.log.count(`msg="bus disconnected"`) }, "the bus is used again")
 				r.http.Down()
 				assert.Less(t, r.run("sleep", brief), 2*time.Second, "over the bus alone: %s", r.log)
 				r.http.Up()

@@ -36,8 +36,10 @@ var policy = []struct {
 
 	// The driven side of the worker protocol is a client: it knows no service.
 	{"adapters/http/workerclient", []string{"std", "deps", "core/domain", "core/ports", "api/client"}},
-	{"adapters/http/...", []string{"std", "deps", "self", "adapters/http/...", "core/domain", "core/ports", "core/services/...", "api/openapi"}},
-	{"adapters/...", []string{"std", "deps", "self", "core/domain", "core/ports"}},
+	{"adapters/http/...", []string{"std", "deps", "self", "adapters/http/...", "adapters/internal/...", "core/domain", "core/ports", "core/services/...", "api/openapi"}},
+	// What several adapters share. Nobody else may import it.
+	{"adapters/internal/...", []string{"std", "deps", "core/domain", "core/ports"}},
+	{"adapters/...", []string{"std", "deps", "self", "core/domain", "core/ports", "adapters/internal/..."}},
 
 	// Generated from the OpenAPI file; the worker protocol's types are the core's own.
 	{"api/...", []string{"std", "deps", "core/domain", "core/ports"}},
@@ -136,6 +138,9 @@ func matches(pattern, path string) bool {
 }
 
 func allowed(from, imp string, ours, std bool, may []string) bool {
+	if ours && matches("adapters/internal/...", imp) && !strings.HasPrefix(from, "adapters/") {
+		return false
+	}
 	for _, m := range may {
 		switch m {
 		case "std":
@@ -198,6 +203,8 @@ func TestThePolicyCatchesEachKindOfViolation(t *testing.T) {
 		"randomness in a service":      {ImportPath: "core/services/lifecycle", Imports: []string{"math/rand/v2"}},
 		"third party in a service":     {ImportPath: "core/services/lifecycle", Imports: []string{"github.com/x/y"}},
 		"an adapter in another":        {ImportPath: "adapters/nats", Imports: []string{module + "adapters/memory"}},
+		"an adapter in the shared":     {ImportPath: "adapters/internal/link", Imports: []string{module + "adapters/memory"}},
+		"the shared in bootstrap":      {ImportPath: "bootstrap", Imports: []string{module + "adapters/internal/link"}},
 		"a service in an adapter":      {ImportPath: "adapters/nats", Imports: []string{module + "core/services/lifecycle"}},
 		"an adapter in a command":      {ImportPath: "cmd/niyanta", Imports: []string{module + "adapters/memory"}},
 		"a store in the sdk":           {ImportPath: "sdk", Imports: []string{module + "adapters/memory"}},

@@ -16,7 +16,7 @@ const noticedWithin = 3 * time.Second
 // SilentBusCases hold of buses with a network: what happens when it drops a connection without a word.
 func SilentBusCases() []Case[BusHarness] {
 	return []Case[BusHarness]{
-		{"a connection that has fallen silent is known to be disconnected", "CodeUnavailable when it is known to be away", func(t T, h BusHarness) {
+		{"a connection that has fallen silent is known to be disconnected", "CodeUnavailable when it is known to be disconnected", func(t T, h BusHarness) {
 			b, silence := h.OpenBehind()
 			require.NoError(t, b.Publish(t.Context(), "s", nil))
 			silence()

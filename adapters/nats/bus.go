@@ -5,29 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
 
+	"github.com/niyanta/niyanta/adapters/internal/delivery"
+	"github.com/niyanta/niyanta/adapters/internal/link"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
 
 const (
-	// buffer is how many messages wait for one subscription's handler.
-	buffer = 4096
-	// requestMax bounds a request whose context has no deadline.
-	requestMax = 10 * time.Second
-	// flushMax bounds how long a subscription waits until the server knows of it.
-	flushMax      = 2 * time.Second
+	// requestTimeout bounds a request whose context has no deadline.
+	requestTimeout = 10 * time.Second
+	// flushTimeout bounds how long a subscription waits until the server knows of it.
+	flushTimeout  = 2 * time.Second
 	reconnectWait = 250 * time.Millisecond
 )
 
@@ -45,31 +42,34 @@ type Options struct {
 // Bus implements ports.Bus. Close it once.
 type Bus struct {
 	conn    *nats.Conn
-	link    link
+	link    *link.Link
 	log     *slog.Logger
-	dropped atomic.Int64
+	subs    *delivery.Subscriptions[*nats.Msg]
 	stop    context.CancelFunc
-	watched chan struct{} // closed when nobody watches the connection any more
-
-	mu   sync.Mutex
-	subs map[*subscription]bool
+	watcher sync.WaitGroup
 }
+
+var errUnreachable = errors.New("the server does not answer yet")
 
 // Connect returns a bus. The server may still be away; the connection is made as soon as it answers.
 func Connect(o Options) (*Bus, error) {
-	b := &Bus{link: link{log: o.Log}, log: o.Log, watched: make(chan struct{}), subs: map[*subscription]bool{}}
+	address, err := addressOf(o.URL)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bus{link: link.New(address, o.Log), log: o.Log, subs: delivery.NewSubscriptions[*nats.Msg](o.Log)}
 	opts := []nats.Option{
 		nats.Name(o.Name), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait),
-		nats.ReconnectJitter(reconnectWait, reconnectWait), nats.ReconnectBufSize(-1), nats.Timeout(flushMax),
+		nats.ReconnectJitter(reconnectWait, reconnectWait), nats.ReconnectBufSize(-1), nats.Timeout(flushTimeout),
 		// A write to a connection that has fallen silent holds up all other calls.
-		nats.FlusherTimeout(flushMax),
+		nats.FlusherTimeout(flushTimeout),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil { // else it was closed, or given up, here
-				b.link.down(err)
+				b.link.Disconnected(err)
 			}
 		}),
-		nats.ReconnectHandler(func(*nats.Conn) { b.link.up() }),
-		nats.ConnectHandler(func(*nats.Conn) { b.link.up() }),
+		nats.ReconnectHandler(func(*nats.Conn) { b.link.Connected() }),
+		nats.ConnectHandler(func(*nats.Conn) { b.link.Connected() }),
 		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) { b.failed(s, err) }),
 	}
 	if o.CredsFile != "" {
@@ -81,22 +81,29 @@ func Connect(o Options) (*Bus, error) {
 	if o.CertFile != "" || o.KeyFile != "" {
 		opts = append(opts, nats.ClientCert(o.CertFile, o.KeyFile))
 	}
-	for server := range strings.SplitSeq(o.URL, ",") {
-		if _, err := url.Parse(strings.TrimSpace(server)); err != nil { // the library's error would hold the URL, with its password
-			return nil, errors.New("bus: the URL is not valid; it looks like nats://user:password@host:4222")
-		}
-	}
-	var err error
 	if b.conn, err = nats.Connect(o.URL, opts...); err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
 	if !b.conn.IsConnected() {
-		b.link.down(errUnreachable)
+		b.link.Disconnected(errUnreachable)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	b.stop = stop
-	go b.watch(ctx)
+	b.watcher.Go(func() { b.link.Watch(ctx, b.probe, b.reconnect) })
 	return b, nil
+}
+
+// addressOf returns the hosts of a list of URLs, without credentials.
+func addressOf(list string) (string, error) {
+	var hosts []string
+	for server := range strings.SplitSeq(list, ",") {
+		u, err := url.Parse(strings.TrimSpace(server))
+		if err != nil { // the library's error would hold the URL, with its password
+			return "", errors.New("bus: the URL is not valid; it looks like nats://user:password@host:4222")
+		}
+		hosts = append(hosts, u.Host)
+	}
+	return strings.Join(hosts, ","), nil
 }
 
 func (b *Bus) failed(s *nats.Subscription, err error) {
@@ -105,30 +112,24 @@ func (b *Bus) failed(s *nats.Subscription, err error) {
 		subject = s.Subject
 	}
 	if errors.Is(err, nats.ErrSlowConsumer) {
-		b.dropped.Add(1)
+		b.subs.Drop()
 	}
 	b.log.Warn("bus", "subject", subject, "error", err)
 }
 
 // Connected reports whether the server answers. It does not wait: the library's own answer waits for writes under way.
-func (b *Bus) Connected() bool { return b.link.isUp() }
+func (b *Bus) Connected() bool { return b.link.IsConnected() }
 
-// Dropped counts messages that found a full buffer, and handlers that panicked.
-func (b *Bus) Dropped() int64 { return b.dropped.Load() }
+// Dropped counts the messages that found a full buffer, or whose handler panicked.
+func (b *Bus) Dropped() int64 { return b.subs.Dropped() }
 
 // Close ends the connection and all its subscriptions.
 func (b *Bus) Close() error {
 	b.stop()
-	<-b.watched
-	b.mu.Lock()
-	subs := slices.Collect(maps.Keys(b.subs))
-	b.mu.Unlock()
-	var errs []error
-	for _, s := range subs {
-		errs = append(errs, s.Close())
-	}
+	b.watcher.Wait()
+	err := b.subs.Close()
 	b.conn.Close()
-	return errors.Join(errs...)
+	return err
 }
 
 // message makes a message that carries the trace of ctx.
@@ -162,7 +163,7 @@ func (b *Bus) Request(ctx context.Context, subject string, data []byte) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	bounded, cancel := b.link.whileUp(ctx, requestMax)
+	bounded, cancel := b.link.WhileConnected(ctx, requestTimeout)
 	defer cancel()
 	reply, err := b.conn.RequestMsgWithContext(bounded, m)
 	if err != nil {
@@ -185,34 +186,25 @@ func translate(ctx context.Context, err error) error {
 	return &domain.Error{Code: domain.CodeUnavailable, Message: "the bus is not available", Cause: err}
 }
 
-// subscription delivers from a buffer of its own, so that closing can wait for the handler.
-type subscription struct {
-	bus  *Bus
-	sub  *nats.Subscription
-	stop chan struct{}
-	done chan struct{}
-	once sync.Once
-}
-
 // Subscribe implements ports.Bus.
 func (b *Bus) Subscribe(ctx context.Context, subject, group string, h ports.Handler) (ports.Subscription, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	inbox := make(chan *nats.Msg, buffer)
+	inbox := delivery.NewInbox[*nats.Msg]()
 	sub, err := b.conn.ChanQueueSubscribe(subject, group, inbox)
 	if err != nil {
 		return nil, translate(ctx, err)
 	}
-	s := &subscription{bus: b, sub: sub, stop: make(chan struct{}), done: make(chan struct{})}
-	b.mu.Lock()
-	b.subs[s] = true
-	b.mu.Unlock()
-	go s.deliver(context.WithoutCancel(ctx), inbox, h)
+	s, err := b.subs.Start(ctx, inbox, func(ctx context.Context, m *nats.Msg) { b.handle(ctx, m, h) },
+		func(*delivery.Subscription[*nats.Msg]) error { return unsubscribe(sub) })
+	if err != nil {
+		return nil, errors.Join(translate(ctx, err), unsubscribe(sub))
+	}
 	if b.Connected() {
-		bounded, cancel := context.WithTimeout(ctx, flushMax)
+		bounded, cancel := context.WithTimeout(ctx, flushTimeout)
 		defer cancel()
-		// When it does not answer, the subscription is made again with the next connection.
+		// When the server does not answer, the subscription is made again with the next connection.
 		if err := b.conn.FlushWithContext(bounded); err != nil && ctx.Err() != nil {
 			return nil, errors.Join(ctx.Err(), s.Close())
 		}
@@ -220,53 +212,46 @@ func (b *Bus) Subscribe(ctx context.Context, subject, group string, h ports.Hand
 	return s, nil
 }
 
-func (s *subscription) deliver(ctx context.Context, inbox <-chan *nats.Msg, h ports.Handler) {
-	defer close(s.done)
-	for {
-		select {
-		case <-s.stop:
-			return
-		default:
-		}
-		select {
-		case <-s.stop:
-			return
-		case m := <-inbox:
-			s.call(ctx, m, h)
-		}
-	}
-}
-
-// call runs the handler; one that panics loses its message and nothing else.
-func (s *subscription) call(ctx context.Context, m *nats.Msg, h ports.Handler) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.bus.dropped.Add(1)
-			s.bus.log.Error("a handler panicked", "subject", m.Subject, "panic", fmt.Sprint(p))
-		}
-	}()
+func (b *Bus) handle(ctx context.Context, m *nats.Msg, h ports.Handler) {
 	ctx = otel.GetTextMapPropagator().Extract(ctx, propagation.HeaderCarrier(m.Header))
 	reply := h(ctx, ports.Message{Subject: m.Subject, Data: m.Data, WantsReply: m.Reply != ""})
 	if m.Reply == "" {
 		return
 	}
 	if err := m.Respond(reply); err != nil {
-		s.bus.log.Debug("reply not sent", "subject", m.Subject, "error", err)
+		b.log.Debug("reply not sent", "subject", m.Subject, "error", err)
 	}
 }
 
-// Close implements ports.Subscription.
-func (s *subscription) Close() error {
-	var err error
-	s.once.Do(func() {
-		if err = s.sub.Unsubscribe(); errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrBadSubscription) {
-			err = nil
-		}
-		s.bus.mu.Lock()
-		delete(s.bus.subs, s)
-		s.bus.mu.Unlock()
-		close(s.stop)
-	})
-	<-s.done
+// unsubscribe ends a subscription, whether the connection is still open or not.
+func unsubscribe(s *nats.Subscription) error {
+	err := s.Unsubscribe()
+	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrBadSubscription) {
+		return nil
+	}
 	return err
 }
+
+// probe asks the server for a sign of life. The library's own pings take twice as long at least, and messages are
+// published into nothing meanwhile.
+func (b *Bus) probe(ctx context.Context) error {
+	if !b.conn.IsConnected() {
+		return link.ErrReported
+	}
+	err := b.conn.FlushWithContext(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case !b.conn.IsConnected():
+		return link.ErrReported
+	}
+	return link.ErrSilent
+}
+
+func (b *Bus) reconnect(context.Context) {
+	if err := b.conn.ForceReconnect(); err != nil {
+		b.log.Debug("bus not reconnected", "error", err)
+	}
+}
+
+var _ ports.Bus = (*Bus)(nil)

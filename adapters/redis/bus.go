@@ -1,10 +1,10 @@
 package redis
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -15,17 +15,17 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
 
+	"github.com/niyanta/niyanta/adapters/internal/delivery"
+	"github.com/niyanta/niyanta/adapters/internal/link"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
 
 const (
-	// buffer is how many messages wait for one subscription's handler.
-	buffer = 4096
-	// requestMax bounds a request whose context has no deadline.
-	requestMax = 10 * time.Second
-	// confirmMax bounds how long a subscription waits until Redis knows of it.
-	confirmMax = 2 * time.Second
+	// requestTimeout bounds a request whose context has no deadline.
+	requestTimeout = 10 * time.Second
+	// confirmTimeout bounds how long a subscription waits until Redis knows of it.
+	confirmTimeout = 2 * time.Second
 	// claimTTL is how long it is remembered which process of a group took a message.
 	claimTTL = 30 * time.Second
 	// courtesy is how long the winner of a claim waits with its next one while it has rivals: while it lost one within rivalsFor.
@@ -48,11 +48,11 @@ type Bus struct {
 	client  *redis.Client
 	ids     ports.IDs
 	log     *slog.Logger
-	link    link
+	link    *link.Link
+	subs    *delivery.Subscriptions[message]
 	inbox   string
 	stop    context.CancelFunc
 	working sync.WaitGroup // receive and watch
-	dropped atomic.Int64
 	// telling is held by who tells Redis what topics are wanted. It is a channel, because telling waits for Redis: who
 	// waits for its turn must hear the end of its context, and messages must not wait at all.
 	telling chan struct{}
@@ -71,20 +71,21 @@ type Bus struct {
 func NewBus(client *redis.Client, ids ports.IDs, log *slog.Logger) *Bus {
 	ctx, stop := context.WithCancel(context.Background())
 	b := &Bus{
-		client: client, ids: ids, log: log, link: link{log: log}, inbox: "niyanta.inbox." + ids.New(""), stop: stop,
+		client: client, ids: ids, log: log, link: link.New(client.Options().Addr, log),
+		subs: delivery.NewSubscriptions[message](log), inbox: "niyanta.inbox." + ids.New(""), stop: stop,
 		telling: make(chan struct{}, 1), topics: map[string]*topic{}, told: map[string]bool{}, replies: map[string]chan<- []byte{},
 	}
 	b.pubsub = client.Subscribe(ctx, b.inbox)
 	b.working.Go(func() { b.receive(ctx) })
-	b.working.Go(func() { b.watch(ctx) })
+	b.working.Go(func() { b.link.Watch(ctx, b.probe, b.renew) })
 	return b
 }
 
 // Connected reports whether Redis answers, on the connections for both directions.
-func (b *Bus) Connected() bool { return b.link.isUp() }
+func (b *Bus) Connected() bool { return b.link.IsConnected() }
 
-// Dropped counts messages that found a full buffer, and handlers that panicked.
-func (b *Bus) Dropped() int64 { return b.dropped.Load() }
+// Dropped counts the messages that found a full buffer, or whose handler panicked.
+func (b *Bus) Dropped() int64 { return b.subs.Dropped() }
 
 // Ping tells whether Redis answers.
 func (b *Bus) Ping(ctx context.Context) error { return translate(ctx, b.client.Ping(ctx).Err()) }
@@ -98,16 +99,7 @@ func (b *Bus) Close() error {
 	if last := b.current(); last != first { // made meanwhile
 		err = errors.Join(err, last.Close())
 	}
-	b.mu.Lock()
-	var all []*subscription
-	for _, t := range b.topics {
-		all = append(all, t.all()...)
-	}
-	b.mu.Unlock()
-	for _, s := range all {
-		s.end()
-	}
-	return err
+	return errors.Join(err, b.subs.Close())
 }
 
 // channel is the name of a subject in Redis.
@@ -150,7 +142,7 @@ func (b *Bus) Request(ctx context.Context, subject string, data []byte) ([]byte,
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	bounded, cancel := b.link.whileUp(ctx, requestMax)
+	bounded, cancel := b.link.WhileConnected(ctx, requestTimeout)
 	defer cancel()
 	f := frame{ID: b.ids.New(""), ReplyTo: b.inbox, Data: data}
 	reply, forget := b.expect(f.ID)
@@ -211,7 +203,7 @@ func (b *Bus) receive(ctx context.Context) {
 			b.arrived(m)
 		}
 		if err != nil && ctx.Err() == nil && from == b.current() {
-			b.link.down(err)
+			b.link.Disconnected(err)
 			select {
 			case <-time.After(250 * time.Millisecond):
 			case <-ctx.Done():
@@ -231,7 +223,7 @@ func (b *Bus) confirmed(name string) {
 func (b *Bus) arrived(m *redis.Message) {
 	var f frame
 	if err := json.Unmarshal([]byte(m.Payload), &f); err != nil {
-		b.dropped.Add(1)
+		b.subs.Drop()
 		b.log.Warn("bad message dropped", "channel", m.Channel, "error", err)
 		return
 	}
@@ -251,15 +243,17 @@ func (b *Bus) arrived(m *redis.Message) {
 		name = m.Pattern
 	}
 	subject := strings.TrimPrefix(m.Channel, channel(""))
-	if t := b.topics[name]; t != nil && t.matches(subject) {
-		t.offer(delivery{subject: subject, frame: f})
+	if t := b.topics[name]; t != nil && t.Matches(subject) { // in Redis, "*" also crosses dots
+		for _, s := range t.Receivers() {
+			s.Offer(message{subject: subject, frame: f})
+		}
 	}
 }
 
 // claim takes a message for this process's members of a group. Whoever took one and has rivals lets them go first the next
 // time, so that the group shares its messages whoever is nearest to Redis.
 func (b *Bus) claim(ctx context.Context, topic, group, id string) bool {
-	bounded, cancel := context.WithTimeout(ctx, callMax)
+	bounded, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if b.favoured.Load() && time.Now().UnixNano()-b.lost.Load() < rivalsFor.Nanoseconds() {
 		time.Sleep(courtesy)
@@ -276,19 +270,67 @@ func (b *Bus) claim(ctx context.Context, topic, group, id string) bool {
 	return won
 }
 
-func (b *Bus) handle(ctx context.Context, d delivery, h ports.Handler) {
-	defer func() {
-		if p := recover(); p != nil {
-			b.dropped.Add(1)
-			b.log.Error("a handler panicked", "subject", d.subject, "panic", fmt.Sprint(p))
-		}
-	}()
-	ctx = otel.GetTextMapPropagator().Extract(ctx, propagation.MapCarrier(d.Trace))
-	reply := h(ctx, ports.Message{Subject: d.subject, Data: append([]byte(nil), d.Data...), WantsReply: d.ReplyTo != ""})
-	if d.ReplyTo == "" {
+func (b *Bus) handle(ctx context.Context, m message, h ports.Handler) {
+	ctx = otel.GetTextMapPropagator().Extract(ctx, propagation.MapCarrier(m.Trace))
+	reply := h(ctx, ports.Message{Subject: m.subject, Data: bytes.Clone(m.Data), WantsReply: m.ReplyTo != ""})
+	if m.ReplyTo == "" {
 		return
 	}
-	if _, err := b.send(ctx, d.ReplyTo, frame{ID: d.ID, Data: reply}); err != nil {
-		b.log.Debug("reply not sent", "subject", d.subject, "error", err)
+	if _, err := b.send(ctx, m.ReplyTo, frame{ID: m.ID, Data: reply}); err != nil {
+		b.log.Debug("reply not sent", "subject", m.subject, "error", err)
 	}
 }
+
+// probe sends a message to this process itself. It takes both ways: over what publishes, and over what receives.
+func (b *Bus) probe(ctx context.Context) error {
+	f := frame{ID: b.ids.New("")}
+	arrived, forget := b.expect(f.ID)
+	defer forget()
+	if _, err := b.put(ctx, b.inbox, f); err != nil {
+		if ctx.Err() != nil {
+			return link.ErrSilent
+		}
+		return err
+	}
+	select {
+	case <-arrived:
+		return nil
+	case <-ctx.Done():
+		return link.ErrSilent
+	}
+}
+
+// renew receives over a new connection.
+func (b *Bus) renew(ctx context.Context) {
+	select {
+	case b.telling <- struct{}{}:
+		defer func() { <-b.telling }()
+	case <-ctx.Done():
+		return
+	}
+	b.mu.Lock()
+	channels, patterns := []string{b.inbox}, []string(nil)
+	for name, t := range b.topics {
+		if t.Pattern {
+			patterns = append(patterns, name)
+		} else {
+			channels = append(channels, name)
+		}
+	}
+	b.mu.Unlock()
+	fresh := b.client.Subscribe(ctx, channels...)
+	if len(patterns) > 0 {
+		_ = fresh.PSubscribe(ctx, patterns...) // the client keeps them for its next connection
+	}
+	b.mu.Lock()
+	old := b.pubsub
+	b.pubsub = fresh
+	clear(b.told)
+	for _, name := range append(channels, patterns...) {
+		b.told[name] = true
+	}
+	b.mu.Unlock()
+	_ = old.Close() // ends the call that waits for it
+}
+
+var _ ports.Bus = (*Bus)(nil)

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	dialMax = 2 * time.Second
-	callMax = 2 * time.Second
+	dialTimeout = 2 * time.Second
+	callTimeout = 2 * time.Second
 	// idleTimeout is how long a connection is kept that nothing uses: of a few that have fallen silent, none is tried
 	// after that.
 	idleTimeout = 5 * time.Second
@@ -36,7 +36,7 @@ func Connect(url string) (*redis.Client, error) {
 	if err != nil {
 		return nil, errors.New("the Redis URL is not valid; it looks like redis://user:password@host:6379/0")
 	}
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialMax, callMax, callMax
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialTimeout, callTimeout, callTimeout
 	o.ContextTimeoutEnabled = true
 	o.ConnMaxIdleTime = idleTimeout
 	o.MaxRetries = 1

@@ -7,12 +7,13 @@ import "context"
 type Bus interface {
 	// Publish sends data to every subscription whose subject matches, and to one member of each queue
 	// group. It does not wait for receivers and does not fail because there are none. CodeTooLarge when data exceeds
-	// what the bus carries; CodeUnavailable when it is known to be away.
+	// what the bus carries; CodeUnavailable when it is known to be disconnected.
 	Publish(ctx context.Context, subject string, data []byte) error
 	// Subscribe calls h for each message, one at a time per subscription, in the order in which one publisher
 	// sent them, until the subscription is closed. Subjects are tokens joined by dots; "*" stands for one token.
-	// With a non-empty group, each message reaches one member of the group. A handler that panics or is slow
-	// affects its own subscription only; when its buffer is full, messages are dropped and counted.
+	// With a non-empty group, each message reaches one member of the group; all members subscribe to the same
+	// subject. A handler that panics or is slow affects its own subscription only; when its buffer is full, messages
+	// are dropped and counted.
 	Subscribe(ctx context.Context, subject, group string, h Handler) (Subscription, error)
 	// Request sends data to one receiver and returns its reply. CodeUnavailable when nobody is there to
 	// answer or ctx has no deadline and the bus's own (10 s) passes; the context's error when that ends first.
