@@ -63,11 +63,21 @@ verify: ## generated code, modules and formatting are current
 	@unformatted=$$(git ls-files '*.go' | xargs gofmt -l) && test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
 	go mod tidy -diff
 	go -C tools mod tidy -diff
+	go -C bench mod tidy -diff
 	go vet ./...
+	go -C bench vet ./...
 
 bench: ## benchmarks, with the machine they ran on
 	@go version; grep -m1 'model name' /proc/cpuinfo; nproc
 	go test -run '^$$' -bench . -benchmem ./core/... ./bootstrap/...
+
+bench-peers: build ## Niyanta beside River and Asynq on the same servers (half an hour, on an idle machine); writes docs/PERFORMANCE.md
+	scripts/ensure-deps
+	go build -o bin/nats-server github.com/nats-io/nats-server/v2
+	@mkdir -p docs/plots/data
+	go -C bench build -o ../bin/bench . && cd bench && ../bin/bench -rounds $(or $(ROUNDS),5) -write ../docs
+	go -C tools build -o ../bin/plot ./plot
+	scripts/plots peers-
 
 sim: ## simulate SEEDS=n runs with faults, or replay SEED=n with its trace
 	go test ./simulation -run WhateverGoesWrong -timeout 0 -count=1 -v $(if $(SEED),-seed $(SEED),-seeds $(or $(SEEDS),2000))
@@ -116,4 +126,4 @@ $(TOOLS): tools/go.mod tools/go.sum
 	@mkdir -p bin
 	go -C tools build -o ../$@ $(PKG)
 
-.PHONY: help demo demo-production demo-build dev build test test-all lint generate verify bench sim defects crashpoints chaos recovery cycles explain plots fuzz clean
+.PHONY: help demo demo-production demo-build dev build test test-all lint generate verify bench bench-peers sim defects crashpoints chaos recovery cycles explain plots fuzz clean
