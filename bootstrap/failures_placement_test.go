@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/domain/placement"
 	"github.com/niyanta/niyanta/core/ports"
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
@@ -82,7 +83,7 @@ func placementFailures() []failureKind {
 			require.NoError(t, err)
 			told := false
 			for _, r := range p.Reasons {
-				told = told || r.Code == string(domain.ReasonEnding)
+				told = told || r.Code == string(placement.ReasonEnding)
 			}
 			require.True(t, told, "%+v", p.Reasons)
 			require.Zero(t, a.stored(t, string(next)).Generation, "it was neither assigned nor declined")

@@ -30,13 +30,18 @@ var policy = []struct {
 	may  []string
 }{
 	{"core/domain", []string{"domainstd"}},
+	{"core/domain/placement", []string{"domainstd", "core/domain"}},
 	{"core/ports", []string{"context", "errors", "iter", "time", "core/domain"}},
 	{"core/ports/mocks", []string{"std", "deps", "core/domain", "core/ports"}}, // generated, for tests
-	{"core/services/...", []string{"pure", "core/domain", "core/ports", "core/services/..."}},
+	{"core/services/...", []string{"pure", "core/domain", "core/domain/placement", "core/ports", "core/services/..."}},
 
 	// The driven side of the worker protocol is a client: it knows no service.
 	{"adapters/http/workerclient", []string{"std", "deps", "core/domain", "core/ports", "api/client"}},
-	{"adapters/http/...", []string{"std", "deps", "self", "adapters/http/...", "adapters/internal/...", "core/domain", "core/ports", "core/services/...", "api/openapi"}},
+	// The driving side presents what services return, the reasons why a workload waits among it.
+	{"adapters/http/...", []string{
+		"std", "deps", "self", "adapters/http/...", "adapters/internal/...", "core/domain", "core/domain/placement", "core/ports",
+		"core/services/...", "api/openapi",
+	}},
 	// What several adapters share. Nobody else may import it.
 	{"adapters/internal/...", []string{"std", "deps", "core/domain", "core/ports"}},
 	{"adapters/...", []string{"std", "deps", "self", "core/domain", "core/ports", "adapters/internal/..."}},
@@ -196,6 +201,10 @@ func TestThePackagesKeepTheArchitecture(t *testing.T) {
 func TestThePolicyCatchesEachKindOfViolation(t *testing.T) {
 	for name, p := range map[string]pkg{
 		"technology in the domain":     {ImportPath: "core/domain", Imports: []string{"net/http"}},
+		"the scheduler in the domain":  {ImportPath: "core/domain", Imports: []string{module + "core/domain/placement"}},
+		"the scheduler in a port":      {ImportPath: "core/ports", Imports: []string{module + "core/domain/placement"}},
+		"the scheduler in a store":     {ImportPath: "adapters/postgres", Imports: []string{module + "core/domain/placement"}},
+		"a port in the scheduler":      {ImportPath: "core/domain/placement", Imports: []string{module + "core/ports"}},
 		"third party in the domain":    {ImportPath: "core/domain", Imports: []string{"github.com/x/y"}},
 		"adapter in a service":         {ImportPath: "core/services/lifecycle", Imports: []string{module + "adapters/memory"}},
 		"I/O in a service":             {ImportPath: "core/services/lifecycle", Imports: []string{"os"}},

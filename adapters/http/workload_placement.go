@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
-	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/domain/placement"
 	"github.com/niyanta/niyanta/core/services/insight"
 )
 
@@ -22,7 +22,7 @@ func placementOut(p *insight.Placement) gen.Placement {
 		WorkloadID: string(p.Workload.ID), Status: gen.Status(p.Workload.Status), WorkerID: opt(string(p.Workload.WorkerID)),
 		Waiting: p.Waiting, Position: opt(p.Position), PositionIsMinimum: p.AtLeast, Placeable: p.Placeable,
 		EstimatedStartTime: optTime(p.Start), Confidence: opt(gen.Confidence(p.Confidence)),
-		Reasons: mapSlice(p.Reasons, func(r *domain.Reason) gen.PlacementReason {
+		Reasons: mapSlice(p.Reasons, func(r *placement.Reason) gen.PlacementReason {
 			return gen.PlacementReason{Code: string(r.Code), Workers: opt(r.Workers), Message: r.Message}
 		}),
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/domain/placement"
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 )
 
@@ -133,7 +134,7 @@ func (a *api) unoffered(ctx context.Context, ws ...*domain.Workload) func(*domai
 	return func(w *domain.Workload) *string {
 		for _, c := range capabilities(w) {
 			if missing[c] {
-				return new(domain.NotOffered(c).Message)
+				return new(placement.NotOffered(c).Message)
 			}
 		}
 		return nil

@@ -34,7 +34,7 @@ var tests = map[layer][]string{
 	onPostgres:  {"./adapters/postgres", "-run", "TestStoresKeepTheirContracts$"},
 	lostCommits: {"./adapters/postgres", "-run", "TestACommit"},
 	plane:       {"./bootstrap", "-run", "InProcessKeepsItsContract"},
-	properties:  {"./core/domain"},
+	properties:  {"./core/domain/..."},
 	engine:      {"./core/services/execution", "-timeout=1m"},
 }
 

@@ -28,9 +28,9 @@ const (
 	decide    = "core/domain/decide.go"
 	execute   = "core/domain/execute.go"
 	table     = "core/domain/transition.go"
-	planner   = "core/domain/planner.go"
+	planner   = "core/domain/placement/planner.go"
 	affinity  = "core/domain/affinity.go"
-	fleet     = "core/domain/fleet.go"
+	fleet     = "core/domain/placement/fleet.go"
 	ending    = "core/domain/ending.go"
 	suspect   = "core/domain/suspect.go"
 	agent     = "core/services/execution/agent.go"
@@ -78,7 +78,7 @@ var defects = []defect{
 	{"running limit unchecked by the planner", planner, "if q.customer.limited && q.customer.room <= 0 {", "if false {", nil, []layer{properties}},
 	{"slots unchecked at the commit", execute, "if y.Held[t.SessionID] >= wk.Slots {", "if false {", nil, []layer{onMemory}},
 	{"assignment to a session that is over", execute, "wk == nil || wk.SessionID != t.SessionID || wk.Status != WorkerHealthy", "wk == nil", nil, []layer{onMemory}},
-	{"hard affinity ignored", affinity, "func (a Affinity) admits(w *Worker) bool {", "func (a Affinity) admits(w *Worker) bool {\n\tif w != nil {\n\t\treturn true\n\t}", nil, []layer{sim}},
+	{"hard affinity ignored", affinity, "func (a Affinity) Admits(w *Worker) bool {", "func (a Affinity) Admits(w *Worker) bool {\n\tif w != nil {\n\t\treturn true\n\t}", nil, []layer{sim}},
 	{"queue depth counted, then inserted", postgres + "submit.go", " FOR SHARE OF c FOR NO KEY UPDATE OF b", "", nil, []layer{onPostgres}},
 	{"queue depth unchecked in memory", memory + "workloads.go", "t.usage.Queued >= t.Limits().MaxQueueDepth", "false", nil, []layer{onMemory}},
 	{"running limit read without a lock that excludes other assignments", postgres + "apply.go", `		lock = "NO KEY UPDATE"`, `		lock = "SHARE"`, nil, []layer{onPostgres}},
@@ -110,7 +110,7 @@ var defects = []defect{
 	{"an inventory never lets go of an ending run", reconcile, "if !has[r] && w.HeldFor >= inventoryAge {", "if false {", nil, []layer{plane}},
 	{"declines do not back off", ending, "d.Count = old.Count + 1", "d.Count = 1", nil, []layer{properties}},
 	{"a process that lives counts as dead", suspect, "return l == LossExpired && (supervised || returned)", "return l == LossExpired && supervised && returned", nil, []layer{onMemory, properties}},
-	{"suspects share a worker at once", execute, "w.Suspect() && y.Suspects[t.SessionID] > 0 && patient(w.SuspectSince, now)", "false", nil, []layer{onMemory, properties}},
+	{"suspects share a worker at once", execute, "w.Suspect() && y.Suspects[t.SessionID] > 0 && AvoidsSuspects(w.SuspectSince, now)", "false", nil, []layer{onMemory, properties}},
 	{"a customer's lanes are not bounded", memory + "queue.go", "if len(lanes) > hq.PerCustomer() {", "if len(lanes) < 0 {", nil, []layer{onMemory}},
 	{"a lane is forgotten that a submission relies on", postgres + "lanes.go", "touchInterval = 5 * time.Minute", "touchInterval = 5000 * time.Minute", nil, []layer{onPostgres}},
 

@@ -93,10 +93,10 @@ func ValidateTags(field string, tags map[string]string) error {
 	return nil
 }
 
-// admits reports whether hard and anti rules about the worker itself let the workload run there.
+// Admits reports whether hard and anti rules about the worker itself let the workload run there.
 // Anti rules about what else runs there depend on the moment and are the planner's.
-func (a Affinity) admits(w *Worker) bool {
-	if a.Hard.WorkerID != "" && a.Hard.WorkerID != w.ID || !hasTags(w, a.Hard.WorkerTags) {
+func (a Affinity) Admits(w *Worker) bool {
+	if a.Hard.WorkerID != "" && a.Hard.WorkerID != w.ID || !w.HasTags(a.Hard.WorkerTags) {
 		return false
 	}
 	for _, t := range a.Hard.WorkloadTypes {
@@ -107,31 +107,5 @@ func (a Affinity) admits(w *Worker) bool {
 	if a.Anti.WorkerID != "" && a.Anti.WorkerID == w.ID {
 		return false
 	}
-	return len(a.Anti.WorkerTags) == 0 || !hasTags(w, a.Anti.WorkerTags)
-}
-
-// baseScore is the score of a worker that nothing is preferred about.
-const baseScore = 50
-
-// score is 50, +50 for the preferred worker, +5 per preferred tag that matches, at most 100.
-func (a Affinity) score(w *Worker) int {
-	s := baseScore
-	if a.Soft.WorkerID != "" && a.Soft.WorkerID == w.ID {
-		s += 50
-	}
-	for k, v := range a.Soft.WorkerTags {
-		if got, ok := w.Tags[k]; ok && got == v {
-			s += 5
-		}
-	}
-	return min(s, 100)
-}
-
-func hasTags(w *Worker, tags map[string]string) bool {
-	for k, v := range tags {
-		if got, ok := w.Tags[k]; !ok || got != v {
-			return false
-		}
-	}
-	return true
+	return len(a.Anti.WorkerTags) == 0 || !w.HasTags(a.Anti.WorkerTags)
 }

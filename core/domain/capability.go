@@ -20,6 +20,11 @@ const programPrefix = TypeExec + ":"
 // ProgramCapability is what a worker offers that may start a program: exec:<program>, spelled as input must.
 func ProgramCapability(program string) string { return programPrefix + program }
 
+// ProgramOf returns the program that a capability stands for; ok is false when the capability is a workload type.
+func ProgramOf(capability string) (program string, ok bool) {
+	return strings.CutPrefix(capability, programPrefix)
+}
+
 // NeededCapability is what a workload needs of its worker beside its type: for a workload of type exec the capability of its
 // program, else nothing. Input in which no program is named needs nothing: the run says what is wrong with it.
 func NeededCapability(workloadType string, input JSON) string {
@@ -37,7 +42,7 @@ func NeededCapability(workloadType string, input JSON) string {
 
 // validateNeeded refuses what no worker will ever offer, so that it does not wait for ever.
 func validateNeeded(workloadType string, input JSON) error {
-	program, ok := strings.CutPrefix(NeededCapability(workloadType, input), programPrefix)
+	program, ok := ProgramOf(NeededCapability(workloadType, input))
 	if !ok {
 		return nil
 	}
@@ -75,7 +80,7 @@ func IsType(capability string) bool { return !strings.Contains(capability, ":") 
 
 // validateCapability checks what a worker says that it offers.
 func validateCapability(field, capability string) error {
-	if program, ok := strings.CutPrefix(capability, programPrefix); ok {
+	if program, ok := ProgramOf(capability); ok {
 		if err := ValidateProgram(program); err != nil {
 			return Invalid(field, "must name programs as %s<name or absolute path>", programPrefix)
 		}

@@ -3,7 +3,6 @@ package domain_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -61,31 +60,4 @@ func TestRegistration_TellsProgramsFromTypes(t *testing.T) {
 		r.Capabilities = []string{"exec", c}
 		require.Error(t, r.Validate(), "%q", c)
 	}
-}
-
-func TestPlan_AProgram_GoesOnlyWhereItIsOffered(t *testing.T) {
-	with, without := worker(1, 5, "exec", "exec:ffmpeg"), worker(2, 5, "exec", "exec:sh")
-	none := worker(3, 5, "sleep")
-	spec := func(input string) *domain.Spec {
-		return &domain.Spec{ID: "wl_1", CustomerID: "a", Type: "exec", Input: domain.JSON(input), Run: domain.DefaultRunConfig()}
-	}
-	ffmpeg := domain.NewLane(spec(`{"command":["ffmpeg"]}`))
-	s := domain.Snapshot{Workers: []domain.Worker{without, none}}
-	e := domain.NewExplainer(s)
-	assert.False(t, e.Placeable(&ffmpeg))
-	assert.Equal(t, "no worker can run it: its type is not offered; none offers exec:ffmpeg", e.Unplaceable(&ffmpeg))
-	assert.Equal(t, []domain.Reason{
-		{Code: domain.ReasonMissingTypes, Workers: 1, Message: "1 worker not offering exec:ffmpeg"},
-		{Code: domain.ReasonMissingType, Workers: 1, Message: `1 worker not offering type "exec"`},
-	}, e.Explain(&ffmpeg))
-	s.Workers = append(s.Workers, with)
-	p := domain.NewPlanner(s)
-	p.Add(domain.LaneHeads{Lane: ffmpeg, Heads: []domain.Candidate{{ID: "wl_1", QueueAt: time.Unix(1, 0)}}})
-	plan, _ := p.Plan(10)
-	require.Len(t, plan, 1)
-	assert.Equal(t, with.ID, plan[0].WorkerID)
-	bare := domain.NewLane(spec(`{}`))
-	assert.NotEqual(t, bare.ID, ffmpeg.ID)
-	assert.NotEqual(t, domain.NewLane(spec(`{"command":["sh"]}`)).ID, ffmpeg.ID)
-	assert.Equal(t, domain.NewLane(spec(`{"command":["ffmpeg","other"]}`)).ID, ffmpeg.ID, "arguments make no lane")
 }

@@ -122,13 +122,13 @@ func (r Resources) validate(field string) error {
 	return nil
 }
 
-// add returns r with n times o added.
-func (r Resources) add(o Resources, n int) Resources {
+// Add returns r with n times o added.
+func (r Resources) Add(o Resources, n int) Resources {
 	return Resources{r.CPUCores + float64(n)*o.CPUCores, r.MemoryMB + n*o.MemoryMB, r.DiskMB + n*o.DiskMB}
 }
 
-// fits reports whether need fits beside used into r. What either side does not state is not compared.
-func (r Resources) fits(used, need Resources) bool {
+// Fits reports whether need fits beside used into r. What either side does not state is not compared.
+func (r Resources) Fits(used, need Resources) bool {
 	const slack = 1e-9 // sums of fractions such as 0.1 must not refuse an exact fit
 	return (r.CPUCores == 0 || need.CPUCores == 0 || used.CPUCores+need.CPUCores <= r.CPUCores+slack) &&
 		(r.MemoryMB == 0 || need.MemoryMB == 0 || used.MemoryMB+need.MemoryMB <= r.MemoryMB) &&

@@ -225,17 +225,6 @@ func TestDefaultBackoff_WithTheDefaultBudget_SpansFiveMinutes(t *testing.T) {
 	assert.Equal(t, b.Delay(3, 0.25), domain.RetryBackoff{}.Delay(3, 0.25), "the zero one is the default")
 }
 
-func TestNotYet_WhenARetryIsDue_SaysWhichAndWhen(t *testing.T) {
-	w := in(domain.StatusRunning)
-	w.Run = domain.DefaultRunConfig()
-	apply(&w, epoch0, event(domain.EventFail))
-	r := domain.NotYet(&w)
-	assert.Equal(t, domain.ReasonRetry, r.Code)
-	assert.Equal(t, fmt.Sprintf("retry 1 of 5 after failure %q, not before %s", w.Failure.Type, w.NotBefore.Format(time.RFC3339)), r.Message)
-	later := domain.Workload{State: domain.State{Status: domain.StatusPending, NotBefore: epoch0}}
-	assert.Equal(t, domain.ReasonNotBefore, domain.NotYet(&later).Code)
-}
-
 // TestRandomLivesAreLegal throws random transitions, stale ones among them, at a workload and checks what must hold
 // after each: see the invariants I1, I2, I4, I5, I7 and I9.
 func TestRandomLivesAreLegal(t *testing.T) {

@@ -31,7 +31,7 @@ func (y *Tally) refusal(w *Workload, t *Transition, now time.Time) string {
 	if y.Held[t.SessionID] >= wk.Slots {
 		return fmt.Sprintf("all %d slots of the worker are taken", wk.Slots)
 	}
-	if w.Suspect() && y.Suspects[t.SessionID] > 0 && patient(w.SuspectSince, now) {
+	if w.Suspect() && y.Suspects[t.SessionID] > 0 && AvoidsSuspects(w.SuspectSince, now) {
 		return "another workload under which workers died is on the worker"
 	}
 	return ""

@@ -1,6 +1,7 @@
 package domain_test
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -73,4 +74,12 @@ func events() []domain.Event {
 		es = append(es, r.Event)
 	}
 	return es
+}
+
+// worker returns a healthy worker that offers these types.
+func worker(n int, types ...string) domain.Worker {
+	return domain.Worker{
+		ID: domain.WorkerID(fmt.Sprintf("w%d", n)), SessionID: domain.SessionID(fmt.Sprintf("s%d", n)),
+		Status: domain.WorkerHealthy, Slots: 1, Capabilities: types,
+	}
 }

@@ -47,3 +47,19 @@ type Terms struct {
 func (c Customer) Terms() Terms {
 	return Terms{Tier: c.Tier, MaxConcurrent: c.Limits().MaxConcurrent, Preemptible: !c.NoPreemption}
 }
+
+// Obstacle is why a lane was passed over.
+type Obstacle string
+
+// The obstacles.
+const (
+	// ObstacleLimit: its customer runs as much as it may.
+	ObstacleLimit Obstacle = "customer_limit"
+	// ObstacleUnplaceable: no healthy worker could run it, however empty.
+	ObstacleUnplaceable Obstacle = "unplaceable"
+	// ObstacleFull: the workers that could run it have no room now, or hold what must not run beside it.
+	ObstacleFull Obstacle = "full"
+)
+
+// Obstacles lists them.
+func Obstacles() []Obstacle { return []Obstacle{ObstacleLimit, ObstacleUnplaceable, ObstacleFull} }

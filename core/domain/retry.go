@@ -64,3 +64,6 @@ func retryDelay(w *Workload, t *Transition) time.Duration {
 	}
 	return w.Run.Backoff.Delay(w.RetryCount, t.Jitter)
 }
+
+// PreemptionDelay is how long what was preempted stays back, so that it does not take the place it made.
+const PreemptionDelay = 5 * time.Second

@@ -34,8 +34,11 @@ func (s *State) SuspectUntil() time.Time {
 
 var forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// patient reports whether a suspect that waits since then still waits for a worker without another suspect.
-func patient(since, now time.Time) bool { return !since.IsZero() && now.Sub(since) < SuspectPatience }
+// AvoidsSuspects reports whether a suspect that began to wait at since still waits for a worker without another suspect. It does
+// so for SuspectPatience.
+func AvoidsSuspects(since, now time.Time) bool {
+	return !since.IsZero() && now.Sub(since) < SuspectPatience
+}
 
 // die counts the death of the session that ran the workload. Deaths of sessions that have returned since are taken back.
 func (s *State) die(w *Workload, t *Transition, now time.Time) {

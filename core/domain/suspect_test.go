@@ -84,38 +84,6 @@ func TestDeaths_SessionThatReturned_IsTakenBack(t *testing.T) {
 	}
 }
 
-func TestPlan_Suspects_GetAWorkerOfTheirOwnBesideOtherWork(t *testing.T) {
-	l := lane("b", "t", domain.Affinity{}, 1, 2, 3)
-	l.Heads[0].SuspectSince, l.Heads[1].SuspectSince = epoch0, epoch0
-	s := domain.Snapshot{Workers: []domain.Worker{worker(1, 5, "t")}, Now: epoch0}
-	assert.Equal(t, []string{"b-t-10-000", "b-t-10-002"}, ids(plan(s, 10, l)), "one suspect, and what is none")
-	s.Occupancy = []domain.Occupancy{{SessionID: "s1", Lane: l.Lane, Count: 2, Suspects: 1}}
-	assert.Equal(t, []string{"b-t-10-002"}, ids(plan(s, 10, l)))
-	e := domain.NewExplainer(s)
-	assert.Equal(t, domain.ReasonSuspects, e.ExplainWorkload(&l.Lane, &l.Heads[0])[0].Code)
-	assert.Equal(t, domain.ReasonNext, e.ExplainWorkload(&l.Lane, &l.Heads[2])[0].Code)
-	s.Workers = append(s.Workers, worker(2, 1, "t"))
-	as := plan(s, 10, l)
-	require.Len(t, as, 2)
-	assert.Equal(t, domain.WorkerID("w2"), as[0].WorkerID)
-	s.Now = epoch0.Add(domain.SuspectPatience)
-	assert.Len(t, plan(s, 10, l), 3, "after a minute it shares one")
-	assert.Equal(t, domain.WorkerID("w2"), plan(s, 10, l)[0].WorkerID, "rather one of its own")
-}
-
-func TestPlan_ManySuspectsAtTheHeadOfALane_KeepNobodyElseWaiting(t *testing.T) {
-	var ages []int
-	for n := range 301 {
-		ages = append(ages, n+1)
-	}
-	l := lane("b", "t", domain.Affinity{}, ages...)
-	for n := range 300 {
-		l.Heads[n].SuspectSince = epoch0
-	}
-	s := domain.Snapshot{Workers: []domain.Worker{worker(1, 5, "t")}, Now: epoch0}
-	assert.Equal(t, []string{"b-t-10-000", "b-t-10-300"}, ids(plan(s, 10, l)))
-}
-
 func TestTally_SecondSuspectOnAWorker_IsRefusedForAMinute(t *testing.T) {
 	y := func() *domain.Tally {
 		return &domain.Tally{

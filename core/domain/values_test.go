@@ -65,7 +65,7 @@ func TestVirtualTimeEqualsAgingPriority(t *testing.T) {
 	draw := rapid.Custom(func(t *rapid.T) waiting {
 		return waiting{
 			epoch0.Add(time.Duration(rapid.IntRange(0, 1e6).Draw(t, "s")) * time.Second),
-			rapid.IntRange(0, 1000).Draw(t, "priority"), rapid.SampledFrom(tiers).Draw(t, "tier"),
+			rapid.IntRange(0, 1000).Draw(t, "priority"), rapid.SampledFrom(domain.Tiers()).Draw(t, "tier"),
 		}
 	})
 	rapid.Check(t, func(t *rapid.T) {

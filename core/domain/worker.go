@@ -152,3 +152,13 @@ func (w *Worker) turn(from, to WorkerStatus, done string) (changed bool, err err
 	w.Status = to
 	return true, nil
 }
+
+// HasTags reports whether the worker has all of these tags with these values.
+func (w *Worker) HasTags(tags map[string]string) bool {
+	for k, v := range tags {
+		if got, ok := w.Tags[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
+}

@@ -1,12 +1,8 @@
 package domain
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 )
 
@@ -259,35 +255,4 @@ func (s *Spec) regionRules() Affinity {
 	}
 	a.Soft.WorkerTags[RegionKey] = region
 	return a
-}
-
-// LaneID names a lane: the waiting workloads of one customer that need the same kind of worker and have the same priority, so that how long
-// they have waited is all that orders them.
-type LaneID string
-
-// NewLane derives the lane of a workload: customer, type, rules, resources, priority.
-func NewLane(s *Spec) Lane {
-	return Lane{
-		ID: LaneOf(s), CustomerID: s.CustomerID, Type: s.Type, Affinity: s.Rules().Clone(), Resources: s.Run.Resources, Priority: s.Priority,
-	}
-}
-
-// LaneOf is the id of a workload's lane: customer/type#shape@priority.
-func LaneOf(s *Spec) LaneID {
-	lane, end := string(s.CustomerID)+"/"+s.Type, "@"+strconv.Itoa(s.Priority)
-	rules := s.Rules()
-	if rules.IsZero() && s.Run.Resources == DefaultResources() {
-		return LaneID(lane + end)
-	}
-	// Maps marshal with sorted keys, so equal rules give equal bytes.
-	shape, err := json.Marshal(struct {
-		A Affinity
-		R Resources
-	}{rules, s.Run.Resources})
-	if err != nil {
-		// Only numbers that validation refuses (NaN, Inf) can fail; such a workload gets a lane of its own.
-		return LaneID(lane + "#" + string(s.ID) + end)
-	}
-	sum := sha256.Sum256(shape)
-	return LaneID(lane + "#" + hex.EncodeToString(sum[:8]) + end)
 }

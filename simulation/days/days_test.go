@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/domain/placement"
 )
 
 func run(t *testing.T, cfg Config) *Result {
@@ -86,8 +87,8 @@ func TestNobodyStarvesBehindAnEndlessStreamOfHigherTiers(t *testing.T) {
 	took := p.index - p.before + 1
 	t.Logf("%d were waiting when it came; it was placed as number %d from then on", p.ahead, took)
 	assert.True(t, p.reserved(), "by priority it would start in a fortnight")
-	assert.LessOrEqual(t, took, (p.ahead+1)*domain.LongestWaitShare)
-	assert.Greater(t, took, older*domain.LongestWaitShare, "those that came before it are first")
+	assert.LessOrEqual(t, took, (p.ahead+1)*placement.LongestWaitShare)
+	assert.Greater(t, took, older*placement.LongestWaitShare, "those that came before it are first")
 }
 
 func TestNobodyWaitsForMorePlacementsThanPromised(t *testing.T) {

@@ -5,10 +5,11 @@ import (
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/domain/placement"
 )
 
 // placement is one workload's way through the queue.
-type placement struct {
+type record struct {
 	customer  int // index into Config.Customers
 	priority  int
 	submitted time.Time
@@ -19,7 +20,7 @@ type placement struct {
 }
 
 // reserved reports whether it was the turn of whoever had waited longest, with every policy but fair.
-func (p *placement) reserved() bool { return (p.index+1)%domain.LongestWaitShare == 0 }
+func (p *record) reserved() bool { return (p.index+1)%placement.LongestWaitShare == 0 }
 
 // Result is what a run measures.
 type Result struct {
@@ -29,7 +30,7 @@ type Result struct {
 	// Series are the samples, in order of time.
 	Series []Sample
 
-	placements []placement
+	placements []record
 	waiting    []int // now, by customer
 	waitingNow int   // all of them
 	running    []int
@@ -61,15 +62,15 @@ func (r *Result) wait(i, n int) {
 	r.waitingNow += n
 }
 
-func (r *Result) placed(p *placement, now time.Time) {
+func (r *Result) placed(p *record, now time.Time) {
 	p.index, p.waited = len(r.placements), now.Sub(p.submitted)
 	r.placements = append(r.placements, *p)
 	r.hold(p, 1)
 }
 
-func (r *Result) ended(p *placement) { r.hold(p, -1) }
+func (r *Result) ended(p *record) { r.hold(p, -1) }
 
-func (r *Result) hold(p *placement, n int) {
+func (r *Result) hold(p *record, n int) {
 	r.running[p.customer] += n
 	r.runningNow += n
 }
@@ -119,7 +120,7 @@ func (r *Result) Patience() float64 {
 	for i := range r.placements {
 		p := &r.placements[i]
 		took := p.index - p.before + 1
-		most = max(most, float64(took)/float64((p.ahead+1)*domain.LongestWaitShare))
+		most = max(most, float64(took)/float64((p.ahead+1)*placement.LongestWaitShare))
 	}
 	return most
 }

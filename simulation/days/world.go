@@ -46,7 +46,7 @@ var begin = time.Unix(1_700_000_000, 0).UTC()
 
 // job is one workload on its way.
 type job struct {
-	placement
+	record
 	duration time.Duration
 }
 
@@ -247,7 +247,7 @@ func (w *world) submit(ctx context.Context, i int) error {
 	s := w.sources[i]
 	id := domain.WorkloadID(w.newID("wl_"))
 	j := &job{
-		placement{customer: i, priority: s.priority(), submitted: w.clock.now, ahead: w.result.waitingNow, before: len(w.result.placements)},
+		record{customer: i, priority: s.priority(), submitted: w.clock.now, ahead: w.result.waitingNow, before: len(w.result.placements)},
 		s.Duration.draw(s.rng),
 	}
 	w.jobs[id] = j
@@ -269,7 +269,7 @@ func (w *world) submit(ctx context.Context, i int) error {
 func (w *world) placed(id domain.WorkloadID) {
 	j := w.jobs[id]
 	w.result.wait(j.customer, -1)
-	w.result.placed(&j.placement, w.clock.now)
+	w.result.placed(&j.record, w.clock.now)
 	if w.sources[j.customer].Backlog > 0 {
 		w.refill = append(w.refill, j.customer)
 	}
@@ -334,7 +334,7 @@ func (o observer) Transitioned(b domain.Batch, rs []domain.Result) {
 		case e == domain.EventAssign:
 			o.w.placed(rs[i].WorkloadID)
 		case e == domain.EventComplete:
-			o.w.result.ended(&o.w.jobs[rs[i].WorkloadID].placement)
+			o.w.result.ended(&o.w.jobs[rs[i].WorkloadID].record)
 			delete(o.w.jobs, rs[i].WorkloadID)
 		}
 	}

@@ -6,15 +6,16 @@ import (
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/domain/placement"
 	"github.com/niyanta/niyanta/core/ports"
 )
 
 // picture is the queue and the fleet at one moment.
 type picture struct {
-	domain.Snapshot
+	placement.Snapshot
 	now       time.Time
 	pace      domain.Pace
-	explainer *domain.Explainer
+	explainer *placement.Explainer
 	lanes     []domain.Lane
 	// cut tells that some customer has more lanes than these.
 	cut bool
@@ -25,7 +26,7 @@ type picture struct {
 // look takes a picture. The terms of the customers named are in it also while nothing of theirs may be placed.
 func (s *Service) look(ctx context.Context, customers ...domain.CustomerID) (*picture, error) {
 	now := s.Clock.Now()
-	p := &picture{now: now, Snapshot: domain.Snapshot{Now: now, Policy: s.Policy, AntiAcross: s.AntiAcross, Customers: map[domain.CustomerID]domain.Terms{}}}
+	p := &picture{now: now, Snapshot: placement.Snapshot{Now: now, Policy: s.Policy, AntiAcross: s.AntiAcross, Customers: map[domain.CustomerID]domain.Terms{}}}
 	var err error
 	if p.Workers, err = s.Workers.List(ctx); err != nil {
 		return nil, err
@@ -53,7 +54,7 @@ func (s *Service) look(ctx context.Context, customers ...domain.CustomerID) (*pi
 	for id, c := range found {
 		p.Customers[id] = c.Terms()
 	}
-	p.explainer = domain.NewExplainer(p.Snapshot)
+	p.explainer = placement.NewExplainer(p.Snapshot)
 	p.pace, err = s.Insight.Pace(ctx)
 	return p, err
 }
@@ -95,9 +96,9 @@ func (p *picture) blocked(l *domain.Lane) bool {
 
 // ahead sums up what was counted before the cutoffs. With the fair policy customers take turns by weight: of another customer's, so many are
 // before a workload as its own customer has before it, weighted, or all it has.
-func (p *picture) ahead(lane *domain.Lane, counts []int, most int) domain.Ahead {
-	a := domain.Ahead{AtLeast: p.cut}
-	customers := map[domain.CustomerID]domain.Ahead{}
+func (p *picture) ahead(lane *domain.Lane, counts []int, most int) placement.Ahead {
+	a := placement.Ahead{AtLeast: p.cut}
+	customers := map[domain.CustomerID]placement.Ahead{}
 	for i, n := range counts {
 		l := &p.lanes[i]
 		of := customers[l.CustomerID]
@@ -131,9 +132,9 @@ func (p *picture) turns(served int, of, other domain.CustomerID) int {
 
 // estimate tells when a workload of the lane may start; zero when nothing tells it. It is told from the picture, for now, which
 // may be later than the picture was taken: what may start at once starts now, and never before it was submitted.
-func (p *picture) estimate(now time.Time, lane *domain.Lane, w *domain.Workload, ahead domain.Ahead) (time.Time, domain.Confidence) {
+func (p *picture) estimate(now time.Time, lane *domain.Lane, w *domain.Workload, ahead placement.Ahead) (time.Time, placement.Confidence) {
 	notBefore := w.NotBefore
-	e, ok := p.pace.Estimate(p.now, lane.CustomerID, lane.Type, ahead, p.explainer.Room(lane), p.explainer.Slots(lane), p.explainer.AtLimit(lane.CustomerID))
+	e, ok := placement.EstimateWait(p.pace, p.now, lane.CustomerID, lane.Type, ahead, p.explainer.Room(lane), p.explainer.Slots(lane), p.explainer.AtLimit(lane.CustomerID))
 	if !ok || !p.explainer.Placeable(lane) {
 		return time.Time{}, ""
 	}
@@ -142,7 +143,7 @@ func (p *picture) estimate(now time.Time, lane *domain.Lane, w *domain.Workload,
 		start = w.CreatedAt.Add(e.In)
 	}
 	if notBefore.After(start) { // what the queue will be like by then is not known
-		return notBefore, domain.ConfidenceLow
+		return notBefore, placement.ConfidenceLow
 	}
 	return start, e.Confidence
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/domain/placement"
 	"github.com/niyanta/niyanta/core/ports"
 )
 
@@ -44,10 +45,10 @@ type Placement struct {
 	AtLeast  bool
 	// Start is when it may start, with how sure that is; zero when there is nothing to tell it from.
 	Start      time.Time
-	Confidence domain.Confidence
+	Confidence placement.Confidence
 	// Placeable tells whether some worker there is could run it.
 	Placeable bool
-	Reasons   []domain.Reason
+	Reasons   []placement.Reason
 }
 
 // Explain says why a customer's workload waits. CodeNotFound.
@@ -72,7 +73,7 @@ func (s *Service) Explain(ctx context.Context, customer domain.CustomerID, id do
 	self := domain.Candidate{ID: w.ID, Generation: w.Generation, QueueAt: w.QueueAt, Declines: w.Declines, SuspectSince: w.SuspectSince}
 	out.Reasons, out.Placeable = p.explainer.ExplainWorkload(&lane, &self), p.explainer.Placeable(&lane)
 	if w.NotBefore.After(p.now) {
-		out.Reasons = append([]domain.Reason{domain.NotYet(&w)}, out.Reasons...)
+		out.Reasons = append([]placement.Reason{placement.NotYet(&w)}, out.Reasons...)
 	}
 	p.include(lane, w.QueueAt)
 	counts, err := s.Insight.Ahead(ctx, p.cutoffs(&lane, w.QueueAt, w.ID), countMost)

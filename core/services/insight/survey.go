@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/domain/placement"
 	"github.com/niyanta/niyanta/core/ports"
 )
 
@@ -112,7 +113,7 @@ func (s *Service) take(ctx context.Context) (*survey, error) {
 
 // Estimate tells when a workload that was just submitted may start, with how sure that is; zero when nothing tells it. It comes from the same
 // pace as Explain's, and from a survey that may be seconds old.
-func (s *Service) Estimate(ctx context.Context, w *domain.Workload) (time.Time, domain.Confidence) {
+func (s *Service) Estimate(ctx context.Context, w *domain.Workload) (time.Time, placement.Confidence) {
 	v := s.current(ctx)
 	if v == nil {
 		return time.Time{}, ""
@@ -148,13 +149,13 @@ func (s *Service) know(ctx context.Context, v *survey, id domain.CustomerID) err
 }
 
 // before is what is ahead of a workload: the lanes whose first workload is served before it count as a whole.
-func (v *survey) before(lane *domain.Lane, queueAt time.Time) domain.Ahead {
+func (v *survey) before(lane *domain.Lane, queueAt time.Time) placement.Ahead {
 	q := v.types[lane.Type]
 	if q == nil {
-		return domain.Ahead{AtLeast: v.cut}
+		return placement.Ahead{AtLeast: v.cut}
 	}
 	own := q.byCustomer[lane.CustomerID]
-	a := domain.Ahead{Customer: own, AtLeast: v.cut}
+	a := placement.Ahead{Customer: own, AtLeast: v.cut}
 	if v.Policy != domain.PolicyFair {
 		at := queueAt.Add(-v.advance(lane)).UnixNano()
 		a.Type = q.upTo[sort.Search(len(q.lanes), func(i int) bool { return q.lanes[i].at >= at })]

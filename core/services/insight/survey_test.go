@@ -9,6 +9,7 @@ import (
 
 	"github.com/niyanta/niyanta/adapters/memory"
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/domain/placement"
 )
 
 type fixedClock struct{ now time.Time }
@@ -58,7 +59,7 @@ func TestEstimate_FromAnOlderSurvey_IsNeverBeforeTheSubmission(t *testing.T) {
 			ID: "wl_1", CustomerID: "cust_a", Type: "t", Run: domain.DefaultRunConfig(), CreatedAt: now.Add(ahead), QueueAt: now.Add(ahead),
 		}}
 		start, confidence := s.Estimate(t.Context(), &w)
-		require.Equal(t, domain.ConfidenceHigh, confidence)
+		require.Equal(t, placement.ConfidenceHigh, confidence)
 		require.Equal(t, w.CreatedAt, start)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/domain/placement"
 	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 	"github.com/niyanta/niyanta/core/services/scheduling"
@@ -219,7 +220,7 @@ func TestNobodyIsAskedToMakeRoomUnlessItMayBe(t *testing.T) {
 func TestWhyItWaitsAndWhenItMayStart(t *testing.T) {
 	w := newWorld(t)
 	wk := w.worker("w", 1)
-	explain := func(id domain.WorkloadID) (codes []domain.ReasonCode, position int, start time.Duration) {
+	explain := func(id domain.WorkloadID) (codes []placement.ReasonCode, position int, start time.Duration) {
 		p, err := w.b.insight.Explain(t.Context(), acme, id)
 		require.NoError(t, err)
 		for _, r := range p.Reasons {
@@ -249,22 +250,22 @@ func TestWhyItWaitsAndWhenItMayStart(t *testing.T) {
 	}
 	urgent := w.submit(priority(11))
 	codes, position, start := explain(queue[5])
-	assert.Equal(t, []domain.ReasonCode{domain.ReasonFull}, codes)
+	assert.Equal(t, []placement.ReasonCode{placement.ReasonFull}, codes)
 	assert.Equal(t, 7, position)
 	assert.InDelta(t, 70, start.Seconds(), 10)
 	_, position, _ = explain(urgent)
 	assert.Equal(t, 1, position, "of a higher priority")
 	estimate, confidence := w.b.insight.Estimate(t.Context(), new(w.get(queue[5])))
 	assert.InDelta(t, 70, estimate.Sub(w.clock.now).Seconds(), 15)
-	assert.Equal(t, domain.ConfidenceLow, confidence, "nothing had to wait while it was measured")
+	assert.Equal(t, placement.ConfidenceLow, confidence, "nothing had to wait while it was measured")
 
 	later := w.submit(func(r *lifecycle.SubmitRequest) { r.RunAt = w.clock.now.Add(time.Hour) })
 	codes, position, start = explain(later)
-	assert.Equal(t, []domain.ReasonCode{domain.ReasonNotBefore, domain.ReasonFull}, codes)
+	assert.Equal(t, []placement.ReasonCode{placement.ReasonNotBefore, placement.ReasonFull}, codes)
 	assert.Zero(t, position)
 	assert.Equal(t, time.Hour, start)
 	codes, _, start = explain(w.submit(onGPU))
-	assert.Equal(t, []domain.ReasonCode{domain.ReasonMissingTag}, codes)
+	assert.Equal(t, []placement.ReasonCode{placement.ReasonMissingTag}, codes)
 	assert.Zero(t, start, "nothing tells when")
 	p, err := w.b.insight.Explain(t.Context(), acme, running)
 	require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/domain/placement"
 	"github.com/niyanta/niyanta/core/ports"
 )
 
@@ -232,7 +233,7 @@ func (s *Service) offered(ctx context.Context) (map[string]bool, error) {
 	if err != nil {
 		return nil, err
 	}
-	types := domain.Offered(workers)
+	types := placement.Offered(workers)
 	s.types.current.Store(&offer{types, now.Add(offeredFor)})
 	return types, nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/domain/placement"
 )
 
 // Ten slots, runs of 10 s: an hour of single submissions, then a burst of a hundred. What is told then is what comes.
@@ -21,8 +22,8 @@ func TestPace_AfterIdleTime_TellsHowFastTheQueueIsWorkedOff(t *testing.T) {
 		m.look(nil)
 		now = now.Add(time.Minute)
 	}
-	estimate := func(ahead int) (domain.Estimate, bool) {
-		return m.pace(now).Estimate(now, "a", "t", domain.Ahead{Type: ahead}, 0, 10, false)
+	estimate := func(ahead int) (placement.Estimate, bool) {
+		return placement.EstimateWait(m.pace(now), now, "a", "t", placement.Ahead{Type: ahead}, 0, 10, false)
 	}
 	waiting := 100
 	round := func() {
@@ -41,12 +42,12 @@ func TestPace_AfterIdleTime_TellsHowFastTheQueueIsWorkedOff(t *testing.T) {
 	e, ok := estimate(waiting - 1)
 	assert.True(t, ok)
 	assert.InDelta(t, 90, e.In.Seconds(), 10, "90 wait, in nine turns of ten seconds")
-	assert.Equal(t, domain.ConfidenceLow, e.Confidence)
+	assert.Equal(t, placement.ConfidenceLow, e.Confidence)
 	for range 3 {
 		round()
 	}
 	e, ok = estimate(waiting - 1)
 	assert.True(t, ok)
 	assert.InDelta(t, 60, e.In.Seconds(), 25)
-	assert.NotEqual(t, domain.ConfidenceHigh, e.Confidence, "30 placements")
+	assert.NotEqual(t, placement.ConfidenceHigh, e.Confidence, "30 placements")
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/domain/placement"
 	"github.com/niyanta/niyanta/core/ports"
 )
 
@@ -101,7 +102,7 @@ func (s *Service) worthAsking(v *view, full []domain.LaneHeads, asks func(domain
 }
 
 // running are the workloads that could be asked.
-func (s *Service) running(ctx context.Context, v *view) ([]domain.Running, error) {
+func (s *Service) running(ctx context.Context, v *view) ([]placement.Running, error) {
 	var sessions []domain.SessionID
 	for i := range v.Workers {
 		if v.Workers[i].Status == domain.WorkerHealthy {
@@ -112,12 +113,12 @@ func (s *Service) running(ctx context.Context, v *view) ([]domain.Running, error
 	if err != nil {
 		return nil, err
 	}
-	out := make([]domain.Running, 0, len(held))
+	out := make([]placement.Running, 0, len(held))
 	for _, h := range held {
 		if h.Status != domain.StatusRunning || h.PauseRequested || h.HeldFor < spareFor || !s.asked.victims[h.WorkloadID].IsZero() {
 			continue
 		}
-		out = append(out, domain.Running{
+		out = append(out, placement.Running{
 			WorkloadID: h.WorkloadID, CustomerID: h.CustomerID, Lane: h.Lane, SessionID: h.SessionID, WorkerID: h.WorkerID,
 			Generation: h.Generation, Since: v.now.Add(-h.HeldFor),
 		})

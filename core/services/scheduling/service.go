@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/domain/placement"
 	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/core/services/leadership"
 	"github.com/niyanta/niyanta/core/services/transitions"
@@ -52,7 +53,7 @@ type Service struct {
 	full   atomic.Bool // the last cycle found every slot taken
 	picks  int
 	lanes  int // seen in the last cycle, to read about as many heads as a batch needs
-	shares *domain.FairShare
+	shares *placement.FairShare
 	epoch  int64 // that what is remembered belongs to
 
 	unsent   []domain.WorkloadID // assigned, but not told to their workers, because the store was away meanwhile
@@ -65,7 +66,7 @@ type Service struct {
 
 // New returns the service.
 func New(d Deps) *Service {
-	return &Service{Deps: d, shares: domain.NewFairShare(), asked: newRequests()}
+	return &Service{Deps: d, shares: placement.NewFairShare(), asked: newRequests()}
 }
 
 // Tick runs scheduling cycles until nothing more can be placed now, and returns how many were placed. A stale leader's
@@ -77,7 +78,7 @@ func (s *Service) Tick(ctx context.Context) (placed int, err error) {
 			return placed, nil
 		}
 		if claim.Epoch != s.epoch { // what was remembered is from before somebody else led
-			s.epoch, s.shares, s.marked, s.asked, s.meter, s.unsent = claim.Epoch, domain.NewFairShare(), nil, newRequests(), meter{}, nil
+			s.epoch, s.shares, s.marked, s.asked, s.meter, s.unsent = claim.Epoch, placement.NewFairShare(), nil, newRequests(), meter{}, nil
 		}
 		if err := s.Send(ctx, s.unsent...); err != nil {
 			return placed, err
@@ -97,9 +98,9 @@ func (s *Service) Full() bool { return s.full.Load() }
 
 // view is what a cycle works on.
 type view struct {
-	domain.Snapshot
+	placement.Snapshot
 	now     time.Time
-	planner *domain.Planner
+	planner *placement.Planner
 	heads   []domain.LaneHeads
 	survey  bool
 }
@@ -164,7 +165,7 @@ func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCy
 			c.Slots += workers[i].Slots
 		}
 	}
-	v := &view{now: now, Snapshot: domain.Snapshot{
+	v := &view{now: now, Snapshot: placement.Snapshot{
 		Now:     now,
 		Workers: workers, Picks: s.picks, Seed: uint64(s.picks), Policy: s.Policy, Shares: s.shares, AntiAcross: s.AntiAcross,
 	}}
@@ -174,7 +175,7 @@ func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCy
 	for i := range v.Occupancy {
 		c.EndingRuns += v.Occupancy[i].Ending
 	}
-	c.FreeSlots = domain.NewPlanner(v.Snapshot).FreeSlots()
+	c.FreeSlots = placement.NewPlanner(v.Snapshot).FreeSlots()
 	s.full.Store(c.FreeSlots == 0)
 	v.survey = now.Sub(s.surveyed) >= surveyEvery || s.Preemption
 	if c.FreeSlots == 0 && !v.survey {
@@ -202,7 +203,7 @@ func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCy
 	if s.Policy == domain.PolicyFair {
 		s.settle(v)
 	}
-	v.planner = domain.NewPlanner(v.Snapshot)
+	v.planner = placement.NewPlanner(v.Snapshot)
 	v.planner.Add(v.heads...)
 	return v, nil
 }
@@ -218,7 +219,7 @@ func describe(heads domain.QueueHeads, now time.Time) *ports.QueueView {
 	return q
 }
 
-func passedOver(p *domain.Planner) map[domain.Obstacle]int {
+func passedOver(p *placement.Planner) map[domain.Obstacle]int {
 	counts := map[domain.Obstacle]int{}
 	for o, lanes := range p.PassedOver() {
 		counts[o] = len(lanes)
@@ -270,8 +271,8 @@ func (s *Service) settle(v *view) {
 }
 
 // plan fills a batch, reading more heads of a lane that the planner ran out of.
-func (s *Service) plan(ctx context.Context, planner *domain.Planner) ([]domain.Assignment, error) {
-	var plan []domain.Assignment
+func (s *Service) plan(ctx context.Context, planner *placement.Planner) ([]placement.Assignment, error) {
+	var plan []placement.Assignment
 	fetched := map[domain.LaneID]int{}
 	for {
 		more, exhausted := planner.Plan(BatchSize - len(plan))

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/domain/placement"
 	"github.com/niyanta/niyanta/core/ports"
 )
 
@@ -54,7 +55,7 @@ func (s *Service) mark(ctx context.Context, epoch int64, v *view, lanes []domain
 	if len(lanes) == 0 {
 		return nil
 	}
-	e := domain.NewExplainer(v.Snapshot)
+	e := placement.NewExplainer(v.Snapshot)
 	b := domain.Batch{Epoch: epoch}
 	for i := range lanes {
 		reason := e.Unplaceable(&lanes[i].Lane)

@@ -93,11 +93,11 @@ func (r *Roster) Admits(l *Lane) bool {
 	if r == nil {
 		return true
 	}
-	key := l.shape()
+	key := l.Shape()
 	admits, known := r.byShape[key]
 	if !known {
 		admits = slices.ContainsFunc(r.workers, func(w Worker) bool {
-			return slices.Contains(w.Capabilities, l.Type) && l.Affinity.admits(&w) && w.Resources.fits(Resources{}, l.Resources)
+			return slices.Contains(w.Capabilities, l.Type) && l.Affinity.Admits(&w) && w.Resources.Fits(Resources{}, l.Resources)
 		})
 		r.byShape[key] = admits
 	}

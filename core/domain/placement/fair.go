@@ -1,9 +1,11 @@
-package domain
+package placement
 
 import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
 )
 
 // FairShare keeps the accounts of PolicyFair: weighted start-time fair queueing between customers, whose service is slot-time. A customer's
@@ -17,7 +19,7 @@ import (
 type FairShare struct {
 	at       time.Time
 	virtual  float64
-	accounts map[CustomerID]*account
+	accounts map[domain.CustomerID]*account
 }
 
 type account struct {
@@ -35,10 +37,10 @@ type account struct {
 const placementCharge = 1
 
 // NewFairShare returns empty accounts.
-func NewFairShare() *FairShare { return &FairShare{accounts: map[CustomerID]*account{}} }
+func NewFairShare() *FairShare { return &FairShare{accounts: map[domain.CustomerID]*account{}} }
 
 // Settle charges what was held since the last call, and takes over who runs how much and who has something to place now.
-func (f *FairShare) Settle(now time.Time, running map[CustomerID]int, waiting map[CustomerID]Terms) {
+func (f *FairShare) Settle(now time.Time, running map[domain.CustomerID]int, waiting map[domain.CustomerID]domain.Terms) {
 	seconds := 0.0
 	if !f.at.IsZero() {
 		seconds = max(now.Sub(f.at).Seconds(), 0)
@@ -98,7 +100,7 @@ func (f *FairShare) advance() {
 }
 
 // tag is a customer's place among the customers.
-func (f *FairShare) tag(id CustomerID) float64 {
+func (f *FairShare) tag(id domain.CustomerID) float64 {
 	if a := f.accounts[id]; a != nil {
 		return a.tag
 	}
@@ -106,7 +108,7 @@ func (f *FairShare) tag(id CustomerID) float64 {
 }
 
 // placed charges one placement.
-func (f *FairShare) placed(id CustomerID) {
+func (f *FairShare) placed(id domain.CustomerID) {
 	if a := f.accounts[id]; a != nil {
 		a.tag += placementCharge / a.weight
 		a.prepaid += placementCharge
@@ -116,7 +118,7 @@ func (f *FairShare) placed(id CustomerID) {
 }
 
 // placements is how many a customer has had.
-func (f *FairShare) placements(id CustomerID) int {
+func (f *FairShare) placements(id domain.CustomerID) int {
 	if a := f.accounts[id]; a != nil {
 		return a.placements
 	}
@@ -124,7 +126,7 @@ func (f *FairShare) placements(id CustomerID) int {
 }
 
 // kept notes that a customer could not place anything for a reason of its own.
-func (f *FairShare) kept(id CustomerID) {
+func (f *FairShare) kept(id domain.CustomerID) {
 	if a := f.accounts[id]; a != nil {
 		a.competing = false
 	}

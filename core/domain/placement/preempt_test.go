@@ -1,4 +1,4 @@
-package domain_test
+package placement_test
 
 import (
 	"fmt"
@@ -10,18 +10,19 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/domain/placement"
 )
 
 func anyone(domain.Candidate) bool { return true }
 
 // crowded is a worker that is full with what these customers run.
-func crowded(customers map[domain.CustomerID]domain.Terms, holders ...domain.CustomerID) (domain.Snapshot, []domain.Running) {
-	s := domain.Snapshot{Workers: []domain.Worker{worker(1, len(holders), "t")}, Customers: customers}
-	var running []domain.Running
+func crowded(customers map[domain.CustomerID]domain.Terms, holders ...domain.CustomerID) (placement.Snapshot, []placement.Running) {
+	s := placement.Snapshot{Workers: []domain.Worker{worker(1, len(holders), "t")}, Customers: customers}
+	var running []placement.Running
 	for i, c := range holders {
 		l := lane(string(c), "t", domain.Affinity{}).Lane
 		s.Occupancy = append(s.Occupancy, domain.Occupancy{SessionID: "s1", Lane: l, Count: 1})
-		running = append(running, domain.Running{
+		running = append(running, placement.Running{
 			WorkloadID: domain.WorkloadID(fmt.Sprint("r", i)), CustomerID: c, Lane: l.ID, SessionID: "s1", WorkerID: "w1", Generation: 1,
 			Since: epoch0.Add(time.Duration(i) * time.Minute),
 		})
@@ -29,8 +30,8 @@ func crowded(customers map[domain.CustomerID]domain.Terms, holders ...domain.Cus
 	return s, running
 }
 
-func preempt(s domain.Snapshot, running []domain.Running, lanes ...domain.LaneHeads) []domain.Preemption {
-	p := domain.NewPlanner(s)
+func preempt(s placement.Snapshot, running []placement.Running, lanes ...domain.LaneHeads) []placement.Preemption {
+	p := placement.NewPlanner(s)
 	p.Add(lanes...)
 	p.Plan(1000)
 	return p.Preempt(running, 10, anyone)
@@ -75,7 +76,7 @@ func TestNobodyIsAskedWhereAnotherSlotWouldNotHelp(t *testing.T) {
 func TestPreemptionNeverAsksMoreThanItsRules(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)
-		var running []domain.Running
+		var running []placement.Running
 		for id, c := range w.Customers {
 			c.Preemptible = rapid.Bool().Draw(t, "preemptible")
 			w.Customers[id] = c
@@ -86,13 +87,13 @@ func TestPreemptionNeverAsksMoreThanItsRules(t *testing.T) {
 				if rapid.Bool().Draw(t, "held") {
 					n++
 					w.Occupancy = append(w.Occupancy, domain.Occupancy{SessionID: wk.SessionID, Lane: l.Lane, Count: 1})
-					running = append(running, domain.Running{
+					running = append(running, placement.Running{
 						WorkloadID: domain.WorkloadID(fmt.Sprint("r", n)), CustomerID: l.Lane.CustomerID, Lane: l.Lane.ID, SessionID: wk.SessionID, WorkerID: wk.ID,
 					})
 				}
 			}
 		}
-		p := domain.NewPlanner(w.Snapshot)
+		p := placement.NewPlanner(w.Snapshot)
 		p.Add(w.lanes...)
 		as, _ := p.Plan(1000)
 		placed := map[domain.WorkloadID]bool{}

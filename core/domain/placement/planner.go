@@ -1,8 +1,10 @@
-package domain
+package placement
 
 import (
 	"maps"
 	"slices"
+
+	"github.com/niyanta/niyanta/core/domain"
 )
 
 // LongestWaitShare is the share of placements (one in ten) that goes to whoever has waited longest in wall-clock time, whatever its
@@ -10,25 +12,31 @@ import (
 // ten of each customer's own, so that what it does within a customer does not change the shares between them.
 const LongestWaitShare = 10
 
+// obstacleDeclined: the workers that could run it now declined it a moment ago. It is about one workload; the others in its lane may go.
+const obstacleDeclined domain.Obstacle = "declined"
+
+// obstacleSuspects: the workers that could run it now have another suspect. It is about one workload too.
+const obstacleSuspects domain.Obstacle = "suspects"
+
 // Planner chooses assignments over a snapshot. It is deterministic for its inputs, never blocks the head of
 // the line (a lane at its customer's limit, or that no worker can serve, is passed over at once), and
 // counts its own assignments, so that several calls of Plan fill one batch.
 type Planner struct {
 	fleet     fleet
-	policy    Policy
+	policy    domain.Policy
 	shares    *FairShare // nil unless PolicyFair
-	customers map[CustomerID]*customerQueue
-	lanes     map[LaneID]*laneQueue
+	customers map[domain.CustomerID]*customerQueue
+	lanes     map[domain.LaneID]*laneQueue
 	byQueue   rankHeap[*customerQueue]
 	byAge     rankHeap[*laneQueue]
-	settled   map[WorkloadID]bool // planned, or left out of this batch
+	settled   map[domain.WorkloadID]bool // planned, or left out of this batch
 	picks     int
 }
 
 // customerQueue is a customer with its lanes.
 type customerQueue struct {
-	id      CustomerID
-	terms   Terms
+	id      domain.CustomerID
+	terms   domain.Terms
 	limited bool
 	room    int // how many more it may run, if limited
 	lanes   rankHeap[*laneQueue]
@@ -38,26 +46,26 @@ type customerQueue struct {
 
 // laneQueue is a lane with the heads not yet planned.
 type laneQueue struct {
-	lane     *Lane
+	lane     *domain.Lane
 	customer *customerQueue
 	shape    *shape
 	advance  int64 // how much earlier it counts in the queue, in nanoseconds
-	heads    []Candidate
+	heads    []domain.Candidate
 	more     bool
-	skipped  int      // workloads left out of this batch
-	obstacle Obstacle // why it was passed over; such a lane offers nothing any more
+	skipped  int             // workloads left out of this batch
+	obstacle domain.Obstacle // why it was passed over; such a lane offers nothing any more
 }
 
 // NewPlanner prepares a planner; the snapshot is not changed, but for the shares, and may be reused.
 func NewPlanner(s Snapshot) *Planner {
 	p := &Planner{
 		fleet: newFleet(s), policy: s.Policy, picks: s.Picks,
-		customers: make(map[CustomerID]*customerQueue, len(s.Customers)), lanes: map[LaneID]*laneQueue{}, settled: map[WorkloadID]bool{},
+		customers: make(map[domain.CustomerID]*customerQueue, len(s.Customers)), lanes: map[domain.LaneID]*laneQueue{}, settled: map[domain.WorkloadID]bool{},
 	}
 	if p.policy == "" {
-		p.policy = PolicyPriority
+		p.policy = domain.PolicyPriority
 	}
-	if p.policy == PolicyFair {
+	if p.policy == domain.PolicyFair {
 		if p.shares = s.Shares; p.shares == nil {
 			p.shares = NewFairShare()
 		}
@@ -76,7 +84,7 @@ func NewPlanner(s Snapshot) *Planner {
 	return p
 }
 
-func (p *Planner) customer(id CustomerID) *customerQueue {
+func (p *Planner) customer(id domain.CustomerID) *customerQueue {
 	c := p.customers[id]
 	if c == nil {
 		c = &customerQueue{id: id}
@@ -114,7 +122,7 @@ func (q *laneQueue) offers() bool { return q.obstacle == "" && len(q.heads) > 0 
 func (p *Planner) FreeSlots() int { return p.fleet.freeSlots() }
 
 // Add gives the planner more heads of lanes. A lane added again continues where its first heads ended.
-func (p *Planner) Add(lanes ...LaneHeads) {
+func (p *Planner) Add(lanes ...domain.LaneHeads) {
 	for i := range lanes {
 		l := &lanes[i]
 		q := p.lanes[l.Lane.ID]
@@ -125,7 +133,7 @@ func (p *Planner) Add(lanes ...LaneHeads) {
 		}
 		q.heads, q.more = l.Heads, l.More
 		if len(p.settled) > 0 {
-			q.heads = slices.DeleteFunc(slices.Clone(q.heads), func(c Candidate) bool { return p.settled[c.ID] })
+			q.heads = slices.DeleteFunc(slices.Clone(q.heads), func(c domain.Candidate) bool { return p.settled[c.ID] })
 		}
 	}
 	all := make([]*laneQueue, 0, len(p.lanes))
@@ -151,7 +159,7 @@ func (p *Planner) Picks() int { return p.picks }
 
 // Plan chooses up to limit assignments. When it stops because a lane ran out of known heads while more
 // wait in it, it names that lane: Add its next heads and call Plan again, or the order would suffer.
-func (p *Planner) Plan(limit int) (plan []Assignment, exhausted LaneID) {
+func (p *Planner) Plan(limit int) (plan []Assignment, exhausted domain.LaneID) {
 	for len(plan) < limit {
 		q := p.next()
 		if q == nil {
@@ -185,12 +193,12 @@ func (p *Planner) Plan(limit int) (plan []Assignment, exhausted LaneID) {
 const skipLimit = 64
 
 // skip leaves the first workload of a lane out of this batch, and reports whether more of the lane must be read.
-func (p *Planner) skip(q *laneQueue, o Obstacle) (exhausted bool) {
+func (p *Planner) skip(q *laneQueue, o domain.Obstacle) (exhausted bool) {
 	if o == obstacleDeclined {
 		q.skipped++
 	}
 	if q.skipped > skipLimit {
-		q.obstacle = ObstacleFull
+		q.obstacle = domain.ObstacleFull
 		p.passedOver(q)
 		return false
 	}
@@ -227,7 +235,7 @@ func (p *Planner) next() *laneQueue {
 // passedOver tells the shares when a customer has nothing left to place and it is not others that keep it from it.
 func (p *Planner) passedOver(q *laneQueue) {
 	c := q.customer
-	if q.obstacle == ObstacleFull {
+	if q.obstacle == domain.ObstacleFull {
 		c.full++
 	}
 	if p.shares == nil || c.full > 0 {
@@ -239,9 +247,9 @@ func (p *Planner) passedOver(q *laneQueue) {
 }
 
 // place chooses the worker for one candidate, or says why there is none.
-func (p *Planner) place(q *laneQueue, c *Candidate) (Assignment, Obstacle) {
+func (p *Planner) place(q *laneQueue, c *domain.Candidate) (Assignment, domain.Obstacle) {
 	if q.customer.limited && q.customer.room <= 0 {
-		return Assignment{}, ObstacleLimit
+		return Assignment{}, domain.ObstacleLimit
 	}
 	if q.shape == nil {
 		q.shape = p.fleet.shapeOf(q.lane)
@@ -266,11 +274,11 @@ func (p *Planner) place(q *laneQueue, c *Candidate) (Assignment, Obstacle) {
 }
 
 // PassedOver returns, by obstacle, the lanes that could not be served, with the heads that are left of them, ordered by id.
-func (p *Planner) PassedOver() map[Obstacle][]LaneHeads {
-	out := map[Obstacle][]LaneHeads{}
+func (p *Planner) PassedOver() map[domain.Obstacle][]domain.LaneHeads {
+	out := map[domain.Obstacle][]domain.LaneHeads{}
 	for _, id := range slices.Sorted(maps.Keys(p.lanes)) {
 		if q := p.lanes[id]; q.obstacle != "" {
-			out[q.obstacle] = append(out[q.obstacle], LaneHeads{Lane: *q.lane, Heads: q.heads, More: q.more})
+			out[q.obstacle] = append(out[q.obstacle], domain.LaneHeads{Lane: *q.lane, Heads: q.heads, More: q.more})
 		}
 	}
 	return out

@@ -1,21 +1,20 @@
-package domain
+package placement
 
 import (
 	"cmp"
 	"slices"
 	"time"
-)
 
-// PreemptionDelay is how long what was preempted stays back, so that it does not take the place it made.
-const PreemptionDelay = 5 * time.Second
+	"github.com/niyanta/niyanta/core/domain"
+)
 
 // Running is a workload that could be asked to make room.
 type Running struct {
-	WorkloadID WorkloadID
-	CustomerID CustomerID
-	Lane       LaneID
-	SessionID  SessionID
-	WorkerID   WorkerID
+	WorkloadID domain.WorkloadID
+	CustomerID domain.CustomerID
+	Lane       domain.LaneID
+	SessionID  domain.SessionID
+	WorkerID   domain.WorkerID
 	Generation int64
 	// Since is when it was assigned.
 	Since time.Time
@@ -24,22 +23,22 @@ type Running struct {
 // Preemption asks one workload to checkpoint and make room for another.
 type Preemption struct {
 	Victim Running
-	For    Candidate
-	Tier   Tier // of the one it is for
+	For    domain.Candidate
+	Tier   domain.Tier // of the one it is for
 }
 
 // Preempt chooses what to ask to make room for workloads that wait in lanes the planner passed over because all that could run them is
 // full. The planner has planned; running says what holds the slots. Only a workload that never ran asks (what was preempted itself never does: it
 // never cascades), only a customer's of a higher tier, only from customers that have not opted out; the lowest tier gives first, and in it
 // the one that was assigned last. At most one is asked for each that waits, and none for those that asks leaves out.
-func (p *Planner) Preempt(running []Running, limit int, asks func(Candidate) bool) []Preemption {
-	bySession := map[SessionID][]Running{}
+func (p *Planner) Preempt(running []Running, limit int, asks func(domain.Candidate) bool) []Preemption {
+	bySession := map[domain.SessionID][]Running{}
 	for _, r := range running {
 		if t := p.customers[r.CustomerID]; t != nil && t.terms.Preemptible {
 			bySession[r.SessionID] = append(bySession[r.SessionID], r)
 		}
 	}
-	taken := map[WorkloadID]bool{}
+	taken := map[domain.WorkloadID]bool{}
 	var out []Preemption
 	for _, q := range p.wanting() {
 		room := q.customer.room
@@ -69,7 +68,7 @@ func (p *Planner) Preempt(running []Running, limit int, asks func(Candidate) boo
 func (p *Planner) wanting() []*laneQueue {
 	var qs []*laneQueue
 	for _, q := range p.lanes {
-		if q.obstacle == ObstacleFull && len(q.heads) > 0 {
+		if q.obstacle == domain.ObstacleFull && len(q.heads) > 0 {
 			qs = append(qs, q)
 		}
 	}
@@ -82,7 +81,7 @@ func (p *Planner) wanting() []*laneQueue {
 }
 
 // victim is the workload whose end would make room for one of the lane.
-func (p *Planner) victim(q *laneQueue, bySession map[SessionID][]Running, taken map[WorkloadID]bool) (best Running, ok bool) {
+func (p *Planner) victim(q *laneQueue, bySession map[domain.SessionID][]Running, taken map[domain.WorkloadID]bool) (best Running, ok bool) {
 	weight := q.customer.terms.Tier.Weight()
 	for _, w := range p.fleet.workers {
 		if r, could := w.lacks(q.lane); !could || r.Code != ReasonFull && r.Code != ReasonEnding {

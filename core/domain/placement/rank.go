@@ -1,12 +1,16 @@
-package domain
+package placement
 
-import "container/heap"
+import (
+	"container/heap"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
 
 // rank is a place in the queue: the smallest is next.
 type rank struct {
 	share float64 // of the customer, with PolicyFair
 	at    int64   // virtual time, in nanoseconds
-	id    WorkloadID
+	id    domain.WorkloadID
 }
 
 func (a rank) before(b rank) bool {

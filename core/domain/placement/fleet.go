@@ -1,9 +1,11 @@
-package domain
+package placement
 
 import (
 	"hash/fnv"
 	"slices"
 	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
 )
 
 // fleet is the healthy workers with what they hold, planned assignments included.
@@ -15,20 +17,20 @@ type fleet struct {
 	// across are the types whose anti rules bind every customer.
 	across map[string]bool
 	// binding are the customers that what they hold keeps some of their own work away from some worker.
-	binding map[CustomerID]bool
+	binding map[domain.CustomerID]bool
 	// draining counts the workers that take no new work.
 	draining int
 }
 
 // slotWorker is one of them.
 type slotWorker struct {
-	*Worker
+	*domain.Worker
 	used      int // slots taken
 	ending    int // of them, by runs that have ended but are not let go of
 	suspects  int // held, under which workers died before
-	resources Resources
-	types     map[string]int                // workload types held
-	repelled  map[CustomerID]map[string]int // types that held workloads keep away, by whose work they bind
+	resources domain.Resources
+	types     map[string]int                       // workload types held
+	repelled  map[domain.CustomerID]map[string]int // types that held workloads keep away, by whose work they bind
 	hash      uint64
 }
 
@@ -44,16 +46,16 @@ type scored struct {
 }
 
 func newFleet(s Snapshot) fleet {
-	f := fleet{seed: s.Seed, now: s.Now, shapes: map[string]*shape{}, across: make(map[string]bool, len(s.AntiAcross)), binding: map[CustomerID]bool{}}
+	f := fleet{seed: s.Seed, now: s.Now, shapes: map[string]*shape{}, across: make(map[string]bool, len(s.AntiAcross)), binding: map[domain.CustomerID]bool{}}
 	for _, t := range s.AntiAcross {
 		f.across[t] = true
 	}
-	bySession := make(map[SessionID]*slotWorker, len(s.Workers))
+	bySession := make(map[domain.SessionID]*slotWorker, len(s.Workers))
 	for i := range s.Workers {
-		if s.Workers[i].Status == WorkerDraining {
+		if s.Workers[i].Status == domain.WorkerDraining {
 			f.draining++
 		}
-		if s.Workers[i].Status != WorkerHealthy {
+		if s.Workers[i].Status != domain.WorkerHealthy {
 			continue
 		}
 		w := &slotWorker{Worker: &s.Workers[i], hash: hashOf(string(s.Workers[i].ID))}
@@ -79,9 +81,9 @@ func (f *fleet) freeSlots() int {
 	return free
 }
 
-func (f *fleet) hold(w *slotWorker, l *Lane, n int) {
+func (f *fleet) hold(w *slotWorker, l *domain.Lane, n int) {
 	w.used += n
-	w.resources = w.resources.add(l.Resources, n)
+	w.resources = w.resources.Add(l.Resources, n)
 	if w.types == nil {
 		w.types = map[string]int{}
 	}
@@ -95,7 +97,7 @@ func (f *fleet) hold(w *slotWorker, l *Lane, n int) {
 	}
 	f.binding[binds] = true
 	if w.repelled == nil {
-		w.repelled = map[CustomerID]map[string]int{}
+		w.repelled = map[domain.CustomerID]map[string]int{}
 	}
 	if w.repelled[binds] == nil {
 		w.repelled[binds] = map[string]int{}
@@ -106,23 +108,23 @@ func (f *fleet) hold(w *slotWorker, l *Lane, n int) {
 }
 
 // everyCustomer stands for all customers where it is told whose work an anti rule binds.
-const everyCustomer CustomerID = ""
+const everyCustomer domain.CustomerID = ""
 
 // repels reports whether a held workload's anti rule keeps the lane away. A rule binds its own customer's work: were it to bind all, one
 // customer could keep everybody else's work from every worker. It binds all only for the types that the operator allows.
-func (w *slotWorker) repels(l *Lane) bool {
+func (w *slotWorker) repels(l *domain.Lane) bool {
 	return w.repelled != nil && (w.repelled[l.CustomerID][l.Type] > 0 || w.repelled[everyCustomer][l.Type] > 0)
 }
 
-func (f *fleet) shapeOf(l *Lane) *shape {
-	key := l.shape()
+func (f *fleet) shapeOf(l *domain.Lane) *shape {
+	key := l.Shape()
 	if s := f.shapes[key]; s != nil {
 		return s
 	}
 	s := &shape{}
 	for _, w := range f.workers {
-		if slices.Contains(w.Capabilities, l.Type) && l.Affinity.admits(w.Worker) {
-			s.candidates = append(s.candidates, scored{w, l.Affinity.score(w.Worker)})
+		if slices.Contains(w.Capabilities, l.Type) && l.Affinity.Admits(w.Worker) {
+			s.candidates = append(s.candidates, scored{w, scoreOf(&l.Affinity, w.Worker)})
 		}
 	}
 	s.admitted = len(s.candidates) > 0
@@ -131,7 +133,7 @@ func (f *fleet) shapeOf(l *Lane) *shape {
 }
 
 // take chooses the worker: best score, then least utilised, then a stable hash, so that equal ones share the work.
-func (f *fleet) take(s *shape, l *Lane, c *Candidate) (best scored, obstacle Obstacle) {
+func (f *fleet) take(s *shape, l *domain.Lane, c *domain.Candidate) (best scored, obstacle domain.Obstacle) {
 	var bestHash, idHash uint64
 	declined, suspects := false, false
 	alone := !c.SuspectSince.IsZero() // on a worker without another suspect, at first
@@ -181,7 +183,7 @@ func (f *fleet) take(s *shape, l *Lane, c *Candidate) (best scored, obstacle Obs
 	switch {
 	case best.w != nil:
 		return best, ""
-	case suspects && !patient(c.SuspectSince, f.now):
+	case suspects && !domain.AvoidsSuspects(c.SuspectSince, f.now):
 		shared := *c
 		shared.SuspectSince = time.Time{}
 		return f.take(s, l, &shared)
@@ -190,14 +192,14 @@ func (f *fleet) take(s *shape, l *Lane, c *Candidate) (best scored, obstacle Obs
 	case declined:
 		return best, obstacleDeclined
 	case s.admitted:
-		return best, ObstacleFull
+		return best, domain.ObstacleFull
 	}
-	return best, ObstacleUnplaceable
+	return best, domain.ObstacleUnplaceable
 }
 
 // takes reports whether the worker has room for one more of the lane right now.
-func (w *slotWorker) takes(l *Lane) bool {
-	return w.used < w.Slots && !w.repels(l) && !w.holdsAny(l.Affinity.Anti.WorkloadTypes) && w.Resources.fits(w.resources, l.Resources)
+func (w *slotWorker) takes(l *domain.Lane) bool {
+	return w.used < w.Slots && !w.repels(l) && !w.holdsAny(l.Affinity.Anti.WorkloadTypes) && w.Resources.Fits(w.resources, l.Resources)
 }
 
 func (w *slotWorker) holdsAny(types []string) bool {

@@ -1,4 +1,4 @@
-package domain
+package placement
 
 import (
 	"cmp"
@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
 )
 
 // ReasonCode classifies why a workload waits, or what a worker lacks for it.
@@ -47,10 +49,10 @@ type Reason struct {
 
 // Explainer says of lanes, over one snapshot, why their workloads wait. What it finds for a shape it keeps. Not safe for concurrent use.
 type Explainer struct {
-	terms   map[CustomerID]Terms
+	terms   map[domain.CustomerID]domain.Terms
 	offers  map[string]bool // types that workers offer, draining ones included
 	fleet   fleet
-	running map[CustomerID]int
+	running map[domain.CustomerID]int
 	byShape map[string]*finding
 }
 
@@ -64,7 +66,7 @@ type finding struct {
 
 // NewExplainer returns an explainer; the snapshot is not changed, and its workers and occupancy must not be meanwhile.
 func NewExplainer(s Snapshot) *Explainer {
-	e := &Explainer{terms: make(map[CustomerID]Terms, len(s.Customers)), fleet: newFleet(s), running: map[CustomerID]int{}, byShape: map[string]*finding{}}
+	e := &Explainer{terms: make(map[domain.CustomerID]domain.Terms, len(s.Customers)), fleet: newFleet(s), running: map[domain.CustomerID]int{}, byShape: map[string]*finding{}}
 	maps.Copy(e.terms, s.Customers)
 	e.offers = Offered(s.Workers)
 	for i := range s.Occupancy {
@@ -73,8 +75,8 @@ func NewExplainer(s Snapshot) *Explainer {
 	return e
 }
 
-func (e *Explainer) find(l *Lane) *finding {
-	key := l.shape()
+func (e *Explainer) find(l *domain.Lane) *finding {
+	key := l.Shape()
 	if e.fleet.binding[l.CustomerID] { // then its own work finds other workers than everybody else's
 		key = string(l.CustomerID) + "\x00" + key
 	}
@@ -89,7 +91,7 @@ func (e *Explainer) find(l *Lane) *finding {
 }
 
 // Explain says why a workload of the lane waits: one reason per kind of obstacle, those of the workers by how many they are.
-func (e *Explainer) Explain(l *Lane) (reasons []Reason) {
+func (e *Explainer) Explain(l *domain.Lane) (reasons []Reason) {
 	if e.AtLimit(l.CustomerID) {
 		reasons = append(reasons, Reason{
 			Code: ReasonCustomerLimit, Message: fmt.Sprintf("customer at its limit of %d running workloads", e.terms[l.CustomerID].MaxConcurrent),
@@ -102,7 +104,7 @@ func (e *Explainer) Explain(l *Lane) (reasons []Reason) {
 }
 
 // ExplainWorkload is Explain for one workload of the lane: it also tells of the workers that declined it.
-func (e *Explainer) ExplainWorkload(l *Lane, c *Candidate) []Reason {
+func (e *Explainer) ExplainWorkload(l *domain.Lane, c *domain.Candidate) []Reason {
 	reasons := e.Explain(l)
 	if len(c.Declines) == 0 && c.SuspectSince.IsZero() {
 		return reasons
@@ -113,16 +115,16 @@ func (e *Explainer) ExplainWorkload(l *Lane, c *Candidate) []Reason {
 }
 
 // Terms returns what a customer is entitled to; known tells whether the explainer knows it.
-func (e *Explainer) Terms(id CustomerID) (terms Terms, known bool) {
+func (e *Explainer) Terms(id domain.CustomerID) (terms domain.Terms, known bool) {
 	terms, known = e.terms[id]
 	return terms, known
 }
 
 // Learn adds the terms of a customer that is not in the snapshot.
-func (e *Explainer) Learn(id CustomerID, terms Terms) { e.terms[id] = terms }
+func (e *Explainer) Learn(id domain.CustomerID, terms domain.Terms) { e.terms[id] = terms }
 
 // Offered returns the types that these workers offer, draining ones included, dead ones not.
-func Offered(workers []Worker) map[string]bool {
+func Offered(workers []domain.Worker) map[string]bool {
 	types := map[string]bool{}
 	for i := range workers {
 		if workers[i].Live() {
@@ -138,7 +140,7 @@ func Offered(workers []Worker) map[string]bool {
 // a worker comes that does.
 func NotOffered(capability string) Reason {
 	format := "no worker offers type %q yet"
-	program, ok := strings.CutPrefix(capability, programPrefix)
+	program, ok := domain.ProgramOf(capability)
 	if ok {
 		capability, format = program, "no worker may start program %q yet"
 	}
@@ -146,21 +148,21 @@ func NotOffered(capability string) Reason {
 }
 
 // AtLimit reports whether a customer runs as much as it may.
-func (e *Explainer) AtLimit(id CustomerID) bool {
+func (e *Explainer) AtLimit(id domain.CustomerID) bool {
 	terms, known := e.terms[id]
 	return known && e.running[id] >= terms.MaxConcurrent
 }
 
 // Placeable reports whether some healthy worker could run the lane's workloads if it were empty.
-func (e *Explainer) Placeable(l *Lane) bool { return e.find(l).placeable }
+func (e *Explainer) Placeable(l *domain.Lane) bool { return e.find(l).placeable }
 
 // Room is how many slots are free now on workers that could take a workload of the lane; for workloads that need more than a slot, at most.
-func (e *Explainer) Room(l *Lane) int { return e.find(l).room }
+func (e *Explainer) Room(l *domain.Lane) int { return e.find(l).room }
 
 // Slots is how many slots there are on workers that could run a workload of the lane, free or not.
-func (e *Explainer) Slots(l *Lane) int { return e.find(l).slots }
+func (e *Explainer) Slots(l *domain.Lane) int { return e.find(l).slots }
 
-func (f *fleet) slots(l *Lane) (n int) {
+func (f *fleet) slots(l *domain.Lane) (n int) {
 	for _, w := range f.workers {
 		if _, could := w.lacks(l); could {
 			n += w.Slots
@@ -170,7 +172,7 @@ func (f *fleet) slots(l *Lane) (n int) {
 }
 
 // explain counts what the workers lack for a lane, or for one workload of it.
-func (f *fleet) explain(l *Lane, c *Candidate) (reasons []Reason, placeable bool, room int) {
+func (f *fleet) explain(l *domain.Lane, c *domain.Candidate) (reasons []Reason, placeable bool, room int) {
 	counts := map[Reason]int{}
 	for _, w := range f.workers {
 		r, could := w.lacks(l)
@@ -178,7 +180,7 @@ func (f *fleet) explain(l *Lane, c *Candidate) (reasons []Reason, placeable bool
 		if c != nil && r.Code == ReasonNext && c.Declined(w.ID, f.now) {
 			r = Reason{Code: ReasonDeclined, Message: "%s that declined it a moment ago"}
 		}
-		if c != nil && r.Code == ReasonNext && w.suspects > 0 && patient(c.SuspectSince, f.now) {
+		if c != nil && r.Code == ReasonNext && w.suspects > 0 && domain.AvoidsSuspects(c.SuspectSince, f.now) {
 			r = Reason{Code: ReasonSuspects, Message: "%s running another workload under which workers died; it waits up to a minute for one of its own"}
 		}
 		counts[r]++
@@ -207,21 +209,21 @@ func (f *fleet) explain(l *Lane, c *Candidate) (reasons []Reason, placeable bool
 
 // lacks is the first thing that keeps the lane from the worker, with "%s" for how many workers; could tells whether it would fit were
 // the worker empty.
-func (w *slotWorker) lacks(l *Lane) (r Reason, could bool) {
+func (w *slotWorker) lacks(l *domain.Lane) (r Reason, could bool) {
 	hard, anti := l.Affinity.Hard, l.Affinity.Anti
 	switch {
 	case !slices.Contains(w.Capabilities, l.Type):
 		return Reason{Code: ReasonMissingType, Message: fmt.Sprintf("%%s not offering type %q", l.Type)}, false
 	case hard.WorkerID != "" && hard.WorkerID != w.ID:
 		return Reason{Code: ReasonOtherWorker, Message: fmt.Sprintf("%%s other than %q", hard.WorkerID)}, false
-	case !hasTags(w.Worker, hard.WorkerTags):
+	case !w.HasTags(hard.WorkerTags):
 		return Reason{Code: ReasonMissingTag, Message: "%s without tag " + missingTags(w.Worker, hard.WorkerTags)}, false
-	case !l.Affinity.admits(w.Worker):
-		if anti.WorkerID == w.ID || len(anti.WorkerTags) > 0 && hasTags(w.Worker, anti.WorkerTags) {
+	case !l.Affinity.Admits(w.Worker):
+		if anti.WorkerID == w.ID || len(anti.WorkerTags) > 0 && w.HasTags(anti.WorkerTags) {
 			return Reason{Code: ReasonExcluded, Message: "%s excluded by anti affinity"}, false
 		}
 		return Reason{Code: ReasonMissingTypes, Message: "%s not offering " + strings.Join(hard.WorkloadTypes, ", ")}, false
-	case !w.Resources.fits(Resources{}, l.Resources):
+	case !w.Resources.Fits(domain.Resources{}, l.Resources):
 		return Reason{Code: ReasonTooSmall, Message: "%s too small for its resource limits"}, false
 	case w.used >= w.Slots && w.used-w.ending < w.Slots:
 		return Reason{Code: ReasonEnding, Message: "%s with a slot kept by a run that refuses to end"}, true
@@ -229,13 +231,13 @@ func (w *slotWorker) lacks(l *Lane) (r Reason, could bool) {
 		return Reason{Code: ReasonFull, Message: "%s full"}, true
 	case w.repels(l) || w.holdsAny(anti.WorkloadTypes):
 		return Reason{Code: ReasonConflict, Message: "%s running what must not run beside it"}, true
-	case !w.Resources.fits(w.resources, l.Resources):
+	case !w.Resources.Fits(w.resources, l.Resources):
 		return Reason{Code: ReasonResources, Message: "%s with free slots but too little CPU, memory or disk left"}, true
 	}
 	return Reason{Code: ReasonNext, Message: "%s able to take it now"}, true
 }
 
-func missingTags(w *Worker, tags map[string]string) string {
+func missingTags(w *domain.Worker, tags map[string]string) string {
 	var missing []string
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
 		if got, ok := w.Tags[k]; !ok || got != tags[k] {
@@ -247,18 +249,18 @@ func missingTags(w *Worker, tags map[string]string) string {
 
 // Unplaceable says why no worker could run a lane's workloads, however empty, in words that do not change with the number of workers;
 // empty if some could.
-func (e *Explainer) Unplaceable(l *Lane) string {
+func (e *Explainer) Unplaceable(l *domain.Lane) string {
 	if f := e.find(l); !f.placeable {
 		return inWords(l, f.reasons)
 	}
 	return ""
 }
 
-func inWords(l *Lane, reasons []Reason) string {
+func inWords(l *domain.Lane, reasons []Reason) string {
 	var words []string
 	for _, r := range reasons {
 		word := standing[r.Code]
-		if program := l.program(); r.Code == ReasonMissingTypes && program != "" {
+		if program := program(l); r.Code == ReasonMissingTypes && program != "" {
 			word = "none offers " + program
 		}
 		words = append(words, word)
@@ -276,11 +278,21 @@ var standing = map[ReasonCode]string{
 }
 
 // NotYet is the reason of a workload that may not be placed before a time: which retry it waits for, or its run_at.
-func NotYet(w *Workload) Reason {
+func NotYet(w *domain.Workload) Reason {
 	until := "not before " + w.NotBefore.UTC().Format(time.RFC3339)
-	failed := w.EndedEvent == EventFail || w.EndedEvent == EventTimeout
+	failed := w.EndedEvent == domain.EventFail || w.EndedEvent == domain.EventTimeout
 	if !failed || w.Failure == nil {
 		return Reason{Code: ReasonNotBefore, Message: until}
 	}
 	return Reason{Code: ReasonRetry, Message: fmt.Sprintf("retry %d of %d after failure %q, %s", w.RetryCount, w.Run.MaxRetries, w.Failure.Type, until)}
+}
+
+// program is the capability of a program that the lane needs; empty: none.
+func program(l *domain.Lane) string {
+	for _, t := range l.Affinity.Hard.WorkloadTypes {
+		if !domain.IsType(t) {
+			return t
+		}
+	}
+	return ""
 }

@@ -13,7 +13,9 @@ import (
 
 // first is a lane of customer "c" whose first workload has waited so many minutes.
 func first(n, priority, minutes int, hard map[string]string) domain.FirstOfLane {
-	l := laneAt(priority, "c", fmt.Sprint("t", n), domain.Affinity{Hard: domain.AffinityTerms{WorkerTags: hard}}).Lane
+	l := domain.NewLane(&domain.Spec{
+		CustomerID: "c", Type: fmt.Sprint("t", n), Priority: priority, Affinity: domain.Affinity{Hard: domain.AffinityTerms{WorkerTags: hard}},
+	})
 	return domain.FirstOfLane{Lane: l, Since: epoch0.Add(-time.Duration(minutes) * time.Minute)}
 }
 
@@ -39,8 +41,8 @@ func TestHeadsQuery_MoreLanesThanTheLimit_ChoosesHalfByWaitAndHalfByPlace(t *tes
 }
 
 func TestHeadsQuery_LanesThatNoWorkerAdmits_AreSetAsideAndDoNotCount(t *testing.T) {
-	able := worker(1, 1, "t0", "t1", "t2", "t3")
-	draining := worker(2, 1, "t4")
+	able := worker(1, "t0", "t1", "t2", "t3")
+	draining := worker(2, "t4")
 	draining.Status = domain.WorkerDraining
 	var lanes []domain.FirstOfLane
 	for n := range 100 {
@@ -60,7 +62,7 @@ func TestHeadsQuery_LanesThatNoWorkerAdmits_AreSetAsideAndDoNotCount(t *testing.
 }
 
 func TestRoster_WorkerThatComesGoesOrChanges_ChangesTheVersion(t *testing.T) {
-	a, b := worker(1, 1, "t"), worker(2, 1, "t")
+	a, b := worker(1, "t"), worker(2, "t")
 	base := domain.NewRoster([]domain.Worker{a, b}).Version()
 	beaten := a
 	beaten.HeartbeatAt = epoch0
@@ -69,7 +71,7 @@ func TestRoster_WorkerThatComesGoesOrChanges_ChangesTheVersion(t *testing.T) {
 	tagged.Tags = map[string]string{"gpu": "yes"}
 	offers.Capabilities = []string{"t", "u"}
 	drained.Status = domain.WorkerDraining
-	for _, workers := range [][]domain.Worker{{a}, {tagged, b}, {offers, b}, {drained, b}, {a, b, worker(3, 1, "t")}} {
+	for _, workers := range [][]domain.Worker{{a}, {tagged, b}, {offers, b}, {drained, b}, {a, b, worker(3, "t")}} {
 		assert.NotEqual(t, base, domain.NewRoster(workers).Version())
 	}
 }

@@ -1,4 +1,4 @@
-package domain_test
+package placement_test
 
 import (
 	"fmt"
@@ -12,59 +12,18 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/domain/placement"
 )
 
-func worker(n int, slots int, types ...string) domain.Worker {
-	return domain.Worker{
-		ID: domain.WorkerID(fmt.Sprintf("w%d", n)), SessionID: domain.SessionID(fmt.Sprintf("s%d", n)),
-		Status: domain.WorkerHealthy, Slots: slots, Capabilities: types,
-	}
-}
-
-// lane returns heads of a lane; ages are seconds since epoch0.
-func lane(customer, typ string, a domain.Affinity, ages ...int) domain.LaneHeads {
-	return laneAt(domain.DefaultPriority, customer, typ, a, ages...)
-}
-
-func laneAt(priority int, customer, typ string, a domain.Affinity, ages ...int) domain.LaneHeads {
-	l := domain.LaneHeads{Lane: domain.NewLane(&domain.Spec{
-		CustomerID: domain.CustomerID(customer), Type: typ, Affinity: a, Run: domain.DefaultRunConfig(), Priority: priority,
-	})}
-	l.Lane.Resources = domain.Resources{}
-	slices.Sort(ages)
-	for i, age := range ages {
-		l.Heads = append(l.Heads, domain.Candidate{
-			ID:      domain.WorkloadID(fmt.Sprintf("%s-%s-%d-%03d", customer, typ, priority, i)),
-			QueueAt: epoch0.Add(time.Duration(age) * time.Second),
-		})
-	}
-	return l
-}
-
-func plan(s domain.Snapshot, limit int, lanes ...domain.LaneHeads) []domain.Assignment {
-	p := domain.NewPlanner(s)
-	p.Add(lanes...)
-	as, _ := p.Plan(limit)
-	return as
-}
-
-func ids(as []domain.Assignment) []string {
-	out := make([]string, len(as))
-	for i, a := range as {
-		out[i] = string(a.WorkloadID)
-	}
-	return out
-}
-
 func TestLanesAreServedInQueueOrder(t *testing.T) {
-	s := domain.Snapshot{Workers: []domain.Worker{worker(1, 4, "t")}}
+	s := placement.Snapshot{Workers: []domain.Worker{worker(1, 4, "t")}}
 	as := plan(s, 10, lane("a", "t", domain.Affinity{}, 1, 4, 5), lane("b", "t", domain.Affinity{}, 2, 3))
 	assert.Equal(t, []string{"a-t-10-000", "b-t-10-000", "b-t-10-001", "a-t-10-001"}, ids(as))
 	assert.Equal(t, int64(1), as[0].Generation)
 }
 
 func TestABlockedLaneCostsOthersNothing(t *testing.T) {
-	s := domain.Snapshot{
+	s := placement.Snapshot{
 		Workers:   []domain.Worker{worker(1, 2, "t")},
 		Customers: terms(map[domain.CustomerID]int{"limited": 1, "free": 10}),
 		Occupancy: []domain.Occupancy{
@@ -82,7 +41,7 @@ func TestOneInTenGoesToWhoeverWaitedLongest(t *testing.T) {
 	for i := range 30 {
 		ages = append(ages, 10+i)
 	}
-	s := domain.Snapshot{Workers: []domain.Worker{worker(1, 20, "t")}}
+	s := placement.Snapshot{Workers: []domain.Worker{worker(1, 20, "t")}}
 	vip := laneAt(1000, "vip", "t", domain.Affinity{}, ages...)
 	as := plan(s, 20, old, vip)
 	require.Len(t, as, 20)
@@ -91,20 +50,11 @@ func TestOneInTenGoesToWhoeverWaitedLongest(t *testing.T) {
 	assert.Equal(t, "old-t-0-000", ids(plan(s, 1, old, vip))[0], "counted across batches")
 }
 
-// terms are those of customers with these running limits.
-func terms(limits map[domain.CustomerID]int) map[domain.CustomerID]domain.Terms {
-	out := map[domain.CustomerID]domain.Terms{}
-	for id, limit := range limits {
-		out[id] = domain.Terms{Tier: domain.TierStandard, MaxConcurrent: limit, Preemptible: true}
-	}
-	return out
-}
-
 func TestSoftAffinityWinsOverUtilisation(t *testing.T) {
 	near, far := worker(1, 10, "t"), worker(2, 10, "t")
 	near.Tags = map[string]string{"region": "eu"}
 	prefer := domain.Affinity{Soft: domain.AffinityTerms{WorkerTags: map[string]string{"region": "eu"}}}
-	s := domain.Snapshot{
+	s := placement.Snapshot{
 		Workers:   []domain.Worker{near, far},
 		Occupancy: []domain.Occupancy{{SessionID: "s1", Lane: domain.Lane{CustomerID: "x", Type: "t"}, Count: 9}},
 	}
@@ -116,7 +66,7 @@ func TestSoftAffinityWinsOverUtilisation(t *testing.T) {
 }
 
 func TestTheLeastUtilisedWorkerIsTaken(t *testing.T) {
-	s := domain.Snapshot{Workers: []domain.Worker{worker(1, 2, "t"), worker(2, 8, "t")}}
+	s := placement.Snapshot{Workers: []domain.Worker{worker(1, 2, "t"), worker(2, 8, "t")}}
 	perWorker := map[domain.WorkerID]int{}
 	for _, a := range plan(s, 10, lane("a", "t", domain.Affinity{}, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)) {
 		perWorker[a.WorkerID]++
@@ -127,7 +77,7 @@ func TestTheLeastUtilisedWorkerIsTaken(t *testing.T) {
 func TestAntiAffinityHoldsBothWaysAndWithinABatch(t *testing.T) {
 	avoid := domain.Affinity{Anti: domain.AffinityTerms{WorkloadTypes: []string{"noisy"}}}
 	both := worker(1, 10, "quiet", "noisy")
-	s := domain.Snapshot{Workers: []domain.Worker{both}}
+	s := placement.Snapshot{Workers: []domain.Worker{both}}
 	as := plan(s, 10, lane("a", "quiet", avoid, 1), lane("a", "noisy", domain.Affinity{}, 2))
 	assert.Equal(t, []string{"a-quiet-10-000"}, ids(as), "noisy is kept away from quiet")
 	as = plan(s, 10, lane("a", "quiet", avoid, 2), lane("b", "noisy", domain.Affinity{}, 1))
@@ -139,21 +89,21 @@ func TestAntiAffinityHoldsBothWaysAndWithinABatch(t *testing.T) {
 func TestAntiAffinity_AnotherCustomersRule_BindsOnlyWhereTheOperatorAllowsIt(t *testing.T) {
 	avoid := domain.Affinity{Anti: domain.AffinityTerms{WorkloadTypes: []string{"work", "sleep"}}}
 	holding := domain.Lane{CustomerID: "greedy", Type: "sleep", Affinity: avoid}
-	s := domain.Snapshot{
+	s := placement.Snapshot{
 		Workers:   []domain.Worker{worker(1, 10, "sleep", "work"), worker(2, 10, "sleep", "work")},
 		Occupancy: []domain.Occupancy{{SessionID: "s1", Lane: holding, Count: 1}, {SessionID: "s2", Lane: holding, Count: 1}},
 	}
 	other, own := lane("other", "work", domain.Affinity{}, 1), lane("greedy", "work", domain.Affinity{}, 1)
 	assert.Len(t, plan(s, 10, other), 1, "one sleep on each worker keeps nobody else away")
 	assert.Empty(t, plan(s, 10, own), "within the customer the rule holds both ways")
-	e := domain.NewExplainer(s)
-	assert.Equal(t, domain.ReasonConflict, e.Explain(&own.Lane)[0].Code)
-	assert.Equal(t, domain.ReasonNext, e.Explain(&other.Lane)[0].Code, "two customers' lanes of one shape are told apart")
+	e := placement.NewExplainer(s)
+	assert.Equal(t, placement.ReasonConflict, e.Explain(&own.Lane)[0].Code)
+	assert.Equal(t, placement.ReasonNext, e.Explain(&other.Lane)[0].Code, "two customers' lanes of one shape are told apart")
 
 	s.AntiAcross = []string{"sleep"}
 	assert.Empty(t, plan(s, 10, other), "the operator allows it")
-	e = domain.NewExplainer(s)
-	assert.Equal(t, domain.ReasonConflict, e.Explain(&other.Lane)[0].Code)
+	e = placement.NewExplainer(s)
+	assert.Equal(t, placement.ReasonConflict, e.Explain(&other.Lane)[0].Code)
 	s.Occupancy = nil
 	assert.Equal(t, []string{"greedy-sleep-10-000", "greedy-sleep-10-001"},
 		ids(plan(s, 10, lane("greedy", "sleep", avoid, 1, 2), lane("other", "work", domain.Affinity{}, 3))), "what this batch places counts too")
@@ -169,7 +119,7 @@ func TestAnExhaustedLaneIsContinuedWithoutLossOrRepetition(t *testing.T) {
 		l.Heads, l.More = all.Heads[:n], n < len(all.Heads)
 		return l
 	}
-	p := domain.NewPlanner(domain.Snapshot{Workers: []domain.Worker{worker(1, 10, "t")}})
+	p := placement.NewPlanner(placement.Snapshot{Workers: []domain.Worker{worker(1, 10, "t")}})
 	p.Add(heads(2))
 	first, exhausted := p.Plan(10)
 	require.Equal(t, all.Lane.ID, exhausted)
@@ -183,7 +133,7 @@ var tiers = domain.Tiers()
 
 // world is a random snapshot with lanes.
 type world struct {
-	domain.Snapshot
+	placement.Snapshot
 	lanes []domain.LaneHeads
 }
 
@@ -325,9 +275,9 @@ func TestPlacementNeverViolatesARuleAndNeverLeavesAPlaceableWorkloadWaiting(t *t
 func TestWhoeverHasWaitedLongestIsNeverPassedOverForLong(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var lanes []domain.LaneHeads
-		s := domain.Snapshot{
+		s := placement.Snapshot{
 			Workers: []domain.Worker{worker(1, 10_000, "t")}, Customers: map[domain.CustomerID]domain.Terms{},
-			Policy: rapid.SampledFrom([]domain.Policy{domain.PolicyFIFO, domain.PolicyPriority, domain.PolicyFair}).Draw(t, "policy"), Shares: domain.NewFairShare(),
+			Policy: rapid.SampledFrom([]domain.Policy{domain.PolicyFIFO, domain.PolicyPriority, domain.PolicyFair}).Draw(t, "policy"), Shares: placement.NewFairShare(),
 		}
 		var all []waiting
 		for n := range rapid.IntRange(1, 4).Draw(t, "customers") {
@@ -346,7 +296,7 @@ func TestWhoeverHasWaitedLongestIsNeverPassedOverForLong(t *testing.T) {
 			return
 		}
 		for id := range s.Customers {
-			own := slices.DeleteFunc(slices.Clone(placed), func(a domain.Assignment) bool { return a.CustomerID != id })
+			own := slices.DeleteFunc(slices.Clone(placed), func(a placement.Assignment) bool { return a.CustomerID != id })
 			bound(t, slices.DeleteFunc(slices.Clone(all), func(w waiting) bool { return !strings.HasPrefix(string(w.id), string(id)+"-") }), ids(own))
 		}
 	})
@@ -359,17 +309,17 @@ type waiting struct {
 
 func bound(t *rapid.T, all []waiting, placed []string) {
 	slices.SortFunc(all, func(a, b waiting) int { return a.at.Compare(b.at) })
-	for m := 1; m*domain.LongestWaitShare <= len(placed); m++ {
+	for m := 1; m*placement.LongestWaitShare <= len(placed); m++ {
 		for _, w := range all[:m] {
 			if w.at.Before(all[m].at) { // of those that are as old, any
-				require.Contains(t, placed[:m*domain.LongestWaitShare], string(w.id))
+				require.Contains(t, placed[:m*placement.LongestWaitShare], string(w.id))
 			}
 		}
 	}
 }
 
 func BenchmarkPlan10000On500(b *testing.B) {
-	var s domain.Snapshot
+	var s placement.Snapshot
 	for n := range 500 {
 		w := worker(n, 20, "a", "b")
 		w.Tags = map[string]string{"zone": fmt.Sprint(n % 5)}

@@ -1,4 +1,4 @@
-package domain_test
+package placement_test
 
 import (
 	"fmt"
@@ -11,13 +11,14 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/domain/placement"
 )
 
 // pool is a fleet of one worker that is always full, and customers that always have something waiting: time goes by, workloads end, slots
 // are given to whoever is next.
 type pool struct {
 	slots    int
-	shares   *domain.FairShare
+	shares   *placement.FairShare
 	now      time.Time
 	running  []job
 	received map[domain.CustomerID]float64 // slot-seconds
@@ -39,7 +40,7 @@ type member struct {
 }
 
 func newPool(slots int) *pool {
-	return &pool{slots: slots, shares: domain.NewFairShare(), now: epoch0, received: map[domain.CustomerID]float64{}, placed: map[domain.CustomerID]int{}}
+	return &pool{slots: slots, shares: placement.NewFairShare(), now: epoch0, received: map[domain.CustomerID]float64{}, placed: map[domain.CustomerID]int{}}
 }
 
 // run lets so much time pass, a second at a time. Shares are counted from the time on that since says.
@@ -52,7 +53,7 @@ func (p *pool) run(members map[domain.CustomerID]member, d time.Duration, since 
 			}
 		}
 		p.running = left
-		s := domain.Snapshot{
+		s := placement.Snapshot{
 			Workers: []domain.Worker{worker(1, p.slots, "t")}, Policy: domain.PolicyFair, Shares: p.shares,
 			Customers: map[domain.CustomerID]domain.Terms{},
 		}
@@ -74,7 +75,7 @@ func (p *pool) run(members map[domain.CustomerID]member, d time.Duration, since 
 			lanes = append(lanes, l)
 		}
 		p.shares.Settle(p.now, held, s.Customers)
-		planner := domain.NewPlanner(s)
+		planner := placement.NewPlanner(s)
 		planner.Add(lanes...)
 		as, _ := planner.Plan(p.slots)
 		for _, a := range as {
