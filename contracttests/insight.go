@@ -43,26 +43,26 @@ func insightCases() []Case[StoreHarness] {
 			require.NoError(t, err)
 			require.Empty(t, counts)
 		}},
-		{"the pace is replaced as a whole and seen by every handle", "SavePace replaces the pace that is kept; zero when none was", func(t T, h StoreHarness) {
+		{"the throughput is replaced as a whole and seen by every handle", "SaveThroughput replaces the throughput that is kept; zero when none was", func(t T, h StoreHarness) {
 			a, b := h.Open(), h.Open()
-			p, err := a.Insight.Pace(t.Context())
+			p, err := a.Insight.Throughput(t.Context())
 			require.NoError(t, err)
 			require.Zero(t, p)
 			last := time.Unix(1_700_000_000, 5000).UTC()
-			saved := domain.Pace{
+			saved := domain.Throughput{
 				At: time.Unix(1_700_000_000, 123_456_000).UTC(), Window: 90 * time.Second,
-				Types: map[string]domain.Placements{"t": {Placed: 3, Busy: 7, Last: last}, "u": {Placed: 4, Last: last}}, Customers: map[domain.CustomerID]domain.Placements{acme: {Placed: 7, Busy: 1_500_000}},
+				Types: map[string]domain.PlacementRate{"t": {Placed: 3, Busy: 7, Last: last}, "u": {Placed: 4, Last: last}}, Customers: map[domain.CustomerID]domain.PlacementRate{acme: {Placed: 7, Busy: 1_500_000}},
 			}
-			require.NoError(t, a.Insight.SavePace(t.Context(), saved))
-			saved.Types["t"] = domain.Placements{Placed: 99} // not aliased
-			p, err = b.Insight.Pace(t.Context())
+			require.NoError(t, a.Insight.SaveThroughput(t.Context(), saved))
+			saved.Types["t"] = domain.PlacementRate{Placed: 99} // not aliased
+			p, err = b.Insight.Throughput(t.Context())
 			require.NoError(t, err)
-			saved.Types["t"] = domain.Placements{Placed: 3, Busy: 7, Last: last}
+			saved.Types["t"] = domain.PlacementRate{Placed: 3, Busy: 7, Last: last}
 			require.Equal(t, saved, p)
-			p.Customers[acme] = domain.Placements{Placed: 99}
-			next := domain.Pace{At: saved.At.Add(time.Minute), Window: time.Second, Types: map[string]domain.Placements{"u": {Placed: 1, Last: last}}, Customers: map[domain.CustomerID]domain.Placements{rival: {Placed: 1}}}
-			require.NoError(t, b.Insight.SavePace(t.Context(), next))
-			p, err = a.Insight.Pace(t.Context())
+			p.Customers[acme] = domain.PlacementRate{Placed: 99}
+			next := domain.Throughput{At: saved.At.Add(time.Minute), Window: time.Second, Types: map[string]domain.PlacementRate{"u": {Placed: 1, Last: last}}, Customers: map[domain.CustomerID]domain.PlacementRate{rival: {Placed: 1}}}
+			require.NoError(t, b.Insight.SaveThroughput(t.Context(), next))
+			p, err = a.Insight.Throughput(t.Context())
 			require.NoError(t, err)
 			require.Equal(t, next, p)
 		}},
@@ -72,9 +72,9 @@ func insightCases() []Case[StoreHarness] {
 			cancel()
 			_, err := s.Insight.Ahead(ctx, []ports.Cutoff{{Lane: "l"}}, 1)
 			require.ErrorIs(t, err, context.Canceled)
-			_, err = s.Insight.Pace(ctx)
+			_, err = s.Insight.Throughput(ctx)
 			require.ErrorIs(t, err, context.Canceled)
-			require.ErrorIs(t, s.Insight.SavePace(ctx, domain.Pace{}), context.Canceled)
+			require.ErrorIs(t, s.Insight.SaveThroughput(ctx, domain.Throughput{}), context.Canceled)
 		}},
 	}
 }

@@ -44,29 +44,29 @@ func before(r *record, c domain.Candidate) bool {
 	return r.ID < c.ID
 }
 
-// SavePace implements ports.InsightStore.
-func (i insight) SavePace(ctx context.Context, p domain.Pace) error {
+// SaveThroughput implements ports.InsightStore.
+func (i insight) SaveThroughput(ctx context.Context, p domain.Throughput) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	i.s.mu.Lock()
 	defer i.s.mu.Unlock()
-	i.s.pace = clonePace(p)
-	i.s.pace.At = p.At.UTC().Truncate(time.Microsecond)
+	i.s.throughput = cloneThroughput(p)
+	i.s.throughput.At = p.At.UTC().Truncate(time.Microsecond)
 	return nil
 }
 
-// Pace implements ports.InsightStore.
-func (i insight) Pace(ctx context.Context) (domain.Pace, error) {
+// Throughput implements ports.InsightStore.
+func (i insight) Throughput(ctx context.Context) (domain.Throughput, error) {
 	if err := ctx.Err(); err != nil {
-		return domain.Pace{}, err
+		return domain.Throughput{}, err
 	}
 	i.s.mu.Lock()
 	defer i.s.mu.Unlock()
-	return clonePace(i.s.pace), nil
+	return cloneThroughput(i.s.throughput), nil
 }
 
-func clonePace(p domain.Pace) domain.Pace {
+func cloneThroughput(p domain.Throughput) domain.Throughput {
 	p.Types, p.Customers = maps.Clone(p.Types), maps.Clone(p.Customers)
 	return p
 }

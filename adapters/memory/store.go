@@ -35,7 +35,7 @@ type Store struct {
 	auditID      int64
 	byWorker     map[domain.WorkerID][]domain.AuditEvent
 	idemOrder    []idemRef
-	pace         domain.Pace
+	throughput   domain.Throughput
 }
 
 // record is a workload with what belongs to it.

@@ -29,8 +29,8 @@ func (i insight) Ahead(ctx context.Context, cutoffs []ports.Cutoff, most int) ([
 		column(cutoffs, func(c c) string { return string(c.Before.ID) }), most)
 }
 
-// SavePace implements ports.InsightStore.
-func (i insight) SavePace(ctx context.Context, p domain.Pace) error {
+// SaveThroughput implements ports.InsightStore.
+func (i insight) SaveThroughput(ctx context.Context, p domain.Throughput) error {
 	types, err := json.Marshal(p.Types)
 	if err != nil {
 		return err
@@ -45,9 +45,9 @@ func (i insight) SavePace(ctx context.Context, p domain.Pace) error {
 	return err
 }
 
-// Pace implements ports.InsightStore.
-func (i insight) Pace(ctx context.Context) (domain.Pace, error) {
-	rows, err := query(ctx, i.s.pool, func(row pgx.CollectableRow) (p domain.Pace, err error) {
+// Throughput implements ports.InsightStore.
+func (i insight) Throughput(ctx context.Context) (domain.Throughput, error) {
+	rows, err := query(ctx, i.s.pool, func(row pgx.CollectableRow) (p domain.Throughput, err error) {
 		var window int64
 		var types, customers []byte
 		if err := row.Scan(&p.At, &window, &types, &customers); err != nil {
@@ -60,7 +60,7 @@ func (i insight) Pace(ctx context.Context) (domain.Pace, error) {
 		return p, json.Unmarshal(customers, &p.Customers)
 	}, "SELECT at, window_us, types, customers FROM scheduling_pace")
 	if err != nil || len(rows) == 0 {
-		return domain.Pace{}, err
+		return domain.Throughput{}, err
 	}
 	return rows[0], nil
 }

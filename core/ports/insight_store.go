@@ -12,11 +12,11 @@ type InsightStore interface {
 	// by id), at most most of them. A lane that has none counts 0.
 	Ahead(ctx context.Context, cutoffs []Cutoff, most int) ([]int, error)
 
-	// SavePace replaces the pace that is kept.
-	SavePace(ctx context.Context, p domain.Pace) error
+	// SaveThroughput replaces the throughput that is kept.
+	SaveThroughput(ctx context.Context, p domain.Throughput) error
 
-	// Pace returns the pace that was saved last; zero when none was. Its time has microseconds.
-	Pace(ctx context.Context) (domain.Pace, error)
+	// Throughput returns the throughput that was saved last; zero when none was. Its time has microseconds.
+	Throughput(ctx context.Context) (domain.Throughput, error)
 }
 
 // Cutoff is a place in a lane.

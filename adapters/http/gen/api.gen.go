@@ -549,7 +549,7 @@ type Placement struct {
 	// more workloads are before it than were counted. Absent without an estimate.
 	Confidence *Confidence `json:"confidence,omitempty"`
 
-	// EstimatedStartTime When it may start, at the pace of its workload type's placements in the last 5 minutes while some of it had to wait (with its customer
+	// EstimatedStartTime When it may start, at the throughput of its workload type in the last 5 minutes while some of it had to wait (with its customer
 	// at the limit also at its customer's). Absent when it does not wait, when no worker could run it, or when nothing tells yet.
 	EstimatedStartTime *Time `json:"estimated_start_time,omitempty"`
 

@@ -13,7 +13,7 @@ type Confidence string
 const (
 	ConfidenceHigh   Confidence = "high"   // at least 100 placements, over as long a time as the estimate; or there is room now
 	ConfidenceMedium Confidence = "medium" // at least 10, over a quarter of that
-	ConfidenceLow    Confidence = "low"    // fewer, or something speaks against the pace
+	ConfidenceLow    Confidence = "low"    // fewer, or something speaks against the throughput
 )
 
 // Ahead is how much of the queue is before a workload.
@@ -30,25 +30,25 @@ type Estimate struct {
 	Confidence Confidence
 }
 
-// PaceStale is how old a pace may be.
-const PaceStale = time.Minute
+// ThroughputLifetime is how old a throughput may be.
+const ThroughputLifetime = time.Minute
 
 // minQuiet is how long nothing must have been placed to tell something from that.
 const minQuiet = time.Second
 
 // EstimateWait tells how long a workload with so much ahead of it will wait. room is how many slots that it could take are free,
 // slots how many there are. ok is false when nothing was placed that it could be told from.
-func EstimateWait(p domain.Pace, now time.Time, c domain.CustomerID, typ string, ahead Ahead, room, slots int, atLimit bool) (e Estimate, ok bool) {
+func EstimateWait(p domain.Throughput, now time.Time, c domain.CustomerID, typ string, ahead Ahead, room, slots int, atLimit bool) (e Estimate, ok bool) {
 	if !atLimit && !ahead.AtLeast && ahead.Type < room {
 		return Estimate{0, ConfidenceHigh}, true
 	}
-	if now.Sub(p.At) > PaceStale {
+	if now.Sub(p.At) > ThroughputLifetime {
 		return Estimate{}, false
 	}
 	if e, ok = wait(p.Types[typ], now, ahead.Type+1, slots); !ok {
 		return Estimate{}, false
 	}
-	if atLimit { // then its own customer's pace is what counts
+	if atLimit { // then its own customer's throughput is what counts
 		own, ok := wait(p.Customers[c], now, ahead.Customer+1, slots)
 		if !ok {
 			return Estimate{}, false
@@ -64,7 +64,7 @@ func EstimateWait(p domain.Pace, now time.Time, c domain.CustomerID, typ string,
 }
 
 // wait is how long so many placements take, the last of them the one that is asked about.
-func wait(p domain.Placements, now time.Time, need, slots int) (e Estimate, ok bool) {
+func wait(p domain.PlacementRate, now time.Time, need, slots int) (e Estimate, ok bool) {
 	busy := time.Duration(p.Busy) * time.Microsecond
 	if p.Placed > 0 && busy > 0 {
 		e, ok = Estimate{time.Duration(float64(busy) * float64(need) / float64(p.Placed)), ConfidenceLow}, true

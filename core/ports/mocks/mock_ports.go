@@ -588,33 +588,33 @@ func (mr *MockInsightStoreMockRecorder) Ahead(ctx, cutoffs, most any) *gomock.Ca
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Ahead", reflect.TypeOf((*MockInsightStore)(nil).Ahead), ctx, cutoffs, most)
 }
 
-// Pace mocks base method.
-func (m *MockInsightStore) Pace(ctx context.Context) (domain.Pace, error) {
+// SaveThroughput mocks base method.
+func (m *MockInsightStore) SaveThroughput(ctx context.Context, p domain.Throughput) error {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "Pace", ctx)
-	ret0, _ := ret[0].(domain.Pace)
-	ret1, _ := ret[1].(error)
-	return ret0, ret1
-}
-
-// Pace indicates an expected call of Pace.
-func (mr *MockInsightStoreMockRecorder) Pace(ctx any) *gomock.Call {
-	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Pace", reflect.TypeOf((*MockInsightStore)(nil).Pace), ctx)
-}
-
-// SavePace mocks base method.
-func (m *MockInsightStore) SavePace(ctx context.Context, p domain.Pace) error {
-	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "SavePace", ctx, p)
+	ret := m.ctrl.Call(m, "SaveThroughput", ctx, p)
 	ret0, _ := ret[0].(error)
 	return ret0
 }
 
-// SavePace indicates an expected call of SavePace.
-func (mr *MockInsightStoreMockRecorder) SavePace(ctx, p any) *gomock.Call {
+// SaveThroughput indicates an expected call of SaveThroughput.
+func (mr *MockInsightStoreMockRecorder) SaveThroughput(ctx, p any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "SavePace", reflect.TypeOf((*MockInsightStore)(nil).SavePace), ctx, p)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "SaveThroughput", reflect.TypeOf((*MockInsightStore)(nil).SaveThroughput), ctx, p)
+}
+
+// Throughput mocks base method.
+func (m *MockInsightStore) Throughput(ctx context.Context) (domain.Throughput, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Throughput", ctx)
+	ret0, _ := ret[0].(domain.Throughput)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Throughput indicates an expected call of Throughput.
+func (mr *MockInsightStoreMockRecorder) Throughput(ctx any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Throughput", reflect.TypeOf((*MockInsightStore)(nil).Throughput), ctx)
 }
 
 // MockNotifier is a mock of Notifier interface.

@@ -13,10 +13,10 @@ import (
 // picture is the queue and the fleet at one moment.
 type picture struct {
 	placement.Snapshot
-	now       time.Time
-	pace      domain.Pace
-	explainer *placement.Explainer
-	lanes     []domain.Lane
+	now        time.Time
+	throughput domain.Throughput
+	explainer  *placement.Explainer
+	lanes      []domain.Lane
 	// cut tells that some customer has more lanes than these.
 	cut bool
 	// oldest is since when the first of each lane waits.
@@ -55,7 +55,7 @@ func (s *Service) look(ctx context.Context, customers ...domain.CustomerID) (*pi
 		p.Customers[id] = c.Terms()
 	}
 	p.explainer = placement.NewExplainer(p.Snapshot)
-	p.pace, err = s.Insight.Pace(ctx)
+	p.throughput, err = s.Insight.Throughput(ctx)
 	return p, err
 }
 
@@ -134,7 +134,7 @@ func (p *picture) turns(served int, of, other domain.CustomerID) int {
 // may be later than the picture was taken: what may start at once starts now, and never before it was submitted.
 func (p *picture) estimate(now time.Time, lane *domain.Lane, w *domain.Workload, ahead placement.Ahead) (time.Time, placement.Confidence) {
 	notBefore := w.NotBefore
-	e, ok := placement.EstimateWait(p.pace, p.now, lane.CustomerID, lane.Type, ahead, p.explainer.Room(lane), p.explainer.Slots(lane), p.explainer.AtLimit(lane.CustomerID))
+	e, ok := placement.EstimateWait(p.throughput, p.now, lane.CustomerID, lane.Type, ahead, p.explainer.Room(lane), p.explainer.Slots(lane), p.explainer.AtLimit(lane.CustomerID))
 	if !ok || !p.explainer.Placeable(lane) {
 		return time.Time{}, ""
 	}

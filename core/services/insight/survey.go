@@ -112,7 +112,7 @@ func (s *Service) take(ctx context.Context) (*survey, error) {
 }
 
 // Estimate tells when a workload that was just submitted may start, with how sure that is; zero when nothing tells it. It comes from the same
-// pace as Explain's, and from a survey that may be seconds old.
+// throughput as Explain's, and from a survey that may be seconds old.
 func (s *Service) Estimate(ctx context.Context, w *domain.Workload) (time.Time, placement.Confidence) {
 	v := s.current(ctx)
 	if v == nil {

@@ -231,7 +231,7 @@ func TestWhyItWaitsAndWhenItMayStart(t *testing.T) {
 		}
 		return codes, p.Position, start
 	}
-	// One runs for 10 s after the other: that is the pace.
+	// One runs for 10 s after the other: that is the throughput.
 	for range 12 {
 		id := w.submit()
 		w.tick()

@@ -121,7 +121,7 @@ func (s *Service) cycle(ctx context.Context, epoch int64) (placed int, full bool
 			s.meter.look(nil)
 		}
 		s.Observer.Cycle(c)
-		return 0, false, s.keepPace(ctx, start)
+		return 0, false, s.saveThroughput(ctx, start)
 	}
 	plan, err := s.plan(ctx, v.planner)
 	if err != nil {
@@ -149,7 +149,7 @@ func (s *Service) cycle(ctx context.Context, epoch int64) (placed int, full bool
 	}
 	// Of a customer's lanes beyond the bound others are considered once these are served.
 	full = full || c.Queue != nil && c.Queue.Cut > 0
-	return placed, full, s.keepPace(ctx, start)
+	return placed, full, s.saveThroughput(ctx, start)
 }
 
 // read takes the snapshot and describes it in c. There is no planner when there is nothing to place or nowhere to place it.

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// paceEvery is how often the pace is kept, and the grain it is measured in; paceWindow how far back it reaches.
-	paceEvery  = 5 * time.Second
-	paceWindow = 5 * time.Minute
+	// throughputInterval is how often the throughput is kept, and the grain it is measured in; throughputWindow how far back it reaches.
+	throughputInterval = 5 * time.Second
+	throughputWindow   = 5 * time.Minute
 )
 
 // meter counts placements lately.
@@ -43,10 +43,10 @@ func (m *meter) pass(now time.Time) {
 	}
 	g := m.current(now)
 	for t := range m.waiting.types {
-		g.types[t] = g.types[t].Add(domain.Placements{Busy: took})
+		g.types[t] = g.types[t].Add(domain.PlacementRate{Busy: took})
 	}
 	for c := range m.waiting.customers {
-		g.customers[c] = g.customers[c].Add(domain.Placements{Busy: took})
+		g.customers[c] = g.customers[c].Add(domain.PlacementRate{Busy: took})
 	}
 }
 
@@ -61,11 +61,11 @@ func (m *meter) look(over map[domain.Obstacle][]domain.LaneHeads) {
 	}
 }
 
-// grain is what was placed within paceEvery.
+// grain is what was placed within throughputInterval.
 type grain struct {
 	begin     time.Time
-	types     map[string]domain.Placements
-	customers map[domain.CustomerID]domain.Placements
+	types     map[string]domain.PlacementRate
+	customers map[domain.CustomerID]domain.PlacementRate
 }
 
 // current is the grain that counts now.
@@ -73,33 +73,33 @@ func (m *meter) current(now time.Time) *grain {
 	if m.since.IsZero() {
 		m.since = now
 	}
-	if last := len(m.grain) - 1; last < 0 || now.Sub(m.grain[last].begin) >= paceEvery {
-		m.grain = append(m.grain, grain{now, map[string]domain.Placements{}, map[domain.CustomerID]domain.Placements{}})
+	if last := len(m.grain) - 1; last < 0 || now.Sub(m.grain[last].begin) >= throughputInterval {
+		m.grain = append(m.grain, grain{now, map[string]domain.PlacementRate{}, map[domain.CustomerID]domain.PlacementRate{}})
 	}
 	return &m.grain[len(m.grain)-1]
 }
 
-// placed counts a placement, for the pace if others of its type, or of its customer, had to wait before it.
+// placed counts a placement, for the throughput if others of its type, or of its customer, had to wait before it.
 func (m *meter) placed(now time.Time, typ string, c domain.CustomerID) {
 	g := m.current(now)
-	count := func(waiting bool) domain.Placements {
+	count := func(waiting bool) domain.PlacementRate {
 		if waiting {
-			return domain.Placements{Placed: 1, Last: now}
+			return domain.PlacementRate{Placed: 1, Last: now}
 		}
-		return domain.Placements{Last: now}
+		return domain.PlacementRate{Last: now}
 	}
 	g.types[typ] = g.types[typ].Add(count(m.waiting.types[typ]))
 	g.customers[c] = g.customers[c].Add(count(m.waiting.customers[c]))
 }
 
-// pace sums up the window that ends now.
-func (m *meter) pace(now time.Time) domain.Pace {
-	for len(m.grain) > 0 && now.Sub(m.grain[0].begin) > paceWindow {
+// throughput sums up the window that ends now.
+func (m *meter) throughput(now time.Time) domain.Throughput {
+	for len(m.grain) > 0 && now.Sub(m.grain[0].begin) > throughputWindow {
 		m.grain = m.grain[1:]
 	}
-	p := domain.Pace{At: now, Types: map[string]domain.Placements{}, Customers: map[domain.CustomerID]domain.Placements{}}
+	p := domain.Throughput{At: now, Types: map[string]domain.PlacementRate{}, Customers: map[domain.CustomerID]domain.PlacementRate{}}
 	if !m.since.IsZero() {
-		p.Window = min(now.Sub(m.since), paceWindow)
+		p.Window = min(now.Sub(m.since), throughputWindow)
 	}
 	for _, g := range m.grain {
 		for t, n := range g.types {
@@ -112,17 +112,17 @@ func (m *meter) pace(now time.Time) domain.Pace {
 	return p
 }
 
-// keepPace stores the pace now and then, where any coordinator finds it. What nobody placed anything in is kept once.
-func (s *Service) keepPace(ctx context.Context, now time.Time) error {
-	if now.Sub(s.meter.kept) < paceEvery {
+// saveThroughput stores the throughput now and then, where any coordinator finds it. What nobody placed anything in is kept once.
+func (s *Service) saveThroughput(ctx context.Context, now time.Time) error {
+	if now.Sub(s.meter.kept) < throughputInterval {
 		return nil
 	}
 	s.meter.kept = now
-	p := s.meter.pace(now)
+	p := s.meter.throughput(now)
 	blank := len(p.Types) == 0
 	if blank && s.meter.blank {
 		return nil
 	}
 	s.meter.blank = blank
-	return s.Insight.SavePace(ctx, p)
+	return s.Insight.SaveThroughput(ctx, p)
 }

@@ -23,7 +23,7 @@ func TestPace_AfterIdleTime_TellsHowFastTheQueueIsWorkedOff(t *testing.T) {
 		now = now.Add(time.Minute)
 	}
 	estimate := func(ahead int) (placement.Estimate, bool) {
-		return placement.EstimateWait(m.pace(now), now, "a", "t", placement.Ahead{Type: ahead}, 0, 10, false)
+		return placement.EstimateWait(m.throughput(now), now, "a", "t", placement.Ahead{Type: ahead}, 0, 10, false)
 	}
 	waiting := 100
 	round := func() {

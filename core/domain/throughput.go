@@ -2,21 +2,21 @@ package domain
 
 import "time"
 
-// Pace is how many placements the leader made lately: what estimates of starting times are made from. Only the time in
+// Throughput is how many placements the leader made lately: what estimates of starting times are made from. Only the time in
 // which something had to wait counts: while nothing waits, placements are as rare as submissions, and say nothing of
 // how fast a queue is worked off.
-type Pace struct {
+type Throughput struct {
 	// At is when it was measured, Window how far back it reaches.
 	At     time.Time
 	Window time.Duration
 	// Types and Customers count the placements, by workload type and by customer.
-	Types     map[string]Placements
-	Customers map[CustomerID]Placements
+	Types     map[string]PlacementRate
+	Customers map[CustomerID]PlacementRate
 }
 
-// Placements counts what was placed of a workload type while some of it had to wait for slots, or of a customer while it
+// PlacementRate counts what was placed of a workload type while some of it had to wait for slots, or of a customer while it
 // was at its limit.
-type Placements struct {
+type PlacementRate struct {
 	Placed int `json:"placed"`
 	// Busy is how long that was, in microseconds.
 	Busy int64     `json:"busy_us"`
@@ -24,9 +24,9 @@ type Placements struct {
 }
 
 // Add counts further placements.
-func (p Placements) Add(o Placements) Placements {
+func (p PlacementRate) Add(o PlacementRate) PlacementRate {
 	if o.Last.After(p.Last) {
 		p.Last = o.Last
 	}
-	return Placements{p.Placed + o.Placed, p.Busy + o.Busy, p.Last}
+	return PlacementRate{p.Placed + o.Placed, p.Busy + o.Busy, p.Last}
 }
