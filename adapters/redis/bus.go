@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -26,11 +25,6 @@ const (
 	requestTimeout = 10 * time.Second
 	// confirmTimeout bounds how long a subscription waits until Redis knows of it.
 	confirmTimeout = 2 * time.Second
-	// claimTTL is how long it is remembered which process of a group took a message.
-	claimTTL = 30 * time.Second
-	// courtesy is how long the winner of a claim waits with its next one while it has rivals: while it lost one within rivalsFor.
-	courtesy  = 300 * time.Microsecond
-	rivalsFor = 10 * time.Second
 	// MaxMessage bounds a message.
 	MaxMessage = 8 << 20
 )
@@ -56,9 +50,6 @@ type Bus struct {
 	// telling is held by who tells Redis what topics are wanted. It is a channel, because telling waits for Redis: who
 	// waits for its turn must hear the end of its context, and messages must not wait at all.
 	telling chan struct{}
-	// favoured tells that the last claim was won, lost when one was lost last.
-	favoured atomic.Bool
-	lost     atomic.Int64
 
 	mu      sync.Mutex // never held while Redis is waited for
 	pubsub  *redis.PubSub
@@ -248,26 +239,6 @@ func (b *Bus) arrived(m *redis.Message) {
 			s.Offer(message{subject: subject, frame: f})
 		}
 	}
-}
-
-// claim takes a message for this process's members of a group. Whoever took one and has rivals lets them go first the next
-// time, so that the group shares its messages whoever is nearest to Redis.
-func (b *Bus) claim(ctx context.Context, topic, group, id string) bool {
-	bounded, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	if b.favoured.Load() && time.Now().UnixNano()-b.lost.Load() < rivalsFor.Nanoseconds() {
-		time.Sleep(courtesy)
-	}
-	won, err := b.client.SetNX(bounded, "niyanta.claim."+id+"."+group+"."+topic, b.inbox, claimTTL).Result()
-	if err != nil {
-		b.log.Debug("a message of a group was not claimed", "group", group, "error", err)
-		return false
-	}
-	b.favoured.Store(won)
-	if !won {
-		b.lost.Store(time.Now().UnixNano())
-	}
-	return won
 }
 
 func (b *Bus) handle(ctx context.Context, m message, h ports.Handler) {

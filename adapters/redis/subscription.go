@@ -21,10 +21,13 @@ type topic struct {
 	// confirmed is closed when Redis has confirmed the topic. Whoever subscribes to it waits for that.
 	confirmed chan struct{}
 	confirm   func()
+	shares    map[string]*share // by group
 }
 
 func newTopic(subject string) *topic {
-	t := &topic{Topic: delivery.NewTopic[message](subject), name: channel(subject), confirmed: make(chan struct{})}
+	t := &topic{
+		Topic: delivery.NewTopic[message](subject), name: channel(subject), confirmed: make(chan struct{}), shares: map[string]*share{},
+	}
 	t.confirm = sync.OnceFunc(func() { close(t.confirmed) })
 	return t
 }
@@ -65,8 +68,12 @@ func (b *Bus) start(
 	if t == nil {
 		t = newTopic(subject)
 	}
+	if t.shares[group] == nil {
+		t.shares[group] = &share{key: group + "." + t.name}
+	}
+	own := t.shares[group]
 	handle := func(ctx context.Context, m message) {
-		if group == "" || b.claim(ctx, t.name, group, m.ID) {
+		if group == "" || b.claim(ctx, own, m.ID) {
 			b.handle(ctx, m, h)
 		}
 	}
