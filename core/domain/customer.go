@@ -141,3 +141,16 @@ type Usage struct {
 	// Queued counts PENDING + REDISTRIBUTING, Running counts SCHEDULED + RUNNING, Paused PAUSED.
 	Queued, Running, Paused int
 }
+
+// Entitlements are what a customer is entitled to, as far as placement looks at it.
+type Entitlements struct {
+	Tier          Tier
+	MaxConcurrent int
+	// Preemptible tells that its running workloads may be asked to make room for a higher tier's.
+	Preemptible bool
+}
+
+// Entitlements returns what the customer is entitled to now.
+func (c Customer) Entitlements() Entitlements {
+	return Entitlements{Tier: c.Tier, MaxConcurrent: c.Limits().MaxConcurrent, Preemptible: !c.NoPreemption}
+}

@@ -35,19 +35,6 @@ func (p Policy) Advance(priority, weight int) time.Duration {
 	return 0
 }
 
-// Terms are what a customer is entitled to, as far as placement looks at it.
-type Terms struct {
-	Tier          Tier
-	MaxConcurrent int
-	// Preemptible tells that its running workloads may be asked to make room for a higher tier's.
-	Preemptible bool
-}
-
-// Terms returns the customer's terms in force.
-func (c Customer) Terms() Terms {
-	return Terms{Tier: c.Tier, MaxConcurrent: c.Limits().MaxConcurrent, Preemptible: !c.NoPreemption}
-}
-
 // Obstacle is why a lane was passed over.
 type Obstacle string
 

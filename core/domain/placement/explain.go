@@ -49,11 +49,11 @@ type Reason struct {
 
 // Explainer says of lanes, over one snapshot, why their workloads wait. What it finds for a shape it keeps. Not safe for concurrent use.
 type Explainer struct {
-	terms   map[domain.CustomerID]domain.Terms
-	offers  map[string]bool // types that workers offer, draining ones included
-	fleet   fleet
-	running map[domain.CustomerID]int
-	byShape map[string]*finding
+	entitlements map[domain.CustomerID]domain.Entitlements
+	offers       map[string]bool // types that workers offer, draining ones included
+	fleet        fleet
+	running      map[domain.CustomerID]int
+	byShape      map[string]*finding
 }
 
 // finding is what the workers are for a shape.
@@ -66,8 +66,8 @@ type finding struct {
 
 // NewExplainer returns an explainer; the snapshot is not changed, and its workers and occupancy must not be meanwhile.
 func NewExplainer(s Snapshot) *Explainer {
-	e := &Explainer{terms: make(map[domain.CustomerID]domain.Terms, len(s.Customers)), fleet: newFleet(s), running: map[domain.CustomerID]int{}, byShape: map[string]*finding{}}
-	maps.Copy(e.terms, s.Customers)
+	e := &Explainer{entitlements: make(map[domain.CustomerID]domain.Entitlements, len(s.Customers)), fleet: newFleet(s), running: map[domain.CustomerID]int{}, byShape: map[string]*finding{}}
+	maps.Copy(e.entitlements, s.Customers)
 	e.offers = Offered(s.Workers)
 	for i := range s.Occupancy {
 		e.running[s.Occupancy[i].Lane.CustomerID] += s.Occupancy[i].Count
@@ -94,7 +94,7 @@ func (e *Explainer) find(l *domain.Lane) *finding {
 func (e *Explainer) Explain(l *domain.Lane) (reasons []Reason) {
 	if e.AtLimit(l.CustomerID) {
 		reasons = append(reasons, Reason{
-			Code: ReasonCustomerLimit, Message: fmt.Sprintf("customer at its limit of %d running workloads", e.terms[l.CustomerID].MaxConcurrent),
+			Code: ReasonCustomerLimit, Message: fmt.Sprintf("customer at its limit of %d running workloads", e.entitlements[l.CustomerID].MaxConcurrent),
 		})
 	}
 	if !e.offers[l.Type] {
@@ -114,14 +114,16 @@ func (e *Explainer) ExplainWorkload(l *domain.Lane, c *domain.Candidate) []Reaso
 	return append(reasons[:limit:limit], own...)
 }
 
-// Terms returns what a customer is entitled to; known tells whether the explainer knows it.
-func (e *Explainer) Terms(id domain.CustomerID) (terms domain.Terms, known bool) {
-	terms, known = e.terms[id]
-	return terms, known
+// Entitlements returns what a customer is entitled to; known tells whether the explainer knows it.
+func (e *Explainer) Entitlements(id domain.CustomerID) (entitlements domain.Entitlements, known bool) {
+	entitlements, known = e.entitlements[id]
+	return entitlements, known
 }
 
-// Learn adds the terms of a customer that is not in the snapshot.
-func (e *Explainer) Learn(id domain.CustomerID, terms domain.Terms) { e.terms[id] = terms }
+// Learn adds the entitlements of a customer that is not in the snapshot.
+func (e *Explainer) Learn(id domain.CustomerID, entitlements domain.Entitlements) {
+	e.entitlements[id] = entitlements
+}
 
 // Offered returns the types that these workers offer, draining ones included, dead ones not.
 func Offered(workers []domain.Worker) map[string]bool {
@@ -149,8 +151,8 @@ func NotOffered(capability string) Reason {
 
 // AtLimit reports whether a customer runs as much as it may.
 func (e *Explainer) AtLimit(id domain.CustomerID) bool {
-	terms, known := e.terms[id]
-	return known && e.running[id] >= terms.MaxConcurrent
+	entitlements, known := e.entitlements[id]
+	return known && e.running[id] >= entitlements.MaxConcurrent
 }
 
 // Placeable reports whether some healthy worker could run the lane's workloads if it were empty.

@@ -20,7 +20,7 @@ func TestWhyItWaitsIsSaidWithCounts(t *testing.T) {
 	draining.Status, dead.Status = domain.WorkerDraining, domain.WorkerDead
 	s := placement.Snapshot{
 		Workers:   []domain.Worker{gpu, worker(2, 1, "t"), worker(3, 1, "t"), worker(4, 1, "other"), draining, dead},
-		Customers: terms(map[domain.CustomerID]int{"a": 1}),
+		Customers: entitlements(map[domain.CustomerID]int{"a": 1}),
 		Occupancy: []domain.Occupancy{{SessionID: "s1", Lane: domain.Lane{CustomerID: "a", Type: "t"}, Count: 1}},
 	}
 	must := domain.Affinity{Hard: domain.AffinityTerms{WorkerTags: map[string]string{"gpu": "a100"}}}
@@ -56,15 +56,15 @@ func TestWhyItWaitsIsSaidWithCounts(t *testing.T) {
 
 func TestExplainer_LearnsOfACustomer_LeavesTheSnapshotAsItIs(t *testing.T) {
 	s := placement.Snapshot{
-		Workers: []domain.Worker{worker(1, 3, "t")}, Customers: terms(map[domain.CustomerID]int{"a": 1}),
+		Workers: []domain.Worker{worker(1, 3, "t")}, Customers: entitlements(map[domain.CustomerID]int{"a": 1}),
 		Occupancy: []domain.Occupancy{{SessionID: "s1", Lane: domain.Lane{CustomerID: "late", Type: "t"}, Count: 2}},
 	}
 	e := placement.NewExplainer(s)
 	assert.False(t, e.AtLimit("late"), "nobody knows its limit")
-	e.Learn("late", domain.Terms{Tier: domain.TierPremium, MaxConcurrent: 2})
+	e.Learn("late", domain.Entitlements{Tier: domain.TierPremium, MaxConcurrent: 2})
 	assert.True(t, e.AtLimit("late"))
 	assert.Len(t, s.Customers, 1, "who shares the snapshot sees no change")
-	s.Customers["a"] = domain.Terms{MaxConcurrent: -1}
+	s.Customers["a"] = domain.Entitlements{MaxConcurrent: -1}
 	assert.False(t, e.AtLimit("a"), "nor does the explainer see the others'")
 }
 

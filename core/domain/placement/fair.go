@@ -40,7 +40,7 @@ const placementCharge = 1
 func NewFairShare() *FairShare { return &FairShare{accounts: map[domain.CustomerID]*account{}} }
 
 // Settle charges what was held since the last call, and takes over who runs how much and who has something to place now.
-func (f *FairShare) Settle(now time.Time, running map[domain.CustomerID]int, waiting map[domain.CustomerID]domain.Terms) {
+func (f *FairShare) Settle(now time.Time, running map[domain.CustomerID]int, waiting map[domain.CustomerID]domain.Entitlements) {
 	seconds := 0.0
 	if !f.at.IsZero() {
 		seconds = max(now.Sub(f.at).Seconds(), 0)
@@ -58,13 +58,13 @@ func (f *FairShare) Settle(now time.Time, running map[domain.CustomerID]int, wai
 			delete(f.accounts, id) // it would join at the virtual time anyway
 		}
 	}
-	for id, terms := range waiting {
+	for id, entitlements := range waiting {
 		a := f.accounts[id]
 		if a == nil {
 			a = &account{running: running[id]}
 			f.accounts[id] = a
 		}
-		a.weight = float64(terms.Tier.Weight())
+		a.weight = float64(entitlements.Tier.Weight())
 		if !a.competing {
 			a.competing = true
 			a.tag = max(a.tag, f.virtual)
@@ -107,8 +107,8 @@ func (f *FairShare) tag(id domain.CustomerID) float64 {
 	return f.virtual
 }
 
-// placed charges one placement.
-func (f *FairShare) placed(id domain.CustomerID) {
+// charge charges one placement.
+func (f *FairShare) charge(id domain.CustomerID) {
 	if a := f.accounts[id]; a != nil {
 		a.tag += placementCharge / a.weight
 		a.prepaid += placementCharge

@@ -55,7 +55,7 @@ func (p *pool) run(members map[domain.CustomerID]member, d time.Duration, since 
 		p.running = left
 		s := placement.Snapshot{
 			Workers: []domain.Worker{worker(1, p.slots, "t")}, Policy: domain.PolicyFair, Shares: p.shares,
-			Customers: map[domain.CustomerID]domain.Terms{},
+			Customers: map[domain.CustomerID]domain.Entitlements{},
 		}
 		held := map[domain.CustomerID]int{}
 		for _, j := range p.running {
@@ -67,7 +67,7 @@ func (p *pool) run(members map[domain.CustomerID]member, d time.Duration, since 
 			if m.from.After(p.now) {
 				continue
 			}
-			s.Customers[id] = domain.Terms{Tier: m.tier, MaxConcurrent: m.limit}
+			s.Customers[id] = domain.Entitlements{Tier: m.tier, MaxConcurrent: m.limit}
 			l := lane(string(id), "t", domain.Affinity{}, make([]int, p.slots)...)
 			for i := range l.Heads {
 				l.Heads[i].QueueAt = p.now

@@ -53,11 +53,11 @@ func ids(as []placement.Assignment) []string {
 	return out
 }
 
-// terms are those of customers with these running limits.
-func terms(limits map[domain.CustomerID]int) map[domain.CustomerID]domain.Terms {
-	out := map[domain.CustomerID]domain.Terms{}
+// entitlements are those of customers with these running limits.
+func entitlements(limits map[domain.CustomerID]int) map[domain.CustomerID]domain.Entitlements {
+	out := map[domain.CustomerID]domain.Entitlements{}
 	for id, limit := range limits {
-		out[id] = domain.Terms{Tier: domain.TierStandard, MaxConcurrent: limit, Preemptible: true}
+		out[id] = domain.Entitlements{Tier: domain.TierStandard, MaxConcurrent: limit, Preemptible: true}
 	}
 	return out
 }

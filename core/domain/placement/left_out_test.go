@@ -16,7 +16,7 @@ func TestPlan_SlotKeptByAnEndingRun_IsNotGivenAgain(t *testing.T) {
 	s := placement.Snapshot{
 		Workers:   []domain.Worker{worker(1, 2, "t")},
 		Occupancy: []domain.Occupancy{{SessionID: "s1", Lane: stuck, Count: 1, Ending: 1}},
-		Customers: terms(map[domain.CustomerID]int{"b": 2}),
+		Customers: entitlements(map[domain.CustomerID]int{"b": 2}),
 	}
 	l := lane("b", "t", domain.Affinity{}, 1)
 	assert.Empty(t, plan(s, 10, l))

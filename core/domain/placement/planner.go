@@ -30,18 +30,18 @@ type Planner struct {
 	byQueue   rankHeap[*customerQueue]
 	byAge     rankHeap[*laneQueue]
 	settled   map[domain.WorkloadID]bool // planned, or left out of this batch
-	picks     int
+	placed    int
 }
 
 // customerQueue is a customer with its lanes.
 type customerQueue struct {
-	id      domain.CustomerID
-	terms   domain.Terms
-	limited bool
-	room    int // how many more it may run, if limited
-	lanes   rankHeap[*laneQueue]
-	byAge   rankHeap[*laneQueue] // filled with PolicyFair only
-	full    int                  // lanes that could be placed if others did not hold what they need
+	id           domain.CustomerID
+	entitlements domain.Entitlements
+	limited      bool
+	room         int // how many more it may run, if limited
+	lanes        rankHeap[*laneQueue]
+	byAge        rankHeap[*laneQueue] // filled with PolicyFair only
+	full         int                  // lanes that could be placed if others did not hold what they need
 }
 
 // laneQueue is a lane with the heads not yet planned.
@@ -59,7 +59,7 @@ type laneQueue struct {
 // NewPlanner prepares a planner; the snapshot is not changed, but for the shares, and may be reused.
 func NewPlanner(s Snapshot) *Planner {
 	p := &Planner{
-		fleet: newFleet(s), policy: s.Policy, picks: s.Picks,
+		fleet: newFleet(s), policy: s.Policy, placed: s.Placed,
 		customers: make(map[domain.CustomerID]*customerQueue, len(s.Customers)), lanes: map[domain.LaneID]*laneQueue{}, settled: map[domain.WorkloadID]bool{},
 	}
 	if p.policy == "" {
@@ -70,9 +70,9 @@ func NewPlanner(s Snapshot) *Planner {
 			p.shares = NewFairShare()
 		}
 	}
-	for id, terms := range s.Customers {
+	for id, entitlements := range s.Customers {
 		c := p.customer(id)
-		c.terms, c.limited, c.room = terms, true, terms.MaxConcurrent
+		c.entitlements, c.limited, c.room = entitlements, true, entitlements.MaxConcurrent
 	}
 	for i := range s.Occupancy {
 		if c := p.customers[s.Occupancy[i].Lane.CustomerID]; c != nil {
@@ -128,7 +128,7 @@ func (p *Planner) Add(lanes ...domain.LaneHeads) {
 		q := p.lanes[l.Lane.ID]
 		if q == nil {
 			c := p.customer(l.Lane.CustomerID)
-			q = &laneQueue{lane: &l.Lane, customer: c, advance: int64(p.policy.Advance(l.Lane.Priority, c.terms.Tier.Weight()))}
+			q = &laneQueue{lane: &l.Lane, customer: c, advance: int64(p.policy.Advance(l.Lane.Priority, c.entitlements.Tier.Weight()))}
 			p.lanes[l.Lane.ID] = q
 		}
 		q.heads, q.more = l.Heads, l.More
@@ -154,8 +154,8 @@ func (p *Planner) Add(lanes ...domain.LaneHeads) {
 	p.byQueue.fill(customers)
 }
 
-// Picks continues Snapshot.Picks by what this planner placed.
-func (p *Planner) Picks() int { return p.picks }
+// Placed continues Snapshot.Placed by what this planner placed.
+func (p *Planner) Placed() int { return p.placed }
 
 // Plan chooses up to limit assignments. When it stops because a lane ran out of known heads while more
 // wait in it, it names that lane: Add its next heads and call Plan again, or the order would suffer.
@@ -181,7 +181,7 @@ func (p *Planner) Plan(limit int) (plan []Assignment, exhausted domain.LaneID) {
 		}
 		plan = append(plan, a)
 		p.settled[c.ID] = true
-		p.picks++
+		p.placed++
 		if q.drop() {
 			return plan, q.lane.ID
 		}
@@ -215,7 +215,7 @@ func (q *laneQueue) drop() (exhausted bool) {
 // next returns the lane to take from: that of the longest wait every tenth time, else the first in the queue; nil when none has
 // anything left.
 func (p *Planner) next() *laneQueue {
-	if p.shares == nil && (p.picks+1)%LongestWaitShare == 0 {
+	if p.shares == nil && (p.placed+1)%LongestWaitShare == 0 {
 		if q, _, ok := p.byAge.top(); ok {
 			return q
 		}
@@ -264,7 +264,7 @@ func (p *Planner) place(q *laneQueue, c *domain.Candidate) (Assignment, domain.O
 	}
 	q.customer.room--
 	if p.shares != nil {
-		p.shares.placed(q.customer.id)
+		p.shares.charge(q.customer.id)
 	}
 	return Assignment{
 		WorkloadID: c.ID, CustomerID: q.lane.CustomerID, Lane: q.lane.ID, QueueAt: c.QueueAt,

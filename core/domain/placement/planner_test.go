@@ -25,7 +25,7 @@ func TestLanesAreServedInQueueOrder(t *testing.T) {
 func TestABlockedLaneCostsOthersNothing(t *testing.T) {
 	s := placement.Snapshot{
 		Workers:   []domain.Worker{worker(1, 2, "t")},
-		Customers: terms(map[domain.CustomerID]int{"limited": 1, "free": 10}),
+		Customers: entitlements(map[domain.CustomerID]int{"limited": 1, "free": 10}),
 		Occupancy: []domain.Occupancy{
 			{SessionID: "elsewhere", Lane: domain.Lane{CustomerID: "limited", Type: "t"}, Count: 1},
 		},
@@ -46,7 +46,7 @@ func TestOneInTenGoesToWhoeverWaitedLongest(t *testing.T) {
 	as := plan(s, 20, old, vip)
 	require.Len(t, as, 20)
 	assert.Equal(t, "old-t-0-000", string(as[9].WorkloadID))
-	s.Picks = 9
+	s.Placed = 9
 	assert.Equal(t, "old-t-0-000", ids(plan(s, 1, old, vip))[0], "counted across batches")
 }
 
@@ -152,7 +152,7 @@ func drawWorld(t *rapid.T) world {
 		return a
 	})
 	var w world
-	w.Customers = map[domain.CustomerID]domain.Terms{}
+	w.Customers = map[domain.CustomerID]domain.Entitlements{}
 	w.Policy = rapid.SampledFrom([]domain.Policy{domain.PolicyFIFO, domain.PolicyPriority}).Draw(t, "policy")
 	w.AntiAcross = rapid.SliceOfDistinct(rapid.SampledFrom(types), rapid.ID[string]).Draw(t, "across")
 	for n := range rapid.IntRange(0, 5).Draw(t, "workers") {
@@ -164,7 +164,7 @@ func drawWorld(t *rapid.T) world {
 	}
 	for c := range rapid.IntRange(1, 4).Draw(t, "customers") {
 		id := fmt.Sprintf("c%d", c)
-		w.Customers[domain.CustomerID(id)] = domain.Terms{
+		w.Customers[domain.CustomerID(id)] = domain.Entitlements{
 			Tier: rapid.SampledFrom(tiers).Draw(t, "tier"), MaxConcurrent: rapid.IntRange(0, 6).Draw(t, "limit"),
 		}
 		for k := range rapid.IntRange(0, 3).Draw(t, "lanes") {
@@ -276,13 +276,13 @@ func TestWhoeverHasWaitedLongestIsNeverPassedOverForLong(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var lanes []domain.LaneHeads
 		s := placement.Snapshot{
-			Workers: []domain.Worker{worker(1, 10_000, "t")}, Customers: map[domain.CustomerID]domain.Terms{},
+			Workers: []domain.Worker{worker(1, 10_000, "t")}, Customers: map[domain.CustomerID]domain.Entitlements{},
 			Policy: rapid.SampledFrom([]domain.Policy{domain.PolicyFIFO, domain.PolicyPriority, domain.PolicyFair}).Draw(t, "policy"), Shares: placement.NewFairShare(),
 		}
 		var all []waiting
 		for n := range rapid.IntRange(1, 4).Draw(t, "customers") {
 			id := fmt.Sprint("c", n)
-			s.Customers[domain.CustomerID(id)] = domain.Terms{Tier: rapid.SampledFrom(tiers).Draw(t, "tier"), MaxConcurrent: 10_000}
+			s.Customers[domain.CustomerID(id)] = domain.Entitlements{Tier: rapid.SampledFrom(tiers).Draw(t, "tier"), MaxConcurrent: 10_000}
 			l := laneAt(rapid.IntRange(0, 1000).Draw(t, "priority"), id, "t", domain.Affinity{}, rapid.SliceOfN(rapid.IntRange(0, 100_000), 1, 40).Draw(t, "ages")...)
 			for _, h := range l.Heads {
 				all = append(all, waiting{h.ID, h.QueueAt})

@@ -34,7 +34,7 @@ type Preemption struct {
 func (p *Planner) Preempt(running []Running, limit int, asks func(domain.Candidate) bool) []Preemption {
 	bySession := map[domain.SessionID][]Running{}
 	for _, r := range running {
-		if t := p.customers[r.CustomerID]; t != nil && t.terms.Preemptible {
+		if t := p.customers[r.CustomerID]; t != nil && t.entitlements.Preemptible {
 			bySession[r.SessionID] = append(bySession[r.SessionID], r)
 		}
 	}
@@ -58,7 +58,7 @@ func (p *Planner) Preempt(running []Running, limit int, asks func(domain.Candida
 			}
 			room--
 			taken[v.WorkloadID] = true
-			out = append(out, Preemption{Victim: v, For: c, Tier: q.customer.terms.Tier})
+			out = append(out, Preemption{Victim: v, For: c, Tier: q.customer.entitlements.Tier})
 		}
 	}
 	return out
@@ -74,7 +74,7 @@ func (p *Planner) wanting() []*laneQueue {
 	}
 	slices.SortFunc(qs, func(a, b *laneQueue) int {
 		return cmp.Or(
-			cmp.Compare(b.customer.terms.Tier.Weight(), a.customer.terms.Tier.Weight()),
+			cmp.Compare(b.customer.entitlements.Tier.Weight(), a.customer.entitlements.Tier.Weight()),
 			a.heads[0].QueueAt.Compare(b.heads[0].QueueAt), cmp.Compare(a.heads[0].ID, b.heads[0].ID))
 	})
 	return qs
@@ -82,13 +82,13 @@ func (p *Planner) wanting() []*laneQueue {
 
 // victim is the workload whose end would make room for one of the lane.
 func (p *Planner) victim(q *laneQueue, bySession map[domain.SessionID][]Running, taken map[domain.WorkloadID]bool) (best Running, ok bool) {
-	weight := q.customer.terms.Tier.Weight()
+	weight := q.customer.entitlements.Tier.Weight()
 	for _, w := range p.fleet.workers {
 		if r, could := w.lacks(q.lane); !could || r.Code != ReasonFull && r.Code != ReasonEnding {
 			continue // another slot would not help
 		}
 		for _, r := range bySession[w.SessionID] {
-			mine := p.customers[r.CustomerID].terms.Tier.Weight()
+			mine := p.customers[r.CustomerID].entitlements.Tier.Weight()
 			if taken[r.WorkloadID] || mine >= weight {
 				continue
 			}
@@ -103,6 +103,6 @@ func (p *Planner) victim(q *laneQueue, bySession map[domain.SessionID][]Running,
 // gives reports whether a gives room before b.
 func (p *Planner) gives(a, b Running) bool {
 	return cmp.Or(
-		cmp.Compare(p.customers[a.CustomerID].terms.Tier.Weight(), p.customers[b.CustomerID].terms.Tier.Weight()),
+		cmp.Compare(p.customers[a.CustomerID].entitlements.Tier.Weight(), p.customers[b.CustomerID].entitlements.Tier.Weight()),
 		b.Since.Compare(a.Since), cmp.Compare(a.WorkloadID, b.WorkloadID)) < 0
 }

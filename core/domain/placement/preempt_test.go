@@ -16,7 +16,7 @@ import (
 func anyone(domain.Candidate) bool { return true }
 
 // crowded is a worker that is full with what these customers run.
-func crowded(customers map[domain.CustomerID]domain.Terms, holders ...domain.CustomerID) (placement.Snapshot, []placement.Running) {
+func crowded(customers map[domain.CustomerID]domain.Entitlements, holders ...domain.CustomerID) (placement.Snapshot, []placement.Running) {
 	s := placement.Snapshot{Workers: []domain.Worker{worker(1, len(holders), "t")}, Customers: customers}
 	var running []placement.Running
 	for i, c := range holders {
@@ -38,7 +38,7 @@ func preempt(s placement.Snapshot, running []placement.Running, lanes ...domain.
 }
 
 func TestTheLowestTierGivesRoomFirstAndInItTheLatest(t *testing.T) {
-	customers := map[domain.CustomerID]domain.Terms{
+	customers := map[domain.CustomerID]domain.Entitlements{
 		"vip": {Tier: domain.TierEnterprise, MaxConcurrent: 9, Preemptible: true}, "std": {Tier: domain.TierStandard, MaxConcurrent: 9, Preemptible: true},
 		"free": {Tier: domain.TierFree, MaxConcurrent: 9, Preemptible: true}, "fixed": {Tier: domain.TierFree, MaxConcurrent: 9},
 	}
@@ -56,14 +56,14 @@ func TestTheLowestTierGivesRoomFirstAndInItTheLatest(t *testing.T) {
 	again.Heads[0].Generation = 1
 	assert.Empty(t, preempt(s, running, again), "what has run before never asks: it never cascades")
 
-	terms := customers["vip"]
-	terms.MaxConcurrent = 1
-	customers["vip"] = terms
+	entitlements := customers["vip"]
+	entitlements.MaxConcurrent = 1
+	customers["vip"] = entitlements
 	assert.Empty(t, preempt(s, running, lane("vip", "t", domain.Affinity{}, 1)), "who is at its own limit would gain nothing")
 }
 
 func TestNobodyIsAskedWhereAnotherSlotWouldNotHelp(t *testing.T) {
-	customers := map[domain.CustomerID]domain.Terms{
+	customers := map[domain.CustomerID]domain.Entitlements{
 		"vip": {Tier: domain.TierEnterprise, MaxConcurrent: 9, Preemptible: true}, "free": {Tier: domain.TierFree, MaxConcurrent: 9, Preemptible: true},
 	}
 	s, running := crowded(customers, "free")

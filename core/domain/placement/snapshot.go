@@ -10,8 +10,8 @@ import (
 type Snapshot struct {
 	Workers   []domain.Worker
 	Occupancy []domain.Occupancy
-	// Customers are the terms of those that have something waiting; who is not among them has no limit and the lowest weight.
-	Customers map[domain.CustomerID]domain.Terms
+	// Customers are the entitlements of those that have something waiting; who is not among them has no limit and the lowest weight.
+	Customers map[domain.CustomerID]domain.Entitlements
 	// Policy orders the queue; empty: PolicyPriority.
 	Policy domain.Policy
 	// Shares are what PolicyFair goes by; the planner charges what it places.
@@ -22,9 +22,9 @@ type Snapshot struct {
 	Now time.Time
 	// Seed varies the tie-break between equal workers from batch to batch.
 	Seed uint64
-	// Picks counts the placements of earlier batches, so that the share of the longest waiting holds
+	// Placed counts the placements of earlier batches, so that the share of the longest waiting holds
 	// across small batches too.
-	Picks int
+	Placed int
 }
 
 // Assignment is one decision of the planner.

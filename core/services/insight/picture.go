@@ -23,10 +23,10 @@ type picture struct {
 	oldest []time.Time
 }
 
-// look takes a picture. The terms of the customers named are in it also while nothing of theirs may be placed.
+// look takes a picture. The entitlements of the customers named are in it also while nothing of theirs may be placed.
 func (s *Service) look(ctx context.Context, customers ...domain.CustomerID) (*picture, error) {
 	now := s.Clock.Now()
-	p := &picture{now: now, Snapshot: placement.Snapshot{Now: now, Policy: s.Policy, AntiAcross: s.AntiAcross, Customers: map[domain.CustomerID]domain.Terms{}}}
+	p := &picture{now: now, Snapshot: placement.Snapshot{Now: now, Policy: s.Policy, AntiAcross: s.AntiAcross, Customers: map[domain.CustomerID]domain.Entitlements{}}}
 	var err error
 	if p.Workers, err = s.Workers.List(ctx); err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func (s *Service) look(ctx context.Context, customers ...domain.CustomerID) (*pi
 		return nil, err
 	}
 	for id, c := range found {
-		p.Customers[id] = c.Terms()
+		p.Customers[id] = c.Entitlements()
 	}
 	p.explainer = placement.NewExplainer(p.Snapshot)
 	p.throughput, err = s.Insight.Throughput(ctx)
@@ -85,8 +85,8 @@ func (p *picture) advance(l *domain.Lane) time.Duration {
 }
 
 func (p *picture) weight(id domain.CustomerID) int {
-	terms, _ := p.explainer.Terms(id)
-	return terms.Tier.Weight()
+	entitlements, _ := p.explainer.Entitlements(id)
+	return entitlements.Tier.Weight()
 }
 
 // blocked reports whether nothing of the lane can be placed however long one waits: it delays nobody.

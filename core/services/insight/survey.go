@@ -130,10 +130,10 @@ func (s *Service) Estimate(ctx context.Context, w *domain.Workload) (time.Time, 
 	return v.estimate(s.Clock.Now(), &lane, w, a)
 }
 
-// know reads a customer's terms that had nothing waiting when the survey was taken, once for each survey.
+// know reads a customer's entitlements that had nothing waiting when the survey was taken, once for each survey.
 func (s *Service) know(ctx context.Context, v *survey, id domain.CustomerID) error {
 	v.mu.Lock()
-	_, known := v.explainer.Terms(id)
+	_, known := v.explainer.Entitlements(id)
 	v.mu.Unlock()
 	if known {
 		return nil
@@ -144,7 +144,7 @@ func (s *Service) know(ctx context.Context, v *survey, id domain.CustomerID) err
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.explainer.Learn(id, c.Terms())
+	v.explainer.Learn(id, c.Entitlements())
 	return nil
 }
 

@@ -31,9 +31,9 @@ func TestEstimate_CustomerThatJoinsAfterTheSurvey_LeavesTheSnapshotAsItIs(t *tes
 	w := domain.Workload{Spec: domain.Spec{ID: "wl_1", CustomerID: "late", Type: "t", Run: domain.DefaultRunConfig(), QueueAt: clock.now}}
 	s.Estimate(t.Context(), &w)
 	require.Equal(t, before, v.Customers, "the explainer and the picture read it without a lock")
-	terms, known := v.explainer.Terms("late")
-	require.True(t, known, "its terms count all the same")
-	require.Equal(t, domain.TierPremium, terms.Tier)
+	entitlements, known := v.explainer.Entitlements("late")
+	require.True(t, known, "its entitlements count all the same")
+	require.Equal(t, domain.TierPremium, entitlements.Tier)
 }
 
 type movingClock struct{ now *time.Time }

@@ -51,7 +51,7 @@ const (
 type Service struct {
 	Deps
 	full   atomic.Bool // the last cycle found every slot taken
-	picks  int
+	placed int
 	lanes  int // seen in the last cycle, to read about as many heads as a batch needs
 	shares *placement.FairShare
 	epoch  int64 // that what is remembered belongs to
@@ -128,7 +128,7 @@ func (s *Service) cycle(ctx context.Context, epoch int64) (placed int, full bool
 		return 0, false, err
 	}
 	planDone := s.Clock.Now()
-	s.picks = v.planner.Picks()
+	s.placed = v.planner.Placed()
 	placed, err = s.commit(ctx, epoch, v, plan, &c)
 	if err != nil && placed == 0 {
 		return 0, false, err
@@ -167,7 +167,7 @@ func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCy
 	}
 	v := &view{now: now, Snapshot: placement.Snapshot{
 		Now:     now,
-		Workers: workers, Picks: s.picks, Seed: uint64(s.picks), Policy: s.Policy, Shares: s.shares, AntiAcross: s.AntiAcross,
+		Workers: workers, Placed: s.placed, Seed: uint64(s.placed), Policy: s.Policy, Shares: s.shares, AntiAcross: s.AntiAcross,
 	}}
 	if v.Occupancy, err = s.Queue.Occupancy(ctx); err != nil {
 		return nil, err
@@ -197,7 +197,7 @@ func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCy
 		return v, nil
 	}
 	s.lanes = len(v.heads)
-	if v.Customers, err = s.terms(ctx, v); err != nil {
+	if v.Customers, err = s.entitlements(ctx, v); err != nil {
 		return nil, err
 	}
 	if s.Policy == domain.PolicyFair {
@@ -227,13 +227,13 @@ func passedOver(p *placement.Planner) map[domain.Obstacle]int {
 	return counts
 }
 
-// terms reads those of every customer that has something waiting; where others may be asked to make room, also of those that run.
-func (s *Service) terms(ctx context.Context, v *view) (map[domain.CustomerID]domain.Terms, error) {
-	terms := make(map[domain.CustomerID]domain.Terms)
+// entitlements reads those of every customer that has something waiting; where others may be asked to make room, also of those that run.
+func (s *Service) entitlements(ctx context.Context, v *view) (map[domain.CustomerID]domain.Entitlements, error) {
+	entitlements := make(map[domain.CustomerID]domain.Entitlements)
 	ids := make([]domain.CustomerID, 0, len(v.heads))
 	add := func(id domain.CustomerID) {
-		if _, seen := terms[id]; !seen {
-			terms[id] = domain.Terms{}
+		if _, seen := entitlements[id]; !seen {
+			entitlements[id] = domain.Entitlements{}
 			ids = append(ids, id)
 		}
 	}
@@ -249,10 +249,10 @@ func (s *Service) terms(ctx context.Context, v *view) (map[domain.CustomerID]dom
 	if err != nil {
 		return nil, err
 	}
-	for id := range terms {
-		terms[id] = customers[id].Terms()
+	for id := range entitlements {
+		entitlements[id] = customers[id].Entitlements()
 	}
-	return terms, nil
+	return entitlements, nil
 }
 
 // settle brings the shares up to date.
@@ -262,7 +262,7 @@ func (s *Service) settle(v *view) {
 		o := &v.Occupancy[i]
 		running[o.Lane.CustomerID] += o.Count + o.Ending // slot-time, whoever keeps the slot
 	}
-	waiting := make(map[domain.CustomerID]domain.Terms, len(v.heads))
+	waiting := make(map[domain.CustomerID]domain.Entitlements, len(v.heads))
 	for i := range v.heads {
 		id := v.heads[i].Lane.CustomerID
 		waiting[id] = v.Customers[id]
