@@ -17,7 +17,7 @@ func (a *api) GetWorkloadPlacement(ctx context.Context, req gen.GetWorkloadPlace
 	return gen.GetWorkloadPlacement200JSONResponse(placementOut(&p)), nil
 }
 
-func placementOut(p *insight.Placement) gen.Placement {
+func placementOut(p *insight.Explanation) gen.Placement {
 	return gen.Placement{
 		WorkloadID: string(p.Workload.ID), Status: gen.Status(p.Workload.Status), WorkerID: opt(string(p.Workload.WorkerID)),
 		Waiting: p.Waiting, Position: opt(p.Position), PositionIsMinimum: p.AtLeast, Placeable: p.Placeable,

@@ -166,7 +166,7 @@ func (e *Explainer) Slots(l *domain.Lane) int { return e.find(l).slots }
 
 func (f *fleet) slots(l *domain.Lane) (n int) {
 	for _, w := range f.workers {
-		if _, could := w.lacks(l); could {
+		if _, could := w.obstacle(l); could {
 			n += w.Slots
 		}
 	}
@@ -177,7 +177,7 @@ func (f *fleet) slots(l *domain.Lane) (n int) {
 func (f *fleet) explain(l *domain.Lane, c *domain.Candidate) (reasons []Reason, placeable bool, room int) {
 	counts := map[Reason]int{}
 	for _, w := range f.workers {
-		r, could := w.lacks(l)
+		r, could := w.obstacle(l)
 		placeable = placeable || could
 		if c != nil && r.Code == ReasonNext && c.Declined(w.ID, f.now) {
 			r = Reason{Code: ReasonDeclined, Message: "%s that declined it a moment ago"}
@@ -209,9 +209,9 @@ func (f *fleet) explain(l *domain.Lane, c *domain.Candidate) (reasons []Reason, 
 	return reasons, placeable, room
 }
 
-// lacks is the first thing that keeps the lane from the worker, with "%s" for how many workers; could tells whether it would fit were
+// obstacle is the first thing that keeps the lane from the worker, with "%s" for how many workers; could tells whether it would fit were
 // the worker empty.
-func (w *slotWorker) lacks(l *domain.Lane) (r Reason, could bool) {
+func (w *slotWorker) obstacle(l *domain.Lane) (r Reason, could bool) {
 	hard, anti := l.Affinity.Hard, l.Affinity.Anti
 	switch {
 	case !slices.Contains(w.Capabilities, l.Type):

@@ -38,14 +38,14 @@ func laneAt(priority int, customer, typ string, a domain.Affinity, ages ...int) 
 	return l
 }
 
-func plan(s placement.Snapshot, limit int, lanes ...domain.LaneHeads) []placement.Assignment {
+func plan(s placement.Snapshot, limit int, lanes ...domain.LaneHeads) []placement.Decision {
 	p := placement.NewPlanner(s)
 	p.Add(lanes...)
 	as, _ := p.Plan(limit)
 	return as
 }
 
-func ids(as []placement.Assignment) []string {
+func ids(as []placement.Decision) []string {
 	out := make([]string, len(as))
 	for i, a := range as {
 		out[i] = string(a.WorkloadID)

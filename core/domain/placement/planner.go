@@ -159,7 +159,7 @@ func (p *Planner) Placed() int { return p.placed }
 
 // Plan chooses up to limit assignments. When it stops because a lane ran out of known heads while more
 // wait in it, it names that lane: Add its next heads and call Plan again, or the order would suffer.
-func (p *Planner) Plan(limit int) (plan []Assignment, exhausted domain.LaneID) {
+func (p *Planner) Plan(limit int) (plan []Decision, exhausted domain.LaneID) {
 	for len(plan) < limit {
 		q := p.next()
 		if q == nil {
@@ -247,16 +247,16 @@ func (p *Planner) passedOver(q *laneQueue) {
 }
 
 // place chooses the worker for one candidate, or says why there is none.
-func (p *Planner) place(q *laneQueue, c *domain.Candidate) (Assignment, domain.Obstacle) {
+func (p *Planner) place(q *laneQueue, c *domain.Candidate) (Decision, domain.Obstacle) {
 	if q.customer.limited && q.customer.room <= 0 {
-		return Assignment{}, domain.ObstacleLimit
+		return Decision{}, domain.ObstacleLimit
 	}
 	if q.shape == nil {
 		q.shape = p.fleet.shapeOf(q.lane)
 	}
 	best, obstacle := p.fleet.take(q.shape, q.lane, c)
 	if obstacle != "" {
-		return Assignment{}, obstacle
+		return Decision{}, obstacle
 	}
 	p.fleet.hold(best.w, q.lane, 1)
 	if !c.SuspectSince.IsZero() {
@@ -266,7 +266,7 @@ func (p *Planner) place(q *laneQueue, c *domain.Candidate) (Assignment, domain.O
 	if p.shares != nil {
 		p.shares.charge(q.customer.id)
 	}
-	return Assignment{
+	return Decision{
 		WorkloadID: c.ID, CustomerID: q.lane.CustomerID, Lane: q.lane.ID, QueueAt: c.QueueAt,
 		WorkerID: best.w.ID, SessionID: best.w.SessionID, Generation: c.Generation + 1,
 		Score: best.score, Preferred: !q.lane.Affinity.Soft.IsZero(), Matched: best.score > baseScore,

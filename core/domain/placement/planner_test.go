@@ -296,7 +296,7 @@ func TestWhoeverHasWaitedLongestIsNeverPassedOverForLong(t *testing.T) {
 			return
 		}
 		for id := range s.Customers {
-			own := slices.DeleteFunc(slices.Clone(placed), func(a placement.Assignment) bool { return a.CustomerID != id })
+			own := slices.DeleteFunc(slices.Clone(placed), func(a placement.Decision) bool { return a.CustomerID != id })
 			bound(t, slices.DeleteFunc(slices.Clone(all), func(w waiting) bool { return !strings.HasPrefix(string(w.id), string(id)+"-") }), ids(own))
 		}
 	})

@@ -84,7 +84,7 @@ func (p *Planner) wanting() []*laneQueue {
 func (p *Planner) victim(q *laneQueue, bySession map[domain.SessionID][]Running, taken map[domain.WorkloadID]bool) (best Running, ok bool) {
 	weight := q.customer.entitlements.Tier.Weight()
 	for _, w := range p.fleet.workers {
-		if r, could := w.lacks(q.lane); !could || r.Code != ReasonFull && r.Code != ReasonEnding {
+		if r, could := w.obstacle(q.lane); !could || r.Code != ReasonFull && r.Code != ReasonEnding {
 			continue // another slot would not help
 		}
 		for _, r := range bySession[w.SessionID] {

@@ -27,8 +27,8 @@ type Snapshot struct {
 	Placed int
 }
 
-// Assignment is one decision of the planner.
-type Assignment struct {
+// Decision is one decision of the planner.
+type Decision struct {
 	WorkloadID domain.WorkloadID
 	CustomerID domain.CustomerID
 	Lane       domain.LaneID

@@ -34,8 +34,8 @@ func New(d Deps) *Service { return &Service{Deps: d} }
 // countMost bounds how many are counted in a lane before a workload whose place is asked for.
 const countMost = 10_000
 
-// Placement says why a workload waits.
-type Placement struct {
+// Explanation says why a workload waits.
+type Explanation struct {
 	Workload domain.Workload
 	// Waiting tells that it does; the rest is empty otherwise.
 	Waiting bool
@@ -52,22 +52,22 @@ type Placement struct {
 }
 
 // Explain says why a customer's workload waits. CodeNotFound.
-func (s *Service) Explain(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID) (Placement, error) {
+func (s *Service) Explain(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID) (Explanation, error) {
 	found, err := s.Workloads.Get(ctx, customer, id)
 	if err != nil {
-		return Placement{}, err
+		return Explanation{}, err
 	}
 	if len(found) == 0 {
-		return Placement{}, domain.NotFound("workload")
+		return Explanation{}, domain.NotFound("workload")
 	}
 	w := found[0]
-	out := Placement{Workload: w, Waiting: w.Status.Waiting()}
+	out := Explanation{Workload: w, Waiting: w.Status.Waiting()}
 	if !out.Waiting {
 		return out, nil
 	}
 	p, err := s.look(ctx, w.CustomerID)
 	if err != nil {
-		return Placement{}, err
+		return Explanation{}, err
 	}
 	lane := domain.NewLane(&w.Spec)
 	self := domain.Candidate{ID: w.ID, Generation: w.Generation, QueueAt: w.QueueAt, Declines: w.Declines, SuspectSince: w.SuspectSince}
@@ -78,7 +78,7 @@ func (s *Service) Explain(ctx context.Context, customer domain.CustomerID, id do
 	p.include(lane, w.QueueAt)
 	counts, err := s.Insight.Ahead(ctx, p.cutoffs(&lane, w.QueueAt, w.ID), countMost)
 	if err != nil {
-		return Placement{}, err
+		return Explanation{}, err
 	}
 	ahead := p.ahead(&lane, counts, countMost)
 	if !w.NotBefore.After(p.now) {

@@ -12,7 +12,7 @@ import (
 
 // commit assigns and sends what was assigned. What it returns, and what it puts into c, is true also with an error that came after
 // the assignment.
-func (s *Service) commit(ctx context.Context, epoch int64, v *view, plan []placement.Assignment, c *ports.SchedulingCycle) (int, error) {
+func (s *Service) commit(ctx context.Context, epoch int64, v *view, plan []placement.Decision, c *ports.SchedulingCycle) (int, error) {
 	if len(plan) == 0 {
 		return 0, nil
 	}

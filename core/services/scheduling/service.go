@@ -271,8 +271,8 @@ func (s *Service) settle(v *view) {
 }
 
 // plan fills a batch, reading more heads of a lane that the planner ran out of.
-func (s *Service) plan(ctx context.Context, planner *placement.Planner) ([]placement.Assignment, error) {
-	var plan []placement.Assignment
+func (s *Service) plan(ctx context.Context, planner *placement.Planner) ([]placement.Decision, error) {
+	var plan []placement.Decision
 	fetched := map[domain.LaneID]int{}
 	for {
 		more, exhausted := planner.Plan(BatchSize - len(plan))
