@@ -78,7 +78,6 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 		"Drain":   e(func(ctx context.Context) (any, error) { return f.Fleet.Drain(ctx, w.ID, coordinator) }),
 		"Remove":  func(ctx context.Context) error { return f.Fleet.Remove(ctx, w.ID, coordinator) },
 		"Workers": e(func(ctx context.Context) (any, error) { return f.Workers.List(ctx) }),
-		"Types":   e(func(ctx context.Context) (any, error) { return f.Workers.KnownTypes(ctx) }),
 		"Save": e(func(ctx context.Context) (any, error) {
 			return f.Checkpoints.Save(ctx, report(a, w, domain.EventCheckpoint, 1), domain.Checkpoint{}, nil)
 		}),

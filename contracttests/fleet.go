@@ -31,7 +31,7 @@ func fleetCases() []Case[StoreHarness] {
 				require.NoError(t, err)
 				require.Equal(t, domain.WorkerHealthy, u.Status)
 			}
-			require.Equal(t, ports.BeatResult{Status: ports.BeatRenewed, WorkerStatus: domain.WorkerHealthy}, f.beat(w)[0])
+			require.Equal(t, ports.BeatResult{Status: domain.SessionCurrent, WorkerStatus: domain.WorkerHealthy}, f.beat(w)[0])
 			require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined, domain.AuditWorkerDraining, domain.AuditWorkerUndrained}, f.workerTrail("w"))
 			f.must(assign(f.submit(), w))
 			_, err = f.Fleet.Undrain(t.Context(), "nobody", coordinator)

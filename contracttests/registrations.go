@@ -7,7 +7,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/niyanta/niyanta/core/domain"
-	"github.com/niyanta/niyanta/core/ports"
 )
 
 // Secrets of death certificates.
@@ -76,7 +75,7 @@ func registrationCases() []Case[StoreHarness] {
 				require.InDelta(t, (lease - time.Second).Milliseconds(), left, 5000)
 			}
 			require.Equal(t, domain.SessionID("s1"), f.workers()[0].SessionID, "a failed write changes nothing")
-			require.Equal(t, ports.BeatRenewed, f.beat(old)[0].Status)
+			require.Equal(t, domain.SessionCurrent, f.beat(old)[0].Status)
 			require.Empty(t, f.orphans())
 			h.Advance(lease + time.Second)
 			f.register(process("w", "s2", "proc_2"))
@@ -84,7 +83,7 @@ func registrationCases() []Case[StoreHarness] {
 			require.Equal(t, []domain.AuditType{
 				domain.AuditWorkerJoined, domain.AuditHeartbeatMissed, domain.AuditWorkerDead, domain.AuditWorkerJoined,
 			}, f.workerTrail("w"))
-			require.Equal(t, ports.BeatReplaced, f.beat(old)[0].Status)
+			require.Equal(t, domain.SessionReplaced, f.beat(old)[0].Status)
 		}},
 		{"the same process comes back at once", "ends at once when the same process held it (same PreviousSessionID or ProcessID)", func(t T, h StoreHarness) {
 			f := given(t, h)
@@ -122,7 +121,7 @@ func registrationCases() []Case[StoreHarness] {
 			require.Len(t, f.workers(), 1)
 			require.Equal(t, map[domain.WorkloadID]domain.Loss{work.ID: domain.LossLeft}, f.orphans())
 			require.Equal(t, domain.StatusRunning, f.get(kept.ID).Status)
-			require.Equal(t, ports.BeatExpired, f.beat(w)[0].Status)
+			require.Equal(t, domain.SessionOver, f.beat(w)[0].Status)
 			_, err := f.Workers.Register(t.Context(), process("w", "s1", "proc_1"), lease)
 			requireCode(t, err, domain.CodeFenced)
 			f.register(process("w", "s2", "proc_2")) // the id is free at once
@@ -149,8 +148,8 @@ func registrationCases() []Case[StoreHarness] {
 			}
 			require.Equal(t, map[domain.WorkerID]domain.WorkerStatus{"w": domain.WorkerDead, "beside": domain.WorkerDead, "other": domain.WorkerHealthy}, status)
 			require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined, domain.AuditWorkerDead}, f.workerTrail("w"))
-			require.Equal(t, ports.BeatExpired, f.beat(w)[0].Status)
-			require.Equal(t, ports.BeatRenewed, f.beat(other)[0].Status)
+			require.Equal(t, domain.SessionOver, f.beat(w)[0].Status)
+			require.Equal(t, domain.SessionCurrent, f.beat(other)[0].Status)
 			require.Equal(t, domain.StatusRunning, f.get(kept.ID).Status)
 			f.register(process("w", "s9", "proc_9")) // the id is free at once
 		}},
@@ -166,7 +165,7 @@ func registrationCases() []Case[StoreHarness] {
 				requireCode(t, err, domain.CodeForbidden)
 			}
 			require.Len(t, f.workers(), 2)
-			require.Equal(t, ports.BeatRenewed, f.beat(w)[0].Status)
+			require.Equal(t, domain.SessionCurrent, f.beat(w)[0].Status)
 			require.Empty(t, f.orphans())
 			require.Equal(t, domain.StatusRunning, f.get(work.ID).Status)
 			f.end(certificate("proc_1", secret))
@@ -191,7 +190,7 @@ func registrationCases() []Case[StoreHarness] {
 			taken.TakeOver = true
 			next := f.register(taken)
 			require.Empty(t, f.end(certificate("proc_1", secret)))
-			require.Equal(t, ports.BeatRenewed, f.beat(next)[0].Status)
+			require.Equal(t, domain.SessionCurrent, f.beat(next)[0].Status)
 			require.Equal(t, domain.WorkerHealthy, f.workers()[0].Status)
 		}},
 		{"a session that has expired is not ended again", "Repeated: success, nothing changes", func(t T, h StoreHarness) {
@@ -218,7 +217,7 @@ func registrationCases() []Case[StoreHarness] {
 				_, err := f.Workers.End(t.Context(), e)
 				requireCode(t, err, domain.CodeInvalidInput)
 			}
-			require.Equal(t, ports.BeatRenewed, f.beat(w)[0].Status)
+			require.Equal(t, domain.SessionCurrent, f.beat(w)[0].Status)
 			for _, change := range []func(*domain.Registration){
 				func(r *domain.Registration) { r.ProcessID = "" },
 				func(r *domain.Registration) { r.CertificateDigest = r.CertificateDigest[1:] },

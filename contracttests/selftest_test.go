@@ -309,7 +309,7 @@ var defects = []struct {
 		s.Workers = workerStore{inner, func(ctx context.Context, b []ports.Beat, d time.Duration) ([]ports.BeatResult, error) {
 			rs, err := inner.Heartbeat(ctx, b, d)
 			for i := range rs {
-				rs[i].Status = ports.BeatRenewed
+				rs[i].Status = domain.SessionCurrent
 			}
 			return rs, err
 		}}

@@ -57,6 +57,50 @@ func suspectCases() []Case[StoreHarness] {
 				f.must(report(a, w, domain.EventStart, got.Generation+1))
 			}
 		}},
+		{"a process that registers again under its process id has returned", "Register: the ended sessions of the same process have returned", func(t T, h StoreHarness) {
+			f := given(t, h)
+			r := registration("w", "first", 5)
+			r.ProcessID = "proc_1"
+			w := f.register(r)
+			elsewhere := registration("elsewhere", "second", 5)
+			elsewhere.ProcessID = "proc_1"
+			other := registration("other", "third", 5)
+			other.ProcessID = "proc_2"
+			own, beside, foreign := f.running(w), f.running(f.register(elsewhere)), f.running(f.register(other))
+			h.Advance(lease + time.Second)
+			_, err := f.Workers.Expire(t.Context(), f.epoch, 10)
+			require.NoError(t, err)
+			require.NoError(t, f.Fleet.Remove(t.Context(), "elsewhere", coordinator), "what is known of the process outlives the worker's row")
+			r.SessionID = "again" // it names no previous session
+			f.register(r)
+			got := map[domain.WorkloadID]bool{}
+			for _, o := range f.lost() {
+				got[o.WorkloadID] = o.Excused
+			}
+			require.Equal(t, map[domain.WorkloadID]bool{own.ID: true, beside.ID: true, foreign.ID: false}, got)
+		}},
+		{"expired leases condemn a workload unless their workers are supervised", "A death counts if it is certified, or, for a worker without supervisor, if the lease expired and the session never returned", func(t T, h StoreHarness) {
+			f := given(t, h)
+			plain, supervised := f.submit(), f.submit()
+			for n := range domain.MaxLossStreak {
+				bare := f.worker(fmt.Sprint("bare", n), 5)
+				watched := f.register(process(fmt.Sprint("watched", n), fmt.Sprint("session", n), fmt.Sprint("proc_", n)))
+				for id, w := range map[domain.WorkloadID]domain.Worker{plain.ID: bare, supervised.ID: watched} {
+					f.must(assign(f.get(id), w))
+					f.must(report(f.get(id), w, domain.EventStart, f.get(id).Generation))
+				}
+				h.Advance(lease + time.Second)
+				_, err := f.Workers.Expire(t.Context(), f.epoch, 10)
+				require.NoError(t, err)
+				f.sweep()
+			}
+			require.Equal(t, domain.StatusFailed, f.get(plain.ID).Status)
+			require.Equal(t, domain.FailurePoison, f.get(plain.ID).Failure.Type)
+			got := f.get(supervised.ID)
+			require.Equal(t, domain.StatusRedistributing, got.Status)
+			require.Zero(t, got.LossStreak)
+			require.Equal(t, domain.MaxLossStreak, got.RedistributionCount)
+		}},
 		{"a suspect is told with the heads and counted on its worker", "Suspects counts the suspects among what a session holds", func(t T, h StoreHarness) {
 			f := given(t, h)
 			a, b := f.suspect(), f.suspect()

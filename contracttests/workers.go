@@ -38,7 +38,7 @@ func workerCases() []Case[StoreHarness] {
 			old := f.worker("w", 1)
 			_, err := f.Workers.Register(t.Context(), takeOver("w", "second", 2), lease)
 			require.NoError(t, err)
-			require.Equal(t, ports.BeatReplaced, f.beat(old)[0].Status)
+			require.Equal(t, domain.SessionReplaced, f.beat(old)[0].Status)
 			require.Equal(t, domain.SessionID("second"), f.workers()[0].SessionID)
 			delayed := registration("w", string(old.SessionID), 1)
 			_, err = f.Workers.Register(t.Context(), delayed, lease)
@@ -80,7 +80,7 @@ func workerCases() []Case[StoreHarness] {
 			require.Equal(t, a.ID, dead[0].ID)
 			require.Equal(t, domain.WorkerDead, f.workers()[0].Status)
 			require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined, domain.AuditHeartbeatMissed, domain.AuditWorkerDead}, f.workerTrail("a"))
-			require.Equal(t, ports.BeatExpired, f.beat(a)[0].Status, "dead is dead")
+			require.Equal(t, domain.SessionOver, f.beat(a)[0].Status, "dead is dead")
 			dead, err = f.Workers.Expire(t.Context(), f.epoch, 10)
 			require.NoError(t, err)
 			require.Empty(t, dead)
@@ -93,7 +93,7 @@ func workerCases() []Case[StoreHarness] {
 			f := given(t, h)
 			w := f.worker("w", 1)
 			h.Advance(lease + time.Minute)
-			require.Equal(t, ports.BeatRenewed, f.beat(w)[0].Status)
+			require.Equal(t, domain.SessionCurrent, f.beat(w)[0].Status)
 			dead, err := f.Workers.Expire(t.Context(), f.epoch, 10)
 			require.NoError(t, err)
 			require.Empty(t, dead)
@@ -129,7 +129,7 @@ func workerCases() []Case[StoreHarness] {
 				require.NoError(t, err)
 				require.Equal(t, domain.WorkerDraining, d.Status)
 			}
-			require.Equal(t, ports.BeatResult{Status: ports.BeatRenewed, WorkerStatus: domain.WorkerDraining}, f.beat(w)[0])
+			require.Equal(t, ports.BeatResult{Status: domain.SessionCurrent, WorkerStatus: domain.WorkerDraining}, f.beat(w)[0])
 			require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined, domain.AuditWorkerDraining}, f.workerTrail("w"))
 			_, err := f.Fleet.Drain(t.Context(), "nobody", coordinator)
 			requireCode(t, err, domain.CodeNotFound)
@@ -147,20 +147,17 @@ func workerCases() []Case[StoreHarness] {
 			require.Equal(t, domain.WorkerDraining, rs[0].WorkerStatus)
 			require.Equal(t, domain.WorkerDraining, f.workers()[0].Status)
 		}},
-		{"a removed worker is gone, its types stay known", "Remove deletes the worker; the removed session is never renewed again; removing a worker keeps its types", func(t T, h StoreHarness) {
+		{"a removed worker is gone", "Remove deletes the worker; the removed session is never renewed again", func(t T, h StoreHarness) {
 			f := given(t, h)
 			w := f.worker("w", 1)
 			require.NoError(t, f.Fleet.Remove(t.Context(), w.ID, coordinator))
 			require.Empty(t, f.workers())
-			require.Equal(t, ports.BeatExpired, f.beat(w)[0].Status)
+			require.Equal(t, domain.SessionOver, f.beat(w)[0].Status)
 			_, err := f.Workers.Register(t.Context(), registration("w", string(w.SessionID), 1), lease)
 			requireCode(t, err, domain.CodeFenced)
 			requireCode(t, f.Fleet.Remove(t.Context(), w.ID, coordinator), domain.CodeNotFound)
-			types, err := f.Workers.KnownTypes(t.Context())
-			require.NoError(t, err)
-			require.Equal(t, []string{"t"}, types)
 		}},
-		{"a program is no type", "KnownTypes returns every type that any worker ever offered; capabilities that are no types are not among them", func(t T, h StoreHarness) {
+		{"a worker offers types and programs", "Register starts a session", func(t T, h StoreHarness) {
 			f := given(t, h)
 			r := registration("w", "s1", 1)
 			r.Capabilities = []string{"exec", "exec:/usr/bin/ffmpeg", "exec:sh"}
@@ -168,9 +165,6 @@ func workerCases() []Case[StoreHarness] {
 			require.NoError(t, err)
 			require.Equal(t, r.Capabilities, w.Capabilities)
 			require.Equal(t, r.Capabilities, f.workers()[0].Capabilities)
-			types, err := f.Workers.KnownTypes(t.Context())
-			require.NoError(t, err)
-			require.Equal(t, []string{"exec"}, types)
 		}},
 		{"of racing registrations one owns the id", "another process owns the id", func(t T, h StoreHarness) {
 			f := given(t, h)
@@ -190,7 +184,7 @@ func workerCases() []Case[StoreHarness] {
 			require.Len(t, f.workers(), 1)
 			renewed := 0
 			for i := range 16 {
-				if f.beat(domain.Worker{ID: "w", SessionID: domain.SessionID(rune('a' + i))})[0].Status == ports.BeatRenewed {
+				if f.beat(domain.Worker{ID: "w", SessionID: domain.SessionID(rune('a' + i))})[0].Status == domain.SessionCurrent {
 					renewed++
 				}
 			}

@@ -14,17 +14,23 @@ type fleet struct{ s *Store }
 
 // Drain implements ports.FleetStore.
 func (f fleet) Drain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
-	return f.turn(ctx, id, (*domain.Worker).Drain, domain.AuditWorkerDraining, actor)
+	return f.change(ctx, id, func(w *domain.Worker, now time.Time) (domain.WorkerChange, error) { return w.Drain(actor, now) })
 }
 
 // Undrain implements ports.FleetStore.
 func (f fleet) Undrain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
-	return f.turn(ctx, id, (*domain.Worker).Undrain, domain.AuditWorkerUndrained, actor)
+	return f.change(ctx, id, func(w *domain.Worker, now time.Time) (domain.WorkerChange, error) { return w.Undrain(actor, now) })
 }
 
-// turn changes a worker's status as the domain decides, and audits a change.
-func (f fleet) turn(
-	ctx context.Context, id domain.WorkerID, decide func(*domain.Worker) (bool, error), event domain.AuditType, actor domain.Actor,
+// Remove implements ports.FleetStore.
+func (f fleet) Remove(ctx context.Context, id domain.WorkerID, actor domain.Actor) error {
+	_, err := f.change(ctx, id, func(w *domain.Worker, now time.Time) (domain.WorkerChange, error) { return w.Remove(actor, now), nil })
+	return err
+}
+
+// change executes what is decided on a worker.
+func (f fleet) change(
+	ctx context.Context, id domain.WorkerID, decide func(w *domain.Worker, now time.Time) (domain.WorkerChange, error),
 ) (domain.Worker, error) {
 	if err := ctx.Err(); err != nil {
 		return domain.Worker{}, err
@@ -35,33 +41,12 @@ func (f fleet) turn(
 	if wk == nil {
 		return domain.Worker{}, domain.NotFound("worker")
 	}
-	changed, err := decide(wk)
+	c, err := decide(wk, f.s.now())
 	if err != nil {
 		return domain.Worker{}, err
 	}
-	if changed {
-		f.s.appendWorker(id, event, actor, "")
-	}
-	return wk.Clone(), nil
-}
-
-// Remove implements ports.FleetStore.
-func (f fleet) Remove(ctx context.Context, id domain.WorkerID, actor domain.Actor) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	f.s.mu.Lock()
-	defer f.s.mu.Unlock()
-	wk := f.s.workers[id]
-	if wk == nil {
-		return domain.NotFound("worker")
-	}
-	if wk.Live() {
-		f.s.end(wk.SessionID, domain.LossRemoved)
-	}
-	delete(f.s.workers, id)
-	f.s.appendWorker(id, domain.AuditWorkerRemoved, actor, "")
-	return nil
+	f.s.changeLocked(c)
+	return c.Worker.Clone(), nil
 }
 
 // Purge implements ports.FleetStore.
@@ -75,23 +60,21 @@ func (f fleet) Purge(ctx context.Context, epoch int64, age time.Duration, limit 
 		return ports.Purged{}, err
 	}
 	var p ports.Purged
-	old := f.s.now().Add(-age)
+	now := f.s.now()
 	for _, id := range slices.Sorted(maps.Keys(f.s.workers)) {
-		if wk := f.s.workers[id]; p.Workers < limit && !wk.Live() && wk.HeartbeatAt.Before(old) {
-			delete(f.s.workers, id)
-			f.s.appendWorker(id, domain.AuditWorkerRemoved, domain.Actor{Kind: domain.ActorCoordinator}, domain.PurgedDead)
+		if wk := f.s.workers[id]; p.Workers < limit && wk.Outdated(age, now) {
+			f.s.changeLocked(wk.Purge(now))
 			p.Workers++
 		}
 	}
-	for session, at := range f.s.past {
-		if p.Sessions < limit && at.Before(old) && f.s.holdings[session] == nil {
+	for session, end := range f.s.past {
+		if p.Sessions < limit && now.Sub(end.At) > age && f.s.holdings[session] == nil {
 			delete(f.s.past, session)
-			delete(f.s.returned, session)
 			p.Sessions++
 		}
 	}
 	for c, at := range f.s.certificates {
-		if p.Sessions < limit && at.Before(old) {
+		if p.Sessions < limit && now.Sub(at) > age {
 			delete(f.s.certificates, c)
 			p.Sessions++
 		}

@@ -120,7 +120,7 @@ func (s *Store) holdingOf(session domain.SessionID) *holding {
 func (s *Store) handle(r *record, hands domain.Hands, e domain.Ending) {
 	k := runKey{e.WorkloadID, e.Generation}
 	switch {
-	case hands == domain.HandsKeep && s.isLive(e.WorkerID, e.SessionID):
+	case hands == domain.HandsKeep && s.workers[e.WorkerID].Holds(e.SessionID):
 		h := s.holdingOf(e.SessionID)
 		if _, known := h.ending[k]; !known {
 			h.ending[k] = e
@@ -143,16 +143,9 @@ func (s *Store) letGo(h *holding, k runKey) {
 	s.dropIfIdle(l)
 }
 
-func (s *Store) isLive(id domain.WorkerID, session domain.SessionID) bool {
-	w := s.workers[id]
-	return w != nil && w.SessionID == session && w.Live()
-}
-
 func (s *Store) dropIfEmpty(session domain.SessionID) {
 	if h := s.holdings[session]; len(h.records) == 0 && len(h.ending) == 0 {
 		delete(s.holdings, session)
-		delete(s.ended, session)
-		delete(s.supervised, session)
 	}
 }
 

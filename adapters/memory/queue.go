@@ -225,7 +225,7 @@ func (q queue) Overdue(ctx context.Context, grace time.Duration, after domain.Wo
 
 // Orphans implements ports.QueueStore.
 func (q queue) Orphans(ctx context.Context, after domain.WorkloadID, limit int) ([]ports.Orphan, error) {
-	held, err := q.sweep(ctx, after, limit, func(r *record, _ time.Time) bool { return q.s.ended[r.SessionID] != "" })
+	held, err := q.sweep(ctx, after, limit, func(r *record, _ time.Time) bool { return q.s.past[r.SessionID] != nil })
 	if err != nil {
 		return nil, err
 	}
@@ -234,11 +234,11 @@ func (q queue) Orphans(ctx context.Context, after domain.WorkloadID, limit int) 
 	var out []ports.Orphan
 	for _, h := range held {
 		// Between the two looks the workload may have been freed; then it is no orphan any more.
-		if loss := q.s.ended[h.SessionID]; loss != "" {
-			o := ports.Orphan{HeldWorkload: h, Loss: loss, Excused: loss.Excuses(q.s.supervised[h.SessionID], q.s.returned[h.SessionID])}
+		if end := q.s.past[h.SessionID]; end != nil && q.s.workloads[h.WorkloadID].SessionID == h.SessionID {
+			o := ports.Orphan{HeldWorkload: h, Loss: end.Loss, Excused: end.Excused()}
 			o.Shared = h.Suspect && q.s.suspectsOf(h.SessionID) > 1
 			for _, id := range q.s.workloads[h.WorkloadID].Deaths {
-				if q.s.returned[id] {
+				if d := q.s.past[id]; d != nil && d.Returned {
 					o.Returned = append(o.Returned, id)
 				}
 			}

@@ -21,15 +21,10 @@ type Store struct {
 	delayed   *btree.BTreeG[*record] // waiting, but not before a time to come
 	holdings  map[domain.SessionID]*holding
 	workers   map[domain.WorkerID]*domain.Worker
-	// ended tells how a session ended that still holds workloads.
-	ended map[domain.SessionID]domain.Loss
-	// supervised are the sessions of ended whose death would have been certified, returned those of past whose process has registered again.
-	supervised, returned map[domain.SessionID]bool
-	// past are the sessions that have ended, and when; they never start again.
-	past map[domain.SessionID]time.Time
-	// certificates are the processes that died, and when; they never register again.
+	// past are the sessions that have ended.
+	past map[domain.SessionID]*domain.EndedSession
+	// certificates are the processes that died, and when.
 	certificates map[certificate]time.Time
-	types        map[string]bool
 	keys         map[string]*domain.APIKey // by prefix
 	leader       leadership
 	auditID      int64
@@ -86,11 +81,9 @@ func NewStore(clock ports.Clock) *Store {
 		delayed:   newTree(func(r *record) time.Time { return r.NotBefore }),
 		holdings:  map[domain.SessionID]*holding{},
 		workers:   map[domain.WorkerID]*domain.Worker{},
-		ended:     map[domain.SessionID]domain.Loss{}, supervised: map[domain.SessionID]bool{}, returned: map[domain.SessionID]bool{},
-		past:     map[domain.SessionID]time.Time{},
-		types:    map[string]bool{},
-		keys:     map[string]*domain.APIKey{},
-		byWorker: map[domain.WorkerID][]domain.AuditEvent{},
+		past:      map[domain.SessionID]*domain.EndedSession{},
+		keys:      map[string]*domain.APIKey{},
+		byWorker:  map[domain.WorkerID][]domain.AuditEvent{},
 
 		certificates: map[certificate]time.Time{},
 	}
@@ -131,11 +124,4 @@ func (s *Store) append(r *record, e domain.AuditEvent) {
 	s.auditID++
 	e.ID = s.auditID
 	r.audit = append(r.audit, e)
-}
-
-func (s *Store) appendWorker(id domain.WorkerID, t domain.AuditType, actor domain.Actor, reason string) {
-	s.auditID++
-	s.byWorker[id] = append(s.byWorker[id], domain.AuditEvent{
-		ID: s.auditID, Type: t, Actor: actor, WorkerID: id, Reason: reason, At: s.now(),
-	})
 }

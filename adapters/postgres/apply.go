@@ -107,15 +107,15 @@ func (t *tx) queueEnding(keep, free []domain.Ending) {
 		t.queue(`INSERT INTO ending (workload_id, generation, session_id, worker_id, customer_id, lane_id, assigned_at, ended_at)
  SELECT e.* FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[])
   AS e(workload_id, generation, session_id, worker_id, customer_id, lane_id, assigned_at, ended_at) `+ofLiveSession+` ON CONFLICT DO NOTHING`,
-			column(keep, id), column(keep, generation), column(keep, session),
-			column(keep, func(e e) string { return string(e.WorkerID) }), column(keep, func(e e) string { return string(e.CustomerID) }),
-			column(keep, func(e e) string { return string(e.Lane) }), column(keep, func(e e) time.Time { return e.AssignedAt }),
-			column(keep, func(e e) time.Time { return e.EndedAt }))
+			each(keep, id), each(keep, generation), each(keep, session),
+			each(keep, func(e e) string { return string(e.WorkerID) }), each(keep, func(e e) string { return string(e.CustomerID) }),
+			each(keep, func(e e) string { return string(e.Lane) }), each(keep, func(e e) time.Time { return e.AssignedAt }),
+			each(keep, func(e e) time.Time { return e.EndedAt }))
 	}
 	if len(free) > 0 {
 		t.queue(`DELETE FROM ending e USING unnest($1::text[], $2::bigint[], $3::text[]) AS u(workload_id, generation, session_id)
  WHERE e.workload_id = u.workload_id AND e.generation = u.generation AND e.session_id = u.session_id`,
-			column(free, id), column(free, generation), column(free, session))
+			each(free, id), each(free, generation), each(free, session))
 	}
 }
 

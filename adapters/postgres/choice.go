@@ -44,7 +44,7 @@ func (c *laneChoices) known() (customers []string, lanes []string, out domain.Qu
 	for _, id := range slices.Sorted(maps.Keys(c.choices)) {
 		choice := c.choices[id]
 		customers = append(customers, string(id))
-		lanes = append(lanes, strs(choice.lanes)...)
+		lanes = append(lanes, texts(choice.lanes)...)
 		out.Aside, out.Cut = out.Aside+choice.aside, out.Cut+choice.cut
 	}
 	return customers, lanes, out

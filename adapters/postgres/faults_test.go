@@ -141,7 +141,7 @@ func TestACommitWhoseAnswerIsLostHappensOnce(t *testing.T) {
 			attempt(func() error {
 				rs, err := b.faulty.Workers.Heartbeat(t.Context(), []ports.Beat{{WorkerID: "w", SessionID: "s"}}, lease)
 				if err == nil {
-					require.Equal(t, ports.BeatRenewed, rs[0].Status)
+					require.Equal(t, domain.SessionCurrent, rs[0].Status)
 				}
 				return err
 			})

@@ -25,8 +25,8 @@ func (i insight) Ahead(ctx context.Context, cutoffs []ports.Cutoff, most int) ([
 	return query(ctx, i.s.reads.pool, pgx.RowTo[int], `SELECT a.n FROM unnest($1::text[], $2::timestamptz[], $3::text[]) WITH ORDINALITY AS c(lane_id, queue_at, workload_id, place)
  CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM waiting w WHERE w.lane_id = c.lane_id
    AND (w.queue_at, w.workload_id) < (coalesce(c.queue_at, 'infinity'), c.workload_id) LIMIT $4::bigint) b) a ORDER BY c.place`,
-		column(cutoffs, func(c c) string { return string(c.Lane) }), column(cutoffs, func(c c) *time.Time { return null(c.Before.QueueAt) }),
-		column(cutoffs, func(c c) string { return string(c.Before.ID) }), most)
+		each(cutoffs, func(c c) string { return string(c.Lane) }), each(cutoffs, func(c c) *time.Time { return null(c.Before.QueueAt) }),
+		each(cutoffs, func(c c) string { return string(c.Before.ID) }), most)
 }
 
 // SaveThroughput implements ports.InsightStore.
@@ -53,7 +53,7 @@ func (i insight) Throughput(ctx context.Context) (domain.Throughput, error) {
 		if err := row.Scan(&p.At, &window, &types, &customers); err != nil {
 			return p, err
 		}
-		p.At, p.Window = p.At.UTC(), micros(window)
+		p.At, p.Window = p.At.UTC(), duration(window)
 		if err := json.Unmarshal(types, &p.Types); err != nil {
 			return p, err
 		}

@@ -46,10 +46,10 @@ func (t *tx) queueLines(l lines) {
  FROM unnest($3::text[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::text[], $8::text[], $9::text[])
   AS l(workload_id, place, generation, at, level, stream, message) JOIN p USING (workload_id) JOIN u USING (workload_id)`,
 		ids, counts,
-		column(l.all, func(l line) string { return string(l.WorkloadID) }), l.place,
-		column(l.all, func(l line) int64 { return l.Generation }), column(l.all, func(l line) time.Time { return l.At }),
-		column(l.all, func(l line) string { return l.Level }), column(l.all, func(l line) string { return l.Stream }),
-		column(l.all, func(l line) string { return l.Message }))
+		each(l.all, func(l line) string { return string(l.WorkloadID) }), l.place,
+		each(l.all, func(l line) int64 { return l.Generation }), each(l.all, func(l line) time.Time { return l.At }),
+		each(l.all, func(l line) string { return l.Level }), each(l.all, func(l line) string { return l.Stream }),
+		each(l.all, func(l line) string { return l.Message }))
 	t.queue(`DELETE FROM workload_logs l USING log_positions p
  WHERE p.workload_id = ANY($1::text[]) AND l.workload_id = p.workload_id AND l.seq <= p.last_seq - $2::bigint`, ids, domain.MaxLogLines)
 }

@@ -82,7 +82,7 @@ func (q queue) Heads(ctx context.Context, hq domain.HeadsQuery) (domain.QueueHea
 	chosen, lanesOf, out := q.s.choices.known()
 	sql, args := headsSQL, []any{hq.N + 1, hq.PerCustomer(), chosen, lanesOf}
 	if len(hq.Lanes) > 0 {
-		sql, args, out = headsOfSQL, []any{hq.N + 1, strs(hq.Lanes)}, domain.QueueHeads{}
+		sql, args, out = headsOfSQL, []any{hq.N + 1, texts(hq.Lanes)}, domain.QueueHeads{}
 	}
 	var over []domain.CustomerID
 	var now time.Time
@@ -174,7 +174,7 @@ func scanHeld(row pgx.CollectableRow, more ...any) (ports.HeldWorkload, error) {
 	var age int64
 	targets := []any{&h.WorkloadID, &h.CustomerID, &h.WorkerID, &h.SessionID, &h.Lane, &h.Generation, &running, &h.PauseRequested, &age, &h.Suspect}
 	err := row.Scan(append(targets, more...)...)
-	h.HeldFor, h.Status = micros(age), domain.StatusScheduled
+	h.HeldFor, h.Status = duration(age), domain.StatusScheduled
 	if running {
 		h.Status = domain.StatusRunning
 	}
@@ -192,14 +192,14 @@ func (q queue) Held(ctx context.Context, sessions ...domain.SessionID) ([]ports.
 		var ending bool
 		var endingFor int64
 		h, err := scanHeld(row, &ending, &endingFor)
-		if h.Ending, h.EndingFor = ending, micros(endingFor); ending {
+		if h.Ending, h.EndingFor = ending, duration(endingFor); ending {
 			h.Status = ""
 		}
 		return h, err
 	}, "SELECT "+heldColumns+`, false, 0 FROM held h WHERE h.session_id = ANY($1::text[])
  UNION ALL SELECT e.workload_id, e.customer_id, e.worker_id, e.session_id, e.lane_id, e.generation, false, false,
   (extract(epoch FROM niyanta_now() - e.assigned_at) * 1000000)::bigint, false, true, (extract(epoch FROM niyanta_now() - e.ended_at) * 1000000)::bigint
-  FROM ending e `+ofLiveSession+` WHERE e.session_id = ANY($1::text[]) ORDER BY 11, 1, 6`, strs(sessions))
+  FROM ending e `+ofLiveSession+` WHERE e.session_id = ANY($1::text[]) ORDER BY 11, 1, 6`, texts(sessions))
 }
 
 // Unstarted implements ports.QueueStore.
@@ -219,10 +219,10 @@ func (q queue) Overdue(ctx context.Context, grace time.Duration, after domain.Wo
 // Orphans implements ports.QueueStore.
 func (q queue) Orphans(ctx context.Context, after domain.WorkloadID, limit int) ([]ports.Orphan, error) {
 	return query(ctx, q.s.pool, func(row pgx.CollectableRow) (o ports.Orphan, err error) {
-		var supervised, returned bool
+		var end domain.EndedSession
 		var deaths []string
-		o.HeldWorkload, err = scanHeld(row, &o.Loss, &supervised, &returned, &o.Shared, &deaths)
-		o.Excused = o.Loss.Excuses(supervised, returned)
+		o.HeldWorkload, err = scanHeld(row, &end.Loss, &end.Supervised, &end.Returned, &o.Shared, &deaths)
+		o.Loss, o.Excused = end.Loss, end.Excused()
 		for _, id := range deaths {
 			o.Returned = append(o.Returned, domain.SessionID(id))
 		}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -11,15 +12,32 @@ import (
 
 type audit struct{ s *Store }
 
-const auditColumns = `a.audit_id, a.at, a.workload_id, a.customer_id, a.type, a.actor_kind, a.actor_id, a.from_status, a.to_status, a.generation,
- a.worker_id, a.checkpoint_sequence, a.reason`
+var (
+	auditTable = table[domain.AuditEvent]{"audit", []column[domain.AuditEvent]{
+		bigint("audit_id", func(e *domain.AuditEvent) *int64 { return &e.ID }),
+		instant("at", func(e *domain.AuditEvent) *time.Time { return &e.At }),
+		text("workload_id", func(e *domain.AuditEvent) *domain.WorkloadID { return &e.WorkloadID }),
+		text("customer_id", func(e *domain.AuditEvent) *domain.CustomerID { return &e.CustomerID }),
+		text("type", func(e *domain.AuditEvent) *domain.AuditType { return &e.Type }),
+		text("actor_kind", func(e *domain.AuditEvent) *domain.ActorKind { return &e.Actor.Kind }),
+		text("actor_id", func(e *domain.AuditEvent) *string { return &e.Actor.ID }),
+		text("from_status", func(e *domain.AuditEvent) *domain.Status { return &e.From }),
+		text("to_status", func(e *domain.AuditEvent) *domain.Status { return &e.To }),
+		bigint("generation", func(e *domain.AuditEvent) *int64 { return &e.Generation }),
+		text("worker_id", func(e *domain.AuditEvent) *domain.WorkerID { return &e.WorkerID }),
+		bigint("checkpoint_sequence", func(e *domain.AuditEvent) *int64 { return &e.CheckpointSequence }),
+		text("reason", func(e *domain.AuditEvent) *string { return &e.Reason }),
+	}}
+	newAudit    = auditTable.without("audit_id") // the database gives the id
+	insertAudit = newAudit.insert()
+	selectAudit = "SELECT " + auditTable.names("a") + " FROM audit a"
+)
 
-func scanAudit(row pgx.CollectableRow) (domain.AuditEvent, error) {
-	var e domain.AuditEvent
-	err := row.Scan(&e.ID, &e.At, &e.WorkloadID, &e.CustomerID, &e.Type, &e.Actor.Kind, &e.Actor.ID, &e.From, &e.To, &e.Generation,
-		&e.WorkerID, &e.CheckpointSequence, &e.Reason)
-	e.At = e.At.UTC()
-	return e, err
+// queueAudit queues the events, in order.
+func (t *tx) queueAudit(events []domain.AuditEvent) {
+	if len(events) > 0 {
+		t.queue(insertAudit, newAudit.args(pointers(events))...)
+	}
 }
 
 // Workload implements ports.AuditStore.
@@ -27,13 +45,13 @@ func (a audit) Workload(ctx context.Context, customer domain.CustomerID, id doma
 	if id == "" {
 		return nil, ctx.Err()
 	}
-	return longRead(ctx, a.s.history, customer, scanAudit, "SELECT "+auditColumns+` FROM audit a WHERE a.workload_id = $1::text AND a.workload_id <> ''
+	return longRead(ctx, a.s.history, customer, auditTable.scan, selectAudit+` WHERE a.workload_id = $1::text AND a.workload_id <> ''
  AND a.customer_id = $2::text AND a.audit_id > $3::bigint ORDER BY a.audit_id LIMIT $4::bigint`, string(id), string(customer), after, limit)
 }
 
 // Worker implements ports.AuditStore.
 func (a audit) Worker(ctx context.Context, id domain.WorkerID, after int64, limit int) ([]domain.AuditEvent, error) {
-	return longRead(ctx, a.s.history, "", scanAudit, "SELECT "+auditColumns+` FROM audit a WHERE a.worker_id = $1::text AND a.workload_id = ''
+	return longRead(ctx, a.s.history, "", auditTable.scan, selectAudit+` WHERE a.worker_id = $1::text AND a.workload_id = ''
  AND a.audit_id > $2::bigint ORDER BY a.audit_id LIMIT $3::bigint`, string(id), after, limit)
 }
 

@@ -40,7 +40,7 @@ func hotTargets(w *domain.Workload) (targets []any, after func()) {
 	}
 	return targets, func() {
 		w.SuspectSince = at(suspect)
-		w.Run.Timeout, w.Run.Backoff.Initial, w.Run.Backoff.Max = micros(timeout), micros(backoffInitial), micros(backoffMax)
+		w.Run.Timeout, w.Run.Backoff.Initial, w.Run.Backoff.Max = duration(timeout), duration(backoffInitial), duration(backoffMax)
 		if failureType != nil {
 			w.Failure = &domain.Failure{Type: *failureType, Message: *failureMessage, Permanent: *failurePermanent}
 		}
@@ -73,7 +73,7 @@ func scanFull(row pgx.CollectableRow) (domain.Workload, error) {
 		return w, err
 	}
 	after()
-	w.Run.CheckpointInterval, w.RunAt = micros(interval), at(runAt)
+	w.Run.CheckpointInterval, w.RunAt = duration(interval), at(runAt)
 	if err := fromJSON(labels, &w.Labels); err != nil {
 		return w, err
 	}
@@ -95,23 +95,7 @@ func (l *jsonList[T]) Scan(src any) error {
 	return nil
 }
 
-// at is the time of a nullable column, zero for NULL.
-func at(t *time.Time) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	return t.UTC()
-}
-
-// null is the nullable column of a time, NULL for zero.
-func null(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
-}
-
-func micros(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
+func duration(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
 
 // toJSON is a nullable JSON column, NULL for a nil map or zero rules.
 func toJSON(v any, none bool) (*string, error) {
@@ -131,22 +115,4 @@ func fromJSON(b []byte, v any) error {
 		return nil
 	}
 	return json.Unmarshal(b, v)
-}
-
-// strs converts a list of ids to what the driver knows.
-func strs[S ~string](in []S) []string {
-	out := make([]string, len(in))
-	for i, s := range in {
-		out[i] = string(s)
-	}
-	return out
-}
-
-// column is the array of one column of a set of rows.
-func column[T, C any](rows []T, get func(T) C) []C {
-	out := make([]C, len(rows))
-	for i, r := range rows {
-		out[i] = get(r)
-	}
-	return out
 }

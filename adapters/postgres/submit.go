@@ -214,9 +214,9 @@ func (t *tx) queueIdempotency(rows []idemRow) {
  SELECT u.*, $6::timestamptz FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::text[]) AS u
  ON CONFLICT (customer_id, idempotency_key) DO UPDATE
  SET digest = excluded.digest, meaning = excluded.meaning, workload_id = excluded.workload_id, created_at = excluded.created_at`,
-		column(rows, func(r idemRow) string { return string(r.customer) }), column(rows, func(r idemRow) string { return r.key }),
-		column(rows, func(r idemRow) []byte { return r.digest[:] }),
-		column(rows, func(r idemRow) []byte { return r.meaning[:] }), column(rows, func(r idemRow) string { return string(r.id) }), t.now)
+		each(rows, func(r idemRow) string { return string(r.customer) }), each(rows, func(r idemRow) string { return r.key }),
+		each(rows, func(r idemRow) []byte { return r.digest[:] }),
+		each(rows, func(r idemRow) []byte { return r.meaning[:] }), each(rows, func(r idemRow) string { return string(r.id) }), t.now)
 }
 
 // fillDuplicates reads the workloads that were submitted before.
@@ -266,32 +266,32 @@ func (t *tx) queueSubmitted(ws []*domain.Workload, lanes []domain.Lane) error {
 	if err := t.queueLanes(lanes); err != nil {
 		return err
 	}
-	customers, types := column(ws, func(w w) string { return string(w.CustomerID) }), column(ws, func(w w) string { return w.Type })
+	customers, types := each(ws, func(w w) string { return string(w.CustomerID) }), each(ws, func(w w) string { return w.Type })
 	t.queue(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries, timeout_us, queue_at,
   not_before, backoff_initial_us, backoff_factor, backoff_max_us, created_at, updated_at, status)
  SELECT u.*, $14::timestamptz, $14::timestamptz, 'PENDING' FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
   $6::integer[], $7::integer[], $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::bigint[], $12::double precision[], $13::bigint[]) AS u`,
-		column(ws, idOf), customers, column(ws, laneOf), types,
-		column(ws, func(w w) string { return string(w.ConfigID) }),
-		column(ws, func(w w) int64 { return int64(w.Priority) }),
-		column(ws, func(w w) int64 { return int64(w.Run.MaxRetries) }),
-		column(ws, func(w w) int64 { return w.Run.Timeout.Microseconds() }),
-		column(ws, func(w w) time.Time { return w.QueueAt }),
-		column(ws, func(w w) *time.Time { return null(w.NotBefore) }),
-		column(ws, func(w w) int64 { return w.Run.Backoff.Initial.Microseconds() }),
-		column(ws, func(w w) float64 { return w.Run.Backoff.Factor }),
-		column(ws, func(w w) int64 { return w.Run.Backoff.Max.Microseconds() }), t.now)
+		each(ws, idOf), customers, each(ws, laneOf), types,
+		each(ws, func(w w) string { return string(w.ConfigID) }),
+		each(ws, func(w w) int64 { return int64(w.Priority) }),
+		each(ws, func(w w) int64 { return int64(w.Run.MaxRetries) }),
+		each(ws, func(w w) int64 { return w.Run.Timeout.Microseconds() }),
+		each(ws, func(w w) time.Time { return w.QueueAt }),
+		each(ws, func(w w) *time.Time { return null(w.NotBefore) }),
+		each(ws, func(w w) int64 { return w.Run.Backoff.Initial.Microseconds() }),
+		each(ws, func(w w) float64 { return w.Run.Backoff.Factor }),
+		each(ws, func(w w) int64 { return w.Run.Backoff.Max.Microseconds() }), t.now)
 	t.queue(`INSERT INTO workload_specs (workload_id, input, labels, affinity, config, cpu_cores, memory_mb, disk_mb, checkpoint_interval_us, run_at)
  SELECT u.id, u.input, u.labels::jsonb, u.affinity::jsonb, u.config, u.cpu, u.memory, u.disk, u.interval_us, u.run_at
  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::double precision[], $7::integer[], $8::integer[], $9::bigint[],
   $10::timestamptz[]) AS u(id, input, labels, affinity, config, cpu, memory, disk, interval_us, run_at)`,
-		column(ws, idOf), column(ws, func(w w) string { return string(w.Input) }), labels, affinity,
-		column(ws, func(w w) string { return string(w.Run.Config) }),
-		column(ws, func(w w) float64 { return w.Run.Resources.CPUCores }),
-		column(ws, func(w w) int64 { return int64(w.Run.Resources.MemoryMB) }),
-		column(ws, func(w w) int64 { return int64(w.Run.Resources.DiskMB) }),
-		column(ws, func(w w) int64 { return w.Run.CheckpointInterval.Microseconds() }),
-		column(ws, func(w w) *time.Time { return null(w.RunAt) }))
+		each(ws, idOf), each(ws, func(w w) string { return string(w.Input) }), labels, affinity,
+		each(ws, func(w w) string { return string(w.Run.Config) }),
+		each(ws, func(w w) float64 { return w.Run.Resources.CPUCores }),
+		each(ws, func(w w) int64 { return int64(w.Run.Resources.MemoryMB) }),
+		each(ws, func(w w) int64 { return int64(w.Run.Resources.DiskMB) }),
+		each(ws, func(w w) int64 { return w.Run.CheckpointInterval.Microseconds() }),
+		each(ws, func(w w) *time.Time { return null(w.RunAt) }))
 	t.insertQueued(ws)
 	return nil
 }
@@ -314,12 +314,12 @@ func (t *tx) queueLanes(ls []domain.Lane) error {
  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::double precision[], $6::integer[], $7::integer[], $8::integer[])
   AS u(id, customer, type, affinity, cpu, memory, disk, priority)
  ON CONFLICT (lane_id) DO UPDATE SET touched_at = greatest(lanes.touched_at, excluded.touched_at)`,
-		column(ls, func(l l) string { return string(l.ID) }), column(ls, func(l l) string { return string(l.CustomerID) }),
-		column(ls, func(l l) string { return l.Type }), affinity,
-		column(ls, func(l l) float64 { return l.Resources.CPUCores }),
-		column(ls, func(l l) int64 { return int64(l.Resources.MemoryMB) }),
-		column(ls, func(l l) int64 { return int64(l.Resources.DiskMB) }),
-		column(ls, func(l l) int64 { return int64(l.Priority) }), t.now)
+		each(ls, func(l l) string { return string(l.ID) }), each(ls, func(l l) string { return string(l.CustomerID) }),
+		each(ls, func(l l) string { return l.Type }), affinity,
+		each(ls, func(l l) float64 { return l.Resources.CPUCores }),
+		each(ls, func(l l) int64 { return int64(l.Resources.MemoryMB) }),
+		each(ls, func(l l) int64 { return int64(l.Resources.DiskMB) }),
+		each(ls, func(l l) int64 { return int64(l.Priority) }), t.now)
 	return nil
 }
 

@@ -100,7 +100,7 @@ func (c customers) Update(ctx context.Context, id domain.CustomerID, p domain.Cu
 
 // GetMany implements ports.CustomerStore.
 func (c customers) GetMany(ctx context.Context, ids []domain.CustomerID) (map[domain.CustomerID]domain.Customer, error) {
-	found, err := query(ctx, c.s.pool, oneCustomer, "SELECT "+customerColumns+" FROM customers c WHERE c.customer_id = ANY($1::text[])", strs(ids))
+	found, err := query(ctx, c.s.pool, oneCustomer, "SELECT "+customerColumns+" FROM customers c WHERE c.customer_id = ANY($1::text[])", texts(ids))
 	out := make(map[domain.CustomerID]domain.Customer, len(found))
 	for _, cust := range found {
 		out[cust.ID] = cust
@@ -120,8 +120,8 @@ func scanConfig(row pgx.CollectableRow) (domain.WorkloadConfig, error) {
 	r := &c.RunConfig
 	err := row.Scan(&c.ID, &c.CustomerID, &c.Type, &c.Description, &r.Config, &r.Resources.CPUCores, &r.Resources.MemoryMB, &r.Resources.DiskMB,
 		&interval, &r.MaxRetries, &timeout, &backoffInitial, &r.Backoff.Factor, &backoffMax, &c.CreatedAt, &c.UpdatedAt)
-	r.CheckpointInterval, r.Timeout = micros(interval), micros(timeout)
-	r.Backoff.Initial, r.Backoff.Max = micros(backoffInitial), micros(backoffMax)
+	r.CheckpointInterval, r.Timeout = duration(interval), duration(timeout)
+	r.Backoff.Initial, r.Backoff.Max = duration(backoffInitial), duration(backoffMax)
 	c.CreatedAt, c.UpdatedAt = c.CreatedAt.UTC(), c.UpdatedAt.UTC()
 	return c, err
 }
@@ -162,7 +162,7 @@ func (c configs) Get(ctx context.Context, customer domain.CustomerID, id domain.
 func (c configs) ForTypes(ctx context.Context, keys []domain.ConfigKey) (map[domain.ConfigKey]domain.WorkloadConfig, error) {
 	found, err := query(ctx, c.s.pool, scanConfig, "SELECT "+configColumns+` FROM workload_configs c
  JOIN unnest($1::text[], $2::text[]) AS u(customer_id, workload_type) USING (customer_id, workload_type)`,
-		column(keys, func(k domain.ConfigKey) string { return string(k.CustomerID) }), column(keys, func(k domain.ConfigKey) string { return k.Type }))
+		each(keys, func(k domain.ConfigKey) string { return string(k.CustomerID) }), each(keys, func(k domain.ConfigKey) string { return k.Type }))
 	out := make(map[domain.ConfigKey]domain.WorkloadConfig, len(found))
 	for _, cfg := range found {
 		out[domain.ConfigKey{CustomerID: cfg.CustomerID, Type: cfg.Type}] = cfg

@@ -17,7 +17,7 @@ func (w workloads) Get(ctx context.Context, customer domain.CustomerID, ids ...d
 		return nil, ctx.Err()
 	}
 	return query(ctx, w.s.reads.pool, scanFull, "SELECT "+fullColumns+` FROM unnest($1::text[]) WITH ORDINALITY AS u(workload_id, n)
- JOIN `+fullTables+` USING (workload_id) WHERE w.customer_id = $2::text ORDER BY u.n`, strs(ids), string(customer))
+ JOIN `+fullTables+` USING (workload_id) WHERE w.customer_id = $2::text ORDER BY u.n`, texts(ids), string(customer))
 }
 
 // GetAny implements ports.WorkloadStore.
@@ -26,7 +26,7 @@ func (w workloads) GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]doma
 		return nil, ctx.Err()
 	}
 	return query(ctx, w.s.pool, scanFull, "SELECT "+fullColumns+` FROM unnest($1::text[]) WITH ORDINALITY AS u(workload_id, n)
- JOIN `+fullTables+` USING (workload_id) ORDER BY u.n`, strs(ids))
+ JOIN `+fullTables+` USING (workload_id) ORDER BY u.n`, texts(ids))
 }
 
 const usageSQL = `SELECT
@@ -94,7 +94,7 @@ func newListing(q ports.WorkloadQuery) *listing {
 	l := &listing{}
 	l.where = append(l.where, "w.customer_id = "+l.arg(string(q.Customer), "text"))
 	if len(q.Statuses) > 0 {
-		l.where = append(l.where, "w.status = ANY("+l.arg(strs(q.Statuses), "text[]")+")")
+		l.where = append(l.where, "w.status = ANY("+l.arg(texts(q.Statuses), "text[]")+")")
 		if active(q.Statuses) {
 			// Few of many: start from those that are not final.
 			c := l.arg(string(q.Customer), "text")

@@ -35,44 +35,44 @@ WHERE w.workload_id = u.workload_id`
 func stateArrays(cs []change) []any {
 	type c = change
 	return []any{
-		column(cs, func(c c) string { return string(c.w.ID) }),
-		column(cs, func(c c) string { return string(c.w.Status) }),
-		column(cs, func(c c) string { return c.w.Reason }),
-		column(cs, func(c c) string { return string(c.w.WorkerID) }),
-		column(cs, func(c c) string { return string(c.w.SessionID) }),
-		column(cs, func(c c) int64 { return c.w.Generation }),
-		column(cs, func(c c) int64 { return int64(c.w.RetryCount) }),
-		column(cs, func(c c) int64 { return int64(c.w.RedistributionCount) }),
-		column(cs, func(c c) int64 { return int64(c.w.LossStreak) }),
-		column(cs, func(c c) float64 { return c.w.ProgressPercent }),
-		column(cs, func(c c) string { return c.w.ProgressMessage }),
-		column(cs, func(c c) int64 { return c.w.CheckpointSequence }),
-		column(cs, func(c c) int64 { return c.w.CheckpointGeneration }),
-		column(cs, func(c c) bool { return c.w.PauseRequested }),
-		column(cs, func(c c) *string { return failure(c.w, func(f *domain.Failure) string { return f.Type }) }),
-		column(cs, func(c c) *string { return failure(c.w, func(f *domain.Failure) string { return f.Message }) }),
-		column(cs, func(c c) *bool { return failure(c.w, func(f *domain.Failure) bool { return f.Permanent }) }),
-		column(cs, func(c c) *time.Time { return null(c.w.NotBefore) }),
-		column(cs, func(c c) *time.Time { return null(c.w.Deadline) }),
-		column(cs, func(c c) *time.Time { return null(c.w.ScheduledAt) }),
-		column(cs, func(c c) *time.Time { return null(c.w.StartedAt) }),
-		column(cs, func(c c) *time.Time { return null(c.w.FinishedAt) }),
-		column(cs, func(c c) time.Time { return c.w.UpdatedAt }),
-		column(cs, func(c c) int64 { return c.w.StartedGeneration }),
-		column(cs, func(c c) int64 { return c.w.EndedGeneration }),
-		column(cs, func(c c) string { return string(c.w.EndedEvent) }),
-		column(cs, func(c c) bool { return c.w.Resumed }),
-		column(cs, func(c c) *string { return declinesOf(c.w) }),
-		column(cs, func(c c) *string { return list(c.w.Deaths) }),
-		column(cs, func(c c) *time.Time { return null(c.w.SuspectSince) }),
+		each(cs, func(c c) string { return string(c.w.ID) }),
+		each(cs, func(c c) string { return string(c.w.Status) }),
+		each(cs, func(c c) string { return c.w.Reason }),
+		each(cs, func(c c) string { return string(c.w.WorkerID) }),
+		each(cs, func(c c) string { return string(c.w.SessionID) }),
+		each(cs, func(c c) int64 { return c.w.Generation }),
+		each(cs, func(c c) int64 { return int64(c.w.RetryCount) }),
+		each(cs, func(c c) int64 { return int64(c.w.RedistributionCount) }),
+		each(cs, func(c c) int64 { return int64(c.w.LossStreak) }),
+		each(cs, func(c c) float64 { return c.w.ProgressPercent }),
+		each(cs, func(c c) string { return c.w.ProgressMessage }),
+		each(cs, func(c c) int64 { return c.w.CheckpointSequence }),
+		each(cs, func(c c) int64 { return c.w.CheckpointGeneration }),
+		each(cs, func(c c) bool { return c.w.PauseRequested }),
+		each(cs, func(c c) *string { return failure(c.w, func(f *domain.Failure) string { return f.Type }) }),
+		each(cs, func(c c) *string { return failure(c.w, func(f *domain.Failure) string { return f.Message }) }),
+		each(cs, func(c c) *bool { return failure(c.w, func(f *domain.Failure) bool { return f.Permanent }) }),
+		each(cs, func(c c) *time.Time { return null(c.w.NotBefore) }),
+		each(cs, func(c c) *time.Time { return null(c.w.Deadline) }),
+		each(cs, func(c c) *time.Time { return null(c.w.ScheduledAt) }),
+		each(cs, func(c c) *time.Time { return null(c.w.StartedAt) }),
+		each(cs, func(c c) *time.Time { return null(c.w.FinishedAt) }),
+		each(cs, func(c c) time.Time { return c.w.UpdatedAt }),
+		each(cs, func(c c) int64 { return c.w.StartedGeneration }),
+		each(cs, func(c c) int64 { return c.w.EndedGeneration }),
+		each(cs, func(c c) string { return string(c.w.EndedEvent) }),
+		each(cs, func(c c) bool { return c.w.Resumed }),
+		each(cs, func(c c) *string { return declinesOf(c.w) }),
+		each(cs, func(c c) *string { return encodeList(c.w.Deaths) }),
+		each(cs, func(c c) *time.Time { return null(c.w.SuspectSince) }),
 	}
 }
 
 // declinesOf is the nullable JSON column of the workers that gave a workload back.
-func declinesOf(w *domain.Workload) *string { return list(w.Declines) }
+func declinesOf(w *domain.Workload) *string { return encodeList(w.Declines) }
 
-// list is a nullable JSON column, NULL for an empty list.
-func list[T any](l []T) *string {
+// encodeList is a nullable JSON column, NULL for an empty list.
+func encodeList[T any](l []T) *string {
 	if len(l) == 0 {
 		return nil
 	}
@@ -135,12 +135,12 @@ func (t *tx) queueChanges(cs []change) {
 	t.deleteByID("paused", unpaused)
 	if len(paused) > 0 {
 		t.queue(`INSERT INTO paused (workload_id, customer_id) SELECT * FROM unnest($1::text[], $2::text[])`,
-			column(paused, idOf), column(paused, func(w *domain.Workload) string { return string(w.CustomerID) }))
+			each(paused, idOf), each(paused, func(w *domain.Workload) string { return string(w.CustomerID) }))
 	}
 	if len(results) > 0 {
 		t.queue(`INSERT INTO workload_results (workload_id, result) SELECT * FROM unnest($1::text[], $2::text[])
  ON CONFLICT (workload_id) DO UPDATE SET result = excluded.result`,
-			column(results, idOf), column(results, func(w *domain.Workload) string { return string(w.Result) }))
+			each(results, idOf), each(results, func(w *domain.Workload) string { return string(w.Result) }))
 	}
 }
 
@@ -157,7 +157,7 @@ func sameHold(a, b *domain.State) bool {
 
 func (t *tx) deleteByID(table string, ws []*domain.Workload) {
 	if len(ws) > 0 {
-		t.queue("DELETE FROM "+table+" WHERE workload_id = ANY($1::text[])", column(ws, idOf))
+		t.queue("DELETE FROM "+table+" WHERE workload_id = ANY($1::text[])", each(ws, idOf))
 	}
 }
 
@@ -168,7 +168,7 @@ func (t *tx) deleteWaiting(ws []*domain.Workload) {
 	}
 	t.queue(`DELETE FROM waiting q USING unnest($1::text[], $2::timestamptz[], $3::text[]) AS u(lane_id, queue_at, workload_id)
  WHERE q.lane_id = u.lane_id AND q.queue_at = u.queue_at AND q.workload_id = u.workload_id`,
-		column(ws, laneOf), column(ws, func(w *domain.Workload) time.Time { return w.QueueAt }), column(ws, idOf))
+		each(ws, laneOf), each(ws, func(w *domain.Workload) time.Time { return w.QueueAt }), each(ws, idOf))
 }
 
 func laneOf(w *domain.Workload) string { return string(w.Lane) }
@@ -185,9 +185,9 @@ func (t *tx) insertQueued(ws []*domain.Workload) {
 	}
 	arrays := func(ws []*domain.Workload) []any {
 		return []any{
-			column(ws, idOf), column(ws, laneOf), column(ws, func(w *domain.Workload) time.Time { return w.QueueAt }),
-			column(ws, func(w *domain.Workload) int64 { return w.Generation }), column(ws, declinesOf),
-			column(ws, func(w *domain.Workload) *time.Time { return null(w.SuspectSince) }),
+			each(ws, idOf), each(ws, laneOf), each(ws, func(w *domain.Workload) time.Time { return w.QueueAt }),
+			each(ws, func(w *domain.Workload) int64 { return w.Generation }), each(ws, declinesOf),
+			each(ws, func(w *domain.Workload) *time.Time { return null(w.SuspectSince) }),
 		}
 	}
 	if len(now) > 0 {
@@ -200,7 +200,7 @@ func (t *tx) insertQueued(ws []*domain.Workload) {
  SELECT u.id, u.lane, u.at, u.generation, u.declines::jsonb, u.suspect, u.not_before
  FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[], $5::text[], $6::timestamptz[], $7::timestamptz[])
   AS u(id, lane, at, generation, declines, suspect, not_before)`,
-			append(arrays(later), column(later, func(w *domain.Workload) time.Time { return w.NotBefore }))...)
+			append(arrays(later), each(later, func(w *domain.Workload) time.Time { return w.NotBefore }))...)
 	}
 }
 
@@ -214,41 +214,16 @@ func (t *tx) upsertHeld(ws []*domain.Workload) {
  ON CONFLICT (workload_id) DO UPDATE SET session_id = excluded.session_id, worker_id = excluded.worker_id, generation = excluded.generation,
   running = excluded.running, pause_requested = excluded.pause_requested, scheduled_at = excluded.scheduled_at, deadline = excluded.deadline,
   suspect_until = excluded.suspect_until`,
-		column(ws, idOf),
-		column(ws, func(w *domain.Workload) string { return string(w.SessionID) }),
-		column(ws, func(w *domain.Workload) string { return string(w.WorkerID) }),
-		column(ws, func(w *domain.Workload) string { return string(w.CustomerID) }),
-		column(ws, laneOf),
-		column(ws, func(w *domain.Workload) int64 { return w.Generation }),
-		column(ws, func(w *domain.Workload) bool { return w.Status == domain.StatusRunning }),
-		column(ws, func(w *domain.Workload) bool { return w.PauseRequested }),
-		column(ws, func(w *domain.Workload) time.Time { return w.ScheduledAt }),
-		column(ws, func(w *domain.Workload) *time.Time { return null(w.Deadline) }),
-		column(ws, func(w *domain.Workload) *time.Time { return null(w.SuspectUntil()) }),
-	)
-}
-
-// queueAudit queues the events, in order.
-func (t *tx) queueAudit(es []domain.AuditEvent) {
-	if len(es) == 0 {
-		return
-	}
-	type e = domain.AuditEvent
-	t.queue(`INSERT INTO audit (at, workload_id, customer_id, type, actor_kind, actor_id, from_status, to_status, generation, worker_id,
- checkpoint_sequence, reason)
- SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[],
- $10::text[], $11::bigint[], $12::text[])`,
-		column(es, func(e e) time.Time { return e.At }),
-		column(es, func(e e) string { return string(e.WorkloadID) }),
-		column(es, func(e e) string { return string(e.CustomerID) }),
-		column(es, func(e e) string { return string(e.Type) }),
-		column(es, func(e e) string { return string(e.Actor.Kind) }),
-		column(es, func(e e) string { return e.Actor.ID }),
-		column(es, func(e e) string { return string(e.From) }),
-		column(es, func(e e) string { return string(e.To) }),
-		column(es, func(e e) int64 { return e.Generation }),
-		column(es, func(e e) string { return string(e.WorkerID) }),
-		column(es, func(e e) int64 { return e.CheckpointSequence }),
-		column(es, func(e e) string { return e.Reason }),
+		each(ws, idOf),
+		each(ws, func(w *domain.Workload) string { return string(w.SessionID) }),
+		each(ws, func(w *domain.Workload) string { return string(w.WorkerID) }),
+		each(ws, func(w *domain.Workload) string { return string(w.CustomerID) }),
+		each(ws, laneOf),
+		each(ws, func(w *domain.Workload) int64 { return w.Generation }),
+		each(ws, func(w *domain.Workload) bool { return w.Status == domain.StatusRunning }),
+		each(ws, func(w *domain.Workload) bool { return w.PauseRequested }),
+		each(ws, func(w *domain.Workload) time.Time { return w.ScheduledAt }),
+		each(ws, func(w *domain.Workload) *time.Time { return null(w.Deadline) }),
+		each(ws, func(w *domain.Workload) *time.Time { return null(w.SuspectUntil()) }),
 	)
 }

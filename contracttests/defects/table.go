@@ -33,6 +33,7 @@ const (
 	fleet     = "core/domain/placement/fleet.go"
 	ending    = "core/domain/ending.go"
 	suspect   = "core/domain/suspect.go"
+	session   = "core/domain/session.go"
 	agent     = "core/services/execution/agent.go"
 	memory    = "adapters/memory/"
 	postgres  = "adapters/postgres/"
@@ -53,11 +54,12 @@ var defects = []defect{
 	{"epoch unchecked in memory", memory + "leader.go", "s.leader.epoch != epoch {", "false {", nil, []layer{sim, exhaustive, onMemory}},
 	{"epoch unchecked in PostgreSQL", postgres + "apply.go", "epoch <= 0 || len(current) == 0 || current[0] != epoch", "epoch <= 0 || len(current) == 0", nil, []layer{onPostgres}},
 	{"epoch does not grow when leadership changes hands", memory + "leader.go", "epoch: cur.epoch + 1", "epoch: max(cur.epoch, 1)", nil, []layer{sim, onMemory}},
-	{"a delayed registration revives an ended session", memory + "workers.go", "_, ended := w.s.past[r.SessionID]; {", "ended := false; {", nil, []layer{onMemory}},
+	{"a delayed registration revives an ended session", session, "func(e EndedSession) bool { return e.ID == r.SessionID }", "func(EndedSession) bool { return false }", nil, []layer{onMemory}},
 
-	{"any secret certifies a death", memory + "end.go", "if len(known) > 0 && len(matching) == 0 {", "if matching = known; false {", nil, []layer{onMemory}},
-	{"a certificate is forgotten", memory + "end.go", "	s.certificates[c] = s.now()\n", "", nil, []layer{onMemory}},
-	{"another process takes an id over without a word", "core/domain/session.go", "case r.TakeOver, r.PreviousSessionID", "case true, r.PreviousSessionID", nil, []layer{onMemory}},
+	{"any secret certifies a death", session, "if len(known) > 0 && len(matching) == 0 {", "if matching = known; false {", nil, []layer{onMemory}},
+	{"a certificate is forgotten", memory + "workers.go", "		w.s.certificates[proof] = w.s.now()\n", "", nil, []layer{onMemory}},
+	{"another process takes an id over without a word", session, "case r.TakeOver, r.sameProcess(", "case true, r.sameProcess(", nil, []layer{onMemory}},
+	{"a process that registers again under its id has not returned", session, "if r.sameProcess(e.ID, e.ProcessID) && !e.Returned", "if r.PreviousSessionID == e.ID && !e.Returned", nil, []layer{onMemory, properties}},
 
 	// The state machine.
 	{"a finished workload can be cancelled", table, "StatusPaused, StatusRedistributing}\n	waiting", "StatusPaused, StatusRedistributing, StatusCompleted, StatusFailed}\n	waiting",
@@ -77,7 +79,7 @@ var defects = []defect{
 	{"running limit unchecked at the commit and in the plan", execute, "y.Running[w.CustomerID] >= limit", "y.Running[w.CustomerID] >= limit+1000", nil, []layer{onMemory}},
 	{"running limit unchecked by the planner", planner, "if q.customer.limited && q.customer.room <= 0 {", "if false {", nil, []layer{properties}},
 	{"slots unchecked at the commit", execute, "if y.Held[t.SessionID] >= wk.Slots {", "if false {", nil, []layer{onMemory}},
-	{"assignment to a session that is over", execute, "wk == nil || wk.SessionID != t.SessionID || wk.Status != WorkerHealthy", "wk == nil", nil, []layer{onMemory}},
+	{"assignment to a session that is over", execute, "!wk.Holds(t.SessionID) || wk.Status != WorkerHealthy", "wk == nil", nil, []layer{onMemory}},
 	{"hard affinity ignored", affinity, "func (a Affinity) Admits(w *Worker) bool {", "func (a Affinity) Admits(w *Worker) bool {\n\tif w != nil {\n\t\treturn true\n\t}", nil, []layer{sim}},
 	{"queue depth counted, then inserted", postgres + "submit.go", " FOR SHARE OF c FOR NO KEY UPDATE OF b", "", nil, []layer{onPostgres}},
 	{"queue depth unchecked in memory", memory + "workloads.go", "t.usage.Queued >= t.Limits().MaxQueueDepth", "false", nil, []layer{onMemory}},
@@ -94,9 +96,8 @@ var defects = []defect{
 	{"a commit of unknown outcome is taken for done", postgres + "tx.go", "if rerr != nil || committed {", "if committed = true; committed {", nil, []layer{crashPoints}},
 	{"workload rows read without a lock", postgres + "apply.go", "ORDER BY w.workload_id FOR NO KEY UPDATE", "ORDER BY w.workload_id", nil, []layer{onPostgres}},
 	{"a heartbeat that arrives while the session expires is ignored", postgres + "workers.go",
-		"SELECT worker_id FROM worker_leases WHERE live AND lease_until < niyanta_now() ORDER BY lease_until, worker_id LIMIT $1::bigint FOR NO KEY UPDATE),",
-		"SELECT worker_id FROM worker_leases WHERE live ORDER BY lease_until, worker_id LIMIT $1::bigint FOR NO KEY UPDATE),", nil, []layer{onPostgres}},
-	{"leases by the application's clock", postgres + "workers.go", "SET heartbeat_at = niyanta_now(), lease_until = niyanta_now() +", "SET heartbeat_at = clock_timestamp(), lease_until = clock_timestamp() +", nil, []layer{onPostgres}},
+		"WHERE l.live AND l.lease_until <= niyanta_now() ORDER BY", "WHERE l.live ORDER BY", nil, []layer{onPostgres}},
+	{"leases by the application's clock", postgres + "workers.go", "renewed, t.now, t.now.Add(lease))", "renewed, time.Now(), time.Now().Add(lease))", nil, []layer{onPostgres}},
 	{"checkpoint bytes saved although fenced", postgres + "checkpoints.go", "if results[0].Outcome == domain.OutcomeApplied {", "if results[0].Outcome != domain.OutcomeNotFound {", nil, []layer{onPostgres}},
 	{"idempotency keys ignored", memory + "workloads.go", "if e, ok := t.idem[sub.IdempotencyKey]; ok {", "if e, ok := t.idem[sub.IdempotencyKey]; ok && false {", nil, []layer{sim, onMemory}},
 	{"another customer's workload is found", memory + "store.go", "r == nil || r.CustomerID != customer", "r == nil", nil, []layer{sim, onMemory}},
@@ -109,7 +110,7 @@ var defects = []defect{
 	{"ending runs do not count at the commit", memory + "workloads.go", "len(h.records) + len(h.ending)", "len(h.records)", nil, []layer{onMemory}},
 	{"an inventory never lets go of an ending run", reconcile, "if !has[r] && w.HeldFor >= inventoryAge {", "if false {", nil, []layer{plane}},
 	{"declines do not back off", ending, "d.Count = old.Count + 1", "d.Count = 1", nil, []layer{properties}},
-	{"a process that lives counts as dead", suspect, "return l == LossExpired && (supervised || returned)", "return l == LossExpired && supervised && returned", nil, []layer{onMemory, properties}},
+	{"a process that lives counts as dead", suspect, "return e.Loss == LossExpired && (e.Supervised || e.Returned)", "return e.Loss == LossExpired && e.Supervised && e.Returned", nil, []layer{onMemory, properties}},
 	{"suspects share a worker at once", execute, "w.Suspect() && y.Suspects[t.SessionID] > 0 && AvoidsSuspects(w.SuspectSince, now)", "false", nil, []layer{onMemory, properties}},
 	{"a customer's lanes are not bounded", memory + "queue.go", "if len(lanes) > hq.PerCustomer() {", "if len(lanes) < 0 {", nil, []layer{onMemory}},
 	{"a lane is forgotten that a submission relies on", postgres + "lanes.go", "touchInterval = 5 * time.Minute", "touchInterval = 5000 * time.Minute", nil, []layer{onPostgres}},

@@ -50,12 +50,11 @@ func TestSubmission_OfAProgramThatCannotBeOffered_IsRefusedByName(t *testing.T) 
 	require.NoError(t, s.Validate(), "only exec runs programs")
 }
 
-func TestRegistration_TellsProgramsFromTypes(t *testing.T) {
+func TestRegistration_NamesTypesAndPrograms(t *testing.T) {
 	r := domain.Registration{
 		WorkerID: "w", SessionID: "s", Slots: 1, Capabilities: []string{"exec", "exec:sh", "exec:/bin/sh", "sleep"},
 	}
 	require.NoError(t, r.Validate())
-	assert.Equal(t, []string{"exec", "sleep"}, r.Types())
 	for _, c := range []string{"exec:", "exec:./x", "exec:a\nb", "sleep:x", ":", "a:b", "exec:a\xff"} {
 		r.Capabilities = []string{"exec", c}
 		require.Error(t, r.Validate(), "%q", c)

@@ -25,7 +25,7 @@ func (y *Tally) refusal(w *Workload, t *Transition, now time.Time) string {
 		return fmt.Sprintf("customer at its limit of %d running workloads", limit)
 	}
 	wk := y.Workers[t.WorkerID]
-	if wk == nil || wk.SessionID != t.SessionID || wk.Status != WorkerHealthy {
+	if !wk.Holds(t.SessionID) || wk.Status != WorkerHealthy {
 		return "worker session is not healthy"
 	}
 	if y.Held[t.SessionID] >= wk.Slots {
@@ -39,11 +39,7 @@ func (y *Tally) refusal(w *Workload, t *Transition, now time.Time) string {
 
 // live reports whether the session that reports on w is its worker's current one and not DEAD.
 func (y *Tally) live(w *Workload, t *Transition) bool {
-	if y == nil {
-		return false
-	}
-	wk := y.Workers[w.WorkerID]
-	return wk != nil && wk.SessionID == t.SessionID && wk.Live()
+	return y != nil && y.Workers[w.WorkerID].Holds(t.SessionID)
 }
 
 // move counts a transition from w's state to next, where there is something to count with. What is ending keeps its slot.

@@ -1,106 +1,134 @@
 package domain
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"strings"
+	"cmp"
+	"slices"
 	"time"
 )
 
-// PrefixProcess is the prefix of process ids.
-const PrefixProcess = "proc_"
+// Decisions on workers and their sessions. Each is a pure function of what a store knows. Stores read what the
+// decision needs, under locks that keep it true until the commit, and execute the WorkerChange that they get.
 
-// digestLength is that of a SHA-256 in hexadecimal.
-const digestLength = 2 * sha256.Size
+// SessionStatus tells whether a session is its worker's current one.
+type SessionStatus int
 
-// SessionEnd ends a session before its lease does. It is either the holder's own word, a session, or a death certificate, a
-// process and its secret.
-type SessionEnd struct {
-	// WorkerID and SessionID name the session whose holder deregisters.
-	WorkerID  WorkerID  `json:"worker_id,omitempty"`
-	SessionID SessionID `json:"session_id,omitempty"`
-	// ProcessID names the process that died. Secret is what Registration.CertificateDigest is the digest of.
-	ProcessID string `json:"process_id,omitempty"`
-	Secret    string `json:"secret,omitempty"`
-}
+// The answers.
+const (
+	// SessionCurrent: the session is its worker's, and live.
+	SessionCurrent SessionStatus = iota
+	// SessionOver: the worker was declared dead, has left or was removed. Its process may register anew.
+	SessionOver
+	// SessionReplaced: another session owns the worker id and is live. The process must end.
+	SessionReplaced
+)
 
-// Certificate reports whether e is a death certificate.
-func (e SessionEnd) Certificate() bool { return e.ProcessID != "" || e.Secret != "" }
-
-// Validate checks that e is exactly one of the two.
-func (e SessionEnd) Validate() error {
-	if !e.Certificate() {
-		if err := ValidateWorkerID(e.WorkerID); err != nil {
-			return err
-		}
-		return validateText("session_id", string(e.SessionID), 1, 64)
-	}
-	if e.WorkerID != "" || e.SessionID != "" {
-		return Invalid("session_id", "must be absent from a death certificate: it names a process")
-	}
-	if err := validateText("process_id", e.ProcessID, 1, 64); err != nil {
-		return err
-	}
-	return validateText("secret", e.Secret, 32, 256)
-}
-
-// Actor is who ends the session.
-func (e SessionEnd) Actor() Actor {
-	if e.Certificate() {
-		return Actor{Kind: ActorSystem, ID: e.ProcessID}
-	}
-	return Actor{Kind: ActorWorker, ID: string(e.WorkerID)}
-}
-
-// ErrCertificate is the answer to a certificate whose secret is not that of its process.
-func ErrCertificate(e SessionEnd) error {
-	return NewError(CodeForbidden, "the secret is not that of process %s", e.ProcessID)
-}
-
-// PurgedDead is the reason in the audit of a worker that was dead for so long that its row was deleted.
-const PurgedDead = "dead for longer than dead workers are kept"
-
-// String leaves the secret out, so that logs never hold it.
-func (e SessionEnd) String() string {
-	if e.Certificate() {
-		return "death certificate of process " + e.ProcessID
-	}
-	return "deregistration of worker " + string(e.WorkerID) + ", session " + string(e.SessionID)
-}
-
-// CertificateDigest returns what a registration says of the secret of its death certificate: its SHA-256, in hexadecimal.
-func CertificateDigest(secret string) string {
-	sum := sha256.Sum256([]byte(secret))
-	return hex.EncodeToString(sum[:])
-}
-
-func validateProcess(r *Registration) error {
-	if r.ProcessID == "" && r.CertificateDigest != "" {
-		return Invalid("process_id", "is required with certificate_digest")
-	}
-	if err := validateText("process_id", r.ProcessID, 0, 64); err != nil {
-		return err
-	}
-	if r.CertificateDigest == "" {
-		return nil
-	}
-	if _, err := hex.DecodeString(r.CertificateDigest); err != nil || len(r.CertificateDigest) != digestLength ||
-		r.CertificateDigest != strings.ToLower(r.CertificateDigest) {
-		return Invalid("certificate_digest", "must be a SHA-256 in lower-case hexadecimal")
-	}
-	return nil
-}
-
-// Displaces decides, purely, whether a registration may start a session while old is the worker's newest session by the
-// store's time now. It returns how the old session ends, or CodeConflict with the detail "lease_left_ms" when another process
-// holds the id and its lease still runs. An old session that has ended, or none, is displaced by anybody: the loss is empty.
-func (r *Registration) Displaces(old *Worker, now time.Time) (Loss, error) {
+// SessionStatus tells whether the session is the worker's current one. A nil worker is one that does not exist.
+func (w *Worker) SessionStatus(id SessionID) SessionStatus {
 	switch {
-	case old == nil || !old.Live():
-		return "", nil
-	case r.TakeOver, r.PreviousSessionID == old.SessionID, r.ProcessID != "" && r.ProcessID == old.ProcessID:
+	case w == nil || !w.Live():
+		return SessionOver
+	case w.SessionID != id:
+		return SessionReplaced
+	}
+	return SessionCurrent
+}
+
+// Holds reports whether the session is the worker's current one, so that it may hold work and report on it.
+func (w *Worker) Holds(id SessionID) bool { return w.SessionStatus(id) == SessionCurrent }
+
+// EndedSession is what is remembered of a session that has ended: it never starts again.
+type EndedSession struct {
+	ID        SessionID
+	WorkerID  WorkerID
+	ProcessID string
+	Loss      Loss
+	// Supervised tells that the death of its process would have been certified.
+	Supervised bool
+	// Returned tells that its process has registered again since, so that it lives.
+	Returned bool
+	At       time.Time
+}
+
+// WorkerChange is what a decision changes about a worker. A store executes all of it in one transaction.
+type WorkerChange struct {
+	// Worker is the worker after the change, to be stored; before it, if Removed.
+	Worker Worker
+	// Removed tells that the worker is deleted.
+	Removed bool
+	// Ended is the session that the change ends; its ID is empty when none ends.
+	Ended EndedSession
+	// Returned are the ended sessions whose process turned out to be alive.
+	Returned []SessionID
+	// Events are the audit events, in order.
+	Events []AuditEvent
+}
+
+// KnownSessions is what a store knows that a registration may collide with.
+type KnownSessions struct {
+	// Worker is the worker with the id of the registration; nil when there is none.
+	Worker *Worker
+	// Ended are the ended sessions that the registration may name: see Registration.Names.
+	Ended []EndedSession
+	// Died tells that the process was certified dead, by a certificate that has the digest of the registration.
+	Died bool
+}
+
+// Names reports whether an ended session matters to the registration: it has the same id, or is of the same process.
+func (r *Registration) Names(e *EndedSession) bool {
+	return e.ID == r.SessionID || r.sameProcess(e.ID, e.ProcessID)
+}
+
+// sameProcess reports whether the registration comes from the process that had the session.
+func (r *Registration) sameProcess(session SessionID, process string) bool {
+	return r.PreviousSessionID == session && session != "" || r.ProcessID == process && process != ""
+}
+
+// Decide decides on a registration at the store's time now. A repeated one renews the lease. Any other starts a session, unless
+// the session has ended or the process has died (CodeFenced), or another process holds the id and its lease still runs
+// (CodeConflict with the detail "lease_left_ms").
+func (r *Registration) Decide(known KnownSessions, now time.Time, lease time.Duration) (WorkerChange, error) {
+	if slices.ContainsFunc(known.Ended, func(e EndedSession) bool { return e.ID == r.SessionID }) {
+		return WorkerChange{}, NewError(CodeFenced, "session %s has ended", r.SessionID)
+	}
+	if known.Died {
+		return WorkerChange{}, NewError(CodeFenced, "process %s has died", r.ProcessID)
+	}
+	old := known.Worker
+	if old.Holds(r.SessionID) {
+		return WorkerChange{Worker: old.renewed(now, lease)}, nil
+	}
+	var c WorkerChange
+	if old != nil && old.Live() {
+		loss, err := r.displace(old, now)
+		if err != nil {
+			return WorkerChange{}, err
+		}
+		c.Ended = old.ended(loss, now)
+		if loss == LossExpired {
+			c.Events = old.expiry(now)
+		}
+	}
+	c.Worker = r.worker(now, lease)
+	self := c.Worker.self()
+	c.Events = append(c.Events, c.Worker.event(AuditWorkerJoined, self, "", now))
+	if r.Draining {
+		c.Events = append(c.Events, c.Worker.event(AuditWorkerDraining, self, "", now))
+	}
+	for _, e := range known.Ended {
+		// A certificate is proof: who registers in the name of the dead is somebody else.
+		if r.sameProcess(e.ID, e.ProcessID) && !e.Returned && e.Loss != LossDied {
+			c.Returned = append(c.Returned, e.ID)
+		}
+	}
+	return c, nil
+}
+
+// displace tells how the live session of old ends when the registration takes its place.
+func (r *Registration) displace(old *Worker, now time.Time) (Loss, error) {
+	switch {
+	case r.TakeOver, r.sameProcess(old.SessionID, old.ProcessID):
 		return LossReplaced, nil
-	case !now.Before(old.LeaseUntil):
+	case old.LeaseEnded(now):
 		return LossExpired, nil
 	}
 	left := old.LeaseUntil.Sub(now)
@@ -108,3 +136,157 @@ func (r *Registration) Displaces(old *Worker, now time.Time) (Loss, error) {
 		"each worker needs an id of its own, and take_over replaces the other process", r.WorkerID, left.Round(time.Millisecond)).
 		With("lease_left_ms", max(left.Milliseconds(), 1))
 }
+
+// worker is the worker that the registration makes.
+func (r *Registration) worker(now time.Time, lease time.Duration) Worker {
+	own := r.Clone()
+	return Worker{
+		ID: own.WorkerID, SessionID: own.SessionID, Status: own.Status(), Capabilities: own.Capabilities, Slots: own.Slots,
+		Resources: own.Resources, Tags: own.Tags, Version: own.Version, ProcessID: own.ProcessID, CertificateDigest: own.CertificateDigest,
+		RegisteredAt: now, HeartbeatAt: now, LeaseUntil: now.Add(lease),
+	}
+}
+
+// Heartbeat decides on the heartbeat of a session; draining is the worker's own word that it takes no new work. A session that is
+// not current changes nothing. A lease that has ended is renewed as long as nobody has declared the worker dead.
+func (w *Worker) Heartbeat(id SessionID, draining bool, now time.Time, lease time.Duration) (SessionStatus, WorkerChange) {
+	if st := w.SessionStatus(id); st != SessionCurrent {
+		return st, WorkerChange{}
+	}
+	c := WorkerChange{Worker: w.renewed(now, lease)}
+	if draining && w.Status == WorkerHealthy {
+		c.Worker.Status = WorkerDraining
+		c.Events = []AuditEvent{w.event(AuditWorkerDraining, w.self(), "", now)}
+	}
+	return SessionCurrent, c
+}
+
+// LeaseEnded reports whether the session may be declared dead at that time.
+func (w *Worker) LeaseEnded(now time.Time) bool { return !now.Before(w.LeaseUntil) }
+
+// Expire declares a worker DEAD. The caller has found that it is live and its lease has ended.
+func (w *Worker) Expire(now time.Time) WorkerChange {
+	c := WorkerChange{Worker: *w, Ended: w.ended(LossExpired, now), Events: w.expiry(now)}
+	c.Worker.Status = WorkerDead
+	return c
+}
+
+// Remove deletes a worker by an operator's word.
+func (w *Worker) Remove(actor Actor, now time.Time) WorkerChange {
+	c := WorkerChange{Worker: *w, Removed: true, Events: []AuditEvent{w.event(AuditWorkerRemoved, actor, "", now)}}
+	if w.Live() {
+		c.Ended = w.ended(LossRemoved, now)
+	}
+	return c
+}
+
+// Outdated reports whether a worker is DEAD and was last heard of longer ago than age.
+func (w *Worker) Outdated(age time.Duration, now time.Time) bool {
+	return !w.Live() && now.Sub(w.HeartbeatAt) > age
+}
+
+// Purge deletes a worker that is outdated.
+func (w *Worker) Purge(now time.Time) WorkerChange {
+	event := w.event(AuditWorkerRemoved, Actor{Kind: ActorCoordinator}, "dead for longer than dead workers are kept", now)
+	return WorkerChange{Worker: *w, Removed: true, Events: []AuditEvent{event}}
+}
+
+// Drain has a worker get no new work. A worker that drains already is not changed; CodeInvalidState when it is DEAD.
+func (w *Worker) Drain(actor Actor, now time.Time) (WorkerChange, error) {
+	return w.turn(WorkerHealthy, WorkerDraining, "drained", AuditWorkerDraining, actor, now)
+}
+
+// Undrain takes a drain back. A worker that is healthy already is not changed; CodeInvalidState when it is DEAD.
+func (w *Worker) Undrain(actor Actor, now time.Time) (WorkerChange, error) {
+	return w.turn(WorkerDraining, WorkerHealthy, "undrained", AuditWorkerUndrained, actor, now)
+}
+
+func (w *Worker) turn(from, to WorkerStatus, done string, event AuditType, actor Actor, now time.Time) (WorkerChange, error) {
+	c := WorkerChange{Worker: *w}
+	switch w.Status {
+	case WorkerDead:
+		return c, NewError(CodeInvalidState, "a worker that is DEAD cannot be %s", done).With("status", string(w.Status))
+	case from:
+		c.Worker.Status = to
+		c.Events = []AuditEvent{w.event(event, actor, "", now)}
+	case to:
+	}
+	return c, nil
+}
+
+// Concerns reports whether e is about the worker's session: it names the worker, or the process that registered it.
+func (e SessionEnd) Concerns(w *Worker) bool {
+	return e.WorkerID == w.ID || e.ProcessID == w.ProcessID && e.ProcessID != ""
+}
+
+// Decide decides which sessions end. known are the workers that e concerns, DEAD ones included. certified tells that the same certificate was presented before. CodeForbidden when the process
+// is known and the secret is not its own. A certificate that is not refused is kept.
+func (e SessionEnd) Decide(known []Worker, certified bool, now time.Time) ([]WorkerChange, error) {
+	if e.Certificate() {
+		return e.certify(known, certified, now)
+	}
+	for i := range known {
+		if w := &known[i]; w.Holds(e.SessionID) {
+			return []WorkerChange{{
+				Worker: *w, Removed: true, Ended: w.ended(LossLeft, now),
+				Events: []AuditEvent{w.event(AuditWorkerRemoved, e.Actor(), string(LossLeft), now)},
+			}}, nil
+		}
+	}
+	return nil, nil
+}
+
+func (e SessionEnd) certify(known []Worker, certified bool, now time.Time) ([]WorkerChange, error) {
+	if certified {
+		return nil, nil
+	}
+	digest := CertificateDigest(e.Secret)
+	matching := slices.DeleteFunc(slices.Clone(known), func(w Worker) bool { return w.CertificateDigest != digest })
+	if len(known) > 0 && len(matching) == 0 {
+		return nil, NewError(CodeForbidden, "the secret is not that of process %s", e.ProcessID)
+	}
+	slices.SortFunc(matching, func(a, b Worker) int { return cmp.Compare(a.ID, b.ID) })
+	var changes []WorkerChange
+	for i := range matching {
+		w := &matching[i]
+		if !w.Live() {
+			continue
+		}
+		c := WorkerChange{
+			Worker: *w, Ended: w.ended(LossDied, now),
+			Events: []AuditEvent{w.event(AuditWorkerDead, e.Actor(), string(LossDied), now)},
+		}
+		c.Worker.Status = WorkerDead
+		changes = append(changes, c)
+	}
+	return changes, nil
+}
+
+func (w *Worker) renewed(now time.Time, lease time.Duration) Worker {
+	next := *w
+	next.HeartbeatAt, next.LeaseUntil = now, now.Add(lease)
+	return next
+}
+
+// ended is the end of the worker's session.
+func (w *Worker) ended(loss Loss, now time.Time) EndedSession {
+	return EndedSession{
+		ID: w.SessionID, WorkerID: w.ID, ProcessID: w.ProcessID, Loss: loss, Supervised: w.CertificateDigest != "", At: now,
+	}
+}
+
+// expiry are the audit events of a lease that has ended.
+func (w *Worker) expiry(now time.Time) []AuditEvent {
+	system := Actor{Kind: ActorCoordinator}
+	return []AuditEvent{
+		w.event(AuditHeartbeatMissed, system, "last heartbeat at "+w.HeartbeatAt.Format(time.RFC3339Nano), now),
+		w.event(AuditWorkerDead, system, string(LossExpired), now),
+	}
+}
+
+func (w *Worker) event(t AuditType, actor Actor, reason string, now time.Time) AuditEvent {
+	return AuditEvent{Type: t, Actor: actor, WorkerID: w.ID, Reason: reason, At: now}
+}
+
+// self is the worker as an actor.
+func (w *Worker) self() Actor { return Actor{Kind: ActorWorker, ID: string(w.ID)} }

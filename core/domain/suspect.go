@@ -71,8 +71,8 @@ func (s *State) setDeaths(deaths []SessionID, now time.Time) {
 // death reports whether the loss is the death of a worker, as far as is known.
 func (l Loss) death() bool { return l == LossDied || l == LossExpired }
 
-// Excuses reports whether a loss that looks like a death does not speak against what ran: the lease of a supervised worker expired, whose death
-// would have been certified; or the session has returned, so that its process lives.
-func (l Loss) Excuses(supervised, returned bool) bool {
-	return l == LossExpired && (supervised || returned)
+// Excused reports whether the end of the session does not speak against what ran, though it looks like a death: the lease of a supervised
+// worker expired, whose death would have been certified; or the session has returned, so that its process lives.
+func (e *EndedSession) Excused() bool {
+	return e.Loss == LossExpired && (e.Supervised || e.Returned)
 }

@@ -50,10 +50,22 @@ func TestPoison_LossesThatAreNoDeaths_NeverCount(t *testing.T) {
 			assert.Equal(t, domain.FailurePoison, w.Failure.Type)
 		}
 	}
-	assert.True(t, domain.LossExpired.Excuses(true, false))
-	assert.True(t, domain.LossExpired.Excuses(false, true))
-	assert.False(t, domain.LossExpired.Excuses(false, false))
-	assert.False(t, domain.LossDied.Excuses(true, true), "a certificate is proof")
+}
+
+func TestEndedSession_Excused_OnlyWhenItsProcessLivesOrWouldHaveBeenCertified(t *testing.T) {
+	for _, c := range []struct {
+		loss                 domain.Loss
+		supervised, returned bool
+		want                 bool
+	}{
+		{domain.LossExpired, true, false, true},
+		{domain.LossExpired, false, true, true},
+		{domain.LossExpired, false, false, false},
+		{domain.LossDied, true, true, false}, // a certificate is proof
+	} {
+		e := domain.EndedSession{Loss: c.loss, Supervised: c.supervised, Returned: c.returned}
+		assert.Equal(t, c.want, e.Excused(), "%+v", c)
+	}
 }
 
 func TestSuspect_TwoDeathsInARow_UntilACheckpointOrFiveMinutes(t *testing.T) {

@@ -134,7 +134,7 @@ type Transition struct {
 	Jitter float64
 
 	// Loss says how the session was lost, for lose. Excused tells that it does not speak against the workload though it looks like a death
-	// (see Loss.Excuses), or that it shared its worker with another suspect. Returned are the sessions of State.Deaths that have returned
+	// (see EndedSession.Excused), or that it shared its worker with another suspect. Returned are the sessions of State.Deaths that have returned
 	// since: their processes live.
 	Loss     Loss
 	Excused  bool

@@ -85,17 +85,6 @@ func (r Registration) Status() WorkerStatus {
 	return WorkerHealthy
 }
 
-// Types are the capabilities that are workload types.
-func (r Registration) Types() []string {
-	var types []string
-	for _, c := range r.Capabilities {
-		if IsType(c) {
-			types = append(types, c)
-		}
-	}
-	return types
-}
-
 // Clone returns a deep copy.
 func (r Registration) Clone() Registration {
 	r.Capabilities = slices.Clone(r.Capabilities)
@@ -131,27 +120,6 @@ func (w Worker) Clone() Worker {
 
 // Live reports whether the session may hold work.
 func (w Worker) Live() bool { return w.Status != WorkerDead }
-
-// Drain has the worker get no new work. It reports whether that changes anything; CodeInvalidState when the worker is DEAD.
-func (w *Worker) Drain() (changed bool, err error) {
-	return w.turn(WorkerHealthy, WorkerDraining, "drained")
-}
-
-// Undrain takes a drain back. It reports whether that changes anything; CodeInvalidState when the worker is DEAD.
-func (w *Worker) Undrain() (changed bool, err error) {
-	return w.turn(WorkerDraining, WorkerHealthy, "undrained")
-}
-
-func (w *Worker) turn(from, to WorkerStatus, done string) (changed bool, err error) {
-	if w.Status == WorkerDead {
-		return false, NewError(CodeInvalidState, "a worker that is DEAD cannot be %s", done).With("status", string(w.Status))
-	}
-	if w.Status != from {
-		return false, nil
-	}
-	w.Status = to
-	return true, nil
-}
 
 // HasTags reports whether the worker has all of these tags with these values.
 func (w *Worker) HasTags(tags map[string]string) bool {

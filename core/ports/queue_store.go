@@ -64,7 +64,7 @@ type HeldWorkload struct {
 type Orphan struct {
 	HeldWorkload
 	Loss domain.Loss
-	// Excused tells that the loss does not speak against the workload though it looks like a death (domain.Loss.Excuses). Shared tells that the
+	// Excused tells that the loss does not speak against the workload though it looks like a death (domain.EndedSession.Excused). Shared tells that the
 	// workload is a suspect and that its session held another one when it ended. Returned are the sessions that the workload's deaths
 	// name and that have returned since, which a registration of the same process tells.
 	Excused, Shared bool

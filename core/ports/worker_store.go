@@ -9,13 +9,13 @@ import (
 
 // WorkerStore keeps workers and the leases of their sessions. Leases are judged by the store's clock.
 type WorkerStore interface {
-	// Register starts a session with a lease, status HEALTHY, and writes the audit event worker.registered; with Draining, status
-	// DRAINING and also worker.draining. A session
-	// of the same worker id that is live ends at once, so that its work shows as orphaned (domain.LossReplaced), when the
-	// same process held it (same PreviousSessionID or ProcessID) or when TakeOver is set. When its lease has ended by the
-	// store's clock, it ends as Expire would end it. Otherwise CodeConflict with the detail "lease_left_ms": another process
-	// owns the id. Repeating a registration with the same session id is answered alike and changes nothing
-	// but the lease. CodeFenced when the session id has ended, and when the process has died by a certificate whose digest the
+	// Register starts a session with a lease, as domain.Registration.Decide says, with the audit event worker.registered; with
+	// Draining also worker.draining. A live session of the same worker id ends at once when the same process held it (same
+	// PreviousSessionID or ProcessID) or when TakeOver is set: its work shows as orphaned (domain.LossReplaced). When its
+	// lease has ended by the store's clock, it ends as Expire would end it. Otherwise CodeConflict with the detail
+	// "lease_left_ms": another process owns the id. Repeating a registration with the same session id is answered alike
+	// and changes nothing but the lease. The ended sessions of the same process have returned: see domain.EndedSession.
+	// CodeFenced when the session id has ended, and when the process has died by a certificate whose digest the
 	// registration carries: a registration that was delayed never revives it.
 	// CodeInvalidInput when the registration is not valid.
 	Register(ctx context.Context, r domain.Registration, lease time.Duration) (domain.Worker, error)
@@ -39,17 +39,13 @@ type WorkerStore interface {
 	// CodeInvalidInput when e is not valid.
 	End(ctx context.Context, e domain.SessionEnd) ([]domain.Worker, error)
 
-	// Expire declares DEAD up to limit workers whose lease has ended, longest ended first, with the audit events
+	// Expire declares DEAD up to limit workers whose lease has ended (at LeaseUntil or before), longest ended first, with the audit events
 	// worker.heartbeat_missed and worker.marked_dead, and returns them. A lease renewed before the statement
 	// takes effect is never expired. CodeFenced unless epoch is the current leader epoch.
 	Expire(ctx context.Context, epoch int64, limit int) ([]domain.Worker, error)
 
 	// List returns all workers, DEAD ones included, ordered by id; with ids, those of them that exist.
 	List(ctx context.Context, ids ...domain.WorkerID) ([]domain.Worker, error)
-
-	// KnownTypes returns every type that any worker ever offered, sorted; capabilities that are no types are not among them.
-	// Removing a worker keeps its types.
-	KnownTypes(ctx context.Context) ([]string, error)
 }
 
 // FleetStore is what operators do to workers, and what time does to dead ones.
@@ -88,21 +84,9 @@ type Beat struct {
 	Draining bool
 }
 
-// BeatStatus is the fate of a session.
-type BeatStatus int
-
-// The fates.
-const (
-	// BeatRenewed: the lease runs again from now.
-	BeatRenewed BeatStatus = iota
-	// BeatExpired: the session was declared dead, has left or was removed; the worker may register anew.
-	BeatExpired
-	// BeatReplaced: another session owns the worker id and is live; the process must end.
-	BeatReplaced
-)
-
-// BeatResult answers one heartbeat. WorkerStatus is set when renewed.
+// BeatResult answers one heartbeat. Status says what became of the session: its lease is renewed only if it
+// is current. WorkerStatus is set then.
 type BeatResult struct {
-	Status       BeatStatus
+	Status       domain.SessionStatus
 	WorkerStatus domain.WorkerStatus
 }

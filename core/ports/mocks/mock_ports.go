@@ -429,21 +429,6 @@ func (mr *MockWorkerStoreMockRecorder) Heartbeat(ctx, beats, lease any) *gomock.
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Heartbeat", reflect.TypeOf((*MockWorkerStore)(nil).Heartbeat), ctx, beats, lease)
 }
 
-// KnownTypes mocks base method.
-func (m *MockWorkerStore) KnownTypes(ctx context.Context) ([]string, error) {
-	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "KnownTypes", ctx)
-	ret0, _ := ret[0].([]string)
-	ret1, _ := ret[1].(error)
-	return ret0, ret1
-}
-
-// KnownTypes indicates an expected call of KnownTypes.
-func (mr *MockWorkerStoreMockRecorder) KnownTypes(ctx any) *gomock.Call {
-	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "KnownTypes", reflect.TypeOf((*MockWorkerStore)(nil).KnownTypes), ctx)
-}
-
 // List mocks base method.
 func (m *MockWorkerStore) List(ctx context.Context, ids ...domain.WorkerID) ([]domain.Worker, error) {
 	m.ctrl.T.Helper()

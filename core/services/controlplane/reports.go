@@ -172,8 +172,8 @@ func (s *Service) requireLive(ctx context.Context, ref ports.SessionRef) error {
 	if err != nil {
 		return err
 	}
-	if len(found) == 0 || found[0].SessionID != ref.SessionID || !found[0].Live() {
-		return sessionError(ref, ports.BeatExpired)
+	if len(found) == 0 || !found[0].Holds(ref.SessionID) {
+		return sessionError(ref, domain.SessionOver)
 	}
 	return nil
 }

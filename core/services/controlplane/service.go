@@ -125,13 +125,13 @@ func (s *Service) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.Heart
 	return answer, nil
 }
 
-func sessionError(ref ports.SessionRef, st ports.BeatStatus) error {
+func sessionError(ref ports.SessionRef, st domain.SessionStatus) error {
 	switch st {
-	case ports.BeatRenewed:
+	case domain.SessionCurrent:
 		return nil
-	case ports.BeatReplaced:
+	case domain.SessionReplaced:
 		return domain.NewError(domain.CodeConflict, "another process is registered as worker %s", ref.WorkerID)
-	case ports.BeatExpired:
+	case domain.SessionOver:
 	}
 	return domain.NewError(domain.CodeFenced, "session %s of worker %s has ended", ref.SessionID, ref.WorkerID)
 }

@@ -1,0 +1,135 @@
+package postgres
+
+import (
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// The columns of workers and sessions.
+var (
+	workerTable = table[domain.Worker]{"workers", append([]column[domain.Worker]{
+		text("worker_id", func(w *domain.Worker) *domain.WorkerID { return &w.ID }),
+		text("session_id", func(w *domain.Worker) *domain.SessionID { return &w.SessionID }),
+		text("status", func(w *domain.Worker) *domain.WorkerStatus { return &w.Status }),
+		textArray("capabilities", func(w *domain.Worker) *[]string { return &w.Capabilities }),
+		integer("slots", func(w *domain.Worker) *int { return &w.Slots }),
+		document("tags", func(w *domain.Worker) *map[string]string { return &w.Tags }, func(t map[string]string) bool { return t == nil }),
+		text("version", func(w *domain.Worker) *string { return &w.Version }),
+		instant("registered_at", func(w *domain.Worker) *time.Time { return &w.RegisteredAt }),
+	}, part(func(w *domain.Worker) *domain.Resources { return &w.Resources }, resourceColumns)...)}
+
+	// leaseColumns are those of worker_leases that workers does not have.
+	leaseColumns = []column[domain.Worker]{
+		instant("heartbeat_at", func(w *domain.Worker) *time.Time { return &w.HeartbeatAt }),
+		instant("lease_until", func(w *domain.Worker) *time.Time { return &w.LeaseUntil }),
+		text("process_id", func(w *domain.Worker) *string { return &w.ProcessID }),
+		text("certificate_digest", func(w *domain.Worker) *string { return &w.CertificateDigest }),
+	}
+
+	leaseTable = table[domain.Worker]{"worker_leases", append([]column[domain.Worker]{
+		text("worker_id", func(w *domain.Worker) *domain.WorkerID { return &w.ID }),
+		text("session_id", func(w *domain.Worker) *domain.SessionID { return &w.SessionID }),
+		written("live", "boolean", func(w *domain.Worker) bool { return w.Live() }),
+	}, leaseColumns...)}
+
+	endedTable = table[domain.EndedSession]{"ended_sessions", []column[domain.EndedSession]{
+		text("session_id", func(e *domain.EndedSession) *domain.SessionID { return &e.ID }),
+		text("worker_id", func(e *domain.EndedSession) *domain.WorkerID { return &e.WorkerID }),
+		text("process_id", func(e *domain.EndedSession) *string { return &e.ProcessID }),
+		text("loss", func(e *domain.EndedSession) *domain.Loss { return &e.Loss }),
+		boolean("supervised", func(e *domain.EndedSession) *bool { return &e.Supervised }),
+		boolean("returned", func(e *domain.EndedSession) *bool { return &e.Returned }),
+		instant("ended_at", func(e *domain.EndedSession) *time.Time { return &e.At }),
+	}}
+
+	// workerRow is a worker as it is read: its row in workers (w) with that in worker_leases (l).
+	workerRow = table[domain.Worker]{"", append(append([]column[domain.Worker]{}, workerTable.columns...), leaseColumns...)}
+
+	selectWorkers = "SELECT " + workerTable.names("w") + ", " + (&table[domain.Worker]{"", leaseColumns}).names("l") +
+		" FROM workers w JOIN worker_leases l USING (worker_id)"
+
+	upsertWorkers = workerTable.upsert("worker_id")
+	upsertLeases  = leaseTable.upsert("worker_id")
+	insertEnded   = endedTable.insert() + " ON CONFLICT DO NOTHING"
+	selectEnded   = "SELECT " + endedTable.names("e") + " FROM ended_sessions e"
+)
+
+// resourceColumns are the same wherever resources are kept.
+var resourceColumns = []column[domain.Resources]{
+	float("cpu_cores", func(r *domain.Resources) *float64 { return &r.CPUCores }),
+	integer("memory_mb", func(r *domain.Resources) *int { return &r.MemoryMB }),
+	integer("disk_mb", func(r *domain.Resources) *int { return &r.DiskMB }),
+}
+
+// queueWorkers locks the leases that match and reads their workers. The rows are locked by one statement and read by the next, so
+// that what another transaction has made of a worker meanwhile is seen. Whatever changes a worker locks its lease first.
+func (t *tx) queueWorkers(where string, arg any, read func([]domain.Worker)) {
+	t.queue("SELECT FROM worker_leases l WHERE "+where+" ORDER BY l.worker_id FOR NO KEY UPDATE", arg)
+	t.queue(selectWorkers+" WHERE "+where+" ORDER BY l.worker_id", arg).Query(func(rows pgx.Rows) error {
+		found, err := pgx.CollectRows(rows, workerRow.scan)
+		read(found)
+		return err
+	})
+}
+
+// queueWorker locks a worker's id, also one that does not exist yet, and reads the worker.
+func (t *tx) queueWorker(id domain.WorkerID, into **domain.Worker) {
+	t.queue("SELECT pg_advisory_xact_lock(hashtextextended('niyanta.worker.' || $1::text, 0))", string(id))
+	t.queueWorkers("l.worker_id = $1::text", string(id), func(found []domain.Worker) {
+		if len(found) > 0 {
+			*into = &found[0]
+		}
+	})
+}
+
+// queueProcess makes registrations and the death certificate of one process wait for each other. It comes before queueWorker.
+func (t *tx) queueProcess(id string) {
+	if id != "" {
+		t.queue("SELECT pg_advisory_xact_lock(hashtextextended('niyanta.process.' || $1::text, 0))", id)
+	}
+}
+
+// queueDied reads whether a certificate is known.
+func (t *tx) queueDied(process, digest string, into *bool) {
+	t.queue("SELECT EXISTS (SELECT FROM death_certificates WHERE process_id = $1::text AND certificate_digest = $2::text)", process, digest).
+		QueryRow(func(row pgx.Row) error { return row.Scan(into) })
+}
+
+// queueWorkerChanges queues what decisions change about workers.
+func (t *tx) queueWorkerChanges(changes ...domain.WorkerChange) {
+	var kept []*domain.Worker
+	var ended []*domain.EndedSession
+	var removed, returned []string
+	var events []domain.AuditEvent
+	for i := range changes {
+		c := &changes[i]
+		if c.Ended.ID != "" {
+			ended = append(ended, &c.Ended)
+		}
+		if c.Removed {
+			removed = append(removed, string(c.Worker.ID))
+		} else {
+			kept = append(kept, &c.Worker)
+		}
+		returned = append(returned, texts(c.Returned)...)
+		events = append(events, c.Events...)
+	}
+	if len(ended) > 0 {
+		t.queue(insertEnded, endedTable.args(ended)...)
+	}
+	if len(returned) > 0 {
+		t.queue("UPDATE ended_sessions SET returned = true WHERE session_id = ANY($1::text[])", returned)
+	}
+	if len(kept) > 0 {
+		t.queue(upsertWorkers, workerTable.args(kept)...)
+		t.queue(upsertLeases, leaseTable.args(kept)...)
+	}
+	if len(removed) > 0 {
+		t.queue("DELETE FROM worker_leases WHERE worker_id = ANY($1::text[])", removed)
+		t.queue("DELETE FROM workers WHERE worker_id = ANY($1::text[])", removed)
+	}
+	t.queueAudit(events)
+}
