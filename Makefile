@@ -79,8 +79,8 @@ bench-peers: build ## Niyanta beside River and Asynq on the same servers (half a
 	go -C tools build -o ../bin/plot ./plot
 	scripts/plots peers-
 
-sim: ## simulate SEEDS=n runs with faults, or replay SEED=n with its trace
-	go test ./simulation -run WhateverGoesWrong -timeout 0 -count=1 -v $(if $(SEED),-seed $(SEED),-seeds $(or $(SEEDS),2000))
+sim: ## simulate SEEDS=n runs with faults, from seed FROM=1 on, or replay SEED=n with its trace
+	go test ./simulation -run WhateverGoesWrong -timeout 0 -count=1 -v $(if $(SEED),-seed $(SEED),-from $(or $(FROM),1) -seeds $(or $(SEEDS),2000))
 
 defects: ## plant each known mistake in turn; the tests must notice (a quarter of an hour); writes docs/defects.md
 	go test -tags defects -run Killed -timeout 0 -count=1 ./contracttests/defects -write docs/defects.md

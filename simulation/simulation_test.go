@@ -23,6 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
 	seeds  = flag.Uint64("seeds", 0, "how many seeds to run; 0: as many as -budget allows")
+	from   = flag.Uint64("from", 1, "the first seed, so that a long check can be done in parts")
 	seed   = flag.Uint64("seed", 0, "the one seed to run, with its trace printed")
 	steps  = flag.Int("steps", 4000, "steps with faults in a run")
 	budget = flag.Duration("budget", 20*time.Second, "how long to run when no number of seeds is given")
@@ -82,8 +83,8 @@ func TestInvariantsHoldWhateverGoesWrong(t *testing.T) {
 	for range runtime.GOMAXPROCS(0) { // a run is of one thread; several are under way at once
 		wg.Go(func() {
 			for !t.Failed() {
-				seed := next.Add(1)
-				if *seeds > 0 && seed > *seeds || *seeds == 0 && time.Since(begin) >= *budget {
+				seed := *from - 1 + next.Add(1)
+				if *seeds > 0 && seed >= *from+*seeds || *seeds == 0 && time.Since(begin) >= *budget {
 					return
 				}
 				w := run(t, seed, false)
@@ -98,7 +99,7 @@ func TestInvariantsHoldWhateverGoesWrong(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	summary := fmt.Sprintf("simulation: %d runs in %s: %s, no invariant broken", n, time.Since(begin).Round(time.Millisecond), total)
+	summary := fmt.Sprintf("simulation: %d runs from seed %d in %s: %s, no invariant broken", n, *from, time.Since(begin).Round(time.Millisecond), total)
 	t.Log(summary)
 	if path := os.Getenv("NIYANTA_TEST_SIMULATION_SUMMARY"); path != "" {
 		require.NoError(t, os.WriteFile(path, []byte(summary+"\n"), 0o600))
