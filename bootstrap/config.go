@@ -132,8 +132,8 @@ type Config struct {
 
 	// The least level that is logged: "debug", "info", "warn" or "error".
 	LogLevel slog.Level `env:"LOG_LEVEL" envDefault:"info" roles:"dev coordinator worker migrate"`
-	// One JSON object per line, or text for people.
-	LogFormat string `env:"LOG_FORMAT" envDefault:"json" choices:"json console" roles:"dev coordinator worker migrate"`
+	// Text for people ("console") or one JSON object per line. Auto: text on a terminal, JSON elsewhere.
+	LogFormat string `env:"LOG_FORMAT" envDefault:"auto" choices:"auto json console" roles:"dev coordinator worker migrate"`
 	// Where spans are sent with OTLP over HTTP, like http://collector:4318. Empty: nowhere.
 	OTLPEndpoint string `env:"OTLP_ENDPOINT" secret:"url" roles:"coordinator worker"`
 
