@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"syscall"
 
 	httpapi "github.com/niyanta/niyanta/adapters/http"
 )
@@ -31,10 +32,21 @@ func (a *App) open(ctx context.Context) error {
 	for i, d := range a.doors {
 		var err error
 		if d.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", addrs[i]); err != nil {
-			return fmt.Errorf("%s%s: %w", Prefix, d.variable, err)
+			return d.refused(addrs[i], err)
 		}
 	}
 	return nil
+}
+
+// ErrAddressTaken tells that another process listens on a configured address.
+var ErrAddressTaken = errors.New("another process listens")
+
+// refused says why a door does not open, and what to change.
+func (d *door) refused(addr string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s%s: %w on %s; stop it, or choose another address", Prefix, d.variable, ErrAddressTaken, addr)
+	}
+	return fmt.Errorf("%s%s: %w", Prefix, d.variable, err)
 }
 
 // serve answers at every door. deps are the same for all.
