@@ -27,17 +27,16 @@ func benchCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure a running system with no-op workloads",
-		Long: `Measure a running system with no-op workloads (sleep of 0 ms), over the API, as a customer of its own, which it onboards: the key
-must be an admin's. Times are the store's. At the end it checks that every workload completed, once, and reads audit trails.
-  steady  -n workloads submitted in batches while they are worked; with --drain all of them wait first
+		Long: `Measure a running system with no-op workloads (sleep of 0 ms), over the API. It onboards a customer
+of its own, so the key must be an admin's. Times are the store's. At the end it checks that every
+workload completed exactly once, and reads audit trails.
+  steady  -n workloads submitted in batches while they run; with --drain all of them wait first
   single  --single workloads submitted one at a time by 32 clients
   idle    --idle workloads one after the other: the latency of an idle system`,
+		Example: `  niyanta bench -n 20000
+  niyanta bench -n 100000 --drain -o json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			admin, err := c.client()
-			if err != nil {
-				return err
-			}
+		RunE: c.call(func(cmd *cobra.Command, admin *niyanta.Client, _ []string) error {
 			if f.n < 1 || f.batch < 1 || f.batch > 1000 || f.clients < 1 {
 				return usage(errors.New("-n and --clients must be at least 1, --batch 1 to 1000"))
 			}
@@ -51,12 +50,12 @@ must be an admin's. Times are the store's. At the end it checks that every workl
 			if err != nil {
 				return err
 			}
-			rows := make([][]any, len(report.Lines))
-			for i, l := range report.Lines {
-				rows[i] = []any{l.Phase, l.What, l.Value}
+			if c.output != formatTable {
+				return printJSON(cmd.OutOrStdout(), report, c.output == formatJSON)
 			}
-			return c.show(cmd, report, []any{"PHASE", "WHAT", "VALUE"}, rows)
-		},
+			printTable(cmd.OutOrStdout(), figures, report.Lines)
+			return nil
+		}),
 	}
 	fs := cmd.Flags()
 	fs.IntVarP(&f.n, "workloads", "n", 20_000, "workloads of the steady phase")
@@ -75,6 +74,11 @@ type benchLine struct {
 	Phase string `json:"phase"`
 	What  string `json:"what"`
 	Value string `json:"value"`
+}
+
+var figures = view[benchLine]{
+	columns: []column{{name: "PHASE"}, {name: "WHAT"}, {name: "VALUE"}},
+	row:     func(l *benchLine) []any { return []any{l.Phase, l.What, l.Value} },
 }
 
 type benchReport struct {

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
 	"github.com/niyanta/niyanta/bootstrap"
@@ -26,12 +25,15 @@ type cli struct {
 func (c *cli) flags(cmd *cobra.Command) *cobra.Command {
 	cmd.PersistentFlags().StringVar(&c.url, "url", "", "coordinator (default: NIYANTA_URL, or http://127.0.0.1:8080)")
 	cmd.PersistentFlags().StringVar(&c.key, "api-key", "", "API key (default: NIYANTA_API_KEY, or the file that NIYANTA_API_KEY_FILE names)")
+	_ = cmd.RegisterFlagCompletionFunc("url", cobra.NoFileCompletions)
+	_ = cmd.RegisterFlagCompletionFunc("api-key", cobra.NoFileCompletions)
 	c.outputFlag(cmd)
 	return cmd
 }
 
 func (c *cli) outputFlag(cmd *cobra.Command) {
-	cmd.PersistentFlags().StringVarP(&c.output, "output", "o", "table", "table or json")
+	cmd.PersistentFlags().StringVarP(&c.output, "output", "o", formatTable, "table, json, or jsonl (a line for each item)")
+	_ = cmd.RegisterFlagCompletionFunc("output", oneOf(formats...))
 }
 
 // address is where the coordinator is.
@@ -45,10 +47,18 @@ func (c *cli) address() string {
 	return "http://127.0.0.1:8080"
 }
 
-func (c *cli) client() (*niyanta.Client, error) {
-	if c.output != "table" && c.output != "json" {
-		return nil, usage(fmt.Errorf("-o must be table or json, not %q", c.output))
+// call makes a command of one that needs a client of the API.
+func (c *cli) call(f func(cmd *cobra.Command, cl *niyanta.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		cl, err := c.client()
+		if err != nil {
+			return err
+		}
+		return c.explainError(f(cmd, cl, args))
 	}
+}
+
+func (c *cli) client() (*niyanta.Client, error) {
 	url, key := c.address(), c.key
 	if key == "" {
 		var err error
@@ -57,69 +67,14 @@ func (c *cli) client() (*niyanta.Client, error) {
 		}
 	}
 	if key == "" {
-		return nil, usage(errors.New("no API key: set NIYANTA_API_KEY, NIYANTA_API_KEY_FILE or --api-key"))
+		return nil, usage(errors.New("no API key: set NIYANTA_API_KEY or NIYANTA_API_KEY_FILE, or say --api-key; `niyanta dev` prints one"))
 	}
 	cl, err := niyanta.NewClient(url, key)
 	if err != nil {
-		return nil, usage(err)
+		return nil, usage(fmt.Errorf("%w, not %q; --url or NIYANTA_URL says it", err, url))
 	}
 	return cl, nil
 }
-
-// show prints data on standard output: v as JSON, or rows as a table.
-func (c *cli) show(cmd *cobra.Command, v any, header []any, rows [][]any) error {
-	switch c.output {
-	case "json":
-		return printJSON(cmd.OutOrStdout(), v, true)
-	case "table":
-	default:
-		return usage(fmt.Errorf("-o must be table or json, not %q", c.output))
-	}
-	t := table.NewWriter()
-	t.SetOutputMirror(cmd.OutOrStdout())
-	t.SetStyle(table.StyleDefault)
-	t.Style().Options = table.OptionsNoBordersAndSeparators
-	t.Style().Box.PaddingLeft, t.Style().Box.PaddingRight = "", "  "
-	if header != nil {
-		t.AppendHeader(header)
-	}
-	for _, r := range rows {
-		for i := range r {
-			r[i] = printable(fmt.Sprint(r[i]))
-		}
-		t.AppendRow(r)
-	}
-	t.Render()
-	return nil
-}
-
-// printable keeps control characters of names and messages from the terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 && r != '\n' && r != '\t' || r == 0x7f {
-			return '\uFFFD'
-		}
-		return r
-	}, s)
-}
-
-func printJSON(w io.Writer, v any, indent bool) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	if indent {
-		e.SetIndent("", "  ")
-	}
-	return e.Encode(v)
-}
-
-func or[T any](p *T, otherwise string) string {
-	if p == nil {
-		return otherwise
-	}
-	return fmt.Sprint(*p)
-}
-
-func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
 // moment reads a flag that is a time.
 func moment(flag, s string) (time.Time, error) {
@@ -131,8 +86,8 @@ func moment(flag, s string) (time.Time, error) {
 	return t, err
 }
 
-// patience checks a flag that bounds a wait: 0 is for ever, and nothing less is.
-func patience(flag string, d time.Duration) error {
+// notNegative checks a flag that is a duration.
+func notNegative(flag string, d time.Duration) error {
 	if d < 0 {
 		return usage(fmt.Errorf("--%s must not be negative", flag))
 	}
@@ -165,14 +120,15 @@ func input(cmd *cobra.Command, flag, s string) (json.RawMessage, error) {
 	if err != nil {
 		return nil, usage(fmt.Errorf("--%s: %w", flag, err))
 	}
-	if !json.Valid(b) {
-		return nil, usage(fmt.Errorf("--%s is not JSON", flag))
+	var v any
+	if err := json.Unmarshal(b, &v); err != nil {
+		return nil, usage(fmt.Errorf("--%s is not JSON: %w; say the text itself, @FILE, or - for standard input", flag, err))
 	}
 	return b, nil
 }
 
-// inputInto reads a JSON argument into v. A field that v doesn't have is an error, as it is to the API: left out, it would look as if it
-// had been heeded.
+// inputInto reads a JSON argument into v. A field that v does not have is an error, as it is to the
+// API: dropped silently, it would look as if it had taken effect.
 func inputInto(cmd *cobra.Command, flag, s string, v any) error {
 	b, err := input(cmd, flag, s)
 	if err != nil {

@@ -10,35 +10,33 @@ import (
 
 func explainCommand(c *cli) *cobra.Command {
 	return &cobra.Command{
-		Use:   "explain ID",
-		Short: "Say why a workload waits, what its place in the queue is and when it may start",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
+		Use:               "explain ID",
+		Short:             "Say why a workload waits, what its place in the queue is and when it may start",
+		Example:           `  niyanta workload explain wl_06h1hucj71qf3ff5kqrmaaqo9s`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeWorkload(unfinished...),
+		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
 			p, err := cl.Placement(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			return c.show(cmd, p, nil, explained(&p))
-		},
+			return c.printDetails(cmd, p, explained(&p))
+		}),
 	}
 }
 
 // explained is a placement for people, one thing per row.
-func explained(p *niyanta.Placement) [][]any {
-	rows := [][]any{{"workload", p.WorkloadID}, {"status", p.Status}}
+func explained(p *niyanta.Placement) [][2]string {
+	rows := [][2]string{{"workload", p.WorkloadID}, {"status", string(p.Status)}}
 	if !p.Waiting {
-		return append(rows, []any{"worker", or(p.WorkerID, "-")})
+		return append(rows, [2]string{"worker", or(p.WorkerID, "-")})
 	}
 	if p.Position != nil {
 		place := fmt.Sprint(*p.Position)
 		if p.PositionIsMinimum {
 			place = "at least " + place
 		}
-		rows = append(rows, []any{"position", place})
+		rows = append(rows, [2]string{"position", place})
 	}
 	start := "unknown"
 	switch {
@@ -47,10 +45,10 @@ func explained(p *niyanta.Placement) [][]any {
 	case !p.Placeable:
 		start = "when a worker registers that can run it"
 	}
-	rows = append(rows, []any{"start", start})
+	rows = append(rows, [2]string{"start", start})
 	label := "reasons"
 	for _, r := range p.Reasons {
-		rows = append(rows, []any{label, r.Message})
+		rows = append(rows, [2]string{label, r.Message})
 		label = ""
 	}
 	return rows

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -108,17 +109,27 @@ func signals(ctx context.Context) (soft, hard context.Context, stop func()) {
 }
 
 func rootCommand(hard context.Context) *cobra.Command {
-	root := &cobra.Command{
-		Use:           "niyanta",
-		Short:         "Runs long-running workloads across a fleet of workers and loses none of them",
-		Version:       version,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	c := &cli{}
+	root := &cobra.Command{
+		Use:   "niyanta",
+		Short: "Run long-running workloads across a fleet of workers and lose none of them",
+		Long: `Run long-running workloads across a fleet of workers and lose none of them.
+
+Servers: dev has everything in one process; coordinator and worker are the parts of a fleet.
+Clients: workload, config-set, customer, key, "worker list" and bench speak the HTTP API of the
+coordinator at NIYANTA_URL (default: http://127.0.0.1:8080) with the key in NIYANTA_API_KEY.
+Exit codes: 0 done, 1 error, 2 wrong usage or configuration, and for commands that wait for a
+workload: 3 it failed, 4 it was cancelled, 5 the timeout passed.`,
+		Example: `  niyanta dev
+  niyanta workload submit sleep --input '{"duration_ms": 3000, "steps": 10}' --wait`,
+		Version:           version,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		Args:              cobra.NoArgs,
+		PersistentPreRunE: c.checkOutput,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(seeHelp(cmd, err)) })
 	root.AddCommand(
 		devCommand(hard), coordinatorCommand(), configCommand(c), migrateCommand(c), workerCommand(hard, c),
 		workloadCommand(c), configSetCommand(c), customerCommand(c), keyCommand(c), benchCommand(c),
@@ -127,14 +138,23 @@ func rootCommand(hard context.Context) *cobra.Command {
 	return root
 }
 
-// usageErrors makes wrong arguments exit with the code for usage.
+// usageErrors makes wrong arguments exit with the code for usage, and say what was expected.
 func usageErrors(cmd *cobra.Command) {
+	cmd.SuggestionsMinimumDistance = 2
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return usage(fmt.Errorf("%w; see %q", err, cmd.CommandPath()+" --help"))
+			err := check(cmd, args)
+			switch {
+			case err == nil:
+				return nil
+			case !cmd.HasSubCommands():
+				err = fmt.Errorf("want %q, got %d arguments", cmd.CommandPath()+arguments(cmd), len(args))
+			default:
+				if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+					err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(near, " or "))
+				}
 			}
-			return nil
+			return usage(seeHelp(cmd, err))
 		}
 	}
 	for _, sub := range cmd.Commands() {
@@ -142,10 +162,18 @@ func usageErrors(cmd *cobra.Command) {
 	}
 }
 
+// arguments is what stands behind the name of a command.
+func arguments(cmd *cobra.Command) string { return strings.TrimPrefix(cmd.Use, cmd.Name()) }
+
+func seeHelp(cmd *cobra.Command, err error) error {
+	return fmt.Errorf("%w; see %q", err, cmd.CommandPath()+" --help")
+}
+
 // group is a command that only holds others.
 func group(use, short string, sub ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		_ = cmd.Help() // printing help does not fail
+		cmd.SetOut(cmd.ErrOrStderr()) // it is no result
+		_ = cmd.Help()                // printing help does not fail
 		return usage(fmt.Errorf("%s needs a subcommand", cmd.CommandPath()))
 	}}
 	cmd.AddCommand(sub...)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +13,7 @@ func migrateCommand(c *cli) *cobra.Command {
 	var yes bool
 	up := &cobra.Command{
 		Use: "up", Short: "Bring the database to the newest version", Args: cobra.NoArgs,
+		Example: `  NIYANTA_POSTGRES_URL=postgres://niyanta:…@db:5432/niyanta niyanta migrate up`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load(bootstrap.RoleMigrate, nil)
 			if err != nil {
@@ -21,14 +23,15 @@ func migrateCommand(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.show(cmd, map[string]int{"applied": n}, []any{"APPLIED"}, [][]any{{n}})
+			return c.printDetails(cmd, map[string]int{"applied": n}, [][2]string{{"applied", fmt.Sprint(n)}})
 		},
 	}
 	down := &cobra.Command{
 		Use: "down", Short: "Take back the newest migration, with the data it holds", Args: cobra.NoArgs,
+		Example: `  NIYANTA_POSTGRES_URL=postgres://niyanta:…@db:5432/niyanta niyanta migrate down --yes`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !yes {
-				return usage(errors.New("migrate down deletes data: say --yes"))
+				return usage(errors.New("migrate down deletes data; say --yes to do it"))
 			}
 			cfg, err := load(bootstrap.RoleMigrate, nil)
 			if err != nil {
@@ -41,12 +44,13 @@ func migrateCommand(c *cli) *cobra.Command {
 			if version == 0 {
 				return errors.New("no migration is applied")
 			}
-			return c.show(cmd, map[string]int64{"taken_back": version}, []any{"TAKEN BACK"}, [][]any{{version}})
+			return c.printDetails(cmd, map[string]int64{"taken_back": version}, [][2]string{{"taken back", fmt.Sprint(version)}})
 		},
 	}
 	down.Flags().BoolVar(&yes, "yes", false, "delete the data that the migration holds")
 	status := &cobra.Command{
 		Use: "status", Short: "List the migrations", Args: cobra.NoArgs,
+		Example: `  NIYANTA_POSTGRES_URL=postgres://niyanta:…@db:5432/niyanta niyanta migrate status`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load(bootstrap.RoleMigrate, nil)
 			if err != nil {
@@ -56,18 +60,20 @@ func migrateCommand(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			rows := make([][]any, len(found))
-			for i, m := range found {
-				applied := "-"
-				if !m.AppliedAt.IsZero() {
-					applied = clock(m.AppliedAt)
-				}
-				rows[i] = []any{m.Version, m.Name, applied}
-			}
-			return c.show(cmd, found, []any{"VERSION", "NAME", "APPLIED"}, rows)
+			return printList(c, cmd, migrations, found, nil)
 		},
 	}
-	cmd := group("migrate", "Migrate the database (NIYANTA_POSTGRES_URL); coordinators do it at their start unless told not to", up, down, status)
+	cmd := group("migrate", "Migrate the database; coordinators do it at their start unless NIYANTA_MIGRATE_ON_START is false", up, down, status)
 	c.outputFlag(cmd)
 	return cmd
+}
+
+var migrations = view[bootstrap.Migration]{
+	columns: []column{{name: "VERSION"}, {name: "NAME", text: true}, {name: "APPLIED"}},
+	row: func(m *bootstrap.Migration) []any {
+		if m.AppliedAt.IsZero() {
+			return []any{m.Version, m.Name, "-"}
+		}
+		return []any{m.Version, m.Name, clock(m.AppliedAt)}
+	},
 }

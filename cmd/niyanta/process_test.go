@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,7 +37,15 @@ var binary = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	state, err := os.MkdirTemp("", "niyanta-test-state-")
+	if err == nil {
+		err = os.Setenv("XDG_STATE_HOME", state) // what tests keep is not the developer's
+	}
+	if err != nil {
+		panic(err)
+	}
 	code := servers.Run(m, nil)
+	_ = os.RemoveAll(state)
 	if path, err := binary(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(path))
 	}
@@ -236,6 +246,29 @@ func (c *fleet) getAs(key, id string) niyanta.Workload {
 	w, err := c.clientWith(key).Get(c.t.Context(), id)
 	require.NoError(c.t, err)
 	return w
+}
+
+// submitAs submits with another key than the fleet's own.
+func (c *fleet) submitAs(key, workloadType, input string) string {
+	c.t.Helper()
+	s := niyanta.Submission{WorkloadType: workloadType, InputParams: json.RawMessage(input)}
+	a, err := c.clientWith(key).Submit(c.t.Context(), s, "")
+	require.NoError(c.t, err)
+	return a.WorkloadID
+}
+
+// raw returns what the API answers, as text.
+func (c *fleet) raw(key, path string) string {
+	c.t.Helper()
+	req, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, c.url+path, nil)
+	require.NoError(c.t, err)
+	req.Header.Set("Authorization", "Bearer "+key)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(c.t, err)
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(c.t, err)
+	return string(b)
 }
 
 func (c *fleet) completed(id string) niyanta.Workload {

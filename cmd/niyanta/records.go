@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -15,11 +17,13 @@ func logsCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs ID",
 		Short: "Print a workload's log",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
+		Example: `  niyanta workload logs wl_06h1hucj71qf3ff5kqrmaaqo9s --follow
+  niyanta workload logs wl_06h1hucj71qf3ff5kqrmaaqo9s --since 2026-01-02T03:04:05Z -o jsonl`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeWorkload(),
+		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
+			if follow && c.output == formatJSON {
+				return usage(errors.New("-o json prints one document, which --follow has not; use -o jsonl"))
 			}
 			p := niyanta.LogParams{Limit: &limit}
 			if since != "" {
@@ -29,8 +33,18 @@ func logsCommand(c *cli) *cobra.Command {
 				}
 				p.Since = &t
 			}
-			return c.logs(cmd, cl, args[0], p, follow)
-		},
+			if follow {
+				return c.followLogs(cmd, cl, args[0], p)
+			}
+			lines, err := cl.Logs(cmd.Context(), args[0], p)
+			if err != nil {
+				return err
+			}
+			if c.output == formatJSON {
+				return printJSON(cmd.OutOrStdout(), listing[niyanta.LogLine]{Items: append([]niyanta.LogLine{}, lines...)}, true)
+			}
+			return c.printLogs(cmd, lines)
+		}),
 	}
 	cmd.Flags().IntVar(&limit, "limit", 100, "lines, 1 to 1000")
 	cmd.Flags().StringVar(&since, "since", "", "from this time on, RFC 3339")
@@ -38,72 +52,84 @@ func logsCommand(c *cli) *cobra.Command {
 	return cmd
 }
 
-// logs prints lines, and with follow goes on until the workload is final and its last lines are printed.
-func (c *cli) logs(cmd *cobra.Command, cl *niyanta.Client, id string, p niyanta.LogParams, follow bool) error {
-	for {
-		final := !follow
-		if follow {
-			w, err := cl.Get(cmd.Context(), id)
-			if err != nil {
-				return err
-			}
-			_, final = exitOf(w.Status)
-		}
-		lines, err := cl.Logs(cmd.Context(), id, p)
+// followLogs prints lines until the workload is final and its last lines are printed.
+func (c *cli) followLogs(cmd *cobra.Command, cl *niyanta.Client, id string, p niyanta.LogParams) error {
+	l := link{url: c.address(), say: newBar(cmd.ErrOrStderr(), true, "").say}
+	for final := false; ; {
+		var lines []niyanta.LogLine
+		err := l.try(cmd.Context(), func(ctx context.Context) (err error) {
+			lines, err = cl.Logs(ctx, id, p)
+			return err
+		})
 		if err != nil {
+			return endOfWait(err, id, 0)
+		}
+		if err := c.printLogs(cmd, lines); err != nil {
 			return err
 		}
-		for _, l := range lines {
-			if err := c.logLine(cmd, &l); err != nil {
-				return err
-			}
-			p.After = &l.Seq
+		if len(lines) > 0 {
+			p.After = &lines[len(lines)-1].Seq
+			continue
 		}
-		if final && (!follow || len(lines) == 0) {
+		if final {
 			return nil
 		}
-		if len(lines) == 0 {
-			if _, err := cl.Wait(cmd.Context(), id, lookEvery); err != nil {
-				return err
-			}
+		err = l.try(cmd.Context(), func(ctx context.Context) error {
+			w, err := cl.Wait(ctx, id, lookInterval)
+			_, final = exitOf(w.Status)
+			return err
+		})
+		if err != nil {
+			return endOfWait(err, id, 0)
 		}
 	}
 }
 
-func (c *cli) logLine(cmd *cobra.Command, l *niyanta.LogLine) error {
-	if c.output == "json" {
-		return printJSON(cmd.OutOrStdout(), l, false)
+func (c *cli) printLogs(cmd *cobra.Command, lines []niyanta.LogLine) error {
+	for _, l := range lines {
+		if c.output == formatLines {
+			if err := printJSON(cmd.OutOrStdout(), l, false); err != nil {
+				return err
+			}
+			continue
+		}
+		source := l.Level
+		if l.Stream != nil {
+			source = *l.Stream
+		}
+		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %-6s %s\n", l.Time.Local().Format("15:04:05.000"), source, printable(l.Message)); err != nil {
+			return err
+		}
 	}
-	source := l.Level
-	if l.Stream != nil {
-		source = *l.Stream
-	}
-	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %-6s %s\n", l.Time.Local().Format("15:04:05.000"), source, printable(l.Message))
-	return err
+	return nil
 }
 
 func auditCommand(c *cli) *cobra.Command {
 	return &cobra.Command{
-		Use:   "audit ID",
-		Short: "Print a workload's audit trail",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
+		Use:               "audit ID",
+		Short:             "Print a workload's audit trail, the oldest event first",
+		Example:           `  niyanta workload audit wl_06h1hucj71qf3ff5kqrmaaqo9s`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeWorkload(),
+		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
 			events, err := cl.Audit(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			rows := make([][]any, len(events))
-			for i, e := range events {
-				rows[i] = []any{
-					e.CreatedAt.Local().Format("15:04:05.000"), e.EventType, or(e.Details.From, "-"), e.Details.To,
-					e.Details.Generation, or(e.Details.WorkerID, "-"), string(e.ActorType) + " " + e.ActorID, or(e.Details.Reason, ""),
-				}
-			}
-			return c.show(cmd, events, []any{"TIME", "EVENT", "FROM", "TO", "GENERATION", "WORKER", "ACTOR", "REASON"}, rows)
-		},
+			return printList(c, cmd, auditEvents, events, nil)
+		}),
 	}
+}
+
+var auditEvents = view[niyanta.AuditEvent]{
+	columns: []column{
+		{name: "TIME"}, {name: "EVENT"}, {name: "FROM", rank: 4}, {name: "TO", rank: 2}, {name: "GENERATION", rank: 3}, {name: "WORKER", rank: 1},
+		{name: "ACTOR", text: true, rank: 5}, {name: "REASON", text: true},
+	},
+	row: func(e *niyanta.AuditEvent) []any {
+		return []any{
+			e.CreatedAt.Local().Format("15:04:05.000"), e.EventType, or(e.Details.From, "-"), e.Details.To,
+			e.Details.Generation, or(e.Details.WorkerID, "-"), string(e.ActorType) + " " + e.ActorID, or(e.Details.Reason, ""),
+		}
+	},
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,57 +24,18 @@ func load(role bootstrap.Role, change func(*bootstrap.Config)) (bootstrap.Config
 		err = cfg.Validate(role)
 	}
 	if err != nil {
-		return cfg, usage(fmt.Errorf("the configuration is not valid:\n  %s", strings.ReplaceAll(err.Error(), "\n", "\n  ")))
+		return cfg, invalid(err)
 	}
 	return cfg, nil
 }
 
-func logger(cfg bootstrap.Config, w io.Writer) *slog.Logger {
-	return bootstrap.NewLogger(w, cfg.LogLevel, cfg.LogFormat)
+// invalid says that the configuration has mistakes, one a line.
+func invalid(err error) error {
+	return usage(fmt.Errorf("the configuration is not valid:\n  %s", strings.ReplaceAll(err.Error(), "\n", "\n  ")))
 }
 
-func devCommand(hard context.Context) *cobra.Command {
-	var workers, slots int
-	var addr string
-	cmd := &cobra.Command{
-		Use:         "dev",
-		Annotations: map[string]string{server: "dev"},
-		Short:       "Run everything in one process, in memory",
-		Long: `Run everything in one process, in memory: a coordinator, one premium customer (cust_dev) and workers.
-Prints its url and keys on standard output; logs go to standard error. Nothing survives its end.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := load(bootstrap.RoleDev, func(c *bootstrap.Config) {
-				c.HTTPAddr = cmp.Or(addr, os.Getenv("NIYANTA_HTTP_ADDR"), bootstrap.DevHTTPAddr)
-				if cmd.Flags().Changed("slots") {
-					c.WorkerSlots = slots
-				}
-			})
-			if err != nil {
-				return err
-			}
-			if workers < 0 || workers > 100 {
-				return usage(errors.New("--workers must be 0 to 100"))
-			}
-			log := logger(cfg, cmd.ErrOrStderr())
-			if done, err := supervised(cmd, cfg, bootstrap.RoleDev, log); done {
-				return err
-			}
-			dev, err := bootstrap.NewDev(cmd.Context(), cfg, workers, version, log)
-			if err != nil {
-				return err
-			}
-			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%scustomer key: %s\nadmin key: %s\nworker key: %s\n",
-				addresses(dev.App), dev.CustomerKey, dev.AdminKey, dev.WorkerKey)
-			serving, stop := bootstrap.UntilOrphaned(cmd.Context(), log)
-			defer stop()
-			return until(serving, hard, dev.Failed(), dev.App.Failed(), dev.Close)
-		},
-	}
-	cmd.Flags().IntVar(&workers, "workers", 2, "workers in this process; 0: workers join over HTTP")
-	cmd.Flags().IntVar(&slots, "slots", 10, "workloads that each worker runs at once")
-	cmd.Flags().StringVar(&addr, "addr", "", "listen address (default: NIYANTA_HTTP_ADDR, or "+bootstrap.DevHTTPAddr+")")
-	return cmd
+func logger(cfg bootstrap.Config, w io.Writer) *slog.Logger {
+	return bootstrap.NewLogger(w, cfg.LogLevel, cfg.LogFormat)
 }
 
 // addresses says where the API answers, and what it listens on: ":8080" is every interface of the machine.
@@ -110,7 +70,11 @@ func coordinatorCommand() *cobra.Command {
 		Use:         "coordinator",
 		Annotations: map[string]string{server: "coordinator"},
 		Short:       "Run a coordinator: API, worker protocol, scheduler",
-		Args:        cobra.NoArgs,
+		Long: `Run a coordinator: API, worker protocol, scheduler. The environment configures it; "niyanta config"
+prints every variable. NIYANTA_ADMIN_KEY is required; onboard the first customer with it.`,
+		Example: `  NIYANTA_ADMIN_KEY=… NIYANTA_WORKER_KEY=… niyanta coordinator
+  NIYANTA_STORE=postgres NIYANTA_POSTGRES_URL=postgres://… NIYANTA_ADMIN_KEY=… niyanta coordinator`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load(bootstrap.RoleCoordinator, nil)
 			if err != nil {
@@ -179,24 +143,32 @@ func runWorker(hard context.Context, cmd *cobra.Command, takeOver bool) error {
 
 func configCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "config",
-		Short: "Print the effective configuration, secrets masked",
-		Args:  cobra.NoArgs,
+		Use:     "config",
+		Short:   "Print the effective configuration, secrets masked",
+		Example: `  NIYANTA_STORE=postgres niyanta config`,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := bootstrap.Load(os.Environ())
 			if err != nil {
-				return usage(err)
+				return invalid(err)
 			}
 			settings := cfg.Settings()
-			rows := make([][]any, len(settings))
+			if c.output == formatTable {
+				printTable(cmd.OutOrStdout(), settingsView, settings)
+				return nil
+			}
 			values := map[string]string{}
-			for i, s := range settings {
-				rows[i] = []any{s.Variable, s.Value}
+			for _, s := range settings {
 				values[s.Variable] = s.Value
 			}
-			return c.show(cmd, values, []any{"VARIABLE", "VALUE"}, rows)
+			return printJSON(cmd.OutOrStdout(), values, c.output == formatJSON)
 		},
 	}
 	c.outputFlag(cmd)
 	return cmd
+}
+
+var settingsView = view[bootstrap.Setting]{
+	columns: []column{{name: "VARIABLE"}, {name: "VALUE", text: true}},
+	row:     func(s *bootstrap.Setting) []any { return []any{s.Variable, s.Value} },
 }

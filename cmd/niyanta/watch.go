@@ -2,14 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"math"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/progress"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
@@ -19,81 +18,121 @@ func watchCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "watch ID",
 		Short: "Follow a workload to its end",
-		Long: `Follow a workload to its end: a progress bar on a terminal, one line of JSON per change elsewhere.
-Exits with 0 when it completed, 3 when it failed, 4 when it was cancelled, 5 when --timeout passed.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			if err := patience("timeout", timeout); err != nil {
+		Long: `Follow a workload to its end: with a progress bar on a terminal, with one line of JSON for each
+change elsewhere or with -o jsonl. With -o json, it prints the workload once, at its end.
+While the coordinator is disconnected, it says so and goes on trying.
+Exits with 0 when the workload completed, 3 when it failed, 4 when it was cancelled, 5 when
+--timeout passed.`,
+		Example: `  niyanta workload watch wl_06h1hucj71qf3ff5kqrmaaqo9s
+  niyanta workload watch wl_06h1hucj71qf3ff5kqrmaaqo9s --timeout 1h -o jsonl`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeWorkload(unfinished...),
+		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
+			if err := notNegative("timeout", timeout); err != nil {
 				return err
 			}
 			return c.follow(cmd, cl, args[0], timeout)
-		},
+		}),
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this time (default: never)")
 	return cmd
 }
 
-// lookEvery is the time between two looks at a workload that is followed.
-const lookEvery = 500 * time.Millisecond
-
 // follow shows a workload until it is final, and ends with the exit code that says how.
 func (c *cli) follow(cmd *cobra.Command, cl *niyanta.Client, id string, timeout time.Duration) error {
-	ctx := cmd.Context()
-	if timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
-	lines := !terminal(cmd)
-	bar := newBar(lines || c.output == "json", id)
-	defer bar.stop()
+	ctx, cancel := withTimeout(cmd.Context(), timeout)
+	defer cancel()
+	lines := c.output == formatLines || c.output == formatTable && !isTerminal(cmd.OutOrStdout())
+	b := newBar(cmd.ErrOrStderr(), lines || c.output != formatTable, id)
+	defer b.stop()
+	l := link{url: c.address(), say: b.say}
 	var last string
 	for {
-		w, err := cl.Wait(ctx, id, lookEvery)
-		switch {
-		case errors.Is(ctx.Err(), context.DeadlineExceeded):
-			return &exit{exitTimeout, fmt.Errorf("%s did not finish within %s", id, timeout)}
-		case err != nil && retry(ctx, err):
-			continue
-		case err != nil:
+		var w niyanta.Workload
+		err := l.try(ctx, func(ctx context.Context) (err error) {
+			w, err = cl.Wait(ctx, id, lookInterval)
 			return err
+		})
+		if err != nil {
+			return endOfWait(err, id, timeout)
 		}
-		now := fmt.Sprint(w.Status, w.ProgressPercent, or(w.ProgressMessage, ""), w.Generation, w.CheckpointSequence)
-		if lines && now != last {
-			if err := printJSON(cmd.OutOrStdout(), w, false); err != nil {
+		if now := newChange(&w).key(); lines && now != last {
+			if err := printJSON(cmd.OutOrStdout(), newChange(&w), false); err != nil {
+				return err
+			}
+			last = now
+		}
+		b.show(&w)
+		code, final := exitOf(w.Status)
+		if !final {
+			continue
+		}
+		b.stop()
+		if !lines {
+			if err := c.printWorkload(cmd, &w); err != nil {
 				return err
 			}
 		}
-		last = now
-		bar.show(&w)
-		if code, final := exitOf(w.Status); final {
-			bar.stop()
-			if !lines {
-				if err := c.showWorkload(cmd, &w); err != nil {
-					return err
-				}
-			}
-			return verdict(code, &w)
-		}
+		return verdict(code, &w)
 	}
 }
 
-// retry waits when the coordinator is away or asks for patience.
-func retry(ctx context.Context, err error) bool {
-	var e *niyanta.Error
-	if !errors.As(err, &e) || e.Code != "SERVICE_UNAVAILABLE" && e.Code != "RATE_LIMITED" {
-		return false
+// withTimeout bounds ctx; a timeout of 0 does not.
+func withTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout == 0 {
+		return context.WithCancel(ctx)
 	}
-	select {
-	case <-time.After(max(e.RetryAfter, lookEvery)):
-		return true
-	case <-ctx.Done():
-		return !errors.Is(ctx.Err(), context.Canceled)
+	return context.WithTimeout(ctx, timeout)
+}
+
+// endOfWait says why a wait for a workload ended before the workload did.
+func endOfWait(err error, id string, timeout time.Duration) error {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return &exit{exitTimeout, fmt.Errorf("%s did not finish within %s; it goes on", id, timeout)}
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("interrupted; %s goes on", id)
 	}
+	return err
+}
+
+// change is a line about a workload that is followed: the fields of the API that may change.
+type change struct {
+	WorkloadID      string          `json:"workload_id"`
+	Status          niyanta.Status  `json:"status"`
+	StatusReason    *string         `json:"status_reason,omitempty"`
+	ProgressPercent float64         `json:"progress_percent"`
+	ProgressMessage *string         `json:"progress_message,omitempty"`
+	Generation      int64           `json:"generation"`
+	WorkerID        *string         `json:"worker_id,omitempty"`
+	UpdatedAt       time.Time       `json:"updated_at"`
+	ErrorType       *string         `json:"error_type,omitempty"`
+	ErrorMessage    *string         `json:"error_message,omitempty"`
+	ResultData      json.RawMessage `json:"result_data,omitempty"`
+}
+
+func newChange(w *niyanta.Workload) change {
+	ch := change{
+		WorkloadID: w.WorkloadID, Status: w.Status, StatusReason: w.StatusReason,
+		ProgressPercent: math.Round(w.ProgressPercent*10) / 10, ProgressMessage: w.ProgressMessage,
+		Generation: w.Generation, WorkerID: w.WorkerID, UpdatedAt: w.UpdatedAt,
+		ErrorType: w.ErrorType, ErrorMessage: w.ErrorMessage,
+	}
+	if hasResult(w) {
+		ch.ResultData = w.ResultData
+	}
+	return ch
+}
+
+// key is what makes a change worth a line: all of it but the time.
+func (ch change) key() string {
+	ch.UpdatedAt = time.Time{}
+	b, _ := json.Marshal(ch) // it was JSON before
+	return string(b)
+}
+
+func hasResult(w *niyanta.Workload) bool {
+	return len(w.ResultData) > 0 && string(w.ResultData) != "null"
 }
 
 func exitOf(s niyanta.Status) (code int, final bool) {
@@ -117,53 +156,4 @@ func verdict(code int, w *niyanta.Workload) error {
 		return &exit{code, fmt.Errorf("%s was cancelled", w.WorkloadID)}
 	}
 	return nil
-}
-
-func terminal(cmd *cobra.Command) bool {
-	f, ok := cmd.OutOrStdout().(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor fits
-}
-
-// bar is a progress bar on standard error; silent where there is no terminal.
-type bar struct {
-	w       progress.Writer
-	tracker *progress.Tracker
-}
-
-func newBar(silent bool, id string) *bar {
-	if silent {
-		return &bar{}
-	}
-	b := &bar{w: progress.NewWriter(), tracker: &progress.Tracker{Message: id, Total: 100}}
-	b.w.SetOutputWriter(os.Stderr)
-	b.w.SetUpdateFrequency(100 * time.Millisecond)
-	b.w.SetTrackerLength(30)
-	b.w.Style().Visibility.Value = false
-	b.w.AppendTracker(b.tracker)
-	go b.w.Render()
-	return b
-}
-
-func (b *bar) show(w *niyanta.Workload) {
-	if b.w == nil {
-		return
-	}
-	b.tracker.UpdateMessage(fmt.Sprintf("%s %s %s", w.WorkloadID, w.Status, printable(or(w.ProgressMessage, ""))))
-	b.tracker.SetValue(int64(w.ProgressPercent))
-}
-
-func (b *bar) stop() {
-	if b.w == nil {
-		return
-	}
-	if b.tracker.Value() >= 100 {
-		b.tracker.MarkAsDone()
-	} else {
-		b.tracker.MarkAsErrored()
-	}
-	b.w.Stop()
-	for b.w.IsRenderInProgress() {
-		time.Sleep(10 * time.Millisecond)
-	}
-	b.w = nil
 }

@@ -1,8 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -10,110 +11,12 @@ import (
 )
 
 func workloadCommand(c *cli) *cobra.Command {
-	return c.flags(group("workload", "Submit, follow and steer workloads",
+	return c.flags(group("workload", "Submit, follow and control workloads",
 		submitCommand(c), listCommand(c), getCommand(c), watchCommand(c), logsCommand(c), auditCommand(c), explainCommand(c),
-		steerCommand(c, "cancel", "Cancel a workload that has not finished"),
-		steerCommand(c, "pause", "Have a running workload checkpoint and stop"),
-		steerCommand(c, "resume", "Continue a paused workload from its last checkpoint"),
+		controlCommand(c, "cancel", "Cancel a workload that has not finished", (*niyanta.Client).Cancel, unfinished...),
+		controlCommand(c, "pause", "Have a running workload write a checkpoint and stop", (*niyanta.Client).Pause, running...),
+		controlCommand(c, "resume", "Continue a paused workload from its last checkpoint", (*niyanta.Client).Resume, "PAUSED"),
 	))
-}
-
-// submitFlags are the flags of submit.
-type submitFlags struct {
-	input, affinity, runAt, key string
-	priority, maxRetries        int
-	labels                      []string
-	timeout                     time.Duration
-	wait                        bool
-	waitTimeout                 time.Duration
-}
-
-func submitCommand(c *cli) *cobra.Command {
-	var f submitFlags
-	cmd := &cobra.Command{
-		Use:   "submit TYPE",
-		Short: "Submit a workload",
-		Example: `  niyanta workload submit sleep --input '{"duration_ms": 3000, "steps": 10}' --wait
-  niyanta workload submit exec --input @job.json --priority 100 --label team=billing`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			sub, err := f.submission(cmd, args[0])
-			if err != nil {
-				return err
-			}
-			if err := patience("wait-timeout", f.waitTimeout); err != nil {
-				return err
-			}
-			ans, err := cl.Submit(cmd.Context(), sub, f.key)
-			if err != nil {
-				return err
-			}
-			if ans.StatusReason != nil {
-				_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "it waits:", printable(*ans.StatusReason))
-			}
-			if f.wait {
-				_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "submitted", ans.WorkloadID)
-				return c.follow(cmd, cl, ans.WorkloadID, f.waitTimeout)
-			}
-			return c.show(cmd, ans, []any{"WORKLOAD", "STATUS"}, [][]any{{ans.WorkloadID, ans.Status}})
-		},
-	}
-	fs := cmd.Flags()
-	fs.StringVar(&f.input, "input", "{}", "input_params: JSON, @file, or - for standard input")
-	fs.IntVar(&f.priority, "priority", 10, "0 to 1000")
-	fs.IntVar(&f.maxRetries, "max-retries", 5, "tries after a failure of its own, 0 to 1000 (default: the config's)")
-	fs.StringArrayVar(&f.labels, "label", nil, "key=value, repeatable")
-	fs.StringVar(&f.affinity, "affinity", "", "affinity_rules: JSON, @file or -")
-	fs.DurationVar(&f.timeout, "timeout", 0, "longest time of one run, in whole seconds, rounded up; 0: none (default: the config's)")
-	fs.StringVar(&f.runAt, "run-at", "", "not before this time, RFC 3339")
-	fs.StringVar(&f.key, "idempotency-key", "", "makes repeating the command safe")
-	fs.BoolVar(&f.wait, "wait", false, "follow it to its end")
-	fs.DurationVar(&f.waitTimeout, "wait-timeout", 0, "give up waiting after this time (default: never)")
-	return cmd
-}
-
-func (f *submitFlags) submission(cmd *cobra.Command, workloadType string) (niyanta.Submission, error) {
-	params, err := input(cmd, "input", f.input)
-	if err != nil {
-		return niyanta.Submission{}, err
-	}
-	sub := niyanta.Submission{WorkloadType: workloadType, InputParams: params}
-	if cmd.Flags().Changed("priority") {
-		sub.Priority = &f.priority
-	}
-	if cmd.Flags().Changed("max-retries") {
-		sub.MaxRetries = &f.maxRetries
-	}
-	if len(f.labels) > 0 {
-		labels, err := pairs("label", f.labels)
-		if err != nil {
-			return sub, err
-		}
-		sub.Labels = &labels
-	}
-	if f.affinity != "" {
-		if err := inputInto(cmd, "affinity", f.affinity, &sub.AffinityRules); err != nil {
-			return sub, err
-		}
-	}
-	if cmd.Flags().Changed("timeout") {
-		if f.timeout < 0 {
-			return sub, usage(fmt.Errorf("--timeout must not be negative"))
-		}
-		sub.TimeoutSeconds = new(niyanta.Seconds(f.timeout))
-	}
-	if f.runAt != "" {
-		t, err := moment("run-at", f.runAt)
-		if err != nil {
-			return sub, err
-		}
-		sub.RunAt = &t
-	}
-	return sub, nil
 }
 
 func listCommand(c *cli) *cobra.Command {
@@ -122,13 +25,11 @@ func listCommand(c *cli) *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List workloads",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
+		Short: "List workloads, the newest first",
+		Example: `  niyanta workload list --status RUNNING --status PAUSED
+  niyanta workload list --label team=billing -o jsonl`,
+		Args: cobra.NoArgs,
+		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, _ []string) error {
 			if _, err := pairs("label", labels); err != nil {
 				return err
 			}
@@ -137,7 +38,7 @@ func listCommand(c *cli) *cobra.Command {
 				if p.Status == nil {
 					p.Status = &[]niyanta.Status{}
 				}
-				*p.Status = append(*p.Status, niyanta.Status(s))
+				*p.Status = append(*p.Status, niyanta.Status(strings.ToUpper(s)))
 			}
 			p.WorkloadType, p.Cursor = set(workloadType), set(cursor)
 			if len(labels) > 0 {
@@ -148,18 +49,14 @@ func listCommand(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			rows := make([][]any, len(page.Items))
-			for i, w := range page.Items {
-				rows[i] = []any{w.WorkloadID, w.WorkloadType, w.Status, percent(&w), w.Priority, or(w.WorkerID, "-"), clock(w.CreatedAt)}
-			}
-			if err := c.show(cmd, page, []any{"WORKLOAD", "TYPE", "STATUS", "PROGRESS", "PRIORITY", "WORKER", "CREATED"}, rows); err != nil {
+			if err := printList(c, cmd, workloads, page.Items, page.Pagination); err != nil {
 				return err
 			}
-			if c.output == "table" && page.Pagination.NextCursor != nil {
+			if c.output != formatJSON && page.Pagination.NextCursor != nil {
 				_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "more: --cursor", *page.Pagination.NextCursor)
 			}
 			return nil
-		},
+		}),
 	}
 	fs := cmd.Flags()
 	fs.StringArrayVar(&statuses, "status", nil, "only these states, repeatable")
@@ -167,11 +64,29 @@ func listCommand(c *cli) *cobra.Command {
 	fs.StringArrayVar(&labels, "label", nil, "key=value, repeatable; all must match")
 	fs.StringVar(&orderBy, "order-by", "", "created_at, priority or updated_at")
 	fs.StringVar(&order, "order", "", "asc or desc")
-	fs.IntVar(&limit, "limit", 50, "1 to 100")
+	fs.IntVar(&limit, "limit", 50, "workloads on a page, 1 to 100")
 	fs.StringVar(&cursor, "cursor", "", "continue behind a page")
+	completeFlag(cmd, "status", oneOf(statusNames...))
+	completeFlag(cmd, "type", c.completeType)
+	completeFlag(cmd, "order-by", oneOf("created_at", "priority", "updated_at"))
+	completeFlag(cmd, "order", oneOf("asc", "desc"))
+	for _, name := range []string{"label", "limit", "cursor"} {
+		completeFlag(cmd, name, cobra.NoFileCompletions)
+	}
 	return cmd
 }
 
+var workloads = view[niyanta.Workload]{
+	columns: []column{
+		{name: "WORKLOAD"}, {name: "TYPE", text: true}, {name: "STATUS"}, {name: "PROGRESS"},
+		{name: "PRIORITY", rank: 3}, {name: "WORKER", rank: 2}, {name: "CREATED", rank: 1},
+	},
+	row: func(w *niyanta.Workload) []any {
+		return []any{w.WorkloadID, w.WorkloadType, w.Status, percent(w), w.Priority, or(w.WorkerID, "-"), clock(w.CreatedAt)}
+	},
+}
+
+// set returns a pointer to v; nil if v is empty.
 func set[T ~string](v T) *T {
 	if v == "" {
 		return nil
@@ -183,69 +98,70 @@ func percent(w *niyanta.Workload) string { return fmt.Sprintf("%.0f%%", w.Progre
 
 func getCommand(c *cli) *cobra.Command {
 	return &cobra.Command{
-		Use:   "get ID",
-		Short: "Show a workload",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
+		Use:               "get ID",
+		Short:             "Show a workload with its result or error",
+		Example:           `  niyanta workload get wl_06h1hucj71qf3ff5kqrmaaqo9s -o json`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeWorkload(),
+		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
 			w, err := cl.Get(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			return c.showWorkload(cmd, &w)
-		},
+			return c.printWorkload(cmd, &w)
+		}),
 	}
 }
 
-func (c *cli) showWorkload(cmd *cobra.Command, w *niyanta.Workload) error {
-	rows := [][]any{
-		{"workload", w.WorkloadID}, {"type", w.WorkloadType}, {"status", w.Status},
+func (c *cli) printWorkload(cmd *cobra.Command, w *niyanta.Workload) error {
+	rows := [][2]string{
+		{"workload", w.WorkloadID}, {"type", w.WorkloadType}, {"status", string(w.Status)},
 		{"reason", or(w.StatusReason, "-")}, {"progress", percent(w) + " " + or(w.ProgressMessage, "")},
-		{"priority", w.Priority}, {"worker", or(w.WorkerID, "-")}, {"generation", w.Generation},
-		{"checkpoint", w.CheckpointSequence}, {"retries", fmt.Sprintf("%d of %d", w.RetryCount, w.MaxRetries)}, {"redistributions", w.RedistributionCount},
-		{"created", clock(w.CreatedAt)},
+		{"priority", fmt.Sprint(w.Priority)}, {"worker", or(w.WorkerID, "-")}, {"generation", fmt.Sprint(w.Generation)},
+		{"checkpoint", fmt.Sprint(w.CheckpointSequence)}, {"retries", fmt.Sprintf("%d of %d", w.RetryCount, w.MaxRetries)},
+		{"redistributions", fmt.Sprint(w.RedistributionCount)}, {"created", clock(w.CreatedAt)},
 	}
 	if w.StartedAt != nil {
-		rows = append(rows, []any{"started", clock(*w.StartedAt)})
+		rows = append(rows, [2]string{"started", clock(*w.StartedAt)})
 	}
 	if w.CompletedAt != nil {
-		rows = append(rows, []any{"ended", clock(*w.CompletedAt)})
+		rows = append(rows, [2]string{"ended", clock(*w.CompletedAt)})
 	}
 	if w.ErrorType != nil {
-		rows = append(rows, []any{"error", *w.ErrorType + ": " + or(w.ErrorMessage, "")})
+		rows = append(rows, [2]string{"error", *w.ErrorType + ": " + or(w.ErrorMessage, "")})
 	}
-	if len(w.ResultData) > 0 && string(w.ResultData) != "null" {
-		rows = append(rows, []any{"result", string(w.ResultData)})
+	if hasResult(w) {
+		rows = append(rows, [2]string{"result", string(w.ResultData)})
 	}
-	return c.show(cmd, w, nil, rows)
+	return c.printDetails(cmd, w, rows)
 }
 
-func steerCommand(c *cli, verb, short string) *cobra.Command {
+// controlCommand is a command that asks for a change of a workload.
+func controlCommand(
+	c *cli, verb, short string,
+	ask func(*niyanta.Client, context.Context, string, string) (niyanta.ControlAnswer, error), statuses ...niyanta.Status,
+) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use:   verb + " ID",
-		Short: short,
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.client()
+		Use:               verb + " ID",
+		Short:             short,
+		Example:           fmt.Sprintf("  niyanta workload %s wl_06h1hucj71qf3ff5kqrmaaqo9s --reason 'month-end run first'", verb),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeWorkload(statuses...),
+		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
+			a, err := ask(cl, cmd.Context(), args[0], reason)
 			if err != nil {
 				return err
 			}
-			call := map[string]func() (niyanta.ControlAnswer, error){
-				"cancel": func() (niyanta.ControlAnswer, error) { return cl.Cancel(cmd.Context(), args[0], reason) },
-				"pause":  func() (niyanta.ControlAnswer, error) { return cl.Pause(cmd.Context(), args[0], reason) },
-				"resume": func() (niyanta.ControlAnswer, error) { return cl.Resume(cmd.Context(), args[0], reason) },
-			}[verb]
-			a, err := call()
-			if err != nil {
-				return err
-			}
-			return c.show(cmd, a, []any{"WORKLOAD", "STATUS", "CHECKPOINT"}, [][]any{{a.WorkloadID, a.Status, a.CheckpointSequence}})
-		},
+			return printOne(c, cmd, controlAnswers, a)
+		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "kept in the audit trail")
+	completeFlag(cmd, "reason", cobra.NoFileCompletions)
 	return cmd
+}
+
+var controlAnswers = view[niyanta.ControlAnswer]{
+	columns: []column{{name: "WORKLOAD"}, {name: "STATUS"}, {name: "CHECKPOINT"}},
+	row:     func(a *niyanta.ControlAnswer) []any { return []any{a.WorkloadID, a.Status, a.CheckpointSequence} },
 }

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	niyanta "github.com/niyanta/niyanta/sdk"
+)
+
+// completionTimeout bounds how long a shell waits for names from the API. Without an answer there
+// are none.
+const completionTimeout = time.Second
+
+// The statuses of workloads, for completion.
+var (
+	running     = []niyanta.Status{"SCHEDULED", "RUNNING"}
+	unfinished  = []niyanta.Status{"PENDING", "SCHEDULED", "RUNNING", "PAUSED", "REDISTRIBUTING"}
+	statusNames = []string{"PENDING", "SCHEDULED", "RUNNING", "PAUSED", "REDISTRIBUTING", "COMPLETED", "FAILED", "CANCELLED"}
+)
+
+// complete is what cobra calls to complete an argument or a flag.
+type complete = func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective)
+
+// oneOf completes fixed words.
+func oneOf(words ...string) complete {
+	return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
+}
+
+// completeFlag sets how the value of a flag is completed.
+func completeFlag(cmd *cobra.Command, flag string, f complete) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, f) // the flag exists
+}
+
+// live completes the argument at a position with names from the API.
+func (c *cli) live(position int, ask func(ctx context.Context, cl *niyanta.Client, args []string) ([]string, error)) complete {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) != position {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		cl, err := c.client()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+		defer cancel()
+		names, err := ask(ctx, cl, args)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+	}
+}
+
+// described is a completion with the text that shells show beside it.
+func described(name, about string) string { return cobra.CompletionWithDesc(name, printable(about)) }
+
+// completeWorkload completes the ids of the newest workloads in some statuses; none: all.
+func (c *cli) completeWorkload(statuses ...niyanta.Status) complete {
+	return c.live(0, func(ctx context.Context, cl *niyanta.Client, _ []string) ([]string, error) {
+		limit := 100
+		p := niyanta.ListParams{Limit: &limit}
+		if len(statuses) > 0 {
+			p.Status = &statuses
+		}
+		page, err := cl.List(ctx, p)
+		var names []string
+		for _, w := range page.Items {
+			names = append(names, described(w.WorkloadID, w.WorkloadType+" "+string(w.Status)))
+		}
+		return names, err
+	})
+}
+
+// completeType completes workload types: those of the newest workloads, of the configs, and, with
+// an admin key, of the workers.
+func (c *cli) completeType(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	position := 0
+	if cmd.Name() == "list" {
+		position = len(args) // the value of a flag
+	}
+	return c.live(position, func(ctx context.Context, cl *niyanta.Client, _ []string) ([]string, error) {
+		limit := 100
+		var types []string
+		page, err := cl.List(ctx, niyanta.ListParams{Limit: &limit})
+		for _, w := range page.Items {
+			types = append(types, w.WorkloadType)
+		}
+		if configs, err := cl.Configs(ctx); err == nil {
+			for _, x := range configs {
+				types = append(types, x.WorkloadType)
+			}
+		}
+		if workers, werr := cl.Workers(ctx); werr == nil {
+			err = nil
+			for _, w := range workers {
+				types = append(types, w.Capabilities...)
+			}
+		}
+		slices.Sort(types)
+		return slices.Compact(types), err
+	})(cmd, args, toComplete)
+}
+
+func (c *cli) completeWorker() complete {
+	return c.live(0, func(ctx context.Context, cl *niyanta.Client, _ []string) ([]string, error) {
+		workers, err := cl.Workers(ctx)
+		var names []string
+		for _, w := range workers {
+			names = append(names, described(w.WorkerID, string(w.Status)))
+		}
+		return names, err
+	})
+}
+
+func (c *cli) completeCustomer() complete {
+	return c.live(0, func(ctx context.Context, cl *niyanta.Client, _ []string) ([]string, error) {
+		customers, err := cl.Customers(ctx)
+		var names []string
+		for _, x := range customers {
+			names = append(names, described(x.CustomerID, x.Name))
+		}
+		return names, err
+	})
+}
+
+func (c *cli) completeConfig() complete {
+	return c.live(0, func(ctx context.Context, cl *niyanta.Client, _ []string) ([]string, error) {
+		configs, err := cl.Configs(ctx)
+		var names []string
+		for _, x := range configs {
+			names = append(names, described(x.ConfigID, x.WorkloadType))
+		}
+		return names, err
+	})
+}
+
+// completeKey completes a customer, then one of its keys that is not revoked.
+func (c *cli) completeKey(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return c.completeCustomer()(cmd, args, toComplete)
+	}
+	return c.live(1, func(ctx context.Context, cl *niyanta.Client, args []string) ([]string, error) {
+		keys, err := cl.Keys(ctx, args[0])
+		var names []string
+		for _, k := range keys {
+			if k.RevokedAt == nil {
+				names = append(names, described(k.KeyID, string(k.Role)))
+			}
+		}
+		return names, err
+	})(cmd, args, toComplete)
+}

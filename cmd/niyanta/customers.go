@@ -1,0 +1,176 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	niyanta "github.com/niyanta/niyanta/sdk"
+)
+
+func customerCommand(c *cli) *cobra.Command {
+	list := &cobra.Command{
+		Use:     "list",
+		Short:   "List customers; needs an admin key",
+		Example: `  niyanta customer list -o jsonl`,
+		Args:    cobra.NoArgs,
+		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, _ []string) error {
+			cs, err := cl.Customers(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return printList(c, cmd, customers, cs, nil)
+		}),
+	}
+	get := &cobra.Command{
+		Use:   "get [ID]",
+		Short: "Show limits and usage: your own, or with an admin key any customer's",
+		Example: `  niyanta customer get
+  niyanta customer get cust_acme`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: c.completeCustomer(),
+		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
+			u, err := niyanta.CustomerUsage{}, error(nil)
+			if len(args) == 1 {
+				u, err = cl.GetCustomer(cmd.Context(), args[0])
+			} else {
+				u, err = cl.Customer(cmd.Context())
+			}
+			if err != nil {
+				return err
+			}
+			return c.printDetails(cmd, u, [][2]string{
+				{"customer", u.CustomerID}, {"name", u.Name}, {"tier", string(u.Tier)},
+				{"running", fmt.Sprintf("%d of %d", u.Usage.RunningWorkloads, u.Limits.MaxConcurrentWorkloads)},
+				{"queued", fmt.Sprintf("%d of %d", u.Usage.QueuedWorkloads, u.Limits.MaxQueueDepth)},
+				{"paused", fmt.Sprint(u.Usage.PausedWorkloads)},
+				{"requests", fmt.Sprintf("%g/s, burst %d", u.Limits.RateLimitPerSec, u.Limits.Burst)},
+				{"preemptible", fmt.Sprint(u.Preemptible)},
+			})
+		}),
+	}
+	return c.flags(group("customer", "Onboard and show customers", createCustomerCommand(c), list, get))
+}
+
+func createCustomerCommand(c *cli) *cobra.Command {
+	var id, tier string
+	var preemptible bool
+	cmd := &cobra.Command{
+		Use:   "create NAME",
+		Short: "Onboard a customer; needs an admin key",
+		Example: `  niyanta customer create 'Acme Ltd' --id cust_acme --tier premium
+  niyanta key create cust_acme`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
+			in := niyanta.CustomerInput{CustomerID: set(id), Name: args[0], Tier: niyanta.Tier(tier)}
+			if cmd.Flags().Changed("preemptible") {
+				in.Preemptible = &preemptible
+			}
+			cust, err := cl.CreateCustomer(cmd.Context(), in)
+			if err != nil {
+				return err
+			}
+			return printOne(c, cmd, customers, cust)
+		}),
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&id, "id", "", "customer id (default: generated)")
+	fs.StringVar(&tier, "tier", "standard", "free, standard, premium or enterprise")
+	fs.BoolVar(&preemptible, "preemptible", true, "its running workloads may make room for a higher tier's, where NIYANTA_PREEMPTION is on")
+	completeFlag(cmd, "id", cobra.NoFileCompletions)
+	completeFlag(cmd, "tier", oneOf("free", "standard", "premium", "enterprise"))
+	return cmd
+}
+
+var customers = view[niyanta.Customer]{
+	columns: []column{
+		{name: "CUSTOMER"}, {name: "NAME", text: true}, {name: "TIER"}, {name: "MAX RUNNING", rank: 2}, {name: "MAX QUEUED", rank: 3},
+		{name: "PREEMPTIBLE", rank: 4}, {name: "CREATED", rank: 1},
+	},
+	row: func(x *niyanta.Customer) []any {
+		return []any{x.CustomerID, x.Name, x.Tier, x.Limits.MaxConcurrentWorkloads, x.Limits.MaxQueueDepth, x.Preemptible, clock(x.CreatedAt)}
+	},
+}
+
+func keyCommand(c *cli) *cobra.Command {
+	list := &cobra.Command{
+		Use:               "list CUSTOMER",
+		Short:             "List a customer's keys, without secrets",
+		Example:           `  niyanta key list cust_acme`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeCustomer(),
+		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
+			ks, err := cl.Keys(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return printList(c, cmd, keys, ks, nil)
+		}),
+	}
+	revoke := &cobra.Command{
+		Use:               "revoke CUSTOMER KEY_ID",
+		Short:             "Revoke a key, within 5 seconds everywhere",
+		Example:           `  niyanta key revoke cust_acme key_06h1hucd7pvef9gjsm82b7recc`,
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: c.completeKey,
+		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
+			if err := cl.RevokeKey(cmd.Context(), args[0], args[1]); err != nil {
+				return err
+			}
+			_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "revoked", args[1])
+			return nil
+		}),
+	}
+	return c.flags(group("key", "Make, list and revoke API keys; needs an admin key", createKeyCommand(c), list, revoke))
+}
+
+func createKeyCommand(c *cli) *cobra.Command {
+	var role string
+	var expires time.Duration
+	cmd := &cobra.Command{
+		Use:   "create CUSTOMER",
+		Short: "Make an API key; it is shown only once",
+		Example: `  niyanta key create cust_acme
+  niyanta key create cust_acme --role viewer --expires-in 720h`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeCustomer(),
+		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
+			in := niyanta.KeyInput{Role: niyanta.KeyRole(role)}
+			if cmd.Flags().Changed("expires-in") {
+				if expires <= 0 {
+					return usage(errors.New("--expires-in must be positive; leave it out for a key that never expires"))
+				}
+				at := time.Now().Add(expires).UTC()
+				in.ExpiresAt = &at
+			}
+			k, err := cl.CreateKey(cmd.Context(), args[0], in)
+			if err != nil {
+				return err
+			}
+			return printOne(c, cmd, newKeys, k)
+		}),
+	}
+	cmd.Flags().StringVar(&role, "role", "customer", "customer or viewer")
+	cmd.Flags().DurationVar(&expires, "expires-in", 0, "lifetime, for example 720h (default: for ever)")
+	completeFlag(cmd, "role", oneOf("customer", "viewer"))
+	completeFlag(cmd, "expires-in", cobra.NoFileCompletions)
+	return cmd
+}
+
+var newKeys = view[niyanta.NewKey]{
+	columns: []column{{name: "KEY ID", rank: 1}, {name: "ROLE", rank: 2}, {name: "KEY"}},
+	row:     func(k *niyanta.NewKey) []any { return []any{k.KeyID, k.Role, k.Key} },
+}
+
+var keys = view[niyanta.Key]{
+	columns: []column{
+		{name: "KEY ID"}, {name: "ROLE"}, {name: "PREFIX", text: true, rank: 4}, {name: "CREATED", rank: 3},
+		{name: "EXPIRES", rank: 2}, {name: "REVOKED", rank: 1},
+	},
+	row: func(k *niyanta.Key) []any {
+		return []any{k.KeyID, k.Role, k.Prefix + "…", clock(k.CreatedAt), clockOr(k.ExpiresAt, "-"), clockOr(k.RevokedAt, "-")}
+	},
+}

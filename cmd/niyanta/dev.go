@@ -1,0 +1,104 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/niyanta/niyanta/bootstrap"
+)
+
+func devCommand(hard context.Context) *cobra.Command {
+	var workers, slots int
+	var addr string
+	var fresh bool
+	cmd := &cobra.Command{
+		Use:         "dev",
+		Annotations: map[string]string{server: "dev"},
+		Short:       "Run everything in one process, in memory",
+		Long: `Run everything in one process, in memory: a coordinator, one premium customer (cust_dev) and
+workers. Prints its url and keys on standard output; logs go to standard error.
+Workloads do not survive its end. Its keys do: they are kept in $XDG_STATE_HOME/niyanta/dev.json
+(~/.local/state/niyanta/dev.json), so that a shell that has them goes on working after a restart.`,
+		Example: `  niyanta dev
+  niyanta dev --addr 127.0.0.1:8090 --workers 0 --fresh`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if workers < 0 || workers > 100 {
+				return usage(fmt.Errorf("--workers must be 0 to 100, not %d", workers))
+			}
+			store, err := openDevKeys(os.Getenv, fresh)
+			if err != nil {
+				return err
+			}
+			cfg, err := load(bootstrap.RoleDev, func(c *bootstrap.Config) {
+				c.HTTPAddr = cmp.Or(addr, os.Getenv("NIYANTA_HTTP_ADDR"), bootstrap.DevHTTPAddr)
+				if cmd.Flags().Changed("slots") {
+					c.WorkerSlots = slots
+				}
+				store.fill(c)
+			})
+			if err != nil {
+				return err
+			}
+			log := logger(cfg, cmd.ErrOrStderr())
+			if done, err := supervised(cmd, cfg, bootstrap.RoleDev, log); done {
+				return err
+			}
+			dev, err := bootstrap.NewDev(cmd.Context(), cfg, workers, version, log)
+			if err != nil {
+				return taken(err)
+			}
+			if err := store.save(dev); err != nil {
+				log.Warn("the keys are not kept: the next start makes new ones", "error", err)
+			}
+			printWelcome(cmd.OutOrStdout(), dev)
+			serving, stop := bootstrap.UntilOrphaned(cmd.Context(), log)
+			defer stop()
+			return until(serving, hard, dev.Failed(), dev.App.Failed(), dev.Close)
+		},
+	}
+	fs := cmd.Flags()
+	fs.IntVar(&workers, "workers", 2, "workers in this process; 0: workers join over HTTP")
+	fs.IntVar(&slots, "slots", 10, "workloads that each worker runs at once")
+	fs.StringVar(&addr, "addr", "", "listen address (default: NIYANTA_HTTP_ADDR, or "+bootstrap.DevHTTPAddr+")")
+	fs.BoolVar(&fresh, "fresh", false, "make new keys and keep those")
+	for _, name := range []string{"workers", "slots", "addr"} {
+		completeFlag(cmd, name, cobra.NoFileCompletions)
+	}
+	return cmd
+}
+
+// taken says what to do about an address that another process listens on.
+func taken(err error) error {
+	if errors.Is(err, bootstrap.ErrAddressTaken) {
+		return fmt.Errorf("%w, for example with --addr 127.0.0.1:8090", err)
+	}
+	return err
+}
+
+// printWelcome says where the server is and what its keys are. The lines up to the first empty one
+// are for scripts too; those that begin with "export" are to be copied.
+func printWelcome(w io.Writer, dev *bootstrap.Dev) {
+	_, _ = fmt.Fprintf(w, `%[1]scustomer key: %[2]s
+admin key: %[3]s
+worker key: %[4]s
+
+In another terminal, as the customer:
+
+export NIYANTA_URL=%[5]s NIYANTA_API_KEY=%[2]s
+niyanta workload submit sleep --input '{"duration_ms": 3000, "steps": 10}' --wait
+
+As the admin:
+
+export NIYANTA_URL=%[6]s NIYANTA_API_KEY=%[3]s
+niyanta worker list
+
+Every endpoint: %[5]s/docs   Ctrl-C ends the server.
+`, addresses(dev.App), dev.CustomerKey, dev.AdminKey, dev.WorkerKey, dev.App.URL(), dev.App.AdminURL())
+}

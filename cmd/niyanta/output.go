@@ -1,0 +1,117 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// The formats of -o.
+const (
+	formatTable = "table"
+	formatJSON  = "json"  // one document
+	formatLines = "jsonl" // one line of JSON for each item
+)
+
+var formats = []string{formatTable, formatJSON, formatLines}
+
+// checkOutput checks -o, if the command has it.
+func (c *cli) checkOutput(cmd *cobra.Command, _ []string) error {
+	if cmd.Flags().Lookup("output") != nil && !slices.Contains(formats, c.output) {
+		return usage(fmt.Errorf("-o must be table, json or jsonl, not %q", c.output))
+	}
+	return nil
+}
+
+// view is how things of one kind stand in a table.
+type view[T any] struct {
+	columns []column
+	row     func(*T) []any
+}
+
+// listing is a list as the API answers it.
+type listing[T any] struct {
+	Items      []T `json:"items"`
+	Pagination any `json:"pagination,omitempty"`
+}
+
+// printList prints a list on standard output. pagination is the API's, nil for lists that have none.
+func printList[T any](c *cli, cmd *cobra.Command, v view[T], items []T, pagination any) error {
+	switch w := cmd.OutOrStdout(); c.output {
+	case formatJSON:
+		if items == nil {
+			items = []T{}
+		}
+		return printJSON(w, listing[T]{items, pagination}, true)
+	case formatLines:
+		for i := range items {
+			if err := printJSON(w, &items[i], false); err != nil {
+				return err
+			}
+		}
+	default:
+		printTable(w, v, items)
+	}
+	return nil
+}
+
+// printOne prints one thing as a table of one row.
+func printOne[T any](c *cli, cmd *cobra.Command, v view[T], item T) error {
+	w := cmd.OutOrStdout()
+	if c.output != formatTable {
+		return printJSON(w, item, c.output == formatJSON)
+	}
+	printTable(w, v, []T{item})
+	return nil
+}
+
+func printTable[T any](w io.Writer, v view[T], items []T) {
+	rows := make([][]string, len(items))
+	for i := range items {
+		for _, cell := range v.row(&items[i]) {
+			rows[i] = append(rows[i], fmt.Sprint(cell))
+		}
+	}
+	writeTable(w, v.columns, rows, terminalWidth(w))
+}
+
+// printDetails prints one thing, a line for each detail.
+func (c *cli) printDetails(cmd *cobra.Command, item any, rows [][2]string) error {
+	w := cmd.OutOrStdout()
+	if c.output != formatTable {
+		return printJSON(w, item, c.output == formatJSON)
+	}
+	writeDetails(w, rows, terminalWidth(w))
+	return nil
+}
+
+func printJSON(w io.Writer, v any, indent bool) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	if indent {
+		e.SetIndent("", "  ")
+	}
+	return e.Encode(v)
+}
+
+// or returns what p points to as text, or otherwise if p is nil.
+func or[T any](p *T, otherwise string) string {
+	if p == nil {
+		return otherwise
+	}
+	return fmt.Sprint(*p)
+}
+
+func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+
+// clockOr returns a time as text, or otherwise if there is none.
+func clockOr(t *time.Time, otherwise string) string {
+	if t == nil {
+		return otherwise
+	}
+	return clock(*t)
+}

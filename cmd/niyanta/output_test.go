@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	niyanta "github.com/niyanta/niyanta/sdk"
+)
+
+func TestTable_WhenTooWide_TruncatesTextThenLeavesOutColumns(t *testing.T) {
+	columns := []column{{name: "ID"}, {name: "NOTE", text: true}, {name: "STATUS", rank: 1}, {name: "WORKER", rank: 2}}
+	rows := func() [][]string {
+		return [][]string{{"wl_0123456789", "a note that is\nfar too long for this", "RUNNING", "worker-1"}}
+	}
+	for width, want := range map[int]string{
+		0:  "ID             NOTE                                  STATUS   WORKER\nwl_0123456789  a note that is far too long for this  RUNNING  worker-1\n",
+		70: "ID             NOTE                                  STATUS   WORKER\nwl_0123456789  a note that is far too long for this  RUNNING  worker-1\n",
+		50: "ID             NOTE              STATUS   WORKER\nwl_0123456789  a note that is …  RUNNING  worker-1\n",
+		40: "ID             NOTE              STATUS\nwl_0123456789  a note that is …  RUNNING\n",
+		30: "ID             NOTE\nwl_0123456789  a note that is…\n",
+		10: "ID             NOTE\nwl_0123456789  a note that…\n", // ids are whole whatever it takes
+	} {
+		var out bytes.Buffer
+		writeTable(&out, columns, rows(), width)
+		assert.Equal(t, want, out.String(), "%d columns", width)
+	}
+}
+
+func TestTable_WhenTooWide_LeavesOutEmptyColumnsFirst(t *testing.T) {
+	columns := []column{{name: "ID"}, {name: "REASON", text: true}, {name: "WORKER", rank: 1}}
+	var out bytes.Buffer
+	writeTable(&out, columns, [][]string{{"wl_0123456789", "", "worker-1"}, {"wl_1", "-", "-"}}, 26)
+	assert.Equal(t, "ID             WORKER\nwl_0123456789  worker-1\nwl_1           -\n", out.String())
+}
+
+func TestDetails_OnATerminal_GoOnInTheirColumn(t *testing.T) {
+	var out bytes.Buffer
+	writeDetails(&out, [][2]string{{"status", "FAILED"}, {"error", "a message of many words that is long"}}, 30)
+	assert.Equal(t, "status  FAILED\nerror   a message of many\n        words that is long\n", out.String())
+	out.Reset()
+	writeDetails(&out, [][2]string{{"error", "\x1b[31mred\u009b"}}, 0)
+	assert.Equal(t, "error  \uFFFD[31mred\uFFFD\n", out.String())
+}
+
+// withoutZeros takes zeros off the end of seconds: the same time, as Go writes it.
+func withoutZeros(text string) string { return endingZeros.ReplaceAllString(text, `${1}Z"`) }
+
+var endingZeros = regexp.MustCompile(`(:\d\d(?:\.\d*[1-9])?)\.?0*Z"`)
+
+func TestLists_HaveTheShapeOfTheAPI(t *testing.T) {
+	sh, admin, c := shells(t)
+	id := c.submitAs(sh.key, "exec", `{"command":["sh","-c","echo one; echo two"]}`)
+	c.eventually(func() bool { return c.getAs(sh.key, id).Status == "COMPLETED" }, "it ran")
+	sh.json(&struct{}{}, "config-set", "create", "--body", `{"workload_type":"sleep"}`)
+	cust := c.getAs(sh.key, id).CustomerID
+	for _, x := range []struct {
+		sh   shell
+		path string
+		args []string
+	}{
+		{sh, "/v1/workloads", []string{"workload", "list"}},
+		{sh, "/v1/workloads/" + id + "/logs", []string{"workload", "logs", id}},
+		{sh, "/v1/workloads/" + id + "/audit", []string{"workload", "audit", id}},
+		{sh, "/v1/workload-configs", []string{"config-set", "list"}},
+		{admin, "", []string{"worker", "list"}}, // heartbeats change it
+		{admin, "/v1/admin/customers/" + cust + "/keys", []string{"key", "list", cust}},
+	} {
+		var list struct{ Items []json.RawMessage }
+		var printed json.RawMessage
+		x.sh.json(&printed, x.args...)
+		require.NoError(t, json.Unmarshal(printed, &list))
+		require.NotEmpty(t, list.Items, "%v", x.args)
+		if x.path != "" {
+			assert.JSONEq(t, withoutZeros(c.raw(x.sh.key, x.path)), withoutZeros(string(printed)), "%v", x.args)
+		}
+		out, errs, code := x.sh.run("", append(x.args, "-o", "jsonl")...)
+		require.Equal(t, exitDone, code, errs)
+		lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+		require.Len(t, lines, len(list.Items), "%v", x.args)
+		for i, l := range lines {
+			if x.path != "" {
+				assert.JSONEq(t, string(list.Items[i]), l)
+			}
+		}
+	}
+	var customers struct{ Items []niyanta.Customer }
+	admin.json(&customers, "customer", "list")
+	assert.Len(t, customers.Items, 2)
+	out, _, _ := sh.run("", "workload", "list", "--type", "none", "-o", "json")
+	assert.Contains(t, out, `"items": []`)
+}
+
+// completions returns what a shell would offer behind a command line.
+func (s shell) completions(args ...string) string {
+	s.t.Helper()
+	s.t.Setenv("NIYANTA_URL", s.url)
+	s.t.Setenv("NIYANTA_API_KEY", s.key)
+	var out, errs bytes.Buffer
+	require.Equal(s.t, exitDone, run(append([]string{"__complete"}, args...), strings.NewReader(""), &out, &errs))
+	assert.NotContains(s.t, errs.String(), "niyanta:", "completion is silent")
+	return out.String()
+}
+
+func TestCompletion_OffersWhatTheAPIHas(t *testing.T) {
+	sh, admin, c := shells(t)
+	done := c.submitAs(sh.key, "sleep", `{}`)
+	c.eventually(func() bool { return c.getAs(sh.key, done).Status == "COMPLETED" }, "it ran")
+	waits := c.submitAs(sh.key, "resize", `{}`)
+	var cfg niyanta.WorkloadConfig
+	sh.json(&cfg, "config-set", "create", "--body", `{"workload_type":"transcode"}`)
+	cust := c.getAs(sh.key, done).CustomerID
+	var key niyanta.NewKey
+	admin.json(&key, "key", "create", cust, "--role", "viewer")
+
+	all := sh.completions("workload", "get", "")
+	assert.Contains(t, all, done+"\tsleep COMPLETED")
+	assert.Contains(t, all, waits+"\tresize PENDING")
+	cancels := sh.completions("workload", "cancel", "")
+	assert.Contains(t, cancels, waits)
+	assert.NotContains(t, cancels, done)
+	assert.NotContains(t, sh.completions("workload", "get", done, ""), "wl_", "there is no second argument")
+	types := sh.completions("workload", "submit", "")
+	for _, name := range []string{"sleep\n", "resize\n", "transcode\n"} {
+		assert.Contains(t, types, name)
+	}
+	assert.Contains(t, sh.completions("workload", "list", "--type", ""), "resize\n")
+	assert.Contains(t, sh.completions("workload", "list", "--status", ""), "REDISTRIBUTING\n")
+	assert.Contains(t, sh.completions("config-set", "delete", ""), cfg.ConfigID+"\ttranscode")
+	assert.Contains(t, admin.completions("workload", "submit", ""), "http\n", "the workers' types")
+	assert.Contains(t, admin.completions("worker", "drain", ""), "w1\tHEALTHY")
+	assert.Contains(t, admin.completions("customer", "get", ""), cust+"\tCLI")
+	assert.Contains(t, admin.completions("key", "revoke", ""), cust)
+	assert.Contains(t, admin.completions("key", "revoke", cust, ""), key.KeyID+"\tviewer")
+	assert.Contains(t, admin.completions("worker", "list", "-o", ""), "jsonl\n")
+}
+
+func TestCompletion_WithoutAnAnswer_IsEmptyAndQuick(t *testing.T) {
+	silent, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0") // accepts, and never answers
+	require.NoError(t, err)
+	defer func() { _ = silent.Close() }()
+	for _, s := range []shell{{t, "http://" + silent.Addr().String(), "k"}, {t, "http://127.0.0.1:1", "k"}, {t, "", ""}} {
+		begin := time.Now()
+		assert.NotContains(t, s.completions("workload", "get", ""), "wl_")
+		assert.Less(t, time.Since(begin), 2*completionTimeout)
+	}
+}
+
+func TestCommands_AllHaveHelpWithAnExample(t *testing.T) {
+	var visit func(cmd *cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		if cmd.Name() == "help" || cmd.Name() == "completion" {
+			return
+		}
+		assert.NotEmpty(t, cmd.Short, cmd.CommandPath())
+		assert.False(t, strings.HasSuffix(cmd.Short, "."), cmd.CommandPath())
+		if cmd.Runnable() && !isGroup(cmd) {
+			assert.True(t, strings.HasPrefix(cmd.Example, "  "), "%s has no example", cmd.CommandPath())
+			assert.Contains(t, cmd.Example, cmd.CommandPath())
+		}
+		for l := range strings.Lines(cmd.Long) {
+			assert.LessOrEqual(t, len(l), 101, cmd.CommandPath())
+		}
+		for _, sub := range cmd.Commands() {
+			visit(sub)
+		}
+	}
+	visit(rootCommand(t.Context()))
+}
+
+// isGroup reports whether a command only holds others.
+func isGroup(cmd *cobra.Command) bool {
+	return cmd.HasSubCommands() && cmd.Annotations[server] == "" && cmd.HasParent()
+}

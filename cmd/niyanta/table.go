@@ -1,0 +1,163 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"golang.org/x/term"
+)
+
+// column is a column of a table. On a terminal that is too narrow for the whole table, text is
+// truncated first. If that is not enough, columns are left out: those with nothing in them, then
+// those with the highest rank. What is neither text nor ranked is always shown in full: ids are,
+// because people copy them.
+type column struct {
+	name string
+	text bool // may be truncated
+	rank int  // 0: never left out
+}
+
+const (
+	// columnGap is what stands between two columns.
+	columnGap = "  "
+	// minTextWidth is how narrow a text column may become.
+	minTextWidth = 12
+)
+
+// writeTable writes rows below a header. width is the terminal's; 0 means that w is no terminal,
+// and nothing is left out.
+func writeTable(w io.Writer, columns []column, rows [][]string, width int) {
+	t := newTable(w)
+	header := make(table.Row, len(columns))
+	for i, c := range columns {
+		header[i] = c.name
+	}
+	t.AppendHeader(header)
+	for _, r := range rows {
+		row := make(table.Row, len(r))
+		for i, cell := range r {
+			row[i] = strings.Join(strings.Fields(printable(cell)), " ")
+			r[i] = fmt.Sprint(row[i])
+		}
+		t.AppendRow(row)
+	}
+	if width > 0 {
+		t.SetColumnConfigs(fit(columns, rows, width))
+	}
+	t.Render()
+}
+
+// fit says which columns are left out and how wide text may be, so that no row is wider than the
+// terminal.
+func fit(columns []column, rows [][]string, width int) []table.ColumnConfig {
+	natural, least := make([]int, len(columns)), make([]int, len(columns))
+	ranks := make([]int, len(columns))
+	for i, c := range columns {
+		natural[i] = text.StringWidth(c.name)
+		empty := true
+		for _, r := range rows {
+			natural[i] = max(natural[i], text.StringWidth(r[i]))
+			empty = empty && (r[i] == "" || r[i] == "-")
+		}
+		if ranks[i] = c.rank; empty {
+			ranks[i] = len(columns) + 1
+		}
+		least[i] = natural[i]
+		if c.text {
+			least[i] = min(natural[i], max(minTextWidth, text.StringWidth(c.name)))
+		}
+	}
+	configs := make([]table.ColumnConfig, len(columns))
+	needed := func() int {
+		sum := -len(columnGap)
+		for i := range columns {
+			if !configs[i].Hidden {
+				sum += least[i] + len(columnGap)
+			}
+		}
+		return sum
+	}
+	for needed() > width {
+		last := -1
+		for i := range columns {
+			if !configs[i].Hidden && ranks[i] > 0 && (last < 0 || ranks[i] > ranks[last]) {
+				last = i
+			}
+		}
+		if last < 0 {
+			break
+		}
+		configs[last].Hidden = true
+	}
+	spare := max(width-needed(), 0)
+	for i, c := range columns {
+		configs[i].Number = i + 1
+		if !c.text || configs[i].Hidden {
+			continue
+		}
+		wider := min(spare, natural[i]-least[i])
+		spare -= wider
+		configs[i].WidthMax = least[i] + wider
+		configs[i].WidthMaxEnforcer = func(s string, n int) string { return text.Snip(s, n, "…") }
+	}
+	return configs
+}
+
+// writeDetails writes one thing a line, name and value. On a terminal, long values go on in their
+// column.
+func writeDetails(w io.Writer, rows [][2]string, width int) {
+	t := newTable(w)
+	longest := 0
+	for _, r := range rows {
+		longest = max(longest, len(r[0]))
+		t.AppendRow(table.Row{r[0], printable(r[1])})
+	}
+	if rest := width - longest - len(columnGap); rest > minTextWidth {
+		t.SetColumnConfigs([]table.ColumnConfig{{Number: 2, WidthMax: rest, WidthMaxEnforcer: text.WrapSoft}})
+	}
+	t.Render()
+}
+
+func newTable(w io.Writer) table.Writer {
+	t := table.NewWriter()
+	t.SetOutputMirror(w)
+	t.SetStyle(table.StyleDefault)
+	t.Style().Options = table.OptionsNoBordersAndSeparators
+	t.Style().Box.PaddingLeft, t.Style().Box.PaddingRight = "", columnGap
+	t.Style().Format.Header = text.FormatDefault
+	t.SuppressTrailingSpaces()
+	return t
+}
+
+// terminalWidth returns the width of the terminal that w is; 0 if w is none.
+func terminalWidth(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd())) //nolint:gosec // a file descriptor fits
+	if err != nil {
+		return 0
+	}
+	return width
+}
+
+// isTerminal reports whether w is a terminal.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor fits
+}
+
+// printable keeps control characters of names and messages from the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
