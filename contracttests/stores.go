@@ -125,7 +125,7 @@ func (f *fixture) submit(change ...func(*domain.Submission)) domain.Workload {
 	}
 	rs, err := f.Workloads.Submit(f.Context(), []domain.Submission{s})
 	require.NoError(f, err)
-	require.Equal(f, ports.SubmitAccepted, rs[0].Status)
+	require.Equal(f, domain.Admitted, rs[0].Status)
 	return rs[0].Workload
 }
 

@@ -57,10 +57,10 @@ func submitCases() []Case[StoreHarness] {
 			require.Equal(t, "v", f.get(s.ID).Labels["k"])
 			require.Equal(t, "b", f.get(s.ID).Affinity.Hard.WorkerTags["a"])
 		}},
-		{"the same id again is the same workload", "the workload id exists already: SubmitDuplicate with it", func(t T, h StoreHarness) {
+		{"the same id again is the same workload", "the workload id exists already: AdmittedBefore with it", func(t T, h StoreHarness) {
 			f := given(t, h)
 			s := f.submission(acme)
-			for i, want := range []ports.SubmitStatus{ports.SubmitAccepted, ports.SubmitDuplicate} {
+			for i, want := range []domain.Admission{domain.Admitted, domain.AdmittedBefore} {
 				rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{s})
 				require.NoError(t, err)
 				require.Equal(t, want, rs[0].Status, i)
@@ -68,7 +68,7 @@ func submitCases() []Case[StoreHarness] {
 			}
 			require.Len(t, f.trail(f.get(s.ID)), 1)
 		}},
-		{"an idempotency key returns the first workload", "key known, digest or meaning the same: SubmitDuplicate with the first workload", func(t T, h StoreHarness) {
+		{"an idempotency key returns the first workload", "key known, digest or meaning the same: AdmittedBefore with the first workload", func(t T, h StoreHarness) {
 			f := given(t, h)
 			first := f.submit(keyed(1))
 			second, other, foreign := f.submission(acme), f.submission(acme), f.submission(rival)
@@ -77,15 +77,15 @@ func submitCases() []Case[StoreHarness] {
 			keyed(2)(&foreign)
 			rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{second, other, foreign})
 			require.NoError(t, err)
-			require.Equal(t, ports.SubmitDuplicate, rs[0].Status)
+			require.Equal(t, domain.AdmittedBefore, rs[0].Status)
 			require.Equal(t, first.ID, rs[0].Workload.ID)
-			require.Equal(t, ports.SubmitConflict, rs[1].Status, "another digest")
-			require.Equal(t, ports.SubmitAccepted, rs[2].Status, "keys are per customer")
+			require.Equal(t, domain.AdmissionConflict, rs[1].Status, "another digest")
+			require.Equal(t, domain.Admitted, rs[2].Status, "keys are per customer")
 			ws, err := f.Workloads.GetAny(t.Context(), second.ID, other.ID)
 			require.NoError(t, err)
 			require.Empty(t, ws, "a refused item leaves no trace")
 		}},
-		{"what means the same repeats a submission", "key known, digest or meaning the same, neither the same: SubmitConflict", func(t T, h StoreHarness) {
+		{"what means the same repeats a submission", "key known, digest or meaning the same, neither the same: AdmissionConflict", func(t T, h StoreHarness) {
 			f := given(t, h)
 			means := func(digest, meaning byte) func(*domain.Submission) {
 				return func(s *domain.Submission) {
@@ -95,14 +95,14 @@ func submitCases() []Case[StoreHarness] {
 			first := f.submit(means(1, 1))
 			for _, c := range []struct {
 				digest, meaning byte
-				want            ports.SubmitStatus
-			}{{1, 2, ports.SubmitDuplicate}, {2, 1, ports.SubmitDuplicate}, {2, 2, ports.SubmitConflict}, {2, 0, ports.SubmitConflict}, {1, 0, ports.SubmitDuplicate}} {
+				want            domain.Admission
+			}{{1, 2, domain.AdmittedBefore}, {2, 1, domain.AdmittedBefore}, {2, 2, domain.AdmissionConflict}, {2, 0, domain.AdmissionConflict}, {1, 0, domain.AdmittedBefore}} {
 				s := f.submission(acme)
 				means(c.digest, c.meaning)(&s)
 				rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{s})
 				require.NoError(t, err)
 				require.Equal(t, c.want, rs[0].Status, c)
-				if c.want == ports.SubmitDuplicate {
+				if c.want == domain.AdmittedBefore {
 					require.Equal(t, first.ID, rs[0].Workload.ID)
 				}
 			}
@@ -115,7 +115,7 @@ func submitCases() []Case[StoreHarness] {
 			keyed(2)(&s)
 			rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{s})
 			require.NoError(t, err)
-			require.Equal(t, ports.SubmitConflict, rs[0].Status)
+			require.Equal(t, domain.AdmissionConflict, rs[0].Status)
 			h.Advance(time.Second)
 			f.submit(keyed(2))
 		}},
@@ -134,11 +134,11 @@ func submitCases() []Case[StoreHarness] {
 				}
 				return r[0]
 			})
-			require.Equal(t, 1, count(rs, func(r ports.SubmitResult) bool { return r.Status == ports.SubmitAccepted }))
-			require.Equal(t, 63, count(rs, func(r ports.SubmitResult) bool { return r.Status == ports.SubmitDuplicate }))
+			require.Equal(t, 1, count(rs, func(r ports.SubmitResult) bool { return r.Status == domain.Admitted }))
+			require.Equal(t, 63, count(rs, func(r ports.SubmitResult) bool { return r.Status == domain.AdmittedBefore }))
 			require.Equal(t, 64, count(rs, func(r ports.SubmitResult) bool { return r.Workload.ID == rs[0].Workload.ID }))
 		}},
-		{"64 racers at limit minus one admit exactly one", "PENDING + REDISTRIBUTING at its MaxQueueDepth in force: SubmitQueueFull, also between concurrent batches", func(t T, h StoreHarness) {
+		{"64 racers at limit minus one admit exactly one", "PENDING + REDISTRIBUTING at its MaxQueueDepth in force: AdmissionQueueFull, also between concurrent batches", func(t T, h StoreHarness) {
 			f := given(t, h)
 			f.limit(domain.Limits{MaxQueueDepth: 3})
 			f.submit()
@@ -147,15 +147,15 @@ func submitCases() []Case[StoreHarness] {
 			for i := range subs {
 				subs[i] = f.submission(acme)
 			}
-			rs := race(len(subs), func(i int) ports.SubmitStatus {
+			rs := race(len(subs), func(i int) domain.Admission {
 				r, err := f.Workloads.Submit(t.Context(), subs[i:i+1])
 				if err != nil {
 					return -1
 				}
 				return r[0].Status
 			})
-			require.Equal(t, 1, count(rs, func(s ports.SubmitStatus) bool { return s == ports.SubmitAccepted }))
-			require.Equal(t, 63, count(rs, func(s ports.SubmitStatus) bool { return s == ports.SubmitQueueFull }))
+			require.Equal(t, 1, count(rs, func(s domain.Admission) bool { return s == domain.Admitted }))
+			require.Equal(t, 63, count(rs, func(s domain.Admission) bool { return s == domain.AdmissionQueueFull }))
 			u, err := f.Workloads.Usage(t.Context(), acme)
 			require.NoError(t, err)
 			require.Equal(t, 3, u.Queued)
@@ -167,18 +167,18 @@ func submitCases() []Case[StoreHarness] {
 			a := f.submit()
 			rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{f.submission(acme), f.submission(acme), f.submission(rival)})
 			require.NoError(t, err)
-			require.Equal(t, []ports.SubmitStatus{ports.SubmitAccepted, ports.SubmitQueueFull, ports.SubmitAccepted},
-				[]ports.SubmitStatus{rs[0].Status, rs[1].Status, rs[2].Status})
+			require.Equal(t, []domain.Admission{domain.Admitted, domain.AdmissionQueueFull, domain.Admitted},
+				[]domain.Admission{rs[0].Status, rs[1].Status, rs[2].Status})
 			f.must(assign(a, w))
 			f.submit()
 			f.limit(domain.Limits{MaxQueueDepth: 3})
 			f.submit() // a raised limit holds for the next submission
 		}},
-		{"an unknown customer is refused", "customer unknown: SubmitNoCustomer", func(t T, h StoreHarness) {
+		{"an unknown customer is refused", "customer unknown: AdmissionNoCustomer", func(t T, h StoreHarness) {
 			f := given(t, h)
 			rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{f.submission("cust_nobody")})
 			require.NoError(t, err)
-			require.Equal(t, ports.SubmitNoCustomer, rs[0].Status)
+			require.Equal(t, domain.AdmissionNoCustomer, rs[0].Status)
 		}},
 		{"usage follows the states", "Usage counts the customer's queued, running and paused workloads", func(t T, h StoreHarness) {
 			f := given(t, h)

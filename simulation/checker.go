@@ -42,13 +42,13 @@ func (c *checker) fail(invariant, format string, args ...any) {
 // submitted hears of a committed batch of submissions.
 func (c *checker) submitted(batch []domain.Submission, rs []ports.SubmitResult) {
 	for i, r := range rs {
-		if key := batch[i].IdempotencyKey; key != "" && (r.Status == ports.SubmitAccepted || r.Status == ports.SubmitDuplicate) {
+		if key := batch[i].IdempotencyKey; key != "" && (r.Status == domain.Admitted || r.Status == domain.AdmittedBefore) {
 			if first, seen := c.keys[key]; seen && first != r.Workload.ID {
 				c.fail("I8", "key %s made %s and %s", key, first, r.Workload.ID)
 			}
 			c.keys[key] = r.Workload.ID
 		}
-		if r.Status == ports.SubmitAccepted {
+		if r.Status == domain.Admitted {
 			c.state[r.Workload.ID] = r.Workload.State
 			c.audited[r.Workload.ID] = 1
 		}

@@ -29,7 +29,7 @@ type Store struct {
 	leader       leadership
 	auditID      int64
 	byWorker     map[domain.WorkerID][]domain.AuditEvent
-	idemOrder    []idemRef
+	uses         []*domain.KeyUse // of idempotency keys, oldest first
 	throughput   domain.Throughput
 }
 
@@ -55,20 +55,7 @@ type tenant struct {
 	usage     domain.Usage
 	byCreated *btree.BTreeG[*record]
 	configs   map[domain.ConfigID]*domain.WorkloadConfig
-	idem      map[string]idemEntry
-}
-
-type idemEntry struct {
-	digest  [32]byte
-	meaning [32]byte
-	id      domain.WorkloadID
-	at      time.Time
-}
-
-type idemRef struct {
-	customer domain.CustomerID
-	key      string
-	at       time.Time
+	uses      map[string]*domain.KeyUse // by idempotency key
 }
 
 // NewStore returns an empty store that reads its time from clock.

@@ -27,7 +27,7 @@ func (c customers) Create(ctx context.Context, cust domain.Customer) (domain.Cus
 		Customer:  cust,
 		byCreated: newTree(func(r *record) time.Time { return r.CreatedAt }),
 		configs:   map[domain.ConfigID]*domain.WorkloadConfig{},
-		idem:      map[string]idemEntry{},
+		uses:      map[string]*domain.KeyUse{},
 	}
 	return cust, nil
 }

@@ -18,35 +18,30 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
 	now := w.s.now()
-	w.s.pruneIdempotency(now)
+	w.s.forgetKeysLocked(now)
 	results := make([]ports.SubmitResult, len(batch))
 	for i := range batch {
-		results[i] = w.s.submit(&batch[i], now)
+		results[i] = w.s.submitLocked(&batch[i], now)
 	}
 	return results, nil
 }
 
-func (s *Store) submit(sub *domain.Submission, now time.Time) ports.SubmitResult {
+func (s *Store) submitLocked(sub *domain.Submission, now time.Time) ports.SubmitResult {
+	var known domain.KnownWorkloads
 	t := s.customers[sub.CustomerID]
-	if t == nil {
-		return ports.SubmitResult{Status: ports.SubmitNoCustomer}
+	if t != nil {
+		known = domain.KnownWorkloads{Customer: &t.Customer, Use: t.uses[sub.IdempotencyKey], Queued: t.usage.Queued}
 	}
 	if old := s.workloads[sub.ID]; old != nil {
-		if old.CustomerID != sub.CustomerID {
-			return ports.SubmitResult{Status: ports.SubmitConflict}
-		}
-		return ports.SubmitResult{Status: ports.SubmitDuplicate, Workload: old.Workload.Clone()}
+		known.Owner = old.CustomerID
 	}
-	if sub.IdempotencyKey != "" {
-		if e, ok := t.idem[sub.IdempotencyKey]; ok {
-			if !sub.Repeats(e.digest, e.meaning) {
-				return ports.SubmitResult{Status: ports.SubmitConflict}
-			}
-			return ports.SubmitResult{Status: ports.SubmitDuplicate, Workload: s.workloads[e.id].Workload.Clone()}
-		}
-	}
-	if t.usage.Queued >= t.Limits().MaxQueueDepth {
-		return ports.SubmitResult{Status: ports.SubmitQueueFull}
+	admission, existing := sub.Admit(known, now)
+	switch admission {
+	case domain.Admitted:
+	case domain.AdmittedBefore:
+		return ports.SubmitResult{Status: admission, Workload: s.workloads[existing].Workload.Clone()}
+	default:
+		return ports.SubmitResult{Status: admission}
 	}
 	wl, created := domain.NewWorkload(*sub, now)
 	r := &record{Workload: wl.Clone()}
@@ -56,20 +51,21 @@ func (s *Store) submit(sub *domain.Submission, now time.Time) ports.SubmitResult
 	s.append(r, created)
 	s.enter(r, now)
 	if sub.IdempotencyKey != "" {
-		t.idem[sub.IdempotencyKey] = idemEntry{sub.Digest, sub.Meaning, r.ID, now}
-		s.idemOrder = append(s.idemOrder, idemRef{sub.CustomerID, sub.IdempotencyKey, now})
+		use := sub.Use(now)
+		t.uses[use.Key] = &use
+		s.uses = append(s.uses, &use)
 	}
-	return ports.SubmitResult{Status: ports.SubmitAccepted, Workload: wl.Clone()}
+	return ports.SubmitResult{Status: admission, Workload: wl.Clone()}
 }
 
-// pruneIdempotency forgets keys older than their retention, oldest first.
-func (s *Store) pruneIdempotency(now time.Time) {
+// forgetKeysLocked forgets idempotency keys that may be used anew.
+func (s *Store) forgetKeysLocked(now time.Time) {
 	n := 0
-	for n < len(s.idemOrder) && now.Sub(s.idemOrder[n].at) >= domain.IdempotencyRetention {
-		delete(s.customers[s.idemOrder[n].customer].idem, s.idemOrder[n].key)
+	for n < len(s.uses) && s.uses[n].Forgotten(now) {
+		delete(s.customers[s.uses[n].CustomerID].uses, s.uses[n].Key)
 		n++
 	}
-	s.idemOrder = s.idemOrder[n:]
+	s.uses = s.uses[n:]
 }
 
 // Apply implements ports.WorkloadStore.

@@ -77,10 +77,10 @@ func (t *table[R]) insert() string {
 		t.each(func(c *column[R], _ int) string { return c.value() }) + " FROM " + t.rows()
 }
 
-// upsert is the statement that inserts rows, and replaces those that have the same key.
+// upsert is the statement that inserts rows, and replaces those that have the same key, which is a list of columns.
 func (t *table[R]) upsert(key string) string {
 	return t.insert() + " ON CONFLICT (" + key + ") DO UPDATE SET " +
-		t.without(key).each(func(c *column[R], _ int) string { return c.name + " = excluded." + c.name })
+		t.without(strings.Split(key, ", ")...).each(func(c *column[R], _ int) string { return c.name + " = excluded." + c.name })
 }
 
 // update is the statement that sets the columns of the rows that have the same key.

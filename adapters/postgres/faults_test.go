@@ -66,7 +66,7 @@ func (b *bench) submit(s ports.Stores) domain.Workload {
 	b.Helper()
 	rs, err := s.Workloads.Submit(b.Context(), []domain.Submission{b.submission()})
 	require.NoError(b, err)
-	require.Equal(b, ports.SubmitAccepted, rs[0].Status)
+	require.Equal(b, domain.Admitted, rs[0].Status)
 	return rs[0].Workload
 }
 
@@ -112,7 +112,7 @@ func TestACommitWhoseAnswerIsLostHappensOnce(t *testing.T) {
 			attempt(func() error {
 				rs, err := b.faulty.Workloads.Submit(t.Context(), []domain.Submission{sub})
 				if err == nil {
-					require.Equal(t, ports.SubmitAccepted, rs[0].Status)
+					require.Equal(t, domain.Admitted, rs[0].Status)
 				}
 				return err
 			})
@@ -167,7 +167,7 @@ func TestACommitThatACrashUndidIsNotTakenForAnotherTransactions(t *testing.T) {
 	answered := make(chan error, 1)
 	go func() {
 		rs, err := b.faulty.Workloads.Submit(t.Context(), []domain.Submission{sub})
-		if err == nil && rs[0].Status != ports.SubmitAccepted {
+		if err == nil && rs[0].Status != domain.Admitted {
 			err = fmt.Errorf("status %d", rs[0].Status)
 		}
 		answered <- err

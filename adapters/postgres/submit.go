@@ -14,29 +14,38 @@ type workloads struct{ s *Store }
 
 // admission is what a batch of submissions is checked against.
 type admission struct {
-	customers map[domain.CustomerID]*admitted
-	keys      map[idemKey]idemEntry
+	customers map[domain.CustomerID]*room
+	uses      map[idempotencyKey]*domain.KeyUse
 	owners    map[domain.WorkloadID]domain.CustomerID // of ids that exist already
 }
 
-// admitted is one customer's room in the queue.
-type admitted struct {
-	limit int
+// room is what is known of one customer's queue.
+type room struct {
+	customer domain.Customer
 	// bound is at least what waits; exact says that it was counted in this transaction.
 	bound, unfinished int
 	exact             bool
 	admitted          int // by this batch
 }
 
-type idemKey struct {
+type idempotencyKey struct {
 	customer domain.CustomerID
 	key      string
 }
 
-type idemEntry struct {
-	digest, meaning [32]byte
-	id              domain.WorkloadID
-}
+var (
+	keyUseTable = table[domain.KeyUse]{"idempotency_keys", []column[domain.KeyUse]{
+		text("customer_id", func(u *domain.KeyUse) *domain.CustomerID { return &u.CustomerID }),
+		text("idempotency_key", func(u *domain.KeyUse) *string { return &u.Key }),
+		digest("digest", func(u *domain.KeyUse) *[32]byte { return &u.Digest }),
+		digest("meaning", func(u *domain.KeyUse) *[32]byte { return &u.Meaning }),
+		text("workload_id", func(u *domain.KeyUse) *domain.WorkloadID { return &u.WorkloadID }),
+		instant("created_at", func(u *domain.KeyUse) *time.Time { return &u.At }),
+	}}
+	upsertKeyUses = keyUseTable.upsert("customer_id, idempotency_key")
+	selectKeyUses = "SELECT " + keyUseTable.names("k") + ` FROM idempotency_keys k
+ JOIN unnest($1::text[], $2::text[]) AS u(customer_id, idempotency_key) USING (customer_id, idempotency_key)`
+)
 
 // Submit implements ports.WorkloadStore.
 func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]ports.SubmitResult, error) {
@@ -53,7 +62,7 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 		results := make([]ports.SubmitResult, len(batch))
 		var stored []*domain.Workload
 		var events []domain.AuditEvent
-		var idem []idemRow
+		var uses []domain.KeyUse
 		for i := range batch {
 			sub := &batch[i]
 			status, existing, err := t.admit(ctx, a, sub)
@@ -61,7 +70,7 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 				return nil, err
 			}
 			results[i].Status = status
-			if status != ports.SubmitAccepted {
+			if status != domain.Admitted {
 				results[i].Workload.ID = existing
 				continue
 			}
@@ -69,11 +78,8 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 			results[i].Workload = wl.Clone()
 			stored = append(stored, &results[i].Workload)
 			events = append(events, created)
-			a.owners[sub.ID] = sub.CustomerID
 			if sub.IdempotencyKey != "" {
-				k := idemKey{sub.CustomerID, sub.IdempotencyKey}
-				a.keys[k] = idemEntry{sub.Digest, sub.Meaning, sub.ID}
-				idem = append(idem, idemRow{k, a.keys[k]})
+				uses = append(uses, sub.Use(t.now))
 			}
 		}
 		now, lanes = t.now, w.s.lanes.unknown(stored, t.now)
@@ -81,7 +87,9 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 			return nil, err
 		}
 		t.queueAudit(events)
-		t.queueIdempotency(idem)
+		if len(uses) > 0 {
+			t.queue(upsertKeyUses, keyUseTable.args(pointers(uses))...)
+		}
 		t.queueBounds(a)
 		return results, t.commit(ctx)
 	})
@@ -94,7 +102,7 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 
 // queueAdmission locks the customers' room in the queue and reads what submissions may collide with.
 func (t *tx) queueAdmission(batch []domain.Submission) *admission {
-	a := &admission{customers: map[domain.CustomerID]*admitted{}, keys: map[idemKey]idemEntry{}, owners: map[domain.WorkloadID]domain.CustomerID{}}
+	a := &admission{customers: map[domain.CustomerID]*room{}, uses: map[idempotencyKey]*domain.KeyUse{}, owners: map[domain.WorkloadID]domain.CustomerID{}}
 	ids, customers := make([]string, len(batch)), make([]string, len(batch))
 	var keys, keyOwners []string
 	for i := range batch {
@@ -107,31 +115,21 @@ func (t *tx) queueAdmission(batch []domain.Submission) *admission {
  WHERE c.customer_id = ANY($1::text[]) ORDER BY c.customer_id FOR SHARE OF c FOR NO KEY UPDATE OF b`, customers).
 		Query(func(rows pgx.Rows) error {
 			_, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (domain.CustomerID, error) {
-				room := &admitted{}
-				c, err := scanCustomer(row, &room.bound)
-				room.limit = c.Limits().MaxQueueDepth
-				a.customers[c.ID] = room
+				r := &room{}
+				c, err := scanCustomer(row, &r.bound)
+				r.customer, a.customers[c.ID] = c, r
 				return c.ID, err
 			})
 			return err
 		})
 	if len(keys) > 0 {
-		t.queue(`SELECT k.customer_id, k.idempotency_key, k.digest, k.meaning, k.workload_id FROM idempotency_keys k
- JOIN unnest($1::text[], $2::text[]) AS u(customer_id, idempotency_key) USING (customer_id, idempotency_key)
- WHERE k.created_at > niyanta_now() - $3::bigint * interval '1 microsecond'`, keyOwners, keys, domain.IdempotencyRetention.Microseconds()).
-			Query(func(rows pgx.Rows) error {
-				var k idemKey
-				var e idemEntry
-				var digest, meaning []byte
-				_, err := pgx.ForEachRow(rows, []any{&k.customer, &k.key, &digest, &meaning, &e.id}, func() error {
-					e.digest, e.meaning = [32]byte{}, [32]byte{}
-					copy(e.digest[:], digest)
-					copy(e.meaning[:], meaning)
-					a.keys[k] = e
-					return nil
-				})
-				return err
-			})
+		t.queue(selectKeyUses, keyOwners, keys).Query(func(rows pgx.Rows) error {
+			found, err := pgx.CollectRows(rows, keyUseTable.scanInto)
+			for _, u := range found {
+				a.uses[idempotencyKey{u.CustomerID, u.Key}] = u
+			}
+			return err
+		})
 	}
 	t.queue("SELECT workload_id, customer_id FROM workloads WHERE workload_id = ANY($1::text[])", ids).Query(func(rows pgx.Rows) error {
 		var id domain.WorkloadID
@@ -142,47 +140,41 @@ func (t *tx) queueAdmission(batch []domain.Submission) *admission {
 	return a
 }
 
-// admit decides one submission; existing is the workload that it repeats.
-func (t *tx) admit(ctx context.Context, a *admission, sub *domain.Submission) (st ports.SubmitStatus, existing domain.WorkloadID, err error) {
-	room := a.customers[sub.CustomerID]
-	if room == nil {
-		return ports.SubmitNoCustomer, "", nil
+// admit decides one submission, and counts it for those behind it; existing is the workload that it repeats.
+func (t *tx) admit(ctx context.Context, a *admission, sub *domain.Submission) (st domain.Admission, existing domain.WorkloadID, err error) {
+	key := idempotencyKey{sub.CustomerID, sub.IdempotencyKey}
+	known := domain.KnownWorkloads{Owner: a.owners[sub.ID], Use: a.uses[key]}
+	r := a.customers[sub.CustomerID]
+	if r != nil {
+		known.Customer, known.Queued = &r.customer, r.bound
 	}
-	if owner, exists := a.owners[sub.ID]; exists {
-		if owner != sub.CustomerID {
-			return ports.SubmitConflict, "", nil
-		}
-		return ports.SubmitDuplicate, sub.ID, nil
-	}
-	if sub.IdempotencyKey != "" {
-		if e, known := a.keys[idemKey{sub.CustomerID, sub.IdempotencyKey}]; known {
-			if !sub.Repeats(e.digest, e.meaning) {
-				return ports.SubmitConflict, "", nil
-			}
-			return ports.SubmitDuplicate, e.id, nil
-		}
-	}
-	if room.bound >= room.limit && !room.exact {
-		if err := t.count(ctx, sub.CustomerID, room); err != nil {
+	st, existing = sub.Admit(known, t.now)
+	if st == domain.AdmissionQueueFull && !r.exact {
+		if err := t.count(ctx, r); err != nil {
 			return 0, "", err
 		}
+		known.Queued = r.bound
+		st, existing = sub.Admit(known, t.now)
 	}
-	if room.bound >= room.limit {
-		return ports.SubmitQueueFull, "", nil
+	if st == domain.Admitted {
+		r.bound++
+		r.admitted++
+		a.owners[sub.ID] = sub.CustomerID
+		if sub.IdempotencyKey != "" {
+			a.uses[key] = new(sub.Use(t.now))
+		}
 	}
-	room.bound++
-	room.admitted++
-	return ports.SubmitAccepted, "", nil
+	return st, existing, nil
 }
 
 // count replaces the bound by what really waits; unfinished are those that may come to wait without a submission.
-func (t *tx) count(ctx context.Context, id domain.CustomerID, room *admitted) error {
-	u, err := t.usage(ctx, id)
+func (t *tx) count(ctx context.Context, r *room) error {
+	u, err := t.usage(ctx, r.customer.ID)
 	if err != nil {
 		return err
 	}
 	// What this transaction admitted before is not in the tables yet.
-	room.bound, room.unfinished, room.exact = u.Queued+room.admitted, u.Running+u.Paused, true
+	r.bound, r.unfinished, r.exact = u.Queued+r.admitted, u.Running+u.Paused, true
 	return nil
 }
 
@@ -190,9 +182,9 @@ func (t *tx) count(ctx context.Context, id domain.CustomerID, room *admitted) er
 func (t *tx) queueBounds(a *admission) {
 	var ids []string
 	var bounds []int64
-	for id, room := range a.customers {
-		if room.admitted > 0 || room.exact {
-			ids, bounds = append(ids, string(id)), append(bounds, int64(room.bound+room.unfinished))
+	for id, r := range a.customers {
+		if r.admitted > 0 || r.exact {
+			ids, bounds = append(ids, string(id)), append(bounds, int64(r.bound+r.unfinished))
 		}
 	}
 	if len(ids) > 0 {
@@ -201,29 +193,11 @@ func (t *tx) queueBounds(a *admission) {
 	}
 }
 
-type idemRow struct {
-	idemKey
-	idemEntry
-}
-
-func (t *tx) queueIdempotency(rows []idemRow) {
-	if len(rows) == 0 {
-		return
-	}
-	t.queue(`INSERT INTO idempotency_keys (customer_id, idempotency_key, digest, meaning, workload_id, created_at)
- SELECT u.*, $6::timestamptz FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::text[]) AS u
- ON CONFLICT (customer_id, idempotency_key) DO UPDATE
- SET digest = excluded.digest, meaning = excluded.meaning, workload_id = excluded.workload_id, created_at = excluded.created_at`,
-		each(rows, func(r idemRow) string { return string(r.customer) }), each(rows, func(r idemRow) string { return r.key }),
-		each(rows, func(r idemRow) []byte { return r.digest[:] }),
-		each(rows, func(r idemRow) []byte { return r.meaning[:] }), each(rows, func(r idemRow) string { return string(r.id) }), t.now)
-}
-
 // fillDuplicates reads the workloads that were submitted before.
 func (w workloads) fillDuplicates(ctx context.Context, results []ports.SubmitResult) error {
 	var ids []domain.WorkloadID
 	for _, r := range results {
-		if r.Status == ports.SubmitDuplicate {
+		if r.Status == domain.AdmittedBefore {
 			ids = append(ids, r.Workload.ID)
 		}
 	}
@@ -239,7 +213,7 @@ func (w workloads) fillDuplicates(ctx context.Context, results []ports.SubmitRes
 		byID[f.ID] = f
 	}
 	for i := range results {
-		if results[i].Status == ports.SubmitDuplicate {
+		if results[i].Status == domain.AdmittedBefore {
 			results[i].Workload = byID[results[i].Workload.ID]
 		}
 	}

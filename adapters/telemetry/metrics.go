@@ -46,9 +46,9 @@ type transitionKey struct {
 	outcome domain.Outcome
 }
 
-var submitNames = map[ports.SubmitStatus]string{
-	ports.SubmitAccepted: "accepted", ports.SubmitDuplicate: "duplicate", ports.SubmitConflict: "conflict",
-	ports.SubmitQueueFull: "queue_full", ports.SubmitNoCustomer: "no_customer",
+var submitNames = map[domain.Admission]string{
+	domain.Admitted: "accepted", domain.AdmittedBefore: "duplicate", domain.AdmissionConflict: "conflict",
+	domain.AdmissionQueueFull: "queue_full", domain.AdmissionNoCustomer: "no_customer",
 }
 
 var outcomes = []domain.Outcome{

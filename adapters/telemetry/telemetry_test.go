@@ -37,7 +37,7 @@ func TestEveryRecordIsOneLineOfJSONWhateverItHolds(t *testing.T) {
 func TestMetricsTellWhatHappened(t *testing.T) {
 	m := telemetry.NewMetrics()
 	at := time.Unix(100, 0)
-	m.Submitted([]ports.SubmitResult{{Status: ports.SubmitAccepted}, {Status: ports.SubmitQueueFull}})
+	m.Submitted([]ports.SubmitResult{{Status: domain.Admitted}, {Status: domain.AdmissionQueueFull}})
 	m.Transitioned(
 		domain.Batch{Transitions: []domain.Transition{{Event: domain.EventAssign}, {Event: domain.EventComplete}, {Event: domain.EventStart}}},
 		[]domain.Result{
@@ -106,7 +106,7 @@ func TestSeries_WhateverClientsInvent_StayBounded(t *testing.T) {
 			m.Request("GET", name, 200, time.Millisecond)
 			m.Request("GET", routes[0], i, time.Millisecond)
 			m.Count(name, 1)
-			m.Submitted([]ports.SubmitResult{{Status: ports.SubmitStatus(i), Workload: domain.Workload{Spec: domain.Spec{Type: name}}}})
+			m.Submitted([]ports.SubmitResult{{Status: domain.Admission(i), Workload: domain.Workload{Spec: domain.Spec{Type: name}}}})
 			m.Transitioned(domain.Batch{Transitions: []domain.Transition{{Event: domain.Event(name), Reason: name}}},
 				[]domain.Result{{Outcome: domain.Outcome(name), Type: name, Reason: name}})
 			m.Cycle(ports.SchedulingCycle{

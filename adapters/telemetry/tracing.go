@@ -66,7 +66,7 @@ func NewTracing(next ports.Observer, p trace.TracerProvider) *Tracing {
 func (t *Tracing) Submitted(results []ports.SubmitResult) {
 	t.Observer.Submitted(results)
 	for i := range results {
-		if w := &results[i].Workload; results[i].Status == ports.SubmitAccepted {
+		if w := &results[i].Workload; results[i].Status == domain.Admitted {
 			t.span(w.ID, "submit", w.CreatedAt, w.CreatedAt, attribute.String("niyanta.customer_id", string(w.CustomerID)),
 				attribute.String("niyanta.workload_type", w.Type))
 		}

@@ -34,6 +34,7 @@ const (
 	ending    = "core/domain/ending.go"
 	suspect   = "core/domain/suspect.go"
 	session   = "core/domain/session.go"
+	admission = "core/domain/admission.go"
 	agent     = "core/services/execution/agent.go"
 	memory    = "adapters/memory/"
 	postgres  = "adapters/postgres/"
@@ -82,7 +83,7 @@ var defects = []defect{
 	{"assignment to a session that is over", execute, "!wk.Holds(t.SessionID) || wk.Status != WorkerHealthy", "wk == nil", nil, []layer{onMemory}},
 	{"hard affinity ignored", affinity, "func (a Affinity) Admits(w *Worker) bool {", "func (a Affinity) Admits(w *Worker) bool {\n\tif w != nil {\n\t\treturn true\n\t}", nil, []layer{sim}},
 	{"queue depth counted, then inserted", postgres + "submit.go", " FOR SHARE OF c FOR NO KEY UPDATE OF b", "", nil, []layer{onPostgres}},
-	{"queue depth unchecked in memory", memory + "workloads.go", "t.usage.Queued >= t.Limits().MaxQueueDepth", "false", nil, []layer{onMemory}},
+	{"queue depth unchecked", admission, "known.Queued >= known.Customer.Limits().MaxQueueDepth", "false", nil, []layer{onMemory}},
 	{"running limit read without a lock that excludes other assignments", postgres + "apply.go", `		lock = "NO KEY UPDATE"`, `		lock = "SHARE"`, nil, []layer{onPostgres}},
 
 	// Stores.
@@ -99,7 +100,7 @@ var defects = []defect{
 		"WHERE l.live AND l.lease_until <= niyanta_now() ORDER BY", "WHERE l.live ORDER BY", nil, []layer{onPostgres}},
 	{"leases by the application's clock", postgres + "workers.go", "renewed, t.now, t.now.Add(lease))", "renewed, time.Now(), time.Now().Add(lease))", nil, []layer{onPostgres}},
 	{"checkpoint bytes saved although fenced", postgres + "checkpoints.go", "if results[0].Outcome == domain.OutcomeApplied {", "if results[0].Outcome != domain.OutcomeNotFound {", nil, []layer{onPostgres}},
-	{"idempotency keys ignored", memory + "workloads.go", "if e, ok := t.idem[sub.IdempotencyKey]; ok {", "if e, ok := t.idem[sub.IdempotencyKey]; ok && false {", nil, []layer{sim, onMemory}},
+	{"idempotency keys ignored", admission, "u != nil && !u.Forgotten(now) {", "u != nil && false {", nil, []layer{sim, onMemory}},
 	{"another customer's workload is found", memory + "store.go", "r == nil || r.CustomerID != customer", "r == nil", nil, []layer{sim, onMemory}},
 	{"results share memory with the store", memory + "workloads.go", "found = append(found, r.Workload.Clone())", "found = append(found, r.Workload)", nil, []layer{onMemory}},
 	{"what becomes due stays delayed", memory + "queue.go", "	q.s.promote(q.s.now())", "	_ = q.s.now()", nil, []layer{sim, onMemory}},

@@ -10,13 +10,13 @@ import (
 // WorkloadStore keeps workloads. Submit and Apply are the only ways to change one.
 type WorkloadStore interface {
 	// Submit stores each submission with its audit event, in one transaction, and answers each in its
-	// place. Idempotency key and queue depth are checked atomically with the insert, also between items of
+	// place. What becomes of it domain.Submission.Admit decides, atomically with the insert, also between items of
 	// one batch and between concurrent batches:
-	//   - key known, digest or meaning the same (domain.Submission.Repeats), younger than domain.IdempotencyRetention: SubmitDuplicate with the first workload.
-	//   - key known, neither the same: SubmitConflict.
-	//   - PENDING + REDISTRIBUTING of the customer at its MaxQueueDepth in force: SubmitQueueFull.
-	//   - customer unknown: SubmitNoCustomer.
-	//   - the workload id exists already: SubmitDuplicate with it (a repeated call).
+	//   - key known, digest or meaning the same (domain.Submission.Repeats), younger than domain.IdempotencyRetention: AdmittedBefore with the first workload.
+	//   - key known, neither the same: AdmissionConflict.
+	//   - PENDING + REDISTRIBUTING of the customer at its MaxQueueDepth in force: AdmissionQueueFull.
+	//   - customer unknown: AdmissionNoCustomer.
+	//   - the workload id exists already: AdmittedBefore with it (a repeated call).
 	// An item that is refused leaves no trace and does not affect the others. CreatedAt and QueueAt are set
 	// from the store's clock, in microseconds. RunAt is kept in UTC and whole microseconds.
 	Submit(ctx context.Context, batch []domain.Submission) ([]SubmitResult, error)
@@ -57,21 +57,9 @@ type WorkloadStore interface {
 	Usage(ctx context.Context, customer domain.CustomerID) (domain.Usage, error)
 }
 
-// SubmitStatus is what became of a submission.
-type SubmitStatus int
-
-// The results of a submission.
-const (
-	SubmitAccepted SubmitStatus = iota
-	SubmitDuplicate
-	SubmitConflict
-	SubmitQueueFull
-	SubmitNoCustomer
-)
-
 // SubmitResult answers one submission. Workload is set when accepted or duplicate.
 type SubmitResult struct {
-	Status   SubmitStatus
+	Status   domain.Admission
 	Workload domain.Workload
 }
 

@@ -254,7 +254,7 @@ func (w *world) submit(ctx context.Context, i int) error {
 	res, err := w.workloads.Submit(ctx, []domain.Submission{{
 		Spec: domain.Spec{ID: id, CustomerID: s.ID, Type: workType, Run: domain.DefaultRunConfig(), Priority: j.priority},
 	}})
-	if err == nil && res[0].Status != ports.SubmitAccepted {
+	if err == nil && res[0].Status != domain.Admitted {
 		err = fmt.Errorf("status %d", res[0].Status)
 	}
 	if err != nil {

@@ -79,7 +79,7 @@ func (s *Service) SubmitBatch(ctx context.Context, p domain.Principal, reqs []Su
 	accepted := false
 	for k, r := range results {
 		outcomes[places[k]] = outcomeOf(r)
-		accepted = accepted || r.Status == ports.SubmitAccepted
+		accepted = accepted || r.Status == domain.Admitted
 	}
 	if accepted {
 		s.Notifier.Wake(ctx, ports.WakeSubmit)
@@ -89,14 +89,14 @@ func (s *Service) SubmitBatch(ctx context.Context, p domain.Principal, reqs []Su
 
 func outcomeOf(r ports.SubmitResult) SubmitOutcome {
 	switch r.Status {
-	case ports.SubmitAccepted, ports.SubmitDuplicate:
+	case domain.Admitted, domain.AdmittedBefore:
 		return SubmitOutcome{Workload: r.Workload}
-	case ports.SubmitConflict:
+	case domain.AdmissionConflict:
 		return SubmitOutcome{Err: domain.NewError(domain.CodeConflict,
 			"this Idempotency-Key was used with another body").With("field", "Idempotency-Key")}
-	case ports.SubmitQueueFull:
+	case domain.AdmissionQueueFull:
 		return SubmitOutcome{Err: domain.Unavailable(queueFullRetry, "the queue of this customer is full")}
-	case ports.SubmitNoCustomer:
+	case domain.AdmissionNoCustomer:
 		return SubmitOutcome{Err: domain.NotFound("customer")}
 	}
 	return SubmitOutcome{Err: domain.NewError(domain.CodeInternal, "unexpected submit status %d", r.Status)}
