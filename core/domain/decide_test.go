@@ -12,7 +12,7 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-func TestRetriesSpendTheirBudgetAndThenFail(t *testing.T) {
+func TestFail_WhenRetriesAreSpent_IsFinal(t *testing.T) {
 	w := in(domain.StatusRunning)
 	w.Run.MaxRetries = 2
 	for n := range 3 {
@@ -38,7 +38,7 @@ func TestRetriesSpendTheirBudgetAndThenFail(t *testing.T) {
 	assert.Equal(t, 2, w.RetryCount)
 }
 
-func TestAPermanentFailureIsNotRetried(t *testing.T) {
+func TestFail_Permanent_IsNotRetried(t *testing.T) {
 	w, tr := in(domain.StatusRunning), event(domain.EventFail)
 	tr.Failure.Permanent = true
 	apply(&w, epoch0, tr)
@@ -46,7 +46,7 @@ func TestAPermanentFailureIsNotRetried(t *testing.T) {
 	assert.Zero(t, w.RetryCount)
 }
 
-func TestAWorkloadMayAskForItsDelay(t *testing.T) {
+func TestFail_WithRetryAfter_WaitsThatLong(t *testing.T) {
 	for asked, kept := range map[time.Duration]time.Duration{
 		-time.Second: 0, 0: 0, 42 * time.Second: 42 * time.Second, 1000 * time.Hour: domain.MaxRetryAfter,
 	} {
@@ -57,7 +57,7 @@ func TestAWorkloadMayAskForItsDelay(t *testing.T) {
 	}
 }
 
-func TestATimeoutIsAFailureOfTypeTimeout(t *testing.T) {
+func TestTimeout_IsAFailureOfTypeTimeout(t *testing.T) {
 	w := in(domain.StatusRunning)
 	w.Run.MaxRetries = 0
 	apply(&w, epoch0, event(domain.EventTimeout))
@@ -65,7 +65,7 @@ func TestATimeoutIsAFailureOfTypeTimeout(t *testing.T) {
 	assert.Equal(t, domain.FailureTimeout, w.Failure.Type)
 }
 
-func TestAStartSetsTheDeadlineOfItsRun(t *testing.T) {
+func TestStart_SetsTheDeadlineOfItsRun(t *testing.T) {
 	w := in(domain.StatusScheduled)
 	apply(&w, epoch0, event(domain.EventStart))
 	assert.Equal(t, epoch0.Add(time.Hour), w.Deadline)
@@ -90,7 +90,7 @@ func lose(t *testing.T, w *domain.Workload, n int, loss domain.Loss) {
 	}
 }
 
-func TestThreeCrashesInARowQuarantine(t *testing.T) {
+func TestLose_ThreeDeathsInARow_Quarantines(t *testing.T) {
 	w := in(domain.StatusRunning)
 	lose(t, &w, 3, domain.LossExpired)
 	require.Equal(t, domain.StatusFailed, w.Status)
@@ -98,7 +98,7 @@ func TestThreeCrashesInARowQuarantine(t *testing.T) {
 	assert.Zero(t, w.RetryCount, "lost workers are not failures of the workload")
 }
 
-func TestWorkersThatDidNotCrashDoNotQuarantine(t *testing.T) {
+func TestLose_WorkersThatDidNotDie_NeverQuarantines(t *testing.T) {
 	for _, loss := range []domain.Loss{domain.LossRemoved, domain.LossMissing} {
 		w := in(domain.StatusRunning)
 		lose(t, &w, domain.MaxRedistributions, loss)
@@ -109,7 +109,7 @@ func TestWorkersThatDidNotCrashDoNotQuarantine(t *testing.T) {
 	}
 }
 
-func TestANewCheckpointResetsBothBudgetsOfLostWorkers(t *testing.T) {
+func TestCheckpoint_New_ResetsTheCountsOfLostWorkers(t *testing.T) {
 	w := in(domain.StatusRunning)
 	lose(t, &w, 2, domain.LossExpired)
 	tr := event(domain.EventCheckpoint)
@@ -120,7 +120,7 @@ func TestANewCheckpointResetsBothBudgetsOfLostWorkers(t *testing.T) {
 	assert.Equal(t, domain.StatusRunning, w.Status)
 }
 
-func TestAPauseThatWasAskedForSurvivesEveryOtherEndOfTheRun(t *testing.T) {
+func TestRequestPause_WhenTheRunEndsOtherwise_StillPauses(t *testing.T) {
 	for _, e := range []domain.Event{domain.EventLose, domain.EventRelease, domain.EventFail, domain.EventTimeout} {
 		w := in(domain.StatusRunning)
 		outs := apply(&w, epoch0, event(domain.EventRequestPause), event(e))
@@ -135,7 +135,7 @@ func TestAPauseThatWasAskedForSurvivesEveryOtherEndOfTheRun(t *testing.T) {
 	assert.Equal(t, domain.StatusCompleted, w.Status, "what finishes first is finished")
 }
 
-func TestPauseAndResumeMayBeRepeated(t *testing.T) {
+func TestRequestPause_Repeated_ChangesNothing(t *testing.T) {
 	w := in(domain.StatusRunning)
 	pause, resume := event(domain.EventRequestPause), event(domain.EventResume)
 	assert.Equal(t, []domain.Outcome{"applied", "already", "applied", "already", "applied", "already"},
@@ -144,7 +144,7 @@ func TestPauseAndResumeMayBeRepeated(t *testing.T) {
 	assert.Equal(t, domain.OutcomeIllegal, apply(&fresh, epoch0, resume)[0])
 }
 
-func TestCheckpointSequencesGrowByOne(t *testing.T) {
+func TestCheckpoint_SequenceThatDoesNotFollow_IsRefused(t *testing.T) {
 	for seq, want := range map[int64]domain.Outcome{1: "illegal", 2: "illegal", 3: "applied", 4: "illegal"} {
 		w, tr := in(domain.StatusRunning), event(domain.EventCheckpoint)
 		tr.CheckpointSequence = seq
@@ -152,7 +152,7 @@ func TestCheckpointSequencesGrowByOne(t *testing.T) {
 	}
 }
 
-func TestProgressIsBoundedAndKeptByACheckpointWithoutOne(t *testing.T) {
+func TestProgress_OutOfBounds_IsClamped(t *testing.T) {
 	w, tr := in(domain.StatusRunning), event(domain.EventProgress)
 	for given, kept := range map[float64]float64{-1: 0, 50: 50, 1e9: 100} {
 		tr.Percent = &given
@@ -198,7 +198,7 @@ func TestDecline_ByMoreWorkersThanAreRemembered_MakesTheWorkloadWait(t *testing.
 	assert.Equal(t, epoch0.Add(domain.DeclinePause), w.NotBefore, "forty that decline are not asked in a circle")
 }
 
-func TestBackoffGrowsIsCappedAndNeverZero(t *testing.T) {
+func TestBackoff_Grows_UpToItsCapAndNeverZero(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		attempt, jitter := rapid.IntRange(0, 5000).Draw(t, "attempt"), rapid.Float64Range(0, 0.999999).Draw(t, "jitter")
 		b := domain.RetryBackoff{
@@ -225,9 +225,9 @@ func TestDefaultBackoff_WithTheDefaultBudget_SpansFiveMinutes(t *testing.T) {
 	assert.Equal(t, b.Delay(3, 0.25), domain.RetryBackoff{}.Delay(3, 0.25), "the zero one is the default")
 }
 
-// TestRandomLivesAreLegal throws random transitions, stale ones among them, at a workload and checks what must hold
+// TestDecide_RandomTransitions_KeepTheInvariants throws random transitions, stale ones among them, at a workload and checks what must hold
 // after each: see the invariants I1, I2, I4, I5, I7 and I9.
-func TestRandomLivesAreLegal(t *testing.T) {
+func TestDecide_RandomTransitions_KeepTheInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := in(domain.StatusPending)
 		w.Generation, w.CheckpointSequence, w.CheckpointGeneration = 0, 0, 0
@@ -275,7 +275,7 @@ func expectedFrom(s domain.Status, e domain.Event) domain.Outcome {
 	return expected(s, e).out
 }
 
-func TestAnUnplaceableWorkloadIsMarkedOnceForEachReason(t *testing.T) {
+func TestUnplaceable_SameReasonAgain_ChangesNothing(t *testing.T) {
 	w := in(domain.StatusPending)
 	w.Resumed = true
 	tr := event(domain.EventUnplaceable)
@@ -290,7 +290,7 @@ func TestAnUnplaceableWorkloadIsMarkedOnceForEachReason(t *testing.T) {
 	assert.Empty(t, w.Reason, "placed after all")
 }
 
-func TestWhatMadeRoomStaysBackForAWhile(t *testing.T) {
+func TestRelease_WithRetryAfter_WaitsThatLong(t *testing.T) {
 	w := in(domain.StatusRunning)
 	tr := event(domain.EventRelease)
 	tr.RetryAfter = new(domain.PreemptionDelay)

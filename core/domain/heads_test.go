@@ -19,7 +19,7 @@ func first(n, priority, minutes int, hard map[string]string) domain.FirstOfLane 
 	return domain.FirstOfLane{Lane: l, Since: epoch0.Add(-time.Duration(minutes) * time.Minute)}
 }
 
-func TestHeadsQuery_MoreLanesThanTheLimit_ChoosesHalfByWaitAndHalfByPlace(t *testing.T) {
+func TestChoose_MoreLanesThanTheLimit_ChoosesHalfByWaitAndHalfByPlace(t *testing.T) {
 	var lanes []domain.FirstOfLane
 	for n := range 1000 {
 		lanes = append(lanes, first(n, 1000-n, n, nil)) // the higher the priority, the shorter the wait
@@ -40,7 +40,7 @@ func TestHeadsQuery_MoreLanesThanTheLimit_ChoosesHalfByWaitAndHalfByPlace(t *tes
 	assert.Len(t, chosen, 5)
 }
 
-func TestHeadsQuery_LanesThatNoWorkerAdmits_AreSetAsideAndDoNotCount(t *testing.T) {
+func TestChoose_LanesThatNoWorkerAdmits_AreSetAsideAndDoNotCount(t *testing.T) {
 	able := worker(1, "t0", "t1", "t2", "t3")
 	draining := worker(2, "t4")
 	draining.Status = domain.WorkerDraining

@@ -77,7 +77,7 @@ func expected(s domain.Status, e domain.Event) cell {
 	return cell{out: domain.OutcomeIllegal}
 }
 
-func TestEveryEventInEveryState(t *testing.T) {
+func TestDecide_EveryEventInEveryState(t *testing.T) {
 	require.Len(t, events(), 17, "an event was added: add its column")
 	for _, s := range domain.Statuses() {
 		for _, e := range events() {
@@ -110,7 +110,7 @@ func TestEveryEventInEveryState(t *testing.T) {
 	}
 }
 
-func TestFinalStatesNeverChange(t *testing.T) {
+func TestDecide_FinalState_NeverChanges(t *testing.T) {
 	for _, s := range []domain.Status{domain.StatusCompleted, domain.StatusFailed, domain.StatusCancelled} {
 		for _, e := range events() {
 			for _, generation := range []int64{0, 2, 3, 4} {
@@ -123,7 +123,7 @@ func TestFinalStatesNeverChange(t *testing.T) {
 	}
 }
 
-func TestWorkerEventsAreFencedByGenerationAndSession(t *testing.T) {
+func TestDecide_WorkerEvent_IsFencedByGenerationAndSession(t *testing.T) {
 	for _, r := range domain.Rules() {
 		if r.Source != domain.FromWorker {
 			continue
@@ -145,7 +145,7 @@ func TestWorkerEventsAreFencedByGenerationAndSession(t *testing.T) {
 	}
 }
 
-func TestLeaderEventsAreGuardedByTheGenerationTheyDecidedOn(t *testing.T) {
+func TestDecide_LeaderEvent_IsFencedByTheGenerationItDecidedOn(t *testing.T) {
 	for _, r := range domain.Rules() {
 		if r.Source != domain.FromLeader {
 			continue
@@ -159,7 +159,7 @@ func TestLeaderEventsAreGuardedByTheGenerationTheyDecidedOn(t *testing.T) {
 	}
 }
 
-func TestARepeatedTransitionAnswersAlready(t *testing.T) {
+func TestDecide_RepeatedTransition_AnswersAlready(t *testing.T) {
 	for _, e := range []domain.Event{
 		domain.EventUnassign, domain.EventDecline, domain.EventStart, domain.EventComplete, domain.EventFail,
 		domain.EventPaused, domain.EventRelease, domain.EventTimeout, domain.EventLose, domain.EventCheckpoint,
@@ -181,14 +181,14 @@ func TestARepeatedTransitionAnswersAlready(t *testing.T) {
 	}
 }
 
-func TestACancelDoesNotHideThatTheRunHadEnded(t *testing.T) {
+func TestDecide_EndReportedAgainAfterACancel_AnswersAlready(t *testing.T) {
 	w := in(domain.StatusRunning)
 	outs := apply(&w, epoch0, event(domain.EventFail), event(domain.EventCancel), event(domain.EventFail))
 	assert.Equal(t, []domain.Outcome{domain.OutcomeApplied, domain.OutcomeApplied, domain.OutcomeAlready}, outs)
 	assert.Equal(t, domain.StatusCancelled, w.Status)
 }
 
-func TestLateProgressIsRepeatedBehindTheOwnEndAndFencedBehindAForeignOne(t *testing.T) {
+func TestDecide_ProgressAfterTheEnd_DependsOnWhoEndedTheRun(t *testing.T) {
 	own := in(domain.StatusRunning)
 	assert.Equal(t, domain.OutcomeAlready, apply(&own, epoch0, event(domain.EventComplete), event(domain.EventProgress))[1])
 	for _, e := range []domain.Event{domain.EventLose, domain.EventCancel, domain.EventTimeout} {
@@ -197,7 +197,7 @@ func TestLateProgressIsRepeatedBehindTheOwnEndAndFencedBehindAForeignOne(t *test
 	}
 }
 
-func TestTheFirstOutcomeWins(t *testing.T) {
+func TestDecide_TwoEnds_FirstWins(t *testing.T) {
 	ends := []domain.Event{domain.EventComplete, domain.EventFail, domain.EventLose, domain.EventCancel, domain.EventRelease}
 	for _, first := range ends {
 		for _, second := range ends {

@@ -15,7 +15,7 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-func TestIDsSortAsTheirBytesAndParseInAnyCase(t *testing.T) {
+func TestEncodeID_SortsAsItsBytesAndParsesInAnyCase(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var a, b [16]byte
 		copy(a[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "a"))
@@ -32,7 +32,7 @@ func TestIDsSortAsTheirBytesAndParseInAnyCase(t *testing.T) {
 	}
 }
 
-func TestKeysTellTheirCustomerAndPrefix(t *testing.T) {
+func TestParseKey_NamesItsCustomerAndPrefix(t *testing.T) {
 	key := domain.FormatKey("cust_a_b", [20]byte{1, 2, 3})
 	prefix, customer, ok := domain.KeyPrefix(key)
 	require.True(t, ok)
@@ -56,7 +56,7 @@ func TestKeysTellTheirCustomerAndPrefix(t *testing.T) {
 	assert.Equal(t, domain.KeyForever, domain.APIKey{}.UsableFor(epoch0))
 }
 
-func TestVirtualTimeEqualsAgingPriority(t *testing.T) {
+func TestAdvance_VirtualTime_EqualsAgingPriority(t *testing.T) {
 	type waiting struct {
 		created  time.Time
 		priority int
@@ -83,7 +83,7 @@ func TestVirtualTimeEqualsAgingPriority(t *testing.T) {
 	assert.Zero(t, domain.PolicyFIFO.Advance(1000, domain.TierEnterprise.Weight()))
 }
 
-func TestLanesDifferInWhatPlacementLooksAt(t *testing.T) {
+func TestLaneOf_DiffersInWhatPlacementLooksAt(t *testing.T) {
 	base := domain.Spec{CustomerID: "cust_a", Type: "t", Run: domain.DefaultRunConfig()}
 	changes := map[string]func(*domain.Spec){
 		"customer":  func(s *domain.Spec) { s.CustomerID = "cust_b" },
@@ -103,7 +103,7 @@ func TestLanesDifferInWhatPlacementLooksAt(t *testing.T) {
 	assert.Equal(t, domain.LaneOf(&base), domain.LaneOf(&same))
 }
 
-func TestALabelsRegionIsPreferredUnlessARuleSaysMore(t *testing.T) {
+func TestRules_RegionLabel_IsPreferredUnlessARuleNamesTheRegion(t *testing.T) {
 	s := domain.Spec{Labels: map[string]string{"region": "eu"}}
 	assert.Equal(t, map[string]string{"region": "eu"}, s.Rules().Soft.WorkerTags)
 	assert.True(t, s.Affinity.IsZero(), "what the client stated stays as it is")
@@ -113,12 +113,12 @@ func TestALabelsRegionIsPreferredUnlessARuleSaysMore(t *testing.T) {
 	assert.Equal(t, s.Affinity, s.Rules())
 }
 
-func TestLimitsAreTheTiersUnlessOverridden(t *testing.T) {
+func TestLimits_AreTheTiersUnlessOverridden(t *testing.T) {
 	c := domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierStandard, Overrides: domain.Limits{MaxQueueDepth: 7}}
 	assert.Equal(t, domain.Limits{MaxConcurrent: 100, MaxQueueDepth: 7, RatePerSec: 10, Burst: 50}, c.Limits())
 }
 
-func TestValidationNamesTheField(t *testing.T) {
+func TestValidate_NamesTheField(t *testing.T) {
 	sub := func(change func(*domain.Submission)) error {
 		s := domain.Submission{Spec: domain.Spec{Type: "t", Input: "{}", Run: domain.DefaultRunConfig()}}
 		change(&s)
@@ -155,7 +155,7 @@ func TestValidationNamesTheField(t *testing.T) {
 	}
 }
 
-func TestText_ThatNotEveryStoreKeeps_IsRefusedWhereverItStands(t *testing.T) {
+func TestValidate_TextThatNotEveryStoreKeeps_IsRefused(t *testing.T) {
 	spec := domain.Spec{Type: "t", Input: "{}", Run: domain.DefaultRunConfig()}
 	for _, bad := range []string{"\x00", "\xff", "\xed\xa0\x80", "a\x00b", "\xc3("} {
 		for field, err := range map[string]error{
@@ -208,7 +208,7 @@ func TestParseTime_ReadsWhatRFC3339Allows(t *testing.T) {
 	}
 }
 
-func TestErrorsAreToldApartByCode(t *testing.T) {
+func TestError_IsRecognisedByItsCode(t *testing.T) {
 	wrapped := errors.Join(errors.New("outer"), domain.NotFound("workload"))
 	assert.Equal(t, domain.CodeNotFound, domain.CodeOf(wrapped))
 	assert.True(t, domain.IsCode(wrapped, domain.CodeNotFound))
@@ -220,7 +220,7 @@ func TestErrorsAreToldApartByCode(t *testing.T) {
 	assert.Empty(t, base.Details, "With copies")
 }
 
-func TestJSONPassesThrough(t *testing.T) {
+func TestJSON_PassesThroughUnchanged(t *testing.T) {
 	type box struct{ V domain.JSON }
 	b, err := json.Marshal(box{`{"a":1}`})
 	require.NoError(t, err)

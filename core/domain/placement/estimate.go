@@ -6,50 +6,70 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// Confidence is how sure an estimate is: by how many placements it rests on, and how long they took.
+// Confidence is how reliable an estimate is.
 type Confidence string
 
-// The confidences.
+// The levels of confidence.
 const (
-	ConfidenceHigh   Confidence = "high"   // at least 100 placements, over as long a time as the estimate; or there is room now
-	ConfidenceMedium Confidence = "medium" // at least 10, over a quarter of that
-	ConfidenceLow    Confidence = "low"    // fewer, or something speaks against the throughput
+	// ConfidenceHigh: there is room now, or the estimate rests on at least 100 placements measured over
+	// at least as long a time as the estimate.
+	ConfidenceHigh Confidence = "high"
+	// ConfidenceMedium: at least 10 placements, measured over at least a quarter of that time.
+	ConfidenceMedium Confidence = "medium"
+	// ConfidenceLow: fewer placements, or a sign that the throughput no longer holds.
+	ConfidenceLow Confidence = "low"
 )
 
-// Ahead is how much of the queue is before a workload.
+// Ahead is how many workloads are served before a workload.
 type Ahead struct {
-	// All counts the whole queue. Type counts those of the same workload type that may be placed, Customer those of the same customer.
-	All, Type, Customer int
-	// AtLeast tells that counting stopped: more may be before it.
+	// All counts the whole queue.
+	All int
+	// Type counts those of the same workload type that may be placed.
+	Type int
+	// Customer counts those of the same customer.
+	Customer int
+	// AtLeast reports that the counts are lower bounds.
 	AtLeast bool
 }
 
-// Estimate is when a workload may start.
+// Waiting describes a waiting workload whose start is to be estimated.
+type Waiting struct {
+	CustomerID domain.CustomerID
+	Type       string
+	Ahead      Ahead
+	// Room is the number of free slots that it could take, Slots the number of all slots that it could
+	// take if they were free.
+	Room, Slots int
+	// AtLimit reports whether its customer runs as many workloads as it may.
+	AtLimit bool
+}
+
+// Estimate says how long a workload still waits.
 type Estimate struct {
 	In         time.Duration
 	Confidence Confidence
 }
 
-// ThroughputLifetime is how old a throughput may be.
+// ThroughputLifetime is how long a measured throughput serves for estimates.
 const ThroughputLifetime = time.Minute
 
-// minQuiet is how long nothing must have been placed to tell something from that.
+// minQuiet is the shortest time without a placement that says anything about the throughput.
 const minQuiet = time.Second
 
-// EstimateWait tells how long a workload with so much ahead of it will wait. room is how many slots that it could take are free,
-// slots how many there are. ok is false when nothing was placed that it could be told from.
-func EstimateWait(p domain.Throughput, now time.Time, c domain.CustomerID, typ string, ahead Ahead, room, slots int, atLimit bool) (e Estimate, ok bool) {
-	if !atLimit && !ahead.AtLeast && ahead.Type < room {
+// EstimateWait estimates how long the workload waits. ok is false when the throughput says nothing
+// about it.
+func EstimateWait(t domain.Throughput, now time.Time, w Waiting) (e Estimate, ok bool) {
+	if !w.AtLimit && !w.Ahead.AtLeast && w.Ahead.Type < w.Room {
 		return Estimate{0, ConfidenceHigh}, true
 	}
-	if now.Sub(p.At) > ThroughputLifetime {
+	if now.Sub(t.At) > ThroughputLifetime {
 		return Estimate{}, false
 	}
-	if e, ok = wait(p.Types[typ], now, ahead.Type+1, slots); !ok {
+	if e, ok = wait(t.Types[w.Type], now, w.Ahead.Type+1, w.Slots); !ok {
 		return Estimate{}, false
 	}
-	if atLimit { // then its own customer's throughput is what counts
-		own, ok := wait(p.Customers[c], now, ahead.Customer+1, slots)
+	if w.AtLimit { // its customer's own throughput counts too: the slower of both decides
+		own, ok := wait(t.Customers[w.CustomerID], now, w.Ahead.Customer+1, w.Slots)
 		if !ok {
 			return Estimate{}, false
 		}
@@ -57,33 +77,35 @@ func EstimateWait(p domain.Throughput, now time.Time, c domain.CustomerID, typ s
 			e = own
 		}
 	}
-	if ahead.AtLeast {
+	if w.Ahead.AtLeast {
 		e.Confidence = ConfidenceLow
 	}
 	return e, true
 }
 
-// wait is how long so many placements take, the last of them the one that is asked about.
-func wait(p domain.PlacementRate, now time.Time, need, slots int) (e Estimate, ok bool) {
-	busy := time.Duration(p.Busy) * time.Microsecond
-	if p.Placed > 0 && busy > 0 {
-		e, ok = Estimate{time.Duration(float64(busy) * float64(need) / float64(p.Placed)), ConfidenceLow}, true
+// wait estimates how long it takes to place n workloads. slots is how many of them can run at once.
+func wait(r domain.PlacementRate, now time.Time, n, slots int) (e Estimate, ok bool) {
+	busy := time.Duration(r.Busy) * time.Microsecond
+	if r.Placed > 0 && busy > 0 {
+		e, ok = Estimate{time.Duration(float64(busy) * float64(n) / float64(r.Placed)), ConfidenceLow}, true
 		switch {
-		case p.Placed >= 100 && e.In <= busy:
+		case r.Placed >= 100 && e.In <= busy:
 			e.Confidence = ConfidenceHigh
-		case p.Placed >= 10 && e.In <= 4*busy:
+		case r.Placed >= 10 && e.In <= 4*busy:
 			e.Confidence = ConfidenceMedium
 		}
 	}
-	// What holds the slots has run for as long as nothing was placed, at least: so they get free in turns of that length, as many
-	// in one turn as there are.
-	quiet := now.Sub(p.Last)
-	if p.Last.IsZero() || quiet < minQuiet || ok && quiet <= 5*busy/time.Duration(p.Placed) {
+	// When nothing has been placed for much longer than usual, the measured rate no longer holds. The
+	// runs that hold the slots have lasted at least that long. So assume that all slots become free
+	// once in each such period.
+	quiet := now.Sub(r.Last)
+	if r.Last.IsZero() || quiet < minQuiet || ok && quiet <= 5*busy/time.Duration(r.Placed) {
 		return e, ok
 	}
 	slots = max(slots, 1)
-	if turns := quiet * time.Duration((need+slots-1)/slots); turns > e.In {
-		e = Estimate{turns, ConfidenceLow}
+	periods := time.Duration((n + slots - 1) / slots)
+	if in := quiet * periods; in > e.In {
+		e = Estimate{in, ConfidenceLow}
 	}
 	return e, true
 }

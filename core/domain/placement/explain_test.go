@@ -13,7 +13,7 @@ import (
 	"github.com/niyanta/niyanta/core/domain/placement"
 )
 
-func TestWhyItWaitsIsSaidWithCounts(t *testing.T) {
+func TestExplain_EachObstacle_IsCounted(t *testing.T) {
 	gpu := worker(1, 1, "t")
 	gpu.Tags = map[string]string{"gpu": "a100"}
 	draining, dead := worker(5, 9, "t"), worker(6, 9, "t")
@@ -54,7 +54,7 @@ func TestWhyItWaitsIsSaidWithCounts(t *testing.T) {
 	assert.Equal(t, "no worker can run it: none is registered", none.Unplaceable(&free))
 }
 
-func TestExplainer_LearnsOfACustomer_LeavesTheSnapshotAsItIs(t *testing.T) {
+func TestExplainer_WhenItLearnsOfACustomer_LeavesTheSnapshotAsItIs(t *testing.T) {
 	s := placement.Snapshot{
 		Workers: []domain.Worker{worker(1, 3, "t")}, Customers: entitlements(map[domain.CustomerID]int{"a": 1}),
 		Occupancy: []domain.Occupancy{{SessionID: "s1", Lane: domain.Lane{CustomerID: "late", Type: "t"}, Count: 2}},
@@ -69,7 +69,7 @@ func TestExplainer_LearnsOfACustomer_LeavesTheSnapshotAsItIs(t *testing.T) {
 }
 
 // What explain says and what the planner does are two readings of the same rules.
-func TestExplainNeverContradictsThePlanner(t *testing.T) {
+func TestExplain_RandomWorld_AgreesWithThePlanner(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)
 		for id, c := range w.Customers {

@@ -8,16 +8,24 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// FairShare keeps the accounts of PolicyFair: weighted start-time fair queueing between customers, whose service is slot-time. A customer's
-// tag is what it has received, in slot-seconds divided by its tier's weight; the smallest tag is served next. Nobody knows beforehand how long a
-// workload runs, so each placement is charged a second at once, and what it holds beyond that as the time passes: a customer of
-// short workloads and one of long ones get equal slots, not equal numbers of placements.
+// FairShare keeps the accounts of PolicyFair. It is weighted start-time fair queueing between
+// customers, where the service is the time that they hold slots.
 //
-// Who has nothing to place, or is kept from it by its own limit, gathers no credit: it joins again at the virtual time, which is the median
-// tag of those that compete, by weight: neither one that is far behind because what it needs is taken, nor one far ahead moves it. The
-// accounts live with the leader; a new one starts everybody at zero. Not safe for concurrent use.
+// The tag of a customer is the service that it has received: slot-seconds divided by the weight of
+// its tier. The customer with the smallest tag is served next. Nobody knows in advance how long a
+// workload runs. So each placement is charged one slot-second at once, and what a customer holds
+// beyond that is charged as time passes. A customer with short workloads and one with long workloads
+// get the same number of slots, not the same number of placements.
+//
+// A customer that has nothing to place, or that its own limit holds back, gathers no credit. When it
+// competes again it starts at the virtual time at least. That is the median of the tags of the
+// competing customers, weighted by tier: a customer far behind, because the workers that it needs
+// are taken, does not move it, nor does one far ahead.
+//
+// The accounts live with the leader. A new leader starts every customer at zero. Not safe for
+// concurrent use.
 type FairShare struct {
-	at       time.Time
+	at       time.Time // of the last Settle
 	virtual  float64
 	accounts map[domain.CustomerID]*account
 }
@@ -25,22 +33,27 @@ type FairShare struct {
 type account struct {
 	tag    float64
 	weight float64
-	// prepaid are slot-seconds charged at placements that have not passed yet.
+	// prepaid are the slot-seconds that placements were charged in advance and that have not passed.
 	prepaid float64
 	running int
-	// placements counts what was placed, for its tenth of the longest waiting.
+	// placements counts the customer's placements, for LongestWaitShare.
 	placements int
-	competing  bool // it had something to place, and was not kept from it by its own limit
+	// competing is set while the customer has something to place and its own limit does not hold it
+	// back.
+	competing bool
 }
 
-// placementCharge is what a placement costs at once, in slot-seconds.
+// placementCharge is what a placement is charged at once, in slot-seconds.
 const placementCharge = 1
 
 // NewFairShare returns empty accounts.
 func NewFairShare() *FairShare { return &FairShare{accounts: map[domain.CustomerID]*account{}} }
 
-// Settle charges what was held since the last call, and takes over who runs how much and who has something to place now.
-func (f *FairShare) Settle(now time.Time, running map[domain.CustomerID]int, waiting map[domain.CustomerID]domain.Entitlements) {
+// Settle charges the slots held since the last call. Then it notes how many slots each customer
+// holds now, and which customers have something to place.
+func (f *FairShare) Settle(
+	now time.Time, running map[domain.CustomerID]int, waiting map[domain.CustomerID]domain.Entitlements,
+) {
 	seconds := 0.0
 	if !f.at.IsZero() {
 		seconds = max(now.Sub(f.at).Seconds(), 0)
@@ -55,7 +68,7 @@ func (f *FairShare) Settle(now time.Time, running map[domain.CustomerID]int, wai
 	f.advance()
 	for id, a := range f.accounts {
 		if !a.competing && a.running == 0 && a.tag <= f.virtual {
-			delete(f.accounts, id) // it would join at the virtual time anyway
+			delete(f.accounts, id) // the customer will start at the virtual time anyway
 		}
 	}
 	for id, entitlements := range waiting {
@@ -72,15 +85,17 @@ func (f *FairShare) Settle(now time.Time, running map[domain.CustomerID]int, wai
 	}
 }
 
+// settle charges the slots held in these seconds. The prepaid slot-seconds are used up first.
 func (a *account) settle(seconds float64, running int) {
-	held := float64(a.running+running) / 2 * seconds // what ended meanwhile ended on average in the middle
+	held := float64(a.running+running) / 2 * seconds // a run that ended in between ended half-way on average
 	paid := min(held, a.prepaid)
 	a.tag += (held - paid) / a.weight
 	a.running = running
 	a.prepaid = min(a.prepaid-paid, placementCharge*float64(running))
 }
 
-// advance moves the virtual time to the median tag of those that compete, by weight; it never goes back.
+// advance moves the virtual time to the weighted median of the tags of the competing customers. The
+// virtual time never goes back.
 func (f *FairShare) advance() {
 	var competing []*account
 	total := 0.0
@@ -99,7 +114,7 @@ func (f *FairShare) advance() {
 	}
 }
 
-// tag is a customer's place among the customers.
+// tag returns the customer's tag; a customer without an account is at the virtual time.
 func (f *FairShare) tag(id domain.CustomerID) float64 {
 	if a := f.accounts[id]; a != nil {
 		return a.tag
@@ -107,7 +122,7 @@ func (f *FairShare) tag(id domain.CustomerID) float64 {
 	return f.virtual
 }
 
-// charge charges one placement.
+// charge charges the customer for one placement.
 func (f *FairShare) charge(id domain.CustomerID) {
 	if a := f.accounts[id]; a != nil {
 		a.tag += placementCharge / a.weight
@@ -117,7 +132,7 @@ func (f *FairShare) charge(id domain.CustomerID) {
 	}
 }
 
-// placements is how many a customer has had.
+// placements returns the number of placements charged to the customer.
 func (f *FairShare) placements(id domain.CustomerID) int {
 	if a := f.accounts[id]; a != nil {
 		return a.placements
@@ -125,8 +140,8 @@ func (f *FairShare) placements(id domain.CustomerID) int {
 	return 0
 }
 
-// kept notes that a customer could not place anything for a reason of its own.
-func (f *FairShare) kept(id domain.CustomerID) {
+// stopCompeting notes that the customer cannot place anything for a reason of its own.
+func (f *FairShare) stopCompeting(id domain.CustomerID) {
 	if a := f.accounts[id]; a != nil {
 		a.competing = false
 	}

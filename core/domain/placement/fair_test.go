@@ -14,8 +14,8 @@ import (
 	"github.com/niyanta/niyanta/core/domain/placement"
 )
 
-// pool is a fleet of one worker that is always full, and customers that always have something waiting: time goes by, workloads end, slots
-// are given to whoever is next.
+// pool simulates one worker whose slots are always taken, and customers that always have workloads
+// waiting. As time passes, runs end and the planner gives their slots away again.
 type pool struct {
 	slots    int
 	shares   *placement.FairShare
@@ -31,19 +31,22 @@ type job struct {
 	ends     time.Time
 }
 
-// member is a customer of the pool.
+// member is a customer of the pool. All its runs last equally long.
 type member struct {
 	tier     domain.Tier
 	duration time.Duration
 	limit    int
-	from     time.Time // when it comes
+	from     time.Time // when it begins to submit
 }
 
 func newPool(slots int) *pool {
-	return &pool{slots: slots, shares: placement.NewFairShare(), now: epoch0, received: map[domain.CustomerID]float64{}, placed: map[domain.CustomerID]int{}}
+	return &pool{
+		slots: slots, shares: placement.NewFairShare(), now: epoch0,
+		received: map[domain.CustomerID]float64{}, placed: map[domain.CustomerID]int{},
+	}
 }
 
-// run lets so much time pass, a second at a time. Shares are counted from the time on that since says.
+// run lets the time d pass, second by second. Received slot-seconds count from since on.
 func (p *pool) run(members map[domain.CustomerID]member, d time.Duration, since time.Time) {
 	for end := p.now.Add(d); p.now.Before(end); p.now = p.now.Add(time.Second) {
 		var left []job
@@ -80,7 +83,8 @@ func (p *pool) run(members map[domain.CustomerID]member, d time.Duration, since 
 		as, _ := planner.Plan(p.slots)
 		for _, a := range as {
 			p.placed[a.CustomerID]++
-			p.running = append(p.running, job{a.CustomerID, domain.Lane{CustomerID: a.CustomerID, Type: "t"}, p.now.Add(members[a.CustomerID].duration)})
+			l := domain.Lane{CustomerID: a.CustomerID, Type: "t"}
+			p.running = append(p.running, job{a.CustomerID, l, p.now.Add(members[a.CustomerID].duration)})
 		}
 		if !p.now.Before(since) {
 			for _, j := range p.running {
@@ -90,7 +94,7 @@ func (p *pool) run(members map[domain.CustomerID]member, d time.Duration, since 
 	}
 }
 
-// share is a customer's part of what was given out.
+// share returns the customer's part of all slot-seconds.
 func (p *pool) share(id domain.CustomerID) float64 {
 	total := 0.0
 	for _, n := range p.received {
@@ -99,11 +103,12 @@ func (p *pool) share(id domain.CustomerID) float64 {
 	return p.received[id] / total
 }
 
-func TestFairSharesFollowTheWeightsWhateverTheDurations(t *testing.T) {
-	tiers := tiers[1:] // what a free one gets beside these takes days to tell: see simulation/days
+func TestFairShare_RunsOfDifferentLength_FollowsTheWeights(t *testing.T) {
+	tiers := tiers[1:] // the share of a free customer is so small that only simulation/days measures it
 	for name, durations := range map[string][3]time.Duration{
-		"equal": {20 * time.Second, 20 * time.Second, 20 * time.Second}, "long ones of a low tier": {100 * time.Second, 40 * time.Second, 20 * time.Second},
-		"long ones of a high tier": {20 * time.Second, 40 * time.Second, 100 * time.Second},
+		"equal":                {20 * time.Second, 20 * time.Second, 20 * time.Second},
+		"longest in low tier":  {100 * time.Second, 40 * time.Second, 20 * time.Second},
+		"longest in high tier": {20 * time.Second, 40 * time.Second, 100 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			members := map[domain.CustomerID]member{}
@@ -123,7 +128,7 @@ func TestFairSharesFollowTheWeightsWhateverTheDurations(t *testing.T) {
 	}
 }
 
-func TestWhoComesLateOrIsKeptByItsLimitGathersNoCredit(t *testing.T) {
+func TestFairShare_IdleOrLimitedCustomer_GathersNoCredit(t *testing.T) {
 	members := map[domain.CustomerID]member{
 		"early": {tier: domain.TierStandard, duration: 30 * time.Second, limit: 1000},
 		"late":  {tier: domain.TierStandard, duration: 30 * time.Second, limit: 1000, from: epoch0.Add(2 * time.Hour)},
@@ -138,19 +143,22 @@ func TestWhoComesLateOrIsKeptByItsLimitGathersNoCredit(t *testing.T) {
 	p.received = map[domain.CustomerID]float64{}
 	p.run(members, 20*time.Minute, p.now)
 	for id := range members {
-		assert.InDelta(t, 1.0/3, p.share(id), 0.07, "%s: what was not used before is not made up for", id)
+		assert.InDelta(t, 1.0/3, p.share(id), 0.07, "%s: an unused share is not made up for later", id)
 	}
 }
 
-func TestSharesAreNeverMoreThanAPlacementApartForEqualWork(t *testing.T) {
+func TestFairShare_EqualWork_DiffersByAtMostOnePlacement(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		members := map[domain.CustomerID]member{}
 		for n := range rapid.IntRange(2, 5).Draw(t, "customers") {
-			members[domain.CustomerID(fmt.Sprint("c", n))] = member{tier: rapid.SampledFrom(tiers).Draw(t, "tier"), duration: time.Second, limit: 1000}
+			members[domain.CustomerID(fmt.Sprint("c", n))] = member{
+				tier: rapid.SampledFrom(tiers).Draw(t, "tier"), duration: time.Second, limit: 1000,
+			}
 		}
 		p := newPool(rapid.IntRange(1, 9).Draw(t, "slots"))
 		p.run(members, time.Duration(rapid.IntRange(5, 120).Draw(t, "seconds"))*time.Second, epoch0)
-		// Start-time fair queueing: service divided by weight differs by no more than one placement of each.
+		// Start-time fair queueing promises that service divided by weight differs by at most one placement
+		// of each of the two customers compared.
 		least, most := math.Inf(1), 0.0
 		slack := 0.0
 		for id, m := range members {

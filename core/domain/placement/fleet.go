@@ -8,49 +8,58 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// fleet is the healthy workers with what they hold, planned assignments included.
+// fleet is the healthy workers with the work that they hold, including what this batch has placed.
 type fleet struct {
 	seed    uint64
 	now     time.Time
-	workers []*slotWorker
+	workers []*fleetWorker
 	shapes  map[string]*shape
-	// across are the types whose anti rules bind every customer.
+	// across are the workload types whose anti rules bind the work of every customer.
 	across map[string]bool
-	// binding are the customers that what they hold keeps some of their own work away from some worker.
+	// binding are the customers whose running workloads have anti rules. The key everyCustomer stands
+	// for rules that bind all.
 	binding map[domain.CustomerID]bool
-	// draining counts the workers that take no new work.
+	// draining counts the draining workers. They are not among workers.
 	draining int
 }
 
-// slotWorker is one of them.
-type slotWorker struct {
+// fleetWorker is one healthy worker with what it holds.
+type fleetWorker struct {
 	*domain.Worker
 	used      int // slots taken
-	ending    int // of them, by runs that have ended but are not let go of
-	suspects  int // held, under which workers died before
+	ending    int // of those, slots kept by runs that have ended but have not returned
+	suspects  int // suspects held; see domain.State.Suspect
 	resources domain.Resources
-	types     map[string]int                       // workload types held
-	repelled  map[domain.CustomerID]map[string]int // types that held workloads keep away, by whose work they bind
-	hash      uint64
+	types     map[string]int // held workloads by type
+	// repelled counts, for the customer whose work is bound, the types that held workloads keep away.
+	repelled map[domain.CustomerID]map[string]int
+	hash     uint64
 }
 
-// shape is what a kind of work finds on the workers: those whose own properties admit it, with scores. Those that are full leave.
+// shape is the list of workers that can run one kind of work. Workers without a free slot are
+// removed from it, because within a batch no slot becomes free.
 type shape struct {
-	admitted   bool // some worker did
+	admitted   bool // there was at least one candidate at first
 	candidates []scored
 }
 
 type scored struct {
-	w     *slotWorker
+	w     *fleetWorker
 	score int
 }
 
+// everyCustomer is the key of anti rules that bind the work of every customer.
+const everyCustomer domain.CustomerID = ""
+
 func newFleet(s Snapshot) fleet {
-	f := fleet{seed: s.Seed, now: s.Now, shapes: map[string]*shape{}, across: make(map[string]bool, len(s.AntiAcross)), binding: map[domain.CustomerID]bool{}}
+	f := fleet{
+		seed: s.Seed, now: s.Now, shapes: map[string]*shape{},
+		across: make(map[string]bool, len(s.AntiAcross)), binding: map[domain.CustomerID]bool{},
+	}
 	for _, t := range s.AntiAcross {
 		f.across[t] = true
 	}
-	bySession := make(map[domain.SessionID]*slotWorker, len(s.Workers))
+	bySession := make(map[domain.SessionID]*fleetWorker, len(s.Workers))
 	for i := range s.Workers {
 		if s.Workers[i].Status == domain.WorkerDraining {
 			f.draining++
@@ -58,7 +67,7 @@ func newFleet(s Snapshot) fleet {
 		if s.Workers[i].Status != domain.WorkerHealthy {
 			continue
 		}
-		w := &slotWorker{Worker: &s.Workers[i], hash: hashOf(string(s.Workers[i].ID))}
+		w := &fleetWorker{Worker: &s.Workers[i], hash: hashOf(string(s.Workers[i].ID))}
 		bySession[w.SessionID] = w
 		f.workers = append(f.workers, w)
 	}
@@ -73,6 +82,7 @@ func newFleet(s Snapshot) fleet {
 	return f
 }
 
+// freeSlots returns the number of free slots of all workers.
 func (f *fleet) freeSlots() int {
 	free := 0
 	for _, w := range f.workers {
@@ -81,7 +91,8 @@ func (f *fleet) freeSlots() int {
 	return free
 }
 
-func (f *fleet) hold(w *slotWorker, l *domain.Lane, n int) {
+// hold adds n workloads of the lane to what the worker holds.
+func (f *fleet) hold(w *fleetWorker, l *domain.Lane, n int) {
 	w.used += n
 	w.resources = w.resources.Add(l.Resources, n)
 	if w.types == nil {
@@ -107,15 +118,14 @@ func (f *fleet) hold(w *slotWorker, l *domain.Lane, n int) {
 	}
 }
 
-// everyCustomer stands for all customers where it is told whose work an anti rule binds.
-const everyCustomer domain.CustomerID = ""
-
-// repels reports whether a held workload's anti rule keeps the lane away. A rule binds its own customer's work: were it to bind all, one
-// customer could keep everybody else's work from every worker. It binds all only for the types that the operator allows.
-func (w *slotWorker) repels(l *domain.Lane) bool {
+// repels reports whether the anti rule of a held workload keeps the lane away. An anti rule binds the
+// work of its own customer: if it bound everybody's, one customer could keep all other work from
+// every worker. Only the types that the operator names in Snapshot.AntiAcross bind all customers.
+func (w *fleetWorker) repels(l *domain.Lane) bool {
 	return w.repelled != nil && (w.repelled[l.CustomerID][l.Type] > 0 || w.repelled[everyCustomer][l.Type] > 0)
 }
 
+// shapeOf returns the workers that can run the lane's workloads.
 func (f *fleet) shapeOf(l *domain.Lane) *shape {
 	key := l.Shape()
 	if s := f.shapes[key]; s != nil {
@@ -132,21 +142,23 @@ func (f *fleet) shapeOf(l *domain.Lane) *shape {
 	return s
 }
 
-// take chooses the worker: best score, then least utilised, then a stable hash, so that equal ones share the work.
-func (f *fleet) take(s *shape, l *domain.Lane, c *domain.Candidate) (best scored, obstacle domain.Obstacle) {
+// choose returns the best worker for the candidate: the one with the highest score, then the least
+// utilised one, then one by a stable hash, so that equally good workers share the work. If there is
+// none, it returns the obstacle.
+func (f *fleet) choose(s *shape, l *domain.Lane, c *domain.Candidate) (best scored, obstacle domain.Obstacle) {
 	var bestHash, idHash uint64
 	declined, suspects := false, false
-	alone := !c.SuspectSince.IsZero() // on a worker without another suspect, at first
+	alone := !c.SuspectSince.IsZero() // a suspect first looks for a worker without another suspect
 	for i := 0; i < len(s.candidates); i++ {
 		k := s.candidates[i]
-		if k.w.used >= k.w.Slots { // for good: within a batch capacity only shrinks
+		if k.w.used >= k.w.Slots { // full for the rest of the batch
 			last := len(s.candidates) - 1
 			s.candidates[i] = s.candidates[last]
 			s.candidates = s.candidates[:last]
 			i--
 			continue
 		}
-		if best.w != nil && k.score < best.score || !k.w.takes(l) {
+		if best.w != nil && k.score < best.score || !k.w.hasRoomFor(l) {
 			continue
 		}
 		if len(c.Declines) > 0 && c.Declined(k.w.ID, f.now) {
@@ -184,9 +196,9 @@ func (f *fleet) take(s *shape, l *domain.Lane, c *domain.Candidate) (best scored
 	case best.w != nil:
 		return best, ""
 	case suspects && !domain.AvoidsSuspects(c.SuspectSince, f.now):
-		shared := *c
+		shared := *c // it has waited long enough: now it may share a worker
 		shared.SuspectSince = time.Time{}
-		return f.take(s, l, &shared)
+		return f.choose(s, l, &shared)
 	case suspects:
 		return best, obstacleSuspects
 	case declined:
@@ -197,12 +209,14 @@ func (f *fleet) take(s *shape, l *domain.Lane, c *domain.Candidate) (best scored
 	return best, domain.ObstacleUnplaceable
 }
 
-// takes reports whether the worker has room for one more of the lane right now.
-func (w *slotWorker) takes(l *domain.Lane) bool {
-	return w.used < w.Slots && !w.repels(l) && !w.holdsAny(l.Affinity.Anti.WorkloadTypes) && w.Resources.Fits(w.resources, l.Resources)
+// hasRoomFor reports whether the worker can take one more workload of the lane now.
+func (w *fleetWorker) hasRoomFor(l *domain.Lane) bool {
+	return w.used < w.Slots && !w.repels(l) && !w.holdsAny(l.Affinity.Anti.WorkloadTypes) &&
+		w.Resources.Fits(w.resources, l.Resources)
 }
 
-func (w *slotWorker) holdsAny(types []string) bool {
+// holdsAny reports whether the worker holds a workload of one of these types.
+func (w *fleetWorker) holdsAny(types []string) bool {
 	return slices.ContainsFunc(types, func(t string) bool { return w.types[t] > 0 })
 }
 

@@ -63,7 +63,7 @@ func TestPlan_LaneFullOfDeclinedWorkloads_IsPassedOverAfterABound(t *testing.T) 
 	assert.Len(t, p.PassedOver()[domain.ObstacleFull], 1)
 }
 
-func TestPlan_Suspects_GetAWorkerOfTheirOwnBesideOtherWork(t *testing.T) {
+func TestPlan_Suspects_AreKeptOnWorkersOfTheirOwn(t *testing.T) {
 	l := lane("b", "t", domain.Affinity{}, 1, 2, 3)
 	l.Heads[0].SuspectSince, l.Heads[1].SuspectSince = epoch0, epoch0
 	s := placement.Snapshot{Workers: []domain.Worker{worker(1, 5, "t")}, Now: epoch0}

@@ -7,20 +7,28 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// LongestWaitShare is the share of placements (one in ten) that goes to whoever has waited longest in wall-clock time, whatever its
-// priority, so that nobody starves behind a stream of higher tiers. With PolicyFair every customer is served in its turn; there it is one in
-// ten of each customer's own, so that what it does within a customer does not change the shares between them.
+// LongestWaitShare says that one placement in ten goes to the workload that has waited longest,
+// whatever its priority. Otherwise a steady stream of urgent work would keep the rest waiting for
+// ever. With PolicyFair the one in ten is counted for each customer separately and taken from the
+// customer's own workloads, so that it does not change the shares between customers.
 const LongestWaitShare = 10
 
-// obstacleDeclined: the workers that could run it now declined it a moment ago. It is about one workload; the others in its lane may go.
-const obstacleDeclined domain.Obstacle = "declined"
+// Obstacles of a single workload. The other workloads of its lane may still be placed.
+const (
+	// obstacleDeclined: the workers that could run it now have just declined it.
+	obstacleDeclined domain.Obstacle = "declined"
+	// obstacleSuspects: it is a suspect, and the workers that could run it now hold another one.
+	obstacleSuspects domain.Obstacle = "suspects"
+)
 
-// obstacleSuspects: the workers that could run it now have another suspect. It is about one workload too.
-const obstacleSuspects domain.Obstacle = "suspects"
+// skipLimit bounds how many declined workloads of one lane are left out of a batch. A lane with more
+// is passed over, so that reading it cannot go on without end.
+const skipLimit = 64
 
-// Planner chooses assignments over a snapshot. It is deterministic for its inputs, never blocks the head of
-// the line (a lane at its customer's limit, or that no worker can serve, is passed over at once), and
-// counts its own assignments, so that several calls of Plan fill one batch.
+// Planner decides which waiting workload runs on which worker. The same inputs always give the same
+// plan. A lane that cannot be served is passed over at once and holds up no other lane. The planner
+// counts what it has placed, so that several calls of Plan fill one batch. Not safe for concurrent
+// use.
 type Planner struct {
 	fleet     fleet
 	policy    domain.Policy
@@ -29,38 +37,40 @@ type Planner struct {
 	lanes     map[domain.LaneID]*laneQueue
 	byQueue   rankHeap[*customerQueue]
 	byAge     rankHeap[*laneQueue]
-	settled   map[domain.WorkloadID]bool // planned, or left out of this batch
-	placed    int
+	settled   map[domain.WorkloadID]bool // placed, or left out of this batch
+	placed    int                        // see Snapshot.Placed
 }
 
-// customerQueue is a customer with its lanes.
+// customerQueue is one customer with its lanes.
 type customerQueue struct {
 	id           domain.CustomerID
 	entitlements domain.Entitlements
-	limited      bool
-	room         int // how many more it may run, if limited
+	limited      bool // the snapshot has its entitlements
+	room         int  // how many more workloads it may run, if limited
 	lanes        rankHeap[*laneQueue]
 	byAge        rankHeap[*laneQueue] // filled with PolicyFair only
-	full         int                  // lanes that could be placed if others did not hold what they need
+	full         int                  // number of its lanes passed over with ObstacleFull
 }
 
-// laneQueue is a lane with the heads not yet planned.
+// laneQueue is one lane with the workloads at its head that are not settled yet.
 type laneQueue struct {
 	lane     *domain.Lane
 	customer *customerQueue
-	shape    *shape
-	advance  int64 // how much earlier it counts in the queue, in nanoseconds
+	shape    *shape // nil until the first of the lane is considered
+	advance  int64  // see domain.Policy.Advance, in nanoseconds
 	heads    []domain.Candidate
-	more     bool
-	skipped  int             // workloads left out of this batch
-	obstacle domain.Obstacle // why it was passed over; such a lane offers nothing any more
+	more     bool            // more workloads wait behind heads
+	skipped  int             // declined workloads left out of this batch
+	obstacle domain.Obstacle // why the lane was passed over; empty: it was not
 }
 
-// NewPlanner prepares a planner; the snapshot is not changed, but for the shares, and may be reused.
+// NewPlanner returns a planner over the snapshot. The planner charges Snapshot.Shares and changes
+// nothing else in the snapshot, which may be used again.
 func NewPlanner(s Snapshot) *Planner {
 	p := &Planner{
 		fleet: newFleet(s), policy: s.Policy, placed: s.Placed,
-		customers: make(map[domain.CustomerID]*customerQueue, len(s.Customers)), lanes: map[domain.LaneID]*laneQueue{}, settled: map[domain.WorkloadID]bool{},
+		customers: make(map[domain.CustomerID]*customerQueue, len(s.Customers)),
+		lanes:     map[domain.LaneID]*laneQueue{}, settled: map[domain.WorkloadID]bool{},
 	}
 	if p.policy == "" {
 		p.policy = domain.PolicyPriority
@@ -79,11 +89,12 @@ func NewPlanner(s Snapshot) *Planner {
 			c.room -= s.Occupancy[i].Count
 		}
 	}
-	p.byQueue.rank = p.rankOf
+	p.byQueue.rank = p.rankInQueue
 	p.byAge.rank = rankByAge
 	return p
 }
 
+// customer returns the customer's queue, creating it if needed.
 func (p *Planner) customer(id domain.CustomerID) *customerQueue {
 	c := p.customers[id]
 	if c == nil {
@@ -99,7 +110,7 @@ func (p *Planner) customer(id domain.CustomerID) *customerQueue {
 	return c
 }
 
-// rankByAge is a lane's place by how long its first workload has waited.
+// rankByAge ranks a lane by how long its first workload has waited.
 func rankByAge(q *laneQueue) (rank, bool) {
 	if !q.offers() {
 		return rank{}, false
@@ -107,8 +118,8 @@ func rankByAge(q *laneQueue) (rank, bool) {
 	return rank{at: q.heads[0].QueueAt.UnixNano(), id: q.heads[0].ID}, true
 }
 
-// rankOf is a customer's place: that of its first lane, behind its share.
-func (p *Planner) rankOf(c *customerQueue) (rank, bool) {
+// rankInQueue ranks a customer by its first lane. With PolicyFair its share comes first.
+func (p *Planner) rankInQueue(c *customerQueue) (rank, bool) {
 	_, r, ok := c.lanes.top()
 	if ok && p.shares != nil {
 		r.share = p.shares.tag(c.id)
@@ -116,19 +127,22 @@ func (p *Planner) rankOf(c *customerQueue) (rank, bool) {
 	return r, ok
 }
 
+// offers reports whether the lane has a workload that may be placed.
 func (q *laneQueue) offers() bool { return q.obstacle == "" && len(q.heads) > 0 }
 
-// FreeSlots is how many more workloads the healthy workers could hold.
+// FreeSlots returns how many more workloads the healthy workers can hold.
 func (p *Planner) FreeSlots() int { return p.fleet.freeSlots() }
 
-// Add gives the planner more heads of lanes. A lane added again continues where its first heads ended.
+// Add gives the planner the heads of lanes. For a lane that it already knows, they replace the heads
+// it had; what is settled among them is skipped.
 func (p *Planner) Add(lanes ...domain.LaneHeads) {
 	for i := range lanes {
 		l := &lanes[i]
 		q := p.lanes[l.Lane.ID]
 		if q == nil {
 			c := p.customer(l.Lane.CustomerID)
-			q = &laneQueue{lane: &l.Lane, customer: c, advance: int64(p.policy.Advance(l.Lane.Priority, c.entitlements.Tier.Weight()))}
+			advance := p.policy.Advance(l.Lane.Priority, c.entitlements.Tier.Weight())
+			q = &laneQueue{lane: &l.Lane, customer: c, advance: int64(advance)}
 			p.lanes[l.Lane.ID] = q
 		}
 		q.heads, q.more = l.Heads, l.More
@@ -136,6 +150,11 @@ func (p *Planner) Add(lanes ...domain.LaneHeads) {
 			q.heads = slices.DeleteFunc(slices.Clone(q.heads), func(c domain.Candidate) bool { return p.settled[c.ID] })
 		}
 	}
+	p.fillHeaps()
+}
+
+// fillHeaps orders the lanes and the customers anew.
+func (p *Planner) fillHeaps() {
 	all := make([]*laneQueue, 0, len(p.lanes))
 	byCustomer := make(map[*customerQueue][]*laneQueue, len(p.customers))
 	for _, q := range p.lanes {
@@ -154,11 +173,12 @@ func (p *Planner) Add(lanes ...domain.LaneHeads) {
 	p.byQueue.fill(customers)
 }
 
-// Placed continues Snapshot.Placed by what this planner placed.
+// Placed returns Snapshot.Placed plus the number of workloads that this planner has placed.
 func (p *Planner) Placed() int { return p.placed }
 
-// Plan chooses up to limit assignments. When it stops because a lane ran out of known heads while more
-// wait in it, it names that lane: Add its next heads and call Plan again, or the order would suffer.
+// Plan places up to limit workloads. When the known heads of a lane run out while more wait behind
+// them, Plan stops and returns the lane as exhausted: going on would place later workloads first.
+// The caller then reads more heads of that lane, calls Add and calls Plan again.
 func (p *Planner) Plan(limit int) (plan []Decision, exhausted domain.LaneID) {
 	for len(plan) < limit {
 		q := p.next()
@@ -166,7 +186,7 @@ func (p *Planner) Plan(limit int) (plan []Decision, exhausted domain.LaneID) {
 			return plan, ""
 		}
 		c := &q.heads[0]
-		a, obstacle := p.place(q, c)
+		d, obstacle := p.place(q, c)
 		if obstacle == obstacleDeclined || obstacle == obstacleSuspects {
 			if p.skip(q, obstacle) {
 				return plan, q.lane.ID
@@ -174,12 +194,12 @@ func (p *Planner) Plan(limit int) (plan []Decision, exhausted domain.LaneID) {
 			continue
 		}
 		if obstacle != "" {
-			// Within a batch limits and capacity only shrink: the lane cannot become placeable again.
+			// Room and limits only shrink within a batch, so the lane stays blocked until the next one.
 			q.obstacle = obstacle
-			p.passedOver(q)
+			p.passOver(q)
 			continue
 		}
-		plan = append(plan, a)
+		plan = append(plan, d)
 		p.settled[c.ID] = true
 		p.placed++
 		if q.drop() {
@@ -189,31 +209,31 @@ func (p *Planner) Plan(limit int) (plan []Decision, exhausted domain.LaneID) {
 	return plan, ""
 }
 
-// skipLimit bounds how many workloads of a lane are left out of one batch because the workers that could run them declined them.
-const skipLimit = 64
-
-// skip leaves the first workload of a lane out of this batch, and reports whether more of the lane must be read.
+// skip leaves the first workload of the lane out of this batch. It reports whether the lane is
+// exhausted.
 func (p *Planner) skip(q *laneQueue, o domain.Obstacle) (exhausted bool) {
 	if o == obstacleDeclined {
 		q.skipped++
 	}
 	if q.skipped > skipLimit {
 		q.obstacle = domain.ObstacleFull
-		p.passedOver(q)
+		p.passOver(q)
 		return false
 	}
 	p.settled[q.heads[0].ID] = true
 	return q.drop()
 }
 
-// drop removes the first workload of a lane, and reports whether more of the lane must be read.
+// drop removes the first workload of the lane. It reports whether the lane is exhausted: no head is
+// left, but more workloads wait in the store.
 func (q *laneQueue) drop() (exhausted bool) {
 	q.heads = q.heads[1:]
 	return len(q.heads) == 0 && q.more
 }
 
-// next returns the lane to take from: that of the longest wait every tenth time, else the first in the queue; nil when none has
-// anything left.
+// next returns the lane that the next workload is taken from, nil when no lane offers one. Usually
+// that is the first lane of the first customer in the queue. Every LongestWaitShare-th time it is
+// the lane whose first workload has waited longest.
 func (p *Planner) next() *laneQueue {
 	if p.shares == nil && (p.placed+1)%LongestWaitShare == 0 {
 		if q, _, ok := p.byAge.top(); ok {
@@ -228,12 +248,14 @@ func (p *Planner) next() *laneQueue {
 	if p.shares != nil && (p.shares.placements(c.id)+1)%LongestWaitShare == 0 {
 		lanes = &c.byAge
 	}
-	q, _, _ := lanes.top() // a customer that offers something has a lane that does
+	q, _, _ := lanes.top() // a customer in the heap has a lane that offers something
 	return q
 }
 
-// passedOver tells the shares when a customer has nothing left to place and it is not others that keep it from it.
-func (p *Planner) passedOver(q *laneQueue) {
+// passOver counts a lane that was passed over. When the customer has no lane left, and none of its
+// lanes is passed over because other work holds the workers, the customer stops competing for its
+// share: it must not gather credit while its own limit or its own rules hold it back.
+func (p *Planner) passOver(q *laneQueue) {
 	c := q.customer
 	if q.obstacle == domain.ObstacleFull {
 		c.full++
@@ -242,11 +264,11 @@ func (p *Planner) passedOver(q *laneQueue) {
 		return
 	}
 	if _, _, offers := c.lanes.top(); !offers {
-		p.shares.kept(c.id)
+		p.shares.stopCompeting(c.id)
 	}
 }
 
-// place chooses the worker for one candidate, or says why there is none.
+// place chooses a worker for the candidate. If there is none, it returns the obstacle.
 func (p *Planner) place(q *laneQueue, c *domain.Candidate) (Decision, domain.Obstacle) {
 	if q.customer.limited && q.customer.room <= 0 {
 		return Decision{}, domain.ObstacleLimit
@@ -254,7 +276,7 @@ func (p *Planner) place(q *laneQueue, c *domain.Candidate) (Decision, domain.Obs
 	if q.shape == nil {
 		q.shape = p.fleet.shapeOf(q.lane)
 	}
-	best, obstacle := p.fleet.take(q.shape, q.lane, c)
+	best, obstacle := p.fleet.choose(q.shape, q.lane, c)
 	if obstacle != "" {
 		return Decision{}, obstacle
 	}
@@ -273,7 +295,8 @@ func (p *Planner) place(q *laneQueue, c *domain.Candidate) (Decision, domain.Obs
 	}, ""
 }
 
-// PassedOver returns, by obstacle, the lanes that could not be served, with the heads that are left of them, ordered by id.
+// PassedOver returns the lanes that could not be served, by obstacle, with the heads that are left
+// of them. The lanes of one obstacle are ordered by id.
 func (p *Planner) PassedOver() map[domain.Obstacle][]domain.LaneHeads {
 	out := map[domain.Obstacle][]domain.LaneHeads{}
 	for _, id := range slices.Sorted(maps.Keys(p.lanes)) {

@@ -15,14 +15,14 @@ import (
 	"github.com/niyanta/niyanta/core/domain/placement"
 )
 
-func TestLanesAreServedInQueueOrder(t *testing.T) {
+func TestPlan_TwoLanes_ServesThemInQueueOrder(t *testing.T) {
 	s := placement.Snapshot{Workers: []domain.Worker{worker(1, 4, "t")}}
 	as := plan(s, 10, lane("a", "t", domain.Affinity{}, 1, 4, 5), lane("b", "t", domain.Affinity{}, 2, 3))
 	assert.Equal(t, []string{"a-t-10-000", "b-t-10-000", "b-t-10-001", "a-t-10-001"}, ids(as))
 	assert.Equal(t, int64(1), as[0].Generation)
 }
 
-func TestABlockedLaneCostsOthersNothing(t *testing.T) {
+func TestPlan_BlockedLane_HoldsUpNoOther(t *testing.T) {
 	s := placement.Snapshot{
 		Workers:   []domain.Worker{worker(1, 2, "t")},
 		Customers: entitlements(map[domain.CustomerID]int{"limited": 1, "free": 10}),
@@ -35,7 +35,7 @@ func TestABlockedLaneCostsOthersNothing(t *testing.T) {
 	assert.Equal(t, []string{"free-t-10-000"}, ids(as))
 }
 
-func TestOneInTenGoesToWhoeverWaitedLongest(t *testing.T) {
+func TestPlan_OneInTen_GoesToTheLongestWait(t *testing.T) {
 	old := laneAt(0, "old", "t", domain.Affinity{}, 1)
 	var ages []int
 	for i := range 30 {
@@ -50,7 +50,7 @@ func TestOneInTenGoesToWhoeverWaitedLongest(t *testing.T) {
 	assert.Equal(t, "old-t-0-000", ids(plan(s, 1, old, vip))[0], "counted across batches")
 }
 
-func TestSoftAffinityWinsOverUtilisation(t *testing.T) {
+func TestPlan_PreferredWorker_IsTakenBeforeAnEmptierOne(t *testing.T) {
 	near, far := worker(1, 10, "t"), worker(2, 10, "t")
 	near.Tags = map[string]string{"region": "eu"}
 	prefer := domain.Affinity{Soft: domain.AffinityTerms{WorkerTags: map[string]string{"region": "eu"}}}
@@ -65,7 +65,7 @@ func TestSoftAffinityWinsOverUtilisation(t *testing.T) {
 	assert.Equal(t, domain.WorkerID("w2"), as[1].WorkerID, "a full preference gives way")
 }
 
-func TestTheLeastUtilisedWorkerIsTaken(t *testing.T) {
+func TestPlan_EqualScores_TakesTheLeastUtilisedWorker(t *testing.T) {
 	s := placement.Snapshot{Workers: []domain.Worker{worker(1, 2, "t"), worker(2, 8, "t")}}
 	perWorker := map[domain.WorkerID]int{}
 	for _, a := range plan(s, 10, lane("a", "t", domain.Affinity{}, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)) {
@@ -74,7 +74,7 @@ func TestTheLeastUtilisedWorkerIsTaken(t *testing.T) {
 	assert.Equal(t, map[domain.WorkerID]int{"w1": 2, "w2": 8}, perWorker)
 }
 
-func TestAntiAffinityHoldsBothWaysAndWithinABatch(t *testing.T) {
+func TestPlan_AntiAffinity_HoldsBothWaysAndWithinABatch(t *testing.T) {
 	avoid := domain.Affinity{Anti: domain.AffinityTerms{WorkloadTypes: []string{"noisy"}}}
 	both := worker(1, 10, "quiet", "noisy")
 	s := placement.Snapshot{Workers: []domain.Worker{both}}
@@ -86,7 +86,7 @@ func TestAntiAffinityHoldsBothWaysAndWithinABatch(t *testing.T) {
 	assert.Empty(t, plan(s, 10, lane("a", "noisy", domain.Affinity{}, 1)), "what runs keeps others of its customer away")
 }
 
-func TestAntiAffinity_AnotherCustomersRule_BindsOnlyWhereTheOperatorAllowsIt(t *testing.T) {
+func TestPlan_AntiAffinityOfAnotherCustomer_BindsOnlyIfTheOperatorAllowsIt(t *testing.T) {
 	avoid := domain.Affinity{Anti: domain.AffinityTerms{WorkloadTypes: []string{"work", "sleep"}}}
 	holding := domain.Lane{CustomerID: "greedy", Type: "sleep", Affinity: avoid}
 	s := placement.Snapshot{
@@ -112,7 +112,7 @@ func TestAntiAffinity_AnotherCustomersRule_BindsOnlyWhereTheOperatorAllowsIt(t *
 		"it is the type that states the rule which is allowed to")
 }
 
-func TestAnExhaustedLaneIsContinuedWithoutLossOrRepetition(t *testing.T) {
+func TestPlan_ExhaustedLane_ContinuesWithoutLossOrRepetition(t *testing.T) {
 	all := lane("a", "t", domain.Affinity{}, 1, 2, 3, 4, 5, 6)
 	heads := func(n int) domain.LaneHeads {
 		l := all
@@ -229,7 +229,7 @@ func fits(w domain.Worker, l domain.Lane, held []domain.Lane, across []string) b
 	return w.Resources.MemoryMB == 0 || l.Resources.MemoryMB == 0 || memory <= w.Resources.MemoryMB
 }
 
-func TestPlacementNeverViolatesARuleAndNeverLeavesAPlaceableWorkloadWaiting(t *testing.T) {
+func TestPlan_RandomWorld_KeepsEveryRuleAndLeavesNoPlaceableWorkloadWaiting(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)
 		as := plan(w.Snapshot, 1000, w.lanes...)
@@ -272,7 +272,7 @@ func TestPlacementNeverViolatesARuleAndNeverLeavesAPlaceableWorkloadWaiting(t *t
 
 // In the first ten times m placements are the m that have waited longest, however far back their priority puts them; with the fair policy,
 // of each customer's own.
-func TestWhoeverHasWaitedLongestIsNeverPassedOverForLong(t *testing.T) {
+func TestPlan_LongestWait_IsPlacedWithinItsBound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var lanes []domain.LaneHeads
 		s := placement.Snapshot{

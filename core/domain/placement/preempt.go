@@ -8,11 +8,10 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// Running is a workload that could be asked to make room.
+// Running is a running workload that may be asked to make room.
 type Running struct {
 	WorkloadID domain.WorkloadID
 	CustomerID domain.CustomerID
-	Lane       domain.LaneID
 	SessionID  domain.SessionID
 	WorkerID   domain.WorkerID
 	Generation int64
@@ -20,52 +19,60 @@ type Running struct {
 	Since time.Time
 }
 
-// Preemption asks one workload to checkpoint and make room for another.
+// Preemption asks the victim to save a checkpoint and make room for another workload.
 type Preemption struct {
 	Victim Running
 	For    domain.Candidate
-	Tier   domain.Tier // of the one it is for
+	// Tier is the tier of the customer that For belongs to.
+	Tier domain.Tier
 }
 
-// Preempt chooses what to ask to make room for workloads that wait in lanes the planner passed over because all that could run them is
-// full. The planner has planned; running says what holds the slots. Only a workload that never ran asks (what was preempted itself never does: it
-// never cascades), only a customer's of a higher tier, only from customers that have not opted out; the lowest tier gives first, and in it
-// the one that was assigned last. At most one is asked for each that waits, and none for those that asks leaves out.
-func (p *Planner) Preempt(running []Running, limit int, asks func(domain.Candidate) bool) []Preemption {
+// Preempt chooses which running workloads to ask to make room. It is called after Plan and looks at
+// the lanes that were passed over with ObstacleFull:
+//
+//   - Only a workload that has never run asks. So a preempted workload never preempts another one.
+//   - Only a workload of a lower tier is asked, and only if its customer allows preemption.
+//   - The lowest tier is asked first, and within it the workload that was assigned last.
+//   - For each waiting workload at most one running workload is asked.
+//
+// mayAsk reports whether room may be asked for a waiting workload. Preempt returns at most limit
+// preemptions.
+func (p *Planner) Preempt(running []Running, limit int, mayAsk func(domain.Candidate) bool) []Preemption {
 	bySession := map[domain.SessionID][]Running{}
 	for _, r := range running {
-		if t := p.customers[r.CustomerID]; t != nil && t.entitlements.Preemptible {
+		if c := p.customers[r.CustomerID]; c != nil && c.entitlements.Preemptible {
 			bySession[r.SessionID] = append(bySession[r.SessionID], r)
 		}
 	}
 	taken := map[domain.WorkloadID]bool{}
 	var out []Preemption
-	for _, q := range p.wanting() {
+	for _, q := range p.lanesWithoutRoom() {
 		room := q.customer.room
 		for _, c := range q.heads {
 			if len(out) == limit {
 				return out
 			}
-			if c.Generation > 0 || !asks(c) {
+			if c.Generation > 0 || !mayAsk(c) {
 				continue
 			}
 			if q.customer.limited && room <= 0 {
 				break
 			}
-			v, ok := p.victim(q, bySession, taken)
+			victim, ok := p.victim(q, bySession, taken)
 			if !ok {
 				break
 			}
 			room--
-			taken[v.WorkloadID] = true
-			out = append(out, Preemption{Victim: v, For: c, Tier: q.customer.entitlements.Tier})
+			taken[victim.WorkloadID] = true
+			out = append(out, Preemption{Victim: victim, For: c, Tier: q.customer.entitlements.Tier})
 		}
 	}
 	return out
 }
 
-// wanting are the lanes that found every worker full, in the order of the queue.
-func (p *Planner) wanting() []*laneQueue {
+// lanesWithoutRoom returns the lanes that were passed over with ObstacleFull, the highest tier first,
+// within a tier the longest wait first.
+func (p *Planner) lanesWithoutRoom() []*laneQueue {
 	var qs []*laneQueue
 	for _, q := range p.lanes {
 		if q.obstacle == domain.ObstacleFull && len(q.heads) > 0 {
@@ -74,25 +81,27 @@ func (p *Planner) wanting() []*laneQueue {
 	}
 	slices.SortFunc(qs, func(a, b *laneQueue) int {
 		return cmp.Or(
-			cmp.Compare(b.customer.entitlements.Tier.Weight(), a.customer.entitlements.Tier.Weight()),
+			cmp.Compare(p.weight(b.customer.id), p.weight(a.customer.id)),
 			a.heads[0].QueueAt.Compare(b.heads[0].QueueAt), cmp.Compare(a.heads[0].ID, b.heads[0].ID))
 	})
 	return qs
 }
 
-// victim is the workload whose end would make room for one of the lane.
-func (p *Planner) victim(q *laneQueue, bySession map[domain.SessionID][]Running, taken map[domain.WorkloadID]bool) (best Running, ok bool) {
-	weight := q.customer.entitlements.Tier.Weight()
+// victim returns the running workload to ask to make room for one of the lane. Only slots count: a
+// worker that the lane cannot use for another reason has no victim.
+func (p *Planner) victim(
+	q *laneQueue, bySession map[domain.SessionID][]Running, taken map[domain.WorkloadID]bool,
+) (best Running, ok bool) {
+	weight := p.weight(q.customer.id)
 	for _, w := range p.fleet.workers {
-		if r, could := w.obstacle(q.lane); !could || r.Code != ReasonFull && r.Code != ReasonEnding {
-			continue // another slot would not help
+		if r, couldRun := w.obstacle(q.lane); !couldRun || r.Code != ReasonFull && r.Code != ReasonEnding {
+			continue
 		}
 		for _, r := range bySession[w.SessionID] {
-			mine := p.customers[r.CustomerID].entitlements.Tier.Weight()
-			if taken[r.WorkloadID] || mine >= weight {
+			if taken[r.WorkloadID] || p.weight(r.CustomerID) >= weight {
 				continue
 			}
-			if !ok || p.gives(r, best) {
+			if !ok || p.yieldsBefore(r, best) {
 				best, ok = r, true
 			}
 		}
@@ -100,9 +109,12 @@ func (p *Planner) victim(q *laneQueue, bySession map[domain.SessionID][]Running,
 	return best, ok
 }
 
-// gives reports whether a gives room before b.
-func (p *Planner) gives(a, b Running) bool {
+// yieldsBefore reports whether a is asked to make room before b.
+func (p *Planner) yieldsBefore(a, b Running) bool {
 	return cmp.Or(
-		cmp.Compare(p.customers[a.CustomerID].entitlements.Tier.Weight(), p.customers[b.CustomerID].entitlements.Tier.Weight()),
+		cmp.Compare(p.weight(a.CustomerID), p.weight(b.CustomerID)),
 		b.Since.Compare(a.Since), cmp.Compare(a.WorkloadID, b.WorkloadID)) < 0
 }
+
+// weight returns the weight of the tier of a customer that the planner knows.
+func (p *Planner) weight(id domain.CustomerID) int { return p.customers[id].entitlements.Tier.Weight() }

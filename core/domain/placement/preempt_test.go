@@ -15,15 +15,17 @@ import (
 
 func anyone(domain.Candidate) bool { return true }
 
-// crowded is a worker that is full with what these customers run.
-func crowded(customers map[domain.CustomerID]domain.Entitlements, holders ...domain.CustomerID) (placement.Snapshot, []placement.Running) {
+// fullWorker returns a worker whose slots are all taken, one by each of the holders in their order.
+func fullWorker(
+	customers map[domain.CustomerID]domain.Entitlements, holders ...domain.CustomerID,
+) (placement.Snapshot, []placement.Running) {
 	s := placement.Snapshot{Workers: []domain.Worker{worker(1, len(holders), "t")}, Customers: customers}
 	var running []placement.Running
 	for i, c := range holders {
 		l := lane(string(c), "t", domain.Affinity{}).Lane
 		s.Occupancy = append(s.Occupancy, domain.Occupancy{SessionID: "s1", Lane: l, Count: 1})
 		running = append(running, placement.Running{
-			WorkloadID: domain.WorkloadID(fmt.Sprint("r", i)), CustomerID: c, Lane: l.ID, SessionID: "s1", WorkerID: "w1", Generation: 1,
+			WorkloadID: domain.WorkloadID(fmt.Sprint("r", i)), CustomerID: c, SessionID: "s1", WorkerID: "w1", Generation: 1,
 			Since: epoch0.Add(time.Duration(i) * time.Minute),
 		})
 	}
@@ -37,43 +39,43 @@ func preempt(s placement.Snapshot, running []placement.Running, lanes ...domain.
 	return p.Preempt(running, 10, anyone)
 }
 
-func TestTheLowestTierGivesRoomFirstAndInItTheLatest(t *testing.T) {
+func TestPreempt_SeveralTiers_AsksTheLowestAndTheLatestFirst(t *testing.T) {
 	customers := map[domain.CustomerID]domain.Entitlements{
 		"vip": {Tier: domain.TierEnterprise, MaxConcurrent: 9, Preemptible: true}, "std": {Tier: domain.TierStandard, MaxConcurrent: 9, Preemptible: true},
 		"free": {Tier: domain.TierFree, MaxConcurrent: 9, Preemptible: true}, "fixed": {Tier: domain.TierFree, MaxConcurrent: 9},
 	}
-	s, running := crowded(customers, "free", "std", "free", "vip", "fixed")
+	s, running := fullWorker(customers, "free", "std", "free", "vip", "fixed")
 	chosen := preempt(s, running, lane("vip", "t", domain.Affinity{}, 1, 2, 3, 4))
 	var victims []string
 	for _, p := range chosen {
 		victims = append(victims, string(p.Victim.WorkloadID))
 		assert.Equal(t, domain.TierEnterprise, p.Tier)
 	}
-	assert.Equal(t, []string{"r2", "r0", "r1"}, victims, "none of its own tier, none of who has opted out")
+	assert.Equal(t, []string{"r2", "r0", "r1"}, victims, "neither of its own tier nor of a customer that does not allow it")
 	assert.Empty(t, preempt(s, running, lane("free", "t", domain.Affinity{}, 1)), "only a higher tier asks")
 
 	again := lane("vip", "t", domain.Affinity{}, 1)
 	again.Heads[0].Generation = 1
-	assert.Empty(t, preempt(s, running, again), "what has run before never asks: it never cascades")
+	assert.Empty(t, preempt(s, running, again), "a workload that has run before never asks, so that preemption never cascades")
 
 	entitlements := customers["vip"]
 	entitlements.MaxConcurrent = 1
 	customers["vip"] = entitlements
-	assert.Empty(t, preempt(s, running, lane("vip", "t", domain.Affinity{}, 1)), "who is at its own limit would gain nothing")
+	assert.Empty(t, preempt(s, running, lane("vip", "t", domain.Affinity{}, 1)), "at its own limit a customer would gain nothing")
 }
 
-func TestNobodyIsAskedWhereAnotherSlotWouldNotHelp(t *testing.T) {
+func TestPreempt_WhenASlotWouldNotHelp_AsksNobody(t *testing.T) {
 	customers := map[domain.CustomerID]domain.Entitlements{
 		"vip": {Tier: domain.TierEnterprise, MaxConcurrent: 9, Preemptible: true}, "free": {Tier: domain.TierFree, MaxConcurrent: 9, Preemptible: true},
 	}
-	s, running := crowded(customers, "free")
+	s, running := fullWorker(customers, "free")
 	must := domain.Affinity{Hard: domain.AffinityTerms{WorkerTags: map[string]string{"gpu": "yes"}}}
-	assert.Empty(t, preempt(s, running, lane("vip", "t", must, 1)), "the worker would not do")
+	assert.Empty(t, preempt(s, running, lane("vip", "t", must, 1)), "the worker cannot run it anyway")
 	s.Workers[0].Slots = 5
 	assert.Empty(t, preempt(s, running, lane("vip", "t", domain.Affinity{}, 1)), "there is room")
 }
 
-func TestPreemptionNeverAsksMoreThanItsRules(t *testing.T) {
+func TestPreempt_RandomWorld_KeepsItsRules(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)
 		var running []placement.Running
@@ -88,7 +90,7 @@ func TestPreemptionNeverAsksMoreThanItsRules(t *testing.T) {
 					n++
 					w.Occupancy = append(w.Occupancy, domain.Occupancy{SessionID: wk.SessionID, Lane: l.Lane, Count: 1})
 					running = append(running, placement.Running{
-						WorkloadID: domain.WorkloadID(fmt.Sprint("r", n)), CustomerID: l.Lane.CustomerID, Lane: l.Lane.ID, SessionID: wk.SessionID, WorkerID: wk.ID,
+						WorkloadID: domain.WorkloadID(fmt.Sprint("r", n)), CustomerID: l.Lane.CustomerID, SessionID: wk.SessionID, WorkerID: wk.ID,
 					})
 				}
 			}
@@ -108,7 +110,7 @@ func TestPreemptionNeverAsksMoreThanItsRules(t *testing.T) {
 		}
 		asked, served := map[domain.WorkloadID]bool{}, map[domain.WorkloadID]bool{}
 		for _, x := range p.Preempt(running, 5, anyone) {
-			require.False(t, asked[x.Victim.WorkloadID] || served[x.For.ID] || placed[x.For.ID], "each once, and none for what was placed")
+			require.False(t, asked[x.Victim.WorkloadID] || served[x.For.ID] || placed[x.For.ID], "each is asked once, and none for a placed workload")
 			asked[x.Victim.WorkloadID], served[x.For.ID] = true, true
 			require.True(t, w.Customers[x.Victim.CustomerID].Preemptible)
 			require.Less(t, w.Customers[x.Victim.CustomerID].Tier.Weight(), w.Customers[owner[x.For.ID]].Tier.Weight())

@@ -11,7 +11,7 @@ import (
 	"github.com/niyanta/niyanta/core/domain/placement"
 )
 
-func TestPlan_AProgram_GoesOnlyWhereItIsOffered(t *testing.T) {
+func TestPlan_Program_GoesOnlyWhereItIsOffered(t *testing.T) {
 	with, without := worker(1, 5, "exec", "exec:ffmpeg"), worker(2, 5, "exec", "exec:sh")
 	none := worker(3, 5, "sleep")
 	spec := func(input string) *domain.Spec {

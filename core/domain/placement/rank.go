@@ -6,13 +6,14 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// rank is a place in the queue: the smallest is next.
+// rank is a place in the queue. The smallest rank is served next.
 type rank struct {
-	share float64 // of the customer, with PolicyFair
+	share float64 // the customer's tag; only with PolicyFair
 	at    int64   // virtual time, in nanoseconds
 	id    domain.WorkloadID
 }
 
+// before reports whether a is served before b.
 func (a rank) before(b rank) bool {
 	switch {
 	case a.share != b.share:
@@ -23,10 +24,11 @@ func (a rank) before(b rank) bool {
 	return a.id < b.id
 }
 
-// rankHeap orders what has a rank that never gets smaller. Ranks are looked at again only when they come to the top.
+// rankHeap orders items by rank. The rank of an item may grow while it is in the heap, but never
+// shrinks. So the heap reads a rank again only when its item comes to the top.
 type rankHeap[T any] struct {
 	items []ranked[T]
-	// rank tells the current rank; ok is false for what has nothing to offer any more.
+	// rank returns the current rank of an item; ok is false when the item leaves the heap.
 	rank func(T) (r rank, ok bool)
 }
 
@@ -35,7 +37,7 @@ type ranked[T any] struct {
 	item T
 }
 
-// fill replaces what is in the heap.
+// fill replaces the items of the heap.
 func (h *rankHeap[T]) fill(items []T) {
 	h.items = h.items[:0]
 	for _, item := range items {
@@ -46,7 +48,8 @@ func (h *rankHeap[T]) fill(items []T) {
 	heap.Init(h)
 }
 
-// top returns what is first, bringing the heap up to date on the way.
+// top returns the item with the smallest rank. It reads the ranks that may have grown and drops the
+// items that leave the heap. ok is false when the heap is empty.
 func (h *rankHeap[T]) top() (item T, r rank, ok bool) {
 	for len(h.items) > 0 {
 		first := &h.items[0]
@@ -69,10 +72,10 @@ func (h *rankHeap[T]) Len() int           { return len(h.items) }
 func (h *rankHeap[T]) Less(i, j int) bool { return h.items[i].rank.before(h.items[j].rank) }
 func (h *rankHeap[T]) Swap(i, j int)      { h.items[i], h.items[j] = h.items[j], h.items[i] }
 
-// Push is not used: heaps are filled as a whole.
+// Push does nothing: fill is the only way to add items.
 func (h *rankHeap[T]) Push(any) {}
 
-// Pop removes the last.
+// Pop removes the last item.
 func (h *rankHeap[T]) Pop() any {
 	h.items = h.items[:len(h.items)-1]
 	return nil

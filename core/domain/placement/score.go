@@ -2,10 +2,11 @@ package placement
 
 import "github.com/niyanta/niyanta/core/domain"
 
-// baseScore is the score of a worker that nothing is preferred about.
+// baseScore is the score of a worker that no soft rule names.
 const baseScore = 50
 
-// score is 50, +50 for the preferred worker, +5 per preferred tag that matches, at most 100.
+// scoreOf returns how well the worker meets the soft rules: baseScore, plus 50 if it is the named
+// worker, plus 5 for each matching tag, at most 100.
 func scoreOf(a *domain.Affinity, w *domain.Worker) int {
 	s := baseScore
 	if a.Soft.WorkerID != "" && a.Soft.WorkerID == w.ID {

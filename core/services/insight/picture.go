@@ -134,7 +134,10 @@ func (p *picture) turns(served int, of, other domain.CustomerID) int {
 // may be later than the picture was taken: what may start at once starts now, and never before it was submitted.
 func (p *picture) estimate(now time.Time, lane *domain.Lane, w *domain.Workload, ahead placement.Ahead) (time.Time, placement.Confidence) {
 	notBefore := w.NotBefore
-	e, ok := placement.EstimateWait(p.throughput, p.now, lane.CustomerID, lane.Type, ahead, p.explainer.Room(lane), p.explainer.Slots(lane), p.explainer.AtLimit(lane.CustomerID))
+	e, ok := placement.EstimateWait(p.throughput, p.now, placement.Waiting{
+		CustomerID: lane.CustomerID, Type: lane.Type, Ahead: ahead,
+		Room: p.explainer.Room(lane), Slots: p.explainer.Slots(lane), AtLimit: p.explainer.AtLimit(lane.CustomerID),
+	})
 	if !ok || !p.explainer.Placeable(lane) {
 		return time.Time{}, ""
 	}

@@ -119,7 +119,7 @@ func (s *Service) running(ctx context.Context, v *view) ([]placement.Running, er
 			continue
 		}
 		out = append(out, placement.Running{
-			WorkloadID: h.WorkloadID, CustomerID: h.CustomerID, Lane: h.Lane, SessionID: h.SessionID, WorkerID: h.WorkerID,
+			WorkloadID: h.WorkloadID, CustomerID: h.CustomerID, SessionID: h.SessionID, WorkerID: h.WorkerID,
 			Generation: h.Generation, Since: v.now.Add(-h.HeldFor),
 		})
 	}

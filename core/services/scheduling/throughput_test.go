@@ -23,7 +23,9 @@ func TestPace_AfterIdleTime_TellsHowFastTheQueueIsWorkedOff(t *testing.T) {
 		now = now.Add(time.Minute)
 	}
 	estimate := func(ahead int) (placement.Estimate, bool) {
-		return placement.EstimateWait(m.throughput(now), now, "a", "t", placement.Ahead{Type: ahead}, 0, 10, false)
+		return placement.EstimateWait(m.throughput(now), now, placement.Waiting{
+			CustomerID: "a", Type: "t", Ahead: placement.Ahead{Type: ahead}, Slots: 10,
+		})
 	}
 	waiting := 100
 	round := func() {

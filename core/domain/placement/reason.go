@@ -1,0 +1,150 @@
+package placement
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// ReasonCode classifies why a workload waits.
+type ReasonCode string
+
+// The codes of reasons about the workload or its customer.
+const (
+	ReasonNotBefore     ReasonCode = "not_before"       // its run_at, or the pause after a decline, is in the future
+	ReasonRetry         ReasonCode = "retry_backoff"    // the backoff before its retry has not passed
+	ReasonCustomerLimit ReasonCode = "customer_limit"   // its customer runs as many workloads as it may
+	ReasonNotOffered    ReasonCode = "type_not_offered" // no registered worker offers its type
+	ReasonNoWorker      ReasonCode = "no_worker"        // no worker is registered
+)
+
+// The codes of reasons about workers. Each worker counts under the first that applies.
+const (
+	ReasonDraining     ReasonCode = "worker_draining"
+	ReasonMissingType  ReasonCode = "missing_type"
+	ReasonOtherWorker  ReasonCode = "other_worker_id"
+	ReasonMissingTag   ReasonCode = "missing_tag"
+	ReasonMissingTypes ReasonCode = "missing_workload_types"
+	ReasonExcluded     ReasonCode = "excluded"
+	ReasonTooSmall     ReasonCode = "too_small"
+	ReasonEnding       ReasonCode = "run_ending" // full, and one of its runs has ended but does not return
+	ReasonFull         ReasonCode = "full"
+	ReasonConflict     ReasonCode = "conflict" // it runs what anti rules keep apart from the workload
+	ReasonResources    ReasonCode = "resources_taken"
+	ReasonDeclined     ReasonCode = "declined" // it declined the workload a moment ago
+	ReasonSuspects     ReasonCode = "suspects" // the workload is a suspect, and the worker runs another one
+	ReasonNext         ReasonCode = "next"     // it could take the workload now: only others are before it
+)
+
+// Reason is one reason why a workload waits. Its message has the same words wherever it is shown.
+type Reason struct {
+	Code ReasonCode
+	// Workers is the number of workers that the reason applies to. 0: it is about the workload or its
+	// customer.
+	Workers int
+	Message string
+}
+
+// NotOffered returns the reason of a workload that needs a capability, its type or its program, which
+// no worker offers. It waits until a worker with that capability registers.
+func NotOffered(capability string) Reason {
+	format := "no worker offers type %q yet"
+	program, ok := domain.ProgramOf(capability)
+	if ok {
+		capability, format = program, "no worker may start program %q yet"
+	}
+	return Reason{Code: ReasonNotOffered, Message: fmt.Sprintf(format, capability)}
+}
+
+// NotYet returns the reason of a workload that may not be placed before NotBefore: it waits for its
+// run_at or for the backoff of a retry.
+func NotYet(w *domain.Workload) Reason {
+	until := "not before " + w.NotBefore.UTC().Format(time.RFC3339)
+	failed := w.EndedEvent == domain.EventFail || w.EndedEvent == domain.EventTimeout
+	if !failed || w.Failure == nil {
+		return Reason{Code: ReasonNotBefore, Message: until}
+	}
+	message := fmt.Sprintf("retry %d of %d after failure %q, %s", w.RetryCount, w.Run.MaxRetries, w.Failure.Type, until)
+	return Reason{Code: ReasonRetry, Message: message}
+}
+
+// obstacle returns the first reason that keeps the lane's workloads off the worker, ReasonNext if
+// there is none. Its message has "%s" in the place of the number of workers. couldRun reports whether
+// the worker could run them if it were empty.
+func (w *fleetWorker) obstacle(l *domain.Lane) (r Reason, couldRun bool) {
+	hard, anti := l.Affinity.Hard, l.Affinity.Anti
+	switch {
+	case !slices.Contains(w.Capabilities, l.Type):
+		return Reason{Code: ReasonMissingType, Message: fmt.Sprintf("%%s not offering type %q", l.Type)}, false
+	case hard.WorkerID != "" && hard.WorkerID != w.ID:
+		return Reason{Code: ReasonOtherWorker, Message: fmt.Sprintf("%%s other than %q", hard.WorkerID)}, false
+	case !w.HasTags(hard.WorkerTags):
+		return Reason{Code: ReasonMissingTag, Message: "%s without tag " + missingTags(w.Worker, hard.WorkerTags)}, false
+	case !l.Affinity.Admits(w.Worker):
+		if anti.WorkerID == w.ID || len(anti.WorkerTags) > 0 && w.HasTags(anti.WorkerTags) {
+			return Reason{Code: ReasonExcluded, Message: "%s excluded by anti affinity"}, false
+		}
+		return Reason{Code: ReasonMissingTypes, Message: "%s not offering " + strings.Join(hard.WorkloadTypes, ", ")}, false
+	case !w.Resources.Fits(domain.Resources{}, l.Resources):
+		return Reason{Code: ReasonTooSmall, Message: "%s too small for its resource limits"}, false
+	case w.used >= w.Slots && w.used-w.ending < w.Slots:
+		return Reason{Code: ReasonEnding, Message: "%s with a slot kept by a run that refuses to end"}, true
+	case w.used >= w.Slots:
+		return Reason{Code: ReasonFull, Message: "%s full"}, true
+	case w.repels(l) || w.holdsAny(anti.WorkloadTypes):
+		return Reason{Code: ReasonConflict, Message: "%s running what must not run beside it"}, true
+	case !w.Resources.Fits(w.resources, l.Resources):
+		return Reason{Code: ReasonResources, Message: "%s with free slots but too little CPU, memory or disk left"}, true
+	}
+	return Reason{Code: ReasonNext, Message: "%s able to take it now"}, true
+}
+
+func missingTags(w *domain.Worker, tags map[string]string) string {
+	var missing []string
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		if got, ok := w.Tags[k]; !ok || got != tags[k] {
+			missing = append(missing, k+"="+tags[k])
+		}
+	}
+	return strings.Join(missing, ", ")
+}
+
+// lasting are the words for the reasons that last until another worker registers.
+var lasting = map[ReasonCode]string{
+	ReasonNoWorker:     "none is registered",
+	ReasonDraining:     "some are draining",
+	ReasonMissingType:  "its type is not offered",
+	ReasonOtherWorker:  "the worker it must run on is not there",
+	ReasonMissingTag:   "none has the tags it must have",
+	ReasonMissingTypes: "none offers the types it must",
+	ReasonExcluded:     "anti affinity excludes them",
+	ReasonTooSmall:     "its resource limits are larger than any",
+}
+
+// unplaceable says in one sentence, without counts, why no worker can run the lane's workloads.
+func unplaceable(l *domain.Lane, reasons []Reason) string {
+	var words []string
+	for _, r := range reasons {
+		word := lasting[r.Code]
+		if program := program(l); r.Code == ReasonMissingTypes && program != "" {
+			word = "none offers " + program
+		}
+		words = append(words, word)
+	}
+	slices.Sort(words)
+	return "no worker can run it: " + strings.Join(slices.Compact(words), "; ")
+}
+
+// program returns the capability of the program that the lane needs, empty if it needs none.
+func program(l *domain.Lane) string {
+	for _, t := range l.Affinity.Hard.WorkloadTypes {
+		if !domain.IsType(t) {
+			return t
+		}
+	}
+	return ""
+}
