@@ -7,23 +7,23 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
 	httpapi "github.com/niyanta/niyanta/adapters/http"
 	"github.com/niyanta/niyanta/adapters/messaging"
 	"github.com/niyanta/niyanta/adapters/telemetry"
-	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/coordinator"
 )
 
 // App is a running coordinator. Start it, and Close it once.
 type App struct {
-	cfg     Config
-	core    *Core
-	host    Host
-	metrics *telemetry.Metrics
-	log     *slog.Logger
+	cfg         Config
+	coordinator *coordinator.Coordinator
+	backends    Backends
+	host        coordinator.Host
+	metrics     *telemetry.Metrics
+	log         *slog.Logger
 
 	closeBackends func() // may be nil
 
@@ -38,8 +38,11 @@ type App struct {
 }
 
 // NewApp returns a coordinator that is not running yet.
-func NewApp(cfg Config, core *Core, host Host, metrics *telemetry.Metrics) *App {
-	return &App{cfg: cfg, core: core, host: host, metrics: metrics, log: core.Log, failed: make(chan error, 2)}
+func NewApp(cfg Config, b Backends, host coordinator.Host, metrics *telemetry.Metrics) *App {
+	return &App{
+		cfg: cfg, coordinator: newCoordinator(cfg, b, host), backends: b, host: host, metrics: metrics, log: host.Log,
+		failed: make(chan error, 2),
+	}
 }
 
 // NewCoordinator returns a coordinator on the backends that the configuration names. With STORE=postgres it migrates the
@@ -70,13 +73,16 @@ func (a *App) Start(ctx context.Context) (err error) {
 	if err := a.open(ctx); err != nil {
 		return err
 	}
+	if err := a.serveBus(ctx); err != nil {
+		return err
+	}
 	if err := a.startLoops(loops); err != nil {
 		return err
 	}
 	a.lookAtDependencies(ctx)
 	a.loops.Go(func() { a.watchDependencies(loops) })
 	return a.serve(httpapi.Deps{
-		Lifecycle: a.core.Lifecycle, Insight: a.core.Insight, Tenancy: a.core.Tenancy, Plane: a.core.Plane,
+		Lifecycle: a.coordinator.Lifecycle, Insight: a.coordinator.Insight, Tenancy: a.coordinator.Tenancy, Plane: a.coordinator.Plane,
 		IDs: a.host.IDs, Observer: a.host.Observer, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Stopping: stopping,
 		CursorKey: cursorKey(a.cfg), Measure: a.metrics.Request,
 	})
@@ -90,10 +96,9 @@ func (a *App) halt(ctx context.Context) error {
 	}
 	a.stop()
 	a.loops.Wait()
-	if err := a.core.Leadership.StepDown(ctx); err != nil {
+	if err := a.coordinator.StepDown(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("step down: %w", err))
 	}
-	a.core.Notifier.Wake(ctx, wakeSteppedDown)
 	a.release()
 	return errors.Join(errs...)
 }
@@ -111,52 +116,13 @@ func (a *App) release() {
 // Failed delivers an error that ends serving.
 func (a *App) Failed() <-chan error { return a.failed }
 
-// startLoops serves workers over the bus, if there is one, then starts what may lead.
-// wakeSteppedDown is why coordinators are woken when one has given leadership away, if it had it.
-const wakeSteppedDown = "leader stepped down"
-
-func (a *App) startLoops(ctx context.Context) error {
-	if err := a.serveBus(ctx); err != nil {
-		return err
-	}
-	lead, schedule, health := make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
-	nudge := func(c chan struct{}) {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
-	}
-	sub, err := a.core.Listener.Wakes(ctx, func(reason string) {
-		if reason != ports.WakeSubmit || !a.core.Scheduler.Full() {
-			nudge(schedule)
-		}
-		if strings.HasPrefix(reason, "worker") {
-			nudge(health) // a worker came or went: its predecessor's work may be orphaned
-		}
-		if reason == wakeSteppedDown {
-			nudge(lead)
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("listen for wake-ups: %w", err)
-	}
-	a.closers = append(a.closers, func() { _ = sub.Close() }, a.core.Plane.Close)
-	a.loops.Go(func() { a.core.leaderLoop(ctx, lead, func() { nudge(schedule); nudge(health) }) })
-	a.loops.Go(func() { a.core.scheduleLoop(ctx, schedule) })
-	a.loops.Go(func() { a.core.healthLoop(ctx, health) })
-	if maintain := a.core.backends.Maintain; maintain != nil {
-		a.loops.Go(func() { a.core.maintainLoop(ctx, maintain) })
-	}
-	return nil
-}
-
 func (a *App) serveBus(ctx context.Context) error {
-	bus := a.core.backends.Bus
+	bus := a.backends.Bus
 	if bus == nil {
 		return nil
 	}
-	party := messaging.Party{ID: a.core.Holder, Kind: "coordinator", Prefix: a.cfg.BusPrefix, Clock: a.host.Clock, IDs: a.host.IDs}
-	server := messaging.NewServer(bus, party, a.core.Plane, a.host.Observer, a.log)
+	party := messaging.Party{ID: a.host.Name, Kind: "coordinator", Prefix: a.cfg.BusPrefix, Clock: a.host.Clock, IDs: a.host.IDs}
+	server := messaging.NewServer(bus, party, a.coordinator.Plane, a.host.Observer, a.log)
 	if err := server.Start(ctx); err != nil {
 		return fmt.Errorf("serve workers over the bus: %w", err)
 	}

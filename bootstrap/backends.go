@@ -13,7 +13,15 @@ import (
 	"github.com/niyanta/niyanta/adapters/redis"
 	"github.com/niyanta/niyanta/adapters/telemetry"
 	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/coordinator"
 )
+
+// Backends are the adapters that a coordinator shares with others, as the configuration names them.
+type Backends struct {
+	Storage
+	Hints
+	Limiter Limiter
+}
 
 // Storage is the store ports on one storage, and what else it offers.
 type Storage struct {
@@ -24,8 +32,8 @@ type Storage struct {
 	PingReplica, Maintain func(ctx context.Context) error
 }
 
-// Signals are how coordinators and workers hear of each other at once.
-type Signals struct {
+// Hints are how coordinators and workers hear of each other at once.
+type Hints struct {
 	Notifier ports.Notifier
 	Listener ports.Listener
 	// Bus is what workers are served over; nil in memory, where they join over HTTP or in this process.
@@ -41,7 +49,7 @@ type Limiter struct {
 }
 
 // openStorage opens the storage that the configuration names.
-func openStorage(ctx context.Context, cfg Config, h Host, m *telemetry.Metrics) (Storage, func(), error) {
+func openStorage(ctx context.Context, cfg Config, h coordinator.Host, m *telemetry.Metrics) (Storage, func(), error) {
 	if cfg.Store == StoreMemory {
 		return Storage{Stores: memory.NewStore(h.Clock).Stores()}, func() {}, nil
 	}
@@ -97,15 +105,15 @@ func openBus(cfg Config, name string, ids ports.IDs, log *slog.Logger) (openedBu
 	return openedBus{close: func() {}}, nil
 }
 
-// openSignals opens what carries hints.
-func openSignals(cfg Config, h Host, m *telemetry.Metrics) (Signals, func(), error) {
+// openHints opens what carries hints.
+func openHints(cfg Config, h coordinator.Host, m *telemetry.Metrics) (Hints, func(), error) {
 	bus, err := openBus(cfg, h.Name, h.IDs, h.Log)
 	if err != nil {
-		return Signals{}, nil, err
+		return Hints{}, nil, err
 	}
 	if bus.Bus == nil {
 		n := memory.NewNotifier()
-		return Signals{Notifier: n, Listener: n}, bus.close, nil
+		return Hints{Notifier: n, Listener: n}, bus.close, nil
 	}
 	m.Gauge("bus_dropped", "Messages that found a full buffer, and handlers that panicked.", nil, func() float64 { return float64(bus.dropped()) })
 	m.Gauge("bus_connected", "1 while the bus answers.", nil, func() float64 {
@@ -115,11 +123,11 @@ func openSignals(cfg Config, h Host, m *telemetry.Metrics) (Signals, func(), err
 		return 1
 	})
 	hints := messaging.NewHints(bus.Bus, messaging.Party{ID: h.Name, Kind: "coordinator", Prefix: cfg.BusPrefix, Clock: h.Clock, IDs: h.IDs}, h.Observer, h.Log)
-	return Signals{Notifier: hints, Listener: hints, Bus: bus.Bus, Ping: bus.ping}, bus.close, nil
+	return Hints{Notifier: hints, Listener: hints, Bus: bus.Bus, Ping: bus.ping}, bus.close, nil
 }
 
 // openLimiter opens the rate limiter that the configuration names.
-func openLimiter(cfg Config, h Host) (Limiter, func(), error) {
+func openLimiter(cfg Config, h coordinator.Host) (Limiter, func(), error) {
 	local := memory.NewRateLimiter(h.Clock)
 	if cfg.RateLimiter == LimiterMemory {
 		return Limiter{RateLimiter: local}, func() {}, nil

@@ -35,7 +35,7 @@ func benchDev(b *testing.B, store string, workers int) (*Dev, Config) {
 	require.NoError(b, err)
 	const many = 1_000_000
 	limit := domain.LimitsPatch{MaxConcurrent: domain.To(many), MaxQueueDepth: domain.To(many)}
-	_, err = d.App.core.Tenancy.UpdateCustomer(b.Context(), DevCustomer, domain.CustomerPatch{Limits: limit})
+	_, err = d.App.coordinator.Tenancy.UpdateCustomer(b.Context(), DevCustomer, domain.CustomerPatch{Limits: limit})
 	require.NoError(b, err)
 	return d, cfg
 }
@@ -78,9 +78,9 @@ func BenchmarkSubmitToComplete(b *testing.B) {
 			b.Cleanup(func() { require.NoError(b, d.Close(context.Background())) })
 			p := domain.Principal{CustomerID: DevCustomer}
 			for b.Loop() {
-				w, err := d.App.core.Lifecycle.Submit(b.Context(), p, lifecycle.SubmitRequest{Type: "sleep", Input: `{"duration_ms":0}`})
+				w, err := d.App.coordinator.Lifecycle.Submit(b.Context(), p, lifecycle.SubmitRequest{Type: "sleep", Input: `{"duration_ms":0}`})
 				require.NoError(b, err)
-				w, err = d.App.core.Lifecycle.Wait(b.Context(), DevCustomer, w.ID, 10*time.Second)
+				w, err = d.App.coordinator.Lifecycle.Wait(b.Context(), DevCustomer, w.ID, 10*time.Second)
 				require.NoError(b, err)
 				require.Equal(b, domain.StatusCompleted, w.Status)
 			}
@@ -90,11 +90,11 @@ func BenchmarkSubmitToComplete(b *testing.B) {
 
 func submitNoOps(b *testing.B, d *Dev, n int) []domain.WorkloadID {
 	b.Helper()
-	_, err := d.App.core.Plane.Register(b.Context(), domain.Registration{
+	_, err := d.App.coordinator.Plane.Register(b.Context(), domain.Registration{
 		WorkerID: "teller", SessionID: "teller", Capabilities: []string{"sleep"}, Slots: 1,
 	})
 	require.NoError(b, err) // makes the type known
-	require.NoError(b, d.App.core.Plane.RemoveWorker(b.Context(), "teller", domain.Actor{}))
+	require.NoError(b, d.App.coordinator.Plane.RemoveWorker(b.Context(), "teller", domain.Actor{}))
 	p := domain.Principal{CustomerID: DevCustomer}
 	var ids []domain.WorkloadID
 	for len(ids) < n {
@@ -102,7 +102,7 @@ func submitNoOps(b *testing.B, d *Dev, n int) []domain.WorkloadID {
 		for i := range reqs {
 			reqs[i] = lifecycle.SubmitRequest{Type: "sleep", Input: `{"duration_ms":0}`}
 		}
-		outs, err := d.App.core.Lifecycle.SubmitBatch(b.Context(), p, reqs)
+		outs, err := d.App.coordinator.Lifecycle.SubmitBatch(b.Context(), p, reqs)
 		require.NoError(b, err)
 		for _, o := range outs {
 			require.NoError(b, o.Err)
@@ -117,7 +117,7 @@ func (d *Dev) addWorkers(b *testing.B, cfg Config, n int) {
 	ctx, drain := context.WithCancel(b.Context())
 	d.drain = drain
 	for i := range n {
-		w, err := newWorker(b.Context(), cfg, domain.WorkerID(fmt.Sprint("bench-", i)), "bench", d.App.core.Plane, func() {}, silent)
+		w, err := newWorker(b.Context(), cfg, domain.WorkerID(fmt.Sprint("bench-", i)), "bench", d.App.coordinator.Plane, func() {}, silent)
 		require.NoError(b, err)
 		d.wg.Go(func() { _ = w.Run(ctx) })
 	}
@@ -126,7 +126,7 @@ func (d *Dev) addWorkers(b *testing.B, cfg Config, n int) {
 func awaitDone(b *testing.B, d *Dev) {
 	b.Helper()
 	for {
-		u, err := d.App.core.Tenancy.CustomerUsage(b.Context(), DevCustomer)
+		u, err := d.App.coordinator.Tenancy.CustomerUsage(b.Context(), DevCustomer)
 		require.NoError(b, err)
 		if u == (domain.Usage{}) {
 			return
@@ -138,10 +138,10 @@ func awaitDone(b *testing.B, d *Dev) {
 func requireAudited(b *testing.B, d *Dev, ids []domain.WorkloadID) {
 	b.Helper()
 	for _, id := range ids {
-		w, err := d.App.core.Lifecycle.Get(b.Context(), DevCustomer, id)
+		w, err := d.App.coordinator.Lifecycle.Get(b.Context(), DevCustomer, id)
 		require.NoError(b, err)
 		require.Equal(b, domain.StatusCompleted, w.Status)
-		es, err := d.App.core.Lifecycle.ReadAudit(b.Context(), DevCustomer, id, 0, 10)
+		es, err := d.App.coordinator.Lifecycle.ReadAudit(b.Context(), DevCustomer, id, 0, 10)
 		require.NoError(b, err)
 		require.Len(b, es, 4)
 	}

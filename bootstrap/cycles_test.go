@@ -19,8 +19,6 @@ import (
 	"github.com/niyanta/niyanta/contracttests/servers"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
-	"github.com/niyanta/niyanta/core/services/scheduling"
-	"github.com/niyanta/niyanta/core/services/transitions"
 )
 
 var (
@@ -95,9 +93,8 @@ func measureCycles(t *testing.T, waiting int) []ports.SchedulingCycle {
 	app, err := NewCoordinator(ctx, cfg, silent) // never started: what is measured is the scheduler alone
 	require.NoError(t, err)
 	defer app.release()
-	core := app.core
 	for n := range 500 {
-		_, err := core.backends.Stores.Workers.Register(ctx, domain.Registration{
+		_, err := app.backends.Workers.Register(ctx, domain.Registration{
 			WorkerID: domain.WorkerID(fmt.Sprint("w", n)), SessionID: domain.SessionID(fmt.Sprint("s", n)), Capabilities: []string{"sleep"}, Slots: 20,
 		}, time.Hour)
 		require.NoError(t, err)
@@ -108,16 +105,14 @@ func measureCycles(t *testing.T, waiting int) []ports.SchedulingCycle {
  SELECT 'wl_held_' || g, 'cust_' || g % 1000, 'cust_' || g % 1000 || '/sleep@10', 'sleep', '', 10, 3, 0, now(), now(), now(), 'RUNNING', 'w' || g % 500, 's' || g % 500, 1, now(), now(), 1
  FROM generate_series(1, 9000) g`,
 		`INSERT INTO held SELECT workload_id, session_id, worker_id, customer_id, lane_id, 1, true, false, now(), NULL FROM workloads WHERE status = 'RUNNING'`, "VACUUM ANALYZE")
-	_, err = core.Leadership.Tick(ctx)
-	require.NoError(t, err)
 	r := &recorder{Observer: app.host.Observer}
-	b := core.backends
-	s := scheduling.New(scheduling.Deps{
-		Queue: b.Queue, Insight: b.Insight, Workers: b.Stores.Workers, Workloads: b.Workloads, Customers: b.Customers, Applier: transitions.New(b.Workloads, b.Notifier, r),
-		Notifier: b.Notifier, Observer: r, Clock: app.host.Clock, IDs: app.host.IDs, Leader: core.Leadership, Log: silent, Holder: core.Holder, Policy: domain.PolicyPriority,
-	})
+	host := app.host
+	host.Observer = r
+	c := newCoordinator(cfg, app.backends, host)
+	_, err = c.Leadership.Tick(ctx)
+	require.NoError(t, err)
 	for round := range *rounds + 2 {
-		n, err := s.Tick(ctx)
+		n, err := c.Scheduler.Tick(ctx)
 		require.NoError(t, err)
 		require.Equal(t, 1000, n)
 		if round == 1 { // two to warm up

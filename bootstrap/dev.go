@@ -12,6 +12,9 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
+// DevCustomer is the one customer of the development server.
+const DevCustomer = domain.CustomerID("cust_dev")
+
 // Dev is everything in one process: a coordinator in memory, one premium customer, and workers that speak to the
 // coordinator by plain calls.
 type Dev struct {
@@ -59,7 +62,7 @@ func newDevOn(ctx context.Context, cfg Config, workers int, version string, log 
 	d.drain = drain
 	for n := range workers {
 		id := domain.WorkerID(fmt.Sprintf("dev-worker-%d", n+1))
-		w, err := newWorker(context.WithoutCancel(ctx), cfg, id, version, app.core.Plane, func() {}, log)
+		w, err := newWorker(context.WithoutCancel(ctx), cfg, id, version, app.coordinator.Plane, func() {}, log)
 		if err != nil {
 			return nil, errors.Join(err, d.Close(ctx))
 		}
@@ -79,7 +82,7 @@ func (d *Dev) awaitReady(ctx context.Context, workers int) error {
 	defer cancel()
 	for {
 		state := d.App.ready(bounded)
-		registered, err := d.App.core.Plane.ListWorkers(bounded)
+		registered, err := d.App.coordinator.Plane.ListWorkers(bounded)
 		if err == nil && state.Leader && len(registered) >= workers {
 			return nil
 		}
@@ -95,15 +98,15 @@ func (d *Dev) awaitReady(ctx context.Context, workers int) error {
 
 // onboardDev creates the development customer and its key.
 func (a *App) onboardDev(ctx context.Context, key string) (string, error) {
-	_, err := a.core.Tenancy.CreateCustomer(ctx, domain.Customer{ID: DevCustomer, Name: "Development", Tier: domain.TierPremium})
+	_, err := a.coordinator.Tenancy.CreateCustomer(ctx, domain.Customer{ID: DevCustomer, Name: "Development", Tier: domain.TierPremium})
 	if err != nil {
 		return "", err
 	}
 	if key == "" {
-		_, key, err = a.core.Tenancy.CreateKey(ctx, DevCustomer, domain.RoleCustomer, time.Time{})
+		_, key, err = a.coordinator.Tenancy.CreateKey(ctx, DevCustomer, domain.RoleCustomer, time.Time{})
 		return key, err
 	}
-	_, err = a.core.Tenancy.ImportKey(ctx, DevCustomer, domain.RoleCustomer, key, time.Time{})
+	_, err = a.coordinator.Tenancy.ImportKey(ctx, DevCustomer, domain.RoleCustomer, key, time.Time{})
 	return key, err
 }
 

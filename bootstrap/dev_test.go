@@ -292,6 +292,6 @@ func TestAStartOnATakenPortFailsAndLeavesNothingBehind(t *testing.T) {
 	app.closeBackends = func() { released++ }
 	require.ErrorContains(t, app.Start(t.Context()), "NIYANTA_HTTP_ADDR")
 	assert.Equal(t, 1, released)
-	_, leading := app.core.Leadership.Current()
+	_, leading := app.coordinator.Leadership.Current()
 	assert.False(t, leading, "who cannot serve must not lead")
 }

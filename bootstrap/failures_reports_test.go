@@ -191,7 +191,7 @@ func joinForeign(t *testing.T, a *arena, kind string) *foreign {
 	f := &foreign{t: t, a: a, kind: kind, id: "foreign-" + kind}
 	f.ok("/v1/worker/register", `{`+f.session()+`,"capabilities":["`+kind+`"],"slots":500,"shoe_size":44}`)
 	t.Cleanup(func() {
-		require.NoError(t, a.App.core.Plane.RemoveWorker(context.WithoutCancel(t.Context()), domain.WorkerID(f.id), domain.Actor{Kind: domain.ActorSystem}))
+		require.NoError(t, a.App.coordinator.Plane.RemoveWorker(context.WithoutCancel(t.Context()), domain.WorkerID(f.id), domain.Actor{Kind: domain.ActorSystem}))
 	})
 	return f
 }

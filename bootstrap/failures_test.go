@@ -92,7 +92,7 @@ func openArena(t *testing.T, store, transport string) *arena {
 	d.join(t, cfg, transport)
 	many := domain.To(1_000_000)
 	limits := domain.LimitsPatch{MaxConcurrent: many, MaxQueueDepth: many, RatePerSec: domain.To(1e6), Burst: many}
-	_, err = d.App.core.Tenancy.UpdateCustomer(t.Context(), DevCustomer, domain.CustomerPatch{Limits: limits})
+	_, err = d.App.coordinator.Tenancy.UpdateCustomer(t.Context(), DevCustomer, domain.CustomerPatch{Limits: limits})
 	require.NoError(t, err)
 	c, err := niyanta.NewClient(d.App.URL(), d.CustomerKey)
 	require.NoError(t, err)
@@ -118,7 +118,7 @@ func (d *Dev) joinAs(t *testing.T, cfg Config, transport, id string, types map[s
 	var w *Worker
 	var err error
 	if transport == "direct" {
-		w, err = newWorker(context.Background(), cfg, domain.WorkerID(id), "test", d.App.core.Plane, func() {}, silent, types)
+		w, err = newWorker(context.Background(), cfg, domain.WorkerID(id), "test", d.App.coordinator.Plane, func() {}, silent, types)
 	} else {
 		w, err = NewWorker(context.Background(), cfg, "test", silent, types)
 	}
@@ -169,7 +169,7 @@ func (a *arena) submit(t *testing.T, name string) string {
 // stored reads a workload as the store has it.
 func (a *arena) stored(t *testing.T, id string) domain.Workload {
 	t.Helper()
-	ws, err := a.App.core.backends.Workloads.GetAny(t.Context(), domain.WorkloadID(id))
+	ws, err := a.App.backends.Workloads.GetAny(t.Context(), domain.WorkloadID(id))
 	require.NoError(t, err)
 	require.Len(t, ws, 1)
 	return ws[0]

@@ -40,7 +40,7 @@ func onEachStore(t *testing.T, test func(a *api), env ...string) {
 		require.NoError(t, err)
 		t.Cleanup(func() { assert.NoError(t, d.Close(context.Background())) })
 		many := domain.To(1_000_000)
-		_, err = d.App.core.Tenancy.UpdateCustomer(t.Context(), DevCustomer, domain.CustomerPatch{Limits: domain.LimitsPatch{
+		_, err = d.App.coordinator.Tenancy.UpdateCustomer(t.Context(), DevCustomer, domain.CustomerPatch{Limits: domain.LimitsPatch{
 			Burst: many, RatePerSec: domain.To(1e6), MaxQueueDepth: many, MaxConcurrent: many,
 		}})
 		require.NoError(t, err)

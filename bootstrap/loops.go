@@ -2,26 +2,85 @@ package bootstrap
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
-	"github.com/niyanta/niyanta/adapters/system"
+	"github.com/niyanta/niyanta/core/services/coordinator"
 )
 
 const (
-	// netEvery is the polling that finishes all work when every wake-up is lost.
-	netEvery = time.Second
-	// healthEvery is how late an expired lease is noticed at most.
-	healthEvery = 500 * time.Millisecond
-	// leaderEvery is how often leadership is looked after; whether a renewal is due is leadership's to say.
-	leaderEvery = 250 * time.Millisecond
-	// maintainEvery is how often the storage is looked after.
-	maintainEvery = 10 * time.Minute
-	// errorPause keeps a loop that fails from spinning.
-	errorPause = 100 * time.Millisecond
+	// maintenanceInterval is the time between two rounds of maintenance, maintenanceRetry after one that failed.
+	maintenanceInterval = 10 * time.Minute
+	maintenanceRetry    = time.Minute
 )
 
-// trouble logs what goes wrong again and again: the first time, and when it is over.
+// startLoops runs the coordinator's loops, and maintains the storage if that needs it.
+func (a *App) startLoops(ctx context.Context) error {
+	loops := a.coordinator.Loops()
+	if maintain := a.backends.Maintain; maintain != nil {
+		loops = append(loops, maintenance(maintain))
+	}
+	woken := make([]chan struct{}, len(loops))
+	for i := range woken {
+		woken[i] = make(chan struct{}, 1)
+	}
+	wake := func(reason string) {
+		for i, l := range loops {
+			if l.WokenBy == nil || !l.WokenBy(reason) {
+				continue
+			}
+			select {
+			case woken[i] <- struct{}{}:
+			default:
+			}
+		}
+	}
+	sub, err := a.backends.Listener.Wakes(ctx, wake)
+	if err != nil {
+		return fmt.Errorf("listen for wake-ups: %w", err)
+	}
+	a.closers = append(a.closers, func() { _ = sub.Close() }, a.coordinator.Close)
+	for i, l := range loops {
+		a.loops.Go(func() { runLoop(ctx, l, woken[i], wake, a.log) })
+	}
+	return nil
+}
+
+// maintenance has the storage look after itself, at the start and at intervals.
+func maintenance(maintain func(context.Context) error) coordinator.Loop {
+	return coordinator.Loop{Name: "maintenance of the storage", Tick: func(ctx context.Context) (coordinator.Round, error) {
+		if err := maintain(ctx); err != nil {
+			return coordinator.Round{Next: maintenanceRetry}, err
+		}
+		return coordinator.Round{Next: maintenanceInterval}, nil
+	}}
+}
+
+// runLoop makes a loop's rounds until ctx ends. wake wakes the loops of this coordinator.
+func runLoop(ctx context.Context, l coordinator.Loop, woken <-chan struct{}, wake func(reason string), log *slog.Logger) {
+	t := trouble{what: l.Name, log: log}
+	for {
+		round, err := l.Tick(ctx)
+		if ctx.Err() == nil {
+			t.note(err)
+		}
+		if round.Wake != "" {
+			wake(round.Wake)
+		}
+		timer := time.NewTimer(round.Next)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-woken:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// trouble logs a failure that repeats: when it begins, and when it is over.
 type trouble struct {
 	what  string
 	log   *slog.Logger
@@ -41,96 +100,5 @@ func (t *trouble) note(err error) {
 		t.log.Error(t.what+" failed", "error", err)
 	default:
 		t.times++
-	}
-}
-
-// leaderLoop acquires and renews leadership, at once when woken (the leader has stepped down), and wakes the scheduler when
-// it is won.
-func (c *Core) leaderLoop(ctx context.Context, woken <-chan struct{}, wake func()) {
-	t := trouble{what: "leader lease", log: c.Log}
-	for {
-		elected, err := c.Leadership.Tick(ctx)
-		if ctx.Err() == nil {
-			t.note(err)
-		}
-		if elected {
-			wake()
-		}
-		timer := time.NewTimer(leaderEvery)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case <-woken:
-		case <-timer.C:
-		}
-		timer.Stop()
-	}
-}
-
-// scheduleLoop runs the scheduler when woken, when delayed work becomes due, and every second as the net.
-func (c *Core) scheduleLoop(ctx context.Context, woken <-chan struct{}) {
-	t := trouble{what: "scheduling", log: c.Log}
-	for {
-		wait := c.schedule(ctx, &t)
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case <-woken:
-		case <-timer.C:
-		}
-		timer.Stop()
-	}
-}
-
-// schedule runs one tick and returns how long to wait for the next.
-func (c *Core) schedule(ctx context.Context, t *trouble) time.Duration {
-	_, err := c.Scheduler.Tick(ctx)
-	if ctx.Err() == nil {
-		t.note(err)
-	}
-	if err != nil {
-		return errorPause
-	}
-	due, ok, err := c.Scheduler.NextDue(ctx)
-	if err != nil || !ok {
-		return netEvery
-	}
-	return min(due+time.Millisecond, netEvery)
-}
-
-// healthLoop sweeps when woken (a worker has died, left, was removed or replaced) and every half second.
-func (c *Core) healthLoop(ctx context.Context, woken <-chan struct{}) {
-	t := trouble{what: "health sweeps", log: c.Log}
-	for {
-		err := c.Health.Tick(ctx)
-		if ctx.Err() == nil {
-			t.note(err)
-		}
-		timer := time.NewTimer(healthEvery)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case <-woken:
-		case <-timer.C:
-		}
-		timer.Stop()
-	}
-}
-
-// maintainLoop has the storage look after itself, at the start and now and then.
-func (c *Core) maintainLoop(ctx context.Context, maintain func(context.Context) error) {
-	for {
-		pause := maintainEvery
-		if err := maintain(ctx); err != nil && ctx.Err() == nil {
-			c.Log.Error("maintenance of the storage", "error", err)
-			pause = time.Minute
-		}
-		if system.Sleep(ctx, pause) != nil {
-			return
-		}
 	}
 }

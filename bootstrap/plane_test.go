@@ -25,6 +25,7 @@ import (
 	"github.com/niyanta/niyanta/contracttests/servers"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/coordinator"
 )
 
 // steppedClock is real time plus what the test added.
@@ -68,7 +69,7 @@ func postgresBacking(t *testing.T, clock *steppedClock) (ports.Stores, func(time
 
 // planeOn builds the services of a coordinator on a storage and hints, and opens workers' views by transport.
 func planeOn(t *testing.T, on backing, hints func(telemetry *telemetry.Metrics) (ports.Notifier, ports.Listener),
-	connect func(t *testing.T, core *Core, m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane,
+	connect func(t *testing.T, core *coordinator.Coordinator, m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane,
 ) contracttests.PlaneHarness {
 	t.Helper()
 	clock := &steppedClock{}
@@ -80,13 +81,13 @@ func planeOn(t *testing.T, on backing, hints func(telemetry *telemetry.Metrics) 
 	cfg, err := Load(nil)
 	require.NoError(t, err)
 	cfg.WorkerKeys = []string{testWorkerKey}
-	b := Backends{
-		Storage: Storage{Stores: stores}, Signals: Signals{Notifier: n, Listener: l}, Limiter: Limiter{RateLimiter: memory.NewRateLimiter(clock)}, Compressor: z,
-	}
-	core := NewCore(cfg, b, Host{Name: "coord_test", Clock: clock, IDs: system.IDs{}, Observer: metrics, Log: silent})
-	t.Cleanup(core.Plane.Close)
+	core := newCoordinator(cfg, Backends{
+		Storage: Storage{Stores: stores}, Hints: Hints{Notifier: n, Listener: l},
+		Limiter: Limiter{RateLimiter: memory.NewRateLimiter(clock)},
+	}, coordinator.Host{Name: "coord_test", Clock: clock, IDs: system.IDs{}, Observer: metrics, Compressor: z, Log: silent})
+	t.Cleanup(core.Close)
 	return contracttests.PlaneHarness{
-		StoreHarness: contracttests.StoreHarness{Advance: advance, Open: func() ports.Stores { return b.Stores }},
+		StoreHarness: contracttests.StoreHarness{Advance: advance, Open: func() ports.Stores { return stores }},
 		Plane:        connect(t, core, metrics), Notifier: n,
 	}
 }
@@ -98,14 +99,14 @@ func inProcess(*telemetry.Metrics) (ports.Notifier, ports.Listener) {
 
 func TestControlPlaneInProcessKeepsItsContract(t *testing.T) {
 	contracttests.Run(t, "ControlPlane", "direct", append(contracttests.PlaneCases(), contracttests.PollCases()...), func(t *testing.T) contracttests.PlaneHarness {
-		return planeOn(t, memoryBacking, inProcess, func(_ *testing.T, core *Core, _ *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
+		return planeOn(t, memoryBacking, inProcess, func(_ *testing.T, core *coordinator.Coordinator, _ *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
 			return func(domain.WorkerID) ports.ControlPlane { return core.Plane }
 		})
 	})
 }
 
 // httpPlane serves the API and connects workers to it.
-func httpPlane(t *testing.T, core *Core, m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
+func httpPlane(t *testing.T, core *coordinator.Coordinator, m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
 	t.Helper()
 	route := httpRoutes(t, core, m)
 	return func(id domain.WorkerID) ports.ControlPlane {
@@ -116,7 +117,7 @@ func httpPlane(t *testing.T, core *Core, m *telemetry.Metrics) func(domain.Worke
 }
 
 // httpRoutes serves the API and returns workers' ways to it.
-func httpRoutes(t *testing.T, core *Core, m *telemetry.Metrics) func(domain.WorkerID) *workerclient.Client {
+func httpRoutes(t *testing.T, core *coordinator.Coordinator, m *telemetry.Metrics) func(domain.WorkerID) *workerclient.Client {
 	t.Helper()
 	h, err := httpapi.New(httpapi.Deps{
 		Lifecycle: core.Lifecycle, Tenancy: core.Tenancy, Plane: core.Plane, IDs: system.IDs{}, Observer: m, Log: silent,
@@ -180,7 +181,7 @@ func overBus(t *testing.T, on backing, connect func() ports.Bus) contracttests.P
 		metrics = m
 		h := messaging.NewHints(bus, party("c", "coordinator"), m, silent)
 		return h, h
-	}, func(t *testing.T, core *Core, m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
+	}, func(t *testing.T, core *coordinator.Coordinator, m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
 		server := messaging.NewServer(bus, party("c", "coordinator"), core.Plane, m, silent)
 		require.NoError(t, server.Start(t.Context()))
 		t.Cleanup(func() { _ = server.Close() })

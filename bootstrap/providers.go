@@ -10,40 +10,55 @@ import (
 	"github.com/niyanta/niyanta/adapters/system"
 	"github.com/niyanta/niyanta/adapters/telemetry"
 	"github.com/niyanta/niyanta/adapters/zstd"
-	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/coordinator"
 )
 
 // hostSet provides what the process itself offers.
 var hostSet = wire.NewSet(provideHost, telemetry.NewMetrics, wire.Struct(new(system.Clock)), wire.Struct(new(system.IDs)))
 
 // memorySet provides every backend in this process.
-var memorySet = wire.NewSet(provideMemoryStorage, provideMemorySignals, provideMemoryLimiter, backendSet)
+var memorySet = wire.NewSet(provideMemoryStorage, provideMemoryHints, provideMemoryLimiter, backendSet)
 
 // configuredSet provides the backends that the configuration names.
-var configuredSet = wire.NewSet(openStorage, openSignals, openLimiter, backendSet)
+var configuredSet = wire.NewSet(openStorage, openHints, openLimiter, backendSet)
 
 // backendSet puts backends together.
-var backendSet = wire.NewSet(zstd.New, wire.Bind(new(ports.Compressor), new(*zstd.Compressor)), wire.Struct(new(Backends), "*"))
-
-// appSet provides the coordinator on top of backends.
-var appSet = wire.NewSet(NewCore, NewApp)
+var backendSet = wire.NewSet(wire.Struct(new(Backends), "*"))
 
 // provideHost has transitions traced; without an exporter the process's tracer does nothing.
-func provideHost(cfg Config, clock system.Clock, ids system.IDs, metrics *telemetry.Metrics, log *slog.Logger) Host {
-	h := Host{Name: ids.New("coord_"), Clock: clock, IDs: ids, Observer: metrics, Log: log}
+func provideHost(cfg Config, clock system.Clock, ids system.IDs, metrics *telemetry.Metrics, log *slog.Logger) (coordinator.Host, error) {
+	z, err := zstd.New()
+	if err != nil {
+		return coordinator.Host{}, err
+	}
+	name := ids.New("coord_")
+	h := coordinator.Host{
+		Name: name, Clock: clock, IDs: ids, Observer: metrics, Compressor: z, Log: log.With("coordinator_id", name),
+	}
 	if cfg.OTLPEndpoint != "" {
 		h.Observer = telemetry.NewTracing(metrics, otel.GetTracerProvider())
 	}
-	return h
+	return h, nil
 }
 
-func provideMemoryStorage(h Host) Storage { return Storage{Stores: memory.NewStore(h.Clock).Stores()} }
+func provideMemoryStorage(h coordinator.Host) Storage {
+	return Storage{Stores: memory.NewStore(h.Clock).Stores()}
+}
 
-func provideMemorySignals() Signals {
+func provideMemoryHints() Hints {
 	n := memory.NewNotifier()
-	return Signals{Notifier: n, Listener: n}
+	return Hints{Notifier: n, Listener: n}
 }
 
-func provideMemoryLimiter(h Host) Limiter {
+func provideMemoryLimiter(h coordinator.Host) Limiter {
 	return Limiter{RateLimiter: memory.NewRateLimiter(h.Clock)}
+}
+
+// newCoordinator puts a coordinator's services together on the backends.
+func newCoordinator(cfg Config, b Backends, h coordinator.Host) *coordinator.Coordinator {
+	return coordinator.New(coordinator.Config{
+		WorkerLease: cfg.WorkerLease, HeartbeatInterval: cfg.HeartbeatInterval, LeaderTTL: cfg.LeaderTTL,
+		Policy: cfg.SchedulerPolicy, Preemption: cfg.Preemption, AntiAcross: cfg.AntiAcross,
+		RequireKnownTypes: cfg.RequireKnownTypes, AdminKey: cfg.AdminKey, WorkerKeys: cfg.WorkerKeys,
+	}, b.Stores, coordinator.Signals{Notifier: b.Notifier, Listener: b.Listener, Limiter: b.Limiter}, h)
 }

@@ -74,18 +74,18 @@ func blockedQueues(tb testing.TB, d *Dev, c *servers.Postgres, n int) []time.Dur
  VALUES ('cust_bound', 'C', 'enterprise', 2, 10000000, now(), now())`)
 	seedWaiting(tb, c, "cust_bound", 10_000, 1, "")
 	require.Eventually(tb, func() bool {
-		u, err := d.App.core.Tenancy.CustomerUsage(ctx, "cust_bound")
+		u, err := d.App.coordinator.Tenancy.CustomerUsage(ctx, "cust_bound")
 		return err == nil && u.Running == 2
 	}, 30*time.Second, 10*time.Millisecond, "the other customer runs as much as it may")
 	p := domain.Principal{CustomerID: DevCustomer}
 	var took []time.Duration
 	for range n {
 		begin := time.Now()
-		w, err := d.App.core.Lifecycle.Submit(ctx, p, lifecycle.SubmitRequest{Type: "sleep", Input: `{"duration_ms":1000}`})
+		w, err := d.App.coordinator.Lifecycle.Submit(ctx, p, lifecycle.SubmitRequest{Type: "sleep", Input: `{"duration_ms":1000}`})
 		require.NoError(tb, err)
 		for w.Status == domain.StatusPending || w.Status == domain.StatusScheduled {
 			time.Sleep(time.Millisecond)
-			w, err = d.App.core.Lifecycle.Get(ctx, DevCustomer, w.ID)
+			w, err = d.App.coordinator.Lifecycle.Get(ctx, DevCustomer, w.ID)
 			require.NoError(tb, err)
 		}
 		took = append(took, time.Since(begin))

@@ -41,7 +41,7 @@ func (a *App) watchDependencies(ctx context.Context) {
 func (a *App) lookAtDependencies(ctx context.Context) {
 	bounded, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	b := a.core.backends
+	b := a.backends
 	now := look{database: httpapi.Connected, broker: httpapi.Connected, rateLimiter: httpapi.Connected}
 	var wg sync.WaitGroup
 	ask := func(into *httpapi.Dependency, ping func(context.Context) error) {
@@ -51,9 +51,9 @@ func (a *App) lookAtDependencies(ctx context.Context) {
 		wg.Go(func() { *into = stateOf(ping(bounded)) })
 	}
 	if b.Present != nil {
-		ask(&now.database, func(ctx context.Context) error { return b.Present(ctx, a.core.Holder) })
+		ask(&now.database, func(ctx context.Context) error { return b.Present(ctx, a.host.Name) })
 	}
-	ask(&now.broker, b.Signals.Ping)
+	ask(&now.broker, b.Hints.Ping)
 	ask(&now.rateLimiter, b.Limiter.Ping)
 	ask(&now.replica, b.PingReplica)
 	wg.Wait()
@@ -90,8 +90,8 @@ func stateOf(err error) httpapi.Dependency {
 
 // ready is what the last look found, and who leads.
 func (a *App) ready(context.Context) httpapi.Readiness {
-	_, leading := a.core.Leadership.Current()
-	r := httpapi.Readiness{Leader: leading, LeaderElected: leading || a.core.Leadership.Leader().Holder != ""}
+	_, leading := a.coordinator.Leadership.Current()
+	r := httpapi.Readiness{Leader: leading, LeaderElected: leading || a.coordinator.Leadership.Leader().Holder != ""}
 	last := a.watcher.last.Load()
 	if last == nil || time.Since(last.at) > lookFresh {
 		r.Database, r.Broker, r.RateLimiter = httpapi.Disconnected, httpapi.Disconnected, httpapi.Disconnected

@@ -42,13 +42,13 @@ func withDependencies(t *testing.T) (*Dev, *dependencies) {
 		if err != nil {
 			return nil, err
 		}
-		b := &app.core.backends
+		b := &app.backends
 		b.Present = func(ctx context.Context, coordinator string) error {
-			assert.Equal(t, app.core.Holder, coordinator)
+			assert.Equal(t, app.host.Name, coordinator)
 			deps.writes.Add(1)
 			return answers(&deps.database)(ctx)
 		}
-		b.Signals.Ping, b.Limiter.Ping, b.PingReplica = answers(&deps.broker), answers(&deps.limiter), answers(&deps.replica)
+		b.Hints.Ping, b.Limiter.Ping, b.PingReplica = answers(&deps.broker), answers(&deps.limiter), answers(&deps.replica)
 		return app, nil
 	})
 	require.NoError(t, err)

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/services/coordinator"
 )
 
 //go:generate go test -run TestSettingsPage_OfThisCode_IsCurrent -count=1 . -args -write-settings
@@ -76,7 +77,7 @@ func TestConfig_OutsideItsBounds_IsRefused(t *testing.T) {
 	assert.EqualValues(t, domain.MaxSlots, slots)
 	ttl, err := bound(reflect.TypeFor[time.Duration](), tagOf("LeaderTTL", "min"))
 	require.NoError(t, err)
-	assert.EqualValues(t, 4*leaderEvery, ttl, "a leader has two tries of its renewal")
+	assert.EqualValues(t, coordinator.MinLeaderTTL, ttl, "a leader has two tries of its renewal")
 }
 
 func tagOf(field, key string) string {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/services/coordinator"
 )
 
 const canary = "hunter2canary"
@@ -112,7 +114,7 @@ func TestConfig_WhenAURLIsWrong_TheReasonHoldsNoSecret(t *testing.T) {
 				assert.NotContains(t, err.Error(), canary, bus)
 			}
 		}
-		_, _, err = openStorage(t.Context(), Config{Store: StorePostgres, PostgresURL: bad}, Host{Log: log}, nil)
+		_, _, err = openStorage(t.Context(), Config{Store: StorePostgres, PostgresURL: bad}, coordinator.Host{Log: log}, nil)
 		require.Error(t, err)
 		assert.NotContains(t, err.Error(), canary, "postgres")
 	}

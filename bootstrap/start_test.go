@@ -14,6 +14,7 @@ import (
 	"github.com/niyanta/niyanta/adapters/telemetry"
 	"github.com/niyanta/niyanta/adapters/zstd"
 	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/coordinator"
 )
 
 // lateBus refuses subscriptions, once somebody has had time to become leader.
@@ -40,11 +41,14 @@ func TestApp_WhenItsStartFails_KeepsNoLeaderLease(t *testing.T) {
 	require.NoError(t, err)
 	stores, n := memory.NewStore(system.Clock{}).Stores(), memory.NewNotifier()
 	metrics := telemetry.NewMetrics()
-	host := Host{Name: "coord_a", Clock: system.Clock{}, IDs: system.IDs{}, Observer: metrics, Log: silent}
-	b := Backends{Storage: Storage{Stores: stores}, Signals: Signals{Notifier: n, Listener: n}, Limiter: Limiter{RateLimiter: memory.NewRateLimiter(system.Clock{})}, Compressor: z}
-	core := NewCore(cfg, b, host)
-	core.backends.Bus = lateBus{elected: func() bool { _, leading := core.Leadership.Current(); return leading }}
-	app := NewApp(cfg, core, host, metrics)
+	host := coordinator.Host{
+		Name: "coord_a", Clock: system.Clock{}, IDs: system.IDs{}, Observer: metrics, Compressor: z, Log: silent,
+	}
+	app := NewApp(cfg, Backends{
+		Storage: Storage{Stores: stores}, Hints: Hints{Notifier: n, Listener: n},
+		Limiter: Limiter{RateLimiter: memory.NewRateLimiter(system.Clock{})},
+	}, host, metrics)
+	app.backends.Bus = lateBus{elected: func() bool { _, leading := app.coordinator.Leadership.Current(); return leading }}
 	require.Error(t, app.Start(t.Context()))
 	_, held, err := stores.Leader.Acquire(t.Context(), "coord_b", time.Minute)
 	require.NoError(t, err)

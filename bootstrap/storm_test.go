@@ -115,10 +115,10 @@ func storm(t *testing.T, d *Dev, reader string) {
 	t.Logf("submit of another customer, p99: %v alone, %v while %d clients read", before, during, stormReaders)
 	assert.Less(t, during, time.Second, "nobody waits behind another customer's reads")
 
-	workers, err := d.App.core.Plane.ListWorkers(t.Context())
+	workers, err := d.App.coordinator.Plane.ListWorkers(t.Context())
 	require.NoError(t, err)
 	for _, w := range workers {
-		events, err := d.App.core.backends.Audit.Worker(t.Context(), w.ID, 0, 100)
+		events, err := d.App.backends.Audit.Worker(t.Context(), w.ID, 0, 100)
 		require.NoError(t, err)
 		assert.Len(t, events, 1, "%s registered once and never missed its lease: %v", w.ID, events)
 	}

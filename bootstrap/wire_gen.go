@@ -10,7 +10,6 @@ import (
 	"context"
 	"github.com/niyanta/niyanta/adapters/system"
 	"github.com/niyanta/niyanta/adapters/telemetry"
-	"github.com/niyanta/niyanta/adapters/zstd"
 	"log/slog"
 )
 
@@ -21,22 +20,19 @@ func newMemoryApp(cfg Config, log *slog.Logger) (*App, error) {
 	clock := system.Clock{}
 	iDs := system.IDs{}
 	metrics := telemetry.NewMetrics()
-	host := provideHost(cfg, clock, iDs, metrics, log)
-	storage := provideMemoryStorage(host)
-	signals := provideMemorySignals()
-	limiter := provideMemoryLimiter(host)
-	compressor, err := zstd.New()
+	host, err := provideHost(cfg, clock, iDs, metrics, log)
 	if err != nil {
 		return nil, err
 	}
+	storage := provideMemoryStorage(host)
+	hints := provideMemoryHints()
+	limiter := provideMemoryLimiter(host)
 	backends := Backends{
-		Storage:    storage,
-		Signals:    signals,
-		Limiter:    limiter,
-		Compressor: compressor,
+		Storage: storage,
+		Hints:   hints,
+		Limiter: limiter,
 	}
-	core := NewCore(cfg, backends, host)
-	app := NewApp(cfg, core, host, metrics)
+	app := NewApp(cfg, backends, host, metrics)
 	return app, nil
 }
 
@@ -45,12 +41,15 @@ func newConfiguredApp(ctx context.Context, cfg Config, log *slog.Logger) (*App, 
 	clock := system.Clock{}
 	iDs := system.IDs{}
 	metrics := telemetry.NewMetrics()
-	host := provideHost(cfg, clock, iDs, metrics, log)
+	host, err := provideHost(cfg, clock, iDs, metrics, log)
+	if err != nil {
+		return nil, nil, err
+	}
 	storage, cleanup, err := openStorage(ctx, cfg, host, metrics)
 	if err != nil {
 		return nil, nil, err
 	}
-	signals, cleanup2, err := openSignals(cfg, host, metrics)
+	hints, cleanup2, err := openHints(cfg, host, metrics)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
@@ -61,21 +60,12 @@ func newConfiguredApp(ctx context.Context, cfg Config, log *slog.Logger) (*App, 
 		cleanup()
 		return nil, nil, err
 	}
-	compressor, err := zstd.New()
-	if err != nil {
-		cleanup3()
-		cleanup2()
-		cleanup()
-		return nil, nil, err
-	}
 	backends := Backends{
-		Storage:    storage,
-		Signals:    signals,
-		Limiter:    limiter,
-		Compressor: compressor,
+		Storage: storage,
+		Hints:   hints,
+		Limiter: limiter,
 	}
-	core := NewCore(cfg, backends, host)
-	app := NewApp(cfg, core, host, metrics)
+	app := NewApp(cfg, backends, host, metrics)
 	return app, func() {
 		cleanup3()
 		cleanup2()

@@ -43,23 +43,23 @@ func (w *World) setLimit(ctx context.Context, limit int) {
 	}
 }
 
-func (w *World) steer(ctx context.Context, c *coordinator, id domain.WorkloadID) {
+func (w *World) steer(ctx context.Context, c *process, id domain.WorkloadID) {
 	switch w.rng.IntN(7) {
 	case 0:
 		w.cancel(ctx, c, id)
 	case 4:
 		w.preempt(ctx, id)
 	case 1, 2:
-		_, _, _ = c.lifecycle.Pause(ctx, tenant, id, user, "")
+		_, _, _ = c.Lifecycle.Pause(ctx, tenant, id, user, "")
 	case 3:
 		w.trespass(ctx, c, id)
 	default:
-		_, _ = c.lifecycle.Resume(ctx, tenant, id, user, "")
+		_, _ = c.Lifecycle.Resume(ctx, tenant, id, user, "")
 	}
 }
 
-func (w *World) cancel(ctx context.Context, c *coordinator, id domain.WorkloadID) {
-	if _, err := c.lifecycle.Cancel(ctx, tenant, id, user, ""); err == nil {
+func (w *World) cancel(ctx context.Context, c *process, id domain.WorkloadID) {
+	if _, err := c.Lifecycle.Cancel(ctx, tenant, id, user, ""); err == nil {
 		w.check.cancelled(id)
 	}
 }
@@ -82,12 +82,12 @@ const preempted = "preempted by wl_x of tier enterprise"
 const nobodys = "nobody's"
 
 // trespass has another customer try what it must not even see (I12).
-func (w *World) trespass(ctx context.Context, c *coordinator, id domain.WorkloadID) {
-	_, got := c.lifecycle.Get(ctx, stranger, id)
-	_, cancelled := c.lifecycle.Cancel(ctx, stranger, id, user, "")
-	_, _, paused := c.lifecycle.Pause(ctx, stranger, id, user, "")
-	_, resumed := c.lifecycle.Resume(ctx, stranger, id, user, "")
-	_, audited := c.lifecycle.ReadAudit(ctx, stranger, id, 0, 10)
+func (w *World) trespass(ctx context.Context, c *process, id domain.WorkloadID) {
+	_, got := c.Lifecycle.Get(ctx, stranger, id)
+	_, cancelled := c.Lifecycle.Cancel(ctx, stranger, id, user, "")
+	_, _, paused := c.Lifecycle.Pause(ctx, stranger, id, user, "")
+	_, resumed := c.Lifecycle.Resume(ctx, stranger, id, user, "")
+	_, audited := c.Lifecycle.ReadAudit(ctx, stranger, id, 0, 10)
 	for what, err := range map[string]error{"get": got, "cancel": cancelled, "pause": paused, "resume": resumed, "audit": audited} {
 		if code := domain.CodeOf(err); code != domain.CodeNotFound && code != domain.CodeUnavailable {
 			w.check.fail("I12", "another customer's %s of %s is answered with %v", what, id, err)
@@ -133,8 +133,8 @@ func (in scriptInput) json() domain.JSON {
 }
 
 // submit submits a request, and remembers it once it is acknowledged.
-func (w *World) submit(ctx context.Context, c *coordinator, req lifecycle.SubmitRequest) domain.WorkloadID {
-	wl, err := c.lifecycle.Submit(ctx, customer, req)
+func (w *World) submit(ctx context.Context, c *process, req lifecycle.SubmitRequest) domain.WorkloadID {
+	wl, err := c.Lifecycle.Submit(ctx, customer, req)
 	if err != nil {
 		return ""
 	}

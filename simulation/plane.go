@@ -29,7 +29,7 @@ func call[R any](p *plane, name string, f func(c ports.ControlPlane) (R, error))
 	}
 	var r R
 	var err error
-	if !w.as(c, p.worker, func() { r, err = f(c.plane) }) || w.faulty(w.P.Drop) {
+	if !w.as(c, p.worker, func() { r, err = f(c.Plane) }) || w.faulty(w.P.Drop) {
 		return none, errAway // there is no answer, or it was lost
 	}
 	if died := harm == CrashAfter || w.faulty(w.P.Die); died || harm == LoseAnswer {

@@ -44,7 +44,7 @@ func (w *World) Close() {
 		k.crash() // nothing is left of it
 	}
 	for _, c := range w.coordinators {
-		c.close()
+		c.Close()
 	}
 }
 
@@ -114,11 +114,11 @@ func (w *World) leave(k *worker) {
 		w.as(c, nil, func() {
 			if n == 1 {
 				w.note("%s is drained", k.id)
-				_, _ = c.plane.DrainWorker(ctx, k.id, user)
+				_, _ = c.Plane.DrainWorker(ctx, k.id, user)
 				k.drained = true
 			} else {
 				w.note("%s is removed", k.id)
-				_ = c.plane.RemoveWorker(ctx, k.id, user)
+				_ = c.Plane.RemoveWorker(ctx, k.id, user)
 			}
 		})
 	}
@@ -212,7 +212,7 @@ func (w *World) unfinished(ctx context.Context) (left int) {
 		c := w.coordinators[0]
 		switch {
 		case s.Status == domain.StatusPaused:
-			w.as(c, nil, func() { _, _ = c.lifecycle.Resume(ctx, tenant, id, user, "") })
+			w.as(c, nil, func() { _, _ = c.Lifecycle.Resume(ctx, tenant, id, user, "") })
 		case s.Status == domain.StatusRunning && w.rng.IntN(40) == 0:
 			w.as(c, nil, func() { w.cancel(ctx, c, id) })
 		}

@@ -140,8 +140,8 @@ func (s *Small) Judge() []string {
 
 func (s *Small) lead(c int) {
 	s.clocks[c].now = s.w.Now()
-	_, _ = s.w.coordinators[c].leader.Tick(context.Background())
-	claim, leading := s.w.coordinators[c].leader.Current()
+	_, _ = s.w.coordinators[c].Leadership.Tick(context.Background())
+	claim, leading := s.w.coordinators[c].Leadership.Current()
 	if leading && claim.Epoch >= s.leader.Epoch {
 		s.leader = leadershipSeen{ports.Leadership{Holder: fmt.Sprint(c), Epoch: claim.Epoch}, s.w.Now().Add(ttl)}
 	}
@@ -153,7 +153,7 @@ func (s *Small) tick(c int, l loop) { s.w.coordinators[c].tick(context.Backgroun
 func (s *Small) register(k domain.WorkerID) {
 	s.n++
 	session := domain.SessionID(fmt.Sprint("s", s.n))
-	_, err := s.w.coordinators[0].plane.Register(context.Background(), domain.Registration{
+	_, err := s.w.coordinators[0].Plane.Register(context.Background(), domain.Registration{
 		WorkerID: k, SessionID: session, Slots: 1, Capabilities: []string{"t"}, Tags: map[string]string{"tag": s.w.tagOf(k)}, ProcessID: string(session),
 		CertificateDigest: domain.CertificateDigest(secretOf(string(session))), TakeOver: true,
 	})
@@ -165,12 +165,12 @@ func (s *Small) register(k domain.WorkerID) {
 // certify has a coordinator hear that the worker's process has died.
 func (s *Small) certify(k domain.WorkerID) {
 	process := string(s.current[k])
-	_ = s.w.coordinators[1].plane.End(context.Background(), domain.SessionEnd{ProcessID: process, Secret: secretOf(process)})
+	_ = s.w.coordinators[1].Plane.End(context.Background(), domain.SessionEnd{ProcessID: process, Secret: secretOf(process)})
 }
 
 // deregister ends the worker's session by its own word; what it holds is lost without a death.
 func (s *Small) deregister(k domain.WorkerID) {
-	_ = s.w.coordinators[0].plane.End(context.Background(), domain.SessionEnd{WorkerID: k, SessionID: s.current[k]})
+	_ = s.w.coordinators[0].Plane.End(context.Background(), domain.SessionEnd{WorkerID: k, SessionID: s.current[k]})
 }
 
 // beat sends a heartbeat of the session that the worker believes to have, with all it was assigned, or with nothing.
@@ -186,7 +186,7 @@ func (s *Small) beat(k domain.WorkerID, holds bool) {
 		}
 	}
 	s.missed[k] = min(s.missed[k], 2)
-	_, _ = s.w.coordinators[0].plane.Heartbeat(context.Background(), h)
+	_, _ = s.w.coordinators[0].Plane.Heartbeat(context.Background(), h)
 }
 
 // report sends what the holder of the newest assignment, or of one before it, has to say.
@@ -196,7 +196,7 @@ func (s *Small) report(e domain.Event, back int) {
 	}
 	t := s.tokens[len(s.tokens)-1-back]
 	ref := ports.SessionRef{WorkerID: t.worker, SessionID: t.session}
-	plane, ctx := s.w.coordinators[1].plane, context.Background()
+	plane, ctx := s.w.coordinators[1].Plane, context.Background()
 	if e == domain.EventCheckpoint {
 		seq := s.w.check.state[t.id].CheckpointSequence + 1
 		_, _ = plane.SaveCheckpoint(ctx, ref, ports.CheckpointUpload{WorkloadID: t.id, Generation: t.generation, Sequence: seq, Data: []byte("x")})
@@ -210,7 +210,7 @@ func (s *Small) report(e domain.Event, back int) {
 }
 
 func (s *Small) steer(i int, e domain.Event) {
-	l, ctx, id := s.w.coordinators[1].lifecycle, context.Background(), s.w.acknowledged[i]
+	l, ctx, id := s.w.coordinators[1].Lifecycle, context.Background(), s.w.acknowledged[i]
 	switch e {
 	case domain.EventCancel:
 		_, _ = l.Cancel(ctx, tenant, id, user, "")
@@ -250,7 +250,7 @@ func (s *Small) Fingerprint() uint64 {
 	}
 	fmt.Fprintf(b, "%s %d|", s.leader.Holder, s.past(s.leader.until, time.Second))
 	for i, c := range s.w.coordinators {
-		claim, leading := c.leader.Current()
+		claim, leading := c.Leadership.Current()
 		fmt.Fprintf(b, "%v %d %d %d|", leading, s.leader.Epoch-claim.Epoch, s.past(claim.Since, lease), s.past(s.clocks[i].now, ttl))
 	}
 	for _, t := range s.tokens[max(0, len(s.tokens)-2):] { // only the newest two assignments are ever reported on
@@ -293,6 +293,6 @@ func (s *Small) name(session domain.SessionID) string {
 // Close ends it.
 func (s *Small) Close() {
 	for _, c := range s.w.coordinators {
-		c.close()
+		c.Close()
 	}
 }

@@ -47,7 +47,7 @@ func (w *World) certify(ctx context.Context) {
 			continue
 		}
 		var err error
-		if !w.as(to, nil, func() { err = to.plane.End(ctx, c.SessionEnd) }) || err != nil {
+		if !w.as(to, nil, func() { err = to.Plane.End(ctx, c.SessionEnd) }) || err != nil {
 			continue
 		}
 		if harm == LoseAnswer || w.faulty(w.P.Drop) {

@@ -79,7 +79,7 @@ type World struct {
 	stores       ports.Stores // of nobody in particular: no fault touches it
 	net          *network
 	check        *checker
-	coordinators []*coordinator
+	coordinators []*process
 	workers      []*worker
 	processes    int            // of workers, so far
 	certificates []*certificate // that were not heard yet
@@ -96,7 +96,7 @@ type World struct {
 
 	running *routine // the one that runs right now
 	// Who waits for a store right now does nothing else, while stalled lets the others go on.
-	actingC *coordinator
+	actingC *process
 	actingK *worker
 	stalled bool
 }
@@ -187,7 +187,7 @@ func (w *World) tagOf(id domain.WorkerID) string {
 }
 
 // reachable is some coordinator that is not frozen; nil if none is.
-func (w *World) reachable() *coordinator {
+func (w *World) reachable() *process {
 	c := w.coordinators[w.rng.IntN(len(w.coordinators))]
 	if !w.free(c) {
 		return nil
@@ -196,20 +196,20 @@ func (w *World) reachable() *coordinator {
 }
 
 // free reports whether a coordinator can do something now.
-func (w *World) free(c *coordinator) bool {
+func (w *World) free(c *process) bool {
 	stalling := w.stalled && c == w.actingC
 	return !w.Now().Before(c.frozenUntil) && !stalling
 }
 
 // gone unwinds a coordinator whose process ends in the middle of something.
-type gone struct{ c *coordinator }
+type gone struct{ c *process }
 
 // die ends the process of the coordinator that acts: nothing behind this line happens in it.
 func (w *World) die() { panic(gone{w.actingC}) }
 
 // as runs f as something that a coordinator does, on behalf of a worker if it is not nil. It reports whether the process has
 // survived it; another one has taken its place otherwise.
-func (w *World) as(c *coordinator, k *worker, f func()) (survived bool) {
+func (w *World) as(c *process, k *worker, f func()) (survived bool) {
 	if w.stalled { // the one that stalls stays the one that is not to be disturbed
 		f()
 		return true
@@ -231,10 +231,10 @@ func (w *World) as(c *coordinator, k *worker, f func()) (survived bool) {
 }
 
 // replace starts a coordinator in the place of one that has ended.
-func (w *World) replace(c *coordinator) {
+func (w *World) replace(c *process) {
 	i := slices.Index(w.coordinators, c)
 	w.note("crash of coordinator %d", i)
-	c.close()
+	c.Close()
 	next, err := w.newCoordinator()
 	if err != nil {
 		panic(err) // a mistake in this package

@@ -7,13 +7,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/mock/gomock"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
-	"github.com/niyanta/niyanta/core/ports/mocks"
 	"github.com/niyanta/niyanta/core/services/batching"
-	"github.com/niyanta/niyanta/core/services/transitions"
 )
 
 // tooLarge is more than a column of type integer holds.
@@ -66,24 +63,22 @@ func TestStore_WhenOneSubmissionCannotBeEncoded_TheOthersOfTheSharedCommitAreSto
 	require.NoError(t, <-outcomes[2])
 }
 
-func TestStore_WhenOneRowCannotBeDecoded_TheOthersOfTheBatchAreApplied(t *testing.T) {
+func TestStore_WhenOneRowCannotBeDecoded_TheBatchIsRefusedAndTheOthersCanBeAppliedAlone(t *testing.T) {
 	b := newBench(t)
-	good, bad, last := b.submit(b.sane), b.submit(b.sane), b.submit(b.sane)
+	good, bad := b.submit(b.sane), b.submit(b.sane)
 	b.exec("UPDATE workloads SET queue_at = 'infinity' WHERE workload_id = '" + string(bad.ID) + "'")
-	ctrl := gomock.NewController(t)
-	notifier, observer := mocks.NewMockNotifier(ctrl), mocks.NewMockObserver(ctrl)
-	notifier.EXPECT().Updated(gomock.Any(), gomock.Any()).AnyTimes()
-	notifier.EXPECT().Wake(gomock.Any(), gomock.Any()).AnyTimes()
-	observer.EXPECT().Transitioned(gomock.Any(), gomock.Any()).AnyTimes()
-	observer.EXPECT().Count("transition_failed", 1)
-	var batch domain.Batch
-	batch.Epoch = b.epoch
-	for _, w := range []domain.Workload{good, bad, last} {
-		batch.Transitions = append(batch.Transitions, b.event(w, domain.EventAssign))
+	apply := func(ws ...domain.Workload) ([]domain.Result, error) {
+		batch := domain.Batch{Epoch: b.epoch}
+		for _, w := range ws {
+			batch.Transitions = append(batch.Transitions, b.event(w, domain.EventAssign))
+		}
+		return b.sane.Workloads.Apply(t.Context(), batch)
 	}
-	rs, err := transitions.New(b.sane.Workloads, notifier, observer).Apply(t.Context(), batch)
+	_, err := apply(good, bad)
+	require.Equal(t, domain.CodeInternal, domain.CodeOf(err), "%v", err)
+	_, err = apply(bad)
+	require.Equal(t, domain.CodeInternal, domain.CodeOf(err), "%v", err)
+	rs, err := apply(good)
 	require.NoError(t, err)
-	assert.Equal(t, domain.OutcomeApplied, rs[0].Outcome)
-	assert.Equal(t, domain.OutcomeRefused, rs[1].Outcome)
-	assert.Equal(t, domain.OutcomeApplied, rs[2].Outcome)
+	assert.Equal(t, domain.OutcomeApplied, rs[0].Outcome, "nothing of the refused batch was applied")
 }

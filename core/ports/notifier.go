@@ -12,14 +12,24 @@ import (
 type Notifier interface {
 	// Command sends commands to a worker, wherever it is connected, in order.
 	Command(ctx context.Context, worker domain.WorkerID, cs ...Command)
-	// Wake tells the leader that something may be placed; WakeSubmit is the reason when something new waits.
+	// Wake tells the coordinators that there may be something to do, and why: one of the reasons below or any other text.
 	Wake(ctx context.Context, reason string)
 	// Updated tells whoever follows the workloads that they changed, in order.
 	Updated(ctx context.Context, us ...Update)
 }
 
-// WakeSubmit is why the leader is woken when something was submitted.
-const WakeSubmit = "submit"
+// The reasons of wakes that loops of coordinators tell apart. Every other wake means that something may be placed.
+const (
+	// WakeSubmit: something was submitted.
+	WakeSubmit = "submit"
+	// WakeSteppedDown: a coordinator has given leadership away, if it had it.
+	WakeSteppedDown = "leader stepped down"
+
+	WakeWorkerRegistered = "worker registered"
+	WakeWorkerLeft       = "worker left"
+	WakeWorkerDied       = "worker died"
+	WakeWorkerRemoved    = "worker removed"
+)
 
 // Listener receives what a Notifier sends. Handlers are called one at a time per subscription, must return quickly and must
 // not close their own subscription.

@@ -11,9 +11,7 @@ import (
 	"github.com/niyanta/niyanta/adapters/memory"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
-	"github.com/niyanta/niyanta/core/services/leadership"
-	"github.com/niyanta/niyanta/core/services/scheduling"
-	"github.com/niyanta/niyanta/core/services/transitions"
+	"github.com/niyanta/niyanta/core/services/coordinator"
 )
 
 // Config describes a run.
@@ -44,6 +42,12 @@ const (
 
 var begin = time.Unix(1_700_000_000, 0).UTC()
 
+// assignment is a command of the scheduler with the worker that it is sent to.
+type assignment struct {
+	ports.Command
+	worker domain.WorkerID
+}
+
 // job is one workload on its way.
 type job struct {
 	record
@@ -53,21 +57,18 @@ type job struct {
 // world is a run under way.
 type world struct {
 	Config
-	clock     *clock
-	timeline  timeline
-	sources   []*source
-	stores    ports.Stores
-	workloads ports.WorkloadStore
-	applier   *transitions.Applier
-	scheduler *scheduling.Service
-	leader    *leadership.Service
+	clock       *clock
+	timeline    timeline
+	sources     []*source
+	stores      ports.Stores
+	coordinator *coordinator.Coordinator
 
 	ids      uint64
 	jobs     map[domain.WorkloadID]*job
-	woken    bool            // something may be placed
-	planned  bool            // the next run of the scheduler is on the timeline
-	assigned []ports.Command // heard from the scheduler, not taken up yet
-	refill   []int           // customers of which one was placed
+	woken    bool         // something may be placed
+	planned  bool         // the next run of the scheduler is on the timeline
+	assigned []assignment // heard from the scheduler, not taken up yet
+	refill   []int        // customers of which one was placed
 	result   *Result
 }
 
@@ -75,14 +76,10 @@ type world struct {
 func Run(ctx context.Context, cfg Config) (*Result, error) {
 	w := &world{Config: cfg, clock: &clock{begin}, jobs: map[domain.WorkloadID]*job{}, result: newResult(cfg)}
 	w.stores = memory.NewStore(w.clock).Stores()
-	w.workloads = w.stores.Workloads
-	log := slog.New(slog.DiscardHandler)
-	w.applier = transitions.New(w.workloads, notifier{w}, observer{w})
-	w.leader = leadership.New(leadership.Config{Holder: "c", TTL: forever, Renew: forever, Margin: time.Second}, w.stores.Leader, w.clock, observer{w}, log)
-	w.scheduler = scheduling.New(scheduling.Deps{
-		Queue: w.stores.Queue, Insight: w.stores.Insight, Workers: w.stores.Workers, Workloads: w.workloads, Customers: w.stores.Customers,
-		Applier: w.applier, Notifier: notifier{w}, Observer: observer{w}, Clock: w.clock, IDs: ids{w}, Leader: w.leader, Log: log, Holder: "c",
-		Policy: cfg.Policy,
+	w.coordinator = coordinator.New(coordinator.Config{
+		WorkerLease: forever, LeaderTTL: forever, Policy: cfg.Policy,
+	}, w.stores, coordinator.Signals{Notifier: notifier{w}}, coordinator.Host{
+		Name: "c", Clock: w.clock, IDs: ids{w}, Observer: observer{w}, Log: slog.New(slog.DiscardHandler),
 	})
 	if err := w.open(ctx); err != nil {
 		return nil, err
@@ -92,7 +89,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 
 // open elects the leader, registers the workers and has the customers begin.
 func (w *world) open(ctx context.Context) error {
-	if _, err := w.leader.Tick(ctx); err != nil {
+	if _, err := w.coordinator.Leadership.Tick(ctx); err != nil {
 		return err
 	}
 	for i := range w.Workers {
@@ -201,7 +198,7 @@ func (w *world) due() bool {
 func (w *world) schedule(ctx context.Context) error {
 	for w.due() {
 		w.woken = false
-		if _, err := w.scheduler.Tick(ctx); err != nil {
+		if _, err := w.coordinator.Scheduler.Tick(ctx); err != nil {
 			return fmt.Errorf("schedule: %w", err)
 		}
 		if err := w.take(ctx); err != nil {
@@ -231,13 +228,14 @@ func (w *world) take(ctx context.Context) error {
 }
 
 // report is a worker's report of what it was assigned.
-func (w *world) report(ctx context.Context, c ports.Command, e domain.Event) error {
-	res, err := w.applier.One(ctx, domain.Transition{WorkloadID: c.WorkloadID, Event: e, Generation: c.Generation, SessionID: c.SessionID})
-	if err == nil && res.Outcome != domain.OutcomeApplied {
-		err = fmt.Errorf("%s %s", res.Outcome, res.Reason)
+func (w *world) report(ctx context.Context, a assignment, e domain.Event) error {
+	ref := ports.SessionRef{WorkerID: a.worker, SessionID: a.SessionID}
+	answers, err := w.coordinator.Plane.Report(ctx, ref, []ports.Report{{WorkloadID: a.WorkloadID, Generation: a.Generation, Event: e}})
+	if err == nil && answers[0].Outcome != domain.OutcomeApplied {
+		err = fmt.Errorf("%s %s", answers[0].Outcome, answers[0].Reason)
 	}
 	if err != nil {
-		return fmt.Errorf("%s of %s: %w", e, c.WorkloadID, err)
+		return fmt.Errorf("%s of %s: %w", e, a.WorkloadID, err)
 	}
 	return nil
 }
@@ -251,7 +249,7 @@ func (w *world) submit(ctx context.Context, i int) error {
 		s.Duration.draw(s.rng),
 	}
 	w.jobs[id] = j
-	res, err := w.workloads.Submit(ctx, []domain.Submission{{
+	res, err := w.stores.Workloads.Submit(ctx, []domain.Submission{{
 		Spec: domain.Spec{ID: id, CustomerID: s.ID, Type: workType, Run: domain.DefaultRunConfig(), Priority: j.priority},
 	}})
 	if err == nil && res[0].Status != domain.Admitted {
@@ -312,8 +310,10 @@ func (ids) Float64() float64 { return 0 }
 type notifier struct{ w *world }
 
 // Command implements ports.Notifier.
-func (n notifier) Command(_ context.Context, _ domain.WorkerID, cs ...ports.Command) {
-	n.w.assigned = append(n.w.assigned, cs...)
+func (n notifier) Command(_ context.Context, worker domain.WorkerID, cs ...ports.Command) {
+	for _, c := range cs {
+		n.w.assigned = append(n.w.assigned, assignment{c, worker})
+	}
 }
 
 // Wake implements ports.Notifier.

@@ -94,6 +94,6 @@ func (s *Service) RemoveWorker(ctx context.Context, id domain.WorkerID, actor do
 			s.missing.forget(w.SessionID)
 		}
 	}
-	s.Notifier.Wake(ctx, "worker removed")
+	s.Notifier.Wake(ctx, ports.WakeWorkerRemoved)
 	return nil
 }

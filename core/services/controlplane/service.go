@@ -88,7 +88,7 @@ func (s *Service) Register(ctx context.Context, r domain.Registration) (ports.Gr
 		s.Log.Warn("commands cannot be received for worker", "worker_id", r.WorkerID, "error", err)
 	}
 	s.Log.Info("worker registered", "worker_id", w.ID, "session_id", w.SessionID, "slots", w.Slots, "capabilities", w.Capabilities)
-	s.Notifier.Wake(ctx, "worker registered")
+	s.Notifier.Wake(ctx, ports.WakeWorkerRegistered)
 	return ports.Grant{
 		LeaseMS:             s.cfg.Lease.Milliseconds(),
 		HeartbeatIntervalMS: s.cfg.HeartbeatInterval.Milliseconds(),

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
 )
 
 // contended adds to the refusal of an id that another process holds what the worker needs in order to wait for it.
@@ -43,9 +44,9 @@ func (s *Service) End(ctx context.Context, e domain.SessionEnd) error {
 	if len(ended) == 0 {
 		return nil
 	}
-	reason, counter := "worker left", "worker_left"
+	reason, counter := ports.WakeWorkerLeft, "worker_left"
 	if e.Certificate() {
-		reason, counter = "worker died", "worker_died"
+		reason, counter = ports.WakeWorkerDied, "worker_died"
 	}
 	s.Observer.Count(counter, len(ended))
 	s.Notifier.Wake(ctx, reason)

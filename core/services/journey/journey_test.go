@@ -34,7 +34,7 @@ func TestALostAssignmentIsSentAgainAndThenPlacedElsewhere(t *testing.T) {
 	id := w.submit()
 	w.tick()
 	take := func() []ports.Command {
-		cs, err := w.b.plane.Poll(t.Context(), deaf.ref, 0)
+		cs, err := w.b.Plane.Poll(t.Context(), deaf.ref, 0)
 		require.NoError(t, err)
 		return cs
 	}
@@ -79,7 +79,7 @@ func TestAWorkerThatFallsSilentLosesItsWorkAfterItsLease(t *testing.T) {
 	require.Equal(t, domain.WorkerID("heir"), got.WorkerID)
 	require.Equal(t, 1, w.observer.counts["worker_expired"])
 	require.Equal(t, domain.OutcomeFenced, silent.report(id, domain.EventComplete), "the silent one wakes up")
-	_, err := w.a.plane.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: silent.ref})
+	_, err := w.a.Plane.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: silent.ref})
 	require.True(t, domain.IsCode(err, domain.CodeFenced))
 }
 
@@ -94,13 +94,13 @@ func TestAFailoverDeclaresNobodyDeadForOneLease(t *testing.T) {
 	only := func(d time.Duration) {
 		for range int(d / time.Second) {
 			w.clock.now = w.clock.now.Add(time.Second)
-			_, err := w.b.leader.Tick(t.Context())
+			_, err := w.b.Leadership.Tick(t.Context())
 			require.NoError(t, err)
-			require.NoError(t, w.b.health.Tick(t.Context()))
+			require.NoError(t, w.b.Health.Tick(t.Context()))
 		}
 	}
 	only(10 * time.Second)
-	_, leads := w.b.leader.Current()
+	_, leads := w.b.Leadership.Current()
 	require.True(t, leads, "takeover within 10 s")
 	only(lease - 5*time.Second) // more than a lease since the last heartbeat
 	require.Equal(t, domain.StatusRunning, w.get(id).Status)
@@ -120,7 +120,7 @@ func TestAStaleLeaderPlacesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, held)
 	id := w.submit()
-	_, err = w.a.scheduler.Tick(t.Context()) // believes that it leads
+	_, err = w.a.Scheduler.Tick(t.Context()) // believes that it leads
 	require.True(t, domain.IsCode(err, domain.CodeFenced))
 	require.Equal(t, domain.StatusPending, w.get(id).Status)
 }
@@ -151,7 +151,7 @@ func TestRetriesKeepTheirBackoffAndThenRunAgain(t *testing.T) {
 	delete(wk.held, id)
 	w.tick()
 	require.Equal(t, domain.StatusPending, w.get(id).Status, "its backoff is kept")
-	due, ok, err := w.a.scheduler.NextDue(t.Context())
+	due, ok, err := w.a.Scheduler.NextDue(t.Context())
 	require.NoError(t, err)
 	require.True(t, ok)
 	require.Equal(t, 3750*time.Millisecond, due)
@@ -166,7 +166,7 @@ func TestACancelIsToldToTheWorkerAtOnceAndAgainWithItsHeartbeat(t *testing.T) {
 	id := w.submit()
 	w.tick()
 	wk.poll()
-	_, err := w.a.lifecycle.Cancel(t.Context(), acme, id, domain.Actor{}, "")
+	_, err := w.a.Lifecycle.Cancel(t.Context(), acme, id, domain.Actor{}, "")
 	require.NoError(t, err)
 	require.Equal(t, []ports.CommandKind{ports.CommandCancel}, wk.poll())
 	require.Equal(t, []ports.CommandKind{ports.CommandCancel}, wk.beat())
@@ -177,20 +177,20 @@ func TestAPauseIsConfirmedByTheWorkerOrStands(t *testing.T) {
 	w := newWorld(t)
 	wk := w.worker("w", 1)
 	id := w.submit()
-	_, _, err := w.a.lifecycle.Pause(t.Context(), acme, id, domain.Actor{}, "")
+	_, _, err := w.a.Lifecycle.Pause(t.Context(), acme, id, domain.Actor{}, "")
 	require.True(t, domain.IsCode(err, domain.CodeInvalidState), "only what runs can be paused")
 	w.tick()
 	wk.poll()
-	_, confirmed, err := w.a.lifecycle.Pause(t.Context(), acme, id, domain.Actor{}, "")
+	_, confirmed, err := w.a.Lifecycle.Pause(t.Context(), acme, id, domain.Actor{}, "")
 	require.NoError(t, err)
 	require.False(t, confirmed)
 	require.Equal(t, []ports.CommandKind{ports.CommandPause}, wk.poll())
 	require.Equal(t, []ports.CommandKind{ports.CommandPause}, wk.beat(), "a lost command costs one heartbeat")
 	require.Equal(t, domain.OutcomeApplied, wk.report(id, domain.EventPaused))
-	_, confirmed, err = w.a.lifecycle.Pause(t.Context(), acme, id, domain.Actor{}, "")
+	_, confirmed, err = w.a.Lifecycle.Pause(t.Context(), acme, id, domain.Actor{}, "")
 	require.NoError(t, err)
 	require.True(t, confirmed)
-	_, err = w.b.lifecycle.Resume(t.Context(), acme, id, domain.Actor{}, "")
+	_, err = w.b.Lifecycle.Resume(t.Context(), acme, id, domain.Actor{}, "")
 	require.NoError(t, err)
 	w.tick()
 	require.Equal(t, int64(2), w.get(id).Generation)
@@ -199,13 +199,13 @@ func TestAPauseIsConfirmedByTheWorkerOrStands(t *testing.T) {
 func TestAHigherTierGoesFirstAndABlockedCustomerHoldsUpNobody(t *testing.T) {
 	w := newWorld(t)
 	for id, tier := range map[domain.CustomerID]domain.Tier{"cust_free": domain.TierFree, "cust_top": domain.TierEnterprise} {
-		_, err := w.a.tenancy.CreateCustomer(t.Context(), domain.Customer{ID: id, Name: "N", Tier: tier, Overrides: domain.Limits{MaxConcurrent: 2, MaxQueueDepth: 100}})
+		_, err := w.a.Tenancy.CreateCustomer(t.Context(), domain.Customer{ID: id, Name: "N", Tier: tier, Overrides: domain.Limits{MaxConcurrent: 2, MaxQueueDepth: 100}})
 		require.NoError(t, err)
 	}
 	w.worker("w", 5)
 	submit := func(c domain.CustomerID, n int) {
 		for range n {
-			_, err := w.a.lifecycle.Submit(t.Context(), domain.Principal{CustomerID: c}, lifecycle.SubmitRequest{Type: "t", Input: "{}"})
+			_, err := w.a.Lifecycle.Submit(t.Context(), domain.Principal{CustomerID: c}, lifecycle.SubmitRequest{Type: "t", Input: "{}"})
 			require.NoError(t, err)
 		}
 	}
@@ -214,7 +214,7 @@ func TestAHigherTierGoesFirstAndABlockedCustomerHoldsUpNobody(t *testing.T) {
 	submit("cust_top", 20)
 	w.tick()
 	for c, want := range map[domain.CustomerID]int{"cust_top": 2, acme: 2, "cust_free": 1} {
-		u, err := w.a.tenancy.CustomerUsage(t.Context(), c)
+		u, err := w.a.Tenancy.CustomerUsage(t.Context(), c)
 		require.NoError(t, err)
 		require.Equal(t, want, u.Running, c)
 	}
@@ -223,10 +223,10 @@ func TestAHigherTierGoesFirstAndABlockedCustomerHoldsUpNobody(t *testing.T) {
 func TestLanes_AsManyOfOneCustomerAsAreConsidered_ArePlacedInQueueOrder(t *testing.T) {
 	w := newWorld(t)
 	limits := domain.LimitsPatch{MaxQueueDepth: domain.To(10_000), MaxConcurrent: domain.To(10_000)}
-	_, err := w.a.tenancy.UpdateCustomer(t.Context(), acme, domain.CustomerPatch{Limits: limits})
+	_, err := w.a.Tenancy.UpdateCustomer(t.Context(), acme, domain.CustomerPatch{Limits: limits})
 	require.NoError(t, err)
 	teller := w.worker("teller", 1)
-	require.NoError(t, w.a.plane.RemoveWorker(t.Context(), teller.ref.WorkerID, domain.Actor{}))
+	require.NoError(t, w.a.Plane.RemoveWorker(t.Context(), teller.ref.WorkerID, domain.Actor{}))
 	var want []domain.WorkloadID
 	for n := range 3000 {
 		w.clock.now = w.clock.now.Add(time.Millisecond)
@@ -246,10 +246,10 @@ func TestLanes_AsManyOfOneCustomerAsAreConsidered_ArePlacedInQueueOrder(t *testi
 func TestLanes_MoreOfOneCustomerThanAreConsidered_AreAllPlaced(t *testing.T) {
 	w := newWorld(t)
 	limits := domain.LimitsPatch{MaxQueueDepth: domain.To(10_000), MaxConcurrent: domain.To(10_000)}
-	_, err := w.a.tenancy.UpdateCustomer(t.Context(), acme, domain.CustomerPatch{Limits: limits})
+	_, err := w.a.Tenancy.UpdateCustomer(t.Context(), acme, domain.CustomerPatch{Limits: limits})
 	require.NoError(t, err)
 	teller := w.worker("teller", 1)
-	require.NoError(t, w.a.plane.RemoveWorker(t.Context(), teller.ref.WorkerID, domain.Actor{}))
+	require.NoError(t, w.a.Plane.RemoveWorker(t.Context(), teller.ref.WorkerID, domain.Actor{}))
 	var ids []domain.WorkloadID
 	for n := range 1500 {
 		ids = append(ids, w.submit(func(r *lifecycle.SubmitRequest) { r.Affinity.Soft.WorkerID = domain.WorkerID("x" + strconv.Itoa(n)) }))
@@ -257,7 +257,7 @@ func TestLanes_MoreOfOneCustomerThanAreConsidered_AreAllPlaced(t *testing.T) {
 	stuck := w.submit(func(r *lifecycle.SubmitRequest) { r.Affinity.Hard.WorkerTags = map[string]string{"gpu": "yes"} })
 	theirs := w.other(domain.TierFree)
 	last := theirs()
-	p, err := w.b.insight.Explain(t.Context(), acme, ids[1499])
+	p, err := w.b.Insight.Explain(t.Context(), acme, ids[1499])
 	require.NoError(t, err)
 	require.Equal(t, `no worker offers type "t" yet`, p.Reasons[0].Message, "what is set aside is explained all the same")
 	wk := w.worker("big", 2500)
@@ -272,7 +272,7 @@ func TestLanes_MoreOfOneCustomerThanAreConsidered_AreAllPlaced(t *testing.T) {
 
 func TestKeysAuthenticateTheirOwners(t *testing.T) {
 	w := newWorld(t)
-	s := w.a.tenancy
+	s := w.a.Tenancy
 	k, secret, err := s.CreateKey(t.Context(), acme, domain.RoleViewer, w.clock.now.Add(time.Hour))
 	require.NoError(t, err)
 	p, err := s.Authenticate(t.Context(), secret)
@@ -287,7 +287,7 @@ func TestKeysAuthenticateTheirOwners(t *testing.T) {
 		_, err := s.Authenticate(t.Context(), bad)
 		require.True(t, domain.IsCode(err, domain.CodeUnauthorized), bad)
 	}
-	require.NoError(t, w.b.tenancy.RevokeKey(t.Context(), acme, k.ID))
+	require.NoError(t, w.b.Tenancy.RevokeKey(t.Context(), acme, k.ID))
 	w.clock.now = w.clock.now.Add(5 * time.Second)
 	_, err = s.Authenticate(t.Context(), secret)
 	require.True(t, domain.IsCode(err, domain.CodeUnauthorized), "revoked elsewhere, within 5 s")
@@ -306,7 +306,7 @@ func TestAWaiterLearnsOfTheEndAtOnce(t *testing.T) {
 	wk.poll()
 	got := make(chan domain.Workload, 1)
 	go func() {
-		wl, _ := w.a.lifecycle.Wait(context.Background(), acme, id, time.Hour)
+		wl, _ := w.a.Lifecycle.Wait(context.Background(), acme, id, time.Hour)
 		got <- wl
 	}()
 	wk.report(id, domain.EventComplete)

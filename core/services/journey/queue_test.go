@@ -11,7 +11,6 @@ import (
 	"github.com/niyanta/niyanta/core/domain/placement"
 	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/core/services/lifecycle"
-	"github.com/niyanta/niyanta/core/services/scheduling"
 )
 
 const rival = domain.CustomerID("cust_rival")
@@ -27,14 +26,14 @@ func onGPU(r *lifecycle.SubmitRequest) {
 // other onboards a second customer and returns how it submits.
 func (w *world) other(tier domain.Tier) func(change ...func(*lifecycle.SubmitRequest)) domain.WorkloadID {
 	w.Helper()
-	_, err := w.a.tenancy.CreateCustomer(w.Context(), domain.Customer{ID: rival, Name: "Rival", Tier: tier})
+	_, err := w.a.Tenancy.CreateCustomer(w.Context(), domain.Customer{ID: rival, Name: "Rival", Tier: tier})
 	require.NoError(w, err)
 	return func(change ...func(*lifecycle.SubmitRequest)) domain.WorkloadID {
 		req := lifecycle.SubmitRequest{Type: "t", Input: "{}"}
 		for _, c := range change {
 			c(&req)
 		}
-		wl, err := w.a.lifecycle.Submit(w.Context(), domain.Principal{Role: domain.RoleCustomer, CustomerID: rival}, req)
+		wl, err := w.a.Lifecycle.Submit(w.Context(), domain.Principal{Role: domain.RoleCustomer, CustomerID: rival}, req)
 		require.NoError(w, err)
 		return wl.ID
 	}
@@ -42,7 +41,7 @@ func (w *world) other(tier domain.Tier) func(change ...func(*lifecycle.SubmitReq
 
 func (w *world) status(c domain.CustomerID, id domain.WorkloadID) domain.Status {
 	w.Helper()
-	wl, err := w.a.lifecycle.Get(w.Context(), c, id)
+	wl, err := w.a.Lifecycle.Get(w.Context(), c, id)
 	require.NoError(w, err)
 	return wl.Status
 }
@@ -57,7 +56,7 @@ func TestANewTierCountsForWhatWaitsAlready(t *testing.T) {
 	first := w.submit(priority(20)) // premium: 20 x 50
 	second := theirs(priority(20))  // free: 20 x 1
 	tier := domain.TierEnterprise
-	_, err := w.a.tenancy.UpdateCustomer(t.Context(), rival, domain.CustomerPatch{Tier: &tier}) // 20 x 100
+	_, err := w.a.Tenancy.UpdateCustomer(t.Context(), rival, domain.CustomerPatch{Tier: &tier}) // 20 x 100
 	require.NoError(t, err)
 	wk.report(blocker, domain.EventComplete)
 	w.tick()
@@ -69,7 +68,7 @@ func TestARaisedLimitWakesTheLeaderAndIsUsedAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.worker("w", 5)
 	limit := func(n int) {
-		_, err := w.a.tenancy.UpdateCustomer(t.Context(), acme, domain.CustomerPatch{Limits: domain.LimitsPatch{MaxConcurrent: domain.To(n)}})
+		_, err := w.a.Tenancy.UpdateCustomer(t.Context(), acme, domain.CustomerPatch{Limits: domain.LimitsPatch{MaxConcurrent: domain.To(n)}})
 		require.NoError(t, err)
 	}
 	limit(1)
@@ -78,7 +77,7 @@ func TestARaisedLimitWakesTheLeaderAndIsUsedAtOnce(t *testing.T) {
 	}
 	w.tick()
 	running := func() int {
-		u, err := w.a.tenancy.CustomerUsage(t.Context(), acme)
+		u, err := w.a.Tenancy.CustomerUsage(t.Context(), acme)
 		require.NoError(t, err)
 		return u.Running
 	}
@@ -101,13 +100,13 @@ func TestTheSchedulerKnowsThatEverySlotIsTaken(t *testing.T) {
 	wk := w.worker("w", 1)
 	id := w.submit()
 	w.tick()
-	assert.False(t, w.a.scheduler.Full(), "one was free")
+	assert.False(t, w.a.Scheduler.Full(), "one was free")
 	wk.poll()
 	w.tick()
-	assert.True(t, w.a.scheduler.Full())
+	assert.True(t, w.a.Scheduler.Full())
 	wk.report(id, domain.EventComplete)
 	w.tick()
-	assert.False(t, w.a.scheduler.Full())
+	assert.False(t, w.a.Scheduler.Full())
 }
 
 func TestWhatNobodyCanRunIsMarkedOnce(t *testing.T) {
@@ -120,7 +119,7 @@ func TestWhatNobodyCanRunIsMarkedOnce(t *testing.T) {
 	const why = "no worker can run it: none has the tags it must have"
 	assert.Equal(t, why, w.get(id).Reason)
 	marked := func() (n int) {
-		trail, err := w.a.lifecycle.ReadAudit(t.Context(), acme, id, 0, 100)
+		trail, err := w.a.Lifecycle.ReadAudit(t.Context(), acme, id, 0, 100)
 		require.NoError(t, err)
 		for _, e := range trail {
 			if e.Type == domain.AuditUnplaceable {
@@ -131,10 +130,10 @@ func TestWhatNobodyCanRunIsMarkedOnce(t *testing.T) {
 		return n
 	}
 	assert.Equal(t, 1, marked())
-	require.NoError(t, w.a.leader.StepDown(t.Context()))
+	require.NoError(t, w.a.Leadership.StepDown(t.Context()))
 	w.pass(20*time.Second, wk)
 	assert.Equal(t, 1, marked(), "the next leader finds it marked")
-	_, err := w.b.plane.Register(t.Context(), domain.Registration{
+	_, err := w.b.Plane.Register(t.Context(), domain.Registration{
 		WorkerID: "gpu", SessionID: "gpu", Capabilities: []string{"t"}, Slots: 1, Tags: map[string]string{"gpu": "yes"},
 	})
 	require.NoError(t, err)
@@ -143,19 +142,19 @@ func TestWhatNobodyCanRunIsMarkedOnce(t *testing.T) {
 	assert.Empty(t, w.get(id).Reason)
 }
 
-func preemptive(d *scheduling.Deps) { d.Preemption = true }
+func preemptive(s *setup) { s.cfg.Preemption = true }
 
 // busy lets a free customer's workload run on the only worker until it has saved a checkpoint, and a premium one wait.
-func busy(t *testing.T, checkpoint bool, schedule ...func(*scheduling.Deps)) (w *world, wk *agent, low, high domain.WorkloadID) {
+func busy(t *testing.T, checkpoint bool, change ...func(*setup)) (w *world, wk *agent, low, high domain.WorkloadID) {
 	t.Helper()
-	w = newWorld(t, schedule...)
+	w = newWorld(t, change...)
 	theirs := w.other(domain.TierFree)
 	wk = w.worker("w", 1)
 	low = theirs()
 	w.tick()
 	wk.poll()
 	if checkpoint {
-		a, err := w.a.plane.SaveCheckpoint(t.Context(), wk.ref, ports.CheckpointUpload{WorkloadID: low, Generation: 1, Sequence: 1, Data: []byte("x")})
+		a, err := w.a.Plane.SaveCheckpoint(t.Context(), wk.ref, ports.CheckpointUpload{WorkloadID: low, Generation: 1, Sequence: 1, Data: []byte("x")})
 		require.NoError(t, err)
 		require.Equal(t, domain.OutcomeApplied, a.Outcome)
 	}
@@ -176,7 +175,7 @@ func TestAHigherTierGetsThePlaceOfALowerOneThatHasSaved(t *testing.T) {
 	require.Equal(t, domain.StatusRunning, w.status(rival, low), "it goes on until its checkpoint is durable")
 
 	delay := domain.PreemptionDelay.Milliseconds()
-	as, err := w.b.plane.Report(t.Context(), wk.ref, []ports.Report{{
+	as, err := w.b.Plane.Report(t.Context(), wk.ref, []ports.Report{{
 		WorkloadID: low, Generation: 1, Event: domain.EventRelease, Reason: "preempted", RetryAfterMS: &delay,
 	}})
 	require.NoError(t, err)
@@ -184,7 +183,7 @@ func TestAHigherTierGetsThePlaceOfALowerOneThatHasSaved(t *testing.T) {
 	delete(wk.held, low)
 	w.tick()
 	assert.Equal(t, domain.StatusScheduled, w.status(acme, high))
-	wl, err := w.a.lifecycle.Get(t.Context(), rival, low)
+	wl, err := w.a.Lifecycle.Get(t.Context(), rival, low)
 	require.NoError(t, err)
 	assert.Equal(t, domain.StatusRedistributing, wl.Status)
 	assert.Zero(t, wl.RetryCount)
@@ -210,7 +209,7 @@ func TestNobodyIsAskedToMakeRoomUnlessItMayBe(t *testing.T) {
 	})
 	t.Run("its customer has opted out", func(t *testing.T) {
 		w, wk, _, _ := busy(t, true, preemptive)
-		_, err := w.a.tenancy.UpdateCustomer(t.Context(), rival, domain.CustomerPatch{NoPreemption: new(true)})
+		_, err := w.a.Tenancy.UpdateCustomer(t.Context(), rival, domain.CustomerPatch{NoPreemption: new(true)})
 		require.NoError(t, err)
 		w.pass(30*time.Second, wk)
 		assert.Empty(t, wk.poll())
@@ -221,7 +220,7 @@ func TestWhyItWaitsAndWhenItMayStart(t *testing.T) {
 	w := newWorld(t)
 	wk := w.worker("w", 1)
 	explain := func(id domain.WorkloadID) (codes []placement.ReasonCode, position int, start time.Duration) {
-		p, err := w.b.insight.Explain(t.Context(), acme, id)
+		p, err := w.b.Insight.Explain(t.Context(), acme, id)
 		require.NoError(t, err)
 		for _, r := range p.Reasons {
 			codes = append(codes, r.Code)
@@ -255,7 +254,7 @@ func TestWhyItWaitsAndWhenItMayStart(t *testing.T) {
 	assert.InDelta(t, 70, start.Seconds(), 10)
 	_, position, _ = explain(urgent)
 	assert.Equal(t, 1, position, "of a higher priority")
-	estimate, confidence := w.b.insight.Estimate(t.Context(), new(w.get(queue[5])))
+	estimate, confidence := w.b.Insight.Estimate(t.Context(), new(w.get(queue[5])))
 	assert.InDelta(t, 70, estimate.Sub(w.clock.now).Seconds(), 15)
 	assert.Equal(t, placement.ConfidenceLow, confidence, "nothing had to wait while it was measured")
 
@@ -267,9 +266,9 @@ func TestWhyItWaitsAndWhenItMayStart(t *testing.T) {
 	codes, _, start = explain(w.submit(onGPU))
 	assert.Equal(t, []placement.ReasonCode{placement.ReasonMissingTag}, codes)
 	assert.Zero(t, start, "nothing tells when")
-	p, err := w.b.insight.Explain(t.Context(), acme, running)
+	p, err := w.b.Insight.Explain(t.Context(), acme, running)
 	require.NoError(t, err)
 	assert.False(t, p.Waiting)
-	_, err = w.b.insight.Explain(t.Context(), rival, running)
+	_, err = w.b.Insight.Explain(t.Context(), rival, running)
 	assert.True(t, domain.IsCode(err, domain.CodeNotFound), "another customer's does not exist")
 }

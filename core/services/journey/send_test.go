@@ -9,7 +9,6 @@ import (
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
-	"github.com/niyanta/niyanta/core/services/scheduling"
 )
 
 // blind is a store whose reads fail while it is set.
@@ -38,21 +37,21 @@ func (w *watched) Cycle(c ports.SchedulingCycle) {
 func TestScheduler_WhenSendingFailsAfterTheCommit_MeasuresThePlacementAndSendsItLater(t *testing.T) {
 	var store *blind
 	seen := &watched{observer: &observer{counts: map[string]int{}}}
-	w := newWorld(t, func(d *scheduling.Deps) {
-		store = &blind{WorkloadStore: d.Workloads}
-		d.Workloads, d.Observer = store, seen
+	w := newWorld(t, func(s *setup) {
+		store = &blind{WorkloadStore: s.stores.Workloads}
+		s.stores.Workloads, s.host.Observer = store, seen
 	})
 	wk := w.worker("w", 1)
-	_, err := w.b.leader.Tick(t.Context()) // the scheduler made last has the store that fails
+	_, err := w.b.Leadership.Tick(t.Context()) // the scheduler made last has the store that fails
 	require.NoError(t, err)
 	id := w.submit()
 	store.on = true
-	placed, err := w.b.scheduler.Tick(t.Context())
+	placed, err := w.b.Scheduler.Tick(t.Context())
 	require.Error(t, err)
 	assert.Equal(t, 1, placed, "it is assigned all the same")
 	assert.Len(t, seen.placements, 1, "and measured")
 	store.on = false
-	_, err = w.b.scheduler.Tick(t.Context())
+	_, err = w.b.Scheduler.Tick(t.Context())
 	require.NoError(t, err)
 	wk.poll()
 	assert.Equal(t, domain.StatusRunning, w.get(id).Status, "the next tick tells the worker")

@@ -1,0 +1,129 @@
+package coordinator
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/checkpointing"
+	"github.com/niyanta/niyanta/core/services/controlplane"
+	"github.com/niyanta/niyanta/core/services/health"
+	"github.com/niyanta/niyanta/core/services/insight"
+	"github.com/niyanta/niyanta/core/services/leadership"
+	"github.com/niyanta/niyanta/core/services/lifecycle"
+	"github.com/niyanta/niyanta/core/services/scheduling"
+	"github.com/niyanta/niyanta/core/services/tenancy"
+	"github.com/niyanta/niyanta/core/services/transitions"
+)
+
+// Config is what an operator sets. All coordinators of an installation share it.
+type Config struct {
+	// WorkerLease is the lease of a worker's session. HeartbeatInterval is the time between two of its renewals.
+	WorkerLease, HeartbeatInterval time.Duration
+	// LeaderTTL is the lease of the leader.
+	LeaderTTL time.Duration
+	// Policy orders the queue.
+	Policy domain.Policy
+	// Preemption lets a waiting workload ask one of a lower tier to checkpoint and make room.
+	Preemption bool
+	// AntiAcross are the types whose anti rules bind every customer's work.
+	AntiAcross []string
+	// RequireKnownTypes refuses types that the customer has no config for and that no live worker offers.
+	RequireKnownTypes bool
+	// PauseWait is how long a pause request waits for the worker's confirmation; 0 means lifecycle.DefaultPauseWait.
+	PauseWait time.Duration
+	// AdminKey authenticates administrators, WorkerKeys workers. Empty ones match nothing.
+	AdminKey   string
+	WorkerKeys []string
+}
+
+// Signals are what coordinators share besides the storage.
+type Signals struct {
+	Notifier ports.Notifier
+	Listener ports.Listener
+	Limiter  ports.RateLimiter
+}
+
+// Host is what the process itself provides.
+type Host struct {
+	// Name is what the coordinator is called everywhere: as leader, in the audit trail, on the bus, in logs.
+	Name       string
+	Clock      ports.Clock
+	IDs        ports.IDs
+	Observer   ports.Observer
+	Compressor ports.Compressor
+	Log        *slog.Logger
+}
+
+// Coordinator holds the services of a coordinator.
+type Coordinator struct {
+	Lifecycle  *lifecycle.Service
+	Insight    *insight.Service
+	Tenancy    *tenancy.Service
+	Plane      *controlplane.Service
+	Leadership *leadership.Service
+	Scheduler  *scheduling.Service
+	Health     *health.Service
+
+	notifier ports.Notifier
+}
+
+// New puts the services of a coordinator together. Close it once.
+func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
+	applier := transitions.New(s.Workloads, sig.Notifier, h.Observer)
+	checkpoints := checkpointing.New(s.Checkpoints, h.Compressor, applier, h.Observer, h.Log)
+	leader := leadership.New(leadership.Config{
+		Holder: h.Name, TTL: cfg.LeaderTTL, Renew: cfg.LeaderTTL * 3 / 10, Margin: cfg.LeaderTTL / 8,
+	}, s.Leader, h.Clock, h.Observer, h.Log)
+	scheduler := scheduling.New(scheduling.Deps{
+		Queue: s.Queue, Insight: s.Insight, Workers: s.Workers, Workloads: s.Workloads, Customers: s.Customers, Applier: applier,
+		Notifier: sig.Notifier, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs, Leader: leader, Log: h.Log, Holder: h.Name,
+		Policy: cfg.Policy, Preemption: cfg.Preemption, AntiAcross: cfg.AntiAcross,
+	})
+	return &Coordinator{
+		Lifecycle: lifecycle.New(lifecycle.Deps{
+			Workloads: s.Workloads, Customers: s.Customers, Configs: s.Configs, Workers: s.Workers,
+			Checkpoints: s.Checkpoints, Logs: s.Logs, Audit: s.Audit, Applier: applier, Notifier: sig.Notifier,
+			Listener: sig.Listener, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs,
+			PauseWait: cfg.PauseWait, RequireKnownTypes: cfg.RequireKnownTypes,
+		}),
+		Insight: insight.New(insight.Deps{
+			Queue: s.Queue, Insight: s.Insight, Workers: s.Workers, Workloads: s.Workloads, Customers: s.Customers, Clock: h.Clock,
+			Policy: cfg.Policy, AntiAcross: cfg.AntiAcross,
+		}),
+		Tenancy: tenancy.New(tenancy.Deps{
+			Customers: s.Customers, Configs: s.Configs, Keys: s.Keys, Workloads: s.Workloads, Limiter: sig.Limiter,
+			Notifier: sig.Notifier, Clock: h.Clock, IDs: h.IDs, AdminKey: cfg.AdminKey, WorkerKeys: cfg.WorkerKeys,
+		}),
+		Plane: controlplane.New(controlplane.Config{
+			Lease: cfg.WorkerLease, HeartbeatInterval: cfg.HeartbeatInterval, Holder: h.Name,
+		}, controlplane.Deps{
+			Workers: s.Workers, Fleet: s.Fleet, Queue: s.Queue, Workloads: s.Workloads, Checkpoints: checkpoints,
+			Applier: applier, Notifier: sig.Notifier, Listener: sig.Listener, Observer: h.Observer,
+			Clock: h.Clock, IDs: h.IDs, Log: h.Log,
+		}),
+		Leadership: leader,
+		Scheduler:  scheduler,
+		Health: health.New(health.Config{
+			Lease: cfg.WorkerLease, Resend: health.DefaultResend, Unassign: health.DefaultUnassign,
+			TimeoutGrace: health.DefaultTimeoutGrace, KeepDead: health.DefaultKeepDead, Holder: h.Name,
+		}, health.Deps{
+			Queue: s.Queue, Workers: s.Workers, Fleet: s.Fleet, Applier: applier, Sender: scheduler, Observer: h.Observer,
+			Clock: h.Clock, IDs: h.IDs, Leader: leader, Log: h.Log,
+		}),
+		notifier: sig.Notifier,
+	}
+}
+
+// StepDown gives leadership away and wakes the other coordinators, one of which takes it at once. A coordinator that
+// does not lead has nothing to give, but wakes them all the same.
+func (c *Coordinator) StepDown(ctx context.Context) error {
+	err := c.Leadership.StepDown(ctx)
+	c.notifier.Wake(ctx, ports.WakeSteppedDown)
+	return err
+}
+
+// Close ends what the coordinator listens to. Its loops must have ended.
+func (c *Coordinator) Close() { c.Plane.Close() }

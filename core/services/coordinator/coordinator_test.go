@@ -1,0 +1,190 @@
+package coordinator_test
+
+import (
+	"context"
+	"encoding/binary"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/adapters/memory"
+	"github.com/niyanta/niyanta/adapters/zstd"
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/coordinator"
+	"github.com/niyanta/niyanta/core/services/lifecycle"
+)
+
+const acme = domain.CustomerID("cust_acme")
+
+type clock struct{ now time.Time }
+
+func (c *clock) Now() time.Time { return c.now }
+
+type ids struct{ n uint64 }
+
+func (i *ids) New(prefix string) string {
+	i.n++
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[8:], i.n)
+	return domain.EncodeID(prefix, b)
+}
+func (i *ids) Random([]byte)    {}
+func (i *ids) Float64() float64 { return 0 }
+
+type deaf struct{}
+
+func (deaf) Submitted([]ports.SubmitResult)             {}
+func (deaf) Transitioned(domain.Batch, []domain.Result) {}
+func (deaf) Cycle(ports.SchedulingCycle)                {}
+func (deaf) Leader(bool, int64)                         {}
+func (deaf) Count(string, int)                          {}
+
+// place is a storage and the hints on which coordinators are put together.
+type place struct {
+	*testing.T
+	clock    *clock
+	ids      *ids
+	stores   ports.Stores
+	notifier *memory.Notifier
+}
+
+func newPlace(t *testing.T) *place {
+	t.Helper()
+	p := &place{T: t, clock: &clock{time.Unix(1_700_000_000, 0)}, ids: &ids{}, notifier: memory.NewNotifier()}
+	p.stores = memory.NewStore(p.clock).Stores()
+	return p
+}
+
+func (p *place) coordinator(name string) *coordinator.Coordinator {
+	p.Helper()
+	z, err := zstd.New()
+	require.NoError(p, err)
+	c := coordinator.New(coordinator.Config{
+		WorkerLease: 20 * time.Second, HeartbeatInterval: 4 * time.Second, LeaderTTL: 8 * time.Second,
+		Policy: domain.PolicyPriority,
+	}, p.stores, coordinator.Signals{
+		Notifier: p.notifier, Listener: p.notifier, Limiter: memory.NewRateLimiter(p.clock),
+	}, coordinator.Host{
+		Name: name, Clock: p.clock, IDs: p.ids, Observer: deaf{}, Compressor: z, Log: slog.New(slog.DiscardHandler),
+	})
+	p.Cleanup(c.Close)
+	return c
+}
+
+// loops returns the loops of a coordinator by what they are called.
+func loops(c *coordinator.Coordinator) map[string]coordinator.Loop {
+	byName := map[string]coordinator.Loop{}
+	for _, l := range c.Loops() {
+		byName[l.Name] = l
+	}
+	return byName
+}
+
+// tick makes a round of a loop.
+func (p *place) tick(l coordinator.Loop) coordinator.Round {
+	p.Helper()
+	r, err := l.Tick(p.Context())
+	require.NoError(p, err, l.Name)
+	return r
+}
+
+const (
+	leading    = "leader lease"
+	scheduling = "scheduling"
+	sweeping   = "health sweeps"
+)
+
+func TestLoops_WhenElected_WakeTheOthersOnce(t *testing.T) {
+	p := newPlace(t)
+	ls := loops(p.coordinator("a"))
+	reason := p.tick(ls[leading]).Wake
+	require.NotEmpty(t, reason)
+	assert.True(t, ls[scheduling].WokenBy(reason))
+	assert.True(t, ls[sweeping].WokenBy(reason))
+	assert.False(t, ls[leading].WokenBy(reason), "it would wake itself for ever")
+	assert.Empty(t, p.tick(ls[leading]).Wake, "it was the leader before")
+}
+
+func TestLoops_WhenTheLeaderStepsDown_AnotherOneTakesOverAtOnce(t *testing.T) {
+	p := newPlace(t)
+	a, b := p.coordinator("a"), p.coordinator("b")
+	p.tick(loops(a)[leading])
+	p.tick(loops(b)[leading])
+	_, leads := b.Leadership.Current()
+	require.False(t, leads)
+	woken := make(chan string, 1)
+	sub, err := p.notifier.Wakes(t.Context(), func(reason string) { woken <- reason })
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, sub.Close()) })
+	require.NoError(t, a.StepDown(t.Context()))
+	require.True(t, loops(b)[leading].WokenBy(<-woken))
+	p.tick(loops(b)[leading])
+	_, leads = b.Leadership.Current()
+	assert.True(t, leads)
+}
+
+func TestLoops_WokenBy(t *testing.T) {
+	ls := loops(newPlace(t).coordinator("a"))
+	for reason, want := range map[string]struct{ lead, sweep bool }{
+		ports.WakeSteppedDown:      {lead: true},
+		ports.WakeSubmit:           {},
+		ports.WakeWorkerRegistered: {sweep: true},
+		ports.WakeWorkerLeft:       {sweep: true},
+		ports.WakeWorkerDied:       {sweep: true},
+		ports.WakeWorkerRemoved:    {sweep: true},
+		"anything else":            {},
+	} {
+		assert.Equal(t, want.lead, ls[leading].WokenBy(reason), "leader lease by %s", reason)
+		assert.Equal(t, want.sweep, ls[sweeping].WokenBy(reason), "sweeps by %s", reason)
+		assert.True(t, ls[scheduling].WokenBy(reason), "scheduling by %s", reason)
+	}
+}
+
+func TestLoops_WhileEverySlotIsTaken_SubmissionsDoNotWakeTheScheduler(t *testing.T) {
+	p := newPlace(t)
+	c := p.coordinator("a")
+	ls := loops(c)
+	p.tick(ls[leading])
+	p.tick(ls[scheduling]) // no worker: no slot is free
+	assert.False(t, ls[scheduling].WokenBy(ports.WakeSubmit))
+	assert.True(t, ls[scheduling].WokenBy(ports.WakeWorkerRegistered))
+	_, err := c.Plane.Register(t.Context(), domain.Registration{WorkerID: "w", SessionID: "s", Capabilities: []string{"t"}, Slots: 1})
+	require.NoError(t, err)
+	p.tick(ls[scheduling])
+	assert.True(t, ls[scheduling].WokenBy(ports.WakeSubmit))
+}
+
+func TestLoops_NextRoundOfTheScheduler(t *testing.T) {
+	p := newPlace(t)
+	c := p.coordinator("a")
+	ls := loops(c)
+	p.tick(ls[leading])
+	assert.Equal(t, time.Second, p.tick(ls[scheduling]).Next, "nothing waits: it polls")
+
+	_, err := c.Tenancy.CreateCustomer(t.Context(), domain.Customer{ID: acme, Name: "Acme", Tier: domain.TierPremium})
+	require.NoError(t, err)
+	submit := func(in time.Duration) {
+		_, err := c.Lifecycle.Submit(t.Context(), domain.Principal{Role: domain.RoleCustomer, CustomerID: acme, KeyID: "key_1"},
+			lifecycle.SubmitRequest{Type: "t", Input: "{}", RunAt: p.clock.now.Add(in)})
+		require.NoError(t, err)
+	}
+	submit(time.Hour)
+	assert.Equal(t, time.Second, p.tick(ls[scheduling]).Next, "what is due later than that waits for the polling")
+	submit(300 * time.Millisecond)
+	assert.Equal(t, 301*time.Millisecond, p.tick(ls[scheduling]).Next, "right after it becomes eligible")
+}
+
+func TestLoops_WhenSchedulingFails_TryAgainSoon(t *testing.T) {
+	p := newPlace(t)
+	ls := loops(p.coordinator("a"))
+	p.tick(ls[leading])
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r, err := ls[scheduling].Tick(ctx)
+	require.Error(t, err)
+	assert.Equal(t, 100*time.Millisecond, r.Next)
+}

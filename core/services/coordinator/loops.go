@@ -1,0 +1,91 @@
+package coordinator
+
+import (
+	"context"
+	"time"
+
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+const (
+	// scheduleInterval is the polling that finishes all work when every wake-up is lost.
+	scheduleInterval = time.Second
+	// sweepInterval is how late an expired lease is noticed at most.
+	sweepInterval = 500 * time.Millisecond
+	// leaderInterval is the time between two looks at leadership, which itself decides whether a renewal is due.
+	leaderInterval = 250 * time.Millisecond
+	// errorPause keeps a scheduler that fails from spinning.
+	errorPause = 100 * time.Millisecond
+)
+
+// MinLeaderTTL is the shortest lease of a leader: it leaves two tries to renew it.
+const MinLeaderTTL = 4 * leaderInterval
+
+// Loop is one of the loops that a coordinator runs. Its rounds never overlap; those of different loops may.
+type Loop struct {
+	// Name is what the loop does, for logs.
+	Name string
+	// Tick makes one round.
+	Tick func(ctx context.Context) (Round, error)
+	// WokenBy reports whether a wake-up for that reason brings the next round at once; nil means that none does.
+	WokenBy func(reason string) bool
+}
+
+// Round is what a round of a loop says about what comes next. It is valid with an error too.
+type Round struct {
+	// Next is how long until the next round, unless something wakes the loop before.
+	Next time.Duration
+	// Wake is the reason to wake the loops of this coordinator for; empty means not to.
+	Wake string
+}
+
+// wakeElected is why the loops of a coordinator are woken when it has become the leader.
+const wakeElected = "leader elected"
+
+// Loops returns the loops: leadership, scheduling and sweeps, in this order.
+func (c *Coordinator) Loops() []Loop {
+	return []Loop{
+		{Name: "leader lease", Tick: c.lead, WokenBy: func(reason string) bool { return reason == ports.WakeSteppedDown }},
+		{Name: "scheduling", Tick: c.schedule, WokenBy: func(reason string) bool {
+			// While every slot is taken, another submission is no reason for another cycle.
+			return reason != ports.WakeSubmit || !c.Scheduler.Full()
+		}},
+		{Name: "health sweeps", Tick: c.sweep, WokenBy: wakesSweep},
+	}
+}
+
+// lead acquires or renews leadership.
+func (c *Coordinator) lead(ctx context.Context) (Round, error) {
+	r := Round{Next: leaderInterval}
+	elected, err := c.Leadership.Tick(ctx)
+	if elected {
+		r.Wake = wakeElected
+	}
+	return r, err
+}
+
+// schedule places what waits. The next round is due when delayed work becomes eligible.
+func (c *Coordinator) schedule(ctx context.Context) (Round, error) {
+	if _, err := c.Scheduler.Tick(ctx); err != nil {
+		return Round{Next: errorPause}, err
+	}
+	due, ok, err := c.Scheduler.NextDue(ctx)
+	if err != nil || !ok {
+		return Round{Next: scheduleInterval}, nil
+	}
+	return Round{Next: min(due+time.Millisecond, scheduleInterval)}, nil
+}
+
+// sweep takes work away from workers that cannot do it.
+func (c *Coordinator) sweep(ctx context.Context) (Round, error) {
+	return Round{Next: sweepInterval}, c.Health.Tick(ctx)
+}
+
+// wakesSweep reports whether work may have lost its worker: one has left, or came back in another process.
+func wakesSweep(reason string) bool {
+	switch reason {
+	case wakeElected, ports.WakeWorkerRegistered, ports.WakeWorkerLeft, ports.WakeWorkerDied, ports.WakeWorkerRemoved:
+		return true
+	}
+	return false
+}
