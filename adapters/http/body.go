@@ -19,47 +19,66 @@ const (
 	maxWorkerBody  = 4 << 20
 )
 
-// guardBody refuses hostile bodies before anything decodes them: of another type than the operation takes, too large, too deep,
-// compressed, not JSON, with keys twice, with NUL, invalid UTF-8 or half a surrogate pair. Checkpoints are opaque and only bounded. Of reports, each is judged
-// by itself, behind this guard.
-func (a *api) guardBody(next http.Handler) http.Handler {
+// decodeBody reads a JSON body once: it checks the text, checks its value against the OpenAPI file, and leaves that value for the generated
+// code to bind. It refuses bodies of another type than the operation takes, compressed ones, and ones that are too large. The bytes of
+// checkpoints are only bounded, and of reports, each is judged by itself later.
+func (a *api) decodeBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
-			next.ServeHTTP(w, r)
-			return
-		}
-		if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
-			a.fail(w, r, domain.Invalid("Content-Encoding", "%q is not accepted", enc))
-			return
-		}
-		mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-		op := scopeOf(r.Context()).op
-		if err == nil && op.takesBytes() && mediaType == octets {
-			r.Body = http.MaxBytesReader(w, r.Body, domain.MaxInlineCheckpoint+1)
-			next.ServeHTTP(w, r)
-			return
-		}
-		if want := op.mediaType(); err != nil || mediaType != want {
-			a.fail(w, r, domain.Invalid("Content-Type", "must be %s", want))
-			return
-		}
-		body, err := readBody(w, r)
-		switch {
-		case err != nil:
-		case op.takesReports():
-			body, err = cleanReports(body)
-		default:
-			body, err = scopeOf(r.Context()).accept(body)
-		}
-		if err != nil {
+		if err := scopeOf(r.Context()).takeBody(w, r); err != nil {
 			a.fail(w, r, err)
 			return
 		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		r.ContentLength = int64(len(body))
 		next.ServeHTTP(w, r)
 	})
 }
+
+func (s *scope) takeBody(w http.ResponseWriter, r *http.Request) error {
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		if s.op.body != nil && s.op.body.required {
+			return domain.Invalid("body", "is required")
+		}
+		return nil
+	}
+	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
+		return domain.Invalid("Content-Encoding", "%q is not accepted", enc)
+	}
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if want := s.op.mediaType(); err != nil || mediaType != want {
+		return domain.Invalid("Content-Type", "must be %s", want)
+	}
+	if mediaType == mediaBytes {
+		r.Body = http.MaxBytesReader(w, r.Body, domain.MaxInlineCheckpoint+1)
+		return nil
+	}
+	text, err := readBody(w, r)
+	if err != nil {
+		return err
+	}
+	if s.op.takesReports() {
+		if text, err = cleanReports(text); err == nil {
+			r.Body = io.NopCloser(bytes.NewReader(text))
+		}
+		return err
+	}
+	var value any
+	if s.op.body != nil {
+		value, s.refused, err = s.op.body.decode(text)
+	} else {
+		value, err = readJSON(text, nil)
+	}
+	r.Body = decodedBody{io.NopCloser(bytes.NewReader(text)), value}
+	return err
+}
+
+// decodedBody is a body whose value was read and checked. The generated code binds the value. It reads the text only if the value does
+// not fit the request's type, to say why.
+type decodedBody struct {
+	io.ReadCloser
+	value any
+}
+
+// ValidatedValue is called by the generated code.
+func (b decodedBody) ValidatedValue() any { return b.value }
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	limit := int64(maxBody)

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -13,7 +14,7 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-func TestBodiesThatAreRefused(t *testing.T) {
+func TestReadJSON_HostileText_IsRefused(t *testing.T) {
 	for _, c := range []struct {
 		name, body string
 		code       domain.Code
@@ -35,23 +36,45 @@ func TestBodiesThatAreRefused(t *testing.T) {
 		{"65 levels", strings.Repeat("[", 65) + strings.Repeat("]", 65), domain.CodeTooLarge},
 		{"10,000 levels", strings.Repeat(`{"a":`, 10_000), domain.CodeTooLarge},
 	} {
-		assert.Equal(t, c.code, codeOf(checkJSON([]byte(c.body), nil)), c.name)
+		_, err := readJSON([]byte(c.body), nil)
+		assert.Equal(t, c.code, domain.CodeOf(err), c.name)
 	}
 	for _, good := range []string{`{}`, `[]`, `1e400`, `"x"`, `{"a":{"a":1},"b":[{"a":1},{"a":2}]}`, `"\ud83d\ude00"`, `"\\ud800"`, `"\ufffd"`, strings.Repeat("[", 64) + strings.Repeat("]", 64)} {
-		_, err := checkJSON([]byte(good), nil)
+		_, err := readJSON([]byte(good), nil)
 		assert.NoError(t, err, good)
 	}
 }
 
-func codeOf(_ []byte, err error) domain.Code { return domain.CodeOf(err) }
-
-func FuzzBody(f *testing.F) {
-	for _, s := range []string{`{}`, `{"a":[1,{"b":null}],"a":2}`, `[[[[`, "\"\xff\"", `{"a":"\ud800"}`} {
+// FuzzReadJSON compares what is read with what encoding/json reads, and the text of opaque objects with what it compacts.
+func FuzzReadJSON(f *testing.F) {
+	for _, s := range []string{
+		`{}`, `{"a":[1,{"b":null}],"a":2}`, `[[[[`, "\"\xff\"", `{"a":"\ud800"}`, ` { "a" : [ 1 , -0.5e+3, true,false ,null, "\ud83d\ude00\n" ] } `, `01`, `1.`, `-`, `[1,]`,
+		`{"\u0061":1,"b":{"a":2}}`, `nul`, "\"\t\"", `"\x"`, `"\u00zz"`, "\x00", "{}\x00",
+	} {
 		f.Add([]byte(s))
 	}
+	opaque := &openapi3.Schema{Extensions: map[string]any{"x-opaque": true}}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if _, err := checkJSON(body, nil); err == nil && !json.Valid(body) {
-			t.Fatalf("accepted %q", body)
+		got, err := readJSON(body, nil)
+		if err == nil {
+			d := json.NewDecoder(bytes.NewReader(body))
+			d.UseNumber()
+			var want any
+			if !json.Valid(body) || d.Decode(&want) != nil || !assert.ObjectsAreEqual(want, got) {
+				t.Fatalf("read %q as %#v", body, got)
+			}
+		} else if json.Valid(body) && strings.Contains(err.Error(), "well-formed") {
+			t.Fatalf("refused %q: %v", body, err)
+		}
+		text, oerr := readJSON(body, opaque)
+		if _, isObject := got.(map[string]any); err == nil && isObject != (oerr == nil) {
+			t.Fatalf("%q: opaque: %v", body, oerr)
+		}
+		if oerr == nil {
+			var want bytes.Buffer
+			if err != nil || json.Compact(&want, body) != nil || want.String() != text {
+				t.Fatalf("read %q as %q, and %v", body, text, err)
+			}
 		}
 	})
 }
@@ -135,9 +158,12 @@ func TestTheFastValidatorAgreesWithTheOneForTheFilesVersion(t *testing.T) {
 	} {
 		op, ok := ops[c.op]
 		require.True(t, ok, c.op)
-		var value any
-		require.NoError(t, json.Unmarshal([]byte(c.body), &value))
-		schema := op.route.Operation.RequestBody.Value.Content.Get("application/json").Schema.Value
+		schema := op.body.schema
+		value, err := readJSON([]byte(c.body), schema)
+		if err != nil {
+			assert.Equal(t, domain.CodeInvalidInput, domain.CodeOf(err), c.body)
+			continue
+		}
 		fast, full := schema.VisitJSON(value, openapi3.VisitAsRequest()), schema.VisitJSON(value, openapi3.VisitAsRequest(), openapi3.EnableJSONSchema2020())
 		assert.Equal(t, full == nil, fast == nil, "%s %s: %v / %v", c.op, c.body, fast, full)
 	}

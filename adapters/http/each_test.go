@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/oapi-codegen/runtime"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/adapters/http/gen"
 	"github.com/niyanta/niyanta/core/domain"
 )
 
@@ -22,7 +24,7 @@ func fieldOf(err error) any {
 	return e.Details["field"]
 }
 
-func TestCheckJSON_WhenTextIsRefused_NamesTheField(t *testing.T) {
+func TestReadJSON_WhenTextIsRefused_NamesTheField(t *testing.T) {
 	for body, field := range map[string]string{
 		`{"a":{"b":["x","\u0000"]}}`:           "a.b.1",
 		`{"a":[{"c":1},{"b":"\ud800"}]}`:       "a.1.b",
@@ -32,18 +34,19 @@ func TestCheckJSON_WhenTextIsRefused_NamesTheField(t *testing.T) {
 		"{\"a\":1,\xff}":                       "body",
 		`{"a":1,"b":{"c":[1,2]},"d":"\u0000"}`: "d",
 	} {
-		_, err := checkJSON([]byte(body), nil)
+		_, err := readJSON([]byte(body), nil)
 		assert.Equal(t, field, fieldOf(err), body)
 	}
 }
 
-func TestCheckJSON_WhenAnIntegerHasAnExponent_IsReadAsTheInteger(t *testing.T) {
+func TestReadJSON_WhenAnIntegerHasAnExponent_IsReadAsTheInteger(t *testing.T) {
 	ops, err := loadOperations()
 	require.NoError(t, err)
-	schema := jsonSchema(ops["POST /v1/workloads"].route.Operation)
-	got, err := checkJSON([]byte(`{"workload_type":"t", "priority": 1e2 ,"timeout_seconds":60.0,"input_params":{"priority":1e2}}`), schema)
+	got, err := readJSON([]byte(`{"workload_type":"t", "priority": 1e2 ,"timeout_seconds":60.0,"input_params":{"priority": 1e2}}`), ops["POST /v1/workloads"].body.schema)
 	require.NoError(t, err)
-	want := []byte(`{"workload_type":"t", "priority": 100 ,"timeout_seconds":60,"input_params":{"priority":1e2}}`)
+	want := map[string]any{
+		"workload_type": "t", "priority": json.Number("100"), "timeout_seconds": json.Number("60"), "input_params": `{"priority":1e2}`,
+	}
 	assert.Equal(t, want, got, "what is opaque stays as it is written")
 	for literal, want := range map[string]string{
 		"1e3": "1000", "1000.0": "1000", "-1.50e1": "-15", "0.0": "0", "0e99": "0", "-0.0": "0", "12.5E1": "125", "1e17": "100000000000000000",
@@ -54,43 +57,6 @@ func TestCheckJSON_WhenAnIntegerHasAnExponent_IsReadAsTheInteger(t *testing.T) {
 		assert.Equal(t, want, got, literal)
 		assert.Equal(t, want != "", ok, literal)
 	}
-}
-
-func TestSplit_WhateverAnItemHolds_FindsWhereItEnds(t *testing.T) {
-	for _, items := range [][]string{
-		{}, {"1"}, {`"a,b]"`, `{"x":[1,2,{"y":"}"}]}`, "[ ]"}, {`"\\\","`, "null"}, {strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000), "2"},
-	} {
-		got, err := split([]byte(" ["+strings.Join(items, ",")+"]\n"), '[')
-		require.NoError(t, err)
-		require.Len(t, got, len(items))
-		for i := range items {
-			assert.Equal(t, items[i], string(got[i]))
-		}
-	}
-	for _, bad := range []string{"", "{}", "[", "[1", "[1}", "[1]x", "[1,]", "[,1]", `["]`, "[[1]", "[}"} {
-		_, err := split([]byte(bad), '[')
-		assert.Equal(t, domain.CodeInvalidInput, domain.CodeOf(err), bad)
-	}
-}
-
-func FuzzSplit(f *testing.F) {
-	for _, s := range []string{`[]`, `[1,"a,]",{"b":[2]}]`, `[{"a":"\\\""}, null]`, "[[[["} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		var want []json.RawMessage
-		if json.Unmarshal(text, &want) != nil {
-			_, _ = split(text, '[')
-			return
-		}
-		got, err := split(text, '[')
-		if want == nil { // null is no array
-			return
-		}
-		if err != nil || len(got) != len(want) {
-			t.Fatalf("split %q into %q: %v", text, got, err)
-		}
-	})
 }
 
 func TestBatch_WhenItemsAreRefused_TheOthersAreDecoded(t *testing.T) {
@@ -109,32 +75,84 @@ func TestBatch_WhenItemsAreRefused_TheOthersAreDecoded(t *testing.T) {
 		1: "priority", 2: "colour", 3: "workload_type", 4: "workload_type", 5: "body", 6: "body", 7: "a", 8: "input_params.a", 9: "workload_type",
 		10: "input_params.a", 11: nil, 12: "run_at",
 	}
-	s := &scope{op: ops["POST /v1/workloads/batch"]}
-	body, err := s.accept(fmt.Appendf(nil, ` {"workloads" : [%s] } `, strings.Join(items, " , ")))
+	body := ops["POST /v1/workloads/batch"].body
+	value, refused, err := body.decode(fmt.Appendf(nil, ` {"workloads" : [%s] } `, strings.Join(items, " , ")))
 	require.NoError(t, err)
 	got := map[int]any{}
-	for i, err := range s.refused {
+	for i, err := range refused {
 		got[i] = fieldOf(err)
 	}
 	assert.Equal(t, fields, got)
-	assert.Equal(t, domain.CodeTooLarge, domain.CodeOf(s.refused[11]))
-	var decoded struct{ Workloads []json.RawMessage }
-	require.NoError(t, json.Unmarshal(body, &decoded))
-	require.Len(t, decoded.Workloads, len(items))
-	assert.JSONEq(t, good, string(decoded.Workloads[14]))
-	assert.JSONEq(t, `{"workload_type":"t","input_params":{},"priority":100}`, string(decoded.Workloads[13]))
+	assert.Equal(t, domain.CodeTooLarge, domain.CodeOf(refused[11]))
+	var batch gen.SubmitWorkloadsJSONRequestBody
+	require.NoError(t, runtime.BindJSONValue(value, &batch))
+	require.Len(t, batch.Workloads, len(items))
+	for i, w := range batch.Workloads {
+		if refused[i] != nil {
+			assert.Empty(t, w, "item %d", i)
+			continue
+		}
+		assert.Equal(t, "t", w.WorkloadType, "item %d", i)
+		assert.Equal(t, gen.RawObject(`{}`), w.InputParams, "item %d", i)
+	}
+	assert.Equal(t, 100, *batch.Workloads[13].Priority)
+}
 
-	for _, bad := range []string{`{"workloads":[` + good + `],"workloads":[]}`, `{"workloads":[` + good + `,]}`, `{"workloads":[` + good, `{"workloads":}`, `[]`, ``} {
-		_, err := (&scope{op: s.op}).accept([]byte(bad))
+// An item ends where its brackets and strings say, whatever it is.
+func TestBatch_WhateverAnItemIs_TheNextOneIsFound(t *testing.T) {
+	ops, err := loadOperations()
+	require.NoError(t, err)
+	body := ops["POST /v1/workloads/batch"].body
+	const good = `{"workload_type":"t","input_params":{}}`
+	for _, bad := range []string{
+		"1", `"a,b]"`, `{"x":[1,2,{"y":"}"}]}`, "[ ]", `"\\\","`, "null", strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000), `tru`, `{"a" 1}`, `1 2`, `{"a":nope}`,
+		good + " x", `{"a":"\x"}`,
+	} {
+		value, refused, err := body.decode([]byte(`{"workloads":[` + bad + ` , ` + good + `,` + bad + `]}`))
+		require.NoError(t, err, "%.40s", bad)
+		require.Len(t, refused, 2, "%.40s", bad)
+		require.NotContains(t, refused, 1)
+		items := value.(map[string]any)["workloads"].([]any)
+		require.Equal(t, []any{nil, map[string]any{"workload_type": "t", "input_params": "{}"}, nil}, items)
+	}
+	for _, bad := range []string{
+		`{"workloads":[` + good + `],"workloads":[]}`, `{"workloads":[` + good + `,]}`, `{"workloads":[,` + good + `]}`, `{"workloads":[` + good, `{"workloads":[` + good + `}`,
+		`{"workloads":}`, `{"workloads":["]}`, `{"workloads":[[1]}`, `{"workloads":[{]}`, `{"workloads":[}`, `{"workloads":[1}]}`, `{"workloads":[` + good + `]}x`, `[]`, ``,
+		// What is not about an item is for the schema of the whole.
+		`{"workloads":[],"colour":1}`, `{"workloads":7}`, `{}`, `{"workloads":[]}`,
+	} {
+		_, _, err := body.decode([]byte(bad))
 		assert.Equal(t, domain.CodeInvalidInput, domain.CodeOf(err), bad)
 	}
-	// What is not about an item is for the schema of the whole.
-	for _, other := range []string{`{"workloads":[],"colour":1}`, `{"workloads":7}`, `{}`} {
-		body, err := (&scope{op: s.op}).accept([]byte(other))
-		require.NoError(t, err, other)
-		assert.JSONEq(t, other, string(body))
-		var value any
-		require.NoError(t, json.Unmarshal(body, &value))
-		assert.Error(t, jsonSchema(s.op.route.Operation).VisitJSON(value, openapi3.VisitAsRequest()), other)
+}
+
+func TestReadJSON_AnObjectWithManyKeys_IsReadInTimeThatGrowsWithTheirNumber(t *testing.T) {
+	var body strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&body, `%c"k%d":%d`, "{,"[min(i, 1)], i, i)
+	}
+	begin := time.Now()
+	_, err := readJSON([]byte(body.String()+"}"), nil)
+	require.NoError(t, err)
+	require.Less(t, time.Since(begin), 5*time.Second, "comparing each key with each other one takes minutes")
+	_, err = readJSON([]byte(body.String()+`,"k99999":1}`), nil)
+	require.Equal(t, "k99999", fieldOf(err))
+	_, err = readJSON([]byte(body.String()+`,"\u006b3":1}`), nil)
+	require.Equal(t, "k3", fieldOf(err))
+}
+
+func TestReadJSON_AnIntegerBeyondSixtyFourBits_IsRefusedByName(t *testing.T) {
+	ops, err := loadOperations()
+	require.NoError(t, err)
+	schema := ops["POST /v1/workload-configs"].body.schema
+	for literal, ok := range map[string]bool{
+		"9223372036854775807": true, "9223372036854775808": false, "1e30": false, "1e400": false, "1e18": true, "10000000000000000000.0": false, "1e-400": false,
+	} {
+		_, err := readJSON([]byte(`{"workload_type":"t","config_json":{"a":1},"resource_limits":{"memory_mb":`+literal+`}}`), schema)
+		if ok {
+			require.NoError(t, err, literal)
+			continue
+		}
+		require.Equal(t, "resource_limits.memory_mb", fieldOf(err), literal)
 	}
 }

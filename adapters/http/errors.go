@@ -60,6 +60,11 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	writeJSON(w, status, body)
 }
 
+// failBody answers what the generated decoder says of a body.
+func (a *api) failBody(w http.ResponseWriter, r *http.Request, err error) {
+	a.fail(w, r, errBadBody(err))
+}
+
 func (a *api) classify(r *http.Request, err error) *domain.Error {
 	var e *domain.Error
 	switch {

@@ -3,8 +3,8 @@ package http
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -14,164 +14,93 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// checkJSON accepts one well-formed JSON value and returns it as the decoders read it: a number such as 1e3 or 1000.0
-// stands as 1000 where the schema (nil: none) wants an integer. CodeInvalidInput names the field that is at fault.
-func checkJSON(body []byte, schema *openapi3.Schema) ([]byte, error) {
-	s := scanner{d: json.NewDecoder(bytes.NewReader(body)), body: body}
-	s.d.UseNumber()
-	if err := s.value(schema); err != nil {
+// jsonReader reads one JSON text in one pass. It refuses what no store and no decoder should see (too many levels, a key twice in one
+// object, NUL, invalid UTF-8, half of a surrogate pair) and returns the value that is validated and bound to the request's type. Errors
+// name the field that is at fault, "body" for the value itself.
+//
+// Values follow the schema: a number such as 1e3 or 1000.0 is 1000 where the schema wants an integer, and an object that the schema marks
+// with x-opaque is its own text, without white space.
+type jsonReader struct {
+	in   []byte
+	at   int
+	path []step   // one for each object and array that is open
+	keys [][]byte // of the objects that are open, the innermost last
+
+	// While an opaque value is read, nothing is built. Its text is compact and what follows from.
+	opaque  bool
+	compact []byte
+	from    int
+
+	// each, if set, has the items of one array read one by one. refused says which of them were refused, and why.
+	each    *each
+	refused map[int]error
+}
+
+// step is the member or item that is being read of one open object or array.
+type step struct {
+	array bool
+	name  []byte
+	index int
+}
+
+// manyKeys is the number of keys of one object from which on they are looked up in a map.
+const manyKeys = 16
+
+// readJSON reads one JSON value and nothing behind it. schema may be nil.
+func readJSON(text []byte, schema *openapi3.Schema) (any, error) {
+	r := &jsonReader{in: text}
+	v, err := r.value(schema)
+	if err != nil {
 		return nil, err
 	}
-	if _, err := s.d.Token(); !errors.Is(err, io.EOF) {
-		return nil, domain.Invalid("body", "must be one JSON value, with nothing behind it")
-	}
-	return s.edited(), nil
+	return v, r.end()
 }
 
-// scanner reads one JSON value token by token.
-type scanner struct {
-	d     *json.Decoder
-	body  []byte
-	open  []level
-	edits []edit
-}
-
-// level is one open object or array.
-type level struct {
-	keys    map[string]struct{} // nil for an array
-	wantKey bool
-	// name and index say which member or item is being read.
-	name   string
-	index  int
-	schema *openapi3.Schema
-}
-
-// edit replaces the bytes from begin to end.
-type edit struct {
-	begin, end int64
-	text       string
-}
-
-func (s *scanner) value(root *openapi3.Schema) error {
-	for {
-		begin := s.d.InputOffset()
-		tok, err := s.d.Token()
-		if err != nil {
-			if !utf8.Valid(s.body[min(begin, int64(len(s.body))):]) {
-				return domain.Invalid("body", "must be valid UTF-8")
-			}
-			return domain.Invalid("body", "is not well-formed JSON: %v", err)
-		}
-		switch t := tok.(type) {
-		case json.Delim:
-			if t == '}' || t == ']' {
-				s.open = s.open[:len(s.open)-1]
-				break
-			}
-			if len(s.open) >= maxDepth {
-				return domain.NewError(domain.CodeTooLarge, "the JSON is deeper than %d levels", maxDepth).With("max_depth", maxDepth)
-			}
-			l := level{schema: s.expected(root)}
-			if t == '{' {
-				l.keys, l.wantKey = map[string]struct{}{}, true
-			}
-			s.open = append(s.open, l)
-			continue
-		case string:
-			if s.isKey() {
-				if err := s.key(t, begin); err != nil {
-					return err
-				}
-				continue
-			}
-			if err := s.text(t, begin); err != nil {
-				return err
-			}
-		case json.Number:
-			s.number(string(t), s.expected(root))
-		}
-		if len(s.open) == 0 {
-			return nil
-		}
-		top := &s.open[len(s.open)-1]
-		top.wantKey = top.keys != nil
-		top.index++
-	}
-}
-
-func (s *scanner) isKey() bool { return len(s.open) > 0 && s.open[len(s.open)-1].wantKey }
-
-func (s *scanner) key(k string, begin int64) error {
-	top := &s.open[len(s.open)-1]
-	top.name = ""
-	if err := s.text(k, begin); err != nil {
-		return err
-	}
-	if _, twice := top.keys[k]; twice {
-		return domain.Invalid(k, "stands twice in one object")
-	}
-	top.keys[k] = struct{}{}
-	top.name, top.wantKey = k, false
-	return nil
-}
-
-// text checks a string that was read from begin on. The decoder replaces what it cannot decode, so the bytes are looked at.
-func (s *scanner) text(v string, begin int64) error {
-	raw := s.body[begin:s.d.InputOffset()]
-	switch {
-	case !utf8.Valid(raw):
-		return domain.Invalid(s.path(), "must be valid UTF-8")
-	case strings.IndexByte(v, 0) >= 0:
-		return domain.Invalid(s.path(), "must not contain NUL characters")
-	case halfPair(raw):
-		return domain.Invalid(s.path(), "must not contain half of a surrogate pair")
+// end fails if something follows the value.
+func (r *jsonReader) end() error {
+	if r.peek(); r.at < len(r.in) {
+		return domain.Invalid("body", "must be one JSON value, with nothing behind it")
 	}
 	return nil
 }
 
-// halfPair reports whether a JSON string escapes one half of a UTF-16 surrogate pair without the other.
-func halfPair(raw []byte) bool {
-	for i := 0; i < len(raw); i++ {
-		if raw[i] != '\\' {
-			continue
-		}
-		u, ok := escaped(raw[i:])
-		switch {
-		case !ok:
-			i++ // an escape of one character
-		case u >= 0xd800 && u < 0xdc00:
-			low, ok := escaped(raw[i+6:])
-			if !ok || low < 0xdc00 || low >= 0xe000 {
-				return true
-			}
-			i += 11
-		case u >= 0xdc00 && u < 0xe000:
-			return true
+// peek skips white space and returns the next byte; 0 at the end.
+func (r *jsonReader) peek() byte {
+	begin := r.at
+	for r.at < len(r.in) {
+		switch c := r.in[r.at]; c {
+		case ' ', '\t', '\r', '\n':
+			r.at++
 		default:
-			i += 5
+			if r.opaque && r.at > begin {
+				r.compact = append(r.compact, r.in[r.from:begin]...)
+				r.from = r.at
+			}
+			return c
 		}
 	}
-	return false
+	return 0
 }
 
-// escaped reads the four hexadecimal digits of an escape at the start of b.
-func escaped(b []byte) (uint64, bool) {
-	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
-		return 0, false
+func (r *jsonReader) malformed() error {
+	if !utf8.Valid(r.in[min(r.at, len(r.in)):]) {
+		return domain.Invalid("body", "must be valid UTF-8")
 	}
-	u, err := strconv.ParseUint(string(b[2:6]), 16, 32)
-	return u, err == nil
+	if r.at >= len(r.in) {
+		return domain.Invalid("body", "is not well-formed JSON: it ends too early")
+	}
+	return domain.Invalid("body", "is not well-formed JSON at byte %d", r.at)
 }
 
-// path says which field is being read, "body" for the value itself.
-func (s *scanner) path() string {
+// fieldPath names the field that is being read.
+func (r *jsonReader) fieldPath() string {
 	var names []string
-	for i := range s.open {
-		switch l := &s.open[i]; {
-		case l.keys == nil:
-			names = append(names, strconv.Itoa(l.index))
-		case l.name != "":
-			names = append(names, l.name)
+	for _, s := range r.path {
+		switch {
+		case s.array:
+			names = append(names, strconv.Itoa(s.index))
+		case len(s.name) > 0:
+			names = append(names, string(s.name))
 		}
 	}
 	if len(names) == 0 {
@@ -180,79 +109,304 @@ func (s *scanner) path() string {
 	return strings.Join(names, ".")
 }
 
-// expected is the schema of the value that is being read; nil: none is stated.
-func (s *scanner) expected(root *openapi3.Schema) *openapi3.Schema {
-	if len(s.open) == 0 {
-		return root
+// value reads one value.
+func (r *jsonReader) value(schema *openapi3.Schema) (any, error) {
+	c := r.peek()
+	if isOpaque(schema) && !r.opaque {
+		return r.text(c)
 	}
-	top := &s.open[len(s.open)-1]
-	if top.schema == nil {
-		return nil
-	}
-	ref := top.schema.Items
-	if top.keys != nil {
-		if ref = top.schema.Properties[top.name]; ref == nil {
-			ref = top.schema.AdditionalProperties.Schema
-		}
-	}
-	if ref == nil {
-		return nil
-	}
-	return ref.Value
-}
-
-// number notes how an integer is to be written that has a fraction or an exponent.
-func (s *scanner) number(literal string, schema *openapi3.Schema) {
-	if schema == nil || !schema.Type.Includes(openapi3.TypeInteger) || !strings.ContainsAny(literal, ".eE") {
-		return
-	}
-	if text, ok := integerOf(literal); ok {
-		end := s.d.InputOffset()
-		s.edits = append(s.edits, edit{end - int64(len(literal)), end, text})
-	}
-}
-
-func (s *scanner) edited() []byte {
-	if len(s.edits) == 0 {
-		return s.body
-	}
-	out := make([]byte, 0, len(s.body))
-	var from int64
-	for _, e := range s.edits {
-		out = append(append(out, s.body[from:e.begin]...), e.text...)
-		from = e.end
-	}
-	return append(out, s.body[from:]...)
-}
-
-// maxDigits bounds an integer that is written with an exponent.
-const maxDigits = 18
-
-// integerOf writes a JSON number without fraction and exponent; ok is false when it is no integer, or a huge one.
-func integerOf(literal string) (text string, ok bool) {
-	rest, negative := strings.CutPrefix(literal, "-")
-	mantissa, power, _ := strings.Cut(strings.ToLower(rest), "e")
-	exponent := 0
-	if power != "" {
-		var err error
-		if exponent, err = strconv.Atoi(power); err != nil {
-			return "", false
-		}
-	}
-	whole, fraction, _ := strings.Cut(mantissa, ".")
-	digits := strings.TrimRight(whole+fraction, "0")
-	// The value is 0.digits times ten to the power of point.
-	point := len(whole) + exponent
-	trimmed := strings.TrimLeft(digits, "0")
 	switch {
-	case trimmed == "":
-		return "0", true
-	case point < len(digits) || point-(len(digits)-len(trimmed)) > maxDigits:
-		return "", false
+	case c == '{':
+		return r.object(schema)
+	case c == '[' && r.startsItems():
+		return r.items()
+	case c == '[':
+		return r.array(schema)
+	case c == '"':
+		raw, escaped, err := r.str()
+		switch {
+		case err != nil || r.opaque:
+			return nil, err
+		case escaped:
+			return unescape(raw), nil
+		}
+		return string(raw), nil
+	case c == '-' || c >= '0' && c <= '9':
+		return r.number(schema)
 	}
-	text = trimmed + strings.Repeat("0", point-len(digits))
-	if negative {
-		text = "-" + text
+	switch rest := r.in[r.at:]; {
+	case bytes.HasPrefix(rest, []byte("true")):
+		r.at += len("true")
+		return true, nil
+	case bytes.HasPrefix(rest, []byte("false")):
+		r.at += len("false")
+		return false, nil
+	case bytes.HasPrefix(rest, []byte("null")):
+		r.at += len("null")
+		return nil, nil
 	}
-	return text, true
+	return nil, r.malformed()
+}
+
+// text reads an opaque object, whose first byte is c, and returns its text without white space.
+func (r *jsonReader) text(c byte) (any, error) {
+	if c != '{' {
+		if c == 0 {
+			return nil, r.malformed()
+		}
+		return nil, domain.Invalid(r.fieldPath(), "must be a JSON object")
+	}
+	r.opaque, r.from, r.compact = true, r.at, r.compact[:0]
+	_, err := r.value(nil)
+	r.opaque = false
+	if err != nil {
+		return nil, err
+	}
+	if len(r.compact) == 0 {
+		return string(r.in[r.from:r.at]), nil
+	}
+	r.compact = append(r.compact, r.in[r.from:r.at]...)
+	return string(r.compact), nil
+}
+
+// enter opens an object or array.
+func (r *jsonReader) enter(array bool) error {
+	if len(r.path) >= maxDepth {
+		return domain.NewError(domain.CodeTooLarge, "the JSON is deeper than %d levels", maxDepth).With("max_depth", maxDepth)
+	}
+	r.at++
+	r.path = append(r.path, step{array: array})
+	return nil
+}
+
+func (r *jsonReader) leave() {
+	r.at++
+	r.path = r.path[:len(r.path)-1]
+}
+
+func (r *jsonReader) object(schema *openapi3.Schema) (any, error) {
+	if err := r.enter(false); err != nil {
+		return nil, err
+	}
+	var members map[string]any
+	if !r.opaque {
+		members = map[string]any{}
+	}
+	first := len(r.keys)
+	if r.peek() == '}' {
+		r.leave()
+		return members, nil
+	}
+	var seen map[string]struct{}
+	for {
+		key, err := r.key()
+		if err != nil {
+			return nil, err
+		}
+		if seen, err = r.remember(key, first, seen); err != nil {
+			return nil, err
+		}
+		name := ""
+		if !r.opaque {
+			name = string(key)
+		}
+		v, err := r.value(memberSchema(schema, name))
+		if err != nil {
+			return nil, err
+		}
+		if !r.opaque {
+			members[name] = v
+		}
+		switch r.peek() {
+		case ',':
+			r.at++
+		case '}':
+			r.leave()
+			r.keys = r.keys[:first]
+			return members, nil
+		default:
+			return nil, r.malformed()
+		}
+	}
+}
+
+// key reads a key and its colon.
+func (r *jsonReader) key() ([]byte, error) {
+	top := &r.path[len(r.path)-1]
+	top.name = nil // an error in the key is the object's
+	if r.peek() != '"' {
+		return nil, r.malformed()
+	}
+	key, escaped, err := r.str()
+	if err != nil {
+		return nil, err
+	}
+	if escaped {
+		key = []byte(unescape(key))
+	}
+	if r.peek() != ':' {
+		return nil, r.malformed()
+	}
+	r.at++
+	top.name = key
+	return key, nil
+}
+
+// remember refuses a key that the object has already. first is where the object's keys begin. seen holds them once there are many, so
+// that the time it takes grows with their number only.
+func (r *jsonReader) remember(key []byte, first int, seen map[string]struct{}) (map[string]struct{}, error) {
+	keys := r.keys[first:]
+	twice := false
+	switch {
+	case seen != nil:
+		_, twice = seen[string(key)]
+	case len(keys) < manyKeys:
+		twice = slices.ContainsFunc(keys, func(k []byte) bool { return bytes.Equal(k, key) })
+	default:
+		seen = make(map[string]struct{}, 2*manyKeys)
+		for _, k := range keys {
+			seen[string(k)] = struct{}{}
+		}
+		_, twice = seen[string(key)]
+	}
+	if twice {
+		return nil, domain.Invalid(string(key), "stands twice in one object")
+	}
+	if seen != nil {
+		seen[string(key)] = struct{}{}
+	} else {
+		r.keys = append(r.keys, key)
+	}
+	return seen, nil
+}
+
+func (r *jsonReader) array(schema *openapi3.Schema) (any, error) {
+	if err := r.enter(true); err != nil {
+		return nil, err
+	}
+	items := []any{}
+	if r.peek() == ']' {
+		r.leave()
+		return items, nil
+	}
+	of := itemSchema(schema)
+	for {
+		v, err := r.value(of)
+		if err != nil {
+			return nil, err
+		}
+		if !r.opaque {
+			items = append(items, v)
+		}
+		switch r.peek() {
+		case ',':
+			r.at++
+			r.path[len(r.path)-1].index++
+		case ']':
+			r.leave()
+			return items, nil
+		default:
+			return nil, r.malformed()
+		}
+	}
+}
+
+// str reads a string that begins at the next byte. It returns what stands between the quotes, and whether that has escapes.
+func (r *jsonReader) str() (raw []byte, escaped bool, err error) {
+	begin, ascii := r.at+1, true
+	for i := begin; i < len(r.in); i++ {
+		switch c := r.in[i]; {
+		case c == '"':
+			raw, r.at = r.in[begin:i], i+1
+			return raw, escaped, r.checkText(raw, escaped, ascii)
+		case c == '\\':
+			n := escapeLen(r.in[i:])
+			if n == 0 {
+				r.at = i
+				return nil, false, r.malformed()
+			}
+			escaped = true
+			i += n - 1
+		case c < ' ':
+			r.at = i
+			return nil, false, r.malformed()
+		case c >= utf8.RuneSelf:
+			ascii = false
+		}
+	}
+	r.at = len(r.in)
+	return nil, false, r.malformed()
+}
+
+func (r *jsonReader) checkText(raw []byte, escaped, ascii bool) error {
+	switch {
+	case !ascii && !utf8.Valid(raw):
+		return domain.Invalid(r.fieldPath(), "must be valid UTF-8")
+	case !escaped:
+	case bytes.Contains(raw, []byte(`\u0000`)) && strings.IndexByte(unescape(raw), 0) >= 0:
+		return domain.Invalid(r.fieldPath(), "must not contain NUL characters")
+	case halfPair(raw):
+		return domain.Invalid(r.fieldPath(), "must not contain half of a surrogate pair")
+	}
+	return nil
+}
+
+// number reads a number.
+func (r *jsonReader) number(schema *openapi3.Schema) (any, error) {
+	begin := r.at
+	if !r.numberSyntax() {
+		return nil, r.malformed()
+	}
+	if r.opaque {
+		return nil, nil
+	}
+	literal := string(r.in[begin:r.at])
+	if schema == nil || !schema.Type.Includes(openapi3.TypeInteger) {
+		return json.Number(literal), nil
+	}
+	text, whole := literal, true
+	if strings.ContainsAny(literal, ".eE") {
+		text, whole = integerOf(literal)
+	}
+	if f, err := strconv.ParseFloat(literal, 64); !whole && err == nil && f != math.Trunc(f) {
+		return json.Number(literal), nil // validation says that it is no integer
+	}
+	if _, err := strconv.ParseInt(text, 10, 64); err != nil {
+		return nil, domain.Invalid(r.fieldPath(), "must be an integer of at most 64 bits")
+	}
+	return json.Number(text), nil
+}
+
+// numberSyntax moves behind a number if there is one.
+func (r *jsonReader) numberSyntax() bool {
+	r.skip('-')
+	if !r.skip('0') && !r.digits() {
+		return false
+	}
+	if r.skip('.') && !r.digits() {
+		return false
+	}
+	if r.skip('e') || r.skip('E') {
+		_ = r.skip('+') || r.skip('-')
+		return r.digits()
+	}
+	return true
+}
+
+// skip moves behind one byte if it is the next one.
+func (r *jsonReader) skip(c byte) bool {
+	if r.at >= len(r.in) || r.in[r.at] != c {
+		return false
+	}
+	r.at++
+	return true
+}
+
+// digits moves behind digits and reports whether there were any.
+func (r *jsonReader) digits() bool {
+	begin := r.at
+	for r.at < len(r.in) && r.in[r.at] >= '0' && r.in[r.at] <= '9' {
+		r.at++
+	}
+	return r.at > begin
 }

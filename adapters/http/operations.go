@@ -21,7 +21,7 @@ type operation struct {
 	route *routers.Route // nil for docsFiles, which the file doesn't describe
 	roles []domain.Role
 	tag   string
-	each  *each // items of the body that are checked one by one; nil: none
+	body  *bodySchema // nil: it takes no JSON
 }
 
 // Part is a part of the API: what one listener serves. Everything else is not there.
@@ -53,23 +53,26 @@ func (p Part) serves(op operation) bool {
 // open reports whether the operation needs no key: the file says so with an empty list of roles.
 func (o operation) open() bool { return len(o.roles) == 0 }
 
-// octets is the media type of checkpoints.
-const octets = "application/octet-stream"
+// The media types of bodies: JSON, and the bytes of checkpoints.
+const (
+	mediaJSON  = "application/json"
+	mediaBytes = "application/octet-stream"
+)
 
 // takesBytes reports whether the body is opaque.
 func (o operation) takesBytes() bool {
 	if o.route == nil || o.route.Operation.RequestBody == nil {
 		return false
 	}
-	return o.route.Operation.RequestBody.Value.Content[octets] != nil
+	return o.route.Operation.RequestBody.Value.Content[mediaBytes] != nil
 }
 
 // mediaType is the type of the body.
 func (o operation) mediaType() string {
 	if o.takesBytes() {
-		return octets
+		return mediaBytes
 	}
-	return "application/json"
+	return mediaJSON
 }
 
 // takesReports reports whether the body is a batch of reports.
@@ -86,6 +89,7 @@ func loadOperations() (operations, error) {
 	if err != nil {
 		return nil, fmt.Errorf("openapi file: %w", err)
 	}
+	passThrough(spec)
 	// For a document that says 3.1, the library compiles a JSON schema for every request. Its built-in validator knows all that
 	// the file uses, at a tenth of the cost; that the two agree is tested.
 	builtIn := *spec
@@ -97,14 +101,14 @@ func loadOperations() (operations, error) {
 			if err != nil {
 				return nil, fmt.Errorf("openapi file: %s %s: %w", method, path, err)
 			}
-			each, err := eachOf(op)
+			body, err := bodyOf(op)
 			if err != nil {
 				return nil, fmt.Errorf("openapi file: %s %s: %w", method, path, err)
 			}
 			ops[method+" "+path] = operation{
 				path:  path,
 				route: &routers.Route{Spec: &builtIn, Path: path, PathItem: item, Method: method, Operation: op},
-				roles: roles, tag: op.Tags[0], each: each,
+				roles: roles, tag: op.Tags[0], body: body,
 			}
 		}
 	}

@@ -2,17 +2,61 @@ package http
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"reflect"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/go-chi/chi/v5"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
 	"github.com/niyanta/niyanta/core/domain"
 )
+
+// checkParameters checks what stands outside of the body against the OpenAPI file.
+func (a *api) checkParameters(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		op := scopeOf(r.Context()).op
+		err := checkOutside(r, op.route.Operation)
+		if err == nil {
+			err = parameterViolation(openapi3filter.ValidateRequest(r.Context(), &openapi3filter.RequestValidationInput{
+				Request: r, PathParams: pathParams(r), Route: op.route,
+				Options: &openapi3filter.Options{
+					AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, SkipSettingDefaults: true, ExcludeRequestBody: true,
+					SchemaValidationOptions: []openapi3.SchemaValidationOption{timeFormat},
+				},
+			}))
+		}
+		if err != nil {
+			a.fail(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// parameterViolation turns what the library says of a parameter into INVALID_INPUT that names it.
+func parameterViolation(err error) error {
+	var req *openapi3filter.RequestError
+	if err == nil || !errors.As(err, &req) || req.Parameter == nil {
+		return err
+	}
+	name := req.Parameter.Name
+	var parse *openapi3filter.ParseError
+	var violation *openapi3.SchemaError
+	switch {
+	case errors.As(err, &violation):
+		return schemaViolation(name, violation)
+	case errors.As(err, &parse):
+		return domain.Invalid(name, "cannot be read: %s", parse.Error())
+	case errors.Is(err, openapi3filter.ErrInvalidRequired):
+		return domain.Invalid(name, "is required")
+	}
+	return domain.Invalid(name, "is not valid")
+}
 
 // checkOutside checks what stands outside of the body: the query, and headers that would be ignored silently.
 func checkOutside(r *http.Request, op *openapi3.Operation) error {

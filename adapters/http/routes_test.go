@@ -67,17 +67,17 @@ type surface struct {
 	route string
 }
 
-func newSurface(t *testing.T) *surface {
-	t.Helper()
+func newSurface(tb testing.TB) *surface {
+	tb.Helper()
 	s := &surface{keys: map[domain.Role]string{domain.RoleAdmin: adminSecret, domain.RoleWorker: workerSecret}}
 	stored := map[string]domain.APIKey{}
 	for i, role := range []domain.Role{domain.RoleCustomer, domain.RoleViewer} {
 		secret := domain.FormatKey("cust_a", [20]byte{byte(i)})
 		prefix, _, ok := domain.KeyPrefix(secret)
-		require.True(t, ok)
+		require.True(tb, ok)
 		prefixed := domain.APIKey{ID: "key_a", CustomerID: "cust_a", Role: role, Prefix: prefix, Digest: sha256.Sum256([]byte(secret))}
 		if old, taken := stored[prefix]; taken {
-			require.Equal(t, old, prefixed, "the two keys share a prefix")
+			require.Equal(tb, old, prefixed, "the two keys share a prefix")
 		}
 		stored[prefix], s.keys[role] = prefixed, secret
 	}
@@ -87,14 +87,14 @@ func newSurface(t *testing.T) *surface {
 			Keys: knownKeys{byPrefix: stored}, Customers: oneCustomer{}, Limiter: generous{}, Clock: system.Clock{}, IDs: system.IDs{},
 			AdminKey: adminSecret, WorkerKeys: []string{workerSecret},
 		}),
-		IDs: system.IDs{}, Observer: silent{}, Log: slog.New(slog.DiscardHandler), Stopping: t.Context(),
+		IDs: system.IDs{}, Observer: silent{}, Log: slog.New(slog.DiscardHandler), Stopping: tb.Context(),
 		Metrics: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
 		Ready:   func(context.Context) Readiness { return Readiness{} },
 		Measure: func(_, route string, _ int, _ time.Duration) { s.route = route },
 	})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	s.router, err = s.api.router(gen.Unimplemented{})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return s
 }
 

@@ -58,8 +58,7 @@ func New(d Deps) (http.Handler, error) {
 		return nil, err
 	}
 	return a.router(gen.NewStrictHandlerWithOptions(a, []gen.StrictMiddlewareFunc{checkBound}, gen.StrictHTTPServerOptions{
-		RequestErrorHandlerFunc:  func(w http.ResponseWriter, r *http.Request, err error) { a.fail(w, r, errBadBody(err)) },
-		ResponseErrorHandlerFunc: a.fail,
+		RequestErrorHandlerFunc: a.failBody, ResponseErrorHandlerFunc: a.fail,
 	}))
 }
 
@@ -86,7 +85,7 @@ func (a *api) router(handlers gen.ServerInterface) (chi.Router, error) {
 		a.mountHealth(r)
 		a.mountDocs(r)
 		r.Group(func(r chi.Router) {
-			r.Use(a.bound, a.guardBody, a.validate)
+			r.Use(a.bound, a.checkParameters, a.decodeBody)
 			gen.HandlerWithOptions(handlers, gen.ChiServerOptions{
 				BaseRouter:       r,
 				ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) { a.fail(w, r, errBadParameter(err)) },

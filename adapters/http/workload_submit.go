@@ -1,9 +1,7 @@
 package http
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -81,7 +79,7 @@ func batchResult(o *lifecycle.SubmitOutcome) gen.BatchResult {
 
 func submission(in *gen.Submission) lifecycle.SubmitRequest {
 	req := lifecycle.SubmitRequest{
-		Type: in.WorkloadType, Input: domain.JSON(compact(in.InputParams)), Labels: deref(in.Labels),
+		Type: in.WorkloadType, Input: domain.JSON(in.InputParams), Labels: deref(in.Labels),
 		Priority: in.Priority, Affinity: affinityIn(in.AffinityRules), RunAt: deref(in.RunAt).Time,
 	}
 	if in.TimeoutSeconds != nil {
@@ -90,14 +88,6 @@ func submission(in *gen.Submission) lifecycle.SubmitRequest {
 	}
 	req.MaxRetries = in.MaxRetries
 	return req
-}
-
-func compact(j json.RawMessage) []byte {
-	var buf bytes.Buffer
-	if json.Compact(&buf, j) != nil {
-		return j // was validated before; the core refuses it otherwise
-	}
-	return buf.Bytes()
 }
 
 func affinityIn(a *gen.AffinityRules) domain.Affinity {

@@ -2,9 +2,15 @@
 // stands on it.
 package client
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 //go:generate oapi-codegen -config config.yaml ../openapi/niyanta-v1.yaml
 
 // Time is a time of the API.
 type Time = time.Time
+
+// RawObject is the text of a JSON object that is passed through.
+type RawObject = json.RawMessage

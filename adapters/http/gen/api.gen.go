@@ -463,7 +463,7 @@ type Heartbeat = ports.Heartbeat
 type HeartbeatAnswer = ports.HeartbeatAnswer
 
 // JSONObject Any JSON object
-type JSONObject = json.RawMessage
+type JSONObject = RawObject
 
 // Key defines model for Key.
 type Key struct {

@@ -176,7 +176,6 @@ func (s *Service) prepare(c domain.Customer, p domain.Principal, req *SubmitRequ
 			ID:         domain.WorkloadID(s.IDs.New(domain.PrefixWorkload)),
 			CustomerID: c.ID, Type: req.Type, Input: req.Input, Labels: req.Labels,
 			Priority: domain.DefaultPriority, Affinity: req.Affinity, RunAt: req.RunAt,
-			Run: domain.DefaultRunConfig(),
 		},
 		IdempotencyKey: req.IdempotencyKey,
 		Actor:          domain.Actor{Kind: domain.ActorUser, ID: string(p.KeyID)},
@@ -184,19 +183,19 @@ func (s *Service) prepare(c domain.Customer, p domain.Principal, req *SubmitRequ
 	if req.Priority != nil {
 		sub.Priority = *req.Priority
 	}
-	if err := sub.Validate(); err != nil {
-		return sub, err
-	}
 	eff := configs[req.Type]
-	if eff.err != nil {
-		return sub, eff.err
-	}
 	sub.ConfigID, sub.Run = eff.id, eff.run
 	if req.Timeout != nil {
 		sub.Run.Timeout = *req.Timeout
 	}
 	if req.MaxRetries != nil {
 		sub.Run.MaxRetries = *req.MaxRetries
+	}
+	if err := sub.Validate(); err != nil {
+		return sub, err
+	}
+	if eff.err != nil {
+		return sub, eff.err
 	}
 	if sub.IdempotencyKey != "" {
 		sub.Digest = domain.Stated{
@@ -205,7 +204,7 @@ func (s *Service) prepare(c domain.Customer, p domain.Principal, req *SubmitRequ
 		}.Digest()
 		sub.Meaning = sub.Spec.Meaning()
 	}
-	return sub, sub.Validate()
+	return sub, nil
 }
 
 // effective returns what a customer's workloads of a type run with: its config, or the defaults. A type that nobody knows
