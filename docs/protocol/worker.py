@@ -244,7 +244,7 @@ class Run:
                 if self.why == "pause":
                     self.report("paused")
                 elif self.why == "preempt":
-                    self.report("release", reason="preempted", retry_after_ms=30000)
+                    self.report("release", reason="preempted", retry_after_ms=5000)
                 elif self.why in ("drain", "cancelled", "dropped"):
                     self.report("release", reason="the run was stopped")
             except (Stop, Over, Refused):
