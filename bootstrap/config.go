@@ -182,21 +182,36 @@ func Load(environment []string) (Config, error) {
 	if errors.As(err, &agg) {
 		errs := []error{unread}
 		for _, e := range agg.Errors {
-			errs = append(errs, explain(e))
+			errs = append(errs, explain(e, vars))
 		}
 		return c, errors.Join(errs...)
 	}
 	return c, errors.Join(unread, err)
 }
 
-// explain names the variable where env names the field.
-func explain(err error) error {
+// explain names the variable where env names the field, and says what its value must be.
+func explain(err error, vars map[string]string) error {
 	var pe env.ParseError
 	if !errors.As(err, &pe) {
 		return err
 	}
-	if f, ok := reflect.TypeFor[Config]().FieldByName(pe.Name); ok {
-		return fmt.Errorf("%s%s: %w", Prefix, f.Tag.Get("env"), pe.Err)
+	f, ok := reflect.TypeFor[Config]().FieldByName(pe.Name)
+	if !ok {
+		return err
 	}
-	return err
+	name := Prefix + f.Tag.Get("env")
+	want := ""
+	switch f.Type {
+	case reflect.TypeFor[time.Duration]():
+		want = "must be a duration like 10s or 5m"
+	case reflect.TypeFor[bool]():
+		want = "must be true or false"
+	case reflect.TypeFor[slog.Level]():
+		want = "must be debug, info, warn or error"
+	case reflect.TypeFor[int]():
+		want = "must be a whole number"
+	default:
+		return fmt.Errorf("%s: %w", name, pe.Err) // the value may be a secret
+	}
+	return fmt.Errorf("%s: %s, not %q", name, want, vars[name])
 }

@@ -56,6 +56,18 @@ func TestAStartWithSeveralMistakesReportsThemAll(t *testing.T) {
 	}
 }
 
+func TestLoad_WhenAValueDoesNotParse_SaysWhatItMustBe(t *testing.T) {
+	for setting, want := range map[string]string{
+		"WORKER_SLOTS=ten":    `NIYANTA_WORKER_SLOTS: must be a whole number, not "ten"`,
+		"WORKER_LEASE=10":     `NIYANTA_WORKER_LEASE: must be a duration like 10s or 5m, not "10"`,
+		"MIGRATE_ON_START=ja": `NIYANTA_MIGRATE_ON_START: must be true or false, not "ja"`,
+		"LOG_LEVEL=verbose":   `NIYANTA_LOG_LEVEL: must be debug, info, warn or error, not "verbose"`,
+	} {
+		_, err := Load([]string{"NIYANTA_" + setting})
+		assert.EqualError(t, err, want)
+	}
+}
+
 func TestEachRoleNeedsItsOwn(t *testing.T) {
 	url := "NIYANTA_COORDINATOR_URL=http://127.0.0.1:1"
 	for _, c := range []struct {
@@ -75,6 +87,10 @@ func TestEachRoleNeedsItsOwn(t *testing.T) {
 		{"a development server with a foreign key", RoleDev, []string{"NIYANTA_DEV_CUSTOMER_KEY=nyt_cust_x_" + strings.Repeat("0", 32)}, "DEV_CUSTOMER_KEY"},
 		{"a heartbeat of nothing", RoleDev, []string{"NIYANTA_HEARTBEAT_INTERVAL=0s"}, "HEARTBEAT_INTERVAL"},
 		{"a coordinator on PostgreSQL, NATS and Redis", RoleCoordinator, append(production, adminKey), ""},
+		{"a coordinator in memory with a database's URL", RoleCoordinator, []string{adminKey, workerKey, "NIYANTA_POSTGRES_URL=postgres://u:p@h/d"}, "POSTGRES_URL"},
+		{"a coordinator without a bus with its URL", RoleCoordinator, []string{adminKey, workerKey, "NIYANTA_NATS_URL=nats://h"}, "NATS_URL"},
+		{"a worker without a bus with its URL", RoleWorker, []string{workerKey, url, "NIYANTA_NATS_URL=nats://h"}, "NATS_URL"},
+		{"a coordinator that uses no Redis with its URL", RoleCoordinator, []string{adminKey, workerKey, "NIYANTA_REDIS_URL=redis://h"}, "REDIS_URL"},
 		{"a coordinator on PostgreSQL without its URL", RoleCoordinator, []string{adminKey, workerKey, "NIYANTA_STORE=postgres"}, "POSTGRES_URL"},
 		{"a coordinator on NATS without its URL", RoleCoordinator, []string{adminKey, "NIYANTA_STORE=postgres", "NIYANTA_BUS=nats"}, "NATS_URL"},
 		{"a coordinator on Redis without its URL", RoleCoordinator, []string{adminKey, workerKey, "NIYANTA_RATE_LIMITER=redis"}, "REDIS_URL"},

@@ -42,3 +42,14 @@ func TestCoordinator_WhenTheSchemaIsThere_NeedsNoMigration(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, prepareDatabase(t.Context(), cfg, silent))
 }
+
+func TestPrepareDatabase_WhenStoppedWhileItWaits_SaysForWhat(t *testing.T) {
+	cfg, err := Load([]string{"NIYANTA_STORE=postgres", "NIYANTA_POSTGRES_URL=postgres://u:p@127.0.0.1:1/d?sslmode=disable"})
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	err = prepareDatabase(ctx, cfg, silent)
+	require.ErrorContains(t, err, "stopped while waiting for the database")
+	assert.ErrorContains(t, err, "NIYANTA_POSTGRES_URL")
+	assert.ErrorContains(t, err, "connection refused")
+}

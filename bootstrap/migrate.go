@@ -58,7 +58,8 @@ func explained(err error) error {
 // prepareDatabase migrates, or checks that somebody has. It waits for a database that does not answer, which may start together
 // with the coordinator; what cannot heal by itself fails at once.
 func prepareDatabase(ctx context.Context, cfg Config, log *slog.Logger) error {
-	trouble := trouble{what: "preparing the database", log: log}
+	trouble := trouble{what: "preparing the database", log: log.With("tries_for", migrateTimeout.String())}
+	var last error
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		var err error
 		if cfg.MigrateOnStart {
@@ -71,7 +72,13 @@ func prepareDatabase(ctx context.Context, cfg Config, log *slog.Logger) error {
 			return struct{}{}, backoff.Permanent(err)
 		}
 		trouble.note(err)
+		if ctx.Err() == nil {
+			last = err
+		}
 		return struct{}{}, err
 	}, backoff.WithMaxElapsedTime(migrateTimeout), backoff.WithBackOff(backoff.NewConstantBackOff(time.Second)))
+	if ctx.Err() != nil && last != nil {
+		return fmt.Errorf("stopped while waiting for the database: %w", last)
+	}
 	return err
 }

@@ -127,24 +127,31 @@ func (c Config) validateServing(wrong func(string, string, ...any)) {
 
 func (c Config) validateCoordinator(wrong func(string, string, ...any)) {
 	if c.AdminKey == "" {
-		wrong("ADMIN_KEY", "is required, with at least %d characters", minSecret)
+		wrong("ADMIN_KEY", "is required, with at least %d characters: make one with `openssl rand -hex 24`", minSecret)
 	}
 	c.validateKeys(wrong)
 	if len(c.WorkerKeys) == 0 && c.Bus == BusMemory {
-		wrong("WORKER_KEY", "is required: with BUS=memory workers join over HTTP and authenticate with it")
+		wrong("WORKER_KEY", "is required: with NIYANTA_BUS=memory workers join over HTTP and authenticate with it")
 	}
 	if c.Store == StorePostgres && c.PostgresURL == "" {
-		wrong("POSTGRES_URL", "is required with STORE=postgres")
+		wrong("POSTGRES_URL", "is required with NIYANTA_STORE=postgres")
 	}
-	if c.Store == StoreMemory && c.PostgresReplicaURL != "" {
-		wrong("POSTGRES_REPLICA_URL", "needs STORE=postgres")
+	if c.Store == StoreMemory { // a URL that is set tells that memory was not meant
+		for _, url := range [][2]string{{"POSTGRES_URL", c.PostgresURL}, {"POSTGRES_REPLICA_URL", c.PostgresReplicaURL}} {
+			if url[1] != "" {
+				wrong(url[0], "is set, but the store is memory: set NIYANTA_STORE=postgres, or unset it")
+			}
+		}
 	}
 	if c.Store == StoreMemory && c.Bus != BusMemory {
-		wrong("BUS", "%s connects several processes, but STORE=memory is this process's alone: use STORE=postgres, or BUS=memory", c.Bus)
+		wrong("BUS", "%s connects several processes, but NIYANTA_STORE=memory is this process's alone: use NIYANTA_STORE=postgres, or NIYANTA_BUS=memory", c.Bus)
 	}
 	c.validateBus(wrong)
+	if c.RedisURL != "" && c.Bus == BusMemory && c.RateLimiter == LimiterMemory {
+		wrong("REDIS_URL", "is set, but nothing uses it: set NIYANTA_BUS=redis or NIYANTA_RATE_LIMITER=redis, or unset it")
+	}
 	if c.RateLimiter == LimiterRedis && c.RedisURL == "" {
-		wrong("REDIS_URL", "is required with RATE_LIMITER=redis")
+		wrong("REDIS_URL", "is required with NIYANTA_RATE_LIMITER=redis")
 	}
 	if c.PostgresReadConns == 1 {
 		wrong("POSTGRES_READ_CONNS", "must be 0 (two for each processor) or at least 2, not 1")
@@ -153,11 +160,14 @@ func (c Config) validateCoordinator(wrong func(string, string, ...any)) {
 
 // validateBus checks what coordinators and workers share.
 func (c Config) validateBus(wrong func(string, string, ...any)) {
+	if c.Bus == BusMemory && c.NATSURL != "" {
+		wrong("NATS_URL", "is set, but the bus is memory: set NIYANTA_BUS=nats, or unset it")
+	}
 	if c.Bus == BusNATS && c.NATSURL == "" {
-		wrong("NATS_URL", "is required with BUS=nats")
+		wrong("NATS_URL", "is required with NIYANTA_BUS=nats")
 	}
 	if c.Bus == BusRedis && c.RedisURL == "" {
-		wrong("REDIS_URL", "is required with BUS=redis")
+		wrong("REDIS_URL", "is required with NIYANTA_BUS=redis")
 	}
 	if (c.NATSCert == "") != (c.NATSKey == "") {
 		wrong("NATS_CERT_FILE", "and %sNATS_KEY_FILE go together", Prefix)
@@ -171,10 +181,10 @@ var busPrefix = regexp.MustCompile(`^([A-Za-z0-9_-]+\.)+$`)
 
 func (c Config) validateWorker(wrong func(string, string, ...any)) {
 	if c.CoordinatorURL == "" && c.Bus == BusMemory {
-		wrong("COORDINATOR_URL", "is required with BUS=memory: the worker reaches its coordinator there")
+		wrong("COORDINATOR_URL", "is required with NIYANTA_BUS=memory: the worker reaches its coordinator there")
 	}
 	if c.CoordinatorURL != "" && len(c.WorkerKeys) != 1 {
-		wrong("WORKER_KEY", "is required with COORDINATOR_URL, exactly one key")
+		wrong("WORKER_KEY", "is required with NIYANTA_COORDINATOR_URL, exactly one key: that of the coordinator")
 	}
 	c.validateKeys(wrong)
 	c.validateBus(wrong)

@@ -28,7 +28,7 @@ func Advice(err error) string {
 	}
 	switch pg.Code {
 	case "28P01":
-		return "the server refuses the password"
+		return pg.Message + "; check the user and the password"
 	case "28000":
 		return "the server refuses this user: " + pg.Message
 	case "3D000":
