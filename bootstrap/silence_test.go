@@ -29,9 +29,8 @@ var silences = flag.Int("silences", 3, "how often connections fall silent in eac
 // testAdminKey is the coordinators'.
 const testAdminKey = "admin-key-of-tests-0123456789abcdef"
 
-// startsWithin bounds when a job starts that is submitted just after a connection has fallen silent: 4 s, and a second for a
-// machine that is busy with other tests.
-const startsWithin = 5 * time.Second
+// startsWithin bounds when a job is done that is submitted just after a connection has fallen silent.
+const startsWithin = 4 * time.Second
 
 // loggedLines is a log that tests read.
 type loggedLines struct {

@@ -361,6 +361,9 @@ func TestPoll_WhenTheBusFallsSilent_FetchesAndReturnsToTheBus(t *testing.T) {
 		assert.Equal(t, "bus", seen.routes()[len(seen.routes())-1])
 		bus.set(func() { bus.disconnected = true })
 		assert.Zero(t, poll(http, "fetched"), "the bus says itself that it is disconnected")
+		assert.True(t, seen.all[len(seen.all)-1].fresh, "what nothing has used meanwhile may be silent too")
+		assert.Zero(t, poll(http, "fetched again"))
+		assert.False(t, seen.all[len(seen.all)-1].fresh)
 		p.Close()
 	})
 }
@@ -374,6 +377,25 @@ func TestPoll_WhenACommandIsTooLargeForTheBus_IsFetched(t *testing.T) {
 		cs, err := p.Poll(t.Context(), ports.SessionRef{}, time.Second)
 		require.NoError(t, err)
 		require.Len(t, cs, 1)
+		p.Close()
+	})
+}
+
+func TestPoll_WhenACommandIsTooLargeForTheOnlyRoute_SaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		var seen calls
+		bus := newRoute("bus", &seen, func(n int) error {
+			if n == 1 {
+				return errLarge
+			}
+			return nil
+		})
+		p := failover.New(bus, nil, slog.New(slog.NewTextHandler(&log, nil)))
+		cs, err := p.Poll(t.Context(), ports.SessionRef{}, time.Second)
+		require.NoError(t, err)
+		assert.Empty(t, cs)
+		assert.Equal(t, 1, strings.Count(log.String(), "level=ERROR"), log.String())
 		p.Close()
 	})
 }

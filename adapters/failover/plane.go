@@ -20,8 +20,10 @@ type Plane struct {
 	lease atomic.Int64
 	// pullsFailed counts the polls in a row that failed.
 	pullsFailed atomic.Int32
-	pinging     atomic.Bool
-	background  sync.WaitGroup // tries and pings that nobody waits for
+	// pushed is set while commands come over the push route.
+	pushed     atomic.Bool
+	pinging    atomic.Bool
+	background sync.WaitGroup // tries and pings that nobody waits for
 }
 
 var _ ports.ControlPlane = (*Plane)(nil)

@@ -37,37 +37,45 @@ func (p *Plane) Poll(ctx context.Context, s ports.SessionRef, wait time.Duration
 // look waits for a command over the one route that is best now, for a part of wait.
 func (p *Plane) look(ctx context.Context, s ports.SessionRef, wait time.Duration) ([]ports.Command, error) {
 	if p.push == nil {
-		return p.fetch(ctx, p.paths, s, min(wait, pullWait))
+		return p.fetch(ctx, p.paths, s, min(wait, pullWait), false)
 	}
 	push, pull := p.paths[0], p.paths[1:]
 	if len(pull) > 0 && !push.works() {
 		p.ping(ctx, push)
-		return p.fetch(ctx, pull, s, min(wait, pullWait))
+		// What silenced the push route may have silenced the connections of the others, which nothing has used meanwhile.
+		return p.fetch(ctx, pull, s, min(wait, pullWait), p.pushed.Swap(false))
 	}
 	cs, err := push.Try(pushLook, false).Poll(ctx, s, min(wait, pushLook))
+	tooLarge := domain.IsCode(err, domain.CodeTooLarge)
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case err == nil || len(pull) == 0 && domain.IsCode(err, domain.CodeTooLarge): // no other route brings it
+	case err == nil:
+		p.pushed.Store(true)
 		return cs, nil
-	case !elsewhere(err) && !domain.IsCode(err, domain.CodeTooLarge):
-		return nil, err
+	case tooLarge && len(pull) > 0:
+		return p.fetch(ctx, pull, s, min(wait, pullWait), false)
+	case tooLarge:
+		push.log.Error("command too large for the only route: give the worker its coordinators' URL", "route", push.String())
+		return nil, nil
 	case elsewhere(err):
 		push.fail(err)
+		if len(pull) > 0 {
+			return p.fetch(ctx, pull, s, min(wait, pullWait), p.pushed.Swap(false))
+		}
 	}
-	if len(pull) == 0 {
-		return nil, err
-	}
-	return p.fetch(ctx, pull, s, min(wait, pullWait))
+	return nil, err
 }
 
-// fetch polls one route after the other until one answers.
-func (p *Plane) fetch(ctx context.Context, pull []*path, s ports.SessionRef, wait time.Duration) ([]ports.Command, error) {
+// fetch polls one route after the other until one answers. With fresh, it begins with a new connection.
+func (p *Plane) fetch(
+	ctx context.Context, pull []*path, s ports.SessionRef, wait time.Duration, fresh bool,
+) ([]ports.Command, error) {
 	pull = order(pull)
 	for n := 0; ; n++ {
 		q := pull[n%len(pull)]
 		patience := pullPatiences[min(int(p.pullsFailed.Load()), len(pullPatiences)-1)]
-		cs, err := q.Try(patience, n > 0 || q.isSilent()).Poll(ctx, s, wait)
+		cs, err := q.Try(patience, fresh || n > 0 || q.isSilent()).Poll(ctx, s, wait)
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
