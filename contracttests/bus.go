@@ -20,6 +20,8 @@ type BusHarness struct {
 	// OpenBehind, of a bus with a network, returns a connection that silence has fall silent without a word to either end;
 	// new ones of it work. Nil without a network.
 	OpenBehind func() (b ports.Bus, silence func())
+	// Limit is how many bytes one message carries; 0: as many as there are.
+	Limit int
 }
 
 // patience bounds every wait for something that must happen.
@@ -219,6 +221,35 @@ func BusCases() []Case[BusHarness] {
 			data[0] = 'b'
 			eventually(t, func() bool { return len(in.all()) == 2 }, "delivery")
 			require.Equal(t, []string{"s=a", "s=a"}, in.all())
+		}},
+	}
+}
+
+// LimitedBusCases hold of buses that carry messages up to a size.
+func LimitedBusCases() []Case[BusHarness] {
+	return []Case[BusHarness]{
+		{"a message above the limit is refused", "CodeTooLarge when data exceeds what the bus carries", func(t T, h BusHarness) {
+			var in inbox
+			subscribe(t, h.Open(), "s", "", in.handle)
+			b := h.Open()
+			requireCode(t, b.Publish(t.Context(), "s", make([]byte, h.Limit+1)), domain.CodeTooLarge)
+			_, err := b.Request(t.Context(), "s", make([]byte, h.Limit+1))
+			requireCode(t, err, domain.CodeTooLarge)
+			require.NoError(t, b.Publish(t.Context(), "s", make([]byte, h.Limit)))
+			eventually(t, func() bool { return len(in.all()) == 1 }, "delivery of what fits")
+		}},
+		{"a reply above the limit is refused", "CodeTooLarge when the reply exceeds what the bus carries", func(t T, h BusHarness) {
+			subscribe(t, h.Open(), "s", "", func(_ context.Context, m ports.Message) []byte {
+				return make([]byte, h.Limit+len(m.Data))
+			})
+			b := h.Open()
+			begun := time.Now()
+			_, err := b.Request(t.Context(), "s", make([]byte, 1))
+			requireCode(t, err, domain.CodeTooLarge)
+			require.Less(t, time.Since(begun), noticedWithin, "the sender need not wait for what never comes")
+			reply, err := b.Request(t.Context(), "s", nil)
+			require.NoError(t, err)
+			require.Len(t, reply, h.Limit)
 		}},
 	}
 }

@@ -28,6 +28,9 @@ const (
 	reconnectWait = 250 * time.Millisecond
 )
 
+// tooLargeHeader stands in an empty reply, in place of one that is too large.
+const tooLargeHeader = "Niyanta-Too-Large"
+
 // Options say where the server is and who this is.
 type Options struct {
 	// URL lists servers, comma separated: nats://user:password@host:4222, tls://…
@@ -166,8 +169,11 @@ func (b *Bus) Request(ctx context.Context, subject string, data []byte) ([]byte,
 	bounded, cancel := b.link.WhileConnected(ctx, requestTimeout)
 	defer cancel()
 	reply, err := b.conn.RequestMsgWithContext(bounded, m)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, translate(ctx, err)
+	case reply.Header.Get(tooLargeHeader) != "":
+		return nil, domain.NewError(domain.CodeTooLarge, "the reply is larger than the bus carries")
 	}
 	return reply.Data, nil
 }
@@ -218,7 +224,11 @@ func (b *Bus) handle(ctx context.Context, m *nats.Msg, h ports.Handler) {
 	if m.Reply == "" {
 		return
 	}
-	if err := m.Respond(reply); err != nil {
+	err := m.Respond(reply)
+	if errors.Is(err, nats.ErrMaxPayload) {
+		err = m.RespondMsg(&nats.Msg{Header: nats.Header{tooLargeHeader: {"true"}}})
+	}
+	if err != nil {
 		b.log.Debug("reply not sent", "subject", m.Subject, "error", err)
 	}
 }

@@ -32,27 +32,21 @@ func connect(t *testing.T, url string) *nats.Bus {
 	return b
 }
 
+// payloadLimit is the server's.
+const payloadLimit = 64 << 10
+
 func TestBusKeepsItsContract(t *testing.T) {
-	contracttests.Run(t, "Bus", "nats", slices.Concat(contracttests.BusCases(), contracttests.TracedBusCases(), contracttests.SilentBusCases()), func(t *testing.T) contracttests.BusHarness {
-		s := servers.StartNATS(t, 0)
+	contracttests.Run(t, "Bus", "nats", slices.Concat(contracttests.BusCases(), contracttests.TracedBusCases(), contracttests.SilentBusCases(), contracttests.LimitedBusCases()), func(t *testing.T) contracttests.BusHarness {
+		s := servers.StartNATS(t, payloadLimit)
 		return contracttests.BusHarness{
-			Open: func() ports.Bus { return connect(t, s.URL()) },
+			Limit: payloadLimit,
+			Open:  func() ports.Bus { return connect(t, s.URL()) },
 			OpenBehind: func() (ports.Bus, func()) {
 				proxy := servers.NewProxy(t, s.Port)
 				return connect(t, fmt.Sprintf("nats://127.0.0.1:%d", proxy.Port)), func() { proxy.Silence() }
 			},
 		}
 	})
-}
-
-func TestAMessageAboveThePayloadLimitIsRefusedByName(t *testing.T) {
-	b := connect(t, servers.StartNATS(t, 1024).URL())
-	err := b.Publish(t.Context(), "s", make([]byte, 1025))
-	require.Equal(t, domain.CodeTooLarge, domain.CodeOf(err))
-	assert.Contains(t, err.Error(), "1024")
-	_, err = b.Request(t.Context(), "s", make([]byte, 1025))
-	require.Equal(t, domain.CodeTooLarge, domain.CodeOf(err))
-	require.NoError(t, b.Publish(t.Context(), "s", make([]byte, 1024)))
 }
 
 func TestABusThatWasAwayGoesOnWithItsSubscriptions(t *testing.T) {

@@ -35,6 +35,8 @@ type frame struct {
 	ReplyTo string            `json:"reply_to,omitempty"`
 	Trace   map[string]string `json:"trace,omitempty"`
 	Data    []byte            `json:"data"`
+	// TooLarge stands in an empty reply, in place of one that is too large.
+	TooLarge bool `json:"too_large,omitempty"`
 }
 
 // Bus implements ports.Bus. Close it once.
@@ -53,9 +55,9 @@ type Bus struct {
 
 	mu      sync.Mutex // never held while Redis is waited for
 	pubsub  *redis.PubSub
-	topics  map[string]*topic        // by channel or pattern
-	told    map[string]bool          // the channels and patterns that Redis was told of
-	replies map[string]chan<- []byte // by id of the request
+	topics  map[string]*topic       // by channel or pattern
+	told    map[string]bool         // the channels and patterns that Redis was told of
+	replies map[string]chan<- frame // by id of the request
 }
 
 // NewBus returns a bus on a client, which it doesn't close.
@@ -64,7 +66,7 @@ func NewBus(client *redis.Client, ids ports.IDs, log *slog.Logger) *Bus {
 	b := &Bus{
 		client: client, ids: ids, log: log, link: link.New(client.Options().Addr, log),
 		subs: delivery.NewSubscriptions[message](log), inbox: "niyanta.inbox." + ids.New(""), stop: stop,
-		telling: make(chan struct{}, 1), topics: map[string]*topic{}, told: map[string]bool{}, replies: map[string]chan<- []byte{},
+		telling: make(chan struct{}, 1), topics: map[string]*topic{}, told: map[string]bool{}, replies: map[string]chan<- frame{},
 	}
 	b.pubsub = client.Subscribe(ctx, b.inbox)
 	b.working.Go(func() { b.receive(ctx) })
@@ -151,7 +153,10 @@ func (b *Bus) Request(ctx context.Context, subject string, data []byte) ([]byte,
 	}
 	select {
 	case r := <-reply:
-		return r, nil
+		if r.TooLarge {
+			return nil, domain.NewError(domain.CodeTooLarge, "the reply is larger than the bus carries")
+		}
+		return r.Data, nil
 	case <-bounded.Done():
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -161,8 +166,8 @@ func (b *Bus) Request(ctx context.Context, subject string, data []byte) ([]byte,
 }
 
 // expect returns where the frame with this id arrives that is sent to this process's inbox.
-func (b *Bus) expect(id string) (reply <-chan []byte, forget func()) {
-	c := make(chan []byte, 1)
+func (b *Bus) expect(id string) (reply <-chan frame, forget func()) {
+	c := make(chan frame, 1)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.replies[id] = c
@@ -223,7 +228,7 @@ func (b *Bus) arrived(m *redis.Message) {
 	if m.Channel == b.inbox {
 		if reply := b.replies[f.ID]; reply != nil {
 			select {
-			case reply <- f.Data:
+			case reply <- f:
 			default: // the first answer counts
 			}
 		}
@@ -247,7 +252,11 @@ func (b *Bus) handle(ctx context.Context, m message, h ports.Handler) {
 	if m.ReplyTo == "" {
 		return
 	}
-	if _, err := b.send(ctx, m.ReplyTo, frame{ID: m.ID, Data: reply}); err != nil {
+	_, err := b.send(ctx, m.ReplyTo, frame{ID: m.ID, Data: reply})
+	if domain.IsCode(err, domain.CodeTooLarge) {
+		_, err = b.send(ctx, m.ReplyTo, frame{ID: m.ID, TooLarge: true})
+	}
+	if err != nil {
 		b.log.Debug("reply not sent", "subject", m.subject, "error", err)
 	}
 }

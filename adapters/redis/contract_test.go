@@ -57,10 +57,11 @@ func bus(t *testing.T, url string) *redis.Bus {
 }
 
 func TestBusKeepsItsContract(t *testing.T) {
-	contracttests.Run(t, "Bus", "redis", slices.Concat(contracttests.BusCases(), contracttests.TracedBusCases(), contracttests.SilentBusCases()), func(t *testing.T) contracttests.BusHarness {
+	contracttests.Run(t, "Bus", "redis", slices.Concat(contracttests.BusCases(), contracttests.TracedBusCases(), contracttests.SilentBusCases(), contracttests.LimitedBusCases()), func(t *testing.T) contracttests.BusHarness {
 		s := servers.StartRedis(t)
 		return contracttests.BusHarness{
-			Open: func() ports.Bus { return bus(t, s.URL()) },
+			Limit: redis.MaxMessage,
+			Open:  func() ports.Bus { return bus(t, s.URL()) },
 			OpenBehind: func() (ports.Bus, func()) {
 				proxy := servers.NewProxy(t, s.Port)
 				return bus(t, fmt.Sprintf("redis://127.0.0.1:%d/0", proxy.Port)), func() { proxy.Silence() }
@@ -180,11 +181,6 @@ func TestABusThatWasAwayGoesOnWithItsSubscriptions(t *testing.T) {
 		r, err := other.Request(ctx, "s.x", nil)
 		return err == nil && string(r) == "ok"
 	}, 15*time.Second, 20*time.Millisecond)
-}
-
-func TestAMessageTooLargeIsRefused(t *testing.T) {
-	b := bus(t, servers.StartRedis(t).URL())
-	require.Equal(t, domain.CodeTooLarge, domain.CodeOf(b.Publish(t.Context(), "s", make([]byte, redis.MaxMessage+1))))
 }
 
 func TestABadURLIsRefusedWithoutShowingIt(t *testing.T) {

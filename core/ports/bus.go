@@ -17,6 +17,7 @@ type Bus interface {
 	Subscribe(ctx context.Context, subject, group string, h Handler) (Subscription, error)
 	// Request sends data to one receiver and returns its reply. CodeUnavailable when nobody is there to
 	// answer or ctx has no deadline and the bus's own (10 s) passes; the context's error when that ends first.
+	// CodeTooLarge when data, or the reply, exceeds what the bus carries.
 	Request(ctx context.Context, subject string, data []byte) ([]byte, error)
 }
 
