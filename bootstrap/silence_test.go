@@ -61,6 +61,9 @@ type remote struct {
 	log       *loggedLines   // the worker's
 }
 
+// noHTTP, as the worker's CoordinatorURL, leaves it with the bus alone.
+const noHTTP = "none"
+
 // startRemote starts both. configure has the coordinator use a bus and returns the worker's way to it.
 func startRemote(
 	t *testing.T, configure func(t *testing.T, coordinator, worker *Config) *servers.Proxy, more ...map[string]ports.WorkloadFactory,
@@ -80,7 +83,11 @@ func startRemote(
 	require.NoError(t, r.app.Start(t.Context()))
 	t.Cleanup(func() { require.NoError(t, r.app.Close(context.Background())) })
 	r.http = servers.NewProxy(t, portOf(t, r.app.URL()))
-	workerCfg.CoordinatorURL = fmt.Sprintf("http://127.0.0.1:%d", r.http.Port)
+	if workerCfg.CoordinatorURL == noHTTP {
+		workerCfg.CoordinatorURL = ""
+	} else {
+		workerCfg.CoordinatorURL = fmt.Sprintf("http://127.0.0.1:%d", r.http.Port)
+	}
 	worker, err := NewWorker(context.Background(), workerCfg, "test", slog.New(slog.NewTextHandler(r.log, nil)), more...)
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())

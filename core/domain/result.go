@@ -93,6 +93,9 @@ func cleanResult(result JSON, limit int) JSON {
 	case flaw == "" && len(compact) <= limit:
 		return JSON(compact)
 	case flaw == "":
+		if e, data, ok := DecodeResult(result); ok { // a carrier may take even less than the one before
+			return e.encode(data, limit)
+		}
 		flaw = FlawTooLarge
 	}
 	return encodeResult(result, flaw, limit)
@@ -107,11 +110,15 @@ func encodeResult(result JSON, flaw Flaw, limit int) JSON {
 	case flaw == FlawNotJSON:
 		e.ContentType = "text/plain; charset=utf-8"
 	}
-	kept := []byte(result)
-	if room := (limit - encodedResultRoom) / 4 * 3; len(kept) > room {
-		kept, e.Truncated = kept[:room], true
+	return e.encode([]byte(result), limit)
+}
+
+// encode returns e as JSON of at most limit bytes, with as many of the first bytes of data as fit.
+func (e EncodedResult) encode(data []byte, limit int) JSON {
+	if room := (limit - encodedResultRoom) / 4 * 3; len(data) > room {
+		data, e.Truncated = data[:room], true
 	}
-	e.Data = base64.StdEncoding.EncodeToString(kept)
+	e.Data = base64.StdEncoding.EncodeToString(data)
 	raw, err := json.Marshal(e)
 	if err != nil {
 		return "" // strings and numbers are always encoded

@@ -74,6 +74,23 @@ func TestCleanResult_WhenItCannotBeKeptExactly_IsEncoded(t *testing.T) {
 	}
 }
 
+func TestShortenResult_WhenShortenedAgain_KeepsTheBeginningOfTheResult(t *testing.T) {
+	result := JSON(`"` + strings.Repeat("0123456789", 100_000) + `"`)
+	for name, in := range map[string]JSON{"sound": result, "not JSON": result[1:]} {
+		got := in
+		for limit := 512 << 10; limit >= 8<<10; limit /= 2 {
+			got = ShortenResult(got, limit)
+			assert.LessOrEqual(t, len(got), limit, name)
+		}
+		e, data, ok := DecodeResult(got)
+		require.True(t, ok, name)
+		assert.True(t, e.Truncated, name)
+		assert.Equal(t, len(in), e.Size, name)
+		assert.Greater(t, len(data), 5<<10, name)
+		assert.True(t, strings.HasPrefix(string(in), string(data)), name)
+	}
+}
+
 func TestCleanResult_WhenTooLarge_KeepsItsBeginningAndSaysSo(t *testing.T) {
 	for _, in := range []JSON{
 		JSON(`"` + strings.Repeat("x", 2<<20) + `"`),
