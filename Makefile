@@ -66,6 +66,12 @@ verify: ## generated code, modules and formatting are current
 	go -C bench mod tidy -diff
 	go vet ./...
 	go -C bench vet ./...
+	$(MAKE) --no-print-directory portable
+
+portable: ## it builds on the other systems: whole on macOS and on Linux for ARM, without tests on Windows
+	GOOS=darwin GOARCH=arm64 go vet ./...
+	GOOS=linux GOARCH=arm64 go build ./...
+	GOOS=windows GOARCH=amd64 go build ./cmd/... ./sdk/... ./examples/...
 
 bench: ## benchmarks, with the machine they ran on
 	@go version; grep -m1 'model name' /proc/cpuinfo; nproc
@@ -126,4 +132,4 @@ $(TOOLS): tools/go.mod tools/go.sum
 	@mkdir -p bin
 	go -C tools build -o ../$@ $(PKG)
 
-.PHONY: help demo demo-production demo-build dev build test test-all lint generate verify bench bench-peers sim defects crashpoints chaos recovery cycles explain plots fuzz clean
+.PHONY: help demo demo-production demo-build dev build test test-all lint generate verify portable bench bench-peers sim defects crashpoints chaos recovery cycles explain plots fuzz clean

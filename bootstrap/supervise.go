@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/niyanta/niyanta/adapters/http/workerclient"
@@ -36,6 +37,9 @@ func Supervise(ctx context.Context, cfg Config, role Role, log *slog.Logger) (st
 	already, err := process.Supervised()
 	if err != nil || already != nil {
 		return 0, false, err
+	}
+	if process.HasShed() && process.InForce() == process.ProtectionNone {
+		log.Warn("other processes of this user can read this server's secrets: the system offers no protection", "system", runtime.GOOS)
 	}
 	first := os.Getpid() == 1
 	s := &process.Supervisor{Log: log, Sweep: sweepScratch}

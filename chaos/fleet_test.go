@@ -46,7 +46,8 @@ func (p *process) start() error {
 	p.cmd = exec.Command(p.path, p.args...)
 	p.cmd.Env = append(os.Environ(), p.env...)
 	p.cmd.Stderr = &p.log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	servers.EndWithParent(p.cmd.SysProcAttr, syscall.SIGKILL)
 	started, done := make(chan error), make(chan struct{})
 	p.done = done
 	go func(cmd *exec.Cmd) {

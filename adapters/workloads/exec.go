@@ -1,3 +1,5 @@
+//go:build linux || darwin
+
 package workloads
 
 import (
@@ -11,6 +13,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -107,7 +110,7 @@ func (p *program) Execute(ctx context.Context, progress ports.Progress) (domain.
 	cmd := &exec.Cmd{
 		Path: p.allowed.path, Args: p.in.Command, Env: p.environment(), Dir: p.dir(), Stdin: strings.NewReader(p.in.Stdin),
 		Stdout: stdout, Stderr: stderr, ExtraFiles: []*os.File{child}, WaitDelay: pipeGrace,
-		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL},
+		SysProcAttr: sessionOfItsOwn(),
 	}
 	p.family.mark = p.mark
 	if p.user != nil { // without supplementary groups
@@ -141,7 +144,7 @@ func (p *program) start(cmd *exec.Cmd, ended <-chan struct{}) error {
 	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // for good: the thread ends with the goroutine
-		err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+		err := forbidNewPrivileges()
 		if err == nil {
 			err = kin.begin(&p.family, func() (int, error) {
 				if err := cmd.Start(); err != nil {
@@ -168,12 +171,7 @@ func (p *program) await(ctx context.Context, talk *conversation) {
 	exited := make(chan struct{})
 	go func() {
 		defer close(exited)
-		for {
-			err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
-			if !errors.Is(err, unix.EINTR) {
-				return
-			}
-		}
+		awaitExit(pid)
 	}()
 	tend := time.NewTicker(tendInterval)
 	defer tend.Stop()
@@ -255,4 +253,32 @@ func (p *program) dir() string {
 		return p.in.Dir
 	}
 	return p.scratch
+}
+
+// environment is what the program sees: a home of its own, the worker's PATH and locale, the variables of the input, and who
+// it is.
+func (p *program) environment() []string {
+	path := os.Getenv("PATH")
+	if path == "" {
+		path = defaultPath
+	}
+	env := []string{"PATH=" + path, "HOME=" + p.scratch, "TMPDIR=" + p.scratch}
+	for _, name := range fromWorker {
+		_, stated := p.in.Env[name]
+		if v, ok := os.LookupEnv(name); ok && !stated {
+			env = append(env, name+"="+v)
+		}
+	}
+	for name, value := range p.in.Env {
+		env = append(env, name+"="+value)
+	}
+	slices.Sort(env) // the same input gives the same environment
+	return append(
+		env,
+		"NIYANTA_WORKLOAD_ID="+string(p.task.WorkloadID),
+		"NIYANTA_CUSTOMER_ID="+string(p.task.CustomerID),
+		"NIYANTA_GENERATION="+strconv.FormatInt(p.task.Generation, 10),
+		"NIYANTA_ATTEMPT="+strconv.Itoa(p.task.Attempt),
+		runVariable+"="+p.mark,
+	)
 }

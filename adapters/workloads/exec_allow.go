@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/niyanta/niyanta/core/domain"
 )
 
@@ -95,7 +93,7 @@ func find(entry string, asOther bool) (string, error) {
 		return "", fmt.Errorf("no such program")
 	case !info.Mode().IsRegular():
 		return "", fmt.Errorf("is not a file")
-	case unix.Access(path, unix.X_OK) != nil:
+	case !mayExecute(path):
 		return "", fmt.Errorf("is not executable")
 	case asOther && !executableByOthers(path):
 		return "", fmt.Errorf("is not executable for the users that programs run as: it and all folders above need permission for others")

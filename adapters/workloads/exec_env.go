@@ -1,10 +1,7 @@
 package workloads
 
 import (
-	"os"
 	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -58,32 +55,4 @@ func (a *allowed) checkEnv(name, value string) error {
 		return invalidInput(field+"."+name, "must be the name of a locale or time zone")
 	}
 	return nil
-}
-
-// environment is what the program sees: a home of its own, the worker's PATH and locale, the variables of the input, and who
-// it is.
-func (p *program) environment() []string {
-	path := os.Getenv("PATH")
-	if path == "" {
-		path = defaultPath
-	}
-	env := []string{"PATH=" + path, "HOME=" + p.scratch, "TMPDIR=" + p.scratch}
-	for _, name := range fromWorker {
-		_, stated := p.in.Env[name]
-		if v, ok := os.LookupEnv(name); ok && !stated {
-			env = append(env, name+"="+v)
-		}
-	}
-	for name, value := range p.in.Env {
-		env = append(env, name+"="+value)
-	}
-	slices.Sort(env) // the same input gives the same environment
-	return append(
-		env,
-		"NIYANTA_WORKLOAD_ID="+string(p.task.WorkloadID),
-		"NIYANTA_CUSTOMER_ID="+string(p.task.CustomerID),
-		"NIYANTA_GENERATION="+strconv.FormatInt(p.task.Generation, 10),
-		"NIYANTA_ATTEMPT="+strconv.Itoa(p.task.Attempt),
-		runVariable+"="+p.mark,
-	)
 }

@@ -1,17 +1,10 @@
+//go:build linux || darwin
+
 package workloads
 
-import (
-	"bytes"
-	"fmt"
-	"os"
-	"slices"
-	"strconv"
-	"strings"
+import "os"
 
-	"golang.org/x/sys/unix"
-)
-
-// proc is a process as /proc shows it.
+// proc is a process as the system shows it.
 type proc struct {
 	pid, parent, group, session int
 	state                       byte
@@ -20,89 +13,6 @@ type proc struct {
 }
 
 func (p *proc) ended() bool { return p.state == 'Z' || p.state == 'X' }
-
-// mark returns the run that the process's environment names; empty: none, or it does not show it. bare tells that the environment is
-// empty, as it is in the middle of an exec.
-func (p *proc) mark() (run string, bare bool) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.pid))
-	if err != nil || len(b) == 0 {
-		return "", err == nil
-	}
-	for entry := range bytes.SplitSeq(b, []byte{0}) {
-		if v, ok := bytes.CutPrefix(entry, []byte(runVariable+"=")); ok {
-			return string(v), false
-		}
-	}
-	return "", false
-}
-
-// Places in /proc/<pid>/stat behind the name.
-const statState, statParent, statGroup, statSession, statStarted = 0, 1, 2, 3, 19
-
-// readProc reads one process; ok is false when it is gone.
-func readProc(pid int) (p proc, ok bool) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return p, false
-	}
-	// The name, in parentheses, may hold anything, parentheses and spaces included.
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	if len(fields) <= statStarted {
-		return p, false
-	}
-	number := func(place int) int {
-		n, _ := strconv.Atoi(fields[place]) // the kernel writes numbers
-		return n
-	}
-	p = proc{
-		pid: pid, state: fields[statState][0], parent: number(statParent), group: number(statGroup), session: number(statSession),
-	}
-	p.started, _ = strconv.ParseUint(fields[statStarted], 10, 64)
-	// Who owns the folder says nothing: it is root for a process that is not dumpable.
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return p, false
-	}
-	_, rest, found := bytes.Cut(status, []byte("\nUid:\t"))
-	real, _, _ := bytes.Cut(rest, []byte("\t"))
-	uid, err := strconv.ParseUint(string(real), 10, 32)
-	if !found || err != nil {
-		return p, false
-	}
-	p.uid = uint32(uid)
-	return p, true
-}
-
-// snapshot returns all processes, the newest first: what forks to escape has the highest ids, and must be met while it lives. meet is
-// called for each as soon as it is read; nil: not. vanished tells that some ended before they could be read.
-func snapshot(meet func(*proc)) (found []proc, vanished bool) {
-	dir, err := os.Open("/proc")
-	if err != nil {
-		return nil, false
-	}
-	defer func() { _ = dir.Close() }() // it was only read from
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return nil, false
-	}
-	found = make([]proc, 0, len(names))
-	for _, name := range slices.Backward(names) {
-		pid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
-		p, ok := readProc(pid)
-		if !ok {
-			vanished = true
-			continue
-		}
-		if meet != nil {
-			meet(&p)
-		}
-		found = append(found, p)
-	}
-	return found, vanished
-}
 
 // identity is how the processes of a run are recognised.
 type identity struct {
@@ -178,36 +88,11 @@ func (i *identity) hunt() (found []proc, unsure bool) {
 	return found, unsure || vanished
 }
 
-// chase kills the processes that match among the newest of the machine. A process that forks and ends again and again is always among
-// them, and gone before a whole look has come to it.
-func chase(match func(pid int) bool) {
-	const (
-		newest = 32
-		tries  = 500
-		misses = 20
-	)
-	for try, missed := 0, 0; try < tries && missed < misses; try++ {
-		last := lastPID()
-		missed++
-		for pid := last; pid > 0 && pid > last-newest; pid-- {
-			fd, err := unix.PidfdOpen(pid, 0)
-			if err != nil {
-				continue // there is none
-			}
-			if match(pid) {
-				_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) // gone is fine
-				missed = 0
-			}
-			_ = unix.Close(fd)
-		}
-	}
-}
-
 // shows reports whether a process shows quickly that it is of the run.
 func (i *identity) shows(pid int) bool {
 	if i.own {
-		var st unix.Stat_t // the folder is root's while the process execs
-		return unix.Stat("/proc/"+strconv.Itoa(pid), &st) == nil && st.Uid == i.uid
+		uid, ok := ownerOf(pid)
+		return ok && uid == i.uid
 	}
 	p, ok := readProc(pid)
 	if !ok || p.ended() {
@@ -215,27 +100,4 @@ func (i *identity) shows(pid int) bool {
 	}
 	ours, _ := i.recognises(&p)
 	return ours
-}
-
-// lastPID is the number that was given to the newest process; 0: unknown.
-func lastPID() int {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(b))
-	n, _ := strconv.Atoi(fields[len(fields)-1]) // the kernel writes numbers
-	return n
-}
-
-// kill kills the process if its number is still its own.
-func (p *proc) kill() {
-	fd, err := unix.PidfdOpen(p.pid, 0)
-	if err != nil {
-		return // gone
-	}
-	defer func() { _ = unix.Close(fd) }()
-	if now, ok := readProc(p.pid); ok && now.started == p.started {
-		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) // gone is fine
-	}
 }

@@ -1,3 +1,5 @@
+//go:build linux || darwin
+
 package workloads
 
 import (
@@ -37,11 +39,9 @@ var kin = &family{runs: map[*identity]bool{}, started: map[int]bool{}}
 func (f *family) adopt() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("become the subreaper: %w", err)
-	}
-	f.adopts = true
-	return nil
+	var err error
+	f.adopts, err = becomeSubreaper()
+	return err
 }
 
 // begin starts the program of a run. start returns its pid.

@@ -1,3 +1,5 @@
+//go:build linux || darwin
+
 package workloads
 
 import (
@@ -10,8 +12,6 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -59,7 +59,7 @@ type conversation struct {
 
 // newConversation returns the worker's end, and the program's as a file.
 func newConversation(t ports.Task, p ports.Progress) (*conversation, *os.File, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	fds, err := socketPair()
 	if err != nil {
 		return nil, nil, fmt.Errorf("socketpair: %w", err)
 	}

@@ -1,10 +1,11 @@
+//go:build linux || darwin
+
 package workloads
 
 import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,51 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Isolation says what keeps programs from the worker and from each other. Workers show it as their tag exec.isolation.
-type Isolation string
-
-// The isolations.
-const (
-	// IsolationUser: every run has a user of its own. It can look into neither the worker nor other runs, nor signal them.
-	IsolationUser Isolation = "uid"
-	// IsolationDumpable: programs run as the worker's user, but the worker is not dumpable: its environment, memory and descriptors
-	// are closed to them. Runs are not protected from each other, nor the worker from signals.
-	IsolationDumpable Isolation = "dumpable"
-	// IsolationNone: a program can do whatever the worker can.
-	IsolationNone Isolation = "none"
-)
-
 // Where the users of programs are taken from unless a range is stated: beyond what distributions and container runtimes hand out, or, in
 // a container with 65,536 users, below "nobody".
 var automaticUsers = []userRange{{2_000_000_000, 2_000_009_999}, {64_000, 64_999}}
-
-// userRange is a range of user ids, both ends included. Each user's group has the same number.
-type userRange struct{ first, last uint32 }
-
-func (r userRange) size() int { return int(r.last-r.first) + 1 }
-
-// parseUsers reads NIYANTA_EXEC_UIDS: "auto", "none" or "first-last".
-func parseUsers(s string) (r userRange, auto, none bool, err error) {
-	switch s {
-	case "", "auto":
-		return r, true, false, nil
-	case "none":
-		return r, false, true, nil
-	}
-	from, to, ok := strings.Cut(s, "-")
-	first, err1 := strconv.ParseUint(from, 10, 32)
-	last, err2 := strconv.ParseUint(to, 10, 32)
-	if !ok || err1 != nil || err2 != nil || first > last || first < 1000 || last >= math.MaxInt32 || last-first >= 1_000_000 {
-		return r, false, false, errors.New("must be auto, none, or a range first-last of at most 1000000 user ids from 1000 on")
-	}
-	return userRange{uint32(first), uint32(last)}, false, false, nil
-}
-
-// ValidateUsers checks the setting for the users of programs.
-func ValidateUsers(s string) error {
-	_, _, _, err := parseUsers(s)
-	return err
-}
 
 // users hands out a user for each run. Workers of one machine share them: who holds the lock of a user holds the user. Safe for
 // concurrent use.
@@ -131,30 +90,6 @@ func mapped(file string, r userRange) bool {
 		}
 	}
 	return false
-}
-
-// neededCapabilities let a worker give programs a user of their own, signal them, and remove what they leave.
-var neededCapabilities = []struct {
-	bit  uint
-	name string
-}{
-	{unix.CAP_CHOWN, "CAP_CHOWN"}, {unix.CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE"}, {unix.CAP_FOWNER, "CAP_FOWNER"},
-	{unix.CAP_KILL, "CAP_KILL"}, {unix.CAP_SETGID, "CAP_SETGID"}, {unix.CAP_SETUID, "CAP_SETUID"},
-}
-
-func missingCapabilities() string {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if err := unix.Capget(&header, &data[0]); err != nil {
-		return "the means to see its capabilities"
-	}
-	var missing []string
-	for _, c := range neededCapabilities {
-		if data[0].Effective&(1<<c.bit) == 0 {
-			missing = append(missing, c.name)
-		}
-	}
-	return strings.Join(missing, ", ")
 }
 
 // lockFolder returns the folder of the users' locks. It is the same for all workers of a machine, and nobody else's.

@@ -7,12 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
-	"os"
 	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -60,75 +56,10 @@ func New(o Options, log *slog.Logger) (*Offer, error) {
 	if !slices.ContainsFunc(o.ExecAllow, func(s string) bool { return strings.TrimSpace(s) != "" }) {
 		return offer, nil
 	}
-	h, err := newHost(o, log)
-	if err != nil {
+	if err := offer.addPrograms(o, log); err != nil {
 		return nil, fmt.Errorf("workload type exec: %w", err)
 	}
-	offer.Isolation, offer.Capabilities, offer.room = h.isolation(o.Dumpable, log), h.allow.capabilities(), h.room
-	if len(h.allow) > 0 {
-		offer.Types[domain.TypeExec] = func() ports.Workload { return &program{host: h} }
-	}
 	return offer, nil
-}
-
-// newHost prepares what programs run in.
-func newHost(o Options, log *slog.Logger) (*host, error) {
-	users, why, err := newUsers(o.ExecUsers, log)
-	if err != nil {
-		return nil, err
-	}
-	if users != nil && users.size() < o.Slots {
-		return nil, fmt.Errorf("%d users for programs are fewer than the %d slots", users.size(), o.Slots)
-	}
-	if users == nil {
-		log.Info("programs run as the worker's user", "reason", why)
-	}
-	allow, warnings, err := newAllowList(o.ExecAllow, o.ExecEnv, users != nil)
-	if err != nil {
-		return nil, err
-	}
-	for _, w := range warnings {
-		log.Warn("program " + w)
-	}
-	closeOnExec()
-	if o.OnlyPrograms {
-		if err := kin.adopt(); err != nil {
-			return nil, err
-		}
-	}
-	room, err := newScratchRoom(users != nil)
-	if err != nil {
-		return nil, err
-	}
-	return &host{allow: allow, users: users, room: room, log: log, killGrace: defaultKillGrace}, nil
-}
-
-// closeOnExec keeps descriptors that this process inherited from programs. What Go opens is kept from them anyway. Best effort:
-// kernels before 5.11 cannot.
-func closeOnExec() {
-	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // then they are passed on, as by every process
-}
-
-// isolation says what protects the worker and other runs from a program, and logs it.
-func (h *host) isolation(dumpable bool, log *slog.Logger) Isolation {
-	switch {
-	case h.users != nil:
-		log.Info("every program runs as a user of its own", "exec_isolation", string(IsolationUser),
-			"first_uid", h.users.first, "last_uid", h.users.last)
-		return IsolationUser
-	case !dumpable && !mayTrace():
-		log.Warn("programs run as the worker's user: they can't read its secrets, but can signal it and reach into other programs",
-			"exec_isolation", string(IsolationDumpable))
-		return IsolationDumpable
-	}
-	log.Warn("nothing keeps programs from the worker's secrets and from each other", "exec_isolation", string(IsolationNone))
-	return IsolationNone
-}
-
-// mayTrace reports whether programs that run as this user can look into every process: root's, where the capability for it exists.
-func mayTrace() bool {
-	bounded, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, unix.CAP_SYS_PTRACE, 0, 0, 0)
-	return os.Geteuid() == 0 && (err != nil || bounded == 1)
 }
 
 // Close removes what runs left. No run may be under way.

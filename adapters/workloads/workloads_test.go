@@ -3,10 +3,12 @@ package workloads
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -29,6 +31,42 @@ func TestMain(m *testing.M) {
 		return
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// keep is a worker in a process of its own: it runs a script as Options and arguments say, and prints what is left of it.
+func keep(users, how, script string) error {
+	h, err := newHost(Options{ExecAllow: []string{"sh"}, ExecUsers: users, OnlyPrograms: true}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = h.room.close() }()
+	h.killGrace = time.Second
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	p := &recorder{}
+	in := task(fmt.Sprintf(`{"command":["sh","-c",%q]}`, script))
+	done := make(chan error, 1)
+	go func() { _, err := run(ctx, &program{host: h}, in, p); done <- err }()
+	for p.text("stdout") == "" && len(done) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	switch how {
+	case "cancelled":
+		cancel(ports.ErrCancelled)
+	case "linger": // long enough for what left to be found
+		time.Sleep(4 * tendInterval)
+		cancel(ports.ErrCancelled)
+	}
+	<-done
+	left := 0
+	all, _ := snapshot(nil)
+	for _, c := range all {
+		if c.parent == os.Getpid() {
+			left++
+		}
+	}
+	_, err = fmt.Printf("%s left=%d\n", strings.Split(p.text("stdout"), "\n")[0], left)
+	return err
 }
 
 // recorder is a ports.Progress that notes.

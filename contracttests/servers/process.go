@@ -88,7 +88,8 @@ func command(dir, path string, args ...string) (*exec.Cmd, *output, error) {
 	cmd := exec.Command(path, args...)
 	cmd.Dir = dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "LC_ALL=C"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred, Pdeathsig: syscall.SIGQUIT, Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred, Setpgid: true}
+	EndWithParent(cmd.SysProcAttr, syscall.SIGQUIT)
 	out := &output{}
 	cmd.Stdout, cmd.Stderr = out, out
 	return cmd, out, nil

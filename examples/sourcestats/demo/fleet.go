@@ -106,7 +106,7 @@ func (f *fleet) awaitWorkers(ctx context.Context, admin *niyanta.Client) error {
 // command prepares a process whose log goes to a file and which dies with the demo.
 func (f *fleet) command(ctx context.Context, name, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(f.bin, program), args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	endWithDemo(cmd)
 	if w, err := os.Create(filepath.Join(f.logs, name+".log")); err == nil {
 		cmd.Stderr = w
 	}

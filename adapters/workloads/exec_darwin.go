@@ -1,0 +1,90 @@
+package workloads
+
+import (
+	"errors"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What macOS offers to run programs in. It is for development: processes that leave a program's process group are not
+// found, programs survive a worker that is killed, and nothing keeps them from the worker or from each other.
+
+// sessionOfItsOwn has a program start in a session and process group of its own.
+func sessionOfItsOwn() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
+// forbidNewPrivileges does nothing: macOS has no such means.
+func forbidNewPrivileges() error { return nil }
+
+// awaitExitPause is the pause before another try to watch a process.
+const awaitExitPause = 100 * time.Millisecond
+
+// awaitExit returns when a child has exited, and does not reap it.
+func awaitExit(pid int) {
+	for {
+		switch err := watchExit(pid); {
+		case err == nil, errors.Is(err, unix.ESRCH): // it has exited already
+			return
+		case !errors.Is(err, unix.EINTR):
+			time.Sleep(awaitExitPause) // for want of descriptors or memory
+		}
+	}
+}
+
+func watchExit(pid int) error {
+	queue, err := unix.Kqueue()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(queue) }()
+	unix.CloseOnExec(queue)
+	var change unix.Kevent_t
+	unix.SetKevent(&change, pid, unix.EVFILT_PROC, unix.EV_ADD|unix.EV_ONESHOT)
+	change.Fflags = unix.NOTE_EXIT
+	var event [1]unix.Kevent_t
+	_, err = unix.Kevent(queue, []unix.Kevent_t{change}, event[:], nil)
+	if err == nil && event[0].Flags&unix.EV_ERROR != 0 {
+		return syscall.Errno(event[0].Data) //nolint:gosec // an error number
+	}
+	return err
+}
+
+// becomeSubreaper reports that orphans are process 1's.
+func becomeSubreaper() (bool, error) { return false, nil }
+
+// socketPair returns two connected sockets that programs do not inherit.
+func socketPair() ([2]int, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err == nil {
+		unix.CloseOnExec(fds[0])
+		unix.CloseOnExec(fds[1])
+	}
+	return fds, err
+}
+
+// closeOnExec does nothing: Go keeps its own descriptors from programs, and macOS has no call for the others.
+func closeOnExec() {}
+
+// mayTrace reports that nothing is hidden from programs of this user.
+func mayTrace() bool { return true }
+
+func missingCapabilities() string {
+	return "users of their own for programs, which it has on Linux only"
+}
+
+func (p *proc) mark() (run string, bare bool) { return "", false }
+
+// readProc reports that other processes cannot be read.
+func readProc(int) (p proc, ok bool) { return p, false }
+
+// snapshot returns no process: only a program's process group is known.
+func snapshot(func(*proc)) (found []proc, vanished bool) { return nil, false }
+
+func chase(func(pid int) bool) {}
+
+func ownerOf(int) (uid uint32, ok bool) { return 0, false }
+
+func (p *proc) kill() {}

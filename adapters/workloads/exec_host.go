@@ -1,0 +1,72 @@
+//go:build linux || darwin
+
+package workloads
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// addPrograms offers the programs that the operator allows.
+func (o *Offer) addPrograms(opts Options, log *slog.Logger) error {
+	h, err := newHost(opts, log)
+	if err != nil {
+		return err
+	}
+	o.Isolation, o.Capabilities, o.room = h.isolation(opts.Dumpable, log), h.allow.capabilities(), h.room
+	if len(h.allow) > 0 {
+		o.Types[domain.TypeExec] = func() ports.Workload { return &program{host: h} }
+	}
+	return nil
+}
+
+// newHost prepares what programs run in.
+func newHost(o Options, log *slog.Logger) (*host, error) {
+	users, why, err := newUsers(o.ExecUsers, log)
+	if err != nil {
+		return nil, err
+	}
+	if users != nil && users.size() < o.Slots {
+		return nil, fmt.Errorf("%d users for programs are fewer than the %d slots", users.size(), o.Slots)
+	}
+	if users == nil {
+		log.Info("programs run as the worker's user", "reason", why)
+	}
+	allow, warnings, err := newAllowList(o.ExecAllow, o.ExecEnv, users != nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range warnings {
+		log.Warn("program " + w)
+	}
+	closeOnExec()
+	if o.OnlyPrograms {
+		if err := kin.adopt(); err != nil {
+			return nil, err
+		}
+	}
+	room, err := newScratchRoom(users != nil)
+	if err != nil {
+		return nil, err
+	}
+	return &host{allow: allow, users: users, room: room, log: log, killGrace: defaultKillGrace}, nil
+}
+
+// isolation says what protects the worker and other runs from a program, and logs it.
+func (h *host) isolation(dumpable bool, log *slog.Logger) Isolation {
+	switch {
+	case h.users != nil:
+		log.Info("every program runs as a user of its own", "exec_isolation", string(IsolationUser),
+			"first_uid", h.users.first, "last_uid", h.users.last)
+		return IsolationUser
+	case !dumpable && !mayTrace():
+		log.Warn("programs run as the worker's user: they can't read its secrets, but can signal it and reach into other programs",
+			"exec_isolation", string(IsolationDumpable))
+		return IsolationDumpable
+	}
+	log.Warn("nothing keeps programs from the worker's secrets and from each other", "exec_isolation", string(IsolationNone))
+	return IsolationNone
+}

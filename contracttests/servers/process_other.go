@@ -1,0 +1,8 @@
+//go:build !linux
+
+package servers
+
+import "syscall"
+
+// EndWithParent does nothing: processes outlive a test process that is killed.
+func EndWithParent(*syscall.SysProcAttr, syscall.Signal) {}
