@@ -11,8 +11,8 @@ type Confidence string
 
 // The levels of confidence.
 const (
-	// ConfidenceHigh: there is room now, or the estimate rests on at least 100 placements measured over
-	// at least as long a time as the estimate.
+	// ConfidenceHigh: there is room now, or the estimate rests on at least 100 placements measured
+	// over at least as long a time as the estimate.
 	ConfidenceHigh Confidence = "high"
 	// ConfidenceMedium: at least 10 placements, measured over at least a quarter of that time.
 	ConfidenceMedium Confidence = "medium"
@@ -37,8 +37,8 @@ type Waiting struct {
 	CustomerID domain.CustomerID
 	Type       string
 	Ahead      Ahead
-	// Room is the number of free slots that it could take, Slots the number of all slots that it could
-	// take if they were free.
+	// Room is the number of free slots that it could take, Slots the number of all slots that it
+	// could take if they were free.
 	Room, Slots int
 	// AtLimit reports whether its customer runs as many workloads as it may.
 	AtLimit bool
@@ -95,9 +95,9 @@ func wait(r domain.PlacementRate, now time.Time, n, slots int) (e Estimate, ok b
 			e.Confidence = ConfidenceMedium
 		}
 	}
-	// When nothing has been placed for much longer than usual, the measured rate no longer holds. The
-	// runs that hold the slots have lasted at least that long. So assume that all slots become free
-	// once in each such period.
+	// When nothing has been placed for much longer than usual, the measured rate no longer holds.
+	// The runs that hold the slots have lasted at least that long. So assume that all slots become
+	// free once in each such period.
 	quiet := now.Sub(r.Last)
 	if r.Last.IsZero() || quiet < minQuiet || ok && quiet <= 5*busy/time.Duration(r.Placed) {
 		return e, ok

@@ -10,8 +10,8 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// Explainer says why workloads wait, over one snapshot. It keeps what it finds for each kind of work.
-// Not safe for concurrent use.
+// Explainer says why workloads wait, over one snapshot. It keeps what it finds for each kind of
+// work. Not safe for concurrent use.
 type Explainer struct {
 	entitlements map[domain.CustomerID]domain.Entitlements
 	offered      map[string]bool
@@ -28,8 +28,8 @@ type finding struct {
 	slots     int
 }
 
-// NewExplainer returns an explainer. It does not change the snapshot. The caller must not change the
-// snapshot's workers and occupancy while it uses the explainer.
+// NewExplainer returns an explainer. It does not change the snapshot. The caller must not change
+// the snapshot's workers and occupancy while it uses the explainer.
 func NewExplainer(s Snapshot) *Explainer {
 	e := &Explainer{
 		entitlements: make(map[domain.CustomerID]domain.Entitlements, len(s.Customers)), offered: Offered(s.Workers),
@@ -42,8 +42,8 @@ func NewExplainer(s Snapshot) *Explainer {
 	return e
 }
 
-// Offered returns the capabilities that live workers offer. A draining worker counts, a dead one does
-// not.
+// Offered returns the capabilities that live workers offer. A draining worker counts, a dead one
+// does not.
 func Offered(workers []domain.Worker) map[string]bool {
 	offered := map[string]bool{}
 	for i := range workers {
@@ -59,8 +59,8 @@ func Offered(workers []domain.Worker) map[string]bool {
 func (e *Explainer) find(l *domain.Lane) *finding {
 	key := l.Shape()
 	if e.fleet.binding[l.CustomerID] {
-		// The customer's own anti rules bind its work only, so that its lanes find other workers than
-		// the lanes of the same shape of other customers.
+		// The customer's own anti rules bind its work only, so that its lanes find other workers
+		// than the lanes of the same shape of other customers.
 		key = string(l.CustomerID) + "\x00" + key
 	}
 	f := e.byShape[key]
@@ -129,8 +129,8 @@ func (e *Explainer) Unplaceable(l *domain.Lane) string {
 	return ""
 }
 
-// Room returns the number of free slots on workers that can take a workload of the lane now. It is an
-// upper bound: workloads may also need resources.
+// Room returns the number of free slots on workers that can take a workload of the lane now. It is
+// an upper bound: workloads may also need resources.
 func (e *Explainer) Room(l *domain.Lane) int { return e.find(l).room }
 
 // Slots returns the number of slots, free or not, on workers that could run the lane's workloads.
@@ -145,7 +145,8 @@ func (f *fleet) slots(l *domain.Lane) (n int) {
 	return n
 }
 
-// explain counts the obstacles on the workers for the lane, or for one workload of it if c is given.
+// explain counts the obstacles on the workers for the lane, or for one workload of it if c is
+// given.
 func (f *fleet) explain(l *domain.Lane, c *domain.Candidate) (reasons []Reason, placeable bool, room int) {
 	counts := map[Reason]int{}
 	for _, w := range f.workers {

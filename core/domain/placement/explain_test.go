@@ -1,7 +1,6 @@
 package placement_test
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -26,7 +25,7 @@ func TestExplain_EachObstacle_IsCounted(t *testing.T) {
 	must := domain.Affinity{Hard: domain.AffinityTerms{WorkerTags: map[string]string{"gpu": "a100"}}}
 	e := placement.NewExplainer(s)
 	l := lane("a", "t", must).Lane
-	assert.True(t, e.Placeable(&l), "the worker that has it is only full")
+	assert.True(t, e.Placeable(&l), "the worker with the tag is only full")
 	assert.True(t, e.AtLimit("a"))
 	assert.Zero(t, e.Room(&l))
 	assert.Equal(t, []placement.Reason{
@@ -40,14 +39,15 @@ func TestExplain_EachObstacle_IsCounted(t *testing.T) {
 	must.Hard.WorkerTags["gpu"] = "h100"
 	l = lane("b", "t", must).Lane
 	assert.False(t, e.Placeable(&l))
-	assert.Equal(t, "no worker can run it: its type is not offered; none has the tags it must have; some are draining", e.Unplaceable(&l),
-		"in words that do not change with the number of workers")
+	assert.Equal(t, "no worker can run it: its type is not offered; none has the tags it must have; some are draining",
+		e.Unplaceable(&l), "the text must not change with the number of workers")
 	free := lane("b", "t", domain.Affinity{}).Lane
 	assert.Empty(t, e.Unplaceable(&free))
 	assert.Equal(t, 2, e.Room(&free))
 	none := placement.NewExplainer(placement.Snapshot{})
 	assert.Equal(t, []placement.Reason{
-		{Code: placement.ReasonNotOffered, Message: `no worker offers type "t" yet`}, {Code: placement.ReasonNoWorker, Message: "no worker is registered"},
+		{Code: placement.ReasonNotOffered, Message: `no worker offers type "t" yet`},
+		{Code: placement.ReasonNoWorker, Message: "no worker is registered"},
 	}, none.Explain(&free))
 	unheard := lane("b", "unheard", domain.Affinity{}).Lane
 	assert.Equal(t, placement.NotOffered("unheard"), e.Explain(&unheard)[0])
@@ -60,15 +60,15 @@ func TestExplainer_WhenItLearnsOfACustomer_LeavesTheSnapshotAsItIs(t *testing.T)
 		Occupancy: []domain.Occupancy{{SessionID: "s1", Lane: domain.Lane{CustomerID: "late", Type: "t"}, Count: 2}},
 	}
 	e := placement.NewExplainer(s)
-	assert.False(t, e.AtLimit("late"), "nobody knows its limit")
+	assert.False(t, e.AtLimit("late"), "its limit is not known yet")
 	e.Learn("late", domain.Entitlements{Tier: domain.TierPremium, MaxConcurrent: 2})
 	assert.True(t, e.AtLimit("late"))
-	assert.Len(t, s.Customers, 1, "who shares the snapshot sees no change")
+	assert.Len(t, s.Customers, 1, "the snapshot is shared and must not change")
 	s.Customers["a"] = domain.Entitlements{MaxConcurrent: -1}
-	assert.False(t, e.AtLimit("a"), "nor does the explainer see the others'")
+	assert.False(t, e.AtLimit("a"), "the explainer works on a copy")
 }
 
-// What explain says and what the planner does are two readings of the same rules.
+// The explainer and the planner read the same rules. They must never contradict each other.
 func TestExplain_RandomWorld_AgreesWithThePlanner(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)
@@ -102,12 +102,13 @@ func TestNotYet_WhenARetryIsDue_SaysWhichAndWhen(t *testing.T) {
 	w := domain.Workload{
 		Spec: domain.Spec{Run: domain.DefaultRunConfig()},
 		State: domain.State{
-			Status: domain.StatusPending, RetryCount: 1, EndedEvent: domain.EventFail, Failure: &domain.Failure{Type: "error"}, NotBefore: epoch0.Add(time.Second),
+			Status: domain.StatusPending, RetryCount: 1, NotBefore: epoch0.Add(time.Second),
+			EndedEvent: domain.EventFail, Failure: &domain.Failure{Type: "error"},
 		},
 	}
 	r := placement.NotYet(&w)
 	assert.Equal(t, placement.ReasonRetry, r.Code)
-	assert.Equal(t, fmt.Sprintf("retry 1 of 5 after failure %q, not before %s", w.Failure.Type, w.NotBefore.Format(time.RFC3339)), r.Message)
+	assert.Equal(t, `retry 1 of 5 after failure "error", not before 2026-01-02T03:04:06Z`, r.Message)
 	later := domain.Workload{State: domain.State{Status: domain.StatusPending, NotBefore: epoch0}}
 	assert.Equal(t, placement.ReasonNotBefore, placement.NotYet(&later).Code)
 }

@@ -14,11 +14,11 @@ import (
 // The tag of a customer is the service that it has received: slot-seconds divided by the weight of
 // its tier. The customer with the smallest tag is served next. Nobody knows in advance how long a
 // workload runs. So each placement is charged one slot-second at once, and what a customer holds
-// beyond that is charged as time passes. A customer with short workloads and one with long workloads
-// get the same number of slots, not the same number of placements.
+// beyond that is charged as time passes. A customer with short workloads and one with long
+// workloads get the same number of slots, not the same number of placements.
 //
-// A customer that has nothing to place, or that its own limit holds back, gathers no credit. When it
-// competes again it starts at the virtual time at least. That is the median of the tags of the
+// A customer that has nothing to place, or that its own limit holds back, gathers no credit. When
+// it competes again it starts at the virtual time at least. That is the median of the tags of the
 // competing customers, weighted by tier: a customer far behind, because the workers that it needs
 // are taken, does not move it, nor does one far ahead.
 //
@@ -33,7 +33,8 @@ type FairShare struct {
 type account struct {
 	tag    float64
 	weight float64
-	// prepaid are the slot-seconds that placements were charged in advance and that have not passed.
+	// prepaid are the slot-seconds that placements were charged in advance and that have not
+	// passed.
 	prepaid float64
 	running int
 	// placements counts the customer's placements, for LongestWaitShare.

@@ -157,8 +157,8 @@ func TestFairShare_EqualWork_DiffersByAtMostOnePlacement(t *testing.T) {
 		}
 		p := newPool(rapid.IntRange(1, 9).Draw(t, "slots"))
 		p.run(members, time.Duration(rapid.IntRange(5, 120).Draw(t, "seconds"))*time.Second, epoch0)
-		// Start-time fair queueing promises that service divided by weight differs by at most one placement
-		// of each of the two customers compared.
+		// Start-time fair queueing promises that service divided by weight differs by at most one
+		// placement of each of the two customers compared.
 		least, most := math.Inf(1), 0.0
 		slack := 0.0
 		for id, m := range members {

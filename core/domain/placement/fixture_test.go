@@ -11,6 +11,7 @@ import (
 
 var epoch0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
+// worker returns healthy worker n, which offers these types.
 func worker(n int, slots int, types ...string) domain.Worker {
 	return domain.Worker{
 		ID: domain.WorkerID(fmt.Sprintf("w%d", n)), SessionID: domain.SessionID(fmt.Sprintf("s%d", n)),
@@ -18,11 +19,12 @@ func worker(n int, slots int, types ...string) domain.Worker {
 	}
 }
 
-// lane returns heads of a lane; ages are seconds since epoch0.
+// lane returns a lane of default priority with one head per age. Ages are seconds after epoch0.
 func lane(customer, typ string, a domain.Affinity, ages ...int) domain.LaneHeads {
 	return laneAt(domain.DefaultPriority, customer, typ, a, ages...)
 }
 
+// laneAt is lane with a priority.
 func laneAt(priority int, customer, typ string, a domain.Affinity, ages ...int) domain.LaneHeads {
 	l := domain.LaneHeads{Lane: domain.NewLane(&domain.Spec{
 		CustomerID: domain.CustomerID(customer), Type: typ, Affinity: a, Run: domain.DefaultRunConfig(), Priority: priority,
@@ -38,6 +40,7 @@ func laneAt(priority int, customer, typ string, a domain.Affinity, ages ...int) 
 	return l
 }
 
+// plan returns what a new planner decides.
 func plan(s placement.Snapshot, limit int, lanes ...domain.LaneHeads) []placement.Decision {
 	p := placement.NewPlanner(s)
 	p.Add(lanes...)
@@ -53,7 +56,7 @@ func ids(as []placement.Decision) []string {
 	return out
 }
 
-// entitlements are those of customers with these running limits.
+// entitlements returns those of customers with these running limits.
 func entitlements(limits map[domain.CustomerID]int) map[domain.CustomerID]domain.Entitlements {
 	out := map[domain.CustomerID]domain.Entitlements{}
 	for id, limit := range limits {

@@ -16,8 +16,8 @@ type fleet struct {
 	shapes  map[string]*shape
 	// across are the workload types whose anti rules bind the work of every customer.
 	across map[string]bool
-	// binding are the customers whose running workloads have anti rules. The key everyCustomer stands
-	// for rules that bind all.
+	// binding are the customers whose running workloads have anti rules. The key everyCustomer
+	// stands for rules that bind all.
 	binding map[domain.CustomerID]bool
 	// draining counts the draining workers. They are not among workers.
 	draining int
@@ -31,7 +31,8 @@ type fleetWorker struct {
 	suspects  int // suspects held; see domain.State.Suspect
 	resources domain.Resources
 	types     map[string]int // held workloads by type
-	// repelled counts, for the customer whose work is bound, the types that held workloads keep away.
+	// repelled counts, for the customer whose work is bound, the types that held workloads keep
+	// away.
 	repelled map[domain.CustomerID]map[string]int
 	hash     uint64
 }
@@ -118,9 +119,10 @@ func (f *fleet) hold(w *fleetWorker, l *domain.Lane, n int) {
 	}
 }
 
-// repels reports whether the anti rule of a held workload keeps the lane away. An anti rule binds the
-// work of its own customer: if it bound everybody's, one customer could keep all other work from
-// every worker. Only the types that the operator names in Snapshot.AntiAcross bind all customers.
+// repels reports whether the anti rule of a held workload keeps the lane away. An anti rule binds
+// the work of its own customer: if it bound everybody's, one customer could keep all other work
+// from every worker. Only the types that the operator names in Snapshot.AntiAcross bind all
+// customers.
 func (w *fleetWorker) repels(l *domain.Lane) bool {
 	return w.repelled != nil && (w.repelled[l.CustomerID][l.Type] > 0 || w.repelled[everyCustomer][l.Type] > 0)
 }

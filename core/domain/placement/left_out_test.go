@@ -21,8 +21,10 @@ func TestPlan_SlotKeptByAnEndingRun_IsNotGivenAgain(t *testing.T) {
 	l := lane("b", "t", domain.Affinity{}, 1)
 	assert.Empty(t, plan(s, 10, l))
 	e := placement.NewExplainer(s)
-	assert.Equal(t, []placement.Reason{{Code: placement.ReasonEnding, Workers: 1, Message: "1 worker with a slot kept by a run that refuses to end"}}, e.Explain(&l.Lane))
-	assert.False(t, e.AtLimit("b"), "it does not count as running")
+	assert.Equal(t, []placement.Reason{{
+		Code: placement.ReasonEnding, Workers: 1, Message: "1 worker with a slot kept by a run that refuses to end",
+	}}, e.Explain(&l.Lane))
+	assert.False(t, e.AtLimit("b"), "an ending run does not count as running")
 	assert.Zero(t, e.Room(&l.Lane))
 	s.Workers = append(s.Workers, worker(2, 1, "t"))
 	as := plan(s, 10, l)
@@ -30,29 +32,31 @@ func TestPlan_SlotKeptByAnEndingRun_IsNotGivenAgain(t *testing.T) {
 	assert.Equal(t, domain.WorkerID("w2"), as[0].WorkerID)
 	s.Workers = s.Workers[:1]
 	s.Occupancy[0].Count, s.Customers = 2, nil
-	assert.Equal(t, placement.ReasonFull, placement.NewExplainer(s).Explain(&l.Lane)[0].Code, "it would be full all the same")
+	assert.Equal(t, placement.ReasonFull, placement.NewExplainer(s).Explain(&l.Lane)[0].Code, "without the ending run the worker is full too")
 }
 
 func TestPlan_WorkerThatDeclined_IsLeftOutForThatWorkload(t *testing.T) {
 	l := lane("b", "t", domain.Affinity{}, 1, 2)
 	l.Heads[0].Declines = []domain.Decline{{WorkerID: "w1", Count: 1, Until: epoch0.Add(time.Second)}}
 	s := placement.Snapshot{Workers: []domain.Worker{worker(1, 5, "t")}, Now: epoch0}
-	assert.Equal(t, []string{"b-t-10-001"}, ids(plan(s, 10, l)), "the next of its lane goes")
-	assert.Equal(t, []placement.Reason{{Code: placement.ReasonDeclined, Workers: 1, Message: "1 worker that declined it a moment ago"}},
-		placement.NewExplainer(s).ExplainWorkload(&l.Lane, &l.Heads[0]))
+	assert.Equal(t, []string{"b-t-10-001"}, ids(plan(s, 10, l)), "the next workload of the lane is placed")
+	assert.Equal(t, []placement.Reason{{
+		Code: placement.ReasonDeclined, Workers: 1, Message: "1 worker that declined it a moment ago",
+	}}, placement.NewExplainer(s).ExplainWorkload(&l.Lane, &l.Heads[0]))
 	s.Workers = append(s.Workers, worker(2, 5, "t"))
 	as := plan(s, 10, l)
 	require.Len(t, as, 2)
 	assert.Equal(t, domain.WorkerID("w2"), as[0].WorkerID, "another worker takes it at once")
 	s.Workers, s.Now = s.Workers[:1], epoch0.Add(time.Second)
-	assert.Len(t, plan(s, 10, l), 2, "asked again when the pause is over")
+	assert.Len(t, plan(s, 10, l), 2, "the worker is asked again when the pause is over")
 }
 
 func TestPlan_LaneFullOfDeclinedWorkloads_IsPassedOverAfterABound(t *testing.T) {
 	l := lane("b", "t", domain.Affinity{})
 	for n := range 1000 {
 		l.Heads = append(l.Heads, domain.Candidate{
-			ID: domain.WorkloadID(rune('a' + n)), QueueAt: epoch0, Declines: []domain.Decline{{WorkerID: "w1", Until: epoch0.Add(time.Second)}},
+			ID: domain.WorkloadID(rune('a' + n)), QueueAt: epoch0,
+			Declines: []domain.Decline{{WorkerID: "w1", Until: epoch0.Add(time.Second)}},
 		})
 	}
 	p := placement.NewPlanner(placement.Snapshot{Workers: []domain.Worker{worker(1, 5, "t")}, Now: epoch0})
@@ -67,7 +71,7 @@ func TestPlan_Suspects_AreKeptOnWorkersOfTheirOwn(t *testing.T) {
 	l := lane("b", "t", domain.Affinity{}, 1, 2, 3)
 	l.Heads[0].SuspectSince, l.Heads[1].SuspectSince = epoch0, epoch0
 	s := placement.Snapshot{Workers: []domain.Worker{worker(1, 5, "t")}, Now: epoch0}
-	assert.Equal(t, []string{"b-t-10-000", "b-t-10-002"}, ids(plan(s, 10, l)), "one suspect, and what is none")
+	assert.Equal(t, []string{"b-t-10-000", "b-t-10-002"}, ids(plan(s, 10, l)), "one suspect beside other work")
 	s.Occupancy = []domain.Occupancy{{SessionID: "s1", Lane: l.Lane, Count: 2, Suspects: 1}}
 	assert.Equal(t, []string{"b-t-10-002"}, ids(plan(s, 10, l)))
 	e := placement.NewExplainer(s)
@@ -78,8 +82,8 @@ func TestPlan_Suspects_AreKeptOnWorkersOfTheirOwn(t *testing.T) {
 	require.Len(t, as, 2)
 	assert.Equal(t, domain.WorkerID("w2"), as[0].WorkerID)
 	s.Now = epoch0.Add(domain.SuspectPatience)
-	assert.Len(t, plan(s, 10, l), 3, "after a minute it shares one")
-	assert.Equal(t, domain.WorkerID("w2"), plan(s, 10, l)[0].WorkerID, "rather one of its own")
+	assert.Len(t, plan(s, 10, l), 3, "after a minute two suspects may share a worker")
+	assert.Equal(t, domain.WorkerID("w2"), plan(s, 10, l)[0].WorkerID, "a worker without another suspect is still better")
 }
 
 func TestPlan_ManySuspectsAtTheHeadOfALane_KeepNobodyElseWaiting(t *testing.T) {

@@ -21,8 +21,8 @@ const (
 	obstacleSuspects domain.Obstacle = "suspects"
 )
 
-// skipLimit bounds how many declined workloads of one lane are left out of a batch. A lane with more
-// is passed over, so that reading it cannot go on without end.
+// skipLimit bounds how many declined workloads of one lane are left out of a batch. A lane with
+// more is passed over, so that reading it cannot go on without end.
 const skipLimit = 64
 
 // Planner decides which waiting workload runs on which worker. The same inputs always give the same
@@ -133,8 +133,8 @@ func (q *laneQueue) offers() bool { return q.obstacle == "" && len(q.heads) > 0 
 // FreeSlots returns how many more workloads the healthy workers can hold.
 func (p *Planner) FreeSlots() int { return p.fleet.freeSlots() }
 
-// Add gives the planner the heads of lanes. For a lane that it already knows, they replace the heads
-// it had; what is settled among them is skipped.
+// Add gives the planner the heads of lanes. For a lane that it already knows, they replace the
+// heads it had; what is settled among them is skipped.
 func (p *Planner) Add(lanes ...domain.LaneHeads) {
 	for i := range lanes {
 		l := &lanes[i]
@@ -194,7 +194,8 @@ func (p *Planner) Plan(limit int) (plan []Decision, exhausted domain.LaneID) {
 			continue
 		}
 		if obstacle != "" {
-			// Room and limits only shrink within a batch, so the lane stays blocked until the next one.
+			// Room and limits only shrink within a batch, so the lane stays blocked until the next
+			// one.
 			q.obstacle = obstacle
 			p.passOver(q)
 			continue

@@ -62,7 +62,7 @@ func TestPlan_PreferredWorker_IsTakenBeforeAnEmptierOne(t *testing.T) {
 	require.Len(t, as, 2)
 	assert.Equal(t, domain.WorkerID("w1"), as[0].WorkerID)
 	assert.Equal(t, 55, as[0].Score)
-	assert.Equal(t, domain.WorkerID("w2"), as[1].WorkerID, "a full preference gives way")
+	assert.Equal(t, domain.WorkerID("w2"), as[1].WorkerID, "when the preferred worker is full, another one is taken")
 }
 
 func TestPlan_EqualScores_TakesTheLeastUtilisedWorker(t *testing.T) {
@@ -82,8 +82,9 @@ func TestPlan_AntiAffinity_HoldsBothWaysAndWithinABatch(t *testing.T) {
 	assert.Equal(t, []string{"a-quiet-10-000"}, ids(as), "noisy is kept away from quiet")
 	as = plan(s, 10, lane("a", "quiet", avoid, 2), lane("b", "noisy", domain.Affinity{}, 1))
 	assert.Equal(t, []string{"b-noisy-10-000"}, ids(as), "quiet keeps away from noisy")
-	s.Occupancy = []domain.Occupancy{{SessionID: "s1", Lane: domain.Lane{CustomerID: "a", Type: "quiet", Affinity: avoid}, Count: 1}}
-	assert.Empty(t, plan(s, 10, lane("a", "noisy", domain.Affinity{}, 1)), "what runs keeps others of its customer away")
+	quiet := domain.Lane{CustomerID: "a", Type: "quiet", Affinity: avoid}
+	s.Occupancy = []domain.Occupancy{{SessionID: "s1", Lane: quiet, Count: 1}}
+	assert.Empty(t, plan(s, 10, lane("a", "noisy", domain.Affinity{}, 1)), "a running workload keeps others of its customer away")
 }
 
 func TestPlan_AntiAffinityOfAnotherCustomer_BindsOnlyIfTheOperatorAllowsIt(t *testing.T) {
@@ -94,7 +95,7 @@ func TestPlan_AntiAffinityOfAnotherCustomer_BindsOnlyIfTheOperatorAllowsIt(t *te
 		Occupancy: []domain.Occupancy{{SessionID: "s1", Lane: holding, Count: 1}, {SessionID: "s2", Lane: holding, Count: 1}},
 	}
 	other, own := lane("other", "work", domain.Affinity{}, 1), lane("greedy", "work", domain.Affinity{}, 1)
-	assert.Len(t, plan(s, 10, other), 1, "one sleep on each worker keeps nobody else away")
+	assert.Len(t, plan(s, 10, other), 1, "a sleep on each worker keeps no other customer away")
 	assert.Empty(t, plan(s, 10, own), "within the customer the rule holds both ways")
 	e := placement.NewExplainer(s)
 	assert.Equal(t, placement.ReasonConflict, e.Explain(&own.Lane)[0].Code)
@@ -105,11 +106,11 @@ func TestPlan_AntiAffinityOfAnotherCustomer_BindsOnlyIfTheOperatorAllowsIt(t *te
 	e = placement.NewExplainer(s)
 	assert.Equal(t, placement.ReasonConflict, e.Explain(&other.Lane)[0].Code)
 	s.Occupancy = nil
-	assert.Equal(t, []string{"greedy-sleep-10-000", "greedy-sleep-10-001"},
-		ids(plan(s, 10, lane("greedy", "sleep", avoid, 1, 2), lane("other", "work", domain.Affinity{}, 3))), "what this batch places counts too")
+	batch := []domain.LaneHeads{lane("greedy", "sleep", avoid, 1, 2), lane("other", "work", domain.Affinity{}, 3)}
+	assert.Equal(t, []string{"greedy-sleep-10-000", "greedy-sleep-10-001"}, ids(plan(s, 10, batch...)),
+		"workloads placed in the same batch count too")
 	s.AntiAcross = []string{"work"}
-	assert.Len(t, plan(s, 10, lane("greedy", "sleep", avoid, 1, 2), lane("other", "work", domain.Affinity{}, 3)), 3,
-		"it is the type that states the rule which is allowed to")
+	assert.Len(t, plan(s, 10, batch...), 3, "only the type that states the rule can be allowed to bind all")
 }
 
 func TestPlan_ExhaustedLane_ContinuesWithoutLossOrRepetition(t *testing.T) {
@@ -126,7 +127,8 @@ func TestPlan_ExhaustedLane_ContinuesWithoutLossOrRepetition(t *testing.T) {
 	p.Add(heads(6))
 	rest, exhausted := p.Plan(10)
 	require.Empty(t, exhausted)
-	assert.Equal(t, []string{"a-t-10-000", "a-t-10-001", "a-t-10-002", "a-t-10-003", "a-t-10-004", "a-t-10-005"}, append(ids(first), ids(rest)...))
+	want := []string{"a-t-10-000", "a-t-10-001", "a-t-10-002", "a-t-10-003", "a-t-10-004", "a-t-10-005"}
+	assert.Equal(t, want, append(ids(first), ids(rest)...))
 }
 
 var tiers = domain.Tiers()
@@ -156,7 +158,8 @@ func drawWorld(t *rapid.T) world {
 	w.Policy = rapid.SampledFrom([]domain.Policy{domain.PolicyFIFO, domain.PolicyPriority}).Draw(t, "policy")
 	w.AntiAcross = rapid.SliceOfDistinct(rapid.SampledFrom(types), rapid.ID[string]).Draw(t, "across")
 	for n := range rapid.IntRange(0, 5).Draw(t, "workers") {
-		wk := worker(n, rapid.IntRange(1, 4).Draw(t, "slots"), rapid.SliceOfDistinct(rapid.SampledFrom(types), rapid.ID[string]).Draw(t, "offers")...)
+		offers := rapid.SliceOfDistinct(rapid.SampledFrom(types), rapid.ID[string]).Draw(t, "offers")
+		wk := worker(n, rapid.IntRange(1, 4).Draw(t, "slots"), offers...)
 		wk.Tags = rapid.SampledFrom(tags).Draw(t, "worker tags")
 		wk.Status = rapid.SampledFrom([]domain.WorkerStatus{"HEALTHY", "HEALTHY", "DRAINING", "DEAD"}).Draw(t, "status")
 		wk.Resources.MemoryMB = rapid.SampledFrom([]int{0, 1024}).Draw(t, "memory")
@@ -172,9 +175,13 @@ func drawWorld(t *rapid.T) world {
 			if rapid.Bool().Draw(t, "anywhere") {
 				a = domain.Affinity{}
 			}
-			l := laneAt(rapid.IntRange(0, 20).Draw(t, "priority"), id, types[k], a, rapid.SliceOfN(rapid.IntRange(0, 50), 0, 6).Draw(t, "ages")...)
+			ages := rapid.SliceOfN(rapid.IntRange(0, 50), 0, 6).Draw(t, "ages")
+			l := laneAt(rapid.IntRange(0, 20).Draw(t, "priority"), id, types[k], a, ages...)
 			l.Lane.Resources.MemoryMB = rapid.SampledFrom([]int{0, 400}).Draw(t, "needs")
-			l.Lane.ID = domain.LaneID(strings.Replace(string(l.Lane.ID), "@", fmt.Sprintf("#needs%d@", l.Lane.Resources.MemoryMB), 1)) // its shape's
+			// Lanes that need different resources have different shapes, and the id names the
+			// shape.
+			shape := fmt.Sprintf("#needs%d@", l.Lane.Resources.MemoryMB)
+			l.Lane.ID = domain.LaneID(strings.Replace(string(l.Lane.ID), "@", shape, 1))
 			if len(l.Heads) > 0 {
 				w.lanes = append(w.lanes, l)
 			}
@@ -183,7 +190,8 @@ func drawWorld(t *rapid.T) world {
 	return w
 }
 
-// fits restates the rules of placement independently of the planner.
+// fits states the rules of placement a second time, independently of the planner. It reports
+// whether the worker, which holds these lanes' workloads, may take one more of lane l.
 func fits(w domain.Worker, l domain.Lane, held []domain.Lane, across []string) bool {
 	has := func(tags map[string]string) bool {
 		for k, v := range tags {
@@ -247,7 +255,8 @@ func TestPlan_RandomWorld_KeepsEveryRuleAndLeavesNoPlaceableWorkloadWaiting(t *t
 		}
 		for _, a := range as {
 			l := laneOf[a.Lane]
-			require.True(t, fits(byID[a.WorkerID], l, held[a.WorkerID], w.AntiAcross), "%+v on %+v beside %+v", l, byID[a.WorkerID], held[a.WorkerID])
+			wk, beside := byID[a.WorkerID], held[a.WorkerID]
+			require.True(t, fits(wk, l, beside, w.AntiAcross), "%+v on %+v beside %+v", l, wk, beside)
 			require.False(t, placed[a.WorkloadID], "placed twice")
 			held[a.WorkerID] = append(held[a.WorkerID], l)
 			placed[a.WorkloadID] = true
@@ -263,27 +272,30 @@ func TestPlan_RandomWorld_KeepsEveryRuleAndLeavesNoPlaceableWorkloadWaiting(t *t
 					continue
 				}
 				for _, wk := range w.Workers {
-					require.False(t, fits(wk, l.Lane, held[wk.ID], w.AntiAcross), "%s waits beside a free fitting slot of %s", c.ID, wk.ID)
+					require.False(t, fits(wk, l.Lane, held[wk.ID], w.AntiAcross), "%s waits although %s has room for it", c.ID, wk.ID)
 				}
 			}
 		}
 	})
 }
 
-// In the first ten times m placements are the m that have waited longest, however far back their priority puts them; with the fair policy,
-// of each customer's own.
+// The first 10*m placements contain the m workloads that have waited longest, whatever their
+// priority. With the fair policy this holds within each customer.
 func TestPlan_LongestWait_IsPlacedWithinItsBound(t *testing.T) {
+	policies := []domain.Policy{domain.PolicyFIFO, domain.PolicyPriority, domain.PolicyFair}
 	rapid.Check(t, func(t *rapid.T) {
 		var lanes []domain.LaneHeads
 		s := placement.Snapshot{
 			Workers: []domain.Worker{worker(1, 10_000, "t")}, Customers: map[domain.CustomerID]domain.Entitlements{},
-			Policy: rapid.SampledFrom([]domain.Policy{domain.PolicyFIFO, domain.PolicyPriority, domain.PolicyFair}).Draw(t, "policy"), Shares: placement.NewFairShare(),
+			Policy: rapid.SampledFrom(policies).Draw(t, "policy"), Shares: placement.NewFairShare(),
 		}
 		var all []waiting
 		for n := range rapid.IntRange(1, 4).Draw(t, "customers") {
 			id := fmt.Sprint("c", n)
-			s.Customers[domain.CustomerID(id)] = domain.Entitlements{Tier: rapid.SampledFrom(tiers).Draw(t, "tier"), MaxConcurrent: 10_000}
-			l := laneAt(rapid.IntRange(0, 1000).Draw(t, "priority"), id, "t", domain.Affinity{}, rapid.SliceOfN(rapid.IntRange(0, 100_000), 1, 40).Draw(t, "ages")...)
+			tier := rapid.SampledFrom(tiers).Draw(t, "tier")
+			s.Customers[domain.CustomerID(id)] = domain.Entitlements{Tier: tier, MaxConcurrent: 10_000}
+			ages := rapid.SliceOfN(rapid.IntRange(0, 100_000), 1, 40).Draw(t, "ages")
+			l := laneAt(rapid.IntRange(0, 1000).Draw(t, "priority"), id, "t", domain.Affinity{}, ages...)
 			for _, h := range l.Heads {
 				all = append(all, waiting{h.ID, h.QueueAt})
 			}
@@ -292,12 +304,13 @@ func TestPlan_LongestWait_IsPlacedWithinItsBound(t *testing.T) {
 		s.Shares.Settle(epoch0, nil, s.Customers)
 		placed := plan(s, len(all), lanes...)
 		if s.Policy != domain.PolicyFair {
-			bound(t, all, ids(placed))
+			requireLongestFirst(t, all, ids(placed))
 			return
 		}
 		for id := range s.Customers {
 			own := slices.DeleteFunc(slices.Clone(placed), func(a placement.Decision) bool { return a.CustomerID != id })
-			bound(t, slices.DeleteFunc(slices.Clone(all), func(w waiting) bool { return !strings.HasPrefix(string(w.id), string(id)+"-") }), ids(own))
+			others := func(w waiting) bool { return !strings.HasPrefix(string(w.id), string(id)+"-") }
+			requireLongestFirst(t, slices.DeleteFunc(slices.Clone(all), others), ids(own))
 		}
 	})
 }
@@ -307,11 +320,12 @@ type waiting struct {
 	at time.Time
 }
 
-func bound(t *rapid.T, all []waiting, placed []string) {
+// requireLongestFirst requires that every tenth placement went to the longest wait.
+func requireLongestFirst(t *rapid.T, all []waiting, placed []string) {
 	slices.SortFunc(all, func(a, b waiting) int { return a.at.Compare(b.at) })
 	for m := 1; m*placement.LongestWaitShare <= len(placed); m++ {
 		for _, w := range all[:m] {
-			if w.at.Before(all[m].at) { // of those that are as old, any
+			if w.at.Before(all[m].at) { // among workloads of the same age any one will do
 				require.Contains(t, placed[:m*placement.LongestWaitShare], string(w.id))
 			}
 		}

@@ -70,8 +70,8 @@ func (p *Planner) Preempt(running []Running, limit int, mayAsk func(domain.Candi
 	return out
 }
 
-// lanesWithoutRoom returns the lanes that were passed over with ObstacleFull, the highest tier first,
-// within a tier the longest wait first.
+// lanesWithoutRoom returns the lanes that were passed over with ObstacleFull, the highest tier
+// first, within a tier the longest wait first.
 func (p *Planner) lanesWithoutRoom() []*laneQueue {
 	var qs []*laneQueue
 	for _, q := range p.lanes {

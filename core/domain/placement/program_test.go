@@ -15,7 +15,9 @@ func TestPlan_Program_GoesOnlyWhereItIsOffered(t *testing.T) {
 	with, without := worker(1, 5, "exec", "exec:ffmpeg"), worker(2, 5, "exec", "exec:sh")
 	none := worker(3, 5, "sleep")
 	spec := func(input string) *domain.Spec {
-		return &domain.Spec{ID: "wl_1", CustomerID: "a", Type: "exec", Input: domain.JSON(input), Run: domain.DefaultRunConfig()}
+		return &domain.Spec{
+			ID: "wl_1", CustomerID: "a", Type: "exec", Input: domain.JSON(input), Run: domain.DefaultRunConfig(),
+		}
 	}
 	ffmpeg := domain.NewLane(spec(`{"command":["ffmpeg"]}`))
 	s := placement.Snapshot{Workers: []domain.Worker{without, none}}
@@ -35,5 +37,5 @@ func TestPlan_Program_GoesOnlyWhereItIsOffered(t *testing.T) {
 	bare := domain.NewLane(spec(`{}`))
 	assert.NotEqual(t, bare.ID, ffmpeg.ID)
 	assert.NotEqual(t, domain.NewLane(spec(`{"command":["sh"]}`)).ID, ffmpeg.ID)
-	assert.Equal(t, domain.NewLane(spec(`{"command":["ffmpeg","other"]}`)).ID, ffmpeg.ID, "arguments make no lane")
+	assert.Equal(t, domain.NewLane(spec(`{"command":["ffmpeg","other"]}`)).ID, ffmpeg.ID, "arguments do not matter")
 }

@@ -43,14 +43,14 @@ const (
 // Reason is one reason why a workload waits. Its message has the same words wherever it is shown.
 type Reason struct {
 	Code ReasonCode
-	// Workers is the number of workers that the reason applies to. 0: it is about the workload or its
-	// customer.
+	// Workers is the number of workers that the reason applies to. 0: it is about the workload or
+	// its customer.
 	Workers int
 	Message string
 }
 
-// NotOffered returns the reason of a workload that needs a capability, its type or its program, which
-// no worker offers. It waits until a worker with that capability registers.
+// NotOffered returns the reason of a workload that needs a capability, its type or its program,
+// which no worker offers. It waits until a worker with that capability registers.
 func NotOffered(capability string) Reason {
 	format := "no worker offers type %q yet"
 	program, ok := domain.ProgramOf(capability)
@@ -73,8 +73,8 @@ func NotYet(w *domain.Workload) Reason {
 }
 
 // obstacle returns the first reason that keeps the lane's workloads off the worker, ReasonNext if
-// there is none. Its message has "%s" in the place of the number of workers. couldRun reports whether
-// the worker could run them if it were empty.
+// there is none. Its message has "%s" in the place of the number of workers. couldRun reports
+// whether the worker could run them if it were empty.
 func (w *fleetWorker) obstacle(l *domain.Lane) (r Reason, couldRun bool) {
 	hard, anti := l.Affinity.Hard, l.Affinity.Anti
 	switch {
