@@ -36,7 +36,10 @@ func newAPI(t *testing.T, workers int, change ...func(*Config)) *api {
 
 func newAPIOf(t *testing.T, d *Dev) *api {
 	t.Helper()
-	a := &api{T: t, dev: d, client: &http.Client{Transport: &http.Transport{}}}
+	a := &api{T: t, dev: d, client: &http.Client{
+		Transport:     &http.Transport{},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 	t.Cleanup(a.client.CloseIdleConnections)
 	a.specified()
 	return a
@@ -122,7 +125,7 @@ func (a *api) do(req *http.Request) answer {
 			Status:                 resp.StatusCode, Header: resp.Header, Options: &openapi3filter.Options{IncludeResponseStatus: true},
 		}
 		in.SetBodyBytes(b)
-		if !strings.HasPrefix(req.URL.Path, "/docs") && req.URL.Path != "/metrics" && req.URL.Path != "/openapi.yaml" {
+		if !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/") && resp.Header.Get("Content-Type") != "application/yaml" {
 			require.NoError(a, openapi3filter.ValidateResponse(a.Context(), in), "%s %s: %s", req.Method, req.URL.Path, b)
 		}
 	}
@@ -274,7 +277,7 @@ func TestHostileRequestsAreRefusedWithTheFieldNamed(t *testing.T) {
 	a.refused(a.call("GET", "/v1/nothing", a.dev.CustomerKey, nil), 404, "NOT_FOUND", "")
 	unsupported := a.call("DELETE", "/v1/workloads", a.dev.CustomerKey, nil)
 	a.refused(unsupported, 405, "METHOD_NOT_ALLOWED", "")
-	require.Equal(t, "GET, POST", unsupported.header.Get("Allow"))
+	require.Equal(t, "GET, HEAD, POST", unsupported.header.Get("Allow"))
 	require.Empty(t, a.call("GET", "/v1/workloads", a.dev.CustomerKey, nil).field("items"), "nothing came of it")
 }
 
@@ -405,6 +408,9 @@ func TestHealthMetricsAndDocsNeedNoKeyAndNoCDN(t *testing.T) {
 	require.Contains(t, a.call("GET", "/metrics", "", nil).body, "niyanta_transitions_total")
 	docs := a.call("GET", "/docs", "", nil)
 	require.Equal(t, 200, docs.status)
+	root := a.call("GET", "/", "", nil)
+	require.Equal(t, 302, root.status)
+	require.Equal(t, "/docs", root.header.Get("Location"))
 	require.NotContains(t, docs.body, "http://")
 	require.NotContains(t, docs.body, "https://")
 	require.Greater(t, len(a.call("GET", "/docs/swagger-ui-bundle.js", "", nil).body), 1_000_000)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/http"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -58,9 +57,7 @@ func withDependencies(t *testing.T) (*Dev, *dependencies) {
 
 func TestReadiness_WhenADependencyGoes_IsUnavailableOnlyWithoutADatabaseThatTakesWrites(t *testing.T) {
 	d, deps := withDependencies(t)
-	a := &api{T: t, dev: d, client: &http.Client{Transport: &http.Transport{}}}
-	t.Cleanup(a.client.CloseIdleConnections)
-	a.specified()
+	a := newAPIOf(t, d)
 	away, readOnly, full := errors.New("away"), error(&pgconn.PgError{Code: "25006"}), error(&pgconn.PgError{Code: "53100"})
 	for _, c := range []struct {
 		name, status, database, broker, limiter, replica string
@@ -94,9 +91,7 @@ func TestReadiness_WhenADependencyGoes_IsUnavailableOnlyWithoutADatabaseThatTake
 
 func TestReadiness_HoweverManyProbes_CostsOneWriteEachTwoSeconds(t *testing.T) {
 	d, deps := withDependencies(t)
-	a := &api{T: t, dev: d, client: &http.Client{Transport: &http.Transport{}}}
-	t.Cleanup(a.client.CloseIdleConnections)
-	a.specified()
+	a := newAPIOf(t, d)
 	began, before := time.Now(), deps.writes.Load()
 	for range 1000 {
 		a.call("GET", "/ready", "", nil)

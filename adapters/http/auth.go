@@ -15,7 +15,7 @@ import (
 // has no handler.
 func (a *api) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		op, known := a.ops[r.Method+" "+chi.RouteContext(r.Context()).RoutePattern()]
+		op, known := a.ops.of(r.Method, chi.RouteContext(r.Context()).RoutePattern())
 		if !known || !a.Part.serves(op) {
 			a.fail(w, r, errNoRoute(r))
 			return
@@ -49,10 +49,14 @@ func (a *api) noMethod(routes chi.Routes) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var allowed []string
 		for _, method := range a.ops.methods() {
-			op, known := a.ops[method+" "+routes.Find(chi.NewRouteContext(), method, r.URL.RawPath)]
+			op, known := a.ops.of(method, routes.Find(chi.NewRouteContext(), method, r.URL.RawPath))
 			if known && a.Part.serves(op) {
 				allowed = append(allowed, method)
 			}
+		}
+		if slices.Contains(allowed, http.MethodGet) {
+			allowed = append(allowed, http.MethodHead)
+			slices.Sort(allowed)
 		}
 		if len(allowed) == 0 {
 			a.fail(w, r, errNoRoute(r)) // the router doesn't know the method and so says nothing of the path

@@ -25,6 +25,9 @@ func (a *api) mountDocs(r chi.Router) {
 		files = docs // cannot happen: the folder is embedded
 	}
 	serve := http.StripPrefix("/docs/", http.FileServerFS(files))
+	r.Get("/", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/docs", http.StatusFound) // for now: another page may lie here one day
+	})
 	r.Get("/docs", func(w http.ResponseWriter, r *http.Request) {
 		documentation(w)
 		http.ServeFileFS(w, r, docs, "docs/index.html")

@@ -116,6 +116,15 @@ func loadOperations() (operations, error) {
 	return ops, nil
 }
 
+// of is the operation that a method has at a path pattern. HEAD is GET without a body.
+func (ops operations) of(method, pattern string) (op operation, known bool) {
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	op, known = ops[method+" "+pattern]
+	return op, known
+}
+
 // methods returns the methods that some operation has, sorted.
 func (ops operations) methods() []string {
 	seen := map[string]bool{}

@@ -130,6 +130,9 @@ func spellings(pattern string) []string {
 		}
 	}
 	plain := out[0]
+	if plain == "/" {
+		return append(out, "//", "/.", "/..", "/%2e", "/?x=%2F", "http://other/", "*", "")
+	}
 	last := strings.LastIndexByte(plain, '/')
 	return append(out, plain+"/", plain+"//", plain+"/.", plain+"/..", plain+";a=b", plain+"%2F", plain+"%00", plain+"?x=%2F", "/"+plain, "//x"+plain,
 		"/."+plain, "/x/.."+plain, "/%2e%2e"+plain, "/%2F"+plain, "http://other"+plain, strings.ToUpper(plain),
@@ -156,7 +159,7 @@ func TestRoutes_HoweverAPathIsWritten_NoHandlerWithoutItsRole(t *testing.T) {
 		}
 		sent++
 		what := fmt.Sprintf("%s %s as %q: %d", method, target, role, rec.Code)
-		op, resolved := s.ops[method+" "+s.route]
+		op, resolved := s.ops.of(method, s.route)
 		switch {
 		case s.route == "other":
 			require.Contains(t, []int{404, 405}, rec.Code, what)
@@ -164,7 +167,7 @@ func TestRoutes_HoweverAPathIsWritten_NoHandlerWithoutItsRole(t *testing.T) {
 		case !resolved:
 			require.Fail(t, "an operation that is none", what)
 		case op.open():
-			require.Contains(t, []int{200, 301, 404, 503}, rec.Code, what)
+			require.Contains(t, []int{200, 301, 302, 404, 503}, rec.Code, what)
 		case role == "":
 			require.Equal(t, 401, rec.Code, what)
 			refused++
@@ -215,7 +218,7 @@ func TestRoutes_AnEscapedSlashInAVariable_BelongsToTheVariable(t *testing.T) {
 func TestRoutes_AKnownPathWithAnotherMethod_NamesTheMethodsItTakes(t *testing.T) {
 	s := newSurface(t)
 	for target, want := range map[string]string{
-		"/v1/workloads": "GET, POST", "/v1/workload-configs/x": "DELETE, GET, PUT", "/health": "GET", "/docs/start.js": "GET", "/v1/workloads/a%2Fb/cancel": "POST",
+		"/v1/workloads": "GET, HEAD, POST", "/v1/workload-configs/x": "DELETE, GET, HEAD, PUT", "/health": "GET, HEAD", "/docs/start.js": "GET, HEAD", "/": "GET, HEAD", "/v1/workloads/a%2Fb/cancel": "POST",
 	} {
 		for _, method := range []string{"TRACE", "FOO", "get"} {
 			rec, ok := s.send(method, target, "")
@@ -240,4 +243,33 @@ func TestRoutes_AnOperationWithoutARow_HasNoHandler(t *testing.T) {
 		rec, _ := s.send("GET", target, adminSecret)
 		require.Equal(t, 404, rec.Code, target)
 	}
+}
+
+func TestRoutes_TheRoot_LeadsToTheDocumentation(t *testing.T) {
+	s := newSurface(t)
+	for _, method := range []string{"GET", "HEAD"} {
+		rec, _ := s.send(method, "/", "")
+		require.Equal(t, 302, rec.Code, method)
+		require.Equal(t, "/docs", rec.Header().Get("Location"), method)
+		rec, _ = s.send(method, "/docs", "")
+		require.Equal(t, 200, rec.Code, method)
+	}
+	rec, _ := s.send("POST", "/", "")
+	require.Equal(t, 405, rec.Code)
+}
+
+// TestRoutes_Head_IsAnsweredAsGet covers keys and roles too: HEAD is no way around them.
+func TestRoutes_Head_IsAnsweredAsGet(t *testing.T) {
+	s := newSurface(t)
+	for _, target := range []string{"/health", "/ready", "/metrics", "/docs/start.js", "/openapi.yaml", "/v1/workloads", "/v1/workloads/x", "/v1/admin/workers", "/nowhere"} {
+		for _, key := range []string{"", s.keys[domain.RoleCustomer], s.keys[domain.RoleAdmin], s.keys[domain.RoleWorker]} {
+			get, _ := s.send("GET", target, key)
+			head, _ := s.send("HEAD", target, key)
+			require.Equal(t, get.Code, head.Code, target)
+			require.Equal(t, get.Header().Get("Content-Type"), head.Header().Get("Content-Type"), target)
+		}
+	}
+	head, _ := s.send("HEAD", "/v1/workloads/x/cancel", s.keys[domain.RoleCustomer])
+	require.Equal(t, 405, head.Code)
+	require.Equal(t, "POST", head.Header().Get("Allow"))
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
 	"github.com/niyanta/niyanta/core/domain"
@@ -77,7 +78,7 @@ func newAPI(d Deps) (*api, error) {
 // router puts every route behind admit.
 func (a *api) router(handlers gen.ServerInterface) (chi.Router, error) {
 	r := chi.NewRouter()
-	r.Use(secured, a.requestID, a.traced, a.accessLog, a.recovery)
+	r.Use(secured, a.requestID, a.traced, a.accessLog, a.recovery, middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, errNoRoute(r)) })
 	r.MethodNotAllowed(a.noMethod(r))
 	r.Group(func(r chi.Router) {

@@ -1,0 +1,64 @@
+package http
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestReady_WhateverIsDisconnected_IsUnavailableOnlyWhenNothingCanBeServed(t *testing.T) {
+	sound := Readiness{Leader: true, LeaderElected: true, Database: Connected, Broker: Connected, RateLimiter: Connected}
+	for name, c := range map[string]struct {
+		change   func(*Readiness)
+		stopping bool
+		code     int
+		status   string
+	}{
+		"all is well":               {func(*Readiness) {}, false, 200, "ready"},
+		"another coordinator leads": {func(r *Readiness) { r.Leader = false }, false, 200, "ready"},
+		"no leader":                 {func(r *Readiness) { r.Leader, r.LeaderElected = false, false }, false, 200, "degraded"},
+		"broker disconnected":       {func(r *Readiness) { r.Broker = Disconnected }, false, 200, "degraded"},
+		"rate limiter disconnected": {func(r *Readiness) { r.RateLimiter = Disconnected }, false, 200, "degraded"},
+		"replica disconnected":      {func(r *Readiness) { r.Replica = Disconnected }, false, 200, "degraded"},
+		"replica connected":         {func(r *Readiness) { r.Replica = Connected }, false, 200, "ready"},
+		"all but the database": {func(r *Readiness) {
+			*r = Readiness{Database: Connected, Broker: Disconnected, RateLimiter: Disconnected}
+		}, false, 200, "degraded"},
+		"database disconnected":        {func(r *Readiness) { r.Database = Disconnected }, false, 503, "unavailable"},
+		"database takes no writes":     {func(r *Readiness) { r.Database = NotWritable }, false, 503, "unavailable"},
+		"draining":                     {func(*Readiness) {}, true, 503, "unavailable"},
+		"nothing was looked at so far": {func(r *Readiness) { *r = Readiness{} }, false, 503, "unavailable"},
+	} {
+		s := newSurface(t)
+		state := sound
+		c.change(&state)
+		s.Ready = func(context.Context) Readiness { return state }
+		if c.stopping {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			s.Stopping = ctx
+		}
+		rec, _ := s.send("GET", "/ready", "")
+		require.Equal(t, c.code, rec.Code, name)
+		var got struct {
+			Status       string `json:"status"`
+			IsLeader     bool   `json:"is_leader"`
+			Dependencies struct {
+				Database      Dependency `json:"database"`
+				Broker        Dependency `json:"broker"`
+				RateLimiter   Dependency `json:"rate_limiter"`
+				Replica       Dependency `json:"replica"`
+				LeaderElected bool       `json:"leader_elected"`
+			} `json:"dependencies"`
+		}
+		require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &got), name)
+		assert.Equal(t, c.status, got.Status, name)
+		d := got.Dependencies
+		assert.Equal(t, state, Readiness{got.IsLeader, d.LeaderElected, d.Database, d.Broker, d.RateLimiter, d.Replica}, "%s: which it is, is said", name)
+		health, _ := s.send("GET", "/health", "")
+		require.Equal(t, 200, health.Code, name)
+	}
+}
