@@ -14,8 +14,8 @@ func (c checkpoints) Save(ctx context.Context, t domain.Transition, cp domain.Ch
 	if err := ctx.Err(); err != nil {
 		return domain.Result{}, err
 	}
-	if t.Event != domain.EventCheckpoint {
-		return domain.Result{}, domain.NewError(domain.CodeInternal, "a checkpoint is saved by event %q", t.Event)
+	if err := t.SavesCheckpoint(); err != nil {
+		return domain.Result{}, err
 	}
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
@@ -24,9 +24,8 @@ func (c checkpoints) Save(ctx context.Context, t domain.Transition, cp domain.Ch
 	if res.Outcome != domain.OutcomeApplied {
 		return res, nil
 	}
-	cp.WorkloadID, cp.Sequence, cp.Generation, cp.CreatedAt = t.WorkloadID, t.CheckpointSequence, t.Generation, now
 	r := c.s.workloads[t.WorkloadID]
-	r.checkpoints = append(r.checkpoints, savedCheckpoint{cp, bytes.Clone(data)})
+	r.checkpoints = append(r.checkpoints, savedCheckpoint{cp.SavedBy(&t, now), bytes.Clone(data)})
 	if over := len(r.checkpoints) - domain.CheckpointsKept; over > 0 {
 		r.checkpoints = append([]savedCheckpoint(nil), r.checkpoints[over:]...)
 	}

@@ -23,15 +23,15 @@ func (k keys) Create(ctx context.Context, key domain.APIKey) (domain.APIKey, err
 	}
 	for prefix, other := range k.s.keys {
 		if prefix == key.Prefix || other.ID == key.ID {
-			return domain.APIKey{}, domain.NewError(domain.CodeConflict, "the key exists already")
+			return domain.APIKey{}, domain.ErrKeyExists()
 		}
 	}
-	key.CreatedAt = k.s.now()
-	if !key.ExpiresAt.IsZero() && !key.ExpiresAt.After(key.CreatedAt) {
-		return domain.APIKey{}, domain.Invalid("expires_at", "must be in the future")
+	issued, err := key.Issue(k.s.now())
+	if err != nil {
+		return domain.APIKey{}, err
 	}
-	k.s.keys[key.Prefix] = &key
-	return key, nil
+	k.s.keys[issued.Prefix] = &issued
+	return issued, nil
 }
 
 // ByPrefix implements ports.KeyStore.
@@ -75,9 +75,7 @@ func (k keys) Revoke(ctx context.Context, customer domain.CustomerID, id domain.
 	defer k.s.mu.Unlock()
 	for _, key := range k.s.keys {
 		if key.ID == id && key.CustomerID == customer {
-			if key.RevokedAt.IsZero() {
-				key.RevokedAt = k.s.now()
-			}
+			*key = key.Revoke(k.s.now())
 			return nil
 		}
 	}

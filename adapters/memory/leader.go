@@ -17,10 +17,11 @@ type leadership struct {
 
 // checkEpoch fails unless epoch is the current leader's; the mutex is held.
 func (s *Store) checkEpoch(epoch int64) error {
-	if epoch <= 0 || s.leader.holder == "" || s.leader.epoch != epoch {
-		return domain.NewError(domain.CodeFenced, "epoch %d is not the current leader's", epoch)
+	current := s.leader.epoch
+	if s.leader.holder == "" {
+		current = 0
 	}
-	return nil
+	return domain.CheckEpoch(epoch, current)
 }
 
 type leaderLease struct{ s *Store }

@@ -19,7 +19,7 @@ func (c customers) Create(ctx context.Context, cust domain.Customer) (domain.Cus
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	if c.s.customers[cust.ID] != nil {
-		return domain.Customer{}, domain.NewError(domain.CodeConflict, "customer %s exists already", cust.ID).With("field", "customer_id")
+		return domain.Customer{}, domain.ErrCustomerExists(cust.ID)
 	}
 	cust.CreatedAt = c.s.now()
 	cust.UpdatedAt = cust.CreatedAt
@@ -113,13 +113,12 @@ func (c configs) Create(ctx context.Context, cfg domain.WorkloadConfig) (domain.
 	}
 	for _, other := range t.configs {
 		if other.Type == cfg.Type {
-			return domain.WorkloadConfig{}, domain.NewError(domain.CodeConflict, "a config for workload type %q exists already", cfg.Type).
-				With("field", "workload_type")
+			return domain.WorkloadConfig{}, domain.ErrTypeConfigured(cfg.Type)
 		}
 	}
 	for _, other := range c.s.customers {
 		if other.configs[cfg.ID] != nil {
-			return domain.WorkloadConfig{}, domain.NewError(domain.CodeConflict, "config %s exists already", cfg.ID)
+			return domain.WorkloadConfig{}, domain.ErrConfigExists(cfg.ID)
 		}
 	}
 	cfg.CreatedAt = c.s.now()
@@ -205,11 +204,12 @@ func (c configs) Update(ctx context.Context, cfg domain.WorkloadConfig) (domain.
 	if err != nil {
 		return domain.WorkloadConfig{}, err
 	}
-	if cur.Type != cfg.Type {
-		return domain.WorkloadConfig{}, domain.Invalid("workload_type", "cannot be changed from %q", cur.Type)
+	next, err := cur.Revise(cfg, c.s.now())
+	if err != nil {
+		return domain.WorkloadConfig{}, err
 	}
-	cur.Description, cur.RunConfig, cur.UpdatedAt = cfg.Description, cfg.RunConfig, c.s.now()
-	return *cur, nil
+	*cur = next
+	return next, nil
 }
 
 // Delete implements ports.ConfigStore.
@@ -230,8 +230,8 @@ func (c configs) Delete(ctx context.Context, customer domain.CustomerID, id doma
 		}
 		return true
 	})
-	if used > 0 {
-		return domain.NewError(domain.CodeConflict, "%d unfinished workloads use this config", used).With("unfinished", used)
+	if err := domain.CheckUnused(used); err != nil {
+		return err
 	}
 	delete(t.configs, id)
 	return nil
