@@ -44,7 +44,7 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 	// In the order of the ids, so that batches never wait for each other in a circle.
 	t.queue("SELECT "+hotColumns+" FROM workloads w WHERE w.workload_id = ANY($1::text[]) ORDER BY w.workload_id FOR NO KEY UPDATE", ids).
 		Query(func(rows pgx.Rows) error {
-			ws, err := pgx.CollectRows(rows, scanHot)
+			ws, err := pgx.CollectRows(rows, workloadTable.scanInto)
 			for _, w := range ws {
 				found[w.ID] = w
 			}
@@ -98,25 +98,33 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 	return results, t.fillResults(ctx, results)
 }
 
+var (
+	endingTable = table[domain.Ending]{"ending", []column[domain.Ending]{
+		text("workload_id", func(e *domain.Ending) *domain.WorkloadID { return &e.WorkloadID }),
+		bigint("generation", func(e *domain.Ending) *int64 { return &e.Generation }),
+		text("session_id", func(e *domain.Ending) *domain.SessionID { return &e.SessionID }),
+		text("worker_id", func(e *domain.Ending) *domain.WorkerID { return &e.WorkerID }),
+		text("customer_id", func(e *domain.Ending) *domain.CustomerID { return &e.CustomerID }),
+		text("lane_id", func(e *domain.Ending) *domain.LaneID { return &e.Lane }),
+		instant("assigned_at", func(e *domain.Ending) *time.Time { return &e.AssignedAt }),
+		instant("ended_at", func(e *domain.Ending) *time.Time { return &e.EndedAt }),
+	}}
+	insertEnding = endingTable.insert() + " " + ofLiveSession("u") + " ON CONFLICT DO NOTHING"
+
+	endingKey    = endingTable.as("ending", "workload_id", "generation", "session_id")
+	deleteEnding = "DELETE FROM ending e USING " + endingKey.rows() +
+		" WHERE e.workload_id = u.workload_id AND e.generation = u.generation AND e.session_id = u.session_id"
+)
+
+// ofLiveSession leaves out the ending runs, of the alias, whose sessions have ended.
+func ofLiveSession(alias string) string {
+	return "JOIN worker_leases l ON l.worker_id = " + alias + ".worker_id AND l.session_id = " + alias + ".session_id AND l.live"
+}
+
 // queueEnding keeps the ending runs of live sessions.
 func (t *tx) queueEnding(keep, free []domain.Ending) {
-	type e = domain.Ending
-	session := func(e e) string { return string(e.SessionID) }
-	id, generation := func(e e) string { return string(e.WorkloadID) }, func(e e) int64 { return e.Generation }
-	if len(keep) > 0 {
-		t.queue(`INSERT INTO ending (workload_id, generation, session_id, worker_id, customer_id, lane_id, assigned_at, ended_at)
- SELECT e.* FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[])
-  AS e(workload_id, generation, session_id, worker_id, customer_id, lane_id, assigned_at, ended_at) `+ofLiveSession+` ON CONFLICT DO NOTHING`,
-			each(keep, id), each(keep, generation), each(keep, session),
-			each(keep, func(e e) string { return string(e.WorkerID) }), each(keep, func(e e) string { return string(e.CustomerID) }),
-			each(keep, func(e e) string { return string(e.Lane) }), each(keep, func(e e) time.Time { return e.AssignedAt }),
-			each(keep, func(e e) time.Time { return e.EndedAt }))
-	}
-	if len(free) > 0 {
-		t.queue(`DELETE FROM ending e USING unnest($1::text[], $2::bigint[], $3::text[]) AS u(workload_id, generation, session_id)
- WHERE e.workload_id = u.workload_id AND e.generation = u.generation AND e.session_id = u.session_id`,
-			each(free, id), each(free, generation), each(free, session))
-	}
+	writeRows(t, &endingTable, insertEnding, pointers(keep))
+	writeRows(t, endingKey, deleteEnding, pointers(free))
 }
 
 // fillResults adds the result data to answers about workloads that had completed before: the hot row doesn't hold it.
@@ -159,10 +167,11 @@ func (t *tx) queueEpoch(epoch int64, assigns bool) {
 		if err != nil {
 			return err
 		}
-		if epoch <= 0 || len(current) == 0 || current[0] != epoch {
-			return domain.NewError(domain.CodeFenced, "epoch %d is not the current leader's", epoch)
+		var leader int64 // nobody's
+		if len(current) > 0 {
+			leader = current[0]
 		}
-		return nil
+		return domain.CheckEpoch(epoch, leader)
 	})
 }
 
@@ -189,9 +198,9 @@ func (t *tx) queueTally(ts []domain.Transition) *domain.Tally {
 	owners = slices.Compact(slices.Sorted(slices.Values(owners)))
 	// Whose the workloads are says the transition; if it does not, the workload.
 	const concerned = `(SELECT unnest($1::text[]) COLLATE "C" UNION SELECT w.customer_id FROM workloads w WHERE w.workload_id = ANY($2::text[]))`
-	t.queue("SELECT "+customerColumns+" FROM customers c WHERE c.customer_id IN "+concerned+" ORDER BY c.customer_id FOR SHARE OF c", owners, unowned).
+	t.queue(selectCustomers+" WHERE c.customer_id IN "+concerned+" ORDER BY c.customer_id FOR SHARE OF c", owners, unowned).
 		Query(func(rows pgx.Rows) error {
-			cs, err := pgx.CollectRows(rows, oneCustomer)
+			cs, err := pgx.CollectRows(rows, customerTable.scan)
 			for _, c := range cs {
 				y.MaxConcurrent[c.ID] = c.Limits().MaxConcurrent
 			}

@@ -11,10 +11,25 @@ import (
 
 type checkpoints struct{ s *Store }
 
+var (
+	// checkpointTable lacks the data, which travel beside the other columns: they are large, and most reads don't want them.
+	checkpointTable = table[domain.Checkpoint]{"checkpoints", []column[domain.Checkpoint]{
+		text("workload_id", func(c *domain.Checkpoint) *domain.WorkloadID { return &c.WorkloadID }),
+		bigint("sequence", func(c *domain.Checkpoint) *int64 { return &c.Sequence }),
+		bigint("generation", func(c *domain.Checkpoint) *int64 { return &c.Generation }),
+		integer("size", func(c *domain.Checkpoint) *int { return &c.Size }),
+		text("encoding", func(c *domain.Checkpoint) *string { return &c.Encoding }),
+		digest("checksum", func(c *domain.Checkpoint) *[32]byte { return &c.Checksum }),
+		instant("created_at", func(c *domain.Checkpoint) *time.Time { return &c.CreatedAt }),
+	}}
+	insertCheckpoint = "INSERT INTO checkpoints (" + checkpointTable.names("") + ", data) SELECT " + checkpointTable.names("u") +
+		", $8::bytea FROM " + checkpointTable.rows()
+)
+
 // Save implements ports.CheckpointStore.
 func (c checkpoints) Save(ctx context.Context, t domain.Transition, cp domain.Checkpoint, data []byte) (domain.Result, error) {
-	if t.Event != domain.EventCheckpoint {
-		return domain.Result{}, domain.NewError(domain.CodeInternal, "a checkpoint is saved by event %q", t.Event)
+	if err := t.SavesCheckpoint(); err != nil {
+		return domain.Result{}, err
 	}
 	if data == nil {
 		data = []byte{}
@@ -25,32 +40,21 @@ func (c checkpoints) Save(ctx context.Context, t domain.Transition, cp domain.Ch
 			return domain.Result{}, err
 		}
 		if results[0].Outcome == domain.OutcomeApplied {
-			tx.queue(`INSERT INTO checkpoints (workload_id, sequence, generation, size, encoding, checksum, data, created_at)
- VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, string(t.WorkloadID), t.CheckpointSequence, t.Generation, cp.Size, cp.Encoding, cp.Checksum[:], data, tx.now)
+			saved := cp.SavedBy(&t, tx.now)
+			tx.queue(insertCheckpoint, append(checkpointTable.args([]*domain.Checkpoint{&saved}), data)...)
 			tx.queue("DELETE FROM checkpoints WHERE workload_id = $1 AND sequence <= $2", string(t.WorkloadID), t.CheckpointSequence-domain.CheckpointsKept)
 		}
 		return results[0], tx.commit(ctx)
 	})
 }
 
-const checkpointColumns = "c.workload_id, c.sequence, c.generation, c.size, c.encoding, c.checksum, c.created_at"
-
-func scanCheckpoint(row pgx.CollectableRow, more ...any) (domain.Checkpoint, error) {
-	var c domain.Checkpoint
-	var checksum []byte
-	var created time.Time
-	targets := []any{&c.WorkloadID, &c.Sequence, &c.Generation, &c.Size, &c.Encoding, &checksum, &created}
-	err := row.Scan(append(targets, more...)...)
-	copy(c.Checksum[:], checksum)
-	c.CreatedAt = created.UTC()
-	return c, err
-}
-
 // Load implements ports.CheckpointStore.
 func (c checkpoints) Load(ctx context.Context, id domain.WorkloadID, sequence int64) (domain.Checkpoint, []byte, error) {
 	var data []byte
-	found, err := query(ctx, c.s.pool, func(row pgx.CollectableRow) (domain.Checkpoint, error) { return scanCheckpoint(row, &data) },
-		"SELECT "+checkpointColumns+`, c.data FROM checkpoints c WHERE c.workload_id = $1::text AND ($2::bigint = 0 OR c.sequence = $2::bigint)
+	found, err := query(ctx, c.s.pool, func(row pgx.CollectableRow) (cp domain.Checkpoint, err error) {
+		err = row.Scan(checkpointTable.targets(&cp, &data)...)
+		return cp, err
+	}, "SELECT "+checkpointTable.names("c")+`, c.data FROM checkpoints c WHERE c.workload_id = $1::text AND ($2::bigint = 0 OR c.sequence = $2::bigint)
  ORDER BY c.sequence DESC LIMIT 1`, string(id), sequence)
 	if err == nil && len(found) == 0 {
 		err = domain.NotFound("checkpoint")
@@ -63,7 +67,6 @@ func (c checkpoints) Load(ctx context.Context, id domain.WorkloadID, sequence in
 
 // List implements ports.CheckpointStore.
 func (c checkpoints) List(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID) ([]domain.Checkpoint, error) {
-	return query(ctx, c.s.pool, func(row pgx.CollectableRow) (domain.Checkpoint, error) { return scanCheckpoint(row) },
-		"SELECT "+checkpointColumns+` FROM checkpoints c JOIN workloads w USING (workload_id)
+	return query(ctx, c.s.pool, checkpointTable.scan, "SELECT "+checkpointTable.names("c")+` FROM checkpoints c JOIN workloads w USING (workload_id)
  WHERE c.workload_id = $1::text AND w.customer_id = $2::text ORDER BY c.sequence DESC`, string(id), string(customer))
 }

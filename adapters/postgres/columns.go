@@ -30,6 +30,38 @@ type column[R any] struct {
 	array func(rows []*R) any
 	// target returns where the driver puts the value of a row.
 	target func(row *R) any
+	// writes says what writes the column; 0: every statement on its table.
+	writes writes
+}
+
+// writes is a set of kinds of statements. A statement that writes a few columns of a wide table is made of those that name its kind.
+type writes uint
+
+// The kinds.
+const (
+	bySubmission writes = 1 << iota
+	byTransition
+)
+
+// by says what writes the column.
+func (c column[R]) by(w writes) column[R] {
+	c.writes = w
+	return c
+}
+
+// written says what writes those of the columns that do not say it themselves.
+func written[R any](w writes, columns []column[R]) []column[R] {
+	return each(columns, func(c column[R]) column[R] {
+		if c.writes == 0 {
+			c.writes = w
+		}
+		return c
+	})
+}
+
+// writtenBy is the table with the columns alone that w writes.
+func (t *table[R]) writtenBy(w writes) *table[R] {
+	return &table[R]{t.name, slices.DeleteFunc(slices.Clone(t.columns), func(c column[R]) bool { return c.writes&w == 0 })}
 }
 
 // names lists the columns, qualified by the alias of the table unless that is empty.
@@ -53,9 +85,9 @@ func (t *table[R]) without(names ...string) *table[R] {
 	return &table[R]{t.name, slices.DeleteFunc(slices.Clone(t.columns), func(c column[R]) bool { return slices.Contains(names, c.name) })}
 }
 
-// only is the table with these columns alone.
-func (t *table[R]) only(names ...string) *table[R] {
-	return &table[R]{t.name, slices.DeleteFunc(slices.Clone(t.columns), func(c column[R]) bool { return !slices.Contains(names, c.name) })}
+// as is another table that has some of the columns.
+func (t *table[R]) as(name string, names ...string) *table[R] {
+	return &table[R]{name, slices.DeleteFunc(slices.Clone(t.columns), func(c column[R]) bool { return !slices.Contains(names, c.name) })}
 }
 
 // rows is what stands in a FROM clause for the rows whose arrays are the statement's arguments: u, with the names of the columns.
@@ -71,10 +103,14 @@ func (c *column[R]) value() string {
 	return fmt.Sprintf(c.stored, "u."+c.name)
 }
 
-// insert is the statement that inserts rows. Its arguments are args. Clauses may follow.
-func (t *table[R]) insert() string {
-	return "INSERT INTO " + t.name + " (" + t.names("") + ") SELECT " +
-		t.each(func(c *column[R], _ int) string { return c.value() }) + " FROM " + t.rows()
+// insert is the statement that inserts rows. Its arguments are args. Clauses may follow. The stamped columns take the store's time.
+func (t *table[R]) insert(stamped ...string) string {
+	return "INSERT INTO " + t.name + " (" + t.names("") + ") SELECT " + t.each(func(c *column[R], _ int) string {
+		if slices.Contains(stamped, c.name) {
+			return "niyanta_now()"
+		}
+		return c.value()
+	}) + " FROM " + t.rows()
 }
 
 // upsert is the statement that inserts rows, and replaces those that have the same key, which is a list of columns.
@@ -121,6 +157,9 @@ func (t *table[R]) scanInto(row pgx.CollectableRow) (*R, error) {
 	return r, row.Scan(t.targets(r)...)
 }
 
+// join is all the columns in one list.
+func join[R any](lists ...[]column[R]) []column[R] { return slices.Concat(lists...) }
+
 // part makes the columns of a part of a row columns of the row.
 func part[R, P any](of func(*R) *P, columns []column[P]) []column[R] {
 	return each(columns, func(c column[P]) column[R] {
@@ -128,6 +167,7 @@ func part[R, P any](of func(*R) *P, columns []column[P]) []column[R] {
 			c.name, c.pgType, c.stored,
 			func(rows []*R) any { return c.array(each(rows, of)) },
 			func(row *R) any { return c.target(of(row)) },
+			c.writes,
 		}
 	})
 }
@@ -160,6 +200,7 @@ func text[R any, V ~string](name string, field func(*R) *V) column[R] {
 		name, "text", "",
 		func(rows []*R) any { return each(rows, func(r *R) string { return string(*field(r)) }) },
 		func(r *R) any { return textTarget[V]{field(r)} },
+		0,
 	}
 }
 
@@ -178,6 +219,7 @@ func number[R any, V ~int | ~int64](name, pgType string, field func(*R) *V) colu
 		name, pgType, "",
 		func(rows []*R) any { return each(rows, func(r *R) int64 { return int64(*field(r)) }) },
 		func(r *R) any { return numberTarget[V]{field(r)} },
+		0,
 	}
 }
 
@@ -186,6 +228,7 @@ func float[R any](name string, field func(*R) *float64) column[R] {
 		name, "double precision", "",
 		func(rows []*R) any { return each(rows, func(r *R) float64 { return *field(r) }) },
 		func(r *R) any { return field(r) },
+		0,
 	}
 }
 
@@ -194,6 +237,7 @@ func boolean[R any](name string, field func(*R) *bool) column[R] {
 		name, "boolean", "",
 		func(rows []*R) any { return each(rows, func(r *R) bool { return *field(r) }) },
 		func(r *R) any { return field(r) },
+		0,
 	}
 }
 
@@ -203,6 +247,7 @@ func instant[R any](name string, field func(*R) *time.Time) column[R] {
 		name, "timestamptz", "",
 		func(rows []*R) any { return each(rows, func(r *R) time.Time { return *field(r) }) },
 		func(r *R) any { return timeTarget{field(r)} },
+		0,
 	}
 }
 
@@ -219,6 +264,7 @@ func micros[R any](name string, field func(*R) *time.Duration) column[R] {
 		name, "bigint", "",
 		func(rows []*R) any { return each(rows, func(r *R) int64 { return field(r).Microseconds() }) },
 		func(r *R) any { return microsTarget{field(r)} },
+		0,
 	}
 }
 
@@ -228,6 +274,7 @@ func digest[R any](name string, field func(*R) *[32]byte) column[R] {
 		name, "bytea", "",
 		func(rows []*R) any { return each(rows, func(r *R) []byte { return field(r)[:] }) },
 		func(r *R) any { return digestTarget{field(r)} },
+		0,
 	}
 }
 
@@ -239,6 +286,7 @@ func bytes[R any](name string, field func(*R) *[]byte) column[R] {
 			return each(rows, func(r *R) []byte { return append(make([]byte, 0, len(*field(r))), *field(r)...) })
 		},
 		func(r *R) any { return field(r) },
+		0,
 	}
 }
 
@@ -255,6 +303,7 @@ func document[R, V any](name string, field func(*R) *V, none func(V) bool) colum
 			})
 		},
 		func(r *R) any { return documentTarget[V]{field(r)} },
+		0,
 	}
 }
 
@@ -269,11 +318,12 @@ func textArray[R any](name string, field func(*R) *[]string) column[R] {
 		name, "text", "ARRAY(SELECT jsonb_array_elements_text(%s::jsonb))",
 		func(rows []*R) any { return each(rows, func(r *R) string { return encode(*field(r)) }) },
 		func(r *R) any { return field(r) },
+		0,
 	}
 }
 
-// written is a column that is made of a row and never read.
-func written[R, V any](name, pgType string, value func(*R) V) column[R] {
+// derived is a column that is made of a row and never read.
+func derived[R, V any](name, pgType string, value func(*R) V) column[R] {
 	return column[R]{name: name, pgType: pgType, array: func(rows []*R) any { return each(rows, value) }}
 }
 
@@ -340,11 +390,7 @@ type documentTarget[V any] struct{ field *V }
 
 // ScanBytes implements pgtype.BytesScanner.
 func (t documentTarget[V]) ScanBytes(v []byte) error {
-	if v == nil {
-		*t.field = *new(V)
-		return nil
-	}
-	return json.Unmarshal(v, t.field)
+	return fromJSON(v, t.field)
 }
 
 // null is the nullable value of a time, NULL for zero.
@@ -361,4 +407,15 @@ func at(t *time.Time) time.Time {
 		return time.Time{}
 	}
 	return t.UTC()
+}
+
+// duration is the duration of a number of microseconds.
+func duration(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
+
+// fromJSON reads a nullable JSON value.
+func fromJSON(b []byte, v any) error {
+	if b == nil {
+		return nil
+	}
+	return json.Unmarshal(b, v)
 }

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/niyanta/niyanta/core/domain"
 )
 
@@ -91,21 +89,42 @@ func own(l domain.Lane) domain.Lane {
 	return l
 }
 
+var (
+	laneTable = table[domain.Lane]{"lanes", join([]column[domain.Lane]{
+		text("lane_id", func(l *domain.Lane) *domain.LaneID { return &l.ID }),
+		text("customer_id", func(l *domain.Lane) *domain.CustomerID { return &l.CustomerID }),
+		text("workload_type", func(l *domain.Lane) *string { return &l.Type }),
+		document("affinity", func(l *domain.Lane) *domain.Affinity { return &l.Affinity }, domain.Affinity.IsZero),
+		integer("priority", func(l *domain.Lane) *int { return &l.Priority }),
+	}, part(func(l *domain.Lane) *domain.Resources { return &l.Resources }, resourceColumns))}
+	selectLanes = "SELECT " + laneTable.names("") + " FROM lanes"
+
+	touchedLaneTable = table[touchedLane]{"lanes", join(
+		part(func(l *touchedLane) *domain.Lane { return &l.Lane }, laneTable.columns),
+		[]column[touchedLane]{instant("touched_at", func(l *touchedLane) *time.Time { return &l.at })},
+	)}
+	touchLanes = touchedLaneTable.insert() +
+		" ON CONFLICT (lane_id) DO UPDATE SET touched_at = greatest(lanes.touched_at, excluded.touched_at)"
+)
+
+// touchedLane is a lane and when something was submitted to it.
+type touchedLane struct {
+	domain.Lane
+	at time.Time
+}
+
+// queueLanes stores lanes that may be new. They come in order, so that two coordinators never wait for each other in a circle.
+func (t *tx) queueLanes(ls []domain.Lane) {
+	writeRows(t, &touchedLaneTable, touchLanes, each(ls, func(l domain.Lane) *touchedLane { return &touchedLane{l, t.now} }))
+}
+
 // fillLanes reads what the lanes are that the map names.
 func (s *Store) fillLanes(ctx context.Context, lanes map[domain.LaneID]domain.Lane) error {
 	missing := s.lanes.find(lanes)
 	if len(missing) == 0 {
 		return nil
 	}
-	read, err := query(ctx, s.pool, func(row pgx.CollectableRow) (domain.Lane, error) {
-		var l domain.Lane
-		var affinity []byte
-		r := &l.Resources
-		if err := row.Scan(&l.ID, &l.CustomerID, &l.Type, &affinity, &r.CPUCores, &r.MemoryMB, &r.DiskMB, &l.Priority); err != nil {
-			return l, err
-		}
-		return l, fromJSON(affinity, &l.Affinity)
-	}, `SELECT lane_id, customer_id, workload_type, affinity, cpu_cores, memory_mb, disk_mb, priority FROM lanes WHERE lane_id = ANY($1::text[])`, missing)
+	read, err := query(ctx, s.pool, laneTable.scan, selectLanes+" WHERE lane_id = ANY($1::text[])", missing)
 	if err != nil {
 		return err
 	}

@@ -16,14 +16,16 @@ type queue struct{ s *Store }
 // promoteMax bounds what becomes due in one statement.
 const promoteMax = 5000
 
+var promoteSQL = `WITH due AS (
+  DELETE FROM delayed WHERE workload_id IN (
+    SELECT workload_id FROM delayed WHERE not_before <= niyanta_now() ORDER BY not_before LIMIT $1::bigint FOR UPDATE SKIP LOCKED)
+  RETURNING ` + waitingTable.names("") + `)
+ INSERT INTO waiting (` + waitingTable.names("") + `) SELECT * FROM due`
+
 // promote moves what has become due to what waits. Rows that a concurrent transition holds are left for the next time.
 func (q queue) promote(ctx context.Context) error {
 	for {
-		n, err := exec(ctx, q.s.pool, `WITH due AS (
-  DELETE FROM delayed WHERE workload_id IN (
-    SELECT workload_id FROM delayed WHERE not_before <= niyanta_now() ORDER BY not_before LIMIT $1::bigint FOR UPDATE SKIP LOCKED)
-  RETURNING lane_id, queue_at, workload_id, generation, declines, suspect_since)
- INSERT INTO waiting (lane_id, queue_at, workload_id, generation, declines, suspect_since) SELECT * FROM due`, promoteMax)
+		n, err := exec(ctx, q.s.pool, promoteSQL, promoteMax)
 		if err != nil || n < promoteMax {
 			return err
 		}
@@ -141,7 +143,7 @@ func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
 		lanes[o.Lane.ID] = domain.Lane{}
 		return o, err
 	}, `SELECT session_id, lane_id, count(*), 0, count(*) FILTER (WHERE suspect_until > niyanta_now()) FROM held GROUP BY 1, 2
- UNION ALL SELECT e.session_id, e.lane_id, 0, count(*), 0 FROM ending e `+ofLiveSession+` GROUP BY 1, 2 ORDER BY 1, 2`)
+ UNION ALL SELECT e.session_id, e.lane_id, 0, count(*), 0 FROM ending e `+ofLiveSession("e")+` GROUP BY 1, 2 ORDER BY 1, 2`)
 	if err != nil {
 		return nil, err
 	}
@@ -161,9 +163,6 @@ func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
 	}
 	return out, nil
 }
-
-// ofLiveSession leaves out the ending runs of sessions that have ended.
-const ofLiveSession = `JOIN worker_leases l ON l.worker_id = e.worker_id AND l.session_id = e.session_id AND l.live`
 
 const heldColumns = `h.workload_id, h.customer_id, h.worker_id, h.session_id, h.lane_id, h.generation, h.running, h.pause_requested,
  (extract(epoch FROM niyanta_now() - h.scheduled_at) * 1000000)::bigint, coalesce(h.suspect_until > niyanta_now(), false)`
@@ -199,7 +198,7 @@ func (q queue) Held(ctx context.Context, sessions ...domain.SessionID) ([]ports.
 	}, "SELECT "+heldColumns+`, false, 0 FROM held h WHERE h.session_id = ANY($1::text[])
  UNION ALL SELECT e.workload_id, e.customer_id, e.worker_id, e.session_id, e.lane_id, e.generation, false, false,
   (extract(epoch FROM niyanta_now() - e.assigned_at) * 1000000)::bigint, false, true, (extract(epoch FROM niyanta_now() - e.ended_at) * 1000000)::bigint
-  FROM ending e `+ofLiveSession+` WHERE e.session_id = ANY($1::text[]) ORDER BY 11, 1, 6`, texts(sessions))
+  FROM ending e `+ofLiveSession("e")+` WHERE e.session_id = ANY($1::text[]) ORDER BY 11, 1, 6`, texts(sessions))
 }
 
 // Unstarted implements ports.QueueStore.

@@ -35,9 +35,7 @@ var (
 
 // queueAudit queues the events, in order.
 func (t *tx) queueAudit(events []domain.AuditEvent) {
-	if len(events) > 0 {
-		t.queue(insertAudit, newAudit.args(pointers(events))...)
-	}
+	writeRows(t, newAudit, insertAudit, pointers(events))
 }
 
 // Workload implements ports.AuditStore.
@@ -64,11 +62,11 @@ func (l logs) List(ctx context.Context, q ports.LogQuery) ([]domain.LogLine, err
 	if newest {
 		direction = "DESC"
 	}
-	lines, err := longRead(ctx, l.s.history, q.Customer, func(row pgx.CollectableRow) (line domain.LogLine, err error) {
-		err = row.Scan(&line.WorkloadID, &line.CustomerID, &line.Seq, &line.Generation, &line.At, &line.Level, &line.Stream, &line.Message)
-		line.At = line.At.UTC()
+	lines, err := longRead(ctx, l.s.history, q.Customer, func(row pgx.CollectableRow) (domain.LogLine, error) {
+		line := domain.LogLine{CustomerID: q.Customer}
+		err := row.Scan(lineTable.targets(&line)...)
 		return line, err
-	}, `SELECT l.workload_id, w.customer_id, l.seq, l.generation, l.at, l.level, l.stream, l.message FROM workload_logs l JOIN workloads w USING (workload_id)
+	}, "SELECT "+lineTable.names("l")+` FROM workload_logs l JOIN workloads w USING (workload_id)
  WHERE l.workload_id = $1::text AND w.customer_id = $2::text AND l.seq > $3::bigint
  AND ($4::timestamptz IS NULL OR l.at >= $4::timestamptz) AND ($5::timestamptz IS NULL OR l.at < $5::timestamptz)
  ORDER BY l.seq `+direction+` LIMIT $6::bigint`,

@@ -83,13 +83,9 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 			}
 		}
 		now, lanes = t.now, w.s.lanes.unknown(stored, t.now)
-		if err := t.queueSubmitted(stored, lanes); err != nil {
-			return nil, err
-		}
+		t.queueSubmitted(stored, lanes)
 		t.queueAudit(events)
-		if len(uses) > 0 {
-			t.queue(upsertKeyUses, keyUseTable.args(pointers(uses))...)
-		}
+		writeRows(t, &keyUseTable, upsertKeyUses, pointers(uses))
 		t.queueBounds(a)
 		return results, t.commit(ctx)
 	})
@@ -111,13 +107,14 @@ func (t *tx) queueAdmission(batch []domain.Submission) *admission {
 			keys, keyOwners = append(keys, k), append(keyOwners, customers[i])
 		}
 	}
-	t.queue("SELECT "+customerColumns+`, b.bound FROM customers c JOIN queue_bounds b USING (customer_id)
+	t.queue("SELECT "+customerTable.names("c")+`, b.bound FROM customers c JOIN queue_bounds b USING (customer_id)
  WHERE c.customer_id = ANY($1::text[]) ORDER BY c.customer_id FOR SHARE OF c FOR NO KEY UPDATE OF b`, customers).
 		Query(func(rows pgx.Rows) error {
 			_, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (domain.CustomerID, error) {
 				r := &room{}
-				c, err := scanCustomer(row, &r.bound)
-				r.customer, a.customers[c.ID] = c, r
+				c := &r.customer
+				err := row.Scan(customerTable.targets(c, &r.bound)...)
+				a.customers[c.ID] = r
 				return c.ID, err
 			})
 			return err
@@ -221,90 +218,9 @@ func (w workloads) fillDuplicates(ctx context.Context, results []ports.SubmitRes
 }
 
 // queueSubmitted queues the inserts of new workloads.
-func (t *tx) queueSubmitted(ws []*domain.Workload, lanes []domain.Lane) error {
-	if len(ws) == 0 {
-		return nil
-	}
-	type w = *domain.Workload
-	labels := make([]*string, len(ws))
-	for i, w := range ws {
-		var err error
-		if labels[i], err = toJSON(w.Labels, w.Labels == nil); err != nil {
-			return err
-		}
-	}
-	affinity, err := affinities(ws)
-	if err != nil {
-		return err
-	}
-	if err := t.queueLanes(lanes); err != nil {
-		return err
-	}
-	customers, types := each(ws, func(w w) string { return string(w.CustomerID) }), each(ws, func(w w) string { return w.Type })
-	t.queue(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries, timeout_us, queue_at,
-  not_before, backoff_initial_us, backoff_factor, backoff_max_us, created_at, updated_at, status)
- SELECT u.*, $14::timestamptz, $14::timestamptz, 'PENDING' FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
-  $6::integer[], $7::integer[], $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::bigint[], $12::double precision[], $13::bigint[]) AS u`,
-		each(ws, idOf), customers, each(ws, laneOf), types,
-		each(ws, func(w w) string { return string(w.ConfigID) }),
-		each(ws, func(w w) int64 { return int64(w.Priority) }),
-		each(ws, func(w w) int64 { return int64(w.Run.MaxRetries) }),
-		each(ws, func(w w) int64 { return w.Run.Timeout.Microseconds() }),
-		each(ws, func(w w) time.Time { return w.QueueAt }),
-		each(ws, func(w w) *time.Time { return null(w.NotBefore) }),
-		each(ws, func(w w) int64 { return w.Run.Backoff.Initial.Microseconds() }),
-		each(ws, func(w w) float64 { return w.Run.Backoff.Factor }),
-		each(ws, func(w w) int64 { return w.Run.Backoff.Max.Microseconds() }), t.now)
-	t.queue(`INSERT INTO workload_specs (workload_id, input, labels, affinity, config, cpu_cores, memory_mb, disk_mb, checkpoint_interval_us, run_at)
- SELECT u.id, u.input, u.labels::jsonb, u.affinity::jsonb, u.config, u.cpu, u.memory, u.disk, u.interval_us, u.run_at
- FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::double precision[], $7::integer[], $8::integer[], $9::bigint[],
-  $10::timestamptz[]) AS u(id, input, labels, affinity, config, cpu, memory, disk, interval_us, run_at)`,
-		each(ws, idOf), each(ws, func(w w) string { return string(w.Input) }), labels, affinity,
-		each(ws, func(w w) string { return string(w.Run.Config) }),
-		each(ws, func(w w) float64 { return w.Run.Resources.CPUCores }),
-		each(ws, func(w w) int64 { return int64(w.Run.Resources.MemoryMB) }),
-		each(ws, func(w w) int64 { return int64(w.Run.Resources.DiskMB) }),
-		each(ws, func(w w) int64 { return w.Run.CheckpointInterval.Microseconds() }),
-		each(ws, func(w w) *time.Time { return null(w.RunAt) }))
+func (t *tx) queueSubmitted(ws []*domain.Workload, lanes []domain.Lane) {
+	t.queueLanes(lanes)
+	writeRows(t, submittedTable, insertWorkloads, ws)
+	writeRows(t, &specTable, insertSpecs, ws)
 	t.insertQueued(ws)
-	return nil
-}
-
-// queueLanes stores lanes that may be new. They come in order, so that two coordinators never wait for each other in a circle.
-func (t *tx) queueLanes(ls []domain.Lane) error {
-	if len(ls) == 0 {
-		return nil
-	}
-	type l = domain.Lane
-	affinity := make([]*string, len(ls))
-	for i := range ls {
-		var err error
-		if affinity[i], err = toJSON(ls[i].Affinity, ls[i].Affinity.IsZero()); err != nil {
-			return err
-		}
-	}
-	t.queue(`INSERT INTO lanes (lane_id, customer_id, workload_type, affinity, cpu_cores, memory_mb, disk_mb, priority, touched_at)
- SELECT u.id, u.customer, u.type, u.affinity::jsonb, u.cpu, u.memory, u.disk, u.priority, $9::timestamptz
- FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::double precision[], $6::integer[], $7::integer[], $8::integer[])
-  AS u(id, customer, type, affinity, cpu, memory, disk, priority)
- ON CONFLICT (lane_id) DO UPDATE SET touched_at = greatest(lanes.touched_at, excluded.touched_at)`,
-		each(ls, func(l l) string { return string(l.ID) }), each(ls, func(l l) string { return string(l.CustomerID) }),
-		each(ls, func(l l) string { return l.Type }), affinity,
-		each(ls, func(l l) float64 { return l.Resources.CPUCores }),
-		each(ls, func(l l) int64 { return int64(l.Resources.MemoryMB) }),
-		each(ls, func(l l) int64 { return int64(l.Resources.DiskMB) }),
-		each(ls, func(l l) int64 { return int64(l.Priority) }), t.now)
-	return nil
-}
-
-// affinities are the nullable JSON columns of rules.
-func affinities(ws []*domain.Workload) ([]*string, error) {
-	out := make([]*string, len(ws))
-	for i, w := range ws {
-		var err error
-		if out[i], err = toJSON(w.Affinity, w.Affinity.IsZero()); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
 }

@@ -10,7 +10,7 @@ import (
 
 // The columns of workers and sessions.
 var (
-	workerTable = table[domain.Worker]{"workers", append([]column[domain.Worker]{
+	workerTable = table[domain.Worker]{"workers", join([]column[domain.Worker]{
 		text("worker_id", func(w *domain.Worker) *domain.WorkerID { return &w.ID }),
 		text("session_id", func(w *domain.Worker) *domain.SessionID { return &w.SessionID }),
 		text("status", func(w *domain.Worker) *domain.WorkerStatus { return &w.Status }),
@@ -19,7 +19,7 @@ var (
 		document("tags", func(w *domain.Worker) *map[string]string { return &w.Tags }, func(t map[string]string) bool { return t == nil }),
 		text("version", func(w *domain.Worker) *string { return &w.Version }),
 		instant("registered_at", func(w *domain.Worker) *time.Time { return &w.RegisteredAt }),
-	}, part(func(w *domain.Worker) *domain.Resources { return &w.Resources }, resourceColumns)...)}
+	}, part(func(w *domain.Worker) *domain.Resources { return &w.Resources }, resourceColumns))}
 
 	// leaseColumns are those of worker_leases that workers does not have.
 	leaseColumns = []column[domain.Worker]{
@@ -29,11 +29,11 @@ var (
 		text("certificate_digest", func(w *domain.Worker) *string { return &w.CertificateDigest }),
 	}
 
-	leaseTable = table[domain.Worker]{"worker_leases", append([]column[domain.Worker]{
+	leaseTable = table[domain.Worker]{"worker_leases", join([]column[domain.Worker]{
 		text("worker_id", func(w *domain.Worker) *domain.WorkerID { return &w.ID }),
 		text("session_id", func(w *domain.Worker) *domain.SessionID { return &w.SessionID }),
-		written("live", "boolean", func(w *domain.Worker) bool { return w.Live() }),
-	}, leaseColumns...)}
+		derived("live", "boolean", func(w *domain.Worker) bool { return w.Live() }),
+	}, leaseColumns)}
 
 	endedTable = table[domain.EndedSession]{"ended_sessions", []column[domain.EndedSession]{
 		text("session_id", func(e *domain.EndedSession) *domain.SessionID { return &e.ID }),
@@ -46,7 +46,7 @@ var (
 	}}
 
 	// workerRow is a worker as it is read: its row in workers (w) with that in worker_leases (l).
-	workerRow = table[domain.Worker]{"", append(append([]column[domain.Worker]{}, workerTable.columns...), leaseColumns...)}
+	workerRow = table[domain.Worker]{"", join(workerTable.columns, leaseColumns)}
 
 	selectWorkers = "SELECT " + workerTable.names("w") + ", " + (&table[domain.Worker]{"", leaseColumns}).names("l") +
 		" FROM workers w JOIN worker_leases l USING (worker_id)"
@@ -117,16 +117,12 @@ func (t *tx) queueWorkerChanges(changes ...domain.WorkerChange) {
 		returned = append(returned, texts(c.Returned)...)
 		events = append(events, c.Events...)
 	}
-	if len(ended) > 0 {
-		t.queue(insertEnded, endedTable.args(ended)...)
-	}
+	writeRows(t, &endedTable, insertEnded, ended)
 	if len(returned) > 0 {
 		t.queue("UPDATE ended_sessions SET returned = true WHERE session_id = ANY($1::text[])", returned)
 	}
-	if len(kept) > 0 {
-		t.queue(upsertWorkers, workerTable.args(kept)...)
-		t.queue(upsertLeases, leaseTable.args(kept)...)
-	}
+	writeRows(t, &workerTable, upsertWorkers, kept)
+	writeRows(t, &leaseTable, upsertLeases, kept)
 	if len(removed) > 0 {
 		t.queue("DELETE FROM worker_leases WHERE worker_id = ANY($1::text[])", removed)
 		t.queue("DELETE FROM workers WHERE worker_id = ANY($1::text[])", removed)

@@ -16,8 +16,8 @@ func (w workloads) Get(ctx context.Context, customer domain.CustomerID, ids ...d
 	if len(ids) == 0 {
 		return nil, ctx.Err()
 	}
-	return query(ctx, w.s.reads.pool, scanFull, "SELECT "+fullColumns+` FROM unnest($1::text[]) WITH ORDINALITY AS u(workload_id, n)
- JOIN `+fullTables+` USING (workload_id) WHERE w.customer_id = $2::text ORDER BY u.n`, texts(ids), string(customer))
+	return query(ctx, w.s.reads.pool, wholeRow.scan, "SELECT "+wholeColumns+` FROM unnest($1::text[]) WITH ORDINALITY AS u(workload_id, n)
+ JOIN `+wholeTables+` USING (workload_id) WHERE w.customer_id = $2::text ORDER BY u.n`, texts(ids), string(customer))
 }
 
 // GetAny implements ports.WorkloadStore.
@@ -25,8 +25,8 @@ func (w workloads) GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]doma
 	if len(ids) == 0 {
 		return nil, ctx.Err()
 	}
-	return query(ctx, w.s.pool, scanFull, "SELECT "+fullColumns+` FROM unnest($1::text[]) WITH ORDINALITY AS u(workload_id, n)
- JOIN `+fullTables+` USING (workload_id) ORDER BY u.n`, texts(ids))
+	return query(ctx, w.s.pool, wholeRow.scan, "SELECT "+wholeColumns+` FROM unnest($1::text[]) WITH ORDINALITY AS u(workload_id, n)
+ JOIN `+wholeTables+` USING (workload_id) ORDER BY u.n`, texts(ids))
 }
 
 const usageSQL = `SELECT
@@ -60,7 +60,7 @@ func (w workloads) Usage(ctx context.Context, customer domain.CustomerID) (domai
 // List implements ports.WorkloadStore.
 func (w workloads) List(ctx context.Context, q ports.WorkloadQuery) (ports.WorkloadPage, error) {
 	l := newListing(q)
-	items, err := longRead(ctx, w.s.history, q.Customer, scanFull, l.page(q), l.args...)
+	items, err := longRead(ctx, w.s.history, q.Customer, wholeRow.scan, l.page(q), l.args...)
 	if err != nil {
 		return ports.WorkloadPage{}, err
 	}
@@ -70,7 +70,7 @@ func (w workloads) List(ctx context.Context, q ports.WorkloadQuery) (ports.Workl
 	}
 	if q.WithTotal {
 		c := newListing(q)
-		total, err := longRead(ctx, w.s.history, q.Customer, pgx.RowTo[int], "SELECT count(*) FROM "+fullTables+" WHERE "+c.filter(), c.args...)
+		total, err := longRead(ctx, w.s.history, q.Customer, pgx.RowTo[int], "SELECT count(*) FROM "+wholeTables+" WHERE "+c.filter(), c.args...)
 		if err != nil {
 			return ports.WorkloadPage{}, err
 		}
@@ -152,6 +152,6 @@ func (l *listing) page(q ports.WorkloadQuery) string {
 		}
 		l.where = append(l.where, fmt.Sprintf("(%s, w.workload_id) %s (%s, %s)", column, beyond, l.arg(value, pgType), l.arg(string(q.After.ID), "text")))
 	}
-	return fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s %s, w.workload_id %s LIMIT %s OFFSET %s", fullColumns, fullTables,
+	return fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s %s, w.workload_id %s LIMIT %s OFFSET %s", wholeColumns, wholeTables,
 		l.filter(), column, direction, direction, l.arg(q.Limit+1, "bigint"), l.arg(q.Offset, "bigint"))
 }

@@ -52,8 +52,8 @@ var defects = []defect{
 		"false", nil, []layer{sim, exhaustive, onMemory}},
 	{"generation of the leader's decision unchecked", decide, "if t.Generation != want {", "if false {", nil, []layer{onMemory}},
 	{"any checkpoint sequence accepted", decide, "t.CheckpointSequence != w.CheckpointSequence+1", "false", nil, []layer{onMemory}},
-	{"epoch unchecked in memory", memory + "leader.go", "s.leader.epoch != epoch {", "false {", nil, []layer{sim, exhaustive, onMemory}},
-	{"epoch unchecked in PostgreSQL", postgres + "apply.go", "epoch <= 0 || len(current) == 0 || current[0] != epoch", "epoch <= 0 || len(current) == 0", nil, []layer{onPostgres}},
+	{"epoch unchecked", "core/domain/tenancy.go", "epoch <= 0 || epoch != current {", "epoch <= 0 {", nil, []layer{sim, exhaustive, onMemory}},
+	{"epoch unchecked in PostgreSQL", postgres + "apply.go", "domain.CheckEpoch(epoch, leader)", "domain.CheckEpoch(epoch, max(epoch, leader))", nil, []layer{onPostgres}},
 	{"epoch does not grow when leadership changes hands", memory + "leader.go", "epoch: cur.epoch + 1", "epoch: max(cur.epoch, 1)", nil, []layer{sim, onMemory}},
 	{"a delayed registration revives an ended session", session, "func(e EndedSession) bool { return e.ID == r.SessionID }", "func(EndedSession) bool { return false }", nil, []layer{onMemory}},
 

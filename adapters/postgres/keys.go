@@ -1,0 +1,71 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+type keys struct{ s *Store }
+
+var (
+	keyTable = table[domain.APIKey]{"api_keys", []column[domain.APIKey]{
+		text("key_id", func(k *domain.APIKey) *domain.KeyID { return &k.ID }),
+		text("customer_id", func(k *domain.APIKey) *domain.CustomerID { return &k.CustomerID }),
+		text("role", func(k *domain.APIKey) *domain.Role { return &k.Role }),
+		text("prefix", func(k *domain.APIKey) *string { return &k.Prefix }),
+		digest("digest", func(k *domain.APIKey) *[32]byte { return &k.Digest }),
+		instant("created_at", func(k *domain.APIKey) *time.Time { return &k.CreatedAt }),
+		optional("expires_at", func(k *domain.APIKey) *time.Time { return &k.ExpiresAt }),
+		optional("revoked_at", func(k *domain.APIKey) *time.Time { return &k.RevokedAt }),
+	}}
+	insertKeys = keyTable.insert()
+	updateKeys = keyTable.update("key_id")
+	selectKeys = "SELECT " + keyTable.names("k") + " FROM api_keys k"
+)
+
+// Create implements ports.KeyStore.
+func (k keys) Create(ctx context.Context, key domain.APIKey) (domain.APIKey, error) {
+	stored, err := inTx(ctx, k.s, k.s.pool, func(ctx context.Context, t *tx) (domain.APIKey, error) {
+		if err := t.read(ctx); err != nil {
+			return key, err
+		}
+		issued, err := key.Issue(t.now)
+		if err != nil {
+			return key, err
+		}
+		writeRows(t, &keyTable, insertKeys, []*domain.APIKey{&issued})
+		return issued, t.commit(ctx)
+	})
+	if violated(err) != "" {
+		return key, domain.ErrKeyExists()
+	}
+	return stored, err
+}
+
+// ByPrefix implements ports.KeyStore.
+func (k keys) ByPrefix(ctx context.Context, prefix string) (domain.APIKey, time.Duration, error) {
+	var now time.Time
+	rows, err := query(ctx, k.s.pool, func(row pgx.CollectableRow) (key domain.APIKey, err error) {
+		err = row.Scan(keyTable.targets(&key, &now)...)
+		return key, err
+	}, "SELECT "+keyTable.names("k")+", niyanta_now() FROM api_keys k WHERE k.prefix = $1::text", prefix)
+	key, err := only(rows, err, domain.NotFound("key"))
+	return key, key.UsableFor(now), err
+}
+
+// List implements ports.KeyStore.
+func (k keys) List(ctx context.Context, customer domain.CustomerID) ([]domain.APIKey, error) {
+	return query(ctx, k.s.pool, keyTable.scan, selectKeys+" WHERE k.customer_id = $1::text ORDER BY k.created_at, k.key_id", string(customer))
+}
+
+// Revoke implements ports.KeyStore.
+func (k keys) Revoke(ctx context.Context, customer domain.CustomerID, id domain.KeyID) error {
+	_, err := updateOne(ctx, k.s, &keyTable, updateKeys, domain.NotFound("key"), func(key domain.APIKey, now time.Time) (domain.APIKey, error) {
+		return key.Revoke(now), nil
+	}, selectKeys+" WHERE k.key_id = $1::text AND k.customer_id = $2::text FOR NO KEY UPDATE", string(id), string(customer))
+	return err
+}

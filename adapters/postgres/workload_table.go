@@ -1,0 +1,156 @@
+package postgres
+
+import (
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+type (
+	workload = domain.Workload
+	spec     = domain.Spec
+	state    = domain.State
+)
+
+// The columns of what never changes after submission and of what transitions change. A field of domain.State takes one line here.
+var (
+	specColumns = []column[spec]{
+		text("customer_id", func(s *spec) *domain.CustomerID { return &s.CustomerID }),
+		text("lane_id", func(s *spec) *domain.LaneID { return &s.Lane }),
+		text("workload_type", func(s *spec) *string { return &s.Type }),
+		text("config_id", func(s *spec) *domain.ConfigID { return &s.ConfigID }),
+		integer("priority", func(s *spec) *int { return &s.Priority }),
+		integer("max_retries", func(s *spec) *int { return &s.Run.MaxRetries }),
+		micros("timeout_us", func(s *spec) *time.Duration { return &s.Run.Timeout }),
+		micros("backoff_initial_us", func(s *spec) *time.Duration { return &s.Run.Backoff.Initial }),
+		float("backoff_factor", func(s *spec) *float64 { return &s.Run.Backoff.Factor }),
+		micros("backoff_max_us", func(s *spec) *time.Duration { return &s.Run.Backoff.Max }),
+		instant("created_at", func(s *spec) *time.Time { return &s.CreatedAt }),
+		instant("queue_at", func(s *spec) *time.Time { return &s.QueueAt }),
+	}
+	stateColumns = []column[state]{
+		text("status", func(s *state) *domain.Status { return &s.Status }).by(bySubmission | byTransition),
+		optional("not_before", func(s *state) *time.Time { return &s.NotBefore }).by(bySubmission | byTransition),
+		instant("updated_at", func(s *state) *time.Time { return &s.UpdatedAt }).by(bySubmission | byTransition),
+		text("reason", func(s *state) *string { return &s.Reason }),
+		text("worker_id", func(s *state) *domain.WorkerID { return &s.WorkerID }),
+		text("session_id", func(s *state) *domain.SessionID { return &s.SessionID }),
+		bigint("generation", func(s *state) *int64 { return &s.Generation }),
+		integer("retry_count", func(s *state) *int { return &s.RetryCount }),
+		integer("redistribution_count", func(s *state) *int { return &s.RedistributionCount }),
+		integer("loss_streak", func(s *state) *int { return &s.LossStreak }),
+		list("deaths", func(s *state) *[]domain.SessionID { return &s.Deaths }),
+		optional("suspect_since", func(s *state) *time.Time { return &s.SuspectSince }),
+		float("progress_percent", func(s *state) *float64 { return &s.ProgressPercent }),
+		text("progress_message", func(s *state) *string { return &s.ProgressMessage }),
+		bigint("checkpoint_sequence", func(s *state) *int64 { return &s.CheckpointSequence }),
+		bigint("checkpoint_generation", func(s *state) *int64 { return &s.CheckpointGeneration }),
+		boolean("pause_requested", func(s *state) *bool { return &s.PauseRequested }),
+		failureColumn("failure_type", "text", func(f *domain.Failure) *string { return &f.Type }),
+		failureColumn("failure_message", "text", func(f *domain.Failure) *string { return &f.Message }),
+		failureColumn("failure_permanent", "boolean", func(f *domain.Failure) *bool { return &f.Permanent }),
+		list("declines", func(s *state) *[]domain.Decline { return &s.Declines }),
+		optional("deadline", func(s *state) *time.Time { return &s.Deadline }),
+		optional("scheduled_at", func(s *state) *time.Time { return &s.ScheduledAt }),
+		optional("started_at", func(s *state) *time.Time { return &s.StartedAt }),
+		optional("finished_at", func(s *state) *time.Time { return &s.FinishedAt }),
+		bigint("started_generation", func(s *state) *int64 { return &s.StartedGeneration }),
+		bigint("ended_generation", func(s *state) *int64 { return &s.EndedGeneration }),
+		text("ended_event", func(s *state) *domain.Event { return &s.EndedEvent }),
+		boolean("resumed", func(s *state) *bool { return &s.Resumed }),
+	}
+	workloadID = text("workload_id", func(w *workload) *domain.WorkloadID { return &w.ID })
+)
+
+// Workloads stand in several tables. The hot row is workloads; what waits, is delayed, runs or is paused has a row in the narrow
+// table of that name; what is large or never changes stands beside.
+var (
+	workloadTable = table[workload]{"workloads", join(
+		[]column[workload]{workloadID.by(bySubmission | byTransition)},
+		written(bySubmission, part(func(w *workload) *spec { return &w.Spec }, specColumns)),
+		written(byTransition, part(func(w *workload) *state { return &w.State }, stateColumns)),
+	)}
+	submittedTable = workloadTable.writtenBy(bySubmission)
+	changedTable   = workloadTable.writtenBy(byTransition)
+
+	specTable = table[workload]{"workload_specs", join([]column[workload]{
+		workloadID,
+		text("input", func(w *workload) *domain.JSON { return &w.Input }),
+		document("labels", func(w *workload) *map[string]string { return &w.Labels }, func(l map[string]string) bool { return l == nil }),
+		document("affinity", func(w *workload) *domain.Affinity { return &w.Affinity }, domain.Affinity.IsZero),
+		text("config", func(w *workload) *domain.JSON { return &w.Run.Config }),
+		micros("checkpoint_interval_us", func(w *workload) *time.Duration { return &w.Run.CheckpointInterval }),
+		optional("run_at", func(w *workload) *time.Time { return &w.RunAt }),
+	}, part(func(w *workload) *domain.Resources { return &w.Run.Resources }, resourceColumns))}
+
+	resultTable = table[workload]{"workload_results", []column[workload]{
+		workloadID,
+		text("result", func(w *workload) *domain.JSON { return &w.Result }),
+	}}
+
+	waitingTable = workloadTable.as("waiting", "workload_id", "lane_id", "queue_at", "generation", "declines", "suspect_since")
+	delayedTable = workloadTable.as("delayed", "workload_id", "lane_id", "queue_at", "generation", "declines", "suspect_since", "not_before")
+	pausedTable  = workloadTable.as("paused", "workload_id", "customer_id")
+	heldTable    = &table[workload]{"held", join(
+		workloadTable.as("held", "workload_id", "session_id", "worker_id", "customer_id", "lane_id", "generation", "pause_requested",
+			"scheduled_at", "deadline").columns,
+		[]column[workload]{
+			derived("running", "boolean", func(w *workload) bool { return w.Status == domain.StatusRunning }),
+			derived("suspect_until", "timestamptz", func(w *workload) *time.Time { return null(w.SuspectUntil()) }),
+		})}
+
+	// wholeRow is a workload as it is read from wholeTables.
+	wholeRow = table[workload]{"", join(workloadTable.columns, specTable.without("workload_id").columns, resultTable.without("workload_id").columns)}
+)
+
+// The statements on them.
+var (
+	insertWorkloads = submittedTable.insert()
+	updateWorkloads = changedTable.update("workload_id")
+	insertSpecs     = specTable.insert()
+	upsertResults   = resultTable.upsert("workload_id")
+	insertWaiting   = waitingTable.insert()
+	insertDelayed   = delayedTable.insert()
+	upsertHeld      = heldTable.upsert("workload_id")
+	insertPaused    = pausedTable.insert()
+
+	// hotColumns are what transitions look at, wholeColumns all of a workload.
+	hotColumns   = workloadTable.names("w")
+	wholeColumns = hotColumns + ", " + specTable.without("workload_id").names("s") + ", " + resultTable.without("workload_id").names("r")
+)
+
+const wholeTables = `workloads w JOIN workload_specs s USING (workload_id) LEFT JOIN workload_results r USING (workload_id)`
+
+// failureColumn is a field of what made a workload fail; NULL when nothing did.
+func failureColumn[V string | bool](name, pgType string, field func(*domain.Failure) *V) column[state] {
+	return column[state]{
+		name: name, pgType: pgType,
+		array: func(rows []*state) any {
+			return each(rows, func(s *state) *V {
+				if s.Failure == nil {
+					return nil
+				}
+				return field(s.Failure)
+			})
+		},
+		target: func(s *state) any { return &failureTarget[V]{s, field} },
+	}
+}
+
+type failureTarget[V string | bool] struct {
+	row   *state
+	field func(*domain.Failure) *V
+}
+
+// Scan implements sql.Scanner.
+func (t *failureTarget[V]) Scan(src any) error {
+	v, ok := src.(V)
+	if !ok {
+		return nil // NULL
+	}
+	if t.row.Failure == nil {
+		t.row.Failure = &domain.Failure{}
+	}
+	*t.field(t.row.Failure) = v
+	return nil
+}
