@@ -287,3 +287,36 @@ func TestFilesStayShort(t *testing.T) {
 	})
 	require.NoError(t, err)
 }
+
+// Services keep their dependencies to themselves, so that nobody reaches a port through a service.
+func TestArchitecture_Services_HaveNoExportedFieldsAndEmbedNoDependencies(t *testing.T) {
+	services := 0
+	err := filepath.WalkDir("../core/services", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			spec, ok := n.(*ast.TypeSpec)
+			if !ok {
+				return true
+			}
+			if s, ok := spec.Type.(*ast.StructType); ok && spec.Name.Name == "Service" {
+				services++
+				for _, f := range s.Fields.List {
+					assert.NotEmpty(t, f.Names, "%s: Service embeds a type", path)
+					for _, name := range f.Names {
+						assert.False(t, name.IsExported(), "%s: Service exports %s", path, name.Name)
+					}
+				}
+			}
+			return true
+		})
+		return nil
+	})
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, services, 8)
+}

@@ -83,9 +83,8 @@ func newSurface(tb testing.TB) *surface {
 	}
 	var err error
 	s.api, err = newAPI(Deps{
-		Tenancy: tenancy.New(tenancy.Deps{
+		Tenancy: tenancy.New(tenancy.Config{AdminKey: adminSecret, WorkerKeys: []string{workerSecret}}, tenancy.Deps{
 			Keys: knownKeys{byPrefix: stored}, Customers: oneCustomer{}, Limiter: generous{}, Clock: system.Clock{}, IDs: system.IDs{},
-			AdminKey: adminSecret, WorkerKeys: []string{workerSecret},
 		}),
 		IDs: system.IDs{}, Observer: silent{}, Log: slog.New(slog.DiscardHandler), Stopping: tb.Context(),
 		Metrics: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),

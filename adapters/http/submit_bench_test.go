@@ -65,7 +65,7 @@ func BenchmarkSubmit(b *testing.B) {
 	for name, n := range map[string]int{"one": 1, "batch-1000": 1000} {
 		b.Run(name, func(b *testing.B) {
 			s := newSurface(b)
-			s.Lifecycle = lifecycle.New(lifecycle.Deps{
+			s.Lifecycle = lifecycle.New(lifecycle.Config{}, lifecycle.Deps{
 				Workloads: acceptingStore{}, Customers: oneCustomer{}, Configs: noConfigs{}, Notifier: noNotifier{}, Observer: silent{},
 				Clock: system.Clock{}, IDs: system.IDs{},
 			})

@@ -10,19 +10,20 @@ import (
 	"github.com/niyanta/niyanta/core/services/transitions"
 )
 
-// Service saves and restores checkpoints. Safe for concurrent use.
-type Service struct {
-	store      ports.CheckpointStore
-	compressor ports.Compressor
-	applier    *transitions.Applier
-	observer   ports.Observer
-	log        *slog.Logger
+// Deps are what the service stands on.
+type Deps struct {
+	Checkpoints ports.CheckpointStore
+	Compressor  ports.Compressor
+	Applier     *transitions.Applier
+	Observer    ports.Observer
+	Log         *slog.Logger
 }
 
+// Service saves and restores checkpoints. Safe for concurrent use.
+type Service struct{ deps Deps }
+
 // New returns the service.
-func New(store ports.CheckpointStore, c ports.Compressor, a *transitions.Applier, o ports.Observer, log *slog.Logger) *Service {
-	return &Service{store: store, compressor: c, applier: a, observer: o, log: log}
-}
+func New(deps Deps) *Service { return &Service{deps: deps} }
 
 // Save stores a checkpoint under its run's fence. CodeTooLarge above domain.MaxInlineCheckpoint.
 func (s *Service) Save(ctx context.Context, ref ports.SessionRef, up ports.CheckpointUpload) (domain.Result, error) {
@@ -36,25 +37,25 @@ func (s *Service) Save(ctx context.Context, ref ports.SessionRef, up ports.Check
 	if err := domain.ValidatePercent(up.Percent); err != nil {
 		return domain.Result{}, err
 	}
-	stored, encoding := s.compressor.Encode(up.Data)
+	stored, encoding := s.deps.Compressor.Encode(up.Data)
 	t := domain.Transition{
 		WorkloadID: up.WorkloadID, Event: domain.EventCheckpoint, Generation: up.Generation, SessionID: ref.SessionID,
 		Actor:              domain.Actor{Kind: domain.ActorWorker, ID: string(ref.WorkerID)},
 		CheckpointSequence: up.Sequence, Percent: up.Percent, Message: domain.CleanAndCut(up.Message, domain.MaxProgressMessage),
 	}
 	c := domain.Checkpoint{Size: len(up.Data), Encoding: encoding, Checksum: sha256.Sum256(stored)}
-	res, err := s.store.Save(ctx, t, c, stored)
+	res, err := s.deps.Checkpoints.Save(ctx, t, c, stored)
 	if err != nil {
 		return res, err
 	}
-	s.applier.Announce(ctx, domain.Batch{Transitions: []domain.Transition{t}}, []domain.Result{res})
+	s.deps.Applier.Announce(ctx, domain.Batch{Transitions: []domain.Transition{t}}, []domain.Result{res})
 	return res, nil
 }
 
 // Load returns the newest checkpoint at or below sequence whose bytes are as they were stored; a damaged one is
 // logged and counted, and the one before it is tried. CodeNotFound when none is left.
 func (s *Service) Load(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, sequence int64) (ports.CheckpointData, error) {
-	kept, err := s.store.List(ctx, customer, id)
+	kept, err := s.deps.Checkpoints.List(ctx, customer, id)
 	if err != nil {
 		return ports.CheckpointData{}, err
 	}
@@ -62,7 +63,7 @@ func (s *Service) Load(ctx context.Context, customer domain.CustomerID, id domai
 		if c.Sequence > sequence {
 			continue
 		}
-		_, stored, err := s.store.Load(ctx, id, c.Sequence)
+		_, stored, err := s.deps.Checkpoints.Load(ctx, id, c.Sequence)
 		if domain.IsCode(err, domain.CodeNotFound) {
 			continue // pruned since it was listed
 		}
@@ -73,8 +74,8 @@ func (s *Service) Load(ctx context.Context, customer domain.CustomerID, id domai
 		if err == nil {
 			return ports.CheckpointData{Sequence: c.Sequence, Data: data}, nil
 		}
-		s.observer.Count("checkpoint_damaged", 1)
-		s.log.Error("checkpoint is damaged, falling back to the one before", "workload_id", id, "sequence", c.Sequence, "error", err)
+		s.deps.Observer.Count("checkpoint_damaged", 1)
+		s.deps.Log.Error("checkpoint is damaged, falling back to the one before", "workload_id", id, "sequence", c.Sequence, "error", err)
 	}
 	return ports.CheckpointData{}, domain.NotFound("checkpoint")
 }
@@ -83,5 +84,5 @@ func (s *Service) decode(c domain.Checkpoint, stored []byte) ([]byte, error) {
 	if sha256.Sum256(stored) != c.Checksum {
 		return nil, domain.NewError(domain.CodeInternal, "checksum of checkpoint %d does not hold", c.Sequence)
 	}
-	return s.compressor.Decode(stored, c.Encoding, c.Size)
+	return s.deps.Compressor.Decode(stored, c.Encoding, c.Size)
 }

@@ -2,7 +2,6 @@ package checkpointing_test
 
 import (
 	"crypto/sha256"
-	"io"
 	"log/slog"
 	"testing"
 
@@ -27,7 +26,7 @@ func TestLoad_WhenACheckpointWasPruned_TakesTheOneBeforeAndCountsNoDamage(t *tes
 	store.EXPECT().Load(gomock.Any(), domain.WorkloadID("wl_1"), int64(2)).Return(domain.Checkpoint{}, nil, domain.NotFound("checkpoint"))
 	store.EXPECT().Load(gomock.Any(), domain.WorkloadID("wl_1"), int64(1)).Return(kept[1], data, nil)
 	// The observer expects no call: nothing was damaged.
-	s := checkpointing.New(store, z, nil, observer, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	s := checkpointing.New(checkpointing.Deps{Checkpoints: store, Compressor: z, Observer: observer, Log: slog.New(slog.DiscardHandler)})
 	got, err := s.Load(t.Context(), "cust_a", "wl_1", 2)
 	require.NoError(t, err)
 	assert.Equal(t, int64(1), got.Sequence)

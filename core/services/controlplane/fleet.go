@@ -29,13 +29,13 @@ func view(w domain.Worker, held []ports.HeldWorkload) WorkerView {
 
 // ViewWorker adds to a worker what it holds.
 func (s *Service) ViewWorker(ctx context.Context, w domain.Worker) (WorkerView, error) {
-	held, err := s.Queue.Held(ctx, w.SessionID)
+	held, err := s.deps.Queue.Held(ctx, w.SessionID)
 	return view(w, held), err
 }
 
 // ListWorkers returns all workers, DEAD ones included, with what they hold, ordered by id.
 func (s *Service) ListWorkers(ctx context.Context) ([]WorkerView, error) {
-	workers, err := s.Workers.List(ctx)
+	workers, err := s.deps.Workers.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func (s *Service) ListWorkers(ctx context.Context) ([]WorkerView, error) {
 	for i, w := range workers {
 		sessions[i] = w.SessionID
 	}
-	held, err := s.Queue.Held(ctx, sessions...)
+	held, err := s.deps.Queue.Held(ctx, sessions...)
 	if err != nil {
 		return nil, err
 	}
@@ -60,33 +60,33 @@ func (s *Service) ListWorkers(ctx context.Context) ([]WorkerView, error) {
 
 // DrainWorker has a worker finish: no new work, checkpoint and release what it runs. CodeNotFound; CodeInvalidState when DEAD.
 func (s *Service) DrainWorker(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
-	w, err := s.Fleet.Drain(ctx, id, actor)
+	w, err := s.deps.Fleet.Drain(ctx, id, actor)
 	if err != nil {
 		return w, err
 	}
-	s.Notifier.Command(ctx, id, ports.Command{Kind: ports.CommandDrain, SessionID: w.SessionID})
+	s.deps.Notifier.Command(ctx, id, ports.Command{Kind: ports.CommandDrain, SessionID: w.SessionID})
 	return w, nil
 }
 
 // UndrainWorker takes back a drain: the worker gets work again. CodeNotFound; CodeInvalidState when DEAD.
 func (s *Service) UndrainWorker(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
-	w, err := s.Fleet.Undrain(ctx, id, actor)
+	w, err := s.deps.Fleet.Undrain(ctx, id, actor)
 	if err != nil {
 		return w, err
 	}
-	s.Notifier.Command(ctx, id, ports.Command{Kind: ports.CommandUndrain, SessionID: w.SessionID})
-	s.Notifier.Wake(ctx, "worker undrained")
+	s.deps.Notifier.Command(ctx, id, ports.Command{Kind: ports.CommandUndrain, SessionID: w.SessionID})
+	s.deps.Notifier.Wake(ctx, "worker undrained")
 	return w, nil
 }
 
 // RemoveWorker forgets a worker at once; its work is redistributed by the leader's next sweep. A process that is still alive
 // learns it with its next heartbeat, stops what it runs, and may register anew. CodeNotFound.
 func (s *Service) RemoveWorker(ctx context.Context, id domain.WorkerID, actor domain.Actor) error {
-	workers, err := s.Workers.List(ctx)
+	workers, err := s.deps.Workers.List(ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.Fleet.Remove(ctx, id, actor); err != nil {
+	if err := s.deps.Fleet.Remove(ctx, id, actor); err != nil {
 		return err
 	}
 	for _, w := range workers {
@@ -94,6 +94,6 @@ func (s *Service) RemoveWorker(ctx context.Context, id domain.WorkerID, actor do
 			s.missing.forget(w.SessionID)
 		}
 	}
-	s.Notifier.Wake(ctx, ports.WakeWorkerRemoved)
+	s.deps.Notifier.Wake(ctx, ports.WakeWorkerRemoved)
 	return nil
 }

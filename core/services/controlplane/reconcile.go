@@ -29,7 +29,7 @@ const inventoryAge = 2 * time.Second
 // reconcile compares what the session says it holds with what the store says, takes back what it lost, and returns what
 // it must do: start what it has not heard of, drop what is no longer its own, stop what was cancelled, pause what was asked to.
 func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Command, error) {
-	held, err := s.Queue.Held(ctx, h.SessionID)
+	held, err := s.deps.Queue.Held(ctx, h.SessionID)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Com
 			hands = append(hands, s.hands(h, r, domain.EventLinger))
 		}
 	}
-	_, err = s.Applier.Apply(ctx, domain.Batch{Transitions: hands})
+	_, err = s.deps.Applier.Apply(ctx, domain.Batch{Transitions: hands})
 	return append(commands, stop...), errors.Join(err, s.loseMissing(ctx, h, gone))
 }
 
@@ -102,7 +102,7 @@ func (s *Service) stopCommands(ctx context.Context, h ports.Heartbeat, owned map
 	if len(stray) == 0 {
 		return nil, nil
 	}
-	found, err := s.Workloads.GetAny(ctx, ids...)
+	found, err := s.deps.Workloads.GetAny(ctx, ids...)
 	if err != nil {
 		return nil, err
 	}
@@ -133,15 +133,15 @@ func (s *Service) loseMissing(ctx context.Context, h ports.Heartbeat, gone map[r
 	}
 	b := domain.Batch{}
 	for _, r := range lost {
-		s.Log.Warn("worker no longer holds a workload it was running", "workload_id", r.id, "generation", r.generation,
+		s.deps.Log.Warn("worker no longer holds a workload it was running", "workload_id", r.id, "generation", r.generation,
 			"worker_id", h.WorkerID, "session_id", h.SessionID)
 		b.Transitions = append(b.Transitions, domain.Transition{
 			WorkloadID: r.id, Event: domain.EventLose, Generation: r.generation, SessionID: h.SessionID,
 			Loss: domain.LossMissing, Reason: string(domain.LossMissing),
-			Actor: domain.Actor{Kind: domain.ActorCoordinator, ID: s.cfg.Holder},
+			Actor: domain.Actor{Kind: domain.ActorCoordinator, ID: s.cfg.Name},
 		})
 	}
-	_, err := s.Applier.Apply(ctx, b)
+	_, err := s.deps.Applier.Apply(ctx, b)
 	return err
 }
 

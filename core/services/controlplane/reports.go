@@ -24,8 +24,8 @@ func (s *Service) Report(ctx context.Context, ref ports.SessionRef, reports []po
 		r := reports[i].Clean()
 		answers[i].ReportID = r.ID
 		if answers[i].Outcome, answers[i].Reason = judge(&r); answers[i].Outcome != "" {
-			s.Observer.Count("report_invalid", 1)
-			s.Log.Warn("report not accepted", "worker_id", ref.WorkerID, "report", i, "outcome", answers[i].Outcome, "reason", answers[i].Reason)
+			s.deps.Observer.Count("report_invalid", 1)
+			s.deps.Log.Warn("report not accepted", "worker_id", ref.WorkerID, "report", i, "outcome", answers[i].Outcome, "reason", answers[i].Reason)
 			continue
 		}
 		sound, ts = append(sound, i), append(ts, s.transition(ref, &r))
@@ -58,7 +58,7 @@ func (s *Service) commit(ctx context.Context, ts []domain.Transition) ([]domain.
 		one, err := s.reports.Do(ctx, ts[i])
 		switch {
 		case domain.IsCode(err, domain.CodeInternal):
-			s.Log.Error("a report cannot be executed", "workload_id", ts[i].WorkloadID, "event", ts[i].Event, "error", err)
+			s.deps.Log.Error("a report cannot be executed", "workload_id", ts[i].WorkloadID, "event", ts[i].Event, "error", err)
 			results[i] = domain.Result{Outcome: domain.OutcomeRefused, WorkloadID: ts[i].WorkloadID, Reason: "it cannot be executed"}
 		case err != nil:
 			return nil, err
@@ -110,7 +110,7 @@ func (s *Service) transition(ref ports.SessionRef, r *ports.Report) domain.Trans
 		Reason: r.Reason, Percent: r.Percent, Message: r.Message, Result: r.Result, Failure: r.Failure,
 	}
 	if r.Event == domain.EventFail {
-		t.Jitter = s.IDs.Float64()
+		t.Jitter = s.deps.IDs.Float64()
 	}
 	t.StillRunning = r.StillRunning
 	if r.RetryAfterMS != nil && (r.Event == domain.EventFail || r.Event == domain.EventRelease) {
@@ -119,7 +119,7 @@ func (s *Service) transition(ref ports.SessionRef, r *ports.Report) domain.Trans
 	}
 	for _, e := range r.Lines {
 		if domain.ValidateTime("at", e.At) != nil { // not stated, or by a clock that no client could show
-			e.At = s.Clock.Now().UTC().Truncate(time.Microsecond)
+			e.At = s.deps.Clock.Now().UTC().Truncate(time.Microsecond)
 		}
 		if _, ok := domain.LogLevel(e.Level); !ok {
 			e.Level = "info"
@@ -137,7 +137,7 @@ func (s *Service) SaveCheckpoint(ctx context.Context, ref ports.SessionRef, c po
 	if !domain.StorableID(c.WorkloadID) {
 		return ports.ReportAnswer{Outcome: domain.OutcomeNotFound}, ctx.Err()
 	}
-	r, err := s.Checkpoints.Save(ctx, ref, c)
+	r, err := s.deps.Checkpoints.Save(ctx, ref, c)
 	if err != nil {
 		return ports.ReportAnswer{}, err
 	}
@@ -153,14 +153,14 @@ func (s *Service) LoadCheckpoint(ctx context.Context, ref ports.SessionRef, id d
 	if !domain.StorableID(id) {
 		return ports.CheckpointData{}, fenced
 	}
-	found, err := s.Workloads.GetAny(ctx, id)
+	found, err := s.deps.Workloads.GetAny(ctx, id)
 	if err != nil {
 		return ports.CheckpointData{}, err
 	}
 	if len(found) == 0 || !found[0].Status.Held() || found[0].SessionID != ref.SessionID || found[0].Generation != generation {
 		return ports.CheckpointData{}, fenced
 	}
-	return s.Checkpoints.Load(ctx, found[0].CustomerID, id, sequence)
+	return s.deps.Checkpoints.Load(ctx, found[0].CustomerID, id, sequence)
 }
 
 // requireLive returns CodeFenced unless the session is its worker's current one and not DEAD.
@@ -168,7 +168,7 @@ func (s *Service) requireLive(ctx context.Context, ref ports.SessionRef) error {
 	if err := ref.Validate(); err != nil {
 		return err
 	}
-	found, err := s.Workers.List(ctx, ref.WorkerID)
+	found, err := s.deps.Workers.List(ctx, ref.WorkerID)
 	if err != nil {
 		return err
 	}

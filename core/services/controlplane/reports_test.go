@@ -27,7 +27,7 @@ func TestReport_WhenOneOfThemPanics_TheOthersStand(t *testing.T) {
 	}).AnyTimes()
 	notifier.EXPECT().Updated(gomock.Any(), gomock.Any()).AnyTimes()
 	observer.EXPECT().Transitioned(gomock.Any(), gomock.Any()).AnyTimes()
-	s := New(Config{}, Deps{Applier: transitions.New(store, notifier, observer), Observer: observer, Log: slog.New(slog.DiscardHandler)})
+	s := New(Config{}, Deps{Applier: transitions.New(transitions.Deps{Workloads: store, Notifier: notifier, Observer: observer}), Observer: observer, Log: slog.New(slog.DiscardHandler)})
 	ref := ports.SessionRef{WorkerID: "w", SessionID: "s"}
 	report := func(id domain.WorkloadID) ports.Report {
 		return ports.Report{ID: string(id), WorkloadID: id, Generation: 1, Event: domain.EventComplete}

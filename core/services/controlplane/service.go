@@ -17,8 +17,8 @@ import (
 // Config sets the times of sessions.
 type Config struct {
 	Lease, HeartbeatInterval time.Duration
-	// Holder names this coordinator in the audit trail.
-	Holder string
+	// Name is this coordinator's, for the audit trail.
+	Name string
 }
 
 // Deps are what the service stands on.
@@ -39,8 +39,8 @@ type Deps struct {
 
 // Service is the coordinator's side of the worker protocol. Safe for concurrent use.
 type Service struct {
-	Deps
 	cfg       Config
+	deps      Deps
 	beats     *batching.Committer[ports.Beat, ports.BeatResult]
 	reports   *batching.Committer[domain.Transition, domain.Result]
 	mailboxes mailboxes
@@ -58,15 +58,15 @@ const (
 )
 
 // New returns the service. Close it to end the subscriptions of its mailboxes.
-func New(cfg Config, d Deps) *Service {
-	s := &Service{Deps: d, cfg: cfg}
-	s.mailboxes = mailboxes{listener: d.Listener, clock: d.Clock, open: map[ports.SessionRef]*mailbox{}}
+func New(cfg Config, deps Deps) *Service {
+	s := &Service{cfg: cfg, deps: deps}
+	s.mailboxes = mailboxes{listener: deps.Listener, clock: deps.Clock, open: map[ports.SessionRef]*mailbox{}}
 	s.missing = missingRuns{seen: map[domain.SessionID]missedBeat{}}
 	s.beats = batching.NewCommitter(beatBatch, func(ctx context.Context, beats []ports.Beat) ([]ports.BeatResult, error) {
-		return d.Workers.Heartbeat(ctx, beats, cfg.Lease)
+		return deps.Workers.Heartbeat(ctx, beats, cfg.Lease)
 	})
 	s.reports = batching.NewCommitter(reportBatch, func(ctx context.Context, ts []domain.Transition) ([]domain.Result, error) {
-		return d.Applier.Each(ctx, ts)
+		return deps.Applier.Each(ctx, ts)
 	})
 	return s
 }
@@ -79,16 +79,16 @@ func (s *Service) Register(ctx context.Context, r domain.Registration) (ports.Gr
 	if err := r.Validate(); err != nil {
 		return ports.Grant{}, err
 	}
-	w, err := s.Workers.Register(ctx, r, s.cfg.Lease)
+	w, err := s.deps.Workers.Register(ctx, r, s.cfg.Lease)
 	if err != nil {
 		return ports.Grant{}, s.contended(r, err)
 	}
 	// The mailbox opens before the first assignment can be sent; a failure costs the fast path only.
 	if _, err := s.mailboxes.of(ctx, ports.SessionRef{WorkerID: r.WorkerID, SessionID: r.SessionID}); err != nil {
-		s.Log.Warn("commands cannot be received for worker", "worker_id", r.WorkerID, "error", err)
+		s.deps.Log.Warn("commands cannot be received for worker", "worker_id", r.WorkerID, "error", err)
 	}
-	s.Log.Info("worker registered", "worker_id", w.ID, "session_id", w.SessionID, "slots", w.Slots, "capabilities", w.Capabilities)
-	s.Notifier.Wake(ctx, ports.WakeWorkerRegistered)
+	s.deps.Log.Info("worker registered", "worker_id", w.ID, "session_id", w.SessionID, "slots", w.Slots, "capabilities", w.Capabilities)
+	s.deps.Notifier.Wake(ctx, ports.WakeWorkerRegistered)
 	return ports.Grant{
 		LeaseMS:             s.cfg.Lease.Milliseconds(),
 		HeartbeatIntervalMS: s.cfg.HeartbeatInterval.Milliseconds(),
@@ -111,10 +111,10 @@ func (s *Service) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.Heart
 	if answer.Commands, err = s.reconcile(ctx, h); err != nil {
 		// The lease is renewed all the same; reconciliation comes again with the next heartbeat.
 		if !s.unreconciled.Swap(true) {
-			s.Log.Warn("reconciliation failed", "worker_id", h.WorkerID, "error", err)
+			s.deps.Log.Warn("reconciliation failed", "worker_id", h.WorkerID, "error", err)
 		}
 	} else if s.unreconciled.Load() && s.unreconciled.Swap(false) {
-		s.Log.Info("reconciliation works again")
+		s.deps.Log.Info("reconciliation works again")
 	}
 	switch draining := results[0].WorkerStatus == domain.WorkerDraining; {
 	case draining && !h.Draining && !h.Drained:
@@ -163,7 +163,7 @@ func (s *Service) Poll(ctx context.Context, ref ports.SessionRef, wait time.Dura
 
 // unheard returns the assignments that the session should have started by now.
 func (s *Service) unheard(ctx context.Context, ref ports.SessionRef) ([]ports.Command, error) {
-	held, err := s.Queue.Held(ctx, ref.SessionID)
+	held, err := s.deps.Queue.Held(ctx, ref.SessionID)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +181,7 @@ func (s *Service) assignments(ctx context.Context, ref ports.SessionRef, ids []d
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	found, err := s.Workloads.GetAny(ctx, ids...)
+	found, err := s.deps.Workloads.GetAny(ctx, ids...)
 	if err != nil {
 		return nil, err
 	}

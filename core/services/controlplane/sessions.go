@@ -14,8 +14,8 @@ func (s *Service) contended(r domain.Registration, err error) error {
 	if !errors.As(err, &refused) || refused.Code != domain.CodeConflict {
 		return err
 	}
-	s.Observer.Count("worker_id_contended", 1)
-	s.Log.Warn("registration refused: another process holds the worker id", "worker_id", r.WorkerID, "session_id", r.SessionID,
+	s.deps.Observer.Count("worker_id_contended", 1)
+	s.deps.Log.Warn("registration refused: another process holds the worker id", "worker_id", r.WorkerID, "session_id", r.SessionID,
 		"process_id", r.ProcessID, "lease_left_ms", refused.Details["lease_left_ms"])
 	return refused.With("lease_ms", s.cfg.Lease.Milliseconds()).With("heartbeat_interval_ms", s.cfg.HeartbeatInterval.Milliseconds())
 }
@@ -25,10 +25,10 @@ func (s *Service) End(ctx context.Context, e domain.SessionEnd) error {
 	if err := e.Validate(); err != nil {
 		return err
 	}
-	ended, err := s.Workers.End(ctx, e)
+	ended, err := s.deps.Workers.End(ctx, e)
 	if domain.IsCode(err, domain.CodeForbidden) {
-		s.Observer.Count("certificate_refused", 1)
-		s.Log.Warn("death certificate refused: wrong secret", "process_id", e.ProcessID)
+		s.deps.Observer.Count("certificate_refused", 1)
+		s.deps.Log.Warn("death certificate refused: wrong secret", "process_id", e.ProcessID)
 	}
 	if err != nil {
 		return err
@@ -36,9 +36,9 @@ func (s *Service) End(ctx context.Context, e domain.SessionEnd) error {
 	for _, w := range ended {
 		s.missing.forget(w.SessionID)
 		if e.Certificate() {
-			s.Log.Warn("worker died", "worker_id", w.ID, "session_id", w.SessionID, "process_id", e.ProcessID)
+			s.deps.Log.Warn("worker died", "worker_id", w.ID, "session_id", w.SessionID, "process_id", e.ProcessID)
 		} else {
-			s.Log.Info("worker left", "worker_id", w.ID, "session_id", w.SessionID)
+			s.deps.Log.Info("worker left", "worker_id", w.ID, "session_id", w.SessionID)
 		}
 	}
 	if len(ended) == 0 {
@@ -48,7 +48,7 @@ func (s *Service) End(ctx context.Context, e domain.SessionEnd) error {
 	if e.Certificate() {
 		reason, counter = ports.WakeWorkerDied, "worker_died"
 	}
-	s.Observer.Count(counter, len(ended))
-	s.Notifier.Wake(ctx, reason)
+	s.deps.Observer.Count(counter, len(ended))
+	s.deps.Notifier.Wake(ctx, reason)
 	return nil
 }

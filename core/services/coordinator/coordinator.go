@@ -72,33 +72,34 @@ type Coordinator struct {
 
 // New puts the services of a coordinator together. Close it once.
 func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
-	applier := transitions.New(s.Workloads, sig.Notifier, h.Observer)
-	checkpoints := checkpointing.New(s.Checkpoints, h.Compressor, applier, h.Observer, h.Log)
+	applier := transitions.New(transitions.Deps{Workloads: s.Workloads, Notifier: sig.Notifier, Observer: h.Observer})
+	checkpoints := checkpointing.New(checkpointing.Deps{
+		Checkpoints: s.Checkpoints, Compressor: h.Compressor, Applier: applier, Observer: h.Observer, Log: h.Log,
+	})
 	leader := leadership.New(leadership.Config{
 		Holder: h.Name, TTL: cfg.LeaderTTL, Renew: cfg.LeaderTTL * 3 / 10, Margin: cfg.LeaderTTL / 8,
-	}, s.Leader, h.Clock, h.Observer, h.Log)
-	scheduler := scheduling.New(scheduling.Deps{
+	}, leadership.Deps{Lease: s.Leader, Clock: h.Clock, Observer: h.Observer, Log: h.Log})
+	scheduler := scheduling.New(scheduling.Config{
+		Name: h.Name, Policy: cfg.Policy, Preemption: cfg.Preemption, AntiAcross: cfg.AntiAcross,
+	}, scheduling.Deps{
 		Queue: s.Queue, Insight: s.Insight, Workers: s.Workers, Workloads: s.Workloads, Customers: s.Customers, Applier: applier,
-		Notifier: sig.Notifier, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs, Leader: leader, Log: h.Log, Holder: h.Name,
-		Policy: cfg.Policy, Preemption: cfg.Preemption, AntiAcross: cfg.AntiAcross,
+		Notifier: sig.Notifier, Observer: h.Observer, Clock: h.Clock, Leader: leader, Log: h.Log,
 	})
 	return &Coordinator{
-		Lifecycle: lifecycle.New(lifecycle.Deps{
+		Lifecycle: lifecycle.New(lifecycle.Config{PauseWait: cfg.PauseWait, RequireKnownTypes: cfg.RequireKnownTypes}, lifecycle.Deps{
 			Workloads: s.Workloads, Customers: s.Customers, Configs: s.Configs, Workers: s.Workers,
 			Checkpoints: s.Checkpoints, Logs: s.Logs, Audit: s.Audit, Applier: applier, Notifier: sig.Notifier,
 			Listener: sig.Listener, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs,
-			PauseWait: cfg.PauseWait, RequireKnownTypes: cfg.RequireKnownTypes,
 		}),
-		Insight: insight.New(insight.Deps{
+		Insight: insight.New(insight.Config{Policy: cfg.Policy, AntiAcross: cfg.AntiAcross}, insight.Deps{
 			Queue: s.Queue, Insight: s.Insight, Workers: s.Workers, Workloads: s.Workloads, Customers: s.Customers, Clock: h.Clock,
-			Policy: cfg.Policy, AntiAcross: cfg.AntiAcross,
 		}),
-		Tenancy: tenancy.New(tenancy.Deps{
+		Tenancy: tenancy.New(tenancy.Config{AdminKey: cfg.AdminKey, WorkerKeys: cfg.WorkerKeys}, tenancy.Deps{
 			Customers: s.Customers, Configs: s.Configs, Keys: s.Keys, Workloads: s.Workloads, Limiter: sig.Limiter,
-			Notifier: sig.Notifier, Clock: h.Clock, IDs: h.IDs, AdminKey: cfg.AdminKey, WorkerKeys: cfg.WorkerKeys,
+			Notifier: sig.Notifier, Clock: h.Clock, IDs: h.IDs,
 		}),
 		Plane: controlplane.New(controlplane.Config{
-			Lease: cfg.WorkerLease, HeartbeatInterval: cfg.HeartbeatInterval, Holder: h.Name,
+			Lease: cfg.WorkerLease, HeartbeatInterval: cfg.HeartbeatInterval, Name: h.Name,
 		}, controlplane.Deps{
 			Workers: s.Workers, Fleet: s.Fleet, Queue: s.Queue, Workloads: s.Workloads, Checkpoints: checkpoints,
 			Applier: applier, Notifier: sig.Notifier, Listener: sig.Listener, Observer: h.Observer,
@@ -108,7 +109,7 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 		Scheduler:  scheduler,
 		Health: health.New(health.Config{
 			Lease: cfg.WorkerLease, Resend: health.DefaultResend, Unassign: health.DefaultUnassign,
-			TimeoutGrace: health.DefaultTimeoutGrace, KeepDead: health.DefaultKeepDead, Holder: h.Name,
+			TimeoutGrace: health.DefaultTimeoutGrace, KeepDead: health.DefaultKeepDead, Name: h.Name,
 		}, health.Deps{
 			Queue: s.Queue, Workers: s.Workers, Fleet: s.Fleet, Applier: applier, Sender: scheduler, Observer: h.Observer,
 			Clock: h.Clock, IDs: h.IDs, Leader: leader, Log: h.Log,

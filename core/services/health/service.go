@@ -22,8 +22,8 @@ type Config struct {
 	TimeoutGrace time.Duration
 	// KeepDead is how long DEAD workers, and what is remembered of ended sessions, stay.
 	KeepDead time.Duration
-	// Holder names this coordinator in the audit trail.
-	Holder string
+	// Name is this coordinator's, for the audit trail.
+	Name string
 }
 
 // Defaults of Config.
@@ -58,8 +58,8 @@ type Deps struct {
 
 // Service is the health service. Tick is called by one loop.
 type Service struct {
-	Deps
-	cfg Config
+	cfg  Config
+	deps Deps
 	// resent is when assignments that nobody has taken yet were last sent again.
 	resent map[assignment]time.Time
 	// purged is when dead workers were last purged.
@@ -73,18 +73,18 @@ type assignment struct {
 }
 
 // New returns the service.
-func New(cfg Config, d Deps) *Service { return &Service{Deps: d, cfg: cfg} }
+func New(cfg Config, deps Deps) *Service { return &Service{cfg: cfg, deps: deps} }
 
 // page bounds one sweep's read and commit.
 const page = 500
 
 // Tick makes one round of all sweeps. One that fails does not keep the others from running; their errors are joined.
 func (s *Service) Tick(ctx context.Context) error {
-	claim, leading := s.Leader.Current()
+	claim, leading := s.deps.Leader.Current()
 	if !leading {
 		return nil
 	}
-	now := s.Clock.Now()
+	now := s.deps.Clock.Now()
 	var errs []error
 	if now.Sub(claim.Since) >= s.cfg.Lease {
 		errs = append(errs, s.expire(ctx, claim.Epoch))
@@ -96,14 +96,14 @@ func (s *Service) Tick(ctx context.Context) error {
 
 func (s *Service) expire(ctx context.Context, epoch int64) error {
 	for {
-		dead, err := s.Workers.Expire(ctx, epoch, page)
+		dead, err := s.deps.Workers.Expire(ctx, epoch, page)
 		if err != nil {
 			return err
 		}
 		for _, w := range dead {
-			s.Log.Warn("worker declared dead", "worker_id", w.ID, "session_id", w.SessionID, "last_heartbeat", w.HeartbeatAt)
+			s.deps.Log.Warn("worker declared dead", "worker_id", w.ID, "session_id", w.SessionID, "last_heartbeat", w.HeartbeatAt)
 		}
-		s.Observer.Count("worker_expired", len(dead))
+		s.deps.Observer.Count("worker_expired", len(dead))
 		if len(dead) < page {
 			return nil
 		}
@@ -116,12 +116,12 @@ func (s *Service) purge(ctx context.Context, epoch int64, now time.Time) error {
 		return nil
 	}
 	for {
-		p, err := s.Fleet.Purge(ctx, epoch, s.cfg.KeepDead, page)
+		p, err := s.deps.Fleet.Purge(ctx, epoch, s.cfg.KeepDead, page)
 		if err != nil {
 			return err
 		}
-		s.Observer.Count("worker_purged", p.Workers)
-		s.Observer.Count("session_purged", p.Sessions)
+		s.deps.Observer.Count("worker_purged", p.Workers)
+		s.deps.Observer.Count("session_purged", p.Sessions)
 		if p.Workers < page && p.Sessions < page {
 			s.purged = now
 			return nil
@@ -132,14 +132,14 @@ func (s *Service) purge(ctx context.Context, epoch int64, now time.Time) error {
 func (s *Service) transition(h ports.HeldWorkload, e domain.Event, reason string) domain.Transition {
 	return domain.Transition{
 		WorkloadID: h.WorkloadID, Event: e, Generation: h.Generation, SessionID: h.SessionID,
-		Actor: domain.Actor{Kind: domain.ActorCoordinator, ID: s.cfg.Holder}, Reason: reason, Jitter: s.IDs.Float64(),
+		Actor: domain.Actor{Kind: domain.ActorCoordinator, ID: s.cfg.Name}, Reason: reason, Jitter: s.deps.IDs.Float64(),
 	}
 }
 
 func (s *Service) loseOrphans(ctx context.Context, epoch int64) error {
 	shared := map[domain.SessionID]bool{} // also once the other suspect is lost, in an earlier page
 	return sweep(func(after domain.WorkloadID) ([]ports.Orphan, error) {
-		return s.Queue.Orphans(ctx, after, page)
+		return s.deps.Queue.Orphans(ctx, after, page)
 	}, func(os []ports.Orphan) (domain.WorkloadID, error) {
 		b := domain.Batch{Epoch: epoch}
 		for _, o := range os {
@@ -147,10 +147,10 @@ func (s *Service) loseOrphans(ctx context.Context, epoch int64) error {
 			shared[o.SessionID] = shared[o.SessionID] || o.Shared
 			t.Loss, t.Excused, t.Returned = o.Loss, o.Excused || o.Suspect && shared[o.SessionID], o.Returned
 			b.Transitions = append(b.Transitions, t)
-			s.Log.Info("workload taken from lost worker", "workload_id", o.WorkloadID, "customer_id", o.CustomerID,
+			s.deps.Log.Info("workload taken from lost worker", "workload_id", o.WorkloadID, "customer_id", o.CustomerID,
 				"worker_id", o.WorkerID, "generation", o.Generation, "reason", o.Loss)
 		}
-		_, err := s.Applier.Apply(ctx, b)
+		_, err := s.deps.Applier.Apply(ctx, b)
 		return os[len(os)-1].WorkloadID, err
 	})
 }
@@ -164,7 +164,7 @@ func (s *Service) each(ctx context.Context, epoch int64, e domain.Event, reason 
 		for _, h := range hs {
 			b.Transitions = append(b.Transitions, s.transition(h, e, reason))
 		}
-		_, err := s.Applier.Apply(ctx, b)
+		_, err := s.deps.Applier.Apply(ctx, b)
 		return hs[len(hs)-1].WorkloadID, err
 	})
 }
@@ -172,14 +172,14 @@ func (s *Service) each(ctx context.Context, epoch int64, e domain.Event, reason 
 func (s *Service) unassign(ctx context.Context, epoch int64) error {
 	return s.each(ctx, epoch, domain.EventUnassign, "assignment not taken in time",
 		func(after domain.WorkloadID) ([]ports.HeldWorkload, error) {
-			return s.Queue.Unstarted(ctx, s.cfg.Unassign, after, page)
+			return s.deps.Queue.Unstarted(ctx, s.cfg.Unassign, after, page)
 		})
 }
 
 func (s *Service) timeOut(ctx context.Context, epoch int64) error {
 	return s.each(ctx, epoch, domain.EventTimeout, "",
 		func(after domain.WorkloadID) ([]ports.HeldWorkload, error) {
-			return s.Queue.Overdue(ctx, s.cfg.TimeoutGrace, after, page)
+			return s.deps.Queue.Overdue(ctx, s.cfg.TimeoutGrace, after, page)
 		})
 }
 
@@ -188,7 +188,7 @@ func (s *Service) resend(ctx context.Context, now time.Time) error {
 	before := s.resent
 	s.resent = map[assignment]time.Time{}
 	return sweep(func(after domain.WorkloadID) ([]ports.HeldWorkload, error) {
-		return s.Queue.Unstarted(ctx, s.cfg.Resend, after, page)
+		return s.deps.Queue.Unstarted(ctx, s.cfg.Resend, after, page)
 	}, func(hs []ports.HeldWorkload) (domain.WorkloadID, error) {
 		var ids []domain.WorkloadID
 		for _, h := range hs {
@@ -198,7 +198,7 @@ func (s *Service) resend(ctx context.Context, now time.Time) error {
 				ids = append(ids, h.WorkloadID)
 			}
 		}
-		return hs[len(hs)-1].WorkloadID, s.Sender.Send(ctx, ids...)
+		return hs[len(hs)-1].WorkloadID, s.deps.Sender.Send(ctx, ids...)
 	})
 }
 

@@ -25,16 +25,16 @@ type picture struct {
 
 // look takes a picture. The entitlements of the customers named are in it also while nothing of theirs may be placed.
 func (s *Service) look(ctx context.Context, customers ...domain.CustomerID) (*picture, error) {
-	now := s.Clock.Now()
-	p := &picture{now: now, Snapshot: placement.Snapshot{Now: now, Policy: s.Policy, AntiAcross: s.AntiAcross, Customers: map[domain.CustomerID]domain.Entitlements{}}}
+	now := s.deps.Clock.Now()
+	p := &picture{now: now, Snapshot: placement.Snapshot{Now: now, Policy: s.cfg.Policy, AntiAcross: s.cfg.AntiAcross, Customers: map[domain.CustomerID]domain.Entitlements{}}}
 	var err error
-	if p.Workers, err = s.Workers.List(ctx); err != nil {
+	if p.Workers, err = s.deps.Workers.List(ctx); err != nil {
 		return nil, err
 	}
-	if p.Occupancy, err = s.Queue.Occupancy(ctx); err != nil {
+	if p.Occupancy, err = s.deps.Queue.Occupancy(ctx); err != nil {
 		return nil, err
 	}
-	queue, err := s.Queue.Heads(ctx, domain.HeadsQuery{N: 1, Policy: s.Policy, Roster: domain.NewRoster(p.Workers)})
+	queue, err := s.deps.Queue.Heads(ctx, domain.HeadsQuery{N: 1, Policy: s.cfg.Policy, Roster: domain.NewRoster(p.Workers)})
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (s *Service) look(ctx context.Context, customers ...domain.CustomerID) (*pi
 			ids = append(ids, id)
 		}
 	}
-	found, err := s.Customers.GetMany(ctx, ids)
+	found, err := s.deps.Customers.GetMany(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (s *Service) look(ctx context.Context, customers ...domain.CustomerID) (*pi
 		p.Customers[id] = c.Entitlements()
 	}
 	p.explainer = placement.NewExplainer(p.Snapshot)
-	p.throughput, err = s.Insight.Throughput(ctx)
+	p.throughput, err = s.deps.Insight.Throughput(ctx)
 	return p, err
 }
 

@@ -9,6 +9,12 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
+// Config is what the scheduler is configured with, too.
+type Config struct {
+	Policy     domain.Policy
+	AntiAcross []string
+}
+
 // Deps are what the service stands on.
 type Deps struct {
 	Queue     ports.QueueStore
@@ -17,19 +23,17 @@ type Deps struct {
 	Workloads ports.WorkloadStore
 	Customers ports.CustomerStore
 	Clock     ports.Clock
-	// Policy and AntiAcross are the scheduler's.
-	Policy     domain.Policy
-	AntiAcross []string
 }
 
 // Service is the insight service. Safe for concurrent use.
 type Service struct {
-	Deps
+	cfg    Config
+	deps   Deps
 	recent recent
 }
 
 // New returns the service.
-func New(d Deps) *Service { return &Service{Deps: d} }
+func New(cfg Config, deps Deps) *Service { return &Service{cfg: cfg, deps: deps} }
 
 // countMost bounds how many are counted in a lane before a workload whose place is asked for.
 const countMost = 10_000
@@ -53,7 +57,7 @@ type Explanation struct {
 
 // Explain says why a customer's workload waits. CodeNotFound.
 func (s *Service) Explain(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID) (Explanation, error) {
-	found, err := s.Workloads.Get(ctx, customer, id)
+	found, err := s.deps.Workloads.Get(ctx, customer, id)
 	if err != nil {
 		return Explanation{}, err
 	}
@@ -76,7 +80,7 @@ func (s *Service) Explain(ctx context.Context, customer domain.CustomerID, id do
 		out.Reasons = append([]placement.Reason{placement.NotYet(&w)}, out.Reasons...)
 	}
 	p.include(lane, w.QueueAt)
-	counts, err := s.Insight.Ahead(ctx, p.cutoffs(&lane, w.QueueAt, w.ID), countMost)
+	counts, err := s.deps.Insight.Ahead(ctx, p.cutoffs(&lane, w.QueueAt, w.ID), countMost)
 	if err != nil {
 		return Explanation{}, err
 	}

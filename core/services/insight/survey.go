@@ -56,7 +56,7 @@ type recent struct {
 func (s *Service) current(ctx context.Context) *survey {
 	r := &s.recent
 	r.mu.Lock()
-	last, old := r.last, s.Clock.Now().Sub(r.taken) >= surveyFor
+	last, old := r.last, s.deps.Clock.Now().Sub(r.taken) >= surveyFor
 	r.mu.Unlock()
 	if !old || !r.taking.TryLock() {
 		return last
@@ -70,7 +70,7 @@ func (s *Service) current(ctx context.Context) *survey {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.taken, r.last = s.Clock.Now(), next
+	r.taken, r.last = s.deps.Clock.Now(), next
 	return next
 }
 
@@ -83,7 +83,7 @@ func (s *Service) take(ctx context.Context) (*survey, error) {
 	for i := range whole {
 		whole[i].Lane = p.lanes[i].ID
 	}
-	counts, err := s.Insight.Ahead(ctx, whole, surveyMost)
+	counts, err := s.deps.Insight.Ahead(ctx, whole, surveyMost)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ func (s *Service) Estimate(ctx context.Context, w *domain.Workload) (time.Time, 
 	a := v.before(&lane, w.QueueAt)
 	a.Type += v.since[lane.Type]
 	v.since[lane.Type]++
-	return v.estimate(s.Clock.Now(), &lane, w, a)
+	return v.estimate(s.deps.Clock.Now(), &lane, w, a)
 }
 
 // know reads a customer's entitlements that had nothing waiting when the survey was taken, once for each survey.
@@ -138,7 +138,7 @@ func (s *Service) know(ctx context.Context, v *survey, id domain.CustomerID) err
 	if known {
 		return nil
 	}
-	c, err := s.Customers.Get(ctx, id)
+	c, err := s.deps.Customers.Get(ctx, id)
 	if err != nil {
 		return err
 	}

@@ -19,9 +19,9 @@ func (c fixedClock) Now() time.Time { return c.now }
 func TestEstimate_CustomerThatJoinsAfterTheSurvey_LeavesTheSnapshotAsItIs(t *testing.T) {
 	clock := fixedClock{time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	store := memory.NewStore(clock).Stores()
-	s := New(Deps{
+	s := New(Config{Policy: domain.PolicyPriority}, Deps{
 		Queue: store.Queue, Insight: store.Insight, Workers: store.Workers, Workloads: store.Workloads, Customers: store.Customers,
-		Clock: clock, Policy: domain.PolicyPriority,
+		Clock: clock,
 	})
 	_, err := store.Customers.Create(t.Context(), domain.Customer{ID: "late", Name: "Late", Tier: domain.TierPremium})
 	require.NoError(t, err)
@@ -44,9 +44,9 @@ func TestEstimate_FromAnOlderSurvey_IsNeverBeforeTheSubmission(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	clock := movingClock{&now}
 	store := memory.NewStore(clock).Stores()
-	s := New(Deps{
+	s := New(Config{Policy: domain.PolicyPriority}, Deps{
 		Queue: store.Queue, Insight: store.Insight, Workers: store.Workers, Workloads: store.Workloads, Customers: store.Customers,
-		Clock: clock, Policy: domain.PolicyPriority,
+		Clock: clock,
 	})
 	_, err := store.Customers.Create(t.Context(), domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierPremium})
 	require.NoError(t, err)

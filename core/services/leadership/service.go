@@ -19,13 +19,18 @@ type Config struct {
 	TTL, Renew, Margin time.Duration
 }
 
+// Deps are what the service stands on.
+type Deps struct {
+	Lease    ports.LeaderLease
+	Clock    ports.Clock
+	Observer ports.Observer
+	Log      *slog.Logger
+}
+
 // Service holds the claim. Tick is called by one loop; the rest is safe for concurrent use.
 type Service struct {
-	cfg      Config
-	lease    ports.LeaderLease
-	clock    ports.Clock
-	observer ports.Observer
-	log      *slog.Logger
+	cfg  Config
+	deps Deps
 
 	mu    sync.Mutex
 	claim Claim
@@ -44,15 +49,13 @@ type Claim struct {
 }
 
 // New returns the service.
-func New(cfg Config, lease ports.LeaderLease, clock ports.Clock, observer ports.Observer, log *slog.Logger) *Service {
-	return &Service{cfg: cfg, lease: lease, clock: clock, observer: observer, log: log}
-}
+func New(cfg Config, deps Deps) *Service { return &Service{cfg: cfg, deps: deps} }
 
 // Current returns the claim, if this process may act as leader right now by its own clock.
 func (s *Service) Current() (Claim, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.claim, s.leading && s.valid(s.clock.Now())
+	return s.claim, s.leading && s.valid(s.deps.Clock.Now())
 }
 
 func (s *Service) valid(now time.Time) bool { return now.Sub(s.confirmed) < s.cfg.TTL-s.cfg.Margin }
@@ -66,7 +69,7 @@ func (s *Service) Leader() ports.Leadership {
 
 // Tick acquires or renews when due. elected is true when this call began a leadership.
 func (s *Service) Tick(ctx context.Context) (elected bool, err error) {
-	sent := s.clock.Now()
+	sent := s.deps.Clock.Now()
 	s.mu.Lock()
 	leading, epoch := s.leading, s.claim.Epoch
 	due := !leading || sent.Sub(s.confirmed) >= s.cfg.Renew
@@ -77,7 +80,7 @@ func (s *Service) Tick(ctx context.Context) (elected bool, err error) {
 	if leading {
 		return false, s.renew(ctx, sent, epoch)
 	}
-	l, held, err := s.lease.Acquire(ctx, s.cfg.Holder, s.cfg.TTL)
+	l, held, err := s.deps.Lease.Acquire(ctx, s.cfg.Holder, s.cfg.TTL)
 	if err != nil {
 		return false, err
 	}
@@ -88,13 +91,13 @@ func (s *Service) Tick(ctx context.Context) (elected bool, err error) {
 		return false, nil
 	}
 	s.leading, s.confirmed, s.claim = true, sent, Claim{Epoch: l.Epoch, Since: sent}
-	s.observer.Leader(true, l.Epoch)
-	s.log.Info("elected leader", "holder", s.cfg.Holder, "epoch", l.Epoch)
+	s.deps.Observer.Leader(true, l.Epoch)
+	s.deps.Log.Info("elected leader", "holder", s.cfg.Holder, "epoch", l.Epoch)
 	return true, nil
 }
 
 func (s *Service) renew(ctx context.Context, sent time.Time, epoch int64) error {
-	err := s.lease.Renew(ctx, s.cfg.Holder, epoch, s.cfg.TTL)
+	err := s.deps.Lease.Renew(ctx, s.cfg.Holder, epoch, s.cfg.TTL)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -106,7 +109,7 @@ func (s *Service) renew(ctx context.Context, sent time.Time, epoch int64) error 
 	}
 	if !s.valid(sent) {
 		s.claim.Since = sent
-		s.log.Warn("leadership had lapsed and is confirmed again", "epoch", epoch)
+		s.deps.Log.Warn("leadership had lapsed and is confirmed again", "epoch", epoch)
 	}
 	s.confirmed = sent
 	return nil
@@ -115,8 +118,8 @@ func (s *Service) renew(ctx context.Context, sent time.Time, epoch int64) error 
 func (s *Service) lost(why string) {
 	s.leading = false
 	s.leader = ports.Leadership{}
-	s.observer.Leader(false, s.claim.Epoch)
-	s.log.Warn("no longer leader", "epoch", s.claim.Epoch, "reason", why)
+	s.deps.Observer.Leader(false, s.claim.Epoch)
+	s.deps.Log.Warn("no longer leader", "epoch", s.claim.Epoch, "reason", why)
 }
 
 // StepDown gives leadership away at once; another coordinator's next Tick gets it. Not leading: nothing happens.
@@ -130,5 +133,5 @@ func (s *Service) StepDown(ctx context.Context) error {
 	if !leading {
 		return nil
 	}
-	return s.lease.Release(ctx, s.cfg.Holder, epoch)
+	return s.deps.Lease.Release(ctx, s.cfg.Holder, epoch)
 }

@@ -3,7 +3,6 @@ package leadership_test
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"sync"
 	"testing"
@@ -48,8 +47,9 @@ const (
 )
 
 func service(holder string, lease ports.LeaderLease, c ports.Clock) *leadership.Service {
-	return leadership.New(leadership.Config{Holder: holder, TTL: ttl, Renew: renew, Margin: margin}, lease, c, deaf{},
-		slog.New(slog.NewTextHandler(io.Discard, nil)))
+	return leadership.New(leadership.Config{Holder: holder, TTL: ttl, Renew: renew, Margin: margin}, leadership.Deps{
+		Lease: lease, Clock: c, Observer: deaf{}, Log: slog.New(slog.DiscardHandler),
+	})
 }
 
 func tick(t *testing.T, s *leadership.Service) bool {

@@ -10,6 +10,14 @@ import (
 	"github.com/niyanta/niyanta/core/services/transitions"
 )
 
+// Config is what an operator sets.
+type Config struct {
+	// PauseWait is how long Pause waits for the worker's confirmation; 0 means DefaultPauseWait.
+	PauseWait time.Duration
+	// RequireKnownTypes refuses types that the customer has no config for and that no live worker offers.
+	RequireKnownTypes bool
+}
+
 // Deps are what the service stands on.
 type Deps struct {
 	Workloads   ports.WorkloadStore
@@ -25,15 +33,12 @@ type Deps struct {
 	Observer    ports.Observer
 	Clock       ports.Clock
 	IDs         ports.IDs
-	// PauseWait is how long Pause waits for the worker's confirmation; 0 means DefaultPauseWait.
-	PauseWait time.Duration
-	// RequireKnownTypes refuses types that the customer has no config for and that no live worker offers.
-	RequireKnownTypes bool
 }
 
 // Service is the lifecycle service. Safe for concurrent use.
 type Service struct {
-	Deps
+	cfg      Config
+	deps     Deps
 	settings *batching.Committer[domain.ConfigKey, setting]
 	submits  *batching.Committer[domain.Submission, ports.SubmitResult]
 	types    knownTypes
@@ -46,19 +51,19 @@ const DefaultPauseWait = 10 * time.Second
 const submitBatch = 1000
 
 // New returns the service.
-func New(d Deps) *Service {
-	if d.PauseWait == 0 {
-		d.PauseWait = DefaultPauseWait
+func New(cfg Config, deps Deps) *Service {
+	if cfg.PauseWait == 0 {
+		cfg.PauseWait = DefaultPauseWait
 	}
-	s := &Service{Deps: d}
+	s := &Service{cfg: cfg, deps: deps}
 	s.settings = batching.NewCommitter(submitBatch, s.readSettings)
-	s.submits = batching.NewCommitter(submitBatch, d.Workloads.Submit)
+	s.submits = batching.NewCommitter(submitBatch, deps.Workloads.Submit)
 	return s
 }
 
 // Get returns a customer's workload. CodeNotFound when it is missing or another's.
 func (s *Service) Get(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID) (domain.Workload, error) {
-	found, err := s.Workloads.Get(ctx, customer, id)
+	found, err := s.deps.Workloads.Get(ctx, customer, id)
 	if err != nil {
 		return domain.Workload{}, err
 	}
@@ -70,7 +75,7 @@ func (s *Service) Get(ctx context.Context, customer domain.CustomerID, id domain
 
 // List returns a page of a customer's workloads.
 func (s *Service) List(ctx context.Context, q ports.WorkloadQuery) (ports.WorkloadPage, error) {
-	return s.Workloads.List(ctx, q)
+	return s.deps.Workloads.List(ctx, q)
 }
 
 // ReadLogs returns log lines of a customer's workload. CodeNotFound as with Get.
@@ -78,7 +83,7 @@ func (s *Service) ReadLogs(ctx context.Context, q ports.LogQuery) ([]domain.LogL
 	if _, err := s.Get(ctx, q.Customer, q.Workload); err != nil {
 		return nil, err
 	}
-	return s.Logs.List(ctx, q)
+	return s.deps.Logs.List(ctx, q)
 }
 
 // ReadAudit returns up to limit audit events of a customer's workload with ids above after, oldest first.
@@ -86,7 +91,7 @@ func (s *Service) ReadAudit(ctx context.Context, customer domain.CustomerID, id 
 	if _, err := s.Get(ctx, customer, id); err != nil {
 		return nil, err
 	}
-	return s.Audit.Workload(ctx, customer, id, after, limit)
+	return s.deps.Audit.Workload(ctx, customer, id, after, limit)
 }
 
 // ListCheckpoints returns the checkpoints kept of a customer's workload, newest first.
@@ -94,5 +99,5 @@ func (s *Service) ListCheckpoints(ctx context.Context, customer domain.CustomerI
 	if _, err := s.Get(ctx, customer, id); err != nil {
 		return nil, err
 	}
-	return s.Checkpoints.List(ctx, customer, id)
+	return s.deps.Checkpoints.List(ctx, customer, id)
 }

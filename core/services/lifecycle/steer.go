@@ -33,7 +33,7 @@ func (s *Service) Pause(ctx context.Context, customer domain.CustomerID, id doma
 	if err != nil || w.Status == domain.StatusPaused {
 		return w, err == nil, err
 	}
-	w, err = s.follow(ctx, customer, id, s.PauseWait, func(w *domain.Workload) bool {
+	w, err = s.follow(ctx, customer, id, s.cfg.PauseWait, func(w *domain.Workload) bool {
 		return w.Status != domain.StatusRunning || !w.PauseRequested
 	})
 	switch {
@@ -51,7 +51,7 @@ func (s *Service) Pause(ctx context.Context, customer domain.CustomerID, id doma
 }
 
 func (s *Service) steer(ctx context.Context, t domain.Transition) (domain.Workload, error) {
-	r, err := s.Applier.One(ctx, t)
+	r, err := s.deps.Applier.One(ctx, t)
 	if err != nil {
 		return domain.Workload{}, err
 	}
@@ -94,7 +94,7 @@ func (s *Service) follow(ctx context.Context, customer domain.CustomerID, id dom
 		return w, err
 	}
 	changed := make(chan struct{}, 1)
-	sub, err := s.Listener.Updates(ctx, id, func(ports.Update) {
+	sub, err := s.deps.Listener.Updates(ctx, id, func(ports.Update) {
 		select {
 		case changed <- struct{}{}:
 		default:

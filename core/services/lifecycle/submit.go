@@ -75,14 +75,14 @@ func (s *Service) SubmitBatch(ctx context.Context, p domain.Principal, reqs []Su
 	if err != nil {
 		return nil, err
 	}
-	s.Observer.Submitted(results)
+	s.deps.Observer.Submitted(results)
 	accepted := false
 	for k, r := range results {
 		outcomes[places[k]] = outcomeOf(r)
 		accepted = accepted || r.Status == domain.Admitted
 	}
 	if accepted {
-		s.Notifier.Wake(ctx, ports.WakeSubmit)
+		s.deps.Notifier.Wake(ctx, ports.WakeSubmit)
 	}
 	return outcomes, nil
 }
@@ -122,11 +122,11 @@ func (s *Service) readSettings(ctx context.Context, keys []domain.ConfigKey) ([]
 	for i, k := range keys {
 		ids[i] = k.CustomerID
 	}
-	customers, err := s.Customers.GetMany(ctx, slices.Compact(slices.Sorted(slices.Values(ids))))
+	customers, err := s.deps.Customers.GetMany(ctx, slices.Compact(slices.Sorted(slices.Values(ids))))
 	if err != nil {
 		return nil, err
 	}
-	configs, err := s.Configs.ForTypes(ctx, keys)
+	configs, err := s.deps.Configs.ForTypes(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +173,7 @@ func (s *Service) settingsFor(ctx context.Context, id domain.CustomerID, reqs []
 func (s *Service) prepare(c domain.Customer, p domain.Principal, req *SubmitRequest, configs map[string]effective) (domain.Submission, error) {
 	sub := domain.Submission{
 		Spec: domain.Spec{
-			ID:         domain.WorkloadID(s.IDs.New(domain.PrefixWorkload)),
+			ID:         domain.WorkloadID(s.deps.IDs.New(domain.PrefixWorkload)),
 			CustomerID: c.ID, Type: req.Type, Input: req.Input, Labels: req.Labels,
 			Priority: domain.DefaultPriority, Affinity: req.Affinity, RunAt: req.RunAt,
 		},
@@ -213,7 +213,7 @@ func (s *Service) effective(ctx context.Context, customer domain.CustomerID, wor
 	if cfg != nil {
 		return effective{id: cfg.ID, run: cfg.RunConfig}
 	}
-	if s.RequireKnownTypes && !s.types.offers(workloadType, s.Clock.Now()) {
+	if s.cfg.RequireKnownTypes && !s.types.offers(workloadType, s.deps.Clock.Now()) {
 		offered, err := s.offered(ctx)
 		if err != nil {
 			return effective{err: err}
@@ -227,8 +227,8 @@ func (s *Service) effective(ctx context.Context, customer domain.CustomerID, wor
 
 // offered are the types that live workers offer, read now and remembered for offeredFor.
 func (s *Service) offered(ctx context.Context) (map[string]bool, error) {
-	now := s.Clock.Now()
-	workers, err := s.Workers.List(ctx)
+	now := s.deps.Clock.Now()
+	workers, err := s.deps.Workers.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +245,7 @@ func (s *Service) unknownType(ctx context.Context, customer domain.CustomerID, w
 			known[t] = true
 		}
 	}
-	configs, err := s.Configs.List(ctx, customer)
+	configs, err := s.deps.Configs.List(ctx, customer)
 	if err != nil {
 		return err
 	}
@@ -265,7 +265,7 @@ func (s *Service) unknownType(ctx context.Context, customer domain.CustomerID, w
 func (s *Service) Unoffered(ctx context.Context, types ...string) (map[string]bool, error) {
 	missing := map[string]bool{}
 	for _, t := range types {
-		if !s.types.offers(t, s.Clock.Now()) {
+		if !s.types.offers(t, s.deps.Clock.Now()) {
 			missing[t] = true
 		}
 	}

@@ -23,7 +23,7 @@ func (s *Service) commit(ctx context.Context, epoch int64, v *view, plan []place
 			SessionID: a.SessionID, WorkerID: a.WorkerID, Actor: s.actor(),
 		}
 	}
-	results, err := s.Applier.Apply(ctx, batch)
+	results, err := s.deps.Applier.Apply(ctx, batch)
 	if err != nil {
 		return 0, err
 	}
@@ -31,7 +31,7 @@ func (s *Service) commit(ctx context.Context, epoch int64, v *view, plan []place
 	c.Placements = make([]ports.Placement, 0, len(results))
 	for i, r := range results {
 		if !r.Outcome.OK() {
-			s.Log.Debug("assignment not applied", "workload_id", r.WorkloadID, "outcome", r.Outcome, "reason", r.Reason)
+			s.deps.Log.Debug("assignment not applied", "workload_id", r.WorkloadID, "outcome", r.Outcome, "reason", r.Reason)
 			continue
 		}
 		a := &plan[i]
@@ -50,7 +50,7 @@ func (s *Service) commit(ctx context.Context, epoch int64, v *view, plan []place
 }
 
 func (s *Service) actor() domain.Actor {
-	return domain.Actor{Kind: domain.ActorCoordinator, ID: s.Holder}
+	return domain.Actor{Kind: domain.ActorCoordinator, ID: s.cfg.Name}
 }
 
 // Send tells the workers that hold these workloads to run them. A workload that moved on meanwhile is left out.
@@ -58,7 +58,7 @@ func (s *Service) Send(ctx context.Context, ids ...domain.WorkloadID) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	found, err := s.Workloads.GetAny(ctx, ids...)
+	found, err := s.deps.Workloads.GetAny(ctx, ids...)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (s *Service) Send(ctx context.Context, ids ...domain.WorkloadID) error {
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(byWorker)) {
-		s.Notifier.Command(ctx, id, byWorker[id]...)
+		s.deps.Notifier.Command(ctx, id, byWorker[id]...)
 	}
 	return nil
 }

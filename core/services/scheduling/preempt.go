@@ -60,7 +60,7 @@ func (s *Service) preempt(ctx context.Context, v *view, full []domain.LaneHeads,
 		ids[i] = p.Victim.WorkloadID
 		s.asked.victims[ids[i]] = v.now
 	}
-	found, err := s.Workloads.GetAny(ctx, ids...)
+	found, err := s.deps.Workloads.GetAny(ctx, ids...)
 	if err != nil {
 		return err
 	}
@@ -74,8 +74,8 @@ func (s *Service) preempt(ctx context.Context, v *view, full []domain.LaneHeads,
 		}
 		s.asked.beneficiaries[p.For.ID] = v.now
 		c.Preempted++
-		s.Log.Info("asking a workload to make room", "workload_id", p.Victim.WorkloadID, "worker_id", p.Victim.WorkerID, "for", p.For.ID, "tier", p.Tier)
-		s.Notifier.Command(ctx, p.Victim.WorkerID, ports.Command{
+		s.deps.Log.Info("asking a workload to make room", "workload_id", p.Victim.WorkloadID, "worker_id", p.Victim.WorkerID, "for", p.For.ID, "tier", p.Tier)
+		s.deps.Notifier.Command(ctx, p.Victim.WorkerID, ports.Command{
 			Kind: ports.CommandPreempt, SessionID: p.Victim.SessionID, WorkloadID: p.Victim.WorkloadID, Generation: p.Victim.Generation,
 			Reason: fmt.Sprintf("preempted by %s of tier %s", p.For.ID, p.Tier),
 		})
@@ -109,7 +109,7 @@ func (s *Service) running(ctx context.Context, v *view) ([]placement.Running, er
 			sessions = append(sessions, v.Workers[i].SessionID)
 		}
 	}
-	held, err := s.Queue.Held(ctx, sessions...)
+	held, err := s.deps.Queue.Held(ctx, sessions...)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,18 @@ import (
 	"github.com/niyanta/niyanta/core/services/transitions"
 )
 
+// Config is what an operator sets.
+type Config struct {
+	// Name is this coordinator's, for the audit trail.
+	Name string
+	// Policy orders the queue.
+	Policy domain.Policy
+	// Preemption lets a waiting workload ask one of a lower tier to checkpoint and make room.
+	Preemption bool
+	// AntiAcross are the types whose anti rules bind every customer's work.
+	AntiAcross []string
+}
+
 // Deps are what the service stands on.
 type Deps struct {
 	Queue     ports.QueueStore
@@ -24,17 +36,8 @@ type Deps struct {
 	Notifier  ports.Notifier
 	Observer  ports.Observer
 	Clock     ports.Clock
-	IDs       ports.IDs
 	Leader    *leadership.Service
 	Log       *slog.Logger
-	// Holder names this coordinator in the audit trail.
-	Holder string
-	// Policy orders the queue.
-	Policy domain.Policy
-	// Preemption lets a waiting workload ask one of a lower tier to checkpoint and make room.
-	Preemption bool
-	// AntiAcross are the types whose anti rules bind every customer's work.
-	AntiAcross []string
 }
 
 // BatchSize bounds the assignments of one commit.
@@ -49,7 +52,9 @@ const (
 
 // Service is the scheduler. Tick is called by one loop; Full is safe for concurrent use.
 type Service struct {
-	Deps
+	cfg  Config
+	deps Deps
+
 	full   atomic.Bool // the last cycle found every slot taken
 	placed int
 	lanes  int // seen in the last cycle, to read about as many heads as a batch needs
@@ -65,15 +70,15 @@ type Service struct {
 }
 
 // New returns the service.
-func New(d Deps) *Service {
-	return &Service{Deps: d, shares: placement.NewFairShare(), asked: newRequests()}
+func New(cfg Config, deps Deps) *Service {
+	return &Service{cfg: cfg, deps: deps, shares: placement.NewFairShare(), asked: newRequests()}
 }
 
 // Tick runs scheduling cycles until nothing more can be placed now, and returns how many were placed. A stale leader's
 // commit fails with CodeFenced and places nothing.
 func (s *Service) Tick(ctx context.Context) (placed int, err error) {
 	for {
-		claim, leading := s.Leader.Current()
+		claim, leading := s.deps.Leader.Current()
 		if !leading {
 			return placed, nil
 		}
@@ -107,35 +112,35 @@ type view struct {
 
 // cycle places one batch; full tells that the batch was filled, so that there may be more to place.
 func (s *Service) cycle(ctx context.Context, epoch int64) (placed int, full bool, err error) {
-	start := s.Clock.Now()
+	start := s.deps.Clock.Now()
 	var c ports.SchedulingCycle
 	v, err := s.read(ctx, start, &c)
 	if err != nil {
 		return 0, false, err
 	}
-	readDone := s.Clock.Now()
+	readDone := s.deps.Clock.Now()
 	c.Read = readDone.Sub(start)
 	s.meter.pass(start)
 	if v.planner == nil {
 		if c.FreeSlots > 0 || v.survey { // the queue was looked at, and nothing waits
 			s.meter.look(nil)
 		}
-		s.Observer.Cycle(c)
+		s.deps.Observer.Cycle(c)
 		return 0, false, s.saveThroughput(ctx, start)
 	}
 	plan, err := s.plan(ctx, v.planner)
 	if err != nil {
 		return 0, false, err
 	}
-	planDone := s.Clock.Now()
+	planDone := s.deps.Clock.Now()
 	s.placed = v.planner.Placed()
 	placed, err = s.commit(ctx, epoch, v, plan, &c)
 	if err != nil && placed == 0 {
 		return 0, false, err
 	}
-	c.Plan, c.Apply, c.Placed, c.Refused = planDone.Sub(readDone), s.Clock.Now().Sub(planDone), placed, len(plan)-placed
+	c.Plan, c.Apply, c.Placed, c.Refused = planDone.Sub(readDone), s.deps.Clock.Now().Sub(planDone), placed, len(plan)-placed
 	if err != nil {
-		s.Observer.Cycle(c) // placed all the same, only not told to the workers yet
+		s.deps.Observer.Cycle(c) // placed all the same, only not told to the workers yet
 		return placed, false, err
 	}
 	if full = len(plan) == BatchSize; !full {
@@ -143,7 +148,7 @@ func (s *Service) cycle(ctx context.Context, epoch int64) (placed int, full bool
 		s.meter.look(v.planner.PassedOver())
 		err = s.survey(ctx, epoch, v, &c)
 	}
-	s.Observer.Cycle(c)
+	s.deps.Observer.Cycle(c)
 	if err != nil {
 		return placed, false, err
 	}
@@ -154,7 +159,7 @@ func (s *Service) cycle(ctx context.Context, epoch int64) (placed int, full bool
 
 // read takes the snapshot and describes it in c. There is no planner when there is nothing to place or nowhere to place it.
 func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCycle) (*view, error) {
-	workers, err := s.Workers.List(ctx)
+	workers, err := s.deps.Workers.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -167,9 +172,9 @@ func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCy
 	}
 	v := &view{now: now, Snapshot: placement.Snapshot{
 		Now:     now,
-		Workers: workers, Placed: s.placed, Seed: uint64(s.placed), Policy: s.Policy, Shares: s.shares, AntiAcross: s.AntiAcross,
+		Workers: workers, Placed: s.placed, Seed: uint64(s.placed), Policy: s.cfg.Policy, Shares: s.shares, AntiAcross: s.cfg.AntiAcross,
 	}}
-	if v.Occupancy, err = s.Queue.Occupancy(ctx); err != nil {
+	if v.Occupancy, err = s.deps.Queue.Occupancy(ctx); err != nil {
 		return nil, err
 	}
 	for i := range v.Occupancy {
@@ -177,13 +182,13 @@ func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCy
 	}
 	c.FreeSlots = placement.NewPlanner(v.Snapshot).FreeSlots()
 	s.full.Store(c.FreeSlots == 0)
-	v.survey = now.Sub(s.surveyed) >= surveyEvery || s.Preemption
+	v.survey = now.Sub(s.surveyed) >= surveyEvery || s.cfg.Preemption
 	if c.FreeSlots == 0 && !v.survey {
 		return v, nil
 	}
 	want := min(c.FreeSlots, BatchSize)
-	heads, err := s.Queue.Heads(ctx, domain.HeadsQuery{
-		N: max(minHeads, min(want, 2*want/max(s.lanes, 1))), Policy: s.Policy, Roster: domain.NewRoster(workers),
+	heads, err := s.deps.Queue.Heads(ctx, domain.HeadsQuery{
+		N: max(minHeads, min(want, 2*want/max(s.lanes, 1))), Policy: s.cfg.Policy, Roster: domain.NewRoster(workers),
 	})
 	if err != nil {
 		return nil, err
@@ -193,14 +198,14 @@ func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCy
 		v.Snapshot.Now = heads.Now // what the heads say is by the store's clock; this process's may be wrong
 	}
 	c.Queue = describe(heads, v.Snapshot.Now)
-	if len(v.heads) == 0 && s.Policy != domain.PolicyFair {
+	if len(v.heads) == 0 && s.cfg.Policy != domain.PolicyFair {
 		return v, nil
 	}
 	s.lanes = len(v.heads)
 	if v.Customers, err = s.entitlements(ctx, v); err != nil {
 		return nil, err
 	}
-	if s.Policy == domain.PolicyFair {
+	if s.cfg.Policy == domain.PolicyFair {
 		s.settle(v)
 	}
 	v.planner = placement.NewPlanner(v.Snapshot)
@@ -240,12 +245,12 @@ func (s *Service) entitlements(ctx context.Context, v *view) (map[domain.Custome
 	for i := range v.heads {
 		add(v.heads[i].Lane.CustomerID)
 	}
-	if s.Preemption {
+	if s.cfg.Preemption {
 		for i := range v.Occupancy {
 			add(v.Occupancy[i].Lane.CustomerID)
 		}
 	}
-	customers, err := s.Customers.GetMany(ctx, ids)
+	customers, err := s.deps.Customers.GetMany(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -286,7 +291,7 @@ func (s *Service) plan(ctx context.Context, planner *placement.Planner) ([]place
 		// The lane's planned workloads still wait in the store, so each look must reach behind them.
 		n := max(fetched[exhausted]*4, 2*BatchSize)
 		fetched[exhausted] = n
-		heads, err := s.Queue.Heads(ctx, domain.HeadsQuery{N: n, Lanes: []domain.LaneID{exhausted}})
+		heads, err := s.deps.Queue.Heads(ctx, domain.HeadsQuery{N: n, Lanes: []domain.LaneID{exhausted}})
 		if err != nil {
 			return nil, err
 		}
@@ -296,9 +301,9 @@ func (s *Service) plan(ctx context.Context, planner *placement.Planner) ([]place
 
 // NextDue returns how long until the next delayed workload becomes eligible; ok is false when none will.
 func (s *Service) NextDue(ctx context.Context) (in time.Duration, ok bool, err error) {
-	at, err := s.Queue.NextDue(ctx)
+	at, err := s.deps.Queue.NextDue(ctx)
 	if err != nil || at.IsZero() {
 		return 0, false, err
 	}
-	return max(at.Sub(s.Clock.Now()), 0), true, nil
+	return max(at.Sub(s.deps.Clock.Now()), 0), true, nil
 }

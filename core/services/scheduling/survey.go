@@ -15,7 +15,7 @@ const unplaceableAfter = 10 * time.Second
 // survey looks after what was passed over.
 func (s *Service) survey(ctx context.Context, epoch int64, v *view, c *ports.SchedulingCycle) error {
 	over := v.planner.PassedOver()
-	if s.Preemption {
+	if s.cfg.Preemption {
 		if err := s.preempt(ctx, v, over[domain.ObstacleFull], c); err != nil {
 			return err
 		}
@@ -42,8 +42,8 @@ func (s *Service) forget(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	s.forgot = now
-	n, err := s.Workloads.Forget(ctx, forgetLimit)
-	s.Observer.Count("lane_forgotten", n)
+	n, err := s.deps.Workloads.Forget(ctx, forgetLimit)
+	s.deps.Observer.Count("lane_forgotten", n)
 	return err
 }
 
@@ -71,14 +71,14 @@ func (s *Service) mark(ctx context.Context, epoch int64, v *view, lanes []domain
 			}
 		}
 	}
-	results, err := s.Applier.Apply(ctx, b)
+	results, err := s.deps.Applier.Apply(ctx, b)
 	if err != nil {
 		s.marked = before
 		return err
 	}
 	for i, r := range results {
 		if r.Outcome == domain.OutcomeApplied {
-			s.Log.Warn("workload cannot be placed", "workload_id", r.WorkloadID, "customer_id", r.CustomerID, "reason", b.Transitions[i].Reason)
+			s.deps.Log.Warn("workload cannot be placed", "workload_id", r.WorkloadID, "customer_id", r.CustomerID, "reason", b.Transitions[i].Reason)
 		}
 	}
 	return nil

@@ -124,5 +124,5 @@ func (s *Service) saveThroughput(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	s.meter.blank = blank
-	return s.Insight.SaveThroughput(ctx, p)
+	return s.deps.Insight.SaveThroughput(ctx, p)
 }

@@ -8,21 +8,21 @@ import (
 
 // CreateConfig stores a workload config with a fresh id. CodeInvalidInput; CodeConflict when the customer has one for the type.
 func (s *Service) CreateConfig(ctx context.Context, c domain.WorkloadConfig) (domain.WorkloadConfig, error) {
-	c.ID = domain.ConfigID(s.IDs.New(domain.PrefixConfig))
+	c.ID = domain.ConfigID(s.deps.IDs.New(domain.PrefixConfig))
 	if err := c.Validate(); err != nil {
 		return domain.WorkloadConfig{}, err
 	}
-	return s.Configs.Create(ctx, c)
+	return s.deps.Configs.Create(ctx, c)
 }
 
 // GetConfig returns a customer's config. CodeNotFound.
 func (s *Service) GetConfig(ctx context.Context, customer domain.CustomerID, id domain.ConfigID) (domain.WorkloadConfig, error) {
-	return s.Configs.Get(ctx, customer, id)
+	return s.deps.Configs.Get(ctx, customer, id)
 }
 
 // ListConfigs returns a customer's configs ordered by type.
 func (s *Service) ListConfigs(ctx context.Context, customer domain.CustomerID) ([]domain.WorkloadConfig, error) {
-	return s.Configs.List(ctx, customer)
+	return s.deps.Configs.List(ctx, customer)
 }
 
 // UpdateConfig replaces a config; later submissions use it, earlier ones keep what they had. CodeInvalidInput, CodeNotFound.
@@ -30,10 +30,10 @@ func (s *Service) UpdateConfig(ctx context.Context, c domain.WorkloadConfig) (do
 	if err := c.Validate(); err != nil {
 		return domain.WorkloadConfig{}, err
 	}
-	return s.Configs.Update(ctx, c)
+	return s.deps.Configs.Update(ctx, c)
 }
 
 // DeleteConfig removes a config. CodeConflict while unfinished workloads use it. CodeNotFound.
 func (s *Service) DeleteConfig(ctx context.Context, customer domain.CustomerID, id domain.ConfigID) error {
-	return s.Configs.Delete(ctx, customer, id)
+	return s.deps.Configs.Delete(ctx, customer, id)
 }

@@ -68,7 +68,7 @@ func (s *Service) Authenticate(ctx context.Context, key string) (domain.Principa
 // usableKey reads a key and for how long it may be taken from memory. The store's clock decides whether it has expired:
 // the clocks of coordinators may be wrong, each in its own way. CodeNotFound when it may not be used.
 func (s *Service) usableKey(ctx context.Context, prefix string) (domain.APIKey, time.Duration, error) {
-	k, usable, err := s.Keys.ByPrefix(ctx, prefix)
+	k, usable, err := s.deps.Keys.ByPrefix(ctx, prefix)
 	if err == nil && usable <= 0 {
 		err = domain.NotFound("key")
 	}
@@ -87,7 +87,7 @@ func (s *Service) CreateKey(ctx context.Context, customer domain.CustomerID, rol
 		}
 	}
 	var random [20]byte
-	s.IDs.Random(random[:])
+	s.deps.IDs.Random(random[:])
 	secret := domain.FormatKey(customer, random)
 	k, err := s.ImportKey(ctx, customer, role, secret, expiresAt)
 	return k, secret, err
@@ -100,23 +100,23 @@ func (s *Service) ImportKey(ctx context.Context, customer domain.CustomerID, rol
 	if !ok || owner != customer {
 		return domain.APIKey{}, domain.Invalid("key", "must look like nyt_%s_ and 32 letters and digits", customer)
 	}
-	return s.Keys.Create(ctx, domain.APIKey{
-		ID: domain.KeyID(s.IDs.New(domain.PrefixKey)), CustomerID: customer, Role: role,
+	return s.deps.Keys.Create(ctx, domain.APIKey{
+		ID: domain.KeyID(s.deps.IDs.New(domain.PrefixKey)), CustomerID: customer, Role: role,
 		Prefix: prefix, Digest: sha256.Sum256([]byte(secret)), ExpiresAt: domain.StoredTime(expiresAt),
 	})
 }
 
 // ListKeys returns a customer's keys. CodeNotFound when there is no such customer.
 func (s *Service) ListKeys(ctx context.Context, customer domain.CustomerID) ([]domain.APIKey, error) {
-	if _, err := s.Customers.Get(ctx, customer); err != nil {
+	if _, err := s.deps.Customers.Get(ctx, customer); err != nil {
 		return nil, err
 	}
-	return s.Keys.List(ctx, customer)
+	return s.deps.Keys.List(ctx, customer)
 }
 
 // RevokeKey ends a key, here at once and in other processes within keyFor. CodeNotFound.
 func (s *Service) RevokeKey(ctx context.Context, customer domain.CustomerID, id domain.KeyID) error {
-	if err := s.Keys.Revoke(ctx, customer, id); err != nil {
+	if err := s.deps.Keys.Revoke(ctx, customer, id); err != nil {
 		return err
 	}
 	s.cache.forgetKeys()

@@ -56,8 +56,8 @@ func newPlace(t *testing.T) *place {
 
 // coordinator returns the service of a coordinator on the storage, with a clock of its own.
 func (p *place) coordinator(clock ports.Clock) *tenancy.Service {
-	return tenancy.New(tenancy.Deps{
-		Customers: p.store.Customers, Keys: p.keys, Limiter: memory.NewRateLimiter(p.clock), Clock: clock, IDs: system.IDs{}, AdminKey: "admin", WorkerKeys: []string{"worker"},
+	return tenancy.New(tenancy.Config{AdminKey: "admin", WorkerKeys: []string{"worker"}}, tenancy.Deps{
+		Customers: p.store.Customers, Keys: p.keys, Limiter: memory.NewRateLimiter(p.clock), Clock: clock, IDs: system.IDs{},
 	})
 }
 

@@ -8,6 +8,13 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
+// Config are the keys that belong to nobody's customer.
+type Config struct {
+	// AdminKey authenticates administrators, WorkerKeys workers. Empty ones match nothing.
+	AdminKey   string
+	WorkerKeys []string
+}
+
 // Deps are what the service stands on.
 type Deps struct {
 	Customers ports.CustomerStore
@@ -18,61 +25,57 @@ type Deps struct {
 	Notifier  ports.Notifier
 	Clock     ports.Clock
 	IDs       ports.IDs
-	// AdminKey authenticates administrators, WorkerKeys workers. Empty ones match nothing.
-	AdminKey   string
-	WorkerKeys []string
 }
 
 // Service is the tenancy service. Safe for concurrent use.
 type Service struct {
-	Deps
+	deps    Deps
 	admin   [][32]byte
 	workers [][32]byte
 	cache   keyCache
 }
 
 // New returns the service.
-func New(d Deps) *Service {
-	s := &Service{Deps: d, cache: keyCache{clock: d.Clock}}
-	s.admin = digests(d.AdminKey)
-	s.workers = digests(d.WorkerKeys...)
-	return s
+func New(cfg Config, deps Deps) *Service {
+	return &Service{
+		deps: deps, admin: digests(cfg.AdminKey), workers: digests(cfg.WorkerKeys...), cache: keyCache{clock: deps.Clock},
+	}
 }
 
 // CreateCustomer onboards a customer; an empty id is generated. CodeInvalidInput, CodeConflict.
 func (s *Service) CreateCustomer(ctx context.Context, c domain.Customer) (domain.Customer, error) {
 	if c.ID == "" {
-		c.ID = domain.CustomerID(s.IDs.New(domain.PrefixCustomer))
+		c.ID = domain.CustomerID(s.deps.IDs.New(domain.PrefixCustomer))
 	}
 	if err := c.Validate(); err != nil {
 		return domain.Customer{}, err
 	}
-	return s.Customers.Create(ctx, c)
+	return s.deps.Customers.Create(ctx, c)
 }
 
 // GetCustomer returns a customer. CodeNotFound.
 func (s *Service) GetCustomer(ctx context.Context, id domain.CustomerID) (domain.Customer, error) {
-	return s.Customers.Get(ctx, id)
+	return s.deps.Customers.Get(ctx, id)
 }
 
 // ListCustomers returns customers behind the id after, ordered by id.
 func (s *Service) ListCustomers(ctx context.Context, after domain.CustomerID, limit int) ([]domain.Customer, error) {
-	return s.Customers.List(ctx, after, limit)
+	return s.deps.Customers.List(ctx, after, limit)
 }
 
 // UpdateCustomer changes name, tier, limits or whether it is preemptible. All hold at once, for what waits already too; what runs above a limit
 // that was lowered goes on. The leader is woken, so that a raised limit is used at once.
 func (s *Service) UpdateCustomer(ctx context.Context, id domain.CustomerID, p domain.CustomerPatch) (domain.Customer, error) {
-	c, err := s.Customers.Update(ctx, id, p)
+	c, err := s.deps.Customers.Update(ctx, id, p)
 	if err == nil {
-		s.Notifier.Wake(ctx, "customer changed")
+		s.deps.Notifier.Wake(ctx, "customer changed")
 	}
 	return c, err
 }
 
 // CustomerUsage counts what the customer uses right now.
 func (s *Service) CustomerUsage(ctx context.Context, id domain.CustomerID) (domain.Usage, error) {
-	return s.Workloads.Usage(ctx, id)
+	return s.deps.Workloads.Usage(ctx, id)
 }
 
 // limitsFor is how long a customer's rate is taken from memory before the store is asked again.
@@ -88,12 +91,12 @@ func (s *Service) Allow(ctx context.Context, p domain.Principal) (ports.RateDeci
 		return ports.RateDecision{Allowed: true, Remaining: unlimited.Burst}, unlimited, nil
 	}
 	limits, err := s.cache.limits(p.CustomerID, func() (domain.Limits, error) {
-		c, err := s.Customers.Get(ctx, p.CustomerID)
+		c, err := s.deps.Customers.Get(ctx, p.CustomerID)
 		return c.Limits(), err
 	})
 	if err != nil {
 		return ports.RateDecision{}, domain.Limits{}, err
 	}
-	d, err := s.Limiter.Allow(ctx, string(p.CustomerID), limits.RatePerSec, limits.Burst)
+	d, err := s.deps.Limiter.Allow(ctx, string(p.CustomerID), limits.RatePerSec, limits.Burst)
 	return d, limits, err
 }

@@ -7,24 +7,25 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Applier executes batches of transitions and spreads the news.
-type Applier struct {
-	store    ports.WorkloadStore
-	notifier ports.Notifier
-	observer ports.Observer
+// Deps are what an Applier stands on.
+type Deps struct {
+	Workloads ports.WorkloadStore
+	Notifier  ports.Notifier
+	Observer  ports.Observer
 }
 
+// Applier executes batches of transitions and spreads the news. Safe for concurrent use.
+type Applier struct{ deps Deps }
+
 // New returns an Applier.
-func New(store ports.WorkloadStore, notifier ports.Notifier, observer ports.Observer) *Applier {
-	return &Applier{store: store, notifier: notifier, observer: observer}
-}
+func New(deps Deps) *Applier { return &Applier{deps: deps} }
 
 // Apply executes the batch; see ports.WorkloadStore.Apply. A batch that the store cannot take as a whole is executed one by one.
 func (a *Applier) Apply(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
 	if len(b.Transitions) == 0 {
 		return nil, nil
 	}
-	results, err := a.store.Apply(ctx, b)
+	results, err := a.deps.Workloads.Apply(ctx, b)
 	if untakeable(err) && len(b.Transitions) > 1 {
 		return a.oneByOne(ctx, b)
 	}
@@ -58,14 +59,14 @@ func (a *Applier) oneByOne(ctx context.Context, b domain.Batch) ([]domain.Result
 	results := make([]domain.Result, len(b.Transitions))
 	for i, t := range b.Transitions {
 		single := domain.Batch{Epoch: b.Epoch, Transitions: []domain.Transition{t}}
-		r, err := a.store.Apply(ctx, single)
+		r, err := a.deps.Workloads.Apply(ctx, single)
 		if untakeable(err) && t.Reported() {
 			single.Transitions[0] = t.Plain()
-			r, err = a.store.Apply(ctx, single)
+			r, err = a.deps.Workloads.Apply(ctx, single)
 		}
 		switch {
 		case untakeable(err):
-			a.observer.Count("transition_failed", 1)
+			a.deps.Observer.Count("transition_failed", 1)
 			results[i] = domain.Result{Outcome: domain.OutcomeRefused, WorkloadID: t.WorkloadID, Reason: "the store cannot execute it"}
 		case err != nil:
 			return nil, err
@@ -89,7 +90,7 @@ func (a *Applier) One(ctx context.Context, t domain.Transition) (domain.Result, 
 // Announce spreads the news of a batch that was executed elsewhere (a checkpoint's transition is executed by the
 // checkpoint store).
 func (a *Applier) Announce(ctx context.Context, b domain.Batch, results []domain.Result) {
-	a.observer.Transitioned(b, results)
+	a.deps.Observer.Transitioned(b, results)
 	wake := ""
 	updates := make([]ports.Update, 0, len(results))
 	for i := range results {
@@ -108,15 +109,15 @@ func (a *Applier) Announce(ctx context.Context, b domain.Batch, results []domain
 			Generation: r.State.Generation, ProgressPercent: r.State.ProgressPercent, At: r.State.UpdatedAt,
 		})
 		if cmd, ok := stopCommand(t, r); ok {
-			a.notifier.Command(ctx, r.FromWorkerID, cmd)
+			a.deps.Notifier.Command(ctx, r.FromWorkerID, cmd)
 		}
 		if r.State.Status.Waiting() || r.From.Held() && !r.State.Status.Held() {
 			wake = string(t.Event)
 		}
 	}
-	a.notifier.Updated(ctx, updates...)
+	a.deps.Notifier.Updated(ctx, updates...)
 	if wake != "" {
-		a.notifier.Wake(ctx, wake)
+		a.deps.Notifier.Wake(ctx, wake)
 	}
 }
 

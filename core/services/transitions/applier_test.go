@@ -29,7 +29,7 @@ func TestOneBadRowCostsTheOthersNothing(t *testing.T) {
 	notifier.EXPECT().Updated(gomock.Any(), gomock.Any()).Times(2)
 	observer.EXPECT().Transitioned(gomock.Any(), gomock.Any()).Times(2)
 	observer.EXPECT().Count("transition_failed", 1)
-	rs, err := transitions.New(store, notifier, observer).Apply(t.Context(), domain.Batch{Epoch: 7, Transitions: []domain.Transition{
+	rs, err := transitions.New(transitions.Deps{Workloads: store, Notifier: notifier, Observer: observer}).Apply(t.Context(), domain.Batch{Epoch: 7, Transitions: []domain.Transition{
 		{WorkloadID: "a", Event: domain.EventLose}, {WorkloadID: "bad", Event: domain.EventLose}, {WorkloadID: "b", Event: domain.EventLose},
 	}})
 	require.NoError(t, err)
@@ -42,7 +42,7 @@ func TestOtherErrorsAreNotTriedOneByOne(t *testing.T) {
 	ctrl := gomock.NewController(t)
 	store := mocks.NewMockWorkloadStore(ctrl)
 	store.EXPECT().Apply(gomock.Any(), gomock.Any()).Return(nil, domain.NewError(domain.CodeFenced, "stale leader"))
-	_, err := transitions.New(store, mocks.NewMockNotifier(ctrl), mocks.NewMockObserver(ctrl)).Apply(t.Context(),
+	_, err := transitions.New(transitions.Deps{Workloads: store, Notifier: mocks.NewMockNotifier(ctrl), Observer: mocks.NewMockObserver(ctrl)}).Apply(t.Context(),
 		domain.Batch{Epoch: 1, Transitions: []domain.Transition{{WorkloadID: "a"}, {WorkloadID: "b"}}})
 	require.Equal(t, domain.CodeFenced, domain.CodeOf(err))
 }
@@ -65,7 +65,7 @@ func TestApplier_WhenTheStoreCannotTakeAnOutcome_LandsItInItsPlainestForm(t *tes
 			}).AnyTimes()
 			notifier.EXPECT().Updated(gomock.Any(), gomock.Any()).AnyTimes()
 			observer.EXPECT().Transitioned(gomock.Any(), gomock.Any()).AnyTimes()
-			a := transitions.New(store, notifier, observer)
+			a := transitions.New(transitions.Deps{Workloads: store, Notifier: notifier, Observer: observer})
 			for _, batch := range [][]domain.Transition{
 				{{WorkloadID: "alone", Event: domain.EventComplete, Result: `"é"`}},
 				{
@@ -91,7 +91,7 @@ func TestApplier_Each_WhenTheStoreTakesNothingOfIt_RefusesIt(t *testing.T) {
 	store, observer := mocks.NewMockWorkloadStore(ctrl), mocks.NewMockObserver(ctrl)
 	store.EXPECT().Apply(gomock.Any(), gomock.Any()).Return(nil, domain.NewError(domain.CodeInternal, "constraint")).AnyTimes()
 	observer.EXPECT().Count("transition_failed", 1)
-	rs, err := transitions.New(store, mocks.NewMockNotifier(ctrl), observer).Each(t.Context(), []domain.Transition{{WorkloadID: "a", Event: domain.EventComplete}})
+	rs, err := transitions.New(transitions.Deps{Workloads: store, Notifier: mocks.NewMockNotifier(ctrl), Observer: observer}).Each(t.Context(), []domain.Transition{{WorkloadID: "a", Event: domain.EventComplete}})
 	require.NoError(t, err)
 	require.Equal(t, domain.OutcomeRefused, rs[0].Outcome)
 	require.NotEmpty(t, rs[0].Reason)
