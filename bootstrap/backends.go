@@ -82,6 +82,7 @@ type openedBus struct {
 func openBus(cfg Config, name string, ids ports.IDs, log *slog.Logger) (openedBus, error) {
 	switch cfg.Bus {
 	case BusNATS:
+		log = log.With("setting", Prefix+"NATS_URL")
 		b, err := nats.Connect(nats.Options{
 			URL: cfg.NATSURL, Name: name, CredsFile: cfg.NATSCreds, CAFile: cfg.NATSCA, CertFile: cfg.NATSCert, KeyFile: cfg.NATSKey, Log: log,
 		})
@@ -90,11 +91,12 @@ func openBus(cfg Config, name string, ids ports.IDs, log *slog.Logger) (openedBu
 		}
 		return openedBus{b, func(context.Context) error {
 			if !b.Connected() {
-				return errors.New("the bus is away")
+				return errors.New("the bus is disconnected")
 			}
 			return nil
 		}, b.Dropped, func() { _ = b.Close() }}, nil
 	case BusRedis:
+		log = log.With("setting", Prefix+"REDIS_URL")
 		c, err := redis.Connect(cfg.RedisURL)
 		if err != nil {
 			return openedBus{}, fmt.Errorf("%sREDIS_URL: %w", Prefix, err)
@@ -137,5 +139,5 @@ func openLimiter(cfg Config, h coordinator.Host) (Limiter, func(), error) {
 		return Limiter{}, nil, fmt.Errorf("%sREDIS_URL: %w", Prefix, err)
 	}
 	ping := func(ctx context.Context) error { return c.Ping(ctx).Err() }
-	return Limiter{redis.NewRateLimiter(c, local, h.Clock, h.Log), ping}, func() { _ = c.Close() }, nil
+	return Limiter{redis.NewRateLimiter(c, local, h.Clock, h.Log.With("setting", Prefix+"REDIS_URL")), ping}, func() { _ = c.Close() }, nil
 }

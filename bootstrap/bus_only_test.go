@@ -57,7 +57,7 @@ func TestWorker_WhenItHasABusOnly_ReportsWhatTheBusCannotCarry(t *testing.T) {
 			assert.Equal(t, domain.FlawTooLarge, e.Reason)
 			assert.True(t, e.Truncated)
 			assert.True(t, strings.HasPrefix(string(data), `"rrr`))
-			assert.Zero(t, r.log.count("report refused"), "%s", r.log)
+			assert.Zero(t, r.log.Count("report refused"), "%s", r.log)
 			r.neverFenced()
 		})
 	}

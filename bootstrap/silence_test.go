@@ -1,7 +1,6 @@
 package bootstrap
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
@@ -9,8 +8,6 @@ import (
 	"log/slog"
 	"net/url"
 	"strconv"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -32,33 +29,13 @@ const testAdminKey = "admin-key-of-tests-0123456789abcdef"
 // startsWithin bounds when a job is done that is submitted just after a connection has fallen silent.
 const startsWithin = 4 * time.Second
 
-// loggedLines is a log that tests read.
-type loggedLines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *loggedLines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *loggedLines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
-func (l *loggedLines) count(text string) int { return strings.Count(l.String(), text) }
-
 // remote is a coordinator and a worker that reaches it through proxies only.
 type remote struct {
 	t         *testing.T
 	app       *App
 	client    *niyanta.Client
 	http, bus *servers.Proxy // bus is nil without one
-	log       *loggedLines   // the worker's
+	log       *servers.Log   // the worker's
 }
 
 // noHTTP, as the worker's CoordinatorURL, leaves it with the bus alone.
@@ -76,7 +53,7 @@ func startRemote(
 	require.NoError(t, err)
 	cfg.AdminKey, cfg.WorkerKeys = testAdminKey, []string{testWorkerKey}
 	workerCfg := cfg
-	r := &remote{t: t, log: &loggedLines{}}
+	r := &remote{t: t, log: &servers.Log{}}
 	r.bus = configure(t, &cfg, &workerCfg)
 	r.app, err = NewCoordinator(t.Context(), cfg, silent)
 	require.NoError(t, err)
@@ -98,7 +75,7 @@ func startRemote(
 		assert.NoError(t, <-ended)
 	})
 	r.connectClient()
-	r.awaits(func() bool { return r.log.count("msg=registered") == 1 }, "the worker registers")
+	r.awaits(func() bool { return r.log.Count("msg=registered") == 1 }, "the worker registers")
 	return r
 }
 
@@ -143,15 +120,15 @@ func (r *remote) run(workloadType, input string) time.Duration {
 
 // usesItsBus reports whether the bus is connected again, and coordinators have answered over it.
 func (r *remote) usesItsBus() bool {
-	return r.log.count(`msg="bus reconnected"`) == r.log.count(`msg="bus disconnected"`) &&
-		r.log.count(`msg="coordinators connected" route=bus`) == r.log.count(`msg="coordinators disconnected" route=bus`)
+	return r.log.Count(`msg="bus reconnected"`) == r.log.Count(`msg="bus disconnected"`) &&
+		r.log.Count(`msg="coordinators connected" route=bus`) == r.log.Count(`msg="coordinators disconnected" route=bus`)
 }
 
 // neverFenced checks that the worker kept its first session.
 func (r *remote) neverFenced() {
 	r.t.Helper()
-	assert.Equal(r.t, 1, r.log.count("msg=registered"), "%s", r.log)
-	assert.Zero(r.t, r.log.count("session over"), "%s", r.log)
+	assert.Equal(r.t, 1, r.log.Count("msg=registered"), "%s", r.log)
+	assert.Zero(r.t, r.log.Count("session over"), "%s", r.log)
 }
 
 const brief = `{"duration_ms": 1}`
@@ -201,7 +178,7 @@ func TestWorker_WhenItsConnectionsFallSilent_KeepsItsSessionAndStartsWorkSoon(t 
 				if r.bus == nil {
 					continue
 				}
-				r.awaits(func() bool { return r.log.count(`msg="bus disconnected"`) > n }, "the silence is noticed")
+				r.awaits(func() bool { return r.log.Count(`msg="bus disconnected"`) > n }, "the silence is noticed")
 				r.bus.Release()
 				r.awaits(r.usesItsBus, "the bus is used again")
 			}
@@ -222,13 +199,13 @@ func TestWorker_WhenItsBusIsDown_StartsWorkWithinTwoSecondsAndReturnsToTheBus(t 
 				assert.Less(t, r.run("sleep", brief), 2*time.Second, "%s", r.log)
 				assert.Less(t, r.run("sleep", brief), 2*time.Second, "%s", r.log)
 				r.bus.Up()
-				r.awaits(func() bool { return r.log.count(`msg="bus reconnected"`) == r.log.count(`msg="bus disconnected"`) }, "the bus is used again")
+				r.awaits(func() bool { return r.log.Count(`msg="bus reconnected"`) == r.log.Count(`msg="bus disconnected"`) }, "the bus is used again")
 				r.http.Down()
 				assert.Less(t, r.run("sleep", brief), 2*time.Second, "over the bus alone: %s", r.log)
 				r.http.Up()
 			}
 			r.neverFenced()
-			assert.LessOrEqual(t, r.log.count("\n"), 40, "lines are about changes of state: %s", r.log)
+			assert.LessOrEqual(t, r.log.Count("\n"), 40, "lines are about changes of state: %s", r.log)
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,7 +89,7 @@ func Connect(o Options) (*Bus, error) {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
 	if !b.conn.IsConnected() {
-		b.link.Disconnected(errUnreachable)
+		b.link.Disconnected(cmp.Or(b.conn.LastError(), errUnreachable))
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	b.stop = stop

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -77,6 +78,38 @@ func TestAServerThatIsAwayAtTheStartIsWaitedFor(t *testing.T) {
 	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(b.Publish(t.Context(), "s", nil)))
 	require.NoError(t, s.Start())
 	require.Eventually(t, func() bool { return b.Publish(t.Context(), "s", nil) == nil }, 10*time.Second, 10*time.Millisecond)
+}
+
+func TestLog_WhenTheServerIsStoppedAndStarted_HasOneLineForEachChange(t *testing.T) {
+	s := servers.StartNATS(t, 0)
+	var log servers.Log
+	b, err := nats.Connect(nats.Options{URL: s.URL(), Log: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = b.Close() })
+	s.Stop()
+	require.Eventually(t, func() bool { return !b.Connected() }, 5*time.Second, time.Millisecond)
+	require.Never(t, func() bool { return b.Connected() }, 2*time.Second, 50*time.Millisecond)
+	require.NoError(t, s.Start())
+	require.Eventually(t, b.Connected, 10*time.Second, 10*time.Millisecond)
+	address := fmt.Sprintf("address=127.0.0.1:%d", s.Port)
+	assert.Equal(t, 1, strings.Count(log.String(), `level=WARN msg="bus disconnected" `+address), log.String())
+	assert.Equal(t, 1, strings.Count(log.String(), `level=INFO msg="bus reconnected" `+address), log.String())
+	assert.Equal(t, 2, strings.Count(log.String(), "\n"), log.String())
+}
+
+func TestLog_WhenThePasswordIsWrong_HasOneLineThatSaysSo(t *testing.T) {
+	s, ca, cert, key := servers.StartNATSWithTLS(t, "niyanta", "secret")
+	var log servers.Log
+	b, err := nats.Connect(nats.Options{
+		URL: fmt.Sprintf("tls://niyanta:wrong@127.0.0.1:%d", s.Port), CAFile: ca, CertFile: cert, KeyFile: key,
+		Log: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = b.Close() })
+	require.Never(t, b.Connected, 2*time.Second, 50*time.Millisecond)
+	assert.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
+	assert.Contains(t, log.String(), "authorization violation")
+	assert.NotContains(t, log.String(), "wrong")
 }
 
 func TestAFullBufferDropsAndCounts(t *testing.T) {

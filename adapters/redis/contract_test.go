@@ -183,6 +183,22 @@ func TestABusThatWasAwayGoesOnWithItsSubscriptions(t *testing.T) {
 	}, 15*time.Second, 20*time.Millisecond)
 }
 
+func TestLog_WhenTheServerIsStoppedAndStarted_HasOneLineForEachChange(t *testing.T) {
+	s := servers.StartRedis(t)
+	var log servers.Log
+	b := redis.NewBus(connect(t, s.URL()), randomIDs{}, slog.New(slog.NewTextHandler(&log, nil)))
+	t.Cleanup(func() { _ = b.Close() })
+	s.Stop()
+	require.Eventually(t, func() bool { return !b.Connected() }, 5*time.Second, time.Millisecond)
+	require.Never(t, func() bool { return b.Connected() }, 2*time.Second, 50*time.Millisecond)
+	require.NoError(t, s.Start())
+	require.Eventually(t, b.Connected, 10*time.Second, 10*time.Millisecond)
+	address := fmt.Sprintf("address=127.0.0.1:%d", s.Port)
+	assert.Equal(t, 1, strings.Count(log.String(), `level=WARN msg="bus disconnected" `+address), log.String())
+	assert.Equal(t, 1, strings.Count(log.String(), `level=INFO msg="bus reconnected" `+address), log.String())
+	assert.Equal(t, 2, strings.Count(log.String(), "\n"), log.String())
+}
+
 func TestABadURLIsRefusedWithoutShowingIt(t *testing.T) {
 	_, err := redis.Connect("redis://user:hunter2@host:port/x")
 	require.Error(t, err)

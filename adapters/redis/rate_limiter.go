@@ -16,22 +16,22 @@ import (
 // retryPause is how long Redis is not asked after it failed, so that each request does not wait for it.
 const retryPause = time.Second
 
-// RateLimiter implements ports.RateLimiter. While Redis is away, fallback limits each process by itself: requests are
-// still limited, only not across processes.
+// RateLimiter implements ports.RateLimiter. While Redis does not answer, fallback limits each process by itself:
+// requests are still limited, only not across processes.
 type RateLimiter struct {
 	limiter  *redis_rate.Limiter
 	fallback ports.RateLimiter
 	clock    ports.Clock
 	log      *slog.Logger
 
-	mu    sync.Mutex
-	away  time.Time // Redis is not asked before
-	since time.Time // when it stopped answering; zero while it answers
+	mu         sync.Mutex
+	pauseUntil time.Time // Redis is not asked before
+	since      time.Time // when it stopped answering; zero while it answers
 }
 
 // NewRateLimiter returns a limiter on a client.
 func NewRateLimiter(c *redis.Client, fallback ports.RateLimiter, clock ports.Clock, log *slog.Logger) *RateLimiter {
-	return &RateLimiter{limiter: redis_rate.NewLimiter(c), fallback: fallback, clock: clock, log: log}
+	return &RateLimiter{limiter: redis_rate.NewLimiter(c), fallback: fallback, clock: clock, log: log.With("address", c.Options().Addr)}
 }
 
 // Allow implements ports.RateLimiter.
@@ -39,7 +39,7 @@ func (l *RateLimiter) Allow(ctx context.Context, key string, rate float64, burst
 	if err := ctx.Err(); err != nil {
 		return ports.RateDecision{}, err
 	}
-	if l.isAway() {
+	if l.isPaused() {
 		return l.fallback.Allow(ctx, key, rate, burst)
 	}
 	// What is stored is the moment at which the bucket is full again, which means nothing under other limits: they get a bucket
@@ -51,10 +51,10 @@ func (l *RateLimiter) Allow(ctx context.Context, key string, rate float64, burst
 	case ctx.Err() != nil:
 		return ports.RateDecision{}, ctx.Err()
 	default:
-		l.markAway(err)
+		l.failed(err)
 		return l.fallback.Allow(ctx, key, rate, burst)
 	}
-	l.markBack()
+	l.answered()
 	d := ports.RateDecision{Allowed: r.Allowed > 0, Remaining: r.Remaining, ResetAfter: r.ResetAfter}
 	if !d.Allowed {
 		d.RetryAfter = r.RetryAfter
@@ -62,29 +62,29 @@ func (l *RateLimiter) Allow(ctx context.Context, key string, rate float64, burst
 	return d, nil
 }
 
-func (l *RateLimiter) isAway() bool {
+func (l *RateLimiter) isPaused() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.clock.Now().Before(l.away)
+	return l.clock.Now().Before(l.pauseUntil)
 }
 
-// markAway has Redis left alone for a moment. What lasts is logged once.
-func (l *RateLimiter) markAway(err error) {
+// failed has Redis left alone for a moment. The first of several failures in a row is logged.
+func (l *RateLimiter) failed(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.clock.Now()
 	if l.since.IsZero() {
 		l.since = now
-		l.log.Warn("rate limiter disconnected: limits are kept by each process alone", "error", err)
+		l.log.Warn("rate limiter disconnected: each process limits by itself", "error", err)
 	}
-	l.away = now.Add(retryPause)
+	l.pauseUntil = now.Add(retryPause)
 }
 
-func (l *RateLimiter) markBack() {
+func (l *RateLimiter) answered() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.since.IsZero() {
-		l.log.Info("rate limiter connected", "after", l.clock.Now().Sub(l.since).Round(time.Millisecond).String())
+		l.log.Info("rate limiter reconnected", "after", l.clock.Now().Sub(l.since).Round(time.Millisecond).String())
 		l.since = time.Time{}
 	}
 }
