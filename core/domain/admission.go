@@ -11,7 +11,8 @@ const (
 	Admitted Admission = iota
 	// AdmittedBefore: it repeats a submission that was stored, whose workload is the answer.
 	AdmittedBefore
-	// AdmissionConflict: its idempotency key was used for something else, or its id is another customer's.
+	// AdmissionConflict: its idempotency key was used for something else, or its id is another
+	// customer's.
 	AdmissionConflict
 	// AdmissionQueueFull: as much waits already as the customer may have waiting.
 	AdmissionQueueFull
@@ -37,7 +38,8 @@ func (s *Submission) Use(now time.Time) KeyUse {
 	return KeyUse{s.CustomerID, s.IdempotencyKey, s.ID, s.Digest, s.Meaning, now}
 }
 
-// KnownWorkloads is what a store knows that a submission may collide with, the submissions before it in the batch included.
+// KnownWorkloads is what a store knows that a submission may collide with, the submissions before
+// it in the batch included.
 type KnownWorkloads struct {
 	// Customer is whose submission it is; nil when there is no such customer.
 	Customer *Customer
@@ -49,8 +51,8 @@ type KnownWorkloads struct {
 	Queued int
 }
 
-// Admit decides on a submission. existing is the workload that it repeats (AdmittedBefore). A store that gave an upper bound as Queued
-// counts before it refuses the submission (AdmissionQueueFull).
+// Admit decides on a submission. existing is the workload that it repeats (AdmittedBefore). A store
+// that gave an upper bound as Queued counts before it refuses the submission (AdmissionQueueFull).
 func (s *Submission) Admit(known KnownWorkloads, now time.Time) (a Admission, existing WorkloadID) {
 	switch {
 	case known.Customer == nil:

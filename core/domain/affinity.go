@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// AffinityTerms name workers by id, by tags, or by the types they offer (hard) or run (anti).
+// AffinityTerms select workers by id, by tags, or by workload types: those that they offer (Hard)
+// or run (Anti).
 type AffinityTerms struct {
 	WorkerID      WorkerID          `json:"worker_id,omitempty"`
 	WorkerTags    map[string]string `json:"worker_tags,omitempty"`
@@ -20,7 +21,7 @@ type Affinity struct {
 	Anti AffinityTerms `json:"anti,omitzero"`
 }
 
-// IsZero reports whether nothing is named.
+// IsZero reports whether the terms are empty.
 func (t AffinityTerms) IsZero() bool {
 	return t.WorkerID == "" && len(t.WorkerTags) == 0 && len(t.WorkloadTypes) == 0
 }
@@ -37,7 +38,7 @@ func (t AffinityTerms) clone() AffinityTerms {
 	return AffinityTerms{t.WorkerID, maps.Clone(t.WorkerTags), slices.Clone(t.WorkloadTypes)}
 }
 
-// Validate checks the rules a client sent; field is where they stand in the request.
+// Validate checks the rules that a client sent. field is their place in the request.
 func (a Affinity) Validate(field string) error {
 	for _, part := range []struct {
 		name  string
@@ -73,8 +74,8 @@ func (t AffinityTerms) validate(field string) error {
 	return nil
 }
 
-// ValidateTags checks a map of tags or labels: at most 64 pairs, keys 1 to 63, values up to 255 characters. A key has no
-// "=", because filters and settings write a pair as key=value.
+// ValidateTags checks a map of tags or labels: at most 64 pairs, keys 1 to 63, values up to 255
+// characters. A key has no "=", because filters and settings write a pair as key=value.
 func ValidateTags(field string, tags map[string]string) error {
 	if len(tags) > 64 {
 		return Invalid(field, "must have at most 64 entries")
@@ -93,8 +94,8 @@ func ValidateTags(field string, tags map[string]string) error {
 	return nil
 }
 
-// Admits reports whether hard and anti rules about the worker itself let the workload run there.
-// Anti rules about what else runs there depend on the moment and are the planner's.
+// Admits reports whether the hard rules, and the anti rules about the worker itself, let the
+// workload run on the worker. Anti rules about what else runs there are left to the planner.
 func (a Affinity) Admits(w *Worker) bool {
 	if a.Hard.WorkerID != "" && a.Hard.WorkerID != w.ID || !w.HasTags(a.Hard.WorkerTags) {
 		return false

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// What a worker offers are capabilities: workload types, and for the type that runs programs, one for each program it may
-// start. A capability that is no type holds a colon, which no type does.
+// A worker offers capabilities. A capability is either a workload type or, for the type that runs
+// programs, a program that the worker may start. Only the latter contains a colon.
 
 // TypeExec is the workload type that runs programs.
 const TypeExec = "exec"
@@ -17,16 +17,19 @@ const MaxProgram = 255
 
 const programPrefix = TypeExec + ":"
 
-// ProgramCapability is what a worker offers that may start a program: exec:<program>, spelled as input must.
+// ProgramCapability returns the capability of a program: exec:<program>. The program is spelled as
+// in the input.
 func ProgramCapability(program string) string { return programPrefix + program }
 
-// ProgramOf returns the program that a capability stands for; ok is false when the capability is a workload type.
+// ProgramOf returns the program of a capability. ok is false when the capability is a workload
+// type.
 func ProgramOf(capability string) (program string, ok bool) {
 	return strings.CutPrefix(capability, programPrefix)
 }
 
-// NeededCapability is what a workload needs of its worker beside its type: for a workload of type exec the capability of its
-// program, else nothing. Input in which no program is named needs nothing: the run says what is wrong with it.
+// NeededCapability returns the capability that a workload needs beside its type. For a workload of
+// type exec it is that of its program, otherwise it is empty. It is also empty when the input names
+// no program: then the run fails and says why.
 func NeededCapability(workloadType string, input JSON) string {
 	if workloadType != TypeExec {
 		return ""
@@ -40,7 +43,8 @@ func NeededCapability(workloadType string, input JSON) string {
 	return ProgramCapability(in.Command[0])
 }
 
-// validateNeeded refuses what no worker will ever offer, so that it does not wait for ever.
+// validateNeeded refuses a program that no worker can offer. Otherwise the workload would wait for
+// ever.
 func validateNeeded(workloadType string, input JSON) error {
 	program, ok := ProgramOf(NeededCapability(workloadType, input))
 	if !ok {
@@ -49,8 +53,8 @@ func validateNeeded(workloadType string, input JSON) error {
 	return ValidateProgram(program)
 }
 
-// ValidateProgram checks how a program is named: a name without slashes, which the worker looks up in its PATH, or an absolute path
-// without "." and "..". No worker offers anything else.
+// ValidateProgram checks the name of a program. It is a name without slashes, which the worker
+// looks up in its PATH, or an absolute path without "." and "..".
 func ValidateProgram(program string) error {
 	const field = "input_params.command"
 	switch {
@@ -64,7 +68,8 @@ func ValidateProgram(program string) error {
 	return nil
 }
 
-// plainPath reports whether a program is a name without slashes, or an absolute path in its shortest form.
+// plainPath reports whether a program is a name without slashes, or an absolute path in its
+// shortest form.
 func plainPath(program string) bool {
 	parts := strings.Split(program, "/")
 	if len(parts) > 1 && parts[0] == "" {
@@ -78,7 +83,7 @@ func plainPath(program string) bool {
 // IsType reports whether a capability is a workload type.
 func IsType(capability string) bool { return !strings.Contains(capability, ":") }
 
-// validateCapability checks what a worker says that it offers.
+// validateCapability checks a capability that a worker offers.
 func validateCapability(field, capability string) error {
 	if program, ok := ProgramOf(capability); ok {
 		if err := ValidateProgram(program); err != nil {

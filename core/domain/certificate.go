@@ -12,13 +12,14 @@ const PrefixProcess = "proc_"
 // digestLength is that of a SHA-256 in hexadecimal.
 const digestLength = 2 * sha256.Size
 
-// SessionEnd ends a session before its lease does. It is either the holder's own word, a session, or a death certificate, a
-// process and its secret.
+// SessionEnd ends a session before its lease does. It is either the holder's own word, a session,
+// or a death certificate, a process and its secret.
 type SessionEnd struct {
 	// WorkerID and SessionID name the session whose holder deregisters.
 	WorkerID  WorkerID  `json:"worker_id,omitempty"`
 	SessionID SessionID `json:"session_id,omitempty"`
-	// ProcessID names the process that died. Secret is what Registration.CertificateDigest is the digest of.
+	// ProcessID names the process that died. Secret is what Registration.CertificateDigest is the
+	// digest of.
 	ProcessID string `json:"process_id,omitempty"`
 	Secret    string `json:"secret,omitempty"`
 }
@@ -59,7 +60,8 @@ func (e SessionEnd) String() string {
 	return "deregistration of worker " + string(e.WorkerID) + ", session " + string(e.SessionID)
 }
 
-// CertificateDigest returns what a registration says of the secret of its death certificate: its SHA-256, in hexadecimal.
+// CertificateDigest returns what a registration says of the secret of its death certificate: its
+// SHA-256, in hexadecimal.
 func CertificateDigest(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])

@@ -12,32 +12,34 @@ const (
 	MaxTypeLength             = 100
 )
 
-// Resources are what a workload needs or a worker has. A zero field is "not stated".
+// Resources are what a workload needs or what a worker has. A zero field is not stated.
 type Resources struct {
 	CPUCores float64 `json:"cpu_cores,omitempty"`
 	MemoryMB int     `json:"memory_mb,omitempty"`
 	DiskMB   int     `json:"disk_mb,omitempty"`
 }
 
-// DefaultResources are a config's resource limits unless it says otherwise.
+// DefaultResources are the resource limits of a config that states none.
 func DefaultResources() Resources { return Resources{CPUCores: 1, MemoryMB: 512, DiskMB: 1024} }
 
 // RunConfig is the part of a config that a workload keeps from its submission on.
 type RunConfig struct {
 	// Config is the customer's opaque configuration of the type, a JSON object or empty.
 	Config JSON
-	// Resources bound the run and steer placement.
+	// Resources limit the run, and decide on which workers it fits.
 	Resources Resources
-	// CheckpointInterval is the time between automatic checkpoints; 0: only when the workload asks.
+	// CheckpointInterval is the time between automatic checkpoints. 0: only the workload saves
+	// them.
 	CheckpointInterval time.Duration
-	// MaxRetries counts failures of the workload, not losses of workers. Backoff is the wait before each.
+	// MaxRetries is how often a failed run is retried. Lost workers do not count. Backoff is the
+	// wait before each retry.
 	MaxRetries int
 	Backoff    RetryBackoff
-	// Timeout bounds one run, from its start; 0: none.
+	// Timeout limits one run, from its start. 0: no limit.
 	Timeout time.Duration
 }
 
-// DefaultRunConfig is what a type runs with when its customer has no config for it.
+// DefaultRunConfig is the config of a type for which the customer has none.
 func DefaultRunConfig() RunConfig {
 	return RunConfig{
 		Resources:          DefaultResources(),
@@ -48,7 +50,7 @@ func DefaultRunConfig() RunConfig {
 	}
 }
 
-// WorkloadConfig is a customer's defaults for a type; unique per customer and type.
+// WorkloadConfig has the defaults of a customer for a workload type. There is at most one for each.
 type WorkloadConfig struct {
 	ID          ConfigID
 	CustomerID  CustomerID
@@ -102,7 +104,8 @@ func ValidateTimeout(d time.Duration) error {
 	return nil
 }
 
-// ValidateType checks the name of a workload type: a letter, then up to 99 of letters, digits, ".", "_", "-".
+// ValidateType checks the name of a workload type: a letter, then up to 99 of letters, digits, ".",
+// "_", "-".
 func ValidateType(field, name string) error {
 	if name == "" || len(name) > MaxTypeLength || !only(name[:1], isAlnum) || !only(name, isAlnum, '.', '_', '-') {
 		return Invalid(field, `must be 1 to %d of letters, digits, ".", "_" and "-", and start with a letter or digit`, MaxTypeLength)
@@ -127,7 +130,8 @@ func (r Resources) Add(o Resources, n int) Resources {
 	return Resources{r.CPUCores + float64(n)*o.CPUCores, r.MemoryMB + n*o.MemoryMB, r.DiskMB + n*o.DiskMB}
 }
 
-// Fits reports whether need fits beside used into r. What either side does not state is not compared.
+// Fits reports whether r has room for need beside used. A field that r or need does not state is
+// not compared.
 func (r Resources) Fits(used, need Resources) bool {
 	const slack = 1e-9 // sums of fractions such as 0.1 must not refuse an exact fit
 	return (r.CPUCores == 0 || need.CPUCores == 0 || used.CPUCores+need.CPUCores <= r.CPUCores+slack) &&

@@ -16,7 +16,7 @@ const (
 // Tiers lists the tiers, lowest first.
 func Tiers() []Tier { return []Tier{TierFree, TierStandard, TierPremium, TierEnterprise} }
 
-// Limits are what a customer may use. A zero field of an override means "as the tier says".
+// Limits say how much a customer may use. A zero field of an override means: as the tier says.
 type Limits struct {
 	// MaxConcurrent bounds SCHEDULED + RUNNING workloads.
 	MaxConcurrent int
@@ -42,7 +42,8 @@ var tiers = map[Tier]tierSpec{
 // Valid reports whether t is one of the tiers.
 func (t Tier) Valid() bool { _, ok := tiers[t]; return ok }
 
-// Weight is the tier's multiplier of priority and its share; 1 for an unknown tier.
+// Weight returns the weight of the tier: it multiplies the priority, and it is the share of a
+// customer. The weight of an unknown tier is 1.
 func (t Tier) Weight() int {
 	if s, ok := tiers[t]; ok {
 		return s.weight
@@ -59,13 +60,14 @@ type Customer struct {
 	Name      string
 	Tier      Tier
 	Overrides Limits
-	// NoPreemption keeps its running workloads from being asked to make room for a higher tier's, where that is switched on at all.
+	// NoPreemption keeps its running workloads from being asked to make room for a higher tier's,
+	// where that is switched on at all.
 	NoPreemption bool
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
 }
 
-// Limits are the limits in force: the overrides where set, else the tier's.
+// Limits returns the limits that apply: the overrides where they are set, otherwise the tier's.
 func (c Customer) Limits() Limits {
 	l := c.Tier.Limits()
 	if c.Overrides.MaxConcurrent > 0 {
@@ -111,7 +113,7 @@ func (l Limits) validate() error {
 	return nil
 }
 
-// CustomerPatch changes the fields that are set; the others stay as they are.
+// CustomerPatch changes the fields that are set and no others.
 type CustomerPatch struct {
 	Name   *string
 	Tier   *Tier
@@ -142,11 +144,12 @@ type Usage struct {
 	Queued, Running, Paused int
 }
 
-// Entitlements are what a customer is entitled to, as far as placement looks at it.
+// Entitlements is what a customer is entitled to when its workloads are placed.
 type Entitlements struct {
 	Tier          Tier
 	MaxConcurrent int
-	// Preemptible tells that its running workloads may be asked to make room for a higher tier's.
+	// Preemptible reports whether its running workloads may be asked to make room for those of a
+	// higher tier.
 	Preemptible bool
 }
 

@@ -5,22 +5,21 @@ import (
 	"time"
 )
 
-// Budgets of rule 7.
-const (
-	// MaxRedistributions is how many workers a workload may lose without a new checkpoint in between.
-	MaxRedistributions = 10
-)
+// MaxRedistributions is how many workers a workload may lose without a new checkpoint in between
+// (rule 7 of docs/DOMAIN.md).
+const MaxRedistributions = 10
 
-// Reasons of pauses that came with something else, which they count as: a failure that spent a retry, the loss of a worker.
+// Reasons of a workload that was to pause when its run ended for another reason. The failure still
+// spends a retry, and the loss still counts.
 const (
 	PausedAfterFailure = "run failed; a pause was asked for"
 	PausedAfterLoss    = "worker lost; a pause was asked for"
 )
 
-// Decide executes one transition on a workload, purely: the same arguments give the same answer in every
-// adapter. It returns the outcome and, only if that is OutcomeApplied, the next state and the audit event
-// (Type empty when the event is not audited). The caller has matched workload id and customer, and, for an
-// assignment, checks limits and the session itself.
+// Decide executes one transition on a workload. It is pure: the same arguments give the same answer
+// in every adapter. It returns the outcome. Only with OutcomeApplied it also returns the next state
+// and the audit event, whose Type is empty when the event is not audited. The caller must have
+// matched the workload id and the customer. Execute checks the limits and the session.
 func Decide(w *Workload, t *Transition, now time.Time) (Outcome, State, AuditEvent) {
 	r := ruleOf[t.Event]
 	if r == nil {
@@ -53,7 +52,7 @@ func Decide(w *Workload, t *Transition, now time.Time) (Outcome, State, AuditEve
 	return OutcomeApplied, next, audit
 }
 
-// guard says whether the event may be applied (OutcomeApplied) or what to answer instead.
+// guard returns OutcomeApplied if the event may be applied, otherwise the answer.
 func guard(w *Workload, t *Transition, r *Rule, now time.Time) Outcome {
 	if repeated(w, t, r) {
 		return OutcomeAlready
@@ -87,8 +86,8 @@ func guard(w *Workload, t *Transition, r *Rule, now time.Time) Outcome {
 	return OutcomeApplied
 }
 
-// repeated recognises a transition that has been applied before (rule 3): the commit whose answer got
-// lost, the duplicated message.
+// repeated reports whether the transition has been applied before (rule 3 of docs/DOMAIN.md). That
+// happens when the answer to a commit was lost, or when a message arrived twice.
 func repeated(w *Workload, t *Transition, r *Rule) bool {
 	switch {
 	case t.Event == EventCancel:
@@ -108,16 +107,17 @@ func repeated(w *Workload, t *Transition, r *Rule) bool {
 	case r.Ends:
 		return t.Generation > 0 && t.Generation == w.EndedGeneration && t.Event == w.EndedEvent
 	}
-	// Progress and log lines that are repeated behind the end their own worker reported.
+	// Progress or log lines that arrive again after the end that their own worker reported.
 	return t.Generation > 0 && t.Generation == w.EndedGeneration && reportedByWorker(w.EndedEvent)
 }
 
+// reportedByWorker reports whether the event comes from the worker that holds the workload.
 func reportedByWorker(e Event) bool {
 	r := ruleOf[e]
 	return r != nil && r.Source == FromWorker
 }
 
-// effect computes what the event does beyond ending the run.
+// effect computes what the event changes. Decide itself ends the run.
 func effect(w *Workload, t *Transition, now time.Time, next *State, audit *AuditEvent) {
 	switch t.Event {
 	case EventAssign:
@@ -183,10 +183,11 @@ func effect(w *Workload, t *Transition, now time.Time, next *State, audit *Audit
 	case EventCancel:
 		next.Status = StatusCancelled
 		audit.Type = AuditCancelled
-	case EventLinger, EventLetGo: // they are about the slot of a run that has ended
+	case EventLinger, EventLetGo: // Execute handles them: they change the slot of a run, not the workload
 	}
 }
 
+// progress takes over the progress that the transition brings.
 func (s *State) progress(t *Transition) {
 	if t.Percent != nil {
 		s.ProgressPercent = min(max(*t.Percent, 0), 100)
@@ -194,7 +195,7 @@ func (s *State) progress(t *Transition) {
 	}
 }
 
-// fail spends the workload's own budget.
+// fail spends a retry. When none is left, the workload has failed.
 func (s *State) fail(w *Workload, t *Transition, f *Failure, now time.Time, audit *AuditEvent) {
 	if f == nil {
 		f = &Failure{Type: "error", Message: "failed without saying why"}
@@ -218,7 +219,8 @@ func (s *State) fail(w *Workload, t *Transition, f *Failure, now time.Time, audi
 	s.pauseInstead(w, audit, PausedAfterFailure)
 }
 
-// lose spends the budget of lost workers; a pause that was asked for survives (rule 5).
+// lose counts a lost worker. When too many were lost, the workload has failed. A requested pause
+// still happens (rule 5 of docs/DOMAIN.md).
 func (s *State) lose(w *Workload, t *Transition, now time.Time, audit *AuditEvent) {
 	s.RedistributionCount++
 	s.die(w, t, now)
@@ -241,7 +243,8 @@ func (s *State) lose(w *Workload, t *Transition, now time.Time, audit *AuditEven
 	}
 }
 
-// pauseInstead keeps a pause that was asked for while the run ended otherwise.
+// pauseInstead pauses the workload if a pause was requested before the run ended for another
+// reason.
 func (s *State) pauseInstead(w *Workload, audit *AuditEvent, why string) {
 	if !w.PauseRequested {
 		return

@@ -225,8 +225,8 @@ func TestDefaultBackoff_WithTheDefaultBudget_SpansFiveMinutes(t *testing.T) {
 	assert.Equal(t, b.Delay(3, 0.25), domain.RetryBackoff{}.Delay(3, 0.25), "the zero one is the default")
 }
 
-// TestDecide_RandomTransitions_KeepTheInvariants throws random transitions, stale ones among them, at a workload and checks what must hold
-// after each: see the invariants I1, I2, I4, I5, I7 and I9.
+// TestDecide_RandomTransitions_KeepTheInvariants throws random transitions, stale ones among them,
+// at a workload and checks what must hold after each: see the invariants I1, I2, I4, I5, I7 and I9.
 func TestDecide_RandomTransitions_KeepTheInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := in(domain.StatusPending)

@@ -20,8 +20,8 @@ type Stated struct {
 	MaxRetries *int
 }
 
-// Digest identifies a body by what it says: the order of fields, white space, the zone of a time and what is stated as
-// empty do not matter.
+// Digest identifies a body by what it says: the order of fields, white space, the zone of a time
+// and what is stated as empty do not matter.
 func (s Stated) Digest() [32]byte {
 	s.Input, s.Affinity, s.RunAt = canonical(s.Input), s.Affinity.canonical(), StoredTime(s.RunAt)
 	if len(s.Labels) == 0 {
@@ -34,7 +34,7 @@ func (s Stated) Digest() [32]byte {
 	return sha256.Sum256(b)
 }
 
-// Meaning identifies a submission by what it comes to, with the defaults in force filled in.
+// Meaning identifies a submission by its effect: the defaults that apply are filled in.
 func (s *Spec) Meaning() [32]byte {
 	return Stated{
 		Type: s.Type, Input: s.Input, Labels: s.Labels, Priority: &s.Priority, Affinity: s.Affinity,
@@ -42,9 +42,9 @@ func (s *Spec) Meaning() [32]byte {
 	}.Digest()
 }
 
-// Repeats reports whether s is the submission that was stored with these digests under its idempotency key. What states
-// the same is the same, though defaults have changed meanwhile; so is what means the same, though one states a default
-// that the other leaves out.
+// Repeats reports whether s is the submission that was stored with these digests under its
+// idempotency key. What states the same is the same, though defaults have changed meanwhile; so is
+// what means the same, though one states a default that the other leaves out.
 func (s *Submission) Repeats(digest, meaning [32]byte) bool {
 	return s.Digest == digest || s.Meaning == meaning && s.Meaning != [32]byte{}
 }

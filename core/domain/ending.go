@@ -2,24 +2,26 @@ package domain
 
 import "time"
 
-// A run that was ended by the API or the leader, or whose worker reported its end before its handler had returned, is ending: the
-// store no longer counts the workload as held, but the worker still has the run in its hands. An ending run keeps its slot, its
-// resources and its place in anti rules until the worker lets go of it or its session ends. Otherwise the slot of a handler
-// that ignores its cancellation would be given away, and what it was given to would be declined again and again.
+// A run is ending when it is over for the store, but its handler has not returned on the worker.
+// The API or the leader ended it, or the worker reported its end before the handler returned.
+//
+// An ending run keeps its slot, its resources and its anti rules until the worker lets go of it or
+// the session ends. Otherwise the slot of a handler that ignores its cancellation would be given
+// away, and the worker would decline whatever is assigned to it, again and again.
 
-// Events about ending runs. They come from a worker's inventory, change nothing of the workload and are not audited, so that
-// they stand in no row of the transition table.
+// Events about ending runs. They come from a worker's inventory. They do not change the workload
+// and are not audited, so the transition table has no row for them.
 const (
-	// EventLinger says that the worker has a run in its hands that its session no longer holds.
+	// EventLinger: the worker still runs a workload that its session no longer holds.
 	EventLinger Event = "linger"
-	// EventLetGo says that the worker no longer has a run in its hands.
+	// EventLetGo: the worker no longer runs it.
 	EventLetGo Event = "let_go"
 )
 
-// inventories reports whether the event comes from a worker's inventory.
+// inventories reports whether the event comes from the inventory of a worker.
 func (e Event) inventories() bool { return e == EventLinger || e == EventLetGo }
 
-// Ending is an ending run.
+// Ending describes an ending run.
 type Ending struct {
 	WorkloadID WorkloadID
 	CustomerID CustomerID
@@ -27,23 +29,22 @@ type Ending struct {
 	WorkerID   WorkerID
 	SessionID  SessionID
 	Lane       LaneID
-	// AssignedAt is when it was assigned, EndedAt since when it is ending.
+	// AssignedAt is when it was assigned, EndedAt when it began to end.
 	AssignedAt, EndedAt time.Time
 }
 
 // Hands says what a transition changes about ending runs.
 type Hands int
 
-// The changes.
+// The changes. Result.Ending describes the run.
 const (
-	HandsSame Hands = iota
-	// HandsKeep: the run is ending from now on, Result.Ending says which.
-	HandsKeep
-	// HandsFree: the worker has let go of the run, Result.Ending says which.
-	HandsFree
+	HandsSame Hands = iota // nothing changes
+	HandsKeep              // the run begins to end
+	HandsFree              // the worker has let go of the run
 )
 
-// hands says what a transition on a workload, that was in state before, changes about ending runs.
+// hands returns what a transition changes about ending runs. before is the workload's state before
+// the transition.
 func hands(w *Workload, before *State, t *Transition, out Outcome, now time.Time) (Hands, Ending) {
 	e := Ending{
 		WorkloadID: w.ID, CustomerID: w.CustomerID, Generation: t.Generation, WorkerID: t.WorkerID, SessionID: t.SessionID, Lane: w.Lane,
@@ -62,14 +63,14 @@ func hands(w *Workload, before *State, t *Transition, out Outcome, now time.Time
 			return HandsKeep, e
 		}
 	case out != OutcomeApplied && r.Source == FromWorker && !t.StillRunning && t.Generation > 0:
-		// The last report of a run that had been ended, or reported as ended, before: its handler has returned.
+		// The last report of a run that was over before. So its handler has returned.
 		return HandsFree, e
 	}
 	return HandsSame, Ending{}
 }
 
-// lingers reports whether the worker may still have in its hands the run that the transition has ended. A lost run has no
-// worker any more, or its worker's inventories say that it does not have it.
+// lingers reports whether the worker may still run what the transition has ended. A lost run is not
+// run any more: its worker is gone, or says that it does not run it.
 func (t *Transition) lingers(r *Rule) bool {
 	if r.Source == FromWorker {
 		return t.StillRunning
@@ -83,29 +84,31 @@ func handle(w *Workload, t *Transition) Outcome {
 	case t.Generation <= 0 || t.Generation > w.Generation || t.SessionID == "":
 		return OutcomeFenced
 	case w.Status.Held() && t.Generation == w.Generation && t.SessionID == w.SessionID:
-		return OutcomeIllegal // it holds the run
+		return OutcomeIllegal // the session holds the workload: its run is not over
 	}
 	return OutcomeApplied
 }
 
-// Decline is a worker that gave back an assignment of a workload, or did not take it in time, and when it may be asked again.
+// Decline remembers that a worker declined a workload, or did not take it in time.
 type Decline struct {
 	WorkerID WorkerID  `json:"worker_id"`
-	Count    int       `json:"count"` // in a row
-	Until    time.Time `json:"until"`
+	Count    int       `json:"count"` // number of declines in a row
+	Until    time.Time `json:"until"` // when the worker may be asked again
 }
 
-// DeclinePause is the first pause before a worker is asked again to take what it declined; each further one is twice as long, up
-// to DeclinePauseLimit. So a worker that is full in a way the store cannot see is not asked for ever, once a second. Other
-// workers are asked at once.
 const (
+	// DeclinePause is the pause before a worker is asked again to take what it declined. Each
+	// further pause is twice as long, up to DeclinePauseLimit. So a worker that is full in a way
+	// that the store cannot see is not asked once a second for ever. Other workers are asked at
+	// once.
 	DeclinePause      = time.Second
 	DeclinePauseLimit = time.Minute
-	// declinesLimit bounds how many workers are remembered for a workload. When that many have declined it, it waits.
+	// declinesLimit is how many workers are remembered for a workload. When more have declined it,
+	// the workload waits for the pause of the last one.
 	declinesLimit = 16
 )
 
-// decline notes that a worker gave the workload back.
+// decline remembers that a worker declined the workload.
 func (s *State) decline(by WorkerID, now time.Time) {
 	d := Decline{WorkerID: by, Count: 1}
 	kept := make([]Decline, 0, len(s.Declines)+1)
@@ -132,7 +135,7 @@ func (s *State) decline(by WorkerID, now time.Time) {
 	s.Declines = kept
 }
 
-// Declined reports whether a worker is not to be asked now to take what it declined.
+// Declined reports whether the worker declined the workload and must not be asked again yet.
 func (c *Candidate) Declined(by WorkerID, now time.Time) bool {
 	for i := range c.Declines {
 		if c.Declines[i].WorkerID == by && now.Before(c.Declines[i].Until) {

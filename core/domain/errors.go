@@ -48,7 +48,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// Is makes errors.Is(err, &Error{Code: c}) match by code.
+// Is makes errors.Is(err, &Error{Code: c}) compare codes only.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
 	return ok && t.Code == e.Code && t.Message == ""
@@ -75,7 +75,8 @@ func Invalid(field, format string, args ...any) *Error {
 	return NewError(CodeInvalidInput, field+": "+format, args...).With("field", field)
 }
 
-// NotFound returns CodeNotFound. What is missing and what belongs to another customer read the same.
+// NotFound returns CodeNotFound. The answer is the same for what does not exist and for what
+// belongs to another customer.
 func NotFound(what string) *Error { return NewError(CodeNotFound, "%s not found", what) }
 
 // Unavailable returns CodeUnavailable with the delay after which a retry makes sense.

@@ -5,21 +5,24 @@ import (
 	"time"
 )
 
-// Tally is what a store knows of limits when it executes a batch: who runs how much where. Execute keeps it
-// current while it works through the batch.
+// Tally is what a store counts for the limits while it executes a batch. Execute keeps it up to
+// date from one transition to the next.
 type Tally struct {
-	// MaxConcurrent and Running are the customers' limits in force and their SCHEDULED + RUNNING.
+	// MaxConcurrent are the limits of the customers in force.
 	MaxConcurrent map[CustomerID]int
-	Running       map[CustomerID]int
-	// Workers are the workers concerned: who is to hold, or holds and reports. Held counts what the sessions of the former hold, and
-	// have not let go of.
+	// Running counts the SCHEDULED and RUNNING workloads of the customers.
+	Running map[CustomerID]int
+	// Workers are the workers that are to get workloads, and those that report on workloads they
+	// hold.
 	Workers map[WorkerID]*Worker
-	Held    map[SessionID]int
+	// Held counts the slots that the sessions of the workers to get workloads use: what they hold,
+	// and the runs that are ending.
+	Held map[SessionID]int
 	// Suspects counts the suspects among them.
 	Suspects map[SessionID]int
 }
 
-// refusal says why an assignment that is legal for the workload is not possible now; empty when it is.
+// refusal returns why a legal assignment is not possible now, empty if it is possible.
 func (y *Tally) refusal(w *Workload, t *Transition, now time.Time) string {
 	if limit := y.MaxConcurrent[w.CustomerID]; y.Running[w.CustomerID] >= limit {
 		return fmt.Sprintf("customer at its limit of %d running workloads", limit)
@@ -37,12 +40,12 @@ func (y *Tally) refusal(w *Workload, t *Transition, now time.Time) string {
 	return ""
 }
 
-// live reports whether the session that reports on w is its worker's current one and not DEAD.
+// live reports whether the session that reports on w is its worker's current session and not DEAD.
 func (y *Tally) live(w *Workload, t *Transition) bool {
 	return y != nil && y.Workers[w.WorkerID].Holds(t.SessionID)
 }
 
-// move counts a transition from w's state to next, where there is something to count with. What is ending keeps its slot.
+// move counts a transition from w's state to next. A run that is ending keeps its slot.
 func (y *Tally) move(w *Workload, next *State, h Hands) {
 	if y == nil || y.Running == nil {
 		return
@@ -62,10 +65,13 @@ func (y *Tally) move(w *Workload, next *State, h Hands) {
 	}
 }
 
-// Execute is what every store does with one transition of a batch: decide, ask the tally about an assignment, and
-// answer. w is nil when there is no such workload. When changed, w holds the new state, to be written with
-// event, which is audited unless its Type is empty. y may be nil when the batch holds neither assignments nor reports of workers.
-// The Lines of a transition that is applied are the store's to keep, also when nothing changed.
+// Execute executes one transition of a batch. Every store calls it. It decides the transition,
+// checks an assignment against the tally, and returns the answer. w is nil when there is no such
+// workload.
+//
+// If changed, w holds the new state. The store writes it together with event, unless the Type of
+// the event is empty. If the transition is applied, the store also keeps its Lines, even when
+// nothing changed. y may be nil when the batch has neither assignments nor reports of workers.
 func Execute(w *Workload, t *Transition, y *Tally, now time.Time) (res Result, event AuditEvent, changed bool) {
 	if w == nil || !t.mayTouch(w) {
 		return Result{Outcome: OutcomeNotFound, WorkloadID: t.WorkloadID}, AuditEvent{}, false
@@ -86,7 +92,7 @@ func Execute(w *Workload, t *Transition, y *Tally, now time.Time) (res Result, e
 		}
 	}
 	if out == OutcomeApplied && t.Reported() && !y.live(w, t) {
-		out = OutcomeFenced // the session is over, and what it held about to be taken back
+		out = OutcomeFenced // the session is over: the leader is about to take back what it held
 	}
 	res.Hands, res.Ending = hands(w, &w.State, t, out, now)
 	if changed = out == OutcomeApplied && t.Event != EventLog; changed {
@@ -97,9 +103,9 @@ func Execute(w *Workload, t *Transition, y *Tally, now time.Time) (res Result, e
 	return res, event, changed
 }
 
-// mayTouch reports whether the transition is about this customer's workload. The API acts for a customer and
-// always names it, so one that names none finds nothing. Workers and the leader act on what they hold or planned
-// and are fenced by generation; the customer they name, if they do, must be right.
+// mayTouch reports whether the transition may act on the workload. The API acts for a customer and
+// must name it. Workers and the leader are fenced by the generation and may leave the customer out.
+// A customer that is named must be the workload's.
 func (t *Transition) mayTouch(w *Workload) bool {
 	if r := ruleOf[t.Event]; t.CustomerID == "" && (t.Event.inventories() || r != nil && r.Source != FromAPI) {
 		return true

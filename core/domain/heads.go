@@ -8,33 +8,33 @@ import (
 	"time"
 )
 
-// LanesOfCustomer bounds how many lanes of one customer a scheduling cycle considers, so that a customer with thousands of shapes
-// of work costs the others no more than one with a few.
-const LanesOfCustomer = 200
+const (
+	// LanesOfCustomer is how many lanes of one customer a scheduling cycle considers. Otherwise a
+	// customer with thousands of lanes would slow every cycle down for all.
+	LanesOfCustomer = 200
+	// asideShown is how many of the lanes that are set aside are considered nevertheless, so that
+	// their workloads are marked as unplaceable.
+	asideShown = 20
+	// LaneRetention is how long a lane without work is remembered.
+	LaneRetention = 15 * time.Minute
+)
 
-// asideShown is how many of a customer's lanes that are set aside are considered all the same, those that have waited longest, so that
-// what nobody can run is told.
-const asideShown = 20
-
-// LaneRetention is how long a lane without work is remembered.
-const LaneRetention = 15 * time.Minute
-
-// HeadsQuery says which heads of lanes are wanted.
+// HeadsQuery says which heads of lanes to read.
 type HeadsQuery struct {
-	// N is how many heads of each lane.
+	// N is the number of heads of each lane.
 	N int
-	// Lanes, when given, are the only ones, and are not bounded.
+	// Lanes, if given, are the only lanes to read. Limit does not apply to them.
 	Lanes []LaneID
-	// Limit bounds the lanes of one customer; 0: LanesOfCustomer.
+	// Limit is the largest number of lanes of one customer. 0: LanesOfCustomer.
 	Limit int
-	// Policy orders the lanes of a customer that has more.
+	// Policy orders the lanes of a customer that has more lanes than Limit.
 	Policy Policy
-	// Roster are the workers. Of a customer that has more lanes than Limit, those that none of them admits are set aside: they do not
-	// count against Limit. nil sets nothing aside.
+	// Roster are the workers. If a customer has more lanes than Limit, the lanes that none of the
+	// workers admits are set aside, and do not count against Limit. nil: no lane is set aside.
 	Roster *Roster
 }
 
-// PerCustomer is the limit in force.
+// PerCustomer returns the limit that applies.
 func (q HeadsQuery) PerCustomer() int {
 	if q.Limit > 0 {
 		return q.Limit
@@ -45,21 +45,24 @@ func (q HeadsQuery) PerCustomer() int {
 // QueueHeads are the heads of lanes.
 type QueueHeads struct {
 	Lanes []LaneHeads
-	// Now is when they were read, by the store's clock, as all times in them are; not set when there are none.
+	// Now is when they were read, by the store's clock, like all times in them. Zero if Lanes is
+	// empty.
 	Now time.Time
-	// Aside counts the lanes that are set aside, Cut those beyond the bound. Neither is among Lanes.
+	// Aside counts the lanes that were set aside, Cut the lanes beyond the limit. Neither are in
+	// Lanes.
 	Aside, Cut int
 }
 
-// Roster answers which lanes some healthy worker could serve, were it empty. What it finds for a shape it keeps, so that it is not safe for
-// concurrent use: it belongs to the store from the call on that it is given with.
+// Roster says which lanes some healthy worker could serve if it were empty. It keeps what it finds
+// for each shape, so it is not safe for concurrent use. A caller that passes it to a store must not
+// use it afterwards.
 type Roster struct {
 	workers []Worker
 	version uint64
 	byShape map[string]bool
 }
 
-// NewRoster returns the roster of these workers, which must not be changed.
+// NewRoster returns the roster of these workers. They must not be changed while it is used.
 func NewRoster(workers []Worker) *Roster {
 	r := &Roster{byShape: map[string]bool{}}
 	h := fnv.New64a()
@@ -69,7 +72,8 @@ func NewRoster(workers []Worker) *Roster {
 			continue
 		}
 		r.workers = append(r.workers, *w)
-		// Maps marshal with sorted keys. What cannot be written (NaN) only makes a version that differs each time.
+		// Maps marshal with sorted keys, so equal workers give equal bytes. NaN cannot be
+		// marshalled: then the version depends on the session, which is safe.
 		raw, err := json.Marshal([]any{w.ID, w.Capabilities, w.Tags, w.Resources})
 		if err != nil {
 			raw = []byte(w.SessionID)
@@ -80,7 +84,7 @@ func NewRoster(workers []Worker) *Roster {
 	return r
 }
 
-// Version identifies what the roster admits: it changes when a worker comes, goes or changes.
+// Version identifies what the roster admits. It changes when a worker joins, leaves or changes.
 func (r *Roster) Version() uint64 {
 	if r == nil {
 		return 0
@@ -88,7 +92,7 @@ func (r *Roster) Version() uint64 {
 	return r.version
 }
 
-// Admits reports whether some healthy worker could run the lane's workloads, were it empty.
+// Admits reports whether some healthy worker could run the lane's workloads if it were empty.
 func (r *Roster) Admits(l *Lane) bool {
 	if r == nil {
 		return true
@@ -97,22 +101,24 @@ func (r *Roster) Admits(l *Lane) bool {
 	admits, known := r.byShape[key]
 	if !known {
 		admits = slices.ContainsFunc(r.workers, func(w Worker) bool {
-			return slices.Contains(w.Capabilities, l.Type) && l.Affinity.Admits(&w) && w.Resources.Fits(Resources{}, l.Resources)
+			return slices.Contains(w.Capabilities, l.Type) && l.Affinity.Admits(&w) &&
+				w.Resources.Fits(Resources{}, l.Resources)
 		})
 		r.byShape[key] = admits
 	}
 	return admits
 }
 
-// FirstOfLane is a lane with since when the first of it waits.
+// FirstOfLane is a lane with the time at which its first workload began to wait.
 type FirstOfLane struct {
 	Lane  Lane
 	Since time.Time
 }
 
-// Choose returns, of all lanes of one customer, the ids of those that a cycle considers: of those that the roster admits half by their
-// place in the queue, half by how long their first has waited, and a few that it does not admit, in the order of the ids. aside counts the
-// others that it does not admit.
+// Choose chooses from all lanes of one customer those that a cycle considers. It returns their ids
+// in order. Of the lanes that the roster admits it takes half by their place in the queue and half
+// by how long their first workload has waited. It adds a few lanes that the roster does not admit,
+// and returns the number of the others as aside.
 func (q HeadsQuery) Choose(lanes []FirstOfLane, tier Tier) (chosen []LaneID, aside int) {
 	type ranked struct {
 		id          LaneID

@@ -85,7 +85,8 @@ func ValidateWorkerID(id WorkerID) error {
 // ValidateSessionID accepts 1 to 64 characters without control characters.
 func ValidateSessionID(id SessionID) error { return validateText("session_id", string(id), 1, 64) }
 
-// StorableID reports whether some workload could have this id: the store need not be asked for others, and may not take them.
+// StorableID reports whether a workload could have this id. A store must not be asked for any other
+// id: some stores cannot take them.
 func StorableID(id WorkloadID) bool {
 	return id != "" && len(id) <= 200 && utf8.ValidString(string(id)) && strings.IndexByte(string(id), 0) < 0
 }

@@ -7,8 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// CheckText refuses text that not every store keeps: what is not valid UTF-8, and NUL. Requests are checked with it
-// before any store is asked, so that the answer is the same on each. CodeInvalidInput naming the field.
+// CheckText refuses text that not every store keeps: what is not valid UTF-8, and NUL. Requests are
+// checked with it before any store is asked, so that the answer is the same on each.
+// CodeInvalidInput naming the field.
 func CheckText(field, s string) error {
 	switch {
 	case !utf8.ValidString(s):
@@ -19,8 +20,8 @@ func CheckText(field, s string) error {
 	return nil
 }
 
-// validateText checks a short text for people: its length in characters, no control characters, and, where one is
-// required, something to see.
+// validateText checks a short text for people: its length in characters, no control characters,
+// and, where one is required, something to see.
 func validateText(field, s string, minLen, maxLen int) error {
 	if err := CheckText(field, s); err != nil {
 		return err
@@ -39,8 +40,8 @@ func validateText(field, s string, minLen, maxLen int) error {
 
 func visible(r rune) bool { return unicode.IsGraphic(r) && !unicode.IsSpace(r) }
 
-// Times that clients state lie in the years 2000 to 2199, in UTC. Every store keeps these, every client reads them, and
-// the zero time, which means "not stated" inside, is none of them.
+// Times that clients state lie in the years 2000 to 2199, in UTC. Every store keeps these, every
+// client reads them, and the zero time, which means "not stated" inside, is none of them.
 var (
 	minTime = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 	endTime = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -54,8 +55,8 @@ func ValidateTime(field string, t time.Time) error {
 	return nil
 }
 
-// ParseTime reads an RFC 3339 time, with "t" and "z" also in lower case, as that allows. It returns it in UTC.
-// CodeInvalidInput naming the field when it is none, or not in the years 2000 to 2199.
+// ParseTime reads an RFC 3339 time, with "t" and "z" also in lower case, as that allows. It returns
+// it in UTC. CodeInvalidInput naming the field when it is none, or not in the years 2000 to 2199.
 func ParseTime(field, s string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339Nano, strings.ToUpper(s))
 	if err != nil {

@@ -2,10 +2,10 @@ package domain
 
 import "strings"
 
-// JSON is a well-formed JSON text that is passed through without being understood: input parameters,
-// results, configuration. Who makes one of bytes that come from outside checks them: nothing parses it
-// again on its way into a store. A string rather than bytes: immutable, so that it is never aliased and
-// needs no copy. The empty JSON stands for "none" and marshals as null.
+// JSON is a well-formed JSON text that is passed through without being understood: input
+// parameters, results, configuration. Who makes one of bytes that come from outside checks them:
+// nothing parses it again on its way into a store. A string rather than bytes: immutable, so that
+// it is never aliased and needs no copy. The empty JSON stands for "none" and marshals as null.
 type JSON string
 
 // MarshalJSON implements json.Marshaler.

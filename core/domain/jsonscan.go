@@ -8,9 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-// scanJSON reads one JSON value of any depth, without recursion. It returns the value in compact form, and the first flaw that
-// keeps it from being stored and read as it is. Characters that encoders write as an escape without need (<, >, &, U+2028,
-// U+2029) come back as themselves, so that the value does not depend on how often it was encoded on its way.
+// scanJSON reads one JSON value of any depth, without recursion. It returns the value in compact
+// form, and the first flaw that keeps it from being stored and read as it is. Characters that
+// encoders write as an escape without need (<, >, &, U+2028, U+2029) come back as themselves, so
+// that the value does not depend on how often it was encoded on its way.
 func scanJSON(text string) (compact string, flaw Flaw) {
 	s := &jsonScanner{in: text}
 	s.out.Grow(len(text))
@@ -23,8 +24,8 @@ func scanJSON(text string) (compact string, flaw Flaw) {
 	return s.out.String(), s.flaw
 }
 
-// jsonScanner reads JSON text byte by byte. What it keeps is in proportion to the text, whatever that is: a bracket for each level that
-// is open, and keys only as long as they can matter.
+// jsonScanner reads JSON text byte by byte. What it keeps is in proportion to the text, whatever
+// that is: a bracket for each level that is open, and keys only as long as they can matter.
 type jsonScanner struct {
 	in   string
 	at   int

@@ -44,7 +44,8 @@ type APIKey struct {
 // KeyForever is how long a key may be used that neither expires nor was revoked.
 const KeyForever = time.Duration(1<<63 - 1)
 
-// UsableFor returns for how long the key may authenticate from that time on: 0 when it is revoked or has expired.
+// UsableFor returns for how long the key may authenticate from that time on: 0 when it is revoked
+// or has expired.
 func (k APIKey) UsableFor(now time.Time) time.Duration {
 	switch {
 	case !k.RevokedAt.IsZero():
@@ -68,9 +69,9 @@ func FormatKey(customer CustomerID, random [20]byte) string {
 	return keyScheme + string(customer) + "_" + idEncoding.EncodeToString(random[:])
 }
 
-// KeyPrefix returns the lookup prefix of a key and the customer it claims; ok is false when s does not have the form of
-// a key: "nyt_", a customer id, "_" and 32 letters and digits. Nothing else is looked up, so that no store is asked
-// for bytes that it cannot compare.
+// KeyPrefix returns the lookup prefix of a key and the customer it claims; ok is false when s does
+// not have the form of a key: "nyt_", a customer id, "_" and 32 letters and digits. Nothing else is
+// looked up, so that no store is asked for bytes that it cannot compare.
 func KeyPrefix(s string) (prefix string, customer CustomerID, ok bool) {
 	body, found := strings.CutPrefix(s, keyScheme)
 	if !found || len(s) > 256 {

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// LaneID names a lane: the waiting workloads of one customer that need the same kind of worker and have the same priority, so that how long
-// they have waited is all that orders them.
+// LaneID names a lane. A lane holds the waiting workloads of one customer that need the same kind
+// of worker and have the same priority. So their order depends only on how long they have waited.
 type LaneID string
 
-// Lane is what placement needs to know of the workloads in one lane: they differ only in how long they have waited.
+// Lane is what the workloads of one lane have in common.
 type Lane struct {
 	ID         LaneID
 	CustomerID CustomerID
@@ -24,7 +24,8 @@ type Lane struct {
 	Priority  int
 }
 
-// Shape names what workers a lane needs: lanes of one shape find the same workers, whoever's they are.
+// Shape names the kind of worker that the lane needs. Two lanes of one shape can run on the same
+// workers, even if they belong to different customers.
 func (l *Lane) Shape() string {
 	_, shape, ok := strings.Cut(string(l.ID), "/")
 	end := strings.LastIndexByte(shape, '@')
@@ -34,14 +35,16 @@ func (l *Lane) Shape() string {
 	return shape[:end]
 }
 
-// NewLane derives the lane of a workload: customer, type, rules, resources, priority.
+// NewLane returns the lane of a workload.
 func NewLane(s *Spec) Lane {
 	return Lane{
-		ID: LaneOf(s), CustomerID: s.CustomerID, Type: s.Type, Affinity: s.Rules().Clone(), Resources: s.Run.Resources, Priority: s.Priority,
+		ID: LaneOf(s), CustomerID: s.CustomerID, Type: s.Type, Affinity: s.Rules().Clone(),
+		Resources: s.Run.Resources, Priority: s.Priority,
 	}
 }
 
-// LaneOf is the id of a workload's lane: customer/type#shape@priority.
+// LaneOf returns the id of a workload's lane: customer/type#shape@priority. "#shape" is missing
+// when the workload has no rules and the default resources.
 func LaneOf(s *Spec) LaneID {
 	lane, end := string(s.CustomerID)+"/"+s.Type, "@"+strconv.Itoa(s.Priority)
 	rules := s.Rules()
@@ -54,7 +57,8 @@ func LaneOf(s *Spec) LaneID {
 		R Resources
 	}{rules, s.Run.Resources})
 	if err != nil {
-		// Only numbers that validation refuses (NaN, Inf) can fail; such a workload gets a lane of its own.
+		// Only numbers that validation refuses (NaN, Inf) can fail; such a workload gets a lane of
+		// its own.
 		return LaneID(lane + "#" + string(s.ID) + end)
 	}
 	sum := sha256.Sum256(shape)
@@ -67,26 +71,29 @@ type Candidate struct {
 	Generation int64
 	// QueueAt is when it began to wait.
 	QueueAt time.Time
-	// Declines are the workers that gave it back lately.
+	// Declines are the workers that declined it recently.
 	Declines []Decline
-	// SuspectSince is set of a suspect: since when it waits for a worker without another one.
+	// SuspectSince is when a suspect began to wait for a worker without another suspect. Zero: it
+	// is not a suspect.
 	SuspectSince time.Time
 }
 
-// LaneHeads are the workloads of a lane that have waited longest, in order.
+// LaneHeads are the workloads at the head of a lane: those that have waited longest, in order.
 type LaneHeads struct {
 	Lane  Lane
 	Heads []Candidate
-	// More tells that more are eligible behind Heads.
+	// More reports whether more workloads wait behind Heads.
 	More bool
 }
 
-// Occupancy counts what one session has of one lane in its hands.
+// Occupancy counts the workloads of one lane that one session runs.
 type Occupancy struct {
 	SessionID SessionID
 	Lane      Lane
-	// Count is what it holds, Ending what it has not let go of; see Ending.
-	Count, Ending int
-	// Suspects counts the suspects among what it holds.
+	// Count is the number of workloads it holds.
+	Count int
+	// Ending is the number of runs that are over, but whose handlers have not returned; see Ending.
+	Ending int
+	// Suspects is the number of suspects among the workloads it holds.
 	Suspects int
 }

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Bounds of what a worker reports. More reports than MaxReports are refused; of more lines than MaxReportLines the newest are kept.
+// Bounds of what a worker reports. More reports than MaxReports are refused; of more lines than
+// MaxReportLines the newest are kept.
 const (
 	MaxReports     = 1000
 	MaxReportLines = 1000
@@ -28,9 +29,11 @@ type Report struct {
 	Message    string     `json:"progress_message,omitempty"`
 	Result     JSON       `json:"result,omitempty"`
 	Failure    *Failure   `json:"failure,omitempty"`
-	// RetryAfterMS is the delay the workload asked for when it failed (nil: backoff), or how long a released one stays back.
+	// RetryAfterMS is the delay the workload asked for when it failed (nil: backoff), or how long a
+	// released one stays back.
 	RetryAfterMS *int64 `json:"retry_after_ms,omitempty"`
-	// StillRunning tells, with an event that ends the run, that its handler has not returned: its slot is not free.
+	// StillRunning tells, with an event that ends the run, that its handler has not returned: its
+	// slot is not free.
 	StillRunning bool       `json:"still_running,omitempty"`
 	Lines        []LogEntry `json:"lines,omitempty"`
 
@@ -38,7 +41,8 @@ type Report struct {
 	Invalid string `json:"-"`
 }
 
-// LogEntry is one log line on its way. Level is one of LogLevel; without a time it was written when it arrives.
+// LogEntry is one log line on its way. Level is one of LogLevel; without a time it was written when
+// it arrives.
 type LogEntry struct {
 	At      time.Time `json:"at"`
 	Level   string    `json:"level"`
@@ -46,9 +50,10 @@ type LogEntry struct {
 	Message string    `json:"message"`
 }
 
-// Clean returns the report as coordinators take it, whatever carried it: text that every store can keep, within bounds; a result
-// as CleanResult says; a percentage that is a number; the newest lines, with one that says how many are missing. It shares
-// nothing with r that it changes. Cleaning twice changes nothing.
+// Clean returns the report as coordinators take it, whatever carried it: text that every store can
+// keep, within bounds; a result as CleanResult says; a percentage that is a number; the newest
+// lines, with one that says how many are missing. It shares nothing with r that it changes.
+// Cleaning twice changes nothing.
 func (r Report) Clean() Report {
 	r.ID = CleanAndCut(r.ID, maxReportID)
 	r.Reason = CleanAndCut(r.Reason, MaxReason)
@@ -104,14 +109,15 @@ func (e LogEntry) clean() LogEntry {
 	return e
 }
 
-// MarshalJSON implements json.Marshaler. What travels is clean, so that a carrier can take every report.
+// MarshalJSON implements json.Marshaler. What travels is clean, so that a carrier can take every
+// report.
 func (r Report) MarshalJSON() ([]byte, error) {
 	type plain Report
 	return json.Marshal(plain(r.Clean()))
 }
 
-// UnmarshalJSON implements json.Unmarshaler. It never fails on well-formed JSON: what is not a report says so in Invalid, so that
-// it costs the others of its batch nothing.
+// UnmarshalJSON implements json.Unmarshaler. It never fails on well-formed JSON: what is not a
+// report says so in Invalid, so that it costs the others of its batch nothing.
 func (r *Report) UnmarshalJSON(raw []byte) error {
 	type plain Report
 	var p plain

@@ -15,7 +15,8 @@ const (
 	MaxResultDepth = 64
 )
 
-// EncodedResult is what is kept of a result that cannot be kept as it is. A client finds it in place of the result.
+// EncodedResult is what is kept of a result that cannot be kept as it is. A client finds it in
+// place of the result.
 type EncodedResult struct {
 	// Encoding says how Data is encoded: always "base64".
 	Encoding string `json:"encoding"`
@@ -52,11 +53,12 @@ func (f Flaw) known() bool {
 	return false
 }
 
-// CleanResult makes a result fit for every store and every reader. It never refuses: a run that succeeded has succeeded, whatever
-// it returned. Sound JSON comes back compact, otherwise unchanged. What a store or a reader would change or refuse (NUL, lone surrogates,
-// bytes that are not UTF-8, a key twice in one object, more than MaxResultDepth levels, what is not JSON) comes back as an
-// EncodedResult that holds it exactly; what is larger than MaxResult as one that holds its beginning. Null comes back as no result.
-// Cleaning twice changes nothing.
+// CleanResult makes a result fit for every store and every reader. It never refuses: a run that
+// succeeded has succeeded, whatever it returned. Sound JSON comes back compact, otherwise
+// unchanged. What a store or a reader would change or refuse (NUL, lone surrogates, bytes that are
+// not UTF-8, a key twice in one object, more than MaxResultDepth levels, what is not JSON) comes
+// back as an EncodedResult that holds it exactly; what is larger than MaxResult as one that holds
+// its beginning. Null comes back as no result. Cleaning twice changes nothing.
 func CleanResult(result JSON) JSON { return cleanResult(result, MaxResult) }
 
 // ShortenResult is CleanResult for a carrier that takes at most limit bytes.
@@ -126,8 +128,9 @@ func (e EncodedResult) encode(data []byte, limit int) JSON {
 	return JSON(raw)
 }
 
-// Plain returns the transition with all that a worker wrote in a form that every store takes: text in ASCII, the result encoded.
-// It is for a store that refuses what should be clean; better an outcome that is hard to read than none.
+// Plain returns the transition with all that a worker wrote in a form that every store takes: text
+// in ASCII, the result encoded. It is for a store that refuses what should be clean; better an
+// outcome that is hard to read than none.
 func (t Transition) Plain() Transition {
 	t.Reason, t.Message = plainText(t.Reason), plainText(t.Message)
 	if t.Failure != nil {

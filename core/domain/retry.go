@@ -8,22 +8,25 @@ import (
 // MaxRetryAfter bounds the delay that a workload may ask for, and the longest wait of a backoff.
 const MaxRetryAfter = 24 * time.Hour
 
-// RetryBackoff says how long a workload waits before it runs again after a failure of its own: Initial before the first
-// retry, Factor times as long before each further one, at most Max. Half of each wait is fixed and half is random, so
-// that what failed together does not come back together. The zero RetryBackoff is the default.
+// RetryBackoff says how long a workload waits before it runs again after a failure of its own:
+// Initial before the first retry, Factor times as long before each further one, at most Max. Half
+// of each wait is fixed and half is random, so that what failed together does not come back
+// together. The zero RetryBackoff is the default.
 type RetryBackoff struct {
 	Initial time.Duration
 	Factor  float64
 	Max     time.Duration
 }
 
-// DefaultRetryBackoff has the default budget of five retries span at least five minutes, so that it outlasts the restart
-// of a service that the workload needs: 5 s, 15 s, 45 s, 135 s and 405 s, or half of that.
+// DefaultRetryBackoff has the default budget of five retries span at least five minutes, so that it
+// outlasts the restart of a service that the workload needs: 5 s, 15 s, 45 s, 135 s and 405 s, or
+// half of that.
 func DefaultRetryBackoff() RetryBackoff {
 	return RetryBackoff{Initial: 5 * time.Second, Factor: 3, Max: 10 * time.Minute}
 }
 
-// Delay is the wait before a retry (0 is the first), jitter in [0,1). It is never less than a millisecond.
+// Delay is the wait before a retry (0 is the first), jitter in [0,1). It is never less than a
+// millisecond.
 func (b RetryBackoff) Delay(retry int, jitter float64) time.Duration {
 	if b == (RetryBackoff{}) {
 		b = DefaultRetryBackoff()
@@ -65,5 +68,6 @@ func retryDelay(w *Workload, t *Transition) time.Duration {
 	return w.Run.Backoff.Delay(w.RetryCount, t.Jitter)
 }
 
-// PreemptionDelay is how long what was preempted stays back, so that it does not take the place it made.
+// PreemptionDelay is how long what was preempted stays back, so that it does not take the place it
+// made.
 const PreemptionDelay = 5 * time.Second

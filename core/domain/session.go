@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// Decisions on workers and their sessions. Each is a pure function of what a store knows. Stores read what the
-// decision needs, under locks that keep it true until the commit, and execute the WorkerChange that they get.
+// Decisions on workers and their sessions. Each is a pure function of what a store knows. Stores
+// read what the decision needs, under locks that keep it true until the commit, and execute the
+// WorkerChange that they get.
 
 // SessionStatus tells whether a session is its worker's current one.
 type SessionStatus int
@@ -16,13 +17,15 @@ type SessionStatus int
 const (
 	// SessionCurrent: the session is its worker's, and live.
 	SessionCurrent SessionStatus = iota
-	// SessionOver: the worker was declared dead, has left or was removed. Its process may register anew.
+	// SessionOver: the worker was declared dead, has left or was removed. Its process may register
+	// anew.
 	SessionOver
 	// SessionReplaced: another session owns the worker id and is live. The process must end.
 	SessionReplaced
 )
 
-// SessionStatus tells whether the session is the worker's current one. A nil worker is one that does not exist.
+// SessionStatus tells whether the session is the worker's current one. A nil worker is one that
+// does not exist.
 func (w *Worker) SessionStatus(id SessionID) SessionStatus {
 	switch {
 	case w == nil || !w.Live():
@@ -33,7 +36,8 @@ func (w *Worker) SessionStatus(id SessionID) SessionStatus {
 	return SessionCurrent
 }
 
-// Holds reports whether the session is the worker's current one, so that it may hold work and report on it.
+// Holds reports whether the session is the worker's current one, so that it may hold work and
+// report on it.
 func (w *Worker) Holds(id SessionID) bool { return w.SessionStatus(id) == SessionCurrent }
 
 // EndedSession is what is remembered of a session that has ended: it never starts again.
@@ -49,7 +53,8 @@ type EndedSession struct {
 	At       time.Time
 }
 
-// WorkerChange is what a decision changes about a worker. A store executes all of it in one transaction.
+// WorkerChange is what a decision changes about a worker. A store executes all of it in one
+// transaction.
 type WorkerChange struct {
 	// Worker is the worker after the change, to be stored; before it, if Removed.
 	Worker Worker
@@ -69,11 +74,13 @@ type KnownSessions struct {
 	Worker *Worker
 	// Ended are the ended sessions that the registration may name: see Registration.Names.
 	Ended []EndedSession
-	// Died tells that the process was certified dead, by a certificate that has the digest of the registration.
+	// Died tells that the process was certified dead, by a certificate that has the digest of the
+	// registration.
 	Died bool
 }
 
-// Names reports whether an ended session matters to the registration: it has the same id, or is of the same process.
+// Names reports whether an ended session matters to the registration: it has the same id, or is of
+// the same process.
 func (r *Registration) Names(e *EndedSession) bool {
 	return e.ID == r.SessionID || r.sameProcess(e.ID, e.ProcessID)
 }
@@ -83,9 +90,10 @@ func (r *Registration) sameProcess(session SessionID, process string) bool {
 	return r.PreviousSessionID == session && session != "" || r.ProcessID == process && process != ""
 }
 
-// Decide decides on a registration at the store's time now. A repeated one renews the lease. Any other starts a session, unless
-// the session has ended or the process has died (CodeFenced), or another process holds the id and its lease still runs
-// (CodeConflict with the detail "lease_left_ms").
+// Decide decides on a registration at the store's time now. A repeated one renews the lease. Any
+// other starts a session, unless the session has ended or the process has died (CodeFenced), or
+// another process holds the id and its lease still runs (CodeConflict with the detail
+// "lease_left_ms").
 func (r *Registration) Decide(known KnownSessions, now time.Time, lease time.Duration) (WorkerChange, error) {
 	if slices.ContainsFunc(known.Ended, func(e EndedSession) bool { return e.ID == r.SessionID }) {
 		return WorkerChange{}, NewError(CodeFenced, "session %s has ended", r.SessionID)
@@ -147,8 +155,9 @@ func (r *Registration) worker(now time.Time, lease time.Duration) Worker {
 	}
 }
 
-// Heartbeat decides on the heartbeat of a session; draining is the worker's own word that it takes no new work. A session that is
-// not current changes nothing. A lease that has ended is renewed as long as nobody has declared the worker dead.
+// Heartbeat decides on the heartbeat of a session; draining is the worker's own word that it takes
+// no new work. A session that is not current changes nothing. A lease that has ended is renewed as
+// long as nobody has declared the worker dead.
 func (w *Worker) Heartbeat(id SessionID, draining bool, now time.Time, lease time.Duration) (SessionStatus, WorkerChange) {
 	if st := w.SessionStatus(id); st != SessionCurrent {
 		return st, WorkerChange{}
@@ -191,12 +200,14 @@ func (w *Worker) Purge(now time.Time) WorkerChange {
 	return WorkerChange{Worker: *w, Removed: true, Events: []AuditEvent{event}}
 }
 
-// Drain has a worker get no new work. A worker that drains already is not changed; CodeInvalidState when it is DEAD.
+// Drain has a worker get no new work. A worker that drains already is not changed; CodeInvalidState
+// when it is DEAD.
 func (w *Worker) Drain(actor Actor, now time.Time) (WorkerChange, error) {
 	return w.turn(WorkerHealthy, WorkerDraining, "drained", AuditWorkerDraining, actor, now)
 }
 
-// Undrain takes a drain back. A worker that is healthy already is not changed; CodeInvalidState when it is DEAD.
+// Undrain takes a drain back. A worker that is healthy already is not changed; CodeInvalidState
+// when it is DEAD.
 func (w *Worker) Undrain(actor Actor, now time.Time) (WorkerChange, error) {
 	return w.turn(WorkerDraining, WorkerHealthy, "undrained", AuditWorkerUndrained, actor, now)
 }
@@ -214,13 +225,15 @@ func (w *Worker) turn(from, to WorkerStatus, done string, event AuditType, actor
 	return c, nil
 }
 
-// Concerns reports whether e is about the worker's session: it names the worker, or the process that registered it.
+// Concerns reports whether e is about the worker's session: it names the worker, or the process
+// that registered it.
 func (e SessionEnd) Concerns(w *Worker) bool {
 	return e.WorkerID == w.ID || e.ProcessID == w.ProcessID && e.ProcessID != ""
 }
 
-// Decide decides which sessions end. known are the workers that e concerns, DEAD ones included. certified tells that the same certificate was presented before. CodeForbidden when the process
-// is known and the secret is not its own. A certificate that is not refused is kept.
+// Decide decides which sessions end. known are the workers that e concerns, DEAD ones included.
+// certified tells that the same certificate was presented before. CodeForbidden when the process is
+// known and the secret is not its own. A certificate that is not refused is kept.
 func (e SessionEnd) Decide(known []Worker, certified bool, now time.Time) ([]WorkerChange, error) {
 	if e.Certificate() {
 		return e.certify(known, certified, now)

@@ -5,23 +5,26 @@ import (
 	"time"
 )
 
-// Rules of suspects (rule 7 of docs/DOMAIN.md). A workload under which workers die in a row may be what kills them. It may as well have been
-// beside it. So that the next death tells, a worker has at most one suspect.
+// Bounds of rule 7 of docs/DOMAIN.md. A workload is a suspect when workers have died in a row while
+// they ran it. It may have killed them, or another workload beside it may have. A worker holds at
+// most one suspect, so that the next death shows which it was.
 const (
-	// MaxLossStreak is how many workers in a row may die under a workload before it is quarantined.
+	// MaxLossStreak is how many workers in a row die under a workload that is then quarantined.
 	MaxLossStreak = 3
-	// suspectStreak is how many make it a suspect.
+	// suspectStreak is how many deaths in a row make a workload a suspect.
 	suspectStreak = 2
-	// SuspectCleared is how long a run lasts that clears its workload of the deaths before.
+	// SuspectCleared is how long a run must last so that the deaths before it no longer count.
 	SuspectCleared = 5 * time.Minute
-	// SuspectPatience is how long a suspect waits for a worker without another suspect before it shares one.
+	// SuspectPatience is how long a suspect waits for a worker without another suspect. After that
+	// it may share one.
 	SuspectPatience = time.Minute
 )
 
 // Suspect reports whether the workload is a suspect.
 func (s *State) Suspect() bool { return s.LossStreak >= suspectStreak }
 
-// SuspectUntil is until when a workload that is held is a suspect, if nothing happens: zero when it is none.
+// SuspectUntil returns until when a held workload is a suspect if its run goes on: forever before
+// the run has started, zero when the workload is not held or not a suspect.
 func (s *State) SuspectUntil() time.Time {
 	switch {
 	case !s.Suspect() || !s.Status.Held():
@@ -34,16 +37,17 @@ func (s *State) SuspectUntil() time.Time {
 
 var forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// AvoidsSuspects reports whether a suspect that began to wait at since still waits for a worker without another suspect. It does
-// so for SuspectPatience.
+// AvoidsSuspects reports whether a suspect that began to wait at since must still wait for a worker
+// without another suspect.
 func AvoidsSuspects(since, now time.Time) bool {
 	return !since.IsZero() && now.Sub(since) < SuspectPatience
 }
 
-// die counts the death of the session that ran the workload. Deaths of sessions that have returned since are taken back.
+// die counts the death of the session that ran the workload. Deaths of sessions that have returned
+// since no longer count.
 func (s *State) die(w *Workload, t *Transition, now time.Time) {
 	if w.Status != StatusRunning {
-		return // it had not started: it killed nobody
+		return // a run that had not started cannot have killed its worker
 	}
 	deaths := slices.DeleteFunc(slices.Clone(w.Deaths), func(id SessionID) bool { return slices.Contains(t.Returned, id) })
 	if now.Sub(w.StartedAt) >= SuspectCleared && !w.StartedAt.IsZero() {
@@ -55,6 +59,7 @@ func (s *State) die(w *Workload, t *Transition, now time.Time) {
 	s.setDeaths(deaths, now)
 }
 
+// setDeaths replaces the deaths that count.
 func (s *State) setDeaths(deaths []SessionID, now time.Time) {
 	if len(deaths) == 0 {
 		deaths = nil
@@ -68,11 +73,11 @@ func (s *State) setDeaths(deaths []SessionID, now time.Time) {
 	}
 }
 
-// death reports whether the loss is the death of a worker, as far as is known.
+// death reports whether the loss looks like the death of a worker.
 func (l Loss) death() bool { return l == LossDied || l == LossExpired }
 
-// Excused reports whether the end of the session does not speak against what ran, though it looks like a death: the lease of a supervised
-// worker expired, whose death would have been certified; or the session has returned, so that its process lives.
+// Excused reports whether the session did not die although its lease expired. If the worker has a
+// supervisor, that would have certified the death. If the session has returned, its process lives.
 func (e *EndedSession) Excused() bool {
 	return e.Loss == LossExpired && (e.Supervised || e.Returned)
 }

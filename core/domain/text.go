@@ -7,15 +7,17 @@ import (
 
 // Bounds of text that workers send, in bytes. What is longer is cut, never refused.
 const (
-	// MaxReason bounds the reason of an event, MaxProgressMessage the message of progress and checkpoints.
+	// MaxReason bounds the reason of an event, MaxProgressMessage the message of progress and
+	// checkpoints.
 	MaxReason          = 1000
 	MaxProgressMessage = 1000
 	// MaxFailureType bounds the type of a failure; its message is bounded by MaxFailureMessage.
 	MaxFailureType = 100
 )
 
-// CleanText makes text from outside fit for JSON and every store: valid UTF-8, without NUL. What is not is replaced or left out,
-// never refused: a message must not cost the outcome that it comes with.
+// CleanText makes text from outside fit for JSON and every store: valid UTF-8, without NUL. What is
+// not is replaced or left out, never refused: a message must not cost the outcome that it comes
+// with.
 func CleanText(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
 }
@@ -49,7 +51,8 @@ var logLevels = map[string]string{
 	"error": "error", "err": "error", "critical": "error", "fatal": "error", "panic": "error",
 }
 
-// LogLevel returns the level that a name means, in whatever case; ok is false when it means none. No name means info.
+// LogLevel returns the level that a name means, in whatever case; ok is false when it means none.
+// No name means info.
 func LogLevel(name string) (level string, ok bool) {
 	if name == "" {
 		return "info", true

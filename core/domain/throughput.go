@@ -2,28 +2,29 @@ package domain
 
 import "time"
 
-// Throughput is how many placements the leader made lately: what estimates of starting times are made from. Only the time in
-// which something had to wait counts: while nothing waits, placements are as rare as submissions, and say nothing of
-// how fast a queue is worked off.
+// Throughput is how fast the leader has placed workloads recently. Estimates of starting times rest
+// on it. Only the time while workloads had to wait counts. When nothing waits, placements are as
+// rare as submissions, and say nothing about how fast a queue moves.
 type Throughput struct {
 	// At is when it was measured, Window how far back it reaches.
 	At     time.Time
 	Window time.Duration
-	// Types and Customers count the placements, by workload type and by customer.
-	Types     map[string]PlacementRate
+	// Types has the rate of each workload type while workloads of the type waited for slots.
+	Types map[string]PlacementRate
+	// Customers has the rate of each customer while it was at its limit.
 	Customers map[CustomerID]PlacementRate
 }
 
-// PlacementRate counts what was placed of a workload type while some of it had to wait for slots, or of a customer while it
-// was at its limit.
+// PlacementRate is the number of placements in a time.
 type PlacementRate struct {
 	Placed int `json:"placed"`
-	// Busy is how long that was, in microseconds.
-	Busy int64     `json:"busy_us"`
-	Last time.Time `json:"last"` // when the last one was placed, whether anything waited or not
+	// Busy is the time in microseconds.
+	Busy int64 `json:"busy_us"`
+	// Last is when the last workload was placed. It is also set by placements that do not count.
+	Last time.Time `json:"last"`
 }
 
-// Add counts further placements.
+// Add returns the sum of both.
 func (p PlacementRate) Add(o PlacementRate) PlacementRate {
 	if o.Last.After(p.Last) {
 		p.Last = o.Last

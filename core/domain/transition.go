@@ -5,37 +5,39 @@ import "time"
 // Event is what happens to a workload.
 type Event string
 
-// The events. Who may cause them stands in the table below.
+// The events, each with the party that may cause it.
 const (
-	EventAssign       Event = "assign"        // leader: a session gets it, at a new generation
-	EventUnassign     Event = "unassign"      // leader: the assignment was not taken in time
-	EventDecline      Event = "decline"       // worker: full, draining, unknown type
-	EventStart        Event = "start"         // worker
-	EventProgress     Event = "progress"      // worker
-	EventLog          Event = "log"           // worker; checks the fence, changes nothing, is not audited
-	EventCheckpoint   Event = "checkpoint"    // worker
-	EventComplete     Event = "complete"      // worker
-	EventFail         Event = "fail"          // worker
-	EventPaused       Event = "paused"        // worker: the pause that was asked for has happened
-	EventRelease      Event = "release"       // worker: draining, gives it back
-	EventTimeout      Event = "timeout"       // leader: the backstop behind the worker's own timer
-	EventLose         Event = "lose"          // leader: the session is gone or no longer holds it
-	EventUnplaceable  Event = "unplaceable"   // leader: no worker there is could run it; says why, changes nothing else
-	EventRequestPause Event = "request_pause" // API
-	EventResume       Event = "resume"        // API
-	EventCancel       Event = "cancel"        // API
+	EventAssign       Event = "assign"        // leader: a session gets the workload, at a new generation
+	EventUnassign     Event = "unassign"      // leader: the worker did not take the assignment in time
+	EventDecline      Event = "decline"       // worker: it is full or draining, or does not know the type
+	EventStart        Event = "start"         // worker: the run begins
+	EventProgress     Event = "progress"      // worker: how far the run is
+	EventLog          Event = "log"           // worker: log lines; fenced, but changes and audits nothing
+	EventCheckpoint   Event = "checkpoint"    // worker: a checkpoint was saved
+	EventComplete     Event = "complete"      // worker: the run has succeeded
+	EventFail         Event = "fail"          // worker: the run has failed
+	EventPaused       Event = "paused"        // worker: the requested pause has happened
+	EventRelease      Event = "release"       // worker: it gives the workload back, because it drains or makes room
+	EventTimeout      Event = "timeout"       // leader: the run ignored its deadline
+	EventLose         Event = "lose"          // leader: the session is gone or no longer holds the workload
+	EventUnplaceable  Event = "unplaceable"   // leader: no worker can run it; sets the reason only
+	EventRequestPause Event = "request_pause" // API: the run is to pause
+	EventResume       Event = "resume"        // API: a paused workload may be placed again
+	EventCancel       Event = "cancel"        // API: end it for good
 )
 
-// Source is which party may cause an event, and so which guard applies.
+// Source is the party that may cause an event. It determines the guard.
 type Source int
 
 // The sources.
 const (
-	// FromAPI events carry no generation: they act on the workload as it is.
+	// FromAPI events carry no generation. They act on the workload as it is.
 	FromAPI Source = iota
-	// FromWorker events carry session and generation and are fenced; the session must be live.
+	// FromWorker events carry a session and a generation, and are fenced by them. The session must
+	// be live.
 	FromWorker
-	// FromLeader events carry the generation they decided on, and the leader's epoch with the batch.
+	// FromLeader events carry the generation that the leader decided on. The batch carries its
+	// epoch.
 	FromLeader
 )
 
@@ -43,12 +45,12 @@ const (
 type Rule struct {
 	Event  Event
 	Source Source
-	// From lists the states the event may find.
+	// From lists the states in which the event is legal.
 	From []Status
-	// To lists the states it may lead to. Which one, where there are several, depends on budgets and on
-	// a pause that was asked for; see Decide.
+	// To lists the states that it may lead to. If there are several, the retries that are left and
+	// a requested pause decide; see Decide.
 	To []Status
-	// Ends tells that the event ends a run: the worker no longer holds the workload.
+	// Ends reports whether the event ends a run, so that no worker holds the workload afterwards.
 	Ends bool
 }
 
@@ -60,7 +62,7 @@ var (
 	failures = []Status{StatusPending, StatusFailed, StatusPaused}
 )
 
-// rules is the state machine. Decide interprets it; nothing else decides what is legal.
+// rules is the state machine. Decide interprets it, and nothing else decides what is legal.
 var rules = []Rule{
 	{EventAssign, FromLeader, waiting, []Status{StatusScheduled}, false},
 	{EventUnassign, FromLeader, []Status{StatusScheduled}, []Status{StatusPending}, true},
@@ -92,7 +94,7 @@ var ruleOf = func() map[Event]*Rule {
 // Rules returns a copy of the transition table.
 func Rules() []Rule { return append([]Rule(nil), rules...) }
 
-// RuleFor returns the row of an event.
+// RuleFor returns the row of the event. It reports false for an unknown event.
 func RuleFor(e Event) (Rule, bool) {
 	r, ok := ruleOf[e]
 	if !ok {
@@ -101,49 +103,56 @@ func RuleFor(e Event) (Rule, bool) {
 	return *r, true
 }
 
-// Transition is one conditional change of one workload: the event, its guard, and what it brings.
+// Transition is one conditional change of one workload: the event, its guard and its data.
 type Transition struct {
 	WorkloadID WorkloadID
-	// CustomerID, when set, limits the transition to that customer's workloads: another's is not found.
+	// CustomerID, when set, must be the workload's customer. Otherwise the workload is not found.
 	CustomerID CustomerID
 	Event      Event
-	// Generation is the generation the event belongs to; for assign, the one it creates. Unused FromAPI.
+	// Generation is the generation that the event belongs to, or the one that assign creates.
+	// Events FromAPI do not use it.
 	Generation int64
-	// SessionID is the holder's session for worker events and lose (empty: any), the new holder's for assign.
+	// SessionID is the holder's session for events FromWorker and for lose (empty: any), and the
+	// new holder's session for assign.
 	SessionID SessionID
-	// WorkerID is the new holder for assign.
+	// WorkerID is the new holder. Only assign uses it.
 	WorkerID WorkerID
 	Actor    Actor
 	Reason   string
 
-	// Progress and checkpoint. A nil Percent leaves progress as it is.
+	// Percent and Message belong to progress and checkpoint. A nil Percent leaves the progress as
+	// it is.
 	Percent *float64
 	Message string
-	// CheckpointSequence is the sequence being saved.
+	// CheckpointSequence is the sequence of the checkpoint that is being saved.
 	CheckpointSequence int64
 
-	// Complete.
+	// Result belongs to complete.
 	Result JSON
 
-	// Fail, and timeout (which sets its own Failure).
+	// Failure belongs to fail. Timeout sets its own.
 	Failure *Failure
-	// RetryAfter is the delay before the next assignment: what the workload asked for when it failed (nil: exponential backoff with
-	// Jitter), or how long what was preempted stays back (nil: not at all).
+	// RetryAfter is the delay before the next assignment. With fail it is what the workload asked
+	// for (nil: backoff). With release it is how long a preempted workload waits (nil: not at all).
 	RetryAfter *time.Duration
-	// Jitter in [0,1) scales the backoff. The caller draws it, so that deciding stays pure.
+	// Jitter in [0,1) scales the backoff. The caller draws it, so that Decide stays pure.
 	Jitter float64
 
-	// Loss says how the session was lost, for lose. Excused tells that it does not speak against the workload though it looks like a death
-	// (see EndedSession.Excused), or that it shared its worker with another suspect. Returned are the sessions of State.Deaths that have returned
-	// since: their processes live.
-	Loss     Loss
-	Excused  bool
+	// Loss says how the session was lost. It belongs to lose, as do Excused and Returned.
+	Loss Loss
+	// Excused reports that the loss is not counted as a death: see EndedSession.Excused. It is also
+	// set when the session held another suspect, because either could have killed the worker.
+	Excused bool
+	// Returned are the sessions among State.Deaths whose processes have registered again. So they
+	// did not die.
 	Returned []SessionID
 
-	// Lines are what the run wrote up to this event. They are kept, in the same transaction, if the event is applied; the store
-	// sets their workload, customer, generation and number.
+	// Lines are the log lines that the run wrote before this event. If the event is applied, the
+	// store keeps them in the same transaction, and sets their workload, customer, generation and
+	// number.
 	Lines []LogLine
-	// StillRunning tells, with an event that ends a run, that the run's handler has not returned: its slot is not free.
+	// StillRunning reports, with an event that ends a run, that the handler of the run has not
+	// returned. Its slot is not free yet.
 	StillRunning bool
 }
 
@@ -152,22 +161,26 @@ type Loss string
 
 // The losses.
 const (
-	// LossExpired means that the process died, froze or was cut off; it counts towards quarantine unless it is excused.
+	// LossExpired: the process died, froze or lost its connection. It counts as a death unless it
+	// is excused.
 	LossExpired Loss = "worker lease expired"
-	// LossReplaced means that another session of the worker took its place. It does not speak against the workload.
+	// LossReplaced: another session of the worker took its place. It does not count as a death.
 	LossReplaced Loss = "worker restarted"
-	// LossDied means that the worker's supervisor certified its death; it counts towards quarantine.
+	// LossDied: the worker's supervisor certified its death. It counts as a death.
 	LossDied Loss = "worker died"
-	// LossRemoved, LossMissing and LossLeft, which means that the worker deregistered, do not speak against the workload.
+	// LossRemoved: an operator removed the worker. It does not count as a death.
 	LossRemoved Loss = "worker removed"
+	// LossMissing: the worker says that it does not hold the workload. It does not count as a
+	// death.
 	LossMissing Loss = "worker no longer holds it"
-	LossLeft    Loss = "worker left"
+	// LossLeft: the worker deregistered. It does not count as a death.
+	LossLeft Loss = "worker left"
 )
 
 // Batch is a set of transitions that a store executes in order in one transaction.
 type Batch struct {
-	// Epoch is the leader's epoch, checked in the same transaction. It must be set (> 0) when the
-	// batch holds FromLeader events, except lose with LossMissing, which the worker itself attests.
+	// Epoch is the leader's epoch. The store checks it in the same transaction. It must be set (>
+	// 0) when the batch NeedsEpoch.
 	Epoch       int64
 	Transitions []Transition
 }
@@ -182,36 +195,39 @@ func (b Batch) NeedsEpoch() bool {
 	return false
 }
 
-// NeedsEpoch reports whether only the leader may make this transition.
+// NeedsEpoch reports whether only the leader may make this transition. A lose with LossMissing is
+// not one: the worker itself says that it does not hold the workload.
 func (t *Transition) NeedsEpoch() bool {
 	r := ruleOf[t.Event]
 	return r != nil && r.Source == FromLeader && (t.Event != EventLose || t.Loss != LossMissing)
 }
 
-// Reported reports whether a worker reports this transition.
+// Reported reports whether the transition comes from the worker that holds the workload.
 func (t *Transition) Reported() bool { return reportedByWorker(t.Event) }
 
-// Outcome is what became of one transition.
+// Outcome is the answer to one transition.
 type Outcome string
 
 // The outcomes.
 const (
-	// OutcomeApplied: changed and audited.
+	// OutcomeApplied: the workload was changed and the event audited.
 	OutcomeApplied Outcome = "applied"
-	// OutcomeAlready: this very transition had been applied before; nothing changed.
+	// OutcomeAlready: this very transition was applied before. Nothing has changed.
 	OutcomeAlready Outcome = "already"
-	// OutcomeFenced: the guard names a generation or session that is no longer the workload's, or a session that is over.
+	// OutcomeFenced: the generation or the session is no longer the workload's, or the session is
+	// over.
 	OutcomeFenced Outcome = "fenced"
 	// OutcomeIllegal: the event is not possible in the current state.
 	OutcomeIllegal Outcome = "illegal"
-	// OutcomeNotFound: no such workload, or another customer's.
+	// OutcomeNotFound: there is no such workload, or it belongs to another customer.
 	OutcomeNotFound Outcome = "not_found"
-	// OutcomeRefused: the store could not take it. An assignment: the customer is at its running limit,
-	// the session is not HEALTHY, or the worker has no free slot. Anything else: see Result.Reason.
+	// OutcomeRefused: the store cannot take it; see Result.Reason. For an assignment this means
+	// that the customer is at its running limit, the session is not HEALTHY, or the worker has no
+	// free slot.
 	OutcomeRefused Outcome = "refused"
 )
 
-// OK reports whether the caller may take the transition as done.
+// OK reports whether the transition is done, now or before.
 func (o Outcome) OK() bool { return o == OutcomeApplied || o == OutcomeAlready }
 
 // Result is a store's answer to one transition.
@@ -221,15 +237,15 @@ type Result struct {
 	CustomerID CustomerID
 	Type       string
 	CreatedAt  time.Time
-	// From is the state before, with the holder of that time.
+	// From is the state before, FromWorkerID and FromSessionID the holder before.
 	From          Status
 	FromWorkerID  WorkerID
 	FromSessionID SessionID
-	// State is the state after (applied) or the current one. Zero when not found.
+	// State is the state after the transition, zero when the workload was not found.
 	State State
 	// Reason explains a refusal.
 	Reason string
-	// Hands is what changes about ending runs, and Ending the run that it is about.
+	// Hands says what changes about ending runs, and Ending for which run.
 	Hands  Hands
 	Ending Ending
 }

@@ -19,8 +19,8 @@ type cell struct {
 
 func ok(to domain.Status, a domain.AuditType) cell { return cell{to, a, domain.OutcomeApplied} }
 
-// table is the state machine of the design, written by hand: state by event, well guarded. What is not listed is illegal,
-// or fenced if a worker or the leader says it of work that nobody holds.
+// table is the state machine of the design, written by hand: state by event, well guarded. What is
+// not listed is illegal, or fenced if a worker or the leader says it of work that nobody holds.
 var table = map[domain.Status]map[domain.Event]cell{
 	domain.StatusPending: {
 		domain.EventAssign:      ok(domain.StatusScheduled, domain.AuditScheduled),

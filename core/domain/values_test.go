@@ -71,7 +71,8 @@ func TestAdvance_VirtualTime_EqualsAgingPriority(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := draw.Draw(t, "a"), draw.Draw(t, "b")
 		now := epoch0.Add(time.Duration(rapid.IntRange(1e6, 1e8).Draw(t, "now")) * time.Second)
-		// Twelfths of a point, so that the comparison is exact: 5 points a minute are one twelfth a second.
+		// Twelfths of a point, so that the comparison is exact: 5 points a minute are one twelfth a
+		// second.
 		effective := func(w waiting) int64 {
 			return 12*int64(w.priority)*int64(w.tier.Weight()) + int64(now.Sub(w.created)/time.Second)
 		}

@@ -23,18 +23,21 @@ const MaxSlots = 10_000
 type Registration struct {
 	WorkerID  WorkerID  `json:"worker_id"`
 	SessionID SessionID `json:"session_id"`
-	// PreviousSessionID is set by a process that registers again. It shows that the process is the one that held the
-	// id before: such a registration ends that session at once.
+	// PreviousSessionID is set by a process that registers again. It shows that the process is the
+	// one that held the id before: such a registration ends that session at once.
 	PreviousSessionID SessionID `json:"previous_session_id,omitempty"`
-	// ProcessID names the process, for its whole life. Registrations of one process end each other's sessions at once,
-	// so that a registration whose answer was lost can be made again. Empty: PreviousSessionID alone tells.
+	// ProcessID names the process, for its whole life. Registrations of one process end each
+	// other's sessions at once, so that a registration whose answer was lost can be made again.
+	// Empty: PreviousSessionID alone tells.
 	ProcessID string `json:"process_id,omitempty"`
-	// CertificateDigest is the SHA-256, in hexadecimal, of the secret that ProcessID's death certificate carries. Empty: the
-	// process has no supervisor, and nobody can certify its death.
+	// CertificateDigest is the SHA-256, in hexadecimal, of the secret that ProcessID's death
+	// certificate carries. Empty: the process has no supervisor, and nobody can certify its death.
 	CertificateDigest string `json:"certificate_digest,omitempty"`
-	// TakeOver ends the session of another process that holds the id, although its lease still runs.
+	// TakeOver ends the session of another process that holds the id, although its lease still
+	// runs.
 	TakeOver bool `json:"take_over,omitempty"`
-	// Draining is set by a process that drains: its session starts DRAINING, so that a drain outlasts the loss of a session.
+	// Draining is set by a process that drains: its session starts DRAINING, so that a drain
+	// outlasts the loss of a session.
 	Draining     bool              `json:"draining,omitempty"`
 	Capabilities []string          `json:"capabilities"`
 	Slots        int               `json:"slots"`

@@ -61,7 +61,8 @@ type Spec struct {
 	Priority int
 	Affinity Affinity
 	RunAt    time.Time // zero: at once
-	// CreatedAt and QueueAt are fixed by the store at submission; QueueAt is when it begins to wait: then, or at RunAt if that is later.
+	// CreatedAt and QueueAt are fixed by the store at submission; QueueAt is when it begins to
+	// wait: then, or at RunAt if that is later.
 	CreatedAt time.Time
 	QueueAt   time.Time
 	Lane      LaneID
@@ -78,8 +79,9 @@ type State struct {
 
 	RetryCount          int
 	RedistributionCount int
-	// Deaths are the sessions that died in a row while they ran this workload; see MaxLossStreak. LossStreak counts them. SuspectSince is
-	// since when the workload is a suspect, or waits again as one. The slice is never changed in place.
+	// Deaths are the sessions that died in a row while they ran this workload; see MaxLossStreak.
+	// LossStreak counts them. SuspectSince is since when the workload is a suspect, or waits again
+	// as one. The slice is never changed in place.
 	Deaths       []SessionID
 	LossStreak   int
 	SuspectSince time.Time
@@ -96,7 +98,8 @@ type State struct {
 	Result  JSON
 	Failure *Failure
 
-	// Declines are the workers that gave it back lately; see Candidate.Declined. The slice is never changed in place.
+	// Declines are the workers that gave it back lately; see Candidate.Declined. The slice is never
+	// changed in place.
 	Declines []Decline
 
 	// NotBefore delays the next assignment: run_at or retry backoff.
@@ -108,8 +111,9 @@ type State struct {
 	FinishedAt  time.Time
 	UpdatedAt   time.Time
 
-	// StartedGeneration, EndedGeneration and EndedEvent remember what the last run reported, so that a
-	// repeated report is told apart from a stale one. Resumed remembers that the last event was a resume.
+	// StartedGeneration, EndedGeneration and EndedEvent remember what the last run reported, so
+	// that a repeated report is told apart from a stale one. Resumed remembers that the last event
+	// was a resume.
 	StartedGeneration int64
 	EndedGeneration   int64
 	EndedEvent        Event
@@ -164,8 +168,8 @@ type Submission struct {
 	Spec
 	// IdempotencyKey makes a repeated submission return the first workload; empty: none.
 	IdempotencyKey string
-	// Digest identifies the body under the key by what it states, Meaning by what it comes to; see Repeats. A zero Meaning
-	// is not compared.
+	// Digest identifies the body under the key by what it states, Meaning by what it comes to; see
+	// Repeats. A zero Meaning is not compared.
 	Digest  [32]byte
 	Meaning [32]byte
 	Actor   Actor
@@ -211,7 +215,8 @@ func (s Submission) Validate() error {
 	return ValidateTimeout(s.Run.Timeout)
 }
 
-// NewWorkload is the submit transition: the workload as the store keeps it first, with its audit event.
+// NewWorkload is the submit transition: the workload as the store keeps it first, with its audit
+// event.
 func NewWorkload(s Submission, now time.Time) (Workload, AuditEvent) {
 	w := Workload{Spec: s.Spec}
 	w.CreatedAt = now
@@ -231,8 +236,9 @@ func NewWorkload(s Submission, now time.Time) (Workload, AuditEvent) {
 // RegionKey is the label by which a workload names its region, and the tag by which a worker does.
 const RegionKey = "region"
 
-// Rules are the affinity rules that placement follows: those stated; the capability that the workload needs beside its type; and a
-// preference for workers of the region that the workload's label names, unless a rule about the region is stated.
+// Rules are the affinity rules that placement follows: those stated; the capability that the
+// workload needs beside its type; and a preference for workers of the region that the workload's
+// label names, unless a rule about the region is stated.
 func (s *Spec) Rules() Affinity {
 	a := s.regionRules()
 	if needed := NeededCapability(s.Type, s.Input); needed != "" {
