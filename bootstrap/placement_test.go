@@ -95,6 +95,9 @@ func TestASubmissionTellsWhenItMayStart(t *testing.T) {
 	start, err := time.Parse(time.RFC3339, fmt.Sprint(now.field("estimated_start_time")))
 	require.NoError(t, err, now.body)
 	assert.WithinDuration(t, time.Now(), start, 10*time.Second)
+	created, err := time.Parse(time.RFC3339, fmt.Sprint(now.field("created_at")))
+	require.NoError(t, err)
+	assert.False(t, start.Before(created), "nothing starts before it was submitted")
 	assert.Equal(t, "high", now.field("estimate_confidence"), "a worker has free slots")
 
 	runAt := time.Now().Add(time.Hour).UTC().Truncate(time.Millisecond)

@@ -172,7 +172,7 @@ func TestErrorsOfTheAPI_SayWhatToDo(t *testing.T) {
 		assert.Contains(t, errs, want)
 	}
 	_, errs, _ := sh.run("", "worker", "list")
-	assert.Contains(t, errs, "use an API key of a role that may")
+	assert.Contains(t, errs, "workers, customers and keys an admin's")
 	var out, stderr bytes.Buffer
 	run([]string{"workload", "lst", "--api-key", "k"}, strings.NewReader(""), &out, &stderr)
 	assert.Contains(t, stderr.String(), "did you mean get or list?")

@@ -121,7 +121,8 @@ func (c *cli) explainError(err error) error {
 	case e.Code == "UNAUTHORIZED":
 		return fmt.Errorf("%w; check the API key (--api-key or NIYANTA_API_KEY)", err)
 	case e.Code == "FORBIDDEN":
-		return fmt.Errorf("%w; use an API key of a role that may", err)
+		return fmt.Errorf("%w; workloads and configs need a customer's API key (niyanta key create makes one), "+
+			"workers, customers and keys an admin's", err)
 	}
 	return err
 }

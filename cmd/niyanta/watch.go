@@ -121,6 +121,9 @@ func newChange(w *niyanta.Workload) change {
 	if hasResult(w) {
 		ch.ResultData = w.ResultData
 	}
+	if w.ErrorMessage != nil {
+		ch.StatusReason = nil // it repeats the error
+	}
 	return ch
 }
 
@@ -148,10 +151,20 @@ func exitOf(s niyanta.Status) (code int, final bool) {
 	}
 }
 
+// failure says why a workload failed: its class, where it has one, and its message.
+func failure(w *niyanta.Workload) string {
+	message := or(w.ErrorMessage, "no message")
+	if class := or(w.ErrorType, "error"); class != "error" {
+		message = class + ": " + message
+	}
+	return message
+}
+
+// verdict returns the error that ends a command whose workload is final; nil if it completed.
 func verdict(code int, w *niyanta.Workload) error {
 	switch code {
 	case exitFailed:
-		return &exit{code, fmt.Errorf("%s failed: %s: %s", w.WorkloadID, or(w.ErrorType, "error"), printable(or(w.ErrorMessage, "")))}
+		return &exit{code, fmt.Errorf("%s failed: %s", w.WorkloadID, printable(failure(w)))}
 	case exitCancelled:
 		return &exit{code, fmt.Errorf("%s was cancelled", w.WorkloadID)}
 	}

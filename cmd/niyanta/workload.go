@@ -128,7 +128,7 @@ func (c *cli) printWorkload(cmd *cobra.Command, w *niyanta.Workload) error {
 		rows = append(rows, [2]string{"ended", clock(*w.CompletedAt)})
 	}
 	if w.ErrorType != nil {
-		rows = append(rows, [2]string{"error", *w.ErrorType + ": " + or(w.ErrorMessage, "")})
+		rows = append(rows, [2]string{"error", failure(w)})
 	}
 	if hasResult(w) {
 		rows = append(rows, [2]string{"result", string(w.ResultData)})
