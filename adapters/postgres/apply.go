@@ -206,8 +206,7 @@ func (t *tx) queueTally(ts []domain.Transition) *domain.Tally {
 			}
 			return err
 		})
-	t.queue(`SELECT worker_id, session_id, status, slots FROM workers WHERE worker_id = ANY($1::text[]) ORDER BY worker_id FOR SHARE`, names).
-		Query(workersOf(y))
+	t.queue(selectHolders+" WHERE worker_id = ANY($1::text[]) ORDER BY worker_id FOR SHARE", names).Query(workersOf(y))
 	t.queue("SELECT h.customer_id, count(*) FROM held h WHERE h.customer_id IN "+concerned+" GROUP BY 1", owners, unowned).Query(counts(y.Running))
 	t.queue(`SELECT session_id, count(*), count(*) FILTER (WHERE suspect) FROM (
   SELECT h.session_id, h.suspect_until > niyanta_now() AS suspect FROM held h WHERE h.session_id = ANY($1::text[])
@@ -230,18 +229,20 @@ func (t *tx) queueHolders(ids []string, y *domain.Tally) *domain.Tally {
 	if y == nil {
 		y = &domain.Tally{Workers: map[domain.WorkerID]*domain.Worker{}}
 	}
-	t.queue(`SELECT worker_id, session_id, status, slots FROM workers
- WHERE worker_id IN (SELECT h.worker_id FROM held h WHERE h.workload_id = ANY($1::text[]))`, ids).Query(workersOf(y))
+	t.queue(selectHolders+" WHERE worker_id IN (SELECT h.worker_id FROM held h WHERE h.workload_id = ANY($1::text[]))", ids).Query(workersOf(y))
 	return y
 }
+
+// holderTable is what a tally needs of a worker.
+var (
+	holderTable   = workerTable.as("workers", "worker_id", "session_id", "status", "slots")
+	selectHolders = "SELECT " + holderTable.names("") + " FROM workers"
+)
 
 // workersOf reads workers into a tally.
 func workersOf(y *domain.Tally) func(pgx.Rows) error {
 	return func(rows pgx.Rows) error {
-		ws, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*domain.Worker, error) {
-			w := &domain.Worker{}
-			return w, row.Scan(&w.ID, &w.SessionID, &w.Status, &w.Slots)
-		})
+		ws, err := pgx.CollectRows(rows, holderTable.scanInto)
 		for _, w := range ws {
 			y.Workers[w.ID] = w
 		}

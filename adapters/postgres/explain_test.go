@@ -34,6 +34,7 @@ func TestHotStatementsOnAFullTable(t *testing.T) {
 	b := &bench{T: t, faulty: s, sane: s}
 	seedTenants(b)
 	seedWaiting(t, c, 100_000)
+	seedWide(t, c)
 	times := map[string][2]time.Duration{}
 	finished := 0
 	for round, n := range []int{100_000, 1_000_000} {
@@ -81,6 +82,23 @@ func seedWaiting(t *testing.T, c *servers.Postgres, n int) {
 		`INSERT INTO waiting SELECT lane_id, queue_at, workload_id, 0 FROM workloads WHERE status = 'PENDING'`)
 }
 
+// seedWide makes a customer with 1,000 lanes, more than a cycle considers, and something that waits in each.
+func seedWide(t *testing.T, c *servers.Postgres) {
+	c.Exec(t, "postgres",
+		`INSERT INTO customers (customer_id, name, tier, created_at, updated_at) VALUES ('cust_wide', 'W', 'enterprise', now(), now())`,
+		`INSERT INTO queue_bounds (customer_id) VALUES ('cust_wide')`,
+		`INSERT INTO lanes SELECT 'cust_wide/t' || g || '@10', 'cust_wide', 't' || g, NULL, 1, 512, 1024, 10, now() FROM generate_series(1, 1000) g`,
+		`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries, timeout_us, created_at, queue_at, status, updated_at)
+ SELECT 'wl_w' || lpad(g::text, 9, '0'), 'cust_wide', 'cust_wide/t' || g || '@10', 't' || g, '', 10, 3, 3600000000, now(), now() - g * interval '1 ms', 'PENDING', now()
+ FROM generate_series(1, 1000) g`,
+		`INSERT INTO workload_specs (workload_id, input, config, cpu_cores, memory_mb, disk_mb, checkpoint_interval_us)
+ SELECT workload_id, '{}', '', 1, 512, 1024, 300000000 FROM workloads WHERE customer_id = 'cust_wide'`,
+		`INSERT INTO waiting SELECT lane_id, queue_at, workload_id, 0 FROM workloads WHERE customer_id = 'cust_wide'`)
+}
+
+// lanesRead is how many lanes a look at the heads reads: one of each customer, and of the wide one as many as a cycle considers.
+const lanesRead = 1_000 + 1 + domain.LanesOfCustomer
+
 func seedFinished(t *testing.T, c *servers.Postgres, from, to int) {
 	c.Exec(t, "postgres",
 		fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries, timeout_us, created_at, queue_at,
@@ -110,7 +128,10 @@ func operations(b *bench) map[string]time.Duration {
 	}
 	timed("Submit, 100", func() error { _, err := b.sane.Workloads.Submit(ctx, subs); return err })
 	var heads domain.QueueHeads
-	timed("Heads, 8 of 1,000 lanes", func() (err error) { heads, err = b.sane.Queue.Heads(ctx, domain.HeadsQuery{N: 8}); return err })
+	timed("Heads, 8 of each of 1,201 lanes", func() (err error) { heads, err = b.sane.Queue.Heads(ctx, domain.HeadsQuery{N: 8}); return err })
+	if n := len(heads.Lanes); n != lanesRead {
+		b.Fatalf("the heads of %d lanes were read, not of %d", n, lanesRead)
+	}
 	timed("NextDue", func() error { _, err := b.sane.Queue.NextDue(ctx); return err })
 	var ts []domain.Transition
 	for _, h := range heads.Lanes {
