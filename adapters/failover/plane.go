@@ -28,8 +28,9 @@ type Plane struct {
 
 var _ ports.ControlPlane = (*Plane)(nil)
 
-// New returns a view over a route that coordinators push commands over, or nil, and over others, of which there must be
-// one if push is nil. Tries use the routes in this order, those that failed come last. Close the Plane before the routes.
+// New returns a view over a route that coordinators push commands over, or nil, and over others, of
+// which there must be one if push is nil. Tries use the routes in this order, those that failed
+// come last. Close the Plane before the routes.
 func New(push Push, others []Route, log *slog.Logger) *Plane {
 	p := &Plane{push: push}
 	if push != nil {
@@ -44,7 +45,8 @@ func New(push Push, others []Route, log *slog.Logger) *Plane {
 // Close waits for the tries that are under way. All calls must have returned.
 func (p *Plane) Close() { p.background.Wait() }
 
-// order returns paths with those that work first. The others follow, the one that failed longest ago first.
+// order returns paths with those that work first. The others follow, the one that failed longest
+// ago first.
 func order(paths []*path) []*path {
 	rank := make(map[*path]time.Time, len(paths))
 	for _, q := range paths {
@@ -53,7 +55,8 @@ func order(paths []*path) []*path {
 	return slices.SortedStableFunc(slices.Values(paths), func(a, b *path) int { return rank[a].Compare(rank[b]) })
 }
 
-// elsewhere reports whether another route, or another coordinator, may do better than the one that answered err.
+// elsewhere reports whether another route, or another coordinator, may do better than the one that
+// answered err.
 func elsewhere(err error) bool {
 	switch domain.CodeOf(err) {
 	case domain.CodeUnavailable, domain.CodeInternal, domain.CodeRateLimited:
@@ -74,8 +77,8 @@ func (p *Plane) Register(ctx context.Context, r domain.Registration) (ports.Gran
 	return g, err
 }
 
-// Heartbeat implements ports.ControlPlane. It takes what one answer needs, not what one try may take: while a try is not
-// answered, others run beside it.
+// Heartbeat implements ports.ControlPlane. It takes what one answer needs, not what one try may
+// take: while a try is not answered, others run beside it.
 func (p *Plane) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.HeartbeatAnswer, error) {
 	a, err := p.race(ctx, h)
 	if err == nil {

@@ -12,8 +12,8 @@ import (
 const (
 	// pushLook is how soon a poll notices that the push route does not work any more.
 	pushLook = 250 * time.Millisecond
-	// pullWait is how long a poll of another route waits for a command. It is short, so that a poll whose connection has
-	// fallen silent does not keep the worker from its next command for long.
+	// pullWait is how long a poll of another route waits for a command. It is short, so that a poll
+	// whose connection has fallen silent does not keep the worker from its next command for long.
 	pullWait = time.Second
 	// pingTimeout bounds how long the push route is listened to after a ping.
 	pingTimeout = time.Second
@@ -22,8 +22,8 @@ const (
 // pullPatiences are those with polls after what they wait, by how many in a row failed.
 var pullPatiences = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}
 
-// Poll implements ports.ControlPlane. Commands come over the push route while it works, else they are fetched over
-// another one. A poll that waits changes over when that changes.
+// Poll implements ports.ControlPlane. Commands come over the push route while it works, else they
+// are fetched over another one. A poll that waits changes over when that changes.
 func (p *Plane) Poll(ctx context.Context, s ports.SessionRef, wait time.Duration) ([]ports.Command, error) {
 	until := time.Now().Add(wait)
 	for {
@@ -42,7 +42,8 @@ func (p *Plane) look(ctx context.Context, s ports.SessionRef, wait time.Duration
 	push, pull := p.paths[0], p.paths[1:]
 	if len(pull) > 0 && !push.works() {
 		p.ping(ctx, push)
-		// What silenced the push route may have silenced the connections of the others, which nothing has used meanwhile.
+		// What silenced the push route may have silenced the connections of the others, which
+		// nothing has used meanwhile.
 		return p.fetch(ctx, pull, s, min(wait, pullWait), p.pushed.Swap(false))
 	}
 	cs, err := push.Try(pushLook, false).Poll(ctx, s, min(wait, pushLook))
@@ -67,7 +68,8 @@ func (p *Plane) look(ctx context.Context, s ports.SessionRef, wait time.Duration
 	return nil, err
 }
 
-// fetch polls one route after the other until one answers. With fresh, it begins with a new connection.
+// fetch polls one route after the other until one answers. With fresh, it begins with a new
+// connection.
 func (p *Plane) fetch(
 	ctx context.Context, pull []*path, s ports.SessionRef, wait time.Duration, fresh bool,
 ) ([]ports.Command, error) {
@@ -92,7 +94,8 @@ func (p *Plane) fetch(
 	}
 }
 
-// ping asks over the push route, beside the caller, whether a coordinator answers again. One ping runs at a time.
+// ping asks over the push route, beside the caller, whether a coordinator answers again. One ping
+// runs at a time.
 func (p *Plane) ping(ctx context.Context, push *path) {
 	if !push.Connected() || !p.pinging.CompareAndSwap(false, true) {
 		return

@@ -9,11 +9,13 @@ import (
 )
 
 const (
-	// hedgeLimit is the longest time after which another try of a heartbeat starts beside one that is not answered.
+	// hedgeLimit is the longest time after which another try of a heartbeat starts beside one that
+	// is not answered.
 	hedgeLimit = time.Second
 	// hedgeLeast is the shortest, whatever the lease.
 	hedgeLeast = 200 * time.Millisecond
-	// beatTries bounds the tries of one heartbeat. What it says of the worker is old by then; the next one says it anew.
+	// beatTries bounds the tries of one heartbeat. What it says of the worker is old by then; the
+	// next one says it anew.
 	beatTries = 4
 )
 
@@ -34,8 +36,8 @@ type attempt struct {
 	err    error
 }
 
-// race sends a heartbeat over one route, and after each hedge without an answer over the next beside it, each over a new
-// connection. The first answer wins.
+// race sends a heartbeat over one route, and after each hedge without an answer over the next
+// beside it, each over a new connection. The first answer wins.
 func (p *Plane) race(ctx context.Context, h ports.Heartbeat) (ports.HeartbeatAnswer, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -88,7 +90,8 @@ func (p *Plane) race(ctx context.Context, h ports.Heartbeat) (ports.HeartbeatAns
 	}
 }
 
-// errOutrun is what is noted of a route that did not answer before another one that was asked later.
+// errOutrun is what is noted of a route that did not answer before another one that was asked
+// later.
 var errOutrun = &domain.Error{Code: domain.CodeUnavailable, Message: "no answer", Cause: ports.ErrUnanswered}
 
 // outrun notes which routes were silent while another one answered.

@@ -10,28 +10,32 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Route is one way to the coordinators: a transport to one of them, or to whichever answers. Safe for concurrent use.
+// Route is one way to the coordinators: a transport to one of them, or to whichever answers. Safe
+// for concurrent use.
 type Route interface {
-	// Try returns a view of the coordinators over this route. Each call on it is one try. It fails with CodeUnavailable
-	// and ports.ErrUnanswered when nothing was heard or sent for patience (a poll: for patience after what it waits),
-	// with CodeTooLarge when the route cannot carry it, and like any control plane otherwise. With fresh, the calls use
-	// a connection that was not used before, where the transport has several.
+	// Try returns a view of the coordinators over this route. Each call on it is one try. It fails
+	// with CodeUnavailable and ports.ErrUnanswered when nothing was heard or sent for patience (a
+	// poll: for patience after what it waits), with CodeTooLarge when the route cannot carry it,
+	// and like any control plane otherwise. With fresh, the calls use a connection that was not
+	// used before, where the transport has several.
 	Try(patience time.Duration, fresh bool) ports.ControlPlane
-	// Connected reports whether the route is not known to be interrupted. It does not ask the other end.
+	// Connected reports whether the route is not known to be interrupted. It does not ask the other
+	// end.
 	Connected() bool
 	// String names the route in logs.
 	String() string
 }
 
-// Push is a route over which coordinators send commands unasked. Its polls return what has arrived. They fail with
-// CodeTooLarge when a command waits that must be fetched over another route.
+// Push is a route over which coordinators send commands unasked. Its polls return what has arrived.
+// They fail with CodeTooLarge when a command waits that must be fetched over another route.
 type Push interface {
 	Route
 	// Ping returns nil when a coordinator has answered over the route.
 	Ping(ctx context.Context) error
 }
 
-// recently is how long a route comes after the others because a coordinator said over it that it is not available.
+// recently is how long a route comes after the others because a coordinator said over it that it is
+// not available.
 const recently = 5 * time.Second
 
 // path is a route and whether it works.

@@ -14,29 +14,31 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Client is one worker's way to its coordinators over a bus. Safe for concurrent use. It tries once; who wants to try
-// again, or elsewhere, combines it with others (adapters/failover).
+// Client is one worker's way to its coordinators over a bus. Safe for concurrent use. It tries each
+// request once; adapters/failover tries again, also over other ways.
 type Client struct {
 	bus   ports.Bus
 	party Party
-	// listening is held by who subscribes to the commands. It is a channel, because subscribing waits for the bus, and
-	// who waits for its turn must hear the end of its context.
+	// listening is held while the commands are subscribed to. It is a channel and not a mutex,
+	// because subscribing waits for the bus, and a caller that waits for its turn must hear the end
+	// of its context.
 	listening chan struct{}
 
 	mu       sync.Mutex
 	sub      ports.Subscription
 	commands []ports.Command
-	fetch    bool // a command waits that is too large for the bus
+	fetch    bool // a command is too large for the bus
 	arrived  chan struct{}
 }
 
-// commandsLimit bounds the commands kept for a worker that does not poll; the oldest go, because all come again.
+// commandsLimit bounds the commands kept for a worker that does not poll. The oldest are dropped;
+// all come again.
 const commandsLimit = 20_000
 
 // listenTimeout bounds how long a poll waits for its subscription to be made.
 const listenTimeout = time.Second
 
-// NewClient returns a worker's way over the bus.
+// NewClient returns a client of the worker p.
 func NewClient(bus ports.Bus, p Party) *Client {
 	return &Client{bus: bus, party: p, listening: make(chan struct{}, 1), arrived: make(chan struct{}, 1)}
 }
@@ -71,8 +73,8 @@ func (c *Client) Ping(ctx context.Context) error {
 // pong answers a ping.
 type pong struct{}
 
-// Try returns a view of the coordinators of which each call is one request that waits for patience. The bus has one
-// connection, which it mends by itself.
+// Try returns a view of the coordinators. Each call is one request, which waits for patience. There
+// are no fresh connections to ask for: the bus has one, and replaces it by itself.
 func (c *Client) Try(patience time.Duration, _ bool) ports.ControlPlane { return view{c, patience} }
 
 // view implements ports.ControlPlane.
@@ -83,7 +85,7 @@ type view struct {
 
 var _ ports.ControlPlane = view{}
 
-// ask sends a request to any coordinator and reads the answer.
+// ask is request with the view's patience. The end of ctx surfaces as itself.
 func ask[R any](ctx context.Context, v view, subject, messageType string, payload any) (R, error) {
 	bounded, cancel := context.WithTimeout(ctx, v.patience)
 	defer cancel()
@@ -105,11 +107,11 @@ func request[R any](ctx context.Context, c *Client, subject, messageType string,
 	}
 	ctx, span := tracer().Start(ctx, messageType, trace.WithSpanKind(trace.SpanKindClient))
 	defer span.End()
-	data, err := c.party.seal(messageType, "", payload)
+	data, err := c.party.encode(messageType, payload)
 	if err != nil {
 		return none, err
 	}
-	if len(data) > 2*maxMessage {
+	if len(data) > messageLimit {
 		return none, domain.NewError(domain.CodeTooLarge, "a message of %d bytes is too large for the bus", len(data))
 	}
 	reply, err := c.bus.Request(ctx, subject, data)
@@ -122,7 +124,7 @@ func request[R any](ctx context.Context, c *Client, subject, messageType string,
 	return none, unanswered("no coordinator answers over the bus", err)
 }
 
-// unanswered is the error of a request of which nothing came back.
+// unanswered returns the error of a request that got no answer.
 func unanswered(message string, cause error) error {
 	if cause == nil {
 		cause = ports.ErrUnanswered
@@ -135,7 +137,7 @@ func unanswered(message string, cause error) error {
 // answer reads a reply.
 func answer[R any](reply []byte) (R, error) {
 	var out R
-	e, err := open(reply)
+	e, err := decode(reply)
 	if err != nil {
 		return out, &domain.Error{Code: domain.CodeUnavailable, Message: "the answer cannot be read", Cause: err}
 	}
@@ -148,7 +150,8 @@ func answer[R any](reply []byte) (R, error) {
 	return out, nil
 }
 
-// Register implements ports.ControlPlane. Commands are listened for before the first one can be sent.
+// Register implements ports.ControlPlane. It subscribes to the commands before the first one can be
+// sent.
 func (v view) Register(ctx context.Context, r domain.Registration) (ports.Grant, error) {
 	if err := v.listen(ctx, r.WorkerID, v.patience); err != nil {
 		return ports.Grant{}, err
@@ -156,7 +159,7 @@ func (v view) Register(ctx context.Context, r domain.Registration) (ports.Grant,
 	return ask[ports.Grant](ctx, v, v.party.events(), typeRegister, r)
 }
 
-// listen subscribes to the worker's commands, once.
+// listen subscribes to the worker's commands, unless it has.
 func (c *Client) listen(ctx context.Context, id domain.WorkerID, timeout time.Duration) error {
 	if c.listens() {
 		return nil
@@ -185,7 +188,8 @@ func (c *Client) listen(ctx context.Context, id domain.WorkerID, timeout time.Du
 	return nil
 }
 
-// endOf is the error of a subscription that was not made: the caller's own end, or that the bus did not answer.
+// endOf returns the error of a subscription that was not made: the end of the caller's context, or
+// that the bus did not answer.
 func endOf(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -202,9 +206,10 @@ func (c *Client) listens() bool {
 	return c.sub != nil
 }
 
-// receive keeps the commands of a message; one that cannot be read is as good as lost, and comes again.
+// receive keeps the commands of a message. A message that cannot be read counts as lost; its
+// commands come again.
 func (c *Client) receive(data []byte) {
-	e, err := open(data)
+	e, err := decode(data)
 	if err != nil {
 		return
 	}
@@ -228,13 +233,13 @@ func (c *Client) receive(data []byte) {
 // Heartbeat implements ports.ControlPlane.
 func (v view) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.HeartbeatAnswer, error) {
 	if err := h.SessionRef.Validate(); err != nil {
-		return ports.HeartbeatAnswer{}, err // it has no subject
+		return ports.HeartbeatAnswer{}, err // the subject holds the worker's id
 	}
 	return ask[ports.HeartbeatAnswer](ctx, v, v.party.status(h.WorkerID), typeHeartbeat, h)
 }
 
-// Poll implements ports.ControlPlane: commands are pushed over the bus, so that polling reads what has arrived.
-// CodeTooLarge when a command waits that must be fetched another way.
+// Poll implements ports.ControlPlane. Commands are pushed over the bus; Poll returns those that
+// have arrived. CodeTooLarge when a command must be fetched another way.
 func (v view) Poll(ctx context.Context, s ports.SessionRef, wait time.Duration) ([]ports.Command, error) {
 	if err := v.listen(ctx, s.WorkerID, listenTimeout); err != nil {
 		return nil, err
@@ -247,7 +252,7 @@ func (v view) Poll(ctx context.Context, s ports.SessionRef, wait time.Duration) 
 		case len(mine) > 0:
 			return mine, nil
 		case fetch:
-			return nil, domain.NewError(domain.CodeTooLarge, "a command waits that is too large for the bus")
+			return nil, domain.NewError(domain.CodeTooLarge, "a command is too large for the bus")
 		}
 		select {
 		case <-v.arrived:
@@ -257,7 +262,7 @@ func (v view) Poll(ctx context.Context, s ports.SessionRef, wait time.Duration) 
 	}
 }
 
-// take returns the session's commands and forgets those of others.
+// take returns the session's commands, and drops those of other sessions.
 func (c *Client) take(session domain.SessionID) (mine []ports.Command, fetch bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -273,7 +278,7 @@ func (c *Client) take(session domain.SessionID) (mine []ports.Command, fetch boo
 	return mine, fetch
 }
 
-// reportsMessage is a batch of reports on its way.
+// reportsMessage is the payload of a batch of reports.
 type reportsMessage struct {
 	ports.SessionRef
 	Reports []ports.Report `json:"reports"`
@@ -291,9 +296,9 @@ type saveMessage struct {
 
 // SaveCheckpoint implements ports.ControlPlane.
 func (v view) SaveCheckpoint(ctx context.Context, s ports.SessionRef, up ports.CheckpointUpload) (ports.ReportAnswer, error) {
-	if len(up.Data) > maxMessage {
+	if len(up.Data) > dataLimit {
 		return ports.ReportAnswer{}, domain.NewError(domain.CodeTooLarge,
-			"a checkpoint above %d bytes needs the coordinator's URL: it does not fit the bus", maxMessage)
+			"a checkpoint above %d bytes needs the coordinator's URL: it does not fit the bus", dataLimit)
 	}
 	return ask[ports.ReportAnswer](ctx, v, v.party.events(), typeSave, saveMessage{s, up})
 }

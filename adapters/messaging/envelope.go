@@ -2,6 +2,7 @@ package messaging
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,20 +13,22 @@ import (
 // Version of the envelope.
 const Version = 1
 
-// maxMessage bounds what is put on the bus; larger data takes another path.
-const maxMessage = 512 << 10
+// dataLimit bounds the data of a checkpoint that goes over the bus. Larger data needs another way.
+const dataLimit = 512 << 10
+
+// messageLimit bounds a message. It leaves room for data in base64.
+const messageLimit = 2 * dataLimit
 
 // Envelope is around every message.
 type Envelope struct {
-	MessageID     string            `json:"message_id"`
-	Type          string            `json:"type"`
-	Version       int               `json:"version"`
-	Timestamp     time.Time         `json:"timestamp"`
-	SenderID      string            `json:"sender_id"`
-	SenderType    string            `json:"sender_type"`
-	CorrelationID string            `json:"correlation_id,omitempty"`
-	Trace         map[string]string `json:"trace,omitempty"`
-	Payload       json.RawMessage   `json:"payload,omitempty"`
+	MessageID     string          `json:"message_id"`
+	Type          string          `json:"type"`
+	Version       int             `json:"version"`
+	Timestamp     time.Time       `json:"timestamp"`
+	SenderID      string          `json:"sender_id"`
+	SenderType    string          `json:"sender_type"`
+	CorrelationID string          `json:"correlation_id,omitempty"`
+	Payload       json.RawMessage `json:"payload,omitempty"`
 	// Error is set in replies that refuse.
 	Error *Refusal `json:"error,omitempty"`
 }
@@ -54,34 +57,42 @@ const (
 	typeFetch = "worker.fetch"
 )
 
-// Party is who sends: its id, its kind ("worker", "coordinator"), and what it makes envelopes with.
+// Party is a sender of messages.
 type Party struct {
-	ID, Kind string
+	ID, Kind string // Kind is "worker" or "coordinator"
 	Prefix   string // of all subjects, empty or ending in "."
 	Clock    ports.Clock
 	IDs      ports.IDs
 }
 
-// seal makes a message.
-func (p Party) seal(messageType, correlation string, payload any) ([]byte, error) {
-	raw, err := json.Marshal(payload)
+// encode makes a message.
+func (p Party) encode(messageType string, payload any) ([]byte, error) {
+	return p.encodeReply(messageType, "", payload, nil)
+}
+
+// encodeReply makes a message that answers the one with the id correlation.
+func (p Party) encodeReply(messageType, correlation string, payload any, refusal *Refusal) ([]byte, error) {
+	data, err := json.Marshal(struct {
+		Envelope
+		Payload any `json:"payload"` // in place of the envelope's, so that it is encoded once
+	}{Envelope{
+		MessageID: p.IDs.New("msg_"), Type: messageType, Version: Version, Timestamp: p.Clock.Now().UTC(),
+		SenderID: p.ID, SenderType: p.Kind, CorrelationID: correlation, Error: refusal,
+	}, payload})
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", messageType, err)
 	}
-	return json.Marshal(Envelope{
-		MessageID: p.IDs.New("msg_"), Type: messageType, Version: Version, Timestamp: p.Clock.Now().UTC(),
-		SenderID: p.ID, SenderType: p.Kind, CorrelationID: correlation, Payload: raw,
-	})
+	return data, nil
 }
 
-// open reads a message.
-func open(data []byte) (Envelope, error) {
+// decode reads a message. Its payload is read by who knows the type.
+func decode(data []byte) (Envelope, error) {
 	var e Envelope
 	if err := json.Unmarshal(data, &e); err != nil {
 		return e, fmt.Errorf("message is not an envelope: %w", err)
 	}
 	if e.Type == "" || e.Version < 1 {
-		return e, fmt.Errorf("message has no type or version")
+		return e, errors.New("message has no type or version")
 	}
 	return e, nil
 }

@@ -22,15 +22,18 @@ type Hints struct {
 	mu    sync.Mutex
 	local map[string]map[*local]bool // this process's subscriptions by subject
 
-	// opening is held by who makes the subscription that all followers share. It is a channel, because that waits for the
-	// bus: who waits for its turn must hear the end of its context, and updates must not wait at all.
-	opening   chan struct{}
-	following sync.Mutex
-	opened    bool // the shared subscription is made
-	followers map[domain.WorkloadID]map[*follower]bool
+	// subscribing is held while the subscription is made that all followers share. It is a channel
+	// and not a mutex, because that waits for the bus: a caller that waits for its turn must hear
+	// the end of its context, and updates must not wait at all.
+	subscribing chan struct{}
+
+	followersMu sync.Mutex
+	following   bool // the shared subscription is made
+	followers   map[domain.WorkloadID]map[*follower]bool
 }
 
-// local is a subscription of this process, which hears this process even while the bus is away.
+// local is a subscription of this process. It hears this process even while the bus is
+// disconnected.
 type local struct {
 	ports.Subscription
 	hints   *Hints
@@ -49,14 +52,15 @@ var (
 func NewHints(bus ports.Bus, p Party, o ports.Observer, log *slog.Logger) *Hints {
 	return &Hints{
 		bus: bus, party: p, observer: o, log: log, local: map[string]map[*local]bool{},
-		opening: make(chan struct{}, 1), followers: map[domain.WorkloadID]map[*follower]bool{},
+		subscribing: make(chan struct{}, 1), followers: map[domain.WorkloadID]map[*follower]bool{},
 	}
 }
 
-// send publishes; what cannot be sent is counted and comes again by other ways. It reports whether the message was too large.
+// send publishes a message, and reports whether it is too large. A message that cannot be sent is
+// counted; what it says comes again by other ways.
 func (h *Hints) send(ctx context.Context, subject, messageType string, payload any) (tooLarge bool) {
-	data, err := h.party.seal(messageType, "", payload)
-	if err == nil && len(data) > 2*maxMessage {
+	data, err := h.party.encode(messageType, payload)
+	if err == nil && len(data) > messageLimit {
 		return true
 	}
 	if err == nil {
@@ -73,7 +77,7 @@ func (h *Hints) send(ctx context.Context, subject, messageType string, payload a
 	return false
 }
 
-// deliver hands a message that the bus did not take to whoever wants it in this process.
+// deliver hands a message that the bus did not take to the subscriptions of this process.
 func (h *Hints) deliver(ctx context.Context, subject string, data []byte) {
 	h.mu.Lock()
 	subs := slices.Collect(maps.Keys(h.local[subject]))
@@ -103,8 +107,8 @@ func (s *local) Close() error {
 // chunk is how many commands or updates travel in one message.
 const chunk = 500
 
-// Command implements ports.Notifier. Commands that are too large together travel alone; one that is too large by itself
-// is left to be fetched over HTTP.
+// Command implements ports.Notifier. Commands that are too large together travel alone. One that is
+// too large by itself is fetched by the worker over HTTP.
 func (h *Hints) Command(ctx context.Context, worker domain.WorkerID, cs ...ports.Command) {
 	for part := range slices.Chunk(cs, chunk) {
 		if !h.send(ctx, h.party.commands(worker), typeCommands, part) {
@@ -156,13 +160,14 @@ type follower struct {
 	f     func(ports.Update)
 }
 
-// Updates implements ports.Listener. All followers of this process share one subscription, which stays.
+// Updates implements ports.Listener. All followers of this process share one subscription, which is
+// never closed.
 func (h *Hints) Updates(ctx context.Context, id domain.WorkloadID, f func(ports.Update)) (ports.Subscription, error) {
-	if err := h.open(ctx); err != nil {
+	if err := h.follow(ctx); err != nil {
 		return nil, err
 	}
-	h.following.Lock()
-	defer h.following.Unlock()
+	h.followersMu.Lock()
+	defer h.followersMu.Unlock()
 	w := &follower{hints: h, id: id, f: f}
 	if h.followers[id] == nil {
 		h.followers[id] = map[*follower]bool{}
@@ -171,41 +176,41 @@ func (h *Hints) Updates(ctx context.Context, id domain.WorkloadID, f func(ports.
 	return w, nil
 }
 
-// open makes the subscription that all followers share, once.
-func (h *Hints) open(ctx context.Context) error {
-	if h.isOpen() {
+// follow makes the subscription that all followers share, once.
+func (h *Hints) follow(ctx context.Context) error {
+	if h.isFollowing() {
 		return nil
 	}
 	select {
-	case h.opening <- struct{}{}:
-		defer func() { <-h.opening }()
+	case h.subscribing <- struct{}{}:
+		defer func() { <-h.subscribing }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if h.isOpen() {
+	if h.isFollowing() {
 		return nil
 	}
 	if _, err := subscribe(ctx, h, h.party.updates(), h.spread); err != nil {
 		return err
 	}
-	h.following.Lock()
-	defer h.following.Unlock()
-	h.opened = true
+	h.followersMu.Lock()
+	defer h.followersMu.Unlock()
+	h.following = true
 	return nil
 }
 
-func (h *Hints) isOpen() bool {
-	h.following.Lock()
-	defer h.following.Unlock()
-	return h.opened
+func (h *Hints) isFollowing() bool {
+	h.followersMu.Lock()
+	defer h.followersMu.Unlock()
+	return h.following
 }
 
-// spread hands updates to their followers.
+// spread hands each update to the followers of its workload.
 func (h *Hints) spread(us []ports.Update) {
 	for _, u := range us {
-		h.following.Lock()
+		h.followersMu.Lock()
 		ws := slices.Collect(maps.Keys(h.followers[u.WorkloadID]))
-		h.following.Unlock()
+		h.followersMu.Unlock()
 		for _, w := range ws {
 			w.mu.Lock()
 			if w.f != nil {
@@ -222,8 +227,8 @@ func (w *follower) Close() error {
 	w.f = nil
 	w.mu.Unlock()
 	h := w.hints
-	h.following.Lock()
-	defer h.following.Unlock()
+	h.followersMu.Lock()
+	defer h.followersMu.Unlock()
 	delete(h.followers[w.id], w)
 	if len(h.followers[w.id]) == 0 {
 		delete(h.followers, w.id)
@@ -233,7 +238,7 @@ func (w *follower) Close() error {
 
 func subscribe[P any](ctx context.Context, h *Hints, subject string, f func(P)) (ports.Subscription, error) {
 	s := &local{hints: h, subject: subject, handle: func(_ context.Context, m ports.Message) []byte {
-		e, err := open(m.Data)
+		e, err := decode(m.Data)
 		var p P
 		if err == nil && e.Type == typeFetch {
 			return nil // for workers

@@ -82,7 +82,7 @@ func server(t *testing.T) (handle func(data string) Envelope, plane *stubPlane, 
 
 const register = `{"message_id":"m","type":"worker.register","version":1,"payload":{}}`
 
-func TestBadMessagesAreCountedAndStopNothing(t *testing.T) {
+func TestServer_WhenAMessageIsBad_CountsItAndGoesOn(t *testing.T) {
 	handle, plane, counts := server(t)
 	bad := []string{"", "x", "[]", "{}", `{"type":"worker.register"}`, `{"type":7,"version":1}`, `{"version":1}`, "\x00\xff"}
 	for _, data := range bad {
@@ -95,7 +95,7 @@ func TestBadMessagesAreCountedAndStopNothing(t *testing.T) {
 	assert.Equal(t, 1, plane.registered, "the consumer goes on")
 }
 
-func TestUnknownTypesAreCountedAndAnswered(t *testing.T) {
+func TestServer_WhenATypeIsUnknown_CountsItAndAnswers(t *testing.T) {
 	handle, _, counts := server(t)
 	e := handle(`{"message_id":"m7","type":"worker.dance","version":9,"payload":{}}`)
 	require.NotNil(t, e.Error)
@@ -104,14 +104,14 @@ func TestUnknownTypesAreCountedAndAnswered(t *testing.T) {
 	assert.Equal(t, 1, counts["bus_message_unknown"])
 }
 
-func TestUnknownFieldsAndNewerVersionsAreAccepted(t *testing.T) {
+func TestServer_WhenFieldsAreUnknownAndTheVersionNewer_Accepts(t *testing.T) {
 	handle, plane, _ := server(t)
 	e := handle(`{"message_id":"m","type":"worker.register","version":2,"mood":"good","payload":{"worker_id":"w","shoe_size":44}}`)
 	assert.Nil(t, e.Error)
 	assert.Equal(t, 1, plane.registered)
 }
 
-func TestAPayloadOfTheWrongShapeIsRefusedByName(t *testing.T) {
+func TestServer_WhenAPayloadHasTheWrongShape_RefusesItByName(t *testing.T) {
 	handle, plane, _ := server(t)
 	for _, payload := range []string{`[]`, `"x"`, `{"slots":"many"}`} {
 		e := handle(`{"message_id":"m","type":"worker.register","version":1,"payload":` + payload + `}`)
@@ -121,7 +121,7 @@ func TestAPayloadOfTheWrongShapeIsRefusedByName(t *testing.T) {
 	assert.Zero(t, plane.registered)
 }
 
-func TestInternalErrorsDoNotLeak(t *testing.T) {
+func TestRefusal_WhenTheErrorIsInternal_HidesIt(t *testing.T) {
 	for err, want := range map[error]domain.Code{
 		&domain.Error{Code: domain.CodeInternal, Message: "secret"}: domain.CodeInternal,
 		io.ErrUnexpectedEOF:                        domain.CodeInternal,
@@ -134,15 +134,17 @@ func TestInternalErrorsDoNotLeak(t *testing.T) {
 	}
 }
 
-// awayBus takes subscriptions but carries nothing.
-type awayBus struct{ stubBus }
+// disconnectedBus takes subscriptions and carries nothing.
+type disconnectedBus struct{ stubBus }
 
-func (*awayBus) Publish(context.Context, string, []byte) error { return domain.Unavailable(0, "away") }
+func (*disconnectedBus) Publish(context.Context, string, []byte) error {
+	return domain.Unavailable(0, "disconnected")
+}
 
-func TestAProcessHearsItselfWhileTheBusIsAway(t *testing.T) {
+func TestHints_WhenTheBusIsDisconnected_ReachTheirOwnProcess(t *testing.T) {
 	counts := map[string]int{}
 	party := Party{ID: "c", Kind: "coordinator", Clock: fixedClock{}, IDs: fixedIDs{}}
-	h := NewHints(&awayBus{}, party, counted{counts: counts}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	h := NewHints(&disconnectedBus{}, party, counted{counts: counts}, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	var woken, commanded []string
 	wakes, err := h.Wakes(t.Context(), func(reason string) { woken = append(woken, reason) })
 	require.NoError(t, err)
@@ -161,16 +163,16 @@ func TestAProcessHearsItselfWhileTheBusIsAway(t *testing.T) {
 
 func FuzzEnvelope(f *testing.F) {
 	f.Add([]byte(register))
-	f.Add([]byte(`{"type":"x","version":1,"trace":{"a":"b"},"payload":null}`))
+	f.Add([]byte(`{"type":"x","version":1,"unknown":{"a":"b"},"payload":null}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		e, err := open(data)
+		e, err := decode(data)
 		if err == nil && (e.Type == "" || e.Version < 1) {
 			t.Fatalf("accepted %q", data)
 		}
 	})
 }
 
-// quietBus takes requests and answers as its test says.
+// quietBus answers requests as its test says.
 type quietBus struct {
 	stubBus
 	request func(ctx context.Context, subject string, data []byte) ([]byte, error)
@@ -180,7 +182,7 @@ func (b *quietBus) Request(ctx context.Context, subject string, data []byte) ([]
 	return b.request(ctx, subject, data)
 }
 
-// session is that of all requests here.
+// session is the session of all requests.
 var session = ports.SessionRef{WorkerID: "w", SessionID: "s"}
 
 func client(bus ports.Bus) *Client {
@@ -208,7 +210,8 @@ func TestTry_WhenNobodyAnswers_IsGivenUpAsUnanswered(t *testing.T) {
 }
 
 func TestTry_WhenACoordinatorRefuses_ItHasAnswered(t *testing.T) {
-	s := NewServer(nil, Party{ID: "c", Kind: "coordinator", Clock: fixedClock{}, IDs: fixedIDs{}}, refusingPlane{}, counted{counts: map[string]int{}}, slog.New(slog.DiscardHandler))
+	p := Party{ID: "c", Kind: "coordinator", Clock: fixedClock{}, IDs: fixedIDs{}}
+	s := NewServer(nil, p, refusingPlane{}, counted{counts: map[string]int{}}, slog.New(slog.DiscardHandler))
 	bus := &quietBus{request: func(ctx context.Context, _ string, data []byte) ([]byte, error) {
 		return s.handle(ctx, ports.Message{Data: data, WantsReply: true}), nil
 	}}
@@ -236,7 +239,7 @@ func TestTry_WhenAMessageIsTooLarge_IsRefusedBeforeItIsSent(t *testing.T) {
 	rep := ports.Report{Event: domain.EventLog, Lines: slices.Repeat([]ports.LogEntry{line}, 200)}
 	_, err := plane.Report(t.Context(), ports.SessionRef{}, []ports.Report{rep})
 	require.Equal(t, domain.CodeTooLarge, domain.CodeOf(err))
-	_, err = plane.SaveCheckpoint(t.Context(), ports.SessionRef{}, ports.CheckpointUpload{Data: make([]byte, maxMessage+1)})
+	_, err = plane.SaveCheckpoint(t.Context(), ports.SessionRef{}, ports.CheckpointUpload{Data: make([]byte, dataLimit+1)})
 	require.Equal(t, domain.CodeTooLarge, domain.CodeOf(err))
 }
 
@@ -277,7 +280,8 @@ func TestPoll_WhenAnotherWaitsForTheSubscription_HearsTheEndOfItsOwnContext(t *t
 
 func TestUpdates_WhenAnotherWaitsForTheSubscription_HearsTheEndOfItsOwnContext(t *testing.T) {
 	bus := &slowBus{confirm: make(chan struct{})}
-	h := NewHints(bus, Party{ID: "c", Clock: fixedClock{}, IDs: fixedIDs{}}, counted{counts: map[string]int{}}, slog.New(slog.DiscardHandler))
+	p := Party{ID: "c", Clock: fixedClock{}, IDs: fixedIDs{}}
+	h := NewHints(bus, p, counted{counts: map[string]int{}}, slog.New(slog.DiscardHandler))
 	first := make(chan error)
 	go func() {
 		_, err := h.Updates(t.Context(), "wl_1", func(ports.Update) {})

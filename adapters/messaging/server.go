@@ -15,7 +15,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Server is a coordinator's end: it answers the workers' requests, sharing them with the other coordinators.
+// Server answers the workers' requests. All coordinators' servers share them.
 type Server struct {
 	bus      ports.Bus
 	party    Party
@@ -26,9 +26,10 @@ type Server struct {
 }
 
 const (
-	// queueGroup is that of all coordinators.
+	// queueGroup is the group of all coordinators.
 	queueGroup = "coordinators"
-	// lanes is how many requests are handled at once; handlers of one subscription run one at a time.
+	// lanes is how many requests of a subject are handled at once. Each lane is a subscription,
+	// which handles one at a time.
 	lanes = 8
 )
 
@@ -37,7 +38,7 @@ func NewServer(bus ports.Bus, p Party, plane ports.ControlPlane, o ports.Observe
 	return &Server{bus: bus, party: p, plane: plane, observer: o, log: log}
 }
 
-// Start subscribes.
+// Start subscribes to the workers' requests.
 func (s *Server) Start(ctx context.Context) error {
 	for _, subject := range []string{s.party.events(), s.party.status("*")} {
 		for range lanes {
@@ -61,18 +62,18 @@ func (s *Server) Close() error {
 	return errors.Join(errs...)
 }
 
-// tracer is the process's; it does nothing unless traces are exported.
+// tracer returns the process's tracer. It does nothing unless traces are exported.
 func tracer() trace.Tracer { return otel.Tracer("github.com/niyanta/niyanta/adapters/messaging") }
 
-// handle answers one request. Nothing in it can stop the consumer.
+// handle answers one request. No message can stop the server.
 func (s *Server) handle(ctx context.Context, m ports.Message) []byte {
-	e, err := open(m.Data)
+	e, err := decode(m.Data)
 	if err != nil {
 		s.observer.Count("bus_message_bad", 1)
 		s.log.Warn("bad message dropped", "subject", m.Subject, "error", err)
 		return s.reply("", nil, domain.Invalid("message", "%v", err))
 	}
-	// The sender's trace came with the message; see the adapters of the bus.
+	// The bus has put the sender's trace into ctx.
 	ctx, span := tracer().Start(ctx, "handle "+e.Type, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
 		attribute.String("niyanta.sender_id", e.SenderID), attribute.String("niyanta.message_id", e.MessageID)))
 	defer span.End()
@@ -115,41 +116,43 @@ func call[P any](s *Server, e Envelope, f func(P) (any, error)) (any, error) {
 	return f(p)
 }
 
-// load refuses what does not fit the bus; the worker fetches it over HTTP.
+// load loads a checkpoint. It refuses one that does not fit the bus; the worker loads it over HTTP.
 func (s *Server) load(ctx context.Context, l loadMessage) (any, error) {
 	d, err := s.plane.LoadCheckpoint(ctx, l.SessionRef, l.WorkloadID, l.Generation, l.Sequence)
-	if err == nil && len(d.Data) > maxMessage {
+	if err == nil && len(d.Data) > dataLimit {
 		return nil, domain.NewError(domain.CodeTooLarge, "the checkpoint does not fit the bus")
 	}
 	return d, err
 }
 
+// reply makes the reply to a request. It returns nil when there can be none; the worker tries
+// again.
 func (s *Server) reply(correlation string, out any, err error) []byte {
-	data, serr := s.party.seal(typeReply, correlation, out)
-	if err != nil || serr != nil {
-		r := refusal(errors.Join(err, serr))
-		if r.Code == domain.CodeInternal {
-			s.log.Error("request failed", "error", errors.Join(err, serr))
+	var refused *Refusal
+	if err != nil {
+		refused = refusal(err)
+		if refused.Code == domain.CodeInternal {
+			s.log.Error("request failed", "error", err)
 		}
-		data, serr = json.Marshal(Envelope{
-			MessageID: s.party.IDs.New("msg_"), Type: typeReply, Version: Version, Timestamp: s.party.Clock.Now().UTC(),
-			SenderID: s.party.ID, SenderType: s.party.Kind, CorrelationID: correlation, Error: &r,
-		})
-		if serr != nil {
-			return nil // the worker tries again
-		}
+		out = nil
+	}
+	data, err := s.party.encodeReply(typeReply, correlation, out, refused)
+	if err != nil {
+		s.log.Error("reply not encoded", "error", err)
+		return nil
 	}
 	return data
 }
 
-// refusal is what the worker learns of an error. One without a code is unknown to have happened or not: try again.
-func refusal(err error) Refusal {
+// refusal returns what the worker learns of an error. Whether a call that ended with an error
+// without a code had an effect is unknown; the worker tries again.
+func refusal(err error) *Refusal {
 	var e *domain.Error
 	switch {
 	case errors.As(err, &e) && e.Code != domain.CodeInternal:
-		return Refusal{Code: e.Code, Message: e.Message, Details: e.Details}
+		return &Refusal{Code: e.Code, Message: e.Message, Details: e.Details}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return Refusal{Code: domain.CodeUnavailable, Message: "the coordinator could not finish"}
+		return &Refusal{Code: domain.CodeUnavailable, Message: "the coordinator could not finish"}
 	}
-	return Refusal{Code: domain.CodeInternal, Message: "internal error"}
+	return &Refusal{Code: domain.CodeInternal, Message: "internal error"}
 }

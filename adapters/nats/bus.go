@@ -38,7 +38,8 @@ type Options struct {
 	URL string
 	// Name shows in the server's monitoring.
 	Name string
-	// CredsFile holds a user's JWT and seed; CAFile, CertFile and KeyFile are for TLS. All optional.
+	// CredsFile holds a user's JWT and seed; CAFile, CertFile and KeyFile are for TLS. All
+	// optional.
 	CredsFile, CAFile, CertFile, KeyFile string
 	Log                                  *slog.Logger
 }
@@ -55,7 +56,8 @@ type Bus struct {
 
 var errUnreachable = errors.New("the server does not answer yet")
 
-// Connect returns a bus. The server may still be away; the connection is made as soon as it answers.
+// Connect returns a bus. The server may still be away; the connection is made as soon as it
+// answers.
 func Connect(o Options) (*Bus, error) {
 	address, err := addressOf(o.URL)
 	if err != nil {
@@ -121,7 +123,8 @@ func (b *Bus) failed(s *nats.Subscription, err error) {
 	b.log.Warn("bus", "subject", subject, "error", err)
 }
 
-// Connected reports whether the server answers. It does not wait: the library's own answer waits for writes under way.
+// Connected reports whether the server answers. It does not wait: the library's own answer waits
+// for writes under way.
 func (b *Bus) Connected() bool { return b.link.IsConnected() }
 
 // Dropped counts the messages that found a full buffer, or whose handler panicked.
@@ -243,8 +246,8 @@ func unsubscribe(s *nats.Subscription) error {
 	return err
 }
 
-// probe asks the server for a sign of life. The library's own pings take twice as long at least, and messages are
-// published into nothing meanwhile.
+// probe asks the server for a sign of life. The library's own pings take twice as long at least,
+// and messages are published into nothing meanwhile.
 func (b *Bus) probe(ctx context.Context) error {
 	if !b.conn.IsConnected() {
 		return link.ErrReported

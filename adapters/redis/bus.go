@@ -49,8 +49,9 @@ type Bus struct {
 	inbox   string
 	stop    context.CancelFunc
 	working sync.WaitGroup // receive and watch
-	// telling is held by who tells Redis what topics are wanted. It is a channel, because telling waits for Redis: who
-	// waits for its turn must hear the end of its context, and messages must not wait at all.
+	// telling is held by who tells Redis what topics are wanted. It is a channel, because telling
+	// waits for Redis: who waits for its turn must hear the end of its context, and messages must
+	// not wait at all.
 	telling chan struct{}
 
 	mu      sync.Mutex // never held while Redis is waited for
@@ -129,8 +130,8 @@ func (b *Bus) Publish(ctx context.Context, subject string, data []byte) error {
 	return err
 }
 
-// Request implements ports.Bus. It goes to one receiver if all of them are of one group; else to several, of which the
-// first answer counts.
+// Request implements ports.Bus. It goes to one receiver if all of them are of one group; else to
+// several, of which the first answer counts.
 func (b *Bus) Request(ctx context.Context, subject string, data []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -261,7 +262,8 @@ func (b *Bus) handle(ctx context.Context, m message, h ports.Handler) {
 	}
 }
 
-// probe sends a message to this process itself. It takes both ways: over what publishes, and over what receives.
+// probe sends a message to this process itself. It takes both ways: over what publishes, and over
+// what receives.
 func (b *Bus) probe(ctx context.Context) error {
 	f := frame{ID: b.ids.New("")}
 	arrived, forget := b.expect(f.ID)

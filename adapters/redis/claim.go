@@ -26,8 +26,8 @@ type share struct {
 	ahead int
 }
 
-// claiming takes a message for a process unless another one has it, and counts the members of the group. It returns 1 or
-// 0, and the number of members.
+// claiming takes a message for a process unless another one has it, and counts the members of the
+// group. It returns 1 or 0, and the number of members.
 var claiming = redis.NewScript(`
 local won = redis.call("SET", KEYS[1], ARGV[1], "NX", "EX", ARGV[2])
 local now = tonumber(redis.call("TIME")[1])
@@ -37,9 +37,10 @@ redis.call("EXPIRE", KEYS[2], ARGV[3])
 return {won and 1 or 0, redis.call("ZCARD", KEYS[2])}
 `)
 
-// claim takes a message for this process's members of a group. The first process to claim a message gets it. Without
-// more, the process nearest to Redis would get them all, so whoever wins leaves the next messages to the other members,
-// as many as there are. The one that has waited longest claims first.
+// claim takes a message for this process's members of a group. The first process to claim a message
+// gets it. Without more, the process nearest to Redis would get them all, so whoever wins leaves
+// the next messages to the other members, as many as there are. The one that has waited longest
+// claims first.
 func (b *Bus) claim(ctx context.Context, s *share, id string) bool {
 	bounded, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

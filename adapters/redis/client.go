@@ -15,13 +15,13 @@ import (
 const (
 	dialTimeout = 2 * time.Second
 	callTimeout = 2 * time.Second
-	// idleTimeout is how long a connection is kept that nothing uses: of a few that have fallen silent, none is tried
-	// after that.
+	// idleTimeout is how long a connection is kept that nothing uses: of a few that have fallen
+	// silent, none is tried after that.
 	idleTimeout = 5 * time.Second
 )
 
-// quiet keeps the client library from writing lines of its own to standard error, between the JSON of the log: what fails is
-// returned to callers, and logged there.
+// quiet keeps the client library from writing lines of its own to standard error, between the JSON
+// of the log: what fails is returned to callers, and logged there.
 type quiet struct{}
 
 // Printf implements the library's logger.
@@ -29,7 +29,8 @@ func (quiet) Printf(context.Context, string, ...any) {}
 
 var setLogger = sync.OnceFunc(func() { redis.SetLogger(quiet{}) })
 
-// Connect returns a client; Redis may still be away. url looks like redis://user:password@host:6379/0 or rediss://….
+// Connect returns a client; Redis may still be away. url looks like
+// redis://user:password@host:6379/0 or rediss://….
 func Connect(url string) (*redis.Client, error) {
 	setLogger()
 	o, err := redis.ParseURL(url)

@@ -118,7 +118,8 @@ func TestRateLimiterKeepsItsContract(t *testing.T) {
 			Open: func() ports.RateLimiter {
 				return redis.NewRateLimiter(connect(t, s.URL()), &never{}, contracttests.NewClock(time.Now()), silent)
 			},
-			// The time is the server's; what is stored is the moment at which a bucket is full, which moves back instead.
+			// The time is the server's; what is stored is the moment at which a bucket is full,
+			// which moves back instead.
 			Advance: func(d time.Duration) {
 				keys, err := c.Keys(t.Context(), "rate:*").Result()
 				require.NoError(t, err)

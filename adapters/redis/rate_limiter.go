@@ -13,11 +13,12 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// retryPause is how long Redis is not asked after it failed, so that each request does not wait for it.
+// retryPause is how long Redis is not asked after it failed, so that each request does not wait for
+// it.
 const retryPause = time.Second
 
-// RateLimiter implements ports.RateLimiter. While Redis does not answer, fallback limits each process by itself:
-// requests are still limited, only not across processes.
+// RateLimiter implements ports.RateLimiter. While Redis does not answer, fallback limits each
+// process by itself: requests are still limited, only not across processes.
 type RateLimiter struct {
 	limiter  *redis_rate.Limiter
 	fallback ports.RateLimiter
@@ -42,8 +43,8 @@ func (l *RateLimiter) Allow(ctx context.Context, key string, rate float64, burst
 	if l.isPaused() {
 		return l.fallback.Allow(ctx, key, rate, burst)
 	}
-	// What is stored is the moment at which the bucket is full again, which means nothing under other limits: they get a bucket
-	// of their own.
+	// What is stored is the moment at which the bucket is full again, which means nothing under
+	// other limits: they get a bucket of their own.
 	key = fmt.Sprintf("%s/%g/%d", key, rate, burst)
 	r, err := l.limiter.Allow(ctx, key, redis_rate.Limit{Rate: 1, Period: time.Duration(float64(time.Second) / rate), Burst: burst})
 	switch {

@@ -18,7 +18,8 @@ type message struct {
 type topic struct {
 	*delivery.Topic[message]
 	name string // the channel or pattern in Redis
-	// confirmed is closed when Redis has confirmed the topic. Whoever subscribes to it waits for that.
+	// confirmed is closed when Redis has confirmed the topic. Whoever subscribes to it waits for
+	// that.
 	confirmed chan struct{}
 	confirm   func()
 	shares    map[string]*share // by group
@@ -105,8 +106,9 @@ func (b *Bus) remove(t *topic, s *delivery.Subscription[message]) {
 	}
 }
 
-// tell tells Redis whether the topic is wanted, unless it knows. Whether it is wanted is looked up after waiting for its
-// turn, so that the last word is right when a topic is left and wanted again at once.
+// tell tells Redis whether the topic is wanted, unless it knows. Whether it is wanted is looked up
+// after waiting for its turn, so that the last word is right when a topic is left and wanted again
+// at once.
 func (b *Bus) tell(ctx context.Context, t *topic) error {
 	select {
 	case b.telling <- struct{}{}:

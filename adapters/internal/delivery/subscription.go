@@ -40,8 +40,9 @@ func NewSubscriptions[M any](log *slog.Logger) *Subscriptions[M] {
 // ErrClosed is returned by Start after Close.
 var ErrClosed = errors.New("the bus is closed")
 
-// Start calls handle for each message of the inbox, one at a time, until the subscription is closed. handle gets the
-// values of ctx, but not its end. The subscription calls detach once, when it is closed: it must stop the messages.
+// Start calls handle for each message of the inbox, one at a time, until the subscription is
+// closed. handle gets the values of ctx, but not its end. The subscription calls detach once, when
+// it is closed: it must stop the messages.
 func (ss *Subscriptions[M]) Start(
 	ctx context.Context, inbox Inbox[M], handle func(context.Context, M), detach func(*Subscription[M]) error,
 ) (*Subscription[M], error) {
@@ -86,7 +87,8 @@ type Subscription[M any] struct {
 
 var _ ports.Subscription = (*Subscription[any])(nil)
 
-// Offer puts a message into the inbox. It does not wait: when the inbox is full, the message is dropped.
+// Offer puts a message into the inbox. It does not wait: when the inbox is full, the message is
+// dropped.
 func (s *Subscription[M]) Offer(m M) {
 	select {
 	case s.inbox <- m:

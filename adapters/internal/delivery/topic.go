@@ -62,7 +62,8 @@ func (t *Topic[M]) Remove(s *Subscription[M]) (last bool) {
 	return len(t.alone) == 0 && len(t.groups) == 0
 }
 
-// Receivers returns who gets the next message: every subscription without a group, and one member of each group.
+// Receivers returns who gets the next message: every subscription without a group, and one member
+// of each group.
 func (t *Topic[M]) Receivers() []*Subscription[M] {
 	out := slices.Clone(t.alone)
 	for _, g := range t.groups {

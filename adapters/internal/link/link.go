@@ -11,15 +11,16 @@ import (
 const (
 	// probeInterval is the time between two probes of a connection that answers.
 	probeInterval = 500 * time.Millisecond
-	// probeTimeout bounds one probe. After one without an answer, the connection counts as disconnected. After the next
-	// one, it is replaced.
+	// probeTimeout bounds one probe. After one without an answer, the connection counts as
+	// disconnected. After the next one, it is replaced.
 	probeTimeout = time.Second
 )
 
 var (
 	// ErrSilent is returned by a probe that got no answer over a connection that looks sound.
 	ErrSilent = errors.New("the connection has fallen silent")
-	// ErrReported is returned by a probe of a connection whose end is reported by a call of Disconnected.
+	// ErrReported is returned by a probe of a connection whose end is reported by a call of
+	// Disconnected.
 	ErrReported = errors.New("not connected")
 )
 
@@ -45,8 +46,8 @@ func (l *Link) IsConnected() bool {
 	return l.since.IsZero()
 }
 
-// WhileConnected returns a context that ends after timeout, and as soon as the link is disconnected: what was asked
-// before is not answered any more.
+// WhileConnected returns a context that ends after timeout, and as soon as the link is
+// disconnected: what was asked before is not answered any more.
 func (l *Link) WhileConnected(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	l.mu.Lock()
@@ -92,8 +93,9 @@ func (l *Link) Connected() {
 	l.since = time.Time{}
 }
 
-// Watch probes the connection until ctx ends. A connection that a router has forgotten looks like one over which nothing
-// is said, so the other end must be asked. probe returns nil when it has answered; replace makes a new connection.
+// Watch probes the connection until ctx ends. A connection that a router has forgotten looks like
+// one over which nothing is said, so the other end must be asked. probe returns nil when it has
+// answered; replace makes a new connection.
 func (l *Link) Watch(ctx context.Context, probe func(ctx context.Context) error, replace func(ctx context.Context)) {
 	ticks := time.NewTicker(probeInterval)
 	defer ticks.Stop()
