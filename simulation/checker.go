@@ -18,9 +18,9 @@ type checker struct {
 	audited  map[domain.WorkloadID]int
 	outcomes map[domain.WorkloadID]int
 	keys     map[string]domain.WorkloadID
-	expired  map[heldRun]bool
-	deaths   map[domain.WorkloadID]int    // of workers
-	ending   map[heldRun]domain.SessionID // runs that have ended but are not let go of
+	expired  map[domain.RunID]bool
+	deaths   map[domain.WorkloadID]int         // of workers
+	ending   map[domain.RunID]domain.SessionID // runs that have ended but are not let go of
 	// stopped is when a cancel was acknowledged, and whether that was after the last fault.
 	stopped map[domain.WorkloadID]stop
 	leader  string // that was granted the lease last, and at which epoch
@@ -31,7 +31,7 @@ type checker struct {
 func newChecker(w *World) *checker {
 	return &checker{
 		w: w, state: map[domain.WorkloadID]domain.State{}, audited: map[domain.WorkloadID]int{}, outcomes: map[domain.WorkloadID]int{},
-		keys: map[string]domain.WorkloadID{}, expired: map[heldRun]bool{}, ending: map[heldRun]domain.SessionID{}, deaths: map[domain.WorkloadID]int{}, stopped: map[domain.WorkloadID]stop{},
+		keys: map[string]domain.WorkloadID{}, expired: map[domain.RunID]bool{}, ending: map[domain.RunID]domain.SessionID{}, deaths: map[domain.WorkloadID]int{}, stopped: map[domain.WorkloadID]stop{},
 	}
 }
 
@@ -77,9 +77,9 @@ func (c *checker) applied(b domain.Batch, rs []domain.Result) {
 func (c *checker) hands(r *domain.Result) {
 	switch r.Hands {
 	case domain.HandsKeep:
-		c.ending[heldRun{r.Ending.WorkloadID, r.Ending.Generation}] = r.Ending.SessionID
+		c.ending[r.Ending.Run()] = r.Ending.SessionID
 	case domain.HandsFree:
-		if k := (heldRun{r.Ending.WorkloadID, r.Ending.Generation}); c.ending[k] == r.Ending.SessionID {
+		if k := r.Ending.Run(); c.ending[k] == r.Ending.SessionID {
 			delete(c.ending, k)
 		}
 	case domain.HandsSame:
@@ -145,16 +145,10 @@ func (c *checker) transition(t *domain.Transition, r *domain.Result) {
 		c.assigned(t)
 	case domain.EventLose:
 		if t.Loss == domain.LossExpired || t.Loss == domain.LossDied || t.Loss == domain.LossLeft {
-			c.expired[heldRun{t.WorkloadID, before.Generation}] = true
+			c.expired[domain.RunID{WorkloadID: t.WorkloadID, Generation: before.Generation}] = true
 		}
 	default:
 	}
-}
-
-// heldRun is a workload at a generation.
-type heldRun struct {
-	id         domain.WorkloadID
-	generation int64
 }
 
 // stop is an acknowledged cancel.
@@ -176,9 +170,10 @@ const stopMax = beat + 2*time.Second
 
 // effect hears that a run does something. It must not once its worker's lease was over: the worker stops its runs before
 // anyone else may start them. Nor long after a cancel was acknowledged (I11).
-func (c *checker) effect(id domain.WorkloadID, generation int64) {
-	if c.expired[heldRun{id, generation}] {
-		c.fail("fence", "%s works at generation %d though its session had ended", id, generation)
+func (c *checker) effect(run domain.RunID) {
+	id := run.WorkloadID
+	if c.expired[run] {
+		c.fail("fence", "%s works at generation %d though its session had ended", id, run.Generation)
 	}
 	if s, ok := c.stopped[id]; ok {
 		limit := 3 * lease // who hears nothing for one stops by itself; who hears half of it may need more
@@ -216,8 +211,8 @@ func (c *checker) assigned(t *domain.Transition) {
 			continue
 		}
 		onSession++
-		if alone || c.w.aloneOf(run.id) {
-			c.fail("I13", "%s is placed beside %s, which is ending; one of them must run alone", t.WorkloadID, run.id)
+		if alone || c.w.aloneOf(run.WorkloadID) {
+			c.fail("I13", "%s is placed beside %s, which is ending; one of them must run alone", t.WorkloadID, run.WorkloadID)
 		}
 	}
 	if s := c.state[t.WorkloadID]; suspects > 1 && s.Suspect() && c.w.Now().Sub(s.SuspectSince) < domain.SuspectPatience {
@@ -242,9 +237,9 @@ func (c *checker) inHands(id domain.WorkerID, runs int) {
 }
 
 // restored hears from which checkpoint a run continues.
-func (c *checker) restored(id domain.WorkloadID, generation int64, step int) {
-	if s := c.state[id]; s.Generation == generation && s.Status.Held() && int64(step) != s.CheckpointSequence {
-		c.fail("I9", "%s at generation %d continues from step %d, its newest checkpoint is %d", id, generation, step, s.CheckpointSequence)
+func (c *checker) restored(run domain.RunID, step int) {
+	if s := c.state[run.WorkloadID]; s.Generation == run.Generation && s.Status.Held() && int64(step) != s.CheckpointSequence {
+		c.fail("I9", "%s at generation %d continues from step %d, its newest checkpoint is %d", run.WorkloadID, run.Generation, step, s.CheckpointSequence)
 	}
 }
 

@@ -14,8 +14,7 @@ import (
 type script struct {
 	k    *worker
 	in   scriptInput
-	id   domain.WorkloadID
-	gen  int64
+	run  domain.RunID
 	step int
 }
 
@@ -36,7 +35,7 @@ func (in scriptInput) failures() int {
 
 // Init implements ports.Workload.
 func (s *script) Init(_ context.Context, t ports.Task) error {
-	s.id, s.gen = t.WorkloadID, t.Generation
+	s.run = t.Run()
 	s.k.scripts++
 	s.k.w.check.inHands(s.k.id, s.k.scripts)
 	if err := json.Unmarshal([]byte(t.Input), &s.in); err != nil {
@@ -47,7 +46,7 @@ func (s *script) Init(_ context.Context, t ports.Task) error {
 			return err
 		}
 	}
-	s.k.w.check.restored(s.id, s.gen, s.step)
+	s.k.w.check.restored(s.run, s.step)
 	if t.Attempt < s.in.Fails {
 		return fmt.Errorf("attempt %d fails", t.Attempt)
 	}
@@ -63,7 +62,7 @@ func (s *script) Execute(ctx context.Context, p ports.Progress) (domain.JSON, er
 			}
 			return "", err
 		}
-		s.k.w.check.effect(s.id, s.gen)
+		s.k.w.check.effect(s.run)
 		if err := s.save(ctx, p); err != nil {
 			return "", err
 		}
@@ -102,7 +101,7 @@ func (s *script) hang(ctx context.Context) error {
 	for n := 0; ; n++ {
 		err := s.k.sleep(ctx, time.Second)
 		if err == nil {
-			s.k.w.check.effect(s.id, s.gen)
+			s.k.w.check.effect(s.run)
 		}
 		if err == errGone || err != nil && (!s.in.Deaf || n > 60) { //nolint:errorlint // it is this package's own
 			return err
@@ -115,7 +114,7 @@ func (s *script) Checkpoint(context.Context) ([]byte, error) { return nil, ports
 
 // Close implements ports.Workload.
 func (s *script) Close() error {
-	if s.id != "" {
+	if s.run != (domain.RunID{}) {
 		s.k.scripts--
 	}
 	return nil

@@ -31,10 +31,9 @@ type Small struct {
 
 // token is what a worker knows of an assignment.
 type token struct {
-	id         domain.WorkloadID
-	generation int64
-	session    domain.SessionID
-	worker     domain.WorkerID
+	domain.RunID
+	session domain.SessionID
+	worker  domain.WorkerID
 }
 
 // leadershipSeen is the lease row, as it must be after what was seen.
@@ -181,7 +180,7 @@ func (s *Small) beat(k domain.WorkerID, holds bool) {
 		s.missed[k] = 0
 		for _, t := range s.tokens {
 			if t.session == s.current[k] {
-				h.Inventory = append(h.Inventory, ports.InventoryItem{WorkloadID: t.id, Generation: t.generation, State: ports.RunRunning})
+				h.Inventory = append(h.Inventory, ports.InventoryItem{WorkloadID: t.WorkloadID, Generation: t.Generation, State: ports.RunRunning})
 			}
 		}
 	}
@@ -198,11 +197,11 @@ func (s *Small) report(e domain.Event, back int) {
 	ref := ports.SessionRef{WorkerID: t.worker, SessionID: t.session}
 	plane, ctx := s.w.coordinators[1].Plane, context.Background()
 	if e == domain.EventCheckpoint {
-		seq := s.w.check.state[t.id].CheckpointSequence + 1
-		_, _ = plane.SaveCheckpoint(ctx, ref, ports.CheckpointUpload{WorkloadID: t.id, Generation: t.generation, Sequence: seq, Data: []byte("x")})
+		seq := s.w.check.state[t.WorkloadID].CheckpointSequence + 1
+		_, _ = plane.SaveCheckpoint(ctx, ref, ports.CheckpointUpload{WorkloadID: t.WorkloadID, Generation: t.Generation, Sequence: seq, Data: []byte("x")})
 		return
 	}
-	r := ports.Report{WorkloadID: t.id, Generation: t.generation, Event: e}
+	r := ports.Report{WorkloadID: t.WorkloadID, Generation: t.Generation, Event: e}
 	if e == domain.EventFail {
 		r.Failure, r.RetryAfterMS = &domain.Failure{Type: "error", Message: "failed"}, new(int64)
 	}
@@ -225,7 +224,7 @@ func (s *Small) steer(i int, e domain.Event) {
 func (s *Small) learn() {
 	for _, id := range s.w.acknowledged {
 		st := s.w.check.state[id]
-		t := token{id, st.Generation, st.SessionID, st.WorkerID}
+		t := token{domain.RunID{WorkloadID: id, Generation: st.Generation}, st.SessionID, st.WorkerID}
 		if st.Status.Held() && !slices.Contains(s.tokens, t) {
 			s.tokens = append(s.tokens, t)
 		}
@@ -254,7 +253,7 @@ func (s *Small) Fingerprint() uint64 {
 		fmt.Fprintf(b, "%v %d %d %d|", leading, s.leader.Epoch-claim.Epoch, s.past(claim.Since, lease), s.past(s.clocks[i].now, ttl))
 	}
 	for _, t := range s.tokens[max(0, len(s.tokens)-2):] { // only the newest two assignments are ever reported on
-		fmt.Fprintf(b, "%s %d %s|", t.id, s.w.check.state[t.id].Generation-t.generation, s.name(t.session))
+		fmt.Fprintf(b, "%s %d %s|", t.WorkloadID, s.w.check.state[t.WorkloadID].Generation-t.Generation, s.name(t.session))
 	}
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(b.String())) // a hash never fails to write

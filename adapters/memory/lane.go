@@ -19,13 +19,7 @@ type lane struct {
 type holding struct {
 	records map[domain.WorkloadID]*record
 	lanes   map[domain.LaneID]int
-	ending  map[runKey]domain.Ending
-}
-
-// runKey is a workload at a generation.
-type runKey struct {
-	id         domain.WorkloadID
-	generation int64
+	ending  map[domain.RunID]domain.Ending
 }
 
 func (s *Store) laneOf(r *record) *lane {
@@ -110,7 +104,7 @@ func (s *Store) promote(now time.Time) {
 func (s *Store) holdingOf(session domain.SessionID) *holding {
 	h := s.holdings[session]
 	if h == nil {
-		h = &holding{records: map[domain.WorkloadID]*record{}, lanes: map[domain.LaneID]int{}, ending: map[runKey]domain.Ending{}}
+		h = &holding{records: map[domain.WorkloadID]*record{}, lanes: map[domain.LaneID]int{}, ending: map[domain.RunID]domain.Ending{}}
 		s.holdings[session] = h
 	}
 	return h
@@ -118,7 +112,7 @@ func (s *Store) holdingOf(session domain.SessionID) *holding {
 
 // handle keeps the ending runs of live sessions.
 func (s *Store) handle(r *record, hands domain.Hands, e domain.Ending) {
-	k := runKey{e.WorkloadID, e.Generation}
+	k := e.Run()
 	switch {
 	case hands == domain.HandsKeep && s.workers[e.WorkerID].Holds(e.SessionID):
 		h := s.holdingOf(e.SessionID)
@@ -132,7 +126,7 @@ func (s *Store) handle(r *record, hands domain.Hands, e domain.Ending) {
 	}
 }
 
-func (s *Store) letGo(h *holding, k runKey) {
+func (s *Store) letGo(h *holding, k domain.RunID) {
 	e, known := h.ending[k]
 	if !known {
 		return

@@ -125,7 +125,7 @@ var defects = []defect{
 	{"a lost report is not sent again", "core/services/execution/outbox.go", "	a.outbox = append(kept, a.outbox...)\n", "	_ = kept\n", nil, []layer{sim}},
 	{"a run starts from the beginning", "core/services/execution/run.go", "if r.assignment.CheckpointSequence > 0 {", "if r.assignment.CheckpointSequence > 1000 {", nil, []layer{sim}},
 	{"a late assignment starts what has ended", "core/services/execution/handle.go", "if a.ended.has(key) {", "if false {", nil, []layer{sim}},
-	{"what was declined starts when it comes again", "core/services/execution/handle.go", "	a.ended.add(runKey{as.WorkloadID, as.Generation})\n", "", nil, []layer{sim, engine}},
+	{"what was declined starts when it comes again", "core/services/execution/handle.go", "	a.ended.add(as.Run())\n", "", nil, []layer{sim, engine}},
 	{"a run makes room before its checkpoint is durable", "core/services/execution/handle.go", "		if !saved || r.abandoned", "		if !saved && false || r.abandoned", nil, []layer{engine}},
 	{"a failure during a drain is taken for a release", "core/services/execution/run.go", "	case !stopped(r.ctx, err):\n", "	case false:\n", nil, []layer{engine}},
 	{"an outcome overtakes the log lines of its run", "core/services/execution/lines.go", "if r.sendingLines != nil || !r.fit() && !r.gaveUp(now) {", "if false {", nil, []layer{engine}},

@@ -33,6 +33,9 @@ type Ending struct {
 	AssignedAt, EndedAt time.Time
 }
 
+// Run identifies the run.
+func (e *Ending) Run() RunID { return RunID{e.WorkloadID, e.Generation} }
+
 // Hands says what a transition changes about ending runs.
 type Hands int
 

@@ -23,6 +23,12 @@ type (
 	SessionID string
 )
 
+// RunID identifies one run of a workload: every assignment begins another generation.
+type RunID struct {
+	WorkloadID WorkloadID
+	Generation int64
+}
+
 // Prefixes of generated ids.
 const (
 	PrefixWorkload = "wl_"

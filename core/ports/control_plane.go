@@ -103,6 +103,11 @@ type InventoryItem struct {
 	Stuck bool `json:"stuck,omitempty"`
 }
 
+// Run identifies the run.
+func (i *InventoryItem) Run() domain.RunID {
+	return domain.RunID{WorkloadID: i.WorkloadID, Generation: i.Generation}
+}
+
 // Validate checks the session and the inventory.
 func (h Heartbeat) Validate() error {
 	if err := h.SessionRef.Validate(); err != nil {
@@ -157,6 +162,21 @@ type Command struct {
 	Assignment *Assignment       `json:"assignment,omitempty"`
 }
 
+// AssignCommand returns the command to run a workload that has been assigned, with all that its worker needs.
+func AssignCommand(w *domain.Workload) Command {
+	return Command{
+		Kind: CommandAssign, SessionID: w.SessionID, WorkloadID: w.ID, Generation: w.Generation,
+		Assignment: &Assignment{
+			WorkloadID: w.ID, CustomerID: w.CustomerID, Type: w.Type, Generation: w.Generation,
+			Input: w.Input, Labels: w.Labels, Config: w.Run.Config, Resources: w.Run.Resources,
+			CheckpointIntervalMS: w.Run.CheckpointInterval.Milliseconds(),
+			TimeoutMS:            w.Run.Timeout.Milliseconds(),
+			MaxRetries:           w.Run.MaxRetries, Attempt: w.RetryCount,
+			CheckpointSequence: w.CheckpointSequence, ProgressPercent: w.ProgressPercent,
+		},
+	}
+}
+
 // Assignment is all that a worker needs to run a workload.
 type Assignment struct {
 	WorkloadID domain.WorkloadID `json:"workload_id"`
@@ -177,6 +197,16 @@ type Assignment struct {
 	// CheckpointSequence is the newest checkpoint to restore; 0: none.
 	CheckpointSequence int64   `json:"checkpoint_sequence,omitempty"`
 	ProgressPercent    float64 `json:"progress_percent,omitempty"`
+}
+
+// Run identifies the run that the command concerns.
+func (c *Command) Run() domain.RunID {
+	return domain.RunID{WorkloadID: c.WorkloadID, Generation: c.Generation}
+}
+
+// Run identifies the run.
+func (a *Assignment) Run() domain.RunID {
+	return domain.RunID{WorkloadID: a.WorkloadID, Generation: a.Generation}
 }
 
 // Report is what a worker says of one workload.

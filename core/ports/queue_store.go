@@ -60,6 +60,11 @@ type HeldWorkload struct {
 	EndingFor time.Duration
 }
 
+// Run identifies the run.
+func (h *HeldWorkload) Run() domain.RunID {
+	return domain.RunID{WorkloadID: h.WorkloadID, Generation: h.Generation}
+}
+
 // Orphan is a held workload whose session is gone.
 type Orphan struct {
 	HeldWorkload

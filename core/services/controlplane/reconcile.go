@@ -10,12 +10,6 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// run is one workload at one generation.
-type run struct {
-	id         domain.WorkloadID
-	generation int64
-}
-
 // missedInventories is how often in a row a RUNNING workload may be missing from its session's inventory.
 const missedInventories = 2
 
@@ -33,18 +27,18 @@ func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Com
 	if err != nil {
 		return nil, err
 	}
-	has := make(map[run]bool, len(h.Inventory))
+	has := make(map[domain.RunID]bool, len(h.Inventory))
 	for _, item := range h.Inventory {
-		has[run{item.WorkloadID, item.Generation}] = true
+		has[item.Run()] = true
 	}
 	var commands []ports.Command
-	owned := make(map[run]bool, len(held))
-	gone := map[run]bool{}
+	owned := make(map[domain.RunID]bool, len(held))
+	gone := map[domain.RunID]bool{}
 	var unheard []domain.WorkloadID
-	ending := map[run]bool{}
+	ending := map[domain.RunID]bool{}
 	var hands []domain.Transition
 	for _, w := range held {
-		r := run{w.WorkloadID, w.Generation}
+		r := w.Run()
 		if w.Ending {
 			ending[r] = true
 			if !has[r] && w.HeldFor >= inventoryAge {
@@ -73,7 +67,7 @@ func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Com
 	}
 	// What the worker still has though it was never told to be ending: its slot is not free either.
 	for _, item := range h.Inventory {
-		if r := (run{item.WorkloadID, item.Generation}); !owned[r] && !ending[r] && item.State != ports.RunReporting && domain.StorableID(r.id) {
+		if r := item.Run(); !owned[r] && !ending[r] && item.State != ports.RunReporting && domain.StorableID(r.WorkloadID) {
 			hands = append(hands, s.hands(h, r, domain.EventLinger))
 		}
 	}
@@ -82,21 +76,21 @@ func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Com
 }
 
 // hands is what an inventory says of a run that its session does not hold.
-func (s *Service) hands(h ports.Heartbeat, r run, e domain.Event) domain.Transition {
+func (s *Service) hands(h ports.Heartbeat, r domain.RunID, e domain.Event) domain.Transition {
 	return domain.Transition{
-		WorkloadID: r.id, Generation: r.generation, Event: e, SessionID: h.SessionID, WorkerID: h.WorkerID,
+		WorkloadID: r.WorkloadID, Generation: r.Generation, Event: e, SessionID: h.SessionID, WorkerID: h.WorkerID,
 		Actor: domain.Actor{Kind: domain.ActorWorker, ID: string(h.WorkerID)},
 	}
 }
 
 // stopCommands tells the worker to stop what the store says is not its own (any more).
-func (s *Service) stopCommands(ctx context.Context, h ports.Heartbeat, owned map[run]bool) ([]ports.Command, error) {
-	var stray []run
+func (s *Service) stopCommands(ctx context.Context, h ports.Heartbeat, owned map[domain.RunID]bool) ([]ports.Command, error) {
+	var stray []domain.RunID
 	var ids []domain.WorkloadID
 	for _, item := range h.Inventory {
 		// What has ended and only waits for its last report to be answered gets its answer there.
-		if r := (run{item.WorkloadID, item.Generation}); !owned[r] && item.State != ports.RunReporting {
-			stray, ids = append(stray, r), append(ids, r.id)
+		if r := item.Run(); !owned[r] && item.State != ports.RunReporting {
+			stray, ids = append(stray, r), append(ids, r.WorkloadID)
 		}
 	}
 	if len(stray) == 0 {
@@ -113,30 +107,30 @@ func (s *Service) stopCommands(ctx context.Context, h ports.Heartbeat, owned map
 	commands := make([]ports.Command, len(stray))
 	for i, r := range stray {
 		commands[i] = command(h, ports.CommandDrop, r, "no longer assigned to this session")
-		if cancelled[r.id] {
+		if cancelled[r.WorkloadID] {
 			commands[i] = command(h, ports.CommandCancel, r, "cancelled")
 		}
 	}
 	return commands, nil
 }
 
-func command(h ports.Heartbeat, kind ports.CommandKind, r run, reason string) ports.Command {
-	return ports.Command{Kind: kind, SessionID: h.SessionID, WorkloadID: r.id, Generation: r.generation, Reason: reason}
+func command(h ports.Heartbeat, kind ports.CommandKind, r domain.RunID, reason string) ports.Command {
+	return ports.Command{Kind: kind, SessionID: h.SessionID, WorkloadID: r.WorkloadID, Generation: r.Generation, Reason: reason}
 }
 
 // loseMissing takes back what was missing from this and the inventory before. The worker itself attests it, so that any
 // coordinator may: the guard is its session and generation, not the leader's epoch.
-func (s *Service) loseMissing(ctx context.Context, h ports.Heartbeat, gone map[run]bool) error {
+func (s *Service) loseMissing(ctx context.Context, h ports.Heartbeat, gone map[domain.RunID]bool) error {
 	lost := s.missing.note(h.SessionID, h.Number, gone)
 	if len(lost) == 0 {
 		return nil
 	}
 	b := domain.Batch{}
 	for _, r := range lost {
-		s.deps.Log.Warn("worker no longer holds a workload it was running", "workload_id", r.id, "generation", r.generation,
+		s.deps.Log.Warn("worker no longer holds a workload it was running", "workload_id", r.WorkloadID, "generation", r.Generation,
 			"worker_id", h.WorkerID, "session_id", h.SessionID)
 		b.Transitions = append(b.Transitions, domain.Transition{
-			WorkloadID: r.id, Event: domain.EventLose, Generation: r.generation, SessionID: h.SessionID,
+			WorkloadID: r.WorkloadID, Event: domain.EventLose, Generation: r.Generation, SessionID: h.SessionID,
 			Loss: domain.LossMissing, Reason: string(domain.LossMissing),
 			Actor: domain.Actor{Kind: domain.ActorCoordinator, ID: s.cfg.Name},
 		})
@@ -155,12 +149,12 @@ type missingRuns struct {
 // missedBeat is the last heartbeat that lacked runs, and how many in a row have lacked each.
 type missedBeat struct {
 	number int64
-	counts map[run]int
+	counts map[domain.RunID]int
 }
 
 // note replaces what is known of the session and returns what has been missing for too long. A worker sends a heartbeat
 // again that is not answered, over another connection: it says nothing new, and what it lacks may have started since.
-func (m *missingRuns) note(session domain.SessionID, number int64, gone map[run]bool) []run {
+func (m *missingRuns) note(session domain.SessionID, number int64, gone map[domain.RunID]bool) []domain.RunID {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	before, known := m.seen[session]
@@ -171,8 +165,8 @@ func (m *missingRuns) note(session domain.SessionID, number int64, gone map[run]
 	if len(gone) == 0 {
 		return nil
 	}
-	var lost []run
-	counts := make(map[run]int, len(gone))
+	var lost []domain.RunID
+	counts := make(map[domain.RunID]int, len(gone))
 	for r := range gone {
 		if counts[r] = before.counts[r] + 1; counts[r] >= missedInventories {
 			lost = append(lost, r)

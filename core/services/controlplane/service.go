@@ -10,7 +10,6 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/core/services/batching"
 	"github.com/niyanta/niyanta/core/services/checkpointing"
-	"github.com/niyanta/niyanta/core/services/scheduling"
 	"github.com/niyanta/niyanta/core/services/transitions"
 )
 
@@ -188,7 +187,7 @@ func (s *Service) assignments(ctx context.Context, ref ports.SessionRef, ids []d
 	var commands []ports.Command
 	for i := range found {
 		if w := &found[i]; w.Status == domain.StatusScheduled && w.SessionID == ref.SessionID {
-			commands = append(commands, scheduling.AssignCommand(w))
+			commands = append(commands, ports.AssignCommand(w))
 		}
 	}
 	return commands, nil

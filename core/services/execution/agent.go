@@ -68,7 +68,7 @@ type Agent struct {
 	draining bool
 	// leaving tells that the worker drains by its own word, for good.
 	leaving bool
-	runs    map[runKey]*run
+	runs    map[domain.RunID]*run
 	newest  map[domain.WorkloadID]*run // of each workload in runs, the run at the highest generation
 	ended   endedRuns                  // lately
 	active  int                        // runs that take a slot
@@ -80,11 +80,6 @@ type Agent struct {
 	wake, wakeLines, urgent chan struct{}
 }
 
-type runKey struct {
-	id         domain.WorkloadID
-	generation int64
-}
-
 // NewAgent returns an agent without a session. ctx bounds everything it will ever run.
 func NewAgent(ctx context.Context, cfg Config, plane ports.ControlPlane, clock ports.Clock, ids ports.IDs, log *slog.Logger) (*Agent, error) {
 	if cfg.StopGrace == 0 {
@@ -94,7 +89,7 @@ func NewAgent(ctx context.Context, cfg Config, plane ports.ControlPlane, clock p
 		cfg.ProcessID = ids.New(domain.PrefixProcess)
 	}
 	a := &Agent{
-		cfg: cfg, plane: plane, clock: clock, ids: ids, base: ctx, runs: map[runKey]*run{}, newest: map[domain.WorkloadID]*run{},
+		cfg: cfg, plane: plane, clock: clock, ids: ids, base: ctx, runs: map[domain.RunID]*run{}, newest: map[domain.WorkloadID]*run{},
 		log: log.With("worker_id", string(cfg.WorkerID)), flights: map[*flight]struct{}{},
 		wake: make(chan struct{}, 1), wakeLines: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
 	}
@@ -206,7 +201,7 @@ func (a *Agent) Beat(ctx context.Context) error {
 	}
 	for _, r := range a.all() { // also what is left of earlier sessions: it takes slots of this one
 		h.Inventory = append(h.Inventory, ports.InventoryItem{
-			WorkloadID: r.key.id, Generation: r.key.generation, State: r.state, Stuck: r.stuck,
+			WorkloadID: r.key.WorkloadID, Generation: r.key.Generation, State: r.state, Stuck: r.stuck,
 		})
 	}
 	sent := a.clock.Now()
@@ -319,7 +314,7 @@ func (a *Agent) Drain() {
 // all returns the runs in an order that does not depend on chance; a.mu is held.
 func (a *Agent) all() []*run {
 	return slices.SortedFunc(maps.Values(a.runs), func(x, y *run) int {
-		return cmp.Or(cmp.Compare(x.key.id, y.key.id), cmp.Compare(x.key.generation, y.key.generation))
+		return cmp.Or(cmp.Compare(x.key.WorkloadID, y.key.WorkloadID), cmp.Compare(x.key.Generation, y.key.Generation))
 	})
 }
 

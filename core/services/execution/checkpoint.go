@@ -38,7 +38,7 @@ func (a *Agent) persist(r *run, next func() (context.Context, error), f func(ctx
 		if ctx.Err() != nil {
 			continue
 		}
-		a.log.Log(ctx, logLevel(delay), "checkpoint: no coordinator answers, trying again", "workload_id", string(r.key.id), "in", delay, "error", err)
+		a.log.Log(ctx, logLevel(delay), "checkpoint: no coordinator answers, trying again", "workload_id", string(r.key.WorkloadID), "in", delay, "error", err)
 		if err := a.cfg.Sleep(ctx, delay/2+time.Duration(a.ids.Float64()*float64(delay))); err != nil && ctx.Err() == nil {
 			return err // the process is gone; whether ctx has ended is for next to look at
 		}
@@ -61,13 +61,13 @@ func (a *Agent) restore(r *run) ([]byte, error) {
 		if ref.SessionID != r.session {
 			return ports.ErrLeaseLost
 		}
-		c, err := a.plane.LoadCheckpoint(ctx, ref, r.key.id, r.key.generation, r.assignment.CheckpointSequence)
+		c, err := a.plane.LoadCheckpoint(ctx, ref, r.key.WorkloadID, r.key.Generation, r.assignment.CheckpointSequence)
 		data = c.Data
 		return err
 	})
 	switch {
 	case domain.IsCode(err, domain.CodeNotFound):
-		a.log.Warn("no checkpoint is left, starting from the beginning", "workload_id", string(r.key.id))
+		a.log.Warn("no checkpoint is left, starting from the beginning", "workload_id", string(r.key.WorkloadID))
 		return nil, nil
 	case domain.IsCode(err, domain.CodeFenced):
 		a.stop(r, ports.ErrFenced)
@@ -134,7 +134,7 @@ func (a *Agent) save(s *saving, data []byte, percent *float64, message string) e
 	defer r.saving.Unlock()
 	percent = domain.ClampPercent(percent)
 	up := ports.CheckpointUpload{
-		WorkloadID: r.key.id, Generation: r.key.generation, Sequence: r.sequence + 1,
+		WorkloadID: r.key.WorkloadID, Generation: r.key.Generation, Sequence: r.sequence + 1,
 		Percent: percent, Message: domain.CleanAndCut(message, domain.MaxProgressMessage), Data: data,
 	}
 	var answer ports.ReportAnswer
@@ -224,7 +224,7 @@ func (a *Agent) pull(r *run) error {
 		err = r.Checkpoint(ctx, data, &percent, message)
 	}
 	if err != nil && !errors.Is(err, ports.ErrNoCheckpoint) && !a.isAbandoned(r) {
-		a.log.Warn("checkpoint failed", "workload_id", string(r.key.id), "generation", r.key.generation, "error", err)
+		a.log.Warn("checkpoint failed", "workload_id", string(r.key.WorkloadID), "generation", r.key.Generation, "error", err)
 	}
 	return err
 }

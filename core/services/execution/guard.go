@@ -38,7 +38,7 @@ func (r *run) crashed(where string, p any) {
 	}
 	r.Log(ports.LogEntry{Level: "error", Message: fmt.Sprintf("%v\n%s", what, debug.Stack())})
 	a := r.agent
-	a.log.Error("run failed: its code did not return", "workload_id", string(r.key.id), "generation", r.key.generation,
+	a.log.Error("run failed: its code did not return", "workload_id", string(r.key.WorkloadID), "generation", r.key.Generation,
 		"type", r.assignment.Type, "error", what)
 	a.mu.Lock()
 	defer a.mu.Unlock()

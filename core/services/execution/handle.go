@@ -31,7 +31,7 @@ func (a *Agent) Handle(c ports.Command) {
 		return
 	}
 	a.mu.Lock()
-	r := a.runs[runKey{c.WorkloadID, c.Generation}]
+	r := a.runs[c.Run()]
 	a.mu.Unlock()
 	if r == nil {
 		return
@@ -58,15 +58,15 @@ func (a *Agent) assign(as *ports.Assignment) {
 	needed := domain.NeededCapability(as.Type, as.Input)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	key := runKey{as.WorkloadID, as.Generation}
+	key := as.Run()
 	if !a.live || a.runs[key] != nil {
 		return // repeated
 	}
 	if a.ended.has(key) {
 		return // late: it has run here already, or was told to stop
 	}
-	if older := a.newest[key.id]; older != nil {
-		if older.key.generation > key.generation {
+	if older := a.newest[key.WorkloadID]; older != nil {
+		if older.key.Generation > key.Generation {
 			return // late
 		}
 		a.abandon(older, ports.ErrFenced)
@@ -91,7 +91,7 @@ func (a *Agent) assign(as *ports.Assignment) {
 		sequence: as.CheckpointSequence, resumable: as.CheckpointSequence > 0, accepted: a.clock.Now(),
 	}
 	r.ctx, r.cancel = context.WithCancelCause(a.base)
-	a.runs[key], a.newest[key.id] = r, r
+	a.runs[key], a.newest[key.WorkloadID] = r, r
 	a.active++
 	a.post(r, ports.Report{Event: domain.EventStart})
 	a.cfg.Spawn(func() { a.execute(r) })
@@ -99,7 +99,7 @@ func (a *Agent) assign(as *ports.Assignment) {
 
 // decline gives an assignment back, for good: told of it again, the worker may have room, but the workload may run elsewhere by then.
 func (a *Agent) decline(as *ports.Assignment, why string) {
-	a.ended.add(runKey{as.WorkloadID, as.Generation})
+	a.ended.add(as.Run())
 	a.log.Info("assignment declined", "workload_id", string(as.WorkloadID), "generation", as.Generation, "reason", why)
 	if len(a.outbox) >= outboxMax {
 		return
@@ -193,8 +193,8 @@ func (a *Agent) remove(r *run) {
 	if a.runs[r.key] == r {
 		delete(a.runs, r.key)
 	}
-	if a.newest[r.key.id] == r {
-		delete(a.newest, r.key.id)
+	if a.newest[r.key.WorkloadID] == r {
+		delete(a.newest, r.key.WorkloadID)
 	}
 	a.ended.add(r.key)
 }

@@ -155,7 +155,7 @@ func (a *Agent) takeLines(f *flight, now time.Time) {
 			continue
 		}
 		o := outgoing{run: r, report: ports.Report{
-			ID: a.ids.New(""), WorkloadID: r.key.id, Generation: r.key.generation, Event: domain.EventLog,
+			ID: a.ids.New(""), WorkloadID: r.key.WorkloadID, Generation: r.key.Generation, Event: domain.EventLog,
 		}}
 		r.cutLines(&o)
 		size += linesSize(o.report.Lines)

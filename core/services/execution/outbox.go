@@ -39,7 +39,7 @@ const (
 // post puts a run's report into the outbox; a.mu is held.
 func (a *Agent) post(r *run, rep ports.Report) {
 	rep.ID = a.ids.New("")
-	rep.WorkloadID, rep.Generation = r.key.id, r.key.generation
+	rep.WorkloadID, rep.Generation = r.key.WorkloadID, r.key.Generation
 	a.outbox = append(a.outbox, outgoing{run: r, report: rep})
 	a.nudge()
 }
@@ -282,7 +282,7 @@ func (a *Agent) settle(o outgoing, ans ports.ReportAnswer) {
 		}
 		a.abandon(r, cause)
 	case domain.OutcomeIllegal, domain.OutcomeRefused:
-		a.log.Warn("report not accepted", "workload_id", string(r.key.id), "event", string(o.report.Event),
+		a.log.Warn("report not accepted", "workload_id", string(r.key.WorkloadID), "event", string(o.report.Event),
 			"status", string(ans.Status), "reason", ans.Reason)
 	}
 	if ends(o.report.Event) {

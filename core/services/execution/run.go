@@ -14,7 +14,7 @@ import (
 // run is one workload at one generation in this worker's hands. Fields below mu of the agent are the agent's to guard.
 type run struct {
 	agent      *Agent
-	key        runKey
+	key        domain.RunID
 	session    domain.SessionID
 	assignment ports.Assignment
 	workload   ports.Workload  // made by the run itself; read by others once it is initialised
@@ -60,7 +60,7 @@ type run struct {
 }
 
 func (r *run) note(a *Agent, msg string, cause error) {
-	a.log.Debug(msg, "workload_id", string(r.key.id), "generation", r.key.generation,
+	a.log.Debug(msg, "workload_id", string(r.key.WorkloadID), "generation", r.key.Generation,
 		"customer_id", string(r.assignment.CustomerID), "cause", cause)
 }
 
@@ -111,7 +111,7 @@ func (r *run) close() {
 	}
 	r.guard("Close", func() {
 		if err := r.workload.Close(); err != nil {
-			r.agent.log.Warn("closing a run failed", "workload_id", string(r.key.id), "error", err)
+			r.agent.log.Warn("closing a run failed", "workload_id", string(r.key.WorkloadID), "error", err)
 		}
 	})
 }
@@ -156,7 +156,7 @@ func (a *Agent) end(r *run, rep ports.Report) {
 	}
 	r.state, r.endedAt = ports.RunReporting, a.clock.Now()
 	r.progress = nil
-	a.log.Debug("run ended", "workload_id", string(r.key.id), "generation", r.key.generation, "event", string(rep.Event))
+	a.log.Debug("run ended", "workload_id", string(r.key.WorkloadID), "generation", r.key.Generation, "event", string(rep.Event))
 	a.post(r, rep)
 	a.nudgeLines()
 }

@@ -16,8 +16,8 @@ import (
 // noteStuck makes visible that a run ignores the end of its context: in the log, in a count, in the inventory; a.mu is held.
 func (a *Agent) noteStuck(r *run) {
 	r.stuck = true
-	a.log.Error("run ignores the end of its context; its slot stays taken until it returns", "workload_id", string(r.key.id),
-		"generation", r.key.generation, "type", r.assignment.Type, "cause", context.Cause(r.ctx))
+	a.log.Error("run ignores the end of its context; its slot stays taken until it returns", "workload_id", string(r.key.WorkloadID),
+		"generation", r.key.Generation, "type", r.assignment.Type, "cause", context.Cause(r.ctx))
 	if a.cfg.Observer != nil {
 		a.cfg.Observer.Count("run_stuck", 1)
 	}
@@ -31,7 +31,7 @@ func (a *Agent) letGo(r *run) {
 		return
 	}
 	a.outbox = append(a.outbox, outgoing{report: ports.Report{
-		ID: a.ids.New(""), WorkloadID: r.key.id, Generation: r.key.generation, Event: domain.EventRelease, Reason: "the run was stopped",
+		ID: a.ids.New(""), WorkloadID: r.key.WorkloadID, Generation: r.key.Generation, Event: domain.EventRelease, Reason: "the run was stopped",
 	}})
 	a.nudge()
 }
@@ -65,7 +65,7 @@ func (a *Agent) left() []string {
 	var names []string
 	for _, r := range a.all() {
 		if r.state != ports.RunReporting {
-			names = append(names, string(r.key.id))
+			names = append(names, string(r.key.WorkloadID))
 		}
 	}
 	return names

@@ -61,15 +61,9 @@ type Service struct {
 	cfg  Config
 	deps Deps
 	// resent is when assignments that nobody has taken yet were last sent again.
-	resent map[assignment]time.Time
+	resent map[domain.RunID]time.Time
 	// purged is when dead workers were last purged.
 	purged time.Time
-}
-
-// assignment is one workload at one generation.
-type assignment struct {
-	id         domain.WorkloadID
-	generation int64
 }
 
 // New returns the service.
@@ -186,13 +180,13 @@ func (s *Service) timeOut(ctx context.Context, epoch int64) error {
 // resend sends assignments again that were not taken, each at most once per Config.Resend.
 func (s *Service) resend(ctx context.Context, now time.Time) error {
 	before := s.resent
-	s.resent = map[assignment]time.Time{}
+	s.resent = map[domain.RunID]time.Time{}
 	return sweep(func(after domain.WorkloadID) ([]ports.HeldWorkload, error) {
 		return s.deps.Queue.Unstarted(ctx, s.cfg.Resend, after, page)
 	}, func(hs []ports.HeldWorkload) (domain.WorkloadID, error) {
 		var ids []domain.WorkloadID
 		for _, h := range hs {
-			key := assignment{h.WorkloadID, h.Generation}
+			key := h.Run()
 			if s.resent[key] = before[key]; now.Sub(before[key]) >= s.cfg.Resend {
 				s.resent[key] = now
 				ids = append(ids, h.WorkloadID)

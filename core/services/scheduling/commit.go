@@ -65,26 +65,11 @@ func (s *Service) Send(ctx context.Context, ids ...domain.WorkloadID) error {
 	byWorker := map[domain.WorkerID][]ports.Command{}
 	for i := range found {
 		if w := &found[i]; w.Status == domain.StatusScheduled {
-			byWorker[w.WorkerID] = append(byWorker[w.WorkerID], AssignCommand(w))
+			byWorker[w.WorkerID] = append(byWorker[w.WorkerID], ports.AssignCommand(w))
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(byWorker)) {
 		s.deps.Notifier.Command(ctx, id, byWorker[id]...)
 	}
 	return nil
-}
-
-// AssignCommand carries all that a worker needs to run what it was assigned.
-func AssignCommand(w *domain.Workload) ports.Command {
-	return ports.Command{
-		Kind: ports.CommandAssign, SessionID: w.SessionID, WorkloadID: w.ID, Generation: w.Generation,
-		Assignment: &ports.Assignment{
-			WorkloadID: w.ID, CustomerID: w.CustomerID, Type: w.Type, Generation: w.Generation,
-			Input: w.Input, Labels: w.Labels, Config: w.Run.Config, Resources: w.Run.Resources,
-			CheckpointIntervalMS: w.Run.CheckpointInterval.Milliseconds(),
-			TimeoutMS:            w.Run.Timeout.Milliseconds(),
-			MaxRetries:           w.Run.MaxRetries, Attempt: w.RetryCount,
-			CheckpointSequence: w.CheckpointSequence, ProgressPercent: w.ProgressPercent,
-		},
-	}
 }
