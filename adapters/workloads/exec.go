@@ -228,10 +228,10 @@ func startError(err error) error {
 	return transient("cannot_start", fmt.Errorf("cannot start the program: %w", innermost(err))) // without the worker's paths
 }
 
-// Checkpoint implements ports.Workload: a program that speaks on file descriptor 3 is asked for its state.
+// Checkpoint implements ports.Workload: a program that speaks on file descriptor 3 is asked to save its state, as it does by itself.
 func (p *program) Checkpoint(ctx context.Context) ([]byte, error) {
 	if talk := p.talk.Load(); talk != nil {
-		return talk.ask(ctx)
+		return nil, talk.ask(ctx)
 	}
 	return nil, ports.ErrNoCheckpoint
 }

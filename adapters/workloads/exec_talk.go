@@ -4,6 +4,7 @@ package workloads
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,7 +54,7 @@ type conversation struct {
 	writing sync.Mutex
 	mu      sync.Mutex
 	spoke   bool
-	asked   chan json.RawMessage // set while a checkpoint was asked for
+	asked   chan error // set while a checkpoint was asked for
 	result  json.RawMessage
 }
 
@@ -158,7 +159,8 @@ func level(s string) string {
 	}
 }
 
-// checkpoint hands the state to whoever asked for it, or saves it.
+// checkpoint saves what the program sent and answers it. Every checkpoint has its answer, also one that was asked for: the program
+// waits for it.
 func (c *conversation) checkpoint(h heard) {
 	if len(h.Data) == 0 {
 		c.warn("a checkpoint on file descriptor 3 has no data")
@@ -168,20 +170,21 @@ func (c *conversation) checkpoint(h heard) {
 	asked := c.asked
 	c.asked = nil
 	c.mu.Unlock()
+	err := c.progress.Checkpoint(context.Background(), h.Data, h.Percent, h.Message)
 	if asked != nil {
-		asked <- h.Data
-		return
+		asked <- err
 	}
-	if err := c.progress.Checkpoint(context.Background(), h.Data, h.Percent, h.Message); err != nil {
+	if err != nil {
 		c.say(said{Type: "checkpoint_failed", Error: err.Error()})
 		return
 	}
 	c.say(said{Type: "checkpoint_saved"})
 }
 
-// ask asks the program for its state, if it has ever spoken.
-func (c *conversation) ask(ctx context.Context) ([]byte, error) {
-	answer := make(chan json.RawMessage, 1)
+// ask asks the program to save its state, if it has ever spoken. It returns ports.ErrNoCheckpoint when nothing is left to save: the
+// program has saved, or it does not answer.
+func (c *conversation) ask(ctx context.Context) error {
+	answer := make(chan error, 1)
 	c.mu.Lock()
 	ready := c.spoke && c.asked == nil
 	if ready {
@@ -189,21 +192,32 @@ func (c *conversation) ask(ctx context.Context) ([]byte, error) {
 	}
 	c.mu.Unlock()
 	if !ready {
-		return nil, ports.ErrNoCheckpoint
+		return ports.ErrNoCheckpoint
 	}
 	bounded, cancel := context.WithTimeout(ctx, askGrace)
 	defer cancel()
 	go c.say(said{Type: "checkpoint_request"})
 	select {
-	case data := <-answer:
-		return data, nil
+	case err := <-answer:
+		return cmp.Or(err, ports.ErrNoCheckpoint)
 	case <-c.done:
 	case <-bounded.Done():
 	}
 	c.mu.Lock()
-	c.asked = nil
+	sent := c.asked != answer
+	if !sent {
+		c.asked = nil
+	}
 	c.mu.Unlock()
-	return nil, ports.ErrNoCheckpoint
+	if sent { // what it sent is being saved, which may take longer
+		select {
+		case err := <-answer:
+			return cmp.Or(err, ports.ErrNoCheckpoint)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return ports.ErrNoCheckpoint
 }
 
 // askGrace is how long a program may take to answer a request for a checkpoint.

@@ -120,6 +120,7 @@ func TestExec_WhatAProgramReturns_IsKeptExactlyAndNeverFailsTheRun(t *testing.T)
 	for script, want := range map[string]string{
 		`printf 'a\000b'`:           "a\x00b",
 		`printf '\376\377'`:         "\xfe\xff",
+		`printf '\377'`:             "\xff",
 		`printf '\001\001\001\001'`: "\x01\x01\x01\x01",
 	} {
 		out, err := exec1(t, &recorder{}, script)
@@ -345,8 +346,11 @@ func TestExecAsksForACheckpointAndAnnouncesTheEnd(t *testing.T) {
 	go func() { _, err := run(ctx, w, tk, p); done <- err }()
 	require.Eventually(t, func() bool { return p.text("stdout") == "ready" }, 20*time.Second, time.Millisecond)
 	data, err := w.Checkpoint(t.Context())
-	require.NoError(t, err)
-	assert.Equal(t, `"asked"`, string(data))
+	require.ErrorIs(t, err, ports.ErrNoCheckpoint, "the program has saved: nothing is left to save")
+	assert.Empty(t, data)
+	assert.Equal(t, []string{`{"n":1}`, `"asked"`}, p.checkpoints)
+	require.Eventually(t, func() bool { return p.text("stdout") == "ready\nready" }, 20*time.Second, time.Millisecond,
+		"a checkpoint that was asked for has an answer, too: programs wait for it")
 	cancel(ports.ErrPaused)
 	require.ErrorIs(t, <-done, ports.ErrPaused, "it stopped, it did not say that it had finished")
 	assert.Contains(t, p.text(""), "told to stop: paused")

@@ -28,15 +28,16 @@ func keepJSON(b []byte, contentType string, limit int) json.RawMessage {
 
 // keepText returns text as a JSON string, or its bytes in encoded form.
 func keepText(b []byte, contentType string) json.RawMessage {
+	whole := base64.StdEncoding.EncodedLen(len(b))
 	switch {
 	case !utf8.Valid(b):
-		return encode(b, contentType, domain.FlawInvalidUTF8, 2*len(b))
+		return encode(b, contentType, domain.FlawInvalidUTF8, whole)
 	case containsNUL(b):
-		return encode(b, contentType, domain.FlawNUL, 2*len(b))
+		return encode(b, contentType, domain.FlawNUL, whole)
 	}
 	quoted, err := json.Marshal(string(b))
 	if err != nil || len(quoted) > 2*len(b)+2 { // escapes take up to six times the room
-		return encode(b, contentType, domain.FlawTooLarge, 2*len(b))
+		return encode(b, contentType, domain.FlawTooLarge, whole)
 	}
 	return quoted
 }
