@@ -125,7 +125,7 @@ func (a *api) do(req *http.Request) answer {
 			Status:                 resp.StatusCode, Header: resp.Header, Options: &openapi3filter.Options{IncludeResponseStatus: true},
 		}
 		in.SetBodyBytes(b)
-		if !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/") && resp.Header.Get("Content-Type") != "application/yaml" {
+		if ct := resp.Header.Get("Content-Type"); !strings.HasPrefix(ct, "text/") && ct != "application/yaml" && req.URL.Path != "/metrics" {
 			require.NoError(a, openapi3filter.ValidateResponse(a.Context(), in), "%s %s: %s", req.Method, req.URL.Path, b)
 		}
 	}
@@ -209,6 +209,7 @@ func TestAnotherCustomersIDsAnswerLikeMissingOnes(t *testing.T) {
 	for _, c := range []struct{ method, path, own, none string }{
 		{"GET", "/v1/workloads/%s", id, missing}, {"POST", "/v1/workloads/%s/cancel", id, missing},
 		{"POST", "/v1/workloads/%s/pause", id, missing}, {"POST", "/v1/workloads/%s/resume", id, missing},
+		{"POST", "/v1/workloads/%s/checkpoint", id, missing},
 		{"GET", "/v1/workloads/%s/logs", id, missing}, {"GET", "/v1/workloads/%s/audit", id, missing},
 		{"GET", "/v1/workloads/%s/placement", id, missing}, {"GET", "/v1/workloads/%s/checkpoints", id, missing},
 		{"GET", "/v1/workload-configs/%s", cfg.field("config_id").(string), "wlcfg_none"},

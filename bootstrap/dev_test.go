@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/niyanta/niyanta/contracttests/servers"
+	"github.com/niyanta/niyanta/core/domain"
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
@@ -189,6 +190,30 @@ func TestAPausedWorkloadContinuesFromItsCheckpoint(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal(w.ResultData, &out))
 	require.GreaterOrEqual(t, out.ResumedFromStep, 5)
+}
+
+func TestCheckpoint_RunningWorkload_IsDurableSoonAfterItIsAskedFor(t *testing.T) {
+	_, c := startDev(t, 1)
+	id := submitAll(t, c, sleepers(1, 60_000, 6000))[0]
+	require.Eventually(t, func() bool {
+		w, err := c.Get(t.Context(), id)
+		return err == nil && w.Status == "RUNNING" && w.ProgressPercent > 0
+	}, 10*time.Second, 5*time.Millisecond)
+	a, err := c.Checkpoint(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, niyanta.Status("RUNNING"), a.Status)
+	require.Zero(t, a.CheckpointSequence, "the interval is 5 minutes: nothing else saves one")
+	require.Eventually(t, func() bool {
+		w, err := c.Get(t.Context(), id)
+		return err == nil && w.CheckpointSequence == 1
+	}, 10*time.Second, 5*time.Millisecond)
+	_, err = c.Cancel(t.Context(), id, "")
+	require.NoError(t, err)
+	_, err = c.Checkpoint(t.Context(), id)
+	var e *domain.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, domain.CodeInvalidState, e.Code)
+	require.Equal(t, "CANCELLED", e.Details["status"])
 }
 
 func TestADrainedWorkerGivesItsWorkToAnother(t *testing.T) {

@@ -72,7 +72,7 @@ func TestText_ThatNoStoreKeeps_IsRefusedByNameOnEachStore(t *testing.T) {
 		for _, bad := range []string{"%00", "%ff", "a%00b", "%ed%a0%80", "%2500", "%25ff"} {
 			for _, c := range []struct{ method, path, field string }{
 				{"GET", "/v1/workloads/%s", "id"}, {"POST", "/v1/workloads/%s/cancel", "id"}, {"POST", "/v1/workloads/%s/pause", "id"},
-				{"POST", "/v1/workloads/%s/resume", "id"}, {"GET", "/v1/workloads/%s/logs", "id"}, {"GET", "/v1/workloads/%s/audit", "id"},
+				{"POST", "/v1/workloads/%s/resume", "id"}, {"POST", "/v1/workloads/%s/checkpoint", "id"}, {"GET", "/v1/workloads/%s/logs", "id"}, {"GET", "/v1/workloads/%s/audit", "id"},
 				{"GET", "/v1/workloads/%s/placement", "id"}, {"GET", "/v1/workloads/%s/checkpoints", "id"},
 				{"GET", "/v1/workload-configs/%s", "id"}, {"DELETE", "/v1/workload-configs/%s", "id"},
 			} {

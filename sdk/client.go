@@ -133,6 +133,12 @@ func (c *Client) Resume(ctx context.Context, id, reason string) (ControlAnswer, 
 	return read[ControlAnswer](ctx)(c.api.ResumeWorkload(ctx, id, client.ResumeWorkloadJSONRequestBody{Reason: &reason}))
 }
 
+// Checkpoint asks a running workload for a checkpoint now. The answer has the newest sequence so far; it grows once the new
+// checkpoint is durable. The request is sent once: ask again if it does not grow.
+func (c *Client) Checkpoint(ctx context.Context, id string) (ControlAnswer, error) {
+	return read[ControlAnswer](ctx)(c.api.CheckpointWorkload(ctx, id))
+}
+
 // Logs returns log lines of a workload.
 func (c *Client) Logs(ctx context.Context, id string, p LogParams) ([]LogLine, error) {
 	return items[LogLine](ctx)(c.api.GetWorkloadLogs(ctx, id, &p))

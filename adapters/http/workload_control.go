@@ -53,6 +53,17 @@ func (a *api) ResumeWorkload(ctx context.Context, req gen.ResumeWorkloadRequestO
 	return gen.ResumeWorkload202JSONResponse(controlOut(&w)), nil
 }
 
+// CheckpointWorkload implements POST /v1/workloads/{id}/checkpoint.
+func (a *api) CheckpointWorkload(
+	ctx context.Context, req gen.CheckpointWorkloadRequestObject,
+) (gen.CheckpointWorkloadResponseObject, error) {
+	w, err := a.Lifecycle.Checkpoint(ctx, scopeOf(ctx).principal.CustomerID, workloadID(req.ID))
+	if err != nil {
+		return nil, err
+	}
+	return gen.CheckpointWorkload202JSONResponse(controlOut(&w)), nil
+}
+
 func controlOut(w *domain.Workload) gen.ControlAnswer {
 	return gen.ControlAnswer{
 		WorkloadID: string(w.ID), Status: gen.Status(w.Status), CheckpointSequence: w.CheckpointSequence,

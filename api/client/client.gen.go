@@ -1485,6 +1485,15 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/workloads/{id}/cancel (the `CancelWorkload` operationId).
 	CancelWorkload(ctx context.Context, id WorkloadID, body CancelWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CheckpointWorkload Ask a running workload for a checkpoint now
+	//
+	// The worker is told to save a checkpoint. `checkpoint_sequence` is that of the newest one so far; it grows once the new one is
+	// durable. The request is sent once and changes nothing by itself: it has no effect if the worker is disconnected at that moment,
+	// or if the workload has nothing to save. Ask again if the sequence does not grow. 400 `INVALID_STATE` unless it is RUNNING.
+	//
+	// Corresponds with POST /v1/workloads/{id}/checkpoint (the `CheckpointWorkload` operationId).
+	CheckpointWorkload(ctx context.Context, id WorkloadID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetWorkloadCheckpoints List the checkpoints kept
 	//
 	// Newest first; the last 10 are kept.
@@ -2328,6 +2337,25 @@ func (c *Client) CancelWorkloadWithBody(ctx context.Context, id WorkloadID, cont
 // Corresponds with POST /v1/workloads/{id}/cancel (the `CancelWorkload` operationId).
 func (c *Client) CancelWorkload(ctx context.Context, id WorkloadID, body CancelWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCancelWorkloadRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CheckpointWorkload Ask a running workload for a checkpoint now
+//
+// The worker is told to save a checkpoint. `checkpoint_sequence` is that of the newest one so far; it grows once the new one is
+// durable. The request is sent once and changes nothing by itself: it has no effect if the worker is disconnected at that moment,
+// or if the workload has nothing to save. Ask again if the sequence does not grow. 400 `INVALID_STATE` unless it is RUNNING.
+//
+// Corresponds with POST /v1/workloads/{id}/checkpoint (the `CheckpointWorkload` operationId).
+func (c *Client) CheckpointWorkload(ctx context.Context, id WorkloadID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCheckpointWorkloadRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -3939,6 +3967,40 @@ func NewCancelWorkloadRequestWithBody(server string, id WorkloadID, contentType 
 	return req, nil
 }
 
+// NewCheckpointWorkloadRequest constructs an http.Request for the CheckpointWorkload method
+func NewCheckpointWorkloadRequest(server string, id WorkloadID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/workloads/%s/checkpoint", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetWorkloadCheckpointsRequest constructs an http.Request for the GetWorkloadCheckpoints method
 func NewGetWorkloadCheckpointsRequest(server string, id WorkloadID) (*http.Request, error) {
 	var err error
@@ -4635,6 +4697,17 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/workloads/{id}/cancel (the `CancelWorkload` operationId).
 	CancelWorkloadWithResponse(ctx context.Context, id WorkloadID, body CancelWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*CancelWorkloadResponse, error)
+
+	// CheckpointWorkloadWithResponse Ask a running workload for a checkpoint now
+	//
+	// The worker is told to save a checkpoint. `checkpoint_sequence` is that of the newest one so far; it grows once the new one is
+	// durable. The request is sent once and changes nothing by itself: it has no effect if the worker is disconnected at that moment,
+	// or if the workload has nothing to save. Ask again if the sequence does not grow. 400 `INVALID_STATE` unless it is RUNNING.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/workloads/{id}/checkpoint (the `CheckpointWorkload` operationId).
+	CheckpointWorkloadWithResponse(ctx context.Context, id WorkloadID, reqEditors ...RequestEditorFn) (*CheckpointWorkloadResponse, error)
 
 	// GetWorkloadCheckpointsWithResponse List the checkpoints kept
 	//
@@ -6149,6 +6222,54 @@ func (r CancelWorkloadResponse) ContentType() string {
 	return ""
 }
 
+type CheckpointWorkloadResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *ControlAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CheckpointWorkloadResponse) GetJSON202() *ControlAnswer {
+	return r.JSON202
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CheckpointWorkloadResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CheckpointWorkloadResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CheckpointWorkloadResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CheckpointWorkloadResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CheckpointWorkloadResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetWorkloadCheckpointsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -7054,6 +7175,23 @@ func (c *ClientWithResponses) CancelWorkloadWithResponse(ctx context.Context, id
 		return nil, err
 	}
 	return ParseCancelWorkloadResponse(rsp)
+}
+
+// CheckpointWorkloadWithResponse Ask a running workload for a checkpoint now
+//
+// The worker is told to save a checkpoint. `checkpoint_sequence` is that of the newest one so far; it grows once the new one is
+// durable. The request is sent once and changes nothing by itself: it has no effect if the worker is disconnected at that moment,
+// or if the workload has nothing to save. Ask again if the sequence does not grow. 400 `INVALID_STATE` unless it is RUNNING.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/workloads/{id}/checkpoint (the `CheckpointWorkload` operationId).
+func (c *ClientWithResponses) CheckpointWorkloadWithResponse(ctx context.Context, id WorkloadID, reqEditors ...RequestEditorFn) (*CheckpointWorkloadResponse, error) {
+	rsp, err := c.CheckpointWorkload(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCheckpointWorkloadResponse(rsp)
 }
 
 // GetWorkloadCheckpointsWithResponse List the checkpoints kept
@@ -8148,6 +8286,39 @@ func ParseCancelWorkloadResponse(rsp *http.Response) (*CancelWorkloadResponse, e
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCheckpointWorkloadResponse parses an HTTP response from a CheckpointWorkloadWithResponse call
+func ParseCheckpointWorkloadResponse(rsp *http.Response) (*CheckpointWorkloadResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CheckpointWorkloadResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest ControlAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Error

@@ -97,7 +97,10 @@ func TestTheCommandLineReadsAndSteers(t *testing.T) {
 	assert.Contains(t, out, "WORKLOAD")
 	assert.Contains(t, out, id)
 
-	out, errs, code := sh.run("", "workload", "pause", id)
+	out, errs, code := sh.run("", "workload", "checkpoint", id)
+	require.Equal(t, exitDone, code, errs)
+	assert.Contains(t, out, "RUNNING")
+	out, errs, code = sh.run("", "workload", "pause", id)
 	require.Equal(t, exitDone, code, errs)
 	assert.Contains(t, out, "PAUSED")
 	out, errs, code = sh.run("", "workload", "resume", id)

@@ -137,9 +137,10 @@ type CommandKind string
 
 // The commands. Their names are those of the messages on the bus.
 const (
-	CommandAssign     CommandKind = "workload.assign"
-	CommandCancel     CommandKind = "workload.cancel"
-	CommandPause      CommandKind = "workload.pause"
+	CommandAssign CommandKind = "workload.assign"
+	CommandCancel CommandKind = "workload.cancel"
+	CommandPause  CommandKind = "workload.pause"
+	// CommandCheckpoint asks for a checkpoint now. It is sent once: heartbeats don't repeat it.
 	CommandCheckpoint CommandKind = "workload.checkpoint"
 	// CommandPreempt asks for a checkpoint; once it is durable, the run makes room for a workload of a higher tier and is released.
 	CommandPreempt CommandKind = "workload.preempt"

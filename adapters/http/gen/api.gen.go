@@ -1141,6 +1141,9 @@ type ServerInterface interface {
 	// CancelWorkload Cancel a workload
 	// (POST /v1/workloads/{id}/cancel)
 	CancelWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID)
+	// CheckpointWorkload Ask a running workload for a checkpoint now
+	// (POST /v1/workloads/{id}/checkpoint)
+	CheckpointWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID)
 	// GetWorkloadCheckpoints List the checkpoints kept
 	// (GET /v1/workloads/{id}/checkpoints)
 	GetWorkloadCheckpoints(w http.ResponseWriter, r *http.Request, id WorkloadID)
@@ -1339,6 +1342,12 @@ func (_ Unimplemented) GetWorkloadAudit(w http.ResponseWriter, r *http.Request, 
 // CancelWorkload Cancel a workload
 // (POST /v1/workloads/{id}/cancel)
 func (_ Unimplemented) CancelWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CheckpointWorkload Ask a running workload for a checkpoint now
+// (POST /v1/workloads/{id}/checkpoint)
+func (_ Unimplemented) CheckpointWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2370,6 +2379,32 @@ func (siw *ServerInterfaceWrapper) CancelWorkload(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// CheckpointWorkload operation middleware
+func (siw *ServerInterfaceWrapper) CheckpointWorkload(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id WorkloadID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CheckpointWorkload(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetWorkloadCheckpoints operation middleware
 func (siw *ServerInterfaceWrapper) GetWorkloadCheckpoints(w http.ResponseWriter, r *http.Request) {
 
@@ -2688,6 +2723,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/workloads/{id}/resume", wrapper.ResumeWorkload)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/workloads/{id}/checkpoint", wrapper.CheckpointWorkload)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/workloads/{id}/logs", wrapper.GetWorkloadLogs)
@@ -3964,6 +4002,45 @@ func (response CancelWorkloaddefaultJSONResponse) VisitCancelWorkloadResponse(w 
 	return err
 }
 
+type CheckpointWorkloadRequestObject struct {
+	ID WorkloadID `json:"id"`
+}
+
+type CheckpointWorkloadResponseObject interface {
+	VisitCheckpointWorkloadResponse(w http.ResponseWriter) error
+}
+
+type CheckpointWorkload202JSONResponse ControlAnswer
+
+func (response CheckpointWorkload202JSONResponse) VisitCheckpointWorkloadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckpointWorkloaddefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response CheckpointWorkloaddefaultJSONResponse) VisitCheckpointWorkloadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetWorkloadCheckpointsRequestObject struct {
 	ID WorkloadID `json:"id"`
 }
@@ -4272,6 +4349,9 @@ type StrictServerInterface interface {
 	// CancelWorkload Cancel a workload
 	// (POST /v1/workloads/{id}/cancel)
 	CancelWorkload(ctx context.Context, request CancelWorkloadRequestObject) (CancelWorkloadResponseObject, error)
+	// CheckpointWorkload Ask a running workload for a checkpoint now
+	// (POST /v1/workloads/{id}/checkpoint)
+	CheckpointWorkload(ctx context.Context, request CheckpointWorkloadRequestObject) (CheckpointWorkloadResponseObject, error)
 	// GetWorkloadCheckpoints List the checkpoints kept
 	// (GET /v1/workloads/{id}/checkpoints)
 	GetWorkloadCheckpoints(ctx context.Context, request GetWorkloadCheckpointsRequestObject) (GetWorkloadCheckpointsResponseObject, error)
@@ -5182,6 +5262,32 @@ func (sh *strictHandler) CancelWorkload(w http.ResponseWriter, r *http.Request, 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CancelWorkloadResponseObject); ok {
 		if err := validResponse.VisitCancelWorkloadResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CheckpointWorkload operation middleware
+func (sh *strictHandler) CheckpointWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID) {
+	var request CheckpointWorkloadRequestObject
+
+	request.ID = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CheckpointWorkload(ctx, request.(CheckpointWorkloadRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CheckpointWorkload")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CheckpointWorkloadResponseObject); ok {
+		if err := validResponse.VisitCheckpointWorkloadResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -202,7 +202,13 @@ func (a *Agent) isAbandoned(r *run) bool {
 func (a *Agent) spawnPull(r *run) {
 	r.pulling = true
 	a.cfg.Spawn(func() {
-		defer a.locked(func() { r.pulling = false })
+		defer a.locked(func() {
+			r.pulling = false
+			if r.pullAgain {
+				r.pullAgain = false
+				a.spawnPull(r)
+			}
+		})
 		_ = a.pull(r) // the last durable one stands
 	})
 }

@@ -106,6 +106,34 @@ func TestAPauseCheckpointsFirstAndThenStops(t *testing.T) {
 	assert.Equal(t, []domain.Event{domain.EventStart, domain.EventPaused}, b.plane.events("wl_1"))
 }
 
+func TestCheckpointCommand_WhileOneIsTaken_IsFollowedByOneMore(t *testing.T) {
+	began, goOn := make(chan struct{}, 10), make(chan struct{})
+	b := newBench(t, 1, one(&script{
+		execute: untilCancelled,
+		snapshot: func() ([]byte, error) {
+			began <- struct{}{}
+			<-goOn
+			return []byte("s"), nil
+		},
+	}))
+	b.assign("wl_1", 1)
+	waitRunning(t, b)
+	b.command(ports.CommandCheckpoint, "wl_1", 1)
+	<-began
+	for range 100 {
+		b.command(ports.CommandCheckpoint, "wl_1", 1)
+	}
+	close(goOn)
+	require.Eventually(t, func() bool {
+		b.plane.mu.Lock()
+		defer b.plane.mu.Unlock()
+		return len(b.plane.checkpoints) == 2
+	}, 5*time.Second, time.Millisecond)
+	b.command(ports.CommandCancel, "wl_1", 1)
+	b.settle()
+	assert.Len(t, b.plane.checkpoints, 2)
+}
+
 func TestARunMayStillSaveAfterItWasPausedButNotAfterItWasCancelled(t *testing.T) {
 	for kind, want := range map[ports.CommandKind]error{ports.CommandPause: nil, ports.CommandCancel: ports.ErrCancelled} {
 		saved := make(chan error, 1)

@@ -46,7 +46,7 @@ func (a *Agent) Handle(c ports.Command) {
 	case ports.CommandPreempt:
 		a.preempt(r, c.Reason)
 	case ports.CommandCheckpoint:
-		a.cfg.Spawn(func() { _ = a.pull(r) }) // the last durable one stands
+		a.checkpoint(r)
 	case ports.CommandAssign, ports.CommandDrain, ports.CommandUndrain:
 	default:
 		a.log.Warn("unknown command ignored", "kind", string(c.Kind))
@@ -141,6 +141,18 @@ func (a *Agent) cancelRun(r *run, cause error) {
 		r.cancelledAt = a.clock.Now()
 	}
 	r.cancel(cause)
+}
+
+// checkpoint takes a checkpoint now. While one is being taken, another one follows it, however often it is asked for: what has changed
+// since that one began is to be in it too.
+func (a *Agent) checkpoint(r *run) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if r.pulling {
+		r.pullAgain = true
+		return
+	}
+	a.spawnPull(r)
 }
 
 // halt has a run checkpoint and then stop, to be reported as paused or released.

@@ -47,6 +47,7 @@ type run struct {
 	message      string
 	pulledAt     float64 // percent at the last automatic checkpoint
 	pulling      bool
+	pullAgain    bool          // once more after the one that is being taken
 	progress     *ports.Report // to be reported
 	progressAt   time.Time
 	isMoved      bool // it is in agent.moved

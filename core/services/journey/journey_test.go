@@ -196,6 +196,39 @@ func TestAPauseIsConfirmedByTheWorkerOrStands(t *testing.T) {
 	require.Equal(t, int64(2), w.get(id).Generation)
 }
 
+func TestCheckpoint_RunningWorkload_TellsItsWorkerOnce(t *testing.T) {
+	w := newWorld(t)
+	wk, other := w.worker("w", 1), w.worker("other", 1)
+	id := w.submit()
+	ask := func() error {
+		_, err := w.a.Lifecycle.Checkpoint(t.Context(), acme, id)
+		return err
+	}
+	refused := func(status domain.Status) {
+		t.Helper()
+		var e *domain.Error
+		require.ErrorAs(t, ask(), &e)
+		require.Equal(t, domain.CodeInvalidState, e.Code)
+		require.Equal(t, string(status), e.Details["status"])
+	}
+	refused(domain.StatusPending)
+	w.tick()
+	refused(domain.StatusScheduled)
+	wk.poll()
+	if other.poll(); len(wk.held) == 0 {
+		wk, other = other, wk
+	}
+	require.NoError(t, ask())
+	require.Equal(t, []ports.CommandKind{ports.CommandCheckpoint}, wk.poll())
+	require.Empty(t, wk.poll())
+	require.Empty(t, wk.beat(), "it is a hint")
+	require.Empty(t, other.poll())
+	_, err := w.a.Lifecycle.Checkpoint(t.Context(), "cust_rival", id)
+	require.True(t, domain.IsCode(err, domain.CodeNotFound))
+	require.Equal(t, domain.OutcomeApplied, wk.report(id, domain.EventComplete))
+	refused(domain.StatusCompleted)
+}
+
 func TestAHigherTierGoesFirstAndABlockedCustomerHoldsUpNobody(t *testing.T) {
 	w := newWorld(t)
 	for id, tier := range map[domain.CustomerID]domain.Tier{"cust_free": domain.TierFree, "cust_top": domain.TierEnterprise} {

@@ -44,10 +44,27 @@ func (s *Service) Pause(ctx context.Context, customer domain.CustomerID, id doma
 	case w.Status == domain.StatusRunning && w.PauseRequested:
 		return w, false, nil
 	case w.Status.Final():
-		return w, false, invalidState(domain.EventRequestPause, w.Status)
+		return w, false, invalidState(verbs[domain.EventRequestPause], w.Status)
 	}
 	// Resumed by somebody else while we waited: the pause has happened.
 	return w, true, nil
+}
+
+// Checkpoint asks the worker of a RUNNING workload to save a checkpoint now, and returns the workload as it is. Its sequence grows when
+// the checkpoint is durable. The request is a hint that is sent once: it has no effect if the worker is disconnected at that moment, or
+// if the workload has nothing to save. CodeInvalidState with the detail "status" in every other state. CodeNotFound.
+func (s *Service) Checkpoint(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID) (domain.Workload, error) {
+	w, err := s.Get(ctx, customer, id)
+	if err != nil {
+		return domain.Workload{}, err
+	}
+	if w.Status != domain.StatusRunning {
+		return domain.Workload{}, invalidState("checkpointed", w.Status)
+	}
+	s.deps.Notifier.Command(ctx, w.WorkerID, ports.Command{
+		Kind: ports.CommandCheckpoint, SessionID: w.SessionID, WorkloadID: w.ID, Generation: w.Generation,
+	})
+	return w, nil
 }
 
 func (s *Service) steer(ctx context.Context, t domain.Transition) (domain.Workload, error) {
@@ -68,13 +85,15 @@ func (s *Service) steer(ctx context.Context, t domain.Transition) (domain.Worklo
 		return domain.Workload{}, domain.NotFound("workload")
 	case domain.OutcomeIllegal, domain.OutcomeFenced, domain.OutcomeRefused:
 	}
-	return domain.Workload{}, invalidState(t.Event, r.State.Status)
+	return domain.Workload{}, invalidState(verbs[t.Event], r.State.Status)
 }
 
-func invalidState(e domain.Event, current domain.Status) error {
-	verb := map[domain.Event]string{
-		domain.EventCancel: "cancelled", domain.EventResume: "resumed", domain.EventRequestPause: "paused",
-	}[e]
+// verbs say what an event does to a workload.
+var verbs = map[domain.Event]string{
+	domain.EventCancel: "cancelled", domain.EventResume: "resumed", domain.EventRequestPause: "paused",
+}
+
+func invalidState(verb string, current domain.Status) error {
 	return domain.NewError(domain.CodeInvalidState, "a workload that is %s cannot be %s", current, verb).
 		With("status", string(current))
 }
