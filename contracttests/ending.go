@@ -86,7 +86,11 @@ func endingCases() []Case[StoreHarness] {
 			trail, state := f.trail(a), f.get(a.ID).State
 			for range 2 {
 				require.Equal(t, domain.OutcomeApplied, says(domain.EventLinger))
-				require.Equal(t, []domain.Occupancy{{SessionID: w.SessionID, Lane: f.lane(a), Ending: 1}}, f.occupancy(), "once, however often it is said")
+				o := f.occupancy()
+				require.Len(t, o, 1, "once, however often it is said")
+				require.False(t, o[0].FoundAt.IsZero())
+				o[0].FoundAt = time.Time{}
+				require.Equal(t, []domain.Occupancy{{SessionID: w.SessionID, Lane: f.lane(a), Ending: 1}}, o)
 			}
 			for range 2 {
 				require.Equal(t, domain.OutcomeApplied, says(domain.EventLetGo))
@@ -94,6 +98,25 @@ func endingCases() []Case[StoreHarness] {
 			}
 			require.Equal(t, trail, f.trail(a), "nothing is audited")
 			require.Equal(t, state, f.get(a.ID).State)
+		}},
+		{"an assignment knows the runs that were found", "a run of the session was found in its worker's inventory after the plan", func(t T, h StoreHarness) {
+			f := given(t, h)
+			w := f.worker("w", 5)
+			a, b, c := f.running(w), f.submit(), f.submit()
+			f.must(report(a, w, domain.EventComplete, 1))
+			found := report(a, w, domain.EventLinger, 1)
+			found.WorkerID = w.ID
+			require.Equal(t, domain.OutcomeApplied, f.apply(found)[0].Outcome)
+			r := f.apply(assign(b, w))[0]
+			require.Equal(t, domain.OutcomeRefused, r.Outcome, "the plan is older than what was found")
+			require.NotEmpty(t, r.Reason)
+			known := assign(b, w)
+			known.FoundAt = f.occupancy()[0].FoundAt
+			f.must(known)
+			gone := report(a, w, domain.EventLetGo, 1)
+			gone.WorkerID = w.ID
+			f.apply(gone)
+			f.must(assign(c, w))
 		}},
 		{"an ending run ends with its session", "what live sessions have not let go of", func(t T, h StoreHarness) {
 			f := given(t, h)

@@ -131,7 +131,11 @@ func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
 			}
 		}
 		for _, e := range h.ending {
-			of(e.Lane).Ending++
+			o := of(e.Lane)
+			o.Ending++
+			if e.FoundAt.After(o.FoundAt) {
+				o.FoundAt = e.FoundAt
+			}
 		}
 		for _, o := range counts {
 			out = append(out, *o)

@@ -136,9 +136,15 @@ func (s *Store) tally(r *record, t *domain.Transition) *domain.Tally {
 		Workers:       map[domain.WorkerID]*domain.Worker{t.WorkerID: s.workers[t.WorkerID]},
 		Held:          map[domain.SessionID]int{},
 		Suspects:      map[domain.SessionID]int{t.SessionID: s.suspectsOf(t.SessionID)},
+		FoundAt:       map[domain.SessionID]time.Time{},
 	}
 	if h := s.holdings[t.SessionID]; h != nil {
 		y.Held[t.SessionID] = len(h.records) + len(h.ending)
+		for _, e := range h.ending {
+			if e.FoundAt.After(y.FoundAt[t.SessionID]) {
+				y.FoundAt[t.SessionID] = e.FoundAt
+			}
+		}
 	}
 	return y
 }

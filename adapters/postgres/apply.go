@@ -108,6 +108,7 @@ var (
 		text("lane_id", func(e *domain.Ending) *domain.LaneID { return &e.Lane }),
 		instant("assigned_at", func(e *domain.Ending) *time.Time { return &e.AssignedAt }),
 		instant("ended_at", func(e *domain.Ending) *time.Time { return &e.EndedAt }),
+		optional("found_at", func(e *domain.Ending) *time.Time { return &e.FoundAt }),
 	}}
 	insertEnding = endingTable.insert() + " " + ofLiveSession("u") + " ON CONFLICT DO NOTHING"
 
@@ -181,7 +182,7 @@ func (t *tx) queueTally(ts []domain.Transition) *domain.Tally {
 	y := &domain.Tally{
 		MaxConcurrent: map[domain.CustomerID]int{}, Running: map[domain.CustomerID]int{},
 		Workers: map[domain.WorkerID]*domain.Worker{}, Held: map[domain.SessionID]int{},
-		Suspects: map[domain.SessionID]int{},
+		Suspects: map[domain.SessionID]int{}, FoundAt: map[domain.SessionID]time.Time{},
 	}
 	var names, sessions, owners, unowned []string
 	for i := range ts {
@@ -208,14 +209,16 @@ func (t *tx) queueTally(ts []domain.Transition) *domain.Tally {
 		})
 	t.queue(selectHolders+" WHERE worker_id = ANY($1::text[]) ORDER BY worker_id FOR SHARE", names).Query(workersOf(y))
 	t.queue("SELECT h.customer_id, count(*) FROM held h WHERE h.customer_id IN "+concerned+" GROUP BY 1", owners, unowned).Query(counts(y.Running))
-	t.queue(`SELECT session_id, count(*), count(*) FILTER (WHERE suspect) FROM (
-  SELECT h.session_id, h.suspect_until > niyanta_now() AS suspect FROM held h WHERE h.session_id = ANY($1::text[])
-  UNION ALL SELECT e.session_id, false FROM ending e WHERE e.session_id = ANY($1::text[])) a GROUP BY 1`, sessions).
+	t.queue(`SELECT session_id, count(*), count(*) FILTER (WHERE suspect), max(found) FROM (
+  SELECT h.session_id, h.suspect_until > niyanta_now() AS suspect, NULL::timestamptz AS found FROM held h WHERE h.session_id = ANY($1::text[])
+  UNION ALL SELECT e.session_id, false, e.found_at FROM ending e
+   WHERE e.session_id = ANY($1::text[])) a GROUP BY 1`, sessions).
 		Query(func(rows pgx.Rows) error {
 			var session domain.SessionID
 			var n, suspects int
-			_, err := pgx.ForEachRow(rows, []any{&session, &n, &suspects}, func() error {
-				y.Held[session], y.Suspects[session] = n, suspects
+			var found *time.Time
+			_, err := pgx.ForEachRow(rows, []any{&session, &n, &suspects, &found}, func() error {
+				y.Held[session], y.Suspects[session], y.FoundAt[session] = n, suspects, at(found)
 				return nil
 			})
 			return err

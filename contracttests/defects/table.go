@@ -109,6 +109,7 @@ var defects = []defect{
 	{"anti rules of what runs are ignored", fleet, "return w.repelled != nil && (", "return false && (", nil, []layer{sim, properties}},
 	{"a cancelled run gives its slot back at once", ending, "	return t.Event != EventLose\n", "	return false\n", nil, []layer{onMemory, properties}},
 	{"ending runs do not count at the commit", memory + "workloads.go", "len(h.records) + len(h.ending)", "len(h.records)", nil, []layer{onMemory}},
+	{"an assignment does not mind a run found since it was planned", execute, "if y.FoundAt[t.SessionID].After(t.FoundAt) {", "if false {", nil, []layer{onMemory}},
 	{"an inventory never lets go of an ending run", reconcile, "if !has[r] && w.HeldFor >= inventoryAge {", "if false {", nil, []layer{plane}},
 	{"declines do not back off", ending, "d.Count = old.Count + 1", "d.Count = 1", nil, []layer{properties}},
 	{"a process that lives counts as dead", suspect, "return e.Loss == LossExpired && (e.Supervised || e.Returned)", "return e.Loss == LossExpired && e.Supervised && e.Returned", nil, []layer{onMemory, properties}},

@@ -31,6 +31,9 @@ type Ending struct {
 	Lane       LaneID
 	// AssignedAt is when it was assigned, EndedAt when it began to end.
 	AssignedAt, EndedAt time.Time
+	// FoundAt is when the worker's inventory told of the run although the store did not count it as the
+	// session's any more; zero when it did. A plan that was made before does not know of such a run.
+	FoundAt time.Time
 }
 
 // Run identifies the run.
@@ -56,6 +59,7 @@ func hands(w *Workload, before *State, t *Transition, out Outcome, now time.Time
 	r := ruleOf[t.Event]
 	switch {
 	case t.Event == EventLinger && out == OutcomeApplied:
+		e.FoundAt = now
 		return HandsKeep, e
 	case t.Event == EventLetGo && out == OutcomeApplied:
 		return HandsFree, e

@@ -20,6 +20,8 @@ type Tally struct {
 	Held map[SessionID]int
 	// Suspects counts the suspects among them.
 	Suspects map[SessionID]int
+	// FoundAt is when the latest run was found in the inventory of the session's worker; see Ending.FoundAt.
+	FoundAt map[SessionID]time.Time
 }
 
 // refusal returns why a legal assignment is not possible now, empty if it is possible.
@@ -33,6 +35,9 @@ func (y *Tally) refusal(w *Workload, t *Transition, now time.Time) string {
 	}
 	if y.Held[t.SessionID] >= wk.Slots {
 		return fmt.Sprintf("all %d slots of the worker are taken", wk.Slots)
+	}
+	if y.FoundAt[t.SessionID].After(t.FoundAt) {
+		return "the worker still has a run that was not known when this was planned"
 	}
 	if w.Suspect() && y.Suspects[t.SessionID] > 0 && AvoidsSuspects(w.SuspectSince, now) {
 		return "another workload under which workers died is on the worker"

@@ -96,4 +96,7 @@ type Occupancy struct {
 	Ending int
 	// Suspects is the number of suspects among the workloads it holds.
 	Suspects int
+	// FoundAt is when the latest of the ending runs was found in the worker's inventory; zero: none was.
+	// See Ending.FoundAt.
+	FoundAt time.Time
 }

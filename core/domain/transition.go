@@ -117,8 +117,11 @@ type Transition struct {
 	SessionID SessionID
 	// WorkerID is the new holder. Only assign uses it.
 	WorkerID WorkerID
-	Actor    Actor
-	Reason   string
+	// FoundAt is, for assign, the latest Occupancy.FoundAt of the session that the plan knew. When a run
+	// was found since, the assignment is refused: the plan did not look whether both may run there.
+	FoundAt time.Time
+	Actor   Actor
+	Reason  string
 
 	// Percent and Message belong to progress and checkpoint. A nil Percent leaves the progress as
 	// it is.

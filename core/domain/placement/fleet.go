@@ -29,6 +29,7 @@ type fleetWorker struct {
 	used      int // slots taken
 	ending    int // of those, slots kept by runs that have ended but have not returned
 	suspects  int // suspects held; see domain.State.Suspect
+	foundAt   time.Time
 	resources domain.Resources
 	types     map[string]int // held workloads by type
 	// repelled counts, for the customer whose work is bound, the types that held workloads keep
@@ -78,6 +79,9 @@ func newFleet(s Snapshot) fleet {
 			f.hold(w, &o.Lane, o.Count+o.Ending)
 			w.ending += o.Ending
 			w.suspects += o.Suspects
+			if o.FoundAt.After(w.foundAt) {
+				w.foundAt = o.FoundAt
+			}
 		}
 	}
 	return f

@@ -291,7 +291,7 @@ func (p *Planner) place(q *laneQueue, c *domain.Candidate) (Decision, domain.Obs
 	}
 	return Decision{
 		WorkloadID: c.ID, CustomerID: q.lane.CustomerID, Lane: q.lane.ID, QueueAt: c.QueueAt,
-		WorkerID: best.w.ID, SessionID: best.w.SessionID, Generation: c.Generation + 1,
+		WorkerID: best.w.ID, SessionID: best.w.SessionID, FoundAt: best.w.foundAt, Generation: c.Generation + 1,
 		Score: best.score, Preferred: !q.lane.Affinity.Soft.IsZero(), Matched: best.score > baseScore,
 	}, ""
 }

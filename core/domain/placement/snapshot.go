@@ -36,6 +36,8 @@ type Decision struct {
 	Lane       domain.LaneID
 	WorkerID   domain.WorkerID
 	SessionID  domain.SessionID
+	// FoundAt is the latest domain.Occupancy.FoundAt of the session.
+	FoundAt time.Time
 	// Generation is the generation that the assignment creates.
 	Generation int64
 	// Score is the soft affinity score, 50 to 100.

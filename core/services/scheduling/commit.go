@@ -20,7 +20,7 @@ func (s *Service) commit(ctx context.Context, epoch int64, v *view, plan []place
 	for i, a := range plan {
 		batch.Transitions[i] = domain.Transition{
 			WorkloadID: a.WorkloadID, CustomerID: a.CustomerID, Event: domain.EventAssign, Generation: a.Generation,
-			SessionID: a.SessionID, WorkerID: a.WorkerID, Actor: s.actor(),
+			SessionID: a.SessionID, WorkerID: a.WorkerID, FoundAt: a.FoundAt, Actor: s.actor(),
 		}
 	}
 	results, err := s.deps.Applier.Apply(ctx, batch)
