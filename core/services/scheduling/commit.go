@@ -10,9 +10,11 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// commit assigns and sends what was assigned. What it returns, and what it puts into c, is true also with an error that came after
-// the assignment.
-func (s *Service) commit(ctx context.Context, epoch int64, v *view, plan []placement.Decision, c *ports.SchedulingCycle) (int, error) {
+// commit assigns the workloads as planned and sends the commands to their workers. It returns the
+// number of workloads assigned and describes them in c, even when sending fails afterwards.
+func (s *Service) commit(
+	ctx context.Context, epoch int64, v *view, plan []placement.Decision, c *ports.SchedulingCycle,
+) (int, error) {
 	if len(plan) == 0 {
 		return 0, nil
 	}
@@ -31,7 +33,8 @@ func (s *Service) commit(ctx context.Context, epoch int64, v *view, plan []place
 	c.Placements = make([]ports.Placement, 0, len(results))
 	for i, r := range results {
 		if !r.Outcome.OK() {
-			s.deps.Log.Debug("assignment not applied", "workload_id", r.WorkloadID, "outcome", r.Outcome, "reason", r.Reason)
+			s.deps.Log.Debug("assignment not applied", "workload_id", r.WorkloadID, "outcome", r.Outcome,
+				"reason", r.Reason)
 			continue
 		}
 		a := &plan[i]
@@ -43,7 +46,7 @@ func (s *Service) commit(ctx context.Context, epoch int64, v *view, plan []place
 		})
 	}
 	if err := s.Send(ctx, ids...); err != nil {
-		s.unsent = ids // they are assigned all the same; the next tick tells their workers
+		s.unsent = ids // they are assigned all the same; the next tick sends the commands
 		return len(ids), err
 	}
 	return len(ids), nil
@@ -53,7 +56,8 @@ func (s *Service) actor() domain.Actor {
 	return domain.Actor{Kind: domain.ActorCoordinator, ID: s.cfg.Name}
 }
 
-// Send tells the workers that hold these workloads to run them. A workload that moved on meanwhile is left out.
+// Send sends each of these workloads to the worker that it is assigned to. A workload that is no
+// longer SCHEDULED is left out.
 func (s *Service) Send(ctx context.Context, ids ...domain.WorkloadID) error {
 	if len(ids) == 0 {
 		return nil

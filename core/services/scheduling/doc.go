@@ -1,5 +1,10 @@
-// Package scheduling places what waits on workers: one Tick reads a snapshot, has the domain plan over it, commits the
-// assignments under the leader's epoch and sends them. Now and then it takes a survey: it marks what no worker can run, asks lower tiers to
-// make room if that is switched on, and keeps the throughput for estimates. It runs on the leader only; on any other coordinator a Tick
-// does nothing.
+// Package scheduling places waiting workloads on workers. One Tick runs cycles: each reads a
+// snapshot, has placement.Planner decide over it, commits the decisions under the leader's epoch,
+// and sends the commands to the workers.
+//
+// Every few seconds a cycle also reviews the lanes that cannot be served: it marks workloads that
+// no worker can run, and forgets lanes without work. If preemption is on, it asks running workloads
+// of lower tiers to make room. It saves the throughput that estimates are made from.
+//
+// The service works on the leader only. On any other coordinator a Tick does nothing.
 package scheduling

@@ -11,16 +11,19 @@ import (
 )
 
 const (
-	// preemptAfter is how long a workload waits before it asks others to make room; spareFor is how long a run is left alone at first.
+	// preemptAfter is how long a workload waits before it asks running workloads to make room.
 	preemptAfter = 5 * time.Second
-	spareFor     = 10 * time.Second
-	// askAgain is when a request that came to nothing may be repeated, for whom it was and to whom it went.
-	askAgain = 30 * time.Second
-	// askMost bounds the requests of one cycle.
-	askMost = 100
+	// spareFor is how long a run lasts before it may be asked to make room.
+	spareFor = 10 * time.Second
+	// requestInterval is the time after which a request that had no effect may be repeated, for the
+	// same workload or to the same one.
+	requestInterval = 30 * time.Second
+	// requestLimit is the largest number of requests in one cycle.
+	requestLimit = 100
 )
 
-// requests remember whom room was asked for, and who was asked.
+// requests remembers when room was last asked for a workload, and when a workload was last asked to
+// make room.
 type requests struct {
 	beneficiaries, victims map[domain.WorkloadID]time.Time
 }
@@ -29,36 +32,38 @@ func newRequests() requests {
 	return requests{map[domain.WorkloadID]time.Time{}, map[domain.WorkloadID]time.Time{}}
 }
 
-// forget drops what is old enough to be asked again.
+// forget drops the requests that may be repeated.
 func (r *requests) forget(now time.Time) {
 	for _, m := range []map[domain.WorkloadID]time.Time{r.beneficiaries, r.victims} {
 		for id, at := range m {
-			if now.Sub(at) >= askAgain {
+			if now.Sub(at) >= requestInterval {
 				delete(m, id)
 			}
 		}
 	}
 }
 
-// preempt asks running workloads of lower tiers to checkpoint and make room for what waits in these lanes. It is a request: the worker
-// releases a run only once its checkpoint is durable, and whatever is placed next is placed by the next cycle, in the order of the queue.
+// preempt asks running workloads of lower tiers to make room for workloads that wait in these
+// lanes. It is only a request. The worker releases a run once its checkpoint is stored. A later
+// cycle then fills the slot in the order of the queue, not necessarily with the workload that
+// asked.
 func (s *Service) preempt(ctx context.Context, v *view, full []domain.LaneHeads, c *ports.SchedulingCycle) error {
-	s.asked.forget(v.now)
-	asks := func(w domain.Candidate) bool {
-		return v.now.Sub(w.QueueAt) >= preemptAfter && s.asked.beneficiaries[w.ID].IsZero()
+	s.requests.forget(v.now)
+	mayAsk := func(w domain.Candidate) bool {
+		return v.now.Sub(w.QueueAt) >= preemptAfter && s.requests.beneficiaries[w.ID].IsZero()
 	}
-	if !s.worthAsking(v, full, asks) {
+	if !s.worthAsking(v, full, mayAsk) {
 		return nil
 	}
 	running, err := s.running(ctx, v)
 	if err != nil {
 		return err
 	}
-	chosen := v.planner.Preempt(running, askMost, asks)
+	chosen := v.planner.Preempt(running, requestLimit, mayAsk)
 	ids := make([]domain.WorkloadID, len(chosen))
 	for i, p := range chosen {
 		ids[i] = p.Victim.WorkloadID
-		s.asked.victims[ids[i]] = v.now
+		s.requests.victims[ids[i]] = v.now
 	}
 	found, err := s.deps.Workloads.GetAny(ctx, ids...)
 	if err != nil {
@@ -70,25 +75,28 @@ func (s *Service) preempt(ctx context.Context, v *view, full []domain.LaneHeads,
 	}
 	for _, p := range chosen {
 		if !saved[p.Victim.WorkloadID] {
-			continue // it has never saved anything: it would lose all its work; another one is asked next time
+			continue // without a checkpoint it would lose all its work; the next cycle asks another one
 		}
-		s.asked.beneficiaries[p.For.ID] = v.now
+		s.requests.beneficiaries[p.For.ID] = v.now
 		c.Preempted++
-		s.deps.Log.Info("asking a workload to make room", "workload_id", p.Victim.WorkloadID, "worker_id", p.Victim.WorkerID, "for", p.For.ID, "tier", p.Tier)
+		s.deps.Log.Info("asking a workload to make room", "workload_id", p.Victim.WorkloadID, "worker_id", p.Victim.WorkerID,
+			"for", p.For.ID, "tier", p.Tier)
 		s.deps.Notifier.Command(ctx, p.Victim.WorkerID, ports.Command{
-			Kind: ports.CommandPreempt, SessionID: p.Victim.SessionID, WorkloadID: p.Victim.WorkloadID, Generation: p.Victim.Generation,
+			Kind: ports.CommandPreempt, SessionID: p.Victim.SessionID,
+			WorkloadID: p.Victim.WorkloadID, Generation: p.Victim.Generation,
 			Reason: fmt.Sprintf("preempted by %s of tier %s", p.For.ID, p.Tier),
 		})
 	}
 	return nil
 }
 
-// worthAsking reports whether something waits that may ask, and something of a lower tier runs that may be asked.
-func (s *Service) worthAsking(v *view, full []domain.LaneHeads, asks func(domain.Candidate) bool) bool {
+// worthAsking reports whether some waiting workload may ask, and some workload of a lower tier that
+// may be asked is running. It spares the store most reads of what is running.
+func (s *Service) worthAsking(v *view, full []domain.LaneHeads, mayAsk func(domain.Candidate) bool) bool {
 	highest := 0
 	for i := range full {
 		for _, h := range full[i].Heads {
-			if h.Generation == 0 && asks(h) {
+			if h.Generation == 0 && mayAsk(h) {
 				highest = max(highest, v.Customers[full[i].Lane.CustomerID].Tier.Weight())
 			}
 		}
@@ -101,7 +109,7 @@ func (s *Service) worthAsking(v *view, full []domain.LaneHeads, asks func(domain
 	return false
 }
 
-// running are the workloads that could be asked.
+// running returns the running workloads that may be asked.
 func (s *Service) running(ctx context.Context, v *view) ([]placement.Running, error) {
 	var sessions []domain.SessionID
 	for i := range v.Workers {
@@ -115,7 +123,8 @@ func (s *Service) running(ctx context.Context, v *view) ([]placement.Running, er
 	}
 	out := make([]placement.Running, 0, len(held))
 	for _, h := range held {
-		if h.Status != domain.StatusRunning || h.PauseRequested || h.HeldFor < spareFor || !s.asked.victims[h.WorkloadID].IsZero() {
+		recent := !s.requests.victims[h.WorkloadID].IsZero()
+		if h.Status != domain.StatusRunning || h.PauseRequested || h.HeldFor < spareFor || recent {
 			continue
 		}
 		out = append(out, placement.Running{

@@ -13,19 +13,19 @@ import (
 	"github.com/niyanta/niyanta/core/services/transitions"
 )
 
-// Config is what an operator sets.
+// Config is the part of the configuration that concerns scheduling.
 type Config struct {
-	// Name is this coordinator's, for the audit trail.
+	// Name is the name of this coordinator in the audit trail.
 	Name string
 	// Policy orders the queue.
 	Policy domain.Policy
-	// Preemption lets a waiting workload ask one of a lower tier to checkpoint and make room.
+	// Preemption lets the service ask running workloads of a lower tier to make room.
 	Preemption bool
-	// AntiAcross are the types whose anti rules bind every customer's work.
+	// AntiAcross are the workload types whose anti rules bind the work of every customer.
 	AntiAcross []string
 }
 
-// Deps are what the service stands on.
+// Deps are the dependencies of the service.
 type Deps struct {
 	Queue     ports.QueueStore
 	Insight   ports.InsightStore
@@ -40,50 +40,55 @@ type Deps struct {
 	Log       *slog.Logger
 }
 
-// BatchSize bounds the assignments of one commit.
+// BatchSize is the largest number of workloads that one commit assigns.
 const BatchSize = 1000
 
 const (
 	// minHeads is how many heads of a lane are read at least.
 	minHeads = 8
-	// surveyEvery is how often the queue is looked at though no slot is free, and what cannot be placed is marked.
-	surveyEvery = 5 * time.Second
+	// reviewInterval is the time between two reviews of the lanes that cannot be served. The queue
+	// is read for them even when no slot is free.
+	reviewInterval = 5 * time.Second
 )
 
-// Service is the scheduler. Tick is called by one loop; Full is safe for concurrent use.
+// Service is the scheduler. Only one loop may call Tick. Full is safe for concurrent use.
 type Service struct {
 	cfg  Config
 	deps Deps
 
-	full   atomic.Bool // the last cycle found every slot taken
-	placed int
-	lanes  int // seen in the last cycle, to read about as many heads as a batch needs
-	shares *placement.FairShare
-	epoch  int64 // that what is remembered belongs to
+	full   atomic.Bool // the last cycle found no free slot
+	placed int         // workloads placed so far; see placement.Snapshot.Placed
+	lanes  int         // lanes in the last cycle, to read about as many heads as a batch needs
 
-	unsent   []domain.WorkloadID // assigned, but not told to their workers, because the store was away meanwhile
-	surveyed time.Time
+	reviewed time.Time
 	forgot   time.Time
-	marked   map[domain.WorkloadID]string // why it cannot be placed, as audited
-	asked    requests
+
+	// The fields that follow belong to one epoch. They are dropped when another one begins.
+	epoch    int64
+	shares   *placement.FairShare
+	unsent   []domain.WorkloadID          // assigned, but the commands to their workers could not be sent yet
+	marked   map[domain.WorkloadID]string // the audited reason why a workload cannot be placed
+	requests requests
 	meter    meter
 }
 
 // New returns the service.
 func New(cfg Config, deps Deps) *Service {
-	return &Service{cfg: cfg, deps: deps, shares: placement.NewFairShare(), asked: newRequests()}
+	return &Service{cfg: cfg, deps: deps, shares: placement.NewFairShare(), requests: newRequests()}
 }
 
-// Tick runs scheduling cycles until nothing more can be placed now, and returns how many were placed. A stale leader's
-// commit fails with CodeFenced and places nothing.
+// Tick runs scheduling cycles until nothing more can be placed now. It returns the number of
+// workloads placed. On a coordinator that does not lead it does nothing. If another coordinator has
+// taken over in the meantime, the commit fails with CodeFenced and places nothing.
 func (s *Service) Tick(ctx context.Context) (placed int, err error) {
 	for {
 		claim, leading := s.deps.Leader.Current()
 		if !leading {
 			return placed, nil
 		}
-		if claim.Epoch != s.epoch { // what was remembered is from before somebody else led
-			s.epoch, s.shares, s.marked, s.asked, s.meter, s.unsent = claim.Epoch, placement.NewFairShare(), nil, newRequests(), meter{}, nil
+		if claim.Epoch != s.epoch { // another coordinator may have led since
+			s.epoch, s.shares, s.meter = claim.Epoch, placement.NewFairShare(), meter{}
+			s.marked, s.requests, s.unsent = nil, newRequests(), nil
 		}
 		if err := s.Send(ctx, s.unsent...); err != nil {
 			return placed, err
@@ -97,20 +102,12 @@ func (s *Service) Tick(ctx context.Context) (placed int, err error) {
 	}
 }
 
-// Full reports whether the last cycle found every slot taken. Until one gets free, or a worker comes, another submission is no reason
-// for another cycle: under load there would be one after the other that places nothing.
+// Full reports whether the last cycle found no free slot. A submission is then no reason for
+// another cycle: under load one cycle after the other would place nothing. A slot that becomes free
+// or a worker that registers is.
 func (s *Service) Full() bool { return s.full.Load() }
 
-// view is what a cycle works on.
-type view struct {
-	placement.Snapshot
-	now     time.Time
-	planner *placement.Planner
-	heads   []domain.LaneHeads
-	survey  bool
-}
-
-// cycle places one batch; full tells that the batch was filled, so that there may be more to place.
+// cycle places one batch. full reports whether there may be more to place now.
 func (s *Service) cycle(ctx context.Context, epoch int64) (placed int, full bool, err error) {
 	start := s.deps.Clock.Now()
 	var c ports.SchedulingCycle
@@ -120,10 +117,10 @@ func (s *Service) cycle(ctx context.Context, epoch int64) (placed int, full bool
 	}
 	readDone := s.deps.Clock.Now()
 	c.Read = readDone.Sub(start)
-	s.meter.pass(start)
+	s.meter.advance(start)
 	if v.planner == nil {
-		if c.FreeSlots > 0 || v.survey { // the queue was looked at, and nothing waits
-			s.meter.look(nil)
+		if v.queueRead { // and nothing waits
+			s.meter.note(nil)
 		}
 		s.deps.Observer.Cycle(c)
 		return 0, false, s.saveThroughput(ctx, start)
@@ -140,142 +137,25 @@ func (s *Service) cycle(ctx context.Context, epoch int64) (placed int, full bool
 	}
 	c.Plan, c.Apply, c.Placed, c.Refused = planDone.Sub(readDone), s.deps.Clock.Now().Sub(planDone), placed, len(plan)-placed
 	if err != nil {
-		s.deps.Observer.Cycle(c) // placed all the same, only not told to the workers yet
+		s.deps.Observer.Cycle(c) // the workloads are placed, only the commands to their workers are missing
 		return placed, false, err
 	}
 	if full = len(plan) == BatchSize; !full {
-		c.Queue.PassedOver = passedOver(v.planner)
-		s.meter.look(v.planner.PassedOver())
-		err = s.survey(ctx, epoch, v, &c)
+		passedOver := v.planner.PassedOver()
+		c.Queue.PassedOver = countLanes(passedOver)
+		s.meter.note(passedOver)
+		err = s.review(ctx, epoch, v, passedOver, &c)
 	}
 	s.deps.Observer.Cycle(c)
 	if err != nil {
 		return placed, false, err
 	}
-	// Of a customer's lanes beyond the bound others are considered once these are served.
+	// A customer's lanes beyond the limit are considered once some of the others are served.
 	full = full || c.Queue != nil && c.Queue.Cut > 0
 	return placed, full, s.saveThroughput(ctx, start)
 }
 
-// read takes the snapshot and describes it in c. There is no planner when there is nothing to place or nowhere to place it.
-func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCycle) (*view, error) {
-	workers, err := s.deps.Workers.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c.Workers = map[domain.WorkerStatus]int{}
-	for i := range workers {
-		c.Workers[workers[i].Status]++
-		if workers[i].Status == domain.WorkerHealthy {
-			c.Slots += workers[i].Slots
-		}
-	}
-	v := &view{now: now, Snapshot: placement.Snapshot{
-		Now:     now,
-		Workers: workers, Placed: s.placed, Seed: uint64(s.placed), Policy: s.cfg.Policy, Shares: s.shares, AntiAcross: s.cfg.AntiAcross,
-	}}
-	if v.Occupancy, err = s.deps.Queue.Occupancy(ctx); err != nil {
-		return nil, err
-	}
-	for i := range v.Occupancy {
-		c.EndingRuns += v.Occupancy[i].Ending
-	}
-	c.FreeSlots = placement.NewPlanner(v.Snapshot).FreeSlots()
-	s.full.Store(c.FreeSlots == 0)
-	v.survey = now.Sub(s.surveyed) >= surveyEvery || s.cfg.Preemption
-	if c.FreeSlots == 0 && !v.survey {
-		return v, nil
-	}
-	want := min(c.FreeSlots, BatchSize)
-	heads, err := s.deps.Queue.Heads(ctx, domain.HeadsQuery{
-		N: max(minHeads, min(want, 2*want/max(s.lanes, 1))), Policy: s.cfg.Policy, Roster: domain.NewRoster(workers),
-	})
-	if err != nil {
-		return nil, err
-	}
-	v.heads = heads.Lanes
-	if len(heads.Lanes) > 0 {
-		v.Snapshot.Now = heads.Now // what the heads say is by the store's clock; this process's may be wrong
-	}
-	c.Queue = describe(heads, v.Snapshot.Now)
-	if len(v.heads) == 0 && s.cfg.Policy != domain.PolicyFair {
-		return v, nil
-	}
-	s.lanes = len(v.heads)
-	if v.Customers, err = s.entitlements(ctx, v); err != nil {
-		return nil, err
-	}
-	if s.cfg.Policy == domain.PolicyFair {
-		s.settle(v)
-	}
-	v.planner = placement.NewPlanner(v.Snapshot)
-	v.planner.Add(v.heads...)
-	return v, nil
-}
-
-// describe says what the heads show of the queue.
-func describe(heads domain.QueueHeads, now time.Time) *ports.QueueView {
-	q := &ports.QueueView{Lanes: len(heads.Lanes), Aside: heads.Aside, Cut: heads.Cut}
-	for i := range heads.Lanes {
-		if hs := heads.Lanes[i].Heads; len(hs) > 0 {
-			q.OldestWait = max(q.OldestWait, now.Sub(hs[0].QueueAt))
-		}
-	}
-	return q
-}
-
-func passedOver(p *placement.Planner) map[domain.Obstacle]int {
-	counts := map[domain.Obstacle]int{}
-	for o, lanes := range p.PassedOver() {
-		counts[o] = len(lanes)
-	}
-	return counts
-}
-
-// entitlements reads those of every customer that has something waiting; where others may be asked to make room, also of those that run.
-func (s *Service) entitlements(ctx context.Context, v *view) (map[domain.CustomerID]domain.Entitlements, error) {
-	entitlements := make(map[domain.CustomerID]domain.Entitlements)
-	ids := make([]domain.CustomerID, 0, len(v.heads))
-	add := func(id domain.CustomerID) {
-		if _, seen := entitlements[id]; !seen {
-			entitlements[id] = domain.Entitlements{}
-			ids = append(ids, id)
-		}
-	}
-	for i := range v.heads {
-		add(v.heads[i].Lane.CustomerID)
-	}
-	if s.cfg.Preemption {
-		for i := range v.Occupancy {
-			add(v.Occupancy[i].Lane.CustomerID)
-		}
-	}
-	customers, err := s.deps.Customers.GetMany(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	for id := range entitlements {
-		entitlements[id] = customers[id].Entitlements()
-	}
-	return entitlements, nil
-}
-
-// settle brings the shares up to date.
-func (s *Service) settle(v *view) {
-	running := make(map[domain.CustomerID]int)
-	for i := range v.Occupancy {
-		o := &v.Occupancy[i]
-		running[o.Lane.CustomerID] += o.Count + o.Ending // slot-time, whoever keeps the slot
-	}
-	waiting := make(map[domain.CustomerID]domain.Entitlements, len(v.heads))
-	for i := range v.heads {
-		id := v.heads[i].Lane.CustomerID
-		waiting[id] = v.Customers[id]
-	}
-	s.shares.Settle(v.now, running, waiting)
-}
-
-// plan fills a batch, reading more heads of a lane that the planner ran out of.
+// plan fills a batch. When the planner exhausts a lane, plan reads more heads of it.
 func (s *Service) plan(ctx context.Context, planner *placement.Planner) ([]placement.Decision, error) {
 	var plan []placement.Decision
 	fetched := map[domain.LaneID]int{}
@@ -286,9 +166,10 @@ func (s *Service) plan(ctx context.Context, planner *placement.Planner) ([]place
 			return plan, nil
 		}
 		if planner.FreeSlots() == 0 {
-			continue // the other lanes learn why they are passed over
+			continue // nothing can be placed, but the planner still has to pass over the other lanes
 		}
-		// The lane's planned workloads still wait in the store, so each look must reach behind them.
+		// The store still returns the workloads that are planned but not committed, so each read
+		// must reach further than the one before.
 		n := max(fetched[exhausted]*4, 2*BatchSize)
 		fetched[exhausted] = n
 		heads, err := s.deps.Queue.Heads(ctx, domain.HeadsQuery{N: n, Lanes: []domain.LaneID{exhausted}})
@@ -299,7 +180,8 @@ func (s *Service) plan(ctx context.Context, planner *placement.Planner) ([]place
 	}
 }
 
-// NextDue returns how long until the next delayed workload becomes eligible; ok is false when none will.
+// NextDue returns the time until the next delayed workload becomes eligible. ok is false when no
+// workload is delayed.
 func (s *Service) NextDue(ctx context.Context) (in time.Duration, ok bool, err error) {
 	at, err := s.deps.Queue.NextDue(ctx)
 	if err != nil || at.IsZero() {

@@ -8,121 +8,130 @@ import (
 )
 
 const (
-	// throughputInterval is how often the throughput is kept, and the grain it is measured in; throughputWindow how far back it reaches.
+	// throughputInterval is the time between two saves of the throughput, and the length of a
+	// bucket.
 	throughputInterval = 5 * time.Second
-	throughputWindow   = 5 * time.Minute
+	// throughputWindow is how far back the throughput reaches.
+	throughputWindow = 5 * time.Minute
+	// gapLimit is the longest time between two cycles that counts in full. In a longer gap this
+	// coordinator was not the leader.
+	gapLimit = 10 * time.Second
 )
 
-// meter counts placements lately.
+// meter measures the throughput of the queue; see domain.Throughput.
 type meter struct {
-	since time.Time
-	grain []grain // oldest first
-	kept  time.Time
-	blank bool // what was kept last counts nothing
+	since   time.Time // of the first measurement
+	buckets []bucket  // oldest first
+	saved   time.Time
+	blank   bool // the throughput that was saved last is empty
 
-	// waiting are the types of which some had to wait for slots, and the customers at their limit, since the last look.
-	looked  time.Time
-	waiting busy
+	advanced time.Time
+	waiting  waiting // since the last cycle
 }
 
-// busy are types and customers of which something waits.
-type busy struct {
+// waiting names the types of which workloads wait for slots, and the customers that are at their
+// limit.
+type waiting struct {
 	types     map[string]bool
 	customers map[domain.CustomerID]bool
 }
 
-// maxLook bounds the time between two looks that counts: for longer, nobody was leading.
-const maxLook = 10 * time.Second
-
-// pass counts the time since the last look for what waited then.
-func (m *meter) pass(now time.Time) {
-	took := min(now.Sub(m.looked), maxLook).Microseconds()
-	m.looked = now
-	if took <= 0 || len(m.waiting.types)+len(m.waiting.customers) == 0 {
-		return
-	}
-	g := m.current(now)
-	for t := range m.waiting.types {
-		g.types[t] = g.types[t].Add(domain.PlacementRate{Busy: took})
-	}
-	for c := range m.waiting.customers {
-		g.customers[c] = g.customers[c].Add(domain.PlacementRate{Busy: took})
-	}
-}
-
-// look notes what was passed over.
-func (m *meter) look(over map[domain.Obstacle][]domain.LaneHeads) {
-	m.waiting = busy{map[string]bool{}, map[domain.CustomerID]bool{}}
-	for _, l := range over[domain.ObstacleFull] {
-		m.waiting.types[l.Lane.Type] = true
-	}
-	for _, l := range over[domain.ObstacleLimit] {
-		m.waiting.customers[l.Lane.CustomerID] = true
-	}
-}
-
-// grain is what was placed within throughputInterval.
-type grain struct {
+// bucket counts what was placed within one throughputInterval.
+type bucket struct {
 	begin     time.Time
 	types     map[string]domain.PlacementRate
 	customers map[domain.CustomerID]domain.PlacementRate
 }
 
-// current is the grain that counts now.
-func (m *meter) current(now time.Time) *grain {
+// advance counts the time since the last cycle for the types and customers that were waiting then.
+func (m *meter) advance(now time.Time) {
+	busy := min(now.Sub(m.advanced), gapLimit).Microseconds()
+	m.advanced = now
+	if busy <= 0 || len(m.waiting.types)+len(m.waiting.customers) == 0 {
+		return
+	}
+	b := m.bucket(now)
+	for t := range m.waiting.types {
+		b.types[t] = b.types[t].Add(domain.PlacementRate{Busy: busy})
+	}
+	for c := range m.waiting.customers {
+		b.customers[c] = b.customers[c].Add(domain.PlacementRate{Busy: busy})
+	}
+}
+
+// note remembers which types and customers are waiting: those of the lanes that were passed over.
+func (m *meter) note(passedOver map[domain.Obstacle][]domain.LaneHeads) {
+	m.waiting = waiting{map[string]bool{}, map[domain.CustomerID]bool{}}
+	for _, l := range passedOver[domain.ObstacleFull] {
+		m.waiting.types[l.Lane.Type] = true
+	}
+	for _, l := range passedOver[domain.ObstacleLimit] {
+		m.waiting.customers[l.Lane.CustomerID] = true
+	}
+}
+
+// bucket returns the bucket that counts now.
+func (m *meter) bucket(now time.Time) *bucket {
 	if m.since.IsZero() {
 		m.since = now
 	}
-	if last := len(m.grain) - 1; last < 0 || now.Sub(m.grain[last].begin) >= throughputInterval {
-		m.grain = append(m.grain, grain{now, map[string]domain.PlacementRate{}, map[domain.CustomerID]domain.PlacementRate{}})
+	if last := len(m.buckets) - 1; last < 0 || now.Sub(m.buckets[last].begin) >= throughputInterval {
+		m.buckets = append(m.buckets, bucket{
+			now, map[string]domain.PlacementRate{}, map[domain.CustomerID]domain.PlacementRate{},
+		})
 	}
-	return &m.grain[len(m.grain)-1]
+	return &m.buckets[len(m.buckets)-1]
 }
 
-// placed counts a placement, for the throughput if others of its type, or of its customer, had to wait before it.
+// placed counts a placement. It adds to the rate of the type, or of the customer, only if workloads
+// of that type or customer were waiting: otherwise it says how often work is submitted, not how
+// fast the queue moves.
 func (m *meter) placed(now time.Time, typ string, c domain.CustomerID) {
-	g := m.current(now)
+	b := m.bucket(now)
 	count := func(waiting bool) domain.PlacementRate {
 		if waiting {
 			return domain.PlacementRate{Placed: 1, Last: now}
 		}
 		return domain.PlacementRate{Last: now}
 	}
-	g.types[typ] = g.types[typ].Add(count(m.waiting.types[typ]))
-	g.customers[c] = g.customers[c].Add(count(m.waiting.customers[c]))
+	b.types[typ] = b.types[typ].Add(count(m.waiting.types[typ]))
+	b.customers[c] = b.customers[c].Add(count(m.waiting.customers[c]))
 }
 
-// throughput sums up the window that ends now.
+// throughput returns the sum of the window that ends now.
 func (m *meter) throughput(now time.Time) domain.Throughput {
-	for len(m.grain) > 0 && now.Sub(m.grain[0].begin) > throughputWindow {
-		m.grain = m.grain[1:]
+	for len(m.buckets) > 0 && now.Sub(m.buckets[0].begin) > throughputWindow {
+		m.buckets = m.buckets[1:]
 	}
-	p := domain.Throughput{At: now, Types: map[string]domain.PlacementRate{}, Customers: map[domain.CustomerID]domain.PlacementRate{}}
+	t := domain.Throughput{
+		At: now, Types: map[string]domain.PlacementRate{}, Customers: map[domain.CustomerID]domain.PlacementRate{},
+	}
 	if !m.since.IsZero() {
-		p.Window = min(now.Sub(m.since), throughputWindow)
+		t.Window = min(now.Sub(m.since), throughputWindow)
 	}
-	for _, g := range m.grain {
-		for t, n := range g.types {
-			p.Types[t] = p.Types[t].Add(n)
+	for _, b := range m.buckets {
+		for typ, r := range b.types {
+			t.Types[typ] = t.Types[typ].Add(r)
 		}
-		for c, n := range g.customers {
-			p.Customers[c] = p.Customers[c].Add(n)
+		for c, r := range b.customers {
+			t.Customers[c] = t.Customers[c].Add(r)
 		}
 	}
-	return p
+	return t
 }
 
-// saveThroughput stores the throughput now and then, where any coordinator finds it. What nobody placed anything in is kept once.
+// saveThroughput saves the throughput once in a throughputInterval, so that every coordinator can
+// estimate from it. On an idle system the empty throughput is saved only once.
 func (s *Service) saveThroughput(ctx context.Context, now time.Time) error {
-	if now.Sub(s.meter.kept) < throughputInterval {
+	if now.Sub(s.meter.saved) < throughputInterval {
 		return nil
 	}
-	s.meter.kept = now
-	p := s.meter.throughput(now)
-	blank := len(p.Types) == 0
+	s.meter.saved = now
+	t := s.meter.throughput(now)
+	blank := len(t.Types) == 0
 	if blank && s.meter.blank {
 		return nil
 	}
 	s.meter.blank = blank
-	return s.deps.Insight.SaveThroughput(ctx, p)
+	return s.deps.Insight.SaveThroughput(ctx, t)
 }

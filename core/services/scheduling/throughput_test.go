@@ -10,16 +10,19 @@ import (
 	"github.com/niyanta/niyanta/core/domain/placement"
 )
 
-// Ten slots, runs of 10 s: an hour of single submissions, then a burst of a hundred. What is told then is what comes.
-func TestPace_AfterIdleTime_TellsHowFastTheQueueIsWorkedOff(t *testing.T) {
+// Ten slots, runs of 10 s. After an hour of single submissions a hundred workloads are submitted at
+// once. The estimates must fit how fast these are placed.
+func TestThroughput_BurstAfterIdleTime_SaysHowFastTheQueueMoves(t *testing.T) {
 	begin := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	now := begin
 	var m meter
-	full := map[domain.Obstacle][]domain.LaneHeads{domain.ObstacleFull: {{Lane: domain.Lane{CustomerID: "a", Type: "t"}}}}
+	full := map[domain.Obstacle][]domain.LaneHeads{
+		domain.ObstacleFull: {{Lane: domain.Lane{CustomerID: "a", Type: "t"}}},
+	}
 	for range 60 {
-		m.pass(now)
+		m.advance(now)
 		m.placed(now, "t", "a")
-		m.look(nil)
+		m.note(nil)
 		now = now.Add(time.Minute)
 	}
 	estimate := func(ahead int) (placement.Estimate, bool) {
@@ -29,21 +32,21 @@ func TestPace_AfterIdleTime_TellsHowFastTheQueueIsWorkedOff(t *testing.T) {
 	}
 	waiting := 100
 	round := func() {
-		m.pass(now)
+		m.advance(now)
 		for range min(waiting, 10) {
 			m.placed(now, "t", "a")
 			waiting--
 		}
-		m.look(full)
+		m.note(full)
 		for range 10 {
 			now = now.Add(time.Second)
-			m.pass(now)
+			m.advance(now)
 		}
 	}
 	round()
 	e, ok := estimate(waiting - 1)
 	assert.True(t, ok)
-	assert.InDelta(t, 90, e.In.Seconds(), 10, "90 wait, in nine turns of ten seconds")
+	assert.InDelta(t, 90, e.In.Seconds(), 10, "90 workloads wait, and ten are placed every ten seconds")
 	assert.Equal(t, placement.ConfidenceLow, e.Confidence)
 	for range 3 {
 		round()
@@ -51,5 +54,5 @@ func TestPace_AfterIdleTime_TellsHowFastTheQueueIsWorkedOff(t *testing.T) {
 	e, ok = estimate(waiting - 1)
 	assert.True(t, ok)
 	assert.InDelta(t, 60, e.In.Seconds(), 25)
-	assert.NotEqual(t, placement.ConfidenceHigh, e.Confidence, "30 placements")
+	assert.NotEqual(t, placement.ConfidenceHigh, e.Confidence, "only 30 placements were measured")
 }

@@ -9,29 +9,34 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// unplaceableAfter is how long something must have waited before it is marked as unplaceable: a worker that starts again is not missed.
+// unplaceableAfter is how long a workload must have waited before it is marked as unplaceable. A
+// worker that restarts is back by then.
 const unplaceableAfter = 10 * time.Second
 
-// survey looks after what was passed over.
-func (s *Service) survey(ctx context.Context, epoch int64, v *view, c *ports.SchedulingCycle) error {
-	over := v.planner.PassedOver()
+// review deals with the lanes that were passed over. It asks running workloads to make room,
+// forgets lanes without work, and marks the workloads that no worker can run.
+func (s *Service) review(
+	ctx context.Context, epoch int64, v *view,
+	passedOver map[domain.Obstacle][]domain.LaneHeads, c *ports.SchedulingCycle,
+) error {
 	if s.cfg.Preemption {
-		if err := s.preempt(ctx, v, over[domain.ObstacleFull], c); err != nil {
+		if err := s.preempt(ctx, v, passedOver[domain.ObstacleFull], c); err != nil {
 			return err
 		}
 	}
-	if v.now.Sub(s.surveyed) < surveyEvery {
+	if v.now.Sub(s.reviewed) < reviewInterval {
 		return nil
 	}
-	s.surveyed = v.now
+	s.reviewed = v.now
 	if err := s.forget(ctx, v.now); err != nil {
 		return err
 	}
-	return s.mark(ctx, epoch, v, over[domain.ObstacleUnplaceable])
+	return s.mark(ctx, epoch, v, passedOver[domain.ObstacleUnplaceable])
 }
 
 const (
-	// forgetInterval is how often lanes without work are forgotten, forgetLimit how many at once.
+	// forgetInterval is the time between two calls that forget lanes, forgetLimit how many lanes
+	// one call forgets at most.
 	forgetInterval = time.Minute
 	forgetLimit    = 10_000
 )
@@ -47,8 +52,9 @@ func (s *Service) forget(ctx context.Context, now time.Time) error {
 	return err
 }
 
-// mark audits, once for each reason, that no worker there is can run what stands at the head of these lanes, and says so in its status. What
-// waits behind a head is marked when it becomes one.
+// mark writes into the status and the audit trail of the first workloads of these lanes why no
+// worker can run them. Each reason is written once. A workload behind them is marked when it
+// becomes one of the first.
 func (s *Service) mark(ctx context.Context, epoch int64, v *view, lanes []domain.LaneHeads) error {
 	before := s.marked
 	s.marked = map[domain.WorkloadID]string{}
@@ -66,7 +72,8 @@ func (s *Service) mark(ctx context.Context, epoch int64, v *view, lanes []domain
 			s.marked[h.ID] = reason
 			if before[h.ID] != reason && len(b.Transitions) < BatchSize {
 				b.Transitions = append(b.Transitions, domain.Transition{
-					WorkloadID: h.ID, Event: domain.EventUnplaceable, Generation: h.Generation, Reason: reason, Actor: s.actor(),
+					WorkloadID: h.ID, Event: domain.EventUnplaceable, Generation: h.Generation,
+					Reason: reason, Actor: s.actor(),
 				})
 			}
 		}
@@ -78,7 +85,8 @@ func (s *Service) mark(ctx context.Context, epoch int64, v *view, lanes []domain
 	}
 	for i, r := range results {
 		if r.Outcome == domain.OutcomeApplied {
-			s.deps.Log.Warn("workload cannot be placed", "workload_id", r.WorkloadID, "customer_id", r.CustomerID, "reason", b.Transitions[i].Reason)
+			s.deps.Log.Warn("workload cannot be placed", "workload_id", r.WorkloadID, "customer_id", r.CustomerID,
+				"reason", b.Transitions[i].Reason)
 		}
 	}
 	return nil

@@ -1,0 +1,141 @@
+package scheduling
+
+import (
+	"context"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/domain/placement"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// view is what one cycle works on.
+type view struct {
+	placement.Snapshot
+	now       time.Time // by this process's clock; Snapshot.Now is by the store's
+	heads     []domain.LaneHeads
+	queueRead bool
+	// planner is nil when the cycle ends here: nothing waits, or no slot is free and no review is
+	// due.
+	planner *placement.Planner
+}
+
+// read takes the snapshot of a cycle and describes it in c.
+func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCycle) (*view, error) {
+	workers, err := s.deps.Workers.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.Workers = map[domain.WorkerStatus]int{}
+	for i := range workers {
+		c.Workers[workers[i].Status]++
+		if workers[i].Status == domain.WorkerHealthy {
+			c.Slots += workers[i].Slots
+		}
+	}
+	v := &view{now: now, Snapshot: placement.Snapshot{
+		Now:     now,
+		Workers: workers, Placed: s.placed, Seed: uint64(s.placed), Policy: s.cfg.Policy, Shares: s.shares,
+		AntiAcross: s.cfg.AntiAcross,
+	}}
+	if v.Occupancy, err = s.deps.Queue.Occupancy(ctx); err != nil {
+		return nil, err
+	}
+	for i := range v.Occupancy {
+		c.EndingRuns += v.Occupancy[i].Ending
+	}
+	c.FreeSlots = placement.NewPlanner(v.Snapshot).FreeSlots()
+	s.full.Store(c.FreeSlots == 0)
+	if c.FreeSlots == 0 && now.Sub(s.reviewed) < reviewInterval && !s.cfg.Preemption {
+		return v, nil
+	}
+	v.queueRead = true
+	want := min(c.FreeSlots, BatchSize)
+	heads, err := s.deps.Queue.Heads(ctx, domain.HeadsQuery{
+		N: max(minHeads, min(want, 2*want/max(s.lanes, 1))), Policy: s.cfg.Policy, Roster: domain.NewRoster(workers),
+	})
+	if err != nil {
+		return nil, err
+	}
+	v.heads = heads.Lanes
+	if len(heads.Lanes) > 0 {
+		v.Snapshot.Now = heads.Now // the times in the heads are by the store's clock
+	}
+	c.Queue = describe(heads, v.Snapshot.Now)
+	if len(v.heads) == 0 && s.cfg.Policy != domain.PolicyFair {
+		return v, nil
+	}
+	s.lanes = len(v.heads)
+	if v.Customers, err = s.entitlements(ctx, v); err != nil {
+		return nil, err
+	}
+	if s.cfg.Policy == domain.PolicyFair {
+		s.settle(v)
+	}
+	v.planner = placement.NewPlanner(v.Snapshot)
+	v.planner.Add(v.heads...)
+	return v, nil
+}
+
+// describe returns what the heads show of the queue.
+func describe(heads domain.QueueHeads, now time.Time) *ports.QueueView {
+	q := &ports.QueueView{Lanes: len(heads.Lanes), Aside: heads.Aside, Cut: heads.Cut}
+	for i := range heads.Lanes {
+		if hs := heads.Lanes[i].Heads; len(hs) > 0 {
+			q.OldestWait = max(q.OldestWait, now.Sub(hs[0].QueueAt))
+		}
+	}
+	return q
+}
+
+func countLanes(byObstacle map[domain.Obstacle][]domain.LaneHeads) map[domain.Obstacle]int {
+	counts := map[domain.Obstacle]int{}
+	for o, lanes := range byObstacle {
+		counts[o] = len(lanes)
+	}
+	return counts
+}
+
+// entitlements reads the entitlements of every customer that has something waiting. With preemption
+// it also reads those of the customers whose workloads run.
+func (s *Service) entitlements(ctx context.Context, v *view) (map[domain.CustomerID]domain.Entitlements, error) {
+	entitlements := map[domain.CustomerID]domain.Entitlements{}
+	ids := make([]domain.CustomerID, 0, len(v.heads))
+	add := func(id domain.CustomerID) {
+		if _, seen := entitlements[id]; !seen {
+			entitlements[id] = domain.Entitlements{}
+			ids = append(ids, id)
+		}
+	}
+	for i := range v.heads {
+		add(v.heads[i].Lane.CustomerID)
+	}
+	if s.cfg.Preemption {
+		for i := range v.Occupancy {
+			add(v.Occupancy[i].Lane.CustomerID)
+		}
+	}
+	customers, err := s.deps.Customers.GetMany(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for id := range entitlements {
+		entitlements[id] = customers[id].Entitlements()
+	}
+	return entitlements, nil
+}
+
+// settle brings the shares of the customers up to date.
+func (s *Service) settle(v *view) {
+	running := make(map[domain.CustomerID]int)
+	for i := range v.Occupancy {
+		o := &v.Occupancy[i]
+		running[o.Lane.CustomerID] += o.Count + o.Ending // a run that is ending still uses its slot
+	}
+	waiting := make(map[domain.CustomerID]domain.Entitlements, len(v.heads))
+	for i := range v.heads {
+		id := v.heads[i].Lane.CustomerID
+		waiting[id] = v.Customers[id]
+	}
+	s.shares.Settle(v.now, running, waiting)
+}
