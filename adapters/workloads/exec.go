@@ -255,14 +255,10 @@ func (p *program) dir() string {
 	return p.scratch
 }
 
-// environment is what the program sees: a home of its own, the worker's PATH and locale, the variables of the input, and who
-// it is.
+// environment is what the program sees: a home of its own, the system's PATH, the worker's locale, the variables of the
+// input, and who it is.
 func (p *program) environment() []string {
-	path := os.Getenv("PATH")
-	if path == "" {
-		path = defaultPath
-	}
-	env := []string{"PATH=" + path, "HOME=" + p.scratch, "TMPDIR=" + p.scratch}
+	env := []string{"PATH=" + programPath, "HOME=" + p.scratch, "TMPDIR=" + p.scratch}
 	for _, name := range fromWorker {
 		_, stated := p.in.Env[name]
 		if v, ok := os.LookupEnv(name); ok && !stated {

@@ -14,8 +14,9 @@ const (
 // fromWorker are the variables that programs get with the worker's values. Everything else of its environment stays with it.
 var fromWorker = []string{"LANG", "LC_ALL", "TZ"}
 
-// defaultPath is PATH where the worker has none.
-const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+// programPath is PATH of every program. The worker's own may name folders that others can write to, or that the operator
+// meant for the worker alone.
+const programPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // settable are the variables that input may set for any program, and what their values may look like: names of locales and time
 // zones, but no paths.

@@ -1,6 +1,7 @@
 package workloads
 
 import (
+	"os"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -23,6 +24,7 @@ func TestExecEnv_OfTheWorker_IsNotPassedOn(t *testing.T) {
 	t.Setenv("SECRET", "canary")
 	t.Setenv("BASH_ENV", "canary")
 	t.Setenv("HOME", "/canary")
+	t.Setenv("PATH", "/canary:"+os.Getenv("PATH"))
 	t.Setenv("TMPDIR", t.TempDir()+"/../")
 	h := testHost(t, Options{ExecAllow: []string{"sh"}})
 	out, err := envRun(t, h, nil)
@@ -30,6 +32,7 @@ func TestExecEnv_OfTheWorker_IsNotPassedOn(t *testing.T) {
 	assert.NotContains(t, out, "canary")
 	assert.Contains(t, out, "HOME="+h.room.path+"/run-", "a home of its own")
 	assert.Contains(t, out, "TMPDIR="+h.room.path+"/run-")
+	assert.Contains(t, out, "PATH="+programPath+"\n")
 	assert.Contains(t, out, "NIYANTA_WORKLOAD_ID=wl_1")
 	for line := range strings.Lines(out) {
 		name, _, _ := strings.Cut(line, "=")
