@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/niyanta/niyanta/adapters/failover"
@@ -70,9 +73,36 @@ func (w *Worker) RegisterType(name string, f ports.WorkloadFactory) {
 	w.types[name] = f
 }
 
-// Run works until ctx ends, then drains: every run may checkpoint and is given back. It returns an error when another process
-// uses the worker's id, when the key is refused, or when draining took too long.
-func (w *Worker) Run(ctx context.Context) error {
+// RunUntilSignal is Run until ctx ends or this process gets SIGINT or SIGTERM. A second signal skips the rest of the
+// drain: runs are stopped without a checkpoint, and RunUntilSignal returns an error. What was not given back moves when the
+// process is gone.
+func (w *Worker) RunUntilSignal(ctx context.Context) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	working, drain := context.WithCancel(ctx)
+	defer drain()
+	hard, skip := context.WithCancel(context.WithoutCancel(ctx))
+	defer skip()
+	go func() {
+		for _, end := range []context.CancelFunc{drain, skip} {
+			select {
+			case <-signals:
+				end()
+			case <-hard.Done():
+				return
+			}
+		}
+	}()
+	return w.run(working, hard)
+}
+
+// Run works until ctx ends, then drains: every run may checkpoint and is given back. It returns an error when another
+// process uses the worker's id, when the key is refused, or when draining took longer than WorkerOptions.DrainTimeout.
+func (w *Worker) Run(ctx context.Context) error { return w.run(ctx, context.WithoutCancel(ctx)) }
+
+// run is Run; when hard ends, runs are stopped at once.
+func (w *Worker) run(ctx, hard context.Context) error {
 	if len(w.types) == 0 {
 		return errors.New("niyanta: a worker needs at least one type")
 	}
@@ -95,7 +125,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	if life != nil {
 		identity = *life
 	}
-	engine, err := execution.NewEngine(context.WithoutCancel(ctx), execution.Config{
+	engine, err := execution.NewEngine(hard, execution.Config{
 		ProcessID: identity.ProcessID, CertificateDigest: identity.Digest, TakeOver: w.opts.TakeOver,
 		WorkerID: domain.WorkerID(w.opts.ID), Slots: w.opts.Slots, Tags: w.opts.Tags, Version: w.opts.Version,
 		Types: w.types, Sleep: system.Sleep,

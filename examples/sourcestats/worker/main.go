@@ -6,8 +6,6 @@ import (
 	"log"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/niyanta/niyanta/examples/sourcestats"
 	niyanta "github.com/niyanta/niyanta/sdk"
@@ -23,9 +21,8 @@ func main() {
 	})
 	sourcestats.Definition.Handle(worker, sourcestats.Run)
 
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := worker.Run(ctx); err != nil {
-		log.Fatal(err) //nolint:gocritic // nothing is left to undo
+	// The first signal drains, a second one skips the rest.
+	if err := worker.RunUntilSignal(context.Background()); err != nil {
+		log.Fatal(err)
 	}
 }
