@@ -1,8 +1,8 @@
 package workloads
 
 import (
-	"os"
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 

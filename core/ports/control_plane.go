@@ -99,7 +99,8 @@ type InventoryItem struct {
 	WorkloadID domain.WorkloadID `json:"workload_id"`
 	Generation int64             `json:"generation"`
 	State      RunState          `json:"state"`
-	// Stuck tells that the run was told to end and has not returned within its grace.
+	// Stuck reports that the run was told to end and has not returned within its grace. It is set until a heartbeat
+	// that carries it is answered, so that coordinators count the run about once.
 	Stuck bool `json:"stuck,omitempty"`
 }
 

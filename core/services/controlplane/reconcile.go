@@ -30,6 +30,9 @@ func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Com
 	has := make(map[domain.RunID]bool, len(h.Inventory))
 	for _, item := range h.Inventory {
 		has[item.Run()] = true
+		if item.Stuck {
+			s.deps.Observer.Count("run_stuck", 1)
+		}
 	}
 	var commands []ports.Command
 	owned := make(map[domain.RunID]bool, len(held))

@@ -34,8 +34,6 @@ type Config struct {
 	Spawn func(f func())
 	// Sleep waits for d or until ctx ends, and returns ctx's error.
 	Sleep func(ctx context.Context, d time.Duration) error
-	// Observer counts what is rare; nil: nobody does.
-	Observer ports.Observer
 	// StopGrace is how long a run may take to checkpoint and return when it is paused or drained, and how long after the
 	// end of its context it counts as stuck; 0 means DefaultStopGrace.
 	StopGrace time.Duration
@@ -199,10 +197,14 @@ func (a *Agent) Beat(ctx context.Context) error {
 	h := ports.Heartbeat{
 		SessionRef: ref, Number: a.beats, Draining: a.leaving, Drained: a.draining && !a.leaving, FreeSlots: max(a.cfg.Slots-a.active, 0),
 	}
+	var told []*run
 	for _, r := range a.all() { // also what is left of earlier sessions: it takes slots of this one
-		h.Inventory = append(h.Inventory, ports.InventoryItem{
-			WorkloadID: r.key.WorkloadID, Generation: r.key.Generation, State: r.state, Stuck: r.stuck,
-		})
+		item := ports.InventoryItem{WorkloadID: r.key.WorkloadID, Generation: r.key.Generation, State: r.state}
+		if r.stuck && !r.stuckTold {
+			item.Stuck = true
+			told = append(told, r)
+		}
+		h.Inventory = append(h.Inventory, item)
 	}
 	sent := a.clock.Now()
 	a.mu.Unlock()
@@ -212,6 +214,9 @@ func (a *Agent) Beat(ctx context.Context) error {
 		return err
 	}
 	a.mu.Lock()
+	for _, r := range told {
+		r.stuckTold = true
+	}
 	if a.live && a.session == ref.SessionID && sent.After(a.answered) {
 		a.answered = sent
 		a.lease = time.Duration(answer.LeaseMS) * time.Millisecond

@@ -247,6 +247,9 @@ func TestDrain_WithARunThatIgnoresIt_ReleasesTheOthersAndLeavesWithinItsTimeout(
 	assert.Less(t, time.Since(began), timeout+time.Second, "it leaves within its timeout, not a grace later")
 	assert.Greater(t, lastBeat.Load(), began.Add(timeout*3/4).UnixNano(), "the session is kept alive to the end")
 	assert.Equal(t, []domain.Event{domain.EventStart}, p.events("wl_stuck"), "what still runs is not given back")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	assert.Empty(t, p.ends, "the session ends when the process is gone, not by the worker's word")
 }
 
 func TestDrain_WhenTheRunReturnsLate_ReportsItAndEndsWell(t *testing.T) {

@@ -39,7 +39,8 @@ type run struct {
 	preemptedFor string
 	abandoned    bool            // nothing of it may be reported any more
 	crash        *ports.RunError // what its code did instead of returning
-	stuck        bool
+	stuck        bool            // it ignores the end of its context
+	stuckTold    bool            // a heartbeat that says so was answered
 	// acknowledged tells that the store knows the run to be running.
 	acknowledged bool
 	initialised  bool

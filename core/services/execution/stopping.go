@@ -13,14 +13,11 @@ import (
 // Stopping runs: what has been told to end and has not returned. Such a run keeps its slot and stays in the inventory,
 // whatever session it is of, until its handler returns: nothing can end a goroutine from outside.
 
-// noteStuck makes visible that a run ignores the end of its context: in the log, in a count, in the inventory; a.mu is held.
+// noteStuck makes visible that a run ignores the end of its context: in the log, and in the inventory, where the coordinator counts it; a.mu is held.
 func (a *Agent) noteStuck(r *run) {
 	r.stuck = true
 	a.log.Error("run ignores the end of its context; its slot stays taken until it returns", "workload_id", string(r.key.WorkloadID),
 		"generation", r.key.Generation, "type", r.assignment.Type, "cause", context.Cause(r.ctx))
-	if a.cfg.Observer != nil {
-		a.cfg.Observer.Count("run_stuck", 1)
-	}
 	a.hurry()
 }
 

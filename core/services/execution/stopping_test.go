@@ -2,6 +2,7 @@ package execution_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,16 +15,8 @@ import (
 	"github.com/niyanta/niyanta/core/services/execution"
 )
 
-// counter notes what is counted.
-type counter struct {
-	ports.Observer
-	names []string
-}
-
-func (c *counter) Count(name string, _ int) { c.names = append(c.names, name) }
-
 // deaf starts a run that ignores its end until release is closed.
-func deaf(t *testing.T, observer ports.Observer) (b *bench, speak ports.Progress, release chan struct{}) {
+func deaf(t *testing.T) (b *bench, speak ports.Progress, release chan struct{}) {
 	t.Helper()
 	release = make(chan struct{})
 	started := make(chan ports.Progress, 1)
@@ -36,7 +29,7 @@ func deaf(t *testing.T, observer ports.Observer) (b *bench, speak ports.Progress
 				return `"late"`, nil
 			}}
 		},
-	}, func(c *execution.Config) { c.Observer = observer })
+	})
 	b.assign("wl_deaf", 1, func(a *ports.Assignment) { a.Type = "deaf"; a.TimeoutMS = 5000 })
 	speak = <-started
 	waitRunning(t, b)
@@ -75,21 +68,24 @@ func TestStopping_AnyRunThatHasNotReturned_StaysInTheInventoryAndKeepsItsSlot(t 
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			seen := &counter{}
-			b, speak, release := deaf(t, seen)
+			b, speak, release := deaf(t)
 			end(b, speak)
 			item := ports.InventoryItem{WorkloadID: "wl_deaf", Generation: 1, State: ports.RunStopping}
 			beat := b.lastBeat()
 			assert.Equal(t, []ports.InventoryItem{item}, beat.Inventory)
 			assert.Equal(t, 1, beat.FreeSlots)
-			for range 12 { // the grace, and more
+			for range 11 { // the grace, and more
 				b.clock.advance(time.Second)
-				beat = b.lastBeat()
+				assert.Equal(t, []ports.InventoryItem{item}, b.lastBeat().Inventory)
 				b.Tick()
 			}
-			item.Stuck = true
-			assert.Equal(t, []ports.InventoryItem{item}, beat.Inventory, "it says that it is stuck")
-			assert.Equal(t, []string{"run_stuck"}, seen.names, "counted once")
+			stuck := item
+			stuck.Stuck = true
+			b.plane.heartbeat = func(ports.Heartbeat) ([]ports.Command, error) { return nil, errors.New("no answer") }
+			require.Error(t, b.Beat(t.Context()))
+			b.plane.heartbeat = nil
+			assert.Equal(t, []ports.InventoryItem{stuck}, b.lastBeat().Inventory, "it says that it is stuck")
+			assert.Equal(t, []ports.InventoryItem{item}, b.lastBeat().Inventory, "once, when it was answered")
 			b.assign("wl_1", 1)
 			b.settleBut(1)
 			assert.Equal(t, domain.EventComplete, b.plane.last("wl_1").Event, "the other slot works")
