@@ -121,7 +121,7 @@ func (r *remote) run(workloadType, input string) time.Duration {
 // usesItsBus reports whether the bus is connected again, and coordinators have answered over it.
 func (r *remote) usesItsBus() bool {
 	return r.log.Count(`msg="bus reconnected"`) == r.log.Count(`msg="bus disconnected"`) &&
-		r.log.Count(`msg="coordinators connected" route=bus`) == r.log.Count(`msg="coordinators disconnected" route=bus`)
+		r.log.Count(`msg="coordinators reconnected" route=bus`) == r.log.Count(`msg="coordinators disconnected" route=bus`)
 }
 
 // neverFenced checks that the worker kept its first session.

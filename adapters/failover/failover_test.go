@@ -441,7 +441,7 @@ func TestLog_WhenARouteFailsForLong_HasOneLineForEachChange(t *testing.T) {
 		}
 		p.Close()
 		assert.Equal(t, 1, strings.Count(log.String(), `level=WARN msg="coordinators disconnected" route=http://a`), log.String())
-		assert.Equal(t, 1, strings.Count(log.String(), `level=INFO msg="coordinators connected" route=http://a after=`), log.String())
+		assert.Equal(t, 1, strings.Count(log.String(), `level=INFO msg="coordinators reconnected" route=http://a after=`), log.String())
 		assert.Equal(t, 2, strings.Count(log.String(), "\n"), log.String())
 	})
 }

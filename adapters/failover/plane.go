@@ -16,7 +16,7 @@ import (
 type Plane struct {
 	push  Push    // nil: none
 	paths []*path // the push route first
-	// lease is that of the session, in nanoseconds; 0: unknown.
+	// lease is the session's, in nanoseconds. 0 means unknown.
 	lease atomic.Int64
 	// pullsFailed counts the polls in a row that failed.
 	pullsFailed atomic.Int32
@@ -28,9 +28,9 @@ type Plane struct {
 
 var _ ports.ControlPlane = (*Plane)(nil)
 
-// New returns a view over a route that coordinators push commands over, or nil, and over others, of
-// which there must be one if push is nil. Tries use the routes in this order, those that failed
-// come last. Close the Plane before the routes.
+// New returns a view of the coordinators over push, which may be nil, and others. There must be at
+// least one route. Tries use the routes in this order; those that failed come last. Close the Plane
+// before its routes.
 func New(push Push, others []Route, log *slog.Logger) *Plane {
 	p := &Plane{push: push}
 	if push != nil {
@@ -42,11 +42,10 @@ func New(push Push, others []Route, log *slog.Logger) *Plane {
 	return p
 }
 
-// Close waits for the tries that are under way. All calls must have returned.
+// Close waits for tries that nobody waits for. All calls must have returned.
 func (p *Plane) Close() { p.background.Wait() }
 
-// order returns paths with those that work first. The others follow, the one that failed longest
-// ago first.
+// order returns the paths that work, followed by the others, the one that failed longest ago first.
 func order(paths []*path) []*path {
 	rank := make(map[*path]time.Time, len(paths))
 	for _, q := range paths {
@@ -55,8 +54,7 @@ func order(paths []*path) []*path {
 	return slices.SortedStableFunc(slices.Values(paths), func(a, b *path) int { return rank[a].Compare(rank[b]) })
 }
 
-// elsewhere reports whether another route, or another coordinator, may do better than the one that
-// answered err.
+// elsewhere reports whether to try another route after err. Another coordinator may do better.
 func elsewhere(err error) bool {
 	switch domain.CodeOf(err) {
 	case domain.CodeUnavailable, domain.CodeInternal, domain.CodeRateLimited:
@@ -77,8 +75,8 @@ func (p *Plane) Register(ctx context.Context, r domain.Registration) (ports.Gran
 	return g, err
 }
 
-// Heartbeat implements ports.ControlPlane. It takes what one answer needs, not what one try may
-// take: while a try is not answered, others run beside it.
+// Heartbeat implements ports.ControlPlane. It does not wait for a try to fail: while one is not
+// answered, others run beside it.
 func (p *Plane) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.HeartbeatAnswer, error) {
 	a, err := p.race(ctx, h)
 	if err == nil {
@@ -98,7 +96,9 @@ func (p *Plane) Report(ctx context.Context, s ports.SessionRef, reports []ports.
 }
 
 // SaveCheckpoint implements ports.ControlPlane.
-func (p *Plane) SaveCheckpoint(ctx context.Context, s ports.SessionRef, up ports.CheckpointUpload) (ports.ReportAnswer, error) {
+func (p *Plane) SaveCheckpoint(
+	ctx context.Context, s ports.SessionRef, up ports.CheckpointUpload,
+) (ports.ReportAnswer, error) {
 	return try(ctx, p, func(ctx context.Context, plane ports.ControlPlane) (ports.ReportAnswer, error) {
 		return plane.SaveCheckpoint(ctx, s, up)
 	})

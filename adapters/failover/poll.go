@@ -57,7 +57,8 @@ func (p *Plane) look(ctx context.Context, s ports.SessionRef, wait time.Duration
 	case tooLarge && len(pull) > 0:
 		return p.fetch(ctx, pull, s, min(wait, pullWait), false)
 	case tooLarge:
-		push.log.Error("command too large for the only route: give the worker its coordinators' URL", "route", push.String())
+		push.log.Error("command too large for the only route: give the worker its coordinators' URL",
+			"route", push.String())
 		return nil, nil
 	case elsewhere(err):
 		push.fail(err)

@@ -9,17 +9,15 @@ import (
 )
 
 const (
-	// hedgeLimit is the longest time after which another try of a heartbeat starts beside one that
-	// is not answered.
+	// hedgeLimit is the longest time for which a try of a heartbeat runs alone.
 	hedgeLimit = time.Second
-	// hedgeLeast is the shortest, whatever the lease.
+	// hedgeLeast is the shortest, however short the lease is.
 	hedgeLeast = 200 * time.Millisecond
-	// beatTries bounds the tries of one heartbeat. What it says of the worker is old by then; the
-	// next one says it anew.
+	// beatTries bounds the tries of one heartbeat. After them, what it says of the worker is old.
 	beatTries = 4
 )
 
-// hedge is how long a try of a heartbeat runs alone. A try is given up after twice that time.
+// hedge returns how long a try of a heartbeat runs alone. A try is given up after twice that time.
 func (p *Plane) hedge() time.Duration {
 	lease := time.Duration(p.lease.Load())
 	if lease == 0 {
@@ -36,8 +34,8 @@ type attempt struct {
 	err    error
 }
 
-// race sends a heartbeat over one route, and after each hedge without an answer over the next
-// beside it, each over a new connection. The first answer wins.
+// race sends a heartbeat over one route. After each hedge without an answer, it also sends it over
+// the next route, on a new connection. The first answer wins.
 func (p *Plane) race(ctx context.Context, h ports.Heartbeat) (ports.HeartbeatAnswer, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -90,8 +88,7 @@ func (p *Plane) race(ctx context.Context, h ports.Heartbeat) (ports.HeartbeatAns
 	}
 }
 
-// errOutrun is what is noted of a route that did not answer before another one that was asked
-// later.
+// errOutrun is noted of a route that was asked first and did not answer first.
 var errOutrun = &domain.Error{Code: domain.CodeUnavailable, Message: "no answer", Cause: ports.ErrUnanswered}
 
 // outrun notes which routes were silent while another one answered.

@@ -14,28 +14,27 @@ import (
 // for concurrent use.
 type Route interface {
 	// Try returns a view of the coordinators over this route. Each call on it is one try. It fails
-	// with CodeUnavailable and ports.ErrUnanswered when nothing was heard or sent for patience (a
-	// poll: for patience after what it waits), with CodeTooLarge when the route cannot carry it,
-	// and like any control plane otherwise. With fresh, the calls use a connection that was not
-	// used before, where the transport has several.
+	// with CodeUnavailable and ports.ErrUnanswered when nothing was heard or sent for patience,
+	// which a poll adds to the time it waits. It fails with CodeTooLarge when the route cannot
+	// carry it, and like any control plane otherwise. With fresh, the calls use a new connection,
+	// if the transport has several.
 	Try(patience time.Duration, fresh bool) ports.ControlPlane
-	// Connected reports whether the route is not known to be interrupted. It does not ask the other
-	// end.
+	// Connected reports whether the route is connected, as far as is known. It does not ask.
 	Connected() bool
 	// String names the route in logs.
 	String() string
 }
 
 // Push is a route over which coordinators send commands unasked. Its polls return what has arrived.
-// They fail with CodeTooLarge when a command waits that must be fetched over another route.
+// They fail with CodeTooLarge when a command must be fetched over another route.
 type Push interface {
 	Route
 	// Ping returns nil when a coordinator has answered over the route.
 	Ping(ctx context.Context) error
 }
 
-// recently is how long a route comes after the others because a coordinator said over it that it is
-// not available.
+// recently is how long a route comes after the others when a coordinator has said over it that it
+// is not available.
 const recently = 5 * time.Second
 
 // path is a route and whether it works.
@@ -44,13 +43,14 @@ type path struct {
 	log *slog.Logger
 
 	mu sync.Mutex
-	// since is when tries began to fail, at when the last one did. Both are zero while none does.
+	// since is when tries began to fail, at is when the last one failed. Both are zero while tries
+	// succeed.
 	since, at time.Time
 	silent    bool // nothing was heard since at
-	unlogged  bool // the transport logs by itself that it is interrupted
+	unlogged  bool // the transport has logged the failure itself
 }
 
-// works reports whether the route may be relied on.
+// works reports whether the route is connected and answers.
 func (p *path) works() bool { return p.Connected() && !p.isSilent() }
 
 func (p *path) isSilent() bool {
@@ -59,7 +59,7 @@ func (p *path) isSilent() bool {
 	return p.silent
 }
 
-// rank is zero for what may be relied on, else the later the less.
+// rank returns zero for a route that works. Of two others, the earlier rank is tried first.
 func (p *path) rank() time.Time {
 	connected := p.Connected()
 	p.mu.Lock()
@@ -95,7 +95,8 @@ func (p *path) succeed() {
 		return
 	}
 	if !p.unlogged {
-		p.log.Info("coordinators connected", "route", p.String(), "after", time.Since(p.since).Round(time.Millisecond).String())
+		after := time.Since(p.since).Round(time.Millisecond).String()
+		p.log.Info("coordinators reconnected", "route", p.String(), "after", after)
 	}
 	p.since, p.at, p.silent, p.unlogged = time.Time{}, time.Time{}, false, false
 }

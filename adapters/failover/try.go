@@ -10,8 +10,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// patiences are those with the tries of a request; the last one repeats. The first is short,
-// because what does not answer is mostly not there. Later ones are longer, for what is only slow.
+// patiences are how long the tries of a request wait; the last one repeats. The first is short,
+// because a coordinator that does not answer is mostly gone. Later ones leave time for a slow one.
 var patiences = []time.Duration{2 * time.Second, 3 * time.Second, 5 * time.Second}
 
 // jitterLimit is the longest pause between two tries of a request.
@@ -19,7 +19,9 @@ const jitterLimit = 200 * time.Millisecond
 
 // try calls f over one route after the other until one answers. Every request of the worker
 // protocol may be repeated. A route that cannot carry the request is passed over.
-func try[R any](ctx context.Context, p *Plane, f func(ctx context.Context, plane ports.ControlPlane) (R, error)) (R, error) {
+func try[R any](
+	ctx context.Context, p *Plane, f func(ctx context.Context, plane ports.ControlPlane) (R, error),
+) (R, error) {
 	var none R
 	paths := order(p.paths)
 	tries := max(len(patiences), len(paths))

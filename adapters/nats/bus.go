@@ -56,8 +56,7 @@ type Bus struct {
 
 var errUnreachable = errors.New("the server does not answer yet")
 
-// Connect returns a bus. The server may still be away; the connection is made as soon as it
-// answers.
+// Connect returns a bus. It does not need the server: the bus connects as soon as that answers.
 func Connect(o Options) (*Bus, error) {
 	address, err := addressOf(o.URL)
 	if err != nil {
@@ -67,10 +66,10 @@ func Connect(o Options) (*Bus, error) {
 	opts := []nats.Option{
 		nats.Name(o.Name), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectWait, reconnectWait), nats.ReconnectBufSize(-1), nats.Timeout(flushTimeout),
-		// A write to a connection that has fallen silent holds up all other calls.
+		// A write over a silent connection holds up all other calls.
 		nats.FlusherTimeout(flushTimeout),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil { // else it was closed, or given up, here
+			if err != nil { // otherwise this process closed it
 				b.link.Disconnected(err)
 			}
 		}),
@@ -120,11 +119,11 @@ func (b *Bus) failed(s *nats.Subscription, err error) {
 	if errors.Is(err, nats.ErrSlowConsumer) {
 		b.subs.Drop()
 	}
-	b.log.Warn("bus", "subject", subject, "error", err)
+	b.log.Warn("bus error", "subject", subject, "error", err)
 }
 
-// Connected reports whether the server answers. It does not wait: the library's own answer waits
-// for writes under way.
+// Connected reports whether the server answers. It does not wait, unlike the library's method,
+// which waits for writes under way.
 func (b *Bus) Connected() bool { return b.link.IsConnected() }
 
 // Dropped counts the messages that found a full buffer, or whose handler panicked.
@@ -148,7 +147,8 @@ func (b *Bus) message(ctx context.Context, subject string, data []byte) (*nats.M
 		return nil, domain.Unavailable(0, "the bus is disconnected")
 	}
 	if limit := b.conn.MaxPayload(); limit > 0 && int64(len(data)) > limit {
-		return nil, domain.NewError(domain.CodeTooLarge, "a message of %d bytes is above the %d that the bus carries", len(data), limit)
+		return nil, domain.NewError(domain.CodeTooLarge,
+			"a message of %d bytes is above the %d that the bus carries", len(data), limit)
 	}
 	m := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{}}
 	otel.GetTextMapPropagator().Inject(ctx, propagation.HeaderCarrier(m.Header))

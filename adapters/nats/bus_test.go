@@ -36,8 +36,11 @@ func connect(t *testing.T, url string) *nats.Bus {
 // payloadLimit is the server's.
 const payloadLimit = 64 << 10
 
-func TestBusKeepsItsContract(t *testing.T) {
-	contracttests.Run(t, "Bus", "nats", slices.Concat(contracttests.BusCases(), contracttests.TracedBusCases(), contracttests.SilentBusCases(), contracttests.LimitedBusCases()), func(t *testing.T) contracttests.BusHarness {
+func TestBus_KeepsItsContract(t *testing.T) {
+	cases := slices.Concat(
+		contracttests.BusCases(), contracttests.TracedBusCases(), contracttests.SilentBusCases(), contracttests.LimitedBusCases(),
+	)
+	contracttests.Run(t, "Bus", "nats", cases, func(t *testing.T) contracttests.BusHarness {
 		s := servers.StartNATS(t, payloadLimit)
 		return contracttests.BusHarness{
 			Limit: payloadLimit,
@@ -50,7 +53,7 @@ func TestBusKeepsItsContract(t *testing.T) {
 	})
 }
 
-func TestABusThatWasAwayGoesOnWithItsSubscriptions(t *testing.T) {
+func TestBus_WhenItReconnects_KeepsItsSubscriptions(t *testing.T) {
 	s := servers.StartNATS(t, 0)
 	b, other := connect(t, s.URL()), connect(t, s.URL())
 	var got atomic.Int32
@@ -58,12 +61,12 @@ func TestABusThatWasAwayGoesOnWithItsSubscriptions(t *testing.T) {
 	require.NoError(t, err)
 	s.Stop()
 	require.Eventually(t, func() bool { return !other.Connected() }, 5*time.Second, time.Millisecond)
-	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(other.Publish(t.Context(), "s", nil)), "known to be away")
+	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(other.Publish(t.Context(), "s", nil)), "known to be disconnected")
 	_, err = other.Request(t.Context(), "s", nil)
 	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(err))
 	var late atomic.Int32
 	_, err = b.Subscribe(t.Context(), "late", "", func(context.Context, ports.Message) []byte { late.Add(1); return nil })
-	require.NoError(t, err, "a subscription made while it is away is made when it is back")
+	require.NoError(t, err, "a subscription made while disconnected is made on reconnecting")
 	require.NoError(t, s.Start())
 	require.Eventually(t, func() bool {
 		r, err := other.Request(t.Context(), "s", nil)
@@ -71,7 +74,7 @@ func TestABusThatWasAwayGoesOnWithItsSubscriptions(t *testing.T) {
 	}, 10*time.Second, 20*time.Millisecond)
 }
 
-func TestAServerThatIsAwayAtTheStartIsWaitedFor(t *testing.T) {
+func TestConnect_WhenTheServerIsDown_ConnectsOnceItIsUp(t *testing.T) {
 	s := servers.StartNATS(t, 0)
 	s.Stop()
 	b := connect(t, s.URL())
@@ -112,7 +115,7 @@ func TestLog_WhenThePasswordIsWrong_HasOneLineThatSaysSo(t *testing.T) {
 	assert.NotContains(t, log.String(), "wrong")
 }
 
-func TestAFullBufferDropsAndCounts(t *testing.T) {
+func TestSubscription_WhenItsBufferIsFull_DropsAndCounts(t *testing.T) {
 	s := servers.StartNATS(t, 0)
 	b, other := connect(t, s.URL()), connect(t, s.URL())
 	release := make(chan struct{})
@@ -126,7 +129,7 @@ func TestAFullBufferDropsAndCounts(t *testing.T) {
 	require.NoError(t, sub.Close())
 }
 
-func TestTLSAndCredentialsComeFromTheConfiguration(t *testing.T) {
+func TestConnect_WithTLSAndCredentials_UsesThoseOfItsOptions(t *testing.T) {
 	s, ca, cert, key := servers.StartNATSWithTLS(t, "niyanta", "secret")
 	try := func(o nats.Options) bool {
 		o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))

@@ -1,5 +1,5 @@
-// Package nats implements ports.Bus on NATS core messaging: no streams, because nothing depends on
-// a message arriving. A connection that is lost is made again for ever, subscriptions included;
-// while it is away, publishing fails at once rather than storing hints that will be stale. Trace
-// context travels in headers.
+// Package nats implements ports.Bus on NATS core messaging. It uses no streams, because nothing
+// depends on a message arriving. A connection that is lost is made again, with its subscriptions,
+// for as long as it takes. While disconnected, publishing fails at once: hints that were kept would
+// be stale. Headers carry the trace context.
 package nats

@@ -1,4 +1,5 @@
-// Package process holds what the operating system offers to a process that guards secrets: an environment that others may
-// read, secrets that come another way, and memory and descriptors that nobody else may look into. It knows nothing of
-// workloads; what starts programs for customers is adapters/workloads.
+// Package process protects the secrets of this process with the means of the operating system, and
+// supervises a child. Secrets leave the environment, which other processes may read; memory and
+// descriptors are closed to others. The package knows nothing of workloads: adapters/workloads
+// starts the programs of customers.
 package process

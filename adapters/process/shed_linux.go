@@ -24,13 +24,15 @@ func shed() (Protection, error) {
 	}
 	open, hidden := split(os.Environ())
 	if len(hidden) > 0 {
-		// It returns only if it failed. Then the secrets stay where they are, and being not dumpable still hides them.
+		// It returns only if it failed. Then the secrets stay where they are, and being not
+		// dumpable still hides them.
 		_ = executeAgain(open, hidden)
 	}
 	return conceal(), nil
 }
 
-// conceal makes the process not dumpable, and keeps descriptors that it inherited from programs that it starts.
+// conceal makes the process not dumpable, and closes inherited descriptors in programs that it
+// starts.
 func conceal() Protection {
 	CloseOnExec()
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
@@ -46,14 +48,14 @@ func inForce() Protection {
 	return ProtectionNone
 }
 
-// CloseOnExec marks every descriptor of this process but the standard ones to be closed in programs that it starts. What Go
-// opens is marked already; what was inherited from whoever started this process is not. Best effort: kernels before 5.11
-// cannot.
+// CloseOnExec has every descriptor of this process but the standard ones closed in programs that it
+// starts. Go does so with what it opens, but not with inherited descriptors. Kernels before 5.11
+// cannot; then nothing changes.
 func CloseOnExec() {
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // then they are inherited, as always
 }
 
-// adopt reads the environment that was handed over at a descriptor, and closes that.
+// adopt reads the environment that was handed over as a descriptor, and closes the descriptor.
 func adopt(text string) error {
 	if err := os.Unsetenv(handoverVariable); err != nil {
 		return err
@@ -79,7 +81,7 @@ func adopt(text string) error {
 	return nil
 }
 
-// sealed returns a file in memory that holds b and can no longer change.
+// sealed returns a file in memory that holds b and cannot change any more.
 func sealed(b []byte) (*os.File, error) {
 	fd, err := unix.MemfdCreate("niyanta-handover", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {

@@ -143,7 +143,8 @@ func TestHandOver_WithMoreThanAPipeHolds_ArrivesWhole(t *testing.T) {
 	assert.Equal(t, canary, r.Secret)
 }
 
-// TestShed_SameUser_CannotLookInside needs root, to become another user; what it shows to others is the same for every user.
+// TestShed_SameUser_CannotLookInside needs root, to become another user; what it shows to others is
+// the same for every user.
 func TestShed_SameUser_CannotLookInside(t *testing.T) {
 	asUser := func(cmd *exec.Cmd) {
 		if os.Geteuid() == 0 {

@@ -12,22 +12,24 @@ import (
 	"time"
 )
 
-// Supervisor runs this image again as its child, and outlives it for as long as it takes to end what the child leaves behind.
+// Supervisor runs this image again as its child, and ends what the child leaves behind.
 //
-// It is the subreaper of everything that the child starts, forwards signals, and does the duties of process 1 where it is
-// that. When the child ends, it kills the child's descendants until none is left to wait for. Then, and only then, it calls
-// Certify; then Sweep. It never starts the child again, and ends as the child has ended.
+// It is the subreaper of everything that the child starts. It forwards signals, and reaps orphans
+// if it is process 1. When the child has ended, it kills the child's descendants until none is
+// left. Only then it calls Certify, and after that Sweep. It never starts the child again, and
+// exits as the child did.
 //
-// When the supervisor ends first, the child is told (Supervision.Orphaned), and is expected to finish.
+// When the supervisor ends first, the child is told by Supervision.Orphaned, and should end.
 type Supervisor struct {
-	// ProcessID and Digest are told to the child: the name of its process, and the digest of the secret with which Certify
-	// certifies its death. Empty: nothing is to be certified.
+	// ProcessID is the name of the child's process, and Digest that of the secret with which
+	// Certify certifies its death. The child is told both. Empty if nothing is to be certified.
 	ProcessID, Digest string
-	// Certify tells the world that nothing of the child is left; nil: nobody has to know. A descendant that survives prevents it.
+	// Certify tells the coordinators that nothing of the child is left. It is not called while a
+	// descendant survives. Nil if nobody has to know.
 	Certify func(ctx context.Context, status int) error
-	// Sweep removes what the child has left on disk; may be nil.
+	// Sweep removes what the child has left on disk. It may be nil.
 	Sweep func() error
-	// KillTimeout bounds the killing of descendants; 0: DefaultKillTimeout.
+	// KillTimeout bounds the killing of descendants. 0 means DefaultKillTimeout.
 	KillTimeout time.Duration
 	Log         *slog.Logger
 }
@@ -35,11 +37,12 @@ type Supervisor struct {
 // DefaultKillTimeout is the default of Supervisor.KillTimeout.
 const DefaultKillTimeout = 10 * time.Second
 
-// Run supervises until the child has ended and nothing of it is left, and returns the status to exit with: the child's, or 128
-// and the number of the signal that killed it. ErrUnsupported: the system has no such means, nothing was started.
+// Run supervises until nothing of the child is left. It returns the status to exit with: the
+// child's, or 128 and the number of the signal that killed it. With ErrUnsupported, nothing was
+// started.
 func (s *Supervisor) Run(ctx context.Context) (status int, err error) { return s.run(ctx) }
 
-// ErrUnsupported tells that processes cannot be supervised on this system.
+// ErrUnsupported is returned where processes cannot be supervised.
 var ErrUnsupported = errors.New("processes are supervised on Linux only")
 
 // Supervision is what a supervised process knows of its supervisor.
@@ -50,11 +53,12 @@ type Supervision struct {
 	Orphaned <-chan struct{}
 }
 
-// supervisedVariable tells a child of its supervisor: descriptor, process id and digest, separated by colons.
+// supervisedVariable holds the descriptor, the process id and the digest for the child, separated
+// by colons.
 const supervisedVariable = "NIYANTA_SUPERVISED"
 
-// Supervised returns this process's supervision; nil when it has no supervisor. The first call takes it out of the environment,
-// so it comes behind Shed, and before anything else reads the environment.
+// Supervised returns this process's supervision, nil if it has no supervisor. The first call takes
+// it out of the environment. Call it after Shed, and before anything else reads the environment.
 var Supervised = sync.OnceValues(func() (*Supervision, error) {
 	text, ok := os.LookupEnv(supervisedVariable)
 	if !ok {
@@ -75,7 +79,7 @@ var Supervised = sync.OnceValues(func() (*Supervision, error) {
 	lifeline := os.NewFile(uintptr(fd), "lifeline")
 	go func() {
 		defer close(orphaned)
-		_, _ = lifeline.Read(make([]byte, 1)) // the supervisor writes nothing: it returns when that has ended
+		_, _ = lifeline.Read(make([]byte, 1)) // nothing is written: it returns when the supervisor has ended
 	}()
 	return &Supervision{parts[1], parts[2], orphaned}, nil
 })

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// reapInterval is the net for a SIGCHLD that was lost.
+	// reapInterval is the time between two reaps without a signal, because a SIGCHLD may be lost.
 	reapInterval = time.Second
 	// killInterval is the time between two looks for descendants that still live.
 	killInterval = 2 * time.Millisecond
@@ -56,11 +56,13 @@ func (s *Supervisor) run(ctx context.Context) (int, error) {
 	}
 	switch {
 	case len(left) > 0:
-		s.Log.Error("descendants of the supervised process survive: its death is not certified", "pid", child, "survivors", left)
+		s.Log.Error("descendants of the supervised process survive: its death is not certified",
+			"pid", child, "survivors", left)
 		return status, nil
 	case s.Certify != nil:
 		if err := s.Certify(ctx, status); err != nil {
-			s.Log.Error("the death of the supervised process could not be certified: its lease has to end", "pid", child, "error", err)
+			s.Log.Error("death of the supervised process not certified: its work moves when its lease ends",
+				"pid", child, "error", err)
 		}
 	}
 	if s.Sweep != nil {
@@ -71,7 +73,7 @@ func (s *Supervisor) run(ctx context.Context) (int, error) {
 	return status, nil
 }
 
-// start starts the child. It hears of this process's end by the end of lifeline.
+// start starts the child. When lifeline is closed, the child knows that this process has ended.
 func (s *Supervisor) start() (pid int, lifeline *os.File, err error) {
 	path, err := os.Executable()
 	if err != nil {
@@ -87,7 +89,8 @@ func (s *Supervisor) start() (pid int, lifeline *os.File, err error) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{theirs}
 	cmd.Env = append(os.Environ(), supervisedVariable+"="+strings.Join([]string{"3", s.ProcessID, s.Digest}, ":"))
-	// A process group of its own: what a terminal sends to the foreground reaches the child once, through this process.
+	// A process group of its own, so that a signal of a terminal reaches the child only once,
+	// through this process.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	release, err := HandOver(cmd)
 	if err != nil {
@@ -98,11 +101,11 @@ func (s *Supervisor) start() (pid int, lifeline *os.File, err error) {
 	if err != nil {
 		return 0, nil, errors.Join(fmt.Errorf("supervise: %w", err), lifeline.Close())
 	}
-	// Nobody calls cmd.Wait: every child is waited for in one place, whose ever it was.
+	// reap waits for every child, so nobody calls cmd.Wait.
 	return cmd.Process.Pid, lifeline, nil
 }
 
-// supervise forwards signals to the child and reaps whoever ends, until the child has ended.
+// supervise forwards signals to the child and reaps children, until the child has ended.
 func supervise(child int, signals <-chan os.Signal) unix.WaitStatus {
 	net := time.NewTicker(reapInterval)
 	defer net.Stop()
@@ -136,9 +139,10 @@ func reap(child int) (status unix.WaitStatus, ended bool) {
 	}
 }
 
-// endDescendants kills this process's descendants until none is left to wait for, and returns how many it killed, and who is left.
-// Only children are killed: nobody else can get a child's id before it is waited for. Whoever loses its parent by that becomes
-// a child of this process, which is the subreaper.
+// endDescendants kills this process's descendants until none is left. It returns how many it
+// killed, and who survives. It kills children only, because no other process can get the id of a
+// child that is not reaped. A process that loses its parent becomes a child of this one, the
+// subreaper.
 func endDescendants(timeout time.Duration) (killed int, left []int) {
 	seen := map[int]bool{}
 	for deadline := time.Now().Add(timeout); ; time.Sleep(killInterval) {
@@ -158,8 +162,8 @@ func endDescendants(timeout time.Duration) (killed int, left []int) {
 	}
 }
 
-// reapAll waits for every child that has ended, and reports whether this process has no child any more. The system says so
-// itself (ECHILD), whatever /proc shows.
+// reapAll waits for every child that has ended, and reports whether this process has no child any
+// more. The system says so (ECHILD), whatever /proc shows.
 func reapAll() (none bool) {
 	for {
 		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)

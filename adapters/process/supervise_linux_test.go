@@ -36,7 +36,8 @@ const supervisorArgument = "supervise-this-test="
 
 func tell(t told) { _ = json.NewEncoder(os.Stdout).Encode(t) }
 
-// supervisorMain is what the test's own binary runs as a supervisor and, supervised by it, as a worker: see TestMain.
+// supervisorMain is what the test's own binary runs as a supervisor and, supervised by it, as a
+// worker: see TestMain.
 func supervisorMain(mode string) {
 	_, err := Shed()
 	if err != nil {
@@ -114,7 +115,8 @@ func workerMain(mode string, life *Supervision) {
 	}
 }
 
-// supervised starts the test's binary as a supervisor, by way of a command if there is one, and returns what it tells.
+// supervised starts the test's binary as a supervisor, by way of a command if there is one, and
+// returns what it tells.
 func supervised(t *testing.T, mode string, by ...string) (*exec.Cmd, map[string]told, *bufio.Reader) {
 	t.Helper()
 	self, err := os.Executable()

@@ -75,13 +75,13 @@ func NewBus(client *redis.Client, ids ports.IDs, log *slog.Logger) *Bus {
 	return b
 }
 
-// Connected reports whether Redis answers, on the connections for both directions.
+// Connected reports whether Redis answers, over the connections of both directions.
 func (b *Bus) Connected() bool { return b.link.IsConnected() }
 
 // Dropped counts the messages that found a full buffer, or whose handler panicked.
 func (b *Bus) Dropped() int64 { return b.subs.Dropped() }
 
-// Ping tells whether Redis answers.
+// Ping returns nil when Redis has answered.
 func (b *Bus) Ping(ctx context.Context) error { return translate(ctx, b.client.Ping(ctx).Err()) }
 
 // Close ends all subscriptions.
@@ -106,10 +106,11 @@ func (b *Bus) send(ctx context.Context, to string, f frame) (receivers int64, er
 	return b.put(ctx, to, f)
 }
 
-// put is send, whether the bus is known to be disconnected or not.
+// put is send, also while the bus is disconnected.
 func (b *Bus) put(ctx context.Context, to string, f frame) (receivers int64, err error) {
 	if len(f.Data) > MaxMessage {
-		return 0, domain.NewError(domain.CodeTooLarge, "a message of %d bytes is above the %d that the bus carries", len(f.Data), MaxMessage)
+		return 0, domain.NewError(domain.CodeTooLarge,
+			"a message of %d bytes is above the %d that the bus carries", len(f.Data), MaxMessage)
 	}
 	f.Trace = map[string]string{}
 	otel.GetTextMapPropagator().Inject(ctx, propagation.MapCarrier(f.Trace))

@@ -15,13 +15,13 @@ import (
 const (
 	dialTimeout = 2 * time.Second
 	callTimeout = 2 * time.Second
-	// idleTimeout is how long a connection is kept that nothing uses: of a few that have fallen
-	// silent, none is tried after that.
+	// idleTimeout is how long an unused connection is kept. One that has fallen silent is not tried
+	// after it.
 	idleTimeout = 5 * time.Second
 )
 
-// quiet keeps the client library from writing lines of its own to standard error, between the JSON
-// of the log: what fails is returned to callers, and logged there.
+// quiet keeps the client library from writing lines of its own to standard error, between the lines
+// of the log. What fails is returned to callers, and logged by them.
 type quiet struct{}
 
 // Printf implements the library's logger.
@@ -29,8 +29,8 @@ func (quiet) Printf(context.Context, string, ...any) {}
 
 var setLogger = sync.OnceFunc(func() { redis.SetLogger(quiet{}) })
 
-// Connect returns a client; Redis may still be away. url looks like
-// redis://user:password@host:6379/0 or rediss://….
+// Connect returns a client. It does not need Redis: the client connects when it is used. url looks
+// like redis://user:password@host:6379/0 or rediss://….
 func Connect(url string) (*redis.Client, error) {
 	setLogger()
 	o, err := redis.ParseURL(url)
@@ -45,7 +45,7 @@ func Connect(url string) (*redis.Client, error) {
 	return redis.NewClient(o), nil
 }
 
-// translate makes a domain error of what the client says; the end of ctx surfaces as itself.
+// translate makes a domain error of the client's. The end of ctx surfaces as itself.
 func translate(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
@@ -53,5 +53,6 @@ func translate(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
-	return &domain.Error{Code: domain.CodeUnavailable, Message: "Redis is not available", Cause: fmt.Errorf("redis: %w", err)}
+	cause := fmt.Errorf("redis: %w", err)
+	return &domain.Error{Code: domain.CodeUnavailable, Message: "Redis is not available", Cause: cause}
 }

@@ -56,8 +56,11 @@ func bus(t *testing.T, url string) *redis.Bus {
 	return b
 }
 
-func TestBusKeepsItsContract(t *testing.T) {
-	contracttests.Run(t, "Bus", "redis", slices.Concat(contracttests.BusCases(), contracttests.TracedBusCases(), contracttests.SilentBusCases(), contracttests.LimitedBusCases()), func(t *testing.T) contracttests.BusHarness {
+func TestBus_KeepsItsContract(t *testing.T) {
+	cases := slices.Concat(
+		contracttests.BusCases(), contracttests.TracedBusCases(), contracttests.SilentBusCases(), contracttests.LimitedBusCases(),
+	)
+	contracttests.Run(t, "Bus", "redis", cases, func(t *testing.T) contracttests.BusHarness {
 		s := servers.StartRedis(t)
 		return contracttests.BusHarness{
 			Limit: redis.MaxMessage,
@@ -110,7 +113,7 @@ func (n *never) Allow(context.Context, string, float64, int) (ports.RateDecision
 	return ports.RateDecision{}, nil
 }
 
-func TestRateLimiterKeepsItsContract(t *testing.T) {
+func TestRateLimiter_KeepsItsContract(t *testing.T) {
 	contracttests.Run(t, "RateLimiter", "redis", contracttests.LimiterCases(), func(t *testing.T) contracttests.LimiterHarness {
 		s := servers.StartRedis(t)
 		c := connect(t, s.URL())
@@ -133,7 +136,7 @@ func TestRateLimiterKeepsItsContract(t *testing.T) {
 	})
 }
 
-func TestWithoutRedisRequestsAreStillLimited(t *testing.T) {
+func TestRateLimiter_WithoutRedis_LimitsByItself(t *testing.T) {
 	s := servers.StartRedis(t)
 	clock, fallback := contracttests.NewClock(time.Now()), &never{}
 	var log bytes.Buffer
@@ -167,7 +170,7 @@ func TestWithoutRedisRequestsAreStillLimited(t *testing.T) {
 	assert.Equal(t, 2, strings.Count(log.String(), "\n"), "one line for each change: %s", &log)
 }
 
-func TestABusThatWasAwayGoesOnWithItsSubscriptions(t *testing.T) {
+func TestBus_WhenItReconnects_KeepsItsSubscriptions(t *testing.T) {
 	s := servers.StartRedis(t)
 	b, other := bus(t, s.URL()), bus(t, s.URL())
 	var got atomic.Int32
@@ -200,7 +203,7 @@ func TestLog_WhenTheServerIsStoppedAndStarted_HasOneLineForEachChange(t *testing
 	assert.Equal(t, 2, strings.Count(log.String(), "\n"), log.String())
 }
 
-func TestABadURLIsRefusedWithoutShowingIt(t *testing.T) {
+func TestConnect_WhenTheURLIsBad_RefusesWithoutShowingIt(t *testing.T) {
 	_, err := redis.Connect("redis://user:hunter2@host:port/x")
 	require.Error(t, err)
 	assert.NotContains(t, err.Error(), "hunter2")

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Clock implements ports.Clock with the machine's clock; its readings carry the monotonic one.
+// Clock implements ports.Clock with the machine's clock. Its times carry a monotonic reading.
 type Clock struct{}
 
 // Now implements ports.Clock.

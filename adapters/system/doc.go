@@ -1,2 +1,2 @@
-// Package system implements the ports that the machine itself provides: clock, ids and randomness.
+// Package system implements the ports that the machine provides: clock, ids and randomness.
 package system

@@ -14,7 +14,7 @@ type IDs struct{}
 
 // New implements ports.IDs.
 func (IDs) New(prefix string) string {
-	// uuid.NewV7 fails only when the system has no randomness, where crypto/rand itself ends the process.
+	// NewV7 fails only without randomness, and then crypto/rand ends the process.
 	return domain.EncodeID(prefix, uuid.Must(uuid.NewV7()))
 }
 

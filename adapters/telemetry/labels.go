@@ -8,11 +8,11 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// other is the value of a label for everything that has no series of its own.
+// other is the value of a label for whatever has no series of its own.
 const other = "other"
 
-// The sets of values that labels may have. Whatever a client chooses (a method, a type, a name) becomes a label's value
-// only if it is in a set like these, so that nobody can make series.
+// The values that labels may have. What a client chooses (a method, a type, a name) becomes the
+// value of a label only if it is in one of these sets, so that clients cannot make series.
 var (
 	methods = setOf(http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
 		http.MethodConnect, http.MethodOptions, http.MethodTrace)
@@ -27,7 +27,7 @@ func setOf[T ~string](values ...T) map[string]bool {
 	return set
 }
 
-// within returns the value if the set has it, else other.
+// within returns value if it is in the set, otherwise other.
 func within(set map[string]bool, value string) string {
 	if set[value] {
 		return value
@@ -35,7 +35,7 @@ func within(set map[string]bool, value string) string {
 	return other
 }
 
-// statusClass is "2xx" for 200.
+// statusClass returns the class of an HTTP status, "2xx" for 200.
 func statusClass(status int) string {
 	if status < 100 || status > 599 {
 		return other
@@ -43,8 +43,9 @@ func statusClass(status int) string {
 	return strconv.Itoa(status/100) + "xx"
 }
 
-// firstFew is for labels whose values come from this program (routes, names of rare events) but are not listed here: the
-// first ones keep their series, whatever comes beyond the limit is other. Safe for concurrent use.
+// firstFew bounds a label whose values come from this program but are not listed here, as routes
+// and names of rare events. The first values have series of their own; those beyond the limit are
+// other. Safe for concurrent use.
 type firstFew struct {
 	limit int
 	mu    sync.RWMutex

@@ -17,8 +17,8 @@ const (
 	FormatJSON    = "json"    // one JSON object per line
 )
 
-// NewLogger returns a logger that writes to w in one of the formats. Text is coloured on a terminal,
-// unless NO_COLOR is set.
+// NewLogger returns a logger that writes to w in one of the formats. Text is coloured on a
+// terminal, unless NO_COLOR is set.
 func NewLogger(w io.Writer, level slog.Level, format string) *slog.Logger {
 	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00" // the library has no other place for it
 	terminal := isTerminal(w)

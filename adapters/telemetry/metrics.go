@@ -65,7 +65,8 @@ var requestBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1
 // cycleBuckets reach from 50 microseconds to 2 seconds.
 var cycleBuckets = []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2}
 
-// NewMetrics returns metrics in a registry of their own, with those of the Go runtime and the process.
+// NewMetrics returns metrics in a registry of their own, beside those of the Go runtime and the
+// process.
 func NewMetrics() *Metrics {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -93,7 +94,7 @@ func NewMetrics() *Metrics {
 	}, []string{"method", "route", "status"})
 	m.workers = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "niyanta", Name: "workers", Help: "Workers by status, as the leader sees them."}, []string{"status"})
 	m.slots = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "niyanta", Name: "worker_slots", Help: "Slots of healthy workers: free, in all, and kept by runs that have ended but do not return (ending)."}, []string{"kind"})
-	m.oldest = gauge(reg, "queue_oldest_wait_seconds", "How long the workload has waited that has waited longest, of those that may be placed.")
+	m.oldest = gauge(reg, "queue_oldest_wait_seconds", "The longest wait of a workload that may be placed.")
 	m.queueWait = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: "niyanta", Name: "queue_wait_seconds", Help: "Time from when a workload begins to wait to its first assignment, by tier.", Buckets: latencyBuckets,
 	}, []string{"tier"})
@@ -145,7 +146,8 @@ func histogram(reg *prometheus.Registry, name, help string, buckets []float64) p
 	return h
 }
 
-// Gauge adds a figure that is asked for when metrics are read. Labels' values are fixed, so that series stay bounded.
+// Gauge adds a metric whose value is asked for when metrics are read. The labels are fixed, so that
+// series stay bounded.
 func (m *Metrics) Gauge(name, help string, labels map[string]string, value func() float64) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "niyanta", Name: name, Help: help, ConstLabels: labels}, value))
 }
@@ -237,7 +239,8 @@ func (m *Metrics) Count(name string, n int) {
 	m.events.WithLabelValues(m.eventNames.value(name)).Add(float64(n))
 }
 
-// Labels of lanes that a cycle did not even consider: set aside because no worker admits them, or beyond the bound of their customer's lanes.
+// Labels of lanes that a cycle did not consider: no worker admits them, or their customer has more
+// lanes than are considered.
 const (
 	laneAside = "set_aside"
 	laneCut   = "beyond_bound"

@@ -19,7 +19,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-func TestEveryRecordIsOneLineOfJSONWhateverItHolds(t *testing.T) {
+func TestLogger_WhateverARecordHolds_WritesOneLineOfJSON(t *testing.T) {
 	var out bytes.Buffer
 	log := telemetry.NewLogger(&out, slog.LevelInfo, "json").With("worker_id", "w\n{\"level\":\"fatal\"}")
 	nasty := "a\nb\r{\"level\":\"error\"}\x00\x1b[31m\u2028\"'"
@@ -34,7 +34,7 @@ func TestEveryRecordIsOneLineOfJSONWhateverItHolds(t *testing.T) {
 	assert.NotContains(t, out.String(), "\x1b")
 }
 
-func TestMetricsTellWhatHappened(t *testing.T) {
+func TestMetrics_WhenSomethingHappens_CountIt(t *testing.T) {
 	m := telemetry.NewMetrics()
 	at := time.Unix(100, 0)
 	m.Submitted([]ports.SubmitResult{{Status: domain.Admitted}, {Status: domain.AdmissionQueueFull}})
@@ -79,7 +79,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	assert.Contains(t, scrape(m), "niyanta_leader 0\n")
 }
 
-func TestSeriesDoNotGrowWithCustomersOrWorkloads(t *testing.T) {
+func TestSeries_WithMoreCustomersAndWorkloads_StayBounded(t *testing.T) {
 	m := telemetry.NewMetrics()
 	hit := func(n int) {
 		for i := range n {
@@ -95,8 +95,9 @@ func TestSeriesDoNotGrowWithCustomersOrWorkloads(t *testing.T) {
 	assert.Equal(t, before, strings.Count(scrape(m), "\nniyanta_"))
 }
 
-// TestSeries_WhateverClientsInvent_StayBounded calls everything that takes a label with 20,000 invented values.
-func TestSeries_WhateverClientsInvent_StayBounded(t *testing.T) {
+// TestSeries_WhateverClientsSend_StayBounded calls everything that takes a label with 20,000
+// invented values.
+func TestSeries_WhateverClientsSend_StayBounded(t *testing.T) {
 	m := telemetry.NewMetrics()
 	routes := []string{"/v1/workloads", "/v1/workloads/{id}", "other"}
 	hit := func(from, to int) {

@@ -23,8 +23,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Tracing turns transitions into spans. The trace of a workload is its id: every coordinator that takes part derives the same
-// trace from it, so that nothing has to be stored or carried along.
+// Tracing turns transitions into spans. The trace of a workload follows from its id. All
+// coordinators derive the same trace, so that nothing has to be stored or passed along.
 //
 //	workload sleep           submitted ........................ finished
 //	├ submit                 |
@@ -36,8 +36,8 @@ type Tracing struct {
 	tracer trace.Tracer
 }
 
-// NewTracerProvider exports spans over OTLP/HTTP to endpoint ("http://host:4318"), and installs itself and the W3C propagator
-// for the process. Shut it down at the end.
+// NewTracerProvider exports spans over OTLP/HTTP to endpoint ("http://host:4318"). It installs
+// itself and the W3C propagator for the process. Shut it down at the end.
 func NewTracerProvider(ctx context.Context, endpoint, role, version string) (*sdktrace.TracerProvider, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {
@@ -57,7 +57,7 @@ func NewTracerProvider(ctx context.Context, endpoint, role, version string) (*sd
 	return p, nil
 }
 
-// NewTracing returns an observer that makes spans on p and hands on what it hears.
+// NewTracing returns an observer that makes spans on p, and passes on all it observes.
 func NewTracing(next ports.Observer, p trace.TracerProvider) *Tracing {
 	return &Tracing{Observer: next, tracer: p.Tracer("github.com/niyanta/niyanta")}
 }
@@ -103,7 +103,7 @@ func (t *Tracing) span(id domain.WorkloadID, name string, from, to time.Time, at
 	s.End(trace.WithTimestamp(to))
 }
 
-// root makes the span of the whole workload, when its end is known.
+// root makes the span of the whole workload, once it has ended.
 func (t *Tracing) root(r *domain.Result) {
 	traceID, rootID := TraceOf(r.WorkloadID)
 	ctx := context.WithValue(context.Background(), rootKey{}, root{traceID, rootID})
@@ -118,7 +118,8 @@ func (t *Tracing) root(r *domain.Result) {
 
 var idEncoding = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
 
-// TraceOf derives the trace of a workload, and the id of its root span, from its id: the UUID in it, or a digest of one that has none.
+// TraceOf returns the trace of a workload, and the id of its root span. They are derived from the
+// UUID in the workload's id, or from a digest of an id without one.
 func TraceOf(id domain.WorkloadID) (trace.TraceID, trace.SpanID) {
 	var t trace.TraceID
 	if raw, err := idEncoding.DecodeString(strings.TrimPrefix(string(id), domain.PrefixWorkload)); err == nil && len(raw) == len(t) {
@@ -132,7 +133,7 @@ func TraceOf(id domain.WorkloadID) (trace.TraceID, trace.SpanID) {
 	return t, s
 }
 
-// root is the identity that a root span is to have.
+// root holds the ids that a root span gets.
 type root struct {
 	trace trace.TraceID
 	span  trace.SpanID
@@ -140,7 +141,7 @@ type root struct {
 
 type rootKey struct{}
 
-// ids makes the ids of spans: given for roots of workloads, random otherwise.
+// ids makes the ids of spans: given ones for the roots of workloads, random ones otherwise.
 type ids struct{}
 
 // NewIDs implements sdktrace.IDGenerator.
@@ -161,5 +162,6 @@ func (ids) NewSpanID(context.Context, trace.TraceID) trace.SpanID {
 	return s
 }
 
-// SpanIDs returns the generator that workloads' root spans need; a provider that is not made by NewTracerProvider takes it.
+// SpanIDs returns the generator that root spans of workloads need, for providers that
+// NewTracerProvider has not made.
 func SpanIDs() sdktrace.IDGenerator { return ids{} }

@@ -41,7 +41,7 @@ func life(o ports.Observer) (submitted time.Time) {
 	return at
 }
 
-func TestAWorkloadsSpansMakeOneTraceWhicheverCoordinatorMadeThem(t *testing.T) {
+func TestTracing_SpansOfAWorkload_MakeOneTraceOfSeveralCoordinators(t *testing.T) {
 	exported := tracetest.NewInMemoryExporter()
 	p := sdktrace.NewTracerProvider(sdktrace.WithSyncer(exported), sdktrace.WithIDGenerator(telemetry.SpanIDs()))
 	at := life(telemetry.NewTracing(telemetry.NewMetrics(), p))
@@ -64,7 +64,7 @@ func TestAWorkloadsSpansMakeOneTraceWhicheverCoordinatorMadeThem(t *testing.T) {
 	assert.Equal(t, 9*time.Second, last.EndTime.Sub(last.StartTime))
 }
 
-func TestSpansAreExportedOverOTLP(t *testing.T) {
+func TestTracing_Spans_AreExportedOverOTLP(t *testing.T) {
 	var got atomic.Int32
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v1/traces" {
@@ -79,7 +79,7 @@ func TestSpansAreExportedOverOTLP(t *testing.T) {
 	assert.Positive(t, got.Load())
 }
 
-func TestTheTraceOfAWorkloadIsItsID(t *testing.T) {
+func TestTracing_TraceID_IsTheWorkloadsID(t *testing.T) {
 	a, root := telemetry.TraceOf(traced)
 	assert.True(t, a.IsValid())
 	assert.True(t, root.IsValid())

@@ -1,4 +1,5 @@
-// Package zstd implements ports.Compressor with zstd: data above 1 KiB is compressed when that makes it smaller.
+// Package zstd implements ports.Compressor with zstd. It compresses data above 1 KiB, if that makes
+// it smaller.
 package zstd
 
 import (
@@ -26,8 +27,9 @@ func New() (*Compressor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("zstd encoder: %w", err)
 	}
-	// A checkpoint's size is bounded before compression; nothing stored may unfold to more.
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(2*domain.MaxInlineCheckpoint))
+	// A checkpoint's size is bounded before compression. Nothing stored may grow beyond it.
+	const memory = 2 * domain.MaxInlineCheckpoint
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(memory))
 	if err != nil {
 		return nil, fmt.Errorf("zstd decoder: %w", err)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-func TestWhatIsEncodedIsDecoded(t *testing.T) {
+func TestCompressor_WhatItEncodes_ItDecodes(t *testing.T) {
 	z, err := zstd.New()
 	require.NoError(t, err)
 	noise := make([]byte, 5000)
@@ -36,7 +36,7 @@ func TestWhatIsEncodedIsDecoded(t *testing.T) {
 	}
 }
 
-func TestBrokenDataIsAnErrorNotGarbage(t *testing.T) {
+func TestCompressor_WhenDataIsBroken_FailsToDecode(t *testing.T) {
 	z, err := zstd.New()
 	require.NoError(t, err)
 	data := bytes.Repeat([]byte("abcdefgh"), 1000)
