@@ -64,7 +64,7 @@ workload completed exactly once, and reads audit trails.
 	fs.IntVar(&f.singles, "single", 2000, "workloads submitted one at a time by 32 clients; 0: none")
 	fs.IntVar(&f.idle, "idle", 100, "workloads one after the other; 0: none")
 	fs.IntVar(&f.audited, "audited", 200, "audit trails to read at the end")
-	fs.BoolVar(&f.drain, "drain", false, "let all of the steady phase wait before any is worked")
+	fs.BoolVar(&f.drain, "drain", false, "let all workloads of the steady phase wait before any of them runs")
 	fs.DurationVar(&f.timeout, "timeout", 10*time.Minute, "give up after this time")
 	return c.flags(cmd)
 }
@@ -97,9 +97,10 @@ type bench struct {
 func newBench(ctx context.Context, c *cli, admin *niyanta.Client, f benchFlags) (*bench, error) {
 	depth, rate, burst := 10_000_000, 1_000_000.0, 1_000_000
 	running := 1_000_000
-	cust, err := admin.CreateCustomer(ctx, niyanta.CustomerInput{Name: "Benchmark", Tier: "enterprise", Limits: &niyanta.LimitsInput{
+	limits := &niyanta.LimitsInput{
 		MaxQueueDepth: &depth, MaxConcurrentWorkloads: &running, RateLimitPerSec: &rate, Burst: &burst,
-	}})
+	}
+	cust, err := admin.CreateCustomer(ctx, niyanta.CustomerInput{Name: "Benchmark", Tier: "enterprise", Limits: limits})
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +132,8 @@ func (b *bench) run(ctx context.Context) (benchReport, error) {
 
 func noop(phase string, runAt *time.Time) niyanta.Submission {
 	return niyanta.Submission{
-		WorkloadType: "sleep", InputParams: json.RawMessage(`{"duration_ms":0}`), Labels: &map[string]string{"phase": phase}, RunAt: runAt,
+		WorkloadType: "sleep", InputParams: json.RawMessage(`{"duration_ms":0}`),
+		Labels: &map[string]string{"phase": phase}, RunAt: runAt,
 	}
 }
 
@@ -200,7 +202,8 @@ func (b *bench) runSteady(ctx context.Context) error {
 	b.add("steady", "submitted", "%.0f/s", float64(b.n)/time.Since(begin).Seconds())
 	b.add("steady", "batch answered p50 / p95 / p99", "%s", percentiles(took))
 	if runAt != nil && time.Now().After(*runAt) {
-		return fmt.Errorf("submitting took until %s after the drain was to begin; use a smaller -n", time.Since(*runAt))
+		return fmt.Errorf("submitting took %s longer than the workloads could wait; use a smaller -n",
+			time.Since(*runAt))
 	}
 	b.total += b.n
 	if err := b.settle(ctx); err != nil {
@@ -222,7 +225,8 @@ func (b *bench) settle(ctx context.Context) error {
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
-			return fmt.Errorf("%d workloads wait and %d run at the end: %w", u.Usage.QueuedWorkloads, u.Usage.RunningWorkloads, ctx.Err())
+			return fmt.Errorf("%d workloads wait and %d run at the end: %w",
+				u.Usage.QueuedWorkloads, u.Usage.RunningWorkloads, ctx.Err())
 		}
 	}
 }
@@ -249,7 +253,7 @@ func (b *bench) each(ctx context.Context, phase string, f func(w *niyanta.Worklo
 	}
 }
 
-// rate adds how fast a phase was worked, from the store's times.
+// rate adds the throughput of a phase, from the store's times.
 func (b *bench) rate(ctx context.Context, phase string, runAt *time.Time) error {
 	var first, last time.Time
 	n := 0
@@ -269,7 +273,8 @@ func (b *bench) rate(ctx context.Context, phase string, runAt *time.Time) error 
 	if runAt != nil {
 		first, what = *runAt, "drained"
 	}
-	b.add(phase, what, "%.0f/s (%d in %s)", float64(n)/last.Sub(first).Seconds(), n, last.Sub(first).Round(time.Millisecond))
+	took := last.Sub(first)
+	b.add(phase, what, "%.0f/s (%d in %s)", float64(n)/took.Seconds(), n, took.Round(time.Millisecond))
 	return nil
 }
 
@@ -289,6 +294,9 @@ func (b *bench) latencies(ctx context.Context, phase string) error {
 	b.add(phase, "submitted to COMPLETED p50 / p95 / p99", "%s", percentiles(completed))
 	return nil
 }
+
+// wantTrail is the audit trail of a workload that ran once.
+var wantTrail = []string{"workload.created", "workload.scheduled", "workload.started", "workload.completed"}
 
 // check counts what completed, and reads audit trails.
 func (b *bench) check(ctx context.Context) error {
@@ -315,7 +323,7 @@ func (b *bench) check(ctx context.Context) error {
 		for i, e := range events {
 			trail[i] = e.EventType
 		}
-		if slices.Equal(trail, []string{"workload.created", "workload.scheduled", "workload.started", "workload.completed"}) {
+		if slices.Equal(trail, wantTrail) {
 			audited++
 		}
 	}

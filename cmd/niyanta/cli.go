@@ -24,7 +24,8 @@ type cli struct {
 // flags adds the flags of client commands.
 func (c *cli) flags(cmd *cobra.Command) *cobra.Command {
 	cmd.PersistentFlags().StringVar(&c.url, "url", "", "coordinator (default: NIYANTA_URL, or http://127.0.0.1:8080)")
-	cmd.PersistentFlags().StringVar(&c.key, "api-key", "", "API key (default: NIYANTA_API_KEY, or the file that NIYANTA_API_KEY_FILE names)")
+	cmd.PersistentFlags().StringVar(&c.key, "api-key", "",
+		"API key (default: NIYANTA_API_KEY, or the file that NIYANTA_API_KEY_FILE names)")
 	_ = cmd.RegisterFlagCompletionFunc("url", cobra.NoFileCompletions)
 	_ = cmd.RegisterFlagCompletionFunc("api-key", cobra.NoFileCompletions)
 	c.outputFlag(cmd)
@@ -47,8 +48,14 @@ func (c *cli) address() string {
 	return "http://127.0.0.1:8080"
 }
 
+// command is what cobra runs; clientCommand is one that also needs a client of the API.
+type (
+	command       = func(cmd *cobra.Command, args []string) error
+	clientCommand = func(cmd *cobra.Command, cl *niyanta.Client, args []string) error
+)
+
 // call makes a command of one that needs a client of the API.
-func (c *cli) call(f func(cmd *cobra.Command, cl *niyanta.Client, args []string) error) func(*cobra.Command, []string) error {
+func (c *cli) call(f clientCommand) command {
 	return func(cmd *cobra.Command, args []string) error {
 		cl, err := c.client()
 		if err != nil {
@@ -67,7 +74,8 @@ func (c *cli) client() (*niyanta.Client, error) {
 		}
 	}
 	if key == "" {
-		return nil, usage(errors.New("no API key: set NIYANTA_API_KEY or NIYANTA_API_KEY_FILE, or say --api-key; `niyanta dev` prints one"))
+		return nil, usage(errors.New("no API key: set NIYANTA_API_KEY or NIYANTA_API_KEY_FILE, or say --api-key; " +
+			"niyanta dev prints one"))
 	}
 	cl, err := niyanta.NewClient(url, key)
 	if err != nil {
@@ -122,7 +130,8 @@ func input(cmd *cobra.Command, flag, s string) (json.RawMessage, error) {
 	}
 	var v any
 	if err := json.Unmarshal(b, &v); err != nil {
-		return nil, usage(fmt.Errorf("--%s is not JSON: %w; say the text itself, @FILE, or - for standard input", flag, err))
+		return nil, usage(fmt.Errorf("--%s is not JSON: %w; say the text itself, @FILE, or - for standard input",
+			flag, err))
 	}
 	return b, nil
 }

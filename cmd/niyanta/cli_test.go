@@ -48,7 +48,7 @@ func shells(t *testing.T) (customer, admin shell, c *fleet) {
 	return shell{t, c.url, key.Key}, shell{t, c.url, c.adminKey}, c
 }
 
-func TestTheCommandLineSubmitsFollowsAndExitsWithTheOutcome(t *testing.T) {
+func TestSubmit_WithWait_ExitsWithTheOutcome(t *testing.T) {
 	sh, _, _ := shells(t)
 	out, errs, code := sh.run("", "workload", "submit", "sleep", "--input", `{"duration_ms":20,"steps":2}`, "--wait")
 	require.Equal(t, exitDone, code, errs)
@@ -76,7 +76,7 @@ func TestTheCommandLineSubmitsFollowsAndExitsWithTheOutcome(t *testing.T) {
 	assert.Equal(t, exitCancelled, code, errs)
 }
 
-func TestTheCommandLineReadsAndSteers(t *testing.T) {
+func TestWorkloadCommands_ReadAndControl(t *testing.T) {
 	sh, admin, c := shells(t)
 	var sub struct {
 		WorkloadID string `json:"workload_id"`
@@ -128,7 +128,7 @@ func TestTheCommandLineReadsAndSteers(t *testing.T) {
 	require.Equal(t, exitDone, code, errs)
 }
 
-func TestTheCommandLineExplainsWhyAWorkloadWaits(t *testing.T) {
+func TestExplain_OfAWaitingWorkload_SaysWhy(t *testing.T) {
 	sh, admin, c := shells(t)
 	submit := func(args ...string) string {
 		var a niyanta.SubmitAnswer
@@ -166,7 +166,7 @@ func TestTheCommandLineExplainsWhyAWorkloadWaits(t *testing.T) {
 	assert.True(t, cust.Preemptible)
 }
 
-func TestAnExplanationSaysWhatIsKnown(t *testing.T) {
+func TestExplained_SaysWhatIsKnown(t *testing.T) {
 	place, sure := 10_001, niyanta.Confidence("low")
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
 	waiting := niyanta.Placement{WorkloadID: "wl_1", Status: "PENDING", Waiting: true, Reasons: []niyanta.PlacementReason{}}
@@ -207,7 +207,7 @@ func TestSubmit_WhenTheTimeoutHasAFraction_RoundsItUp(t *testing.T) {
 	}
 }
 
-func TestMistakesOnTheCommandLineAreUsageErrors(t *testing.T) {
+func TestCommandLine_WithAMistake_IsAUsageError(t *testing.T) {
 	t.Setenv("NIYANTA_API_KEY", "")
 	for _, args := range [][]string{
 		{"dance"},
@@ -249,7 +249,7 @@ func TestCommandLine_WhenABodyHasAnUnknownField_NamesIt(t *testing.T) {
 	}
 }
 
-func TestRefusalsOfTheServerAreErrors(t *testing.T) {
+func TestCommandLine_WhenTheServerRefuses_Fails(t *testing.T) {
 	sh, _, _ := shells(t)
 	_, errs, code := sh.run("", "workload", "submit", "unheard-of")
 	assert.Equal(t, exitDone, code)
@@ -262,7 +262,7 @@ func TestRefusalsOfTheServerAreErrors(t *testing.T) {
 	assert.Contains(t, errs, "FORBIDDEN")
 }
 
-func TestABadConfigurationEndsTheServerWithEveryReason(t *testing.T) {
+func TestCoordinator_WithABadConfiguration_ReportsEveryMistake(t *testing.T) {
 	t.Setenv("NIYANTA_ADMIN_KEY", "short")
 	t.Setenv("NIYANTA_WORKER_KEY", "")
 	t.Setenv("NIYANTA_LOG_FORMAT", "xml")

@@ -18,7 +18,9 @@ const completionTimeout = time.Second
 var (
 	running     = []niyanta.Status{"SCHEDULED", "RUNNING"}
 	unfinished  = []niyanta.Status{"PENDING", "SCHEDULED", "RUNNING", "PAUSED", "REDISTRIBUTING"}
-	statusNames = []string{"PENDING", "SCHEDULED", "RUNNING", "PAUSED", "REDISTRIBUTING", "COMPLETED", "FAILED", "CANCELLED"}
+	statusNames = []string{
+		"PENDING", "SCHEDULED", "RUNNING", "PAUSED", "REDISTRIBUTING", "COMPLETED", "FAILED", "CANCELLED",
+	}
 )
 
 // complete is what cobra calls to complete an argument or a flag.
@@ -34,8 +36,11 @@ func completeFlag(cmd *cobra.Command, flag string, f complete) {
 	_ = cmd.RegisterFlagCompletionFunc(flag, f) // the flag exists
 }
 
+// names asks the API for names; args stand before the one that is completed.
+type names = func(ctx context.Context, cl *niyanta.Client, args []string) ([]string, error)
+
 // live completes the argument at a position with names from the API.
-func (c *cli) live(position int, ask func(ctx context.Context, cl *niyanta.Client, args []string) ([]string, error)) complete {
+func (c *cli) live(position int, ask names) complete {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if len(args) != position {
 			return nil, cobra.ShellCompDirectiveNoFileComp
@@ -46,11 +51,11 @@ func (c *cli) live(position int, ask func(ctx context.Context, cl *niyanta.Clien
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
 		defer cancel()
-		names, err := ask(ctx, cl, args)
+		found, err := ask(ctx, cl, args)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return names, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+		return found, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 	}
 }
 

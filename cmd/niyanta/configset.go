@@ -29,8 +29,8 @@ func configSetWrite(c *cli, use, short string, args int) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   use,
 		Short: short,
-		Example: fmt.Sprintf(`  niyanta config-set %s%s --body '{"workload_type": "exec", "max_retries": 5, "timeout_seconds": 600}'`,
-			verb, id),
+		Example: fmt.Sprintf(
+			`  niyanta config-set %s%s --body '{"workload_type": "exec", "max_retries": 5, "timeout_seconds": 600}'`, verb, id),
 		Args:              cobra.ExactArgs(args),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
@@ -118,8 +118,8 @@ var configs = view[niyanta.WorkloadConfig]{
 	},
 	row: func(x *niyanta.WorkloadConfig) []any {
 		return []any{
-			x.ConfigID, x.WorkloadType, x.MaxRetries, backoff(x.RetryBackoff), seconds(x.TimeoutSeconds), seconds(x.CheckpointIntervalSec),
-			x.Description,
+			x.ConfigID, x.WorkloadType, x.MaxRetries, backoff(x.RetryBackoff),
+			seconds(x.TimeoutSeconds), seconds(x.CheckpointIntervalSec), x.Description,
 		}
 	},
 }

@@ -79,7 +79,8 @@ func createCustomerCommand(c *cli) *cobra.Command {
 	fs := cmd.Flags()
 	fs.StringVar(&id, "id", "", "customer id (default: generated)")
 	fs.StringVar(&tier, "tier", "standard", "free, standard, premium or enterprise")
-	fs.BoolVar(&preemptible, "preemptible", true, "its running workloads may make room for a higher tier's, where NIYANTA_PREEMPTION is on")
+	fs.BoolVar(&preemptible, "preemptible", true,
+		"its running workloads may make room for a higher tier's, where NIYANTA_PREEMPTION is on")
 	completeFlag(cmd, "id", cobra.NoFileCompletions)
 	completeFlag(cmd, "tier", oneOf("free", "standard", "premium", "enterprise"))
 	return cmd
@@ -87,11 +88,14 @@ func createCustomerCommand(c *cli) *cobra.Command {
 
 var customers = view[niyanta.Customer]{
 	columns: []column{
-		{name: "CUSTOMER"}, {name: "NAME", text: true}, {name: "TIER"}, {name: "MAX RUNNING", rank: 2}, {name: "MAX QUEUED", rank: 3},
-		{name: "PREEMPTIBLE", rank: 4}, {name: "CREATED", rank: 1},
+		{name: "CUSTOMER"}, {name: "NAME", text: true}, {name: "TIER"}, {name: "MAX RUNNING", rank: 2},
+		{name: "MAX QUEUED", rank: 3}, {name: "PREEMPTIBLE", rank: 4}, {name: "CREATED", rank: 1},
 	},
 	row: func(x *niyanta.Customer) []any {
-		return []any{x.CustomerID, x.Name, x.Tier, x.Limits.MaxConcurrentWorkloads, x.Limits.MaxQueueDepth, x.Preemptible, clock(x.CreatedAt)}
+		return []any{
+			x.CustomerID, x.Name, x.Tier, x.Limits.MaxConcurrentWorkloads, x.Limits.MaxQueueDepth,
+			x.Preemptible, clock(x.CreatedAt),
+		}
 	},
 }
 
@@ -171,6 +175,8 @@ var keys = view[niyanta.Key]{
 		{name: "EXPIRES", rank: 2}, {name: "REVOKED", rank: 1},
 	},
 	row: func(k *niyanta.Key) []any {
-		return []any{k.KeyID, k.Role, k.Prefix + "…", clock(k.CreatedAt), clockOr(k.ExpiresAt, "-"), clockOr(k.RevokedAt, "-")}
+		return []any{
+			k.KeyID, k.Role, k.Prefix + "…", clock(k.CreatedAt), clockOr(k.ExpiresAt, "-"), clockOr(k.RevokedAt, "-"),
+		}
 	},
 }

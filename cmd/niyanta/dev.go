@@ -57,7 +57,7 @@ Workloads do not survive its end. Its keys do: they are kept in $XDG_STATE_HOME/
 			if err := store.save(dev); err != nil {
 				log.Warn("the keys are not kept: the next start makes new ones", "error", err)
 			}
-			printWelcome(cmd.OutOrStdout(), dev)
+			printWelcome(cmd.OutOrStdout(), os.Args[0], dev)
 			serving, stop := bootstrap.UntilOrphaned(cmd.Context(), log)
 			defer stop()
 			return until(serving, hard, dev.Failed(), dev.App.Failed(), dev.Close)
@@ -83,8 +83,9 @@ func taken(err error) error {
 }
 
 // printWelcome says where the server is and what its keys are. The lines up to the first empty one
-// are for scripts too; those that begin with "export" are to be copied.
-func printWelcome(w io.Writer, dev *bootstrap.Dev) {
+// are for scripts too; those that begin with "export" are to be copied. The commands name the program
+// as it was called, which may not be in the path.
+func printWelcome(w io.Writer, program string, dev *bootstrap.Dev) {
 	_, _ = fmt.Fprintf(w, `%[1]scustomer key: %[2]s
 admin key: %[3]s
 worker key: %[4]s
@@ -92,13 +93,13 @@ worker key: %[4]s
 In another terminal, as the customer:
 
 export NIYANTA_URL=%[5]s NIYANTA_API_KEY=%[2]s
-niyanta workload submit sleep --input '{"duration_ms": 3000, "steps": 10}' --wait
+%[7]s workload submit sleep --input '{"duration_ms": 3000, "steps": 10}' --wait
 
 As the admin:
 
 export NIYANTA_URL=%[6]s NIYANTA_API_KEY=%[3]s
-niyanta worker list
+%[7]s worker list
 
 Every endpoint: %[5]s/docs   Ctrl-C ends the server.
-`, addresses(dev.App), dev.CustomerKey, dev.AdminKey, dev.WorkerKey, dev.App.URL(), dev.App.AdminURL())
+`, addresses(dev.App), dev.CustomerKey, dev.AdminKey, dev.WorkerKey, dev.App.URL(), dev.App.AdminURL(), program)
 }

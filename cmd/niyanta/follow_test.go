@@ -158,7 +158,7 @@ func TestWatch_InAPipe_PrintsAShortLineForEachChange(t *testing.T) {
 	assert.Equal(t, niyanta.Status("COMPLETED"), whole.Status, "-o json prints the workload once, at its end")
 }
 
-func TestErrorsOfTheAPI_SayWhatToDo(t *testing.T) {
+func TestCommandLine_OnAnErrorOfTheAPI_SaysWhatToDo(t *testing.T) {
 	other := httptest.NewServer(http.NotFoundHandler())
 	defer other.Close()
 	sh, _, _ := shells(t)

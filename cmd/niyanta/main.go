@@ -1,5 +1,5 @@
-// Command niyanta is the one binary: the servers (dev, coordinator, worker) and the client commands, which speak the REST
-// API and nothing else.
+// Command niyanta is the one binary: the servers (dev, coordinator, worker) and the client commands,
+// which speak the HTTP API and nothing else.
 package main
 
 import (
@@ -30,10 +30,11 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// server marks the commands that hold secrets for as long as they run.
+// server is the annotation of commands that hold secrets for as long as they run.
 const server = "server"
 
-// serves reports whether a command line starts a server. It must be known before anything runs: see bootstrap.Shed.
+// serves reports whether a command line starts a server. Main asks before anything else runs: see
+// bootstrap.Shed.
 func serves(args []string) bool {
 	cmd, _, err := rootCommand(context.Background()).Find(args)
 	return err == nil && cmd.Annotations[server] != ""
@@ -89,7 +90,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return exitError
 }
 
-// signals returns a context that ends with the first SIGINT or SIGTERM and one that ends with the second.
+// signals returns a context that ends with the first SIGINT or SIGTERM, and one that ends with the
+// second.
 func signals(ctx context.Context) (soft, hard context.Context, stop func()) {
 	soft, endSoft := context.WithCancel(ctx)
 	hard, endHard := context.WithCancel(ctx)

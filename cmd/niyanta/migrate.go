@@ -63,7 +63,7 @@ func migrateCommand(c *cli) *cobra.Command {
 			return printList(c, cmd, migrations, found, nil)
 		},
 	}
-	cmd := group("migrate", "Migrate the database; coordinators do it at their start unless NIYANTA_MIGRATE_ON_START is false", up, down, status)
+	cmd := group("migrate", "Migrate the database, as coordinators do at their start", up, down, status)
 	c.outputFlag(cmd)
 	return cmd
 }

@@ -39,7 +39,7 @@ type listing[T any] struct {
 	Pagination any `json:"pagination,omitempty"`
 }
 
-// printList prints a list on standard output. pagination is the API's, nil for lists that have none.
+// printList prints a list on standard output. pagination is the API's; nil for a list without pages.
 func printList[T any](c *cli, cmd *cobra.Command, v view[T], items []T, pagination any) error {
 	switch w := cmd.OutOrStdout(); c.output {
 	case formatJSON:

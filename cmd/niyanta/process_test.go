@@ -78,7 +78,8 @@ type process struct {
 	err  error
 }
 
-// signal sends a signal: what nobody can catch goes to the server itself, which may be the child of its supervisor.
+// signal sends a signal. One that nobody can catch goes to the server itself, which may be the child
+// of its supervisor.
 func (p *process) signal(t *testing.T, s syscall.Signal) {
 	t.Helper()
 	if child := p.supervised(); child != 0 && (s == syscall.SIGKILL || s == syscall.SIGSTOP || s == syscall.SIGCONT) {
@@ -88,7 +89,8 @@ func (p *process) signal(t *testing.T, s syscall.Signal) {
 	require.NoError(t, p.Process.Signal(s))
 }
 
-// vanish sends a signal to the server and its supervisor at once, as if their machine was lost or frozen.
+// vanish sends a signal to the server and its supervisor at once, as if their machine was lost or
+// frozen.
 func (p *process) vanish(t *testing.T, s syscall.Signal) {
 	t.Helper()
 	child := p.supervised()
@@ -137,7 +139,7 @@ type fleet struct {
 	adminKey, workerKey string
 	coordinator         *process
 	admin, client       *niyanta.Client
-	// prepare changes how processes are started from now on; nil: nothing.
+	// prepare changes how processes are started from now on; nil changes nothing.
 	prepare func(*exec.Cmd)
 }
 
@@ -303,7 +305,7 @@ func alive(pid int) bool {
 	return err == nil && !strings.Contains(string(b), ") Z ")
 }
 
-func TestAFrozenWorkerIsFencedAndItsWorkContinuesElsewhere(t *testing.T) {
+func TestWorker_WhenFrozen_IsFencedAndItsWorkContinuesElsewhere(t *testing.T) {
 	c := newFleet(t)
 	frozen := c.worker("frozen")
 	long := c.submit("sleep", `{"duration_ms":6000,"steps":60}`)
@@ -336,7 +338,7 @@ func TestAFrozenWorkerIsFencedAndItsWorkContinuesElsewhere(t *testing.T) {
 	require.NoError(t, other.wait(), "a graceful end is a success")
 }
 
-func TestAKilledWorkersWorkContinuesElsewhereAndItsProgramsDie(t *testing.T) {
+func TestWorker_WhenKilled_ItsWorkContinuesElsewhereAndItsProgramsDie(t *testing.T) {
 	c := newFleet(t)
 	victim := c.worker("victim")
 	long := c.submit("sleep", `{"duration_ms":4000,"steps":40}`)
@@ -354,7 +356,7 @@ func TestAKilledWorkersWorkContinuesElsewhereAndItsProgramsDie(t *testing.T) {
 	require.Equal(t, 1, c.get(shell).RedistributionCount)
 }
 
-func TestAWorkerThatDrainsOnSIGTERMLosesNothing(t *testing.T) {
+func TestWorker_OnSIGTERM_DrainsAndLosesNothing(t *testing.T) {
 	c := newFleet(t)
 	leaving := c.worker("leaving")
 	id := c.submit("sleep", `{"duration_ms":3000,"steps":30}`)
@@ -419,7 +421,7 @@ func TestWorker_WhenItsSupervisorDies_DrainsAndLeaves(t *testing.T) {
 	_ = orphan.wait()
 }
 
-func TestACoordinatorThatIsAwayIsWaitedFor(t *testing.T) {
+func TestWorker_WhenTheCoordinatorStandsStill_WaitsForIt(t *testing.T) {
 	c := newFleet(t)
 	w := c.worker("patient")
 	c.coordinator.signal(t, syscall.SIGSTOP)

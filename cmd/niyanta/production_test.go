@@ -140,7 +140,7 @@ func (p *production) submitWith(workloadType, input, affinity string) string {
 	return a.WorkloadID
 }
 
-func TestTheProductionSetRunsTheWholeLoop(t *testing.T) {
+func TestProductionSet_RunsTheWholeLoop(t *testing.T) {
 	for _, bus := range []string{"nats", "redis"} {
 		t.Run(bus, func(t *testing.T) { runWholeLoop(t, newProduction(t, bus)) })
 	}
@@ -208,7 +208,8 @@ func runWholeLoop(t *testing.T, p *production) {
 	p.restartEverything()
 }
 
-// rekey makes clients of the coordinator that is left; the key's text is only known to the clients, so a new one is made.
+// rekey makes clients of the coordinator that is left. Only the old clients know their key, so it
+// makes a new one.
 func (p *production) rekey() (client, admin *niyanta.Client) {
 	p.t.Helper()
 	admin = p.clientWith(p.adminKey)
@@ -219,7 +220,8 @@ func (p *production) rekey() (client, admin *niyanta.Client) {
 	return p.clientWith(key.Key), admin
 }
 
-// restartEverything kills all processes while work waits and runs; after the restart all of it completes.
+// restartEverything kills all processes while work waits and runs. After the restart all of it
+// completes.
 func (p *production) restartEverything() {
 	p.t.Helper()
 	var ids []string
@@ -246,8 +248,9 @@ func (p *production) restartEverything() {
 	}
 }
 
-// While NATS is away, work that is submitted still starts within two seconds, and nothing is taken from its worker.
-func TestWithoutItsBusWorkStillStartsAndNothingIsRedistributed(t *testing.T) {
+// While NATS is disconnected, work that is submitted still starts within two seconds, and nothing is
+// taken from its worker.
+func TestProductionSet_WithoutItsBus_StartsWorkAndRedistributesNothing(t *testing.T) {
 	p := newProduction(t, "nats")
 	p.startWorker("w1")
 	p.startWorker("w2")
@@ -269,9 +272,9 @@ func TestWithoutItsBusWorkStillStartsAndNothingIsRedistributed(t *testing.T) {
 	require.Equal(t, int64(1), w.Generation, "never taken from its worker")
 }
 
-// What was acknowledged is never lost while PostgreSQL keeps what it acknowledged: it is crashed under load, twice, and
-// everything that a client was told is stored finishes, once.
-func TestEveryAcknowledgedSubmissionFinishesThoughPostgresCrashes(t *testing.T) {
+// The test crashes PostgreSQL under load, twice. Everything that a client was told is stored must
+// finish, exactly once.
+func TestProductionSet_WhenPostgresCrashes_FinishesEveryAcknowledgedSubmission(t *testing.T) {
 	durable, err := servers.StartPostgres(true)
 	require.NoError(t, err)
 	t.Cleanup(durable.Remove)

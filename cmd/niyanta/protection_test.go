@@ -32,7 +32,7 @@ func TestServers_WhenStarted_HoldNoSecretsInTheirEnvironment(t *testing.T) {
 	}
 }
 
-func TestServes_TellsServersFromClients(t *testing.T) {
+func TestServes_OfACommandLine_TellsServersFromClients(t *testing.T) {
 	for _, line := range [][]string{{"dev"}, {"dev", "--workers", "3"}, {"coordinator"}, {"worker"}} {
 		assert.True(t, serves(line), "%q", line)
 	}
@@ -58,7 +58,7 @@ const lookAround = `for p in $PPID $(ls /proc | grep -E '^[0-9]+$'); do
  cat /proc/$p/environ /proc/$p/cmdline 2>/dev/null; for f in /proc/$p/fd/*; do [ -f "$f" ] && head -c 65536 "$f" 2>/dev/null; done
 done | tr '\0' '\n' | grep -c "$NEEDLE"; echo looked; env | grep -c NIYANTA_WORKER_KEY; exit 0`
 
-func TestWorker_AProgram_FindsNoSecrets(t *testing.T) {
+func TestWorker_WhenAProgramLooksAround_ItFindsNoSecrets(t *testing.T) {
 	c := newFleet(t)
 	needle := c.workerKey[:16] // the script must not find itself
 	for name, uids := range map[string]string{"uid": "auto", "dumpable": "none"} {
@@ -93,7 +93,7 @@ func TestWorker_AProgram_FindsNoSecrets(t *testing.T) {
 	}
 }
 
-func TestWorker_AProgramThatNobodyOffers_WaitsAndSaysSo(t *testing.T) {
+func TestWorker_WhenNobodyOffersAProgram_TheWorkloadWaitsAndSaysSo(t *testing.T) {
 	c := newFleet(t)
 	c.worker("w1")
 	id := c.submit("exec", `{"command":["ffmpeg"]}`)

@@ -41,7 +41,8 @@ func logsCommand(c *cli) *cobra.Command {
 				return err
 			}
 			if c.output == formatJSON {
-				return printJSON(cmd.OutOrStdout(), listing[niyanta.LogLine]{Items: append([]niyanta.LogLine{}, lines...)}, true)
+				list := listing[niyanta.LogLine]{Items: append([]niyanta.LogLine{}, lines...)} // never null
+				return printJSON(cmd.OutOrStdout(), list, true)
 			}
 			return c.printLogs(cmd, lines)
 		}),
@@ -97,7 +98,8 @@ func (c *cli) printLogs(cmd *cobra.Command, lines []niyanta.LogLine) error {
 		if l.Stream != nil {
 			source = *l.Stream
 		}
-		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %-6s %s\n", l.Time.Local().Format("15:04:05.000"), source, printable(l.Message)); err != nil {
+		at, message := l.Time.Local().Format("15:04:05.000"), printable(l.Message)
+		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %-6s %s\n", at, source, message); err != nil {
 			return err
 		}
 	}
@@ -123,13 +125,15 @@ func auditCommand(c *cli) *cobra.Command {
 
 var auditEvents = view[niyanta.AuditEvent]{
 	columns: []column{
-		{name: "TIME"}, {name: "EVENT"}, {name: "FROM", rank: 4}, {name: "TO", rank: 2}, {name: "GENERATION", rank: 3}, {name: "WORKER", rank: 1},
-		{name: "ACTOR", text: true, rank: 5}, {name: "REASON", text: true},
+		{name: "TIME"}, {name: "EVENT"}, {name: "FROM", rank: 4}, {name: "TO", rank: 2},
+		{name: "GENERATION", rank: 3}, {name: "WORKER", rank: 1}, {name: "ACTOR", text: true, rank: 5},
+		{name: "REASON", text: true},
 	},
 	row: func(e *niyanta.AuditEvent) []any {
 		return []any{
 			e.CreatedAt.Local().Format("15:04:05.000"), e.EventType, or(e.Details.From, "-"), e.Details.To,
-			e.Details.Generation, or(e.Details.WorkerID, "-"), string(e.ActorType) + " " + e.ActorID, or(e.Details.Reason, ""),
+			e.Details.Generation, or(e.Details.WorkerID, "-"),
+			string(e.ActorType) + " " + e.ActorID, or(e.Details.Reason, ""),
 		}
 	},
 }

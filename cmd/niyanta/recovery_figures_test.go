@@ -36,7 +36,8 @@ var figures = []figure{
 	{"leader, worker and supervisor SIGKILL", 16 * time.Second, true, func(t *testing.T, w *process) { w.vanish(t, syscall.SIGKILL) }},
 }
 
-// TestRecoveryFigures_OfDeathsWithDefaults measures each recovery several times, and prints p50, p99 and the longest.
+// TestRecoveryFigures_OfDeathsWithDefaults measures each recovery several times, and prints p50, p99
+// and the longest.
 func TestRecoveryFigures_OfDeathsWithDefaults(t *testing.T) {
 	durable, err := servers.StartPostgres(true)
 	require.NoError(t, err)

@@ -15,9 +15,9 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// TestRecoveryTimesWithDefaults measures, with every default in force, how long it takes until things go on: `make recovery`
-// takes about five minutes and prints the figures of docs/RELIABILITY.md.
-func TestRecoveryTimesWithDefaults(t *testing.T) {
+// TestRecoveryTimes_WithDefaults measures how long it takes until work goes on, with every default in
+// force. `make recovery` takes about five minutes and prints the figures of docs/RELIABILITY.md.
+func TestRecoveryTimes_WithDefaults(t *testing.T) {
 	durable, err := servers.StartPostgres(true)
 	require.NoError(t, err)
 	t.Cleanup(durable.Remove)
@@ -97,7 +97,7 @@ func TestRecoveryTimesWithDefaults(t *testing.T) {
 	p.eventuallyWithin(time.Minute, func() bool { return p.all(ids[1:], 4, 2) }, "all run elsewhere")
 	say("leader and worker SIGKILL together: all running elsewhere", time.Since(begin), 6*time.Second)
 
-	// NATS is away for half a minute.
+	// NATS is disconnected for half a minute.
 	p.nats.Stop()
 	var slowest time.Duration
 	for begin = time.Now(); time.Since(begin) < 30*time.Second; {
@@ -105,7 +105,7 @@ func TestRecoveryTimesWithDefaults(t *testing.T) {
 		p.submitUntilDone()
 		slowest = max(slowest, time.Since(one))
 	}
-	say("NATS away for 30 s: the slowest of what is submitted meanwhile is done", slowest, 2*time.Second)
+	say("NATS disconnected for 30 s: the slowest of what is submitted meanwhile is done", slowest, 2*time.Second)
 	require.NoError(t, p.nats.Start())
 	require.True(t, p.all(ids[1:], 4, 2), "nothing was taken from its worker")
 
@@ -123,7 +123,8 @@ func TestRecoveryTimesWithDefaults(t *testing.T) {
 	require.True(t, p.all(ids[1:], 4, 2), "nothing was taken from its worker")
 }
 
-// all reports whether every workload runs at that generation and has at least that many checkpoints.
+// all reports whether every workload runs at that generation and has at least that many
+// checkpoints.
 func (p *production) all(ids []string, generation, checkpoints int64) bool {
 	for _, id := range ids {
 		w, err := p.client.Get(p.t.Context(), id)

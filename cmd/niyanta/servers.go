@@ -14,7 +14,7 @@ import (
 	"github.com/niyanta/niyanta/bootstrap"
 )
 
-// load reads and validates the configuration; every mistake is reported.
+// load reads and validates the configuration of a role. Its error reports every mistake.
 func load(role bootstrap.Role, change func(*bootstrap.Config)) (bootstrap.Config, error) {
 	cfg, err := bootstrap.Load(os.Environ())
 	if err == nil {
@@ -38,7 +38,8 @@ func logger(cfg bootstrap.Config, w io.Writer) *slog.Logger {
 	return bootstrap.NewLogger(w, cfg.LogLevel, cfg.LogFormat)
 }
 
-// addresses says where the API answers, and what it listens on: ":8080" is every interface of the machine.
+// addresses says where the API answers, and on which addresses it listens: ":8080" is every interface
+// of the machine.
 func addresses(app *bootstrap.App) string {
 	admin := ""
 	if app.AdminURL() != app.URL() {
@@ -47,7 +48,8 @@ func addresses(app *bootstrap.App) string {
 	return fmt.Sprintf("url: %s\n%slistening on: %s\n", app.URL(), admin, strings.Join(app.Addrs(), ", "))
 }
 
-// until waits for the end and closes; a second signal does not wait for closing.
+// until waits until soft ends or something fails, then closes. It stops waiting for that when hard
+// ends.
 func until(soft, hard context.Context, failed, alsoFailed <-chan error, closeAll func(context.Context) error) error {
 	var err error
 	select {
@@ -104,7 +106,8 @@ prints every variable. NIYANTA_ADMIN_KEY is required; onboard the first customer
 	}
 }
 
-// supervised runs the command as a supervised child, where it has a supervisor. done is false when this process is to run it itself.
+// supervised runs the command as a supervised child, if the command has a supervisor. done is false
+// if this process must run the command itself.
 func supervised(cmd *cobra.Command, cfg bootstrap.Config, role bootstrap.Role, log *slog.Logger) (done bool, err error) {
 	status, done, err := bootstrap.Supervise(cmd.Context(), cfg, role, log)
 	if err != nil {
@@ -116,7 +119,8 @@ func supervised(cmd *cobra.Command, cfg bootstrap.Config, role bootstrap.Role, l
 	return done, err
 }
 
-// runWorker runs a worker with the built-in types until the first signal, then drains; the second skips the rest.
+// runWorker runs a worker with the built-in types until the first signal, then drains it. The second
+// signal ends it at once.
 func runWorker(hard context.Context, cmd *cobra.Command, takeOver bool) error {
 	cfg, err := load(bootstrap.RoleWorker, nil)
 	if err != nil {

@@ -35,7 +35,8 @@ func TestAddresses_OfARunningServer_SayWhatItListensOn(t *testing.T) {
 	}
 }
 
-// TestDev_WithoutAnAddress_ListensOnThisMachineOnly takes the port of the default first: the error names the address that was tried.
+// TestDev_WithoutAnAddress_ListensOnThisMachineOnly takes the port of the default first: the error
+// names the address that was tried.
 func TestDev_WithoutAnAddress_ListensOnThisMachineOnly(t *testing.T) {
 	t.Setenv("NIYANTA_HTTP_ADDR", "")
 	if l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", bootstrap.DevHTTPAddr); err == nil {
@@ -45,4 +46,15 @@ func TestDev_WithoutAnAddress_ListensOnThisMachineOnly(t *testing.T) {
 	require.Equal(t, exitError, run([]string{"dev"}, strings.NewReader(""), io.Discard, &errs))
 	assert.Contains(t, errs.String(), "127.0.0.1:8080")
 	assert.True(t, strings.HasPrefix(bootstrap.DevHTTPAddr, "127.0.0.1:"))
+}
+
+func TestCoordinator_AtItsDefaults_LogsNoRequests(t *testing.T) {
+	c := newFleet(t)
+	c.raw(c.adminKey, "/v1/admin/workers")
+	require.Contains(t, c.coordinator.log.String(), `"message":"serving"`)
+	assert.NotContains(t, c.coordinator.log.String(), "/v1/admin/workers")
+	t.Setenv("NIYANTA_LOG_LEVEL", "debug")
+	c = newFleet(t)
+	c.raw(c.adminKey, "/v1/admin/workers")
+	c.eventually(func() bool { return strings.Contains(c.coordinator.log.String(), "/v1/admin/workers") }, "at debug it does")
 }

@@ -68,19 +68,24 @@ func (f *submitFlags) flags(c *cli, cmd *cobra.Command) {
 	fs.IntVar(&f.maxRetries, "max-retries", 5, "tries after a failure of its own, 0 to 1000 (default: the config's)")
 	fs.StringArrayVar(&f.labels, "label", nil, "key=value, repeatable")
 	fs.StringVar(&f.affinity, "affinity", "", "affinity_rules: JSON, @FILE, or - for standard input")
-	fs.DurationVar(&f.timeout, "timeout", 0, "timeout of one run, in whole seconds, rounded up; 0: none (default: the config's)")
+	fs.DurationVar(&f.timeout, "timeout", 0,
+		"timeout of one run, in whole seconds, rounded up; 0: none (default: the config's)")
 	fs.StringVar(&f.runAt, "run-at", "", "not before this time, RFC 3339")
 	fs.StringVar(&f.key, "idempotency-key", "", "repeating the command with the same key submits once")
 	fs.BoolVar(&f.wait, "wait", false, "follow it to its end")
 	fs.DurationVar(&f.waitTimeout, "wait-timeout", 0, "give up waiting after this time (default: never)")
-	for _, name := range []string{"priority", "max-retries", "label", "timeout", "run-at", "idempotency-key", "wait-timeout"} {
+	for _, name := range []string{
+		"priority", "max-retries", "label", "timeout", "run-at", "idempotency-key", "wait-timeout",
+	} {
 		completeFlag(cmd, name, cobra.NoFileCompletions)
 	}
 }
 
 // submit submits the workload. A command that waits for the workload also waits for a coordinator
 // that is disconnected: an idempotency key makes it safe to try again.
-func (f *submitFlags) submit(cmd *cobra.Command, c *cli, cl *niyanta.Client, sub niyanta.Submission) (ans niyanta.SubmitAnswer, err error) {
+func (f *submitFlags) submit(
+	cmd *cobra.Command, c *cli, cl *niyanta.Client, sub niyanta.Submission,
+) (ans niyanta.SubmitAnswer, err error) {
 	if !f.wait {
 		return cl.Submit(cmd.Context(), sub, f.key)
 	}

@@ -34,8 +34,8 @@ func openTerminal(t *testing.T, columns uint16) (ours, theirs *os.File) {
 	return ours, theirs
 }
 
-// onTerminal runs a command line in this process with a terminal of 80 columns, and returns what the
-// terminal got.
+// onTerminal runs a command line in this process with a terminal of 80 columns, and returns what
+// the terminal got.
 func (s shell) onTerminal(args ...string) (lines []string, code int) {
 	s.t.Helper()
 	ours, theirs := openTerminal(s.t, 80)

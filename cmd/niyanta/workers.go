@@ -28,7 +28,8 @@ The subcommands need an admin key.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runWorker(hard, cmd, takeOver) },
 	}
-	cmd.Flags().BoolVar(&takeOver, "take-over", false, "end the session of another process that holds the worker id, although its lease still runs")
+	cmd.Flags().BoolVar(&takeOver, "take-over", false,
+		"end the session of another process that has the same worker id, before its lease is over")
 	list := &cobra.Command{
 		Use:     "list",
 		Short:   "List workers",
@@ -43,7 +44,8 @@ The subcommands need an admin key.`,
 		}),
 	}
 	cmd.AddCommand(list,
-		drainCommand(c, "drain", "Give a worker no more work; what runs is checkpointed and runs elsewhere", (*niyanta.Client).DrainWorker),
+		drainCommand(c, "drain", "Give a worker no more work; what runs is checkpointed and runs elsewhere",
+			(*niyanta.Client).DrainWorker),
 		drainCommand(c, "undrain", "Take back a drain: the worker gets work again", (*niyanta.Client).UndrainWorker),
 		removeCommand(c))
 	return c.flags(cmd)
@@ -63,7 +65,9 @@ var workers = view[niyanta.WorkerInfo]{
 }
 
 // drainCommand is a command that begins a drain or takes it back.
-func drainCommand(c *cli, verb, short string, ask func(*niyanta.Client, context.Context, string) (niyanta.WorkerInfo, error)) *cobra.Command {
+func drainCommand(
+	c *cli, verb, short string, ask func(*niyanta.Client, context.Context, string) (niyanta.WorkerInfo, error),
+) *cobra.Command {
 	return &cobra.Command{
 		Use:               verb + " ID",
 		Short:             short,

@@ -12,11 +12,14 @@ import (
 
 func workloadCommand(c *cli) *cobra.Command {
 	return c.flags(group("workload", "Submit, follow and control workloads",
-		submitCommand(c), listCommand(c), getCommand(c), watchCommand(c), logsCommand(c), auditCommand(c), explainCommand(c),
+		submitCommand(c), listCommand(c), getCommand(c), watchCommand(c), logsCommand(c), auditCommand(c),
+		explainCommand(c),
 		controlCommand(c, "cancel", "Cancel a workload that has not finished", (*niyanta.Client).Cancel, unfinished...),
-		controlCommand(c, "pause", "Have a running workload write a checkpoint and stop", (*niyanta.Client).Pause, running...),
+		controlCommand(c, "pause", "Have a running workload write a checkpoint and stop",
+			(*niyanta.Client).Pause, running...),
 		checkpointCommand(c),
-		controlCommand(c, "resume", "Continue a paused workload from its last checkpoint", (*niyanta.Client).Resume, "PAUSED"),
+		controlCommand(c, "resume", "Continue a paused workload from its last checkpoint",
+			(*niyanta.Client).Resume, "PAUSED"),
 	))
 }
 
@@ -83,7 +86,9 @@ var workloads = view[niyanta.Workload]{
 		{name: "PRIORITY", rank: 3}, {name: "WORKER", rank: 2}, {name: "CREATED", rank: 1},
 	},
 	row: func(w *niyanta.Workload) []any {
-		return []any{w.WorkloadID, w.WorkloadType, w.Status, percent(w), w.Priority, or(w.WorkerID, "-"), clock(w.CreatedAt)}
+		return []any{
+			w.WorkloadID, w.WorkloadType, w.Status, percent(w), w.Priority, or(w.WorkerID, "-"), clock(w.CreatedAt),
+		}
 	},
 }
 
@@ -119,7 +124,8 @@ func (c *cli) printWorkload(cmd *cobra.Command, w *niyanta.Workload) error {
 		{"workload", w.WorkloadID}, {"type", w.WorkloadType}, {"status", string(w.Status)},
 		{"reason", or(w.StatusReason, "-")}, {"progress", percent(w) + " " + or(w.ProgressMessage, "")},
 		{"priority", fmt.Sprint(w.Priority)}, {"worker", or(w.WorkerID, "-")}, {"generation", fmt.Sprint(w.Generation)},
-		{"checkpoint", fmt.Sprint(w.CheckpointSequence)}, {"retries", fmt.Sprintf("%d of %d", w.RetryCount, w.MaxRetries)},
+		{"checkpoint", fmt.Sprint(w.CheckpointSequence)},
+		{"retries", fmt.Sprintf("%d of %d", w.RetryCount, w.MaxRetries)},
 		{"redistributions", fmt.Sprint(w.RedistributionCount)}, {"created", clock(w.CreatedAt)},
 	}
 	if w.StartedAt != nil {
@@ -140,13 +146,15 @@ func (c *cli) printWorkload(cmd *cobra.Command, w *niyanta.Workload) error {
 // controlCommand is a command that asks for a change of a workload.
 func controlCommand(
 	c *cli, verb, short string,
-	ask func(*niyanta.Client, context.Context, string, string) (niyanta.ControlAnswer, error), statuses ...niyanta.Status,
+	ask func(*niyanta.Client, context.Context, string, string) (niyanta.ControlAnswer, error),
+	statuses ...niyanta.Status,
 ) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use:               verb + " ID",
-		Short:             short,
-		Example:           fmt.Sprintf("  niyanta workload %s wl_06h1hucj71qf3ff5kqrmaaqo9s --reason 'month-end run first'", verb),
+		Use:   verb + " ID",
+		Short: short,
+		Example: fmt.Sprintf(
+			"  niyanta workload %s wl_06h1hucj71qf3ff5kqrmaaqo9s --reason 'month-end run first'", verb),
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: c.completeWorkload(statuses...),
 		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
