@@ -20,7 +20,7 @@ func (c checkpoints) Save(ctx context.Context, t domain.Transition, cp domain.Ch
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	now := c.s.now()
-	res := c.s.apply(&t, now)
+	res := c.s.applyLocked(&t, now)
 	if res.Outcome != domain.OutcomeApplied {
 		return res, nil
 	}
@@ -57,7 +57,7 @@ func (c checkpoints) List(ctx context.Context, customer domain.CustomerID, id do
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	var out []domain.Checkpoint
-	if r := c.s.find(customer, id); r != nil {
+	if r := c.s.findLocked(customer, id); r != nil {
 		for i := len(r.checkpoints) - 1; i >= 0; i-- {
 			out = append(out, r.checkpoints[i].Checkpoint)
 		}

@@ -56,7 +56,7 @@ func (f fleet) Purge(ctx context.Context, epoch int64, age time.Duration, limit 
 	}
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
-	if err := f.s.checkEpoch(epoch); err != nil {
+	if err := f.s.checkEpochLocked(epoch); err != nil {
 		return ports.Purged{}, err
 	}
 	var p ports.Purged

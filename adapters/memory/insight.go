@@ -12,13 +12,13 @@ import (
 type insight struct{ s *Store }
 
 // Ahead implements ports.InsightStore.
-func (i insight) Ahead(ctx context.Context, cutoffs []ports.Cutoff, most int) ([]int, error) {
+func (i insight) Ahead(ctx context.Context, cutoffs []ports.Cutoff, limit int) ([]int, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	i.s.mu.Lock()
 	defer i.s.mu.Unlock()
-	i.s.promote(i.s.now())
+	i.s.promoteLocked(i.s.now())
 	counts := make([]int, len(cutoffs))
 	for n, c := range cutoffs {
 		l := i.s.lanes[c.Lane]
@@ -26,7 +26,7 @@ func (i insight) Ahead(ctx context.Context, cutoffs []ports.Cutoff, most int) ([
 			continue
 		}
 		l.waiting.Scan(func(r *record) bool {
-			if counts[n] == most || !c.Before.QueueAt.IsZero() && !before(r, c.Before) {
+			if counts[n] == limit || !c.Before.QueueAt.IsZero() && !before(r, c.Before) {
 				return false
 			}
 			counts[n]++

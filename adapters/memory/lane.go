@@ -22,7 +22,7 @@ type holding struct {
 	ending  map[domain.RunID]domain.Ending
 }
 
-func (s *Store) laneOf(r *record) *lane {
+func (s *Store) laneOfLocked(r *record) *lane {
 	l := s.lanes[r.Lane]
 	if l == nil {
 		l = &lane{Lane: domain.NewLane(&r.Spec), waiting: newTree(func(r *record) time.Time { return r.QueueAt })}
@@ -31,53 +31,53 @@ func (s *Store) laneOf(r *record) *lane {
 	return l
 }
 
-func (s *Store) dropIfIdle(l *lane) {
+func (s *Store) dropIfIdleLocked(l *lane) {
 	if l.held == 0 && l.waiting.Len() == 0 {
 		delete(s.lanes, l.ID)
 	}
 }
 
 // enter files a record under its state; leave takes it out. A record is changed only between the two.
-func (s *Store) enter(r *record, now time.Time) {
+func (s *Store) enterLocked(r *record, now time.Time) {
 	t := s.customers[r.CustomerID]
 	switch {
 	case r.Status.Waiting():
 		t.usage.Queued++
-		s.enqueue(r, now)
+		s.enqueueLocked(r, now)
 	case r.Status.Held():
 		t.usage.Running++
-		s.hold(r)
+		s.holdLocked(r)
 	case r.Status == domain.StatusPaused:
 		t.usage.Paused++
 	}
 }
 
-func (s *Store) leave(r *record) {
+func (s *Store) leaveLocked(r *record) {
 	t := s.customers[r.CustomerID]
 	switch {
 	case r.Status.Waiting():
 		t.usage.Queued--
-		s.dequeue(r)
+		s.dequeueLocked(r)
 	case r.Status.Held():
 		t.usage.Running--
-		s.unhold(r)
+		s.unholdLocked(r)
 	case r.Status == domain.StatusPaused:
 		t.usage.Paused--
 	}
 }
 
-func (s *Store) enqueue(r *record, now time.Time) {
+func (s *Store) enqueueLocked(r *record, now time.Time) {
 	if r.NotBefore.After(now) {
 		r.isDelayed = true
 		s.delayed.Set(r)
 		return
 	}
-	l := s.laneOf(r)
+	l := s.laneOfLocked(r)
 	r.queued = l
 	l.waiting.Set(r)
 }
 
-func (s *Store) dequeue(r *record) {
+func (s *Store) dequeueLocked(r *record) {
 	if r.isDelayed {
 		r.isDelayed = false
 		s.delayed.Delete(r)
@@ -86,22 +86,22 @@ func (s *Store) dequeue(r *record) {
 	l := r.queued
 	r.queued = nil
 	l.waiting.Delete(r)
-	s.dropIfIdle(l)
+	s.dropIfIdleLocked(l)
 }
 
 // promote moves what has become due into its lane.
-func (s *Store) promote(now time.Time) {
+func (s *Store) promoteLocked(now time.Time) {
 	for {
 		r, ok := s.delayed.Min()
 		if !ok || r.NotBefore.After(now) {
 			return
 		}
-		s.dequeue(r)
-		s.enqueue(r, now)
+		s.dequeueLocked(r)
+		s.enqueueLocked(r, now)
 	}
 }
 
-func (s *Store) holdingOf(session domain.SessionID) *holding {
+func (s *Store) holdingOfLocked(session domain.SessionID) *holding {
 	h := s.holdings[session]
 	if h == nil {
 		h = &holding{records: map[domain.WorkloadID]*record{}, lanes: map[domain.LaneID]int{}, ending: map[domain.RunID]domain.Ending{}}
@@ -111,22 +111,22 @@ func (s *Store) holdingOf(session domain.SessionID) *holding {
 }
 
 // handle keeps the ending runs of live sessions.
-func (s *Store) handle(r *record, hands domain.Hands, e domain.Ending) {
+func (s *Store) keepEndingLocked(r *record, hands domain.Hands, e domain.Ending) {
 	k := e.Run()
 	switch {
 	case hands == domain.HandsKeep && s.workers[e.WorkerID].Holds(e.SessionID):
-		h := s.holdingOf(e.SessionID)
+		h := s.holdingOfLocked(e.SessionID)
 		if _, known := h.ending[k]; !known {
 			h.ending[k] = e
-			s.laneOf(r).held++
+			s.laneOfLocked(r).held++
 		}
 	case hands == domain.HandsFree && s.holdings[e.SessionID] != nil:
-		s.letGo(s.holdings[e.SessionID], k)
-		s.dropIfEmpty(e.SessionID)
+		s.letGoLocked(s.holdings[e.SessionID], k)
+		s.dropIfEmptyLocked(e.SessionID)
 	}
 }
 
-func (s *Store) letGo(h *holding, k domain.RunID) {
+func (s *Store) letGoLocked(h *holding, k domain.RunID) {
 	e, known := h.ending[k]
 	if !known {
 		return
@@ -134,30 +134,30 @@ func (s *Store) letGo(h *holding, k domain.RunID) {
 	delete(h.ending, k)
 	l := s.lanes[e.Lane]
 	l.held--
-	s.dropIfIdle(l)
+	s.dropIfIdleLocked(l)
 }
 
-func (s *Store) dropIfEmpty(session domain.SessionID) {
+func (s *Store) dropIfEmptyLocked(session domain.SessionID) {
 	if h := s.holdings[session]; len(h.records) == 0 && len(h.ending) == 0 {
 		delete(s.holdings, session)
 	}
 }
 
-func (s *Store) hold(r *record) {
-	h := s.holdingOf(r.SessionID)
+func (s *Store) holdLocked(r *record) {
+	h := s.holdingOfLocked(r.SessionID)
 	h.records[r.ID] = r
 	h.lanes[r.Lane]++
-	s.laneOf(r).held++
+	s.laneOfLocked(r).held++
 }
 
-func (s *Store) unhold(r *record) {
+func (s *Store) unholdLocked(r *record) {
 	h := s.holdings[r.SessionID]
 	delete(h.records, r.ID)
 	if h.lanes[r.Lane]--; h.lanes[r.Lane] == 0 {
 		delete(h.lanes, r.Lane)
 	}
-	s.dropIfEmpty(r.SessionID)
+	s.dropIfEmptyLocked(r.SessionID)
 	l := s.lanes[r.Lane]
 	l.held--
-	s.dropIfIdle(l)
+	s.dropIfIdleLocked(l)
 }

@@ -16,7 +16,7 @@ type leadership struct {
 }
 
 // checkEpoch fails unless epoch is the current leader's; the mutex is held.
-func (s *Store) checkEpoch(epoch int64) error {
+func (s *Store) checkEpochLocked(epoch int64) error {
 	current := s.leader.epoch
 	if s.leader.holder == "" {
 		current = 0
@@ -54,7 +54,7 @@ func (l leaderLease) Renew(ctx context.Context, holder string, epoch int64, ttl 
 	if l.s.leader.holder != holder {
 		return domain.NewError(domain.CodeFenced, "the leader lease is held by another coordinator")
 	}
-	if err := l.s.checkEpoch(epoch); err != nil {
+	if err := l.s.checkEpochLocked(epoch); err != nil {
 		return err
 	}
 	l.s.leader.until = l.s.now().Add(ttl)

@@ -22,7 +22,7 @@ func (q queue) Heads(ctx context.Context, hq domain.HeadsQuery) (domain.QueueHea
 	}
 	q.s.mu.Lock()
 	defer q.s.mu.Unlock()
-	q.s.promote(q.s.now())
+	q.s.promoteLocked(q.s.now())
 	out.Now = q.s.now()
 	add := func(l *lane) {
 		if l != nil && l.waiting.Len() > 0 {
@@ -34,9 +34,9 @@ func (q queue) Heads(ctx context.Context, hq domain.HeadsQuery) (domain.QueueHea
 			add(q.s.lanes[id])
 		}
 	} else {
-		for customer, lanes := range q.s.lanesByCustomer() {
+		for customer, lanes := range q.s.lanesByCustomerLocked() {
 			if len(lanes) > hq.PerCustomer() {
-				lanes = q.choose(hq, customer, lanes, &out)
+				lanes = q.chooseLocked(hq, customer, lanes, &out)
 			}
 			for _, l := range lanes {
 				add(l)
@@ -51,7 +51,7 @@ func (q queue) Heads(ctx context.Context, hq domain.HeadsQuery) (domain.QueueHea
 }
 
 // lanesByCustomer are the lanes in which something waits.
-func (s *Store) lanesByCustomer() map[domain.CustomerID][]*lane {
+func (s *Store) lanesByCustomerLocked() map[domain.CustomerID][]*lane {
 	out := map[domain.CustomerID][]*lane{}
 	for _, l := range s.lanes {
 		if l.waiting.Len() > 0 {
@@ -62,7 +62,7 @@ func (s *Store) lanesByCustomer() map[domain.CustomerID][]*lane {
 }
 
 // choose returns those of a customer's lanes that are considered, and counts the others in out.
-func (q queue) choose(hq domain.HeadsQuery, customer domain.CustomerID, lanes []*lane, out *domain.QueueHeads) []*lane {
+func (q queue) chooseLocked(hq domain.HeadsQuery, customer domain.CustomerID, lanes []*lane, out *domain.QueueHeads) []*lane {
 	firsts := make([]domain.FirstOfLane, len(lanes))
 	for i, l := range lanes {
 		r, _ := l.waiting.Min()
@@ -96,7 +96,7 @@ func (q queue) NextDue(ctx context.Context) (time.Time, error) {
 	}
 	q.s.mu.Lock()
 	defer q.s.mu.Unlock()
-	q.s.promote(q.s.now())
+	q.s.promoteLocked(q.s.now())
 	if r, ok := q.s.delayed.Min(); ok {
 		return r.NotBefore, nil
 	}
@@ -240,7 +240,7 @@ func (q queue) Orphans(ctx context.Context, after domain.WorkloadID, limit int) 
 		// Between the two looks the workload may have been freed; then it is no orphan any more.
 		if end := q.s.past[h.SessionID]; end != nil && q.s.workloads[h.WorkloadID].SessionID == h.SessionID {
 			o := ports.Orphan{HeldWorkload: h, Loss: end.Loss, Excused: end.Excused()}
-			o.Shared = h.Suspect && q.s.suspectsOf(h.SessionID) > 1
+			o.Shared = h.Suspect && q.s.suspectsOfLocked(h.SessionID) > 1
 			for _, id := range q.s.workloads[h.WorkloadID].Deaths {
 				if d := q.s.past[id]; d != nil && d.Returned {
 					o.Returned = append(o.Returned, id)
@@ -253,7 +253,7 @@ func (q queue) Orphans(ctx context.Context, after domain.WorkloadID, limit int) 
 }
 
 // suspectsOf counts the suspects that a session holds.
-func (s *Store) suspectsOf(session domain.SessionID) (n int) {
+func (s *Store) suspectsOfLocked(session domain.SessionID) (n int) {
 	if h := s.holdings[session]; h != nil {
 		for _, r := range h.records {
 			if r.SuspectUntil().After(s.now()) {

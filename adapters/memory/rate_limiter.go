@@ -25,8 +25,8 @@ type bucket struct {
 	*rate.Limiter
 }
 
-// sweepEvery is how often full buckets are looked for.
-const sweepEvery = time.Minute
+// sweepInterval is how often full buckets are looked for.
+const sweepInterval = time.Minute
 
 // NewRateLimiter returns a limiter that reads its time from clock.
 func NewRateLimiter(clock ports.Clock) *RateLimiter {
@@ -41,7 +41,7 @@ func (l *RateLimiter) Allow(ctx context.Context, key string, perSecond float64, 
 	now := l.clock.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.sweep(now)
+	l.sweepLocked(now)
 	b := l.buckets[key]
 	if b == nil {
 		b = &bucket{Limiter: rate.NewLimiter(rate.Limit(perSecond), burst)}
@@ -67,8 +67,8 @@ func (l *RateLimiter) Allow(ctx context.Context, key string, perSecond float64, 
 func seconds(s float64) time.Duration { return time.Duration(max(s, 0) * float64(time.Second)) }
 
 // sweep forgets buckets that are full again; l.mu is held.
-func (l *RateLimiter) sweep(now time.Time) {
-	if now.Sub(l.swept) < sweepEvery {
+func (l *RateLimiter) sweepLocked(now time.Time) {
+	if now.Sub(l.swept) < sweepInterval {
 		return
 	}
 	l.swept = now

@@ -17,7 +17,7 @@ func (a audit) Workload(ctx context.Context, customer domain.CustomerID, id doma
 	}
 	a.s.mu.Lock()
 	defer a.s.mu.Unlock()
-	r := a.s.find(customer, id)
+	r := a.s.findLocked(customer, id)
 	if r == nil {
 		return nil, nil
 	}
@@ -60,7 +60,7 @@ func (l logs) List(ctx context.Context, q ports.LogQuery) ([]domain.LogLine, err
 	}
 	l.s.mu.Lock()
 	defer l.s.mu.Unlock()
-	r := l.s.find(q.Customer, q.Workload)
+	r := l.s.findLocked(q.Customer, q.Workload)
 	if r == nil {
 		return nil, nil
 	}

@@ -99,7 +99,7 @@ func newTree(by func(*record) time.Time) *btree.BTreeG[*record] {
 }
 
 // find returns a workload if it exists and belongs to the customer.
-func (s *Store) find(customer domain.CustomerID, id domain.WorkloadID) *record {
+func (s *Store) findLocked(customer domain.CustomerID, id domain.WorkloadID) *record {
 	r := s.workloads[id]
 	if r == nil || r.CustomerID != customer {
 		return nil
@@ -107,7 +107,7 @@ func (s *Store) find(customer domain.CustomerID, id domain.WorkloadID) *record {
 	return r
 }
 
-func (s *Store) append(r *record, e domain.AuditEvent) {
+func (s *Store) auditLocked(r *record, e domain.AuditEvent) {
 	s.auditID++
 	e.ID = s.auditID
 	r.audit = append(r.audit, e)

@@ -127,7 +127,7 @@ func (c configs) Create(ctx context.Context, cfg domain.WorkloadConfig) (domain.
 	return cfg, nil
 }
 
-func (c configs) find(customer domain.CustomerID, match func(*domain.WorkloadConfig) bool) (*domain.WorkloadConfig, error) {
+func (c configs) findLocked(customer domain.CustomerID, match func(*domain.WorkloadConfig) bool) (*domain.WorkloadConfig, error) {
 	if t := c.s.customers[customer]; t != nil {
 		for _, cfg := range t.configs {
 			if match(cfg) {
@@ -148,7 +148,7 @@ func (c configs) read(ctx context.Context, customer domain.CustomerID, match fun
 	}
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	cfg, err := c.find(customer, match)
+	cfg, err := c.findLocked(customer, match)
 	if err != nil {
 		return domain.WorkloadConfig{}, err
 	}
@@ -169,7 +169,7 @@ func (c configs) ForTypes(ctx context.Context, keys []domain.ConfigKey) (map[dom
 	defer c.s.mu.Unlock()
 	out := map[domain.ConfigKey]domain.WorkloadConfig{}
 	for _, k := range keys {
-		if cfg, err := c.find(k.CustomerID, func(cfg *domain.WorkloadConfig) bool { return cfg.Type == k.Type }); err == nil {
+		if cfg, err := c.findLocked(k.CustomerID, func(cfg *domain.WorkloadConfig) bool { return cfg.Type == k.Type }); err == nil {
 			out[k] = *cfg
 		}
 	}
@@ -200,7 +200,7 @@ func (c configs) Update(ctx context.Context, cfg domain.WorkloadConfig) (domain.
 	}
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	cur, err := c.find(cfg.CustomerID, byConfigID(cfg.ID))
+	cur, err := c.findLocked(cfg.CustomerID, byConfigID(cfg.ID))
 	if err != nil {
 		return domain.WorkloadConfig{}, err
 	}
@@ -219,7 +219,7 @@ func (c configs) Delete(ctx context.Context, customer domain.CustomerID, id doma
 	}
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	if _, err := c.find(customer, byConfigID(id)); err != nil {
+	if _, err := c.findLocked(customer, byConfigID(id)); err != nil {
 		return err
 	}
 	t := c.s.customers[customer]

@@ -47,9 +47,9 @@ func (s *Store) changeLocked(c domain.WorkerChange) {
 		s.past[c.Ended.ID] = &c.Ended
 		if h := s.holdings[c.Ended.ID]; h != nil {
 			for k := range h.ending { // its process is gone or stops all it runs
-				s.letGo(h, k)
+				s.letGoLocked(h, k)
 			}
-			s.dropIfEmpty(c.Ended.ID)
+			s.dropIfEmptyLocked(c.Ended.ID)
 		}
 	}
 	for _, id := range c.Returned {
@@ -93,7 +93,7 @@ func (w workers) Expire(ctx context.Context, epoch int64, limit int) ([]domain.W
 	}
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
-	if err := w.s.checkEpoch(epoch); err != nil {
+	if err := w.s.checkEpochLocked(epoch); err != nil {
 		return nil, err
 	}
 	now := w.s.now()

@@ -48,8 +48,8 @@ func (s *Store) submitLocked(sub *domain.Submission, now time.Time) ports.Submit
 	r.audit = make([]domain.AuditEvent, 0, 4)
 	s.workloads[r.ID] = r
 	t.byCreated.Set(r)
-	s.append(r, created)
-	s.enter(r, now)
+	s.auditLocked(r, created)
+	s.enterLocked(r, now)
 	if sub.IdempotencyKey != "" {
 		use := sub.Use(now)
 		t.uses[use.Key] = &use
@@ -76,32 +76,32 @@ func (w workloads) Apply(ctx context.Context, b domain.Batch) ([]domain.Result, 
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
 	if b.Epoch != 0 || b.NeedsEpoch() {
-		if err := w.s.checkEpoch(b.Epoch); err != nil {
+		if err := w.s.checkEpochLocked(b.Epoch); err != nil {
 			return nil, err
 		}
 	}
 	now := w.s.now()
 	results := make([]domain.Result, len(b.Transitions))
 	for i := range b.Transitions {
-		results[i] = w.s.apply(&b.Transitions[i], now)
+		results[i] = w.s.applyLocked(&b.Transitions[i], now)
 	}
 	return results, nil
 }
 
 // apply executes one transition; the mutex is held.
-func (s *Store) apply(t *domain.Transition, now time.Time) domain.Result {
+func (s *Store) applyLocked(t *domain.Transition, now time.Time) domain.Result {
 	r := s.workloads[t.WorkloadID]
 	if r == nil {
 		res, _, _ := domain.Execute(nil, t, nil, now)
 		return res
 	}
 	next := r.Workload // the record itself changes only between leave and enter
-	res, event, changed := domain.Execute(&next, t, s.tally(r, t), now)
-	s.handle(r, res.Hands, res.Ending)
+	res, event, changed := domain.Execute(&next, t, s.tallyLocked(r, t), now)
+	s.keepEndingLocked(r, res.Hands, res.Ending)
 	if changed {
-		s.replace(r, next.State, now)
+		s.replaceLocked(r, next.State, now)
 		if event.Type != "" {
-			s.append(r, event)
+			s.auditLocked(r, event)
 		}
 	}
 	if res.Outcome == domain.OutcomeApplied {
@@ -111,18 +111,18 @@ func (s *Store) apply(t *domain.Transition, now time.Time) domain.Result {
 }
 
 // replace gives the record its next state and files it anew where that matters.
-func (s *Store) replace(r *record, next domain.State, now time.Time) {
+func (s *Store) replaceLocked(r *record, next domain.State, now time.Time) {
 	if next.Status == r.Status || next.Status.Held() && r.Status.Held() {
 		r.State = next
 		return
 	}
-	s.leave(r)
+	s.leaveLocked(r)
 	r.State = next
-	s.enter(r, now)
+	s.enterLocked(r, now)
 }
 
 // tally is what an assignment has to fit in, and the worker of a report; nil for other events. Only assignments count here.
-func (s *Store) tally(r *record, t *domain.Transition) *domain.Tally {
+func (s *Store) tallyLocked(r *record, t *domain.Transition) *domain.Tally {
 	if t.Reported() {
 		return &domain.Tally{Workers: map[domain.WorkerID]*domain.Worker{r.WorkerID: s.workers[r.WorkerID]}}
 	}
@@ -135,7 +135,7 @@ func (s *Store) tally(r *record, t *domain.Transition) *domain.Tally {
 		Running:       map[domain.CustomerID]int{r.CustomerID: tenant.usage.Running},
 		Workers:       map[domain.WorkerID]*domain.Worker{t.WorkerID: s.workers[t.WorkerID]},
 		Held:          map[domain.SessionID]int{},
-		Suspects:      map[domain.SessionID]int{t.SessionID: s.suspectsOf(t.SessionID)},
+		Suspects:      map[domain.SessionID]int{t.SessionID: s.suspectsOfLocked(t.SessionID)},
 		FoundAt:       map[domain.SessionID]time.Time{},
 	}
 	if h := s.holdings[t.SessionID]; h != nil {
@@ -156,7 +156,7 @@ func (w workloads) Get(ctx context.Context, customer domain.CustomerID, ids ...d
 	}
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
-	return w.collect(ids, func(id domain.WorkloadID) *record { return w.s.find(customer, id) }), nil
+	return w.collectLocked(ids, func(id domain.WorkloadID) *record { return w.s.findLocked(customer, id) }), nil
 }
 
 // GetAny implements ports.WorkloadStore.
@@ -166,11 +166,11 @@ func (w workloads) GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]doma
 	}
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
-	return w.collect(ids, func(id domain.WorkloadID) *record { return w.s.workloads[id] }), nil
+	return w.collectLocked(ids, func(id domain.WorkloadID) *record { return w.s.workloads[id] }), nil
 }
 
 // collect copies the workloads that find returns.
-func (w workloads) collect(ids []domain.WorkloadID, find func(domain.WorkloadID) *record) []domain.Workload {
+func (w workloads) collectLocked(ids []domain.WorkloadID, find func(domain.WorkloadID) *record) []domain.Workload {
 	found := make([]domain.Workload, 0, len(ids))
 	for _, id := range ids {
 		if r := find(id); r != nil {

@@ -51,7 +51,7 @@ func CheckSchema(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	bounded, cancel := context.WithTimeout(ctx, dialMax)
+	bounded, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	c, err := pgx.ConnectConfig(bounded, cfg.ConnConfig)
 	if err != nil {

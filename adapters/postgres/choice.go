@@ -103,7 +103,7 @@ func (q queue) choose(ctx context.Context, hq domain.HeadsQuery, over []domain.C
 	if !due {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queryMax)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queryTimeout)
 	go func() {
 		defer cancel()
 		choice, err := q.choice(ctx, hq, id)

@@ -47,7 +47,7 @@ func translate(ctx context.Context, err error) error {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
 		if disconnected(err) {
-			return away(err)
+			return unavailable(err)
 		}
 		// The server was not the trouble: an argument that cannot be encoded, a row that cannot be decoded. Trying again would fail again.
 		return &domain.Error{Code: domain.CodeInternal, Message: "a value cannot be stored or read", Cause: err}
@@ -60,12 +60,12 @@ func translate(ctx context.Context, err error) error {
 	case class == "08", class == "53", class == "57", class == "40", pg.Code == "25006", pg.Code == "55P03":
 		// Connection trouble, out of resources, shutting down or cancelled, conflicts beyond the retries, a read-only server
 		// in the middle of a failover, a lock that was not available.
-		return away(err)
+		return unavailable(err)
 	}
 	return &domain.Error{Code: domain.CodeInternal, Message: "the database refused a statement", Cause: err}
 }
 
-func away(err error) error {
+func unavailable(err error) error {
 	return &domain.Error{Code: domain.CodeUnavailable, Message: "the database is not available", RetryAfter: retryAfter, Cause: err}
 }
 

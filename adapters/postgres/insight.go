@@ -14,7 +14,7 @@ import (
 type insight struct{ s *Store }
 
 // Ahead implements ports.InsightStore.
-func (i insight) Ahead(ctx context.Context, cutoffs []ports.Cutoff, most int) ([]int, error) {
+func (i insight) Ahead(ctx context.Context, cutoffs []ports.Cutoff, limit int) ([]int, error) {
 	if len(cutoffs) == 0 {
 		return nil, ctx.Err()
 	}
@@ -26,7 +26,7 @@ func (i insight) Ahead(ctx context.Context, cutoffs []ports.Cutoff, most int) ([
  CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM waiting w WHERE w.lane_id = c.lane_id
    AND (w.queue_at, w.workload_id) < (coalesce(c.queue_at, 'infinity'), c.workload_id) LIMIT $4::bigint) b) a ORDER BY c.place`,
 		each(cutoffs, func(c c) string { return string(c.Lane) }), each(cutoffs, func(c c) *time.Time { return null(c.Before.QueueAt) }),
-		each(cutoffs, func(c c) string { return string(c.Before.ID) }), most)
+		each(cutoffs, func(c c) string { return string(c.Before.ID) }), limit)
 }
 
 // SaveThroughput implements ports.InsightStore.

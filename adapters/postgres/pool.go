@@ -38,14 +38,14 @@ type Options struct {
 }
 
 const (
-	// queryMax bounds a query whose caller set no deadline; serverMax is the same in the server, if sessions may be configured.
-	queryMax  = 15 * time.Second
-	serverMax = 20 * time.Second
+	// queryTimeout bounds a query whose caller set no deadline; serverTimeout is the same in the server, if sessions may be configured.
+	queryTimeout  = 15 * time.Second
+	serverTimeout = 20 * time.Second
 	// keepalive finds a connection whose other end has gone: idle ones by probes, busy ones by unacknowledged data.
 	keepaliveIdle  = 10 * time.Second
-	keepaliveEvery = 5 * time.Second
+	keepaliveInterval = 5 * time.Second
 	userTimeout    = 15 * time.Second
-	dialMax        = 5 * time.Second
+	dialTimeout        = 5 * time.Second
 	leaseConns     = 3
 )
 
@@ -123,9 +123,9 @@ func poolConfig(url string, conns int) (*pgxpool.Config, error) {
 	cfg.MaxConns = int32(min(conns, 1000)) //nolint:gosec // bounded
 	cfg.MaxConnIdleTime = 5 * time.Minute
 	cfg.HealthCheckPeriod = 15 * time.Second
-	cfg.PingTimeout = dialMax
+	cfg.PingTimeout = dialTimeout
 	cc := cfg.ConnConfig
-	cc.ConnectTimeout = dialMax
+	cc.ConnectTimeout = dialTimeout
 	cc.DialFunc = dialer().DialContext
 	if cc.RuntimeParams["application_name"] == "" {
 		cc.RuntimeParams["application_name"] = "niyanta"
@@ -134,8 +134,8 @@ func poolConfig(url string, conns int) (*pgxpool.Config, error) {
 		for name, value := range plannerSettings {
 			cc.RuntimeParams[name] = value
 		}
-		cc.RuntimeParams["statement_timeout"] = fmt.Sprint(serverMax.Milliseconds())
-		cc.RuntimeParams["idle_in_transaction_session_timeout"] = fmt.Sprint(serverMax.Milliseconds())
+		cc.RuntimeParams["statement_timeout"] = fmt.Sprint(serverTimeout.Milliseconds())
+		cc.RuntimeParams["idle_in_transaction_session_timeout"] = fmt.Sprint(serverTimeout.Milliseconds())
 		cc.RuntimeParams["timezone"] = "UTC"
 	}
 	return cfg, nil
@@ -165,8 +165,8 @@ func plain(cc *pgx.ConnConfig) bool {
 
 func dialer() *net.Dialer {
 	return &net.Dialer{
-		Timeout:         dialMax,
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepaliveIdle, Interval: keepaliveEvery, Count: 3},
+		Timeout:         dialTimeout,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepaliveIdle, Interval: keepaliveInterval, Count: 3},
 		Control: func(network, _ string, c syscall.RawConn) error {
 			if network != "tcp4" && network != "tcp6" {
 				return nil

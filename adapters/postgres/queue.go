@@ -13,8 +13,8 @@ import (
 
 type queue struct{ s *Store }
 
-// promoteMax bounds what becomes due in one statement.
-const promoteMax = 5000
+// promoteLimit bounds what becomes due in one statement.
+const promoteLimit = 5000
 
 var promoteSQL = `WITH due AS (
   DELETE FROM delayed WHERE workload_id IN (
@@ -25,8 +25,8 @@ var promoteSQL = `WITH due AS (
 // promote moves what has become due to what waits. Rows that a concurrent transition holds are left for the next time.
 func (q queue) promote(ctx context.Context) error {
 	for {
-		n, err := exec(ctx, q.s.pool, promoteSQL, promoteMax)
-		if err != nil || n < promoteMax {
+		n, err := exec(ctx, q.s.pool, promoteSQL, promoteLimit)
+		if err != nil || n < promoteLimit {
 			return err
 		}
 	}

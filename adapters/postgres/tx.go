@@ -16,8 +16,8 @@ import (
 const (
 	// txTries bounds how often a transaction is tried that lost to a concurrent one.
 	txTries = 6
-	// resolveMax is how long the fate of a commit is asked for whose answer was lost.
-	resolveMax = 10 * time.Second
+	// resolveTimeout is how long the fate of a commit is asked for whose answer was lost.
+	resolveTimeout = 10 * time.Second
 )
 
 // tx is a transaction of two round trips: what was queued until read goes in one, what was queued until commit in another.
@@ -132,7 +132,7 @@ func once[R any](ctx context.Context, pool *pgxpool.Pool, f func(ctx context.Con
 // resolve asks what became of a transaction: as long as it is under way it waits, then its token tells. The id of a transaction
 // alone doesn't: after a crash of the server it may be another one's.
 func (s *Store) resolve(ctx context.Context, t *tx) (committed bool, err error) {
-	bounded, cancel := context.WithTimeout(ctx, resolveMax)
+	bounded, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
 	for {
 		var underWay bool
@@ -164,7 +164,7 @@ func deadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, has := ctx.Deadline(); has {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, queryMax)
+	return context.WithTimeout(ctx, queryTimeout)
 }
 
 // query runs a statement and reads its rows.

@@ -87,7 +87,7 @@ var defects = []defect{
 	{"running limit read without a lock that excludes other assignments", postgres + "apply.go", `		lock = "NO KEY UPDATE"`, `		lock = "SHARE"`, nil, []layer{onPostgres}},
 
 	// Stores.
-	{"audit missing in memory", memory + "workloads.go", "		if event.Type != \"\" {\n\t\t\ts.append(r, event)\n\t\t}\n", "		_ = event\n", nil, []layer{sim, exhaustive, onMemory}},
+	{"audit missing in memory", memory + "workloads.go", "		if event.Type != \"\" {\n\t\t\ts.auditLocked(r, event)\n\t\t}\n", "		_ = event\n", nil, []layer{sim, exhaustive, onMemory}},
 	{name: "audit written outside the transaction", file: postgres + "apply.go", old: "	t.queueAudit(events)\n", new: "	t.late = func() { t.queueAudit(events) }\n",
 		more: []edit{
 			{postgres + "tx.go", "	ended bool\n}", "	ended bool\n	late func()\n}"},
@@ -103,7 +103,7 @@ var defects = []defect{
 	{"idempotency keys ignored", admission, "u != nil && !u.Forgotten(now) {", "u != nil && false {", nil, []layer{sim, onMemory}},
 	{"another customer's workload is found", memory + "store.go", "r == nil || r.CustomerID != customer", "r == nil", nil, []layer{sim, onMemory}},
 	{"results share memory with the store", memory + "workloads.go", "found = append(found, r.Workload.Clone())", "found = append(found, r.Workload)", nil, []layer{onMemory}},
-	{"what becomes due stays delayed", memory + "queue.go", "	q.s.promote(q.s.now())", "	_ = q.s.now()", nil, []layer{sim, onMemory}},
+	{"what becomes due stays delayed", memory + "queue.go", "	q.s.promoteLocked(q.s.now())", "	_ = q.s.now()", nil, []layer{sim, onMemory}},
 
 	{"anti rules bind all customers", fleet, "	binds := l.CustomerID\n", "	binds := everyCustomer\n", nil, []layer{properties}},
 	{"anti rules of what runs are ignored", fleet, "return w.repelled != nil && (", "return false && (", nil, []layer{sim, properties}},
