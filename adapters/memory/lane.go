@@ -8,14 +8,15 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// lane holds the eligible workloads of one lane, in order. It lives while anything waits or runs in it.
+// lane holds the eligible workloads of one lane, in order. It exists while anything waits or runs
+// in it.
 type lane struct {
 	domain.Lane
 	waiting *btree.BTreeG[*record]
 	held    int
 }
 
-// holding is what one session holds, and what it has not let go of.
+// holding is what one session holds, and the ending runs that keep its slots.
 type holding struct {
 	records map[domain.WorkloadID]*record
 	lanes   map[domain.LaneID]int
@@ -37,7 +38,8 @@ func (s *Store) dropIfIdleLocked(l *lane) {
 	}
 }
 
-// enter files a record under its state; leave takes it out. A record is changed only between the two.
+// enterLocked adds a record to the indexes of its state, and leaveLocked removes it. A record
+// changes only between the two.
 func (s *Store) enterLocked(r *record, now time.Time) {
 	t := s.customers[r.CustomerID]
 	switch {
@@ -89,7 +91,7 @@ func (s *Store) dequeueLocked(r *record) {
 	s.dropIfIdleLocked(l)
 }
 
-// promote moves what has become due into its lane.
+// promoteLocked moves workloads that have become due from the delayed tree into their lanes.
 func (s *Store) promoteLocked(now time.Time) {
 	for {
 		r, ok := s.delayed.Min()
@@ -110,7 +112,7 @@ func (s *Store) holdingOfLocked(session domain.SessionID) *holding {
 	return h
 }
 
-// handle keeps the ending runs of live sessions.
+// keepEndingLocked adds and removes the ending runs of live sessions.
 func (s *Store) keepEndingLocked(r *record, hands domain.Hands, e domain.Ending) {
 	k := e.Run()
 	switch {

@@ -8,14 +8,14 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// leadership is the lease row. Epoch survives releases, so that it never repeats.
+// leadership is the leader's lease. The epoch survives releases, so that it never repeats.
 type leadership struct {
 	holder string
 	epoch  int64
 	until  time.Time
 }
 
-// checkEpoch fails unless epoch is the current leader's; the mutex is held.
+// checkEpochLocked returns CodeFenced unless epoch is the current leader's.
 func (s *Store) checkEpochLocked(epoch int64) error {
 	current := s.leader.epoch
 	if s.leader.holder == "" {

@@ -9,8 +9,9 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Notifier implements ports.Notifier and ports.Listener within one process by plain calls: nothing is encoded, nothing is
-// lost. Handlers run on the sender's goroutine, which their contract (quick, never closing themselves) allows.
+// Notifier implements ports.Notifier and ports.Listener within one process by plain calls.
+// Nothing is encoded and nothing is lost. Handlers run on the sender's goroutine. Their contract
+// allows it: they are quick and never close themselves.
 type Notifier struct {
 	commands topic[domain.WorkerID, ports.Command]
 	updates  topic[domain.WorkloadID, ports.Update]

@@ -50,7 +50,7 @@ func (q queue) Heads(ctx context.Context, hq domain.HeadsQuery) (domain.QueueHea
 	return out, nil
 }
 
-// lanesByCustomer are the lanes in which something waits.
+// lanesByCustomerLocked returns the lanes in which something waits.
 func (s *Store) lanesByCustomerLocked() map[domain.CustomerID][]*lane {
 	out := map[domain.CustomerID][]*lane{}
 	for _, l := range s.lanes {
@@ -61,7 +61,8 @@ func (s *Store) lanesByCustomerLocked() map[domain.CustomerID][]*lane {
 	return out
 }
 
-// choose returns those of a customer's lanes that are considered, and counts the others in out.
+// chooseLocked returns the lanes of a customer that a cycle considers, and counts the others in
+// out.
 func (q queue) chooseLocked(hq domain.HeadsQuery, customer domain.CustomerID, lanes []*lane, out *domain.QueueHeads) []*lane {
 	firsts := make([]domain.FirstOfLane, len(lanes))
 	for i, l := range lanes {
@@ -193,7 +194,8 @@ func sortHeld(hs []ports.HeldWorkload) {
 	slices.SortFunc(hs, func(a, b ports.HeldWorkload) int { return cmp.Compare(a.WorkloadID, b.WorkloadID) })
 }
 
-// sweep returns the held workloads behind after that match, ordered by id, at most limit.
+// sweep returns the held workloads that match, ordered by id, after the given id and at most
+// limit.
 func (q queue) sweep(ctx context.Context, after domain.WorkloadID, limit int, match func(r *record, now time.Time) bool) ([]ports.HeldWorkload, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -237,7 +239,8 @@ func (q queue) Orphans(ctx context.Context, after domain.WorkloadID, limit int) 
 	defer q.s.mu.Unlock()
 	var out []ports.Orphan
 	for _, h := range held {
-		// Between the two looks the workload may have been freed; then it is no orphan any more.
+		// The lock was released in between. A workload that was freed meanwhile is no orphan any
+		// more.
 		if end := q.s.past[h.SessionID]; end != nil && q.s.workloads[h.WorkloadID].SessionID == h.SessionID {
 			o := ports.Orphan{HeldWorkload: h, Loss: end.Loss, Excused: end.Excused()}
 			o.Shared = h.Suspect && q.s.suspectsOfLocked(h.SessionID) > 1
@@ -252,7 +255,7 @@ func (q queue) Orphans(ctx context.Context, after domain.WorkloadID, limit int) 
 	return out, nil
 }
 
-// suspectsOf counts the suspects that a session holds.
+// suspectsOfLocked counts the suspects that a session holds.
 func (s *Store) suspectsOfLocked(session domain.SessionID) (n int) {
 	if h := s.holdings[session]; h != nil {
 		for _, r := range h.records {

@@ -11,8 +11,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// RateLimiter implements ports.RateLimiter with golang.org/x/time/rate, one bucket per key. A bucket that has been full for a
-// while is forgotten: a new one is full as well.
+// RateLimiter implements ports.RateLimiter with golang.org/x/time/rate, one bucket per key. A
+// bucket that is full again is removed: a new one is full as well.
 type RateLimiter struct {
 	clock ports.Clock
 
@@ -66,7 +66,7 @@ func (l *RateLimiter) Allow(ctx context.Context, key string, perSecond float64, 
 
 func seconds(s float64) time.Duration { return time.Duration(max(s, 0) * float64(time.Second)) }
 
-// sweep forgets buckets that are full again; l.mu is held.
+// sweepLocked removes buckets that are full again.
 func (l *RateLimiter) sweepLocked(now time.Time) {
 	if now.Sub(l.swept) < sweepInterval {
 		return

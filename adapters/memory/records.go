@@ -41,7 +41,7 @@ func eventsAfter(events []domain.AuditEvent, after int64, limit int) []domain.Au
 
 type logs struct{ s *Store }
 
-// keep stores the lines of a transition that was applied, and drops the oldest beyond the bound.
+// keep stores the log lines of an applied transition, and drops the oldest beyond the limit.
 func (r *record) keep(t *domain.Transition) {
 	for _, line := range t.Lines {
 		r.logSeq++

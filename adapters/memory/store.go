@@ -33,7 +33,7 @@ type Store struct {
 	throughput   domain.Throughput
 }
 
-// record is a workload with what belongs to it.
+// record is a workload with everything that belongs to it.
 type record struct {
 	domain.Workload
 	audit       []domain.AuditEvent
@@ -49,7 +49,7 @@ type savedCheckpoint struct {
 	data []byte
 }
 
-// tenant is a customer with what belongs to it.
+// tenant is a customer with everything that belongs to it.
 type tenant struct {
 	domain.Customer
 	usage     domain.Usage
@@ -85,10 +85,11 @@ func (s *Store) Stores() ports.Stores {
 	}
 }
 
-// now is the store's clock, in the precision that every store has.
+// now returns the store's time, in the precision that every store has.
 func (s *Store) now() time.Time { return s.clock.Now().UTC().Truncate(time.Microsecond) }
 
-// newTree returns a tree of records ordered by a time that does not change while they are in it, then by id.
+// newTree returns a tree of records, ordered by a time and then by id. The time of a record must
+// not change while it is in the tree.
 func newTree(by func(*record) time.Time) *btree.BTreeG[*record] {
 	return btree.NewBTreeGOptions(func(a, b *record) bool {
 		if d := by(a).Compare(by(b)); d != 0 {
@@ -98,7 +99,7 @@ func newTree(by func(*record) time.Time) *btree.BTreeG[*record] {
 	}, btree.Options{NoLocks: true})
 }
 
-// find returns a workload if it exists and belongs to the customer.
+// findLocked returns a workload if it exists and belongs to the customer.
 func (s *Store) findLocked(customer domain.CustomerID, id domain.WorkloadID) *record {
 	r := s.workloads[id]
 	if r == nil || r.CustomerID != customer {

@@ -13,7 +13,7 @@ import (
 
 type workers struct{ s *Store }
 
-// certificate is the death of a process, by the digest of its secret.
+// certificate identifies the death of a process, by the digest of its secret.
 type certificate struct{ process, digest string }
 
 // Register implements ports.WorkerStore.
@@ -41,7 +41,7 @@ func (w workers) Register(ctx context.Context, r domain.Registration, lease time
 	return change.Worker.Clone(), nil
 }
 
-// changeLocked executes a decision on a worker.
+// changeLocked executes a decision about a worker.
 func (s *Store) changeLocked(c domain.WorkerChange) {
 	if c.Ended.ID != "" {
 		s.past[c.Ended.ID] = &c.Ended

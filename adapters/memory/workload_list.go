@@ -9,17 +9,18 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// chunk bounds how many workloads a list looks at before it lets others have the store.
+// chunk is how many workloads a list looks at before it releases the store for others.
 const chunk = 1000
 
-// List implements ports.WorkloadStore. However much the customer has, nobody else waits for more than a chunk of it.
+// List implements ports.WorkloadStore. However much the customer has, nobody else waits for more
+// than a chunk of it.
 func (w workloads) List(ctx context.Context, q ports.WorkloadQuery) (ports.WorkloadPage, error) {
 	if q.OrderBy == "" || q.OrderBy == ports.OrderCreatedAt {
 		p := pager{q: q}
 		err := w.walk(ctx, q, func(r *record) bool { return p.add(position(r, q.OrderBy), r) })
 		return p.done(), err
 	}
-	// Other orders are sorted first, by what the records were like when they were passed.
+	// Other orders are sorted first, by the values that the records had when they were visited.
 	type place struct {
 		ports.Cursor
 		r *record
@@ -44,8 +45,8 @@ func (w workloads) List(ctx context.Context, q ports.WorkloadQuery) (ports.Workl
 	return p.done(), nil
 }
 
-// walk calls visit for the customer's workloads that match the filters, by creation, in the direction asked for, until it returns false.
-// The store is locked during visit.
+// walk calls visit for the customer's workloads that match the filters, in the order of their
+// creation or its reverse, until visit returns false. The store is locked during visit.
 func (w workloads) walk(ctx context.Context, q ports.WorkloadQuery, visit func(*record) bool) error {
 	var last *record
 	for {
@@ -60,7 +61,8 @@ func (w workloads) walk(ctx context.Context, q ports.WorkloadQuery, visit func(*
 	}
 }
 
-// walkChunk visits what comes behind last, and returns where it stopped; more tells whether to go on.
+// walkChunk visits up to a chunk of workloads after last. It returns the last one visited, and
+// reports whether there are more.
 func (w workloads) walkChunk(q ports.WorkloadQuery, last *record, visit func(*record) bool) (at *record, more bool) {
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
@@ -93,7 +95,7 @@ func (w workloads) walkChunk(q ports.WorkloadQuery, last *record, visit func(*re
 	return at, more
 }
 
-// pager makes a page of what it is given in order.
+// pager collects a page from workloads that are added in order.
 type pager struct {
 	q       ports.WorkloadQuery
 	page    ports.WorkloadPage
@@ -122,7 +124,7 @@ func (p *pager) done() ports.WorkloadPage {
 	return p.page
 }
 
-// position is the cursor of a record in the order asked for.
+// position returns the cursor of a record in the requested order.
 func position(r *record, by ports.OrderBy) ports.Cursor {
 	c := ports.Cursor{ID: r.ID}
 	switch by {
@@ -136,7 +138,8 @@ func position(r *record, by ports.OrderBy) ports.Cursor {
 	return c
 }
 
-// compare orders two positions of one query: by the sort value, then by id, reversed unless ascending.
+// compare orders two positions of one query: by the sort value, then by id, reversed unless the
+// query is ascending.
 func compare(q ports.WorkloadQuery, a, b ports.Cursor) int {
 	d := cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Priority, b.Priority), strings.Compare(string(a.ID), string(b.ID)))
 	if q.Ascending {

@@ -58,7 +58,7 @@ func (s *Store) submitLocked(sub *domain.Submission, now time.Time) ports.Submit
 	return ports.SubmitResult{Status: admission, Workload: wl.Clone()}
 }
 
-// forgetKeysLocked forgets idempotency keys that may be used anew.
+// forgetKeysLocked removes idempotency keys that may be used anew.
 func (s *Store) forgetKeysLocked(now time.Time) {
 	n := 0
 	for n < len(s.uses) && s.uses[n].Forgotten(now) {
@@ -88,7 +88,7 @@ func (w workloads) Apply(ctx context.Context, b domain.Batch) ([]domain.Result, 
 	return results, nil
 }
 
-// apply executes one transition; the mutex is held.
+// applyLocked executes one transition.
 func (s *Store) applyLocked(t *domain.Transition, now time.Time) domain.Result {
 	r := s.workloads[t.WorkloadID]
 	if r == nil {
@@ -110,7 +110,7 @@ func (s *Store) applyLocked(t *domain.Transition, now time.Time) domain.Result {
 	return res
 }
 
-// replace gives the record its next state and files it anew where that matters.
+// replaceLocked gives a record its next state, and moves it between indexes if that is needed.
 func (s *Store) replaceLocked(r *record, next domain.State, now time.Time) {
 	if next.Status == r.Status || next.Status.Held() && r.Status.Held() {
 		r.State = next
@@ -121,7 +121,8 @@ func (s *Store) replaceLocked(r *record, next domain.State, now time.Time) {
 	s.enterLocked(r, now)
 }
 
-// tally is what an assignment has to fit in, and the worker of a report; nil for other events. Only assignments count here.
+// tallyLocked returns what domain.Execute checks an assignment against, and the worker of a
+// report. It returns nil for other events.
 func (s *Store) tallyLocked(r *record, t *domain.Transition) *domain.Tally {
 	if t.Reported() {
 		return &domain.Tally{Workers: map[domain.WorkerID]*domain.Worker{r.WorkerID: s.workers[r.WorkerID]}}
@@ -169,7 +170,7 @@ func (w workloads) GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]doma
 	return w.collectLocked(ids, func(id domain.WorkloadID) *record { return w.s.workloads[id] }), nil
 }
 
-// collect copies the workloads that find returns.
+// collectLocked copies the workloads that find returns.
 func (w workloads) collectLocked(ids []domain.WorkloadID, find func(domain.WorkloadID) *record) []domain.Workload {
 	found := make([]domain.Workload, 0, len(ids))
 	for _, id := range ids {
@@ -180,7 +181,8 @@ func (w workloads) collectLocked(ids []domain.WorkloadID, find func(domain.Workl
 	return found
 }
 
-// Forget implements ports.WorkloadStore. Lanes go with the last that stands in them, and ending runs with their sessions.
+// Forget implements ports.WorkloadStore. Lanes go with the last that stands in them, and ending
+// runs with their sessions.
 func (w workloads) Forget(ctx context.Context, _ int) (int, error) { return 0, ctx.Err() }
 
 // Usage implements ports.WorkloadStore.

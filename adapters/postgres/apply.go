@@ -24,7 +24,8 @@ func (w workloads) Apply(ctx context.Context, b domain.Batch) ([]domain.Result, 
 	})
 }
 
-// apply locks and reads what a batch concerns, executes it, and queues the writes for the commit.
+// apply locks and reads the rows that a batch concerns, executes the batch, and queues the writes
+// for the commit.
 func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
 	assigns, reports := false, false
 	ids := make([]string, len(b.Transitions))
@@ -41,7 +42,7 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 		tally = t.queueTally(b.Transitions)
 	}
 	found := map[domain.WorkloadID]*domain.Workload{}
-	// In the order of the ids, so that batches never wait for each other in a circle.
+	// Rows are locked in the order of their ids. Otherwise two batches could deadlock.
 	t.queue("SELECT "+hotColumns+" FROM workloads w WHERE w.workload_id = ANY($1::text[]) ORDER BY w.workload_id FOR NO KEY UPDATE", ids).
 		Query(func(rows pgx.Rows) error {
 			ws, err := pgx.CollectRows(rows, workloadTable.scanInto)
@@ -117,18 +118,20 @@ var (
 		" WHERE e.workload_id = u.workload_id AND e.generation = u.generation AND e.session_id = u.session_id"
 )
 
-// ofLiveSession leaves out the ending runs, of the alias, whose sessions have ended.
+// ofLiveSession is a join that leaves out the ending runs (the alias) of sessions that have
+// ended.
 func ofLiveSession(alias string) string {
 	return "JOIN worker_leases l ON l.worker_id = " + alias + ".worker_id AND l.session_id = " + alias + ".session_id AND l.live"
 }
 
-// queueEnding keeps the ending runs of live sessions.
+// queueEnding queues the inserts and deletes of ending runs.
 func (t *tx) queueEnding(keep, free []domain.Ending) {
 	writeRows(t, &endingTable, insertEnding, pointers(keep))
 	writeRows(t, endingKey, deleteEnding, pointers(free))
 }
 
-// fillResults adds the result data to answers about workloads that had completed before: the hot row doesn't hold it.
+// fillResults adds the result data to answers about workloads that had completed before. The row
+// in workloads does not have it.
 func (t *tx) fillResults(ctx context.Context, results []domain.Result) error {
 	var ids []string
 	for i := range results {
@@ -157,7 +160,8 @@ func (t *tx) fillResults(ctx context.Context, results []domain.Result) error {
 	return nil
 }
 
-// queueEpoch checks that epoch is the current leader's until this transaction ends. Batches that assign take turns.
+// queueEpoch checks that epoch is the current leader's, and keeps it so until the transaction
+// ends. Batches that assign take turns.
 func (t *tx) queueEpoch(epoch int64, assigns bool) {
 	lock := "SHARE"
 	if assigns {
@@ -176,8 +180,8 @@ func (t *tx) queueEpoch(epoch int64, assigns bool) {
 	})
 }
 
-// queueTally reads what assignments must fit in. Limits and workers are locked, so that they hold at the commit; what is
-// held only grows by assignments, which take turns.
+// queueTally reads what assignments are checked against. Limits and workers are locked, so that
+// they hold at the commit. Counts are not: they grow by assignments only, which take turns.
 func (t *tx) queueTally(ts []domain.Transition) *domain.Tally {
 	y := &domain.Tally{
 		MaxConcurrent: map[domain.CustomerID]int{}, Running: map[domain.CustomerID]int{},
@@ -197,7 +201,7 @@ func (t *tx) queueTally(ts []domain.Transition) *domain.Tally {
 		}
 	}
 	owners = slices.Compact(slices.Sorted(slices.Values(owners)))
-	// Whose the workloads are says the transition; if it does not, the workload.
+	// The transition names the customer; if it does not, the workload does.
 	const concerned = `(SELECT unnest($1::text[]) COLLATE "C" UNION SELECT w.customer_id FROM workloads w WHERE w.workload_id = ANY($2::text[]))`
 	t.queue(selectCustomers+" WHERE c.customer_id IN "+concerned+" ORDER BY c.customer_id FOR SHARE OF c", owners, unowned).
 		Query(func(rows pgx.Rows) error {
@@ -226,8 +230,8 @@ func (t *tx) queueTally(ts []domain.Transition) *domain.Tally {
 	return y
 }
 
-// queueHolders reads the workers that hold these workloads, into a tally that is made if there is none. It stands behind the statement that
-// locks the workloads, so that it sees who holds them now.
+// queueHolders reads the workers that hold these workloads, into y or into a new tally. It must
+// follow the statement that locks the workloads: then it sees who holds them now.
 func (t *tx) queueHolders(ids []string, y *domain.Tally) *domain.Tally {
 	if y == nil {
 		y = &domain.Tally{Workers: map[domain.WorkerID]*domain.Worker{}}
@@ -236,7 +240,7 @@ func (t *tx) queueHolders(ids []string, y *domain.Tally) *domain.Tally {
 	return y
 }
 
-// holderTable is what a tally needs of a worker.
+// holderTable has the columns of a worker that a tally needs.
 var (
 	holderTable   = workerTable.as("workers", "worker_id", "session_id", "status", "slots")
 	selectHolders = "SELECT " + holderTable.names("") + " FROM workers"
@@ -253,7 +257,7 @@ func workersOf(y *domain.Tally) func(pgx.Rows) error {
 	}
 }
 
-// counts reads rows of a key and a count.
+// counts reads rows that are a key and a count.
 func counts[K ~string](into map[K]int) func(pgx.Rows) error {
 	return func(rows pgx.Rows) error {
 		var key K

@@ -15,8 +15,8 @@ import (
 // undefinedTable is the SQLSTATE of a statement about a table that doesn't exist.
 const undefinedTable = "42P01"
 
-// Advice says what an operator must change before err can go away, and is empty for what may heal by itself: a server that isn't up
-// yet, that fails over, that is full.
+// Advice says what an operator must change before err can go away. It is empty for errors that
+// may go away by themselves: a server that is starting, failing over or full.
 func Advice(err error) string {
 	var parse *pgconn.ParseConfigError
 	if errors.As(err, &parse) || errors.Is(err, errURL) {
@@ -41,11 +41,11 @@ func Advice(err error) string {
 	return ""
 }
 
-// ErrSchemaMissing tells that the database lacks migrations that this program needs.
+// ErrSchemaMissing means that the database lacks migrations that this program needs.
 var ErrSchemaMissing = errors.New("the schema is missing or too old: run niyanta migrate up")
 
-// CheckSchema tells whether the database has the schema that this program needs: nil, ErrSchemaMissing, or why it could not be asked. A newer
-// one is fine.
+// CheckSchema checks that the database has the schema that this program needs, or a newer one. It
+// returns ErrSchemaMissing if it does not, or why the database could not be asked.
 func CheckSchema(ctx context.Context, url string) error {
 	cfg, err := poolConfig(url, 1)
 	if err != nil {
@@ -77,7 +77,7 @@ func CheckSchema(ctx context.Context, url string) error {
 	return nil
 }
 
-// newestMigration is the version that the program's migrations lead to.
+// newestMigration returns the version that the program's migrations lead to.
 func newestMigration() (int64, error) {
 	names, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil || len(names) == 0 {

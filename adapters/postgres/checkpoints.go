@@ -12,7 +12,7 @@ import (
 type checkpoints struct{ s *Store }
 
 var (
-	// checkpointTable lacks the data, which travel beside the other columns: they are large, and most reads don't want them.
+	// checkpointTable lacks the data: they are large, and most reads do not need them.
 	checkpointTable = table[domain.Checkpoint]{"checkpoints", []column[domain.Checkpoint]{
 		text("workload_id", func(c *domain.Checkpoint) *domain.WorkloadID { return &c.WorkloadID }),
 		bigint("sequence", func(c *domain.Checkpoint) *int64 { return &c.Sequence }),

@@ -13,21 +13,23 @@ import (
 )
 
 const (
-	// choiceAge is how old a choice of lanes gets before it is made again, if that is cheap: it costs at most a twentieth of the time.
+	// A choice of lanes is made again when it is choiceAge old, or choiceCost times as old as it
+	// took to make, whichever is later. So choices cost at most a twentieth of the time.
 	choiceAge  = time.Second
 	choiceCost = 20
 )
 
-// laneChoices are, of customers that have more lanes than a cycle considers, the lanes that it does. Finding them out costs as
-// much as the customer has lanes. It happens beside the cycles, so that it keeps nobody else's work waiting; the choice may be some
-// seconds old. Safe for concurrent use.
+// laneChoices keeps, for customers that have more lanes than a cycle considers, the lanes that
+// are considered. To choose them, all lanes of the customer must be read, which takes time in
+// proportion to their number. It happens beside the cycles, so that it delays nobody else's work.
+// A choice may be some seconds old. Safe for concurrent use.
 type laneChoices struct {
 	mu      sync.Mutex
 	choices map[domain.CustomerID]laneChoice
 	making  bool
 }
 
-// laneChoice is one customer's.
+// laneChoice is the choice of one customer.
 type laneChoice struct {
 	lanes      []domain.LaneID
 	aside, cut int
@@ -36,7 +38,8 @@ type laneChoice struct {
 	cost       time.Duration
 }
 
-// known returns the customers that have a choice, and all chosen lanes; out counts the lanes that are not chosen.
+// known returns the customers that have a choice, and all chosen lanes. out counts the lanes that
+// were not chosen.
 func (c *laneChoices) known() (customers []string, lanes []string, out domain.QueueHeads) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -50,8 +53,9 @@ func (c *laneChoices) known() (customers []string, lanes []string, out domain.Qu
 	return customers, lanes, out
 }
 
-// next returns the customer whose choice is to be made now, and claims the making of it; over are customers found to have more lanes
-// than the limit, and found counts the lanes of each customer in which something was found.
+// next returns the customer whose choice is due, and claims the making of it. over are customers
+// found to have more lanes than the limit. found counts the lanes of each customer in which
+// something was found.
 func (c *laneChoices) next(over []domain.CustomerID, found map[domain.CustomerID]int, roster uint64, now time.Time) (domain.CustomerID, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -80,7 +84,8 @@ func (c *laneChoices) next(over []domain.CustomerID, found map[domain.CustomerID
 	return oldest, c.making
 }
 
-// done keeps a choice; nil means that the customer needs none, or none could be made.
+// done keeps a choice. A nil choice means that the customer needs none, or that none could be
+// made.
 func (c *laneChoices) done(id domain.CustomerID, choice *laneChoice) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,7 +97,7 @@ func (c *laneChoices) done(id domain.CustomerID, choice *laneChoice) {
 	c.choices[id] = *choice
 }
 
-// choose makes the choice that is due, beside the caller.
+// choose makes the choice that is due, in a goroutine of its own.
 func (q queue) choose(ctx context.Context, hq domain.HeadsQuery, over []domain.CustomerID, heads []domain.LaneHeads) {
 	found := map[domain.CustomerID]int{}
 	for i := range heads {
@@ -114,7 +119,8 @@ func (q queue) choose(ctx context.Context, hq domain.HeadsQuery, over []domain.C
 	}()
 }
 
-// lanesOfSQL walks through a customer's lanes by index, with the first of each. '0' is the character behind '/'.
+// lanesOfSQL walks through a customer's lanes by index and reads the first workload of each. The
+// character after '/' is '0'.
 const lanesOfSQL = `WITH RECURSIVE l AS (
   (SELECT lane_id, queue_at FROM waiting WHERE lane_id > $1::text || '/' AND lane_id < $1::text || '0' ORDER BY lane_id, queue_at LIMIT 1)
   UNION ALL
@@ -122,7 +128,8 @@ const lanesOfSQL = `WITH RECURSIVE l AS (
     SELECT lane_id, queue_at FROM waiting w WHERE w.lane_id > l.lane_id AND w.lane_id < $1::text || '0' ORDER BY w.lane_id, w.queue_at LIMIT 1) n)
 SELECT lane_id, queue_at FROM l`
 
-// choice looks at all lanes of a customer; nil when it has no more than the limit.
+// choice looks at all lanes of a customer and chooses. It returns nil if the customer has no more
+// than the limit.
 func (q queue) choice(ctx context.Context, hq domain.HeadsQuery, id domain.CustomerID) (*laneChoice, error) {
 	begun := time.Now()
 	lanes := map[domain.LaneID]domain.Lane{}

@@ -11,9 +11,11 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// table describes the columns of a table by the Go values of its rows. A column is named once, in the list that makes the table; the
-// lists in SELECT, INSERT and UPDATE, what rows are scanned into, and the arrays in which rows are written are all made from it. The text
-// of statements is made once, when the program starts; scanning and writing use no reflection.
+// table describes the columns of a table, whose rows are values of type R. A column is named
+// once, in the list that makes the table. From the list come the columns of SELECT, INSERT and
+// UPDATE, the targets that rows are scanned into, and the arrays in which rows are written. The
+// text of statements is built once, when the program starts. Scanning and writing use no
+// reflection.
 type table[R any] struct {
 	name    string
 	columns []column[R]
@@ -24,17 +26,20 @@ type column[R any] struct {
 	name string
 	// pgType is the type of one value on its way to the server.
 	pgType string
-	// stored is the expression that makes the column's value of what arrives, with %s for it; empty: as it is.
+	// stored is the SQL expression that turns a value on its way into the column's value, with %s
+	// for the former. If it is empty, the value is stored as it comes.
 	stored string
-	// array returns the values of rows, as an array that the driver encodes.
+	// array returns the values of rows as one array for the driver.
 	array func(rows []*R) any
-	// target returns where the driver puts the value of a row.
+	// target returns what the driver scans a row's value into.
 	target func(row *R) any
-	// writes says what writes the column; 0: every statement on its table.
+	// writes says which kinds of statements write the column; 0 means all.
 	writes writes
 }
 
-// writes is a set of kinds of statements. A statement that writes a few columns of a wide table is made of those that name its kind.
+// writes is a set of kinds of statements. Wide tables have statements that write some columns
+// only. Such a statement is made of the columns that name its kind. To write fewer columns for an
+// event, add a kind.
 type writes uint
 
 // The kinds.
@@ -43,13 +48,13 @@ const (
 	byTransition
 )
 
-// by says what writes the column.
+// by returns the column with the kinds of statements that write it.
 func (c column[R]) by(w writes) column[R] {
 	c.writes = w
 	return c
 }
 
-// written says what writes those of the columns that do not say it themselves.
+// written returns the columns, with w for those that name no kind themselves.
 func written[R any](w writes, columns []column[R]) []column[R] {
 	return each(columns, func(c column[R]) column[R] {
 		if c.writes == 0 {
@@ -59,12 +64,12 @@ func written[R any](w writes, columns []column[R]) []column[R] {
 	})
 }
 
-// writtenBy is the table with the columns alone that w writes.
+// writtenBy returns the table with only those columns that w writes.
 func (t *table[R]) writtenBy(w writes) *table[R] {
 	return &table[R]{t.name, slices.DeleteFunc(slices.Clone(t.columns), func(c column[R]) bool { return c.writes&w == 0 })}
 }
 
-// names lists the columns, qualified by the alias of the table unless that is empty.
+// names returns the list of columns, each qualified by alias unless that is empty.
 func (t *table[R]) names(alias string) string {
 	if alias != "" {
 		alias += "."
@@ -80,22 +85,23 @@ func (t *table[R]) each(text func(c *column[R], n int) string) string {
 	return strings.Join(parts, ", ")
 }
 
-// without is the table without some columns.
+// without returns the table without the named columns.
 func (t *table[R]) without(names ...string) *table[R] {
 	return &table[R]{t.name, slices.DeleteFunc(slices.Clone(t.columns), func(c column[R]) bool { return slices.Contains(names, c.name) })}
 }
 
-// as is another table that has some of the columns.
+// as returns another table that has the named columns of this one.
 func (t *table[R]) as(name string, names ...string) *table[R] {
 	return &table[R]{name, slices.DeleteFunc(slices.Clone(t.columns), func(c column[R]) bool { return !slices.Contains(names, c.name) })}
 }
 
-// rows is what stands in a FROM clause for the rows whose arrays are the statement's arguments: u, with the names of the columns.
+// rows returns the FROM item for rows that come as the statement's arguments. Its alias is u, and
+// its columns have the names of the table's.
 func (t *table[R]) rows() string {
 	return "unnest(" + t.each(func(c *column[R], n int) string { return fmt.Sprintf("$%d::%s[]", n, c.pgType) }) + ") AS u(" + t.names("") + ")"
 }
 
-// value is the expression that makes the column's value of u.
+// value returns the expression that makes the column's value from u.
 func (c *column[R]) value() string {
 	if c.stored == "" {
 		return "u." + c.name
@@ -103,7 +109,8 @@ func (c *column[R]) value() string {
 	return fmt.Sprintf(c.stored, "u."+c.name)
 }
 
-// insert is the statement that inserts rows. Its arguments are args. Clauses may follow. The stamped columns take the store's time.
+// insert returns the statement that inserts rows. Its arguments are args. Clauses may follow it.
+// Stamped columns get the store's time.
 func (t *table[R]) insert(stamped ...string) string {
 	return "INSERT INTO " + t.name + " (" + t.names("") + ") SELECT " + t.each(func(c *column[R], _ int) string {
 		if slices.Contains(stamped, c.name) {
@@ -113,20 +120,21 @@ func (t *table[R]) insert(stamped ...string) string {
 	}) + " FROM " + t.rows()
 }
 
-// upsert is the statement that inserts rows, and replaces those that have the same key, which is a list of columns.
+// upsert returns the statement that inserts rows, and replaces rows with the same key. The key is
+// a list of columns.
 func (t *table[R]) upsert(key string) string {
 	return t.insert() + " ON CONFLICT (" + key + ") DO UPDATE SET " +
 		t.without(strings.Split(key, ", ")...).each(func(c *column[R], _ int) string { return c.name + " = excluded." + c.name })
 }
 
-// update is the statement that sets the columns of the rows that have the same key.
+// update returns the statement that sets the columns of the rows with the same key.
 func (t *table[R]) update(key string) string {
 	return "UPDATE " + t.name + " t SET " +
 		t.without(key).each(func(c *column[R], _ int) string { return c.name + " = " + c.value() }) +
 		" FROM " + t.rows() + " WHERE t." + key + " = u." + key
 }
 
-// args are the arguments of insert, upsert and update: one array for each column.
+// args returns the arguments of insert, upsert and update: one array for each column.
 func (t *table[R]) args(rows []*R) []any {
 	args := make([]any, len(t.columns))
 	for i := range t.columns {
@@ -135,7 +143,7 @@ func (t *table[R]) args(rows []*R) []any {
 	return args
 }
 
-// targets are where a row whose columns are names is scanned into, with room for more.
+// targets returns what a row with the columns of names is scanned into, followed by more.
 func (t *table[R]) targets(row *R, more ...any) []any {
 	targets := make([]any, 0, len(t.columns)+len(more))
 	for i := range t.columns {
@@ -151,16 +159,16 @@ func (t *table[R]) scan(row pgx.CollectableRow) (R, error) {
 	return r, err
 }
 
-// scanInto reads a row to which it returns a pointer.
+// scanInto reads a row and returns a pointer to it.
 func (t *table[R]) scanInto(row pgx.CollectableRow) (*R, error) {
 	r := new(R)
 	return r, row.Scan(t.targets(r)...)
 }
 
-// join is all the columns in one list.
+// join concatenates lists of columns.
 func join[R any](lists ...[]column[R]) []column[R] { return slices.Concat(lists...) }
 
-// part makes the columns of a part of a row columns of the row.
+// part turns the columns of a part of a row into columns of the row.
 func part[R, P any](of func(*R) *P, columns []column[P]) []column[R] {
 	return each(columns, func(c column[P]) column[R] {
 		return column[R]{
@@ -172,7 +180,7 @@ func part[R, P any](of func(*R) *P, columns []column[P]) []column[R] {
 	})
 }
 
-// each returns what get makes of each element.
+// each returns the results of get for each element.
 func each[T, V any](in []T, get func(T) V) []V {
 	out := make([]V, len(in))
 	for i, v := range in {
@@ -181,7 +189,7 @@ func each[T, V any](in []T, get func(T) V) []V {
 	return out
 }
 
-// pointers returns where the rows are.
+// pointers returns the addresses of the rows.
 func pointers[R any](rows []R) []*R {
 	out := make([]*R, len(rows))
 	for i := range rows {
@@ -190,10 +198,11 @@ func pointers[R any](rows []R) []*R {
 	return out
 }
 
-// texts converts ids and the like to what the driver knows.
+// texts converts strings of a named type to plain strings, which the driver knows.
 func texts[S ~string](in []S) []string { return each(in, func(s S) string { return string(s) }) }
 
-// The kinds of columns. Each takes the name of the column and a function that returns the address of its field.
+// The functions below make columns. Each takes the name of the column and a function that returns
+// the address of the field.
 
 func text[R any, V ~string](name string, field func(*R) *V) column[R] {
 	return column[R]{
@@ -241,7 +250,7 @@ func boolean[R any](name string, field func(*R) *bool) column[R] {
 	}
 }
 
-// instant is a time that is never NULL.
+// instant is a column of a time that is never NULL.
 func instant[R any](name string, field func(*R) *time.Time) column[R] {
 	return column[R]{
 		name, "timestamptz", "",
@@ -251,14 +260,14 @@ func instant[R any](name string, field func(*R) *time.Time) column[R] {
 	}
 }
 
-// optional is a time that is NULL when the field is zero.
+// optional is a column of a time. It is NULL when the field is zero.
 func optional[R any](name string, field func(*R) *time.Time) column[R] {
 	c := instant(name, field)
 	c.array = func(rows []*R) any { return each(rows, func(r *R) *time.Time { return null(*field(r)) }) }
 	return c
 }
 
-// micros is a duration in microseconds, as a bigint.
+// micros is a column of a duration, as a number of microseconds.
 func micros[R any](name string, field func(*R) *time.Duration) column[R] {
 	return column[R]{
 		name, "bigint", "",
@@ -268,7 +277,7 @@ func micros[R any](name string, field func(*R) *time.Duration) column[R] {
 	}
 }
 
-// digest is a SHA-256, as bytea.
+// digest is a column of a SHA-256, of type bytea.
 func digest[R any](name string, field func(*R) *[32]byte) column[R] {
 	return column[R]{
 		name, "bytea", "",
@@ -290,7 +299,8 @@ func bytes[R any](name string, field func(*R) *[]byte) column[R] {
 	}
 }
 
-// document is a value kept as JSON, NULL when none reports that there is nothing to keep.
+// document is a column of a value that is stored as JSON. It is NULL when none reports that the
+// value is empty.
 func document[R, V any](name string, field func(*R) *V, none func(V) bool) column[R] {
 	return column[R]{
 		name, "text", "%s::jsonb",
@@ -307,12 +317,13 @@ func document[R, V any](name string, field func(*R) *V, none func(V) bool) colum
 	}
 }
 
-// list is a list kept as JSON, NULL when it is empty.
+// list is a column of a list that is stored as JSON. It is NULL when the list is empty.
 func list[R, V any](name string, field func(*R) *[]V) column[R] {
 	return document(name, field, func(v []V) bool { return len(v) == 0 })
 }
 
-// textArray is a column of type text[]. The lists travel as JSON, because arrays of arrays must be rectangular.
+// textArray is a column of type text[]. Lists travel as JSON, because PostgreSQL's arrays of
+// arrays must be rectangular.
 func textArray[R any](name string, field func(*R) *[]string) column[R] {
 	return column[R]{
 		name, "text", "ARRAY(SELECT jsonb_array_elements_text(%s::jsonb))",
@@ -322,12 +333,13 @@ func textArray[R any](name string, field func(*R) *[]string) column[R] {
 	}
 }
 
-// derived is a column that is made of a row and never read.
+// derived is a column that is computed from a row and never read.
 func derived[R, V any](name, pgType string, value func(*R) V) column[R] {
 	return column[R]{name: name, pgType: pgType, array: func(rows []*R) any { return each(rows, value) }}
 }
 
-// encode returns v as JSON. What cannot be encoded becomes text that the server refuses, so that it is never lost without an error.
+// encode returns v as JSON. For a value that cannot be encoded it returns text that the server
+// refuses as JSON. So the value is never lost silently.
 func encode(v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -336,7 +348,8 @@ func encode(v any) string {
 	return string(b)
 }
 
-// The targets adapt fields to the driver. They hold one pointer, so that none costs an allocation.
+// The targets below adapt fields to the driver. Each holds one pointer, so that it needs no
+// allocation.
 
 type textTarget[V ~string] struct{ field *V }
 
@@ -393,7 +406,7 @@ func (t documentTarget[V]) ScanBytes(v []byte) error {
 	return fromJSON(v, t.field)
 }
 
-// null is the nullable value of a time, NULL for zero.
+// null returns nil for a zero time, which the driver writes as NULL.
 func null(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -401,7 +414,7 @@ func null(t time.Time) *time.Time {
 	return &t
 }
 
-// at is the time of a nullable value, zero for NULL.
+// at returns the time of a nullable value, zero for NULL.
 func at(t *time.Time) time.Time {
 	if t == nil {
 		return time.Time{}
@@ -409,10 +422,10 @@ func at(t *time.Time) time.Time {
 	return t.UTC()
 }
 
-// duration is the duration of a number of microseconds.
+// duration converts a number of microseconds.
 func duration(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
 
-// fromJSON reads a nullable JSON value.
+// fromJSON decodes a nullable JSON value. NULL leaves v as it is.
 func fromJSON(b []byte, v any) error {
 	if b == nil {
 		return nil

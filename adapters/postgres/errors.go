@@ -14,7 +14,7 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// SQLSTATEs that are acted on.
+// The SQLSTATEs that this package acts on.
 const (
 	uniqueViolation     = "23505"
 	foreignKeyViolation = "23503"
@@ -23,13 +23,15 @@ const (
 	queryCanceled       = "57014"
 )
 
-// retryAfter is what callers are told when the database is away.
+// retryAfter is the delay that callers are told when the database is not available.
 const retryAfter = time.Second
 
-// errOutcomeUnknown tells that a commit's answer was lost and the database could not be asked in time what became of it.
+// errOutcomeUnknown means that the answer to a commit was lost and the database could not say in
+// time whether it happened.
 var errOutcomeUnknown = errors.New("the outcome of a commit is not known")
 
-// translate makes a domain error of what the driver says. ctx is the caller's own: its end surfaces as itself.
+// translate converts an error of the driver to a domain error. ctx is the caller's: its end is
+// returned as it is.
 func translate(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -49,7 +51,8 @@ func translate(ctx context.Context, err error) error {
 		if disconnected(err) {
 			return unavailable(err)
 		}
-		// The server was not the trouble: an argument that cannot be encoded, a row that cannot be decoded. Trying again would fail again.
+		// The server is not to blame: an argument cannot be encoded, or a row cannot be decoded.
+		// Another try would fail as well.
 		return &domain.Error{Code: domain.CodeInternal, Message: "a value cannot be stored or read", Cause: err}
 	}
 	switch class := pg.Code[:2]; {
@@ -58,8 +61,9 @@ func translate(ctx context.Context, err error) error {
 	case pg.Code == foreignKeyViolation:
 		return &domain.Error{Code: domain.CodeNotFound, Message: "customer not found", Cause: err}
 	case class == "08", class == "53", class == "57", class == "40", pg.Code == "25006", pg.Code == "55P03":
-		// Connection trouble, out of resources, shutting down or cancelled, conflicts beyond the retries, a read-only server
-		// in the middle of a failover, a lock that was not available.
+		// The connection failed, the server is out of resources, shuts down or cancelled the
+		// statement, conflicts outlasted the retries, the server is read-only in the middle of a
+		// failover, or a lock was not available.
 		return unavailable(err)
 	}
 	return &domain.Error{Code: domain.CodeInternal, Message: "the database refused a statement", Cause: err}
@@ -69,8 +73,9 @@ func unavailable(err error) error {
 	return &domain.Error{Code: domain.CodeUnavailable, Message: "the database is not available", RetryAfter: retryAfter, Cause: err}
 }
 
-// disconnected reports whether err means that the server did not answer: refused, reset, closed, timed out. Everything else that is
-// not the server's own answer is about the values, and comes again however often it is tried.
+// disconnected reports whether err means that the server did not answer: refused, reset, closed,
+// timed out. Any other error that is not the server's answer is about the values, and would come
+// again with every try.
 func disconnected(err error) bool {
 	var connecting *pgconn.ConnectError
 	var network net.Error
@@ -88,21 +93,22 @@ func disconnected(err error) bool {
 	return false
 }
 
-// repeatable reports whether the transaction certainly had no effect and may succeed when tried again.
+// repeatable reports whether the transaction certainly had no effect and may succeed when it is
+// tried again.
 func repeatable(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == serializationFail || pg.Code == deadlockDetected)
 }
 
-// refused reports whether the server itself answered that a statement failed, so that nothing was committed. A server
-// that says it shuts down may have committed before.
+// refused reports whether the server answered that a statement failed, so that nothing was
+// committed. A server that says that it shuts down may have committed before.
 func refused(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code[:2] != "57" && pg.Code[:2] != "08"
 }
 
-// NotWritable reports whether an error means that the database answers, but takes no writes: it is read-only (a standby, a
-// maintenance), its disk is full or broken, or the user may not write.
+// NotWritable reports whether err means that the database answers but takes no writes: it is
+// read-only (a standby, maintenance), its disk is full or broken, or the user may not write.
 func NotWritable(err error) bool {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {

@@ -28,7 +28,7 @@ func (f fleet) Remove(ctx context.Context, id domain.WorkerID, actor domain.Acto
 	return err
 }
 
-// change executes what is decided on a worker.
+// change reads a worker, decides, and executes the decision.
 func (f fleet) change(
 	ctx context.Context, id domain.WorkerID, decide func(w *domain.Worker, now time.Time) (domain.WorkerChange, error),
 ) (domain.Worker, error) {

@@ -10,22 +10,25 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// maxKnownLanes bounds the memory that knowing lanes takes; beyond it, they are read and offered to the database again.
+// maxKnownLanes bounds how many lanes are remembered. Beyond it, all are forgotten and read
+// again.
 const maxKnownLanes = 100_000
 
-// touchInterval is how long a process relies on a lane that it has touched in the store. It is far below domain.LaneRetention, before which
-// no lane is forgotten that was touched: a submission that finds its lane known never loses it.
+// touchInterval is how long a process relies on a lane that it has touched in the store. It must
+// be far below domain.LaneRetention: no lane is removed that was touched within that time.
+// Otherwise a submission could lose the lane that it relies on.
 const touchInterval = 5 * time.Minute
 
-// knownLanes are lanes that are stored. What a lane is never changes, so that it need not be read again. Safe for concurrent use.
+// knownLanes remembers stored lanes. What a lane is never changes, so that it is read once. Safe
+// for concurrent use.
 type knownLanes struct {
 	mu   sync.Mutex
 	byID map[domain.LaneID]domain.Lane
-	// touched is when this process last told the store that a lane is used, by the store's clock.
+	// touched is when this process last told the store that a lane is used, in the store's time.
 	touched map[domain.LaneID]time.Time
 }
 
-// unknown returns the lanes of these workloads that may not be stored (any more), ordered by id.
+// unknown returns the lanes of these workloads that may not be stored, ordered by id.
 func (k *knownLanes) unknown(ws []*domain.Workload, now time.Time) []domain.Lane {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -41,7 +44,7 @@ func (k *knownLanes) unknown(ws []*domain.Workload, now time.Time) []domain.Lane
 	return out
 }
 
-// touch notes lanes that were stored or touched at a time.
+// touch remembers lanes that were stored or touched at a time.
 func (k *knownLanes) touch(ls []domain.Lane, at time.Time) {
 	k.add(ls)
 	k.mu.Lock()
@@ -54,7 +57,7 @@ func (k *knownLanes) touch(ls []domain.Lane, at time.Time) {
 	}
 }
 
-// add notes lanes that are stored.
+// add remembers lanes that are stored.
 func (k *knownLanes) add(ls []domain.Lane) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -66,7 +69,7 @@ func (k *knownLanes) add(ls []domain.Lane) {
 	}
 }
 
-// find fills in those that are known, and returns the ids of the others.
+// find fills in the lanes that are known, and returns the ids of the others.
 func (k *knownLanes) find(lanes map[domain.LaneID]domain.Lane) (missing []string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -81,7 +84,7 @@ func (k *knownLanes) find(lanes map[domain.LaneID]domain.Lane) (missing []string
 	return missing
 }
 
-// own is a lane that shares nothing.
+// own returns a copy of a lane that shares nothing with it.
 func own(l domain.Lane) domain.Lane {
 	if !l.Affinity.IsZero() {
 		l.Affinity = l.Affinity.Clone()
@@ -107,18 +110,19 @@ var (
 		" ON CONFLICT (lane_id) DO UPDATE SET touched_at = greatest(lanes.touched_at, excluded.touched_at)"
 )
 
-// touchedLane is a lane and when something was submitted to it.
+// touchedLane is a lane with the time at which something was submitted to it.
 type touchedLane struct {
 	domain.Lane
 	at time.Time
 }
 
-// queueLanes stores lanes that may be new. They come in order, so that two coordinators never wait for each other in a circle.
+// queueLanes stores lanes that may be new. They are ordered by id, so that two coordinators
+// cannot deadlock.
 func (t *tx) queueLanes(ls []domain.Lane) {
 	writeRows(t, &touchedLaneTable, touchLanes, each(ls, func(l domain.Lane) *touchedLane { return &touchedLane{l, t.now} }))
 }
 
-// fillLanes reads what the lanes are that the map names.
+// fillLanes fills in the lanes whose ids are the keys of the map.
 func (s *Store) fillLanes(ctx context.Context, lanes map[domain.LaneID]domain.Lane) error {
 	missing := s.lanes.find(lanes)
 	if len(missing) == 0 {
@@ -135,8 +139,9 @@ func (s *Store) fillLanes(ctx context.Context, lanes map[domain.LaneID]domain.La
 	return nil
 }
 
-// forgetSQL deletes lanes that nothing unfinished stands in. All it looks at is one snapshot, in which each unfinished workload is in one of these
-// tables; what comes to stand in a lane later has touched it before.
+// forgetSQL deletes lanes in which nothing unfinished stands. The statement looks at one
+// snapshot, in which each unfinished workload has a row in one of these tables. A workload that
+// enters a lane later has touched it before.
 const forgetSQL = `DELETE FROM lanes l USING (
   SELECT c.lane_id FROM lanes c WHERE c.touched_at < niyanta_now() - $1::bigint * interval '1 microsecond'
    AND NOT EXISTS (SELECT FROM waiting w WHERE w.lane_id = c.lane_id) AND NOT EXISTS (SELECT FROM delayed d WHERE d.lane_id = c.lane_id)

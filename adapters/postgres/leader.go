@@ -16,7 +16,8 @@ func scanLeadership(row pgx.CollectableRow) (l ports.Leadership, err error) {
 	return l, row.Scan(&l.Holder, &l.Epoch)
 }
 
-// Acquire implements ports.LeaderLease. The row's lock decides between racers: the second one finds the first one's lease.
+// Acquire implements ports.LeaderLease. The row's lock decides between racers: the second one
+// finds the first one's lease.
 func (l leaderLease) Acquire(ctx context.Context, holder string, ttl time.Duration) (ports.Leadership, bool, error) {
 	mine, err := query(ctx, l.s.leases, scanLeadership, `UPDATE leader_lease SET holder = $1::text,
   epoch = CASE WHEN holder = $1::text AND lease_until > niyanta_now() THEN epoch ELSE epoch + 1 END,

@@ -17,8 +17,8 @@ var (
 		text("message", func(l *domain.LogLine) *string { return &l.Message }),
 	}}
 
-	// insertLines numbers lines behind those that their workloads ($8) have, by as many as are added ($9). Seq comes as the place of a line
-	// among those that are added to its workload.
+	// insertLines numbers the lines of a workload ($8) after those that it has. $9 is how many
+	// lines are added to it, and seq the place of a line among them.
 	insertLines = `WITH added AS (SELECT * FROM unnest($8::text[], $9::bigint[]) AS a(workload_id, n)),
  p AS (INSERT INTO log_positions AS p (workload_id, last_seq) SELECT * FROM added
   ON CONFLICT (workload_id) DO UPDATE SET last_seq = p.last_seq + excluded.last_seq RETURNING p.workload_id, p.last_seq)
@@ -30,13 +30,14 @@ var (
 	}) + ` FROM ` + lineTable.rows() + ` JOIN p USING (workload_id) JOIN added USING (workload_id)`
 )
 
-// lines are the log lines of a batch on their way into the tables, in order, and how many each workload has.
+// lines collects the log lines of a batch, in order, and counts them for each workload.
 type lines struct {
 	all []*domain.LogLine
 	n   map[domain.WorkloadID]int64
 }
 
-// add takes the lines of a transition that was applied. Their Seq is their place among those of their workload.
+// add takes the lines of an applied transition. Their Seq is their place among the lines of the
+// same workload.
 func (l *lines) add(t *domain.Transition) {
 	for _, line := range t.Lines {
 		if l.n == nil {
@@ -48,8 +49,8 @@ func (l *lines) add(t *domain.Transition) {
 	}
 }
 
-// queueLines numbers and stores the lines, and drops the oldest of their workloads beyond the bound. The rows of the workloads are
-// locked, so that their numbers are given out by one transaction at a time.
+// queueLines numbers and stores the lines, and deletes the oldest of their workloads beyond the
+// limit. The rows of the workloads are locked, so that one transaction at a time numbers lines.
 func (t *tx) queueLines(l lines) {
 	if len(l.all) == 0 {
 		return

@@ -24,12 +24,13 @@ var migrations embed.FS
 type Migration struct {
 	Version int64
 	Name    string
-	// AppliedAt is zero when it is not.
+	// AppliedAt is zero when the migration is not applied.
 	AppliedAt time.Time
 }
 
-// MigrateUp brings the schema to the newest version. Any number of processes may call it at once, on an empty database
-// too: a lock in a table, which poolers carry, lets one work at a time. It returns how many migrations were applied.
+// MigrateUp brings the schema to the newest version, and returns how many migrations were
+// applied. Any number of processes may call it at once, also on an empty database: a lock in a
+// table lets one work at a time. Poolers carry such a lock.
 func MigrateUp(ctx context.Context, url string, log *slog.Logger) (int, error) {
 	n := 0
 	err := migrate(ctx, url, log, func(p *goose.Provider) error {
@@ -40,7 +41,8 @@ func MigrateUp(ctx context.Context, url string, log *slog.Logger) (int, error) {
 	return n, err
 }
 
-// MigrateDown takes back the newest migration, with the data that it holds. It returns its version, 0 if there is none.
+// MigrateDown reverts the newest migration, and deletes the data that it holds. It returns the
+// version, or 0 if there is none.
 func MigrateDown(ctx context.Context, url string, log *slog.Logger) (int64, error) {
 	var version int64
 	err := migrate(ctx, url, log, func(p *goose.Provider) error {
@@ -69,7 +71,8 @@ func MigrateStatus(ctx context.Context, url string, log *slog.Logger) ([]Migrati
 	return out, err
 }
 
-// migrateTries covers the moment in which two processes create the lock's own table.
+// migrateTries bounds the tries. Two processes may create the table of the lock at the same
+// moment, and one of them fails.
 const migrateTries = 10
 
 func migrate(ctx context.Context, url string, log *slog.Logger, f func(*goose.Provider) error) error {
@@ -105,7 +108,7 @@ func openSQL(url string) (*sql.DB, error) {
 		return nil, err
 	}
 	cc := cfg.ConnConfig
-	// A migration may take as long as it takes, and its statements are not worth preparing.
+	// A migration may run for long, and its statements are not worth preparing.
 	delete(cc.RuntimeParams, "statement_timeout")
 	delete(cc.RuntimeParams, "idle_in_transaction_session_timeout")
 	if !plain(cc) {

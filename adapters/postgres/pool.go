@@ -19,37 +19,41 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Options say where the database is.
+// Options configure a Store.
 type Options struct {
-	// URL is a connection string of libpq's form. With default_query_exec_mode=exec in it, nothing is prepared and no
-	// session parameter is set, as poolers in transaction mode need it.
+	// URL is a connection string as libpq knows it. With default_query_exec_mode=exec in it,
+	// nothing is prepared and no session parameter is set. Poolers in transaction mode need that.
 	URL string
-	// ReplicaURL, if set, serves lists and audit reads; decisions never.
+	// ReplicaURL, if set, serves lists and audit reads, but never reads that decisions depend on.
 	ReplicaURL string
-	// MaxConns bounds the main pool; 0: four for each processor, at least 8.
+	// MaxConns is the size of the main pool; 0 means four for each processor, at least 8.
 	MaxConns int
-	// ReadConns bounds the pool of what clients read; 0: two for each processor, at least 4.
+	// ReadConns is the size of the pool that serves clients' reads; 0 means two for each
+	// processor, at least 4.
 	ReadConns int
-	// Trace, if set, is told of every query.
+	// Trace, if set, is called for every query.
 	Trace pgx.QueryTracer
-	// Dial, if set, connects in place of the default; it is how tests stand between the store and the database.
+	// Dial, if set, replaces the default dialer. Tests use it to stand between the store and the
+	// database.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	Log  *slog.Logger
 }
 
 const (
-	// queryTimeout bounds a query whose caller set no deadline; serverTimeout is the same in the server, if sessions may be configured.
+	// queryTimeout bounds a query whose caller set no deadline. serverTimeout is the server's own
+	// timeout, where sessions may be configured.
 	queryTimeout  = 15 * time.Second
 	serverTimeout = 20 * time.Second
-	// keepalive finds a connection whose other end has gone: idle ones by probes, busy ones by unacknowledged data.
-	keepaliveIdle  = 10 * time.Second
+	// Keepalive probes find idle connections whose other end has gone. userTimeout finds busy
+	// ones, by data that nobody acknowledges.
+	keepaliveIdle     = 10 * time.Second
 	keepaliveInterval = 5 * time.Second
-	userTimeout    = 15 * time.Second
-	dialTimeout        = 5 * time.Second
-	leaseConns     = 3
+	userTimeout       = 15 * time.Second
+	dialTimeout       = 5 * time.Second
+	leaseConns        = 3
 )
 
-// Open returns a store. It does not need the database to be there yet: pools connect when first used.
+// Open returns a store. The database need not be up yet: pools connect when they are first used.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.MaxConns == 0 {
 		o.MaxConns = max(8, 4*runtime.NumCPU())
@@ -84,8 +88,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// forReading sets up connections that only read: no writes, no parallel workers, an early end. A statement whose caller has gone is
-// cancelled in the server.
+// forReading configures connections that only read: no writes, no parallel workers, a short
+// timeout. A statement whose caller has gone is cancelled in the server.
 func forReading(cc *pgx.ConnConfig) {
 	cc.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: time.Second}
@@ -141,15 +145,16 @@ func poolConfig(url string, conns int) (*pgxpool.Config, error) {
 	return cfg, nil
 }
 
-// plannerSettings keep the planner to what is right whatever the tables' sizes: by index, row by row. Left alone, it reads a
-// whole table as long as that looks cheap, and keeps a plan that it made for a table when that was empty. See
-// docs/decisions/0008-postgres.md for what it costs otherwise.
+// plannerSettings make the planner look rows up by index, which is right whatever the size of the
+// tables. Otherwise it reads a whole table while that looks cheap, and keeps a plan that it made
+// while a table was empty. docs/decisions/0008-postgres.md says what that costs.
 var plannerSettings = map[string]string{
 	"plan_cache_mode": "force_custom_plan", "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
 	"random_page_cost": "1.1", "jit": "off",
 }
 
-// localSettings is a statement that makes the planner settings hold for one transaction, for where sessions are not ours.
+// localSettings is a statement that applies the planner settings to one transaction, for
+// connections that have no session of their own.
 var localSettings = func() string {
 	var calls []string
 	for _, name := range slices.Sorted(maps.Keys(plannerSettings)) {
@@ -158,7 +163,7 @@ var localSettings = func() string {
 	return "SELECT " + strings.Join(calls, ", ")
 }()
 
-// plain reports whether the connection goes through something that keeps no session for us.
+// plain reports whether the connection goes through a pooler that keeps no session for it.
 func plain(cc *pgx.ConnConfig) bool {
 	return cc.DefaultQueryExecMode == pgx.QueryExecModeExec || cc.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol
 }

@@ -13,7 +13,7 @@ import (
 
 type queue struct{ s *Store }
 
-// promoteLimit bounds what becomes due in one statement.
+// promoteLimit bounds how many delayed workloads one statement moves.
 const promoteLimit = 5000
 
 var promoteSQL = `WITH due AS (
@@ -22,7 +22,8 @@ var promoteSQL = `WITH due AS (
   RETURNING ` + waitingTable.names("") + `)
  INSERT INTO waiting (` + waitingTable.names("") + `) SELECT * FROM due`
 
-// promote moves what has become due to what waits. Rows that a concurrent transition holds are left for the next time.
+// promote moves workloads that have become due from delayed to waiting. Rows that a concurrent
+// transaction has locked are moved the next time.
 func (q queue) promote(ctx context.Context) error {
 	for {
 		n, err := exec(ctx, q.s.pool, promoteSQL, promoteLimit)
@@ -32,8 +33,10 @@ func (q queue) promote(ctx context.Context) error {
 	}
 }
 
-// headsSQL walks from lane to lane by index and reads the first of each. Of a customer it goes through one lane more than the limit $2, and
-// through none if its lanes are chosen ($3): those are $4. '0' is the character behind '/', which ends a customer's id in those of its lanes.
+// headsSQL walks from lane to lane by index and reads the first workloads of each. It passes one
+// lane more than the limit ($2) of a customer, to see that there are more. It passes no lane of
+// customers whose lanes are chosen ($3): their lanes are $4. A lane's id begins with its
+// customer's and '/'; the character after '/' is '0'.
 const headsSQL = `WITH RECURSIVE eligible AS (
   (SELECT w.lane_id, split_part(w.lane_id, '/', 1) AS customer, 1 AS n FROM waiting w ORDER BY w.lane_id LIMIT 1)
   UNION ALL
@@ -45,7 +48,7 @@ const headsSQL = `WITH RECURSIVE eligible AS (
   UNION ALL SELECT unnest($4::text[]) COLLATE "C", false)
 ` + headsOf + ` ORDER BY e.lane_id`
 
-// headsOfSQL does the same for given lanes.
+// headsOfSQL reads the first workloads of the given lanes.
 const headsOfSQL = `WITH wanted AS (SELECT DISTINCT unnest($2::text[]) COLLATE "C" AS lane_id, false AS over)
 ` + headsOf + ` ORDER BY e.lane_id`
 
@@ -54,7 +57,7 @@ const headsOf = `SELECT e.lane_id, e.over, h.ids, h.generations, h.queued, h.dec
    jsonb_object_agg(workload_id, declines) FILTER (WHERE declines IS NOT NULL) AS declines, array_agg(suspect_since) AS suspects
    FROM (SELECT workload_id, generation, queue_at, declines, suspect_since FROM waiting w WHERE w.lane_id = e.lane_id ORDER BY w.queue_at, w.workload_id LIMIT $1::bigint) a) h`
 
-// candidates are the columns of a list of heads.
+// candidates has the columns of a list of heads.
 type candidates struct {
 	ids         []string
 	generations []int64
@@ -215,7 +218,8 @@ func (q queue) Unstarted(ctx context.Context, age time.Duration, after domain.Wo
 
 // Overdue implements ports.QueueStore.
 func (q queue) Overdue(ctx context.Context, grace time.Duration, after domain.WorkloadID, limit int) ([]ports.HeldWorkload, error) {
-	// Found by the index of deadlines, whatever the planner thinks of the order: only what is due is read.
+	// The materialized part is read by the index of deadlines, whatever the planner thinks of the
+	// order. So only what is due is read.
 	return query(ctx, q.s.pool, func(row pgx.CollectableRow) (ports.HeldWorkload, error) { return scanHeld(row) },
 		`WITH h AS MATERIALIZED (SELECT * FROM held WHERE running AND deadline < niyanta_now() - $2::bigint * interval '1 microsecond')
  SELECT `+heldColumns+` FROM h WHERE h.workload_id > $1::text ORDER BY h.workload_id LIMIT $3::bigint`, string(after), grace.Microseconds(), limit)

@@ -13,12 +13,15 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// readTimeout bounds a read that a client asked for, its wait for a turn included. The server ends the statement at the same age.
+// readTimeout bounds a read that a client asked for, including the wait for its turn. The server
+// ends the statement after the same time.
 const readTimeout = 5 * time.Second
 
-// readers runs what clients read, on connections of its own, so that nothing that decides (leases, heartbeats, reports, scheduling,
-// submissions) ever waits for a connection behind a read. Long reads (lists, logs, audit, counts) take turns: half of the connections
-// serve them, and one customer uses at most half of those, so that whoever reads much waits for itself. The rest serves point reads.
+// readers runs clients' reads on connections of its own. So nothing that decides (leases,
+// heartbeats, reports, scheduling, submissions) waits for a connection behind a read. Long reads
+// (lists, logs, audit, counts) take turns: half of the connections serve them, and one customer
+// uses at most half of those. So a customer that reads much waits for itself. The other
+// connections serve point reads.
 type readers struct {
 	pool *pgxpool.Pool
 	// long holds a token for each long read that may run at once.
@@ -30,7 +33,7 @@ type readers struct {
 	gates map[domain.CustomerID]*gate
 }
 
-// gate lets a bounded number of one customer's long reads pass.
+// gate bounds how many long reads of one customer run at once.
 type gate struct {
 	tokens chan struct{}
 	users  int // reads that run or wait; the gate goes with the last
@@ -41,7 +44,8 @@ func newReaders(pool *pgxpool.Pool) *readers {
 	return &readers{pool: pool, long: make(chan struct{}, long), each: max(long/2, 1), gates: map[domain.CustomerID]*gate{}}
 }
 
-// enter waits for a turn of the customer, then for one of all; leave ends the turn. CodeUnavailable when there is none in time.
+// enter waits for a turn of the customer, then for a turn among all. leave ends the turn. It
+// returns CodeUnavailable if there is none in time.
 func (r *readers) enter(ctx context.Context, customer domain.CustomerID) (leave func(), err error) {
 	g := r.gate(customer)
 	defer func() {
@@ -87,14 +91,15 @@ func (r *readers) forget(customer domain.CustomerID, g *gate) {
 	}
 }
 
-// tooSlow tells a client that its read did not end in time.
+// tooSlow is the error for a read that did not end in time.
 func tooSlow(cause error) error {
 	return &domain.Error{
 		Code: domain.CodeUnavailable, Message: "the read took too long; ask for less, or try again later", RetryAfter: retryAfter, Cause: cause,
 	}
 }
 
-// longRead runs a statement whose cost depends on how much the customer has, in the customer's turn.
+// longRead runs a statement whose cost grows with what the customer has. It waits for the
+// customer's turn.
 func longRead[T any](ctx context.Context, r *readers, customer domain.CustomerID, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
 	bounded, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()

@@ -33,7 +33,7 @@ var (
 	selectAudit = "SELECT " + auditTable.names("a") + " FROM audit a"
 )
 
-// queueAudit queues the events, in order.
+// queueAudit queues the inserts of audit events, in order.
 func (t *tx) queueAudit(events []domain.AuditEvent) {
 	writeRows(t, newAudit, insertAudit, pointers(events))
 }

@@ -4,5 +4,6 @@ package postgres
 
 import "time"
 
-// boundUnacknowledged does nothing: the deadlines of calls and keepalive probes find silent connections, later.
+// boundUnacknowledged does nothing: the deadlines of calls and keepalive probes find silent
+// connections, later.
 func boundUnacknowledged(uintptr, time.Duration) error { return nil }

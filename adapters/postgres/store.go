@@ -9,12 +9,12 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Store is the storage behind all store ports. Safe for concurrent use. Close it once.
+// Store is the storage behind all store ports. It is safe for concurrent use. Close it once.
 type Store struct {
 	pool   *pgxpool.Pool // workloads and everything that belongs to them
 	leases *pgxpool.Pool // heartbeats and the leader lease, which nothing may delay
 	reads  *readers      // what clients read and must see as it is
-	// history is lists, logs and audit: the replica's, or reads.
+	// history serves lists, logs and audit. It is the replica's, or reads.
 	history *readers
 	log     *slog.Logger
 
@@ -31,15 +31,17 @@ func (s *Store) Stores() ports.Stores {
 	}
 }
 
-// Present writes that the coordinator is there. That it succeeds tells that the database takes writes, which an answer to a query
-// doesn't: it may be read-only, or its disk full. NotWritable tells such errors from those of a database that is away.
+// Present records that the coordinator is alive. Its success proves that the database takes
+// writes. A query does not prove that: the database may be read-only, or its disk full.
+// NotWritable tells such errors from those of a database that does not answer.
 func (s *Store) Present(ctx context.Context, coordinator string) error {
 	_, err := exec(ctx, s.leases, `INSERT INTO presence AS p (coordinator_id, seen_at) VALUES ($1::text, niyanta_now())
  ON CONFLICT (coordinator_id) DO UPDATE SET seen_at = excluded.seen_at`, coordinator)
 	return err
 }
 
-// PingReplica tells whether the read replica answers; nil where there is none.
+// PingReplica returns a function that checks that the read replica answers, or nil if there is
+// none.
 func (s *Store) PingReplica() func(context.Context) error {
 	if s.history == s.reads {
 		return nil
@@ -47,8 +49,9 @@ func (s *Store) PingReplica() func(context.Context) error {
 	return s.history.pool.Ping
 }
 
-// Maintain does what needs doing now and then: it prepares the audit partitions of the coming months and forgets the tokens of
-// commits that nobody asks for any more, and coordinators that are long gone. Any number of coordinators may call it.
+// Maintain prepares the audit partitions of the coming months, and deletes tokens of commits that
+// nobody asks for any more and coordinators that have not been seen for a day. Any number of
+// coordinators may call it.
 func (s *Store) Maintain(ctx context.Context) error {
 	if _, err := exec(ctx, s.pool, "SELECT niyanta_prepare_months(2)"); err != nil {
 		return err
@@ -60,7 +63,7 @@ func (s *Store) Maintain(ctx context.Context) error {
 	return err
 }
 
-// Stats are the pools' figures, by pool.
+// Stats returns the statistics of the pools, by name.
 func (s *Store) Stats() map[string]*pgxpool.Stat {
 	stats := map[string]*pgxpool.Stat{"main": s.pool.Stat(), "leases": s.leases.Stat(), "reads": s.reads.pool.Stat()}
 	if s.history != s.reads {
@@ -69,7 +72,7 @@ func (s *Store) Stats() map[string]*pgxpool.Stat {
 	return stats
 }
 
-// Close closes all connections, when those in use are given back.
+// Close waits until the connections in use are released, and closes all.
 func (s *Store) Close() {
 	for _, r := range []*readers{s.history, s.reads} {
 		if r != nil {

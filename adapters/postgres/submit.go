@@ -22,7 +22,7 @@ type admission struct {
 // room is what is known of one customer's queue.
 type room struct {
 	customer domain.Customer
-	// bound is at least what waits; exact says that it was counted in this transaction.
+	// bound is an upper bound of what waits. If exact is set, it was counted in this transaction.
 	bound, unfinished int
 	exact             bool
 	admitted          int // by this batch
@@ -96,7 +96,8 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 	return results, w.fillDuplicates(ctx, results)
 }
 
-// queueAdmission locks the customers' room in the queue and reads what submissions may collide with.
+// queueAdmission locks the queue bounds of the customers, and reads what submissions may collide
+// with.
 func (t *tx) queueAdmission(batch []domain.Submission) *admission {
 	a := &admission{customers: map[domain.CustomerID]*room{}, uses: map[idempotencyKey]*domain.KeyUse{}, owners: map[domain.WorkloadID]domain.CustomerID{}}
 	ids, customers := make([]string, len(batch)), make([]string, len(batch))
@@ -137,7 +138,8 @@ func (t *tx) queueAdmission(batch []domain.Submission) *admission {
 	return a
 }
 
-// admit decides one submission, and counts it for those behind it; existing is the workload that it repeats.
+// admit decides on one submission and counts it for the next ones. existing is the workload that
+// the submission repeats.
 func (t *tx) admit(ctx context.Context, a *admission, sub *domain.Submission) (st domain.Admission, existing domain.WorkloadID, err error) {
 	key := idempotencyKey{sub.CustomerID, sub.IdempotencyKey}
 	known := domain.KnownWorkloads{Owner: a.owners[sub.ID], Use: a.uses[key]}
@@ -164,18 +166,19 @@ func (t *tx) admit(ctx context.Context, a *admission, sub *domain.Submission) (s
 	return st, existing, nil
 }
 
-// count replaces the bound by what really waits; unfinished are those that may come to wait without a submission.
+// count replaces the bound with what really waits. unfinished counts the workloads that may wait
+// again without a submission.
 func (t *tx) count(ctx context.Context, r *room) error {
 	u, err := t.usage(ctx, r.customer.ID)
 	if err != nil {
 		return err
 	}
-	// What this transaction admitted before is not in the tables yet.
+	// Workloads that this transaction admitted before are not in the tables yet.
 	r.bound, r.unfinished, r.exact = u.Queued+r.admitted, u.Running+u.Paused, true
 	return nil
 }
 
-// queueBounds keeps the bounds for the next submissions.
+// queueBounds queues the new bounds, for the next submissions.
 func (t *tx) queueBounds(a *admission) {
 	var ids []string
 	var bounds []int64

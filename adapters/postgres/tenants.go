@@ -32,7 +32,8 @@ var (
 	selectCustomers = "SELECT " + customerTable.names("c") + " FROM customers c"
 )
 
-// updateOne reads the row that a statement locks, has it changed, and writes it. missing is the error when there is no such row.
+// updateOne reads the row that the statement lock selects, changes it, and writes it with update.
+// It returns missing if there is no such row.
 func updateOne[R any](
 	ctx context.Context, s *Store, t *table[R], update string, missing error, change func(R, time.Time) (R, error), lock string, args ...any,
 ) (R, error) {
@@ -58,7 +59,7 @@ func updateOne[R any](
 	})
 }
 
-// only returns the row of a result that has at most one, or what else went wrong.
+// only returns the row of a result that has at most one. It returns missing if there is none.
 func only[T any](rows []T, err error, missing error) (T, error) {
 	var none T
 	switch {
@@ -70,7 +71,7 @@ func only[T any](rows []T, err error, missing error) (T, error) {
 	return rows[0], nil
 }
 
-// violated reports which unique constraint an error is about.
+// violated returns the name of the unique constraint that err is about, or "".
 func violated(err error) string {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == uniqueViolation {

@@ -16,15 +16,18 @@ import (
 const (
 	// txTries bounds how often a transaction is tried that lost to a concurrent one.
 	txTries = 6
-	// resolveTimeout is how long the fate of a commit is asked for whose answer was lost.
+	// resolveTimeout bounds how long the store asks for the outcome of a commit whose answer was
+	// lost.
 	resolveTimeout = 10 * time.Second
 )
 
-// tx is a transaction of two round trips: what was queued until read goes in one, what was queued until commit in another.
+// tx is a transaction of two round trips. The statements queued before read travel in the first,
+// those queued before commit in the second.
 type tx struct {
 	conn  *pgxpool.Conn
 	batch *pgx.Batch
-	// xid tells whether the transaction is still under way when the answer to its commit is lost, token what became of it.
+	// xid is the id of the transaction. When the answer to the commit is lost, it tells whether
+	// the transaction is still in progress; token tells whether it was committed.
 	xid, token string
 	// now is the store's time after the locks of the first round trip were granted.
 	now time.Time
@@ -32,10 +35,10 @@ type tx struct {
 	ended bool
 }
 
-// queue adds a statement to the round trip that is being prepared.
+// queue adds a statement to the next round trip.
 func (t *tx) queue(sql string, args ...any) *pgx.QueuedQuery { return t.batch.Queue(sql, args...) }
 
-// read sends what was queued, and learns the store's time behind it.
+// read sends the queued statements, and reads the store's time after them.
 func (t *tx) read(ctx context.Context) error {
 	t.queue("SELECT niyanta_now(), pg_current_xact_id()::text").QueryRow(func(row pgx.Row) error {
 		return row.Scan(&t.now, &t.xid)
@@ -47,7 +50,7 @@ func (t *tx) read(ctx context.Context) error {
 	return nil
 }
 
-// flush sends what was queued.
+// flush sends the queued statements.
 func (t *tx) flush(ctx context.Context) error {
 	b := t.batch
 	t.batch = &pgx.Batch{}
@@ -57,7 +60,7 @@ func (t *tx) flush(ctx context.Context) error {
 	return t.conn.SendBatch(ctx, b).Close()
 }
 
-// commit sends what was queued and ends the transaction.
+// commit sends the queued statements and ends the transaction.
 func (t *tx) commit(ctx context.Context) error {
 	t.queue("INSERT INTO commits (token) VALUES ($1::text::uuid)", t.token)
 	t.queue("COMMIT").Exec(func(tag pgconn.CommandTag) error {
@@ -70,9 +73,10 @@ func (t *tx) commit(ctx context.Context) error {
 	return t.flush(ctx)
 }
 
-// inTx runs f in a transaction that f ends with commit; if it returns before, the transaction is rolled back. A
-// transaction that lost to a concurrent one is run again, from the start. When the answer to the commit is lost, the database is asked
-// what became of it: f's result stands if it was committed, and f runs again if it certainly was not.
+// inTx runs f in a transaction. f ends it with commit; if f returns before, the transaction is
+// rolled back. A transaction that lost to a concurrent one is run again from the start. When the
+// answer to the commit is lost, the database is asked what became of it. If it was committed, f's
+// result stands. If it certainly was not, f runs again.
 func inTx[R any](ctx context.Context, s *Store, pool *pgxpool.Pool, f func(ctx context.Context, t *tx) (R, error)) (R, error) {
 	var none R
 	if err := ctx.Err(); err != nil {
@@ -123,14 +127,15 @@ func once[R any](ctx context.Context, pool *pgxpool.Pool, f func(ctx context.Con
 		err = errors.New("a transaction was not committed")
 	}
 	if err != nil && t.conn.Conn().PgConn().TxStatus() != 'I' && !t.conn.Conn().IsClosed() {
-		// Best effort: a connection that is still in a transaction is closed by the pool.
+		// Best effort: the pool closes a connection that is still in a transaction.
 		_, _ = t.conn.Exec(ctx, "ROLLBACK")
 	}
 	return r, t, err
 }
 
-// resolve asks what became of a transaction: as long as it is under way it waits, then its token tells. The id of a transaction
-// alone doesn't: after a crash of the server it may be another one's.
+// resolve asks what became of a transaction. It waits while the transaction is in progress; then
+// the token tells. The id of a transaction alone does not: after a crash the server may give it
+// to another one.
 func (s *Store) resolve(ctx context.Context, t *tx) (committed bool, err error) {
 	bounded, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
@@ -153,13 +158,14 @@ func (s *Store) resolve(ctx context.Context, t *tx) (committed bool, err error) 
 	}
 }
 
-// invalidID reports that the server does not know the id of a transaction: it is in its future.
+// invalidID reports whether err means that the server has not given out the id of a transaction
+// yet.
 func invalidID(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code == "22023"
 }
 
-// deadline gives ctx one if it has none.
+// deadline returns ctx with the default deadline unless it has one.
 func deadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, has := ctx.Deadline(); has {
 		return ctx, func() {}
@@ -201,7 +207,7 @@ func queryOne[T any](ctx context.Context, pool *pgxpool.Pool, sql string, args .
 	return rows[0], nil
 }
 
-// exec runs a statement and returns how many rows it touched.
+// exec runs a statement and returns how many rows it affected.
 func exec(ctx context.Context, pool *pgxpool.Pool, sql string, args ...any) (int64, error) {
 	bounded, cancel := deadline(ctx)
 	defer cancel()

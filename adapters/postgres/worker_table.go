@@ -21,7 +21,7 @@ var (
 		instant("registered_at", func(w *domain.Worker) *time.Time { return &w.RegisteredAt }),
 	}, part(func(w *domain.Worker) *domain.Resources { return &w.Resources }, resourceColumns))}
 
-	// leaseColumns are those of worker_leases that workers does not have.
+	// leaseColumns are the columns of worker_leases that workers lacks.
 	leaseColumns = []column[domain.Worker]{
 		instant("heartbeat_at", func(w *domain.Worker) *time.Time { return &w.HeartbeatAt }),
 		instant("lease_until", func(w *domain.Worker) *time.Time { return &w.LeaseUntil }),
@@ -45,7 +45,8 @@ var (
 		instant("ended_at", func(e *domain.EndedSession) *time.Time { return &e.At }),
 	}}
 
-	// workerRow is a worker as it is read: its row in workers (w) with that in worker_leases (l).
+	// workerRow is a worker as it is read: its row in workers (w) and its row in worker_leases
+	// (l).
 	workerRow = table[domain.Worker]{"", join(workerTable.columns, leaseColumns)}
 
 	selectWorkers = "SELECT " + workerTable.names("w") + ", " + (&table[domain.Worker]{"", leaseColumns}).names("l") +
@@ -57,15 +58,16 @@ var (
 	selectEnded   = "SELECT " + endedTable.names("e") + " FROM ended_sessions e"
 )
 
-// resourceColumns are the same wherever resources are kept.
+// resourceColumns are the columns of resources, in every table that has them.
 var resourceColumns = []column[domain.Resources]{
 	float("cpu_cores", func(r *domain.Resources) *float64 { return &r.CPUCores }),
 	integer("memory_mb", func(r *domain.Resources) *int { return &r.MemoryMB }),
 	integer("disk_mb", func(r *domain.Resources) *int { return &r.DiskMB }),
 }
 
-// queueWorkers locks the leases that match and reads their workers. The rows are locked by one statement and read by the next, so
-// that what another transaction has made of a worker meanwhile is seen. Whatever changes a worker locks its lease first.
+// queueWorkers locks the leases that match, and reads their workers. One statement locks the rows
+// and the next one reads them. A single statement would see the workers as they were before it
+// waited for the locks. Everything that changes a worker locks its lease first.
 func (t *tx) queueWorkers(where string, arg any, read func([]domain.Worker)) {
 	t.queue("SELECT FROM worker_leases l WHERE "+where+" ORDER BY l.worker_id FOR NO KEY UPDATE", arg)
 	t.queue(selectWorkers+" WHERE "+where+" ORDER BY l.worker_id", arg).Query(func(rows pgx.Rows) error {
@@ -75,7 +77,7 @@ func (t *tx) queueWorkers(where string, arg any, read func([]domain.Worker)) {
 	})
 }
 
-// queueWorker locks a worker's id, also one that does not exist yet, and reads the worker.
+// queueWorker locks a worker's id, even if there is no such worker, and reads the worker.
 func (t *tx) queueWorker(id domain.WorkerID, into **domain.Worker) {
 	t.queue("SELECT pg_advisory_xact_lock(hashtextextended('niyanta.worker.' || $1::text, 0))", string(id))
 	t.queueWorkers("l.worker_id = $1::text", string(id), func(found []domain.Worker) {
@@ -85,20 +87,21 @@ func (t *tx) queueWorker(id domain.WorkerID, into **domain.Worker) {
 	})
 }
 
-// queueProcess makes registrations and the death certificate of one process wait for each other. It comes before queueWorker.
+// queueProcess makes registrations and the death certificate of one process wait for each other.
+// It must come before queueWorker.
 func (t *tx) queueProcess(id string) {
 	if id != "" {
 		t.queue("SELECT pg_advisory_xact_lock(hashtextextended('niyanta.process.' || $1::text, 0))", id)
 	}
 }
 
-// queueDied reads whether a certificate is known.
+// queueDied reads whether a death certificate is known.
 func (t *tx) queueDied(process, digest string, into *bool) {
 	t.queue("SELECT EXISTS (SELECT FROM death_certificates WHERE process_id = $1::text AND certificate_digest = $2::text)", process, digest).
 		QueryRow(func(row pgx.Row) error { return row.Scan(into) })
 }
 
-// queueWorkerChanges queues what decisions change about workers.
+// queueWorkerChanges queues the writes of decisions about workers.
 func (t *tx) queueWorkerChanges(changes ...domain.WorkerChange) {
 	var kept []*domain.Worker
 	var ended []*domain.EndedSession

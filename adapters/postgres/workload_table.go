@@ -12,7 +12,8 @@ type (
 	state    = domain.State
 )
 
-// The columns of what never changes after submission and of what transitions change. A field of domain.State takes one line here.
+// specColumns never change after the submission; transitions change stateColumns. A new field of
+// domain.State takes one line here.
 var (
 	specColumns = []column[spec]{
 		text("customer_id", func(s *spec) *domain.CustomerID { return &s.CustomerID }),
@@ -62,8 +63,9 @@ var (
 	workloadID = text("workload_id", func(w *workload) *domain.WorkloadID { return &w.ID })
 )
 
-// Workloads stand in several tables. The hot row is workloads; what waits, is delayed, runs or is paused has a row in the narrow
-// table of that name; what is large or never changes stands beside.
+// A workload has rows in several tables. workloads has the columns that transitions read and
+// write. What waits, is delayed, runs or is paused has a row in the narrow table of that name.
+// What is large or never changes stands in workload_specs and workload_results.
 var (
 	workloadTable = table[workload]{"workloads", join(
 		[]column[workload]{workloadID.by(bySubmission | byTransition)},
@@ -114,14 +116,14 @@ var (
 	upsertHeld      = heldTable.upsert("workload_id")
 	insertPaused    = pausedTable.insert()
 
-	// hotColumns are what transitions look at, wholeColumns all of a workload.
+	// hotColumns are the columns that transitions read. wholeColumns are all.
 	hotColumns   = workloadTable.names("w")
 	wholeColumns = hotColumns + ", " + specTable.without("workload_id").names("s") + ", " + resultTable.without("workload_id").names("r")
 )
 
 const wholeTables = `workloads w JOIN workload_specs s USING (workload_id) LEFT JOIN workload_results r USING (workload_id)`
 
-// failureColumn is a field of what made a workload fail; NULL when nothing did.
+// failureColumn is a column of a field of State.Failure. It is NULL when there is no failure.
 func failureColumn[V string | bool](name, pgType string, field func(*domain.Failure) *V) column[state] {
 	return column[state]{
 		name: name, pgType: pgType,

@@ -39,7 +39,7 @@ func scanUsage(row pgx.CollectableRow) (u domain.Usage, err error) {
 	return u, row.Scan(&u.Queued, &u.Running, &u.Paused)
 }
 
-// usage counts in a transaction.
+// usage counts a customer's workloads, in the transaction.
 func (t *tx) usage(ctx context.Context, id domain.CustomerID) (domain.Usage, error) {
 	rows, err := t.conn.Query(ctx, usageSQL, string(id))
 	if err != nil {
@@ -79,7 +79,8 @@ func (w workloads) List(ctx context.Context, q ports.WorkloadQuery) (ports.Workl
 	return p, nil
 }
 
-// listing builds the statement of a page; values travel as arguments, only fixed words enter the text.
+// listing builds the statement of a page. Values travel as arguments; only constants enter the
+// text.
 type listing struct {
 	where []string
 	args  []any
@@ -96,7 +97,7 @@ func newListing(q ports.WorkloadQuery) *listing {
 	if len(q.Statuses) > 0 {
 		l.where = append(l.where, "w.status = ANY("+l.arg(texts(q.Statuses), "text[]")+")")
 		if active(q.Statuses) {
-			// Few of many: start from those that are not final.
+			// Few of the customer's workloads are unfinished: start from those.
 			c := l.arg(string(q.Customer), "text")
 			l.where = append(l.where, `w.workload_id IN (
  SELECT workload_id FROM waiting WHERE lane_id IN (SELECT lane_id FROM lanes WHERE customer_id = `+c+`)
@@ -131,7 +132,8 @@ func active(statuses []domain.Status) bool {
 
 func (l *listing) filter() string { return strings.Join(l.where, " AND ") }
 
-// page completes the statement: position, order, one row more than asked for.
+// page completes the statement with position and order. It reads one row more than the page has,
+// to see whether there are more.
 func (l *listing) page(q ports.WorkloadQuery) string {
 	column, pgType := "w.created_at", "timestamptz"
 	switch q.OrderBy {

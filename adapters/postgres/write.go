@@ -6,13 +6,13 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// change is a workload before and after a batch.
+// change is a workload with its state before a batch.
 type change struct {
 	before domain.State
 	w      *domain.Workload
 }
 
-// queueChanges queues the writes that bring the tables from before to after.
+// queueChanges queues the writes that bring the tables from the states before to those after.
 func (t *tx) queueChanges(cs []change) {
 	if len(cs) == 0 {
 		return
@@ -82,7 +82,7 @@ func (t *tx) deleteByID(table string, ws []*domain.Workload) {
 	}
 }
 
-// deleteWaiting finds the rows by their whole key, which never changes while a workload waits.
+// deleteWaiting deletes by the whole primary key, which does not change while a workload waits.
 func (t *tx) deleteWaiting(ws []*domain.Workload) {
 	if len(ws) == 0 {
 		return
@@ -94,7 +94,7 @@ func (t *tx) deleteWaiting(ws []*domain.Workload) {
 
 func laneOf(w *domain.Workload) string { return string(w.Lane) }
 
-// insertQueued files workloads under what may be placed now or later.
+// insertQueued inserts workloads into waiting, or into delayed if they are not due yet.
 func (t *tx) insertQueued(ws []*domain.Workload) {
 	var now, later []*domain.Workload
 	for _, w := range ws {
