@@ -11,7 +11,8 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// A customer with ten thousand shapes of work that nobody can run costs the others next to nothing in a cycle.
+// A customer with ten thousand lanes that nobody can run adds almost nothing to the cycles of
+// others.
 func TestHeads_TenThousandLanesOfOneCustomer_LeaveTheOthersWhatTheyHad(t *testing.T) {
 	b := newBench(t)
 	_, err := b.sane.Customers.Update(t.Context(), acme, domain.CustomerPatch{Limits: domain.LimitsPatch{MaxQueueDepth: domain.To(20_000)}})

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { os.Exit(servers.Run(m, func() error { return golea
 
 var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// prepare migrates, and replaces the store's clock by one that can be advanced.
+// prepare migrates, and replaces the store's clock with one that can be advanced.
 func prepare(url string) error {
 	if _, err := postgres.MigrateUp(context.Background(), url, silent); err != nil {
 		return err
@@ -40,7 +40,8 @@ func open(tb testing.TB, url string) *postgres.Store {
 	return s
 }
 
-// harness gives each test a database of its own; through makes the URL that the store uses of the cluster's.
+// harness gives each test a database of its own. through makes the store's URL from the cluster
+// and the database.
 func harness(through func(t *testing.T, c *servers.Postgres, database string) string) func(t *testing.T) contracttests.StoreHarness {
 	return func(t *testing.T) contracttests.StoreHarness {
 		t.Helper()
@@ -60,7 +61,8 @@ func TestStoresKeepTheirContracts(t *testing.T) {
 	contracttests.RunStores(t, "postgres", harness(func(_ *testing.T, c *servers.Postgres, db string) string { return c.SocketURL(db) }))
 }
 
-// A pooler in transaction mode gives each transaction another session: nothing may depend on one.
+// A pooler in transaction mode gives each transaction another session, so nothing may depend on
+// one.
 func TestStoresKeepTheirContractsBehindAPooler(t *testing.T) {
 	contracttests.RunStores(t, "pgbouncer", harness(func(t *testing.T, c *servers.Postgres, db string) string { return c.Pooler(t, db) }))
 }

@@ -20,10 +20,11 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// TestHotStatementsOnAFullTable runs every hot operation on 100,000 and on 1,000,000 finished workloads beside 100,000
-// waiting ones, has the server explain what it did, fails on a sequential scan of a table that grows, and prints the plans' figures. It
-// takes minutes: `make explain`.
-func TestHotStatementsOnAFullTable(t *testing.T) {
+// TestHotStatements_OnAFullTable runs every hot operation on 100,000 and on 1,000,000 finished
+// workloads beside 100,000 waiting ones. The server explains what it did. The test fails on a
+// sequential scan of a table that grows, and prints how long the operations took. It takes
+// minutes: `make explain`.
+func TestHotStatements_OnAFullTable(t *testing.T) {
 	c, err := servers.StartPostgres(true, "shared_preload_libraries=auto_explain", "auto_explain.log_analyze=on", "auto_explain.log_buffers=on",
 		"max_wal_size=8GB", "shared_buffers=2GB")
 	require.NoError(t, err)
@@ -69,7 +70,8 @@ func seedTenants(b *bench) {
 	}
 }
 
-// seedWaiting makes 1,000 lanes of as many customers with what waits in them.
+// seedWaiting makes 1,000 customers with one lane each, and spreads n waiting workloads over
+// them.
 func seedWaiting(t *testing.T, c *servers.Postgres, n int) {
 	c.Exec(t, "postgres",
 		`INSERT INTO customers (customer_id, name, tier, created_at, updated_at) SELECT 'cust_' || g, 'C', 'enterprise', now(), now() FROM generate_series(1, 1000) g`,
@@ -82,7 +84,8 @@ func seedWaiting(t *testing.T, c *servers.Postgres, n int) {
 		`INSERT INTO waiting SELECT lane_id, queue_at, workload_id, 0 FROM workloads WHERE status = 'PENDING'`)
 }
 
-// seedWide makes a customer with 1,000 lanes, more than a cycle considers, and something that waits in each.
+// seedWide makes a customer with 1,000 lanes, more than a cycle considers, with one workload
+// waiting in each.
 func seedWide(t *testing.T, c *servers.Postgres) {
 	c.Exec(t, "postgres",
 		`INSERT INTO customers (customer_id, name, tier, created_at, updated_at) VALUES ('cust_wide', 'W', 'enterprise', now(), now())`,
@@ -96,7 +99,8 @@ func seedWide(t *testing.T, c *servers.Postgres) {
 		`INSERT INTO waiting SELECT lane_id, queue_at, workload_id, 0 FROM workloads WHERE customer_id = 'cust_wide'`)
 }
 
-// lanesRead is how many lanes a look at the heads reads: one of each customer, and of the wide one as many as a cycle considers.
+// lanesRead is how many lanes Heads reads: one of each customer, and of the wide one as many as a
+// cycle considers.
 const lanesRead = 1_000 + 1 + domain.LanesOfCustomer
 
 func seedFinished(t *testing.T, c *servers.Postgres, from, to int) {
@@ -112,7 +116,7 @@ func seedFinished(t *testing.T, c *servers.Postgres, from, to int) {
  unnest(ARRAY['workload.created','workload.scheduled','workload.started','workload.completed']) e`, from+1, to))
 }
 
-// operations runs each hot operation and tells how long it took.
+// operations runs each hot operation and measures it.
 func operations(b *bench) map[string]time.Duration {
 	took := map[string]time.Duration{}
 	ctx := b.Context()
@@ -194,7 +198,8 @@ var (
 	growing = []string{"workloads", "workload_specs", "workload_results", "waiting", "delayed", "audit", "idempotency_keys", "workload_logs", "checkpoints"}
 )
 
-// report checks the plans and prints figures: per operation, and the slowest plan of each statement.
+// report checks the plans and prints figures: per operation, and the slowest plan of each
+// statement.
 func report(t *testing.T, log string, times map[string][2]time.Duration) {
 	slowest := map[string]string{}
 	n := 0

@@ -19,7 +19,7 @@ const (
 	lease = 20 * time.Second
 )
 
-// bench is a store behind a proxy, and one beside it that sees the truth.
+// bench has a store behind a proxy (faulty), and one beside it (sane) that sees what is true.
 type bench struct {
 	*testing.T
 	proxy        *servers.Proxy
@@ -85,9 +85,9 @@ func (b *bench) trail(w domain.Workload) int {
 	return len(es)
 }
 
-// A commit of unknown outcome is resolved by asking, never blindly repeated: whatever is lost, each write happens once and
-// is answered as what it was.
-func TestACommitWhoseAnswerIsLostHappensOnce(t *testing.T) {
+// A commit of unknown outcome is resolved by asking, never repeated blindly. Whatever is lost,
+// each write happens once and is answered as what it was.
+func TestCommit_WhenItsAnswerIsLost_HappensOnce(t *testing.T) {
 	for name, harm := range map[string]func(p *servers.Proxy){
 		"the answer is lost":            func(p *servers.Proxy) { p.CutAnswer("COMMIT\x00") },
 		"the commit never arrives":      func(p *servers.Proxy) { p.CutRequest("COMMIT\x00") },
@@ -98,7 +98,8 @@ func TestACommitWhoseAnswerIsLostHappensOnce(t *testing.T) {
 			b := newBench(t)
 			before := func() { harm(b.proxy) }
 			retry := name == "the first read gets no answer" || name == "the connection was cut idle"
-			// What surely had no effect may surface as an error that says so; trying again is the caller's business.
+			// What surely had no effect may surface as an error that says so; trying again is the
+			// caller's business.
 			attempt := func(f func() error) {
 				before()
 				err := f()
@@ -152,9 +153,10 @@ func TestACommitWhoseAnswerIsLostHappensOnce(t *testing.T) {
 	}
 }
 
-// After a crash the server gives out again the ids of transactions that never reached its disk. The fate of a commit must not be
-// read from an id that by then is another transaction's.
-func TestACommitThatACrashUndidIsNotTakenForAnotherTransactions(t *testing.T) {
+// After a crash the server gives out again the ids of transactions that never reached its disk.
+// By then an id may be another transaction's, so the outcome of a commit must not be read from
+// it.
+func TestCommit_WhenACrashUndidIt_IsNotTakenForAnother(t *testing.T) {
 	c, err := servers.StartPostgres(true)
 	require.NoError(t, err)
 	t.Cleanup(c.Remove)
@@ -186,7 +188,7 @@ func TestACommitThatACrashUndidIsNotTakenForAnotherTransactions(t *testing.T) {
 	require.Len(t, found, 1, "acknowledged, so it exists")
 }
 
-func TestADatabaseThatIsAwayIsUnavailableAndComesBack(t *testing.T) {
+func TestStore_WhenTheDatabaseIsDisconnected_SaysUnavailableUntilItIsBack(t *testing.T) {
 	b := newBench(t)
 	w := b.submit(b.faulty)
 	b.proxy.Down()
@@ -203,8 +205,9 @@ func TestADatabaseThatIsAwayIsUnavailableAndComesBack(t *testing.T) {
 	}, 5*time.Second, 10*time.Millisecond, "first success within 5 s")
 }
 
-// Two coordinators' batches that touch the same workloads in opposite order must not fail each other.
-func TestBatchesInOppositeOrderDoNotDeadlock(t *testing.T) {
+// Two coordinators' batches that touch the same workloads in opposite order must not fail each
+// other.
+func TestApply_BatchesInOppositeOrder_DoNotDeadlock(t *testing.T) {
 	b := newBench(t)
 	var ws []domain.Workload
 	for range 40 {
@@ -237,14 +240,14 @@ func TestBatchesInOppositeOrderDoNotDeadlock(t *testing.T) {
 	}
 }
 
-func TestABadURLIsRefusedWithoutShowingIt(t *testing.T) {
+func TestOpen_ABadURL_IsRefusedWithoutShowingIt(t *testing.T) {
 	_, err := postgres.Open(t.Context(), postgres.Options{URL: "postgres://user:hunter2@:bad/", Log: silent})
 	require.Error(t, err)
 	assert.NotContains(t, err.Error(), "hunter2")
 }
 
-// The replica is never asked for what decisions depend on, and always for lists.
-func TestTheReplicaServesListsAndNothingElse(t *testing.T) {
+// The replica serves lists, and never reads that decisions depend on.
+func TestReplica_ServesListsAndNothingElse(t *testing.T) {
 	c := servers.SharedPostgres(t, prepare)
 	primary, empty := c.Database(t), c.Database(t)
 	s, err := postgres.Open(t.Context(), postgres.Options{URL: c.SocketURL(primary), ReplicaURL: c.SocketURL(empty), Log: silent})

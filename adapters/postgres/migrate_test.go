@@ -14,7 +14,7 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-func TestMigrationsGoUpDownAndUpWithData(t *testing.T) {
+func TestMigrate_WithData_GoesUpDownAndUp(t *testing.T) {
 	c := servers.SharedPostgres(t, prepare)
 	url := c.SocketURL(c.EmptyDatabase(t))
 	n, err := postgres.MigrateUp(t.Context(), url, silent)
@@ -53,7 +53,7 @@ func TestMigrationsGoUpDownAndUpWithData(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestCoordinatorsThatStartOnAnEmptyDatabaseAtOnceMigrateItOnce(t *testing.T) {
+func TestMigrateUp_WhenManyStartOnAnEmptyDatabase_AppliesEachMigrationOnce(t *testing.T) {
 	c := servers.SharedPostgres(t, prepare)
 	for _, through := range []string{"direct", "pooler"} {
 		db := c.EmptyDatabase(t)
@@ -83,7 +83,7 @@ func TestCoordinatorsThatStartOnAnEmptyDatabaseAtOnceMigrateItOnce(t *testing.T)
 	}
 }
 
-func TestTheQueueSurvivesGoingToLanesByPriorityAndBack(t *testing.T) {
+func TestMigrate_LanesByPriorityDownAndUp_KeepsTheQueue(t *testing.T) {
 	c := servers.SharedPostgres(t, prepare)
 	url := c.SocketURL(c.EmptyDatabase(t))
 	_, err := postgres.MigrateUp(t.Context(), url, silent)

@@ -13,7 +13,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// However many of one customer's reads hang, nothing that decides waits for them, nor does another customer's read.
+// However many of one customer's reads hang, nothing that decides waits for them, nor does
+// another customer's read.
 func TestReaders_WhenOneCustomersReadsHang_OthersAreServed(t *testing.T) {
 	b := newBench(t)
 	_, err := b.sane.Customers.Create(t.Context(), domain.Customer{ID: "cust_b", Name: "B", Tier: domain.TierPremium})

@@ -32,7 +32,7 @@ var tests = map[layer][]string{
 	crashPoints: {"./simulation/crashpoints", "-each", "1"},
 	onMemory:    {"./adapters/memory", "-run", "Contracts$"},
 	onPostgres:  {"./adapters/postgres", "-run", "TestStoresKeepTheirContracts$"},
-	lostCommits: {"./adapters/postgres", "-run", "TestACommit"},
+	lostCommits: {"./adapters/postgres", "-run", "TestCommit_"},
 	plane:       {"./bootstrap", "-run", "InProcessKeepsItsContract"},
 	properties:  {"./core/domain/..."},
 	engine:      {"./core/services/execution", "-timeout=1m"},

@@ -1,6 +1,7 @@
 -- +goose Up
 
--- The store's clock. Everything that judges time asks it; tests replace it with one they can advance.
+-- The store's clock. Everything that judges time asks it; tests replace it with one they can
+-- advance.
 -- +goose StatementBegin
 CREATE FUNCTION niyanta_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT statement_timestamp()';
 -- +goose StatementEnd
@@ -17,8 +18,9 @@ CREATE TABLE customers (
   updated_at     timestamptz NOT NULL
 );
 
--- An upper bound of what waits, per customer: grows with submissions and is counted anew only when it reaches the limit.
--- Its row lock makes the admissions of one customer take turns, without touching what other writers lock.
+-- An upper bound of what waits, per customer: grows with submissions and is counted anew only
+-- when it reaches the limit. Its row lock makes the admissions of one customer take turns,
+-- without touching what other writers lock.
 CREATE TABLE queue_bounds (
   customer_id text COLLATE "C" PRIMARY KEY REFERENCES customers,
   bound       bigint NOT NULL DEFAULT 0
@@ -53,8 +55,8 @@ CREATE TABLE api_keys (
 );
 CREATE INDEX api_keys_customer ON api_keys (customer_id, created_at);
 
--- The hot row of a workload. No mutable column is in an index, so that updates stay in the page (HOT); what waits and what
--- runs has narrow tables of its own below.
+-- The hot row of a workload. No mutable column is in an index, so that updates stay in the page
+-- (HOT); what waits and what runs has narrow tables of its own below.
 CREATE TABLE workloads (
   workload_id           text COLLATE "C" PRIMARY KEY,
   customer_id           text COLLATE "C" NOT NULL,
@@ -142,8 +144,8 @@ CREATE TABLE lanes (
 );
 CREATE INDEX lanes_of_customer ON lanes (customer_id);
 
--- What may be placed now, what may be later, what runs, what is paused: each workload that is not final has a row in
--- exactly one of these four.
+-- What may be placed now, what may be later, what runs, what is paused: each workload that is not
+-- final has a row in exactly one of these four.
 CREATE TABLE waiting (
   lane_id     text COLLATE "C" NOT NULL,
   queue_at    timestamptz NOT NULL,
@@ -214,7 +216,8 @@ CREATE TABLE workers (
   registered_at timestamptz NOT NULL
 );
 
--- Heartbeats write here and nowhere else. live is what both a renewal and an expiry look at, in the row they lock.
+-- Heartbeats write here and nowhere else. live is what both a renewal and an expiry look at, in
+-- the row they lock.
 CREATE TABLE worker_leases (
   worker_id    text COLLATE "C" PRIMARY KEY,
   session_id   text COLLATE "C" NOT NULL,
@@ -241,8 +244,9 @@ CREATE TABLE leader_lease (
 ) WITH (fillfactor = 10);
 INSERT INTO leader_lease DEFAULT VALUES;
 
--- One row per batch that committed, for as long as its answer may be missed: what it says survives a crash of the server, which
--- the id of a transaction does not (after recovery, ids that were never written are given out again).
+-- One row per batch that committed, for as long as its answer may be missed: what it says
+-- survives a crash of the server, which the id of a transaction does not (after recovery, ids
+-- that were never written are given out again).
 CREATE TABLE commits (
   token        uuid PRIMARY KEY,
   committed_at timestamptz NOT NULL DEFAULT statement_timestamp()
@@ -269,7 +273,8 @@ CREATE INDEX audit_of_worker ON audit (worker_id, audit_id) WHERE workload_id = 
 -- Catches what no month was prepared for, so that a write never fails for it.
 CREATE TABLE audit_default PARTITION OF audit DEFAULT;
 
--- Prepares the partitions of this month and the ahead that follow. Months that the default partition has rows of stay there.
+-- Prepares the partitions of this month and the ahead that follow. Months that the default
+-- partition has rows of stay there.
 -- +goose StatementBegin
 CREATE FUNCTION niyanta_prepare_months(ahead integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE

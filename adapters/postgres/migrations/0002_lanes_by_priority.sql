@@ -1,7 +1,8 @@
 -- +goose Up
 
--- Workloads of a lane now have one priority, so that how long they have waited is all that orders them: queue_at is when a workload began to
--- wait. Tier and policy are applied when lanes are merged, and so count at once for what already waits.
+-- Workloads of a lane now have one priority, so that how long they have waited is all that orders
+-- them: queue_at is when a workload began to wait. Tier and policy are applied when lanes are
+-- merged, and so count at once for what already waits.
 ALTER TABLE lanes ADD priority integer NOT NULL DEFAULT 10;
 INSERT INTO lanes (lane_id, customer_id, workload_type, affinity, cpu_cores, memory_mb, disk_mb, priority)
  SELECT DISTINCT l.lane_id || '@' || w.priority, l.customer_id, l.workload_type, l.affinity, l.cpu_cores, l.memory_mb, l.disk_mb, w.priority

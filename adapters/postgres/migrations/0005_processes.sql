@@ -1,7 +1,7 @@
 -- +goose Up
 
--- The process behind a session, and the digest of the secret of its death certificate. They stand beside live, in the row that renewals,
--- expiries and certificates lock.
+-- The process behind a session, and the digest of the secret of its death certificate. They stand
+-- beside live, in the row that renewals, expiries and certificates lock.
 ALTER TABLE worker_leases
  ADD process_id         text COLLATE "C" NOT NULL DEFAULT '',
  ADD certificate_digest text COLLATE "C" NOT NULL DEFAULT '';

@@ -1,7 +1,7 @@
 -- +goose Up
 
--- Runs that their sessions hold no longer but have not let go of: they keep their slots. Rows of sessions that have ended count for
--- nothing, and are swept.
+-- Runs that their sessions hold no longer but have not let go of: they keep their slots. Rows of
+-- sessions that have ended count for nothing, and are swept.
 CREATE TABLE ending (
   workload_id text COLLATE "C" NOT NULL,
   generation  bigint NOT NULL,
@@ -20,12 +20,14 @@ ALTER TABLE workloads ADD declines jsonb;
 ALTER TABLE waiting ADD declines jsonb;
 ALTER TABLE delayed ADD declines jsonb;
 
--- When something was last submitted to a lane, so that lanes without work are forgotten, but never one that a submission relies on.
+-- When something was last submitted to a lane, so that lanes without work are forgotten, but
+-- never one that a submission relies on.
 ALTER TABLE lanes ADD touched_at timestamptz NOT NULL DEFAULT niyanta_now();
 ALTER TABLE lanes ALTER touched_at DROP DEFAULT;
 CREATE INDEX lanes_by_touch ON lanes (touched_at);
 
--- Suspects: the sessions that died under a workload in a row, and since when it waits for a worker without another suspect.
+-- Suspects: the sessions that died under a workload in a row, and since when it waits for a
+-- worker without another suspect.
 ALTER TABLE workloads ADD deaths jsonb, ADD suspect_since timestamptz;
 ALTER TABLE waiting ADD suspect_since timestamptz;
 ALTER TABLE delayed ADD suspect_since timestamptz;

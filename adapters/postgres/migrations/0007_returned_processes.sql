@@ -1,6 +1,7 @@
 -- +goose Up
 
--- The process of a session that has ended. When the process registers again, the session has returned: it did not die.
+-- The process of a session that has ended. When the process registers again, the session has
+-- returned: it did not die.
 ALTER TABLE ended_sessions ADD process_id text COLLATE "C" NOT NULL DEFAULT '';
 CREATE INDEX ended_sessions_by_process ON ended_sessions (process_id) WHERE process_id <> '';
 
