@@ -35,18 +35,10 @@ const retryDefault = time.Second
 
 // fail answers with the error envelope. Errors that carry no code are bugs: logged with their text, answered without.
 func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
-	e := a.classify(r, err)
+	e := withRetryAfter(a.classify(r, err))
 	status := statusOf[e.Code]
-	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-		after := e.RetryAfter
-		if after <= 0 {
-			after = retryDefault
-		}
-		seconds := int(math.Ceil(after.Seconds()))
+	if seconds, ok := e.Details[retryAfter].(int); ok {
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
-		if status == http.StatusTooManyRequests {
-			e = e.With("retry_after", seconds)
-		}
 	}
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
@@ -63,6 +55,21 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 // failBody answers what the generated decoder says of a body.
 func (a *api) failBody(w http.ResponseWriter, r *http.Request, err error) {
 	a.fail(w, r, errBadBody(err))
+}
+
+// retryAfter is the detail of 429 and 503: the seconds after which trying again makes sense. The header Retry-After says the same.
+const retryAfter = "retry_after"
+
+// withRetryAfter adds the detail to errors that time heals.
+func withRetryAfter(e *domain.Error) *domain.Error {
+	if status := statusOf[e.Code]; status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable {
+		return e
+	}
+	after := e.RetryAfter
+	if after <= 0 {
+		after = retryDefault
+	}
+	return e.With(retryAfter, int(math.Ceil(after.Seconds())))
 }
 
 func (a *api) classify(r *http.Request, err error) *domain.Error {

@@ -31,9 +31,9 @@ func (f *inFlight) enter(customer domain.CustomerID) error {
 	case customer != "" && f.by[customer] >= maxInFlightPerCustomer:
 		err := domain.NewError(domain.CodeRateLimited, "more than %d requests at once", maxInFlightPerCustomer)
 		err.RetryAfter = time.Second
-		return err.With("limit", maxInFlightPerCustomer)
+		return err.With("limit", maxInFlightPerCustomer).With("window_seconds", 0) // at once, not per time
 	case f.total >= maxInFlight:
-		return domain.Unavailable(retryDefault, "the coordinator serves as many requests as it may")
+		return domain.Unavailable(retryDefault, "more than %d requests at once at this coordinator", maxInFlight).With("limit", maxInFlight)
 	}
 	f.total++
 	if customer != "" {

@@ -69,6 +69,7 @@ func batchResult(o *lifecycle.SubmitOutcome) gen.BatchResult {
 	case !errors.As(o.Err, &e):
 		e = domain.NewError(domain.CodeInternal, "internal error")
 	}
+	e = withRetryAfter(e)
 	out.Error = &struct {
 		Code    string         `json:"code"`
 		Details map[string]any `json:"details"`
