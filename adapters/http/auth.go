@@ -10,9 +10,9 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// admit stands between the router and every handler. It takes the operation of the route that was matched, so that what
-// is checked is what runs, then authenticates the caller and checks its role and its rate. A route without an operation
-// has no handler.
+// admit resolves the operation of the route that matched, authenticates the caller, and checks its
+// rate and role. It is the only place that resolves an operation, so what is checked is what runs.
+// A route without an operation is a 404.
 func (a *api) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		op, known := a.ops.of(r.Method, chi.RouteContext(r.Context()).RoutePattern())
@@ -44,8 +44,9 @@ func (a *api) admit(next http.Handler) http.Handler {
 	})
 }
 
-// noMethod answers for a path that is known with other methods only: 405 with those in Allow.
-func (a *api) noMethod(routes chi.Routes) http.HandlerFunc {
+// methodNotAllowed answers for a path that exists with other methods: 405, with those methods in
+// Allow.
+func (a *api) methodNotAllowed(routes chi.Routes) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var allowed []string
 		for _, method := range a.ops.methods() {
@@ -68,7 +69,7 @@ func (a *api) noMethod(routes chi.Routes) http.HandlerFunc {
 	}
 }
 
-// bearer returns the key of the Authorization header, or nothing.
+// bearer returns the key of the Authorization header, or "".
 func bearer(r *http.Request) string {
 	scheme, key, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !ok || !strings.EqualFold(scheme, "Bearer") {

@@ -13,15 +13,18 @@ import (
 const (
 	maxBody  = 1 << 20
 	maxDepth = 64
-	// maxReportsBody bounds a thousand reports with their results and log lines, maxWorkerBody the rest of the worker protocol: the
-	// inventory of a worker with as many slots as there may be.
+	// maxReportsBody bounds a thousand reports with their results and log lines, maxWorkerBody the
+	// rest of the worker protocol: the inventory of a worker with as many slots as there may be.
 	maxReportsBody = 32 << 20
 	maxWorkerBody  = 4 << 20
 )
 
-// decodeBody reads a JSON body once: it checks the text, checks its value against the OpenAPI file, and leaves that value for the generated
-// code to bind. It refuses bodies of another type than the operation takes, compressed ones, and ones that are too large. The bytes of
-// checkpoints are only bounded, and of reports, each is judged by itself later.
+// decodeBody reads a JSON body once. It checks the text, checks its value against the OpenAPI file,
+// and leaves that value for the generated code to bind. It refuses bodies of another media type
+// than the operation takes, compressed ones and ones that are too large.
+//
+// Two kinds of body are left to others: checkpoints are bytes and only bounded here, and each
+// report of a batch is judged by the domain.
 func (a *api) decodeBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := scopeOf(r.Context()).takeBody(w, r); err != nil {
@@ -70,14 +73,15 @@ func (s *scope) takeBody(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-// decodedBody is a body whose value was read and checked. The generated code binds the value. It reads the text only if the value does
-// not fit the request's type, to say why.
+// decodedBody is a body whose value was read and checked. The generated code binds the value. Only
+// if the value does not fit the request's type does it decode the text, for an error that names the
+// field.
 type decodedBody struct {
 	io.ReadCloser
 	value any
 }
 
-// ValidatedValue is called by the generated code.
+// ValidatedValue returns the value. The generated code looks for this method.
 func (b decodedBody) ValidatedValue() any { return b.value }
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {

@@ -11,7 +11,9 @@ import (
 )
 
 // CreateWorkloadConfig implements POST /v1/workload-configs.
-func (a *api) CreateWorkloadConfig(ctx context.Context, req gen.CreateWorkloadConfigRequestObject) (gen.CreateWorkloadConfigResponseObject, error) {
+func (a *api) CreateWorkloadConfig(
+	ctx context.Context, req gen.CreateWorkloadConfigRequestObject,
+) (gen.CreateWorkloadConfigResponseObject, error) {
 	p := scopeOf(ctx).principal
 	c, err := a.Tenancy.CreateConfig(ctx, configIn(p.CustomerID, req.Body))
 	if err != nil {
@@ -21,7 +23,9 @@ func (a *api) CreateWorkloadConfig(ctx context.Context, req gen.CreateWorkloadCo
 }
 
 // ListWorkloadConfigs implements GET /v1/workload-configs.
-func (a *api) ListWorkloadConfigs(ctx context.Context, _ gen.ListWorkloadConfigsRequestObject) (gen.ListWorkloadConfigsResponseObject, error) {
+func (a *api) ListWorkloadConfigs(
+	ctx context.Context, _ gen.ListWorkloadConfigsRequestObject,
+) (gen.ListWorkloadConfigsResponseObject, error) {
 	p := scopeOf(ctx).principal
 	cs, err := a.Tenancy.ListConfigs(ctx, p.CustomerID)
 	if err != nil {
@@ -33,7 +37,9 @@ func (a *api) ListWorkloadConfigs(ctx context.Context, _ gen.ListWorkloadConfigs
 }
 
 // GetWorkloadConfig implements GET /v1/workload-configs/{id}.
-func (a *api) GetWorkloadConfig(ctx context.Context, req gen.GetWorkloadConfigRequestObject) (gen.GetWorkloadConfigResponseObject, error) {
+func (a *api) GetWorkloadConfig(
+	ctx context.Context, req gen.GetWorkloadConfigRequestObject,
+) (gen.GetWorkloadConfigResponseObject, error) {
 	p := scopeOf(ctx).principal
 	c, err := a.Tenancy.GetConfig(ctx, p.CustomerID, configID(req.ID))
 	if err != nil {
@@ -43,7 +49,9 @@ func (a *api) GetWorkloadConfig(ctx context.Context, req gen.GetWorkloadConfigRe
 }
 
 // UpdateWorkloadConfig implements PUT /v1/workload-configs/{id}.
-func (a *api) UpdateWorkloadConfig(ctx context.Context, req gen.UpdateWorkloadConfigRequestObject) (gen.UpdateWorkloadConfigResponseObject, error) {
+func (a *api) UpdateWorkloadConfig(
+	ctx context.Context, req gen.UpdateWorkloadConfigRequestObject,
+) (gen.UpdateWorkloadConfigResponseObject, error) {
 	p := scopeOf(ctx).principal
 	c := configIn(p.CustomerID, req.Body)
 	c.ID = configID(req.ID)
@@ -55,7 +63,9 @@ func (a *api) UpdateWorkloadConfig(ctx context.Context, req gen.UpdateWorkloadCo
 }
 
 // DeleteWorkloadConfig implements DELETE /v1/workload-configs/{id}.
-func (a *api) DeleteWorkloadConfig(ctx context.Context, req gen.DeleteWorkloadConfigRequestObject) (gen.DeleteWorkloadConfigResponseObject, error) {
+func (a *api) DeleteWorkloadConfig(
+	ctx context.Context, req gen.DeleteWorkloadConfigRequestObject,
+) (gen.DeleteWorkloadConfigResponseObject, error) {
 	if err := a.Tenancy.DeleteConfig(ctx, scopeOf(ctx).principal.CustomerID, configID(req.ID)); err != nil {
 		return nil, err
 	}
@@ -102,7 +112,8 @@ func configIn(customer domain.CustomerID, in *gen.WorkloadConfigInput) domain.Wo
 	return c
 }
 
-// backoffIn lays what is stated over a backoff. The longest wait is never below the first, unless both are stated so.
+// backoffIn overrides a backoff with the fields that are set. If only the initial wait is set, the
+// longest wait is raised to it where needed.
 func backoffIn(b domain.RetryBackoff, in *gen.RetryBackoff) domain.RetryBackoff {
 	if in == nil {
 		return b
@@ -124,7 +135,7 @@ func backoffOut(b domain.RetryBackoff) gen.RetryBackoff {
 	return gen.RetryBackoff{InitialSeconds: new(b.Initial.Seconds()), Factor: &b.Factor, MaxSeconds: new(b.Max.Seconds())}
 }
 
-// seconds is a number of seconds in whole microseconds.
+// seconds converts a number of seconds to a duration, rounded to microseconds.
 func seconds(s float64) time.Duration { return time.Duration(math.Round(s*1e6)) * time.Microsecond }
 
 func resourcesOut(r domain.Resources) gen.Resources {

@@ -12,8 +12,8 @@ import (
 // defaultPage is the number of items on a page when the request does not say.
 const defaultPage = 50
 
-// cursors signs positions in lists, bound to who lists what: a cursor of another customer or of another filter, or one
-// that was tampered with, is refused.
+// cursors encodes and signs positions in lists. A cursor is bound to the customer and the filter it
+// was made for. One from another customer or another filter, or one that was changed, is refused.
 type cursors struct{ key []byte }
 
 func (c cursors) mac(payload []byte, bound string) []byte {
@@ -32,7 +32,7 @@ func (c cursors) encode(v any, bound string) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(append(c.mac(payload, bound), payload...)), nil
 }
 
-// decode reads the position. CodeInvalidInput naming cursor.
+// decode reads a position. It returns CodeInvalidInput naming cursor.
 func (c cursors) decode(s string, v any, bound string) error {
 	raw, err := base64.RawURLEncoding.DecodeString(s)
 	if err != nil || len(raw) < 16 || !hmac.Equal(raw[:16], c.mac(raw[16:], bound)) || json.Unmarshal(raw[16:], v) != nil {

@@ -14,7 +14,9 @@ func (a *api) GetCustomer(ctx context.Context, _ gen.GetCustomerRequestObject) (
 }
 
 // CreateCustomer implements POST /v1/admin/customers.
-func (a *api) CreateCustomer(ctx context.Context, req gen.CreateCustomerRequestObject) (gen.CreateCustomerResponseObject, error) {
+func (a *api) CreateCustomer(
+	ctx context.Context, req gen.CreateCustomerRequestObject,
+) (gen.CreateCustomerResponseObject, error) {
 	c, err := a.Tenancy.CreateCustomer(ctx, domain.Customer{
 		ID: domain.CustomerID(deref(req.Body.CustomerID)), Name: req.Body.Name,
 		Tier: domain.Tier(req.Body.Tier), Overrides: limitsIn(req.Body.Limits),
@@ -27,7 +29,9 @@ func (a *api) CreateCustomer(ctx context.Context, req gen.CreateCustomerRequestO
 }
 
 // ListCustomers implements GET /v1/admin/customers.
-func (a *api) ListCustomers(ctx context.Context, req gen.ListCustomersRequestObject) (gen.ListCustomersResponseObject, error) {
+func (a *api) ListCustomers(
+	ctx context.Context, req gen.ListCustomersRequestObject,
+) (gen.ListCustomersResponseObject, error) {
 	const bound = "customers"
 	limit, after := defaultPage, domain.CustomerID("")
 	if req.Params.Limit != nil {
@@ -56,13 +60,17 @@ func (a *api) ListCustomers(ctx context.Context, req gen.ListCustomersRequestObj
 }
 
 // GetCustomerByID implements GET /v1/admin/customers/{id}.
-func (a *api) GetCustomerByID(ctx context.Context, req gen.GetCustomerByIDRequestObject) (gen.GetCustomerByIDResponseObject, error) {
+func (a *api) GetCustomerByID(
+	ctx context.Context, req gen.GetCustomerByIDRequestObject,
+) (gen.GetCustomerByIDResponseObject, error) {
 	out, err := a.customerUsage(ctx, customerID(req.ID))
 	return gen.GetCustomerByID200JSONResponse(out), err
 }
 
 // UpdateCustomer implements PATCH /v1/admin/customers/{id}.
-func (a *api) UpdateCustomer(ctx context.Context, req gen.UpdateCustomerRequestObject) (gen.UpdateCustomerResponseObject, error) {
+func (a *api) UpdateCustomer(
+	ctx context.Context, req gen.UpdateCustomerRequestObject,
+) (gen.UpdateCustomerResponseObject, error) {
 	p := domain.CustomerPatch{Name: req.Body.Name, NoPreemption: not(req.Body.Preemptible)}
 	if req.Body.Tier != nil {
 		t := domain.Tier(*req.Body.Tier)
@@ -70,7 +78,8 @@ func (a *api) UpdateCustomer(ctx context.Context, req gen.UpdateCustomerRequestO
 	}
 	if l := req.Body.Limits; l != nil {
 		p.Limits = domain.LimitsPatch{
-			MaxConcurrent: l.MaxConcurrentWorkloads, MaxQueueDepth: l.MaxQueueDepth, RatePerSec: l.RateLimitPerSec, Burst: l.Burst,
+			MaxConcurrent: l.MaxConcurrentWorkloads, MaxQueueDepth: l.MaxQueueDepth,
+			RatePerSec: l.RateLimitPerSec, Burst: l.Burst,
 		}
 	}
 	c, err := a.Tenancy.UpdateCustomer(ctx, customerID(req.ID), p)
@@ -91,15 +100,15 @@ func (a *api) customerUsage(ctx context.Context, customer domain.CustomerID) (ge
 
 func customerOut(c *domain.Customer) gen.Customer {
 	return gen.Customer{
-		CustomerID: string(c.ID), Name: c.Name, Tier: gen.Tier(c.Tier), Limits: limitsOut(c.Limits()), Preemptible: !c.NoPreemption,
-		CreatedAt: at(c.CreatedAt),
+		CustomerID: string(c.ID), Name: c.Name, Tier: gen.Tier(c.Tier), Limits: limitsOut(c.Limits()),
+		Preemptible: !c.NoPreemption, CreatedAt: at(c.CreatedAt),
 	}
 }
 
 func usageOut(c *domain.Customer, u domain.Usage) gen.CustomerUsage {
 	out := gen.CustomerUsage{
-		CustomerID: string(c.ID), Name: c.Name, Tier: gen.Tier(c.Tier), Limits: limitsOut(c.Limits()), Preemptible: !c.NoPreemption,
-		CreatedAt: at(c.CreatedAt),
+		CustomerID: string(c.ID), Name: c.Name, Tier: gen.Tier(c.Tier), Limits: limitsOut(c.Limits()),
+		Preemptible: !c.NoPreemption, CreatedAt: at(c.CreatedAt),
 	}
 	out.Usage.RunningWorkloads, out.Usage.QueuedWorkloads, out.Usage.PausedWorkloads = u.Running, u.Queued, u.Paused
 	return out

@@ -14,7 +14,7 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-func TestReadJSON_HostileText_IsRefused(t *testing.T) {
+func TestReadJSON_WhenTextIsHostile_IsRefused(t *testing.T) {
 	for _, c := range []struct {
 		name, body string
 		code       domain.Code
@@ -45,7 +45,8 @@ func TestReadJSON_HostileText_IsRefused(t *testing.T) {
 	}
 }
 
-// FuzzReadJSON compares what is read with what encoding/json reads, and the text of opaque objects with what it compacts.
+// FuzzReadJSON compares what is read with what encoding/json reads, and the text of opaque objects
+// with what it compacts.
 func FuzzReadJSON(f *testing.F) {
 	for _, s := range []string{
 		`{}`, `{"a":[1,{"b":null}],"a":2}`, `[[[[`, "\"\xff\"", `{"a":"\ud800"}`, ` { "a" : [ 1 , -0.5e+3, true,false ,null, "\ud83d\ude00\n" ] } `, `01`, `1.`, `-`, `[1,]`,
@@ -79,7 +80,7 @@ func FuzzReadJSON(f *testing.F) {
 	})
 }
 
-func TestACursorHoldsOnlyForWhatItWasMadeFor(t *testing.T) {
+func TestCursor_WhenUsedForAnotherList_IsRefused(t *testing.T) {
 	c := cursors{key: []byte("k")}
 	s, err := c.encode(42, "acme|status=PENDING")
 	require.NoError(t, err)
@@ -117,9 +118,9 @@ func FuzzCursor(f *testing.F) {
 	})
 }
 
-// The file says 3.1, requests are checked by the validator for 3.0, which is ten times faster: they must agree on everything
-// that the file uses.
-func TestTheFastValidatorAgreesWithTheOneForTheFilesVersion(t *testing.T) {
+// The OpenAPI file says 3.1. Requests are checked by the validator for 3.0, which is ten times
+// faster. The two must agree on everything that the file uses.
+func TestValidator_WhateverTheBody_AgreesWithTheOneForOpenAPI31(t *testing.T) {
 	spec, err := openapi3.NewLoader().LoadFromData(openapi.YAML)
 	require.NoError(t, err)
 	ops, err := loadOperations()

@@ -10,7 +10,8 @@ import (
 	"github.com/niyanta/niyanta/api/openapi"
 )
 
-// docs is the interactive documentation: Swagger UI 5.35.0 from npm's swagger-ui-dist. It is embedded so that it needs no CDN.
+// docs is the interactive documentation: Swagger UI 5.35.0 from npm's swagger-ui-dist. It is
+// embedded so that it needs no CDN.
 //
 //go:embed docs
 var docs embed.FS
@@ -42,8 +43,8 @@ func (a *api) mountDocs(r chi.Router) {
 	})
 }
 
-// documentation sets the headers of the documentation's pages and files. They are the same for everybody, so browsers may keep them
-// if they revalidate.
+// documentation sets the headers of the documentation's pages and files. They are the same for
+// everybody, so browsers may keep them if they revalidate.
 func documentation(w http.ResponseWriter) {
 	w.Header().Set("Content-Security-Policy", policyOfDocs)
 	w.Header().Set("Cache-Control", "no-cache")

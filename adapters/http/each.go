@@ -6,14 +6,16 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// each says that the items of one array of a body are checked one by one: what is wrong with an item is its own answer,
-// not its neighbours'. The OpenAPI file states it as x-each, the name of the array.
+// each names the array of a body whose items are checked one by one. A bad item gets an error of
+// its own and its neighbours are accepted. The OpenAPI file states it as x-each, the name of the
+// array.
 type each struct {
 	array  string
 	schema *openapi3.Schema // of an item
 }
 
-// eachOf reads x-each of an operation, and takes the schema of the items out of what bodies as a whole are checked against.
+// eachOf reads x-each of an operation. It removes the schema of the items from that of the body,
+// because items are checked on their own.
 func eachOf(op *openapi3.Operation, body *openapi3.Schema) (*each, error) {
 	name, ok := op.Extensions["x-each"].(string)
 	if !ok {
@@ -40,12 +42,13 @@ func (b *bodySchema) decodeEach(text []byte) (value any, refused map[int]error, 
 	return value, r.refused, err
 }
 
-// startsItems reports whether the array that begins here holds the items that are checked one by one.
+// startsItems reports whether the array that begins here holds the items that are checked one by
+// one.
 func (r *jsonReader) startsItems() bool {
 	return r.each != nil && len(r.path) == 1 && string(r.path[0].name) == r.each.array
 }
 
-// items reads the array of items. It fails only when they cannot be told apart.
+// items reads the array of items. It returns an error only if it cannot tell where an item ends.
 func (r *jsonReader) items() (any, error) {
 	r.at++
 	items := []any{}
@@ -72,7 +75,8 @@ func (r *jsonReader) items() (any, error) {
 	}
 }
 
-// item reads one item as a body of its own and stays at what follows it, or where it begins if it is refused.
+// item reads one item as a body of its own. It moves to the byte behind the item, or stays at its
+// beginning if the item is refused.
 func (r *jsonReader) item() (any, error) {
 	one := &jsonReader{in: r.in, at: r.at}
 	value, err := one.value(r.each.schema)
@@ -89,7 +93,8 @@ func (r *jsonReader) item() (any, error) {
 	return value, nil
 }
 
-// skipItem moves to the comma or bracket behind an item that was refused, as far as brackets and strings tell where that is.
+// skipItem moves to the comma or bracket behind a refused item. It looks at brackets and strings
+// only, since the item may not be JSON. It reports whether it found the end.
 func (r *jsonReader) skipItem() bool {
 	for depth := 0; r.at < len(r.in); r.at++ {
 		switch r.in[r.at] {
@@ -115,7 +120,8 @@ func (r *jsonReader) skipItem() bool {
 	return false
 }
 
-// stringEnd is the position behind the string that begins at begin; negative if it doesn't end.
+// stringEnd returns the position behind the string that begins at begin, or -1 if the string does
+// not end.
 func stringEnd(text []byte, begin int) int {
 	for i := begin + 1; i < len(text); i++ {
 		switch text[i] {

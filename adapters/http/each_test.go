@@ -39,7 +39,7 @@ func TestReadJSON_WhenTextIsRefused_NamesTheField(t *testing.T) {
 	}
 }
 
-func TestReadJSON_WhenAnIntegerHasAnExponent_IsReadAsTheInteger(t *testing.T) {
+func TestReadJSON_WhenAnIntegerHasAnExponent_ReadsTheInteger(t *testing.T) {
 	ops, err := loadOperations()
 	require.NoError(t, err)
 	got, err := readJSON([]byte(`{"workload_type":"t", "priority": 1e2 ,"timeout_seconds":60.0,"input_params":{"priority": 1e2}}`), ops["POST /v1/workloads"].body.schema)
@@ -59,7 +59,7 @@ func TestReadJSON_WhenAnIntegerHasAnExponent_IsReadAsTheInteger(t *testing.T) {
 	}
 }
 
-func TestBatch_WhenItemsAreRefused_TheOthersAreDecoded(t *testing.T) {
+func TestBatch_WhenItemsAreRefused_DecodesTheOthers(t *testing.T) {
 	ops, err := loadOperations()
 	require.NoError(t, err)
 	const good = `{"workload_type":"t","input_params":{}}`
@@ -99,7 +99,7 @@ func TestBatch_WhenItemsAreRefused_TheOthersAreDecoded(t *testing.T) {
 }
 
 // An item ends where its brackets and strings say, whatever it is.
-func TestBatch_WhateverAnItemIs_TheNextOneIsFound(t *testing.T) {
+func TestBatch_WhateverAnItemIs_FindsTheNextOne(t *testing.T) {
 	ops, err := loadOperations()
 	require.NoError(t, err)
 	body := ops["POST /v1/workloads/batch"].body
@@ -126,7 +126,7 @@ func TestBatch_WhateverAnItemIs_TheNextOneIsFound(t *testing.T) {
 	}
 }
 
-func TestReadJSON_AnObjectWithManyKeys_IsReadInTimeThatGrowsWithTheirNumber(t *testing.T) {
+func TestReadJSON_WhenAnObjectHasManyKeys_TakesLinearTime(t *testing.T) {
 	var body strings.Builder
 	for i := range 100_000 {
 		fmt.Fprintf(&body, `%c"k%d":%d`, "{,"[min(i, 1)], i, i)
@@ -141,7 +141,7 @@ func TestReadJSON_AnObjectWithManyKeys_IsReadInTimeThatGrowsWithTheirNumber(t *t
 	require.Equal(t, "k3", fieldOf(err))
 }
 
-func TestReadJSON_AnIntegerBeyondSixtyFourBits_IsRefusedByName(t *testing.T) {
+func TestReadJSON_WhenAnIntegerExceeds64Bits_NamesTheField(t *testing.T) {
 	ops, err := loadOperations()
 	require.NoError(t, err)
 	schema := ops["POST /v1/workload-configs"].body.schema

@@ -30,10 +30,11 @@ var statusOf = map[domain.Code]int{
 	domain.CodeInternal:     http.StatusInternalServerError,
 }
 
-// retryDefault is what Retry-After says when nothing better is known.
+// retryDefault is the value of Retry-After when nothing better is known.
 const retryDefault = time.Second
 
-// fail answers with the error envelope. Errors that carry no code are bugs: logged with their text, answered without.
+// fail answers with the error envelope. An error without a code is a bug: its text is logged, and
+// the answer is INTERNAL_ERROR without it.
 func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := withRetryAfter(a.classify(r, err))
 	status := statusOf[e.Code]
@@ -52,15 +53,16 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	writeJSON(w, status, body)
 }
 
-// failBody answers what the generated decoder says of a body.
+// failBody answers an error of the generated decoder.
 func (a *api) failBody(w http.ResponseWriter, r *http.Request, err error) {
 	a.fail(w, r, errBadBody(err))
 }
 
-// retryAfter is the detail of 429 and 503: the seconds after which trying again makes sense. The header Retry-After says the same.
+// retryAfter is a detail of 429 and 503: the seconds after which to try again. The header
+// Retry-After has the same value.
 const retryAfter = "retry_after"
 
-// withRetryAfter adds the detail to errors that time heals.
+// withRetryAfter adds that detail to errors whose status is 429 or 503.
 func withRetryAfter(e *domain.Error) *domain.Error {
 	if status := statusOf[e.Code]; status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable {
 		return e
@@ -89,7 +91,8 @@ func (a *api) classify(r *http.Request, err error) *domain.Error {
 	case errors.Is(err, context.Canceled):
 		return domain.Unavailable(retryDefault, "the request was cancelled")
 	}
-	a.Log.Error("internal error", "request_id", requestIDOf(r.Context()), "method", r.Method, "path", r.URL.Path, "error", err)
+	a.Log.Error("internal error", "request_id", requestIDOf(r.Context()),
+		"method", r.Method, "path", r.URL.Path, "error", err)
 	return domain.NewError(domain.CodeInternal, "internal error")
 }
 
@@ -107,8 +110,8 @@ func errNoMethod(r *http.Request, allowed string) error {
 	return domain.NewError(domain.CodeNoMethod, "%s takes %s, not %s", r.URL.Path, allowed, r.Method)
 }
 
-// errBadBody turns what the generated decoder says into INVALID_INPUT; bodies were validated before, so that only the
-// worker protocol's come here.
+// errBadBody turns an error of the generated decoder into INVALID_INPUT. Bodies are validated
+// before, so it is called only for a value that passes its schema and still does not fit its type.
 func errBadBody(err error) error {
 	var known *domain.Error
 	if errors.As(err, &known) {
@@ -118,7 +121,8 @@ func errBadBody(err error) error {
 	if errors.As(err, &typed) {
 		return domain.Invalid(typed.Field, "must be %s, not %s", typed.Type, typed.Value)
 	}
-	return domain.Invalid("body", "is not what this endpoint takes: %s", strings.TrimPrefix(err.Error(), "can't decode JSON body: "))
+	reason := strings.TrimPrefix(err.Error(), "can't decode JSON body: ")
+	return domain.Invalid("body", "is not what this endpoint takes: %s", reason)
 }
 
 func errBadParameter(err error) error {

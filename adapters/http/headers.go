@@ -2,14 +2,16 @@ package http
 
 import "net/http"
 
-// Content security policies. An answer of the API is data: nothing may be loaded for it, and nothing may frame it. The
-// documentation loads its own files only.
+// Content security policies. Answers of the API are data, so they may load nothing and may not be
+// framed. The documentation may load its own files.
 const (
 	policyOfAPI  = "default-src 'none'; frame-ancestors 'none'"
-	policyOfDocs = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+	policyOfDocs = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
+		"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 
-// secured sets what browsers and caches may do with an answer. Handlers that need other values set them afterwards.
+// secured sets the headers that limit what browsers and caches may do with an answer. Handlers that
+// need other values overwrite them.
 func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -8,14 +8,14 @@ import (
 	"github.com/niyanta/niyanta/adapters/http/gen"
 )
 
-// mountHealth mounts what tells about the process. None of it needs a key.
+// mountHealth mounts health, readiness and metrics. None of them needs a key.
 func (a *api) mountHealth(r chi.Router) {
 	r.Get("/health", a.health)
 	r.Get("/ready", a.ready)
 	r.Method(http.MethodGet, "/metrics", a.Metrics)
 }
 
-// health answers as long as the process does. It depends on nothing else.
+// health answers 200 as long as the process runs. It depends on nothing outside the process.
 func (a *api) health(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
@@ -31,20 +31,22 @@ const (
 	NotWritable Dependency = "not_writable"
 )
 
-// Readiness is the state of the process and what it depends on. Replica is empty where there is none.
+// Readiness is the state of the process and of its dependencies. Replica is empty if none is
+// configured.
 type Readiness struct {
 	Leader, LeaderElected                  bool
 	Database, Broker, RateLimiter, Replica Dependency
 }
 
-// status is "unavailable" when the process cannot serve: without a database that takes writes, nothing can be promised to anybody. It
-// is "degraded" when it serves with less than it should have: the probe must not take all coordinators out of rotation because something
-// is away that they all work without.
+// status is "unavailable" if the process cannot serve: it shuts down, or there is no database that
+// takes writes. It is "degraded" if the process serves without something that it can do without. A
+// fault that all coordinators see at once must not take all of them out of rotation: with the bus
+// disconnected, workers get their work over HTTP.
 func (r Readiness) status(stopping bool) gen.ReadinessStatus {
 	switch {
 	case stopping || r.Database != Connected:
 		return gen.Unavailable
-	case r.Broker != Connected || r.RateLimiter != Connected || r.Replica != Connected && r.Replica != "" || !r.LeaderElected:
+	case r.Broker != Connected, r.RateLimiter != Connected, r.Replica != Connected && r.Replica != "", !r.LeaderElected:
 		return gen.Degraded
 	}
 	return gen.Ready

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestReady_WhateverIsDisconnected_IsUnavailableOnlyWhenNothingCanBeServed(t *testing.T) {
+func TestReady_WhenSomethingIsDisconnected_IsUnavailableOnlyWithoutADatabase(t *testing.T) {
 	sound := Readiness{Leader: true, LeaderElected: true, Database: Connected, Broker: Connected, RateLimiter: Connected}
 	for name, c := range map[string]struct {
 		change   func(*Readiness)

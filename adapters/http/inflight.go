@@ -8,22 +8,22 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// Bounds on client requests in flight, long polls included. What a request may hold in memory is bounded too, so together they
-// bound what clients can make a coordinator hold. Workers, health checks and metrics are not counted: they are answered however busy
-// clients keep the coordinator.
+// Limits on client requests in flight, long polls included. Each request has a bound on its memory,
+// so these limits bound what clients can make a coordinator hold. Workers, health checks and
+// metrics are not counted: they are served however many requests clients send.
 const (
 	maxInFlight            = 4096
 	maxInFlightPerCustomer = 512
 )
 
-// inFlight counts requests that are being served, in all and by customer.
+// inFlight counts the requests that are being served, in all and by customer.
 type inFlight struct {
 	mu    sync.Mutex
 	total int
 	by    map[domain.CustomerID]int
 }
 
-// enter takes a place, or says why there is none.
+// enter counts a request in, or returns the error to answer with.
 func (f *inFlight) enter(customer domain.CustomerID) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -33,7 +33,8 @@ func (f *inFlight) enter(customer domain.CustomerID) error {
 		err.RetryAfter = time.Second
 		return err.With("limit", maxInFlightPerCustomer).With("window_seconds", 0) // at once, not per time
 	case f.total >= maxInFlight:
-		return domain.Unavailable(retryDefault, "more than %d requests at once at this coordinator", maxInFlight).With("limit", maxInFlight)
+		err := domain.Unavailable(retryDefault, "more than %d requests at once at this coordinator", maxInFlight)
+		return err.With("limit", maxInFlight)
 	}
 	f.total++
 	if customer != "" {
@@ -54,8 +55,8 @@ func (f *inFlight) leave(customer domain.CustomerID) {
 	}
 }
 
-// bound refuses client requests beyond what may be in flight.
-func (a *api) bound(next http.Handler) http.Handler {
+// limitInFlight refuses client requests beyond the limits.
+func (a *api) limitInFlight(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := scopeOf(r.Context())
 		if s.op.tag == "worker" || s.op.tag == "system" {

@@ -12,7 +12,7 @@ import (
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 )
 
-func TestInFlight_WhenTheBoundIsReached_RefusesWithTheDetailsOfEveryLimit(t *testing.T) {
+func TestInFlight_WhenALimitIsReached_AnswersWithItsDetails(t *testing.T) {
 	for name, c := range map[string]struct {
 		fill    func(*inFlight)
 		code    int

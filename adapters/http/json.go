@@ -14,12 +14,14 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// jsonReader reads one JSON text in one pass. It refuses what no store and no decoder should see (too many levels, a key twice in one
-// object, NUL, invalid UTF-8, half of a surrogate pair) and returns the value that is validated and bound to the request's type. Errors
-// name the field that is at fault, "body" for the value itself.
+// jsonReader reads one JSON text in one pass. It refuses what no store and no decoder should see:
+// too many levels, a key twice in one object, NUL, invalid UTF-8, half of a surrogate pair. It
+// returns the value that is validated and bound to the request's type. Errors name the field, or
+// "body" for the value as a whole.
 //
-// Values follow the schema: a number such as 1e3 or 1000.0 is 1000 where the schema wants an integer, and an object that the schema marks
-// with x-opaque is its own text, without white space.
+// Two values depend on the schema. A number such as 1e3 or 1000.0 is returned as 1000 where the
+// schema wants an integer. An object that the schema marks with x-opaque is returned as its text
+// without white space.
 type jsonReader struct {
 	in   []byte
 	at   int
@@ -31,22 +33,23 @@ type jsonReader struct {
 	compact []byte
 	from    int
 
-	// each, if set, has the items of one array read one by one. refused says which of them were refused, and why.
+	// each, if set, has the items of one array read one by one. refused says which of them were
+	// refused, and why.
 	each    *each
 	refused map[int]error
 }
 
-// step is the member or item that is being read of one open object or array.
+// step is the position in one open object or array.
 type step struct {
 	array bool
 	name  []byte
 	index int
 }
 
-// manyKeys is the number of keys of one object from which on they are looked up in a map.
+// manyKeys is the number of keys in one object above which they are looked up in a map.
 const manyKeys = 16
 
-// readJSON reads one JSON value and nothing behind it. schema may be nil.
+// readJSON reads a text that holds exactly one JSON value. schema may be nil.
 func readJSON(text []byte, schema *openapi3.Schema) (any, error) {
 	r := &jsonReader{in: text}
 	v, err := r.value(schema)
@@ -56,7 +59,7 @@ func readJSON(text []byte, schema *openapi3.Schema) (any, error) {
 	return v, r.end()
 }
 
-// end fails if something follows the value.
+// end returns an error if anything but white space follows the value.
 func (r *jsonReader) end() error {
 	if r.peek(); r.at < len(r.in) {
 		return domain.Invalid("body", "must be one JSON value, with nothing behind it")
@@ -64,7 +67,7 @@ func (r *jsonReader) end() error {
 	return nil
 }
 
-// peek skips white space and returns the next byte; 0 at the end.
+// peek skips white space and returns the next byte, or 0 at the end of the text.
 func (r *jsonReader) peek() byte {
 	begin := r.at
 	for r.at < len(r.in) {
@@ -252,8 +255,9 @@ func (r *jsonReader) key() ([]byte, error) {
 	return key, nil
 }
 
-// remember refuses a key that the object has already. first is where the object's keys begin. seen holds them once there are many, so
-// that the time it takes grows with their number only.
+// remember returns an error if the object has the key already. The object's keys are r.keys[first:]
+// while there are few of them, and seen once there are many. Comparing each key with each other one
+// would take minutes for a body full of keys.
 func (r *jsonReader) remember(key []byte, first int, seen map[string]struct{}) (map[string]struct{}, error) {
 	keys := r.keys[first:]
 	twice := false
@@ -311,7 +315,7 @@ func (r *jsonReader) array(schema *openapi3.Schema) (any, error) {
 	}
 }
 
-// str reads a string that begins at the next byte. It returns what stands between the quotes, and whether that has escapes.
+// str reads a string. It returns the bytes between the quotes and whether they contain escapes.
 func (r *jsonReader) str() (raw []byte, escaped bool, err error) {
 	begin, ascii := r.at+1, true
 	for i := begin; i < len(r.in); i++ {
@@ -377,7 +381,7 @@ func (r *jsonReader) number(schema *openapi3.Schema) (any, error) {
 	return json.Number(text), nil
 }
 
-// numberSyntax moves behind a number if there is one.
+// numberSyntax moves behind a number. It reports whether there was one.
 func (r *jsonReader) numberSyntax() bool {
 	r.skip('-')
 	if !r.skip('0') && !r.digits() {
@@ -393,7 +397,7 @@ func (r *jsonReader) numberSyntax() bool {
 	return true
 }
 
-// skip moves behind one byte if it is the next one.
+// skip moves behind c if it is the next byte. It reports whether it was.
 func (r *jsonReader) skip(c byte) bool {
 	if r.at >= len(r.in) || r.in[r.at] != c {
 		return false
@@ -402,7 +406,7 @@ func (r *jsonReader) skip(c byte) bool {
 	return true
 }
 
-// digits moves behind digits and reports whether there were any.
+// digits moves behind a run of digits. It reports whether there was one.
 func (r *jsonReader) digits() bool {
 	begin := r.at
 	for r.at < len(r.in) && r.in[r.at] >= '0' && r.in[r.at] <= '9' {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// escapeLen is the length of the escape sequence at the beginning of b, or 0 if it is none.
+// escapeLen returns the length of the escape sequence that b begins with, or 0 if there is none.
 func escapeLen(b []byte) int {
 	if len(b) < 2 {
 		return 0
@@ -30,7 +30,7 @@ func escapedUnit(b []byte) (uint64, bool) {
 	return u, err == nil
 }
 
-// unescape decodes what stands between the quotes of a well-formed string.
+// unescape decodes the bytes between the quotes of a well-formed string.
 func unescape(raw []byte) string {
 	quoted := make([]byte, 0, len(raw)+2)
 	quoted = append(append(append(quoted, '"'), raw...), '"')
@@ -66,10 +66,12 @@ func halfPair(raw []byte) bool {
 	return false
 }
 
-// maxDigits bounds the digits of an integer that is written with an exponent: those of the largest one in 64 bits.
+// maxDigits bounds the digits of an integer that is written with an exponent: those of the largest
+// one in 64 bits.
 const maxDigits = 19
 
-// integerOf writes a JSON number without fraction and exponent; ok is false when it is no integer, or a huge one.
+// integerOf writes a JSON number without fraction and exponent. It reports whether the number is an
+// integer of at most maxDigits digits.
 func integerOf(literal string) (text string, ok bool) {
 	rest, negative := strings.CutPrefix(literal, "-")
 	mantissa, power, _ := strings.Cut(strings.ToLower(rest), "e")

@@ -9,7 +9,8 @@ import (
 
 // CreateKey implements POST /v1/admin/customers/{id}/keys.
 func (a *api) CreateKey(ctx context.Context, req gen.CreateKeyRequestObject) (gen.CreateKeyResponseObject, error) {
-	k, secret, err := a.Tenancy.CreateKey(ctx, customerID(req.ID), domain.Role(req.Body.Role), deref(req.Body.ExpiresAt).Time)
+	role, expires := domain.Role(req.Body.Role), deref(req.Body.ExpiresAt).Time
+	k, secret, err := a.Tenancy.CreateKey(ctx, customerID(req.ID), role, expires)
 	if err != nil {
 		return nil, err
 	}

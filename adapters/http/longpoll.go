@@ -8,18 +8,20 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// recheckInterval is how often the key of a request that waits is looked at again. Together with how long the tenancy service
-// remembers a key it bounds how long a revoked key still waits: below 5 s.
+// recheckInterval is the time between two checks of the key of a waiting request. The tenancy
+// service caches a key for a moment, too. Together they keep a revoked key from waiting for more
+// than 5 s.
 const recheckInterval = 2 * time.Second
 
-// Why a wait ended before its time.
+// The causes with which a wait ends early.
 var (
 	errStopping = errors.New("the server shuts down")
 	errKeyEnded = errors.New("the key was revoked or has expired")
 )
 
-// wait runs f, which may wait, with a context that also ends when the server shuts down (its cause is errStopping then) or the
-// caller's key does. What f returns reaches the caller only if the key still holds: it may have ended at any time of the wait.
+// wait runs f with a context that also ends when the server shuts down, with cause errStopping, and
+// when the caller's key ends, with cause errKeyEnded. It checks the key again before it returns
+// what f returned, because the key may have ended at any time of the wait.
 func wait[T any](ctx context.Context, a *api, f func(context.Context) (T, error)) (T, error) {
 	waiting, cancel := context.WithCancelCause(ctx)
 	defer context.AfterFunc(a.Stopping, func() { cancel(errStopping) })()
@@ -42,7 +44,7 @@ func wait[T any](ctx context.Context, a *api, f func(context.Context) (T, error)
 	return v, err
 }
 
-// watchKey ends the wait when the key does.
+// watchKey calls end when the key is revoked or expires.
 func (a *api) watchKey(ctx context.Context, end context.CancelCauseFunc) {
 	tick := time.NewTicker(recheckInterval)
 	defer tick.Stop()

@@ -2,18 +2,19 @@ package http
 
 import "github.com/niyanta/niyanta/adapters/http/gen"
 
-// maskedText stands for text that a viewer doesn't see: that there is one, it does see.
+// maskedText replaces text that viewers may not read. They see that there is some.
 const maskedText = "[masked]"
 
-// maskText masks a text that is there.
+// maskText masks a text that is not empty.
 func maskText(s *string) {
 	if s != nil && *s != "" {
 		*s = maskedText
 	}
 }
 
-// maskWorkload takes out of a workload what its customer or its program put there: viewers see what becomes of workloads, not
-// what they work on. A reason that came with a failure holds its message; its type remains.
+// maskWorkload removes from a workload what its customer or its program wrote. Viewers see what
+// becomes of workloads, not what they work on. The reason of a failed run contains the program's
+// message, so it is replaced by the type of the failure.
 func maskWorkload(w *gen.Workload) {
 	w.InputParams, w.ResultData = raw(""), raw("")
 	maskText(w.ProgressMessage)

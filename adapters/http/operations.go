@@ -24,7 +24,7 @@ type operation struct {
 	body  *bodySchema // nil: it takes no JSON
 }
 
-// Part is a part of the API: what one listener serves. Everything else is not there.
+// Part is the part of the API that one listener serves. Every other route is a 404 there.
 type Part int
 
 // The parts.
@@ -37,7 +37,7 @@ const (
 // String names the part.
 func (p Part) String() string { return [...]string{"all", "public", "admin"}[p] }
 
-// serves reports whether the operation is there in the part.
+// serves reports whether the part contains the operation.
 func (p Part) serves(op operation) bool {
 	admins := op.tag == "admin" || op.path == "/metrics"
 	switch p {
@@ -50,7 +50,7 @@ func (p Part) serves(op operation) bool {
 	return true
 }
 
-// open reports whether the operation needs no key: the file says so with an empty list of roles.
+// open reports whether the operation needs no key. In the OpenAPI file its list of roles is empty.
 func (o operation) open() bool { return len(o.roles) == 0 }
 
 // The media types of bodies: JSON, and the bytes of checkpoints.
@@ -59,7 +59,7 @@ const (
 	mediaBytes = "application/octet-stream"
 )
 
-// takesBytes reports whether the body is opaque.
+// takesBytes reports whether the body is bytes.
 func (o operation) takesBytes() bool {
 	if o.route == nil || o.route.Operation.RequestBody == nil {
 		return false
@@ -67,7 +67,7 @@ func (o operation) takesBytes() bool {
 	return o.route.Operation.RequestBody.Value.Content[mediaBytes] != nil
 }
 
-// mediaType is the type of the body.
+// mediaType is the media type of the body.
 func (o operation) mediaType() string {
 	if o.takesBytes() {
 		return mediaBytes
@@ -80,8 +80,8 @@ func (o operation) takesReports() bool {
 	return o.route != nil && o.route.Operation.OperationID == "workerReport"
 }
 
-// operations are the operations by method and path pattern ("GET /v1/workloads/{id}"). The OpenAPI file is the only place
-// where roles are stated.
+// operations maps method and path pattern ("GET /v1/workloads/{id}") to the operation. Roles are
+// stated in the OpenAPI file and nowhere else.
 type operations map[string]operation
 
 func loadOperations() (operations, error) {
@@ -90,8 +90,9 @@ func loadOperations() (operations, error) {
 		return nil, fmt.Errorf("openapi file: %w", err)
 	}
 	passThrough(spec)
-	// For a document that says 3.1, the library compiles a JSON schema for every request. Its built-in validator knows all that
-	// the file uses, at a tenth of the cost; that the two agree is tested.
+	// For a document that says 3.1, the library compiles a JSON schema for every request. Its
+	// built-in validator knows all that the file uses, at a tenth of the cost; that the two agree
+	// is tested.
 	builtIn := *spec
 	builtIn.OpenAPI = "3.0.3"
 	ops := operations{}
@@ -116,7 +117,8 @@ func loadOperations() (operations, error) {
 	return ops, nil
 }
 
-// of is the operation that a method has at a path pattern. HEAD is GET without a body.
+// of returns the operation of a method at a path pattern. HEAD is GET without a body, so both have
+// the same one.
 func (ops operations) of(method, pattern string) (op operation, known bool) {
 	if method == http.MethodHead {
 		method = http.MethodGet
@@ -148,7 +150,7 @@ func rolesOf(op *openapi3.Operation) ([]domain.Role, error) {
 	return roles, nil
 }
 
-// complete fails when a route has no operation or an operation no route: no endpoint is without its row.
+// complete returns an error if a route has no operation or an operation no route.
 func (ops operations) complete(r chi.Router) error {
 	seen := map[string]bool{}
 	err := chi.Walk(r, func(method, path string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {

@@ -26,7 +26,7 @@ func deref[T any](p *T) T {
 	return *p
 }
 
-// not negates what is set.
+// not negates a boolean that is set.
 func not(b *bool) *bool {
 	if b == nil {
 		return nil

@@ -16,7 +16,7 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// checkParameters checks what stands outside of the body against the OpenAPI file.
+// checkParameters checks the query, the path and the headers against the OpenAPI file.
 func (a *api) checkParameters(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		op := scopeOf(r.Context()).op
@@ -38,7 +38,7 @@ func (a *api) checkParameters(next http.Handler) http.Handler {
 	})
 }
 
-// parameterViolation turns what the library says of a parameter into INVALID_INPUT that names it.
+// parameterViolation turns an error of the validator into INVALID_INPUT that names the parameter.
 func parameterViolation(err error) error {
 	var req *openapi3filter.RequestError
 	if err == nil || !errors.As(err, &req) || req.Parameter == nil {
@@ -58,7 +58,8 @@ func parameterViolation(err error) error {
 	return domain.Invalid(name, "is not valid")
 }
 
-// checkOutside checks what stands outside of the body: the query, and headers that would be ignored silently.
+// checkOutside checks what the validator does not: that the query is well-formed, that its text can
+// be stored, and that no Idempotency-Key is ignored silently.
 func checkOutside(r *http.Request, op *openapi3.Operation) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -92,7 +93,8 @@ func checkOutside(r *http.Request, op *openapi3.Operation) error {
 
 const idempotencyKey = "Idempotency-Key"
 
-// checkBound checks the parameters of a request as they were bound, decoded as often as the router and the binder do it.
+// checkBound checks the text of path and query parameters after they are bound. They are decoded by
+// then, exactly as the handler sees them.
 func checkBound(next gen.StrictHandlerFunc, _ string) gen.StrictHandlerFunc {
 	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error) {
 		if err := checkFields(reflect.ValueOf(request)); err != nil {
@@ -102,7 +104,8 @@ func checkBound(next gen.StrictHandlerFunc, _ string) gen.StrictHandlerFunc {
 	}
 }
 
-// checkFields checks the strings among the fields of a request object. Its body was checked before.
+// checkFields checks the strings among the fields of a request object. Its body is checked
+// elsewhere.
 func checkFields(v reflect.Value) error {
 	if v.Kind() != reflect.Struct {
 		return nil
@@ -127,7 +130,7 @@ func checkFields(v reflect.Value) error {
 	return nil
 }
 
-// pathParams returns the variables that the router found in the path, decoded as the handler will see them.
+// pathParams returns the variables of the path, decoded as the handler will see them.
 func pathParams(r *http.Request) map[string]string {
 	params := map[string]string{}
 	vars := chi.RouteContext(r.Context()).URLParams

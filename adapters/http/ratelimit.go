@@ -9,8 +9,9 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// limit takes one request from the caller's rate and says in headers what is left: on every answer to somebody who is known,
-// refusals included. A limiter that fails lets requests through: bridging its absence is its adapter's to do.
+// limit takes one request from the caller's rate and reports whether it may go on. It sets the
+// headers that say what is left, on every answer to an authenticated caller. If the limiter fails,
+// the request is served: a limiter that is disconnected must not take the API down.
 func (a *api) limit(w http.ResponseWriter, r *http.Request, p domain.Principal) bool {
 	d, limits, err := a.Tenancy.Allow(r.Context(), p)
 	if err != nil {
@@ -30,7 +31,7 @@ func (a *api) limit(w http.ResponseWriter, r *http.Request, p domain.Principal) 
 	return d.Allowed
 }
 
-// ceilUnix is the first whole second that is not before t.
+// ceilUnix returns t in whole Unix seconds, rounded up.
 func ceilUnix(t time.Time) int64 {
 	if t.Nanosecond() > 0 {
 		return t.Unix() + 1

@@ -7,11 +7,16 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// cleanReports prepares the body of a batch of reports for decoding, so that one bad report costs the others nothing. The result of each
-// report is replaced by what domain.CleanResult makes of it, whatever it is: what a run returned is for the domain to judge, as on every
-// other way that a report may take. A report that is not JSON is replaced by a string, which no report is. The text is read by its
-// brackets and strings only; a body that does not hold together comes back as it is, for the decoder to refuse. What is beyond the bounds
-// of reports and lines never reaches the decoder, which would take many times the memory for it.
+// cleanReports prepares a batch of reports for decoding, so that one bad report costs the others
+// nothing.
+//
+// The result of each report is replaced by what domain.CleanResult makes of it: what a run returned
+// may be any text, and the domain judges it as on every other transport. A report that is not JSON
+// is replaced by a string, which the decoder marks as invalid. Reports and lines beyond their
+// limits are dropped here, because decoding them takes many times their memory.
+//
+// The text is split by brackets and strings only. A body that cannot be split is returned as it is,
+// and the decoder refuses it.
 func cleanReports(body []byte) ([]byte, error) {
 	c := &reportCopier{in: body}
 	sound := c.object(c.batchMember)
@@ -24,7 +29,8 @@ func cleanReports(body []byte) ([]byte, error) {
 	return c.out.Bytes(), nil
 }
 
-// reportCopier copies JSON text and changes what it must. It never recurses, so that no depth harms it.
+// reportCopier copies JSON text and replaces parts of it. It does not recurse, so no depth harms
+// it.
 type reportCopier struct {
 	in      []byte
 	at      int
@@ -32,7 +38,7 @@ type reportCopier struct {
 	reports int
 }
 
-// next skips white space and returns the next byte; 0 at the end.
+// next skips white space and returns the next byte, or 0 at the end.
 func (c *reportCopier) next() byte {
 	for ; c.at < len(c.in); c.at++ {
 		switch b := c.in[c.at]; b {
@@ -59,7 +65,7 @@ func (c *reportCopier) take(want byte) bool {
 	return true
 }
 
-// object copies an object; member copies the value of each key.
+// object copies an object. It calls member to copy the value of each key.
 func (c *reportCopier) object(member func(key string) bool) bool {
 	if !c.take('{') {
 		return false
@@ -84,7 +90,7 @@ func (c *reportCopier) object(member func(key string) bool) bool {
 	}
 }
 
-// batchMember copies a value of the batch, and cleans the reports.
+// batchMember copies a member of the batch and cleans the reports.
 func (c *reportCopier) batchMember(key string) bool {
 	if key != "reports" || c.next() != '[' {
 		return c.copySpan()
@@ -132,7 +138,8 @@ func cleanReport(report []byte) []byte {
 	return c.out.Bytes()
 }
 
-// lines copies the newest lines, as many as are kept, and one more if there were more: how many there were, domain.Report says.
+// lines copies the newest lines up to the limit. If there were more, a line before them says how
+// many were dropped.
 func (c *reportCopier) lines() bool {
 	c.take('[')
 	if c.take(']') {
@@ -174,7 +181,7 @@ func (c *reportCopier) copySpan() bool {
 	return ok
 }
 
-// span returns the text of the next value, as far as its brackets and strings tell where it ends.
+// span returns the text of the next value. Only brackets and strings decide where it ends.
 func (c *reportCopier) span() ([]byte, bool) {
 	first := c.next()
 	begin, depth := c.at, 0

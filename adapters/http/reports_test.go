@@ -22,7 +22,7 @@ func decodeReports(t *testing.T, body string) []domain.Report {
 	return batch.Reports
 }
 
-func TestCleanReports_WhateverAResultIs_ItArrives(t *testing.T) {
+func TestCleanReports_WhateverAResultIs_KeepsIt(t *testing.T) {
 	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 	for name, result := range map[string]string{
 		"sound": `{"a":[1,"x}"]}`, "61 levels": deep(61), "70 levels": deep(70), "100,000 levels": deep(100_000), "NUL": `{"a":"\u0000"}`,
@@ -41,7 +41,7 @@ func TestCleanReports_WhateverAResultIs_ItArrives(t *testing.T) {
 	}
 }
 
-func TestCleanReports_WhenOneReportIsNotJSON_TheOthersStand(t *testing.T) {
+func TestCleanReports_WhenOneReportIsNotJSON_KeepsTheOthers(t *testing.T) {
 	for _, bad := range []string{`{"event":tru}`, `{"event" "x"}`, `{event:1}`, `nope`, `{"a":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}`, `[1,]`, `{"result":}`} {
 		got := decodeReports(t, `{"reports":[{"report_id":"1","event":"start"},`+bad+`,{"report_id":"3","event":"start"}]}`)
 		require.Len(t, got, 3, "%.40s", bad)
@@ -51,7 +51,7 @@ func TestCleanReports_WhenOneReportIsNotJSON_TheOthersStand(t *testing.T) {
 	}
 }
 
-func TestCleanReports_WhenTheBodyDoesNotHoldTogether_LeavesItToTheDecoder(t *testing.T) {
+func TestCleanReports_WhenTheBodyCannotBeSplit_LeavesItToTheDecoder(t *testing.T) {
 	for _, body := range []string{"", "[]", `{"reports":[{]}`, `{"reports":[{"a":"b`, `{} {}`, `{"reports":[}`, `{"reports":[],}`, "\xff", `{"reports":[1 2]}`} {
 		var batch struct{ Reports []domain.Report }
 		clean, err := cleanReports([]byte(body))
@@ -72,7 +72,7 @@ func TestCleanReports_WhenThereAreTooMany_NeverDecodesThem(t *testing.T) {
 	assert.Len(t, got, domain.MaxReports)
 }
 
-func TestCleanReports_WhenAReportHasTooManyLines_TheNewestArriveWithTheNumberOfTheOthers(t *testing.T) {
+func TestCleanReports_WhenAReportHasTooManyLines_KeepsTheNewestAndCountsTheOthers(t *testing.T) {
 	for _, n := range []int{0, 1, domain.MaxReportLines, domain.MaxReportLines + 1, 2 * domain.MaxReportLines, 2*domain.MaxReportLines + 1, 100_000} {
 		lines := make([]domain.LogEntry, n)
 		for i := range lines {

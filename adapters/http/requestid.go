@@ -19,8 +19,8 @@ func saneRequestID(id string) bool {
 	return true
 }
 
-// requestID accepts or makes the request's id. From here on the path has one form, the escaped one: the router splits it
-// before anything is decoded, and each variable is decoded once.
+// requestID accepts the client's request id or makes one. It also gives the path one form, the
+// escaped one: the router splits it before anything is decoded, and each variable is decoded once.
 func (a *api) requestID(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get("X-Request-ID")

@@ -139,10 +139,11 @@ func spellings(pattern string) []string {
 		plain[:1]+fmt.Sprintf("%%%02x", plain[1])+plain[2:], plain[:last+1]+fmt.Sprintf("%%%02X", plain[last+1])+plain[last+2:])
 }
 
-// TestRoutes_HoweverAPathIsWritten_NoHandlerWithoutItsRole is the table of routes x spellings x methods x keys, made from the
-// router itself. What an answer may be follows from the operation that was resolved: none, the router's 404 or 405; an open
-// one, its answer; any other one, 401 without a good key, 403 with another role, and only with its role its handler.
-func TestRoutes_HoweverAPathIsWritten_NoHandlerWithoutItsRole(t *testing.T) {
+// TestRoutes_HoweverAPathIsSpelled_RunNoHandlerWithoutItsRole is the table of routes x spellings x
+// methods x keys, made from the router itself. What an answer may be follows from the operation
+// that was resolved: none, the router's 404 or 405; an open one, its answer; any other one, 401
+// without a good key, 403 with another role, and only with its role its handler.
+func TestRoutes_HoweverAPathIsSpelled_RunNoHandlerWithoutItsRole(t *testing.T) {
 	s := newSurface(t)
 	keys := map[string]domain.Role{"": "", "nonsense": "", domain.FormatKey("cust_a", [20]byte{9}): "", adminSecret + "x": ""}
 	for role, key := range s.keys {
@@ -203,7 +204,7 @@ func TestRoutes_HoweverAPathIsWritten_NoHandlerWithoutItsRole(t *testing.T) {
 	require.Greater(t, refused, 3_000)
 }
 
-func TestRoutes_AnEscapedSlashInAVariable_BelongsToTheVariable(t *testing.T) {
+func TestRoutes_WhenAVariableHoldsAnEscapedSlash_KeepsItInTheVariable(t *testing.T) {
 	s := newSurface(t)
 	for _, c := range []struct{ method, target string }{
 		{"DELETE", "/v1/admin/workers/a%2Fb"}, {"PUT", "/v1/worker/workloads/a%2Fb/checkpoints/1?worker_id=w&session_id=s&generation=1"},
@@ -214,7 +215,7 @@ func TestRoutes_AnEscapedSlashInAVariable_BelongsToTheVariable(t *testing.T) {
 	}
 }
 
-func TestRoutes_AKnownPathWithAnotherMethod_NamesTheMethodsItTakes(t *testing.T) {
+func TestRoutes_WhenTheMethodIsWrong_NamesTheAllowedOnes(t *testing.T) {
 	s := newSurface(t)
 	for target, want := range map[string]string{
 		"/v1/workloads": "GET, HEAD, POST", "/v1/workload-configs/x": "DELETE, GET, HEAD, PUT", "/health": "GET, HEAD", "/docs/start.js": "GET, HEAD", "/": "GET, HEAD", "/v1/workloads/a%2Fb/cancel": "POST",
@@ -232,8 +233,9 @@ func TestRoutes_AKnownPathWithAnotherMethod_NamesTheMethodsItTakes(t *testing.T)
 	require.Empty(t, rec.Header().Get("Allow"))
 }
 
-// TestRoutes_AnOperationWithoutARow_HasNoHandler removes rows: what is routed without an operation is denied, not let through.
-func TestRoutes_AnOperationWithoutARow_HasNoHandler(t *testing.T) {
+// TestRoutes_WhenARouteHasNoOperation_AnswersNotFound removes rows: what is routed without an operation
+// is denied, not let through.
+func TestRoutes_WhenARouteHasNoOperation_AnswersNotFound(t *testing.T) {
 	s := newSurface(t)
 	for _, key := range []string{"GET /v1/customer", "GET /metrics"} {
 		delete(s.ops, key)
@@ -244,7 +246,7 @@ func TestRoutes_AnOperationWithoutARow_HasNoHandler(t *testing.T) {
 	}
 }
 
-func TestRoutes_TheRoot_LeadsToTheDocumentation(t *testing.T) {
+func TestRoutes_WhenTheRootIsAsked_RedirectsToTheDocumentation(t *testing.T) {
 	s := newSurface(t)
 	for _, method := range []string{"GET", "HEAD"} {
 		rec, _ := s.send(method, "/", "")
@@ -257,8 +259,8 @@ func TestRoutes_TheRoot_LeadsToTheDocumentation(t *testing.T) {
 	require.Equal(t, 405, rec.Code)
 }
 
-// TestRoutes_Head_IsAnsweredAsGet covers keys and roles too: HEAD is no way around them.
-func TestRoutes_Head_IsAnsweredAsGet(t *testing.T) {
+// TestRoutes_WhenTheMethodIsHead_AnswerAsForGet covers keys and roles too: HEAD is no way around them.
+func TestRoutes_WhenTheMethodIsHead_AnswerAsForGet(t *testing.T) {
 	s := newSurface(t)
 	for _, target := range []string{"/health", "/ready", "/metrics", "/docs/start.js", "/openapi.yaml", "/v1/workloads", "/v1/workloads/x", "/v1/admin/workers", "/nowhere"} {
 		for _, key := range []string{"", s.keys[domain.RoleCustomer], s.keys[domain.RoleAdmin], s.keys[domain.RoleWorker]} {

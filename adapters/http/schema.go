@@ -10,14 +10,14 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// bodySchema is what the OpenAPI file says of an operation's JSON body.
+// bodySchema describes the JSON body of an operation, as the OpenAPI file states it.
 type bodySchema struct {
 	schema   *openapi3.Schema // nil: any
 	required bool
 	each     *each // items of the body that are checked one by one; nil: none
 }
 
-// bodyOf reads the body of an operation; nil if it takes no JSON.
+// bodyOf returns the JSON body of an operation, or nil if it takes none.
 func bodyOf(op *openapi3.Operation) (*bodySchema, error) {
 	if op.RequestBody == nil {
 		return nil, nil
@@ -32,8 +32,8 @@ func bodyOf(op *openapi3.Operation) (*bodySchema, error) {
 	return b, err
 }
 
-// decode reads a body, checks it against the schema and returns its value. An item that is refused on its own is nil there, and refused
-// says why.
+// decode reads a body and checks it against the schema. In a body with x-each, items that are
+// refused are nil in the value, and refused holds an error for each, by index.
 func (b *bodySchema) decode(text []byte) (value any, refused map[int]error, err error) {
 	if b.each != nil {
 		return b.decodeEach(text)
@@ -55,12 +55,13 @@ func check(schema *openapi3.Schema, value any) error {
 	return nil
 }
 
-// isOpaque reports whether the schema is that of an object which is passed through as text.
+// isOpaque reports whether the schema describes an object that is passed through as text.
 func isOpaque(schema *openapi3.Schema) bool {
 	return schema != nil && schema.Extensions["x-opaque"] == true
 }
 
-// passThrough has validation accept the text of opaque objects: that they are objects is known when they have been read.
+// passThrough removes the type from the schemas of opaque objects. The reader has checked that they
+// are objects, and their values are strings.
 func passThrough(spec *openapi3.T) {
 	for _, ref := range spec.Components.Schemas {
 		if isOpaque(ref.Value) {
@@ -69,7 +70,7 @@ func passThrough(spec *openapi3.T) {
 	}
 }
 
-// memberSchema is the schema of a member of an object; nil: none is stated.
+// memberSchema returns the schema of a member of an object, or nil if none is stated.
 func memberSchema(object *openapi3.Schema, name string) *openapi3.Schema {
 	if object == nil {
 		return nil
@@ -83,7 +84,7 @@ func memberSchema(object *openapi3.Schema, name string) *openapi3.Schema {
 	return nil
 }
 
-// itemSchema is the schema of the items of an array; nil: none is stated.
+// itemSchema returns the schema of the items of an array, or nil if none is stated.
 func itemSchema(array *openapi3.Schema) *openapi3.Schema {
 	if array == nil || array.Items == nil {
 		return nil
@@ -91,13 +92,14 @@ func itemSchema(array *openapi3.Schema) *openapi3.Schema {
 	return array.Items.Value
 }
 
-// timeFormat has every time of a request read as the core reads it: RFC 3339, within the years that are kept.
+// timeFormat checks times as the core reads them: RFC 3339, in the years that stores keep.
 var timeFormat = openapi3.WithStringFormatValidator("date-time", openapi3.NewCallbackValidator(func(s string) error {
 	_, err := domain.ParseTime("time", s)
 	return err
 }))
 
-// schemaViolation turns a violation of a schema into INVALID_INPUT that names the field. root names the value that was checked.
+// schemaViolation turns an error of the validator into INVALID_INPUT that names the field. root
+// names the value that was checked.
 func schemaViolation(root string, err error) error {
 	var violation *openapi3.SchemaError
 	if !errors.As(err, &violation) {
@@ -123,7 +125,8 @@ func schemaViolation(root string, err error) error {
 	return domain.Invalid(field, "%s", reason)
 }
 
-// unknownField names the property that the schema does not know ("property \"x\" is unsupported").
+// unknownField returns the name of the property that the schema does not know. reason is the
+// validator's text, such as: property "x" is unsupported.
 func unknownField(at, reason string) (field, why string) {
 	_, rest, ok := strings.Cut(reason, `"`)
 	name, _, closed := strings.Cut(rest, `"`)

@@ -13,7 +13,7 @@ const (
 	keyScope
 )
 
-// scope is what is learned about a request on its way in, for handlers and the access log.
+// scope is what the middlewares learn about a request, for handlers and the access log.
 type scope struct {
 	key       string // as the client sent it, to be looked at again while the request waits
 	principal domain.Principal
@@ -33,7 +33,8 @@ func requestIDOf(ctx context.Context) string {
 	return id
 }
 
-// routeOf is the pattern of the request's operation, bounded in number.
+// routeOf returns the path pattern of the request's operation, or "other". Metrics use it as a
+// label, so the number of its values is bounded.
 func routeOf(ctx context.Context) string {
 	if op := scopeOf(ctx).op; op.path != "" {
 		return op.path
@@ -41,7 +42,7 @@ func routeOf(ctx context.Context) string {
 	return "other"
 }
 
-// actor is who the audit trail names.
+// actor returns the caller as the audit trail names it.
 func actor(ctx context.Context) domain.Actor {
 	return domain.Actor{Kind: domain.ActorUser, ID: string(scopeOf(ctx).principal.KeyID)}
 }

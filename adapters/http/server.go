@@ -19,7 +19,7 @@ import (
 	"github.com/niyanta/niyanta/core/services/tenancy"
 )
 
-// Deps are what the API stands on.
+// Deps are the services and settings that the API needs.
 type Deps struct {
 	Lifecycle *lifecycle.Service
 	Insight   *insight.Service
@@ -36,7 +36,8 @@ type Deps struct {
 	Part Part
 	// Measure, if set, hears of each request: its method, route pattern, status and duration.
 	Measure func(method, route string, status int, took time.Duration)
-	// CursorKey signs cursors; coordinators that serve the same clients share it. Empty: one is made.
+	// CursorKey signs cursors; coordinators that serve the same clients share it. Empty: one is
+	// made.
 	CursorKey []byte
 	// Stopping ends when the server shuts down: long polls answer then.
 	Stopping context.Context //nolint:containedctx // a signal, not a request's context
@@ -72,7 +73,9 @@ func newAPI(d Deps) (*api, error) {
 		d.CursorKey = make([]byte, 32)
 		_, _ = rand.Read(d.CursorKey) // never fails, by its documentation
 	}
-	return &api{Deps: d, ops: ops, cursors: cursors{key: d.CursorKey}, inFlight: inFlight{by: map[domain.CustomerID]int{}}}, nil
+	return &api{
+		Deps: d, ops: ops, cursors: cursors{key: d.CursorKey}, inFlight: inFlight{by: map[domain.CustomerID]int{}},
+	}, nil
 }
 
 // router puts every route behind admit.
@@ -80,13 +83,13 @@ func (a *api) router(handlers gen.ServerInterface) (chi.Router, error) {
 	r := chi.NewRouter()
 	r.Use(secured, a.requestID, a.traced, a.accessLog, a.recovery, middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, errNoRoute(r)) })
-	r.MethodNotAllowed(a.noMethod(r))
+	r.MethodNotAllowed(a.methodNotAllowed(r))
 	r.Group(func(r chi.Router) {
 		r.Use(a.admit)
 		a.mountHealth(r)
 		a.mountDocs(r)
 		r.Group(func(r chi.Router) {
-			r.Use(a.bound, a.checkParameters, a.decodeBody)
+			r.Use(a.limitInFlight, a.checkParameters, a.decodeBody)
 			gen.HandlerWithOptions(handlers, gen.ChiServerOptions{
 				BaseRouter:       r,
 				ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) { a.fail(w, r, errBadParameter(err)) },
@@ -104,8 +107,9 @@ const (
 	maxHeader     = 64 << 10
 )
 
-// NewServer returns a server for the handler with bounds on everything a client can stretch. idle is how long a connection without a
-// request is kept: longer than a load balancer in front keeps it, or that sends requests into connections that are being closed.
+// NewServer returns a server for the handler with a bound on everything that a client can stretch.
+// idle is how long a connection without a request is kept. It must be longer than what a load
+// balancer in front uses, or that sends requests into connections that are being closed.
 func NewServer(h http.Handler, idle time.Duration, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,

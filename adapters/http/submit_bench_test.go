@@ -17,7 +17,8 @@ import (
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 )
 
-// acceptingStore accepts every submission and keeps none, so that a benchmark measures the way to the store.
+// acceptingStore accepts every submission and keeps none, so that a benchmark measures the way to
+// the store.
 type acceptingStore struct{ ports.WorkloadStore }
 
 func (acceptingStore) Submit(_ context.Context, items []domain.Submission) ([]ports.SubmitResult, error) {
@@ -59,8 +60,8 @@ func benchItem(n int) string {
 	return fmt.Sprintf(benchSubmission, strings.Join(rows, ", "))
 }
 
-// BenchmarkSubmit measures what the API does with a submission before a store is asked: everything between the router and
-// WorkloadStore.Submit.
+// BenchmarkSubmit measures what the API does with a submission before a store is asked: everything
+// between the router and WorkloadStore.Submit.
 func BenchmarkSubmit(b *testing.B) {
 	for name, n := range map[string]int{"one": 1, "batch-1000": 1000} {
 		b.Run(name, func(b *testing.B) {

@@ -11,7 +11,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// traced makes a span of the request, as part of the client's trace if it sent one.
+// traced records a span for the request. If the client sent a trace context, the span is part of
+// its trace.
 func (a *api) traced(next http.Handler) http.Handler {
 	tracer := otel.Tracer("github.com/niyanta/niyanta/adapters/http")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -14,7 +14,9 @@ import (
 )
 
 // WorkerRegister implements POST /v1/worker/register.
-func (a *api) WorkerRegister(ctx context.Context, req gen.WorkerRegisterRequestObject) (gen.WorkerRegisterResponseObject, error) {
+func (a *api) WorkerRegister(
+	ctx context.Context, req gen.WorkerRegisterRequestObject,
+) (gen.WorkerRegisterResponseObject, error) {
 	g, err := a.Plane.Register(ctx, *req.Body)
 	if err != nil {
 		return nil, err
@@ -23,7 +25,9 @@ func (a *api) WorkerRegister(ctx context.Context, req gen.WorkerRegisterRequestO
 }
 
 // WorkerHeartbeat implements POST /v1/worker/heartbeat.
-func (a *api) WorkerHeartbeat(ctx context.Context, req gen.WorkerHeartbeatRequestObject) (gen.WorkerHeartbeatResponseObject, error) {
+func (a *api) WorkerHeartbeat(
+	ctx context.Context, req gen.WorkerHeartbeatRequestObject,
+) (gen.WorkerHeartbeatResponseObject, error) {
 	ans, err := a.Plane.Heartbeat(ctx, *req.Body)
 	if err != nil {
 		return nil, err
@@ -39,7 +43,11 @@ func (a *api) WorkerEnd(ctx context.Context, req gen.WorkerEndRequestObject) (ge
 	return gen.WorkerEnd204Response{}, nil
 }
 
-// Bounds of a poll.
+func sessionRef(worker, session string) ports.SessionRef {
+	return ports.SessionRef{WorkerID: domain.WorkerID(worker), SessionID: domain.SessionID(session)}
+}
+
+// How long a poll waits for a command: if the worker does not say, and at most.
 const (
 	defaultPoll = 20 * time.Second
 	maxPoll     = 30 * time.Second
@@ -51,8 +59,10 @@ func (a *api) WorkerPoll(ctx context.Context, req gen.WorkerPollRequestObject) (
 	if req.Body.WaitMs != nil {
 		longest = min(max(time.Duration(*req.Body.WaitMs)*time.Millisecond, 0), maxPoll)
 	}
-	ref := ports.SessionRef{WorkerID: domain.WorkerID(req.Body.WorkerID), SessionID: domain.SessionID(req.Body.SessionID)}
-	commands, err := wait(ctx, a, func(ctx context.Context) ([]ports.Command, error) { return a.Plane.Poll(ctx, ref, longest) })
+	ref := sessionRef(req.Body.WorkerID, req.Body.SessionID)
+	commands, err := wait(ctx, a, func(ctx context.Context) ([]ports.Command, error) {
+		return a.Plane.Poll(ctx, ref, longest)
+	})
 	if errors.Is(err, errStopping) {
 		err = nil
 	}
@@ -63,8 +73,10 @@ func (a *api) WorkerPoll(ctx context.Context, req gen.WorkerPollRequestObject) (
 }
 
 // WorkerReport implements POST /v1/worker/report.
-func (a *api) WorkerReport(ctx context.Context, req gen.WorkerReportRequestObject) (gen.WorkerReportResponseObject, error) {
-	ref := ports.SessionRef{WorkerID: domain.WorkerID(req.Body.WorkerID), SessionID: domain.SessionID(req.Body.SessionID)}
+func (a *api) WorkerReport(
+	ctx context.Context, req gen.WorkerReportRequestObject,
+) (gen.WorkerReportResponseObject, error) {
+	ref := sessionRef(req.Body.WorkerID, req.Body.SessionID)
 	answers, err := a.Plane.Report(ctx, ref, req.Body.Reports)
 	if err != nil {
 		return nil, err
@@ -73,7 +85,9 @@ func (a *api) WorkerReport(ctx context.Context, req gen.WorkerReportRequestObjec
 }
 
 // WorkerSaveCheckpoint implements PUT /v1/worker/workloads/{id}/checkpoints/{sequence}.
-func (a *api) WorkerSaveCheckpoint(ctx context.Context, req gen.WorkerSaveCheckpointRequestObject) (gen.WorkerSaveCheckpointResponseObject, error) {
+func (a *api) WorkerSaveCheckpoint(
+	ctx context.Context, req gen.WorkerSaveCheckpointRequestObject,
+) (gen.WorkerSaveCheckpointResponseObject, error) {
 	data, err := io.ReadAll(req.Body)
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -82,7 +96,7 @@ func (a *api) WorkerSaveCheckpoint(ctx context.Context, req gen.WorkerSaveCheckp
 	case err != nil:
 		return nil, domain.Invalid("body", "could not be read to its end")
 	}
-	ref := ports.SessionRef{WorkerID: domain.WorkerID(req.Params.WorkerID), SessionID: domain.SessionID(req.Params.SessionID)}
+	ref := sessionRef(req.Params.WorkerID, req.Params.SessionID)
 	ans, err := a.Plane.SaveCheckpoint(ctx, ref, ports.CheckpointUpload{
 		WorkloadID: workloadID(req.ID), Generation: req.Params.Generation, Sequence: req.Sequence,
 		Percent: req.Params.ProgressPercent, Message: deref(req.Params.ProgressMessage), Data: data,
@@ -94,8 +108,10 @@ func (a *api) WorkerSaveCheckpoint(ctx context.Context, req gen.WorkerSaveCheckp
 }
 
 // WorkerLoadCheckpoint implements GET /v1/worker/workloads/{id}/checkpoints/{sequence}.
-func (a *api) WorkerLoadCheckpoint(ctx context.Context, req gen.WorkerLoadCheckpointRequestObject) (gen.WorkerLoadCheckpointResponseObject, error) {
-	ref := ports.SessionRef{WorkerID: domain.WorkerID(req.Params.WorkerID), SessionID: domain.SessionID(req.Params.SessionID)}
+func (a *api) WorkerLoadCheckpoint(
+	ctx context.Context, req gen.WorkerLoadCheckpointRequestObject,
+) (gen.WorkerLoadCheckpointResponseObject, error) {
+	ref := sessionRef(req.Params.WorkerID, req.Params.SessionID)
 	c, err := a.Plane.LoadCheckpoint(ctx, ref, workloadID(req.ID), req.Params.Generation, req.Sequence)
 	if err != nil {
 		return nil, err

@@ -18,7 +18,9 @@ func (a *api) ListWorkers(ctx context.Context, _ gen.ListWorkersRequestObject) (
 }
 
 // DrainWorker implements POST /v1/admin/workers/{id}/drain.
-func (a *api) DrainWorker(ctx context.Context, req gen.DrainWorkerRequestObject) (gen.DrainWorkerResponseObject, error) {
+func (a *api) DrainWorker(
+	ctx context.Context, req gen.DrainWorkerRequestObject,
+) (gen.DrainWorkerResponseObject, error) {
 	w, err := a.Plane.DrainWorker(ctx, domain.WorkerID(req.ID), actor(ctx))
 	if err != nil {
 		return nil, err
@@ -31,7 +33,9 @@ func (a *api) DrainWorker(ctx context.Context, req gen.DrainWorkerRequestObject)
 }
 
 // UndrainWorker implements POST /v1/admin/workers/{id}/undrain.
-func (a *api) UndrainWorker(ctx context.Context, req gen.UndrainWorkerRequestObject) (gen.UndrainWorkerResponseObject, error) {
+func (a *api) UndrainWorker(
+	ctx context.Context, req gen.UndrainWorkerRequestObject,
+) (gen.UndrainWorkerResponseObject, error) {
 	w, err := a.Plane.UndrainWorker(ctx, domain.WorkerID(req.ID), actor(ctx))
 	if err != nil {
 		return nil, err
@@ -44,7 +48,9 @@ func (a *api) UndrainWorker(ctx context.Context, req gen.UndrainWorkerRequestObj
 }
 
 // RemoveWorker implements DELETE /v1/admin/workers/{id}.
-func (a *api) RemoveWorker(ctx context.Context, req gen.RemoveWorkerRequestObject) (gen.RemoveWorkerResponseObject, error) {
+func (a *api) RemoveWorker(
+	ctx context.Context, req gen.RemoveWorkerRequestObject,
+) (gen.RemoveWorkerResponseObject, error) {
 	if err := a.Plane.RemoveWorker(ctx, domain.WorkerID(req.ID), actor(ctx)); err != nil {
 		return nil, err
 	}

@@ -8,7 +8,9 @@ import (
 )
 
 // CancelWorkload implements POST /v1/workloads/{id}/cancel.
-func (a *api) CancelWorkload(ctx context.Context, req gen.CancelWorkloadRequestObject) (gen.CancelWorkloadResponseObject, error) {
+func (a *api) CancelWorkload(
+	ctx context.Context, req gen.CancelWorkloadRequestObject,
+) (gen.CancelWorkloadResponseObject, error) {
 	reason := ""
 	if req.Body != nil {
 		reason = deref(req.Body.Reason)
@@ -21,7 +23,9 @@ func (a *api) CancelWorkload(ctx context.Context, req gen.CancelWorkloadRequestO
 }
 
 // PauseWorkload implements POST /v1/workloads/{id}/pause.
-func (a *api) PauseWorkload(ctx context.Context, req gen.PauseWorkloadRequestObject) (gen.PauseWorkloadResponseObject, error) {
+func (a *api) PauseWorkload(
+	ctx context.Context, req gen.PauseWorkloadRequestObject,
+) (gen.PauseWorkloadResponseObject, error) {
 	reason := ""
 	if req.Body != nil {
 		reason = deref(req.Body.Reason)
@@ -41,7 +45,9 @@ func (a *api) PauseWorkload(ctx context.Context, req gen.PauseWorkloadRequestObj
 }
 
 // ResumeWorkload implements POST /v1/workloads/{id}/resume.
-func (a *api) ResumeWorkload(ctx context.Context, req gen.ResumeWorkloadRequestObject) (gen.ResumeWorkloadResponseObject, error) {
+func (a *api) ResumeWorkload(
+	ctx context.Context, req gen.ResumeWorkloadRequestObject,
+) (gen.ResumeWorkloadResponseObject, error) {
 	reason := ""
 	if req.Body != nil {
 		reason = deref(req.Body.Reason)

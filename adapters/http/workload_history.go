@@ -15,7 +15,9 @@ const (
 )
 
 // GetWorkloadLogs implements GET /v1/workloads/{id}/logs.
-func (a *api) GetWorkloadLogs(ctx context.Context, req gen.GetWorkloadLogsRequestObject) (gen.GetWorkloadLogsResponseObject, error) {
+func (a *api) GetWorkloadLogs(
+	ctx context.Context, req gen.GetWorkloadLogsRequestObject,
+) (gen.GetWorkloadLogsResponseObject, error) {
 	q := ports.LogQuery{
 		Customer: scopeOf(ctx).principal.CustomerID, Workload: workloadID(req.ID), Limit: defaultLogLines,
 		AfterSeq: deref(req.Params.After), Since: deref(req.Params.Since).Time, Until: deref(req.Params.Until).Time,
@@ -28,11 +30,15 @@ func (a *api) GetWorkloadLogs(ctx context.Context, req gen.GetWorkloadLogsReques
 		return nil, err
 	}
 	role := scopeOf(ctx).principal.Role
-	return gen.GetWorkloadLogs200JSONResponse{Items: mapSlice(lines, func(l *domain.LogLine) gen.LogLine { return logLineOut(l, role) })}, nil
+	return gen.GetWorkloadLogs200JSONResponse{Items: mapSlice(lines, func(l *domain.LogLine) gen.LogLine {
+		return logLineOut(l, role)
+	})}, nil
 }
 
 func logLineOut(l *domain.LogLine, role domain.Role) gen.LogLine {
-	out := gen.LogLine{Seq: l.Seq, Time: at(l.At), Level: l.Level, Stream: opt(l.Stream), Message: l.Message, Generation: l.Generation}
+	out := gen.LogLine{
+		Seq: l.Seq, Time: at(l.At), Level: l.Level, Stream: opt(l.Stream), Message: l.Message, Generation: l.Generation,
+	}
 	if role == domain.RoleViewer {
 		maskText(&out.Message)
 	}
@@ -40,17 +46,22 @@ func logLineOut(l *domain.LogLine, role domain.Role) gen.LogLine {
 }
 
 // GetWorkloadAudit implements GET /v1/workloads/{id}/audit.
-func (a *api) GetWorkloadAudit(ctx context.Context, req gen.GetWorkloadAuditRequestObject) (gen.GetWorkloadAuditResponseObject, error) {
+func (a *api) GetWorkloadAudit(
+	ctx context.Context, req gen.GetWorkloadAuditRequestObject,
+) (gen.GetWorkloadAuditResponseObject, error) {
 	limit := defaultAudit
 	if req.Params.Limit != nil {
 		limit = *req.Params.Limit
 	}
-	events, err := a.Lifecycle.ReadAudit(ctx, scopeOf(ctx).principal.CustomerID, workloadID(req.ID), deref(req.Params.After), limit)
+	customer, after := scopeOf(ctx).principal.CustomerID, deref(req.Params.After)
+	events, err := a.Lifecycle.ReadAudit(ctx, customer, workloadID(req.ID), after, limit)
 	if err != nil {
 		return nil, err
 	}
 	role := scopeOf(ctx).principal.Role
-	return gen.GetWorkloadAudit200JSONResponse{Items: mapSlice(events, func(e *domain.AuditEvent) gen.AuditEvent { return auditOut(e, role) })}, nil
+	return gen.GetWorkloadAudit200JSONResponse{Items: mapSlice(events, func(e *domain.AuditEvent) gen.AuditEvent {
+		return auditOut(e, role)
+	})}, nil
 }
 
 func auditOut(e *domain.AuditEvent, role domain.Role) gen.AuditEvent {
@@ -71,7 +82,9 @@ func auditOut(e *domain.AuditEvent, role domain.Role) gen.AuditEvent {
 }
 
 // GetWorkloadCheckpoints implements GET /v1/workloads/{id}/checkpoints.
-func (a *api) GetWorkloadCheckpoints(ctx context.Context, req gen.GetWorkloadCheckpointsRequestObject) (gen.GetWorkloadCheckpointsResponseObject, error) {
+func (a *api) GetWorkloadCheckpoints(
+	ctx context.Context, req gen.GetWorkloadCheckpointsRequestObject,
+) (gen.GetWorkloadCheckpointsResponseObject, error) {
 	cs, err := a.Lifecycle.ListCheckpoints(ctx, scopeOf(ctx).principal.CustomerID, workloadID(req.ID))
 	if err != nil {
 		return nil, err

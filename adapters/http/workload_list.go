@@ -12,7 +12,9 @@ import (
 )
 
 // ListWorkloads implements GET /v1/workloads.
-func (a *api) ListWorkloads(ctx context.Context, req gen.ListWorkloadsRequestObject) (gen.ListWorkloadsResponseObject, error) {
+func (a *api) ListWorkloads(
+	ctx context.Context, req gen.ListWorkloadsRequestObject,
+) (gen.ListWorkloadsResponseObject, error) {
 	p := scopeOf(ctx).principal
 	q, bound, err := workloadQuery(p.CustomerID, &req.Params)
 	if err != nil {
@@ -50,7 +52,7 @@ func (a *api) ListWorkloads(ctx context.Context, req gen.ListWorkloadsRequestObj
 	return gen.ListWorkloads200JSONResponse(out), nil
 }
 
-// position is what a cursor of the workload list holds.
+// position is the content of a cursor of the workload list.
 type position struct {
 	Time     time.Time `json:"t,omitzero"`
 	Priority int       `json:"p,omitempty"`
@@ -70,8 +72,11 @@ func positionOf(w *domain.Workload, by ports.OrderBy) position {
 	return pos
 }
 
-// workloadQuery translates the parameters; bound is what a cursor is bound to.
-func workloadQuery(customer domain.CustomerID, in *gen.ListWorkloadsParams) (q ports.WorkloadQuery, bound string, err error) {
+// workloadQuery translates the parameters of the list. Cursors are bound to bound, which holds the
+// customer and the filters.
+func workloadQuery(
+	customer domain.CustomerID, in *gen.ListWorkloadsParams,
+) (q ports.WorkloadQuery, bound string, err error) {
 	q = ports.WorkloadQuery{
 		Customer: customer, Type: deref(in.WorkloadType),
 		CreatedAfter: deref(in.CreatedAfter).Time, CreatedBefore: deref(in.CreatedBefore).Time,

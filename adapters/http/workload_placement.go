@@ -9,7 +9,9 @@ import (
 )
 
 // GetWorkloadPlacement implements GET /v1/workloads/{id}/placement.
-func (a *api) GetWorkloadPlacement(ctx context.Context, req gen.GetWorkloadPlacementRequestObject) (gen.GetWorkloadPlacementResponseObject, error) {
+func (a *api) GetWorkloadPlacement(
+	ctx context.Context, req gen.GetWorkloadPlacementRequestObject,
+) (gen.GetWorkloadPlacementResponseObject, error) {
 	p, err := a.Insight.Explain(ctx, scopeOf(ctx).principal.CustomerID, workloadID(req.ID))
 	if err != nil {
 		return nil, err

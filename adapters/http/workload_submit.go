@@ -12,7 +12,9 @@ import (
 )
 
 // SubmitWorkload implements POST /v1/workloads.
-func (a *api) SubmitWorkload(ctx context.Context, req gen.SubmitWorkloadRequestObject) (gen.SubmitWorkloadResponseObject, error) {
+func (a *api) SubmitWorkload(
+	ctx context.Context, req gen.SubmitWorkloadRequestObject,
+) (gen.SubmitWorkloadResponseObject, error) {
 	sub := submission(req.Body)
 	sub.IdempotencyKey = deref(req.Params.IdempotencyKey)
 	w, err := a.Lifecycle.Submit(ctx, scopeOf(ctx).principal, sub)
@@ -28,7 +30,9 @@ func (a *api) SubmitWorkload(ctx context.Context, req gen.SubmitWorkloadRequestO
 }
 
 // SubmitWorkloads implements POST /v1/workloads/batch.
-func (a *api) SubmitWorkloads(ctx context.Context, req gen.SubmitWorkloadsRequestObject) (gen.SubmitWorkloadsResponseObject, error) {
+func (a *api) SubmitWorkloads(
+	ctx context.Context, req gen.SubmitWorkloadsRequestObject,
+) (gen.SubmitWorkloadsResponseObject, error) {
 	s := scopeOf(ctx)
 	outcomes := make([]lifecycle.SubmitOutcome, len(req.Body.Workloads))
 	var subs []lifecycle.SubmitRequest
@@ -49,13 +53,14 @@ func (a *api) SubmitWorkloads(ctx context.Context, req gen.SubmitWorkloadsReques
 		}
 	}
 	reason := a.unoffered(ctx, waiting...)
-	return gen.SubmitWorkloads200JSONResponse{Results: mapSlice(outcomes, func(o *lifecycle.SubmitOutcome) gen.BatchResult {
+	results := mapSlice(outcomes, func(o *lifecycle.SubmitOutcome) gen.BatchResult {
 		r := batchResult(o)
 		if o.Err == nil {
 			r.StatusReason = reason(&o.Workload)
 		}
 		return r
-	})}, nil
+	})
+	return gen.SubmitWorkloads200JSONResponse{Results: results}, nil
 }
 
 func batchResult(o *lifecycle.SubmitOutcome) gen.BatchResult {
@@ -107,8 +112,9 @@ func termsIn(t *gen.AffinityTerms) domain.AffinityTerms {
 	}
 }
 
-// unoffered says of workloads that wait for a type, or a program, that no worker offers yet, in words; it returns how to ask for
-// one, which answers nil where nothing is missing or that cannot be told.
+// unoffered looks up which types and programs of the waiting workloads no live worker offers. It
+// returns a function that says so for one of them, in words. That function returns nil if nothing
+// is missing or the lookup failed.
 func (a *api) unoffered(ctx context.Context, ws ...*domain.Workload) func(*domain.Workload) *string {
 	var needed []string
 	for _, w := range ws {
@@ -116,7 +122,7 @@ func (a *api) unoffered(ctx context.Context, ws ...*domain.Workload) func(*domai
 			needed = append(needed, capabilities(w)...)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, estimateMax)
+	ctx, cancel := context.WithTimeout(ctx, estimateTimeout)
 	defer cancel()
 	missing, err := a.Lifecycle.Unoffered(ctx, needed...)
 	if err != nil {
@@ -132,7 +138,8 @@ func (a *api) unoffered(ctx context.Context, ws ...*domain.Workload) func(*domai
 	}
 }
 
-// capabilities are what a workload needs of its worker: its type, and its program if it is of the type that runs programs.
+// capabilities returns what a workload needs of its worker: its type and, for the type that runs
+// programs, its program.
 func capabilities(w *domain.Workload) []string {
 	out := []string{w.Type}
 	if program := domain.NeededCapability(w.Type, w.Input); program != "" {
@@ -141,16 +148,17 @@ func capabilities(w *domain.Workload) []string {
 	return out
 }
 
-// estimateMax bounds how long the answer to a submission waits for the estimate in it. The submission stands by then.
-const estimateMax = time.Second
+// estimateTimeout bounds how long the answer to a submission waits for its estimate. The submission
+// is stored by then.
+const estimateTimeout = time.Second
 
-// estimatedStart tells when a workload that was just submitted may start: run_at while there is nothing to estimate from, nil when that
-// is not set either.
+// estimatedStart estimates when a workload that was just submitted may start. It returns run_at if
+// there is nothing to estimate from, and nil if that is not set either.
 func (a *api) estimatedStart(ctx context.Context, w *domain.Workload) (*gen.Time, *gen.Confidence) {
 	if !w.Status.Waiting() { // it was submitted before
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, estimateMax)
+	ctx, cancel := context.WithTimeout(ctx, estimateTimeout)
 	defer cancel()
 	start, confidence := a.Insight.Estimate(ctx, w)
 	if start.IsZero() && w.RunAt.After(w.CreatedAt) {

@@ -9,11 +9,13 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// maxWait bounds ?wait=.
+// maxWait is the longest wait that a client may ask for with ?wait=.
 const maxWait = 60 * time.Second
 
 // GetWorkload implements GET /v1/workloads/{id}.
-func (a *api) GetWorkload(ctx context.Context, req gen.GetWorkloadRequestObject) (gen.GetWorkloadResponseObject, error) {
+func (a *api) GetWorkload(
+	ctx context.Context, req gen.GetWorkloadRequestObject,
+) (gen.GetWorkloadResponseObject, error) {
 	p := scopeOf(ctx).principal
 	longest, err := parseWait(deref(req.Params.Wait))
 	if err != nil {
@@ -34,7 +36,7 @@ func (a *api) GetWorkload(ctx context.Context, req gen.GetWorkloadRequestObject)
 	return gen.GetWorkload200JSONResponse(workloadOut(&w, p.Role)), nil
 }
 
-// parseWait reads "30s" or whole seconds.
+// parseWait parses a duration such as "30s", or a number of seconds.
 func parseWait(s string) (time.Duration, error) {
 	if s == "" {
 		return 0, nil
@@ -49,15 +51,16 @@ func parseWait(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// workloadOut shows a workload; viewers get no payloads.
+// workloadOut converts a workload. Viewers get no payloads.
 func workloadOut(w *domain.Workload, role domain.Role) gen.Workload {
 	out := gen.Workload{
 		WorkloadID: string(w.ID), CustomerID: string(w.CustomerID), WorkloadType: w.Type,
 		Status: gen.Status(w.Status), StatusReason: opt(w.Reason), Priority: w.Priority,
 		Labels: emptyIfNil(w.Labels), AffinityRules: affinityOut(w.Affinity), Generation: w.Generation,
 		WorkerID: opt(string(w.WorkerID)), ProgressPercent: w.ProgressPercent, ProgressMessage: opt(w.ProgressMessage),
-		CheckpointSequence: w.CheckpointSequence, RetryCount: w.RetryCount, MaxRetries: w.Run.MaxRetries, RedistributionCount: w.RedistributionCount,
-		InputParams: raw(w.Input), ResultData: raw(w.Result),
+		CheckpointSequence: w.CheckpointSequence, RetryCount: w.RetryCount, MaxRetries: w.Run.MaxRetries,
+		RedistributionCount: w.RedistributionCount,
+		InputParams:         raw(w.Input), ResultData: raw(w.Result),
 		CreatedAt: at(w.CreatedAt), RunAt: optTime(w.RunAt), ScheduledAt: optTime(w.ScheduledAt),
 		StartedAt: optTime(w.StartedAt), CompletedAt: optTime(w.FinishedAt), UpdatedAt: at(w.UpdatedAt),
 		EstimatedCompletionTime: optTime(estimatedCompletion(w)),
@@ -89,7 +92,8 @@ func termsOut(t domain.AffinityTerms) *gen.AffinityTerms {
 	return out
 }
 
-// estimatedCompletion extrapolates from the progress of the current run; zero while there is nothing to go by.
+// estimatedCompletion extrapolates from the progress of the current run. It is zero if there is
+// nothing to go by.
 func estimatedCompletion(w *domain.Workload) time.Time {
 	took := w.UpdatedAt.Sub(w.StartedAt)
 	if w.Status != domain.StatusRunning || w.ProgressPercent < 1 || w.ProgressPercent >= 100 || took <= 0 {

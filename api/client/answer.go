@@ -12,8 +12,9 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// Answer reads a response: a 2xx body into out (nil: ignored), everything else into a *domain.Error with the code that the
-// server gave. An answer that did not come is CodeUnavailable, unless the caller's own context ended. The body is closed.
+// Answer reads a response: a 2xx body into out (nil: ignored), everything else into a *domain.Error
+// with the code that the server gave. An answer that did not come is CodeUnavailable, unless the
+// caller's own context ended. The body is closed.
 func Answer(ctx context.Context, resp *http.Response, err error, out any) error {
 	if err != nil {
 		if ctx.Err() != nil {

@@ -1,5 +1,5 @@
-// Package client is the Go client generated from api/openapi/niyanta-v1.yaml. Programs use package niyanta (sdk), which
-// stands on it.
+// Package client is the Go client generated from api/openapi/niyanta-v1.yaml. Programs use package
+// niyanta (sdk), which stands on it.
 package client
 
 import (

@@ -1,5 +1,6 @@
-// Package workerclient is the driven side of the worker protocol over HTTP: a way to one coordinator, on the generated
-// client. Heartbeats, polls, checkpoints and all else go over connections of their own, so that none delays another.
+// Package workerclient is the worker protocol over HTTP, from the worker's side: a route to one
+// coordinator, on the generated client. Heartbeats, polls, checkpoints and everything else use
+// connections of their own, so that none delays another.
 package workerclient
 
 import (
@@ -19,8 +20,9 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Client is a worker's way to one coordinator. As a ports.ControlPlane it tries once and waits for defaultPatience; who
-// wants to try again, or elsewhere, combines several (adapters/failover). Safe for concurrent use.
+// Client is a worker's route to one coordinator. As a ports.ControlPlane it sends each request
+// once, with defaultTimeout. adapters/failover combines several clients to try again or elsewhere.
+// Safe for concurrent use.
 type Client struct {
 	view
 	url, key                    string
@@ -29,11 +31,12 @@ type Client struct {
 
 var _ ports.ControlPlane = (*Client)(nil)
 
-// maxPoll is the longest poll that coordinators take.
+// maxPoll is the longest poll that coordinators accept.
 const maxPoll = 30 * time.Second
 
-// defaultPatience is how long a Client that is used as a control plane waits for a sign of life.
-const defaultPatience = 10 * time.Second
+// defaultTimeout is how long a Client that is used as a control plane waits without sending or
+// receiving a byte.
+const defaultTimeout = 10 * time.Second
 
 // New returns a client of the coordinator at this address that authenticates with a worker key.
 func New(address, key string) (*Client, error) {
@@ -42,11 +45,12 @@ func New(address, key string) (*Client, error) {
 		return nil, errors.New("a coordinator's url must look like http://host:port")
 	}
 	c := &Client{url: u.String(), key: key, beats: newLine(), control: newLine(), polls: newLine(), data: newLine()}
-	c.view = view{c, defaultPatience, false}
+	c.view = view{c, defaultTimeout, false}
 	return c, nil
 }
 
-// NewAll returns clients of the coordinators at these addresses, one or several separated by commas.
+// NewAll returns clients of the coordinators at these addresses, one or several separated by
+// commas.
 func NewAll(addresses, key string) ([]*Client, error) {
 	var all []*Client
 	for address := range strings.SplitSeq(addresses, ",") {
@@ -68,7 +72,8 @@ func (c *Client) Close() {
 	}
 }
 
-// renew has what follows use new connections, of every kind: what silences one mostly silences all.
+// renew makes all later requests use new connections, of every kind. What silences one connection
+// mostly silences all.
 func (c *Client) renew() {
 	for _, l := range c.lines() {
 		l.renew()
@@ -78,36 +83,37 @@ func (c *Client) renew() {
 // String names the route in logs.
 func (c *Client) String() string { return c.url }
 
-// Connected reports true: whether a coordinator answers shows when it is asked.
+// Connected reports true: only a request shows whether a coordinator answers.
 func (c *Client) Connected() bool { return true }
 
-// Try returns a view of the coordinator of which each call is one request. It is given up with CodeUnavailable and
-// ports.ErrUnanswered when nothing was sent or received for patience. With fresh, it uses a new connection, and so do
-// the calls that follow.
-func (c *Client) Try(patience time.Duration, fresh bool) ports.ControlPlane {
-	return view{c, patience, fresh}
+// Try returns a view of the coordinator in which each call is one request. A request fails with
+// CodeUnavailable and ports.ErrUnanswered if nothing was sent or received for timeout. With fresh,
+// the calls use new connections.
+func (c *Client) Try(timeout time.Duration, fresh bool) ports.ControlPlane {
+	return view{c, timeout, fresh}
 }
 
 // view implements ports.ControlPlane.
 type view struct {
-	client   *Client
-	patience time.Duration
-	fresh    bool
+	client  *Client
+	timeout time.Duration
+	fresh   bool
 }
 
-// over returns the generated client over one kind of connections, which waits for more than the patience if something
-// else than the network takes time.
+// over returns the generated client on one kind of connections. more is added to the timeout where
+// something other than the network takes time.
 func (v view) over(l *line, more time.Duration) *client.Client {
 	c := v.client
 	if v.fresh {
 		c.renew()
 	}
-	api := &client.Client{Server: c.url + "/", Client: sender{l, v.patience + more}}
+	api := &client.Client{Server: c.url + "/", Client: sender{l, v.timeout + more}}
 	_ = client.WithKey(c.key)(api) // adds to api, never fails
 	return api
 }
 
-// read reads a response into out. What did not come, or not to its end, is ports.ErrUnanswered.
+// read decodes a response into out. It returns ports.ErrUnanswered if there is none or it is cut
+// off.
 func read(ctx context.Context, resp *http.Response, err error, out any) error {
 	if err != nil && ctx.Err() == nil {
 		return unanswered(err)
@@ -117,7 +123,8 @@ func read(ctx context.Context, resp *http.Response, err error, out any) error {
 
 func unanswered(err error) error {
 	return &domain.Error{
-		Code: domain.CodeUnavailable, Message: "the coordinator does not answer", Cause: fmt.Errorf("%w: %w", ports.ErrUnanswered, err),
+		Code: domain.CodeUnavailable, Message: "the coordinator does not answer",
+		Cause: fmt.Errorf("%w: %w", ports.ErrUnanswered, err),
 	}
 }
 
@@ -173,7 +180,9 @@ func (v view) Report(ctx context.Context, s ports.SessionRef, reports []ports.Re
 }
 
 // SaveCheckpoint implements ports.ControlPlane.
-func (v view) SaveCheckpoint(ctx context.Context, s ports.SessionRef, up ports.CheckpointUpload) (ports.ReportAnswer, error) {
+func (v view) SaveCheckpoint(
+	ctx context.Context, s ports.SessionRef, up ports.CheckpointUpload,
+) (ports.ReportAnswer, error) {
 	params := &client.WorkerSaveCheckpointParams{
 		WorkerID: string(s.WorkerID), SessionID: string(s.SessionID), Generation: up.Generation, ProgressPercent: up.Percent,
 	}

@@ -54,7 +54,7 @@ func beat(ctx context.Context, plane ports.ControlPlane) error {
 	return err
 }
 
-func TestTry_WhenTheConnectionHasFallenSilent_IsGivenUpAndAFreshOneAnswers(t *testing.T) {
+func TestTry_WhenTheConnectionIsSilent_TimesOutAndUsesAFreshOne(t *testing.T) {
 	c, proxy := coordinator(t, answering)
 	require.NoError(t, beat(t.Context(), c))
 	require.Equal(t, 1, proxy.Silence())
@@ -67,8 +67,8 @@ func TestTry_WhenTheConnectionHasFallenSilent_IsGivenUpAndAFreshOneAnswers(t *te
 	require.NoError(t, beat(t.Context(), c), "the fresh one is used from then on")
 }
 
-func TestTry_WhenACheckpointIsLarge_MayTakeLongerThanItsPatienceAsLongAsItMoves(t *testing.T) {
-	const patience = time.Second
+func TestTry_WhenALargeCheckpointKeepsMoving_MayExceedTheTimeout(t *testing.T) {
+	const timeout = time.Second
 	c, _ := coordinator(t, func(w http.ResponseWriter, r *http.Request) {
 		buf := make([]byte, 512<<10)
 		for {
@@ -81,15 +81,15 @@ func TestTry_WhenACheckpointIsLarge_MayTakeLongerThanItsPatienceAsLongAsItMoves(
 		answering(w, r)
 	})
 	begun := time.Now()
-	ans, err := c.Try(patience, false).SaveCheckpoint(t.Context(), session, ports.CheckpointUpload{
+	ans, err := c.Try(timeout, false).SaveCheckpoint(t.Context(), session, ports.CheckpointUpload{
 		WorkloadID: "wl_1", Generation: 1, Sequence: 1, Data: make([]byte, domain.MaxInlineCheckpoint),
 	})
 	require.NoError(t, err)
 	assert.Equal(t, domain.OutcomeApplied, ans.Outcome)
-	assert.Greater(t, time.Since(begun), patience)
+	assert.Greater(t, time.Since(begun), timeout)
 }
 
-func TestTry_WhenALargeCheckpointStopsMoving_IsGivenUp(t *testing.T) {
+func TestTry_WhenALargeCheckpointStopsMoving_TimesOut(t *testing.T) {
 	stop := make(chan struct{})
 	c, _ := coordinator(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadFull(r.Body, make([]byte, 64<<10))
@@ -104,7 +104,7 @@ func TestTry_WhenALargeCheckpointStopsMoving_IsGivenUp(t *testing.T) {
 	assert.Less(t, time.Since(begun), 5*time.Second)
 }
 
-func TestTry_WhenItsCallerGivesUp_EndsAsTheCallerDid(t *testing.T) {
+func TestTry_WhenItsCallerGivesUp_ReturnsTheCallersError(t *testing.T) {
 	c, _ := coordinator(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
@@ -114,7 +114,7 @@ func TestTry_WhenItsCallerGivesUp_EndsAsTheCallerDid(t *testing.T) {
 	require.ErrorIs(t, beat(ctx, c), context.DeadlineExceeded)
 }
 
-func TestPoll_WhenItWaits_HasItsPatienceOnTop(t *testing.T) {
+func TestPoll_WhenItWaits_AddsTheWaitToItsTimeout(t *testing.T) {
 	c, _ := coordinator(t, func(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(200 * time.Millisecond)
 		answering(w, r)
@@ -124,7 +124,7 @@ func TestPoll_WhenItWaits_HasItsPatienceOnTop(t *testing.T) {
 	require.ErrorIs(t, beat(t.Context(), c.Try(100*time.Millisecond, false)), ports.ErrUnanswered)
 }
 
-func TestNewAll_EveryAddressMustBeOne(t *testing.T) {
+func TestNewAll_WhenAnAddressIsInvalid_Fails(t *testing.T) {
 	for _, bad := range []string{"", "host:1", "http://a,,http://b", "http://a,ftp://b"} {
 		_, err := workerclient.NewAll(bad, "key")
 		require.ErrorContains(t, err, "must look like http://host:port", bad)
@@ -135,7 +135,7 @@ func TestNewAll_EveryAddressMustBeOne(t *testing.T) {
 	assert.Equal(t, "https://b:2", all[1].String())
 }
 
-func TestAddress_WithAPath_IsKept(t *testing.T) {
+func TestAddress_WhenItHasAPath_KeepsIt(t *testing.T) {
 	var path atomic.Value
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path.Store(r.URL.Path)

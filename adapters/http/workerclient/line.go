@@ -11,10 +11,10 @@ import (
 
 const (
 	dialTimeout = 2 * time.Second
-	// idleTimeout is how long a connection is kept that nothing uses. It is shorter than after what routers, balancers
-	// and servers forget a connection, some of them without a word.
+	// idleTimeout is how long an unused connection is kept. It is shorter than the time after which
+	// routers, load balancers and servers forget a connection, some of them without notice.
 	idleTimeout = 10 * time.Second
-	// writeBuffer is how many bytes wait in a connection's buffer at most.
+	// writeBuffer bounds the bytes in a connection's send buffer.
 	writeBuffer = 512 << 10
 	// retiredLimit bounds the pools that may still have connections in use.
 	retiredLimit = 16
@@ -40,8 +40,8 @@ func newPool() *http.Transport {
 	return t
 }
 
-// dial connects. What was written to the connection and has not been sent is bounded, so that writing shows whether
-// anything moves.
+// dial connects. It bounds the send buffer, so that a write that returns shows that bytes have
+// moved.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	d := net.Dialer{
 		Timeout:         dialTimeout,
@@ -62,7 +62,7 @@ func (l *line) RoundTrip(req *http.Request) (*http.Response, error) {
 	return pool.RoundTrip(req)
 }
 
-// renew has the requests that follow use new connections. Those under way end over their old ones.
+// renew makes later requests use new connections. Requests under way finish on their old ones.
 func (l *line) renew() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -85,18 +85,18 @@ func (l *line) close() {
 	l.retired = nil
 }
 
-// sender sends requests over a line, and gives one up when nothing has been sent or received for patience. A large body
-// takes as long as it moves.
+// sender sends requests over a line. It cancels one if nothing has been sent or received for
+// timeout. A large body may take as long as it moves.
 type sender struct {
-	line     *line
-	patience time.Duration
+	line    *line
+	timeout time.Duration
 }
 
-// drainRate is how many bytes of a body per second are expected at least to leave the buffers on its way, which have
-// taken it before the other end has.
+// drainRate is the lowest rate, in bytes per second, at which a body is expected to leave the
+// buffers between here and the coordinator.
 const drainRate = 4 << 20
 
-// drain is how much longer an answer may take because of the body before it.
+// drain returns how much longer an answer may take because the body before it is still in buffers.
 func drain(size int64) time.Duration {
 	return time.Duration(max(size, 0)) * time.Second / drainRate
 }
@@ -104,12 +104,12 @@ func drain(size int64) time.Duration {
 // Do implements the generated client's doer.
 func (s sender) Do(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
-	watch := time.AfterFunc(s.patience, func() { cancel(errSilent) })
-	moved := func(int) { watch.Reset(s.patience) }
+	watch := time.AfterFunc(s.timeout, func() { cancel(errSilent) })
+	moved := func(int) { watch.Reset(s.timeout) }
 	var sent int64
 	sending := func(n int) {
 		sent += int64(n)
-		watch.Reset(s.patience + drain(sent))
+		watch.Reset(s.timeout + drain(sent))
 	}
 	end := func() {
 		watch.Stop()
@@ -135,7 +135,7 @@ func (s sender) Do(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// moving is a body that tells when some of it has moved, and when it is closed.
+// moving is a request body that signals when bytes of it are read and when it is closed.
 type moving struct {
 	io.ReadCloser
 	moved  func(n int)
