@@ -39,7 +39,7 @@ func allCases() []Case[StoreHarness] {
 	}
 }
 
-// everyMethod calls each method of each store port with arguments that would succeed.
+// everyMethod returns a call of each method of each store port, with arguments that would succeed.
 func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func(context.Context) error {
 	sub := f.submission(acme)
 	e := func(f func(context.Context) (any, error)) func(context.Context) error {

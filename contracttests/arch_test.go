@@ -22,9 +22,10 @@ import (
 
 const module = "github.com/niyanta/niyanta/"
 
-// policy is the statement of what may import what, read from the most special path to the most general. A pattern that
-// ends in "/..." matches everything below. "std" stands for all of the standard library, "pure" for what has no I/O, "deps"
-// for third-party modules, "self" for the package's own folder.
+// policy is the statement of what may import what, read from the most special path to the most
+// general. A pattern that ends in "/..." matches everything below. "std" stands for all of the
+// standard library, "pure" for what has no I/O, "deps" for third-party modules, "self" for the
+// package's own folder.
 var policy = []struct {
 	path string
 	may  []string
@@ -79,8 +80,8 @@ var domainStd = []string{
 	"maps", "math", "slices", "strconv", "strings", "time", "unicode", "unicode/utf16", "unicode/utf8",
 }
 
-// impure are the standard packages with I/O, processes or ambient state, which services may not use. Of "log" only
-// log/slog is the core's, whose handler comes from outside.
+// impure are the standard packages with I/O, processes or ambient state, which services may not
+// use. Of "log" only log/slog is the core's, whose handler comes from outside.
 var impure = []string{
 	"crypto/rand", "database/sql", "embed", "expvar", "io/fs", "io/ioutil", "log", "math/rand", "math/rand/v2", "net", "os", "path/filepath",
 	"plugin", "syscall", "testing", "unsafe", "runtime/pprof",
@@ -177,7 +178,7 @@ func allowed(from, imp string, ours, std bool, may []string) bool {
 	return false
 }
 
-func TestThePackagesKeepTheArchitecture(t *testing.T) {
+func TestArchitecture_Packages_ImportWhatThePolicyAllows(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-json=ImportPath,Name,Standard,Imports,Deps", "./...")
 	cmd.Dir = ".."
 	out, err := cmd.Output()
@@ -198,7 +199,7 @@ func TestThePackagesKeepTheArchitecture(t *testing.T) {
 	}
 }
 
-func TestThePolicyCatchesEachKindOfViolation(t *testing.T) {
+func TestArchitecture_Policy_CatchesEachKindOfViolation(t *testing.T) {
 	for name, p := range map[string]pkg{
 		"technology in the domain":     {ImportPath: "core/domain", Imports: []string{"net/http"}},
 		"the scheduler in the domain":  {ImportPath: "core/domain", Imports: []string{module + "core/domain/placement"}},
@@ -233,7 +234,8 @@ func TestThePolicyCatchesEachKindOfViolation(t *testing.T) {
 	assert.Empty(t, violations([]pkg{{ImportPath: module + "adapters/http/gen", Imports: []string{module + "core/domain"}}}))
 }
 
-// ambient are the calls by which the core would read the clock, randomness, the environment, or make a context of its own.
+// ambient are the calls by which the core would read the clock, randomness, the environment, or
+// make a context of its own.
 var ambient = map[string][]string{
 	"time":    {"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick"},
 	"os":      {"Getenv", "LookupEnv", "Environ"},
@@ -241,7 +243,7 @@ var ambient = map[string][]string{
 	"fmt":     {"Print", "Printf", "Println"},
 }
 
-func TestTheCoreReadsNoClockNoRandomnessNoEnvironment(t *testing.T) {
+func TestArchitecture_Core_ReadsNoClockRandomnessOrEnvironment(t *testing.T) {
 	err := filepath.WalkDir("../core", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return err
@@ -263,7 +265,7 @@ func TestTheCoreReadsNoClockNoRandomnessNoEnvironment(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestFilesStayShort(t *testing.T) {
+func TestArchitecture_Files_StayShort(t *testing.T) {
 	const limit = 450
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {

@@ -17,10 +17,10 @@ import (
 type BusHarness struct {
 	// Open returns a new connection to the same bus with every call.
 	Open func() ports.Bus
-	// OpenBehind, of a bus with a network, returns a connection that silence has fall silent without a word to either end;
-	// new ones of it work. Nil without a network.
+	// OpenBehind returns a connection, and a function that has it fall silent without a word to
+	// either end; new connections work. Nil for a bus without a network.
 	OpenBehind func() (b ports.Bus, silence func())
-	// Limit is how many bytes one message carries; 0: as many as there are.
+	// Limit is how many bytes one message carries. 0 means any number.
 	Limit int
 }
 
@@ -179,7 +179,7 @@ func BusCases() []Case[BusHarness] {
 			eventually(t, func() bool { return len(behind.all()) > 0 }, "delivery to another one")
 			require.Equal(t, delivered, calls.Load())
 		}},
-		{"a handler that panics goes on", "A handler that panics affects its own subscription only", func(t T, h BusHarness) {
+		{"a panic costs one message", "A handler that panics affects its own subscription only", func(t T, h BusHarness) {
 			var in, other inbox
 			subscribe(t, h.Open(), "s", "", func(ctx context.Context, m ports.Message) []byte {
 				if string(m.Data) == "bad" {

@@ -10,13 +10,13 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// noticedWithin bounds how long a bus may take for one with whom it still talks.
+// noticedWithin bounds how long a bus may take to notice that its connection has fallen silent.
 const noticedWithin = 3 * time.Second
 
-// SilentBusCases hold of buses with a network: what happens when it drops a connection without a word.
+// SilentBusCases hold of buses with a network, which may drop a connection without a word.
 func SilentBusCases() []Case[BusHarness] {
 	return []Case[BusHarness]{
-		{"a connection that has fallen silent is known to be disconnected", "CodeUnavailable when it is known to be disconnected", func(t T, h BusHarness) {
+		{"a silent connection counts as disconnected", "CodeUnavailable when it is known to be disconnected", func(t T, h BusHarness) {
 			b, silence := h.OpenBehind()
 			require.NoError(t, b.Publish(t.Context(), "s", nil))
 			silence()
@@ -24,7 +24,7 @@ func SilentBusCases() []Case[BusHarness] {
 			eventually(t, func() bool { return domain.IsCode(b.Publish(t.Context(), "s", nil), domain.CodeUnavailable) }, "it says so")
 			require.Less(t, time.Since(begun), noticedWithin)
 		}},
-		{"a request under way ends when the connection is known to be silent", "CodeUnavailable when nobody is there to answer", func(t T, h BusHarness) {
+		{"a request ends when its connection falls silent", "CodeUnavailable when nobody is there to answer", func(t T, h BusHarness) {
 			b, silence := h.OpenBehind()
 			asked := make(chan struct{})
 			release := make(chan struct{})
@@ -43,7 +43,7 @@ func SilentBusCases() []Case[BusHarness] {
 			requireCode(t, err, domain.CodeUnavailable)
 			require.Less(t, time.Since(begun), noticedWithin)
 		}},
-		{"a connection that had fallen silent is made anew with its subscriptions", "Subscribe calls h for each message until the subscription is closed", func(t T, h BusHarness) {
+		{"a silent connection is replaced, with its subscriptions", "Subscribe calls h for each message until the subscription is closed", func(t T, h BusHarness) {
 			b, silence := h.OpenBehind()
 			var exact, wild inbox
 			subscribe(t, b, "a.b", "", exact.handle)

@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// T is what a case needs of *testing.T; the suites' own test gives it something that only notes failures.
+// T is the part of *testing.T that cases use. The test of the suites implements it, to note
+// failures.
 type T interface {
 	require.TestingT
 	Helper()
@@ -19,15 +20,16 @@ type T interface {
 	Context() context.Context
 }
 
-// Case proves one clause of a port's contract. H is the port's harness.
+// Case proves one clause of a port's contract. H is the harness of the port.
 type Case[H any] struct {
 	Name   string
 	Clause string
 	Run    func(t T, h H)
 }
 
-// Run runs every case of a suite on a fresh harness. Nothing is skipped. What ran is logged, and appended to the file that
-// NIYANTA_TEST_CONTRACT_TABLE names, from which `make test` prints the table of port x adapter.
+// Run runs every case of a suite, each on a fresh harness. No case is skipped. Run logs what it
+// ran, and appends it to the file NIYANTA_TEST_CONTRACT_TABLE, from which `make test` prints the
+// table of ports and adapters.
 func Run[H any](t *testing.T, port, adapter string, cases []Case[H], open func(t *testing.T) H) {
 	t.Helper()
 	names := map[string]bool{}
@@ -55,7 +57,7 @@ func Run[H any](t *testing.T, port, adapter string, cases []Case[H], open func(t
 	}
 }
 
-// race starts n goroutines at once and waits for all; the results stand in order.
+// race starts n goroutines at once and waits for all. It returns their results in order.
 func race[R any](n int, f func(i int) R) []R {
 	results := make([]R, n)
 	start := make(chan struct{})
@@ -71,7 +73,7 @@ func race[R any](n int, f func(i int) R) []R {
 	return results
 }
 
-// count counts the results that match.
+// count returns how many results match.
 func count[R any](results []R, match func(R) bool) int {
 	n := 0
 	for _, r := range results {

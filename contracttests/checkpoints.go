@@ -119,7 +119,7 @@ func checkpointCases() []Case[StoreHarness] {
 	}
 }
 
-// save saves the checkpoint behind a's last one, with a text that names its sequence.
+// save saves the checkpoint that follows a's last one. Its text names its sequence.
 func (f *fixture) save(a domain.Workload, by domain.Worker, generation int64, want domain.Outcome) {
 	f.Helper()
 	data := fmt.Appendf(nil, "state %d", a.CheckpointSequence+1)

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// Clock implements ports.Clock and moves only when told to. Safe for concurrent use.
+// Clock implements ports.Clock. It moves only when told to. Safe for concurrent use.
 type Clock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-// NewClock returns a clock that stands at now.
+// NewClock returns a clock that shows now.
 func NewClock(now time.Time) *Clock { return &Clock{now: now} }
 
 // Now implements ports.Clock.

@@ -12,15 +12,15 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// PlaneHarness hooks a control plane, over whatever transport, into the suite.
+// PlaneHarness hooks a control plane, over any transport, into the suite.
 type PlaneHarness struct {
 	StoreHarness
-	// Plane returns a worker's view of the coordinator that works on the storage.
+	// Plane returns a worker's view of a coordinator that uses the storage.
 	Plane func(worker domain.WorkerID) ports.ControlPlane
 	// Notifier sends commands to workers as the coordinator does.
 	Notifier ports.Notifier
-	// Junk puts a message that is none where coordinators listen, and Dropped counts those that were dropped; nil where nothing carries
-	// messages.
+	// Junk sends a bad message to the coordinators. Dropped counts those that they dropped. Both
+	// are nil where there are no messages.
 	Junk    func(data []byte)
 	Dropped func() float64
 }
@@ -53,7 +53,7 @@ func (p *plane) beat(inventory ...ports.InventoryItem) []ports.Command {
 	return a.Commands
 }
 
-// item is a workload that runs at generation 1.
+// item returns the inventory item of a workload that runs at generation 1.
 func item(w domain.Workload) ports.InventoryItem {
 	return ports.InventoryItem{WorkloadID: w.ID, Generation: 1, State: ports.RunRunning}
 }
@@ -74,10 +74,10 @@ func (p *plane) report(rs ...ports.Report) []ports.ReportAnswer {
 	return as
 }
 
-// PollCases hold where commands reach a worker by polls alone, without a bus.
+// PollCases hold where commands reach a worker only by polls, without a bus.
 func PollCases() []Case[PlaneHarness] {
 	return []Case[PlaneHarness]{
-		{"an assignment that nobody heard of comes with the poll", "what was assigned and not heard of comes with polls that wait", func(t T, h PlaneHarness) {
+		{"an assignment whose command was lost comes with a poll", "what was assigned and not heard of comes with polls that wait", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			w := p.submit()
 			p.must(assign(w, p.worker))
@@ -86,7 +86,7 @@ func PollCases() []Case[PlaneHarness] {
 			require.NoError(t, err)
 			requireAssigned(t, cs, w)
 		}},
-		{"the poll of a session that is over is fenced", "CodeFenced when the session is not live", func(t T, h PlaneHarness) {
+		{"a poll of an ended session is fenced", "CodeFenced when the session is not live", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			unnamed := []ports.SessionRef{{}, {WorkerID: "w"}, {SessionID: "s1"}}
 			for _, ref := range unnamed {
@@ -173,7 +173,7 @@ func PlaneCases() []Case[PlaneHarness] {
 			}, "the command")
 			require.Equal(t, []ports.Command{cmd}, got)
 		}},
-		{"an assignment that nobody heard of comes with the heartbeat", "the answer carries whatever the worker must do that it may have missed", func(t T, h PlaneHarness) {
+		{"an assignment whose command was lost comes with a heartbeat", "the answer carries whatever the worker must do that it may have missed", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			w, taken := p.submit(), p.submit()
 			p.must(assign(w, p.worker))
@@ -256,7 +256,7 @@ func PlaneCases() []Case[PlaneHarness] {
 
 func planeMoreCases() []Case[PlaneHarness] {
 	return []Case[PlaneHarness]{
-		{"checkpoints go there and back", "it is durable when the answer is applied or already; LoadCheckpoint returns the newest at or below the sequence", func(t T, h PlaneHarness) {
+		{"a checkpoint is saved and loaded", "it is durable when the answer is applied or already; LoadCheckpoint returns the newest at or below the sequence", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			a := p.running(p.worker)
 			for _, size := range []int{0, 1, 2000, 700 << 10} {
@@ -315,7 +315,7 @@ func planeMoreCases() []Case[PlaneHarness] {
 			require.NoError(t, err)
 			require.Equal(t, int64(1), got.Sequence)
 		}},
-		{"a heartbeat brings what was missed", "the answer carries whatever the worker must do that it may have missed", func(t T, h PlaneHarness) {
+		{"a heartbeat brings missed commands", "the answer carries whatever the worker must do that it may have missed", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			ok, paused, cancelled, moved := p.running(p.worker), p.running(p.worker), p.running(p.worker), p.running(p.worker)
 			p.must(domain.Transition{WorkloadID: paused.ID, CustomerID: paused.CustomerID, Event: domain.EventRequestPause})
@@ -335,7 +335,7 @@ func planeMoreCases() []Case[PlaneHarness] {
 			}, kinds)
 			require.Len(t, p.beat(item(ok), item(paused), ended), 2, "what waits for its last answer is left alone: pause and drain")
 		}},
-		{"what a worker no longer holds is taken back", "RUNNING but missing from two inventories of a live session: lost", func(t T, h PlaneHarness) {
+		{"a workload missing from two inventories is taken back", "RUNNING but missing from two inventories of a live session: lost", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			a, b := p.running(p.worker), p.running(p.worker)
 			p.beat(item(b))

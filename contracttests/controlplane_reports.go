@@ -12,12 +12,12 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// nestedJSON is an array in an array and so on.
+// nestedJSON returns arrays nested to a depth.
 func nestedJSON(levels int) domain.JSON {
 	return domain.JSON(strings.Repeat("[", levels) + strings.Repeat("]", levels))
 }
 
-// OddResults are results that some carrier or store could not take as they are, and some that all can.
+// OddResults are results that some carrier or store cannot take as they are, and some that all can.
 func OddResults() map[string]domain.JSON {
 	return map[string]domain.JSON{
 		"NUL": `{"a":"\u0000"}`, "a raw NUL": "\"\x00\"", "byte FF": "{\"a\":\"\xff\"}", "61 levels": nestedJSON(61), "64 levels": nestedJSON(64),
@@ -27,14 +27,14 @@ func OddResults() map[string]domain.JSON {
 	}
 }
 
-// OddMessages are messages of failures that some carrier or store could not take as they are.
+// OddMessages are messages of failures that some carrier or store cannot take as they are.
 func OddMessages() map[string]string {
 	return map[string]string{
 		"NUL": "no\x00 space left", "byte FF": "\xff\xfe", "long": strings.Repeat("é", 100_000), "a control character": "\x1b[31mred", "none": "",
 	}
 }
 
-// planeReportCases are about what workers send.
+// planeReportCases are about what workers report.
 func planeReportCases() []Case[PlaneHarness] {
 	return []Case[PlaneHarness]{
 		{"an outcome lands, whatever the result", "An outcome always lands: results and text are cleaned and cut, never refused", func(t T, h PlaneHarness) {
@@ -83,7 +83,7 @@ func planeReportCases() []Case[PlaneHarness] {
 			require.Equal(t, domain.OutcomeApplied, p.report(p.says(domain.EventFail, silent, 1))[0].Outcome)
 			require.NotEmpty(t, p.get(silent.ID).Failure.Message, "it failed, though it did not say why")
 		}},
-		{"what is wrong with one report is its own answer", "illegal for what no worker may say, refused for what the store cannot take, each with a reason", func(t T, h PlaneHarness) {
+		{"a bad report costs the others nothing", "illegal for what no worker may say, refused for what the store cannot take, each with a reason", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			a := p.running(p.worker)
 			var bad []ports.Report
@@ -162,7 +162,7 @@ func planeReportCases() []Case[PlaneHarness] {
 			require.LessOrEqual(t, len(long.Message), domain.MaxLogMessage)
 			require.Equal(t, "info", long.Level)
 		}},
-		{"whoever sees the outcome sees the lines", "The lines of a run are kept with the report that brings them", func(t T, h PlaneHarness) {
+		{"log lines are there when the outcome is", "The lines of a run are kept with the report that brings them", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			for i := range 20 {
 				w := p.running(p.worker)
@@ -194,7 +194,7 @@ func planeReportCases() []Case[PlaneHarness] {
 			requireCode(t, err, domain.CodeInvalidInput)
 			require.Equal(t, int64(1), p.get(a.ID).CheckpointSequence)
 		}},
-		{"messages that are none stop nothing", "bad ones are dropped with a metric; none of them can stop a consumer", func(t T, h PlaneHarness) {
+		{"bad messages are dropped", "bad ones are dropped with a metric; none of them can stop a consumer", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			if h.Junk == nil {
 				return // nothing carries messages here
@@ -212,7 +212,7 @@ func planeReportCases() []Case[PlaneHarness] {
 	}
 }
 
-// lines are the log lines of a workload.
+// lines returns the log lines of a workload.
 func (p *plane) lines(w domain.Workload) []domain.LogLine {
 	p.Helper()
 	got, err := p.Logs.List(p.Context(), ports.LogQuery{Customer: w.CustomerID, Workload: w.ID, Limit: 2 * domain.MaxReportLines})
@@ -220,7 +220,7 @@ func (p *plane) lines(w domain.Workload) []domain.LogLine {
 	return got
 }
 
-// planeSessionCases are about what may be done with which session.
+// planeSessionCases are about what each call may do in which session.
 func planeSessionCases() []Case[PlaneHarness] {
 	return []Case[PlaneHarness]{
 		{"a call names its session", "without a worker id and a session id it is CodeInvalidInput", func(t T, h PlaneHarness) {
@@ -235,7 +235,7 @@ func planeSessionCases() []Case[PlaneHarness] {
 				}
 			}
 		}},
-		{"what has ended is fenced on every call", "CodeFenced when the session is not live; the reports of a session that is not live are fenced, each", func(t T, h PlaneHarness) {
+		{"every call of an ended session is fenced", "CodeFenced when the session is not live; the reports of a session that is not live are fenced, each", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			a := p.running(p.worker)
 			p.save(a, p.worker, 1, domain.OutcomeApplied)
@@ -282,7 +282,7 @@ func planeSessionCases() []Case[PlaneHarness] {
 			}, "the command")
 			require.Equal(t, []ports.Command{cmd}, got)
 		}},
-		{"a heartbeat says what is known", "CodeInvalidInput for an inventory that names no workload or a state that is not known", func(t T, h PlaneHarness) {
+		{"a heartbeat with an unknown state is refused", "CodeInvalidInput for an inventory that names no workload or a state that is not known", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			a := p.running(p.worker)
 			for _, bad := range []ports.InventoryItem{
@@ -297,7 +297,7 @@ func planeSessionCases() []Case[PlaneHarness] {
 	}
 }
 
-// everyCall makes each call that names a session.
+// everyCall returns each call that names a session.
 func everyCall(p *plane, ref ports.SessionRef, w domain.Workload) map[string]error {
 	ctx := p.Context()
 	_, beat := p.Heartbeat(ctx, ports.Heartbeat{SessionRef: ref})
@@ -307,7 +307,7 @@ func everyCall(p *plane, ref ports.SessionRef, w domain.Workload) map[string]err
 	return map[string]error{"Heartbeat": beat, "Report": reported, "SaveCheckpoint": saved, "LoadCheckpoint": loaded}
 }
 
-// fenced requires that every call of the session is.
+// fenced requires that every call of the session is fenced.
 func (p *plane) fenced(w domain.Workload) {
 	p.Helper()
 	for _, ans := range p.report(p.says(domain.EventProgress, w, 1), p.says(domain.EventComplete, w, 1), p.says(domain.EventRelease, w, 1)) {

@@ -9,7 +9,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// endingCases are about runs that their sessions hold no longer but have not let go of.
+// endingCases are about ending runs: their sessions no longer hold them, but they still take a
+// slot.
 func endingCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
 		{"an ending run keeps its slot", "the worker's slots are taken, by what it holds and by what it has not let go of", func(t T, h StoreHarness) {
@@ -41,7 +42,7 @@ func endingCases() []Case[StoreHarness] {
 			f.must(domain.Transition{WorkloadID: stuck.ID, Event: domain.EventLetGo, Generation: 1, SessionID: w.SessionID, WorkerID: w.ID})
 			f.must(assign(f.submit(), w))
 		}},
-		{"within a batch too", "the worker's slots are taken, by what it holds and by what it has not let go of", func(t T, h StoreHarness) {
+		{"an ending run keeps its slot within one batch", "the worker's slots are taken, by what it holds and by what it has not let go of", func(t T, h StoreHarness) {
 			f := given(t, h)
 			w := f.worker("w", 1)
 			a, b := f.running(w), f.submit()
@@ -49,7 +50,7 @@ func endingCases() []Case[StoreHarness] {
 			require.Equal(t, domain.OutcomeApplied, rs[0].Outcome)
 			require.Equal(t, domain.OutcomeRefused, rs[1].Outcome)
 		}},
-		{"the last report lets go", "Ending runs are kept in the same transaction, as Result.Hands says", func(t T, h StoreHarness) {
+		{"the last report frees the slot", "Ending runs are kept in the same transaction, as Result.Hands says", func(t T, h StoreHarness) {
 			f := given(t, h)
 			w := f.worker("w", 1)
 			for _, last := range []domain.Event{domain.EventRelease, domain.EventComplete, domain.EventFail} {
@@ -70,7 +71,7 @@ func endingCases() []Case[StoreHarness] {
 			require.Empty(t, f.held(w))
 			require.Empty(t, f.occupancy())
 		}},
-		{"an inventory keeps and lets go", "Ending runs are kept in the same transaction, as Result.Hands says", func(t T, h StoreHarness) {
+		{"an inventory keeps and frees slots", "Ending runs are kept in the same transaction, as Result.Hands says", func(t T, h StoreHarness) {
 			f := given(t, h)
 			w := f.worker("w", 1)
 			a := f.running(w)
@@ -146,7 +147,7 @@ func endingCases() []Case[StoreHarness] {
 			f.apply(tr)
 			require.Len(t, f.occupancy(), 1, "a session that has ended keeps nothing")
 		}},
-		{"who declined is told with the heads", "which workers gave it back lately; the other workers are asked at once", func(t T, h StoreHarness) {
+		{"heads name the workers that declined", "which workers gave it back lately; the other workers are asked at once", func(t T, h StoreHarness) {
 			f := given(t, h)
 			w := f.worker("w", 5)
 			a := f.submit()

@@ -18,7 +18,8 @@ func (f *fixture) purge(limit int) ports.Purged {
 	return p
 }
 
-// fleetCases are about what operators and time do to workers, beside the cases of Drain and Remove.
+// fleetCases are about what operators and time do to workers. Drain and Remove have their own
+// cases.
 func fleetCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
 		{"a drain can be taken back", "Undrain sets a DRAINING worker to HEALTHY, with the audit event worker.undrained", func(t T, h StoreHarness) {
@@ -42,7 +43,7 @@ func fleetCases() []Case[StoreHarness] {
 			_, err = f.Fleet.Undrain(t.Context(), w.ID, coordinator)
 			requireCode(t, err, domain.CodeInvalidState)
 		}},
-		{"the dead are kept for their time", "Purge deletes DEAD workers that were last heard of longer ago than age, with the audit event worker.removed", func(t T, h StoreHarness) {
+		{"a dead worker is kept for its time", "Purge deletes DEAD workers that were last heard of longer ago than age, with the audit event worker.removed", func(t T, h StoreHarness) {
 			f := given(t, h)
 			for _, name := range []string{"a", "b"} {
 				r := process(name, name+"-session", "proc_"+name)
@@ -67,7 +68,7 @@ func fleetCases() []Case[StoreHarness] {
 				requireCode(t, err, domain.CodeFenced)
 			}
 		}},
-		{"the living are never purged", "Purge deletes up to limit DEAD workers", func(t T, h StoreHarness) {
+		{"a live worker is never purged", "Purge deletes up to limit DEAD workers", func(t T, h StoreHarness) {
 			f := given(t, h)
 			f.worker("w", 1)
 			h.Advance(2 * keepDead) // nobody has declared it dead yet

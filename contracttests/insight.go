@@ -12,7 +12,7 @@ import (
 
 func insightCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
-		{"what is ahead is counted by lane", "counts the eligible workloads of its lane that began to wait before it, ties by id, at most most", func(t T, h StoreHarness) {
+		{"workloads ahead are counted by lane", "counts the eligible workloads of its lane that began to wait before it, ties by id, at most most", func(t T, h StoreHarness) {
 			f := given(t, h)
 			first, second := f.submit(), f.submit() // of one lane; the same moment on a clock that stands still
 			h.Advance(time.Second)
@@ -38,7 +38,7 @@ func insightCases() []Case[StoreHarness] {
 			require.NoError(t, err)
 			require.Equal(t, []int{3}, counts, "what has become due waits")
 		}},
-		{"nothing is asked about nothing", "for each cutoff in its place", func(t T, h StoreHarness) {
+		{"no cutoffs get no counts", "for each cutoff in its place", func(t T, h StoreHarness) {
 			counts, err := h.Open().Insight.Ahead(t.Context(), nil, 10)
 			require.NoError(t, err)
 			require.Empty(t, counts)

@@ -9,7 +9,7 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// laneCases are about the bound on a customer's lanes, and about lanes without work.
+// laneCases are about the limit of lanes per customer, and about lanes without work.
 func laneCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
 		{"the lanes of one customer are bounded", "Of a customer that has more lanes than the limit, only those are returned that Choose chooses", func(t T, h StoreHarness) {
@@ -93,7 +93,7 @@ func laneCases() []Case[StoreHarness] {
 	}
 }
 
-// chosen waits until the heads are those of these lanes, which may take a moment.
+// chosen waits until the heads are those of these lanes. A store may take a moment to choose.
 func (f *fixture) chosen(q domain.HeadsQuery, want []domain.LaneID, aside, cut int) {
 	f.Helper()
 	var got []domain.LaneID

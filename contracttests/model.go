@@ -13,8 +13,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// RunModel runs random sequences of commands against a reference and the adapter under test: results, errors and what is
-// stored must agree, whatever the sequence. Times are left out: two clocks never read the same.
+// RunModel runs random sequences of commands on a reference and on the adapter. Results, errors and
+// what is stored must agree. Times are left out, because two clocks never agree.
 func RunModel(t *testing.T, adapter string, reference, subject func(t *testing.T) StoreHarness) {
 	t.Helper()
 	t.Run("Model/"+adapter, func(t *testing.T) {
@@ -36,7 +36,7 @@ func RunModel(t *testing.T, adapter string, reference, subject func(t *testing.T
 	})
 }
 
-// caseT lets fixtures fail the drawn sequence while cleaning up with the test.
+// caseT fails the drawn sequence, and cleans up with the test.
 type caseT struct {
 	*testing.T
 	rt *rapid.T
@@ -45,7 +45,7 @@ type caseT struct {
 func (c caseT) Errorf(format string, args ...any) { c.rt.Errorf(format, args...) }
 func (c caseT) FailNow()                          { c.rt.FailNow() }
 
-// model is what a sequence has made.
+// model is what a sequence has made so far.
 type model struct {
 	t       *rapid.T
 	sides   []*fixture
@@ -54,7 +54,7 @@ type model struct {
 	n       int
 }
 
-// both runs a command on both sides and compares what f makes of it.
+// both runs a command on both sides, and compares what f makes of each.
 func (m *model) both(what string, f func(f *fixture) any) {
 	want, got := f(m.sides[0]), f(m.sides[1])
 	require.Equal(m.t, want, got, what)
@@ -96,7 +96,7 @@ func (m *model) draw(t *rapid.T) domain.WorkloadID {
 	return rapid.SampledFrom(m.ids).Draw(t, "workload")
 }
 
-// apply runs transitions made from the reference's view, which both sides share.
+// apply applies transitions made from the reference's view to both sides.
 func (m *model) apply(ts ...domain.Transition) {
 	m.both("apply", func(f *fixture) any {
 		b := domain.Batch{Transitions: ts}
@@ -171,7 +171,7 @@ func (m *model) lose(t *rapid.T) {
 	m.apply(m.transition(t, domain.EventLose, domain.EventTimeout, domain.EventUnassign))
 }
 
-// batch makes a batch of unrelated transitions, or several steps of one workload's life, which one row version must hold.
+// batch returns a batch of unrelated transitions, or of several steps of one workload.
 func (m *model) batch(t *rapid.T) {
 	ts := make([]domain.Transition, rapid.IntRange(2, 6).Draw(t, "transitions"))
 	chained := rapid.Bool().Draw(t, "chained")
@@ -220,7 +220,7 @@ func (m *model) session(t *rapid.T) {
 	m.workers = append(m.workers, domain.Worker{ID: r.WorkerID, SessionID: r.SessionID})
 }
 
-// end ends sessions by their holder's word or by a certificate.
+// end ends sessions, by their holder's word or by a certificate.
 func (m *model) end(t *rapid.T) {
 	e := domain.SessionEnd{ProcessID: fmt.Sprint("proc_", rapid.IntRange(1, 4).Draw(t, "process")), Secret: secret}
 	switch {
@@ -240,7 +240,7 @@ func (m *model) end(t *rapid.T) {
 	})
 }
 
-// compare checks that both sides hold the same.
+// compare requires that both sides hold the same.
 func (m *model) compare(*rapid.T) {
 	m.both("contents", func(f *fixture) any {
 		ctx := f.Context()
@@ -295,7 +295,7 @@ func column(cs []domain.Candidate) string {
 	}))
 }
 
-// timeless is a state without its times, of which only presence is compared.
+// timeless returns a state without its times. Only whether they are set is compared.
 func timeless(s domain.State) domain.State {
 	s.Declines = slices.Clone(s.Declines)
 	for i := range s.Declines {

@@ -9,7 +9,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// NotifierHarness hooks a notifier and its listener into the suite; every call is a new handle on the same carrier.
+// NotifierHarness hooks a notifier and its listener into the suite. Each call of Open returns a new
+// handle on the same carrier.
 type NotifierHarness struct {
 	Open func() (ports.Notifier, ports.Listener)
 }

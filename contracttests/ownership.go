@@ -7,10 +7,10 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// nobody are customers that own nothing: none named, one that does not exist, and what looks like a pattern.
+// nobody are customers that own nothing: no name, a name that does not exist, and patterns.
 var nobody = []domain.CustomerID{"", "cust_nobody", "%", "*"}
 
-// ownershipCases hold for every method of a store port that names a customer.
+// ownershipCases hold of every method of a store port that names a customer.
 func ownershipCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
 		{"an empty customer owns nothing", "An empty customer is a customer that owns nothing, never any", func(t T, h StoreHarness) {
@@ -38,7 +38,7 @@ func ownershipCases() []Case[StoreHarness] {
 				require.NotZero(t, found(), "%s of the owner", name)
 			}
 		}},
-		{"what the API causes names its customer", "The API acts for a customer: a transition of it that names none finds nothing", func(t T, h StoreHarness) {
+		{"transitions of the API name their customer", "The API acts for a customer: a transition of it that names none finds nothing", func(t T, h StoreHarness) {
 			f := given(t, h)
 			w := f.worker("w", 5)
 			a := f.running(w)
@@ -56,7 +56,7 @@ func ownershipCases() []Case[StoreHarness] {
 			require.Empty(t, stop.CustomerID)
 			f.must(stop)
 		}},
-		{"the control plane reads whoever a workload belongs to", "GetAny is Get whoever the workloads belong to", func(t T, h StoreHarness) {
+		{"GetAny reads workloads of every customer", "GetAny is Get whoever the workloads belong to", func(t T, h StoreHarness) {
 			f := given(t, h)
 			a := f.submit()
 			b := f.submission(rival)
@@ -70,7 +70,7 @@ func ownershipCases() []Case[StoreHarness] {
 	}
 }
 
-// readsOf counts what each method finds for a customer.
+// readsOf returns how much each method finds for a customer.
 func readsOf(f *fixture, customer domain.CustomerID, id domain.WorkloadID, c domain.WorkloadConfig) map[string]func() int {
 	ctx := f.Context()
 	n := func(found int, err error) int { require.NoError(f, err); return found }

@@ -13,7 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// customerless returns the calls of Workloads.Get that name an empty customer: they find nothing; who means any calls GetAny.
+// customerless returns the calls of Workloads.Get that name an empty customer: they find nothing;
+// who means any calls GetAny.
 func customerless(file *ast.File) []token.Pos {
 	var found []token.Pos
 	ast.Inspect(file, func(n ast.Node) bool {
@@ -31,7 +32,7 @@ func customerless(file *ast.File) []token.Pos {
 	return found
 }
 
-func TestWorkloads_OfAnyCustomer_AreAskedForByTheMethodThatSaysSo(t *testing.T) {
+func TestWorkloads_OfAnyCustomer_AreReadByGetAny(t *testing.T) {
 	planted, err := parser.ParseFile(token.NewFileSet(), "x.go", `package x; func f() { s.Workloads.Get(ctx, "", id); s.Workloads.Get(ctx, c, id) }`, 0)
 	require.NoError(t, err)
 	require.Len(t, customerless(planted), 1, "the check sees what it looks for")

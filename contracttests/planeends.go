@@ -10,7 +10,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// planeEndCases are about how sessions end before their leases, over every carrier.
+// planeEndCases are about sessions that end before their leases, over every carrier.
 func planeEndCases() []Case[PlaneHarness] {
 	return []Case[PlaneHarness]{
 		{"another process is told how long to wait", "CodeConflict carries the details lease_left_ms, lease_ms and heartbeat_interval_ms", func(t T, h PlaneHarness) {
@@ -59,7 +59,7 @@ func planeEndCases() []Case[PlaneHarness] {
 			_, err = plane.Register(t.Context(), process("w", "s3", "proc_3"))
 			require.NoError(t, err)
 		}},
-		{"a drain that was taken back is taken back at the worker", "CommandUndrain takes back a CommandDrain", func(t T, h PlaneHarness) {
+		{"an undrain reaches the worker", "CommandUndrain takes back a CommandDrain", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			_, err := p.Fleet.Drain(t.Context(), "w", coordinator)
 			require.NoError(t, err)

@@ -28,7 +28,7 @@ func queueCases() []Case[StoreHarness] {
 			require.False(t, f.heads(4)[0].More)
 			require.Equal(t, first.Lane, hs[0].Lane.ID)
 		}},
-		{"what has a run_at waits from then on", "QueueAt is when it begins to wait", func(t T, h StoreHarness) {
+		{"a workload with a run_at waits from then on", "QueueAt is when it begins to wait", func(t T, h StoreHarness) {
 			f := given(t, h)
 			now := f.submit()
 			due := now.CreatedAt.Add(time.Hour)
@@ -82,7 +82,7 @@ func queueCases() []Case[StoreHarness] {
 			f.must(assign(a, f.worker("w", 1)))
 			require.Len(t, f.heads(5), 3, "an assigned workload leaves its lane")
 		}},
-		{"programs are told apart", "for every lane that has an eligible workload, with the capability that its workloads need", func(t T, h StoreHarness) {
+		{"lanes are told apart by program", "for every lane that has an eligible workload, with the capability that its workloads need", func(t T, h StoreHarness) {
 			f := given(t, h)
 			program := func(name string, args ...string) domain.Workload {
 				return f.submit(func(s *domain.Submission) {
@@ -110,7 +110,7 @@ func queueCases() []Case[StoreHarness] {
 			require.NoError(t, err)
 			require.True(t, got[0].Affinity.IsZero(), "what the client stated is unchanged")
 		}},
-		{"what is not due is not eligible", "NotBefore not in the future; NextDue returns when the next one becomes eligible", func(t T, h StoreHarness) {
+		{"a workload that is not due is not eligible", "NotBefore not in the future; NextDue returns when the next one becomes eligible", func(t T, h StoreHarness) {
 			f := given(t, h)
 			due := f.submit().CreatedAt.Add(time.Hour)
 			f.submit(func(s *domain.Submission) { s.RunAt = due })
@@ -178,7 +178,7 @@ func queueCases() []Case[StoreHarness] {
 			require.Equal(t, c.ID, held[1].WorkloadID)
 			require.True(t, held[1].PauseRequested)
 		}},
-		{"orphans are told with how they were lost", "held by a session which is no worker's live session any more, with how it was lost", func(t T, h StoreHarness) {
+		{"orphans say how they were lost", "held by a session which is no worker's live session any more, with how it was lost", func(t T, h StoreHarness) {
 			f := given(t, h)
 			x, r, m, ok := f.worker("expired", 5), f.worker("replaced", 5), f.worker("removed", 5), f.worker("ok", 5)
 			lost := map[domain.WorkloadID]domain.Loss{

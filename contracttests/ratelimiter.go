@@ -11,7 +11,7 @@ import (
 
 // LimiterHarness hooks a rate limiter into the suite.
 type LimiterHarness struct {
-	// Open returns a new handle on the same limiter with every call.
+	// Open returns a new handle on the same limiter with each call.
 	Open func() ports.RateLimiter
 	// Advance moves the limiter's clock.
 	Advance func(d time.Duration)

@@ -160,7 +160,7 @@ func leaderCases() []Case[StoreHarness] {
 			require.NoError(t, err)
 			require.False(t, held)
 		}},
-		{"a renewal extends, also late", "A lease past its end that nobody else took is renewed", func(t T, h StoreHarness) {
+		{"a renewal extends the lease, also late", "A lease past its end that nobody else took is renewed", func(t T, h StoreHarness) {
 			l := h.Open().Leader
 			mine, _, err := l.Acquire(t.Context(), "a", lease)
 			require.NoError(t, err)
@@ -170,7 +170,7 @@ func leaderCases() []Case[StoreHarness] {
 			require.NoError(t, err)
 			require.False(t, held)
 		}},
-		{"who lost the lease cannot renew it", "CodeFenced when holder does not have it at that epoch any more", func(t T, h StoreHarness) {
+		{"a lost lease cannot be renewed", "CodeFenced when holder does not have it at that epoch any more", func(t T, h StoreHarness) {
 			l := h.Open().Leader
 			mine, _, err := l.Acquire(t.Context(), "a", lease)
 			require.NoError(t, err)

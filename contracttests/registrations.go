@@ -15,7 +15,7 @@ var (
 	wrongSecret = strings.Repeat("x", 32)
 )
 
-// process is the registration of a process that has a supervisor.
+// process returns the registration of a process with a supervisor.
 func process(worker, session, process string) domain.Registration {
 	r := registration(worker, session, 5)
 	r.ProcessID, r.CertificateDigest = process, domain.CertificateDigest(secret)
@@ -33,7 +33,7 @@ func (f *fixture) register(r domain.Registration) domain.Worker {
 	return w
 }
 
-// end ends sessions and returns the ids of their workers.
+// end ends sessions, and returns the ids of their workers.
 func (f *fixture) end(e domain.SessionEnd) []domain.WorkerID {
 	f.Helper()
 	ended, err := f.Workers.End(f.Context(), e)
@@ -45,7 +45,7 @@ func (f *fixture) end(e domain.SessionEnd) []domain.WorkerID {
 	return ids
 }
 
-// orphans returns how the workloads were lost whose sessions have ended.
+// orphans returns how the orphaned workloads were lost.
 func (f *fixture) orphans() map[domain.WorkloadID]domain.Loss {
 	f.Helper()
 	found, err := f.Queue.Orphans(f.Context(), "", 100)
@@ -57,7 +57,7 @@ func (f *fixture) orphans() map[domain.WorkloadID]domain.Loss {
 	return losses
 }
 
-// registrationCases are about who may start a session, and who may end one before its lease does.
+// registrationCases are about who may start a session, and who may end one before its lease ends.
 func registrationCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
 		{"another process waits for the lease", "CodeConflict with the detail lease_left_ms: another process owns the id", func(t T, h StoreHarness) {
@@ -206,7 +206,7 @@ func registrationCases() []Case[StoreHarness] {
 			require.Equal(t, trail, f.workerTrail("w"))
 			require.Equal(t, map[domain.WorkloadID]domain.Loss{work.ID: domain.LossExpired}, f.orphans())
 		}},
-		{"what is neither a session nor a certificate is refused", "CodeInvalidInput when e is not valid", func(t T, h StoreHarness) {
+		{"an invalid end is refused", "CodeInvalidInput when e is not valid", func(t T, h StoreHarness) {
 			f := given(t, h)
 			w := f.register(process("w", "s1", "proc_1"))
 			for _, e := range []domain.SessionEnd{
@@ -231,7 +231,7 @@ func registrationCases() []Case[StoreHarness] {
 				requireCode(t, err, domain.CodeInvalidInput)
 			}
 		}},
-		{"of a registration and a certificate that race nothing is left", "The certificate is kept, so that the process never registers again", func(t T, h StoreHarness) {
+		{"a registration that races a certificate is ended", "The certificate is kept, so that the process never registers again", func(t T, h StoreHarness) {
 			f := given(t, h)
 			race(8, func(i int) error {
 				if i%2 == 0 {

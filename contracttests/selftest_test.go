@@ -17,7 +17,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// note is a T that notes failures instead of failing.
+// note implements contracttests.T. It notes failures.
 type note struct {
 	ctx      context.Context
 	mu       sync.Mutex
@@ -35,7 +35,7 @@ func (n *note) Helper()                  {}
 func (n *note) Cleanup(f func())         { n.cleanups = append(n.cleanups, f) }
 func (n *note) Context() context.Context { return n.ctx }
 
-// fails runs one case against a harness and reports whether it fails.
+// fails reports whether a case fails on a harness.
 func fails(t *testing.T, c contracttests.Case[contracttests.StoreHarness], h contracttests.StoreHarness) bool {
 	t.Helper()
 	n := &note{ctx: t.Context()}
@@ -116,7 +116,7 @@ func (w workloads) GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]doma
 	return w.WorkloadStore.GetAny(ctx, ids...)
 }
 
-// unguarded gives worker transitions the guard that the store would want to see.
+// unguarded gives worker transitions the guard that the store expects.
 func unguarded(ctx context.Context, s ports.WorkloadStore, t *domain.Transition) {
 	found, err := s.GetAny(ctx, t.WorkloadID)
 	if r, ok := domain.RuleFor(t.Event); ok && err == nil && len(found) == 1 && r.Source == domain.FromWorker {
@@ -167,7 +167,7 @@ func (l lease) Acquire(ctx context.Context, holder string, ttl time.Duration) (p
 	return l.acquire(ctx, holder, ttl)
 }
 
-// defects are planted one at a time; each must be caught by the case named.
+// defects are planted one at a time. Each must be caught by the case that it names.
 var defects = []struct {
 	name, caughtBy string
 	plant          func(*ports.Stores)
@@ -298,7 +298,7 @@ var defects = []struct {
 	{"an audit event is missing", "start and completion in one batch are two events", func(s *ports.Stores) {
 		s.Audit = auditStore{s.Audit, domain.AuditStarted}
 	}},
-	{"expiry ignores a fresh heartbeat", "a late heartbeat still rescues", func(s *ports.Stores) {
+	{"expiry ignores a fresh heartbeat", "a late heartbeat still renews the lease", func(s *ports.Stores) {
 		inner := s.Workers
 		s.Workers = workerStore{inner, func(ctx context.Context, b []ports.Beat, _ time.Duration) ([]ports.BeatResult, error) {
 			return inner.Heartbeat(ctx, b, -time.Hour)
@@ -316,7 +316,7 @@ var defects = []struct {
 	}},
 }
 
-func TestEachPlantedDefectIsCaughtByItsCase(t *testing.T) {
+func TestSuites_WithAPlantedDefect_FailInItsCase(t *testing.T) {
 	cases := map[string]contracttests.Case[contracttests.StoreHarness]{}
 	for _, s := range contracttests.StoreSuites() {
 		for _, c := range s.Cases {

@@ -6,7 +6,7 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// sessionCases are about what a worker may do once its session is over.
+// sessionCases are about what a worker may do once its session has ended.
 func sessionCases() []Case[StoreHarness] {
 	const clause = "A worker's event is fenced when its session is not the worker's current one, or DEAD"
 	ends := map[string]func(f *fixture, w domain.Worker){

@@ -13,11 +13,11 @@ import (
 
 // StoreHarness hooks a storage into the suites.
 type StoreHarness struct {
-	// Open returns a new handle on the same storage with every call.
+	// Open returns a new handle on the same storage with each call.
 	Open func() ports.Stores
 	// Advance moves the store's clock.
 	Advance func(d time.Duration)
-	// Close gives back what a sequence of the model test held, before the test ends; may be nil.
+	// Close releases what a sequence of the model test held, before the test ends. It may be nil.
 	Close func()
 }
 
@@ -52,7 +52,7 @@ func StoreSuites() []StoreSuite {
 	}
 }
 
-// fixture is a storage with a customer, a leader and a worker, and shorthand for what cases do.
+// fixture is a storage with customers and a leader, and shorthand for what cases do.
 type fixture struct {
 	T
 	ports.Stores
@@ -71,7 +71,7 @@ const (
 
 var coordinator = domain.Actor{Kind: domain.ActorCoordinator, ID: holder}
 
-// given opens a handle and prepares two customers and a leader.
+// given returns a fixture with two customers and a leader.
 func given(t T, h StoreHarness) *fixture {
 	t.Helper()
 	f := &fixture{T: t, Stores: h.Open(), h: h}
@@ -100,7 +100,7 @@ func registration(name, session string, slots int) domain.Registration {
 	}
 }
 
-// takeOver is the registration of a process that takes the id from another one.
+// takeOver returns the registration of a process that takes over the id of another one.
 func takeOver(name, session string, slots int) domain.Registration {
 	r := registration(name, session, slots)
 	r.TakeOver = true
@@ -116,7 +116,7 @@ func (f *fixture) submission(customer domain.CustomerID) domain.Submission {
 	}, Actor: domain.Actor{Kind: domain.ActorUser, ID: "key_1"}}
 }
 
-// submit stores a workload of acme, changed before.
+// submit stores a workload of acme, as the changes have it.
 func (f *fixture) submit(change ...func(*domain.Submission)) domain.Workload {
 	f.Helper()
 	s := f.submission(acme)
@@ -129,7 +129,7 @@ func (f *fixture) submit(change ...func(*domain.Submission)) domain.Workload {
 	return rs[0].Workload
 }
 
-// get reads a workload, whoever's it is.
+// get reads a workload of any customer.
 func (f *fixture) get(id domain.WorkloadID) domain.Workload {
 	f.Helper()
 	ws, err := f.Workloads.GetAny(f.Context(), id)
@@ -138,7 +138,7 @@ func (f *fixture) get(id domain.WorkloadID) domain.Workload {
 	return ws[0]
 }
 
-// apply executes transitions as one batch, under the leader's epoch if they need it.
+// apply applies transitions as one batch, under the leader's epoch if they need it.
 func (f *fixture) apply(ts ...domain.Transition) []domain.Result {
 	f.Helper()
 	b := domain.Batch{Transitions: ts}
@@ -151,7 +151,7 @@ func (f *fixture) apply(ts ...domain.Transition) []domain.Result {
 	return rs
 }
 
-// must applies one transition that must succeed.
+// must applies one transition, which must succeed.
 func (f *fixture) must(t domain.Transition) domain.State {
 	f.Helper()
 	r := f.apply(t)[0]
@@ -166,7 +166,7 @@ func assign(w domain.Workload, to domain.Worker) domain.Transition {
 	}
 }
 
-// report is what a worker says of a workload at a generation.
+// report returns a worker's report on a workload at a generation.
 func report(w domain.Workload, by domain.Worker, e domain.Event, generation int64) domain.Transition {
 	t := domain.Transition{
 		WorkloadID: w.ID, Event: e, Generation: generation, SessionID: by.SessionID,
@@ -184,7 +184,7 @@ func report(w domain.Workload, by domain.Worker, e domain.Event, generation int6
 	return t
 }
 
-// wrote is what a worker says of lines that a run wrote.
+// wrote returns a worker's report of the lines that a run wrote.
 func wrote(w domain.Workload, by domain.Worker, lines ...domain.LogLine) domain.Transition {
 	t := report(w, by, domain.EventLog, 1)
 	t.Lines = lines
@@ -226,7 +226,7 @@ func (f *fixture) trail(w domain.Workload) []domain.AuditType {
 	return types
 }
 
-// requireCode fails unless err carries the code.
+// requireCode requires that err carries the code.
 func requireCode(t T, err error, code domain.Code) {
 	t.Helper()
 	require.Error(t, err)

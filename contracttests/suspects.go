@@ -10,10 +10,11 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// suspectCases are about what counts as the death of a worker, and about workloads under which workers died.
+// suspectCases are about what counts as the death of a worker, and about workloads whose workers
+// died.
 func suspectCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
-		{"an expiry speaks against nothing when the process lives or would have been certified", "Excused: the lease of a supervised worker expired, or the session has returned", func(t T, h StoreHarness) {
+		{"an expiry of a living or supervised process is no death", "Excused: the lease of a supervised worker expired, or the session has returned", func(t T, h StoreHarness) {
 			f := given(t, h)
 			plain := f.worker("plain", 5)
 			r := registration("supervised", "supervised-session", 5)
@@ -37,7 +38,7 @@ func suspectCases() []Case[StoreHarness] {
 			}
 			require.Equal(t, want, got)
 		}},
-		{"three re-registrations of one living process condemn nobody", "Returned are the sessions that the workload's deaths name and that have returned since", func(t T, h StoreHarness) {
+		{"re-registrations of a living process are no deaths", "Returned are the sessions that the workload's deaths name and that have returned since", func(t T, h StoreHarness) {
 			f := given(t, h)
 			w := f.worker("w", 5)
 			a := f.running(w)
@@ -79,7 +80,7 @@ func suspectCases() []Case[StoreHarness] {
 			}
 			require.Equal(t, map[domain.WorkloadID]bool{own.ID: true, beside.ID: true, foreign.ID: false}, got)
 		}},
-		{"expired leases condemn a workload unless their workers are supervised", "A death counts if it is certified, or, for a worker without supervisor, if the lease expired and the session never returned", func(t T, h StoreHarness) {
+		{"expired leases of unsupervised workers are deaths", "A death counts if it is certified, or, for a worker without supervisor, if the lease expired and the session never returned", func(t T, h StoreHarness) {
 			f := given(t, h)
 			plain, supervised := f.submit(), f.submit()
 			for n := range domain.MaxLossStreak {
@@ -101,7 +102,7 @@ func suspectCases() []Case[StoreHarness] {
 			require.Zero(t, got.LossStreak)
 			require.Equal(t, domain.MaxLossStreak, got.RedistributionCount)
 		}},
-		{"a suspect is told with the heads and counted on its worker", "Suspects counts the suspects among what a session holds", func(t T, h StoreHarness) {
+		{"heads and workers show suspects", "Suspects counts the suspects among what a session holds", func(t T, h StoreHarness) {
 			f := given(t, h)
 			a, b := f.suspect(), f.suspect()
 			require.True(t, a.Suspect())
@@ -132,7 +133,7 @@ func suspectCases() []Case[StoreHarness] {
 			require.Equal(t, domain.OutcomeApplied, saved.Outcome)
 			require.Zero(t, f.occupancy()[0].Suspects, "so does a checkpoint")
 		}},
-		{"a death that suspects share is told", "Shared tells that the session held another suspect when it ended", func(t T, h StoreHarness) {
+		{"deaths say whether suspects shared them", "Shared tells that the session held another suspect when it ended", func(t T, h StoreHarness) {
 			f := given(t, h)
 			a, b, single := f.suspect(), f.suspect(), f.suspect()
 			w, own := f.worker("w", 5), f.worker("own", 5)
@@ -159,7 +160,7 @@ func suspectCases() []Case[StoreHarness] {
 	}
 }
 
-// suspect returns a workload that waits, and under which two workers have died.
+// suspect returns a waiting workload two of whose workers have died.
 func (f *fixture) suspect() domain.Workload {
 	f.Helper()
 	id := f.submit().ID
@@ -181,7 +182,7 @@ func (f *fixture) lost() []ports.Orphan {
 	return orphans
 }
 
-// sweep takes what was lost, as the leader does.
+// sweep takes back what was lost, as the leader does.
 func (f *fixture) sweep() {
 	f.Helper()
 	for _, o := range f.lost() {

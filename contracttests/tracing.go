@@ -11,7 +11,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// TracedBusCases are for buses between processes, which carry the trace of the sender beside the message.
+// TracedBusCases hold of buses between processes, which carry the sender's trace with the message.
 func TracedBusCases() []Case[BusHarness] {
 	return []Case[BusHarness]{
 		{"the trace travels with the message", "The trace context of ctx reaches the handler", func(t T, h BusHarness) {

@@ -89,7 +89,7 @@ func workerCases() []Case[StoreHarness] {
 			_, err = f.Workers.Register(t.Context(), again, lease)
 			require.NoError(t, err)
 		}},
-		{"a late heartbeat still rescues", "A session past its lease that nobody has declared dead yet is renewed; a lease renewed before is never expired", func(t T, h StoreHarness) {
+		{"a late heartbeat still renews the lease", "A session past its lease that nobody has declared dead yet is renewed; a lease renewed before is never expired", func(t T, h StoreHarness) {
 			f := given(t, h)
 			w := f.worker("w", 1)
 			h.Advance(lease + time.Minute)
@@ -108,7 +108,7 @@ func workerCases() []Case[StoreHarness] {
 			}
 			require.Equal(t, domain.WorkerHealthy, f.workers()[0].Status)
 		}},
-		{"expiring goes by limit, longest ended first", "up to limit workers, longest ended first", func(t T, h StoreHarness) {
+		{"leases expire up to the limit, longest ended first", "up to limit workers, longest ended first", func(t T, h StoreHarness) {
 			f := given(t, h)
 			f.worker("b", 1)
 			h.Advance(time.Second)
@@ -121,7 +121,7 @@ func workerCases() []Case[StoreHarness] {
 				require.Equal(t, want, dead[0].ID)
 			}
 		}},
-		{"a drained worker is told with its heartbeat", "Drain sets a HEALTHY worker to DRAINING; its next heartbeat tells it", func(t T, h StoreHarness) {
+		{"a heartbeat tells a worker of its drain", "Drain sets a HEALTHY worker to DRAINING; its next heartbeat tells it", func(t T, h StoreHarness) {
 			f := given(t, h)
 			w := f.worker("w", 1)
 			for range 2 {

@@ -117,7 +117,7 @@ func applyCases() []Case[StoreHarness] {
 			require.Equal(t, domain.OutcomeFenced, f.apply(late)[0].Outcome, "a loss")
 			require.Equal(t, domain.StatusScheduled, f.get(a.ID).Status)
 		}},
-		{"what is not due is not assigned", "NotBefore delays the next assignment", func(t T, h StoreHarness) {
+		{"a workload that is not due is not assigned", "NotBefore delays the next assignment", func(t T, h StoreHarness) {
 			f := given(t, h)
 			w := f.worker("w", 1)
 			a := f.running(w)
@@ -247,7 +247,8 @@ func applyCases() []Case[StoreHarness] {
 	}
 }
 
-// everyEvent brings a workload into each state by legal means and compares the store with domain.Decide for each event.
+// everyEvent brings a workload into each state by legal events, and compares the store with
+// domain.Decide for each event.
 func everyEvent(t T, h StoreHarness) {
 	f := given(t, h)
 	w := f.worker("w", 10_000)
@@ -309,7 +310,7 @@ func everyEvent(t T, h StoreHarness) {
 	}
 }
 
-// now is about the store's time, read from what it writes.
+// now returns roughly the store's time, read from what it writes.
 func (f *fixture) now() time.Time {
 	f.Helper()
 	return f.submit(func(s *domain.Submission) { s.CustomerID = rival }).CreatedAt

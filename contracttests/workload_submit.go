@@ -85,7 +85,7 @@ func submitCases() []Case[StoreHarness] {
 			require.NoError(t, err)
 			require.Empty(t, ws, "a refused item leaves no trace")
 		}},
-		{"what means the same repeats a submission", "key known, digest or meaning the same, neither the same: AdmissionConflict", func(t T, h StoreHarness) {
+		{"a submission that means the same is a repetition", "key known, digest or meaning the same, neither the same: AdmissionConflict", func(t T, h StoreHarness) {
 			f := given(t, h)
 			means := func(digest, meaning byte) func(*domain.Submission) {
 				return func(s *domain.Submission) {
@@ -201,7 +201,7 @@ func keyed(digest byte) func(*domain.Submission) {
 	return func(s *domain.Submission) { s.IdempotencyKey, s.Digest = "k", [32]byte{digest} }
 }
 
-// limit sets acme's overrides.
+// limit sets the overrides of acme.
 func (f *fixture) limit(l domain.Limits) {
 	f.Helper()
 	_, err := f.Customers.Update(f.Context(), acme, domain.CustomerPatch{Limits: domain.LimitsPatch{

@@ -1,4 +1,5 @@
-// Package defects tests the tests: it holds mistakes that somebody could make, each as the replacement of a few lines, and
-// which layer must notice. `make defects` builds the tests with one mistake at a time (go test -overlay, so that no product source knows of
-// it), and prints the table of docs/RELIABILITY.md. Part of every test run is that each mistake still fits the source.
+// Package defects tests the tests. It holds defects that somebody could make, each as the
+// replacement of a few lines, and which layer of tests must notice it. `make defects` builds the
+// tests with one defect at a time (go test -overlay, so that no source changes), and prints
+// docs/defects.md. Every test run checks that each defect still fits the source.
 package defects

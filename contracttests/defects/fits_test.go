@@ -31,8 +31,8 @@ func (d defect) apply() (map[string]string, error) {
 	return out, nil
 }
 
-// A defect that no longer fits the source would pass for killed, or for gone.
-func TestEveryDefectFitsTheSource(t *testing.T) {
+// A defect that does not fit the source any more would seem to be killed.
+func TestDefects_EachOne_FitsTheSource(t *testing.T) {
 	require.GreaterOrEqual(t, len(defects), 25)
 	for _, d := range defects {
 		if _, err := d.apply(); err != nil {

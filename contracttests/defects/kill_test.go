@@ -25,7 +25,7 @@ var (
 	write = flag.String("write", "", "the file to write the table to")
 )
 
-// tests are what a layer runs.
+// tests are the tests of a layer.
 var tests = map[layer][]string{
 	sim:         {"./simulation", "-run", "WhateverGoesWrong", "-seeds", "2000"},
 	exhaustive:  {"./simulation", "-run", "EveryOrdering", "-depth", "5"},
@@ -38,7 +38,7 @@ var tests = map[layer][]string{
 	engine:      {"./core/services/execution", "-timeout=1m"},
 }
 
-// kill plants a defect and runs one layer; how says by what it was noticed, and is empty if it was not.
+// kill plants a defect and runs one layer. how says what noticed it, and is empty if nothing did.
 func (d defect) kill(t *testing.T, by layer) (how string) {
 	dir := t.TempDir()
 	sources, err := d.apply()
@@ -76,7 +76,7 @@ var (
 	failed   = regexp.MustCompile(`(?m)^ *--- FAIL: (\S+)`)
 )
 
-// evidence finds in a test's output what noticed the defect.
+// evidence finds in the output of tests what noticed the defect.
 func evidence(by layer, out string) string {
 	switch by {
 	case sim:
@@ -111,7 +111,7 @@ func evidence(by layer, out string) string {
 	return strings.TrimSpace(out[max(0, len(out)-200):])
 }
 
-func TestEveryDefectIsKilled(t *testing.T) {
+func TestDefects_EachOne_IsKilled(t *testing.T) {
 	type job struct{ d, by int }
 	jobs := make(chan job)
 	rows := make([][]string, len(defects))

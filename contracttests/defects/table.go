@@ -1,6 +1,6 @@
 package defects
 
-// layer is one way of finding a defect.
+// layer is one kind of tests.
 type layer string
 
 const (

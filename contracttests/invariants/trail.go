@@ -1,5 +1,6 @@
-// Package invariants judges what is stored: whether a workload and its audit trail, however many processes died over it, tell a story that
-// may happen. Simulation, crash points and the chaos runner share it. Each finding begins with the invariant's number.
+// Package invariants checks that a stored workload and its audit trail tell a possible story,
+// however many processes died meanwhile. The simulation, the crash points and the chaos runner
+// share it. Each finding begins with the number of the invariant in docs/DOMAIN.md.
 package invariants
 
 import (
@@ -9,7 +10,7 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// step is what one audited event may do to the state of a workload.
+// step is what one audited event does to the state of a workload.
 type step struct{ from, to []domain.Status }
 
 var (
@@ -21,7 +22,8 @@ var (
 
 func one(s domain.Status) []domain.Status { return []domain.Status{s} }
 
-// steps is the state machine of domain.md as its audit trail shows it, written down a second time on purpose.
+// steps is the state machine as the audit trail shows it. It is written down a second time on
+// purpose, so that it does not share the mistakes of the first.
 var steps = map[domain.AuditType]step{
 	domain.AuditCreated:        {one(""), one(domain.StatusPending)},
 	domain.AuditScheduled:      {waiting, one(domain.StatusScheduled)},
@@ -41,7 +43,7 @@ var steps = map[domain.AuditType]step{
 	domain.AuditReleased:       {held, one(domain.StatusRedistributing)},
 }
 
-// story is what a trail has told so far.
+// story is what the trail has told so far.
 type story struct {
 	w                       *domain.Workload
 	broken                  []string
@@ -53,7 +55,7 @@ type story struct {
 	pauseAsked              bool
 }
 
-// Trail judges a workload by its whole audit trail, oldest first.
+// Trail checks a workload against its whole audit trail, oldest event first.
 func Trail(w *domain.Workload, trail []domain.AuditEvent) []string {
 	s := &story{w: w}
 	for i := range trail {

@@ -1,4 +1,5 @@
-// Package servers starts the real servers that tests run against: PostgreSQL and Redis from the system's packages, NATS
-// embedded. Each on free ports of loopback, in temporary folders, as an unprivileged user, ended with the tests.
-// A server that is missing fails the test; nothing is skipped.
+// Package servers starts the servers that tests need: PostgreSQL, pgbouncer and Redis from the
+// system's packages, NATS embedded. They listen on free ports of loopback, keep their data in
+// temporary folders, run as an unprivileged user, and end with the tests. A test fails if its
+// server is not installed; nothing is skipped.
 package servers

@@ -27,7 +27,8 @@ type NATS struct {
 	Port    int
 }
 
-// StartNATS starts a server on a free port; it ends with the test. maxPayload of 0 is the server's default (1 MiB).
+// StartNATS starts a server on a free port. It ends with the test. A maxPayload of 0 means the
+// server's default, 1 MiB.
 func StartNATS(tb testing.TB, maxPayload int32) *NATS {
 	tb.Helper()
 	n := &NATS{options: &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, MaxPayload: maxPayload}}
@@ -36,8 +37,8 @@ func StartNATS(tb testing.TB, maxPayload int32) *NATS {
 	return n
 }
 
-// StartNATSWithTLS starts a server that speaks TLS only, asks clients for a certificate of its own authority, and for a user and
-// password. The files are PEM.
+// StartNATSWithTLS starts a server that speaks only TLS, and asks clients for a certificate of its
+// authority, a user and a password. The files are PEM.
 func StartNATSWithTLS(tb testing.TB, user, password string) (n *NATS, caFile, certFile, keyFile string) {
 	tb.Helper()
 	dir := tb.TempDir()
@@ -64,7 +65,8 @@ func StartNATSWithTLS(tb testing.TB, user, password string) (n *NATS, caFile, ce
 	return n, caFile, certFile, keyFile
 }
 
-// certificate makes a certificate for loopback, signed by parent, or an authority when there is none.
+// certificate makes a certificate for loopback, signed by parent. Without a parent it makes an
+// authority.
 func certificate(tb testing.TB, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
 	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -90,7 +92,7 @@ func writePEM(tb testing.TB, path, kind string, raw []byte) {
 	require.NoError(tb, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: raw}), 0o600))
 }
 
-// Start starts a server that was stopped, on the same port.
+// Start starts a stopped server again, on the same port.
 func (n *NATS) Start() error {
 	s, err := server.NewServer(n.options)
 	if err != nil {
@@ -105,11 +107,11 @@ func (n *NATS) Start() error {
 	return nil
 }
 
-// Stop stops it.
+// Stop stops the server.
 func (n *NATS) Stop() {
 	n.server.Shutdown()
 	n.server.WaitForShutdown()
 }
 
-// URL is where it listens.
+// URL returns the address of the server.
 func (n *NATS) URL() string { return n.server.ClientURL() }

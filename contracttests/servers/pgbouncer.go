@@ -17,8 +17,8 @@ var sharedPooler struct {
 	port int
 }
 
-// Pooler starts a pgbouncer in transaction mode before the cluster, once, and returns the connection string of a database
-// through it. Nothing may be prepared on it.
+// Pooler starts a pgbouncer in transaction mode for the cluster, once. It returns the connection
+// string of a database behind it, on which nothing may be prepared.
 func (p *Postgres) Pooler(tb testing.TB, database string) string {
 	tb.Helper()
 	shared.Lock()

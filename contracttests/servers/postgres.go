@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Postgres is a cluster of its own.
+// Postgres is a PostgreSQL cluster.
 type Postgres struct {
 	dir, bin string
 	Port     int
@@ -34,8 +34,8 @@ var shared struct {
 	cluster *Postgres
 }
 
-// SharedPostgres returns the cluster that the tests of this process share, without fsync. prepare makes the template of its
-// databases the first time.
+// SharedPostgres returns the cluster that the tests of this process share. It has no fsync. prepare
+// makes the template of its databases, once.
 func SharedPostgres(tb testing.TB, prepare func(url string) error) *Postgres {
 	tb.Helper()
 	shared.Lock()
@@ -50,7 +50,8 @@ func SharedPostgres(tb testing.TB, prepare func(url string) error) *Postgres {
 	return shared.cluster
 }
 
-// StartPostgres makes a cluster in a temporary folder and starts it. durable keeps fsync on; settings are "name=value".
+// StartPostgres makes a cluster in a temporary folder and starts it. durable keeps fsync on.
+// Settings look like "name=value".
 func StartPostgres(durable bool, settings ...string) (*Postgres, error) {
 	initdb, err := find("initdb", "/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
 	if err != nil {
@@ -70,7 +71,7 @@ func StartPostgres(durable bool, settings ...string) (*Postgres, error) {
 	return p, onFreePort(&p.Port, p.Start)
 }
 
-// Start starts the server of a cluster that is stopped.
+// Start starts the server of a stopped cluster.
 func (p *Postgres) Start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,7 +92,7 @@ func (p *Postgres) Start() error {
 	return p.server.ready(func() error { return p.run(context.Background(), "postgres", "SELECT 1") })
 }
 
-// Stop ends the server, at once and without a checkpoint if immediate: as a crash does.
+// Stop ends the server. With immediate, it ends at once and without a checkpoint, as in a crash.
 func (p *Postgres) Stop(immediate bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -115,17 +116,17 @@ func (p *Postgres) Log() string {
 	return p.server.out.String()
 }
 
-// URL is the connection string of a database, over TCP.
+// URL returns the connection string of a database, over TCP.
 func (p *Postgres) URL(database string) string {
 	return fmt.Sprintf("postgres://niyanta@127.0.0.1:%d/%s?sslmode=disable", p.Port, database)
 }
 
-// SocketURL is the same over the cluster's socket.
+// SocketURL returns the connection string of a database, over the cluster's socket.
 func (p *Postgres) SocketURL(database string) string {
 	return fmt.Sprintf("postgres://niyanta@/%s?host=%s&port=%d&sslmode=disable", database, p.dir, p.Port)
 }
 
-// run executes statements on a database, each on its own.
+// run executes each statement by itself on a database.
 func (p *Postgres) run(ctx context.Context, database string, statements ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
@@ -148,7 +149,7 @@ func (p *Postgres) Exec(tb testing.TB, database string, statements ...string) {
 	require.NoError(tb, p.run(context.WithoutCancel(tb.Context()), database, statements...))
 }
 
-// MakeTemplate prepares the database that others are copied from.
+// MakeTemplate prepares the database that the others are copied from.
 func (p *Postgres) MakeTemplate(prepare func(url string) error) error {
 	const name = "template_niyanta"
 	if err := p.run(context.Background(), "postgres", "CREATE DATABASE "+name); err != nil {
@@ -161,13 +162,13 @@ func (p *Postgres) MakeTemplate(prepare func(url string) error) error {
 	return nil
 }
 
-// Database makes a database from the template, and drops it at the end of the test.
+// Database makes a database from the template. It is dropped with the test.
 func (p *Postgres) Database(tb testing.TB) string {
 	tb.Helper()
 	return p.create(tb, " TEMPLATE "+p.template+" STRATEGY FILE_COPY")
 }
 
-// EmptyDatabase makes a database with nothing in it.
+// EmptyDatabase makes an empty database.
 func (p *Postgres) EmptyDatabase(tb testing.TB) string {
 	tb.Helper()
 	return p.create(tb, "")
@@ -181,7 +182,7 @@ func (p *Postgres) create(tb testing.TB, options string) string {
 	return name
 }
 
-// Drop drops a database before the end of the test does.
+// Drop drops a database before its test ends.
 func (p *Postgres) Drop(tb testing.TB, name string) {
 	tb.Helper()
 	p.Exec(tb, "postgres", "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// running are what Run ends.
+// running holds what Run ends.
 var running struct {
 	sync.Mutex
 	stop []func()
@@ -30,7 +30,8 @@ func onExit(f func()) {
 	running.stop = append(running.stop, f)
 }
 
-// Run runs a package's tests and ends what they started; to be called by TestMain. check, which may be nil, runs between.
+// Run runs the tests of a package, then check, which may be nil, and ends what the tests started.
+// TestMain calls it.
 func Run(m *testing.M, check func() error) int {
 	code := m.Run()
 	running.Lock()
@@ -47,7 +48,8 @@ func Run(m *testing.M, check func() error) int {
 	return code
 }
 
-// credential is the unprivileged user that servers run as when the tests run as root; nil otherwise.
+// credential returns the unprivileged user that servers run as if the tests run as root, otherwise
+// nil.
 func credential() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -66,7 +68,8 @@ func credential() (*syscall.Credential, error) {
 	return nil, errors.Join(errs...)
 }
 
-// folder makes a temporary folder that the servers' user owns. Its path is short, because sockets' paths must be.
+// folder makes a temporary folder of the servers' user. Its path is short, because the paths of
+// sockets must be.
 func folder(name string) (string, error) {
 	dir, err := os.MkdirTemp("", "ny-"+name+"-")
 	if err != nil {
@@ -79,7 +82,7 @@ func folder(name string) (string, error) {
 	return dir, err
 }
 
-// command prepares a program of the servers' user that dies with this process.
+// command prepares a program of the servers' user. It ends with this process.
 func command(dir, path string, args ...string) (*exec.Cmd, *output, error) {
 	cred, err := credential()
 	if err != nil {
@@ -122,7 +125,8 @@ type process struct {
 	done chan struct{}
 }
 
-// start starts a server. The kernel ends it when the thread that started it ends, so that thread is kept.
+// start starts a server. The kernel ends the server with the thread that started it, so the thread
+// is kept.
 func start(dir, path string, args ...string) (*process, error) {
 	cmd, out, err := command(dir, path, args...)
 	if err != nil {
@@ -173,7 +177,7 @@ func (p *process) ready(ping func() error) error {
 	}
 }
 
-// FreePort returns a port of loopback that nobody listens on right now.
+// FreePort returns a port of loopback on which nobody listens right now.
 func FreePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -183,8 +187,8 @@ func FreePort() (int, error) {
 	return port, l.Close()
 }
 
-// onFreePort tries start on a few ports: between the moment in which one is found free and the server's start, somebody else may
-// take it.
+// onFreePort tries start on a few ports. Another process may take a port between the moment it is
+// found free and the server's start.
 func onFreePort(port *int, start func() error) error {
 	var err error
 	for range 5 {
@@ -198,7 +202,7 @@ func onFreePort(port *int, start func() error) error {
 	return err
 }
 
-// find looks for a program on the path and in folders that match the patterns, the newest first.
+// find looks for a program on the path, and in folders that match the patterns, newest first.
 func find(name string, patterns ...string) (string, error) {
 	for _, p := range patterns {
 		if found, err := filepath.Glob(filepath.Join(p, name)); err == nil && len(found) > 0 {

@@ -2,5 +2,5 @@ package servers
 
 import "syscall"
 
-// EndWithParent has a process get a signal when the thread that starts it ends.
+// EndWithParent has the kernel signal a process when the thread that started it ends.
 func EndWithParent(a *syscall.SysProcAttr, s syscall.Signal) { a.Pdeathsig = s }

@@ -4,5 +4,5 @@ package servers
 
 import "syscall"
 
-// EndWithParent does nothing: processes outlive a test process that is killed.
+// EndWithParent does nothing. Processes outlive a test process that is killed.
 func EndWithParent(*syscall.SysProcAttr, syscall.Signal) {}

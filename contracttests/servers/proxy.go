@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Proxy stands between a client and a TCP server, and harms their connections on demand. Safe for concurrent use.
+// Proxy stands between a client and a TCP server, and disturbs their connections on demand. Safe
+// for concurrent use.
 type Proxy struct {
 	Port    int
 	targets []string
@@ -21,7 +22,8 @@ type Proxy struct {
 	mu    sync.Mutex
 	conns map[net.Conn]bool
 	down  bool
-	// When a chunk towards the client (or the server) contains the text, it is not delivered and the connection is cut.
+	// A chunk towards the client (or the server) that contains the text is not delivered, and its
+	// connection is cut.
 	cutToClient, cutToServer []byte
 	cuts                     int
 	downAfterCut             bool
@@ -31,14 +33,16 @@ type Proxy struct {
 	idleLimit                time.Duration // 0: none
 }
 
-// pair is a client's connection and the server's. When it is silent, what either end sends is taken and dropped, and
-// neither end learns of it, as behind a router that has forgotten the connection. The proxy's mutex guards it.
+// pair is a client's connection and the server's. Once it is silent, what either end sends is
+// dropped and neither end is told, as behind a router that has forgotten the connection. The
+// proxy's mutex guards it.
 type pair struct {
 	silent bool
 	moved  time.Time
 }
 
-// NewProxy starts a proxy to a port of loopback, or to whichever of several answers; it ends with the test.
+// NewProxy starts a proxy to a port of loopback, or to any of several that answers. It ends with
+// the test.
 func NewProxy(tb testing.TB, ports ...int) *Proxy {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -108,7 +112,7 @@ func (p *Proxy) isSilent(both *pair) bool {
 	return both.silent
 }
 
-// dial connects to the next target that answers; nil if none does.
+// dial connects to the next target that answers. It returns nil if none does.
 func (p *Proxy) dial() net.Conn {
 	p.mu.Lock()
 	first := p.next
@@ -179,13 +183,15 @@ func (p *Proxy) copy(from io.Reader, to io.Writer, cut *[]byte, both *pair) {
 	}
 }
 
-// CutAnswer cuts the connection that next carries text towards its client, once, without delivering it.
+// CutAnswer cuts the connection that next carries text towards its client, once. The text is not
+// delivered.
 func (p *Proxy) CutAnswer(text string) { p.set(&p.cutToClient, text) }
 
-// CutRequest cuts the connection that next carries text towards the server, once, without delivering it.
+// CutRequest cuts the connection that next carries text towards the server, once. The text is not
+// delivered.
 func (p *Proxy) CutRequest(text string) { p.set(&p.cutToServer, text) }
 
-// DownAfterCut has the next cut by a text refuse new connections as well, until Up.
+// DownAfterCut has the proxy go down with the next cut by a text, until Up.
 func (p *Proxy) DownAfterCut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -198,7 +204,7 @@ func (p *Proxy) set(where *[]byte, text string) {
 	*where = []byte(text)
 }
 
-// Hold keeps everything that arrives until Release.
+// Hold holds back everything that arrives until Release.
 func (p *Proxy) Hold() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -217,8 +223,8 @@ func (p *Proxy) Release() {
 	}
 }
 
-// Silence has the connections that are open now fall silent, for good: what is sent over them is taken and dropped. New
-// connections work. It returns how many there were.
+// Silence has the connections that are open fall silent for good. New connections work. It returns
+// how many there were.
 func (p *Proxy) Silence() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -232,14 +238,14 @@ func (p *Proxy) Silence() int {
 	return n
 }
 
-// SilenceIdle has each connection fall silent over which nothing has passed for d.
+// SilenceIdle has a connection fall silent once nothing has passed over it for d.
 func (p *Proxy) SilenceIdle(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.idleLimit = d
 }
 
-// Cuts counts the connections that were cut by a text.
+// Cuts returns how many connections were cut by a text.
 func (p *Proxy) Cuts() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -21,7 +21,7 @@ type Redis struct {
 	server *process
 }
 
-// StartRedis starts a server on a free port; it ends with the test.
+// StartRedis starts a server on a free port. It ends with the test.
 func StartRedis(tb testing.TB) *Redis {
 	tb.Helper()
 	r := &Redis{}
@@ -38,7 +38,7 @@ func StartRedis(tb testing.TB) *Redis {
 	return r
 }
 
-// Start starts a server that was stopped, on the same port, empty.
+// Start starts a stopped server again, on the same port and empty.
 func (r *Redis) Start() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -56,12 +56,12 @@ func (r *Redis) Start() error {
 	})
 }
 
-// Stop kills it.
+// Stop kills the server.
 func (r *Redis) Stop() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.server.end(syscall.SIGKILL)
 }
 
-// URL is where it listens.
+// URL returns the address of the server.
 func (r *Redis) URL() string { return fmt.Sprintf("redis://127.0.0.1:%d/0", r.Port) }
