@@ -125,6 +125,9 @@ type Config struct {
 	WorkerLease time.Duration `env:"WORKER_LEASE" envDefault:"10s" min:"100ms" roles:"dev coordinator"`
 	// How long a leader may be silent before another coordinator leads.
 	LeaderTTL time.Duration `env:"LEADER_TTL" envDefault:"4s" min:"1s" roles:"dev coordinator"`
+	// How long a worker that has died stays listed, and its ended sessions stay known: what was delayed for longer than that
+	// could pass for new.
+	KeepDeadWorkers time.Duration `env:"KEEP_DEAD_WORKERS" envDefault:"168h" min:"1h" roles:"dev coordinator"`
 	// How long a worker that is told to end waits for its runs to checkpoint and stop.
 	DrainTimeout time.Duration `env:"DRAIN_TIMEOUT" envDefault:"5m" min:"100ms" roles:"dev worker"`
 

@@ -131,7 +131,8 @@ func (w *World) Journey() {
 
 	w.wait(20 * time.Second) // the leader ends what ignores its deadline
 
-	// They refuse before anybody knows, then they are away for nearly a lease.
+	// They refuse before anybody knows. Then an assignment is not taken: they send heartbeats for longer than a lease, but no
+	// report that they have started it.
 	for _, k := range w.workers {
 		k.agent.Leave()
 		k.nextBeat = w.Now().Add(beat)
@@ -145,10 +146,14 @@ func (w *World) Journey() {
 	w.want("not taken", scriptInput{Steps: 1}, 0)
 	for _, k := range w.workers {
 		_ = k.beat(context.Background())
-		k.frozenUntil = w.Now().Add(17 * time.Second)
+		k.frozenUntil = w.Now().Add(lease + 3*time.Second)
 	}
 	w.round(time.Second)
-	w.round(16 * time.Second)
+	w.round(lease / 2)
+	for _, k := range w.workers {
+		_ = k.beat(context.Background())
+	}
+	w.round(lease/2 + time.Second)
 	w.rounds(3)
 
 	// What nobody can run is marked, and cancelled.

@@ -268,7 +268,7 @@ func (s *Small) describe(b *strings.Builder, st domain.State) {
 	waits := s.w.Now().Before(st.NotBefore)
 	fmt.Fprintf(b, "%s %s %v %d %d %d %d %d %s %v %s %v %d %d|", st.Status, s.name(st.SessionID), st.PauseRequested, st.RetryCount,
 		st.LossStreak, st.Generation-st.CheckpointGeneration, st.Generation-st.StartedGeneration, st.Generation-st.EndedGeneration, st.EndedEvent,
-		st.Resumed, failure, waits, s.past(st.Deadline, 16*time.Second), s.past(st.ScheduledAt, 16*time.Second))
+		st.Resumed, failure, waits, s.past(st.Deadline, 16*time.Second), s.past(st.ScheduledAt, lease+time.Second))
 }
 
 // past is how long ago something was, as far as that matters.

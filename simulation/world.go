@@ -21,6 +21,7 @@ const (
 	lease      = 20 * time.Second
 	beat       = 5 * time.Second
 	ttl        = 8 * time.Second
+	keepDead   = 7 * 24 * time.Hour
 	slots      = 3
 	maxRetries = domain.DefaultMaxRetries
 	tenant     = domain.CustomerID("cust_a")

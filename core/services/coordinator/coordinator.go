@@ -24,6 +24,8 @@ type Config struct {
 	WorkerLease, HeartbeatInterval time.Duration
 	// LeaderTTL is the lease of the leader.
 	LeaderTTL time.Duration
+	// KeepDeadWorkers is how long DEAD workers are kept, and what is remembered of ended sessions.
+	KeepDeadWorkers time.Duration
 	// Policy orders the queue.
 	Policy domain.Policy
 	// Preemption lets a waiting workload ask one of a lower tier to checkpoint and make room.
@@ -38,6 +40,10 @@ type Config struct {
 	AdminKey   string
 	WorkerKeys []string
 }
+
+// timeoutGrace is how far behind a deadline the leader ends a run whose worker has not: the worker is given that long to
+// stop it and to say so.
+const timeoutGrace = 15 * time.Second
 
 // Signals are what coordinators share besides the storage.
 type Signals struct {
@@ -108,8 +114,8 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 		Leadership: leader,
 		Scheduler:  scheduler,
 		Health: health.New(health.Config{
-			Lease: cfg.WorkerLease, Resend: health.DefaultResend, Unassign: health.DefaultUnassign,
-			TimeoutGrace: health.DefaultTimeoutGrace, KeepDead: health.DefaultKeepDead, Name: h.Name,
+			Lease: cfg.WorkerLease, Resend: 2 * cfg.HeartbeatInterval, Unassign: cfg.WorkerLease,
+			TimeoutGrace: timeoutGrace, KeepDead: cfg.KeepDeadWorkers, Name: h.Name,
 		}, health.Deps{
 			Queue: s.Queue, Workers: s.Workers, Fleet: s.Fleet, Applier: applier, Sender: scheduler, Observer: h.Observer,
 			Clock: h.Clock, IDs: h.IDs, Leader: leader, Log: h.Log,

@@ -14,11 +14,19 @@ import (
 	"github.com/niyanta/niyanta/adapters/zstd"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/controlplane"
 	"github.com/niyanta/niyanta/core/services/coordinator"
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 )
 
-const acme = domain.CustomerID("cust_acme")
+const (
+	acme     = domain.CustomerID("cust_acme")
+	lease    = 20 * time.Second
+	beat     = 4 * time.Second
+	keepDead = 48 * time.Hour
+)
+
+var customer = domain.Principal{Role: domain.RoleCustomer, CustomerID: acme, KeyID: "key_1"}
 
 type clock struct{ now time.Time }
 
@@ -64,7 +72,7 @@ func (p *place) coordinator(name string) *coordinator.Coordinator {
 	z, err := zstd.New()
 	require.NoError(p, err)
 	c := coordinator.New(coordinator.Config{
-		WorkerLease: 20 * time.Second, HeartbeatInterval: 4 * time.Second, LeaderTTL: 8 * time.Second,
+		WorkerLease: lease, HeartbeatInterval: beat, LeaderTTL: 8 * time.Second, KeepDeadWorkers: keepDead,
 		Policy: domain.PolicyPriority,
 	}, p.stores, coordinator.Signals{
 		Notifier: p.notifier, Listener: p.notifier, Limiter: memory.NewRateLimiter(p.clock),
@@ -73,6 +81,22 @@ func (p *place) coordinator(name string) *coordinator.Coordinator {
 	})
 	p.Cleanup(c.Close)
 	return c
+}
+
+// onboard creates the customer.
+func (p *place) onboard(c *coordinator.Coordinator) {
+	p.Helper()
+	_, err := c.Tenancy.CreateCustomer(p.Context(), domain.Customer{ID: acme, Name: "Acme", Tier: domain.TierPremium})
+	require.NoError(p, err)
+}
+
+// register registers worker w, which offers type t.
+func (p *place) register(c *coordinator.Coordinator) ports.SessionRef {
+	p.Helper()
+	r := domain.Registration{WorkerID: "w", SessionID: "s", Capabilities: []string{"t"}, Slots: 1}
+	_, err := c.Plane.Register(p.Context(), r)
+	require.NoError(p, err)
+	return ports.SessionRef{WorkerID: r.WorkerID, SessionID: r.SessionID}
 }
 
 // loops returns the loops of a coordinator by what they are called.
@@ -152,8 +176,7 @@ func TestLoops_WhileEverySlotIsTaken_SubmissionsDoNotWakeTheScheduler(t *testing
 	p.tick(ls[scheduling]) // no worker: no slot is free
 	assert.False(t, ls[scheduling].WokenBy(ports.WakeSubmit))
 	assert.True(t, ls[scheduling].WokenBy(ports.WakeWorkerRegistered))
-	_, err := c.Plane.Register(t.Context(), domain.Registration{WorkerID: "w", SessionID: "s", Capabilities: []string{"t"}, Slots: 1})
-	require.NoError(t, err)
+	p.register(c)
 	p.tick(ls[scheduling])
 	assert.True(t, ls[scheduling].WokenBy(ports.WakeSubmit))
 }
@@ -165,10 +188,9 @@ func TestLoops_NextRoundOfTheScheduler(t *testing.T) {
 	p.tick(ls[leading])
 	assert.Equal(t, time.Second, p.tick(ls[scheduling]).Next, "nothing waits: it polls")
 
-	_, err := c.Tenancy.CreateCustomer(t.Context(), domain.Customer{ID: acme, Name: "Acme", Tier: domain.TierPremium})
-	require.NoError(t, err)
+	p.onboard(c)
 	submit := func(in time.Duration) {
-		_, err := c.Lifecycle.Submit(t.Context(), domain.Principal{Role: domain.RoleCustomer, CustomerID: acme, KeyID: "key_1"},
+		_, err := c.Lifecycle.Submit(t.Context(), customer,
 			lifecycle.SubmitRequest{Type: "t", Input: "{}", RunAt: p.clock.now.Add(in)})
 		require.NoError(t, err)
 	}
@@ -187,4 +209,70 @@ func TestLoops_WhenSchedulingFails_TryAgainSoon(t *testing.T) {
 	r, err := ls[scheduling].Tick(ctx)
 	require.Error(t, err)
 	assert.Equal(t, 100*time.Millisecond, r.Next)
+}
+
+func TestTimes_AssignmentThatNobodyTakes_IsSentAgainEveryTwoHeartbeatsAndTakenBackAfterALease(t *testing.T) {
+	p := newPlace(t)
+	c := p.coordinator("a")
+	p.onboard(c)
+	ref := p.register(c)
+	sent := make(chan ports.Command, 10)
+	sub, err := p.notifier.Commands(t.Context(), ref.WorkerID, func(c ports.Command) { sent <- c })
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, sub.Close()) })
+	w, err := c.Lifecycle.Submit(t.Context(), customer, lifecycle.SubmitRequest{Type: "t", Input: "{}"})
+	require.NoError(t, err)
+	for _, l := range c.Loops() {
+		p.tick(l)
+	}
+	require.Equal(t, ports.CommandAssign, (<-sent).Kind)
+	// The worker renews its lease, and has the run in its hands, but never reports that it has started.
+	h := ports.Heartbeat{SessionRef: ref, Inventory: []ports.InventoryItem{
+		{WorkloadID: w.ID, Generation: 1, State: ports.RunStarting},
+	}}
+	begin, resent := p.clock.now, []time.Duration(nil)
+	for p.clock.now.Sub(begin) < lease {
+		p.clock.now = p.clock.now.Add(time.Second)
+		_, err := c.Plane.Heartbeat(t.Context(), h)
+		require.NoError(t, err)
+		p.tick(loops(c)[leading])
+		p.tick(loops(c)[sweeping])
+		if len(sent) > 0 {
+			require.Equal(t, ports.CommandAssign, (<-sent).Kind)
+			resent = append(resent, p.clock.now.Sub(begin))
+		}
+		got, err := c.Lifecycle.Get(t.Context(), acme, w.ID)
+		require.NoError(t, err)
+		require.Equal(t, domain.StatusScheduled, got.Status, "after %s", p.clock.now.Sub(begin))
+	}
+	assert.Equal(t, []time.Duration{2*beat + time.Second, 4*beat + time.Second}, resent)
+	p.clock.now = p.clock.now.Add(time.Second)
+	p.tick(loops(c)[sweeping])
+	got, err := c.Lifecycle.Get(t.Context(), acme, w.ID)
+	require.NoError(t, err)
+	assert.Equal(t, domain.StatusPending, got.Status, "one lease has passed")
+}
+
+func TestTimes_DeadWorker_IsKeptAsLongAsConfigured(t *testing.T) {
+	p := newPlace(t)
+	c := p.coordinator("a")
+	p.register(c)
+	listed := func() []controlplane.WorkerView {
+		for range 2 { // a leadership that lapsed while the clock jumped ends, and begins anew
+			p.tick(loops(c)[leading])
+		}
+		p.tick(loops(c)[sweeping])
+		ws, err := c.Plane.ListWorkers(t.Context())
+		require.NoError(t, err)
+		return ws
+	}
+	for range 2 * lease / beat { // a new leader spares everybody for one lease
+		p.clock.now = p.clock.now.Add(beat)
+		listed()
+	}
+	require.Equal(t, domain.WorkerDead, listed()[0].Status)
+	p.clock.now = p.clock.now.Add(keepDead - 2*lease - time.Second)
+	require.Len(t, listed(), 1)
+	p.clock.now = p.clock.now.Add(time.Hour)
+	require.Empty(t, listed())
 }

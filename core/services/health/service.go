@@ -12,27 +12,19 @@ import (
 	"github.com/niyanta/niyanta/core/services/transitions"
 )
 
-// Config sets the times of protocol.md.
+// Config sets the times of the sweeps.
 type Config struct {
-	// Lease is the workers' lease: a new leader declares nobody dead for that long.
+	// Lease is the lease of workers. A new leader declares no worker dead for that long.
 	Lease time.Duration
-	// Resend is how old an assignment is that gets sent again; Unassign how old one that is taken back.
+	// Resend is the age at which an assignment that nobody has taken is sent again. At the age of Unassign it is taken back.
 	Resend, Unassign time.Duration
-	// TimeoutGrace is how far behind a deadline the leader ends a run whose worker did not.
+	// TimeoutGrace is how far behind its deadline the leader ends a run whose worker has not.
 	TimeoutGrace time.Duration
-	// KeepDead is how long DEAD workers, and what is remembered of ended sessions, stay.
+	// KeepDead is how long DEAD workers are kept, and what is remembered of ended sessions.
 	KeepDead time.Duration
 	// Name is this coordinator's, for the audit trail.
 	Name string
 }
-
-// Defaults of Config.
-const (
-	DefaultResend       = 5 * time.Second
-	DefaultUnassign     = 15 * time.Second
-	DefaultTimeoutGrace = 15 * time.Second
-	DefaultKeepDead     = 7 * 24 * time.Hour
-)
 
 // purgeInterval is the time between two purges of dead workers.
 const purgeInterval = 10 * time.Minute

@@ -39,11 +39,11 @@ func TestALostAssignmentIsSentAgainAndThenPlacedElsewhere(t *testing.T) {
 		return cs
 	}
 	require.Len(t, take(), 1)
-	w.pass(6*time.Second, deaf)
-	require.Len(t, take(), 1, "sent again after 5 s")
+	w.pass(11*time.Second, deaf)
+	require.Len(t, take(), 1, "sent again after two heartbeats, 10 s")
 	other := w.worker("other", 1)
-	w.pass(11*time.Second, deaf, other)
-	assert.Equal(t, []ports.CommandKind{ports.CommandDrop}, kinds(take()), "taken back after 15 s")
+	w.pass(10*time.Second, deaf, other)
+	assert.Equal(t, []ports.CommandKind{ports.CommandDrop}, kinds(take()), "taken back after one lease, 20 s")
 	w.pass(2*time.Second, deaf, other)
 	got := w.get(id)
 	require.Equal(t, int64(2), got.Generation)

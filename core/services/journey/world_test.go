@@ -85,7 +85,7 @@ func (w *world) coordinator(name string) *coordinator.Coordinator {
 	require.NoError(w, err)
 	s := setup{
 		cfg: coordinator.Config{
-			WorkerLease: lease, HeartbeatInterval: 5 * time.Second, LeaderTTL: ttl, Policy: domain.PolicyPriority,
+			WorkerLease: lease, HeartbeatInterval: 5 * time.Second, LeaderTTL: ttl, KeepDeadWorkers: 24 * time.Hour, Policy: domain.PolicyPriority,
 			PauseWait: time.Nanosecond, AdminKey: "admin", WorkerKeys: []string{"old", "new"},
 		},
 		stores: w.stores,
