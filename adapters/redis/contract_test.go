@@ -208,3 +208,14 @@ func TestConnect_WhenTheURLIsBad_RefusesWithoutShowingIt(t *testing.T) {
 	require.Error(t, err)
 	assert.NotContains(t, err.Error(), "hunter2")
 }
+
+func TestSubscribe_WhileDisconnected_DoesNotWaitForRedis(t *testing.T) {
+	b := bus(t, "redis://127.0.0.1:1/0")
+	require.Eventually(t, func() bool { return !b.Connected() }, 5*time.Second, time.Millisecond)
+	begin := time.Now()
+	for n := range 5 {
+		_, err := b.Subscribe(t.Context(), fmt.Sprintf("subject.%d", n), "", func(context.Context, ports.Message) []byte { return nil })
+		require.NoError(t, err)
+	}
+	assert.Less(t, time.Since(begin), 2*time.Second, "a coordinator that starts without Redis serves at once")
+}

@@ -47,10 +47,12 @@ func (b *Bus) Subscribe(ctx context.Context, subject, group string, h ports.Hand
 	if err := b.tell(bounded, t); err != nil {
 		b.log.Debug("subscription is made with the next connection", "subject", subject, "error", err)
 	}
+	confirming, stop := b.link.WhileConnected(bounded, confirmTimeout)
+	defer stop()
 	select {
 	case <-t.confirmed:
 		return s, nil
-	case <-bounded.Done(): // else it is made with the next connection
+	case <-confirming.Done(): // else it is made with the next connection
 	}
 	if ctx.Err() != nil {
 		_ = s.Close()
