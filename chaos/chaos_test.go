@@ -32,7 +32,7 @@ var (
 
 const clients = 8
 
-func TestNothingIsLostWhateverBreaks(t *testing.T) {
+func TestChaos_WhateverBreaks_NothingIsLost(t *testing.T) {
 	if *seed == 0 {
 		*seed = uint64(time.Now().UnixNano()) % 1_000_000 //nolint:gosec // any number will do
 	}
@@ -89,7 +89,7 @@ func TestNothingIsLostWhateverBreaks(t *testing.T) {
 	assert.Empty(t, m.never, "never recovered")
 }
 
-// run applies one fault after the other, all kinds before any comes again.
+// run applies one fault after the other. Each kind comes once before any comes again.
 func (m *monkey) run(until time.Time) {
 	var deck []fault
 	for time.Now().Before(until) {
@@ -104,7 +104,7 @@ func (m *monkey) run(until time.Time) {
 	}
 }
 
-// describe is the report.
+// describe returns the report.
 func (m *monkey) describe(took time.Duration, judged, looks int, h *history, v *verdict) string {
 	b := &strings.Builder{}
 	leases := "short leases (worker 2 s, leader 2 s)"

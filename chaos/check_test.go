@@ -20,14 +20,14 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// verdict collects what is wrong.
+// verdict collects violations.
 type verdict struct{ violations []string }
 
 func (v *verdict) fail(format string, args ...any) {
 	v.violations = append(v.violations, fmt.Sprintf(format, args...))
 }
 
-// watchLimits looks, until ctx ends, whether more runs than may (I6, I13), or whether what is held is held by no live session for long (I5).
+// watchLimits checks until ctx ends that no limit is exceeded (I6).
 func (f *fleet) watchLimits(ctx context.Context, v *verdict) (looks int) {
 	for ctx.Err() == nil {
 		sleep(ctx, 200*time.Millisecond)
@@ -48,7 +48,7 @@ func (f *fleet) watchLimits(ctx context.Context, v *verdict) (looks int) {
 	return looks
 }
 
-// finish waits until everything that was acknowledged is final, resuming what is paused.
+// finish resumes what is paused, and waits until every workload is final.
 func (f *fleet) finish(ctx context.Context, patience time.Duration) (left int) {
 	until := time.Now().Add(patience)
 	for time.Now().Before(until) {
@@ -68,7 +68,7 @@ func (f *fleet) finish(ctx context.Context, patience time.Duration) (left int) {
 	return left
 }
 
-// judge joins what clients were told, the tables, the audit and the sink.
+// judge compares what clients were told, the tables, the audit and the sink.
 func (f *fleet) judge(ctx context.Context, h *history, v *verdict) (judged int) {
 	store, err := postgres.Open(ctx, postgres.Options{URL: f.pg.SocketURL("postgres"), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
@@ -128,16 +128,17 @@ func (f *fleet) judgeOne(ctx context.Context, store *postgres.Store, h *history,
 		if w.Status != domain.StatusCancelled {
 			v.fail("I11: the cancel of %s was acknowledged, it is %s", id, w.Status)
 		}
-		if late := f.sink.last[string(id)].Sub(at); late > cancelMax {
+		if late := f.sink.last[string(id)].Sub(at); late > cancelTimeout {
 			v.fail("I11: %s had an effect %s after its cancel was acknowledged", id, late)
 		}
 	}
 }
 
-// cancelMax is how long a cancelled workload may go on: a frozen worker may have one effect when it wakes up.
-const cancelMax = 45 * time.Second
+// cancelTimeout is how long a cancelled workload may have effects. A frozen worker may have one
+// when it wakes up.
+const cancelTimeout = 45 * time.Second
 
-// judgeKeys checks that there is one workload for each key, and none that nobody asked for.
+// judgeKeys checks that each key has one workload, and that each workload was submitted.
 func (f *fleet) judgeKeys(ctx context.Context, h *history, v *verdict) {
 	rows, err := f.direct.Query(ctx, "SELECT idempotency_key, workload_id FROM idempotency_keys")
 	if err != nil {
@@ -170,7 +171,7 @@ func (f *fleet) judgeKeys(ctx context.Context, h *history, v *verdict) {
 
 var goroutines = regexp.MustCompile(`(?m)^go_goroutines (\d+)`)
 
-// leftBehind looks for what has leaked (I14): programs of workloads, goroutines of coordinators.
+// leftBehind checks that nothing leaks (I14): programs of workloads, goroutines of coordinators.
 func (f *fleet) leftBehind(v *verdict) {
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {

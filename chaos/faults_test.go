@@ -13,12 +13,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// fault is something that goes wrong; victim is the worker that it is about, if it is about one. do returns when it is mended, or when
-// its mending is under way.
+// fault is something that goes wrong. victim is the worker concerned, if there is one. do returns
+// when the fault is mended, or being mended.
 type fault struct {
 	name string
 	do   func(m *monkey, victim *process)
-	// takesWork: recovery means that all that the victim held goes on elsewhere. Otherwise: something submitted after the fault is done.
+	// takesWork tells when the system has recovered: all that the victim held goes on elsewhere.
+	// Otherwise, something that was submitted after the fault is done.
 	takesWork bool
 }
 
@@ -31,7 +32,7 @@ type monkey struct {
 	ttl    time.Duration
 	watch  sync.WaitGroup
 	probes atomic.Int64
-	struck func() // tells that the fault under way has struck: recovery is counted from then
+	struck func() // called when the fault has struck: recovery is timed from then
 
 	mu       sync.Mutex
 	took     map[string][]time.Duration
@@ -39,10 +40,10 @@ type monkey struct {
 	sequence []string
 }
 
-// recoverMax is when recovery is given up on.
-const recoverMax = 2 * time.Minute
+// recoveryTimeout is how long recovery is waited for.
+const recoveryTimeout = 2 * time.Minute
 
-// exhausted is the fault that takes a while before it strikes.
+// exhausted names the fault that takes a while before it strikes.
 const exhausted = "all connections of PostgreSQL taken"
 
 var faults = []fault{
@@ -102,7 +103,8 @@ func (m *monkey) lockTables(d time.Duration) {
 	})
 }
 
-// exhaust takes every connection that the server has left, and cuts the others: who wants to connect anew cannot.
+// exhaust takes every connection that the server has left, and cuts the others. Clients cannot
+// connect again.
 func (m *monkey) exhaust(d time.Duration) {
 	var taken []*pgx.Conn
 	for range 400 {
@@ -120,7 +122,7 @@ func (m *monkey) exhaust(d time.Duration) {
 	}
 }
 
-// holding are the workloads that a worker runs, with their generations.
+// holding returns the workloads that a worker runs, with their generations.
 func (m *monkey) holding(worker string) map[string]int64 {
 	out := map[string]int64{}
 	rows, err := m.direct.Query(m.ctx, "SELECT workload_id, generation FROM workloads WHERE workload_id IN (SELECT workload_id FROM held WHERE worker_id = $1)", worker)
@@ -129,11 +131,11 @@ func (m *monkey) holding(worker string) map[string]int64 {
 	}
 	var id string
 	var g int64
-	_, _ = pgx.ForEachRow(rows, []any{&id, &g}, func() error { out[id] = g; return nil }) // an empty answer watches nothing
+	_, _ = pgx.ForEachRow(rows, []any{&id, &g}, func() error { out[id] = g; return nil }) // without an answer nothing is watched
 	return out
 }
 
-// elsewhere waits until all of it runs at a newer generation, or has ended, or waits for a retry of its own.
+// elsewhere waits until each workload runs at a newer generation, has ended, or waits for a retry.
 func (m *monkey) elsewhere(ctx context.Context, before map[string]int64) bool {
 	for ctx.Err() == nil {
 		if len(before) == 0 {
@@ -145,7 +147,7 @@ func (m *monkey) elsewhere(ctx context.Context, before map[string]int64) bool {
 	return false
 }
 
-// arrived forgets those that have.
+// arrived removes the workloads that do.
 func (m *monkey) arrived(ctx context.Context, before map[string]int64) {
 	ids := make([]string, 0, len(before))
 	for id := range before {
@@ -165,7 +167,7 @@ func (m *monkey) arrived(ctx context.Context, before map[string]int64) {
 	})
 }
 
-// probe submits workloads that do nothing until one of them is done.
+// probe submits workloads that do nothing, until one of them is done.
 func (m *monkey) probe(ctx context.Context) bool {
 	for ctx.Err() == nil {
 		if m.probeOnce(ctx, fmt.Sprint("probe-", m.probes.Add(1))) {
@@ -190,14 +192,14 @@ func (m *monkey) probeOnce(ctx context.Context, key string) bool {
 	return false
 }
 
-// apply applies one fault and measures, meanwhile, how long it takes until things go on.
+// apply applies one fault, and measures how long recovery takes.
 func (m *monkey) apply(f fault) {
 	victim := m.workers[m.rng.IntN(len(m.workers))]
 	m.sequence = append(m.sequence, f.name)
 	recovered := m.probe
 	if f.takesWork {
 		held := m.holding(victim.id)
-		if len(held) == 0 { // nothing to measure; it goes wrong all the same
+		if len(held) == 0 { // nothing to measure, but the fault is applied
 			f.do(m, victim)
 			return
 		}
@@ -210,10 +212,10 @@ func (m *monkey) apply(f fault) {
 	}
 	m.watch.Go(func() {
 		begin := <-began
-		ctx, cancel := context.WithTimeout(m.ctx, recoverMax)
+		ctx, cancel := context.WithTimeout(m.ctx, recoveryTimeout)
 		defer cancel()
 		if !f.takesWork {
-			sleep(ctx, 10*time.Millisecond) // what was submitted before the fault tells nothing
+			sleep(ctx, 10*time.Millisecond) // a probe submitted before the fault tells nothing
 		}
 		ok := recovered(ctx)
 		m.mu.Lock()

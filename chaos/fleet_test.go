@@ -24,7 +24,7 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// process is one that is started again whenever it has ended, as whoever deploys it would have it.
+// process is a process that is started again whenever it has ended, as in a deployment.
 type process struct {
 	name string
 	id   string // of a worker
@@ -33,13 +33,14 @@ type process struct {
 	env  []string
 	log  output
 
-	mu   sync.Mutex
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
-	away time.Time     // not to be started before
+	mu         sync.Mutex
+	cmd        *exec.Cmd
+	done       chan struct{} // closed when it has ended
+	startAfter time.Time     // it is not started before
 }
 
-// start starts it. The kernel ends it when the thread that started it ends, so that thread is kept.
+// start starts the process. The kernel ends it with the thread that started it, so the thread is
+// kept.
 func (p *process) start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -56,7 +57,7 @@ func (p *process) start() error {
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = cmd.Wait() // how it ended is known
+			_ = cmd.Wait() // how it ended does not matter
 		}
 		close(done)
 	}(p.cmd)
@@ -76,7 +77,7 @@ func (o *output) Write(b []byte) (int, error) {
 	return o.b.Write(b)
 }
 
-// String returns it.
+// String returns what was logged.
 func (o *output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -86,35 +87,35 @@ func (o *output) String() string {
 func (p *process) signal(s syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_ = p.cmd.Process.Signal(s) // one that has ended needs none
+	_ = p.cmd.Process.Signal(s) // a process that has ended needs none
 }
 
-// end sends a signal, and waits until the process is gone; it comes back after a while.
+// end sends a signal and waits until the process has ended. It is started again after back.
 func (p *process) end(s syscall.Signal, back time.Duration) {
 	p.mu.Lock()
-	p.away = time.Now().Add(time.Hour)
-	_ = p.cmd.Process.Signal(s) // one that has ended needs none
+	p.startAfter = time.Now().Add(time.Hour)
+	_ = p.cmd.Process.Signal(s) // a process that has ended needs none
 	done := p.done
 	p.mu.Unlock()
 	<-done
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.away = time.Now().Add(back)
+	p.startAfter = time.Now().Add(back)
 }
 
-// due reports whether it has ended and is to be started.
+// due reports whether the process has ended and should be started.
 func (p *process) due() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
 	case <-p.done:
-		return time.Now().After(p.away)
+		return time.Now().After(p.startAfter)
 	default:
 		return false
 	}
 }
 
-// supervise starts what has ended, until ctx ends.
+// supervise starts processes that have ended, until ctx ends.
 func (f *fleet) supervise(ctx context.Context) {
 	for ctx.Err() == nil {
 		for _, p := range append(f.workers[:len(f.workers):len(f.workers)], f.coordinators...) {
@@ -128,8 +129,9 @@ func (f *fleet) supervise(ctx context.Context) {
 	}
 }
 
-// fleet is the production set: two coordinators and four workers on PostgreSQL, NATS and Redis. Everything reaches the database through
-// a proxy, and the coordinators through another that goes on with whichever answers.
+// fleet is the production set: two coordinators and four workers on PostgreSQL, NATS and Redis. All
+// reach the database through a proxy. Workers and clients reach the coordinators through another
+// one, which goes on with any coordinator that answers.
 type fleet struct {
 	t            *testing.T
 	pg           *servers.Postgres
@@ -142,7 +144,7 @@ type fleet struct {
 	sink         *sink
 	admin        *niyanta.Client
 	client       *niyanta.Client
-	direct       *pgxpool.Pool // past the proxy
+	direct       *pgxpool.Pool // without the proxy
 }
 
 const slots = 40
@@ -192,7 +194,7 @@ func newFleet(t *testing.T, env []string) *fleet {
 	return f
 }
 
-// run starts a process that ends with the test.
+// run starts a process. It ends with the test.
 func (f *fleet) run(name, path string, args, env []string) *process {
 	f.t.Helper()
 	p := &process{name: name, path: path, args: args, env: env}
@@ -208,7 +210,7 @@ func (f *fleet) run(name, path string, args, env []string) *process {
 	return p
 }
 
-// runningLimit is what the customer may run at once.
+// runningLimit is how many workloads of the customer may run at once.
 const runningLimit = 120
 
 func (f *fleet) onboard(url string) {
@@ -225,7 +227,7 @@ func (f *fleet) onboard(url string) {
 	require.NoError(f.t, err)
 	f.client, err = niyanta.NewClient(url, key.Key)
 	require.NoError(f.t, err)
-	for _, kind := range []string{"steps", "http", "exec", "sleep"} { // retries belong to the run, not to minutes after it
+	for _, kind := range []string{"steps", "http", "exec", "sleep"} { // retries come during the run, not minutes after it
 		_, err := f.client.CreateConfig(f.t.Context(), niyanta.ConfigInput{WorkloadType: kind, RetryBackoff: &niyanta.RetryBackoff{
 			InitialSeconds: new(0.5), Factor: new(2.0), MaxSeconds: new(10.0),
 		}})
@@ -233,7 +235,7 @@ func (f *fleet) onboard(url string) {
 	}
 }
 
-// leader tells which coordinator leads by its own word; -1: none.
+// leader returns which coordinator says that it leads, or -1.
 func (f *fleet) leader() int {
 	for i, url := range f.urls {
 		resp, err := (&http.Client{Timeout: time.Second}).Get(url + "/ready")
@@ -252,7 +254,8 @@ func (f *fleet) leader() int {
 	return -1
 }
 
-// sink is a system that workloads have effects on: it refuses what an older generation sends than it has heard of.
+// sink is a system that workloads have effects on. It refuses an effect of an older generation than
+// the newest it knows.
 type sink struct {
 	url     string
 	mu      sync.Mutex
@@ -260,7 +263,7 @@ type sink struct {
 	last    map[string]time.Time // when a workload was last heard of
 	effects int
 	refused int
-	twice   int // a step that an earlier run had done already: at-least-once shows
+	twice   int // steps that an earlier run had done already
 	done    map[string]map[int]int64
 }
 

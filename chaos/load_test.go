@@ -26,7 +26,7 @@ func newHistory() *history {
 	return &history{attempted: map[string]bool{}, accepted: map[string]string{}, steps: map[string]int{}, cancelled: map[string]time.Time{}}
 }
 
-// marker is an argument that tells the programs of this run from others.
+// marker is an argument by which the programs of this run are found.
 const marker = "2.7182818"
 
 // draw is a submission, and how many steps it will report.
@@ -51,7 +51,8 @@ func submission(kind, input string, args ...any) niyanta.Submission {
 	return niyanta.Submission{WorkloadType: kind, InputParams: json.RawMessage(fmt.Sprintf(input, args...))}
 }
 
-// client submits count workloads, about one in each interval, each until it is acknowledged; and cancels, pauses and resumes some.
+// client submits count workloads, about one in each interval, each until it is acknowledged. It
+// cancels, pauses and resumes some.
 func (f *fleet) load(ctx context.Context, h *history, name string, seed uint64, count int, interval time.Duration) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	var steering sync.WaitGroup
@@ -85,12 +86,12 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// call bounds one request, as clients do.
+// call bounds one request.
 func call(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, 5*time.Second)
 }
 
-// submit repeats a submission until it is acknowledged; empty when ctx has ended before.
+// submit repeats a submission until it is acknowledged. It returns an empty id when ctx has ended.
 func (f *fleet) submit(ctx context.Context, h *history, key string, s niyanta.Submission) string {
 	h.mu.Lock()
 	h.attempted[key] = true
@@ -133,7 +134,7 @@ func (f *fleet) cancel(ctx context.Context, h *history, id string, after time.Du
 	}
 }
 
-// refused tells errors that say no from those that say later.
+// refused reports whether an error is final, so that trying again is pointless.
 func refused(err error) bool {
 	var e *niyanta.Error
 	return errors.As(err, &e) && (e.Code == "INVALID_STATE" || e.Code == "NOT_FOUND")

@@ -1,5 +1,5 @@
-// Command worker is a worker of the chaos run: it has the built-in types, and "steps", which reports every step to a sink before it
-// saves it.
+// Command worker is the worker of the chaos run. It has the built-in types, and "steps", which
+// reports each step to a sink before it saves it.
 package main
 
 import (
@@ -20,15 +20,15 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// in is what a "steps" workload is asked for.
+// in is the input of a "steps" workload.
 type in struct {
 	Sink  string `json:"sink"`
 	Steps int    `json:"steps"`
 	MS    int    `json:"ms"`    // how long a step takes
-	Fails int    `json:"fails"` // so many attempts fail first
+	Fails int    `json:"fails"` // how many attempts fail
 }
 
-// effect is what the sink hears.
+// effect is what the sink is told.
 type effect struct {
 	Workload   string `json:"workload"`
 	Generation int64  `json:"generation"`
@@ -55,7 +55,8 @@ func run(ctx context.Context, t *niyanta.Task[in, int]) (int, error) {
 	return t.Input().Steps, nil
 }
 
-// tell reports an effect. The sink never fails; what it refuses was done by a run that is not the current one.
+// tell reports an effect. The sink does not fail. What it refuses was done by a run that is not the
+// current one.
 func tell(ctx context.Context, sink string, e effect) error {
 	body, err := json.Marshal(e)
 	if err != nil {
@@ -76,7 +77,7 @@ func tell(ctx context.Context, sink string, e effect) error {
 	return nil
 }
 
-// types collects what definitions register.
+// types collects the types that definitions register.
 type types map[string]ports.WorkloadFactory
 
 func (t types) RegisterType(name string, f ports.WorkloadFactory) { t[name] = f }
