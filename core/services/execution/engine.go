@@ -107,9 +107,6 @@ func (e *Engine) Run(ctx context.Context, drainTimeout time.Duration) error {
 	return err
 }
 
-// Drain has the engine finish as if ctx of Run had ended, but keeps it registered; used by the drain command.
-func (e *Engine) Drain() { e.agent.Drain() }
-
 func (e *Engine) drain(ctx context.Context, fatal <-chan error, timeout time.Duration) error {
 	wait := timeout - min(farewell, timeout/10)
 	bounded, cancel := context.WithTimeout(ctx, wait)

@@ -303,34 +303,6 @@ func TestLanes_MoreOfOneCustomerThanAreConsidered_AreAllPlaced(t *testing.T) {
 	require.Contains(t, w.get(stuck).Reason, "no worker can run it", "what is left is marked")
 }
 
-func TestKeysAuthenticateTheirOwners(t *testing.T) {
-	w := newWorld(t)
-	s := w.a.Tenancy
-	k, secret, err := s.CreateKey(t.Context(), acme, domain.RoleViewer, w.clock.now.Add(time.Hour))
-	require.NoError(t, err)
-	p, err := s.Authenticate(t.Context(), secret)
-	require.NoError(t, err)
-	require.Equal(t, domain.Principal{Role: domain.RoleViewer, CustomerID: acme, KeyID: k.ID}, p)
-	for key, role := range map[string]domain.Role{"admin": domain.RoleAdmin, "old": domain.RoleWorker, "new": domain.RoleWorker} {
-		p, err := s.Authenticate(t.Context(), key)
-		require.NoError(t, err)
-		require.Equal(t, role, p.Role)
-	}
-	for _, bad := range []string{"", "x", secret[:len(secret)-1] + "v", secret + "0"} {
-		_, err := s.Authenticate(t.Context(), bad)
-		require.True(t, domain.IsCode(err, domain.CodeUnauthorized), bad)
-	}
-	require.NoError(t, w.b.Tenancy.RevokeKey(t.Context(), acme, k.ID))
-	w.clock.now = w.clock.now.Add(5 * time.Second)
-	_, err = s.Authenticate(t.Context(), secret)
-	require.True(t, domain.IsCode(err, domain.CodeUnauthorized), "revoked elsewhere, within 5 s")
-	_, secret, err = s.CreateKey(t.Context(), acme, domain.RoleCustomer, w.clock.now.Add(time.Minute))
-	require.NoError(t, err)
-	w.clock.now = w.clock.now.Add(time.Minute)
-	_, err = s.Authenticate(t.Context(), secret)
-	require.True(t, domain.IsCode(err, domain.CodeUnauthorized), "expired")
-}
-
 func TestAWaiterLearnsOfTheEndAtOnce(t *testing.T) {
 	w := newWorld(t)
 	wk := w.worker("w", 1)

@@ -56,7 +56,7 @@ func newPlace(t *testing.T) *place {
 
 // coordinator returns the service of a coordinator on the storage, with a clock of its own.
 func (p *place) coordinator(clock ports.Clock) *tenancy.Service {
-	return tenancy.New(tenancy.Config{AdminKey: "admin", WorkerKeys: []string{"worker"}}, tenancy.Deps{
+	return tenancy.New(tenancy.Config{AdminKey: "admin", WorkerKeys: []string{"old", "new"}}, tenancy.Deps{
 		Customers: p.store.Customers, Keys: p.keys, Limiter: memory.NewRateLimiter(p.clock), Clock: clock, IDs: system.IDs{},
 	})
 }
@@ -72,6 +72,24 @@ func (p *place) requireEnded(s *tenancy.Service, secret string) {
 	p.t.Helper()
 	_, err := s.Authenticate(p.t.Context(), secret)
 	require.Equal(p.t, domain.CodeUnauthorized, domain.CodeOf(err))
+}
+
+func TestAuthenticate_OfEachKindOfKey_TellsWhoseItIs(t *testing.T) {
+	p := newPlace(t)
+	s := p.coordinator(p.clock)
+	k, secret, err := s.CreateKey(t.Context(), "cust_a", domain.RoleViewer, time.Time{})
+	require.NoError(t, err)
+	who, err := s.Authenticate(t.Context(), secret)
+	require.NoError(t, err)
+	require.Equal(t, domain.Principal{Role: domain.RoleViewer, CustomerID: "cust_a", KeyID: k.ID}, who)
+	for key, role := range map[string]domain.Role{"admin": domain.RoleAdmin, "old": domain.RoleWorker, "new": domain.RoleWorker} {
+		who, err := s.Authenticate(t.Context(), key)
+		require.NoError(t, err)
+		require.Equal(t, role, who.Role)
+	}
+	for _, bad := range []string{"", "x", secret[:len(secret)-1] + "v", secret + "0"} {
+		p.requireEnded(s, bad)
+	}
 }
 
 func TestRevokeKey_WhileTheKeyIsBeingRead_IsNotForgottenAgain(t *testing.T) {
