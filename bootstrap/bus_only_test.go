@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/contracttests/netfault"
 	"github.com/niyanta/niyanta/contracttests/servers"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -39,7 +40,7 @@ func TestWorker_WhenItHasABusOnly_ReportsWhatTheBusCannotCarry(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			types := map[string]ports.WorkloadFactory{"talker": func() ports.Workload { return talker{} }}
-			r := startRemote(t, func(t *testing.T, coordinator, worker *Config) *servers.Proxy {
+			r := startRemote(t, func(t *testing.T, coordinator, worker *Config) *netfault.Proxy {
 				s := servers.StartNATS(t, payload)
 				coordinator.Bus, coordinator.NATSURL = BusNATS, s.URL()
 				worker.Bus, worker.NATSURL = BusNATS, s.URL()

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/contracttests/netfault"
 	"github.com/niyanta/niyanta/contracttests/servers"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -34,8 +35,8 @@ type remote struct {
 	t         *testing.T
 	app       *App
 	client    *niyanta.Client
-	http, bus *servers.Proxy // bus is nil without one
-	log       *servers.Log   // the worker's
+	http, bus *netfault.Proxy // bus is nil without one
+	log       *servers.Log    // the worker's
 }
 
 // noHTTP, as the worker's CoordinatorURL, leaves it with the bus alone.
@@ -43,7 +44,7 @@ const noHTTP = "none"
 
 // startRemote starts both. configure has the coordinator use a bus and returns the worker's way to it.
 func startRemote(
-	t *testing.T, configure func(t *testing.T, coordinator, worker *Config) *servers.Proxy, more ...map[string]ports.WorkloadFactory,
+	t *testing.T, configure func(t *testing.T, coordinator, worker *Config) *netfault.Proxy, more ...map[string]ports.WorkloadFactory,
 ) *remote {
 	t.Helper()
 	cfg, err := Load([]string{
@@ -59,7 +60,7 @@ func startRemote(
 	require.NoError(t, err)
 	require.NoError(t, r.app.Start(t.Context()))
 	t.Cleanup(func() { require.NoError(t, r.app.Close(context.Background())) })
-	r.http = servers.NewProxy(t, portOf(t, r.app.URL()))
+	r.http = netfault.NewProxy(t, portOf(t, r.app.URL()))
 	if workerCfg.CoordinatorURL == noHTTP {
 		workerCfg.CoordinatorURL = ""
 	} else {
@@ -133,21 +134,21 @@ func (r *remote) neverFenced() {
 
 const brief = `{"duration_ms": 1}`
 
-func overHTTP(*testing.T, *Config, *Config) *servers.Proxy { return nil }
+func overHTTP(*testing.T, *Config, *Config) *netfault.Proxy { return nil }
 
-func overNATS(t *testing.T, coordinator, worker *Config) *servers.Proxy {
+func overNATS(t *testing.T, coordinator, worker *Config) *netfault.Proxy {
 	t.Helper()
 	s := servers.StartNATS(t, 0)
-	proxy := servers.NewProxy(t, s.Port)
+	proxy := netfault.NewProxy(t, s.Port)
 	coordinator.Bus, coordinator.NATSURL = BusNATS, s.URL()
 	worker.Bus, worker.NATSURL = BusNATS, fmt.Sprintf("nats://127.0.0.1:%d", proxy.Port)
 	return proxy
 }
 
-func overRedis(t *testing.T, coordinator, worker *Config) *servers.Proxy {
+func overRedis(t *testing.T, coordinator, worker *Config) *netfault.Proxy {
 	t.Helper()
 	s := servers.StartRedis(t)
-	proxy := servers.NewProxy(t, s.Port)
+	proxy := netfault.NewProxy(t, s.Port)
 	coordinator.Bus, coordinator.RedisURL = BusRedis, s.URL()
 	worker.Bus, worker.RedisURL = BusRedis, fmt.Sprintf("redis://127.0.0.1:%d/0", proxy.Port)
 	return proxy
@@ -155,7 +156,7 @@ func overRedis(t *testing.T, coordinator, worker *Config) *servers.Proxy {
 
 func TestWorker_WhenItsConnectionsFallSilent_KeepsItsSessionAndStartsWorkSoon(t *testing.T) {
 	for name, c := range map[string]struct {
-		configure func(t *testing.T, coordinator, worker *Config) *servers.Proxy
+		configure func(t *testing.T, coordinator, worker *Config) *netfault.Proxy
 		silence   func(r *remote)
 	}{
 		"http":             {overHTTP, func(r *remote) { r.http.Silence() }},
@@ -189,7 +190,7 @@ func TestWorker_WhenItsConnectionsFallSilent_KeepsItsSessionAndStartsWorkSoon(t 
 }
 
 func TestWorker_WhenItsBusIsDown_StartsWorkWithinTwoSecondsAndReturnsToTheBus(t *testing.T) {
-	for name, configure := range map[string]func(t *testing.T, coordinator, worker *Config) *servers.Proxy{"nats": overNATS, "redis": overRedis} {
+	for name, configure := range map[string]func(t *testing.T, coordinator, worker *Config) *netfault.Proxy{"nats": overNATS, "redis": overRedis} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := startRemote(t, configure)
@@ -238,7 +239,7 @@ const idleLimit = time.Second
 
 func TestCheckpoint_WhenIdleConnectionsAreDroppedSilently_IsSaved(t *testing.T) {
 	for name, c := range map[string]struct {
-		configure func(t *testing.T, coordinator, worker *Config) *servers.Proxy
+		configure func(t *testing.T, coordinator, worker *Config) *netfault.Proxy
 		size      int
 	}{"http, small": {overHTTP, 10}, "http, large": {overHTTP, 6 << 20}, "nats, large": {overNATS, 6 << 20}, "redis, small": {overRedis, 10}} {
 		t.Run(name, func(t *testing.T) {

@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/contracttests/netfault"
 	"github.com/niyanta/niyanta/contracttests/servers"
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
@@ -137,7 +138,7 @@ type fleet struct {
 	pg           *servers.Postgres
 	nats         *servers.NATS
 	redis        *servers.Redis
-	pgProxy      *servers.Proxy
+	pgProxy      *netfault.Proxy
 	coordinators []*process
 	urls         []string
 	workers      []*process
@@ -159,7 +160,7 @@ func newFleet(t *testing.T, env []string) *fleet {
 	pg, err := servers.StartPostgres(true)
 	require.NoError(t, err)
 	t.Cleanup(pg.Remove)
-	f := &fleet{t: t, pg: pg, nats: servers.StartNATS(t, 0), redis: servers.StartRedis(t), pgProxy: servers.NewProxy(t, pg.Port), sink: newSink(t)}
+	f := &fleet{t: t, pg: pg, nats: servers.StartNATS(t, 0), redis: servers.StartRedis(t), pgProxy: netfault.NewProxy(t, pg.Port), sink: newSink(t)}
 	f.direct, err = pgxpool.New(t.Context(), pg.SocketURL("postgres"))
 	require.NoError(t, err)
 	t.Cleanup(f.direct.Close)
@@ -179,7 +180,7 @@ func newFleet(t *testing.T, env []string) *fleet {
 		f.coordinators = append(f.coordinators, f.run(fmt.Sprint("coordinator ", n), filepath.Join(bin, "niyanta"), []string{"coordinator"},
 			slices.Concat(env, []string{fmt.Sprintf("NIYANTA_HTTP_ADDR=127.0.0.1:%d", port)})))
 	}
-	url := fmt.Sprintf("http://127.0.0.1:%d", servers.NewProxy(t, ports...).Port)
+	url := fmt.Sprintf("http://127.0.0.1:%d", netfault.NewProxy(t, ports...).Port)
 	f.admin, err = niyanta.NewClient(url, adminKey)
 	require.NoError(t, err)
 	f.onboard(url)

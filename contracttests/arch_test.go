@@ -71,6 +71,7 @@ var policy = []struct {
 	{"contracttests", []string{"std", "deps", "core/domain", "core/ports"}},
 	{"contracttests/defects", nil}, // a table and tests
 	{"contracttests/invariants", []string{"std", "core/domain", "core/ports"}},
+	{"contracttests/netfault", []string{"std", "deps"}},
 	{"contracttests/servers", []string{"std", "deps"}},
 }
 

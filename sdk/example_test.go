@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/niyanta/niyanta/bootstrap"
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
@@ -44,12 +43,12 @@ func Example() {
 	defer stop()
 	server := exampleServer()
 
-	worker := niyanta.NewWorker(niyanta.WorkerOptions{URL: server.App.URL(), Key: server.WorkerKey, Log: quiet})
+	worker := niyanta.NewWorker(niyanta.WorkerOptions{URL: server.URL, Key: server.WorkerKey, Log: quiet})
 	Count.Handle(worker, count)
 	ended := make(chan error)
 	go func() { ended <- worker.Run(ctx) }()
 
-	client, err := niyanta.NewClient(server.App.URL(), server.CustomerKey)
+	client, err := niyanta.NewClient(server.URL, server.CustomerKey)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -73,7 +72,7 @@ func Example() {
 	fmt.Println(errors.As(err, &failed), failed.Status)
 
 	stop() // the worker drains: what still ran would be given back with its checkpoint
-	fmt.Println(<-ended, server.Close(context.Background()))
+	fmt.Println(<-ended, server.Close())
 	// Output:
 	// 3 <nil>
 	// true FAILED
@@ -94,18 +93,6 @@ func submit(ctx context.Context, c *niyanta.Client, in CountIn) (*niyanta.Run[Co
 }
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
-
-func exampleServer() *bootstrap.Dev {
-	cfg, err := bootstrap.Load([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0"})
-	if err != nil {
-		panic(err)
-	}
-	dev, err := bootstrap.NewDev(context.Background(), cfg, 0, "example", quiet)
-	if err != nil {
-		panic(err)
-	}
-	return dev
-}
 
 func ExamplePermanent() {
 	err := niyanta.Permanent(errors.New("no such account"))

@@ -14,9 +14,9 @@ import (
 
 func TestWorkerRunUntilSignal_WhenASecondOneComes_SkipsTheRestOfTheDrain(t *testing.T) {
 	server := exampleServer()
-	defer func() { assert.NoError(t, server.Close(context.Background())) }()
+	defer func() { assert.NoError(t, server.Close()) }()
 	worker := niyanta.NewWorker(niyanta.WorkerOptions{
-		URL: server.App.URL(), Key: server.WorkerKey, Slots: 1, DrainTimeout: time.Hour, Log: quiet,
+		URL: server.URL, Key: server.WorkerKey, Slots: 1, DrainTimeout: time.Hour, Log: quiet,
 	})
 	running, asked := make(chan struct{}), make(chan struct{})
 	Slow.Handle(worker, func(ctx context.Context, task *niyanta.Task[struct{}, struct{}]) (struct{}, error) {
@@ -31,7 +31,7 @@ func TestWorkerRunUntilSignal_WhenASecondOneComes_SkipsTheRestOfTheDrain(t *test
 	})
 	ended := make(chan error, 1)
 	go func() { ended <- worker.RunUntilSignal(context.Background()) }()
-	client, err := niyanta.NewClient(server.App.URL(), server.CustomerKey)
+	client, err := niyanta.NewClient(server.URL, server.CustomerKey)
 	require.NoError(t, err)
 	defer client.Close()
 	_, err = Slow.Submit(t.Context(), client, struct{}{})

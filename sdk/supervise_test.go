@@ -34,7 +34,11 @@ func TestMain(m *testing.M) {
 		time.Sleep(time.Minute)
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if serverDir != "" {
+		_ = os.RemoveAll(serverDir)
+	}
+	os.Exit(code)
 }
 
 func TestSupervise_WhenTheProgramIsKilled_CertifiesItsDeath(t *testing.T) {

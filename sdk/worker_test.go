@@ -42,16 +42,16 @@ func bad(ctx context.Context, t *niyanta.Task[badIn, struct{}]) (unencodable, er
 
 func TestWorker_WhenHandlersDoNotReturn_FailsTheirRunsAndLives(t *testing.T) {
 	server := exampleServer()
-	defer func() { assert.NoError(t, server.Close(context.Background())) }()
+	defer func() { assert.NoError(t, server.Close()) }()
 	ctx, stop := context.WithCancel(t.Context())
-	worker := niyanta.NewWorker(niyanta.WorkerOptions{URL: server.App.URL(), Key: server.WorkerKey, Slots: 1, Log: quiet})
+	worker := niyanta.NewWorker(niyanta.WorkerOptions{URL: server.URL, Key: server.WorkerKey, Slots: 1, Log: quiet})
 	Bad.Handle(worker, bad)
 	Count.Handle(worker, count)
 	ended := make(chan error, 1)
 	go func() { ended <- worker.Run(ctx) }()
 	defer func() { stop(); assert.NoError(t, <-ended) }()
 
-	client, err := niyanta.NewClient(server.App.URL(), server.CustomerKey)
+	client, err := niyanta.NewClient(server.URL, server.CustomerKey)
 	require.NoError(t, err)
 	defer client.Close()
 	_, err = submit(ctx, client, CountIn{N: 1}) // the worker is there
@@ -80,9 +80,9 @@ var Slow = niyanta.Define[struct{}, struct{}, struct{}]("slow")
 
 func TestWorker_WhenAYoungRunIsCancelled_ItsSlotIsFreeAtOnce(t *testing.T) {
 	server := exampleServer()
-	defer func() { assert.NoError(t, server.Close(context.Background())) }()
+	defer func() { assert.NoError(t, server.Close()) }()
 	ctx, stop := context.WithCancel(t.Context())
-	worker := niyanta.NewWorker(niyanta.WorkerOptions{URL: server.App.URL(), Key: server.WorkerKey, Slots: 1, Log: quiet})
+	worker := niyanta.NewWorker(niyanta.WorkerOptions{URL: server.URL, Key: server.WorkerKey, Slots: 1, Log: quiet})
 	running := make(chan struct{}, 1)
 	Slow.Handle(worker, func(ctx context.Context, _ *niyanta.Task[struct{}, struct{}]) (struct{}, error) {
 		running <- struct{}{}
@@ -94,7 +94,7 @@ func TestWorker_WhenAYoungRunIsCancelled_ItsSlotIsFreeAtOnce(t *testing.T) {
 	go func() { ended <- worker.Run(ctx) }()
 	defer func() { stop(); assert.NoError(t, <-ended) }()
 
-	client, err := niyanta.NewClient(server.App.URL(), server.CustomerKey)
+	client, err := niyanta.NewClient(server.URL, server.CustomerKey)
 	require.NoError(t, err)
 	defer client.Close()
 	first, err := submit(ctx, client, CountIn{N: 1}) // the worker is there

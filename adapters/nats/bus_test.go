@@ -18,6 +18,7 @@ import (
 
 	"github.com/niyanta/niyanta/adapters/nats"
 	"github.com/niyanta/niyanta/contracttests"
+	"github.com/niyanta/niyanta/contracttests/netfault"
 	"github.com/niyanta/niyanta/contracttests/servers"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -46,7 +47,7 @@ func TestBus_KeepsItsContract(t *testing.T) {
 			Limit: payloadLimit,
 			Open:  func() ports.Bus { return connect(t, s.URL()) },
 			OpenBehind: func() (ports.Bus, func()) {
-				proxy := servers.NewProxy(t, s.Port)
+				proxy := netfault.NewProxy(t, s.Port)
 				return connect(t, fmt.Sprintf("nats://127.0.0.1:%d", proxy.Port)), func() { proxy.Silence() }
 			},
 		}

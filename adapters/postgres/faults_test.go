@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/niyanta/niyanta/adapters/postgres"
+	"github.com/niyanta/niyanta/contracttests/netfault"
 	"github.com/niyanta/niyanta/contracttests/servers"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -22,7 +23,7 @@ const (
 // bench has a store behind a proxy (faulty), and one beside it (sane) that sees what is true.
 type bench struct {
 	*testing.T
-	proxy        *servers.Proxy
+	proxy        *netfault.Proxy
 	faulty, sane ports.Stores
 	url          string // of the database itself
 	exec         func(sql string)
@@ -39,7 +40,7 @@ func newBench(t *testing.T) *bench {
 
 func newBenchOn(t *testing.T, c *servers.Postgres, db string) *bench {
 	t.Helper()
-	b := &bench{T: t, proxy: servers.NewProxy(t, c.Port)}
+	b := &bench{T: t, proxy: netfault.NewProxy(t, c.Port)}
 	// Nothing prepared: the texts of statements pass by the proxy each time.
 	b.faulty = open(t, fmt.Sprintf("postgres://niyanta@127.0.0.1:%d/%s?sslmode=disable&default_query_exec_mode=exec", b.proxy.Port, db)).Stores()
 	b.sane = open(t, c.SocketURL(db)).Stores()
@@ -88,11 +89,11 @@ func (b *bench) trail(w domain.Workload) int {
 // A commit of unknown outcome is resolved by asking, never repeated blindly. Whatever is lost,
 // each write happens once and is answered as what it was.
 func TestCommit_WhenItsAnswerIsLost_HappensOnce(t *testing.T) {
-	for name, harm := range map[string]func(p *servers.Proxy){
-		"the answer is lost":            func(p *servers.Proxy) { p.CutAnswer("COMMIT\x00") },
-		"the commit never arrives":      func(p *servers.Proxy) { p.CutRequest("COMMIT\x00") },
-		"the connection was cut idle":   func(p *servers.Proxy) { p.Cut() },
-		"the first read gets no answer": func(p *servers.Proxy) { p.CutRequest("BEGIN\x00") },
+	for name, harm := range map[string]func(p *netfault.Proxy){
+		"the answer is lost":            func(p *netfault.Proxy) { p.CutAnswer("COMMIT\x00") },
+		"the commit never arrives":      func(p *netfault.Proxy) { p.CutRequest("COMMIT\x00") },
+		"the connection was cut idle":   func(p *netfault.Proxy) { p.Cut() },
+		"the first read gets no answer": func(p *netfault.Proxy) { p.CutRequest("BEGIN\x00") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)

@@ -23,6 +23,7 @@ import (
 
 	"github.com/niyanta/niyanta/adapters/redis"
 	"github.com/niyanta/niyanta/contracttests"
+	"github.com/niyanta/niyanta/contracttests/netfault"
 	"github.com/niyanta/niyanta/contracttests/servers"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -66,7 +67,7 @@ func TestBus_KeepsItsContract(t *testing.T) {
 			Limit: redis.MaxMessage,
 			Open:  func() ports.Bus { return bus(t, s.URL()) },
 			OpenBehind: func() (ports.Bus, func()) {
-				proxy := servers.NewProxy(t, s.Port)
+				proxy := netfault.NewProxy(t, s.Port)
 				return bus(t, fmt.Sprintf("redis://127.0.0.1:%d/0", proxy.Port)), func() { proxy.Silence() }
 			},
 		}
@@ -75,7 +76,7 @@ func TestBus_KeepsItsContract(t *testing.T) {
 
 func TestSubscribe_WhenATopicIsNotConfirmed_EverySubscriberWaits(t *testing.T) {
 	s := servers.StartRedis(t)
-	proxy := servers.NewProxy(t, s.Port)
+	proxy := netfault.NewProxy(t, s.Port)
 	b, other := bus(t, fmt.Sprintf("redis://127.0.0.1:%d/0", proxy.Port)), bus(t, s.URL())
 	_, err := b.Subscribe(t.Context(), "warm", "", func(context.Context, ports.Message) []byte { return nil })
 	require.NoError(t, err)

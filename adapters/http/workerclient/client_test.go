@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -17,18 +16,18 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/niyanta/niyanta/adapters/http/workerclient"
-	"github.com/niyanta/niyanta/contracttests/servers"
+	"github.com/niyanta/niyanta/contracttests/netfault"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-func TestMain(m *testing.M) { os.Exit(servers.Run(m, func() error { return goleak.Find() })) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // session is that of all requests here.
 var session = ports.SessionRef{WorkerID: "w", SessionID: "s"}
 
 // coordinator serves h behind a proxy, and returns a client that goes through it.
-func coordinator(t *testing.T, h http.HandlerFunc) (*workerclient.Client, *servers.Proxy) {
+func coordinator(t *testing.T, h http.HandlerFunc) (*workerclient.Client, *netfault.Proxy) {
 	t.Helper()
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
@@ -36,7 +35,7 @@ func coordinator(t *testing.T, h http.HandlerFunc) (*workerclient.Client, *serve
 	require.NoError(t, err)
 	port, err := strconv.Atoi(u.Port())
 	require.NoError(t, err)
-	proxy := servers.NewProxy(t, port)
+	proxy := netfault.NewProxy(t, port)
 	c, err := workerclient.New("http://127.0.0.1:"+strconv.Itoa(proxy.Port), "key")
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
