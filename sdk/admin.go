@@ -2,18 +2,24 @@ package niyanta
 
 import (
 	"context"
+	"io"
+	"net/http"
 
 	"github.com/niyanta/niyanta/api/client"
 )
 
 // CreateConfig stores the customer's defaults for a workload type.
 func (c *Client) CreateConfig(ctx context.Context, in ConfigInput) (WorkloadConfig, error) {
-	return read[WorkloadConfig](ctx)(c.api.CreateWorkloadConfig(ctx, in))
+	return send[WorkloadConfig](ctx, in, func(body io.Reader) (*http.Response, error) {
+		return c.api.CreateWorkloadConfigWithBody(ctx, jsonType, body)
+	})
 }
 
 // UpdateConfig replaces a config.
 func (c *Client) UpdateConfig(ctx context.Context, id string, in ConfigInput) (WorkloadConfig, error) {
-	return read[WorkloadConfig](ctx)(c.api.UpdateWorkloadConfig(ctx, id, in))
+	return send[WorkloadConfig](ctx, in, func(body io.Reader) (*http.Response, error) {
+		return c.api.UpdateWorkloadConfigWithBody(ctx, id, jsonType, body)
+	})
 }
 
 // Config returns a config.
@@ -33,7 +39,9 @@ func (c *Client) DeleteConfig(ctx context.Context, id string) error {
 
 // CreateCustomer onboards a customer. Needs an admin key, as all that follow.
 func (c *Client) CreateCustomer(ctx context.Context, in CustomerInput) (Customer, error) {
-	return read[Customer](ctx)(c.api.CreateCustomer(ctx, in))
+	return send[Customer](ctx, in, func(body io.Reader) (*http.Response, error) {
+		return c.api.CreateCustomerWithBody(ctx, jsonType, body)
+	})
 }
 
 // GetCustomer returns a customer with its usage.
@@ -49,7 +57,7 @@ func (c *Client) Customers(ctx context.Context) ([]Customer, error) {
 	for {
 		page, err := read[struct {
 			Items      []Customer
-			Pagination client.Pagination
+			Pagination Pagination
 		}](ctx)(c.api.ListCustomers(ctx, params))
 		if err != nil {
 			return nil, err
@@ -62,13 +70,17 @@ func (c *Client) Customers(ctx context.Context) ([]Customer, error) {
 }
 
 // UpdateCustomer changes name, tier, limits or preemptible.
-func (c *Client) UpdateCustomer(ctx context.Context, id string, p client.CustomerPatch) (Customer, error) {
-	return read[Customer](ctx)(c.api.UpdateCustomer(ctx, id, p))
+func (c *Client) UpdateCustomer(ctx context.Context, id string, p CustomerPatch) (Customer, error) {
+	return send[Customer](ctx, p, func(body io.Reader) (*http.Response, error) {
+		return c.api.UpdateCustomerWithBody(ctx, id, jsonType, body)
+	})
 }
 
 // CreateKey makes an API key for a customer; it is shown only here.
 func (c *Client) CreateKey(ctx context.Context, customer string, in KeyInput) (NewKey, error) {
-	return read[NewKey](ctx)(c.api.CreateKey(ctx, customer, in))
+	return send[NewKey](ctx, in, func(body io.Reader) (*http.Response, error) {
+		return c.api.CreateKeyWithBody(ctx, customer, jsonType, body)
+	})
 }
 
 // Keys lists a customer's keys, without secrets.

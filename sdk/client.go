@@ -1,14 +1,16 @@
 package niyanta
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"time"
 
 	"github.com/niyanta/niyanta/api/client"
-	"github.com/niyanta/niyanta/core/domain"
 )
 
 // Client speaks the REST API. Safe for concurrent use.
@@ -17,55 +19,22 @@ type Client struct {
 	http *http.Client
 }
 
-// The types of the API, as its OpenAPI file defines them.
-//
-//nolint:revive // the file documents them
-type (
-	Workload        = client.Workload
-	WorkloadList    = client.WorkloadList
-	Status          = client.Status
-	LogLine         = client.LogLine
-	AuditEvent      = client.AuditEvent
-	Placement       = client.Placement
-	PlacementReason = client.PlacementReason
-	Confidence      = client.Confidence
-	CheckpointInfo  = client.Checkpoint
-	WorkloadConfig  = client.WorkloadConfig
-	ConfigInput     = client.WorkloadConfigInput
-	RetryBackoff    = client.RetryBackoff
-	Customer        = client.Customer
-	CustomerUsage   = client.CustomerUsage
-	CustomerInput   = client.CustomerInput
-	Key             = client.Key
-	NewKey          = client.NewKey
-	KeyInput        = client.KeyInput
-	WorkerInfo      = client.Worker
-	ListParams      = client.ListWorkloadsParams
-	LogParams       = client.GetWorkloadLogsParams
-	AffinityRules   = client.AffinityRules
-	AffinityTerms   = client.AffinityTerms
-	SubmitAnswer    = client.SubmitAnswer
-	ControlAnswer   = client.ControlAnswer
-	Submission      = client.Submission
-	Tier            = client.Tier
-	KeyRole         = client.KeyRole
-	OrderBy         = client.ListWorkloadsParamsOrderBy
-	Order           = client.ListWorkloadsParamsOrder
-	CustomerPatch   = client.CustomerPatch
-	LimitsInput     = client.LimitsInput
-	LimitsPatch     = client.LimitsPatch
-	BatchResult     = client.BatchResult
-)
-
 // Change is a field of a patch: the zero Change leaves it as it is, To sets it.
-type Change[T comparable] = domain.Change[T]
+type Change[T comparable] struct {
+	set   bool
+	value T
+}
 
 // To returns the change to v; the zero v takes a field back to its default.
-func To[T comparable](v T) Change[T] { return domain.To(v) }
+func To[T comparable](v T) Change[T] { return Change[T]{true, v} }
 
-// Error is what every method returns when the server refuses: Code is one of the API's, Details name the field or the
-// state. Use errors.As.
-type Error = domain.Error
+// MarshalJSON implements json.Marshaler.
+func (c Change[T]) MarshalJSON() ([]byte, error) {
+	if c.value == *new(T) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(c.value)
+}
 
 // NewClient returns a client of the coordinator at baseURL ("http://host:port") that authenticates with an API key.
 func NewClient(baseURL, key string) (*Client, error) {
@@ -92,12 +61,19 @@ func (c *Client) Submit(ctx context.Context, s Submission, idempotencyKey string
 	if idempotencyKey != "" {
 		params.IdempotencyKey = &idempotencyKey
 	}
-	return read[SubmitAnswer](ctx)(c.api.SubmitWorkload(ctx, params, s))
+	return send[SubmitAnswer](ctx, s, func(body io.Reader) (*http.Response, error) {
+		return c.api.SubmitWorkloadWithBody(ctx, params, jsonType, body)
+	})
 }
 
 // SubmitBatch stores up to 1,000 workloads; the results stand in order.
 func (c *Client) SubmitBatch(ctx context.Context, s []Submission) ([]BatchResult, error) {
-	out, err := read[struct{ Results []BatchResult }](ctx)(c.api.SubmitWorkloads(ctx, client.SubmitWorkloadsJSONRequestBody{Workloads: s}))
+	in := struct {
+		Workloads []Submission `json:"workloads"`
+	}{s}
+	out, err := send[struct{ Results []BatchResult }](ctx, in, func(body io.Reader) (*http.Response, error) {
+		return c.api.SubmitWorkloadsWithBody(ctx, jsonType, body)
+	})
 	return out.Results, err
 }
 
@@ -114,7 +90,7 @@ func (c *Client) Wait(ctx context.Context, id string, d time.Duration) (Workload
 
 // List returns a page of workloads; pass Pagination.NextCursor in the next call's params.
 func (c *Client) List(ctx context.Context, p ListParams) (WorkloadList, error) {
-	return read[WorkloadList](ctx)(c.api.ListWorkloads(ctx, &p))
+	return read[WorkloadList](ctx)(c.api.ListWorkloads(ctx, p.query()))
 }
 
 // Cancel ends a workload that is not final.
@@ -141,7 +117,8 @@ func (c *Client) Checkpoint(ctx context.Context, id string) (ControlAnswer, erro
 
 // Logs returns log lines of a workload.
 func (c *Client) Logs(ctx context.Context, id string, p LogParams) ([]LogLine, error) {
-	return items[LogLine](ctx)(c.api.GetWorkloadLogs(ctx, id, &p))
+	query := client.GetWorkloadLogsParams(p)
+	return items[LogLine](ctx)(c.api.GetWorkloadLogs(ctx, id, &query))
 }
 
 // Audit returns the audit trail of a workload, oldest first.
@@ -169,8 +146,35 @@ func read[T any](ctx context.Context) func(*http.Response, error) (T, error) {
 	return func(resp *http.Response, err error) (T, error) {
 		var out T
 		err = client.Answer(ctx, resp, err, &out)
-		return out, err
+		return out, public(err)
 	}
+}
+
+const jsonType = "application/json"
+
+// send encodes a request, has call send it, and reads the response into T.
+func send[T any](ctx context.Context, in any, call func(body io.Reader) (*http.Response, error)) (T, error) {
+	b, err := json.Marshal(in)
+	if err != nil {
+		return *new(T), &Error{Code: CodeInvalidInput, Message: "the request is not JSON", Cause: err}
+	}
+	return read[T](ctx)(call(bytes.NewReader(b)))
+}
+
+// query returns the parameters as the request carries them.
+func (p ListParams) query() *client.ListWorkloadsParams {
+	q := &client.ListWorkloadsParams{
+		WorkloadType: p.WorkloadType, Label: p.Label, CreatedAfter: p.CreatedAfter, CreatedBefore: p.CreatedBefore,
+		OrderBy: (*client.ListWorkloadsParamsOrderBy)(p.OrderBy), Order: (*client.ListWorkloadsParamsOrder)(p.Order),
+		Limit: p.Limit, Cursor: p.Cursor, Offset: p.Offset,
+	}
+	if p.Status != nil {
+		q.Status = new([]client.Status)
+		for _, s := range *p.Status {
+			*q.Status = append(*q.Status, client.Status(s))
+		}
+	}
+	return q
 }
 
 // items is read for lists.
@@ -185,5 +189,5 @@ func items[T any](ctx context.Context) func(*http.Response, error) ([]T, error) 
 
 // none reads a response without a body.
 func none(ctx context.Context) func(*http.Response, error) error {
-	return func(resp *http.Response, err error) error { return client.Answer(ctx, resp, err, nil) }
+	return func(resp *http.Response, err error) error { return public(client.Answer(ctx, resp, err, nil)) }
 }

@@ -69,13 +69,13 @@ func Example() {
 	}
 	_, err = run.Result(ctx)
 	var failed *niyanta.FailedError
-	fmt.Println(errors.As(err, &failed), failed.Status)
+	fmt.Println(errors.As(err, &failed), failed.Status == niyanta.StatusFailed)
 
 	stop() // the worker drains: what still ran would be given back with its checkpoint
 	fmt.Println(<-ended, server.Close())
 	// Output:
 	// 3 <nil>
-	// true FAILED
+	// true true
 	// <nil> <nil>
 }
 
@@ -84,7 +84,7 @@ func submit(ctx context.Context, c *niyanta.Client, in CountIn) (*niyanta.Run[Co
 	for {
 		run, err := Count.Submit(ctx, c, in, niyanta.WithPriority(100), niyanta.WithTimeout(time.Minute))
 		var e *niyanta.Error
-		if errors.As(err, &e) && e.Code == "INVALID_INPUT" && e.Details["field"] == "workload_type" {
+		if errors.As(err, &e) && e.Code == niyanta.CodeInvalidInput && e.Field == "workload_type" {
 			time.Sleep(5 * time.Millisecond)
 			continue
 		}

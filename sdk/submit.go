@@ -43,7 +43,10 @@ func Seconds(d time.Duration) int {
 }
 
 // ParseTime reads a time as the API does: RFC 3339, with "t" and "z" also in lower case, in the years 2000 to 2199.
-func ParseTime(field, s string) (time.Time, error) { return domain.ParseTime(field, s) }
+func ParseTime(field, s string) (time.Time, error) {
+	t, err := domain.ParseTime(field, s)
+	return t, public(err)
+}
 
 // WithMaxRetries sets how often the workload is tried again after a failure of its own; 0: never. The default is the
 // config's, or 5.
@@ -119,7 +122,7 @@ func (r *Run[Out]) Result(ctx context.Context) (Out, error) {
 		switch {
 		case ctx.Err() != nil:
 			return out, ctx.Err()
-		case domain.IsCode(err, domain.CodeUnavailable), domain.IsCode(err, domain.CodeRateLimited):
+		case errors.Is(err, ErrUnavailable), errors.Is(err, ErrRateLimited):
 			if err := sleep(ctx, after(err)); err != nil {
 				return out, err
 			}
@@ -127,10 +130,10 @@ func (r *Run[Out]) Result(ctx context.Context) (Out, error) {
 		case err != nil:
 			return out, err
 		}
-		switch domain.Status(w.Status) {
-		case domain.StatusCompleted:
+		switch w.Status {
+		case StatusCompleted:
 			return out, decodeResult(w.ResultData, &out)
-		case domain.StatusFailed, domain.StatusCancelled:
+		case StatusFailed, StatusCancelled:
 			return out, &FailedError{Status: w.Status, Type: text(w.ErrorType), Message: text(w.ErrorMessage)}
 		default:
 		}

@@ -68,7 +68,7 @@ func (t *Task[In, State]) Checkpoint(ctx context.Context, state State, p Progres
 	if err != nil {
 		return Permanent(fmt.Errorf("checkpoint state: %w", err))
 	}
-	return t.progress.Checkpoint(ctx, data, &p.Percent, p.Message)
+	return public(t.progress.Checkpoint(ctx, data, &p.Percent, p.Message))
 }
 
 // OnCheckpoint has the platform take checkpoints by itself: at the config's interval, at each tenth of progress, on

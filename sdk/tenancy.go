@@ -1,0 +1,256 @@
+package niyanta
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// The tiers.
+const (
+	TierFree       Tier = "free"
+	TierStandard   Tier = "standard"
+	TierPremium    Tier = "premium"
+	TierEnterprise Tier = "enterprise"
+)
+
+// The roles of a customer's keys. A viewer reads, and sees no payloads.
+const (
+	RoleCustomer KeyRole = "customer"
+	RoleViewer   KeyRole = "viewer"
+)
+
+// The states of a worker.
+const (
+	WorkerHealthy  WorkerStatus = "HEALTHY"
+	WorkerDraining WorkerStatus = "DRAINING"
+	WorkerDead     WorkerStatus = "DEAD"
+)
+
+// WorkloadConfig holds a customer's defaults for a workload type.
+type WorkloadConfig struct {
+	// CheckpointIntervalSec is in seconds; 0: only when the workload asks.
+	CheckpointIntervalSec int    `json:"checkpoint_interval_sec"`
+	ConfigID              string `json:"config_id"`
+
+	// ConfigJSON: an object; null for viewers.
+	ConfigJSON     json.RawMessage `json:"config_json"`
+	CreatedAt      time.Time       `json:"created_at"`
+	CustomerID     string          `json:"customer_id"`
+	Description    string          `json:"description"`
+	MaxRetries     int             `json:"max_retries"`
+	ResourceLimits Resources       `json:"resource_limits"`
+
+	// RetryBackoff: the wait before a retry: `initial_seconds` before the first, `factor` times as
+	// long before each further one, at most `max_seconds`; half of each wait is fixed and half is
+	// random. With the defaults and five retries: 5, 15, 45, 135 and 405 s, or half of that. A
+	// workload may ask for another wait when it fails.
+	RetryBackoff RetryBackoff `json:"retry_backoff"`
+
+	// TimeoutSeconds bounds one run; 0: nothing does.
+	TimeoutSeconds int       `json:"timeout_seconds"`
+	UpdatedAt      time.Time `json:"updated_at"`
+	WorkloadType   string    `json:"workload_type"`
+}
+
+// ConfigInput is what a config is made of. What is nil gets its default.
+type ConfigInput struct {
+	// CheckpointIntervalSec: 0: only when the workload asks.
+	CheckpointIntervalSec *int `json:"checkpoint_interval_sec,omitempty"`
+
+	// ConfigJSON: any JSON object.
+	ConfigJSON  *json.RawMessage `json:"config_json,omitempty"`
+	Description *string          `json:"description,omitempty"`
+
+	// MaxRetries: how often a workload is tried again after a failure of its own.
+	MaxRetries     *int       `json:"max_retries,omitempty"`
+	ResourceLimits *Resources `json:"resource_limits,omitempty"`
+
+	// RetryBackoff: the wait before a retry: `initial_seconds` before the first, `factor` times as
+	// long before each further one, at most `max_seconds`; half of each wait is fixed and half is
+	// random. With the defaults and five retries: 5, 15, 45, 135 and 405 s, or half of that. A
+	// workload may ask for another wait when it fails.
+	RetryBackoff *RetryBackoff `json:"retry_backoff,omitempty"`
+
+	// TimeoutSeconds: 0: none.
+	TimeoutSeconds *int   `json:"timeout_seconds,omitempty"`
+	WorkloadType   string `json:"workload_type"`
+}
+
+// RetryBackoff is the wait before a retry: InitialSeconds before the first, Factor times as long
+// before each further one, at most MaxSeconds. Half of each wait is fixed and half is random. A
+// workload may ask for another wait when it fails.
+type RetryBackoff struct {
+	Factor         *float64 `json:"factor,omitempty"`
+	InitialSeconds *float64 `json:"initial_seconds,omitempty"`
+
+	// MaxSeconds: left out: 600, or `initial_seconds` if that is more.
+	MaxSeconds *float64 `json:"max_seconds,omitempty"`
+}
+
+// Customer is a customer of the deployment.
+type Customer struct {
+	CreatedAt  time.Time `json:"created_at"`
+	CustomerID string    `json:"customer_id"`
+	Limits     Limits    `json:"limits"`
+	Name       string    `json:"name"`
+
+	// Preemptible: whether its running workloads may be asked to checkpoint and make room for a
+	// higher tier's, where the deployment has switched that on (`NIYANTA_PREEMPTION`). True for a
+	// customer that was onboarded without it.
+	Preemptible bool `json:"preemptible"`
+	Tier        Tier `json:"tier"`
+}
+
+// CustomerUsage is a customer with what it uses now.
+type CustomerUsage struct {
+	CreatedAt  time.Time `json:"created_at"`
+	CustomerID string    `json:"customer_id"`
+	Limits     Limits    `json:"limits"`
+	Name       string    `json:"name"`
+
+	// Preemptible: whether its running workloads may be asked to checkpoint and make room for a
+	// higher tier's, where the deployment has switched that on (`NIYANTA_PREEMPTION`). True for a
+	// customer that was onboarded without it.
+	Preemptible bool `json:"preemptible"`
+	Tier        Tier `json:"tier"`
+	Usage       struct {
+		PausedWorkloads  int `json:"paused_workloads"`
+		QueuedWorkloads  int `json:"queued_workloads"`
+		RunningWorkloads int `json:"running_workloads"`
+	} `json:"usage"`
+}
+
+// CustomerInput is what a customer is onboarded with.
+type CustomerInput struct {
+	// CustomerID: `cust_` and a-z, 0-9, `-`, `_`; made when left out.
+	CustomerID *string      `json:"customer_id,omitempty"`
+	Limits     *LimitsInput `json:"limits,omitempty"`
+	Name       string       `json:"name"`
+
+	// Preemptible: whether its running workloads may be asked to checkpoint and make room for a
+	// higher tier's, where the deployment has switched that on (`NIYANTA_PREEMPTION`). True for a
+	// customer that was onboarded without it.
+	Preemptible *bool `json:"preemptible,omitempty"`
+	Tier        Tier  `json:"tier"`
+}
+
+// Key describes an API key, without its secret.
+type Key struct {
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt *time.Time `json:"expires_at"`
+	KeyID     string     `json:"key_id"`
+
+	// Prefix: start of the key.
+	Prefix    string     `json:"prefix"`
+	RevokedAt *time.Time `json:"revoked_at"`
+	Role      KeyRole    `json:"role"`
+}
+
+// NewKey is an API key that was just made. Key is its secret, which is shown only here.
+type NewKey struct {
+	ExpiresAt *time.Time `json:"expires_at"`
+	Key       string     `json:"key"`
+	KeyID     string     `json:"key_id"`
+	Role      KeyRole    `json:"role"`
+}
+
+// KeyInput says what key to make.
+type KeyInput struct {
+	// ExpiresAt: in the future; left out: never.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	Role      KeyRole    `json:"role"`
+}
+
+// WorkerInfo is a worker with what it runs.
+type WorkerInfo struct {
+	Capabilities []string `json:"capabilities"`
+
+	// EndingRuns: runs that have ended (cancelled, timed out) but that the worker still has in its
+	// hands. Each keeps its slot. One that stays for longer than a few seconds ignores its
+	// cancellation; restarting the worker frees the slot.
+	EndingRuns []struct {
+		CustomerID       string  `json:"customer_id"`
+		EndingForSeconds float64 `json:"ending_for_seconds"`
+		Generation       int64   `json:"generation"`
+		WorkloadID       string  `json:"workload_id"`
+	} `json:"ending_runs"`
+	LastHeartbeatAt time.Time `json:"last_heartbeat_at"`
+	LeaseUntil      time.Time `json:"lease_until"`
+	RegisteredAt    time.Time `json:"registered_at"`
+	Resources       Resources `json:"resources"`
+	SessionID       string    `json:"session_id"`
+	Slots           int       `json:"slots"`
+
+	// SlotsInUse: by what it holds and by ending runs.
+	SlotsInUse int               `json:"slots_in_use"`
+	Status     WorkerStatus      `json:"status"`
+	Tags       map[string]string `json:"tags"`
+	Version    string            `json:"version"`
+	WorkerID   string            `json:"worker_id"`
+	Workloads  []struct {
+		CustomerID string `json:"customer_id"`
+		Generation int64  `json:"generation"`
+		Status     Status `json:"status"`
+		WorkloadID string `json:"workload_id"`
+	} `json:"workloads"`
+}
+
+// Tier is what a customer is entitled to.
+type Tier string
+
+// KeyRole says what a customer's key may do.
+type KeyRole string
+
+// CustomerPatch changes a customer. What is nil stays as it is.
+type CustomerPatch struct {
+	// Limits: a limit that is left out stays as it is; null takes it back to the tier's.
+	Limits *LimitsPatch `json:"limits,omitempty"`
+	Name   *string      `json:"name,omitempty"`
+
+	// Preemptible: whether its running workloads may be asked to checkpoint and make room for a
+	// higher tier's, where the deployment has switched that on (`NIYANTA_PREEMPTION`). True for a
+	// customer that was onboarded without it.
+	Preemptible *bool `json:"preemptible,omitempty"`
+	Tier        *Tier `json:"tier,omitempty"`
+}
+
+// LimitsInput are limits of a customer. What is nil is the tier's.
+type LimitsInput struct {
+	Burst                  *int     `json:"burst,omitempty"`
+	MaxConcurrentWorkloads *int     `json:"max_concurrent_workloads,omitempty"`
+	MaxQueueDepth          *int     `json:"max_queue_depth,omitempty"`
+	RateLimitPerSec        *float64 `json:"rate_limit_per_sec,omitempty"`
+}
+
+// LimitsPatch changes limits of a customer. The zero Change leaves a limit as it is.
+type LimitsPatch struct {
+	Burst                  Change[int]     `json:"burst,omitempty,omitzero"`
+	MaxConcurrentWorkloads Change[int]     `json:"max_concurrent_workloads,omitempty,omitzero"`
+	MaxQueueDepth          Change[int]     `json:"max_queue_depth,omitempty,omitzero"`
+	RateLimitPerSec        Change[float64] `json:"rate_limit_per_sec,omitempty,omitzero"`
+}
+
+// Resources are amounts of a worker, or limits of a run.
+type Resources struct {
+	// CPUCores counts processors.
+	CPUCores *float64 `json:"cpu_cores,omitempty"`
+
+	// DiskMb is in MiB.
+	DiskMb *int `json:"disk_mb,omitempty"`
+
+	// MemoryMb is in MiB.
+	MemoryMb *int `json:"memory_mb,omitempty"`
+}
+
+// Limits are those in force for a customer.
+type Limits struct {
+	Burst                  int `json:"burst"`
+	MaxConcurrentWorkloads int `json:"max_concurrent_workloads"`
+	MaxQueueDepth          int `json:"max_queue_depth"`
+
+	// RateLimitPerSec is in requests per second, Burst in requests at once.
+	RateLimitPerSec float64 `json:"rate_limit_per_sec"`
+}
+
+// WorkerStatus is the state of a worker.
+type WorkerStatus string

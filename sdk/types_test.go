@@ -1,0 +1,50 @@
+package niyanta
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/niyanta/niyanta/api/client"
+)
+
+// shape describes what of a type shows in JSON.
+func shape(t reflect.Type) string {
+	switch {
+	case strings.HasPrefix(t.Name(), "Change["):
+		return t.Name()
+	case t.PkgPath() == "time" || t.PkgPath() == "encoding/json":
+		return t.String()
+	}
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice:
+		return t.Kind().String() + " of " + shape(t.Elem())
+	case reflect.Map:
+		return "map of " + shape(t.Elem())
+	case reflect.Struct:
+		var fields []string
+		for f := range t.Fields() {
+			fields = append(fields, fmt.Sprintf("%s %s", f.Tag.Get("json"), shape(f.Type)))
+		}
+		return "{" + strings.Join(fields, "; ") + "}"
+	default:
+		return t.Kind().String()
+	}
+}
+
+func TestTypes_HaveTheFieldsOfTheAPI(t *testing.T) {
+	for own, api := range map[any]any{
+		&Workload{}: client.Workload{}, &WorkloadList{}: client.WorkloadList{}, &LogLine{}: client.LogLine{},
+		&AuditEvent{}: client.AuditEvent{}, &Placement{}: client.Placement{}, &CheckpointInfo{}: client.Checkpoint{},
+		&WorkloadConfig{}: client.WorkloadConfig{}, &ConfigInput{}: client.WorkloadConfigInput{},
+		&Customer{}: client.Customer{}, &CustomerUsage{}: client.CustomerUsage{}, &CustomerInput{}: client.CustomerInput{},
+		&Key{}: client.Key{}, &NewKey{}: client.NewKey{}, &KeyInput{}: client.KeyInput{}, &WorkerInfo{}: client.Worker{},
+		&SubmitAnswer{}: client.SubmitAnswer{}, &ControlAnswer{}: client.ControlAnswer{},
+		&Submission{}: client.Submission{}, &CustomerPatch{}: client.CustomerPatch{}, &BatchResult{}: client.BatchResult{},
+	} {
+		assert.Equal(t, shape(reflect.TypeOf(api)), shape(reflect.TypeOf(own).Elem()), "%T", own)
+	}
+}

@@ -1,0 +1,383 @@
+package niyanta
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// The states of a workload. IsFinal tells the last ones.
+const (
+	StatusPending        Status = "PENDING"
+	StatusScheduled      Status = "SCHEDULED"
+	StatusRunning        Status = "RUNNING"
+	StatusPaused         Status = "PAUSED"
+	StatusRedistributing Status = "REDISTRIBUTING"
+	StatusCompleted      Status = "COMPLETED"
+	StatusFailed         Status = "FAILED"
+	StatusCancelled      Status = "CANCELLED"
+)
+
+// IsFinal reports whether a workload in this state never changes again.
+func (s Status) IsFinal() bool {
+	return s == StatusCompleted || s == StatusFailed || s == StatusCancelled
+}
+
+// How sure an estimate is.
+const (
+	ConfidenceHigh   Confidence = "high"
+	ConfidenceMedium Confidence = "medium"
+	ConfidenceLow    Confidence = "low"
+)
+
+// What lists of workloads can be ordered by, and how.
+const (
+	OrderByCreatedAt OrderBy = "created_at"
+	OrderByPriority  OrderBy = "priority"
+	OrderByUpdatedAt OrderBy = "updated_at"
+
+	OrderAscending  Order = "asc"
+	OrderDescending Order = "desc"
+)
+
+// Workload is a workload with all that is known of it.
+type Workload struct {
+	// AffinityRules: `hard` must hold (`workload_types`: all offered by the worker), `soft` is
+	// preferred (ids and tags), `anti` must not (`workload_types`: none assigned to the worker,
+	// whoever's; what runs with such a rule keeps those types of its own customer away, and of
+	// others only where the operator allows it for its type).
+	AffinityRules AffinityRules `json:"affinity_rules"`
+
+	// CheckpointSequence is the newest durable checkpoint; 0: none.
+	CheckpointSequence int64      `json:"checkpoint_sequence"`
+	CompletedAt        *time.Time `json:"completed_at"`
+	CreatedAt          time.Time  `json:"created_at"`
+	CustomerID         string     `json:"customer_id"`
+
+	// ErrorMessage says why it failed; nil: it has not.
+	ErrorMessage *string `json:"error_message"`
+
+	// ErrorType is the class of the failure, such as "timeout"; nil: it has not failed.
+	ErrorType *string `json:"error_type"`
+
+	// EstimatedCompletionTime: from start and progress; null while unknown.
+	EstimatedCompletionTime *time.Time `json:"estimated_completion_time"`
+
+	// Generation: fencing token; grows with every assignment.
+	Generation int64 `json:"generation"`
+
+	// InputParams: the submitted object; null for viewers.
+	InputParams json.RawMessage   `json:"input_params"`
+	Labels      map[string]string `json:"labels"`
+	MaxRetries  int               `json:"max_retries"`
+
+	// Priority is 0 to 1000; higher ones are placed first.
+	Priority        int     `json:"priority"`
+	ProgressMessage *string `json:"progress_message"`
+
+	// ProgressPercent is 0 to 100.
+	ProgressPercent float64 `json:"progress_percent"`
+
+	// RedistributionCount counts how often its worker was lost.
+	RedistributionCount int `json:"redistribution_count"`
+
+	// ResultData: any JSON value, or an `EncodedResult`; null until completed and for viewers.
+	ResultData json.RawMessage `json:"result_data"`
+
+	// RetryCount: failures of its own that were retried.
+	RetryCount  int        `json:"retry_count"`
+	RunAt       *time.Time `json:"run_at"`
+	ScheduledAt *time.Time `json:"scheduled_at"`
+	StartedAt   *time.Time `json:"started_at"`
+	Status      Status     `json:"status"`
+
+	// StatusReason says why it is in its status; nil: nothing to add.
+	StatusReason *string   `json:"status_reason"`
+	UpdatedAt    time.Time `json:"updated_at"`
+
+	// WorkerID: set exactly while SCHEDULED or RUNNING.
+	WorkerID     *string `json:"worker_id"`
+	WorkloadID   string  `json:"workload_id"`
+	WorkloadType string  `json:"workload_type"`
+}
+
+// WorkloadList is a page of workloads. Pass Pagination.NextCursor in ListParams.Cursor for the
+// next one.
+type WorkloadList struct {
+	Items      []Workload `json:"items"`
+	Pagination Pagination `json:"pagination"`
+}
+
+// Status is the state of a workload.
+type Status string
+
+// LogLine is a line of a workload's log.
+type LogLine struct {
+	Generation int64 `json:"generation"`
+
+	// Level is debug, info, warn or error.
+	Level   string `json:"level"`
+	Message string `json:"message"`
+
+	// Seq orders the lines of a workload. Pass the last one in LogParams.After to continue.
+	Seq int64 `json:"seq"`
+
+	// Stream stdout or stderr of a program.
+	Stream *string   `json:"stream,omitempty"`
+	Time   time.Time `json:"time"`
+}
+
+// AuditEvent is a change of a workload: who changed it, when, from what to what, and why.
+type AuditEvent struct {
+	ActorID   string    `json:"actor_id"`
+	ActorType ActorType `json:"actor_type"`
+	CreatedAt time.Time `json:"created_at"`
+	Details   struct {
+		CheckpointSequence *int64  `json:"checkpoint_sequence,omitempty"`
+		From               *Status `json:"from,omitempty"`
+		Generation         int64   `json:"generation"`
+		Reason             *string `json:"reason,omitempty"`
+		To                 Status  `json:"to"`
+		WorkerID           *string `json:"worker_id,omitempty"`
+	} `json:"details"`
+	EventID int64 `json:"event_id"`
+
+	// EventType is such as "workload.created".
+	EventType  string `json:"event_type"`
+	WorkloadID string `json:"workload_id"`
+}
+
+// Placement tells why a workload waits, and when it may start.
+type Placement struct {
+	// Confidence: how sure an estimate is, by how many placements of the last 5 minutes it rests
+	// on, made while something had to wait: high at least 100 over as long a time as the estimate,
+	// or a worker could take the workload now; medium at least 10 over a quarter of that; low
+	// fewer, or more workloads are before it than were counted. Absent without an estimate.
+	Confidence *Confidence `json:"confidence,omitempty"`
+
+	// EstimatedStartTime: when it may start, at the throughput of its workload type in the last 5
+	// minutes while some of it had to wait (with its customer at the limit also at its
+	// customer's). Absent when it does not wait, when no worker could run it, or when nothing
+	// tells yet.
+	EstimatedStartTime *time.Time `json:"estimated_start_time,omitempty"`
+
+	// Placeable: some worker that is registered and not draining could run it, were that worker
+	// empty; false when it does not wait.
+	Placeable bool `json:"placeable"`
+
+	// Position: place in the queue of the whole fleet, all customers and workload types together;
+	// 1 is next. Absent when it does not wait, and while it may not be placed yet (`not_before`).
+	Position *int `json:"position,omitempty"`
+
+	// PositionIsMinimum: the position is not exact: at least so many are before it. More than
+	// 10,000 waiting workloads of a kind are not counted, and with the policy `fair` customers
+	// take turns as slots get free, so that no place is fixed.
+	PositionIsMinimum bool `json:"position_is_minimum"`
+
+	// Reasons: about the workload and its customer first, then about workers, the most common
+	// first. Empty when it does not wait.
+	Reasons []PlacementReason `json:"reasons"`
+	Status  Status            `json:"status"`
+
+	// Waiting: PENDING or REDISTRIBUTING; in any other status only `worker_id` is told beside it.
+	Waiting bool `json:"waiting"`
+
+	// WorkerID: who holds it; set exactly while SCHEDULED or RUNNING.
+	WorkerID   *string `json:"worker_id,omitempty"`
+	WorkloadID string  `json:"workload_id"`
+}
+
+// PlacementReason is one reason why a workload waits.
+type PlacementReason struct {
+	// Code: about the workload or its customer: `not_before` (`run_at` is to come),
+	// `retry_backoff` (the wait before a retry is to come; the message says which retry),
+	// `customer_limit` (its customer runs `max_concurrent_workloads`), `type_not_offered` (no
+	// worker that is registered offers its type), `no_worker` (none is registered).
+	//
+	// About workers, each of which is counted once, under the first that applies:
+	// `worker_draining`, `missing_type` (does not offer the workload type), `other_worker_id`,
+	// `missing_tag` and `missing_workload_types` (`affinity_rules.hard`), `excluded`
+	// (`affinity_rules.anti`), `too_small` (the config's `resource_limits` exceed what it has),
+	// `full` (no free slot), `run_ending` (no free slot, one of them kept by a run that has ended
+	// but does not return), `declined` (gave this workload back a moment ago), `suspects` (workers
+	// died under this workload and under one that runs there), `conflict` (`anti.workload_types`,
+	// its own or of what runs there), `resources_taken` (free slots, but too little CPU, memory or
+	// disk left), `next` (could take it now: it is about to be placed, or others are before it).
+	// More may be added.
+	Code string `json:"code"`
+
+	// Message: for people.
+	Message string `json:"message"`
+
+	// Workers: how many workers it applies to; absent for reasons about the workload or its
+	// customer.
+	Workers *int `json:"workers,omitempty"`
+}
+
+// Confidence says how sure an estimate is.
+type Confidence string
+
+// CheckpointInfo describes a checkpoint that is kept.
+type CheckpointInfo struct {
+	// Checksum: SHA-256 of the stored bytes, hexadecimal.
+	Checksum  string    `json:"checksum"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// Generation: the generation that wrote it.
+	Generation int64 `json:"generation"`
+	Sequence   int64 `json:"sequence"`
+
+	// SizeBytes: before compression.
+	SizeBytes int `json:"size_bytes"`
+}
+
+// ListParams select workloads. What is nil selects all; several fields must all match.
+type ListParams struct {
+	// Status: repeatable.
+	Status       *[]Status
+	WorkloadType *string
+
+	// Label: `key=value`, repeatable; all must match.
+	Label *[]string
+
+	// CreatedAfter: exclusive, compared in milliseconds, as `created_at` is shown.
+	CreatedAfter *time.Time
+
+	// CreatedBefore: exclusive, compared in milliseconds, as `created_at` is shown.
+	CreatedBefore *time.Time
+	OrderBy       *OrderBy
+	Order         *Order
+
+	// Limit: items per page.
+	Limit *int
+
+	// Cursor: `next_cursor` of the page before, with the same filters.
+	Cursor *string
+
+	// Offset: instead of a cursor; the answer then carries `total`.
+	Offset *int
+}
+
+// LogParams select log lines. Limit is 1 to 1000; nil: 100.
+type LogParams struct {
+	Limit *int
+
+	// Since: inclusive.
+	Since *time.Time
+
+	// Until: exclusive.
+	Until *time.Time
+
+	// After: continue behind the line with this `seq`.
+	After *int64
+}
+
+// AffinityRules say where a workload runs: Hard must match, Soft is preferred, Anti must not
+// match.
+type AffinityRules struct {
+	Anti *AffinityTerms `json:"anti,omitempty"`
+	Hard *AffinityTerms `json:"hard,omitempty"`
+	Soft *AffinityTerms `json:"soft,omitempty"`
+}
+
+// AffinityTerms name workers: by id, by tags, by the workload types that they offer or run. All
+// that are given must match.
+type AffinityTerms struct {
+	WorkerID      *string            `json:"worker_id,omitempty"`
+	WorkerTags    *map[string]string `json:"worker_tags,omitempty"`
+	WorkloadTypes *[]string          `json:"workload_types,omitempty"`
+}
+
+// SubmitAnswer tells what became of a submission.
+type SubmitAnswer struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// EstimateConfidence: how sure an estimate is, by how many placements of the last 5 minutes it
+	// rests on, made while something had to wait: high at least 100 over as long a time as the
+	// estimate, or a worker could take the workload now; medium at least 10 over a quarter of
+	// that; low fewer, or more workloads are before it than were counted. Absent without an
+	// estimate.
+	EstimateConfidence *Confidence `json:"estimate_confidence,omitempty"`
+
+	// EstimatedStartTime: when it may start, never before a `run_at` that lies ahead; from a look
+	// at the queue that may be 2 s old. `run_at` itself when there is nothing to estimate from;
+	// null when that is not set either, and for a repeated submission whose workload no longer
+	// waits.
+	EstimatedStartTime *time.Time `json:"estimated_start_time"`
+	Status             Status     `json:"status"`
+
+	// StatusReason: that no worker offers its type yet; absent otherwise.
+	StatusReason *string `json:"status_reason,omitempty"`
+	WorkloadID   string  `json:"workload_id"`
+}
+
+// ControlAnswer tells what became of a cancel, a pause or a resume.
+type ControlAnswer struct {
+	// CheckpointSequence: newest checkpoint; 0: none.
+	CheckpointSequence int64  `json:"checkpoint_sequence"`
+	Status             Status `json:"status"`
+	WorkloadID         string `json:"workload_id"`
+}
+
+// Submission is a workload to run. Priority is 0 to 1000, nil: 10.
+type Submission struct {
+	// AffinityRules: `hard` must hold (`workload_types`: all offered by the worker), `soft` is
+	// preferred (ids and tags), `anti` must not (`workload_types`: none assigned to the worker,
+	// whoever's; what runs with such a rule keeps those types of its own customer away, and of
+	// others only where the operator allows it for its type).
+	AffinityRules *AffinityRules `json:"affinity_rules,omitempty"`
+
+	// InputParams: any JSON object.
+	InputParams json.RawMessage    `json:"input_params"`
+	Labels      *map[string]string `json:"labels,omitempty"`
+
+	// MaxRetries: how often it is tried again after a failure of its own. Default: the config's,
+	// or 5.
+	MaxRetries *int `json:"max_retries,omitempty"`
+	Priority   *int `json:"priority,omitempty"`
+
+	// RunAt: not before this time.
+	RunAt *time.Time `json:"run_at,omitempty"`
+
+	// TimeoutSeconds: longest time of one run; 0: none. Default: the config's, or 3600.
+	TimeoutSeconds *int `json:"timeout_seconds,omitempty"`
+
+	// WorkloadType is such as "sleep".
+	WorkloadType string `json:"workload_type"`
+}
+
+// OrderBy names the field that a list is ordered by.
+type OrderBy string
+
+// Order is the direction of a list.
+type Order string
+
+// BatchResult is what became of one submission of a batch: WorkloadID and Status, or Error.
+type BatchResult struct {
+	Error *struct {
+		Code    string                 `json:"code"`
+		Details map[string]interface{} `json:"details"`
+		Message string                 `json:"message"`
+	} `json:"error,omitempty"`
+	Status *Status `json:"status,omitempty"`
+
+	// StatusReason: that no worker offers its type yet; absent otherwise.
+	StatusReason *string `json:"status_reason,omitempty"`
+	WorkloadID   *string `json:"workload_id,omitempty"`
+}
+
+// Pagination says where a page stands in its list.
+type Pagination struct {
+	// HasMore reports whether another page follows.
+	HasMore bool `json:"has_more"`
+	Limit   int  `json:"limit"`
+
+	// NextCursor stands for the next page; nil: this is the last.
+	NextCursor *string `json:"next_cursor"`
+	Offset     *int    `json:"offset,omitempty"`
+
+	// Total counts the whole list; only with an offset.
+	Total *int `json:"total,omitempty"`
+}
+
+// ActorType says who changed a workload: a client, a worker, or the system.
+type ActorType string
