@@ -57,7 +57,8 @@ func TestReady_WhenSomethingIsDisconnected_IsUnavailableOnlyWithoutADatabase(t *
 		require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &got), name)
 		assert.Equal(t, c.status, got.Status, name)
 		d := got.Dependencies
-		assert.Equal(t, state, Readiness{got.IsLeader, d.LeaderElected, d.Database, d.Broker, d.RateLimiter, d.Replica}, "%s: which it is, is said", name)
+		said := Readiness{got.IsLeader, d.LeaderElected, d.Database, d.Broker, d.RateLimiter, d.Replica}
+		assert.Equal(t, state, said, "%s: the answer names what is disconnected", name)
 		health, _ := s.send("GET", "/health", "")
 		require.Equal(t, 200, health.Code, name)
 	}

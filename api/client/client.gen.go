@@ -297,9 +297,13 @@ func (e ListWorkloadsParamsOrder) Valid() bool {
 	}
 }
 
-// AffinityRules `hard` must hold (`workload_types`: all offered by the worker), `soft` is preferred (ids and tags), `anti` must not (`workload_types`: none
-// assigned to the worker, whoever's; what runs with such a rule keeps those types of its own customer away, and of others only where the operator
-// allows it for its type).
+// AffinityRules `hard` must match, `soft` is preferred and `anti` must not match. All three compare the worker's id and
+// tags.
+//
+// `hard.workload_types`: the worker offers all of these types. `anti.workload_types`: no workload of these
+// types, of any customer, is assigned to the worker. A running workload with such a rule also keeps later
+// workloads of these types away: those of its own customer, and those of others if the operator allows it
+// for its type. `soft.workload_types` is not supported.
 type AffinityRules struct {
 	Anti *AffinityTerms `json:"anti,omitempty"`
 	Hard *AffinityTerms `json:"hard,omitempty"`
@@ -339,7 +343,7 @@ type AuditEvent struct {
 // AuditEventActorType defines model for AuditEvent.ActorType.
 type AuditEventActorType string
 
-// BatchResult `workload_id` and `status`, or `error`
+// BatchResult Either `workload_id` and `status`, or `error`
 type BatchResult struct {
 	Error *struct {
 		Code    string                 `json:"code"`
@@ -348,7 +352,7 @@ type BatchResult struct {
 	} `json:"error,omitempty"`
 	Status *Status `json:"status,omitempty"`
 
-	// StatusReason That no worker offers its type yet; absent otherwise
+	// StatusReason Says that no worker offers the type yet; absent otherwise
 	StatusReason *string `json:"status_reason,omitempty"`
 	WorkloadID   *string `json:"workload_id,omitempty"`
 }
@@ -359,7 +363,7 @@ type Checkpoint struct {
 	Checksum  string `json:"checksum"`
 	CreatedAt Time   `json:"created_at"`
 
-	// Generation The generation that wrote it
+	// Generation The generation that saved it
 	Generation int64 `json:"generation"`
 	Sequence   int64 `json:"sequence"`
 
@@ -370,9 +374,10 @@ type Checkpoint struct {
 // Command defines model for Command.
 type Command = ports.Command
 
-// Confidence How sure an estimate is, by how many placements of the last 5 minutes it rests on, made while something had to wait: high at least 100
-// over as long a time as the estimate, or a worker could take the workload now; medium at least 10 over a quarter of that; low fewer, or
-// more workloads are before it than were counted. Absent without an estimate.
+// Confidence How reliable an estimate is. It depends on the number of placements in the last 5 minutes that were made
+// while something had to wait. `high`: at least 100, over at least as long a time as the estimate, or a
+// worker could take the workload now. `medium`: at least 10, over a quarter of that time. `low`: fewer, or
+// more workloads are ahead than were counted. Absent without an estimate.
 type Confidence string
 
 // ControlAnswer defines model for ControlAnswer.
@@ -390,33 +395,33 @@ type Customer struct {
 	Limits     Limits `json:"limits"`
 	Name       string `json:"name"`
 
-	// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
-	// (`NIYANTA_PREEMPTION`). True for a customer that was onboarded without it.
+	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
+	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 	Preemptible Preemptible `json:"preemptible"`
 	Tier        Tier        `json:"tier"`
 }
 
 // CustomerInput defines model for CustomerInput.
 type CustomerInput struct {
-	// CustomerID `cust_` and a-z, 0-9, `-`, `_`; made when left out
+	// CustomerID `cust_` followed by a-z, 0-9, `-` or `_`. Default: a new one
 	CustomerID *string      `json:"customer_id,omitempty"`
 	Limits     *LimitsInput `json:"limits,omitempty"`
 	Name       string       `json:"name"`
 
-	// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
-	// (`NIYANTA_PREEMPTION`). True for a customer that was onboarded without it.
+	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
+	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 	Preemptible *Preemptible `json:"preemptible,omitempty"`
 	Tier        Tier         `json:"tier"`
 }
 
 // CustomerPatch defines model for CustomerPatch.
 type CustomerPatch struct {
-	// Limits A limit that is left out stays as it is; null takes it back to the tier's
+	// Limits A limit that is left out stays as it is. A limit that is null becomes the tier's again
 	Limits *LimitsPatch `json:"limits,omitempty"`
 	Name   *string      `json:"name,omitempty"`
 
-	// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
-	// (`NIYANTA_PREEMPTION`). True for a customer that was onboarded without it.
+	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
+	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 	Preemptible *Preemptible `json:"preemptible,omitempty"`
 	Tier        *Tier        `json:"tier,omitempty"`
 }
@@ -428,8 +433,8 @@ type CustomerUsage struct {
 	Limits     Limits `json:"limits"`
 	Name       string `json:"name"`
 
-	// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
-	// (`NIYANTA_PREEMPTION`). True for a customer that was onboarded without it.
+	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
+	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 	Preemptible Preemptible `json:"preemptible"`
 	Tier        Tier        `json:"tier"`
 	Usage       struct {
@@ -439,7 +444,7 @@ type CustomerUsage struct {
 	} `json:"usage"`
 }
 
-// EncodedResult What is kept of a result that cannot be kept as it is; it stands in `result_data`.
+// EncodedResult Stands in `result_data` for a result that cannot be stored as it is.
 type EncodedResult = domain.EncodedResult
 
 // Error defines model for Error.
@@ -471,7 +476,7 @@ type Key struct {
 	ExpiresAt *Time  `json:"expires_at"`
 	KeyID     string `json:"key_id"`
 
-	// Prefix Start of the key
+	// Prefix The beginning of the key
 	Prefix    string  `json:"prefix"`
 	RevokedAt *Time   `json:"revoked_at"`
 	Role      KeyRole `json:"role"`
@@ -479,7 +484,7 @@ type Key struct {
 
 // KeyInput defines model for KeyInput.
 type KeyInput struct {
-	// ExpiresAt In the future; left out: never
+	// ExpiresAt A time in the future. Default: the key does not expire
 	ExpiresAt *Time   `json:"expires_at,omitempty"`
 	Role      KeyRole `json:"role"`
 }
@@ -503,7 +508,7 @@ type LimitsInput struct {
 	RateLimitPerSec        *float64 `json:"rate_limit_per_sec,omitempty"`
 }
 
-// LimitsPatch A limit that is left out stays as it is; null takes it back to the tier's
+// LimitsPatch A limit that is left out stays as it is. A limit that is null becomes the tier's again
 type LimitsPatch struct {
 	Burst                  domain.Change[int]     `json:"burst,omitempty,omitzero"`
 	MaxConcurrentWorkloads domain.Change[int]     `json:"max_concurrent_workloads,omitempty,omitzero"`
@@ -520,17 +525,19 @@ type LogLine struct {
 	Message string `json:"message"`
 	Seq     int64  `json:"seq"`
 
-	// Stream stdout or stderr of a program
+	// Stream For programs: stdout or stderr
 	Stream *string `json:"stream,omitempty"`
 	Time   Time    `json:"time"`
 }
 
 // NewKey defines model for NewKey.
 type NewKey struct {
-	ExpiresAt *Time   `json:"expires_at"`
-	Key       string  `json:"key"`
-	KeyID     string  `json:"key_id"`
-	Role      KeyRole `json:"role"`
+	ExpiresAt *Time `json:"expires_at"`
+
+	// Key The API key
+	Key   string  `json:"key"`
+	KeyID string  `json:"key_id"`
+	Role  KeyRole `json:"role"`
 }
 
 // Pagination defines model for Pagination.
@@ -544,51 +551,66 @@ type Pagination struct {
 
 // Placement defines model for Placement.
 type Placement struct {
-	// Confidence How sure an estimate is, by how many placements of the last 5 minutes it rests on, made while something had to wait: high at least 100
-	// over as long a time as the estimate, or a worker could take the workload now; medium at least 10 over a quarter of that; low fewer, or
-	// more workloads are before it than were counted. Absent without an estimate.
+	// Confidence How reliable an estimate is. It depends on the number of placements in the last 5 minutes that were made
+	// while something had to wait. `high`: at least 100, over at least as long a time as the estimate, or a
+	// worker could take the workload now. `medium`: at least 10, over a quarter of that time. `low`: fewer, or
+	// more workloads are ahead than were counted. Absent without an estimate.
 	Confidence *Confidence `json:"confidence,omitempty"`
 
-	// EstimatedStartTime When it may start, at the throughput of its workload type in the last 5 minutes while some of it had to wait (with its customer
-	// at the limit also at its customer's). Absent when it does not wait, when no worker could run it, or when nothing tells yet.
+	// EstimatedStartTime When the workload may start, at the rate at which workloads of its type were placed in the last 5 minutes
+	// while some of them had to wait. If its customer is at its limit, the rate of the customer counts too.
+	// Absent if the workload does not wait, no worker could run it, or there is nothing to estimate from.
 	EstimatedStartTime *Time `json:"estimated_start_time,omitempty"`
 
-	// Placeable Some worker that is registered and not draining could run it, were that worker empty; false when it does not wait
+	// Placeable Whether a worker that is registered and not draining could run it if that worker were empty. False if it does not wait
 	Placeable bool `json:"placeable"`
 
-	// Position Place in the queue of the whole fleet, all customers and workload types together; 1 is next. Absent when it does not wait, and while
-	// it may not be placed yet (`not_before`).
+	// Position Position in the queue, counting all customers and workload types; 1 is next. Absent if the workload
+	// does not wait or may not be placed yet (`not_before`).
 	Position *int `json:"position,omitempty"`
 
-	// PositionIsMinimum The position is not exact: at least so many are before it. More than 10,000 waiting workloads of a kind are not counted, and with
-	// the policy `fair` customers take turns as slots get free, so that no place is fixed.
+	// PositionIsMinimum Whether the position is only a lower bound. Beyond 10,000 waiting workloads of a kind, no more are
+	// counted. With the policy `fair`, customers take turns as slots become free, so no position is fixed.
 	PositionIsMinimum bool `json:"position_is_minimum"`
 
-	// Reasons About the workload and its customer first, then about workers, the most common first. Empty when it does not wait.
+	// Reasons Reasons about the workload and its customer first, then those about workers, the most common first. Empty if it does not wait.
 	Reasons []PlacementReason `json:"reasons"`
 	Status  Status            `json:"status"`
 
-	// Waiting PENDING or REDISTRIBUTING; in any other status only `worker_id` is told beside it
+	// Waiting Whether it is PENDING or REDISTRIBUTING. In any other status only `worker_id` is set beside it
 	Waiting bool `json:"waiting"`
 
-	// WorkerID Who holds it; set exactly while SCHEDULED or RUNNING
+	// WorkerID The worker that holds it; set while SCHEDULED or RUNNING
 	WorkerID   *string `json:"worker_id,omitempty"`
 	WorkloadID string  `json:"workload_id"`
 }
 
 // PlacementReason defines model for PlacementReason.
 type PlacementReason struct {
-	// Code About the workload or its customer: `not_before` (`run_at` is to come), `retry_backoff` (the
-	// wait before a retry is to come; the message says which retry), `customer_limit` (its customer runs
-	// `max_concurrent_workloads`), `type_not_offered` (no worker that is registered offers its type), `no_worker` (none is registered).
+	// Code Reasons about the workload or its customer:
 	//
-	// About workers, each of which is counted once, under the first that applies: `worker_draining`, `missing_type` (does not offer the workload
-	// type), `other_worker_id`, `missing_tag` and `missing_workload_types` (`affinity_rules.hard`), `excluded` (`affinity_rules.anti`), `too_small`
-	// (the config's `resource_limits` exceed what it has), `full` (no free slot),
-	// `run_ending` (no free slot, one of them kept by a run that has ended but does not return), `declined` (gave this workload back a moment ago), `suspects` (workers died under
-	// this workload and under one that runs there), `conflict` (`anti.workload_types`, its own or of what runs there),
-	// `resources_taken` (free slots, but too little CPU, memory or disk left), `next` (could take it now: it is about to be placed, or others are
-	// before it). More may be added.
+	// - `not_before`: `run_at` is in the future
+	// - `retry_backoff`: the wait before a retry is not over; the message says which retry
+	// - `customer_limit`: its customer runs `max_concurrent_workloads`
+	// - `type_not_offered`: no registered worker offers its type
+	// - `no_worker`: no worker is registered
+	//
+	// Reasons about workers. Each worker is counted once, under the first that applies:
+	//
+	// - `worker_draining`: it drains
+	// - `missing_type`: it does not offer the type
+	// - `other_worker_id`, `missing_tag`, `missing_workload_types`: `affinity_rules.hard` does not match
+	// - `excluded`: `affinity_rules.anti` matches
+	// - `too_small`: it has less than the config's `resource_limits`
+	// - `full`: no free slot
+	// - `run_ending`: no free slot, and a run that has ended but does not return keeps one
+	// - `declined`: it gave this workload back a moment ago
+	// - `suspects`: workers died under this workload, and under one that runs there
+	// - `conflict`: `anti.workload_types` of this workload, or of one that runs there
+	// - `resources_taken`: free slots, but not enough CPU, memory or disk left
+	// - `next`: it could take the workload now, which is about to be placed or has others before it
+	//
+	// More may be added.
 	//
 	//
 	// Examples: missing_tag
@@ -599,7 +621,7 @@ type PlacementReason struct {
 	// Examples: 3 workers without tag gpu=a100
 	Message string `json:"message"`
 
-	// Workers How many workers it applies to; absent for reasons about the workload or its customer
+	// Workers Number of workers that it applies to; absent for reasons about the workload or its customer
 	Workers *int `json:"workers,omitempty"`
 }
 
@@ -610,13 +632,13 @@ type PollRequest struct {
 	WorkerID  string `json:"worker_id"`
 }
 
-// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
-// (`NIYANTA_PREEMPTION`). True for a customer that was onboarded without it.
+// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
+// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 type Preemptible = bool
 
 // Readiness defines model for Readiness.
 type Readiness struct {
-	// Dependencies As of the last look, every 2 s; asking costs the dependencies nothing.
+	// Dependencies As of the last check. The process checks them every 2 s, not on each request.
 	Dependencies struct {
 		Broker        ReadinessDependenciesBroker      `json:"broker"`
 		Database      ReadinessDependenciesDatabase    `json:"database"`
@@ -628,8 +650,8 @@ type Readiness struct {
 	} `json:"dependencies"`
 	IsLeader bool `json:"is_leader"`
 
-	// Status `unavailable` (503): no database that takes writes, or the process shuts down. `degraded` (200): it serves, but something it
-	// can do without is away, or nobody leads.
+	// Status `unavailable` (503): the database is disconnected or takes no writes, or the process shuts down.
+	// `degraded` (200): the process serves, but another dependency is disconnected or there is no leader.
 	Status ReadinessStatus `json:"status"`
 }
 
@@ -645,8 +667,8 @@ type ReadinessDependenciesRateLimiter string
 // ReadinessDependenciesReplica Absent where there is none
 type ReadinessDependenciesReplica string
 
-// ReadinessStatus `unavailable` (503): no database that takes writes, or the process shuts down. `degraded` (200): it serves, but something it
-// can do without is away, or nobody leads.
+// ReadinessStatus `unavailable` (503): the database is disconnected or takes no writes, or the process shuts down.
+// `degraded` (200): the process serves, but another dependency is disconnected or there is no leader.
 type ReadinessStatus string
 
 // Registration defines model for Registration.
@@ -672,14 +694,15 @@ type Resources struct {
 	MemoryMb *int     `json:"memory_mb,omitempty"`
 }
 
-// RetryBackoff The wait before a retry: `initial_seconds` before the first, `factor` times as long before each further one, at most `max_seconds`; half of each
-// wait is fixed and half is random. With the defaults and five retries: 5, 15, 45, 135 and 405 s, or half of that. A workload may ask for
-// another wait when it fails.
+// RetryBackoff The wait before a retry: `initial_seconds` before the first retry, `factor` times as long before each
+// further one, at most `max_seconds`. Half of each wait is fixed and half is random. With the defaults, the
+// longest waits before five retries are 5, 15, 45, 135 and 405 s. A workload may ask for another wait when it
+// fails.
 type RetryBackoff struct {
 	Factor         *float64 `json:"factor,omitempty"`
 	InitialSeconds *float64 `json:"initial_seconds,omitempty"`
 
-	// MaxSeconds Left out: 600, or `initial_seconds` if that is more
+	// MaxSeconds Default: 600, or `initial_seconds` if that is more
 	MaxSeconds *float64 `json:"max_seconds,omitempty"`
 }
 
@@ -691,23 +714,27 @@ type Status string
 
 // Submission defines model for Submission.
 type Submission struct {
-	// AffinityRules `hard` must hold (`workload_types`: all offered by the worker), `soft` is preferred (ids and tags), `anti` must not (`workload_types`: none
-	// assigned to the worker, whoever's; what runs with such a rule keeps those types of its own customer away, and of others only where the operator
-	// allows it for its type).
+	// AffinityRules `hard` must match, `soft` is preferred and `anti` must not match. All three compare the worker's id and
+	// tags.
+	//
+	// `hard.workload_types`: the worker offers all of these types. `anti.workload_types`: no workload of these
+	// types, of any customer, is assigned to the worker. A running workload with such a rule also keeps later
+	// workloads of these types away: those of its own customer, and those of others if the operator allows it
+	// for its type. `soft.workload_types` is not supported.
 	AffinityRules *AffinityRules `json:"affinity_rules,omitempty"`
 
 	// InputParams Any JSON object
 	InputParams JSONObject         `json:"input_params"`
 	Labels      *map[string]string `json:"labels,omitempty"`
 
-	// MaxRetries How often it is tried again after a failure of its own. Default: the config's, or 5
+	// MaxRetries How often the workload is retried after a failure of its own. Default: the config's, or 5
 	MaxRetries *int `json:"max_retries,omitempty"`
 	Priority   *int `json:"priority,omitempty"`
 
-	// RunAt Not before this time
+	// RunAt Earliest start
 	RunAt *Time `json:"run_at,omitempty"`
 
-	// TimeoutSeconds Longest time of one run; 0: none. Default: the config's, or 3600
+	// TimeoutSeconds Longest time of one run, in seconds. 0: no limit. Default: the config's, or 3600
 	TimeoutSeconds *int `json:"timeout_seconds,omitempty"`
 
 	// WorkloadType Examples: sleep
@@ -718,17 +745,19 @@ type Submission struct {
 type SubmitAnswer struct {
 	CreatedAt Time `json:"created_at"`
 
-	// EstimateConfidence How sure an estimate is, by how many placements of the last 5 minutes it rests on, made while something had to wait: high at least 100
-	// over as long a time as the estimate, or a worker could take the workload now; medium at least 10 over a quarter of that; low fewer, or
-	// more workloads are before it than were counted. Absent without an estimate.
+	// EstimateConfidence How reliable an estimate is. It depends on the number of placements in the last 5 minutes that were made
+	// while something had to wait. `high`: at least 100, over at least as long a time as the estimate, or a
+	// worker could take the workload now. `medium`: at least 10, over a quarter of that time. `low`: fewer, or
+	// more workloads are ahead than were counted. Absent without an estimate.
 	EstimateConfidence *Confidence `json:"estimate_confidence,omitempty"`
 
-	// EstimatedStartTime When it may start, never before a `run_at` that lies ahead; from a look at the queue that may be 2 s old. `run_at` itself when there
-	// is nothing to estimate from; null when that is not set either, and for a repeated submission whose workload no longer waits.
+	// EstimatedStartTime When the workload may start, from a look at the queue that may be 2 s old; never before `run_at`. It is
+	// `run_at` itself if there is nothing to estimate from. It is null if `run_at` is not set either, and for a
+	// repeated submission whose workload no longer waits.
 	EstimatedStartTime *Time  `json:"estimated_start_time"`
 	Status             Status `json:"status"`
 
-	// StatusReason That no worker offers its type yet; absent otherwise
+	// StatusReason Says that no worker offers the type yet; absent otherwise
 	//
 	// Examples: no worker offers type "report" yet
 	StatusReason *string `json:"status_reason,omitempty"`
@@ -742,8 +771,8 @@ type Tier string
 type Worker struct {
 	Capabilities []string `json:"capabilities"`
 
-	// EndingRuns Runs that have ended (cancelled, timed out) but that the worker still has in its hands. Each keeps its slot. One that stays for
-	// longer than a few seconds ignores its cancellation; restarting the worker frees the slot.
+	// EndingRuns Runs that were cancelled or timed out and whose code has not returned yet. Each keeps its slot. A run that
+	// stays for longer than a few seconds ignores its cancellation; restarting the worker frees the slot.
 	EndingRuns []struct {
 		CustomerID       string  `json:"customer_id"`
 		EndingForSeconds float64 `json:"ending_for_seconds"`
@@ -757,7 +786,7 @@ type Worker struct {
 	SessionID       string    `json:"session_id"`
 	Slots           int       `json:"slots"`
 
-	// SlotsInUse By what it holds and by ending runs
+	// SlotsInUse Slots taken by the workloads it holds and by ending runs
 	SlotsInUse int               `json:"slots_in_use"`
 	Status     WorkerStatus      `json:"status"`
 	Tags       map[string]string `json:"tags"`
@@ -776,9 +805,13 @@ type WorkerStatus string
 
 // Workload defines model for Workload.
 type Workload struct {
-	// AffinityRules `hard` must hold (`workload_types`: all offered by the worker), `soft` is preferred (ids and tags), `anti` must not (`workload_types`: none
-	// assigned to the worker, whoever's; what runs with such a rule keeps those types of its own customer away, and of others only where the operator
-	// allows it for its type).
+	// AffinityRules `hard` must match, `soft` is preferred and `anti` must not match. All three compare the worker's id and
+	// tags.
+	//
+	// `hard.workload_types`: the worker offers all of these types. `anti.workload_types`: no workload of these
+	// types, of any customer, is assigned to the worker. A running workload with such a rule also keeps later
+	// workloads of these types away: those of its own customer, and those of others if the operator allows it
+	// for its type. `soft.workload_types` is not supported.
 	AffinityRules      AffinityRules `json:"affinity_rules"`
 	CheckpointSequence int64         `json:"checkpoint_sequence"`
 	CompletedAt        *Time         `json:"completed_at"`
@@ -789,10 +822,10 @@ type Workload struct {
 	// ErrorType Examples: timeout
 	ErrorType *string `json:"error_type"`
 
-	// EstimatedCompletionTime From start and progress; null while unknown
+	// EstimatedCompletionTime Extrapolated from start and progress; null while unknown
 	EstimatedCompletionTime *Time `json:"estimated_completion_time"`
 
-	// Generation Fencing token; grows with every assignment
+	// Generation Fencing token. Grows with every assignment
 	Generation int64 `json:"generation"`
 
 	// InputParams The submitted object; null for viewers
@@ -807,7 +840,7 @@ type Workload struct {
 	// ResultData Any JSON value, or an `EncodedResult`; null until completed and for viewers
 	ResultData json.RawMessage `json:"result_data"`
 
-	// RetryCount Failures of its own that were retried
+	// RetryCount Failures of its own after which it was retried
 	RetryCount   int     `json:"retry_count"`
 	RunAt        *Time   `json:"run_at"`
 	ScheduledAt  *Time   `json:"scheduled_at"`
@@ -816,7 +849,7 @@ type Workload struct {
 	StatusReason *string `json:"status_reason"`
 	UpdatedAt    Time    `json:"updated_at"`
 
-	// WorkerID Set exactly while SCHEDULED or RUNNING
+	// WorkerID The worker that holds it; set while SCHEDULED or RUNNING
 	WorkerID     *string `json:"worker_id"`
 	WorkloadID   string  `json:"workload_id"`
 	WorkloadType string  `json:"workload_type"`
@@ -835,9 +868,10 @@ type WorkloadConfig struct {
 	MaxRetries     int             `json:"max_retries"`
 	ResourceLimits Resources       `json:"resource_limits"`
 
-	// RetryBackoff The wait before a retry: `initial_seconds` before the first, `factor` times as long before each further one, at most `max_seconds`; half of each
-	// wait is fixed and half is random. With the defaults and five retries: 5, 15, 45, 135 and 405 s, or half of that. A workload may ask for
-	// another wait when it fails.
+	// RetryBackoff The wait before a retry: `initial_seconds` before the first retry, `factor` times as long before each
+	// further one, at most `max_seconds`. Half of each wait is fixed and half is random. With the defaults, the
+	// longest waits before five retries are 5, 15, 45, 135 and 405 s. A workload may ask for another wait when it
+	// fails.
 	RetryBackoff   RetryBackoff `json:"retry_backoff"`
 	TimeoutSeconds int          `json:"timeout_seconds"`
 	UpdatedAt      Time         `json:"updated_at"`
@@ -846,23 +880,24 @@ type WorkloadConfig struct {
 
 // WorkloadConfigInput defines model for WorkloadConfigInput.
 type WorkloadConfigInput struct {
-	// CheckpointIntervalSec 0: only when the workload asks
+	// CheckpointIntervalSec Seconds between automatic checkpoints. 0: only those that the workload saves itself
 	CheckpointIntervalSec *int `json:"checkpoint_interval_sec,omitempty"`
 
 	// ConfigJSON Any JSON object
 	ConfigJSON  *JSONObject `json:"config_json,omitempty"`
 	Description *string     `json:"description,omitempty"`
 
-	// MaxRetries How often a workload is tried again after a failure of its own
+	// MaxRetries How often a workload is retried after a failure of its own
 	MaxRetries     *int       `json:"max_retries,omitempty"`
 	ResourceLimits *Resources `json:"resource_limits,omitempty"`
 
-	// RetryBackoff The wait before a retry: `initial_seconds` before the first, `factor` times as long before each further one, at most `max_seconds`; half of each
-	// wait is fixed and half is random. With the defaults and five retries: 5, 15, 45, 135 and 405 s, or half of that. A workload may ask for
-	// another wait when it fails.
+	// RetryBackoff The wait before a retry: `initial_seconds` before the first retry, `factor` times as long before each
+	// further one, at most `max_seconds`. Half of each wait is fixed and half is random. With the defaults, the
+	// longest waits before five retries are 5, 15, 45, 135 and 405 s. A workload may ask for another wait when it
+	// fails.
 	RetryBackoff *RetryBackoff `json:"retry_backoff,omitempty"`
 
-	// TimeoutSeconds 0: none
+	// TimeoutSeconds Longest time of one run, in seconds. 0: no limit
 	TimeoutSeconds *int   `json:"timeout_seconds,omitempty"`
 	WorkloadType   string `json:"workload_type"`
 }
@@ -923,10 +958,10 @@ type ListWorkloadsParams struct {
 	// Label `key=value`, repeatable; all must match
 	Label *[]string `form:"label,omitempty" json:"label,omitempty"`
 
-	// CreatedAfter Exclusive, compared in milliseconds, as `created_at` is shown
+	// CreatedAfter Only workloads created after this time, compared in milliseconds
 	CreatedAfter *Time `form:"created_after,omitempty" json:"created_after,omitempty"`
 
-	// CreatedBefore Exclusive, compared in milliseconds, as `created_at` is shown
+	// CreatedBefore Only workloads created before this time, compared in milliseconds
 	CreatedBefore *Time                       `form:"created_before,omitempty" json:"created_before,omitempty"`
 	OrderBy       *ListWorkloadsParamsOrderBy `form:"order_by,omitempty" json:"order_by,omitempty"`
 	Order         *ListWorkloadsParamsOrder   `form:"order,omitempty" json:"order,omitempty"`
@@ -934,10 +969,10 @@ type ListWorkloadsParams struct {
 	// Limit Items per page
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor `next_cursor` of the page before, with the same filters
+	// Cursor `next_cursor` of the page before. The filters must be the same
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Offset Instead of a cursor; the answer then carries `total`
+	// Offset Skips this many items, in place of a cursor. The answer then has `total`
 	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
 }
 
@@ -949,7 +984,7 @@ type ListWorkloadsParamsOrder string
 
 // SubmitWorkloadParams defines parameters for SubmitWorkload.
 type SubmitWorkloadParams struct {
-	// IdempotencyKey Makes repeating safe. At most 255 bytes
+	// IdempotencyKey Makes the request safe to repeat. At most 255 bytes
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -960,7 +995,7 @@ type SubmitWorkloadsJSONBody struct {
 
 // GetWorkloadParams defines parameters for GetWorkload.
 type GetWorkloadParams struct {
-	// Wait Answer when the workload is final, or as it is after this time; at most 60s
+	// Wait Answer when the workload is final, or after this time, whichever is first. A duration such as 30s, or seconds; at most 60s
 	Wait *string `form:"wait,omitempty" json:"wait,omitempty"`
 }
 
@@ -968,7 +1003,7 @@ type GetWorkloadParams struct {
 type GetWorkloadAuditParams struct {
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// After Continue behind the event with this `event_id`
+	// After Only events after the one with this `event_id`
 	After *int64 `form:"after,omitempty" json:"after,omitempty"`
 }
 
@@ -988,7 +1023,7 @@ type GetWorkloadLogsParams struct {
 	// Until Exclusive
 	Until *Time `form:"until,omitempty" json:"until,omitempty"`
 
-	// After Continue behind the line with this `seq`
+	// After Only lines after the one with this `seq`
 	After *int64 `form:"after,omitempty" json:"after,omitempty"`
 }
 
@@ -1149,8 +1184,8 @@ type ClientInterface interface {
 
 	// UpdateCustomerWithBody Change name, tier, limits or preemptible
 	//
-	// What is left out stays as it is, each of `limits` too; a limit that is null is the tier's again. They hold for what is submitted and
-	// placed from then on.
+	// A field that is left out stays as it is, and so does each of `limits`. A limit that is null becomes the
+	// tier's again. The change applies to everything submitted and placed from then on.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1159,8 +1194,8 @@ type ClientInterface interface {
 
 	// UpdateCustomer Change name, tier, limits or preemptible
 	//
-	// What is left out stays as it is, each of `limits` too; a limit that is null is the tier's again. They hold for what is submitted and
-	// placed from then on.
+	// A field that is left out stays as it is, and so does each of `limits`. A limit that is null becomes the
+	// tier's again. The change applies to everything submitted and placed from then on.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1174,7 +1209,7 @@ type ClientInterface interface {
 
 	// CreateKeyWithBody Make an API key
 	//
-	// The only time the key is shown; only a digest is kept.
+	// The answer is the only place where the key is shown. Only a digest of it is stored.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1183,7 +1218,7 @@ type ClientInterface interface {
 
 	// CreateKey Make an API key
 	//
-	// The only time the key is shown; only a digest is kept.
+	// The answer is the only place where the key is shown. Only a digest of it is stored.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1192,7 +1227,7 @@ type ClientInterface interface {
 
 	// RevokeKey Revoke a key
 	//
-	// Takes effect within 5 s everywhere. Revoking again succeeds.
+	// Takes effect within 5 s on every coordinator. Revoking again succeeds.
 	//
 	// Corresponds with DELETE /v1/admin/customers/{id}/keys/{key_id} (the `RevokeKey` operationId).
 	RevokeKey(ctx context.Context, id CustomerID, keyID string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1204,22 +1239,22 @@ type ClientInterface interface {
 
 	// RemoveWorker Remove a worker
 	//
-	// Its work is redistributed at once. A process that is still alive stops what it ran and registers anew.
+	// Its work is redistributed at once. A process that is still alive stops its runs and registers again.
 	//
 	// Corresponds with DELETE /v1/admin/workers/{id} (the `RemoveWorker` operationId).
 	RemoveWorker(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DrainWorker Drain a worker
 	//
-	// It gets no new work, checkpoints what it runs and gives it back.
+	// The worker gets no new work. It saves a checkpoint of each run and gives the run back.
 	//
 	// Corresponds with POST /v1/admin/workers/{id}/drain (the `DrainWorker` operationId).
 	DrainWorker(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UndrainWorker Take back a drain
+	// UndrainWorker Undo a drain
 	//
-	// The worker gets work again. A worker that drains because its process was told to end is DRAINING again with its next
-	// heartbeat. 400 `INVALID_STATE` when it is DEAD.
+	// The worker gets work again. A worker that drains because its process was told to end is DRAINING again
+	// with its next heartbeat. 400 `INVALID_STATE` if the worker is DEAD.
 	//
 	// Corresponds with POST /v1/admin/workers/{id}/undrain (the `UndrainWorker` operationId).
 	UndrainWorker(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1231,10 +1266,13 @@ type ClientInterface interface {
 
 	// WorkerEndWithBody End a session before its lease does
 	//
-	// Either the holder's own word, `worker_id` and `session_id`: the worker is gone, not dead; it says so when nothing of the session
-	// runs any more. Or a death certificate, `process_id` and `secret`, from whoever saw the process end with all its descendants:
-	// every session that the process registered with the digest of the secret ends. What the sessions held is
-	// redistributed at once. Repeating it succeeds. 403 `FORBIDDEN`: the secret is not that of the process.
+	// There are two forms. With `worker_id` and `session_id`, the worker ends its own session, once nothing of
+	// the session runs any more. It is gone, not dead. With `process_id` and `secret`, a supervisor certifies
+	// that the process has ended with all its descendants: every session that the process registered with the
+	// digest of the secret ends.
+	//
+	// The work of the sessions is redistributed at once. Repeating the request succeeds. 403 `FORBIDDEN`: the
+	// secret is not that of the process.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1243,10 +1281,13 @@ type ClientInterface interface {
 
 	// WorkerEnd End a session before its lease does
 	//
-	// Either the holder's own word, `worker_id` and `session_id`: the worker is gone, not dead; it says so when nothing of the session
-	// runs any more. Or a death certificate, `process_id` and `secret`, from whoever saw the process end with all its descendants:
-	// every session that the process registered with the digest of the secret ends. What the sessions held is
-	// redistributed at once. Repeating it succeeds. 403 `FORBIDDEN`: the secret is not that of the process.
+	// There are two forms. With `worker_id` and `session_id`, the worker ends its own session, once nothing of
+	// the session runs any more. It is gone, not dead. With `process_id` and `secret`, a supervisor certifies
+	// that the process has ended with all its descendants: every session that the process registered with the
+	// digest of the secret ends.
+	//
+	// The work of the sessions is redistributed at once. Repeating the request succeeds. 403 `FORBIDDEN`: the
+	// secret is not that of the process.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1255,8 +1296,8 @@ type ClientInterface interface {
 
 	// WorkerHeartbeatWithBody Renew the lease and reconcile
 	//
-	// The lease counts from when the request was *sent*. 409 `FENCED`: the session is over, stop everything and register anew. 409
-	// `CONFLICT`: another process owns the id, end.
+	// The lease counts from the moment the request was *sent*. 409 `FENCED`: the session is over; stop
+	// everything and register again. 409 `CONFLICT`: another process holds the id; end.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1265,8 +1306,8 @@ type ClientInterface interface {
 
 	// WorkerHeartbeat Renew the lease and reconcile
 	//
-	// The lease counts from when the request was *sent*. 409 `FENCED`: the session is over, stop everything and register anew. 409
-	// `CONFLICT`: another process owns the id, end.
+	// The lease counts from the moment the request was *sent*. 409 `FENCED`: the session is over; stop
+	// everything and register again. 409 `CONFLICT`: another process holds the id; end.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1275,7 +1316,8 @@ type ClientInterface interface {
 
 	// WorkerPollWithBody Wait for commands
 	//
-	// Answers when there is a command, or empty after `wait_ms`. Commands are hints; what matters comes again.
+	// Answers as soon as there are commands, or with none after `wait_ms`. A command may be lost; heartbeats
+	// repeat those that a worker must not miss.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1284,7 +1326,8 @@ type ClientInterface interface {
 
 	// WorkerPoll Wait for commands
 	//
-	// Answers when there is a command, or empty after `wait_ms`. Commands are hints; what matters comes again.
+	// Answers as soon as there are commands, or with none after `wait_ms`. A command may be lost; heartbeats
+	// repeat those that a worker must not miss.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1293,11 +1336,13 @@ type ClientInterface interface {
 
 	// WorkerRegisterWithBody Start a session
 	//
-	// Registering an id whose session's lease still runs is refused with 409 `CONFLICT` when another process holds it; `details` has
-	// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one lease, then ends.
-	// With `take_over`, or when the same process comes back (it names its previous session or has the same `process_id`), the old
-	// session ends at once and its work is redistributed. A worker without a `process_id` repeats a registration that was not
-	// answered with the same `session_id`.
+	// 409 `CONFLICT` if another process holds the id and its lease has not expired; `details` has
+	// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one
+	// lease, then ends.
+	//
+	// With `take_over`, or if the same process comes back (it names its previous session or has the same
+	// `process_id`), the old session ends at once and its work is redistributed. A worker without a
+	// `process_id` repeats an unanswered registration with the same `session_id`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1306,11 +1351,13 @@ type ClientInterface interface {
 
 	// WorkerRegister Start a session
 	//
-	// Registering an id whose session's lease still runs is refused with 409 `CONFLICT` when another process holds it; `details` has
-	// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one lease, then ends.
-	// With `take_over`, or when the same process comes back (it names its previous session or has the same `process_id`), the old
-	// session ends at once and its work is redistributed. A worker without a `process_id` repeats a registration that was not
-	// answered with the same `session_id`.
+	// 409 `CONFLICT` if another process holds the id and its lease has not expired; `details` has
+	// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one
+	// lease, then ends.
+	//
+	// With `take_over`, or if the same process comes back (it names its previous session or has the same
+	// `process_id`), the old session ends at once and its work is redistributed. A worker without a
+	// `process_id` repeats an unanswered registration with the same `session_id`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1319,9 +1366,10 @@ type ClientInterface interface {
 
 	// WorkerReportWithBody Report on workloads
 	//
-	// Committed in order when answered; one answer per report, in its place, with a `reason` when it was not accepted: `illegal` for what
-	// no worker may say, `refused` for what cannot be stored, `fenced` when the workload or the session is no longer this worker's. One
-	// bad report costs the others nothing. Repeating a batch is safe.
+	// The reports are committed, in order, when the answer arrives. `answers` has one entry per report, in its
+	// place. An entry has a `reason` if the report was not accepted: `illegal` if the event is not possible,
+	// `refused` if it cannot be stored, `fenced` if the workload or the session is no longer this worker's. A
+	// bad report does not affect the others. A batch may be repeated.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1330,9 +1378,10 @@ type ClientInterface interface {
 
 	// WorkerReport Report on workloads
 	//
-	// Committed in order when answered; one answer per report, in its place, with a `reason` when it was not accepted: `illegal` for what
-	// no worker may say, `refused` for what cannot be stored, `fenced` when the workload or the session is no longer this worker's. One
-	// bad report costs the others nothing. Repeating a batch is safe.
+	// The reports are committed, in order, when the answer arrives. `answers` has one entry per report, in its
+	// place. An entry has a `reason` if the report was not accepted: `illegal` if the event is not possible,
+	// `refused` if it cannot be stored, `fenced` if the workload or the session is no longer this worker's. A
+	// bad report does not affect the others. A batch may be repeated.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1341,14 +1390,14 @@ type ClientInterface interface {
 
 	// WorkerLoadCheckpoint Load a checkpoint
 	//
-	// The newest whose checksum holds, at or below `sequence`. Only for the holder of the workload.
+	// Returns the newest checkpoint at or below `sequence` whose checksum is right. Only for the worker that holds the workload.
 	//
 	// Corresponds with GET /v1/worker/workloads/{id}/checkpoints/{sequence} (the `WorkerLoadCheckpoint` operationId).
 	WorkerLoadCheckpoint(ctx context.Context, id WorkloadID, sequence int64, params *WorkerLoadCheckpointParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// WorkerSaveCheckpointWithBody Save a checkpoint
 	//
-	// The body is the data, at most 10 MiB. Durable when the outcome is `applied` or `already`.
+	// The body is the data, at most 10 MiB. The checkpoint is durable if the outcome is `applied` or `already`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1376,7 +1425,7 @@ type ClientInterface interface {
 
 	// DeleteWorkloadConfig Delete a config
 	//
-	// 409 while an unfinished workload was submitted under it.
+	// 409 `CONFLICT` while a workload that was submitted with it is unfinished.
 	//
 	// Corresponds with DELETE /v1/workload-configs/{id} (the `DeleteWorkloadConfig` operationId).
 	DeleteWorkloadConfig(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1388,7 +1437,8 @@ type ClientInterface interface {
 
 	// UpdateWorkloadConfigWithBody Replace a config
 	//
-	// Later submissions use it; workloads submitted before keep what they had. The type cannot change.
+	// Replaces the config; a field that is left out gets its default. Later submissions use it. Workloads that
+	// were submitted before keep their settings. The type cannot change.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1397,7 +1447,8 @@ type ClientInterface interface {
 
 	// UpdateWorkloadConfig Replace a config
 	//
-	// Later submissions use it; workloads submitted before keep what they had. The type cannot change.
+	// Replaces the config; a field that is left out gets its default. Later submissions use it. Workloads that
+	// were submitted before keep their settings. The type cannot change.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1411,11 +1462,13 @@ type ClientInterface interface {
 
 	// SubmitWorkloadWithBody Submit a workload
 	//
-	// Stores the workload and answers at once. With an `Idempotency-Key` (kept 24 h) repeating the request is safe: the same
-	// key and body return the first workload, the same key with another body is 409.
+	// Stores the workload and answers at once. With an `Idempotency-Key`, which is kept for 24 h, the request
+	// may be repeated: the same key with the same body returns the first workload, the same key with another
+	// body is 409 `CONFLICT`.
 	//
-	// A type that no worker offers yet is accepted and waits for one, as `status_reason` says. With `NIYANTA_REQUIRE_KNOWN_TYPES` it is 400,
-	// and `details.supported_types` lists the types that you have a config for and those that workers offer.
+	// A type that no worker offers yet is accepted and waits for a worker; `status_reason` says so. If the
+	// operator sets `NIYANTA_REQUIRE_KNOWN_TYPES`, it is 400, and `details.supported_types` lists the types
+	// that you have a config for and those that workers offer. 503 if your queue is full.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1424,11 +1477,13 @@ type ClientInterface interface {
 
 	// SubmitWorkload Submit a workload
 	//
-	// Stores the workload and answers at once. With an `Idempotency-Key` (kept 24 h) repeating the request is safe: the same
-	// key and body return the first workload, the same key with another body is 409.
+	// Stores the workload and answers at once. With an `Idempotency-Key`, which is kept for 24 h, the request
+	// may be repeated: the same key with the same body returns the first workload, the same key with another
+	// body is 409 `CONFLICT`.
 	//
-	// A type that no worker offers yet is accepted and waits for one, as `status_reason` says. With `NIYANTA_REQUIRE_KNOWN_TYPES` it is 400,
-	// and `details.supported_types` lists the types that you have a config for and those that workers offer.
+	// A type that no worker offers yet is accepted and waits for a worker; `status_reason` says so. If the
+	// operator sets `NIYANTA_REQUIRE_KNOWN_TYPES`, it is 400, and `details.supported_types` lists the types
+	// that you have a config for and those that workers offer. 503 if your queue is full.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1437,8 +1492,9 @@ type ClientInterface interface {
 
 	// SubmitWorkloadsWithBody Submit up to 1,000 workloads
 	//
-	// Each is accepted or refused on its own, whatever is wrong with it; results stand in the order of the request. The batch as a whole
-	// is refused only when its items cannot be told apart. An `Idempotency-Key` is not supported yet: 400.
+	// Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
+	// request. The whole batch is refused only if the server cannot tell where an item ends. An
+	// `Idempotency-Key` is not supported here and is 400.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1447,8 +1503,9 @@ type ClientInterface interface {
 
 	// SubmitWorkloads Submit up to 1,000 workloads
 	//
-	// Each is accepted or refused on its own, whatever is wrong with it; results stand in the order of the request. The batch as a whole
-	// is refused only when its items cannot be told apart. An `Idempotency-Key` is not supported yet: 400.
+	// Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
+	// request. The whole batch is refused only if the server cannot tell where an item ends. An
+	// `Idempotency-Key` is not supported here and is 400.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1462,14 +1519,15 @@ type ClientInterface interface {
 
 	// GetWorkloadAudit Read a workload's audit trail
 	//
-	// One event per applied transition, written with it. Oldest first.
+	// One event for each transition, written in the same transaction. Oldest first.
 	//
 	// Corresponds with GET /v1/workloads/{id}/audit (the `GetWorkloadAudit` operationId).
 	GetWorkloadAudit(ctx context.Context, id WorkloadID, params *GetWorkloadAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CancelWorkloadWithBody Cancel a workload
 	//
-	// Effective at once, in every state that is not final; the worker is told to stop. Cancelling again succeeds.
+	// Cancels a workload in any state that is not final, at once. The worker is told to stop. Cancelling again
+	// succeeds. 400 `INVALID_STATE` if it is COMPLETED or FAILED.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1478,7 +1536,8 @@ type ClientInterface interface {
 
 	// CancelWorkload Cancel a workload
 	//
-	// Effective at once, in every state that is not final; the worker is told to stop. Cancelling again succeeds.
+	// Cancels a workload in any state that is not final, at once. The worker is told to stop. Cancelling again
+	// succeeds. 400 `INVALID_STATE` if it is COMPLETED or FAILED.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1487,31 +1546,33 @@ type ClientInterface interface {
 
 	// CheckpointWorkload Ask a running workload for a checkpoint now
 	//
-	// The worker is told to save a checkpoint. `checkpoint_sequence` is that of the newest one so far; it grows once the new one is
-	// durable. The request is sent once and changes nothing by itself: it has no effect if the worker is disconnected at that moment,
-	// or if the workload has nothing to save. Ask again if the sequence does not grow. 400 `INVALID_STATE` unless it is RUNNING.
+	// Tells the worker to save a checkpoint. `checkpoint_sequence` in the answer is that of the newest
+	// checkpoint so far. It grows once the new one is durable. The request is sent once: it has no effect if
+	// the worker is disconnected at that moment or the workload has nothing to save. Ask again if the sequence
+	// does not grow. 400 `INVALID_STATE` unless the workload is RUNNING.
 	//
 	// Corresponds with POST /v1/workloads/{id}/checkpoint (the `CheckpointWorkload` operationId).
 	CheckpointWorkload(ctx context.Context, id WorkloadID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetWorkloadCheckpoints List the checkpoints kept
 	//
-	// Newest first; the last 10 are kept.
+	// Newest first. The last 10 checkpoints of a workload are kept.
 	//
 	// Corresponds with GET /v1/workloads/{id}/checkpoints (the `GetWorkloadCheckpoints` operationId).
 	GetWorkloadCheckpoints(ctx context.Context, id WorkloadID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetWorkloadLogs Read a workload's log
 	//
-	// Oldest line first. Without `since` and `after` the newest `limit` lines. The last 10,000 lines of a workload are kept.
+	// Oldest line first. Without `since` and `after`, the newest `limit` lines. The last 10,000 lines of a
+	// workload are kept.
 	//
 	// Corresponds with GET /v1/workloads/{id}/logs (the `GetWorkloadLogs` operationId).
 	GetWorkloadLogs(ctx context.Context, id WorkloadID, params *GetWorkloadLogsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PauseWorkloadWithBody Pause a running workload
 	//
-	// The worker takes a checkpoint and stops. 202 when it has not confirmed within 10 s; the request stands, and survives the
-	// loss of the worker.
+	// The worker saves a checkpoint and stops. 202 if it has not confirmed within 10 s: the request remains in
+	// force, also if the worker is lost. 400 `INVALID_STATE` unless the workload is RUNNING or PAUSED.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1520,8 +1581,8 @@ type ClientInterface interface {
 
 	// PauseWorkload Pause a running workload
 	//
-	// The worker takes a checkpoint and stops. 202 when it has not confirmed within 10 s; the request stands, and survives the
-	// loss of the worker.
+	// The worker saves a checkpoint and stops. 202 if it has not confirmed within 10 s: the request remains in
+	// force, also if the worker is lost. 400 `INVALID_STATE` unless the workload is RUNNING or PAUSED.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1530,15 +1591,17 @@ type ClientInterface interface {
 
 	// GetWorkloadPlacement Why a workload waits, its place in the queue and when it may start
 	//
-	// Read from the queue and the fleet as they are now; nothing is reserved by it. The place follows from the coordinators' policy
-	// (`NIYANTA_SCHEDULER_POLICY`), the estimate from the placements of the last 5 minutes.
+	// Computed from the queue and the workers as they are now; nothing is reserved. The position follows from
+	// the scheduling policy (`NIYANTA_SCHEDULER_POLICY`), the estimate from the placements of the last 5
+	// minutes.
 	//
 	// Corresponds with GET /v1/workloads/{id}/placement (the `GetWorkloadPlacement` operationId).
 	GetWorkloadPlacement(ctx context.Context, id WorkloadID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ResumeWorkloadWithBody Resume a paused workload
 	//
-	// It goes back into the queue at its old place and continues from its last checkpoint.
+	// The workload returns to its old place in the queue and continues from its last checkpoint. 400
+	// `INVALID_STATE` unless it is PAUSED.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1547,7 +1610,8 @@ type ClientInterface interface {
 
 	// ResumeWorkload Resume a paused workload
 	//
-	// It goes back into the queue at its old place and continues from its last checkpoint.
+	// The workload returns to its old place in the queue and continues from its last checkpoint. 400
+	// `INVALID_STATE` unless it is PAUSED.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1621,8 +1685,8 @@ func (c *Client) GetCustomerByID(ctx context.Context, id CustomerID, reqEditors 
 
 // UpdateCustomerWithBody Change name, tier, limits or preemptible
 //
-// What is left out stays as it is, each of `limits` too; a limit that is null is the tier's again. They hold for what is submitted and
-// placed from then on.
+// A field that is left out stays as it is, and so does each of `limits`. A limit that is null becomes the
+// tier's again. The change applies to everything submitted and placed from then on.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1641,8 +1705,8 @@ func (c *Client) UpdateCustomerWithBody(ctx context.Context, id CustomerID, cont
 
 // UpdateCustomer Change name, tier, limits or preemptible
 //
-// What is left out stays as it is, each of `limits` too; a limit that is null is the tier's again. They hold for what is submitted and
-// placed from then on.
+// A field that is left out stays as it is, and so does each of `limits`. A limit that is null becomes the
+// tier's again. The change applies to everything submitted and placed from then on.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1676,7 +1740,7 @@ func (c *Client) ListKeys(ctx context.Context, id CustomerID, reqEditors ...Requ
 
 // CreateKeyWithBody Make an API key
 //
-// The only time the key is shown; only a digest is kept.
+// The answer is the only place where the key is shown. Only a digest of it is stored.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1695,7 +1759,7 @@ func (c *Client) CreateKeyWithBody(ctx context.Context, id CustomerID, contentTy
 
 // CreateKey Make an API key
 //
-// The only time the key is shown; only a digest is kept.
+// The answer is the only place where the key is shown. Only a digest of it is stored.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1714,7 +1778,7 @@ func (c *Client) CreateKey(ctx context.Context, id CustomerID, body CreateKeyJSO
 
 // RevokeKey Revoke a key
 //
-// Takes effect within 5 s everywhere. Revoking again succeeds.
+// Takes effect within 5 s on every coordinator. Revoking again succeeds.
 //
 // Corresponds with DELETE /v1/admin/customers/{id}/keys/{key_id} (the `RevokeKey` operationId).
 func (c *Client) RevokeKey(ctx context.Context, id CustomerID, keyID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1746,7 +1810,7 @@ func (c *Client) ListWorkers(ctx context.Context, reqEditors ...RequestEditorFn)
 
 // RemoveWorker Remove a worker
 //
-// Its work is redistributed at once. A process that is still alive stops what it ran and registers anew.
+// Its work is redistributed at once. A process that is still alive stops its runs and registers again.
 //
 // Corresponds with DELETE /v1/admin/workers/{id} (the `RemoveWorker` operationId).
 func (c *Client) RemoveWorker(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1763,7 +1827,7 @@ func (c *Client) RemoveWorker(ctx context.Context, id WorkerID, reqEditors ...Re
 
 // DrainWorker Drain a worker
 //
-// It gets no new work, checkpoints what it runs and gives it back.
+// The worker gets no new work. It saves a checkpoint of each run and gives the run back.
 //
 // Corresponds with POST /v1/admin/workers/{id}/drain (the `DrainWorker` operationId).
 func (c *Client) DrainWorker(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1778,10 +1842,10 @@ func (c *Client) DrainWorker(ctx context.Context, id WorkerID, reqEditors ...Req
 	return c.Client.Do(req)
 }
 
-// UndrainWorker Take back a drain
+// UndrainWorker Undo a drain
 //
-// The worker gets work again. A worker that drains because its process was told to end is DRAINING again with its next
-// heartbeat. 400 `INVALID_STATE` when it is DEAD.
+// The worker gets work again. A worker that drains because its process was told to end is DRAINING again
+// with its next heartbeat. 400 `INVALID_STATE` if the worker is DEAD.
 //
 // Corresponds with POST /v1/admin/workers/{id}/undrain (the `UndrainWorker` operationId).
 func (c *Client) UndrainWorker(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1813,10 +1877,13 @@ func (c *Client) GetCustomer(ctx context.Context, reqEditors ...RequestEditorFn)
 
 // WorkerEndWithBody End a session before its lease does
 //
-// Either the holder's own word, `worker_id` and `session_id`: the worker is gone, not dead; it says so when nothing of the session
-// runs any more. Or a death certificate, `process_id` and `secret`, from whoever saw the process end with all its descendants:
-// every session that the process registered with the digest of the secret ends. What the sessions held is
-// redistributed at once. Repeating it succeeds. 403 `FORBIDDEN`: the secret is not that of the process.
+// There are two forms. With `worker_id` and `session_id`, the worker ends its own session, once nothing of
+// the session runs any more. It is gone, not dead. With `process_id` and `secret`, a supervisor certifies
+// that the process has ended with all its descendants: every session that the process registered with the
+// digest of the secret ends.
+//
+// The work of the sessions is redistributed at once. Repeating the request succeeds. 403 `FORBIDDEN`: the
+// secret is not that of the process.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1835,10 +1902,13 @@ func (c *Client) WorkerEndWithBody(ctx context.Context, contentType string, body
 
 // WorkerEnd End a session before its lease does
 //
-// Either the holder's own word, `worker_id` and `session_id`: the worker is gone, not dead; it says so when nothing of the session
-// runs any more. Or a death certificate, `process_id` and `secret`, from whoever saw the process end with all its descendants:
-// every session that the process registered with the digest of the secret ends. What the sessions held is
-// redistributed at once. Repeating it succeeds. 403 `FORBIDDEN`: the secret is not that of the process.
+// There are two forms. With `worker_id` and `session_id`, the worker ends its own session, once nothing of
+// the session runs any more. It is gone, not dead. With `process_id` and `secret`, a supervisor certifies
+// that the process has ended with all its descendants: every session that the process registered with the
+// digest of the secret ends.
+//
+// The work of the sessions is redistributed at once. Repeating the request succeeds. 403 `FORBIDDEN`: the
+// secret is not that of the process.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1857,8 +1927,8 @@ func (c *Client) WorkerEnd(ctx context.Context, body WorkerEndJSONRequestBody, r
 
 // WorkerHeartbeatWithBody Renew the lease and reconcile
 //
-// The lease counts from when the request was *sent*. 409 `FENCED`: the session is over, stop everything and register anew. 409
-// `CONFLICT`: another process owns the id, end.
+// The lease counts from the moment the request was *sent*. 409 `FENCED`: the session is over; stop
+// everything and register again. 409 `CONFLICT`: another process holds the id; end.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1877,8 +1947,8 @@ func (c *Client) WorkerHeartbeatWithBody(ctx context.Context, contentType string
 
 // WorkerHeartbeat Renew the lease and reconcile
 //
-// The lease counts from when the request was *sent*. 409 `FENCED`: the session is over, stop everything and register anew. 409
-// `CONFLICT`: another process owns the id, end.
+// The lease counts from the moment the request was *sent*. 409 `FENCED`: the session is over; stop
+// everything and register again. 409 `CONFLICT`: another process holds the id; end.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1897,7 +1967,8 @@ func (c *Client) WorkerHeartbeat(ctx context.Context, body WorkerHeartbeatJSONRe
 
 // WorkerPollWithBody Wait for commands
 //
-// Answers when there is a command, or empty after `wait_ms`. Commands are hints; what matters comes again.
+// Answers as soon as there are commands, or with none after `wait_ms`. A command may be lost; heartbeats
+// repeat those that a worker must not miss.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1916,7 +1987,8 @@ func (c *Client) WorkerPollWithBody(ctx context.Context, contentType string, bod
 
 // WorkerPoll Wait for commands
 //
-// Answers when there is a command, or empty after `wait_ms`. Commands are hints; what matters comes again.
+// Answers as soon as there are commands, or with none after `wait_ms`. A command may be lost; heartbeats
+// repeat those that a worker must not miss.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1935,11 +2007,13 @@ func (c *Client) WorkerPoll(ctx context.Context, body WorkerPollJSONRequestBody,
 
 // WorkerRegisterWithBody Start a session
 //
-// Registering an id whose session's lease still runs is refused with 409 `CONFLICT` when another process holds it; `details` has
-// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one lease, then ends.
-// With `take_over`, or when the same process comes back (it names its previous session or has the same `process_id`), the old
-// session ends at once and its work is redistributed. A worker without a `process_id` repeats a registration that was not
-// answered with the same `session_id`.
+// 409 `CONFLICT` if another process holds the id and its lease has not expired; `details` has
+// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one
+// lease, then ends.
+//
+// With `take_over`, or if the same process comes back (it names its previous session or has the same
+// `process_id`), the old session ends at once and its work is redistributed. A worker without a
+// `process_id` repeats an unanswered registration with the same `session_id`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1958,11 +2032,13 @@ func (c *Client) WorkerRegisterWithBody(ctx context.Context, contentType string,
 
 // WorkerRegister Start a session
 //
-// Registering an id whose session's lease still runs is refused with 409 `CONFLICT` when another process holds it; `details` has
-// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one lease, then ends.
-// With `take_over`, or when the same process comes back (it names its previous session or has the same `process_id`), the old
-// session ends at once and its work is redistributed. A worker without a `process_id` repeats a registration that was not
-// answered with the same `session_id`.
+// 409 `CONFLICT` if another process holds the id and its lease has not expired; `details` has
+// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one
+// lease, then ends.
+//
+// With `take_over`, or if the same process comes back (it names its previous session or has the same
+// `process_id`), the old session ends at once and its work is redistributed. A worker without a
+// `process_id` repeats an unanswered registration with the same `session_id`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1981,9 +2057,10 @@ func (c *Client) WorkerRegister(ctx context.Context, body WorkerRegisterJSONRequ
 
 // WorkerReportWithBody Report on workloads
 //
-// Committed in order when answered; one answer per report, in its place, with a `reason` when it was not accepted: `illegal` for what
-// no worker may say, `refused` for what cannot be stored, `fenced` when the workload or the session is no longer this worker's. One
-// bad report costs the others nothing. Repeating a batch is safe.
+// The reports are committed, in order, when the answer arrives. `answers` has one entry per report, in its
+// place. An entry has a `reason` if the report was not accepted: `illegal` if the event is not possible,
+// `refused` if it cannot be stored, `fenced` if the workload or the session is no longer this worker's. A
+// bad report does not affect the others. A batch may be repeated.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2002,9 +2079,10 @@ func (c *Client) WorkerReportWithBody(ctx context.Context, contentType string, b
 
 // WorkerReport Report on workloads
 //
-// Committed in order when answered; one answer per report, in its place, with a `reason` when it was not accepted: `illegal` for what
-// no worker may say, `refused` for what cannot be stored, `fenced` when the workload or the session is no longer this worker's. One
-// bad report costs the others nothing. Repeating a batch is safe.
+// The reports are committed, in order, when the answer arrives. `answers` has one entry per report, in its
+// place. An entry has a `reason` if the report was not accepted: `illegal` if the event is not possible,
+// `refused` if it cannot be stored, `fenced` if the workload or the session is no longer this worker's. A
+// bad report does not affect the others. A batch may be repeated.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2023,7 +2101,7 @@ func (c *Client) WorkerReport(ctx context.Context, body WorkerReportJSONRequestB
 
 // WorkerLoadCheckpoint Load a checkpoint
 //
-// The newest whose checksum holds, at or below `sequence`. Only for the holder of the workload.
+// Returns the newest checkpoint at or below `sequence` whose checksum is right. Only for the worker that holds the workload.
 //
 // Corresponds with GET /v1/worker/workloads/{id}/checkpoints/{sequence} (the `WorkerLoadCheckpoint` operationId).
 func (c *Client) WorkerLoadCheckpoint(ctx context.Context, id WorkloadID, sequence int64, params *WorkerLoadCheckpointParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2040,7 +2118,7 @@ func (c *Client) WorkerLoadCheckpoint(ctx context.Context, id WorkloadID, sequen
 
 // WorkerSaveCheckpointWithBody Save a checkpoint
 //
-// The body is the data, at most 10 MiB. Durable when the outcome is `applied` or `already`.
+// The body is the data, at most 10 MiB. The checkpoint is durable if the outcome is `applied` or `already`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2108,7 +2186,7 @@ func (c *Client) CreateWorkloadConfig(ctx context.Context, body CreateWorkloadCo
 
 // DeleteWorkloadConfig Delete a config
 //
-// 409 while an unfinished workload was submitted under it.
+// 409 `CONFLICT` while a workload that was submitted with it is unfinished.
 //
 // Corresponds with DELETE /v1/workload-configs/{id} (the `DeleteWorkloadConfig` operationId).
 func (c *Client) DeleteWorkloadConfig(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2140,7 +2218,8 @@ func (c *Client) GetWorkloadConfig(ctx context.Context, id string, reqEditors ..
 
 // UpdateWorkloadConfigWithBody Replace a config
 //
-// Later submissions use it; workloads submitted before keep what they had. The type cannot change.
+// Replaces the config; a field that is left out gets its default. Later submissions use it. Workloads that
+// were submitted before keep their settings. The type cannot change.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2159,7 +2238,8 @@ func (c *Client) UpdateWorkloadConfigWithBody(ctx context.Context, id string, co
 
 // UpdateWorkloadConfig Replace a config
 //
-// Later submissions use it; workloads submitted before keep what they had. The type cannot change.
+// Replaces the config; a field that is left out gets its default. Later submissions use it. Workloads that
+// were submitted before keep their settings. The type cannot change.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2193,11 +2273,13 @@ func (c *Client) ListWorkloads(ctx context.Context, params *ListWorkloadsParams,
 
 // SubmitWorkloadWithBody Submit a workload
 //
-// Stores the workload and answers at once. With an `Idempotency-Key` (kept 24 h) repeating the request is safe: the same
-// key and body return the first workload, the same key with another body is 409.
+// Stores the workload and answers at once. With an `Idempotency-Key`, which is kept for 24 h, the request
+// may be repeated: the same key with the same body returns the first workload, the same key with another
+// body is 409 `CONFLICT`.
 //
-// A type that no worker offers yet is accepted and waits for one, as `status_reason` says. With `NIYANTA_REQUIRE_KNOWN_TYPES` it is 400,
-// and `details.supported_types` lists the types that you have a config for and those that workers offer.
+// A type that no worker offers yet is accepted and waits for a worker; `status_reason` says so. If the
+// operator sets `NIYANTA_REQUIRE_KNOWN_TYPES`, it is 400, and `details.supported_types` lists the types
+// that you have a config for and those that workers offer. 503 if your queue is full.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2216,11 +2298,13 @@ func (c *Client) SubmitWorkloadWithBody(ctx context.Context, params *SubmitWorkl
 
 // SubmitWorkload Submit a workload
 //
-// Stores the workload and answers at once. With an `Idempotency-Key` (kept 24 h) repeating the request is safe: the same
-// key and body return the first workload, the same key with another body is 409.
+// Stores the workload and answers at once. With an `Idempotency-Key`, which is kept for 24 h, the request
+// may be repeated: the same key with the same body returns the first workload, the same key with another
+// body is 409 `CONFLICT`.
 //
-// A type that no worker offers yet is accepted and waits for one, as `status_reason` says. With `NIYANTA_REQUIRE_KNOWN_TYPES` it is 400,
-// and `details.supported_types` lists the types that you have a config for and those that workers offer.
+// A type that no worker offers yet is accepted and waits for a worker; `status_reason` says so. If the
+// operator sets `NIYANTA_REQUIRE_KNOWN_TYPES`, it is 400, and `details.supported_types` lists the types
+// that you have a config for and those that workers offer. 503 if your queue is full.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2239,8 +2323,9 @@ func (c *Client) SubmitWorkload(ctx context.Context, params *SubmitWorkloadParam
 
 // SubmitWorkloadsWithBody Submit up to 1,000 workloads
 //
-// Each is accepted or refused on its own, whatever is wrong with it; results stand in the order of the request. The batch as a whole
-// is refused only when its items cannot be told apart. An `Idempotency-Key` is not supported yet: 400.
+// Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
+// request. The whole batch is refused only if the server cannot tell where an item ends. An
+// `Idempotency-Key` is not supported here and is 400.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2259,8 +2344,9 @@ func (c *Client) SubmitWorkloadsWithBody(ctx context.Context, contentType string
 
 // SubmitWorkloads Submit up to 1,000 workloads
 //
-// Each is accepted or refused on its own, whatever is wrong with it; results stand in the order of the request. The batch as a whole
-// is refused only when its items cannot be told apart. An `Idempotency-Key` is not supported yet: 400.
+// Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
+// request. The whole batch is refused only if the server cannot tell where an item ends. An
+// `Idempotency-Key` is not supported here and is 400.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2294,7 +2380,7 @@ func (c *Client) GetWorkload(ctx context.Context, id WorkloadID, params *GetWork
 
 // GetWorkloadAudit Read a workload's audit trail
 //
-// One event per applied transition, written with it. Oldest first.
+// One event for each transition, written in the same transaction. Oldest first.
 //
 // Corresponds with GET /v1/workloads/{id}/audit (the `GetWorkloadAudit` operationId).
 func (c *Client) GetWorkloadAudit(ctx context.Context, id WorkloadID, params *GetWorkloadAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2311,7 +2397,8 @@ func (c *Client) GetWorkloadAudit(ctx context.Context, id WorkloadID, params *Ge
 
 // CancelWorkloadWithBody Cancel a workload
 //
-// Effective at once, in every state that is not final; the worker is told to stop. Cancelling again succeeds.
+// Cancels a workload in any state that is not final, at once. The worker is told to stop. Cancelling again
+// succeeds. 400 `INVALID_STATE` if it is COMPLETED or FAILED.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2330,7 +2417,8 @@ func (c *Client) CancelWorkloadWithBody(ctx context.Context, id WorkloadID, cont
 
 // CancelWorkload Cancel a workload
 //
-// Effective at once, in every state that is not final; the worker is told to stop. Cancelling again succeeds.
+// Cancels a workload in any state that is not final, at once. The worker is told to stop. Cancelling again
+// succeeds. 400 `INVALID_STATE` if it is COMPLETED or FAILED.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2349,9 +2437,10 @@ func (c *Client) CancelWorkload(ctx context.Context, id WorkloadID, body CancelW
 
 // CheckpointWorkload Ask a running workload for a checkpoint now
 //
-// The worker is told to save a checkpoint. `checkpoint_sequence` is that of the newest one so far; it grows once the new one is
-// durable. The request is sent once and changes nothing by itself: it has no effect if the worker is disconnected at that moment,
-// or if the workload has nothing to save. Ask again if the sequence does not grow. 400 `INVALID_STATE` unless it is RUNNING.
+// Tells the worker to save a checkpoint. `checkpoint_sequence` in the answer is that of the newest
+// checkpoint so far. It grows once the new one is durable. The request is sent once: it has no effect if
+// the worker is disconnected at that moment or the workload has nothing to save. Ask again if the sequence
+// does not grow. 400 `INVALID_STATE` unless the workload is RUNNING.
 //
 // Corresponds with POST /v1/workloads/{id}/checkpoint (the `CheckpointWorkload` operationId).
 func (c *Client) CheckpointWorkload(ctx context.Context, id WorkloadID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2368,7 +2457,7 @@ func (c *Client) CheckpointWorkload(ctx context.Context, id WorkloadID, reqEdito
 
 // GetWorkloadCheckpoints List the checkpoints kept
 //
-// Newest first; the last 10 are kept.
+// Newest first. The last 10 checkpoints of a workload are kept.
 //
 // Corresponds with GET /v1/workloads/{id}/checkpoints (the `GetWorkloadCheckpoints` operationId).
 func (c *Client) GetWorkloadCheckpoints(ctx context.Context, id WorkloadID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2385,7 +2474,8 @@ func (c *Client) GetWorkloadCheckpoints(ctx context.Context, id WorkloadID, reqE
 
 // GetWorkloadLogs Read a workload's log
 //
-// Oldest line first. Without `since` and `after` the newest `limit` lines. The last 10,000 lines of a workload are kept.
+// Oldest line first. Without `since` and `after`, the newest `limit` lines. The last 10,000 lines of a
+// workload are kept.
 //
 // Corresponds with GET /v1/workloads/{id}/logs (the `GetWorkloadLogs` operationId).
 func (c *Client) GetWorkloadLogs(ctx context.Context, id WorkloadID, params *GetWorkloadLogsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2402,8 +2492,8 @@ func (c *Client) GetWorkloadLogs(ctx context.Context, id WorkloadID, params *Get
 
 // PauseWorkloadWithBody Pause a running workload
 //
-// The worker takes a checkpoint and stops. 202 when it has not confirmed within 10 s; the request stands, and survives the
-// loss of the worker.
+// The worker saves a checkpoint and stops. 202 if it has not confirmed within 10 s: the request remains in
+// force, also if the worker is lost. 400 `INVALID_STATE` unless the workload is RUNNING or PAUSED.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2422,8 +2512,8 @@ func (c *Client) PauseWorkloadWithBody(ctx context.Context, id WorkloadID, conte
 
 // PauseWorkload Pause a running workload
 //
-// The worker takes a checkpoint and stops. 202 when it has not confirmed within 10 s; the request stands, and survives the
-// loss of the worker.
+// The worker saves a checkpoint and stops. 202 if it has not confirmed within 10 s: the request remains in
+// force, also if the worker is lost. 400 `INVALID_STATE` unless the workload is RUNNING or PAUSED.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2442,8 +2532,9 @@ func (c *Client) PauseWorkload(ctx context.Context, id WorkloadID, body PauseWor
 
 // GetWorkloadPlacement Why a workload waits, its place in the queue and when it may start
 //
-// Read from the queue and the fleet as they are now; nothing is reserved by it. The place follows from the coordinators' policy
-// (`NIYANTA_SCHEDULER_POLICY`), the estimate from the placements of the last 5 minutes.
+// Computed from the queue and the workers as they are now; nothing is reserved. The position follows from
+// the scheduling policy (`NIYANTA_SCHEDULER_POLICY`), the estimate from the placements of the last 5
+// minutes.
 //
 // Corresponds with GET /v1/workloads/{id}/placement (the `GetWorkloadPlacement` operationId).
 func (c *Client) GetWorkloadPlacement(ctx context.Context, id WorkloadID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2460,7 +2551,8 @@ func (c *Client) GetWorkloadPlacement(ctx context.Context, id WorkloadID, reqEdi
 
 // ResumeWorkloadWithBody Resume a paused workload
 //
-// It goes back into the queue at its old place and continues from its last checkpoint.
+// The workload returns to its old place in the queue and continues from its last checkpoint. 400
+// `INVALID_STATE` unless it is PAUSED.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2479,7 +2571,8 @@ func (c *Client) ResumeWorkloadWithBody(ctx context.Context, id WorkloadID, cont
 
 // ResumeWorkload Resume a paused workload
 //
-// It goes back into the queue at its old place and continues from its last checkpoint.
+// The workload returns to its old place in the queue and continues from its last checkpoint. 400
+// `INVALID_STATE` unless it is PAUSED.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4334,8 +4427,8 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateCustomerWithBodyWithResponse Change name, tier, limits or preemptible
 	//
-	// What is left out stays as it is, each of `limits` too; a limit that is null is the tier's again. They hold for what is submitted and
-	// placed from then on.
+	// A field that is left out stays as it is, and so does each of `limits`. A limit that is null becomes the
+	// tier's again. The change applies to everything submitted and placed from then on.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4344,8 +4437,8 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateCustomerWithResponse Change name, tier, limits or preemptible
 	//
-	// What is left out stays as it is, each of `limits` too; a limit that is null is the tier's again. They hold for what is submitted and
-	// placed from then on.
+	// A field that is left out stays as it is, and so does each of `limits`. A limit that is null becomes the
+	// tier's again. The change applies to everything submitted and placed from then on.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4361,7 +4454,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateKeyWithBodyWithResponse Make an API key
 	//
-	// The only time the key is shown; only a digest is kept.
+	// The answer is the only place where the key is shown. Only a digest of it is stored.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4370,7 +4463,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateKeyWithResponse Make an API key
 	//
-	// The only time the key is shown; only a digest is kept.
+	// The answer is the only place where the key is shown. Only a digest of it is stored.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4379,7 +4472,7 @@ type ClientWithResponsesInterface interface {
 
 	// RevokeKeyWithResponse Revoke a key
 	//
-	// Takes effect within 5 s everywhere. Revoking again succeeds.
+	// Takes effect within 5 s on every coordinator. Revoking again succeeds.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4395,7 +4488,7 @@ type ClientWithResponsesInterface interface {
 
 	// RemoveWorkerWithResponse Remove a worker
 	//
-	// Its work is redistributed at once. A process that is still alive stops what it ran and registers anew.
+	// Its work is redistributed at once. A process that is still alive stops its runs and registers again.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4404,17 +4497,17 @@ type ClientWithResponsesInterface interface {
 
 	// DrainWorkerWithResponse Drain a worker
 	//
-	// It gets no new work, checkpoints what it runs and gives it back.
+	// The worker gets no new work. It saves a checkpoint of each run and gives the run back.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/admin/workers/{id}/drain (the `DrainWorker` operationId).
 	DrainWorkerWithResponse(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*DrainWorkerResponse, error)
 
-	// UndrainWorkerWithResponse Take back a drain
+	// UndrainWorkerWithResponse Undo a drain
 	//
-	// The worker gets work again. A worker that drains because its process was told to end is DRAINING again with its next
-	// heartbeat. 400 `INVALID_STATE` when it is DEAD.
+	// The worker gets work again. A worker that drains because its process was told to end is DRAINING again
+	// with its next heartbeat. 400 `INVALID_STATE` if the worker is DEAD.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4430,10 +4523,13 @@ type ClientWithResponsesInterface interface {
 
 	// WorkerEndWithBodyWithResponse End a session before its lease does
 	//
-	// Either the holder's own word, `worker_id` and `session_id`: the worker is gone, not dead; it says so when nothing of the session
-	// runs any more. Or a death certificate, `process_id` and `secret`, from whoever saw the process end with all its descendants:
-	// every session that the process registered with the digest of the secret ends. What the sessions held is
-	// redistributed at once. Repeating it succeeds. 403 `FORBIDDEN`: the secret is not that of the process.
+	// There are two forms. With `worker_id` and `session_id`, the worker ends its own session, once nothing of
+	// the session runs any more. It is gone, not dead. With `process_id` and `secret`, a supervisor certifies
+	// that the process has ended with all its descendants: every session that the process registered with the
+	// digest of the secret ends.
+	//
+	// The work of the sessions is redistributed at once. Repeating the request succeeds. 403 `FORBIDDEN`: the
+	// secret is not that of the process.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4442,10 +4538,13 @@ type ClientWithResponsesInterface interface {
 
 	// WorkerEndWithResponse End a session before its lease does
 	//
-	// Either the holder's own word, `worker_id` and `session_id`: the worker is gone, not dead; it says so when nothing of the session
-	// runs any more. Or a death certificate, `process_id` and `secret`, from whoever saw the process end with all its descendants:
-	// every session that the process registered with the digest of the secret ends. What the sessions held is
-	// redistributed at once. Repeating it succeeds. 403 `FORBIDDEN`: the secret is not that of the process.
+	// There are two forms. With `worker_id` and `session_id`, the worker ends its own session, once nothing of
+	// the session runs any more. It is gone, not dead. With `process_id` and `secret`, a supervisor certifies
+	// that the process has ended with all its descendants: every session that the process registered with the
+	// digest of the secret ends.
+	//
+	// The work of the sessions is redistributed at once. Repeating the request succeeds. 403 `FORBIDDEN`: the
+	// secret is not that of the process.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4454,8 +4553,8 @@ type ClientWithResponsesInterface interface {
 
 	// WorkerHeartbeatWithBodyWithResponse Renew the lease and reconcile
 	//
-	// The lease counts from when the request was *sent*. 409 `FENCED`: the session is over, stop everything and register anew. 409
-	// `CONFLICT`: another process owns the id, end.
+	// The lease counts from the moment the request was *sent*. 409 `FENCED`: the session is over; stop
+	// everything and register again. 409 `CONFLICT`: another process holds the id; end.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4464,8 +4563,8 @@ type ClientWithResponsesInterface interface {
 
 	// WorkerHeartbeatWithResponse Renew the lease and reconcile
 	//
-	// The lease counts from when the request was *sent*. 409 `FENCED`: the session is over, stop everything and register anew. 409
-	// `CONFLICT`: another process owns the id, end.
+	// The lease counts from the moment the request was *sent*. 409 `FENCED`: the session is over; stop
+	// everything and register again. 409 `CONFLICT`: another process holds the id; end.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4474,7 +4573,8 @@ type ClientWithResponsesInterface interface {
 
 	// WorkerPollWithBodyWithResponse Wait for commands
 	//
-	// Answers when there is a command, or empty after `wait_ms`. Commands are hints; what matters comes again.
+	// Answers as soon as there are commands, or with none after `wait_ms`. A command may be lost; heartbeats
+	// repeat those that a worker must not miss.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4483,7 +4583,8 @@ type ClientWithResponsesInterface interface {
 
 	// WorkerPollWithResponse Wait for commands
 	//
-	// Answers when there is a command, or empty after `wait_ms`. Commands are hints; what matters comes again.
+	// Answers as soon as there are commands, or with none after `wait_ms`. A command may be lost; heartbeats
+	// repeat those that a worker must not miss.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4492,11 +4593,13 @@ type ClientWithResponsesInterface interface {
 
 	// WorkerRegisterWithBodyWithResponse Start a session
 	//
-	// Registering an id whose session's lease still runs is refused with 409 `CONFLICT` when another process holds it; `details` has
-	// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one lease, then ends.
-	// With `take_over`, or when the same process comes back (it names its previous session or has the same `process_id`), the old
-	// session ends at once and its work is redistributed. A worker without a `process_id` repeats a registration that was not
-	// answered with the same `session_id`.
+	// 409 `CONFLICT` if another process holds the id and its lease has not expired; `details` has
+	// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one
+	// lease, then ends.
+	//
+	// With `take_over`, or if the same process comes back (it names its previous session or has the same
+	// `process_id`), the old session ends at once and its work is redistributed. A worker without a
+	// `process_id` repeats an unanswered registration with the same `session_id`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4505,11 +4608,13 @@ type ClientWithResponsesInterface interface {
 
 	// WorkerRegisterWithResponse Start a session
 	//
-	// Registering an id whose session's lease still runs is refused with 409 `CONFLICT` when another process holds it; `details` has
-	// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one lease, then ends.
-	// With `take_over`, or when the same process comes back (it names its previous session or has the same `process_id`), the old
-	// session ends at once and its work is redistributed. A worker without a `process_id` repeats a registration that was not
-	// answered with the same `session_id`.
+	// 409 `CONFLICT` if another process holds the id and its lease has not expired; `details` has
+	// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one
+	// lease, then ends.
+	//
+	// With `take_over`, or if the same process comes back (it names its previous session or has the same
+	// `process_id`), the old session ends at once and its work is redistributed. A worker without a
+	// `process_id` repeats an unanswered registration with the same `session_id`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4518,9 +4623,10 @@ type ClientWithResponsesInterface interface {
 
 	// WorkerReportWithBodyWithResponse Report on workloads
 	//
-	// Committed in order when answered; one answer per report, in its place, with a `reason` when it was not accepted: `illegal` for what
-	// no worker may say, `refused` for what cannot be stored, `fenced` when the workload or the session is no longer this worker's. One
-	// bad report costs the others nothing. Repeating a batch is safe.
+	// The reports are committed, in order, when the answer arrives. `answers` has one entry per report, in its
+	// place. An entry has a `reason` if the report was not accepted: `illegal` if the event is not possible,
+	// `refused` if it cannot be stored, `fenced` if the workload or the session is no longer this worker's. A
+	// bad report does not affect the others. A batch may be repeated.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4529,9 +4635,10 @@ type ClientWithResponsesInterface interface {
 
 	// WorkerReportWithResponse Report on workloads
 	//
-	// Committed in order when answered; one answer per report, in its place, with a `reason` when it was not accepted: `illegal` for what
-	// no worker may say, `refused` for what cannot be stored, `fenced` when the workload or the session is no longer this worker's. One
-	// bad report costs the others nothing. Repeating a batch is safe.
+	// The reports are committed, in order, when the answer arrives. `answers` has one entry per report, in its
+	// place. An entry has a `reason` if the report was not accepted: `illegal` if the event is not possible,
+	// `refused` if it cannot be stored, `fenced` if the workload or the session is no longer this worker's. A
+	// bad report does not affect the others. A batch may be repeated.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4540,7 +4647,7 @@ type ClientWithResponsesInterface interface {
 
 	// WorkerLoadCheckpointWithResponse Load a checkpoint
 	//
-	// The newest whose checksum holds, at or below `sequence`. Only for the holder of the workload.
+	// Returns the newest checkpoint at or below `sequence` whose checksum is right. Only for the worker that holds the workload.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4549,7 +4656,7 @@ type ClientWithResponsesInterface interface {
 
 	// WorkerSaveCheckpointWithBodyWithResponse Save a checkpoint
 	//
-	// The body is the data, at most 10 MiB. Durable when the outcome is `applied` or `already`.
+	// The body is the data, at most 10 MiB. The checkpoint is durable if the outcome is `applied` or `already`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4579,7 +4686,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteWorkloadConfigWithResponse Delete a config
 	//
-	// 409 while an unfinished workload was submitted under it.
+	// 409 `CONFLICT` while a workload that was submitted with it is unfinished.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4595,7 +4702,8 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateWorkloadConfigWithBodyWithResponse Replace a config
 	//
-	// Later submissions use it; workloads submitted before keep what they had. The type cannot change.
+	// Replaces the config; a field that is left out gets its default. Later submissions use it. Workloads that
+	// were submitted before keep their settings. The type cannot change.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4604,7 +4712,8 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateWorkloadConfigWithResponse Replace a config
 	//
-	// Later submissions use it; workloads submitted before keep what they had. The type cannot change.
+	// Replaces the config; a field that is left out gets its default. Later submissions use it. Workloads that
+	// were submitted before keep their settings. The type cannot change.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4620,11 +4729,13 @@ type ClientWithResponsesInterface interface {
 
 	// SubmitWorkloadWithBodyWithResponse Submit a workload
 	//
-	// Stores the workload and answers at once. With an `Idempotency-Key` (kept 24 h) repeating the request is safe: the same
-	// key and body return the first workload, the same key with another body is 409.
+	// Stores the workload and answers at once. With an `Idempotency-Key`, which is kept for 24 h, the request
+	// may be repeated: the same key with the same body returns the first workload, the same key with another
+	// body is 409 `CONFLICT`.
 	//
-	// A type that no worker offers yet is accepted and waits for one, as `status_reason` says. With `NIYANTA_REQUIRE_KNOWN_TYPES` it is 400,
-	// and `details.supported_types` lists the types that you have a config for and those that workers offer.
+	// A type that no worker offers yet is accepted and waits for a worker; `status_reason` says so. If the
+	// operator sets `NIYANTA_REQUIRE_KNOWN_TYPES`, it is 400, and `details.supported_types` lists the types
+	// that you have a config for and those that workers offer. 503 if your queue is full.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4633,11 +4744,13 @@ type ClientWithResponsesInterface interface {
 
 	// SubmitWorkloadWithResponse Submit a workload
 	//
-	// Stores the workload and answers at once. With an `Idempotency-Key` (kept 24 h) repeating the request is safe: the same
-	// key and body return the first workload, the same key with another body is 409.
+	// Stores the workload and answers at once. With an `Idempotency-Key`, which is kept for 24 h, the request
+	// may be repeated: the same key with the same body returns the first workload, the same key with another
+	// body is 409 `CONFLICT`.
 	//
-	// A type that no worker offers yet is accepted and waits for one, as `status_reason` says. With `NIYANTA_REQUIRE_KNOWN_TYPES` it is 400,
-	// and `details.supported_types` lists the types that you have a config for and those that workers offer.
+	// A type that no worker offers yet is accepted and waits for a worker; `status_reason` says so. If the
+	// operator sets `NIYANTA_REQUIRE_KNOWN_TYPES`, it is 400, and `details.supported_types` lists the types
+	// that you have a config for and those that workers offer. 503 if your queue is full.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4646,8 +4759,9 @@ type ClientWithResponsesInterface interface {
 
 	// SubmitWorkloadsWithBodyWithResponse Submit up to 1,000 workloads
 	//
-	// Each is accepted or refused on its own, whatever is wrong with it; results stand in the order of the request. The batch as a whole
-	// is refused only when its items cannot be told apart. An `Idempotency-Key` is not supported yet: 400.
+	// Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
+	// request. The whole batch is refused only if the server cannot tell where an item ends. An
+	// `Idempotency-Key` is not supported here and is 400.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4656,8 +4770,9 @@ type ClientWithResponsesInterface interface {
 
 	// SubmitWorkloadsWithResponse Submit up to 1,000 workloads
 	//
-	// Each is accepted or refused on its own, whatever is wrong with it; results stand in the order of the request. The batch as a whole
-	// is refused only when its items cannot be told apart. An `Idempotency-Key` is not supported yet: 400.
+	// Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
+	// request. The whole batch is refused only if the server cannot tell where an item ends. An
+	// `Idempotency-Key` is not supported here and is 400.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4673,7 +4788,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetWorkloadAuditWithResponse Read a workload's audit trail
 	//
-	// One event per applied transition, written with it. Oldest first.
+	// One event for each transition, written in the same transaction. Oldest first.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4682,7 +4797,8 @@ type ClientWithResponsesInterface interface {
 
 	// CancelWorkloadWithBodyWithResponse Cancel a workload
 	//
-	// Effective at once, in every state that is not final; the worker is told to stop. Cancelling again succeeds.
+	// Cancels a workload in any state that is not final, at once. The worker is told to stop. Cancelling again
+	// succeeds. 400 `INVALID_STATE` if it is COMPLETED or FAILED.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4691,7 +4807,8 @@ type ClientWithResponsesInterface interface {
 
 	// CancelWorkloadWithResponse Cancel a workload
 	//
-	// Effective at once, in every state that is not final; the worker is told to stop. Cancelling again succeeds.
+	// Cancels a workload in any state that is not final, at once. The worker is told to stop. Cancelling again
+	// succeeds. 400 `INVALID_STATE` if it is COMPLETED or FAILED.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4700,9 +4817,10 @@ type ClientWithResponsesInterface interface {
 
 	// CheckpointWorkloadWithResponse Ask a running workload for a checkpoint now
 	//
-	// The worker is told to save a checkpoint. `checkpoint_sequence` is that of the newest one so far; it grows once the new one is
-	// durable. The request is sent once and changes nothing by itself: it has no effect if the worker is disconnected at that moment,
-	// or if the workload has nothing to save. Ask again if the sequence does not grow. 400 `INVALID_STATE` unless it is RUNNING.
+	// Tells the worker to save a checkpoint. `checkpoint_sequence` in the answer is that of the newest
+	// checkpoint so far. It grows once the new one is durable. The request is sent once: it has no effect if
+	// the worker is disconnected at that moment or the workload has nothing to save. Ask again if the sequence
+	// does not grow. 400 `INVALID_STATE` unless the workload is RUNNING.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4711,7 +4829,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetWorkloadCheckpointsWithResponse List the checkpoints kept
 	//
-	// Newest first; the last 10 are kept.
+	// Newest first. The last 10 checkpoints of a workload are kept.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4720,7 +4838,8 @@ type ClientWithResponsesInterface interface {
 
 	// GetWorkloadLogsWithResponse Read a workload's log
 	//
-	// Oldest line first. Without `since` and `after` the newest `limit` lines. The last 10,000 lines of a workload are kept.
+	// Oldest line first. Without `since` and `after`, the newest `limit` lines. The last 10,000 lines of a
+	// workload are kept.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4729,8 +4848,8 @@ type ClientWithResponsesInterface interface {
 
 	// PauseWorkloadWithBodyWithResponse Pause a running workload
 	//
-	// The worker takes a checkpoint and stops. 202 when it has not confirmed within 10 s; the request stands, and survives the
-	// loss of the worker.
+	// The worker saves a checkpoint and stops. 202 if it has not confirmed within 10 s: the request remains in
+	// force, also if the worker is lost. 400 `INVALID_STATE` unless the workload is RUNNING or PAUSED.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4739,8 +4858,8 @@ type ClientWithResponsesInterface interface {
 
 	// PauseWorkloadWithResponse Pause a running workload
 	//
-	// The worker takes a checkpoint and stops. 202 when it has not confirmed within 10 s; the request stands, and survives the
-	// loss of the worker.
+	// The worker saves a checkpoint and stops. 202 if it has not confirmed within 10 s: the request remains in
+	// force, also if the worker is lost. 400 `INVALID_STATE` unless the workload is RUNNING or PAUSED.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4749,8 +4868,9 @@ type ClientWithResponsesInterface interface {
 
 	// GetWorkloadPlacementWithResponse Why a workload waits, its place in the queue and when it may start
 	//
-	// Read from the queue and the fleet as they are now; nothing is reserved by it. The place follows from the coordinators' policy
-	// (`NIYANTA_SCHEDULER_POLICY`), the estimate from the placements of the last 5 minutes.
+	// Computed from the queue and the workers as they are now; nothing is reserved. The position follows from
+	// the scheduling policy (`NIYANTA_SCHEDULER_POLICY`), the estimate from the placements of the last 5
+	// minutes.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4759,7 +4879,8 @@ type ClientWithResponsesInterface interface {
 
 	// ResumeWorkloadWithBodyWithResponse Resume a paused workload
 	//
-	// It goes back into the queue at its old place and continues from its last checkpoint.
+	// The workload returns to its old place in the queue and continues from its last checkpoint. 400
+	// `INVALID_STATE` unless it is PAUSED.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4768,7 +4889,8 @@ type ClientWithResponsesInterface interface {
 
 	// ResumeWorkloadWithResponse Resume a paused workload
 	//
-	// It goes back into the queue at its old place and continues from its last checkpoint.
+	// The workload returns to its old place in the queue and continues from its last checkpoint. 400
+	// `INVALID_STATE` unless it is PAUSED.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6579,8 +6701,8 @@ func (c *ClientWithResponses) GetCustomerByIDWithResponse(ctx context.Context, i
 
 // UpdateCustomerWithBodyWithResponse Change name, tier, limits or preemptible
 //
-// What is left out stays as it is, each of `limits` too; a limit that is null is the tier's again. They hold for what is submitted and
-// placed from then on.
+// A field that is left out stays as it is, and so does each of `limits`. A limit that is null becomes the
+// tier's again. The change applies to everything submitted and placed from then on.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6595,8 +6717,8 @@ func (c *ClientWithResponses) UpdateCustomerWithBodyWithResponse(ctx context.Con
 
 // UpdateCustomerWithResponse Change name, tier, limits or preemptible
 //
-// What is left out stays as it is, each of `limits` too; a limit that is null is the tier's again. They hold for what is submitted and
-// placed from then on.
+// A field that is left out stays as it is, and so does each of `limits`. A limit that is null becomes the
+// tier's again. The change applies to everything submitted and placed from then on.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6624,7 +6746,7 @@ func (c *ClientWithResponses) ListKeysWithResponse(ctx context.Context, id Custo
 
 // CreateKeyWithBodyWithResponse Make an API key
 //
-// The only time the key is shown; only a digest is kept.
+// The answer is the only place where the key is shown. Only a digest of it is stored.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6639,7 +6761,7 @@ func (c *ClientWithResponses) CreateKeyWithBodyWithResponse(ctx context.Context,
 
 // CreateKeyWithResponse Make an API key
 //
-// The only time the key is shown; only a digest is kept.
+// The answer is the only place where the key is shown. Only a digest of it is stored.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6654,7 +6776,7 @@ func (c *ClientWithResponses) CreateKeyWithResponse(ctx context.Context, id Cust
 
 // RevokeKeyWithResponse Revoke a key
 //
-// Takes effect within 5 s everywhere. Revoking again succeeds.
+// Takes effect within 5 s on every coordinator. Revoking again succeeds.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -6682,7 +6804,7 @@ func (c *ClientWithResponses) ListWorkersWithResponse(ctx context.Context, reqEd
 
 // RemoveWorkerWithResponse Remove a worker
 //
-// Its work is redistributed at once. A process that is still alive stops what it ran and registers anew.
+// Its work is redistributed at once. A process that is still alive stops its runs and registers again.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -6697,7 +6819,7 @@ func (c *ClientWithResponses) RemoveWorkerWithResponse(ctx context.Context, id W
 
 // DrainWorkerWithResponse Drain a worker
 //
-// It gets no new work, checkpoints what it runs and gives it back.
+// The worker gets no new work. It saves a checkpoint of each run and gives the run back.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -6710,10 +6832,10 @@ func (c *ClientWithResponses) DrainWorkerWithResponse(ctx context.Context, id Wo
 	return ParseDrainWorkerResponse(rsp)
 }
 
-// UndrainWorkerWithResponse Take back a drain
+// UndrainWorkerWithResponse Undo a drain
 //
-// The worker gets work again. A worker that drains because its process was told to end is DRAINING again with its next
-// heartbeat. 400 `INVALID_STATE` when it is DEAD.
+// The worker gets work again. A worker that drains because its process was told to end is DRAINING again
+// with its next heartbeat. 400 `INVALID_STATE` if the worker is DEAD.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -6741,10 +6863,13 @@ func (c *ClientWithResponses) GetCustomerWithResponse(ctx context.Context, reqEd
 
 // WorkerEndWithBodyWithResponse End a session before its lease does
 //
-// Either the holder's own word, `worker_id` and `session_id`: the worker is gone, not dead; it says so when nothing of the session
-// runs any more. Or a death certificate, `process_id` and `secret`, from whoever saw the process end with all its descendants:
-// every session that the process registered with the digest of the secret ends. What the sessions held is
-// redistributed at once. Repeating it succeeds. 403 `FORBIDDEN`: the secret is not that of the process.
+// There are two forms. With `worker_id` and `session_id`, the worker ends its own session, once nothing of
+// the session runs any more. It is gone, not dead. With `process_id` and `secret`, a supervisor certifies
+// that the process has ended with all its descendants: every session that the process registered with the
+// digest of the secret ends.
+//
+// The work of the sessions is redistributed at once. Repeating the request succeeds. 403 `FORBIDDEN`: the
+// secret is not that of the process.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6759,10 +6884,13 @@ func (c *ClientWithResponses) WorkerEndWithBodyWithResponse(ctx context.Context,
 
 // WorkerEndWithResponse End a session before its lease does
 //
-// Either the holder's own word, `worker_id` and `session_id`: the worker is gone, not dead; it says so when nothing of the session
-// runs any more. Or a death certificate, `process_id` and `secret`, from whoever saw the process end with all its descendants:
-// every session that the process registered with the digest of the secret ends. What the sessions held is
-// redistributed at once. Repeating it succeeds. 403 `FORBIDDEN`: the secret is not that of the process.
+// There are two forms. With `worker_id` and `session_id`, the worker ends its own session, once nothing of
+// the session runs any more. It is gone, not dead. With `process_id` and `secret`, a supervisor certifies
+// that the process has ended with all its descendants: every session that the process registered with the
+// digest of the secret ends.
+//
+// The work of the sessions is redistributed at once. Repeating the request succeeds. 403 `FORBIDDEN`: the
+// secret is not that of the process.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6777,8 +6905,8 @@ func (c *ClientWithResponses) WorkerEndWithResponse(ctx context.Context, body Wo
 
 // WorkerHeartbeatWithBodyWithResponse Renew the lease and reconcile
 //
-// The lease counts from when the request was *sent*. 409 `FENCED`: the session is over, stop everything and register anew. 409
-// `CONFLICT`: another process owns the id, end.
+// The lease counts from the moment the request was *sent*. 409 `FENCED`: the session is over; stop
+// everything and register again. 409 `CONFLICT`: another process holds the id; end.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6793,8 +6921,8 @@ func (c *ClientWithResponses) WorkerHeartbeatWithBodyWithResponse(ctx context.Co
 
 // WorkerHeartbeatWithResponse Renew the lease and reconcile
 //
-// The lease counts from when the request was *sent*. 409 `FENCED`: the session is over, stop everything and register anew. 409
-// `CONFLICT`: another process owns the id, end.
+// The lease counts from the moment the request was *sent*. 409 `FENCED`: the session is over; stop
+// everything and register again. 409 `CONFLICT`: another process holds the id; end.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6809,7 +6937,8 @@ func (c *ClientWithResponses) WorkerHeartbeatWithResponse(ctx context.Context, b
 
 // WorkerPollWithBodyWithResponse Wait for commands
 //
-// Answers when there is a command, or empty after `wait_ms`. Commands are hints; what matters comes again.
+// Answers as soon as there are commands, or with none after `wait_ms`. A command may be lost; heartbeats
+// repeat those that a worker must not miss.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6824,7 +6953,8 @@ func (c *ClientWithResponses) WorkerPollWithBodyWithResponse(ctx context.Context
 
 // WorkerPollWithResponse Wait for commands
 //
-// Answers when there is a command, or empty after `wait_ms`. Commands are hints; what matters comes again.
+// Answers as soon as there are commands, or with none after `wait_ms`. A command may be lost; heartbeats
+// repeat those that a worker must not miss.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6839,11 +6969,13 @@ func (c *ClientWithResponses) WorkerPollWithResponse(ctx context.Context, body W
 
 // WorkerRegisterWithBodyWithResponse Start a session
 //
-// Registering an id whose session's lease still runs is refused with 409 `CONFLICT` when another process holds it; `details` has
-// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one lease, then ends.
-// With `take_over`, or when the same process comes back (it names its previous session or has the same `process_id`), the old
-// session ends at once and its work is redistributed. A worker without a `process_id` repeats a registration that was not
-// answered with the same `session_id`.
+// 409 `CONFLICT` if another process holds the id and its lease has not expired; `details` has
+// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one
+// lease, then ends.
+//
+// With `take_over`, or if the same process comes back (it names its previous session or has the same
+// `process_id`), the old session ends at once and its work is redistributed. A worker without a
+// `process_id` repeats an unanswered registration with the same `session_id`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6858,11 +6990,13 @@ func (c *ClientWithResponses) WorkerRegisterWithBodyWithResponse(ctx context.Con
 
 // WorkerRegisterWithResponse Start a session
 //
-// Registering an id whose session's lease still runs is refused with 409 `CONFLICT` when another process holds it; `details` has
-// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one lease, then ends.
-// With `take_over`, or when the same process comes back (it names its previous session or has the same `process_id`), the old
-// session ends at once and its work is redistributed. A worker without a `process_id` repeats a registration that was not
-// answered with the same `session_id`.
+// 409 `CONFLICT` if another process holds the id and its lease has not expired; `details` has
+// `lease_left_ms`, `lease_ms` and `heartbeat_interval_ms`. The worker tries again each interval for one
+// lease, then ends.
+//
+// With `take_over`, or if the same process comes back (it names its previous session or has the same
+// `process_id`), the old session ends at once and its work is redistributed. A worker without a
+// `process_id` repeats an unanswered registration with the same `session_id`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6877,9 +7011,10 @@ func (c *ClientWithResponses) WorkerRegisterWithResponse(ctx context.Context, bo
 
 // WorkerReportWithBodyWithResponse Report on workloads
 //
-// Committed in order when answered; one answer per report, in its place, with a `reason` when it was not accepted: `illegal` for what
-// no worker may say, `refused` for what cannot be stored, `fenced` when the workload or the session is no longer this worker's. One
-// bad report costs the others nothing. Repeating a batch is safe.
+// The reports are committed, in order, when the answer arrives. `answers` has one entry per report, in its
+// place. An entry has a `reason` if the report was not accepted: `illegal` if the event is not possible,
+// `refused` if it cannot be stored, `fenced` if the workload or the session is no longer this worker's. A
+// bad report does not affect the others. A batch may be repeated.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6894,9 +7029,10 @@ func (c *ClientWithResponses) WorkerReportWithBodyWithResponse(ctx context.Conte
 
 // WorkerReportWithResponse Report on workloads
 //
-// Committed in order when answered; one answer per report, in its place, with a `reason` when it was not accepted: `illegal` for what
-// no worker may say, `refused` for what cannot be stored, `fenced` when the workload or the session is no longer this worker's. One
-// bad report costs the others nothing. Repeating a batch is safe.
+// The reports are committed, in order, when the answer arrives. `answers` has one entry per report, in its
+// place. An entry has a `reason` if the report was not accepted: `illegal` if the event is not possible,
+// `refused` if it cannot be stored, `fenced` if the workload or the session is no longer this worker's. A
+// bad report does not affect the others. A batch may be repeated.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6911,7 +7047,7 @@ func (c *ClientWithResponses) WorkerReportWithResponse(ctx context.Context, body
 
 // WorkerLoadCheckpointWithResponse Load a checkpoint
 //
-// The newest whose checksum holds, at or below `sequence`. Only for the holder of the workload.
+// Returns the newest checkpoint at or below `sequence` whose checksum is right. Only for the worker that holds the workload.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -6926,7 +7062,7 @@ func (c *ClientWithResponses) WorkerLoadCheckpointWithResponse(ctx context.Conte
 
 // WorkerSaveCheckpointWithBodyWithResponse Save a checkpoint
 //
-// The body is the data, at most 10 MiB. Durable when the outcome is `applied` or `already`.
+// The body is the data, at most 10 MiB. The checkpoint is durable if the outcome is `applied` or `already`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6980,7 +7116,7 @@ func (c *ClientWithResponses) CreateWorkloadConfigWithResponse(ctx context.Conte
 
 // DeleteWorkloadConfigWithResponse Delete a config
 //
-// 409 while an unfinished workload was submitted under it.
+// 409 `CONFLICT` while a workload that was submitted with it is unfinished.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7008,7 +7144,8 @@ func (c *ClientWithResponses) GetWorkloadConfigWithResponse(ctx context.Context,
 
 // UpdateWorkloadConfigWithBodyWithResponse Replace a config
 //
-// Later submissions use it; workloads submitted before keep what they had. The type cannot change.
+// Replaces the config; a field that is left out gets its default. Later submissions use it. Workloads that
+// were submitted before keep their settings. The type cannot change.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7023,7 +7160,8 @@ func (c *ClientWithResponses) UpdateWorkloadConfigWithBodyWithResponse(ctx conte
 
 // UpdateWorkloadConfigWithResponse Replace a config
 //
-// Later submissions use it; workloads submitted before keep what they had. The type cannot change.
+// Replaces the config; a field that is left out gets its default. Later submissions use it. Workloads that
+// were submitted before keep their settings. The type cannot change.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7051,11 +7189,13 @@ func (c *ClientWithResponses) ListWorkloadsWithResponse(ctx context.Context, par
 
 // SubmitWorkloadWithBodyWithResponse Submit a workload
 //
-// Stores the workload and answers at once. With an `Idempotency-Key` (kept 24 h) repeating the request is safe: the same
-// key and body return the first workload, the same key with another body is 409.
+// Stores the workload and answers at once. With an `Idempotency-Key`, which is kept for 24 h, the request
+// may be repeated: the same key with the same body returns the first workload, the same key with another
+// body is 409 `CONFLICT`.
 //
-// A type that no worker offers yet is accepted and waits for one, as `status_reason` says. With `NIYANTA_REQUIRE_KNOWN_TYPES` it is 400,
-// and `details.supported_types` lists the types that you have a config for and those that workers offer.
+// A type that no worker offers yet is accepted and waits for a worker; `status_reason` says so. If the
+// operator sets `NIYANTA_REQUIRE_KNOWN_TYPES`, it is 400, and `details.supported_types` lists the types
+// that you have a config for and those that workers offer. 503 if your queue is full.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7070,11 +7210,13 @@ func (c *ClientWithResponses) SubmitWorkloadWithBodyWithResponse(ctx context.Con
 
 // SubmitWorkloadWithResponse Submit a workload
 //
-// Stores the workload and answers at once. With an `Idempotency-Key` (kept 24 h) repeating the request is safe: the same
-// key and body return the first workload, the same key with another body is 409.
+// Stores the workload and answers at once. With an `Idempotency-Key`, which is kept for 24 h, the request
+// may be repeated: the same key with the same body returns the first workload, the same key with another
+// body is 409 `CONFLICT`.
 //
-// A type that no worker offers yet is accepted and waits for one, as `status_reason` says. With `NIYANTA_REQUIRE_KNOWN_TYPES` it is 400,
-// and `details.supported_types` lists the types that you have a config for and those that workers offer.
+// A type that no worker offers yet is accepted and waits for a worker; `status_reason` says so. If the
+// operator sets `NIYANTA_REQUIRE_KNOWN_TYPES`, it is 400, and `details.supported_types` lists the types
+// that you have a config for and those that workers offer. 503 if your queue is full.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7089,8 +7231,9 @@ func (c *ClientWithResponses) SubmitWorkloadWithResponse(ctx context.Context, pa
 
 // SubmitWorkloadsWithBodyWithResponse Submit up to 1,000 workloads
 //
-// Each is accepted or refused on its own, whatever is wrong with it; results stand in the order of the request. The batch as a whole
-// is refused only when its items cannot be told apart. An `Idempotency-Key` is not supported yet: 400.
+// Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
+// request. The whole batch is refused only if the server cannot tell where an item ends. An
+// `Idempotency-Key` is not supported here and is 400.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7105,8 +7248,9 @@ func (c *ClientWithResponses) SubmitWorkloadsWithBodyWithResponse(ctx context.Co
 
 // SubmitWorkloadsWithResponse Submit up to 1,000 workloads
 //
-// Each is accepted or refused on its own, whatever is wrong with it; results stand in the order of the request. The batch as a whole
-// is refused only when its items cannot be told apart. An `Idempotency-Key` is not supported yet: 400.
+// Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
+// request. The whole batch is refused only if the server cannot tell where an item ends. An
+// `Idempotency-Key` is not supported here and is 400.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7134,7 +7278,7 @@ func (c *ClientWithResponses) GetWorkloadWithResponse(ctx context.Context, id Wo
 
 // GetWorkloadAuditWithResponse Read a workload's audit trail
 //
-// One event per applied transition, written with it. Oldest first.
+// One event for each transition, written in the same transaction. Oldest first.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7149,7 +7293,8 @@ func (c *ClientWithResponses) GetWorkloadAuditWithResponse(ctx context.Context, 
 
 // CancelWorkloadWithBodyWithResponse Cancel a workload
 //
-// Effective at once, in every state that is not final; the worker is told to stop. Cancelling again succeeds.
+// Cancels a workload in any state that is not final, at once. The worker is told to stop. Cancelling again
+// succeeds. 400 `INVALID_STATE` if it is COMPLETED or FAILED.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7164,7 +7309,8 @@ func (c *ClientWithResponses) CancelWorkloadWithBodyWithResponse(ctx context.Con
 
 // CancelWorkloadWithResponse Cancel a workload
 //
-// Effective at once, in every state that is not final; the worker is told to stop. Cancelling again succeeds.
+// Cancels a workload in any state that is not final, at once. The worker is told to stop. Cancelling again
+// succeeds. 400 `INVALID_STATE` if it is COMPLETED or FAILED.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7179,9 +7325,10 @@ func (c *ClientWithResponses) CancelWorkloadWithResponse(ctx context.Context, id
 
 // CheckpointWorkloadWithResponse Ask a running workload for a checkpoint now
 //
-// The worker is told to save a checkpoint. `checkpoint_sequence` is that of the newest one so far; it grows once the new one is
-// durable. The request is sent once and changes nothing by itself: it has no effect if the worker is disconnected at that moment,
-// or if the workload has nothing to save. Ask again if the sequence does not grow. 400 `INVALID_STATE` unless it is RUNNING.
+// Tells the worker to save a checkpoint. `checkpoint_sequence` in the answer is that of the newest
+// checkpoint so far. It grows once the new one is durable. The request is sent once: it has no effect if
+// the worker is disconnected at that moment or the workload has nothing to save. Ask again if the sequence
+// does not grow. 400 `INVALID_STATE` unless the workload is RUNNING.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7196,7 +7343,7 @@ func (c *ClientWithResponses) CheckpointWorkloadWithResponse(ctx context.Context
 
 // GetWorkloadCheckpointsWithResponse List the checkpoints kept
 //
-// Newest first; the last 10 are kept.
+// Newest first. The last 10 checkpoints of a workload are kept.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7211,7 +7358,8 @@ func (c *ClientWithResponses) GetWorkloadCheckpointsWithResponse(ctx context.Con
 
 // GetWorkloadLogsWithResponse Read a workload's log
 //
-// Oldest line first. Without `since` and `after` the newest `limit` lines. The last 10,000 lines of a workload are kept.
+// Oldest line first. Without `since` and `after`, the newest `limit` lines. The last 10,000 lines of a
+// workload are kept.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7226,8 +7374,8 @@ func (c *ClientWithResponses) GetWorkloadLogsWithResponse(ctx context.Context, i
 
 // PauseWorkloadWithBodyWithResponse Pause a running workload
 //
-// The worker takes a checkpoint and stops. 202 when it has not confirmed within 10 s; the request stands, and survives the
-// loss of the worker.
+// The worker saves a checkpoint and stops. 202 if it has not confirmed within 10 s: the request remains in
+// force, also if the worker is lost. 400 `INVALID_STATE` unless the workload is RUNNING or PAUSED.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7242,8 +7390,8 @@ func (c *ClientWithResponses) PauseWorkloadWithBodyWithResponse(ctx context.Cont
 
 // PauseWorkloadWithResponse Pause a running workload
 //
-// The worker takes a checkpoint and stops. 202 when it has not confirmed within 10 s; the request stands, and survives the
-// loss of the worker.
+// The worker saves a checkpoint and stops. 202 if it has not confirmed within 10 s: the request remains in
+// force, also if the worker is lost. 400 `INVALID_STATE` unless the workload is RUNNING or PAUSED.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7258,8 +7406,9 @@ func (c *ClientWithResponses) PauseWorkloadWithResponse(ctx context.Context, id 
 
 // GetWorkloadPlacementWithResponse Why a workload waits, its place in the queue and when it may start
 //
-// Read from the queue and the fleet as they are now; nothing is reserved by it. The place follows from the coordinators' policy
-// (`NIYANTA_SCHEDULER_POLICY`), the estimate from the placements of the last 5 minutes.
+// Computed from the queue and the workers as they are now; nothing is reserved. The position follows from
+// the scheduling policy (`NIYANTA_SCHEDULER_POLICY`), the estimate from the placements of the last 5
+// minutes.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7274,7 +7423,8 @@ func (c *ClientWithResponses) GetWorkloadPlacementWithResponse(ctx context.Conte
 
 // ResumeWorkloadWithBodyWithResponse Resume a paused workload
 //
-// It goes back into the queue at its old place and continues from its last checkpoint.
+// The workload returns to its old place in the queue and continues from its last checkpoint. 400
+// `INVALID_STATE` unless it is PAUSED.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7289,7 +7439,8 @@ func (c *ClientWithResponses) ResumeWorkloadWithBodyWithResponse(ctx context.Con
 
 // ResumeWorkloadWithResponse Resume a paused workload
 //
-// It goes back into the queue at its old place and continues from its last checkpoint.
+// The workload returns to its old place in the queue and continues from its last checkpoint. 400
+// `INVALID_STATE` unless it is PAUSED.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -297,9 +297,13 @@ func (e ListWorkloadsParamsOrder) Valid() bool {
 	}
 }
 
-// AffinityRules `hard` must hold (`workload_types`: all offered by the worker), `soft` is preferred (ids and tags), `anti` must not (`workload_types`: none
-// assigned to the worker, whoever's; what runs with such a rule keeps those types of its own customer away, and of others only where the operator
-// allows it for its type).
+// AffinityRules `hard` must match, `soft` is preferred and `anti` must not match. All three compare the worker's id and
+// tags.
+//
+// `hard.workload_types`: the worker offers all of these types. `anti.workload_types`: no workload of these
+// types, of any customer, is assigned to the worker. A running workload with such a rule also keeps later
+// workloads of these types away: those of its own customer, and those of others if the operator allows it
+// for its type. `soft.workload_types` is not supported.
 type AffinityRules struct {
 	Anti *AffinityTerms `json:"anti,omitempty"`
 	Hard *AffinityTerms `json:"hard,omitempty"`
@@ -339,7 +343,7 @@ type AuditEvent struct {
 // AuditEventActorType defines model for AuditEvent.ActorType.
 type AuditEventActorType string
 
-// BatchResult `workload_id` and `status`, or `error`
+// BatchResult Either `workload_id` and `status`, or `error`
 type BatchResult struct {
 	Error *struct {
 		Code    string                 `json:"code"`
@@ -348,7 +352,7 @@ type BatchResult struct {
 	} `json:"error,omitempty"`
 	Status *Status `json:"status,omitempty"`
 
-	// StatusReason That no worker offers its type yet; absent otherwise
+	// StatusReason Says that no worker offers the type yet; absent otherwise
 	StatusReason *string `json:"status_reason,omitempty"`
 	WorkloadID   *string `json:"workload_id,omitempty"`
 }
@@ -359,7 +363,7 @@ type Checkpoint struct {
 	Checksum  string `json:"checksum"`
 	CreatedAt Time   `json:"created_at"`
 
-	// Generation The generation that wrote it
+	// Generation The generation that saved it
 	Generation int64 `json:"generation"`
 	Sequence   int64 `json:"sequence"`
 
@@ -370,9 +374,10 @@ type Checkpoint struct {
 // Command defines model for Command.
 type Command = ports.Command
 
-// Confidence How sure an estimate is, by how many placements of the last 5 minutes it rests on, made while something had to wait: high at least 100
-// over as long a time as the estimate, or a worker could take the workload now; medium at least 10 over a quarter of that; low fewer, or
-// more workloads are before it than were counted. Absent without an estimate.
+// Confidence How reliable an estimate is. It depends on the number of placements in the last 5 minutes that were made
+// while something had to wait. `high`: at least 100, over at least as long a time as the estimate, or a
+// worker could take the workload now. `medium`: at least 10, over a quarter of that time. `low`: fewer, or
+// more workloads are ahead than were counted. Absent without an estimate.
 type Confidence string
 
 // ControlAnswer defines model for ControlAnswer.
@@ -390,33 +395,33 @@ type Customer struct {
 	Limits     Limits `json:"limits"`
 	Name       string `json:"name"`
 
-	// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
-	// (`NIYANTA_PREEMPTION`). True for a customer that was onboarded without it.
+	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
+	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 	Preemptible Preemptible `json:"preemptible"`
 	Tier        Tier        `json:"tier"`
 }
 
 // CustomerInput defines model for CustomerInput.
 type CustomerInput struct {
-	// CustomerID `cust_` and a-z, 0-9, `-`, `_`; made when left out
+	// CustomerID `cust_` followed by a-z, 0-9, `-` or `_`. Default: a new one
 	CustomerID *string      `json:"customer_id,omitempty"`
 	Limits     *LimitsInput `json:"limits,omitempty"`
 	Name       string       `json:"name"`
 
-	// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
-	// (`NIYANTA_PREEMPTION`). True for a customer that was onboarded without it.
+	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
+	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 	Preemptible *Preemptible `json:"preemptible,omitempty"`
 	Tier        Tier         `json:"tier"`
 }
 
 // CustomerPatch defines model for CustomerPatch.
 type CustomerPatch struct {
-	// Limits A limit that is left out stays as it is; null takes it back to the tier's
+	// Limits A limit that is left out stays as it is. A limit that is null becomes the tier's again
 	Limits *LimitsPatch `json:"limits,omitempty"`
 	Name   *string      `json:"name,omitempty"`
 
-	// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
-	// (`NIYANTA_PREEMPTION`). True for a customer that was onboarded without it.
+	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
+	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 	Preemptible *Preemptible `json:"preemptible,omitempty"`
 	Tier        *Tier        `json:"tier,omitempty"`
 }
@@ -428,8 +433,8 @@ type CustomerUsage struct {
 	Limits     Limits `json:"limits"`
 	Name       string `json:"name"`
 
-	// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
-	// (`NIYANTA_PREEMPTION`). True for a customer that was onboarded without it.
+	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
+	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 	Preemptible Preemptible `json:"preemptible"`
 	Tier        Tier        `json:"tier"`
 	Usage       struct {
@@ -439,7 +444,7 @@ type CustomerUsage struct {
 	} `json:"usage"`
 }
 
-// EncodedResult What is kept of a result that cannot be kept as it is; it stands in `result_data`.
+// EncodedResult Stands in `result_data` for a result that cannot be stored as it is.
 type EncodedResult = domain.EncodedResult
 
 // Error defines model for Error.
@@ -471,7 +476,7 @@ type Key struct {
 	ExpiresAt *Time  `json:"expires_at"`
 	KeyID     string `json:"key_id"`
 
-	// Prefix Start of the key
+	// Prefix The beginning of the key
 	Prefix    string  `json:"prefix"`
 	RevokedAt *Time   `json:"revoked_at"`
 	Role      KeyRole `json:"role"`
@@ -479,7 +484,7 @@ type Key struct {
 
 // KeyInput defines model for KeyInput.
 type KeyInput struct {
-	// ExpiresAt In the future; left out: never
+	// ExpiresAt A time in the future. Default: the key does not expire
 	ExpiresAt *Time   `json:"expires_at,omitempty"`
 	Role      KeyRole `json:"role"`
 }
@@ -503,7 +508,7 @@ type LimitsInput struct {
 	RateLimitPerSec        *float64 `json:"rate_limit_per_sec,omitempty"`
 }
 
-// LimitsPatch A limit that is left out stays as it is; null takes it back to the tier's
+// LimitsPatch A limit that is left out stays as it is. A limit that is null becomes the tier's again
 type LimitsPatch struct {
 	Burst                  domain.Change[int]     `json:"burst,omitempty,omitzero"`
 	MaxConcurrentWorkloads domain.Change[int]     `json:"max_concurrent_workloads,omitempty,omitzero"`
@@ -520,17 +525,19 @@ type LogLine struct {
 	Message string `json:"message"`
 	Seq     int64  `json:"seq"`
 
-	// Stream stdout or stderr of a program
+	// Stream For programs: stdout or stderr
 	Stream *string `json:"stream,omitempty"`
 	Time   Time    `json:"time"`
 }
 
 // NewKey defines model for NewKey.
 type NewKey struct {
-	ExpiresAt *Time   `json:"expires_at"`
-	Key       string  `json:"key"`
-	KeyID     string  `json:"key_id"`
-	Role      KeyRole `json:"role"`
+	ExpiresAt *Time `json:"expires_at"`
+
+	// Key The API key
+	Key   string  `json:"key"`
+	KeyID string  `json:"key_id"`
+	Role  KeyRole `json:"role"`
 }
 
 // Pagination defines model for Pagination.
@@ -544,51 +551,66 @@ type Pagination struct {
 
 // Placement defines model for Placement.
 type Placement struct {
-	// Confidence How sure an estimate is, by how many placements of the last 5 minutes it rests on, made while something had to wait: high at least 100
-	// over as long a time as the estimate, or a worker could take the workload now; medium at least 10 over a quarter of that; low fewer, or
-	// more workloads are before it than were counted. Absent without an estimate.
+	// Confidence How reliable an estimate is. It depends on the number of placements in the last 5 minutes that were made
+	// while something had to wait. `high`: at least 100, over at least as long a time as the estimate, or a
+	// worker could take the workload now. `medium`: at least 10, over a quarter of that time. `low`: fewer, or
+	// more workloads are ahead than were counted. Absent without an estimate.
 	Confidence *Confidence `json:"confidence,omitempty"`
 
-	// EstimatedStartTime When it may start, at the throughput of its workload type in the last 5 minutes while some of it had to wait (with its customer
-	// at the limit also at its customer's). Absent when it does not wait, when no worker could run it, or when nothing tells yet.
+	// EstimatedStartTime When the workload may start, at the rate at which workloads of its type were placed in the last 5 minutes
+	// while some of them had to wait. If its customer is at its limit, the rate of the customer counts too.
+	// Absent if the workload does not wait, no worker could run it, or there is nothing to estimate from.
 	EstimatedStartTime *Time `json:"estimated_start_time,omitempty"`
 
-	// Placeable Some worker that is registered and not draining could run it, were that worker empty; false when it does not wait
+	// Placeable Whether a worker that is registered and not draining could run it if that worker were empty. False if it does not wait
 	Placeable bool `json:"placeable"`
 
-	// Position Place in the queue of the whole fleet, all customers and workload types together; 1 is next. Absent when it does not wait, and while
-	// it may not be placed yet (`not_before`).
+	// Position Position in the queue, counting all customers and workload types; 1 is next. Absent if the workload
+	// does not wait or may not be placed yet (`not_before`).
 	Position *int `json:"position,omitempty"`
 
-	// PositionIsMinimum The position is not exact: at least so many are before it. More than 10,000 waiting workloads of a kind are not counted, and with
-	// the policy `fair` customers take turns as slots get free, so that no place is fixed.
+	// PositionIsMinimum Whether the position is only a lower bound. Beyond 10,000 waiting workloads of a kind, no more are
+	// counted. With the policy `fair`, customers take turns as slots become free, so no position is fixed.
 	PositionIsMinimum bool `json:"position_is_minimum"`
 
-	// Reasons About the workload and its customer first, then about workers, the most common first. Empty when it does not wait.
+	// Reasons Reasons about the workload and its customer first, then those about workers, the most common first. Empty if it does not wait.
 	Reasons []PlacementReason `json:"reasons"`
 	Status  Status            `json:"status"`
 
-	// Waiting PENDING or REDISTRIBUTING; in any other status only `worker_id` is told beside it
+	// Waiting Whether it is PENDING or REDISTRIBUTING. In any other status only `worker_id` is set beside it
 	Waiting bool `json:"waiting"`
 
-	// WorkerID Who holds it; set exactly while SCHEDULED or RUNNING
+	// WorkerID The worker that holds it; set while SCHEDULED or RUNNING
 	WorkerID   *string `json:"worker_id,omitempty"`
 	WorkloadID string  `json:"workload_id"`
 }
 
 // PlacementReason defines model for PlacementReason.
 type PlacementReason struct {
-	// Code About the workload or its customer: `not_before` (`run_at` is to come), `retry_backoff` (the
-	// wait before a retry is to come; the message says which retry), `customer_limit` (its customer runs
-	// `max_concurrent_workloads`), `type_not_offered` (no worker that is registered offers its type), `no_worker` (none is registered).
+	// Code Reasons about the workload or its customer:
 	//
-	// About workers, each of which is counted once, under the first that applies: `worker_draining`, `missing_type` (does not offer the workload
-	// type), `other_worker_id`, `missing_tag` and `missing_workload_types` (`affinity_rules.hard`), `excluded` (`affinity_rules.anti`), `too_small`
-	// (the config's `resource_limits` exceed what it has), `full` (no free slot),
-	// `run_ending` (no free slot, one of them kept by a run that has ended but does not return), `declined` (gave this workload back a moment ago), `suspects` (workers died under
-	// this workload and under one that runs there), `conflict` (`anti.workload_types`, its own or of what runs there),
-	// `resources_taken` (free slots, but too little CPU, memory or disk left), `next` (could take it now: it is about to be placed, or others are
-	// before it). More may be added.
+	// - `not_before`: `run_at` is in the future
+	// - `retry_backoff`: the wait before a retry is not over; the message says which retry
+	// - `customer_limit`: its customer runs `max_concurrent_workloads`
+	// - `type_not_offered`: no registered worker offers its type
+	// - `no_worker`: no worker is registered
+	//
+	// Reasons about workers. Each worker is counted once, under the first that applies:
+	//
+	// - `worker_draining`: it drains
+	// - `missing_type`: it does not offer the type
+	// - `other_worker_id`, `missing_tag`, `missing_workload_types`: `affinity_rules.hard` does not match
+	// - `excluded`: `affinity_rules.anti` matches
+	// - `too_small`: it has less than the config's `resource_limits`
+	// - `full`: no free slot
+	// - `run_ending`: no free slot, and a run that has ended but does not return keeps one
+	// - `declined`: it gave this workload back a moment ago
+	// - `suspects`: workers died under this workload, and under one that runs there
+	// - `conflict`: `anti.workload_types` of this workload, or of one that runs there
+	// - `resources_taken`: free slots, but not enough CPU, memory or disk left
+	// - `next`: it could take the workload now, which is about to be placed or has others before it
+	//
+	// More may be added.
 	//
 	//
 	// Examples: missing_tag
@@ -599,7 +621,7 @@ type PlacementReason struct {
 	// Examples: 3 workers without tag gpu=a100
 	Message string `json:"message"`
 
-	// Workers How many workers it applies to; absent for reasons about the workload or its customer
+	// Workers Number of workers that it applies to; absent for reasons about the workload or its customer
 	Workers *int `json:"workers,omitempty"`
 }
 
@@ -610,13 +632,13 @@ type PollRequest struct {
 	WorkerID  string `json:"worker_id"`
 }
 
-// Preemptible Whether its running workloads may be asked to checkpoint and make room for a higher tier's, where the deployment has switched that on
-// (`NIYANTA_PREEMPTION`). True for a customer that was onboarded without it.
+// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
+// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 type Preemptible = bool
 
 // Readiness defines model for Readiness.
 type Readiness struct {
-	// Dependencies As of the last look, every 2 s; asking costs the dependencies nothing.
+	// Dependencies As of the last check. The process checks them every 2 s, not on each request.
 	Dependencies struct {
 		Broker        ReadinessDependenciesBroker      `json:"broker"`
 		Database      ReadinessDependenciesDatabase    `json:"database"`
@@ -628,8 +650,8 @@ type Readiness struct {
 	} `json:"dependencies"`
 	IsLeader bool `json:"is_leader"`
 
-	// Status `unavailable` (503): no database that takes writes, or the process shuts down. `degraded` (200): it serves, but something it
-	// can do without is away, or nobody leads.
+	// Status `unavailable` (503): the database is disconnected or takes no writes, or the process shuts down.
+	// `degraded` (200): the process serves, but another dependency is disconnected or there is no leader.
 	Status ReadinessStatus `json:"status"`
 }
 
@@ -645,8 +667,8 @@ type ReadinessDependenciesRateLimiter string
 // ReadinessDependenciesReplica Absent where there is none
 type ReadinessDependenciesReplica string
 
-// ReadinessStatus `unavailable` (503): no database that takes writes, or the process shuts down. `degraded` (200): it serves, but something it
-// can do without is away, or nobody leads.
+// ReadinessStatus `unavailable` (503): the database is disconnected or takes no writes, or the process shuts down.
+// `degraded` (200): the process serves, but another dependency is disconnected or there is no leader.
 type ReadinessStatus string
 
 // Registration defines model for Registration.
@@ -672,14 +694,15 @@ type Resources struct {
 	MemoryMb *int     `json:"memory_mb,omitempty"`
 }
 
-// RetryBackoff The wait before a retry: `initial_seconds` before the first, `factor` times as long before each further one, at most `max_seconds`; half of each
-// wait is fixed and half is random. With the defaults and five retries: 5, 15, 45, 135 and 405 s, or half of that. A workload may ask for
-// another wait when it fails.
+// RetryBackoff The wait before a retry: `initial_seconds` before the first retry, `factor` times as long before each
+// further one, at most `max_seconds`. Half of each wait is fixed and half is random. With the defaults, the
+// longest waits before five retries are 5, 15, 45, 135 and 405 s. A workload may ask for another wait when it
+// fails.
 type RetryBackoff struct {
 	Factor         *float64 `json:"factor,omitempty"`
 	InitialSeconds *float64 `json:"initial_seconds,omitempty"`
 
-	// MaxSeconds Left out: 600, or `initial_seconds` if that is more
+	// MaxSeconds Default: 600, or `initial_seconds` if that is more
 	MaxSeconds *float64 `json:"max_seconds,omitempty"`
 }
 
@@ -691,23 +714,27 @@ type Status string
 
 // Submission defines model for Submission.
 type Submission struct {
-	// AffinityRules `hard` must hold (`workload_types`: all offered by the worker), `soft` is preferred (ids and tags), `anti` must not (`workload_types`: none
-	// assigned to the worker, whoever's; what runs with such a rule keeps those types of its own customer away, and of others only where the operator
-	// allows it for its type).
+	// AffinityRules `hard` must match, `soft` is preferred and `anti` must not match. All three compare the worker's id and
+	// tags.
+	//
+	// `hard.workload_types`: the worker offers all of these types. `anti.workload_types`: no workload of these
+	// types, of any customer, is assigned to the worker. A running workload with such a rule also keeps later
+	// workloads of these types away: those of its own customer, and those of others if the operator allows it
+	// for its type. `soft.workload_types` is not supported.
 	AffinityRules *AffinityRules `json:"affinity_rules,omitempty"`
 
 	// InputParams Any JSON object
 	InputParams JSONObject         `json:"input_params"`
 	Labels      *map[string]string `json:"labels,omitempty"`
 
-	// MaxRetries How often it is tried again after a failure of its own. Default: the config's, or 5
+	// MaxRetries How often the workload is retried after a failure of its own. Default: the config's, or 5
 	MaxRetries *int `json:"max_retries,omitempty"`
 	Priority   *int `json:"priority,omitempty"`
 
-	// RunAt Not before this time
+	// RunAt Earliest start
 	RunAt *Time `json:"run_at,omitempty"`
 
-	// TimeoutSeconds Longest time of one run; 0: none. Default: the config's, or 3600
+	// TimeoutSeconds Longest time of one run, in seconds. 0: no limit. Default: the config's, or 3600
 	TimeoutSeconds *int `json:"timeout_seconds,omitempty"`
 
 	// WorkloadType Examples: sleep
@@ -718,17 +745,19 @@ type Submission struct {
 type SubmitAnswer struct {
 	CreatedAt Time `json:"created_at"`
 
-	// EstimateConfidence How sure an estimate is, by how many placements of the last 5 minutes it rests on, made while something had to wait: high at least 100
-	// over as long a time as the estimate, or a worker could take the workload now; medium at least 10 over a quarter of that; low fewer, or
-	// more workloads are before it than were counted. Absent without an estimate.
+	// EstimateConfidence How reliable an estimate is. It depends on the number of placements in the last 5 minutes that were made
+	// while something had to wait. `high`: at least 100, over at least as long a time as the estimate, or a
+	// worker could take the workload now. `medium`: at least 10, over a quarter of that time. `low`: fewer, or
+	// more workloads are ahead than were counted. Absent without an estimate.
 	EstimateConfidence *Confidence `json:"estimate_confidence,omitempty"`
 
-	// EstimatedStartTime When it may start, never before a `run_at` that lies ahead; from a look at the queue that may be 2 s old. `run_at` itself when there
-	// is nothing to estimate from; null when that is not set either, and for a repeated submission whose workload no longer waits.
+	// EstimatedStartTime When the workload may start, from a look at the queue that may be 2 s old; never before `run_at`. It is
+	// `run_at` itself if there is nothing to estimate from. It is null if `run_at` is not set either, and for a
+	// repeated submission whose workload no longer waits.
 	EstimatedStartTime *Time  `json:"estimated_start_time"`
 	Status             Status `json:"status"`
 
-	// StatusReason That no worker offers its type yet; absent otherwise
+	// StatusReason Says that no worker offers the type yet; absent otherwise
 	//
 	// Examples: no worker offers type "report" yet
 	StatusReason *string `json:"status_reason,omitempty"`
@@ -742,8 +771,8 @@ type Tier string
 type Worker struct {
 	Capabilities []string `json:"capabilities"`
 
-	// EndingRuns Runs that have ended (cancelled, timed out) but that the worker still has in its hands. Each keeps its slot. One that stays for
-	// longer than a few seconds ignores its cancellation; restarting the worker frees the slot.
+	// EndingRuns Runs that were cancelled or timed out and whose code has not returned yet. Each keeps its slot. A run that
+	// stays for longer than a few seconds ignores its cancellation; restarting the worker frees the slot.
 	EndingRuns []struct {
 		CustomerID       string  `json:"customer_id"`
 		EndingForSeconds float64 `json:"ending_for_seconds"`
@@ -757,7 +786,7 @@ type Worker struct {
 	SessionID       string    `json:"session_id"`
 	Slots           int       `json:"slots"`
 
-	// SlotsInUse By what it holds and by ending runs
+	// SlotsInUse Slots taken by the workloads it holds and by ending runs
 	SlotsInUse int               `json:"slots_in_use"`
 	Status     WorkerStatus      `json:"status"`
 	Tags       map[string]string `json:"tags"`
@@ -776,9 +805,13 @@ type WorkerStatus string
 
 // Workload defines model for Workload.
 type Workload struct {
-	// AffinityRules `hard` must hold (`workload_types`: all offered by the worker), `soft` is preferred (ids and tags), `anti` must not (`workload_types`: none
-	// assigned to the worker, whoever's; what runs with such a rule keeps those types of its own customer away, and of others only where the operator
-	// allows it for its type).
+	// AffinityRules `hard` must match, `soft` is preferred and `anti` must not match. All three compare the worker's id and
+	// tags.
+	//
+	// `hard.workload_types`: the worker offers all of these types. `anti.workload_types`: no workload of these
+	// types, of any customer, is assigned to the worker. A running workload with such a rule also keeps later
+	// workloads of these types away: those of its own customer, and those of others if the operator allows it
+	// for its type. `soft.workload_types` is not supported.
 	AffinityRules      AffinityRules `json:"affinity_rules"`
 	CheckpointSequence int64         `json:"checkpoint_sequence"`
 	CompletedAt        *Time         `json:"completed_at"`
@@ -789,10 +822,10 @@ type Workload struct {
 	// ErrorType Examples: timeout
 	ErrorType *string `json:"error_type"`
 
-	// EstimatedCompletionTime From start and progress; null while unknown
+	// EstimatedCompletionTime Extrapolated from start and progress; null while unknown
 	EstimatedCompletionTime *Time `json:"estimated_completion_time"`
 
-	// Generation Fencing token; grows with every assignment
+	// Generation Fencing token. Grows with every assignment
 	Generation int64 `json:"generation"`
 
 	// InputParams The submitted object; null for viewers
@@ -807,7 +840,7 @@ type Workload struct {
 	// ResultData Any JSON value, or an `EncodedResult`; null until completed and for viewers
 	ResultData json.RawMessage `json:"result_data"`
 
-	// RetryCount Failures of its own that were retried
+	// RetryCount Failures of its own after which it was retried
 	RetryCount   int     `json:"retry_count"`
 	RunAt        *Time   `json:"run_at"`
 	ScheduledAt  *Time   `json:"scheduled_at"`
@@ -816,7 +849,7 @@ type Workload struct {
 	StatusReason *string `json:"status_reason"`
 	UpdatedAt    Time    `json:"updated_at"`
 
-	// WorkerID Set exactly while SCHEDULED or RUNNING
+	// WorkerID The worker that holds it; set while SCHEDULED or RUNNING
 	WorkerID     *string `json:"worker_id"`
 	WorkloadID   string  `json:"workload_id"`
 	WorkloadType string  `json:"workload_type"`
@@ -835,9 +868,10 @@ type WorkloadConfig struct {
 	MaxRetries     int             `json:"max_retries"`
 	ResourceLimits Resources       `json:"resource_limits"`
 
-	// RetryBackoff The wait before a retry: `initial_seconds` before the first, `factor` times as long before each further one, at most `max_seconds`; half of each
-	// wait is fixed and half is random. With the defaults and five retries: 5, 15, 45, 135 and 405 s, or half of that. A workload may ask for
-	// another wait when it fails.
+	// RetryBackoff The wait before a retry: `initial_seconds` before the first retry, `factor` times as long before each
+	// further one, at most `max_seconds`. Half of each wait is fixed and half is random. With the defaults, the
+	// longest waits before five retries are 5, 15, 45, 135 and 405 s. A workload may ask for another wait when it
+	// fails.
 	RetryBackoff   RetryBackoff `json:"retry_backoff"`
 	TimeoutSeconds int          `json:"timeout_seconds"`
 	UpdatedAt      Time         `json:"updated_at"`
@@ -846,23 +880,24 @@ type WorkloadConfig struct {
 
 // WorkloadConfigInput defines model for WorkloadConfigInput.
 type WorkloadConfigInput struct {
-	// CheckpointIntervalSec 0: only when the workload asks
+	// CheckpointIntervalSec Seconds between automatic checkpoints. 0: only those that the workload saves itself
 	CheckpointIntervalSec *int `json:"checkpoint_interval_sec,omitempty"`
 
 	// ConfigJSON Any JSON object
 	ConfigJSON  *JSONObject `json:"config_json,omitempty"`
 	Description *string     `json:"description,omitempty"`
 
-	// MaxRetries How often a workload is tried again after a failure of its own
+	// MaxRetries How often a workload is retried after a failure of its own
 	MaxRetries     *int       `json:"max_retries,omitempty"`
 	ResourceLimits *Resources `json:"resource_limits,omitempty"`
 
-	// RetryBackoff The wait before a retry: `initial_seconds` before the first, `factor` times as long before each further one, at most `max_seconds`; half of each
-	// wait is fixed and half is random. With the defaults and five retries: 5, 15, 45, 135 and 405 s, or half of that. A workload may ask for
-	// another wait when it fails.
+	// RetryBackoff The wait before a retry: `initial_seconds` before the first retry, `factor` times as long before each
+	// further one, at most `max_seconds`. Half of each wait is fixed and half is random. With the defaults, the
+	// longest waits before five retries are 5, 15, 45, 135 and 405 s. A workload may ask for another wait when it
+	// fails.
 	RetryBackoff *RetryBackoff `json:"retry_backoff,omitempty"`
 
-	// TimeoutSeconds 0: none
+	// TimeoutSeconds Longest time of one run, in seconds. 0: no limit
 	TimeoutSeconds *int   `json:"timeout_seconds,omitempty"`
 	WorkloadType   string `json:"workload_type"`
 }
@@ -923,10 +958,10 @@ type ListWorkloadsParams struct {
 	// Label `key=value`, repeatable; all must match
 	Label *[]string `form:"label,omitempty" json:"label,omitempty"`
 
-	// CreatedAfter Exclusive, compared in milliseconds, as `created_at` is shown
+	// CreatedAfter Only workloads created after this time, compared in milliseconds
 	CreatedAfter *Time `form:"created_after,omitempty" json:"created_after,omitempty"`
 
-	// CreatedBefore Exclusive, compared in milliseconds, as `created_at` is shown
+	// CreatedBefore Only workloads created before this time, compared in milliseconds
 	CreatedBefore *Time                       `form:"created_before,omitempty" json:"created_before,omitempty"`
 	OrderBy       *ListWorkloadsParamsOrderBy `form:"order_by,omitempty" json:"order_by,omitempty"`
 	Order         *ListWorkloadsParamsOrder   `form:"order,omitempty" json:"order,omitempty"`
@@ -934,10 +969,10 @@ type ListWorkloadsParams struct {
 	// Limit Items per page
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor `next_cursor` of the page before, with the same filters
+	// Cursor `next_cursor` of the page before. The filters must be the same
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Offset Instead of a cursor; the answer then carries `total`
+	// Offset Skips this many items, in place of a cursor. The answer then has `total`
 	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
 }
 
@@ -949,7 +984,7 @@ type ListWorkloadsParamsOrder string
 
 // SubmitWorkloadParams defines parameters for SubmitWorkload.
 type SubmitWorkloadParams struct {
-	// IdempotencyKey Makes repeating safe. At most 255 bytes
+	// IdempotencyKey Makes the request safe to repeat. At most 255 bytes
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -960,7 +995,7 @@ type SubmitWorkloadsJSONBody struct {
 
 // GetWorkloadParams defines parameters for GetWorkload.
 type GetWorkloadParams struct {
-	// Wait Answer when the workload is final, or as it is after this time; at most 60s
+	// Wait Answer when the workload is final, or after this time, whichever is first. A duration such as 30s, or seconds; at most 60s
 	Wait *string `form:"wait,omitempty" json:"wait,omitempty"`
 }
 
@@ -968,7 +1003,7 @@ type GetWorkloadParams struct {
 type GetWorkloadAuditParams struct {
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// After Continue behind the event with this `event_id`
+	// After Only events after the one with this `event_id`
 	After *int64 `form:"after,omitempty" json:"after,omitempty"`
 }
 
@@ -988,7 +1023,7 @@ type GetWorkloadLogsParams struct {
 	// Until Exclusive
 	Until *Time `form:"until,omitempty" json:"until,omitempty"`
 
-	// After Continue behind the line with this `seq`
+	// After Only lines after the one with this `seq`
 	After *int64 `form:"after,omitempty" json:"after,omitempty"`
 }
 
@@ -1081,7 +1116,7 @@ type ServerInterface interface {
 	// DrainWorker Drain a worker
 	// (POST /v1/admin/workers/{id}/drain)
 	DrainWorker(w http.ResponseWriter, r *http.Request, id WorkerID)
-	// UndrainWorker Take back a drain
+	// UndrainWorker Undo a drain
 	// (POST /v1/admin/workers/{id}/undrain)
 	UndrainWorker(w http.ResponseWriter, r *http.Request, id WorkerID)
 	// GetCustomer Your limits and usage
@@ -1225,7 +1260,7 @@ func (_ Unimplemented) DrainWorker(w http.ResponseWriter, r *http.Request, id Wo
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// UndrainWorker Take back a drain
+// UndrainWorker Undo a drain
 // (POST /v1/admin/workers/{id}/undrain)
 func (_ Unimplemented) UndrainWorker(w http.ResponseWriter, r *http.Request, id WorkerID) {
 	w.WriteHeader(http.StatusNotImplemented)
@@ -4289,7 +4324,7 @@ type StrictServerInterface interface {
 	// DrainWorker Drain a worker
 	// (POST /v1/admin/workers/{id}/drain)
 	DrainWorker(ctx context.Context, request DrainWorkerRequestObject) (DrainWorkerResponseObject, error)
-	// UndrainWorker Take back a drain
+	// UndrainWorker Undo a drain
 	// (POST /v1/admin/workers/{id}/undrain)
 	UndrainWorker(ctx context.Context, request UndrainWorkerRequestObject) (UndrainWorkerResponseObject, error)
 	// GetCustomer Your limits and usage
