@@ -1,3 +1,3 @@
-// Package insight answers what people ask about the queue: why a workload waits, what is before it, when it may start. It reads, and decides
-// nothing; any coordinator answers.
+// Package insight answers questions about the queue: why a workload waits, what is before it, when
+// it may start. It only reads, so every coordinator can answer.
 package insight

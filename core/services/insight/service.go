@@ -9,13 +9,13 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Config is what the scheduler is configured with, too.
+// Config must have the same values as the scheduler's.
 type Config struct {
 	Policy     domain.Policy
 	AntiAcross []string
 }
 
-// Deps are what the service stands on.
+// Deps are the dependencies of the service.
 type Deps struct {
 	Queue     ports.QueueStore
 	Insight   ports.InsightStore
@@ -25,37 +25,40 @@ type Deps struct {
 	Clock     ports.Clock
 }
 
-// Service is the insight service. Safe for concurrent use.
+// Service explains and estimates. Safe for concurrent use.
 type Service struct {
-	cfg    Config
-	deps   Deps
-	recent recent
+	cfg       Config
+	deps      Deps
+	forecasts forecasts
 }
 
 // New returns the service.
 func New(cfg Config, deps Deps) *Service { return &Service{cfg: cfg, deps: deps} }
 
-// countMost bounds how many are counted in a lane before a workload whose place is asked for.
-const countMost = 10_000
+// countLimit is how many workloads of a lane are counted to find the position of a workload.
+const countLimit = 10_000
 
 // Explanation says why a workload waits.
 type Explanation struct {
 	Workload domain.Workload
-	// Waiting tells that it does; the rest is empty otherwise.
+	// Waiting reports whether the workload waits. If it does not, the fields below are empty.
 	Waiting bool
-	// Position is its place in the queue, 1 for the next; 0 while it may not be placed yet. With AtLeast it is not exact: more than were
-	// counted are before it, or the policy is fair, which decides between customers as slots get free.
+	// Position is its place in the queue. 1 is the next; 0 means that it may not be placed yet.
 	Position int
-	AtLeast  bool
-	// Start is when it may start, with how sure that is; zero when there is nothing to tell it from.
+	// AtLeast reports that Position is a lower bound. Either not all workloads before it were
+	// counted, or the policy is fair: then the order between customers is decided only when slots
+	// become free.
+	AtLeast bool
+	// Start is when it may start, and Confidence how reliable that is. Start is zero if nothing is
+	// known.
 	Start      time.Time
 	Confidence placement.Confidence
-	// Placeable tells whether some worker there is could run it.
+	// Placeable reports whether some worker could run it.
 	Placeable bool
 	Reasons   []placement.Reason
 }
 
-// Explain says why a customer's workload waits. CodeNotFound.
+// Explain says why a customer's workload waits. CodeNotFound if the customer has no such workload.
 func (s *Service) Explain(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID) (Explanation, error) {
 	found, err := s.deps.Workloads.Get(ctx, customer, id)
 	if err != nil {
@@ -69,25 +72,28 @@ func (s *Service) Explain(ctx context.Context, customer domain.CustomerID, id do
 	if !out.Waiting {
 		return out, nil
 	}
-	p, err := s.look(ctx, w.CustomerID)
+	snap, err := s.snapshot(ctx, w.CustomerID)
 	if err != nil {
 		return Explanation{}, err
 	}
 	lane := domain.NewLane(&w.Spec)
-	self := domain.Candidate{ID: w.ID, Generation: w.Generation, QueueAt: w.QueueAt, Declines: w.Declines, SuspectSince: w.SuspectSince}
-	out.Reasons, out.Placeable = p.explainer.ExplainWorkload(&lane, &self), p.explainer.Placeable(&lane)
-	if w.NotBefore.After(p.now) {
+	candidate := domain.Candidate{
+		ID: w.ID, Generation: w.Generation, QueueAt: w.QueueAt, Declines: w.Declines, SuspectSince: w.SuspectSince,
+	}
+	out.Reasons, out.Placeable = snap.explainer.ExplainWorkload(&lane, &candidate), snap.explainer.Placeable(&lane)
+	delayed := w.NotBefore.After(snap.Now)
+	if delayed {
 		out.Reasons = append([]placement.Reason{placement.NotYet(&w)}, out.Reasons...)
 	}
-	p.include(lane, w.QueueAt)
-	counts, err := s.deps.Insight.Ahead(ctx, p.cutoffs(&lane, w.QueueAt, w.ID), countMost)
+	snap.include(lane, w.QueueAt)
+	counts, err := s.deps.Insight.Ahead(ctx, snap.cutoffs(&lane, w.QueueAt, w.ID), countLimit)
 	if err != nil {
 		return Explanation{}, err
 	}
-	ahead := p.ahead(&lane, counts, countMost)
-	if !w.NotBefore.After(p.now) {
+	ahead := snap.ahead(&lane, counts, countLimit)
+	if !delayed {
 		out.Position, out.AtLeast = ahead.All+1, ahead.AtLeast
 	}
-	out.Start, out.Confidence = p.estimate(p.now, &lane, &w, ahead)
+	out.Start, out.Confidence = snap.estimate(snap.Now, &lane, &w, ahead)
 	return out, nil
 }
