@@ -31,12 +31,12 @@ func WriteCSV(w io.Writer, points []Point) error {
 	return out.Error()
 }
 
-// number writes what a plot can show of a number, so that a file does not differ from run to run in the last bits.
+// number writes as many digits as a plot can show, so that files do not differ in the last bits.
 func number(x float64) string { return strconv.FormatFloat(x, 'g', 4, 64) }
 
 func hours(d time.Duration) string { return number(d.Hours()) }
 
-// byTier adds up what is counted by customer.
+// byTier adds up counts of customers by tier.
 func byTier[N int | float64](r *Result, of []N) map[domain.Tier]N {
 	sums := map[domain.Tier]N{}
 	for i, c := range r.cfg.Customers {
@@ -45,7 +45,7 @@ func byTier[N int | float64](r *Result, of []N) map[domain.Tier]N {
 	return sums
 }
 
-// WaitingSeries is how many workloads waited, by tier, over the hours.
+// WaitingSeries returns the number of waiting workloads by tier over the hours.
 func (r *Result) WaitingSeries() []Point {
 	var ps []Point
 	for _, t := range domain.Tiers() {
@@ -56,8 +56,8 @@ func (r *Result) WaitingSeries() []Point {
 	return ps
 }
 
-// ShareSeries is the percentage of the slot-time in use that each tier had over the last window, over the hours; with weights, what its weight
-// entitles to beside it.
+// ShareSeries returns the percentage of the used slot-time that each tier had in the last window, over
+// the hours. With weights, it adds the percentage that the weight of the tier entitles it to.
 func (r *Result) ShareSeries(window time.Duration, weights bool) []Point {
 	if len(r.Series) == 0 {
 		return nil
@@ -75,7 +75,7 @@ func (r *Result) ShareSeries(window time.Duration, weights bool) []Point {
 			}
 			before := r.Series[first]
 			held, all := byTier(r, s.Held)[t]-byTier(r, before.Held)[t], sum(s.Held)-sum(before.Held)
-			if held > 0 { // an axis of these may be logarithmic
+			if held > 0 { // a logarithmic axis has no zero
 				ps = append(ps, Point{hours(s.At), string(t), 100 * held / all})
 			}
 		}
@@ -88,5 +88,5 @@ func (r *Result) ShareSeries(window time.Duration, weights bool) []Point {
 	return ps
 }
 
-// ByWeight ends the name of the series of what a tier is entitled to.
+// ByWeight is the suffix of the series that shows what a tier is entitled to.
 const ByWeight = " by weight"

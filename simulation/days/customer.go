@@ -8,14 +8,15 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// Duration is how long workloads run: log-normal, which is what measured job durations resemble most. Without a spread each takes the median.
+// Duration is the distribution of run times. It is log-normal, as measured job durations mostly are.
+// Without a spread every run takes the median.
 type Duration struct {
 	Median time.Duration
 	// Spread is the standard deviation of the logarithm.
 	Spread float64
 }
 
-// Mean is what it is on average.
+// Mean returns the mean run time.
 func (d Duration) Mean() time.Duration {
 	return time.Duration(float64(d.Median) * math.Exp(d.Spread*d.Spread/2))
 }
@@ -28,32 +29,33 @@ func (d Duration) draw(rng *rand.Rand) time.Duration {
 	return max(time.Duration(float64(d.Median)*x).Truncate(time.Microsecond), time.Millisecond)
 }
 
-// Chance is a priority and how likely it is, relative to the others.
+// Chance is a priority with its likelihood relative to the others.
 type Chance struct {
 	Priority int
 	Weight   float64
 }
 
-// Customer is one customer with the work it brings. It brings work in one of three ways.
+// Customer is one customer with the work that it submits, in one of three ways.
 type Customer struct {
 	ID   domain.CustomerID
 	Tier domain.Tier
 	// MaxConcurrent overrides the tier's limit. 0: the tier's.
 	MaxConcurrent int
 	Duration      Duration
-	// Priorities are drawn from; none: all have priority 0.
+	// Priorities are what priorities are drawn from. None: every workload has priority 0.
 	Priorities []Chance
 
-	// Rate is how many workloads per second arrive (Poisson), so long after the beginning; at most MaxRate.
+	// Rate is the number of workloads that arrive per second, as a Poisson process, at a time after the
+	// beginning. It is at most MaxRate.
 	Rate    func(time.Duration) float64
 	MaxRate float64
-	// Backlog is how many it always keeps waiting: as one starts, the next is submitted.
+	// Backlog is the number of workloads that it keeps waiting: when one starts, it submits another.
 	Backlog int
-	// At are the times, from the beginning, at which single workloads arrive.
+	// At are the times after the beginning at which it submits single workloads.
 	At []time.Duration
 }
 
-// source is a customer with its own randomness, so that what it brings does not depend on what becomes of others.
+// source is a customer with its own random numbers, so that its work does not depend on the others.
 type source struct {
 	Customer
 	rng *rand.Rand
@@ -73,7 +75,7 @@ func (s *source) priority() int {
 	return 0
 }
 
-// nextArrival draws when the next workload arrives after some time: a Poisson process of the highest rate, thinned to the rate of the moment.
+// nextArrival draws the time of the next arrival: a Poisson process of rate MaxRate, thinned to Rate.
 func (s *source) nextArrival(after time.Duration) time.Duration {
 	for {
 		after += time.Duration(s.rng.ExpFloat64() / s.MaxRate * float64(time.Second))

@@ -20,7 +20,7 @@ func run(t *testing.T, cfg Config) *Result {
 	return r
 }
 
-// fair asserts that each customer's share is within a tenth of what its weight is worth.
+// fair asserts that the share of each customer is within a tenth of what its weight entitles it to.
 func fair(t *testing.T, cfg Config, utilised float64) {
 	t.Helper()
 	r := run(t, cfg)
@@ -31,19 +31,20 @@ func fair(t *testing.T, cfg Config, utilised float64) {
 	}
 }
 
-func TestFairSharesOfEqualRunsFollowTheWeights(t *testing.T) {
+func TestFairPolicy_EqualRuns_SharesFollowTheWeights(t *testing.T) {
 	fair(t, Backlogged(Equal(2*time.Minute), 8, 10*time.Second), 0.9)
 }
 
-// Counted in placements, the free customer, whose runs are the longest, would have most of the slots.
-func TestFairSharesOfUnequalRunsFollowTheWeights(t *testing.T) {
+// If placements were counted instead of slot-time, the free customer, whose runs are the longest, would
+// hold most of the slots.
+func TestFairPolicy_UnequalRuns_SharesFollowTheWeights(t *testing.T) {
 	fair(t, Backlogged(map[domain.Tier]time.Duration{
 		domain.TierFree: 10 * time.Minute, domain.TierStandard: 5 * time.Minute, domain.TierPremium: 2 * time.Minute, domain.TierEnterprise: time.Minute,
 	}, 16, 20*time.Second), 0.8)
 }
 
-// Whoever joins is served like those that have been there all day: it brings no debt, and finds none of theirs in its way.
-func TestWhoComesLateIsServedAsSoonAsWhoCameEarly(t *testing.T) {
+// A customer that joins late is served like those that were there all day. Neither side has credit.
+func TestFairPolicy_LateCustomer_IsServedAsSoonAsTheOthers(t *testing.T) {
 	cfg := Backlogged(Equal(2*time.Minute), 8, 5*time.Second)
 	cfg.Length = 12 * time.Hour
 	late := Customer{ID: "cust_late", Tier: domain.TierPremium, MaxConcurrent: unlimited, Duration: Duration{Median: time.Minute}}
@@ -61,7 +62,7 @@ func TestWhoComesLateIsServedAsSoonAsWhoCameEarly(t *testing.T) {
 	assert.Equal(t, len(late.At), came)
 }
 
-func TestNobodyStarvesBehindAnEndlessStreamOfHigherTiers(t *testing.T) {
+func TestPriorityPolicy_EndlessStreamOfHigherTiers_StarvesNobody(t *testing.T) {
 	const older = 7
 	runs := Duration{Median: 10 * time.Second}
 	cfg := Config{
@@ -91,7 +92,7 @@ func TestNobodyStarvesBehindAnEndlessStreamOfHigherTiers(t *testing.T) {
 	assert.Greater(t, took, older*placement.LongestWaitShare, "those that came before it are first")
 }
 
-func TestNobodyWaitsForMorePlacementsThanPromised(t *testing.T) {
+func TestEveryPolicy_LongestWait_StaysWithinItsBound(t *testing.T) {
 	for _, p := range []domain.Policy{domain.PolicyFIFO, domain.PolicyPriority} {
 		r := run(t, Day(p, 2, 10*time.Second))
 		assert.Greater(t, r.Placed(), 4000, p)
@@ -100,7 +101,7 @@ func TestNobodyWaitsForMorePlacementsThanPromised(t *testing.T) {
 	}
 }
 
-func TestTheSameSeedGivesTheSameDay(t *testing.T) {
+func TestRun_SameSeed_GivesTheSameDay(t *testing.T) {
 	cfg := Day(domain.PolicyFair, 1, 10*time.Second)
 	a, b := run(t, cfg), run(t, cfg)
 	require.True(t, slices.Equal(a.placements, b.placements)) // thousands: no test library should print them

@@ -1,8 +1,10 @@
-// Package days lets whole days go by on the scheduler, in virtual time and one thread, to see how the policies of the queue treat the
-// tiers: who waits how long, and who gets which share of the slots. Scheduling, leadership and transitions are the real services, on the
-// memory adapter; the workers are no more than timers, and nothing goes wrong (that is package simulation's matter). One seed decides all of
-// it, and customers that arrive at a rate bring the same work under every policy.
+// Package days simulates whole days of the scheduler in virtual time, to show how the policies treat
+// the tiers: how long workloads wait, and which share of the slots each customer gets.
 //
-// Its tests hold what the domain promises over a long run: shares by weight, and that nobody starves. Its figures and series are what the
-// plots in docs/plots are drawn from (make plots).
+// Scheduling, leadership and transitions are the real services on the memory adapter. The workers are
+// only timers, and nothing goes wrong: faults are the subject of package simulation. One seed decides
+// everything, and a customer whose workloads arrive at a rate brings the same work under every policy.
+//
+// The tests check the long-run promises: shares by weight, and that no workload waits for ever. The
+// plots in docs/plots are drawn from the series (make plots).
 package days

@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// clock is virtual; only the event queue moves it.
+// clock is a virtual clock. Only the timeline moves it.
 type clock struct{ now time.Time }
 
 // Now implements ports.Clock.
 func (c *clock) Now() time.Time { return c.now }
 
-// event is something that happens at a time.
+// event is a function to call at a time.
 type event struct {
 	at time.Time
-	n  uint64 // events of one instant happen in the order they were planned in
+	n  uint64 // events of the same time happen in the order in which they were planned
 	do func() error
 }
 
-// timeline is the events to come, earliest first.
+// timeline is a heap of events, earliest first.
 type timeline struct {
 	events []event
 	n      uint64
@@ -30,7 +30,7 @@ func (t *timeline) plan(at time.Time, do func() error) {
 	heap.Push(t, event{at, t.n, do})
 }
 
-// next is when something happens next; ok is false when nothing will.
+// next returns the time of the next event. ok is false when there is none.
 func (t *timeline) next() (at time.Time, ok bool) {
 	if len(t.events) == 0 {
 		return time.Time{}, false
@@ -38,7 +38,7 @@ func (t *timeline) next() (at time.Time, ok bool) {
 	return t.events[0].at, true
 }
 
-// take removes the next event.
+// take removes and returns the next event.
 func (t *timeline) take() func() error {
 	do := t.events[0].do
 	heap.Pop(t)

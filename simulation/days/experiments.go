@@ -10,15 +10,16 @@ import (
 
 const (
 	slotsOfWorker = 5
-	// unlimited keeps the customers' own limits out of the experiments: what is looked at is the order of the queue.
+	// unlimited keeps the running limits out of the experiments, which are about the order of the queue.
 	unlimited = 1_000_000
-	// The load of a day goes up and down like a sine between these parts of the capacity, lowest at midnight.
+	// The load of a day is a sine between these parts of the capacity, lowest at midnight.
 	night, noon = 0.3, 1.4
 )
 
-// Day is a day on which more work comes than there is room for, from seven in the morning until five in the afternoon, and less at night. Ten
-// customers bring it, in equal parts at every hour: four of the free tier a quarter of it, three standard ones 30 %, two premium ones a
-// quarter, one enterprise 20 %, all with the same mix of priorities. It ends when all is done.
+// Day returns a day with more work than capacity from 7:00 to 17:00, and less at night. Ten customers
+// submit it with the same mix of priorities: four of the free tier together 25 %, three standard
+// customers 30 %, two premium customers 25 %, one enterprise customer 20 %. The run ends when all work
+// is done.
 func Day(p domain.Policy, workers int, grain time.Duration) Config {
 	runs := Duration{Median: 2 * time.Minute, Spread: 0.8}
 	capacity := float64(workers*slotsOfWorker) / runs.Mean().Seconds() // workloads per second
@@ -43,7 +44,7 @@ func Day(p domain.Policy, workers int, grain time.Duration) Config {
 	return cfg
 }
 
-// Equal are runs of the same length for every tier.
+// Equal returns the same run time for every tier.
 func Equal(median time.Duration) map[domain.Tier]time.Duration {
 	ds := map[domain.Tier]time.Duration{}
 	for _, t := range domain.Tiers() {
@@ -52,8 +53,8 @@ func Equal(median time.Duration) map[domain.Tier]time.Duration {
 	return ds
 }
 
-// Backlogged is a day on which four customers, one of each tier, always have a hundred workloads waiting, under the fair policy. Their
-// workloads run so long, more or less.
+// Backlogged returns a day under the fair policy, with four customers, one of each tier, that always
+// have a hundred workloads waiting. Their run times vary around the given medians.
 func Backlogged(runs map[domain.Tier]time.Duration, workers int, grain time.Duration) Config {
 	cfg := Config{
 		Seed: 1, Policy: domain.PolicyFair, Workers: workers, Slots: slotsOfWorker, Grain: grain, Length: 24 * time.Hour, Samples: 200,

@@ -41,7 +41,10 @@ func TestPlotsOfADay(t *testing.T) {
 	for _, p := range []domain.Policy{domain.PolicyFIFO, domain.PolicyPriority, domain.PolicyFair} {
 		began := time.Now()
 		r := run(t, Day(p, fleet, grain))
-		fmt.Printf("%s: %d workloads, longest wait at %.3f of the bound, took %s\n", p, r.Placed(), r.Patience(), time.Since(began).Round(time.Second))
+		fmt.Printf(
+			"%s: %d workloads, longest wait at %.3f of the bound, took %s\n", p, r.Placed(), r.Patience(),
+			time.Since(began).Round(time.Second),
+		)
 		for _, tier := range domain.Tiers() {
 			for _, priority := range []int{anyPriority, 0, domain.DefaultPriority, 100, domain.MaxPriority} {
 				waits := r.Waits(tier, priority)
@@ -53,7 +56,10 @@ func TestPlotsOfADay(t *testing.T) {
 					seconds(Quantile(waits, 0.5)), seconds(Quantile(waits, 0.95)), seconds(Quantile(waits, 1))})
 			}
 			p95 = append(p95, Point{string(tier), string(p), Quantile(r.Waits(tier, anyPriority), 0.95).Minutes()})
-			byDefault = append(byDefault, Point{string(tier), string(p), Quantile(r.Waits(tier, domain.DefaultPriority), 0.95).Minutes()})
+			byDefault = append(
+				byDefault,
+				Point{string(tier), string(p), Quantile(r.Waits(tier, domain.DefaultPriority), 0.95).Minutes()},
+			)
 		}
 		save(t, "day-waiting-"+string(p), r.WaitingSeries())
 		save(t, "day-slots-"+string(p), r.ShareSeries(30*time.Minute, false))

@@ -8,7 +8,7 @@ import (
 	"github.com/niyanta/niyanta/core/domain/placement"
 )
 
-// placement is one workload's way through the queue.
+// record is what is known of one workload.
 type record struct {
 	customer  int // index into Config.Customers
 	priority  int
@@ -19,13 +19,14 @@ type record struct {
 	index     int // which placement it was, from 0
 }
 
-// reserved reports whether it was the turn of whoever had waited longest, with every policy but fair.
+// reserved reports whether the placement was one of those for the longest wait. It does not apply to the
+// fair policy.
 func (p *record) reserved() bool { return (p.index+1)%placement.LongestWaitShare == 0 }
 
 // Result is what a run measures.
 type Result struct {
 	cfg Config
-	// Refused counts the transitions that were not applied: none, as nothing goes wrong here.
+	// Refused counts the transitions that were not applied. There should be none.
 	Refused int
 	// Series are the samples, in order of time.
 	Series []Sample
@@ -38,7 +39,7 @@ type Result struct {
 	held       []float64 // slot-seconds so far, by customer
 }
 
-// Sample is what was seen at one time.
+// Sample is the state at one time.
 type Sample struct {
 	At      time.Duration
 	Waiting []int     // by customer
@@ -50,7 +51,7 @@ func newResult(cfg Config) *Result {
 	return &Result{cfg: cfg, waiting: make([]int, n), running: make([]int, n), held: make([]float64, n)}
 }
 
-// pass adds what is held while time passes.
+// pass adds the slot-seconds held while time passes.
 func (r *Result) pass(d time.Duration) {
 	for i := range r.running {
 		r.held[i] += float64(r.running[i]) * d.Seconds()
@@ -79,13 +80,13 @@ func (r *Result) sample(at time.Duration) {
 	r.Series = append(r.Series, Sample{at, slices.Clone(r.waiting), slices.Clone(r.held)})
 }
 
-// Placed is how many workloads were placed.
+// Placed returns the number of workloads placed.
 func (r *Result) Placed() int { return len(r.placements) }
 
-// Shares are the parts of the slot-time in use that each customer had; they add up to 1.
+// Shares returns the part of the used slot-time that each customer had. The parts add up to 1.
 func (r *Result) Shares() []float64 { return over(r.held, sum(r.held)) }
 
-// Utilisation is the part of the slots that was in use over the length of the run.
+// Utilisation returns the part of all slot-time that was used.
 func (r *Result) Utilisation() float64 {
 	return sum(r.held) / (r.cfg.Length.Seconds() * float64(r.cfg.Workers*r.cfg.Slots))
 }
@@ -93,7 +94,7 @@ func (r *Result) Utilisation() float64 {
 // anyPriority matches all priorities.
 const anyPriority = -1
 
-// Waits are how long the workloads of one tier and priority had waited when they were placed, shortest first.
+// Waits returns how long the workloads of one tier and priority waited, shortest first.
 func (r *Result) Waits(t domain.Tier, priority int) []time.Duration {
 	var ds []time.Duration
 	for i := range r.placements {
@@ -105,7 +106,7 @@ func (r *Result) Waits(t domain.Tier, priority int) []time.Duration {
 	return ds
 }
 
-// Quantile is the q-th of sorted durations; 0 of none.
+// Quantile returns the quantile q of sorted durations, 0 if there are none.
 func Quantile(sorted []time.Duration, q float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0
@@ -113,8 +114,10 @@ func Quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
 }
 
-// Patience is how near a workload came to waiting longer than the domain promises: it is placed after at most LongestWaitShare placements for
-// each that waited when it came, and as many for itself (with the fair policy that holds of a customer's own placements). The highest of all workloads is returned, in parts of that bound.
+// Patience returns the longest wait of all workloads, counted in placements and as a part of the
+// promised bound. The promise: a workload is placed after at most LongestWaitShare placements for each
+// workload that waited when it was submitted, and as many for itself. With the fair policy only the
+// customer's own placements count.
 func (r *Result) Patience() float64 {
 	most := 0.0
 	for i := range r.placements {
@@ -125,7 +128,7 @@ func (r *Result) Patience() float64 {
 	return most
 }
 
-// Weights are the shares that the tiers' weights entitle to.
+// Weights returns the shares that the customers are entitled to by the weights of their tiers.
 func (r *Result) Weights() []float64 {
 	ws := make([]float64, len(r.cfg.Customers))
 	for i, c := range r.cfg.Customers {

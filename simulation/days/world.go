@@ -21,40 +21,40 @@ type Config struct {
 	Workers   int
 	Slots     int // of each
 	Customers []Customer
-	// Grain is how long the scheduler lets wake-ups gather: it runs at multiples of it, whenever something woke it. What waits for hours does
-	// not notice seconds, and a day takes fewer cycles.
+	// Grain is the time between two runs of the scheduler, if something woke it in between. Waits of
+	// hours do not depend on seconds, and a day takes fewer cycles.
 	Grain time.Duration
-	// Length is how long customers bring work.
+	// Length is how long customers submit work.
 	Length time.Duration
-	// Drain lets the run go on behind Length until all work is done.
+	// Drain lets the run go on after Length until all work is done.
 	Drain bool
-	// Samples is how many points the series of the result have.
+	// Samples is the number of points in the series of the result.
 	Samples int
 }
 
 const (
 	workType = "work"
-	// forever is the lease of workers and leader: nothing of it is to expire here.
+	// forever is the lease of the workers and the leader. It must not expire.
 	forever = 1000 * 24 * time.Hour
-	// depth is every customer's queue depth: nothing is turned away.
+	// depth is the queue depth of every customer. No submission must be refused.
 	depth = 10_000_000
 )
 
 var begin = time.Unix(1_700_000_000, 0).UTC()
 
-// assignment is a command of the scheduler with the worker that it is sent to.
+// assignment is an assign command with the worker that it was sent to.
 type assignment struct {
 	ports.Command
 	worker domain.WorkerID
 }
 
-// job is one workload on its way.
+// job is one workload.
 type job struct {
 	record
 	duration time.Duration
 }
 
-// world is a run under way.
+// world is the state of a run.
 type world struct {
 	Config
 	clock       *clock
@@ -65,14 +65,14 @@ type world struct {
 
 	ids      uint64
 	jobs     map[domain.WorkloadID]*job
-	woken    bool         // something may be placed
+	woken    bool         // something has happened that may allow a placement
 	planned  bool         // the next run of the scheduler is on the timeline
-	assigned []assignment // heard from the scheduler, not taken up yet
-	refill   []int        // customers of which one was placed
+	assigned []assignment // sent by the scheduler, not started yet
+	refill   []int        // customers with a backlog of which a workload was placed
 	result   *Result
 }
 
-// Run runs a world.
+// Run simulates the configured time and returns what it measured.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
 	w := &world{Config: cfg, clock: &clock{begin}, jobs: map[domain.WorkloadID]*job{}, result: newResult(cfg)}
 	w.stores = memory.NewStore(w.clock).Stores()
@@ -87,7 +87,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	return w.result, w.run(ctx)
 }
 
-// open elects the leader, registers the workers and has the customers begin.
+// open elects the leader, registers the workers and starts the customers.
 func (w *world) open(ctx context.Context) error {
 	if _, err := w.coordinator.Leadership.Tick(ctx); err != nil {
 		return err
@@ -113,7 +113,7 @@ func (w *world) open(ctx context.Context) error {
 	return nil
 }
 
-// start plans a customer's first work.
+// start plans the first submissions of a customer.
 func (w *world) start(ctx context.Context, i int) {
 	s := w.sources[i]
 	if s.Rate != nil {
@@ -134,7 +134,7 @@ func (w *world) start(ctx context.Context, i int) {
 	}
 }
 
-// arrive plans the next arrival behind some time.
+// arrive plans the next arrival after a time.
 func (w *world) arrive(ctx context.Context, i int, after time.Duration) {
 	next := w.sources[i].nextArrival(after)
 	if next >= w.Length {
@@ -146,7 +146,8 @@ func (w *world) arrive(ctx context.Context, i int, after time.Duration) {
 	})
 }
 
-// run lets time pass from event to event. After all that happens at one instant the scheduler runs, if it is its time.
+// run lets time pass from event to event. After all events of one time it runs the scheduler, if that
+// is due.
 func (w *world) run(ctx context.Context) error {
 	end := begin.Add(w.Length)
 	for {
@@ -174,10 +175,10 @@ func (w *world) pass(to time.Time) {
 	w.clock.now = to
 }
 
-// due reports whether the scheduler is to run now; otherwise it plans when.
+// due reports whether the scheduler must run now. If it must run later, due plans that.
 func (w *world) due() bool {
 	if !w.woken || w.result.runningNow == w.Workers*w.Slots {
-		return false // nothing could be placed: the end of a run wakes it again
+		return false // no slot is free: the end of a run wakes the scheduler again
 	}
 	late := w.clock.now.Sub(begin) % w.Grain
 	if late == 0 {
@@ -193,8 +194,8 @@ func (w *world) due() bool {
 	return false
 }
 
-// schedule runs the scheduler, has the workers take up what they were sent, and customers with a backlog submit what comes next: again and
-// again, until every slot is taken or nothing waits.
+// schedule runs the scheduler, starts what it assigned, and refills the backlogs. It repeats that until
+// every slot is taken or nothing waits.
 func (w *world) schedule(ctx context.Context) error {
 	for w.due() {
 		w.woken = false
@@ -215,22 +216,27 @@ func (w *world) schedule(ctx context.Context) error {
 	return nil
 }
 
-// take has the workers start what was assigned, and plans the ends of the runs.
+// take has the workers start their assignments and plans the ends of the runs.
 func (w *world) take(ctx context.Context) error {
 	for _, c := range w.assigned {
 		if err := w.report(ctx, c, domain.EventStart); err != nil {
 			return err
 		}
-		w.timeline.plan(w.clock.now.Add(w.jobs[c.WorkloadID].duration), func() error { return w.report(ctx, c, domain.EventComplete) })
+		w.timeline.plan(
+			w.clock.now.Add(w.jobs[c.WorkloadID].duration),
+			func() error { return w.report(ctx, c, domain.EventComplete) },
+		)
 	}
 	w.assigned = w.assigned[:0]
 	return nil
 }
 
-// report is a worker's report of what it was assigned.
+// report returns the report of a worker on an assignment.
 func (w *world) report(ctx context.Context, a assignment, e domain.Event) error {
 	ref := ports.SessionRef{WorkerID: a.worker, SessionID: a.SessionID}
-	answers, err := w.coordinator.Plane.Report(ctx, ref, []ports.Report{{WorkloadID: a.WorkloadID, Generation: a.Generation, Event: e}})
+	answers, err := w.coordinator.Plane.Report(
+		ctx, ref, []ports.Report{{WorkloadID: a.WorkloadID, Generation: a.Generation, Event: e}},
+	)
 	if err == nil && answers[0].Outcome != domain.OutcomeApplied {
 		err = fmt.Errorf("%s %s", answers[0].Outcome, answers[0].Reason)
 	}
@@ -263,7 +269,7 @@ func (w *world) submit(ctx context.Context, i int) error {
 	return nil
 }
 
-// placed notes an assignment.
+// placed records a placement.
 func (w *world) placed(id domain.WorkloadID) {
 	j := w.jobs[id]
 	w.result.wait(j.customer, -1)
@@ -273,7 +279,7 @@ func (w *world) placed(id domain.WorkloadID) {
 	}
 }
 
-// sample plans the points of the series.
+// sample plans the samples of the series.
 func (w *world) sample(n int) {
 	if n > w.Samples || w.Samples == 0 {
 		return
@@ -286,7 +292,7 @@ func (w *world) sample(n int) {
 	})
 }
 
-// newID makes ids that sort by creation.
+// newID returns ids that sort by creation.
 func (w *world) newID(prefix string) string {
 	w.ids++
 	var b [16]byte
@@ -300,13 +306,13 @@ type ids struct{ w *world }
 // New implements ports.IDs.
 func (i ids) New(prefix string) string { return i.w.newID(prefix) }
 
-// Random implements ports.IDs; nothing here needs secrets.
+// Random implements ports.IDs. Nothing here needs secrets.
 func (ids) Random([]byte) {}
 
-// Float64 implements ports.IDs; nothing here needs jitter.
+// Float64 implements ports.IDs. Nothing here needs jitter.
 func (ids) Float64() float64 { return 0 }
 
-// notifier hears what the services tell the workers and the leader.
+// notifier receives the commands to the workers and the wake-ups of the leader.
 type notifier struct{ w *world }
 
 // Command implements ports.Notifier.
@@ -322,7 +328,7 @@ func (n notifier) Wake(context.Context, string) { n.w.woken = true }
 // Updated implements ports.Notifier.
 func (notifier) Updated(context.Context, ...ports.Update) {}
 
-// observer follows what is placed and what ends.
+// observer records what is placed and what ends.
 type observer struct{ w *world }
 
 // Transitioned implements ports.Observer.
