@@ -43,7 +43,8 @@ func (s *Submission) Use(now time.Time) KeyUse {
 type KnownWorkloads struct {
 	// Customer is whose submission it is; nil when there is no such customer.
 	Customer *Customer
-	// Owner is the customer of the workload that has the submission's id; empty when there is none.
+	// Owner is the customer of the workload that has the submission's id; empty when there is
+	// none.
 	Owner CustomerID
 	// Use is the first submission under the customer's idempotency key; nil when there is none.
 	Use *KeyUse
@@ -51,8 +52,9 @@ type KnownWorkloads struct {
 	Queued int
 }
 
-// Admit decides on a submission. existing is the workload that it repeats (AdmittedBefore). A store
-// that gave an upper bound as Queued counts before it refuses the submission (AdmissionQueueFull).
+// Admit decides on a submission. existing is the workload that it repeats (AdmittedBefore). A
+// store that gave an upper bound as Queued counts before it refuses the submission
+// (AdmissionQueueFull).
 func (s *Submission) Admit(known KnownWorkloads, now time.Time) (a Admission, existing WorkloadID) {
 	switch {
 	case known.Customer == nil:

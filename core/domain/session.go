@@ -17,8 +17,8 @@ type SessionStatus int
 const (
 	// SessionCurrent: the session is its worker's, and live.
 	SessionCurrent SessionStatus = iota
-	// SessionOver: the worker was declared dead, has left or was removed. Its process may register
-	// anew.
+	// SessionOver: the worker was declared dead, has left or was removed. Its process may
+	// register anew.
 	SessionOver
 	// SessionReplaced: another session owns the worker id and is live. The process must end.
 	SessionReplaced
@@ -79,8 +79,8 @@ type KnownSessions struct {
 	Died bool
 }
 
-// Names reports whether an ended session matters to the registration: it has the same id, or is of
-// the same process.
+// Names reports whether an ended session matters to the registration: it has the same id, or is
+// of the same process.
 func (r *Registration) Names(e *EndedSession) bool {
 	return e.ID == r.SessionID || r.sameProcess(e.ID, e.ProcessID)
 }
@@ -155,9 +155,9 @@ func (r *Registration) worker(now time.Time, lease time.Duration) Worker {
 	}
 }
 
-// Heartbeat decides on the heartbeat of a session; draining is the worker's own word that it takes
-// no new work. A session that is not current changes nothing. A lease that has ended is renewed as
-// long as nobody has declared the worker dead.
+// Heartbeat decides on the heartbeat of a session; draining is the worker's own word that it
+// takes no new work. A session that is not current changes nothing. A lease that has ended is
+// renewed as long as nobody has declared the worker dead.
 func (w *Worker) Heartbeat(id SessionID, draining bool, now time.Time, lease time.Duration) (SessionStatus, WorkerChange) {
 	if st := w.SessionStatus(id); st != SessionCurrent {
 		return st, WorkerChange{}
@@ -200,8 +200,8 @@ func (w *Worker) Purge(now time.Time) WorkerChange {
 	return WorkerChange{Worker: *w, Removed: true, Events: []AuditEvent{event}}
 }
 
-// Drain has a worker get no new work. A worker that drains already is not changed; CodeInvalidState
-// when it is DEAD.
+// Drain has a worker get no new work. A worker that drains already is not changed;
+// CodeInvalidState when it is DEAD.
 func (w *Worker) Drain(actor Actor, now time.Time) (WorkerChange, error) {
 	return w.turn(WorkerHealthy, WorkerDraining, "drained", AuditWorkerDraining, actor, now)
 }
@@ -232,8 +232,8 @@ func (e SessionEnd) Concerns(w *Worker) bool {
 }
 
 // Decide decides which sessions end. known are the workers that e concerns, DEAD ones included.
-// certified tells that the same certificate was presented before. CodeForbidden when the process is
-// known and the secret is not its own. A certificate that is not refused is kept.
+// certified tells that the same certificate was presented before. CodeForbidden when the process
+// is known and the secret is not its own. A certificate that is not refused is kept.
 func (e SessionEnd) Decide(known []Worker, certified bool, now time.Time) ([]WorkerChange, error) {
 	if e.Certificate() {
 		return e.certify(known, certified, now)

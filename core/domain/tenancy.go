@@ -14,7 +14,8 @@ func ErrConfigExists(id ConfigID) error {
 	return NewError(CodeConflict, "config %s exists already", id)
 }
 
-// ErrTypeConfigured is the answer to the creation of a config for a type that the customer has one for.
+// ErrTypeConfigured is the answer to the creation of a config for a type that the customer has
+// one for.
 func ErrTypeConfigured(workloadType string) error {
 	return NewError(CodeConflict, "a config for workload type %q exists already", workloadType).With("field", "workload_type")
 }
@@ -22,7 +23,8 @@ func ErrTypeConfigured(workloadType string) error {
 // ErrKeyExists is the answer to the creation of a key whose id or prefix is taken.
 func ErrKeyExists() error { return NewError(CodeConflict, "the key exists already") }
 
-// Revise is the config after an update to next: description and run configuration may change, the type may not.
+// Revise is the config after an update to next: description and run configuration may change, the
+// type may not.
 func (c WorkloadConfig) Revise(next WorkloadConfig, now time.Time) (WorkloadConfig, error) {
 	if c.Type != next.Type {
 		return c, Invalid("workload_type", "cannot be changed from %q", c.Type)
@@ -31,7 +33,8 @@ func (c WorkloadConfig) Revise(next WorkloadConfig, now time.Time) (WorkloadConf
 	return c, nil
 }
 
-// CheckUnused returns CodeConflict, with the detail "unfinished", while workloads that were submitted under a config are not final.
+// CheckUnused returns CodeConflict, with the detail "unfinished", while workloads that were
+// submitted under a config are not final.
 func CheckUnused(unfinished int) error {
 	if unfinished == 0 {
 		return nil
@@ -48,7 +51,8 @@ func (k APIKey) Issue(now time.Time) (APIKey, error) {
 	return k, nil
 }
 
-// Revoke is the key after a revocation at that time. A key that was revoked before stays as it is.
+// Revoke is the key after a revocation at that time. A key that was revoked before stays as it
+// is.
 func (k APIKey) Revoke(now time.Time) APIKey {
 	if k.RevokedAt.IsZero() {
 		k.RevokedAt = now
@@ -70,7 +74,8 @@ func (c Checkpoint) SavedBy(t *Transition, now time.Time) Checkpoint {
 	return c
 }
 
-// CheckEpoch returns CodeFenced unless epoch is that of the current leader: current, 0 while nobody leads.
+// CheckEpoch returns CodeFenced unless epoch is that of the current leader: current, 0 while
+// nobody leads.
 func CheckEpoch(epoch, current int64) error {
 	if epoch <= 0 || epoch != current {
 		return NewError(CodeFenced, "epoch %d is not the current leader's", epoch)
