@@ -10,7 +10,9 @@ import (
 type checkpoints struct{ s *Store }
 
 // Save implements ports.CheckpointStore.
-func (c checkpoints) Save(ctx context.Context, t domain.Transition, cp domain.Checkpoint, data []byte) (domain.Result, error) {
+func (c checkpoints) Save(
+	ctx context.Context, t domain.Transition, cp domain.Checkpoint, data []byte,
+) (domain.Result, error) {
 	if err := ctx.Err(); err != nil {
 		return domain.Result{}, err
 	}
@@ -33,7 +35,9 @@ func (c checkpoints) Save(ctx context.Context, t domain.Transition, cp domain.Ch
 }
 
 // Load implements ports.CheckpointStore.
-func (c checkpoints) Load(ctx context.Context, id domain.WorkloadID, sequence int64) (domain.Checkpoint, []byte, error) {
+func (c checkpoints) Load(
+	ctx context.Context, id domain.WorkloadID, sequence int64,
+) (domain.Checkpoint, []byte, error) {
 	if err := ctx.Err(); err != nil {
 		return domain.Checkpoint{}, nil, err
 	}
@@ -50,7 +54,9 @@ func (c checkpoints) Load(ctx context.Context, id domain.WorkloadID, sequence in
 }
 
 // List implements ports.CheckpointStore.
-func (c checkpoints) List(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID) ([]domain.Checkpoint, error) {
+func (c checkpoints) List(
+	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID,
+) ([]domain.Checkpoint, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

@@ -14,17 +14,24 @@ type fleet struct{ s *Store }
 
 // Drain implements ports.FleetStore.
 func (f fleet) Drain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
-	return f.change(ctx, id, func(w *domain.Worker, now time.Time) (domain.WorkerChange, error) { return w.Drain(actor, now) })
+	return f.change(
+		ctx, id, func(w *domain.Worker, now time.Time) (domain.WorkerChange, error) { return w.Drain(actor, now) },
+	)
 }
 
 // Undrain implements ports.FleetStore.
 func (f fleet) Undrain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
-	return f.change(ctx, id, func(w *domain.Worker, now time.Time) (domain.WorkerChange, error) { return w.Undrain(actor, now) })
+	return f.change(
+		ctx, id, func(w *domain.Worker, now time.Time) (domain.WorkerChange, error) { return w.Undrain(actor, now) },
+	)
 }
 
 // Remove implements ports.FleetStore.
 func (f fleet) Remove(ctx context.Context, id domain.WorkerID, actor domain.Actor) error {
-	_, err := f.change(ctx, id, func(w *domain.Worker, now time.Time) (domain.WorkerChange, error) { return w.Remove(actor, now), nil })
+	_, err := f.change(
+		ctx, id,
+		func(w *domain.Worker, now time.Time) (domain.WorkerChange, error) { return w.Remove(actor, now), nil },
+	)
 	return err
 }
 

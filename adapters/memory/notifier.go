@@ -39,7 +39,9 @@ func (n *Notifier) Updated(_ context.Context, us ...ports.Update) {
 }
 
 // Commands implements ports.Listener.
-func (n *Notifier) Commands(ctx context.Context, worker domain.WorkerID, h func(ports.Command)) (ports.Subscription, error) {
+func (n *Notifier) Commands(
+	ctx context.Context, worker domain.WorkerID, h func(ports.Command),
+) (ports.Subscription, error) {
 	return n.commands.listen(ctx, worker, h)
 }
 
@@ -49,7 +51,9 @@ func (n *Notifier) Wakes(ctx context.Context, h func(string)) (ports.Subscriptio
 }
 
 // Updates implements ports.Listener.
-func (n *Notifier) Updates(ctx context.Context, id domain.WorkloadID, h func(ports.Update)) (ports.Subscription, error) {
+func (n *Notifier) Updates(
+	ctx context.Context, id domain.WorkloadID, h func(ports.Update),
+) (ports.Subscription, error) {
 	return n.updates.listen(ctx, id, h)
 }
 

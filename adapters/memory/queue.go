@@ -26,7 +26,9 @@ func (q queue) Heads(ctx context.Context, hq domain.HeadsQuery) (domain.QueueHea
 	out.Now = q.s.now()
 	add := func(l *lane) {
 		if l != nil && l.waiting.Len() > 0 {
-			out.Lanes = append(out.Lanes, domain.LaneHeads{Lane: l.Lane, Heads: first(l.waiting, hq.N), More: l.waiting.Len() > hq.N})
+			out.Lanes = append(
+				out.Lanes, domain.LaneHeads{Lane: l.Lane, Heads: first(l.waiting, hq.N), More: l.waiting.Len() > hq.N},
+			)
 		}
 	}
 	if len(hq.Lanes) > 0 {
@@ -63,7 +65,9 @@ func (s *Store) lanesByCustomerLocked() map[domain.CustomerID][]*lane {
 
 // chooseLocked returns the lanes of a customer that a cycle considers, and counts the others in
 // out.
-func (q queue) chooseLocked(hq domain.HeadsQuery, customer domain.CustomerID, lanes []*lane, out *domain.QueueHeads) []*lane {
+func (q queue) chooseLocked(
+	hq domain.HeadsQuery, customer domain.CustomerID, lanes []*lane, out *domain.QueueHeads,
+) []*lane {
 	firsts := make([]domain.FirstOfLane, len(lanes))
 	for i, l := range lanes {
 		r, _ := l.waiting.Min()
@@ -84,7 +88,10 @@ func first(t *btree.BTreeG[*record], n int) []domain.Candidate {
 		if len(cs) == n {
 			return false
 		}
-		cs = append(cs, domain.Candidate{ID: r.ID, Generation: r.Generation, QueueAt: r.QueueAt, Declines: slices.Clone(r.Declines), SuspectSince: r.SuspectSince})
+		cs = append(cs, domain.Candidate{
+			ID: r.ID, Generation: r.Generation, QueueAt: r.QueueAt, Declines: slices.Clone(r.Declines),
+			SuspectSince: r.SuspectSince,
+		})
 		return true
 	})
 	return cs
@@ -171,7 +178,8 @@ func (q queue) Held(ctx context.Context, sessions ...domain.SessionID) ([]ports.
 			for _, e := range h.ending {
 				out = append(out, ports.HeldWorkload{
 					WorkloadID: e.WorkloadID, CustomerID: e.CustomerID, WorkerID: e.WorkerID, SessionID: e.SessionID, Lane: e.Lane,
-					Generation: e.Generation, HeldFor: now.Sub(e.AssignedAt), Ending: true, EndingFor: now.Sub(e.EndedAt),
+					Generation: e.Generation, HeldFor: now.Sub(e.AssignedAt), Ending: true,
+					EndingFor: now.Sub(e.EndedAt),
 				})
 			}
 		}
@@ -196,7 +204,9 @@ func sortHeld(hs []ports.HeldWorkload) {
 
 // sweep returns the held workloads that match, ordered by id, after the given id and at most
 // limit.
-func (q queue) sweep(ctx context.Context, after domain.WorkloadID, limit int, match func(r *record, now time.Time) bool) ([]ports.HeldWorkload, error) {
+func (q queue) sweep(
+	ctx context.Context, after domain.WorkloadID, limit int, match func(r *record, now time.Time) bool,
+) ([]ports.HeldWorkload, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -216,14 +226,18 @@ func (q queue) sweep(ctx context.Context, after domain.WorkloadID, limit int, ma
 }
 
 // Unstarted implements ports.QueueStore.
-func (q queue) Unstarted(ctx context.Context, age time.Duration, after domain.WorkloadID, limit int) ([]ports.HeldWorkload, error) {
+func (q queue) Unstarted(
+	ctx context.Context, age time.Duration, after domain.WorkloadID, limit int,
+) ([]ports.HeldWorkload, error) {
 	return q.sweep(ctx, after, limit, func(r *record, now time.Time) bool {
 		return r.Status == domain.StatusScheduled && now.Sub(r.ScheduledAt) > age
 	})
 }
 
 // Overdue implements ports.QueueStore.
-func (q queue) Overdue(ctx context.Context, grace time.Duration, after domain.WorkloadID, limit int) ([]ports.HeldWorkload, error) {
+func (q queue) Overdue(
+	ctx context.Context, grace time.Duration, after domain.WorkloadID, limit int,
+) ([]ports.HeldWorkload, error) {
 	return q.sweep(ctx, after, limit, func(r *record, now time.Time) bool {
 		return r.Status == domain.StatusRunning && !r.Deadline.IsZero() && now.Sub(r.Deadline) > grace
 	})

@@ -11,7 +11,9 @@ import (
 type audit struct{ s *Store }
 
 // Workload implements ports.AuditStore.
-func (a audit) Workload(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, after int64, limit int) ([]domain.AuditEvent, error) {
+func (a audit) Workload(
+	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, after int64, limit int,
+) ([]domain.AuditEvent, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

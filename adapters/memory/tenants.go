@@ -83,7 +83,9 @@ func (c customers) Update(ctx context.Context, id domain.CustomerID, p domain.Cu
 }
 
 // GetMany implements ports.CustomerStore.
-func (c customers) GetMany(ctx context.Context, ids []domain.CustomerID) (map[domain.CustomerID]domain.Customer, error) {
+func (c customers) GetMany(
+	ctx context.Context, ids []domain.CustomerID,
+) (map[domain.CustomerID]domain.Customer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -127,7 +129,9 @@ func (c configs) Create(ctx context.Context, cfg domain.WorkloadConfig) (domain.
 	return cfg, nil
 }
 
-func (c configs) findLocked(customer domain.CustomerID, match func(*domain.WorkloadConfig) bool) (*domain.WorkloadConfig, error) {
+func (c configs) findLocked(
+	customer domain.CustomerID, match func(*domain.WorkloadConfig) bool,
+) (*domain.WorkloadConfig, error) {
 	if t := c.s.customers[customer]; t != nil {
 		for _, cfg := range t.configs {
 			if match(cfg) {
@@ -142,7 +146,9 @@ func byConfigID(id domain.ConfigID) func(*domain.WorkloadConfig) bool {
 	return func(cfg *domain.WorkloadConfig) bool { return cfg.ID == id }
 }
 
-func (c configs) read(ctx context.Context, customer domain.CustomerID, match func(*domain.WorkloadConfig) bool) (domain.WorkloadConfig, error) {
+func (c configs) read(
+	ctx context.Context, customer domain.CustomerID, match func(*domain.WorkloadConfig) bool,
+) (domain.WorkloadConfig, error) {
 	if err := ctx.Err(); err != nil {
 		return domain.WorkloadConfig{}, err
 	}
@@ -156,12 +162,16 @@ func (c configs) read(ctx context.Context, customer domain.CustomerID, match fun
 }
 
 // Get implements ports.ConfigStore.
-func (c configs) Get(ctx context.Context, customer domain.CustomerID, id domain.ConfigID) (domain.WorkloadConfig, error) {
+func (c configs) Get(
+	ctx context.Context, customer domain.CustomerID, id domain.ConfigID,
+) (domain.WorkloadConfig, error) {
 	return c.read(ctx, customer, byConfigID(id))
 }
 
 // ForTypes implements ports.ConfigStore.
-func (c configs) ForTypes(ctx context.Context, keys []domain.ConfigKey) (map[domain.ConfigKey]domain.WorkloadConfig, error) {
+func (c configs) ForTypes(
+	ctx context.Context, keys []domain.ConfigKey,
+) (map[domain.ConfigKey]domain.WorkloadConfig, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

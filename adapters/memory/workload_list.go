@@ -141,7 +141,9 @@ func position(r *record, by ports.OrderBy) ports.Cursor {
 // compare orders two positions of one query: by the sort value, then by id, reversed unless the
 // query is ascending.
 func compare(q ports.WorkloadQuery, a, b ports.Cursor) int {
-	d := cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Priority, b.Priority), strings.Compare(string(a.ID), string(b.ID)))
+	d := cmp.Or(
+		a.Time.Compare(b.Time), cmp.Compare(a.Priority, b.Priority), strings.Compare(string(a.ID), string(b.ID)),
+	)
 	if q.Ascending {
 		return d
 	}

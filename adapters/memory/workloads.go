@@ -151,7 +151,9 @@ func (s *Store) tallyLocked(r *record, t *domain.Transition) *domain.Tally {
 }
 
 // Get implements ports.WorkloadStore.
-func (w workloads) Get(ctx context.Context, customer domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error) {
+func (w workloads) Get(
+	ctx context.Context, customer domain.CustomerID, ids ...domain.WorkloadID,
+) ([]domain.Workload, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

@@ -142,7 +142,9 @@ func (t *tx) fillResults(ctx context.Context, results []domain.Result) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	rows, err := t.conn.Query(ctx, "SELECT workload_id, result FROM workload_results WHERE workload_id = ANY($1::text[])", ids)
+	rows, err := t.conn.Query(
+		ctx, "SELECT workload_id, result FROM workload_results WHERE workload_id = ANY($1::text[])", ids,
+	)
 	if err != nil {
 		return err
 	}
@@ -212,7 +214,8 @@ func (t *tx) queueTally(ts []domain.Transition) *domain.Tally {
 			return err
 		})
 	t.queue(selectHolders+" WHERE worker_id = ANY($1::text[]) ORDER BY worker_id FOR SHARE", names).Query(workersOf(y))
-	t.queue("SELECT h.customer_id, count(*) FROM held h WHERE h.customer_id IN "+concerned+" GROUP BY 1", owners, unowned).Query(counts(y.Running))
+	t.queue("SELECT h.customer_id, count(*) FROM held h WHERE h.customer_id IN "+concerned+" GROUP BY 1",
+		owners, unowned).Query(counts(y.Running))
 	t.queue(`SELECT session_id, count(*), count(*) FILTER (WHERE suspect), max(found) FROM (
   SELECT h.session_id, h.suspect_until > niyanta_now() AS suspect, NULL::timestamptz AS found FROM held h WHERE h.session_id = ANY($1::text[])
   UNION ALL SELECT e.session_id, false, e.found_at FROM ending e
@@ -236,7 +239,8 @@ func (t *tx) queueHolders(ids []string, y *domain.Tally) *domain.Tally {
 	if y == nil {
 		y = &domain.Tally{Workers: map[domain.WorkerID]*domain.Worker{}}
 	}
-	t.queue(selectHolders+" WHERE worker_id IN (SELECT h.worker_id FROM held h WHERE h.workload_id = ANY($1::text[]))", ids).Query(workersOf(y))
+	t.queue(selectHolders+" WHERE worker_id IN (SELECT h.worker_id FROM held h WHERE h.workload_id = ANY($1::text[]))",
+		ids).Query(workersOf(y))
 	return y
 }
 

@@ -59,7 +59,8 @@ func CheckSchema(ctx context.Context, url string) error {
 	}
 	defer func() { _ = c.Close(bounded) }() // nothing is left to lose
 	var applied int64
-	err = c.QueryRow(bounded, "SELECT coalesce(max(version_id), 0) FROM niyanta_migrations WHERE is_applied").Scan(&applied)
+	const newest = "SELECT coalesce(max(version_id), 0) FROM niyanta_migrations WHERE is_applied"
+	err = c.QueryRow(bounded, newest).Scan(&applied)
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == undefinedTable {
 		return ErrSchemaMissing

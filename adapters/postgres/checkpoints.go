@@ -27,7 +27,9 @@ var (
 )
 
 // Save implements ports.CheckpointStore.
-func (c checkpoints) Save(ctx context.Context, t domain.Transition, cp domain.Checkpoint, data []byte) (domain.Result, error) {
+func (c checkpoints) Save(
+	ctx context.Context, t domain.Transition, cp domain.Checkpoint, data []byte,
+) (domain.Result, error) {
 	if err := t.SavesCheckpoint(); err != nil {
 		return domain.Result{}, err
 	}
@@ -42,14 +44,19 @@ func (c checkpoints) Save(ctx context.Context, t domain.Transition, cp domain.Ch
 		if results[0].Outcome == domain.OutcomeApplied {
 			saved := cp.SavedBy(&t, tx.now)
 			tx.queue(insertCheckpoint, append(checkpointTable.args([]*domain.Checkpoint{&saved}), data)...)
-			tx.queue("DELETE FROM checkpoints WHERE workload_id = $1 AND sequence <= $2", string(t.WorkloadID), t.CheckpointSequence-domain.CheckpointsKept)
+			tx.queue(
+				"DELETE FROM checkpoints WHERE workload_id = $1 AND sequence <= $2", string(t.WorkloadID),
+				t.CheckpointSequence-domain.CheckpointsKept,
+			)
 		}
 		return results[0], tx.commit(ctx)
 	})
 }
 
 // Load implements ports.CheckpointStore.
-func (c checkpoints) Load(ctx context.Context, id domain.WorkloadID, sequence int64) (domain.Checkpoint, []byte, error) {
+func (c checkpoints) Load(
+	ctx context.Context, id domain.WorkloadID, sequence int64,
+) (domain.Checkpoint, []byte, error) {
 	var data []byte
 	found, err := query(ctx, c.s.pool, func(row pgx.CollectableRow) (cp domain.Checkpoint, err error) {
 		err = row.Scan(checkpointTable.targets(&cp, &data)...)
@@ -66,7 +73,9 @@ func (c checkpoints) Load(ctx context.Context, id domain.WorkloadID, sequence in
 }
 
 // List implements ports.CheckpointStore.
-func (c checkpoints) List(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID) ([]domain.Checkpoint, error) {
+func (c checkpoints) List(
+	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID,
+) ([]domain.Checkpoint, error) {
 	return query(ctx, c.s.pool, checkpointTable.scan, "SELECT "+checkpointTable.names("c")+` FROM checkpoints c JOIN workloads w USING (workload_id)
  WHERE c.workload_id = $1::text AND w.customer_id = $2::text ORDER BY c.sequence DESC`, string(id), string(customer))
 }

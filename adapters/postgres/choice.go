@@ -56,7 +56,9 @@ func (c *laneChoices) known() (customers []string, lanes []string, out domain.Qu
 // next returns the customer whose choice is due, and claims the making of it. over are customers
 // found to have more lanes than the limit. found counts the lanes of each customer in which
 // something was found.
-func (c *laneChoices) next(over []domain.CustomerID, found map[domain.CustomerID]int, roster uint64, now time.Time) (domain.CustomerID, bool) {
+func (c *laneChoices) next(
+	over []domain.CustomerID, found map[domain.CustomerID]int, roster uint64, now time.Time,
+) (domain.CustomerID, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.making {

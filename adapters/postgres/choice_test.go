@@ -15,7 +15,9 @@ import (
 // others.
 func TestHeads_TenThousandLanesOfOneCustomer_LeaveTheOthersWhatTheyHad(t *testing.T) {
 	b := newBench(t)
-	_, err := b.sane.Customers.Update(t.Context(), acme, domain.CustomerPatch{Limits: domain.LimitsPatch{MaxQueueDepth: domain.To(20_000)}})
+	_, err := b.sane.Customers.Update(
+		t.Context(), acme, domain.CustomerPatch{Limits: domain.LimitsPatch{MaxQueueDepth: domain.To(20_000)}},
+	)
 	require.NoError(t, err)
 	_, err = b.sane.Customers.Create(t.Context(), domain.Customer{ID: "cust_b", Name: "B", Tier: domain.TierPremium})
 	require.NoError(t, err)
@@ -38,10 +40,15 @@ func TestHeads_TenThousandLanesOfOneCustomer_LeaveTheOthersWhatTheyHad(t *testin
 	require.NoError(t, err)
 	look := func() (domain.QueueHeads, time.Duration) {
 		begun := time.Now()
-		heads, err := b.sane.Queue.Heads(t.Context(), domain.HeadsQuery{N: 8, Policy: domain.PolicyPriority, Roster: domain.NewRoster(workers)})
+		heads, err := b.sane.Queue.Heads(
+			t.Context(), domain.HeadsQuery{N: 8, Policy: domain.PolicyPriority, Roster: domain.NewRoster(workers)},
+		)
 		require.NoError(t, err)
 		require.LessOrEqual(t, len(heads.Lanes), domain.LanesOfCustomer+1)
-		require.True(t, slices.ContainsFunc(heads.Lanes, func(l domain.LaneHeads) bool { return l.Lane.CustomerID == "cust_b" }), "the other's is there at once")
+		require.True(
+			t, slices.ContainsFunc(heads.Lanes, func(l domain.LaneHeads) bool { return l.Lane.CustomerID == "cust_b" }),
+			"the other's is there at once",
+		)
 		return heads, time.Since(begun)
 	}
 	require.Eventually(t, func() bool {

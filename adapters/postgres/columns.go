@@ -124,7 +124,9 @@ func (t *table[R]) insert(stamped ...string) string {
 // a list of columns.
 func (t *table[R]) upsert(key string) string {
 	return t.insert() + " ON CONFLICT (" + key + ") DO UPDATE SET " +
-		t.without(strings.Split(key, ", ")...).each(func(c *column[R], _ int) string { return c.name + " = excluded." + c.name })
+		t.without(strings.Split(key, ", ")...).each(
+			func(c *column[R], _ int) string { return c.name + " = excluded." + c.name },
+		)
 }
 
 // update returns the statement that sets the columns of the rows with the same key.

@@ -42,7 +42,9 @@ func open(tb testing.TB, url string) *postgres.Store {
 
 // harness gives each test a database of its own. through makes the store's URL from the cluster
 // and the database.
-func harness(through func(t *testing.T, c *servers.Postgres, database string) string) func(t *testing.T) contracttests.StoreHarness {
+func harness(
+	through func(t *testing.T, c *servers.Postgres, database string) string,
+) func(t *testing.T) contracttests.StoreHarness {
 	return func(t *testing.T) contracttests.StoreHarness {
 		t.Helper()
 		c := servers.SharedPostgres(t, prepare)
@@ -51,18 +53,25 @@ func harness(through func(t *testing.T, c *servers.Postgres, database string) st
 		return contracttests.StoreHarness{
 			Open: func() ports.Stores { return open(t, url).Stores() },
 			Advance: func(d time.Duration) {
-				c.Exec(t, db, fmt.Sprintf("UPDATE test_clock SET shift = shift + interval '%d microseconds'", d.Microseconds()))
+				c.Exec(
+					t, db,
+					fmt.Sprintf("UPDATE test_clock SET shift = shift + interval '%d microseconds'", d.Microseconds()),
+				)
 			},
 		}
 	}
 }
 
 func TestStoresKeepTheirContracts(t *testing.T) {
-	contracttests.RunStores(t, "postgres", harness(func(_ *testing.T, c *servers.Postgres, db string) string { return c.SocketURL(db) }))
+	contracttests.RunStores(
+		t, "postgres", harness(func(_ *testing.T, c *servers.Postgres, db string) string { return c.SocketURL(db) }),
+	)
 }
 
 // A pooler in transaction mode gives each transaction another session, so nothing may depend on
 // one.
 func TestStoresKeepTheirContractsBehindAPooler(t *testing.T) {
-	contracttests.RunStores(t, "pgbouncer", harness(func(t *testing.T, c *servers.Postgres, db string) string { return c.Pooler(t, db) }))
+	contracttests.RunStores(
+		t, "pgbouncer", harness(func(t *testing.T, c *servers.Postgres, db string) string { return c.Pooler(t, db) }),
+	)
 }

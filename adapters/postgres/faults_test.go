@@ -51,7 +51,9 @@ func newBenchOn(t *testing.T, c *servers.Postgres, db string) *bench {
 	l, _, err := b.sane.Leader.Acquire(t.Context(), "leader", time.Hour)
 	require.NoError(t, err)
 	b.epoch = l.Epoch
-	b.worker, err = b.sane.Workers.Register(t.Context(), domain.Registration{WorkerID: "w", SessionID: "s", Capabilities: []string{"t"}, Slots: 10}, lease)
+	b.worker, err = b.sane.Workers.Register(
+		t.Context(), domain.Registration{WorkerID: "w", SessionID: "s", Capabilities: []string{"t"}, Slots: 10}, lease,
+	)
 	require.NoError(t, err)
 	return b
 }
@@ -126,13 +128,17 @@ func TestCommit_WhenItsAnswerIsLost_HappensOnce(t *testing.T) {
 			for i, e := range []domain.Event{domain.EventAssign, domain.EventStart, domain.EventCheckpoint, domain.EventComplete} {
 				attempt(func() error {
 					if e == domain.EventCheckpoint {
-						r, err := b.faulty.Checkpoints.Save(t.Context(), b.event(w, e), domain.Checkpoint{Size: 1}, []byte("x"))
+						r, err := b.faulty.Checkpoints.Save(
+							t.Context(), b.event(w, e), domain.Checkpoint{Size: 1}, []byte("x"),
+						)
 						if err == nil {
 							require.Equal(t, domain.OutcomeApplied, r.Outcome)
 						}
 						return err
 					}
-					rs, err := b.faulty.Workloads.Apply(t.Context(), domain.Batch{Epoch: b.epoch, Transitions: []domain.Transition{b.event(w, e)}})
+					rs, err := b.faulty.Workloads.Apply(
+						t.Context(), domain.Batch{Epoch: b.epoch, Transitions: []domain.Transition{b.event(w, e)}},
+					)
 					if err == nil {
 						require.Equal(t, domain.OutcomeApplied, rs[0].Outcome, "%s: %s", e, rs[0].Reason)
 					}
@@ -223,7 +229,10 @@ func TestApply_BatchesInOppositeOrder_DoNotDeadlock(t *testing.T) {
 				if n%2 == 0 {
 					k = len(ws) - 1 - i
 				}
-				ts = append(ts, domain.Transition{WorkloadID: ws[k].ID, CustomerID: ws[k].CustomerID, Event: domain.EventCancel})
+				ts = append(
+					ts,
+					domain.Transition{WorkloadID: ws[k].ID, CustomerID: ws[k].CustomerID, Event: domain.EventCancel},
+				)
 			}
 			s := b.sane
 			if n >= 4 {
@@ -251,13 +260,17 @@ func TestOpen_ABadURL_IsRefusedWithoutShowingIt(t *testing.T) {
 func TestReplica_ServesListsAndNothingElse(t *testing.T) {
 	c := servers.SharedPostgres(t, prepare)
 	primary, empty := c.Database(t), c.Database(t)
-	s, err := postgres.Open(t.Context(), postgres.Options{URL: c.SocketURL(primary), ReplicaURL: c.SocketURL(empty), Log: silent})
+	s, err := postgres.Open(
+		t.Context(), postgres.Options{URL: c.SocketURL(primary), ReplicaURL: c.SocketURL(empty), Log: silent},
+	)
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
 	p := s.Stores()
 	_, err = p.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierPremium})
 	require.NoError(t, err)
-	_, err = p.Workloads.Submit(t.Context(), []domain.Submission{{Spec: domain.Spec{ID: "wl_1", CustomerID: acme, Type: "t", Input: "{}"}}})
+	_, err = p.Workloads.Submit(
+		t.Context(), []domain.Submission{{Spec: domain.Spec{ID: "wl_1", CustomerID: acme, Type: "t", Input: "{}"}}},
+	)
 	require.NoError(t, err)
 	page, err := p.Workloads.List(t.Context(), ports.WorkloadQuery{Customer: acme, Limit: 10})
 	require.NoError(t, err)

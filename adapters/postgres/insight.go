@@ -25,7 +25,8 @@ func (i insight) Ahead(ctx context.Context, cutoffs []ports.Cutoff, limit int) (
 	return query(ctx, i.s.reads.pool, pgx.RowTo[int], `SELECT a.n FROM unnest($1::text[], $2::timestamptz[], $3::text[]) WITH ORDINALITY AS c(lane_id, queue_at, workload_id, place)
  CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM waiting w WHERE w.lane_id = c.lane_id
    AND (w.queue_at, w.workload_id) < (coalesce(c.queue_at, 'infinity'), c.workload_id) LIMIT $4::bigint) b) a ORDER BY c.place`,
-		each(cutoffs, func(c c) string { return string(c.Lane) }), each(cutoffs, func(c c) *time.Time { return null(c.Before.QueueAt) }),
+		each(cutoffs, func(c c) string { return string(c.Lane) }),
+		each(cutoffs, func(c c) *time.Time { return null(c.Before.QueueAt) }),
 		each(cutoffs, func(c c) string { return string(c.Before.ID) }), limit)
 }
 

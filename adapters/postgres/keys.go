@@ -59,7 +59,10 @@ func (k keys) ByPrefix(ctx context.Context, prefix string) (domain.APIKey, time.
 
 // List implements ports.KeyStore.
 func (k keys) List(ctx context.Context, customer domain.CustomerID) ([]domain.APIKey, error) {
-	return query(ctx, k.s.pool, keyTable.scan, selectKeys+" WHERE k.customer_id = $1::text ORDER BY k.created_at, k.key_id", string(customer))
+	return query(
+		ctx, k.s.pool, keyTable.scan, selectKeys+" WHERE k.customer_id = $1::text ORDER BY k.created_at, k.key_id",
+		string(customer),
+	)
 }
 
 // Revoke implements ports.KeyStore.

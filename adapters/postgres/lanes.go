@@ -119,7 +119,9 @@ type touchedLane struct {
 // queueLanes stores lanes that may be new. They are ordered by id, so that two coordinators
 // cannot deadlock.
 func (t *tx) queueLanes(ls []domain.Lane) {
-	writeRows(t, &touchedLaneTable, touchLanes, each(ls, func(l domain.Lane) *touchedLane { return &touchedLane{l, t.now} }))
+	writeRows(
+		t, &touchedLaneTable, touchLanes, each(ls, func(l domain.Lane) *touchedLane { return &touchedLane{l, t.now} }),
+	)
 }
 
 // fillLanes fills in the lanes whose ids are the keys of the map.

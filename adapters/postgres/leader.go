@@ -49,6 +49,9 @@ func (l leaderLease) Renew(ctx context.Context, holder string, epoch int64, ttl 
 
 // Release implements ports.LeaderLease.
 func (l leaderLease) Release(ctx context.Context, holder string, epoch int64) error {
-	_, err := exec(ctx, l.s.leases, "UPDATE leader_lease SET holder = '' WHERE holder = $1::text AND epoch = $2::bigint", holder, epoch)
+	_, err := exec(
+		ctx, l.s.leases, "UPDATE leader_lease SET holder = '' WHERE holder = $1::text AND epoch = $2::bigint",
+		holder, epoch,
+	)
 	return err
 }

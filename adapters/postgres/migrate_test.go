@@ -23,7 +23,9 @@ func TestMigrate_WithData_GoesUpDownAndUp(t *testing.T) {
 	s := open(t, url).Stores()
 	_, err = s.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierFree})
 	require.NoError(t, err)
-	_, err = s.Workloads.Submit(t.Context(), []domain.Submission{{Spec: domain.Spec{ID: "wl_1", CustomerID: acme, Type: "t", Input: "{}"}}})
+	_, err = s.Workloads.Submit(
+		t.Context(), []domain.Submission{{Spec: domain.Spec{ID: "wl_1", CustomerID: acme, Type: "t", Input: "{}"}}},
+	)
 	require.NoError(t, err)
 
 	again, err := postgres.MigrateUp(t.Context(), url, silent)
@@ -49,7 +51,9 @@ func TestMigrate_WithData_GoesUpDownAndUp(t *testing.T) {
 	n2, err := postgres.MigrateUp(t.Context(), url, silent)
 	require.NoError(t, err)
 	assert.Equal(t, n, n2)
-	_, err = open(t, url).Stores().Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierFree})
+	_, err = open(t, url).Stores().Customers.Create(
+		t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierFree},
+	)
 	require.NoError(t, err)
 }
 

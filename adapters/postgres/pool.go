@@ -102,7 +102,9 @@ func forReading(cc *pgx.ConnConfig) {
 	cc.RuntimeParams["default_transaction_read_only"] = "on"
 }
 
-func openPool(ctx context.Context, o Options, url string, conns int, adapt func(*pgx.ConnConfig)) (*pgxpool.Pool, error) {
+func openPool(
+	ctx context.Context, o Options, url string, conns int, adapt func(*pgx.ConnConfig),
+) (*pgxpool.Pool, error) {
 	cfg, err := poolConfig(url, conns)
 	if err != nil {
 		return nil, err

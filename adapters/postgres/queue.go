@@ -134,7 +134,9 @@ func (q queue) Heads(ctx context.Context, hq domain.HeadsQuery) (domain.QueueHea
 
 // NextDue implements ports.QueueStore.
 func (q queue) NextDue(ctx context.Context) (time.Time, error) {
-	due, err := queryOne[*time.Time](ctx, q.s.pool, "SELECT min(not_before) FROM delayed WHERE not_before > niyanta_now()")
+	due, err := queryOne[*time.Time](
+		ctx, q.s.pool, "SELECT min(not_before) FROM delayed WHERE not_before > niyanta_now()",
+	)
 	return at(due), err
 }
 
@@ -211,13 +213,17 @@ func (q queue) Held(ctx context.Context, sessions ...domain.SessionID) ([]ports.
 }
 
 // Unstarted implements ports.QueueStore.
-func (q queue) Unstarted(ctx context.Context, age time.Duration, after domain.WorkloadID, limit int) ([]ports.HeldWorkload, error) {
+func (q queue) Unstarted(
+	ctx context.Context, age time.Duration, after domain.WorkloadID, limit int,
+) ([]ports.HeldWorkload, error) {
 	return q.held(ctx, `h.workload_id > $1::text AND NOT h.running AND h.scheduled_at < niyanta_now() - $2::bigint * interval '1 microsecond'
  ORDER BY h.workload_id LIMIT $3::bigint`, string(after), age.Microseconds(), limit)
 }
 
 // Overdue implements ports.QueueStore.
-func (q queue) Overdue(ctx context.Context, grace time.Duration, after domain.WorkloadID, limit int) ([]ports.HeldWorkload, error) {
+func (q queue) Overdue(
+	ctx context.Context, grace time.Duration, after domain.WorkloadID, limit int,
+) ([]ports.HeldWorkload, error) {
 	// The materialized part is read by the index of deadlines, whatever the planner thinks of the
 	// order. So only what is due is read.
 	return query(ctx, q.s.pool, func(row pgx.CollectableRow) (ports.HeldWorkload, error) { return scanHeld(row) },

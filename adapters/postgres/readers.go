@@ -100,7 +100,9 @@ func tooSlow(cause error) error {
 
 // longRead runs a statement whose cost grows with what the customer has. It waits for the
 // customer's turn.
-func longRead[T any](ctx context.Context, r *readers, customer domain.CustomerID, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
+func longRead[T any](
+	ctx context.Context, r *readers, customer domain.CustomerID, scan pgx.RowToFunc[T], sql string, args ...any,
+) ([]T, error) {
 	bounded, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	leave, err := r.enter(bounded, customer)

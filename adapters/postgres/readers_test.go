@@ -48,7 +48,10 @@ func TestReaders_WhenOneCustomersReadsHang_OthersAreServed(t *testing.T) {
 			},
 			"heads": func() error { _, err := b.sane.Queue.Heads(bounded, domain.HeadsQuery{N: 10}); return err },
 			"transition": func() error {
-				_, err := b.sane.Workloads.Apply(bounded, domain.Batch{Epoch: b.epoch, Transitions: []domain.Transition{b.event(held, domain.EventAssign)}})
+				_, err := b.sane.Workloads.Apply(
+					bounded,
+					domain.Batch{Epoch: b.epoch, Transitions: []domain.Transition{b.event(held, domain.EventAssign)}},
+				)
 				return err
 			},
 			"point read": func() error { _, err := b.sane.Workloads.Get(bounded, acme, held.ID); return err },
@@ -78,7 +81,9 @@ func TestReaders_WhenAReadTakesTooLong_SaysSoAndTheServerStops(t *testing.T) {
 	defer leave()
 	_, err = b.sane.Logs.List(gone, ports.LogQuery{Customer: acme, Workload: held.ID, Limit: 10})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.Eventually(t, func() bool { return b.waiters() == 0 }, 10*time.Second, 20*time.Millisecond, "the server goes on with it")
+	require.Eventually(
+		t, func() bool { return b.waiters() == 0 }, 10*time.Second, 20*time.Millisecond, "the server goes on with it",
+	)
 }
 
 // lock holds a table exclusively until unlock is called.

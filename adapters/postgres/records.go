@@ -39,7 +39,9 @@ func (t *tx) queueAudit(events []domain.AuditEvent) {
 }
 
 // Workload implements ports.AuditStore.
-func (a audit) Workload(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, after int64, limit int) ([]domain.AuditEvent, error) {
+func (a audit) Workload(
+	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, after int64, limit int,
+) ([]domain.AuditEvent, error) {
 	if id == "" {
 		return nil, ctx.Err()
 	}

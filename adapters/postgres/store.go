@@ -59,7 +59,9 @@ func (s *Store) Maintain(ctx context.Context) error {
 	if _, err := exec(ctx, s.pool, "DELETE FROM presence WHERE seen_at < niyanta_now() - interval '1 day'"); err != nil {
 		return err
 	}
-	_, err := exec(ctx, s.pool, "DELETE FROM commits WHERE committed_at < statement_timestamp() - interval '10 minutes'")
+	_, err := exec(
+		ctx, s.pool, "DELETE FROM commits WHERE committed_at < statement_timestamp() - interval '10 minutes'",
+	)
 	return err
 }
 

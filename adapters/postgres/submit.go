@@ -140,7 +140,9 @@ func (t *tx) queueAdmission(batch []domain.Submission) *admission {
 
 // admit decides on one submission and counts it for the next ones. existing is the workload that
 // the submission repeats.
-func (t *tx) admit(ctx context.Context, a *admission, sub *domain.Submission) (st domain.Admission, existing domain.WorkloadID, err error) {
+func (t *tx) admit(
+	ctx context.Context, a *admission, sub *domain.Submission,
+) (st domain.Admission, existing domain.WorkloadID, err error) {
 	key := idempotencyKey{sub.CustomerID, sub.IdempotencyKey}
 	known := domain.KnownWorkloads{Owner: a.owners[sub.ID], Use: a.uses[key]}
 	r := a.customers[sub.CustomerID]

@@ -82,7 +82,9 @@ func violated(err error) string {
 
 // Create implements ports.CustomerStore.
 func (c customers) Create(ctx context.Context, cust domain.Customer) (domain.Customer, error) {
-	rows, err := query(ctx, c.s.pool, customerTable.scan, insertCustomer, customerTable.args([]*domain.Customer{&cust})...)
+	rows, err := query(
+		ctx, c.s.pool, customerTable.scan, insertCustomer, customerTable.args([]*domain.Customer{&cust})...,
+	)
 	if violated(err) != "" {
 		return domain.Customer{}, domain.ErrCustomerExists(cust.ID)
 	}
@@ -108,8 +110,12 @@ func (c customers) Update(ctx context.Context, id domain.CustomerID, p domain.Cu
 }
 
 // GetMany implements ports.CustomerStore.
-func (c customers) GetMany(ctx context.Context, ids []domain.CustomerID) (map[domain.CustomerID]domain.Customer, error) {
-	found, err := query(ctx, c.s.pool, customerTable.scan, selectCustomers+" WHERE c.customer_id = ANY($1::text[])", texts(ids))
+func (c customers) GetMany(
+	ctx context.Context, ids []domain.CustomerID,
+) (map[domain.CustomerID]domain.Customer, error) {
+	found, err := query(
+		ctx, c.s.pool, customerTable.scan, selectCustomers+" WHERE c.customer_id = ANY($1::text[])", texts(ids),
+	)
 	out := make(map[domain.CustomerID]domain.Customer, len(found))
 	for _, cust := range found {
 		out[cust.ID] = cust
@@ -126,7 +132,9 @@ var (
 		text("workload_type", func(c *domain.WorkloadConfig) *string { return &c.Type }),
 		text("description", func(c *domain.WorkloadConfig) *string { return &c.Description }),
 		text("config", func(c *domain.WorkloadConfig) *domain.JSON { return &c.Config }),
-		micros("checkpoint_interval_us", func(c *domain.WorkloadConfig) *time.Duration { return &c.CheckpointInterval }),
+		micros(
+			"checkpoint_interval_us", func(c *domain.WorkloadConfig) *time.Duration { return &c.CheckpointInterval },
+		),
 		integer("max_retries", func(c *domain.WorkloadConfig) *int { return &c.MaxRetries }),
 		micros("timeout_us", func(c *domain.WorkloadConfig) *time.Duration { return &c.Timeout }),
 		micros("backoff_initial_us", func(c *domain.WorkloadConfig) *time.Duration { return &c.Backoff.Initial }),
@@ -143,7 +151,9 @@ var (
 
 // Create implements ports.ConfigStore.
 func (c configs) Create(ctx context.Context, cfg domain.WorkloadConfig) (domain.WorkloadConfig, error) {
-	rows, err := query(ctx, c.s.pool, configTable.scan, insertConfig, configTable.args([]*domain.WorkloadConfig{&cfg})...)
+	rows, err := query(
+		ctx, c.s.pool, configTable.scan, insertConfig, configTable.args([]*domain.WorkloadConfig{&cfg})...,
+	)
 	switch violated(err) {
 	case "":
 	case "workload_configs_pkey":
@@ -155,14 +165,18 @@ func (c configs) Create(ctx context.Context, cfg domain.WorkloadConfig) (domain.
 }
 
 // Get implements ports.ConfigStore.
-func (c configs) Get(ctx context.Context, customer domain.CustomerID, id domain.ConfigID) (domain.WorkloadConfig, error) {
+func (c configs) Get(
+	ctx context.Context, customer domain.CustomerID, id domain.ConfigID,
+) (domain.WorkloadConfig, error) {
 	rows, err := query(ctx, c.s.pool, configTable.scan, selectConfigs+" WHERE c.customer_id = $1::text AND c.config_id = $2::text",
 		string(customer), string(id))
 	return only(rows, err, domain.NotFound("workload config"))
 }
 
 // ForTypes implements ports.ConfigStore.
-func (c configs) ForTypes(ctx context.Context, keys []domain.ConfigKey) (map[domain.ConfigKey]domain.WorkloadConfig, error) {
+func (c configs) ForTypes(
+	ctx context.Context, keys []domain.ConfigKey,
+) (map[domain.ConfigKey]domain.WorkloadConfig, error) {
 	found, err := query(ctx, c.s.pool, configTable.scan, selectConfigs+`
  JOIN unnest($1::text[], $2::text[]) AS u(customer_id, workload_type) USING (customer_id, workload_type)`,
 		each(keys, func(k domain.ConfigKey) string { return string(k.CustomerID) }), each(keys, func(k domain.ConfigKey) string { return k.Type }))
@@ -175,7 +189,10 @@ func (c configs) ForTypes(ctx context.Context, keys []domain.ConfigKey) (map[dom
 
 // List implements ports.ConfigStore.
 func (c configs) List(ctx context.Context, customer domain.CustomerID) ([]domain.WorkloadConfig, error) {
-	return query(ctx, c.s.pool, configTable.scan, selectConfigs+" WHERE c.customer_id = $1::text ORDER BY c.workload_type", string(customer))
+	return query(
+		ctx, c.s.pool, configTable.scan, selectConfigs+" WHERE c.customer_id = $1::text ORDER BY c.workload_type",
+		string(customer),
+	)
 }
 
 // Update implements ports.ConfigStore.

@@ -77,7 +77,9 @@ func (t *tx) commit(ctx context.Context) error {
 // rolled back. A transaction that lost to a concurrent one is run again from the start. When the
 // answer to the commit is lost, the database is asked what became of it. If it was committed, f's
 // result stands. If it certainly was not, f runs again.
-func inTx[R any](ctx context.Context, s *Store, pool *pgxpool.Pool, f func(ctx context.Context, t *tx) (R, error)) (R, error) {
+func inTx[R any](
+	ctx context.Context, s *Store, pool *pgxpool.Pool, f func(ctx context.Context, t *tx) (R, error),
+) (R, error) {
 	var none R
 	if err := ctx.Err(); err != nil {
 		return none, err
@@ -111,7 +113,9 @@ func inTx[R any](ctx context.Context, s *Store, pool *pgxpool.Pool, f func(ctx c
 }
 
 // once runs f in one transaction.
-func once[R any](ctx context.Context, pool *pgxpool.Pool, f func(ctx context.Context, t *tx) (R, error)) (r R, t *tx, err error) {
+func once[R any](
+	ctx context.Context, pool *pgxpool.Pool, f func(ctx context.Context, t *tx) (R, error),
+) (r R, t *tx, err error) {
 	t = &tx{batch: &pgx.Batch{}, token: uuid.NewString()}
 	ctx, cancel := deadline(ctx)
 	defer cancel()
@@ -141,7 +145,9 @@ func (s *Store) resolve(ctx context.Context, t *tx) (committed bool, err error) 
 	defer cancel()
 	for {
 		var underWay bool
-		underWay, err = queryOne[bool](bounded, s.pool, "SELECT coalesce(pg_xact_status($1::text::xid8) = 'in progress', false)", t.xid)
+		underWay, err = queryOne[bool](
+			bounded, s.pool, "SELECT coalesce(pg_xact_status($1::text::xid8) = 'in progress', false)", t.xid,
+		)
 		if invalidID(err) {
 			underWay, err = false, nil // the server, recovered, has not given out that id yet
 		}
@@ -174,7 +180,9 @@ func deadline(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // query runs a statement and reads its rows.
-func query[T any](ctx context.Context, pool *pgxpool.Pool, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
+func query[T any](
+	ctx context.Context, pool *pgxpool.Pool, scan pgx.RowToFunc[T], sql string, args ...any,
+) ([]T, error) {
 	bounded, cancel := deadline(ctx)
 	defer cancel()
 	if err := ctx.Err(); err != nil {

@@ -16,7 +16,10 @@ var (
 		text("status", func(w *domain.Worker) *domain.WorkerStatus { return &w.Status }),
 		textArray("capabilities", func(w *domain.Worker) *[]string { return &w.Capabilities }),
 		integer("slots", func(w *domain.Worker) *int { return &w.Slots }),
-		document("tags", func(w *domain.Worker) *map[string]string { return &w.Tags }, func(t map[string]string) bool { return t == nil }),
+		document(
+			"tags", func(w *domain.Worker) *map[string]string { return &w.Tags },
+			func(t map[string]string) bool { return t == nil },
+		),
 		text("version", func(w *domain.Worker) *string { return &w.Version }),
 		instant("registered_at", func(w *domain.Worker) *time.Time { return &w.RegisteredAt }),
 	}, part(func(w *domain.Worker) *domain.Resources { return &w.Resources }, resourceColumns))}

@@ -76,7 +76,8 @@ func (w workers) Heartbeat(ctx context.Context, beats []ports.Beat, lease time.D
 			}
 		}
 		if len(renewed) > 0 {
-			t.queue("UPDATE worker_leases SET heartbeat_at = $2, lease_until = $3 WHERE worker_id = ANY($1)", renewed, t.now, t.now.Add(lease))
+			t.queue("UPDATE worker_leases SET heartbeat_at = $2, lease_until = $3 WHERE worker_id = ANY($1)",
+				renewed, t.now, t.now.Add(lease))
 		}
 		t.queueWorkerChanges(changes...)
 		return results, t.commit(ctx)
@@ -145,5 +146,8 @@ func (w workers) List(ctx context.Context, ids ...domain.WorkerID) ([]domain.Wor
 	if len(ids) == 0 {
 		return query(ctx, w.s.pool, workerRow.scan, selectWorkers+" ORDER BY w.worker_id")
 	}
-	return query(ctx, w.s.pool, workerRow.scan, selectWorkers+" WHERE w.worker_id = ANY($1::text[]) ORDER BY w.worker_id", texts(ids))
+	return query(
+		ctx, w.s.pool, workerRow.scan, selectWorkers+" WHERE w.worker_id = ANY($1::text[]) ORDER BY w.worker_id",
+		texts(ids),
+	)
 }

@@ -12,7 +12,9 @@ import (
 )
 
 // Get implements ports.WorkloadStore.
-func (w workloads) Get(ctx context.Context, customer domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error) {
+func (w workloads) Get(
+	ctx context.Context, customer domain.CustomerID, ids ...domain.WorkloadID,
+) ([]domain.Workload, error) {
 	if len(ids) == 0 {
 		return nil, ctx.Err()
 	}
@@ -70,7 +72,10 @@ func (w workloads) List(ctx context.Context, q ports.WorkloadQuery) (ports.Workl
 	}
 	if q.WithTotal {
 		c := newListing(q)
-		total, err := longRead(ctx, w.s.history, q.Customer, pgx.RowTo[int], "SELECT count(*) FROM "+wholeTables+" WHERE "+c.filter(), c.args...)
+		total, err := longRead(
+			ctx, w.s.history, q.Customer, pgx.RowTo[int], "SELECT count(*) FROM "+wholeTables+" WHERE "+c.filter(),
+			c.args...,
+		)
 		if err != nil {
 			return ports.WorkloadPage{}, err
 		}
@@ -152,7 +157,10 @@ func (l *listing) page(q ports.WorkloadQuery) string {
 		if q.OrderBy == ports.OrderPriority {
 			value = q.After.Priority
 		}
-		l.where = append(l.where, fmt.Sprintf("(%s, w.workload_id) %s (%s, %s)", column, beyond, l.arg(value, pgType), l.arg(string(q.After.ID), "text")))
+		l.where = append(
+			l.where,
+			fmt.Sprintf("(%s, w.workload_id) %s (%s, %s)", column, beyond, l.arg(value, pgType), l.arg(string(q.After.ID), "text")),
+		)
 	}
 	return fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s %s, w.workload_id %s LIMIT %s OFFSET %s", wholeColumns, wholeTables,
 		l.filter(), column, direction, direction, l.arg(q.Limit+1, "bigint"), l.arg(q.Offset, "bigint"))

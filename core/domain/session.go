@@ -158,7 +158,9 @@ func (r *Registration) worker(now time.Time, lease time.Duration) Worker {
 // Heartbeat decides on the heartbeat of a session; draining is the worker's own word that it
 // takes no new work. A session that is not current changes nothing. A lease that has ended is
 // renewed as long as nobody has declared the worker dead.
-func (w *Worker) Heartbeat(id SessionID, draining bool, now time.Time, lease time.Duration) (SessionStatus, WorkerChange) {
+func (w *Worker) Heartbeat(
+	id SessionID, draining bool, now time.Time, lease time.Duration,
+) (SessionStatus, WorkerChange) {
 	if st := w.SessionStatus(id); st != SessionCurrent {
 		return st, WorkerChange{}
 	}
@@ -196,7 +198,9 @@ func (w *Worker) Outdated(age time.Duration, now time.Time) bool {
 
 // Purge deletes a worker that is outdated.
 func (w *Worker) Purge(now time.Time) WorkerChange {
-	event := w.event(AuditWorkerRemoved, Actor{Kind: ActorCoordinator}, "dead for longer than dead workers are kept", now)
+	event := w.event(
+		AuditWorkerRemoved, Actor{Kind: ActorCoordinator}, "dead for longer than dead workers are kept", now,
+	)
 	return WorkerChange{Worker: *w, Removed: true, Events: []AuditEvent{event}}
 }
 
@@ -212,11 +216,15 @@ func (w *Worker) Undrain(actor Actor, now time.Time) (WorkerChange, error) {
 	return w.turn(WorkerDraining, WorkerHealthy, "undrained", AuditWorkerUndrained, actor, now)
 }
 
-func (w *Worker) turn(from, to WorkerStatus, done string, event AuditType, actor Actor, now time.Time) (WorkerChange, error) {
+func (w *Worker) turn(
+	from, to WorkerStatus, done string, event AuditType, actor Actor, now time.Time,
+) (WorkerChange, error) {
 	c := WorkerChange{Worker: *w}
 	switch w.Status {
 	case WorkerDead:
-		return c, NewError(CodeInvalidState, "a worker that is DEAD cannot be %s", done).With("status", string(w.Status))
+		return c, NewError(CodeInvalidState, "a worker that is DEAD cannot be %s", done).With(
+			"status", string(w.Status),
+		)
 	case from:
 		c.Worker.Status = to
 		c.Events = []AuditEvent{w.event(event, actor, "", now)}

@@ -17,7 +17,9 @@ func ErrConfigExists(id ConfigID) error {
 // ErrTypeConfigured is the answer to the creation of a config for a type that the customer has
 // one for.
 func ErrTypeConfigured(workloadType string) error {
-	return NewError(CodeConflict, "a config for workload type %q exists already", workloadType).With("field", "workload_type")
+	return NewError(CodeConflict, "a config for workload type %q exists already", workloadType).With(
+		"field", "workload_type",
+	)
 }
 
 // ErrKeyExists is the answer to the creation of a key whose id or prefix is taken.
