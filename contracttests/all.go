@@ -13,29 +13,32 @@ import (
 // allCases hold for every method of every store port.
 func allCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
-		{"a cancelled context surfaces as itself and changes nothing", "A context that is cancelled surfaces as context.Canceled, never as another code", func(t T, h StoreHarness) {
-			f := given(t, h)
-			w := f.worker("w", 5)
-			a := f.running(w)
-			ctx, cancelCtx := context.WithCancel(t.Context())
-			cancelCtx()
-			for name, call := range everyMethod(f, a, w) {
-				require.ErrorIs(t, call(ctx), context.Canceled, name)
-			}
-			require.Equal(t, a, f.get(a.ID))
-			require.Len(t, f.trail(a), 3)
-			require.Len(t, f.workers(), 1)
-		}},
-		{"a passed deadline surfaces as itself", "past its deadline surfaces as context.DeadlineExceeded", func(t T, h StoreHarness) {
-			f := given(t, h)
-			w := f.worker("w", 5)
-			a := f.running(w)
-			ctx, cancelCtx := context.WithDeadline(t.Context(), time.Unix(0, 0))
-			defer cancelCtx()
-			for name, call := range everyMethod(f, a, w) {
-				require.ErrorIs(t, call(ctx), context.DeadlineExceeded, name)
-			}
-		}},
+		{"a cancelled context surfaces as itself and changes nothing",
+			"A context that is cancelled surfaces as context.Canceled, never as another code",
+			func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 5)
+				a := f.running(w)
+				ctx, cancelCtx := context.WithCancel(t.Context())
+				cancelCtx()
+				for name, call := range everyMethod(f, a, w) {
+					require.ErrorIs(t, call(ctx), context.Canceled, name)
+				}
+				require.Equal(t, a, f.get(a.ID))
+				require.Len(t, f.trail(a), 3)
+				require.Len(t, f.workers(), 1)
+			}},
+		{"a passed deadline surfaces as itself",
+			"past its deadline surfaces as context.DeadlineExceeded", func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 5)
+				a := f.running(w)
+				ctx, cancelCtx := context.WithDeadline(t.Context(), time.Unix(0, 0))
+				defer cancelCtx()
+				for name, call := range everyMethod(f, a, w) {
+					require.ErrorIs(t, call(ctx), context.DeadlineExceeded, name)
+				}
+			}},
 	}
 }
 

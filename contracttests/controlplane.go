@@ -74,72 +74,30 @@ func (p *plane) report(rs ...ports.Report) []ports.ReportAnswer {
 	return as
 }
 
-// PollCases hold where commands reach a worker only by polls, without a bus.
-func PollCases() []Case[PlaneHarness] {
-	return []Case[PlaneHarness]{
-		{"an assignment whose command was lost comes with a poll", "what was assigned and not heard of comes with polls that wait", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			w := p.submit()
-			p.must(assign(w, p.worker))
-			h.Advance(time.Second)
-			cs, err := p.Poll(t.Context(), p.ref, patience)
-			require.NoError(t, err)
-			requireAssigned(t, cs, w)
-		}},
-		{"a poll of an ended session is fenced", "CodeFenced when the session is not live", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			unnamed := []ports.SessionRef{{}, {WorkerID: "w"}, {SessionID: "s1"}}
-			for _, ref := range unnamed {
-				_, err := p.Poll(t.Context(), ref, time.Millisecond)
-				requireCode(t, err, domain.CodeInvalidInput)
-			}
-			for _, ref := range []ports.SessionRef{{WorkerID: "w", SessionID: "s0"}, {WorkerID: "v", SessionID: "s1"}} {
-				_, err := p.Poll(t.Context(), ref, patience)
-				requireCode(t, err, domain.CodeFenced)
-			}
-			_, err := p.Poll(t.Context(), p.ref, time.Millisecond)
-			require.NoError(t, err)
-			_, err = p.Register(t.Context(), takeOver("w", "s2", 10))
-			require.NoError(t, err)
-			_, err = p.Poll(t.Context(), p.ref, patience)
-			requireCode(t, err, domain.CodeFenced)
-			require.NoError(t, p.Fleet.Remove(t.Context(), "w", coordinator))
-			_, err = p.Poll(t.Context(), ports.SessionRef{WorkerID: "w", SessionID: "s2"}, patience)
-			requireCode(t, err, domain.CodeFenced)
-		}},
-	}
-}
-
-func requireAssigned(t T, cs []ports.Command, w domain.Workload) {
-	t.Helper()
-	require.Len(t, cs, 1)
-	require.Equal(t, ports.CommandAssign, cs[0].Kind)
-	require.Equal(t, w.ID, cs[0].Assignment.WorkloadID)
-	require.Equal(t, int64(1), cs[0].Generation)
-}
-
 // PlaneCases is the suite of the ControlPlane port.
 func PlaneCases() []Case[PlaneHarness] {
 	return append([]Case[PlaneHarness]{
-		{"sessions begin, are renewed, and end", "Heartbeat renews the session's lease; CodeFenced when the session is over, CodeConflict when another process owns the id", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			require.Empty(t, p.beat())
-			_, err := p.Register(t.Context(), registration("w", "bad", 0))
-			requireCode(t, err, domain.CodeInvalidInput)
-			_, err = p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: ports.SessionRef{WorkerID: "nobody", SessionID: "x"}})
-			requireCode(t, err, domain.CodeFenced)
-			_, err = p.Register(t.Context(), takeOver("w", "s2", 10))
-			require.NoError(t, err)
-			_, err = p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref})
-			requireCode(t, err, domain.CodeConflict)
-			returning := registration("w", "s3", 10)
-			returning.PreviousSessionID = "s1"
-			_, err = p.Register(t.Context(), returning)
-			requireCode(t, err, domain.CodeConflict)
-			require.NoError(t, p.Fleet.Remove(t.Context(), "w", coordinator))
-			_, err = p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: ports.SessionRef{WorkerID: "w", SessionID: "s2"}})
-			requireCode(t, err, domain.CodeFenced)
-		}},
+		{"sessions begin, are renewed, and end",
+			"Heartbeat renews the session's lease; CodeFenced when the session is over, CodeConflict when another process owns the id",
+			func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				require.Empty(t, p.beat())
+				_, err := p.Register(t.Context(), registration("w", "bad", 0))
+				requireCode(t, err, domain.CodeInvalidInput)
+				_, err = p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: ports.SessionRef{WorkerID: "nobody", SessionID: "x"}})
+				requireCode(t, err, domain.CodeFenced)
+				_, err = p.Register(t.Context(), takeOver("w", "s2", 10))
+				require.NoError(t, err)
+				_, err = p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref})
+				requireCode(t, err, domain.CodeConflict)
+				returning := registration("w", "s3", 10)
+				returning.PreviousSessionID = "s1"
+				_, err = p.Register(t.Context(), returning)
+				requireCode(t, err, domain.CodeConflict)
+				require.NoError(t, p.Fleet.Remove(t.Context(), "w", coordinator))
+				_, err = p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: ports.SessionRef{WorkerID: "w", SessionID: "s2"}})
+				requireCode(t, err, domain.CodeFenced)
+			}},
 		{"a registration arrives whole", "Register starts a session", func(t T, h PlaneHarness) {
 			f := given(t, h.StoreHarness)
 			r := registration("w", "s1", 3)
@@ -154,36 +112,38 @@ func PlaneCases() []Case[PlaneHarness] {
 			}
 			require.Equal(t, r, got)
 		}},
-		{"commands wait for the poll", "Poll returns commands for the session, waiting for the first one", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			none, err := p.Poll(t.Context(), p.ref, time.Millisecond)
-			require.NoError(t, err)
-			require.Empty(t, none)
-			cmd := ports.Command{Kind: ports.CommandCancel, SessionID: "s1", WorkloadID: "wl_1", Generation: 3, Reason: "because"}
-			other := cmd
-			other.SessionID = "s0"
-			h.Notifier.Command(t.Context(), "w", other)
-			h.Notifier.Command(t.Context(), "w", cmd)
-			var got []ports.Command
-			eventually(t, func() bool {
-				cs, err := p.Poll(t.Context(), p.ref, 50*time.Millisecond)
+		{"commands wait for the poll",
+			"Poll returns commands for the session, waiting for the first one", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				none, err := p.Poll(t.Context(), p.ref, time.Millisecond)
 				require.NoError(t, err)
-				got = append(got, cs...)
-				return len(got) > 0
-			}, "the command")
-			require.Equal(t, []ports.Command{cmd}, got)
-		}},
-		{"an assignment whose command was lost comes with a heartbeat", "the answer carries whatever the worker must do that it may have missed", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			w, taken := p.submit(), p.submit()
-			p.must(assign(w, p.worker))
-			p.must(assign(taken, p.worker))
-			require.Empty(t, p.beat(), "the message may still be on its way")
-			h.Advance(2 * time.Second)
-			starting := item(taken)
-			starting.State = ports.RunStarting
-			requireAssigned(t, p.beat(starting), w)
-		}},
+				require.Empty(t, none)
+				cmd := ports.Command{Kind: ports.CommandCancel, SessionID: "s1", WorkloadID: "wl_1", Generation: 3, Reason: "because"}
+				other := cmd
+				other.SessionID = "s0"
+				h.Notifier.Command(t.Context(), "w", other)
+				h.Notifier.Command(t.Context(), "w", cmd)
+				var got []ports.Command
+				eventually(t, func() bool {
+					cs, err := p.Poll(t.Context(), p.ref, 50*time.Millisecond)
+					require.NoError(t, err)
+					got = append(got, cs...)
+					return len(got) > 0
+				}, "the command")
+				require.Equal(t, []ports.Command{cmd}, got)
+			}},
+		{"an assignment whose command was lost comes with a heartbeat",
+			"the answer carries whatever the worker must do that it may have missed", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				w, taken := p.submit(), p.submit()
+				p.must(assign(w, p.worker))
+				p.must(assign(taken, p.worker))
+				require.Empty(t, p.beat(), "the message may still be on its way")
+				h.Advance(2 * time.Second)
+				starting := item(taken)
+				starting.State = ports.RunStarting
+				requireAssigned(t, p.beat(starting), w)
+			}},
 		{"a waiting poll is woken", "waiting for the first one at most as long as wait", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			go func() {
@@ -196,34 +156,35 @@ func PlaneCases() []Case[PlaneHarness] {
 			require.Len(t, cs, 1)
 			require.Less(t, time.Since(begin), patience/2)
 		}},
-		{"reports are committed when answered", "they are committed in order when it returns, and answered each in its place", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			a, b := p.submit(), p.submit()
-			p.must(assign(a, p.worker))
-			p.must(assign(b, p.worker))
-			percent := 12.5
-			progress := p.says(domain.EventProgress, b, 1)
-			progress.Percent, progress.Message = &percent, "an eighth"
-			fail := p.says(domain.EventFail, b, 1)
-			fail.Failure = &domain.Failure{Type: "exit_status", Message: "exit status 1"}
-			after := int64(60_000)
-			fail.RetryAfterMS = &after
-			batch := []ports.Report{
-				p.says(domain.EventStart, a, 1), p.says(domain.EventComplete, a, 1), p.says(domain.EventStart, b, 1), progress, fail,
-			}
-			for i, want := range []domain.Outcome{domain.OutcomeApplied, domain.OutcomeAlready} {
-				for k, ans := range p.report(batch...) {
-					require.Equal(t, want, ans.Outcome, "try %d, report %d", i, k)
-					require.Equal(t, "r", ans.ReportID)
+		{"reports are committed when answered",
+			"they are committed in order when it returns, and answered each in its place", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				a, b := p.submit(), p.submit()
+				p.must(assign(a, p.worker))
+				p.must(assign(b, p.worker))
+				percent := 12.5
+				progress := p.says(domain.EventProgress, b, 1)
+				progress.Percent, progress.Message = &percent, "an eighth"
+				fail := p.says(domain.EventFail, b, 1)
+				fail.Failure = &domain.Failure{Type: "exit_status", Message: "exit status 1"}
+				after := int64(60_000)
+				fail.RetryAfterMS = &after
+				batch := []ports.Report{
+					p.says(domain.EventStart, a, 1), p.says(domain.EventComplete, a, 1), p.says(domain.EventStart, b, 1), progress, fail,
 				}
-			}
-			require.Equal(t, domain.JSON(`{"n":1}`), p.get(a.ID).Result)
-			got := p.get(b.ID)
-			require.Equal(t, domain.StatusPending, got.Status)
-			require.Equal(t, *fail.Failure, *got.Failure)
-			require.InDelta(t, 12.5, got.ProgressPercent, 0)
-			require.Equal(t, time.Minute, got.NotBefore.Sub(got.UpdatedAt))
-		}},
+				for i, want := range []domain.Outcome{domain.OutcomeApplied, domain.OutcomeAlready} {
+					for k, ans := range p.report(batch...) {
+						require.Equal(t, want, ans.Outcome, "try %d, report %d", i, k)
+						require.Equal(t, "r", ans.ReportID)
+					}
+				}
+				require.Equal(t, domain.JSON(`{"n":1}`), p.get(a.ID).Result)
+				got := p.get(b.ID)
+				require.Equal(t, domain.StatusPending, got.Status)
+				require.Equal(t, *fail.Failure, *got.Failure)
+				require.InDelta(t, 12.5, got.ProgressPercent, 0)
+				require.Equal(t, time.Minute, got.NotBefore.Sub(got.UpdatedAt))
+			}},
 		{"stale reports are fenced one by one", "answered each in its place", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			a := p.running(p.worker)
@@ -256,30 +217,32 @@ func PlaneCases() []Case[PlaneHarness] {
 
 func planeMoreCases() []Case[PlaneHarness] {
 	return []Case[PlaneHarness]{
-		{"a checkpoint is saved and loaded", "it is durable when the answer is applied or already; LoadCheckpoint returns the newest at or below the sequence", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			a := p.running(p.worker)
-			for _, size := range []int{0, 1, 2000, 700 << 10} {
-				data := make([]byte, size)
-				for i := range data {
-					data[i] = byte(i * i)
-				}
-				a = p.get(a.ID)
-				percent := 50.0
-				up := ports.CheckpointUpload{WorkloadID: a.ID, Generation: 1, Sequence: a.CheckpointSequence + 1, Data: data, Percent: &percent, Message: "m"}
-				for _, want := range []domain.Outcome{domain.OutcomeApplied, domain.OutcomeAlready} {
-					ans, err := p.SaveCheckpoint(t.Context(), p.ref, up)
+		{"a checkpoint is saved and loaded",
+			"it is durable when the answer is applied or already; LoadCheckpoint returns the newest at or below the sequence",
+			func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				a := p.running(p.worker)
+				for _, size := range []int{0, 1, 2000, 700 << 10} {
+					data := make([]byte, size)
+					for i := range data {
+						data[i] = byte(i * i)
+					}
+					a = p.get(a.ID)
+					percent := 50.0
+					up := ports.CheckpointUpload{WorkloadID: a.ID, Generation: 1, Sequence: a.CheckpointSequence + 1, Data: data, Percent: &percent, Message: "m"}
+					for _, want := range []domain.Outcome{domain.OutcomeApplied, domain.OutcomeAlready} {
+						ans, err := p.SaveCheckpoint(t.Context(), p.ref, up)
+						require.NoError(t, err)
+						require.Equal(t, want, ans.Outcome)
+					}
+					got, err := p.LoadCheckpoint(t.Context(), p.ref, a.ID, 1, up.Sequence)
 					require.NoError(t, err)
-					require.Equal(t, want, ans.Outcome)
+					require.Equal(t, up.Sequence, got.Sequence)
+					require.Len(t, got.Data, size)
+					require.Equal(t, sha256.Sum256(data), sha256.Sum256(got.Data))
 				}
-				got, err := p.LoadCheckpoint(t.Context(), p.ref, a.ID, 1, up.Sequence)
-				require.NoError(t, err)
-				require.Equal(t, up.Sequence, got.Sequence)
-				require.Len(t, got.Data, size)
-				require.Equal(t, sha256.Sum256(data), sha256.Sum256(got.Data))
-			}
-			require.Equal(t, "m", p.get(a.ID).ProgressMessage)
-		}},
+				require.Equal(t, "m", p.get(a.ID).ProgressMessage)
+			}},
 		{"checkpoints are fenced", "Only the holder of the workload at that generation may", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			a := p.running(p.worker)
@@ -299,126 +262,133 @@ func planeMoreCases() []Case[PlaneHarness] {
 			_, err = p.SaveCheckpoint(t.Context(), p.ref, ports.CheckpointUpload{WorkloadID: a.ID, Generation: 1, Sequence: 2, Data: make([]byte, domain.MaxInlineCheckpoint+1)})
 			requireCode(t, err, domain.CodeTooLarge)
 		}},
-		{"a damaged checkpoint gives way to the one before", "the newest checkpoint whose checksum holds", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			a := p.running(p.worker)
-			for seq := range int64(2) {
-				_, err := p.SaveCheckpoint(t.Context(), p.ref, ports.CheckpointUpload{WorkloadID: a.ID, Generation: 1, Sequence: seq + 1, Data: fmt.Append(nil, seq+1)})
-				require.NoError(t, err)
-			}
-			a.CheckpointSequence = 2
-			p.save(a, p.worker, 1, domain.OutcomeApplied) // its checksum is not set: damaged
-			got, err := p.LoadCheckpoint(t.Context(), p.ref, a.ID, 1, 3)
-			require.NoError(t, err)
-			require.Equal(t, ports.CheckpointData{Sequence: 2, Data: []byte("2")}, got)
-			got, err = p.LoadCheckpoint(t.Context(), p.ref, a.ID, 1, 1)
-			require.NoError(t, err)
-			require.Equal(t, int64(1), got.Sequence)
-		}},
-		{"a heartbeat brings missed commands", "the answer carries whatever the worker must do that it may have missed", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			ok, paused, cancelled, moved := p.running(p.worker), p.running(p.worker), p.running(p.worker), p.running(p.worker)
-			p.must(domain.Transition{WorkloadID: paused.ID, CustomerID: paused.CustomerID, Event: domain.EventRequestPause})
-			p.must(cancel(cancelled))
-			p.must(lose(moved, domain.LossMissing))
-			ended := item(moved)
-			ended.State = ports.RunReporting
-			_, err := p.Fleet.Drain(t.Context(), "w", coordinator)
-			require.NoError(t, err)
-			kinds := map[string]ports.CommandKind{}
-			for _, c := range p.beat(item(ok), item(paused), item(cancelled), item(moved)) {
-				require.Equal(t, domain.SessionID("s1"), c.SessionID)
-				kinds[string(c.WorkloadID)] = c.Kind
-			}
-			require.Equal(t, map[string]ports.CommandKind{
-				string(paused.ID): ports.CommandPause, string(cancelled.ID): ports.CommandCancel, string(moved.ID): ports.CommandDrop, "": ports.CommandDrain,
-			}, kinds)
-			require.Len(t, p.beat(item(ok), item(paused), ended), 2, "what waits for its last answer is left alone: pause and drain")
-		}},
-		{"a workload missing from two inventories is taken back", "RUNNING but missing from two inventories of a live session: lost", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			a, b := p.running(p.worker), p.running(p.worker)
-			p.beat(item(b))
-			p.beat(item(a), item(b)) // seen again: counting starts anew
-			p.beat(item(b))
-			require.Equal(t, domain.StatusRunning, p.get(a.ID).Status)
-			p.beat(item(b))
-			got := p.get(a.ID)
-			require.Equal(t, domain.StatusRedistributing, got.Status)
-			require.Zero(t, got.LossStreak, "it does not speak against the workload")
-			require.Equal(t, domain.StatusRunning, p.get(b.ID).Status)
-		}},
-		{"a run that ignores its cancel keeps its slot while the inventory has it", "what a worker has in its hands takes its slot, whatever the store says of the workload", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			stuck, other := p.running(p.worker), p.running(p.worker)
-			ending := func() (n int) {
-				for _, o := range p.occupancy() {
-					n += o.Ending
+		{"a damaged checkpoint gives way to the one before",
+			"the newest checkpoint whose checksum holds", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				a := p.running(p.worker)
+				for seq := range int64(2) {
+					_, err := p.SaveCheckpoint(t.Context(), p.ref, ports.CheckpointUpload{WorkloadID: a.ID, Generation: 1, Sequence: seq + 1, Data: fmt.Append(nil, seq+1)})
+					require.NoError(t, err)
 				}
-				return n
-			}
-			p.must(cancel(stuck))
-			require.Equal(t, 1, ending())
-			p.beat(item(other))
-			require.Equal(t, 1, ending(), "an inventory may be older than the assignment")
-			h.Advance(3 * time.Second)
-			stopping := item(stuck)
-			stopping.State = ports.RunStopping
-			p.beat(stopping, item(other))
-			require.Equal(t, 1, ending())
-			p.beat(item(other))
-			require.Zero(t, ending(), "it has returned")
-			p.beat(stopping, item(other))
-			require.Equal(t, 1, ending(), "what the worker has is believed")
-			reporting := stopping
-			reporting.State = ports.RunReporting
-			p.beat(reporting, item(other))
-			require.Equal(t, 1, ending())
-			require.Equal(t, domain.OutcomeFenced, p.report(p.says(domain.EventComplete, stuck, 1))[0].Outcome)
-			require.Zero(t, ending(), "its last report lets go")
-			p.beat(reporting, item(other))
-			require.Zero(t, ending(), "what only waits for its answer is about to be free")
-			early := p.says(domain.EventRelease, other, 1)
-			early.StillRunning = true
-			require.Equal(t, domain.OutcomeApplied, p.report(early)[0].Outcome)
-			require.Equal(t, 1, ending(), "reported as ended while its handler runs")
-		}},
-		{"a heartbeat that arrives again counts once", "What arrives twice, or late, counts once as an inventory that lacks a run", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			a := p.running(p.worker)
-			for _, number := range []int64{7, 7, 6} {
-				_, err := p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref, Number: number})
+				a.CheckpointSequence = 2
+				p.save(a, p.worker, 1, domain.OutcomeApplied) // its checksum is not set: damaged
+				got, err := p.LoadCheckpoint(t.Context(), p.ref, a.ID, 1, 3)
 				require.NoError(t, err)
-				require.Equal(t, domain.StatusRunning, p.get(a.ID).Status, "number %d", number)
-			}
-			_, err := p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref, Number: 8})
-			require.NoError(t, err)
-			require.Equal(t, domain.StatusRedistributing, p.get(a.ID).Status)
-		}},
+				require.Equal(t, ports.CheckpointData{Sequence: 2, Data: []byte("2")}, got)
+				got, err = p.LoadCheckpoint(t.Context(), p.ref, a.ID, 1, 1)
+				require.NoError(t, err)
+				require.Equal(t, int64(1), got.Sequence)
+			}},
+		{"a heartbeat brings missed commands",
+			"the answer carries whatever the worker must do that it may have missed", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				ok, paused, cancelled, moved := p.running(p.worker), p.running(p.worker), p.running(p.worker), p.running(p.worker)
+				p.must(domain.Transition{WorkloadID: paused.ID, CustomerID: paused.CustomerID, Event: domain.EventRequestPause})
+				p.must(cancel(cancelled))
+				p.must(lose(moved, domain.LossMissing))
+				ended := item(moved)
+				ended.State = ports.RunReporting
+				_, err := p.Fleet.Drain(t.Context(), "w", coordinator)
+				require.NoError(t, err)
+				kinds := map[string]ports.CommandKind{}
+				for _, c := range p.beat(item(ok), item(paused), item(cancelled), item(moved)) {
+					require.Equal(t, domain.SessionID("s1"), c.SessionID)
+					kinds[string(c.WorkloadID)] = c.Kind
+				}
+				require.Equal(t, map[string]ports.CommandKind{
+					string(paused.ID): ports.CommandPause, string(cancelled.ID): ports.CommandCancel, string(moved.ID): ports.CommandDrop, "": ports.CommandDrain,
+				}, kinds)
+				require.Len(t, p.beat(item(ok), item(paused), ended), 2, "what waits for its last answer is left alone: pause and drain")
+			}},
+		{"a workload missing from two inventories is taken back",
+			"RUNNING but missing from two inventories of a live session: lost", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				a, b := p.running(p.worker), p.running(p.worker)
+				p.beat(item(b))
+				p.beat(item(a), item(b)) // seen again: counting starts anew
+				p.beat(item(b))
+				require.Equal(t, domain.StatusRunning, p.get(a.ID).Status)
+				p.beat(item(b))
+				got := p.get(a.ID)
+				require.Equal(t, domain.StatusRedistributing, got.Status)
+				require.Zero(t, got.LossStreak, "it does not speak against the workload")
+				require.Equal(t, domain.StatusRunning, p.get(b.ID).Status)
+			}},
+		{"a run that ignores its cancel keeps its slot while the inventory has it",
+			"what a worker has in its hands takes its slot, whatever the store says of the workload",
+			func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				stuck, other := p.running(p.worker), p.running(p.worker)
+				ending := func() (n int) {
+					for _, o := range p.occupancy() {
+						n += o.Ending
+					}
+					return n
+				}
+				p.must(cancel(stuck))
+				require.Equal(t, 1, ending())
+				p.beat(item(other))
+				require.Equal(t, 1, ending(), "an inventory may be older than the assignment")
+				h.Advance(3 * time.Second)
+				stopping := item(stuck)
+				stopping.State = ports.RunStopping
+				p.beat(stopping, item(other))
+				require.Equal(t, 1, ending())
+				p.beat(item(other))
+				require.Zero(t, ending(), "it has returned")
+				p.beat(stopping, item(other))
+				require.Equal(t, 1, ending(), "what the worker has is believed")
+				reporting := stopping
+				reporting.State = ports.RunReporting
+				p.beat(reporting, item(other))
+				require.Equal(t, 1, ending())
+				require.Equal(t, domain.OutcomeFenced, p.report(p.says(domain.EventComplete, stuck, 1))[0].Outcome)
+				require.Zero(t, ending(), "its last report lets go")
+				p.beat(reporting, item(other))
+				require.Zero(t, ending(), "what only waits for its answer is about to be free")
+				early := p.says(domain.EventRelease, other, 1)
+				early.StillRunning = true
+				require.Equal(t, domain.OutcomeApplied, p.report(early)[0].Outcome)
+				require.Equal(t, 1, ending(), "reported as ended while its handler runs")
+			}},
+		{"a heartbeat that arrives again counts once",
+			"What arrives twice, or late, counts once as an inventory that lacks a run", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				a := p.running(p.worker)
+				for _, number := range []int64{7, 7, 6} {
+					_, err := p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref, Number: number})
+					require.NoError(t, err)
+					require.Equal(t, domain.StatusRunning, p.get(a.ID).Status, "number %d", number)
+				}
+				_, err := p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref, Number: 8})
+				require.NoError(t, err)
+				require.Equal(t, domain.StatusRedistributing, p.get(a.ID).Status)
+			}},
 		{"a worker's drain is known at once", "Heartbeat says whether the worker drains", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			_, err := p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref, Draining: true})
 			require.NoError(t, err)
 			require.Equal(t, domain.WorkerDraining, p.workers()[0].Status)
 		}},
-		{"a cancelled context surfaces as itself", "A context that is cancelled surfaces as context.Canceled", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			a := p.running(p.worker)
-			ctx, cancelCtx := context.WithCancel(t.Context())
-			cancelCtx()
-			_, err := p.Register(ctx, registration("w", "s2", 1))
-			require.ErrorIs(t, err, context.Canceled)
-			_, err = p.Heartbeat(ctx, ports.Heartbeat{SessionRef: p.ref})
-			require.ErrorIs(t, err, context.Canceled)
-			_, err = p.Poll(ctx, p.ref, patience)
-			require.ErrorIs(t, err, context.Canceled)
-			_, err = p.Report(ctx, p.ref, []ports.Report{p.says(domain.EventComplete, a, 1)})
-			require.ErrorIs(t, err, context.Canceled)
-			_, err = p.SaveCheckpoint(ctx, p.ref, ports.CheckpointUpload{WorkloadID: a.ID, Generation: 1, Sequence: 1})
-			require.ErrorIs(t, err, context.Canceled)
-			_, err = p.LoadCheckpoint(ctx, p.ref, a.ID, 1, 1)
-			require.ErrorIs(t, err, context.Canceled)
-			require.Equal(t, domain.SessionID("s1"), p.workers()[0].SessionID)
-		}},
+		{"a cancelled context surfaces as itself",
+			"A context that is cancelled surfaces as context.Canceled", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				a := p.running(p.worker)
+				ctx, cancelCtx := context.WithCancel(t.Context())
+				cancelCtx()
+				_, err := p.Register(ctx, registration("w", "s2", 1))
+				require.ErrorIs(t, err, context.Canceled)
+				_, err = p.Heartbeat(ctx, ports.Heartbeat{SessionRef: p.ref})
+				require.ErrorIs(t, err, context.Canceled)
+				_, err = p.Poll(ctx, p.ref, patience)
+				require.ErrorIs(t, err, context.Canceled)
+				_, err = p.Report(ctx, p.ref, []ports.Report{p.says(domain.EventComplete, a, 1)})
+				require.ErrorIs(t, err, context.Canceled)
+				_, err = p.SaveCheckpoint(ctx, p.ref, ports.CheckpointUpload{WorkloadID: a.ID, Generation: 1, Sequence: 1})
+				require.ErrorIs(t, err, context.Canceled)
+				_, err = p.LoadCheckpoint(ctx, p.ref, a.ID, 1, 1)
+				require.ErrorIs(t, err, context.Canceled)
+				require.Equal(t, domain.SessionID("s1"), p.workers()[0].SessionID)
+			}},
 	}
 }

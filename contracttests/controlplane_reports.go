@@ -37,178 +37,187 @@ func OddMessages() map[string]string {
 // planeReportCases are about what workers report.
 func planeReportCases() []Case[PlaneHarness] {
 	return []Case[PlaneHarness]{
-		{"an outcome lands, whatever the result", "An outcome always lands: results and text are cleaned and cut, never refused", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			for name, result := range OddResults() {
-				w, neighbour := p.running(p.worker), p.running(p.worker)
-				end := p.says(domain.EventComplete, w, 1)
-				end.Result = result
-				for _, want := range []domain.Outcome{domain.OutcomeApplied, domain.OutcomeAlready} {
-					as := p.report(p.says(domain.EventComplete, neighbour, 1), end)
-					require.Equal(t, want, as[0].Outcome, name)
-					require.Equal(t, want, as[1].Outcome, name)
-				}
-				got := p.get(w.ID)
-				require.Equal(t, domain.StatusCompleted, got.Status, name)
-				require.Equal(t, domain.CleanResult(result), got.Result, name)
-				require.Zero(t, got.RetryCount, name)
-				require.Nil(t, got.Failure, name)
-				require.Equal(t, domain.JSON(`{"n":1}`), p.get(neighbour.ID).Result, name)
-			}
-		}},
-		{"a failure lands, whatever its message and its lines", "An outcome always lands: results and text are cleaned and cut, never refused", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			for name, message := range OddMessages() {
-				for _, permanent := range []bool{false, true} {
-					w := p.running(p.worker)
-					end := p.says(domain.EventFail, w, 1)
-					end.Failure = &domain.Failure{Type: "t\x00" + message, Message: message, Permanent: permanent}
-					require.Equal(t, domain.OutcomeApplied, p.report(end)[0].Outcome, name)
-					got := p.get(w.ID)
-					require.Equal(t, end.Failure.Clean(), *got.Failure, name)
-					want, retries := domain.StatusPending, 1
-					if permanent {
-						want, retries = domain.StatusFailed, 0
+		{"an outcome lands, whatever the result",
+			"An outcome always lands: results and text are cleaned and cut, never refused", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				for name, result := range OddResults() {
+					w, neighbour := p.running(p.worker), p.running(p.worker)
+					end := p.says(domain.EventComplete, w, 1)
+					end.Result = result
+					for _, want := range []domain.Outcome{domain.OutcomeApplied, domain.OutcomeAlready} {
+						as := p.report(p.says(domain.EventComplete, neighbour, 1), end)
+						require.Equal(t, want, as[0].Outcome, name)
+						require.Equal(t, want, as[1].Outcome, name)
 					}
-					require.Equal(t, want, got.Status, name)
-					require.Equal(t, retries, got.RetryCount, name)
+					got := p.get(w.ID)
+					require.Equal(t, domain.StatusCompleted, got.Status, name)
+					require.Equal(t, domain.CleanResult(result), got.Result, name)
+					require.Zero(t, got.RetryCount, name)
+					require.Nil(t, got.Failure, name)
+					require.Equal(t, domain.JSON(`{"n":1}`), p.get(neighbour.ID).Result, name)
 				}
-			}
-			loud := p.running(p.worker)
-			end := p.says(domain.EventComplete, loud, 1)
-			end.Lines = []ports.LogEntry{{Level: "banana", Message: "still a line"}}
-			require.Equal(t, domain.OutcomeApplied, p.report(end)[0].Outcome, "what comes with an outcome does not cost it")
-			require.Equal(t, "info", p.lines(loud)[0].Level)
-			silent := p.running(p.worker)
-			require.Equal(t, domain.OutcomeApplied, p.report(p.says(domain.EventFail, silent, 1))[0].Outcome)
-			require.NotEmpty(t, p.get(silent.ID).Failure.Message, "it failed, though it did not say why")
-		}},
-		{"a bad report costs the others nothing", "illegal for what no worker may say, refused for what the store cannot take, each with a reason", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			a := p.running(p.worker)
-			var bad []ports.Report
-			for _, e := range []domain.Event{domain.EventAssign, domain.EventCancel, domain.EventLose, domain.EventCheckpoint, domain.EventLinger, domain.EventLetGo, "nonsense", "", "\x00\xff"} {
-				bad = append(bad, p.says(e, a, 1))
-			}
-			for _, percent := range []float64{150, -1, math.MaxFloat64} {
-				r := p.says(domain.EventProgress, a, 1)
-				r.Percent = &percent
+			}},
+		{"a failure lands, whatever its message and its lines",
+			"An outcome always lands: results and text are cleaned and cut, never refused", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				for name, message := range OddMessages() {
+					for _, permanent := range []bool{false, true} {
+						w := p.running(p.worker)
+						end := p.says(domain.EventFail, w, 1)
+						end.Failure = &domain.Failure{Type: "t\x00" + message, Message: message, Permanent: permanent}
+						require.Equal(t, domain.OutcomeApplied, p.report(end)[0].Outcome, name)
+						got := p.get(w.ID)
+						require.Equal(t, end.Failure.Clean(), *got.Failure, name)
+						want, retries := domain.StatusPending, 1
+						if permanent {
+							want, retries = domain.StatusFailed, 0
+						}
+						require.Equal(t, want, got.Status, name)
+						require.Equal(t, retries, got.RetryCount, name)
+					}
+				}
+				loud := p.running(p.worker)
+				end := p.says(domain.EventComplete, loud, 1)
+				end.Lines = []ports.LogEntry{{Level: "banana", Message: "still a line"}}
+				require.Equal(t, domain.OutcomeApplied, p.report(end)[0].Outcome, "what comes with an outcome does not cost it")
+				require.Equal(t, "info", p.lines(loud)[0].Level)
+				silent := p.running(p.worker)
+				require.Equal(t, domain.OutcomeApplied, p.report(p.says(domain.EventFail, silent, 1))[0].Outcome)
+				require.NotEmpty(t, p.get(silent.ID).Failure.Message, "it failed, though it did not say why")
+			}},
+		{"a bad report costs the others nothing",
+			"illegal for what no worker may say, refused for what the store cannot take, each with a reason",
+			func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				a := p.running(p.worker)
+				var bad []ports.Report
+				for _, e := range []domain.Event{domain.EventAssign, domain.EventCancel, domain.EventLose, domain.EventCheckpoint, domain.EventLinger, domain.EventLetGo, "nonsense", "", "\x00\xff"} {
+					bad = append(bad, p.says(e, a, 1))
+				}
+				for _, percent := range []float64{150, -1, math.MaxFloat64} {
+					r := p.says(domain.EventProgress, a, 1)
+					r.Percent = &percent
+					bad = append(bad, r)
+				}
+				r := p.says(domain.EventLog, a, 1)
+				r.Lines = []ports.LogEntry{{Level: "info", Message: "fine"}, {Level: "banana", Message: "not"}}
 				bad = append(bad, r)
-			}
-			r := p.says(domain.EventLog, a, 1)
-			r.Lines = []ports.LogEntry{{Level: "info", Message: "fine"}, {Level: "banana", Message: "not"}}
-			bad = append(bad, r)
-			for _, id := range []domain.WorkloadID{"", "wl_\x00", "wl_\xff", domain.WorkloadID(strings.Repeat("x", 500))} {
-				bad = append(bad, p.says(domain.EventComplete, domain.Workload{Spec: domain.Spec{ID: id}}, 1))
-			}
-			var batch []ports.Report
-			for _, b := range bad {
-				batch = append(batch, b, p.says(domain.EventProgress, a, 1))
-			}
-			last := p.running(p.worker)
-			as := p.report(append(batch, p.says(domain.EventComplete, last, 1))...)
-			for i := range bad {
-				require.Contains(t, []domain.Outcome{domain.OutcomeIllegal, domain.OutcomeNotFound}, as[2*i].Outcome, "%d: %+v", i, bad[i])
-				require.NotEmpty(t, as[2*i].Reason, "%d: %+v", i, bad[i])
-				require.Equal(t, domain.OutcomeApplied, as[2*i+1].Outcome, "the neighbour of %d", i)
-			}
-			require.Equal(t, domain.OutcomeApplied, as[len(as)-1].Outcome)
-			got := p.get(a.ID)
-			require.Equal(t, domain.StatusRunning, got.Status)
-			require.Zero(t, got.ProgressPercent)
-			require.Empty(t, p.lines(a), "a report that is not accepted leaves no lines")
-			nan := math.NaN()
-			r = p.says(domain.EventProgress, a, 1)
-			r.Percent = &nan
-			require.Equal(t, domain.OutcomeApplied, p.report(r)[0].Outcome, "not a number is no percentage")
-		}},
-		{"a batch of reports is bounded", "Report delivers at most domain.MaxReports reports", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			a := p.running(p.worker)
-			batch := make([]ports.Report, domain.MaxReports+1)
-			for i := range batch {
-				batch[i] = p.says(domain.EventProgress, a, 1)
-			}
-			_, err := p.Report(t.Context(), p.ref, batch)
-			requireCode(t, err, domain.CodeInvalidInput)
-			for _, ans := range p.report(batch[1:]...) {
+				for _, id := range []domain.WorkloadID{"", "wl_\x00", "wl_\xff", domain.WorkloadID(strings.Repeat("x", 500))} {
+					bad = append(bad, p.says(domain.EventComplete, domain.Workload{Spec: domain.Spec{ID: id}}, 1))
+				}
+				var batch []ports.Report
+				for _, b := range bad {
+					batch = append(batch, b, p.says(domain.EventProgress, a, 1))
+				}
+				last := p.running(p.worker)
+				as := p.report(append(batch, p.says(domain.EventComplete, last, 1))...)
+				for i := range bad {
+					require.Contains(t, []domain.Outcome{domain.OutcomeIllegal, domain.OutcomeNotFound}, as[2*i].Outcome, "%d: %+v", i, bad[i])
+					require.NotEmpty(t, as[2*i].Reason, "%d: %+v", i, bad[i])
+					require.Equal(t, domain.OutcomeApplied, as[2*i+1].Outcome, "the neighbour of %d", i)
+				}
+				require.Equal(t, domain.OutcomeApplied, as[len(as)-1].Outcome)
+				got := p.get(a.ID)
+				require.Equal(t, domain.StatusRunning, got.Status)
+				require.Zero(t, got.ProgressPercent)
+				require.Empty(t, p.lines(a), "a report that is not accepted leaves no lines")
+				nan := math.NaN()
+				r = p.says(domain.EventProgress, a, 1)
+				r.Percent = &nan
+				require.Equal(t, domain.OutcomeApplied, p.report(r)[0].Outcome, "not a number is no percentage")
+			}},
+		{"a batch of reports is bounded",
+			"Report delivers at most domain.MaxReports reports", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				a := p.running(p.worker)
+				batch := make([]ports.Report, domain.MaxReports+1)
+				for i := range batch {
+					batch[i] = p.says(domain.EventProgress, a, 1)
+				}
+				_, err := p.Report(t.Context(), p.ref, batch)
+				requireCode(t, err, domain.CodeInvalidInput)
+				for _, ans := range p.report(batch[1:]...) {
+					require.Equal(t, domain.OutcomeApplied, ans.Outcome)
+				}
+			}},
+		{"lines are kept clean and bounded",
+			"results and text are cleaned and cut, never refused", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				a := p.running(p.worker)
+				r := p.says(domain.EventLog, a, 1)
+				for i := range domain.MaxReportLines + 100 {
+					r.Lines = append(r.Lines, ports.LogEntry{Level: "INFO", Message: fmt.Sprint("line ", i)})
+				}
+				odd := p.says(domain.EventLog, a, 1)
+				odd.Lines = []ports.LogEntry{
+					{At: time.Date(20_000, 1, 1, 0, 0, 0, 0, time.UTC), Level: "warning", Stream: "std\x00err", Message: "a\x00b\xff"},
+					{Message: strings.Repeat("é", domain.MaxLogMessage)},
+				}
+				for _, ans := range p.report(r, odd) {
+					require.Equal(t, domain.OutcomeApplied, ans.Outcome)
+				}
+				got := p.lines(a)
+				require.Len(t, got, domain.MaxReportLines+2)
+				require.Contains(t, got[0].Message, "101 log lines were dropped")
+				require.Equal(t, fmt.Sprint("line ", domain.MaxReportLines+99), got[domain.MaxReportLines-1].Message, "the newest are kept")
+				line, long := got[domain.MaxReportLines], got[domain.MaxReportLines+1]
+				require.Equal(t, "ab\uFFFD", line.Message)
+				require.Equal(t, "warn", line.Level)
+				require.Equal(t, "stderr", line.Stream)
+				require.WithinDuration(t, time.Now(), line.At, 24*time.Hour, "a time that cannot be is that of arrival")
+				require.LessOrEqual(t, len(long.Message), domain.MaxLogMessage)
+				require.Equal(t, "info", long.Level)
+			}},
+		{"log lines are there when the outcome is",
+			"The lines of a run are kept with the report that brings them", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				for i := range 20 {
+					w := p.running(p.worker)
+					log, end := p.says(domain.EventLog, w, 1), p.says(domain.EventComplete, w, 1)
+					log.Lines = []ports.LogEntry{{Level: "info", Message: "one"}, {Level: "info", Message: "two"}}
+					end.Lines = []ports.LogEntry{{Level: "info", Message: "three"}}
+					answered := make(chan struct{})
+					go func() {
+						defer close(answered)
+						_, _ = p.ControlPlane.Report(t.Context(), p.ref, []ports.Report{log, end}) // what became of it is seen below
+					}()
+					eventually(t, func() bool { return p.get(w.ID).Status == domain.StatusCompleted }, "the outcome")
+					require.Len(t, p.lines(w), 3, "run %d", i)
+					<-answered
+				}
+			}},
+		{"progress of a checkpoint is clean and bounded",
+			"SaveCheckpoint stores a checkpoint", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				a := p.running(p.worker)
+				half, over := 50.0, 150.0
+				up := ports.CheckpointUpload{WorkloadID: a.ID, Generation: 1, Sequence: 1, Percent: &half, Message: "a\x00b" + strings.Repeat("x", 5000), Data: []byte("x")}
+				ans, err := p.SaveCheckpoint(t.Context(), p.ref, up)
+				require.NoError(t, err)
 				require.Equal(t, domain.OutcomeApplied, ans.Outcome)
-			}
-		}},
-		{"lines are kept clean and bounded", "results and text are cleaned and cut, never refused", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			a := p.running(p.worker)
-			r := p.says(domain.EventLog, a, 1)
-			for i := range domain.MaxReportLines + 100 {
-				r.Lines = append(r.Lines, ports.LogEntry{Level: "INFO", Message: fmt.Sprint("line ", i)})
-			}
-			odd := p.says(domain.EventLog, a, 1)
-			odd.Lines = []ports.LogEntry{
-				{At: time.Date(20_000, 1, 1, 0, 0, 0, 0, time.UTC), Level: "warning", Stream: "std\x00err", Message: "a\x00b\xff"},
-				{Message: strings.Repeat("é", domain.MaxLogMessage)},
-			}
-			for _, ans := range p.report(r, odd) {
-				require.Equal(t, domain.OutcomeApplied, ans.Outcome)
-			}
-			got := p.lines(a)
-			require.Len(t, got, domain.MaxReportLines+2)
-			require.Contains(t, got[0].Message, "101 log lines were dropped")
-			require.Equal(t, fmt.Sprint("line ", domain.MaxReportLines+99), got[domain.MaxReportLines-1].Message, "the newest are kept")
-			line, long := got[domain.MaxReportLines], got[domain.MaxReportLines+1]
-			require.Equal(t, "ab\uFFFD", line.Message)
-			require.Equal(t, "warn", line.Level)
-			require.Equal(t, "stderr", line.Stream)
-			require.WithinDuration(t, time.Now(), line.At, 24*time.Hour, "a time that cannot be is that of arrival")
-			require.LessOrEqual(t, len(long.Message), domain.MaxLogMessage)
-			require.Equal(t, "info", long.Level)
-		}},
-		{"log lines are there when the outcome is", "The lines of a run are kept with the report that brings them", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			for i := range 20 {
+				got := p.get(a.ID)
+				require.Equal(t, domain.CleanAndCut(up.Message, domain.MaxProgressMessage), got.ProgressMessage)
+				up.Sequence, up.Percent = 2, &over
+				_, err = p.SaveCheckpoint(t.Context(), p.ref, up)
+				requireCode(t, err, domain.CodeInvalidInput)
+				require.Equal(t, int64(1), p.get(a.ID).CheckpointSequence)
+			}},
+		{"bad messages are dropped",
+			"bad ones are dropped with a metric; none of them can stop a consumer", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				if h.Junk == nil {
+					return // nothing carries messages here
+				}
+				junk := []string{"", "x", "\x00\xff", "[]", "{}", `{"type":7}`, `{"type":"worker.reports","version":1,"payload":7}`, `{"type":"worker.dance","version":1}`,
+					`{"type":"worker.reports","version":1,"payload":` + string(nestedJSON(20_000)) + `}`}
+				before := h.Dropped()
+				for _, data := range junk {
+					h.Junk([]byte(data))
+				}
 				w := p.running(p.worker)
-				log, end := p.says(domain.EventLog, w, 1), p.says(domain.EventComplete, w, 1)
-				log.Lines = []ports.LogEntry{{Level: "info", Message: "one"}, {Level: "info", Message: "two"}}
-				end.Lines = []ports.LogEntry{{Level: "info", Message: "three"}}
-				answered := make(chan struct{})
-				go func() {
-					defer close(answered)
-					_, _ = p.ControlPlane.Report(t.Context(), p.ref, []ports.Report{log, end}) // what became of it is seen below
-				}()
-				eventually(t, func() bool { return p.get(w.ID).Status == domain.StatusCompleted }, "the outcome")
-				require.Len(t, p.lines(w), 3, "run %d", i)
-				<-answered
-			}
-		}},
-		{"progress of a checkpoint is clean and bounded", "SaveCheckpoint stores a checkpoint", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			a := p.running(p.worker)
-			half, over := 50.0, 150.0
-			up := ports.CheckpointUpload{WorkloadID: a.ID, Generation: 1, Sequence: 1, Percent: &half, Message: "a\x00b" + strings.Repeat("x", 5000), Data: []byte("x")}
-			ans, err := p.SaveCheckpoint(t.Context(), p.ref, up)
-			require.NoError(t, err)
-			require.Equal(t, domain.OutcomeApplied, ans.Outcome)
-			got := p.get(a.ID)
-			require.Equal(t, domain.CleanAndCut(up.Message, domain.MaxProgressMessage), got.ProgressMessage)
-			up.Sequence, up.Percent = 2, &over
-			_, err = p.SaveCheckpoint(t.Context(), p.ref, up)
-			requireCode(t, err, domain.CodeInvalidInput)
-			require.Equal(t, int64(1), p.get(a.ID).CheckpointSequence)
-		}},
-		{"bad messages are dropped", "bad ones are dropped with a metric; none of them can stop a consumer", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			if h.Junk == nil {
-				return // nothing carries messages here
-			}
-			junk := []string{"", "x", "\x00\xff", "[]", "{}", `{"type":7}`, `{"type":"worker.reports","version":1,"payload":7}`, `{"type":"worker.dance","version":1}`,
-				`{"type":"worker.reports","version":1,"payload":` + string(nestedJSON(20_000)) + `}`}
-			before := h.Dropped()
-			for _, data := range junk {
-				h.Junk([]byte(data))
-			}
-			w := p.running(p.worker)
-			require.Equal(t, domain.OutcomeApplied, p.report(p.says(domain.EventComplete, w, 1))[0].Outcome)
-			eventually(t, func() bool { return h.Dropped()-before >= float64(len(junk)) }, "all of them to be counted")
-		}},
+				require.Equal(t, domain.OutcomeApplied, p.report(p.says(domain.EventComplete, w, 1))[0].Outcome)
+				eventually(t, func() bool { return h.Dropped()-before >= float64(len(junk)) }, "all of them to be counted")
+			}},
 	}
 }
 
@@ -223,77 +232,84 @@ func (p *plane) lines(w domain.Workload) []domain.LogLine {
 // planeSessionCases are about what each call may do in which session.
 func planeSessionCases() []Case[PlaneHarness] {
 	return []Case[PlaneHarness]{
-		{"a call names its session", "without a worker id and a session id it is CodeInvalidInput", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			a := p.running(p.worker)
-			p.save(a, p.worker, 1, domain.OutcomeApplied)
-			p.must(report(a, p.worker, domain.EventComplete, 1)) // not held now: its session is empty, too
-			for _, ref := range []ports.SessionRef{{}, {WorkerID: "w"}, {SessionID: "s1"}, {WorkerID: "w", SessionID: "s\x00"}, {WorkerID: "w.*", SessionID: "s1"}} {
-				for name, err := range everyCall(p, ref, a) {
-					require.Error(t, err, "%s by %q", name, ref)
-					require.Equal(t, domain.CodeInvalidInput, domain.CodeOf(err), "%s by %q: %v", name, ref, err)
+		{"a call names its session",
+			"without a worker id and a session id it is CodeInvalidInput", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				a := p.running(p.worker)
+				p.save(a, p.worker, 1, domain.OutcomeApplied)
+				p.must(report(a, p.worker, domain.EventComplete, 1)) // not held now: its session is empty, too
+				for _, ref := range []ports.SessionRef{{}, {WorkerID: "w"}, {SessionID: "s1"}, {WorkerID: "w", SessionID: "s\x00"}, {WorkerID: "w.*", SessionID: "s1"}} {
+					for name, err := range everyCall(p, ref, a) {
+						require.Error(t, err, "%s by %q", name, ref)
+						require.Equal(t, domain.CodeInvalidInput, domain.CodeOf(err), "%s by %q: %v", name, ref, err)
+					}
 				}
-			}
-		}},
-		{"every call of an ended session is fenced", "CodeFenced when the session is not live; the reports of a session that is not live are fenced, each", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			a := p.running(p.worker)
-			p.save(a, p.worker, 1, domain.OutcomeApplied)
-			_, err := p.LoadCheckpoint(t.Context(), p.ref, a.ID, 1, 1)
-			require.NotEqual(t, domain.CodeFenced, domain.CodeOf(err), "the holder may")
-			require.NoError(t, p.Fleet.Remove(t.Context(), "w", coordinator))
-			p.fenced(a)
-			require.Equal(t, a.Status, p.get(a.ID).Status)
-		}},
-		{"only the holder loads a checkpoint", "Only the holder of the workload at that generation may, in a live session", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			a := p.running(p.worker)
-			p.save(a, p.worker, 1, domain.OutcomeApplied)
-			_, err := h.Plane("v").Register(t.Context(), registration("v", "v1", 1))
-			require.NoError(t, err)
-			other := ports.SessionRef{WorkerID: "v", SessionID: "v1"}
-			_, err = h.Plane("v").LoadCheckpoint(t.Context(), other, a.ID, 1, 1)
-			requireCode(t, err, domain.CodeFenced)
-			// In another's name it is fenced as well: the session is not that worker's.
-			_, err = h.Plane("v").LoadCheckpoint(t.Context(), ports.SessionRef{WorkerID: "v", SessionID: "s1"}, a.ID, 1, 1)
-			requireCode(t, err, domain.CodeFenced)
-			_, err = p.LoadCheckpoint(t.Context(), p.ref, "wl_none", 1, 1)
-			requireCode(t, err, domain.CodeFenced)
-			p.must(report(a, p.worker, domain.EventComplete, 1))
-			_, err = p.LoadCheckpoint(t.Context(), p.ref, a.ID, 1, 1)
-			requireCode(t, err, domain.CodeFenced)
-		}},
-		{"an old session takes nothing from its successor", "such a poll takes nothing from the session that came after it", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			successor := h.Plane("w")
-			_, err := successor.Register(t.Context(), takeOver("w", "s2", 10))
-			require.NoError(t, err)
-			cmd := ports.Command{Kind: ports.CommandCancel, SessionID: "s2", WorkloadID: "wl_1", Generation: 3}
-			h.Notifier.Command(t.Context(), "w", cmd)
-			for range 3 {
-				stolen, _ := p.Poll(t.Context(), p.ref, 10*time.Millisecond) // fenced where it reaches a coordinator
-				require.Empty(t, stolen)
-			}
-			var got []ports.Command
-			eventually(t, func() bool {
-				got, err = successor.Poll(t.Context(), ports.SessionRef{WorkerID: "w", SessionID: "s2"}, 50*time.Millisecond)
+			}},
+		{"every call of an ended session is fenced",
+			"CodeFenced when the session is not live; the reports of a session that is not live are fenced, each",
+			func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				a := p.running(p.worker)
+				p.save(a, p.worker, 1, domain.OutcomeApplied)
+				_, err := p.LoadCheckpoint(t.Context(), p.ref, a.ID, 1, 1)
+				require.NotEqual(t, domain.CodeFenced, domain.CodeOf(err), "the holder may")
+				require.NoError(t, p.Fleet.Remove(t.Context(), "w", coordinator))
+				p.fenced(a)
+				require.Equal(t, a.Status, p.get(a.ID).Status)
+			}},
+		{"only the holder loads a checkpoint",
+			"Only the holder of the workload at that generation may, in a live session", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				a := p.running(p.worker)
+				p.save(a, p.worker, 1, domain.OutcomeApplied)
+				_, err := h.Plane("v").Register(t.Context(), registration("v", "v1", 1))
 				require.NoError(t, err)
-				return len(got) > 0
-			}, "the command")
-			require.Equal(t, []ports.Command{cmd}, got)
-		}},
-		{"a heartbeat with an unknown state is refused", "CodeInvalidInput for an inventory that names no workload or a state that is not known", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			a := p.running(p.worker)
-			for _, bad := range []ports.InventoryItem{
-				{WorkloadID: a.ID, Generation: 1, State: "dancing"}, {WorkloadID: a.ID, Generation: 1}, {Generation: 1, State: ports.RunRunning},
-				{WorkloadID: "wl_\x00", Generation: 1, State: ports.RunRunning},
-			} {
-				_, err := p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref, Inventory: []ports.InventoryItem{item(a), bad}})
-				requireCode(t, err, domain.CodeInvalidInput)
-			}
-			require.Empty(t, p.beat(item(a)))
-		}},
+				other := ports.SessionRef{WorkerID: "v", SessionID: "v1"}
+				_, err = h.Plane("v").LoadCheckpoint(t.Context(), other, a.ID, 1, 1)
+				requireCode(t, err, domain.CodeFenced)
+				// In another's name it is fenced as well: the session is not that worker's.
+				_, err = h.Plane("v").LoadCheckpoint(t.Context(), ports.SessionRef{WorkerID: "v", SessionID: "s1"}, a.ID, 1, 1)
+				requireCode(t, err, domain.CodeFenced)
+				_, err = p.LoadCheckpoint(t.Context(), p.ref, "wl_none", 1, 1)
+				requireCode(t, err, domain.CodeFenced)
+				p.must(report(a, p.worker, domain.EventComplete, 1))
+				_, err = p.LoadCheckpoint(t.Context(), p.ref, a.ID, 1, 1)
+				requireCode(t, err, domain.CodeFenced)
+			}},
+		{"an old session takes nothing from its successor",
+			"such a poll takes nothing from the session that came after it", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				successor := h.Plane("w")
+				_, err := successor.Register(t.Context(), takeOver("w", "s2", 10))
+				require.NoError(t, err)
+				cmd := ports.Command{Kind: ports.CommandCancel, SessionID: "s2", WorkloadID: "wl_1", Generation: 3}
+				h.Notifier.Command(t.Context(), "w", cmd)
+				for range 3 {
+					stolen, _ := p.Poll(t.Context(), p.ref, 10*time.Millisecond) // fenced where it reaches a coordinator
+					require.Empty(t, stolen)
+				}
+				var got []ports.Command
+				eventually(t, func() bool {
+					got, err = successor.Poll(t.Context(), ports.SessionRef{WorkerID: "w", SessionID: "s2"}, 50*time.Millisecond)
+					require.NoError(t, err)
+					return len(got) > 0
+				}, "the command")
+				require.Equal(t, []ports.Command{cmd}, got)
+			}},
+		{"a heartbeat with an unknown state is refused",
+			"CodeInvalidInput for an inventory that names no workload or a state that is not known",
+			func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				a := p.running(p.worker)
+				for _, bad := range []ports.InventoryItem{
+					{WorkloadID: a.ID, Generation: 1, State: "dancing"}, {WorkloadID: a.ID, Generation: 1}, {Generation: 1, State: ports.RunRunning},
+					{WorkloadID: "wl_\x00", Generation: 1, State: ports.RunRunning},
+				} {
+					_, err := p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref, Inventory: []ports.InventoryItem{item(a), bad}})
+					requireCode(t, err, domain.CodeInvalidInput)
+				}
+				require.Empty(t, p.beat(item(a)))
+			}},
 	}
 }
 

@@ -13,112 +13,119 @@ import (
 // slot.
 func endingCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
-		{"an ending run keeps its slot", "the worker's slots are taken, by what it holds and by what it has not let go of", func(t T, h StoreHarness) {
-			f := given(t, h)
-			w, free := f.worker("w", 2), f.worker("free", 1)
-			stuck, other := f.running(w), f.running(w)
-			h.Advance(time.Minute)
-			f.must(cancel(stuck))
-			h.Advance(time.Second)
-			require.Equal(t, []domain.Occupancy{{SessionID: w.SessionID, Lane: f.lane(stuck), Count: 1, Ending: 1}}, f.occupancy())
-			held := f.held(w)
-			require.Len(t, held, 2)
-			require.Equal(t, other.ID, held[0].WorkloadID)
-			require.Equal(t, ports.HeldWorkload{
-				WorkloadID: stuck.ID, CustomerID: acme, WorkerID: w.ID, SessionID: w.SessionID, Lane: stuck.Lane, Generation: 1,
-				HeldFor: held[1].HeldFor, Ending: true, EndingFor: held[1].EndingFor,
-			}, held[1])
-			require.GreaterOrEqual(t, held[1].HeldFor, time.Minute)
-			require.GreaterOrEqual(t, held[1].EndingFor, time.Second)
-			require.Less(t, held[1].EndingFor, time.Minute)
-			u, err := f.Workloads.Usage(t.Context(), acme)
-			require.NoError(t, err)
-			require.Equal(t, 1, u.Running, "it counts no longer against its customer")
-			a := f.submit()
-			r := f.apply(assign(a, w))[0]
-			require.Equal(t, domain.OutcomeRefused, r.Outcome)
-			require.Contains(t, r.Reason, "all 2 slots")
-			f.must(assign(a, free))
-			f.must(domain.Transition{WorkloadID: stuck.ID, Event: domain.EventLetGo, Generation: 1, SessionID: w.SessionID, WorkerID: w.ID})
-			f.must(assign(f.submit(), w))
-		}},
-		{"an ending run keeps its slot within one batch", "the worker's slots are taken, by what it holds and by what it has not let go of", func(t T, h StoreHarness) {
-			f := given(t, h)
-			w := f.worker("w", 1)
-			a, b := f.running(w), f.submit()
-			rs := f.apply(cancel(a), assign(b, w))
-			require.Equal(t, domain.OutcomeApplied, rs[0].Outcome)
-			require.Equal(t, domain.OutcomeRefused, rs[1].Outcome)
-		}},
-		{"the last report frees the slot", "Ending runs are kept in the same transaction, as Result.Hands says", func(t T, h StoreHarness) {
-			f := given(t, h)
-			w := f.worker("w", 1)
-			for _, last := range []domain.Event{domain.EventRelease, domain.EventComplete, domain.EventFail} {
+		{"an ending run keeps its slot",
+			"the worker's slots are taken, by what it holds and by what it has not let go of",
+			func(t T, h StoreHarness) {
+				f := given(t, h)
+				w, free := f.worker("w", 2), f.worker("free", 1)
+				stuck, other := f.running(w), f.running(w)
+				h.Advance(time.Minute)
+				f.must(cancel(stuck))
+				h.Advance(time.Second)
+				require.Equal(t, []domain.Occupancy{{SessionID: w.SessionID, Lane: f.lane(stuck), Count: 1, Ending: 1}}, f.occupancy())
+				held := f.held(w)
+				require.Len(t, held, 2)
+				require.Equal(t, other.ID, held[0].WorkloadID)
+				require.Equal(t, ports.HeldWorkload{
+					WorkloadID: stuck.ID, CustomerID: acme, WorkerID: w.ID, SessionID: w.SessionID, Lane: stuck.Lane, Generation: 1,
+					HeldFor: held[1].HeldFor, Ending: true, EndingFor: held[1].EndingFor,
+				}, held[1])
+				require.GreaterOrEqual(t, held[1].HeldFor, time.Minute)
+				require.GreaterOrEqual(t, held[1].EndingFor, time.Second)
+				require.Less(t, held[1].EndingFor, time.Minute)
+				u, err := f.Workloads.Usage(t.Context(), acme)
+				require.NoError(t, err)
+				require.Equal(t, 1, u.Running, "it counts no longer against its customer")
+				a := f.submit()
+				r := f.apply(assign(a, w))[0]
+				require.Equal(t, domain.OutcomeRefused, r.Outcome)
+				require.Contains(t, r.Reason, "all 2 slots")
+				f.must(assign(a, free))
+				f.must(domain.Transition{WorkloadID: stuck.ID, Event: domain.EventLetGo, Generation: 1, SessionID: w.SessionID, WorkerID: w.ID})
+				f.must(assign(f.submit(), w))
+			}},
+		{"an ending run keeps its slot within one batch",
+			"the worker's slots are taken, by what it holds and by what it has not let go of",
+			func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 1)
+				a, b := f.running(w), f.submit()
+				rs := f.apply(cancel(a), assign(b, w))
+				require.Equal(t, domain.OutcomeApplied, rs[0].Outcome)
+				require.Equal(t, domain.OutcomeRefused, rs[1].Outcome)
+			}},
+		{"the last report frees the slot",
+			"Ending runs are kept in the same transaction, as Result.Hands says", func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 1)
+				for _, last := range []domain.Event{domain.EventRelease, domain.EventComplete, domain.EventFail} {
+					a := f.running(w)
+					f.must(cancel(a))
+					require.Len(t, f.held(w), 1)
+					require.Equal(t, domain.OutcomeFenced, f.apply(report(a, w, last, 1))[0].Outcome)
+					require.Empty(t, f.held(w), "%s", last)
+				}
 				a := f.running(w)
-				f.must(cancel(a))
+				early := report(a, w, domain.EventFail, 1)
+				early.StillRunning = true
+				f.must(early)
+				require.Len(t, f.held(w), 1, "reported while the handler runs")
+				require.Equal(t, domain.OutcomeAlready, f.apply(early)[0].Outcome)
 				require.Len(t, f.held(w), 1)
-				require.Equal(t, domain.OutcomeFenced, f.apply(report(a, w, last, 1))[0].Outcome)
-				require.Empty(t, f.held(w), "%s", last)
-			}
-			a := f.running(w)
-			early := report(a, w, domain.EventFail, 1)
-			early.StillRunning = true
-			f.must(early)
-			require.Len(t, f.held(w), 1, "reported while the handler runs")
-			require.Equal(t, domain.OutcomeAlready, f.apply(early)[0].Outcome)
-			require.Len(t, f.held(w), 1)
-			require.Equal(t, domain.OutcomeAlready, f.apply(report(a, w, domain.EventFail, 1))[0].Outcome)
-			require.Empty(t, f.held(w))
-			require.Empty(t, f.occupancy())
-		}},
-		{"an inventory keeps and frees slots", "Ending runs are kept in the same transaction, as Result.Hands says", func(t T, h StoreHarness) {
-			f := given(t, h)
-			w := f.worker("w", 1)
-			a := f.running(w)
-			says := func(e domain.Event) domain.Outcome {
-				tr := report(a, w, e, 1)
-				tr.WorkerID = w.ID
-				r := f.apply(tr)[0]
-				require.Equal(t, f.get(a.ID).State, r.State, "answers carry the whole state")
-				return r.Outcome
-			}
-			require.Equal(t, domain.OutcomeIllegal, says(domain.EventLinger), "it holds it")
-			f.must(report(a, w, domain.EventComplete, 1))
-			trail, state := f.trail(a), f.get(a.ID).State
-			for range 2 {
-				require.Equal(t, domain.OutcomeApplied, says(domain.EventLinger))
-				o := f.occupancy()
-				require.Len(t, o, 1, "once, however often it is said")
-				require.False(t, o[0].FoundAt.IsZero())
-				o[0].FoundAt = time.Time{}
-				require.Equal(t, []domain.Occupancy{{SessionID: w.SessionID, Lane: f.lane(a), Ending: 1}}, o)
-			}
-			for range 2 {
-				require.Equal(t, domain.OutcomeApplied, says(domain.EventLetGo))
+				require.Equal(t, domain.OutcomeAlready, f.apply(report(a, w, domain.EventFail, 1))[0].Outcome)
+				require.Empty(t, f.held(w))
 				require.Empty(t, f.occupancy())
-			}
-			require.Equal(t, trail, f.trail(a), "nothing is audited")
-			require.Equal(t, state, f.get(a.ID).State)
-		}},
-		{"an assignment knows the runs that were found", "a run of the session was found in its worker's inventory after the plan", func(t T, h StoreHarness) {
-			f := given(t, h)
-			w := f.worker("w", 5)
-			a, b, c := f.running(w), f.submit(), f.submit()
-			f.must(report(a, w, domain.EventComplete, 1))
-			found := report(a, w, domain.EventLinger, 1)
-			found.WorkerID = w.ID
-			require.Equal(t, domain.OutcomeApplied, f.apply(found)[0].Outcome)
-			r := f.apply(assign(b, w))[0]
-			require.Equal(t, domain.OutcomeRefused, r.Outcome, "the plan is older than what was found")
-			require.NotEmpty(t, r.Reason)
-			known := assign(b, w)
-			known.FoundAt = f.occupancy()[0].FoundAt
-			f.must(known)
-			gone := report(a, w, domain.EventLetGo, 1)
-			gone.WorkerID = w.ID
-			f.apply(gone)
-			f.must(assign(c, w))
-		}},
+			}},
+		{"an inventory keeps and frees slots",
+			"Ending runs are kept in the same transaction, as Result.Hands says", func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 1)
+				a := f.running(w)
+				says := func(e domain.Event) domain.Outcome {
+					tr := report(a, w, e, 1)
+					tr.WorkerID = w.ID
+					r := f.apply(tr)[0]
+					require.Equal(t, f.get(a.ID).State, r.State, "answers carry the whole state")
+					return r.Outcome
+				}
+				require.Equal(t, domain.OutcomeIllegal, says(domain.EventLinger), "it holds it")
+				f.must(report(a, w, domain.EventComplete, 1))
+				trail, state := f.trail(a), f.get(a.ID).State
+				for range 2 {
+					require.Equal(t, domain.OutcomeApplied, says(domain.EventLinger))
+					o := f.occupancy()
+					require.Len(t, o, 1, "once, however often it is said")
+					require.False(t, o[0].FoundAt.IsZero())
+					o[0].FoundAt = time.Time{}
+					require.Equal(t, []domain.Occupancy{{SessionID: w.SessionID, Lane: f.lane(a), Ending: 1}}, o)
+				}
+				for range 2 {
+					require.Equal(t, domain.OutcomeApplied, says(domain.EventLetGo))
+					require.Empty(t, f.occupancy())
+				}
+				require.Equal(t, trail, f.trail(a), "nothing is audited")
+				require.Equal(t, state, f.get(a.ID).State)
+			}},
+		{"an assignment knows the runs that were found",
+			"a run of the session was found in its worker's inventory after the plan", func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 5)
+				a, b, c := f.running(w), f.submit(), f.submit()
+				f.must(report(a, w, domain.EventComplete, 1))
+				found := report(a, w, domain.EventLinger, 1)
+				found.WorkerID = w.ID
+				require.Equal(t, domain.OutcomeApplied, f.apply(found)[0].Outcome)
+				r := f.apply(assign(b, w))[0]
+				require.Equal(t, domain.OutcomeRefused, r.Outcome, "the plan is older than what was found")
+				require.NotEmpty(t, r.Reason)
+				known := assign(b, w)
+				known.FoundAt = f.occupancy()[0].FoundAt
+				f.must(known)
+				gone := report(a, w, domain.EventLetGo, 1)
+				gone.WorkerID = w.ID
+				f.apply(gone)
+				f.must(assign(c, w))
+			}},
 		{"an ending run ends with its session", "what live sessions have not let go of", func(t T, h StoreHarness) {
 			f := given(t, h)
 			w, r, m, x := f.worker("ok", 5), f.worker("replaced", 5), f.worker("removed", 5), f.worker("expired", 5)
@@ -147,29 +154,30 @@ func endingCases() []Case[StoreHarness] {
 			f.apply(tr)
 			require.Len(t, f.occupancy(), 1, "a session that has ended keeps nothing")
 		}},
-		{"heads name the workers that declined", "which workers gave it back lately; the other workers are asked at once", func(t T, h StoreHarness) {
-			f := given(t, h)
-			w := f.worker("w", 5)
-			a := f.submit()
-			f.must(assign(a, w))
-			f.must(report(a, w, domain.EventDecline, 1))
-			got := f.get(a.ID)
-			require.Len(t, got.Declines, 1)
-			require.Equal(t, domain.Decline{WorkerID: "w", Count: 1, Until: got.UpdatedAt.Add(domain.DeclinePause)}, got.Declines[0])
-			heads := f.heads(5)
-			require.Equal(t, []domain.Candidate{{ID: a.ID, Generation: 1, QueueAt: a.QueueAt, Declines: got.Declines}}, heads[0].Heads)
-			heads[0].Heads[0].Declines[0].Count = 99
-			require.Equal(t, 1, f.heads(5)[0].Heads[0].Declines[0].Count, "nothing is shared")
-			f.must(assign(got, w))
-			f.must(report(a, w, domain.EventStart, 2))
-			require.Empty(t, f.get(a.ID).Declines)
-			f.must(report(a, w, domain.EventFail, 2))
-			h.Advance(2 * time.Hour)
-			for _, c := range f.heads(5)[0].Heads {
-				require.Empty(t, c.Declines)
-			}
-			require.Len(t, f.heads(5)[0].Heads, 1)
-		}},
+		{"heads name the workers that declined",
+			"which workers gave it back lately; the other workers are asked at once", func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 5)
+				a := f.submit()
+				f.must(assign(a, w))
+				f.must(report(a, w, domain.EventDecline, 1))
+				got := f.get(a.ID)
+				require.Len(t, got.Declines, 1)
+				require.Equal(t, domain.Decline{WorkerID: "w", Count: 1, Until: got.UpdatedAt.Add(domain.DeclinePause)}, got.Declines[0])
+				heads := f.heads(5)
+				require.Equal(t, []domain.Candidate{{ID: a.ID, Generation: 1, QueueAt: a.QueueAt, Declines: got.Declines}}, heads[0].Heads)
+				heads[0].Heads[0].Declines[0].Count = 99
+				require.Equal(t, 1, f.heads(5)[0].Heads[0].Declines[0].Count, "nothing is shared")
+				f.must(assign(got, w))
+				f.must(report(a, w, domain.EventStart, 2))
+				require.Empty(t, f.get(a.ID).Declines)
+				f.must(report(a, w, domain.EventFail, 2))
+				h.Advance(2 * time.Hour)
+				for _, c := range f.heads(5)[0].Heads {
+					require.Empty(t, c.Declines)
+				}
+				require.Len(t, f.heads(5)[0].Heads, 1)
+			}},
 	}
 }
 

@@ -12,84 +12,89 @@ import (
 // laneCases are about the limit of lanes per customer, and about lanes without work.
 func laneCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
-		{"the lanes of one customer are bounded", "Of a customer that has more lanes than the limit, only those are returned that Choose chooses", func(t T, h StoreHarness) {
-			f := given(t, h)
-			urgent := map[int]domain.Workload{}
-			for n := range 12 { // the later, the more urgent
-				urgent[n] = f.submit(func(s *domain.Submission) { s.Priority = 10 + 80*n })
-				h.Advance(time.Second)
-			}
-			other := f.submit(func(s *domain.Submission) { s.CustomerID = rival })
-			q := domain.HeadsQuery{N: 1, Limit: 6, Policy: domain.PolicyPriority}
-			want := []domain.LaneID{other.Lane}
-			for _, n := range []int{0, 1, 2, 9, 10, 11} {
-				want = append(want, urgent[n].Lane)
-			}
-			f.chosen(q, want, 0, 6)
-			got, err := f.Queue.Heads(t.Context(), domain.HeadsQuery{N: 5, Lanes: []domain.LaneID{urgent[5].Lane}, Limit: 1})
-			require.NoError(t, err)
-			require.Len(t, got.Lanes, 1, "lanes that are asked for are not bounded")
-			for n := range 7 {
-				f.must(cancel(urgent[n]))
-			}
-			want = want[:1]
-			for n := 7; n < 12; n++ {
-				want = append(want, urgent[n].Lane)
-			}
-			f.chosen(q, want, 0, 0)
-		}},
-		{"lanes that no worker admits are set aside", "those that none of them admits are set aside: they do not count against Limit", func(t T, h StoreHarness) {
-			f := given(t, h)
-			var unable []domain.LaneID
-			for n := range 30 {
-				unable = append(unable, f.submit(func(s *domain.Submission) {
-					s.Affinity.Hard.WorkerTags = map[string]string{"gpu": fmt.Sprint(n)}
-				}).Lane)
-				h.Advance(time.Second)
-			}
-			able := []domain.LaneID{f.submit(func(s *domain.Submission) { s.Priority = 0 }).Lane, f.submit(func(s *domain.Submission) { s.Priority = 1 }).Lane}
-			plain := f.worker("w", 1)
-			q := domain.HeadsQuery{N: 1, Limit: 2, Policy: domain.PolicyPriority, Roster: domain.NewRoster([]domain.Worker{plain})}
-			f.chosen(q, append(able, unable[:20]...), 10, 0)
-			r := registration("gpu", "gpu-session", 1)
-			r.Tags = map[string]string{"gpu": "29"}
-			gpu, err := f.Workers.Register(t.Context(), r, lease)
-			require.NoError(t, err)
-			q.Limit, q.Roster = 3, domain.NewRoster([]domain.Worker{plain, gpu})
-			f.chosen(q, append(append(able, unable[29]), unable[:20]...), 9, 0)
-		}},
-		{"lanes without work are forgotten, and come back", "Forget removes lanes that nothing unfinished stands in; a submission beside it always finds its lane", func(t T, h StoreHarness) {
-			f := given(t, h)
-			w := f.worker("w", 9)
-			priority := func(n int) func(s *domain.Submission) { return func(s *domain.Submission) { s.Priority = n } }
-			done, waits, runs, paused := f.submit(priority(1)), f.submit(priority(2)), f.running(w, priority(3)), f.running(w, priority(4))
-			later := f.submit(priority(5), func(s *domain.Submission) { s.RunAt = done.CreatedAt.Add(time.Hour) })
-			stuck := f.running(w, priority(6))
-			f.must(cancel(done))
-			f.must(cancel(stuck))
-			f.must(domain.Transition{WorkloadID: paused.ID, CustomerID: acme, Event: domain.EventRequestPause})
-			f.must(report(paused, w, domain.EventPaused, 1))
-			_, err := f.Workloads.Forget(t.Context(), 100)
-			require.NoError(t, err)
-			require.Equal(t, f.lane(waits), f.heads(1)[0].Lane)
-			h.Advance(domain.LaneRetention + time.Minute)
-			_, err = f.Workloads.Forget(t.Context(), 100)
-			require.NoError(t, err)
-			again := f.submit(priority(1))
-			h.Advance(time.Hour)
-			f.must(report(runs, w, domain.EventRelease, 1))
-			f.must(domain.Transition{WorkloadID: paused.ID, CustomerID: acme, Event: domain.EventResume})
-			want := []domain.Lane{f.lane(again), f.lane(waits), f.lane(runs), f.lane(paused), f.lane(later)}
-			var got []domain.Lane
-			for _, l := range f.heads(1) {
-				got = append(got, l.Lane)
-			}
-			require.ElementsMatch(t, want, got, "each lane is whole, whatever was forgotten")
-			require.Equal(t, f.lane(stuck), f.occupancy()[0].Lane)
-			n, err := f.Workloads.Forget(t.Context(), 100)
-			require.NoError(t, err)
-			require.Zero(t, n, "what has work is never forgotten")
-		}},
+		{"the lanes of one customer are bounded",
+			"Of a customer that has more lanes than the limit, only those are returned that Choose chooses",
+			func(t T, h StoreHarness) {
+				f := given(t, h)
+				urgent := map[int]domain.Workload{}
+				for n := range 12 { // the later, the more urgent
+					urgent[n] = f.submit(func(s *domain.Submission) { s.Priority = 10 + 80*n })
+					h.Advance(time.Second)
+				}
+				other := f.submit(func(s *domain.Submission) { s.CustomerID = rival })
+				q := domain.HeadsQuery{N: 1, Limit: 6, Policy: domain.PolicyPriority}
+				want := []domain.LaneID{other.Lane}
+				for _, n := range []int{0, 1, 2, 9, 10, 11} {
+					want = append(want, urgent[n].Lane)
+				}
+				f.chosen(q, want, 0, 6)
+				got, err := f.Queue.Heads(t.Context(), domain.HeadsQuery{N: 5, Lanes: []domain.LaneID{urgent[5].Lane}, Limit: 1})
+				require.NoError(t, err)
+				require.Len(t, got.Lanes, 1, "lanes that are asked for are not bounded")
+				for n := range 7 {
+					f.must(cancel(urgent[n]))
+				}
+				want = want[:1]
+				for n := 7; n < 12; n++ {
+					want = append(want, urgent[n].Lane)
+				}
+				f.chosen(q, want, 0, 0)
+			}},
+		{"lanes that no worker admits are set aside",
+			"those that none of them admits are set aside: they do not count against Limit", func(t T, h StoreHarness) {
+				f := given(t, h)
+				var unable []domain.LaneID
+				for n := range 30 {
+					unable = append(unable, f.submit(func(s *domain.Submission) {
+						s.Affinity.Hard.WorkerTags = map[string]string{"gpu": fmt.Sprint(n)}
+					}).Lane)
+					h.Advance(time.Second)
+				}
+				able := []domain.LaneID{f.submit(func(s *domain.Submission) { s.Priority = 0 }).Lane, f.submit(func(s *domain.Submission) { s.Priority = 1 }).Lane}
+				plain := f.worker("w", 1)
+				q := domain.HeadsQuery{N: 1, Limit: 2, Policy: domain.PolicyPriority, Roster: domain.NewRoster([]domain.Worker{plain})}
+				f.chosen(q, append(able, unable[:20]...), 10, 0)
+				r := registration("gpu", "gpu-session", 1)
+				r.Tags = map[string]string{"gpu": "29"}
+				gpu, err := f.Workers.Register(t.Context(), r, lease)
+				require.NoError(t, err)
+				q.Limit, q.Roster = 3, domain.NewRoster([]domain.Worker{plain, gpu})
+				f.chosen(q, append(append(able, unable[29]), unable[:20]...), 9, 0)
+			}},
+		{"lanes without work are forgotten, and come back",
+			"Forget removes lanes that nothing unfinished stands in; a submission beside it always finds its lane",
+			func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 9)
+				priority := func(n int) func(s *domain.Submission) { return func(s *domain.Submission) { s.Priority = n } }
+				done, waits, runs, paused := f.submit(priority(1)), f.submit(priority(2)), f.running(w, priority(3)), f.running(w, priority(4))
+				later := f.submit(priority(5), func(s *domain.Submission) { s.RunAt = done.CreatedAt.Add(time.Hour) })
+				stuck := f.running(w, priority(6))
+				f.must(cancel(done))
+				f.must(cancel(stuck))
+				f.must(domain.Transition{WorkloadID: paused.ID, CustomerID: acme, Event: domain.EventRequestPause})
+				f.must(report(paused, w, domain.EventPaused, 1))
+				_, err := f.Workloads.Forget(t.Context(), 100)
+				require.NoError(t, err)
+				require.Equal(t, f.lane(waits), f.heads(1)[0].Lane)
+				h.Advance(domain.LaneRetention + time.Minute)
+				_, err = f.Workloads.Forget(t.Context(), 100)
+				require.NoError(t, err)
+				again := f.submit(priority(1))
+				h.Advance(time.Hour)
+				f.must(report(runs, w, domain.EventRelease, 1))
+				f.must(domain.Transition{WorkloadID: paused.ID, CustomerID: acme, Event: domain.EventResume})
+				want := []domain.Lane{f.lane(again), f.lane(waits), f.lane(runs), f.lane(paused), f.lane(later)}
+				var got []domain.Lane
+				for _, l := range f.heads(1) {
+					got = append(got, l.Lane)
+				}
+				require.ElementsMatch(t, want, got, "each lane is whole, whatever was forgotten")
+				require.Equal(t, f.lane(stuck), f.occupancy()[0].Lane)
+				n, err := f.Workloads.Forget(t.Context(), 100)
+				require.NoError(t, err)
+				require.Zero(t, n, "what has work is never forgotten")
+			}},
 	}
 }
 

@@ -29,7 +29,7 @@ func RunModel(t *testing.T, adapter string, reference, subject func(t *testing.T
 			}
 			m.session(rt)
 			rt.Repeat(map[string]func(*rapid.T){
-				"submit": m.submit, "assign": m.assign, "report": m.report, "steer": m.steer, "lose": m.lose, "batch": m.batch,
+				"submit": m.submit, "assign": m.assign, "report": m.report, "control": m.control, "lose": m.lose, "batch": m.batch,
 				"wait": m.wait, "limit": m.limit, "session": m.session, "end": m.end, "": m.compare,
 			})
 		})
@@ -163,7 +163,7 @@ var workerEvents = []domain.Event{
 
 func (m *model) report(t *rapid.T) { m.apply(m.transition(t, workerEvents...)) }
 
-func (m *model) steer(t *rapid.T) {
+func (m *model) control(t *rapid.T) {
 	m.apply(m.transition(t, domain.EventCancel, domain.EventRequestPause, domain.EventRequestPause, domain.EventResume))
 }
 

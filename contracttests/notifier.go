@@ -18,52 +18,54 @@ type NotifierHarness struct {
 // NotifierCases is the suite of the Notifier and Listener ports.
 func NotifierCases() []Case[NotifierHarness] {
 	return []Case[NotifierHarness]{
-		{"hints reach who listens for them, and nobody else", "Command sends a command to a worker; Wake tells the leader; Updated tells whoever follows the workload", func(t T, h NotifierHarness) {
-			_, l := h.Open()
-			var mu sync.Mutex
-			var commands []ports.Command
-			var wakes []string
-			var updates []ports.Update
-			keep := func(f func()) { mu.Lock(); defer mu.Unlock(); f() }
-			subs := make([]ports.Subscription, 3)
-			var err error
-			subs[0], err = l.Commands(t.Context(), "w1", func(c ports.Command) { keep(func() { commands = append(commands, c) }) })
-			require.NoError(t, err)
-			subs[1], err = l.Wakes(t.Context(), func(r string) { keep(func() { wakes = append(wakes, r) }) })
-			require.NoError(t, err)
-			subs[2], err = l.Updates(t.Context(), "wl_1", func(u ports.Update) { keep(func() { updates = append(updates, u) }) })
-			require.NoError(t, err)
-			n, _ := h.Open()
-			cmd := ports.Command{
-				Kind: ports.CommandAssign, SessionID: "s", WorkloadID: "wl_1", Generation: 2,
-				Assignment: &ports.Assignment{WorkloadID: "wl_1", Type: "t", Input: `{"a":[1]}`, Labels: map[string]string{"k": "v"}, TimeoutMS: 5},
-			}
-			up := ports.Update{WorkloadID: "wl_1", CustomerID: "cust_a", Event: domain.EventStart, Status: domain.StatusRunning, Generation: 2, ProgressPercent: 12.5}
-			send := func() {
-				n.Command(t.Context(), "w2", ports.Command{Kind: ports.CommandDrain})
-				n.Command(t.Context(), "w1", cmd)
-				n.Wake(t.Context(), "submit")
-				n.Updated(t.Context(), ports.Update{WorkloadID: "wl_2"})
-				n.Updated(t.Context(), up)
-			}
-			send()
-			eventually(t, func() bool {
+		{"hints reach who listens for them, and nobody else",
+			"Command sends a command to a worker; Wake tells the leader; Updated tells whoever follows the workload",
+			func(t T, h NotifierHarness) {
+				_, l := h.Open()
+				var mu sync.Mutex
+				var commands []ports.Command
+				var wakes []string
+				var updates []ports.Update
+				keep := func(f func()) { mu.Lock(); defer mu.Unlock(); f() }
+				subs := make([]ports.Subscription, 3)
+				var err error
+				subs[0], err = l.Commands(t.Context(), "w1", func(c ports.Command) { keep(func() { commands = append(commands, c) }) })
+				require.NoError(t, err)
+				subs[1], err = l.Wakes(t.Context(), func(r string) { keep(func() { wakes = append(wakes, r) }) })
+				require.NoError(t, err)
+				subs[2], err = l.Updates(t.Context(), "wl_1", func(u ports.Update) { keep(func() { updates = append(updates, u) }) })
+				require.NoError(t, err)
+				n, _ := h.Open()
+				cmd := ports.Command{
+					Kind: ports.CommandAssign, SessionID: "s", WorkloadID: "wl_1", Generation: 2,
+					Assignment: &ports.Assignment{WorkloadID: "wl_1", Type: "t", Input: `{"a":[1]}`, Labels: map[string]string{"k": "v"}, TimeoutMS: 5},
+				}
+				up := ports.Update{WorkloadID: "wl_1", CustomerID: "cust_a", Event: domain.EventStart, Status: domain.StatusRunning, Generation: 2, ProgressPercent: 12.5}
+				send := func() {
+					n.Command(t.Context(), "w2", ports.Command{Kind: ports.CommandDrain})
+					n.Command(t.Context(), "w1", cmd)
+					n.Wake(t.Context(), "submit")
+					n.Updated(t.Context(), ports.Update{WorkloadID: "wl_2"})
+					n.Updated(t.Context(), up)
+				}
+				send()
+				eventually(t, func() bool {
+					mu.Lock()
+					defer mu.Unlock()
+					return len(commands) == 1 && len(wakes) == 1 && len(updates) == 1
+				}, "the hints")
+				require.Equal(t, []ports.Command{cmd}, commands)
+				require.Equal(t, []string{"submit"}, wakes)
+				require.Equal(t, []ports.Update{up}, updates)
+				for _, s := range subs {
+					require.NoError(t, s.Close())
+					require.NoError(t, s.Close())
+				}
+				send()
 				mu.Lock()
 				defer mu.Unlock()
-				return len(commands) == 1 && len(wakes) == 1 && len(updates) == 1
-			}, "the hints")
-			require.Equal(t, []ports.Command{cmd}, commands)
-			require.Equal(t, []string{"submit"}, wakes)
-			require.Equal(t, []ports.Update{up}, updates)
-			for _, s := range subs {
-				require.NoError(t, s.Close())
-				require.NoError(t, s.Close())
-			}
-			send()
-			mu.Lock()
-			defer mu.Unlock()
-			require.Len(t, commands, 1)
-			require.Len(t, wakes, 1)
-		}},
+				require.Len(t, commands, 1)
+				require.Len(t, wakes, 1)
+			}},
 	}
 }

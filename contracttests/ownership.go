@@ -13,60 +13,63 @@ var nobody = []domain.CustomerID{"", "cust_nobody", "%", "*"}
 // ownershipCases hold of every method of a store port that names a customer.
 func ownershipCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
-		{"an empty customer owns nothing", "An empty customer is a customer that owns nothing, never any", func(t T, h StoreHarness) {
-			f := given(t, h)
-			w := f.worker("w", 5)
-			a := f.running(w)
-			_, err := f.Checkpoints.Save(t.Context(), report(a, w, domain.EventCheckpoint, 1), domain.Checkpoint{}, []byte("x"))
-			require.NoError(t, err)
-			f.must(wrote(a, w, domain.LogLine{Message: "secret"}))
-			c := f.config("t", "wlcfg_t")
-			_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_1", CustomerID: acme, Role: domain.RoleViewer, Prefix: "p1"})
-			require.NoError(t, err)
-			for _, customer := range nobody {
-				for name, found := range readsOf(f, customer, a.ID, c) {
-					require.Zero(t, found(), "%s of %q", name, customer)
-				}
-				_, err := f.Configs.Get(t.Context(), customer, c.ID)
-				requireCode(t, err, domain.CodeNotFound)
-				requireCode(t, f.Configs.Delete(t.Context(), customer, c.ID), domain.CodeNotFound)
-				requireCode(t, f.Keys.Revoke(t.Context(), customer, "key_1"), domain.CodeNotFound)
-				_, err = f.Customers.Get(t.Context(), customer)
-				requireCode(t, err, domain.CodeNotFound)
-			}
-			for name, found := range readsOf(f, acme, a.ID, c) {
-				require.NotZero(t, found(), "%s of the owner", name)
-			}
-		}},
-		{"transitions of the API name their customer", "The API acts for a customer: a transition of it that names none finds nothing", func(t T, h StoreHarness) {
-			f := given(t, h)
-			w := f.worker("w", 5)
-			a := f.running(w)
-			for _, r := range domain.Rules() {
-				if r.Source != domain.FromAPI {
-					continue
-				}
+		{"an empty customer owns nothing",
+			"An empty customer is a customer that owns nothing, never any", func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 5)
+				a := f.running(w)
+				_, err := f.Checkpoints.Save(t.Context(), report(a, w, domain.EventCheckpoint, 1), domain.Checkpoint{}, []byte("x"))
+				require.NoError(t, err)
+				f.must(wrote(a, w, domain.LogLine{Message: "secret"}))
+				c := f.config("t", "wlcfg_t")
+				_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_1", CustomerID: acme, Role: domain.RoleViewer, Prefix: "p1"})
+				require.NoError(t, err)
 				for _, customer := range nobody {
-					res := f.apply(domain.Transition{WorkloadID: a.ID, CustomerID: customer, Event: r.Event})[0]
-					require.Equal(t, domain.OutcomeNotFound, res.Outcome, "%s for %q", r.Event, customer)
+					for name, found := range readsOf(f, customer, a.ID, c) {
+						require.Zero(t, found(), "%s of %q", name, customer)
+					}
+					_, err := f.Configs.Get(t.Context(), customer, c.ID)
+					requireCode(t, err, domain.CodeNotFound)
+					requireCode(t, f.Configs.Delete(t.Context(), customer, c.ID), domain.CodeNotFound)
+					requireCode(t, f.Keys.Revoke(t.Context(), customer, "key_1"), domain.CodeNotFound)
+					_, err = f.Customers.Get(t.Context(), customer)
+					requireCode(t, err, domain.CodeNotFound)
 				}
-			}
-			require.Equal(t, a, f.get(a.ID))
-			stop := report(a, w, domain.EventComplete, 1)
-			require.Empty(t, stop.CustomerID)
-			f.must(stop)
-		}},
-		{"GetAny reads workloads of every customer", "GetAny is Get whoever the workloads belong to", func(t T, h StoreHarness) {
-			f := given(t, h)
-			a := f.submit()
-			b := f.submission(rival)
-			_, err := f.Workloads.Submit(t.Context(), []domain.Submission{b})
-			require.NoError(t, err)
-			ws, err := f.Workloads.GetAny(t.Context(), b.ID, "wl_none", a.ID)
-			require.NoError(t, err)
-			require.Len(t, ws, 2)
-			require.Equal(t, []domain.CustomerID{rival, acme}, []domain.CustomerID{ws[0].CustomerID, ws[1].CustomerID})
-		}},
+				for name, found := range readsOf(f, acme, a.ID, c) {
+					require.NotZero(t, found(), "%s of the owner", name)
+				}
+			}},
+		{"transitions of the API name their customer",
+			"The API acts for a customer: a transition of it that names none finds nothing", func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 5)
+				a := f.running(w)
+				for _, r := range domain.Rules() {
+					if r.Source != domain.FromAPI {
+						continue
+					}
+					for _, customer := range nobody {
+						res := f.apply(domain.Transition{WorkloadID: a.ID, CustomerID: customer, Event: r.Event})[0]
+						require.Equal(t, domain.OutcomeNotFound, res.Outcome, "%s for %q", r.Event, customer)
+					}
+				}
+				require.Equal(t, a, f.get(a.ID))
+				stop := report(a, w, domain.EventComplete, 1)
+				require.Empty(t, stop.CustomerID)
+				f.must(stop)
+			}},
+		{"GetAny reads workloads of every customer",
+			"GetAny is Get whoever the workloads belong to", func(t T, h StoreHarness) {
+				f := given(t, h)
+				a := f.submit()
+				b := f.submission(rival)
+				_, err := f.Workloads.Submit(t.Context(), []domain.Submission{b})
+				require.NoError(t, err)
+				ws, err := f.Workloads.GetAny(t.Context(), b.ID, "wl_none", a.ID)
+				require.NoError(t, err)
+				require.Len(t, ws, 2)
+				require.Equal(t, []domain.CustomerID{rival, acme}, []domain.CustomerID{ws[0].CustomerID, ws[1].CustomerID})
+			}},
 	}
 }
 

@@ -13,52 +13,56 @@ import (
 // planeEndCases are about sessions that end before their leases, over every carrier.
 func planeEndCases() []Case[PlaneHarness] {
 	return []Case[PlaneHarness]{
-		{"another process is told how long to wait", "CodeConflict carries the details lease_left_ms, lease_ms and heartbeat_interval_ms", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			_, err := h.Plane("w").Register(t.Context(), process("w", "s2", "proc_2"))
-			requireCode(t, err, domain.CodeConflict)
-			var refused *domain.Error
-			require.ErrorAs(t, err, &refused)
-			for _, key := range []string{"lease_left_ms", "lease_ms", "heartbeat_interval_ms"} {
-				b, err := json.Marshal(refused.Details[key])
+		{"another process is told how long to wait",
+			"CodeConflict carries the details lease_left_ms, lease_ms and heartbeat_interval_ms",
+			func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				_, err := h.Plane("w").Register(t.Context(), process("w", "s2", "proc_2"))
+				requireCode(t, err, domain.CodeConflict)
+				var refused *domain.Error
+				require.ErrorAs(t, err, &refused)
+				for _, key := range []string{"lease_left_ms", "lease_ms", "heartbeat_interval_ms"} {
+					b, err := json.Marshal(refused.Details[key])
+					require.NoError(t, err)
+					var ms float64
+					require.NoError(t, json.Unmarshal(b, &ms), key)
+					require.Positive(t, ms, key)
+				}
+				p.beat() // the session that was there goes on
+			}},
+		{"a worker deregisters",
+			"End ends a session by its holder's own word; what it held moves at once", func(t T, h PlaneHarness) {
+				p := givenPlane(t, h)
+				p.running(p.worker)
+				own := domain.SessionEnd{WorkerID: "w", SessionID: "s1"}
+				require.NoError(t, p.End(t.Context(), own))
+				require.NoError(t, p.End(t.Context(), own), "repeating it is safe")
+				require.Empty(t, p.workers())
+				require.Len(t, p.orphans(), 1)
+				_, err := p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref})
+				requireCode(t, err, domain.CodeFenced)
+			}},
+		{"a death is certified",
+			"or by a death certificate; CodeForbidden when its secret is wrong", func(t T, h PlaneHarness) {
+				f := given(t, h.StoreHarness)
+				plane := h.Plane("w")
+				_, err := plane.Register(t.Context(), process("w", "s1", "proc_1"))
 				require.NoError(t, err)
-				var ms float64
-				require.NoError(t, json.Unmarshal(b, &ms), key)
-				require.Positive(t, ms, key)
-			}
-			p.beat() // the session that was there goes on
-		}},
-		{"a worker deregisters", "End ends a session by its holder's own word; what it held moves at once", func(t T, h PlaneHarness) {
-			p := givenPlane(t, h)
-			p.running(p.worker)
-			own := domain.SessionEnd{WorkerID: "w", SessionID: "s1"}
-			require.NoError(t, p.End(t.Context(), own))
-			require.NoError(t, p.End(t.Context(), own), "repeating it is safe")
-			require.Empty(t, p.workers())
-			require.Len(t, p.orphans(), 1)
-			_, err := p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref})
-			requireCode(t, err, domain.CodeFenced)
-		}},
-		{"a death is certified", "or by a death certificate; CodeForbidden when its secret is wrong", func(t T, h PlaneHarness) {
-			f := given(t, h.StoreHarness)
-			plane := h.Plane("w")
-			_, err := plane.Register(t.Context(), process("w", "s1", "proc_1"))
-			require.NoError(t, err)
-			f.running(f.workers()[0])
-			requireCode(t, plane.End(t.Context(), certificate("proc_1", wrongSecret)), domain.CodeForbidden)
-			requireCode(t, plane.End(t.Context(), domain.SessionEnd{}), domain.CodeInvalidInput)
-			require.Empty(t, f.orphans())
-			for range 2 {
-				// Whoever certifies has no session, and need not be the worker.
-				require.NoError(t, h.Plane("supervisor").End(t.Context(), certificate("proc_1", secret)))
-			}
-			require.Equal(t, domain.WorkerDead, f.workers()[0].Status)
-			require.Len(t, f.orphans(), 1)
-			_, err = plane.Register(t.Context(), process("w", "s2", "proc_1"))
-			requireCode(t, err, domain.CodeFenced)
-			_, err = plane.Register(t.Context(), process("w", "s3", "proc_3"))
-			require.NoError(t, err)
-		}},
+				f.running(f.workers()[0])
+				requireCode(t, plane.End(t.Context(), certificate("proc_1", wrongSecret)), domain.CodeForbidden)
+				requireCode(t, plane.End(t.Context(), domain.SessionEnd{}), domain.CodeInvalidInput)
+				require.Empty(t, f.orphans())
+				for range 2 {
+					// Whoever certifies has no session, and need not be the worker.
+					require.NoError(t, h.Plane("supervisor").End(t.Context(), certificate("proc_1", secret)))
+				}
+				require.Equal(t, domain.WorkerDead, f.workers()[0].Status)
+				require.Len(t, f.orphans(), 1)
+				_, err = plane.Register(t.Context(), process("w", "s2", "proc_1"))
+				requireCode(t, err, domain.CodeFenced)
+				_, err = plane.Register(t.Context(), process("w", "s3", "proc_3"))
+				require.NoError(t, err)
+			}},
 		{"an undrain reaches the worker", "CommandUndrain takes back a CommandDrain", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			_, err := p.Fleet.Drain(t.Context(), "w", coordinator)

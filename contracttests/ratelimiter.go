@@ -60,13 +60,14 @@ func LimiterCases() []Case[LimiterHarness] {
 			require.False(t, take(t, l, "a", 0.001, 1).Allowed)
 			require.True(t, take(t, l, "b", 0.001, 1).Allowed)
 		}},
-		{"of N racers on b tokens b are allowed", "Of N racers on a bucket of b tokens, b are allowed", func(t T, h LimiterHarness) {
-			rs := race(64, func(int) bool {
-				d, err := h.Open().Allow(t.Context(), "k", 0.001, 7)
-				return err == nil && d.Allowed
-			})
-			require.Equal(t, 7, count(rs, func(ok bool) bool { return ok }))
-		}},
+		{"of N racers on b tokens b are allowed",
+			"Of N racers on a bucket of b tokens, b are allowed", func(t T, h LimiterHarness) {
+				rs := race(64, func(int) bool {
+					d, err := h.Open().Allow(t.Context(), "k", 0.001, 7)
+					return err == nil && d.Allowed
+				})
+				require.Equal(t, 7, count(rs, func(ok bool) bool { return ok }))
+			}},
 		{"changed limits take effect", "burst tokens, rate per second: those of the call", func(t T, h LimiterHarness) {
 			l := h.Open()
 			for range 3 {
@@ -78,11 +79,12 @@ func LimiterCases() []Case[LimiterHarness] {
 			require.Greater(t, take(t, l, "k", 100, 50).Remaining, 10)
 			require.LessOrEqual(t, take(t, l, "k", 100, 5).Remaining, 5)
 		}},
-		{"a cancelled context surfaces as itself", "A context that is cancelled surfaces as context.Canceled", func(t T, h LimiterHarness) {
-			ctx, cancel := context.WithCancel(t.Context())
-			cancel()
-			_, err := h.Open().Allow(ctx, "k", 1, 1)
-			require.ErrorIs(t, err, context.Canceled)
-		}},
+		{"a cancelled context surfaces as itself",
+			"A context that is cancelled surfaces as context.Canceled", func(t T, h LimiterHarness) {
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel()
+				_, err := h.Open().Allow(ctx, "k", 1, 1)
+				require.ErrorIs(t, err, context.Canceled)
+			}},
 	}
 }

@@ -11,188 +11,198 @@ import (
 
 func tenancyCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
-		{"a customer is kept and changed", "Update applies the patch atomically and returns the result", func(t T, h StoreHarness) {
-			f := given(t, h)
-			c, err := f.Customers.Create(t.Context(), domain.Customer{ID: "cust_new", Name: "New", Tier: domain.TierFree, Overrides: domain.Limits{Burst: 9, RatePerSec: 0.5}, NoPreemption: true})
-			require.NoError(t, err)
-			require.False(t, c.CreatedAt.IsZero())
-			got, err := h.Open().Customers.Get(t.Context(), "cust_new")
-			require.NoError(t, err)
-			require.Equal(t, c, got)
-			tier, bad := domain.TierEnterprise, domain.Tier("gold")
-			h.Advance(time.Second)
-			c2, err := f.Customers.Update(t.Context(), c.ID, domain.CustomerPatch{Tier: &tier})
-			require.NoError(t, err)
-			require.Equal(t, domain.TierEnterprise, c2.Tier)
-			require.Equal(t, c.Overrides, c2.Overrides)
-			require.True(t, c2.NoPreemption)
-			c2, err = f.Customers.Update(t.Context(), c.ID, domain.CustomerPatch{NoPreemption: new(false)})
-			require.NoError(t, err)
-			require.False(t, c2.NoPreemption)
-			require.True(t, c2.UpdatedAt.After(c.UpdatedAt))
-			_, err = f.Customers.Update(t.Context(), c.ID, domain.CustomerPatch{Tier: &bad})
-			requireCode(t, err, domain.CodeInvalidInput)
-			got, err = f.Customers.Get(t.Context(), c.ID)
-			require.NoError(t, err)
-			require.Equal(t, c2, got, "a failed write changes nothing")
-			many, err := f.Customers.GetMany(t.Context(), []domain.CustomerID{c.ID, "cust_nobody"})
-			require.NoError(t, err)
-			require.Equal(t, map[domain.CustomerID]domain.Customer{c.ID: c2}, many, "unknown ones are left out")
-		}},
-		{"a patch changes only what it sets", "Update applies the patch atomically and returns the result", func(t T, h StoreHarness) {
-			f := given(t, h)
-			_, err := f.Customers.Create(t.Context(), domain.Customer{
-				ID: "cust_new", Name: "New", Tier: domain.TierFree, Overrides: domain.Limits{MaxConcurrent: 1, MaxQueueDepth: 2, RatePerSec: 0.5, Burst: 4},
-			})
-			require.NoError(t, err)
-			for _, c := range []struct {
-				patch domain.LimitsPatch
-				want  domain.Limits
-			}{
-				{domain.LimitsPatch{}, domain.Limits{MaxConcurrent: 1, MaxQueueDepth: 2, RatePerSec: 0.5, Burst: 4}},
-				{domain.LimitsPatch{Burst: domain.To(9)}, domain.Limits{MaxConcurrent: 1, MaxQueueDepth: 2, RatePerSec: 0.5, Burst: 9}},
-				{domain.LimitsPatch{MaxConcurrent: domain.To(0), RatePerSec: domain.To(0.0)}, domain.Limits{MaxQueueDepth: 2, Burst: 9}},
-			} {
-				got, err := f.Customers.Update(t.Context(), "cust_new", domain.CustomerPatch{Limits: c.patch})
+		{"a customer is kept and changed",
+			"Update applies the patch atomically and returns the result", func(t T, h StoreHarness) {
+				f := given(t, h)
+				c, err := f.Customers.Create(t.Context(), domain.Customer{ID: "cust_new", Name: "New", Tier: domain.TierFree, Overrides: domain.Limits{Burst: 9, RatePerSec: 0.5}, NoPreemption: true})
 				require.NoError(t, err)
-				require.Equal(t, c.want, got.Overrides)
-				require.Equal(t, "New", got.Name)
-			}
-			got, err := h.Open().Customers.Get(t.Context(), "cust_new")
-			require.NoError(t, err)
-			require.Equal(t, domain.Limits{MaxQueueDepth: 2, Burst: 9}, got.Overrides)
-		}},
-		{"customers that do not exist are not found, those that do conflict", "CodeConflict when the id exists; CodeNotFound when there is none", func(t T, h StoreHarness) {
-			f := given(t, h)
-			_, err := f.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "Other", Tier: domain.TierFree})
-			requireCode(t, err, domain.CodeConflict)
-			_, err = f.Customers.Get(t.Context(), "cust_nobody")
-			requireCode(t, err, domain.CodeNotFound)
-			_, err = f.Customers.Update(t.Context(), "cust_nobody", domain.CustomerPatch{})
-			requireCode(t, err, domain.CodeNotFound)
-			cs, err := f.Customers.List(t.Context(), "", 1)
-			require.NoError(t, err)
-			require.Len(t, cs, 1)
-			require.Equal(t, acme, cs[0].ID)
-			cs, err = f.Customers.List(t.Context(), acme, 10)
-			require.NoError(t, err)
-			require.Len(t, cs, 1)
-		}},
-		{"a config is kept, replaced and deleted", "Create, Get, ForType, List, Update, Delete", func(t T, h StoreHarness) {
-			f := given(t, h)
-			c := f.config("b", "wlcfg_b")
-			for _, other := range []domain.ConfigID{"wlcfg_b", "wlcfg_x"} {
-				dup := c
-				dup.ID = other
-				_, err := f.Configs.Create(t.Context(), dup)
-				requireCode(t, err, domain.CodeConflict)
-			}
-			f.config("a", "wlcfg_a")
-			key := domain.ConfigKey{CustomerID: acme, Type: "b"}
-			byKey, err := h.Open().Configs.ForTypes(t.Context(), []domain.ConfigKey{key, {CustomerID: acme, Type: "none"}, {CustomerID: rival, Type: "b"}})
-			require.NoError(t, err)
-			require.Equal(t, map[domain.ConfigKey]domain.WorkloadConfig{key: c}, byKey, "those that do not exist are left out")
-			c.Description, c.MaxRetries, c.Backoff = "changed", 9, domain.RetryBackoff{Initial: time.Minute, Factor: 1, Max: time.Minute}
-			c, err = f.Configs.Update(t.Context(), c)
-			require.NoError(t, err)
-			got, err := f.Configs.Get(t.Context(), acme, c.ID)
-			require.NoError(t, err)
-			require.Equal(t, c, got)
-			moved := c
-			moved.Type = "z"
-			_, err = f.Configs.Update(t.Context(), moved)
-			requireCode(t, err, domain.CodeInvalidInput)
-			list, err := f.Configs.List(t.Context(), acme)
-			require.NoError(t, err)
-			require.Equal(t, []string{"a", "b"}, []string{list[0].Type, list[1].Type})
-			require.NoError(t, f.Configs.Delete(t.Context(), acme, c.ID))
-			_, err = f.Configs.Get(t.Context(), acme, c.ID)
-			requireCode(t, err, domain.CodeNotFound)
-		}},
-		{"a config in use stays", "CodeConflict while a workload submitted under it is not final", func(t T, h StoreHarness) {
-			f := given(t, h)
-			c := f.config("t", "wlcfg_t")
-			a := f.submit(func(s *domain.Submission) { s.ConfigID = c.ID })
-			requireCode(t, f.Configs.Delete(t.Context(), acme, c.ID), domain.CodeConflict)
-			f.must(cancel(a))
-			require.NoError(t, f.Configs.Delete(t.Context(), acme, c.ID))
-		}},
-		{"another customer's config is not there", "Every method is limited to one customer", func(t T, h StoreHarness) {
-			f := given(t, h)
-			c := f.config("t", "wlcfg_t")
-			_, err := f.Configs.Get(t.Context(), rival, c.ID)
-			requireCode(t, err, domain.CodeNotFound)
-			foreignKeys, err := f.Configs.ForTypes(t.Context(), []domain.ConfigKey{{CustomerID: rival, Type: "t"}})
-			require.NoError(t, err)
-			require.Empty(t, foreignKeys)
-			requireCode(t, f.Configs.Delete(t.Context(), rival, c.ID), domain.CodeNotFound)
-			foreign := c
-			foreign.CustomerID = rival
-			_, err = f.Configs.Update(t.Context(), foreign)
-			requireCode(t, err, domain.CodeNotFound)
-			list, err := f.Configs.List(t.Context(), rival)
-			require.NoError(t, err)
-			require.Empty(t, list)
-			foreign.CustomerID = "cust_nobody"
-			_, err = f.Configs.Create(t.Context(), foreign)
-			requireCode(t, err, domain.CodeNotFound)
-		}},
-		{"a key is found by prefix and revoked", "ByPrefix returns the key, revoked and expired ones included; Revoke again is a success", func(t T, h StoreHarness) {
-			f := given(t, h)
-			k, err := f.Keys.Create(t.Context(), domain.APIKey{
-				ID: "key_1", CustomerID: acme, Role: domain.RoleViewer, Prefix: "p1", Digest: [32]byte{1},
-			})
-			require.NoError(t, err)
-			got, usable, err := h.Open().Keys.ByPrefix(t.Context(), "p1")
-			require.NoError(t, err)
-			require.Equal(t, k, got)
-			require.Equal(t, domain.KeyForever, usable)
-			_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_2", CustomerID: acme, Prefix: "p1"})
-			requireCode(t, err, domain.CodeConflict)
-			_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_3", CustomerID: "cust_nobody", Prefix: "p3"})
-			requireCode(t, err, domain.CodeNotFound)
-			_, _, err = f.Keys.ByPrefix(t.Context(), "p3")
-			requireCode(t, err, domain.CodeNotFound)
-			requireCode(t, f.Keys.Revoke(t.Context(), rival, "key_1"), domain.CodeNotFound)
-			requireCode(t, f.Keys.Revoke(t.Context(), acme, "key_9"), domain.CodeNotFound)
-			require.NoError(t, f.Keys.Revoke(t.Context(), acme, "key_1"))
-			first, usable, err := f.Keys.ByPrefix(t.Context(), "p1")
-			require.NoError(t, err)
-			require.False(t, first.RevokedAt.IsZero())
-			require.Zero(t, usable)
-			h.Advance(time.Minute)
-			require.NoError(t, f.Keys.Revoke(t.Context(), acme, "key_1"))
-			list, err := f.Keys.List(t.Context(), acme)
-			require.NoError(t, err)
-			require.Equal(t, []domain.APIKey{first}, list, "the first revocation stands")
-			list, err = f.Keys.List(t.Context(), rival)
-			require.NoError(t, err)
-			require.Empty(t, list)
-		}},
-		{"a key expires by the store's clock", "for how long it may be used by the store's clock; CodeInvalidInput naming expires_at when that is not in the future by the store's clock", func(t T, h StoreHarness) {
-			f := given(t, h)
-			now := f.now()
-			for i, past := range []time.Time{now.Add(-time.Hour), time.Unix(1, 0).UTC()} {
-				_, err := f.Keys.Create(t.Context(), domain.APIKey{ID: domain.KeyID(fmt.Sprint("key_past", i)), CustomerID: acme, Prefix: fmt.Sprint("past", i), ExpiresAt: past})
+				require.False(t, c.CreatedAt.IsZero())
+				got, err := h.Open().Customers.Get(t.Context(), "cust_new")
+				require.NoError(t, err)
+				require.Equal(t, c, got)
+				tier, bad := domain.TierEnterprise, domain.Tier("gold")
+				h.Advance(time.Second)
+				c2, err := f.Customers.Update(t.Context(), c.ID, domain.CustomerPatch{Tier: &tier})
+				require.NoError(t, err)
+				require.Equal(t, domain.TierEnterprise, c2.Tier)
+				require.Equal(t, c.Overrides, c2.Overrides)
+				require.True(t, c2.NoPreemption)
+				c2, err = f.Customers.Update(t.Context(), c.ID, domain.CustomerPatch{NoPreemption: new(false)})
+				require.NoError(t, err)
+				require.False(t, c2.NoPreemption)
+				require.True(t, c2.UpdatedAt.After(c.UpdatedAt))
+				_, err = f.Customers.Update(t.Context(), c.ID, domain.CustomerPatch{Tier: &bad})
 				requireCode(t, err, domain.CodeInvalidInput)
-				_, _, err = f.Keys.ByPrefix(t.Context(), fmt.Sprint("past", i))
+				got, err = f.Customers.Get(t.Context(), c.ID)
+				require.NoError(t, err)
+				require.Equal(t, c2, got, "a failed write changes nothing")
+				many, err := f.Customers.GetMany(t.Context(), []domain.CustomerID{c.ID, "cust_nobody"})
+				require.NoError(t, err)
+				require.Equal(t, map[domain.CustomerID]domain.Customer{c.ID: c2}, many, "unknown ones are left out")
+			}},
+		{"a patch changes only what it sets",
+			"Update applies the patch atomically and returns the result", func(t T, h StoreHarness) {
+				f := given(t, h)
+				_, err := f.Customers.Create(t.Context(), domain.Customer{
+					ID: "cust_new", Name: "New", Tier: domain.TierFree, Overrides: domain.Limits{MaxConcurrent: 1, MaxQueueDepth: 2, RatePerSec: 0.5, Burst: 4},
+				})
+				require.NoError(t, err)
+				for _, c := range []struct {
+					patch domain.LimitsPatch
+					want  domain.Limits
+				}{
+					{domain.LimitsPatch{}, domain.Limits{MaxConcurrent: 1, MaxQueueDepth: 2, RatePerSec: 0.5, Burst: 4}},
+					{domain.LimitsPatch{Burst: domain.To(9)}, domain.Limits{MaxConcurrent: 1, MaxQueueDepth: 2, RatePerSec: 0.5, Burst: 9}},
+					{domain.LimitsPatch{MaxConcurrent: domain.To(0), RatePerSec: domain.To(0.0)}, domain.Limits{MaxQueueDepth: 2, Burst: 9}},
+				} {
+					got, err := f.Customers.Update(t.Context(), "cust_new", domain.CustomerPatch{Limits: c.patch})
+					require.NoError(t, err)
+					require.Equal(t, c.want, got.Overrides)
+					require.Equal(t, "New", got.Name)
+				}
+				got, err := h.Open().Customers.Get(t.Context(), "cust_new")
+				require.NoError(t, err)
+				require.Equal(t, domain.Limits{MaxQueueDepth: 2, Burst: 9}, got.Overrides)
+			}},
+		{"customers that do not exist are not found, those that do conflict",
+			"CodeConflict when the id exists; CodeNotFound when there is none", func(t T, h StoreHarness) {
+				f := given(t, h)
+				_, err := f.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "Other", Tier: domain.TierFree})
+				requireCode(t, err, domain.CodeConflict)
+				_, err = f.Customers.Get(t.Context(), "cust_nobody")
 				requireCode(t, err, domain.CodeNotFound)
-			}
-			k, err := f.Keys.Create(t.Context(), domain.APIKey{ID: "key_1", CustomerID: acme, Role: domain.RoleViewer, Prefix: "p1", ExpiresAt: now.Add(time.Hour)})
-			require.NoError(t, err)
-			_, usable, err := f.Keys.ByPrefix(t.Context(), "p1")
-			require.NoError(t, err)
-			require.InDelta(t, time.Hour, usable, float64(time.Minute))
-			h.Advance(30 * time.Minute)
-			_, usable, err = f.Keys.ByPrefix(t.Context(), "p1")
-			require.NoError(t, err)
-			require.InDelta(t, 30*time.Minute, usable, float64(time.Minute))
-			h.Advance(31 * time.Minute)
-			got, usable, err := f.Keys.ByPrefix(t.Context(), "p1")
-			require.NoError(t, err)
-			require.Equal(t, k, got, "expired ones are found")
-			require.Zero(t, usable)
-		}},
+				_, err = f.Customers.Update(t.Context(), "cust_nobody", domain.CustomerPatch{})
+				requireCode(t, err, domain.CodeNotFound)
+				cs, err := f.Customers.List(t.Context(), "", 1)
+				require.NoError(t, err)
+				require.Len(t, cs, 1)
+				require.Equal(t, acme, cs[0].ID)
+				cs, err = f.Customers.List(t.Context(), acme, 10)
+				require.NoError(t, err)
+				require.Len(t, cs, 1)
+			}},
+		{"a config is kept, replaced and deleted",
+			"Create, Get, ForType, List, Update, Delete", func(t T, h StoreHarness) {
+				f := given(t, h)
+				c := f.config("b", "wlcfg_b")
+				for _, other := range []domain.ConfigID{"wlcfg_b", "wlcfg_x"} {
+					dup := c
+					dup.ID = other
+					_, err := f.Configs.Create(t.Context(), dup)
+					requireCode(t, err, domain.CodeConflict)
+				}
+				f.config("a", "wlcfg_a")
+				key := domain.ConfigKey{CustomerID: acme, Type: "b"}
+				byKey, err := h.Open().Configs.ForTypes(t.Context(), []domain.ConfigKey{key, {CustomerID: acme, Type: "none"}, {CustomerID: rival, Type: "b"}})
+				require.NoError(t, err)
+				require.Equal(t, map[domain.ConfigKey]domain.WorkloadConfig{key: c}, byKey, "those that do not exist are left out")
+				c.Description, c.MaxRetries, c.Backoff = "changed", 9, domain.RetryBackoff{Initial: time.Minute, Factor: 1, Max: time.Minute}
+				c, err = f.Configs.Update(t.Context(), c)
+				require.NoError(t, err)
+				got, err := f.Configs.Get(t.Context(), acme, c.ID)
+				require.NoError(t, err)
+				require.Equal(t, c, got)
+				moved := c
+				moved.Type = "z"
+				_, err = f.Configs.Update(t.Context(), moved)
+				requireCode(t, err, domain.CodeInvalidInput)
+				list, err := f.Configs.List(t.Context(), acme)
+				require.NoError(t, err)
+				require.Equal(t, []string{"a", "b"}, []string{list[0].Type, list[1].Type})
+				require.NoError(t, f.Configs.Delete(t.Context(), acme, c.ID))
+				_, err = f.Configs.Get(t.Context(), acme, c.ID)
+				requireCode(t, err, domain.CodeNotFound)
+			}},
+		{"a config in use stays",
+			"CodeConflict while a workload submitted under it is not final", func(t T, h StoreHarness) {
+				f := given(t, h)
+				c := f.config("t", "wlcfg_t")
+				a := f.submit(func(s *domain.Submission) { s.ConfigID = c.ID })
+				requireCode(t, f.Configs.Delete(t.Context(), acme, c.ID), domain.CodeConflict)
+				f.must(cancel(a))
+				require.NoError(t, f.Configs.Delete(t.Context(), acme, c.ID))
+			}},
+		{"another customer's config is not there",
+			"Every method is limited to one customer", func(t T, h StoreHarness) {
+				f := given(t, h)
+				c := f.config("t", "wlcfg_t")
+				_, err := f.Configs.Get(t.Context(), rival, c.ID)
+				requireCode(t, err, domain.CodeNotFound)
+				foreignKeys, err := f.Configs.ForTypes(t.Context(), []domain.ConfigKey{{CustomerID: rival, Type: "t"}})
+				require.NoError(t, err)
+				require.Empty(t, foreignKeys)
+				requireCode(t, f.Configs.Delete(t.Context(), rival, c.ID), domain.CodeNotFound)
+				foreign := c
+				foreign.CustomerID = rival
+				_, err = f.Configs.Update(t.Context(), foreign)
+				requireCode(t, err, domain.CodeNotFound)
+				list, err := f.Configs.List(t.Context(), rival)
+				require.NoError(t, err)
+				require.Empty(t, list)
+				foreign.CustomerID = "cust_nobody"
+				_, err = f.Configs.Create(t.Context(), foreign)
+				requireCode(t, err, domain.CodeNotFound)
+			}},
+		{"a key is found by prefix and revoked",
+			"ByPrefix returns the key, revoked and expired ones included; Revoke again is a success",
+			func(t T, h StoreHarness) {
+				f := given(t, h)
+				k, err := f.Keys.Create(t.Context(), domain.APIKey{
+					ID: "key_1", CustomerID: acme, Role: domain.RoleViewer, Prefix: "p1", Digest: [32]byte{1},
+				})
+				require.NoError(t, err)
+				got, usable, err := h.Open().Keys.ByPrefix(t.Context(), "p1")
+				require.NoError(t, err)
+				require.Equal(t, k, got)
+				require.Equal(t, domain.KeyForever, usable)
+				_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_2", CustomerID: acme, Prefix: "p1"})
+				requireCode(t, err, domain.CodeConflict)
+				_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_3", CustomerID: "cust_nobody", Prefix: "p3"})
+				requireCode(t, err, domain.CodeNotFound)
+				_, _, err = f.Keys.ByPrefix(t.Context(), "p3")
+				requireCode(t, err, domain.CodeNotFound)
+				requireCode(t, f.Keys.Revoke(t.Context(), rival, "key_1"), domain.CodeNotFound)
+				requireCode(t, f.Keys.Revoke(t.Context(), acme, "key_9"), domain.CodeNotFound)
+				require.NoError(t, f.Keys.Revoke(t.Context(), acme, "key_1"))
+				first, usable, err := f.Keys.ByPrefix(t.Context(), "p1")
+				require.NoError(t, err)
+				require.False(t, first.RevokedAt.IsZero())
+				require.Zero(t, usable)
+				h.Advance(time.Minute)
+				require.NoError(t, f.Keys.Revoke(t.Context(), acme, "key_1"))
+				list, err := f.Keys.List(t.Context(), acme)
+				require.NoError(t, err)
+				require.Equal(t, []domain.APIKey{first}, list, "the first revocation stands")
+				list, err = f.Keys.List(t.Context(), rival)
+				require.NoError(t, err)
+				require.Empty(t, list)
+			}},
+		{"a key expires by the store's clock",
+			"for how long it may be used by the store's clock; CodeInvalidInput naming expires_at when that is not in the future by the store's clock",
+			func(t T, h StoreHarness) {
+				f := given(t, h)
+				now := f.now()
+				for i, past := range []time.Time{now.Add(-time.Hour), time.Unix(1, 0).UTC()} {
+					_, err := f.Keys.Create(t.Context(), domain.APIKey{ID: domain.KeyID(fmt.Sprint("key_past", i)), CustomerID: acme, Prefix: fmt.Sprint("past", i), ExpiresAt: past})
+					requireCode(t, err, domain.CodeInvalidInput)
+					_, _, err = f.Keys.ByPrefix(t.Context(), fmt.Sprint("past", i))
+					requireCode(t, err, domain.CodeNotFound)
+				}
+				k, err := f.Keys.Create(t.Context(), domain.APIKey{ID: "key_1", CustomerID: acme, Role: domain.RoleViewer, Prefix: "p1", ExpiresAt: now.Add(time.Hour)})
+				require.NoError(t, err)
+				_, usable, err := f.Keys.ByPrefix(t.Context(), "p1")
+				require.NoError(t, err)
+				require.InDelta(t, time.Hour, usable, float64(time.Minute))
+				h.Advance(30 * time.Minute)
+				_, usable, err = f.Keys.ByPrefix(t.Context(), "p1")
+				require.NoError(t, err)
+				require.InDelta(t, 30*time.Minute, usable, float64(time.Minute))
+				h.Advance(31 * time.Minute)
+				got, usable, err := f.Keys.ByPrefix(t.Context(), "p1")
+				require.NoError(t, err)
+				require.Equal(t, k, got, "expired ones are found")
+				require.Zero(t, usable)
+			}},
 	}
 }
 

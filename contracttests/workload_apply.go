@@ -11,124 +11,133 @@ import (
 func applyCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
 		{"every event in every state does what the domain decides", "Apply executes the transitions as domain.Decide says", everyEvent},
-		{"start and completion in one batch are two events", "Results stand in the order of the batch; several items may concern one workload", func(t T, h StoreHarness) {
-			f := given(t, h)
-			w := f.worker("w", 1)
-			a := f.submit()
-			f.must(assign(a, w))
-			rs := f.apply(report(a, w, domain.EventStart, 1), report(a, w, domain.EventComplete, 1))
-			require.Equal(t, domain.StatusRunning, rs[0].State.Status)
-			require.Equal(t, domain.StatusCompleted, rs[1].State.Status)
-			got := f.get(a.ID)
-			require.Equal(t, domain.JSON(`{"done":true}`), got.Result)
-			require.False(t, got.StartedAt.IsZero())
-			require.Equal(t, []domain.AuditType{domain.AuditCreated, domain.AuditScheduled, domain.AuditStarted, domain.AuditCompleted}, f.trail(a))
-		}},
-		{"a fenced item changes nothing and leaves the others alone", "An item that is not applied changes nothing and does not affect the others", func(t T, h StoreHarness) {
-			f := given(t, h)
-			w := f.worker("w", 5)
-			a, b := f.running(w), f.running(w)
-			stale := report(a, w, domain.EventComplete, 0)
-			missing := stale
-			missing.WorkloadID = "wl_none"
-			before := f.get(a.ID)
-			rs := f.apply(stale, missing, report(b, w, domain.EventComplete, 1))
-			require.Equal(t, []domain.Outcome{domain.OutcomeFenced, domain.OutcomeNotFound, domain.OutcomeApplied},
-				[]domain.Outcome{rs[0].Outcome, rs[1].Outcome, rs[2].Outcome})
-			require.Equal(t, before, f.get(a.ID))
-			require.Equal(t, domain.StatusRunning, rs[0].State.Status, "the loser is told the current state")
-		}},
-		{"reports of an older generation are fenced", "rule 2: applied only if its generation is the workload's and it is held by its session", func(t T, h StoreHarness) {
-			f := given(t, h)
-			old, young := f.worker("old", 1), f.worker("young", 1)
-			a := f.running(old)
-			f.must(lose(a, domain.LossExpired))
-			f.must(assign(f.get(a.ID), young))
-			for _, e := range []domain.Event{domain.EventStart, domain.EventProgress, domain.EventComplete, domain.EventFail, domain.EventRelease, domain.EventPaused} {
-				r := f.apply(report(a, old, e, 1))[0]
-				if e == domain.EventStart {
+		{"start and completion in one batch are two events",
+			"Results stand in the order of the batch; several items may concern one workload",
+			func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 1)
+				a := f.submit()
+				f.must(assign(a, w))
+				rs := f.apply(report(a, w, domain.EventStart, 1), report(a, w, domain.EventComplete, 1))
+				require.Equal(t, domain.StatusRunning, rs[0].State.Status)
+				require.Equal(t, domain.StatusCompleted, rs[1].State.Status)
+				got := f.get(a.ID)
+				require.Equal(t, domain.JSON(`{"done":true}`), got.Result)
+				require.False(t, got.StartedAt.IsZero())
+				require.Equal(t, []domain.AuditType{domain.AuditCreated, domain.AuditScheduled, domain.AuditStarted, domain.AuditCompleted}, f.trail(a))
+			}},
+		{"a fenced item changes nothing and leaves the others alone",
+			"An item that is not applied changes nothing and does not affect the others", func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 5)
+				a, b := f.running(w), f.running(w)
+				stale := report(a, w, domain.EventComplete, 0)
+				missing := stale
+				missing.WorkloadID = "wl_none"
+				before := f.get(a.ID)
+				rs := f.apply(stale, missing, report(b, w, domain.EventComplete, 1))
+				require.Equal(t, []domain.Outcome{domain.OutcomeFenced, domain.OutcomeNotFound, domain.OutcomeApplied},
+					[]domain.Outcome{rs[0].Outcome, rs[1].Outcome, rs[2].Outcome})
+				require.Equal(t, before, f.get(a.ID))
+				require.Equal(t, domain.StatusRunning, rs[0].State.Status, "the loser is told the current state")
+			}},
+		{"reports of an older generation are fenced",
+			"rule 2: applied only if its generation is the workload's and it is held by its session",
+			func(t T, h StoreHarness) {
+				f := given(t, h)
+				old, young := f.worker("old", 1), f.worker("young", 1)
+				a := f.running(old)
+				f.must(lose(a, domain.LossExpired))
+				f.must(assign(f.get(a.ID), young))
+				for _, e := range []domain.Event{domain.EventStart, domain.EventProgress, domain.EventComplete, domain.EventFail, domain.EventRelease, domain.EventPaused} {
+					r := f.apply(report(a, old, e, 1))[0]
+					if e == domain.EventStart {
+						require.Equal(t, domain.OutcomeAlready, r.Outcome)
+						continue
+					}
+					require.Equal(t, domain.OutcomeFenced, r.Outcome, e)
+					forged := report(a, old, e, 2)
+					require.Equal(t, domain.OutcomeFenced, f.apply(forged)[0].Outcome, "%s with a guessed generation", e)
+				}
+				require.Equal(t, domain.StatusScheduled, f.get(a.ID).Status)
+			}},
+		{"a repeated transition is answered as already applied",
+			"rule 3: repeating answers success and changes nothing", func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 1)
+				a := f.submit()
+				first := assign(a, w)
+				f.must(first)
+				require.Equal(t, domain.OutcomeAlready, f.apply(first)[0].Outcome)
+				done := []domain.Transition{report(a, w, domain.EventStart, 1), report(a, w, domain.EventComplete, 1)}
+				f.apply(done...)
+				before := f.get(a.ID)
+				for _, r := range f.apply(done...) {
 					require.Equal(t, domain.OutcomeAlready, r.Outcome)
-					continue
 				}
-				require.Equal(t, domain.OutcomeFenced, r.Outcome, e)
-				forged := report(a, old, e, 2)
-				require.Equal(t, domain.OutcomeFenced, f.apply(forged)[0].Outcome, "%s with a guessed generation", e)
-			}
-			require.Equal(t, domain.StatusScheduled, f.get(a.ID).Status)
-		}},
-		{"a repeated transition is answered as already applied", "rule 3: repeating answers success and changes nothing", func(t T, h StoreHarness) {
-			f := given(t, h)
-			w := f.worker("w", 1)
-			a := f.submit()
-			first := assign(a, w)
-			f.must(first)
-			require.Equal(t, domain.OutcomeAlready, f.apply(first)[0].Outcome)
-			done := []domain.Transition{report(a, w, domain.EventStart, 1), report(a, w, domain.EventComplete, 1)}
-			f.apply(done...)
-			before := f.get(a.ID)
-			for _, r := range f.apply(done...) {
-				require.Equal(t, domain.OutcomeAlready, r.Outcome)
-			}
-			require.Equal(t, before, f.get(a.ID))
-			require.Len(t, f.trail(a), 4)
-		}},
-		{"of complete, cancel and lose exactly one wins", "rule 1: the first transition to commit wins", func(t T, h StoreHarness) {
-			f := given(t, h)
-			w := f.worker("w", 50)
-			for range 10 {
+				require.Equal(t, before, f.get(a.ID))
+				require.Len(t, f.trail(a), 4)
+			}},
+		{"of complete, cancel and lose exactly one wins",
+			"rule 1: the first transition to commit wins", func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 50)
+				for range 10 {
+					a := f.running(w)
+					ts := []domain.Transition{
+						report(a, w, domain.EventComplete, 1), cancel(a), lose(a, domain.LossExpired), report(a, w, domain.EventFail, 1),
+						report(a, w, domain.EventRelease, 1),
+					}
+					rs := race(len(ts)*4, func(i int) domain.Outcome {
+						b := domain.Batch{Transitions: []domain.Transition{ts[i%len(ts)]}}
+						if b.NeedsEpoch() {
+							b.Epoch = f.epoch
+						}
+						out, err := h.Open().Workloads.Apply(t.Context(), b)
+						if err != nil {
+							return "error"
+						}
+						return out[0].Outcome
+					})
+					require.Zero(t, count(rs, func(o domain.Outcome) bool { return o == "error" }))
+					ends := 0
+					for _, e := range f.trail(a)[3:] {
+						if e != domain.AuditCancelled {
+							ends++
+						}
+					}
+					require.LessOrEqual(t, ends, 1, "one end of the run: %v", f.trail(a))
+					require.Len(t, f.trail(a)[3:], count(rs, func(o domain.Outcome) bool { return o == domain.OutcomeApplied }))
+				}
+			}},
+		{"what the leader decided on an older generation is fenced",
+			"FromLeader events carry the generation they decided on", func(t T, h StoreHarness) {
+				f := given(t, h)
+				v, w := f.worker("v", 2), f.worker("w", 2)
+				a := f.running(v)
+				f.must(report(a, v, domain.EventRelease, 1))
+				stale := assign(a, w)
+				stale.Generation = 1
+				require.Equal(t, domain.OutcomeFenced, f.apply(stale)[0].Outcome, "an assignment")
+				f.must(assign(f.get(a.ID), v)) // the same session again, at generation 2
+				late := lose(a, domain.LossExpired)
+				late.SessionID = ""
+				require.Equal(t, domain.OutcomeFenced, f.apply(late)[0].Outcome, "a loss")
+				require.Equal(t, domain.StatusScheduled, f.get(a.ID).Status)
+			}},
+		{"a workload that is not due is not assigned",
+			"NotBefore delays the next assignment", func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 1)
 				a := f.running(w)
-				ts := []domain.Transition{
-					report(a, w, domain.EventComplete, 1), cancel(a), lose(a, domain.LossExpired), report(a, w, domain.EventFail, 1),
-					report(a, w, domain.EventRelease, 1),
-				}
-				rs := race(len(ts)*4, func(i int) domain.Outcome {
-					b := domain.Batch{Transitions: []domain.Transition{ts[i%len(ts)]}}
-					if b.NeedsEpoch() {
-						b.Epoch = f.epoch
-					}
-					out, err := h.Open().Workloads.Apply(t.Context(), b)
-					if err != nil {
-						return "error"
-					}
-					return out[0].Outcome
-				})
-				require.Zero(t, count(rs, func(o domain.Outcome) bool { return o == "error" }))
-				ends := 0
-				for _, e := range f.trail(a)[3:] {
-					if e != domain.AuditCancelled {
-						ends++
-					}
-				}
-				require.LessOrEqual(t, ends, 1, "one end of the run: %v", f.trail(a))
-				require.Len(t, f.trail(a)[3:], count(rs, func(o domain.Outcome) bool { return o == domain.OutcomeApplied }))
-			}
-		}},
-		{"what the leader decided on an older generation is fenced", "FromLeader events carry the generation they decided on", func(t T, h StoreHarness) {
-			f := given(t, h)
-			v, w := f.worker("v", 2), f.worker("w", 2)
-			a := f.running(v)
-			f.must(report(a, v, domain.EventRelease, 1))
-			stale := assign(a, w)
-			stale.Generation = 1
-			require.Equal(t, domain.OutcomeFenced, f.apply(stale)[0].Outcome, "an assignment")
-			f.must(assign(f.get(a.ID), v)) // the same session again, at generation 2
-			late := lose(a, domain.LossExpired)
-			late.SessionID = ""
-			require.Equal(t, domain.OutcomeFenced, f.apply(late)[0].Outcome, "a loss")
-			require.Equal(t, domain.StatusScheduled, f.get(a.ID).Status)
-		}},
-		{"a workload that is not due is not assigned", "NotBefore delays the next assignment", func(t T, h StoreHarness) {
-			f := given(t, h)
-			w := f.worker("w", 1)
-			a := f.running(w)
-			failed := report(a, w, domain.EventFail, 1)
-			failed.RetryAfter = new(time.Minute)
-			f.must(failed)
-			a = f.get(a.ID)
-			require.Equal(t, domain.OutcomeIllegal, f.apply(assign(a, w))[0].Outcome)
-			h.Advance(time.Minute)
-			f.must(assign(a, f.worker("later", 1)))
-		}},
+				failed := report(a, w, domain.EventFail, 1)
+				failed.RetryAfter = new(time.Minute)
+				f.must(failed)
+				a = f.get(a.ID)
+				require.Equal(t, domain.OutcomeIllegal, f.apply(assign(a, w))[0].Outcome)
+				h.Advance(time.Minute)
+				f.must(assign(a, f.worker("later", 1)))
+			}},
 		{"two assigners of one workload: one wins", "conditional on the generation", func(t T, h StoreHarness) {
 			f := given(t, h)
 			v, w := f.worker("v", 1), f.worker("w", 1)
@@ -144,25 +153,27 @@ func applyCases() []Case[StoreHarness] {
 			require.Equal(t, 1, count(rs, func(o domain.Outcome) bool { return o == domain.OutcomeApplied }))
 			require.Equal(t, int64(1), f.get(a.ID).Generation)
 		}},
-		{"a stale epoch applies nothing of its batch", "the epoch must be the current leader epoch at commit, else CodeFenced and nothing is applied", func(t T, h StoreHarness) {
-			f := given(t, h)
-			w := f.worker("w", 5)
-			a, b := f.submit(), f.running(w)
-			require.NoError(t, f.Leader.Release(t.Context(), holder, f.epoch))
-			l, held, err := f.Leader.Acquire(t.Context(), "successor", ttl)
-			require.NoError(t, err)
-			require.True(t, held)
-			for _, epoch := range []int64{0, f.epoch, l.Epoch + 1} {
-				_, err := f.Workloads.Apply(t.Context(), domain.Batch{Epoch: epoch, Transitions: []domain.Transition{
-					report(b, w, domain.EventComplete, 1), assign(a, w),
-				}})
-				requireCode(t, err, domain.CodeFenced)
-			}
-			require.Equal(t, domain.StatusPending, f.get(a.ID).Status)
-			require.Equal(t, domain.StatusRunning, f.get(b.ID).Status)
-			f.epoch = l.Epoch
-			f.must(assign(a, w))
-		}},
+		{"a stale epoch applies nothing of its batch",
+			"the epoch must be the current leader epoch at commit, else CodeFenced and nothing is applied",
+			func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 5)
+				a, b := f.submit(), f.running(w)
+				require.NoError(t, f.Leader.Release(t.Context(), holder, f.epoch))
+				l, held, err := f.Leader.Acquire(t.Context(), "successor", ttl)
+				require.NoError(t, err)
+				require.True(t, held)
+				for _, epoch := range []int64{0, f.epoch, l.Epoch + 1} {
+					_, err := f.Workloads.Apply(t.Context(), domain.Batch{Epoch: epoch, Transitions: []domain.Transition{
+						report(b, w, domain.EventComplete, 1), assign(a, w),
+					}})
+					requireCode(t, err, domain.CodeFenced)
+				}
+				require.Equal(t, domain.StatusPending, f.get(a.ID).Status)
+				require.Equal(t, domain.StatusRunning, f.get(b.ID).Status)
+				f.epoch = l.Epoch
+				f.must(assign(a, w))
+			}},
 		{"a released epoch is nobody's", "the epoch must be the current leader epoch", func(t T, h StoreHarness) {
 			f := given(t, h)
 			a, w := f.submit(), f.worker("w", 1)
@@ -170,74 +181,80 @@ func applyCases() []Case[StoreHarness] {
 			_, err := f.Workloads.Apply(t.Context(), domain.Batch{Epoch: f.epoch, Transitions: []domain.Transition{assign(a, w)}})
 			requireCode(t, err, domain.CodeFenced)
 		}},
-		{"a customer never runs more than its limit", "An assignment is refused when SCHEDULED + RUNNING would exceed MaxConcurrent in force", func(t T, h StoreHarness) {
-			f := given(t, h)
-			f.limit(domain.Limits{MaxConcurrent: 3})
-			w := f.worker("w", 50)
-			var ts []domain.Transition
-			for range 24 {
-				ts = append(ts, assign(f.submit(), w))
-			}
-			race(len(ts), func(int) error { // whoever must connect first would be late
-				_, err := f.Workloads.Usage(t.Context(), acme)
-				return err
-			})
-			rs := race(len(ts), func(i int) domain.Outcome {
-				out, err := f.Workloads.Apply(t.Context(), domain.Batch{Epoch: f.epoch, Transitions: ts[i : i+1]})
-				if err != nil {
-					return "error"
+		{"a customer never runs more than its limit",
+			"An assignment is refused when SCHEDULED + RUNNING would exceed MaxConcurrent in force",
+			func(t T, h StoreHarness) {
+				f := given(t, h)
+				f.limit(domain.Limits{MaxConcurrent: 3})
+				w := f.worker("w", 50)
+				var ts []domain.Transition
+				for range 24 {
+					ts = append(ts, assign(f.submit(), w))
 				}
-				return out[0].Outcome
-			})
-			require.Equal(t, 3, count(rs, func(o domain.Outcome) bool { return o == domain.OutcomeApplied }))
-			require.Equal(t, 21, count(rs, func(o domain.Outcome) bool { return o == domain.OutcomeRefused }))
-			f.limit(domain.Limits{MaxConcurrent: 2})
-			require.Equal(t, domain.OutcomeRefused, f.apply(assign(f.submit(), w))[0].Outcome)
-		}},
-		{"a worker never holds more than its slots", "refused when the worker's slots are taken", func(t T, h StoreHarness) {
-			f := given(t, h)
-			w := f.worker("w", 2)
-			rs := f.apply(assign(f.submit(), w), assign(f.submit(), w), assign(f.submit(), w))
-			require.Equal(t, domain.OutcomeRefused, rs[2].Outcome)
-			require.NotEmpty(t, rs[2].Reason)
-			require.Equal(t, domain.StatusPending, rs[2].State.Status)
-		}},
-		{"only a healthy worker's current session gets work", "refused when the session is not a HEALTHY worker's current one", func(t T, h StoreHarness) {
-			f := given(t, h)
-			old := f.worker("w", 5)
-			_, err := f.Workers.Register(t.Context(), takeOver("w", "second", 5), lease)
-			require.NoError(t, err)
-			require.Equal(t, domain.OutcomeRefused, f.apply(assign(f.submit(), old))[0].Outcome, "replaced session")
-			d := f.worker("d", 5)
-			_, err = f.Fleet.Drain(t.Context(), d.ID, coordinator)
-			require.NoError(t, err)
-			require.Equal(t, domain.OutcomeRefused, f.apply(assign(f.submit(), d))[0].Outcome, "draining")
-			x := f.worker("x", 5)
-			require.NoError(t, f.Fleet.Remove(t.Context(), x.ID, coordinator))
-			require.Equal(t, domain.OutcomeRefused, f.apply(assign(f.submit(), x))[0].Outcome, "removed")
-		}},
-		{"another customer's workload is not there", "Another customer's id behaves exactly like a missing one", func(t T, h StoreHarness) {
-			f := given(t, h)
-			a := f.submit()
-			foreign := cancel(a)
-			foreign.CustomerID = rival
-			none := foreign
-			none.WorkloadID = "wl_none"
-			rs := f.apply(foreign, none)
-			require.Equal(t, domain.OutcomeNotFound, rs[0].Outcome)
-			rs[0].WorkloadID, rs[1].WorkloadID = "", ""
-			require.Equal(t, rs[1], rs[0])
-			require.Equal(t, domain.StatusPending, f.get(a.ID).Status)
-		}},
-		{"a log event is checked and leaves no trace", "writes one audit event for each that is applied and audited", func(t T, h StoreHarness) {
-			f := given(t, h)
-			w := f.worker("w", 1)
-			a := f.running(w)
-			require.Equal(t, domain.OutcomeApplied, f.apply(report(a, w, domain.EventLog, 1))[0].Outcome)
-			require.Equal(t, a, f.get(a.ID))
-			require.Equal(t, domain.OutcomeFenced, f.apply(report(a, w, domain.EventLog, 2))[0].Outcome)
-			require.Len(t, f.trail(a), 3)
-		}},
+				race(len(ts), func(int) error { // whoever must connect first would be late
+					_, err := f.Workloads.Usage(t.Context(), acme)
+					return err
+				})
+				rs := race(len(ts), func(i int) domain.Outcome {
+					out, err := f.Workloads.Apply(t.Context(), domain.Batch{Epoch: f.epoch, Transitions: ts[i : i+1]})
+					if err != nil {
+						return "error"
+					}
+					return out[0].Outcome
+				})
+				require.Equal(t, 3, count(rs, func(o domain.Outcome) bool { return o == domain.OutcomeApplied }))
+				require.Equal(t, 21, count(rs, func(o domain.Outcome) bool { return o == domain.OutcomeRefused }))
+				f.limit(domain.Limits{MaxConcurrent: 2})
+				require.Equal(t, domain.OutcomeRefused, f.apply(assign(f.submit(), w))[0].Outcome)
+			}},
+		{"a worker never holds more than its slots",
+			"refused when the worker's slots are taken", func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 2)
+				rs := f.apply(assign(f.submit(), w), assign(f.submit(), w), assign(f.submit(), w))
+				require.Equal(t, domain.OutcomeRefused, rs[2].Outcome)
+				require.NotEmpty(t, rs[2].Reason)
+				require.Equal(t, domain.StatusPending, rs[2].State.Status)
+			}},
+		{"only a healthy worker's current session gets work",
+			"refused when the session is not a HEALTHY worker's current one", func(t T, h StoreHarness) {
+				f := given(t, h)
+				old := f.worker("w", 5)
+				_, err := f.Workers.Register(t.Context(), takeOver("w", "second", 5), lease)
+				require.NoError(t, err)
+				require.Equal(t, domain.OutcomeRefused, f.apply(assign(f.submit(), old))[0].Outcome, "replaced session")
+				d := f.worker("d", 5)
+				_, err = f.Fleet.Drain(t.Context(), d.ID, coordinator)
+				require.NoError(t, err)
+				require.Equal(t, domain.OutcomeRefused, f.apply(assign(f.submit(), d))[0].Outcome, "draining")
+				x := f.worker("x", 5)
+				require.NoError(t, f.Fleet.Remove(t.Context(), x.ID, coordinator))
+				require.Equal(t, domain.OutcomeRefused, f.apply(assign(f.submit(), x))[0].Outcome, "removed")
+			}},
+		{"another customer's workload is not there",
+			"Another customer's id behaves exactly like a missing one", func(t T, h StoreHarness) {
+				f := given(t, h)
+				a := f.submit()
+				foreign := cancel(a)
+				foreign.CustomerID = rival
+				none := foreign
+				none.WorkloadID = "wl_none"
+				rs := f.apply(foreign, none)
+				require.Equal(t, domain.OutcomeNotFound, rs[0].Outcome)
+				rs[0].WorkloadID, rs[1].WorkloadID = "", ""
+				require.Equal(t, rs[1], rs[0])
+				require.Equal(t, domain.StatusPending, f.get(a.ID).Status)
+			}},
+		{"a log event is checked and leaves no trace",
+			"writes one audit event for each that is applied and audited", func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 1)
+				a := f.running(w)
+				require.Equal(t, domain.OutcomeApplied, f.apply(report(a, w, domain.EventLog, 1))[0].Outcome)
+				require.Equal(t, a, f.get(a.ID))
+				require.Equal(t, domain.OutcomeFenced, f.apply(report(a, w, domain.EventLog, 2))[0].Outcome)
+				require.Len(t, f.trail(a), 3)
+			}},
 		{"a pause that was asked for survives the loss of the worker", "rule 5", func(t T, h StoreHarness) {
 			f := given(t, h)
 			a := f.running(f.worker("w", 1))

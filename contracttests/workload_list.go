@@ -12,36 +12,37 @@ import (
 
 func listCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
-		{"pages neither repeat nor skip, in every order", "Order is total; pages by After never repeat or skip a workload", func(t T, h StoreHarness) {
-			f := given(t, h)
-			for i := range 11 {
-				f.submit(func(s *domain.Submission) { s.Priority = i % 3 })
-				if i%2 == 0 {
-					h.Advance(time.Second)
+		{"pages neither repeat nor skip, in every order",
+			"Order is total; pages by After never repeat or skip a workload", func(t T, h StoreHarness) {
+				f := given(t, h)
+				for i := range 11 {
+					f.submit(func(s *domain.Submission) { s.Priority = i % 3 })
+					if i%2 == 0 {
+						h.Advance(time.Second)
+					}
 				}
-			}
-			for _, by := range []ports.OrderBy{"", ports.OrderCreatedAt, ports.OrderPriority, ports.OrderUpdatedAt} {
-				for _, ascending := range []bool{true, false} {
-					q := ports.WorkloadQuery{Customer: acme, OrderBy: by, Ascending: ascending, Limit: 4}
-					all := f.list(withLimit(q, 100)).Items
-					require.Len(t, all, 11)
-					var paged []domain.Workload
-					for {
-						p := f.list(q)
-						paged = append(paged, p.Items...)
-						if !p.HasMore {
-							break
+				for _, by := range []ports.OrderBy{"", ports.OrderCreatedAt, ports.OrderPriority, ports.OrderUpdatedAt} {
+					for _, ascending := range []bool{true, false} {
+						q := ports.WorkloadQuery{Customer: acme, OrderBy: by, Ascending: ascending, Limit: 4}
+						all := f.list(withLimit(q, 100)).Items
+						require.Len(t, all, 11)
+						var paged []domain.Workload
+						for {
+							p := f.list(q)
+							paged = append(paged, p.Items...)
+							if !p.HasMore {
+								break
+							}
+							f.submit(func(s *domain.Submission) { s.CustomerID = rival }) // somebody else is busy
+							q.After = cursorOf(p.Items[len(p.Items)-1], by)
 						}
-						f.submit(func(s *domain.Submission) { s.CustomerID = rival }) // somebody else is busy
-						q.After = cursorOf(p.Items[len(p.Items)-1], by)
-					}
-					require.Equal(t, all, paged, "%s ascending=%v", by, ascending)
-					for i := 1; i < len(all); i++ {
-						require.True(t, ordered(all[i-1], all[i], by, ascending), "%s ascending=%v at %d", by, ascending, i)
+						require.Equal(t, all, paged, "%s ascending=%v", by, ascending)
+						for i := 1; i < len(all); i++ {
+							require.True(t, ordered(all[i-1], all[i], by, ascending), "%s ascending=%v at %d", by, ascending, i)
+						}
 					}
 				}
-			}
-		}},
+			}},
 		{"filters match what they say", "Zero filters match everything", func(t T, h StoreHarness) {
 			f := given(t, h)
 			w := f.worker("w", 5)
@@ -72,57 +73,61 @@ func listCases() []Case[StoreHarness] {
 				require.Equal(t, q.want, got, "filter %d", i)
 			}
 		}},
-		{"times of creation are compared as they are shown", "Times of creation are compared in milliseconds, see CreatedRange", func(t T, h StoreHarness) {
-			f := given(t, h)
-			for range 3 { // at three places within a millisecond
-				w := f.submit()
-				shown := w.CreatedAt.Truncate(time.Millisecond)
-				for i, c := range []struct {
-					after, before time.Time
-					found         bool
-				}{
-					{shown, time.Time{}, false}, {shown.Add(-time.Microsecond), time.Time{}, true}, {shown.Add(999 * time.Microsecond), time.Time{}, false},
-					{time.Time{}, shown, false}, {time.Time{}, shown.Add(999 * time.Microsecond), false}, {time.Time{}, shown.Add(time.Millisecond), true},
-					{shown.Add(-time.Millisecond), shown.Add(time.Millisecond), true},
-				} {
-					q := ports.WorkloadQuery{Customer: acme, Limit: 100, CreatedAfter: c.after, CreatedBefore: c.before}
-					found := false
-					for _, got := range f.list(q).Items {
-						found = found || got.ID == w.ID
+		{"times of creation are compared as they are shown",
+			"Times of creation are compared in milliseconds, see CreatedRange", func(t T, h StoreHarness) {
+				f := given(t, h)
+				for range 3 { // at three places within a millisecond
+					w := f.submit()
+					shown := w.CreatedAt.Truncate(time.Millisecond)
+					for i, c := range []struct {
+						after, before time.Time
+						found         bool
+					}{
+						{shown, time.Time{}, false}, {shown.Add(-time.Microsecond), time.Time{}, true}, {shown.Add(999 * time.Microsecond), time.Time{}, false},
+						{time.Time{}, shown, false}, {time.Time{}, shown.Add(999 * time.Microsecond), false}, {time.Time{}, shown.Add(time.Millisecond), true},
+						{shown.Add(-time.Millisecond), shown.Add(time.Millisecond), true},
+					} {
+						q := ports.WorkloadQuery{Customer: acme, Limit: 100, CreatedAfter: c.after, CreatedBefore: c.before}
+						found := false
+						for _, got := range f.list(q).Items {
+							found = found || got.ID == w.ID
+						}
+						require.Equal(t, c.found, found, "%d: %v", i, w.CreatedAt)
 					}
-					require.Equal(t, c.found, found, "%d: %v", i, w.CreatedAt)
+					h.Advance(333 * time.Microsecond)
 				}
-				h.Advance(333 * time.Microsecond)
-			}
-		}},
-		{"an offset skips and counts", "Offset skips that many, and makes the page count the total", func(t T, h StoreHarness) {
-			f := given(t, h)
-			for range 5 {
-				f.submit()
-			}
-			p := f.list(ports.WorkloadQuery{Customer: acme, Ascending: true, Limit: 2, Offset: 2, WithTotal: true})
-			require.Equal(t, []string{"wl_0003", "wl_0004"}, []string{string(p.Items[0].ID), string(p.Items[1].ID)})
-			require.True(t, p.HasMore)
-			require.Equal(t, 5, p.Total)
-			require.Zero(t, f.list(ports.WorkloadQuery{Customer: acme, Limit: 2}).Total)
-		}},
-		{"nobody sees another customer's", "List returns one page of a customer's workloads", func(t T, h StoreHarness) {
-			f := given(t, h)
-			a := f.submit()
-			for _, other := range []domain.CustomerID{rival, "cust_nobody"} {
-				require.Empty(t, f.list(ports.WorkloadQuery{Customer: other, Limit: 10}).Items)
-				ws, err := f.Workloads.Get(t.Context(), other, a.ID)
+			}},
+		{"an offset skips and counts",
+			"Offset skips that many, and makes the page count the total", func(t T, h StoreHarness) {
+				f := given(t, h)
+				for range 5 {
+					f.submit()
+				}
+				p := f.list(ports.WorkloadQuery{Customer: acme, Ascending: true, Limit: 2, Offset: 2, WithTotal: true})
+				require.Equal(t, []string{"wl_0003", "wl_0004"}, []string{string(p.Items[0].ID), string(p.Items[1].ID)})
+				require.True(t, p.HasMore)
+				require.Equal(t, 5, p.Total)
+				require.Zero(t, f.list(ports.WorkloadQuery{Customer: acme, Limit: 2}).Total)
+			}},
+		{"nobody sees another customer's",
+			"List returns one page of a customer's workloads", func(t T, h StoreHarness) {
+				f := given(t, h)
+				a := f.submit()
+				for _, other := range []domain.CustomerID{rival, "cust_nobody"} {
+					require.Empty(t, f.list(ports.WorkloadQuery{Customer: other, Limit: 10}).Items)
+					ws, err := f.Workloads.Get(t.Context(), other, a.ID)
+					require.NoError(t, err)
+					require.Empty(t, ws)
+				}
+			}},
+		{"get keeps the order asked for",
+			"in the order asked for, leaving out those that do not exist", func(t T, h StoreHarness) {
+				f := given(t, h)
+				a, b := f.submit(), f.submit()
+				ws, err := f.Workloads.Get(t.Context(), acme, b.ID, "wl_none", a.ID)
 				require.NoError(t, err)
-				require.Empty(t, ws)
-			}
-		}},
-		{"get keeps the order asked for", "in the order asked for, leaving out those that do not exist", func(t T, h StoreHarness) {
-			f := given(t, h)
-			a, b := f.submit(), f.submit()
-			ws, err := f.Workloads.Get(t.Context(), acme, b.ID, "wl_none", a.ID)
-			require.NoError(t, err)
-			require.Equal(t, []domain.Workload{b, a}, ws)
-		}},
+				require.Equal(t, []domain.Workload{b, a}, ws)
+			}},
 	}
 }
 
