@@ -50,6 +50,6 @@ func TestPrepareDatabase_WhenStoppedWhileItWaits_SaysForWhat(t *testing.T) {
 	defer cancel()
 	err = prepareDatabase(ctx, cfg, silent)
 	require.ErrorContains(t, err, "stopped while waiting for the database")
-	assert.ErrorContains(t, err, "NIYANTA_POSTGRES_URL")
-	assert.ErrorContains(t, err, "connection refused")
+	require.ErrorContains(t, err, "NIYANTA_POSTGRES_URL")
+	require.ErrorContains(t, err, "connection refused")
 }

@@ -75,7 +75,8 @@ func TestDev_WhenStartedAgain_HasTheSameKeysUnlessFresh(t *testing.T) {
 	b, err := os.ReadFile(file)
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(b, &kept))
-	assert.Equal(t, first, [3]string{kept.CustomerKey, kept.AdminKey, kept.WorkerKey}, "what the environment gives is not kept")
+	got := [3]string{kept.CustomerKey, kept.AdminKey, kept.WorkerKey}
+	assert.Equal(t, first, got, "what the environment gives is not kept")
 
 	lines, _ = startDev(t, env, "--fresh")
 	fresh := keysOf(lines)

@@ -78,8 +78,9 @@ func obstacle(err error, late bool) (reason string, pause time.Duration) {
 		return unavailable(e), max(e.RetryAfter, lookInterval)
 	case "RATE_LIMITED":
 		return "", max(e.RetryAfter, lookInterval)
+	default:
+		return "", 0
 	}
-	return "", 0
 }
 
 // unavailable says in few words why there was no answer.

@@ -57,11 +57,11 @@ NIYANTA_EXEC_ALLOW=sh,ffmpeg niyanta dev`,
 			return printOne(c, cmd, submitAnswers, ans)
 		}),
 	}
-	f.flags(c, cmd)
+	f.flags(cmd)
 	return cmd
 }
 
-func (f *submitFlags) flags(c *cli, cmd *cobra.Command) {
+func (f *submitFlags) flags(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&f.input, "input", "{}", "input_params: JSON, @FILE, or - for standard input")
 	fs.IntVar(&f.priority, "priority", 10, "0 to 1000")
