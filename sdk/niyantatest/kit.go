@@ -1,5 +1,5 @@
-// Package niyantatest runs a workload type in a test, without servers, and crashes it after any checkpoint, to prove that
-// a crash costs nothing.
+// Package niyantatest runs a workload type in a test, without servers. It crashes, pauses, drains or retries runs, to prove
+// that none of it costs anything.
 package niyantatest
 
 import (
@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -21,11 +22,20 @@ type Kit[In, State, Out any] struct {
 
 	// MaxRuns ends a test whose workload never finishes; 0 means 1000.
 	MaxRuns int
+	// MaxRetries is how often a run is tried again after a failure of its own that is not permanent; 0: never. The kit does
+	// not wait in between: see RetryAfter.
+	MaxRetries int
+	// Timeout ends the context of a run with niyanta.ErrTimeout; 0: nothing does.
+	Timeout time.Duration
+	// Labels are the workload's.
+	Labels map[string]string
 
 	mu     sync.Mutex
 	saved  []byte
 	states []State
 	runs   int
+	failed int
+	waits  []time.Duration
 	lines  []string
 }
 
@@ -45,7 +55,9 @@ func (r registrar) RegisterType(_ string, f ports.WorkloadFactory) { r(f) }
 var errCrash = errors.New("niyantatest: crashed")
 
 // Run runs the workload to its end without a crash.
-func (k *Kit[In, State, Out]) Run(ctx context.Context, in In) (Out, error) { return k.run(ctx, in, 0) }
+func (k *Kit[In, State, Out]) Run(ctx context.Context, in In) (Out, error) {
+	return k.run(ctx, in, 0, nil)
+}
 
 // RunCrashingAfter runs the workload and crashes every run after its n-th checkpoint (n >= 1), each time starting another
 // from what was saved, until one ends by itself.
@@ -54,25 +66,46 @@ func (k *Kit[In, State, Out]) RunCrashingAfter(ctx context.Context, n int, in In
 		var none Out
 		return none, fmt.Errorf("niyantatest: crash after checkpoint %d: must be at least 1", n)
 	}
-	return k.run(ctx, in, n)
+	return k.run(ctx, in, n, errCrash)
 }
 
-func (k *Kit[In, State, Out]) run(ctx context.Context, in In, crashAfter int) (Out, error) {
+// RunStoppingAfter runs the workload and ends the context of every run after its n-th checkpoint (n >= 1), with one of
+// niyanta.ErrPaused, ErrDraining, ErrPreempted and ErrLeaseLost as its cause. Another run continues when the handler has
+// returned, until one ends by itself. Except after ErrLeaseLost, a run may still save a checkpoint.
+func (k *Kit[In, State, Out]) RunStoppingAfter(ctx context.Context, n int, cause error, in In) (Out, error) {
+	var none Out
+	switch {
+	case n < 1:
+		return none, fmt.Errorf("niyantatest: stop after checkpoint %d: must be at least 1", n)
+	case !resumes(cause) && !errors.Is(cause, niyanta.ErrLeaseLost):
+		return none, fmt.Errorf("niyantatest: no run continues after %w", cause)
+	}
+	return k.run(ctx, in, n, cause)
+}
+
+// resumes reports whether a run that was stopped may save where it stopped.
+func resumes(cause error) bool {
+	return errors.Is(cause, niyanta.ErrPaused) || errors.Is(cause, niyanta.ErrDraining) || errors.Is(cause, niyanta.ErrPreempted)
+}
+
+func (k *Kit[In, State, Out]) run(ctx context.Context, in In, stopAfter int, cause error) (Out, error) {
 	var out Out
 	input, err := json.Marshal(in)
 	if err != nil {
 		return out, err
 	}
-	k.saved, k.states, k.runs, k.lines = nil, nil, 0, nil
+	k.saved, k.states, k.runs, k.failed, k.waits, k.lines = nil, nil, 0, 0, nil, nil
 	limit := k.MaxRuns
 	if limit == 0 {
 		limit = 1000
 	}
 	for k.runs < limit {
 		k.runs++
-		result, err := k.once(ctx, domain.JSON(input), crashAfter)
+		result, err := k.once(ctx, domain.JSON(input), stopAfter, cause)
 		switch {
-		case errors.Is(err, errCrash):
+		case errors.Is(err, errCrash), err != nil && resumes(cause) && errors.Is(err, cause):
+			continue
+		case err != nil && k.retries(err):
 			continue
 		case err != nil:
 			return out, err
@@ -82,26 +115,52 @@ func (k *Kit[In, State, Out]) run(ctx context.Context, in In, crashAfter int) (O
 	return out, fmt.Errorf("niyantatest: not finished after %d runs", limit)
 }
 
+// retries reports whether a run that failed is tried again.
+func (k *Kit[In, State, Out]) retries(err error) bool {
+	wait := time.Duration(-1)
+	var e *ports.RunError
+	if errors.As(err, &e) {
+		if e.Permanent {
+			return false
+		}
+		if e.RetryAfter != nil {
+			wait = *e.RetryAfter
+		}
+	}
+	if k.failed >= k.MaxRetries {
+		return false
+	}
+	k.failed++
+	k.waits = append(k.waits, wait)
+	return true
+}
+
 // once is one run on one worker.
-func (k *Kit[In, State, Out]) once(ctx context.Context, input domain.JSON, crashAfter int) (domain.JSON, error) {
+func (k *Kit[In, State, Out]) once(ctx context.Context, input domain.JSON, stopAfter int, cause error) (domain.JSON, error) {
+	if k.Timeout > 0 {
+		var done context.CancelFunc
+		ctx, done = context.WithTimeoutCause(ctx, k.Timeout, niyanta.ErrTimeout)
+		defer done()
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	w := k.factory()
 	task := ports.Task{
 		Assignment: ports.Assignment{
 			WorkloadID: "wl_test", CustomerID: "cust_test", Type: k.def.Name(), Generation: int64(k.runs), Input: input,
+			Attempt: k.failed, Labels: k.Labels,
 		},
 		Checkpoint: k.saved,
 	}
 	if err := w.Init(ctx, task); err != nil {
 		return "", err
 	}
-	p := &progress[State]{left: crashAfter, cancel: cancel, save: k.save, log: k.log}
+	p := &progress[State]{left: stopAfter, cause: cause, cancel: cancel, save: k.save, log: k.log}
 	result, err := w.Execute(ctx, p)
 	if cerr := w.Close(); err == nil {
 		err = cerr
 	}
-	if p.isCrashed() {
+	if p.isLost() {
 		return "", errCrash // whatever the handler returned is lost with its process
 	}
 	return result, err
@@ -128,20 +187,27 @@ func (k *Kit[In, State, Out]) log(line string) {
 // Checkpoints returns the states saved by the last Run, oldest first.
 func (k *Kit[In, State, Out]) Checkpoints() []State { return append([]State(nil), k.states...) }
 
-// Runs is how many runs the last Run took: 1, and one more per crash.
+// RetryAfter returns what the failures asked for that were tried again, in order: the time of niyanta.RetryAfter, or -1
+// for the usual backoff.
+func (k *Kit[In, State, Out]) RetryAfter() []time.Duration {
+	return append([]time.Duration(nil), k.waits...)
+}
+
+// Runs is how many runs the last Run took: 1, and one more for each crash, stop and retry.
 func (k *Kit[In, State, Out]) Runs() int { return k.runs }
 
 // Log returns what the last Run wrote.
 func (k *Kit[In, State, Out]) Log() []string { return append([]string(nil), k.lines...) }
 
-// progress counts checkpoints and crashes after the n-th: from then on nothing of the run gets out.
+// progress counts checkpoints and stops the run after the n-th. When it is lost, nothing of it gets out from then on.
 type progress[State any] struct {
-	mu      sync.Mutex
-	left    int
-	crashed bool
-	cancel  context.CancelCauseFunc
-	save    func([]byte) error
-	log     func(string)
+	mu     sync.Mutex
+	left   int
+	cause  error
+	lost   error // why nothing gets out any more
+	cancel context.CancelCauseFunc
+	save   func([]byte) error
+	log    func(string)
 }
 
 // Report implements ports.Progress.
@@ -149,7 +215,7 @@ func (p *progress[State]) Report(float64, string) {}
 
 // Log implements ports.Progress.
 func (p *progress[State]) Log(e ports.LogEntry) {
-	if !p.isCrashed() {
+	if !p.isLost() {
 		p.log(e.Message)
 	}
 }
@@ -158,24 +224,26 @@ func (p *progress[State]) Log(e ports.LogEntry) {
 func (p *progress[State]) Checkpoint(ctx context.Context, data []byte, _ *float64, _ string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.crashed {
-		return errCrash
+	if p.lost != nil {
+		return p.lost
 	}
-	if err := ctx.Err(); err != nil {
+	if ctx.Err() != nil && !resumes(context.Cause(ctx)) {
 		return context.Cause(ctx)
 	}
 	if err := p.save(data); err != nil {
 		return err
 	}
 	if p.left--; p.left == 0 {
-		p.crashed = true
-		p.cancel(errCrash)
+		if !resumes(p.cause) {
+			p.lost = p.cause
+		}
+		p.cancel(p.cause)
 	}
 	return nil
 }
 
-func (p *progress[State]) isCrashed() bool {
+func (p *progress[State]) isLost() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.crashed
+	return p.lost != nil
 }
