@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/niyanta/niyanta/core/domain"
 )
 
 // each names the array of a body whose items are checked one by one. A bad item gets an error of
@@ -11,6 +13,7 @@ import (
 // array.
 type each struct {
 	array  string
+	limit  uint64           // of items
 	schema *openapi3.Schema // of an item
 }
 
@@ -25,7 +28,10 @@ func eachOf(op *openapi3.Operation, body *openapi3.Schema) (*each, error) {
 		return nil, fmt.Errorf("x-each: the body has no array %q", name)
 	}
 	array := body.Properties[name].Value
-	e := &each{name, array.Items.Value}
+	if array.MaxItems == nil {
+		return nil, fmt.Errorf("x-each: the array %q has no maxItems", name)
+	}
+	e := &each{name, *array.MaxItems, array.Items.Value}
 	array.Items = nil
 	return e, nil
 }
@@ -59,6 +65,9 @@ func (r *jsonReader) items() (any, error) {
 	for {
 		if c := r.peek(); c == ',' || c == ']' {
 			return nil, r.malformed()
+		}
+		if uint64(len(items)) == r.each.limit { // or a body of tiny items becomes a heap of errors
+			return nil, domain.Invalid(r.each.array, "must be at most %d", r.each.limit)
 		}
 		item, err := r.item()
 		if err != nil {

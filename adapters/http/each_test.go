@@ -126,6 +126,18 @@ func TestBatch_WhateverAnItemIs_FindsTheNextOne(t *testing.T) {
 	}
 }
 
+func TestBatch_WhenThereAreTooManyItems_StopsAtTheLimit(t *testing.T) {
+	ops, err := loadOperations()
+	require.NoError(t, err)
+	body := ops["POST /v1/workloads/batch"].body
+	_, refused, err := body.decode([]byte(`{"workloads":[` + strings.Repeat("1,", 999) + `1]}`))
+	require.NoError(t, err)
+	require.Len(t, refused, 1000)
+	_, refused, err = body.decode([]byte(`{"workloads":[` + strings.Repeat("1,", 500_000) + `1]}`))
+	require.Equal(t, "workloads", fieldOf(err))
+	require.Len(t, refused, 1000)
+}
+
 func TestReadJSON_WhenAnObjectHasManyKeys_TakesLinearTime(t *testing.T) {
 	var body strings.Builder
 	for i := range 100_000 {
