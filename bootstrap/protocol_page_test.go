@@ -79,11 +79,14 @@ func TestProtocolPage_EveryExample_IsAMessageOfThisCode(t *testing.T) {
 	for name := range messages {
 		assert.True(t, seen[name], "the page has no example of %s", name)
 	}
+	description, err := os.ReadFile("../api/openapi/niyanta-v1.yaml")
+	require.NoError(t, err)
 	for _, kind := range []ports.CommandKind{
 		ports.CommandAssign, ports.CommandCancel, ports.CommandPause, ports.CommandCheckpoint, ports.CommandPreempt, ports.CommandDrop,
 		ports.CommandDrain, ports.CommandUndrain,
 	} {
 		assert.Contains(t, string(page), "`"+string(kind)+"`", "every command is told")
+		assert.Regexp(t, `kind: .*enum: \[.*\b`+regexp.QuoteMeta(string(kind))+`[,\]]`, string(description), "every command is described")
 	}
 	for _, r := range domain.Rules() {
 		if r.Source == domain.FromWorker && r.Event != domain.EventCheckpoint {
