@@ -19,7 +19,8 @@ import (
 	"github.com/niyanta/niyanta/api/openapi"
 )
 
-// api calls a development server with plain requests and checks every response against the OpenAPI file.
+// api calls a development server with plain requests and checks every response against the OpenAPI
+// file.
 type api struct {
 	*testing.T
 	dev    *Dev

@@ -45,8 +45,8 @@ func NewApp(cfg Config, b Backends, host coordinator.Host, metrics *telemetry.Me
 	}
 }
 
-// NewCoordinator returns a coordinator on the backends that the configuration names. With STORE=postgres it migrates the
-// database first, unless told not to.
+// NewCoordinator returns a coordinator on the backends that the configuration names. With
+// STORE=postgres it migrates the database first, unless told not to.
 func NewCoordinator(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 	app, closeBackends, err := newConfiguredApp(ctx, cfg, log)
 	if err != nil {
@@ -56,8 +56,9 @@ func NewCoordinator(ctx context.Context, cfg Config, log *slog.Logger) (*App, er
 	return app, nil
 }
 
-// Start listens, serves and runs the loops. When it returns without error, the API answers. When it fails, what was opened is
-// given back; it listens before it may lead, so that a port that is taken costs nobody a leader.
+// Start listens, serves and runs the loops. When it returns without error, the API answers. When it
+// fails, what was opened is given back; it listens before it may lead, so that a port that is taken
+// costs nobody a leader.
 func (a *App) Start(ctx context.Context) (err error) {
 	stopping, endPolls := context.WithCancel(context.WithoutCancel(ctx))
 	loops, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -143,8 +144,8 @@ func cursorKey(cfg Config) []byte {
 // shutdownMax bounds how long requests in flight are waited for.
 const shutdownMax = 15 * time.Second
 
-// Close stops in the order that loses nothing: no new requests, those in flight and the batch under way finish, leadership is
-// given away, loops end.
+// Close stops in the order that loses nothing: no new requests, those in flight and the batch under
+// way finish, leadership is given away, loops end.
 func (a *App) Close(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownMax)
 	defer cancel()

@@ -26,8 +26,9 @@ type Backends struct {
 // Storage is the store ports on one storage, and what else it offers.
 type Storage struct {
 	ports.Stores
-	// Present writes that a coordinator is there, which tells whether the storage takes writes; PingReplica tells whether its
-	// replica answers; Maintain does what needs doing now and then. Nil where there is nothing to do.
+	// Present writes that a coordinator is there, which tells whether the storage takes writes;
+	// PingReplica tells whether its replica answers; Maintain does what needs doing now and then.
+	// Nil where there is nothing to do.
 	Present               func(ctx context.Context, coordinator string) error
 	PingReplica, Maintain func(ctx context.Context) error
 }
@@ -36,7 +37,8 @@ type Storage struct {
 type Hints struct {
 	Notifier ports.Notifier
 	Listener ports.Listener
-	// Bus is what workers are served over; nil in memory, where they join over HTTP or in this process.
+	// Bus is what workers are served over; nil in memory, where they join over HTTP or in this
+	// process.
 	Bus ports.Bus
 	// Ping tells whether the bus is there; nil in memory.
 	Ping func(ctx context.Context) error
@@ -70,7 +72,8 @@ func openStorage(ctx context.Context, cfg Config, h coordinator.Host, m *telemet
 	return Storage{Stores: s.Stores(), Present: s.Present, PingReplica: s.PingReplica(), Maintain: s.Maintain}, s.Close, nil
 }
 
-// openedBus is a bus with what is not the port's: whether it is there, what it dropped, how it ends. Its Bus is nil for memory.
+// openedBus is a bus with what is not the port's: whether it is there, what it dropped, how it
+// ends. Its Bus is nil for memory.
 type openedBus struct {
 	ports.Bus
 	ping    func(context.Context) error

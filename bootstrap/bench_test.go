@@ -14,8 +14,8 @@ import (
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 )
 
-// benchDev starts a server with the limits of its customer lifted: in memory, or on a PostgreSQL of its own with fsync on and
-// the bus in this process.
+// benchDev starts a server with the limits of its customer lifted: in memory, or on a PostgreSQL of
+// its own with fsync on and the bus in this process.
 func benchDev(b *testing.B, store string, workers int) (*Dev, Config) {
 	b.Helper()
 	cfg, err := Load([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_WORKER_SLOTS=1000", "NIYANTA_STORE=" + store})
@@ -40,9 +40,10 @@ func benchDev(b *testing.B, store string, workers int) (*Dev, Config) {
 	return d, cfg
 }
 
-// BenchmarkDrain20000 submits 20,000 no-op workloads through the lifecycle service while no worker is there, then starts two
-// workers and measures until all are COMPLETED: scheduling, commands, the workers' engines, reports and audit included.
-// It checks the final states and the number of audit events. The figures are workloads/s, submitting and draining.
+// BenchmarkDrain20000 submits 20,000 no-op workloads through the lifecycle service while no worker
+// is there, then starts two workers and measures until all are COMPLETED: scheduling, commands, the
+// workers' engines, reports and audit included. It checks the final states and the number of audit
+// events. The figures are workloads/s, submitting and draining.
 func BenchmarkDrain20000(b *testing.B) {
 	for _, store := range []string{StoreMemory, StorePostgres} {
 		b.Run(store, func(b *testing.B) { benchDrain(b, store, 20_000) })
@@ -70,7 +71,8 @@ func benchDrain(b *testing.B, store string, n int) {
 	b.ReportMetric(float64(n)*float64(b.N)/submitting.Seconds(), "submitted/s")
 }
 
-// BenchmarkSubmitToComplete measures an idle server: submission to COMPLETED seen by a waiting client, in process.
+// BenchmarkSubmitToComplete measures an idle server: submission to COMPLETED seen by a waiting
+// client, in process.
 func BenchmarkSubmitToComplete(b *testing.B) {
 	for _, store := range []string{StoreMemory, StorePostgres} {
 		b.Run(store, func(b *testing.B) {

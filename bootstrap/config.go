@@ -14,21 +14,25 @@ import (
 
 // Config is everything that can be set from outside, parsed once from variables prefixed NIYANTA_.
 //
-// A field's comment says what the setting does. Its tags say everything else: the default, whether it is secret, which roles
-// read it, its bounds or choices. Validate reads the tags. The page docs/operations/settings.md is generated from both.
+// A field's comment says what the setting does. Its tags say everything else: the default, whether
+// it is secret, which roles read it, its bounds or choices. Validate reads the tags. The page
+// docs/operations/settings.md is generated from both.
 type Config struct {
 	// Storage and messages
 
-	// Where everything is kept. "memory" is this process's own: nothing survives its end, and it is the only coordinator.
+	// Where everything is kept. "memory" is this process's own: nothing survives its end, and it is
+	// the only coordinator.
 	Store string `env:"STORE" envDefault:"memory" choices:"memory postgres" roles:"coordinator"`
 	// What carries messages between coordinators and workers. With "memory" workers join over HTTP.
 	Bus string `env:"BUS" envDefault:"memory" choices:"memory nats redis" roles:"coordinator worker"`
 	// Where requests are counted for rate limits. With "memory" each coordinator limits by itself.
 	RateLimiter string `env:"RATE_LIMITER" envDefault:"memory" choices:"memory redis" roles:"coordinator"`
 
-	// The database, as a URL or as key=value pairs. Required with STORE=postgres and for migrations.
+	// The database, as a URL or as key=value pairs. Required with STORE=postgres and for
+	// migrations.
 	PostgresURL string `env:"POSTGRES_URL" secret:"url" roles:"coordinator migrate"`
-	// A read replica for lists, audit and logs. They are then late by the replica's lag. Decisions never read it.
+	// A read replica for lists, audit and logs. They are then late by the replica's lag. Decisions
+	// never read it.
 	PostgresReplicaURL string `env:"POSTGRES_REPLICA_URL" secret:"url" roles:"coordinator"`
 	// Connections for everything but reads of clients. 0 is four for each processor, at least 8.
 	PostgresMaxConns int `env:"POSTGRES_MAX_CONNS" envDefault:"0" min:"0" max:"1000" roles:"coordinator"`
@@ -48,85 +52,94 @@ type Config struct {
 	NATSKey string `env:"NATS_KEY_FILE" roles:"coordinator worker"`
 	// The Redis server. Required with BUS=redis and with RATE_LIMITER=redis.
 	RedisURL string `env:"REDIS_URL" secret:"url" roles:"coordinator worker"`
-	// What the names of subjects on the bus begin with: words of letters, digits, "-" and "_", each ending in ".". It keeps
-	// several installations on one bus apart, and must be the same for all coordinators and workers of one.
+	// What the names of subjects on the bus begin with: words of letters, digits, "-" and "_", each
+	// ending in ".". It keeps several installations on one bus apart, and must be the same for all
+	// coordinators and workers of one.
 	BusPrefix string `env:"BUS_PREFIX" envDefault:"niyanta." roles:"coordinator worker"`
 
 	// Addresses
 
-	// Where the API and the worker protocol are served. ":8080" is every interface of the machine. "niyanta dev" listens on
-	// 127.0.0.1:8080 unless this or its flag --addr is set.
+	// Where the API and the worker protocol are served. ":8080" is every interface of the machine.
+	// "niyanta dev" listens on 127.0.0.1:8080 unless this or its flag --addr is set.
 	HTTPAddr string `env:"HTTP_ADDR" envDefault:":8080" roles:"dev coordinator"`
-	// A second address, for the admin routes and /metrics. With it, the first one answers 404 for them. Empty is none.
+	// A second address, for the admin routes and /metrics. With it, the first one answers 404 for
+	// them. Empty is none.
 	AdminAddr string `env:"ADMIN_ADDR" roles:"dev coordinator"`
-	// How long a connection without a request is kept. It must be longer than a load balancer in front keeps its own idle
-	// connections.
+	// How long a connection without a request is kept. It must be longer than a load balancer in
+	// front keeps its own idle connections.
 	HTTPIdleTimeout time.Duration `env:"HTTP_IDLE_TIMEOUT" envDefault:"3m" min:"1s" max:"1h" roles:"dev coordinator"`
-	// Where coordinators answer, one URL or several, comma separated; one that does not answer is left for the next.
-	// Required with BUS=memory. With another bus it is the way for what is too large for the bus, and for everything while
-	// the bus is disconnected.
+	// Where coordinators answer, one URL or several, comma separated; one that does not answer is
+	// left for the next. Required with BUS=memory. With another bus it is the way for what is too
+	// large for the bus, and for everything while the bus is disconnected.
 	CoordinatorURL string `env:"COORDINATOR_URL" secret:"url" roles:"worker"`
 
 	// Keys
 
-	// The first administrator's key: at least 32 characters, 8 of them different, no repetition. Required for coordinators,
-	// the same for all of them: it also signs the cursors of lists. "niyanta dev" makes one up.
+	// The first administrator's key: at least 32 characters, 8 of them different, no repetition.
+	// Required for coordinators, the same for all of them: it also signs the cursors of lists.
+	// "niyanta dev" makes one up.
 	AdminKey string `env:"ADMIN_KEY" secret:"true" roles:"dev coordinator"`
-	// The workers' key, as strong as ADMIN_KEY and different from it. A coordinator accepts each of several, comma separated,
-	// so that the key can be changed; a worker sends exactly one. A coordinator needs it with BUS=memory, a worker with
-	// COORDINATOR_URL. "niyanta dev" makes one up.
+	// The workers' key, as strong as ADMIN_KEY and different from it. A coordinator accepts each of
+	// several, comma separated, so that the key can be changed; a worker sends exactly one. A
+	// coordinator needs it with BUS=memory, a worker with COORDINATOR_URL. "niyanta dev" makes one
+	// up.
 	WorkerKeys []string `env:"WORKER_KEY" secret:"true" roles:"dev coordinator worker"`
-	// The key of the customer cust_dev: "nyt_cust_dev_" and 32 letters and digits. One is made up if it is empty.
+	// The key of the customer cust_dev: "nyt_cust_dev_" and 32 letters and digits. One is made up
+	// if it is empty.
 	DevCustomerKey string `env:"DEV_CUSTOMER_KEY" secret:"true" roles:"dev"`
 
 	// Workers
 
-	// The worker's name: letters, digits, "-" and "_". No two workers may share one. Empty makes one of the host's name.
+	// The worker's name: letters, digits, "-" and "_". No two workers may share one. Empty makes
+	// one of the host's name.
 	WorkerID string `env:"WORKER_ID" roles:"worker"`
 	// How many workloads the worker runs at once. "niyanta dev" has it for each of its workers.
 	WorkerSlots int `env:"WORKER_SLOTS" envDefault:"10" min:"1" max:"10000" roles:"dev worker"`
 	// What affinity rules can ask for, as k=v,k=v.
 	WorkerTags string `env:"WORKER_TAGS" roles:"dev worker"`
-	// Run the worker as the child of a supervisor that certifies its death, so that its work moves at once. Switch it off for
-	// debuggers only.
+	// Run the worker as the child of a supervisor that certifies its death, so that its work moves
+	// at once. Switch it off for debuggers only.
 	Supervise bool `env:"SUPERVISE" envDefault:"true" roles:"dev worker"`
-	// The programs that the type "exec" may start, comma separated: names, looked up in PATH, or absolute paths. Empty: the
-	// worker does not offer the type.
+	// The programs that the type "exec" may start, comma separated: names, looked up in PATH, or
+	// absolute paths. Empty: the worker does not offer the type.
 	ExecAllow []string `env:"EXEC_ALLOW" roles:"dev worker"`
-	// The variables that an input may set for a program, as program=NAME NAME, comma separated. The program is one of
-	// EXEC_ALLOW, or "*" for all of them; a name that ends in "*" is a prefix.
+	// The variables that an input may set for a program, as program=NAME NAME, comma separated. The
+	// program is one of EXEC_ALLOW, or "*" for all of them; a name that ends in "*" is a prefix.
 	ExecEnv []string `env:"EXEC_ENV" roles:"dev worker"`
-	// The users that programs run as: "auto", "none", or a range first-last of user ids that nobody else on the machine
-	// uses, at least as many as there are slots.
+	// The users that programs run as: "auto", "none", or a range first-last of user ids that nobody
+	// else on the machine uses, at least as many as there are slots.
 	ExecUIDs string `env:"EXEC_UIDS" envDefault:"auto" roles:"dev worker"`
 	// Let the type "http" call private, loopback and link-local addresses.
 	HTTPTypeAllowPrivate bool `env:"HTTP_TYPE_ALLOW_PRIVATE" envDefault:"false" roles:"dev worker"`
 
 	// Scheduling
 
-	// The order in which waiting workloads are placed. "fifo" is by waiting time. "priority" is by priority times the tier's
-	// weight, and what waits rises. "fair" shares slot-time between customers by the tier's weight, and is by priority
-	// within one. Set it alike on all coordinators.
+	// The order in which waiting workloads are placed. "fifo" is by waiting time. "priority" is by
+	// priority times the tier's weight, and what waits rises. "fair" shares slot-time between
+	// customers by the tier's weight, and is by priority within one. Set it alike on all
+	// coordinators.
 	SchedulerPolicy domain.Policy `env:"SCHEDULER_POLICY" envDefault:"priority" choices:"fifo priority fair" roles:"dev coordinator"`
-	// Let a workload of a higher tier that finds every worker full ask one of a lower tier to checkpoint and make room.
+	// Let a workload of a higher tier that finds every worker full ask one of a lower tier to
+	// checkpoint and make room.
 	Preemption bool `env:"PREEMPTION" envDefault:"false" roles:"dev coordinator"`
-	// The workload types, comma separated, whose anti-affinity rules also keep other customers' work away.
+	// The workload types, comma separated, whose anti-affinity rules also keep other customers'
+	// work away.
 	AntiAcross []string `env:"ANTI_AFFINITY_ACROSS_TYPES" roles:"dev coordinator"`
-	// Refuse a submission of a type that its customer has no config for and that no live worker offers. If it is off, the
-	// submission is accepted and waits for a worker.
+	// Refuse a submission of a type that its customer has no config for and that no live worker
+	// offers. If it is off, the submission is accepted and waits for a worker.
 	RequireKnownTypes bool `env:"REQUIRE_KNOWN_TYPES" envDefault:"false" roles:"dev coordinator"`
 
 	// Times
 
 	// How often a worker sends a heartbeat. Coordinators tell it to their workers.
 	HeartbeatInterval time.Duration `env:"HEARTBEAT_INTERVAL" envDefault:"2.5s" min:"100ms" roles:"dev coordinator"`
-	// How long a worker may be silent before its work goes to others: at least three heartbeat intervals. Coordinators tell
-	// it to their workers.
+	// How long a worker may be silent before its work goes to others: at least three heartbeat
+	// intervals. Coordinators tell it to their workers.
 	WorkerLease time.Duration `env:"WORKER_LEASE" envDefault:"10s" min:"100ms" roles:"dev coordinator"`
 	// How long a leader may be silent before another coordinator leads.
 	LeaderTTL time.Duration `env:"LEADER_TTL" envDefault:"4s" min:"1s" roles:"dev coordinator"`
-	// How long a worker that has died stays listed, and its ended sessions stay known: what was delayed for longer than that
-	// could pass for new.
+	// How long a worker that has died stays listed, and its ended sessions stay known: what was
+	// delayed for longer than that could pass for new.
 	KeepDeadWorkers time.Duration `env:"KEEP_DEAD_WORKERS" envDefault:"168h" min:"1h" roles:"dev coordinator"`
 	// How long a worker that is told to end waits for its runs to checkpoint and stop.
 	DrainTimeout time.Duration `env:"DRAIN_TIMEOUT" envDefault:"5m" min:"100ms" roles:"dev worker"`
@@ -135,13 +148,14 @@ type Config struct {
 
 	// The least level that is logged: "debug", "info", "warn" or "error".
 	LogLevel slog.Level `env:"LOG_LEVEL" envDefault:"info" roles:"dev coordinator worker migrate"`
-	// Text for people ("console") or one JSON object per line. Auto: text on a terminal, JSON elsewhere.
+	// Text for people ("console") or one JSON object per line. Auto: text on a terminal, JSON
+	// elsewhere.
 	LogFormat string `env:"LOG_FORMAT" envDefault:"auto" choices:"auto json console" roles:"dev coordinator worker migrate"`
 	// Where spans are sent with OTLP over HTTP, like http://collector:4318. Empty: nowhere.
 	OTLPEndpoint string `env:"OTLP_ENDPOINT" secret:"url" roles:"coordinator worker"`
 
-	// TakeOver is what the command line says for this start, and no variable: set for good, two processes would displace each
-	// other for ever.
+	// TakeOver is what the command line says for this start, and no variable: set for good, two
+	// processes would displace each other for ever.
 	TakeOver bool
 }
 
@@ -156,8 +170,8 @@ const (
 	LimiterRedis  = "redis"
 )
 
-// DevHTTPAddr is where the development server listens unless it is told otherwise: at this machine only, for it prints its
-// keys.
+// DevHTTPAddr is where the development server listens unless it is told otherwise: at this machine
+// only, for it prints its keys.
 const DevHTTPAddr = "127.0.0.1:8080"
 
 // Prefix of all variables.
@@ -174,8 +188,8 @@ const (
 	RoleMigrate     Role = "migrate"
 )
 
-// Load parses the variables that lookup finds. A value that does not parse is reported with its variable; all of them
-// at once.
+// Load parses the variables that lookup finds. A value that does not parse is reported with its
+// variable; all of them at once.
 func Load(environment []string) (Config, error) {
 	var c Config
 	vars := env.ToMap(environment)

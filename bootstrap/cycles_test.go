@@ -41,9 +41,10 @@ func (r *recorder) Cycle(c ports.SchedulingCycle) {
 	}
 }
 
-// TestCyclesWhateverWaits measures single scheduling cycles on PostgreSQL with fsync on: 1,000 placements on 500 workers of 20 slots, 9,000 of
-// which are taken, with 1,000 to 1,000,000 waiting of 1,000 customers (F7, F8), and the scenario of what cannot be placed. It is run
-// by `make cycles`, takes minutes, and fails only if something was not placed.
+// TestCyclesWhateverWaits measures single scheduling cycles on PostgreSQL with fsync on: 1,000
+// placements on 500 workers of 20 slots, 9,000 of which are taken, with 1,000 to 1,000,000 waiting
+// of 1,000 customers (F7, F8), and the scenario of what cannot be placed. It is run by `make
+// cycles`, takes minutes, and fails only if something was not placed.
 func TestCyclesWhateverWaits(t *testing.T) {
 	fmt.Printf("%s, %d processors, PostgreSQL with fsync on; medians of %d cycles of 1,000 placements, then the slowest\n\n", runtime.Version(), runtime.NumCPU(), *rounds)
 	fmt.Println("| waiting | cycle | slowest | read | plan | apply |\n|---|---|---|---|---|---|")

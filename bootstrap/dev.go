@@ -15,8 +15,8 @@ import (
 // DevCustomer is the one customer of the development server.
 const DevCustomer = domain.CustomerID("cust_dev")
 
-// Dev is everything in one process: a coordinator in memory, one premium customer, and workers that speak to the
-// coordinator by plain calls.
+// Dev is everything in one process: a coordinator in memory, one premium customer, and workers that
+// speak to the coordinator by plain calls.
 type Dev struct {
 	App         *App
 	CustomerKey string
@@ -29,8 +29,8 @@ type Dev struct {
 	ended   chan error
 }
 
-// NewDev starts a development server. cfg's keys are generated where they are empty. workers is how many run in this
-// process; with 0, workers join over HTTP.
+// NewDev starts a development server. cfg's keys are generated where they are empty. workers is how
+// many run in this process; with 0, workers join over HTTP.
 func NewDev(ctx context.Context, cfg Config, workers int, version string, log *slog.Logger) (*Dev, error) {
 	cfg.Store, cfg.Bus, cfg.RateLimiter = StoreMemory, BusMemory, LimiterMemory
 	return newDevOn(ctx, cfg, workers, version, log, newMemoryApp)

@@ -64,7 +64,8 @@ var paths = map[string][2][]string{
 	"workload.redistributed":      {{"SCHEDULED", "RUNNING"}, {"REDISTRIBUTING"}},
 }
 
-// requireLegal checks that an audit trail is a connected, legal path that ends in the workload's state.
+// requireLegal checks that an audit trail is a connected, legal path that ends in the workload's
+// state.
 func requireLegal(t *testing.T, c *niyanta.Client, id string, want niyanta.Status) {
 	t.Helper()
 	events, err := c.Audit(t.Context(), id)

@@ -93,7 +93,8 @@ func TestRateLimitHeaders_OnEveryAuthenticatedAnswer_WhateverTheRole(t *testing.
 	assert.Empty(t, a.call("GET", "/v1/customer", "nonsense", nil).header.Get("X-RateLimit-Limit"))
 }
 
-// TestViewer_WhateverItReads_SeesNoPayload runs a program that says a secret wherever it can, and reads everything that a viewer may.
+// TestViewer_WhateverItReads_SeesNoPayload runs a program that says a secret wherever it can, and
+// reads everything that a viewer may.
 func TestViewer_WhateverItReads_SeesNoPayload(t *testing.T) {
 	a := newAPI(t, 1)
 	const secret = "canary-of-the-payload"

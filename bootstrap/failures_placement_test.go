@@ -13,7 +13,8 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// deaf is a workload that returns when it is told so by nobody but the test: it ignores the end of its context.
+// deaf is a workload that returns when it is told so by nobody but the test: it ignores the end of
+// its context.
 type deaf struct{ returns <-chan struct{} }
 
 func (d *deaf) Init(context.Context, ports.Task) error { return nil }

@@ -196,7 +196,8 @@ func joinForeign(t *testing.T, a *arena, kind string) *foreign {
 	return f
 }
 
-// take submits n workloads and polls until the worker has all of them; it returns their ids and the generation of each.
+// take submits n workloads and polls until the worker has all of them; it returns their ids and the
+// generation of each.
 func (f *foreign) take(n int) (ids []string, generation map[string]int64) {
 	f.t.Helper()
 	submitAll(f.t, f.a.Client, slices.Repeat([]niyanta.Submission{{WorkloadType: f.kind, InputParams: json.RawMessage(`{}`)}}, n))

@@ -16,8 +16,8 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// failureKind is a kind of failure that users of such systems reported in public. Its cases run in every arena: on memory and on
-// PostgreSQL, with workers in process, over HTTP and over each bus.
+// failureKind is a kind of failure that users of such systems reported in public. Its cases run in
+// every arena: on memory and on PostgreSQL, with workers in process, over HTTP and over each bus.
 type failureKind struct {
 	name string
 	run  func(t *testing.T, a *arena)

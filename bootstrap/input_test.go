@@ -17,7 +17,8 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// onEachStore runs a test of the API on a server in memory and on one with PostgreSQL, without workers.
+// onEachStore runs a test of the API on a server in memory and on one with PostgreSQL, without
+// workers.
 func onEachStore(t *testing.T, test func(a *api), env ...string) {
 	t.Helper()
 	t.Run(StoreMemory, func(t *testing.T) {

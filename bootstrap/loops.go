@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// maintenanceInterval is the time between two rounds of maintenance, maintenanceRetry after one that failed.
+	// maintenanceInterval is the time between two rounds of maintenance, maintenanceRetry after one
+	// that failed.
 	maintenanceInterval = 10 * time.Minute
 	maintenanceRetry    = time.Minute
 )

@@ -18,13 +18,15 @@ const migrateTimeout = time.Minute
 // Migration is the state of one migration.
 type Migration = postgres.Migration
 
-// MigrateUp brings the configured database to the newest version and returns how many migrations were applied.
+// MigrateUp brings the configured database to the newest version and returns how many migrations
+// were applied.
 func MigrateUp(ctx context.Context, cfg Config, log *slog.Logger) (int, error) {
 	n, err := postgres.MigrateUp(ctx, cfg.PostgresURL, log)
 	return n, explained(err)
 }
 
-// MigrateDown takes back the newest migration, with the data it holds, and returns its version; 0 if there is none.
+// MigrateDown takes back the newest migration, with the data it holds, and returns its version; 0
+// if there is none.
 func MigrateDown(ctx context.Context, cfg Config, log *slog.Logger) (int64, error) {
 	version, err := postgres.MigrateDown(ctx, cfg.PostgresURL, log)
 	return version, explained(err)
@@ -36,7 +38,8 @@ func MigrateStatus(ctx context.Context, cfg Config, log *slog.Logger) ([]Migrati
 	return found, explained(err)
 }
 
-// explainDatabase names the variable that is to blame. permanent tells that only a change of it, or of the database, helps.
+// explainDatabase names the variable that is to blame. permanent tells that only a change of it, or
+// of the database, helps.
 func explainDatabase(err error) (permanent bool, explained error) {
 	advice := postgres.Advice(err)
 	switch {
@@ -55,8 +58,8 @@ func explained(err error) error {
 	return err
 }
 
-// prepareDatabase migrates, or checks that somebody has. It waits for a database that does not answer, which may start together
-// with the coordinator; what cannot heal by itself fails at once.
+// prepareDatabase migrates, or checks that somebody has. It waits for a database that does not
+// answer, which may start together with the coordinator; what cannot heal by itself fails at once.
 func prepareDatabase(ctx context.Context, cfg Config, log *slog.Logger) error {
 	trouble := trouble{what: "preparing the database", log: log.With("tries_for", migrateTimeout.String())}
 	var last error

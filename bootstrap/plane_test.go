@@ -67,7 +67,8 @@ func postgresBacking(t *testing.T, clock *steppedClock) (ports.Stores, func(time
 	}
 }
 
-// planeOn builds the services of a coordinator on a storage and hints, and opens workers' views by transport.
+// planeOn builds the services of a coordinator on a storage and hints, and opens workers' views by
+// transport.
 func planeOn(t *testing.T, on backing, hints func(telemetry *telemetry.Metrics) (ports.Notifier, ports.Listener),
 	connect func(t *testing.T, core *coordinator.Coordinator, m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane,
 ) contracttests.PlaneHarness {
@@ -140,7 +141,8 @@ func TestControlPlaneOverHTTPKeepsItsContract(t *testing.T) {
 	})
 }
 
-// buses opens a connection to each kind of bus; every call another one to the same, for as long as the test runs.
+// buses opens a connection to each kind of bus; every call another one to the same, for as long as
+// the test runs.
 var buses = map[string]func(t *testing.T) func() ports.Bus{
 	"bus": func(t *testing.T) func() ports.Bus {
 		t.Helper()

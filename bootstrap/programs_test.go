@@ -19,8 +19,8 @@ func TestAProgramsOutputIsInLogsAndResult(t *testing.T) {
 	require.Contains(t, logs.body, `"message":"err"`)
 }
 
-// Starting a program as another user closes this process's memory to others, as if it were a server that starts nothing but
-// programs. It is none: its other children are not orphans of programs.
+// Starting a program as another user closes this process's memory to others, as if it were a server
+// that starts nothing but programs. It is none: its other children are not orphans of programs.
 func TestPrograms_InAProcessThatIsNoServer_LeaveItsOtherChildrenBe(t *testing.T) {
 	other := exec.Command("sleep", "60")
 	require.NoError(t, other.Start())

@@ -19,8 +19,8 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// TestProtocolPage_EveryExample_IsAMessageOfThisCode decodes the page's examples strictly: an example follows a comment that names its
-// message.
+// TestProtocolPage_EveryExample_IsAMessageOfThisCode decodes the page's examples strictly: an
+// example follows a comment that names its message.
 func TestProtocolPage_EveryExample_IsAMessageOfThisCode(t *testing.T) {
 	page, err := os.ReadFile("../docs/protocol/README.md")
 	require.NoError(t, err)
@@ -98,7 +98,8 @@ func TestProtocolPage_EveryExample_IsAMessageOfThisCode(t *testing.T) {
 // strictReport decodes as a report does, without forgiving what is not one.
 type strictReport domain.Report
 
-// TestWorkerOfTheProtocolPage_AgainstADevServer_CompletesAndLeaves runs the worker that the page shows.
+// TestWorkerOfTheProtocolPage_AgainstADevServer_CompletesAndLeaves runs the worker that the page
+// shows.
 func TestWorkerOfTheProtocolPage_AgainstADevServer_CompletesAndLeaves(t *testing.T) {
 	d, c := startDev(t, 0)
 	cmd := exec.CommandContext(t.Context(), "python3", "../docs/protocol/worker.py")

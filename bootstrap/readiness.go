@@ -12,12 +12,14 @@ import (
 )
 
 const (
-	// lookInterval is the time between two looks at what the coordinator depends on: each writes its presence once. Probes
-	// are answered from the last look, so that however many there are, they cost the dependencies nothing.
+	// lookInterval is the time between two looks at what the coordinator depends on: each writes
+	// its presence once. Probes are answered from the last look, so that however many there are,
+	// they cost the dependencies nothing.
 	lookInterval = 2 * time.Second
 	// lookTimeout bounds one look at one dependency. One that takes longer is as good as away.
 	lookTimeout = 2 * time.Second
-	// lookFresh is how long a look counts. Beyond it this process stood still, and what it knew is no longer worth anything.
+	// lookFresh is how long a look counts. Beyond it this process stood still, and what it knew is
+	// no longer worth anything.
 	lookFresh = 3 * (lookInterval + lookTimeout)
 )
 

@@ -16,8 +16,9 @@ const fileSuffix = "_FILE"
 // secretFileMax bounds a file that holds a secret.
 const secretFileMax = 64 << 10
 
-// readSecretFiles gives each secret whose variable with the suffix _FILE is set the content of that file. A list may stand on several
-// lines. Every mistake is reported; the content of a file never is.
+// readSecretFiles gives each secret whose variable with the suffix _FILE is set the content of that
+// file. A list may stand on several lines. Every mistake is reported; the content of a file never
+// is.
 func readSecretFiles(vars map[string]string) error {
 	var errs []error
 	t := reflect.TypeFor[Config]()
@@ -48,8 +49,8 @@ func readSecretFiles(vars map[string]string) error {
 	return errors.Join(errs...)
 }
 
-// SecretFromEnv returns the secret that the variable holds, or the content of the file that the variable with the suffix _FILE names;
-// empty when neither is set.
+// SecretFromEnv returns the secret that the variable holds, or the content of the file that the
+// variable with the suffix _FILE names; empty when neither is set.
 func SecretFromEnv(name string) (string, error) {
 	value, path := os.Getenv(name), os.Getenv(name+fileSuffix)
 	switch {

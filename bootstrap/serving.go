@@ -19,7 +19,8 @@ type door struct {
 	server   *http.Server
 }
 
-// open listens at the configured addresses: one for everything, or one for the public part and one for the admin's.
+// open listens at the configured addresses: one for everything, or one for the public part and one
+// for the admin's.
 func (a *App) open(ctx context.Context) error {
 	public := &door{variable: "HTTP_ADDR", part: httpapi.PartAll}
 	a.doors = []*door{public}

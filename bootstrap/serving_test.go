@@ -26,7 +26,8 @@ func devAt(t *testing.T, environment ...string) *Dev {
 	return d
 }
 
-// TestAdminAddr_WhenSet_SeparatesTheAdminsRoutes asks for every operation at both addresses, with the key that it needs and without.
+// TestAdminAddr_WhenSet_SeparatesTheAdminsRoutes asks for every operation at both addresses, with
+// the key that it needs and without.
 func TestAdminAddr_WhenSet_SeparatesTheAdminsRoutes(t *testing.T) {
 	d := devAt(t, "NIYANTA_ADMIN_ADDR=127.0.0.1:0")
 	require.NotEqual(t, d.App.URL(), d.App.AdminURL())
@@ -112,7 +113,8 @@ func TestServing_OfBadAddressesAndTimes_IsRefused(t *testing.T) {
 	assert.Greater(t, c.HTTPIdleTimeout, time.Minute, "above the 60 s for which common load balancers keep idle connections")
 }
 
-// TestIdleTimeout_WhenSet_EndsAnIdleConnectionThen keeps a connection without requests, for shorter and for longer than it may be.
+// TestIdleTimeout_WhenSet_EndsAnIdleConnectionThen keeps a connection without requests, for shorter
+// and for longer than it may be.
 func TestIdleTimeout_WhenSet_EndsAnIdleConnectionThen(t *testing.T) {
 	d := devAt(t, "NIYANTA_HTTP_IDLE_TIMEOUT=1s")
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(d.App.URL(), "http://"))

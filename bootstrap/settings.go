@@ -10,8 +10,9 @@ import (
 // Setting is one variable with its effective value.
 type Setting struct{ Variable, Value string }
 
-// shown are the text settings whose values `niyanta config` prints as they are. Every other text is masked, so that a new
-// setting is secret until it stands here. Numbers, durations and switches hold no secrets and are always printed.
+// shown are the text settings whose values `niyanta config` prints as they are. Every other text is
+// masked, so that a new setting is secret until it stands here. Numbers, durations and switches
+// hold no secrets and are always printed.
 var shown = map[string]bool{
 	"STORE": true, "BUS": true, "RATE_LIMITER": true, "BUS_PREFIX": true,
 	"NATS_CREDS_FILE": true, "NATS_CA_FILE": true, "NATS_CERT_FILE": true, "NATS_KEY_FILE": true,
@@ -60,8 +61,8 @@ func maskURLs(s string) string {
 	return strings.Join(parts, ",")
 }
 
-// plainSchemes are the schemes of URLs that are understood well enough to print a part of them. In the path of some stands
-// the name of a database; in that of others may stand a token.
+// plainSchemes are the schemes of URLs that are understood well enough to print a part of them. In
+// the path of some stands the name of a database; in that of others may stand a token.
 var plainSchemes = map[string]struct{ path bool }{
 	"postgres": {true}, "postgresql": {true}, "redis": {true}, "rediss": {true},
 	"nats": {}, "tls": {}, "ws": {}, "wss": {}, "http": {}, "https": {},
@@ -77,8 +78,9 @@ var plainParameters = map[string]bool{
 // plainPaths say nothing but where an API begins.
 var plainPaths = map[string]bool{"": true, "/": true, "/v1/traces": true}
 
-// maskURL keeps what helps to recognise a connection string (scheme, user, host, database, harmless parameters) and masks
-// everything else. A user without a password may be a token, so it is masked. What is not understood is masked as a whole.
+// maskURL keeps what helps to recognise a connection string (scheme, user, host, database, harmless
+// parameters) and masks everything else. A user without a password may be a token, so it is masked.
+// What is not understood is masked as a whole.
 func maskURL(s string) string {
 	u, err := url.Parse(s)
 	if err != nil || u.Opaque != "" {

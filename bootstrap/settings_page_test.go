@@ -25,7 +25,8 @@ var writeSettings = flag.Bool("write-settings", false, "write docs/operations/se
 
 const settingsPage = "../docs/operations/settings.md"
 
-// TestSettingsPage_OfThisCode_IsCurrent compares the page of settings with what the comments and tags of Config say.
+// TestSettingsPage_OfThisCode_IsCurrent compares the page of settings with what the comments and
+// tags of Config say.
 func TestSettingsPage_OfThisCode_IsCurrent(t *testing.T) {
 	page := renderSettings(t, describedSettings(t))
 	if *writeSettings {
@@ -37,7 +38,8 @@ func TestSettingsPage_OfThisCode_IsCurrent(t *testing.T) {
 	assert.Equal(t, string(committed), page, "run make generate")
 }
 
-// TestConfig_OutsideItsBounds_IsRefused tries the values at both sides of every bound that a tag states, and every choice.
+// TestConfig_OutsideItsBounds_IsRefused tries the values at both sides of every bound that a tag
+// states, and every choice.
 func TestConfig_OutsideItsBounds_IsRefused(t *testing.T) {
 	tried := 0
 	for _, s := range describedSettings(t) {

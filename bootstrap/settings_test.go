@@ -17,7 +17,8 @@ import (
 
 const canary = "hunter2canary"
 
-// TestSettings_WithACanaryInEverySetting_PrintNone puts a secret into every text setting, in every place of a URL.
+// TestSettings_WithACanaryInEverySetting_PrintNone puts a secret into every text setting, in every
+// place of a URL.
 func TestSettings_WithACanaryInEverySetting_PrintNone(t *testing.T) {
 	forms := []string{
 		canary, "x," + canary,

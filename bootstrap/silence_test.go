@@ -27,7 +27,8 @@ var silences = flag.Int("silences", 3, "how often connections fall silent in eac
 // testAdminKey is the coordinators'.
 const testAdminKey = "admin-key-of-tests-0123456789abcdef"
 
-// startsWithin bounds when a job is done that is submitted just after a connection has fallen silent.
+// startsWithin bounds when a job is done that is submitted just after a connection has fallen
+// silent.
 const startsWithin = 4 * time.Second
 
 // remote is a coordinator and a worker that reaches it through proxies only.
@@ -42,7 +43,8 @@ type remote struct {
 // noHTTP, as the worker's CoordinatorURL, leaves it with the bus alone.
 const noHTTP = "none"
 
-// startRemote starts both. configure has the coordinator use a bus and returns the worker's way to it.
+// startRemote starts both. configure has the coordinator use a bus and returns the worker's way to
+// it.
 func startRemote(
 	t *testing.T, configure func(t *testing.T, coordinator, worker *Config) *netfault.Proxy, more ...map[string]ports.WorkloadFactory,
 ) *remote {

@@ -79,7 +79,8 @@ func seedFinished(t *testing.T, c *servers.Postgres, customer string, n int) {
 		"ANALYZE")
 }
 
-// storm has one customer read deep pages as fast as it can while another one works, and compares the other's times with those before.
+// storm has one customer read deep pages as fast as it can while another one works, and compares
+// the other's times with those before.
 func storm(t *testing.T, d *Dev, reader string) {
 	t.Helper()
 	innocent, err := niyanta.NewClient(d.App.URL(), unlimited(t, d, string(DevCustomer)))
@@ -124,7 +125,8 @@ func storm(t *testing.T, d *Dev, reader string) {
 	}
 }
 
-// submitTimes submits n workloads one after the other, waits until each is done, and returns the 99th percentile of the submissions.
+// submitTimes submits n workloads one after the other, waits until each is done, and returns the
+// 99th percentile of the submissions.
 func submitTimes(t *testing.T, c *niyanta.Client, n int) time.Duration {
 	t.Helper()
 	took := make([]time.Duration, n)

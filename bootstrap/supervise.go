@@ -19,20 +19,25 @@ import (
 )
 
 const (
-	// certifyTimeout bounds how long a supervisor tells of a death. Behind it the lease is over as well.
+	// certifyTimeout bounds how long a supervisor tells of a death. Behind it the lease is over as
+	// well.
 	certifyTimeout = 10 * time.Second
-	// partingTimeout bounds it when the worker ended well: it has deregistered, and the certificate only makes sure.
+	// partingTimeout bounds it when the worker ended well: it has deregistered, and the certificate
+	// only makes sure.
 	partingTimeout = 2 * time.Second
-	// certifyTry bounds one try at one coordinator, certifyPause is the time between two rounds of tries.
+	// certifyTry bounds one try at one coordinator, certifyPause is the time between two rounds of
+	// tries.
 	certifyTry   = 2 * time.Second
 	certifyPause = 200 * time.Millisecond
 )
 
-// Supervise runs this command again as the child of this process, which supervises it, and returns the status to exit with.
-// supervised is false when the caller is to go on itself: it is that child already, or has no need of a supervisor.
+// Supervise runs this command again as the child of this process, which supervises it, and returns
+// the status to exit with. supervised is false when the caller is to go on itself: it is that child
+// already, or has no need of a supervisor.
 //
-// A worker has one, whose certificates move its work at once, unless NIYANTA_SUPERVISE says otherwise. A development server
-// has one where its workers may start programs, any server where it is process 1: somebody has to reap orphans there.
+// A worker has one, whose certificates move its work at once, unless NIYANTA_SUPERVISE says
+// otherwise. A development server has one where its workers may start programs, any server where it
+// is process 1: somebody has to reap orphans there.
 func Supervise(ctx context.Context, cfg Config, role Role, log *slog.Logger) (status int, supervised bool, err error) {
 	already, err := process.Supervised()
 	if err != nil || already != nil {
@@ -91,7 +96,8 @@ func newCertificate(ids ports.IDs) domain.SessionEnd {
 	return domain.SessionEnd{ProcessID: ids.New(domain.PrefixProcess), Secret: hex.EncodeToString(secret)}
 }
 
-// certify tells the coordinators of a death, over every way there is at once, until one has heard it.
+// certify tells the coordinators of a death, over every way there is at once, until one has heard
+// it.
 func certify(ctx context.Context, cfg Config, c domain.SessionEnd, status int, log *slog.Logger) error {
 	timeout := certifyTimeout
 	if status == 0 {
@@ -148,7 +154,8 @@ func waysToCertify(cfg Config, id string, log *slog.Logger) (ways []ports.Contro
 	return ways, closeAll, nil
 }
 
-// firstToHear tries all ways at once and returns nil as soon as one has worked. Hearing of a death twice does no harm.
+// firstToHear tries all ways at once and returns nil as soon as one has worked. Hearing of a death
+// twice does no harm.
 func firstToHear(ctx context.Context, ways []ports.ControlPlane, c domain.SessionEnd) error {
 	ctx, cancel := context.WithTimeout(ctx, certifyTry)
 	defer cancel()

@@ -11,7 +11,8 @@ import (
 // traceFlushMax bounds how long the last spans are waited for.
 const traceFlushMax = 5 * time.Second
 
-// StartTracing exports spans if the configuration says where to. The function it returns sends the last ones.
+// StartTracing exports spans if the configuration says where to. The function it returns sends the
+// last ones.
 func StartTracing(ctx context.Context, cfg Config, role Role, version string, log *slog.Logger) (stop func(), err error) {
 	if cfg.OTLPEndpoint == "" {
 		return func() {}, nil

@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// elsewhere are the variables with the prefix that are not settings of a server, and what they are for.
+// elsewhere are the variables with the prefix that are not settings of a server, and what they are
+// for.
 var elsewhere = []struct{ name, what string }{
 	{"NIYANTA_URL", "Where client commands find the API, http://127.0.0.1:8080 if it is not set."},
 	{"NIYANTA_API_KEY", "The key that client commands send."},
@@ -31,11 +32,12 @@ func ofElsewhere(name string) bool {
 // forTests begins the names of variables that only tests read.
 const forTests = Prefix + "TEST_"
 
-// ofServices matches what Kubernetes sets in every pod for each service of the namespace, for example for one named niyanta.
+// ofServices matches what Kubernetes sets in every pod for each service of the namespace, for
+// example for one named niyanta.
 var ofServices = regexp.MustCompile(`_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$`)
 
-// checkNames reports each variable with the prefix that nothing reads, with the nearest name that something does. A mistyped name
-// would otherwise leave its setting at the default, silently.
+// checkNames reports each variable with the prefix that nothing reads, with the nearest name that
+// something does. A mistyped name would otherwise leave its setting at the default, silently.
 func checkNames(vars map[string]string) error {
 	known := settingNames()
 	var errs []error

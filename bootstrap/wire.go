@@ -17,7 +17,8 @@ func newMemoryApp(cfg Config, log *slog.Logger) (*App, error) {
 	return nil, nil
 }
 
-// newConfiguredApp puts a coordinator together on the backends that the configuration names. The function it returns closes them.
+// newConfiguredApp puts a coordinator together on the backends that the configuration names. The
+// function it returns closes them.
 func newConfiguredApp(ctx context.Context, cfg Config, log *slog.Logger) (*App, func(), error) {
 	wire.Build(hostSet, configuredSet, NewApp)
 	return nil, nil, nil

@@ -23,8 +23,8 @@ type Worker struct {
 	close  func()
 }
 
-// NewWorker returns a worker that reaches its coordinators over the configured bus, over HTTP, or both. It offers the built-in types, and
-// more. ctx bounds its runs; see execution.NewEngine.
+// NewWorker returns a worker that reaches its coordinators over the configured bus, over HTTP, or
+// both. It offers the built-in types, and more. ctx bounds its runs; see execution.NewEngine.
 func NewWorker(ctx context.Context, cfg Config, version string, log *slog.Logger, more ...map[string]ports.WorkloadFactory) (*Worker, error) {
 	id := domain.WorkerID(cfg.WorkerID)
 	if id == "" {

@@ -10,8 +10,9 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// newWorkerPlane opens a worker's view of its coordinators: over the bus if there is one, and over HTTP to each
-// coordinator whose URL is known. HTTP also carries what is too large for the bus, and all else while the bus does not.
+// newWorkerPlane opens a worker's view of its coordinators: over the bus if there is one, and over
+// HTTP to each coordinator whose URL is known. HTTP also carries what is too large for the bus, and
+// all else while the bus does not.
 func newWorkerPlane(cfg Config, id string, log *slog.Logger) (ports.ControlPlane, func(), error) {
 	var clients []*workerclient.Client
 	var routes []failover.Route

@@ -164,12 +164,12 @@ func (c *checker) cancelled(id domain.WorkloadID) {
 	}
 }
 
-// stopMax is how long a cancelled workload may go on while nothing goes wrong: until the next heartbeat is answered, if the
-// command was lost.
+// stopMax is how long a cancelled workload may go on while nothing goes wrong: until the next
+// heartbeat is answered, if the command was lost.
 const stopMax = beat + 2*time.Second
 
-// effect hears that a run does something. It must not once its worker's lease was over: the worker stops its runs before
-// anyone else may start them. Nor long after a cancel was acknowledged (I11).
+// effect hears that a run does something. It must not once its worker's lease was over: the worker
+// stops its runs before anyone else may start them. Nor long after a cancel was acknowledged (I11).
 func (c *checker) effect(run domain.RunID) {
 	id := run.WorkloadID
 	if c.expired[run] {

@@ -64,7 +64,8 @@ func (w *World) cancel(ctx context.Context, c *process, id domain.WorkloadID) {
 	}
 }
 
-// preempt has the worker that runs it asked to make room, as the leader does: a hint that may be lost, repeated and late.
+// preempt has the worker that runs it asked to make room, as the leader does: a hint that may be
+// lost, repeated and late.
 func (w *World) preempt(ctx context.Context, id domain.WorkloadID) {
 	found, err := w.stores.Workloads.Get(ctx, tenant, id)
 	if err != nil || len(found) == 0 || found[0].Status != domain.StatusRunning {

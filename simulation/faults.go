@@ -20,8 +20,8 @@ func (w *World) faulty(p float64) bool {
 	return true
 }
 
-// through calls f between the faults of a store: before the commit, and after it but reported as an error; or the caller's process
-// ends before it or behind it.
+// through calls f between the faults of a store: before the commit, and after it but reported as an
+// error; or the caller's process ends before it or behind it.
 func through[R any](w *World, f func() (R, error)) (R, error) {
 	var none R
 	w.stall()

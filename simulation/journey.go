@@ -9,7 +9,8 @@ import (
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 )
 
-// round lets time pass, and then everybody do once whatever they would do in it. Nothing in it is drawn.
+// round lets time pass, and then everybody do once whatever they would do in it. Nothing in it is
+// drawn.
 func (w *World) round(d time.Duration) {
 	ctx := context.Background()
 	w.clock.now = w.clock.now.Add(d)
@@ -110,8 +111,8 @@ func (w *World) runner(id domain.WorkloadID) *worker {
 	return w.workers[0]
 }
 
-// Journey is a fixed course through everything that may happen to a workload, without any fault but those of the plan. Events
-// tells which it met.
+// Journey is a fixed course through everything that may happen to a workload, without any fault but
+// those of the plan. Events tells which it met.
 func (w *World) Journey() {
 	w.rounds(2)
 	w.want("plain", scriptInput{Steps: 2}, 0)
@@ -131,8 +132,8 @@ func (w *World) Journey() {
 
 	w.wait(20 * time.Second) // the leader ends what ignores its deadline
 
-	// They refuse before anybody knows. Then an assignment is not taken: they send heartbeats for longer than a lease, but no
-	// report that they have started it.
+	// They refuse before anybody knows. Then an assignment is not taken: they send heartbeats for
+	// longer than a lease, but no report that they have started it.
 	for _, k := range w.workers {
 		k.agent.Leave()
 		k.nextBeat = w.Now().Add(beat)

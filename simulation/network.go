@@ -53,7 +53,8 @@ func (n *network) send(label string, deliver func()) {
 	}
 }
 
-// deliver delivers some of the messages that fly, whichever; more when there are many, so that none flies for ever.
+// deliver delivers some of the messages that fly, whichever; more when there are many, so that none
+// flies for ever.
 func (n *network) deliver() {
 	for range (len(n.flying) + 3) / 4 {
 		i := n.w.rng.IntN(len(n.flying))

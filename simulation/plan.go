@@ -30,7 +30,8 @@ type Plan struct {
 	Done bool
 }
 
-// Boundary tells the plan that something is about to become visible outside, and returns what is to happen to it.
+// Boundary tells the plan that something is about to become visible outside, and returns what is to
+// happen to it.
 func (w *World) Boundary(label string) Harm {
 	p := w.Plan
 	if p == nil || w.healed || p.Done {

@@ -8,7 +8,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// plane is what one worker sees of the coordinators: any of those that live, over a network that loses requests and answers.
+// plane is what one worker sees of the coordinators: any of those that live, over a network that
+// loses requests and answers.
 type plane struct {
 	w      *World
 	worker *worker

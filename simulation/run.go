@@ -21,7 +21,8 @@ const (
 	Liveness Mode = "liveness"
 )
 
-// Run takes so many steps with faults, ends as the mode says, and returns the invariants that were broken.
+// Run takes so many steps with faults, ends as the mode says, and returns the invariants that were
+// broken.
 func (w *World) Run(steps int, mode Mode) []string {
 	ctx := context.Background()
 	for n := 0; n < steps && len(w.check.broken) == 0; n++ {
@@ -200,8 +201,9 @@ func (w *World) current(ctx context.Context, id domain.WorkloadID) domain.State 
 	return found[0].State
 }
 
-// unfinished counts what is stored, acknowledged or not, and is not final: a submission whose answer was lost runs like any other.
-// Whoever paused something resumes it; what still runs is cancelled now and then, which must stop it soon now that nothing goes wrong.
+// unfinished counts what is stored, acknowledged or not, and is not final: a submission whose
+// answer was lost runs like any other. Whoever paused something resumes it; what still runs is
+// cancelled now and then, which must stop it soon now that nothing goes wrong.
 func (w *World) unfinished(ctx context.Context) (left int) {
 	for _, id := range w.stored(ctx) {
 		s := w.current(ctx, id)
@@ -220,7 +222,8 @@ func (w *World) unfinished(ctx context.Context) (left int) {
 	return left
 }
 
-// atRest checks that nothing is left of what has finished (I14): no run, no routine, no slot that is taken.
+// atRest checks that nothing is left of what has finished (I14): no run, no routine, no slot that
+// is taken.
 func (w *World) atRest(ctx context.Context) {
 	busy := func(k *worker) bool { return !k.agent.Idle() || len(k.routines) > 0 }
 	occupied := func() bool { // what a worker has let go of is known with its next heartbeat

@@ -30,7 +30,8 @@ var (
 	mode   = flag.String("mode", "", "safety or liveness; liveness, unless every tenth run is to end among faults")
 )
 
-// modeOf is how the run of a seed ends: nearly all are healed, because that takes nothing from what goes wrong before.
+// modeOf is how the run of a seed ends: nearly all are healed, because that takes nothing from what
+// goes wrong before.
 func modeOf(seed uint64) simulation.Mode {
 	switch {
 	case *mode != "":

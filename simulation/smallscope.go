@@ -13,12 +13,14 @@ import (
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 )
 
-// Small is a world of two coordinators, two workers and one or two workloads in which the caller decides what happens next, and whose
-// states can be told apart: so that every ordering can be gone through, each state once.
+// Small is a world of two coordinators, two workers and one or two workloads in which the caller
+// decides what happens next, and whose states can be told apart: so that every ordering can be gone
+// through, each state once.
 //
-// Coordinators are the real services on memory, each with a clock that stands until its own leadership loop runs: in between, it is a
-// process that was paused. Workers are nothing but what they know: whoever was ever assigned a generation may report anything
-// about it at any later time, whether its process crashed, was replaced, or wakes up after hours. No message needs the bus.
+// Coordinators are the real services on memory, each with a clock that stands until its own
+// leadership loop runs: in between, it is a process that was paused. Workers are nothing but what
+// they know: whoever was ever assigned a generation may report anything about it at any later time,
+// whether its process crashed, was replaced, or wakes up after hours. No message needs the bus.
 type Small struct {
 	w       *World
 	clocks  []*clock // the coordinators'
@@ -172,7 +174,8 @@ func (s *Small) deregister(k domain.WorkerID) {
 	_ = s.w.coordinators[0].Plane.End(context.Background(), domain.SessionEnd{WorkerID: k, SessionID: s.current[k]})
 }
 
-// beat sends a heartbeat of the session that the worker believes to have, with all it was assigned, or with nothing.
+// beat sends a heartbeat of the session that the worker believes to have, with all it was assigned,
+// or with nothing.
 func (s *Small) beat(k domain.WorkerID, holds bool) {
 	h := ports.Heartbeat{SessionRef: ports.SessionRef{WorkerID: k, SessionID: s.current[k]}}
 	s.missed[k]++
@@ -232,9 +235,10 @@ func (s *Small) learn() {
 	s.w.net.flying = nil
 }
 
-// Fingerprint tells states apart in all that can make a difference within a few more actions: what is compared with a bound is cut off behind it, and
-// generations, epochs and sessions count by how they relate, not by their names. Left out are how often a workload was
-// redistributed (its cap is out of reach) and how lately an assignment was sent again (no message needs the bus here).
+// Fingerprint tells states apart in all that can make a difference within a few more actions: what
+// is compared with a bound is cut off behind it, and generations, epochs and sessions count by how
+// they relate, not by their names. Left out are how often a workload was redistributed (its cap is
+// out of reach) and how lately an assignment was sent again (no message needs the bus here).
 func (s *Small) Fingerprint() uint64 {
 	b := &strings.Builder{}
 	for _, id := range s.w.acknowledged {

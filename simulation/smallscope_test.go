@@ -37,8 +37,9 @@ func follow(workloads int, actions []simulation.Action, p path) (state uint64, b
 	return s.Fingerprint(), s.Judge(), nil
 }
 
-// Every ordering of everything that may happen, to a depth: two coordinators, either of which may be a stale leader; two workers that
-// crash, register anew, and report whatever they like about any assignment they ever had; a client that cancels, pauses, resumes.
+// Every ordering of everything that may happen, to a depth: two coordinators, either of which may
+// be a stale leader; two workers that crash, register anew, and report whatever they like about any
+// assignment they ever had; a client that cancels, pauses, resumes.
 func TestEveryOrderingOfAFewActionsKeepsTheInvariants(t *testing.T) {
 	for _, workloads := range []int{1, 2} {
 		t.Run(fmt.Sprint(workloads), func(t *testing.T) { exhaust(t, workloads, *depth+1-workloads) })

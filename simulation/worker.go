@@ -87,7 +87,8 @@ func (k *worker) resume(r *routine) bool {
 	return more
 }
 
-// die marks the process as ended while something of it is on the stack: it has no effect any more, and is crashed right after.
+// die marks the process as ended while something of it is on the stack: it has no effect any more,
+// and is crashed right after.
 func (k *worker) die(died bool) {
 	if died {
 		k.dead = true
@@ -120,7 +121,8 @@ func (k *worker) deregister(ctx context.Context) {
 	}
 }
 
-// left reports whether a process that was told to end, or that an administrator has drained, has nothing left to do.
+// left reports whether a process that was told to end, or that an administrator has drained, has
+// nothing left to do.
 func (k *worker) left() bool {
 	return (k.ending || k.drained && k.agent.Draining()) && k.agent.Idle() && len(k.routines) == 0
 }

@@ -54,7 +54,8 @@ var DefaultProbabilities = Probabilities{
 type Backend struct {
 	// Open gives one coordinator process its handle on the storage.
 	Open func(w *World) (ports.Stores, error)
-	// Opaque tells that what commits cannot be watched while it happens: then only what is stored at the end is judged.
+	// Opaque tells that what commits cannot be watched while it happens: then only what is stored
+	// at the end is judged.
 	Opaque bool
 }
 
@@ -208,8 +209,8 @@ type gone struct{ c *process }
 // die ends the process of the coordinator that acts: nothing behind this line happens in it.
 func (w *World) die() { panic(gone{w.actingC}) }
 
-// as runs f as something that a coordinator does, on behalf of a worker if it is not nil. It reports whether the process has
-// survived it; another one has taken its place otherwise.
+// as runs f as something that a coordinator does, on behalf of a worker if it is not nil. It
+// reports whether the process has survived it; another one has taken its place otherwise.
 func (w *World) as(c *process, k *worker, f func()) (survived bool) {
 	if w.stalled { // the one that stalls stays the one that is not to be disturbed
 		f()
@@ -252,7 +253,8 @@ func (w *World) replaceWorker(k *worker, why string) {
 	w.workers[i] = w.newWorker(k.id)
 }
 
-// stall lets the others go on while the call of a store is under way, for up to two leader leases: long enough to lose it.
+// stall lets the others go on while the call of a store is under way, for up to two leader leases:
+// long enough to lose it.
 func (w *World) stall() {
 	if w.stalled || w.actingC == nil || !w.faulty(w.P.Stall) {
 		return
@@ -267,7 +269,8 @@ func (w *World) stall() {
 	w.actingC, w.actingK, w.running = c, k, r
 }
 
-// aloneOf reports whether a workload's anti rule keeps all others of its customer away: also one whose submission was not acknowledged.
+// aloneOf reports whether a workload's anti rule keeps all others of its customer away: also one
+// whose submission was not acknowledged.
 func (w *World) aloneOf(id domain.WorkloadID) bool {
 	if alone, known := w.alone[id]; known {
 		return alone

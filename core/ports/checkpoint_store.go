@@ -6,19 +6,21 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// CheckpointStore keeps the bytes of checkpoints beside the workloads (same storage as WorkloadStore).
+// CheckpointStore keeps the bytes of checkpoints beside the workloads (same storage as
+// WorkloadStore).
 type CheckpointStore interface {
-	// Save applies t, whose event is domain.EventCheckpoint, exactly as WorkloadStore.Apply does and, in the
-	// same transaction, stores the bytes and drops all but the newest domain.CheckpointsKept. Nothing is stored
-	// unless the outcome is applied. c's WorkloadID, Sequence and Generation are taken from t, CreatedAt from
-	// the store's clock.
+	// Save applies t, whose event is domain.EventCheckpoint, exactly as WorkloadStore.Apply does
+	// and, in the same transaction, stores the bytes and drops all but the newest
+	// domain.CheckpointsKept. Nothing is stored unless the outcome is applied. c's WorkloadID,
+	// Sequence and Generation are taken from t, CreatedAt from the store's clock.
 	Save(ctx context.Context, t domain.Transition, c domain.Checkpoint, data []byte) (domain.Result, error)
 
-	// Load returns a checkpoint and its bytes; sequence 0 means the newest. The checksum is not verified here.
-	// CodeNotFound when there is none.
+	// Load returns a checkpoint and its bytes; sequence 0 means the newest. The checksum is not
+	// verified here. CodeNotFound when there is none.
 	Load(ctx context.Context, id domain.WorkloadID, sequence int64) (domain.Checkpoint, []byte, error)
 
-	// List returns the checkpoints kept of a customer's workload, newest first. A workload without checkpoints
-	// has an empty list; so has one that does not exist or is another customer's (callers check the workload).
+	// List returns the checkpoints kept of a customer's workload, newest first. A workload without
+	// checkpoints has an empty list; so has one that does not exist or is another customer's
+	// (callers check the workload).
 	List(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID) ([]domain.Checkpoint, error)
 }

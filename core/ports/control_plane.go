@@ -8,43 +8,52 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// ControlPlane is a worker's view of the coordinators. It is served in process, over a Bus and over HTTP; the same
-// suite holds for all three. Errors: CodeFenced when the session is over (the worker stops its runs and registers anew),
-// CodeConflict when another process owns the worker id (the worker ends), CodeInvalidInput for what can never
-// succeed, CodeUnavailable (or any other error) when trying again makes sense. Every call but Register names its session: without
-// a worker id and a session id it is CodeInvalidInput. All calls may be repeated.
+// ControlPlane is a worker's view of the coordinators. It is served in process, over a Bus and over
+// HTTP; the same suite holds for all three. Errors: CodeFenced when the session is over (the worker
+// stops its runs and registers anew), CodeConflict when another process owns the worker id (the
+// worker ends), CodeInvalidInput for what can never succeed, CodeUnavailable (or any other error)
+// when trying again makes sense. Every call but Register names its session: without a worker id and
+// a session id it is CodeInvalidInput. All calls may be repeated.
 type ControlPlane interface {
-	// Register starts a session. See WorkerStore.Register; CodeConflict carries the details "lease_left_ms", "lease_ms" and
-	// "heartbeat_interval_ms": the worker tries again each interval for one lease, then ends.
+	// Register starts a session. See WorkerStore.Register; CodeConflict carries the details
+	// "lease_left_ms", "lease_ms" and "heartbeat_interval_ms": the worker tries again each interval
+	// for one lease, then ends.
 	Register(ctx context.Context, r domain.Registration) (Grant, error)
-	// Heartbeat renews the session's lease and reconciles: the answer carries whatever the worker must do
-	// that it may have missed. CodeFenced and CodeConflict as above; CodeInvalidInput for an inventory that names no
-	// workload or a state that is not known. What a worker has in its hands takes its slot, whatever the store says of the workload
-	// (domain.Ending).
+	// Heartbeat renews the session's lease and reconciles: the answer carries whatever the worker
+	// must do that it may have missed. CodeFenced and CodeConflict as above; CodeInvalidInput for
+	// an inventory that names no workload or a state that is not known. What a worker has in its
+	// hands takes its slot, whatever the store says of the workload (domain.Ending).
 	Heartbeat(ctx context.Context, h Heartbeat) (HeartbeatAnswer, error)
-	// Poll returns commands for the session, waiting for the first one at most as long as wait. Commands are hints: they
-	// may be lost and repeated; what matters comes again with heartbeats or by reconciliation. Without a bus, what was assigned
-	// and not heard of comes with polls that wait. CodeFenced when the session is not live; such a poll takes nothing from the
-	// session that came after it.
+	// Poll returns commands for the session, waiting for the first one at most as long as wait.
+	// Commands are hints: they may be lost and repeated; what matters comes again with heartbeats
+	// or by reconciliation. Without a bus, what was assigned and not heard of comes with polls that
+	// wait. CodeFenced when the session is not live; such a poll takes nothing from the session
+	// that came after it.
 	Poll(ctx context.Context, s SessionRef, wait time.Duration) ([]Command, error)
-	// Report delivers at most domain.MaxReports reports; they are committed in order when it returns, and answered each in its place.
-	// Repeating a batch is safe. The reports of a session that is not live are fenced, each. What is wrong with one report is its
-	// own answer and costs the others nothing: illegal for what no worker may say, refused for what the store cannot take, each
-	// with a reason. An outcome always lands: results and text are cleaned and cut, never refused; see domain.CleanResult. The
-	// lines of a run are kept with the report that brings them, so that whoever sees an outcome sees the lines sent before it.
+	// Report delivers at most domain.MaxReports reports; they are committed in order when it
+	// returns, and answered each in its place. Repeating a batch is safe. The reports of a session
+	// that is not live are fenced, each. What is wrong with one report is its own answer and costs
+	// the others nothing: illegal for what no worker may say, refused for what the store cannot
+	// take, each with a reason. An outcome always lands: results and text are cleaned and cut,
+	// never refused; see domain.CleanResult. The lines of a run are kept with the report that
+	// brings them, so that whoever sees an outcome sees the lines sent before it.
 	Report(ctx context.Context, s SessionRef, reports []Report) ([]ReportAnswer, error)
-	// SaveCheckpoint stores a checkpoint; it is durable when the answer is applied or already. Fenced as reports are.
+	// SaveCheckpoint stores a checkpoint; it is durable when the answer is applied or already.
+	// Fenced as reports are.
 	SaveCheckpoint(ctx context.Context, s SessionRef, c CheckpointUpload) (ReportAnswer, error)
-	// LoadCheckpoint returns the newest checkpoint whose checksum holds, at or below the given sequence. Only the holder
-	// of the workload at that generation may, in a live session: CodeFenced otherwise. CodeNotFound when there is none.
+	// LoadCheckpoint returns the newest checkpoint whose checksum holds, at or below the given
+	// sequence. Only the holder of the workload at that generation may, in a live session:
+	// CodeFenced otherwise. CodeNotFound when there is none.
 	LoadCheckpoint(ctx context.Context, s SessionRef, id domain.WorkloadID, generation, sequence int64) (CheckpointData, error)
-	// End ends a session before its lease does, by its holder's own word or by a death certificate; what it held moves at once.
-	// The holder gives its word only when nothing of the session runs any more, a certificate is given only when nothing of
-	// the process is left. See WorkerStore.End. Repeating it is safe. CodeForbidden when the certificate's secret is wrong.
+	// End ends a session before its lease does, by its holder's own word or by a death certificate;
+	// what it held moves at once. The holder gives its word only when nothing of the session runs
+	// any more, a certificate is given only when nothing of the process is left. See
+	// WorkerStore.End. Repeating it is safe. CodeForbidden when the certificate's secret is wrong.
 	End(ctx context.Context, e domain.SessionEnd) error
 }
 
-// ErrUnanswered is wrapped by the errors of calls of which nothing came back. Whether they had an effect is unknown.
+// ErrUnanswered is wrapped by the errors of calls of which nothing came back. Whether they had an
+// effect is unknown.
 var ErrUnanswered = errors.New("not answered")
 
 // SessionRef names a session.
@@ -61,8 +70,8 @@ func (s SessionRef) Validate() error {
 	return domain.ValidateSessionID(s.SessionID)
 }
 
-// Grant is the lease of a new session, and how often to beat. Durations in messages are whole milliseconds, because
-// workers exist in any language.
+// Grant is the lease of a new session, and how often to beat. Durations in messages are whole
+// milliseconds, because workers exist in any language.
 type Grant struct {
 	LeaseMS             int64 `json:"lease_ms"`
 	HeartbeatIntervalMS int64 `json:"heartbeat_interval_ms"`
@@ -71,11 +80,11 @@ type Grant struct {
 // Heartbeat is what a worker says regularly.
 type Heartbeat struct {
 	SessionRef
-	// Number grows with each heartbeat of a session, and stays when one is sent again. What arrives twice, or late, counts
-	// once as an inventory that lacks a run. 0: not numbered.
+	// Number grows with each heartbeat of a session, and stays when one is sent again. What arrives
+	// twice, or late, counts once as an inventory that lacks a run. 0: not numbered.
 	Number int64 `json:"number,omitempty"`
-	// Draining is the worker's own word that it takes no new work. Drained tells that it obeys a CommandDrain, which
-	// CommandUndrain takes back.
+	// Draining is the worker's own word that it takes no new work. Drained tells that it obeys a
+	// CommandDrain, which CommandUndrain takes back.
 	Draining  bool            `json:"draining,omitempty"`
 	Drained   bool            `json:"drained,omitempty"`
 	FreeSlots int             `json:"free_slots"`
@@ -93,14 +102,15 @@ const (
 	RunReporting RunState = "reporting" // ended; its last report is not acknowledged yet
 )
 
-// InventoryItem is one workload in a worker's hands: every run whose handler has not returned, whichever session it was
-// started in, and every run whose last report is not answered. Each but those that are reporting takes a slot.
+// InventoryItem is one workload in a worker's hands: every run whose handler has not returned,
+// whichever session it was started in, and every run whose last report is not answered. Each but
+// those that are reporting takes a slot.
 type InventoryItem struct {
 	WorkloadID domain.WorkloadID `json:"workload_id"`
 	Generation int64             `json:"generation"`
 	State      RunState          `json:"state"`
-	// Stuck reports that the run was told to end and has not returned within its grace. It is set until a heartbeat
-	// that carries it is answered, so that coordinators count the run about once.
+	// Stuck reports that the run was told to end and has not returned within its grace. It is set
+	// until a heartbeat that carries it is answered, so that coordinators count the run about once.
 	Stuck bool `json:"stuck,omitempty"`
 }
 
@@ -143,7 +153,8 @@ const (
 	CommandPause  CommandKind = "workload.pause"
 	// CommandCheckpoint asks for a checkpoint now. It is sent once: heartbeats don't repeat it.
 	CommandCheckpoint CommandKind = "workload.checkpoint"
-	// CommandPreempt asks for a checkpoint; once it is durable, the run makes room for a workload of a higher tier and is released.
+	// CommandPreempt asks for a checkpoint; once it is durable, the run makes room for a workload
+	// of a higher tier and is released.
 	CommandPreempt CommandKind = "workload.preempt"
 	// CommandDrop tells the worker that the generation it holds is no longer the workload's.
 	CommandDrop  CommandKind = "workload.drop"
@@ -152,8 +163,8 @@ const (
 	CommandUndrain CommandKind = "worker.undrain"
 )
 
-// Command is one instruction. All but drain and undrain concern one workload at one generation; a worker that does not hold that
-// generation ignores them.
+// Command is one instruction. All but drain and undrain concern one workload at one generation; a
+// worker that does not hold that generation ignores them.
 type Command struct {
 	Kind CommandKind `json:"kind"`
 	// SessionID is the session it is meant for; another one ignores it.
@@ -164,7 +175,8 @@ type Command struct {
 	Assignment *Assignment       `json:"assignment,omitempty"`
 }
 
-// AssignCommand returns the command to run a workload that has been assigned, with all that its worker needs.
+// AssignCommand returns the command to run a workload that has been assigned, with all that its
+// worker needs.
 func AssignCommand(w *domain.Workload) Command {
 	return Command{
 		Kind: CommandAssign, SessionID: w.SessionID, WorkloadID: w.ID, Generation: w.Generation,
@@ -190,7 +202,8 @@ type Assignment struct {
 	// Config is the customer's configuration of the type; Resources what the run may use.
 	Config    domain.JSON      `json:"config_json,omitempty"`
 	Resources domain.Resources `json:"resource_limits,omitzero"`
-	// CheckpointIntervalMS is the time between automatic checkpoints, TimeoutMS the longest a run may take; 0: none.
+	// CheckpointIntervalMS is the time between automatic checkpoints, TimeoutMS the longest a run
+	// may take; 0: none.
 	CheckpointIntervalMS int64 `json:"checkpoint_interval_ms,omitempty"`
 	TimeoutMS            int64 `json:"timeout_ms,omitempty"`
 	MaxRetries           int   `json:"max_retries"`

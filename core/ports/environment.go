@@ -6,8 +6,8 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// Clock tells the process's time. Its readings carry a monotonic part, so that differences of two readings are
-// right whatever happens to the wall clock.
+// Clock tells the process's time. Its readings carry a monotonic part, so that differences of two
+// readings are right whatever happens to the wall clock.
 type Clock interface {
 	Now() time.Time
 }
@@ -65,8 +65,8 @@ type Placement struct {
 
 // QueueView is what a cycle saw of the queue.
 type QueueView struct {
-	// Lanes counts those considered, Aside those set aside because no worker admits them, and Cut those beyond what is considered of a
-	// customer.
+	// Lanes counts those considered, Aside those set aside because no worker admits them, and Cut
+	// those beyond what is considered of a customer.
 	Lanes, Aside, Cut int
 	// OldestWait is how long the eligible workload has waited that has waited longest.
 	OldestWait time.Duration

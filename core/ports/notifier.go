@@ -7,18 +7,21 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// Notifier sends hints between coordinators, workers and API instances over the Bus. All methods are fire and forget:
-// they never block on receivers and never fail; what is lost comes again by heartbeat, reconciliation or polling.
+// Notifier sends hints between coordinators, workers and API instances over the Bus. All methods
+// are fire and forget: they never block on receivers and never fail; what is lost comes again by
+// heartbeat, reconciliation or polling.
 type Notifier interface {
 	// Command sends commands to a worker, wherever it is connected, in order.
 	Command(ctx context.Context, worker domain.WorkerID, cs ...Command)
-	// Wake tells the coordinators that there may be something to do, and why: one of the reasons below or any other text.
+	// Wake tells the coordinators that there may be something to do, and why: one of the reasons
+	// below or any other text.
 	Wake(ctx context.Context, reason string)
 	// Updated tells whoever follows the workloads that they changed, in order.
 	Updated(ctx context.Context, us ...Update)
 }
 
-// The reasons of wakes that loops of coordinators tell apart. Every other wake means that something may be placed.
+// The reasons of wakes that loops of coordinators tell apart. Every other wake means that something
+// may be placed.
 const (
 	// WakeSubmit: something was submitted.
 	WakeSubmit = "submit"
@@ -31,8 +34,8 @@ const (
 	WakeWorkerRemoved    = "worker removed"
 )
 
-// Listener receives what a Notifier sends. Handlers are called one at a time per subscription, must return quickly and must
-// not close their own subscription.
+// Listener receives what a Notifier sends. Handlers are called one at a time per subscription, must
+// return quickly and must not close their own subscription.
 type Listener interface {
 	// Commands calls h for each command sent to the worker.
 	Commands(ctx context.Context, worker domain.WorkerID, h func(Command)) (Subscription, error)

@@ -7,37 +7,39 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// QueueStore is the leader's view of the same storage as WorkloadStore: what waits, what runs, what needs
-// attention. Reads only; each is consistent in itself.
+// QueueStore is the leader's view of the same storage as WorkloadStore: what waits, what runs, what
+// needs attention. Reads only; each is consistent in itself.
 type QueueStore interface {
-	// Heads returns, for every lane that has an eligible workload (PENDING or REDISTRIBUTING, NotBefore not in
-	// the future), the first N by QueueAt, ties by id, and whether there are more. With Lanes given, only of those. Lanes are ordered by id.
-	// Of a customer that has more lanes than the limit, only those are returned that domain.HeadsQuery.Choose chooses. That choice may be
-	// some seconds old, and the first one takes a moment, in which any of its lanes are returned, up to the limit.
-	// The cost depends neither on how many wait behind the heads nor on how many lanes a customer has beyond the limit.
+	// Heads returns, for every lane that has an eligible workload (PENDING or REDISTRIBUTING,
+	// NotBefore not in the future), the first N by QueueAt, ties by id, and whether there are more.
+	// With Lanes given, only of those. Lanes are ordered by id. Of a customer that has more lanes
+	// than the limit, only those are returned that domain.HeadsQuery.Choose chooses. That choice
+	// may be some seconds old, and the first one takes a moment, in which any of its lanes are
+	// returned, up to the limit. The cost depends neither on how many wait behind the heads nor on
+	// how many lanes a customer has beyond the limit.
 	Heads(ctx context.Context, q domain.HeadsQuery) (domain.QueueHeads, error)
 
 	// NextDue returns when the next workload becomes eligible that is not yet; zero when none will.
 	NextDue(ctx context.Context) (time.Time, error)
 
-	// Occupancy counts what sessions hold (SCHEDULED + RUNNING), and what live sessions have not let go of (domain.Ending), by session and
-	// lane, ordered by them.
+	// Occupancy counts what sessions hold (SCHEDULED + RUNNING), and what live sessions have not
+	// let go of (domain.Ending), by session and lane, ordered by them.
 	Occupancy(ctx context.Context) ([]domain.Occupancy, error)
 
-	// Held returns what the given sessions hold, ordered by workload id, and behind it, marked, what those of them that are live have not
-	// let go of (domain.Ending).
+	// Held returns what the given sessions hold, ordered by workload id, and behind it, marked,
+	// what those of them that are live have not let go of (domain.Ending).
 	Held(ctx context.Context, sessions ...domain.SessionID) ([]HeldWorkload, error)
 
-	// Orphans returns up to limit workloads, ordered by id and behind after, that are held by a session which
-	// is no worker's live session any more, with how it was lost.
+	// Orphans returns up to limit workloads, ordered by id and behind after, that are held by a
+	// session which is no worker's live session any more, with how it was lost.
 	Orphans(ctx context.Context, after domain.WorkloadID, limit int) ([]Orphan, error)
 
-	// Unstarted returns up to limit SCHEDULED workloads, ordered by id and behind after, assigned longer than
-	// age ago by the store's clock.
+	// Unstarted returns up to limit SCHEDULED workloads, ordered by id and behind after, assigned
+	// longer than age ago by the store's clock.
 	Unstarted(ctx context.Context, age time.Duration, after domain.WorkloadID, limit int) ([]HeldWorkload, error)
 
-	// Overdue returns up to limit RUNNING workloads, ordered by id and behind after, whose deadline passed
-	// longer than grace ago by the store's clock.
+	// Overdue returns up to limit RUNNING workloads, ordered by id and behind after, whose deadline
+	// passed longer than grace ago by the store's clock.
 	Overdue(ctx context.Context, grace time.Duration, after domain.WorkloadID, limit int) ([]HeldWorkload, error)
 }
 
@@ -55,7 +57,8 @@ type HeldWorkload struct {
 	HeldFor time.Duration
 	// Suspect tells that workers in a row died under it.
 	Suspect bool
-	// Ending tells that the session holds it no longer but has not let go of it, since EndingFor. Status is empty then.
+	// Ending tells that the session holds it no longer but has not let go of it, since EndingFor.
+	// Status is empty then.
 	Ending    bool
 	EndingFor time.Duration
 }
@@ -69,8 +72,9 @@ func (h *HeldWorkload) Run() domain.RunID {
 type Orphan struct {
 	HeldWorkload
 	Loss domain.Loss
-	// Excused tells that the loss does not speak against the workload though it looks like a death (domain.EndedSession.Excused). Shared tells that the
-	// workload is a suspect and that its session held another one when it ended. Returned are the sessions that the workload's deaths
+	// Excused tells that the loss does not speak against the workload though it looks like a death
+	// (domain.EndedSession.Excused). Shared tells that the workload is a suspect and that its
+	// session held another one when it ended. Returned are the sessions that the workload's deaths
 	// name and that have returned since, which a registration of the same process tells.
 	Excused, Shared bool
 	Returned        []domain.SessionID

@@ -7,8 +7,9 @@ import (
 
 // RateLimiter is a token bucket per key.
 type RateLimiter interface {
-	// Allow takes one token from the bucket of key, which holds burst tokens and refills at rate per second, and says
-	// whether there was one. The bucket is full at first. Of N racers on a bucket of b tokens, b are allowed.
+	// Allow takes one token from the bucket of key, which holds burst tokens and refills at rate
+	// per second, and says whether there was one. The bucket is full at first. Of N racers on a
+	// bucket of b tokens, b are allowed.
 	Allow(ctx context.Context, key string, rate float64, burst int) (RateDecision, error)
 }
 

@@ -9,8 +9,8 @@ import (
 
 // AuditStore reads what the other stores wrote in their transactions.
 type AuditStore interface {
-	// Workload returns up to limit events of a customer's workload, oldest first, with ids above after.
-	// Missing workloads and another customer's have none.
+	// Workload returns up to limit events of a customer's workload, oldest first, with ids above
+	// after. Missing workloads and another customer's have none.
 	Workload(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, after int64, limit int) ([]domain.AuditEvent, error)
 	// Worker returns up to limit events of a worker, oldest first, with ids above after.
 	Worker(ctx context.Context, id domain.WorkerID, after int64, limit int) ([]domain.AuditEvent, error)
@@ -18,7 +18,8 @@ type AuditStore interface {
 
 // LogStore reads what workloads wrote, which WorkloadStore.Apply keeps.
 type LogStore interface {
-	// List returns the lines of a customer's workload, oldest first. Missing workloads and another customer's have none.
+	// List returns the lines of a customer's workload, oldest first. Missing workloads and another
+	// customer's have none.
 	List(ctx context.Context, q LogQuery) ([]domain.LogLine, error)
 }
 
@@ -29,6 +30,7 @@ type LogQuery struct {
 	// AfterSeq continues behind a line; Since is inclusive, Until exclusive; zero: no bound.
 	AfterSeq     int64
 	Since, Until time.Time
-	// Limit > 0. Without AfterSeq and Since, the newest Limit lines are meant; else the first behind the bound.
+	// Limit > 0. Without AfterSeq and Since, the newest Limit lines are meant; else the first
+	// behind the bound.
 	Limit int
 }

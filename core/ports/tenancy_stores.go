@@ -9,14 +9,16 @@ import (
 
 // CustomerStore keeps customers.
 type CustomerStore interface {
-	// Create stores a customer, its times from the store's clock, and returns it. CodeConflict when the id exists.
+	// Create stores a customer, its times from the store's clock, and returns it. CodeConflict when
+	// the id exists.
 	Create(ctx context.Context, c domain.Customer) (domain.Customer, error)
 	// Get returns a customer. CodeNotFound when there is none.
 	Get(ctx context.Context, id domain.CustomerID) (domain.Customer, error)
 	// List returns all customers behind the id after, ordered by id, at most limit.
 	List(ctx context.Context, after domain.CustomerID, limit int) ([]domain.Customer, error)
-	// Update applies the patch atomically and returns the result; it holds for every Submit and Apply that
-	// commits afterwards. CodeNotFound, or CodeInvalidInput when the result would not be valid.
+	// Update applies the patch atomically and returns the result; it holds for every Submit and
+	// Apply that commits afterwards. CodeNotFound, or CodeInvalidInput when the result would not be
+	// valid.
 	Update(ctx context.Context, id domain.CustomerID, p domain.CustomerPatch) (domain.Customer, error)
 	// GetMany returns these customers; unknown ones are left out.
 	GetMany(ctx context.Context, ids []domain.CustomerID) (map[domain.CustomerID]domain.Customer, error)
@@ -24,8 +26,9 @@ type CustomerStore interface {
 
 // ConfigStore keeps workload configs. Every method is limited to the customer that it names.
 type ConfigStore interface {
-	// Create stores a config, its times from the store's clock, and returns it. CodeConflict when the customer has one
-	// for the type (or the id exists). CodeNotFound when the customer does not exist.
+	// Create stores a config, its times from the store's clock, and returns it. CodeConflict when
+	// the customer has one for the type (or the id exists). CodeNotFound when the customer does not
+	// exist.
 	Create(ctx context.Context, c domain.WorkloadConfig) (domain.WorkloadConfig, error)
 	// Get returns a config. CodeNotFound when there is none.
 	Get(ctx context.Context, customer domain.CustomerID, id domain.ConfigID) (domain.WorkloadConfig, error)
@@ -33,21 +36,24 @@ type ConfigStore interface {
 	ForTypes(ctx context.Context, keys []domain.ConfigKey) (map[domain.ConfigKey]domain.WorkloadConfig, error)
 	// List returns the customer's configs ordered by type.
 	List(ctx context.Context, customer domain.CustomerID) ([]domain.WorkloadConfig, error)
-	// Update replaces description and run configuration of the config with c's id, customer and type; the type cannot
-	// change. CodeNotFound; CodeInvalidInput naming workload_type when the type differs.
+	// Update replaces description and run configuration of the config with c's id, customer and
+	// type; the type cannot change. CodeNotFound; CodeInvalidInput naming workload_type when the
+	// type differs.
 	Update(ctx context.Context, c domain.WorkloadConfig) (domain.WorkloadConfig, error)
-	// Delete removes a config. CodeConflict while a workload submitted under it is not final. CodeNotFound.
+	// Delete removes a config. CodeConflict while a workload submitted under it is not final.
+	// CodeNotFound.
 	Delete(ctx context.Context, customer domain.CustomerID, id domain.ConfigID) error
 }
 
 // KeyStore keeps API keys, digests only.
 type KeyStore interface {
-	// Create stores a key, CreatedAt from the store's clock, and returns it. CodeConflict when id or prefix exists;
-	// CodeNotFound when the customer does not exist; CodeInvalidInput naming expires_at when that is set and not in
-	// the future by the store's clock.
+	// Create stores a key, CreatedAt from the store's clock, and returns it. CodeConflict when id
+	// or prefix exists; CodeNotFound when the customer does not exist; CodeInvalidInput naming
+	// expires_at when that is set and not in the future by the store's clock.
 	Create(ctx context.Context, k domain.APIKey) (domain.APIKey, error)
-	// ByPrefix returns the key with that lookup prefix, revoked and expired ones included, and for how long it may be
-	// used by the store's clock: 0 when it may not, domain.KeyForever when it never expires. CodeNotFound.
+	// ByPrefix returns the key with that lookup prefix, revoked and expired ones included, and for
+	// how long it may be used by the store's clock: 0 when it may not, domain.KeyForever when it
+	// never expires. CodeNotFound.
 	ByPrefix(ctx context.Context, prefix string) (k domain.APIKey, usable time.Duration, err error)
 	// List returns a customer's keys, oldest first, revoked ones included.
 	List(ctx context.Context, customer domain.CustomerID) ([]domain.APIKey, error)

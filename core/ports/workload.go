@@ -8,29 +8,33 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// Workload is one run of something. The worker's engine calls Init once, then Execute once, then Close once, whatever
-// happened before; Checkpoint may be called while Execute runs, from another goroutine. A panic in any of them, or
-// runtime.Goexit, fails the run and leaves the worker as it was; one in a goroutine that the workload started itself
-// ends the process, which nothing can prevent.
+// Workload is one run of something. The worker's engine calls Init once, then Execute once, then
+// Close once, whatever happened before; Checkpoint may be called while Execute runs, from another
+// goroutine. A panic in any of them, or runtime.Goexit, fails the run and leaves the worker as it
+// was; one in a goroutine that the workload started itself ends the process, which nothing can
+// prevent.
 type Workload interface {
-	// Init prepares the run. Checkpoint data, if any, stands in the task. An error fails the run as from Execute.
+	// Init prepares the run. Checkpoint data, if any, stands in the task. An error fails the run as
+	// from Execute.
 	Init(ctx context.Context, t Task) error
-	// Execute does the work and returns the result, a JSON value or empty. It must return soon after ctx ends;
-	// context.Cause(ctx) is one of the Err… causes below. On pause, drain and preemption it may still save a checkpoint
-	// before it returns. An error is transient unless it is a *RunError that says otherwise.
-	// What it returns after ctx has ended counts: nil says that the work is done; an error that wraps
-	// context.Cause(ctx) or ctx.Err() that it stopped because it was asked to, and only such a run is paused or
-	// released; any other error, and a permanent one always, that it failed.
+	// Execute does the work and returns the result, a JSON value or empty. It must return soon
+	// after ctx ends; context.Cause(ctx) is one of the Err… causes below. On pause, drain and
+	// preemption it may still save a checkpoint before it returns. An error is transient unless it
+	// is a *RunError that says otherwise. What it returns after ctx has ended counts: nil says that
+	// the work is done; an error that wraps context.Cause(ctx) or ctx.Err() that it stopped because
+	// it was asked to, and only such a run is paused or released; any other error, and a permanent
+	// one always, that it failed.
 	Execute(ctx context.Context, p Progress) (domain.JSON, error)
-	// Checkpoint returns the state to continue from. ErrNoCheckpoint when there is nothing new to save or the
-	// workload saves on its own.
+	// Checkpoint returns the state to continue from. ErrNoCheckpoint when there is nothing new to
+	// save or the workload saves on its own.
 	Checkpoint(ctx context.Context) ([]byte, error)
-	// Close releases what the run held; afterwards nothing of it (goroutines, processes, files) is left.
+	// Close releases what the run held; afterwards nothing of it (goroutines, processes, files) is
+	// left.
 	Close() error
 }
 
-// WorkloadFactory makes a fresh Workload for one run. Factories are safe for concurrent use; they are called on the
-// goroutine of the run and may block. A panic or a nil Workload fails the run.
+// WorkloadFactory makes a fresh Workload for one run. Factories are safe for concurrent use; they
+// are called on the goroutine of the run and may block. A panic or a nil Workload fails the run.
 type WorkloadFactory func() Workload
 
 // Task is what a run gets.
@@ -42,12 +46,15 @@ type Task struct {
 
 // Progress is a run's way to speak. Safe for concurrent use.
 type Progress interface {
-	// Report tells percent (0 to 100) and a message. Never blocks; reports are thinned on their way.
+	// Report tells percent (0 to 100) and a message. Never blocks; reports are thinned on their
+	// way.
 	Report(percent float64, message string)
-	// Log writes a line. Never blocks; lines beyond what can be delivered are dropped and counted in a line of their own.
+	// Log writes a line. Never blocks; lines beyond what can be delivered are dropped and counted
+	// in a line of their own.
 	Log(e LogEntry)
-	// Checkpoint saves data (and progress, if percent is not nil) and returns nil only when it is durable and
-	// the run still holds its workload. It works for a short grace after ctx ended by pause, drain or preemption.
+	// Checkpoint saves data (and progress, if percent is not nil) and returns nil only when it is
+	// durable and the run still holds its workload. It works for a short grace after ctx ended by
+	// pause, drain or preemption.
 	Checkpoint(ctx context.Context, data []byte, percent *float64, message string) error
 }
 

@@ -9,51 +9,55 @@ import (
 
 // WorkloadStore keeps workloads. Submit and Apply are the only ways to change one.
 type WorkloadStore interface {
-	// Submit stores each submission with its audit event, in one transaction, and answers each in its
-	// place. What becomes of it domain.Submission.Admit decides, atomically with the insert, also between items of
-	// one batch and between concurrent batches:
-	//   - key known, digest or meaning the same (domain.Submission.Repeats), younger than domain.IdempotencyRetention: AdmittedBefore with the first workload.
+	// Submit stores each submission with its audit event, in one transaction, and answers each in
+	// its place. What becomes of it domain.Submission.Admit decides, atomically with the insert,
+	// also between items of one batch and between concurrent batches:
+	//   - key known, digest or meaning the same (domain.Submission.Repeats), younger than
+	//     domain.IdempotencyRetention: AdmittedBefore with the first workload.
 	//   - key known, neither the same: AdmissionConflict.
-	//   - PENDING + REDISTRIBUTING of the customer at its MaxQueueDepth in force: AdmissionQueueFull.
+	//   - PENDING + REDISTRIBUTING of the customer at its MaxQueueDepth in force:
+	//     AdmissionQueueFull.
 	//   - customer unknown: AdmissionNoCustomer.
 	//   - the workload id exists already: AdmittedBefore with it (a repeated call).
-	// An item that is refused leaves no trace and does not affect the others. CreatedAt and QueueAt are set
-	// from the store's clock, in microseconds. RunAt is kept in UTC and whole microseconds.
+	// An item that is refused leaves no trace and does not affect the others. CreatedAt and QueueAt
+	// are set from the store's clock, in microseconds. RunAt is kept in UTC and whole microseconds.
 	Submit(ctx context.Context, batch []domain.Submission) ([]SubmitResult, error)
 
-	// Apply executes the transitions in order, in one transaction, as domain.Decide says, and writes one audit
-	// event for each that is applied and audited. Results stand in the order of the batch. An item that is not
-	// applied changes nothing and does not affect the others; several items may concern one workload.
-	// With Batch.Epoch > 0, or if Batch.NeedsEpoch, the epoch must be the current leader epoch at commit,
-	// else CodeFenced and nothing of the batch is applied.
-	// An assignment is refused (OutcomeRefused), with the reason, when at commit the customer's SCHEDULED + RUNNING
-	// would exceed its MaxConcurrent in force, the session is not a HEALTHY worker's current one, or the
-	// worker's slots are taken, by what it holds and by what it has not let go of.
-	// Ending runs are kept in the same transaction, as Result.Hands says; see domain.Ending.
-	// A worker's event is fenced when its session is not the worker's current one, or DEAD.
-	// The lines of an applied transition are kept in the same transaction: in order, numbered per workload (Seq from 1);
-	// the oldest of a workload beyond domain.MaxLogLines are dropped.
-	// CodeInternal when the store cannot take something of the batch; nothing of it is applied.
+	// Apply executes the transitions in order, in one transaction, as domain.Decide says, and
+	// writes one audit event for each that is applied and audited. Results stand in the order of
+	// the batch. An item that is not applied changes nothing and does not affect the others;
+	// several items may concern one workload. With Batch.Epoch > 0, or if Batch.NeedsEpoch, the
+	// epoch must be the current leader epoch at commit, else CodeFenced and nothing of the batch is
+	// applied. An assignment is refused (OutcomeRefused), with the reason, when at commit the
+	// customer's SCHEDULED + RUNNING would exceed its MaxConcurrent in force, the session is not a
+	// HEALTHY worker's current one, or the worker's slots are taken, by what it holds and by what
+	// it has not let go of. Ending runs are kept in the same transaction, as Result.Hands says; see
+	// domain.Ending. A worker's event is fenced when its session is not the worker's current one,
+	// or DEAD. The lines of an applied transition are kept in the same transaction: in order,
+	// numbered per workload (Seq from 1); the oldest of a workload beyond domain.MaxLogLines are
+	// dropped. CodeInternal when the store cannot take something of the batch; nothing of it is
+	// applied.
 	Apply(ctx context.Context, batch domain.Batch) ([]domain.Result, error)
 
-	// Get returns the customer's workloads with these ids in the order asked for, leaving out those that do not
-	// exist or are another customer's. An empty customer owns nothing.
+	// Get returns the customer's workloads with these ids in the order asked for, leaving out those
+	// that do not exist or are another customer's. An empty customer owns nothing.
 	Get(ctx context.Context, customer domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error)
 
-	// GetAny is Get whoever the workloads belong to. It is for the control plane, which fences by session and
-	// generation; nothing that answers a customer calls it.
+	// GetAny is Get whoever the workloads belong to. It is for the control plane, which fences by
+	// session and generation; nothing that answers a customer calls it.
 	GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]domain.Workload, error)
 
-	// List returns one page of a customer's workloads. Order is total: ties are broken by id. Pages by
-	// After never repeat or skip a workload whose sort value did not change meanwhile.
+	// List returns one page of a customer's workloads. Order is total: ties are broken by id. Pages
+	// by After never repeat or skip a workload whose sort value did not change meanwhile.
 	List(ctx context.Context, q WorkloadQuery) (WorkloadPage, error)
 
-	// Forget removes up to limit lanes that nothing unfinished stands in and that nothing was submitted to for domain.LaneRetention, and
-	// returns how many. A submission beside it always finds its lane. It also removes what is left of ending runs of sessions that have
-	// ended.
+	// Forget removes up to limit lanes that nothing unfinished stands in and that nothing was
+	// submitted to for domain.LaneRetention, and returns how many. A submission beside it always
+	// finds its lane. It also removes what is left of ending runs of sessions that have ended.
 	Forget(ctx context.Context, limit int) (int, error)
 
-	// Usage counts the customer's queued, running and paused workloads. An unknown customer uses nothing.
+	// Usage counts the customer's queued, running and paused workloads. An unknown customer uses
+	// nothing.
 	Usage(ctx context.Context, customer domain.CustomerID) (domain.Usage, error)
 }
 
@@ -91,9 +95,10 @@ type WorkloadQuery struct {
 	WithTotal bool
 }
 
-// CreatedRange is what CreatedAfter and CreatedBefore select: created at from or later, and before until; zero: no bound.
-// They are compared in milliseconds, because that is how times are shown: a workload is not created after the time that
-// is shown of it, though the store has its microseconds.
+// CreatedRange is what CreatedAfter and CreatedBefore select: created at from or later, and before
+// until; zero: no bound. They are compared in milliseconds, because that is how times are shown: a
+// workload is not created after the time that is shown of it, though the store has its
+// microseconds.
 func (q WorkloadQuery) CreatedRange() (from, until time.Time) {
 	if !q.CreatedAfter.IsZero() {
 		from = q.CreatedAfter.Truncate(time.Millisecond).Add(time.Millisecond)

@@ -84,7 +84,8 @@ func (d *database) empty(ctx context.Context) error {
 	return err
 }
 
-// backend gives each coordinator a pool of its own. The first handle is the world's own, which nothing harms.
+// backend gives each coordinator a pool of its own. The first handle is the world's own, which
+// nothing harms.
 func (d *database) backend(opened *[]*postgres.Store) simulation.Backend {
 	return simulation.Backend{Opaque: true, Open: func(w *simulation.World) (ports.Stores, error) {
 		o := postgres.Options{URL: d.url + "&default_query_exec_mode=exec", Log: silent, MaxConns: 4}
@@ -116,7 +117,8 @@ type boundary struct {
 
 var errHarmed = errors.New("the connection is gone")
 
-// Write implements net.Conn: one request, from the first statement to the last one that is sent with it.
+// Write implements net.Conn: one request, from the first statement to the last one that is sent
+// with it.
 func (b *boundary) Write(p []byte) (int, error) {
 	if harmed, err := b.pass(request(p), p); harmed || err != nil {
 		return 0, cmp.Or(err, errHarmed)
@@ -154,7 +156,8 @@ func (b *boundary) pass(label string, p []byte) (harmed bool, err error) {
 	return true, nil
 }
 
-// execute sends the request and reads until the server is ready for the next, so that what it asked for has happened.
+// execute sends the request and reads until the server is ready for the next, so that what it asked
+// for has happened.
 func (b *boundary) execute(p []byte) error {
 	if _, err := b.Conn.Write(p); err != nil {
 		return err
@@ -222,8 +225,9 @@ func request(p []byte) string {
 
 const read, write = "read ", "write "
 
-// chosen are the boundaries to harm. To end before or behind a read is the same as to end before the next thing that the process makes
-// visible, so that of reads only the first few of a kind are harmed.
+// chosen are the boundaries to harm. To end before or behind a read is the same as to end before
+// the next thing that the process makes visible, so that of reads only the first few of a kind are
+// harmed.
 func chosen(boundaries []string, each int) []int {
 	seen := map[string]int{}
 	var out []int
@@ -243,8 +247,8 @@ func chosen(boundaries []string, each int) []int {
 	return out
 }
 
-// harms are those that make a difference at a boundary: whether a read was executed that fails, or that its process does not survive, nobody
-// can tell.
+// harms are those that make a difference at a boundary: whether a read was executed that fails, or
+// that its process does not survive, nobody can tell.
 func harms(label string) []simulation.Harm {
 	if strings.HasPrefix(label, read) {
 		return []simulation.Harm{simulation.LoseAnswer, simulation.CrashBefore}

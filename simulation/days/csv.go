@@ -56,8 +56,8 @@ func (r *Result) WaitingSeries() []Point {
 	return ps
 }
 
-// ShareSeries returns the percentage of the used slot-time that each tier had in the last window, over
-// the hours. With weights, it adds the percentage that the weight of the tier entitles it to.
+// ShareSeries returns the percentage of the used slot-time that each tier had in the last window,
+// over the hours. With weights, it adds the percentage that the weight of the tier entitles it to.
 func (r *Result) ShareSeries(window time.Duration, weights bool) []Point {
 	if len(r.Series) == 0 {
 		return nil

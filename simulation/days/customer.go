@@ -8,8 +8,8 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// Duration is the distribution of run times. It is log-normal, as measured job durations mostly are.
-// Without a spread every run takes the median.
+// Duration is the distribution of run times. It is log-normal, as measured job durations mostly
+// are. Without a spread every run takes the median.
 type Duration struct {
 	Median time.Duration
 	// Spread is the standard deviation of the logarithm.
@@ -45,11 +45,12 @@ type Customer struct {
 	// Priorities are what priorities are drawn from. None: every workload has priority 0.
 	Priorities []Chance
 
-	// Rate is the number of workloads that arrive per second, as a Poisson process, at a time after the
-	// beginning. It is at most MaxRate.
+	// Rate is the number of workloads that arrive per second, as a Poisson process, at a time after
+	// the beginning. It is at most MaxRate.
 	Rate    func(time.Duration) float64
 	MaxRate float64
-	// Backlog is the number of workloads that it keeps waiting: when one starts, it submits another.
+	// Backlog is the number of workloads that it keeps waiting: when one starts, it submits
+	// another.
 	Backlog int
 	// At are the times after the beginning at which it submits single workloads.
 	At []time.Duration
@@ -75,7 +76,8 @@ func (s *source) priority() int {
 	return 0
 }
 
-// nextArrival draws the time of the next arrival: a Poisson process of rate MaxRate, thinned to Rate.
+// nextArrival draws the time of the next arrival: a Poisson process of rate MaxRate, thinned to
+// Rate.
 func (s *source) nextArrival(after time.Duration) time.Duration {
 	for {
 		after += time.Duration(s.rng.ExpFloat64() / s.MaxRate * float64(time.Second))

@@ -35,8 +35,8 @@ func TestFairPolicy_EqualRuns_SharesFollowTheWeights(t *testing.T) {
 	fair(t, Backlogged(Equal(2*time.Minute), 8, 10*time.Second), 0.9)
 }
 
-// If placements were counted instead of slot-time, the free customer, whose runs are the longest, would
-// hold most of the slots.
+// If placements were counted instead of slot-time, the free customer, whose runs are the longest,
+// would hold most of the slots.
 func TestFairPolicy_UnequalRuns_SharesFollowTheWeights(t *testing.T) {
 	fair(t, Backlogged(map[domain.Tier]time.Duration{
 		domain.TierFree: 10 * time.Minute, domain.TierStandard: 5 * time.Minute, domain.TierPremium: 2 * time.Minute, domain.TierEnterprise: time.Minute,

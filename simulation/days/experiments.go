@@ -10,16 +10,17 @@ import (
 
 const (
 	slotsOfWorker = 5
-	// unlimited keeps the running limits out of the experiments, which are about the order of the queue.
+	// unlimited keeps the running limits out of the experiments, which are about the order of the
+	// queue.
 	unlimited = 1_000_000
 	// The load of a day is a sine between these parts of the capacity, lowest at midnight.
 	night, noon = 0.3, 1.4
 )
 
-// Day returns a day with more work than capacity from 7:00 to 17:00, and less at night. Ten customers
-// submit it with the same mix of priorities: four of the free tier together 25 %, three standard
-// customers 30 %, two premium customers 25 %, one enterprise customer 20 %. The run ends when all work
-// is done.
+// Day returns a day with more work than capacity from 7:00 to 17:00, and less at night. Ten
+// customers submit it with the same mix of priorities: four of the free tier together 25 %, three
+// standard customers 30 %, two premium customers 25 %, one enterprise customer 20 %. The run ends
+// when all work is done.
 func Day(p domain.Policy, workers int, grain time.Duration) Config {
 	runs := Duration{Median: 2 * time.Minute, Spread: 0.8}
 	capacity := float64(workers*slotsOfWorker) / runs.Mean().Seconds() // workloads per second
@@ -53,8 +54,8 @@ func Equal(median time.Duration) map[domain.Tier]time.Duration {
 	return ds
 }
 
-// Backlogged returns a day under the fair policy, with four customers, one of each tier, that always
-// have a hundred workloads waiting. Their run times vary around the given medians.
+// Backlogged returns a day under the fair policy, with four customers, one of each tier, that
+// always have a hundred workloads waiting. Their run times vary around the given medians.
 func Backlogged(runs map[domain.Tier]time.Duration, workers int, grain time.Duration) Config {
 	cfg := Config{
 		Seed: 1, Policy: domain.PolicyFair, Workers: workers, Slots: slotsOfWorker, Grain: grain, Length: 24 * time.Hour, Samples: 200,

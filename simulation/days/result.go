@@ -19,8 +19,8 @@ type record struct {
 	index     int // which placement it was, from 0
 }
 
-// reserved reports whether the placement was one of those for the longest wait. It does not apply to the
-// fair policy.
+// reserved reports whether the placement was one of those for the longest wait. It does not apply
+// to the fair policy.
 func (p *record) reserved() bool { return (p.index+1)%placement.LongestWaitShare == 0 }
 
 // Result is what a run measures.
@@ -115,9 +115,9 @@ func Quantile(sorted []time.Duration, q float64) time.Duration {
 }
 
 // Patience returns the longest wait of all workloads, counted in placements and as a part of the
-// promised bound. The promise: a workload is placed after at most LongestWaitShare placements for each
-// workload that waited when it was submitted, and as many for itself. With the fair policy only the
-// customer's own placements count.
+// promised bound. The promise: a workload is placed after at most LongestWaitShare placements for
+// each workload that waited when it was submitted, and as many for itself. With the fair policy
+// only the customer's own placements count.
 func (r *Result) Patience() float64 {
 	most := 0.0
 	for i := range r.placements {

@@ -21,8 +21,8 @@ type Config struct {
 	Workers   int
 	Slots     int // of each
 	Customers []Customer
-	// Grain is the time between two runs of the scheduler, if something woke it in between. Waits of
-	// hours do not depend on seconds, and a day takes fewer cycles.
+	// Grain is the time between two runs of the scheduler, if something woke it in between. Waits
+	// of hours do not depend on seconds, and a day takes fewer cycles.
 	Grain time.Duration
 	// Length is how long customers submit work.
 	Length time.Duration
@@ -146,8 +146,8 @@ func (w *world) arrive(ctx context.Context, i int, after time.Duration) {
 	})
 }
 
-// run lets time pass from event to event. After all events of one time it runs the scheduler, if that
-// is due.
+// run lets time pass from event to event. After all events of one time it runs the scheduler, if
+// that is due.
 func (w *world) run(ctx context.Context) error {
 	end := begin.Add(w.Length)
 	for {
@@ -194,8 +194,8 @@ func (w *world) due() bool {
 	return false
 }
 
-// schedule runs the scheduler, starts what it assigned, and refills the backlogs. It repeats that until
-// every slot is taken or nothing waits.
+// schedule runs the scheduler, starts what it assigned, and refills the backlogs. It repeats that
+// until every slot is taken or nothing waits.
 func (w *world) schedule(ctx context.Context) error {
 	for w.due() {
 		w.woken = false

@@ -8,8 +8,9 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// Committer gathers items of concurrent callers into batches. It has no goroutine of its own: the caller that finds
-// no commit under way commits for all that have gathered, then hands over to one of those who wait.
+// Committer gathers items of concurrent callers into batches. It has no goroutine of its own: the
+// caller that finds no commit under way commits for all that have gathered, then hands over to one
+// of those who wait.
 type Committer[T, R any] struct {
 	commit func(ctx context.Context, items []T) ([]R, error)
 	max    int
@@ -30,16 +31,17 @@ type call[T, R any] struct {
 	lead     chan struct{} // receives the order to commit the next batch
 }
 
-// NewCommitter returns a committer of batches of about maxItems at most (one caller's items are never split). commit must
-// return one result per item, in order; its error goes to every caller of the batch, except CodeInternal, upon which each
-// caller's items are committed by themselves.
+// NewCommitter returns a committer of batches of about maxItems at most (one caller's items are
+// never split). commit must return one result per item, in order; its error goes to every caller of
+// the batch, except CodeInternal, upon which each caller's items are committed by themselves.
 func NewCommitter[T, R any](maxItems int, commit func(ctx context.Context, items []T) ([]R, error)) *Committer[T, R] {
 	return &Committer[T, R]{commit: commit, max: maxItems}
 }
 
-// Do commits items together with those of concurrent callers and returns their results. A caller whose context ends
-// while it waits gets the context's error; its items may be committed all the same. The commit itself is detached from the
-// cancellation of whichever caller executes it, because it acts for others too.
+// Do commits items together with those of concurrent callers and returns their results. A caller
+// whose context ends while it waits gets the context's error; its items may be committed all the
+// same. The commit itself is detached from the cancellation of whichever caller executes it,
+// because it acts for others too.
 func (c *Committer[T, R]) Do(ctx context.Context, items ...T) ([]R, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -124,8 +126,9 @@ func (c *Committer[T, R]) flush(ctx context.Context) {
 	}
 }
 
-// safely commits items. An accident (a panic with an error or a text) becomes CodeInternal, so that it fails whoever brought what causes it;
-// so does an answer that is not one result per item. A panic with another value is somebody's way out of the process, and passes.
+// safely commits items. An accident (a panic with an error or a text) becomes CodeInternal, so that
+// it fails whoever brought what causes it; so does an answer that is not one result per item. A
+// panic with another value is somebody's way out of the process, and passes.
 func (c *Committer[T, R]) safely(ctx context.Context, items []T) (results []R, err error) {
 	defer func() {
 		switch p := recover().(type) {

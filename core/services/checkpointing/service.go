@@ -52,8 +52,9 @@ func (s *Service) Save(ctx context.Context, ref ports.SessionRef, up ports.Check
 	return res, nil
 }
 
-// Load returns the newest checkpoint at or below sequence whose bytes are as they were stored; a damaged one is
-// logged and counted, and the one before it is tried. CodeNotFound when none is left.
+// Load returns the newest checkpoint at or below sequence whose bytes are as they were stored; a
+// damaged one is logged and counted, and the one before it is tried. CodeNotFound when none is
+// left.
 func (s *Service) Load(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, sequence int64) (ports.CheckpointData, error) {
 	kept, err := s.deps.Checkpoints.List(ctx, customer, id)
 	if err != nil {

@@ -7,7 +7,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// WorkerView is a worker with what it holds, and what it has not let go of though it holds it no longer.
+// WorkerView is a worker with what it holds, and what it has not let go of though it holds it no
+// longer.
 type WorkerView struct {
 	domain.Worker
 	Held, Ending []ports.HeldWorkload
@@ -58,7 +59,8 @@ func (s *Service) ListWorkers(ctx context.Context) ([]WorkerView, error) {
 	return views, nil
 }
 
-// DrainWorker has a worker finish: no new work, checkpoint and release what it runs. CodeNotFound; CodeInvalidState when DEAD.
+// DrainWorker has a worker finish: no new work, checkpoint and release what it runs. CodeNotFound;
+// CodeInvalidState when DEAD.
 func (s *Service) DrainWorker(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
 	w, err := s.deps.Fleet.Drain(ctx, id, actor)
 	if err != nil {
@@ -68,7 +70,8 @@ func (s *Service) DrainWorker(ctx context.Context, id domain.WorkerID, actor dom
 	return w, nil
 }
 
-// UndrainWorker takes back a drain: the worker gets work again. CodeNotFound; CodeInvalidState when DEAD.
+// UndrainWorker takes back a drain: the worker gets work again. CodeNotFound; CodeInvalidState when
+// DEAD.
 func (s *Service) UndrainWorker(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
 	w, err := s.deps.Fleet.Undrain(ctx, id, actor)
 	if err != nil {
@@ -79,8 +82,9 @@ func (s *Service) UndrainWorker(ctx context.Context, id domain.WorkerID, actor d
 	return w, nil
 }
 
-// RemoveWorker forgets a worker at once; its work is redistributed by the leader's next sweep. A process that is still alive
-// learns it with its next heartbeat, stops what it runs, and may register anew. CodeNotFound.
+// RemoveWorker forgets a worker at once; its work is redistributed by the leader's next sweep. A
+// process that is still alive learns it with its next heartbeat, stops what it runs, and may
+// register anew. CodeNotFound.
 func (s *Service) RemoveWorker(ctx context.Context, id domain.WorkerID, actor domain.Actor) error {
 	workers, err := s.deps.Workers.List(ctx)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// mailboxMax bounds the commands kept for a worker that does not poll; beyond it the oldest go, because every command
-	// comes again by reconciliation.
+	// mailboxMax bounds the commands kept for a worker that does not poll; beyond it the oldest go,
+	// because every command comes again by reconciliation.
 	mailboxMax = 20_000
 	// mailboxIdle is how long a mailbox stays without being polled.
 	mailboxIdle = 2 * time.Minute
@@ -20,9 +20,10 @@ const (
 // openTimeout bounds the opening of a mailbox, which outlives the call that opens it.
 const openTimeout = 5 * time.Second
 
-// mailboxes keep commands between the polls of workers that are connected here. Each session has its own, so that what an old
-// session does never touches what its successor is to get. No mutex is held while a subscription is opened or closed: a bus that
-// does not answer holds up nobody but the worker concerned.
+// mailboxes keep commands between the polls of workers that are connected here. Each session has
+// its own, so that what an old session does never touches what its successor is to get. No mutex is
+// held while a subscription is opened or closed: a bus that does not answer holds up nobody but the
+// worker concerned.
 type mailboxes struct {
 	listener ports.Listener
 	clock    ports.Clock
@@ -46,7 +47,8 @@ type mailbox struct {
 	polled   time.Time
 }
 
-// of returns the mailbox of a session that is live, opening it when needed. Callers that come while it opens wait for it.
+// of returns the mailbox of a session that is live, opening it when needed. Callers that come while
+// it opens wait for it.
 func (m *mailboxes) of(ctx context.Context, ref ports.SessionRef) (*mailbox, error) {
 	box, mine, idle := m.place(ref)
 	for _, b := range idle {
@@ -63,7 +65,8 @@ func (m *mailboxes) of(ctx context.Context, ref ports.SessionRef) (*mailbox, err
 	}
 }
 
-// place finds or files the session's mailbox; mine tells the caller to open it. It returns those that nobody polls any more.
+// place finds or files the session's mailbox; mine tells the caller to open it. It returns those
+// that nobody polls any more.
 func (m *mailboxes) place(ref ports.SessionRef) (box *mailbox, mine bool, idle []*mailbox) {
 	now := m.clock.Now()
 	m.mu.Lock()
@@ -79,7 +82,8 @@ func (m *mailboxes) place(ref ports.SessionRef) (box *mailbox, mine bool, idle [
 	return box, mine, m.idleLocked(now)
 }
 
-// subscribe opens a mailbox that this caller filed. One that cannot be opened is forgotten: the next caller tries again.
+// subscribe opens a mailbox that this caller filed. One that cannot be opened is forgotten: the
+// next caller tries again.
 func (m *mailboxes) subscribe(ctx context.Context, ref ports.SessionRef, box *mailbox) {
 	// The subscription outlives the request that opened it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), openTimeout)
@@ -126,7 +130,8 @@ func (m *mailboxes) close() {
 	}
 }
 
-// close ends the subscription, if it has one; one that is still being opened is closed by who opens it.
+// close ends the subscription, if it has one; one that is still being opened is closed by who opens
+// it.
 func (b *mailbox) close() {
 	select {
 	case <-b.opened:

@@ -10,18 +10,22 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// missedInventories is how often in a row a RUNNING workload may be missing from its session's inventory.
+// missedInventories is how often in a row a RUNNING workload may be missing from its session's
+// inventory.
 const missedInventories = 2
 
-// unheardAfter is how old an assignment is that the next heartbeat brings, when the worker does not know of it.
+// unheardAfter is how old an assignment is that the next heartbeat brings, when the worker does not
+// know of it.
 const unheardAfter = time.Second
 
-// inventoryAge is how old an inventory may be when it is looked at: no try of a heartbeat lasts longer. A run that was assigned within that
-// time may be in its worker's hands though the inventory does not have it.
+// inventoryAge is how old an inventory may be when it is looked at: no try of a heartbeat lasts
+// longer. A run that was assigned within that time may be in its worker's hands though the
+// inventory does not have it.
 const inventoryAge = 2 * time.Second
 
-// reconcile compares what the session says it holds with what the store says, takes back what it lost, and returns what
-// it must do: start what it has not heard of, drop what is no longer its own, stop what was cancelled, pause what was asked to.
+// reconcile compares what the session says it holds with what the store says, takes back what it
+// lost, and returns what it must do: start what it has not heard of, drop what is no longer its
+// own, stop what was cancelled, pause what was asked to.
 func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Command, error) {
 	held, err := s.deps.Queue.Held(ctx, h.SessionID)
 	if err != nil {
@@ -121,8 +125,9 @@ func command(h ports.Heartbeat, kind ports.CommandKind, r domain.RunID, reason s
 	return ports.Command{Kind: kind, SessionID: h.SessionID, WorkloadID: r.WorkloadID, Generation: r.Generation, Reason: reason}
 }
 
-// loseMissing takes back what was missing from this and the inventory before. The worker itself attests it, so that any
-// coordinator may: the guard is its session and generation, not the leader's epoch.
+// loseMissing takes back what was missing from this and the inventory before. The worker itself
+// attests it, so that any coordinator may: the guard is its session and generation, not the
+// leader's epoch.
 func (s *Service) loseMissing(ctx context.Context, h ports.Heartbeat, gone map[domain.RunID]bool) error {
 	lost := s.missing.note(h.SessionID, h.Number, gone)
 	if len(lost) == 0 {
@@ -142,8 +147,9 @@ func (s *Service) loseMissing(ctx context.Context, h ports.Heartbeat, gone map[d
 	return err
 }
 
-// missingRuns counts in how many inventories in a row a session's runs were missing. It is kept by the coordinator
-// that gets the heartbeats; another one starts counting anew, which only delays the loss.
+// missingRuns counts in how many inventories in a row a session's runs were missing. It is kept by
+// the coordinator that gets the heartbeats; another one starts counting anew, which only delays the
+// loss.
 type missingRuns struct {
 	mu   sync.Mutex
 	seen map[domain.SessionID]missedBeat
@@ -155,8 +161,9 @@ type missedBeat struct {
 	counts map[domain.RunID]int
 }
 
-// note replaces what is known of the session and returns what has been missing for too long. A worker sends a heartbeat
-// again that is not answered, over another connection: it says nothing new, and what it lacks may have started since.
+// note replaces what is known of the session and returns what has been missing for too long. A
+// worker sends a heartbeat again that is not answered, over another connection: it says nothing
+// new, and what it lacks may have started since.
 func (m *missingRuns) note(session domain.SessionID, number int64, gone map[domain.RunID]bool) []domain.RunID {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -47,7 +47,8 @@ func (s *Service) Report(ctx context.Context, ref ports.SessionRef, reports []po
 	return answers, nil
 }
 
-// commit applies reports together, and one by one when that fails for what one of them holds, so that the others stand.
+// commit applies reports together, and one by one when that fails for what one of them holds, so
+// that the others stand.
 func (s *Service) commit(ctx context.Context, ts []domain.Transition) ([]domain.Result, error) {
 	results, err := s.reports.Do(ctx, ts...)
 	if !domain.IsCode(err, domain.CodeInternal) {
@@ -71,7 +72,8 @@ func (s *Service) commit(ctx context.Context, ts []domain.Transition) ([]domain.
 
 const noWorkload = "workload_id: no workload has this id"
 
-// judge answers a clean report that the store need not see; it returns no outcome for one that it must.
+// judge answers a clean report that the store need not see; it returns no outcome for one that it
+// must.
 func judge(r *ports.Report) (domain.Outcome, string) {
 	if r.Invalid != "" {
 		return domain.OutcomeIllegal, r.Invalid
@@ -92,7 +94,8 @@ func judge(r *ports.Report) (domain.Outcome, string) {
 	return "", ""
 }
 
-// judgeLines answers a report that brings nothing but lines. Those that come with an outcome must not cost it; see transition.
+// judgeLines answers a report that brings nothing but lines. Those that come with an outcome must
+// not cost it; see transition.
 func judgeLines(lines []ports.LogEntry) (domain.Outcome, string) {
 	for i := range lines {
 		if _, ok := domain.LogLevel(lines[i].Level); !ok {

@@ -82,7 +82,8 @@ func (s *Service) Register(ctx context.Context, r domain.Registration) (ports.Gr
 	if err != nil {
 		return ports.Grant{}, s.contended(r, err)
 	}
-	// The mailbox opens before the first assignment can be sent; a failure costs the fast path only.
+	// The mailbox opens before the first assignment can be sent; a failure costs the fast path
+	// only.
 	if _, err := s.mailboxes.of(ctx, ports.SessionRef{WorkerID: r.WorkerID, SessionID: r.SessionID}); err != nil {
 		s.deps.Log.Warn("commands cannot be received for worker", "worker_id", r.WorkerID, "error", err)
 	}
@@ -135,14 +136,15 @@ func sessionError(ref ports.SessionRef, st domain.SessionStatus) error {
 	return domain.NewError(domain.CodeFenced, "session %s of worker %s has ended", ref.SessionID, ref.WorkerID)
 }
 
-// pollNet is how often a poll that waits looks into the store: what was assigned to the session but not heard of, because the
-// hint was lost or the bus is away.
+// pollNet is how often a poll that waits looks into the store: what was assigned to the session but
+// not heard of, because the hint was lost or the bus is away.
 const pollNet = 500 * time.Millisecond
 
 // Poll implements ports.ControlPlane.
 func (s *Service) Poll(ctx context.Context, ref ports.SessionRef, wait time.Duration) ([]ports.Command, error) {
 	for left := wait; ; left -= pollNet {
-		// Each time: the session may have ended meanwhile, and its end must not wait for the end of the poll.
+		// Each time: the session may have ended meanwhile, and its end must not wait for the end of
+		// the poll.
 		if err := s.requireLive(ctx, ref); err != nil {
 			return nil, err
 		}
@@ -175,7 +177,8 @@ func (s *Service) unheard(ctx context.Context, ref ports.SessionRef) ([]ports.Co
 	return s.assignments(ctx, ref, ids)
 }
 
-// assignments are the commands to run these workloads, as far as the session still is to start them.
+// assignments are the commands to run these workloads, as far as the session still is to start
+// them.
 func (s *Service) assignments(ctx context.Context, ref ports.SessionRef, ids []domain.WorkloadID) ([]ports.Command, error) {
 	if len(ids) == 0 {
 		return nil, nil

@@ -8,7 +8,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// contended adds to the refusal of an id that another process holds what the worker needs in order to wait for it.
+// contended adds to the refusal of an id that another process holds what the worker needs in order
+// to wait for it.
 func (s *Service) contended(r domain.Registration, err error) error {
 	var refused *domain.Error
 	if !errors.As(err, &refused) || refused.Code != domain.CodeConflict {
@@ -20,7 +21,8 @@ func (s *Service) contended(r domain.Registration, err error) error {
 	return refused.With("lease_ms", s.cfg.Lease.Milliseconds()).With("heartbeat_interval_ms", s.cfg.HeartbeatInterval.Milliseconds())
 }
 
-// End implements ports.ControlPlane. The leader is woken, so that what the sessions held moves at once.
+// End implements ports.ControlPlane. The leader is woken, so that what the sessions held moves at
+// once.
 func (s *Service) End(ctx context.Context, e domain.SessionEnd) error {
 	if err := e.Validate(); err != nil {
 		return err

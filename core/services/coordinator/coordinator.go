@@ -20,7 +20,8 @@ import (
 
 // Config is what an operator sets. All coordinators of an installation share it.
 type Config struct {
-	// WorkerLease is the lease of a worker's session. HeartbeatInterval is the time between two of its renewals.
+	// WorkerLease is the lease of a worker's session. HeartbeatInterval is the time between two of
+	// its renewals.
 	WorkerLease, HeartbeatInterval time.Duration
 	// LeaderTTL is the lease of the leader.
 	LeaderTTL time.Duration
@@ -32,17 +33,19 @@ type Config struct {
 	Preemption bool
 	// AntiAcross are the types whose anti rules bind every customer's work.
 	AntiAcross []string
-	// RequireKnownTypes refuses types that the customer has no config for and that no live worker offers.
+	// RequireKnownTypes refuses types that the customer has no config for and that no live worker
+	// offers.
 	RequireKnownTypes bool
-	// PauseWait is how long a pause request waits for the worker's confirmation; 0 means lifecycle.DefaultPauseWait.
+	// PauseWait is how long a pause request waits for the worker's confirmation; 0 means
+	// lifecycle.DefaultPauseWait.
 	PauseWait time.Duration
 	// AdminKey authenticates administrators, WorkerKeys workers. Empty ones match nothing.
 	AdminKey   string
 	WorkerKeys []string
 }
 
-// timeoutGrace is how far behind a deadline the leader ends a run whose worker has not: the worker is given that long to
-// stop it and to say so.
+// timeoutGrace is how far behind a deadline the leader ends a run whose worker has not: the worker
+// is given that long to stop it and to say so.
 const timeoutGrace = 15 * time.Second
 
 // Signals are what coordinators share besides the storage.
@@ -54,7 +57,8 @@ type Signals struct {
 
 // Host is what the process itself provides.
 type Host struct {
-	// Name is what the coordinator is called everywhere: as leader, in the audit trail, on the bus, in logs.
+	// Name is what the coordinator is called everywhere: as leader, in the audit trail, on the bus,
+	// in logs.
 	Name       string
 	Clock      ports.Clock
 	IDs        ports.IDs
@@ -124,8 +128,8 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 	}
 }
 
-// StepDown gives leadership away and wakes the other coordinators, one of which takes it at once. A coordinator that
-// does not lead has nothing to give, but wakes them all the same.
+// StepDown gives leadership away and wakes the other coordinators, one of which takes it at once. A
+// coordinator that does not lead has nothing to give, but wakes them all the same.
 func (c *Coordinator) StepDown(ctx context.Context) error {
 	err := c.Leadership.StepDown(ctx)
 	c.notifier.Wake(ctx, ports.WakeSteppedDown)

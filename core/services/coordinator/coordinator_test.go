@@ -226,7 +226,8 @@ func TestTimes_AssignmentThatNobodyTakes_IsSentAgainEveryTwoHeartbeatsAndTakenBa
 		p.tick(l)
 	}
 	require.Equal(t, ports.CommandAssign, (<-sent).Kind)
-	// The worker renews its lease, and has the run in its hands, but never reports that it has started.
+	// The worker renews its lease, and has the run in its hands, but never reports that it has
+	// started.
 	h := ports.Heartbeat{SessionRef: ref, Inventory: []ports.InventoryItem{
 		{WorkloadID: w.ID, Generation: 1, State: ports.RunStarting},
 	}}

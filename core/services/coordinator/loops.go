@@ -12,7 +12,8 @@ const (
 	scheduleInterval = time.Second
 	// sweepInterval is how late an expired lease is noticed at most.
 	sweepInterval = 500 * time.Millisecond
-	// leaderInterval is the time between two looks at leadership, which itself decides whether a renewal is due.
+	// leaderInterval is the time between two looks at leadership, which itself decides whether a
+	// renewal is due.
 	leaderInterval = 250 * time.Millisecond
 	// errorPause keeps a scheduler that fails from spinning.
 	errorPause = 100 * time.Millisecond
@@ -21,13 +22,15 @@ const (
 // MinLeaderTTL is the shortest lease of a leader: it leaves two tries to renew it.
 const MinLeaderTTL = 4 * leaderInterval
 
-// Loop is one of the loops that a coordinator runs. Its rounds never overlap; those of different loops may.
+// Loop is one of the loops that a coordinator runs. Its rounds never overlap; those of different
+// loops may.
 type Loop struct {
 	// Name is what the loop does, for logs.
 	Name string
 	// Tick makes one round.
 	Tick func(ctx context.Context) (Round, error)
-	// WokenBy reports whether a wake-up for that reason brings the next round at once; nil means that none does.
+	// WokenBy reports whether a wake-up for that reason brings the next round at once; nil means
+	// that none does.
 	WokenBy func(reason string) bool
 }
 
@@ -81,7 +84,8 @@ func (c *Coordinator) sweep(ctx context.Context) (Round, error) {
 	return Round{Next: sweepInterval}, c.Health.Tick(ctx)
 }
 
-// wakesSweep reports whether work may have lost its worker: one has left, or came back in another process.
+// wakesSweep reports whether work may have lost its worker: one has left, or came back in another
+// process.
 func wakesSweep(reason string) bool {
 	switch reason {
 	case wakeElected, ports.WakeWorkerRegistered, ports.WakeWorkerLeft, ports.WakeWorkerDied, ports.WakeWorkerRemoved:

@@ -16,7 +16,8 @@ import (
 type Config struct {
 	// Lease is the lease of workers. A new leader declares no worker dead for that long.
 	Lease time.Duration
-	// Resend is the age at which an assignment that nobody has taken is sent again. At the age of Unassign it is taken back.
+	// Resend is the age at which an assignment that nobody has taken is sent again. At the age of
+	// Unassign it is taken back.
 	Resend, Unassign time.Duration
 	// TimeoutGrace is how far behind its deadline the leader ends a run whose worker has not.
 	TimeoutGrace time.Duration
@@ -64,7 +65,8 @@ func New(cfg Config, deps Deps) *Service { return &Service{cfg: cfg, deps: deps}
 // page bounds one sweep's read and commit.
 const page = 500
 
-// Tick makes one round of all sweeps. One that fails does not keep the others from running; their errors are joined.
+// Tick makes one round of all sweeps. One that fails does not keep the others from running; their
+// errors are joined.
 func (s *Service) Tick(ctx context.Context) error {
 	claim, leading := s.deps.Leader.Current()
 	if !leading {

@@ -144,7 +144,8 @@ func TestWhatNobodyCanRunIsMarkedOnce(t *testing.T) {
 
 func preemptive(s *setup) { s.cfg.Preemption = true }
 
-// busy lets a free customer's workload run on the only worker until it has saved a checkpoint, and a premium one wait.
+// busy lets a free customer's workload run on the only worker until it has saved a checkpoint, and
+// a premium one wait.
 func busy(t *testing.T, checkpoint bool, change ...func(*setup)) (w *world, wk *agent, low, high domain.WorkloadID) {
 	t.Helper()
 	w = newWorld(t, change...)

@@ -14,8 +14,8 @@ import (
 type Config struct {
 	// Holder names this coordinator, uniquely for its life.
 	Holder string
-	// TTL is the lease; Renew the time between renewals; Margin how long before the lease's end, by this process's own
-	// clock, the leader stops acting.
+	// TTL is the lease; Renew the time between renewals; Margin how long before the lease's end, by
+	// this process's own clock, the leader stops acting.
 	TTL, Renew, Margin time.Duration
 }
 
@@ -43,8 +43,8 @@ type Service struct {
 // Claim is a leadership in force.
 type Claim struct {
 	Epoch int64
-	// Since is when it began, or when it was confirmed again after it had lapsed by this process's clock: from then
-	// on workers get one full lease before any is declared dead.
+	// Since is when it began, or when it was confirmed again after it had lapsed by this process's
+	// clock: from then on workers get one full lease before any is declared dead.
 	Since time.Time
 }
 
@@ -122,7 +122,8 @@ func (s *Service) lost(why string) {
 	s.deps.Log.Warn("no longer leader", "epoch", s.claim.Epoch, "reason", why)
 }
 
-// StepDown gives leadership away at once; another coordinator's next Tick gets it. Not leading: nothing happens.
+// StepDown gives leadership away at once; another coordinator's next Tick gets it. Not leading:
+// nothing happens.
 func (s *Service) StepDown(ctx context.Context) error {
 	s.mu.Lock()
 	leading, epoch := s.leading, s.claim.Epoch

@@ -14,7 +14,8 @@ import (
 type Config struct {
 	// PauseWait is how long Pause waits for the worker's confirmation; 0 means DefaultPauseWait.
 	PauseWait time.Duration
-	// RequireKnownTypes refuses types that the customer has no config for and that no live worker offers.
+	// RequireKnownTypes refuses types that the customer has no config for and that no live worker
+	// offers.
 	RequireKnownTypes bool
 }
 
@@ -86,7 +87,8 @@ func (s *Service) ReadLogs(ctx context.Context, q ports.LogQuery) ([]domain.LogL
 	return s.deps.Logs.List(ctx, q)
 }
 
-// ReadAudit returns up to limit audit events of a customer's workload with ids above after, oldest first.
+// ReadAudit returns up to limit audit events of a customer's workload with ids above after, oldest
+// first.
 func (s *Service) ReadAudit(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, after int64, limit int) ([]domain.AuditEvent, error) {
 	if _, err := s.Get(ctx, customer, id); err != nil {
 		return nil, err

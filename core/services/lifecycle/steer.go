@@ -8,24 +8,26 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Cancel ends a workload that is not final; the worker that runs it is told to stop. Cancelling again is a success.
-// CodeInvalidState with the detail "status" when it has finished otherwise. CodeNotFound.
+// Cancel ends a workload that is not final; the worker that runs it is told to stop. Cancelling
+// again is a success. CodeInvalidState with the detail "status" when it has finished otherwise.
+// CodeNotFound.
 func (s *Service) Cancel(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, actor domain.Actor, reason string) (domain.Workload, error) {
 	return s.steer(ctx, domain.Transition{
 		WorkloadID: id, CustomerID: customer, Event: domain.EventCancel, Actor: actor, Reason: reason,
 	})
 }
 
-// Resume puts a paused workload back into the queue at its old place. CodeInvalidState, CodeNotFound.
+// Resume puts a paused workload back into the queue at its old place. CodeInvalidState,
+// CodeNotFound.
 func (s *Service) Resume(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, actor domain.Actor, reason string) (domain.Workload, error) {
 	return s.steer(ctx, domain.Transition{
 		WorkloadID: id, CustomerID: customer, Event: domain.EventResume, Actor: actor, Reason: reason,
 	})
 }
 
-// Pause asks for a pause of a running workload and waits a while for the worker to checkpoint and stop. confirmed is false
-// when it has not done so yet; the request stands. A workload that ended otherwise in the meantime is CodeInvalidState
-// with the detail "status".
+// Pause asks for a pause of a running workload and waits a while for the worker to checkpoint and
+// stop. confirmed is false when it has not done so yet; the request stands. A workload that ended
+// otherwise in the meantime is CodeInvalidState with the detail "status".
 func (s *Service) Pause(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, actor domain.Actor, reason string) (w domain.Workload, confirmed bool, err error) {
 	w, err = s.steer(ctx, domain.Transition{
 		WorkloadID: id, CustomerID: customer, Event: domain.EventRequestPause, Actor: actor, Reason: reason,
@@ -50,9 +52,11 @@ func (s *Service) Pause(ctx context.Context, customer domain.CustomerID, id doma
 	return w, true, nil
 }
 
-// Checkpoint asks the worker of a RUNNING workload to save a checkpoint now, and returns the workload as it is. Its sequence grows when
-// the checkpoint is durable. The request is a hint that is sent once: it has no effect if the worker is disconnected at that moment, or
-// if the workload has nothing to save. CodeInvalidState with the detail "status" in every other state. CodeNotFound.
+// Checkpoint asks the worker of a RUNNING workload to save a checkpoint now, and returns the
+// workload as it is. Its sequence grows when the checkpoint is durable. The request is a hint that
+// is sent once: it has no effect if the worker is disconnected at that moment, or if the workload
+// has nothing to save. CodeInvalidState with the detail "status" in every other state.
+// CodeNotFound.
 func (s *Service) Checkpoint(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID) (domain.Workload, error) {
 	w, err := s.Get(ctx, customer, id)
 	if err != nil {
@@ -106,7 +110,8 @@ func (s *Service) Wait(ctx context.Context, customer domain.CustomerID, id domai
 // pollEvery bounds how late a follower notices a change whose message was lost.
 const pollEvery = time.Second
 
-// follow reads the workload until done says so or d has passed. Updates on the bus make it quick; polling makes it sure.
+// follow reads the workload until done says so or d has passed. Updates on the bus make it quick;
+// polling makes it sure.
 func (s *Service) follow(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, d time.Duration, done func(*domain.Workload) bool) (domain.Workload, error) {
 	w, err := s.Get(ctx, customer, id)
 	if err != nil || done(&w) || d <= 0 {

@@ -13,8 +13,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// SubmitRequest is a submission as a client states it. Nil and zero fields take the defaults of the customer's
-// config for the type, or the platform's.
+// SubmitRequest is a submission as a client states it. Nil and zero fields take the defaults of the
+// customer's config for the type, or the platform's.
 type SubmitRequest struct {
 	Type     string
 	Input    domain.JSON
@@ -115,8 +115,8 @@ type setting struct {
 	config   *domain.WorkloadConfig
 }
 
-// readSettings reads the settings of whoever submits at the same time, in two queries for all of them. It begins after they
-// asked, so that a config that was changed before is seen.
+// readSettings reads the settings of whoever submits at the same time, in two queries for all of
+// them. It begins after they asked, so that a config that was changed before is seen.
 func (s *Service) readSettings(ctx context.Context, keys []domain.ConfigKey) ([]setting, error) {
 	ids := make([]domain.CustomerID, len(keys))
 	for i, k := range keys {
@@ -207,8 +207,9 @@ func (s *Service) prepare(c domain.Customer, p domain.Principal, req *SubmitRequ
 	return sub, nil
 }
 
-// effective returns what a customer's workloads of a type run with: its config, or the defaults. A type that nobody knows
-// is accepted and waits for a worker that offers it, unless known types are required.
+// effective returns what a customer's workloads of a type run with: its config, or the defaults. A
+// type that nobody knows is accepted and waits for a worker that offers it, unless known types are
+// required.
 func (s *Service) effective(ctx context.Context, customer domain.CustomerID, workloadType string, cfg *domain.WorkloadConfig) effective {
 	if cfg != nil {
 		return effective{id: cfg.ID, run: cfg.RunConfig}
@@ -237,7 +238,8 @@ func (s *Service) offered(ctx context.Context) (map[string]bool, error) {
 	return types, nil
 }
 
-// unknownType lists what the customer could mean: the types that it has a config for, and those that live workers offer.
+// unknownType lists what the customer could mean: the types that it has a config for, and those
+// that live workers offer.
 func (s *Service) unknownType(ctx context.Context, customer domain.CustomerID, workloadType string, offered map[string]bool) error {
 	known := map[string]bool{}
 	for t := range offered {
@@ -260,8 +262,9 @@ func (s *Service) unknownType(ctx context.Context, customer domain.CustomerID, w
 	return domain.Invalid("workload_type", "%q is not supported; supported types: %s", workloadType, list).With("supported_types", names)
 }
 
-// Unoffered reports which of these types and other capabilities no live worker offers: their workloads wait until one does. It may miss a worker
-// that left in the last seconds, never one that came.
+// Unoffered reports which of these types and other capabilities no live worker offers: their
+// workloads wait until one does. It may miss a worker that left in the last seconds, never one that
+// came.
 func (s *Service) Unoffered(ctx context.Context, types ...string) (map[string]bool, error) {
 	missing := map[string]bool{}
 	for _, t := range types {
@@ -289,7 +292,8 @@ type offer struct {
 	until time.Time
 }
 
-// knownTypes remembers what workers offered a moment ago: only what it does not hold needs the store.
+// knownTypes remembers what workers offered a moment ago: only what it does not hold needs the
+// store.
 type knownTypes struct{ current atomic.Pointer[offer] }
 
 func (k *knownTypes) offers(t string, now time.Time) bool {

@@ -35,8 +35,8 @@ func matches(digest [32]byte, known [][32]byte) bool {
 	return found == 1
 }
 
-// Authenticate tells who a key belongs to. Everything that is not a usable key gets the same CodeUnauthorized.
-// A revocation takes effect within keyFor, an expiry at once.
+// Authenticate tells who a key belongs to. Everything that is not a usable key gets the same
+// CodeUnauthorized. A revocation takes effect within keyFor, an expiry at once.
 func (s *Service) Authenticate(ctx context.Context, key string) (domain.Principal, error) {
 	if key == "" || len(key) > 512 {
 		return domain.Principal{}, errUnauthorized()
@@ -65,8 +65,9 @@ func (s *Service) Authenticate(ctx context.Context, key string) (domain.Principa
 	return domain.Principal{Role: k.Role, CustomerID: k.CustomerID, KeyID: k.ID}, nil
 }
 
-// usableKey reads a key and for how long it may be taken from memory. The store's clock decides whether it has expired:
-// the clocks of coordinators may be wrong, each in its own way. CodeNotFound when it may not be used.
+// usableKey reads a key and for how long it may be taken from memory. The store's clock decides
+// whether it has expired: the clocks of coordinators may be wrong, each in its own way.
+// CodeNotFound when it may not be used.
 func (s *Service) usableKey(ctx context.Context, prefix string) (domain.APIKey, time.Duration, error) {
 	k, usable, err := s.deps.Keys.ByPrefix(ctx, prefix)
 	if err == nil && usable <= 0 {
@@ -93,8 +94,8 @@ func (s *Service) CreateKey(ctx context.Context, customer domain.CustomerID, rol
 	return k, secret, err
 }
 
-// ImportKey stores a key whose secret was chosen elsewhere (the development server's). It must have the form of a key of
-// that customer.
+// ImportKey stores a key whose secret was chosen elsewhere (the development server's). It must have
+// the form of a key of that customer.
 func (s *Service) ImportKey(ctx context.Context, customer domain.CustomerID, role domain.Role, secret string, expiresAt time.Time) (domain.APIKey, error) {
 	prefix, owner, ok := domain.KeyPrefix(secret)
 	if !ok || owner != customer {
@@ -124,19 +125,21 @@ func (s *Service) RevokeKey(ctx context.Context, customer domain.CustomerID, id 
 }
 
 const (
-	// keyFor is how long a key is taken from memory; it bounds how late a revocation takes effect elsewhere. Who waits for an answer
-	// has its key looked at again as often (see the HTTP adapter): together they stay below the 5 s that are promised.
+	// keyFor is how long a key is taken from memory; it bounds how late a revocation takes effect
+	// elsewhere. Who waits for an answer has its key looked at again as often (see the HTTP
+	// adapter): together they stay below the 5 s that are promised.
 	keyFor = 2 * time.Second
 	// cacheMax bounds the cache; beyond it everything is forgotten and read again.
 	cacheMax = 50_000
 )
 
-// keyCache remembers keys and limits for a few seconds, so that a busy API does not read them for every request.
-// Misses are not remembered: a stranger cannot fill it.
+// keyCache remembers keys and limits for a few seconds, so that a busy API does not read them for
+// every request. Misses are not remembered: a stranger cannot fill it.
 type keyCache struct {
 	clock ports.Clock
 	mu    sync.Mutex
-	// age counts how often keys were forgotten: what was read before that is not remembered after it.
+	// age counts how often keys were forgotten: what was read before that is not remembered after
+	// it.
 	age   int
 	keys  map[string]cached[domain.APIKey]
 	rates map[domain.CustomerID]cached[domain.Limits]
@@ -165,7 +168,8 @@ func (c *keyCache) forgetKeys() {
 	c.age++
 }
 
-// lookup returns what is remembered, or loads it and remembers it for as long as load says, counted from before the call.
+// lookup returns what is remembered, or loads it and remembers it for as long as load says, counted
+// from before the call.
 func lookup[K comparable, T any](c *keyCache, m *map[K]cached[T], k K, load func() (T, time.Duration, error)) (T, error) {
 	now := c.clock.Now()
 	c.mu.Lock()

@@ -63,8 +63,9 @@ func (s *Service) ListCustomers(ctx context.Context, after domain.CustomerID, li
 	return s.deps.Customers.List(ctx, after, limit)
 }
 
-// UpdateCustomer changes name, tier, limits or whether it is preemptible. All hold at once, for what waits already too; what runs above a limit
-// that was lowered goes on. The leader is woken, so that a raised limit is used at once.
+// UpdateCustomer changes name, tier, limits or whether it is preemptible. All hold at once, for
+// what waits already too; what runs above a limit that was lowered goes on. The leader is woken, so
+// that a raised limit is used at once.
 func (s *Service) UpdateCustomer(ctx context.Context, id domain.CustomerID, p domain.CustomerPatch) (domain.Customer, error) {
 	c, err := s.deps.Customers.Update(ctx, id, p)
 	if err == nil {
@@ -81,11 +82,12 @@ func (s *Service) CustomerUsage(ctx context.Context, id domain.CustomerID) (doma
 // limitsFor is how long a customer's rate is taken from memory before the store is asked again.
 const limitsFor = 5 * time.Second
 
-// unlimited are the limits of who has no tier: the highest rate that any customer can be given, of which nothing is used up.
+// unlimited are the limits of who has no tier: the highest rate that any customer can be given, of
+// which nothing is used up.
 var unlimited = domain.Limits{RatePerSec: 1_000_000, Burst: 1_000_000}
 
-// Allow takes one request from the principal's rate. Admins and workers are not limited. If the limiter fails, its
-// error is returned with the limits, if those are known, and the caller decides.
+// Allow takes one request from the principal's rate. Admins and workers are not limited. If the
+// limiter fails, its error is returned with the limits, if those are known, and the caller decides.
 func (s *Service) Allow(ctx context.Context, p domain.Principal) (ports.RateDecision, domain.Limits, error) {
 	if p.Role == domain.RoleAdmin || p.Role == domain.RoleWorker {
 		return ports.RateDecision{Allowed: true, Remaining: unlimited.Burst}, unlimited, nil

@@ -20,7 +20,8 @@ type Applier struct{ deps Deps }
 // New returns an Applier.
 func New(deps Deps) *Applier { return &Applier{deps: deps} }
 
-// Apply executes the batch; see ports.WorkloadStore.Apply. A batch that the store cannot take as a whole is executed one by one.
+// Apply executes the batch; see ports.WorkloadStore.Apply. A batch that the store cannot take as a
+// whole is executed one by one.
 func (a *Applier) Apply(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
 	if len(b.Transitions) == 0 {
 		return nil, nil
@@ -36,8 +37,8 @@ func (a *Applier) Apply(ctx context.Context, b domain.Batch) ([]domain.Result, e
 	return results, nil
 }
 
-// Each executes transitions that no epoch guards, and answers each in its place: what the store cannot take is refused, also when
-// it stands alone.
+// Each executes transitions that no epoch guards, and answers each in its place: what the store
+// cannot take is refused, also when it stands alone.
 func (a *Applier) Each(ctx context.Context, ts []domain.Transition) ([]domain.Result, error) {
 	b := domain.Batch{Transitions: ts}
 	results, err := a.Apply(ctx, b)
@@ -47,14 +48,16 @@ func (a *Applier) Each(ctx context.Context, ts []domain.Transition) ([]domain.Re
 	return results, err
 }
 
-// untakeable reports whether the store refused what a batch holds, so that trying the same again is pointless.
+// untakeable reports whether the store refused what a batch holds, so that trying the same again is
+// pointless.
 func untakeable(err error) bool {
 	return domain.IsCode(err, domain.CodeInternal) || domain.IsCode(err, domain.CodeInvalidInput)
 }
 
-// oneByOne executes a batch that the store cannot execute as a whole, so that one bad row costs the others nothing: no sweep
-// and no worker is wedged by it. What the store cannot execute even alone is refused, and counted; but an outcome lands, if need
-// be with its text and result in the plainest form.
+// oneByOne executes a batch that the store cannot execute as a whole, so that one bad row costs the
+// others nothing: no sweep and no worker is wedged by it. What the store cannot execute even alone
+// is refused, and counted; but an outcome lands, if need be with its text and result in the
+// plainest form.
 func (a *Applier) oneByOne(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
 	results := make([]domain.Result, len(b.Transitions))
 	for i, t := range b.Transitions {
@@ -87,8 +90,8 @@ func (a *Applier) One(ctx context.Context, t domain.Transition) (domain.Result, 
 	return results[0], nil
 }
 
-// Announce spreads the news of a batch that was executed elsewhere (a checkpoint's transition is executed by the
-// checkpoint store).
+// Announce spreads the news of a batch that was executed elsewhere (a checkpoint's transition is
+// executed by the checkpoint store).
 func (a *Applier) Announce(ctx context.Context, b domain.Batch, results []domain.Result) {
 	a.deps.Observer.Transitioned(b, results)
 	wake := ""
@@ -121,7 +124,8 @@ func (a *Applier) Announce(ctx context.Context, b domain.Batch, results []domain
 	}
 }
 
-// stopCommand is what the worker that held the workload must be told, when it was not the worker that reported.
+// stopCommand is what the worker that held the workload must be told, when it was not the worker
+// that reported.
 func stopCommand(t *domain.Transition, r *domain.Result) (ports.Command, bool) {
 	if !r.From.Held() {
 		return ports.Command{}, false
