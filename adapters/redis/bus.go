@@ -25,8 +25,9 @@ const (
 	requestTimeout = 10 * time.Second
 	// confirmTimeout bounds how long a subscription waits until Redis knows of it.
 	confirmTimeout = 2 * time.Second
-	// MaxMessage bounds a message.
-	MaxMessage = 8 << 20
+	// MaxMessage bounds a message, as NATS does by default. While a larger one is read, the probes of
+	// the connection behind it could seem to be lost.
+	MaxMessage = 1 << 20
 )
 
 // frame is what travels.
