@@ -24,7 +24,7 @@ type Worker struct {
 }
 
 // NewWorker returns a worker that reaches its coordinators over the configured bus, over HTTP, or
-// both. It offers the built-in types, and more. ctx bounds its runs; see execution.NewEngine.
+// both. It offers the built-in types, and more. ctx bounds its runs; see execution.New.
 func NewWorker(ctx context.Context, cfg Config, version string, log *slog.Logger, more ...map[string]ports.WorkloadFactory) (*Worker, error) {
 	id := domain.WorkerID(cfg.WorkerID)
 	if id == "" {
@@ -73,10 +73,12 @@ func newWorker(ctx context.Context, cfg Config, id domain.WorkerID, version stri
 			log.Warn("removing scratch directories failed", "worker_id", string(id), "error", err)
 		}
 	}
-	engine, err := execution.NewEngine(ctx, execution.Config{
-		WorkerID: id, Slots: cfg.WorkerSlots, Tags: tags, Version: version, Sleep: system.Sleep, Types: offer.Types,
+	engine, err := execution.New(ctx, execution.Config{
+		WorkerID: id, Slots: cfg.WorkerSlots, Tags: tags, Version: version, Types: offer.Types,
 		Capabilities: offer.Capabilities, ProcessID: life.ProcessID, CertificateDigest: life.Digest, TakeOver: cfg.TakeOver,
-	}, plane, system.Clock{}, system.IDs{}, log)
+	}, execution.Deps{
+		Plane: plane, Clock: system.Clock{}, IDs: system.IDs{}, Log: log, Sleep: system.Sleep,
+	})
 	if err != nil {
 		return nil, errors.Join(err, offer.Close())
 	}

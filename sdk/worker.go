@@ -125,11 +125,13 @@ func (w *Worker) run(ctx, hard context.Context) error {
 	if life != nil {
 		identity = *life
 	}
-	engine, err := execution.NewEngine(hard, execution.Config{
+	engine, err := execution.New(hard, execution.Config{
 		ProcessID: identity.ProcessID, CertificateDigest: identity.Digest, TakeOver: w.opts.TakeOver,
 		WorkerID: domain.WorkerID(w.opts.ID), Slots: w.opts.Slots, Tags: w.opts.Tags, Version: w.opts.Version,
-		Types: w.types, Sleep: system.Sleep,
-	}, plane, system.Clock{}, system.IDs{}, w.opts.Log)
+		Types: w.types,
+	}, execution.Deps{
+		Plane: plane, Clock: system.Clock{}, IDs: system.IDs{}, Log: w.opts.Log, Sleep: system.Sleep,
+	})
 	if err != nil {
 		return err
 	}

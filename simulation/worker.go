@@ -46,14 +46,17 @@ func (w *World) newWorker(id domain.WorkerID) *worker {
 	k := &worker{w: w, id: id, kill: kill, process: fmt.Sprint(domain.PrefixProcess, w.processes), supervised: id != "w2"}
 	k.plane = &plane{w, k}
 	cfg := execution.Config{
-		WorkerID: id, Slots: slots, ProcessID: k.process, Tags: map[string]string{"tag": w.tagOf(id)}, Spawn: k.spawn, Sleep: k.sleep,
+		WorkerID: id, Slots: slots, ProcessID: k.process, Tags: map[string]string{"tag": w.tagOf(id)},
 		Types: map[string]ports.WorkloadFactory{"t": func() ports.Workload { return &script{k: k} }},
 	}
 	if k.supervised {
 		cfg.CertificateDigest = domain.CertificateDigest(secretOf(k.process))
 	}
+	deps := execution.Deps{
+		Plane: k.plane, Clock: w.skewed(), IDs: w.ids, Log: w.log, Sleep: k.sleep, Spawn: k.spawn,
+	}
 	var err error
-	if k.agent, err = execution.NewAgent(ctx, cfg, k.plane, w.skewed(), w.ids, w.log); err != nil {
+	if k.agent, err = execution.NewAgent(ctx, cfg, deps); err != nil {
 		panic(err) // a mistake in this package
 	}
 	return k

@@ -35,7 +35,7 @@ const (
 	suspect   = "core/domain/suspect.go"
 	session   = "core/domain/session.go"
 	admission = "core/domain/admission.go"
-	agent     = "core/services/execution/agent.go"
+	agent     = "core/services/execution/session.go"
 	memory    = "adapters/memory/"
 	postgres  = "adapters/postgres/"
 	reconcile = "core/services/controlplane/reconcile.go"
@@ -118,20 +118,20 @@ var defects = []defect{
 	{"a lane is forgotten that a submission relies on", postgres + "lanes.go", "touchInterval = 5 * time.Minute", "touchInterval = 5000 * time.Minute", nil, []layer{onPostgres}},
 
 	// Services.
-	{"no self-fencing", agent, "if a.live && a.clock.Now().Sub(a.answered) >= a.lease-a.lease/leaseMargin {", "if false {", nil, []layer{sim}},
-	{"lease counted from the answer, not from the request", agent, "sent.After(a.answered) {\n\t\ta.answered = sent", "sent.After(a.answered) {\n\t\ta.answered = a.clock.Now()", nil, []layer{engine}},
+	{"no self-fencing", agent, "if a.live && a.deps.Clock.Now().Sub(a.answered) >= a.lease-a.lease/leaseMargin {", "if false {", nil, []layer{sim}},
+	{"lease counted from the answer, not from the request", agent, "sent.After(a.answered) {\n\t\ta.answered = sent", "sent.After(a.answered) {\n\t\ta.answered = a.deps.Clock.Now()", nil, []layer{engine}},
 	{"sessions never expire", "core/services/health/service.go", "if now.Sub(claim.Since) >= s.cfg.Lease {", "if false {", nil, []layer{sim}},
 	{"no orphan sweep", "core/services/health/service.go", "s.loseOrphans(ctx, claim.Epoch), ", "", nil, []layer{sim}},
 	{"the leader does not end what ignores its deadline", "core/services/health/service.go", "s.timeOut(ctx, claim.Epoch), ", "", nil, []layer{crashPoints}},
 	{"a lost report is not sent again", "core/services/execution/outbox.go", "	a.outbox = append(kept, a.outbox...)\n", "	_ = kept\n", nil, []layer{sim}},
 	{"a run starts from the beginning", "core/services/execution/run.go", "if r.assignment.CheckpointSequence > 0 {", "if r.assignment.CheckpointSequence > 1000 {", nil, []layer{sim}},
-	{"a late assignment starts what has ended", "core/services/execution/handle.go", "if a.ended.has(key) {", "if false {", nil, []layer{sim}},
-	{"what was declined starts when it comes again", "core/services/execution/handle.go", "	a.ended.add(as.Run())\n", "", nil, []layer{sim, engine}},
-	{"a run makes room before its checkpoint is durable", "core/services/execution/handle.go", "		if !saved || r.abandoned", "		if !saved && false || r.abandoned", nil, []layer{engine}},
+	{"a late assignment starts what has ended", "core/services/execution/commands.go", "if a.ended.has(key) {", "if false {", nil, []layer{sim}},
+	{"what was declined starts when it comes again", "core/services/execution/commands.go", "	a.ended.add(as.Run())\n", "", nil, []layer{sim, engine}},
+	{"a run makes room before its checkpoint is durable", "core/services/execution/stopping.go", "		if !saved || r.abandoned", "		if !saved && false || r.abandoned", nil, []layer{engine}},
 	{"a failure during a drain is taken for a release", "core/services/execution/run.go", "	case !stopped(r.ctx, err):\n", "	case false:\n", nil, []layer{engine}},
-	{"an outcome overtakes the log lines of its run", "core/services/execution/lines.go", "if r.sendingLines != nil || !r.fit() && !r.gaveUp(now) {", "if false {", nil, []layer{engine}},
-	{"a run that was stopped is left out of the inventory", agent, "for _, r := range a.all() { // also", "for _, r := range a.all() {\n\t\tif r.abandoned {\n\t\t\tcontinue\n\t\t}\n\t\t// also", nil, []layer{engine}},
-	{"a worker does not say that a stopped run has returned", "core/services/execution/run.go", "		a.letGo(r)\n", "", nil, []layer{engine}},
+	{"an outcome overtakes the log lines of its run", "core/services/execution/lines.go", "if r.sendingLines != nil || !r.fitLocked() && !r.gaveUpLocked(now) {", "if false {", nil, []layer{engine}},
+	{"a run that was stopped is left out of the inventory", agent, "for _, r := range a.allLocked() { // also", "for _, r := range a.allLocked() {\n\t\tif r.abandoned {\n\t\t\tcontinue\n\t\t}\n\t\t// also", nil, []layer{engine}},
+	{"a worker does not say that a stopped run has returned", "core/services/execution/run.go", "		a.letGoLocked(r)\n", "", nil, []layer{engine}},
 	{"what made room takes it again at once", decide, "		if t.RetryAfter != nil {\n			next.NotBefore", "		if false {\n			next.NotBefore", nil, []layer{sim}},
 	{"heartbeats do not stop what was cancelled", reconcile, "if len(stray) == 0 {", "if len(stray) >= 0 {", nil, []layer{sim}},
 	{"what a worker forgot is never taken back", reconcile, "if len(lost) == 0 {", "if len(lost) >= 0 {", nil, []layer{plane}},

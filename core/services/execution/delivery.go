@@ -84,9 +84,9 @@ func (e *Engine) sendAll(ctx context.Context, timeout time.Duration, send func(c
 			delay = retryFirst
 			continue
 		case ctx.Err() == nil && !domain.IsCode(err, domain.CodeFenced):
-			e.log.Debug("reports not answered, trying again", "in", delay, "error", err)
+			e.deps.Log.Debug("reports not answered, trying again", "in", delay, "error", err)
 		}
-		if e.sleep(ctx, delay/2+time.Duration(e.ids.Float64()*float64(delay))) != nil {
+		if e.deps.Sleep(ctx, delay/2+time.Duration(e.deps.IDs.Float64()*float64(delay))) != nil {
 			return
 		}
 		delay = min(2*delay, retryMax)

@@ -3,8 +3,6 @@ package execution_test
 import (
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -33,12 +31,12 @@ func work(t *testing.T, p *plane, drainTimeout time.Duration, change func(*execu
 	t.Helper()
 	p.commands = make(chan ports.Command, 1000)
 	cfg := execution.Config{
-		WorkerID: "w", Slots: 3, Sleep: realSleep, StopGrace: 10 * time.Second,
+		WorkerID: "w", Slots: 3, StopGrace: 10 * time.Second,
 		Types: map[string]ports.WorkloadFactory{"t": func() ports.Workload { return &script{execute: untilCancelled} }},
 	}
 	change(&cfg)
 	hard, kill := context.WithCancel(context.Background())
-	e, err := execution.NewEngine(hard, cfg, p, realClock{}, &ids{}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	e, err := execution.New(hard, cfg, realDeps(p))
 	require.NoError(t, err)
 	ctx, term := context.WithCancel(context.Background())
 	w := &working{T: t, plane: p, term: term, kill: kill, ended: make(chan error, 1)}

@@ -1,6 +1,8 @@
 package execution
 
-import "github.com/niyanta/niyanta/core/domain"
+import (
+	"github.com/niyanta/niyanta/core/domain"
+)
 
 // endedMax bounds how many runs are remembered that have ended; an assignment is not delayed by more than that many others.
 const endedMax = 20_000

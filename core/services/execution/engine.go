@@ -3,24 +3,18 @@ package execution
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Engine drives an Agent in real time. Calls that are not answered are no news each: that coordinators cannot be reached,
-// and that they can again, is logged once by what carries the calls.
+// Engine drives an Agent in real time. It logs unanswered calls at DEBUG only: the transport below it logs once when no
+// coordinator can be reached, and once when one can be again.
 type Engine struct {
 	agent *Agent
-	plane ports.ControlPlane
-	log   *slog.Logger
-	sleep func(ctx context.Context, d time.Duration) error
-	ids   ports.IDs
+	deps  Deps
 	wg    sync.WaitGroup  // runs
 	hard  context.Context //nolint:containedctx // ends with the second signal
 	end   context.CancelFunc
@@ -29,43 +23,32 @@ type Engine struct {
 }
 
 const (
-	tickEvery = 50 * time.Millisecond
-	pollWait  = 20 * time.Second
-	// callTimeout bounds one call to the control plane.
-	callTimeout = 10 * time.Second
 	// announceTimeout bounds how long a drain waits until the coordinator knows of it.
 	announceTimeout = 2 * time.Second
-	// idleInterval is how often a drain looks whether it is done.
+	// idleInterval is the time between two looks of a drain at whether it is done.
 	idleInterval = 5 * time.Millisecond
 	// farewell is what is kept of a drain's timeout for the end of the process.
 	farewell = time.Second
-	// beatPause is the least time between two heartbeats that do not wait for their interval.
-	beatPause = 100 * time.Millisecond
-	// connectMax bounds the pause between attempts to register.
-	connectMax = 5 * time.Second
-	// beatRetry is the pause after a heartbeat or poll that was not answered.
-	beatRetry = 250 * time.Millisecond
 )
 
-// NewEngine returns an engine for a worker. Config.Spawn is the engine's own.
-// ctx bounds the runs: when it ends, they are stopped without further ado. CodeInvalidInput names what is wrong with cfg.
-func NewEngine(ctx context.Context, cfg Config, plane ports.ControlPlane, clock ports.Clock, ids ports.IDs, log *slog.Logger) (*Engine, error) {
-	e := &Engine{plane: plane, log: log, sleep: cfg.Sleep, ids: ids}
-	cfg.Spawn = func(f func()) { e.wg.Go(f) }
+// New returns the engine of a worker. When ctx ends, its runs are stopped at once. CodeInvalidInput names what is wrong
+// with cfg.
+func New(ctx context.Context, cfg Config, deps Deps) (*Engine, error) {
+	e := &Engine{deps: deps, hard: ctx}
+	deps.Spawn = func(f func()) { e.wg.Go(f) }
 	base, end := context.WithCancel(ctx)
-	e.hard, e.end = ctx, end
-	agent, err := NewAgent(base, cfg, plane, clock, ids, log)
+	agent, err := NewAgent(base, cfg, deps)
 	if err != nil {
 		end()
 		return nil, err
 	}
-	e.agent = agent
+	e.agent, e.end = agent, end
 	return e, nil
 }
 
 // Run works until ctx ends, then drains: every run checkpoints, stops and is released. It returns nil after a drain; within
 // drainTimeout with an error that names them when runs ignore the end of their context or reports are not answered; at
-// once, but for the time that runs may take to return, after a second signal, which is the end of the context that NewEngine
+// once, but for the time that runs may take to return, after a second signal, which is the end of the context that New
 // got; and with an error when another process owns the worker id. The session is kept alive until Run returns. No
 // goroutine of a run is left then, except those of runs that ignore the end of their context.
 func (e *Engine) Run(ctx context.Context, drainTimeout time.Duration) error {
@@ -90,10 +73,10 @@ func (e *Engine) Run(ctx context.Context, drainTimeout time.Duration) error {
 	case err = <-fatal:
 	case <-e.hard.Done():
 	case <-ctx.Done():
-		began := e.agent.clock.Now()
+		began := e.deps.Clock.Now()
 		err = e.drain(loops, fatal, drainTimeout)
 		if e.hard.Err() == nil {
-			rest = min(rest, max(drainTimeout-e.agent.clock.Now().Sub(began), 0))
+			rest = min(rest, max(drainTimeout-e.deps.Clock.Now().Sub(began), 0))
 		}
 	}
 	e.agent.cancelAll(context.Canceled)
@@ -117,7 +100,7 @@ func (e *Engine) drain(ctx context.Context, fatal <-chan error, timeout time.Dur
 	e.agent.Leave()
 	announce, announced := context.WithTimeout(bounded, min(announceTimeout, wait/4))
 	if err := e.agent.Beat(announce); err != nil {
-		e.log.Debug("telling the coordinator of the drain failed", "error", err)
+		e.deps.Log.Debug("telling the coordinator of the drain failed", "error", err)
 	}
 	announced()
 	e.agent.Drain()
@@ -170,7 +153,7 @@ func (e *Engine) waitRuns(ctx context.Context, rest time.Duration) bool {
 	select {
 	case <-done:
 	case <-grace.Done():
-		e.log.Error("the process ends with runs that ignore the end of their context", "runs", e.agent.left())
+		e.deps.Log.Error("the process ends with runs that ignore the end of their context", "runs", e.agent.left())
 		return false
 	}
 	last, cancel := context.WithTimeout(grace, farewell)
@@ -179,142 +162,14 @@ func (e *Engine) waitRuns(ctx context.Context, rest time.Duration) bool {
 	return true
 }
 
-// sessionLoop keeps a session: registers, beats, registers again after the session was lost.
-func (e *Engine) sessionLoop(ctx context.Context) error {
-	for ctx.Err() == nil {
-		if e.leaving.Load() {
-			<-ctx.Done() // nothing of a lost session is left to report
-			return nil
-		}
-		if err := e.connect(ctx); err != nil {
-			return err
-		}
-		for ctx.Err() == nil {
-			_, interval, live := e.agent.Session()
-			if !live {
-				break
-			}
-			if !e.untilBeat(ctx, interval) {
-				return nil
-			}
-			if err := e.beatUntilAnswered(ctx); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
+// deregisterTimeout bounds the last words of a worker.
+const deregisterTimeout = 2 * time.Second
 
-// untilBeat waits until a heartbeat is due; false: ctx has ended.
-func (e *Engine) untilBeat(ctx context.Context, interval time.Duration) bool {
-	due, cancel := context.WithTimeout(ctx, interval)
+// deregister ends the session by the worker's own word, so that nobody waits for its lease. It is called when no run is left.
+func (e *Engine) deregister(ctx context.Context) {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), deregisterTimeout)
 	defer cancel()
-	select {
-	case <-due.Done():
-	case <-e.agent.urgent:
-		return e.sleep(ctx, min(beatPause, interval)) == nil // more may come
+	if err := e.agent.Deregister(bounded); err != nil {
+		e.deps.Log.Warn("cannot deregister: the session ends with its lease, or by the supervisor's certificate", "error", err)
 	}
-	return ctx.Err() == nil
-}
-
-// connect registers until it succeeds.
-func (e *Engine) connect(ctx context.Context) error {
-	var taken contention
-	for delay := retryFirst; ctx.Err() == nil && !e.leaving.Load(); delay = min(2*delay, connectMax) {
-		call, cancel := context.WithTimeout(ctx, callTimeout)
-		err := e.agent.Connect(call)
-		cancel()
-		switch {
-		case err == nil:
-			return nil
-		case domain.IsCode(err, domain.CodeConflict):
-			wait, gaveUp := taken.again(err, e.agent.clock.Now())
-			if gaveUp {
-				return fmt.Errorf("register: %w", err)
-			}
-			e.log.Warn("worker id is held by another process, trying again until its lease is over", "in", wait, "error", err)
-			if e.sleep(ctx, wait) != nil {
-				return nil
-			}
-			continue
-		case fatal(err):
-			return fmt.Errorf("register: %w", err)
-		case ctx.Err() == nil:
-			e.log.Debug("cannot register, trying again", "in", delay, "error", err)
-		}
-		if e.sleep(ctx, delay/2+time.Duration(e.ids.Float64()*float64(delay))) != nil {
-			return nil
-		}
-	}
-	return nil
-}
-
-// fatal tells errors that trying again cannot mend: another process owns the id, or what the worker says of itself is wrong.
-func fatal(err error) bool {
-	switch domain.CodeOf(err) {
-	case domain.CodeConflict, domain.CodeInvalidInput, domain.CodeUnauthorized, domain.CodeForbidden:
-		return true
-	default:
-		return false
-	}
-}
-
-func (e *Engine) beat(ctx context.Context) error {
-	call, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	return e.agent.Beat(call)
-}
-
-// beatUntilAnswered repeats a heartbeat that was not answered, soon, until it is or the session is over.
-func (e *Engine) beatUntilAnswered(ctx context.Context) error {
-	for ctx.Err() == nil {
-		err := e.beat(ctx)
-		switch {
-		case err == nil || errors.Is(err, errNoSession) || domain.IsCode(err, domain.CodeFenced):
-			return nil
-		case domain.IsCode(err, domain.CodeConflict):
-			return fmt.Errorf("heartbeat: %w", err)
-		case ctx.Err() != nil:
-			return nil
-		}
-		e.log.Debug("heartbeat not answered", "error", err)
-		if e.sleep(ctx, beatRetry) != nil {
-			return nil
-		}
-	}
-	return nil
-}
-
-// pollLoop receives commands.
-func (e *Engine) pollLoop(ctx context.Context) error {
-	for ctx.Err() == nil {
-		ref, _, live := e.agent.Session()
-		if !live {
-			if e.sleep(ctx, tickEvery) != nil {
-				return nil
-			}
-			continue
-		}
-		commands, err := e.plane.Poll(ctx, ref, pollWait)
-		if err != nil {
-			if !e.agent.sessionError(ref, err) && ctx.Err() == nil {
-				e.log.Debug("cannot receive commands", "error", err)
-			}
-			if e.sleep(ctx, beatRetry) != nil {
-				return nil
-			}
-		}
-		for _, c := range commands {
-			e.agent.Handle(c)
-		}
-	}
-	return nil
-}
-
-// tickLoop lets time pass.
-func (e *Engine) tickLoop(ctx context.Context) error {
-	for e.sleep(ctx, tickEvery) == nil {
-		e.agent.Tick()
-	}
-	return nil
 }

@@ -2,7 +2,6 @@ package execution_test
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -28,13 +27,18 @@ func realSleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// realDeps has an engine work in real time.
+func realDeps(p *plane) execution.Deps {
+	return execution.Deps{Plane: p, Clock: realClock{}, IDs: &ids{}, Log: slog.New(slog.DiscardHandler), Sleep: realSleep}
+}
+
 func newEngine(t *testing.T, p *plane, s *script) *execution.Engine {
 	t.Helper()
 	p.commands = make(chan ports.Command, 100)
-	e, err := execution.NewEngine(context.Background(), execution.Config{
-		WorkerID: "w", Slots: 3, Sleep: realSleep,
+	e, err := execution.New(context.Background(), execution.Config{
+		WorkerID: "w", Slots: 3,
 		Types: map[string]ports.WorkloadFactory{"t": func() ports.Workload { c := *s; return &c }},
-	}, p, realClock{}, &ids{}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	}, realDeps(p))
 	require.NoError(t, err)
 	return e
 }
@@ -132,12 +136,12 @@ func TestEngine_WhenARunIgnoresItsEnd_DoesNotDeregister(t *testing.T) {
 	forever := make(chan struct{})
 	defer close(forever)
 	p.commands = make(chan ports.Command, 1)
-	e, err := execution.NewEngine(context.Background(), execution.Config{
-		WorkerID: "w", Slots: 1, Sleep: realSleep, StopGrace: 50 * time.Millisecond,
+	e, err := execution.New(context.Background(), execution.Config{
+		WorkerID: "w", Slots: 1, StopGrace: 50 * time.Millisecond,
 		Types: map[string]ports.WorkloadFactory{"t": func() ports.Workload {
 			return &script{execute: func(context.Context, ports.Progress) (domain.JSON, error) { <-forever; return "", nil }}
 		}},
-	}, p, realClock{}, &ids{}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	}, realDeps(p))
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -278,11 +277,18 @@ func newBench(t *testing.T, slots int, types map[string]func() *script, change .
 	b := &bench{T: t, plane: &plane{stored: map[domain.WorkloadID]ports.CheckpointData{}}, clock: &clock{now: time.Unix(1_700_000_000, 0)}}
 	ctx, stop := context.WithCancel(t.Context())
 	b.stop = stop
-	cfg := b.config(slots, types)
+	cfg := config(slots, types)
 	for _, c := range change {
 		c(&cfg)
 	}
-	agent, err := execution.NewAgent(ctx, cfg, b.plane, b.clock, &ids{}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	agent, err := execution.NewAgent(ctx, cfg, execution.Deps{
+		Plane: b.plane, Clock: b.clock, IDs: &ids{}, Log: slog.New(slog.DiscardHandler),
+		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
+		Spawn: func(f func()) {
+			b.busy.Add(1)
+			b.runs.Go(func() { defer b.busy.Add(-1); f() })
+		},
+	})
 	require.NoError(t, err)
 	b.Agent = agent
 	require.NoError(t, b.Connect(t.Context()))
@@ -290,14 +296,9 @@ func newBench(t *testing.T, slots int, types map[string]func() *script, change .
 	return b
 }
 
-func (b *bench) config(slots int, types map[string]func() *script) execution.Config {
+func config(slots int, types map[string]func() *script) execution.Config {
 	cfg := execution.Config{
 		WorkerID: "w", Slots: slots, Types: map[string]ports.WorkloadFactory{},
-		Spawn: func(f func()) {
-			b.busy.Add(1)
-			b.runs.Go(func() { defer b.busy.Add(-1); f() })
-		},
-		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
 	}
 	for name, make := range types {
 		cfg.Types[name] = func() ports.Workload {

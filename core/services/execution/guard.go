@@ -38,7 +38,7 @@ func (r *run) crashed(where string, p any) {
 	}
 	r.Log(ports.LogEntry{Level: "error", Message: fmt.Sprintf("%v\n%s", what, debug.Stack())})
 	a := r.agent
-	a.log.Error("run failed: its code did not return", "workload_id", string(r.key.WorkloadID), "generation", r.key.Generation,
+	a.deps.Log.Error("run failed: its code did not return", "workload_id", string(r.key.WorkloadID), "generation", r.key.Generation,
 		"type", r.assignment.Type, "error", what)
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -46,7 +46,7 @@ func (r *run) crashed(where string, p any) {
 		return
 	}
 	r.crash = what
-	a.cancelRun(r, what) // Execute may still be going on when Checkpoint panics
+	a.cancelRunLocked(r, what) // Execute may still be going on when Checkpoint panics
 }
 
 // fault returns what the run's code did instead of returning; nil: nothing.

@@ -44,7 +44,7 @@ func (r *run) Log(e ports.LogEntry) {
 		return
 	}
 	if e.At.IsZero() {
-		e.At = a.clock.Now().UTC()
+		e.At = a.deps.Clock.Now().UTC()
 	}
 	var known bool
 	if e.Level, known = domain.LogLevel(e.Level); !known {
@@ -54,23 +54,23 @@ func (r *run) Log(e ports.LogEntry) {
 	e.Message = domain.CleanAndCut(e.Message, domain.MaxLogMessage)
 	r.lines = append(r.lines, e)
 	r.lineBytes += lineSize(e)
-	r.dropOldest(maxLines, maxLineBytes)
-	a.markLogged(r)
+	r.dropOldestLocked(maxLines, maxLineBytes)
+	a.markLoggedLocked(r)
 	a.nudgeLines()
 }
 
 // maxStream bounds the name of a line's stream.
 const maxStream = 50
 
-func (a *Agent) markLogged(r *run) {
+func (a *Agent) markLoggedLocked(r *run) {
 	if !r.isLogged {
 		r.isLogged = true
 		a.logged = append(a.logged, r)
 	}
 }
 
-// dropOldest drops lines until at most n, of at most size, wait.
-func (r *run) dropOldest(n, size int) {
+// dropOldestLocked drops lines until at most n, of at most size, wait.
+func (r *run) dropOldestLocked(n, size int) {
 	for len(r.lines) > n || r.lineBytes > size {
 		r.lineBytes -= lineSize(r.lines[0])
 		r.lines[0] = ports.LogEntry{} // not kept alive by the array
@@ -79,8 +79,8 @@ func (r *run) dropOldest(n, size int) {
 	}
 }
 
-// cutLines moves the oldest lines into a report. A line before them says how many were dropped, if any were.
-func (r *run) cutLines(o *outgoing) {
+// cutLinesLocked moves the oldest lines into a report. A line before them says how many were dropped, if any were.
+func (r *run) cutLinesLocked(o *outgoing) {
 	n, size := 0, 0
 	for n < len(r.lines) && n < linesPerReport-1 && size+lineSize(r.lines[n]) <= lineBytesPerReport {
 		size += lineSize(r.lines[n])
@@ -88,7 +88,7 @@ func (r *run) cutLines(o *outgoing) {
 	}
 	lines := make([]ports.LogEntry, 0, n+1)
 	if r.dropped > 0 {
-		at := r.agent.clock.Now().UTC()
+		at := r.agent.deps.Clock.Now().UTC()
 		if n > 0 {
 			at = r.lines[0].At
 		}
@@ -101,8 +101,8 @@ func (r *run) cutLines(o *outgoing) {
 	r.lines, r.lineBytes, r.dropped = r.lines[n:], r.lineBytes-size, 0
 }
 
-// putBackLines returns the lines of an unanswered report; the agent's mu is held.
-func (r *run) putBackLines(o outgoing) {
+// putBackLinesLocked returns the lines of an unanswered report; the agent's mu is held.
+func (r *run) putBackLinesLocked(o outgoing) {
 	back := o.report.Lines
 	if o.dropped > 0 {
 		back = back[1:]
@@ -110,42 +110,44 @@ func (r *run) putBackLines(o outgoing) {
 	r.lines = append(append(make([]ports.LogEntry, 0, len(back)+len(r.lines)), back...), r.lines...)
 	r.lineBytes += linesSize(back)
 	r.dropped += o.dropped
-	r.dropOldest(maxLines, maxLineBytes)
-	r.agent.markLogged(r)
+	r.dropOldestLocked(maxLines, maxLineBytes)
+	r.agent.markLoggedLocked(r)
 }
 
-// fit reports whether one report can carry all lines that wait.
-func (r *run) fit() bool { return len(r.lines) < linesPerReport && r.lineBytes <= lineBytesPerReport }
+// fitLocked reports whether one report can carry all lines that wait.
+func (r *run) fitLocked() bool {
+	return len(r.lines) < linesPerReport && r.lineBytes <= lineBytesPerReport
+}
 
-// lastLines puts the lines that are left into the run's last report, and reports whether it may go: not while older ones
+// lastLinesLocked puts the lines that are left into the run's last report, and reports whether it may go: not while older ones
 // are on their way or have to go before it. Should those not get through, it goes with the newest ones.
-func (r *run) lastLines(o *outgoing, now time.Time) bool {
+func (r *run) lastLinesLocked(o *outgoing, now time.Time) bool {
 	if o.report.Lines != nil {
 		return true // it has been sent before
 	}
-	if r.sendingLines != nil || !r.fit() && !r.gaveUp(now) {
+	if r.sendingLines != nil || !r.fitLocked() && !r.gaveUpLocked(now) {
 		return false
 	}
-	r.dropOldest(linesPerReport-1, lineBytesPerReport)
+	r.dropOldestLocked(linesPerReport-1, lineBytesPerReport)
 	if len(r.lines) > 0 || r.dropped > 0 {
-		r.cutLines(o)
+		r.cutLinesLocked(o)
 	}
 	return true
 }
 
-// gaveUp reports whether the lines of a run that has ended had their time to get through.
-func (r *run) gaveUp(now time.Time) bool {
+// gaveUpLocked reports whether the lines of a run that has ended had their time to get through.
+func (r *run) gaveUpLocked(now time.Time) bool {
 	return r.state == ports.RunReporting && now.Sub(r.endedAt) >= linesPatience
 }
 
-// takeLines moves a batch of log lines into f, at most one report for each run; a.mu is held. Runs take turns, so that one
+// takeLinesLocked moves a batch of log lines into f, at most one report for each run; a.mu is held. Runs take turns, so that one
 // that floods its output leaves room for the others.
-func (a *Agent) takeLines(f *flight, now time.Time) {
+func (a *Agent) takeLinesLocked(f *flight, now time.Time) {
 	var waiting, again []*run
 	size := 0
 	for _, r := range a.logged {
 		r.isLogged = false
-		last := r.state == ports.RunReporting && r.fit() || r.gaveUp(now) // its outcome carries them
+		last := r.state == ports.RunReporting && r.fitLocked() || r.gaveUpLocked(now) // its outcome carries them
 		if r.abandoned || last || len(r.lines) == 0 {
 			continue
 		}
@@ -155,9 +157,9 @@ func (a *Agent) takeLines(f *flight, now time.Time) {
 			continue
 		}
 		o := outgoing{run: r, report: ports.Report{
-			ID: a.ids.New(""), WorkloadID: r.key.WorkloadID, Generation: r.key.Generation, Event: domain.EventLog,
+			ID: a.deps.IDs.New(""), WorkloadID: r.key.WorkloadID, Generation: r.key.Generation, Event: domain.EventLog,
 		}}
-		r.cutLines(&o)
+		r.cutLinesLocked(&o)
 		size += linesSize(o.report.Lines)
 		r.sendingLines = f
 		f.batch = append(f.batch, o)

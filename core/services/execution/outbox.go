@@ -36,15 +36,15 @@ const (
 	outboxMax = 20_000
 )
 
-// post puts a run's report into the outbox; a.mu is held.
-func (a *Agent) post(r *run, rep ports.Report) {
-	rep.ID = a.ids.New("")
+// postLocked puts a run's report into the outbox; a.mu is held.
+func (a *Agent) postLocked(r *run, rep ports.Report) {
+	rep.ID = a.deps.IDs.New("")
 	rep.WorkloadID, rep.Generation = r.key.WorkloadID, r.key.Generation
 	a.outbox = append(a.outbox, outgoing{run: r, report: rep})
 	a.nudge()
 }
 
-func (a *Agent) dropReports(r *run) {
+func (a *Agent) dropReportsLocked(r *run) {
 	a.outbox = slices.DeleteFunc(a.outbox, func(o outgoing) bool { return o.run == r })
 }
 
@@ -66,11 +66,13 @@ func (a *Agent) Flush(ctx context.Context) error {
 // sendReports sends one batch of reports and reports whether there were any. While it is under way the next gathers, so
 // that a busy worker sends hundreds of reports in one call and an idle one sends at once.
 func (a *Agent) sendReports(ctx context.Context) (sent bool, err error) {
-	return a.fly(ctx, a.takeReports)
+	return a.fly(ctx, a.takeReportsLocked)
 }
 
 // sendLines sends one batch of log lines and reports whether there were any.
-func (a *Agent) sendLines(ctx context.Context) (sent bool, err error) { return a.fly(ctx, a.takeLines) }
+func (a *Agent) sendLines(ctx context.Context) (sent bool, err error) {
+	return a.fly(ctx, a.takeLinesLocked)
+}
 
 // fly sends what take finds.
 func (a *Agent) fly(ctx context.Context, take func(f *flight, now time.Time)) (sent bool, err error) {
@@ -80,7 +82,7 @@ func (a *Agent) fly(ctx context.Context, take func(f *flight, now time.Time)) (s
 	live := a.live
 	if live {
 		f.ref = ports.SessionRef{WorkerID: a.cfg.WorkerID, SessionID: a.session}
-		take(f, a.clock.Now())
+		take(f, a.deps.Clock.Now())
 		a.flights[f] = struct{}{}
 	}
 	a.mu.Unlock()
@@ -117,10 +119,10 @@ func (a *Agent) land(f *flight) {
 	close(f.landed)
 }
 
-// takeReports moves a batch of reports into f; a.mu is held. What may not go yet stays, and with it whatever comes after
+// takeReportsLocked moves a batch of reports into f; a.mu is held. What may not go yet stays, and with it whatever comes after
 // it of the same run.
-func (a *Agent) takeReports(f *flight, now time.Time) {
-	a.collectProgress(now)
+func (a *Agent) takeReportsLocked(f *flight, now time.Time) {
+	a.collectProgressLocked(now)
 	var rest []outgoing
 	size := 0
 	for i, o := range a.outbox {
@@ -129,7 +131,7 @@ func (a *Agent) takeReports(f *flight, now time.Time) {
 			break
 		}
 		if r := o.run; r != nil {
-			if r.sending != nil && r.sending != f || ends(o.report.Event) && !r.lastLines(&o, now) {
+			if r.sending != nil && r.sending != f || ends(o.report.Event) && !r.lastLinesLocked(&o, now) {
 				rest = append(rest, o)
 				continue
 			}
@@ -141,8 +143,8 @@ func (a *Agent) takeReports(f *flight, now time.Time) {
 	a.outbox = rest
 }
 
-// collectProgress posts the progress of runs, thinned; a.mu is held.
-func (a *Agent) collectProgress(now time.Time) {
+// collectProgressLocked posts the progress of runs, thinned; a.mu is held.
+func (a *Agent) collectProgressLocked(now time.Time) {
 	var later []*run
 	for _, r := range a.moved {
 		r.isMoved = false
@@ -154,7 +156,7 @@ func (a *Agent) collectProgress(now time.Time) {
 			later = append(later, r)
 			continue
 		}
-		a.post(r, *r.progress)
+		a.postLocked(r, *r.progress)
 		r.progress, r.progressAt = nil, now
 	}
 	a.moved = later
@@ -166,7 +168,7 @@ func (a *Agent) send(ctx context.Context, ref ports.SessionRef, batch []outgoing
 	for i := range batch {
 		reports[i] = batch[i].report
 	}
-	answers, err := a.plane.Report(ctx, ref, reports)
+	answers, err := a.deps.Plane.Report(ctx, ref, reports)
 	switch {
 	case err == nil && len(answers) == len(batch):
 		for i := range batch {
@@ -208,7 +210,7 @@ func (a *Agent) isolate(ctx context.Context, ref ports.SessionRef, batch []outgo
 func (a *Agent) pieces(o outgoing) []outgoing {
 	const least = 4 << 10
 	first, rest := o, o
-	first.report.ID = a.ids.New("")
+	first.report.ID = a.deps.IDs.New("")
 	if n := len(o.report.Lines); n > 1 {
 		first.report = ports.Report{
 			ID: first.report.ID, WorkloadID: o.report.WorkloadID, Generation: o.report.Generation, Event: domain.EventLog, Lines: o.report.Lines[:n/2],
@@ -227,11 +229,11 @@ func (a *Agent) pieces(o outgoing) []outgoing {
 // refused gives up a report that will never be taken. If it was the run's last, the coordinator misses the run and takes the workload
 // back.
 func (a *Agent) refused(o outgoing, err error) {
-	a.log.Error("report refused", "workload_id", string(o.report.WorkloadID), "event", string(o.report.Event), "error", err)
+	a.deps.Log.Error("report refused", "workload_id", string(o.report.WorkloadID), "event", string(o.report.Event), "error", err)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if o.run != nil && ends(o.report.Event) {
-		a.remove(o.run)
+		a.removeLocked(o.run)
 	}
 }
 
@@ -247,11 +249,11 @@ func (a *Agent) putBack(ref ports.SessionRef, batch []outgoing) {
 		switch r := o.run; {
 		case r != nil && r.abandoned:
 		case r != nil && o.report.Event == domain.EventLog && !o.ofOutcome:
-			r.putBackLines(o)
+			r.putBackLinesLocked(o)
 		case r != nil && o.report.Event == domain.EventProgress:
 			if r.progress == nil { // else a newer one waits
 				r.progress, r.progressAt = &o.report, time.Time{}
-				a.markMoved(r)
+				a.markMovedLocked(r)
 			}
 		default:
 			kept = append(kept, o)
@@ -280,13 +282,13 @@ func (a *Agent) settle(o outgoing, ans ports.ReportAnswer) {
 		if ans.Status == domain.StatusCancelled {
 			cause = ports.ErrCancelled
 		}
-		a.abandon(r, cause)
+		a.abandonLocked(r, cause)
 	case domain.OutcomeIllegal, domain.OutcomeRefused:
-		a.log.Warn("report not accepted", "workload_id", string(r.key.WorkloadID), "event", string(o.report.Event),
+		a.deps.Log.Warn("report not accepted", "workload_id", string(r.key.WorkloadID), "event", string(o.report.Event),
 			"status", string(ans.Status), "reason", ans.Reason)
 	}
 	if ends(o.report.Event) {
-		a.remove(r)
+		a.removeLocked(r)
 	}
 }
 

@@ -26,15 +26,15 @@ func (r *run) Report(percent float64, message string) {
 	r.message = domain.CleanAndCut(message, domain.MaxProgressMessage)
 	p := r.percent
 	r.progress = &ports.Report{Event: domain.EventProgress, Percent: &p, Message: r.message}
-	a.markMoved(r)
+	a.markMovedLocked(r)
 	a.nudge()
 	if r.percent >= r.pulledAt+pullStep && !r.pulling {
 		r.pulledAt = r.percent
-		a.spawnPull(r)
+		a.spawnPullLocked(r)
 	}
 }
 
-func (a *Agent) markMoved(r *run) {
+func (a *Agent) markMovedLocked(r *run) {
 	if !r.isMoved {
 		r.isMoved = true
 		a.moved = append(a.moved, r)

@@ -62,7 +62,7 @@ type run struct {
 }
 
 func (r *run) note(a *Agent, msg string, cause error) {
-	a.log.Debug(msg, "workload_id", string(r.key.WorkloadID), "generation", r.key.Generation,
+	a.deps.Log.Debug(msg, "workload_id", string(r.key.WorkloadID), "generation", r.key.Generation,
 		"customer_id", string(r.assignment.CustomerID), "cause", cause)
 }
 
@@ -113,14 +113,14 @@ func (r *run) close() {
 	}
 	r.guard("Close", func() {
 		if err := r.workload.Close(); err != nil {
-			r.agent.log.Warn("closing a run failed", "workload_id", string(r.key.WorkloadID), "error", err)
+			r.agent.deps.Log.Warn("closing a run failed", "workload_id", string(r.key.WorkloadID), "error", err)
 		}
 	})
 }
 
 // started notes that the workload executes from now on.
 func (a *Agent) started(r *run) {
-	now := a.clock.Now()
+	now := a.deps.Clock.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	r.initialised = true
@@ -149,17 +149,17 @@ func (a *Agent) end(r *run, rep ports.Report) {
 	defer a.mu.Unlock()
 	a.active--
 	if r.abandoned || !a.live || a.session != r.session {
-		a.remove(r)
-		a.letGo(r)
+		a.removeLocked(r)
+		a.letGoLocked(r)
 		return
 	}
 	if r.crash != nil {
 		rep = failure(r.crash)
 	}
-	r.state, r.endedAt = ports.RunReporting, a.clock.Now()
+	r.state, r.endedAt = ports.RunReporting, a.deps.Clock.Now()
 	r.progress = nil
-	a.log.Debug("run ended", "workload_id", string(r.key.WorkloadID), "generation", r.key.Generation, "event", string(rep.Event))
-	a.post(r, rep)
+	a.deps.Log.Debug("run ended", "workload_id", string(r.key.WorkloadID), "generation", r.key.Generation, "event", string(rep.Event))
+	a.postLocked(r, rep)
 	a.nudgeLines()
 }
 
@@ -219,4 +219,15 @@ func failure(err error) ports.Report {
 	}
 	*f = f.Clean()
 	return rep
+}
+
+// removeLocked forgets a run; a.mu is held.
+func (a *Agent) removeLocked(r *run) {
+	if a.runs[r.key] == r {
+		delete(a.runs, r.key)
+	}
+	if a.newest[r.key.WorkloadID] == r {
+		delete(a.newest, r.key.WorkloadID)
+	}
+	a.ended.add(r.key)
 }

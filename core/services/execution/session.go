@@ -2,61 +2,173 @@ package execution
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
 )
 
-// contention is the wait for a worker id that another process holds. One whose process has died gets free when its lease is over;
-// one that is renewed belongs to a process that lives, and this one has to end.
-type contention struct {
-	until time.Time
+// leaseMargin is the part of the lease that a worker does not use: it fences itself that much before the lease's end.
+const leaseMargin = 5 // a fifth
+
+var errNoSession = errors.New("no session")
+
+func (a *Agent) registration(session domain.SessionID) domain.Registration {
+	r := domain.Registration{
+		WorkerID: a.cfg.WorkerID, SessionID: session, PreviousSessionID: a.previous,
+		ProcessID: a.cfg.ProcessID, CertificateDigest: a.cfg.CertificateDigest, TakeOver: a.cfg.TakeOver && a.previous == "", Draining: a.draining,
+		Slots: a.cfg.Slots, Resources: a.cfg.Resources, Tags: a.cfg.Tags, Version: a.cfg.Version,
+	}
+	r.Capabilities = append(slices.Sorted(maps.Keys(a.cfg.Types)), a.cfg.Capabilities...)
+	return r
 }
 
-// Times of contention when the refusal does not tell the coordinator's.
-const (
-	contendedLease    = 10 * time.Second
-	contendedInterval = 2500 * time.Millisecond
-)
-
-// again returns how long to wait before the next try, or that a lease has passed since the first one.
-func (c *contention) again(err error, now time.Time) (wait time.Duration, gaveUp bool) {
-	interval := detail(err, "heartbeat_interval_ms", contendedInterval)
-	if c.until.IsZero() {
-		c.until = now.Add(detail(err, "lease_ms", contendedLease) + interval)
+// Connect registers a new session unless one is live. CodeConflict means that another process owns the worker id: the
+// worker must end. When runs of earlier sessions have not returned, it beats at once, so that the slots they take are
+// not given to others.
+func (a *Agent) Connect(ctx context.Context) error {
+	occupied, err := a.register(ctx)
+	if err != nil || !occupied {
+		return err
 	}
-	return interval, !now.Before(c.until)
+	_ = a.Beat(ctx) // the next one says the same
+	return nil
 }
 
-// detail reads a duration in milliseconds from the details of an error.
-func detail(err error, key string, otherwise time.Duration) time.Duration {
-	var e *domain.Error
-	if !errors.As(err, &e) {
-		return otherwise
+// register is Connect's first step; it reports whether runs are left that take slots.
+func (a *Agent) register(ctx context.Context) (occupied bool, err error) {
+	a.mu.Lock()
+	if a.live {
+		a.mu.Unlock()
+		return false, nil
 	}
-	switch ms := e.Details[key].(type) {
-	case int64:
-		return time.Duration(ms) * time.Millisecond
-	case float64:
-		return time.Duration(ms) * time.Millisecond
-	case json.Number:
-		if n, err := ms.Int64(); err == nil {
-			return time.Duration(n) * time.Millisecond
+	session := domain.SessionID(a.deps.IDs.New(domain.PrefixSession))
+	r := a.registration(session)
+	sent := a.deps.Clock.Now()
+	a.mu.Unlock()
+	grant, err := a.deps.Plane.Register(ctx, r)
+	if err != nil {
+		return false, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.session, a.previous, a.live, a.answered = session, session, true, sent
+	a.lease = time.Duration(grant.LeaseMS) * time.Millisecond
+	a.interval = time.Duration(grant.HeartbeatIntervalMS) * time.Millisecond
+	a.deps.Log.Info("registered", "session_id", string(session), "lease", a.lease.String(), "slots", a.cfg.Slots)
+	return len(a.runs) > 0, nil
+}
+
+// Session returns the session, how often to beat, and whether it is live.
+func (a *Agent) Session() (ref ports.SessionRef, interval time.Duration, live bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return ports.SessionRef{WorkerID: a.cfg.WorkerID, SessionID: a.session}, a.interval, a.live
+}
+
+// ref returns the live session; ok is false when there is none, or when its lease is over, in which case every run has
+// been cancelled before ref returns.
+func (a *Agent) ref() (ports.SessionRef, bool) {
+	a.CheckLease()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return ports.SessionRef{WorkerID: a.cfg.WorkerID, SessionID: a.session}, a.live
+}
+
+// Beat sends one heartbeat and does what the answer says.
+func (a *Agent) Beat(ctx context.Context) error {
+	ref, ok := a.ref()
+	if !ok {
+		return errNoSession
+	}
+	a.mu.Lock()
+	a.beats++
+	h := ports.Heartbeat{
+		SessionRef: ref, Number: a.beats, Draining: a.leaving, Drained: a.draining && !a.leaving, FreeSlots: max(a.cfg.Slots-a.active, 0),
+	}
+	var told []*run
+	for _, r := range a.allLocked() { // also what is left of earlier sessions: it takes slots of this one
+		item := ports.InventoryItem{WorkloadID: r.key.WorkloadID, Generation: r.key.Generation, State: r.state}
+		if r.stuck && !r.stuckTold {
+			item.Stuck = true
+			told = append(told, r)
 		}
+		h.Inventory = append(h.Inventory, item)
 	}
-	return otherwise
+	sent := a.deps.Clock.Now()
+	a.mu.Unlock()
+	answer, err := a.deps.Plane.Heartbeat(ctx, h)
+	if err != nil {
+		a.sessionError(ref, err)
+		return err
+	}
+	a.mu.Lock()
+	for _, r := range told {
+		r.stuckTold = true
+	}
+	if a.live && a.session == ref.SessionID && sent.After(a.answered) {
+		a.answered = sent
+		a.lease = time.Duration(answer.LeaseMS) * time.Millisecond
+	}
+	a.mu.Unlock()
+	for _, c := range answer.Commands {
+		a.Handle(c)
+	}
+	return nil
 }
 
-// deregisterTimeout bounds the last words of a worker.
-const deregisterTimeout = 2 * time.Second
-
-// deregister ends the session by the worker's own word, so that nobody waits for its lease. It is called when no run is left.
-func (e *Engine) deregister(ctx context.Context) {
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), deregisterTimeout)
-	defer cancel()
-	if err := e.agent.Deregister(bounded); err != nil {
-		e.log.Warn("cannot deregister: the session ends with its lease, or by the supervisor's certificate", "error", err)
+// CheckLease fences the worker when it has been without an answered heartbeat for its lease less the margin. It comes
+// before everything that has an effect outside, so that a process that wakes up after a freeze stops first.
+func (a *Agent) CheckLease() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.live && a.deps.Clock.Now().Sub(a.answered) >= a.lease-a.lease/leaseMargin {
+		a.endSessionLocked("no heartbeat was answered within the lease")
 	}
+}
+
+// endSessionLocked cancels every run and forgets what was to be reported; a.mu is held.
+func (a *Agent) endSessionLocked(why string) {
+	if !a.live {
+		return
+	}
+	a.deps.Log.Warn("session over: stopping all runs", "session_id", string(a.session), "reason", why, "runs", len(a.runs))
+	a.live = false
+	a.outbox, a.moved, a.logged = nil, nil, nil
+	clear(a.flights)
+	for _, r := range a.allLocked() {
+		a.abandonLocked(r, ports.ErrLeaseLost)
+	}
+}
+
+// sessionError ends the session when err says it is over, and reports whether it did.
+func (a *Agent) sessionError(ref ports.SessionRef, err error) bool {
+	if !domain.IsCode(err, domain.CodeFenced) && !domain.IsCode(err, domain.CodeConflict) {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.session == ref.SessionID {
+		a.endSessionLocked(err.Error())
+	}
+	return true
+}
+
+// Deregister ends the session by the worker's own word. Whoever calls it has seen that nothing of the session runs any more.
+func (a *Agent) Deregister(ctx context.Context) error {
+	ref, ok := a.ref()
+	if !ok {
+		return nil // it has ended already
+	}
+	if err := a.deps.Plane.End(ctx, domain.SessionEnd{WorkerID: ref.WorkerID, SessionID: ref.SessionID}); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.live = false
+	a.deps.Log.Info("deregistered", "session_id", string(ref.SessionID))
+	return nil
 }

@@ -2,8 +2,7 @@ package execution
 
 import (
 	"context"
-	"fmt"
-	"strings"
+	"errors"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -13,22 +12,100 @@ import (
 // Stopping runs: what has been told to end and has not returned. Such a run keeps its slot and stays in the inventory,
 // whatever session it is of, until its handler returns: nothing can end a goroutine from outside.
 
-// noteStuck makes visible that a run ignores the end of its context: in the log, and in the inventory, where the coordinator counts it; a.mu is held.
-func (a *Agent) noteStuck(r *run) {
+// stop ends a run at once, without a report: it is no longer this worker's to report on.
+func (a *Agent) stop(r *run, cause error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.abandonLocked(r, cause)
+}
+
+// abandonLocked is stop with a.mu held.
+func (a *Agent) abandonLocked(r *run, cause error) {
+	if r.abandoned {
+		return
+	}
+	r.abandoned = true
+	r.note(a, "run stopped", cause)
+	a.dropReportsLocked(r)
+	if r.state == ports.RunReporting {
+		a.removeLocked(r)
+		return
+	}
+	a.cancelRunLocked(r, cause)
+}
+
+// cancelRunLocked ends the context of a run; a.mu is held.
+func (a *Agent) cancelRunLocked(r *run, cause error) {
+	if r.state != ports.RunReporting {
+		r.state = ports.RunStopping
+	}
+	if r.cancelledAt.IsZero() {
+		r.cancelledAt = a.deps.Clock.Now()
+	}
+	r.cancel(cause)
+}
+
+// halt has a run checkpoint and then stop, to be reported as paused or released.
+func (a *Agent) halt(r *run, cause error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if r.abandoned || r.halting != nil || r.state == ports.RunReporting || r.state == ports.RunStopping {
+		return
+	}
+	r.halting, r.haltBy = cause, a.deps.Clock.Now().Add(a.cfg.StopGrace+a.lease)
+	a.deps.Spawn(func() {
+		defer a.withLock(func() { a.cancelRunLocked(r, cause) })
+		_ = a.pull(r) // the last durable one stands
+	})
+}
+
+// preempt has a run checkpoint, and make room only if that is durable: a run that cannot save goes on. A pause or a drain that comes
+// meanwhile goes its own way.
+func (a *Agent) preempt(r *run, why string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if r.abandoned || r.halting != nil || r.preempting || r.state != ports.RunRunning {
+		return
+	}
+	r.preempting = true
+	a.deps.Spawn(func() {
+		err := errNoReturn
+		defer a.withLock(func() {
+			saved := err == nil || errors.Is(err, ports.ErrNoCheckpoint) && r.resumable // what it saved itself stands
+			r.preempting = false
+			if !saved || r.abandoned || r.halting != nil || r.state != ports.RunRunning {
+				return
+			}
+			r.halting, r.preemptedFor = ports.ErrPreempted, why
+			a.cancelRunLocked(r, ports.ErrPreempted)
+		})
+		err = a.pull(r)
+	})
+}
+
+// withLock calls f with a.mu held.
+func (a *Agent) withLock(f func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f()
+}
+
+// noteStuckLocked makes visible that a run ignores the end of its context: in the log, and in the inventory, where the coordinator counts it; a.mu is held.
+func (a *Agent) noteStuckLocked(r *run) {
 	r.stuck = true
-	a.log.Error("run ignores the end of its context; its slot stays taken until it returns", "workload_id", string(r.key.WorkloadID),
+	a.deps.Log.Error("run ignores the end of its context; its slot stays taken until it returns", "workload_id", string(r.key.WorkloadID),
 		"generation", r.key.Generation, "type", r.assignment.Type, "cause", context.Cause(r.ctx))
 	a.hurry()
 }
 
-// letGo tells the coordinator that a run that had been stopped has returned, so that its slot comes back at once and not with
+// letGoLocked tells the coordinator that a run that had been stopped has returned, so that its slot comes back at once and not with
 // the next inventory. The answer does not matter: the run is no longer this session's, or it is and moves on; a.mu is held.
-func (a *Agent) letGo(r *run) {
+func (a *Agent) letGoLocked(r *run) {
 	if !a.live || len(a.outbox) >= outboxMax {
 		return
 	}
 	a.outbox = append(a.outbox, outgoing{report: ports.Report{
-		ID: a.ids.New(""), WorkloadID: r.key.WorkloadID, Generation: r.key.Generation, Event: domain.EventRelease, Reason: "the run was stopped",
+		ID: a.deps.IDs.New(""), WorkloadID: r.key.WorkloadID, Generation: r.key.Generation, Event: domain.EventRelease, Reason: "the run was stopped",
 	}})
 	a.nudge()
 }
@@ -37,14 +114,14 @@ func (a *Agent) letGo(r *run) {
 func (a *Agent) cancelAll(cause error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, r := range a.all() {
-		a.cancelRun(r, cause)
+	for _, r := range a.allLocked() {
+		a.cancelRunLocked(r, cause)
 	}
 }
 
 // patience is how long the runs that were told to end may still take to return.
 func (a *Agent) patience() (longest time.Duration) {
-	now := a.clock.Now()
+	now := a.deps.Clock.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, r := range a.runs {
@@ -53,34 +130,4 @@ func (a *Agent) patience() (longest time.Duration) {
 		}
 	}
 	return longest
-}
-
-// left names the runs that have not returned.
-func (a *Agent) left() []string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var names []string
-	for _, r := range a.all() {
-		if r.state != ports.RunReporting {
-			names = append(names, string(r.key.WorkloadID))
-		}
-	}
-	return names
-}
-
-// namesMax bounds how many runs an error names.
-const namesMax = 10
-
-// undrained says why a drain did not finish in time.
-func (a *Agent) undrained(timeout time.Duration) error {
-	names := a.left()
-	if len(names) == 0 {
-		return fmt.Errorf("drain did not finish within %s: reports are not answered", timeout)
-	}
-	more := ""
-	if len(names) > namesMax {
-		more = fmt.Sprintf(" and %d more", len(names)-namesMax)
-	}
-	return fmt.Errorf("drain did not finish within %s: %s%s did not return; the coordinator gives them to others when the lease is over",
-		timeout, strings.Join(names[:min(len(names), namesMax)], ", "), more)
 }

@@ -10,11 +10,11 @@ import (
 // regularly; its precision is that of its caller.
 func (a *Agent) Tick() {
 	a.CheckLease()
-	now := a.clock.Now()
+	now := a.deps.Clock.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, r := range a.all() {
-		a.tickRun(r, now)
+	for _, r := range a.allLocked() {
+		a.tickRunLocked(r, now)
 	}
 	if len(a.moved) > 0 || len(a.outbox) > 0 {
 		a.nudge()
@@ -24,19 +24,19 @@ func (a *Agent) Tick() {
 	}
 }
 
-func (a *Agent) tickRun(r *run, now time.Time) {
+func (a *Agent) tickRunLocked(r *run, now time.Time) {
 	switch {
 	case r.state == ports.RunReporting:
 	case !r.cancelledAt.IsZero():
 		if !r.stuck && now.Sub(r.cancelledAt) > a.cfg.StopGrace {
-			a.noteStuck(r)
+			a.noteStuckLocked(r)
 		}
 	case !r.haltBy.IsZero() && !now.Before(r.haltBy):
-		a.cancelRun(r, r.halting) // its checkpoint does not come
+		a.cancelRunLocked(r, r.halting) // its checkpoint does not come
 	case !r.deadline.IsZero() && !now.Before(r.deadline):
-		a.cancelRun(r, ports.ErrTimeout)
+		a.cancelRunLocked(r, ports.ErrTimeout)
 	case !r.nextPull.IsZero() && !now.Before(r.nextPull) && !r.pulling && r.state == ports.RunRunning:
 		r.nextPull = now.Add(time.Duration(r.assignment.CheckpointIntervalMS) * time.Millisecond)
-		a.spawnPull(r)
+		a.spawnPullLocked(r)
 	}
 }
