@@ -65,6 +65,11 @@ type answer struct {
 	body   string
 }
 
+// decode reads the body into v.
+func (a answer) decode(t require.TestingT, v any) {
+	require.NoError(t, json.Unmarshal([]byte(a.body), v), a.body)
+}
+
 // field reads a field of the body by path, such as "error.code".
 func (a answer) field(path string) any {
 	var v any
@@ -258,7 +263,7 @@ func TestHostileRequestsAreRefusedWithTheFieldNamed(t *testing.T) {
 		"a fraction":              {`{"workload_type":"sleep","input_params":{},"priority":1.5}`, 400, "INVALID_INPUT", "priority"},
 		"priority out of bounds":  {`{"workload_type":"sleep","input_params":{},"priority":1001}`, 400, "INVALID_INPUT", "priority"},
 		"an unknown affinity":     {`{"workload_type":"sleep","input_params":{},"affinity_rules":{"must":{}}}`, 400, "INVALID_INPUT", "affinity_rules.must"},
-		"a bad worker id":         {`{"workload_type":"sleep","input_params":{},"affinity_rules":{"hard":{"worker_id":"a b"}}}`, 400, "INVALID_INPUT", "affinity_rules.hard.worker_id"},
+		"a bad worker id":         {`{"workload_type":"sleep","input_params":{},"affinity_rules":{"hard_affinity":{"worker_id":"a b"}}}`, 400, "INVALID_INPUT", "affinity_rules.hard_affinity.worker_id"},
 		"run_at is not a time":    {`{"workload_type":"sleep","input_params":{},"run_at":"soon"}`, 400, "INVALID_INPUT", "run_at"},
 		"a label is not a string": {`{"workload_type":"sleep","input_params":{},"labels":{"a":1}}`, 400, "INVALID_INPUT", "labels.a"},
 		"timeout out of bounds":   {`{"workload_type":"sleep","input_params":{},"timeout_seconds":-1}`, 400, "INVALID_INPUT", "timeout_seconds"},

@@ -104,13 +104,13 @@ func TestText_ThatNoStoreKeeps_IsRefusedByNameOnEachStore(t *testing.T) {
 		}
 		for _, bad := range []string{`\u0000`, "\xff", `\ud800`, `\udfff`, `x\ud800\ud800`, "\xed\xa0\x80"} {
 			for body, field := range map[string]string{
-				`{"workload_type":"sleep","input_params":{"a":["%s"]}}`:                                                   "input_params.a.0",
-				`{"workload_type":"sleep","input_params":{},"labels":{"k":"%s"}}`:                                         "labels.k",
-				`{"workload_type":"sleep","input_params":{},"labels":{"%s":"v"}}`:                                         "labels",
-				`{"workload_type":"%s","input_params":{}}`:                                                                "workload_type",
-				`{"workload_type":"sleep","input_params":{},"affinity_rules":{"hard":{"worker_id":"%s"}}}`:                "affinity_rules.hard.worker_id",
-				`{"workload_type":"sleep","input_params":{},"affinity_rules":{"anti":{"worker_tags":{"t":"%s"}}}}`:        "affinity_rules.anti.worker_tags.t",
-				`{"workload_type":"sleep","input_params":{},"affinity_rules":{"soft":{"workload_types":["sleep","%s"]}}}`: "affinity_rules.soft.workload_types.1",
+				`{"workload_type":"sleep","input_params":{"a":["%s"]}}`:                                                            "input_params.a.0",
+				`{"workload_type":"sleep","input_params":{},"labels":{"k":"%s"}}`:                                                  "labels.k",
+				`{"workload_type":"sleep","input_params":{},"labels":{"%s":"v"}}`:                                                  "labels",
+				`{"workload_type":"%s","input_params":{}}`:                                                                         "workload_type",
+				`{"workload_type":"sleep","input_params":{},"affinity_rules":{"hard_affinity":{"worker_id":"%s"}}}`:                "affinity_rules.hard_affinity.worker_id",
+				`{"workload_type":"sleep","input_params":{},"affinity_rules":{"anti_affinity":{"worker_tags":{"t":"%s"}}}}`:        "affinity_rules.anti_affinity.worker_tags.t",
+				`{"workload_type":"sleep","input_params":{},"affinity_rules":{"soft_affinity":{"workload_types":["sleep","%s"]}}}`: "affinity_rules.soft_affinity.workload_types.1",
 			} {
 				a.refused(a.send("POST", "/v1/workloads", fmt.Sprintf(body, bad), nil), 400, "INVALID_INPUT", field)
 			}
@@ -238,14 +238,14 @@ func TestEmptyStrings_AreNeverTakenForNothing(t *testing.T) {
 		}
 		a.refused(a.send("POST", "/v1/admin/customers", `{"customer_id":"","tier":"free","name":"x"}`, admin), 400, "INVALID_INPUT", "customer_id")
 		for body, field := range map[string]string{
-			`{"workload_type":"","input_params":{}}`:                                                            "workload_type",
-			`{"workload_type":"sleep","input_params":{},"affinity_rules":{"hard":{"worker_id":""}}}`:            "affinity_rules.hard.worker_id",
-			`{"workload_type":"sleep","input_params":{},"affinity_rules":{"hard":{"workload_types":[""]}}}`:     "affinity_rules.hard.workload_types",
-			`{"workload_type":"sleep","input_params":{},"affinity_rules":{"anti":{"worker_tags":{"":"x"}}}}`:    "affinity_rules.anti.worker_tags",
-			`{"workload_type":"sleep","input_params":{},"affinity_rules":{"soft":{"worker_tags":{"a=b":"x"}}}}`: "affinity_rules.soft.worker_tags",
-			`{"workload_type":"sleep","input_params":{},"labels":{"":"x"}}`:                                     "labels",
-			`{"workload_type":"sleep","input_params":{},"labels":{" ":"x"}}`:                                    "labels",
-			`{"workload_type":"sleep","input_params":{},"labels":{"a=b":"x"}}`:                                  "labels",
+			`{"workload_type":"","input_params":{}}`:                                                                     "workload_type",
+			`{"workload_type":"sleep","input_params":{},"affinity_rules":{"hard_affinity":{"worker_id":""}}}`:            "affinity_rules.hard_affinity.worker_id",
+			`{"workload_type":"sleep","input_params":{},"affinity_rules":{"hard_affinity":{"workload_types":[""]}}}`:     "affinity_rules.hard_affinity.workload_types",
+			`{"workload_type":"sleep","input_params":{},"affinity_rules":{"anti_affinity":{"worker_tags":{"":"x"}}}}`:    "affinity_rules.anti_affinity.worker_tags",
+			`{"workload_type":"sleep","input_params":{},"affinity_rules":{"soft_affinity":{"worker_tags":{"a=b":"x"}}}}`: "affinity_rules.soft_affinity.worker_tags",
+			`{"workload_type":"sleep","input_params":{},"labels":{"":"x"}}`:                                              "labels",
+			`{"workload_type":"sleep","input_params":{},"labels":{" ":"x"}}`:                                             "labels",
+			`{"workload_type":"sleep","input_params":{},"labels":{"a=b":"x"}}`:                                           "labels",
 		} {
 			a.refused(a.send("POST", "/v1/workloads", body, nil), 400, "INVALID_INPUT", field)
 		}
@@ -342,7 +342,7 @@ func TestIdempotencyKey_WhenTheBodyMeansTheSame_ReturnsTheFirstWorkload(t *testi
 		first := submit("defaults", "")
 		require.Equal(a, 202, first.status, first.body)
 		for _, same := range []string{
-			"", `,"priority":10`, `,"priority":1e1`, `,"labels":{}`, `,"affinity_rules":{}`, `,"affinity_rules":{"hard":{},"anti":{"worker_tags":{}}}`,
+			"", `,"priority":10`, `,"priority":1e1`, `,"labels":{}`, `,"affinity_rules":{}`, `,"affinity_rules":{"hard_affinity":{},"anti_affinity":{"worker_tags":{}}}`,
 			`,"timeout_seconds":3600`, `,"timeout_seconds":3600.0,"max_retries":5,"priority":10,"labels":{}`,
 		} {
 			again := submit("defaults", same)

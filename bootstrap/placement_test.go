@@ -33,7 +33,7 @@ func TestAWorkloadTellsWhyItWaits(t *testing.T) {
 	a := newAPI(t, 2, func(c *Config) { c.WorkerSlots = 1 })
 	with := func(ms int, hard map[string]any) map[string]any {
 		body := sleepBody(ms)
-		body["affinity_rules"] = map[string]any{"hard": hard}
+		body["affinity_rules"] = map[string]any{"hard_affinity": hard}
 		return body
 	}
 	for _, worker := range []string{"dev-worker-1", "dev-worker-2"} {
@@ -105,7 +105,7 @@ func TestASubmissionTellsWhenItMayStart(t *testing.T) {
 	assert.Equal(t, runAt.Format("2006-01-02T15:04:05.000Z07:00"), later.field("estimated_start_time"))
 
 	never := submit(func(body map[string]any) {
-		body["affinity_rules"] = map[string]any{"hard": map[string]any{"worker_tags": map[string]any{"gpu": "a100"}}}
+		body["affinity_rules"] = map[string]any{"hard_affinity": map[string]any{"worker_tags": map[string]any{"gpu": "a100"}}}
 	})
 	assert.Contains(t, never.body, `"estimated_start_time":null`)
 	assert.NotContains(t, never.body, "estimate_confidence")

@@ -41,10 +41,7 @@ const (
 
 // Workload is a workload with all that is known of it.
 type Workload struct {
-	// AffinityRules: `hard` must hold (`workload_types`: all offered by the worker), `soft` is
-	// preferred (ids and tags), `anti` must not (`workload_types`: none assigned to the worker,
-	// whoever's; what runs with such a rule keeps those types of its own customer away, and of
-	// others only where the operator allows it for its type).
+	// AffinityRules: see AffinityRules.
 	AffinityRules AffinityRules `json:"affinity_rules"`
 
 	// CheckpointSequence is the newest durable checkpoint; 0: none.
@@ -195,11 +192,11 @@ type PlacementReason struct {
 	//
 	// About workers, each of which is counted once, under the first that applies:
 	// `worker_draining`, `missing_type` (does not offer the workload type), `other_worker_id`,
-	// `missing_tag` and `missing_workload_types` (`affinity_rules.hard`), `excluded`
-	// (`affinity_rules.anti`), `too_small` (the config's `resource_limits` exceed what it has),
+	// `missing_tag` and `missing_workload_types` (`affinity_rules.hard_affinity`), `excluded`
+	// (`affinity_rules.anti_affinity`), `too_small` (the config's `resource_limits` exceed what it has),
 	// `full` (no free slot), `run_ending` (no free slot, one of them kept by a run that has ended
 	// but does not return), `declined` (gave this workload back a moment ago), `suspects` (workers
-	// died under this workload and under one that runs there), `conflict` (`anti.workload_types`,
+	// died under this workload and under one that runs there), `conflict` (`anti_affinity.workload_types`,
 	// its own or of what runs there), `resources_taken` (free slots, but too little CPU, memory or
 	// disk left), `next` (could take it now: it is about to be placed, or others are before it).
 	// More may be added.
@@ -271,16 +268,18 @@ type LogParams struct {
 	After *int64
 }
 
-// AffinityRules say where a workload runs: Hard must match, Soft is preferred, Anti must not
-// match.
+// AffinityRules say where a workload runs: HardAffinity must match, SoftAffinity is preferred,
+// AntiAffinity must not match.
 type AffinityRules struct {
-	Anti *AffinityTerms `json:"anti,omitempty"`
-	Hard *AffinityTerms `json:"hard,omitempty"`
-	Soft *AffinityTerms `json:"soft,omitempty"`
+	AntiAffinity *AffinityTerms `json:"anti_affinity,omitempty"`
+	HardAffinity *AffinityTerms `json:"hard_affinity,omitempty"`
+	SoftAffinity *AffinityTerms `json:"soft_affinity,omitempty"`
 }
 
-// AffinityTerms name workers: by id, by tags, by the workload types that they offer or run. All
-// that are given must match.
+// AffinityTerms name workers: by id, by tags, by the workload types that they offer (HardAffinity:
+// all of them; SoftAffinity: the more the better) or that are assigned to them (AntiAffinity: none,
+// whoever's). All that are given must match, except in SoftAffinity. What runs with an anti rule keeps
+// those types of its own customer away, and of others where the operator allows it for its type.
 type AffinityTerms struct {
 	WorkerID      *string            `json:"worker_id,omitempty"`
 	WorkerTags    *map[string]string `json:"worker_tags,omitempty"`
@@ -320,10 +319,7 @@ type ControlAnswer struct {
 
 // Submission is a workload to run. Priority is 0 to 1000, nil: 10.
 type Submission struct {
-	// AffinityRules: `hard` must hold (`workload_types`: all offered by the worker), `soft` is
-	// preferred (ids and tags), `anti` must not (`workload_types`: none assigned to the worker,
-	// whoever's; what runs with such a rule keeps those types of its own customer away, and of
-	// others only where the operator allows it for its type).
+	// AffinityRules: see AffinityRules.
 	AffinityRules *AffinityRules `json:"affinity_rules,omitempty"`
 
 	// InputParams: any JSON object.

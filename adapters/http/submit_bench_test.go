@@ -49,7 +49,7 @@ func (noNotifier) Wake(context.Context, string) {}
 
 // benchSubmission has the shape of a common one: rows of input, a few labels, affinity.
 const benchSubmission = `{"workload_type": "report", "priority": 20, "labels": {"team": "billing", "month": "2026-10"},
- "affinity_rules": {"hard": {"worker_tags": {"region": "eu"}}, "soft": {"worker_tags": {"disk": "ssd"}}}, "run_at": "2026-11-01T00:00:00Z",
+ "affinity_rules": {"hard_affinity": {"worker_tags": {"region": "eu"}}, "soft_affinity": {"worker_tags": {"disk": "ssd"}}}, "run_at": "2026-11-01T00:00:00Z",
  "input_params": {"customers": [%s], "currency": "EUR", "rates": {"EUR": 1, "USD": 1.0843, "GBP": 0.8571}, "dry_run": false, "note": "closing of the month – second run"}}`
 
 func benchItem(n int) string {

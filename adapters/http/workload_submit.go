@@ -100,7 +100,7 @@ func affinityIn(a *gen.AffinityRules) domain.Affinity {
 	if a == nil {
 		return domain.Affinity{}
 	}
-	return domain.Affinity{Hard: termsIn(a.Hard), Soft: termsIn(a.Soft), Anti: termsIn(a.Anti)}
+	return domain.Affinity{Hard: termsIn(a.HardAffinity), Soft: termsIn(a.SoftAffinity), Anti: termsIn(a.AntiAffinity)}
 }
 
 func termsIn(t *gen.AffinityTerms) domain.AffinityTerms {

@@ -75,7 +75,9 @@ func workloadOut(w *domain.Workload, role domain.Role) gen.Workload {
 }
 
 func affinityOut(a domain.Affinity) gen.AffinityRules {
-	return gen.AffinityRules{Hard: termsOut(a.Hard), Soft: termsOut(a.Soft), Anti: termsOut(a.Anti)}
+	return gen.AffinityRules{
+		HardAffinity: termsOut(a.Hard), SoftAffinity: termsOut(a.Soft), AntiAffinity: termsOut(a.Anti),
+	}
 }
 
 func termsOut(t domain.AffinityTerms) *gen.AffinityTerms {

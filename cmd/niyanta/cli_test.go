@@ -140,7 +140,7 @@ func TestExplain_OfAWaitingWorkload_SaysWhy(t *testing.T) {
 		require.Equal(t, exitDone, code, errs)
 		return out
 	}
-	waits := explain(submit("--affinity", `{"hard":{"worker_tags":{"gpu":"a100"}}}`))
+	waits := explain(submit("--affinity", `{"hard_affinity":{"worker_tags":{"gpu":"a100"}}}`))
 	assert.Contains(t, waits, "1 worker without tag gpu=a100")
 	assert.Regexp(t, `position +1\n`, waits)
 
@@ -239,7 +239,7 @@ func TestCommandLine_WithAMistake_IsAUsageError(t *testing.T) {
 func TestCommandLine_WhenABodyHasAnUnknownField_NamesIt(t *testing.T) {
 	for want, args := range map[string][]string{
 		"hrad":       {"workload", "submit", "sleep", "--affinity", `{"hrad":{"worker_id":"w"}}`, "--api-key", "k"},
-		"worker_ids": {"workload", "submit", "sleep", "--affinity", `{"hard":{"worker_ids":"w"}}`, "--api-key", "k"},
+		"worker_ids": {"workload", "submit", "sleep", "--affinity", `{"hard_affinity":{"worker_ids":"w"}}`, "--api-key", "k"},
 		"max_retrys": {"config-set", "update", "wlcfg_1", "--body", `{"workload_type":"sleep","max_retrys":1}`, "--api-key", "k"},
 		"timeout":    {"config-set", "create", "--body", `{"workload_type":"sleep","timeout":1}`, "--api-key", "k"},
 	} {

@@ -157,7 +157,7 @@ func runWholeLoop(t *testing.T, p *production) {
 	p.completed(p.submit("sleep", `{"duration_ms":10}`))
 
 	// Affinity, and a checkpoint that another worker continues from.
-	id := p.submitWith("sleep", `{"duration_ms":4000,"steps":80}`, `{"soft":{"worker_id":"west"},"anti":{"worker_tags":{"region":"east"}}}`)
+	id := p.submitWith("sleep", `{"duration_ms":4000,"steps":80}`, `{"soft_affinity":{"worker_id":"west"},"anti_affinity":{"worker_tags":{"region":"east"}}}`)
 	p.eventually(func() bool { return p.get(id).CheckpointSequence >= 3 }, "checkpoints")
 	require.Equal(t, "west", *p.get(id).WorkerID)
 	p.workers["west"].signal(t, syscall.SIGKILL)
@@ -185,7 +185,7 @@ func runWholeLoop(t *testing.T, p *production) {
 
 	// Drain: what runs is released and continues elsewhere, not counted as lost.
 	p.startWorker("west", "NIYANTA_WORKER_TAGS=region=west")
-	id = p.submitWith("sleep", `{"duration_ms":3000,"steps":60}`, `{"soft":{"worker_id":"spare"}}`)
+	id = p.submitWith("sleep", `{"duration_ms":3000,"steps":60}`, `{"soft_affinity":{"worker_id":"spare"}}`)
 	p.eventually(func() bool { w := p.get(id); return w.CheckpointSequence >= 2 && *w.WorkerID == "spare" }, "it runs")
 	_, err = p.admin.DrainWorker(t.Context(), "spare")
 	require.NoError(t, err)

@@ -62,7 +62,7 @@ func TestTables_OnATerminalOf80Columns_NeverWrapAndKeepIDsWhole(t *testing.T) {
 	sh.json(&cfg, "config-set", "create", "--body", `{"workload_type":"sleep","description":"`+strings.Repeat("wörter ", 20)+`"}`)
 	var sub niyanta.SubmitAnswer
 	sh.json(&sub, "workload", "submit", "sleep", "--input", `{"duration_ms":60000,"steps":6000}`,
-		"--affinity", `{"hard":{"worker_id":"`+worker+`"}}`)
+		"--affinity", `{"hard_affinity":{"worker_id":"`+worker+`"}}`)
 	id := sub.WorkloadID
 	c.eventually(func() bool { return c.getAs(sh.key, id).Status == "RUNNING" }, "it runs")
 	for _, x := range []struct {

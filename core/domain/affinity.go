@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// AffinityTerms select workers by id, by tags, or by workload types: those that they offer (Hard)
-// or run (Anti).
+// AffinityTerms select workers by id, by tags, or by workload types: those that they offer (Hard
+// and Soft) or run (Anti).
 type AffinityTerms struct {
 	WorkerID      WorkerID          `json:"worker_id,omitempty"`
 	WorkerTags    map[string]string `json:"worker_tags,omitempty"`
@@ -43,13 +43,10 @@ func (a Affinity) Validate(field string) error {
 	for _, part := range []struct {
 		name  string
 		terms AffinityTerms
-	}{{".hard", a.Hard}, {".soft", a.Soft}, {".anti", a.Anti}} {
+	}{{".hard_affinity", a.Hard}, {".soft_affinity", a.Soft}, {".anti_affinity", a.Anti}} {
 		if err := part.terms.validate(field + part.name); err != nil {
 			return err
 		}
-	}
-	if len(a.Soft.WorkloadTypes) > 0 {
-		return Invalid(field+".soft.workload_types", "is not supported: soft rules name worker_id and worker_tags")
 	}
 	return nil
 }

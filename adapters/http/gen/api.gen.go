@@ -297,17 +297,18 @@ func (e ListWorkloadsParamsOrder) Valid() bool {
 	}
 }
 
-// AffinityRules `hard` must match, `soft` is preferred and `anti` must not match. All three compare the worker's id and
-// tags.
+// AffinityRules `hard_affinity` must match, `soft_affinity` is preferred and `anti_affinity` must not match. All three
+// compare the worker's id and tags.
 //
-// `hard.workload_types`: the worker offers all of these types. `anti.workload_types`: no workload of these
-// types, of any customer, is assigned to the worker. A running workload with such a rule also keeps later
-// workloads of these types away: those of its own customer, and those of others if the operator allows it
-// for its type. `soft.workload_types` is not supported.
+// `hard_affinity.workload_types`: the worker offers all of these types. `soft_affinity.workload_types`: a
+// worker is preferred for each of these types that it offers. `anti_affinity.workload_types`: no workload of
+// these types, of any customer, is assigned to the worker. A running workload with such a rule also keeps
+// later workloads of these types away: those of its own customer, and those of others if the operator allows
+// it for its type.
 type AffinityRules struct {
-	Anti *AffinityTerms `json:"anti,omitempty"`
-	Hard *AffinityTerms `json:"hard,omitempty"`
-	Soft *AffinityTerms `json:"soft,omitempty"`
+	AntiAffinity *AffinityTerms `json:"anti_affinity,omitempty"`
+	HardAffinity *AffinityTerms `json:"hard_affinity,omitempty"`
+	SoftAffinity *AffinityTerms `json:"soft_affinity,omitempty"`
 }
 
 // AffinityTerms defines model for AffinityTerms.
@@ -599,14 +600,14 @@ type PlacementReason struct {
 	//
 	// - `worker_draining`: it drains
 	// - `missing_type`: it does not offer the type
-	// - `other_worker_id`, `missing_tag`, `missing_workload_types`: `affinity_rules.hard` does not match
-	// - `excluded`: `affinity_rules.anti` matches
+	// - `other_worker_id`, `missing_tag`, `missing_workload_types`: `affinity_rules.hard_affinity` does not match
+	// - `excluded`: `affinity_rules.anti_affinity` matches
 	// - `too_small`: it has less than the config's `resource_limits`
 	// - `full`: no free slot
 	// - `run_ending`: no free slot, and a run that has ended but does not return keeps one
 	// - `declined`: it gave this workload back a moment ago
 	// - `suspects`: workers died under this workload, and under one that runs there
-	// - `conflict`: `anti.workload_types` of this workload, or of one that runs there
+	// - `conflict`: `anti_affinity.workload_types` of this workload, or of one that runs there
 	// - `resources_taken`: free slots, but not enough CPU, memory or disk left
 	// - `next`: it could take the workload now, which is about to be placed or has others before it
 	//
@@ -714,13 +715,14 @@ type Status string
 
 // Submission defines model for Submission.
 type Submission struct {
-	// AffinityRules `hard` must match, `soft` is preferred and `anti` must not match. All three compare the worker's id and
-	// tags.
+	// AffinityRules `hard_affinity` must match, `soft_affinity` is preferred and `anti_affinity` must not match. All three
+	// compare the worker's id and tags.
 	//
-	// `hard.workload_types`: the worker offers all of these types. `anti.workload_types`: no workload of these
-	// types, of any customer, is assigned to the worker. A running workload with such a rule also keeps later
-	// workloads of these types away: those of its own customer, and those of others if the operator allows it
-	// for its type. `soft.workload_types` is not supported.
+	// `hard_affinity.workload_types`: the worker offers all of these types. `soft_affinity.workload_types`: a
+	// worker is preferred for each of these types that it offers. `anti_affinity.workload_types`: no workload of
+	// these types, of any customer, is assigned to the worker. A running workload with such a rule also keeps
+	// later workloads of these types away: those of its own customer, and those of others if the operator allows
+	// it for its type.
 	AffinityRules *AffinityRules `json:"affinity_rules,omitempty"`
 
 	// InputParams Any JSON object
@@ -805,13 +807,14 @@ type WorkerStatus string
 
 // Workload defines model for Workload.
 type Workload struct {
-	// AffinityRules `hard` must match, `soft` is preferred and `anti` must not match. All three compare the worker's id and
-	// tags.
+	// AffinityRules `hard_affinity` must match, `soft_affinity` is preferred and `anti_affinity` must not match. All three
+	// compare the worker's id and tags.
 	//
-	// `hard.workload_types`: the worker offers all of these types. `anti.workload_types`: no workload of these
-	// types, of any customer, is assigned to the worker. A running workload with such a rule also keeps later
-	// workloads of these types away: those of its own customer, and those of others if the operator allows it
-	// for its type. `soft.workload_types` is not supported.
+	// `hard_affinity.workload_types`: the worker offers all of these types. `soft_affinity.workload_types`: a
+	// worker is preferred for each of these types that it offers. `anti_affinity.workload_types`: no workload of
+	// these types, of any customer, is assigned to the worker. A running workload with such a rule also keeps
+	// later workloads of these types away: those of its own customer, and those of others if the operator allows
+	// it for its type.
 	AffinityRules      AffinityRules `json:"affinity_rules"`
 	CheckpointSequence int64         `json:"checkpoint_sequence"`
 	CompletedAt        *Time         `json:"completed_at"`

@@ -65,6 +65,25 @@ func TestPlan_PreferredWorker_IsTakenBeforeAnEmptierOne(t *testing.T) {
 	assert.Equal(t, domain.WorkerID("w2"), as[1].WorkerID, "when the preferred worker is full, another one is taken")
 }
 
+func TestPlan_PreferredTypes_AreScoredByEachThatTheWorkerOffers(t *testing.T) {
+	some, most, none := worker(1, 10, "t", "a"), worker(2, 10, "t", "a", "b"), worker(3, 10, "t")
+	prefer := domain.Affinity{Soft: domain.AffinityTerms{WorkloadTypes: []string{"a", "b", "c"}}}
+	for _, c := range []struct {
+		workers []domain.Worker
+		best    domain.WorkerID
+		score   int
+	}{
+		{[]domain.Worker{none}, "w3", 50},
+		{[]domain.Worker{none, some}, "w1", 55},
+		{[]domain.Worker{none, some, most}, "w2", 60},
+	} {
+		as := plan(placement.Snapshot{Workers: c.workers}, 1, lane("x", "t", prefer, 1))
+		require.Len(t, as, 1)
+		assert.Equal(t, c.best, as[0].WorkerID)
+		assert.Equal(t, c.score, as[0].Score)
+	}
+}
+
 func TestPlan_EqualScores_TakesTheLeastUtilisedWorker(t *testing.T) {
 	s := placement.Snapshot{Workers: []domain.Worker{worker(1, 2, "t"), worker(2, 8, "t")}}
 	perWorker := map[domain.WorkerID]int{}
