@@ -152,7 +152,10 @@ func (a *api) refused(ans answer, status int, code, field string) {
 func TestEveryRouteIsOpenToItsRolesAndToNobodyElse(t *testing.T) {
 	a := newAPI(t, 0)
 	viewer := a.key("viewer")
-	keys := map[string]string{"customer": a.dev.CustomerKey, "viewer": viewer, "admin": a.dev.AdminKey, "worker": a.dev.WorkerKey}
+	keys := map[string]string{
+		"customer": a.dev.CustomerKey, "viewer": viewer, "admin": a.dev.AdminKey, "worker": a.dev.WorkerKey,
+		"scaler": a.operatorKey(map[string]any{"name": "keda", "role": "scaler"}).field("key").(string),
+	}
 	checked := 0
 	for path, item := range a.spec.Paths.Map() {
 		for method, op := range item.Operations() {

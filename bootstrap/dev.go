@@ -103,10 +103,10 @@ func (a *App) onboardDev(ctx context.Context, key string) (string, error) {
 		return "", err
 	}
 	if key == "" {
-		_, key, err = a.coordinator.Tenancy.CreateKey(ctx, DevCustomer, domain.RoleCustomer, time.Time{})
+		_, key, err = a.coordinator.Tenancy.CreateKey(ctx, domain.APIKey{CustomerID: DevCustomer, Role: domain.RoleCustomer})
 		return key, err
 	}
-	_, err = a.coordinator.Tenancy.ImportKey(ctx, DevCustomer, domain.RoleCustomer, key, time.Time{})
+	_, err = a.coordinator.Tenancy.ImportKey(ctx, domain.APIKey{CustomerID: DevCustomer, Role: domain.RoleCustomer}, key)
 	return key, err
 }
 

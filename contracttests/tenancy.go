@@ -177,6 +177,39 @@ func tenancyCases() []Case[StoreHarness] {
 				require.NoError(t, err)
 				require.Empty(t, list)
 			}},
+		{"an operator key belongs to the empty customer",
+			"Operator keys belong to the empty customer; List returns the operator keys if it is empty; Revoke ends an operator key",
+			func(t T, h StoreHarness) {
+				f := given(t, h)
+				_, err := f.Keys.Create(t.Context(), domain.APIKey{ID: "key_acme", CustomerID: acme, Role: domain.RoleViewer, Name: "CI", Prefix: "pa"})
+				require.NoError(t, err)
+				k, err := f.Keys.Create(t.Context(), domain.APIKey{
+					ID: "key_op", Role: domain.RoleWorker, Name: "Rack 7", WorkerIDs: "rack7-*", Prefix: "po", Digest: [32]byte{7},
+				})
+				require.NoError(t, err)
+				got, usable, err := h.Open().Keys.ByPrefix(t.Context(), "po")
+				require.NoError(t, err)
+				require.Equal(t, k, got)
+				require.Equal(t, domain.KeyForever, usable)
+				list, err := f.Keys.List(t.Context(), "")
+				require.NoError(t, err)
+				require.Equal(t, []domain.APIKey{k}, list)
+				list, err = f.Keys.List(t.Context(), acme)
+				require.NoError(t, err)
+				require.Len(t, list, 1)
+				require.Equal(t, "CI", list[0].Name)
+				requireCode(t, f.Keys.Revoke(t.Context(), acme, "key_op"), domain.CodeNotFound)
+				requireCode(t, f.Keys.Revoke(t.Context(), "", "key_acme"), domain.CodeNotFound)
+				_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_op", Role: domain.RoleAdmin, Prefix: "pp"})
+				requireCode(t, err, domain.CodeConflict)
+				require.NoError(t, f.Keys.Revoke(t.Context(), "", "key_op"))
+				_, usable, err = f.Keys.ByPrefix(t.Context(), "po")
+				require.NoError(t, err)
+				require.Zero(t, usable)
+				_, usable, err = f.Keys.ByPrefix(t.Context(), "pa")
+				require.NoError(t, err)
+				require.Equal(t, domain.KeyForever, usable)
+			}},
 		{"a key expires by the store's clock",
 			"for how long it may be used by the store's clock; CodeInvalidInput naming expires_at when that is not in the future by the store's clock",
 			func(t T, h StoreHarness) {

@@ -93,6 +93,24 @@ func (c *Client) RevokeKey(ctx context.Context, customer, key string) error {
 	return none(ctx)(c.api.RevokeKey(ctx, customer, key))
 }
 
+// CreateOperatorKey makes a key that belongs to no customer; it is shown only here.
+func (c *Client) CreateOperatorKey(ctx context.Context, in OperatorKeyInput) (NewOperatorKey, error) {
+	return send[NewOperatorKey](ctx, in, func(body io.Reader) (*http.Response, error) {
+		return c.api.CreateOperatorKeyWithBody(ctx, jsonType, body)
+	})
+}
+
+// OperatorKeys lists the keys that belong to no customer, without secrets.
+func (c *Client) OperatorKeys(ctx context.Context) ([]OperatorKey, error) {
+	list, err := read[struct{ Keys []OperatorKey }](ctx)(c.api.ListOperatorKeys(ctx))
+	return list.Keys, err
+}
+
+// RevokeOperatorKey ends a key that belongs to no customer.
+func (c *Client) RevokeOperatorKey(ctx context.Context, key string) error {
+	return none(ctx)(c.api.RevokeOperatorKey(ctx, key))
+}
+
 // Workers lists workers with what they run.
 func (c *Client) Workers(ctx context.Context) ([]WorkerInfo, error) {
 	return items[WorkerInfo](ctx)(c.api.ListWorkers(ctx))

@@ -19,6 +19,13 @@ const (
 	RoleViewer   KeyRole = "viewer"
 )
 
+// The roles of operator keys.
+const (
+	RoleAdmin  OperatorRole = "admin"
+	RoleScaler OperatorRole = "scaler"
+	RoleWorker OperatorRole = "worker"
+)
+
 // The states of a worker.
 const (
 	WorkerHealthy  WorkerStatus = "HEALTHY"
@@ -139,6 +146,7 @@ type Key struct {
 	CreatedAt time.Time  `json:"created_at"`
 	ExpiresAt *time.Time `json:"expires_at"`
 	KeyID     string     `json:"key_id"`
+	Name      string     `json:"name"`
 
 	// Prefix: start of the key.
 	Prefix    string     `json:"prefix"`
@@ -151,6 +159,7 @@ type NewKey struct {
 	ExpiresAt *time.Time `json:"expires_at"`
 	Key       string     `json:"key"`
 	KeyID     string     `json:"key_id"`
+	Name      string     `json:"name"`
 	Role      KeyRole    `json:"role"`
 }
 
@@ -158,7 +167,46 @@ type NewKey struct {
 type KeyInput struct {
 	// ExpiresAt: in the future; left out: never.
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	Name      *string    `json:"name,omitempty"`
 	Role      KeyRole    `json:"role"`
+}
+
+// OperatorKey describes a key that belongs to no customer, without its secret.
+type OperatorKey struct {
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt *time.Time `json:"expires_at"`
+	KeyID     string     `json:"key_id"`
+	Name      string     `json:"name"`
+
+	// Prefix: start of the key.
+	Prefix    string       `json:"prefix"`
+	RevokedAt *time.Time   `json:"revoked_at"`
+	Role      OperatorRole `json:"role"`
+
+	// WorkerIds: the worker ids that a worker's key is for; `*` stands for any number of characters.
+	WorkerIds *string `json:"worker_ids,omitempty"`
+}
+
+// NewOperatorKey is an operator key that was just made. Key is its secret, which is shown only
+// here.
+type NewOperatorKey struct {
+	ExpiresAt *time.Time   `json:"expires_at"`
+	Key       string       `json:"key"`
+	KeyID     string       `json:"key_id"`
+	Name      string       `json:"name"`
+	Role      OperatorRole `json:"role"`
+	WorkerIds *string      `json:"worker_ids,omitempty"`
+}
+
+// OperatorKeyInput says what operator key to make.
+type OperatorKeyInput struct {
+	// ExpiresAt: in the future; left out: never.
+	ExpiresAt *time.Time   `json:"expires_at,omitempty"`
+	Name      string       `json:"name"`
+	Role      OperatorRole `json:"role"`
+
+	// WorkerIds: the worker ids that a worker's key is for; `*` stands for any number of characters.
+	WorkerIds *string `json:"worker_ids,omitempty"`
 }
 
 // WorkerInfo is a worker with what it runs.
@@ -200,6 +248,9 @@ type Tier string
 
 // KeyRole says what a customer's key may do.
 type KeyRole string
+
+// OperatorRole says what an operator key may do.
+type OperatorRole string
 
 // CustomerPatch changes a customer. What is nil stays as it is.
 type CustomerPatch struct {

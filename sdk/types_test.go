@@ -41,7 +41,9 @@ func TestTypes_HaveTheFieldsOfTheAPI(t *testing.T) {
 		&AuditEvent{}: client.AuditEvent{}, &Placement{}: client.Placement{}, &CheckpointInfo{}: client.Checkpoint{},
 		&WorkloadConfig{}: client.WorkloadConfig{}, &ConfigInput{}: client.WorkloadConfigInput{},
 		&Customer{}: client.Customer{}, &CustomerUsage{}: client.CustomerUsage{}, &CustomerInput{}: client.CustomerInput{},
-		&Key{}: client.Key{}, &NewKey{}: client.NewKey{}, &KeyInput{}: client.KeyInput{}, &WorkerInfo{}: client.Worker{},
+		&Key{}: client.Key{}, &NewKey{}: client.NewKey{}, &KeyInput{}: client.KeyInput{},
+		&OperatorKey{}: client.OperatorKey{}, &NewOperatorKey{}: client.NewOperatorKey{},
+		&OperatorKeyInput{}: client.OperatorKeyInput{}, &WorkerInfo{}: client.Worker{},
 		&SubmitAnswer{}: client.SubmitAnswer{}, &ControlAnswer{}: client.ControlAnswer{},
 		&Submission{}: client.Submission{}, &CustomerPatch{}: client.CustomerPatch{}, &BatchResult{}: client.BatchResult{},
 	} {

@@ -14,3 +14,5 @@ func workloadID(s string) domain.WorkloadID { return domain.WorkloadID(id(s, dom
 func customerID(s string) domain.CustomerID { return domain.CustomerID(id(s, domain.PrefixCustomer)) }
 
 func configID(s string) domain.ConfigID { return domain.ConfigID(id(s, domain.PrefixConfig)) }
+
+func keyID(s string) domain.KeyID { return domain.KeyID(id(s, domain.PrefixKey)) }

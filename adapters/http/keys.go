@@ -9,13 +9,15 @@ import (
 
 // CreateKey implements POST /v1/admin/customers/{id}/keys.
 func (a *api) CreateKey(ctx context.Context, req gen.CreateKeyRequestObject) (gen.CreateKeyResponseObject, error) {
-	role, expires := domain.Role(req.Body.Role), deref(req.Body.ExpiresAt).Time
-	k, secret, err := a.Tenancy.CreateKey(ctx, customerID(req.ID), role, expires)
+	k, secret, err := a.Tenancy.CreateKey(ctx, domain.APIKey{
+		CustomerID: customerID(req.ID), Role: domain.Role(req.Body.Role), Name: deref(req.Body.Name),
+		ExpiresAt: deref(req.Body.ExpiresAt).Time,
+	})
 	if err != nil {
 		return nil, err
 	}
 	return gen.CreateKey201JSONResponse{
-		KeyID: string(k.ID), Key: secret, Role: gen.KeyRole(k.Role), ExpiresAt: optTime(k.ExpiresAt),
+		KeyID: string(k.ID), Key: secret, Name: k.Name, Role: gen.KeyRole(k.Role), ExpiresAt: optTime(k.ExpiresAt),
 	}, nil
 }
 
@@ -27,7 +29,7 @@ func (a *api) ListKeys(ctx context.Context, req gen.ListKeysRequestObject) (gen.
 	}
 	return gen.ListKeys200JSONResponse{Items: mapSlice(ks, func(k *domain.APIKey) gen.Key {
 		return gen.Key{
-			KeyID: string(k.ID), Prefix: k.Prefix, Role: gen.KeyRole(k.Role), CreatedAt: at(k.CreatedAt),
+			KeyID: string(k.ID), Prefix: k.Prefix, Name: k.Name, Role: gen.KeyRole(k.Role), CreatedAt: at(k.CreatedAt),
 			ExpiresAt: optTime(k.ExpiresAt), RevokedAt: optTime(k.RevokedAt),
 		}
 	})}, nil
@@ -35,8 +37,7 @@ func (a *api) ListKeys(ctx context.Context, req gen.ListKeysRequestObject) (gen.
 
 // RevokeKey implements DELETE /v1/admin/customers/{id}/keys/{key_id}.
 func (a *api) RevokeKey(ctx context.Context, req gen.RevokeKeyRequestObject) (gen.RevokeKeyResponseObject, error) {
-	key := domain.KeyID(id(req.KeyID, domain.PrefixKey))
-	if err := a.Tenancy.RevokeKey(ctx, customerID(req.ID), key); err != nil {
+	if err := a.Tenancy.RevokeKey(ctx, customerID(req.ID), keyID(req.KeyID)); err != nil {
 		return nil, err
 	}
 	return gen.RevokeKey204Response{}, nil

@@ -72,7 +72,7 @@ func newSurface(tb testing.TB) *surface {
 	s := &surface{keys: map[domain.Role]string{domain.RoleAdmin: adminSecret, domain.RoleWorker: workerSecret}}
 	stored := map[string]domain.APIKey{}
 	for i, role := range []domain.Role{domain.RoleCustomer, domain.RoleViewer} {
-		secret := domain.FormatKey("cust_a", [20]byte{byte(i)})
+		secret := domain.APIKey{CustomerID: "cust_a"}.Format([20]byte{byte(i)})
 		prefix, _, ok := domain.KeyPrefix(secret)
 		require.True(tb, ok)
 		prefixed := domain.APIKey{ID: "key_a", CustomerID: "cust_a", Role: role, Prefix: prefix, Digest: sha256.Sum256([]byte(secret))}
@@ -145,7 +145,7 @@ func spellings(pattern string) []string {
 // without a good key, 403 with another role, and only with its role its handler.
 func TestRoutes_HoweverAPathIsSpelled_RunNoHandlerWithoutItsRole(t *testing.T) {
 	s := newSurface(t)
-	keys := map[string]domain.Role{"": "", "nonsense": "", domain.FormatKey("cust_a", [20]byte{9}): "", adminSecret + "x": ""}
+	keys := map[string]domain.Role{"": "", "nonsense": "", domain.APIKey{CustomerID: "cust_a"}.Format([20]byte{9}): "", adminSecret + "x": ""}
 	for role, key := range s.keys {
 		keys[key] = role
 	}

@@ -59,7 +59,7 @@ func New(d Deps) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.router(gen.NewStrictHandlerWithOptions(a, []gen.StrictMiddlewareFunc{checkBound}, gen.StrictHTTPServerOptions{
+	return a.router(gen.NewStrictHandlerWithOptions(a, []gen.StrictMiddlewareFunc{checkWorker, checkBound}, gen.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc: a.failBody, ResponseErrorHandlerFunc: a.fail,
 	}))
 }

@@ -18,7 +18,7 @@ func (k keys) Create(ctx context.Context, key domain.APIKey) (domain.APIKey, err
 	}
 	k.s.mu.Lock()
 	defer k.s.mu.Unlock()
-	if k.s.customers[key.CustomerID] == nil {
+	if key.CustomerID != "" && k.s.customers[key.CustomerID] == nil {
 		return domain.APIKey{}, domain.NotFound("customer")
 	}
 	for prefix, other := range k.s.keys {

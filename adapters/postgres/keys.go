@@ -16,6 +16,8 @@ var (
 		text("key_id", func(k *domain.APIKey) *domain.KeyID { return &k.ID }),
 		text("customer_id", func(k *domain.APIKey) *domain.CustomerID { return &k.CustomerID }),
 		text("role", func(k *domain.APIKey) *domain.Role { return &k.Role }),
+		text("name", func(k *domain.APIKey) *string { return &k.Name }),
+		text("worker_ids", func(k *domain.APIKey) *domain.WorkerPattern { return &k.WorkerIDs }),
 		text("prefix", func(k *domain.APIKey) *string { return &k.Prefix }),
 		digest("digest", func(k *domain.APIKey) *[32]byte { return &k.Digest }),
 		instant("created_at", func(k *domain.APIKey) *time.Time { return &k.CreatedAt }),

@@ -81,6 +81,27 @@ func (e KeyRole) Valid() bool {
 	}
 }
 
+// Defines values for OperatorRole.
+const (
+	OperatorRoleAdmin  OperatorRole = "admin"
+	OperatorRoleScaler OperatorRole = "scaler"
+	OperatorRoleWorker OperatorRole = "worker"
+)
+
+// Valid indicates whether the value is a known member of the OperatorRole enum.
+func (e OperatorRole) Valid() bool {
+	switch e {
+	case OperatorRoleAdmin:
+		return true
+	case OperatorRoleScaler:
+		return true
+	case OperatorRoleWorker:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReadinessDependenciesBroker.
 const (
 	ReadinessDependenciesBrokerConnected    ReadinessDependenciesBroker = "connected"
@@ -476,6 +497,7 @@ type Key struct {
 	CreatedAt Time   `json:"created_at"`
 	ExpiresAt *Time  `json:"expires_at"`
 	KeyID     string `json:"key_id"`
+	Name      string `json:"name"`
 
 	// Prefix The beginning of the key
 	Prefix    string  `json:"prefix"`
@@ -486,8 +508,11 @@ type Key struct {
 // KeyInput defines model for KeyInput.
 type KeyInput struct {
 	// ExpiresAt A time in the future. Default: the key does not expire
-	ExpiresAt *Time   `json:"expires_at,omitempty"`
-	Role      KeyRole `json:"role"`
+	ExpiresAt *Time `json:"expires_at,omitempty"`
+
+	// Name What the key is for. Default: empty
+	Name *string `json:"name,omitempty"`
+	Role KeyRole `json:"role"`
 }
 
 // KeyRole defines model for KeyRole.
@@ -538,8 +563,58 @@ type NewKey struct {
 	// Key The API key
 	Key   string  `json:"key"`
 	KeyID string  `json:"key_id"`
+	Name  string  `json:"name"`
 	Role  KeyRole `json:"role"`
 }
+
+// NewOperatorKey defines model for NewOperatorKey.
+type NewOperatorKey struct {
+	ExpiresAt *Time `json:"expires_at"`
+
+	// Key The API key
+	Key   string       `json:"key"`
+	KeyID string       `json:"key_id"`
+	Name  string       `json:"name"`
+	Role  OperatorRole `json:"role"`
+
+	// WorkerIds The worker ids that the key is for: an id, in which each `*` stands for any number of characters. Required
+	// for keys of role `worker` (`*`: any worker), and not allowed for others.
+	WorkerIds *WorkerPattern `json:"worker_ids,omitempty"`
+}
+
+// OperatorKey defines model for OperatorKey.
+type OperatorKey struct {
+	CreatedAt Time   `json:"created_at"`
+	ExpiresAt *Time  `json:"expires_at"`
+	KeyID     string `json:"key_id"`
+	Name      string `json:"name"`
+
+	// Prefix The beginning of the key
+	Prefix    string       `json:"prefix"`
+	RevokedAt *Time        `json:"revoked_at"`
+	Role      OperatorRole `json:"role"`
+
+	// WorkerIds The worker ids that the key is for: an id, in which each `*` stands for any number of characters. Required
+	// for keys of role `worker` (`*`: any worker), and not allowed for others.
+	WorkerIds *WorkerPattern `json:"worker_ids,omitempty"`
+}
+
+// OperatorKeyInput defines model for OperatorKeyInput.
+type OperatorKeyInput struct {
+	// ExpiresAt A time in the future. Default: the key does not expire
+	ExpiresAt *Time `json:"expires_at,omitempty"`
+
+	// Name Who or what uses the key
+	Name string       `json:"name"`
+	Role OperatorRole `json:"role"`
+
+	// WorkerIds The worker ids that the key is for: an id, in which each `*` stands for any number of characters. Required
+	// for keys of role `worker` (`*`: any worker), and not allowed for others.
+	WorkerIds *WorkerPattern `json:"worker_ids,omitempty"`
+}
+
+// OperatorRole defines model for OperatorRole.
+type OperatorRole string
 
 // Pagination defines model for Pagination.
 type Pagination struct {
@@ -805,6 +880,10 @@ type Worker struct {
 // WorkerStatus defines model for Worker.Status.
 type WorkerStatus string
 
+// WorkerPattern The worker ids that the key is for: an id, in which each `*` stands for any number of characters. Required
+// for keys of role `worker` (`*`: any worker), and not allowed for others.
+type WorkerPattern = string
+
 // Workload defines model for Workload.
 type Workload struct {
 	// AffinityRules `hard_affinity` must match, `soft_affinity` is preferred and `anti_affinity` must not match. All three
@@ -1051,6 +1130,9 @@ type UpdateCustomerJSONRequestBody = CustomerPatch
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = KeyInput
 
+// CreateOperatorKeyJSONRequestBody defines body for CreateOperatorKey for application/json ContentType.
+type CreateOperatorKeyJSONRequestBody = OperatorKeyInput
+
 // WorkerEndJSONRequestBody defines body for WorkerEnd for application/json ContentType.
 type WorkerEndJSONRequestBody = SessionEnd
 
@@ -1234,6 +1316,43 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /v1/admin/customers/{id}/keys/{key_id} (the `RevokeKey` operationId).
 	RevokeKey(ctx context.Context, id CustomerID, keyID string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListOperatorKeys List operator keys, without secrets
+	//
+	// The keys of the coordinators' configuration (`NIYANTA_ADMIN_KEY`, `NIYANTA_WORKER_KEY`) are not among them.
+	//
+	// Corresponds with GET /v1/admin/keys (the `ListOperatorKeys` operationId).
+	ListOperatorKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateOperatorKeyWithBody Make an operator key
+	//
+	// An operator key belongs to no customer. The answer is the only place where the key is shown. Only a
+	// digest of it is stored. The audit names the `key_id`, so give each administrator a key of its own. A
+	// worker's key is for the worker ids that `worker_ids` matches: any call as another worker is 403.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/admin/keys (the `CreateOperatorKey` operationId).
+	CreateOperatorKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateOperatorKey Make an operator key
+	//
+	// An operator key belongs to no customer. The answer is the only place where the key is shown. Only a
+	// digest of it is stored. The audit names the `key_id`, so give each administrator a key of its own. A
+	// worker's key is for the worker ids that `worker_ids` matches: any call as another worker is 403.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/admin/keys (the `CreateOperatorKey` operationId).
+	CreateOperatorKey(ctx context.Context, body CreateOperatorKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeOperatorKey Revoke an operator key
+	//
+	// Takes effect within 5 s on every coordinator: then each call with the key is 401, those of a worker's
+	// running session included. Revoking again succeeds. A customer's key is 404 here.
+	//
+	// Corresponds with DELETE /v1/admin/keys/{key_id} (the `RevokeOperatorKey` operationId).
+	RevokeOperatorKey(ctx context.Context, keyID string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListWorkers List workers with what they run
 	//
@@ -1786,6 +1905,83 @@ func (c *Client) CreateKey(ctx context.Context, id CustomerID, body CreateKeyJSO
 // Corresponds with DELETE /v1/admin/customers/{id}/keys/{key_id} (the `RevokeKey` operationId).
 func (c *Client) RevokeKey(ctx context.Context, id CustomerID, keyID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRevokeKeyRequest(c.Server, id, keyID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListOperatorKeys List operator keys, without secrets
+//
+// The keys of the coordinators' configuration (`NIYANTA_ADMIN_KEY`, `NIYANTA_WORKER_KEY`) are not among them.
+//
+// Corresponds with GET /v1/admin/keys (the `ListOperatorKeys` operationId).
+func (c *Client) ListOperatorKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListOperatorKeysRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateOperatorKeyWithBody Make an operator key
+//
+// An operator key belongs to no customer. The answer is the only place where the key is shown. Only a
+// digest of it is stored. The audit names the `key_id`, so give each administrator a key of its own. A
+// worker's key is for the worker ids that `worker_ids` matches: any call as another worker is 403.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/admin/keys (the `CreateOperatorKey` operationId).
+func (c *Client) CreateOperatorKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateOperatorKeyRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateOperatorKey Make an operator key
+//
+// An operator key belongs to no customer. The answer is the only place where the key is shown. Only a
+// digest of it is stored. The audit names the `key_id`, so give each administrator a key of its own. A
+// worker's key is for the worker ids that `worker_ids` matches: any call as another worker is 403.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/admin/keys (the `CreateOperatorKey` operationId).
+func (c *Client) CreateOperatorKey(ctx context.Context, body CreateOperatorKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateOperatorKeyRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeOperatorKey Revoke an operator key
+//
+// Takes effect within 5 s on every coordinator: then each call with the key is 401, those of a worker's
+// running session included. Revoking again succeeds. A customer's key is 404 here.
+//
+// Corresponds with DELETE /v1/admin/keys/{key_id} (the `RevokeOperatorKey` operationId).
+func (c *Client) RevokeOperatorKey(ctx context.Context, keyID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeOperatorKeyRequest(c.Server, keyID)
 	if err != nil {
 		return nil, err
 	}
@@ -2884,6 +3080,107 @@ func NewRevokeKeyRequest(server string, id CustomerID, keyID string) (*http.Requ
 	}
 
 	operationPath := fmt.Sprintf("/v1/admin/customers/%s/keys/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListOperatorKeysRequest constructs an http.Request for the ListOperatorKeys method
+func NewListOperatorKeysRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/admin/keys")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateOperatorKeyRequest calls the generic CreateOperatorKey builder with application/json body
+func NewCreateOperatorKeyRequest(server string, body CreateOperatorKeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateOperatorKeyRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCreateOperatorKeyRequestWithBody constructs an http.Request for the CreateOperatorKey method, with any body, and a specified content type
+func NewCreateOperatorKeyRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/admin/keys")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRevokeOperatorKeyRequest constructs an http.Request for the RevokeOperatorKey method
+func NewRevokeOperatorKeyRequest(server string, keyID string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "key_id", keyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/admin/keys/%s", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -4482,6 +4779,47 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /v1/admin/customers/{id}/keys/{key_id} (the `RevokeKey` operationId).
 	RevokeKeyWithResponse(ctx context.Context, id CustomerID, keyID string, reqEditors ...RequestEditorFn) (*RevokeKeyResponse, error)
 
+	// ListOperatorKeysWithResponse List operator keys, without secrets
+	//
+	// The keys of the coordinators' configuration (`NIYANTA_ADMIN_KEY`, `NIYANTA_WORKER_KEY`) are not among them.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/admin/keys (the `ListOperatorKeys` operationId).
+	ListOperatorKeysWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOperatorKeysResponse, error)
+
+	// CreateOperatorKeyWithBodyWithResponse Make an operator key
+	//
+	// An operator key belongs to no customer. The answer is the only place where the key is shown. Only a
+	// digest of it is stored. The audit names the `key_id`, so give each administrator a key of its own. A
+	// worker's key is for the worker ids that `worker_ids` matches: any call as another worker is 403.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/admin/keys (the `CreateOperatorKey` operationId).
+	CreateOperatorKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateOperatorKeyResponse, error)
+
+	// CreateOperatorKeyWithResponse Make an operator key
+	//
+	// An operator key belongs to no customer. The answer is the only place where the key is shown. Only a
+	// digest of it is stored. The audit names the `key_id`, so give each administrator a key of its own. A
+	// worker's key is for the worker ids that `worker_ids` matches: any call as another worker is 403.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/admin/keys (the `CreateOperatorKey` operationId).
+	CreateOperatorKeyWithResponse(ctx context.Context, body CreateOperatorKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateOperatorKeyResponse, error)
+
+	// RevokeOperatorKeyWithResponse Revoke an operator key
+	//
+	// Takes effect within 5 s on every coordinator: then each call with the key is 401, those of a worker's
+	// running session included. Revoking again succeeds. A customer's key is 404 here.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/admin/keys/{key_id} (the `RevokeOperatorKey` operationId).
+	RevokeOperatorKeyWithResponse(ctx context.Context, keyID string, reqEditors ...RequestEditorFn) (*RevokeOperatorKeyResponse, error)
+
 	// ListWorkersWithResponse List workers with what they run
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -5234,6 +5572,147 @@ func (r RevokeKeyResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RevokeKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListOperatorKeysResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Keys []OperatorKey `json:"keys"`
+	}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListOperatorKeysResponse) GetJSON200() *struct {
+	Keys []OperatorKey `json:"keys"`
+} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ListOperatorKeysResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListOperatorKeysResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListOperatorKeysResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListOperatorKeysResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListOperatorKeysResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CreateOperatorKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *NewOperatorKey
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateOperatorKeyResponse) GetJSON201() *NewOperatorKey {
+	return r.JSON201
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CreateOperatorKeyResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateOperatorKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateOperatorKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateOperatorKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateOperatorKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RevokeOperatorKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r RevokeOperatorKeyResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokeOperatorKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeOperatorKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeOperatorKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokeOperatorKeyResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6792,6 +7271,71 @@ func (c *ClientWithResponses) RevokeKeyWithResponse(ctx context.Context, id Cust
 	return ParseRevokeKeyResponse(rsp)
 }
 
+// ListOperatorKeysWithResponse List operator keys, without secrets
+//
+// The keys of the coordinators' configuration (`NIYANTA_ADMIN_KEY`, `NIYANTA_WORKER_KEY`) are not among them.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/admin/keys (the `ListOperatorKeys` operationId).
+func (c *ClientWithResponses) ListOperatorKeysWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOperatorKeysResponse, error) {
+	rsp, err := c.ListOperatorKeys(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListOperatorKeysResponse(rsp)
+}
+
+// CreateOperatorKeyWithBodyWithResponse Make an operator key
+//
+// An operator key belongs to no customer. The answer is the only place where the key is shown. Only a
+// digest of it is stored. The audit names the `key_id`, so give each administrator a key of its own. A
+// worker's key is for the worker ids that `worker_ids` matches: any call as another worker is 403.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/admin/keys (the `CreateOperatorKey` operationId).
+func (c *ClientWithResponses) CreateOperatorKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateOperatorKeyResponse, error) {
+	rsp, err := c.CreateOperatorKeyWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateOperatorKeyResponse(rsp)
+}
+
+// CreateOperatorKeyWithResponse Make an operator key
+//
+// An operator key belongs to no customer. The answer is the only place where the key is shown. Only a
+// digest of it is stored. The audit names the `key_id`, so give each administrator a key of its own. A
+// worker's key is for the worker ids that `worker_ids` matches: any call as another worker is 403.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/admin/keys (the `CreateOperatorKey` operationId).
+func (c *ClientWithResponses) CreateOperatorKeyWithResponse(ctx context.Context, body CreateOperatorKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateOperatorKeyResponse, error) {
+	rsp, err := c.CreateOperatorKey(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateOperatorKeyResponse(rsp)
+}
+
+// RevokeOperatorKeyWithResponse Revoke an operator key
+//
+// Takes effect within 5 s on every coordinator: then each call with the key is 401, those of a worker's
+// running session included. Revoking again succeeds. A customer's key is 404 here.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/admin/keys/{key_id} (the `RevokeOperatorKey` operationId).
+func (c *ClientWithResponses) RevokeOperatorKeyWithResponse(ctx context.Context, keyID string, reqEditors ...RequestEditorFn) (*RevokeOperatorKeyResponse, error) {
+	rsp, err := c.RevokeOperatorKey(ctx, keyID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeOperatorKeyResponse(rsp)
+}
+
 // ListWorkersWithResponse List workers with what they run
 //
 // Returns a wrapper object for the known response body format(s).
@@ -7668,6 +8212,103 @@ func ParseRevokeKeyResponse(rsp *http.Response) (*RevokeKeyResponse, error) {
 	}
 
 	response := &RevokeKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListOperatorKeysResponse parses an HTTP response from a ListOperatorKeysWithResponse call
+func ParseListOperatorKeysResponse(rsp *http.Response) (*ListOperatorKeysResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListOperatorKeysResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Keys []OperatorKey `json:"keys"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreateOperatorKeyResponse parses an HTTP response from a CreateOperatorKeyWithResponse call
+func ParseCreateOperatorKeyResponse(rsp *http.Response) (*CreateOperatorKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateOperatorKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest NewOperatorKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRevokeOperatorKeyResponse parses an HTTP response from a RevokeOperatorKeyWithResponse call
+func ParseRevokeOperatorKeyResponse(rsp *http.Response) (*RevokeOperatorKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeOperatorKeyResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}

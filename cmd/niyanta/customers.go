@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -95,88 +93,6 @@ var customers = view[niyanta.Customer]{
 		return []any{
 			x.CustomerID, x.Name, x.Tier, x.Limits.MaxConcurrentWorkloads, x.Limits.MaxQueueDepth,
 			x.Preemptible, clock(x.CreatedAt),
-		}
-	},
-}
-
-func keyCommand(c *cli) *cobra.Command {
-	list := &cobra.Command{
-		Use:               "list CUSTOMER",
-		Short:             "List a customer's keys, without secrets",
-		Example:           `  niyanta key list cust_acme`,
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: c.completeCustomer(),
-		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
-			ks, err := cl.Keys(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return printList(c, cmd, keys, ks, nil)
-		}),
-	}
-	revoke := &cobra.Command{
-		Use:               "revoke CUSTOMER KEY_ID",
-		Short:             "Revoke a key, within 5 seconds everywhere",
-		Example:           `  niyanta key revoke cust_acme key_06h1hucd7pvef9gjsm82b7recc`,
-		Args:              cobra.ExactArgs(2),
-		ValidArgsFunction: c.completeKey,
-		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
-			if err := cl.RevokeKey(cmd.Context(), args[0], args[1]); err != nil {
-				return err
-			}
-			_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "revoked", args[1])
-			return nil
-		}),
-	}
-	return c.flags(group("key", "Make, list and revoke API keys; needs an admin key", createKeyCommand(c), list, revoke))
-}
-
-func createKeyCommand(c *cli) *cobra.Command {
-	var role string
-	var expires time.Duration
-	cmd := &cobra.Command{
-		Use:   "create CUSTOMER",
-		Short: "Make an API key; it is shown only once",
-		Example: `  niyanta key create cust_acme
-  niyanta key create cust_acme --role viewer --expires-in 720h`,
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: c.completeCustomer(),
-		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
-			in := niyanta.KeyInput{Role: niyanta.KeyRole(role)}
-			if cmd.Flags().Changed("expires-in") {
-				if expires <= 0 {
-					return usage(errors.New("--expires-in must be positive; leave it out for a key that never expires"))
-				}
-				at := time.Now().Add(expires).UTC()
-				in.ExpiresAt = &at
-			}
-			k, err := cl.CreateKey(cmd.Context(), args[0], in)
-			if err != nil {
-				return err
-			}
-			return printOne(c, cmd, newKeys, k)
-		}),
-	}
-	cmd.Flags().StringVar(&role, "role", "customer", "customer or viewer")
-	cmd.Flags().DurationVar(&expires, "expires-in", 0, "lifetime, for example 720h (default: for ever)")
-	completeFlag(cmd, "role", oneOf("customer", "viewer"))
-	completeFlag(cmd, "expires-in", cobra.NoFileCompletions)
-	return cmd
-}
-
-var newKeys = view[niyanta.NewKey]{
-	columns: []column{{name: "KEY ID", rank: 1}, {name: "ROLE", rank: 2}, {name: "KEY"}},
-	row:     func(k *niyanta.NewKey) []any { return []any{k.KeyID, k.Role, k.Key} },
-}
-
-var keys = view[niyanta.Key]{
-	columns: []column{
-		{name: "KEY ID"}, {name: "ROLE"}, {name: "PREFIX", text: true, rank: 4}, {name: "CREATED", rank: 3},
-		{name: "EXPIRES", rank: 2}, {name: "REVOKED", rank: 1},
-	},
-	row: func(k *niyanta.Key) []any {
-		return []any{
-			k.KeyID, k.Role, k.Prefix + "…", clock(k.CreatedAt), clockOr(k.ExpiresAt, "-"), clockOr(k.RevokedAt, "-"),
 		}
 	},
 }

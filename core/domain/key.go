@@ -10,28 +10,43 @@ type Role string
 
 // The roles.
 const (
-	// RoleCustomer submits and steers its own workloads.
+	// RoleCustomer submits and controls its own workloads.
 	RoleCustomer Role = "customer"
 	// RoleViewer reads its customer's workloads, with payloads masked.
 	RoleViewer Role = "viewer"
-	// RoleAdmin onboards customers, makes keys, steers workers.
+	// RoleAdmin onboards customers, makes keys, controls workers.
 	RoleAdmin Role = "admin"
+	// RoleScaler reads what an autoscaler needs.
+	RoleScaler Role = "scaler"
 	// RoleWorker speaks the worker protocol.
 	RoleWorker Role = "worker"
 )
 
-// Principal is who a request comes from. CustomerID is empty for admins and workers.
+// Ids of the keys that the configuration holds. The audit names them as it names stored keys.
+const (
+	KeyAdmin  KeyID = "admin"
+	KeyWorker KeyID = "worker"
+)
+
+// Principal is who a request comes from. CustomerID is empty for admins, scalers and workers.
 type Principal struct {
 	Role       Role
 	CustomerID CustomerID
 	KeyID      KeyID
+	// WorkerIDs are the ids that a worker's key is for.
+	WorkerIDs WorkerPattern
 }
 
 // APIKey is a stored key: only its digest, never the key.
 type APIKey struct {
-	ID         KeyID
+	ID KeyID
+	// CustomerID is empty for an operator key, which belongs to no customer.
 	CustomerID CustomerID
 	Role       Role
+	// Name tells people what the key is for. Every operator key has one.
+	Name string
+	// WorkerIDs are the ids that a worker's key is for. Keys of other roles have none.
+	WorkerIDs WorkerPattern
 	// Prefix is the readable start of the key by which it is looked up.
 	Prefix string
 	// Digest is the SHA-256 of the whole key.
@@ -64,14 +79,51 @@ const (
 	keyLookupLength = 8
 )
 
-// FormatKey builds a customer's key from 20 random bytes.
-func FormatKey(customer CustomerID, random [20]byte) string {
-	return keyScheme + string(customer) + "_" + idEncoding.EncodeToString(random[:])
+// Validate checks what a client may set.
+func (k APIKey) Validate() error {
+	if !k.ExpiresAt.IsZero() {
+		if err := ValidateTime("expires_at", k.ExpiresAt); err != nil {
+			return err
+		}
+	}
+	if k.CustomerID != "" {
+		if k.Role != RoleCustomer && k.Role != RoleViewer {
+			return Invalid("role", "must be customer or viewer")
+		}
+		return validateText("name", k.Name, 0, 200)
+	}
+	if !k.Role.operator() {
+		return Invalid("role", "must be admin, scaler or worker")
+	}
+	if err := validateText("name", k.Name, 1, 200); err != nil {
+		return err
+	}
+	switch {
+	case k.Role == RoleWorker:
+		return k.WorkerIDs.Validate()
+	case k.WorkerIDs != "":
+		return Invalid("worker_ids", "is for keys of role worker only")
+	}
+	return nil
 }
 
-// KeyPrefix returns the lookup prefix of a key and the customer it claims; ok is false when s does
-// not have the form of a key: "nyt_", a customer id, "_" and 32 letters and digits. Nothing else is
-// looked up, so that no store is asked for bytes that it cannot compare.
+// operator reports whether keys of the role belong to no customer.
+func (r Role) operator() bool { return r == RoleAdmin || r == RoleScaler || r == RoleWorker }
+
+// Format builds the secret of a key from 20 random bytes. It names the customer, or the role of an
+// operator key. A customer's id begins with PrefixCustomer, so that no role is taken for one.
+func (k APIKey) Format(random [20]byte) string {
+	owner := string(k.CustomerID)
+	if owner == "" {
+		owner = string(k.Role)
+	}
+	return keyScheme + owner + "_" + idEncoding.EncodeToString(random[:])
+}
+
+// KeyPrefix returns the lookup prefix of a key and the customer it claims, which is empty for an
+// operator key. ok is false when s does not have the form of a key: "nyt_", a customer id or a role,
+// "_" and 32 letters and digits. Nothing else is looked up, so that no store is asked for bytes that
+// it cannot compare.
 func KeyPrefix(s string) (prefix string, customer CustomerID, ok bool) {
 	body, found := strings.CutPrefix(s, keyScheme)
 	if !found || len(s) > 256 {
@@ -81,9 +133,44 @@ func KeyPrefix(s string) (prefix string, customer CustomerID, ok bool) {
 	if cut < 0 || len(body)-cut-1 != keySecretLength || !only(body[cut+1:], isAlnum) {
 		return "", "", false
 	}
-	customer = CustomerID(body[:cut])
-	if ValidateCustomerID(customer) != nil {
-		return "", "", false
+	if owner := body[:cut]; !Role(owner).operator() {
+		customer = CustomerID(owner)
+		if ValidateCustomerID(customer) != nil {
+			return "", "", false
+		}
 	}
 	return s[:len(keyScheme)+cut+1+keyLookupLength], customer, true
+}
+
+// WorkerPattern says which worker ids a key is for: an id, in which each "*" stands for any number
+// of characters.
+type WorkerPattern string
+
+// AnyWorker matches every worker id.
+const AnyWorker WorkerPattern = "*"
+
+// Validate accepts 1 to 128 characters of worker ids and "*".
+func (p WorkerPattern) Validate() error {
+	if p == "" || len(p) > 128 || !only(string(p), isAlnum, '-', '_', '*') {
+		return Invalid("worker_ids", `must be 1 to 128 of letters, digits, "-", "_" and "*"`)
+	}
+	return nil
+}
+
+// Matches reports whether a key with the pattern is for that worker. An empty pattern matches none.
+func (p WorkerPattern) Matches(id WorkerID) bool {
+	parts := strings.Split(string(p), "*")
+	rest, found := strings.CutPrefix(string(id), parts[0])
+	if !found || len(parts) == 1 {
+		return found && p != "" && rest == ""
+	}
+	last := len(parts) - 1
+	for _, part := range parts[1:last] {
+		at := strings.Index(rest, part)
+		if at < 0 {
+			return false
+		}
+		rest = rest[at+len(part):]
+	}
+	return strings.HasSuffix(rest, parts[last])
 }

@@ -33,7 +33,7 @@ func TestEncodeID_SortsAsItsBytesAndParsesInAnyCase(t *testing.T) {
 }
 
 func TestParseKey_NamesItsCustomerAndPrefix(t *testing.T) {
-	key := domain.FormatKey("cust_a_b", [20]byte{1, 2, 3})
+	key := domain.APIKey{CustomerID: "cust_a_b"}.Format([20]byte{1, 2, 3})
 	prefix, customer, ok := domain.KeyPrefix(key)
 	require.True(t, ok)
 	assert.Equal(t, domain.CustomerID("cust_a_b"), customer)

@@ -45,7 +45,7 @@ type ConfigStore interface {
 	Delete(ctx context.Context, customer domain.CustomerID, id domain.ConfigID) error
 }
 
-// KeyStore keeps API keys, digests only.
+// KeyStore keeps API keys, digests only. Operator keys belong to the empty customer.
 type KeyStore interface {
 	// Create stores a key, CreatedAt from the store's clock, and returns it. CodeConflict when id
 	// or prefix exists; CodeNotFound when the customer does not exist; CodeInvalidInput naming
@@ -55,8 +55,9 @@ type KeyStore interface {
 	// how long it may be used by the store's clock: 0 when it may not, domain.KeyForever when it
 	// never expires. CodeNotFound.
 	ByPrefix(ctx context.Context, prefix string) (k domain.APIKey, usable time.Duration, err error)
-	// List returns a customer's keys, oldest first, revoked ones included.
+	// List returns the keys of a customer, or the operator keys if it is empty; oldest first, revoked ones included.
 	List(ctx context.Context, customer domain.CustomerID) ([]domain.APIKey, error)
-	// Revoke ends a key at the store's time. Revoking again is a success. CodeNotFound.
+	// Revoke ends a key of that customer, or an operator key, at the store's time. Revoking again is a success.
+	// CodeNotFound.
 	Revoke(ctx context.Context, customer domain.CustomerID, id domain.KeyID) error
 }

@@ -81,6 +81,27 @@ func (e KeyRole) Valid() bool {
 	}
 }
 
+// Defines values for OperatorRole.
+const (
+	OperatorRoleAdmin  OperatorRole = "admin"
+	OperatorRoleScaler OperatorRole = "scaler"
+	OperatorRoleWorker OperatorRole = "worker"
+)
+
+// Valid indicates whether the value is a known member of the OperatorRole enum.
+func (e OperatorRole) Valid() bool {
+	switch e {
+	case OperatorRoleAdmin:
+		return true
+	case OperatorRoleScaler:
+		return true
+	case OperatorRoleWorker:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReadinessDependenciesBroker.
 const (
 	ReadinessDependenciesBrokerConnected    ReadinessDependenciesBroker = "connected"
@@ -476,6 +497,7 @@ type Key struct {
 	CreatedAt Time   `json:"created_at"`
 	ExpiresAt *Time  `json:"expires_at"`
 	KeyID     string `json:"key_id"`
+	Name      string `json:"name"`
 
 	// Prefix The beginning of the key
 	Prefix    string  `json:"prefix"`
@@ -486,8 +508,11 @@ type Key struct {
 // KeyInput defines model for KeyInput.
 type KeyInput struct {
 	// ExpiresAt A time in the future. Default: the key does not expire
-	ExpiresAt *Time   `json:"expires_at,omitempty"`
-	Role      KeyRole `json:"role"`
+	ExpiresAt *Time `json:"expires_at,omitempty"`
+
+	// Name What the key is for. Default: empty
+	Name *string `json:"name,omitempty"`
+	Role KeyRole `json:"role"`
 }
 
 // KeyRole defines model for KeyRole.
@@ -538,8 +563,58 @@ type NewKey struct {
 	// Key The API key
 	Key   string  `json:"key"`
 	KeyID string  `json:"key_id"`
+	Name  string  `json:"name"`
 	Role  KeyRole `json:"role"`
 }
+
+// NewOperatorKey defines model for NewOperatorKey.
+type NewOperatorKey struct {
+	ExpiresAt *Time `json:"expires_at"`
+
+	// Key The API key
+	Key   string       `json:"key"`
+	KeyID string       `json:"key_id"`
+	Name  string       `json:"name"`
+	Role  OperatorRole `json:"role"`
+
+	// WorkerIds The worker ids that the key is for: an id, in which each `*` stands for any number of characters. Required
+	// for keys of role `worker` (`*`: any worker), and not allowed for others.
+	WorkerIds *WorkerPattern `json:"worker_ids,omitempty"`
+}
+
+// OperatorKey defines model for OperatorKey.
+type OperatorKey struct {
+	CreatedAt Time   `json:"created_at"`
+	ExpiresAt *Time  `json:"expires_at"`
+	KeyID     string `json:"key_id"`
+	Name      string `json:"name"`
+
+	// Prefix The beginning of the key
+	Prefix    string       `json:"prefix"`
+	RevokedAt *Time        `json:"revoked_at"`
+	Role      OperatorRole `json:"role"`
+
+	// WorkerIds The worker ids that the key is for: an id, in which each `*` stands for any number of characters. Required
+	// for keys of role `worker` (`*`: any worker), and not allowed for others.
+	WorkerIds *WorkerPattern `json:"worker_ids,omitempty"`
+}
+
+// OperatorKeyInput defines model for OperatorKeyInput.
+type OperatorKeyInput struct {
+	// ExpiresAt A time in the future. Default: the key does not expire
+	ExpiresAt *Time `json:"expires_at,omitempty"`
+
+	// Name Who or what uses the key
+	Name string       `json:"name"`
+	Role OperatorRole `json:"role"`
+
+	// WorkerIds The worker ids that the key is for: an id, in which each `*` stands for any number of characters. Required
+	// for keys of role `worker` (`*`: any worker), and not allowed for others.
+	WorkerIds *WorkerPattern `json:"worker_ids,omitempty"`
+}
+
+// OperatorRole defines model for OperatorRole.
+type OperatorRole string
 
 // Pagination defines model for Pagination.
 type Pagination struct {
@@ -805,6 +880,10 @@ type Worker struct {
 // WorkerStatus defines model for Worker.Status.
 type WorkerStatus string
 
+// WorkerPattern The worker ids that the key is for: an id, in which each `*` stands for any number of characters. Required
+// for keys of role `worker` (`*`: any worker), and not allowed for others.
+type WorkerPattern = string
+
 // Workload defines model for Workload.
 type Workload struct {
 	// AffinityRules `hard_affinity` must match, `soft_affinity` is preferred and `anti_affinity` must not match. All three
@@ -1051,6 +1130,9 @@ type UpdateCustomerJSONRequestBody = CustomerPatch
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = KeyInput
 
+// CreateOperatorKeyJSONRequestBody defines body for CreateOperatorKey for application/json ContentType.
+type CreateOperatorKeyJSONRequestBody = OperatorKeyInput
+
 // WorkerEndJSONRequestBody defines body for WorkerEnd for application/json ContentType.
 type WorkerEndJSONRequestBody = SessionEnd
 
@@ -1110,6 +1192,15 @@ type ServerInterface interface {
 	// RevokeKey Revoke a key
 	// (DELETE /v1/admin/customers/{id}/keys/{key_id})
 	RevokeKey(w http.ResponseWriter, r *http.Request, id CustomerID, keyID string)
+	// ListOperatorKeys List operator keys, without secrets
+	// (GET /v1/admin/keys)
+	ListOperatorKeys(w http.ResponseWriter, r *http.Request)
+	// CreateOperatorKey Make an operator key
+	// (POST /v1/admin/keys)
+	CreateOperatorKey(w http.ResponseWriter, r *http.Request)
+	// RevokeOperatorKey Revoke an operator key
+	// (DELETE /v1/admin/keys/{key_id})
+	RevokeOperatorKey(w http.ResponseWriter, r *http.Request, keyID string)
 	// ListWorkers List workers with what they run
 	// (GET /v1/admin/workers)
 	ListWorkers(w http.ResponseWriter, r *http.Request)
@@ -1242,6 +1333,24 @@ func (_ Unimplemented) CreateKey(w http.ResponseWriter, r *http.Request, id Cust
 // RevokeKey Revoke a key
 // (DELETE /v1/admin/customers/{id}/keys/{key_id})
 func (_ Unimplemented) RevokeKey(w http.ResponseWriter, r *http.Request, id CustomerID, keyID string) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListOperatorKeys List operator keys, without secrets
+// (GET /v1/admin/keys)
+func (_ Unimplemented) ListOperatorKeys(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateOperatorKey Make an operator key
+// (POST /v1/admin/keys)
+func (_ Unimplemented) CreateOperatorKey(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RevokeOperatorKey Revoke an operator key
+// (DELETE /v1/admin/keys/{key_id})
+func (_ Unimplemented) RevokeOperatorKey(w http.ResponseWriter, r *http.Request, keyID string) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -1618,6 +1727,60 @@ func (siw *ServerInterfaceWrapper) RevokeKey(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RevokeKey(w, r, id, keyID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOperatorKeys operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorKeys(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorKeys(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateOperatorKey operation middleware
+func (siw *ServerInterfaceWrapper) CreateOperatorKey(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateOperatorKey(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RevokeOperatorKey operation middleware
+func (siw *ServerInterfaceWrapper) RevokeOperatorKey(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "key_id" -------------
+	var keyID string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key_id", chi.URLParam(r, "key_id"), &keyID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "key_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevokeOperatorKey(w, r, keyID)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2817,6 +2980,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Delete(options.BaseURL+"/v1/admin/customers/{id}/keys/{key_id}", wrapper.RevokeKey)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/admin/keys", wrapper.ListOperatorKeys)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/admin/keys", wrapper.CreateOperatorKey)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/admin/keys/{key_id}", wrapper.RevokeOperatorKey)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/admin/workers", wrapper.ListWorkers)
 	})
 	r.Group(func(r chi.Router) {
@@ -3119,6 +3291,118 @@ type RevokeKeydefaultJSONResponse struct {
 }
 
 func (response RevokeKeydefaultJSONResponse) VisitRevokeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorKeysRequestObject struct {
+}
+
+type ListOperatorKeysResponseObject interface {
+	VisitListOperatorKeysResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorKeys200JSONResponse struct {
+	Keys []OperatorKey `json:"keys"`
+}
+
+func (response ListOperatorKeys200JSONResponse) VisitListOperatorKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorKeysdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response ListOperatorKeysdefaultJSONResponse) VisitListOperatorKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOperatorKeyRequestObject struct {
+	Body *CreateOperatorKeyJSONRequestBody
+}
+
+type CreateOperatorKeyResponseObject interface {
+	VisitCreateOperatorKeyResponse(w http.ResponseWriter) error
+}
+
+type CreateOperatorKey201JSONResponse NewOperatorKey
+
+func (response CreateOperatorKey201JSONResponse) VisitCreateOperatorKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOperatorKeydefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response CreateOperatorKeydefaultJSONResponse) VisitCreateOperatorKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeOperatorKeyRequestObject struct {
+	KeyID string `json:"key_id"`
+}
+
+type RevokeOperatorKeyResponseObject interface {
+	VisitRevokeOperatorKeyResponse(w http.ResponseWriter) error
+}
+
+type RevokeOperatorKey204Response struct {
+}
+
+func (response RevokeOperatorKey204Response) VisitRevokeOperatorKeyResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RevokeOperatorKeydefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response RevokeOperatorKeydefaultJSONResponse) VisitRevokeOperatorKeyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4318,6 +4602,15 @@ type StrictServerInterface interface {
 	// RevokeKey Revoke a key
 	// (DELETE /v1/admin/customers/{id}/keys/{key_id})
 	RevokeKey(ctx context.Context, request RevokeKeyRequestObject) (RevokeKeyResponseObject, error)
+	// ListOperatorKeys List operator keys, without secrets
+	// (GET /v1/admin/keys)
+	ListOperatorKeys(ctx context.Context, request ListOperatorKeysRequestObject) (ListOperatorKeysResponseObject, error)
+	// CreateOperatorKey Make an operator key
+	// (POST /v1/admin/keys)
+	CreateOperatorKey(ctx context.Context, request CreateOperatorKeyRequestObject) (CreateOperatorKeyResponseObject, error)
+	// RevokeOperatorKey Revoke an operator key
+	// (DELETE /v1/admin/keys/{key_id})
+	RevokeOperatorKey(ctx context.Context, request RevokeOperatorKeyRequestObject) (RevokeOperatorKeyResponseObject, error)
 	// ListWorkers List workers with what they run
 	// (GET /v1/admin/workers)
 	ListWorkers(ctx context.Context, request ListWorkersRequestObject) (ListWorkersResponseObject, error)
@@ -4641,6 +4934,87 @@ func (sh *strictHandler) RevokeKey(w http.ResponseWriter, r *http.Request, id Cu
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RevokeKeyResponseObject); ok {
 		if err := validResponse.VisitRevokeKeyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOperatorKeys operation middleware
+func (sh *strictHandler) ListOperatorKeys(w http.ResponseWriter, r *http.Request) {
+	var request ListOperatorKeysRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorKeys(ctx, request.(ListOperatorKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorKeys")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorKeysResponseObject); ok {
+		if err := validResponse.VisitListOperatorKeysResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateOperatorKey operation middleware
+func (sh *strictHandler) CreateOperatorKey(w http.ResponseWriter, r *http.Request) {
+	var request CreateOperatorKeyRequestObject
+
+	var body CreateOperatorKeyJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateOperatorKey(ctx, request.(CreateOperatorKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateOperatorKey")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateOperatorKeyResponseObject); ok {
+		if err := validResponse.VisitCreateOperatorKeyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeOperatorKey operation middleware
+func (sh *strictHandler) RevokeOperatorKey(w http.ResponseWriter, r *http.Request, keyID string) {
+	var request RevokeOperatorKeyRequestObject
+
+	request.KeyID = keyID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeOperatorKey(ctx, request.(RevokeOperatorKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeOperatorKey")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RevokeOperatorKeyResponseObject); ok {
+		if err := validResponse.VisitRevokeOperatorKeyResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

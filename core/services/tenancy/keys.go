@@ -44,9 +44,9 @@ func (s *Service) Authenticate(ctx context.Context, key string) (domain.Principa
 	digest := sha256.Sum256([]byte(key))
 	switch {
 	case matches(digest, s.admin):
-		return domain.Principal{Role: domain.RoleAdmin, KeyID: "admin"}, nil
+		return domain.Principal{Role: domain.RoleAdmin, KeyID: domain.KeyAdmin}, nil
 	case matches(digest, s.workers):
-		return domain.Principal{Role: domain.RoleWorker, KeyID: "worker"}, nil
+		return domain.Principal{Role: domain.RoleWorker, KeyID: domain.KeyWorker, WorkerIDs: domain.AnyWorker}, nil
 	}
 	prefix, customer, ok := domain.KeyPrefix(key)
 	if !ok {
@@ -62,7 +62,7 @@ func (s *Service) Authenticate(ctx context.Context, key string) (domain.Principa
 	if subtle.ConstantTimeCompare(digest[:], k.Digest[:]) != 1 || k.CustomerID != customer {
 		return domain.Principal{}, errUnauthorized()
 	}
-	return domain.Principal{Role: k.Role, CustomerID: k.CustomerID, KeyID: k.ID}, nil
+	return domain.Principal{Role: k.Role, CustomerID: k.CustomerID, KeyID: k.ID, WorkerIDs: k.WorkerIDs}, nil
 }
 
 // usableKey reads a key and for how long it may be taken from memory. The store's clock decides
@@ -76,46 +76,43 @@ func (s *Service) usableKey(ctx context.Context, prefix string) (domain.APIKey, 
 	return k, min(usable, keyFor), err
 }
 
-// CreateKey makes a key for a customer; the secret is returned once and stored nowhere.
-// expiresAt zero: never. CodeInvalidInput, CodeNotFound.
-func (s *Service) CreateKey(ctx context.Context, customer domain.CustomerID, role domain.Role, expiresAt time.Time) (domain.APIKey, string, error) {
-	if role != domain.RoleCustomer && role != domain.RoleViewer {
-		return domain.APIKey{}, "", domain.Invalid("role", "must be customer or viewer")
-	}
-	if !expiresAt.IsZero() {
-		if err := domain.ValidateTime("expires_at", expiresAt); err != nil {
-			return domain.APIKey{}, "", err
-		}
-	}
+// CreateKey makes a key as k states it: CustomerID (empty: an operator key), Role, Name, WorkerIDs and ExpiresAt (zero:
+// never). The secret is returned once and stored nowhere. CodeInvalidInput, CodeNotFound.
+func (s *Service) CreateKey(ctx context.Context, k domain.APIKey) (domain.APIKey, string, error) {
 	var random [20]byte
 	s.deps.IDs.Random(random[:])
-	secret := domain.FormatKey(customer, random)
-	k, err := s.ImportKey(ctx, customer, role, secret, expiresAt)
+	secret := k.Format(random)
+	k, err := s.ImportKey(ctx, k, secret)
 	return k, secret, err
 }
 
 // ImportKey stores a key whose secret was chosen elsewhere (the development server's). It must have
-// the form of a key of that customer.
-func (s *Service) ImportKey(ctx context.Context, customer domain.CustomerID, role domain.Role, secret string, expiresAt time.Time) (domain.APIKey, error) {
-	prefix, owner, ok := domain.KeyPrefix(secret)
-	if !ok || owner != customer {
-		return domain.APIKey{}, domain.Invalid("key", "must look like nyt_%s_ and 32 letters and digits", customer)
+// the form of a key of that customer. CodeInvalidInput, CodeNotFound.
+func (s *Service) ImportKey(ctx context.Context, k domain.APIKey, secret string) (domain.APIKey, error) {
+	if err := k.Validate(); err != nil {
+		return domain.APIKey{}, err
 	}
-	return s.deps.Keys.Create(ctx, domain.APIKey{
-		ID: domain.KeyID(s.deps.IDs.New(domain.PrefixKey)), CustomerID: customer, Role: role,
-		Prefix: prefix, Digest: sha256.Sum256([]byte(secret)), ExpiresAt: domain.StoredTime(expiresAt),
-	})
+	prefix, owner, ok := domain.KeyPrefix(secret)
+	if !ok || owner != k.CustomerID {
+		return domain.APIKey{}, domain.Invalid("key", "must look like nyt_%s_ and 32 letters and digits", k.CustomerID)
+	}
+	k.ID, k.ExpiresAt = domain.KeyID(s.deps.IDs.New(domain.PrefixKey)), domain.StoredTime(k.ExpiresAt)
+	k.Prefix, k.Digest = prefix, sha256.Sum256([]byte(secret))
+	return s.deps.Keys.Create(ctx, k)
 }
 
-// ListKeys returns a customer's keys. CodeNotFound when there is no such customer.
+// ListKeys returns a customer's keys, or the operator keys if customer is empty. CodeNotFound when
+// there is no such customer.
 func (s *Service) ListKeys(ctx context.Context, customer domain.CustomerID) ([]domain.APIKey, error) {
-	if _, err := s.deps.Customers.Get(ctx, customer); err != nil {
-		return nil, err
+	if customer != "" {
+		if _, err := s.deps.Customers.Get(ctx, customer); err != nil {
+			return nil, err
+		}
 	}
 	return s.deps.Keys.List(ctx, customer)
 }
 
-// RevokeKey ends a key, here at once and in other processes within keyFor. CodeNotFound.
+// RevokeKey ends a customer's key, or an operator key if customer is empty, here at once and in other processes within keyFor. CodeNotFound.
 func (s *Service) RevokeKey(ctx context.Context, customer domain.CustomerID, id domain.KeyID) error {
 	if err := s.deps.Keys.Revoke(ctx, customer, id); err != nil {
 		return err

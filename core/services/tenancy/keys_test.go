@@ -77,7 +77,7 @@ func (p *place) requireEnded(s *tenancy.Service, secret string) {
 func TestAuthenticate_OfEachKindOfKey_TellsWhoseItIs(t *testing.T) {
 	p := newPlace(t)
 	s := p.coordinator(p.clock)
-	k, secret, err := s.CreateKey(t.Context(), "cust_a", domain.RoleViewer, time.Time{})
+	k, secret, err := s.CreateKey(t.Context(), domain.APIKey{CustomerID: "cust_a", Role: domain.RoleViewer})
 	require.NoError(t, err)
 	who, err := s.Authenticate(t.Context(), secret)
 	require.NoError(t, err)
@@ -92,10 +92,38 @@ func TestAuthenticate_OfEachKindOfKey_TellsWhoseItIs(t *testing.T) {
 	}
 }
 
+func TestAuthenticate_OfAnOperatorKey_TellsItsIDRoleAndWorkers(t *testing.T) {
+	p := newPlace(t)
+	here, there := p.coordinator(p.clock), p.coordinator(p.clock)
+	for _, k := range []domain.APIKey{
+		{Role: domain.RoleAdmin, Name: "Ada"}, {Role: domain.RoleAdmin, Name: "Bob", ExpiresAt: p.clock.now.Add(time.Hour)},
+		{Role: domain.RoleScaler, Name: "keda"}, {Role: domain.RoleWorker, Name: "Rack 7", WorkerIDs: "rack7-*"},
+	} {
+		made, secret, err := here.CreateKey(t.Context(), k)
+		require.NoError(t, err)
+		for _, s := range []*tenancy.Service{here, there} {
+			who, err := s.Authenticate(t.Context(), secret)
+			require.NoError(t, err)
+			require.Equal(t, domain.Principal{Role: k.Role, KeyID: made.ID, WorkerIDs: k.WorkerIDs}, who)
+		}
+		p.requireEnded(here, secret[:len(secret)-1]+"w")
+		require.NoError(t, here.RevokeKey(t.Context(), "", made.ID))
+		p.requireEnded(here, secret)
+		p.clock.now = p.clock.now.Add(2 * time.Second)
+		p.requireEnded(there, secret)
+	}
+	list, err := here.ListKeys(t.Context(), "")
+	require.NoError(t, err)
+	require.Len(t, list, 4)
+	who, err := here.Authenticate(t.Context(), "admin")
+	require.NoError(t, err)
+	require.Equal(t, domain.KeyAdmin, who.KeyID, "the bootstrap key stays")
+}
+
 func TestRevokeKey_WhileTheKeyIsBeingRead_IsNotForgottenAgain(t *testing.T) {
 	p := newPlace(t)
 	s := p.coordinator(p.clock)
-	k, secret, err := s.CreateKey(t.Context(), "cust_a", domain.RoleCustomer, time.Time{})
+	k, secret, err := s.CreateKey(t.Context(), domain.APIKey{CustomerID: "cust_a", Role: domain.RoleCustomer})
 	require.NoError(t, err)
 	p.keys.held.Store(true)
 	answered := make(chan error, 1)
@@ -114,7 +142,7 @@ func TestRevokeKey_WhileTheKeyIsBeingRead_IsNotForgottenAgain(t *testing.T) {
 func TestRevokeKey_OnAnotherCoordinator_EndsTheKeyWithinTwoSeconds(t *testing.T) {
 	p := newPlace(t)
 	here, there := p.coordinator(p.clock), p.coordinator(p.clock)
-	k, secret, err := here.CreateKey(t.Context(), "cust_a", domain.RoleCustomer, time.Time{})
+	k, secret, err := here.CreateKey(t.Context(), domain.APIKey{CustomerID: "cust_a", Role: domain.RoleCustomer})
 	require.NoError(t, err)
 	p.requireWorks(there, secret)
 	require.NoError(t, here.RevokeKey(t.Context(), "cust_a", k.ID))
@@ -130,16 +158,16 @@ func TestAuthenticate_WhenTheCoordinatorsClockIsWrong_GoesByTheStores(t *testing
 			own := &hand{p.clock.now.Add(off)}
 			s := p.coordinator(own)
 			move := func(d time.Duration) { p.clock.now, own.now = p.clock.now.Add(d), own.now.Add(d) }
-			_, secret, err := s.CreateKey(t.Context(), "cust_a", domain.RoleViewer, p.clock.now.Add(time.Hour))
+			_, secret, err := s.CreateKey(t.Context(), domain.APIKey{CustomerID: "cust_a", Role: domain.RoleViewer, ExpiresAt: p.clock.now.Add(time.Hour)})
 			require.NoError(t, err)
 			p.requireWorks(s, secret)
 			move(time.Hour - time.Second)
 			p.requireWorks(s, secret)
 			move(time.Second)
 			p.requireEnded(s, secret) // although it was read a second ago
-			_, _, err = s.CreateKey(t.Context(), "cust_a", domain.RoleViewer, p.clock.now)
+			_, _, err = s.CreateKey(t.Context(), domain.APIKey{CustomerID: "cust_a", Role: domain.RoleViewer, ExpiresAt: p.clock.now})
 			require.Equal(t, domain.CodeInvalidInput, domain.CodeOf(err))
-			_, _, err = s.CreateKey(t.Context(), "cust_a", domain.RoleViewer, p.clock.now.Add(time.Minute))
+			_, _, err = s.CreateKey(t.Context(), domain.APIKey{CustomerID: "cust_a", Role: domain.RoleViewer, ExpiresAt: p.clock.now.Add(time.Minute)})
 			require.NoError(t, err)
 		})
 	}
@@ -153,7 +181,7 @@ func TestAllow_ForEveryRole_SaysWhatItsLimitIs(t *testing.T) {
 	require.True(t, d.Allowed)
 	require.Equal(t, domain.TierFree.Limits(), limits)
 	require.Equal(t, limits.Burst-1, d.Remaining)
-	for _, role := range []domain.Role{domain.RoleAdmin, domain.RoleWorker} {
+	for _, role := range []domain.Role{domain.RoleAdmin, domain.RoleScaler, domain.RoleWorker} {
 		d, limits, err = s.Allow(t.Context(), domain.Principal{Role: role})
 		require.NoError(t, err)
 		require.True(t, d.Allowed)

@@ -8,7 +8,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Config are the keys that belong to nobody's customer.
+// Config holds the keys of the configuration. They work beside the stored operator keys.
 type Config struct {
 	// AdminKey authenticates administrators, WorkerKeys workers. Empty ones match nothing.
 	AdminKey   string
@@ -86,11 +86,14 @@ const limitsFor = 5 * time.Second
 // which nothing is used up.
 var unlimited = domain.Limits{RatePerSec: 1_000_000, Burst: 1_000_000}
 
-// Allow takes one request from the principal's rate. Admins and workers are not limited. If the
-// limiter fails, its error is returned with the limits, if those are known, and the caller decides.
+// Allow takes one request from the principal's rate. A role without a customer is not limited. If
+// the limiter fails, its error is returned with the limits, if those are known, and the caller
+// decides.
 func (s *Service) Allow(ctx context.Context, p domain.Principal) (ports.RateDecision, domain.Limits, error) {
-	if p.Role == domain.RoleAdmin || p.Role == domain.RoleWorker {
+	switch p.Role {
+	case domain.RoleAdmin, domain.RoleScaler, domain.RoleWorker:
 		return ports.RateDecision{Allowed: true, Remaining: unlimited.Burst}, unlimited, nil
+	case domain.RoleCustomer, domain.RoleViewer:
 	}
 	limits, err := s.cache.limits(p.CustomerID, func() (domain.Limits, error) {
 		c, err := s.deps.Customers.Get(ctx, p.CustomerID)
