@@ -59,7 +59,7 @@ func memoryBacking(_ *testing.T, clock *steppedClock) (ports.Stores, func(time.D
 
 func postgresBacking(t *testing.T, clock *steppedClock) (ports.Stores, func(time.Duration)) {
 	t.Helper()
-	h := postgresStores(t)
+	h := postgresStores(t)(t)
 	t.Cleanup(h.Close)
 	return h.Open(), func(d time.Duration) {
 		clock.advance(d)

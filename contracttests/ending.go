@@ -121,6 +121,10 @@ func endingCases() []Case[StoreHarness] {
 				known := assign(b, w)
 				known.FoundAt = f.occupancy()[0].FoundAt
 				f.must(known)
+				_, err := f.Workloads.Apply(t.Context(), domain.Batch{
+					Epoch: f.epoch, Transitions: []domain.Transition{found, assign(c, w)},
+				})
+				require.Equal(t, domain.CodeInternal, domain.CodeOf(err), "they do not come in one batch")
 				gone := report(a, w, domain.EventLetGo, 1)
 				gone.WorkerID = w.ID
 				f.apply(gone)

@@ -189,6 +189,11 @@ func (m *model) batch(t *rapid.T) {
 			ts[i] = m.transition(t, append(workerEvents, domain.EventCancel, domain.EventLose)...)
 		}
 	}
+	if slices.ContainsFunc(ts, func(t domain.Transition) bool { return t.Event == domain.EventAssign }) {
+		ts = slices.DeleteFunc(ts, func(t domain.Transition) bool { // see domain.Batch.Check
+			return t.Event == domain.EventLinger || t.Event == domain.EventLetGo
+		})
+	}
 	m.apply(ts...)
 }
 

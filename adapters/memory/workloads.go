@@ -73,6 +73,9 @@ func (w workloads) Apply(ctx context.Context, b domain.Batch) ([]domain.Result, 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if err := b.Check(); err != nil {
+		return nil, err
+	}
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
 	if b.Epoch != 0 || b.NeedsEpoch() {

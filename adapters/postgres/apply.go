@@ -27,6 +27,9 @@ func (w workloads) Apply(ctx context.Context, b domain.Batch) ([]domain.Result, 
 // apply locks and reads the rows that a batch concerns, executes the batch, and queues the writes
 // for the commit.
 func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
+	if err := b.Check(); err != nil {
+		return nil, err
+	}
 	assigns, reports := false, false
 	ids := make([]string, len(b.Transitions))
 	for i := range b.Transitions {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -180,6 +181,18 @@ func (p *Postgres) create(tb testing.TB, options string) string {
 	p.Exec(tb, "postgres", "CREATE DATABASE "+name+options)
 	tb.Cleanup(func() { p.Drop(tb, name) })
 	return name
+}
+
+// Empty deletes all rows of a database but those of the tables to keep. It is several times faster
+// than a new database.
+func (p *Postgres) Empty(tb testing.TB, database string, keep ...string) {
+	tb.Helper()
+	p.Exec(tb, database, fmt.Sprintf(`DO $$ DECLARE t regclass; BEGIN
+ SET LOCAL session_replication_role = replica; -- foreign keys don't matter when everything goes
+ FOR t IN SELECT oid FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition
+  AND relnamespace = 'public'::regnamespace AND NOT relname = ANY('{%s}'::text[]) LOOP
+  EXECUTE 'DELETE FROM ' || t;
+ END LOOP; END $$`, strings.Join(keep, ",")))
 }
 
 // Drop drops a database before its test ends.

@@ -198,6 +198,20 @@ func (b Batch) NeedsEpoch() bool {
 	return false
 }
 
+// Check refuses a batch that holds both assignments and what inventories tell. What a session has in
+// its hands is read before a batch, and its assignments must fit in that.
+func (b Batch) Check() error {
+	assigns, inventories := false, false
+	for i := range b.Transitions {
+		assigns = assigns || b.Transitions[i].Event == EventAssign
+		inventories = inventories || b.Transitions[i].Event.inventories()
+	}
+	if assigns && inventories {
+		return NewError(CodeInternal, "a batch holds assignments and inventory events")
+	}
+	return nil
+}
+
 // NeedsEpoch reports whether only the leader may make this transition. A lose with LossMissing is
 // not one: the worker itself says that it does not hold the workload.
 func (t *Transition) NeedsEpoch() bool {

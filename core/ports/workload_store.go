@@ -35,8 +35,10 @@ type WorkloadStore interface {
 	// domain.Ending. A worker's event is fenced when its session is not the worker's current one,
 	// or DEAD. The lines of an applied transition are kept in the same transaction: in order,
 	// numbered per workload (Seq from 1); the oldest of a workload beyond domain.MaxLogLines are
-	// dropped. CodeInternal when the store cannot take something of the batch; nothing of it is
-	// applied.
+	// dropped. CodeInternal when the store cannot take something of the batch, or the batch mixes
+	// assignments with inventory events (Batch.Check); nothing of it is applied. An assignment is
+	// also refused when a run of the session was found in its worker's inventory after the plan;
+	// see Transition.FoundAt.
 	Apply(ctx context.Context, batch domain.Batch) ([]domain.Result, error)
 
 	// Get returns the customer's workloads with these ids in the order asked for, leaving out those
