@@ -66,7 +66,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
 			endPolls()
-			bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownMax)
+			bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 			defer cancel()
 			err = errors.Join(err, a.shut(bounded), a.halt(bounded))
 		}
@@ -89,7 +89,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 	})
 }
 
-// halt ends the loops, gives leadership away, and gives back everything else.
+// halt ends the loops, gives up leadership and releases everything else.
 func (a *App) halt(ctx context.Context) error {
 	var errs []error
 	if a.busServer != nil {
@@ -141,13 +141,13 @@ func cursorKey(cfg Config) []byte {
 	return mac.Sum(nil)
 }
 
-// shutdownMax bounds how long requests in flight are waited for.
-const shutdownMax = 15 * time.Second
+// shutdownTimeout bounds how long a stop waits for requests in flight.
+const shutdownTimeout = 15 * time.Second
 
 // Close stops in the order that loses nothing: no new requests, those in flight and the batch under
-// way finish, leadership is given away, loops end.
+// way finish, leadership is given up, loops end.
 func (a *App) Close(ctx context.Context) error {
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownMax)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	a.stopping()
 	var errs []error

@@ -13,8 +13,8 @@ import (
 // fileSuffix makes the name of the variable that says in which file a secret stands.
 const fileSuffix = "_FILE"
 
-// secretFileMax bounds a file that holds a secret.
-const secretFileMax = 64 << 10
+// secretFileLimit bounds the size of a file that holds a secret, in bytes.
+const secretFileLimit = 64 << 10
 
 // readSecretFiles gives each secret whose variable with the suffix _FILE is set the content of that
 // file. A list may stand on several lines. Every mistake is reported; the content of a file never
@@ -72,12 +72,12 @@ func readSecret(path string) (string, error) {
 		return "", err
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	b, err := io.ReadAll(io.LimitReader(f, secretFileMax+1))
+	b, err := io.ReadAll(io.LimitReader(f, secretFileLimit+1))
 	switch {
 	case err != nil:
 		return "", err
-	case len(b) > secretFileMax:
-		return "", fmt.Errorf("%s is larger than %d bytes", path, secretFileMax)
+	case len(b) > secretFileLimit:
+		return "", fmt.Errorf("%s is larger than %d bytes", path, secretFileLimit)
 	}
 	value := strings.TrimSpace(string(b))
 	if value == "" {

@@ -148,7 +148,7 @@ func TestSecrets_FromFiles_AreReadAndEveryMistakeIsReported(t *testing.T) {
 
 	_, err = Load([]string{
 		"NIYANTA_ADMIN_KEY_FILE=" + file("admin", canary), "NIYANTA_ADMIN_KEY=" + canary, "NIYANTA_REDIS_URL_FILE=" + filepath.Join(dir, "none"),
-		"NIYANTA_NATS_URL_FILE=" + file("empty", " \n"), "NIYANTA_POSTGRES_URL_FILE=" + file("huge", strings.Repeat("x", secretFileMax+1)),
+		"NIYANTA_NATS_URL_FILE=" + file("empty", " \n"), "NIYANTA_POSTGRES_URL_FILE=" + file("huge", strings.Repeat("x", secretFileLimit+1)),
 		"NIYANTA_WORKER_SLOTS=ten",
 	})
 	require.Error(t, err)

@@ -8,8 +8,8 @@ import (
 	"github.com/niyanta/niyanta/adapters/telemetry"
 )
 
-// traceFlushMax bounds how long the last spans are waited for.
-const traceFlushMax = 5 * time.Second
+// traceFlushTimeout bounds how long a stop waits for the last spans to be exported.
+const traceFlushTimeout = 5 * time.Second
 
 // StartTracing exports spans if the configuration says where to. The function it returns sends the
 // last ones.
@@ -22,7 +22,7 @@ func StartTracing(ctx context.Context, cfg Config, role Role, version string, lo
 		return nil, err
 	}
 	return func() {
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), traceFlushMax)
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), traceFlushTimeout)
 		defer cancel()
 		if err := p.Shutdown(bounded); err != nil {
 			log.Warn("the last spans were not exported", "error", err)

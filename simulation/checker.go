@@ -164,9 +164,9 @@ func (c *checker) cancelled(id domain.WorkloadID) {
 	}
 }
 
-// stopMax is how long a cancelled workload may go on while nothing goes wrong: until the next
-// heartbeat is answered, if the command was lost.
-const stopMax = beat + 2*time.Second
+// stopTimeout is how long a cancelled workload may go on in a run without faults. If the command is
+// lost, the answer to the next heartbeat stops it.
+const stopTimeout = beat + 2*time.Second
 
 // effect hears that a run does something. It must not once its worker's lease was over: the worker
 // stops its runs before anyone else may start them. Nor long after a cancel was acknowledged (I11).
@@ -178,7 +178,7 @@ func (c *checker) effect(run domain.RunID) {
 	if s, ok := c.stopped[id]; ok {
 		limit := 3 * lease // who hears nothing for one stops by itself; who hears half of it may need more
 		if s.healed {
-			limit = stopMax
+			limit = stopTimeout
 		}
 		if late := c.w.Now().Sub(s.at); late > limit {
 			c.fail("I11", "%s works %s after its cancel was acknowledged", id, late)

@@ -30,7 +30,7 @@ func (w *World) client(ctx context.Context) {
 		return
 	}
 	id := w.acknowledged[w.rng.IntN(len(w.acknowledged))]
-	w.as(c, nil, func() { w.steer(ctx, c, id) })
+	w.as(c, nil, func() { w.control(ctx, c, id) })
 }
 
 // changeLimit has an administrator change how much may run at once.
@@ -43,7 +43,7 @@ func (w *World) setLimit(ctx context.Context, limit int) {
 	}
 }
 
-func (w *World) steer(ctx context.Context, c *process, id domain.WorkloadID) {
+func (w *World) control(ctx context.Context, c *process, id domain.WorkloadID) {
 	switch w.rng.IntN(7) {
 	case 0:
 		w.cancel(ctx, c, id)

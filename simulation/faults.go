@@ -8,8 +8,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// errAway is what a store or a coordinator answers that fails.
-var errAway = domain.Unavailable(0, "injected fault")
+// errInjected is the error of a call that a fault made fail.
+var errInjected = domain.Unavailable(0, "injected fault")
 
 // faulty draws whether a fault of that probability happens now; never once the world is healed.
 func (w *World) faulty(p float64) bool {
@@ -27,13 +27,13 @@ func through[R any](w *World, f func() (R, error)) (R, error) {
 	w.stall()
 	w.mayDie()
 	if w.faulty(w.P.StoreBefore) {
-		return none, errAway
+		return none, errInjected
 	}
 	r, err := f()
 	w.stall()
 	w.mayDie()
 	if err == nil && w.faulty(w.P.StoreAfter) {
-		return none, errAway
+		return none, errInjected
 	}
 	return r, err
 }

@@ -90,7 +90,7 @@ func (w *World) insist(req lifecycle.SubmitRequest) domain.WorkloadID {
 	return ""
 }
 
-func (w *World) steered(f func(ctx context.Context, c *process)) {
+func (w *World) controlled(f func(ctx context.Context, c *process)) {
 	c := w.coordinators[1]
 	w.as(c, nil, func() { f(context.Background(), c) })
 }
@@ -122,12 +122,12 @@ func (w *World) Journey() {
 	w.want("deaf", scriptInput{Steps: 1, Deaf: true}, 6*time.Second)
 	paused := w.want("paused", scriptInput{Steps: 12}, 0)
 	w.rounds(3)
-	w.steered(func(ctx context.Context, c *process) { _, _, _ = c.Lifecycle.Pause(ctx, tenant, paused, user, "") })
+	w.controlled(func(ctx context.Context, c *process) { _, _, _ = c.Lifecycle.Pause(ctx, tenant, paused, user, "") })
 	w.rounds(3)
-	w.steered(func(ctx context.Context, c *process) { _, _ = c.Lifecycle.Resume(ctx, tenant, paused, user, "") })
+	w.controlled(func(ctx context.Context, c *process) { _, _ = c.Lifecycle.Resume(ctx, tenant, paused, user, "") })
 	cancelled := w.want("cancelled", scriptInput{Steps: 50}, 0)
 	w.rounds(3)
-	w.steered(func(ctx context.Context, c *process) { w.cancel(ctx, c, cancelled) })
+	w.controlled(func(ctx context.Context, c *process) { w.cancel(ctx, c, cancelled) })
 	w.runner(paused).end(context.Background()) // what it runs is released
 
 	w.wait(20 * time.Second) // the leader ends what ignores its deadline
@@ -162,12 +162,12 @@ func (w *World) Journey() {
 	nobody.Affinity.Hard.WorkerTags = map[string]string{"tag": nobodys}
 	stuck := w.insist(nobody)
 	w.wait(20 * time.Second)
-	w.steered(func(ctx context.Context, c *process) { w.cancel(ctx, c, stuck) })
+	w.controlled(func(ctx context.Context, c *process) { w.cancel(ctx, c, stuck) })
 
 	// One is asked to make room, and continues later.
 	modest := w.want("modest", scriptInput{Steps: 12}, 0)
 	w.rounds(4)
-	w.steered(func(ctx context.Context, _ *process) { w.preempt(ctx, modest) })
+	w.controlled(func(ctx context.Context, _ *process) { w.preempt(ctx, modest) })
 	w.rounds(12)
 
 	// One freezes for longer than its lease, and wakes up.

@@ -14,8 +14,8 @@ type network struct {
 	w        *World
 	flying   []func()
 	commands map[domain.WorkerID][]*listener
-	// awayUntil is when the bus carries messages again.
-	awayUntil time.Time
+	// disconnectedUntil is when the bus carries messages again.
+	disconnectedUntil time.Time
 }
 
 // listener is one process's subscription to a worker's commands.
@@ -41,7 +41,7 @@ func (n *network) send(label string, deliver func()) {
 	if harm == CrashBefore {
 		n.w.die()
 	}
-	if harm == LoseRequest || harm == LoseAnswer || n.w.Now().Before(n.awayUntil) || n.w.faulty(n.w.P.Drop) {
+	if harm == LoseRequest || harm == LoseAnswer || n.w.Now().Before(n.disconnectedUntil) || n.w.faulty(n.w.P.Drop) {
 		return
 	}
 	n.flying = append(n.flying, deliver)

@@ -21,21 +21,21 @@ func call[R any](p *plane, name string, f func(c ports.ControlPlane) (R, error))
 	w := p.w
 	c := w.reachable()
 	if p.worker.dead || c == nil || w.Now().Before(p.worker.cutUntil) || w.faulty(w.P.Drop) {
-		return none, errAway
+		return none, errInjected
 	}
 	harm := w.Boundary("call " + name)
 	if died := harm == CrashBefore || w.faulty(w.P.Die); died || harm == LoseRequest {
 		p.worker.die(died)
-		return none, errAway
+		return none, errInjected
 	}
 	var r R
 	var err error
 	if !w.as(c, p.worker, func() { r, err = f(c.Plane) }) || w.faulty(w.P.Drop) {
-		return none, errAway // there is no answer, or it was lost
+		return none, errInjected // there is no answer, or it was lost
 	}
 	if died := harm == CrashAfter || w.faulty(w.P.Die); died || harm == LoseAnswer {
 		p.worker.die(died)
-		return none, errAway
+		return none, errInjected
 	}
 	return r, err
 }

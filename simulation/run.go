@@ -90,9 +90,9 @@ func (w *World) disturb() {
 		k.cutUntil = w.Now().Add(time.Duration(w.rng.IntN(60)) * time.Second)
 	case w.faulty(w.P.Leave):
 		w.leave(k)
-	case w.faulty(w.P.Away):
-		w.note("the bus is away")
-		w.net.awayUntil = w.Now().Add(time.Duration(w.rng.IntN(60)) * time.Second)
+	case w.faulty(w.P.Disconnect):
+		w.note("the bus is disconnected")
+		w.net.disconnectedUntil = w.Now().Add(time.Duration(w.rng.IntN(60)) * time.Second)
 	}
 	switch c := w.coordinators[w.rng.IntN(len(w.coordinators))]; {
 	case w.faulty(w.P.Crash):
@@ -136,7 +136,7 @@ func (w *World) Heal() {
 	for _, c := range w.coordinators {
 		c.frozenUntil = time.Time{}
 	}
-	w.net.awayUntil = time.Time{}
+	w.net.disconnectedUntil = time.Time{}
 	w.setLimit(ctx, 8)
 	w.giveUp(ctx)
 	until := w.Now().Add(healBound)

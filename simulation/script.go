@@ -56,7 +56,7 @@ func (s *script) Init(_ context.Context, t ports.Task) error {
 // Execute implements ports.Workload.
 func (s *script) Execute(ctx context.Context, p ports.Progress) (domain.JSON, error) {
 	for s.step < s.in.Steps {
-		if err := s.k.sleep(ctx, s.k.w.pace()); err != nil {
+		if err := s.k.sleep(ctx, s.k.w.stepTime()); err != nil {
 			if ctx.Err() != nil {
 				return "", context.Cause(ctx)
 			}
@@ -73,8 +73,8 @@ func (s *script) Execute(ctx context.Context, p ports.Progress) (domain.JSON, er
 	return `{"done":true}`, nil
 }
 
-// pace is how long a step takes.
-func (w *World) pace() time.Duration {
+// stepTime is how long a step takes.
+func (w *World) stepTime() time.Duration {
 	if w.P == (Probabilities{}) {
 		return time.Second
 	}

@@ -116,9 +116,9 @@ func SmallActions(workloads int) []Action {
 		add("stale "+string(e), func(s *Small) { s.report(e, 1) })
 	}
 	for i := range workloads {
-		add(fmt.Sprint("cancel ", i), func(s *Small) { s.steer(i, domain.EventCancel) })
-		add(fmt.Sprint("pause ", i), func(s *Small) { s.steer(i, domain.EventRequestPause) })
-		add(fmt.Sprint("resume ", i), func(s *Small) { s.steer(i, domain.EventResume) })
+		add(fmt.Sprint("cancel ", i), func(s *Small) { s.control(i, domain.EventCancel) })
+		add(fmt.Sprint("pause ", i), func(s *Small) { s.control(i, domain.EventRequestPause) })
+		add(fmt.Sprint("resume ", i), func(s *Small) { s.control(i, domain.EventResume) })
 	}
 	for _, d := range []time.Duration{ttl + time.Second, lease + time.Second} {
 		add("wait "+d.String(), func(s *Small) { s.w.clock.now = s.w.clock.now.Add(d) })
@@ -211,7 +211,7 @@ func (s *Small) report(e domain.Event, back int) {
 	_, _ = plane.Report(ctx, ref, []ports.Report{r})
 }
 
-func (s *Small) steer(i int, e domain.Event) {
+func (s *Small) control(i int, e domain.Event) {
 	l, ctx, id := s.w.coordinators[1].Lifecycle, context.Background(), s.w.acknowledged[i]
 	switch e {
 	case domain.EventCancel:

@@ -39,7 +39,7 @@ type Probabilities struct {
 	Crash, Freeze, Cut      float64 // per step, of some process
 	Stall                   float64 // of a call of a store: the others go on meanwhile, for a while
 	Die                     float64 // of a call of a store or of a coordinator: the caller's process ends before it, or right behind it
-	Away                    float64 // per step: the bus carries nothing for a while
+	Disconnect              float64 // per step: the bus carries nothing for a while
 	Leave                   float64 // per step: some worker is drained, or removed
 	Unsupervised            float64 // of a worker's death: its supervisor dies with it
 }
@@ -47,7 +47,7 @@ type Probabilities struct {
 // DefaultProbabilities make a few dozen faults in a run.
 var DefaultProbabilities = Probabilities{
 	Drop: 0.03, Duplicate: 0.03, StoreBefore: 0.01, StoreAfter: 0.01, Crash: 0.003, Freeze: 0.004, Cut: 0.003, Stall: 0.004,
-	Die: 0.001, Away: 0.0005, Leave: 0.001, Unsupervised: 0.3,
+	Die: 0.001, Disconnect: 0.0005, Leave: 0.001, Unsupervised: 0.3,
 }
 
 // Backend is where a run keeps its data.

@@ -14,7 +14,7 @@ const (
 	RoleCustomer Role = "customer"
 	// RoleViewer reads its customer's workloads, with payloads masked.
 	RoleViewer Role = "viewer"
-	// RoleAdmin onboards customers, makes keys, controls workers.
+	// RoleAdmin creates customers and keys, and controls workers.
 	RoleAdmin Role = "admin"
 	// RoleScaler reads what an autoscaler needs.
 	RoleScaler Role = "scaler"

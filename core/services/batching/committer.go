@@ -8,12 +8,12 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// Committer gathers items of concurrent callers into batches. It has no goroutine of its own: the
-// caller that finds no commit under way commits for all that have gathered, then hands over to one
-// of those who wait.
+// Committer gathers the items of concurrent callers into batches. It has no goroutine of its own.
+// A caller that finds no commit in progress commits for everybody in the queue, and then hands over
+// to one of the callers that wait.
 type Committer[T, R any] struct {
 	commit func(ctx context.Context, items []T) ([]R, error)
-	max    int
+	limit  int
 
 	mu      sync.Mutex
 	waiting []*call[T, R]
@@ -26,22 +26,21 @@ type call[T, R any] struct {
 	results []R
 	err     error
 	done    chan struct{} // closed when answered
-	// answered belongs to whoever commits.
+	// answered is used only by the caller that commits.
 	answered bool
-	lead     chan struct{} // receives the order to commit the next batch
+	lead     chan struct{} // receives a token when this caller must commit the next batch
 }
 
-// NewCommitter returns a committer of batches of about maxItems at most (one caller's items are
-// never split). commit must return one result per item, in order; its error goes to every caller of
-// the batch, except CodeInternal, upon which each caller's items are committed by themselves.
-func NewCommitter[T, R any](maxItems int, commit func(ctx context.Context, items []T) ([]R, error)) *Committer[T, R] {
-	return &Committer[T, R]{commit: commit, max: maxItems}
+// NewCommitter returns a Committer. A batch holds at most limit items, but the items of one caller
+// are never split. commit must return one result per item, in order. Its error goes to every caller
+// of the batch. When it is CodeInternal, the items of each caller are committed separately.
+func NewCommitter[T, R any](limit int, commit func(ctx context.Context, items []T) ([]R, error)) *Committer[T, R] {
+	return &Committer[T, R]{commit: commit, limit: limit}
 }
 
-// Do commits items together with those of concurrent callers and returns their results. A caller
-// whose context ends while it waits gets the context's error; its items may be committed all the
-// same. The commit itself is detached from the cancellation of whichever caller executes it,
-// because it acts for others too.
+// Do commits items together with those of concurrent callers and returns their results. If ctx ends
+// while the caller waits, Do returns its error; the items may be committed all the same. The commit
+// itself is not cancelled with the caller that executes it, because it acts for others too.
 func (c *Committer[T, R]) Do(ctx context.Context, items ...T) ([]R, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -67,7 +66,7 @@ func (c *Committer[T, R]) Do(ctx context.Context, items ...T) ([]R, error) {
 	}
 }
 
-// abandon leaves the queue. If the order to commit arrived at the same moment, it is carried out.
+// abandon removes a call from the queue. If it was told to commit meanwhile, it hands over.
 func (c *Committer[T, R]) abandon(me *call[T, R]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -79,17 +78,17 @@ func (c *Committer[T, R]) abandon(me *call[T, R]) {
 	}
 	select {
 	case <-me.lead:
-		c.handOver()
+		c.handOverLocked()
 	default:
 	}
 }
 
-// flush commits one batch, its caller's items included because they stand first, and hands over.
+// flush commits one batch and hands over. The items of its caller come first.
 func (c *Committer[T, R]) flush(ctx context.Context) {
 	c.mu.Lock()
 	var batch []*call[T, R]
 	n := 0
-	for len(c.waiting) > 0 && (n == 0 || n+len(c.waiting[0].items) <= c.max) {
+	for len(c.waiting) > 0 && (n == 0 || n+len(c.waiting[0].items) <= c.limit) {
 		n += len(c.waiting[0].items)
 		batch = append(batch, c.waiting[0])
 		c.waiting = c.waiting[1:]
@@ -99,7 +98,7 @@ func (c *Committer[T, R]) flush(ctx context.Context) {
 	for _, b := range batch {
 		items = append(items, b.items...)
 	}
-	defer func() { // also when a panic passes through that is nobody's accident
+	defer func() { // also when safely lets a panic pass
 		for _, b := range batch {
 			if !b.answered {
 				b.err = domain.NewError(domain.CodeInternal, "the commit did not return")
@@ -107,7 +106,7 @@ func (c *Committer[T, R]) flush(ctx context.Context) {
 			}
 		}
 		c.mu.Lock()
-		c.handOver()
+		c.handOverLocked()
 		c.mu.Unlock()
 	}()
 	results, err := c.safely(ctx, items)
@@ -116,7 +115,7 @@ func (c *Committer[T, R]) flush(ctx context.Context) {
 		case err == nil:
 			b.results, results = results[:len(b.items):len(b.items)], results[len(b.items):]
 		case domain.IsCode(err, domain.CodeInternal) && len(batch) > 1:
-			// What one of them brought cannot be committed: the others must not pay for it.
+			// The items of one caller cannot be committed. The others must not fail with them.
 			b.results, b.err = c.safely(ctx, b.items)
 		default:
 			b.err = err
@@ -126,9 +125,9 @@ func (c *Committer[T, R]) flush(ctx context.Context) {
 	}
 }
 
-// safely commits items. An accident (a panic with an error or a text) becomes CodeInternal, so that
-// it fails whoever brought what causes it; so does an answer that is not one result per item. A
-// panic with another value is somebody's way out of the process, and passes.
+// safely commits items. It turns a panic with an error or a string into CodeInternal, so that only
+// the caller whose items cause it fails. A number of results that differs from the number of items
+// is CodeInternal, too. A panic with any other value passes: the simulation ends a process so.
 func (c *Committer[T, R]) safely(ctx context.Context, items []T) (results []R, err error) {
 	defer func() {
 		switch p := recover().(type) {
@@ -146,8 +145,8 @@ func (c *Committer[T, R]) safely(ctx context.Context, items []T) (results []R, e
 	return results, err
 }
 
-// handOver orders the first that waits to commit; c.mu is held.
-func (c *Committer[T, R]) handOver() {
+// handOverLocked tells the first caller in the queue to commit the next batch. It needs c.mu.
+func (c *Committer[T, R]) handOverLocked() {
 	if len(c.waiting) == 0 {
 		c.busy = false
 		return

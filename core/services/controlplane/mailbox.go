@@ -10,20 +10,20 @@ import (
 )
 
 const (
-	// mailboxMax bounds the commands kept for a worker that does not poll; beyond it the oldest go,
-	// because every command comes again by reconciliation.
-	mailboxMax = 20_000
-	// mailboxIdle is how long a mailbox stays without being polled.
+	// mailboxLimit bounds the commands kept for a worker that does not poll. Beyond it the oldest
+	// are dropped: reconciliation sends every command again.
+	mailboxLimit = 20_000
+	// mailboxIdle is how long a mailbox is kept without being polled.
 	mailboxIdle = 2 * time.Minute
 )
 
-// openTimeout bounds the opening of a mailbox, which outlives the call that opens it.
+// openTimeout bounds the opening of a mailbox. It does not end with the call that opens it.
 const openTimeout = 5 * time.Second
 
-// mailboxes keep commands between the polls of workers that are connected here. Each session has
-// its own, so that what an old session does never touches what its successor is to get. No mutex is
-// held while a subscription is opened or closed: a bus that does not answer holds up nobody but the
-// worker concerned.
+// mailboxes keep commands between the polls of workers that are connected here. Each session has a
+// mailbox of its own, so that an old session cannot take the commands of its successor. No mutex is
+// held while a subscription is opened or closed: a bus that does not answer delays only the worker
+// concerned.
 type mailboxes struct {
 	listener ports.Listener
 	clock    ports.Clock
@@ -33,7 +33,7 @@ type mailboxes struct {
 	closed   bool
 }
 
-// mailbox is one session's.
+// mailbox holds the commands of one session.
 type mailbox struct {
 	session domain.SessionID
 	// opened is closed when sub and err are set.
@@ -47,8 +47,8 @@ type mailbox struct {
 	polled   time.Time
 }
 
-// of returns the mailbox of a session that is live, opening it when needed. Callers that come while
-// it opens wait for it.
+// of returns the mailbox of a live session and opens it if necessary. Concurrent callers wait until
+// it is open.
 func (m *mailboxes) of(ctx context.Context, ref ports.SessionRef) (*mailbox, error) {
 	box, mine, idle := m.place(ref)
 	for _, b := range idle {
@@ -65,8 +65,8 @@ func (m *mailboxes) of(ctx context.Context, ref ports.SessionRef) (*mailbox, err
 	}
 }
 
-// place finds or files the session's mailbox; mine tells the caller to open it. It returns those
-// that nobody polls any more.
+// place returns the mailbox of a session and adds it if there is none. mine reports whether the
+// caller must open it. idle are the mailboxes to close, because they are no longer polled.
 func (m *mailboxes) place(ref ports.SessionRef) (box *mailbox, mine bool, idle []*mailbox) {
 	now := m.clock.Now()
 	m.mu.Lock()
@@ -82,8 +82,8 @@ func (m *mailboxes) place(ref ports.SessionRef) (box *mailbox, mine bool, idle [
 	return box, mine, m.idleLocked(now)
 }
 
-// subscribe opens a mailbox that this caller filed. One that cannot be opened is forgotten: the
-// next caller tries again.
+// subscribe opens a mailbox that its caller has added. If that fails, the mailbox is removed, and
+// the next caller tries again.
 func (m *mailboxes) subscribe(ctx context.Context, ref ports.SessionRef, box *mailbox) {
 	// The subscription outlives the request that opened it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), openTimeout)
@@ -101,7 +101,7 @@ func (m *mailboxes) subscribe(ctx context.Context, ref ports.SessionRef, box *ma
 	}
 }
 
-// idleLocked forgets the mailboxes that nobody polls any more and returns them, to be closed.
+// idleLocked removes the mailboxes that are no longer polled and returns them. It needs m.mu.
 func (m *mailboxes) idleLocked(now time.Time) (idle []*mailbox) {
 	if now.Sub(m.swept) < mailboxIdle/4 {
 		return nil
@@ -130,8 +130,7 @@ func (m *mailboxes) close() {
 	}
 }
 
-// close ends the subscription, if it has one; one that is still being opened is closed by who opens
-// it.
+// close ends the subscription, if there is one. While it is being opened, subscribe closes it.
 func (b *mailbox) close() {
 	select {
 	case <-b.opened:
@@ -145,7 +144,7 @@ func (b *mailbox) close() {
 func (b *mailbox) put(c ports.Command) {
 	b.mu.Lock()
 	if b.session == c.SessionID {
-		if len(b.commands) >= mailboxMax {
+		if len(b.commands) >= mailboxLimit {
 			b.commands = b.commands[1:]
 		}
 		b.commands = append(b.commands, c)
@@ -157,7 +156,7 @@ func (b *mailbox) put(c ports.Command) {
 	}
 }
 
-// take returns all commands, waiting for the first at most as long as wait.
+// take returns all commands. It waits for the first until wait has passed.
 func (b *mailbox) take(ctx context.Context, wait time.Duration) ([]ports.Command, error) {
 	waited, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()

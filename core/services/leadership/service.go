@@ -14,8 +14,8 @@ import (
 type Config struct {
 	// Holder names this coordinator, uniquely for its life.
 	Holder string
-	// TTL is the lease; Renew the time between renewals; Margin how long before the lease's end, by
-	// this process's own clock, the leader stops acting.
+	// TTL is the length of the lease. Renew is the time between renewals. Margin is how long before
+	// the end of the lease the leader stops acting, by this process's clock.
 	TTL, Renew, Margin time.Duration
 }
 
@@ -27,47 +27,51 @@ type Deps struct {
 	Log      *slog.Logger
 }
 
-// Service holds the claim. Tick is called by one loop; the rest is safe for concurrent use.
+// Service holds the claim. One loop calls Tick; the other methods are safe for concurrent use.
 type Service struct {
 	cfg  Config
 	deps Deps
 
 	mu    sync.Mutex
 	claim Claim
-	// confirmed is when the last acquisition or renewal that was answered had been sent.
+	// confirmed is when the last successful acquisition or renewal was sent.
 	confirmed time.Time
 	leading   bool
 	leader    ports.Leadership
 }
 
-// Claim is a leadership in force.
+// Claim is a leadership that this process holds.
 type Claim struct {
 	Epoch int64
-	// Since is when it began, or when it was confirmed again after it had lapsed by this process's
-	// clock: from then on workers get one full lease before any is declared dead.
+	// Since is when it began. If it lapsed by this process's clock, Since is when it was confirmed
+	// again. From then on workers have one full lease before any is declared dead.
 	Since time.Time
 }
 
 // New returns the service.
 func New(cfg Config, deps Deps) *Service { return &Service{cfg: cfg, deps: deps} }
 
-// Current returns the claim, if this process may act as leader right now by its own clock.
+// Current returns the claim. It reports whether this process may act as leader now, by its clock.
 func (s *Service) Current() (Claim, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.claim, s.leading && s.valid(s.deps.Clock.Now())
+	return s.claim, s.leading && s.validLocked(s.deps.Clock.Now())
 }
 
-func (s *Service) valid(now time.Time) bool { return now.Sub(s.confirmed) < s.cfg.TTL-s.cfg.Margin }
+// validLocked reports whether the lease still holds at now, less the margin. It needs s.mu.
+func (s *Service) validLocked(now time.Time) bool {
+	return now.Sub(s.confirmed) < s.cfg.TTL-s.cfg.Margin
+}
 
-// Leader returns who was seen leading last; the holder is empty when nobody was.
+// Leader returns the leader that was seen last. Its holder is empty if there was none.
 func (s *Service) Leader() ports.Leadership {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.leader
 }
 
-// Tick acquires or renews when due. elected is true when this call began a leadership.
+// Tick acquires or renews the lease when that is due. elected reports whether this call began a
+// leadership.
 func (s *Service) Tick(ctx context.Context) (elected bool, err error) {
 	sent := s.deps.Clock.Now()
 	s.mu.Lock()
@@ -102,12 +106,12 @@ func (s *Service) renew(ctx context.Context, sent time.Time, epoch int64) error 
 	defer s.mu.Unlock()
 	switch {
 	case domain.IsCode(err, domain.CodeFenced):
-		s.lost("another coordinator took over")
+		s.lostLocked("another coordinator took over")
 		return nil
 	case err != nil:
 		return err
 	}
-	if !s.valid(sent) {
+	if !s.validLocked(sent) {
 		s.claim.Since = sent
 		s.deps.Log.Warn("leadership had lapsed and is confirmed again", "epoch", epoch)
 	}
@@ -115,20 +119,21 @@ func (s *Service) renew(ctx context.Context, sent time.Time, epoch int64) error 
 	return nil
 }
 
-func (s *Service) lost(why string) {
+// lostLocked ends the leadership. It needs s.mu.
+func (s *Service) lostLocked(why string) {
 	s.leading = false
 	s.leader = ports.Leadership{}
 	s.deps.Observer.Leader(false, s.claim.Epoch)
 	s.deps.Log.Warn("no longer leader", "epoch", s.claim.Epoch, "reason", why)
 }
 
-// StepDown gives leadership away at once; another coordinator's next Tick gets it. Not leading:
-// nothing happens.
+// StepDown gives up leadership at once. The next Tick of another coordinator acquires it. It does
+// nothing unless this coordinator leads.
 func (s *Service) StepDown(ctx context.Context) error {
 	s.mu.Lock()
 	leading, epoch := s.leading, s.claim.Epoch
 	if leading {
-		s.lost("stepped down")
+		s.lostLocked("stepped down")
 	}
 	s.mu.Unlock()
 	if !leading {

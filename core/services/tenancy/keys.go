@@ -11,7 +11,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// errUnauthorized is one answer for no key, a bad one, an expired one, a revoked one.
+// errUnauthorized is the same for a key that is missing, wrong, expired or revoked.
 func errUnauthorized() error {
 	return domain.NewError(domain.CodeUnauthorized, "a valid API key is required")
 }
@@ -26,7 +26,7 @@ func digests(keys ...string) [][32]byte {
 	return out
 }
 
-// matches compares with every digest in constant time.
+// matches reports whether a digest is a known one. It compares all of them in constant time.
 func matches(digest [32]byte, known [][32]byte) bool {
 	found := 0
 	for i := range known {
@@ -35,7 +35,7 @@ func matches(digest [32]byte, known [][32]byte) bool {
 	return found == 1
 }
 
-// Authenticate tells who a key belongs to. Everything that is not a usable key gets the same
+// Authenticate returns the principal of a key. Every key that cannot be used gets the same
 // CodeUnauthorized. A revocation takes effect within keyFor, an expiry at once.
 func (s *Service) Authenticate(ctx context.Context, key string) (domain.Principal, error) {
 	if key == "" || len(key) > 512 {
@@ -65,9 +65,9 @@ func (s *Service) Authenticate(ctx context.Context, key string) (domain.Principa
 	return domain.Principal{Role: k.Role, CustomerID: k.CustomerID, KeyID: k.ID, WorkerIDs: k.WorkerIDs}, nil
 }
 
-// usableKey reads a key and for how long it may be taken from memory. The store's clock decides
-// whether it has expired: the clocks of coordinators may be wrong, each in its own way.
-// CodeNotFound when it may not be used.
+// usableKey returns a key and how long it may be cached. The clock of the store decides whether the
+// key has expired, because the clocks of coordinators may be wrong. CodeNotFound if the key must not
+// be used.
 func (s *Service) usableKey(ctx context.Context, prefix string) (domain.APIKey, time.Duration, error) {
 	k, usable, err := s.deps.Keys.ByPrefix(ctx, prefix)
 	if err == nil && usable <= 0 {
@@ -76,8 +76,9 @@ func (s *Service) usableKey(ctx context.Context, prefix string) (domain.APIKey, 
 	return k, min(usable, keyFor), err
 }
 
-// CreateKey makes a key as k states it: CustomerID (empty: an operator key), Role, Name, WorkerIDs and ExpiresAt (zero:
-// never). The secret is returned once and stored nowhere. CodeInvalidInput, CodeNotFound.
+// CreateKey creates a key and returns it with its secret, which is stored nowhere. k states its
+// CustomerID (empty: an operator key), Role, Name, WorkerIDs and ExpiresAt (zero: never).
+// CodeInvalidInput, CodeNotFound.
 func (s *Service) CreateKey(ctx context.Context, k domain.APIKey) (domain.APIKey, string, error) {
 	var random [20]byte
 	s.deps.IDs.Random(random[:])
@@ -86,8 +87,8 @@ func (s *Service) CreateKey(ctx context.Context, k domain.APIKey) (domain.APIKey
 	return k, secret, err
 }
 
-// ImportKey stores a key whose secret was chosen elsewhere (the development server's). It must have
-// the form of a key of that customer. CodeInvalidInput, CodeNotFound.
+// ImportKey stores a key whose secret the caller chose, as the development server does. The secret
+// must have the form of a key of that customer. CodeInvalidInput, CodeNotFound.
 func (s *Service) ImportKey(ctx context.Context, k domain.APIKey, secret string) (domain.APIKey, error) {
 	if err := k.Validate(); err != nil {
 		return domain.APIKey{}, err
@@ -112,7 +113,8 @@ func (s *Service) ListKeys(ctx context.Context, customer domain.CustomerID) ([]d
 	return s.deps.Keys.List(ctx, customer)
 }
 
-// RevokeKey ends a customer's key, or an operator key if customer is empty, here at once and in other processes within keyFor. CodeNotFound.
+// RevokeKey revokes a customer's key, or an operator key if customer is empty: in this process at
+// once, in others within keyFor. CodeNotFound.
 func (s *Service) RevokeKey(ctx context.Context, customer domain.CustomerID, id domain.KeyID) error {
 	if err := s.deps.Keys.Revoke(ctx, customer, id); err != nil {
 		return err
@@ -122,21 +124,20 @@ func (s *Service) RevokeKey(ctx context.Context, customer domain.CustomerID, id 
 }
 
 const (
-	// keyFor is how long a key is taken from memory; it bounds how late a revocation takes effect
-	// elsewhere. Who waits for an answer has its key looked at again as often (see the HTTP
-	// adapter): together they stay below the 5 s that are promised.
+	// keyFor is how long a key is cached. It bounds how late a revocation takes effect in other
+	// processes. The HTTP adapter checks the key of a request that waits at the same interval:
+	// together they stay below the promised 5 s.
 	keyFor = 2 * time.Second
-	// cacheMax bounds the cache; beyond it everything is forgotten and read again.
-	cacheMax = 50_000
+	// cacheLimit bounds the entries of a cache. Beyond it the cache is emptied.
+	cacheLimit = 50_000
 )
 
-// keyCache remembers keys and limits for a few seconds, so that a busy API does not read them for
-// every request. Misses are not remembered: a stranger cannot fill it.
+// keyCache keeps keys and limits for a few seconds, so that a busy API does not read them for every
+// request. It keeps no misses: otherwise anybody could fill it.
 type keyCache struct {
 	clock ports.Clock
 	mu    sync.Mutex
-	// age counts how often keys were forgotten: what was read before that is not remembered after
-	// it.
+	// age counts how often the keys were dropped. A key that was read before is not kept after it.
 	age   int
 	keys  map[string]cached[domain.APIKey]
 	rates map[domain.CustomerID]cached[domain.Limits]
@@ -165,8 +166,8 @@ func (c *keyCache) forgetKeys() {
 	c.age++
 }
 
-// lookup returns what is remembered, or loads it and remembers it for as long as load says, counted
-// from before the call.
+// lookup returns the cached value. If there is none, it loads the value and keeps it for the time
+// that load returns, counted from before the call.
 func lookup[K comparable, T any](c *keyCache, m *map[K]cached[T], k K, load func() (T, time.Duration, error)) (T, error) {
 	now := c.clock.Now()
 	c.mu.Lock()
@@ -183,9 +184,9 @@ func lookup[K comparable, T any](c *keyCache, m *map[K]cached[T], k K, load func
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.age != age {
-		return v, nil // keys were forgotten meanwhile: it may be what was revoked
+		return v, nil // the keys were dropped meanwhile: this one may have been revoked
 	}
-	if *m == nil || len(*m) >= cacheMax {
+	if *m == nil || len(*m) >= cacheLimit {
 		*m = map[K]cached[T]{}
 	}
 	(*m)[k] = cached[T]{v, now.Add(ttl)}

@@ -8,28 +8,28 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Cancel ends a workload that is not final; the worker that runs it is told to stop. Cancelling
-// again is a success. CodeInvalidState with the detail "status" when it has finished otherwise.
+// Cancel ends a workload that is not final and tells the worker that runs it to stop. Cancelling it
+// again succeeds. CodeInvalidState with the detail "status" if it has finished otherwise.
 // CodeNotFound.
 func (s *Service) Cancel(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, actor domain.Actor, reason string) (domain.Workload, error) {
-	return s.steer(ctx, domain.Transition{
+	return s.control(ctx, domain.Transition{
 		WorkloadID: id, CustomerID: customer, Event: domain.EventCancel, Actor: actor, Reason: reason,
 	})
 }
 
-// Resume puts a paused workload back into the queue at its old place. CodeInvalidState,
-// CodeNotFound.
+// Resume returns a paused workload to its old place in the queue. CodeInvalidState, CodeNotFound.
 func (s *Service) Resume(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, actor domain.Actor, reason string) (domain.Workload, error) {
-	return s.steer(ctx, domain.Transition{
+	return s.control(ctx, domain.Transition{
 		WorkloadID: id, CustomerID: customer, Event: domain.EventResume, Actor: actor, Reason: reason,
 	})
 }
 
-// Pause asks for a pause of a running workload and waits a while for the worker to checkpoint and
-// stop. confirmed is false when it has not done so yet; the request stands. A workload that ended
-// otherwise in the meantime is CodeInvalidState with the detail "status".
+// Pause asks the worker of a running workload to save a checkpoint and to stop. It waits for that
+// until Config.PauseWait has passed. confirmed reports whether the worker has stopped; if not, the
+// request remains in force. CodeInvalidState with the detail "status" if the workload has ended
+// otherwise meanwhile.
 func (s *Service) Pause(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, actor domain.Actor, reason string) (w domain.Workload, confirmed bool, err error) {
-	w, err = s.steer(ctx, domain.Transition{
+	w, err = s.control(ctx, domain.Transition{
 		WorkloadID: id, CustomerID: customer, Event: domain.EventRequestPause, Actor: actor, Reason: reason,
 	})
 	if err != nil || w.Status == domain.StatusPaused {
@@ -48,7 +48,7 @@ func (s *Service) Pause(ctx context.Context, customer domain.CustomerID, id doma
 	case w.Status.Final():
 		return w, false, invalidState(verbs[domain.EventRequestPause], w.Status)
 	}
-	// Resumed by somebody else while we waited: the pause has happened.
+	// It was paused, and another caller has resumed it since.
 	return w, true, nil
 }
 
@@ -71,7 +71,8 @@ func (s *Service) Checkpoint(ctx context.Context, customer domain.CustomerID, id
 	return w, nil
 }
 
-func (s *Service) steer(ctx context.Context, t domain.Transition) (domain.Workload, error) {
+// control applies a transition that a user asked for and returns the workload.
+func (s *Service) control(ctx context.Context, t domain.Transition) (domain.Workload, error) {
 	r, err := s.deps.Applier.One(ctx, t)
 	if err != nil {
 		return domain.Workload{}, err
@@ -82,7 +83,7 @@ func (s *Service) steer(ctx context.Context, t domain.Transition) (domain.Worklo
 		if err != nil {
 			return w, err
 		}
-		// The answer is the state this call brought about, even if more has happened since.
+		// Return the state that this call led to, even if it has changed since.
 		w.State = r.State
 		return w, nil
 	case domain.OutcomeNotFound:
@@ -92,7 +93,7 @@ func (s *Service) steer(ctx context.Context, t domain.Transition) (domain.Worklo
 	return domain.Workload{}, invalidState(verbs[t.Event], r.State.Status)
 }
 
-// verbs say what an event does to a workload.
+// verbs name what an event does to a workload, for error messages.
 var verbs = map[domain.Event]string{
 	domain.EventCancel: "cancelled", domain.EventResume: "resumed", domain.EventRequestPause: "paused",
 }
@@ -102,16 +103,16 @@ func invalidState(verb string, current domain.Status) error {
 		With("status", string(current))
 }
 
-// Wait returns the workload when it is final, or as it is after d.
+// Wait returns the workload once it is final, or as it is after d.
 func (s *Service) Wait(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, d time.Duration) (domain.Workload, error) {
 	return s.follow(ctx, customer, id, d, func(w *domain.Workload) bool { return w.Status.Final() })
 }
 
-// pollEvery bounds how late a follower notices a change whose message was lost.
-const pollEvery = time.Second
+// pollInterval bounds how late follow notices a change whose message was lost.
+const pollInterval = time.Second
 
-// follow reads the workload until done says so or d has passed. Updates on the bus make it quick;
-// polling makes it sure.
+// follow reads the workload until done reports true or d has passed. It reads after each update on
+// the bus, and at pollInterval in case an update is lost.
 func (s *Service) follow(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, d time.Duration, done func(*domain.Workload) bool) (domain.Workload, error) {
 	w, err := s.Get(ctx, customer, id)
 	if err != nil || done(&w) || d <= 0 {
@@ -125,19 +126,19 @@ func (s *Service) follow(ctx context.Context, customer domain.CustomerID, id dom
 		}
 	})
 	if err == nil {
-		defer func() { _ = sub.Close() }() // a subscription that does not close costs nothing but its buffer
+		defer func() { _ = sub.Close() }() // one that does not close costs only its buffer
 	}
 	bounded, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	for {
-		// Read after subscribing: a change before the subscription is seen here.
+		// Read after subscribing, so that a change before the subscription is not missed.
 		if w, err = s.Get(ctx, customer, id); err != nil || done(&w) {
 			return w, err
 		}
 		if bounded.Err() != nil {
 			return w, ctx.Err()
 		}
-		step, next := context.WithTimeout(bounded, pollEvery)
+		step, next := context.WithTimeout(bounded, pollInterval)
 		select {
 		case <-changed:
 		case <-step.Done():
