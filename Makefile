@@ -43,6 +43,7 @@ test: ## every test, under the race detector
 	@cat bin/crashpoints.txt bin/exhaustive-*.txt bin/simulation.txt bin/chaos.txt
 
 test-all: test ## and whole what `make test` tries only in part: crash points, simulation, chaos, planted defects, recovery (an hour)
+	$(MAKE) --no-print-directory portable
 	$(MAKE) --no-print-directory crashpoints
 	$(MAKE) --no-print-directory sim SEEDS=10000
 	$(MAKE) --no-print-directory chaos
@@ -66,7 +67,7 @@ verify: ## generated code, modules and formatting are current
 	go -C bench mod tidy -diff
 	go vet ./...
 	go -C bench vet ./...
-	$(MAKE) --no-print-directory portable
+	GOOS=darwin GOARCH=arm64 go build ./cmd/... ./sdk/... ./examples/...
 
 portable: ## it builds on the other systems: whole on macOS and on Linux for ARM, without tests on Windows
 	GOOS=darwin GOARCH=arm64 go vet ./...
