@@ -61,8 +61,10 @@ func (t *Task[In, State]) Config(v any) error {
 }
 
 // Checkpoint saves state and progress. It returns nil only when they are durable and this run still holds the workload;
-// after any error the handler should return it. It still works for a short grace after ctx ended by ErrPaused or
-// ErrDraining and ErrPreempted, so that a handler can save where it stopped. A state is at most 10 MiB of JSON.
+// after any error the handler should return it. A state is at most 10 MiB of JSON.
+//
+// After ctx ended by ErrPaused, ErrDraining or ErrPreempted it still works for 10 seconds in all, so that a handler can
+// save where it stopped. Then it fails with that error.
 func (t *Task[In, State]) Checkpoint(ctx context.Context, state State, p Progress) error {
 	data, err := json.Marshal(state)
 	if err != nil {

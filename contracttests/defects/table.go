@@ -128,6 +128,8 @@ var defects = []defect{
 	{"a late assignment starts what has ended", "core/services/execution/commands.go", "if a.ended.has(key) {", "if false {", nil, []layer{sim}},
 	{"what was declined starts when it comes again", "core/services/execution/commands.go", "	a.ended.add(as.Run())\n", "", nil, []layer{sim, engine}},
 	{"a run makes room before its checkpoint is durable", "core/services/execution/stopping.go", "		if !saved || r.abandoned", "		if !saved && false || r.abandoned", nil, []layer{engine}},
+	{"each checkpoint after a pause has a grace of its own", "core/services/execution/saving.go", "left := s.run.graceLeft()",
+		"left := s.run.agent.cfg.StopGrace", nil, []layer{engine}},
 	{"a failure during a drain is taken for a release", "core/services/execution/run.go", "	case !stopped(r.ctx, err):\n", "	case false:\n", nil, []layer{engine}},
 	{"an outcome overtakes the log lines of its run", "core/services/execution/lines.go", "if r.sendingLines != nil || !r.fitLocked() && !r.gaveUpLocked(now) {", "if false {", nil, []layer{engine}},
 	{"a run that was stopped is left out of the inventory", agent, "for _, r := range a.allLocked() { // also", "for _, r := range a.allLocked() {\n\t\tif r.abandoned {\n\t\t\tcontinue\n\t\t}\n\t\t// also", nil, []layer{engine}},

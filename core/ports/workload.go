@@ -53,8 +53,8 @@ type Progress interface {
 	// in a line of their own.
 	Log(e LogEntry)
 	// Checkpoint saves data (and progress, if percent is not nil) and returns nil only when it is
-	// durable and the run still holds its workload. It works for a short grace after ctx ended by
-	// pause, drain or preemption.
+	// durable and the run still holds its workload. It works for a grace after ctx ended by pause,
+	// drain or preemption. All calls share that one grace; after it they fail with the cause.
 	Checkpoint(ctx context.Context, data []byte, percent *float64, message string) error
 }
 

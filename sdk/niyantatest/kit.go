@@ -71,7 +71,8 @@ func (k *Kit[In, State, Out]) RunCrashingAfter(ctx context.Context, n int, in In
 
 // RunStoppingAfter runs the workload and ends the context of every run after its n-th checkpoint (n >= 1), with one of
 // niyanta.ErrPaused, ErrDraining, ErrPreempted and ErrLeaseLost as its cause. Another run continues when the handler has
-// returned, until one ends by itself. Except after ErrLeaseLost, a run may still save a checkpoint.
+// returned, until one ends by itself. Except after ErrLeaseLost, a run may still save one checkpoint; the next one fails
+// with the cause.
 func (k *Kit[In, State, Out]) RunStoppingAfter(ctx context.Context, n int, cause error, in In) (Out, error) {
 	var none Out
 	switch {
@@ -205,6 +206,7 @@ type progress[State any] struct {
 	left   int
 	cause  error
 	lost   error // why nothing gets out any more
+	last   bool  // the checkpoint after the stop is taken
 	cancel context.CancelCauseFunc
 	save   func([]byte) error
 	log    func(string)
@@ -227,12 +229,13 @@ func (p *progress[State]) Checkpoint(ctx context.Context, data []byte, _ *float6
 	if p.lost != nil {
 		return p.lost
 	}
-	if ctx.Err() != nil && !resumes(context.Cause(ctx)) {
-		return context.Cause(ctx)
+	if cause := context.Cause(ctx); cause != nil && (p.last || !resumes(cause)) {
+		return cause
 	}
 	if err := p.save(data); err != nil {
 		return err
 	}
+	p.last = ctx.Err() != nil
 	if p.left--; p.left == 0 {
 		if !resumes(p.cause) {
 			p.lost = p.cause

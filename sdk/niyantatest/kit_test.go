@@ -137,6 +137,23 @@ func TestKit_WhenRunsAreStopped_OthersContinue(t *testing.T) {
 	require.ErrorContains(t, err, "at least 1")
 }
 
+func TestKit_WhenAHandlerOnlyAsksCheckpoint_StopsIt(t *testing.T) {
+	k := niyantatest.New(sum, func(ctx context.Context, task *niyanta.Task[in, state]) (int, error) {
+		s := task.State()
+		for s.Done < task.Input().N {
+			s = state{s.Done + 1, s.Sum + s.Done + 1}
+			if err := task.Checkpoint(ctx, s, niyanta.Progress{}); err != nil {
+				return 0, err
+			}
+		}
+		return s.Sum, nil
+	})
+	out, err := k.RunStoppingAfter(t.Context(), 3, niyanta.ErrPaused, in{N: 10})
+	require.NoError(t, err)
+	assert.Equal(t, 55, out)
+	assert.Equal(t, 3, k.Runs(), "each run saves three times, once more after its stop, and ends")
+}
+
 func TestKit_WhenRunsFail_TriesAgainAsOftenAsItMay(t *testing.T) {
 	k := niyantatest.New(sum, func(_ context.Context, task *niyanta.Task[in, state]) (int, error) {
 		if task.Attempt() == 1 {

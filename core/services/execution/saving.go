@@ -8,8 +8,9 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// saving says how long one checkpoint may be saved: until the caller's context ends, the run or the session. When the run
-// was paused, drained or preempted, it may still save for a short grace, and a save under way goes on.
+// saving bounds the save of one checkpoint: it lasts until the context of its caller or of its run ends. After a pause,
+// a drain or a preemption it may go on for what is left of the run's grace. All saves of a run share that one grace. With
+// one each, a handler that learns of its end from Checkpoint alone would save for ever.
 type saving struct {
 	run   *run
 	ctx   context.Context //nolint:containedctx // the caller's
@@ -17,20 +18,26 @@ type saving struct {
 	end   context.CancelFunc
 }
 
+// next returns the context of the next try, or why there is none.
 func (s *saving) next() (context.Context, error) {
 	cause := context.Cause(s.run.ctx)
 	switch {
-	case cause != nil && !errors.Is(cause, ports.ErrPaused) && !errors.Is(cause, ports.ErrDraining) && !errors.Is(cause, ports.ErrPreempted):
-		return nil, cause
 	case cause == nil && s.ctx.Err() == nil:
 		return s.ctx, nil
+	case cause != nil && !hasGrace(cause):
+		return nil, cause
 	case s.ctx.Err() != nil && (cause == nil || !errors.Is(context.Cause(s.ctx), cause)):
 		return nil, context.Cause(s.ctx) // the caller's own end
-	case s.grace == nil && s.ctx.Err() == nil:
-		s.grace, s.end = context.WithTimeout(s.ctx, s.run.agent.leaseTime())
-	case s.grace == nil:
-		s.grace, s.end = context.WithTimeout(context.WithoutCancel(s.ctx), s.run.agent.leaseTime())
-	case s.grace.Err() != nil:
+	}
+	left := s.run.graceLeft()
+	if s.grace == nil {
+		parent := s.ctx
+		if parent.Err() != nil {
+			parent = context.WithoutCancel(parent)
+		}
+		s.grace, s.end = context.WithTimeout(parent, left)
+	}
+	if left <= 0 || s.grace.Err() != nil {
 		return nil, cause
 	}
 	return s.grace, nil
@@ -42,8 +49,18 @@ func (s *saving) close() {
 	}
 }
 
-func (a *Agent) leaseTime() time.Duration {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return max(a.lease, time.Second)
+// hasGrace reports whether a run may still save after its context ended for this cause.
+func hasGrace(cause error) bool {
+	return errors.Is(cause, ports.ErrPaused) || errors.Is(cause, ports.ErrDraining) || errors.Is(cause, ports.ErrPreempted)
+}
+
+// graceLeft returns how much longer a run whose context has ended may take to save and return.
+func (r *run) graceLeft() time.Duration {
+	r.agent.mu.Lock()
+	defer r.agent.mu.Unlock()
+	return r.graceLeftLocked(r.agent.deps.Clock.Now())
+}
+
+func (r *run) graceLeftLocked(now time.Time) time.Duration {
+	return r.cancelledAt.Add(r.agent.cfg.StopGrace).Sub(now)
 }

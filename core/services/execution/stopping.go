@@ -126,7 +126,7 @@ func (a *Agent) patience() (longest time.Duration) {
 	defer a.mu.Unlock()
 	for _, r := range a.runs {
 		if r.state != ports.RunReporting {
-			longest = max(longest, r.cancelledAt.Add(a.cfg.StopGrace).Sub(now))
+			longest = max(longest, r.graceLeftLocked(now))
 		}
 	}
 	return longest

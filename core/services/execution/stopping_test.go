@@ -105,6 +105,48 @@ func TestStopping_AnyRunThatHasNotReturned_StaysInTheInventoryAndKeepsItsSlot(t 
 	}
 }
 
+// A handler may learn of its end from Checkpoint alone. It must not go on for ever because each save succeeds.
+func TestStopping_WhenAHandlerOnlyAsksCheckpoint_FailsItAfterOneGrace(t *testing.T) {
+	for kind, want := range map[ports.CommandKind]struct {
+		cause error
+		event domain.Event
+	}{
+		ports.CommandPause:   {ports.ErrPaused, domain.EventPaused},
+		ports.CommandDrain:   {ports.ErrDraining, domain.EventRelease},
+		ports.CommandPreempt: {ports.ErrPreempted, domain.EventRelease},
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			turn, saved := make(chan struct{}), make(chan error)
+			defer close(turn)
+			b := newBench(t, 1, one(&script{execute: func(ctx context.Context, p ports.Progress) (domain.JSON, error) {
+				for range turn {
+					err := p.Checkpoint(ctx, []byte("x"), nil, "")
+					saved <- err
+					if err != nil {
+						return "", err
+					}
+				}
+				return "", nil
+			}}))
+			save := func() error { turn <- struct{}{}; return <-saved }
+			b.assign("wl_1", 1)
+			require.NoError(t, save())
+			b.command(kind, "wl_1", 1)
+			require.Eventually(t, func() bool { return b.lastBeat().Inventory[0].State == ports.RunStopping },
+				20*time.Second, time.Millisecond)
+			for range execution.DefaultStopGrace/time.Second - 1 {
+				b.clock.advance(time.Second)
+				require.NoError(t, save(), "within the grace it may save, more than once")
+			}
+			b.clock.advance(time.Second)
+			require.ErrorIs(t, save(), want.cause)
+			b.settle()
+			assert.Equal(t, want.event, b.plane.last("wl_1").Event)
+			assert.Empty(t, b.lastBeat().Inventory)
+		})
+	}
+}
+
 // The coordinator waits for the inventory to know which slots are free.
 func TestStopping_WhatTheCoordinatorWaitsFor_HastensTheHeartbeat(t *testing.T) {
 	free := make(chan struct{})

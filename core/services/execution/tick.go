@@ -28,7 +28,7 @@ func (a *Agent) tickRunLocked(r *run, now time.Time) {
 	switch {
 	case r.state == ports.RunReporting:
 	case !r.cancelledAt.IsZero():
-		if !r.stuck && now.Sub(r.cancelledAt) > a.cfg.StopGrace {
+		if !r.stuck && r.graceLeftLocked(now) < 0 {
 			a.noteStuckLocked(r)
 		}
 	case !r.haltBy.IsZero() && !now.Before(r.haltBy):
