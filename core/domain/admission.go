@@ -2,19 +2,19 @@ package domain
 
 import "time"
 
-// Admission is what is decided on a submission.
+// Admission is the decision on a submission.
 type Admission int
 
 // The decisions.
 const (
 	// Admitted: the workload is stored.
 	Admitted Admission = iota
-	// AdmittedBefore: it repeats a submission that was stored, whose workload is the answer.
+	// AdmittedBefore: it repeats a stored submission. The answer is the workload of that one.
 	AdmittedBefore
 	// AdmissionConflict: its idempotency key was used for something else, or its id is another
 	// customer's.
 	AdmissionConflict
-	// AdmissionQueueFull: as much waits already as the customer may have waiting.
+	// AdmissionQueueFull: the customer has as many waiting workloads as its limit allows.
 	AdmissionQueueFull
 	// AdmissionNoCustomer: the customer does not exist.
 	AdmissionNoCustomer
@@ -33,28 +33,27 @@ type KeyUse struct {
 // Forgotten reports whether the key may be used anew.
 func (u *KeyUse) Forgotten(now time.Time) bool { return now.Sub(u.At) >= IdempotencyRetention }
 
-// Use is what the submission leaves under its idempotency key when it is admitted.
+// Use returns what is stored under the idempotency key of the submission when it is admitted.
 func (s *Submission) Use(now time.Time) KeyUse {
 	return KeyUse{s.CustomerID, s.IdempotencyKey, s.ID, s.Digest, s.Meaning, now}
 }
 
-// KnownWorkloads is what a store knows that a submission may collide with, the submissions before
-// it in the batch included.
+// KnownWorkloads is the stored data that a submission may conflict with. It includes the
+// submissions before it in the batch.
 type KnownWorkloads struct {
-	// Customer is whose submission it is; nil when there is no such customer.
+	// Customer is the customer that submits; nil if it does not exist.
 	Customer *Customer
-	// Owner is the customer of the workload that has the submission's id; empty when there is
-	// none.
+	// Owner is the customer of the workload with the id of the submission; empty if there is none.
 	Owner CustomerID
 	// Use is the first submission under the customer's idempotency key; nil when there is none.
 	Use *KeyUse
-	// Queued is how much of the customer's waits, or an upper bound of it.
+	// Queued is the number of the customer's waiting workloads, or an upper bound of it.
 	Queued int
 }
 
-// Admit decides on a submission. existing is the workload that it repeats (AdmittedBefore). A
-// store that gave an upper bound as Queued counts before it refuses the submission
-// (AdmissionQueueFull).
+// Admit decides on a submission. For AdmittedBefore, existing is the workload that it repeats. A
+// store that passed an upper bound as Queued must count exactly before it answers
+// AdmissionQueueFull.
 func (s *Submission) Admit(known KnownWorkloads, now time.Time) (a Admission, existing WorkloadID) {
 	switch {
 	case known.Customer == nil:

@@ -35,14 +35,17 @@ func TestValidateProgram_RefusesWhatNoWorkerOffers(t *testing.T) {
 		require.NoError(t, domain.ValidateProgram(name), name)
 	}
 	for _, name := range []string{
-		"", ".", "..", "/", "./a", "../a", "a/b", "/a/../b", "/a//b", "/a/", "//a", "/a/.", "a\nb", "a\x00", "a\xff", strings.Repeat("a", 256),
+		"", ".", "..", "/", "./a", "../a", "a/b", "/a/../b", "/a//b", "/a/", "//a", "/a/.", "a\nb", "a\x00", "a\xff",
+		strings.Repeat("a", 256),
 	} {
 		require.Error(t, domain.ValidateProgram(name), "%q", name)
 	}
 }
 
 func TestSubmission_OfAProgramThatCannotBeOffered_IsRefusedByName(t *testing.T) {
-	s := domain.Submission{Spec: domain.Spec{Type: "exec", Input: `{"command":["./x"]}`, Run: domain.DefaultRunConfig()}}
+	s := domain.Submission{
+		Spec: domain.Spec{Type: "exec", Input: `{"command":["./x"]}`, Run: domain.DefaultRunConfig()},
+	}
 	err := s.Validate()
 	require.ErrorContains(t, err, "command")
 	require.True(t, domain.IsCode(err, domain.CodeInvalidInput))

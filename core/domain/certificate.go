@@ -9,17 +9,17 @@ import (
 // PrefixProcess is the prefix of process ids.
 const PrefixProcess = "proc_"
 
-// digestLength is that of a SHA-256 in hexadecimal.
+// digestLength is the length of a SHA-256 in hexadecimal.
 const digestLength = 2 * sha256.Size
 
-// SessionEnd ends a session before its lease does. It is either the holder's own word, a session,
-// or a death certificate, a process and its secret.
+// SessionEnd ends a session before its lease does. It is either a deregistration, which names a
+// session, or a death certificate, which names a process and holds its secret.
 type SessionEnd struct {
 	// WorkerID and SessionID name the session whose holder deregisters.
 	WorkerID  WorkerID  `json:"worker_id,omitempty"`
 	SessionID SessionID `json:"session_id,omitempty"`
-	// ProcessID names the process that died. Secret is what Registration.CertificateDigest is the
-	// digest of.
+	// ProcessID names the process that died. Registration.CertificateDigest is the digest of
+	// Secret.
 	ProcessID string `json:"process_id,omitempty"`
 	Secret    string `json:"secret,omitempty"`
 }
@@ -27,7 +27,7 @@ type SessionEnd struct {
 // Certificate reports whether e is a death certificate.
 func (e SessionEnd) Certificate() bool { return e.ProcessID != "" || e.Secret != "" }
 
-// Validate checks that e is exactly one of the two.
+// Validate checks that e is either a deregistration or a death certificate.
 func (e SessionEnd) Validate() error {
 	if !e.Certificate() {
 		if err := ValidateWorkerID(e.WorkerID); err != nil {
@@ -44,7 +44,7 @@ func (e SessionEnd) Validate() error {
 	return validateText("secret", e.Secret, 32, 256)
 }
 
-// Actor is who ends the session.
+// Actor returns who ends the session.
 func (e SessionEnd) Actor() Actor {
 	if e.Certificate() {
 		return Actor{Kind: ActorSystem, ID: e.ProcessID}
@@ -52,7 +52,7 @@ func (e SessionEnd) Actor() Actor {
 	return Actor{Kind: ActorWorker, ID: string(e.WorkerID)}
 }
 
-// String leaves the secret out, so that logs never hold it.
+// String omits the secret, so that it never appears in logs.
 func (e SessionEnd) String() string {
 	if e.Certificate() {
 		return "death certificate of process " + e.ProcessID
@@ -60,8 +60,7 @@ func (e SessionEnd) String() string {
 	return "deregistration of worker " + string(e.WorkerID) + ", session " + string(e.SessionID)
 }
 
-// CertificateDigest returns what a registration says of the secret of its death certificate: its
-// SHA-256, in hexadecimal.
+// CertificateDigest returns the SHA-256 of the secret of a death certificate, in hexadecimal.
 func CertificateDigest(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])

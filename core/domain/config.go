@@ -108,7 +108,8 @@ func ValidateTimeout(d time.Duration) error {
 // "_", "-".
 func ValidateType(field, name string) error {
 	if name == "" || len(name) > MaxTypeLength || !only(name[:1], isAlnum) || !only(name, isAlnum, '.', '_', '-') {
-		return Invalid(field, `must be 1 to %d of letters, digits, ".", "_" and "-", and start with a letter or digit`, MaxTypeLength)
+		return Invalid(field, `must be 1 to %d of letters, digits, ".", "_" and "-", and start with a letter or digit`,
+			MaxTypeLength)
 	}
 	return nil
 }

@@ -157,7 +157,8 @@ func effect(w *Workload, t *Transition, now time.Time, next *State, audit *Audit
 	case EventFail:
 		next.fail(w, t, t.Failure, now, audit)
 	case EventTimeout:
-		next.fail(w, t, &Failure{Type: FailureTimeout, Message: "timed out after " + w.Run.Timeout.String()}, now, audit)
+		f := &Failure{Type: FailureTimeout, Message: "timed out after " + w.Run.Timeout.String()}
+		next.fail(w, t, f, now, audit)
 	case EventPaused:
 		next.Status = StatusPaused
 		audit.Type, audit.CheckpointSequence = AuditPaused, w.CheckpointSequence

@@ -31,7 +31,8 @@ func TestFail_WhenRetriesAreSpent_IsFinal(t *testing.T) {
 		assert.Equal(t, domain.OutcomeIllegal, apply(&w, w.NotBefore.Add(-1), assign)[0], "the backoff is kept")
 		start := event(domain.EventStart)
 		start.Generation = w.Generation + 1
-		require.Equal(t, []domain.Outcome{domain.OutcomeApplied, domain.OutcomeApplied}, apply(&w, w.NotBefore, assign, start))
+		require.Equal(t, []domain.Outcome{domain.OutcomeApplied, domain.OutcomeApplied},
+			apply(&w, w.NotBefore, assign, start))
 	}
 	assert.Equal(t, domain.StatusFailed, w.Status)
 	assert.Equal(t, "boom", w.Failure.Message)
@@ -191,7 +192,8 @@ func TestDecline_FromTheSameWorkerAgain_PausesThatWorkerForLonger(t *testing.T) 
 func TestDecline_ByMoreWorkersThanAreRemembered_MakesTheWorkloadWait(t *testing.T) {
 	w := in(domain.StatusScheduled)
 	for n := range 40 {
-		w.Status, w.WorkerID, w.SessionID, w.EndedGeneration = domain.StatusScheduled, domain.WorkerID(fmt.Sprint("w", n)), "s1", 0
+		w.Status, w.WorkerID, w.SessionID = domain.StatusScheduled, domain.WorkerID(fmt.Sprint("w", n)), "s1"
+		w.EndedGeneration = 0
 		apply(&w, epoch0, event(domain.EventDecline))
 	}
 	assert.Len(t, w.Declines, 16)
@@ -202,8 +204,8 @@ func TestBackoff_Grows_UpToItsCapAndNeverZero(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		attempt, jitter := rapid.IntRange(0, 5000).Draw(t, "attempt"), rapid.Float64Range(0, 0.999999).Draw(t, "jitter")
 		b := domain.RetryBackoff{
-			Initial: time.Duration(rapid.Int64Range(1, int64(24*time.Hour)).Draw(t, "initial")), Factor: rapid.Float64Range(1, 100).Draw(t, "factor"),
-			Max: 24 * time.Hour,
+			Initial: time.Duration(rapid.Int64Range(1, int64(24*time.Hour)).Draw(t, "initial")),
+			Factor:  rapid.Float64Range(1, 100).Draw(t, "factor"), Max: 24 * time.Hour,
 		}
 		d, longer := b.Delay(attempt, jitter), b.Delay(attempt+1, jitter)
 		assert.GreaterOrEqual(t, d, time.Millisecond)
@@ -220,8 +222,9 @@ func TestDefaultBackoff_WithTheDefaultBudget_SpansFiveMinutes(t *testing.T) {
 		least += b.Delay(n, 0)
 	}
 	assert.GreaterOrEqual(t, least, 5*time.Minute)
-	assert.Equal(t, []time.Duration{2500 * time.Millisecond, 3750 * time.Millisecond, 7500 * time.Millisecond, 5 * time.Minute},
-		[]time.Duration{b.Delay(0, 0), b.Delay(0, 0.5), b.Delay(1, 0), b.Delay(5000, 0)}, "half is fixed, half is random")
+	want := []time.Duration{2500 * time.Millisecond, 3750 * time.Millisecond, 7500 * time.Millisecond, 5 * time.Minute}
+	assert.Equal(t, want, []time.Duration{b.Delay(0, 0), b.Delay(0, 0.5), b.Delay(1, 0), b.Delay(5000, 0)},
+		"half is fixed, half is random")
 	assert.Equal(t, b.Delay(3, 0.25), domain.RetryBackoff{}.Delay(3, 0.25), "the zero one is the default")
 }
 
@@ -237,7 +240,8 @@ func TestDecide_RandomTransitions_KeepTheInvariants(t *testing.T) {
 			now = now.Add(time.Duration(rapid.IntRange(0, 400).Draw(t, "seconds")) * time.Second)
 			tr := event(rapid.SampledFrom(events()).Draw(t, "event"))
 			tr.Generation = w.Generation + rapid.SampledFrom([]int64{0, 0, 0, 1, -1}).Draw(t, "stale")
-			tr.SessionID = rapid.SampledFrom([]domain.SessionID{w.SessionID, w.SessionID, "s1", "s2"}).Draw(t, "session")
+			sessions := []domain.SessionID{w.SessionID, w.SessionID, "s1", "s2"}
+			tr.SessionID = rapid.SampledFrom(sessions).Draw(t, "session")
 			if tr.Event == domain.EventAssign {
 				tr.WorkerID, tr.SessionID = "w", rapid.SampledFrom([]domain.SessionID{"s1", "s2"}).Draw(t, "holder")
 			}
@@ -299,5 +303,6 @@ func TestRelease_WithRetryAfter_WaitsThatLong(t *testing.T) {
 	assert.Zero(t, w.RedistributionCount)
 	assert.Zero(t, w.RetryCount)
 	assert.Equal(t, []domain.Outcome{domain.OutcomeIllegal}, apply(&w, epoch0, event(domain.EventAssign)))
-	assert.Equal(t, []domain.Outcome{domain.OutcomeApplied}, apply(&w, epoch0.Add(domain.PreemptionDelay), event(domain.EventAssign)))
+	assert.Equal(t, []domain.Outcome{domain.OutcomeApplied},
+		apply(&w, epoch0.Add(domain.PreemptionDelay), event(domain.EventAssign)))
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Stated is what a client stated of a submission, parsed: what it left out is nil or zero.
+// Stated holds the parsed fields of a submission. Fields that the client left out are nil or zero.
 type Stated struct {
 	Type       string
 	Input      JSON
@@ -20,8 +20,8 @@ type Stated struct {
 	MaxRetries *int
 }
 
-// Digest identifies a body by what it says: the order of fields, white space, the zone of a time
-// and what is stated as empty do not matter.
+// Digest identifies a body by its content. The order of fields, white space, the zone of a time and
+// empty fields do not matter.
 func (s Stated) Digest() [32]byte {
 	s.Input, s.Affinity, s.RunAt = canonical(s.Input), s.Affinity.canonical(), StoredTime(s.RunAt)
 	if len(s.Labels) == 0 {
@@ -42,14 +42,14 @@ func (s *Spec) Meaning() [32]byte {
 	}.Digest()
 }
 
-// Repeats reports whether s is the submission that was stored with these digests under its
-// idempotency key. What states the same is the same, though defaults have changed meanwhile; so is
-// what means the same, though one states a default that the other leaves out.
+// Repeats reports whether s repeats the submission that was stored with these digests under its
+// idempotency key. It does if it states the same, even if defaults have changed since, and if it
+// has the same effect, even if it states a default that the other leaves out.
 func (s *Submission) Repeats(digest, meaning [32]byte) bool {
 	return s.Digest == digest || s.Meaning == meaning && s.Meaning != [32]byte{}
 }
 
-// canonical writes JSON without white space and with sorted keys; numbers stay as they are written.
+// canonical returns JSON without white space and with sorted keys. It does not change numbers.
 func canonical(j JSON) JSON {
 	d := json.NewDecoder(bytes.NewReader([]byte(j)))
 	d.UseNumber()
@@ -64,7 +64,7 @@ func canonical(j JSON) JSON {
 	return JSON(b)
 }
 
-// canonical returns the rules with types in order: they are sets.
+// canonical returns the rules with sorted types, because these are sets.
 func (a Affinity) canonical() Affinity {
 	a = a.Clone()
 	for _, t := range []*AffinityTerms{&a.Hard, &a.Soft, &a.Anti} {

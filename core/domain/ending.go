@@ -31,8 +31,8 @@ type Ending struct {
 	Lane       LaneID
 	// AssignedAt is when it was assigned, EndedAt when it began to end.
 	AssignedAt, EndedAt time.Time
-	// FoundAt is when the worker's inventory told of the run although the store did not count it as the
-	// session's any more; zero when it did. A plan that was made before does not know of such a run.
+	// FoundAt is when the run was found in the worker's inventory although the store no longer
+	// counted it for the session; zero if it did. A plan made before that does not know the run.
 	FoundAt time.Time
 }
 
@@ -53,8 +53,8 @@ const (
 // the transition.
 func hands(w *Workload, before *State, t *Transition, out Outcome, now time.Time) (Hands, Ending) {
 	e := Ending{
-		WorkloadID: w.ID, CustomerID: w.CustomerID, Generation: t.Generation, WorkerID: t.WorkerID, SessionID: t.SessionID, Lane: w.Lane,
-		AssignedAt: now, EndedAt: now,
+		WorkloadID: w.ID, CustomerID: w.CustomerID, Generation: t.Generation, WorkerID: t.WorkerID,
+		SessionID: t.SessionID, Lane: w.Lane, AssignedAt: now, EndedAt: now,
 	}
 	r := ruleOf[t.Event]
 	switch {
@@ -65,7 +65,8 @@ func hands(w *Workload, before *State, t *Transition, out Outcome, now time.Time
 		return HandsFree, e
 	case r == nil || !r.Ends:
 	case out == OutcomeApplied && before.Status.Held():
-		e.Generation, e.WorkerID, e.SessionID, e.AssignedAt = before.Generation, before.WorkerID, before.SessionID, before.ScheduledAt
+		e.Generation, e.AssignedAt = before.Generation, before.ScheduledAt
+		e.WorkerID, e.SessionID = before.WorkerID, before.SessionID
 		if t.lingers(r) {
 			return HandsKeep, e
 		}

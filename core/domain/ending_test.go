@@ -13,7 +13,9 @@ import (
 // handsOf executes one transition and tells what changes about ending runs.
 func handsOf(w domain.Workload, tr domain.Transition) (domain.Hands, domain.Ending) {
 	tr.CustomerID = w.CustomerID
-	live := &domain.Tally{Workers: map[domain.WorkerID]*domain.Worker{"w1": {ID: "w1", SessionID: "s1", Status: domain.WorkerHealthy}}}
+	live := &domain.Tally{
+		Workers: map[domain.WorkerID]*domain.Worker{"w1": {ID: "w1", SessionID: "s1", Status: domain.WorkerHealthy}},
+	}
 	r, _, _ := domain.Execute(&w, &tr, live, epoch0)
 	return r.Hands, r.Ending
 }
@@ -29,7 +31,8 @@ func TestEnding_RunThatItsWorkerDidNotEnd_IsKept(t *testing.T) {
 			h, ending := handsOf(w, event(e))
 			assert.Equal(t, domain.HandsKeep, h, "%s of a %s run", e, s)
 			assert.Equal(t, domain.Ending{
-				WorkloadID: "wl_1", CustomerID: "cust_a", Generation: 3, WorkerID: "w1", SessionID: "s1", AssignedAt: epoch0.Add(-time.Minute), EndedAt: epoch0,
+				WorkloadID: "wl_1", CustomerID: "cust_a", Generation: 3, WorkerID: "w1", SessionID: "s1",
+				AssignedAt: epoch0.Add(-time.Minute), EndedAt: epoch0,
 			}, ending)
 		}
 	}
@@ -40,7 +43,9 @@ func TestEnding_RunThatItsWorkerDidNotEnd_IsKept(t *testing.T) {
 }
 
 func TestEnding_RunThatItsWorkerEnded_IsKeptOnlyWhileItsHandlerRuns(t *testing.T) {
-	for _, e := range []domain.Event{domain.EventComplete, domain.EventFail, domain.EventRelease, domain.EventPaused, domain.EventDecline} {
+	for _, e := range []domain.Event{
+		domain.EventComplete, domain.EventFail, domain.EventRelease, domain.EventPaused, domain.EventDecline,
+	} {
 		w := in(domain.StatusRunning)
 		if e == domain.EventDecline {
 			w = in(domain.StatusScheduled)
@@ -52,7 +57,9 @@ func TestEnding_RunThatItsWorkerEnded_IsKeptOnlyWhileItsHandlerRuns(t *testing.T
 		h, _ = handsOf(w, tr)
 		assert.Equal(t, domain.HandsKeep, h, e)
 	}
-	for _, loss := range []domain.Loss{domain.LossExpired, domain.LossReplaced, domain.LossRemoved, domain.LossMissing} {
+	for _, loss := range []domain.Loss{
+		domain.LossExpired, domain.LossReplaced, domain.LossRemoved, domain.LossMissing,
+	} {
 		tr := event(domain.EventLose)
 		tr.Loss = loss
 		h, _ := handsOf(in(domain.StatusRunning), tr)
@@ -112,8 +119,10 @@ func TestEnding_Inventory_KeepsAndLetsGoWhatIsNotHeld(t *testing.T) {
 func TestTally_RunThatIsEnding_KeepsItsSlotButNotItsCustomersPlace(t *testing.T) {
 	y := &domain.Tally{
 		MaxConcurrent: map[domain.CustomerID]int{"cust_a": 1}, Running: map[domain.CustomerID]int{"cust_a": 1},
-		Workers: map[domain.WorkerID]*domain.Worker{"w1": {ID: "w1", SessionID: "s1", Status: domain.WorkerHealthy, Slots: 1}},
-		Held:    map[domain.SessionID]int{"s1": 1},
+		Workers: map[domain.WorkerID]*domain.Worker{
+			"w1": {ID: "w1", SessionID: "s1", Status: domain.WorkerHealthy, Slots: 1},
+		},
+		Held: map[domain.SessionID]int{"s1": 1},
 	}
 	running, next := in(domain.StatusRunning), in(domain.StatusPending)
 	next.ID = "wl_2"

@@ -20,7 +20,8 @@ type Tally struct {
 	Held map[SessionID]int
 	// Suspects counts the suspects among them.
 	Suspects map[SessionID]int
-	// FoundAt is when the latest run was found in the inventory of the session's worker; see Ending.FoundAt.
+	// FoundAt is when the latest run was found in the inventory of the session's worker; see
+	// Ending.FoundAt.
 	FoundAt map[SessionID]time.Time
 }
 

@@ -16,7 +16,9 @@ func in(s domain.Status) domain.Workload {
 			ID: "wl_1", CustomerID: "cust_a", Type: "sleep", Run: domain.DefaultRunConfig(),
 			CreatedAt: epoch0, QueueAt: epoch0,
 		},
-		State: domain.State{Status: s, Generation: 3, CheckpointSequence: 2, CheckpointGeneration: 2, UpdatedAt: epoch0},
+		State: domain.State{
+			Status: s, Generation: 3, CheckpointSequence: 2, CheckpointGeneration: 2, UpdatedAt: epoch0,
+		},
 	}
 	if s.Held() {
 		w.WorkerID, w.SessionID = "w1", "s1"
@@ -34,7 +36,8 @@ func in(s domain.Status) domain.Workload {
 // event returns a well-guarded transition for a workload at generation 3.
 func event(e domain.Event) domain.Transition {
 	t := domain.Transition{
-		WorkloadID: "wl_1", Event: e, Generation: 3, SessionID: "s1", Actor: domain.Actor{Kind: domain.ActorWorker, ID: "w1"},
+		WorkloadID: "wl_1", Event: e, Generation: 3, SessionID: "s1",
+		Actor: domain.Actor{Kind: domain.ActorWorker, ID: "w1"},
 	}
 	switch e {
 	case domain.EventAssign:

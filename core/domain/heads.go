@@ -144,7 +144,9 @@ func (q HeadsQuery) Choose(lanes []FirstOfLane, tier Tier) (chosen []LaneID, asi
 		{min(limit/2, len(rs)), func(r ranked) int64 { return r.wait }},
 		{min(limit, len(rs)), func(r ranked) int64 { return r.place }},
 	} {
-		slices.SortFunc(rs, func(a, b ranked) int { return cmp.Or(cmp.Compare(of.by(a), of.by(b)), cmp.Compare(a.id, b.id)) })
+		slices.SortFunc(rs, func(a, b ranked) int {
+			return cmp.Or(cmp.Compare(of.by(a), of.by(b)), cmp.Compare(a.id, b.id))
+		})
 		for i := 0; len(chosen) < of.upTo; i++ {
 			if id := rs[i].id; !taken[id] {
 				taken[id] = true

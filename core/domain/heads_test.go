@@ -14,7 +14,8 @@ import (
 // first is a lane of customer "c" whose first workload has waited so many minutes.
 func first(n, priority, minutes int, hard map[string]string) domain.FirstOfLane {
 	l := domain.NewLane(&domain.Spec{
-		CustomerID: "c", Type: fmt.Sprint("t", n), Priority: priority, Affinity: domain.Affinity{Hard: domain.AffinityTerms{WorkerTags: hard}},
+		CustomerID: "c", Type: fmt.Sprint("t", n), Priority: priority,
+		Affinity: domain.Affinity{Hard: domain.AffinityTerms{WorkerTags: hard}},
 	})
 	return domain.FirstOfLane{Lane: l, Since: epoch0.Add(-time.Duration(minutes) * time.Minute)}
 }
@@ -49,7 +50,9 @@ func TestChoose_LanesThatNoWorkerAdmits_AreSetAsideAndDoNotCount(t *testing.T) {
 		lanes = append(lanes, first(n, 10, n, nil))
 	}
 	lanes = append(lanes, first(0, 10, 5, map[string]string{"gpu": "yes"}))
-	q := domain.HeadsQuery{Limit: 4, Policy: domain.PolicyPriority, Roster: domain.NewRoster([]domain.Worker{able, draining})}
+	q := domain.HeadsQuery{
+		Limit: 4, Policy: domain.PolicyPriority, Roster: domain.NewRoster([]domain.Worker{able, draining}),
+	}
 	chosen, aside := q.Choose(lanes, domain.TierFree)
 	for n := range 4 {
 		assert.Contains(t, chosen, lanes[n].Lane.ID)

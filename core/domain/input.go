@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// CheckText refuses text that not every store keeps: what is not valid UTF-8, and NUL. Requests are
-// checked with it before any store is asked, so that the answer is the same on each.
-// CodeInvalidInput naming the field.
+// CheckText refuses text that some store cannot keep: invalid UTF-8, and NUL. Requests are checked
+// before they reach a store, so that every store gives the same answer. CodeInvalidInput with the
+// field.
 func CheckText(field, s string) error {
 	switch {
 	case !utf8.ValidString(s):
@@ -20,8 +20,8 @@ func CheckText(field, s string) error {
 	return nil
 }
 
-// validateText checks a short text for people: its length in characters, no control characters,
-// and, where one is required, something to see.
+// validateText checks a short text: its length in characters, that it has no control characters,
+// and, unless minLen is 0, that something in it is visible.
 func validateText(field, s string, minLen, maxLen int) error {
 	if err := CheckText(field, s); err != nil {
 		return err
@@ -40,14 +40,14 @@ func validateText(field, s string, minLen, maxLen int) error {
 
 func visible(r rune) bool { return unicode.IsGraphic(r) && !unicode.IsSpace(r) }
 
-// Times that clients state lie in the years 2000 to 2199, in UTC. Every store keeps these, every
-// client reads them, and the zero time, which means "not stated" inside, is none of them.
+// Times that clients state lie in the years 2000 to 2199, in UTC. Every store keeps these and every
+// client reads them. The zero time, which means "not stated", is not among them.
 var (
 	minTime = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 	endTime = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// ValidateTime refuses a time outside of the years 2000 to 2199. CodeInvalidInput naming the field.
+// ValidateTime refuses a time outside of the years 2000 to 2199. CodeInvalidInput with the field.
 func ValidateTime(field string, t time.Time) error {
 	if t.Before(minTime) || !t.Before(endTime) {
 		return Invalid(field, "must lie in the years 2000 to 2199, in UTC")
@@ -55,8 +55,9 @@ func ValidateTime(field string, t time.Time) error {
 	return nil
 }
 
-// ParseTime reads an RFC 3339 time, with "t" and "z" also in lower case, as that allows. It returns
-// it in UTC. CodeInvalidInput naming the field when it is none, or not in the years 2000 to 2199.
+// ParseTime parses an RFC 3339 time and returns it in UTC. "t" and "z" may be in lower case, as
+// RFC 3339 allows. CodeInvalidInput with the field if s is no such time or outside of the years
+// 2000 to 2199.
 func ParseTime(field, s string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339Nano, strings.ToUpper(s))
 	if err != nil {
@@ -65,5 +66,5 @@ func ParseTime(field, s string) (time.Time, error) {
 	return t.UTC(), ValidateTime(field, t)
 }
 
-// StoredTime is t as stores keep it: UTC, in whole microseconds.
+// StoredTime returns t as stores keep it: in UTC and whole microseconds.
 func StoredTime(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

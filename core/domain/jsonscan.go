@@ -9,9 +9,9 @@ import (
 )
 
 // scanJSON reads one JSON value of any depth, without recursion. It returns the value in compact
-// form, and the first flaw that keeps it from being stored and read as it is. Characters that
-// encoders write as an escape without need (<, >, &, U+2028, U+2029) come back as themselves, so
-// that the value does not depend on how often it was encoded on its way.
+// form, and the first flaw that prevents storing it as it is. Some encoders escape <, >, &, U+2028
+// and U+2029 without need. scanJSON returns these characters unescaped, so that the value does not
+// depend on how often it was encoded.
 func scanJSON(text string) (compact string, flaw Flaw) {
 	s := &jsonScanner{in: text}
 	s.out.Grow(len(text))
@@ -24,8 +24,8 @@ func scanJSON(text string) (compact string, flaw Flaw) {
 	return s.out.String(), s.flaw
 }
 
-// jsonScanner reads JSON text byte by byte. What it keeps is in proportion to the text, whatever
-// that is: a bracket for each level that is open, and keys only as long as they can matter.
+// jsonScanner reads JSON text byte by byte. The memory it needs is proportional to the text: one
+// bracket for each open level, and keys only while the value may still be kept as it is.
 type jsonScanner struct {
 	in   string
 	at   int
@@ -157,12 +157,17 @@ func (s *jsonScanner) remember(token string) bool {
 	return true
 }
 
+// endsOfText are the bytes of a string that mean more than themselves: the quotation mark, the
+// backslash and the control characters, which are not allowed.
+const endsOfText = `"\` + "\x00\x01\x02\x03\x04\x05\x06\x07\x08\t\n\x0b\x0c\r\x0e\x0f" +
+	"\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f"
+
 // str reads a string and returns it as it stands in the text.
 func (s *jsonScanner) str() (token string, ok bool) {
 	begin := s.at
 	s.take(1)
 	for s.at < len(s.in) {
-		n := strings.IndexAny(s.in[s.at:], "\"\\\x00\x01\x02\x03\x04\x05\x06\x07\x08\t\n\x0b\x0c\r\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f")
+		n := strings.IndexAny(s.in[s.at:], endsOfText)
 		if n < 0 {
 			return "", false
 		}

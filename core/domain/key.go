@@ -28,7 +28,7 @@ const (
 	KeyWorker KeyID = "worker"
 )
 
-// Principal is who a request comes from. CustomerID is empty for admins, scalers and workers.
+// Principal is the sender of a request. CustomerID is empty for admins, scalers and workers.
 type Principal struct {
 	Role       Role
 	CustomerID CustomerID
@@ -59,8 +59,7 @@ type APIKey struct {
 // KeyForever is how long a key may be used that neither expires nor was revoked.
 const KeyForever = time.Duration(1<<63 - 1)
 
-// UsableFor returns for how long the key may authenticate from that time on: 0 when it is revoked
-// or has expired.
+// UsableFor returns how long the key may be used from now on: 0 if it is revoked or has expired.
 func (k APIKey) UsableFor(now time.Time) time.Duration {
 	switch {
 	case !k.RevokedAt.IsZero():
@@ -74,8 +73,8 @@ func (k APIKey) UsableFor(now time.Time) time.Duration {
 const (
 	keyScheme       = "nyt_"
 	keySecretLength = 32
-	// keyLookupLength is how much of the random part belongs to the lookup prefix: enough to tell
-	// the keys of one customer apart, leaving 120 bits secret.
+	// keyLookupLength is the length of the random part that belongs to the lookup prefix. It
+	// distinguishes the keys of one customer and leaves 120 bits secret.
 	keyLookupLength = 8
 )
 
@@ -121,9 +120,9 @@ func (k APIKey) Format(random [20]byte) string {
 }
 
 // KeyPrefix returns the lookup prefix of a key and the customer it claims, which is empty for an
-// operator key. ok is false when s does not have the form of a key: "nyt_", a customer id or a role,
-// "_" and 32 letters and digits. Nothing else is looked up, so that no store is asked for bytes that
-// it cannot compare.
+// operator key. ok is false when s does not have the form of a key: "nyt_", a customer id or a
+// role, "_" and 32 letters and digits. Nothing else is looked up, so that no store is asked for
+// bytes that it cannot compare.
 func KeyPrefix(s string) (prefix string, customer CustomerID, ok bool) {
 	body, found := strings.CutPrefix(s, keyScheme)
 	if !found || len(s) > 256 {

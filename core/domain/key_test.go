@@ -19,9 +19,10 @@ func TestWorkerPattern_Matches(t *testing.T) {
 		want        bool
 	}{
 		{"", "w", false}, {"", "", false}, {"w", "w", true}, {"w", "w1", false}, {"w", "", false},
-		{"*", "w", true}, {"*", "", true}, {"rack7-*", "rack7-", true}, {"rack7-*", "rack7-1", true}, {"rack7-*", "rack70-1", false},
-		{"rack7-*", "x-rack7-1", false}, {"*-gpu", "a-gpu", true}, {"*-gpu", "a-gpu-1", false}, {"a*a", "a", false}, {"a*a", "aa", true},
-		{"a*b*c", "aXbYc", true}, {"a*b*c", "acb", false}, {"a*bb*b", "abb", false}, {"a**c", "ac", true}, {"Rack*", "rack1", false},
+		{"*", "w", true}, {"*", "", true}, {"rack7-*", "rack7-", true}, {"rack7-*", "rack7-1", true},
+		{"rack7-*", "rack70-1", false}, {"rack7-*", "x-rack7-1", false}, {"*-gpu", "a-gpu", true},
+		{"*-gpu", "a-gpu-1", false}, {"a*a", "a", false}, {"a*a", "aa", true}, {"a*b*c", "aXbYc", true},
+		{"a*b*c", "acb", false}, {"a*bb*b", "abb", false}, {"a**c", "ac", true}, {"Rack*", "rack1", false},
 	} {
 		assert.Equal(t, c.want, domain.WorkerPattern(c.pattern).Matches(domain.WorkerID(c.id)), "%+v", c)
 	}
@@ -50,12 +51,13 @@ func TestAPIKey_Validate(t *testing.T) {
 	long := strings.Repeat("x", 201)
 	for field, bad := range map[string][]domain.APIKey{
 		"role": {
-			{CustomerID: "cust_a", Role: domain.RoleAdmin}, {CustomerID: "cust_a", Role: domain.RoleWorker, WorkerIDs: "*"}, {CustomerID: "cust_a"},
+			{CustomerID: "cust_a", Role: domain.RoleAdmin}, {CustomerID: "cust_a"},
+			{CustomerID: "cust_a", Role: domain.RoleWorker, WorkerIDs: "*"},
 			{Role: domain.RoleCustomer, Name: "n"}, {Role: domain.RoleViewer, Name: "n"}, {Name: "n"},
 		},
 		"name": {
-			{CustomerID: "cust_a", Role: domain.RoleViewer, Name: long}, {Role: domain.RoleAdmin}, {Role: domain.RoleAdmin, Name: " "},
-			{Role: domain.RoleScaler, Name: "a\x00"},
+			{CustomerID: "cust_a", Role: domain.RoleViewer, Name: long}, {Role: domain.RoleAdmin},
+			{Role: domain.RoleAdmin, Name: " "}, {Role: domain.RoleScaler, Name: "a\x00"},
 		},
 		"worker_ids": {
 			{Role: domain.RoleWorker, Name: "n"}, {Role: domain.RoleWorker, Name: "n", WorkerIDs: "a.b"},
@@ -71,7 +73,8 @@ func TestAPIKey_Validate(t *testing.T) {
 	}
 	for _, k := range []domain.APIKey{
 		{CustomerID: "cust_a", Role: domain.RoleCustomer}, {CustomerID: "cust_a", Role: domain.RoleViewer, Name: "CI"},
-		{Role: domain.RoleAdmin, Name: "Ada"}, {Role: domain.RoleScaler, Name: "keda"}, {Role: domain.RoleWorker, Name: "w", WorkerIDs: "*"},
+		{Role: domain.RoleAdmin, Name: "Ada"}, {Role: domain.RoleScaler, Name: "keda"},
+		{Role: domain.RoleWorker, Name: "w", WorkerIDs: "*"},
 	} {
 		assert.NoError(t, k.Validate())
 	}

@@ -96,7 +96,8 @@ type Occupancy struct {
 	Ending int
 	// Suspects is the number of suspects among the workloads it holds.
 	Suspects int
-	// FoundAt is when the latest of the ending runs was found in the worker's inventory; zero: none was.
+	// FoundAt is when the latest of the ending runs was found in the worker's inventory; zero if
+	// none was.
 	// See Ending.FoundAt.
 	FoundAt time.Time
 }

@@ -3,7 +3,7 @@ package domain
 import "encoding/json"
 
 // Change is one field of a patch. The zero Change leaves the field as it is. A Change that is Set
-// to the zero Value takes it back to its default; in JSON that is null.
+// to the zero Value resets the field to its default; in JSON that is null.
 type Change[T comparable] struct {
 	Set   bool
 	Value T
@@ -36,8 +36,8 @@ func (c *Change[T]) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &c.Value)
 }
 
-// LimitsPatch changes overrides of a tier's limits; one that is set to its zero value is the tier's
-// again.
+// LimitsPatch changes the overrides of a tier's limits. Setting one to zero restores the limit of
+// the tier.
 type LimitsPatch struct {
 	MaxConcurrent Change[int]
 	MaxQueueDepth Change[int]

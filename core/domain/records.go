@@ -79,27 +79,27 @@ type LogLine struct {
 	Message string
 }
 
-// MaxLogMessage is the longest log line kept, in bytes; longer ones are cut by the worker.
+// MaxLogMessage is the longest log line kept, in bytes. Workers cut longer ones.
 const MaxLogMessage = 8 << 10
 
-// MaxLogLines is how many lines are kept per workload; older ones go first.
+// MaxLogLines is the number of lines kept per workload. The oldest are dropped first.
 const MaxLogLines = 10_000
 
 // Bounds of checkpoints.
 const (
 	// MaxInlineCheckpoint is the largest checkpoint stored inline, before compression.
 	MaxInlineCheckpoint = 10 << 20
-	// CheckpointsKept is how many checkpoints of a workload stay.
+	// CheckpointsKept is the number of checkpoints kept per workload.
 	CheckpointsKept = 10
 )
 
-// Checkpoint describes one saved checkpoint; its bytes travel beside it.
+// Checkpoint describes one saved checkpoint. Its bytes are passed separately.
 type Checkpoint struct {
 	WorkloadID WorkloadID
 	Sequence   int64
 	Generation int64
-	// Size is the length of the data as the workload gave it; Encoding how it is stored
-	// ("" or "zstd"); Checksum the SHA-256 of the stored bytes.
+	// Size is the length of the data that the workload saved, in bytes. Encoding is the encoding of
+	// the stored bytes ("" or "zstd"), Checksum their SHA-256.
 	Size      int
 	Encoding  string
 	Checksum  [32]byte

@@ -18,7 +18,8 @@ const (
 	maxStream      = 20
 )
 
-// Report is what a worker says of one workload. Event is one of the worker events but checkpoint.
+// Report is an event of one workload that its worker reports. Event is any worker event except
+// checkpoint.
 type Report struct {
 	ID         string     `json:"report_id"`
 	WorkloadID WorkloadID `json:"workload_id"`
@@ -29,20 +30,20 @@ type Report struct {
 	Message    string     `json:"progress_message,omitempty"`
 	Result     JSON       `json:"result,omitempty"`
 	Failure    *Failure   `json:"failure,omitempty"`
-	// RetryAfterMS is the delay the workload asked for when it failed (nil: backoff), or how long a
-	// released one stays back.
+	// RetryAfterMS is the delay that a failed workload asked for (nil: backoff), or how long a
+	// released one waits.
 	RetryAfterMS *int64 `json:"retry_after_ms,omitempty"`
-	// StillRunning tells, with an event that ends the run, that its handler has not returned: its
-	// slot is not free.
+	// StillRunning is set with an event that ends the run if its handler has not returned. The slot
+	// is not free then.
 	StillRunning bool       `json:"still_running,omitempty"`
 	Lines        []LogEntry `json:"lines,omitempty"`
 
-	// Invalid says why what was received is not a report; empty when it is one. It does not travel.
+	// Invalid says why the received JSON is not a report; empty if it is one. It is not sent.
 	Invalid string `json:"-"`
 }
 
-// LogEntry is one log line on its way. Level is one of LogLevel; without a time it was written when
-// it arrives.
+// LogEntry is a log line that a worker sends. Level is one that LogLevel knows. A zero At means the
+// time of arrival.
 type LogEntry struct {
 	At      time.Time `json:"at"`
 	Level   string    `json:"level"`
@@ -50,10 +51,10 @@ type LogEntry struct {
 	Message string    `json:"message"`
 }
 
-// Clean returns the report as coordinators take it, whatever carried it: text that every store can
-// keep, within bounds; a result as CleanResult says; a percentage that is a number; the newest
-// lines, with one that says how many are missing. It shares nothing with r that it changes.
-// Cleaning twice changes nothing.
+// Clean returns the report in the form that coordinators accept. Text is bounded and can be kept by
+// every store. The result is as CleanResult returns it. A percentage that is not a number is
+// dropped. Of too many lines the newest are kept, after one that counts the others. Clean does not
+// change r. Cleaning twice changes nothing.
 func (r Report) Clean() Report {
 	r.ID = CleanAndCut(r.ID, maxReportID)
 	r.Reason = CleanAndCut(r.Reason, MaxReason)
@@ -72,7 +73,7 @@ func (r Report) Clean() Report {
 
 func cleanLines(lines []LogEntry) []LogEntry {
 	if over := len(lines) - MaxReportLines; over > 0 {
-		over++ // the line that says so takes a place
+		over++ // the line that counts them needs a place, too
 		lines = lines[over:]
 		note := DroppedLines(over)
 		note.At = lines[0].At
@@ -86,12 +87,14 @@ func cleanLines(lines []LogEntry) []LogEntry {
 	return lines
 }
 
-// DroppedLines is the line that stands for the first n lines of a report, which were too many.
+// DroppedLines returns the line that replaces the first n lines of a report that has too many.
 func DroppedLines(n int) LogEntry {
-	return LogEntry{Level: "warn", Message: fmt.Sprintf("%d log lines were dropped: a report brings at most %d", n, MaxReportLines)}
+	return LogEntry{
+		Level: "warn", Message: fmt.Sprintf("%d log lines were dropped: a report brings at most %d", n, MaxReportLines),
+	}
 }
 
-// Times of lines outside these years are not believed.
+// firstYear and lastYear bound the times of log lines. Other times are dropped.
 const firstYear, lastYear = 1970, 9999
 
 func (e LogEntry) clean() LogEntry {
@@ -109,15 +112,15 @@ func (e LogEntry) clean() LogEntry {
 	return e
 }
 
-// MarshalJSON implements json.Marshaler. What travels is clean, so that a carrier can take every
-// report.
+// MarshalJSON implements json.Marshaler. It encodes the clean report, so that every carrier accepts
+// it.
 func (r Report) MarshalJSON() ([]byte, error) {
 	type plain Report
 	return json.Marshal(plain(r.Clean()))
 }
 
-// UnmarshalJSON implements json.Unmarshaler. It never fails on well-formed JSON: what is not a
-// report says so in Invalid, so that it costs the others of its batch nothing.
+// UnmarshalJSON implements json.Unmarshaler. It never fails on well-formed JSON: it sets Invalid
+// instead, so that the other reports of a batch are not refused with this one.
 func (r *Report) UnmarshalJSON(raw []byte) error {
 	type plain Report
 	var p plain
@@ -128,7 +131,7 @@ func (r *Report) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// notAReport says which field is wrong.
+// notAReport returns a message that names the wrong field.
 func notAReport(err error) string {
 	var t *json.UnmarshalTypeError
 	if errors.As(err, &t) && t.Field != "" {

@@ -14,19 +14,34 @@ import (
 func TestReport_WhateverItHolds_TravelsAsItIsCleaned(t *testing.T) {
 	nan, inf, half := math.NaN(), math.Inf(1), 50.0
 	for name, r := range map[string]Report{
-		"NUL":              {ID: "r\x00", Reason: "a\x00b", Message: "\x00", Failure: &Failure{Type: "t", Message: "no\x00 space"}},
-		"broken UTF-8":     {Reason: "\xff\xfe", Failure: &Failure{Message: "\xff\xfe"}, Lines: []LogEntry{{Level: "\xff", Message: "\xff\xfe"}}},
-		"result not JSON":  {Event: EventComplete, Result: "hello"},
-		"result with NUL":  {Event: EventComplete, Result: `{"a":"\u0000"}`},
-		"result deep":      {Event: EventComplete, Result: JSON(strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000))},
+		"NUL": {
+			ID: "r\x00", Reason: "a\x00b", Message: "\x00", Failure: &Failure{Type: "t", Message: "no\x00 space"},
+		},
+		"broken UTF-8": {
+			Reason: "\xff\xfe", Failure: &Failure{Message: "\xff\xfe"},
+			Lines: []LogEntry{{Level: "\xff", Message: "\xff\xfe"}},
+		},
+		"result not JSON": {Event: EventComplete, Result: "hello"},
+		"result with NUL": {Event: EventComplete, Result: `{"a":"\u0000"}`},
+		"result deep": {
+			Event: EventComplete, Result: JSON(strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000)),
+		},
 		"result escaped":   {Event: EventComplete, Result: `{ "a": "<b>\u003c" }`},
 		"result null":      {Event: EventComplete, Result: "null"},
 		"percent NaN":      {Event: EventProgress, Percent: &nan},
 		"percent infinite": {Event: EventProgress, Percent: &inf},
 		"percent":          {Event: EventProgress, Percent: &half},
-		"times":            {Lines: []LogEntry{{At: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}, {At: time.Unix(1, 1).In(time.FixedZone("x", 3600))}}},
-		"many lines":       {Lines: make([]LogEntry, 5*MaxReportLines)},
-		"long":             {Reason: strings.Repeat("x", 9999), Failure: &Failure{Message: strings.Repeat("é", 9999)}, Lines: []LogEntry{{Message: strings.Repeat("x", 99_999)}}},
+		"times": {
+			Lines: []LogEntry{
+				{At: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)},
+				{At: time.Unix(1, 1).In(time.FixedZone("x", 3600))},
+			},
+		},
+		"many lines": {Lines: make([]LogEntry, 5*MaxReportLines)},
+		"long": {
+			Reason: strings.Repeat("x", 9999), Failure: &Failure{Message: strings.Repeat("é", 9999)},
+			Lines: []LogEntry{{Message: strings.Repeat("x", 99_999)}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			raw, err := json.Marshal([]Report{r})
@@ -48,7 +63,8 @@ func TestReport_WhenOneOfABatchIsNotOne_SaysSoAndTheOthersStand(t *testing.T) {
 	var got []Report
 	require.NoError(t, json.Unmarshal([]byte(`[
 		{"report_id":"1","event":"start","mood":"good"}, {"report_id":"2","progress_percent":"half","event":"progress"},
-		{"report_id":"3","failure":"boom"}, {"report_id":"4","lines":[{"at":"yesterday"}]}, 7, null, "x", {"report_id":"5","generation":1.5}]`), &got))
+		{"report_id":"3","failure":"boom"}, {"report_id":"4","lines":[{"at":"yesterday"}]}, 7, null, "x",
+		{"report_id":"5","generation":1.5}]`), &got))
 	require.Len(t, got, 8)
 	assert.Empty(t, got[0].Invalid, "unknown fields are ignored")
 	assert.Equal(t, "2", got[1].ID)

@@ -15,12 +15,12 @@ const (
 	MaxResultDepth = 64
 )
 
-// EncodedResult is what is kept of a result that cannot be kept as it is. A client finds it in
-// place of the result.
+// EncodedResult replaces a result that cannot be kept as it is. Clients get it in place of the
+// result.
 type EncodedResult struct {
 	// Encoding says how Data is encoded: always "base64".
 	Encoding string `json:"encoding"`
-	// ContentType is what Data is, as far as it can be told: JSON, text or anything.
+	// ContentType is the type of Data as far as it is known: JSON, text or binary.
 	ContentType string `json:"content_type"`
 	// Reason says why the result could not be kept as it is.
 	Reason Flaw `json:"reason"`
@@ -47,18 +47,17 @@ const (
 
 func (f Flaw) known() bool {
 	switch f {
-	case FlawNotJSON, FlawInvalidUTF8, FlawNUL, FlawLoneSurrogate, FlawDuplicateKey, FlawTooDeep, FlawTooLarge, FlawNotStorable:
+	case FlawNotJSON, FlawInvalidUTF8, FlawNUL, FlawLoneSurrogate, FlawDuplicateKey, FlawTooDeep,
+		FlawTooLarge, FlawNotStorable:
 		return true
 	}
 	return false
 }
 
-// CleanResult makes a result fit for every store and every reader. It never refuses: a run that
-// succeeded has succeeded, whatever it returned. Sound JSON comes back compact, otherwise
-// unchanged. What a store or a reader would change or refuse (NUL, lone surrogates, bytes that are
-// not UTF-8, a key twice in one object, more than MaxResultDepth levels, what is not JSON) comes
-// back as an EncodedResult that holds it exactly; what is larger than MaxResult as one that holds
-// its beginning. Null comes back as no result. Cleaning twice changes nothing.
+// CleanResult returns a result in a form that every store keeps and every client reads. It never
+// refuses one: a run that succeeded has succeeded, whatever it returned. Sound JSON is compacted.
+// A result with a Flaw becomes an EncodedResult that holds its bytes, or, if it is larger than
+// MaxResult, its beginning. Null becomes no result. Cleaning twice changes nothing.
 func CleanResult(result JSON) JSON { return cleanResult(result, MaxResult) }
 
 // ShortenResult is CleanResult for a carrier that takes at most limit bytes.
@@ -66,11 +65,13 @@ func ShortenResult(result JSON, limit int) JSON {
 	return cleanResult(result, min(max(limit, minResult), MaxResult))
 }
 
-// DecodeResult returns what an EncodedResult holds; ok is false for a result that is kept as it is.
+// DecodeResult returns the data of an EncodedResult. ok is false for a result that is kept as it
+// is.
 func DecodeResult(result JSON) (e EncodedResult, data []byte, ok bool) {
 	d := json.NewDecoder(strings.NewReader(string(result)))
 	d.DisallowUnknownFields()
-	if !strings.Contains(string(result), `"encoding"`) || d.Decode(&e) != nil || e.Encoding != "base64" || !e.Reason.known() {
+	if !strings.Contains(string(result), `"encoding"`) || d.Decode(&e) != nil ||
+		e.Encoding != "base64" || !e.Reason.known() {
 		return EncodedResult{}, nil, false
 	}
 	data, err := base64.StdEncoding.DecodeString(e.Data)
@@ -78,9 +79,9 @@ func DecodeResult(result JSON) (e EncodedResult, data []byte, ok bool) {
 }
 
 const (
-	// encodedResultRoom is what an EncodedResult takes beside its data.
+	// encodedResultRoom bounds the size of an EncodedResult without its data, in bytes.
 	encodedResultRoom = 256
-	// minResult is the smallest limit of a result.
+	// minResult is the smallest limit of a result, in bytes.
 	minResult = 4 << 10
 )
 
@@ -95,7 +96,7 @@ func cleanResult(result JSON, limit int) JSON {
 	case flaw == "" && len(compact) <= limit:
 		return JSON(compact)
 	case flaw == "":
-		if e, data, ok := DecodeResult(result); ok { // a carrier may take even less than the one before
+		if e, data, ok := DecodeResult(result); ok { // a carrier before this one has shortened it already
 			return e.encode(data, limit)
 		}
 		flaw = FlawTooLarge
@@ -103,7 +104,7 @@ func cleanResult(result JSON, limit int) JSON {
 	return encodeResult(result, flaw, limit)
 }
 
-// encodeResult keeps the bytes of a result, or as many of the first ones as fit.
+// encodeResult returns an EncodedResult with the bytes of a result, or with as many as fit.
 func encodeResult(result JSON, flaw Flaw, limit int) JSON {
 	e := EncodedResult{Encoding: "base64", ContentType: "application/json", Reason: flaw, Size: len(result)}
 	switch {
@@ -128,13 +129,15 @@ func (e EncodedResult) encode(data []byte, limit int) JSON {
 	return JSON(raw)
 }
 
-// Plain returns the transition with all that a worker wrote in a form that every store takes: text
-// in ASCII, the result encoded. It is for a store that refuses what should be clean; better an
-// outcome that is hard to read than none.
+// Plain returns the transition with the text of the worker reduced to ASCII and its result encoded.
+// It is used when a store refuses a transition that should be clean: an outcome that is hard to
+// read is better than none.
 func (t Transition) Plain() Transition {
 	t.Reason, t.Message = plainText(t.Reason), plainText(t.Message)
 	if t.Failure != nil {
-		f := Failure{Type: plainText(t.Failure.Type), Message: plainText(t.Failure.Message), Permanent: t.Failure.Permanent}
+		f := Failure{
+			Type: plainText(t.Failure.Type), Message: plainText(t.Failure.Message), Permanent: t.Failure.Permanent,
+		}
 		t.Failure = &f
 	}
 	if t.Result != "" {

@@ -68,7 +68,8 @@ func TestCleanResult_WhenItCannotBeKeptExactly_IsEncoded(t *testing.T) {
 			require.True(t, ok)
 			assert.Equal(t, c.in, string(data))
 			e.Data = ""
-			assert.Equal(t, EncodedResult{Encoding: "base64", ContentType: c.contentType, Reason: c.flaw, Size: len(c.in)}, e)
+			assert.Equal(t, EncodedResult{Encoding: "base64", ContentType: c.contentType, Reason: c.flaw,
+				Size: len(c.in)}, e)
 			assert.Equal(t, got, CleanResult(got), "cleaning twice changes nothing")
 		})
 	}
@@ -113,7 +114,8 @@ func TestCleanResult_WhenTooLarge_KeepsItsBeginningAndSaysSo(t *testing.T) {
 
 func TestDecodeResult_OfAnythingElse_SaysSo(t *testing.T) {
 	for _, kept := range []JSON{
-		"", "null", "7", `{"encoding":"base64"}`, `{"encoding":"base64","content_type":"x","reason":"because","size":1,"truncated":false,"data":"YQ=="}`,
+		"", "null", "7", `{"encoding":"base64"}`,
+		`{"encoding":"base64","content_type":"x","reason":"because","size":1,"truncated":false,"data":"YQ=="}`,
 		`{"encoding":"base64","content_type":"x","reason":"nul","size":2,"truncated":false,"data":"YQ=="}`,
 		`{"encoding":"base64","content_type":"x","reason":"nul","size":1,"truncated":false,"data":"YQ==","more":1}`,
 	} {
@@ -125,14 +127,15 @@ func TestDecodeResult_OfAnythingElse_SaysSo(t *testing.T) {
 func TestCleanResult_OfWhatIsMadeToCostMemory_CostsLittle(t *testing.T) {
 	const size = 8 << 20
 	for name, in := range map[string]string{
-		"levels": strings.Repeat("[", size), "objects": strings.Repeat(`{"a":`, size/5), "keys": "{" + keysOf(size/12) + `"z":1}`,
-		"brackets": "[" + strings.Repeat("{},", size/3) + "{}]",
+		"levels": strings.Repeat("[", size), "objects": strings.Repeat(`{"a":`, size/5),
+		"keys": "{" + keysOf(size/12) + `"z":1}`, "brackets": "[" + strings.Repeat("{},", size/3) + "{}]",
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		CleanResult(JSON(in))
 		runtime.ReadMemStats(&after)
-		assert.Less(t, (after.TotalAlloc-before.TotalAlloc)/uint64(len(in)), uint64(30), "%s: bytes allocated per byte", name)
+		assert.Less(t, (after.TotalAlloc-before.TotalAlloc)/uint64(len(in)), uint64(30),
+			"%s: bytes allocated per byte", name)
 	}
 }
 
@@ -160,7 +163,8 @@ func checkCleaned(t interface{ Fatalf(string, ...any) }, in string) {
 		}
 		return
 	}
-	if !json.Valid([]byte(got)) || !utf8.ValidString(string(got)) || len(got) > MaxResult || strings.Contains(string(got), `\u0000`) {
+	if !json.Valid([]byte(got)) || !utf8.ValidString(string(got)) || len(got) > MaxResult ||
+		strings.Contains(string(got), `\u0000`) {
 		t.Fatalf("%q became %q", in, got)
 	}
 	if again := CleanResult(got); again != got {
@@ -185,7 +189,9 @@ func checkCleaned(t interface{ Fatalf(string, ...any) }, in string) {
 func TestCleanResult_OfAnything_IsSoundJSON(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pieces := rapid.SliceOf(rapid.SampledFrom([]string{
-			"{", "}", "[", "]", ",", ":", `"a"`, `"b"`, "1", "-0.5e3", "null", "true", `"\u0000"`, `"\ud800"`, `"\ud83d\ude00"`, "\xff", "\x00", " ", `"`, `\`, `"\u003c"`, "nul",
+			"{", "}", "[", "]", ",", ":", `"a"`, `"b"`, "1", "-0.5e3", "null", "true",
+			`"\u0000"`, `"\ud800"`, `"\ud83d\ude00"`, "\xff", "\x00", " ",
+			`"`, `\`, `"\u003c"`, "nul",
 		})).Draw(t, "pieces")
 		checkCleaned(t, strings.Join(pieces, ""))
 		checkCleaned(t, string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes")))
@@ -193,7 +199,9 @@ func TestCleanResult_OfAnything_IsSoundJSON(t *testing.T) {
 }
 
 func FuzzCleanResult(f *testing.F) {
-	for _, s := range []string{`{}`, `{"a":[1,{"b":null}],"a":2}`, `[[[[`, "\"\xff\"", `{"a":"\ud800"}`, `"\u003c\u2028"`, "null"} {
+	for _, s := range []string{
+		`{}`, `{"a":[1,{"b":null}],"a":2}`, `[[[[`, "\"\xff\"", `{"a":"\ud800"}`, `"\u003c\u2028"`, "null",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) { checkCleaned(t, s) })
@@ -211,7 +219,9 @@ func TestFailure_Clean_KeepsItsMessage(t *testing.T) {
 }
 
 func TestLogLevel_KnowsTheNamesOfOthers(t *testing.T) {
-	for name, want := range map[string]string{"": "info", "INFO": "info", "Warning": "warn", "fatal": "error", "debug": "debug"} {
+	for name, want := range map[string]string{
+		"": "info", "INFO": "info", "Warning": "warn", "fatal": "error", "debug": "debug",
+	} {
 		got, ok := LogLevel(name)
 		assert.True(t, ok, name)
 		assert.Equal(t, want, got, name)

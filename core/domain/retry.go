@@ -8,9 +8,9 @@ import (
 // MaxRetryAfter bounds the delay that a workload may ask for, and the longest wait of a backoff.
 const MaxRetryAfter = 24 * time.Hour
 
-// RetryBackoff says how long a workload waits before it runs again after a failure of its own:
-// Initial before the first retry, Factor times as long before each further one, at most Max. Half
-// of each wait is fixed and half is random, so that what failed together does not come back
+// RetryBackoff sets how long a workload waits before it runs again after a failure of its own:
+// Initial before the first retry, and Factor times as long before each further one, up to Max. Half
+// of each wait is fixed and half is random, so that workloads that failed together do not retry
 // together. The zero RetryBackoff is the default.
 type RetryBackoff struct {
 	Initial time.Duration
@@ -18,14 +18,14 @@ type RetryBackoff struct {
 	Max     time.Duration
 }
 
-// DefaultRetryBackoff has the default budget of five retries span at least five minutes, so that it
-// outlasts the restart of a service that the workload needs: 5 s, 15 s, 45 s, 135 s and 405 s, or
-// half of that.
+// DefaultRetryBackoff returns the default: 5 s, 15 s, 45 s, 135 s and 405 s, or half of that. With
+// it the default five retries span at least five minutes, so that they outlast the restart of a
+// service that the workload needs.
 func DefaultRetryBackoff() RetryBackoff {
 	return RetryBackoff{Initial: 5 * time.Second, Factor: 3, Max: 10 * time.Minute}
 }
 
-// Delay is the wait before a retry (0 is the first), jitter in [0,1). It is never less than a
+// Delay returns the wait before a retry; 0 is the first. jitter is in [0,1). The wait is at least a
 // millisecond.
 func (b RetryBackoff) Delay(retry int, jitter float64) time.Duration {
 	if b == (RetryBackoff{}) {
@@ -48,7 +48,8 @@ func (b RetryBackoff) validate(field string) error {
 	case !(b.Factor >= 1 && b.Factor <= 100):
 		return Invalid(field+".factor", "must be 1 to 100")
 	case b.Max < b.Initial || b.Max > MaxRetryAfter:
-		return Invalid(field+".max_seconds", "must be at least initial_seconds and at most %d", int(MaxRetryAfter.Seconds()))
+		return Invalid(field+".max_seconds", "must be at least initial_seconds and at most %d",
+			int(MaxRetryAfter.Seconds()))
 	}
 	return nil
 }
@@ -68,6 +69,6 @@ func retryDelay(w *Workload, t *Transition) time.Duration {
 	return w.Run.Backoff.Delay(w.RetryCount, t.Jitter)
 }
 
-// PreemptionDelay is how long what was preempted stays back, so that it does not take the place it
-// made.
+// PreemptionDelay is how long a preempted workload waits, so that it does not take the slot that it
+// released.
 const PreemptionDelay = 5 * time.Second

@@ -10,12 +10,12 @@ import (
 // read what the decision needs, under locks that keep it true until the commit, and execute the
 // WorkerChange that they get.
 
-// SessionStatus tells whether a session is its worker's current one.
+// SessionStatus is the relation of a session to its worker.
 type SessionStatus int
 
-// The answers.
+// The relations.
 const (
-	// SessionCurrent: the session is its worker's, and live.
+	// SessionCurrent: the session is the current one of its worker, and live.
 	SessionCurrent SessionStatus = iota
 	// SessionOver: the worker was declared dead, has left or was removed. Its process may
 	// register anew.
@@ -24,8 +24,7 @@ const (
 	SessionReplaced
 )
 
-// SessionStatus tells whether the session is the worker's current one. A nil worker is one that
-// does not exist.
+// SessionStatus returns the relation of a session to the worker. A nil worker does not exist.
 func (w *Worker) SessionStatus(id SessionID) SessionStatus {
 	switch {
 	case w == nil || !w.Live():
@@ -40,15 +39,15 @@ func (w *Worker) SessionStatus(id SessionID) SessionStatus {
 // report on it.
 func (w *Worker) Holds(id SessionID) bool { return w.SessionStatus(id) == SessionCurrent }
 
-// EndedSession is what is remembered of a session that has ended: it never starts again.
+// EndedSession is the record of a session that has ended. Such a session never starts again.
 type EndedSession struct {
 	ID        SessionID
 	WorkerID  WorkerID
 	ProcessID string
 	Loss      Loss
-	// Supervised tells that the death of its process would have been certified.
+	// Supervised reports whether a supervisor would have certified the death of its process.
 	Supervised bool
-	// Returned tells that its process has registered again since, so that it lives.
+	// Returned reports whether its process has registered again since, so that it is alive.
 	Returned bool
 	At       time.Time
 }
@@ -58,7 +57,7 @@ type EndedSession struct {
 type WorkerChange struct {
 	// Worker is the worker after the change, to be stored; before it, if Removed.
 	Worker Worker
-	// Removed tells that the worker is deleted.
+	// Removed reports whether the worker is deleted.
 	Removed bool
 	// Ended is the session that the change ends; its ID is empty when none ends.
 	Ended EndedSession
@@ -68,13 +67,13 @@ type WorkerChange struct {
 	Events []AuditEvent
 }
 
-// KnownSessions is what a store knows that a registration may collide with.
+// KnownSessions is the stored data that a registration may conflict with.
 type KnownSessions struct {
 	// Worker is the worker with the id of the registration; nil when there is none.
 	Worker *Worker
 	// Ended are the ended sessions that the registration may name: see Registration.Names.
 	Ended []EndedSession
-	// Died tells that the process was certified dead, by a certificate that has the digest of the
+	// Died reports whether the process was certified dead, by a certificate with the digest of the
 	// registration.
 	Died bool
 }
@@ -141,7 +140,8 @@ func (r *Registration) displace(old *Worker, now time.Time) (Loss, error) {
 	}
 	left := old.LeaseUntil.Sub(now)
 	return "", NewError(CodeConflict, "another process is registered as worker %s and its lease runs for another %s: "+
-		"each worker needs an id of its own, and take_over replaces the other process", r.WorkerID, left.Round(time.Millisecond)).
+		"each worker needs an id of its own, and take_over replaces the other process", r.WorkerID,
+		left.Round(time.Millisecond)).
 		With("lease_left_ms", max(left.Milliseconds(), 1))
 }
 
@@ -149,8 +149,9 @@ func (r *Registration) displace(old *Worker, now time.Time) (Loss, error) {
 func (r *Registration) worker(now time.Time, lease time.Duration) Worker {
 	own := r.Clone()
 	return Worker{
-		ID: own.WorkerID, SessionID: own.SessionID, Status: own.Status(), Capabilities: own.Capabilities, Slots: own.Slots,
-		Resources: own.Resources, Tags: own.Tags, Version: own.Version, ProcessID: own.ProcessID, CertificateDigest: own.CertificateDigest,
+		ID: own.WorkerID, SessionID: own.SessionID, Status: own.Status(), Version: own.Version,
+		Capabilities: own.Capabilities, Slots: own.Slots, Resources: own.Resources, Tags: own.Tags,
+		ProcessID: own.ProcessID, CertificateDigest: own.CertificateDigest,
 		RegisteredAt: now, HeartbeatAt: now, LeaseUntil: now.Add(lease),
 	}
 }
@@ -182,7 +183,7 @@ func (w *Worker) Expire(now time.Time) WorkerChange {
 	return c
 }
 
-// Remove deletes a worker by an operator's word.
+// Remove deletes a worker because an operator asked for it.
 func (w *Worker) Remove(actor Actor, now time.Time) WorkerChange {
 	c := WorkerChange{Worker: *w, Removed: true, Events: []AuditEvent{w.event(AuditWorkerRemoved, actor, "", now)}}
 	if w.Live() {
@@ -204,14 +205,14 @@ func (w *Worker) Purge(now time.Time) WorkerChange {
 	return WorkerChange{Worker: *w, Removed: true, Events: []AuditEvent{event}}
 }
 
-// Drain has a worker get no new work. A worker that drains already is not changed;
-// CodeInvalidState when it is DEAD.
+// Drain stops new work for a worker. It changes nothing if the worker drains already.
+// CodeInvalidState if it is DEAD.
 func (w *Worker) Drain(actor Actor, now time.Time) (WorkerChange, error) {
 	return w.turn(WorkerHealthy, WorkerDraining, "drained", AuditWorkerDraining, actor, now)
 }
 
-// Undrain takes a drain back. A worker that is healthy already is not changed; CodeInvalidState
-// when it is DEAD.
+// Undrain reverts Drain. It changes nothing if the worker is healthy. CodeInvalidState if it is
+// DEAD.
 func (w *Worker) Undrain(actor Actor, now time.Time) (WorkerChange, error) {
 	return w.turn(WorkerDraining, WorkerHealthy, "undrained", AuditWorkerUndrained, actor, now)
 }
@@ -233,8 +234,7 @@ func (w *Worker) turn(
 	return c, nil
 }
 
-// Concerns reports whether e is about the worker's session: it names the worker, or the process
-// that registered it.
+// Concerns reports whether e names the worker, or the process that registered it.
 func (e SessionEnd) Concerns(w *Worker) bool {
 	return e.WorkerID == w.ID || e.ProcessID == w.ProcessID && e.ProcessID != ""
 }
@@ -292,7 +292,8 @@ func (w *Worker) renewed(now time.Time, lease time.Duration) Worker {
 // ended is the end of the worker's session.
 func (w *Worker) ended(loss Loss, now time.Time) EndedSession {
 	return EndedSession{
-		ID: w.SessionID, WorkerID: w.ID, ProcessID: w.ProcessID, Loss: loss, Supervised: w.CertificateDigest != "", At: now,
+		ID: w.SessionID, WorkerID: w.ID, ProcessID: w.ProcessID, Loss: loss, Supervised: w.CertificateDigest != "",
+		At: now,
 	}
 }
 

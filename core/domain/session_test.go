@@ -78,7 +78,8 @@ func TestRegistration_Decide(t *testing.T) {
 		events   []domain.AuditType
 	}{
 		{name: "first of its id", events: joined},
-		{name: "draining", change: func(r *domain.Registration) { r.Draining = true }, events: append(joined[:1:1], domain.AuditWorkerDraining)},
+		{name: "draining", change: func(r *domain.Registration) { r.Draining = true },
+			events: append(joined[:1:1], domain.AuditWorkerDraining)},
 		{name: "behind a dead worker", worker: live(dead), events: joined},
 		{name: "repeated", worker: live(), change: func(r *domain.Registration) { r.SessionID = "s1" }},
 		{name: "its session has ended", ended: []domain.EndedSession{{ID: "s2"}}, code: domain.CodeFenced},
@@ -88,9 +89,13 @@ func TestRegistration_Decide(t *testing.T) {
 			name: "another process, lease over", worker: live(), at: lease, loss: domain.LossExpired,
 			events: append([]domain.AuditType{domain.AuditHeartbeatMissed, domain.AuditWorkerDead}, joined...),
 		},
-		{name: "another process that takes over", worker: live(), change: func(r *domain.Registration) { r.TakeOver = true }, loss: domain.LossReplaced, events: joined},
-		{name: "same process by session", worker: live(), change: func(r *domain.Registration) { r.PreviousSessionID = "s1" }, loss: domain.LossReplaced, events: joined},
-		{name: "same process by id", worker: live(), change: func(r *domain.Registration) { r.ProcessID = "p1" }, loss: domain.LossReplaced, events: joined},
+		{name: "another process that takes over", worker: live(),
+			change: func(r *domain.Registration) { r.TakeOver = true }, loss: domain.LossReplaced, events: joined},
+		{name: "same process by session", worker: live(),
+			change: func(r *domain.Registration) { r.PreviousSessionID = "s1" },
+			loss:   domain.LossReplaced, events: joined},
+		{name: "same process by id", worker: live(), change: func(r *domain.Registration) { r.ProcessID = "p1" },
+			loss: domain.LossReplaced, events: joined},
 		{
 			name: "neither names a process", worker: live(func(w *domain.Worker) { w.ProcessID = "" }),
 			change: func(r *domain.Registration) { r.ProcessID = "" }, code: domain.CodeConflict,
@@ -138,7 +143,9 @@ func TestRegistration_WhenAnotherProcessHoldsTheID_SaysHowLongItsLeaseRuns(t *te
 }
 
 func TestRegistration_Decide_SharesNothingWithTheRegistration(t *testing.T) {
-	r := domain.Registration{WorkerID: "w", SessionID: "s2", Capabilities: []string{"t"}, Tags: map[string]string{"a": "b"}}
+	r := domain.Registration{
+		WorkerID: "w", SessionID: "s2", Capabilities: []string{"t"}, Tags: map[string]string{"a": "b"},
+	}
 	got, err := r.Decide(domain.KnownSessions{}, epoch0, lease)
 	require.NoError(t, err)
 	r.Capabilities[0], r.Tags["a"] = "changed", "changed"
@@ -152,7 +159,8 @@ func TestRegistration_Names(t *testing.T) {
 		assert.True(t, r.Names(&e), "%+v", e)
 	}
 	assert.False(t, r.Names(&domain.EndedSession{ID: "x", ProcessID: "p2"}))
-	assert.False(t, (&domain.Registration{SessionID: "s2"}).Names(&domain.EndedSession{ID: "x"}), "what is empty names nothing")
+	assert.False(t, (&domain.Registration{SessionID: "s2"}).Names(&domain.EndedSession{ID: "x"}),
+		"what is empty names nothing")
 }
 
 func TestWorker_Heartbeat(t *testing.T) {
@@ -167,7 +175,8 @@ func TestWorker_Heartbeat(t *testing.T) {
 		events   []domain.AuditType
 	}{
 		{"renewed though late", live(), "s1", false, domain.SessionCurrent, domain.WorkerHealthy, nil},
-		{"begins to drain", live(), "s1", true, domain.SessionCurrent, domain.WorkerDraining, []domain.AuditType{domain.AuditWorkerDraining}},
+		{"begins to drain", live(), "s1", true, domain.SessionCurrent, domain.WorkerDraining,
+			[]domain.AuditType{domain.AuditWorkerDraining}},
 		{"drains already", live(draining), "s1", true, domain.SessionCurrent, domain.WorkerDraining, nil},
 		{"drained by an operator", live(draining), "s1", false, domain.SessionCurrent, domain.WorkerDraining, nil},
 		{"dead", live(dead), "s1", true, domain.SessionOver, "", nil},
@@ -194,7 +203,8 @@ func TestWorker_Expire_Remove_Purge(t *testing.T) {
 	now := epoch0.Add(time.Hour)
 	got := live(supervised).Expire(now)
 	assert.Equal(t, domain.WorkerDead, got.Worker.Status)
-	assert.Equal(t, domain.EndedSession{ID: "s1", WorkerID: "w", ProcessID: "p1", Loss: domain.LossExpired, Supervised: true, At: now}, got.Ended)
+	assert.Equal(t, domain.EndedSession{ID: "s1", WorkerID: "w", ProcessID: "p1", Loss: domain.LossExpired,
+		Supervised: true, At: now}, got.Ended)
 	assert.Equal(t, []domain.AuditType{domain.AuditHeartbeatMissed, domain.AuditWorkerDead}, types(got.Events))
 	assert.Equal(t, leaderSelf, got.Events[1].Actor)
 
@@ -222,10 +232,12 @@ func TestWorker_Drain_Undrain(t *testing.T) {
 		status domain.WorkerStatus
 		events []domain.AuditType
 	}{
-		{"drain healthy", live(), (*domain.Worker).Drain, "", domain.WorkerDraining, []domain.AuditType{domain.AuditWorkerDraining}},
+		{"drain healthy", live(), (*domain.Worker).Drain, "", domain.WorkerDraining,
+			[]domain.AuditType{domain.AuditWorkerDraining}},
 		{"drain draining", live(draining), (*domain.Worker).Drain, "", domain.WorkerDraining, nil},
 		{"drain dead", live(dead), (*domain.Worker).Drain, domain.CodeInvalidState, domain.WorkerDead, nil},
-		{"undrain draining", live(draining), (*domain.Worker).Undrain, "", domain.WorkerHealthy, []domain.AuditType{domain.AuditWorkerUndrained}},
+		{"undrain draining", live(draining), (*domain.Worker).Undrain, "", domain.WorkerHealthy,
+			[]domain.AuditType{domain.AuditWorkerUndrained}},
 		{"undrain healthy", live(), (*domain.Worker).Undrain, "", domain.WorkerHealthy, nil},
 		{"undrain dead", live(dead), (*domain.Worker).Undrain, domain.CodeInvalidState, domain.WorkerDead, nil},
 	} {
@@ -264,9 +276,11 @@ func TestSessionEnd_Decide_ByCertificate(t *testing.T) {
 		code      domain.Code
 		ends      []domain.WorkerID
 	}{
-		{"every live session of the process", []domain.Worker{*live(supervised, named("b")), *live(supervised, named("a"))}, false, "", []domain.WorkerID{"a", "b"}},
+		{"every live session of the process", []domain.Worker{*live(supervised, named("b")),
+			*live(supervised, named("a"))}, false, "", []domain.WorkerID{"a", "b"}},
 		{"none that has ended", []domain.Worker{*live(supervised, dead)}, false, "", nil},
-		{"none with another digest", []domain.Worker{*live(supervised, named("a")), *live(named("b"))}, false, "", []domain.WorkerID{"a"}},
+		{"none with another digest", []domain.Worker{*live(supervised, named("a")), *live(named("b"))}, false, "",
+			[]domain.WorkerID{"a"}},
 		{"a wrong secret", []domain.Worker{*live()}, false, domain.CodeForbidden, nil},
 		{"an unknown process", nil, false, "", nil},
 		{"repeated", []domain.Worker{*live(supervised)}, true, "", nil},

@@ -49,7 +49,9 @@ func (s *State) die(w *Workload, t *Transition, now time.Time) {
 	if w.Status != StatusRunning {
 		return // a run that had not started cannot have killed its worker
 	}
-	deaths := slices.DeleteFunc(slices.Clone(w.Deaths), func(id SessionID) bool { return slices.Contains(t.Returned, id) })
+	deaths := slices.DeleteFunc(slices.Clone(w.Deaths), func(id SessionID) bool {
+		return slices.Contains(t.Returned, id)
+	})
 	if now.Sub(w.StartedAt) >= SuspectCleared && !w.StartedAt.IsZero() {
 		deaths = nil
 	}

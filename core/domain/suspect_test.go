@@ -22,7 +22,8 @@ func death(t *testing.T, w *domain.Workload, at time.Time, change func(tr *domai
 	require.Equal(t, domain.OutcomeApplied, apply(w, at, tr)[0])
 	if !w.Status.Final() {
 		w.Generation++
-		w.Status, w.WorkerID, w.SessionID, w.StartedAt = domain.StatusRunning, "w1", domain.SessionID(fmt.Sprint("s", w.Generation)), at
+		w.Status, w.StartedAt = domain.StatusRunning, at
+		w.WorkerID, w.SessionID = "w1", domain.SessionID(fmt.Sprint("s", w.Generation))
 	}
 }
 
@@ -34,7 +35,8 @@ func TestPoison_LossesThatAreNoDeaths_NeverCount(t *testing.T) {
 	}{
 		{"certified", nil, true},
 		{"lease expired without a supervisor", func(tr *domain.Transition) { tr.Loss = domain.LossExpired }, true},
-		{"lease expired, excused", func(tr *domain.Transition) { tr.Loss, tr.Excused = domain.LossExpired, true }, false},
+		{"lease expired, excused", func(tr *domain.Transition) { tr.Loss, tr.Excused = domain.LossExpired, true },
+			false},
 		{"replaced", func(tr *domain.Transition) { tr.Loss = domain.LossReplaced }, false},
 		{"removed", func(tr *domain.Transition) { tr.Loss = domain.LossRemoved }, false},
 		{"deregistered", func(tr *domain.Transition) { tr.Loss = domain.LossLeft }, false},
@@ -100,8 +102,10 @@ func TestTally_SecondSuspectOnAWorker_IsRefusedForAMinute(t *testing.T) {
 	y := func() *domain.Tally {
 		return &domain.Tally{
 			MaxConcurrent: map[domain.CustomerID]int{"cust_a": 9}, Running: map[domain.CustomerID]int{},
-			Workers: map[domain.WorkerID]*domain.Worker{"w2": {ID: "w2", SessionID: "s2", Status: domain.WorkerHealthy, Slots: 9}},
-			Held:    map[domain.SessionID]int{}, Suspects: map[domain.SessionID]int{},
+			Workers: map[domain.WorkerID]*domain.Worker{
+				"w2": {ID: "w2", SessionID: "s2", Status: domain.WorkerHealthy, Slots: 9},
+			},
+			Held: map[domain.SessionID]int{}, Suspects: map[domain.SessionID]int{},
 		}
 	}
 	suspect := func() domain.Workload {

@@ -12,7 +12,9 @@ import (
 
 func TestWorkloadConfig_Revise_ChangesAllButTypeAndIdentity(t *testing.T) {
 	old := domain.WorkloadConfig{ID: "wlcfg_1", CustomerID: "cust_a", Type: "t", Description: "old", CreatedAt: epoch0}
-	next := domain.WorkloadConfig{ID: "wlcfg_2", CustomerID: "cust_b", Type: "t", Description: "new", RunConfig: domain.DefaultRunConfig()}
+	next := domain.WorkloadConfig{
+		ID: "wlcfg_2", CustomerID: "cust_b", Type: "t", Description: "new", RunConfig: domain.DefaultRunConfig(),
+	}
 	got, err := old.Revise(next, epoch0.Add(1))
 	require.NoError(t, err)
 	want := old
@@ -36,7 +38,10 @@ func TestAPIKey_Issue(t *testing.T) {
 		name    string
 		expires time.Time
 		ok      bool
-	}{{"never expires", time.Time{}, true}, {"in the future", epoch0.Add(1), true}, {"now", epoch0, false}, {"past", epoch0.Add(-1), false}} {
+	}{
+		{"never expires", time.Time{}, true}, {"in the future", epoch0.Add(1), true},
+		{"now", epoch0, false}, {"past", epoch0.Add(-1), false},
+	} {
 		k, err := domain.APIKey{ExpiresAt: c.expires}.Issue(epoch0)
 		assert.Equal(t, c.ok, err == nil, c.name)
 		assert.Equal(t, epoch0, k.CreatedAt, c.name)

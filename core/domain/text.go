@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Bounds of text that workers send, in bytes. What is longer is cut, never refused.
+// Bounds of text that workers send, in bytes. Longer text is cut, never refused.
 const (
 	// MaxReason bounds the reason of an event, MaxProgressMessage the message of progress and
 	// checkpoints.
@@ -15,17 +15,17 @@ const (
 	MaxFailureType = 100
 )
 
-// CleanText makes text from outside fit for JSON and every store: valid UTF-8, without NUL. What is
-// not is replaced or left out, never refused: a message must not cost the outcome that it comes
-// with.
+// CleanText returns text that JSON and every store can hold: valid UTF-8, without NUL. It replaces
+// or drops other bytes and never refuses them: a message must not cost the outcome that it
+// accompanies.
 func CleanText(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
 }
 
-// cutMark stands at the end of text that was cut.
+// cutMark is the end of text that was cut.
 const cutMark = " …(cut)"
 
-// CutText shortens clean text to at most n bytes, not within a character, and marks that it did.
+// CutText shortens clean text to at most n bytes, between two characters, and adds cutMark.
 func CutText(s string, n int) string {
 	if len(s) <= n {
 		return s
@@ -33,10 +33,10 @@ func CutText(s string, n int) string {
 	return strings.ToValidUTF8(s[:max(n-len(cutMark), 0)], "") + cutMark
 }
 
-// CleanAndCut is CutText of CleanText.
+// CleanAndCut applies CleanText and then CutText.
 func CleanAndCut(s string, n int) string { return CutText(CleanText(s), n) }
 
-// Clean returns the failure as it is kept: its type named, its text clean and within bounds.
+// Clean returns the failure as it is kept: with a type, and with clean and bounded text.
 func (f Failure) Clean() Failure {
 	f.Type, f.Message = CleanAndCut(f.Type, MaxFailureType), CleanAndCut(f.Message, MaxFailureMessage)
 	if f.Type == "" {
@@ -45,14 +45,14 @@ func (f Failure) Clean() Failure {
 	return f
 }
 
-// logLevels are the levels of log lines, and what other names of them mean.
+// logLevels maps the names of log levels to the level.
 var logLevels = map[string]string{
 	"debug": "debug", "trace": "debug", "info": "info", "notice": "info", "warn": "warn", "warning": "warn",
 	"error": "error", "err": "error", "critical": "error", "fatal": "error", "panic": "error",
 }
 
-// LogLevel returns the level that a name means, in whatever case; ok is false when it means none.
-// No name means info.
+// LogLevel returns the level that a name means. It ignores case. The empty name means info. ok is
+// false if the name is unknown.
 func LogLevel(name string) (level string, ok bool) {
 	if name == "" {
 		return "info", true
@@ -64,7 +64,7 @@ func LogLevel(name string) (level string, ok bool) {
 	return level, ok
 }
 
-// ValidatePercent accepts no percentage, and 0 to 100.
+// ValidatePercent accepts nil and 0 to 100.
 func ValidatePercent(percent *float64) error {
 	if percent != nil && !(*percent >= 0 && *percent <= 100) {
 		return Invalid("progress_percent", "must be 0 to 100")
@@ -72,7 +72,8 @@ func ValidatePercent(percent *float64) error {
 	return nil
 }
 
-// ClampPercent returns the percentage within 0 to 100; none when it is not a number.
+// ClampPercent limits a percentage to 0 to 100. It returns nil if there is none or it is not a
+// number.
 func ClampPercent(percent *float64) *float64 {
 	if percent == nil || math.IsNaN(*percent) {
 		return nil

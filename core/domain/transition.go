@@ -117,8 +117,9 @@ type Transition struct {
 	SessionID SessionID
 	// WorkerID is the new holder. Only assign uses it.
 	WorkerID WorkerID
-	// FoundAt is, for assign, the latest Occupancy.FoundAt of the session that the plan knew. When a run
-	// was found since, the assignment is refused: the plan did not look whether both may run there.
+	// FoundAt is, for assign, the latest Occupancy.FoundAt of the session that the plan knew. When
+	// a run was found since, the assignment is refused: the plan did not look whether both may run
+	// there.
 	FoundAt time.Time
 	Actor   Actor
 	Reason  string
@@ -198,8 +199,8 @@ func (b Batch) NeedsEpoch() bool {
 	return false
 }
 
-// Check refuses a batch that holds both assignments and what inventories tell. What a session has in
-// its hands is read before a batch, and its assignments must fit in that.
+// Check refuses a batch that holds both assignments and what inventories tell. What a session has
+// in its hands is read before a batch, and its assignments must fit in that.
 func (b Batch) Check() error {
 	assigns, inventories := false, false
 	for i := range b.Transitions {

@@ -71,7 +71,8 @@ func expected(s domain.Status, e domain.Event) cell {
 		return c
 	}
 	r, _ := domain.RuleFor(e)
-	if r.Source == domain.FromWorker && !s.Held() || r.Source == domain.FromLeader && e != domain.EventAssign && e != domain.EventUnplaceable && !s.Held() {
+	if r.Source == domain.FromWorker && !s.Held() ||
+		r.Source == domain.FromLeader && e != domain.EventAssign && e != domain.EventUnplaceable && !s.Held() {
 		return cell{out: domain.OutcomeFenced}
 	}
 	return cell{out: domain.OutcomeIllegal}
@@ -87,7 +88,8 @@ func TestDecide_EveryEventInEveryState(t *testing.T) {
 				out, next, audit := domain.Decide(&w, &tr, now)
 				want := expected(s, e)
 				if want.out == domain.OutcomeFenced && out == domain.OutcomeIllegal {
-					want.out = domain.OutcomeIllegal // leader events find the session gone or the state wrong: both refuse
+					// leader events find the session gone or the state wrong: both refuse
+					want.out = domain.OutcomeIllegal
 				}
 				require.Equal(t, want.out, out)
 				assert.Equal(t, in(s), w, "Decide changes nothing it was given")
@@ -174,7 +176,8 @@ func TestDecide_RepeatedTransition_AnswersAlready(t *testing.T) {
 				assert.Equal(t, domain.OutcomeApplied, apply(&w, epoch0.Add(time.Hour), assign)[0])
 				assert.Equal(t, domain.OutcomeAlready, apply(&w, epoch0, assign)[0], "the assignment itself, repeated")
 				if r.Ends {
-					assert.Equal(t, domain.OutcomeAlready, apply(&w, epoch0, event(e))[0], "repeated behind the next assignment")
+					assert.Equal(t, domain.OutcomeAlready, apply(&w, epoch0, event(e))[0],
+						"repeated behind the next assignment")
 				}
 			}
 		})
@@ -190,7 +193,8 @@ func TestDecide_EndReportedAgainAfterACancel_AnswersAlready(t *testing.T) {
 
 func TestDecide_ProgressAfterTheEnd_DependsOnWhoEndedTheRun(t *testing.T) {
 	own := in(domain.StatusRunning)
-	assert.Equal(t, domain.OutcomeAlready, apply(&own, epoch0, event(domain.EventComplete), event(domain.EventProgress))[1])
+	assert.Equal(t, domain.OutcomeAlready,
+		apply(&own, epoch0, event(domain.EventComplete), event(domain.EventProgress))[1])
 	for _, e := range []domain.Event{domain.EventLose, domain.EventCancel, domain.EventTimeout} {
 		w := in(domain.StatusRunning)
 		assert.Equal(t, domain.OutcomeFenced, apply(&w, epoch0, event(e), event(domain.EventProgress))[1], e)
@@ -198,7 +202,9 @@ func TestDecide_ProgressAfterTheEnd_DependsOnWhoEndedTheRun(t *testing.T) {
 }
 
 func TestDecide_TwoEnds_FirstWins(t *testing.T) {
-	ends := []domain.Event{domain.EventComplete, domain.EventFail, domain.EventLose, domain.EventCancel, domain.EventRelease}
+	ends := []domain.Event{
+		domain.EventComplete, domain.EventFail, domain.EventLose, domain.EventCancel, domain.EventRelease,
+	}
 	for _, first := range ends {
 		for _, second := range ends {
 			if first == second || second == domain.EventCancel {

@@ -26,7 +26,10 @@ func TestEncodeID_SortsAsItsBytesAndParsesInAnyCase(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, x, got)
 	})
-	for _, bad := range []string{"", "wl_", "wl_z", "cust_" + strings.Repeat("0", 26), "wl_" + strings.Repeat("w", 26), "wl_" + strings.Repeat("0", 27)} {
+	for _, bad := range []string{
+		"", "wl_", "wl_z", "cust_" + strings.Repeat("0", 26), "wl_" + strings.Repeat("w", 26),
+		"wl_" + strings.Repeat("0", 27),
+	} {
 		_, ok := domain.ParseID("wl_", bad)
 		assert.False(t, ok, bad)
 	}
@@ -41,8 +44,9 @@ func TestParseKey_NamesItsCustomerAndPrefix(t *testing.T) {
 	assert.Len(t, key, len(prefix)+24)
 	for _, bad := range []string{
 		"", "nyt_", "nyt_cust", "xyz_cust_a_" + strings.Repeat("0", 32), "nyt_cust_a_" + strings.Repeat("0", 31),
-		"nyt_cust_\xff_" + strings.Repeat("0", 32), "nyt_cust_\x00_" + strings.Repeat("0", 32), "nyt_CUST_a_" + strings.Repeat("0", 32),
-		"nyt_cust_a_" + strings.Repeat("\xff", 32), "nyt_cust_a_" + strings.Repeat("0", 31) + "\x00", "nyt_cust_a_" + strings.Repeat("0", 31) + "'",
+		"nyt_cust_\xff_" + strings.Repeat("0", 32), "nyt_cust_\x00_" + strings.Repeat("0", 32),
+		"nyt_CUST_a_" + strings.Repeat("0", 32), "nyt_cust_a_" + strings.Repeat("\xff", 32),
+		"nyt_cust_a_" + strings.Repeat("0", 31) + "\x00", "nyt_cust_a_" + strings.Repeat("0", 31) + "'",
 		"nyt_" + strings.Repeat("0", 32),
 	} {
 		_, _, ok := domain.KeyPrefix(bad)
@@ -110,7 +114,9 @@ func TestRules_RegionLabel_IsPreferredUnlessARuleNamesTheRegion(t *testing.T) {
 	assert.True(t, s.Affinity.IsZero(), "what the client stated stays as it is")
 	s.Affinity.Hard.WorkerTags = map[string]string{"region": "us"}
 	assert.Empty(t, s.Rules().Soft.WorkerTags)
-	s.Affinity = domain.Affinity{Soft: domain.AffinityTerms{WorkerTags: map[string]string{"region": "us", "gpu": "yes"}}}
+	s.Affinity = domain.Affinity{
+		Soft: domain.AffinityTerms{WorkerTags: map[string]string{"region": "us", "gpu": "yes"}},
+	}
 	assert.Equal(t, s.Affinity, s.Rules())
 }
 
@@ -128,25 +134,36 @@ func TestValidate_NamesTheField(t *testing.T) {
 	require.NoError(t, sub(func(*domain.Submission) {}))
 	long := strings.Repeat("x", 300)
 	for field, err := range map[string]error{
-		"workload_type":                          sub(func(s *domain.Submission) { s.Type = "-x" }),
-		"input_params":                           sub(func(s *domain.Submission) { s.Input = "[]" }),
-		"priority":                               sub(func(s *domain.Submission) { s.Priority = 1001 }),
-		"labels":                                 sub(func(s *domain.Submission) { s.Labels = map[string]string{"": "x"} }),
-		"labels.k":                               sub(func(s *domain.Submission) { s.Labels = map[string]string{"k": "a\x00b"} }),
+		"workload_type": sub(func(s *domain.Submission) { s.Type = "-x" }),
+		"input_params":  sub(func(s *domain.Submission) { s.Input = "[]" }),
+		"priority":      sub(func(s *domain.Submission) { s.Priority = 1001 }),
+		"labels": sub(func(s *domain.Submission) {
+			s.Labels = map[string]string{"": "x"}
+		}),
+		"labels.k": sub(func(s *domain.Submission) {
+			s.Labels = map[string]string{"k": "a\x00b"}
+		}),
 		"timeout_seconds":                        sub(func(s *domain.Submission) { s.Run.Timeout = -1 }),
 		"Idempotency-Key":                        sub(func(s *domain.Submission) { s.IdempotencyKey = long }),
 		"affinity_rules.hard_affinity.worker_id": sub(func(s *domain.Submission) { s.Affinity.Hard.WorkerID = "a b" }),
-		"affinity_rules.soft_affinity.workload_types": sub(func(s *domain.Submission) { s.Affinity.Soft.WorkloadTypes = []string{""} }),
-		"customer_id":               domain.Customer{ID: "acme", Name: "A", Tier: domain.TierFree}.Validate(),
-		"name":                      domain.Customer{ID: "cust_a", Tier: domain.TierFree}.Validate(),
-		"tier":                      domain.Customer{ID: "cust_a", Name: "A", Tier: "gold"}.Validate(),
-		"limits.burst":              domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierFree, Overrides: domain.Limits{Burst: -1}}.Validate(),
-		"slots":                     domain.Registration{WorkerID: "w", SessionID: "s", Capabilities: []string{"t"}}.Validate(),
-		"worker_id":                 domain.Registration{WorkerID: "a.b"}.Validate(),
-		"capabilities":              domain.Registration{WorkerID: "w", SessionID: "s", Slots: 1}.Validate(),
-		"config_json":               domain.WorkloadConfig{Type: "t", RunConfig: domain.RunConfig{Config: "7"}}.Validate(),
-		"resource_limits.memory_mb": domain.WorkloadConfig{Type: "t", RunConfig: domain.RunConfig{Resources: domain.Resources{MemoryMB: -1}}}.Validate(),
-		"max_retries":               domain.WorkloadConfig{Type: "t", RunConfig: domain.RunConfig{MaxRetries: 1001}}.Validate(),
+		"affinity_rules.soft_affinity.workload_types": sub(func(s *domain.Submission) {
+			s.Affinity.Soft.WorkloadTypes = []string{""}
+		}),
+		"customer_id": domain.Customer{ID: "acme", Name: "A", Tier: domain.TierFree}.Validate(),
+		"name":        domain.Customer{ID: "cust_a", Tier: domain.TierFree}.Validate(),
+		"tier":        domain.Customer{ID: "cust_a", Name: "A", Tier: "gold"}.Validate(),
+		"limits.burst": domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierFree,
+			Overrides: domain.Limits{Burst: -1}}.Validate(),
+		"slots": domain.Registration{WorkerID: "w", SessionID: "s",
+			Capabilities: []string{"t"}}.Validate(),
+		"worker_id":    domain.Registration{WorkerID: "a.b"}.Validate(),
+		"capabilities": domain.Registration{WorkerID: "w", SessionID: "s", Slots: 1}.Validate(),
+		"config_json": domain.WorkloadConfig{Type: "t",
+			RunConfig: domain.RunConfig{Config: "7"}}.Validate(),
+		"resource_limits.memory_mb": domain.WorkloadConfig{Type: "t",
+			RunConfig: domain.RunConfig{Resources: domain.Resources{MemoryMB: -1}}}.Validate(),
+		"max_retries": domain.WorkloadConfig{Type: "t",
+			RunConfig: domain.RunConfig{MaxRetries: 1001}}.Validate(),
 	} {
 		var e *domain.Error
 		require.ErrorAs(t, err, &e, field)
@@ -169,9 +186,12 @@ func TestValidate_TextThatNotEveryStoreKeeps_IsRefused(t *testing.T) {
 			"name":            domain.Customer{ID: "cust_a", Name: "N" + bad, Tier: domain.TierFree}.Validate(),
 			"description":     domain.WorkloadConfig{Type: "t", Description: bad}.Validate(),
 			"session_id":      domain.Registration{WorkerID: "w", SessionID: domain.SessionID("s" + bad)}.Validate(),
-			"version":         domain.Registration{WorkerID: "w", SessionID: "s", Capabilities: []string{"t"}, Slots: 1, Version: bad}.Validate(),
-			"config_json":     domain.WorkloadConfig{Type: "t", RunConfig: domain.RunConfig{Config: domain.JSON(`{"a":"` + bad + `"}`)}}.Validate(),
-			"input_params":    domain.Submission{Spec: domain.Spec{Type: "t", Input: domain.JSON(`{"a":"` + bad + `"}`)}}.Validate(),
+			"version": domain.Registration{WorkerID: "w", SessionID: "s", Capabilities: []string{"t"}, Slots: 1,
+				Version: bad}.Validate(),
+			"config_json": domain.WorkloadConfig{Type: "t",
+				RunConfig: domain.RunConfig{Config: domain.JSON(`{"a":"` + bad + `"}`)}}.Validate(),
+			"input_params": domain.Submission{Spec: domain.Spec{Type: "t",
+				Input: domain.JSON(`{"a":"` + bad + `"}`)}}.Validate(),
 		} {
 			var e *domain.Error
 			require.ErrorAs(t, err, &e, "%s: %q", field, bad)
@@ -193,14 +213,18 @@ func TestNames_WhenThereIsNothingToSee_AreRefused(t *testing.T) {
 
 func TestParseTime_ReadsWhatRFC3339Allows(t *testing.T) {
 	want := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for _, s := range []string{"2026-01-02T03:04:05Z", "2026-01-02t03:04:05z", "2026-01-02T04:04:05+01:00", "2026-01-02t02:34:05-00:30", "2026-01-02T03:04:05.000000Z"} {
+	for _, s := range []string{
+		"2026-01-02T03:04:05Z", "2026-01-02t03:04:05z", "2026-01-02T04:04:05+01:00", "2026-01-02t02:34:05-00:30",
+		"2026-01-02T03:04:05.000000Z",
+	} {
 		got, err := domain.ParseTime("f", s)
 		require.NoError(t, err, s)
 		assert.Equal(t, want, got, s)
 	}
 	for _, s := range []string{
-		"", "2026-01-02", "2026-01-02 03:04:05Z", "2026-01-02T03:04:05", "2026-13-02T03:04:05Z", "2026-02-29T03:04:05Z", "2026-01-02T24:00:00Z",
-		"0001-01-01T00:00:00Z", "1999-12-31T23:59:59Z", "2200-01-01T00:00:00Z", "9999-12-31T23:59:59-01:00", "10000-01-01T00:00:00Z",
+		"", "2026-01-02", "2026-01-02 03:04:05Z", "2026-01-02T03:04:05", "2026-13-02T03:04:05Z", "2026-02-29T03:04:05Z",
+		"2026-01-02T24:00:00Z", "0001-01-01T00:00:00Z", "1999-12-31T23:59:59Z", "2200-01-01T00:00:00Z",
+		"9999-12-31T23:59:59-01:00", "10000-01-01T00:00:00Z",
 	} {
 		_, err := domain.ParseTime("f", s)
 		var e *domain.Error

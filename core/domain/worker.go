@@ -16,19 +16,19 @@ const (
 	WorkerDead     WorkerStatus = "DEAD"
 )
 
-// MaxSlots bounds what one worker may offer.
+// MaxSlots bounds the slots of one worker.
 const MaxSlots = 10_000
 
-// Registration is what a worker says of itself when its session starts.
+// Registration describes a worker. The worker sends it when its session starts.
 type Registration struct {
 	WorkerID  WorkerID  `json:"worker_id"`
 	SessionID SessionID `json:"session_id"`
-	// PreviousSessionID is set by a process that registers again. It shows that the process is the
-	// one that held the id before: such a registration ends that session at once.
+	// PreviousSessionID is set by a process that registers again. It proves that the process held
+	// the id before, so that its old session ends at once.
 	PreviousSessionID SessionID `json:"previous_session_id,omitempty"`
 	// ProcessID names the process, for its whole life. Registrations of one process end each
 	// other's sessions at once, so that a registration whose answer was lost can be made again.
-	// Empty: PreviousSessionID alone tells.
+	// If it is empty, only PreviousSessionID proves that.
 	ProcessID string `json:"process_id,omitempty"`
 	// CertificateDigest is the SHA-256, in hexadecimal, of the secret that ProcessID's death
 	// certificate carries. Empty: the process has no supervisor, and nobody can certify its death.
@@ -36,7 +36,7 @@ type Registration struct {
 	// TakeOver ends the session of another process that holds the id, although its lease still
 	// runs.
 	TakeOver bool `json:"take_over,omitempty"`
-	// Draining is set by a process that drains: its session starts DRAINING, so that a drain
+	// Draining is set by a process that drains. Its session starts DRAINING, so that a drain
 	// outlasts the loss of a session.
 	Draining     bool              `json:"draining,omitempty"`
 	Capabilities []string          `json:"capabilities"`
@@ -80,7 +80,7 @@ func (r Registration) Validate() error {
 	return ValidateTags("tags", r.Tags)
 }
 
-// Status is what the session starts with.
+// Status returns the status that the session starts with.
 func (r Registration) Status() WorkerStatus {
 	if r.Draining {
 		return WorkerDraining
@@ -95,7 +95,7 @@ func (r Registration) Clone() Registration {
 	return r
 }
 
-// Worker is a worker as the store knows it: its current session, or its last one when DEAD.
+// Worker is a stored worker with its current session, or with its last one if it is DEAD.
 type Worker struct {
 	ID           WorkerID
 	SessionID    SessionID

@@ -71,7 +71,7 @@ type Spec struct {
 // State is the part that transitions change. Decide is the only code that computes a new one.
 type State struct {
 	Status Status
-	// Reason says in words why the workload is in this state.
+	// Reason says why the workload is in this state.
 	Reason     string
 	WorkerID   WorkerID  // set exactly while Status.Held()
 	SessionID  SessionID // likewise
@@ -92,14 +92,14 @@ type State struct {
 	CheckpointSequence   int64
 	CheckpointGeneration int64
 
-	// PauseRequested is set from the moment a pause was asked for until it has happened.
+	// PauseRequested is set from the request for a pause until the workload is paused.
 	PauseRequested bool
 
 	Result  JSON
 	Failure *Failure
 
-	// Declines are the workers that gave it back lately; see Candidate.Declined. The slice is never
-	// changed in place.
+	// Declines are the workers that declined it recently; see Candidate.Declined. The slice is
+	// never changed in place.
 	Declines []Decline
 
 	// NotBefore delays the next assignment: run_at or retry backoff.
@@ -111,9 +111,9 @@ type State struct {
 	FinishedAt  time.Time
 	UpdatedAt   time.Time
 
-	// StartedGeneration, EndedGeneration and EndedEvent remember what the last run reported, so
-	// that a repeated report is told apart from a stale one. Resumed remembers that the last event
-	// was a resume.
+	// StartedGeneration, EndedGeneration and EndedEvent are what the last run reported. They
+	// distinguish a repeated report from a stale one. Resumed reports whether the last event was a
+	// resume.
 	StartedGeneration int64
 	EndedGeneration   int64
 	EndedEvent        Event
@@ -127,7 +127,7 @@ type Failure struct {
 	Permanent bool   `json:"permanent,omitempty"`
 }
 
-// Failure types the platform itself sets; workloads use their own beside them.
+// The types of failures that the platform sets. Workloads add their own.
 const (
 	FailureTimeout    = "timeout"
 	FailureWorkerLost = "worker_lost"
@@ -163,13 +163,13 @@ func (s State) Clone() State {
 	return s
 }
 
-// Submission is a workload on its way into the store.
+// Submission is a workload before it is stored.
 type Submission struct {
 	Spec
 	// IdempotencyKey makes a repeated submission return the first workload; empty: none.
 	IdempotencyKey string
-	// Digest identifies the body under the key by what it states, Meaning by what it comes to; see
-	// Repeats. A zero Meaning is not compared.
+	// Digest identifies the body by what it states, Meaning by its effect; see Repeats. A zero
+	// Meaning is not compared.
 	Digest  [32]byte
 	Meaning [32]byte
 	Actor   Actor
@@ -215,8 +215,7 @@ func (s Submission) Validate() error {
 	return ValidateTimeout(s.Run.Timeout)
 }
 
-// NewWorkload is the submit transition: the workload as the store keeps it first, with its audit
-// event.
+// NewWorkload returns the workload that a submission creates, with its audit event.
 func NewWorkload(s Submission, now time.Time) (Workload, AuditEvent) {
 	w := Workload{Spec: s.Spec}
 	w.CreatedAt = now
@@ -233,12 +232,13 @@ func NewWorkload(s Submission, now time.Time) (Workload, AuditEvent) {
 	}
 }
 
-// RegionKey is the label by which a workload names its region, and the tag by which a worker does.
+// RegionKey is the label that names the region of a workload, and the tag that names that of a
+// worker.
 const RegionKey = "region"
 
-// Rules are the affinity rules that placement follows: those stated; the capability that the
-// workload needs beside its type; and a preference for workers of the region that the workload's
-// label names, unless a rule about the region is stated.
+// Rules returns the affinity rules that placement follows: the stated rules, the capability that
+// the workload needs besides its type, and a preference for workers of the region in its label. A
+// stated rule about the region replaces that preference.
 func (s *Spec) Rules() Affinity {
 	a := s.regionRules()
 	if needed := NeededCapability(s.Type, s.Input); needed != "" {
