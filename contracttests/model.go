@@ -206,8 +206,10 @@ func (m *model) wait(t *rapid.T) {
 
 func (m *model) limit(t *rapid.T) {
 	l := domain.Limits{MaxConcurrent: rapid.IntRange(1, 4).Draw(t, "running"), MaxQueueDepth: rapid.IntRange(1, 12).Draw(t, "queued")}
+	suspended := rapid.IntRange(0, 4).Draw(t, "suspended") == 0
 	for _, f := range m.sides {
 		f.limit(l)
+		f.suspend(suspended)
 	}
 }
 

@@ -177,6 +177,42 @@ func tenancyCases() []Case[StoreHarness] {
 				require.NoError(t, err)
 				require.Empty(t, list)
 			}},
+		{"a customer is suspended and reactivated",
+			"Update holds for every Submit and Apply that commits afterwards: customer suspended: AdmissionSuspended, unless the submission repeats one before; its assignments are refused; what runs goes on",
+			func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 5)
+				runs, waits, first := f.running(w), f.submit(), f.submission(acme)
+				keyed(1)(&first)
+				rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{first})
+				require.NoError(t, err)
+				require.Equal(t, domain.Admitted, rs[0].Status)
+				c := f.suspend(true)
+				require.True(t, c.Suspended())
+				h.Advance(time.Minute)
+				require.Equal(t, c.SuspendedAt, f.suspend(true).SuspendedAt, "since it was suspended first")
+				got, err := h.Open().Customers.Get(t.Context(), acme)
+				require.NoError(t, err)
+				require.Equal(t, c.SuspendedAt, got.SuspendedAt)
+
+				again, fresh, rivals := f.submission(acme), f.submission(acme), f.submission(rival)
+				keyed(1)(&again)
+				rs, err = f.Workloads.Submit(t.Context(), []domain.Submission{again, fresh, rivals})
+				require.NoError(t, err)
+				require.Equal(t, domain.AdmittedBefore, rs[0].Status)
+				require.Equal(t, domain.AdmissionSuspended, rs[1].Status)
+				require.Equal(t, domain.Admitted, rs[2].Status, "another customer's is none of it")
+				missing, err := f.Workloads.GetAny(t.Context(), fresh.ID)
+				require.NoError(t, err)
+				require.Empty(t, missing, "it leaves no trace")
+
+				require.Equal(t, domain.OutcomeRefused, f.apply(assign(waits, w))[0].Outcome)
+				f.must(cancel(f.get(rs[0].Workload.ID)))
+				f.must(report(runs, w, domain.EventComplete, 1))
+				require.False(t, f.suspend(false).Suspended())
+				f.must(assign(waits, w))
+				f.submit()
+			}},
 		{"an operator key belongs to the empty customer",
 			"Operator keys belong to the empty customer; List returns the operator keys if it is empty; Revoke ends an operator key",
 			func(t T, h StoreHarness) {
@@ -237,6 +273,14 @@ func tenancyCases() []Case[StoreHarness] {
 				require.Zero(t, usable)
 			}},
 	}
+}
+
+// suspend suspends acme, or reactivates it.
+func (f *fixture) suspend(suspended bool) domain.Customer {
+	f.Helper()
+	c, err := f.Customers.Update(f.Context(), acme, domain.CustomerPatch{Suspended: &suspended})
+	require.NoError(f, err)
+	return c
 }
 
 func (f *fixture) config(workloadType string, id domain.ConfigID) domain.WorkloadConfig {

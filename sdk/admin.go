@@ -76,6 +76,17 @@ func (c *Client) UpdateCustomer(ctx context.Context, id string, p CustomerPatch)
 	})
 }
 
+// SuspendCustomer lets a customer only read and cancel, and places none of its workloads. What runs
+// finishes.
+func (c *Client) SuspendCustomer(ctx context.Context, id string) (Customer, error) {
+	return read[Customer](ctx)(c.api.SuspendCustomer(ctx, id))
+}
+
+// ReactivateCustomer takes back a suspension.
+func (c *Client) ReactivateCustomer(ctx context.Context, id string) (Customer, error) {
+	return read[Customer](ctx)(c.api.ReactivateCustomer(ctx, id))
+}
+
 // CreateKey makes an API key for a customer; it is shown only here.
 func (c *Client) CreateKey(ctx context.Context, customer string, in KeyInput) (NewKey, error) {
 	return send[NewKey](ctx, in, func(body io.Reader) (*http.Response, error) {

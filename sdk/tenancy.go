@@ -105,7 +105,10 @@ type Customer struct {
 	// higher tier's, where the deployment has switched that on (`NIYANTA_PREEMPTION`). True for a
 	// customer that was onboarded without it.
 	Preemptible bool `json:"preemptible"`
-	Tier        Tier `json:"tier"`
+
+	// SuspendedAt is when the customer was suspended; nil: it is not.
+	SuspendedAt *time.Time `json:"suspended_at"`
+	Tier        Tier       `json:"tier"`
 }
 
 // CustomerUsage is a customer with what it uses now.
@@ -119,7 +122,10 @@ type CustomerUsage struct {
 	// higher tier's, where the deployment has switched that on (`NIYANTA_PREEMPTION`). True for a
 	// customer that was onboarded without it.
 	Preemptible bool `json:"preemptible"`
-	Tier        Tier `json:"tier"`
+
+	// SuspendedAt is when the customer was suspended; nil: it is not.
+	SuspendedAt *time.Time `json:"suspended_at"`
+	Tier        Tier       `json:"tier"`
 	Usage       struct {
 		PausedWorkloads  int `json:"paused_workloads"`
 		QueuedWorkloads  int `json:"queued_workloads"`

@@ -187,6 +187,7 @@ type Placement struct {
 type PlacementReason struct {
 	// Code: about the workload or its customer: `not_before` (`run_at` is to come),
 	// `retry_backoff` (the wait before a retry is to come; the message says which retry),
+	// `customer_suspended` (its customer is suspended),
 	// `customer_limit` (its customer runs `max_concurrent_workloads`), `type_not_offered` (no
 	// worker that is registered offers its type), `no_worker` (none is registered).
 	//

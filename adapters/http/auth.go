@@ -11,7 +11,7 @@ import (
 )
 
 // admit resolves the operation of the route that matched, authenticates the caller, and checks its
-// rate and role. It is the only place that resolves an operation, so what is checked is what runs.
+// rate and role, and whether its customer may do this while it is suspended. It is the only place that resolves an operation, so what is checked is what runs.
 // A route without an operation is a 404.
 func (a *api) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -39,6 +39,12 @@ func (a *api) admit(next http.Handler) http.Handler {
 		if !slices.Contains(op.roles, p.Role) {
 			a.fail(w, r, domain.NewError(domain.CodeForbidden, "role %s may not do this", p.Role))
 			return
+		}
+		if p.CustomerID != "" && !op.whileSuspended {
+			if err := a.Tenancy.CheckActive(r.Context(), p); err != nil {
+				a.fail(w, r, err)
+				return
+			}
 		}
 		next.ServeHTTP(w, r)
 	})

@@ -89,6 +89,28 @@ func (a *api) UpdateCustomer(
 	return gen.UpdateCustomer200JSONResponse(customerOut(&c)), nil
 }
 
+// SuspendCustomer implements POST /v1/admin/customers/{id}/suspend.
+func (a *api) SuspendCustomer(
+	ctx context.Context, req gen.SuspendCustomerRequestObject,
+) (gen.SuspendCustomerResponseObject, error) {
+	c, err := a.Tenancy.SuspendCustomer(ctx, customerID(req.ID))
+	if err != nil {
+		return nil, err
+	}
+	return gen.SuspendCustomer200JSONResponse(customerOut(&c)), nil
+}
+
+// ReactivateCustomer implements POST /v1/admin/customers/{id}/reactivate.
+func (a *api) ReactivateCustomer(
+	ctx context.Context, req gen.ReactivateCustomerRequestObject,
+) (gen.ReactivateCustomerResponseObject, error) {
+	c, err := a.Tenancy.ReactivateCustomer(ctx, customerID(req.ID))
+	if err != nil {
+		return nil, err
+	}
+	return gen.ReactivateCustomer200JSONResponse(customerOut(&c)), nil
+}
+
 func (a *api) customerUsage(ctx context.Context, customer domain.CustomerID) (gen.CustomerUsage, error) {
 	c, err := a.Tenancy.GetCustomer(ctx, customer)
 	if err != nil {
@@ -101,14 +123,14 @@ func (a *api) customerUsage(ctx context.Context, customer domain.CustomerID) (ge
 func customerOut(c *domain.Customer) gen.Customer {
 	return gen.Customer{
 		CustomerID: string(c.ID), Name: c.Name, Tier: gen.Tier(c.Tier), Limits: limitsOut(c.Limits()),
-		Preemptible: !c.NoPreemption, CreatedAt: at(c.CreatedAt),
+		Preemptible: !c.NoPreemption, SuspendedAt: optTime(c.SuspendedAt), CreatedAt: at(c.CreatedAt),
 	}
 }
 
 func usageOut(c *domain.Customer, u domain.Usage) gen.CustomerUsage {
 	out := gen.CustomerUsage{
 		CustomerID: string(c.ID), Name: c.Name, Tier: gen.Tier(c.Tier), Limits: limitsOut(c.Limits()),
-		Preemptible: !c.NoPreemption, CreatedAt: at(c.CreatedAt),
+		Preemptible: !c.NoPreemption, SuspendedAt: optTime(c.SuspendedAt), CreatedAt: at(c.CreatedAt),
 	}
 	out.Usage.RunningWorkloads, out.Usage.QueuedWorkloads, out.Usage.PausedWorkloads = u.Running, u.Queued, u.Paused
 	return out

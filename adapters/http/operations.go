@@ -22,6 +22,9 @@ type operation struct {
 	roles []domain.Role
 	tag   string
 	body  *bodySchema // nil: it takes no JSON
+	// whileSuspended reports whether keys of a suspended customer may call it. All may that read;
+	// another one says so in the OpenAPI file.
+	whileSuspended bool
 }
 
 // Part is the part of the API that one listener serves. Every other route is a 404 there.
@@ -110,6 +113,7 @@ func loadOperations() (operations, error) {
 				path:  path,
 				route: &routers.Route{Spec: &builtIn, Path: path, PathItem: item, Method: method, Operation: op},
 				roles: roles, tag: op.Tags[0], body: body,
+				whileSuspended: method == http.MethodGet || op.Extensions["x-while-suspended"] == true,
 			}
 		}
 	}

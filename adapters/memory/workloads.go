@@ -135,7 +135,7 @@ func (s *Store) tallyLocked(r *record, t *domain.Transition) *domain.Tally {
 	}
 	tenant := s.customers[r.CustomerID]
 	y := &domain.Tally{
-		MaxConcurrent: map[domain.CustomerID]int{r.CustomerID: tenant.Limits().MaxConcurrent},
+		MaxConcurrent: map[domain.CustomerID]int{r.CustomerID: tenant.Entitlements().MaxConcurrent},
 		Running:       map[domain.CustomerID]int{r.CustomerID: tenant.usage.Running},
 		Workers:       map[domain.WorkerID]*domain.Worker{t.WorkerID: s.workers[t.WorkerID]},
 		Held:          map[domain.SessionID]int{},

@@ -212,7 +212,7 @@ func (t *tx) queueTally(ts []domain.Transition) *domain.Tally {
 		Query(func(rows pgx.Rows) error {
 			cs, err := pgx.CollectRows(rows, customerTable.scan)
 			for _, c := range cs {
-				y.MaxConcurrent[c.ID] = c.Limits().MaxConcurrent
+				y.MaxConcurrent[c.ID] = c.Entitlements().MaxConcurrent
 			}
 			return err
 		})

@@ -23,6 +23,7 @@ var (
 		float("rate_per_sec", func(c *domain.Customer) *float64 { return &c.Overrides.RatePerSec }),
 		integer("burst", func(c *domain.Customer) *int { return &c.Overrides.Burst }),
 		boolean("no_preemption", func(c *domain.Customer) *bool { return &c.NoPreemption }),
+		optional("suspended_at", func(c *domain.Customer) *time.Time { return &c.SuspendedAt }),
 		instant("created_at", func(c *domain.Customer) *time.Time { return &c.CreatedAt }),
 		instant("updated_at", func(c *domain.Customer) *time.Time { return &c.UpdatedAt }),
 	}}

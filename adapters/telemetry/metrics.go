@@ -49,6 +49,7 @@ type transitionKey struct {
 var submitNames = map[domain.Admission]string{
 	domain.Admitted: "accepted", domain.AdmittedBefore: "duplicate", domain.AdmissionConflict: "conflict",
 	domain.AdmissionQueueFull: "queue_full", domain.AdmissionNoCustomer: "no_customer",
+	domain.AdmissionSuspended: "suspended",
 }
 
 var outcomes = []domain.Outcome{

@@ -420,7 +420,10 @@ type Customer struct {
 	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
 	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 	Preemptible Preemptible `json:"preemptible"`
-	Tier        Tier        `json:"tier"`
+
+	// SuspendedAt When the customer was suspended; null: it is not
+	SuspendedAt *Time `json:"suspended_at"`
+	Tier        Tier  `json:"tier"`
 }
 
 // CustomerInput defines model for CustomerInput.
@@ -458,7 +461,10 @@ type CustomerUsage struct {
 	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
 	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 	Preemptible Preemptible `json:"preemptible"`
-	Tier        Tier        `json:"tier"`
+
+	// SuspendedAt When the customer was suspended; null: it is not
+	SuspendedAt *Time `json:"suspended_at"`
+	Tier        Tier  `json:"tier"`
 	Usage       struct {
 		PausedWorkloads  int `json:"paused_workloads"`
 		QueuedWorkloads  int `json:"queued_workloads"`
@@ -667,6 +673,7 @@ type PlacementReason struct {
 	//
 	// - `not_before`: `run_at` is in the future
 	// - `retry_backoff`: the wait before a retry is not over; the message says which retry
+	// - `customer_suspended`: its customer is suspended
 	// - `customer_limit`: its customer runs `max_concurrent_workloads`
 	// - `type_not_offered`: no registered worker offers its type
 	// - `no_worker`: no worker is registered
@@ -1317,6 +1324,22 @@ type ClientInterface interface {
 	// Corresponds with DELETE /v1/admin/customers/{id}/keys/{key_id} (the `RevokeKey` operationId).
 	RevokeKey(ctx context.Context, id CustomerID, keyID string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ReactivateCustomer Take back a suspension
+	//
+	// What waits may be placed again at once. Repeating the request succeeds.
+	//
+	// Corresponds with POST /v1/admin/customers/{id}/reactivate (the `ReactivateCustomer` operationId).
+	ReactivateCustomer(ctx context.Context, id CustomerID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SuspendCustomer Suspend a customer
+	//
+	// Its keys may read and cancel; everything else is 403 `FORBIDDEN`. Submissions and placements stop at once,
+	// other changes within 5 s. What runs finishes. What waits keeps its place in the queue; its `placement`
+	// says `customer_suspended`. A run that is lost waits, too. Repeating the request succeeds.
+	//
+	// Corresponds with POST /v1/admin/customers/{id}/suspend (the `SuspendCustomer` operationId).
+	SuspendCustomer(ctx context.Context, id CustomerID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListOperatorKeys List operator keys, without secrets
 	//
 	// The keys of the coordinators' configuration (`NIYANTA_ADMIN_KEY`, `NIYANTA_WORKER_KEY`) are not among them.
@@ -1905,6 +1928,42 @@ func (c *Client) CreateKey(ctx context.Context, id CustomerID, body CreateKeyJSO
 // Corresponds with DELETE /v1/admin/customers/{id}/keys/{key_id} (the `RevokeKey` operationId).
 func (c *Client) RevokeKey(ctx context.Context, id CustomerID, keyID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRevokeKeyRequest(c.Server, id, keyID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReactivateCustomer Take back a suspension
+//
+// What waits may be placed again at once. Repeating the request succeeds.
+//
+// Corresponds with POST /v1/admin/customers/{id}/reactivate (the `ReactivateCustomer` operationId).
+func (c *Client) ReactivateCustomer(ctx context.Context, id CustomerID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReactivateCustomerRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SuspendCustomer Suspend a customer
+//
+// Its keys may read and cancel; everything else is 403 `FORBIDDEN`. Submissions and placements stop at once,
+// other changes within 5 s. What runs finishes. What waits keeps its place in the queue; its `placement`
+// says `customer_suspended`. A run that is lost waits, too. Repeating the request succeeds.
+//
+// Corresponds with POST /v1/admin/customers/{id}/suspend (the `SuspendCustomer` operationId).
+func (c *Client) SuspendCustomer(ctx context.Context, id CustomerID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSuspendCustomerRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -3090,6 +3149,74 @@ func NewRevokeKeyRequest(server string, id CustomerID, keyID string) (*http.Requ
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewReactivateCustomerRequest constructs an http.Request for the ReactivateCustomer method
+func NewReactivateCustomerRequest(server string, id CustomerID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/admin/customers/%s/reactivate", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSuspendCustomerRequest constructs an http.Request for the SuspendCustomer method
+func NewSuspendCustomerRequest(server string, id CustomerID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/admin/customers/%s/suspend", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -4779,6 +4906,26 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /v1/admin/customers/{id}/keys/{key_id} (the `RevokeKey` operationId).
 	RevokeKeyWithResponse(ctx context.Context, id CustomerID, keyID string, reqEditors ...RequestEditorFn) (*RevokeKeyResponse, error)
 
+	// ReactivateCustomerWithResponse Take back a suspension
+	//
+	// What waits may be placed again at once. Repeating the request succeeds.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/admin/customers/{id}/reactivate (the `ReactivateCustomer` operationId).
+	ReactivateCustomerWithResponse(ctx context.Context, id CustomerID, reqEditors ...RequestEditorFn) (*ReactivateCustomerResponse, error)
+
+	// SuspendCustomerWithResponse Suspend a customer
+	//
+	// Its keys may read and cancel; everything else is 403 `FORBIDDEN`. Submissions and placements stop at once,
+	// other changes within 5 s. What runs finishes. What waits keeps its place in the queue; its `placement`
+	// says `customer_suspended`. A run that is lost waits, too. Repeating the request succeeds.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/admin/customers/{id}/suspend (the `SuspendCustomer` operationId).
+	SuspendCustomerWithResponse(ctx context.Context, id CustomerID, reqEditors ...RequestEditorFn) (*SuspendCustomerResponse, error)
+
 	// ListOperatorKeysWithResponse List operator keys, without secrets
 	//
 	// The keys of the coordinators' configuration (`NIYANTA_ADMIN_KEY`, `NIYANTA_WORKER_KEY`) are not among them.
@@ -5572,6 +5719,102 @@ func (r RevokeKeyResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RevokeKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ReactivateCustomerResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Customer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReactivateCustomerResponse) GetJSON200() *Customer {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ReactivateCustomerResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReactivateCustomerResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReactivateCustomerResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReactivateCustomerResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReactivateCustomerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SuspendCustomerResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Customer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SuspendCustomerResponse) GetJSON200() *Customer {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r SuspendCustomerResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SuspendCustomerResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SuspendCustomerResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SuspendCustomerResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SuspendCustomerResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7271,6 +7514,38 @@ func (c *ClientWithResponses) RevokeKeyWithResponse(ctx context.Context, id Cust
 	return ParseRevokeKeyResponse(rsp)
 }
 
+// ReactivateCustomerWithResponse Take back a suspension
+//
+// What waits may be placed again at once. Repeating the request succeeds.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/admin/customers/{id}/reactivate (the `ReactivateCustomer` operationId).
+func (c *ClientWithResponses) ReactivateCustomerWithResponse(ctx context.Context, id CustomerID, reqEditors ...RequestEditorFn) (*ReactivateCustomerResponse, error) {
+	rsp, err := c.ReactivateCustomer(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReactivateCustomerResponse(rsp)
+}
+
+// SuspendCustomerWithResponse Suspend a customer
+//
+// Its keys may read and cancel; everything else is 403 `FORBIDDEN`. Submissions and placements stop at once,
+// other changes within 5 s. What runs finishes. What waits keeps its place in the queue; its `placement`
+// says `customer_suspended`. A run that is lost waits, too. Repeating the request succeeds.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/admin/customers/{id}/suspend (the `SuspendCustomer` operationId).
+func (c *ClientWithResponses) SuspendCustomerWithResponse(ctx context.Context, id CustomerID, reqEditors ...RequestEditorFn) (*SuspendCustomerResponse, error) {
+	rsp, err := c.SuspendCustomer(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSuspendCustomerResponse(rsp)
+}
+
 // ListOperatorKeysWithResponse List operator keys, without secrets
 //
 // The keys of the coordinators' configuration (`NIYANTA_ADMIN_KEY`, `NIYANTA_WORKER_KEY`) are not among them.
@@ -8219,6 +8494,72 @@ func ParseRevokeKeyResponse(rsp *http.Response) (*RevokeKeyResponse, error) {
 	switch {
 	case rsp.StatusCode == 204:
 		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseReactivateCustomerResponse parses an HTTP response from a ReactivateCustomerWithResponse call
+func ParseReactivateCustomerResponse(rsp *http.Response) (*ReactivateCustomerResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReactivateCustomerResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Customer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSuspendCustomerResponse parses an HTTP response from a SuspendCustomerWithResponse call
+func ParseSuspendCustomerResponse(rsp *http.Response) (*SuspendCustomerResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SuspendCustomerResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Customer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Error

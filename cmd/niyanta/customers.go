@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -45,11 +46,34 @@ func customerCommand(c *cli) *cobra.Command {
 				{"queued", fmt.Sprintf("%d of %d", u.Usage.QueuedWorkloads, u.Limits.MaxQueueDepth)},
 				{"paused", fmt.Sprint(u.Usage.PausedWorkloads)},
 				{"requests", fmt.Sprintf("%g/s, burst %d", u.Limits.RateLimitPerSec, u.Limits.Burst)},
-				{"preemptible", fmt.Sprint(u.Preemptible)},
+				{"preemptible", fmt.Sprint(u.Preemptible)}, {"suspended", clockOr(u.SuspendedAt, "no")},
 			})
 		}),
 	}
-	return c.flags(group("customer", "Onboard and show customers", createCustomerCommand(c), list, get))
+	return c.flags(group("customer", "Onboard and show customers", createCustomerCommand(c), list, get,
+		suspendCommand(c, "suspend", "Let a customer only read and cancel; what runs finishes, nothing is placed",
+			(*niyanta.Client).SuspendCustomer),
+		suspendCommand(c, "reactivate", "Take back a suspension", (*niyanta.Client).ReactivateCustomer)))
+}
+
+// suspendCommand is a command that suspends a customer or takes that back.
+func suspendCommand(
+	c *cli, verb, short string, ask func(*niyanta.Client, context.Context, string) (niyanta.Customer, error),
+) *cobra.Command {
+	return &cobra.Command{
+		Use:               verb + " ID",
+		Short:             short + "; needs an admin key",
+		Example:           fmt.Sprintf("  niyanta customer %s cust_acme", verb),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeCustomer(),
+		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
+			cust, err := ask(cl, cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return printOne(c, cmd, customers, cust)
+		}),
+	}
 }
 
 func createCustomerCommand(c *cli) *cobra.Command {
@@ -86,13 +110,14 @@ func createCustomerCommand(c *cli) *cobra.Command {
 
 var customers = view[niyanta.Customer]{
 	columns: []column{
-		{name: "CUSTOMER"}, {name: "NAME", text: true}, {name: "TIER"}, {name: "MAX RUNNING", rank: 2},
-		{name: "MAX QUEUED", rank: 3}, {name: "PREEMPTIBLE", rank: 4}, {name: "CREATED", rank: 1},
+		{name: "CUSTOMER"}, {name: "NAME", text: true}, {name: "TIER"}, {name: "MAX RUNNING", rank: 3},
+		{name: "MAX QUEUED", rank: 4}, {name: "PREEMPTIBLE", rank: 5}, {name: "CREATED", rank: 2},
+		{name: "SUSPENDED", rank: 1},
 	},
 	row: func(x *niyanta.Customer) []any {
 		return []any{
 			x.CustomerID, x.Name, x.Tier, x.Limits.MaxConcurrentWorkloads, x.Limits.MaxQueueDepth,
-			x.Preemptible, clock(x.CreatedAt),
+			x.Preemptible, clock(x.CreatedAt), clockOr(x.SuspendedAt, "-"),
 		}
 	},
 }

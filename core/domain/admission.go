@@ -18,6 +18,8 @@ const (
 	AdmissionQueueFull
 	// AdmissionNoCustomer: the customer does not exist.
 	AdmissionNoCustomer
+	// AdmissionSuspended: the customer is suspended.
+	AdmissionSuspended
 )
 
 // KeyUse is the first submission under an idempotency key.
@@ -68,6 +70,9 @@ func (s *Submission) Admit(known KnownWorkloads, now time.Time) (a Admission, ex
 			return AdmissionConflict, ""
 		}
 		return AdmittedBefore, u.WorkloadID
+	}
+	if known.Customer.Suspended() {
+		return AdmissionSuspended, ""
 	}
 	if known.Queued >= known.Customer.Limits().MaxQueueDepth {
 		return AdmissionQueueFull, ""

@@ -63,8 +63,27 @@ type Customer struct {
 	// NoPreemption keeps its running workloads from being asked to make room for a higher tier's,
 	// where that is switched on at all.
 	NoPreemption bool
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
+	// SuspendedAt is when the customer was suspended; zero: it is not. A suspended customer reads
+	// and cancels. What runs goes on; nothing is submitted or placed.
+	SuspendedAt time.Time
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+}
+
+// Suspended reports whether the customer is suspended.
+func (c Customer) Suspended() bool { return !c.SuspendedAt.IsZero() }
+
+// CheckActive returns CodeForbidden while the customer is suspended.
+func (c Customer) CheckActive() error {
+	if c.Suspended() {
+		return ErrSuspended()
+	}
+	return nil
+}
+
+// ErrSuspended is the answer to what a suspended customer may not do.
+func ErrSuspended() error {
+	return NewError(CodeForbidden, "the customer is suspended: it may read and cancel, nothing else")
 }
 
 // Limits returns the limits that apply: the overrides where they are set, otherwise the tier's.
@@ -120,6 +139,8 @@ type CustomerPatch struct {
 	Limits LimitsPatch
 	// NoPreemption is the opposite of what the API calls preemptible.
 	NoPreemption *bool
+	// Suspended suspends or reactivates. A customer that is suspended already stays so since then.
+	Suspended *bool
 }
 
 // Apply returns c with the patch applied, validated.
@@ -134,6 +155,13 @@ func (p CustomerPatch) Apply(c Customer, now time.Time) (Customer, error) {
 	if p.NoPreemption != nil {
 		c.NoPreemption = *p.NoPreemption
 	}
+	switch {
+	case p.Suspended == nil:
+	case !*p.Suspended:
+		c.SuspendedAt = time.Time{}
+	case !c.Suspended():
+		c.SuspendedAt = now
+	}
 	c.UpdatedAt = now
 	return c, c.Validate()
 }
@@ -146,8 +174,10 @@ type Usage struct {
 
 // Entitlements is what a customer is entitled to when its workloads are placed.
 type Entitlements struct {
-	Tier          Tier
+	Tier Tier
+	// MaxConcurrent bounds SCHEDULED + RUNNING workloads. It is 0 while the customer is suspended.
 	MaxConcurrent int
+	Suspended     bool
 	// Preemptible reports whether its running workloads may be asked to make room for those of a
 	// higher tier.
 	Preemptible bool
@@ -155,5 +185,9 @@ type Entitlements struct {
 
 // Entitlements returns what the customer is entitled to now.
 func (c Customer) Entitlements() Entitlements {
-	return Entitlements{Tier: c.Tier, MaxConcurrent: c.Limits().MaxConcurrent, Preemptible: !c.NoPreemption}
+	e := Entitlements{Tier: c.Tier, MaxConcurrent: c.Limits().MaxConcurrent, Preemptible: !c.NoPreemption}
+	if c.Suspended() {
+		e.MaxConcurrent, e.Suspended = 0, true
+	}
+	return e
 }

@@ -8,7 +8,7 @@ import (
 // Tally is what a store counts for the limits while it executes a batch. Execute keeps it up to
 // date from one transition to the next.
 type Tally struct {
-	// MaxConcurrent are the limits of the customers in force.
+	// MaxConcurrent are the entitlements of the customers in force.
 	MaxConcurrent map[CustomerID]int
 	// Running counts the SCHEDULED and RUNNING workloads of the customers.
 	Running map[CustomerID]int

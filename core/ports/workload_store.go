@@ -18,6 +18,7 @@ type WorkloadStore interface {
 	//   - PENDING + REDISTRIBUTING of the customer at its MaxQueueDepth in force:
 	//     AdmissionQueueFull.
 	//   - customer unknown: AdmissionNoCustomer.
+	//   - customer suspended, and the submission repeats none before: AdmissionSuspended.
 	//   - the workload id exists already: AdmittedBefore with it (a repeated call).
 	// An item that is refused leaves no trace and does not affect the others. CreatedAt and QueueAt
 	// are set from the store's clock, in microseconds. RunAt is kept in UTC and whole microseconds.

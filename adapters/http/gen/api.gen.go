@@ -420,7 +420,10 @@ type Customer struct {
 	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
 	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 	Preemptible Preemptible `json:"preemptible"`
-	Tier        Tier        `json:"tier"`
+
+	// SuspendedAt When the customer was suspended; null: it is not
+	SuspendedAt *Time `json:"suspended_at"`
+	Tier        Tier  `json:"tier"`
 }
 
 // CustomerInput defines model for CustomerInput.
@@ -458,7 +461,10 @@ type CustomerUsage struct {
 	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
 	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 	Preemptible Preemptible `json:"preemptible"`
-	Tier        Tier        `json:"tier"`
+
+	// SuspendedAt When the customer was suspended; null: it is not
+	SuspendedAt *Time `json:"suspended_at"`
+	Tier        Tier  `json:"tier"`
 	Usage       struct {
 		PausedWorkloads  int `json:"paused_workloads"`
 		QueuedWorkloads  int `json:"queued_workloads"`
@@ -667,6 +673,7 @@ type PlacementReason struct {
 	//
 	// - `not_before`: `run_at` is in the future
 	// - `retry_backoff`: the wait before a retry is not over; the message says which retry
+	// - `customer_suspended`: its customer is suspended
 	// - `customer_limit`: its customer runs `max_concurrent_workloads`
 	// - `type_not_offered`: no registered worker offers its type
 	// - `no_worker`: no worker is registered
@@ -1192,6 +1199,12 @@ type ServerInterface interface {
 	// RevokeKey Revoke a key
 	// (DELETE /v1/admin/customers/{id}/keys/{key_id})
 	RevokeKey(w http.ResponseWriter, r *http.Request, id CustomerID, keyID string)
+	// ReactivateCustomer Take back a suspension
+	// (POST /v1/admin/customers/{id}/reactivate)
+	ReactivateCustomer(w http.ResponseWriter, r *http.Request, id CustomerID)
+	// SuspendCustomer Suspend a customer
+	// (POST /v1/admin/customers/{id}/suspend)
+	SuspendCustomer(w http.ResponseWriter, r *http.Request, id CustomerID)
 	// ListOperatorKeys List operator keys, without secrets
 	// (GET /v1/admin/keys)
 	ListOperatorKeys(w http.ResponseWriter, r *http.Request)
@@ -1333,6 +1346,18 @@ func (_ Unimplemented) CreateKey(w http.ResponseWriter, r *http.Request, id Cust
 // RevokeKey Revoke a key
 // (DELETE /v1/admin/customers/{id}/keys/{key_id})
 func (_ Unimplemented) RevokeKey(w http.ResponseWriter, r *http.Request, id CustomerID, keyID string) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReactivateCustomer Take back a suspension
+// (POST /v1/admin/customers/{id}/reactivate)
+func (_ Unimplemented) ReactivateCustomer(w http.ResponseWriter, r *http.Request, id CustomerID) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SuspendCustomer Suspend a customer
+// (POST /v1/admin/customers/{id}/suspend)
+func (_ Unimplemented) SuspendCustomer(w http.ResponseWriter, r *http.Request, id CustomerID) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -1727,6 +1752,58 @@ func (siw *ServerInterfaceWrapper) RevokeKey(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RevokeKey(w, r, id, keyID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReactivateCustomer operation middleware
+func (siw *ServerInterfaceWrapper) ReactivateCustomer(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id CustomerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReactivateCustomer(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SuspendCustomer operation middleware
+func (siw *ServerInterfaceWrapper) SuspendCustomer(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id CustomerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SuspendCustomer(w, r, id)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2971,6 +3048,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Patch(options.BaseURL+"/v1/admin/customers/{id}", wrapper.UpdateCustomer)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/admin/customers/{id}/suspend", wrapper.SuspendCustomer)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/admin/customers/{id}/reactivate", wrapper.ReactivateCustomer)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/admin/customers/{id}/keys", wrapper.ListKeys)
 	})
 	r.Group(func(r chi.Router) {
@@ -3291,6 +3374,84 @@ type RevokeKeydefaultJSONResponse struct {
 }
 
 func (response RevokeKeydefaultJSONResponse) VisitRevokeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReactivateCustomerRequestObject struct {
+	ID CustomerID `json:"id"`
+}
+
+type ReactivateCustomerResponseObject interface {
+	VisitReactivateCustomerResponse(w http.ResponseWriter) error
+}
+
+type ReactivateCustomer200JSONResponse Customer
+
+func (response ReactivateCustomer200JSONResponse) VisitReactivateCustomerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReactivateCustomerdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response ReactivateCustomerdefaultJSONResponse) VisitReactivateCustomerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SuspendCustomerRequestObject struct {
+	ID CustomerID `json:"id"`
+}
+
+type SuspendCustomerResponseObject interface {
+	VisitSuspendCustomerResponse(w http.ResponseWriter) error
+}
+
+type SuspendCustomer200JSONResponse Customer
+
+func (response SuspendCustomer200JSONResponse) VisitSuspendCustomerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SuspendCustomerdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response SuspendCustomerdefaultJSONResponse) VisitSuspendCustomerResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4602,6 +4763,12 @@ type StrictServerInterface interface {
 	// RevokeKey Revoke a key
 	// (DELETE /v1/admin/customers/{id}/keys/{key_id})
 	RevokeKey(ctx context.Context, request RevokeKeyRequestObject) (RevokeKeyResponseObject, error)
+	// ReactivateCustomer Take back a suspension
+	// (POST /v1/admin/customers/{id}/reactivate)
+	ReactivateCustomer(ctx context.Context, request ReactivateCustomerRequestObject) (ReactivateCustomerResponseObject, error)
+	// SuspendCustomer Suspend a customer
+	// (POST /v1/admin/customers/{id}/suspend)
+	SuspendCustomer(ctx context.Context, request SuspendCustomerRequestObject) (SuspendCustomerResponseObject, error)
 	// ListOperatorKeys List operator keys, without secrets
 	// (GET /v1/admin/keys)
 	ListOperatorKeys(ctx context.Context, request ListOperatorKeysRequestObject) (ListOperatorKeysResponseObject, error)
@@ -4934,6 +5101,58 @@ func (sh *strictHandler) RevokeKey(w http.ResponseWriter, r *http.Request, id Cu
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RevokeKeyResponseObject); ok {
 		if err := validResponse.VisitRevokeKeyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReactivateCustomer operation middleware
+func (sh *strictHandler) ReactivateCustomer(w http.ResponseWriter, r *http.Request, id CustomerID) {
+	var request ReactivateCustomerRequestObject
+
+	request.ID = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReactivateCustomer(ctx, request.(ReactivateCustomerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReactivateCustomer")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReactivateCustomerResponseObject); ok {
+		if err := validResponse.VisitReactivateCustomerResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SuspendCustomer operation middleware
+func (sh *strictHandler) SuspendCustomer(w http.ResponseWriter, r *http.Request, id CustomerID) {
+	var request SuspendCustomerRequestObject
+
+	request.ID = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SuspendCustomer(ctx, request.(SuspendCustomerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SuspendCustomer")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SuspendCustomerResponseObject); ok {
+		if err := validResponse.VisitSuspendCustomerResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

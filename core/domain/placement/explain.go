@@ -76,7 +76,10 @@ func (e *Explainer) find(l *domain.Lane) *finding {
 // Explain says why workloads of the lane wait. Reasons about the customer and the type come first,
 // then one reason for each obstacle on the workers, the most frequent first.
 func (e *Explainer) Explain(l *domain.Lane) (reasons []Reason) {
-	if e.AtLimit(l.CustomerID) {
+	switch {
+	case e.entitlements[l.CustomerID].Suspended:
+		reasons = append(reasons, Reason{Code: ReasonSuspended, Message: "customer is suspended"})
+	case e.AtLimit(l.CustomerID):
 		limit := e.entitlements[l.CustomerID].MaxConcurrent
 		reasons = append(reasons, Reason{
 			Code: ReasonCustomerLimit, Message: fmt.Sprintf("customer at its limit of %d running workloads", limit),

@@ -36,6 +36,10 @@ func TestExplain_EachObstacle_IsCounted(t *testing.T) {
 		{Code: placement.ReasonMissingType, Workers: 1, Message: `1 worker not offering type "t"`},
 	}, e.Explain(&l))
 
+	e.Learn("a", domain.Customer{ID: "a", Tier: domain.TierFree, SuspendedAt: s.Now.Add(1)}.Entitlements())
+	assert.True(t, e.AtLimit("a"))
+	assert.Equal(t, placement.Reason{Code: placement.ReasonSuspended, Message: "customer is suspended"}, e.Explain(&l)[0])
+
 	must.Hard.WorkerTags["gpu"] = "h100"
 	l = lane("b", "t", must).Lane
 	assert.False(t, e.Placeable(&l))

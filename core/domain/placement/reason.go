@@ -15,11 +15,12 @@ type ReasonCode string
 
 // The codes of reasons about the workload or its customer.
 const (
-	ReasonNotBefore     ReasonCode = "not_before"       // its run_at, or the pause after a decline, is in the future
-	ReasonRetry         ReasonCode = "retry_backoff"    // the backoff before its retry has not passed
-	ReasonCustomerLimit ReasonCode = "customer_limit"   // its customer runs as many workloads as it may
-	ReasonNotOffered    ReasonCode = "type_not_offered" // no registered worker offers its type
-	ReasonNoWorker      ReasonCode = "no_worker"        // no worker is registered
+	ReasonNotBefore     ReasonCode = "not_before"         // its run_at, or the pause after a decline, is in the future
+	ReasonRetry         ReasonCode = "retry_backoff"      // the backoff before its retry has not passed
+	ReasonCustomerLimit ReasonCode = "customer_limit"     // its customer runs as many workloads as it may
+	ReasonSuspended     ReasonCode = "customer_suspended" // its customer is suspended
+	ReasonNotOffered    ReasonCode = "type_not_offered"   // no registered worker offers its type
+	ReasonNoWorker      ReasonCode = "no_worker"          // no worker is registered
 )
 
 // The codes of reasons about workers. Each worker counts under the first that applies.

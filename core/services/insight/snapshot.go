@@ -145,6 +145,9 @@ func (s *snapshot) estimate(
 		CustomerID: lane.CustomerID, Type: lane.Type, Ahead: ahead,
 		Room: s.explainer.Room(lane), Slots: s.explainer.Slots(lane), AtLimit: s.explainer.AtLimit(lane.CustomerID),
 	})
+	if entitlements, _ := s.explainer.Entitlements(lane.CustomerID); entitlements.Suspended {
+		return time.Time{}, "" // nobody knows when it is reactivated
+	}
 	if !ok || !s.explainer.Placeable(lane) {
 		return time.Time{}, ""
 	}

@@ -46,6 +46,29 @@ func (w *world) status(c domain.CustomerID, id domain.WorkloadID) domain.Status 
 	return wl.Status
 }
 
+func TestSuspendedCustomer_WhatWaits_IsPassedOverUntilReactivated(t *testing.T) {
+	w := newWorld(t)
+	wk := w.worker("w", 3)
+	theirs := w.other(domain.TierEnterprise)
+	runs := theirs()
+	w.tick()
+	wk.poll()
+	require.Equal(t, domain.StatusRunning, w.status(rival, runs))
+	waits := theirs(priority(20))
+	_, err := w.a.Tenancy.SuspendCustomer(t.Context(), rival)
+	require.NoError(t, err)
+	own := w.submit()
+	w.tick()
+	wk.poll()
+	assert.Equal(t, domain.StatusPending, w.status(rival, waits), "nothing new is placed")
+	assert.Equal(t, domain.StatusRunning, w.status(rival, runs), "what runs goes on")
+	assert.Equal(t, domain.StatusRunning, w.get(own).Status, "another customer's turn comes")
+	_, err = w.a.Tenancy.ReactivateCustomer(t.Context(), rival)
+	require.NoError(t, err)
+	w.tick()
+	assert.Equal(t, domain.StatusScheduled, w.status(rival, waits))
+}
+
 func TestANewTierCountsForWhatWaitsAlready(t *testing.T) {
 	w := newWorld(t)
 	wk := w.worker("w", 1)

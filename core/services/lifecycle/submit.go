@@ -98,6 +98,8 @@ func outcomeOf(r ports.SubmitResult) SubmitOutcome {
 		return SubmitOutcome{Err: domain.Unavailable(queueFullRetry, "the queue of this customer is full")}
 	case domain.AdmissionNoCustomer:
 		return SubmitOutcome{Err: domain.NotFound("customer")}
+	case domain.AdmissionSuspended:
+		return SubmitOutcome{Err: domain.ErrSuspended()}
 	}
 	return SubmitOutcome{Err: domain.NewError(domain.CodeInternal, "unexpected submit status %d", r.Status)}
 }

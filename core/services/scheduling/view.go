@@ -135,7 +135,9 @@ func (s *Service) settle(v *view) {
 	waiting := make(map[domain.CustomerID]domain.Entitlements, len(v.heads))
 	for i := range v.heads {
 		id := v.heads[i].Lane.CustomerID
-		waiting[id] = v.Customers[id]
+		if !v.Customers[id].Suspended { // it earns no share of what it may not use
+			waiting[id] = v.Customers[id]
+		}
 	}
 	s.shares.Settle(v.now, running, waiting)
 }

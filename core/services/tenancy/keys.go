@@ -119,7 +119,7 @@ func (s *Service) RevokeKey(ctx context.Context, customer domain.CustomerID, id 
 	if err := s.deps.Keys.Revoke(ctx, customer, id); err != nil {
 		return err
 	}
-	s.cache.forgetKeys()
+	s.cache.forget()
 	return nil
 }
 
@@ -138,9 +138,9 @@ type keyCache struct {
 	clock ports.Clock
 	mu    sync.Mutex
 	// age counts how often the keys were dropped. A key that was read before is not kept after it.
-	age   int
-	keys  map[string]cached[domain.APIKey]
-	rates map[domain.CustomerID]cached[domain.Limits]
+	age       int
+	keys      map[string]cached[domain.APIKey]
+	customers map[domain.CustomerID]cached[domain.Customer]
 }
 
 type cached[T any] struct {
@@ -152,17 +152,18 @@ func (c *keyCache) key(prefix string, load func() (domain.APIKey, time.Duration,
 	return lookup(c, &c.keys, prefix, load)
 }
 
-func (c *keyCache) limits(id domain.CustomerID, load func() (domain.Limits, error)) (domain.Limits, error) {
-	return lookup(c, &c.rates, id, func() (domain.Limits, time.Duration, error) {
-		l, err := load()
-		return l, limitsFor, err
+func (c *keyCache) customer(id domain.CustomerID, load func() (domain.Customer, error)) (domain.Customer, error) {
+	return lookup(c, &c.customers, id, func() (domain.Customer, time.Duration, error) {
+		customer, err := load()
+		return customer, customerFor, err
 	})
 }
 
-func (c *keyCache) forgetKeys() {
+// forget has everything read again.
+func (c *keyCache) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.keys = nil
+	c.keys, c.customers = nil, nil
 	c.age++
 }
 

@@ -69,9 +69,36 @@ func (s *Service) ListCustomers(ctx context.Context, after domain.CustomerID, li
 func (s *Service) UpdateCustomer(ctx context.Context, id domain.CustomerID, p domain.CustomerPatch) (domain.Customer, error) {
 	c, err := s.deps.Customers.Update(ctx, id, p)
 	if err == nil {
+		s.cache.forget()
 		s.deps.Notifier.Wake(ctx, "customer changed")
 	}
 	return c, err
+}
+
+// SuspendCustomer stops a customer from submitting, and its workloads from being placed, at once;
+// what runs goes on. Other changes by the customer are refused here at once and in other processes
+// within customerFor. CodeNotFound.
+func (s *Service) SuspendCustomer(ctx context.Context, id domain.CustomerID) (domain.Customer, error) {
+	return s.UpdateCustomer(ctx, id, domain.CustomerPatch{Suspended: new(true)})
+}
+
+// ReactivateCustomer takes back a suspension. CodeNotFound.
+func (s *Service) ReactivateCustomer(ctx context.Context, id domain.CustomerID) (domain.Customer, error) {
+	return s.UpdateCustomer(ctx, id, domain.CustomerPatch{Suspended: new(false)})
+}
+
+// CheckActive returns CodeForbidden while the principal's customer is suspended.
+func (s *Service) CheckActive(ctx context.Context, p domain.Principal) error {
+	c, err := s.customer(ctx, p.CustomerID)
+	if err != nil {
+		return err
+	}
+	return c.CheckActive()
+}
+
+// customer returns a customer as it was within customerFor.
+func (s *Service) customer(ctx context.Context, id domain.CustomerID) (domain.Customer, error) {
+	return s.cache.customer(id, func() (domain.Customer, error) { return s.deps.Customers.Get(ctx, id) })
 }
 
 // CustomerUsage counts what the customer uses right now.
@@ -79,8 +106,8 @@ func (s *Service) CustomerUsage(ctx context.Context, id domain.CustomerID) (doma
 	return s.deps.Workloads.Usage(ctx, id)
 }
 
-// limitsFor is how long a customer's rate is taken from memory before the store is asked again.
-const limitsFor = 5 * time.Second
+// customerFor is how long a customer is taken from memory before the store is asked again.
+const customerFor = 5 * time.Second
 
 // unlimited are the limits of who has no tier: the highest rate that any customer can be given, of
 // which nothing is used up.
@@ -95,13 +122,11 @@ func (s *Service) Allow(ctx context.Context, p domain.Principal) (ports.RateDeci
 		return ports.RateDecision{Allowed: true, Remaining: unlimited.Burst}, unlimited, nil
 	case domain.RoleCustomer, domain.RoleViewer:
 	}
-	limits, err := s.cache.limits(p.CustomerID, func() (domain.Limits, error) {
-		c, err := s.deps.Customers.Get(ctx, p.CustomerID)
-		return c.Limits(), err
-	})
+	c, err := s.customer(ctx, p.CustomerID)
 	if err != nil {
 		return ports.RateDecision{}, domain.Limits{}, err
 	}
+	limits := c.Limits()
 	d, err := s.deps.Limiter.Allow(ctx, string(p.CustomerID), limits.RatePerSec, limits.Burst)
 	return d, limits, err
 }

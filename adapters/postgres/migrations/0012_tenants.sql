@@ -7,7 +7,11 @@ ALTER TABLE api_keys DROP CONSTRAINT api_keys_customer_id_fkey,
   ADD name text NOT NULL DEFAULT '',
   ADD worker_ids text NOT NULL DEFAULT '';
 
+-- When a customer was suspended, NULL: it is not.
+ALTER TABLE customers ADD suspended_at timestamptz;
+
 -- +goose Down
+ALTER TABLE customers DROP suspended_at;
 DELETE FROM api_keys WHERE customer_id = '';
 ALTER TABLE api_keys DROP worker_ids, DROP name, DROP owner,
   ADD CONSTRAINT api_keys_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers;
