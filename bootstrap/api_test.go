@@ -231,7 +231,7 @@ func TestAnotherCustomersIDsAnswerLikeMissingOnes(t *testing.T) {
 		}
 		require.Equal(t, strip(none), strip(foreign), "%s %s", c.method, c.path)
 	}
-	require.Empty(t, a.call("GET", "/v1/workloads", key, nil).field("items"))
+	require.Empty(t, a.call("GET", "/v1/workloads", key, nil).field("workloads"))
 	require.Equal(t, 200, a.call("GET", "/v1/workloads/"+strings.ToUpper(id), a.dev.CustomerKey, nil).status, "ids are case-insensitive")
 }
 
@@ -288,7 +288,7 @@ func TestHostileRequestsAreRefusedWithTheFieldNamed(t *testing.T) {
 	unsupported := a.call("DELETE", "/v1/workloads", a.dev.CustomerKey, nil)
 	a.refused(unsupported, 405, "METHOD_NOT_ALLOWED", "")
 	require.Equal(t, "GET, HEAD, POST", unsupported.header.Get("Allow"))
-	require.Empty(t, a.call("GET", "/v1/workloads", a.dev.CustomerKey, nil).field("items"), "nothing came of it")
+	require.Empty(t, a.call("GET", "/v1/workloads", a.dev.CustomerKey, nil).field("workloads"), "nothing came of it")
 }
 
 func TestCompressedAndForeignBodiesAreRefused(t *testing.T) {
@@ -333,7 +333,7 @@ func TestListsPageAndCursorsAreBound(t *testing.T) {
 	for range 3 {
 		page := a.call("GET", path+cursor, a.dev.CustomerKey, nil)
 		require.Equal(t, 200, page.status, page.body)
-		for _, it := range page.field("items").([]any) {
+		for _, it := range page.field("workloads").([]any) {
 			seen[it.(map[string]any)["workload_id"].(string)] = true
 		}
 		next, ok := page.field("pagination.next_cursor").(string)
@@ -346,7 +346,7 @@ func TestListsPageAndCursorsAreBound(t *testing.T) {
 	a.refused(a.call("GET", "/v1/workloads?limit=2"+cursor, a.dev.CustomerKey, nil), 400, "INVALID_INPUT", "cursor")
 	a.refused(a.call("GET", path+cursor+"x", a.dev.CustomerKey, nil), 400, "INVALID_INPUT", "cursor")
 	offset := a.call("GET", "/v1/workloads?limit=2&offset=4", a.dev.CustomerKey, nil)
-	require.Len(t, offset.field("items"), 1)
+	require.Len(t, offset.field("workloads"), 1)
 	require.InDelta(t, 5, offset.field("pagination.total"), 0)
 }
 
@@ -355,7 +355,7 @@ func TestARevokedKeyStopsWorking(t *testing.T) {
 	key := a.key("customer")
 	require.Equal(t, 200, a.call("GET", "/v1/customer", key, nil).status)
 	var id string
-	for _, k := range a.call("GET", "/v1/admin/customers/cust_dev/keys", a.dev.AdminKey, nil).field("items").([]any) {
+	for _, k := range a.call("GET", "/v1/admin/customers/cust_dev/keys", a.dev.AdminKey, nil).field("keys").([]any) {
 		require.NotContains(t, fmt.Sprint(k), key)
 		id = k.(map[string]any)["key_id"].(string)
 	}

@@ -243,7 +243,7 @@ func TestADrainedWorkerGivesItsWorkToAnother(t *testing.T) {
 	ws, err := admin.Workers(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "DRAINING", string(ws[0].Status))
-	require.Zero(t, ws[0].SlotsInUse)
+	require.Zero(t, ws[0].CapacityUsed)
 }
 
 func TestARemovedWorkersWorkContinuesElsewhere(t *testing.T) {

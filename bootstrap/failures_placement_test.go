@@ -65,7 +65,7 @@ func placementFailures() []failureKind {
 				require.NoError(t, err)
 				for _, w := range workers {
 					if w.WorkerID == "hears-nothing" {
-						return len(w.EndingRuns) == 1 && w.EndingRuns[0].WorkloadID == string(stuck) && w.SlotsInUse == 1 && len(w.Workloads) == 0
+						return len(w.EndingRuns) == 1 && w.EndingRuns[0].WorkloadID == string(stuck) && w.CapacityUsed == 1 && len(w.RunningWorkloads) == 0
 					}
 				}
 				return false

@@ -108,12 +108,12 @@ func reportFailures() []failureKind {
 			id := a.submit(t, "odd progress")
 			require.Equal(t, niyanta.Status("COMPLETED"), final(t, a.Client, id).Status)
 			require.Equal(t, int64(5), a.stored(t, id).CheckpointSequence)
-			lines, err := a.Logs(t.Context(), id, niyanta.LogParams{})
+			log, err := a.Logs(t.Context(), id, niyanta.LogParams{})
 			require.NoError(t, err)
-			require.Len(t, lines, 2)
-			for i, want := range []string{"error", "info"} {
-				require.Equal(t, want, lines[i].Level)
-				require.WithinDuration(t, time.Now(), lines[i].Time, time.Minute)
+			require.Len(t, log.Logs, 2)
+			for i, want := range []niyanta.LogLevel{niyanta.LogError, niyanta.LogInfo} {
+				require.Equal(t, want, log.Logs[i].Level)
+				require.WithinDuration(t, time.Now(), log.Logs[i].Timestamp, time.Minute)
 			}
 		}},
 		{"whoever sees that a run is COMPLETED sees its lines", func(t *testing.T, a *arena) {
@@ -134,11 +134,11 @@ func reportFailures() []failureKind {
 							t.Errorf("%s is %s: %v", id, w.Status, err)
 							continue
 						}
-						lines, err := a.Logs(t.Context(), id, niyanta.LogParams{})
+						log, err := a.Logs(t.Context(), id, niyanta.LogParams{})
 						if err != nil {
 							t.Errorf("logs of %s: %v", id, err)
 						}
-						assert.Len(t, lines, linesOfARun, id)
+						assert.Len(t, log.Logs, linesOfARun, id)
 					}
 				})
 			}

@@ -132,7 +132,7 @@ func TestText_ThatNoStoreKeeps_IsRefusedByNameOnEachStore(t *testing.T) {
 		for _, bad := range []string{"\xff", "nyt_cust_\xff_" + strings.Repeat("0", 32), "nyt_cust_dev_" + strings.Repeat("\xff", 32), "nyt_cust_dev_" + strings.Repeat("\u00e9", 16)} {
 			a.refused(a.send("GET", "/v1/workloads", "", map[string]string{"Authorization": "Bearer " + bad}), 401, "UNAUTHORIZED", "")
 		}
-		require.Empty(a, a.send("GET", "/v1/workloads", "", nil).field("items"), "nothing came of it")
+		require.Empty(a, a.send("GET", "/v1/workloads", "", nil).field("workloads"), "nothing came of it")
 	})
 }
 
@@ -206,7 +206,7 @@ func TestTimes_OutsideOfTheYearsKept_AreRefusedByName(t *testing.T) {
 		}
 		list := a.send("GET", "/v1/workloads?created_after=2026-01-01t00:00:00z", "", nil)
 		require.Equal(a, 200, list.status)
-		for _, w := range list.field("items").([]any) {
+		for _, w := range list.field("workloads").([]any) {
 			if at, ok := w.(map[string]any)["run_at"].(string); ok {
 				_, err := time.Parse(time.RFC3339, at)
 				require.NoError(a, err, "no value that was accepted breaks a list")
@@ -219,12 +219,12 @@ func TestList_FiltersCompareWhatIsShown(t *testing.T) {
 	onEachStore(t, func(a *api) {
 		id := a.submit(sleepBody(0))
 		created := a.send("GET", "/v1/workloads/"+id, "", nil).field("created_at").(string)
-		require.Empty(a, a.send("GET", "/v1/workloads?created_after="+created, "", nil).field("items"), "it was not created after the time shown of it")
-		require.Empty(a, a.send("GET", "/v1/workloads?created_before="+created, "", nil).field("items"))
+		require.Empty(a, a.send("GET", "/v1/workloads?created_after="+created, "", nil).field("workloads"), "it was not created after the time shown of it")
+		require.Empty(a, a.send("GET", "/v1/workloads?created_before="+created, "", nil).field("workloads"))
 		before, err := time.Parse(time.RFC3339, created)
 		require.NoError(a, err)
 		for _, filter := range []string{"created_after=" + before.Add(-time.Millisecond).Format(time.RFC3339Nano), "created_before=" + before.Add(time.Millisecond).Format(time.RFC3339Nano)} {
-			require.Len(a, a.send("GET", "/v1/workloads?"+filter, "", nil).field("items"), 1, filter)
+			require.Len(a, a.send("GET", "/v1/workloads?"+filter, "", nil).field("workloads"), 1, filter)
 		}
 	})
 }
@@ -255,7 +255,7 @@ func TestEmptyStrings_AreNeverTakenForNothing(t *testing.T) {
 		a.refused(a.send("GET", "/v1/workloads/wl_x?wait=", "", nil), 400, "INVALID_INPUT", "wait")
 		// A value may be empty, and is found.
 		require.Equal(a, 202, a.send("POST", "/v1/workloads", `{"workload_type":"sleep","input_params":{},"labels":{"a":""}}`, nil).status)
-		require.Len(a, a.send("GET", "/v1/workloads?label=a%3D", "", nil).field("items"), 1)
+		require.Len(a, a.send("GET", "/v1/workloads?label=a%3D", "", nil).field("workloads"), 1)
 	})
 }
 
@@ -423,10 +423,10 @@ func TestLogLines_WithTimesThatNoClientReads_GetTheServersTime(t *testing.T) {
 		report := a.send("POST", "/v1/worker/report", `{"worker_id":"w","session_id":"s","reports":[{"report_id":"0","workload_id":"`+id+`","generation":1,"event":"start"},`+
 			`{"report_id":"1","workload_id":"`+id+`","generation":1,"event":"log","lines":[`+line("9999-12-31T23:59:59-01:00")+`,`+line("0001-01-01T00:00:00Z")+`,`+line("1970-01-01T00:00:00Z")+`]}]}`, worker)
 		require.NotContains(a, report.body, `"illegal"`)
-		lines := a.send("GET", "/v1/workloads/"+id+"/logs", "", nil).field("items").([]any)
+		lines := a.send("GET", "/v1/workloads/"+id+"/logs", "", nil).field("logs").([]any)
 		require.Len(a, lines, 3)
 		for _, l := range lines {
-			at, err := time.Parse(time.RFC3339, l.(map[string]any)["time"].(string))
+			at, err := time.Parse(time.RFC3339, l.(map[string]any)["timestamp"].(string))
 			require.NoError(a, err)
 			require.WithinDuration(a, time.Now(), at, time.Hour)
 		}

@@ -33,7 +33,7 @@ func TestOperatorKeys_SeveralAdmins_EachWorkUntilRevoked(t *testing.T) {
 	require.Equal(t, 204, a.call("DELETE", "/v1/admin/keys/"+id, bob.field("key").(string), nil).status)
 	require.Equal(t, 401, a.call("GET", "/v1/admin/customers", key, nil).status)
 	require.Equal(t, 200, a.call("GET", "/v1/admin/customers", a.dev.AdminKey, nil).status)
-	for _, k := range a.call("GET", "/v1/admin/customers/cust_dev/keys", a.dev.AdminKey, nil).field("items").([]any) {
+	for _, k := range a.call("GET", "/v1/admin/customers/cust_dev/keys", a.dev.AdminKey, nil).field("keys").([]any) {
 		id := k.(map[string]any)["key_id"].(string)
 		require.Equal(t, 404, a.call("DELETE", "/v1/admin/keys/"+id, a.dev.AdminKey, nil).status, "a customer's key is no operator key")
 	}

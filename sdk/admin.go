@@ -29,7 +29,9 @@ func (c *Client) Config(ctx context.Context, id string) (WorkloadConfig, error) 
 
 // Configs lists the customer's configs by type.
 func (c *Client) Configs(ctx context.Context) ([]WorkloadConfig, error) {
-	return items[WorkloadConfig](ctx)(c.api.ListWorkloadConfigs(ctx))
+	return all[WorkloadConfig](ctx, "configs", func(cursor *string) (*http.Response, error) {
+		return c.api.ListWorkloadConfigs(ctx, &client.ListWorkloadConfigsParams{Limit: new(pageSize), Cursor: cursor})
+	})
 }
 
 // DeleteConfig removes a config that no unfinished workload uses.
@@ -51,22 +53,9 @@ func (c *Client) GetCustomer(ctx context.Context, id string) (CustomerUsage, err
 
 // Customers lists all customers.
 func (c *Client) Customers(ctx context.Context) ([]Customer, error) {
-	var all []Customer
-	limit := 100
-	params := &client.ListCustomersParams{Limit: &limit}
-	for {
-		page, err := read[struct {
-			Items      []Customer
-			Pagination Pagination
-		}](ctx)(c.api.ListCustomers(ctx, params))
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page.Items...)
-		if params.Cursor = page.Pagination.NextCursor; params.Cursor == nil {
-			return all, nil
-		}
-	}
+	return all[Customer](ctx, "customers", func(cursor *string) (*http.Response, error) {
+		return c.api.ListCustomers(ctx, &client.ListCustomersParams{Limit: new(pageSize), Cursor: cursor})
+	})
 }
 
 // UpdateCustomer changes name, tier, limits or preemptible.
@@ -96,7 +85,9 @@ func (c *Client) CreateKey(ctx context.Context, customer string, in KeyInput) (N
 
 // Keys lists a customer's keys, without secrets.
 func (c *Client) Keys(ctx context.Context, customer string) ([]Key, error) {
-	return items[Key](ctx)(c.api.ListKeys(ctx, customer))
+	return all[Key](ctx, "keys", func(cursor *string) (*http.Response, error) {
+		return c.api.ListKeys(ctx, customer, &client.ListKeysParams{Limit: new(pageSize), Cursor: cursor})
+	})
 }
 
 // RevokeKey ends a key.
@@ -113,8 +104,9 @@ func (c *Client) CreateOperatorKey(ctx context.Context, in OperatorKeyInput) (Ne
 
 // OperatorKeys lists the keys that belong to no customer, without secrets.
 func (c *Client) OperatorKeys(ctx context.Context) ([]OperatorKey, error) {
-	list, err := read[struct{ Keys []OperatorKey }](ctx)(c.api.ListOperatorKeys(ctx))
-	return list.Keys, err
+	return all[OperatorKey](ctx, "keys", func(cursor *string) (*http.Response, error) {
+		return c.api.ListOperatorKeys(ctx, &client.ListOperatorKeysParams{Limit: new(pageSize), Cursor: cursor})
+	})
 }
 
 // RevokeOperatorKey ends a key that belongs to no customer.
@@ -124,7 +116,9 @@ func (c *Client) RevokeOperatorKey(ctx context.Context, key string) error {
 
 // Workers lists workers with what they run.
 func (c *Client) Workers(ctx context.Context) ([]WorkerInfo, error) {
-	return items[WorkerInfo](ctx)(c.api.ListWorkers(ctx))
+	return all[WorkerInfo](ctx, "workers", func(cursor *string) (*http.Response, error) {
+		return c.api.ListWorkers(ctx, &client.ListWorkersParams{Limit: new(pageSize), Cursor: cursor})
+	})
 }
 
 // DrainWorker has a worker finish.

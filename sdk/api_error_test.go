@@ -73,7 +73,7 @@ func TestClientList_WithFilters_SendsEachOfThem(t *testing.T) {
 		t.Helper()
 		page, err := client.List(t.Context(), p)
 		require.NoError(t, err)
-		return len(page.Items)
+		return len(page.Workloads)
 	}
 	one, order, by := 1, niyanta.OrderAscending, niyanta.OrderByCreatedAt
 	assert.Equal(t, 2, count(niyanta.ListParams{Status: &[]niyanta.Status{niyanta.StatusPending, niyanta.StatusRunning}}))
@@ -82,8 +82,8 @@ func TestClientList_WithFilters_SendsEachOfThem(t *testing.T) {
 	assert.Equal(t, 1, count(niyanta.ListParams{Label: &[]string{"kind=b"}}))
 	page, err := client.List(t.Context(), niyanta.ListParams{Limit: &one, Order: &order, OrderBy: &by})
 	require.NoError(t, err)
-	require.Len(t, page.Items, 1)
-	assert.Equal(t, "a", page.Items[0].WorkloadType)
+	require.Len(t, page.Workloads, 1)
+	assert.Equal(t, "a", page.Workloads[0].WorkloadType)
 	assert.Equal(t, 1, count(niyanta.ListParams{Limit: &one, Order: &order, OrderBy: &by, Cursor: page.Pagination.NextCursor}))
 }
 

@@ -116,14 +116,16 @@ func (c *Client) Checkpoint(ctx context.Context, id string) (ControlAnswer, erro
 }
 
 // Logs returns log lines of a workload.
-func (c *Client) Logs(ctx context.Context, id string, p LogParams) ([]LogLine, error) {
+func (c *Client) Logs(ctx context.Context, id string, p LogParams) (Log, error) {
 	query := client.GetWorkloadLogsParams(p)
-	return items[LogLine](ctx)(c.api.GetWorkloadLogs(ctx, id, &query))
+	return read[Log](ctx)(c.api.GetWorkloadLogs(ctx, id, &query))
 }
 
 // Audit returns the audit trail of a workload, oldest first.
 func (c *Client) Audit(ctx context.Context, id string) ([]AuditEvent, error) {
-	return items[AuditEvent](ctx)(c.api.GetWorkloadAudit(ctx, id, &client.GetWorkloadAuditParams{}))
+	return all[AuditEvent](ctx, "events", func(cursor *string) (*http.Response, error) {
+		return c.api.GetWorkloadAudit(ctx, id, &client.GetWorkloadAuditParams{Cursor: cursor})
+	})
 }
 
 // Placement tells why a workload waits, its place in the queue and when it may start.
@@ -133,7 +135,9 @@ func (c *Client) Placement(ctx context.Context, id string) (Placement, error) {
 
 // Checkpoints lists the checkpoints kept, newest first.
 func (c *Client) Checkpoints(ctx context.Context, id string) ([]CheckpointInfo, error) {
-	return items[CheckpointInfo](ctx)(c.api.GetWorkloadCheckpoints(ctx, id))
+	return all[CheckpointInfo](ctx, "checkpoints", func(*string) (*http.Response, error) {
+		return c.api.GetWorkloadCheckpoints(ctx, id)
+	})
 }
 
 // Customer returns the caller's limits and usage.
@@ -177,13 +181,26 @@ func (p ListParams) query() *client.ListWorkloadsParams {
 	return q
 }
 
-// items is read for lists.
-func items[T any](ctx context.Context) func(*http.Response, error) ([]T, error) {
-	return func(resp *http.Response, err error) ([]T, error) {
-		out, err := read[struct {
-			Items []T `json:"items"`
-		}](ctx)(resp, err)
-		return out.Items, err
+// pageSize is the number of items on a page of the lists that the client reads whole.
+const pageSize = 100
+
+// all reads every page of a list. name is that of the collection.
+func all[T any](ctx context.Context, name string, call func(cursor *string) (*http.Response, error)) ([]T, error) {
+	var found []T
+	var at Pagination
+	for {
+		page, err := read[map[string]json.RawMessage](ctx)(call(at.NextCursor))
+		if err != nil {
+			return nil, err
+		}
+		var items []T
+		at = Pagination{}
+		if err := errors.Join(json.Unmarshal(page[name], &items), json.Unmarshal(page["pagination"], &at)); err != nil {
+			return nil, &Error{Code: CodeUnavailable, Message: "the answer is not a list of " + name, Cause: err}
+		}
+		if found = append(found, items...); at.NextCursor == nil {
+			return found, nil
+		}
 	}
 }
 

@@ -219,6 +219,11 @@ type OperatorKeyInput struct {
 type WorkerInfo struct {
 	Capabilities []string `json:"capabilities"`
 
+	// CapacityTotal counts its slots, CapacityUsed those taken by the workloads that it holds and by
+	// ending runs.
+	CapacityTotal int `json:"capacity_total"`
+	CapacityUsed  int `json:"capacity_used"`
+
 	// EndingRuns: runs that have ended (cancelled, timed out) but that the worker still has in its
 	// hands. Each keeps its slot. One that stays for longer than a few seconds ignores its
 	// cancellation; restarting the worker frees the slot.
@@ -228,25 +233,18 @@ type WorkerInfo struct {
 		Generation       int64   `json:"generation"`
 		WorkloadID       string  `json:"workload_id"`
 	} `json:"ending_runs"`
-	LastHeartbeatAt time.Time `json:"last_heartbeat_at"`
-	LeaseUntil      time.Time `json:"lease_until"`
-	RegisteredAt    time.Time `json:"registered_at"`
-	Resources       Resources `json:"resources"`
-	SessionID       string    `json:"session_id"`
-	Slots           int       `json:"slots"`
+	LastHeartbeat time.Time `json:"last_heartbeat"`
+	LeaseUntil    time.Time `json:"lease_until"`
+	RegisteredAt  time.Time `json:"registered_at"`
+	Resources     Resources `json:"resources"`
 
-	// SlotsInUse: by what it holds and by ending runs.
-	SlotsInUse int               `json:"slots_in_use"`
-	Status     WorkerStatus      `json:"status"`
-	Tags       map[string]string `json:"tags"`
-	Version    string            `json:"version"`
-	WorkerID   string            `json:"worker_id"`
-	Workloads  []struct {
-		CustomerID string `json:"customer_id"`
-		Generation int64  `json:"generation"`
-		Status     Status `json:"status"`
-		WorkloadID string `json:"workload_id"`
-	} `json:"workloads"`
+	// RunningWorkloads are the ids of the workloads that it holds, SCHEDULED or RUNNING.
+	RunningWorkloads []string          `json:"running_workloads"`
+	SessionID        string            `json:"session_id"`
+	Status           WorkerStatus      `json:"status"`
+	Tags             map[string]string `json:"tags"`
+	Version          string            `json:"version"`
+	WorkerID         string            `json:"worker_id"`
 }
 
 // Tier is what a customer is entitled to.

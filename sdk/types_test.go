@@ -37,7 +37,7 @@ func shape(t reflect.Type) string {
 
 func TestTypes_HaveTheFieldsOfTheAPI(t *testing.T) {
 	for own, api := range map[any]any{
-		&Workload{}: client.Workload{}, &WorkloadList{}: client.WorkloadList{}, &LogLine{}: client.LogLine{},
+		&Workload{}: client.Workload{}, &WorkloadList{}: client.WorkloadList{}, &Log{}: client.Log{},
 		&AuditEvent{}: client.AuditEvent{}, &Placement{}: client.Placement{}, &CheckpointInfo{}: client.Checkpoint{},
 		&WorkloadConfig{}: client.WorkloadConfig{}, &ConfigInput{}: client.WorkloadConfigInput{},
 		&Customer{}: client.Customer{}, &CustomerUsage{}: client.CustomerUsage{}, &CustomerInput{}: client.CustomerInput{},

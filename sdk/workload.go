@@ -100,34 +100,53 @@ type Workload struct {
 // WorkloadList is a page of workloads. Pass Pagination.NextCursor in ListParams.Cursor for the
 // next one.
 type WorkloadList struct {
-	Items      []Workload `json:"items"`
 	Pagination Pagination `json:"pagination"`
+	Workloads  []Workload `json:"workloads"`
 }
 
 // Status is the state of a workload.
 type Status string
 
+// Log holds lines of a workload's log, oldest first.
+type Log struct {
+	// HasMore reports whether LogParams.Limit left lines out: newer ones if Since or After is set,
+	// older ones if not.
+	HasMore    bool      `json:"has_more"`
+	Logs       []LogLine `json:"logs"`
+	WorkloadID string    `json:"workload_id"`
+}
+
 // LogLine is a line of a workload's log.
 type LogLine struct {
-	Generation int64 `json:"generation"`
-
-	// Level is debug, info, warn or error.
-	Level   string `json:"level"`
-	Message string `json:"message"`
+	// Details is what the workload logged beside the message.
+	Details    map[string]any `json:"details"`
+	Generation int64          `json:"generation"`
+	Level      LogLevel       `json:"level"`
+	Message    string         `json:"message"`
 
 	// Seq orders the lines of a workload. Pass the last one in LogParams.After to continue.
 	Seq int64 `json:"seq"`
 
-	// Stream stdout or stderr of a program.
-	Stream *string   `json:"stream,omitempty"`
-	Time   time.Time `json:"time"`
+	// Stream is stdout or stderr for programs, and nil for what the workload logged itself.
+	Stream    *string   `json:"stream"`
+	Timestamp time.Time `json:"timestamp"`
 }
+
+// LogLevel says how serious a log line is.
+type LogLevel string
+
+// The levels of log lines.
+const (
+	LogDebug LogLevel = "DEBUG"
+	LogInfo  LogLevel = "INFO"
+	LogWarn  LogLevel = "WARN"
+	LogError LogLevel = "ERROR"
+)
 
 // AuditEvent is a change of a workload: who changed it, when, from what to what, and why.
 type AuditEvent struct {
 	ActorID   string    `json:"actor_id"`
 	ActorType ActorType `json:"actor_type"`
-	CreatedAt time.Time `json:"created_at"`
 	Details   struct {
 		CheckpointSequence *int64  `json:"checkpoint_sequence,omitempty"`
 		From               *Status `json:"from,omitempty"`
@@ -139,8 +158,9 @@ type AuditEvent struct {
 	EventID int64 `json:"event_id"`
 
 	// EventType is such as "workload.created".
-	EventType  string `json:"event_type"`
-	WorkloadID string `json:"workload_id"`
+	EventType  string    `json:"event_type"`
+	Timestamp  time.Time `json:"timestamp"`
+	WorkloadID string    `json:"workload_id"`
 }
 
 // Placement tells why a workload waits, and when it may start.

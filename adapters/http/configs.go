@@ -24,16 +24,20 @@ func (a *api) CreateWorkloadConfig(
 
 // ListWorkloadConfigs implements GET /v1/workload-configs.
 func (a *api) ListWorkloadConfigs(
-	ctx context.Context, _ gen.ListWorkloadConfigsRequestObject,
+	ctx context.Context, req gen.ListWorkloadConfigsRequestObject,
 ) (gen.ListWorkloadConfigsResponseObject, error) {
 	p := scopeOf(ctx).principal
 	cs, err := a.Tenancy.ListConfigs(ctx, p.CustomerID)
 	if err != nil {
 		return nil, err
 	}
-	return gen.ListWorkloadConfigs200JSONResponse{Items: mapSlice(cs, func(c *domain.WorkloadConfig) gen.WorkloadConfig {
-		return configOut(c, p.Role)
-	})}, nil
+	byType := func(c *domain.WorkloadConfig) string { return c.Type }
+	cs, pagination, err := page(a, cs, byType, req.Params.Limit, req.Params.Cursor, "configs "+string(p.CustomerID))
+	if err != nil {
+		return nil, err
+	}
+	configs := mapSlice(cs, func(c *domain.WorkloadConfig) gen.WorkloadConfig { return configOut(c, p.Role) })
+	return gen.ListWorkloadConfigs200JSONResponse{Configs: configs, Pagination: pagination}, nil
 }
 
 // GetWorkloadConfig implements GET /v1/workload-configs/{id}.

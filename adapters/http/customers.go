@@ -33,10 +33,7 @@ func (a *api) ListCustomers(
 	ctx context.Context, req gen.ListCustomersRequestObject,
 ) (gen.ListCustomersResponseObject, error) {
 	const bound = "customers"
-	limit, after := defaultPage, domain.CustomerID("")
-	if req.Params.Limit != nil {
-		limit = *req.Params.Limit
-	}
+	limit, after := limitOr(req.Params.Limit, defaultPage), domain.CustomerID("")
 	if c := deref(req.Params.Cursor); c != "" {
 		if err := a.cursors.decode(c, &after, bound); err != nil {
 			return nil, err
@@ -46,17 +43,12 @@ func (a *api) ListCustomers(
 	if err != nil {
 		return nil, err
 	}
-	out := gen.ListCustomers200JSONResponse{Pagination: gen.Pagination{Limit: limit, HasMore: len(found) > limit}}
-	if out.Pagination.HasMore {
-		found = found[:limit]
-		next, err := a.cursors.encode(found[limit-1].ID, bound)
-		if err != nil {
-			return nil, err
-		}
-		out.Pagination.NextCursor = &next
+	byID := func(c *domain.Customer) domain.CustomerID { return c.ID }
+	found, pagination, err := paginate(a, found, byID, limit, bound)
+	if err != nil {
+		return nil, err
 	}
-	out.Items = mapSlice(found, customerOut)
-	return out, nil
+	return gen.ListCustomers200JSONResponse{Customers: mapSlice(found, customerOut), Pagination: pagination}, nil
 }
 
 // GetCustomerByID implements GET /v1/admin/customers/{id}.

@@ -27,12 +27,21 @@ func (a *api) ListKeys(ctx context.Context, req gen.ListKeysRequestObject) (gen.
 	if err != nil {
 		return nil, err
 	}
-	return gen.ListKeys200JSONResponse{Items: mapSlice(ks, func(k *domain.APIKey) gen.Key {
+	ks, pagination, err := page(a, ks, byAge, req.Params.Limit, req.Params.Cursor, "keys "+req.ID)
+	if err != nil {
+		return nil, err
+	}
+	return gen.ListKeys200JSONResponse{Pagination: pagination, Keys: mapSlice(ks, func(k *domain.APIKey) gen.Key {
 		return gen.Key{
 			KeyID: string(k.ID), Prefix: k.Prefix, Name: k.Name, Role: gen.KeyRole(k.Role), CreatedAt: at(k.CreatedAt),
 			ExpiresAt: optTime(k.ExpiresAt), RevokedAt: optTime(k.RevokedAt),
 		}
 	})}, nil
+}
+
+// byAge orders keys, the oldest first.
+func byAge(k *domain.APIKey) string {
+	return k.CreatedAt.UTC().Format("2006-01-02T15:04:05.000000000") + string(k.ID)
 }
 
 // RevokeKey implements DELETE /v1/admin/customers/{id}/keys/{key_id}.

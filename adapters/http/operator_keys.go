@@ -27,13 +27,17 @@ func (a *api) CreateOperatorKey(
 
 // ListOperatorKeys implements GET /v1/admin/keys.
 func (a *api) ListOperatorKeys(
-	ctx context.Context, _ gen.ListOperatorKeysRequestObject,
+	ctx context.Context, req gen.ListOperatorKeysRequestObject,
 ) (gen.ListOperatorKeysResponseObject, error) {
 	ks, err := a.Tenancy.ListKeys(ctx, "")
 	if err != nil {
 		return nil, err
 	}
-	return gen.ListOperatorKeys200JSONResponse{Keys: mapSlice(ks, func(k *domain.APIKey) gen.OperatorKey {
+	ks, pagination, err := page(a, ks, byAge, req.Params.Limit, req.Params.Cursor, "operator keys")
+	if err != nil {
+		return nil, err
+	}
+	return gen.ListOperatorKeys200JSONResponse{Pagination: pagination, Keys: mapSlice(ks, func(k *domain.APIKey) gen.OperatorKey {
 		return gen.OperatorKey{
 			KeyID: string(k.ID), Prefix: k.Prefix, Name: k.Name, Role: gen.OperatorRole(k.Role),
 			WorkerIds: opt(string(k.WorkerIDs)), CreatedAt: at(k.CreatedAt),

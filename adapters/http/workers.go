@@ -2,19 +2,36 @@ package http
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/core/services/controlplane"
 )
 
 // ListWorkers implements GET /v1/admin/workers.
-func (a *api) ListWorkers(ctx context.Context, _ gen.ListWorkersRequestObject) (gen.ListWorkersResponseObject, error) {
+func (a *api) ListWorkers(
+	ctx context.Context, req gen.ListWorkersRequestObject,
+) (gen.ListWorkersResponseObject, error) {
 	ws, err := a.Plane.ListWorkers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return gen.ListWorkers200JSONResponse{Items: mapSlice(ws, workerOut)}, nil
+	bound := "workers"
+	if only := req.Params.Status; only != nil {
+		bound = fmt.Sprint(bound, *only)
+		ws = slices.DeleteFunc(ws, func(v controlplane.WorkerView) bool {
+			return !slices.Contains(*only, gen.WorkerStatus(v.Status))
+		})
+	}
+	byID := func(v *controlplane.WorkerView) string { return string(v.ID) }
+	ws, pagination, err := page(a, ws, byID, req.Params.Limit, req.Params.Cursor, bound)
+	if err != nil {
+		return nil, err
+	}
+	return gen.ListWorkers200JSONResponse{Workers: mapSlice(ws, workerOut), Pagination: pagination}, nil
 }
 
 // DrainWorker implements POST /v1/admin/workers/{id}/drain.
@@ -29,7 +46,7 @@ func (a *api) DrainWorker(
 	if err != nil {
 		return nil, err
 	}
-	return gen.DrainWorker202JSONResponse(workerOut(&v)), nil
+	return gen.DrainWorker200JSONResponse(workerOut(&v)), nil
 }
 
 // UndrainWorker implements POST /v1/admin/workers/{id}/undrain.
@@ -60,21 +77,11 @@ func (a *api) RemoveWorker(
 func workerOut(v *controlplane.WorkerView) gen.Worker {
 	out := gen.Worker{
 		WorkerID: string(v.ID), SessionID: string(v.SessionID), Status: gen.WorkerStatus(v.Status),
-		Capabilities: emptyIfNone(v.Capabilities), Slots: v.Slots, SlotsInUse: len(v.Held) + len(v.Ending),
+		Capabilities: emptyIfNone(v.Capabilities), CapacityTotal: v.Slots, CapacityUsed: len(v.Held) + len(v.Ending),
 		Resources: resourcesOut(v.Resources), Tags: emptyIfNil(v.Tags), Version: v.Version,
-		RegisteredAt: at(v.RegisteredAt), LastHeartbeatAt: at(v.HeartbeatAt), LeaseUntil: at(v.LeaseUntil),
+		RegisteredAt: at(v.RegisteredAt), LastHeartbeat: at(v.HeartbeatAt), LeaseUntil: at(v.LeaseUntil),
 	}
-	out.Workloads = make([]struct {
-		CustomerID string     `json:"customer_id"`
-		Generation int64      `json:"generation"`
-		Status     gen.Status `json:"status"`
-		WorkloadID string     `json:"workload_id"`
-	}, len(v.Held))
-	for i, h := range v.Held {
-		w := &out.Workloads[i]
-		w.WorkloadID, w.CustomerID = string(h.WorkloadID), string(h.CustomerID)
-		w.Generation, w.Status = h.Generation, gen.Status(h.Status)
-	}
+	out.RunningWorkloads = mapSlice(v.Held, func(h *ports.HeldWorkload) string { return string(h.WorkloadID) })
 	out.EndingRuns = make([]struct {
 		CustomerID       string  `json:"customer_id"`
 		EndingForSeconds float64 `json:"ending_for_seconds"`

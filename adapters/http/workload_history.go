@@ -3,6 +3,7 @@ package http
 import (
 	"context"
 	"encoding/hex"
+	"strings"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
 	"github.com/niyanta/niyanta/core/domain"
@@ -18,26 +19,33 @@ const (
 func (a *api) GetWorkloadLogs(
 	ctx context.Context, req gen.GetWorkloadLogsRequestObject,
 ) (gen.GetWorkloadLogsResponseObject, error) {
+	limit := limitOr(req.Params.Limit, defaultLogLines)
 	q := ports.LogQuery{
-		Customer: scopeOf(ctx).principal.CustomerID, Workload: workloadID(req.ID), Limit: defaultLogLines,
+		Customer: scopeOf(ctx).principal.CustomerID, Workload: workloadID(req.ID), Limit: limit + 1,
 		AfterSeq: deref(req.Params.After), Since: deref(req.Params.Since).Time, Until: deref(req.Params.Until).Time,
-	}
-	if req.Params.Limit != nil {
-		q.Limit = *req.Params.Limit
 	}
 	lines, err := a.Lifecycle.ReadLogs(ctx, q)
 	if err != nil {
 		return nil, err
 	}
+	more := len(lines) > limit
+	switch {
+	case more && q.Newest():
+		lines = lines[1:]
+	case more:
+		lines = lines[:limit]
+	}
 	role := scopeOf(ctx).principal.Role
-	return gen.GetWorkloadLogs200JSONResponse{Items: mapSlice(lines, func(l *domain.LogLine) gen.LogLine {
-		return logLineOut(l, role)
-	})}, nil
+	return gen.GetWorkloadLogs200JSONResponse{
+		WorkloadID: string(q.Workload), HasMore: more,
+		Logs: mapSlice(lines, func(l *domain.LogLine) gen.LogLine { return logLineOut(l, role) }),
+	}, nil
 }
 
 func logLineOut(l *domain.LogLine, role domain.Role) gen.LogLine {
 	out := gen.LogLine{
-		Seq: l.Seq, Time: at(l.At), Level: l.Level, Stream: opt(l.Stream), Message: l.Message, Generation: l.Generation,
+		Seq: l.Seq, Timestamp: at(l.At), Level: gen.LogLineLevel(strings.ToUpper(l.Level)), Message: l.Message,
+		Stream: opt(l.Stream), Details: map[string]any{}, Generation: l.Generation,
 	}
 	if role == domain.RoleViewer {
 		maskText(&out.Message)
@@ -49,25 +57,32 @@ func logLineOut(l *domain.LogLine, role domain.Role) gen.LogLine {
 func (a *api) GetWorkloadAudit(
 	ctx context.Context, req gen.GetWorkloadAuditRequestObject,
 ) (gen.GetWorkloadAuditResponseObject, error) {
-	limit := defaultAudit
-	if req.Params.Limit != nil {
-		limit = *req.Params.Limit
+	limit, after := limitOr(req.Params.Limit, defaultAudit), int64(0)
+	p, id := scopeOf(ctx).principal, workloadID(req.ID)
+	bound := "audit " + string(p.CustomerID) + " " + string(id)
+	if c := deref(req.Params.Cursor); c != "" {
+		if err := a.cursors.decode(c, &after, bound); err != nil {
+			return nil, err
+		}
 	}
-	customer, after := scopeOf(ctx).principal.CustomerID, deref(req.Params.After)
-	events, err := a.Lifecycle.ReadAudit(ctx, customer, workloadID(req.ID), after, limit)
+	events, err := a.Lifecycle.ReadAudit(ctx, p.CustomerID, id, after, limit+1)
 	if err != nil {
 		return nil, err
 	}
-	role := scopeOf(ctx).principal.Role
-	return gen.GetWorkloadAudit200JSONResponse{Items: mapSlice(events, func(e *domain.AuditEvent) gen.AuditEvent {
-		return auditOut(e, role)
-	})}, nil
+	events, pagination, err := paginate(a, events, func(e *domain.AuditEvent) int64 { return e.ID }, limit, bound)
+	if err != nil {
+		return nil, err
+	}
+	return gen.GetWorkloadAudit200JSONResponse{
+		Pagination: pagination,
+		Events:     mapSlice(events, func(e *domain.AuditEvent) gen.AuditEvent { return auditOut(e, p.Role) }),
+	}, nil
 }
 
 func auditOut(e *domain.AuditEvent, role domain.Role) gen.AuditEvent {
 	out := gen.AuditEvent{
 		EventID: e.ID, EventType: string(e.Type), WorkloadID: string(e.WorkloadID),
-		ActorType: gen.AuditEventActorType(e.Actor.Kind), ActorID: e.Actor.ID, CreatedAt: at(e.At),
+		ActorType: gen.AuditEventActorType(e.Actor.Kind), ActorID: e.Actor.ID, Timestamp: at(e.At),
 	}
 	out.Details.From = opt(gen.Status(e.From))
 	out.Details.To = gen.Status(e.To)
@@ -89,7 +104,9 @@ func (a *api) GetWorkloadCheckpoints(
 	if err != nil {
 		return nil, err
 	}
-	return gen.GetWorkloadCheckpoints200JSONResponse{Items: mapSlice(cs, checkpointOut)}, nil
+	return gen.GetWorkloadCheckpoints200JSONResponse{
+		Checkpoints: mapSlice(cs, checkpointOut), Pagination: gen.Pagination{Limit: domain.CheckpointsKept},
+	}, nil
 }
 
 func checkpointOut(c *domain.Checkpoint) gen.Checkpoint {

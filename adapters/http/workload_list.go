@@ -34,9 +34,9 @@ func (a *api) ListWorkloads(
 	if err != nil {
 		return nil, err
 	}
-	out := gen.WorkloadList{Items: make([]gen.Workload, len(page.Items))}
+	out := gen.WorkloadList{Workloads: make([]gen.Workload, len(page.Items))}
 	for i := range page.Items {
-		out.Items[i] = workloadOut(&page.Items[i], p.Role)
+		out.Workloads[i] = workloadOut(&page.Items[i], p.Role)
 	}
 	out.Pagination = gen.Pagination{Limit: q.Limit, HasMore: page.HasMore}
 	if q.WithTotal {

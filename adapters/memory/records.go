@@ -72,7 +72,7 @@ func (l logs) List(ctx context.Context, q ports.LogQuery) ([]domain.LogLine, err
 			out = append(out, line)
 		}
 	}
-	if q.AfterSeq == 0 && q.Since.IsZero() {
+	if q.Newest() {
 		return out[max(0, len(out)-q.Limit):], nil
 	}
 	return out[:min(q.Limit, len(out))], nil

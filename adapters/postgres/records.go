@@ -59,7 +59,7 @@ type logs struct{ s *Store }
 
 // List implements ports.LogStore.
 func (l logs) List(ctx context.Context, q ports.LogQuery) ([]domain.LogLine, error) {
-	newest := q.AfterSeq == 0 && q.Since.IsZero()
+	newest := q.Newest()
 	direction := "ASC"
 	if newest {
 		direction = "DESC"

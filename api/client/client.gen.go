@@ -81,6 +81,30 @@ func (e KeyRole) Valid() bool {
 	}
 }
 
+// Defines values for LogLineLevel.
+const (
+	DEBUG LogLineLevel = "DEBUG"
+	ERROR LogLineLevel = "ERROR"
+	INFO  LogLineLevel = "INFO"
+	WARN  LogLineLevel = "WARN"
+)
+
+// Valid indicates whether the value is a known member of the LogLineLevel enum.
+func (e LogLineLevel) Valid() bool {
+	switch e {
+	case DEBUG:
+		return true
+	case ERROR:
+		return true
+	case INFO:
+		return true
+	case WARN:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for OperatorRole.
 const (
 	OperatorRoleAdmin  OperatorRole = "admin"
@@ -346,7 +370,6 @@ type Assignment = ports.Assignment
 type AuditEvent struct {
 	ActorID   string              `json:"actor_id"`
 	ActorType AuditEventActorType `json:"actor_type"`
-	CreatedAt Time                `json:"created_at"`
 	Details   struct {
 		CheckpointSequence *int64  `json:"checkpoint_sequence,omitempty"`
 		From               *Status `json:"from,omitempty"`
@@ -359,6 +382,7 @@ type AuditEvent struct {
 
 	// EventType Examples: workload.created
 	EventType  string `json:"event_type"`
+	Timestamp  Time   `json:"timestamp"`
 	WorkloadID string `json:"workload_id"`
 }
 
@@ -548,19 +572,32 @@ type LimitsPatch struct {
 	RateLimitPerSec        domain.Change[float64] `json:"rate_limit_per_sec,omitempty,omitzero"`
 }
 
+// Log defines model for Log.
+type Log struct {
+	// HasMore Whether `limit` left lines out: newer ones if `since` or `after` is given, older ones if not
+	HasMore    bool      `json:"has_more"`
+	Logs       []LogLine `json:"logs"`
+	WorkloadID string    `json:"workload_id"`
+}
+
 // LogLine defines model for LogLine.
 type LogLine struct {
-	Generation int64 `json:"generation"`
+	// Details What the workload logged beside the message
+	Details    map[string]interface{} `json:"details"`
+	Generation int64                  `json:"generation"`
+	Level      LogLineLevel           `json:"level"`
+	Message    string                 `json:"message"`
+	Seq        int64                  `json:"seq"`
 
-	// Level Examples: info
-	Level   string `json:"level"`
-	Message string `json:"message"`
-	Seq     int64  `json:"seq"`
-
-	// Stream For programs: stdout or stderr
-	Stream *string `json:"stream,omitempty"`
-	Time   Time    `json:"time"`
+	// Stream For programs: stdout or stderr; null for what the workload logged itself
+	//
+	// Examples: stdout
+	Stream    *string `json:"stream"`
+	Timestamp Time    `json:"timestamp"`
 }
+
+// LogLineLevel defines model for LogLine.Level.
+type LogLineLevel string
 
 // NewKey defines model for NewKey.
 type NewKey struct {
@@ -855,6 +892,12 @@ type Tier string
 type Worker struct {
 	Capabilities []string `json:"capabilities"`
 
+	// CapacityTotal Slots
+	CapacityTotal int `json:"capacity_total"`
+
+	// CapacityUsed Slots taken by the workloads it holds and by ending runs
+	CapacityUsed int `json:"capacity_used"`
+
 	// EndingRuns Runs that were cancelled or timed out and whose code has not returned yet. Each keeps its slot. A run that
 	// stays for longer than a few seconds ignores its cancellation; restarting the worker frees the slot.
 	EndingRuns []struct {
@@ -863,33 +906,26 @@ type Worker struct {
 		Generation       int64   `json:"generation"`
 		WorkloadID       string  `json:"workload_id"`
 	} `json:"ending_runs"`
-	LastHeartbeatAt Time      `json:"last_heartbeat_at"`
-	LeaseUntil      Time      `json:"lease_until"`
-	RegisteredAt    Time      `json:"registered_at"`
-	Resources       Resources `json:"resources"`
-	SessionID       string    `json:"session_id"`
-	Slots           int       `json:"slots"`
+	LastHeartbeat Time      `json:"last_heartbeat"`
+	LeaseUntil    Time      `json:"lease_until"`
+	RegisteredAt  Time      `json:"registered_at"`
+	Resources     Resources `json:"resources"`
 
-	// SlotsInUse Slots taken by the workloads it holds and by ending runs
-	SlotsInUse int               `json:"slots_in_use"`
-	Status     WorkerStatus      `json:"status"`
-	Tags       map[string]string `json:"tags"`
-	Version    string            `json:"version"`
-	WorkerID   string            `json:"worker_id"`
-	Workloads  []struct {
-		CustomerID string `json:"customer_id"`
-		Generation int64  `json:"generation"`
-		Status     Status `json:"status"`
-		WorkloadID string `json:"workload_id"`
-	} `json:"workloads"`
+	// RunningWorkloads Ids of the workloads it holds, SCHEDULED or RUNNING
+	RunningWorkloads []string          `json:"running_workloads"`
+	SessionID        string            `json:"session_id"`
+	Status           WorkerStatus      `json:"status"`
+	Tags             map[string]string `json:"tags"`
+	Version          string            `json:"version"`
+	WorkerID         string            `json:"worker_id"`
 }
-
-// WorkerStatus defines model for Worker.Status.
-type WorkerStatus string
 
 // WorkerPattern The worker ids that the key is for: an id, in which each `*` stands for any number of characters. Required
 // for keys of role `worker` (`*`: any worker), and not allowed for others.
 type WorkerPattern = string
+
+// WorkerStatus defines model for WorkerStatus.
+type WorkerStatus string
 
 // Workload defines model for Workload.
 type Workload struct {
@@ -993,9 +1029,12 @@ type WorkloadConfigInput struct {
 
 // WorkloadList defines model for WorkloadList.
 type WorkloadList struct {
-	Items      []Workload `json:"items"`
 	Pagination Pagination `json:"pagination"`
+	Workloads  []Workload `json:"workloads"`
 }
+
+// Cursor defines model for Cursor.
+type Cursor = string
 
 // CustomerID defines model for CustomerID.
 type CustomerID = string
@@ -1018,8 +1057,40 @@ type Reason struct {
 // ListCustomersParams defines parameters for ListCustomers.
 type ListCustomersParams struct {
 	// Limit Items per page
-	Limit  *Limit  `form:"limit,omitempty" json:"limit,omitempty"`
-	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. The filters must be the same
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListKeysParams defines parameters for ListKeys.
+type ListKeysParams struct {
+	// Limit Items per page
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. The filters must be the same
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListOperatorKeysParams defines parameters for ListOperatorKeys.
+type ListOperatorKeysParams struct {
+	// Limit Items per page
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. The filters must be the same
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListWorkersParams defines parameters for ListWorkers.
+type ListWorkersParams struct {
+	// Status Repeatable. Default: all
+	Status *[]WorkerStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Limit Items per page
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. The filters must be the same
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // WorkerLoadCheckpointParams defines parameters for WorkerLoadCheckpoint.
@@ -1036,6 +1107,15 @@ type WorkerSaveCheckpointParams struct {
 	WorkerID        string   `form:"worker_id" json:"worker_id"`
 	SessionID       string   `form:"session_id" json:"session_id"`
 	Generation      int64    `form:"generation" json:"generation"`
+}
+
+// ListWorkloadConfigsParams defines parameters for ListWorkloadConfigs.
+type ListWorkloadConfigsParams struct {
+	// Limit Items per page
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. The filters must be the same
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListWorkloadsParams defines parameters for ListWorkloads.
@@ -1059,7 +1139,7 @@ type ListWorkloadsParams struct {
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor `next_cursor` of the page before. The filters must be the same
-	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// Offset Skips this many items, in place of a cursor. The answer then has `total`
 	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
@@ -1092,8 +1172,8 @@ type GetWorkloadParams struct {
 type GetWorkloadAuditParams struct {
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// After Only events after the one with this `event_id`
-	After *int64 `form:"after,omitempty" json:"after,omitempty"`
+	// Cursor `next_cursor` of the page before. The filters must be the same
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // CancelWorkloadJSONBody defines parameters for CancelWorkload.
@@ -1297,7 +1377,7 @@ type ClientInterface interface {
 	// ListKeys List a customer's keys, without secrets
 	//
 	// Corresponds with GET /v1/admin/customers/{id}/keys (the `ListKeys` operationId).
-	ListKeys(ctx context.Context, id CustomerID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ListKeys(ctx context.Context, id CustomerID, params *ListKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateKeyWithBody Make an API key
 	//
@@ -1345,7 +1425,7 @@ type ClientInterface interface {
 	// The keys of the coordinators' configuration (`NIYANTA_ADMIN_KEY`, `NIYANTA_WORKER_KEY`) are not among them.
 	//
 	// Corresponds with GET /v1/admin/keys (the `ListOperatorKeys` operationId).
-	ListOperatorKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ListOperatorKeys(ctx context.Context, params *ListOperatorKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateOperatorKeyWithBody Make an operator key
 	//
@@ -1380,7 +1460,7 @@ type ClientInterface interface {
 	// ListWorkers List workers with what they run
 	//
 	// Corresponds with GET /v1/admin/workers (the `ListWorkers` operationId).
-	ListWorkers(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ListWorkers(ctx context.Context, params *ListWorkersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RemoveWorker Remove a worker
 	//
@@ -1552,7 +1632,7 @@ type ClientInterface interface {
 	// ListWorkloadConfigs List configs
 	//
 	// Corresponds with GET /v1/workload-configs (the `ListWorkloadConfigs` operationId).
-	ListWorkloadConfigs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ListWorkloadConfigs(ctx context.Context, params *ListWorkloadConfigsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateWorkloadConfigWithBody Create a config for a workload type
 	//
@@ -1871,8 +1951,8 @@ func (c *Client) UpdateCustomer(ctx context.Context, id CustomerID, body UpdateC
 // ListKeys List a customer's keys, without secrets
 //
 // Corresponds with GET /v1/admin/customers/{id}/keys (the `ListKeys` operationId).
-func (c *Client) ListKeys(ctx context.Context, id CustomerID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListKeysRequest(c.Server, id)
+func (c *Client) ListKeys(ctx context.Context, id CustomerID, params *ListKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListKeysRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1979,8 +2059,8 @@ func (c *Client) SuspendCustomer(ctx context.Context, id CustomerID, reqEditors 
 // The keys of the coordinators' configuration (`NIYANTA_ADMIN_KEY`, `NIYANTA_WORKER_KEY`) are not among them.
 //
 // Corresponds with GET /v1/admin/keys (the `ListOperatorKeys` operationId).
-func (c *Client) ListOperatorKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListOperatorKeysRequest(c.Server)
+func (c *Client) ListOperatorKeys(ctx context.Context, params *ListOperatorKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListOperatorKeysRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2054,8 +2134,8 @@ func (c *Client) RevokeOperatorKey(ctx context.Context, keyID string, reqEditors
 // ListWorkers List workers with what they run
 //
 // Corresponds with GET /v1/admin/workers (the `ListWorkers` operationId).
-func (c *Client) ListWorkers(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListWorkersRequest(c.Server)
+func (c *Client) ListWorkers(ctx context.Context, params *ListWorkersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListWorkersRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2396,8 +2476,8 @@ func (c *Client) WorkerSaveCheckpointWithBody(ctx context.Context, id WorkloadID
 // ListWorkloadConfigs List configs
 //
 // Corresponds with GET /v1/workload-configs (the `ListWorkloadConfigs` operationId).
-func (c *Client) ListWorkloadConfigs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListWorkloadConfigsRequest(c.Server)
+func (c *Client) ListWorkloadConfigs(ctx context.Context, params *ListWorkloadConfigsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListWorkloadConfigsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3035,7 +3115,7 @@ func NewUpdateCustomerRequestWithBody(server string, id CustomerID, contentType 
 }
 
 // NewListKeysRequest constructs an http.Request for the ListKeys method
-func NewListKeysRequest(server string, id CustomerID) (*http.Request, error) {
+func NewListKeysRequest(server string, id CustomerID, params *ListKeysParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -3058,6 +3138,45 @@ func NewListKeysRequest(server string, id CustomerID) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -3225,7 +3344,7 @@ func NewSuspendCustomerRequest(server string, id CustomerID) (*http.Request, err
 }
 
 // NewListOperatorKeysRequest constructs an http.Request for the ListOperatorKeys method
-func NewListOperatorKeysRequest(server string) (*http.Request, error) {
+func NewListOperatorKeysRequest(server string, params *ListOperatorKeysParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -3241,6 +3360,45 @@ func NewListOperatorKeysRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -3326,7 +3484,7 @@ func NewRevokeOperatorKeyRequest(server string, keyID string) (*http.Request, er
 }
 
 // NewListWorkersRequest constructs an http.Request for the ListWorkers method
-func NewListWorkersRequest(server string) (*http.Request, error) {
+func NewListWorkersRequest(server string, params *ListWorkersParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -3342,6 +3500,57 @@ func NewListWorkersRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -3868,7 +4077,7 @@ func NewWorkerSaveCheckpointRequestWithBody(server string, id WorkloadID, sequen
 }
 
 // NewListWorkloadConfigsRequest constructs an http.Request for the ListWorkloadConfigs method
-func NewListWorkloadConfigsRequest(server string) (*http.Request, error) {
+func NewListWorkloadConfigsRequest(server string, params *ListWorkloadConfigsParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -3884,6 +4093,45 @@ func NewListWorkloadConfigsRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -4414,9 +4662,9 @@ func NewGetWorkloadAuditRequest(server string, id WorkloadID, params *GetWorkloa
 
 		}
 
-		if params.After != nil {
+		if params.Cursor != nil {
 
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -4877,7 +5125,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/admin/customers/{id}/keys (the `ListKeys` operationId).
-	ListKeysWithResponse(ctx context.Context, id CustomerID, reqEditors ...RequestEditorFn) (*ListKeysResponse, error)
+	ListKeysWithResponse(ctx context.Context, id CustomerID, params *ListKeysParams, reqEditors ...RequestEditorFn) (*ListKeysResponse, error)
 
 	// CreateKeyWithBodyWithResponse Make an API key
 	//
@@ -4933,7 +5181,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/admin/keys (the `ListOperatorKeys` operationId).
-	ListOperatorKeysWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOperatorKeysResponse, error)
+	ListOperatorKeysWithResponse(ctx context.Context, params *ListOperatorKeysParams, reqEditors ...RequestEditorFn) (*ListOperatorKeysResponse, error)
 
 	// CreateOperatorKeyWithBodyWithResponse Make an operator key
 	//
@@ -4972,7 +5220,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/admin/workers (the `ListWorkers` operationId).
-	ListWorkersWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListWorkersResponse, error)
+	ListWorkersWithResponse(ctx context.Context, params *ListWorkersParams, reqEditors ...RequestEditorFn) (*ListWorkersResponse, error)
 
 	// RemoveWorkerWithResponse Remove a worker
 	//
@@ -5156,7 +5404,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/workload-configs (the `ListWorkloadConfigs` operationId).
-	ListWorkloadConfigsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListWorkloadConfigsResponse, error)
+	ListWorkloadConfigsWithResponse(ctx context.Context, params *ListWorkloadConfigsParams, reqEditors ...RequestEditorFn) (*ListWorkloadConfigsResponse, error)
 
 	// CreateWorkloadConfigWithBodyWithResponse Create a config for a workload type
 	//
@@ -5391,7 +5639,7 @@ type ListCustomersResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *struct {
-		Items      []Customer `json:"items"`
+		Customers  []Customer `json:"customers"`
 		Pagination Pagination `json:"pagination"`
 	}
 	// JSONDefault the response for an HTTP default `application/json` response
@@ -5400,7 +5648,7 @@ type ListCustomersResponse struct {
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ListCustomersResponse) GetJSON200() *struct {
-	Items      []Customer `json:"items"`
+	Customers  []Customer `json:"customers"`
 	Pagination Pagination `json:"pagination"`
 } {
 	return r.JSON200
@@ -5589,7 +5837,8 @@ type ListKeysResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *struct {
-		Items []Key `json:"items"`
+		Keys       []Key      `json:"keys"`
+		Pagination Pagination `json:"pagination"`
 	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *Error
@@ -5597,7 +5846,8 @@ type ListKeysResponse struct {
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ListKeysResponse) GetJSON200() *struct {
-	Items []Key `json:"items"`
+	Keys       []Key      `json:"keys"`
+	Pagination Pagination `json:"pagination"`
 } {
 	return r.JSON200
 }
@@ -5826,7 +6076,8 @@ type ListOperatorKeysResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *struct {
-		Keys []OperatorKey `json:"keys"`
+		Keys       []OperatorKey `json:"keys"`
+		Pagination Pagination    `json:"pagination"`
 	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *Error
@@ -5834,7 +6085,8 @@ type ListOperatorKeysResponse struct {
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ListOperatorKeysResponse) GetJSON200() *struct {
-	Keys []OperatorKey `json:"keys"`
+	Keys       []OperatorKey `json:"keys"`
+	Pagination Pagination    `json:"pagination"`
 } {
 	return r.JSON200
 }
@@ -5967,7 +6219,8 @@ type ListWorkersResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *struct {
-		Items []Worker `json:"items"`
+		Pagination Pagination `json:"pagination"`
+		Workers    []Worker   `json:"workers"`
 	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *Error
@@ -5975,7 +6228,8 @@ type ListWorkersResponse struct {
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ListWorkersResponse) GetJSON200() *struct {
-	Items []Worker `json:"items"`
+	Pagination Pagination `json:"pagination"`
+	Workers    []Worker   `json:"workers"`
 } {
 	return r.JSON200
 }
@@ -6058,15 +6312,15 @@ func (r RemoveWorkerResponse) ContentType() string {
 type DrainWorkerResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
-	// JSON202 the response for an HTTP 202 `application/json` response
-	JSON202 *Worker
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Worker
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *Error
 }
 
-// GetJSON202 returns the response for an HTTP 202 `application/json` response
-func (r DrainWorkerResponse) GetJSON202() *Worker {
-	return r.JSON202
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DrainWorkerResponse) GetJSON200() *Worker {
+	return r.JSON200
 }
 
 // GetJSONDefault returns the response for an HTTP default `application/json` response
@@ -6541,7 +6795,8 @@ type ListWorkloadConfigsResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *struct {
-		Items []WorkloadConfig `json:"items"`
+		Configs    []WorkloadConfig `json:"configs"`
+		Pagination Pagination       `json:"pagination"`
 	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *Error
@@ -6549,7 +6804,8 @@ type ListWorkloadConfigsResponse struct {
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ListWorkloadConfigsResponse) GetJSON200() *struct {
-	Items []WorkloadConfig `json:"items"`
+	Configs    []WorkloadConfig `json:"configs"`
+	Pagination Pagination       `json:"pagination"`
 } {
 	return r.JSON200
 }
@@ -6974,7 +7230,8 @@ type GetWorkloadAuditResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *struct {
-		Items []AuditEvent `json:"items"`
+		Events     []AuditEvent `json:"events"`
+		Pagination Pagination   `json:"pagination"`
 	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *Error
@@ -6982,7 +7239,8 @@ type GetWorkloadAuditResponse struct {
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r GetWorkloadAuditResponse) GetJSON200() *struct {
-	Items []AuditEvent `json:"items"`
+	Events     []AuditEvent `json:"events"`
+	Pagination Pagination   `json:"pagination"`
 } {
 	return r.JSON200
 }
@@ -7122,7 +7380,8 @@ type GetWorkloadCheckpointsResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *struct {
-		Items []Checkpoint `json:"items"`
+		Checkpoints []Checkpoint `json:"checkpoints"`
+		Pagination  Pagination   `json:"pagination"`
 	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *Error
@@ -7130,7 +7389,8 @@ type GetWorkloadCheckpointsResponse struct {
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r GetWorkloadCheckpointsResponse) GetJSON200() *struct {
-	Items []Checkpoint `json:"items"`
+	Checkpoints []Checkpoint `json:"checkpoints"`
+	Pagination  Pagination   `json:"pagination"`
 } {
 	return r.JSON200
 }
@@ -7173,17 +7433,13 @@ type GetWorkloadLogsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *struct {
-		Items []LogLine `json:"items"`
-	}
+	JSON200 *Log
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *Error
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetWorkloadLogsResponse) GetJSON200() *struct {
-	Items []LogLine `json:"items"`
-} {
+func (r GetWorkloadLogsResponse) GetJSON200() *Log {
 	return r.JSON200
 }
 
@@ -7461,8 +7717,8 @@ func (c *ClientWithResponses) UpdateCustomerWithResponse(ctx context.Context, id
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/admin/customers/{id}/keys (the `ListKeys` operationId).
-func (c *ClientWithResponses) ListKeysWithResponse(ctx context.Context, id CustomerID, reqEditors ...RequestEditorFn) (*ListKeysResponse, error) {
-	rsp, err := c.ListKeys(ctx, id, reqEditors...)
+func (c *ClientWithResponses) ListKeysWithResponse(ctx context.Context, id CustomerID, params *ListKeysParams, reqEditors ...RequestEditorFn) (*ListKeysResponse, error) {
+	rsp, err := c.ListKeys(ctx, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -7553,8 +7809,8 @@ func (c *ClientWithResponses) SuspendCustomerWithResponse(ctx context.Context, i
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/admin/keys (the `ListOperatorKeys` operationId).
-func (c *ClientWithResponses) ListOperatorKeysWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOperatorKeysResponse, error) {
-	rsp, err := c.ListOperatorKeys(ctx, reqEditors...)
+func (c *ClientWithResponses) ListOperatorKeysWithResponse(ctx context.Context, params *ListOperatorKeysParams, reqEditors ...RequestEditorFn) (*ListOperatorKeysResponse, error) {
+	rsp, err := c.ListOperatorKeys(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -7616,8 +7872,8 @@ func (c *ClientWithResponses) RevokeOperatorKeyWithResponse(ctx context.Context,
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/admin/workers (the `ListWorkers` operationId).
-func (c *ClientWithResponses) ListWorkersWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListWorkersResponse, error) {
-	rsp, err := c.ListWorkers(ctx, reqEditors...)
+func (c *ClientWithResponses) ListWorkersWithResponse(ctx context.Context, params *ListWorkersParams, reqEditors ...RequestEditorFn) (*ListWorkersResponse, error) {
+	rsp, err := c.ListWorkers(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -7902,8 +8158,8 @@ func (c *ClientWithResponses) WorkerSaveCheckpointWithBodyWithResponse(ctx conte
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/workload-configs (the `ListWorkloadConfigs` operationId).
-func (c *ClientWithResponses) ListWorkloadConfigsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListWorkloadConfigsResponse, error) {
-	rsp, err := c.ListWorkloadConfigs(ctx, reqEditors...)
+func (c *ClientWithResponses) ListWorkloadConfigsWithResponse(ctx context.Context, params *ListWorkloadConfigsParams, reqEditors ...RequestEditorFn) (*ListWorkloadConfigsResponse, error) {
+	rsp, err := c.ListWorkloadConfigs(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -8291,7 +8547,7 @@ func ParseListCustomersResponse(rsp *http.Response) (*ListCustomersResponse, err
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest struct {
-			Items      []Customer `json:"items"`
+			Customers  []Customer `json:"customers"`
 			Pagination Pagination `json:"pagination"`
 		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -8426,7 +8682,8 @@ func ParseListKeysResponse(rsp *http.Response) (*ListKeysResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest struct {
-			Items []Key `json:"items"`
+			Keys       []Key      `json:"keys"`
+			Pagination Pagination `json:"pagination"`
 		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
@@ -8589,7 +8846,8 @@ func ParseListOperatorKeysResponse(rsp *http.Response) (*ListOperatorKeysRespons
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest struct {
-			Keys []OperatorKey `json:"keys"`
+			Keys       []OperatorKey `json:"keys"`
+			Pagination Pagination    `json:"pagination"`
 		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
@@ -8686,7 +8944,8 @@ func ParseListWorkersResponse(rsp *http.Response) (*ListWorkersResponse, error) 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest struct {
-			Items []Worker `json:"items"`
+			Pagination Pagination `json:"pagination"`
+			Workers    []Worker   `json:"workers"`
 		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
@@ -8748,12 +9007,12 @@ func ParseDrainWorkerResponse(rsp *http.Response) (*DrainWorkerResponse, error) 
 	}
 
 	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Worker
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.JSON202 = &dest
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Error
@@ -9086,7 +9345,8 @@ func ParseListWorkloadConfigsResponse(rsp *http.Response) (*ListWorkloadConfigsR
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest struct {
-			Items []WorkloadConfig `json:"items"`
+			Configs    []WorkloadConfig `json:"configs"`
+			Pagination Pagination       `json:"pagination"`
 		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
@@ -9383,7 +9643,8 @@ func ParseGetWorkloadAuditResponse(rsp *http.Response) (*GetWorkloadAuditRespons
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest struct {
-			Items []AuditEvent `json:"items"`
+			Events     []AuditEvent `json:"events"`
+			Pagination Pagination   `json:"pagination"`
 		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
@@ -9484,7 +9745,8 @@ func ParseGetWorkloadCheckpointsResponse(rsp *http.Response) (*GetWorkloadCheckp
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest struct {
-			Items []Checkpoint `json:"items"`
+			Checkpoints []Checkpoint `json:"checkpoints"`
+			Pagination  Pagination   `json:"pagination"`
 		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
@@ -9518,9 +9780,7 @@ func ParseGetWorkloadLogsResponse(rsp *http.Response) (*GetWorkloadLogsResponse,
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest struct {
-			Items []LogLine `json:"items"`
-		}
+		var dest Log
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

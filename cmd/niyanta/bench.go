@@ -243,8 +243,8 @@ func (b *bench) each(ctx context.Context, phase string, f func(w *niyanta.Worklo
 		if err != nil {
 			return err
 		}
-		for i := range page.Items {
-			f(&page.Items[i])
+		for i := range page.Workloads {
+			f(&page.Workloads[i])
 		}
 		if !page.Pagination.HasMore {
 			return nil

@@ -90,8 +90,8 @@ func TestWorkloadCommands_ReadAndControl(t *testing.T) {
 
 	var list niyanta.WorkloadList
 	sh.json(&list, "workload", "list", "--status", "RUNNING", "--label", "team=billing")
-	require.Len(t, list.Items, 1)
-	assert.Equal(t, id, list.Items[0].WorkloadID)
+	require.Len(t, list.Workloads, 1)
+	assert.Equal(t, id, list.Workloads[0].WorkloadID)
 	out, _, code := sh.run("", "workload", "list")
 	require.Equal(t, exitDone, code)
 	assert.Contains(t, out, "WORKLOAD")
@@ -116,9 +116,9 @@ func TestWorkloadCommands_ReadAndControl(t *testing.T) {
 		assert.Contains(t, out, event)
 	}
 
-	var workers struct{ Items []niyanta.WorkerInfo }
+	var workers struct{ Workers []niyanta.WorkerInfo }
 	admin.json(&workers, "worker", "list")
-	require.Len(t, workers.Items, 1)
+	require.Len(t, workers.Workers, 1)
 	out, errs, code = admin.run("", "worker", "drain", "w1")
 	require.Equal(t, exitDone, code, errs)
 	assert.Contains(t, out, "DRAINING")

@@ -72,7 +72,7 @@ func (c *cli) completeWorkload(statuses ...niyanta.Status) complete {
 		}
 		page, err := cl.List(ctx, p)
 		var names []string
-		for _, w := range page.Items {
+		for _, w := range page.Workloads {
 			names = append(names, described(w.WorkloadID, w.WorkloadType+" "+string(w.Status)))
 		}
 		return names, err
@@ -90,7 +90,7 @@ func (c *cli) completeType(cmd *cobra.Command, args []string, toComplete string)
 		limit := 100
 		var types []string
 		page, err := cl.List(ctx, niyanta.ListParams{Limit: &limit})
-		for _, w := range page.Items {
+		for _, w := range page.Workloads {
 			types = append(types, w.WorkloadType)
 		}
 		if configs, err := cl.Configs(ctx); err == nil {

@@ -112,6 +112,7 @@ func configSetDelete(c *cli) *cobra.Command {
 }
 
 var configs = view[niyanta.WorkloadConfig]{
+	collection: "configs",
 	columns: []column{
 		{name: "CONFIG"}, {name: "TYPE", text: true}, {name: "RETRIES", rank: 1}, {name: "BACKOFF", rank: 4},
 		{name: "TIMEOUT", rank: 2}, {name: "CHECKPOINT", rank: 3}, {name: "DESCRIPTION", text: true, rank: 5},

@@ -109,6 +109,7 @@ func createCustomerCommand(c *cli) *cobra.Command {
 }
 
 var customers = view[niyanta.Customer]{
+	collection: "customers",
 	columns: []column{
 		{name: "CUSTOMER"}, {name: "NAME", text: true}, {name: "TIER"}, {name: "MAX RUNNING", rank: 3},
 		{name: "MAX QUEUED", rank: 4}, {name: "PREEMPTIBLE", rank: 5}, {name: "CREATED", rank: 2},

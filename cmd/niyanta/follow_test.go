@@ -93,7 +93,7 @@ func TestSubmitAndWait_WhenAnAnswerIsLost_SubmitsOnce(t *testing.T) {
 	assert.Contains(t, out.String(), "COMPLETED")
 	var list niyanta.WorkloadList
 	sh.json(&list, "workload", "list")
-	assert.Len(t, list.Items, 1)
+	assert.Len(t, list.Workloads, 1)
 }
 
 func TestSubmitAndWait_WhenTheTimeoutPassesDisconnected_Exits5(t *testing.T) {

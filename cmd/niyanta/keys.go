@@ -124,6 +124,7 @@ var newOperatorKeys = view[niyanta.NewOperatorKey]{
 }
 
 var keys = view[niyanta.Key]{
+	collection: "keys",
 	columns: []column{
 		{name: "KEY ID"}, {name: "NAME", text: true}, {name: "ROLE"}, {name: "PREFIX", text: true, rank: 4},
 		{name: "CREATED", rank: 3}, {name: "EXPIRES", rank: 2}, {name: "REVOKED", rank: 1},
@@ -136,6 +137,7 @@ var keys = view[niyanta.Key]{
 }
 
 var operatorKeys = view[niyanta.OperatorKey]{
+	collection: "keys",
 	columns: []column{
 		{name: "KEY ID"}, {name: "NAME", text: true}, {name: "ROLE"}, {name: "WORKERS", text: true},
 		{name: "CREATED", rank: 3}, {name: "EXPIRES", rank: 2}, {name: "REVOKED", rank: 1},

@@ -69,7 +69,8 @@ func migrateCommand(c *cli) *cobra.Command {
 }
 
 var migrations = view[bootstrap.Migration]{
-	columns: []column{{name: "VERSION"}, {name: "NAME", text: true}, {name: "APPLIED"}},
+	collection: "migrations",
+	columns:    []column{{name: "VERSION"}, {name: "NAME", text: true}, {name: "APPLIED"}},
 	row: func(m *bootstrap.Migration) []any {
 		if m.AppliedAt.IsZero() {
 			return []any{m.Version, m.Name, "-"}

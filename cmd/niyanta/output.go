@@ -27,26 +27,26 @@ func (c *cli) checkOutput(cmd *cobra.Command, _ []string) error {
 	return nil
 }
 
-// view is how things of one kind stand in a table.
+// view is how things of one kind stand in a table. collection is the name of a list of them.
 type view[T any] struct {
-	columns []column
-	row     func(*T) []any
+	collection string
+	columns    []column
+	row        func(*T) []any
 }
 
-// listing is a list as the API answers it.
-type listing[T any] struct {
-	Items      []T `json:"items"`
-	Pagination any `json:"pagination,omitempty"`
-}
-
-// printList prints a list on standard output. pagination is the API's; nil for a list without pages.
+// printList prints a list on standard output. pagination is the API's; nil for a list that
+// is printed whole.
 func printList[T any](c *cli, cmd *cobra.Command, v view[T], items []T, pagination any) error {
 	switch w := cmd.OutOrStdout(); c.output {
 	case formatJSON:
 		if items == nil {
 			items = []T{}
 		}
-		return printJSON(w, listing[T]{items, pagination}, true)
+		list := map[string]any{v.collection: items}
+		if pagination != nil {
+			list["pagination"] = pagination
+		}
+		return printJSON(w, list, true)
 	case formatLines:
 		for i := range items {
 			if err := printJSON(w, &items[i], false); err != nil {

@@ -65,38 +65,45 @@ func TestLists_HaveTheShapeOfTheAPI(t *testing.T) {
 	for _, x := range []struct {
 		sh   shell
 		path string
+		name string
 		args []string
 	}{
-		{sh, "/v1/workloads", []string{"workload", "list"}},
-		{sh, "/v1/workloads/" + id + "/logs", []string{"workload", "logs", id}},
-		{sh, "/v1/workloads/" + id + "/audit", []string{"workload", "audit", id}},
-		{sh, "/v1/workload-configs", []string{"config-set", "list"}},
-		{admin, "", []string{"worker", "list"}}, // heartbeats change it
-		{admin, "/v1/admin/customers/" + cust + "/keys", []string{"key", "list", cust}},
+		{sh, "/v1/workloads", "workloads", []string{"workload", "list"}},
+		{sh, "/v1/workloads/" + id + "/logs", "logs", []string{"workload", "logs", id}},
+		{sh, "/v1/workloads/" + id + "/audit", "events", []string{"workload", "audit", id}},
+		{sh, "/v1/workload-configs", "configs", []string{"config-set", "list"}},
+		{admin, "", "workers", []string{"worker", "list"}}, // heartbeats change it
+		{admin, "/v1/admin/customers/" + cust + "/keys", "keys", []string{"key", "list", cust}},
 	} {
-		var list struct{ Items []json.RawMessage }
+		var list map[string]json.RawMessage
+		var items []json.RawMessage
 		var printed json.RawMessage
 		x.sh.json(&printed, x.args...)
 		require.NoError(t, json.Unmarshal(printed, &list))
-		require.NotEmpty(t, list.Items, "%v", x.args)
+		require.NoError(t, json.Unmarshal(list[x.name], &items), "%v: %s", x.args, printed)
+		require.NotEmpty(t, items, "%v", x.args)
 		if x.path != "" {
-			assert.JSONEq(t, withoutZeros(c.raw(x.sh.key, x.path)), withoutZeros(string(printed)), "%v", x.args)
+			var answer map[string]json.RawMessage
+			require.NoError(t, json.Unmarshal([]byte(c.raw(x.sh.key, x.path)), &answer))
+			for name, value := range list {
+				assert.JSONEq(t, withoutZeros(string(answer[name])), withoutZeros(string(value)), "%v: %s", x.args, name)
+			}
 		}
 		out, errs, code := x.sh.run("", append(x.args, "-o", "jsonl")...)
 		require.Equal(t, exitDone, code, errs)
 		lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
-		require.Len(t, lines, len(list.Items), "%v", x.args)
+		require.Len(t, lines, len(items), "%v", x.args)
 		for i, l := range lines {
 			if x.path != "" {
-				assert.JSONEq(t, string(list.Items[i]), l)
+				assert.JSONEq(t, string(items[i]), l)
 			}
 		}
 	}
-	var customers struct{ Items []niyanta.Customer }
+	var customers struct{ Customers []niyanta.Customer }
 	admin.json(&customers, "customer", "list")
-	assert.Len(t, customers.Items, 2)
+	assert.Len(t, customers.Customers, 2)
 	out, _, _ := sh.run("", "workload", "list", "--type", "none", "-o", "json")
-	assert.Contains(t, out, `"items": []`)
+	assert.Contains(t, out, `"workloads": []`)
 }
 
 // completions returns what a shell would offer behind a command line.

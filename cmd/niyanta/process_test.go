@@ -286,11 +286,11 @@ func (c *fleet) pidOf(id string, generation int64) int {
 	c.t.Helper()
 	pid := 0
 	c.eventually(func() bool {
-		lines, err := c.client.Logs(c.t.Context(), id, niyanta.LogParams{})
+		log, err := c.client.Logs(c.t.Context(), id, niyanta.LogParams{})
 		if err != nil {
 			return false
 		}
-		for _, l := range lines {
+		for _, l := range log.Logs {
 			if n, err := strconv.Atoi(l.Message); err == nil && l.Generation == generation {
 				pid = n
 			}

@@ -36,15 +36,14 @@ func logsCommand(c *cli) *cobra.Command {
 			if follow {
 				return c.followLogs(cmd, cl, args[0], p)
 			}
-			lines, err := cl.Logs(cmd.Context(), args[0], p)
+			log, err := cl.Logs(cmd.Context(), args[0], p)
 			if err != nil {
 				return err
 			}
 			if c.output == formatJSON {
-				list := listing[niyanta.LogLine]{Items: append([]niyanta.LogLine{}, lines...)} // never null
-				return printJSON(cmd.OutOrStdout(), list, true)
+				return printJSON(cmd.OutOrStdout(), log, true)
 			}
-			return c.printLogs(cmd, lines)
+			return c.printLogs(cmd, log.Logs)
 		}),
 	}
 	cmd.Flags().IntVar(&limit, "limit", 100, "lines, 1 to 1000")
@@ -57,14 +56,15 @@ func logsCommand(c *cli) *cobra.Command {
 func (c *cli) followLogs(cmd *cobra.Command, cl *niyanta.Client, id string, p niyanta.LogParams) error {
 	l := link{url: c.address(), say: newBar(cmd.ErrOrStderr(), true, "").say}
 	for final := false; ; {
-		var lines []niyanta.LogLine
+		var log niyanta.Log
 		err := l.try(cmd.Context(), func(ctx context.Context) (err error) {
-			lines, err = cl.Logs(ctx, id, p)
+			log, err = cl.Logs(ctx, id, p)
 			return err
 		})
 		if err != nil {
 			return endOfWait(err, id, 0)
 		}
+		lines := log.Logs
 		if err := c.printLogs(cmd, lines); err != nil {
 			return err
 		}
@@ -94,11 +94,11 @@ func (c *cli) printLogs(cmd *cobra.Command, lines []niyanta.LogLine) error {
 			}
 			continue
 		}
-		source := l.Level
+		source := string(l.Level)
 		if l.Stream != nil {
 			source = *l.Stream
 		}
-		at, message := l.Time.Local().Format("15:04:05.000"), printable(l.Message)
+		at, message := l.Timestamp.Local().Format("15:04:05.000"), printable(l.Message)
 		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %-6s %s\n", at, source, message); err != nil {
 			return err
 		}
@@ -124,6 +124,7 @@ func auditCommand(c *cli) *cobra.Command {
 }
 
 var auditEvents = view[niyanta.AuditEvent]{
+	collection: "events",
 	columns: []column{
 		{name: "TIME"}, {name: "EVENT"}, {name: "FROM", rank: 4}, {name: "TO", rank: 2},
 		{name: "GENERATION", rank: 3}, {name: "WORKER", rank: 1}, {name: "ACTOR", text: true, rank: 5},
@@ -131,7 +132,7 @@ var auditEvents = view[niyanta.AuditEvent]{
 	},
 	row: func(e *niyanta.AuditEvent) []any {
 		return []any{
-			e.CreatedAt.Local().Format("15:04:05.000"), e.EventType, or(e.Details.From, "-"), e.Details.To,
+			e.Timestamp.Local().Format("15:04:05.000"), e.EventType, or(e.Details.From, "-"), e.Details.To,
 			e.Details.Generation, or(e.Details.WorkerID, "-"),
 			string(e.ActorType) + " " + e.ActorID, or(e.Details.Reason, ""),
 		}

@@ -52,14 +52,15 @@ The subcommands need an admin key.`,
 }
 
 var workers = view[niyanta.WorkerInfo]{
+	collection: "workers",
 	columns: []column{
 		{name: "WORKER"}, {name: "STATUS"}, {name: "SLOTS"}, {name: "TYPES", text: true},
 		{name: "LAST HEARTBEAT", rank: 1}, {name: "VERSION", text: true, rank: 2},
 	},
 	row: func(w *niyanta.WorkerInfo) []any {
 		return []any{
-			w.WorkerID, w.Status, fmt.Sprintf("%d/%d", w.SlotsInUse, w.Slots), strings.Join(w.Capabilities, ","),
-			clock(w.LastHeartbeatAt), w.Version,
+			w.WorkerID, w.Status, fmt.Sprintf("%d/%d", w.CapacityUsed, w.CapacityTotal), strings.Join(w.Capabilities, ","),
+			clock(w.LastHeartbeat), w.Version,
 		}
 	},
 }

@@ -53,7 +53,7 @@ func listCommand(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := printList(c, cmd, workloads, page.Items, page.Pagination); err != nil {
+			if err := printList(c, cmd, workloads, page.Workloads, page.Pagination); err != nil {
 				return err
 			}
 			if c.output != formatJSON && page.Pagination.NextCursor != nil {
@@ -81,6 +81,7 @@ func listCommand(c *cli) *cobra.Command {
 }
 
 var workloads = view[niyanta.Workload]{
+	collection: "workloads",
 	columns: []column{
 		{name: "WORKLOAD"}, {name: "TYPE", text: true}, {name: "STATUS"}, {name: "PROGRESS"},
 		{name: "PRIORITY", rank: 3}, {name: "WORKER", rank: 2}, {name: "CREATED", rank: 1},

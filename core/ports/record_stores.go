@@ -30,7 +30,9 @@ type LogQuery struct {
 	// AfterSeq continues behind a line; Since is inclusive, Until exclusive; zero: no bound.
 	AfterSeq     int64
 	Since, Until time.Time
-	// Limit > 0. Without AfterSeq and Since, the newest Limit lines are meant; else the first
-	// behind the bound.
+	// Limit > 0. If Newest, the newest Limit lines are meant, otherwise the first behind the bound.
 	Limit int
 }
+
+// Newest reports whether the query has no lower bound, so that it means the newest lines.
+func (q *LogQuery) Newest() bool { return q.AfterSeq == 0 && q.Since.IsZero() }

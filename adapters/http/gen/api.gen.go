@@ -81,6 +81,30 @@ func (e KeyRole) Valid() bool {
 	}
 }
 
+// Defines values for LogLineLevel.
+const (
+	DEBUG LogLineLevel = "DEBUG"
+	ERROR LogLineLevel = "ERROR"
+	INFO  LogLineLevel = "INFO"
+	WARN  LogLineLevel = "WARN"
+)
+
+// Valid indicates whether the value is a known member of the LogLineLevel enum.
+func (e LogLineLevel) Valid() bool {
+	switch e {
+	case DEBUG:
+		return true
+	case ERROR:
+		return true
+	case INFO:
+		return true
+	case WARN:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for OperatorRole.
 const (
 	OperatorRoleAdmin  OperatorRole = "admin"
@@ -346,7 +370,6 @@ type Assignment = ports.Assignment
 type AuditEvent struct {
 	ActorID   string              `json:"actor_id"`
 	ActorType AuditEventActorType `json:"actor_type"`
-	CreatedAt Time                `json:"created_at"`
 	Details   struct {
 		CheckpointSequence *int64  `json:"checkpoint_sequence,omitempty"`
 		From               *Status `json:"from,omitempty"`
@@ -359,6 +382,7 @@ type AuditEvent struct {
 
 	// EventType Examples: workload.created
 	EventType  string `json:"event_type"`
+	Timestamp  Time   `json:"timestamp"`
 	WorkloadID string `json:"workload_id"`
 }
 
@@ -548,19 +572,32 @@ type LimitsPatch struct {
 	RateLimitPerSec        domain.Change[float64] `json:"rate_limit_per_sec,omitempty,omitzero"`
 }
 
+// Log defines model for Log.
+type Log struct {
+	// HasMore Whether `limit` left lines out: newer ones if `since` or `after` is given, older ones if not
+	HasMore    bool      `json:"has_more"`
+	Logs       []LogLine `json:"logs"`
+	WorkloadID string    `json:"workload_id"`
+}
+
 // LogLine defines model for LogLine.
 type LogLine struct {
-	Generation int64 `json:"generation"`
+	// Details What the workload logged beside the message
+	Details    map[string]interface{} `json:"details"`
+	Generation int64                  `json:"generation"`
+	Level      LogLineLevel           `json:"level"`
+	Message    string                 `json:"message"`
+	Seq        int64                  `json:"seq"`
 
-	// Level Examples: info
-	Level   string `json:"level"`
-	Message string `json:"message"`
-	Seq     int64  `json:"seq"`
-
-	// Stream For programs: stdout or stderr
-	Stream *string `json:"stream,omitempty"`
-	Time   Time    `json:"time"`
+	// Stream For programs: stdout or stderr; null for what the workload logged itself
+	//
+	// Examples: stdout
+	Stream    *string `json:"stream"`
+	Timestamp Time    `json:"timestamp"`
 }
+
+// LogLineLevel defines model for LogLine.Level.
+type LogLineLevel string
 
 // NewKey defines model for NewKey.
 type NewKey struct {
@@ -855,6 +892,12 @@ type Tier string
 type Worker struct {
 	Capabilities []string `json:"capabilities"`
 
+	// CapacityTotal Slots
+	CapacityTotal int `json:"capacity_total"`
+
+	// CapacityUsed Slots taken by the workloads it holds and by ending runs
+	CapacityUsed int `json:"capacity_used"`
+
 	// EndingRuns Runs that were cancelled or timed out and whose code has not returned yet. Each keeps its slot. A run that
 	// stays for longer than a few seconds ignores its cancellation; restarting the worker frees the slot.
 	EndingRuns []struct {
@@ -863,33 +906,26 @@ type Worker struct {
 		Generation       int64   `json:"generation"`
 		WorkloadID       string  `json:"workload_id"`
 	} `json:"ending_runs"`
-	LastHeartbeatAt Time      `json:"last_heartbeat_at"`
-	LeaseUntil      Time      `json:"lease_until"`
-	RegisteredAt    Time      `json:"registered_at"`
-	Resources       Resources `json:"resources"`
-	SessionID       string    `json:"session_id"`
-	Slots           int       `json:"slots"`
+	LastHeartbeat Time      `json:"last_heartbeat"`
+	LeaseUntil    Time      `json:"lease_until"`
+	RegisteredAt  Time      `json:"registered_at"`
+	Resources     Resources `json:"resources"`
 
-	// SlotsInUse Slots taken by the workloads it holds and by ending runs
-	SlotsInUse int               `json:"slots_in_use"`
-	Status     WorkerStatus      `json:"status"`
-	Tags       map[string]string `json:"tags"`
-	Version    string            `json:"version"`
-	WorkerID   string            `json:"worker_id"`
-	Workloads  []struct {
-		CustomerID string `json:"customer_id"`
-		Generation int64  `json:"generation"`
-		Status     Status `json:"status"`
-		WorkloadID string `json:"workload_id"`
-	} `json:"workloads"`
+	// RunningWorkloads Ids of the workloads it holds, SCHEDULED or RUNNING
+	RunningWorkloads []string          `json:"running_workloads"`
+	SessionID        string            `json:"session_id"`
+	Status           WorkerStatus      `json:"status"`
+	Tags             map[string]string `json:"tags"`
+	Version          string            `json:"version"`
+	WorkerID         string            `json:"worker_id"`
 }
-
-// WorkerStatus defines model for Worker.Status.
-type WorkerStatus string
 
 // WorkerPattern The worker ids that the key is for: an id, in which each `*` stands for any number of characters. Required
 // for keys of role `worker` (`*`: any worker), and not allowed for others.
 type WorkerPattern = string
+
+// WorkerStatus defines model for WorkerStatus.
+type WorkerStatus string
 
 // Workload defines model for Workload.
 type Workload struct {
@@ -993,9 +1029,12 @@ type WorkloadConfigInput struct {
 
 // WorkloadList defines model for WorkloadList.
 type WorkloadList struct {
-	Items      []Workload `json:"items"`
 	Pagination Pagination `json:"pagination"`
+	Workloads  []Workload `json:"workloads"`
 }
+
+// Cursor defines model for Cursor.
+type Cursor = string
 
 // CustomerID defines model for CustomerID.
 type CustomerID = string
@@ -1018,8 +1057,40 @@ type Reason struct {
 // ListCustomersParams defines parameters for ListCustomers.
 type ListCustomersParams struct {
 	// Limit Items per page
-	Limit  *Limit  `form:"limit,omitempty" json:"limit,omitempty"`
-	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. The filters must be the same
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListKeysParams defines parameters for ListKeys.
+type ListKeysParams struct {
+	// Limit Items per page
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. The filters must be the same
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListOperatorKeysParams defines parameters for ListOperatorKeys.
+type ListOperatorKeysParams struct {
+	// Limit Items per page
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. The filters must be the same
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListWorkersParams defines parameters for ListWorkers.
+type ListWorkersParams struct {
+	// Status Repeatable. Default: all
+	Status *[]WorkerStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Limit Items per page
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. The filters must be the same
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // WorkerLoadCheckpointParams defines parameters for WorkerLoadCheckpoint.
@@ -1036,6 +1107,15 @@ type WorkerSaveCheckpointParams struct {
 	WorkerID        string   `form:"worker_id" json:"worker_id"`
 	SessionID       string   `form:"session_id" json:"session_id"`
 	Generation      int64    `form:"generation" json:"generation"`
+}
+
+// ListWorkloadConfigsParams defines parameters for ListWorkloadConfigs.
+type ListWorkloadConfigsParams struct {
+	// Limit Items per page
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. The filters must be the same
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListWorkloadsParams defines parameters for ListWorkloads.
@@ -1059,7 +1139,7 @@ type ListWorkloadsParams struct {
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor `next_cursor` of the page before. The filters must be the same
-	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// Offset Skips this many items, in place of a cursor. The answer then has `total`
 	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
@@ -1092,8 +1172,8 @@ type GetWorkloadParams struct {
 type GetWorkloadAuditParams struct {
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// After Only events after the one with this `event_id`
-	After *int64 `form:"after,omitempty" json:"after,omitempty"`
+	// Cursor `next_cursor` of the page before. The filters must be the same
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // CancelWorkloadJSONBody defines parameters for CancelWorkload.
@@ -1192,7 +1272,7 @@ type ServerInterface interface {
 	UpdateCustomer(w http.ResponseWriter, r *http.Request, id CustomerID)
 	// ListKeys List a customer's keys, without secrets
 	// (GET /v1/admin/customers/{id}/keys)
-	ListKeys(w http.ResponseWriter, r *http.Request, id CustomerID)
+	ListKeys(w http.ResponseWriter, r *http.Request, id CustomerID, params ListKeysParams)
 	// CreateKey Make an API key
 	// (POST /v1/admin/customers/{id}/keys)
 	CreateKey(w http.ResponseWriter, r *http.Request, id CustomerID)
@@ -1207,7 +1287,7 @@ type ServerInterface interface {
 	SuspendCustomer(w http.ResponseWriter, r *http.Request, id CustomerID)
 	// ListOperatorKeys List operator keys, without secrets
 	// (GET /v1/admin/keys)
-	ListOperatorKeys(w http.ResponseWriter, r *http.Request)
+	ListOperatorKeys(w http.ResponseWriter, r *http.Request, params ListOperatorKeysParams)
 	// CreateOperatorKey Make an operator key
 	// (POST /v1/admin/keys)
 	CreateOperatorKey(w http.ResponseWriter, r *http.Request)
@@ -1216,7 +1296,7 @@ type ServerInterface interface {
 	RevokeOperatorKey(w http.ResponseWriter, r *http.Request, keyID string)
 	// ListWorkers List workers with what they run
 	// (GET /v1/admin/workers)
-	ListWorkers(w http.ResponseWriter, r *http.Request)
+	ListWorkers(w http.ResponseWriter, r *http.Request, params ListWorkersParams)
 	// RemoveWorker Remove a worker
 	// (DELETE /v1/admin/workers/{id})
 	RemoveWorker(w http.ResponseWriter, r *http.Request, id WorkerID)
@@ -1252,7 +1332,7 @@ type ServerInterface interface {
 	WorkerSaveCheckpoint(w http.ResponseWriter, r *http.Request, id WorkloadID, sequence int64, params WorkerSaveCheckpointParams)
 	// ListWorkloadConfigs List configs
 	// (GET /v1/workload-configs)
-	ListWorkloadConfigs(w http.ResponseWriter, r *http.Request)
+	ListWorkloadConfigs(w http.ResponseWriter, r *http.Request, params ListWorkloadConfigsParams)
 	// CreateWorkloadConfig Create a config for a workload type
 	// (POST /v1/workload-configs)
 	CreateWorkloadConfig(w http.ResponseWriter, r *http.Request)
@@ -1333,7 +1413,7 @@ func (_ Unimplemented) UpdateCustomer(w http.ResponseWriter, r *http.Request, id
 
 // ListKeys List a customer's keys, without secrets
 // (GET /v1/admin/customers/{id}/keys)
-func (_ Unimplemented) ListKeys(w http.ResponseWriter, r *http.Request, id CustomerID) {
+func (_ Unimplemented) ListKeys(w http.ResponseWriter, r *http.Request, id CustomerID, params ListKeysParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -1363,7 +1443,7 @@ func (_ Unimplemented) SuspendCustomer(w http.ResponseWriter, r *http.Request, i
 
 // ListOperatorKeys List operator keys, without secrets
 // (GET /v1/admin/keys)
-func (_ Unimplemented) ListOperatorKeys(w http.ResponseWriter, r *http.Request) {
+func (_ Unimplemented) ListOperatorKeys(w http.ResponseWriter, r *http.Request, params ListOperatorKeysParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -1381,7 +1461,7 @@ func (_ Unimplemented) RevokeOperatorKey(w http.ResponseWriter, r *http.Request,
 
 // ListWorkers List workers with what they run
 // (GET /v1/admin/workers)
-func (_ Unimplemented) ListWorkers(w http.ResponseWriter, r *http.Request) {
+func (_ Unimplemented) ListWorkers(w http.ResponseWriter, r *http.Request, params ListWorkersParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -1453,7 +1533,7 @@ func (_ Unimplemented) WorkerSaveCheckpoint(w http.ResponseWriter, r *http.Reque
 
 // ListWorkloadConfigs List configs
 // (GET /v1/workload-configs)
-func (_ Unimplemented) ListWorkloadConfigs(w http.ResponseWriter, r *http.Request) {
+func (_ Unimplemented) ListWorkloadConfigs(w http.ResponseWriter, r *http.Request, params ListWorkloadConfigsParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -1689,8 +1769,37 @@ func (siw *ServerInterfaceWrapper) ListKeys(w http.ResponseWriter, r *http.Reque
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListKeysParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListKeys(w, r, id)
+		siw.Handler.ListKeys(w, r, id, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1816,8 +1925,40 @@ func (siw *ServerInterfaceWrapper) SuspendCustomer(w http.ResponseWriter, r *htt
 // ListOperatorKeys operation middleware
 func (siw *ServerInterfaceWrapper) ListOperatorKeys(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListOperatorKeysParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListOperatorKeys(w, r)
+		siw.Handler.ListOperatorKeys(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1870,8 +2011,53 @@ func (siw *ServerInterfaceWrapper) RevokeOperatorKey(w http.ResponseWriter, r *h
 // ListWorkers operation middleware
 func (siw *ServerInterfaceWrapper) ListWorkers(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListWorkersParams
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", r.URL.Query(), &params.Status, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "status"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "status", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListWorkers(w, r)
+		siw.Handler.ListWorkers(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2226,8 +2412,40 @@ func (siw *ServerInterfaceWrapper) WorkerSaveCheckpoint(w http.ResponseWriter, r
 // ListWorkloadConfigs operation middleware
 func (siw *ServerInterfaceWrapper) ListWorkloadConfigs(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListWorkloadConfigsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListWorkloadConfigs(w, r)
+		siw.Handler.ListWorkloadConfigs(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2607,15 +2825,15 @@ func (siw *ServerInterfaceWrapper) GetWorkloadAudit(w http.ResponseWriter, r *ht
 		return
 	}
 
-	// ------------- Optional query parameter "after" -------------
+	// ------------- Optional query parameter "cursor" -------------
 
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		var requiredError *runtime.RequiredParameterError
 		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
 		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
 		}
 		return
 	}
@@ -3119,7 +3337,7 @@ type ListCustomersResponseObject interface {
 }
 
 type ListCustomers200JSONResponse struct {
-	Items      []Customer `json:"items"`
+	Customers  []Customer `json:"customers"`
 	Pagination Pagination `json:"pagination"`
 }
 
@@ -3271,7 +3489,8 @@ func (response UpdateCustomerdefaultJSONResponse) VisitUpdateCustomerResponse(w 
 }
 
 type ListKeysRequestObject struct {
-	ID CustomerID `json:"id"`
+	ID     CustomerID `json:"id"`
+	Params ListKeysParams
 }
 
 type ListKeysResponseObject interface {
@@ -3279,7 +3498,8 @@ type ListKeysResponseObject interface {
 }
 
 type ListKeys200JSONResponse struct {
-	Items []Key `json:"items"`
+	Keys       []Key      `json:"keys"`
+	Pagination Pagination `json:"pagination"`
 }
 
 func (response ListKeys200JSONResponse) VisitListKeysResponse(w http.ResponseWriter) error {
@@ -3464,6 +3684,7 @@ func (response SuspendCustomerdefaultJSONResponse) VisitSuspendCustomerResponse(
 }
 
 type ListOperatorKeysRequestObject struct {
+	Params ListOperatorKeysParams
 }
 
 type ListOperatorKeysResponseObject interface {
@@ -3471,7 +3692,8 @@ type ListOperatorKeysResponseObject interface {
 }
 
 type ListOperatorKeys200JSONResponse struct {
-	Keys []OperatorKey `json:"keys"`
+	Keys       []OperatorKey `json:"keys"`
+	Pagination Pagination    `json:"pagination"`
 }
 
 func (response ListOperatorKeys200JSONResponse) VisitListOperatorKeysResponse(w http.ResponseWriter) error {
@@ -3576,6 +3798,7 @@ func (response RevokeOperatorKeydefaultJSONResponse) VisitRevokeOperatorKeyRespo
 }
 
 type ListWorkersRequestObject struct {
+	Params ListWorkersParams
 }
 
 type ListWorkersResponseObject interface {
@@ -3583,7 +3806,8 @@ type ListWorkersResponseObject interface {
 }
 
 type ListWorkers200JSONResponse struct {
-	Items []Worker `json:"items"`
+	Pagination Pagination `json:"pagination"`
+	Workers    []Worker   `json:"workers"`
 }
 
 func (response ListWorkers200JSONResponse) VisitListWorkersResponse(w http.ResponseWriter) error {
@@ -3656,16 +3880,16 @@ type DrainWorkerResponseObject interface {
 	VisitDrainWorkerResponse(w http.ResponseWriter) error
 }
 
-type DrainWorker202JSONResponse Worker
+type DrainWorker200JSONResponse Worker
 
-func (response DrainWorker202JSONResponse) VisitDrainWorkerResponse(w http.ResponseWriter) error {
+func (response DrainWorker200JSONResponse) VisitDrainWorkerResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(202)
+	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4053,6 +4277,7 @@ func (response WorkerSaveCheckpointdefaultJSONResponse) VisitWorkerSaveCheckpoin
 }
 
 type ListWorkloadConfigsRequestObject struct {
+	Params ListWorkloadConfigsParams
 }
 
 type ListWorkloadConfigsResponseObject interface {
@@ -4060,7 +4285,8 @@ type ListWorkloadConfigsResponseObject interface {
 }
 
 type ListWorkloadConfigs200JSONResponse struct {
-	Items []WorkloadConfig `json:"items"`
+	Configs    []WorkloadConfig `json:"configs"`
+	Pagination Pagination       `json:"pagination"`
 }
 
 func (response ListWorkloadConfigs200JSONResponse) VisitListWorkloadConfigsResponse(w http.ResponseWriter) error {
@@ -4413,7 +4639,8 @@ type GetWorkloadAuditResponseObject interface {
 }
 
 type GetWorkloadAudit200JSONResponse struct {
-	Items []AuditEvent `json:"items"`
+	Events     []AuditEvent `json:"events"`
+	Pagination Pagination   `json:"pagination"`
 }
 
 func (response GetWorkloadAudit200JSONResponse) VisitGetWorkloadAuditResponse(w http.ResponseWriter) error {
@@ -4533,7 +4760,8 @@ type GetWorkloadCheckpointsResponseObject interface {
 }
 
 type GetWorkloadCheckpoints200JSONResponse struct {
-	Items []Checkpoint `json:"items"`
+	Checkpoints []Checkpoint `json:"checkpoints"`
+	Pagination  Pagination   `json:"pagination"`
 }
 
 func (response GetWorkloadCheckpoints200JSONResponse) VisitGetWorkloadCheckpointsResponse(w http.ResponseWriter) error {
@@ -4574,9 +4802,7 @@ type GetWorkloadLogsResponseObject interface {
 	VisitGetWorkloadLogsResponse(w http.ResponseWriter) error
 }
 
-type GetWorkloadLogs200JSONResponse struct {
-	Items []LogLine `json:"items"`
-}
+type GetWorkloadLogs200JSONResponse Log
 
 func (response GetWorkloadLogs200JSONResponse) VisitGetWorkloadLogsResponse(w http.ResponseWriter) error {
 
@@ -5023,10 +5249,11 @@ func (sh *strictHandler) UpdateCustomer(w http.ResponseWriter, r *http.Request, 
 }
 
 // ListKeys operation middleware
-func (sh *strictHandler) ListKeys(w http.ResponseWriter, r *http.Request, id CustomerID) {
+func (sh *strictHandler) ListKeys(w http.ResponseWriter, r *http.Request, id CustomerID, params ListKeysParams) {
 	var request ListKeysRequestObject
 
 	request.ID = id
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.ListKeys(ctx, request.(ListKeysRequestObject))
@@ -5161,8 +5388,10 @@ func (sh *strictHandler) SuspendCustomer(w http.ResponseWriter, r *http.Request,
 }
 
 // ListOperatorKeys operation middleware
-func (sh *strictHandler) ListOperatorKeys(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) ListOperatorKeys(w http.ResponseWriter, r *http.Request, params ListOperatorKeysParams) {
 	var request ListOperatorKeysRequestObject
+
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.ListOperatorKeys(ctx, request.(ListOperatorKeysRequestObject))
@@ -5242,8 +5471,10 @@ func (sh *strictHandler) RevokeOperatorKey(w http.ResponseWriter, r *http.Reques
 }
 
 // ListWorkers operation middleware
-func (sh *strictHandler) ListWorkers(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) ListWorkers(w http.ResponseWriter, r *http.Request, params ListWorkersParams) {
 	var request ListWorkersRequestObject
+
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.ListWorkers(ctx, request.(ListWorkersRequestObject))
@@ -5581,8 +5812,10 @@ func (sh *strictHandler) WorkerSaveCheckpoint(w http.ResponseWriter, r *http.Req
 }
 
 // ListWorkloadConfigs operation middleware
-func (sh *strictHandler) ListWorkloadConfigs(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) ListWorkloadConfigs(w http.ResponseWriter, r *http.Request, params ListWorkloadConfigsParams) {
 	var request ListWorkloadConfigsRequestObject
+
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.ListWorkloadConfigs(ctx, request.(ListWorkloadConfigsRequestObject))

@@ -158,7 +158,7 @@ func compare(ctx context.Context, c *niyanta.Client, id, root string, out source
 			if e.Details.Reason != nil {
 				reason = *e.Details.Reason
 			}
-			say("  %s  %-24s generation %d  %s", e.CreatedAt.Local().Format("15:04:05.000"), e.EventType, e.Details.Generation, reason)
+			say("  %s  %-24s generation %d  %s", e.Timestamp.Local().Format("15:04:05.000"), e.EventType, e.Details.Generation, reason)
 		}
 	}
 	if out.ResumedAt == 0 {
