@@ -75,8 +75,10 @@ func TestRateLimitHeaders_OnEveryAuthenticatedAnswer_WhateverTheRole(t *testing.
 		"a viewer":                         {"GET", "/v1/customer", viewer, 200, "100000"},
 		"a viewer that may not":            {"POST", "/v1/workloads", viewer, 403, "100000"},
 		"a customer at the admin's door":   {"GET", "/v1/admin/workers", a.dev.CustomerKey, 403, "100000"},
-		"an admin":                         {"GET", "/v1/admin/workers", a.dev.AdminKey, 200, "1000000"},
-		"an admin at the customer's door":  {"GET", "/v1/customer", a.dev.AdminKey, 403, "1000000"},
+		"an admin":                         {"GET", "/v1/admin/workers", a.dev.AdminKey, 200, "200"},
+		"an admin at the customer's door":  {"GET", "/v1/customer", a.dev.AdminKey, 403, "200"},
+		"a batch without a body":           {"POST", "/v1/workloads/batch", a.dev.CustomerKey, 400, "100000"},
+		"a viewer's batch":                 {"POST", "/v1/workloads/batch", viewer, 403, "100000"},
 		"a worker":                         {"POST", "/v1/worker/poll", a.dev.WorkerKey, 400, "1000000"},
 		"a worker at the administrator's":  {"GET", "/v1/admin/workers", a.dev.WorkerKey, 403, "1000000"},
 	} {

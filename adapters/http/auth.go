@@ -33,7 +33,7 @@ func (a *api) admit(next http.Handler) http.Handler {
 			return
 		}
 		s.principal = p
-		if !a.limit(w, r, p) {
+		if !a.limit(w, r, s.costAtOnce()) {
 			return
 		}
 		if !slices.Contains(op.roles, p.Role) {

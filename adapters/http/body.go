@@ -27,7 +27,12 @@ const (
 // report of a batch is judged by the domain.
 func (a *api) decodeBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := scopeOf(r.Context()).takeBody(w, r); err != nil {
+		s := scopeOf(r.Context())
+		err := s.takeBody(w, r)
+		if !a.charge(w, r) {
+			return
+		}
+		if err != nil {
 			a.fail(w, r, err)
 			return
 		}
@@ -65,7 +70,7 @@ func (s *scope) takeBody(w http.ResponseWriter, r *http.Request) error {
 	}
 	var value any
 	if s.op.body != nil {
-		value, s.refused, err = s.op.body.decode(text)
+		value, s.items, s.refused, err = s.op.body.decode(text)
 	} else {
 		value, err = readJSON(text, nil)
 	}

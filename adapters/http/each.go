@@ -37,7 +37,7 @@ func eachOf(op *openapi3.Operation, body *openapi3.Schema) (*each, error) {
 }
 
 // decodeEach reads a body whose items are checked one by one.
-func (b *bodySchema) decodeEach(text []byte) (value any, refused map[int]error, err error) {
+func (b *bodySchema) decodeEach(text []byte) (value any, items int, refused map[int]error, err error) {
 	r := &jsonReader{in: text, each: b.each, refused: map[int]error{}}
 	if value, err = r.value(b.schema); err == nil {
 		err = r.end()
@@ -45,7 +45,11 @@ func (b *bodySchema) decodeEach(text []byte) (value any, refused map[int]error, 
 	if err == nil {
 		err = check(b.schema, value)
 	}
-	return value, r.refused, err
+	if body, ok := value.(map[string]any); ok {
+		array, _ := body[b.each.array].([]any)
+		items = len(array)
+	}
+	return value, items, r.refused, err
 }
 
 // startsItems reports whether the array that begins here holds the items that are checked one by

@@ -76,7 +76,7 @@ func TestBatch_WhenItemsAreRefused_DecodesTheOthers(t *testing.T) {
 		10: "input_params.a", 11: nil, 12: "run_at",
 	}
 	body := ops["POST /v1/workloads/batch"].body
-	value, refused, err := body.decode(fmt.Appendf(nil, ` {"workloads" : [%s] } `, strings.Join(items, " , ")))
+	value, _, refused, err := body.decode(fmt.Appendf(nil, ` {"workloads" : [%s] } `, strings.Join(items, " , ")))
 	require.NoError(t, err)
 	got := map[int]any{}
 	for i, err := range refused {
@@ -108,7 +108,7 @@ func TestBatch_WhateverAnItemIs_FindsTheNextOne(t *testing.T) {
 		"1", `"a,b]"`, `{"x":[1,2,{"y":"}"}]}`, "[ ]", `"\\\","`, "null", strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000), `tru`, `{"a" 1}`, `1 2`, `{"a":nope}`,
 		good + " x", `{"a":"\x"}`,
 	} {
-		value, refused, err := body.decode([]byte(`{"workloads":[` + bad + ` , ` + good + `,` + bad + `]}`))
+		value, _, refused, err := body.decode([]byte(`{"workloads":[` + bad + ` , ` + good + `,` + bad + `]}`))
 		require.NoError(t, err, "%.40s", bad)
 		require.Len(t, refused, 2, "%.40s", bad)
 		require.NotContains(t, refused, 1)
@@ -121,7 +121,7 @@ func TestBatch_WhateverAnItemIs_FindsTheNextOne(t *testing.T) {
 		// What is not about an item is for the schema of the whole.
 		`{"workloads":[],"colour":1}`, `{"workloads":7}`, `{}`, `{"workloads":[]}`,
 	} {
-		_, _, err := body.decode([]byte(bad))
+		_, _, _, err := body.decode([]byte(bad))
 		assert.Equal(t, domain.CodeInvalidInput, domain.CodeOf(err), bad)
 	}
 }
@@ -130,10 +130,10 @@ func TestBatch_WhenThereAreTooManyItems_StopsAtTheLimit(t *testing.T) {
 	ops, err := loadOperations()
 	require.NoError(t, err)
 	body := ops["POST /v1/workloads/batch"].body
-	_, refused, err := body.decode([]byte(`{"workloads":[` + strings.Repeat("1,", 999) + `1]}`))
+	_, _, refused, err := body.decode([]byte(`{"workloads":[` + strings.Repeat("1,", 999) + `1]}`))
 	require.NoError(t, err)
 	require.Len(t, refused, 1000)
-	_, refused, err = body.decode([]byte(`{"workloads":[` + strings.Repeat("1,", 500_000) + `1]}`))
+	_, _, refused, err = body.decode([]byte(`{"workloads":[` + strings.Repeat("1,", 500_000) + `1]}`))
 	require.Equal(t, "workloads", fieldOf(err))
 	require.Len(t, refused, 1000)
 }

@@ -78,6 +78,10 @@ func (o operation) mediaType() string {
 	return mediaJSON
 }
 
+// costsItems reports whether the operation takes a token of the caller's rate for each item of its
+// body.
+func (o operation) costsItems() bool { return o.body != nil && o.body.each != nil }
+
 // takesReports reports whether the body is a batch of reports.
 func (o operation) takesReports() bool {
 	return o.route != nil && o.route.Operation.OperationID == "workerReport"

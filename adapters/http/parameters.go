@@ -31,7 +31,9 @@ func (a *api) checkParameters(next http.Handler) http.Handler {
 			}))
 		}
 		if err != nil {
-			a.fail(w, r, err)
+			if a.charge(w, r) {
+				a.fail(w, r, err)
+			}
 			return
 		}
 		next.ServeHTTP(w, r)

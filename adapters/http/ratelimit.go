@@ -2,6 +2,7 @@ package http
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -9,11 +10,11 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// limit takes one request from the caller's rate and reports whether it may go on. It sets the
-// headers that say what is left, on every answer to an authenticated caller. If the limiter fails,
-// the request is served: a limiter that is disconnected must not take the API down.
-func (a *api) limit(w http.ResponseWriter, r *http.Request, p domain.Principal) bool {
-	d, limits, err := a.Tenancy.Allow(r.Context(), p)
+// limit takes cost tokens from the caller's rate and reports whether the request may go on. It sets
+// the headers that say what is left, on every answer to an authenticated caller. If the limiter
+// fails, the request is served: a limiter that is disconnected must not take the API down.
+func (a *api) limit(w http.ResponseWriter, r *http.Request, cost int) bool {
+	d, limits, err := a.Tenancy.Allow(r.Context(), scopeOf(r.Context()).principal, cost)
 	if err != nil {
 		a.Observer.Count("rate_limiter_failed", 1)
 		a.Log.Warn("rate limiter failed", "request_id", requestIDOf(r.Context()), "error", err)
@@ -24,11 +25,28 @@ func (a *api) limit(w http.ResponseWriter, r *http.Request, p domain.Principal) 
 	h.Set("X-RateLimit-Remaining", strconv.Itoa(d.Remaining))
 	h.Set("X-RateLimit-Reset", strconv.FormatInt(ceilUnix(time.Now().Add(d.ResetAfter)), 10))
 	if !d.Allowed {
-		e := domain.NewError(domain.CodeRateLimited, "more than %g requests per second", limits.RatePerSec)
+		e := domain.NewError(domain.CodeRateLimited,
+			"more than %g requests per second, each submission of a batch counted", limits.RatePerSec)
 		e.RetryAfter = max(d.RetryAfter, time.Millisecond)
 		a.fail(w, r, e.With("limit", limits.RatePerSec).With("window_seconds", 1))
 	}
 	return d.Allowed
+}
+
+// costAtOnce is what a request costs before its body is read. A batch costs its size, which the body
+// tells; until then it is only refused if earlier requests left a debt.
+func (s *scope) costAtOnce() int {
+	if s.op.costsItems() && slices.Contains(s.op.roles, s.principal.Role) {
+		return 0
+	}
+	return 1
+}
+
+// charge takes what a batch costs, and reports whether the request may go on: one token for each
+// item, whatever becomes of it, and one for a batch that is refused before its items are known.
+func (a *api) charge(w http.ResponseWriter, r *http.Request) bool {
+	s := scopeOf(r.Context())
+	return !s.op.costsItems() || a.limit(w, r, max(s.items, 1))
 }
 
 // ceilUnix returns t in whole Unix seconds, rounded up.

@@ -45,7 +45,7 @@ func (oneCustomer) Get(context.Context, domain.CustomerID) (domain.Customer, err
 
 type generous struct{}
 
-func (generous) Allow(context.Context, string, float64, int) (ports.RateDecision, error) {
+func (generous) Allow(context.Context, string, float64, int, int) (ports.RateDecision, error) {
 	return ports.RateDecision{Allowed: true, Remaining: 1}, nil
 }
 

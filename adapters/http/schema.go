@@ -33,15 +33,16 @@ func bodyOf(op *openapi3.Operation) (*bodySchema, error) {
 }
 
 // decode reads a body and checks it against the schema. In a body with x-each, items that are
-// refused are nil in the value, and refused holds an error for each, by index.
-func (b *bodySchema) decode(text []byte) (value any, refused map[int]error, err error) {
+// refused are nil in the value, and refused holds an error for each, by index; items is how many
+// items there are.
+func (b *bodySchema) decode(text []byte) (value any, items int, refused map[int]error, err error) {
 	if b.each != nil {
 		return b.decodeEach(text)
 	}
 	if value, err = readJSON(text, b.schema); err != nil {
-		return nil, nil, err
+		return nil, 0, nil, err
 	}
-	return value, nil, check(b.schema, value)
+	return value, 0, nil, check(b.schema, value)
 }
 
 // check checks a value against a schema.

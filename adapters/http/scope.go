@@ -18,7 +18,8 @@ type scope struct {
 	key       string // as the client sent it, to be looked at again while the request waits
 	principal domain.Principal
 	op        operation
-	refused   map[int]error // items of the body that were refused on their own; see each
+	items     int           // of a body whose items are checked one by one; see each
+	refused   map[int]error // those that were refused on their own
 }
 
 func scopeOf(ctx context.Context) *scope {

@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"math"
 	"sync"
 	"time"
 
@@ -34,7 +33,9 @@ func NewRateLimiter(clock ports.Clock) *RateLimiter {
 }
 
 // Allow implements ports.RateLimiter.
-func (l *RateLimiter) Allow(ctx context.Context, key string, perSecond float64, burst int) (ports.RateDecision, error) {
+func (l *RateLimiter) Allow(
+	ctx context.Context, key string, perSecond float64, burst, cost int,
+) (ports.RateDecision, error) {
 	if err := ctx.Err(); err != nil {
 		return ports.RateDecision{}, err
 	}
@@ -54,17 +55,15 @@ func (l *RateLimiter) Allow(ctx context.Context, key string, perSecond float64, 
 		b.SetLimitAt(now, rate.Limit(perSecond))
 	}
 
-	d := ports.RateDecision{Allowed: b.AllowN(now, 1)}
-	tokens := b.TokensAt(now)
-	d.Remaining = max(int(math.Floor(tokens)), 0)
-	d.ResetAfter = seconds((float64(burst) - tokens) / perSecond)
-	if !d.Allowed {
-		d.RetryAfter = seconds((1 - tokens) / perSecond)
+	allowed := b.AllowN(now, min(cost, burst))
+	if allowed {
+		// The rest is debt. The bucket lends at most burst tokens at once.
+		for rest := cost - burst; rest > 0; rest -= burst {
+			b.ReserveN(now, min(rest, burst))
+		}
 	}
-	return d, nil
+	return ports.NewRateDecision(allowed, b.TokensAt(now), perSecond, burst, cost), nil
 }
-
-func seconds(s float64) time.Duration { return time.Duration(max(s, 0) * float64(time.Second)) }
 
 // sweepLocked removes buckets that are full again.
 func (l *RateLimiter) sweepLocked(now time.Time) {

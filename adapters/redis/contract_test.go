@@ -109,7 +109,7 @@ func TestSubscribe_WhenATopicIsNotConfirmed_EverySubscriberWaits(t *testing.T) {
 // never refuses everything, to tell who answered.
 type never struct{ calls atomic.Int32 }
 
-func (n *never) Allow(context.Context, string, float64, int) (ports.RateDecision, error) {
+func (n *never) Allow(context.Context, string, float64, int, int) (ports.RateDecision, error) {
 	n.calls.Add(1)
 	return ports.RateDecision{}, nil
 }
@@ -130,7 +130,7 @@ func TestRateLimiter_KeepsItsContract(t *testing.T) {
 				for _, k := range keys {
 					full, err := c.Get(t.Context(), k).Float64()
 					require.NoError(t, err)
-					require.NoError(t, c.Set(t.Context(), k, strconv.FormatFloat(full-d.Seconds(), 'f', -1, 64), time.Hour).Err())
+					require.NoError(t, c.Set(t.Context(), k, strconv.FormatFloat(full-float64(d.Microseconds()), 'f', -1, 64), time.Hour).Err())
 				}
 			},
 		}
@@ -142,30 +142,30 @@ func TestRateLimiter_WithoutRedis_LimitsByItself(t *testing.T) {
 	clock, fallback := contracttests.NewClock(time.Now()), &never{}
 	var log bytes.Buffer
 	l := redis.NewRateLimiter(connect(t, s.URL()), fallback, clock, slog.New(slog.NewTextHandler(&log, nil)))
-	d, err := l.Allow(t.Context(), "k", 1, 5)
+	d, err := l.Allow(t.Context(), "k", 1, 5, 1)
 	require.NoError(t, err)
 	require.True(t, d.Allowed)
 	s.Stop()
 	for range 3 {
-		d, err = l.Allow(t.Context(), "k", 1, 5)
+		d, err = l.Allow(t.Context(), "k", 1, 5, 1)
 		require.NoError(t, err)
 		assert.False(t, d.Allowed, "the fallback decides")
 	}
 	assert.Equal(t, int32(3), fallback.calls.Load())
 	for range 5 {
 		clock.Advance(2 * time.Second) // asked again, in vain
-		_, err = l.Allow(t.Context(), "k", 1, 5)
+		_, err = l.Allow(t.Context(), "k", 1, 5, 1)
 		require.NoError(t, err)
 	}
 	assert.Equal(t, 1, strings.Count(log.String(), "\n"), "one line for each change: %s", &log)
 	require.NoError(t, s.Start())
-	d, err = l.Allow(t.Context(), "k", 1, 5)
+	d, err = l.Allow(t.Context(), "k", 1, 5, 1)
 	require.NoError(t, err)
 	assert.False(t, d.Allowed, "not asked again at once")
 	clock.Advance(2 * time.Second)
 	require.Eventually(t, func() bool {
 		clock.Advance(2 * time.Second)
-		d, err = l.Allow(t.Context(), "k", 1, 5)
+		d, err = l.Allow(t.Context(), "k", 1, 5, 1)
 		return err == nil && d.Allowed
 	}, 10*time.Second, 20*time.Millisecond, "asked again later")
 	assert.Equal(t, 2, strings.Count(log.String(), "\n"), "one line for each change: %s", &log)

@@ -1718,7 +1718,8 @@ type ClientInterface interface {
 	// SubmitWorkloadsWithBody Submit up to 1,000 workloads
 	//
 	// Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
-	// request. The whole batch is refused only if the server cannot tell where an item ends. An
+	// request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
+	// does not admit it: it takes one token for each item, also for items that repeat an earlier submission. An
 	// `Idempotency-Key` is not supported here and is 400.
 	//
 	// Takes any type of body and a specified content type.
@@ -1729,7 +1730,8 @@ type ClientInterface interface {
 	// SubmitWorkloads Submit up to 1,000 workloads
 	//
 	// Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
-	// request. The whole batch is refused only if the server cannot tell where an item ends. An
+	// request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
+	// does not admit it: it takes one token for each item, also for items that repeat an earlier submission. An
 	// `Idempotency-Key` is not supported here and is 400.
 	//
 	// Takes a body of the `application/json` content type.
@@ -2662,7 +2664,8 @@ func (c *Client) SubmitWorkload(ctx context.Context, params *SubmitWorkloadParam
 // SubmitWorkloadsWithBody Submit up to 1,000 workloads
 //
 // Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
-// request. The whole batch is refused only if the server cannot tell where an item ends. An
+// request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
+// does not admit it: it takes one token for each item, also for items that repeat an earlier submission. An
 // `Idempotency-Key` is not supported here and is 400.
 //
 // Takes any type of body and a specified content type.
@@ -2683,7 +2686,8 @@ func (c *Client) SubmitWorkloadsWithBody(ctx context.Context, contentType string
 // SubmitWorkloads Submit up to 1,000 workloads
 //
 // Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
-// request. The whole batch is refused only if the server cannot tell where an item ends. An
+// request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
+// does not admit it: it takes one token for each item, also for items that repeat an earlier submission. An
 // `Idempotency-Key` is not supported here and is 400.
 //
 // Takes a body of the `application/json` content type.
@@ -5496,7 +5500,8 @@ type ClientWithResponsesInterface interface {
 	// SubmitWorkloadsWithBodyWithResponse Submit up to 1,000 workloads
 	//
 	// Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
-	// request. The whole batch is refused only if the server cannot tell where an item ends. An
+	// request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
+	// does not admit it: it takes one token for each item, also for items that repeat an earlier submission. An
 	// `Idempotency-Key` is not supported here and is 400.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -5507,7 +5512,8 @@ type ClientWithResponsesInterface interface {
 	// SubmitWorkloadsWithResponse Submit up to 1,000 workloads
 	//
 	// Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
-	// request. The whole batch is refused only if the server cannot tell where an item ends. An
+	// request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
+	// does not admit it: it takes one token for each item, also for items that repeat an earlier submission. An
 	// `Idempotency-Key` is not supported here and is 400.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -8310,7 +8316,8 @@ func (c *ClientWithResponses) SubmitWorkloadWithResponse(ctx context.Context, pa
 // SubmitWorkloadsWithBodyWithResponse Submit up to 1,000 workloads
 //
 // Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
-// request. The whole batch is refused only if the server cannot tell where an item ends. An
+// request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
+// does not admit it: it takes one token for each item, also for items that repeat an earlier submission. An
 // `Idempotency-Key` is not supported here and is 400.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -8327,7 +8334,8 @@ func (c *ClientWithResponses) SubmitWorkloadsWithBodyWithResponse(ctx context.Co
 // SubmitWorkloadsWithResponse Submit up to 1,000 workloads
 //
 // Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
-// request. The whole batch is refused only if the server cannot tell where an item ends. An
+// request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
+// does not admit it: it takes one token for each item, also for items that repeat an earlier submission. An
 // `Idempotency-Key` is not supported here and is 400.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).

@@ -176,18 +176,38 @@ func TestAuthenticate_WhenTheCoordinatorsClockIsWrong_GoesByTheStores(t *testing
 func TestAllow_ForEveryRole_SaysWhatItsLimitIs(t *testing.T) {
 	p := newPlace(t)
 	s := p.coordinator(p.clock)
-	d, limits, err := s.Allow(t.Context(), domain.Principal{Role: domain.RoleViewer, CustomerID: "cust_a"})
+	d, limits, err := s.Allow(t.Context(), domain.Principal{Role: domain.RoleViewer, CustomerID: "cust_a"}, 1)
 	require.NoError(t, err)
 	require.True(t, d.Allowed)
 	require.Equal(t, domain.TierFree.Limits(), limits)
 	require.Equal(t, limits.Burst-1, d.Remaining)
-	for _, role := range []domain.Role{domain.RoleAdmin, domain.RoleScaler, domain.RoleWorker} {
-		d, limits, err = s.Allow(t.Context(), domain.Principal{Role: role})
+	highest := domain.TierEnterprise.Limits()
+	for key, role := range map[domain.KeyID]domain.Role{
+		"admin": domain.RoleAdmin, "key_b": domain.RoleAdmin, "key_c": domain.RoleScaler,
+	} {
+		d, limits, err = s.Allow(t.Context(), domain.Principal{Role: role, KeyID: key}, highest.Burst)
 		require.NoError(t, err)
-		require.True(t, d.Allowed)
-		require.Positive(t, limits.RatePerSec)
+		require.True(t, d.Allowed, "each key has a rate for itself")
+		require.Equal(t, highest, limits)
+		require.Zero(t, d.Remaining)
+	}
+	d, _, err = s.Allow(t.Context(), domain.Principal{Role: domain.RoleAdmin, KeyID: "admin"}, 1)
+	require.NoError(t, err)
+	require.False(t, d.Allowed)
+	for range 2 {
+		d, limits, err = s.Allow(t.Context(), domain.Principal{Role: domain.RoleWorker, KeyID: "worker"}, 1_000_000)
+		require.NoError(t, err)
+		require.True(t, d.Allowed, "workers are not limited")
 		require.Equal(t, limits.Burst, d.Remaining)
 	}
-	_, _, err = s.Allow(t.Context(), domain.Principal{Role: domain.RoleCustomer})
+	d, _, err = s.Allow(t.Context(), domain.Principal{Role: domain.RoleCustomer, CustomerID: "cust_a"}, 1000)
+	require.NoError(t, err)
+	require.False(t, d.Allowed, "the keys of a customer share its rate")
+	p.clock.now = p.clock.now.Add(time.Second)
+	d, _, err = s.Allow(t.Context(), domain.Principal{Role: domain.RoleCustomer, CustomerID: "cust_a"}, 1000)
+	require.NoError(t, err)
+	require.True(t, d.Allowed)
+	require.Equal(t, 1000*time.Second, d.ResetAfter)
+	_, _, err = s.Allow(t.Context(), domain.Principal{Role: domain.RoleCustomer}, 1)
 	require.Error(t, err, "nobody's requests are not free of limits")
 }

@@ -109,24 +109,34 @@ func (s *Service) CustomerUsage(ctx context.Context, id domain.CustomerID) (doma
 // customerFor is how long a customer is taken from memory before the store is asked again.
 const customerFor = 5 * time.Second
 
-// unlimited are the limits of who has no tier: the highest rate that any customer can be given, of
-// which nothing is used up.
+// unlimited are the limits of workers: the highest rate that any customer can be given, of which
+// nothing is used up.
 var unlimited = domain.Limits{RatePerSec: 1_000_000, Burst: 1_000_000}
 
-// Allow takes one request from the principal's rate. A role without a customer is not limited. If
-// the limiter fails, its error is returned with the limits, if those are known, and the caller
-// decides.
-func (s *Service) Allow(ctx context.Context, p domain.Principal) (ports.RateDecision, domain.Limits, error) {
+// Allow takes cost tokens from the principal's rate; see ports.RateLimiter. The keys of a customer
+// share its rate. A key that belongs to no customer has the rate of the highest tier for itself.
+// Workers are not limited: a heartbeat that is refused costs a lease. If the limiter fails, its
+// error is returned with the limits, if those are known, and the caller decides.
+func (s *Service) Allow(
+	ctx context.Context, p domain.Principal, cost int,
+) (ports.RateDecision, domain.Limits, error) {
 	switch p.Role {
-	case domain.RoleAdmin, domain.RoleScaler, domain.RoleWorker:
+	case domain.RoleWorker:
 		return ports.RateDecision{Allowed: true, Remaining: unlimited.Burst}, unlimited, nil
+	case domain.RoleAdmin, domain.RoleScaler:
+		return s.take(ctx, "key/"+string(p.KeyID), domain.TierEnterprise.Limits(), cost)
 	case domain.RoleCustomer, domain.RoleViewer:
 	}
 	c, err := s.customer(ctx, p.CustomerID)
 	if err != nil {
 		return ports.RateDecision{}, domain.Limits{}, err
 	}
-	limits := c.Limits()
-	d, err := s.deps.Limiter.Allow(ctx, string(p.CustomerID), limits.RatePerSec, limits.Burst)
+	return s.take(ctx, string(p.CustomerID), c.Limits(), cost)
+}
+
+func (s *Service) take(
+	ctx context.Context, bucket string, limits domain.Limits, cost int,
+) (ports.RateDecision, domain.Limits, error) {
+	d, err := s.deps.Limiter.Allow(ctx, bucket, limits.RatePerSec, limits.Burst, cost)
 	return d, limits, err
 }

@@ -1,0 +1,83 @@
+package bootstrap
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// tenant makes a customer with limits of its own, and returns a key of it.
+func (a *api) tenant(id string, limits map[string]any) string {
+	a.Helper()
+	c := a.call("POST", "/v1/admin/customers", a.dev.AdminKey, map[string]any{
+		"customer_id": id, "name": id, "tier": "free", "limits": limits,
+	})
+	require.Equal(a, 201, c.status, c.body)
+	k := a.call("POST", "/v1/admin/customers/"+id+"/keys", a.dev.AdminKey, map[string]any{"role": "customer"})
+	require.Equal(a, 201, k.status, k.body)
+	return k.field("key").(string)
+}
+
+// later is n submissions that do not start within an hour.
+func later(n int) []map[string]any {
+	out := make([]map[string]any, n)
+	for i := range out {
+		out[i] = map[string]any{
+			"workload_type": "sleep", "input_params": map[string]any{}, "run_at": time.Now().Add(time.Hour),
+		}
+	}
+	return out
+}
+
+func TestRateLimit_OfABatch_CostsItsSize(t *testing.T) {
+	a := newAPI(t, 0)
+	key := a.tenant("cust_batches", map[string]any{"max_queue_depth": 100, "burst": 10, "rate_limit_per_sec": 0.01})
+	remaining := func(ans answer) int {
+		t.Helper()
+		n, err := strconv.Atoi(ans.header.Get("X-RateLimit-Remaining"))
+		require.NoError(t, err)
+		return n
+	}
+	batch := func(items ...map[string]any) answer {
+		t.Helper()
+		return a.call("POST", "/v1/workloads/batch", key, map[string]any{"workloads": items})
+	}
+	three := batch(later(3)...)
+	require.Equal(t, 200, three.status, three.body)
+	assert.Equal(t, 7, remaining(three))
+	assert.Equal(t, 6, remaining(a.call("POST", "/v1/workloads/batch", key, `{"workloads": [`)), "no batch at all costs one")
+	assert.Equal(t, 5, remaining(a.call("POST", "/v1/workloads/batch?%00=1", key, map[string]any{"workloads": later(3)})), "nor a batch with a bad query")
+	assert.Equal(t, 3, remaining(batch(map[string]any{}, map[string]any{})), "refused items cost what accepted ones do")
+
+	over := batch(later(4)...)
+	a.refused(over, 429, "RATE_LIMITED", "")
+	assert.Equal(t, 3, remaining(over), "what is refused costs nothing")
+	assert.Equal(t, "0.01", over.header.Get("X-RateLimit-Limit"))
+	assert.InDelta(t, 100, over.field("error.details.retry_after"), 2, "one token is missing")
+	stored := a.call("GET", "/v1/workloads?offset=0", key, nil)
+	assert.InDelta(t, 3, stored.field("pagination.total"), 0, "nothing of a refused batch is stored: %s", stored.body)
+}
+
+func TestRateLimit_OfABatchAboveTheBurst_LeavesDebt(t *testing.T) {
+	a := newAPI(t, 0)
+	key := a.tenant("cust_debtor", map[string]any{"max_queue_depth": 100, "burst": 10, "rate_limit_per_sec": 0.01})
+	first := a.call("POST", "/v1/workloads/batch", key, map[string]any{"workloads": later(30)})
+	require.Equal(t, 200, first.status, "the bucket is full: %s", first.body)
+	assert.Equal(t, "0", first.header.Get("X-RateLimit-Remaining"))
+	reset, err := strconv.ParseInt(first.header.Get("X-RateLimit-Reset"), 10, 64)
+	require.NoError(t, err)
+	assert.WithinDuration(t, time.Now().Add(3000*time.Second), time.Unix(reset, 0), 10*time.Second)
+	for _, ans := range []answer{
+		a.call("GET", "/v1/customer", key, nil),
+		a.call("POST", "/v1/workloads/batch", key, map[string]any{"workloads": later(1)}),
+		a.call("POST", "/v1/workloads/batch", key, `{`),
+	} {
+		a.refused(ans, 429, "RATE_LIMITED", "")
+		assert.InDelta(t, 2050, ans.field("error.details.retry_after"), 60, "20 tokens are owed")
+		assert.InDelta(t, 0.01, ans.field("error.details.limit"), 0)
+		assert.InDelta(t, 1, ans.field("error.details.window_seconds"), 0)
+	}
+}
