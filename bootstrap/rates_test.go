@@ -48,8 +48,10 @@ func TestRateLimit_OfABatch_CostsItsSize(t *testing.T) {
 	three := batch(later(3)...)
 	require.Equal(t, 200, three.status, three.body)
 	assert.Equal(t, 7, remaining(three))
-	assert.Equal(t, 6, remaining(a.call("POST", "/v1/workloads/batch", key, `{"workloads": [`)), "no batch at all costs one")
-	assert.Equal(t, 5, remaining(a.call("POST", "/v1/workloads/batch?%00=1", key, map[string]any{"workloads": later(3)})), "nor a batch with a bad query")
+	broken := a.call("POST", "/v1/workloads/batch", key, `{"workloads": [`)
+	assert.Equal(t, 6, remaining(broken), "what is no batch at all costs one")
+	queried := a.call("POST", "/v1/workloads/batch?%00=1", key, map[string]any{"workloads": later(3)})
+	assert.Equal(t, 5, remaining(queried), "so does a batch with a bad query")
 	assert.Equal(t, 3, remaining(batch(map[string]any{}, map[string]any{})), "refused items cost what accepted ones do")
 
 	over := batch(later(4)...)
@@ -80,4 +82,22 @@ func TestRateLimit_OfABatchAboveTheBurst_LeavesDebt(t *testing.T) {
 		assert.InDelta(t, 0.01, ans.field("error.details.limit"), 0)
 		assert.InDelta(t, 1, ans.field("error.details.window_seconds"), 0)
 	}
+}
+
+func TestQueueFull_AloneAndInABatch_TellsItsDepthAndWhenToRetry(t *testing.T) {
+	a := newAPI(t, 0)
+	key := a.tenant("cust_full", map[string]any{"max_queue_depth": 2})
+	batch := a.call("POST", "/v1/workloads/batch", key, map[string]any{"workloads": later(3)})
+	require.Equal(t, 200, batch.status, batch.body)
+	results := batch.field("results").([]any)
+	require.Equal(t, "PENDING", results[1].(map[string]any)["status"])
+	refused := results[2].(map[string]any)["error"].(map[string]any)
+	require.Equal(t, "SERVICE_UNAVAILABLE", refused["code"])
+	alone := a.call("POST", "/v1/workloads", key, later(1)[0])
+	a.refused(alone, 503, "SERVICE_UNAVAILABLE", "")
+	want := map[string]any{"queue_depth": 2.0, "max_queue_depth": 2.0, "retry_after": 5.0}
+	assert.Equal(t, want, refused["details"])
+	assert.Equal(t, want, alone.field("error.details"))
+	assert.Equal(t, "5", alone.header.Get("Retry-After"))
+	assert.NotEmpty(t, alone.header.Get("X-RateLimit-Remaining"))
 }

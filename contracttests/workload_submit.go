@@ -181,10 +181,30 @@ func submitCases() []Case[StoreHarness] {
 				require.NoError(t, err)
 				require.Equal(t, []domain.Admission{domain.Admitted, domain.AdmissionQueueFull, domain.Admitted},
 					[]domain.Admission{rs[0].Status, rs[1].Status, rs[2].Status})
+				require.Equal(t, domain.QueueUse{Depth: 2, Max: 2}, rs[1].Queue)
+				require.Zero(t, rs[0].Queue)
 				f.must(assign(a, w))
 				f.submit()
 				f.limit(domain.Limits{MaxQueueDepth: 3})
 				f.submit() // a raised limit holds for the next submission
+			}},
+		{"a full queue tells what really waits",
+			"AdmissionQueueFull, with how much really waits", func(t T, h StoreHarness) {
+				f := given(t, h)
+				f.limit(domain.Limits{MaxQueueDepth: 5})
+				w := f.worker("w", 5)
+				first := f.submit()
+				for range 4 {
+					f.submit()
+				}
+				f.must(assign(first, w))
+				f.limit(domain.Limits{MaxQueueDepth: 3}) // lowered below what waits
+				rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{f.submission(acme), f.submission(acme)})
+				require.NoError(t, err)
+				for _, r := range rs {
+					require.Equal(t, domain.AdmissionQueueFull, r.Status)
+					require.Equal(t, domain.QueueUse{Depth: 4, Max: 3}, r.Queue)
+				}
 			}},
 		{"an unknown customer is refused", "customer unknown: AdmissionNoCustomer", func(t T, h StoreHarness) {
 			f := given(t, h)

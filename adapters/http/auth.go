@@ -37,12 +37,12 @@ func (a *api) admit(next http.Handler) http.Handler {
 			return
 		}
 		if !slices.Contains(op.roles, p.Role) {
-			a.fail(w, r, domain.NewError(domain.CodeForbidden, "role %s may not do this", p.Role))
+			a.refuse(w, r, domain.NewError(domain.CodeForbidden, "role %s may not do this", p.Role))
 			return
 		}
 		if p.CustomerID != "" && !op.whileSuspended {
 			if err := a.Tenancy.CheckActive(r.Context(), p); err != nil {
-				a.fail(w, r, err)
+				a.refuse(w, r, err)
 				return
 			}
 		}

@@ -31,9 +31,7 @@ func (a *api) checkParameters(next http.Handler) http.Handler {
 			}))
 		}
 		if err != nil {
-			if a.charge(w, r) {
-				a.fail(w, r, err)
-			}
+			a.refuse(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r)

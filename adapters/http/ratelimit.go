@@ -2,7 +2,6 @@ package http
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -33,13 +32,20 @@ func (a *api) limit(w http.ResponseWriter, r *http.Request, cost int) bool {
 	return d.Allowed
 }
 
-// costAtOnce is what a request costs before its body is read. A batch costs its size, which the body
-// tells; until then it is only refused if earlier requests left a debt.
+// costAtOnce is what a request costs before its body is read. A batch is charged when it was; until
+// then it is only refused if earlier requests left a debt.
 func (s *scope) costAtOnce() int {
-	if s.op.costsItems() && slices.Contains(s.op.roles, s.principal.Role) {
+	if s.op.costsItems() {
 		return 0
 	}
 	return 1
+}
+
+// refuse answers a request that is refused before its body was read.
+func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if a.charge(w, r) {
+		a.fail(w, r, err)
+	}
 }
 
 // charge takes what a batch costs, and reports whether the request may go on: one token for each

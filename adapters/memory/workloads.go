@@ -40,6 +40,8 @@ func (s *Store) submitLocked(sub *domain.Submission, now time.Time) ports.Submit
 	case domain.Admitted:
 	case domain.AdmittedBefore:
 		return ports.SubmitResult{Status: admission, Workload: s.workloads[existing].Workload.Clone()}
+	case domain.AdmissionQueueFull:
+		return ports.SubmitResult{Status: admission, Queue: known.Queue()}
 	default:
 		return ports.SubmitResult{Status: admission}
 	}

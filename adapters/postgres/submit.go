@@ -65,13 +65,11 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 		var uses []domain.KeyUse
 		for i := range batch {
 			sub := &batch[i]
-			status, existing, err := t.admit(ctx, a, sub)
-			if err != nil {
+			var err error
+			if results[i], err = t.admit(ctx, a, sub); err != nil {
 				return nil, err
 			}
-			results[i].Status = status
-			if status != domain.Admitted {
-				results[i].Workload.ID = existing
+			if results[i].Status != domain.Admitted {
 				continue
 			}
 			wl, created := domain.NewWorkload(*sub, t.now)
@@ -138,34 +136,36 @@ func (t *tx) queueAdmission(batch []domain.Submission) *admission {
 	return a
 }
 
-// admit decides on one submission and counts it for the next ones. existing is the workload that
-// the submission repeats.
-func (t *tx) admit(
-	ctx context.Context, a *admission, sub *domain.Submission,
-) (st domain.Admission, existing domain.WorkloadID, err error) {
+// admit decides on one submission and counts it for the next ones. Of a workload that the submission
+// repeats, the result has only the id.
+func (t *tx) admit(ctx context.Context, a *admission, sub *domain.Submission) (res ports.SubmitResult, err error) {
 	key := idempotencyKey{sub.CustomerID, sub.IdempotencyKey}
 	known := domain.KnownWorkloads{Owner: a.owners[sub.ID], Use: a.uses[key]}
 	r := a.customers[sub.CustomerID]
 	if r != nil {
 		known.Customer, known.Queued = &r.customer, r.bound
 	}
-	st, existing = sub.Admit(known, t.now)
-	if st == domain.AdmissionQueueFull && !r.exact {
+	res.Status, res.Workload.ID = sub.Admit(known, t.now)
+	if res.Status == domain.AdmissionQueueFull && !r.exact {
 		if err := t.count(ctx, r); err != nil {
-			return 0, "", err
+			return res, err
 		}
 		known.Queued = r.bound
-		st, existing = sub.Admit(known, t.now)
+		res.Status, res.Workload.ID = sub.Admit(known, t.now)
 	}
-	if st == domain.Admitted {
+	switch res.Status {
+	case domain.AdmissionQueueFull:
+		res.Queue = known.Queue()
+	case domain.Admitted:
 		r.bound++
 		r.admitted++
 		a.owners[sub.ID] = sub.CustomerID
 		if sub.IdempotencyKey != "" {
 			a.uses[key] = new(sub.Use(t.now))
 		}
+	default:
 	}
-	return st, existing, nil
+	return res, nil
 }
 
 // count replaces the bound with what really waits. unfinished counts the workloads that may wait

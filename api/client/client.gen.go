@@ -1693,7 +1693,8 @@ type ClientInterface interface {
 	//
 	// A type that no worker offers yet is accepted and waits for a worker; `status_reason` says so. If the
 	// operator sets `NIYANTA_REQUIRE_KNOWN_TYPES`, it is 400, and `details.supported_types` lists the types
-	// that you have a config for and those that workers offer. 503 if your queue is full.
+	// that you have a config for and those that workers offer. 503 if your queue is full: `details.queue_depth` of
+	// `details.max_queue_depth` workloads wait.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1708,7 +1709,8 @@ type ClientInterface interface {
 	//
 	// A type that no worker offers yet is accepted and waits for a worker; `status_reason` says so. If the
 	// operator sets `NIYANTA_REQUIRE_KNOWN_TYPES`, it is 400, and `details.supported_types` lists the types
-	// that you have a config for and those that workers offer. 503 if your queue is full.
+	// that you have a config for and those that workers offer. 503 if your queue is full: `details.queue_depth` of
+	// `details.max_queue_depth` workloads wait.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2619,7 +2621,8 @@ func (c *Client) ListWorkloads(ctx context.Context, params *ListWorkloadsParams,
 //
 // A type that no worker offers yet is accepted and waits for a worker; `status_reason` says so. If the
 // operator sets `NIYANTA_REQUIRE_KNOWN_TYPES`, it is 400, and `details.supported_types` lists the types
-// that you have a config for and those that workers offer. 503 if your queue is full.
+// that you have a config for and those that workers offer. 503 if your queue is full: `details.queue_depth` of
+// `details.max_queue_depth` workloads wait.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2644,7 +2647,8 @@ func (c *Client) SubmitWorkloadWithBody(ctx context.Context, params *SubmitWorkl
 //
 // A type that no worker offers yet is accepted and waits for a worker; `status_reason` says so. If the
 // operator sets `NIYANTA_REQUIRE_KNOWN_TYPES`, it is 400, and `details.supported_types` lists the types
-// that you have a config for and those that workers offer. 503 if your queue is full.
+// that you have a config for and those that workers offer. 503 if your queue is full: `details.queue_depth` of
+// `details.max_queue_depth` workloads wait.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5475,7 +5479,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// A type that no worker offers yet is accepted and waits for a worker; `status_reason` says so. If the
 	// operator sets `NIYANTA_REQUIRE_KNOWN_TYPES`, it is 400, and `details.supported_types` lists the types
-	// that you have a config for and those that workers offer. 503 if your queue is full.
+	// that you have a config for and those that workers offer. 503 if your queue is full: `details.queue_depth` of
+	// `details.max_queue_depth` workloads wait.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5490,7 +5495,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// A type that no worker offers yet is accepted and waits for a worker; `status_reason` says so. If the
 	// operator sets `NIYANTA_REQUIRE_KNOWN_TYPES`, it is 400, and `details.supported_types` lists the types
-	// that you have a config for and those that workers offer. 503 if your queue is full.
+	// that you have a config for and those that workers offer. 503 if your queue is full: `details.queue_depth` of
+	// `details.max_queue_depth` workloads wait.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8279,7 +8285,8 @@ func (c *ClientWithResponses) ListWorkloadsWithResponse(ctx context.Context, par
 //
 // A type that no worker offers yet is accepted and waits for a worker; `status_reason` says so. If the
 // operator sets `NIYANTA_REQUIRE_KNOWN_TYPES`, it is 400, and `details.supported_types` lists the types
-// that you have a config for and those that workers offer. 503 if your queue is full.
+// that you have a config for and those that workers offer. 503 if your queue is full: `details.queue_depth` of
+// `details.max_queue_depth` workloads wait.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8300,7 +8307,8 @@ func (c *ClientWithResponses) SubmitWorkloadWithBodyWithResponse(ctx context.Con
 //
 // A type that no worker offers yet is accepted and waits for a worker; `status_reason` says so. If the
 // operator sets `NIYANTA_REQUIRE_KNOWN_TYPES`, it is 400, and `details.supported_types` lists the types
-// that you have a config for and those that workers offer. 503 if your queue is full.
+// that you have a config for and those that workers offer. 503 if your queue is full: `details.queue_depth` of
+// `details.max_queue_depth` workloads wait.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

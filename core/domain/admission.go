@@ -53,6 +53,14 @@ type KnownWorkloads struct {
 	Queued int
 }
 
+// QueueUse is how much of a customer's queue is used, in workloads.
+type QueueUse struct{ Depth, Max int }
+
+// Queue returns how much of the queue is used. The customer must be known.
+func (k *KnownWorkloads) Queue() QueueUse {
+	return QueueUse{Depth: k.Queued, Max: k.Customer.Limits().MaxQueueDepth}
+}
+
 // Admit decides on a submission. For AdmittedBefore, existing is the workload that it repeats. A
 // store that passed an upper bound as Queued must count exactly before it answers
 // AdmissionQueueFull.
@@ -74,7 +82,7 @@ func (s *Submission) Admit(known KnownWorkloads, now time.Time) (a Admission, ex
 	if known.Customer.Suspended() {
 		return AdmissionSuspended, ""
 	}
-	if known.Queued >= known.Customer.Limits().MaxQueueDepth {
+	if q := known.Queue(); q.Depth >= q.Max {
 		return AdmissionQueueFull, ""
 	}
 	return Admitted, ""

@@ -16,7 +16,7 @@ type WorkloadStore interface {
 	//     domain.IdempotencyRetention: AdmittedBefore with the first workload.
 	//   - key known, neither the same: AdmissionConflict.
 	//   - PENDING + REDISTRIBUTING of the customer at its MaxQueueDepth in force:
-	//     AdmissionQueueFull.
+	//     AdmissionQueueFull, with how much really waits.
 	//   - customer unknown: AdmissionNoCustomer.
 	//   - customer suspended, and the submission repeats none before: AdmissionSuspended.
 	//   - the workload id exists already: AdmittedBefore with it (a repeated call).
@@ -64,10 +64,12 @@ type WorkloadStore interface {
 	Usage(ctx context.Context, customer domain.CustomerID) (domain.Usage, error)
 }
 
-// SubmitResult answers one submission. Workload is set when accepted or duplicate.
+// SubmitResult answers one submission. Workload is set when accepted or duplicate, Queue when the
+// queue is full.
 type SubmitResult struct {
 	Status   domain.Admission
 	Workload domain.Workload
+	Queue    domain.QueueUse
 }
 
 // OrderBy is a sort key of lists.

@@ -25,6 +25,7 @@ type Deps struct {
 	Customers   ports.CustomerStore
 	Configs     ports.ConfigStore
 	Workers     ports.WorkerStore
+	Insight     ports.InsightStore
 	Checkpoints ports.CheckpointStore
 	Logs        ports.LogStore
 	Audit       ports.AuditStore
@@ -38,11 +39,12 @@ type Deps struct {
 
 // Service is the lifecycle service. Safe for concurrent use.
 type Service struct {
-	cfg      Config
-	deps     Deps
-	settings *batching.Committer[domain.ConfigKey, setting]
-	submits  *batching.Committer[domain.Submission, ports.SubmitResult]
-	types    knownTypes
+	cfg        Config
+	deps       Deps
+	settings   *batching.Committer[domain.ConfigKey, setting]
+	submits    *batching.Committer[domain.Submission, ports.SubmitResult]
+	throughput *batching.Committer[struct{}, domain.Throughput]
+	types      knownTypes
 }
 
 // DefaultPauseWait is how long a pause is waited for before it is answered as accepted.
@@ -59,6 +61,7 @@ func New(cfg Config, deps Deps) *Service {
 	s := &Service{cfg: cfg, deps: deps}
 	s.settings = batching.NewCommitter(submitBatch, s.readSettings)
 	s.submits = batching.NewCommitter(submitBatch, deps.Workloads.Submit)
+	s.throughput = batching.NewCommitter(submitBatch, s.readThroughput)
 	return s
 }
 

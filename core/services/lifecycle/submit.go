@@ -35,9 +35,6 @@ type SubmitOutcome struct {
 	Err      error
 }
 
-// queueFullRetry is when trying again makes sense for a customer whose queue is full.
-const queueFullRetry = 5 * time.Second
-
 // Submit stores one workload. It shares a commit with whoever submits at the same time.
 // CodeInvalidInput, CodeConflict (idempotency key with another body), CodeUnavailable (queue full).
 func (s *Service) Submit(ctx context.Context, p domain.Principal, req SubmitRequest) (domain.Workload, error) {
@@ -77,10 +74,15 @@ func (s *Service) SubmitBatch(ctx context.Context, p domain.Principal, reqs []Su
 	}
 	s.deps.Observer.Submitted(results)
 	accepted := false
+	var full []int // places in outcomes
 	for k, r := range results {
 		outcomes[places[k]] = outcomeOf(r)
 		accepted = accepted || r.Status == domain.Admitted
+		if r.Status == domain.AdmissionQueueFull {
+			full = append(full, places[k])
+		}
 	}
+	s.sayWhenRoom(ctx, p.CustomerID, outcomes, full)
 	if accepted {
 		s.deps.Notifier.Wake(ctx, ports.WakeSubmit)
 	}
@@ -95,7 +97,7 @@ func outcomeOf(r ports.SubmitResult) SubmitOutcome {
 		return SubmitOutcome{Err: domain.NewError(domain.CodeConflict,
 			"this Idempotency-Key was used with another body").With("field", "Idempotency-Key")}
 	case domain.AdmissionQueueFull:
-		return SubmitOutcome{Err: domain.Unavailable(queueFullRetry, "the queue of this customer is full")}
+		return SubmitOutcome{Err: errQueueFull(r.Queue)}
 	case domain.AdmissionNoCustomer:
 		return SubmitOutcome{Err: domain.NotFound("customer")}
 	case domain.AdmissionSuspended:
