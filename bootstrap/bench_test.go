@@ -128,9 +128,9 @@ func (d *Dev) addWorkers(b *testing.B, cfg Config, n int) {
 func awaitDone(b *testing.B, d *Dev) {
 	b.Helper()
 	for {
-		u, err := d.App.coordinator.Tenancy.CustomerUsage(b.Context(), DevCustomer)
+		u, err := d.App.coordinator.Statistics.Usage(b.Context(), DevCustomer)
 		require.NoError(b, err)
-		if u == (domain.Usage{}) {
+		if u.Unfinished == (domain.Unfinished{}) {
 			return
 		}
 		time.Sleep(time.Millisecond)

@@ -53,6 +53,7 @@ func seedWaiting(tb testing.TB, c *servers.Postgres, customer string, n, custome
  FROM generate_series(0, %d - 1) g`, customer, owner, lane, n),
 		fmt.Sprintf(`INSERT INTO workload_specs SELECT workload_id, '{"duration_ms":3600000}', NULL, %s::jsonb, '', 1, 512, 1024, 300000000, NULL FROM workloads WHERE workload_id LIKE 'wl\_%s\_%%'`, rules, customer),
 		fmt.Sprintf(`INSERT INTO waiting (lane_id, queue_at, workload_id, generation) SELECT lane_id, queue_at, workload_id, 0 FROM workloads WHERE workload_id LIKE 'wl\_%s\_%%'`, customer),
+		fmt.Sprintf(`INSERT INTO count_totals SELECT customer_id, workload_type, count(*), 0, 0 FROM workloads WHERE workload_id LIKE 'wl\_%s\_%%' GROUP BY 1, 2`, customer),
 		"ANALYZE")
 }
 
@@ -78,7 +79,7 @@ func blockedQueues(tb testing.TB, d *Dev, c *servers.Postgres, n int) []time.Dur
  VALUES ('cust_bound', 'C', 'enterprise', 2, 10000000, now(), now())`)
 	seedWaiting(tb, c, "cust_bound", 10_000, 1, "")
 	require.Eventually(tb, func() bool {
-		u, err := d.App.coordinator.Tenancy.CustomerUsage(ctx, "cust_bound")
+		u, err := d.App.coordinator.Statistics.Usage(ctx, "cust_bound")
 		return err == nil && u.Running == 2
 	}, 30*time.Second, 10*time.Millisecond, "the other customer runs as much as it may")
 	p := domain.Principal{CustomerID: DevCustomer}

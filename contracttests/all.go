@@ -60,7 +60,13 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 		"List": e(func(ctx context.Context) (any, error) {
 			return f.Workloads.List(ctx, ports.WorkloadQuery{Customer: acme, Limit: 1})
 		}),
-		"Usage":     e(func(ctx context.Context) (any, error) { return f.Workloads.Usage(ctx, acme) }),
+		"Usage":      e(func(ctx context.Context) (any, error) { return f.Statistics.Usage(ctx, acme) }),
+		"Depth":      e(func(ctx context.Context) (any, error) { return f.Statistics.Depth(ctx, acme) }),
+		"DepthOfAll": e(func(ctx context.Context) (any, error) { return f.Statistics.DepthOfAll(ctx) }),
+		"Statistics": e(func(ctx context.Context) (any, error) {
+			return f.Statistics.Statistics(ctx, domain.StatisticsQuery{Customer: acme, GroupBy: domain.GroupByType})
+		}),
+		"Fold":      e(func(ctx context.Context) (any, error) { return f.Statistics.Fold(ctx, 1) }),
 		"Heads":     e(func(ctx context.Context) (any, error) { return f.Queue.Heads(ctx, domain.HeadsQuery{N: 1}) }),
 		"NextDue":   e(func(ctx context.Context) (any, error) { return f.Queue.NextDue(ctx) }),
 		"Occupancy": e(func(ctx context.Context) (any, error) { return f.Queue.Occupancy(ctx) }),

@@ -33,7 +33,7 @@ func endingCases() []Case[StoreHarness] {
 				require.GreaterOrEqual(t, held[1].HeldFor, time.Minute)
 				require.GreaterOrEqual(t, held[1].EndingFor, time.Second)
 				require.Less(t, held[1].EndingFor, time.Minute)
-				u, err := f.Workloads.Usage(t.Context(), acme)
+				u, err := f.Statistics.Usage(t.Context(), acme)
 				require.NoError(t, err)
 				require.Equal(t, 1, u.Running, "it counts no longer against its customer")
 				a := f.submit()

@@ -30,7 +30,8 @@ func RunModel(t *testing.T, adapter string, reference, subject func(t *testing.T
 			m.session(rt)
 			rt.Repeat(map[string]func(*rapid.T){
 				"submit": m.submit, "assign": m.assign, "report": m.report, "control": m.control, "lose": m.lose, "batch": m.batch,
-				"wait": m.wait, "limit": m.limit, "session": m.session, "end": m.end, "": m.compare,
+				"wait": m.wait, "limit": m.limit, "tier": m.tier, "fold": m.fold, "session": m.session, "end": m.end,
+				"": m.compare,
 			})
 		})
 	})
@@ -213,6 +214,24 @@ func (m *model) limit(t *rapid.T) {
 	}
 }
 
+// tier moves a customer to another tier, and its workloads with it.
+func (m *model) tier(t *rapid.T) {
+	tier := rapid.SampledFrom(domain.Tiers()).Draw(t, "tier")
+	id := rapid.SampledFrom([]domain.CustomerID{acme, rival}).Draw(t, "customer")
+	for _, f := range m.sides {
+		_, err := f.Customers.Update(f.Context(), id, domain.CustomerPatch{Tier: &tier})
+		require.NoError(f, err)
+	}
+}
+
+// fold folds some of the changes that transactions have left. It changes nothing that compare sees.
+func (m *model) fold(t *rapid.T) {
+	limit := rapid.IntRange(1, 4).Draw(t, "deltas")
+	for _, f := range m.sides {
+		f.fold(limit)
+	}
+}
+
 func (m *model) session(t *rapid.T) {
 	m.n++
 	r := registration(fmt.Sprint("w", rapid.IntRange(1, 3).Draw(t, "worker")), fmt.Sprint("session", m.n), 2)
@@ -283,10 +302,13 @@ func (m *model) compare(*rapid.T) {
 		for _, w := range f.workers() {
 			out = append(out, w.ID, w.SessionID, w.Status, w.ProcessID)
 		}
-		for _, id := range []domain.CustomerID{acme, rival} {
-			u, err := f.Workloads.Usage(ctx, id)
-			require.NoError(f, err)
-			out = append(out, u)
+		now := f.now()
+		customers, err := f.Customers.List(ctx, "", 2)
+		require.NoError(f, err)
+		for _, c := range customers {
+			counts := f.countsAt(c.ID, now)
+			require.Equal(f, recount(c, ws, heads, now), counts, "the counts are a recount")
+			out = append(out, c.Tier, counts.usage.Unfinished)
 		}
 		return append(out, append([]domain.Occupancy{}, occupied...), ageless(append([]ports.Orphan{}, orphans...)))
 	})
@@ -308,6 +330,7 @@ func timeless(s domain.State) domain.State {
 	for i := range s.Declines {
 		s.Declines[i].Until = time.Unix(1, 0)
 	}
+	s.Executed = min(s.Executed, 1)
 	for _, t := range []*time.Time{&s.NotBefore, &s.Deadline, &s.ScheduledAt, &s.StartedAt, &s.FinishedAt, &s.UpdatedAt} {
 		if !t.IsZero() {
 			*t = time.Unix(0, 0)

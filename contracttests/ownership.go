@@ -1,6 +1,8 @@
 package contracttests
 
 import (
+	"time"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -80,8 +82,16 @@ func readsOf(f *fixture, customer domain.CustomerID, id domain.WorkloadID, c dom
 	return map[string]func() int{
 		"Get": func() int { ws, err := f.Workloads.Get(ctx, customer, id); return n(len(ws), err) },
 		"Usage": func() int {
-			u, err := f.Workloads.Usage(ctx, customer)
+			u, err := f.Statistics.Usage(ctx, customer)
 			return n(u.Queued+u.Running+u.Paused, err)
+		},
+		"Depth": func() int { ds, err := f.Statistics.Depth(ctx, customer); return n(len(ds), err) },
+		"Statistics": func() int {
+			now := domain.DayOf(f.now())
+			ss, err := f.Statistics.Statistics(ctx, domain.StatisticsQuery{
+				Customer: customer, From: now.Add(-24 * time.Hour), Until: now.Add(48 * time.Hour), GroupBy: domain.GroupByType,
+			})
+			return n(len(ss), err)
 		},
 		"List": func() int {
 			p, err := f.Workloads.List(ctx, ports.WorkloadQuery{Customer: customer, Limit: 10, WithTotal: true})

@@ -275,9 +275,9 @@ var defects = []struct {
 		}}
 	}},
 	{"quota counted before the insert", "64 racers at limit minus one admit exactly one", func(s *ports.Stores) {
-		inner, cs := s.Workloads, s.Customers
+		inner, cs, counts := s.Workloads, s.Customers, s.Statistics
 		s.Workloads = workloads{WorkloadStore: inner, submit: func(ctx context.Context, b []domain.Submission) ([]ports.SubmitResult, error) {
-			u, _ := inner.Usage(ctx, b[0].CustomerID)
+			u, _ := counts.Usage(ctx, b[0].CustomerID)
 			c, _ := cs.Get(ctx, b[0].CustomerID)
 			runtime.Gosched()
 			if limit := c.Limits().MaxQueueDepth; limit <= 3 && u.Queued < limit {

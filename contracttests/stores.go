@@ -41,6 +41,7 @@ func StoreSuites() []StoreSuite {
 		{"WorkloadStore", append(append(submitCases(), applyCases()...), listCases()...)},
 		{"QueueStore", append(append(queueCases(), endingCases()...), append(laneCases(), suspectCases()...)...)},
 		{"InsightStore", insightCases()},
+		{"StatisticsStore", statisticsCases()},
 		{"WorkerStore", append(workerCases(), registrationCases()...)},
 		{"FleetStore", fleetCases()},
 		{"CheckpointStore", checkpointCases()},

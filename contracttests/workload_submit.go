@@ -167,7 +167,7 @@ func submitCases() []Case[StoreHarness] {
 				})
 				require.Equal(t, 1, count(rs, func(s domain.Admission) bool { return s == domain.Admitted }))
 				require.Equal(t, 63, count(rs, func(s domain.Admission) bool { return s == domain.AdmissionQueueFull }))
-				u, err := f.Workloads.Usage(t.Context(), acme)
+				u, err := f.Statistics.Usage(t.Context(), acme)
 				require.NoError(t, err)
 				require.Equal(t, 3, u.Queued)
 			}},
@@ -212,21 +212,6 @@ func submitCases() []Case[StoreHarness] {
 			require.NoError(t, err)
 			require.Equal(t, domain.AdmissionNoCustomer, rs[0].Status)
 		}},
-		{"usage follows the states",
-			"Usage counts the customer's queued, running and paused workloads", func(t T, h StoreHarness) {
-				f := given(t, h)
-				w := f.worker("w", 5)
-				f.submit()
-				f.running(w)
-				p := f.running(w)
-				f.must(domain.Transition{WorkloadID: p.ID, CustomerID: p.CustomerID, Event: domain.EventRequestPause})
-				f.must(report(p, w, domain.EventPaused, 1))
-				f.must(lose(f.running(w), domain.LossMissing))
-				f.must(cancel(f.submit()))
-				u, err := f.Workloads.Usage(t.Context(), acme)
-				require.NoError(t, err)
-				require.Equal(t, domain.Usage{Queued: 2, Running: 1, Paused: 1}, u)
-			}},
 	}
 }
 

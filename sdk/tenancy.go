@@ -127,9 +127,14 @@ type CustomerUsage struct {
 	SuspendedAt *time.Time `json:"suspended_at"`
 	Tier        Tier       `json:"tier"`
 	Usage       struct {
-		PausedWorkloads  int `json:"paused_workloads"`
-		QueuedWorkloads  int `json:"queued_workloads"`
-		RunningWorkloads int `json:"running_workloads"`
+		// CurrentQueueDepth: what is PENDING or REDISTRIBUTING.
+		CurrentQueueDepth int `json:"current_queue_depth"`
+
+		// CurrentRunningWorkloads: what is SCHEDULED or RUNNING.
+		CurrentRunningWorkloads int `json:"current_running_workloads"`
+
+		// WorkloadsToday: what was submitted since midnight UTC.
+		WorkloadsToday int `json:"workloads_today"`
 	} `json:"usage"`
 }
 

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -243,9 +244,50 @@ func (c *checker) restored(run domain.RunID, step int) {
 	}
 }
 
+// counts compares what is counted with a recount of what is stored.
+func (c *checker) counts(ctx context.Context) {
+	now := c.w.Now()
+	q := domain.StatisticsQuery{
+		Customer: tenant, From: domain.DayOf(now).Add(-48 * time.Hour), Until: domain.DayOf(now).Add(48 * time.Hour), GroupBy: domain.GroupByType,
+	}
+	read := func() (d domain.Delta) {
+		u, err := c.w.stores.Statistics.Usage(ctx, tenant)
+		types, err2 := c.w.stores.Statistics.Statistics(ctx, q)
+		if err = errors.Join(err, err2); err != nil {
+			c.fail("I15", "the counts cannot be read: %v", err)
+		}
+		d.Unfinished = u.Unfinished
+		for _, s := range types {
+			d.Activity.Add(s.Activity)
+		}
+		return d
+	}
+	for {
+		counted, recount := read(), domain.Delta{}
+		page, err := c.w.stores.Workloads.List(ctx, ports.WorkloadQuery{Customer: tenant, Limit: 100_000})
+		if err != nil {
+			c.fail("I15", "the workloads cannot be listed: %v", err)
+		}
+		for i := range page.Items {
+			w := &page.Items[i]
+			d := domain.CountChange(&domain.State{}, w)
+			recount.Unfinished.Add(d.Unfinished)
+			recount.Activity.Add(d.Activity)
+		}
+		if again := read(); again != counted {
+			continue // a commit whose answer was lost has come between
+		}
+		if counted != recount {
+			c.fail("I15", "counted %+v, a recount says %+v", counted, recount)
+		}
+		return
+	}
+}
+
 // contents judges what is stored, and compares it with what was seen to be committed.
 func (c *checker) contents() {
 	ctx := context.Background()
+	c.counts(ctx)
 	for _, id := range c.w.acknowledged {
 		found, err := c.w.stores.Workloads.GetAny(ctx, id)
 		if err != nil || len(found) == 0 {

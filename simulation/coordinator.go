@@ -46,6 +46,7 @@ const (
 	lead loop = iota
 	schedule
 	heal
+	fold
 )
 
 // tick lets one loop make a round. Its errors are what faults make of it.

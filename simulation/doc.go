@@ -10,9 +10,10 @@
 // is lost; I4 only legal transitions; I5 held by exactly one session; I6 limits; I7 one audit event
 // per transition; I8 one key, one workload; I9 checkpoints never go back, a run continues from the
 // newest; I10 faults do not spend a workload's own budget; I11 nothing goes on after a cancel; I12
-// another customer sees nothing; I13 affinity; I14 nothing is left behind; and that a worker stops
-// its runs before its lease is given up. A run ends by healing everything: then all that is stored
-// must finish within a bound (liveness); every tenth ends among its faults (safety).
+// another customer sees nothing; I13 affinity; I14 nothing is left behind; I15 counts equal a
+// recount; and that a worker stops its runs before its lease is given up. A run ends by healing
+// everything: then all that is stored must finish within a bound (liveness); every tenth ends among
+// its faults (safety).
 //
 // The same world runs on memory (seed after seed), on PostgreSQL (package crashpoints: one harm at
 // every boundary), and through every ordering of a few actions (the exhaustive check).

@@ -242,8 +242,8 @@ func (w *World) atRest(ctx context.Context) {
 		w.check.fail("I14", "%v is occupied though everything has finished (%v)", occupied, err)
 	}
 	for _, id := range []domain.CustomerID{tenant, stranger} {
-		if u, err := w.stores.Workloads.Usage(ctx, id); err != nil || u != (domain.Usage{}) {
-			w.check.fail("I6", "%s uses %+v though everything has finished (%v)", id, u, err)
+		if u, err := w.stores.Statistics.Usage(ctx, id); err != nil || u.Unfinished != (domain.Unfinished{}) {
+			w.check.fail("I6", "%s uses %+v though everything has finished (%v)", id, u.Unfinished, err)
 		}
 	}
 }

@@ -108,7 +108,7 @@ func (a *api) customerUsage(ctx context.Context, customer domain.CustomerID) (ge
 	if err != nil {
 		return gen.CustomerUsage{}, err
 	}
-	u, err := a.Tenancy.CustomerUsage(ctx, customer)
+	u, err := a.Statistics.Usage(ctx, customer)
 	return usageOut(&c, u), err
 }
 
@@ -124,7 +124,8 @@ func usageOut(c *domain.Customer, u domain.Usage) gen.CustomerUsage {
 		CustomerID: string(c.ID), Name: c.Name, Tier: gen.Tier(c.Tier), Limits: limitsOut(c.Limits()),
 		Preemptible: !c.NoPreemption, SuspendedAt: optTime(c.SuspendedAt), CreatedAt: at(c.CreatedAt),
 	}
-	out.Usage.RunningWorkloads, out.Usage.QueuedWorkloads, out.Usage.PausedWorkloads = u.Running, u.Queued, u.Paused
+	out.Usage.CurrentRunningWorkloads, out.Usage.CurrentQueueDepth, out.Usage.WorkloadsToday =
+		u.Running, u.Queued, u.SubmittedToday
 	return out
 }
 

@@ -16,18 +16,20 @@ import (
 	"github.com/niyanta/niyanta/core/services/controlplane"
 	"github.com/niyanta/niyanta/core/services/insight"
 	"github.com/niyanta/niyanta/core/services/lifecycle"
+	"github.com/niyanta/niyanta/core/services/statistics"
 	"github.com/niyanta/niyanta/core/services/tenancy"
 )
 
 // Deps are the services and settings that the API needs.
 type Deps struct {
-	Lifecycle *lifecycle.Service
-	Insight   *insight.Service
-	Tenancy   *tenancy.Service
-	Plane     *controlplane.Service
-	IDs       ports.IDs
-	Observer  ports.Observer
-	Log       *slog.Logger
+	Lifecycle  *lifecycle.Service
+	Insight    *insight.Service
+	Statistics *statistics.Service
+	Tenancy    *tenancy.Service
+	Plane      *controlplane.Service
+	IDs        ports.IDs
+	Observer   ports.Observer
+	Log        *slog.Logger
 	// Ready tells whether the process can serve; see /ready.
 	Ready func(ctx context.Context) Readiness
 	// Metrics serves /metrics.

@@ -41,30 +41,20 @@ func (s *Store) dropIfIdleLocked(l *lane) {
 // enterLocked adds a record to the indexes of its state, and leaveLocked removes it. A record
 // changes only between the two.
 func (s *Store) enterLocked(r *record, now time.Time) {
-	t := s.customers[r.CustomerID]
 	switch {
 	case r.Status.Waiting():
-		t.usage.Queued++
 		s.enqueueLocked(r, now)
 	case r.Status.Held():
-		t.usage.Running++
 		s.holdLocked(r)
-	case r.Status == domain.StatusPaused:
-		t.usage.Paused++
 	}
 }
 
 func (s *Store) leaveLocked(r *record) {
-	t := s.customers[r.CustomerID]
 	switch {
 	case r.Status.Waiting():
-		t.usage.Queued--
 		s.dequeueLocked(r)
 	case r.Status.Held():
-		t.usage.Running--
 		s.unholdLocked(r)
-	case r.Status == domain.StatusPaused:
-		t.usage.Paused--
 	}
 }
 

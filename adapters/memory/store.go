@@ -52,7 +52,7 @@ type savedCheckpoint struct {
 // tenant is a customer with everything that belongs to it.
 type tenant struct {
 	domain.Customer
-	usage     domain.Usage
+	counts    counts
 	byCreated *btree.BTreeG[*record]
 	configs   map[domain.ConfigID]*domain.WorkloadConfig
 	uses      map[string]*domain.KeyUse // by idempotency key
@@ -79,8 +79,8 @@ func NewStore(clock ports.Clock) *Store {
 // Stores returns the store ports on this storage.
 func (s *Store) Stores() ports.Stores {
 	return ports.Stores{
-		Workloads: workloads{s}, Queue: queue{s}, Insight: insight{s}, Workers: workers{s}, Fleet: fleet{s},
-		Checkpoints: checkpoints{s}, Customers: customers{s}, Configs: configs{s}, Keys: keys{s}, Audit: audit{s},
+		Workloads: workloads{s}, Queue: queue{s}, Insight: insight{s}, Statistics: statistics{s},
+		Workers: workers{s}, Fleet: fleet{s}, Checkpoints: checkpoints{s}, Customers: customers{s}, Configs: configs{s}, Keys: keys{s}, Audit: audit{s},
 		Logs: logs{s}, Leader: leaderLease{s},
 	}
 }

@@ -25,6 +25,7 @@ func (c customers) Create(ctx context.Context, cust domain.Customer) (domain.Cus
 	cust.UpdatedAt = cust.CreatedAt
 	c.s.customers[cust.ID] = &tenant{
 		Customer:  cust,
+		counts:    newCounts(),
 		byCreated: newTree(func(r *record) time.Time { return r.CreatedAt }),
 		configs:   map[domain.ConfigID]*domain.WorkloadConfig{},
 		uses:      map[string]*domain.KeyUse{},

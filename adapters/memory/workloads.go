@@ -30,7 +30,7 @@ func (s *Store) submitLocked(sub *domain.Submission, now time.Time) ports.Submit
 	var known domain.KnownWorkloads
 	t := s.customers[sub.CustomerID]
 	if t != nil {
-		known = domain.KnownWorkloads{Customer: &t.Customer, Use: t.uses[sub.IdempotencyKey], Queued: t.usage.Queued}
+		known = domain.KnownWorkloads{Customer: &t.Customer, Use: t.uses[sub.IdempotencyKey], Queued: t.counts.total.Queued}
 	}
 	if old := s.workloads[sub.ID]; old != nil {
 		known.Owner = old.CustomerID
@@ -52,6 +52,7 @@ func (s *Store) submitLocked(sub *domain.Submission, now time.Time) ports.Submit
 	t.byCreated.Set(r)
 	s.auditLocked(r, created)
 	s.enterLocked(r, now)
+	t.counts.add(domain.CountChange(&domain.State{}, &wl))
 	if sub.IdempotencyKey != "" {
 		use := sub.Use(now)
 		t.uses[use.Key] = &use
@@ -104,6 +105,7 @@ func (s *Store) applyLocked(t *domain.Transition, now time.Time) domain.Result {
 	res, event, changed := domain.Execute(&next, t, s.tallyLocked(r, t), now)
 	s.keepEndingLocked(r, res.Hands, res.Ending)
 	if changed {
+		s.customers[r.CustomerID].counts.add(domain.CountChange(&r.State, &next))
 		s.replaceLocked(r, next.State, now)
 		if event.Type != "" {
 			s.auditLocked(r, event)
@@ -138,7 +140,7 @@ func (s *Store) tallyLocked(r *record, t *domain.Transition) *domain.Tally {
 	tenant := s.customers[r.CustomerID]
 	y := &domain.Tally{
 		MaxConcurrent: map[domain.CustomerID]int{r.CustomerID: tenant.Entitlements().MaxConcurrent},
-		Running:       map[domain.CustomerID]int{r.CustomerID: tenant.usage.Running},
+		Running:       map[domain.CustomerID]int{r.CustomerID: tenant.counts.total.Running},
 		Workers:       map[domain.WorkerID]*domain.Worker{t.WorkerID: s.workers[t.WorkerID]},
 		Held:          map[domain.SessionID]int{},
 		Suspects:      map[domain.SessionID]int{t.SessionID: s.suspectsOfLocked(t.SessionID)},
@@ -191,16 +193,3 @@ func (w workloads) collectLocked(ids []domain.WorkloadID, find func(domain.Workl
 // Forget implements ports.WorkloadStore. Lanes go with the last that stands in them, and ending
 // runs with their sessions.
 func (w workloads) Forget(ctx context.Context, _ int) (int, error) { return 0, ctx.Err() }
-
-// Usage implements ports.WorkloadStore.
-func (w workloads) Usage(ctx context.Context, customer domain.CustomerID) (domain.Usage, error) {
-	if err := ctx.Err(); err != nil {
-		return domain.Usage{}, err
-	}
-	w.s.mu.Lock()
-	defer w.s.mu.Unlock()
-	if t := w.s.customers[customer]; t != nil {
-		return t.usage, nil
-	}
-	return domain.Usage{}, nil
-}

@@ -63,6 +63,7 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 	results := make([]domain.Result, len(b.Transitions))
 	var changes []change
 	var events []domain.AuditEvent
+	deltas := domain.Deltas{}
 	var written lines
 	var keep, free []domain.Ending
 	touched := map[domain.WorkloadID]bool{}
@@ -91,11 +92,13 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 			touched[w.ID] = true
 			changes = append(changes, change{before, w})
 		}
+		deltas.Add(domain.CountChange(&before, w))
 		if event.Type != "" {
 			events = append(events, event)
 		}
 	}
 	t.queueChanges(changes)
+	t.queueDeltas(deltas)
 	t.queueAudit(events)
 	t.queueLines(written)
 	t.queueEnding(keep, free)

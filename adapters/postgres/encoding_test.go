@@ -28,7 +28,7 @@ func TestStore_WhenAValueCannotBeEncoded_SaysInternalAtOnceAndStoresNothing(t *t
 		WorkerID: "big", SessionID: "s2", Capabilities: []string{"t"}, Slots: 1, Resources: domain.Resources{MemoryMB: tooLarge},
 	}, lease)
 	require.Contains(t, []domain.Code{domain.CodeInternal, domain.CodeInvalidInput}, domain.CodeOf(err), "%v", err)
-	u, err := b.sane.Workloads.Usage(t.Context(), acme)
+	u, err := b.sane.Statistics.Usage(t.Context(), acme)
 	require.NoError(t, err)
 	assert.Zero(t, u)
 }

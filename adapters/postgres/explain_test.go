@@ -172,7 +172,7 @@ func operations(b *bench) map[string]time.Duration {
 		_, err := b.sane.Workloads.GetAny(ctx, ids...)
 		return err
 	})
-	timed("Usage", func() error { _, err := b.sane.Workloads.Usage(ctx, acme); return err })
+	timed("Usage", func() error { _, err := b.sane.Statistics.Usage(ctx, acme); return err })
 	timed("List, newest 50 of 100,000", func() error {
 		_, err := b.sane.Workloads.List(ctx, ports.WorkloadQuery{Customer: acme, Limit: 50})
 		return err

@@ -284,7 +284,7 @@ func TestReplica_ServesListsAndNothingElse(t *testing.T) {
 	heads, err := p.Queue.Heads(t.Context(), domain.HeadsQuery{N: 1})
 	require.NoError(t, err)
 	assert.Len(t, heads.Lanes, 1)
-	u, err := p.Workloads.Usage(t.Context(), acme)
+	u, err := p.Statistics.Usage(t.Context(), acme)
 	require.NoError(t, err)
 	assert.Equal(t, 1, u.Queued)
 }

@@ -59,7 +59,7 @@ func TestReaders_WhenOneCustomersReadsHang_OthersAreServed(t *testing.T) {
 				_, err := b.sane.Workloads.List(bounded, ports.WorkloadQuery{Customer: "cust_b", Limit: 10})
 				return err
 			},
-			"another's usage": func() error { _, err := b.sane.Workloads.Usage(bounded, "cust_b"); return err },
+			"another's usage": func() error { _, err := b.sane.Statistics.Usage(bounded, "cust_b"); return err },
 		}
 		for name, do := range what {
 			require.NoError(t, do(), "%s in round %d", name, round)

@@ -25,8 +25,8 @@ type Store struct {
 // Stores returns the store ports on this storage.
 func (s *Store) Stores() ports.Stores {
 	return ports.Stores{
-		Workloads: workloads{s}, Queue: queue{s}, Insight: insight{s}, Workers: workers{s}, Fleet: fleet{s},
-		Checkpoints: checkpoints{s}, Customers: customers{s}, Configs: configs{s}, Keys: keys{s}, Audit: audit{s},
+		Workloads: workloads{s}, Queue: queue{s}, Insight: insight{s}, Statistics: statistics{s},
+		Workers: workers{s}, Fleet: fleet{s}, Checkpoints: checkpoints{s}, Customers: customers{s}, Configs: configs{s}, Keys: keys{s}, Audit: audit{s},
 		Logs: logs{s}, Leader: leaderLease{s},
 	}
 }

@@ -63,6 +63,7 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 		var stored []*domain.Workload
 		var events []domain.AuditEvent
 		var uses []domain.KeyUse
+		deltas := domain.Deltas{}
 		for i := range batch {
 			sub := &batch[i]
 			var err error
@@ -75,6 +76,7 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 			wl, created := domain.NewWorkload(*sub, t.now)
 			results[i].Workload = wl.Clone()
 			stored = append(stored, &results[i].Workload)
+			deltas.Add(domain.CountChange(&domain.State{}, &wl))
 			events = append(events, created)
 			if sub.IdempotencyKey != "" {
 				uses = append(uses, sub.Use(t.now))
@@ -82,6 +84,7 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 		}
 		now, lanes = t.now, w.s.lanes.unknown(stored, t.now)
 		t.queueSubmitted(stored, lanes)
+		t.queueDeltas(deltas)
 		t.queueAudit(events)
 		writeRows(t, &keyUseTable, upsertKeyUses, pointers(uses))
 		t.queueBounds(a)
@@ -175,7 +178,7 @@ func (t *tx) count(ctx context.Context, r *room) error {
 	if err != nil {
 		return err
 	}
-	// Workloads that this transaction admitted before are not in the tables yet.
+	// Workloads that this transaction admitted before are not counted yet.
 	r.bound, r.unfinished, r.exact = u.Queued+r.admitted, u.Running+u.Paused, true
 	return nil
 }

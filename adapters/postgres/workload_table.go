@@ -55,6 +55,7 @@ var (
 		optional("scheduled_at", func(s *state) *time.Time { return &s.ScheduledAt }),
 		optional("started_at", func(s *state) *time.Time { return &s.StartedAt }),
 		optional("finished_at", func(s *state) *time.Time { return &s.FinishedAt }),
+		micros("executed_us", func(s *state) *time.Duration { return &s.Executed }),
 		bigint("started_generation", func(s *state) *int64 { return &s.StartedGeneration }),
 		bigint("ended_generation", func(s *state) *int64 { return &s.EndedGeneration }),
 		text("ended_event", func(s *state) *domain.Event { return &s.EndedEvent }),

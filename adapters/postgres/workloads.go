@@ -31,34 +31,6 @@ func (w workloads) GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]doma
  JOIN `+wholeTables+` USING (workload_id) ORDER BY u.n`, texts(ids))
 }
 
-const usageSQL = `SELECT
- (SELECT count(*) FROM waiting WHERE lane_id IN (SELECT lane_id FROM lanes WHERE customer_id = $1::text)) +
- (SELECT count(*) FROM delayed WHERE lane_id IN (SELECT lane_id FROM lanes WHERE customer_id = $1::text)),
- (SELECT count(*) FROM held WHERE customer_id = $1::text),
- (SELECT count(*) FROM paused WHERE customer_id = $1::text)`
-
-func scanUsage(row pgx.CollectableRow) (u domain.Usage, err error) {
-	return u, row.Scan(&u.Queued, &u.Running, &u.Paused)
-}
-
-// usage counts a customer's workloads, in the transaction.
-func (t *tx) usage(ctx context.Context, id domain.CustomerID) (domain.Usage, error) {
-	rows, err := t.conn.Query(ctx, usageSQL, string(id))
-	if err != nil {
-		return domain.Usage{}, err
-	}
-	return pgx.CollectExactlyOneRow(rows, scanUsage)
-}
-
-// Usage implements ports.WorkloadStore.
-func (w workloads) Usage(ctx context.Context, customer domain.CustomerID) (domain.Usage, error) {
-	rows, err := longRead(ctx, w.s.reads, customer, scanUsage, usageSQL, string(customer))
-	if err != nil {
-		return domain.Usage{}, err
-	}
-	return rows[0], nil
-}
-
 // List implements ports.WorkloadStore.
 func (w workloads) List(ctx context.Context, q ports.WorkloadQuery) (ports.WorkloadPage, error) {
 	l := newListing(q)

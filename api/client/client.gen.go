@@ -490,9 +490,14 @@ type CustomerUsage struct {
 	SuspendedAt *Time `json:"suspended_at"`
 	Tier        Tier  `json:"tier"`
 	Usage       struct {
-		PausedWorkloads  int `json:"paused_workloads"`
-		QueuedWorkloads  int `json:"queued_workloads"`
-		RunningWorkloads int `json:"running_workloads"`
+		// CurrentQueueDepth What is PENDING or REDISTRIBUTING
+		CurrentQueueDepth int `json:"current_queue_depth"`
+
+		// CurrentRunningWorkloads What is SCHEDULED or RUNNING
+		CurrentRunningWorkloads int `json:"current_running_workloads"`
+
+		// WorkloadsToday What was submitted since midnight UTC
+		WorkloadsToday int `json:"workloads_today"`
 	} `json:"usage"`
 }
 

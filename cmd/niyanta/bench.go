@@ -219,14 +219,14 @@ func (b *bench) settle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if u.Usage.QueuedWorkloads+u.Usage.RunningWorkloads == 0 {
+		if u.Usage.CurrentQueueDepth+u.Usage.CurrentRunningWorkloads == 0 {
 			return nil
 		}
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
 			return fmt.Errorf("%d workloads wait and %d run at the end: %w",
-				u.Usage.QueuedWorkloads, u.Usage.RunningWorkloads, ctx.Err())
+				u.Usage.CurrentQueueDepth, u.Usage.CurrentRunningWorkloads, ctx.Err())
 		}
 	}
 }

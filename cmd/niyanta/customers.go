@@ -42,9 +42,9 @@ func customerCommand(c *cli) *cobra.Command {
 			}
 			return c.printDetails(cmd, u, [][2]string{
 				{"customer", u.CustomerID}, {"name", u.Name}, {"tier", string(u.Tier)},
-				{"running", fmt.Sprintf("%d of %d", u.Usage.RunningWorkloads, u.Limits.MaxConcurrentWorkloads)},
-				{"queued", fmt.Sprintf("%d of %d", u.Usage.QueuedWorkloads, u.Limits.MaxQueueDepth)},
-				{"paused", fmt.Sprint(u.Usage.PausedWorkloads)},
+				{"running", fmt.Sprintf("%d of %d", u.Usage.CurrentRunningWorkloads, u.Limits.MaxConcurrentWorkloads)},
+				{"queued", fmt.Sprintf("%d of %d", u.Usage.CurrentQueueDepth, u.Limits.MaxQueueDepth)},
+				{"submitted today", fmt.Sprint(u.Usage.WorkloadsToday)},
 				{"requests", fmt.Sprintf("%g/s, burst %d", u.Limits.RateLimitPerSec, u.Limits.Burst)},
 				{"preemptible", fmt.Sprint(u.Preemptible)}, {"suspended", clockOr(u.SuspendedAt, "no")},
 			})

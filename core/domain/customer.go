@@ -166,12 +166,6 @@ func (p CustomerPatch) Apply(c Customer, now time.Time) (Customer, error) {
 	return c, c.Validate()
 }
 
-// Usage is what a customer uses right now.
-type Usage struct {
-	// Queued counts PENDING + REDISTRIBUTING, Running counts SCHEDULED + RUNNING, Paused PAUSED.
-	Queued, Running, Paused int
-}
-
 // Entitlements is what a customer is entitled to when its workloads are placed.
 type Entitlements struct {
 	Tier Tier

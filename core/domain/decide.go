@@ -38,6 +38,9 @@ func Decide(w *Workload, t *Transition, now time.Time) (Outcome, State, AuditEve
 	}
 	effect(w, t, now, &next, &audit)
 	if r.Ends && w.Status.Held() {
+		if w.Status == StatusRunning {
+			next.Executed += max(now.Sub(w.StartedAt), 0)
+		}
 		next.WorkerID, next.SessionID = "", ""
 		next.Deadline = time.Time{}
 		next.EndedGeneration, next.EndedEvent = w.Generation, t.Event

@@ -110,6 +110,8 @@ type State struct {
 	StartedAt   time.Time
 	FinishedAt  time.Time
 	UpdatedAt   time.Time
+	// Executed is how long its runs that have ended ran, from their starts.
+	Executed time.Duration
 
 	// StartedGeneration, EndedGeneration and EndedEvent are what the last run reported. They
 	// distinguish a repeated report from a stale one. Resumed reports whether the last event was a

@@ -5,6 +5,7 @@ type Stores struct {
 	Workloads   WorkloadStore
 	Queue       QueueStore
 	Insight     InsightStore
+	Statistics  StatisticsStore
 	Workers     WorkerStore
 	Fleet       FleetStore
 	Checkpoints CheckpointStore

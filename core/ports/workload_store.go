@@ -58,10 +58,6 @@ type WorkloadStore interface {
 	// submitted to for domain.LaneRetention, and returns how many. A submission beside it always
 	// finds its lane. It also removes what is left of ending runs of sessions that have ended.
 	Forget(ctx context.Context, limit int) (int, error)
-
-	// Usage counts the customer's queued, running and paused workloads. An unknown customer uses
-	// nothing.
-	Usage(ctx context.Context, customer domain.CustomerID) (domain.Usage, error)
 }
 
 // SubmitResult answers one submission. Workload is set when accepted or duplicate, Queue when the

@@ -345,21 +345,6 @@ func (mr *MockWorkloadStoreMockRecorder) Submit(ctx, batch any) *gomock.Call {
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Submit", reflect.TypeOf((*MockWorkloadStore)(nil).Submit), ctx, batch)
 }
 
-// Usage mocks base method.
-func (m *MockWorkloadStore) Usage(ctx context.Context, customer domain.CustomerID) (domain.Usage, error) {
-	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "Usage", ctx, customer)
-	ret0, _ := ret[0].(domain.Usage)
-	ret1, _ := ret[1].(error)
-	return ret0, ret1
-}
-
-// Usage indicates an expected call of Usage.
-func (mr *MockWorkloadStoreMockRecorder) Usage(ctx, customer any) *gomock.Call {
-	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Usage", reflect.TypeOf((*MockWorkloadStore)(nil).Usage), ctx, customer)
-}
-
 // MockWorkerStore is a mock of WorkerStore interface.
 type MockWorkerStore struct {
 	ctrl     *gomock.Controller

@@ -14,6 +14,7 @@ import (
 	"github.com/niyanta/niyanta/core/services/leadership"
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 	"github.com/niyanta/niyanta/core/services/scheduling"
+	"github.com/niyanta/niyanta/core/services/statistics"
 	"github.com/niyanta/niyanta/core/services/tenancy"
 	"github.com/niyanta/niyanta/core/services/transitions"
 )
@@ -76,6 +77,7 @@ type Coordinator struct {
 	Leadership *leadership.Service
 	Scheduler  *scheduling.Service
 	Health     *health.Service
+	Statistics *statistics.Service
 
 	notifier ports.Notifier
 }
@@ -105,7 +107,7 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 			Queue: s.Queue, Insight: s.Insight, Workers: s.Workers, Workloads: s.Workloads, Customers: s.Customers, Clock: h.Clock,
 		}),
 		Tenancy: tenancy.New(tenancy.Config{AdminKey: cfg.AdminKey, WorkerKeys: cfg.WorkerKeys}, tenancy.Deps{
-			Customers: s.Customers, Configs: s.Configs, Keys: s.Keys, Workloads: s.Workloads, Limiter: sig.Limiter,
+			Customers: s.Customers, Configs: s.Configs, Keys: s.Keys, Limiter: sig.Limiter,
 			Notifier: sig.Notifier, Clock: h.Clock, IDs: h.IDs,
 		}),
 		Plane: controlplane.New(controlplane.Config{
@@ -124,6 +126,8 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 			Queue: s.Queue, Workers: s.Workers, Fleet: s.Fleet, Applier: applier, Sender: scheduler, Observer: h.Observer,
 			Clock: h.Clock, IDs: h.IDs, Leader: leader, Log: h.Log,
 		}),
+		Statistics: statistics.New(statistics.Deps{Statistics: s.Statistics, Leader: leader}),
+
 		notifier: sig.Notifier,
 	}
 }

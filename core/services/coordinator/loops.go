@@ -12,6 +12,8 @@ const (
 	scheduleInterval = time.Second
 	// sweepInterval is how late an expired lease is noticed at most.
 	sweepInterval = 500 * time.Millisecond
+	// foldInterval is how long changes of the counts gather before they are folded.
+	foldInterval = time.Second
 	// leaderInterval is the time between two looks at leadership, which itself decides whether a
 	// renewal is due.
 	leaderInterval = 250 * time.Millisecond
@@ -45,7 +47,7 @@ type Round struct {
 // wakeElected is why the loops of a coordinator are woken when it has become the leader.
 const wakeElected = "leader elected"
 
-// Loops returns the loops: leadership, scheduling and sweeps, in this order.
+// Loops returns the loops: leadership, scheduling, sweeps and counts, in this order.
 func (c *Coordinator) Loops() []Loop {
 	return []Loop{
 		{Name: "leader lease", Tick: c.lead, WokenBy: func(reason string) bool { return reason == ports.WakeSteppedDown }},
@@ -54,6 +56,7 @@ func (c *Coordinator) Loops() []Loop {
 			return reason != ports.WakeSubmit || !c.Scheduler.Full()
 		}},
 		{Name: "health sweeps", Tick: c.sweep, WokenBy: wakesSweep},
+		{Name: "counts", Tick: c.fold},
 	}
 }
 
@@ -82,6 +85,15 @@ func (c *Coordinator) schedule(ctx context.Context) (Round, error) {
 // sweep takes work away from workers that cannot do it.
 func (c *Coordinator) sweep(ctx context.Context) (Round, error) {
 	return Round{Next: sweepInterval}, c.Health.Tick(ctx)
+}
+
+// fold folds the changes of the counts.
+func (c *Coordinator) fold(ctx context.Context) (Round, error) {
+	more, err := c.Statistics.Fold(ctx)
+	if more {
+		return Round{}, err
+	}
+	return Round{Next: foldInterval}, err
 }
 
 // wakesSweep reports whether work may have lost its worker: one has left, or came back in another

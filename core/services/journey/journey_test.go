@@ -247,7 +247,7 @@ func TestAHigherTierGoesFirstAndABlockedCustomerHoldsUpNobody(t *testing.T) {
 	submit("cust_top", 20)
 	w.tick()
 	for c, want := range map[domain.CustomerID]int{"cust_top": 2, acme: 2, "cust_free": 1} {
-		u, err := w.a.Tenancy.CustomerUsage(t.Context(), c)
+		u, err := w.a.Statistics.Usage(t.Context(), c)
 		require.NoError(t, err)
 		require.Equal(t, want, u.Running, c)
 	}

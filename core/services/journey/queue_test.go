@@ -100,7 +100,7 @@ func TestARaisedLimitWakesTheLeaderAndIsUsedAtOnce(t *testing.T) {
 	}
 	w.tick()
 	running := func() int {
-		u, err := w.a.Tenancy.CustomerUsage(t.Context(), acme)
+		u, err := w.a.Statistics.Usage(t.Context(), acme)
 		require.NoError(t, err)
 		return u.Running
 	}

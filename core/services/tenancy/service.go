@@ -20,7 +20,6 @@ type Deps struct {
 	Customers ports.CustomerStore
 	Configs   ports.ConfigStore
 	Keys      ports.KeyStore
-	Workloads ports.WorkloadStore
 	Limiter   ports.RateLimiter
 	Notifier  ports.Notifier
 	Clock     ports.Clock
@@ -99,11 +98,6 @@ func (s *Service) CheckActive(ctx context.Context, p domain.Principal) error {
 // customer returns a customer as it was within customerFor.
 func (s *Service) customer(ctx context.Context, id domain.CustomerID) (domain.Customer, error) {
 	return s.cache.customer(id, func() (domain.Customer, error) { return s.deps.Customers.Get(ctx, id) })
-}
-
-// CustomerUsage counts what the customer uses right now.
-func (s *Service) CustomerUsage(ctx context.Context, id domain.CustomerID) (domain.Usage, error) {
-	return s.deps.Workloads.Usage(ctx, id)
 }
 
 // customerFor is how long a customer is taken from memory before the store is asked again.

@@ -1,0 +1,156 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// counts are what is counted of one customer's workloads.
+type counts struct {
+	total domain.Unfinished
+	types map[string]domain.Unfinished
+	hours map[time.Time]map[string]domain.Activity // by type
+}
+
+func newCounts() counts {
+	return counts{types: map[string]domain.Unfinished{}, hours: map[time.Time]map[string]domain.Activity{}}
+}
+
+func (c *counts) add(d domain.Delta) {
+	c.total.Add(d.Unfinished)
+	u := c.types[d.Type]
+	if u.Add(d.Unfinished); u == (domain.Unfinished{}) {
+		delete(c.types, d.Type)
+	} else {
+		c.types[d.Type] = u
+	}
+	if d.Activity == (domain.Activity{}) {
+		return
+	}
+	if c.hours[d.Hour] == nil {
+		c.hours[d.Hour] = map[string]domain.Activity{}
+	}
+	a := c.hours[d.Hour][d.Type]
+	a.Add(d.Activity)
+	c.hours[d.Hour][d.Type] = a
+}
+
+type statistics struct{ s *Store }
+
+// Usage implements ports.StatisticsStore.
+func (s statistics) Usage(ctx context.Context, customer domain.CustomerID) (domain.Usage, error) {
+	if err := ctx.Err(); err != nil {
+		return domain.Usage{}, err
+	}
+	s.s.mu.Lock()
+	defer s.s.mu.Unlock()
+	t := s.s.customers[customer]
+	if t == nil {
+		return domain.Usage{}, nil
+	}
+	u := domain.Usage{Unfinished: t.counts.total}
+	now := s.s.now()
+	for at := domain.DayOf(now); !at.After(now); at = at.Add(time.Hour) {
+		for _, a := range t.counts.hours[at] {
+			u.SubmittedToday += a.Submitted
+		}
+	}
+	return u, nil
+}
+
+// Depth implements ports.StatisticsStore.
+func (s statistics) Depth(ctx context.Context, customer domain.CustomerID) ([]domain.Depth, error) {
+	return s.depth(ctx, func(t *tenant) bool { return t.ID == customer })
+}
+
+// DepthOfAll implements ports.StatisticsStore.
+func (s statistics) DepthOfAll(ctx context.Context) ([]domain.Depth, error) {
+	return s.depth(ctx, func(*tenant) bool { return true })
+}
+
+func (s statistics) depth(ctx context.Context, of func(*tenant) bool) ([]domain.Depth, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.s.mu.Lock()
+	defer s.s.mu.Unlock()
+	type key struct {
+		tier domain.Tier
+		typ  string
+	}
+	sums := map[key]*domain.Depth{}
+	add := func(t *tenant, typ string, d domain.Depth) {
+		k := key{t.Tier, typ}
+		if sums[k] == nil {
+			sums[k] = &domain.Depth{Tier: t.Tier, Type: typ}
+		}
+		sums[k].Add(d)
+	}
+	for _, t := range s.s.customers {
+		if of(t) {
+			for typ, u := range t.counts.types {
+				add(t, typ, domain.Depth{Unfinished: u})
+			}
+		}
+	}
+	s.s.promoteLocked(s.s.now())
+	for _, l := range s.s.lanes {
+		if first, ok := l.waiting.Min(); ok && of(s.s.customers[l.CustomerID]) {
+			add(s.s.customers[l.CustomerID], l.Type, domain.Depth{Oldest: first.QueueAt})
+		}
+	}
+	var out []domain.Depth
+	for _, d := range sums {
+		out = append(out, *d)
+	}
+	slices.SortFunc(out, func(a, b domain.Depth) int {
+		return cmp.Or(cmp.Compare(a.Tier, b.Tier), cmp.Compare(a.Type, b.Type))
+	})
+	return out, nil
+}
+
+// Statistics implements ports.StatisticsStore.
+func (s statistics) Statistics(ctx context.Context, q domain.StatisticsQuery) ([]domain.Statistic, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.s.mu.Lock()
+	defer s.s.mu.Unlock()
+	t := s.s.customers[q.Customer]
+	if t == nil {
+		return nil, nil
+	}
+	groups := map[domain.Statistic]domain.Activity{} // keys have no activity
+	for at := q.From; at.Before(q.Until); at = at.Add(time.Hour) {
+		for typ, a := range t.counts.hours[at] {
+			var k domain.Statistic
+			switch q.GroupBy {
+			case domain.GroupByDay:
+				k.At = domain.DayOf(at)
+			case domain.GroupByHour:
+				k.At = at
+			case domain.GroupByType:
+				k.Type = typ
+			}
+			sum := groups[k]
+			sum.Add(a)
+			groups[k] = sum
+		}
+	}
+	var out []domain.Statistic
+	for k, a := range groups {
+		k.Activity = a
+		out = append(out, k)
+	}
+	slices.SortFunc(out, func(a, b domain.Statistic) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Type, b.Type))
+	})
+	return out, nil
+}
+
+// Fold implements ports.StatisticsStore. Counts are kept as totals, so nothing is left to fold.
+func (s statistics) Fold(ctx context.Context, _ int) (int, error) { return 0, ctx.Err() }

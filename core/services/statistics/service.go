@@ -1,0 +1,66 @@
+package statistics
+
+import (
+	"context"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/leadership"
+)
+
+// Deps are the dependencies of the service.
+type Deps struct {
+	Statistics ports.StatisticsStore
+	Leader     *leadership.Service
+}
+
+// Service reads and folds the counts. Safe for concurrent use, but for Fold, which one loop calls.
+type Service struct{ deps Deps }
+
+// New returns the service.
+func New(deps Deps) *Service { return &Service{deps} }
+
+// Usage returns what the customer uses right now.
+func (s *Service) Usage(ctx context.Context, customer domain.CustomerID) (domain.Usage, error) {
+	return s.deps.Statistics.Usage(ctx, customer)
+}
+
+// Depth returns the customer's unfinished workloads by type.
+func (s *Service) Depth(ctx context.Context, customer domain.CustomerID) ([]domain.Depth, error) {
+	return s.deps.Statistics.Depth(ctx, customer)
+}
+
+// DepthOfAll returns the unfinished workloads of all customers by tier and type.
+func (s *Service) DepthOfAll(ctx context.Context) ([]domain.Depth, error) {
+	return s.deps.Statistics.DepthOfAll(ctx)
+}
+
+// Statistics returns what a customer's workloads came to. CodeInvalidInput.
+func (s *Service) Statistics(ctx context.Context, q domain.StatisticsQuery) ([]domain.Statistic, error) {
+	if err := q.Validate(); err != nil {
+		return nil, err
+	}
+	return s.deps.Statistics.Statistics(ctx, q)
+}
+
+const (
+	// foldLimit bounds how many changes one transaction folds.
+	foldLimit = 5_000
+	// foldRounds bounds how many transactions one call of Fold makes.
+	foldRounds = 20
+)
+
+// Fold folds the changes that have gathered. It does so on the leader only, so that coordinators do not
+// get in each other's way. more reports that it has left some.
+func (s *Service) Fold(ctx context.Context) (more bool, err error) {
+	if _, leading := s.deps.Leader.Current(); !leading {
+		return false, nil
+	}
+	for range foldRounds {
+		n, err := s.deps.Statistics.Fold(ctx, foldLimit)
+		if err != nil || n < foldLimit {
+			return false, err
+		}
+	}
+	return true, nil
+}
