@@ -41,6 +41,7 @@ func TestTypes_HaveTheFieldsOfTheAPI(t *testing.T) {
 		&AuditEvent{}: client.AuditEvent{}, &Placement{}: client.Placement{}, &CheckpointInfo{}: client.Checkpoint{},
 		&WorkloadConfig{}: client.WorkloadConfig{}, &ConfigInput{}: client.WorkloadConfigInput{},
 		&Customer{}: client.Customer{}, &CustomerUsage{}: client.CustomerUsage{}, &CustomerInput{}: client.CustomerInput{},
+		&CustomerStats{}: client.CustomerStats{}, &QueueDepth{}: client.QueueDepth{},
 		&Key{}: client.Key{}, &NewKey{}: client.NewKey{}, &KeyInput{}: client.KeyInput{},
 		&OperatorKey{}: client.OperatorKey{}, &NewOperatorKey{}: client.NewOperatorKey{},
 		&OperatorKeyInput{}: client.OperatorKeyInput{}, &WorkerInfo{}: client.Worker{},

@@ -303,6 +303,27 @@ func (e WorkerStatus) Valid() bool {
 	}
 }
 
+// Defines values for GetCustomerStatsParamsGroupBy.
+const (
+	Day          GetCustomerStatsParamsGroupBy = "day"
+	Hour         GetCustomerStatsParamsGroupBy = "hour"
+	WorkloadType GetCustomerStatsParamsGroupBy = "workload_type"
+)
+
+// Valid indicates whether the value is a known member of the GetCustomerStatsParamsGroupBy enum.
+func (e GetCustomerStatsParamsGroupBy) Valid() bool {
+	switch e {
+	case Day:
+		return true
+	case Hour:
+		return true
+	case WorkloadType:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListWorkloadsParamsOrderBy.
 const (
 	CreatedAt ListWorkloadsParamsOrderBy = "created_at"
@@ -475,6 +496,31 @@ type CustomerPatch struct {
 	Tier        *Tier        `json:"tier,omitempty"`
 }
 
+// CustomerStats defines model for CustomerStats.
+type CustomerStats struct {
+	// ByDay Present if grouped by day
+	ByDay *[]DayStats `json:"by_day,omitempty"`
+
+	// ByHour Present if grouped by hour
+	ByHour *[]HourStats `json:"by_hour,omitempty"`
+
+	// ByWorkloadType Present if grouped by workload type
+	ByWorkloadType *[]TypeStats `json:"by_workload_type,omitempty"`
+	EndDate        string       `json:"end_date"`
+	StartDate      string       `json:"start_date"`
+	Summary        struct {
+		CancelledWorkloads int `json:"cancelled_workloads"`
+		CompletedWorkloads int `json:"completed_workloads"`
+		FailedWorkloads    int `json:"failed_workloads"`
+
+		// TotalExecutionHours How long all runs of what finished ran
+		TotalExecutionHours float64 `json:"total_execution_hours"`
+
+		// TotalWorkloads What finished
+		TotalWorkloads int `json:"total_workloads"`
+	} `json:"summary"`
+}
+
 // CustomerUsage defines model for CustomerUsage.
 type CustomerUsage struct {
 	CreatedAt  Time   `json:"created_at"`
@@ -501,6 +547,19 @@ type CustomerUsage struct {
 	} `json:"usage"`
 }
 
+// DayStats defines model for DayStats.
+type DayStats struct {
+	// AvgDurationSeconds How long one ran on average
+	AvgDurationSeconds float64 `json:"avg_duration_seconds"`
+
+	// Count What finished
+	Count int    `json:"count"`
+	Date  string `json:"date"`
+
+	// FailureRate The share that failed
+	FailureRate float64 `json:"failure_rate"`
+}
+
 // EncodedResult Stands in `result_data` for a result that cannot be stored as it is.
 type EncodedResult = domain.EncodedResult
 
@@ -523,6 +582,21 @@ type Heartbeat = ports.Heartbeat
 
 // HeartbeatAnswer defines model for HeartbeatAnswer.
 type HeartbeatAnswer = ports.HeartbeatAnswer
+
+// HourStats defines model for HourStats.
+type HourStats struct {
+	// AvgDurationSeconds How long one ran on average
+	AvgDurationSeconds float64 `json:"avg_duration_seconds"`
+
+	// Count What finished
+	Count int `json:"count"`
+
+	// FailureRate The share that failed
+	FailureRate float64 `json:"failure_rate"`
+
+	// Hour The beginning of the hour
+	Hour Time `json:"hour"`
+}
 
 // JSONObject Any JSON object
 type JSONObject = RawObject
@@ -761,6 +835,27 @@ type PollRequest struct {
 // higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 type Preemptible = bool
 
+// QueueDepth defines model for QueueDepth.
+type QueueDepth struct {
+	// ByTier For an admin
+	ByTier *[]TierDepth `json:"by_tier,omitempty"`
+
+	// ByWorkloadType The types of which most waits, the deepest first
+	ByWorkloadType []TypeDepth `json:"by_workload_type"`
+
+	// OldestQueuedAt When the workload began to wait that may be placed and has waited longest. Absent if none may be placed
+	OldestQueuedAt *Time `json:"oldest_queued_at,omitempty"`
+
+	// OldestWaitSeconds How long it has waited
+	OldestWaitSeconds *float64 `json:"oldest_wait_seconds,omitempty"`
+
+	// QueueDepth What is PENDING or REDISTRIBUTING
+	QueueDepth int `json:"queue_depth"`
+
+	// RunningWorkloads What is SCHEDULED or RUNNING
+	RunningWorkloads int `json:"running_workloads"`
+}
+
 // Readiness defines model for Readiness.
 type Readiness struct {
 	// Dependencies As of the last check. The process checks them every 2 s, not on each request.
@@ -892,6 +987,51 @@ type SubmitAnswer struct {
 
 // Tier defines model for Tier.
 type Tier string
+
+// TierDepth defines model for TierDepth.
+type TierDepth struct {
+	// OldestQueuedAt When the workload began to wait that may be placed and has waited longest. Absent if none may be placed
+	OldestQueuedAt *Time `json:"oldest_queued_at,omitempty"`
+
+	// OldestWaitSeconds How long it has waited
+	OldestWaitSeconds *float64 `json:"oldest_wait_seconds,omitempty"`
+
+	// QueueDepth What is PENDING or REDISTRIBUTING
+	QueueDepth int `json:"queue_depth"`
+
+	// RunningWorkloads What is SCHEDULED or RUNNING
+	RunningWorkloads int  `json:"running_workloads"`
+	Tier             Tier `json:"tier"`
+}
+
+// TypeDepth defines model for TypeDepth.
+type TypeDepth struct {
+	// OldestQueuedAt When the workload began to wait that may be placed and has waited longest. Absent if none may be placed
+	OldestQueuedAt *Time `json:"oldest_queued_at,omitempty"`
+
+	// OldestWaitSeconds How long it has waited
+	OldestWaitSeconds *float64 `json:"oldest_wait_seconds,omitempty"`
+
+	// QueueDepth What is PENDING or REDISTRIBUTING
+	QueueDepth int `json:"queue_depth"`
+
+	// RunningWorkloads What is SCHEDULED or RUNNING
+	RunningWorkloads int    `json:"running_workloads"`
+	WorkloadType     string `json:"workload_type"`
+}
+
+// TypeStats defines model for TypeStats.
+type TypeStats struct {
+	// AvgDurationSeconds How long one ran on average
+	AvgDurationSeconds float64 `json:"avg_duration_seconds"`
+
+	// Count What finished
+	Count int `json:"count"`
+
+	// FailureRate The share that failed
+	FailureRate  float64 `json:"failure_rate"`
+	WorkloadType string  `json:"workload_type"`
+}
 
 // Worker defines model for Worker.
 type Worker struct {
@@ -1097,6 +1237,21 @@ type ListWorkersParams struct {
 	// Cursor `next_cursor` of the page before. The filters must be the same
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
+
+// GetCustomerStatsParams defines parameters for GetCustomerStats.
+type GetCustomerStatsParams struct {
+	// StartDate First day
+	StartDate string `form:"start_date" json:"start_date"`
+
+	// EndDate Last day, included
+	EndDate string `form:"end_date" json:"end_date"`
+
+	// GroupBy Which of the lists the answer has
+	GroupBy *GetCustomerStatsParamsGroupBy `form:"group_by,omitempty" json:"group_by,omitempty"`
+}
+
+// GetCustomerStatsParamsGroupBy defines parameters for GetCustomerStats.
+type GetCustomerStatsParamsGroupBy string
 
 // WorkerLoadCheckpointParams defines parameters for WorkerLoadCheckpoint.
 type WorkerLoadCheckpointParams struct {
@@ -1493,6 +1648,23 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/customer (the `GetCustomer` operationId).
 	GetCustomer(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetCustomerStats What finished, by day, hour or workload type
+	//
+	// A workload counts in the hour in which it finished. Days and hours are in UTC. Groups in which nothing finished
+	// are left out. Grouped by hour, the range has at most 31 days, otherwise 366. The cost does not depend on how
+	// many workloads there are.
+	//
+	// Corresponds with GET /v1/customer/stats (the `GetCustomerStats` operationId).
+	GetCustomerStats(ctx context.Context, params *GetCustomerStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetQueueDepth How much waits
+	//
+	// A customer sees its own workloads, an admin those of all customers, also by tier. A workload counts under the
+	// tier that its customer has now. The cost does not depend on how many workloads there are.
+	//
+	// Corresponds with GET /v1/metrics/queue-depth (the `GetQueueDepth` operationId).
+	GetQueueDepth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// WorkerEndWithBody End a session before its lease does
 	//
@@ -2212,6 +2384,43 @@ func (c *Client) UndrainWorker(ctx context.Context, id WorkerID, reqEditors ...R
 // Corresponds with GET /v1/customer (the `GetCustomer` operationId).
 func (c *Client) GetCustomer(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetCustomerRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetCustomerStats What finished, by day, hour or workload type
+//
+// A workload counts in the hour in which it finished. Days and hours are in UTC. Groups in which nothing finished
+// are left out. Grouped by hour, the range has at most 31 days, otherwise 366. The cost does not depend on how
+// many workloads there are.
+//
+// Corresponds with GET /v1/customer/stats (the `GetCustomerStats` operationId).
+func (c *Client) GetCustomerStats(ctx context.Context, params *GetCustomerStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetCustomerStatsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetQueueDepth How much waits
+//
+// A customer sees its own workloads, an admin those of all customers, also by tier. A workload counts under the
+// tier that its customer has now. The cost does not depend on how many workloads there are.
+//
+// Corresponds with GET /v1/metrics/queue-depth (the `GetQueueDepth` operationId).
+func (c *Client) GetQueueDepth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetQueueDepthRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -3686,6 +3895,103 @@ func NewGetCustomerRequest(server string) (*http.Request, error) {
 	}
 
 	operationPath := fmt.Sprintf("/v1/customer")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetCustomerStatsRequest constructs an http.Request for the GetCustomerStats method
+func NewGetCustomerStatsRequest(server string, params *GetCustomerStatsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/customer/stats")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "start_date", params.StartDate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "end_date", params.EndDate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.GroupBy != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "group_by", *params.GroupBy, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetQueueDepthRequest constructs an http.Request for the GetQueueDepth method
+func NewGetQueueDepthRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/metrics/queue-depth")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -5270,6 +5576,27 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/customer (the `GetCustomer` operationId).
 	GetCustomerWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetCustomerResponse, error)
 
+	// GetCustomerStatsWithResponse What finished, by day, hour or workload type
+	//
+	// A workload counts in the hour in which it finished. Days and hours are in UTC. Groups in which nothing finished
+	// are left out. Grouped by hour, the range has at most 31 days, otherwise 366. The cost does not depend on how
+	// many workloads there are.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/customer/stats (the `GetCustomerStats` operationId).
+	GetCustomerStatsWithResponse(ctx context.Context, params *GetCustomerStatsParams, reqEditors ...RequestEditorFn) (*GetCustomerStatsResponse, error)
+
+	// GetQueueDepthWithResponse How much waits
+	//
+	// A customer sees its own workloads, an admin those of all customers, also by tier. A workload counts under the
+	// tier that its customer has now. The cost does not depend on how many workloads there are.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/metrics/queue-depth (the `GetQueueDepth` operationId).
+	GetQueueDepthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetQueueDepthResponse, error)
+
 	// WorkerEndWithBodyWithResponse End a session before its lease does
 	//
 	// There are two forms. With `worker_id` and `session_id`, the worker ends its own session, once nothing of
@@ -6464,6 +6791,102 @@ func (r GetCustomerResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetCustomerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetCustomerStatsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CustomerStats
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetCustomerStatsResponse) GetJSON200() *CustomerStats {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r GetCustomerStatsResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetCustomerStatsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetCustomerStatsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetCustomerStatsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetCustomerStatsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetQueueDepthResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *QueueDepth
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetQueueDepthResponse) GetJSON200() *QueueDepth {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r GetQueueDepthResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetQueueDepthResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetQueueDepthResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetQueueDepthResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetQueueDepthResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7956,6 +8379,39 @@ func (c *ClientWithResponses) GetCustomerWithResponse(ctx context.Context, reqEd
 	return ParseGetCustomerResponse(rsp)
 }
 
+// GetCustomerStatsWithResponse What finished, by day, hour or workload type
+//
+// A workload counts in the hour in which it finished. Days and hours are in UTC. Groups in which nothing finished
+// are left out. Grouped by hour, the range has at most 31 days, otherwise 366. The cost does not depend on how
+// many workloads there are.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/customer/stats (the `GetCustomerStats` operationId).
+func (c *ClientWithResponses) GetCustomerStatsWithResponse(ctx context.Context, params *GetCustomerStatsParams, reqEditors ...RequestEditorFn) (*GetCustomerStatsResponse, error) {
+	rsp, err := c.GetCustomerStats(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetCustomerStatsResponse(rsp)
+}
+
+// GetQueueDepthWithResponse How much waits
+//
+// A customer sees its own workloads, an admin those of all customers, also by tier. A workload counts under the
+// tier that its customer has now. The cost does not depend on how many workloads there are.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/metrics/queue-depth (the `GetQueueDepth` operationId).
+func (c *ClientWithResponses) GetQueueDepthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetQueueDepthResponse, error) {
+	rsp, err := c.GetQueueDepth(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetQueueDepthResponse(rsp)
+}
+
 // WorkerEndWithBodyWithResponse End a session before its lease does
 //
 // There are two forms. With `worker_id` and `session_id`, the worker ends its own session, once nothing of
@@ -9096,6 +9552,72 @@ func ParseGetCustomerResponse(rsp *http.Response) (*GetCustomerResponse, error) 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest CustomerUsage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetCustomerStatsResponse parses an HTTP response from a GetCustomerStatsWithResponse call
+func ParseGetCustomerStatsResponse(rsp *http.Response) (*GetCustomerStatsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetCustomerStatsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CustomerStats
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetQueueDepthResponse parses an HTTP response from a GetQueueDepthWithResponse call
+func ParseGetQueueDepthResponse(rsp *http.Response) (*GetQueueDepthResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetQueueDepthResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest QueueDepth
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

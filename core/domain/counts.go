@@ -150,6 +150,47 @@ func (d *Depth) Add(o Depth) {
 	}
 }
 
+// TypesListed is how many types a QueueDepth lists.
+const TypesListed = 1000
+
+// QueueDepth sums up depths.
+type QueueDepth struct {
+	// Total has neither tier nor type.
+	Total Depth
+	// ByTier has no types. It is in the order of the tiers.
+	ByTier []Depth
+	// ByType has no tiers. It has the types of which most waits, the deepest first.
+	ByType []Depth
+}
+
+// SumDepths sums up depths in total, by tier and by type.
+func SumDepths(depths []Depth) QueueDepth {
+	var q QueueDepth
+	tiers, types := map[Tier]Depth{}, map[string]Depth{}
+	for _, d := range depths {
+		q.Total.Add(d)
+		tier, typ := tiers[d.Tier], types[d.Type]
+		tier.Add(d)
+		typ.Add(d)
+		tiers[d.Tier], types[d.Type] = tier, typ
+	}
+	for _, t := range Tiers() {
+		if d, ok := tiers[t]; ok {
+			d.Tier = t
+			q.ByTier = append(q.ByTier, d)
+		}
+	}
+	for t, d := range types {
+		d.Type = t
+		q.ByType = append(q.ByType, d)
+	}
+	slices.SortFunc(q.ByType, func(a, b Depth) int {
+		return cmp.Or(cmp.Compare(b.Queued, a.Queued), cmp.Compare(b.Running, a.Running), cmp.Compare(a.Type, b.Type))
+	})
+	q.ByType = q.ByType[:min(len(q.ByType), TypesListed)]
+	return q
+}
+
 // Grouping is what statistics are grouped by.
 type Grouping string
 

@@ -303,6 +303,27 @@ func (e WorkerStatus) Valid() bool {
 	}
 }
 
+// Defines values for GetCustomerStatsParamsGroupBy.
+const (
+	Day          GetCustomerStatsParamsGroupBy = "day"
+	Hour         GetCustomerStatsParamsGroupBy = "hour"
+	WorkloadType GetCustomerStatsParamsGroupBy = "workload_type"
+)
+
+// Valid indicates whether the value is a known member of the GetCustomerStatsParamsGroupBy enum.
+func (e GetCustomerStatsParamsGroupBy) Valid() bool {
+	switch e {
+	case Day:
+		return true
+	case Hour:
+		return true
+	case WorkloadType:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListWorkloadsParamsOrderBy.
 const (
 	CreatedAt ListWorkloadsParamsOrderBy = "created_at"
@@ -475,6 +496,31 @@ type CustomerPatch struct {
 	Tier        *Tier        `json:"tier,omitempty"`
 }
 
+// CustomerStats defines model for CustomerStats.
+type CustomerStats struct {
+	// ByDay Present if grouped by day
+	ByDay *[]DayStats `json:"by_day,omitempty"`
+
+	// ByHour Present if grouped by hour
+	ByHour *[]HourStats `json:"by_hour,omitempty"`
+
+	// ByWorkloadType Present if grouped by workload type
+	ByWorkloadType *[]TypeStats `json:"by_workload_type,omitempty"`
+	EndDate        string       `json:"end_date"`
+	StartDate      string       `json:"start_date"`
+	Summary        struct {
+		CancelledWorkloads int `json:"cancelled_workloads"`
+		CompletedWorkloads int `json:"completed_workloads"`
+		FailedWorkloads    int `json:"failed_workloads"`
+
+		// TotalExecutionHours How long all runs of what finished ran
+		TotalExecutionHours float64 `json:"total_execution_hours"`
+
+		// TotalWorkloads What finished
+		TotalWorkloads int `json:"total_workloads"`
+	} `json:"summary"`
+}
+
 // CustomerUsage defines model for CustomerUsage.
 type CustomerUsage struct {
 	CreatedAt  Time   `json:"created_at"`
@@ -501,6 +547,19 @@ type CustomerUsage struct {
 	} `json:"usage"`
 }
 
+// DayStats defines model for DayStats.
+type DayStats struct {
+	// AvgDurationSeconds How long one ran on average
+	AvgDurationSeconds float64 `json:"avg_duration_seconds"`
+
+	// Count What finished
+	Count int    `json:"count"`
+	Date  string `json:"date"`
+
+	// FailureRate The share that failed
+	FailureRate float64 `json:"failure_rate"`
+}
+
 // EncodedResult Stands in `result_data` for a result that cannot be stored as it is.
 type EncodedResult = domain.EncodedResult
 
@@ -523,6 +582,21 @@ type Heartbeat = ports.Heartbeat
 
 // HeartbeatAnswer defines model for HeartbeatAnswer.
 type HeartbeatAnswer = ports.HeartbeatAnswer
+
+// HourStats defines model for HourStats.
+type HourStats struct {
+	// AvgDurationSeconds How long one ran on average
+	AvgDurationSeconds float64 `json:"avg_duration_seconds"`
+
+	// Count What finished
+	Count int `json:"count"`
+
+	// FailureRate The share that failed
+	FailureRate float64 `json:"failure_rate"`
+
+	// Hour The beginning of the hour
+	Hour Time `json:"hour"`
+}
 
 // JSONObject Any JSON object
 type JSONObject = RawObject
@@ -761,6 +835,27 @@ type PollRequest struct {
 // higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 type Preemptible = bool
 
+// QueueDepth defines model for QueueDepth.
+type QueueDepth struct {
+	// ByTier For an admin
+	ByTier *[]TierDepth `json:"by_tier,omitempty"`
+
+	// ByWorkloadType The types of which most waits, the deepest first
+	ByWorkloadType []TypeDepth `json:"by_workload_type"`
+
+	// OldestQueuedAt When the workload began to wait that may be placed and has waited longest. Absent if none may be placed
+	OldestQueuedAt *Time `json:"oldest_queued_at,omitempty"`
+
+	// OldestWaitSeconds How long it has waited
+	OldestWaitSeconds *float64 `json:"oldest_wait_seconds,omitempty"`
+
+	// QueueDepth What is PENDING or REDISTRIBUTING
+	QueueDepth int `json:"queue_depth"`
+
+	// RunningWorkloads What is SCHEDULED or RUNNING
+	RunningWorkloads int `json:"running_workloads"`
+}
+
 // Readiness defines model for Readiness.
 type Readiness struct {
 	// Dependencies As of the last check. The process checks them every 2 s, not on each request.
@@ -892,6 +987,51 @@ type SubmitAnswer struct {
 
 // Tier defines model for Tier.
 type Tier string
+
+// TierDepth defines model for TierDepth.
+type TierDepth struct {
+	// OldestQueuedAt When the workload began to wait that may be placed and has waited longest. Absent if none may be placed
+	OldestQueuedAt *Time `json:"oldest_queued_at,omitempty"`
+
+	// OldestWaitSeconds How long it has waited
+	OldestWaitSeconds *float64 `json:"oldest_wait_seconds,omitempty"`
+
+	// QueueDepth What is PENDING or REDISTRIBUTING
+	QueueDepth int `json:"queue_depth"`
+
+	// RunningWorkloads What is SCHEDULED or RUNNING
+	RunningWorkloads int  `json:"running_workloads"`
+	Tier             Tier `json:"tier"`
+}
+
+// TypeDepth defines model for TypeDepth.
+type TypeDepth struct {
+	// OldestQueuedAt When the workload began to wait that may be placed and has waited longest. Absent if none may be placed
+	OldestQueuedAt *Time `json:"oldest_queued_at,omitempty"`
+
+	// OldestWaitSeconds How long it has waited
+	OldestWaitSeconds *float64 `json:"oldest_wait_seconds,omitempty"`
+
+	// QueueDepth What is PENDING or REDISTRIBUTING
+	QueueDepth int `json:"queue_depth"`
+
+	// RunningWorkloads What is SCHEDULED or RUNNING
+	RunningWorkloads int    `json:"running_workloads"`
+	WorkloadType     string `json:"workload_type"`
+}
+
+// TypeStats defines model for TypeStats.
+type TypeStats struct {
+	// AvgDurationSeconds How long one ran on average
+	AvgDurationSeconds float64 `json:"avg_duration_seconds"`
+
+	// Count What finished
+	Count int `json:"count"`
+
+	// FailureRate The share that failed
+	FailureRate  float64 `json:"failure_rate"`
+	WorkloadType string  `json:"workload_type"`
+}
 
 // Worker defines model for Worker.
 type Worker struct {
@@ -1097,6 +1237,21 @@ type ListWorkersParams struct {
 	// Cursor `next_cursor` of the page before. The filters must be the same
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
+
+// GetCustomerStatsParams defines parameters for GetCustomerStats.
+type GetCustomerStatsParams struct {
+	// StartDate First day
+	StartDate string `form:"start_date" json:"start_date"`
+
+	// EndDate Last day, included
+	EndDate string `form:"end_date" json:"end_date"`
+
+	// GroupBy Which of the lists the answer has
+	GroupBy *GetCustomerStatsParamsGroupBy `form:"group_by,omitempty" json:"group_by,omitempty"`
+}
+
+// GetCustomerStatsParamsGroupBy defines parameters for GetCustomerStats.
+type GetCustomerStatsParamsGroupBy string
 
 // WorkerLoadCheckpointParams defines parameters for WorkerLoadCheckpoint.
 type WorkerLoadCheckpointParams struct {
@@ -1314,6 +1469,12 @@ type ServerInterface interface {
 	// GetCustomer Your limits and usage
 	// (GET /v1/customer)
 	GetCustomer(w http.ResponseWriter, r *http.Request)
+	// GetCustomerStats What finished, by day, hour or workload type
+	// (GET /v1/customer/stats)
+	GetCustomerStats(w http.ResponseWriter, r *http.Request, params GetCustomerStatsParams)
+	// GetQueueDepth How much waits
+	// (GET /v1/metrics/queue-depth)
+	GetQueueDepth(w http.ResponseWriter, r *http.Request)
 	// WorkerEnd End a session before its lease does
 	// (POST /v1/worker/end)
 	WorkerEnd(w http.ResponseWriter, r *http.Request)
@@ -1491,6 +1652,18 @@ func (_ Unimplemented) UndrainWorker(w http.ResponseWriter, r *http.Request, id 
 // GetCustomer Your limits and usage
 // (GET /v1/customer)
 func (_ Unimplemented) GetCustomer(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetCustomerStats What finished, by day, hour or workload type
+// (GET /v1/customer/stats)
+func (_ Unimplemented) GetCustomerStats(w http.ResponseWriter, r *http.Request, params GetCustomerStatsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetQueueDepth How much waits
+// (GET /v1/metrics/queue-depth)
+func (_ Unimplemented) GetQueueDepth(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2155,6 +2328,79 @@ func (siw *ServerInterfaceWrapper) GetCustomer(w http.ResponseWriter, r *http.Re
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetCustomer(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetCustomerStats operation middleware
+func (siw *ServerInterfaceWrapper) GetCustomerStats(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetCustomerStatsParams
+
+	// ------------- Required query parameter "start_date" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "start_date", r.URL.Query(), &params.StartDate, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "start_date"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "start_date", Err: err})
+		}
+		return
+	}
+
+	// ------------- Required query parameter "end_date" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "end_date", r.URL.Query(), &params.EndDate, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "end_date"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "end_date", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "group_by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "group_by", r.URL.Query(), &params.GroupBy, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "group_by"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group_by", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCustomerStats(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetQueueDepth operation middleware
+func (siw *ServerInterfaceWrapper) GetQueueDepth(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetQueueDepth(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3259,6 +3505,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/customer", wrapper.GetCustomer)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/customer/stats", wrapper.GetCustomerStats)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/metrics/queue-depth", wrapper.GetQueueDepth)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/admin/customers", wrapper.ListCustomers)
 	})
 	r.Group(func(r chi.Router) {
@@ -3982,6 +4234,83 @@ type GetCustomerdefaultJSONResponse struct {
 }
 
 func (response GetCustomerdefaultJSONResponse) VisitGetCustomerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCustomerStatsRequestObject struct {
+	Params GetCustomerStatsParams
+}
+
+type GetCustomerStatsResponseObject interface {
+	VisitGetCustomerStatsResponse(w http.ResponseWriter) error
+}
+
+type GetCustomerStats200JSONResponse CustomerStats
+
+func (response GetCustomerStats200JSONResponse) VisitGetCustomerStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCustomerStatsdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response GetCustomerStatsdefaultJSONResponse) VisitGetCustomerStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetQueueDepthRequestObject struct {
+}
+
+type GetQueueDepthResponseObject interface {
+	VisitGetQueueDepthResponse(w http.ResponseWriter) error
+}
+
+type GetQueueDepth200JSONResponse QueueDepth
+
+func (response GetQueueDepth200JSONResponse) VisitGetQueueDepthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetQueueDepthdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response GetQueueDepthdefaultJSONResponse) VisitGetQueueDepthResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5024,6 +5353,12 @@ type StrictServerInterface interface {
 	// GetCustomer Your limits and usage
 	// (GET /v1/customer)
 	GetCustomer(ctx context.Context, request GetCustomerRequestObject) (GetCustomerResponseObject, error)
+	// GetCustomerStats What finished, by day, hour or workload type
+	// (GET /v1/customer/stats)
+	GetCustomerStats(ctx context.Context, request GetCustomerStatsRequestObject) (GetCustomerStatsResponseObject, error)
+	// GetQueueDepth How much waits
+	// (GET /v1/metrics/queue-depth)
+	GetQueueDepth(ctx context.Context, request GetQueueDepthRequestObject) (GetQueueDepthResponseObject, error)
 	// WorkerEnd End a session before its lease does
 	// (POST /v1/worker/end)
 	WorkerEnd(ctx context.Context, request WorkerEndRequestObject) (WorkerEndResponseObject, error)
@@ -5596,6 +5931,56 @@ func (sh *strictHandler) GetCustomer(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetCustomerResponseObject); ok {
 		if err := validResponse.VisitGetCustomerResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCustomerStats operation middleware
+func (sh *strictHandler) GetCustomerStats(w http.ResponseWriter, r *http.Request, params GetCustomerStatsParams) {
+	var request GetCustomerStatsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCustomerStats(ctx, request.(GetCustomerStatsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCustomerStats")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCustomerStatsResponseObject); ok {
+		if err := validResponse.VisitGetCustomerStatsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetQueueDepth operation middleware
+func (sh *strictHandler) GetQueueDepth(w http.ResponseWriter, r *http.Request) {
+	var request GetQueueDepthRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetQueueDepth(ctx, request.(GetQueueDepthRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetQueueDepth")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetQueueDepthResponseObject); ok {
+		if err := validResponse.VisitGetQueueDepthResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

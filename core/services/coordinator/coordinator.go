@@ -126,7 +126,7 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 			Queue: s.Queue, Workers: s.Workers, Fleet: s.Fleet, Applier: applier, Sender: scheduler, Observer: h.Observer,
 			Clock: h.Clock, IDs: h.IDs, Leader: leader, Log: h.Log,
 		}),
-		Statistics: statistics.New(statistics.Deps{Statistics: s.Statistics, Leader: leader}),
+		Statistics: statistics.New(statistics.Deps{Statistics: s.Statistics, Leader: leader, Clock: h.Clock}),
 
 		notifier: sig.Notifier,
 	}

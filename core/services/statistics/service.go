@@ -2,6 +2,7 @@ package statistics
 
 import (
 	"context"
+	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -12,6 +13,7 @@ import (
 type Deps struct {
 	Statistics ports.StatisticsStore
 	Leader     *leadership.Service
+	Clock      ports.Clock
 }
 
 // Service reads and folds the counts. Safe for concurrent use, but for Fold, which one loop calls.
@@ -26,14 +28,19 @@ func (s *Service) Usage(ctx context.Context, customer domain.CustomerID) (domain
 }
 
 // Depth returns the customer's unfinished workloads by type.
-func (s *Service) Depth(ctx context.Context, customer domain.CustomerID) ([]domain.Depth, error) {
-	return s.deps.Statistics.Depth(ctx, customer)
+func (s *Service) Depth(ctx context.Context, customer domain.CustomerID) (domain.QueueDepth, error) {
+	depths, err := s.deps.Statistics.Depth(ctx, customer)
+	return domain.SumDepths(depths), err
 }
 
 // DepthOfAll returns the unfinished workloads of all customers by tier and type.
-func (s *Service) DepthOfAll(ctx context.Context) ([]domain.Depth, error) {
-	return s.deps.Statistics.DepthOfAll(ctx)
+func (s *Service) DepthOfAll(ctx context.Context) (domain.QueueDepth, error) {
+	depths, err := s.deps.Statistics.DepthOfAll(ctx)
+	return domain.SumDepths(depths), err
 }
+
+// Waited returns how long what began to wait then has waited.
+func (s *Service) Waited(since time.Time) time.Duration { return max(s.deps.Clock.Now().Sub(since), 0) }
 
 // Statistics returns what a customer's workloads came to. CodeInvalidInput.
 func (s *Service) Statistics(ctx context.Context, q domain.StatisticsQuery) ([]domain.Statistic, error) {

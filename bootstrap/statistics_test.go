@@ -1,0 +1,134 @@
+package bootstrap
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// today and tomorrow bound a range that no midnight can leave.
+func statsTarget(by string) string {
+	now := time.Now().UTC()
+	return fmt.Sprintf("/v1/customer/stats?start_date=%s&end_date=%s&group_by=%s",
+		now.AddDate(0, 0, -1).Format(time.DateOnly), now.AddDate(0, 0, 1).Format(time.DateOnly), by)
+}
+
+func TestStatistics_CountWhatFinished(t *testing.T) {
+	a := newAPI(t, 1)
+	done, failed := a.submit(sleepBody(1)), a.submit(map[string]any{
+		"workload_type": "exec", "input_params": map[string]any{"command": []string{"sh", "-c", "exit 64"}},
+	})
+	cancelled := a.submit(map[string]any{"workload_type": "nobodys", "input_params": map[string]any{}})
+	require.Equal(t, 200, a.call("POST", "/v1/workloads/"+cancelled+"/cancel", a.dev.CustomerKey, nil).status)
+	for id, want := range map[string]string{done: "COMPLETED", failed: "FAILED"} {
+		ans := a.call("GET", "/v1/workloads/"+id+"?wait=30s", a.dev.CustomerKey, nil)
+		require.Equal(t, want, ans.field("status"), ans.body)
+	}
+	sum := func(ans answer) []any {
+		s := ans.field("summary").(map[string]any)
+		return []any{s["total_workloads"], s["completed_workloads"], s["failed_workloads"], s["cancelled_workloads"]}
+	}
+	for by, list := range map[string]string{"day": "by_day", "hour": "by_hour", "workload_type": "by_workload_type"} {
+		for _, key := range []string{a.dev.CustomerKey, a.key("viewer")} {
+			ans := a.call("GET", statsTarget(by), key, nil)
+			require.Equal(t, 200, ans.status, ans.body)
+			assert.Equal(t, []any{3.0, 1.0, 1.0, 1.0}, sum(ans), ans.body)
+			assert.Positive(t, ans.field("summary.total_execution_hours"))
+			for _, other := range []string{"by_day", "by_hour", "by_workload_type"} {
+				assert.Equal(t, other == list, ans.field(other) != nil, "%s in %s", other, ans.body)
+			}
+			n := 0.0
+			for _, g := range ans.field(list).([]any) {
+				n += g.(map[string]any)["count"].(float64)
+			}
+			assert.Equal(t, 3.0, n, ans.body)
+		}
+	}
+	types := a.call("GET", statsTarget("workload_type"), a.dev.CustomerKey, nil).field("by_workload_type").([]any)
+	rates := map[string]any{}
+	for _, g := range types {
+		rates[g.(map[string]any)["workload_type"].(string)] = g.(map[string]any)["failure_rate"]
+	}
+	assert.Equal(t, map[string]any{"sleep": 0.0, "exec": 1.0, "nobodys": 0.0}, rates)
+
+	usage := a.call("GET", "/v1/customer", a.dev.CustomerKey, nil)
+	assert.Equal(t, map[string]any{"current_running_workloads": 0.0, "current_queue_depth": 0.0, "workloads_today": 3.0},
+		usage.field("usage"))
+
+	other := a.otherCustomer()
+	ans := a.call("GET", statsTarget("day"), other, nil)
+	assert.Equal(t, []any{0.0, 0.0, 0.0, 0.0}, sum(ans), "another customer sees nothing of it")
+	assert.Empty(t, ans.field("by_day"))
+}
+
+func TestStatistics_WithAMistake_NameTheParameter(t *testing.T) {
+	a := newAPI(t, 0)
+	for query, field := range map[string]string{
+		"": "start_date", "start_date=2026-03-01": "end_date", "start_date=x&end_date=2026-03-01": "start_date",
+		"start_date=2026-03-01&end_date=2026-02-30": "end_date", "start_date=2026-03-02&end_date=2026-03-01": "end_date",
+		"start_date=2026-03-01&end_date=2026-03-02&group_by=week": "group_by",
+		"start_date=2026-03-01&end_date=2027-03-02":               "end_date",
+		"start_date=2026-03-01&end_date=2026-04-01&group_by=hour": "end_date",
+		"start_date=1026-03-01&end_date=1026-03-01":               "start_date",
+	} {
+		a.refused(a.call("GET", "/v1/customer/stats?"+query, a.dev.CustomerKey, nil), 400, "INVALID_INPUT", field)
+	}
+	for query := range map[string]bool{
+		"start_date=2026-03-01&end_date=2027-03-01": true, "start_date=2026-03-01&end_date=2026-03-31&group_by=hour": true,
+	} {
+		assert.Equal(t, 200, a.call("GET", "/v1/customer/stats?"+query, a.dev.CustomerKey, nil).status, query)
+	}
+}
+
+func TestQueueDepth_OwnForACustomer_AllForAnAdmin(t *testing.T) {
+	a := newAPI(t, 0)
+	other := a.otherCustomer()
+	for range 2 {
+		a.submit(sleepBody(1))
+	}
+	a.submit(map[string]any{"workload_type": "nobodys", "input_params": map[string]any{}})
+	require.Equal(t, 202, a.call("POST", "/v1/workloads", other, sleepBody(1)).status)
+
+	own := a.call("GET", "/v1/metrics/queue-depth", a.dev.CustomerKey, nil)
+	require.Equal(t, 200, own.status, own.body)
+	assert.Equal(t, 3.0, own.field("queue_depth"))
+	assert.NotNil(t, own.field("oldest_queued_at"))
+	assert.NotNil(t, own.field("oldest_wait_seconds"))
+	assert.Nil(t, own.field("by_tier"))
+	byType := func(ans answer) map[any]any {
+		out := map[any]any{}
+		for _, d := range ans.field("by_workload_type").([]any) {
+			out[d.(map[string]any)["workload_type"]] = d.(map[string]any)["queue_depth"]
+		}
+		return out
+	}
+	assert.Equal(t, map[any]any{"sleep": 2.0, "nobodys": 1.0}, byType(own))
+	assert.Equal(t, map[any]any{"sleep": 1.0}, byType(a.call("GET", "/v1/metrics/queue-depth", other, nil)))
+
+	all := a.call("GET", "/v1/metrics/queue-depth", a.dev.AdminKey, nil)
+	require.Equal(t, 200, all.status, all.body)
+	assert.Equal(t, 4.0, all.field("queue_depth"))
+	assert.Equal(t, map[any]any{"sleep": 3.0, "nobodys": 1.0}, byType(all))
+	tiers := all.field("by_tier").([]any)
+	require.Len(t, tiers, 2, all.body)
+	for i, want := range []struct {
+		tier  string
+		depth float64
+	}{{"free", 1}, {"premium", 3}} {
+		assert.Equal(t, want.tier, tiers[i].(map[string]any)["tier"])
+		assert.Equal(t, want.depth, tiers[i].(map[string]any)["queue_depth"])
+	}
+}
+
+// otherCustomer onboards a customer of the free tier, and returns its key.
+func (a *api) otherCustomer() string {
+	a.Helper()
+	made := a.call("POST", "/v1/admin/customers", a.dev.AdminKey, map[string]any{"customer_id": "cust_other", "name": "O", "tier": "free"})
+	require.Equal(a, 201, made.status, made.body)
+	ans := a.call("POST", "/v1/admin/customers/cust_other/keys", a.dev.AdminKey, map[string]any{"role": "customer"})
+	require.Equal(a, 201, ans.status, ans.body)
+	return ans.field("key").(string)
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	niyanta "github.com/niyanta/niyanta/sdk"
+)
+
+func statsCommand(c *cli) *cobra.Command {
+	var from, to, by string
+	cmd := &cobra.Command{
+		Use:   "stats",
+		Short: "Show what finished, by day, hour or workload type",
+		Long: `Show what finished, by day, hour or workload type. Days and hours are in UTC; a workload counts in
+the hour in which it finished.`,
+		Example: `  niyanta stats
+  niyanta stats --from 2026-03-01 --to 2026-03-31 --by workload_type`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, _ []string) error {
+			today := time.Now().UTC()
+			p := niyanta.StatsParams{StartDate: from, EndDate: to, GroupBy: niyanta.GroupBy(by)}
+			if p.StartDate == "" {
+				p.StartDate = today.AddDate(0, 0, -6).Format(time.DateOnly)
+			}
+			if p.EndDate == "" {
+				p.EndDate = today.Format(time.DateOnly)
+			}
+			s, err := cl.Stats(cmd.Context(), p)
+			if err != nil {
+				return err
+			}
+			if err := c.printDetails(cmd, s, summary(&s)); err != nil || c.output != formatTable {
+				return err
+			}
+			if groups := groupsOf(&s); len(groups) > 0 {
+				fmt.Fprintln(cmd.OutOrStdout())
+				printTable(cmd.OutOrStdout(), finished, groups)
+			}
+			return nil
+		}),
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&from, "from", "", "first day, such as 2026-03-01 (default: six days ago)")
+	fs.StringVar(&to, "to", "", "last day, included (default: today)")
+	fs.StringVar(&by, "by", string(niyanta.GroupByDay), "group by day, hour or workload_type")
+	completeFlag(cmd, "by", oneOf("day", "hour", "workload_type"))
+	cmd.AddCommand(&cobra.Command{
+		Use:   "queue",
+		Short: "Show how much waits, by workload type; with an admin key of all customers, also by tier",
+		Example: `  niyanta stats queue
+  niyanta stats queue -o json`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, _ []string) error {
+			q, err := cl.QueueDepth(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if c.output != formatTable {
+				return printJSON(cmd.OutOrStdout(), q, c.output == formatJSON)
+			}
+			printTable(cmd.OutOrStdout(), depths, depthsOf(&q))
+			return nil
+		}),
+	})
+	return c.flags(cmd)
+}
+
+// summary is what finished in all, for people, one thing per row.
+func summary(s *niyanta.CustomerStats) [][2]string {
+	return [][2]string{
+		{"days", s.StartDate + " to " + s.EndDate}, {"finished", fmt.Sprint(s.Summary.TotalWorkloads)},
+		{"completed", fmt.Sprint(s.Summary.CompletedWorkloads)}, {"failed", fmt.Sprint(s.Summary.FailedWorkloads)},
+		{"cancelled", fmt.Sprint(s.Summary.CancelledWorkloads)},
+		{"execution", fmt.Sprintf("%.2f h", s.Summary.TotalExecutionHours)},
+	}
+}
+
+// period is one row of statistics, whatever they are grouped by.
+type period struct {
+	name          string
+	count         int
+	mean, failing float64
+}
+
+var finished = view[period]{
+	columns: []column{{name: "GROUP"}, {name: "FINISHED"}, {name: "AVERAGE"}, {name: "FAILED"}},
+	row: func(g *period) []any {
+		mean := time.Duration(g.mean * float64(time.Second)).Round(time.Millisecond)
+		return []any{g.name, g.count, mean, fmt.Sprintf("%.2f %%", 100*g.failing)}
+	},
+}
+
+func groupsOf(s *niyanta.CustomerStats) (rows []period) {
+	if s.ByDay != nil {
+		for _, g := range *s.ByDay {
+			rows = append(rows, period{g.Date, g.Count, g.AvgDurationSeconds, g.FailureRate})
+		}
+	}
+	if s.ByHour != nil {
+		for _, g := range *s.ByHour {
+			rows = append(rows, period{g.Hour.UTC().Format("2006-01-02 15:04Z"), g.Count, g.AvgDurationSeconds, g.FailureRate})
+		}
+	}
+	if s.ByWorkloadType != nil {
+		for _, g := range *s.ByWorkloadType {
+			rows = append(rows, period{g.WorkloadType, g.Count, g.AvgDurationSeconds, g.FailureRate})
+		}
+	}
+	return rows
+}
+
+// depth is one row of a queue's depth.
+type depth struct {
+	name            string
+	queued, running int
+	oldest          *float64
+}
+
+var depths = view[depth]{
+	columns: []column{{name: "OF"}, {name: "QUEUED"}, {name: "RUNNING"}, {name: "OLDEST WAITS"}},
+	row: func(d *depth) []any {
+		wait := "-"
+		if d.oldest != nil {
+			wait = time.Duration(*d.oldest * float64(time.Second)).Round(time.Second).String()
+		}
+		return []any{d.name, d.queued, d.running, wait}
+	},
+}
+
+func depthsOf(q *niyanta.QueueDepth) []depth {
+	rows := []depth{{"all", q.QueueDepth, q.RunningWorkloads, q.OldestWaitSeconds}}
+	if q.ByTier != nil {
+		for _, d := range *q.ByTier {
+			rows = append(rows, depth{"tier " + string(d.Tier), d.QueueDepth, d.RunningWorkloads, d.OldestWaitSeconds})
+		}
+	}
+	for _, d := range q.ByWorkloadType {
+		rows = append(rows, depth{"type " + d.WorkloadType, d.QueueDepth, d.RunningWorkloads, d.OldestWaitSeconds})
+	}
+	return rows
+}

@@ -1,0 +1,150 @@
+package niyanta
+
+import (
+	"context"
+	"time"
+
+	"github.com/niyanta/niyanta/api/client"
+)
+
+// StatsParams selects statistics.
+type StatsParams struct {
+	// StartDate is the first day and EndDate the last one, included, such as 2026-03-31. Days are in
+	// UTC.
+	StartDate, EndDate string
+
+	// GroupBy: GroupByDay if empty.
+	GroupBy GroupBy
+}
+
+// GroupBy is what statistics are grouped by.
+type GroupBy string
+
+// The groupings.
+const (
+	GroupByDay          GroupBy = "day"
+	GroupByHour         GroupBy = "hour"
+	GroupByWorkloadType GroupBy = "workload_type"
+)
+
+// CustomerStats are what finished in a range of days.
+type CustomerStats struct {
+	// ByDay: present if grouped by day.
+	ByDay *[]DayStats `json:"by_day,omitempty"`
+
+	// ByHour: present if grouped by hour.
+	ByHour *[]HourStats `json:"by_hour,omitempty"`
+
+	// ByWorkloadType: present if grouped by workload type.
+	ByWorkloadType *[]TypeStats `json:"by_workload_type,omitempty"`
+	EndDate        string       `json:"end_date"`
+	StartDate      string       `json:"start_date"`
+	Summary        struct {
+		CancelledWorkloads int `json:"cancelled_workloads"`
+		CompletedWorkloads int `json:"completed_workloads"`
+		FailedWorkloads    int `json:"failed_workloads"`
+
+		// TotalExecutionHours: how long all runs of what finished ran.
+		TotalExecutionHours float64 `json:"total_execution_hours"`
+
+		// TotalWorkloads: what finished.
+		TotalWorkloads int `json:"total_workloads"`
+	} `json:"summary"`
+}
+
+// DayStats are what finished on one day.
+type DayStats struct {
+	// AvgDurationSeconds: how long one ran on average.
+	AvgDurationSeconds float64 `json:"avg_duration_seconds"`
+
+	// Count: what finished.
+	Count int    `json:"count"`
+	Date  string `json:"date"`
+
+	// FailureRate: the share that failed.
+	FailureRate float64 `json:"failure_rate"`
+}
+
+// HourStats are what finished in one hour.
+type HourStats struct {
+	// AvgDurationSeconds: how long one ran on average.
+	AvgDurationSeconds float64 `json:"avg_duration_seconds"`
+
+	// Count: what finished.
+	Count int `json:"count"`
+
+	// FailureRate: the share that failed.
+	FailureRate float64 `json:"failure_rate"`
+
+	// Hour: its beginning.
+	Hour time.Time `json:"hour"`
+}
+
+// TypeStats are what finished of one workload type.
+type TypeStats struct {
+	// AvgDurationSeconds: how long one ran on average.
+	AvgDurationSeconds float64 `json:"avg_duration_seconds"`
+
+	// Count: what finished.
+	Count int `json:"count"`
+
+	// FailureRate: the share that failed.
+	FailureRate  float64 `json:"failure_rate"`
+	WorkloadType string  `json:"workload_type"`
+}
+
+// QueueDepth is how much waits.
+type QueueDepth struct {
+	// ByTier: for an admin.
+	ByTier *[]TierDepth `json:"by_tier,omitempty"`
+
+	// ByWorkloadType: the types of which most waits, the deepest first.
+	ByWorkloadType []TypeDepth `json:"by_workload_type"`
+
+	// OldestQueuedAt: when the workload began to wait that may be placed and has waited longest; nil if
+	// none may be placed.
+	OldestQueuedAt *time.Time `json:"oldest_queued_at,omitempty"`
+
+	// OldestWaitSeconds: how long it has waited.
+	OldestWaitSeconds *float64 `json:"oldest_wait_seconds,omitempty"`
+
+	// QueueDepth: what is PENDING or REDISTRIBUTING.
+	QueueDepth int `json:"queue_depth"`
+
+	// RunningWorkloads: what is SCHEDULED or RUNNING.
+	RunningWorkloads int `json:"running_workloads"`
+}
+
+// TierDepth is how much waits of the customers of one tier.
+type TierDepth struct {
+	// OldestQueuedAt, OldestWaitSeconds: as in QueueDepth.
+	OldestQueuedAt    *time.Time `json:"oldest_queued_at,omitempty"`
+	OldestWaitSeconds *float64   `json:"oldest_wait_seconds,omitempty"`
+	QueueDepth        int        `json:"queue_depth"`
+	RunningWorkloads  int        `json:"running_workloads"`
+	Tier              Tier       `json:"tier"`
+}
+
+// TypeDepth is how much waits of one workload type.
+type TypeDepth struct {
+	// OldestQueuedAt, OldestWaitSeconds: as in QueueDepth.
+	OldestQueuedAt    *time.Time `json:"oldest_queued_at,omitempty"`
+	OldestWaitSeconds *float64   `json:"oldest_wait_seconds,omitempty"`
+	QueueDepth        int        `json:"queue_depth"`
+	RunningWorkloads  int        `json:"running_workloads"`
+	WorkloadType      string     `json:"workload_type"`
+}
+
+// Stats returns what finished of the caller's workloads.
+func (c *Client) Stats(ctx context.Context, p StatsParams) (CustomerStats, error) {
+	q := &client.GetCustomerStatsParams{StartDate: p.StartDate, EndDate: p.EndDate}
+	if p.GroupBy != "" {
+		q.GroupBy = new(client.GetCustomerStatsParamsGroupBy(p.GroupBy))
+	}
+	return read[CustomerStats](ctx)(c.api.GetCustomerStats(ctx, q))
+}
+
+// QueueDepth returns how much of the caller's workloads waits; with an admin key, of all customers'.
+func (c *Client) QueueDepth(ctx context.Context) (QueueDepth, error) {
+	return read[QueueDepth](ctx)(c.api.GetQueueDepth(ctx))
+}
