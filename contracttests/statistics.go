@@ -222,7 +222,8 @@ func (f *fixture) noon() {
 	f.h.Advance(domain.DayOf(now).Add(36 * time.Hour).Sub(now))
 }
 
-// inMinutes returns statistics with times of execution in whole minutes: some clocks do not stand still.
+// inMinutes returns statistics with times of execution in whole minutes: some clocks do not stand
+// still.
 func inMinutes(s []domain.Statistic) []domain.Statistic {
 	for i := range s {
 		s[i].Executed = s[i].Executed.Truncate(time.Minute)
@@ -263,8 +264,8 @@ func (f *fixture) fold(limit int) int {
 	return n
 }
 
-// recount counts a customer's workloads one by one, as countsAt reads them. heads are the first of every
-// lane.
+// recount counts a customer's workloads one by one, as countsAt reads them. heads are the first of
+// every lane.
 func recount(c domain.Customer, ws []domain.Workload, heads domain.QueueHeads, now time.Time) (out counted) {
 	depth, hours := map[string]domain.Depth{}, map[time.Time]domain.Activity{}
 	add := func(at time.Time, a domain.Activity) {

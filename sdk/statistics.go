@@ -9,8 +9,8 @@ import (
 
 // StatsParams selects statistics.
 type StatsParams struct {
-	// StartDate is the first day and EndDate the last one, included, such as 2026-03-31. Days are in
-	// UTC.
+	// StartDate is the first day and EndDate the last one, included, such as 2026-03-31. Days are
+	// in UTC.
 	StartDate, EndDate string
 
 	// GroupBy: GroupByDay if empty.
@@ -101,8 +101,8 @@ type QueueDepth struct {
 	// ByWorkloadType: the types of which most waits, the deepest first.
 	ByWorkloadType []TypeDepth `json:"by_workload_type"`
 
-	// OldestQueuedAt: when the workload began to wait that may be placed and has waited longest; nil if
-	// none may be placed.
+	// OldestQueuedAt: when the workload began to wait that may be placed and has waited longest;
+	// nil if none may be placed.
 	OldestQueuedAt *time.Time `json:"oldest_queued_at,omitempty"`
 
 	// OldestWaitSeconds: how long it has waited.
@@ -144,7 +144,8 @@ func (c *Client) Stats(ctx context.Context, p StatsParams) (CustomerStats, error
 	return read[CustomerStats](ctx)(c.api.GetCustomerStats(ctx, q))
 }
 
-// QueueDepth returns how much of the caller's workloads waits; with an admin key, of all customers'.
+// QueueDepth returns how much of the caller's workloads waits; with an admin key, of all
+// customers'.
 func (c *Client) QueueDepth(ctx context.Context) (QueueDepth, error) {
 	return read[QueueDepth](ctx)(c.api.GetQueueDepth(ctx))
 }

@@ -81,7 +81,8 @@ func seedWaiting(t *testing.T, c *servers.Postgres, n int) {
  SELECT 'wl_q' || lpad(g::text, 9, '0'), 'cust_' || (1 + g %% 1000), 'cust_' || (1 + g %% 1000) || '/t@10', 't', '', 10, 3, 3600000000, now(), now() - g * interval '1 ms', 'PENDING', now()
  FROM generate_series(1, %d) g`, n),
 		`INSERT INTO workload_specs SELECT workload_id, '{}', NULL, NULL, '', 1, 512, 1024, 300000000, NULL FROM workloads WHERE status = 'PENDING'`,
-		`INSERT INTO waiting SELECT lane_id, queue_at, workload_id, 0 FROM workloads WHERE status = 'PENDING'`)
+		`INSERT INTO waiting SELECT lane_id, queue_at, workload_id, 0 FROM workloads WHERE status = 'PENDING'`,
+		`INSERT INTO count_totals SELECT customer_id, workload_type, count(*), 0, 0 FROM workloads GROUP BY 1, 2`)
 }
 
 // seedWide makes a customer with 1,000 lanes, more than a cycle considers, with one workload
@@ -96,7 +97,8 @@ func seedWide(t *testing.T, c *servers.Postgres) {
  FROM generate_series(1, 1000) g`,
 		`INSERT INTO workload_specs (workload_id, input, config, cpu_cores, memory_mb, disk_mb, checkpoint_interval_us)
  SELECT workload_id, '{}', '', 1, 512, 1024, 300000000 FROM workloads WHERE customer_id = 'cust_wide'`,
-		`INSERT INTO waiting SELECT lane_id, queue_at, workload_id, 0 FROM workloads WHERE customer_id = 'cust_wide'`)
+		`INSERT INTO waiting SELECT lane_id, queue_at, workload_id, 0 FROM workloads WHERE customer_id = 'cust_wide'`,
+		`INSERT INTO count_totals SELECT customer_id, workload_type, 1, 0, 0 FROM workloads WHERE customer_id = 'cust_wide'`)
 }
 
 // lanesRead is how many lanes Heads reads: one of each customer, and of the wide one as many as a
@@ -109,6 +111,11 @@ func seedFinished(t *testing.T, c *servers.Postgres, from, to int) {
  status, generation, scheduled_at, started_at, finished_at, updated_at)
  SELECT 'wl_f' || lpad(g::text, 9, '0'), CASE WHEN g %% 10 = 0 THEN 'cust_acme' ELSE 'cust_' || (1 + g %% 1000) END, 'cust_' || (1 + g %% 1000) || '/t@10', 't', '', 10, 3, 3600000000,
  now() - g * interval '1 s', now() - g * interval '1 s', 'COMPLETED', 1, now(), now(), now(), now() FROM generate_series(%d, %d) g`, from+1, to),
+		// As many hours as there are, so that the reads have to sum up a row for each.
+		fmt.Sprintf(`INSERT INTO count_hours AS h (customer_id, hour, workload_type, submitted, completed, failed, cancelled, executed_us)
+ SELECT customer_id, date_trunc('hour', created_at, 'UTC'), workload_type, count(*), count(*), 0, 0, 0 FROM workloads
+ WHERE workload_id > 'wl_f%09d' AND workload_id <= 'wl_f%09d' GROUP BY 1, 2, 3
+ ON CONFLICT (customer_id, hour, workload_type) DO UPDATE SET submitted = h.submitted + excluded.submitted, completed = h.completed + excluded.completed`, from, to),
 		fmt.Sprintf(`INSERT INTO workload_specs SELECT workload_id, '{}', NULL, NULL, '', 1, 512, 1024, 300000000, NULL FROM workloads
  WHERE workload_id > 'wl_f%09d' AND workload_id <= 'wl_f%09d'`, from, to),
 		fmt.Sprintf(`INSERT INTO audit (at, workload_id, customer_id, type, actor_kind, actor_id, from_status, to_status, generation, worker_id, checkpoint_sequence, reason)
@@ -173,6 +180,18 @@ func operations(b *bench) map[string]time.Duration {
 		return err
 	})
 	timed("Usage", func() error { _, err := b.sane.Statistics.Usage(ctx, acme); return err })
+	timed("Depth of a customer", func() error { _, err := b.sane.Statistics.Depth(ctx, acme); return err })
+	timed("Depth of all, 1,201 lanes", func() error { _, err := b.sane.Statistics.DepthOfAll(ctx); return err })
+	today := domain.DayOf(time.Now())
+	for _, by := range []domain.Grouping{domain.GroupByDay, domain.GroupByType, domain.GroupByHour} {
+		timed("Statistics of a month, by "+string(by), func() error {
+			_, err := b.sane.Statistics.Statistics(ctx, domain.StatisticsQuery{
+				Customer: acme, From: today.AddDate(0, 0, -30), Until: today.AddDate(0, 0, 1), GroupBy: by,
+			})
+			return err
+		})
+	}
+	timed("Fold", func() error { _, err := b.sane.Statistics.Fold(ctx, 5000); return err })
 	timed("List, newest 50 of 100,000", func() error {
 		_, err := b.sane.Workloads.List(ctx, ports.WorkloadQuery{Customer: acme, Limit: 50})
 		return err
@@ -195,7 +214,8 @@ func operations(b *bench) map[string]time.Duration {
 var (
 	entry   = regexp.MustCompile(`(?s)duration: ([0-9.]+) ms  plan:\n\tQuery Text: (.*?)\n\t((?:Insert|Update|Delete|LockRows|Limit|Sort|Index|Nested|Result|Aggregate|GroupAggregate|HashAggregate|Unique|Subquery|CTE|Bitmap|Append|Seq|Function|Materialize|Memoize|WindowAgg|Merge|Incremental|Recursive|Hash|ProjectSet|Group).*?)(?:\n[0-9]{4}-|\z)`)
 	spaces  = regexp.MustCompile(`\s+`)
-	growing = []string{"workloads", "workload_specs", "workload_results", "waiting", "delayed", "audit", "idempotency_keys", "workload_logs", "checkpoints"}
+	growing = []string{"workloads", "workload_specs", "workload_results", "waiting", "delayed", "audit", "idempotency_keys", "workload_logs", "checkpoints",
+		"count_hours"}
 )
 
 // report checks the plans and prints figures: per operation, and the slowest plan of each

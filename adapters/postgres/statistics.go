@@ -83,8 +83,8 @@ func depthSQL(counted, lane string) string {
  GROUP BY 1, 2 HAVING sum(n.queued) <> 0 OR sum(n.running) <> 0 OR sum(n.paused) <> 0 ORDER BY 1, 2`
 }
 
-// The statements of one customer ($1) and of all. A lane's id begins with its customer's and '/'; the
-// character after '/' is '0'.
+// The statements of one customer ($1) and of all. A lane's id begins with its customer's and '/';
+// the character after '/' is '0'.
 var (
 	depthOfOneSQL = depthSQL("customer_id = $1::text", "w.lane_id > $1::text || '/' AND w.lane_id < $1::text || '0'")
 	depthOfAllSQL = depthSQL("true", "true")

@@ -137,8 +137,8 @@ type Depth struct {
 	Tier Tier
 	Type string
 	Unfinished
-	// Oldest is when the workload began to wait that may be placed and has waited longest; zero when
-	// none may be placed.
+	// Oldest is when the workload began to wait that may be placed and has waited longest; zero
+	// when none may be placed.
 	Oldest time.Time
 }
 

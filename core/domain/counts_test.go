@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A change from any status to any other moves one workload between two counts, and counts an end once.
+// A change from any status to any other moves one workload between two counts, and counts an end
+// once.
 func TestCountChange_BetweenAnyTwoStatuses(t *testing.T) {
 	for _, from := range append([]Status{""}, Statuses()...) {
 		for _, to := range Statuses() {

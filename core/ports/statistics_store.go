@@ -6,12 +6,13 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// StatisticsStore counts the workloads of the same storage as WorkloadStore. Submit and Apply keep the
-// counts in their own transactions (domain.CountChange), so each read equals a recount of the workloads
-// at one moment. What a read costs depends on neither how many workloads wait nor how many have finished.
+// StatisticsStore counts the workloads of the same storage as WorkloadStore. Submit and Apply keep
+// the counts in their own transactions (domain.CountChange), so each read equals a recount of the
+// workloads at one moment. What a read costs depends on neither how many workloads wait nor how
+// many have finished.
 type StatisticsStore interface {
-	// Usage counts the customer's unfinished workloads, and its submissions of today. An unknown customer
-	// uses nothing.
+	// Usage counts the customer's unfinished workloads, and its submissions of today. An unknown
+	// customer uses nothing.
 	Usage(ctx context.Context, customer domain.CustomerID) (domain.Usage, error)
 
 	// Depth counts the customer's unfinished workloads. Types of which it has none are left out.
@@ -20,11 +21,12 @@ type StatisticsStore interface {
 	// DepthOfAll is Depth for all customers together. It is ordered by tier and type.
 	DepthOfAll(ctx context.Context) ([]domain.Depth, error)
 
-	// Statistics returns what finished in the hours from q.From until q.Until, exclusively, grouped and
-	// ordered as q.GroupBy says. Groups in which nothing finished and nothing was submitted are left out.
+	// Statistics returns what finished in the hours from q.From until q.Until, exclusively, grouped
+	// and ordered as q.GroupBy says. Groups in which nothing finished and nothing was submitted are
+	// left out.
 	Statistics(ctx context.Context, q domain.StatisticsQuery) ([]domain.Statistic, error)
 
-	// Fold adds up to limit of the changes that transactions have left to the totals, and returns how many. It
-	// changes no count. Any number of callers may fold at once.
+	// Fold adds up to limit of the changes that transactions have left to the totals, and returns
+	// how many. It changes no count. Any number of callers may fold at once.
 	Fold(ctx context.Context, limit int) (int, error)
 }

@@ -57,8 +57,8 @@ const (
 	foldRounds = 20
 )
 
-// Fold folds the changes that have gathered. It does so on the leader only, so that coordinators do not
-// get in each other's way. more reports that it has left some.
+// Fold folds the changes that have gathered. It does so on the leader only, so that coordinators do
+// not get in each other's way. more reports that it has left some.
 func (s *Service) Fold(ctx context.Context) (more bool, err error) {
 	if _, leading := s.deps.Leader.Current(); !leading {
 		return false, nil
