@@ -106,7 +106,7 @@ func (s *Service) renew(ctx context.Context, sent time.Time, epoch int64) error 
 	defer s.mu.Unlock()
 	switch {
 	case domain.IsCode(err, domain.CodeFenced):
-		s.lostLocked("another coordinator took over")
+		s.lostLocked(ctx, slog.LevelWarn, "another coordinator took over")
 		return nil
 	case err != nil:
 		return err
@@ -119,12 +119,13 @@ func (s *Service) renew(ctx context.Context, sent time.Time, epoch int64) error 
 	return nil
 }
 
-// lostLocked ends the leadership. It needs s.mu.
-func (s *Service) lostLocked(why string) {
+// lostLocked ends the leadership. It needs s.mu. level is that of the log line: what was asked for is
+// no warning.
+func (s *Service) lostLocked(ctx context.Context, level slog.Level, why string) {
 	s.leading = false
 	s.leader = ports.Leadership{}
 	s.deps.Observer.Leader(false, s.claim.Epoch)
-	s.deps.Log.Warn("no longer leader", "epoch", s.claim.Epoch, "reason", why)
+	s.deps.Log.Log(ctx, level, "no longer leader", "epoch", s.claim.Epoch, "reason", why)
 }
 
 // StepDown gives up leadership at once. The next Tick of another coordinator acquires it. It does
@@ -133,7 +134,7 @@ func (s *Service) StepDown(ctx context.Context) error {
 	s.mu.Lock()
 	leading, epoch := s.leading, s.claim.Epoch
 	if leading {
-		s.lostLocked("stepped down")
+		s.lostLocked(ctx, slog.LevelInfo, "stepped down")
 	}
 	s.mu.Unlock()
 	if !leading {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -80,6 +81,34 @@ func TestOneLeadsAndTheOtherTakesOver(t *testing.T) {
 	assert.Greater(t, second.Epoch, first.Epoch)
 	tick(t, a)
 	assert.False(t, leads(a))
+}
+
+func TestLeadership_WhenItEnds_WarnsUnlessItWasGivenAway(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(*testing.T, *leadership.Service, *clock, ports.LeaderLease)
+		want string
+	}{
+		"given away": {func(t *testing.T, s *leadership.Service, _ *clock, _ ports.LeaderLease) {
+			require.NoError(t, s.StepDown(t.Context()))
+		}, "level=INFO msg=\"no longer leader\""},
+		"taken": {func(t *testing.T, s *leadership.Service, c *clock, lease ports.LeaderLease) {
+			c.advance(ttl)
+			require.True(t, tick(t, service("b", lease, c)))
+			require.False(t, tick(t, s))
+		}, "level=WARN msg=\"no longer leader\""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at := &clock{now: time.Unix(1, 0)}
+			lease := memory.NewStore(at).Stores().Leader
+			log := &strings.Builder{}
+			s := leadership.New(leadership.Config{Holder: "a", TTL: ttl, Renew: renew, Margin: margin}, leadership.Deps{
+				Lease: lease, Clock: at, Observer: deaf{}, Log: slog.New(slog.NewTextHandler(log, nil)),
+			})
+			require.True(t, tick(t, s))
+			c.end(t, s, at, lease)
+			assert.Contains(t, log.String(), c.want)
+		})
+	}
 }
 
 func TestSteppingDownHandsOverAtOnce(t *testing.T) {
