@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -114,13 +115,13 @@ func (m *monkey) describe(took time.Duration, judged, looks int, h *history, v *
 	fmt.Fprintf(b, "# Chaos\n\nSeed %d, %s, %s: %d faults, %d workloads (%d acknowledged to clients), all judged; %d effects, %d of older generations refused, %d steps done again;\n"+
 		"limits looked at %d times. Violations: %d.\n\n", *seed, took.Round(time.Second), leases, len(m.sequence), judged, len(h.accepted), m.sink.effects, m.sink.refused, m.sink.twice, looks, len(v.violations))
 	fmt.Fprintf(b, "| fault | times | recovered after p50 | p99 | max |\n|---|---|---|---|---|\n")
-	for _, f := range faults {
-		if times := m.took[f.name]; len(times) > 0 {
+	for _, name := range slices.Sorted(maps.Keys(m.took)) {
+		if times := m.took[name]; len(times) > 0 {
 			slices.Sort(times)
 			at := func(q float64) string {
 				return fmt.Sprintf("%.2f s", times[min(len(times)-1, int(q*float64(len(times))))].Seconds())
 			}
-			fmt.Fprintf(b, "| %s | %d | %s | %s | %s |\n", f.name, len(times), at(0.5), at(0.99), at(1))
+			fmt.Fprintf(b, "| %s | %d | %s | %s | %s |\n", name, len(times), at(0.5), at(0.99), at(1))
 		}
 	}
 	fmt.Fprintf(b, "\nRecovered: for workers, all that the victim held runs at a newer generation, or has ended; otherwise a workload submitted after the fault is done.\n")

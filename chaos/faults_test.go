@@ -14,13 +14,24 @@ import (
 )
 
 // fault is something that goes wrong. victim is the worker concerned, if there is one. do returns
-// when the fault is mended, or being mended.
+// when the fault is mended, or being mended. hit is the part of the victim that it hits.
 type fault struct {
 	name string
-	do   func(m *monkey, victim *process)
+	do   func(m *monkey, victim *process, hit part)
 	// takesWork tells when the system has recovered: all that the victim held goes on elsewhere.
 	// Otherwise, something that was submitted after the fault is done.
 	takesWork bool
+	// parts are what the fault can hit of its victim. Each time it hits one of them, at random. A
+	// fault without any hits something else.
+	parts []part
+}
+
+// named is the name of the fault when it hits a part.
+func (f fault) named(hit part) string {
+	if len(f.parts) == 0 {
+		return f.name
+	}
+	return f.name + ", " + hit.name
 }
 
 // monkey applies faults and measures recovery.
@@ -46,37 +57,61 @@ const recoveryTimeout = 2 * time.Minute
 // exhausted names the fault that takes a while before it strikes.
 const exhausted = "all connections of PostgreSQL taken"
 
+var (
+	killable  = []part{workerOnly, machine, supervisorOnly}
+	freezable = []part{workerOnly, machine}
+)
+
 var faults = []fault{
-	{"worker SIGKILL, back at once", func(_ *monkey, v *process) { v.end(syscall.SIGKILL, 0) }, true},
-	{"worker SIGKILL, back later", func(m *monkey, v *process) { v.end(syscall.SIGKILL, m.lease*3/2) }, true},
-	{"worker frozen beyond its lease", func(m *monkey, v *process) {
-		v.signal(syscall.SIGSTOP)
-		m.later(m.lease*3/2, func() { v.signal(syscall.SIGCONT) })
-	}, true},
-	{"worker drained under load", func(_ *monkey, v *process) { v.end(syscall.SIGTERM, 0) }, true},
-	{"leader SIGKILL", func(m *monkey, _ *process) { m.leaderDies(syscall.SIGKILL) }, false},
-	{"leader SIGTERM", func(m *monkey, _ *process) { m.leaderDies(syscall.SIGTERM) }, false},
-	{"leader frozen beyond its lease", func(m *monkey, _ *process) {
+	{"worker SIGKILL, back at once", func(_ *monkey, v *process, hit part) { v.end(syscall.SIGKILL, hit, 0) }, true, killable},
+	{"worker SIGKILL, back later", func(m *monkey, v *process, hit part) {
+		v.end(syscall.SIGKILL, hit, m.lease*3/2)
+	}, true, killable},
+	{"worker frozen beyond its lease", func(m *monkey, v *process, hit part) {
+		v.signal(syscall.SIGSTOP, hit)
+		m.later(m.lease*3/2, func() { v.signal(syscall.SIGCONT, machine) })
+	}, true, freezable},
+	{"worker drained under load", func(_ *monkey, v *process, _ part) { v.end(syscall.SIGTERM, supervisorOnly, 0) }, true, nil},
+	{"leader SIGKILL", func(m *monkey, _ *process, _ part) { m.leaderDies(syscall.SIGKILL) }, false, nil},
+	{"leader SIGTERM", func(m *monkey, _ *process, _ part) { m.leaderDies(syscall.SIGTERM) }, false, nil},
+	{"leader frozen beyond its lease", func(m *monkey, _ *process, _ part) {
 		c := m.coordinators[max(m.leader(), 0)]
-		c.signal(syscall.SIGSTOP)
-		m.later(m.ttl*3/2, func() { c.signal(syscall.SIGCONT) })
-	}, false},
-	{"leader and worker SIGKILL together", func(m *monkey, v *process) {
-		v.signal(syscall.SIGKILL)
+		c.signal(syscall.SIGSTOP, machine)
+		m.later(m.ttl*3/2, func() { c.signal(syscall.SIGCONT, machine) })
+	}, false, nil},
+	{"leader and worker SIGKILL together", func(m *monkey, v *process, hit part) {
+		v.keepDown()
+		v.signal(syscall.SIGKILL, hit)
 		m.leaderDies(syscall.SIGKILL)
-		v.end(syscall.SIGKILL, m.lease*3/2)
-	}, true},
-	{"the other coordinator SIGKILL", func(m *monkey, _ *process) {
-		m.coordinators[1-max(m.leader(), 0)].end(syscall.SIGKILL, time.Second)
-	}, false},
-	{"PostgreSQL crash", func(m *monkey, _ *process) { m.pg.Stop(true); sleep(m.ctx, 500*time.Millisecond); m.must(m.pg.Start()) }, false},
-	{"NATS restart", func(m *monkey, _ *process) { m.nats.Stop(); sleep(m.ctx, 3*time.Second); m.must(m.nats.Start()) }, false},
-	{"Redis restart", func(m *monkey, _ *process) { m.redis.Stop(); sleep(m.ctx, 2*time.Second); m.must(m.redis.Start()) }, false},
-	{"connections to PostgreSQL cut", func(m *monkey, _ *process) { m.pgProxy.Cut() }, false},
-	{"connections to PostgreSQL hang", func(m *monkey, _ *process) { m.pgProxy.Hold(); sleep(m.ctx, 3*time.Second); m.pgProxy.Release() }, false},
-	{"answer to a commit lost", func(m *monkey, _ *process) { m.pgProxy.CutAnswer("COMMIT\x00") }, false},
-	{"tables locked for seconds", func(m *monkey, _ *process) { m.lockTables(2 * time.Second) }, false},
-	{exhausted, func(m *monkey, _ *process) { m.exhaust(3 * time.Second) }, false},
+		v.awaitEnd(m.lease * 3 / 2)
+	}, true, killable},
+	{"the other coordinator SIGKILL", func(m *monkey, _ *process, _ part) {
+		m.coordinators[1-max(m.leader(), 0)].end(syscall.SIGKILL, machine, time.Second)
+	}, false, nil},
+	{"PostgreSQL crash", func(m *monkey, _ *process, _ part) {
+		m.pg.Stop(true)
+		sleep(m.ctx, 500*time.Millisecond)
+		m.must(m.pg.Start())
+	}, false, nil},
+	{"NATS restart", func(m *monkey, _ *process, _ part) {
+		m.nats.Stop()
+		sleep(m.ctx, 3*time.Second)
+		m.must(m.nats.Start())
+	}, false, nil},
+	{"Redis restart", func(m *monkey, _ *process, _ part) {
+		m.redis.Stop()
+		sleep(m.ctx, 2*time.Second)
+		m.must(m.redis.Start())
+	}, false, nil},
+	{"connections to PostgreSQL cut", func(m *monkey, _ *process, _ part) { m.pgProxy.Cut() }, false, nil},
+	{"connections to PostgreSQL hang", func(m *monkey, _ *process, _ part) {
+		m.pgProxy.Hold()
+		sleep(m.ctx, 3*time.Second)
+		m.pgProxy.Release()
+	}, false, nil},
+	{"answer to a commit lost", func(m *monkey, _ *process, _ part) { m.pgProxy.CutAnswer("COMMIT\x00") }, false, nil},
+	{"tables locked for seconds", func(m *monkey, _ *process, _ part) { m.lockTables(2 * time.Second) }, false, nil},
+	{exhausted, func(m *monkey, _ *process, _ part) { m.exhaust(3 * time.Second) }, false, nil},
 }
 
 func (m *monkey) must(err error) {
@@ -90,7 +125,7 @@ func (m *monkey) later(d time.Duration, f func()) {
 }
 
 func (m *monkey) leaderDies(s syscall.Signal) {
-	m.coordinators[max(m.leader(), 0)].end(s, 2*time.Second)
+	m.coordinators[max(m.leader(), 0)].end(s, machine, 2*time.Second)
 }
 
 func (m *monkey) lockTables(d time.Duration) {
@@ -195,12 +230,17 @@ func (m *monkey) probeOnce(ctx context.Context, key string) bool {
 // apply applies one fault, and measures how long recovery takes.
 func (m *monkey) apply(f fault) {
 	victim := m.workers[m.rng.IntN(len(m.workers))]
-	m.sequence = append(m.sequence, f.name)
+	var hit part
+	if len(f.parts) > 0 {
+		hit = f.parts[m.rng.IntN(len(f.parts))]
+	}
+	name := f.named(hit)
+	m.sequence = append(m.sequence, name)
 	recovered := m.probe
 	if f.takesWork {
 		held := m.holding(victim.id)
 		if len(held) == 0 { // nothing to measure, but the fault is applied
-			f.do(m, victim)
+			f.do(m, victim, hit)
 			return
 		}
 		recovered = func(ctx context.Context) bool { return m.elsewhere(ctx, held) }
@@ -221,9 +261,9 @@ func (m *monkey) apply(f fault) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if !ok && m.ctx.Err() == nil {
-			m.never = append(m.never, f.name)
+			m.never = append(m.never, name)
 		}
-		m.took[f.name] = append(m.took[f.name], time.Since(begin))
+		m.took[name] = append(m.took[name], time.Since(begin))
 	})
-	f.do(m, victim)
+	f.do(m, victim, hit)
 }

@@ -85,17 +85,31 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-func (p *process) signal(s syscall.Signal) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_ = p.cmd.Process.Signal(s) // a process that has ended needs none
+// signal sends a signal to a part of the process. Processes that have ended need none.
+func (p *process) signal(s syscall.Signal, to part) {
+	for _, pid := range to.pids(p) {
+		_ = syscall.Kill(pid, s)
+	}
 }
 
-// end sends a signal and waits until the process has ended. It is started again after back.
-func (p *process) end(s syscall.Signal, back time.Duration) {
+// end sends a signal to a part of the process and waits until all of it has ended. It is started
+// again after back.
+func (p *process) end(s syscall.Signal, to part, back time.Duration) {
+	p.keepDown()
+	p.signal(s, to)
+	p.awaitEnd(back)
+}
+
+// keepDown has the process not started again.
+func (p *process) keepDown() {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.startAfter = time.Now().Add(time.Hour)
-	_ = p.cmd.Process.Signal(s) // a process that has ended needs none
+}
+
+// awaitEnd waits until all of the process has ended. It is started again after back.
+func (p *process) awaitEnd(back time.Duration) {
+	p.mu.Lock()
 	done := p.done
 	p.mu.Unlock()
 	<-done
@@ -187,7 +201,7 @@ func newFleet(t *testing.T, env []string) *fleet {
 	for n := range 4 {
 		p := f.run(fmt.Sprint("worker ", n), filepath.Join(bin, "worker"), nil, slices.Concat(env, []string{
 			fmt.Sprint("NIYANTA_WORKER_ID=w", n), fmt.Sprint("NIYANTA_WORKER_SLOTS=", slots), "NIYANTA_COORDINATOR_URL=" + url,
-			"NIYANTA_EXEC_ALLOW=sleep", "NIYANTA_HTTP_TYPE_ALLOW_PRIVATE=true",
+			"NIYANTA_DRAIN_TIMEOUT=30s", "NIYANTA_EXEC_ALLOW=sleep", "NIYANTA_HTTP_TYPE_ALLOW_PRIVATE=true",
 		}))
 		p.id = fmt.Sprint("w", n)
 		f.workers = append(f.workers, p)
@@ -201,8 +215,7 @@ func (f *fleet) run(name, path string, args, env []string) *process {
 	p := &process{name: name, path: path, args: args, env: env}
 	require.NoError(f.t, p.start())
 	f.t.Cleanup(func() {
-		p.signal(syscall.SIGCONT)
-		p.end(syscall.SIGKILL, time.Hour)
+		p.end(syscall.SIGKILL, machine, time.Hour)
 		if f.t.Failed() {
 			log := p.log.String()
 			f.t.Logf("%s:\n%s", name, log[max(0, len(log)-4000):])

@@ -1,4 +1,4 @@
-// Command worker is the worker of the chaos run. It has the built-in types, and "steps", which
+// Command worker is the worker of the chaos run. It has a supervisor, the built-in types, and "steps", which
 // reports each step to a sink before it saves it.
 package main
 
@@ -93,13 +93,23 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	logger := bootstrap.NewLogger(os.Stderr, cfg.LogLevel, cfg.LogFormat)
+	status, supervised, err := bootstrap.Supervise(context.Background(), cfg, bootstrap.RoleWorker, logger)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if supervised {
+		os.Exit(status)
+	}
 	more := types{}
 	niyanta.Define[in, int, int]("steps").Handle(more, run)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	w, err := bootstrap.NewWorker(context.Background(), cfg, "chaos", bootstrap.NewLogger(os.Stderr, cfg.LogLevel, cfg.LogFormat), more)
+	working, done := bootstrap.UntilOrphaned(ctx, logger)
+	w, err := bootstrap.NewWorker(context.Background(), cfg, "chaos", logger, more)
 	if err == nil {
-		err = w.Run(ctx)
+		err = w.Run(working)
 	}
+	done()
 	stop()
 	if err != nil {
 		log.Fatal(err)

@@ -102,29 +102,10 @@ func (p *process) vanish(t *testing.T, s syscall.Signal) {
 
 // supervised is the process that this one supervises; 0: it supervises none.
 func (p *process) supervised() int {
-	for _, pid := range childrenOf(p.Process.Pid) {
+	for _, pid := range servers.ChildrenOf(p.Process.Pid) {
 		return pid
 	}
 	return 0
-}
-
-func childrenOf(parent int) (children []int) {
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, path := range stats {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has ended
-		}
-		var pid, ppid int
-		var state string
-		name := bytes.LastIndexByte(b, ')')
-		if _, err := fmt.Sscan(string(b[name+1:]), &state, &ppid); err == nil && ppid == parent && state != "Z" {
-			if _, err := fmt.Sscan(string(b), &pid); err == nil {
-				children = append(children, pid)
-			}
-		}
-	}
-	return children
 }
 
 func (p *process) wait() error {
