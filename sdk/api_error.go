@@ -38,20 +38,23 @@ var (
 	ErrForbidden error = &Error{Code: CodeForbidden}
 	// ErrNotFound tells that there is no such thing, or that it is another customer's.
 	ErrNotFound error = &Error{Code: CodeNotFound}
-	// ErrConflict tells that it exists already, is in use, or that an idempotency key came with another request.
+	// ErrConflict tells that it exists already, is in use, or that an idempotency key came with
+	// another request.
 	ErrConflict error = &Error{Code: CodeConflict}
 	// ErrTooLarge tells that the request is larger than the API takes.
 	ErrTooLarge error = &Error{Code: CodeTooLarge}
-	// ErrRateLimited tells that the customer sends too many requests. Try again after Error.RetryAfter.
+	// ErrRateLimited tells that the customer sends too many requests. Try again after
+	// Error.RetryAfter.
 	ErrRateLimited error = &Error{Code: CodeRateLimited}
-	// ErrUnavailable tells that no coordinator answers, or that it cannot now. The request may have been served.
+	// ErrUnavailable tells that no coordinator answers, or that it cannot now. The request may have
+	// been served.
 	ErrUnavailable error = &Error{Code: CodeUnavailable}
 	// ErrInternal tells of a mistake in the coordinator.
 	ErrInternal error = &Error{Code: CodeInternal}
 )
 
-// Error is what the methods of Client return when the coordinator refuses or does not answer. Use errors.As, or errors.Is
-// with one of the Err… values.
+// Error is what the methods of Client return when the coordinator refuses or does not answer. Use
+// errors.As, or errors.Is with one of the Err… values.
 type Error struct {
 	Code    Code
 	Message string

@@ -39,7 +39,8 @@ func TestClient_WhenRefused_ReturnsATypedError(t *testing.T) {
 	})
 	assert.Equal(t, "priority", e.Field)
 	refused(niyanta.ErrInvalidInput, func() error {
-		_, err := client.Submit(t.Context(), niyanta.Submission{WorkloadType: "sleep", InputParams: json.RawMessage(`{`)}, "")
+		_, err := client.Submit(t.Context(), niyanta.Submission{WorkloadType: "sleep",
+			InputParams: json.RawMessage(`{`)}, "")
 		return err
 	})
 	refused(niyanta.ErrForbidden, func() error { _, err := client.Customers(t.Context()); return err })
@@ -76,7 +77,8 @@ func TestClientList_WithFilters_SendsEachOfThem(t *testing.T) {
 		return len(page.Workloads)
 	}
 	one, order, by := 1, niyanta.OrderAscending, niyanta.OrderByCreatedAt
-	assert.Equal(t, 2, count(niyanta.ListParams{Status: &[]niyanta.Status{niyanta.StatusPending, niyanta.StatusRunning}}))
+	assert.Equal(t, 2, count(niyanta.ListParams{Status: &[]niyanta.Status{niyanta.StatusPending,
+		niyanta.StatusRunning}}))
 	assert.Equal(t, 0, count(niyanta.ListParams{Status: &[]niyanta.Status{niyanta.StatusCompleted}}))
 	assert.Equal(t, 1, count(niyanta.ListParams{WorkloadType: &[]string{"a"}[0]}))
 	assert.Equal(t, 1, count(niyanta.ListParams{Label: &[]string{"kind=b"}}))
@@ -84,7 +86,8 @@ func TestClientList_WithFilters_SendsEachOfThem(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, page.Workloads, 1)
 	assert.Equal(t, "a", page.Workloads[0].WorkloadType)
-	assert.Equal(t, 1, count(niyanta.ListParams{Limit: &one, Order: &order, OrderBy: &by, Cursor: page.Pagination.NextCursor}))
+	assert.Equal(t, 1, count(niyanta.ListParams{Limit: &one, Order: &order, OrderBy: &by,
+		Cursor: page.Pagination.NextCursor}))
 }
 
 func ExampleError() {

@@ -36,7 +36,8 @@ func (c Change[T]) MarshalJSON() ([]byte, error) {
 	return json.Marshal(c.value)
 }
 
-// NewClient returns a client of the coordinator at baseURL ("http://host:port") that authenticates with an API key.
+// NewClient returns a client of the coordinator at baseURL ("http://host:port") that authenticates
+// with an API key.
 func NewClient(baseURL, key string) (*Client, error) {
 	u, err := url.Parse(baseURL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
@@ -55,7 +56,8 @@ func NewClient(baseURL, key string) (*Client, error) {
 // Close drops idle connections. The client may still be used.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Submit stores a workload. With an idempotency key (empty: none), repeating the call is safe for 24 h.
+// Submit stores a workload. With an idempotency key (empty: none), repeating the call is safe for
+// 24 h.
 func (c *Client) Submit(ctx context.Context, s Submission, idempotencyKey string) (SubmitAnswer, error) {
 	params := &client.SubmitWorkloadParams{}
 	if idempotencyKey != "" {
@@ -95,22 +97,25 @@ func (c *Client) List(ctx context.Context, p ListParams) (WorkloadList, error) {
 
 // Cancel ends a workload that is not final.
 func (c *Client) Cancel(ctx context.Context, id, reason string) (ControlAnswer, error) {
-	return read[ControlAnswer](ctx)(c.api.CancelWorkload(ctx, id, client.CancelWorkloadJSONRequestBody{Reason: &reason}))
+	return read[ControlAnswer](ctx)(c.api.CancelWorkload(ctx, id,
+		client.CancelWorkloadJSONRequestBody{Reason: &reason}))
 }
 
-// Pause has a running workload checkpoint and stop. When the worker has not confirmed within 10 s, the answer's status is
-// still RUNNING; the request stands.
+// Pause has a running workload checkpoint and stop. When the worker has not confirmed within 10 s,
+// the answer's status is still RUNNING; the request stands.
 func (c *Client) Pause(ctx context.Context, id, reason string) (ControlAnswer, error) {
 	return read[ControlAnswer](ctx)(c.api.PauseWorkload(ctx, id, client.PauseWorkloadJSONRequestBody{Reason: &reason}))
 }
 
 // Resume continues a paused workload from its last checkpoint.
 func (c *Client) Resume(ctx context.Context, id, reason string) (ControlAnswer, error) {
-	return read[ControlAnswer](ctx)(c.api.ResumeWorkload(ctx, id, client.ResumeWorkloadJSONRequestBody{Reason: &reason}))
+	return read[ControlAnswer](ctx)(c.api.ResumeWorkload(ctx, id,
+		client.ResumeWorkloadJSONRequestBody{Reason: &reason}))
 }
 
-// Checkpoint asks a running workload for a checkpoint now. The answer has the newest sequence so far; it grows once the new
-// checkpoint is durable. The request is sent once: ask again if it does not grow.
+// Checkpoint asks a running workload for a checkpoint now. The answer has the newest sequence so
+// far; it grows once the new checkpoint is durable. The request is sent once: ask again if it does
+// not grow.
 func (c *Client) Checkpoint(ctx context.Context, id string) (ControlAnswer, error) {
 	return read[ControlAnswer](ctx)(c.api.CheckpointWorkload(ctx, id))
 }

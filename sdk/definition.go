@@ -9,13 +9,14 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Definition is a workload type: its name and the types of its input, its checkpoint state and its output, all of
-// which travel as JSON.
+// Definition is a workload type: its name and the types of its input, its checkpoint state and its
+// output, all of which travel as JSON.
 type Definition[In, State, Out any] struct {
 	name string
 }
 
-// Define names a workload type: a letter or digit, then up to 99 of letters, digits, ".", "_" and "-".
+// Define names a workload type: a letter or digit, then up to 99 of letters, digits, ".", "_" and
+// "-".
 func Define[In, State, Out any](name string) *Definition[In, State, Out] {
 	return &Definition[In, State, Out]{name: name}
 }
@@ -23,19 +24,21 @@ func Define[In, State, Out any](name string) *Definition[In, State, Out] {
 // Name returns the type's name.
 func (d *Definition[In, State, Out]) Name() string { return d.name }
 
-// Handler does the work. It returns soon after ctx ends; context.Cause(ctx) is one of the Err… causes. Its error is
-// transient (the workload is tried again, with backoff, as often as its config allows) unless wrapped by Permanent.
+// Handler does the work. It returns soon after ctx ends; context.Cause(ctx) is one of the Err…
+// causes. Its error is transient (the workload is tried again, with backoff, as often as its config
+// allows) unless wrapped by Permanent.
 //
-// After ctx has ended, a handler that stopped because it was asked to returns an error that wraps context.Cause(ctx) or
-// ctx.Err(): then the workload is paused, or given back to continue elsewhere. A nil error says that it is done, and any
-// other one that it failed. A panic, and runtime.Goexit, fail the run with the stack in its log, and the worker goes
-// on; a panic in a goroutine that the handler started itself ends the process.
+// After ctx has ended, a handler that stopped because it was asked to returns an error that wraps
+// context.Cause(ctx) or ctx.Err(): then the workload is paused, or given back to continue
+// elsewhere. A nil error says that it is done, and any other one that it failed. A panic, and
+// runtime.Goexit, fail the run with the stack in its log, and the worker goes on; a panic in a
+// goroutine that the handler started itself ends the process.
 type Handler[In, State, Out any] func(ctx context.Context, t *Task[In, State]) (Out, error)
 
 // Registrar is what handlers are registered with: a Worker, or the test kit.
 type Registrar interface {
-	// RegisterType offers a type. It panics on a name that is not valid or registered twice, because both are mistakes in
-	// the program.
+	// RegisterType offers a type. It panics on a name that is not valid or registered twice,
+	// because both are mistakes in the program.
 	RegisterType(name string, f ports.WorkloadFactory)
 }
 
@@ -81,7 +84,8 @@ func (r *run[In, State, Out]) Execute(ctx context.Context, p ports.Progress) (do
 	return domain.JSON(b), nil
 }
 
-// Checkpoint implements ports.Workload: handlers save on their own, unless they gave a snapshot function.
+// Checkpoint implements ports.Workload: handlers save on their own, unless they gave a snapshot
+// function.
 func (r *run[In, State, Out]) Checkpoint(context.Context) ([]byte, error) {
 	snapshot := r.task.snapshotFunc()
 	if snapshot == nil {

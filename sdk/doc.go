@@ -1,6 +1,7 @@
 // Package niyanta is what authors of workload types and Go clients import.
 //
-// A workload type is one typed Definition, shared by the worker that runs it and the client that submits it:
+// A workload type is one typed Definition, shared by the worker that runs it and the client that
+// submits it:
 //
 //	var Greet = niyanta.Define[Input, State, Output]("greet")
 //
@@ -8,8 +9,8 @@
 //	run, err := Greet.Submit(ctx, client, Input{Name: "Ada"})
 //	out, err := run.Result(ctx)
 //
-// Execution is at least once: after a crash, another worker continues from the last durable checkpoint. Exactly one
-// outcome of a workload is committed, because results of older generations are refused. Whatever a handler does to the
-// outside between two checkpoints may therefore happen again; use Task.WorkloadID and Task.Generation to make it
-// idempotent there.
+// Execution is at least once: after a crash, another worker continues from the last durable
+// checkpoint. Exactly one outcome of a workload is committed, because results of older generations
+// are refused. Whatever a handler does to the outside between two checkpoints may therefore happen
+// again; use Task.WorkloadID and Task.Generation to make it idempotent there.
 package niyanta

@@ -18,17 +18,20 @@ var (
 	ErrTimeout   = ports.ErrTimeout   // the run took longer than its timeout
 )
 
-// Permanent marks an error as one that trying again cannot mend: the workload fails at once. Permanent(nil) is nil.
+// Permanent marks an error as one that trying again cannot mend: the workload fails at once.
+// Permanent(nil) is nil.
 func Permanent(err error) error {
 	return runError(err, func(e *ports.RunError) { e.Permanent = true })
 }
 
-// RetryAfter asks for the next try after d, at most 24 h, instead of the usual backoff. RetryAfter(nil, d) is nil.
+// RetryAfter asks for the next try after d, at most 24 h, instead of the usual backoff.
+// RetryAfter(nil, d) is nil.
 func RetryAfter(err error, d time.Duration) error {
 	return runError(err, func(e *ports.RunError) { e.RetryAfter = &d })
 }
 
-// WithType gives an error a machine-readable class, which clients see as error_type. WithType(nil, t) is nil.
+// WithType gives an error a machine-readable class, which clients see as error_type. WithType(nil,
+// t) is nil.
 func WithType(err error, errorType string) error {
 	return runError(err, func(e *ports.RunError) { e.Type = errorType })
 }

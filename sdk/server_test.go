@@ -11,8 +11,9 @@ import (
 	"sync"
 )
 
-// devServer is "niyanta dev" without workers, in a process of its own. These tests must not import what a server consists
-// of: go mod tidy counts what the tests of the SDK import, for everybody who imports the SDK.
+// devServer is "niyanta dev" without workers, in a process of its own. These tests must not import
+// what a server consists of: go mod tidy counts what the tests of the SDK import, for everybody who
+// imports the SDK.
 type devServer struct {
 	URL, CustomerKey, AdminKey, WorkerKey string
 

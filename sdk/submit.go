@@ -29,8 +29,8 @@ func WithTimeout(d time.Duration) SubmitOption {
 	return func(o *submitOptions) { o.TimeoutSeconds = new(Seconds(d)) }
 }
 
-// Seconds is d in whole seconds, as the API counts them, rounded away from zero: what is not 0 never becomes 0, which
-// often means "none".
+// Seconds is d in whole seconds, as the API counts them, rounded away from zero: what is not 0
+// never becomes 0, which often means "none".
 func Seconds(d time.Duration) int {
 	s := d / time.Second
 	switch rest := d % time.Second; {
@@ -42,14 +42,15 @@ func Seconds(d time.Duration) int {
 	return int(s)
 }
 
-// ParseTime reads a time as the API does: RFC 3339, with "t" and "z" also in lower case, in the years 2000 to 2199.
+// ParseTime reads a time as the API does: RFC 3339, with "t" and "z" also in lower case, in the
+// years 2000 to 2199.
 func ParseTime(field, s string) (time.Time, error) {
 	t, err := domain.ParseTime(field, s)
 	return t, public(err)
 }
 
-// WithMaxRetries sets how often the workload is tried again after a failure of its own; 0: never. The default is the
-// config's, or 5.
+// WithMaxRetries sets how often the workload is tried again after a failure of its own; 0: never.
+// The default is the config's, or 5.
 func WithMaxRetries(n int) SubmitOption { return func(o *submitOptions) { o.MaxRetries = &n } }
 
 // WithRunAt keeps the workload from starting before t.
@@ -60,11 +61,14 @@ func WithAffinity(a AffinityRules) SubmitOption {
 	return func(o *submitOptions) { o.AffinityRules = &a }
 }
 
-// WithIdempotencyKey makes submitting again with the same key and input return the first workload, for 24 h.
+// WithIdempotencyKey makes submitting again with the same key and input return the first workload,
+// for 24 h.
 func WithIdempotencyKey(k string) SubmitOption { return func(o *submitOptions) { o.key = k } }
 
 // Submit submits a workload of the type.
-func (d *Definition[In, State, Out]) Submit(ctx context.Context, c *Client, in In, opts ...SubmitOption) (*Run[Out], error) {
+func (d *Definition[In, State, Out]) Submit(
+	ctx context.Context, c *Client, in In, opts ...SubmitOption,
+) (*Run[Out], error) {
 	b, err := json.Marshal(in)
 	if err != nil {
 		return nil, fmt.Errorf("input: %w", err)
@@ -112,9 +116,9 @@ const (
 	retryPause = time.Second
 )
 
-// Result waits until the workload is final and returns its output. A *FailedError tells that it has none; an output of
-// more than 1 MiB is an error, because only its beginning is kept. The coordinator may be away for a while; the wait goes
-// on until ctx ends.
+// Result waits until the workload is final and returns its output. A *FailedError tells that it has
+// none; an output of more than 1 MiB is an error, because only its beginning is kept. The
+// coordinator may be away for a while; the wait goes on until ctx ends.
 func (r *Run[Out]) Result(ctx context.Context) (Out, error) {
 	var out Out
 	for {
@@ -140,7 +144,8 @@ func (r *Run[Out]) Result(ctx context.Context) (Out, error) {
 	}
 }
 
-// decodeResult reads a result, also one that was kept encoded because not every store or reader could take it as it is.
+// decodeResult reads a result, also one that was kept encoded because not every store or reader
+// could take it as it is.
 func decodeResult(raw []byte, out any) error {
 	kept, data, encoded := domain.DecodeResult(domain.JSON(raw))
 	switch {

@@ -31,7 +31,8 @@ func TestWithTimeout_WhenItHasAFraction_RoundsUp(t *testing.T) {
 	defer client.Close()
 	def := niyanta.Define[struct{}, struct{}, struct{}]("t")
 	for d, want := range map[time.Duration]int{
-		500 * time.Millisecond: 1, 1: 1, time.Second: 1, 1500 * time.Millisecond: 2, 0: 0, -time.Millisecond: -1, // which the server refuses by name
+		// which the server refuses by name
+		500 * time.Millisecond: 1, 1: 1, time.Second: 1, 1500 * time.Millisecond: 2, 0: 0, -time.Millisecond: -1,
 	} {
 		_, err := def.Submit(context.Background(), client, struct{}{}, niyanta.WithTimeout(d))
 		require.NoError(t, err)

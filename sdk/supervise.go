@@ -17,15 +17,18 @@ import (
 // certifyTimeout bounds how long a supervisor tells of a worker's death.
 const certifyTimeout = 10 * time.Second
 
-// Supervise gives this worker a supervisor: call it first of all in main, with the options that NewWorker gets.
+// Supervise gives this worker a supervisor: call it first of all in main, with the options that
+// NewWorker gets.
 //
-// In the process that was started it does not return: that becomes the supervisor of a child, which is this program again, and ends with
-// the child's status. In the child it returns nil. When the child dies, the supervisor kills all that it has started, and certifies
-// its death to the coordinators, so that what it was running moves at once instead of when its lease ends. When the
+// In the process that was started it does not return: that becomes the supervisor of a child, which
+// is this program again, and ends with the child's status. In the child it returns nil. When the
+// child dies, the supervisor kills all that it has started, and certifies its death to the
+// coordinators, so that what it was running moves at once instead of when its lease ends. When the
 // supervisor dies, the child's Worker.Run drains. It never starts the child again.
 //
-// Supervise also moves the environment out of the sight of other processes of the same user, for which it executes this program once more.
-// Where the system has no such means (anything but Linux), it says so in the log and returns nil.
+// Supervise also moves the environment out of the sight of other processes of the same user, for
+// which it executes this program once more. Where the system has no such means (anything but
+// Linux), it says so in the log and returns nil.
 func Supervise(o WorkerOptions) error {
 	log := o.Log
 	if log == nil {
@@ -39,7 +42,8 @@ func Supervise(o WorkerOptions) error {
 	}
 	secret := make([]byte, 32)
 	system.IDs{}.Random(secret)
-	certificate := domain.SessionEnd{ProcessID: system.IDs{}.New(domain.PrefixProcess), Secret: hex.EncodeToString(secret)}
+	certificate := domain.SessionEnd{ProcessID: system.IDs{}.New(domain.PrefixProcess),
+		Secret: hex.EncodeToString(secret)}
 	s := process.Supervisor{
 		ProcessID: certificate.ProcessID, Digest: domain.CertificateDigest(certificate.Secret), Log: log,
 		Certify: func(ctx context.Context, _ int) error { return certify(ctx, o, certificate) },

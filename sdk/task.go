@@ -30,7 +30,8 @@ type Progress struct {
 // Input is what was submitted.
 func (t *Task[In, State]) Input() In { return t.input }
 
-// State is what the last durable checkpoint held when this run began; the zero State if there was none.
+// State is what the last durable checkpoint held when this run began; the zero State if there was
+// none.
 func (t *Task[In, State]) State() State { return t.state }
 
 // Resumed reports whether State comes from a checkpoint.
@@ -42,8 +43,8 @@ func (t *Task[In, State]) WorkloadID() string { return string(t.info.WorkloadID)
 // CustomerID is whose workload it is.
 func (t *Task[In, State]) CustomerID() string { return string(t.info.CustomerID) }
 
-// Generation is the fencing token of this run: it grows with every assignment. Systems that the handler writes to can
-// refuse older ones.
+// Generation is the fencing token of this run: it grows with every assignment. Systems that the
+// handler writes to can refuse older ones.
 func (t *Task[In, State]) Generation() int64 { return t.info.Generation }
 
 // Attempt counts the runs that failed before this one.
@@ -60,11 +61,12 @@ func (t *Task[In, State]) Config(v any) error {
 	return json.Unmarshal([]byte(t.info.Config), v)
 }
 
-// Checkpoint saves state and progress. It returns nil only when they are durable and this run still holds the workload;
-// after any error the handler should return it. A state is at most 10 MiB of JSON.
+// Checkpoint saves state and progress. It returns nil only when they are durable and this run still
+// holds the workload; after any error the handler should return it. A state is at most 10 MiB of
+// JSON.
 //
-// After ctx ended by ErrPaused, ErrDraining or ErrPreempted it still works for 10 seconds in all, so that a handler can
-// save where it stopped. Then it fails with that error.
+// After ctx ended by ErrPaused, ErrDraining or ErrPreempted it still works for 10 seconds in all,
+// so that a handler can save where it stopped. Then it fails with that error.
 func (t *Task[In, State]) Checkpoint(ctx context.Context, state State, p Progress) error {
 	data, err := json.Marshal(state)
 	if err != nil {
@@ -73,8 +75,8 @@ func (t *Task[In, State]) Checkpoint(ctx context.Context, state State, p Progres
 	return public(t.progress.Checkpoint(ctx, data, &p.Percent, p.Message))
 }
 
-// OnCheckpoint has the platform take checkpoints by itself: at the config's interval, at each tenth of progress, on
-// pause and on drain it calls snapshot, from another goroutine.
+// OnCheckpoint has the platform take checkpoints by itself: at the config's interval, at each tenth
+// of progress, on pause and on drain it calls snapshot, from another goroutine.
 func (t *Task[In, State]) OnCheckpoint(snapshot func() State) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

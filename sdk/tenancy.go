@@ -194,7 +194,8 @@ type OperatorKey struct {
 	RevokedAt *time.Time   `json:"revoked_at"`
 	Role      OperatorRole `json:"role"`
 
-	// WorkerIds: the worker ids that a worker's key is for; `*` stands for any number of characters.
+	// WorkerIds: the worker ids that a worker's key is for; `*` stands for any number of
+	// characters.
 	WorkerIds *string `json:"worker_ids,omitempty"`
 }
 
@@ -216,7 +217,8 @@ type OperatorKeyInput struct {
 	Name      string       `json:"name"`
 	Role      OperatorRole `json:"role"`
 
-	// WorkerIds: the worker ids that a worker's key is for; `*` stands for any number of characters.
+	// WorkerIds: the worker ids that a worker's key is for; `*` stands for any number of
+	// characters.
 	WorkerIds *string `json:"worker_ids,omitempty"`
 }
 
@@ -224,8 +226,8 @@ type OperatorKeyInput struct {
 type WorkerInfo struct {
 	Capabilities []string `json:"capabilities"`
 
-	// CapacityTotal counts its slots, CapacityUsed those taken by the workloads that it holds and by
-	// ending runs.
+	// CapacityTotal counts its slots, CapacityUsed those taken by the workloads that it holds and
+	// by ending runs.
 	CapacityTotal int `json:"capacity_total"`
 	CapacityUsed  int `json:"capacity_used"`
 

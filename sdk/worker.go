@@ -21,7 +21,8 @@ import (
 
 // WorkerOptions describe a worker.
 type WorkerOptions struct {
-	// URL is the coordinator's, or those of several separated by commas: a worker goes on with the one that answers. Key is a worker key.
+	// URL is the coordinator's, or those of several separated by commas: a worker goes on with the
+	// one that answers. Key is a worker key.
 	URL, Key string
 	// ID names the worker across restarts; empty: generated.
 	ID string
@@ -39,7 +40,8 @@ type WorkerOptions struct {
 	Log *slog.Logger
 }
 
-// Worker runs workloads of the types that were registered with it. It needs nothing but HTTP to its coordinator.
+// Worker runs workloads of the types that were registered with it. It needs nothing but HTTP to its
+// coordinator.
 type Worker struct {
 	opts  WorkerOptions
 	types map[string]ports.WorkloadFactory
@@ -73,9 +75,9 @@ func (w *Worker) RegisterType(name string, f ports.WorkloadFactory) {
 	w.types[name] = f
 }
 
-// RunUntilSignal is Run until ctx ends or this process gets SIGINT or SIGTERM. A second signal skips the rest of the
-// drain: runs are stopped without a checkpoint, and RunUntilSignal returns an error. What was not given back moves when the
-// process is gone.
+// RunUntilSignal is Run until ctx ends or this process gets SIGINT or SIGTERM. A second signal
+// skips the rest of the drain: runs are stopped without a checkpoint, and RunUntilSignal returns an
+// error. What was not given back moves when the process is gone.
 func (w *Worker) RunUntilSignal(ctx context.Context) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -97,8 +99,9 @@ func (w *Worker) RunUntilSignal(ctx context.Context) error {
 	return w.run(working, hard)
 }
 
-// Run works until ctx ends, then drains: every run may checkpoint and is given back. It returns an error when another
-// process uses the worker's id, when the key is refused, or when draining took longer than WorkerOptions.DrainTimeout.
+// Run works until ctx ends, then drains: every run may checkpoint and is given back. It returns an
+// error when another process uses the worker's id, when the key is refused, or when draining took
+// longer than WorkerOptions.DrainTimeout.
 func (w *Worker) Run(ctx context.Context) error { return w.run(ctx, context.WithoutCancel(ctx)) }
 
 // run is Run; when hard ends, runs are stopped at once.

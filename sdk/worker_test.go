@@ -58,7 +58,8 @@ func TestWorker_WhenHandlersDoNotReturn_FailsTheirRunsAndLives(t *testing.T) {
 	require.NoError(t, err)
 	_, err = client.CreateConfig(ctx, niyanta.ConfigInput{WorkloadType: "bad", MaxRetries: new(int)})
 	require.NoError(t, err)
-	for how, failure := range map[string]string{"panic": "panic", "goexit": "goexit", "snapshot": "panic", "result": "panic"} {
+	for how, failure := range map[string]string{"panic": "panic", "goexit": "goexit", "snapshot": "panic",
+		"result": "panic"} {
 		run, err := Bad.Submit(ctx, client, badIn{How: how})
 		require.NoError(t, err)
 		bounded, cancel := context.WithTimeout(ctx, time.Minute)

@@ -214,13 +214,13 @@ type PlacementReason struct {
 	// About workers, each of which is counted once, under the first that applies:
 	// `worker_draining`, `missing_type` (does not offer the workload type), `other_worker_id`,
 	// `missing_tag` and `missing_workload_types` (`affinity_rules.hard_affinity`), `excluded`
-	// (`affinity_rules.anti_affinity`), `too_small` (the config's `resource_limits` exceed what it has),
-	// `full` (no free slot), `run_ending` (no free slot, one of them kept by a run that has ended
-	// but does not return), `declined` (gave this workload back a moment ago), `suspects` (workers
-	// died under this workload and under one that runs there), `conflict` (`anti_affinity.workload_types`,
-	// its own or of what runs there), `resources_taken` (free slots, but too little CPU, memory or
-	// disk left), `next` (could take it now: it is about to be placed, or others are before it).
-	// More may be added.
+	// (`affinity_rules.anti_affinity`), `too_small` (the config's `resource_limits` exceed what it
+	// has), `full` (no free slot), `run_ending` (no free slot, one of them kept by a run that has
+	// ended but does not return), `declined` (gave this workload back a moment ago), `suspects`
+	// (workers died under this workload and under one that runs there), `conflict`
+	// (`anti_affinity.workload_types`, its own or of what runs there), `resources_taken` (free
+	// slots, but too little CPU, memory or disk left), `next` (could take it now: it is about to be
+	// placed, or others are before it). More may be added.
 	Code string `json:"code"`
 
 	// Message: for people.
@@ -299,8 +299,9 @@ type AffinityRules struct {
 
 // AffinityTerms name workers: by id, by tags, by the workload types that they offer (HardAffinity:
 // all of them; SoftAffinity: the more the better) or that are assigned to them (AntiAffinity: none,
-// whoever's). All that are given must match, except in SoftAffinity. What runs with an anti rule keeps
-// those types of its own customer away, and of others where the operator allows it for its type.
+// whoever's). All that are given must match, except in SoftAffinity. What runs with an anti rule
+// keeps those types of its own customer away, and of others where the operator allows it for its
+// type.
 type AffinityTerms struct {
 	WorkerID      *string            `json:"worker_id,omitempty"`
 	WorkerTags    *map[string]string `json:"worker_tags,omitempty"`

@@ -26,7 +26,8 @@ import (
 )
 
 const (
-	// defaultKillGrace is the time between being told to stop and SIGKILL: of a cancelled run nothing is left after 5 s.
+	// defaultKillGrace is the time between being told to stop and SIGKILL: of a cancelled run
+	// nothing is left after 5 s.
 	defaultKillGrace = 4 * time.Second
 	// pipeGrace is how long output is read after the program and its group are gone.
 	pipeGrace = 2 * time.Second
@@ -43,8 +44,9 @@ type host struct {
 	killGrace time.Duration
 }
 
-// program runs one program in a session and process group of its own, and as a user of its own where the worker may. See
-// docs/operations/exec-protocol.md for what it may speak on file descriptor 3; programs that do not just run.
+// program runs one program in a session and process group of its own, and as a user of its own
+// where the worker may. See docs/operations/exec-protocol.md for what it may speak on file
+// descriptor 3; programs that do not just run.
 type program struct {
 	*host
 	in      execInput
@@ -77,7 +79,8 @@ func (p *program) Init(_ context.Context, t ports.Task) error {
 	}
 	var ok bool
 	if p.allowed, ok = p.allow[p.in.Command[0]]; !ok {
-		return permanent("not_allowed", fmt.Errorf("input_params.command: this worker does not allow %q", p.in.Command[0]))
+		return permanent("not_allowed", fmt.Errorf("input_params.command: this worker does not allow %q",
+			p.in.Command[0]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.in.Env)) {
 		if err := p.allowed.checkEnv(name, p.in.Env[name]); err != nil {
@@ -138,8 +141,9 @@ func (p *program) Execute(ctx context.Context, progress ports.Progress) (domain.
 	return p.result(ctx, cmd.ProcessState, err, stdout, stderr)
 }
 
-// start starts the program from a thread of its own, which lives until ended is closed: the signal that a child gets when its
-// parent dies is tied to the parent's thread, and that thread can gain no privileges any more, nor what it starts.
+// start starts the program from a thread of its own, which lives until ended is closed: the signal
+// that a child gets when its parent dies is tied to the parent's thread, and that thread can gain
+// no privileges any more, nor what it starts.
 func (p *program) start(cmd *exec.Cmd, ended <-chan struct{}) error {
 	started := make(chan error, 1)
 	go func() {
@@ -164,8 +168,8 @@ func (p *program) start(cmd *exec.Cmd, ended <-chan struct{}) error {
 // tendInterval is the time between looks at what programs left behind.
 const tendInterval = 500 * time.Millisecond
 
-// await returns when the program has exited or was killed with its group. The program itself is not reaped before, so that its
-// group id cannot belong to anybody else when the group is killed.
+// await returns when the program has exited or was killed with its group. The program itself is not
+// reaped before, so that its group id cannot belong to anybody else when the group is killed.
 func (p *program) await(ctx context.Context, talk *conversation) {
 	pid := p.family.leader
 	exited := make(chan struct{})
@@ -197,7 +201,8 @@ func (p *program) stop(cause error, exited <-chan struct{}) {
 		return
 	}
 	p.told.Store(true)
-	// A program that speaks may end by itself when it is told to; signals are for those that do not.
+	// A program that speaks may end by itself when it is told to; signals are for those that do
+	// not.
 	grace := p.killGrace
 	if p.talk.Load().stop(cause) {
 		grace /= 2
@@ -225,10 +230,12 @@ func startError(err error) error {
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.ENOEXEC) {
 		return permanent("cannot_start", fmt.Errorf("cannot start the program in its directory: %w", innermost(err)))
 	}
-	return transient("cannot_start", fmt.Errorf("cannot start the program: %w", innermost(err))) // without the worker's paths
+	// without the worker's paths
+	return transient("cannot_start", fmt.Errorf("cannot start the program: %w", innermost(err)))
 }
 
-// Checkpoint implements ports.Workload: a program that speaks on file descriptor 3 is asked to save its state, as it does by itself.
+// Checkpoint implements ports.Workload: a program that speaks on file descriptor 3 is asked to save
+// its state, as it does by itself.
 func (p *program) Checkpoint(ctx context.Context) ([]byte, error) {
 	if talk := p.talk.Load(); talk != nil {
 		return nil, talk.ask(ctx)
@@ -255,8 +262,8 @@ func (p *program) dir() string {
 	return p.scratch
 }
 
-// environment is what the program sees: a home of its own, the system's PATH, the worker's locale, the variables of the
-// input, and who it is.
+// environment is what the program sees: a home of its own, the system's PATH, the worker's locale,
+// the variables of the input, and who it is.
 func (p *program) environment() []string {
 	env := []string{"PATH=" + programPath, "HOME=" + p.scratch, "TMPDIR=" + p.scratch}
 	for _, name := range fromWorker {

@@ -11,24 +11,27 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// allowList maps what command[0] may say to the program that is started. An entry is a name, looked up in the worker's PATH
-// once, or an absolute path. Input must spell it as the entry does: "echo" allows neither "./echo" nor "/tmp/echo" nor
-// "/usr/bin/echo". So every program that a worker may start has one spelling, which is its capability, exec:<program>.
-// Links are followed by the system as usual: what an allowed path points to is the operator's.
+// allowList maps what command[0] may say to the program that is started. An entry is a name, looked
+// up in the worker's PATH once, or an absolute path. Input must spell it as the entry does: "echo"
+// allows neither "./echo" nor "/tmp/echo" nor "/usr/bin/echo". So every program that a worker may
+// start has one spelling, which is its capability, exec:<program>. Links are followed by the system
+// as usual: what an allowed path points to is the operator's.
 type allowList map[string]*allowed
 
 // allowed is a program that may be started.
 type allowed struct {
 	path string
-	// env are the variables beyond the default ones that input may set: names, and prefixes that end in "*".
+	// env are the variables beyond the default ones that input may set: names, and prefixes that
+	// end in "*".
 	env []string
 }
 
 // everyProgram stands for all programs in the list of variables.
 const everyProgram = "*"
 
-// newAllowList reads the entries of NIYANTA_EXEC_ALLOW and NIYANTA_EXEC_ENV. Programs that can't be started are left out, with a
-// warning each. The user, if there is one, is who must be able to start them. An error is a list that can't be understood.
+// newAllowList reads the entries of NIYANTA_EXEC_ALLOW and NIYANTA_EXEC_ENV. Programs that can't be
+// started are left out, with a warning each. The user, if there is one, is who must be able to
+// start them. An error is a list that can't be understood.
 func newAllowList(programs, env []string, asOther bool) (allow allowList, warnings []string, err error) {
 	allow = allowList{}
 	for _, entry := range programs {
@@ -57,7 +60,8 @@ func newAllowList(programs, env []string, asOther bool) (allow allowList, warnin
 				return nil, nil, fmt.Errorf("%q: %w", entry, err)
 			}
 		}
-		if program != everyProgram && !slices.ContainsFunc(programs, func(p string) bool { return strings.TrimSpace(p) == program }) {
+		if program != everyProgram && !slices.ContainsFunc(programs,
+			func(p string) bool { return strings.TrimSpace(p) == program }) {
 			return nil, nil, fmt.Errorf("%q: the program %q is not allowed", entry, program)
 		}
 		for name, a := range allow {
@@ -101,8 +105,8 @@ func find(entry string, asOther bool) (string, error) {
 	return path, nil
 }
 
-// executableByOthers reports whether a user that neither owns a file nor is in its group may execute it, by its mode and those of
-// the folders above.
+// executableByOthers reports whether a user that neither owns a file nor is in its group may
+// execute it, by its mode and those of the folders above.
 func executableByOthers(path string) bool {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {

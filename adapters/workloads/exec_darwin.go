@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What macOS offers to run programs in. It is for development: processes that leave a program's process group are not
-// found, programs survive a worker that is killed, and nothing keeps them from the worker or from each other.
+// What macOS offers to run programs in. It is for development: processes that leave a program's
+// process group are not found, programs survive a worker that is killed, and nothing keeps them
+// from the worker or from each other.
 
 // sessionOfItsOwn has a program start in a session and process group of its own.
 func sessionOfItsOwn() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
@@ -65,7 +66,8 @@ func socketPair() ([2]int, error) {
 	return fds, err
 }
 
-// closeOnExec does nothing: Go keeps its own descriptors from programs, and macOS has no call for the others.
+// closeOnExec does nothing: Go keeps its own descriptors from programs, and macOS has no call for
+// the others.
 func closeOnExec() {}
 
 // mayTrace reports that nothing is hidden from programs of this user.

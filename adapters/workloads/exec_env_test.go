@@ -39,7 +39,8 @@ func TestExecEnv_OfTheWorker_IsNotPassedOn(t *testing.T) {
 		switch {
 		case strings.HasPrefix(line, "/"), strings.HasPrefix(name, "NIYANTA_"):
 		default:
-			assert.Contains(t, []string{"PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ", "PWD", "OLDPWD", "SHLVL", "_"}, name)
+			assert.Contains(t, []string{"PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ", "PWD", "OLDPWD", "SHLVL",
+				"_"}, name)
 		}
 	}
 }
@@ -61,7 +62,8 @@ func TestExecEnv_WhatNobodyAllowed_IsRefused(t *testing.T) {
 
 func TestExecEnv_DefaultNames_AcceptOnlyNamesOfLocalesAndZones(t *testing.T) {
 	h := testHost(t, Options{ExecAllow: []string{"sh"}})
-	out, err := envRun(t, h, map[string]string{"LANG": "de_DE.UTF-8@euro", "LC_ALL": "C", "TZ": "America/Argentina/Ushuaia"})
+	out, err := envRun(t, h, map[string]string{"LANG": "de_DE.UTF-8@euro", "LC_ALL": "C",
+		"TZ": "America/Argentina/Ushuaia"})
 	require.NoError(t, err)
 	for _, line := range []string{"LANG=de_DE.UTF-8@euro", "LC_ALL=C", "TZ=America/Argentina/Ushuaia"} {
 		assert.Contains(t, out, line)
@@ -80,7 +82,8 @@ func TestExecEnv_DefaultNames_AcceptOnlyNamesOfLocalesAndZones(t *testing.T) {
 }
 
 func TestExecEnv_WhatTheOperatorAllows_IsSetForThatProgramOnly(t *testing.T) {
-	h := testHost(t, Options{ExecAllow: []string{"sh", "echo"}, ExecEnv: []string{"sh=FOO APP_*", "*=EVERY", " echo = ONLY_ECHO "}})
+	h := testHost(t, Options{ExecAllow: []string{"sh", "echo"},
+		ExecEnv: []string{"sh=FOO APP_*", "*=EVERY", " echo = ONLY_ECHO "}})
 	out, err := envRun(t, h, map[string]string{"FOO": "1\n2", "APP_X": "3", "EVERY": "4"})
 	require.NoError(t, err)
 	for _, line := range []string{"FOO=1\n2", "APP_X=3", "EVERY=4"} {

@@ -67,6 +67,7 @@ func (h *host) isolation(dumpable bool, log *slog.Logger) Isolation {
 			"exec_isolation", string(IsolationDumpable))
 		return IsolationDumpable
 	}
-	log.Warn("nothing keeps programs from the worker's secrets and from each other", "exec_isolation", string(IsolationNone))
+	log.Warn("nothing keeps programs from the worker's secrets and from each other", "exec_isolation",
+		string(IsolationNone))
 	return IsolationNone
 }

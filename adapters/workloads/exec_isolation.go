@@ -7,15 +7,18 @@ import (
 	"strings"
 )
 
-// Isolation says what keeps programs from the worker and from each other. Workers show it as their tag exec.isolation.
+// Isolation says what keeps programs from the worker and from each other. Workers show it as their
+// tag exec.isolation.
 type Isolation string
 
 // The isolations.
 const (
-	// IsolationUser: every run has a user of its own. It can look into neither the worker nor other runs, nor signal them.
+	// IsolationUser: every run has a user of its own. It can look into neither the worker nor other
+	// runs, nor signal them.
 	IsolationUser Isolation = "uid"
-	// IsolationDumpable: programs run as the worker's user, but the worker is not dumpable: its environment, memory and descriptors
-	// are closed to them. Runs are not protected from each other, nor the worker from signals.
+	// IsolationDumpable: programs run as the worker's user, but the worker is not dumpable: its
+	// environment, memory and descriptors are closed to them. Runs are not protected from each
+	// other, nor the worker from signals.
 	IsolationDumpable Isolation = "dumpable"
 	// IsolationNone: a program can do whatever the worker can.
 	IsolationNone Isolation = "none"
@@ -37,7 +40,8 @@ func parseUsers(s string) (r userRange, auto, none bool, err error) {
 	from, to, ok := strings.Cut(s, "-")
 	first, err1 := strconv.ParseUint(from, 10, 32)
 	last, err2 := strconv.ParseUint(to, 10, 32)
-	if !ok || err1 != nil || err2 != nil || first > last || first < 1000 || last >= math.MaxInt32 || last-first >= 1_000_000 {
+	if !ok || err1 != nil || err2 != nil || first > last || first < 1000 || last >= math.MaxInt32 ||
+		last-first >= 1_000_000 {
 		return r, false, false, errors.New("must be auto, none, or a range first-last of at most 1000000 user ids from 1000 on")
 	}
 	return userRange{uint32(first), uint32(last)}, false, false, nil

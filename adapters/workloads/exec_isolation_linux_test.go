@@ -21,7 +21,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// requireRoot skips what only root can try; what holds for every user is tried by the tests without it.
+// requireRoot skips what only root can try; what holds for every user is tried by the tests without
+// it.
 func requireRoot(t *testing.T) {
 	t.Helper()
 	if missing := missingCapabilities(); missing != "" {
@@ -29,7 +30,8 @@ func requireRoot(t *testing.T) {
 	}
 }
 
-// background runs a script until the test ends, and returns what it has printed so far once it has printed a line.
+// background runs a script until the test ends, and returns what it has printed so far once it has
+// printed a line.
 func background(t *testing.T, h *host, script string) (*program, string) {
 	t.Helper()
 	w, p := &program{host: h}, &recorder{}
@@ -77,7 +79,8 @@ func TestExec_AsAUserOfItsOwn_ReachesNeitherTheWorkerNorOtherRuns(t *testing.T) 
 		require.Regexp(t, "(?i)permission denied|operation not permitted|cannot open|cannot create", err.Error(), what)
 	}
 	p := &recorder{}
-	_, err = run(t.Context(), &program{host: h}, shell(t, `id -u; id -G; grep -E 'NoNewPrivs|CapEff|CapPrm|CapInh|CapAmb' /proc/self/status; echo mine > mine; ls -ld .`), p)
+	_, err = run(t.Context(), &program{host: h}, shell(t,
+		`id -u; id -G; grep -E 'NoNewPrivs|CapEff|CapPrm|CapInh|CapAmb' /proc/self/status; echo mine > mine; ls -ld .`), p)
 	require.NoError(t, err, p.text("stderr"))
 	lines := strings.Split(p.text("stdout"), "\n")
 	uid, err := strconv.Atoi(lines[0])
@@ -98,7 +101,8 @@ func TestExec_GetsOnlyItsOwnDescriptors(t *testing.T) {
 		require.NoError(t, syscall.Pipe(fds[:])) // without O_CLOEXEC, as from a careless parent
 		t.Cleanup(func() { _ = syscall.Close(fds[0]); _ = syscall.Close(fds[1]) })
 		p := &recorder{}
-		_, err := run(t.Context(), &program{host: testHost(t, o)}, shell(t, `for fd in 0 1 2 3 4 5 6 7 8 9; do [ -e /proc/$$/fd/$fd ] && echo $fd; done; grep NoNewPrivs /proc/self/status`), p)
+		_, err := run(t.Context(), &program{host: testHost(t, o)},
+			shell(t, `for fd in 0 1 2 3 4 5 6 7 8 9; do [ -e /proc/$$/fd/$fd ] && echo $fd; done; grep NoNewPrivs /proc/self/status`), p)
 		require.NoError(t, err)
 		got := strings.Split(p.text("stdout"), "\n")
 		assert.Equal(t, []string{"0", "1", "2", "3", "NoNewPrivs:\t1"}, got)
@@ -123,7 +127,8 @@ var hidden = map[string]string{
 }
 
 // ends are the ways in which a run ends; nil: by itself.
-var ends = map[string]error{"cancelled": ports.ErrCancelled, "fenced": ports.ErrFenced, "timed out": ports.ErrTimeout, "by itself": nil}
+var ends = map[string]error{"cancelled": ports.ErrCancelled, "fenced": ports.ErrFenced, "timed out": ports.ErrTimeout,
+	"by itself": nil}
 
 func TestExec_WhenARunEnds_LeavesNoProcesses(t *testing.T) {
 	eachIsolation(t, func(t *testing.T, o Options) {
@@ -182,14 +187,18 @@ func TestExec_WhenTheProcessIsTheWorkersOwn_HidingDoesNotHelpAndOrphansAreReaped
 	ending := `i=0; while [ $i -lt 20 ]; do (sh -c 'sleep 0.01 &' &); i=$((i+1)); done; sleep 0.2; echo $$`
 	type trial struct{ users, how, name, script string }
 	trials := []trial{
-		{"none", "linger", "a hidden orphan", hidden["a hidden orphan"]}, {"none", "linger", "orphans that end", ending},
+		{"none", "linger", "a hidden orphan", hidden["a hidden orphan"]}, {"none", "linger", "orphans that end",
+			ending},
 		{"auto", "by itself", "orphans that end", ending}, {"auto", "cancelled", "an orphan", escapes["an orphan"]},
 	}
 	for name, script := range hidden {
 		if strings.Contains(script, "hop") {
-			continue // only a user of its own catches it on a busy machine; see the limits in docs/operations/exec-protocol.md
+			// only a user of its own catches it on a busy machine; see the limits in
+			// docs/operations/exec-protocol.md
+			continue
 		}
-		trials = append(trials, trial{"none", "cancelled", name, script}, trial{"none", "by itself", name, script + "\nsleep 0.2"})
+		trials = append(trials, trial{"none", "cancelled", name, script},
+			trial{"none", "by itself", name, script + "\nsleep 0.2"})
 	}
 	for _, c := range trials {
 		t.Run(c.users+", "+c.how+", "+c.name, func(t *testing.T) {
@@ -294,7 +303,8 @@ func TestUsers_WhatARunLeavesInTemporaryFolders_GoesWithIt(t *testing.T) {
 	requireRoot(t)
 	h := testHost(t, Options{ExecAllow: []string{"sh"}})
 	p := &recorder{}
-	_, err := run(t.Context(), &program{host: h}, shell(t, `for d in /tmp /var/tmp /dev/shm; do f=$(mktemp -d $d/left-XXXXXX); touch $f/x; chmod 0 $f; echo $f; done`), p)
+	_, err := run(t.Context(), &program{host: h}, shell(t,
+		`for d in /tmp /var/tmp /dev/shm; do f=$(mktemp -d $d/left-XXXXXX); touch $f/x; chmod 0 $f; echo $f; done`), p)
 	require.NoError(t, err, p.text("stderr"))
 	for path := range strings.SplitSeq(p.text("stdout"), "\n") {
 		assert.NoFileExists(t, path)
@@ -303,7 +313,8 @@ func TestUsers_WhatARunLeavesInTemporaryFolders_GoesWithIt(t *testing.T) {
 }
 
 func TestUsersSetting_WhenItSaysNothingUsable_IsRefused(t *testing.T) {
-	for _, s := range []string{"x", "1000", "0-10", "999-2000", "2000-1999", "1000-", "-5", "1000-4294967295", "10000-2000000", "1e3-2e3"} {
+	for _, s := range []string{"x", "1000", "0-10", "999-2000", "2000-1999", "1000-", "-5", "1000-4294967295",
+		"10000-2000000", "1e3-2e3"} {
 		require.Error(t, ValidateUsers(s), s)
 	}
 	for _, s := range []string{"", "auto", "none", "1000-1000", "200000-265535"} {
@@ -345,7 +356,8 @@ func TestScratch_OfWorkersThatAreGone_IsSweptAtStart(t *testing.T) {
 }
 
 func TestIsolation_SaysWhatIsInForce(t *testing.T) {
-	offer, err := New(Options{ExecAllow: []string{"sh"}, ExecUsers: "none", Dumpable: true}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	offer, err := New(Options{ExecAllow: []string{"sh"}, ExecUsers: "none", Dumpable: true},
+		slog.New(slog.NewTextHandler(io.Discard, nil)))
 	require.NoError(t, err)
 	assert.Equal(t, IsolationNone, offer.Isolation)
 	require.NoError(t, offer.Close())

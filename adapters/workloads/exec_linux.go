@@ -13,7 +13,8 @@ import (
 
 // What Linux offers to run programs in. exec_darwin.go is what there is instead on macOS.
 
-// sessionOfItsOwn has a program start in a session and process group of its own, and die with the worker.
+// sessionOfItsOwn has a program start in a session and process group of its own, and die with the
+// worker.
 func sessionOfItsOwn() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 }
@@ -31,7 +32,8 @@ func awaitExit(pid int) {
 	}
 }
 
-// becomeSubreaper has this process inherit orphans among its descendants, and reports whether it does.
+// becomeSubreaper has this process inherit orphans among its descendants, and reports whether it
+// does.
 func becomeSubreaper() (bool, error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return false, fmt.Errorf("become the subreaper: %w", err)
@@ -44,19 +46,21 @@ func socketPair() ([2]int, error) {
 	return unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 }
 
-// closeOnExec keeps descriptors that this process inherited from programs. What Go opens is kept from them anyway. Best effort:
-// kernels before 5.11 cannot.
+// closeOnExec keeps descriptors that this process inherited from programs. What Go opens is kept
+// from them anyway. Best effort: kernels before 5.11 cannot.
 func closeOnExec() {
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // then they are passed on, as by every process
 }
 
-// mayTrace reports whether programs that run as this user can look into every process: root's, where the capability for it exists.
+// mayTrace reports whether programs that run as this user can look into every process: root's,
+// where the capability for it exists.
 func mayTrace() bool {
 	bounded, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, unix.CAP_SYS_PTRACE, 0, 0, 0)
 	return os.Geteuid() == 0 && (err != nil || bounded == 1)
 }
 
-// neededCapabilities let a worker give programs a user of their own, signal them, and remove what they leave.
+// neededCapabilities let a worker give programs a user of their own, signal them, and remove what
+// they leave.
 var neededCapabilities = []struct {
 	bit  uint
 	name string

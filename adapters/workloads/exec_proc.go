@@ -24,7 +24,8 @@ type identity struct {
 	own   bool // the uid is the run's alone, and says all
 }
 
-// recognises reports whether a process shows that it is of the run. unsure tells that it may yet show it.
+// recognises reports whether a process shows that it is of the run. unsure tells that it may yet
+// show it.
 func (i *identity) recognises(p *proc) (ours, unsure bool) {
 	switch {
 	case i.own:
@@ -38,7 +39,8 @@ func (i *identity) recognises(p *proc) (ours, unsure bool) {
 	return mark == i.mark, bare
 }
 
-// claim returns the processes of the run that have not ended: those that show it, and what descends from them.
+// claim returns the processes of the run that have not ended: those that show it, and what descends
+// from them.
 func (i *identity) claim() []proc {
 	claimed := map[int]bool{}
 	all, _ := snapshot(func(p *proc) {
@@ -49,7 +51,8 @@ func (i *identity) claim() []proc {
 	return descendants(all, claimed)
 }
 
-// descendants returns the claimed processes and what descends from them, without those that have ended and without this process.
+// descendants returns the claimed processes and what descends from them, without those that have
+// ended and without this process.
 func descendants(all []proc, claimed map[int]bool) (found []proc) {
 	delete(claimed, os.Getpid())
 	for grown := true; grown; {
@@ -68,7 +71,8 @@ func descendants(all []proc, claimed map[int]bool) (found []proc) {
 	return found
 }
 
-// hunt kills the processes of the run that it meets, and returns them. unsure tells that it may have missed some.
+// hunt kills the processes of the run that it meets, and returns them. unsure tells that it may
+// have missed some.
 func (i *identity) hunt() (found []proc, unsure bool) {
 	claimed := map[int]bool{}
 	all, vanished := snapshot(func(p *proc) {

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mark returns the run that the process's environment names; empty: none, or it does not show it. bare tells that the environment is
-// empty, as it is in the middle of an exec.
+// mark returns the run that the process's environment names; empty: none, or it does not show it.
+// bare tells that the environment is empty, as it is in the middle of an exec.
 func (p *proc) mark() (run string, bare bool) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.pid))
 	if err != nil || len(b) == 0 {
@@ -63,8 +63,9 @@ func readProc(pid int) (p proc, ok bool) {
 	return p, true
 }
 
-// snapshot returns all processes, the newest first: what forks to escape has the highest ids, and must be met while it lives. meet is
-// called for each as soon as it is read; nil: not. vanished tells that some ended before they could be read.
+// snapshot returns all processes, the newest first: what forks to escape has the highest ids, and
+// must be met while it lives. meet is called for each as soon as it is read; nil: not. vanished
+// tells that some ended before they could be read.
 func snapshot(meet func(*proc)) (found []proc, vanished bool) {
 	dir, err := os.Open("/proc")
 	if err != nil {
@@ -94,8 +95,8 @@ func snapshot(meet func(*proc)) (found []proc, vanished bool) {
 	return found, vanished
 }
 
-// chase kills the processes that match among the newest of the machine. A process that forks and ends again and again is always among
-// them, and gone before a whole look has come to it.
+// chase kills the processes that match among the newest of the machine. A process that forks and
+// ends again and again is always among them, and gone before a whole look has come to it.
 func chase(match func(pid int) bool) {
 	const (
 		newest = 32

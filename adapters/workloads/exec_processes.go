@@ -14,28 +14,31 @@ import (
 const (
 	// eradicateTimeout bounds how long the processes of a run are hunted.
 	eradicateTimeout = 3 * time.Second
-	// cleanLooks is how often in a row nothing must be found once something was: a process that forks and ends again and again may
-	// be missed, but not each time. unsureLooks is how often when a process ended before it could be read, or showed no environment,
-	// as in the middle of an exec.
+	// cleanLooks is how often in a row nothing must be found once something was: a process that
+	// forks and ends again and again may be missed, but not each time. unsureLooks is how often
+	// when a process ended before it could be read, or showed no environment, as in the middle of
+	// an exec.
 	cleanLooks  = 10
 	unsureLooks = 4
 )
 
-// family is the processes that descend from this one: the programs that it started, and what those left to it. There is one
-// for a process, as there is one set of children, however many workers live in it.
+// family is the processes that descend from this one: the programs that it started, and what those
+// left to it. There is one for a process, as there is one set of children, however many workers
+// live in it.
 type family struct {
 	mu      sync.Mutex
 	runs    map[*identity]bool
 	started map[int]bool // pids of programs, which their runs wait for
-	// adopts tells that orphans of programs become this process's children, and that it has no other children than programs and those.
+	// adopts tells that orphans of programs become this process's children, and that it has no
+	// other children than programs and those.
 	adopts  bool
 	strange map[int]uint64 // orphans that no run recognised at the last look, with when they started
 }
 
 var kin = &family{runs: map[*identity]bool{}, started: map[int]bool{}}
 
-// adopt makes this process inherit what programs leave behind. Only for a process that starts nothing but programs: every other child
-// would be taken for an orphan.
+// adopt makes this process inherit what programs leave behind. Only for a process that starts
+// nothing but programs: every other child would be taken for an orphan.
 func (f *family) adopt() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -60,7 +63,8 @@ func (f *family) begin(i *identity, start func() (int, error)) error {
 	return nil
 }
 
-// end kills what is left of a run, and forgets it. The program itself must not have been reaped: reap does that, last.
+// end kills what is left of a run, and forgets it. The program itself must not have been reaped:
+// reap does that, last.
 func (f *family) end(i *identity, reap func()) error {
 	err := f.eradicate(i)
 	f.mu.Lock()
@@ -108,8 +112,9 @@ func (f *family) eradicate(i *identity) error {
 	return nil
 }
 
-// tend reaps orphans that have ended, and kills those of whom two looks in a row could not tell whose they are, or one if nothing
-// runs: they detached and hid it, so that no run's end would reach them. It returns how many of those there were.
+// tend reaps orphans that have ended, and kills those of whom two looks in a row could not tell
+// whose they are, or one if nothing runs: they detached and hid it, so that no run's end would
+// reach them. It returns how many of those there were.
 func (f *family) tend() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -124,7 +129,8 @@ func (f *family) tend() int {
 			_, _ = unix.Wait4(p.pid, nil, unix.WNOHANG, nil) // gone is fine
 		case f.recognised(p):
 		default:
-			// In the middle of an exec, a process shows no environment, so that one look proves nothing.
+			// In the middle of an exec, a process shows no environment, so that one look proves
+			// nothing.
 			if len(f.runs) == 0 || f.strange[p.pid] == p.started {
 				_ = unix.Kill(p.pid, unix.SIGKILL) // only we reap it, so the number is still its own
 			}

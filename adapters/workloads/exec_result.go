@@ -21,7 +21,8 @@ const signalled = 128
 // maxValue bounds the value that a program sends, so that it fits beside the ends of its output.
 const maxValue = domain.MaxResult - 5*outputTail
 
-// execResult is what a workload of type exec results in. What can't be stored as it is stands in encoded form; see keep.go.
+// execResult is what a workload of type exec results in. What can't be stored as it is stands in
+// encoded form; see keep.go.
 type execResult struct {
 	ExitCode        int             `json:"exit_code"`
 	Stdout          json.RawMessage `json:"stdout"`
@@ -31,9 +32,11 @@ type execResult struct {
 	Value           json.RawMessage `json:"value,omitempty"`
 }
 
-// result says how the run ended. A program that was told to stop has done its work only if it says so, with a result: exit code 0
-// alone says that it stopped.
-func (p *program) result(ctx context.Context, state *os.ProcessState, err error, stdout, stderr *output) (domain.JSON, error) {
+// result says how the run ended. A program that was told to stop has done its work only if it says
+// so, with a result: exit code 0 alone says that it stopped.
+func (p *program) result(
+	ctx context.Context, state *os.ProcessState, err error, stdout, stderr *output,
+) (domain.JSON, error) {
 	if fault := p.talk.Load().fault(); fault != nil {
 		return "", fault
 	}
@@ -43,10 +46,12 @@ func (p *program) result(ctx context.Context, state *os.ProcessState, err error,
 	code, told := state.ExitCode(), p.told.Load()
 	ws, _ := state.Sys().(syscall.WaitStatus)
 	switch value := p.talk.Load().value(); {
-	case ws.Signaled() && ctx.Err() != nil, told && code == signalled+int(syscall.SIGTERM), told && code == 0 && value == nil:
+	case ws.Signaled() && ctx.Err() != nil, told && code == signalled+int(syscall.SIGTERM), told && code == 0 &&
+		value == nil:
 		return "", context.Cause(ctx)
 	case ws.Signaled():
-		return "", transient("signal", fmt.Errorf("killed by signal %d (%s)%s", ws.Signal(), ws.Signal(), stderr.lastLine()))
+		return "", transient("signal", fmt.Errorf("killed by signal %d (%s)%s", ws.Signal(), ws.Signal(),
+			stderr.lastLine()))
 	case code >= firstPermanent && code <= lastPermanent:
 		return "", permanent("exit_status", fmt.Errorf("exit status %d%s", code, stderr.lastLine()))
 	case code != 0:

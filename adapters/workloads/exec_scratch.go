@@ -15,17 +15,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// scratchPrefix begins the names of the folders in which workers keep the scratch directories of their runs.
+// scratchPrefix begins the names of the folders in which workers keep the scratch directories of
+// their runs.
 const scratchPrefix = "niyanta-exec-"
 
-// scratchRoom is the folder of one worker's scratch directories. The lock on it tells other workers that its owner lives.
+// scratchRoom is the folder of one worker's scratch directories. The lock on it tells other workers
+// that its owner lives.
 type scratchRoom struct {
 	path string
 	lock *os.File
 }
 
-// newScratchRoom removes what workers left that are gone, and makes a folder for this one's runs. With asOther, users other than the
-// worker's reach what is theirs in it.
+// newScratchRoom removes what workers left that are gone, and makes a folder for this one's runs.
+// With asOther, users other than the worker's reach what is theirs in it.
 func newScratchRoom(asOther bool) (*scratchRoom, error) {
 	parent, err := scratchParent(asOther)
 	if err != nil {
@@ -69,7 +71,8 @@ func lockedFolder(path string) *os.File {
 	return nil
 }
 
-// scratchParent is the folder for temporary files. With asOther it is one that every user can pass through.
+// scratchParent is the folder for temporary files. With asOther it is one that every user can pass
+// through.
 func scratchParent(asOther bool) (string, error) {
 	for _, parent := range slices.Compact([]string{os.TempDir(), "/tmp", "/var/tmp"}) {
 		if !asOther || executableByOthers(parent) {
@@ -79,7 +82,8 @@ func scratchParent(asOther bool) (string, error) {
 	return "", errors.New("no folder for temporary files can be entered by the users of programs")
 }
 
-// SweepScratch removes the scratch directories of workers of this user that are gone, and returns of how many workers.
+// SweepScratch removes the scratch directories of workers of this user that are gone, and returns
+// of how many workers.
 func SweepScratch() (int, error) {
 	n, err := sweepScratch(os.TempDir())
 	for _, parent := range []string{"/tmp", "/var/tmp"} {
@@ -136,7 +140,8 @@ func (r *scratchRoom) close() error {
 	return errors.Join(err, r.lock.Close())
 }
 
-// removeAll is os.RemoveAll for folders that their owner forbade to enter, too. Nothing writes there any more.
+// removeAll is os.RemoveAll for folders that their owner forbade to enter, too. Nothing writes
+// there any more.
 func removeAll(path string) error {
 	if os.RemoveAll(path) == nil {
 		return nil
@@ -150,7 +155,8 @@ func removeAll(path string) error {
 	return os.RemoveAll(path)
 }
 
-// ownedFolder reports whether a path is a folder, not a link, that is this user's and that nobody else can write to.
+// ownedFolder reports whether a path is a folder, not a link, that is this user's and that nobody
+// else can write to.
 func ownedFolder(path string) bool {
 	info, err := os.Lstat(path)
 	if err != nil || !info.IsDir() || info.Mode()&0o022 != 0 {

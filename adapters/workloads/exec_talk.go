@@ -72,7 +72,8 @@ func newConversation(t ports.Task, p ports.Progress) (*conversation, *os.File, e
 		_ = theirs.Close()
 		return nil, nil, fmt.Errorf("socketpair: %w", err)
 	}
-	return &conversation{task: t, progress: p, conn: conn, done: make(chan struct{}), broken: make(chan struct{})}, theirs, nil
+	return &conversation{task: t, progress: p, conn: conn, done: make(chan struct{}),
+		broken: make(chan struct{})}, theirs, nil
 }
 
 // start greets the program and listens to it.
@@ -159,8 +160,8 @@ func level(s string) string {
 	}
 }
 
-// checkpoint saves what the program sent and answers it. Every checkpoint has its answer, also one that was asked for: the program
-// waits for it.
+// checkpoint saves what the program sent and answers it. Every checkpoint has its answer, also one
+// that was asked for: the program waits for it.
 func (c *conversation) checkpoint(h heard) {
 	if len(h.Data) == 0 {
 		c.warn("a checkpoint on file descriptor 3 has no data")
@@ -181,8 +182,8 @@ func (c *conversation) checkpoint(h heard) {
 	c.say(said{Type: "checkpoint_saved"})
 }
 
-// ask asks the program to save its state, if it has ever spoken. It returns ports.ErrNoCheckpoint when nothing is left to save: the
-// program has saved, or it does not answer.
+// ask asks the program to save its state, if it has ever spoken. It returns ports.ErrNoCheckpoint
+// when nothing is left to save: the program has saved, or it does not answer.
 func (c *conversation) ask(ctx context.Context) error {
 	answer := make(chan error, 1)
 	c.mu.Lock()
@@ -223,7 +224,8 @@ func (c *conversation) ask(ctx context.Context) error {
 // askGrace is how long a program may take to answer a request for a checkpoint.
 const askGrace = 5 * time.Second
 
-// stop announces the end, and reports whether the program has ever spoken, so that it may be listening.
+// stop announces the end, and reports whether the program has ever spoken, so that it may be
+// listening.
 func (c *conversation) stop(cause error) bool {
 	reason := "cancelled"
 	switch {

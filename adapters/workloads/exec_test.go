@@ -29,7 +29,8 @@ func testHost(t *testing.T, o Options) *host {
 	return h
 }
 
-// eachIsolation runs a test with programs as users of their own, where this process may, and as its own user.
+// eachIsolation runs a test with programs as users of their own, where this process may, and as its
+// own user.
 func eachIsolation(t *testing.T, f func(t *testing.T, o Options)) {
 	t.Helper()
 	for _, users := range []string{"auto", "none"} {
@@ -50,7 +51,7 @@ func exec1(t *testing.T, p *recorder, script string) (domain.JSON, error) {
 	return run(t.Context(), &program{host: testHost(t, Options{ExecAllow: []string{"sh"}})}, shell(t, script), p)
 }
 
-func TestExecMapsExitCodes(t *testing.T) {
+func TestExec_AtEachExitCode_EndsAsDocumented(t *testing.T) {
 	for code, permanent := range map[int]bool{1: false, 63: false, 64: true, 78: true, 79: false, 255: false} {
 		_, err := exec1(t, &recorder{}, fmt.Sprintf("echo why >&2; exit %d", code))
 		requireRunError(t, err, "exit_status", permanent)
@@ -60,7 +61,7 @@ func TestExecMapsExitCodes(t *testing.T) {
 	requireRunError(t, err, "signal", false)
 }
 
-func TestExecKeepsOutputInLogsAndResult(t *testing.T) {
+func TestExec_WhatItPrints_IsKeptInLogsAndResult(t *testing.T) {
 	p := &recorder{}
 	out, err := exec1(t, p, `printf 'a\nb'; echo err >&2; printf '\377\n' >&2; echo $NIYANTA_WORKLOAD_ID $NIYANTA_GENERATION $NIYANTA_ATTEMPT`)
 	require.NoError(t, err)
@@ -136,8 +137,10 @@ func TestWholeRunes_CutsOnlyWhatCuttingBroke(t *testing.T) {
 		front, back bool
 		want        string
 	}{
-		{"\xa4x", true, false, "x"}, {"\x9f\x98\x80x", true, false, "x"}, {"x\xe2\x82", false, true, "x"}, {"x€", true, true, "x€"},
-		{"x\xe2\x82", false, false, "x\xe2\x82"}, {"\xa4\xa4\xa4\xa4", true, false, "\xa4\xa4\xa4\xa4"}, {"", true, true, ""},
+		{"\xa4x", true, false, "x"}, {"\x9f\x98\x80x", true, false, "x"}, {"x\xe2\x82", false, true, "x"}, {"x€",
+			true, true, "x€"},
+		{"x\xe2\x82", false, false, "x\xe2\x82"}, {"\xa4\xa4\xa4\xa4", true, false, "\xa4\xa4\xa4\xa4"}, {"", true,
+			true, ""},
 		{"a\xffb\xe2", false, true, "a\xffb\xe2"},
 	} {
 		assert.Equal(t, c.want, string(wholeRunes([]byte(c.in), c.front, c.back)), "%q", c.in)
@@ -147,7 +150,8 @@ func TestWholeRunes_CutsOnlyWhatCuttingBroke(t *testing.T) {
 func TestExec_WhenARunEndsByItself_TellsHowItEnded(t *testing.T) {
 	eachIsolation(t, func(t *testing.T, o Options) {
 		h := testHost(t, o)
-		for script, want := range map[string]string{"exit 0": "", "exit 3": "exit_status", "exit 65": "exit_status", "kill -TERM $$": "signal"} {
+		for script, want := range map[string]string{"exit 0": "", "exit 3": "exit_status", "exit 65": "exit_status",
+			"kill -TERM $$": "signal"} {
 			_, err := run(t.Context(), &program{host: h}, shell(t, script), &recorder{})
 			if want == "" {
 				require.NoError(t, err)
@@ -158,7 +162,8 @@ func TestExec_WhenARunEndsByItself_TellsHowItEnded(t *testing.T) {
 	})
 }
 
-// told runs a script, ends its context with a cause once it has printed a line, and returns how it ended.
+// told runs a script, ends its context with a cause once it has printed a line, and returns how it
+// ended.
 func told(t *testing.T, h *host, script string, cause error) (domain.JSON, *recorder, error) {
 	t.Helper()
 	p := &recorder{}
@@ -218,12 +223,13 @@ func TestExec_WhenToldToStop_IsDoneOnlyWithAResult(t *testing.T) {
 	}
 }
 
-func TestExecStartsOnlyWhatIsAllowed(t *testing.T) {
+func TestExec_WhenTheCommandIsNotAllowed_DoesNotStartIt(t *testing.T) {
 	dir := t.TempDir()
 	fake := filepath.Join(dir, "echo")
 	require.NoError(t, os.WriteFile(fake, []byte("#!/bin/sh\necho fake"), 0o700)) //nolint:gosec // a program
 	h := testHost(t, Options{ExecAllow: []string{"echo", " /bin/sh ", "no-such-program", "a/b", "/bin/../bin/ls"}})
-	assert.Equal(t, []string{"exec:/bin/sh", "exec:echo"}, h.allow.capabilities(), "one spelling each, and only what can be started")
+	assert.Equal(t, []string{"exec:/bin/sh", "exec:echo"}, h.allow.capabilities(),
+		"one spelling each, and only what can be started")
 	for command, allowed := range map[string]bool{
 		"echo": true, "/bin/sh": true, fake: false, "./echo": false, "../echo": false, "sh": false, "/usr/bin/echo": false,
 		"/bin/../bin/sh": false, "a/b": false, "no-such-program": false, "/bin/ls": false,
@@ -243,7 +249,8 @@ func TestNew_WhenProgramsCannotBeStarted_WarnsAndDoesNotOfferThem(t *testing.T) 
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(dir+"/plain", []byte("x"), 0o600))
 	var log strings.Builder
-	offer, err := New(Options{ExecAllow: []string{"sh", "no-such-program", dir, dir + "/plain", "./sh", "a\nb"}}, slog.New(slog.NewTextHandler(&log, nil)))
+	offer, err := New(Options{ExecAllow: []string{"sh", "no-such-program", dir, dir + "/plain", "./sh", "a\nb"}},
+		slog.New(slog.NewTextHandler(&log, nil)))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, offer.Close()) })
 	assert.Equal(t, []string{"exec:sh"}, offer.Capabilities)
@@ -321,7 +328,7 @@ func speaker(t *testing.T, how string) (ports.Workload, ports.Task) {
 	return &program{host: testHost(t, Options{ExecAllow: []string{self}})}, task(string(b))
 }
 
-func TestExecSpeaksOnFileDescriptor3(t *testing.T) {
+func TestExec_OnFileDescriptor3_Speaks(t *testing.T) {
 	for saved, refuse := range map[string]error{"checkpoint_saved": nil, "checkpoint_failed": errors.New("no")} {
 		w, tk := speaker(t, "")
 		tk.Checkpoint = []byte(`{"n":41}`)
@@ -338,7 +345,7 @@ func TestExecSpeaksOnFileDescriptor3(t *testing.T) {
 	}
 }
 
-func TestExecAsksForACheckpointAndAnnouncesTheEnd(t *testing.T) {
+func TestExec_WhenPaused_AsksForACheckpointAndAnnouncesTheEnd(t *testing.T) {
 	w, tk := speaker(t, "stay")
 	p := &recorder{}
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -365,7 +372,7 @@ func TestExec_WhenALineOnDescriptor3IsTooLong_FailsAtOnce(t *testing.T) {
 	assert.Less(t, time.Since(begun), 20*time.Second)
 }
 
-func TestAPlainProgramHasNoCheckpoint(t *testing.T) {
+func TestExec_WithAPlainProgram_HasNoCheckpoint(t *testing.T) {
 	_, err := (&program{}).Checkpoint(t.Context())
 	require.ErrorIs(t, err, ports.ErrNoCheckpoint)
 }

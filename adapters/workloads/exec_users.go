@@ -16,12 +16,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where the users of programs are taken from unless a range is stated: beyond what distributions and container runtimes hand out, or, in
-// a container with 65,536 users, below "nobody".
+// Where the users of programs are taken from unless a range is stated: beyond what distributions
+// and container runtimes hand out, or, in a container with 65,536 users, below "nobody".
 var automaticUsers = []userRange{{2_000_000_000, 2_000_009_999}, {64_000, 64_999}}
 
-// users hands out a user for each run. Workers of one machine share them: who holds the lock of a user holds the user. Safe for
-// concurrent use.
+// users hands out a user for each run. Workers of one machine share them: who holds the lock of a
+// user holds the user. Safe for concurrent use.
 type users struct {
 	userRange
 	stated bool // the operator gave the range, so that whatever runs under it is ours
@@ -38,7 +38,8 @@ type user struct {
 	lock *os.File
 }
 
-// newUsers returns the pool that a setting asks for; nil: programs run as the worker's own user, and why says why.
+// newUsers returns the pool that a setting asks for; nil: programs run as the worker's own user,
+// and why says why.
 func newUsers(setting string, log *slog.Logger) (u *users, why string, err error) {
 	r, auto, none, err := parseUsers(setting)
 	switch {
@@ -85,14 +86,16 @@ func mapped(file string, r userRange) bool {
 	}
 	for line := range strings.Lines(string(b)) {
 		var inside, outside, count uint64
-		if _, err := fmt.Sscan(line, &inside, &outside, &count); err == nil && inside <= uint64(r.first) && uint64(r.last) < inside+count {
+		if _, err := fmt.Sscan(line, &inside, &outside, &count); err == nil && inside <= uint64(r.first) &&
+			uint64(r.last) < inside+count {
 			return true
 		}
 	}
 	return false
 }
 
-// lockFolder returns the folder of the users' locks. It is the same for all workers of a machine, and nobody else's.
+// lockFolder returns the folder of the users' locks. It is the same for all workers of a machine,
+// and nobody else's.
 func lockFolder() (string, error) {
 	var errs []error
 	for _, parent := range []string{"/run", "/tmp"} {
@@ -133,8 +136,8 @@ func (u *users) take() (*user, error) {
 	return nil, transient("no_user", fmt.Errorf("none of the %d users for programs is free", u.size()))
 }
 
-// clear reports whether nothing runs under a user whose lock was free. What a worker that died left there is killed; what is
-// somebody else's is left alone, and so is the user.
+// clear reports whether nothing runs under a user whose lock was free. What a worker that died left
+// there is killed; what is somebody else's is left alone, and so is the user.
 func (u *users) clear(id uint32) bool {
 	found := (&identity{uid: id, own: true}).claim()
 	if len(found) == 0 {
@@ -149,10 +152,12 @@ func (u *users) clear(id uint32) bool {
 	return strays(id) == nil
 }
 
-// leftovers are the folders in which a program can leave files of its user beside its scratch directory.
+// leftovers are the folders in which a program can leave files of its user beside its scratch
+// directory.
 var leftovers = []string{"/tmp", "/var/tmp", "/dev/shm"}
 
-// giveBack removes what the user's programs left in the machine's temporary folders and lets the user go.
+// giveBack removes what the user's programs left in the machine's temporary folders and lets the
+// user go.
 func (u *user) giveBack() {
 	for _, folder := range leftovers {
 		entries, err := os.ReadDir(folder)
@@ -162,7 +167,8 @@ func (u *user) giveBack() {
 		for _, e := range entries {
 			if info, err := e.Info(); err == nil {
 				if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid == u.id {
-					_ = os.RemoveAll(filepath.Join(folder, e.Name())) // best effort: the next user of this number is a while away
+					// best effort: the next user of this number is a while away
+					_ = os.RemoveAll(filepath.Join(folder, e.Name()))
 				}
 			}
 		}

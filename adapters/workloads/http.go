@@ -40,7 +40,8 @@ type callInput struct {
 	TimeoutSeconds int               `json:"timeout_seconds"`
 }
 
-var callMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+var callMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+	http.MethodDelete}
 
 // reservedHeaders are ours or the connection's.
 var reservedHeaders = []string{
@@ -110,11 +111,13 @@ func (c *call) Execute(run context.Context, _ ports.Progress) (domain.JSON, erro
 	return answer(resp, body)
 }
 
-// failed notes for the operator what happened in detail, and returns what the customer may know of it.
+// failed notes for the operator what happened in detail, and returns what the customer may know of
+// it.
 func (c *call) failed(run context.Context, err error) error {
 	told := callError(run, err)
 	if c.log != nil {
-		c.log.Debug("http call failed", "workload_id", string(c.task.WorkloadID), "generation", c.task.Generation, "told", told, "error", err)
+		c.log.Debug("http call failed", "workload_id", string(c.task.WorkloadID), "generation", c.task.Generation,
+			"told", told, "error", err)
 	}
 	return told
 }
@@ -135,7 +138,8 @@ func (c *call) header(h http.Header) {
 
 // statusError says whether trying again may help: not when the endpoint understood and refused.
 func statusError(resp *http.Response, body []byte) error {
-	e := &ports.RunError{Type: "http_status", Err: fmt.Errorf("answered %s: %s", domain.CleanAndCut(resp.Status, 100), domain.CleanAndCut(string(body), 300))}
+	e := &ports.RunError{Type: "http_status", Err: fmt.Errorf("answered %s: %s", domain.CleanAndCut(resp.Status, 100),
+		domain.CleanAndCut(string(body), 300))}
 	switch code := resp.StatusCode; {
 	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests, code >= 500:
 		if after, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && after >= 0 {

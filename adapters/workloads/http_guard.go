@@ -26,8 +26,8 @@ var (
 // maxRedirects bounds how often a call is sent elsewhere; every hop passes the same guard.
 const maxRedirects = 5
 
-// newHTTPClient returns a client that refuses private addresses at the moment of connecting, after DNS, so that
-// neither a name nor a redirect leads around the guard. It uses no proxy.
+// newHTTPClient returns a client that refuses private addresses at the moment of connecting, after
+// DNS, so that neither a name nor a redirect leads around the guard. It uses no proxy.
 func newHTTPClient(allowPrivate bool) *http.Client {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	if !allowPrivate {
@@ -57,14 +57,14 @@ func newHTTPClient(allowPrivate bool) *http.Client {
 	}
 }
 
-// followHeaders are the headers that a redirect to another server takes along: what the content is, and which run it is. Any
-// other may carry a secret that was meant for the first server.
+// followHeaders are the headers that a redirect to another server takes along: what the content is,
+// and which run it is. Any other may carry a secret that was meant for the first server.
 var followHeaders = []string{
 	"Accept", "Accept-Language", "Content-Type", "Idempotency-Key", "Niyanta-Attempt", "Niyanta-Generation", "Niyanta-Workload-Id", "User-Agent",
 }
 
-// withholdHeaders removes what a redirect must not take along. Once a call has left the first server, what comes back to it counts as
-// the other one's.
+// withholdHeaders removes what a redirect must not take along. Once a call has left the first
+// server, what comes back to it counts as the other one's.
 func withholdHeaders(req *http.Request, via []*http.Request) {
 	req.Header.Del("Referer") // its path and query are the first server's to know
 	crossed := !sameServer(via[0].URL, req.URL)
@@ -78,8 +78,8 @@ func withholdHeaders(req *http.Request, via []*http.Request) {
 	}
 }
 
-// sameServer reports whether two URLs lead to the same host and port. One that only changes from http to https at the default
-// ports is the same.
+// sameServer reports whether two URLs lead to the same host and port. One that only changes from
+// http to https at the default ports is the same.
 func sameServer(from, to *url.URL) bool {
 	if !strings.EqualFold(from.Hostname(), to.Hostname()) {
 		return false
@@ -97,12 +97,14 @@ func portOf(u *url.URL) string {
 	return map[string]string{"http": "80", "https": "443"}[u.Scheme]
 }
 
-// globalIPv6 is all of IPv6 that is routed on the public internet. Outside of it lie loopback, link-local and private addresses, and
-// those in which an IPv4 address is written (::a.b.c.d, ::ffff:a.b.c.d, ::ffff:0:a.b.c.d, NAT64).
+// globalIPv6 is all of IPv6 that is routed on the public internet. Outside of it lie loopback,
+// link-local and private addresses, and those in which an IPv4 address is written (::a.b.c.d,
+// ::ffff:a.b.c.d, ::ffff:0:a.b.c.d, NAT64).
 var globalIPv6 = netip.MustParsePrefix("2000::/3")
 
-// notPublic are ranges beyond those that netip knows: shared, protocol, documentation, benchmark and reserved space, addresses of
-// clouds' own services, and ranges of global IPv6 in which an IPv4 address is written (Teredo, 6to4).
+// notPublic are ranges beyond those that netip knows: shared, protocol, documentation, benchmark
+// and reserved space, addresses of clouds' own services, and ranges of global IPv6 in which an IPv4
+// address is written (Teredo, 6to4).
 var notPublic = prefixes(
 	"0.0.0.0/8", "100.64.0.0/10", "168.63.129.16/32", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24",
 	"203.0.113.0/24", "240.0.0.0/4", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20",
@@ -128,14 +130,15 @@ func public(a netip.Addr) bool {
 	return !slices.ContainsFunc(notPublic, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// isatap reports whether an address is of the form …:0:5efe:a.b.c.d or …:200:5efe:a.b.c.d, which some systems send to a.b.c.d.
+// isatap reports whether an address is of the form …:0:5efe:a.b.c.d or …:200:5efe:a.b.c.d, which
+// some systems send to a.b.c.d.
 func isatap(a netip.Addr) bool {
 	b := a.As16()
 	return (b[8] == 0 || b[8] == 2) && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe
 }
 
-// callError says what went wrong in words that hold no names and addresses but those of the input, and whether trying again may
-// help. A call that ended with its run's context returns why.
+// callError says what went wrong in words that hold no names and addresses but those of the input,
+// and whether trying again may help. A call that ended with its run's context returns why.
 func callError(ctx context.Context, err error) error {
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError

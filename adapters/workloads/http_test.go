@@ -30,7 +30,7 @@ func httpRun(t *testing.T, allowPrivate bool, input any) (domain.JSON, error) {
 	return run(t.Context(), &call{client: client}, task(string(b)), &recorder{})
 }
 
-func TestHTTPCallsAnEndpointOncePerGeneration(t *testing.T) {
+func TestHTTP_AtAnyGeneration_CallsItsEndpointOnce(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, want := range map[string]string{
 			"Niyanta-Workload-Id": "wl_1", "Niyanta-Generation": "7", "Niyanta-Attempt": "2", "Idempotency-Key": "wl_1", "X-Mine": "1",
@@ -40,12 +40,13 @@ func TestHTTPCallsAnEndpointOncePerGeneration(t *testing.T) {
 		_, _ = fmt.Fprint(w, `{"ok":true}`)
 	}))
 	defer server.Close()
-	out, err := httpRun(t, true, map[string]any{"url": server.URL, "headers": map[string]string{"X-Mine": "1"}, "body": map[string]int{"a": 1}})
+	out, err := httpRun(t, true, map[string]any{"url": server.URL, "headers": map[string]string{"X-Mine": "1"},
+		"body": map[string]int{"a": 1}})
 	require.NoError(t, err)
 	assert.Contains(t, string(out), `"body":{"ok":true}`)
 }
 
-func TestHTTPTellsWhatTryingAgainMayMend(t *testing.T) {
+func TestHTTP_WhenACallFails_TellsWhetherTryingAgainMayHelp(t *testing.T) {
 	for status, permanent := range map[int]bool{400: true, 404: true, 408: false, 429: false, 500: false, 503: false} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "7")
@@ -64,7 +65,7 @@ func TestHTTPTellsWhatTryingAgainMayMend(t *testing.T) {
 	requireRunError(t, err, "network", false)
 }
 
-func TestHTTPRefusesPrivateAddressesAfterDNS(t *testing.T) {
+func TestHTTP_WhenANameResolvesToAPrivateAddress_Refuses(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(server.URL, "http://"))
@@ -78,7 +79,7 @@ func TestHTTPRefusesPrivateAddressesAfterDNS(t *testing.T) {
 	}
 }
 
-func TestARedirectPassesTheSameGuard(t *testing.T) {
+func TestHTTP_WhenRedirected_ChecksTheAddressAgain(t *testing.T) {
 	client := newHTTPClient(false)
 	req := httptest.NewRequest("GET", "http://169.254.169.254/latest", nil)
 	_, err := client.Transport.RoundTrip(req)
@@ -86,7 +87,7 @@ func TestARedirectPassesTheSameGuard(t *testing.T) {
 	require.Error(t, client.CheckRedirect(httptest.NewRequest("GET", "http://x", nil), make([]*http.Request, 6)))
 }
 
-func TestPublicAddresses(t *testing.T) {
+func TestPublic_OfEachKindOfAddress_SaysWhetherItIsPublic(t *testing.T) {
 	for _, hidden := range []string{"127.0.0.1", "10.0.0.1", "169.254.169.254", "8.8.8.8"} { // in IPv6, none is called
 		v4 := netip.MustParseAddr(hidden).As4()
 		hex := fmt.Sprintf("%02x%02x:%02x%02x", v4[0], v4[1], v4[2], v4[3])
@@ -96,7 +97,8 @@ func TestPublicAddresses(t *testing.T) {
 		} {
 			assert.False(t, public(netip.MustParseAddr(form)), form)
 		}
-		assert.Equal(t, hidden == "8.8.8.8", public(netip.MustParseAddr("::ffff:"+hidden)), "the same address, written otherwise")
+		assert.Equal(t, hidden == "8.8.8.8", public(netip.MustParseAddr("::ffff:"+hidden)),
+			"the same address, written otherwise")
 	}
 	for _, addr := range []string{
 		"0.1.2.3", "100.100.100.200", "100.127.255.255", "168.63.129.16", "192.0.0.192", "169.254.170.2", "fe80::1%eth0", "240.0.0.1", "3fff::1",
@@ -167,13 +169,15 @@ func TestHTTP_ARedirectToAnotherServer_TakesNoSecretsAlong(t *testing.T) {
 	}
 }
 
-func TestSameServer(t *testing.T) {
+func TestSameServer_OfTwoURLs_SaysWhetherTheyShareAServer(t *testing.T) {
 	for _, c := range []struct {
 		from, to string
 		want     bool
 	}{
-		{"http://a/x", "http://A/y", true}, {"http://a", "http://a:80", true}, {"https://a", "https://a:443/x", true}, {"http://a", "https://a", true},
-		{"https://a", "http://a", false}, {"http://a", "http://b.a", false}, {"http://a", "http://a:81", false}, {"http://a:8080", "https://a", false},
+		{"http://a/x", "http://A/y", true}, {"http://a", "http://a:80", true}, {"https://a", "https://a:443/x",
+			true}, {"http://a", "https://a", true},
+		{"https://a", "http://a", false}, {"http://a", "http://b.a", false}, {"http://a", "http://a:81",
+			false}, {"http://a:8080", "https://a", false},
 	} {
 		from, to := httptest.NewRequest("GET", c.from, nil).URL, httptest.NewRequest("GET", c.to, nil).URL
 		assert.Equal(t, c.want, sameServer(from, to), "%s %s", c.from, c.to)
@@ -211,7 +215,10 @@ func TestHTTP_WhenItFails_TellsNothingOfTheNetwork(t *testing.T) {
 	_, err := httpRun(t, false, map[string]any{"url": "http://localhost:1"})
 	requireRunError(t, err, "address_refused", true)
 	assert.NotContains(t, err.Error(), "127.0.0.1")
-	loop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", http.StatusFound) }))
+	loop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+		r *http.Request) {
+		http.Redirect(w, r, "/x", http.StatusFound)
+	}))
 	defer loop.Close()
 	_, err = httpRun(t, true, map[string]any{"url": loop.URL})
 	requireRunError(t, err, "redirect", true)
@@ -283,7 +290,8 @@ func TestHTTP_AddressesAreCheckedAfterDNSOnEveryHop(t *testing.T) {
 	// The guard sits below DNS and redirects, where connections are made.
 	transport, ok := client.Transport.(*http.Transport)
 	require.True(t, ok)
-	for _, address := range []string{"127.0.0.1:1", "[::1]:1", "localhost:1", "[::ffff:10.0.0.1]:1", "[::7f00:1]:1", "0.0.0.0:1"} {
+	for _, address := range []string{"127.0.0.1:1", "[::1]:1", "localhost:1", "[::ffff:10.0.0.1]:1", "[::7f00:1]:1",
+		"0.0.0.0:1"} {
 		_, err := transport.DialContext(t.Context(), "tcp", address)
 		require.Error(t, err, address)
 		require.ErrorIs(t, err, errPrivate, address)

@@ -8,13 +8,15 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// What programs and endpoints return is kept exactly: JSON as JSON, text as a string, and what a store or a reader would change or
-// refuse as a domain.EncodedResult in its place. None of it makes a run that succeeded fail.
+// What programs and endpoints return is kept exactly: JSON as JSON, text as a string, and what a
+// store or a reader would change or refuse as a domain.EncodedResult in its place. None of it makes
+// a run that succeeded fail.
 
 // contentTypeBytes is the content type of what is neither JSON nor text.
 const contentTypeBytes = "application/octet-stream"
 
-// keepJSON returns a JSON text that fits within limit and can be stored as part of a result, or its bytes in encoded form.
+// keepJSON returns a JSON text that fits within limit and can be stored as part of a result, or its
+// bytes in encoded form.
 func keepJSON(b []byte, contentType string, limit int) json.RawMessage {
 	// It will stand in an object, one level deeper.
 	if e, _, flawed := domain.DecodeResult(domain.CleanResult(domain.JSON(`[` + string(b) + `]`))); flawed {
@@ -65,7 +67,8 @@ func encode(b []byte, contentType string, flaw domain.Flaw, limit int) json.RawM
 	return out
 }
 
-// wholeRunes cuts the parts of characters that cutting left at the beginning or the end of a text. What is not UTF-8 stays as it is.
+// wholeRunes cuts the parts of characters that cutting left at the beginning or the end of a text.
+// What is not UTF-8 stays as it is.
 func wholeRunes(b []byte, cutFront, cutBack bool) []byte {
 	whole := b
 	for n := 0; cutFront && n < utf8.UTFMax-1 && len(whole) > 0 && !utf8.RuneStart(whole[0]); n++ {

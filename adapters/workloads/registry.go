@@ -16,10 +16,11 @@ import (
 
 // Options say what a worker lets the built-in types do.
 type Options struct {
-	// ExecAllow are the programs that exec may start; none: the type is not offered. See allowList for how they are spelled.
+	// ExecAllow are the programs that exec may start; none: the type is not offered. See allowList
+	// for how they are spelled.
 	ExecAllow []string
-	// ExecEnv are the variables that input may set beyond the default ones: "program=NAME NAME", "*=NAME" for every program. A name may
-	// end in "*".
+	// ExecEnv are the variables that input may set beyond the default ones: "program=NAME NAME",
+	// "*=NAME" for every program. A name may end in "*".
 	ExecEnv []string
 	// ExecUsers are the users that programs run as: "auto" or "", "none", or "first-last".
 	ExecUsers string
@@ -27,8 +28,8 @@ type Options struct {
 	Slots int
 	// Dumpable tells that other processes of the worker's user can look into it.
 	Dumpable bool
-	// OnlyPrograms tells that this process starts no children but programs of exec, so that everything that programs leave behind may
-	// become this process's child and be ended by it.
+	// OnlyPrograms tells that this process starts no children but programs of exec, so that
+	// everything that programs leave behind may become this process's child and be ended by it.
 	OnlyPrograms bool
 	// HTTPAllowPrivate lets http call private, loopback and link-local addresses.
 	HTTPAllowPrivate bool
@@ -45,8 +46,8 @@ type Offer struct {
 	room *scratchRoom
 }
 
-// New returns what a worker with these options offers, and logs what it leaves out and how programs are kept apart. Close it when
-// the last run has ended.
+// New returns what a worker with these options offers, and logs what it leaves out and how programs
+// are kept apart. Close it when the last run has ended.
 func New(o Options, log *slog.Logger) (*Offer, error) {
 	client := newHTTPClient(o.HTTPAllowPrivate)
 	offer := &Offer{Types: map[string]ports.WorkloadFactory{

@@ -49,7 +49,8 @@ func (s *sleep) Init(_ context.Context, t ports.Task) error {
 	if t.Checkpoint != nil {
 		var st sleepState
 		if err := json.Unmarshal(t.Checkpoint, &st); err != nil || st.Step < 0 || st.Step > s.in.Steps {
-			return permanent("invalid_checkpoint", fmt.Errorf("the checkpoint is not one of sleep: %.100q", t.Checkpoint))
+			return permanent("invalid_checkpoint", fmt.Errorf("the checkpoint is not one of sleep: %.100q",
+				t.Checkpoint))
 		}
 		s.from = st.Step
 		s.step.Store(st.Step)

@@ -13,7 +13,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Only a run whose error says that it stopped because it was asked to is paused or released; see ports.Workload.
+// Only a run whose error says that it stopped because it was asked to is paused or released; see
+// ports.Workload.
 func TestBuiltInTypes_WhenStopped_SayThatTheyStopped(t *testing.T) {
 	began := make(chan struct{}, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

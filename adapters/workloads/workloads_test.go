@@ -33,9 +33,11 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// keep is a worker in a process of its own: it runs a script as Options and arguments say, and prints what is left of it.
+// keep is a worker in a process of its own: it runs a script as Options and arguments say, and
+// prints what is left of it.
 func keep(users, how, script string) error {
-	h, err := newHost(Options{ExecAllow: []string{"sh"}, ExecUsers: users, OnlyPrograms: true}, slog.New(slog.DiscardHandler))
+	h, err := newHost(Options{ExecAllow: []string{"sh"}, ExecUsers: users, OnlyPrograms: true},
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
@@ -113,7 +115,8 @@ func (r *recorder) text(stream string) string {
 }
 
 func task(input string) ports.Task {
-	return ports.Task{Assignment: ports.Assignment{WorkloadID: "wl_1", CustomerID: "cust_a", Generation: 7, Attempt: 2, Input: domain.JSON(input)}}
+	return ports.Task{Assignment: ports.Assignment{WorkloadID: "wl_1", CustomerID: "cust_a", Generation: 7,
+		Attempt: 2, Input: domain.JSON(input)}}
 }
 
 // run runs a workload to its end.
@@ -133,7 +136,7 @@ func requireRunError(t *testing.T, err error, errorType string, permanent bool) 
 	require.Equal(t, permanent, re.Permanent, "%v", err)
 }
 
-func TestSleepSleepsInStepsAndResumes(t *testing.T) {
+func TestSleep_WhenInterrupted_ResumesAtItsStep(t *testing.T) {
 	p := &recorder{}
 	out, err := run(t.Context(), &sleep{}, task(`{"duration_ms":20,"steps":4}`), p)
 	require.NoError(t, err)
@@ -149,7 +152,7 @@ func TestSleepSleepsInStepsAndResumes(t *testing.T) {
 	requireRunError(t, err, "invalid_checkpoint", true)
 }
 
-func TestSleepEndsWithItsContextAndTellsItsStep(t *testing.T) {
+func TestSleep_WhenItsContextEnds_EndsAndTellsItsStep(t *testing.T) {
 	w := &sleep{}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	require.NoError(t, w.Init(ctx, task(`{"duration_ms":600000,"steps":60000}`[:len(`{"duration_ms":600000,"steps":6000`)]+`}`)))
@@ -166,7 +169,7 @@ func TestSleepEndsWithItsContextAndTellsItsStep(t *testing.T) {
 	require.ErrorIs(t, err, ports.ErrPaused)
 }
 
-func TestBadInputIsPermanentAndNamesTheField(t *testing.T) {
+func TestInput_WhenItIsBad_FailsForGoodAndNamesTheField(t *testing.T) {
 	h := testHost(t, Options{ExecAllow: []string{"sh"}})
 	for input, c := range map[string]struct {
 		w     ports.Workload

@@ -14,7 +14,8 @@ type Input struct {
 	CheckpointEvery int `json:"checkpoint_every,omitempty"`
 }
 
-// State is what a checkpoint holds: how many files are done, in the fixed order of Files, and the counts so far.
+// State is what a checkpoint holds: how many files are done, in the fixed order of Files, and the
+// counts so far.
 type State struct {
 	Done     int              `json:"done"`
 	Packages map[string]Stats `json:"packages"`
@@ -58,7 +59,8 @@ func Run(ctx context.Context, t *niyanta.Task[Input, State]) (Output, error) {
 		state.Done = i + 1
 		if state.Done%every == 0 {
 			percent := 100 * float64(state.Done) / float64(len(files))
-			progress := niyanta.Progress{Percent: percent, Message: fmt.Sprintf("%d of %d files", state.Done, len(files))}
+			progress := niyanta.Progress{Percent: percent, Message: fmt.Sprintf("%d of %d files", state.Done,
+				len(files))}
 			if err := t.Checkpoint(ctx, state, progress); err != nil {
 				return Output{}, err
 			}

@@ -1,5 +1,5 @@
-// Package niyantatest runs a workload type in a test, without servers. It crashes, pauses, drains or retries runs, to prove
-// that none of it costs anything.
+// Package niyantatest runs a workload type in a test, without servers. It crashes, pauses, drains
+// or retries runs, to prove that none of it costs anything.
 package niyantatest
 
 import (
@@ -22,8 +22,8 @@ type Kit[In, State, Out any] struct {
 
 	// MaxRuns ends a test whose workload never finishes; 0 means 1000.
 	MaxRuns int
-	// MaxRetries is how often a run is tried again after a failure of its own that is not permanent; 0: never. The kit does
-	// not wait in between: see RetryAfter.
+	// MaxRetries is how often a run is tried again after a failure of its own that is not
+	// permanent; 0: never. The kit does not wait in between: see RetryAfter.
 	MaxRetries int
 	// Timeout ends the context of a run with niyanta.ErrTimeout; 0: nothing does.
 	Timeout time.Duration
@@ -40,7 +40,9 @@ type Kit[In, State, Out any] struct {
 }
 
 // New returns a kit for a definition and its handler.
-func New[In, State, Out any](d *niyanta.Definition[In, State, Out], h niyanta.Handler[In, State, Out]) *Kit[In, State, Out] {
+func New[In, State, Out any](
+	d *niyanta.Definition[In, State, Out], h niyanta.Handler[In, State, Out],
+) *Kit[In, State, Out] {
 	k := &Kit[In, State, Out]{def: d}
 	d.Handle(registrar(func(f ports.WorkloadFactory) { k.factory = f }), h)
 	return k
@@ -59,8 +61,8 @@ func (k *Kit[In, State, Out]) Run(ctx context.Context, in In) (Out, error) {
 	return k.run(ctx, in, 0, nil)
 }
 
-// RunCrashingAfter runs the workload and crashes every run after its n-th checkpoint (n >= 1), each time starting another
-// from what was saved, until one ends by itself.
+// RunCrashingAfter runs the workload and crashes every run after its n-th checkpoint (n >= 1), each
+// time starting another from what was saved, until one ends by itself.
 func (k *Kit[In, State, Out]) RunCrashingAfter(ctx context.Context, n int, in In) (Out, error) {
 	if n < 1 {
 		var none Out
@@ -69,10 +71,10 @@ func (k *Kit[In, State, Out]) RunCrashingAfter(ctx context.Context, n int, in In
 	return k.run(ctx, in, n, errCrash)
 }
 
-// RunStoppingAfter runs the workload and ends the context of every run after its n-th checkpoint (n >= 1), with one of
-// niyanta.ErrPaused, ErrDraining, ErrPreempted and ErrLeaseLost as its cause. Another run continues when the handler has
-// returned, until one ends by itself. Except after ErrLeaseLost, a run may still save one checkpoint; the next one fails
-// with the cause.
+// RunStoppingAfter runs the workload and ends the context of every run after its n-th checkpoint (n
+// >= 1), with one of niyanta.ErrPaused, ErrDraining, ErrPreempted and ErrLeaseLost as its cause.
+// Another run continues when the handler has returned, until one ends by itself. Except after
+// ErrLeaseLost, a run may still save one checkpoint; the next one fails with the cause.
 func (k *Kit[In, State, Out]) RunStoppingAfter(ctx context.Context, n int, cause error, in In) (Out, error) {
 	var none Out
 	switch {
@@ -86,7 +88,8 @@ func (k *Kit[In, State, Out]) RunStoppingAfter(ctx context.Context, n int, cause
 
 // resumes reports whether a run that was stopped may save where it stopped.
 func resumes(cause error) bool {
-	return errors.Is(cause, niyanta.ErrPaused) || errors.Is(cause, niyanta.ErrDraining) || errors.Is(cause, niyanta.ErrPreempted)
+	return errors.Is(cause, niyanta.ErrPaused) || errors.Is(cause, niyanta.ErrDraining) ||
+		errors.Is(cause, niyanta.ErrPreempted)
 }
 
 func (k *Kit[In, State, Out]) run(ctx context.Context, in In, stopAfter int, cause error) (Out, error) {
@@ -137,7 +140,9 @@ func (k *Kit[In, State, Out]) retries(err error) bool {
 }
 
 // once is one run on one worker.
-func (k *Kit[In, State, Out]) once(ctx context.Context, input domain.JSON, stopAfter int, cause error) (domain.JSON, error) {
+func (k *Kit[In, State, Out]) once(
+	ctx context.Context, input domain.JSON, stopAfter int, cause error,
+) (domain.JSON, error) {
 	if k.Timeout > 0 {
 		var done context.CancelFunc
 		ctx, done = context.WithTimeoutCause(ctx, k.Timeout, niyanta.ErrTimeout)
@@ -188,8 +193,8 @@ func (k *Kit[In, State, Out]) log(line string) {
 // Checkpoints returns the states saved by the last Run, oldest first.
 func (k *Kit[In, State, Out]) Checkpoints() []State { return append([]State(nil), k.states...) }
 
-// RetryAfter returns what the failures asked for that were tried again, in order: the time of niyanta.RetryAfter, or -1
-// for the usual backoff.
+// RetryAfter returns what the failures asked for that were tried again, in order: the time of
+// niyanta.RetryAfter, or -1 for the usual backoff.
 func (k *Kit[In, State, Out]) RetryAfter() []time.Duration {
 	return append([]time.Duration(nil), k.waits...)
 }
@@ -200,7 +205,8 @@ func (k *Kit[In, State, Out]) Runs() int { return k.runs }
 // Log returns what the last Run wrote.
 func (k *Kit[In, State, Out]) Log() []string { return append([]string(nil), k.lines...) }
 
-// progress counts checkpoints and stops the run after the n-th. When it is lost, nothing of it gets out from then on.
+// progress counts checkpoints and stops the run after the n-th. When it is lost, nothing of it gets
+// out from then on.
 type progress[State any] struct {
 	mu     sync.Mutex
 	left   int

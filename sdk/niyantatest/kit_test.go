@@ -91,7 +91,9 @@ func TestKit_WhenACrashedRunReturns_LosesItsResult(t *testing.T) {
 
 func TestKit_WhenTheHandlerFails_ReturnsItsError(t *testing.T) {
 	boom := errors.New("boom")
-	k := niyantatest.New(sum, func(context.Context, *niyanta.Task[in, state]) (int, error) { return 0, niyanta.Permanent(boom) })
+	k := niyantatest.New(sum, func(context.Context, *niyanta.Task[in, state]) (int, error) {
+		return 0, niyanta.Permanent(boom)
+	})
 	_, err := k.Run(t.Context(), in{})
 	require.ErrorIs(t, err, boom)
 	_, err = k.RunCrashingAfter(t.Context(), 0, in{})

@@ -37,12 +37,13 @@ type Agent struct {
 	moved   []*run // runs with progress to report
 	logged  []*run // runs with log lines to report
 	flights map[*flight]struct{}
-	// What wakes loops: there is something to report, there are log lines, the next heartbeat should not wait.
+	// What wakes loops: there is something to report, there are log lines, the next heartbeat
+	// should not wait.
 	wake, wakeLines, urgent chan struct{}
 }
 
-// NewAgent returns an agent without a session. ctx bounds everything it will ever run. CodeInvalidInput names what is
-// wrong with cfg.
+// NewAgent returns an agent without a session. ctx bounds everything it will ever run.
+// CodeInvalidInput names what is wrong with cfg.
 func NewAgent(ctx context.Context, cfg Config, deps Deps) (*Agent, error) {
 	if cfg.StopGrace == 0 {
 		cfg.StopGrace = DefaultStopGrace
@@ -65,7 +66,8 @@ func (a *Agent) nudge() { token(a.wake) }
 // nudgeLines wakes the loop that sends log lines.
 func (a *Agent) nudgeLines() { token(a.wakeLines) }
 
-// hurry has the next heartbeat sent soon, because the inventory has changed in a way that the coordinator waits for.
+// hurry has the next heartbeat sent soon, because the inventory has changed in a way that the
+// coordinator waits for.
 func (a *Agent) hurry() { token(a.urgent) }
 
 func token(c chan<- struct{}) {
@@ -75,7 +77,8 @@ func token(c chan<- struct{}) {
 	}
 }
 
-// Idle reports whether nothing runs, nothing is left to report, and no report of the session is without its answer.
+// Idle reports whether nothing runs, nothing is left to report, and no report of the session is
+// without its answer.
 func (a *Agent) Idle() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

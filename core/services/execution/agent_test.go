@@ -16,7 +16,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-func TestARunIsStartedAndCompletedInOneBatch(t *testing.T) {
+func TestRun_WhenItIsShort_IsStartedAndCompletedInOneBatch(t *testing.T) {
 	batches := 0
 	b := newBench(t, 1, one(&script{}))
 	b.plane.report = func([]ports.Report) ([]ports.ReportAnswer, error) { batches++; return nil, nil }
@@ -28,19 +28,26 @@ func TestARunIsStartedAndCompletedInOneBatch(t *testing.T) {
 	assert.True(t, b.Idle())
 }
 
-func TestTheEndOfARunIsReportedAsWhatItWas(t *testing.T) {
+func TestRun_HoweverItEnds_IsReportedAsWhatItWas(t *testing.T) {
 	after := 3 * time.Second
 	for name, c := range map[string]struct {
 		script  *script
 		failure domain.Failure
 	}{
-		"an error is transient": {&script{execute: func(context.Context, ports.Progress) (domain.JSON, error) { return "", errors.New("boom") }},
+		"an error is transient": {&script{execute: func(context.Context, ports.Progress) (domain.JSON,
+			error) {
+			return "", errors.New("boom")
+		}},
 			domain.Failure{Type: "error", Message: "boom"}},
 		"a run error says more": {&script{execute: func(context.Context, ports.Progress) (domain.JSON, error) {
 			return "", &ports.RunError{Type: "exit_status", Permanent: true, RetryAfter: &after, Err: errors.New("64")}
 		}}, domain.Failure{Type: "exit_status", Message: "64", Permanent: true}},
-		"init may fail": {&script{init: func(ports.Task) error { return errors.New("no") }}, domain.Failure{Type: "error", Message: "no"}},
-		"a panic is a failure": {&script{execute: func(context.Context, ports.Progress) (domain.JSON, error) { panic("oh") }},
+		"init may fail": {&script{init: func(ports.Task) error { return errors.New("no") }},
+			domain.Failure{Type: "error", Message: "no"}},
+		"a panic is a failure": {&script{execute: func(context.Context, ports.Progress) (domain.JSON,
+			error) {
+			panic("oh")
+		}},
 			domain.Failure{Type: "panic", Message: "panic in Execute: oh"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -59,7 +66,7 @@ func TestTheEndOfARunIsReportedAsWhatItWas(t *testing.T) {
 	}
 }
 
-func TestAssignmentsThatCannotBeTakenAreDeclined(t *testing.T) {
+func TestAssign_WhenItCannotBeTaken_IsDeclined(t *testing.T) {
 	b := newBench(t, 1, one(&script{execute: untilCancelled}))
 	b.assign("wl_1", 1)
 	b.assign("wl_2", 1)
@@ -73,8 +80,9 @@ func TestAssignmentsThatCannotBeTakenAreDeclined(t *testing.T) {
 	assert.Equal(t, []domain.Event{domain.EventStart, domain.EventRelease}, b.plane.events("wl_1"))
 }
 
-// A message may be late by more than a whole run: after a cancel was acknowledged, or a result committed, nothing of it starts again.
-func TestAnAssignmentThatArrivesAfterItsRunEndedDoesNotStartItAgain(t *testing.T) {
+// A message may be late by more than a whole run: after a cancel was acknowledged, or a result
+// committed, nothing of it starts again.
+func TestAssign_WhenItsRunHasEnded_DoesNotStartItAgain(t *testing.T) {
 	b := newBench(t, 5, one(&script{}))
 	b.assign("wl_1", 2)
 	b.settle()
@@ -88,7 +96,7 @@ func TestAnAssignmentThatArrivesAfterItsRunEndedDoesNotStartItAgain(t *testing.T
 	assert.Len(t, b.plane.events("wl_1"), 4, "a new generation does")
 }
 
-func TestRepeatedAndReorderedCommandsAreHarmless(t *testing.T) {
+func TestCommands_RepeatedAndReordered_AreHarmless(t *testing.T) {
 	b := newBench(t, 5, one(&script{execute: untilCancelled}))
 	b.assign("wl_1", 2)
 	b.assign("wl_1", 2) // repeated
@@ -110,7 +118,7 @@ func TestRepeatedAndReorderedCommandsAreHarmless(t *testing.T) {
 	assert.True(t, b.Idle())
 }
 
-func TestALostAnswerIsRepeatedWithTheSameReports(t *testing.T) {
+func TestReports_WhenTheirAnswerIsLost_AreSentAgainUnchanged(t *testing.T) {
 	b := newBench(t, 1, one(&script{}))
 	var seen []string
 	b.plane.report = func(rs []ports.Report) ([]ports.ReportAnswer, error) {
@@ -127,14 +135,15 @@ func TestALostAnswerIsRepeatedWithTheSameReports(t *testing.T) {
 	require.ErrorIs(t, b.Flush(t.Context()), errAway)
 	require.False(t, b.Idle())
 	require.NoError(t, b.Beat(t.Context()))
-	require.Equal(t, []ports.InventoryItem{{WorkloadID: "wl_1", Generation: 1, State: ports.RunReporting}}, b.plane.beats[0].Inventory,
+	require.Equal(t, []ports.InventoryItem{{WorkloadID: "wl_1", Generation: 1, State: ports.RunReporting}},
+		b.plane.beats[0].Inventory,
 		"it stays in the inventory until its end is acknowledged")
 	b.flush()
 	assert.Equal(t, seen[:2], seen[2:])
 	assert.True(t, b.Idle())
 }
 
-func TestAFencedAnswerStopsTheRun(t *testing.T) {
+func TestReports_WhenFenced_StopTheRun(t *testing.T) {
 	for _, out := range []domain.Outcome{domain.OutcomeFenced, domain.OutcomeNotFound} {
 		cause, started := make(chan error, 1), make(chan struct{})
 		b := newBench(t, 1, one(&script{execute: func(ctx context.Context, _ ports.Progress) (domain.JSON, error) {
@@ -156,7 +165,7 @@ func TestAFencedAnswerStopsTheRun(t *testing.T) {
 	}
 }
 
-func TestACancelledWorkloadsRunLearnsWhy(t *testing.T) {
+func TestReports_WhenTheWorkloadWasCancelled_TellTheRunWhy(t *testing.T) {
 	b := newBench(t, 1, one(&script{execute: untilCancelled}))
 	cancelled := []ports.ReportAnswer{{Outcome: domain.OutcomeFenced, Status: domain.StatusCancelled}}
 	b.plane.report = func(rs []ports.Report) ([]ports.ReportAnswer, error) {
@@ -173,7 +182,7 @@ func TestACancelledWorkloadsRunLearnsWhy(t *testing.T) {
 	assert.True(t, b.Idle())
 }
 
-func TestAReportThatIsRefusedDoesNotHoldUpOthers(t *testing.T) {
+func TestReports_WhenOneIsRefused_DoNotHoldUpOthers(t *testing.T) {
 	b := newBench(t, 2, one(&script{}))
 	b.plane.report = func(rs []ports.Report) ([]ports.ReportAnswer, error) {
 		for _, r := range rs {
@@ -198,7 +207,10 @@ func TestAgent_WhenARunSucceeds_ReportsASuccessWhateverItReturned(t *testing.T) 
 		"large": domain.JSON(`"` + strings.Repeat("x", 2<<20) + `"`), "sound": `{"a":1}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, 1, one(&script{execute: func(context.Context, ports.Progress) (domain.JSON, error) { return result, nil }}))
+			b := newBench(t, 1, one(&script{execute: func(context.Context, ports.Progress) (domain.JSON,
+				error) {
+				return result, nil
+			}}))
 			b.assign("wl_1", 1)
 			b.settle()
 			last := b.plane.last("wl_1")
@@ -239,7 +251,7 @@ func TestAgent_WhenAReportIsTooLargeForTheCarrier_SendsItInPiecesAndInOrder(t *t
 	assert.True(t, b.Idle())
 }
 
-func TestTimeoutsFailTheRun(t *testing.T) {
+func TestRun_AfterItsTimeout_Fails(t *testing.T) {
 	b := newBench(t, 1, one(&script{execute: untilCancelled}))
 	b.assign("wl_1", 1, func(a *ports.Assignment) { a.TimeoutMS = 5000 })
 	require.Eventually(t, func() bool {
@@ -252,9 +264,13 @@ func TestTimeoutsFailTheRun(t *testing.T) {
 	assert.Equal(t, domain.Failure{Type: "timeout", Message: "timed out after 5s"}, *b.plane.last("wl_1").Failure)
 }
 
-func TestAFullWorkerNeverRunsMoreThanItsSlots(t *testing.T) {
+func TestAgent_WhenFull_NeverRunsMoreThanItsSlots(t *testing.T) {
 	release := make(chan struct{})
-	b := newBench(t, 2, one(&script{execute: func(context.Context, ports.Progress) (domain.JSON, error) { <-release; return "", nil }}))
+	b := newBench(t, 2, one(&script{execute: func(context.Context, ports.Progress) (domain.JSON,
+		error) {
+		<-release
+		return "", nil
+	}}))
 	b.assign("wl_1", 1)
 	b.assign("wl_2", 1)
 	b.command(ports.CommandCancel, "wl_1", 1) // ignores its context: its slot stays taken

@@ -25,9 +25,10 @@ func TestAgent_AProgramThatIsNotOffered_IsDeclinedNotFailed(t *testing.T) {
 }
 
 func TestAgent_RegistersItsProgramsAsCapabilities(t *testing.T) {
-	b := newBench(t, 1, map[string]func() *script{"exec": func() *script { return &script{} }}, func(c *execution.Config) {
-		c.Capabilities = []string{"exec:ffmpeg"}
-	})
+	b := newBench(t, 1, map[string]func() *script{"exec": func() *script { return &script{} }},
+		func(c *execution.Config) {
+			c.Capabilities = []string{"exec:ffmpeg"}
+		})
 	assert.Equal(t, []string{"exec", "exec:ffmpeg"}, b.plane.sessions[0].Capabilities)
 	b.assign("wl_1", 1, func(a *ports.Assignment) { a.Type, a.Input = "exec", `{"command":["ffmpeg"]}` })
 	b.settle()

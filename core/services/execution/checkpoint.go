@@ -16,9 +16,12 @@ const (
 	retryMax   = 2 * time.Second
 )
 
-// persist calls f until it succeeds, says that trying again is pointless, or the session is over. next returns the context
-// of the next call, or why there is none. What a transport fails with is no outcome: the call is made again.
-func (a *Agent) persist(r *run, next func() (context.Context, error), f func(ctx context.Context, ref ports.SessionRef) error) error {
+// persist calls f until it succeeds, says that trying again is pointless, or the session is over.
+// next returns the context of the next call, or why there is none. What a transport fails with is
+// no outcome: the call is made again.
+func (a *Agent) persist(
+	r *run, next func() (context.Context, error), f func(ctx context.Context, ref ports.SessionRef) error,
+) error {
 	for delay := retryFirst; ; delay = min(2*delay, retryMax) {
 		ctx, err := next()
 		if err != nil {
@@ -37,8 +40,10 @@ func (a *Agent) persist(r *run, next func() (context.Context, error), f func(ctx
 		if ctx.Err() != nil {
 			continue
 		}
-		a.deps.Log.Log(ctx, logLevel(delay), "checkpoint: no coordinator answers, trying again", "workload_id", string(r.key.WorkloadID), "in", delay, "error", err)
-		if err := a.deps.Sleep(ctx, delay/2+time.Duration(a.deps.IDs.Float64()*float64(delay))); err != nil && ctx.Err() == nil {
+		a.deps.Log.Log(ctx, logLevel(delay), "checkpoint: no coordinator answers, trying again", "workload_id",
+			string(r.key.WorkloadID), "in", delay, "error", err)
+		if err := a.deps.Sleep(ctx, delay/2+time.Duration(a.deps.IDs.Float64()*float64(delay))); err != nil &&
+			ctx.Err() == nil {
 			return err // the process is gone; whether ctx has ended is for next to look at
 		}
 	}
@@ -60,7 +65,8 @@ func (a *Agent) restore(r *run) ([]byte, error) {
 		if ref.SessionID != r.session {
 			return ports.ErrLeaseLost
 		}
-		c, err := a.deps.Plane.LoadCheckpoint(ctx, ref, r.key.WorkloadID, r.key.Generation, r.assignment.CheckpointSequence)
+		c, err := a.deps.Plane.LoadCheckpoint(ctx, ref, r.key.WorkloadID, r.key.Generation,
+			r.assignment.CheckpointSequence)
 		data = c.Data
 		return err
 	})
@@ -78,15 +84,16 @@ func (a *Agent) restore(r *run) ([]byte, error) {
 // Checkpoint implements ports.Progress.
 func (r *run) Checkpoint(ctx context.Context, data []byte, percent *float64, message string) error {
 	if len(data) > domain.MaxInlineCheckpoint {
-		return domain.NewError(domain.CodeTooLarge, "a checkpoint is at most %d bytes, this one has %d", domain.MaxInlineCheckpoint, len(data))
+		return domain.NewError(domain.CodeTooLarge, "a checkpoint is at most %d bytes, this one has %d",
+			domain.MaxInlineCheckpoint, len(data))
 	}
 	saving := &saving{run: r, ctx: ctx}
 	defer saving.close()
 	return r.agent.save(saving, data, percent, message)
 }
 
-// save stores one checkpoint. While its outcome is unknown, the same bytes are sent again under the same sequence, so that
-// an acknowledged checkpoint is durable exactly once.
+// save stores one checkpoint. While its outcome is unknown, the same bytes are sent again under the
+// same sequence, so that an acknowledged checkpoint is durable exactly once.
 func (a *Agent) save(s *saving, data []byte, percent *float64, message string) error {
 	r := s.run
 	r.saving.Lock()

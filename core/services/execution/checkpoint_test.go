@@ -14,7 +14,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-func TestACheckpointBehindALostAnswerIsSentAgainUnderItsSequence(t *testing.T) {
+func TestCheckpoint_WhenItsAnswerIsLost_IsSentAgainUnderItsSequence(t *testing.T) {
 	tries := 0
 	b := newBench(t, 1, one(&script{execute: func(ctx context.Context, p ports.Progress) (domain.JSON, error) {
 		for i := range 2 {
@@ -41,7 +41,7 @@ func TestACheckpointBehindALostAnswerIsSentAgainUnderItsSequence(t *testing.T) {
 	assert.Equal(t, domain.EventComplete, b.plane.last("wl_1").Event)
 }
 
-func TestTheStartIsAcknowledgedBeforeTheFirstCheckpoint(t *testing.T) {
+func TestCheckpoint_WhenItIsTheFirst_WaitsForTheStartToBeAcknowledged(t *testing.T) {
 	b := newBench(t, 1, one(&script{execute: func(ctx context.Context, p ports.Progress) (domain.JSON, error) {
 		return "", p.Checkpoint(ctx, []byte("x"), nil, "")
 	}}))
@@ -56,7 +56,7 @@ func TestTheStartIsAcknowledgedBeforeTheFirstCheckpoint(t *testing.T) {
 	assert.Equal(t, domain.EventComplete, b.plane.last("wl_1").Event)
 }
 
-func TestAFencedCheckpointStopsTheRun(t *testing.T) {
+func TestCheckpoint_WhenItIsFenced_StopsTheRun(t *testing.T) {
 	result := make(chan error, 1)
 	b := newBench(t, 1, one(&script{execute: func(ctx context.Context, p ports.Progress) (domain.JSON, error) {
 		result <- p.Checkpoint(ctx, []byte("x"), nil, "")
@@ -69,7 +69,7 @@ func TestAFencedCheckpointStopsTheRun(t *testing.T) {
 	b.onlyLetGo("wl_1", 1)
 }
 
-func TestACheckpointThatIsTooLargeIsRefusedAtOnce(t *testing.T) {
+func TestCheckpoint_WhenItIsTooLarge_IsRefusedAtOnce(t *testing.T) {
 	b := newBench(t, 1, one(&script{execute: func(ctx context.Context, p ports.Progress) (domain.JSON, error) {
 		return "", p.Checkpoint(ctx, make([]byte, domain.MaxInlineCheckpoint+1), nil, "")
 	}}))
@@ -79,7 +79,7 @@ func TestACheckpointThatIsTooLargeIsRefusedAtOnce(t *testing.T) {
 	assert.Empty(t, b.plane.checkpoints)
 }
 
-func TestARunContinuesFromItsCheckpoint(t *testing.T) {
+func TestRun_WithACheckpoint_ContinuesFromIt(t *testing.T) {
 	got := make(chan string, 2)
 	b := newBench(t, 1, one(&script{init: func(t ports.Task) error { got <- string(t.Checkpoint); return nil }}))
 	b.plane.stored["wl_1"] = ports.CheckpointData{Sequence: 3, Data: []byte("state")}
@@ -91,7 +91,7 @@ func TestARunContinuesFromItsCheckpoint(t *testing.T) {
 	b.settle()
 }
 
-func TestAPauseCheckpointsFirstAndThenStops(t *testing.T) {
+func TestPause_OfARun_CheckpointsFirstAndThenStops(t *testing.T) {
 	b := newBench(t, 1, one(&script{
 		execute:  untilCancelled,
 		snapshot: func() ([]byte, error) { return []byte("half way"), nil },
@@ -134,8 +134,9 @@ func TestCheckpointCommand_WhileOneIsTaken_IsFollowedByOneMore(t *testing.T) {
 	assert.Len(t, b.plane.checkpoints, 2)
 }
 
-func TestARunMayStillSaveAfterItWasPausedButNotAfterItWasCancelled(t *testing.T) {
-	for kind, want := range map[ports.CommandKind]error{ports.CommandPause: nil, ports.CommandCancel: ports.ErrCancelled} {
+func TestCheckpoint_AfterThePauseOfItsRun_SavesButNotAfterItsCancel(t *testing.T) {
+	for kind, want := range map[ports.CommandKind]error{ports.CommandPause: nil,
+		ports.CommandCancel: ports.ErrCancelled} {
 		saved := make(chan error, 1)
 		b := newBench(t, 1, one(&script{execute: func(ctx context.Context, p ports.Progress) (domain.JSON, error) {
 			<-ctx.Done()
@@ -150,7 +151,7 @@ func TestARunMayStillSaveAfterItWasPausedButNotAfterItWasCancelled(t *testing.T)
 	}
 }
 
-func TestWhatCompletesBeforeItsPauseIsCompleted(t *testing.T) {
+func TestPause_WhenTheRunCompletesFirst_ReportsItCompleted(t *testing.T) {
 	b := newBench(t, 1, one(&script{execute: func(ctx context.Context, _ ports.Progress) (domain.JSON, error) {
 		<-ctx.Done()
 		return `"done"`, nil
@@ -162,8 +163,9 @@ func TestWhatCompletesBeforeItsPauseIsCompleted(t *testing.T) {
 	assert.Equal(t, domain.EventComplete, b.plane.last("wl_1").Event)
 }
 
-func TestADrainReleasesWhatRuns(t *testing.T) {
-	b := newBench(t, 3, one(&script{execute: untilCancelled, snapshot: func() ([]byte, error) { return []byte("s"), nil }}))
+func TestDrain_WithRuns_ReleasesThem(t *testing.T) {
+	b := newBench(t, 3, one(&script{execute: untilCancelled,
+		snapshot: func() ([]byte, error) { return []byte("s"), nil }}))
 	for _, id := range []domain.WorkloadID{"wl_1", "wl_2"} {
 		b.assign(id, 1)
 	}
@@ -179,7 +181,7 @@ func TestADrainReleasesWhatRuns(t *testing.T) {
 	assert.False(t, b.plane.beats[0].Draining, "it obeys, and may be told otherwise")
 }
 
-func TestCheckpointsAreTakenByIntervalAndByProgress(t *testing.T) {
+func TestCheckpoint_ByIntervalAndByProgress_IsTaken(t *testing.T) {
 	n := 0
 	speak := make(chan ports.Progress, 1)
 	b := newBench(t, 1, one(&script{
@@ -213,7 +215,7 @@ func TestCheckpointsAreTakenByIntervalAndByProgress(t *testing.T) {
 	b.command(ports.CommandCancel, "wl_1", 1)
 }
 
-func TestProgressIsThinnedAndLinesComeBeforeTheEnd(t *testing.T) {
+func TestProgress_WhenReportedOften_IsThinnedAndLinesComeBeforeTheEnd(t *testing.T) {
 	b := newBench(t, 1, one(&script{execute: func(_ context.Context, p ports.Progress) (domain.JSON, error) {
 		for i := range 100 {
 			p.Report(float64(i)/100, "")

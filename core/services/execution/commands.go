@@ -8,8 +8,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Handle does what a command says. Commands are hints: what is not for this session, or for a generation that is not held,
-// is ignored.
+// Handle does what a command says. Commands are hints: what is not for this session, or for a
+// generation that is not held, is ignored.
 func (a *Agent) Handle(c ports.Command) {
 	ref, ok := a.ref()
 	if !ok || c.SessionID != ref.SessionID {
@@ -96,10 +96,12 @@ func (a *Agent) assign(as *ports.Assignment) {
 	a.deps.Spawn(func() { a.execute(r) })
 }
 
-// declineLocked gives an assignment back, for good: told of it again, the worker may have room, but the workload may run elsewhere by then.
+// declineLocked gives an assignment back, for good: told of it again, the worker may have room, but
+// the workload may run elsewhere by then.
 func (a *Agent) declineLocked(as *ports.Assignment, why string) {
 	a.ended.add(as.Run())
-	a.deps.Log.Info("assignment declined", "workload_id", string(as.WorkloadID), "generation", as.Generation, "reason", why)
+	a.deps.Log.Info("assignment declined", "workload_id", string(as.WorkloadID), "generation", as.Generation,
+		"reason", why)
 	if len(a.outbox) >= outboxMax {
 		return
 	}

@@ -18,18 +18,19 @@ type Config struct {
 	Version   string
 	// ProcessID names the process; "" means a generated one.
 	ProcessID string
-	// CertificateDigest is the digest of the secret with which the process's supervisor certifies its death;
-	// "" means that it has none.
+	// CertificateDigest is the digest of the secret with which the process's supervisor certifies
+	// its death; "" means that it has none.
 	CertificateDigest string
-	// TakeOver ends the session of another process that holds WorkerID, with the first registration.
+	// TakeOver ends the session of another process that holds WorkerID, with the first
+	// registration.
 	TakeOver bool
 	// Types are the workload types that the worker offers.
 	Types map[string]ports.WorkloadFactory
 	// Capabilities are what the worker offers beside the types; see domain.NeededCapability.
 	Capabilities []string
-	// StopGrace bounds each half of a stop: the checkpoint that the worker takes of a run before it ends the run's
-	// context, and what the run still does after that. A run that has not returned by then is stuck.
-	// 0 means DefaultStopGrace.
+	// StopGrace bounds each half of a stop: the checkpoint that the worker takes of a run before it
+	// ends the run's context, and what the run still does after that. A run that has not returned
+	// by then is stuck. 0 means DefaultStopGrace.
 	StopGrace time.Duration
 }
 

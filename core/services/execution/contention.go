@@ -8,8 +8,9 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// contention is the wait for a worker id that another process holds. One whose process has died gets free when its lease is over;
-// one that is renewed belongs to a process that lives, and this one has to end.
+// contention is the wait for a worker id that another process holds. One whose process has died
+// gets free when its lease is over; one that is renewed belongs to a process that lives, and this
+// one has to end.
 type contention struct {
 	until time.Time
 }
@@ -20,7 +21,8 @@ const (
 	contendedInterval = 2500 * time.Millisecond
 )
 
-// again returns how long to wait before the next try, or that a lease has passed since the first one.
+// again returns how long to wait before the next try, or that a lease has passed since the first
+// one.
 func (c *contention) again(err error, now time.Time) (wait time.Duration, gaveUp bool) {
 	interval := detail(err, "heartbeat_interval_ms", contendedInterval)
 	if c.until.IsZero() {

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// flightPatience is how long a report waits for the answer to a call before it; flightsMax bounds the calls under
-	// way, of reports and of log lines.
+	// flightPatience is how long a report waits for the answer to a call before it; flightsMax
+	// bounds the calls under way, of reports and of log lines.
 	flightPatience = 200 * time.Millisecond
 	flightsMax     = 4
 	// linesTimeout bounds a call that carries log lines: an outcome may wait for it.
@@ -28,9 +28,12 @@ func (e *Engine) linesLoop(ctx context.Context) error {
 	return e.deliver(ctx, e.agent.wakeLines, linesTimeout, e.agent.sendLines)
 }
 
-// deliver calls send whenever there may be something to send. One call at a time while they are answered soon, so that
-// the next ones gather; one that is not answered does not hold up what comes after it: another starts beside it.
-func (e *Engine) deliver(ctx context.Context, wake <-chan struct{}, timeout time.Duration, send func(context.Context) (bool, error)) error {
+// deliver calls send whenever there may be something to send. One call at a time while they are
+// answered soon, so that the next ones gather; one that is not answered does not hold up what comes
+// after it: another starts beside it.
+func (e *Engine) deliver(
+	ctx context.Context, wake <-chan struct{}, timeout time.Duration, send func(context.Context) (bool, error),
+) error {
 	var flights sync.WaitGroup
 	defer flights.Wait()
 	free := make(chan struct{}, flightsMax)

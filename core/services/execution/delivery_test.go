@@ -24,7 +24,8 @@ const soon = time.Second
 func (w *working) reported(id domain.WorkloadID, e domain.Event) time.Duration {
 	w.Helper()
 	began := time.Now()
-	require.Eventually(w, func() bool { return slices.Contains(w.plane.events(id), e) }, 20*time.Second, time.Millisecond, "%s of %s", e, id)
+	require.Eventually(w, func() bool { return slices.Contains(w.plane.events(id), e) }, 20*time.Second,
+		time.Millisecond, "%s of %s", e, id)
 	return time.Since(began)
 }
 
@@ -167,7 +168,8 @@ func TestReports_WhileTheControlPlaneIsAway_StayBounded(t *testing.T) {
 	assert.Equal(t, 100, calls)
 }
 
-// A batch that was refused is sent in parts; when one of them is not answered, the rest still comes after it.
+// A batch that was refused is sent in parts; when one of them is not answered, the rest still comes
+// after it.
 func TestReports_WhenPartOfARefusedBatchIsNotAnswered_KeepTheirOrder(t *testing.T) {
 	b := newBench(t, 3, one(&script{}))
 	away := 0

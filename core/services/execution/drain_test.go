@@ -42,7 +42,8 @@ func work(t *testing.T, p *plane, drainTimeout time.Duration, change func(*execu
 	w := &working{T: t, plane: p, term: term, kill: kill, ended: make(chan error, 1)}
 	go func() { w.ended <- e.Run(ctx, drainTimeout) }()
 	t.Cleanup(func() { term(); kill() })
-	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 },
+		20*time.Second, time.Millisecond)
 	w.session = p.sessions[0].SessionID
 	return w
 }
@@ -220,7 +221,8 @@ func stuckAndPolite(t *testing.T, p *plane, drainTimeout, grace time.Duration) (
 	w.assign("wl_stuck", "stuck")
 	w.assign("wl_ok", "t")
 	running.Wait()
-	require.Eventually(t, func() bool { return len(p.events("wl_stuck"))+len(p.events("wl_ok")) == 2 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(p.events("wl_stuck"))+len(p.events("wl_ok")) == 2 },
+		20*time.Second, time.Millisecond)
 	return w, release
 }
 
@@ -237,7 +239,8 @@ func TestDrain_WithARunThatIgnoresIt_ReleasesTheOthersAndLeavesWithinItsTimeout(
 	w, _ := stuckAndPolite(t, p, timeout, 10*time.Second)
 	began := time.Now()
 	w.term()
-	require.Eventually(t, func() bool { return p.last("wl_ok").Event == domain.EventRelease }, timeout*3/4, time.Millisecond,
+	require.Eventually(t, func() bool { return p.last("wl_ok").Event == domain.EventRelease }, timeout*3/4,
+		time.Millisecond,
 		"what can be released is released first")
 	err := w.ends(timeout+5*time.Second, "a run is stuck")
 	require.ErrorContains(t, err, "wl_stuck did not return")
@@ -254,7 +257,8 @@ func TestDrain_WhenTheRunReturnsLate_ReportsItAndEndsWell(t *testing.T) {
 	p := &plane{}
 	w, release := stuckAndPolite(t, p, time.Minute, 20*time.Millisecond)
 	w.term()
-	require.Eventually(t, func() bool { return p.last("wl_ok").Event == domain.EventRelease }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return p.last("wl_ok").Event == domain.EventRelease }, 20*time.Second,
+		time.Millisecond)
 	release()
 	require.NoError(t, w.ends(20*time.Second, "everything has returned"))
 	assert.Equal(t, domain.EventComplete, p.last("wl_stuck").Event)
@@ -264,7 +268,8 @@ func TestDrain_WithASecondSignal_SkipsTheRest(t *testing.T) {
 	p := &plane{}
 	w, _ := stuckAndPolite(t, p, time.Hour, 50*time.Millisecond)
 	w.term()
-	require.Eventually(t, func() bool { return p.last("wl_ok").Event == domain.EventRelease }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return p.last("wl_ok").Event == domain.EventRelease }, 20*time.Second,
+		time.Millisecond)
 	w.kill()
 	require.ErrorContains(t, w.ends(20*time.Second, "the second signal"), "cut short")
 }

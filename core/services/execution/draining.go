@@ -15,8 +15,8 @@ func (a *Agent) Draining() bool {
 	return a.draining
 }
 
-// Leave takes no new work from now on, for good: the worker is to end. What is released before the coordinator knows would be
-// placed here again.
+// Leave takes no new work from now on, for good: the worker is to end. What is released before the
+// coordinator knows would be placed here again.
 func (a *Agent) Leave() {
 	a.refuse()
 	a.mu.Lock()

@@ -4,17 +4,20 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// endedMax bounds how many runs are remembered that have ended; an assignment is not delayed by more than that many others.
+// endedMax bounds how many runs are remembered that have ended; an assignment is not delayed by
+// more than that many others.
 const endedMax = 20_000
 
-// endedRuns remembers the runs that ended last, so that an assignment that arrives late or twice does not start one of them again.
+// endedRuns remembers the runs that ended last, so that an assignment that arrives late or twice
+// does not start one of them again.
 type endedRuns struct {
 	newest map[domain.WorkloadID]int64 // the highest generation
 	order  []domain.RunID              // a ring
 	next   int
 }
 
-// has reports whether the run, or one of the same workload at a higher generation, has ended here lately.
+// has reports whether the run, or one of the same workload at a higher generation, has ended here
+// lately.
 func (e *endedRuns) has(k domain.RunID) bool {
 	g, known := e.newest[k.WorkloadID]
 	return known && g >= k.Generation

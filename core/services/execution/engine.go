@@ -10,8 +10,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Engine drives an Agent in real time. It logs unanswered calls at DEBUG only: the transport below it logs once when no
-// coordinator can be reached, and once when one can be again.
+// Engine drives an Agent in real time. It logs unanswered calls at DEBUG only: the transport below
+// it logs once when no coordinator can be reached, and once when one can be again.
 type Engine struct {
 	agent *Agent
 	deps  Deps
@@ -31,8 +31,8 @@ const (
 	farewell = time.Second
 )
 
-// New returns the engine of a worker. When ctx ends, its runs are stopped at once. CodeInvalidInput names what is wrong
-// with cfg.
+// New returns the engine of a worker. When ctx ends, its runs are stopped at once. CodeInvalidInput
+// names what is wrong with cfg.
 func New(ctx context.Context, cfg Config, deps Deps) (*Engine, error) {
 	e := &Engine{deps: deps, hard: ctx}
 	deps.Spawn = func(f func()) { e.wg.Go(f) }
@@ -46,10 +46,11 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Engine, error) {
 	return e, nil
 }
 
-// Run works until ctx ends, then drains: every run checkpoints, stops and is released. It returns nil after a drain; within
-// drainTimeout with an error that names them when runs ignore the end of their context or reports are not answered; at
-// once, but for the time that runs may take to return, after a second signal, which is the end of the context that New
-// got; and with an error when another process owns the worker id. The session is kept alive until Run returns. No
+// Run works until ctx ends, then drains: every run checkpoints, stops and is released. It returns
+// nil after a drain; within drainTimeout with an error that names them when runs ignore the end of
+// their context or reports are not answered; at once, but for the time that runs may take to
+// return, after a second signal, which is the end of the context that New got; and with an error
+// when another process owns the worker id. The session is kept alive until Run returns. No
 // goroutine of a run is left then, except those of runs that ignore the end of their context.
 func (e *Engine) Run(ctx context.Context, drainTimeout time.Duration) error {
 	defer e.end()
@@ -57,7 +58,8 @@ func (e *Engine) Run(ctx context.Context, drainTimeout time.Duration) error {
 	defer stop()
 	fatal := make(chan error, 1)
 	var wg sync.WaitGroup
-	for _, loop := range []func(context.Context) error{e.sessionLoop, e.pollLoop, e.reportLoop, e.linesLoop, e.tickLoop} {
+	for _, loop := range []func(context.Context) error{e.sessionLoop, e.pollLoop, e.reportLoop, e.linesLoop,
+		e.tickLoop} {
 		wg.Go(func() {
 			if err := loop(loops); err != nil {
 				select {
@@ -96,7 +98,8 @@ func (e *Engine) drain(ctx context.Context, fatal <-chan error, timeout time.Dur
 	defer cancel()
 	defer context.AfterFunc(e.hard, cancel)()
 	e.leaving.Store(true)
-	// The coordinator should know before the first release that nothing more is to be sent here, or it would send that.
+	// The coordinator should know before the first release that nothing more is to be sent here, or
+	// it would send that.
 	e.agent.Leave()
 	announce, announced := context.WithTimeout(bounded, min(announceTimeout, wait/4))
 	if err := e.agent.Beat(announce); err != nil {
@@ -121,8 +124,8 @@ func (e *Engine) drain(ctx context.Context, fatal <-chan error, timeout time.Dur
 	return err
 }
 
-// awaitIdle returns when nothing runs and nothing is left to report. It looks instead of waiting to be told: what makes a
-// worker idle are many things.
+// awaitIdle returns when nothing runs and nothing is left to report. It looks instead of waiting to
+// be told: what makes a worker idle are many things.
 func (e *Engine) awaitIdle(ctx context.Context, fatal <-chan error) error {
 	for !e.agent.Idle() {
 		look, cancel := context.WithTimeout(ctx, idleInterval)
@@ -140,8 +143,8 @@ func (e *Engine) awaitIdle(ctx context.Context, fatal <-chan error) error {
 	return nil
 }
 
-// waitRuns waits for the goroutines of runs, at most rest, and not for runs that have had their time to return. It reports
-// whether none is left.
+// waitRuns waits for the goroutines of runs, at most rest, and not for runs that have had their
+// time to return. It reports whether none is left.
 func (e *Engine) waitRuns(ctx context.Context, rest time.Duration) bool {
 	done := make(chan struct{})
 	go func() {
@@ -165,11 +168,13 @@ func (e *Engine) waitRuns(ctx context.Context, rest time.Duration) bool {
 // deregisterTimeout bounds the last words of a worker.
 const deregisterTimeout = 2 * time.Second
 
-// deregister ends the session by the worker's own word, so that nobody waits for its lease. It is called when no run is left.
+// deregister ends the session by the worker's own word, so that nobody waits for its lease. It is
+// called when no run is left.
 func (e *Engine) deregister(ctx context.Context) {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), deregisterTimeout)
 	defer cancel()
 	if err := e.agent.Deregister(bounded); err != nil {
-		e.deps.Log.Warn("cannot deregister: the session ends with its lease, or by the supervisor's certificate", "error", err)
+		e.deps.Log.Warn("cannot deregister: the session ends with its lease, or by the supervisor's certificate",
+			"error", err)
 	}
 }

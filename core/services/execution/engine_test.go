@@ -29,7 +29,8 @@ func realSleep(ctx context.Context, d time.Duration) error {
 
 // realDeps has an engine work in real time.
 func realDeps(p *plane) execution.Deps {
-	return execution.Deps{Plane: p, Clock: realClock{}, IDs: &ids{}, Log: slog.New(slog.DiscardHandler), Sleep: realSleep}
+	return execution.Deps{Plane: p, Clock: realClock{}, IDs: &ids{}, Log: slog.New(slog.DiscardHandler),
+		Sleep: realSleep}
 }
 
 func newEngine(t *testing.T, p *plane, s *script) *execution.Engine {
@@ -43,7 +44,7 @@ func newEngine(t *testing.T, p *plane, s *script) *execution.Engine {
 	return e
 }
 
-func TestAnEngineStartsAndStopsAHundredTimes(t *testing.T) {
+func TestEngine_WhenStoppedAtOnce_EndsAHundredTimes(t *testing.T) {
 	for range 100 {
 		e := newEngine(t, &plane{}, &script{})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -54,7 +55,7 @@ func TestAnEngineStartsAndStopsAHundredTimes(t *testing.T) {
 	}
 }
 
-func TestAnEngineRunsWhatItIsSentAndDrains(t *testing.T) {
+func TestEngine_WithAssignments_RunsThemAndDrains(t *testing.T) {
 	p := &plane{}
 	stopped, early := make(chan struct{}), false
 	p.heartbeat = func(h ports.Heartbeat) ([]ports.Command, error) {
@@ -76,7 +77,8 @@ func TestAnEngineRunsWhatItIsSentAndDrains(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx, time.Minute) }()
-	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 },
+		5*time.Second, time.Millisecond)
 	p.commands <- ports.Command{
 		Kind: ports.CommandAssign, SessionID: p.sessions[0].SessionID, WorkloadID: "wl_1", Generation: 1,
 		Assignment: &ports.Assignment{WorkloadID: "wl_1", Type: "t", Generation: 1},
@@ -88,7 +90,7 @@ func TestAnEngineRunsWhatItIsSentAndDrains(t *testing.T) {
 	assert.False(t, early, "stopped before the coordinator knew of the drain: what it released would be placed here again")
 }
 
-func TestAnEngineEndsWhenAnotherProcessOwnsItsID(t *testing.T) {
+func TestEngine_WhenAnotherProcessOwnsItsID_Ends(t *testing.T) {
 	tries := 0
 	p := &plane{register: func(domain.Registration) error { tries++; return taken(50) }}
 	err := newEngine(t, p, &script{}).Run(t.Context(), time.Minute)
@@ -99,7 +101,8 @@ func TestAnEngineEndsWhenAnotherProcessOwnsItsID(t *testing.T) {
 
 // taken refuses an id that another process holds.
 func taken(leaseMS int64) error {
-	return domain.NewError(domain.CodeConflict, "taken").With("lease_ms", leaseMS).With("heartbeat_interval_ms", leaseMS/5)
+	return domain.NewError(domain.CodeConflict, "taken").With("lease_ms", leaseMS).With("heartbeat_interval_ms",
+		leaseMS/5)
 }
 
 func TestEngine_WhenTheHolderOfItsIDHasDied_RegistersAfterTheLease(t *testing.T) {
@@ -114,7 +117,8 @@ func TestEngine_WhenTheHolderOfItsIDHasDied_RegistersAfterTheLease(t *testing.T)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx, time.Minute) }()
-	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 }, 30*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 },
+		30*time.Second, time.Millisecond)
 	cancel()
 	require.NoError(t, <-done)
 }
@@ -125,7 +129,8 @@ func TestEngine_WhenItHasDrained_Deregisters(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx, time.Minute) }()
-	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 },
+		5*time.Second, time.Millisecond)
 	cancel()
 	require.NoError(t, <-done)
 	assert.Equal(t, []domain.SessionEnd{{WorkerID: "w", SessionID: p.sessions[0].SessionID}}, p.ends)
@@ -139,14 +144,18 @@ func TestEngine_WhenARunIgnoresItsEnd_DoesNotDeregister(t *testing.T) {
 	e, err := execution.New(context.Background(), execution.Config{
 		WorkerID: "w", Slots: 1, StopGrace: 50 * time.Millisecond,
 		Types: map[string]ports.WorkloadFactory{"t": func() ports.Workload {
-			return &script{execute: func(context.Context, ports.Progress) (domain.JSON, error) { <-forever; return "", nil }}
+			return &script{execute: func(context.Context, ports.Progress) (domain.JSON, error) {
+				<-forever
+				return "", nil
+			}}
 		}},
 	}, realDeps(p))
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx, 50*time.Millisecond) }()
-	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 },
+		5*time.Second, time.Millisecond)
 	p.commands <- ports.Command{
 		Kind: ports.CommandAssign, SessionID: p.sessions[0].SessionID, WorkloadID: "wl_1", Generation: 1,
 		Assignment: &ports.Assignment{WorkloadID: "wl_1", Type: "t", Generation: 1},
@@ -157,7 +166,7 @@ func TestEngine_WhenARunIgnoresItsEnd_DoesNotDeregister(t *testing.T) {
 	assert.Empty(t, p.ends, "it still does what another worker would start")
 }
 
-func TestAnEngineKeepsTryingToRegister(t *testing.T) {
+func TestEngine_WhenItCannotRegister_KeepsTrying(t *testing.T) {
 	tries := 0
 	p := &plane{register: func(domain.Registration) error {
 		if tries++; tries < 4 {
@@ -169,13 +178,14 @@ func TestAnEngineKeepsTryingToRegister(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx, time.Minute) }()
-	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 },
+		5*time.Second, time.Millisecond)
 	cancel()
 	require.NoError(t, <-done)
 	assert.Equal(t, 4, tries)
 }
 
-func TestADrainThatTakesTooLongEndsWithAnError(t *testing.T) {
+func TestDrain_WhenItTakesTooLong_EndsWithAnError(t *testing.T) {
 	reported := make(chan struct{}, 100)
 	p := &plane{report: func(rs []ports.Report) ([]ports.ReportAnswer, error) {
 		reported <- struct{}{}
@@ -185,7 +195,8 @@ func TestADrainThatTakesTooLongEndsWithAnError(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx, 50*time.Millisecond) }()
-	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 },
+		5*time.Second, time.Millisecond)
 	p.commands <- ports.Command{
 		Kind: ports.CommandAssign, SessionID: p.sessions[0].SessionID, WorkloadID: "wl_1", Generation: 1,
 		Assignment: &ports.Assignment{WorkloadID: "wl_1", Type: "t", Generation: 1},

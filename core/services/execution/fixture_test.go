@@ -91,7 +91,8 @@ func (p *plane) Register(_ context.Context, r domain.Registration) (ports.Grant,
 		}
 	}
 	p.sessions = append(p.sessions, r)
-	return ports.Grant{LeaseMS: leaseTime.Milliseconds(), HeartbeatIntervalMS: cmp.Or(p.interval, 5*time.Second).Milliseconds()}, nil
+	return ports.Grant{LeaseMS: leaseTime.Milliseconds(),
+		HeartbeatIntervalMS: cmp.Or(p.interval, 5*time.Second).Milliseconds()}, nil
 }
 
 func (p *plane) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.HeartbeatAnswer, error) {
@@ -145,7 +146,9 @@ func (p *plane) Report(ctx context.Context, _ ports.SessionRef, rs []ports.Repor
 	return as, nil
 }
 
-func (p *plane) SaveCheckpoint(_ context.Context, _ ports.SessionRef, c ports.CheckpointUpload) (ports.ReportAnswer, error) {
+func (p *plane) SaveCheckpoint(
+	_ context.Context, _ ports.SessionRef, c ports.CheckpointUpload,
+) (ports.ReportAnswer, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	out := domain.OutcomeApplied
@@ -168,7 +171,9 @@ func (p *plane) End(_ context.Context, e domain.SessionEnd) error {
 	return nil
 }
 
-func (p *plane) LoadCheckpoint(_ context.Context, _ ports.SessionRef, id domain.WorkloadID, _, _ int64) (ports.CheckpointData, error) {
+func (p *plane) LoadCheckpoint(
+	_ context.Context, _ ports.SessionRef, id domain.WorkloadID, _, _ int64,
+) (ports.CheckpointData, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c, ok := p.stored[id]; ok {
@@ -261,7 +266,8 @@ func untilCancelled(ctx context.Context, _ ports.Progress) (domain.JSON, error) 
 	return "", context.Cause(ctx)
 }
 
-// bench is an agent with a session on a scripted plane. What the agent spawns runs on goroutines that the test waits for.
+// bench is an agent with a session on a scripted plane. What the agent spawns runs on goroutines
+// that the test waits for.
 type bench struct {
 	*testing.T
 	*execution.Agent
@@ -274,7 +280,8 @@ type bench struct {
 
 func newBench(t *testing.T, slots int, types map[string]func() *script, change ...func(*execution.Config)) *bench {
 	t.Helper()
-	b := &bench{T: t, plane: &plane{stored: map[domain.WorkloadID]ports.CheckpointData{}}, clock: &clock{now: time.Unix(1_700_000_000, 0)}}
+	b := &bench{T: t, plane: &plane{stored: map[domain.WorkloadID]ports.CheckpointData{}},
+		clock: &clock{now: time.Unix(1_700_000_000, 0)}}
 	ctx, stop := context.WithCancel(t.Context())
 	b.stop = stop
 	cfg := config(slots, types)
@@ -326,7 +333,8 @@ func (b *bench) assign(id domain.WorkloadID, generation int64, change ...func(*p
 	for _, c := range change {
 		c(a)
 	}
-	b.Handle(ports.Command{Kind: ports.CommandAssign, SessionID: b.session(), WorkloadID: id, Generation: generation, Assignment: a})
+	b.Handle(ports.Command{Kind: ports.CommandAssign, SessionID: b.session(), WorkloadID: id, Generation: generation,
+		Assignment: a})
 }
 
 func (b *bench) command(kind ports.CommandKind, id domain.WorkloadID, generation int64) {
@@ -352,7 +360,8 @@ func (b *bench) settleBut(n int32) {
 	b.flush()
 }
 
-// onlyLetGo asserts that behind the first n reports of a workload only the word stands that stopped runs have returned.
+// onlyLetGo asserts that behind the first n reports of a workload only the word stands that stopped
+// runs have returned.
 func (b *bench) onlyLetGo(id domain.WorkloadID, n int) {
 	b.Helper()
 	b.plane.mu.Lock()

@@ -17,9 +17,9 @@ const (
 // errNoReturn is how a call ends that neither returned nor said why.
 var errNoReturn = errors.New("the run's code did not return")
 
-// guard calls the run's own code and reports whether it returned. A panic ends there and fails the run. So does
-// runtime.Goexit, but nothing can stop it: guard does not return then, and its callers do in deferred calls what
-// must happen.
+// guard calls the run's own code and reports whether it returned. A panic ends there and fails the
+// run. So does runtime.Goexit, but nothing can stop it: guard does not return then, and its callers
+// do in deferred calls what must happen.
 func (r *run) guard(where string, f func()) (returned bool) {
 	defer func() {
 		if !returned {
@@ -30,7 +30,8 @@ func (r *run) guard(where string, f func()) (returned bool) {
 	return true
 }
 
-// crashed fails the run because its code did not return. p is what it panicked with; nil: it ended its goroutine.
+// crashed fails the run because its code did not return. p is what it panicked with; nil: it ended
+// its goroutine.
 func (r *run) crashed(where string, p any) {
 	what := &ports.RunError{Type: failureGoexit, Err: fmt.Errorf("%s ended its goroutine (runtime.Goexit)", where)}
 	if p != nil {
@@ -38,7 +39,8 @@ func (r *run) crashed(where string, p any) {
 	}
 	r.Log(ports.LogEntry{Level: "error", Message: fmt.Sprintf("%v\n%s", what, debug.Stack())})
 	a := r.agent
-	a.deps.Log.Error("run failed: its code did not return", "workload_id", string(r.key.WorkloadID), "generation", r.key.Generation,
+	a.deps.Log.Error("run failed: its code did not return", "workload_id", string(r.key.WorkloadID), "generation",
+		r.key.Generation,
 		"type", r.assignment.Type, "error", what)
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -25,14 +25,19 @@ func faulty(misbehave func()) map[string]func() *script {
 		"the factory": func() *script { misbehave(); return nil },
 		"Init":        func() *script { return &script{init: func(ports.Task) error { misbehave(); return nil }} },
 		"Execute": func() *script {
-			return &script{execute: func(context.Context, ports.Progress) (domain.JSON, error) { misbehave(); return "{}", nil }}
+			return &script{execute: func(context.Context, ports.Progress) (domain.JSON, error) {
+				misbehave()
+				return "{}", nil
+			}}
 		},
 		"Checkpoint": func() *script {
 			return &script{execute: wait, snapshot: func() ([]byte, error) { misbehave(); return nil, nil }}
 		},
 		"Close": func() *script { return &script{close: func() error { misbehave(); return nil }} },
 		"the error of Execute": func() *script {
-			return &script{execute: func(context.Context, ports.Progress) (domain.JSON, error) { return "", badError{misbehave} }}
+			return &script{execute: func(context.Context, ports.Progress) (domain.JSON, error) {
+				return "", badError{misbehave}
+			}}
 		},
 	}
 }
@@ -72,7 +77,8 @@ func TestGuard_WhenTheRunsCodeDoesNotReturn_FailsThatRunOnly(t *testing.T) {
 				}
 				b.assign("wl_ok", 1)
 				b.settle()
-				assert.Equal(t, domain.EventComplete, b.plane.last("wl_ok").Event, "the slot is free and the worker lives")
+				assert.Equal(t, domain.EventComplete, b.plane.last("wl_ok").Event,
+					"the slot is free and the worker lives")
 			})
 		}
 	}
@@ -119,7 +125,8 @@ func TestGuard_WhenCheckpointEndsItsGoroutine_ADrainStillStopsTheRun(t *testing.
 
 // What a run that was asked to stop says at its end is what is reported.
 func TestRun_WhenItEndsDuringTheGrace_IsReportedAsWhatItWas(t *testing.T) {
-	permanent := &ports.RunError{Type: "exit_status", Permanent: true, Err: errors.New("exit status 65: no such customer")}
+	permanent := &ports.RunError{Type: "exit_status", Permanent: true,
+		Err: errors.New("exit status 65: no such customer")}
 	transient := &ports.RunError{Type: "exit_status", Err: errors.New("exit status 1")}
 	for name, c := range map[string]struct {
 		err     func(ctx context.Context) error
@@ -131,18 +138,21 @@ func TestRun_WhenItEndsDuringTheGrace_IsReportedAsWhatItWas(t *testing.T) {
 			&domain.Failure{Type: "exit_status", Message: "exit status 1"}},
 		"a plain error": {func(context.Context) error { return errors.New("disk full") },
 			&domain.Failure{Type: "error", Message: "disk full"}},
-		"why it was stopped":         {context.Cause, nil},
-		"the error of its context":   {func(ctx context.Context) error { return ctx.Err() }, nil},
-		"wrapped, and not a failure": {func(ctx context.Context) error { return &ports.RunError{Type: "request", Err: ctx.Err()} }, nil},
+		"why it was stopped":       {context.Cause, nil},
+		"the error of its context": {func(ctx context.Context) error { return ctx.Err() }, nil},
+		"wrapped, and not a failure": {func(ctx context.Context) error {
+			return &ports.RunError{Type: "request", Err: ctx.Err()}
+		}, nil},
 	} {
 		for ask, event := range map[ports.CommandKind]domain.Event{
 			ports.CommandDrain: domain.EventRelease, ports.CommandPause: domain.EventPaused, ports.CommandPreempt: domain.EventRelease,
 		} {
 			t.Run(name+" after "+string(ask), func(t *testing.T) {
-				b := newBench(t, 1, one(&script{snapshot: state, execute: func(ctx context.Context, _ ports.Progress) (domain.JSON, error) {
-					<-ctx.Done()
-					return "", c.err(ctx)
-				}}))
+				b := newBench(t, 1, one(&script{snapshot: state,
+					execute: func(ctx context.Context, _ ports.Progress) (domain.JSON, error) {
+						<-ctx.Done()
+						return "", c.err(ctx)
+					}}))
 				b.assign("wl_1", 1)
 				waitRunning(t, b)
 				b.command(ask, "wl_1", 1)
@@ -171,5 +181,6 @@ func TestRun_WhenItFailsAfterItsTimeout_SaysBoth(t *testing.T) {
 	b.settle()
 	last := b.plane.last("wl_1")
 	assert.Equal(t, "timeout", last.Failure.Type)
-	assert.True(t, strings.HasSuffix(last.Failure.Message, "timed out after 5s: the database is locked"), last.Failure.Message)
+	assert.True(t, strings.HasSuffix(last.Failure.Message, "timed out after 5s: the database is locked"),
+		last.Failure.Message)
 }

@@ -28,7 +28,7 @@ func held(t *testing.T) (*bench, chan error) {
 	return b, cause
 }
 
-func TestAWorkerFencesItselfBeforeItsLeaseEnds(t *testing.T) {
+func TestLease_BeforeItEndsUnanswered_FencesTheWorker(t *testing.T) {
 	b, cause := held(t)
 	b.clock.advance(leaseTime - margin - time.Millisecond)
 	b.Tick()
@@ -43,7 +43,7 @@ func TestAWorkerFencesItselfBeforeItsLeaseEnds(t *testing.T) {
 	require.True(t, b.Idle(), "what it did is not reported")
 }
 
-func TestAZombieStopsBeforeAnythingOfItLands(t *testing.T) {
+func TestLease_WhenAZombieWakes_StopsItBeforeAnythingLands(t *testing.T) {
 	for name, act := range map[string]func(*bench) error{
 		"report":     func(b *bench) error { return b.Flush(b.Context()) },
 		"heartbeat":  func(b *bench) error { return b.Beat(b.Context()) },
@@ -63,7 +63,7 @@ func TestAZombieStopsBeforeAnythingOfItLands(t *testing.T) {
 	}
 }
 
-func TestAZombiesCheckpointDoesNotLeaveTheProcess(t *testing.T) {
+func TestLease_WhenAZombieWakes_SendsNoCheckpoint(t *testing.T) {
 	wake := make(chan struct{})
 	result := make(chan error, 1)
 	b := newBench(t, 1, one(&script{execute: func(ctx context.Context, p ports.Progress) (domain.JSON, error) {
@@ -81,7 +81,7 @@ func TestAZombiesCheckpointDoesNotLeaveTheProcess(t *testing.T) {
 	assert.Empty(t, b.plane.checkpoints)
 }
 
-func TestTheLeaseCountsFromWhenTheAnsweredHeartbeatWasSent(t *testing.T) {
+func TestLease_WhenAHeartbeatIsAnswered_CountsFromItsSending(t *testing.T) {
 	b, cause := held(t)
 	b.plane.heartbeat = func(ports.Heartbeat) ([]ports.Command, error) {
 		b.clock.advance(10 * time.Second) // a slow answer
@@ -98,7 +98,7 @@ func TestTheLeaseCountsFromWhenTheAnsweredHeartbeatWasSent(t *testing.T) {
 	require.ErrorIs(t, <-cause, ports.ErrLeaseLost)
 }
 
-func TestAnUnansweredHeartbeatDoesNotRenew(t *testing.T) {
+func TestLease_WhenAHeartbeatIsNotAnswered_IsNotRenewed(t *testing.T) {
 	b, _ := held(t)
 	b.plane.heartbeat = func(ports.Heartbeat) ([]ports.Command, error) { return nil, errAway }
 	b.clock.advance(leaseTime - margin - time.Second)
@@ -109,9 +109,11 @@ func TestAnUnansweredHeartbeatDoesNotRenew(t *testing.T) {
 	require.False(t, live)
 }
 
-func TestASessionThatIsOverIsFollowedByANewOne(t *testing.T) {
+func TestSession_WhenItIsOver_IsFollowedByANewOne(t *testing.T) {
 	b, cause := held(t)
-	b.plane.heartbeat = func(ports.Heartbeat) ([]ports.Command, error) { return nil, domain.NewError(domain.CodeFenced, "over") }
+	b.plane.heartbeat = func(ports.Heartbeat) ([]ports.Command, error) {
+		return nil, domain.NewError(domain.CodeFenced, "over")
+	}
 	require.Error(t, b.Beat(t.Context()))
 	require.ErrorIs(t, <-cause, ports.ErrLeaseLost)
 	b.runs.Wait()
@@ -121,15 +123,17 @@ func TestASessionThatIsOverIsFollowedByANewOne(t *testing.T) {
 	assert.NotEqual(t, first, second.SessionID)
 	assert.Equal(t, first, second.PreviousSessionID)
 	assert.Empty(t, b.plane.sessions[0].PreviousSessionID)
-	b.Handle(ports.Command{Kind: ports.CommandAssign, SessionID: first, Assignment: &ports.Assignment{WorkloadID: "wl_2", Type: "t", Generation: 1}})
+	b.Handle(ports.Command{Kind: ports.CommandAssign, SessionID: first,
+		Assignment: &ports.Assignment{WorkloadID: "wl_2", Type: "t", Generation: 1}})
 	b.flush()
 	assert.Empty(t, b.plane.events("wl_2"), "an assignment to the session before is ignored")
 }
 
-func TestAHeartbeatListsEverythingInHandAndObeysItsAnswer(t *testing.T) {
+func TestHeartbeat_WithRunsInHand_ListsThemAndObeysItsAnswer(t *testing.T) {
 	b, cause := held(t)
 	b.plane.heartbeat = func(h ports.Heartbeat) ([]ports.Command, error) {
-		return []ports.Command{{Kind: ports.CommandDrop, SessionID: h.SessionID, WorkloadID: "wl_1", Generation: 1}}, nil
+		return []ports.Command{{Kind: ports.CommandDrop, SessionID: h.SessionID, WorkloadID: "wl_1",
+			Generation: 1}}, nil
 	}
 	require.NoError(t, b.Beat(t.Context()))
 	require.ErrorIs(t, <-cause, ports.ErrFenced)

@@ -9,11 +9,12 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Log lines go their own way, behind everything else, and what waits of them is bounded: the newest are kept, because the
-// last ones say why a run ended. They are sent once the store knows that the run has started. The last ones go with
-// the run's outcome, so that they commit no later than it.
+// Log lines go their own way, behind everything else, and what waits of them is bounded: the newest
+// are kept, because the last ones say why a run ended. They are sent once the store knows that the
+// run has started. The last ones go with the run's outcome, so that they commit no later than it.
 const (
-	// linesPerReport and lineBytesPerReport bound the lines of one report, lineBytesPerCall those of one call.
+	// linesPerReport and lineBytesPerReport bound the lines of one report, lineBytesPerCall those
+	// of one call.
 	linesPerReport     = 500
 	lineBytesPerReport = 128 << 10
 	lineBytesPerCall   = 256 << 10
@@ -79,7 +80,8 @@ func (r *run) dropOldestLocked(n, size int) {
 	}
 }
 
-// cutLinesLocked moves the oldest lines into a report. A line before them says how many were dropped, if any were.
+// cutLinesLocked moves the oldest lines into a report. A line before them says how many were
+// dropped, if any were.
 func (r *run) cutLinesLocked(o *outgoing) {
 	n, size := 0, 0
 	for n < len(r.lines) && n < linesPerReport-1 && size+lineSize(r.lines[n]) <= lineBytesPerReport {
@@ -119,8 +121,9 @@ func (r *run) fitLocked() bool {
 	return len(r.lines) < linesPerReport && r.lineBytes <= lineBytesPerReport
 }
 
-// lastLinesLocked puts the lines that are left into the run's last report, and reports whether it may go: not while older ones
-// are on their way or have to go before it. Should those not get through, it goes with the newest ones.
+// lastLinesLocked puts the lines that are left into the run's last report, and reports whether it
+// may go: not while older ones are on their way or have to go before it. Should those not get
+// through, it goes with the newest ones.
 func (r *run) lastLinesLocked(o *outgoing, now time.Time) bool {
 	if o.report.Lines != nil {
 		return true // it has been sent before
@@ -140,8 +143,8 @@ func (r *run) gaveUpLocked(now time.Time) bool {
 	return r.state == ports.RunReporting && now.Sub(r.endedAt) >= linesPatience
 }
 
-// takeLinesLocked moves a batch of log lines into f, at most one report for each run; a.mu is held. Runs take turns, so that one
-// that floods its output leaves room for the others.
+// takeLinesLocked moves a batch of log lines into f, at most one report for each run; a.mu is held.
+// Runs take turns, so that one that floods its output leaves room for the others.
 func (a *Agent) takeLinesLocked(f *flight, now time.Time) {
 	var waiting, again []*run
 	size := 0

@@ -89,7 +89,8 @@ func TestLines_WhenTheirCallIsNotAnswered_ComeAgainInOrderAndOnce(t *testing.T) 
 	}
 }
 
-// The lines of a run commit no later than its outcome: they stand before it or in it, also when it has just started.
+// The lines of a run commit no later than its outcome: they stand before it or in it, also when it
+// has just started.
 func TestLines_OfARunThatEnds_StandNoLaterThanItsOutcome(t *testing.T) {
 	for _, n := range []int{1, 499, 500, 501, 3000} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -102,7 +103,8 @@ func TestLines_OfARunThatEnds_StandNoLaterThanItsOutcome(t *testing.T) {
 			acknowledged := false
 			b.plane.report = func(rs []ports.Report) ([]ports.ReportAnswer, error) {
 				for _, r := range rs {
-					require.False(t, r.Event == domain.EventLog && !acknowledged, "the store takes lines of what has started")
+					require.False(t, r.Event == domain.EventLog && !acknowledged,
+						"the store takes lines of what has started")
 				}
 				acknowledged = true
 				return nil, nil

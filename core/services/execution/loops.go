@@ -77,7 +77,8 @@ func (e *Engine) connect(ctx context.Context) error {
 			if gaveUp {
 				return fmt.Errorf("register: %w", err)
 			}
-			e.deps.Log.Warn("worker id is held by another process, trying again until its lease is over", "in", wait, "error", err)
+			e.deps.Log.Warn("worker id is held by another process, trying again until its lease is over", "in", wait,
+				"error", err)
 			if e.deps.Sleep(ctx, wait) != nil {
 				return nil
 			}
@@ -94,7 +95,8 @@ func (e *Engine) connect(ctx context.Context) error {
 	return nil
 }
 
-// fatal tells errors that trying again cannot mend: another process owns the id, or what the worker says of itself is wrong.
+// fatal tells errors that trying again cannot mend: another process owns the id, or what the worker
+// says of itself is wrong.
 func fatal(err error) bool {
 	switch domain.CodeOf(err) {
 	case domain.CodeConflict, domain.CodeInvalidInput, domain.CodeUnauthorized, domain.CodeForbidden:
@@ -110,7 +112,8 @@ func (e *Engine) beat(ctx context.Context) error {
 	return e.agent.Beat(call)
 }
 
-// beatUntilAnswered repeats a heartbeat that was not answered, soon, until it is or the session is over.
+// beatUntilAnswered repeats a heartbeat that was not answered, soon, until it is or the session is
+// over.
 func (e *Engine) beatUntilAnswered(ctx context.Context) error {
 	for ctx.Err() == nil {
 		err := e.beat(ctx)

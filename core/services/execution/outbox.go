@@ -9,18 +9,22 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// outgoing is a report on its way; run is nil when its answer does not matter: a declined assignment, a stopped run.
+// outgoing is a report on its way; run is nil when its answer does not matter: a declined
+// assignment, a stopped run.
 type outgoing struct {
 	run    *run
 	report ports.Report
-	// dropped is how many lines the first line of the report says were dropped; 0: that line is one of the run's.
+	// dropped is how many lines the first line of the report says were dropped; 0: that line is one
+	// of the run's.
 	dropped int
-	// ofOutcome tells that it carries lines of an outcome that was too large for one report, and stays before that.
+	// ofOutcome tells that it carries lines of an outcome that was too large for one report, and
+	// stays before that.
 	ofOutcome bool
 }
 
-// flight is one call that carries reports. While it is under way nothing more of its runs goes the same way, so that the
-// reports of a run are committed in order whatever becomes of the call. Those of other runs go beside it.
+// flight is one call that carries reports. While it is under way nothing more of its runs goes the
+// same way, so that the reports of a run are committed in order whatever becomes of the call. Those
+// of other runs go beside it.
 type flight struct {
 	ref    ports.SessionRef
 	batch  []outgoing
@@ -31,8 +35,8 @@ const (
 	// reportBatch and batchBytes bound the reports of one call; a single report may be larger.
 	reportBatch = 1000
 	batchBytes  = 512 << 10
-	// outboxMax bounds the outbox. Runs put a few reports each into it; beyond it, declines are left out: the
-	// coordinator takes back what was not taken in time.
+	// outboxMax bounds the outbox. Runs put a few reports each into it; beyond it, declines are
+	// left out: the coordinator takes back what was not taken in time.
 	outboxMax = 20_000
 )
 
@@ -48,9 +52,9 @@ func (a *Agent) dropReportsLocked(r *run) {
 	a.outbox = slices.DeleteFunc(a.outbox, func(o outgoing) bool { return o.run == r })
 }
 
-// Flush sends what there is to report, states first, log lines after, and does what the answers say. It returns when
-// everything is answered that was posted before and is not on its way in another call, or with an error: what was not
-// answered stays for the next call.
+// Flush sends what there is to report, states first, log lines after, and does what the answers
+// say. It returns when everything is answered that was posted before and is not on its way in
+// another call, or with an error: what was not answered stays for the next call.
 func (a *Agent) Flush(ctx context.Context) error {
 	for {
 		sent, err := a.sendReports(ctx)
@@ -63,8 +67,9 @@ func (a *Agent) Flush(ctx context.Context) error {
 	}
 }
 
-// sendReports sends one batch of reports and reports whether there were any. While it is under way the next gathers, so
-// that a busy worker sends hundreds of reports in one call and an idle one sends at once.
+// sendReports sends one batch of reports and reports whether there were any. While it is under way
+// the next gathers, so that a busy worker sends hundreds of reports in one call and an idle one
+// sends at once.
 func (a *Agent) sendReports(ctx context.Context) (sent bool, err error) {
 	return a.fly(ctx, a.takeReportsLocked)
 }
@@ -119,8 +124,8 @@ func (a *Agent) land(f *flight) {
 	close(f.landed)
 }
 
-// takeReportsLocked moves a batch of reports into f; a.mu is held. What may not go yet stays, and with it whatever comes after
-// it of the same run.
+// takeReportsLocked moves a batch of reports into f; a.mu is held. What may not go yet stays, and
+// with it whatever comes after it of the same run.
 func (a *Agent) takeReportsLocked(f *flight, now time.Time) {
 	a.collectProgressLocked(now)
 	var rest []outgoing
@@ -162,7 +167,8 @@ func (a *Agent) collectProgressLocked(now time.Time) {
 	a.moved = later
 }
 
-// send delivers a batch and does what the answers say. With an error it returns what was not answered.
+// send delivers a batch and does what the answers say. With an error it returns what was not
+// answered.
 func (a *Agent) send(ctx context.Context, ref ports.SessionRef, batch []outgoing) (unanswered []outgoing, err error) {
 	reports := make([]ports.Report, len(batch))
 	for i := range batch {
@@ -189,8 +195,9 @@ func refusedForGood(err error) bool {
 	return domain.IsCode(err, domain.CodeInvalidInput) || domain.IsCode(err, domain.CodeTooLarge)
 }
 
-// isolate sends a refused batch again in halves, so that a bad report does not hold up the others. One that is too large
-// goes in smaller pieces: no outcome is lost, and none becomes another, because of its size.
+// isolate sends a refused batch again in halves, so that a bad report does not hold up the others.
+// One that is too large goes in smaller pieces: no outcome is lost, and none becomes another,
+// because of its size.
 func (a *Agent) isolate(ctx context.Context, ref ports.SessionRef, batch []outgoing, err error) ([]outgoing, error) {
 	if len(batch) == 1 {
 		if pieces := a.pieces(batch[0]); len(pieces) > 0 && domain.IsCode(err, domain.CodeTooLarge) {
@@ -226,10 +233,11 @@ func (a *Agent) pieces(o outgoing) []outgoing {
 	return nil
 }
 
-// refused gives up a report that will never be taken. If it was the run's last, the coordinator misses the run and takes the workload
-// back.
+// refused gives up a report that will never be taken. If it was the run's last, the coordinator
+// misses the run and takes the workload back.
 func (a *Agent) refused(o outgoing, err error) {
-	a.deps.Log.Error("report refused", "workload_id", string(o.report.WorkloadID), "event", string(o.report.Event), "error", err)
+	a.deps.Log.Error("report refused", "workload_id", string(o.report.WorkloadID), "event", string(o.report.Event),
+		"error", err)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if o.run != nil && ends(o.report.Event) {

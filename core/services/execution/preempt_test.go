@@ -13,8 +13,9 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// An assignment that was declined, and comes again when there is room: by then the workload may run elsewhere, or be cancelled.
-func TestWhatWasDeclinedDoesNotStartWhenItComesAgain(t *testing.T) {
+// An assignment that was declined, and comes again when there is room: by then the workload may run
+// elsewhere, or be cancelled.
+func TestAssign_WhenItWasDeclinedAndComesAgain_DoesNotStart(t *testing.T) {
 	b := newBench(t, 1, one(&script{execute: untilCancelled}))
 	b.assign("wl_1", 1)
 	b.assign("wl_2", 1)
@@ -37,18 +38,22 @@ type run struct {
 }
 
 // preempted runs a workload and asks it to make room.
-func preempted(t *testing.T, snapshot func() ([]byte, error), save func(ports.CheckpointUpload) (domain.Outcome, error), sequence int64) run {
+func preempted(
+	t *testing.T, snapshot func() ([]byte, error), save func(ports.CheckpointUpload) (domain.Outcome, error),
+	sequence int64,
+) run {
 	t.Helper()
 	executing, finish := make(chan struct{}), make(chan struct{})
-	b := newBench(t, 1, one(&script{snapshot: snapshot, execute: func(ctx context.Context, _ ports.Progress) (domain.JSON, error) {
-		close(executing)
-		select {
-		case <-ctx.Done():
-			return "", context.Cause(ctx)
-		case <-finish:
-			return "{}", nil
-		}
-	}}))
+	b := newBench(t, 1, one(&script{snapshot: snapshot,
+		execute: func(ctx context.Context, _ ports.Progress) (domain.JSON, error) {
+			close(executing)
+			select {
+			case <-ctx.Done():
+				return "", context.Cause(ctx)
+			case <-finish:
+				return "{}", nil
+			}
+		}}))
 	b.plane.save = save
 	b.assign("wl_1", 1, func(as *ports.Assignment) { as.CheckpointSequence = sequence })
 	b.flush()
@@ -63,7 +68,7 @@ func state() ([]byte, error) { return []byte("state"), nil }
 
 func none() ([]byte, error) { return nil, ports.ErrNoCheckpoint }
 
-func TestARunMakesRoomOnceItsCheckpointIsDurable(t *testing.T) {
+func TestPreempt_WhenTheCheckpointIsDurable_MakesRoom(t *testing.T) {
 	saved := ""
 	b := preempted(t, state, func(c ports.CheckpointUpload) (domain.Outcome, error) {
 		saved = string(c.Data)
@@ -74,31 +79,38 @@ func TestARunMakesRoomOnceItsCheckpointIsDurable(t *testing.T) {
 	require.Equal(t, domain.EventRelease, last.Event)
 	assert.Equal(t, "state", saved)
 	assert.Equal(t, "preempted by wl_2 of tier premium", last.Reason)
-	assert.Equal(t, domain.PreemptionDelay.Milliseconds(), *last.RetryAfterMS, "it stays back, so that it does not take the place it made")
+	assert.Equal(t, domain.PreemptionDelay.Milliseconds(), *last.RetryAfterMS,
+		"it stays back, so that it does not take the place it made")
 	assert.True(t, b.Idle())
 }
 
-func TestARunThatCannotSaveGoesOn(t *testing.T) {
+func TestPreempt_WhenTheRunCannotSave_GoesOn(t *testing.T) {
 	for name, snapshot := range map[string]func() ([]byte, error){
-		"it has no checkpoint": none, "its checkpoint fails": func() ([]byte, error) { return nil, errors.New("disk full") },
+		"it has no checkpoint": none, "its checkpoint fails": func() ([]byte, error) {
+			return nil, errors.New("disk full")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := preempted(t, snapshot, nil, 0)
-			require.Eventually(t, func() bool { return b.busy.Load() <= 1 }, 10*time.Second, time.Millisecond, "the request has come to nothing")
+			require.Eventually(t, func() bool { return b.busy.Load() <= 1 }, 10*time.Second, time.Millisecond,
+				"the request has come to nothing")
 			close(b.finish)
 			b.settle()
-			assert.Equal(t, []domain.Event{domain.EventStart, domain.EventComplete}, b.plane.events("wl_1"), "nothing is released")
+			assert.Equal(t, []domain.Event{domain.EventStart, domain.EventComplete}, b.plane.events("wl_1"),
+				"nothing is released")
 		})
 	}
 }
 
-func TestWhatIsFencedWhileItMakesRoomIsNotReleased(t *testing.T) {
-	b := preempted(t, state, func(ports.CheckpointUpload) (domain.Outcome, error) { return domain.OutcomeFenced, nil }, 0)
+func TestPreempt_WhenTheRunIsFencedMeanwhile_DoesNotReleaseIt(t *testing.T) {
+	b := preempted(t, state, func(ports.CheckpointUpload) (domain.Outcome, error) {
+		return domain.OutcomeFenced, nil
+	}, 0)
 	b.settle()
 	b.onlyLetGo("wl_1", 1)
 }
 
-func TestWhatTheRunSavedItselfIsEnoughToMakeRoom(t *testing.T) {
+func TestPreempt_WhenTheRunHasSavedItself_MakesRoom(t *testing.T) {
 	b := preempted(t, none, nil, 4)
 	b.settle()
 	assert.Equal(t, domain.EventRelease, b.plane.last("wl_1").Event)

@@ -7,8 +7,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// checkpoint takes a checkpoint now. While one is being taken, another one follows it, however often it is asked for: what has changed
-// since that one began is to be in it too.
+// checkpoint takes a checkpoint now. While one is being taken, another one follows it, however
+// often it is asked for: what has changed since that one began is to be in it too.
 func (a *Agent) checkpoint(r *run) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -34,8 +34,9 @@ func (a *Agent) spawnPullLocked(r *run) {
 	})
 }
 
-// pull asks the workload for a checkpoint and saves it. Failing is not fatal: the last durable checkpoint stands. It returns
-// ports.ErrNoCheckpoint when there is nothing to save now. A panic in the workload fails the run; see guard.
+// pull asks the workload for a checkpoint and saves it. Failing is not fatal: the last durable
+// checkpoint stands. It returns ports.ErrNoCheckpoint when there is nothing to save now. A panic in
+// the workload fails the run; see guard.
 func (a *Agent) pull(r *run) error {
 	a.mu.Lock()
 	ready := r.initialised && !r.abandoned && r.state == ports.RunRunning
@@ -51,7 +52,8 @@ func (a *Agent) pull(r *run) error {
 		err = r.Checkpoint(ctx, data, &percent, message)
 	}
 	if err != nil && !errors.Is(err, ports.ErrNoCheckpoint) && !a.isAbandoned(r) {
-		a.deps.Log.Warn("checkpoint failed", "workload_id", string(r.key.WorkloadID), "generation", r.key.Generation, "error", err)
+		a.deps.Log.Warn("checkpoint failed", "workload_id", string(r.key.WorkloadID), "generation", r.key.Generation,
+			"error", err)
 	}
 	return err
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// run is one workload at one generation in this worker's hands. Fields below mu of the agent are the agent's to guard.
+// run is one workload at one generation in this worker's hands. Fields below mu of the agent are
+// the agent's to guard.
 type run struct {
 	agent      *Agent
 	key        domain.RunID
@@ -66,7 +67,8 @@ func (r *run) note(a *Agent, msg string, cause error) {
 		"customer_id", string(r.assignment.CustomerID), "cause", cause)
 }
 
-// execute is the life of a run. Its steps are deferred, so that they are taken also when the run's code ends the goroutine.
+// execute is the life of a run. Its steps are deferred, so that they are taken also when the run's
+// code ends the goroutine.
 func (a *Agent) execute(r *run) {
 	var result domain.JSON
 	err := errNoReturn
@@ -158,7 +160,8 @@ func (a *Agent) end(r *run, rep ports.Report) {
 	}
 	r.state, r.endedAt = ports.RunReporting, a.deps.Clock.Now()
 	r.progress = nil
-	a.deps.Log.Debug("run ended", "workload_id", string(r.key.WorkloadID), "generation", r.key.Generation, "event", string(rep.Event))
+	a.deps.Log.Debug("run ended", "workload_id", string(r.key.WorkloadID), "generation", r.key.Generation, "event",
+		string(rep.Event))
 	a.postLocked(r, rep)
 	a.nudgeLines()
 }
@@ -189,8 +192,9 @@ func (r *run) outcome(result domain.JSON, err error) ports.Report {
 	return failure(err)
 }
 
-// stopped reports whether err says that the run ended because it was asked to: it is why ctx ended, or the error of ctx.
-// Any other error is a failure of the run's own, which counts although it comes late.
+// stopped reports whether err says that the run ended because it was asked to: it is why ctx ended,
+// or the error of ctx. Any other error is a failure of the run's own, which counts although it
+// comes late.
 func stopped(ctx context.Context, err error) bool {
 	if ctx.Err() == nil || isPermanent(err) {
 		return false

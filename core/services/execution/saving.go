@@ -8,9 +8,10 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// saving bounds the save of one checkpoint: it lasts until the context of its caller or of its run ends. After a pause,
-// a drain or a preemption it may go on for what is left of the run's grace. All saves of a run share that one grace. With
-// one each, a handler that learns of its end from Checkpoint alone would save for ever.
+// saving bounds the save of one checkpoint: it lasts until the context of its caller or of its run
+// ends. After a pause, a drain or a preemption it may go on for what is left of the run's grace.
+// All saves of a run share that one grace. With one each, a handler that learns of its end from
+// Checkpoint alone would save for ever.
 type saving struct {
 	run   *run
 	ctx   context.Context //nolint:containedctx // the caller's
@@ -51,7 +52,8 @@ func (s *saving) close() {
 
 // hasGrace reports whether a run may still save after its context ended for this cause.
 func hasGrace(cause error) bool {
-	return errors.Is(cause, ports.ErrPaused) || errors.Is(cause, ports.ErrDraining) || errors.Is(cause, ports.ErrPreempted)
+	return errors.Is(cause, ports.ErrPaused) || errors.Is(cause, ports.ErrDraining) ||
+		errors.Is(cause, ports.ErrPreempted)
 }
 
 // graceLeft returns how much longer a run whose context has ended may take to save and return.

@@ -11,7 +11,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// leaseMargin is the part of the lease that a worker does not use: it fences itself that much before the lease's end.
+// leaseMargin is the part of the lease that a worker does not use: it fences itself that much
+// before the lease's end.
 const leaseMargin = 5 // a fifth
 
 var errNoSession = errors.New("no session")
@@ -19,16 +20,17 @@ var errNoSession = errors.New("no session")
 func (a *Agent) registration(session domain.SessionID) domain.Registration {
 	r := domain.Registration{
 		WorkerID: a.cfg.WorkerID, SessionID: session, PreviousSessionID: a.previous,
-		ProcessID: a.cfg.ProcessID, CertificateDigest: a.cfg.CertificateDigest, TakeOver: a.cfg.TakeOver && a.previous == "", Draining: a.draining,
+		ProcessID: a.cfg.ProcessID, CertificateDigest: a.cfg.CertificateDigest, TakeOver: a.cfg.TakeOver &&
+			a.previous == "", Draining: a.draining,
 		Slots: a.cfg.Slots, Resources: a.cfg.Resources, Tags: a.cfg.Tags, Version: a.cfg.Version,
 	}
 	r.Capabilities = append(slices.Sorted(maps.Keys(a.cfg.Types)), a.cfg.Capabilities...)
 	return r
 }
 
-// Connect registers a new session unless one is live. CodeConflict means that another process owns the worker id: the
-// worker must end. When runs of earlier sessions have not returned, it beats at once, so that the slots they take are
-// not given to others.
+// Connect registers a new session unless one is live. CodeConflict means that another process owns
+// the worker id: the worker must end. When runs of earlier sessions have not returned, it beats at
+// once, so that the slots they take are not given to others.
 func (a *Agent) Connect(ctx context.Context) error {
 	occupied, err := a.register(ctx)
 	if err != nil || !occupied {
@@ -69,8 +71,8 @@ func (a *Agent) Session() (ref ports.SessionRef, interval time.Duration, live bo
 	return ports.SessionRef{WorkerID: a.cfg.WorkerID, SessionID: a.session}, a.interval, a.live
 }
 
-// ref returns the live session; ok is false when there is none, or when its lease is over, in which case every run has
-// been cancelled before ref returns.
+// ref returns the live session; ok is false when there is none, or when its lease is over, in which
+// case every run has been cancelled before ref returns.
 func (a *Agent) ref() (ports.SessionRef, bool) {
 	a.CheckLease()
 	a.mu.Lock()
@@ -87,7 +89,8 @@ func (a *Agent) Beat(ctx context.Context) error {
 	a.mu.Lock()
 	a.beats++
 	h := ports.Heartbeat{
-		SessionRef: ref, Number: a.beats, Draining: a.leaving, Drained: a.draining && !a.leaving, FreeSlots: max(a.cfg.Slots-a.active, 0),
+		SessionRef: ref, Number: a.beats, Draining: a.leaving, Drained: a.draining &&
+			!a.leaving, FreeSlots: max(a.cfg.Slots-a.active, 0),
 	}
 	var told []*run
 	for _, r := range a.allLocked() { // also what is left of earlier sessions: it takes slots of this one
@@ -120,8 +123,9 @@ func (a *Agent) Beat(ctx context.Context) error {
 	return nil
 }
 
-// CheckLease fences the worker when it has been without an answered heartbeat for its lease less the margin. It comes
-// before everything that has an effect outside, so that a process that wakes up after a freeze stops first.
+// CheckLease fences the worker when it has been without an answered heartbeat for its lease less
+// the margin. It comes before everything that has an effect outside, so that a process that wakes
+// up after a freeze stops first.
 func (a *Agent) CheckLease() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -135,7 +139,8 @@ func (a *Agent) endSessionLocked(why string) {
 	if !a.live {
 		return
 	}
-	a.deps.Log.Warn("session over: stopping all runs", "session_id", string(a.session), "reason", why, "runs", len(a.runs))
+	a.deps.Log.Warn("session over: stopping all runs", "session_id", string(a.session), "reason", why, "runs",
+		len(a.runs))
 	a.live = false
 	a.outbox, a.moved, a.logged = nil, nil, nil
 	clear(a.flights)
@@ -157,7 +162,8 @@ func (a *Agent) sessionError(ref ports.SessionRef, err error) bool {
 	return true
 }
 
-// Deregister ends the session by the worker's own word. Whoever calls it has seen that nothing of the session runs any more.
+// Deregister ends the session by the worker's own word. Whoever calls it has seen that nothing of
+// the session runs any more.
 func (a *Agent) Deregister(ctx context.Context) error {
 	ref, ok := a.ref()
 	if !ok {

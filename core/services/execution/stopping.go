@@ -9,8 +9,9 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Stopping runs: what has been told to end and has not returned. Such a run keeps its slot and stays in the inventory,
-// whatever session it is of, until its handler returns: nothing can end a goroutine from outside.
+// Stopping runs: what has been told to end and has not returned. Such a run keeps its slot and
+// stays in the inventory, whatever session it is of, until its handler returns: nothing can end a
+// goroutine from outside.
 
 // stop ends a run at once, without a report: it is no longer this worker's to report on.
 func (a *Agent) stop(r *run, cause error) {
@@ -59,8 +60,8 @@ func (a *Agent) halt(r *run, cause error) {
 	})
 }
 
-// preempt has a run checkpoint, and make room only if that is durable: a run that cannot save goes on. A pause or a drain that comes
-// meanwhile goes its own way.
+// preempt has a run checkpoint, and make room only if that is durable: a run that cannot save goes
+// on. A pause or a drain that comes meanwhile goes its own way.
 func (a *Agent) preempt(r *run, why string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -90,16 +91,19 @@ func (a *Agent) withLock(f func()) {
 	f()
 }
 
-// noteStuckLocked makes visible that a run ignores the end of its context: in the log, and in the inventory, where the coordinator counts it; a.mu is held.
+// noteStuckLocked makes visible that a run ignores the end of its context: in the log, and in the
+// inventory, where the coordinator counts it; a.mu is held.
 func (a *Agent) noteStuckLocked(r *run) {
 	r.stuck = true
-	a.deps.Log.Error("run ignores the end of its context; its slot stays taken until it returns", "workload_id", string(r.key.WorkloadID),
+	a.deps.Log.Error("run ignores the end of its context; its slot stays taken until it returns", "workload_id",
+		string(r.key.WorkloadID),
 		"generation", r.key.Generation, "type", r.assignment.Type, "cause", context.Cause(r.ctx))
 	a.hurry()
 }
 
-// letGoLocked tells the coordinator that a run that had been stopped has returned, so that its slot comes back at once and not with
-// the next inventory. The answer does not matter: the run is no longer this session's, or it is and moves on; a.mu is held.
+// letGoLocked tells the coordinator that a run that had been stopped has returned, so that its slot
+// comes back at once and not with the next inventory. The answer does not matter: the run is no
+// longer this session's, or it is and moves on; a.mu is held.
 func (a *Agent) letGoLocked(r *run) {
 	if !a.live || len(a.outbox) >= outboxMax {
 		return

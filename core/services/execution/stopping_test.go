@@ -58,7 +58,9 @@ func TestStopping_AnyRunThatHasNotReturned_StaysInTheInventoryAndKeepsItsSlot(t 
 			b.plane.report = nil
 		},
 		"of an earlier session": func(b *bench, _ ports.Progress) {
-			b.plane.heartbeat = func(ports.Heartbeat) ([]ports.Command, error) { return nil, domain.NewError(domain.CodeFenced, "over") }
+			b.plane.heartbeat = func(ports.Heartbeat) ([]ports.Command, error) {
+				return nil, domain.NewError(domain.CodeFenced, "over")
+			}
 			require.Error(b, b.Beat(b.Context()))
 			b.plane.heartbeat = nil
 			b.plane.beats = nil
@@ -105,7 +107,8 @@ func TestStopping_AnyRunThatHasNotReturned_StaysInTheInventoryAndKeepsItsSlot(t 
 	}
 }
 
-// A handler may learn of its end from Checkpoint alone. It must not go on for ever because each save succeeds.
+// A handler may learn of its end from Checkpoint alone. It must not go on for ever because each
+// save succeeds.
 func TestStopping_WhenAHandlerOnlyAsksCheckpoint_FailsItAfterOneGrace(t *testing.T) {
 	for kind, want := range map[ports.CommandKind]struct {
 		cause error
@@ -156,7 +159,10 @@ func TestStopping_WhatTheCoordinatorWaitsFor_HastensTheHeartbeat(t *testing.T) {
 		c.Slots = 1
 		c.StopGrace = 200 * time.Millisecond
 		c.Types["deaf"] = func() ports.Workload {
-			return &script{execute: func(context.Context, ports.Progress) (domain.JSON, error) { <-free; return "", nil }}
+			return &script{execute: func(context.Context, ports.Progress) (domain.JSON, error) {
+				<-free
+				return "", nil
+			}}
 		}
 	})
 	w.assign("wl_deaf", "deaf")

@@ -6,8 +6,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Tick does what time brings: the lease's end, timeouts, checkpoints that are due, runs that ignore their end. Called
-// regularly; its precision is that of its caller.
+// Tick does what time brings: the lease's end, timeouts, checkpoints that are due, runs that ignore
+// their end. Called regularly; its precision is that of its caller.
 func (a *Agent) Tick() {
 	a.CheckLease()
 	now := a.deps.Clock.Now()

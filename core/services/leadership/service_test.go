@@ -62,7 +62,7 @@ func tick(t *testing.T, s *leadership.Service) bool {
 
 func leads(s *leadership.Service) bool { _, ok := s.Current(); return ok }
 
-func TestOneLeadsAndTheOtherTakesOver(t *testing.T) {
+func TestLeadership_WhenTheLeaderIsGone_IsTakenByTheOther(t *testing.T) {
 	c := &clock{now: time.Unix(1, 0)}
 	lease := memory.NewStore(c).Stores().Leader
 	a, b := service("a", lease, c), service("b", lease, c)
@@ -111,7 +111,7 @@ func TestLeadership_WhenItEnds_WarnsUnlessItWasGivenAway(t *testing.T) {
 	}
 }
 
-func TestSteppingDownHandsOverAtOnce(t *testing.T) {
+func TestStepDown_WhenLeading_HandsOverAtOnce(t *testing.T) {
 	c := &clock{now: time.Unix(1, 0)}
 	lease := memory.NewStore(c).Stores().Leader
 	a, b := service("a", lease, c), service("b", lease, c)
@@ -123,7 +123,7 @@ func TestSteppingDownHandsOverAtOnce(t *testing.T) {
 	require.True(t, leads(b))
 }
 
-func TestALeaderWhoseRenewalFailsStopsInTimeAndItsReturnGivesWorkersALease(t *testing.T) {
+func TestLeadership_WhenRenewalFails_StopsInTimeAndComesBackWithANewClaim(t *testing.T) {
 	c := &clock{now: time.Unix(1, 0)}
 	lease := mocks.NewMockLeaderLease(gomock.NewController(t))
 	lease.EXPECT().Acquire(gomock.Any(), "a", ttl).Return(ports.Leadership{Holder: "a", Epoch: 7}, true, nil)
@@ -146,7 +146,7 @@ func TestALeaderWhoseRenewalFailsStopsInTimeAndItsReturnGivesWorkersALease(t *te
 	assert.True(t, again.Since.After(began.Since), "workers that could not reach it get a full lease")
 }
 
-func TestALeaderThatIsFencedStopsAtOnce(t *testing.T) {
+func TestLeadership_WhenFenced_EndsAtOnce(t *testing.T) {
 	c := &clock{now: time.Unix(1, 0)}
 	lease := mocks.NewMockLeaderLease(gomock.NewController(t))
 	lease.EXPECT().Acquire(gomock.Any(), gomock.Any(), gomock.Any()).Return(ports.Leadership{Holder: "a", Epoch: 1}, true, nil)
@@ -158,7 +158,7 @@ func TestALeaderThatIsFencedStopsAtOnce(t *testing.T) {
 	require.False(t, leads(s))
 }
 
-func TestTheLeaseCountsFromWhenItWasAskedFor(t *testing.T) {
+func TestLeadership_WhenAcquired_CountsFromTheRequest(t *testing.T) {
 	c := &clock{now: time.Unix(1, 0)}
 	lease := mocks.NewMockLeaderLease(gomock.NewController(t))
 	lease.EXPECT().Acquire(gomock.Any(), gomock.Any(), gomock.Any()).DoAndReturn(

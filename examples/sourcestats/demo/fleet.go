@@ -25,7 +25,8 @@ type fleet struct {
 	workers     map[string]*exec.Cmd
 }
 
-// start starts a coordinator on a free port, unless the fleet joins one that runs, onboards a customer and starts two workers.
+// start starts a coordinator on a free port, unless the fleet joins one that runs, onboards a
+// customer and starts two workers.
 func (f *fleet) start(ctx context.Context, join bool) error {
 	adminKey, workerKey := os.Getenv("NIYANTA_ADMIN_KEY"), os.Getenv("NIYANTA_WORKER_KEY")
 	f.url = os.Getenv("NIYANTA_URL")
@@ -51,7 +52,8 @@ func (f *fleet) start(ctx context.Context, join bool) error {
 	f.customerKey = key.Key
 	for _, id := range []string{"worker-a", "worker-b"} {
 		w := f.command(ctx, id, "sourcestats-worker")
-		w.Env = append(os.Environ(), "NIYANTA_COORDINATOR_URL="+f.url, "NIYANTA_WORKER_KEY="+workerKey, "NIYANTA_WORKER_ID="+id)
+		w.Env = append(os.Environ(), "NIYANTA_COORDINATOR_URL="+f.url, "NIYANTA_WORKER_KEY="+workerKey,
+			"NIYANTA_WORKER_ID="+id)
 		if err := w.Start(); err != nil {
 			return fmt.Errorf("start %s: %w", id, err)
 		}
@@ -64,7 +66,8 @@ func (f *fleet) startCoordinator(ctx context.Context, adminKey, workerKey string
 	f.coordinator = f.command(ctx, "coordinator", "niyanta", "coordinator")
 	f.coordinator.Env = append(os.Environ(),
 		"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_ADMIN_KEY="+adminKey, "NIYANTA_WORKER_KEY="+workerKey,
-		// A shorter lease than the default, so that nobody waits for the show; the rules are the same.
+		// A shorter lease than the default, so that nobody waits for the show; the rules are the
+		// same.
 		"NIYANTA_HEARTBEAT_INTERVAL=1s", "NIYANTA_WORKER_LEASE=4s")
 	out, err := f.coordinator.StdoutPipe()
 	if err != nil {
@@ -88,7 +91,10 @@ func (f *fleet) awaitWorkers(ctx context.Context, admin *niyanta.Client) error {
 		if err != nil {
 			return err
 		}
-		ours := slices.DeleteFunc(ws, func(w niyanta.WorkerInfo) bool { return f.workers[w.WorkerID] == nil || w.Status != "HEALTHY" })
+		ours := slices.DeleteFunc(ws, func(w niyanta.WorkerInfo) bool {
+			return f.workers[w.WorkerID] == nil ||
+				w.Status != "HEALTHY"
+		})
 		if len(ours) == len(f.workers) {
 			for _, w := range ours {
 				say("%s registered, pid %d", w.WorkerID, f.workers[w.WorkerID].Process.Pid)

@@ -1,6 +1,6 @@
-// Command demo shows the main job: a coordinator and two workers, as processes; a workload that counts the Go toolchain's
-// source; the busy worker is killed half way; the other continues from the last checkpoint; the result must equal one
-// that was computed without Niyanta.
+// Command demo shows the main job: a coordinator and two workers, as processes; a workload that
+// counts the Go toolchain's source; the busy worker is killed half way; the other continues from
+// the last checkpoint; the result must equal one that was computed without Niyanta.
 package main
 
 import (
@@ -132,7 +132,8 @@ func progress(ctx context.Context, c *niyanta.Client, id string) {
 		}
 		if w.Status != status {
 			if w.Status == "RUNNING" && w.Generation > 1 {
-				say("running again after %.1f s, elsewhere, at generation %d", time.Since(killed).Seconds(), w.Generation)
+				say("running again after %.1f s, elsewhere, at generation %d", time.Since(killed).Seconds(),
+					w.Generation)
 			}
 		}
 		if w.Status != status || w.ProgressPercent >= last+10 {
@@ -158,7 +159,8 @@ func compare(ctx context.Context, c *niyanta.Client, id, root string, out source
 			if e.Details.Reason != nil {
 				reason = *e.Details.Reason
 			}
-			say("  %s  %-24s generation %d  %s", e.Timestamp.Local().Format("15:04:05.000"), e.EventType, e.Details.Generation, reason)
+			say("  %s  %-24s generation %d  %s", e.Timestamp.Local().Format("15:04:05.000"), e.EventType,
+				e.Details.Generation, reason)
 		}
 	}
 	if out.ResumedAt == 0 {
@@ -170,7 +172,8 @@ func compare(ctx context.Context, c *niyanta.Client, id, root string, out source
 		return err
 	}
 	if !reflect.DeepEqual(want, out.Packages) {
-		return fmt.Errorf("the results differ: with Niyanta %+v, without %+v", sourcestats.Total(out.Packages), sourcestats.Total(want))
+		return fmt.Errorf("the results differ: with Niyanta %+v, without %+v", sourcestats.Total(out.Packages),
+			sourcestats.Total(want))
 	}
 	t := sourcestats.Total(out.Packages)
 	say("%d packages, %d files, %d lines, %d functions, %d imports: equal to the count made without Niyanta",
