@@ -65,11 +65,6 @@ type answer struct {
 	body   string
 }
 
-// decode reads the body into v.
-func (a answer) decode(t require.TestingT, v any) {
-	require.NoError(t, json.Unmarshal([]byte(a.body), v), a.body)
-}
-
 // field reads a field of the body by path, such as "error.code".
 func (a answer) field(path string) any {
 	var v any

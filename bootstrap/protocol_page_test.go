@@ -74,7 +74,7 @@ func TestProtocolPage_EveryExample_IsAMessageOfThisCode(t *testing.T) {
 		seen[b[2]] = true
 		d := json.NewDecoder(bytes.NewReader([]byte(b[3])))
 		d.DisallowUnknownFields()
-		assert.NoError(t, d.Decode(make()), b[3])
+		require.NoError(t, d.Decode(make()), b[3])
 	}
 	for name := range messages {
 		assert.True(t, seen[name], "the page has no example of %s", name)

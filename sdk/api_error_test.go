@@ -29,7 +29,7 @@ func TestClient_WhenRefused_ReturnsATypedError(t *testing.T) {
 	}
 	e := refused(niyanta.ErrNotFound, func() error { _, err := client.Get(t.Context(), "wl_none"); return err })
 	assert.NotEmpty(t, e.RequestID)
-	assert.NotErrorIs(t, e, niyanta.ErrConflict)
+	require.NotErrorIs(t, e, niyanta.ErrConflict)
 	e = refused(niyanta.ErrInvalidInput, func() error {
 		bad := sleep
 		bad.Priority = new(int)

@@ -289,18 +289,6 @@ func digest[R any](name string, field func(*R) *[32]byte) column[R] {
 	}
 }
 
-// bytes is any bytea that is not NULL.
-func bytes[R any](name string, field func(*R) *[]byte) column[R] {
-	return column[R]{
-		name, "bytea", "",
-		func(rows []*R) any {
-			return each(rows, func(r *R) []byte { return append(make([]byte, 0, len(*field(r))), *field(r)...) })
-		},
-		func(r *R) any { return field(r) },
-		0,
-	}
-}
-
 // document is a column of a value that is stored as JSON. It is NULL when none reports that the
 // value is empty.
 func document[R, V any](name string, field func(*R) *V, none func(V) bool) column[R] {

@@ -109,7 +109,8 @@ const (
 	// further pause is twice as long, up to DeclinePauseLimit. So a worker that is full in a way
 	// that the store cannot see is not asked once a second for ever. Other workers are asked at
 	// once.
-	DeclinePause      = time.Second
+	DeclinePause = time.Second
+	// DeclinePauseLimit is the longest pause.
 	DeclinePauseLimit = time.Minute
 	// declinesLimit is how many workers are remembered for a workload. When more have declined it,
 	// the workload waits for the pause of the last one.

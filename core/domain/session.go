@@ -229,7 +229,7 @@ func (w *Worker) turn(
 	case from:
 		c.Worker.Status = to
 		c.Events = []AuditEvent{w.event(event, actor, "", now)}
-	case to:
+	default: // it is so already
 	}
 	return c, nil
 }

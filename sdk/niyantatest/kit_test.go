@@ -122,7 +122,7 @@ func TestKit_WhenRunsAreStopped_OthersContinue(t *testing.T) {
 			return s.Sum, nil
 		})
 		got, err := saves.RunStoppingAfter(t.Context(), 3, cause, in{N: 10})
-		require.NoError(t, err, cause)
+		require.NoError(t, err, "stopped by %v", cause)
 		assert.Equal(t, 55, got, cause)
 		require.NotEmpty(t, seen)
 		for _, err := range seen {
