@@ -85,7 +85,11 @@ func (a *App) Start(ctx context.Context) (err error) {
 	return a.serve(httpapi.Deps{
 		Lifecycle: a.coordinator.Lifecycle, Insight: a.coordinator.Insight, Statistics: a.coordinator.Statistics, Tenancy: a.coordinator.Tenancy, Plane: a.coordinator.Plane,
 		IDs: a.host.IDs, Observer: a.host.Observer, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Stopping: stopping,
-		CursorKey: cursorKey(a.cfg), Measure: a.metrics.Request,
+		CursorKey: cursorKey(a.cfg), Measure: a.metrics.Request, InFlight: httpapi.InFlight{
+			Requests: a.cfg.MaxRequests, RequestsPerCustomer: a.cfg.MaxRequestsPerCustomer,
+			Waits: a.cfg.MaxLongPolls, WaitsPerCustomer: a.cfg.MaxLongPollsPerCustomer,
+			WorkerRequests: a.cfg.MaxWorkerRequests, WorkerPolls: a.cfg.MaxWorkerPolls,
+		},
 	})
 }
 

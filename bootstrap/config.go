@@ -73,6 +73,25 @@ type Config struct {
 	// large for the bus, and for everything while the bus is disconnected.
 	CoordinatorURL string `env:"COORDINATOR_URL" secret:"url" roles:"worker"`
 
+	// Requests at once
+
+	// How many requests of customers a coordinator serves at once. It answers those beyond with 503
+	// and "Retry-After". Health checks are not counted.
+	MaxRequests int `env:"MAX_REQUESTS" envDefault:"4096" min:"1" max:"1000000" roles:"dev coordinator"`
+	// How many of them one customer may have. Operators, who have no customer, have as many for
+	// themselves.
+	MaxRequestsPerCustomer int `env:"MAX_REQUESTS_PER_CUSTOMER" envDefault:"512" min:"1" max:"1000000" roles:"dev coordinator"`
+	// How many requests of customers may wait at once, as those with "wait" do. They are not
+	// counted as MAX_REQUESTS.
+	MaxLongPolls int `env:"MAX_LONG_POLLS" envDefault:"4096" min:"1" max:"1000000" roles:"dev coordinator"`
+	// How many of them one customer may have.
+	MaxLongPollsPerCustomer int `env:"MAX_LONG_POLLS_PER_CUSTOMER" envDefault:"512" min:"1" max:"1000000" roles:"dev coordinator"`
+	// How many requests of workers a coordinator serves at once, beside those of customers.
+	MaxWorkerRequests int `env:"MAX_WORKER_REQUESTS" envDefault:"4096" min:"1" max:"1000000" roles:"dev coordinator"`
+	// How many workers may wait at once for commands over HTTP. At most one request per worker
+	// waits, so this bounds the workers without a bus.
+	MaxWorkerPolls int `env:"MAX_WORKER_POLLS" envDefault:"16384" min:"1" max:"1000000" roles:"dev coordinator"`
+
 	// Keys
 
 	// The first administrator's key: at least 32 characters, 8 of them different, no repetition.

@@ -123,6 +123,7 @@ func httpRoutes(t *testing.T, core *coordinator.Coordinator, m *telemetry.Metric
 	h, err := httpapi.New(httpapi.Deps{
 		Lifecycle: core.Lifecycle, Tenancy: core.Tenancy, Plane: core.Plane, IDs: system.IDs{}, Observer: m, Log: silent,
 		Ready: func(context.Context) httpapi.Readiness { return httpapi.Readiness{} }, Metrics: m.Handler(), Stopping: context.Background(),
+		InFlight: httpapi.InFlight{WorkerRequests: 100, WorkerPolls: 100},
 	})
 	require.NoError(t, err)
 	server := httptest.NewServer(h)

@@ -101,3 +101,39 @@ func TestQueueFull_AloneAndInABatch_TellsItsDepthAndWhenToRetry(t *testing.T) {
 	assert.Equal(t, "5", alone.header.Get("Retry-After"))
 	assert.NotEmpty(t, alone.header.Get("X-RateLimit-Remaining"))
 }
+
+func TestLongPolls_BeyondTheirLimit_AreRefusedAndShortRequestsServed(t *testing.T) {
+	a := newAPI(t, 0, func(c *Config) {
+		c.MaxRequests, c.MaxRequestsPerCustomer, c.MaxLongPolls, c.MaxLongPollsPerCustomer = 4, 2, 2, 1
+	})
+	id := a.submit(later(1)[0])
+	first := make(chan int, 1)
+	go func() {
+		status := 503
+		for status == 503 { // the other one may have the only place for a moment
+			resp, err := a.client.Do(a.request("GET", "/v1/workloads/"+id+"?wait=50s", a.dev.CustomerKey, nil))
+			if err != nil {
+				status = 0
+				break
+			}
+			_ = resp.Body.Close()
+			status = resp.StatusCode
+		}
+		first <- status
+	}()
+	var second answer
+	require.Eventually(t, func() bool { // until the first one waits, this one does
+		second = a.call("GET", "/v1/workloads/"+id+"?wait=20ms", a.dev.CustomerKey, nil)
+		return second.status == 503
+	}, 10*time.Second, 5*time.Millisecond)
+	a.refused(second, 503, "SERVICE_UNAVAILABLE", "")
+	assert.Equal(t, map[string]any{"limit": 1.0, "retry_after": 1.0}, second.field("error.details"))
+	assert.NotEmpty(t, second.header.Get("X-RateLimit-Limit"))
+	for range 3 {
+		require.Equal(t, 200, a.call("GET", "/v1/workloads/"+id, a.dev.CustomerKey, nil).status)
+	}
+	require.Equal(t, 200, a.call("POST", "/v1/workloads/"+id+"/cancel", a.dev.CustomerKey, nil).status)
+	require.Equal(t, 200, <-first)
+	again := a.call("GET", "/v1/workloads/"+id+"?wait=1s", a.dev.CustomerKey, nil)
+	require.Equal(t, 200, again.status, "the place is free again")
+}

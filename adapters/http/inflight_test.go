@@ -12,37 +12,102 @@ import (
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 )
 
+// fill takes places of a pool for good.
+func fill(t *testing.T, p *pool, customer domain.CustomerID, n int) {
+	t.Helper()
+	for range n {
+		require.NoError(t, p.enter(customer))
+	}
+}
+
 func TestInFlight_WhenALimitIsReached_AnswersWithItsDetails(t *testing.T) {
 	for name, c := range map[string]struct {
-		fill    func(*inFlight)
-		code    int
-		details map[string]any
+		fill  func(*testing.T, *reserves)
+		limit float64
 	}{
-		"of the customer": {func(f *inFlight) { f.by["cust_a"] = maxInFlightPerCustomer }, 429, map[string]any{
-			"limit": float64(maxInFlightPerCustomer), "window_seconds": 0.0, "retry_after": 1.0,
-		}},
-		"of the coordinator": {func(f *inFlight) { f.total = maxInFlight }, 503, map[string]any{
-			"limit": float64(maxInFlight), "retry_after": 1.0,
-		}},
+		"of the customer": {func(t *testing.T, r *reserves) { fill(t, r.customers.short, "cust_a", 2) }, 2},
+		"of the coordinator": {func(t *testing.T, r *reserves) {
+			fill(t, r.customers.short, "cust_b", 2)
+			fill(t, r.customers.short, "cust_c", 2)
+			fill(t, r.customers.short, "cust_d", 1)
+		}, 5},
 	} {
-		s := newSurface(t)
-		c.fill(&s.inFlight)
-		rec, _ := s.send("GET", "/v1/workloads", s.keys[domain.RoleCustomer])
-		require.Equal(t, c.code, rec.Code, name)
-		var body struct {
-			Error struct {
-				Details map[string]any `json:"details"`
-			} `json:"error"`
-		}
-		require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &body))
-		assert.Equal(t, c.details, body.Error.Details, name)
-		assert.Equal(t, "1", rec.Header().Get("Retry-After"), name)
-		assert.NotEmpty(t, rec.Header().Get("X-RateLimit-Limit"), name)
+		t.Run(name, func(t *testing.T) {
+			s := newSurface(t)
+			c.fill(t, &s.reserves)
+			for _, role := range []domain.Role{domain.RoleCustomer, domain.RoleViewer} {
+				rec, _ := s.send("GET", "/v1/workloads", s.keys[role])
+				require.Equal(t, 503, rec.Code)
+				var body struct {
+					Error struct {
+						Code    string         `json:"code"`
+						Details map[string]any `json:"details"`
+					} `json:"error"`
+				}
+				require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &body))
+				assert.Equal(t, "SERVICE_UNAVAILABLE", body.Error.Code)
+				assert.Equal(t, map[string]any{"limit": c.limit, "retry_after": 1.0}, body.Error.Details)
+				assert.Equal(t, "1", rec.Header().Get("Retry-After"))
+				assert.NotEmpty(t, rec.Header().Get("X-RateLimit-Limit"))
+			}
+			for target, key := range map[string]string{
+				"/v1/worker/workloads/x/checkpoints/1?worker_id=w&session_id=s&generation=1": s.keys[domain.RoleWorker],
+				"/v1/admin/workers": s.keys[domain.RoleAdmin],
+			} {
+				rec, _ := s.send("GET", target, key)
+				assert.Equal(t, 501, rec.Code, "%s has places of its own", target)
+			}
+			for _, target := range []string{"/health", "/metrics", "/openapi.yaml"} {
+				rec, _ := s.send("GET", target, "")
+				assert.Equal(t, 200, rec.Code, "%s is answered however busy clients are", target)
+			}
+		})
+	}
+}
 
-		other, _ := s.send("GET", "/ready", "")
-		require.NotEqual(t, 429, other.Code, "health is answered however busy clients are")
-		worker, _ := s.send("GET", "/v1/worker/workloads/x/checkpoints/1?worker_id=w&session_id=s&generation=1", s.keys[domain.RoleWorker])
-		require.Equal(t, 501, worker.Code, "so are workers")
+func TestInFlight_WhenWorkersOrOperatorsReachTheirs_OthersAreServed(t *testing.T) {
+	s := newSurface(t)
+	fill(t, s.reserves.workers.short, "", 2)
+	fill(t, s.reserves.operators.short, "", 2)
+	for target, key := range map[string]string{
+		"/v1/worker/workloads/x/checkpoints/1?worker_id=w&session_id=s&generation=1": s.keys[domain.RoleWorker],
+		"/v1/admin/workers": s.keys[domain.RoleAdmin],
+	} {
+		rec, _ := s.send("GET", target, key)
+		assert.Equal(t, 503, rec.Code, target)
+		assert.NotEmpty(t, rec.Header().Get("X-RateLimit-Limit"))
+	}
+	rec, _ := s.send("GET", "/v1/workloads", s.keys[domain.RoleCustomer])
+	require.Equal(t, 501, rec.Code)
+}
+
+func TestInFlight_ARequestThatWaits_GivesItsPlaceBack(t *testing.T) {
+	r := newReserves(InFlight{Requests: 2, RequestsPerCustomer: 1, Waits: 2, WaitsPerCustomer: 1})
+	refused := 0
+	request := func(customer domain.CustomerID) (*place, error) {
+		p := &place{r.customers.short, r.customers.waiting, customer, func() { refused++ }}
+		return p, p.from.enter(customer)
+	}
+	poll, err := request("cust_a")
+	require.NoError(t, err)
+	_, err = request("cust_a")
+	require.Error(t, err, "one at once")
+	require.NoError(t, poll.startWaiting())
+	require.NoError(t, poll.startWaiting(), "a request may wait twice")
+	short, err := request("cust_a")
+	require.NoError(t, err, "a long poll takes nothing from short requests")
+	err = short.startWaiting()
+	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(err), "one waits at once")
+	require.Equal(t, 1, refused)
+	other, err := request("cust_b")
+	require.NoError(t, err)
+	require.NoError(t, other.startWaiting(), "of another customer")
+	for _, p := range []*place{poll, short, other} {
+		p.leave()
+	}
+	for _, p := range []*pool{r.customers.short, r.customers.waiting} {
+		assert.Zero(t, p.total, p.what)
+		assert.Empty(t, p.by, p.what)
 	}
 }
 

@@ -21,8 +21,13 @@ var (
 
 // wait runs f with a context that also ends when the server shuts down, with cause errStopping, and
 // when the caller's key ends, with cause errKeyEnded. It checks the key again before it returns
-// what f returned, because the key may have ended at any time of the wait.
+// what f returned, because the key may have ended at any time of the wait. The request gives its
+// place among the short ones back.
 func wait[T any](ctx context.Context, a *api, f func(context.Context) (T, error)) (T, error) {
+	var none T
+	if err := scopeOf(ctx).place.startWaiting(); err != nil {
+		return none, err
+	}
 	waiting, cancel := context.WithCancelCause(ctx)
 	defer context.AfterFunc(a.Stopping, func() { cancel(errStopping) })()
 	watched := make(chan struct{})
@@ -34,7 +39,6 @@ func wait[T any](ctx context.Context, a *api, f func(context.Context) (T, error)
 	stopping := errors.Is(context.Cause(waiting), errStopping)
 	cancel(nil)
 	<-watched
-	var none T
 	if kerr := a.recheck(ctx); kerr != nil {
 		return none, kerr
 	}

@@ -86,6 +86,9 @@ func newSurface(tb testing.TB) *surface {
 		Tenancy: tenancy.New(tenancy.Config{AdminKey: adminSecret, WorkerKeys: []string{workerSecret}}, tenancy.Deps{
 			Keys: knownKeys{byPrefix: stored}, Customers: oneCustomer{}, Limiter: generous{}, Clock: system.Clock{}, IDs: system.IDs{},
 		}),
+		InFlight: InFlight{
+			Requests: 5, RequestsPerCustomer: 2, Waits: 3, WaitsPerCustomer: 1, WorkerRequests: 2, WorkerPolls: 1,
+		},
 		IDs: system.IDs{}, Observer: silent{}, Log: slog.New(slog.DiscardHandler), Stopping: tb.Context(),
 		Metrics: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
 		Ready:   func(context.Context) Readiness { return Readiness{} },

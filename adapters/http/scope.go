@@ -18,6 +18,7 @@ type scope struct {
 	key       string // as the client sent it, to be looked at again while the request waits
 	principal domain.Principal
 	op        operation
+	place     *place        // what it has taken of the requests in flight; nil: it is not bounded
 	items     int           // of a body whose items are checked one by one; see each
 	refused   map[int]error // those that were refused on their own
 }

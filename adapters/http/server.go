@@ -11,7 +11,6 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
-	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/core/services/controlplane"
 	"github.com/niyanta/niyanta/core/services/insight"
@@ -36,6 +35,8 @@ type Deps struct {
 	Metrics http.Handler
 	// Part is which part of the API is served.
 	Part Part
+	// InFlight bounds the requests that are served at the same time.
+	InFlight InFlight
 	// Measure, if set, hears of each request: its method, route pattern, status and duration.
 	Measure func(method, route string, status int, took time.Duration)
 	// CursorKey signs cursors; coordinators that serve the same clients share it. Empty: one is
@@ -50,7 +51,7 @@ type api struct {
 	Deps
 	ops      operations
 	cursors  cursors
-	inFlight inFlight
+	reserves reserves
 }
 
 var _ gen.StrictServerInterface = (*api)(nil)
@@ -76,7 +77,7 @@ func newAPI(d Deps) (*api, error) {
 		_, _ = rand.Read(d.CursorKey) // never fails, by its documentation
 	}
 	return &api{
-		Deps: d, ops: ops, cursors: cursors{key: d.CursorKey}, inFlight: inFlight{by: map[domain.CustomerID]int{}},
+		Deps: d, ops: ops, cursors: cursors{key: d.CursorKey}, reserves: newReserves(d.InFlight),
 	}, nil
 }
 
