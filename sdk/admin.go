@@ -121,6 +121,20 @@ func (c *Client) Workers(ctx context.Context) ([]WorkerInfo, error) {
 	})
 }
 
+// Worker returns a worker with what it runs.
+func (c *Client) Worker(ctx context.Context, id string) (WorkerInfo, error) {
+	return read[WorkerInfo](ctx)(c.api.GetWorker(ctx, id))
+}
+
+// WorkerEvents returns up to 1,000 events of a worker's audit trail, oldest first, behind the one
+// with the id after. 0: from the first.
+func (c *Client) WorkerEvents(ctx context.Context, id string, after int64) ([]WorkerEvent, error) {
+	list, err := read[struct{ Events []WorkerEvent }](ctx)(c.api.ListWorkerEvents(
+		ctx, id, &client.ListWorkerEventsParams{After: &after},
+	))
+	return list.Events, err
+}
+
 // DrainWorker has a worker finish.
 func (c *Client) DrainWorker(ctx context.Context, id string) (WorkerInfo, error) {
 	return read[WorkerInfo](ctx)(c.api.DrainWorker(ctx, id))

@@ -254,6 +254,22 @@ type WorkerInfo struct {
 	WorkerID         string            `json:"worker_id"`
 }
 
+// WorkerEvent is one change of a worker.
+type WorkerEvent struct {
+	// ActorID is the id of who caused it; of a user, the id of the key.
+	ActorID   string    `json:"actor_id"`
+	ActorType ActorType `json:"actor_type"`
+	Details   struct {
+		Reason *string `json:"reason,omitempty"`
+	} `json:"details"`
+	EventID int64 `json:"event_id"`
+
+	// EventType is such as "worker.draining".
+	EventType string    `json:"event_type"`
+	Timestamp time.Time `json:"timestamp"`
+	WorkerID  string    `json:"worker_id"`
+}
+
 // Tier is what a customer is entitled to.
 type Tier string
 

@@ -43,7 +43,7 @@ func TestTypes_HaveTheFieldsOfTheAPI(t *testing.T) {
 		&Customer{}: client.Customer{}, &CustomerUsage{}: client.CustomerUsage{}, &CustomerInput{}: client.CustomerInput{},
 		&CustomerStats{}: client.CustomerStats{}, &QueueDepth{}: client.QueueDepth{},
 		&Key{}: client.Key{}, &NewKey{}: client.NewKey{}, &KeyInput{}: client.KeyInput{},
-		&OperatorKey{}: client.OperatorKey{}, &NewOperatorKey{}: client.NewOperatorKey{},
+		&WorkerEvent{}: client.WorkerEvent{}, &OperatorKey{}: client.OperatorKey{}, &NewOperatorKey{}: client.NewOperatorKey{},
 		&OperatorKeyInput{}: client.OperatorKeyInput{}, &WorkerInfo{}: client.Worker{},
 		&SubmitAnswer{}: client.SubmitAnswer{}, &ControlAnswer{}: client.ControlAnswer{},
 		&Submission{}: client.Submission{}, &CustomerPatch{}: client.CustomerPatch{}, &BatchResult{}: client.BatchResult{},

@@ -34,6 +34,37 @@ func (a *api) ListWorkers(
 	return gen.ListWorkers200JSONResponse{Workers: mapSlice(ws, workerOut), Pagination: pagination}, nil
 }
 
+// GetWorker implements GET /v1/admin/workers/{id}.
+func (a *api) GetWorker(ctx context.Context, req gen.GetWorkerRequestObject) (gen.GetWorkerResponseObject, error) {
+	v, err := a.Plane.GetWorker(ctx, domain.WorkerID(req.ID))
+	if err != nil {
+		return nil, err
+	}
+	return gen.GetWorker200JSONResponse(workerOut(&v)), nil
+}
+
+// ListWorkerEvents implements GET /v1/admin/workers/{id}/events.
+func (a *api) ListWorkerEvents(
+	ctx context.Context, req gen.ListWorkerEventsRequestObject,
+) (gen.ListWorkerEventsResponseObject, error) {
+	limit := defaultAudit
+	if req.Params.Limit != nil {
+		limit = *req.Params.Limit
+	}
+	events, err := a.Plane.ReadEvents(ctx, domain.WorkerID(req.ID), deref(req.Params.After), limit)
+	if err != nil {
+		return nil, err
+	}
+	return gen.ListWorkerEvents200JSONResponse{Events: mapSlice(events, func(e *domain.AuditEvent) gen.WorkerEvent {
+		out := gen.WorkerEvent{
+			EventID: e.ID, EventType: gen.WorkerEventEventType(e.Type), WorkerID: string(e.WorkerID), Timestamp: at(e.At),
+			ActorType: gen.WorkerEventActorType(e.Actor.Kind), ActorID: e.Actor.ID,
+		}
+		out.Details.Reason = opt(e.Reason)
+		return out
+	})}, nil
+}
+
 // DrainWorker implements POST /v1/admin/workers/{id}/drain.
 func (a *api) DrainWorker(
 	ctx context.Context, req gen.DrainWorkerRequestObject,

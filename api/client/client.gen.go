@@ -282,6 +282,60 @@ func (e Tier) Valid() bool {
 	}
 }
 
+// Defines values for WorkerEventActorType.
+const (
+	WorkerEventActorTypeCoordinator WorkerEventActorType = "coordinator"
+	WorkerEventActorTypeSystem      WorkerEventActorType = "system"
+	WorkerEventActorTypeUser        WorkerEventActorType = "user"
+	WorkerEventActorTypeWorker      WorkerEventActorType = "worker"
+)
+
+// Valid indicates whether the value is a known member of the WorkerEventActorType enum.
+func (e WorkerEventActorType) Valid() bool {
+	switch e {
+	case WorkerEventActorTypeCoordinator:
+		return true
+	case WorkerEventActorTypeSystem:
+		return true
+	case WorkerEventActorTypeUser:
+		return true
+	case WorkerEventActorTypeWorker:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WorkerEventEventType.
+const (
+	WorkerDraining        WorkerEventEventType = "worker.draining"
+	WorkerHeartbeatMissed WorkerEventEventType = "worker.heartbeat_missed"
+	WorkerMarkedDead      WorkerEventEventType = "worker.marked_dead"
+	WorkerRegistered      WorkerEventEventType = "worker.registered"
+	WorkerRemoved         WorkerEventEventType = "worker.removed"
+	WorkerUndrained       WorkerEventEventType = "worker.undrained"
+)
+
+// Valid indicates whether the value is a known member of the WorkerEventEventType enum.
+func (e WorkerEventEventType) Valid() bool {
+	switch e {
+	case WorkerDraining:
+		return true
+	case WorkerHeartbeatMissed:
+		return true
+	case WorkerMarkedDead:
+		return true
+	case WorkerRegistered:
+		return true
+	case WorkerRemoved:
+		return true
+	case WorkerUndrained:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for WorkerStatus.
 const (
 	DEAD     WorkerStatus = "DEAD"
@@ -1065,6 +1119,26 @@ type Worker struct {
 	WorkerID         string            `json:"worker_id"`
 }
 
+// WorkerEvent defines model for WorkerEvent.
+type WorkerEvent struct {
+	// ActorID A user's is the `key_id` of the key
+	ActorID   string               `json:"actor_id"`
+	ActorType WorkerEventActorType `json:"actor_type"`
+	Details   struct {
+		Reason *string `json:"reason,omitempty"`
+	} `json:"details"`
+	EventID   int64                `json:"event_id"`
+	EventType WorkerEventEventType `json:"event_type"`
+	Timestamp Time                 `json:"timestamp"`
+	WorkerID  string               `json:"worker_id"`
+}
+
+// WorkerEventActorType defines model for WorkerEvent.ActorType.
+type WorkerEventActorType string
+
+// WorkerEventEventType defines model for WorkerEvent.EventType.
+type WorkerEventEventType string
+
 // WorkerPattern The worker ids that the key is for: an id, in which each `*` stands for any number of characters. Required
 // for keys of role `worker` (`*`: any worker), and not allowed for others.
 type WorkerPattern = string
@@ -1236,6 +1310,14 @@ type ListWorkersParams struct {
 
 	// Cursor `next_cursor` of the page before. The filters must be the same
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListWorkerEventsParams defines parameters for ListWorkerEvents.
+type ListWorkerEventsParams struct {
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// After Only events after the one with this `event_id`
+	After *int64 `form:"after,omitempty" json:"after,omitempty"`
 }
 
 // GetCustomerStatsParams defines parameters for GetCustomerStats.
@@ -1629,12 +1711,25 @@ type ClientInterface interface {
 	// Corresponds with DELETE /v1/admin/workers/{id} (the `RemoveWorker` operationId).
 	RemoveWorker(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetWorker Get a worker with what it runs
+	//
+	// Corresponds with GET /v1/admin/workers/{id} (the `GetWorker` operationId).
+	GetWorker(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// DrainWorker Drain a worker
 	//
 	// The worker gets no new work. It saves a checkpoint of each run and gives the run back.
 	//
 	// Corresponds with POST /v1/admin/workers/{id}/drain (the `DrainWorker` operationId).
 	DrainWorker(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListWorkerEvents Read a worker's audit trail
+	//
+	// One event for each change of the worker, written in the same transaction. Oldest first. The events of a
+	// worker that was removed stay.
+	//
+	// Corresponds with GET /v1/admin/workers/{id}/events (the `ListWorkerEvents` operationId).
+	ListWorkerEvents(ctx context.Context, id WorkerID, params *ListWorkerEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UndrainWorker Undo a drain
 	//
@@ -2344,6 +2439,21 @@ func (c *Client) RemoveWorker(ctx context.Context, id WorkerID, reqEditors ...Re
 	return c.Client.Do(req)
 }
 
+// GetWorker Get a worker with what it runs
+//
+// Corresponds with GET /v1/admin/workers/{id} (the `GetWorker` operationId).
+func (c *Client) GetWorker(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetWorkerRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // DrainWorker Drain a worker
 //
 // The worker gets no new work. It saves a checkpoint of each run and gives the run back.
@@ -2351,6 +2461,24 @@ func (c *Client) RemoveWorker(ctx context.Context, id WorkerID, reqEditors ...Re
 // Corresponds with POST /v1/admin/workers/{id}/drain (the `DrainWorker` operationId).
 func (c *Client) DrainWorker(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDrainWorkerRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListWorkerEvents Read a worker's audit trail
+//
+// One event for each change of the worker, written in the same transaction. Oldest first. The events of a
+// worker that was removed stay.
+//
+// Corresponds with GET /v1/admin/workers/{id}/events (the `ListWorkerEvents` operationId).
+func (c *Client) ListWorkerEvents(ctx context.Context, id WorkerID, params *ListWorkerEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListWorkerEventsRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3817,6 +3945,40 @@ func NewRemoveWorkerRequest(server string, id WorkerID) (*http.Request, error) {
 	return req, nil
 }
 
+// NewGetWorkerRequest constructs an http.Request for the GetWorker method
+func NewGetWorkerRequest(server string, id WorkerID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/admin/workers/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewDrainWorkerRequest constructs an http.Request for the DrainWorker method
 func NewDrainWorkerRequest(server string, id WorkerID) (*http.Request, error) {
 	var err error
@@ -3844,6 +4006,79 @@ func NewDrainWorkerRequest(server string, id WorkerID) (*http.Request, error) {
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListWorkerEventsRequest constructs an http.Request for the ListWorkerEvents method
+func NewListWorkerEventsRequest(server string, id WorkerID, params *ListWorkerEventsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/admin/workers/%s/events", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -5550,6 +5785,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /v1/admin/workers/{id} (the `RemoveWorker` operationId).
 	RemoveWorkerWithResponse(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*RemoveWorkerResponse, error)
 
+	// GetWorkerWithResponse Get a worker with what it runs
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/admin/workers/{id} (the `GetWorker` operationId).
+	GetWorkerWithResponse(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*GetWorkerResponse, error)
+
 	// DrainWorkerWithResponse Drain a worker
 	//
 	// The worker gets no new work. It saves a checkpoint of each run and gives the run back.
@@ -5558,6 +5800,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/admin/workers/{id}/drain (the `DrainWorker` operationId).
 	DrainWorkerWithResponse(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*DrainWorkerResponse, error)
+
+	// ListWorkerEventsWithResponse Read a worker's audit trail
+	//
+	// One event for each change of the worker, written in the same transaction. Oldest first. The events of a
+	// worker that was removed stay.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/admin/workers/{id}/events (the `ListWorkerEvents` operationId).
+	ListWorkerEventsWithResponse(ctx context.Context, id WorkerID, params *ListWorkerEventsParams, reqEditors ...RequestEditorFn) (*ListWorkerEventsResponse, error)
 
 	// UndrainWorkerWithResponse Undo a drain
 	//
@@ -6653,6 +6905,54 @@ func (r RemoveWorkerResponse) ContentType() string {
 	return ""
 }
 
+type GetWorkerResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Worker
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetWorkerResponse) GetJSON200() *Worker {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r GetWorkerResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetWorkerResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetWorkerResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetWorkerResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetWorkerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type DrainWorkerResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -6695,6 +6995,58 @@ func (r DrainWorkerResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r DrainWorkerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListWorkerEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Events []WorkerEvent `json:"events"`
+	}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListWorkerEventsResponse) GetJSON200() *struct {
+	Events []WorkerEvent `json:"events"`
+} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ListWorkerEventsResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListWorkerEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListWorkerEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListWorkerEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListWorkerEventsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -8335,6 +8687,19 @@ func (c *ClientWithResponses) RemoveWorkerWithResponse(ctx context.Context, id W
 	return ParseRemoveWorkerResponse(rsp)
 }
 
+// GetWorkerWithResponse Get a worker with what it runs
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/admin/workers/{id} (the `GetWorker` operationId).
+func (c *ClientWithResponses) GetWorkerWithResponse(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*GetWorkerResponse, error) {
+	rsp, err := c.GetWorker(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetWorkerResponse(rsp)
+}
+
 // DrainWorkerWithResponse Drain a worker
 //
 // The worker gets no new work. It saves a checkpoint of each run and gives the run back.
@@ -8348,6 +8713,22 @@ func (c *ClientWithResponses) DrainWorkerWithResponse(ctx context.Context, id Wo
 		return nil, err
 	}
 	return ParseDrainWorkerResponse(rsp)
+}
+
+// ListWorkerEventsWithResponse Read a worker's audit trail
+//
+// One event for each change of the worker, written in the same transaction. Oldest first. The events of a
+// worker that was removed stay.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/admin/workers/{id}/events (the `ListWorkerEvents` operationId).
+func (c *ClientWithResponses) ListWorkerEventsWithResponse(ctx context.Context, id WorkerID, params *ListWorkerEventsParams, reqEditors ...RequestEditorFn) (*ListWorkerEventsResponse, error) {
+	rsp, err := c.ListWorkerEvents(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListWorkerEventsResponse(rsp)
 }
 
 // UndrainWorkerWithResponse Undo a drain
@@ -9470,6 +9851,39 @@ func ParseRemoveWorkerResponse(rsp *http.Response) (*RemoveWorkerResponse, error
 	return response, nil
 }
 
+// ParseGetWorkerResponse parses an HTTP response from a GetWorkerWithResponse call
+func ParseGetWorkerResponse(rsp *http.Response) (*GetWorkerResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetWorkerResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Worker
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseDrainWorkerResponse parses an HTTP response from a DrainWorkerWithResponse call
 func ParseDrainWorkerResponse(rsp *http.Response) (*DrainWorkerResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -9486,6 +9900,41 @@ func ParseDrainWorkerResponse(rsp *http.Response) (*DrainWorkerResponse, error) 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Worker
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListWorkerEventsResponse parses an HTTP response from a ListWorkerEventsWithResponse call
+func ParseListWorkerEventsResponse(rsp *http.Response) (*ListWorkerEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListWorkerEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Events []WorkerEvent `json:"events"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -43,7 +43,21 @@ The subcommands need an admin key.`,
 			return printList(c, cmd, workers, ws, nil)
 		}),
 	}
-	cmd.AddCommand(list,
+	get := &cobra.Command{
+		Use:               "get ID",
+		Short:             "Show a worker",
+		Example:           `  niyanta worker get worker-1`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeWorker(),
+		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
+			w, err := cl.Worker(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return printOne(c, cmd, workers, w)
+		}),
+	}
+	cmd.AddCommand(list, get, workerEventsCommand(c),
 		drainCommand(c, "drain", "Give a worker no more work; what runs is checkpointed and runs elsewhere",
 			(*niyanta.Client).DrainWorker),
 		drainCommand(c, "undrain", "Take back a drain: the worker gets work again", (*niyanta.Client).UndrainWorker),
@@ -62,6 +76,30 @@ var workers = view[niyanta.WorkerInfo]{
 			w.WorkerID, w.Status, fmt.Sprintf("%d/%d", w.CapacityUsed, w.CapacityTotal), strings.Join(w.Capabilities, ","),
 			clock(w.LastHeartbeat), w.Version,
 		}
+	},
+}
+
+func workerEventsCommand(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:               "events ID",
+		Short:             "Print a worker's audit trail, the oldest event first",
+		Example:           `  niyanta worker events worker-1`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeWorker(),
+		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
+			events, err := cl.WorkerEvents(cmd.Context(), args[0], 0)
+			if err != nil {
+				return err
+			}
+			return printList(c, cmd, workerEvents, events, nil)
+		}),
+	}
+}
+
+var workerEvents = view[niyanta.WorkerEvent]{
+	columns: []column{{name: "TIME"}, {name: "EVENT"}, {name: "ACTOR", text: true, rank: 1}, {name: "REASON", text: true}},
+	row: func(e *niyanta.WorkerEvent) []any {
+		return []any{clock(e.Timestamp), e.EventType, string(e.ActorType) + " " + e.ActorID, or(e.Details.Reason, "")}
 	},
 }
 

@@ -282,6 +282,60 @@ func (e Tier) Valid() bool {
 	}
 }
 
+// Defines values for WorkerEventActorType.
+const (
+	WorkerEventActorTypeCoordinator WorkerEventActorType = "coordinator"
+	WorkerEventActorTypeSystem      WorkerEventActorType = "system"
+	WorkerEventActorTypeUser        WorkerEventActorType = "user"
+	WorkerEventActorTypeWorker      WorkerEventActorType = "worker"
+)
+
+// Valid indicates whether the value is a known member of the WorkerEventActorType enum.
+func (e WorkerEventActorType) Valid() bool {
+	switch e {
+	case WorkerEventActorTypeCoordinator:
+		return true
+	case WorkerEventActorTypeSystem:
+		return true
+	case WorkerEventActorTypeUser:
+		return true
+	case WorkerEventActorTypeWorker:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WorkerEventEventType.
+const (
+	WorkerDraining        WorkerEventEventType = "worker.draining"
+	WorkerHeartbeatMissed WorkerEventEventType = "worker.heartbeat_missed"
+	WorkerMarkedDead      WorkerEventEventType = "worker.marked_dead"
+	WorkerRegistered      WorkerEventEventType = "worker.registered"
+	WorkerRemoved         WorkerEventEventType = "worker.removed"
+	WorkerUndrained       WorkerEventEventType = "worker.undrained"
+)
+
+// Valid indicates whether the value is a known member of the WorkerEventEventType enum.
+func (e WorkerEventEventType) Valid() bool {
+	switch e {
+	case WorkerDraining:
+		return true
+	case WorkerHeartbeatMissed:
+		return true
+	case WorkerMarkedDead:
+		return true
+	case WorkerRegistered:
+		return true
+	case WorkerRemoved:
+		return true
+	case WorkerUndrained:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for WorkerStatus.
 const (
 	DEAD     WorkerStatus = "DEAD"
@@ -1065,6 +1119,26 @@ type Worker struct {
 	WorkerID         string            `json:"worker_id"`
 }
 
+// WorkerEvent defines model for WorkerEvent.
+type WorkerEvent struct {
+	// ActorID A user's is the `key_id` of the key
+	ActorID   string               `json:"actor_id"`
+	ActorType WorkerEventActorType `json:"actor_type"`
+	Details   struct {
+		Reason *string `json:"reason,omitempty"`
+	} `json:"details"`
+	EventID   int64                `json:"event_id"`
+	EventType WorkerEventEventType `json:"event_type"`
+	Timestamp Time                 `json:"timestamp"`
+	WorkerID  string               `json:"worker_id"`
+}
+
+// WorkerEventActorType defines model for WorkerEvent.ActorType.
+type WorkerEventActorType string
+
+// WorkerEventEventType defines model for WorkerEvent.EventType.
+type WorkerEventEventType string
+
 // WorkerPattern The worker ids that the key is for: an id, in which each `*` stands for any number of characters. Required
 // for keys of role `worker` (`*`: any worker), and not allowed for others.
 type WorkerPattern = string
@@ -1236,6 +1310,14 @@ type ListWorkersParams struct {
 
 	// Cursor `next_cursor` of the page before. The filters must be the same
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListWorkerEventsParams defines parameters for ListWorkerEvents.
+type ListWorkerEventsParams struct {
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// After Only events after the one with this `event_id`
+	After *int64 `form:"after,omitempty" json:"after,omitempty"`
 }
 
 // GetCustomerStatsParams defines parameters for GetCustomerStats.
@@ -1460,9 +1542,15 @@ type ServerInterface interface {
 	// RemoveWorker Remove a worker
 	// (DELETE /v1/admin/workers/{id})
 	RemoveWorker(w http.ResponseWriter, r *http.Request, id WorkerID)
+	// GetWorker Get a worker with what it runs
+	// (GET /v1/admin/workers/{id})
+	GetWorker(w http.ResponseWriter, r *http.Request, id WorkerID)
 	// DrainWorker Drain a worker
 	// (POST /v1/admin/workers/{id}/drain)
 	DrainWorker(w http.ResponseWriter, r *http.Request, id WorkerID)
+	// ListWorkerEvents Read a worker's audit trail
+	// (GET /v1/admin/workers/{id}/events)
+	ListWorkerEvents(w http.ResponseWriter, r *http.Request, id WorkerID, params ListWorkerEventsParams)
 	// UndrainWorker Undo a drain
 	// (POST /v1/admin/workers/{id}/undrain)
 	UndrainWorker(w http.ResponseWriter, r *http.Request, id WorkerID)
@@ -1637,9 +1725,21 @@ func (_ Unimplemented) RemoveWorker(w http.ResponseWriter, r *http.Request, id W
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetWorker Get a worker with what it runs
+// (GET /v1/admin/workers/{id})
+func (_ Unimplemented) GetWorker(w http.ResponseWriter, r *http.Request, id WorkerID) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // DrainWorker Drain a worker
 // (POST /v1/admin/workers/{id}/drain)
 func (_ Unimplemented) DrainWorker(w http.ResponseWriter, r *http.Request, id WorkerID) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListWorkerEvents Read a worker's audit trail
+// (GET /v1/admin/workers/{id}/events)
+func (_ Unimplemented) ListWorkerEvents(w http.ResponseWriter, r *http.Request, id WorkerID, params ListWorkerEventsParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2271,6 +2371,32 @@ func (siw *ServerInterfaceWrapper) RemoveWorker(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// GetWorker operation middleware
+func (siw *ServerInterfaceWrapper) GetWorker(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id WorkerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetWorker(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // DrainWorker operation middleware
 func (siw *ServerInterfaceWrapper) DrainWorker(w http.ResponseWriter, r *http.Request) {
 
@@ -2288,6 +2414,61 @@ func (siw *ServerInterfaceWrapper) DrainWorker(w http.ResponseWriter, r *http.Re
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.DrainWorker(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListWorkerEvents operation middleware
+func (siw *ServerInterfaceWrapper) ListWorkerEvents(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id WorkerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListWorkerEventsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListWorkerEvents(w, r, id, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3556,7 +3737,13 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/admin/workers/{id}/undrain", wrapper.UndrainWorker)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/admin/workers/{id}/events", wrapper.ListWorkerEvents)
+	})
+	r.Group(func(r chi.Router) {
 		r.Delete(options.BaseURL+"/v1/admin/workers/{id}", wrapper.RemoveWorker)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/admin/workers/{id}", wrapper.GetWorker)
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/worker/register", wrapper.WorkerRegister)
@@ -4129,6 +4316,45 @@ func (response RemoveWorkerdefaultJSONResponse) VisitRemoveWorkerResponse(w http
 	return err
 }
 
+type GetWorkerRequestObject struct {
+	ID WorkerID `json:"id"`
+}
+
+type GetWorkerResponseObject interface {
+	VisitGetWorkerResponse(w http.ResponseWriter) error
+}
+
+type GetWorker200JSONResponse Worker
+
+func (response GetWorker200JSONResponse) VisitGetWorkerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWorkerdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response GetWorkerdefaultJSONResponse) VisitGetWorkerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DrainWorkerRequestObject struct {
 	ID WorkerID `json:"id"`
 }
@@ -4157,6 +4383,48 @@ type DrainWorkerdefaultJSONResponse struct {
 }
 
 func (response DrainWorkerdefaultJSONResponse) VisitDrainWorkerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWorkerEventsRequestObject struct {
+	ID     WorkerID `json:"id"`
+	Params ListWorkerEventsParams
+}
+
+type ListWorkerEventsResponseObject interface {
+	VisitListWorkerEventsResponse(w http.ResponseWriter) error
+}
+
+type ListWorkerEvents200JSONResponse struct {
+	Events []WorkerEvent `json:"events"`
+}
+
+func (response ListWorkerEvents200JSONResponse) VisitListWorkerEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWorkerEventsdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response ListWorkerEventsdefaultJSONResponse) VisitListWorkerEventsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5344,9 +5612,15 @@ type StrictServerInterface interface {
 	// RemoveWorker Remove a worker
 	// (DELETE /v1/admin/workers/{id})
 	RemoveWorker(ctx context.Context, request RemoveWorkerRequestObject) (RemoveWorkerResponseObject, error)
+	// GetWorker Get a worker with what it runs
+	// (GET /v1/admin/workers/{id})
+	GetWorker(ctx context.Context, request GetWorkerRequestObject) (GetWorkerResponseObject, error)
 	// DrainWorker Drain a worker
 	// (POST /v1/admin/workers/{id}/drain)
 	DrainWorker(ctx context.Context, request DrainWorkerRequestObject) (DrainWorkerResponseObject, error)
+	// ListWorkerEvents Read a worker's audit trail
+	// (GET /v1/admin/workers/{id}/events)
+	ListWorkerEvents(ctx context.Context, request ListWorkerEventsRequestObject) (ListWorkerEventsResponseObject, error)
 	// UndrainWorker Undo a drain
 	// (POST /v1/admin/workers/{id}/undrain)
 	UndrainWorker(ctx context.Context, request UndrainWorkerRequestObject) (UndrainWorkerResponseObject, error)
@@ -5862,6 +6136,32 @@ func (sh *strictHandler) RemoveWorker(w http.ResponseWriter, r *http.Request, id
 	}
 }
 
+// GetWorker operation middleware
+func (sh *strictHandler) GetWorker(w http.ResponseWriter, r *http.Request, id WorkerID) {
+	var request GetWorkerRequestObject
+
+	request.ID = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetWorker(ctx, request.(GetWorkerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetWorker")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetWorkerResponseObject); ok {
+		if err := validResponse.VisitGetWorkerResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // DrainWorker operation middleware
 func (sh *strictHandler) DrainWorker(w http.ResponseWriter, r *http.Request, id WorkerID) {
 	var request DrainWorkerRequestObject
@@ -5881,6 +6181,33 @@ func (sh *strictHandler) DrainWorker(w http.ResponseWriter, r *http.Request, id 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(DrainWorkerResponseObject); ok {
 		if err := validResponse.VisitDrainWorkerResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListWorkerEvents operation middleware
+func (sh *strictHandler) ListWorkerEvents(w http.ResponseWriter, r *http.Request, id WorkerID, params ListWorkerEventsParams) {
+	var request ListWorkerEventsRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWorkerEvents(ctx, request.(ListWorkerEventsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWorkerEvents")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListWorkerEventsResponseObject); ok {
+		if err := validResponse.VisitListWorkerEventsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

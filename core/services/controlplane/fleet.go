@@ -59,6 +59,32 @@ func (s *Service) ListWorkers(ctx context.Context) ([]WorkerView, error) {
 	return views, nil
 }
 
+// GetWorker returns a worker, which may be DEAD, with what it holds. CodeNotFound.
+func (s *Service) GetWorker(ctx context.Context, id domain.WorkerID) (WorkerView, error) {
+	found, err := s.deps.Workers.List(ctx, id)
+	switch {
+	case err != nil:
+		return WorkerView{}, err
+	case len(found) == 0:
+		return WorkerView{}, domain.NotFound("worker")
+	}
+	return s.ViewWorker(ctx, found[0])
+}
+
+// ReadEvents returns up to limit audit events of a worker with ids above after, oldest first. The
+// events of a worker that was removed stay. CodeNotFound for a worker that never was.
+func (s *Service) ReadEvents(ctx context.Context, id domain.WorkerID, after int64, limit int) ([]domain.AuditEvent, error) {
+	events, err := s.deps.Audit.Worker(ctx, id, after, limit)
+	if err != nil || len(events) > 0 {
+		return events, err
+	}
+	first, err := s.deps.Audit.Worker(ctx, id, 0, 1)
+	if err == nil && len(first) == 0 {
+		err = domain.NotFound("worker")
+	}
+	return nil, err
+}
+
 // DrainWorker has a worker finish: no new work, checkpoint and release what it runs. CodeNotFound;
 // CodeInvalidState when DEAD.
 func (s *Service) DrainWorker(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {

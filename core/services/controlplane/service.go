@@ -24,6 +24,7 @@ type Config struct {
 type Deps struct {
 	Workers     ports.WorkerStore
 	Fleet       ports.FleetStore
+	Audit       ports.AuditStore
 	Queue       ports.QueueStore
 	Workloads   ports.WorkloadStore
 	Checkpoints *checkpointing.Service

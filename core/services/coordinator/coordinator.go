@@ -113,7 +113,7 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 		Plane: controlplane.New(controlplane.Config{
 			Lease: cfg.WorkerLease, HeartbeatInterval: cfg.HeartbeatInterval, Name: h.Name,
 		}, controlplane.Deps{
-			Workers: s.Workers, Fleet: s.Fleet, Queue: s.Queue, Workloads: s.Workloads, Checkpoints: checkpoints,
+			Workers: s.Workers, Fleet: s.Fleet, Audit: s.Audit, Queue: s.Queue, Workloads: s.Workloads, Checkpoints: checkpoints,
 			Applier: applier, Notifier: sig.Notifier, Listener: sig.Listener, Observer: h.Observer,
 			Clock: h.Clock, IDs: h.IDs, Log: h.Log,
 		}),
