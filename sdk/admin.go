@@ -15,8 +15,8 @@ func (c *Client) CreateConfig(ctx context.Context, in ConfigInput) (WorkloadConf
 	})
 }
 
-// UpdateConfig replaces a config.
-func (c *Client) UpdateConfig(ctx context.Context, id string, in ConfigInput) (WorkloadConfig, error) {
+// UpdateConfig changes a config.
+func (c *Client) UpdateConfig(ctx context.Context, id string, in ConfigChange) (WorkloadConfig, error) {
 	return send[WorkloadConfig](ctx, in, func(body io.Reader) (*http.Response, error) {
 		return c.api.UpdateWorkloadConfigWithBody(ctx, id, jsonType, body)
 	})

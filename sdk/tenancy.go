@@ -83,6 +83,20 @@ type ConfigInput struct {
 	WorkloadType   string `json:"workload_type"`
 }
 
+// ConfigChange changes a config. What is nil stays as it is, also within ResourceLimits and RetryBackoff.
+type ConfigChange struct {
+	CheckpointIntervalSec *int             `json:"checkpoint_interval_sec,omitempty"`
+	ConfigJSON            *json.RawMessage `json:"config_json,omitempty"`
+	Description           *string          `json:"description,omitempty"`
+	MaxRetries            *int             `json:"max_retries,omitempty"`
+	ResourceLimits        *Resources       `json:"resource_limits,omitempty"`
+	RetryBackoff          *RetryBackoff    `json:"retry_backoff,omitempty"`
+	TimeoutSeconds        *int             `json:"timeout_seconds,omitempty"`
+
+	// WorkloadType is the config's type, which cannot change.
+	WorkloadType *string `json:"workload_type,omitempty"`
+}
+
 // RetryBackoff is the wait before a retry: InitialSeconds before the first, Factor times as long
 // before each further one, at most MaxSeconds. Half of each wait is fixed and half is random. A
 // workload may ask for another wait when it fails.

@@ -44,6 +44,7 @@ func TestTypes_HaveTheFieldsOfTheAPI(t *testing.T) {
 		&CustomerStats{}: client.CustomerStats{}, &QueueDepth{}: client.QueueDepth{},
 		&Key{}: client.Key{}, &NewKey{}: client.NewKey{}, &KeyInput{}: client.KeyInput{},
 		&WorkerEvent{}: client.WorkerEvent{}, &OperatorKey{}: client.OperatorKey{}, &NewOperatorKey{}: client.NewOperatorKey{},
+		&ConfigChange{}:     client.WorkloadConfigChange{},
 		&OperatorKeyInput{}: client.OperatorKeyInput{}, &WorkerInfo{}: client.Worker{},
 		&SubmitAnswer{}: client.SubmitAnswer{}, &ControlAnswer{}: client.ControlAnswer{},
 		&Submission{}: client.Submission{}, &CustomerPatch{}: client.CustomerPatch{}, &BatchResult{}: client.BatchResult{},

@@ -333,10 +333,16 @@ type SubmitAnswer struct {
 
 // ControlAnswer tells what became of a cancel, a pause or a resume.
 type ControlAnswer struct {
+	// CancelledAt is set if it is CANCELLED.
+	CancelledAt *time.Time `json:"cancelled_at,omitempty"`
+
 	// CheckpointSequence: newest checkpoint; 0: none.
-	CheckpointSequence int64  `json:"checkpoint_sequence"`
-	Status             Status `json:"status"`
-	WorkloadID         string `json:"workload_id"`
+	CheckpointSequence int64 `json:"checkpoint_sequence"`
+
+	// PausedAt is set if it is PAUSED.
+	PausedAt   *time.Time `json:"paused_at,omitempty"`
+	Status     Status     `json:"status"`
+	WorkloadID string     `json:"workload_id"`
 }
 
 // Submission is a workload to run. Priority is 0 to 1000, nil: 10.

@@ -57,9 +57,11 @@ func (a *api) UpdateWorkloadConfig(
 	ctx context.Context, req gen.UpdateWorkloadConfigRequestObject,
 ) (gen.UpdateWorkloadConfigResponseObject, error) {
 	p := scopeOf(ctx).principal
-	c := configIn(p.CustomerID, req.Body)
-	c.ID = configID(req.ID)
-	c, err := a.Tenancy.UpdateConfig(ctx, c)
+	c, err := a.Tenancy.GetConfig(ctx, p.CustomerID, configID(req.ID))
+	if err != nil {
+		return nil, err
+	}
+	c, err = a.Tenancy.UpdateConfig(ctx, changed(c, req.Body))
 	if err != nil {
 		return nil, err
 	}
@@ -94,8 +96,21 @@ func configOut(c *domain.WorkloadConfig, role domain.Role) gen.WorkloadConfig {
 }
 
 func configIn(customer domain.CustomerID, in *gen.WorkloadConfigInput) domain.WorkloadConfig {
-	c := domain.WorkloadConfig{
-		CustomerID: customer, Type: in.WorkloadType, Description: deref(in.Description), RunConfig: domain.DefaultRunConfig(),
+	c := domain.WorkloadConfig{CustomerID: customer, RunConfig: domain.DefaultRunConfig()}
+	return changed(c, &gen.WorkloadConfigChange{
+		WorkloadType: &in.WorkloadType, Description: in.Description, ConfigJSON: in.ConfigJSON,
+		ResourceLimits: in.ResourceLimits, CheckpointIntervalSec: in.CheckpointIntervalSec, MaxRetries: in.MaxRetries,
+		RetryBackoff: in.RetryBackoff, TimeoutSeconds: in.TimeoutSeconds,
+	})
+}
+
+// changed overrides a config with the fields that are set.
+func changed(c domain.WorkloadConfig, in *gen.WorkloadConfigChange) domain.WorkloadConfig {
+	if in.WorkloadType != nil {
+		c.Type = *in.WorkloadType
+	}
+	if in.Description != nil {
+		c.Description = *in.Description
 	}
 	if in.ConfigJSON != nil {
 		c.Config = domain.JSON(*in.ConfigJSON)

@@ -71,7 +71,15 @@ func (a *api) CheckpointWorkload(
 }
 
 func controlOut(w *domain.Workload) gen.ControlAnswer {
-	return gen.ControlAnswer{
+	out := gen.ControlAnswer{
 		WorkloadID: string(w.ID), Status: gen.Status(w.Status), CheckpointSequence: w.CheckpointSequence,
 	}
+	switch w.Status { // it has not changed since it came into either of these
+	case domain.StatusCancelled:
+		out.CancelledAt = optTime(w.FinishedAt)
+	case domain.StatusPaused:
+		out.PausedAt = optTime(w.UpdatedAt)
+	default:
+	}
+	return out
 }

@@ -503,10 +503,16 @@ type Confidence string
 
 // ControlAnswer defines model for ControlAnswer.
 type ControlAnswer struct {
+	// CancelledAt When it was cancelled; absent unless it is CANCELLED
+	CancelledAt *Time `json:"cancelled_at,omitempty"`
+
 	// CheckpointSequence Newest checkpoint; 0: none
-	CheckpointSequence int64  `json:"checkpoint_sequence"`
-	Status             Status `json:"status"`
-	WorkloadID         string `json:"workload_id"`
+	CheckpointSequence int64 `json:"checkpoint_sequence"`
+
+	// PausedAt When it was paused; absent unless it is PAUSED
+	PausedAt   *Time  `json:"paused_at,omitempty"`
+	Status     Status `json:"status"`
+	WorkloadID string `json:"workload_id"`
 }
 
 // Customer defines model for Customer.
@@ -1222,6 +1228,32 @@ type WorkloadConfig struct {
 	WorkloadType   string       `json:"workload_type"`
 }
 
+// WorkloadConfigChange defines model for WorkloadConfigChange.
+type WorkloadConfigChange struct {
+	// CheckpointIntervalSec Seconds between automatic checkpoints. 0: only those that the workload saves itself
+	CheckpointIntervalSec *int `json:"checkpoint_interval_sec,omitempty"`
+
+	// ConfigJSON Any JSON object
+	ConfigJSON  *JSONObject `json:"config_json,omitempty"`
+	Description *string     `json:"description,omitempty"`
+
+	// MaxRetries How often a workload is retried after a failure of its own
+	MaxRetries     *int       `json:"max_retries,omitempty"`
+	ResourceLimits *Resources `json:"resource_limits,omitempty"`
+
+	// RetryBackoff The wait before a retry: `initial_seconds` before the first retry, `factor` times as long before each
+	// further one, at most `max_seconds`. Half of each wait is fixed and half is random. With the defaults, the
+	// longest waits before five retries are 5, 15, 45, 135 and 405 s. A workload may ask for another wait when it
+	// fails.
+	RetryBackoff *RetryBackoff `json:"retry_backoff,omitempty"`
+
+	// TimeoutSeconds Longest time of one run, in seconds. 0: no limit
+	TimeoutSeconds *int `json:"timeout_seconds,omitempty"`
+
+	// WorkloadType The config's type, which cannot change
+	WorkloadType *string `json:"workload_type,omitempty"`
+}
+
 // WorkloadConfigInput defines model for WorkloadConfigInput.
 type WorkloadConfigInput struct {
 	// CheckpointIntervalSec Seconds between automatic checkpoints. 0: only those that the workload saves itself
@@ -1481,7 +1513,7 @@ type WorkerReportJSONRequestBody = ReportRequest
 type CreateWorkloadConfigJSONRequestBody = WorkloadConfigInput
 
 // UpdateWorkloadConfigJSONRequestBody defines body for UpdateWorkloadConfig for application/json ContentType.
-type UpdateWorkloadConfigJSONRequestBody = WorkloadConfigInput
+type UpdateWorkloadConfigJSONRequestBody = WorkloadConfigChange
 
 // SubmitWorkloadJSONRequestBody defines body for SubmitWorkload for application/json ContentType.
 type SubmitWorkloadJSONRequestBody = Submission
@@ -1932,20 +1964,22 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/workload-configs/{id} (the `GetWorkloadConfig` operationId).
 	GetWorkloadConfig(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateWorkloadConfigWithBody Replace a config
+	// UpdateWorkloadConfigWithBody Change a config
 	//
-	// Replaces the config; a field that is left out gets its default. Later submissions use it. Workloads that
-	// were submitted before keep their settings. The type cannot change.
+	// A field that is left out stays as it is, and so does each of `resource_limits` and `retry_backoff`. Later
+	// submissions use the config. Workloads that were submitted before keep their settings. The type cannot
+	// change.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /v1/workload-configs/{id} (the `UpdateWorkloadConfig` operationId).
 	UpdateWorkloadConfigWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateWorkloadConfig Replace a config
+	// UpdateWorkloadConfig Change a config
 	//
-	// Replaces the config; a field that is left out gets its default. Later submissions use it. Workloads that
-	// were submitted before keep their settings. The type cannot change.
+	// A field that is left out stays as it is, and so does each of `resource_limits` and `retry_backoff`. Later
+	// submissions use the config. Workloads that were submitted before keep their settings. The type cannot
+	// change.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2900,10 +2934,11 @@ func (c *Client) GetWorkloadConfig(ctx context.Context, id string, reqEditors ..
 	return c.Client.Do(req)
 }
 
-// UpdateWorkloadConfigWithBody Replace a config
+// UpdateWorkloadConfigWithBody Change a config
 //
-// Replaces the config; a field that is left out gets its default. Later submissions use it. Workloads that
-// were submitted before keep their settings. The type cannot change.
+// A field that is left out stays as it is, and so does each of `resource_limits` and `retry_backoff`. Later
+// submissions use the config. Workloads that were submitted before keep their settings. The type cannot
+// change.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2920,10 +2955,11 @@ func (c *Client) UpdateWorkloadConfigWithBody(ctx context.Context, id string, co
 	return c.Client.Do(req)
 }
 
-// UpdateWorkloadConfig Replace a config
+// UpdateWorkloadConfig Change a config
 //
-// Replaces the config; a field that is left out gets its default. Later submissions use it. Workloads that
-// were submitted before keep their settings. The type cannot change.
+// A field that is left out stays as it is, and so does each of `resource_limits` and `retry_backoff`. Later
+// submissions use the config. Workloads that were submitted before keep their settings. The type cannot
+// change.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6028,20 +6064,22 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/workload-configs/{id} (the `GetWorkloadConfig` operationId).
 	GetWorkloadConfigWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetWorkloadConfigResponse, error)
 
-	// UpdateWorkloadConfigWithBodyWithResponse Replace a config
+	// UpdateWorkloadConfigWithBodyWithResponse Change a config
 	//
-	// Replaces the config; a field that is left out gets its default. Later submissions use it. Workloads that
-	// were submitted before keep their settings. The type cannot change.
+	// A field that is left out stays as it is, and so does each of `resource_limits` and `retry_backoff`. Later
+	// submissions use the config. Workloads that were submitted before keep their settings. The type cannot
+	// change.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /v1/workload-configs/{id} (the `UpdateWorkloadConfig` operationId).
 	UpdateWorkloadConfigWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateWorkloadConfigResponse, error)
 
-	// UpdateWorkloadConfigWithResponse Replace a config
+	// UpdateWorkloadConfigWithResponse Change a config
 	//
-	// Replaces the config; a field that is left out gets its default. Later submissions use it. Workloads that
-	// were submitted before keep their settings. The type cannot change.
+	// A field that is left out stays as it is, and so does each of `resource_limits` and `retry_backoff`. Later
+	// submissions use the config. Workloads that were submitted before keep their settings. The type cannot
+	// change.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9074,10 +9112,11 @@ func (c *ClientWithResponses) GetWorkloadConfigWithResponse(ctx context.Context,
 	return ParseGetWorkloadConfigResponse(rsp)
 }
 
-// UpdateWorkloadConfigWithBodyWithResponse Replace a config
+// UpdateWorkloadConfigWithBodyWithResponse Change a config
 //
-// Replaces the config; a field that is left out gets its default. Later submissions use it. Workloads that
-// were submitted before keep their settings. The type cannot change.
+// A field that is left out stays as it is, and so does each of `resource_limits` and `retry_backoff`. Later
+// submissions use the config. Workloads that were submitted before keep their settings. The type cannot
+// change.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9090,10 +9129,11 @@ func (c *ClientWithResponses) UpdateWorkloadConfigWithBodyWithResponse(ctx conte
 	return ParseUpdateWorkloadConfigResponse(rsp)
 }
 
-// UpdateWorkloadConfigWithResponse Replace a config
+// UpdateWorkloadConfigWithResponse Change a config
 //
-// Replaces the config; a field that is left out gets its default. Later submissions use it. Workloads that
-// were submitted before keep their settings. The type cannot change.
+// A field that is left out stays as it is, and so does each of `resource_limits` and `retry_backoff`. Later
+// submissions use the config. Workloads that were submitted before keep their settings. The type cannot
+// change.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -13,12 +13,12 @@ import (
 func configSetCommand(c *cli) *cobra.Command {
 	return c.flags(group("config-set", "Your defaults for each workload type",
 		configSetWrite(c, "create", "Create a config", 0),
-		configSetWrite(c, "update ID", "Replace a config", 1),
+		configSetWrite(c, "update ID", "Change a config; what the body leaves out stays", 1),
 		configSetList(c), configSetGet(c), configSetDelete(c),
 	))
 }
 
-// configSetWrite creates a config, or with one argument replaces it.
+// configSetWrite creates a config, or with one argument changes it.
 func configSetWrite(c *cli, use, short string, args int) *cobra.Command {
 	var body string
 	id := ""
@@ -37,16 +37,18 @@ func configSetWrite(c *cli, use, short string, args int) *cobra.Command {
 			if body == "" {
 				return usage(errors.New("--body is missing: the config as JSON, @FILE, or - for standard input"))
 			}
-			var in niyanta.ConfigInput
-			err := inputInto(cmd, "body", body, &in)
-			if err != nil {
-				return err
-			}
 			var cfg niyanta.WorkloadConfig
+			var err error
 			if len(args) == 1 {
-				cfg, err = cl.UpdateConfig(cmd.Context(), args[0], in)
+				var in niyanta.ConfigChange
+				if err = inputInto(cmd, "body", body, &in); err == nil {
+					cfg, err = cl.UpdateConfig(cmd.Context(), args[0], in)
+				}
 			} else {
-				cfg, err = cl.CreateConfig(cmd.Context(), in)
+				var in niyanta.ConfigInput
+				if err = inputInto(cmd, "body", body, &in); err == nil {
+					cfg, err = cl.CreateConfig(cmd.Context(), in)
+				}
 			}
 			if err != nil {
 				return err

@@ -503,10 +503,16 @@ type Confidence string
 
 // ControlAnswer defines model for ControlAnswer.
 type ControlAnswer struct {
+	// CancelledAt When it was cancelled; absent unless it is CANCELLED
+	CancelledAt *Time `json:"cancelled_at,omitempty"`
+
 	// CheckpointSequence Newest checkpoint; 0: none
-	CheckpointSequence int64  `json:"checkpoint_sequence"`
-	Status             Status `json:"status"`
-	WorkloadID         string `json:"workload_id"`
+	CheckpointSequence int64 `json:"checkpoint_sequence"`
+
+	// PausedAt When it was paused; absent unless it is PAUSED
+	PausedAt   *Time  `json:"paused_at,omitempty"`
+	Status     Status `json:"status"`
+	WorkloadID string `json:"workload_id"`
 }
 
 // Customer defines model for Customer.
@@ -1222,6 +1228,32 @@ type WorkloadConfig struct {
 	WorkloadType   string       `json:"workload_type"`
 }
 
+// WorkloadConfigChange defines model for WorkloadConfigChange.
+type WorkloadConfigChange struct {
+	// CheckpointIntervalSec Seconds between automatic checkpoints. 0: only those that the workload saves itself
+	CheckpointIntervalSec *int `json:"checkpoint_interval_sec,omitempty"`
+
+	// ConfigJSON Any JSON object
+	ConfigJSON  *JSONObject `json:"config_json,omitempty"`
+	Description *string     `json:"description,omitempty"`
+
+	// MaxRetries How often a workload is retried after a failure of its own
+	MaxRetries     *int       `json:"max_retries,omitempty"`
+	ResourceLimits *Resources `json:"resource_limits,omitempty"`
+
+	// RetryBackoff The wait before a retry: `initial_seconds` before the first retry, `factor` times as long before each
+	// further one, at most `max_seconds`. Half of each wait is fixed and half is random. With the defaults, the
+	// longest waits before five retries are 5, 15, 45, 135 and 405 s. A workload may ask for another wait when it
+	// fails.
+	RetryBackoff *RetryBackoff `json:"retry_backoff,omitempty"`
+
+	// TimeoutSeconds Longest time of one run, in seconds. 0: no limit
+	TimeoutSeconds *int `json:"timeout_seconds,omitempty"`
+
+	// WorkloadType The config's type, which cannot change
+	WorkloadType *string `json:"workload_type,omitempty"`
+}
+
 // WorkloadConfigInput defines model for WorkloadConfigInput.
 type WorkloadConfigInput struct {
 	// CheckpointIntervalSec Seconds between automatic checkpoints. 0: only those that the workload saves itself
@@ -1481,7 +1513,7 @@ type WorkerReportJSONRequestBody = ReportRequest
 type CreateWorkloadConfigJSONRequestBody = WorkloadConfigInput
 
 // UpdateWorkloadConfigJSONRequestBody defines body for UpdateWorkloadConfig for application/json ContentType.
-type UpdateWorkloadConfigJSONRequestBody = WorkloadConfigInput
+type UpdateWorkloadConfigJSONRequestBody = WorkloadConfigChange
 
 // SubmitWorkloadJSONRequestBody defines body for SubmitWorkload for application/json ContentType.
 type SubmitWorkloadJSONRequestBody = Submission
@@ -1596,7 +1628,7 @@ type ServerInterface interface {
 	// GetWorkloadConfig Get a config
 	// (GET /v1/workload-configs/{id})
 	GetWorkloadConfig(w http.ResponseWriter, r *http.Request, id string)
-	// UpdateWorkloadConfig Replace a config
+	// UpdateWorkloadConfig Change a config
 	// (PUT /v1/workload-configs/{id})
 	UpdateWorkloadConfig(w http.ResponseWriter, r *http.Request, id string)
 	// ListWorkloads List workloads
@@ -1833,7 +1865,7 @@ func (_ Unimplemented) GetWorkloadConfig(w http.ResponseWriter, r *http.Request,
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// UpdateWorkloadConfig Replace a config
+// UpdateWorkloadConfig Change a config
 // (PUT /v1/workload-configs/{id})
 func (_ Unimplemented) UpdateWorkloadConfig(w http.ResponseWriter, r *http.Request, id string) {
 	w.WriteHeader(http.StatusNotImplemented)
@@ -5666,7 +5698,7 @@ type StrictServerInterface interface {
 	// GetWorkloadConfig Get a config
 	// (GET /v1/workload-configs/{id})
 	GetWorkloadConfig(ctx context.Context, request GetWorkloadConfigRequestObject) (GetWorkloadConfigResponseObject, error)
-	// UpdateWorkloadConfig Replace a config
+	// UpdateWorkloadConfig Change a config
 	// (PUT /v1/workload-configs/{id})
 	UpdateWorkloadConfig(ctx context.Context, request UpdateWorkloadConfigRequestObject) (UpdateWorkloadConfigResponseObject, error)
 	// ListWorkloads List workloads
