@@ -44,7 +44,9 @@ type ControlPlane interface {
 	// LoadCheckpoint returns the newest checkpoint whose checksum holds, at or below the given
 	// sequence. Only the holder of the workload at that generation may, in a live session:
 	// CodeFenced otherwise. CodeNotFound when there is none.
-	LoadCheckpoint(ctx context.Context, s SessionRef, id domain.WorkloadID, generation, sequence int64) (CheckpointData, error)
+	LoadCheckpoint(
+		ctx context.Context, s SessionRef, id domain.WorkloadID, generation, sequence int64,
+	) (CheckpointData, error)
 	// End ends a session before its lease does, by its holder's own word or by a death certificate;
 	// what it held moves at once. The holder gives its word only when nothing of the session runs
 	// any more, a certificate is given only when nothing of the process is left. See
@@ -131,7 +133,8 @@ func (h Heartbeat) Validate() error {
 		switch h.Inventory[i].State {
 		case RunStarting, RunRunning, RunStopping, RunReporting:
 		default:
-			return domain.Invalid("inventory", "the state of item %d must be starting, running, stopping or reporting", i)
+			return domain.Invalid("inventory",
+				"the state of item %d must be starting, running, stopping or reporting", i)
 		}
 	}
 	return nil

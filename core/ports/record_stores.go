@@ -11,7 +11,9 @@ import (
 type AuditStore interface {
 	// Workload returns up to limit events of a customer's workload, oldest first, with ids above
 	// after. Missing workloads and another customer's have none.
-	Workload(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, after int64, limit int) ([]domain.AuditEvent, error)
+	Workload(
+		ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, after int64, limit int,
+	) ([]domain.AuditEvent, error)
 	// Worker returns up to limit events of a worker, oldest first, with ids above after.
 	Worker(ctx context.Context, id domain.WorkerID, after int64, limit int) ([]domain.AuditEvent, error)
 }

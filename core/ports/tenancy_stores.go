@@ -55,9 +55,10 @@ type KeyStore interface {
 	// how long it may be used by the store's clock: 0 when it may not, domain.KeyForever when it
 	// never expires. CodeNotFound.
 	ByPrefix(ctx context.Context, prefix string) (k domain.APIKey, usable time.Duration, err error)
-	// List returns the keys of a customer, or the operator keys if it is empty; oldest first, revoked ones included.
+	// List returns the keys of a customer, or the operator keys if it is empty; oldest first,
+	// revoked ones included.
 	List(ctx context.Context, customer domain.CustomerID) ([]domain.APIKey, error)
-	// Revoke ends a key of that customer, or an operator key, at the store's time. Revoking again is a success.
-	// CodeNotFound.
+	// Revoke ends a key of that customer, or an operator key, at the store's time. Revoking again
+	// is a success. CodeNotFound.
 	Revoke(ctx context.Context, customer domain.CustomerID, id domain.KeyID) error
 }

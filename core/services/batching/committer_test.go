@@ -24,7 +24,7 @@ func double(_ context.Context, items []int) ([]int, error) {
 	return out, nil
 }
 
-func TestEachCallerGetsItsOwnResults(t *testing.T) {
+func TestCommitter_ConcurrentCallers_GetTheirOwnResults(t *testing.T) {
 	var commits atomic.Int32
 	c := batching.NewCommitter(100, func(ctx context.Context, items []int) ([]int, error) {
 		commits.Add(1)
@@ -44,7 +44,7 @@ func TestEachCallerGetsItsOwnResults(t *testing.T) {
 	assert.LessOrEqual(t, commits.Load(), int32(500))
 }
 
-func TestWhileOneBatchCommitsTheNextGathers(t *testing.T) {
+func TestCommitter_WhileABatchCommits_GathersTheNext(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
 	var sizes []int
 	c := batching.NewCommitter(100, func(ctx context.Context, items []int) ([]int, error) {
@@ -78,7 +78,7 @@ func TestWhileOneBatchCommitsTheNextGathers(t *testing.T) {
 	assert.Less(t, len(sizes), 40, "those who waited shared commits: %v", sizes)
 }
 
-func TestBatchesAreBounded(t *testing.T) {
+func TestCommitter_ManyItems_CommitsBoundedBatches(t *testing.T) {
 	release := make(chan struct{})
 	first := true
 	var most int
@@ -102,7 +102,7 @@ func TestBatchesAreBounded(t *testing.T) {
 	assert.Len(t, big, 50, "one caller's items are never split")
 }
 
-func TestAnErrorReachesEveryCallerOfTheBatchAndNoOther(t *testing.T) {
+func TestCommitter_WhenACommitFails_FailsTheCallersOfItsBatchOnly(t *testing.T) {
 	boom := errors.New("boom")
 	fail := true
 	c := batching.NewCommitter(10, func(ctx context.Context, items []int) ([]int, error) {
@@ -119,7 +119,7 @@ func TestAnErrorReachesEveryCallerOfTheBatchAndNoOther(t *testing.T) {
 	assert.Equal(t, []int{2}, got)
 }
 
-func TestACallerThatGivesUpDoesNotHoldUpTheOthers(t *testing.T) {
+func TestCommitter_WhenACallerGivesUp_ServesTheOthers(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	c := batching.NewCommitter(1, func(ctx context.Context, items []int) ([]int, error) {
@@ -146,7 +146,7 @@ func TestACallerThatGivesUpDoesNotHoldUpTheOthers(t *testing.T) {
 	wg.Wait()
 }
 
-func TestTheCommitOutlivesTheCallerThatExecutesIt(t *testing.T) {
+func TestCommitter_WhenItsExecutorIsCancelled_Commits(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	c := batching.NewCommitter(10, func(ctx context.Context, items []int) ([]int, error) {
 		cancel()
@@ -158,7 +158,7 @@ func TestTheCommitOutlivesTheCallerThatExecutesIt(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-func TestWhatOneCallerBringsCannotFailTheOthers(t *testing.T) {
+func TestCommitter_WhenOneCallersItemsFail_CommitsTheOthers(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	c := batching.NewCommitter(100, func(ctx context.Context, items []int) ([]int, error) {

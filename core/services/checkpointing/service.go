@@ -41,7 +41,8 @@ func (s *Service) Save(ctx context.Context, ref ports.SessionRef, up ports.Check
 	t := domain.Transition{
 		WorkloadID: up.WorkloadID, Event: domain.EventCheckpoint, Generation: up.Generation, SessionID: ref.SessionID,
 		Actor:              domain.Actor{Kind: domain.ActorWorker, ID: string(ref.WorkerID)},
-		CheckpointSequence: up.Sequence, Percent: up.Percent, Message: domain.CleanAndCut(up.Message, domain.MaxProgressMessage),
+		CheckpointSequence: up.Sequence, Percent: up.Percent,
+		Message: domain.CleanAndCut(up.Message, domain.MaxProgressMessage),
 	}
 	c := domain.Checkpoint{Size: len(up.Data), Encoding: encoding, Checksum: sha256.Sum256(stored)}
 	res, err := s.deps.Checkpoints.Save(ctx, t, c, stored)
@@ -55,7 +56,9 @@ func (s *Service) Save(ctx context.Context, ref ports.SessionRef, up ports.Check
 // Load returns the newest checkpoint at or below sequence whose bytes are as they were stored; a
 // damaged one is logged and counted, and the one before it is tried. CodeNotFound when none is
 // left.
-func (s *Service) Load(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, sequence int64) (ports.CheckpointData, error) {
+func (s *Service) Load(
+	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, sequence int64,
+) (ports.CheckpointData, error) {
 	kept, err := s.deps.Checkpoints.List(ctx, customer, id)
 	if err != nil {
 		return ports.CheckpointData{}, err
@@ -76,7 +79,8 @@ func (s *Service) Load(ctx context.Context, customer domain.CustomerID, id domai
 			return ports.CheckpointData{Sequence: c.Sequence, Data: data}, nil
 		}
 		s.deps.Observer.Count("checkpoint_damaged", 1)
-		s.deps.Log.Error("checkpoint is damaged, falling back to the one before", "workload_id", id, "sequence", c.Sequence, "error", err)
+		s.deps.Log.Error("checkpoint is damaged, falling back to the one before", "workload_id", id,
+			"sequence", c.Sequence, "error", err)
 	}
 	return ports.CheckpointData{}, domain.NotFound("checkpoint")
 }

@@ -23,10 +23,13 @@ func TestLoad_WhenACheckpointWasPruned_TakesTheOneBeforeAndCountsNoDamage(t *tes
 	data := []byte("state")
 	kept := []domain.Checkpoint{{Sequence: 2}, {Sequence: 1, Size: len(data), Checksum: sha256.Sum256(data)}}
 	store.EXPECT().List(gomock.Any(), domain.CustomerID("cust_a"), domain.WorkloadID("wl_1")).Return(kept, nil)
-	store.EXPECT().Load(gomock.Any(), domain.WorkloadID("wl_1"), int64(2)).Return(domain.Checkpoint{}, nil, domain.NotFound("checkpoint"))
+	store.EXPECT().Load(gomock.Any(), domain.WorkloadID("wl_1"), int64(2)).
+		Return(domain.Checkpoint{}, nil, domain.NotFound("checkpoint"))
 	store.EXPECT().Load(gomock.Any(), domain.WorkloadID("wl_1"), int64(1)).Return(kept[1], data, nil)
 	// The observer expects no call: nothing was damaged.
-	s := checkpointing.New(checkpointing.Deps{Checkpoints: store, Compressor: z, Observer: observer, Log: slog.New(slog.DiscardHandler)})
+	s := checkpointing.New(checkpointing.Deps{
+		Checkpoints: store, Compressor: z, Observer: observer, Log: slog.New(slog.DiscardHandler),
+	})
 	got, err := s.Load(t.Context(), "cust_a", "wl_1", 2)
 	require.NoError(t, err)
 	assert.Equal(t, int64(1), got.Sequence)

@@ -74,7 +74,8 @@ func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Com
 	}
 	// What the worker still has though it was never told to be ending: its slot is not free either.
 	for _, item := range h.Inventory {
-		if r := item.Run(); !owned[r] && !ending[r] && item.State != ports.RunReporting && domain.StorableID(r.WorkloadID) {
+		if r := item.Run(); !owned[r] && !ending[r] && item.State != ports.RunReporting &&
+			domain.StorableID(r.WorkloadID) {
 			hands = append(hands, s.hands(h, r, domain.EventLinger))
 		}
 	}
@@ -91,7 +92,9 @@ func (s *Service) hands(h ports.Heartbeat, r domain.RunID, e domain.Event) domai
 }
 
 // stopCommands tells the worker to stop what the store says is not its own (any more).
-func (s *Service) stopCommands(ctx context.Context, h ports.Heartbeat, owned map[domain.RunID]bool) ([]ports.Command, error) {
+func (s *Service) stopCommands(
+	ctx context.Context, h ports.Heartbeat, owned map[domain.RunID]bool,
+) ([]ports.Command, error) {
 	var stray []domain.RunID
 	var ids []domain.WorkloadID
 	for _, item := range h.Inventory {
@@ -122,7 +125,9 @@ func (s *Service) stopCommands(ctx context.Context, h ports.Heartbeat, owned map
 }
 
 func command(h ports.Heartbeat, kind ports.CommandKind, r domain.RunID, reason string) ports.Command {
-	return ports.Command{Kind: kind, SessionID: h.SessionID, WorkloadID: r.WorkloadID, Generation: r.Generation, Reason: reason}
+	return ports.Command{
+		Kind: kind, SessionID: h.SessionID, WorkloadID: r.WorkloadID, Generation: r.Generation, Reason: reason,
+	}
 }
 
 // loseMissing takes back what was missing from this and the inventory before. The worker itself
@@ -135,7 +140,8 @@ func (s *Service) loseMissing(ctx context.Context, h ports.Heartbeat, gone map[d
 	}
 	b := domain.Batch{}
 	for _, r := range lost {
-		s.deps.Log.Warn("worker no longer holds a workload it was running", "workload_id", r.WorkloadID, "generation", r.Generation,
+		s.deps.Log.Warn("worker no longer holds a workload it was running", "workload_id", r.WorkloadID,
+			"generation", r.Generation,
 			"worker_id", h.WorkerID, "session_id", h.SessionID)
 		b.Transitions = append(b.Transitions, domain.Transition{
 			WorkloadID: r.WorkloadID, Event: domain.EventLose, Generation: r.Generation, SessionID: h.SessionID,

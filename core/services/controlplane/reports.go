@@ -10,7 +10,9 @@ import (
 )
 
 // Report implements ports.ControlPlane.
-func (s *Service) Report(ctx context.Context, ref ports.SessionRef, reports []ports.Report) ([]ports.ReportAnswer, error) {
+func (s *Service) Report(
+	ctx context.Context, ref ports.SessionRef, reports []ports.Report,
+) ([]ports.ReportAnswer, error) {
 	if err := ref.Validate(); err != nil {
 		return nil, err
 	}
@@ -25,7 +27,8 @@ func (s *Service) Report(ctx context.Context, ref ports.SessionRef, reports []po
 		answers[i].ReportID = r.ID
 		if answers[i].Outcome, answers[i].Reason = judge(&r); answers[i].Outcome != "" {
 			s.deps.Observer.Count("report_invalid", 1)
-			s.deps.Log.Warn("report not accepted", "worker_id", ref.WorkerID, "report", i, "outcome", answers[i].Outcome, "reason", answers[i].Reason)
+			s.deps.Log.Warn("report not accepted", "worker_id", ref.WorkerID, "report", i,
+				"outcome", answers[i].Outcome, "reason", answers[i].Reason)
 			continue
 		}
 		sound, ts = append(sound, i), append(ts, s.transition(ref, &r))
@@ -59,8 +62,11 @@ func (s *Service) commit(ctx context.Context, ts []domain.Transition) ([]domain.
 		one, err := s.reports.Do(ctx, ts[i])
 		switch {
 		case domain.IsCode(err, domain.CodeInternal):
-			s.deps.Log.Error("a report cannot be executed", "workload_id", ts[i].WorkloadID, "event", ts[i].Event, "error", err)
-			results[i] = domain.Result{Outcome: domain.OutcomeRefused, WorkloadID: ts[i].WorkloadID, Reason: "it cannot be executed"}
+			s.deps.Log.Error("a report cannot be executed", "workload_id", ts[i].WorkloadID,
+				"event", ts[i].Event, "error", err)
+			results[i] = domain.Result{
+				Outcome: domain.OutcomeRefused, WorkloadID: ts[i].WorkloadID, Reason: "it cannot be executed",
+			}
 		case err != nil:
 			return nil, err
 		default:
@@ -80,7 +86,8 @@ func judge(r *ports.Report) (domain.Outcome, string) {
 	}
 	rule, known := domain.RuleFor(r.Event)
 	if !known || rule.Source != domain.FromWorker || r.Event == domain.EventCheckpoint {
-		return domain.OutcomeIllegal, fmt.Sprintf("event: %q is not something a worker reports", domain.CleanAndCut(string(r.Event), 50))
+		return domain.OutcomeIllegal, fmt.Sprintf("event: %q is not something a worker reports",
+			domain.CleanAndCut(string(r.Event), 50))
 	}
 	if !domain.StorableID(r.WorkloadID) {
 		return domain.OutcomeNotFound, noWorkload
@@ -133,7 +140,9 @@ func (s *Service) transition(ref ports.SessionRef, r *ports.Report) domain.Trans
 }
 
 // SaveCheckpoint implements ports.ControlPlane.
-func (s *Service) SaveCheckpoint(ctx context.Context, ref ports.SessionRef, c ports.CheckpointUpload) (ports.ReportAnswer, error) {
+func (s *Service) SaveCheckpoint(
+	ctx context.Context, ref ports.SessionRef, c ports.CheckpointUpload,
+) (ports.ReportAnswer, error) {
 	if err := ref.Validate(); err != nil {
 		return ports.ReportAnswer{}, err
 	}
@@ -148,11 +157,14 @@ func (s *Service) SaveCheckpoint(ctx context.Context, ref ports.SessionRef, c po
 }
 
 // LoadCheckpoint implements ports.ControlPlane.
-func (s *Service) LoadCheckpoint(ctx context.Context, ref ports.SessionRef, id domain.WorkloadID, generation, sequence int64) (ports.CheckpointData, error) {
+func (s *Service) LoadCheckpoint(
+	ctx context.Context, ref ports.SessionRef, id domain.WorkloadID, generation, sequence int64,
+) (ports.CheckpointData, error) {
 	if err := s.requireLive(ctx, ref); err != nil {
 		return ports.CheckpointData{}, err
 	}
-	fenced := domain.NewError(domain.CodeFenced, "the workload is not held by this session at generation %d", generation)
+	fenced := domain.NewError(domain.CodeFenced, "the workload is not held by this session at generation %d",
+		generation)
 	if !domain.StorableID(id) {
 		return ports.CheckpointData{}, fenced
 	}
@@ -160,7 +172,8 @@ func (s *Service) LoadCheckpoint(ctx context.Context, ref ports.SessionRef, id d
 	if err != nil {
 		return ports.CheckpointData{}, err
 	}
-	if len(found) == 0 || !found[0].Status.Held() || found[0].SessionID != ref.SessionID || found[0].Generation != generation {
+	if len(found) == 0 || !found[0].Status.Held() ||
+		found[0].SessionID != ref.SessionID || found[0].Generation != generation {
 		return ports.CheckpointData{}, fenced
 	}
 	return s.deps.Checkpoints.Load(ctx, found[0].CustomerID, id, sequence)

@@ -18,8 +18,11 @@ import (
 
 func TestReport_WhenOneOfThemPanics_TheOthersStand(t *testing.T) {
 	ctrl := gomock.NewController(t)
-	store, notifier, observer := mocks.NewMockWorkloadStore(ctrl), mocks.NewMockNotifier(ctrl), mocks.NewMockObserver(ctrl)
-	store.EXPECT().Apply(gomock.Any(), gomock.Any()).DoAndReturn(func(_ context.Context, b domain.Batch) ([]domain.Result, error) {
+	store, notifier, observer := mocks.NewMockWorkloadStore(ctrl), mocks.NewMockNotifier(ctrl),
+		mocks.NewMockObserver(ctrl)
+	store.EXPECT().Apply(gomock.Any(), gomock.Any()).DoAndReturn(func(
+		_ context.Context, b domain.Batch,
+	) ([]domain.Result, error) {
 		if slices.ContainsFunc(b.Transitions, func(t domain.Transition) bool { return t.WorkloadID == "bad" }) {
 			panic("a mistake")
 		}
@@ -27,7 +30,10 @@ func TestReport_WhenOneOfThemPanics_TheOthersStand(t *testing.T) {
 	}).AnyTimes()
 	notifier.EXPECT().Updated(gomock.Any(), gomock.Any()).AnyTimes()
 	observer.EXPECT().Transitioned(gomock.Any(), gomock.Any()).AnyTimes()
-	s := New(Config{}, Deps{Applier: transitions.New(transitions.Deps{Workloads: store, Notifier: notifier, Observer: observer}), Observer: observer, Log: slog.New(slog.DiscardHandler)})
+	s := New(Config{}, Deps{
+		Applier:  transitions.New(transitions.Deps{Workloads: store, Notifier: notifier, Observer: observer}),
+		Observer: observer, Log: slog.New(slog.DiscardHandler),
+	})
 	ref := ports.SessionRef{WorkerID: "w", SessionID: "s"}
 	report := func(id domain.WorkloadID) ports.Report {
 		return ports.Report{ID: string(id), WorkloadID: id, Generation: 1, Event: domain.EventComplete}

@@ -62,12 +62,11 @@ func New(cfg Config, deps Deps) *Service {
 	s := &Service{cfg: cfg, deps: deps}
 	s.mailboxes = mailboxes{listener: deps.Listener, clock: deps.Clock, open: map[ports.SessionRef]*mailbox{}}
 	s.missing = missingRuns{seen: map[domain.SessionID]missedBeat{}}
-	s.beats = batching.NewCommitter(beatBatch, func(ctx context.Context, beats []ports.Beat) ([]ports.BeatResult, error) {
+	renew := func(ctx context.Context, beats []ports.Beat) ([]ports.BeatResult, error) {
 		return deps.Workers.Heartbeat(ctx, beats, cfg.Lease)
-	})
-	s.reports = batching.NewCommitter(reportBatch, func(ctx context.Context, ts []domain.Transition) ([]domain.Result, error) {
-		return deps.Applier.Each(ctx, ts)
-	})
+	}
+	s.beats = batching.NewCommitter(beatBatch, renew)
+	s.reports = batching.NewCommitter(reportBatch, deps.Applier.Each)
 	return s
 }
 
@@ -88,7 +87,8 @@ func (s *Service) Register(ctx context.Context, r domain.Registration) (ports.Gr
 	if _, err := s.mailboxes.of(ctx, ports.SessionRef{WorkerID: r.WorkerID, SessionID: r.SessionID}); err != nil {
 		s.deps.Log.Warn("commands cannot be received for worker", "worker_id", r.WorkerID, "error", err)
 	}
-	s.deps.Log.Info("worker registered", "worker_id", w.ID, "session_id", w.SessionID, "slots", w.Slots, "capabilities", w.Capabilities)
+	s.deps.Log.Info("worker registered", "worker_id", w.ID, "session_id", w.SessionID, "slots", w.Slots,
+		"capabilities", w.Capabilities)
 	s.deps.Notifier.Wake(ctx, ports.WakeWorkerRegistered)
 	return ports.Grant{
 		LeaseMS:             s.cfg.Lease.Milliseconds(),
@@ -180,7 +180,9 @@ func (s *Service) unheard(ctx context.Context, ref ports.SessionRef) ([]ports.Co
 
 // assignments are the commands to run these workloads, as far as the session still is to start
 // them.
-func (s *Service) assignments(ctx context.Context, ref ports.SessionRef, ids []domain.WorkloadID) ([]ports.Command, error) {
+func (s *Service) assignments(
+	ctx context.Context, ref ports.SessionRef, ids []domain.WorkloadID,
+) ([]ports.Command, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}

@@ -16,9 +16,11 @@ func (s *Service) contended(r domain.Registration, err error) error {
 		return err
 	}
 	s.deps.Observer.Count("worker_id_contended", 1)
-	s.deps.Log.Warn("registration refused: another process holds the worker id", "worker_id", r.WorkerID, "session_id", r.SessionID,
+	s.deps.Log.Warn("registration refused: another process holds the worker id", "worker_id", r.WorkerID,
+		"session_id", r.SessionID,
 		"process_id", r.ProcessID, "lease_left_ms", refused.Details["lease_left_ms"])
-	return refused.With("lease_ms", s.cfg.Lease.Milliseconds()).With("heartbeat_interval_ms", s.cfg.HeartbeatInterval.Milliseconds())
+	return refused.With("lease_ms", s.cfg.Lease.Milliseconds()).
+		With("heartbeat_interval_ms", s.cfg.HeartbeatInterval.Milliseconds())
 }
 
 // End implements ports.ControlPlane. The leader is woken, so that what the sessions held moves at

@@ -94,17 +94,20 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 	scheduler := scheduling.New(scheduling.Config{
 		Name: h.Name, Policy: cfg.Policy, Preemption: cfg.Preemption, AntiAcross: cfg.AntiAcross,
 	}, scheduling.Deps{
-		Queue: s.Queue, Insight: s.Insight, Workers: s.Workers, Workloads: s.Workloads, Customers: s.Customers, Applier: applier,
-		Notifier: sig.Notifier, Observer: h.Observer, Clock: h.Clock, Leader: leader, Log: h.Log,
+		Queue: s.Queue, Insight: s.Insight, Workers: s.Workers, Workloads: s.Workloads,
+		Customers: s.Customers, Applier: applier, Notifier: sig.Notifier, Observer: h.Observer, Clock: h.Clock,
+		Leader: leader, Log: h.Log,
 	})
 	return &Coordinator{
-		Lifecycle: lifecycle.New(lifecycle.Config{PauseWait: cfg.PauseWait, RequireKnownTypes: cfg.RequireKnownTypes}, lifecycle.Deps{
-			Workloads: s.Workloads, Customers: s.Customers, Configs: s.Configs, Workers: s.Workers, Insight: s.Insight,
-			Checkpoints: s.Checkpoints, Logs: s.Logs, Audit: s.Audit, Applier: applier, Notifier: sig.Notifier,
-			Listener: sig.Listener, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs,
-		}),
+		Lifecycle: lifecycle.New(lifecycle.Config{PauseWait: cfg.PauseWait, RequireKnownTypes: cfg.RequireKnownTypes},
+			lifecycle.Deps{
+				Workloads: s.Workloads, Customers: s.Customers, Configs: s.Configs, Workers: s.Workers, Insight: s.Insight,
+				Checkpoints: s.Checkpoints, Logs: s.Logs, Audit: s.Audit, Applier: applier, Notifier: sig.Notifier,
+				Listener: sig.Listener, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs,
+			}),
 		Insight: insight.New(insight.Config{Policy: cfg.Policy, AntiAcross: cfg.AntiAcross}, insight.Deps{
-			Queue: s.Queue, Insight: s.Insight, Workers: s.Workers, Workloads: s.Workloads, Customers: s.Customers, Clock: h.Clock,
+			Queue: s.Queue, Insight: s.Insight, Workers: s.Workers, Workloads: s.Workloads,
+			Customers: s.Customers, Clock: h.Clock,
 		}),
 		Tenancy: tenancy.New(tenancy.Config{AdminKey: cfg.AdminKey, WorkerKeys: cfg.WorkerKeys}, tenancy.Deps{
 			Customers: s.Customers, Configs: s.Configs, Keys: s.Keys, Limiter: sig.Limiter,
@@ -123,8 +126,8 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 			Lease: cfg.WorkerLease, Resend: 2 * cfg.HeartbeatInterval, Unassign: cfg.WorkerLease,
 			TimeoutGrace: timeoutGrace, KeepDead: cfg.KeepDeadWorkers, Name: h.Name,
 		}, health.Deps{
-			Queue: s.Queue, Workers: s.Workers, Fleet: s.Fleet, Applier: applier, Sender: scheduler, Observer: h.Observer,
-			Clock: h.Clock, IDs: h.IDs, Leader: leader, Log: h.Log,
+			Queue: s.Queue, Workers: s.Workers, Fleet: s.Fleet, Applier: applier,
+			Sender: scheduler, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs, Leader: leader, Log: h.Log,
 		}),
 		Statistics: statistics.New(statistics.Deps{Statistics: s.Statistics, Leader: leader, Clock: h.Clock}),
 

@@ -50,7 +50,9 @@ const wakeElected = "leader elected"
 // Loops returns the loops: leadership, scheduling, sweeps and counts, in this order.
 func (c *Coordinator) Loops() []Loop {
 	return []Loop{
-		{Name: "leader lease", Tick: c.lead, WokenBy: func(reason string) bool { return reason == ports.WakeSteppedDown }},
+		{Name: "leader lease", Tick: c.lead, WokenBy: func(reason string) bool {
+			return reason == ports.WakeSteppedDown
+		}},
 		{Name: "scheduling", Tick: c.schedule, WokenBy: func(reason string) bool {
 			// While every slot is taken, another submission is no reason for another cycle.
 			return reason != ports.WakeSubmit || !c.Scheduler.Full()

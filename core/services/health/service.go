@@ -77,7 +77,8 @@ func (s *Service) Tick(ctx context.Context) error {
 	if now.Sub(claim.Since) >= s.cfg.Lease {
 		errs = append(errs, s.expire(ctx, claim.Epoch))
 	}
-	errs = append(errs, s.loseOrphans(ctx, claim.Epoch), s.unassign(ctx, claim.Epoch), s.timeOut(ctx, claim.Epoch), s.resend(ctx, now),
+	errs = append(errs, s.loseOrphans(ctx, claim.Epoch), s.unassign(ctx, claim.Epoch),
+		s.timeOut(ctx, claim.Epoch), s.resend(ctx, now),
 		s.purge(ctx, claim.Epoch, now))
 	return errors.Join(errs...)
 }
@@ -89,7 +90,8 @@ func (s *Service) expire(ctx context.Context, epoch int64) error {
 			return err
 		}
 		for _, w := range dead {
-			s.deps.Log.Warn("worker declared dead", "worker_id", w.ID, "session_id", w.SessionID, "last_heartbeat", w.HeartbeatAt)
+			s.deps.Log.Warn("worker declared dead", "worker_id", w.ID, "session_id", w.SessionID,
+				"last_heartbeat", w.HeartbeatAt)
 		}
 		s.deps.Observer.Count("worker_expired", len(dead))
 		if len(dead) < page {
@@ -120,7 +122,8 @@ func (s *Service) purge(ctx context.Context, epoch int64, now time.Time) error {
 func (s *Service) transition(h ports.HeldWorkload, e domain.Event, reason string) domain.Transition {
 	return domain.Transition{
 		WorkloadID: h.WorkloadID, Event: e, Generation: h.Generation, SessionID: h.SessionID,
-		Actor: domain.Actor{Kind: domain.ActorCoordinator, ID: s.cfg.Name}, Reason: reason, Jitter: s.deps.IDs.Float64(),
+		Actor: domain.Actor{Kind: domain.ActorCoordinator, ID: s.cfg.Name}, Reason: reason,
+		Jitter: s.deps.IDs.Float64(),
 	}
 }
 

@@ -54,7 +54,9 @@ func TestDeclinedWork_AnotherWorkerIsFree_GoesThereAtOnce(t *testing.T) {
 		cs, err := w.b.Plane.Poll(t.Context(), wk.ref, 0)
 		require.NoError(t, err)
 		require.Len(t, cs, 1)
-		as, err := w.b.Plane.Report(t.Context(), wk.ref, []ports.Report{{WorkloadID: id, Generation: cs[0].Generation, Event: domain.EventDecline, Reason: "worker is full"}})
+		as, err := w.b.Plane.Report(t.Context(), wk.ref, []ports.Report{
+			{WorkloadID: id, Generation: cs[0].Generation, Event: domain.EventDecline, Reason: "worker is full"},
+		})
 		require.NoError(t, err)
 		require.Equal(t, domain.OutcomeApplied, as[0].Outcome)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 )
 
-func TestSubmitPlaceRunFinish(t *testing.T) {
+func TestWorkload_WithoutFaults_IsPlacedRunAndFinished(t *testing.T) {
 	w := newWorld(t)
 	wk := w.worker("w", 2)
 	ids := []domain.WorkloadID{w.submit(), w.submit(), w.submit()}
@@ -28,7 +28,7 @@ func TestSubmitPlaceRunFinish(t *testing.T) {
 	require.Equal(t, domain.StatusCompleted, w.get(ids[0]).Status)
 }
 
-func TestALostAssignmentIsSentAgainAndThenPlacedElsewhere(t *testing.T) {
+func TestAssignment_WhenLost_IsSentAgainAndThenPlacedElsewhere(t *testing.T) {
 	w := newWorld(t)
 	deaf := w.worker("deaf", 1)
 	id := w.submit()
@@ -61,7 +61,7 @@ func kinds(cs []ports.Command) []ports.CommandKind {
 	return out
 }
 
-func TestAWorkerThatFallsSilentLosesItsWorkAfterItsLease(t *testing.T) {
+func TestWorker_WhenItFallsSilent_LosesItsWorkAfterItsLease(t *testing.T) {
 	w := newWorld(t)
 	w.tick()
 	w.pass(lease)
@@ -83,7 +83,7 @@ func TestAWorkerThatFallsSilentLosesItsWorkAfterItsLease(t *testing.T) {
 	require.True(t, domain.IsCode(err, domain.CodeFenced))
 }
 
-func TestAFailoverDeclaresNobodyDeadForOneLease(t *testing.T) {
+func TestFailover_ForOneLease_DeclaresNoWorkerDead(t *testing.T) {
 	w := newWorld(t)
 	w.tick() // a leads
 	wk := w.worker("w", 1)
@@ -111,7 +111,7 @@ func TestAFailoverDeclaresNobodyDeadForOneLease(t *testing.T) {
 	require.Equal(t, domain.StatusRedistributing, w.get(id).Status)
 }
 
-func TestAStaleLeaderPlacesNothing(t *testing.T) {
+func TestScheduler_WhenItsEpochIsStale_PlacesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.tick() // a leads
 	w.worker("w", 1)
@@ -125,7 +125,7 @@ func TestAStaleLeaderPlacesNothing(t *testing.T) {
 	require.Equal(t, domain.StatusPending, w.get(id).Status)
 }
 
-func TestARunPastItsDeadlineIsEndedByTheLeaderIfTheWorkerDoesNot(t *testing.T) {
+func TestRun_PastItsDeadline_IsEndedByTheLeaderIfTheWorkerDoesNot(t *testing.T) {
 	w := newWorld(t)
 	wk := w.worker("w", 1)
 	limit := 30 * time.Second
@@ -141,7 +141,7 @@ func TestARunPastItsDeadlineIsEndedByTheLeaderIfTheWorkerDoesNot(t *testing.T) {
 	require.Contains(t, wk.poll(), ports.CommandDrop)
 }
 
-func TestRetriesKeepTheirBackoffAndThenRunAgain(t *testing.T) {
+func TestRetry_AfterItsBackoff_RunsAgain(t *testing.T) {
 	w := newWorld(t)
 	wk := w.worker("w", 1)
 	id := w.submit()
@@ -160,7 +160,7 @@ func TestRetriesKeepTheirBackoffAndThenRunAgain(t *testing.T) {
 	require.Equal(t, domain.StatusRunning, w.get(id).Status)
 }
 
-func TestACancelIsToldToTheWorkerAtOnceAndAgainWithItsHeartbeat(t *testing.T) {
+func TestCancel_RunningWorkload_ReachesItsWorkerAtOnceAndWithItsHeartbeat(t *testing.T) {
 	w := newWorld(t)
 	wk := w.worker("w", 1)
 	id := w.submit()
@@ -173,7 +173,7 @@ func TestACancelIsToldToTheWorkerAtOnceAndAgainWithItsHeartbeat(t *testing.T) {
 	require.Equal(t, domain.OutcomeFenced, wk.report(id, domain.EventComplete))
 }
 
-func TestAPauseIsConfirmedByTheWorkerOrStands(t *testing.T) {
+func TestPause_RunningWorkload_IsConfirmedByItsWorkerOrStands(t *testing.T) {
 	w := newWorld(t)
 	wk := w.worker("w", 1)
 	id := w.submit()
@@ -229,16 +229,21 @@ func TestCheckpoint_RunningWorkload_TellsItsWorkerOnce(t *testing.T) {
 	refused(domain.StatusCompleted)
 }
 
-func TestAHigherTierGoesFirstAndABlockedCustomerHoldsUpNobody(t *testing.T) {
+func TestQueue_HigherTier_GoesFirstAndABlockedCustomerDelaysNobody(t *testing.T) {
 	w := newWorld(t)
-	for id, tier := range map[domain.CustomerID]domain.Tier{"cust_free": domain.TierFree, "cust_top": domain.TierEnterprise} {
-		_, err := w.a.Tenancy.CreateCustomer(t.Context(), domain.Customer{ID: id, Name: "N", Tier: tier, Overrides: domain.Limits{MaxConcurrent: 2, MaxQueueDepth: 100}})
+	for id, tier := range map[domain.CustomerID]domain.Tier{
+		"cust_free": domain.TierFree, "cust_top": domain.TierEnterprise,
+	} {
+		_, err := w.a.Tenancy.CreateCustomer(t.Context(), domain.Customer{
+			ID: id, Name: "N", Tier: tier, Overrides: domain.Limits{MaxConcurrent: 2, MaxQueueDepth: 100},
+		})
 		require.NoError(t, err)
 	}
 	w.worker("w", 5)
 	submit := func(c domain.CustomerID, n int) {
 		for range n {
-			_, err := w.a.Lifecycle.Submit(t.Context(), domain.Principal{CustomerID: c}, lifecycle.SubmitRequest{Type: "t", Input: "{}"})
+			_, err := w.a.Lifecycle.Submit(t.Context(), domain.Principal{CustomerID: c},
+				lifecycle.SubmitRequest{Type: "t", Input: "{}"})
 			require.NoError(t, err)
 		}
 	}
@@ -285,14 +290,17 @@ func TestLanes_MoreOfOneCustomerThanAreConsidered_AreAllPlaced(t *testing.T) {
 	require.NoError(t, w.a.Plane.RemoveWorker(t.Context(), teller.ref.WorkerID, domain.Actor{}))
 	var ids []domain.WorkloadID
 	for n := range 1500 {
-		ids = append(ids, w.submit(func(r *lifecycle.SubmitRequest) { r.Affinity.Soft.WorkerID = domain.WorkerID("x" + strconv.Itoa(n)) }))
+		ids = append(ids, w.submit(func(r *lifecycle.SubmitRequest) {
+			r.Affinity.Soft.WorkerID = domain.WorkerID("x" + strconv.Itoa(n))
+		}))
 	}
 	stuck := w.submit(func(r *lifecycle.SubmitRequest) { r.Affinity.Hard.WorkerTags = map[string]string{"gpu": "yes"} })
 	theirs := w.other(domain.TierFree)
 	last := theirs()
 	p, err := w.b.Insight.Explain(t.Context(), acme, ids[1499])
 	require.NoError(t, err)
-	require.Equal(t, `no worker offers type "t" yet`, p.Reasons[0].Message, "what is set aside is explained all the same")
+	require.Equal(t, `no worker offers type "t" yet`, p.Reasons[0].Message,
+		"what is set aside is explained all the same")
 	wk := w.worker("big", 2500)
 	w.tick()
 	for i, id := range ids {
@@ -303,7 +311,7 @@ func TestLanes_MoreOfOneCustomerThanAreConsidered_AreAllPlaced(t *testing.T) {
 	require.Contains(t, w.get(stuck).Reason, "no worker can run it", "what is left is marked")
 }
 
-func TestAWaiterLearnsOfTheEndAtOnce(t *testing.T) {
+func TestWait_WhenTheWorkloadEnds_ReturnsAtOnce(t *testing.T) {
 	w := newWorld(t)
 	wk := w.worker("w", 1)
 	id := w.submit()

@@ -33,7 +33,8 @@ func (w *world) other(tier domain.Tier) func(change ...func(*lifecycle.SubmitReq
 		for _, c := range change {
 			c(&req)
 		}
-		wl, err := w.a.Lifecycle.Submit(w.Context(), domain.Principal{Role: domain.RoleCustomer, CustomerID: rival}, req)
+		wl, err := w.a.Lifecycle.Submit(w.Context(), domain.Principal{Role: domain.RoleCustomer, CustomerID: rival},
+			req)
 		require.NoError(w, err)
 		return wl.ID
 	}
@@ -69,7 +70,7 @@ func TestSuspendedCustomer_WhatWaits_IsPassedOverUntilReactivated(t *testing.T) 
 	assert.Equal(t, domain.StatusScheduled, w.status(rival, waits))
 }
 
-func TestANewTierCountsForWhatWaitsAlready(t *testing.T) {
+func TestTier_WhenChanged_CountsForWaitingWorkloads(t *testing.T) {
 	w := newWorld(t)
 	wk := w.worker("w", 1)
 	theirs := w.other(domain.TierFree)
@@ -87,11 +88,12 @@ func TestANewTierCountsForWhatWaitsAlready(t *testing.T) {
 	assert.Equal(t, domain.StatusPending, w.status(acme, first))
 }
 
-func TestARaisedLimitWakesTheLeaderAndIsUsedAtOnce(t *testing.T) {
+func TestLimit_WhenRaised_WakesTheLeaderAndIsUsedAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.worker("w", 5)
 	limit := func(n int) {
-		_, err := w.a.Tenancy.UpdateCustomer(t.Context(), acme, domain.CustomerPatch{Limits: domain.LimitsPatch{MaxConcurrent: domain.To(n)}})
+		_, err := w.a.Tenancy.UpdateCustomer(t.Context(), acme,
+			domain.CustomerPatch{Limits: domain.LimitsPatch{MaxConcurrent: domain.To(n)}})
 		require.NoError(t, err)
 	}
 	limit(1)
@@ -118,7 +120,7 @@ func TestARaisedLimitWakesTheLeaderAndIsUsedAtOnce(t *testing.T) {
 	require.Equal(t, 3, running(), "what runs above a lowered limit goes on")
 }
 
-func TestTheSchedulerKnowsThatEverySlotIsTaken(t *testing.T) {
+func TestScheduler_WhenEverySlotIsTaken_KnowsIt(t *testing.T) {
 	w := newWorld(t)
 	wk := w.worker("w", 1)
 	id := w.submit()
@@ -132,7 +134,7 @@ func TestTheSchedulerKnowsThatEverySlotIsTaken(t *testing.T) {
 	assert.False(t, w.a.Scheduler.Full())
 }
 
-func TestWhatNobodyCanRunIsMarkedOnce(t *testing.T) {
+func TestReview_WorkloadThatNoWorkerCanRun_IsMarkedOnce(t *testing.T) {
 	w := newWorld(t)
 	wk := w.worker("w", 5)
 	id := w.submit(onGPU)
@@ -178,7 +180,9 @@ func busy(t *testing.T, checkpoint bool, change ...func(*setup)) (w *world, wk *
 	w.tick()
 	wk.poll()
 	if checkpoint {
-		a, err := w.a.Plane.SaveCheckpoint(t.Context(), wk.ref, ports.CheckpointUpload{WorkloadID: low, Generation: 1, Sequence: 1, Data: []byte("x")})
+		a, err := w.a.Plane.SaveCheckpoint(t.Context(), wk.ref, ports.CheckpointUpload{
+			WorkloadID: low, Generation: 1, Sequence: 1, Data: []byte("x"),
+		})
 		require.NoError(t, err)
 		require.Equal(t, domain.OutcomeApplied, a.Outcome)
 	}
@@ -187,7 +191,7 @@ func busy(t *testing.T, checkpoint bool, change ...func(*setup)) (w *world, wk *
 	return w, wk, low, high
 }
 
-func TestAHigherTierGetsThePlaceOfALowerOneThatHasSaved(t *testing.T) {
+func TestPreemption_HigherTier_GetsTheSlotOfALowerOneThatHasSaved(t *testing.T) {
 	w, wk, low, high := busy(t, true, preemptive)
 	w.pass(4*time.Second, wk)
 	require.Empty(t, wk.poll(), "not at once: a slot may get free by itself")
@@ -220,7 +224,7 @@ func TestAHigherTierGetsThePlaceOfALowerOneThatHasSaved(t *testing.T) {
 	assert.Equal(t, domain.StatusRunning, w.status(rival, low), "and continues")
 }
 
-func TestNobodyIsAskedToMakeRoomUnlessItMayBe(t *testing.T) {
+func TestPreemption_WorkloadThatIsNotPreemptible_IsNotAsked(t *testing.T) {
 	t.Run("preemption is off by default", func(t *testing.T) {
 		w, wk, _, _ := busy(t, true)
 		w.pass(30*time.Second, wk)
@@ -240,7 +244,7 @@ func TestNobodyIsAskedToMakeRoomUnlessItMayBe(t *testing.T) {
 	})
 }
 
-func TestWhyItWaitsAndWhenItMayStart(t *testing.T) {
+func TestExplain_WaitingWorkload_NamesTheReasonAndTheStart(t *testing.T) {
 	w := newWorld(t)
 	wk := w.worker("w", 1)
 	explain := func(id domain.WorkloadID) (codes []placement.ReasonCode, position int, start time.Duration) {

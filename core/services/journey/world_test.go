@@ -69,8 +69,8 @@ type world struct {
 func newWorld(t *testing.T, change ...func(*setup)) *world {
 	t.Helper()
 	w := &world{
-		T: t, clock: &clock{now: time.Unix(1_700_000_000, 0)}, ids: &ids{}, observer: &observer{counts: map[string]int{}},
-		notifier: memory.NewNotifier(), change: change,
+		T: t, clock: &clock{now: time.Unix(1_700_000_000, 0)}, ids: &ids{},
+		observer: &observer{counts: map[string]int{}}, notifier: memory.NewNotifier(), change: change,
 	}
 	w.stores = memory.NewStore(w.clock).Stores()
 	w.a, w.b = w.coordinator("a"), w.coordinator("b")
@@ -85,12 +85,14 @@ func (w *world) coordinator(name string) *coordinator.Coordinator {
 	require.NoError(w, err)
 	s := setup{
 		cfg: coordinator.Config{
-			WorkerLease: lease, HeartbeatInterval: 5 * time.Second, LeaderTTL: ttl, KeepDeadWorkers: 24 * time.Hour, Policy: domain.PolicyPriority,
-			PauseWait: time.Nanosecond, AdminKey: "admin", WorkerKeys: []string{"old", "new"},
+			WorkerLease: lease, HeartbeatInterval: 5 * time.Second, LeaderTTL: ttl, KeepDeadWorkers: 24 * time.Hour,
+			Policy: domain.PolicyPriority, PauseWait: time.Nanosecond, AdminKey: "admin",
+			WorkerKeys: []string{"old", "new"},
 		},
 		stores: w.stores,
 		host: coordinator.Host{
-			Name: name, Clock: w.clock, IDs: w.ids, Observer: w.observer, Compressor: z, Log: slog.New(slog.DiscardHandler),
+			Name: name, Clock: w.clock, IDs: w.ids, Observer: w.observer, Compressor: z,
+			Log: slog.New(slog.DiscardHandler),
 		},
 	}
 	for _, change := range w.change {
@@ -155,8 +157,13 @@ type agent struct {
 
 func (w *world) worker(name string, slots int) *agent {
 	w.Helper()
-	a := &agent{world: w, ref: ports.SessionRef{WorkerID: domain.WorkerID(name), SessionID: domain.SessionID(w.ids.New("ses_"))}, held: map[domain.WorkloadID]int64{}}
-	_, err := w.b.Plane.Register(w.Context(), domain.Registration{WorkerID: a.ref.WorkerID, SessionID: a.ref.SessionID, Capabilities: []string{"t"}, Slots: slots})
+	a := &agent{
+		world: w, held: map[domain.WorkloadID]int64{},
+		ref: ports.SessionRef{WorkerID: domain.WorkerID(name), SessionID: domain.SessionID(w.ids.New("ses_"))},
+	}
+	_, err := w.b.Plane.Register(w.Context(), domain.Registration{
+		WorkerID: a.ref.WorkerID, SessionID: a.ref.SessionID, Capabilities: []string{"t"}, Slots: slots,
+	})
 	require.NoError(w, err)
 	return a
 }

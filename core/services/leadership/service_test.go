@@ -149,8 +149,10 @@ func TestLeadership_WhenRenewalFails_StopsInTimeAndComesBackWithANewClaim(t *tes
 func TestLeadership_WhenFenced_EndsAtOnce(t *testing.T) {
 	c := &clock{now: time.Unix(1, 0)}
 	lease := mocks.NewMockLeaderLease(gomock.NewController(t))
-	lease.EXPECT().Acquire(gomock.Any(), gomock.Any(), gomock.Any()).Return(ports.Leadership{Holder: "a", Epoch: 1}, true, nil)
-	lease.EXPECT().Renew(gomock.Any(), gomock.Any(), gomock.Any(), gomock.Any()).Return(domain.NewError(domain.CodeFenced, "gone"))
+	lease.EXPECT().Acquire(gomock.Any(), gomock.Any(), gomock.Any()).
+		Return(ports.Leadership{Holder: "a", Epoch: 1}, true, nil)
+	lease.EXPECT().Renew(gomock.Any(), gomock.Any(), gomock.Any(), gomock.Any()).
+		Return(domain.NewError(domain.CodeFenced, "gone"))
 	s := service("a", lease, c)
 	tick(t, s)
 	c.advance(renew)

@@ -11,14 +11,18 @@ import (
 // Cancel ends a workload that is not final and tells the worker that runs it to stop. Cancelling it
 // again succeeds. CodeInvalidState with the detail "status" if it has finished otherwise.
 // CodeNotFound.
-func (s *Service) Cancel(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, actor domain.Actor, reason string) (domain.Workload, error) {
+func (s *Service) Cancel(
+	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, actor domain.Actor, reason string,
+) (domain.Workload, error) {
 	return s.control(ctx, domain.Transition{
 		WorkloadID: id, CustomerID: customer, Event: domain.EventCancel, Actor: actor, Reason: reason,
 	})
 }
 
 // Resume returns a paused workload to its old place in the queue. CodeInvalidState, CodeNotFound.
-func (s *Service) Resume(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, actor domain.Actor, reason string) (domain.Workload, error) {
+func (s *Service) Resume(
+	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, actor domain.Actor, reason string,
+) (domain.Workload, error) {
 	return s.control(ctx, domain.Transition{
 		WorkloadID: id, CustomerID: customer, Event: domain.EventResume, Actor: actor, Reason: reason,
 	})
@@ -28,7 +32,9 @@ func (s *Service) Resume(ctx context.Context, customer domain.CustomerID, id dom
 // until Config.PauseWait has passed. confirmed reports whether the worker has stopped; if not, the
 // request remains in force. CodeInvalidState with the detail "status" if the workload has ended
 // otherwise meanwhile.
-func (s *Service) Pause(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, actor domain.Actor, reason string) (w domain.Workload, confirmed bool, err error) {
+func (s *Service) Pause(
+	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, actor domain.Actor, reason string,
+) (w domain.Workload, confirmed bool, err error) {
 	w, err = s.control(ctx, domain.Transition{
 		WorkloadID: id, CustomerID: customer, Event: domain.EventRequestPause, Actor: actor, Reason: reason,
 	})
@@ -57,7 +63,9 @@ func (s *Service) Pause(ctx context.Context, customer domain.CustomerID, id doma
 // is sent once: it has no effect if the worker is disconnected at that moment, or if the workload
 // has nothing to save. CodeInvalidState with the detail "status" in every other state.
 // CodeNotFound.
-func (s *Service) Checkpoint(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID) (domain.Workload, error) {
+func (s *Service) Checkpoint(
+	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID,
+) (domain.Workload, error) {
 	w, err := s.Get(ctx, customer, id)
 	if err != nil {
 		return domain.Workload{}, err
@@ -104,7 +112,9 @@ func invalidState(verb string, current domain.Status) error {
 }
 
 // Wait returns the workload once it is final, or as it is after d.
-func (s *Service) Wait(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, d time.Duration) (domain.Workload, error) {
+func (s *Service) Wait(
+	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, d time.Duration,
+) (domain.Workload, error) {
 	return s.follow(ctx, customer, id, d, func(w *domain.Workload) bool { return w.Status.Final() })
 }
 
@@ -113,7 +123,10 @@ const pollInterval = time.Second
 
 // follow reads the workload until done reports true or d has passed. It reads after each update on
 // the bus, and at pollInterval in case an update is lost.
-func (s *Service) follow(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, d time.Duration, done func(*domain.Workload) bool) (domain.Workload, error) {
+func (s *Service) follow(
+	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, d time.Duration,
+	done func(*domain.Workload) bool,
+) (domain.Workload, error) {
 	w, err := s.Get(ctx, customer, id)
 	if err != nil || done(&w) || d <= 0 {
 		return w, err

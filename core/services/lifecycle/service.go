@@ -92,7 +92,9 @@ func (s *Service) ReadLogs(ctx context.Context, q ports.LogQuery) ([]domain.LogL
 
 // ReadAudit returns up to limit audit events of a customer's workload with ids above after, oldest
 // first.
-func (s *Service) ReadAudit(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, after int64, limit int) ([]domain.AuditEvent, error) {
+func (s *Service) ReadAudit(
+	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, after int64, limit int,
+) ([]domain.AuditEvent, error) {
 	if _, err := s.Get(ctx, customer, id); err != nil {
 		return nil, err
 	}
@@ -100,7 +102,9 @@ func (s *Service) ReadAudit(ctx context.Context, customer domain.CustomerID, id 
 }
 
 // ListCheckpoints returns the checkpoints kept of a customer's workload, newest first.
-func (s *Service) ListCheckpoints(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID) ([]domain.Checkpoint, error) {
+func (s *Service) ListCheckpoints(
+	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID,
+) ([]domain.Checkpoint, error) {
 	if _, err := s.Get(ctx, customer, id); err != nil {
 		return nil, err
 	}

@@ -147,7 +147,9 @@ func (s *Service) readSettings(ctx context.Context, keys []domain.ConfigKey) ([]
 }
 
 // settingsFor returns the customer, and what its submissions of each type run with.
-func (s *Service) settingsFor(ctx context.Context, id domain.CustomerID, reqs []SubmitRequest) (domain.Customer, map[string]effective, error) {
+func (s *Service) settingsFor(
+	ctx context.Context, id domain.CustomerID, reqs []SubmitRequest,
+) (domain.Customer, map[string]effective, error) {
 	configs := map[string]effective{}
 	for i := range reqs {
 		if domain.ValidateType("workload_type", reqs[i].Type) == nil { // the others are refused without a look
@@ -174,7 +176,9 @@ func (s *Service) settingsFor(ctx context.Context, id domain.CustomerID, reqs []
 }
 
 // prepare turns a request into a validated submission.
-func (s *Service) prepare(c domain.Customer, p domain.Principal, req *SubmitRequest, configs map[string]effective) (domain.Submission, error) {
+func (s *Service) prepare(
+	c domain.Customer, p domain.Principal, req *SubmitRequest, configs map[string]effective,
+) (domain.Submission, error) {
 	sub := domain.Submission{
 		Spec: domain.Spec{
 			ID:         domain.WorkloadID(s.deps.IDs.New(domain.PrefixWorkload)),
@@ -214,7 +218,9 @@ func (s *Service) prepare(c domain.Customer, p domain.Principal, req *SubmitRequ
 // effective returns what a customer's workloads of a type run with: its config, or the defaults. A
 // type that nobody knows is accepted and waits for a worker that offers it, unless known types are
 // required.
-func (s *Service) effective(ctx context.Context, customer domain.CustomerID, workloadType string, cfg *domain.WorkloadConfig) effective {
+func (s *Service) effective(
+	ctx context.Context, customer domain.CustomerID, workloadType string, cfg *domain.WorkloadConfig,
+) effective {
 	if cfg != nil {
 		return effective{id: cfg.ID, run: cfg.RunConfig}
 	}
@@ -244,7 +250,9 @@ func (s *Service) offered(ctx context.Context) (map[string]bool, error) {
 
 // unknownType lists what the customer could mean: the types that it has a config for, and those
 // that live workers offer.
-func (s *Service) unknownType(ctx context.Context, customer domain.CustomerID, workloadType string, offered map[string]bool) error {
+func (s *Service) unknownType(
+	ctx context.Context, customer domain.CustomerID, workloadType string, offered map[string]bool,
+) error {
 	known := map[string]bool{}
 	for t := range offered {
 		if domain.IsType(t) {
@@ -263,7 +271,8 @@ func (s *Service) unknownType(ctx context.Context, customer domain.CustomerID, w
 	if list == "" {
 		list = "none yet: no worker has registered"
 	}
-	return domain.Invalid("workload_type", "%q is not supported; supported types: %s", workloadType, list).With("supported_types", names)
+	return domain.Invalid("workload_type", "%q is not supported; supported types: %s", workloadType, list).
+		With("supported_types", names)
 }
 
 // Unoffered reports which of these types and other capabilities no live worker offers: their

@@ -17,7 +17,9 @@ func (s *Service) CreateConfig(ctx context.Context, c domain.WorkloadConfig) (do
 }
 
 // GetConfig returns a customer's config. CodeNotFound.
-func (s *Service) GetConfig(ctx context.Context, customer domain.CustomerID, id domain.ConfigID) (domain.WorkloadConfig, error) {
+func (s *Service) GetConfig(
+	ctx context.Context, customer domain.CustomerID, id domain.ConfigID,
+) (domain.WorkloadConfig, error) {
 	return s.deps.Configs.Get(ctx, customer, id)
 }
 

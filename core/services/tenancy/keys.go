@@ -66,8 +66,8 @@ func (s *Service) Authenticate(ctx context.Context, key string) (domain.Principa
 }
 
 // usableKey returns a key and how long it may be cached. The clock of the store decides whether the
-// key has expired, because the clocks of coordinators may be wrong. CodeNotFound if the key must not
-// be used.
+// key has expired, because the clocks of coordinators may be wrong. CodeNotFound if the key must
+// not be used.
 func (s *Service) usableKey(ctx context.Context, prefix string) (domain.APIKey, time.Duration, error) {
 	k, usable, err := s.deps.Keys.ByPrefix(ctx, prefix)
 	if err == nil && usable <= 0 {
@@ -169,7 +169,9 @@ func (c *keyCache) forget() {
 
 // lookup returns the cached value. If there is none, it loads the value and keeps it for the time
 // that load returns, counted from before the call.
-func lookup[K comparable, T any](c *keyCache, m *map[K]cached[T], k K, load func() (T, time.Duration, error)) (T, error) {
+func lookup[K comparable, T any](
+	c *keyCache, m *map[K]cached[T], k K, load func() (T, time.Duration, error),
+) (T, error) {
 	now := c.clock.Now()
 	c.mu.Lock()
 	hit, ok := (*m)[k]

@@ -57,7 +57,8 @@ func newPlace(t *testing.T) *place {
 // coordinator returns the service of a coordinator on the storage, with a clock of its own.
 func (p *place) coordinator(clock ports.Clock) *tenancy.Service {
 	return tenancy.New(tenancy.Config{AdminKey: "admin", WorkerKeys: []string{"old", "new"}}, tenancy.Deps{
-		Customers: p.store.Customers, Keys: p.keys, Limiter: memory.NewRateLimiter(p.clock), Clock: clock, IDs: system.IDs{},
+		Customers: p.store.Customers, Keys: p.keys, Limiter: memory.NewRateLimiter(p.clock),
+		Clock: clock, IDs: system.IDs{},
 	})
 }
 
@@ -82,7 +83,9 @@ func TestAuthenticate_OfEachKindOfKey_TellsWhoseItIs(t *testing.T) {
 	who, err := s.Authenticate(t.Context(), secret)
 	require.NoError(t, err)
 	require.Equal(t, domain.Principal{Role: domain.RoleViewer, CustomerID: "cust_a", KeyID: k.ID}, who)
-	for key, role := range map[string]domain.Role{"admin": domain.RoleAdmin, "old": domain.RoleWorker, "new": domain.RoleWorker} {
+	for key, role := range map[string]domain.Role{
+		"admin": domain.RoleAdmin, "old": domain.RoleWorker, "new": domain.RoleWorker,
+	} {
 		who, err := s.Authenticate(t.Context(), key)
 		require.NoError(t, err)
 		require.Equal(t, role, who.Role)
@@ -96,7 +99,8 @@ func TestAuthenticate_OfAnOperatorKey_TellsItsIDRoleAndWorkers(t *testing.T) {
 	p := newPlace(t)
 	here, there := p.coordinator(p.clock), p.coordinator(p.clock)
 	for _, k := range []domain.APIKey{
-		{Role: domain.RoleAdmin, Name: "Ada"}, {Role: domain.RoleAdmin, Name: "Bob", ExpiresAt: p.clock.now.Add(time.Hour)},
+		{Role: domain.RoleAdmin, Name: "Ada"}, {Role: domain.RoleAdmin, Name: "Bob",
+			ExpiresAt: p.clock.now.Add(time.Hour)},
 		{Role: domain.RoleScaler, Name: "keda"}, {Role: domain.RoleWorker, Name: "Rack 7", WorkerIDs: "rack7-*"},
 	} {
 		made, secret, err := here.CreateKey(t.Context(), k)
@@ -158,16 +162,22 @@ func TestAuthenticate_WhenTheCoordinatorsClockIsWrong_GoesByTheStores(t *testing
 			own := &hand{p.clock.now.Add(off)}
 			s := p.coordinator(own)
 			move := func(d time.Duration) { p.clock.now, own.now = p.clock.now.Add(d), own.now.Add(d) }
-			_, secret, err := s.CreateKey(t.Context(), domain.APIKey{CustomerID: "cust_a", Role: domain.RoleViewer, ExpiresAt: p.clock.now.Add(time.Hour)})
+			_, secret, err := s.CreateKey(t.Context(), domain.APIKey{
+				CustomerID: "cust_a", Role: domain.RoleViewer, ExpiresAt: p.clock.now.Add(time.Hour),
+			})
 			require.NoError(t, err)
 			p.requireWorks(s, secret)
 			move(time.Hour - time.Second)
 			p.requireWorks(s, secret)
 			move(time.Second)
 			p.requireEnded(s, secret) // although it was read a second ago
-			_, _, err = s.CreateKey(t.Context(), domain.APIKey{CustomerID: "cust_a", Role: domain.RoleViewer, ExpiresAt: p.clock.now})
+			_, _, err = s.CreateKey(t.Context(), domain.APIKey{
+				CustomerID: "cust_a", Role: domain.RoleViewer, ExpiresAt: p.clock.now,
+			})
 			require.Equal(t, domain.CodeInvalidInput, domain.CodeOf(err))
-			_, _, err = s.CreateKey(t.Context(), domain.APIKey{CustomerID: "cust_a", Role: domain.RoleViewer, ExpiresAt: p.clock.now.Add(time.Minute)})
+			_, _, err = s.CreateKey(t.Context(), domain.APIKey{
+				CustomerID: "cust_a", Role: domain.RoleViewer, ExpiresAt: p.clock.now.Add(time.Minute),
+			})
 			require.NoError(t, err)
 		})
 	}

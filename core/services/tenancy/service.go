@@ -37,7 +37,8 @@ type Service struct {
 // New returns the service.
 func New(cfg Config, deps Deps) *Service {
 	return &Service{
-		deps: deps, admin: digests(cfg.AdminKey), workers: digests(cfg.WorkerKeys...), cache: keyCache{clock: deps.Clock},
+		deps: deps, admin: digests(cfg.AdminKey), workers: digests(cfg.WorkerKeys...),
+		cache: keyCache{clock: deps.Clock},
 	}
 }
 
@@ -65,7 +66,9 @@ func (s *Service) ListCustomers(ctx context.Context, after domain.CustomerID, li
 // UpdateCustomer changes name, tier, limits or whether it is preemptible. All hold at once, for
 // what waits already too; what runs above a limit that was lowered goes on. The leader is woken, so
 // that a raised limit is used at once.
-func (s *Service) UpdateCustomer(ctx context.Context, id domain.CustomerID, p domain.CustomerPatch) (domain.Customer, error) {
+func (s *Service) UpdateCustomer(
+	ctx context.Context, id domain.CustomerID, p domain.CustomerPatch,
+) (domain.Customer, error) {
 	c, err := s.deps.Customers.Update(ctx, id, p)
 	if err == nil {
 		s.cache.forget()

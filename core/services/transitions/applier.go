@@ -70,7 +70,9 @@ func (a *Applier) oneByOne(ctx context.Context, b domain.Batch) ([]domain.Result
 		switch {
 		case untakeable(err):
 			a.deps.Observer.Count("transition_failed", 1)
-			results[i] = domain.Result{Outcome: domain.OutcomeRefused, WorkloadID: t.WorkloadID, Reason: "the store cannot execute it"}
+			results[i] = domain.Result{
+				Outcome: domain.OutcomeRefused, WorkloadID: t.WorkloadID, Reason: "the store cannot execute it",
+			}
 		case err != nil:
 			return nil, err
 		default:

@@ -15,11 +15,14 @@ import (
 	"github.com/niyanta/niyanta/core/services/transitions"
 )
 
-func TestOneBadRowCostsTheOthersNothing(t *testing.T) {
+func TestApplier_BatchWithABadRow_AppliesTheOthers(t *testing.T) {
 	ctrl := gomock.NewController(t)
-	store, notifier, observer := mocks.NewMockWorkloadStore(ctrl), mocks.NewMockNotifier(ctrl), mocks.NewMockObserver(ctrl)
+	store, notifier, observer := mocks.NewMockWorkloadStore(ctrl), mocks.NewMockNotifier(ctrl),
+		mocks.NewMockObserver(ctrl)
 	isBad := func(t domain.Transition) bool { return t.WorkloadID == "bad" }
-	store.EXPECT().Apply(gomock.Any(), gomock.Any()).DoAndReturn(func(_ context.Context, b domain.Batch) ([]domain.Result, error) {
+	store.EXPECT().Apply(gomock.Any(), gomock.Any()).DoAndReturn(func(
+		_ context.Context, b domain.Batch,
+	) ([]domain.Result, error) {
 		assert.Equal(t, int64(7), b.Epoch)
 		if slices.ContainsFunc(b.Transitions, isBad) {
 			return nil, domain.NewError(domain.CodeInternal, "constraint")
@@ -29,8 +32,10 @@ func TestOneBadRowCostsTheOthersNothing(t *testing.T) {
 	notifier.EXPECT().Updated(gomock.Any(), gomock.Any()).Times(2)
 	observer.EXPECT().Transitioned(gomock.Any(), gomock.Any()).Times(2)
 	observer.EXPECT().Count("transition_failed", 1)
-	rs, err := transitions.New(transitions.Deps{Workloads: store, Notifier: notifier, Observer: observer}).Apply(t.Context(), domain.Batch{Epoch: 7, Transitions: []domain.Transition{
-		{WorkloadID: "a", Event: domain.EventLose}, {WorkloadID: "bad", Event: domain.EventLose}, {WorkloadID: "b", Event: domain.EventLose},
+	applier := transitions.New(transitions.Deps{Workloads: store, Notifier: notifier, Observer: observer})
+	rs, err := applier.Apply(t.Context(), domain.Batch{Epoch: 7, Transitions: []domain.Transition{
+		{WorkloadID: "a", Event: domain.EventLose}, {WorkloadID: "bad", Event: domain.EventLose},
+		{WorkloadID: "b", Event: domain.EventLose},
 	}})
 	require.NoError(t, err)
 	assert.Equal(t, domain.OutcomeApplied, rs[0].Outcome)
@@ -38,25 +43,34 @@ func TestOneBadRowCostsTheOthersNothing(t *testing.T) {
 	assert.Equal(t, domain.OutcomeApplied, rs[2].Outcome)
 }
 
-func TestOtherErrorsAreNotTriedOneByOne(t *testing.T) {
+func TestApplier_OtherErrors_AreNotRetriedOneByOne(t *testing.T) {
 	ctrl := gomock.NewController(t)
 	store := mocks.NewMockWorkloadStore(ctrl)
 	store.EXPECT().Apply(gomock.Any(), gomock.Any()).Return(nil, domain.NewError(domain.CodeFenced, "stale leader"))
-	_, err := transitions.New(transitions.Deps{Workloads: store, Notifier: mocks.NewMockNotifier(ctrl), Observer: mocks.NewMockObserver(ctrl)}).Apply(t.Context(),
+	applier := transitions.New(transitions.Deps{
+		Workloads: store, Notifier: mocks.NewMockNotifier(ctrl), Observer: mocks.NewMockObserver(ctrl),
+	})
+	_, err := applier.Apply(t.Context(),
 		domain.Batch{Epoch: 1, Transitions: []domain.Transition{{WorkloadID: "a"}, {WorkloadID: "b"}}})
 	require.Equal(t, domain.CodeFenced, domain.CodeOf(err))
 }
 
 func TestApplier_WhenTheStoreCannotTakeAnOutcome_LandsItInItsPlainestForm(t *testing.T) {
-	for name, code := range map[string]domain.Code{"a refused statement": domain.CodeInternal, "an invalid value": domain.CodeInvalidInput} {
+	for name, code := range map[string]domain.Code{
+		"a refused statement": domain.CodeInternal, "an invalid value": domain.CodeInvalidInput,
+	} {
 		t.Run(name, func(t *testing.T) {
 			ctrl := gomock.NewController(t)
-			store, notifier, observer := mocks.NewMockWorkloadStore(ctrl), mocks.NewMockNotifier(ctrl), mocks.NewMockObserver(ctrl)
+			store, notifier, observer := mocks.NewMockWorkloadStore(ctrl), mocks.NewMockNotifier(ctrl),
+				mocks.NewMockObserver(ctrl)
 			odd := func(t domain.Transition) bool {
-				return strings.ContainsRune(string(t.Result)+t.Reason+t.Message, 'é') || t.Failure != nil && strings.ContainsRune(t.Failure.Message, 'é')
+				return strings.ContainsRune(string(t.Result)+t.Reason+t.Message, 'é') ||
+					t.Failure != nil && strings.ContainsRune(t.Failure.Message, 'é')
 			}
 			landed := map[domain.WorkloadID]domain.Transition{}
-			store.EXPECT().Apply(gomock.Any(), gomock.Any()).DoAndReturn(func(_ context.Context, b domain.Batch) ([]domain.Result, error) {
+			store.EXPECT().Apply(gomock.Any(), gomock.Any()).DoAndReturn(func(
+				_ context.Context, b domain.Batch,
+			) ([]domain.Result, error) {
 				if slices.ContainsFunc(b.Transitions, odd) {
 					return nil, domain.NewError(code, "no such character")
 				}
@@ -69,7 +83,8 @@ func TestApplier_WhenTheStoreCannotTakeAnOutcome_LandsItInItsPlainestForm(t *tes
 			for _, batch := range [][]domain.Transition{
 				{{WorkloadID: "alone", Event: domain.EventComplete, Result: `"é"`}},
 				{
-					{WorkloadID: "failed", Event: domain.EventFail, Failure: &domain.Failure{Type: "t", Message: "caf\u00e9", Permanent: true}},
+					{WorkloadID: "failed", Event: domain.EventFail,
+						Failure: &domain.Failure{Type: "t", Message: "caf\u00e9", Permanent: true}},
 					{WorkloadID: "fine", Event: domain.EventComplete, Result: `"e"`},
 				},
 			} {
@@ -89,9 +104,11 @@ func TestApplier_WhenTheStoreCannotTakeAnOutcome_LandsItInItsPlainestForm(t *tes
 func TestApplier_Each_WhenTheStoreTakesNothingOfIt_RefusesIt(t *testing.T) {
 	ctrl := gomock.NewController(t)
 	store, observer := mocks.NewMockWorkloadStore(ctrl), mocks.NewMockObserver(ctrl)
-	store.EXPECT().Apply(gomock.Any(), gomock.Any()).Return(nil, domain.NewError(domain.CodeInternal, "constraint")).AnyTimes()
+	store.EXPECT().Apply(gomock.Any(), gomock.Any()).Return(nil,
+		domain.NewError(domain.CodeInternal, "constraint")).AnyTimes()
 	observer.EXPECT().Count("transition_failed", 1)
-	rs, err := transitions.New(transitions.Deps{Workloads: store, Notifier: mocks.NewMockNotifier(ctrl), Observer: observer}).Each(t.Context(), []domain.Transition{{WorkloadID: "a", Event: domain.EventComplete}})
+	rs, err := transitions.New(transitions.Deps{Workloads: store, Notifier: mocks.NewMockNotifier(ctrl),
+		Observer: observer}).Each(t.Context(), []domain.Transition{{WorkloadID: "a", Event: domain.EventComplete}})
 	require.NoError(t, err)
 	require.Equal(t, domain.OutcomeRefused, rs[0].Outcome)
 	require.NotEmpty(t, rs[0].Reason)
