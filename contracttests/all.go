@@ -94,12 +94,16 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 			_, _, err := f.Checkpoints.Load(ctx, a.ID, 0)
 			return err
 		},
-		"Checkpoints":    e(func(ctx context.Context) (any, error) { return f.Checkpoints.List(ctx, acme, a.ID) }),
-		"CreateCustomer": e(func(ctx context.Context) (any, error) { return f.Customers.Create(ctx, domain.Customer{ID: "cust_x"}) }),
-		"GetCustomer":    e(func(ctx context.Context) (any, error) { return f.Customers.Get(ctx, acme) }),
-		"ListCustomers":  e(func(ctx context.Context) (any, error) { return f.Customers.List(ctx, "", 1) }),
-		"UpdateCustomer": e(func(ctx context.Context) (any, error) { return f.Customers.Update(ctx, acme, domain.CustomerPatch{}) }),
-		"GetMany":        e(func(ctx context.Context) (any, error) { return f.Customers.GetMany(ctx, nil) }),
+		"Checkpoints": e(func(ctx context.Context) (any, error) { return f.Checkpoints.List(ctx, acme, a.ID) }),
+		"CreateCustomer": e(func(ctx context.Context) (any, error) {
+			return f.Customers.Create(ctx, domain.Customer{ID: "cust_x"})
+		}),
+		"GetCustomer":   e(func(ctx context.Context) (any, error) { return f.Customers.Get(ctx, acme) }),
+		"ListCustomers": e(func(ctx context.Context) (any, error) { return f.Customers.List(ctx, "", 1) }),
+		"UpdateCustomer": e(func(ctx context.Context) (any, error) {
+			return f.Customers.Update(ctx, acme, domain.CustomerPatch{})
+		}),
+		"GetMany": e(func(ctx context.Context) (any, error) { return f.Customers.GetMany(ctx, nil) }),
 		"CreateConfig": e(func(ctx context.Context) (any, error) {
 			return f.Configs.Create(ctx, domain.WorkloadConfig{ID: "wlcfg_x", CustomerID: acme, Type: "x"})
 		}),
@@ -110,7 +114,9 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 			return f.Configs.Update(ctx, domain.WorkloadConfig{CustomerID: acme})
 		}),
 		"DeleteConfig": func(ctx context.Context) error { return f.Configs.Delete(ctx, acme, "wlcfg_x") },
-		"CreateKey":    e(func(ctx context.Context) (any, error) { return f.Keys.Create(ctx, domain.APIKey{CustomerID: acme}) }),
+		"CreateKey": e(func(ctx context.Context) (any, error) {
+			return f.Keys.Create(ctx, domain.APIKey{CustomerID: acme})
+		}),
 		"ByPrefix": func(ctx context.Context) error {
 			_, _, err := f.Keys.ByPrefix(ctx, "p")
 			return err

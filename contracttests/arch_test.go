@@ -40,8 +40,8 @@ var policy = []struct {
 	{"adapters/http/workerclient", []string{"std", "deps", "core/domain", "core/ports", "api/client"}},
 	// The driving side presents what services return, the reasons why a workload waits among it.
 	{"adapters/http/...", []string{
-		"std", "deps", "self", "adapters/http/...", "adapters/internal/...", "core/domain", "core/domain/placement", "core/ports",
-		"core/services/...", "api/openapi",
+		"std", "deps", "self", "adapters/http/...", "adapters/internal/...", "core/domain",
+		"core/domain/placement", "core/ports", "core/services/...", "api/openapi",
 	}},
 	// What several adapters share. Nobody else may import it.
 	{"adapters/internal/...", []string{"std", "deps", "core/domain", "core/ports"}},
@@ -55,8 +55,8 @@ var policy = []struct {
 
 	// An SDK worker runs the worker's engine against HTTP with the machine's clock: never a store.
 	{"sdk", []string{
-		"std", "core/domain", "core/ports", "core/services/execution", "api/client", "adapters/failover", "adapters/http/workerclient", "adapters/process",
-		"adapters/system",
+		"std", "core/domain", "core/ports", "core/services/execution", "api/client", "adapters/failover",
+		"adapters/http/workerclient", "adapters/process", "adapters/system",
 	}},
 	{"sdk/...", []string{"std", "core/domain", "core/ports", "sdk"}},
 	{"chaos/worker", []string{"std", "bootstrap", "sdk", "core/ports"}},
@@ -66,7 +66,8 @@ var policy = []struct {
 
 	{"simulation/crashpoints", nil}, // tests only
 	{"simulation/days", []string{"std", "core/...", "adapters/memory"}},
-	{"simulation", []string{"std", "core/...", "adapters/memory", "adapters/zstd", "contracttests", "contracttests/invariants"}},
+	{"simulation", []string{"std", "core/...", "adapters/memory", "adapters/zstd", "contracttests",
+		"contracttests/invariants"}},
 
 	{"contracttests", []string{"std", "deps", "core/domain", "core/ports"}},
 	{"contracttests/defects", nil}, // a table and tests
@@ -77,15 +78,16 @@ var policy = []struct {
 
 // domainStd is the short list of pure standard packages that the domain may use.
 var domainStd = []string{
-	"bytes", "cmp", "container/heap", "crypto/sha256", "encoding/base32", "encoding/base64", "encoding/hex", "encoding/json", "errors", "fmt", "hash/fnv",
-	"maps", "math", "slices", "strconv", "strings", "time", "unicode", "unicode/utf16", "unicode/utf8",
+	"bytes", "cmp", "container/heap", "crypto/sha256", "encoding/base32", "encoding/base64", "encoding/hex",
+	"encoding/json", "errors", "fmt", "hash/fnv", "maps", "math", "slices", "strconv", "strings", "time", "unicode",
+	"unicode/utf16", "unicode/utf8",
 }
 
 // impure are the standard packages with I/O, processes or ambient state, which services may not
 // use. Of "log" only log/slog is the core's, whose handler comes from outside.
 var impure = []string{
-	"crypto/rand", "database/sql", "embed", "expvar", "io/fs", "io/ioutil", "log", "math/rand", "math/rand/v2", "net", "os", "path/filepath",
-	"plugin", "syscall", "testing", "unsafe", "runtime/pprof",
+	"crypto/rand", "database/sql", "embed", "expvar", "io/fs", "io/ioutil", "log", "math/rand", "math/rand/v2", "net",
+	"os", "path/filepath", "plugin", "syscall", "testing", "unsafe", "runtime/pprof",
 }
 
 type pkg struct {
@@ -114,13 +116,15 @@ func violations(pkgs []pkg) []string {
 			continue
 		}
 		for _, imp := range p.Imports {
-			if !allowed(path, strings.TrimPrefix(imp, module), strings.HasPrefix(imp, module), standard[imp] || imp == "C" || imp == "unsafe", may) {
+			if !allowed(path, strings.TrimPrefix(imp, module), strings.HasPrefix(imp, module),
+				standard[imp] || imp == "C" || imp == "unsafe", may) {
 				out = append(out, path+" may not import "+imp)
 			}
 		}
 		if p.Name == "main" {
 			for _, dep := range p.Deps {
-				if dep == "testing" || strings.HasPrefix(dep, "github.com/stretchr/testify") || strings.HasPrefix(dep, "go.uber.org/mock") || strings.HasPrefix(dep, module+"contracttests") {
+				if dep == "testing" || strings.HasPrefix(dep, "github.com/stretchr/testify") ||
+					strings.HasPrefix(dep, "go.uber.org/mock") || strings.HasPrefix(dep, module+"contracttests") {
 					out = append(out, path+" ships "+dep)
 				}
 			}
@@ -159,7 +163,8 @@ func allowed(from, imp string, ours, std bool, may []string) bool {
 				return true
 			}
 		case "pure":
-			if std && (imp == "log/slog" || !slices.ContainsFunc(impure, func(p string) bool { return matches(p+"/...", imp) })) {
+			if std && (imp == "log/slog" ||
+				!slices.ContainsFunc(impure, func(p string) bool { return matches(p+"/...", imp) })) {
 				return true
 			}
 		case "domainstd":
@@ -180,7 +185,8 @@ func allowed(from, imp string, ours, std bool, may []string) bool {
 }
 
 func TestArchitecture_Packages_ImportWhatThePolicyAllows(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-json=ImportPath,Name,Standard,Imports,Deps", "./...")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-json=ImportPath,Name,Standard,Imports,Deps",
+		"./...")
 	cmd.Dir = ".."
 	out, err := cmd.Output()
 	require.NoError(t, err)
@@ -202,24 +208,36 @@ func TestArchitecture_Packages_ImportWhatThePolicyAllows(t *testing.T) {
 
 func TestArchitecture_Policy_CatchesEachKindOfViolation(t *testing.T) {
 	for name, p := range map[string]pkg{
-		"technology in the domain":     {ImportPath: "core/domain", Imports: []string{"net/http"}},
-		"the scheduler in the domain":  {ImportPath: "core/domain", Imports: []string{module + "core/domain/placement"}},
-		"the scheduler in a port":      {ImportPath: "core/ports", Imports: []string{module + "core/domain/placement"}},
-		"the scheduler in a store":     {ImportPath: "adapters/postgres", Imports: []string{module + "core/domain/placement"}},
-		"a port in the scheduler":      {ImportPath: "core/domain/placement", Imports: []string{module + "core/ports"}},
-		"third party in the domain":    {ImportPath: "core/domain", Imports: []string{"github.com/x/y"}},
-		"adapter in a service":         {ImportPath: "core/services/lifecycle", Imports: []string{module + "adapters/memory"}},
-		"I/O in a service":             {ImportPath: "core/services/lifecycle", Imports: []string{"os"}},
-		"network in a service":         {ImportPath: "core/services/lifecycle", Imports: []string{"net/url"}},
-		"randomness in a service":      {ImportPath: "core/services/lifecycle", Imports: []string{"math/rand/v2"}},
-		"third party in a service":     {ImportPath: "core/services/lifecycle", Imports: []string{"github.com/x/y"}},
-		"an adapter in another":        {ImportPath: "adapters/nats", Imports: []string{module + "adapters/memory"}},
-		"an adapter in the shared":     {ImportPath: "adapters/internal/link", Imports: []string{module + "adapters/memory"}},
-		"the shared in bootstrap":      {ImportPath: "bootstrap", Imports: []string{module + "adapters/internal/link"}},
-		"a service in an adapter":      {ImportPath: "adapters/nats", Imports: []string{module + "core/services/lifecycle"}},
-		"an adapter in a command":      {ImportPath: "cmd/niyanta", Imports: []string{module + "adapters/memory"}},
-		"a store in the sdk":           {ImportPath: "sdk", Imports: []string{module + "adapters/memory"}},
-		"a service in a port":          {ImportPath: "core/ports", Imports: []string{module + "core/services/lifecycle"}},
+		"technology in the domain": {ImportPath: "core/domain", Imports: []string{"net/http"}},
+		"the scheduler in the domain": {
+			ImportPath: "core/domain", Imports: []string{module + "core/domain/placement"},
+		},
+		"the scheduler in a port": {ImportPath: "core/ports", Imports: []string{module + "core/domain/placement"}},
+		"the scheduler in a store": {
+			ImportPath: "adapters/postgres", Imports: []string{module + "core/domain/placement"},
+		},
+		"a port in the scheduler":   {ImportPath: "core/domain/placement", Imports: []string{module + "core/ports"}},
+		"third party in the domain": {ImportPath: "core/domain", Imports: []string{"github.com/x/y"}},
+		"adapter in a service": {
+			ImportPath: "core/services/lifecycle", Imports: []string{module + "adapters/memory"},
+		},
+		"I/O in a service":         {ImportPath: "core/services/lifecycle", Imports: []string{"os"}},
+		"network in a service":     {ImportPath: "core/services/lifecycle", Imports: []string{"net/url"}},
+		"randomness in a service":  {ImportPath: "core/services/lifecycle", Imports: []string{"math/rand/v2"}},
+		"third party in a service": {ImportPath: "core/services/lifecycle", Imports: []string{"github.com/x/y"}},
+		"an adapter in another":    {ImportPath: "adapters/nats", Imports: []string{module + "adapters/memory"}},
+		"an adapter in the shared": {
+			ImportPath: "adapters/internal/link", Imports: []string{module + "adapters/memory"},
+		},
+		"the shared in bootstrap": {ImportPath: "bootstrap", Imports: []string{module + "adapters/internal/link"}},
+		"a service in an adapter": {
+			ImportPath: "adapters/nats", Imports: []string{module + "core/services/lifecycle"},
+		},
+		"an adapter in a command": {ImportPath: "cmd/niyanta", Imports: []string{module + "adapters/memory"}},
+		"a store in the sdk":      {ImportPath: "sdk", Imports: []string{module + "adapters/memory"}},
+		"a service in a port": {
+			ImportPath: "core/ports", Imports: []string{module + "core/services/lifecycle"},
+		},
 		"the core in an example":       {ImportPath: "examples/x", Imports: []string{module + "core/domain"}},
 		"an adapter in contract tests": {ImportPath: "contracttests", Imports: []string{module + "adapters/memory"}},
 		"an unknown folder":            {ImportPath: "pkg/util"},
@@ -232,7 +250,8 @@ func TestArchitecture_Policy_CatchesEachKindOfViolation(t *testing.T) {
 		}
 		assert.Len(t, violations(graph), 1, name)
 	}
-	assert.Empty(t, violations([]pkg{{ImportPath: module + "adapters/http/gen", Imports: []string{module + "core/domain"}}}))
+	assert.Empty(t, violations([]pkg{{ImportPath: module + "adapters/http/gen",
+		Imports: []string{module + "core/domain"}}}))
 }
 
 // ambient are the calls by which the core would read the clock, randomness, the environment, or
@@ -275,7 +294,8 @@ func TestArchitecture_Files_StayShort(t *testing.T) {
 		if d.IsDir() && (d.Name() == ".git" || d.Name() == "bin") {
 			return filepath.SkipDir
 		}
-		generated := strings.HasSuffix(path, ".gen.go") || strings.HasSuffix(path, "_gen.go") || strings.Contains(path, "mock_")
+		generated := strings.HasSuffix(path, ".gen.go") || strings.HasSuffix(path, "_gen.go") ||
+			strings.Contains(path, "mock_")
 		if !strings.HasSuffix(path, ".go") || generated {
 			return nil
 		}

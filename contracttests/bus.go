@@ -200,13 +200,17 @@ func BusCases() []Case[BusHarness] {
 				b := h.Open()
 				require.NoError(t, b.Publish(t.Context(), "s", []byte("bad")))
 				require.NoError(t, b.Publish(t.Context(), "s", []byte("good")))
-				eventually(t, func() bool { return len(in.all()) == 1 && len(other.all()) == 2 }, "the message behind the bad one")
+				eventually(t, func() bool { return len(in.all()) == 1 && len(other.all()) == 2 },
+					"the message behind the bad one")
 			}},
 		{"a slow handler holds up nobody else",
 			"A handler that is slow affects its own subscription only; when its buffer is full, messages are dropped",
 			func(t T, h BusHarness) {
 				release := make(chan struct{})
-				slow := subscribe(t, h.Open(), "s", "", func(context.Context, ports.Message) []byte { <-release; return nil })
+				slow := subscribe(t, h.Open(), "s", "", func(context.Context, ports.Message) []byte {
+					<-release
+					return nil
+				})
 				var fast atomic.Int32
 				subscribe(t, h.Open(), "s", "", func(context.Context, ports.Message) []byte { fast.Add(1); return nil })
 				b := h.Open()

@@ -22,7 +22,10 @@ func SilentBusCases() []Case[BusHarness] {
 				require.NoError(t, b.Publish(t.Context(), "s", nil))
 				silence()
 				begun := time.Now()
-				eventually(t, func() bool { return domain.IsCode(b.Publish(t.Context(), "s", nil), domain.CodeUnavailable) }, "it says so")
+				eventually(t, func() bool {
+					return domain.IsCode(b.Publish(t.Context(), "s", nil),
+						domain.CodeUnavailable)
+				}, "it says so")
 				require.Less(t, time.Since(begun), noticedWithin)
 			}},
 		{"a request ends when its connection falls silent",
@@ -57,7 +60,8 @@ func SilentBusCases() []Case[BusHarness] {
 					time.Sleep(20 * time.Millisecond)
 					return other.Publish(t.Context(), "a.b", nil) == nil && len(exact.all()) > 0 && len(wild.all()) > 0
 				}, "delivery over the new connection")
-				eventually(t, func() bool { return b.Publish(t.Context(), "s", nil) == nil }, "publishing over the new connection")
+				eventually(t, func() bool { return b.Publish(t.Context(), "s", nil) == nil },
+					"publishing over the new connection")
 			}},
 	}
 }

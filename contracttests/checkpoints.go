@@ -22,7 +22,8 @@ func checkpointCases() []Case[StoreHarness] {
 				tr := report(a, w, domain.EventCheckpoint, 1)
 				tr.Percent, tr.Message = &percent, "two fifths"
 				sum := sha256.Sum256(data)
-				r, err := f.Checkpoints.Save(t.Context(), tr, domain.Checkpoint{Size: 99, Encoding: "zstd", Checksum: sum}, data)
+				r, err := f.Checkpoints.Save(t.Context(), tr,
+					domain.Checkpoint{Size: 99, Encoding: "zstd", Checksum: sum}, data)
 				require.NoError(t, err)
 				require.Equal(t, domain.OutcomeApplied, r.Outcome)
 				data[0] = 'X'
@@ -32,7 +33,8 @@ func checkpointCases() []Case[StoreHarness] {
 					require.Equal(t, "state 1", string(stored))
 					require.False(t, c.CreatedAt.IsZero())
 					c.CreatedAt = time.Time{}
-					require.Equal(t, domain.Checkpoint{WorkloadID: a.ID, Sequence: 1, Generation: 1, Size: 99, Encoding: "zstd", Checksum: sum}, c)
+					require.Equal(t, domain.Checkpoint{WorkloadID: a.ID, Sequence: 1, Generation: 1, Size: 99,
+						Encoding: "zstd", Checksum: sum}, c)
 					stored[0] = 'X'
 				}
 				got := f.get(a.ID)
@@ -100,7 +102,8 @@ func checkpointCases() []Case[StoreHarness] {
 			w := f.worker("w", 1)
 			a := f.running(w)
 			rs := race(16, func(i int) domain.Outcome {
-				r, err := h.Open().Checkpoints.Save(t.Context(), report(a, w, domain.EventCheckpoint, 1), domain.Checkpoint{}, []byte{byte(i)})
+				r, err := h.Open().Checkpoints.Save(t.Context(), report(a, w, domain.EventCheckpoint, 1),
+					domain.Checkpoint{}, []byte{byte(i)})
 				if err != nil {
 					return "error"
 				}
@@ -128,7 +131,8 @@ func checkpointCases() []Case[StoreHarness] {
 func (f *fixture) save(a domain.Workload, by domain.Worker, generation int64, want domain.Outcome) {
 	f.Helper()
 	data := fmt.Appendf(nil, "state %d", a.CheckpointSequence+1)
-	r, err := f.Checkpoints.Save(f.Context(), report(a, by, domain.EventCheckpoint, generation), domain.Checkpoint{}, data)
+	r, err := f.Checkpoints.Save(f.Context(), report(a, by, domain.EventCheckpoint, generation),
+		domain.Checkpoint{}, data)
 	require.NoError(f, err)
 	require.Equal(f, want, r.Outcome)
 }

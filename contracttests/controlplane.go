@@ -78,13 +78,16 @@ func (p *plane) report(rs ...ports.Report) []ports.ReportAnswer {
 func PlaneCases() []Case[PlaneHarness] {
 	return append([]Case[PlaneHarness]{
 		{"sessions begin, are renewed, and end",
-			"Heartbeat renews the session's lease; CodeFenced when the session is over, CodeConflict when another process owns the id",
+			"Heartbeat renews the session's lease; CodeFenced when the session is over, CodeConflict when " +
+				"another process owns the id",
 			func(t T, h PlaneHarness) {
 				p := givenPlane(t, h)
 				require.Empty(t, p.beat())
 				_, err := p.Register(t.Context(), registration("w", "bad", 0))
 				requireCode(t, err, domain.CodeInvalidInput)
-				_, err = p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: ports.SessionRef{WorkerID: "nobody", SessionID: "x"}})
+				_, err = p.Heartbeat(t.Context(), ports.Heartbeat{
+					SessionRef: ports.SessionRef{WorkerID: "nobody", SessionID: "x"},
+				})
 				requireCode(t, err, domain.CodeFenced)
 				_, err = p.Register(t.Context(), takeOver("w", "s2", 10))
 				require.NoError(t, err)
@@ -95,20 +98,24 @@ func PlaneCases() []Case[PlaneHarness] {
 				_, err = p.Register(t.Context(), returning)
 				requireCode(t, err, domain.CodeConflict)
 				require.NoError(t, p.Fleet.Remove(t.Context(), "w", coordinator))
-				_, err = p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: ports.SessionRef{WorkerID: "w", SessionID: "s2"}})
+				_, err = p.Heartbeat(t.Context(), ports.Heartbeat{
+					SessionRef: ports.SessionRef{WorkerID: "w", SessionID: "s2"},
+				})
 				requireCode(t, err, domain.CodeFenced)
 			}},
 		{"a registration arrives whole", "Register starts a session", func(t T, h PlaneHarness) {
 			f := given(t, h.StoreHarness)
 			r := registration("w", "s1", 3)
-			r.Tags, r.Version, r.Resources = map[string]string{"a": "b"}, "v", domain.Resources{CPUCores: 0.5, MemoryMB: 7, DiskMB: 9}
+			r.Tags, r.Version, r.Resources = map[string]string{"a": "b"}, "v",
+				domain.Resources{CPUCores: 0.5, MemoryMB: 7, DiskMB: 9}
 			r.ProcessID, r.CertificateDigest = "proc_1", domain.CertificateDigest(secret)
 			_, err := h.Plane("w").Register(t.Context(), r)
 			require.NoError(t, err)
 			w := f.workers()[0]
 			got := domain.Registration{
-				WorkerID: w.ID, SessionID: w.SessionID, Capabilities: w.Capabilities, Slots: w.Slots, Resources: w.Resources, Tags: w.Tags, Version: w.Version,
-				ProcessID: w.ProcessID, CertificateDigest: w.CertificateDigest,
+				WorkerID: w.ID, SessionID: w.SessionID, Capabilities: w.Capabilities, Slots: w.Slots,
+				Resources: w.Resources, Tags: w.Tags, Version: w.Version, ProcessID: w.ProcessID,
+				CertificateDigest: w.CertificateDigest,
 			}
 			require.Equal(t, r, got)
 		}},
@@ -118,7 +125,9 @@ func PlaneCases() []Case[PlaneHarness] {
 				none, err := p.Poll(t.Context(), p.ref, time.Millisecond)
 				require.NoError(t, err)
 				require.Empty(t, none)
-				cmd := ports.Command{Kind: ports.CommandCancel, SessionID: "s1", WorkloadID: "wl_1", Generation: 3, Reason: "because"}
+				cmd := ports.Command{
+					Kind: ports.CommandCancel, SessionID: "s1", WorkloadID: "wl_1", Generation: 3, Reason: "because",
+				}
 				other := cmd
 				other.SessionID = "s0"
 				h.Notifier.Command(t.Context(), "w", other)
@@ -170,7 +179,8 @@ func PlaneCases() []Case[PlaneHarness] {
 				after := int64(60_000)
 				fail.RetryAfterMS = &after
 				batch := []ports.Report{
-					p.says(domain.EventStart, a, 1), p.says(domain.EventComplete, a, 1), p.says(domain.EventStart, b, 1), progress, fail,
+					p.says(domain.EventStart, a, 1), p.says(domain.EventComplete, a, 1),
+					p.says(domain.EventStart, b, 1), progress, fail,
 				}
 				for i, want := range []domain.Outcome{domain.OutcomeApplied, domain.OutcomeAlready} {
 					for k, ans := range p.report(batch...) {
@@ -188,20 +198,25 @@ func PlaneCases() []Case[PlaneHarness] {
 		{"stale reports are fenced one by one", "answered each in its place", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			a := p.running(p.worker)
-			as := p.report(p.says(domain.EventComplete, a, 2), p.says(domain.EventComplete, domain.Workload{Spec: domain.Spec{ID: "wl_none"}}, 1), p.says(domain.EventComplete, a, 1))
+			as := p.report(p.says(domain.EventComplete, a, 2),
+				p.says(domain.EventComplete, domain.Workload{Spec: domain.Spec{ID: "wl_none"}}, 1),
+				p.says(domain.EventComplete, a, 1))
 			require.Equal(t, []domain.Outcome{domain.OutcomeFenced, domain.OutcomeNotFound, domain.OutcomeApplied},
 				[]domain.Outcome{as[0].Outcome, as[1].Outcome, as[2].Outcome})
 			p.must(cancel(p.submit()))
 			c := p.running(p.worker)
 			p.must(cancel(c))
 			ans := p.report(p.says(domain.EventComplete, c, 1))[0]
-			require.Equal(t, ports.ReportAnswer{ReportID: "r", Outcome: domain.OutcomeFenced, Status: domain.StatusCancelled}, ans)
+			require.Equal(t, ports.ReportAnswer{ReportID: "r", Outcome: domain.OutcomeFenced,
+				Status: domain.StatusCancelled}, ans)
 		}},
 		{"log lines pass the fence or are dropped", "Report delivers reports", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			a := p.running(p.worker)
 			line := p.says(domain.EventLog, a, 1)
-			line.Lines = []ports.LogEntry{{At: time.Unix(1_700_000_000, 0).UTC(), Level: "warn", Stream: "stderr", Message: "hello"}}
+			line.Lines = []ports.LogEntry{
+				{At: time.Unix(1_700_000_000, 0).UTC(), Level: "warn", Stream: "stderr", Message: "hello"},
+			}
 			stale := line
 			stale.Generation = 2
 			p.report(line, stale)
@@ -209,7 +224,8 @@ func PlaneCases() []Case[PlaneHarness] {
 			require.NoError(t, err)
 			require.Len(t, lines, 1)
 			require.Equal(t, domain.LogLine{
-				WorkloadID: a.ID, CustomerID: acme, Generation: 1, Seq: 1, At: time.Unix(1_700_000_000, 0).UTC(), Level: "warn", Stream: "stderr", Message: "hello",
+				WorkloadID: a.ID, CustomerID: acme, Generation: 1, Seq: 1, At: time.Unix(1_700_000_000, 0).UTC(),
+				Level: "warn", Stream: "stderr", Message: "hello",
 			}, lines[0])
 		}},
 	}, append(planeMoreCases(), append(planeReportCases(), append(planeSessionCases(), planeEndCases()...)...)...)...)
@@ -218,7 +234,8 @@ func PlaneCases() []Case[PlaneHarness] {
 func planeMoreCases() []Case[PlaneHarness] {
 	return []Case[PlaneHarness]{
 		{"a checkpoint is saved and loaded",
-			"it is durable when the answer is applied or already; LoadCheckpoint returns the newest at or below the sequence",
+			"it is durable when the answer is applied or already; LoadCheckpoint returns the newest at or below " +
+				"the sequence",
 			func(t T, h PlaneHarness) {
 				p := givenPlane(t, h)
 				a := p.running(p.worker)
@@ -229,7 +246,10 @@ func planeMoreCases() []Case[PlaneHarness] {
 					}
 					a = p.get(a.ID)
 					percent := 50.0
-					up := ports.CheckpointUpload{WorkloadID: a.ID, Generation: 1, Sequence: a.CheckpointSequence + 1, Data: data, Percent: &percent, Message: "m"}
+					up := ports.CheckpointUpload{
+						WorkloadID: a.ID, Generation: 1, Sequence: a.CheckpointSequence + 1, Data: data,
+						Percent: &percent, Message: "m",
+					}
 					for _, want := range []domain.Outcome{domain.OutcomeApplied, domain.OutcomeAlready} {
 						ans, err := p.SaveCheckpoint(t.Context(), p.ref, up)
 						require.NoError(t, err)
@@ -253,13 +273,17 @@ func planeMoreCases() []Case[PlaneHarness] {
 				ref        ports.SessionRef
 				generation int64
 			}{{p.ref, 2}, {ports.SessionRef{WorkerID: "w", SessionID: "s9"}, 1}} {
-				ans, err := p.SaveCheckpoint(t.Context(), c.ref, ports.CheckpointUpload{WorkloadID: a.ID, Generation: c.generation, Sequence: 2, Data: []byte("x")})
+				ans, err := p.SaveCheckpoint(t.Context(), c.ref, ports.CheckpointUpload{
+					WorkloadID: a.ID, Generation: c.generation, Sequence: 2, Data: []byte("x"),
+				})
 				require.NoError(t, err)
 				require.Equal(t, domain.OutcomeFenced, ans.Outcome)
 				_, err = p.LoadCheckpoint(t.Context(), c.ref, a.ID, c.generation, 1)
 				requireCode(t, err, domain.CodeFenced)
 			}
-			_, err = p.SaveCheckpoint(t.Context(), p.ref, ports.CheckpointUpload{WorkloadID: a.ID, Generation: 1, Sequence: 2, Data: make([]byte, domain.MaxInlineCheckpoint+1)})
+			_, err = p.SaveCheckpoint(t.Context(), p.ref, ports.CheckpointUpload{
+				WorkloadID: a.ID, Generation: 1, Sequence: 2, Data: make([]byte, domain.MaxInlineCheckpoint+1),
+			})
 			requireCode(t, err, domain.CodeTooLarge)
 		}},
 		{"a damaged checkpoint gives way to the one before",
@@ -267,7 +291,9 @@ func planeMoreCases() []Case[PlaneHarness] {
 				p := givenPlane(t, h)
 				a := p.running(p.worker)
 				for seq := range int64(2) {
-					_, err := p.SaveCheckpoint(t.Context(), p.ref, ports.CheckpointUpload{WorkloadID: a.ID, Generation: 1, Sequence: seq + 1, Data: fmt.Append(nil, seq+1)})
+					_, err := p.SaveCheckpoint(t.Context(), p.ref, ports.CheckpointUpload{
+						WorkloadID: a.ID, Generation: 1, Sequence: seq + 1, Data: fmt.Append(nil, seq+1),
+					})
 					require.NoError(t, err)
 				}
 				a.CheckpointSequence = 2
@@ -282,8 +308,11 @@ func planeMoreCases() []Case[PlaneHarness] {
 		{"a heartbeat brings missed commands",
 			"the answer carries whatever the worker must do that it may have missed", func(t T, h PlaneHarness) {
 				p := givenPlane(t, h)
-				ok, paused, cancelled, moved := p.running(p.worker), p.running(p.worker), p.running(p.worker), p.running(p.worker)
-				p.must(domain.Transition{WorkloadID: paused.ID, CustomerID: paused.CustomerID, Event: domain.EventRequestPause})
+				ok, paused, cancelled, moved := p.running(p.worker), p.running(p.worker),
+					p.running(p.worker), p.running(p.worker)
+				p.must(domain.Transition{
+					WorkloadID: paused.ID, CustomerID: paused.CustomerID, Event: domain.EventRequestPause,
+				})
 				p.must(cancel(cancelled))
 				p.must(lose(moved, domain.LossMissing))
 				ended := item(moved)
@@ -296,9 +325,11 @@ func planeMoreCases() []Case[PlaneHarness] {
 					kinds[string(c.WorkloadID)] = c.Kind
 				}
 				require.Equal(t, map[string]ports.CommandKind{
-					string(paused.ID): ports.CommandPause, string(cancelled.ID): ports.CommandCancel, string(moved.ID): ports.CommandDrop, "": ports.CommandDrain,
+					string(paused.ID): ports.CommandPause, string(cancelled.ID): ports.CommandCancel,
+					string(moved.ID): ports.CommandDrop, "": ports.CommandDrain,
 				}, kinds)
-				require.Len(t, p.beat(item(ok), item(paused), ended), 2, "what waits for its last answer is left alone: pause and drain")
+				require.Len(t, p.beat(item(ok), item(paused), ended), 2,
+					"what waits for its last answer is left alone: pause and drain")
 			}},
 		{"a workload missing from two inventories is taken back",
 			"RUNNING but missing from two inventories of a live session: lost", func(t T, h PlaneHarness) {
@@ -384,7 +415,8 @@ func planeMoreCases() []Case[PlaneHarness] {
 				require.ErrorIs(t, err, context.Canceled)
 				_, err = p.Report(ctx, p.ref, []ports.Report{p.says(domain.EventComplete, a, 1)})
 				require.ErrorIs(t, err, context.Canceled)
-				_, err = p.SaveCheckpoint(ctx, p.ref, ports.CheckpointUpload{WorkloadID: a.ID, Generation: 1, Sequence: 1})
+				_, err = p.SaveCheckpoint(ctx, p.ref, ports.CheckpointUpload{WorkloadID: a.ID, Generation: 1,
+					Sequence: 1})
 				require.ErrorIs(t, err, context.Canceled)
 				_, err = p.LoadCheckpoint(ctx, p.ref, a.ID, 1, 1)
 				require.ErrorIs(t, err, context.Canceled)

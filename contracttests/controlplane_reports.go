@@ -20,17 +20,20 @@ func nestedJSON(levels int) domain.JSON {
 // OddResults are results that some carrier or store cannot take as they are, and some that all can.
 func OddResults() map[string]domain.JSON {
 	return map[string]domain.JSON{
-		"NUL": `{"a":"\u0000"}`, "a raw NUL": "\"\x00\"", "byte FF": "{\"a\":\"\xff\"}", "61 levels": nestedJSON(61), "64 levels": nestedJSON(64),
-		"70 levels": nestedJSON(70), "10,000 levels": nestedJSON(10_000), "a key twice": `{"a":1,"a":2}`, "a lone surrogate": `"\ud800"`,
-		"2 MiB": domain.JSON(`"` + strings.Repeat("x", 2<<20) + `"`), "exactly 1 MiB": domain.JSON(`"` + strings.Repeat("x", 1<<20-2) + `"`),
-		"not JSON": "hello", "NaN": "NaN", "HTML": `{"a":"<b>&\u003c"}`, "white space": " { \"a\" : 1 } ", "null": "null", "none": "",
+		"NUL": `{"a":"\u0000"}`, "a raw NUL": "\"\x00\"", "byte FF": "{\"a\":\"\xff\"}", "61 levels": nestedJSON(61),
+		"64 levels": nestedJSON(64), "70 levels": nestedJSON(70), "10,000 levels": nestedJSON(10_000),
+		"a key twice": `{"a":1,"a":2}`, "a lone surrogate": `"\ud800"`,
+		"2 MiB":         domain.JSON(`"` + strings.Repeat("x", 2<<20) + `"`),
+		"exactly 1 MiB": domain.JSON(`"` + strings.Repeat("x", 1<<20-2) + `"`), "not JSON": "hello", "NaN": "NaN",
+		"HTML": `{"a":"<b>&\u003c"}`, "white space": " { \"a\" : 1 } ", "null": "null", "none": "",
 	}
 }
 
 // OddMessages are messages of failures that some carrier or store cannot take as they are.
 func OddMessages() map[string]string {
 	return map[string]string{
-		"NUL": "no\x00 space left", "byte FF": "\xff\xfe", "long": strings.Repeat("é", 100_000), "a control character": "\x1b[31mred", "none": "",
+		"NUL": "no\x00 space left", "byte FF": "\xff\xfe", "long": strings.Repeat("é", 100_000),
+		"a control character": "\x1b[31mred", "none": "",
 	}
 }
 
@@ -79,7 +82,8 @@ func planeReportCases() []Case[PlaneHarness] {
 				loud := p.running(p.worker)
 				end := p.says(domain.EventComplete, loud, 1)
 				end.Lines = []ports.LogEntry{{Level: "banana", Message: "still a line"}}
-				require.Equal(t, domain.OutcomeApplied, p.report(end)[0].Outcome, "what comes with an outcome does not cost it")
+				require.Equal(t, domain.OutcomeApplied, p.report(end)[0].Outcome,
+					"what comes with an outcome does not cost it")
 				require.Equal(t, "info", p.lines(loud)[0].Level)
 				silent := p.running(p.worker)
 				require.Equal(t, domain.OutcomeApplied, p.report(p.says(domain.EventFail, silent, 1))[0].Outcome)
@@ -91,7 +95,10 @@ func planeReportCases() []Case[PlaneHarness] {
 				p := givenPlane(t, h)
 				a := p.running(p.worker)
 				var bad []ports.Report
-				for _, e := range []domain.Event{domain.EventAssign, domain.EventCancel, domain.EventLose, domain.EventCheckpoint, domain.EventLinger, domain.EventLetGo, "nonsense", "", "\x00\xff"} {
+				for _, e := range []domain.Event{
+					domain.EventAssign, domain.EventCancel, domain.EventLose, domain.EventCheckpoint,
+					domain.EventLinger, domain.EventLetGo, "nonsense", "", "\x00\xff",
+				} {
 					bad = append(bad, p.says(e, a, 1))
 				}
 				for _, percent := range []float64{150, -1, math.MaxFloat64} {
@@ -102,7 +109,9 @@ func planeReportCases() []Case[PlaneHarness] {
 				r := p.says(domain.EventLog, a, 1)
 				r.Lines = []ports.LogEntry{{Level: "info", Message: "fine"}, {Level: "banana", Message: "not"}}
 				bad = append(bad, r)
-				for _, id := range []domain.WorkloadID{"", "wl_\x00", "wl_\xff", domain.WorkloadID(strings.Repeat("x", 500))} {
+				for _, id := range []domain.WorkloadID{
+					"", "wl_\x00", "wl_\xff", domain.WorkloadID(strings.Repeat("x", 500)),
+				} {
 					bad = append(bad, p.says(domain.EventComplete, domain.Workload{Spec: domain.Spec{ID: id}}, 1))
 				}
 				var batch []ports.Report
@@ -112,7 +121,8 @@ func planeReportCases() []Case[PlaneHarness] {
 				last := p.running(p.worker)
 				as := p.report(append(batch, p.says(domain.EventComplete, last, 1))...)
 				for i := range bad {
-					require.Contains(t, []domain.Outcome{domain.OutcomeIllegal, domain.OutcomeNotFound}, as[2*i].Outcome, "%d: %+v", i, bad[i])
+					require.Contains(t, []domain.Outcome{domain.OutcomeIllegal, domain.OutcomeNotFound},
+						as[2*i].Outcome, "%d: %+v", i, bad[i])
 					require.NotEmpty(t, as[2*i].Reason, "%d: %+v", i, bad[i])
 					require.Equal(t, domain.OutcomeApplied, as[2*i+1].Outcome, "the neighbour of %d", i)
 				}
@@ -150,7 +160,8 @@ func planeReportCases() []Case[PlaneHarness] {
 				}
 				odd := p.says(domain.EventLog, a, 1)
 				odd.Lines = []ports.LogEntry{
-					{At: time.Date(20_000, 1, 1, 0, 0, 0, 0, time.UTC), Level: "warning", Stream: "std\x00err", Message: "a\x00b\xff"},
+					{At: time.Date(20_000, 1, 1, 0, 0, 0, 0, time.UTC), Level: "warning", Stream: "std\x00err",
+						Message: "a\x00b\xff"},
 					{Message: strings.Repeat("é", domain.MaxLogMessage)},
 				}
 				for _, ans := range p.report(r, odd) {
@@ -159,7 +170,8 @@ func planeReportCases() []Case[PlaneHarness] {
 				got := p.lines(a)
 				require.Len(t, got, domain.MaxReportLines+2)
 				require.Contains(t, got[0].Message, "101 log lines were dropped")
-				require.Equal(t, fmt.Sprint("line ", domain.MaxReportLines+99), got[domain.MaxReportLines-1].Message, "the newest are kept")
+				require.Equal(t, fmt.Sprint("line ", domain.MaxReportLines+99), got[domain.MaxReportLines-1].Message,
+					"the newest are kept")
 				line, long := got[domain.MaxReportLines], got[domain.MaxReportLines+1]
 				require.Equal(t, "ab\uFFFD", line.Message)
 				require.Equal(t, "warn", line.Level)
@@ -179,7 +191,8 @@ func planeReportCases() []Case[PlaneHarness] {
 					answered := make(chan struct{})
 					go func() {
 						defer close(answered)
-						_, _ = p.ControlPlane.Report(t.Context(), p.ref, []ports.Report{log, end}) // what became of it is seen below
+						// what became of it is seen below
+						_, _ = p.ControlPlane.Report(t.Context(), p.ref, []ports.Report{log, end})
 					}()
 					eventually(t, func() bool { return p.get(w.ID).Status == domain.StatusCompleted }, "the outcome")
 					require.Len(t, p.lines(w), 3, "run %d", i)
@@ -191,7 +204,10 @@ func planeReportCases() []Case[PlaneHarness] {
 				p := givenPlane(t, h)
 				a := p.running(p.worker)
 				half, over := 50.0, 150.0
-				up := ports.CheckpointUpload{WorkloadID: a.ID, Generation: 1, Sequence: 1, Percent: &half, Message: "a\x00b" + strings.Repeat("x", 5000), Data: []byte("x")}
+				up := ports.CheckpointUpload{
+					WorkloadID: a.ID, Generation: 1, Sequence: 1, Percent: &half,
+					Message: "a\x00b" + strings.Repeat("x", 5000), Data: []byte("x"),
+				}
 				ans, err := p.SaveCheckpoint(t.Context(), p.ref, up)
 				require.NoError(t, err)
 				require.Equal(t, domain.OutcomeApplied, ans.Outcome)
@@ -208,7 +224,8 @@ func planeReportCases() []Case[PlaneHarness] {
 				if h.Junk == nil {
 					return // nothing carries messages here
 				}
-				junk := []string{"", "x", "\x00\xff", "[]", "{}", `{"type":7}`, `{"type":"worker.reports","version":1,"payload":7}`, `{"type":"worker.dance","version":1}`,
+				junk := []string{"", "x", "\x00\xff", "[]", "{}", `{"type":7}`,
+					`{"type":"worker.reports","version":1,"payload":7}`, `{"type":"worker.dance","version":1}`,
 					`{"type":"worker.reports","version":1,"payload":` + string(nestedJSON(20_000)) + `}`}
 				before := h.Dropped()
 				for _, data := range junk {
@@ -216,7 +233,8 @@ func planeReportCases() []Case[PlaneHarness] {
 				}
 				w := p.running(p.worker)
 				require.Equal(t, domain.OutcomeApplied, p.report(p.says(domain.EventComplete, w, 1))[0].Outcome)
-				eventually(t, func() bool { return h.Dropped()-before >= float64(len(junk)) }, "all of them to be counted")
+				eventually(t, func() bool { return h.Dropped()-before >= float64(len(junk)) },
+					"all of them to be counted")
 			}},
 	}
 }
@@ -224,7 +242,9 @@ func planeReportCases() []Case[PlaneHarness] {
 // lines returns the log lines of a workload.
 func (p *plane) lines(w domain.Workload) []domain.LogLine {
 	p.Helper()
-	got, err := p.Logs.List(p.Context(), ports.LogQuery{Customer: w.CustomerID, Workload: w.ID, Limit: 2 * domain.MaxReportLines})
+	got, err := p.Logs.List(p.Context(), ports.LogQuery{
+		Customer: w.CustomerID, Workload: w.ID, Limit: 2 * domain.MaxReportLines,
+	})
 	require.NoError(p, err)
 	return got
 }
@@ -238,7 +258,10 @@ func planeSessionCases() []Case[PlaneHarness] {
 				a := p.running(p.worker)
 				p.save(a, p.worker, 1, domain.OutcomeApplied)
 				p.must(report(a, p.worker, domain.EventComplete, 1)) // not held now: its session is empty, too
-				for _, ref := range []ports.SessionRef{{}, {WorkerID: "w"}, {SessionID: "s1"}, {WorkerID: "w", SessionID: "s\x00"}, {WorkerID: "w.*", SessionID: "s1"}} {
+				for _, ref := range []ports.SessionRef{
+					{}, {WorkerID: "w"}, {SessionID: "s1"}, {WorkerID: "w", SessionID: "s\x00"},
+					{WorkerID: "w.*", SessionID: "s1"},
+				} {
 					for name, err := range everyCall(p, ref, a) {
 						require.Error(t, err, "%s by %q", name, ref)
 						require.Equal(t, domain.CodeInvalidInput, domain.CodeOf(err), "%s by %q: %v", name, ref, err)
@@ -268,7 +291,8 @@ func planeSessionCases() []Case[PlaneHarness] {
 				_, err = h.Plane("v").LoadCheckpoint(t.Context(), other, a.ID, 1, 1)
 				requireCode(t, err, domain.CodeFenced)
 				// In another's name it is fenced as well: the session is not that worker's.
-				_, err = h.Plane("v").LoadCheckpoint(t.Context(), ports.SessionRef{WorkerID: "v", SessionID: "s1"}, a.ID, 1, 1)
+				_, err = h.Plane("v").LoadCheckpoint(t.Context(), ports.SessionRef{WorkerID: "v", SessionID: "s1"},
+					a.ID, 1, 1)
 				requireCode(t, err, domain.CodeFenced)
 				_, err = p.LoadCheckpoint(t.Context(), p.ref, "wl_none", 1, 1)
 				requireCode(t, err, domain.CodeFenced)
@@ -285,12 +309,14 @@ func planeSessionCases() []Case[PlaneHarness] {
 				cmd := ports.Command{Kind: ports.CommandCancel, SessionID: "s2", WorkloadID: "wl_1", Generation: 3}
 				h.Notifier.Command(t.Context(), "w", cmd)
 				for range 3 {
-					stolen, _ := p.Poll(t.Context(), p.ref, 10*time.Millisecond) // fenced where it reaches a coordinator
+					// fenced where it reaches a coordinator
+					stolen, _ := p.Poll(t.Context(), p.ref, 10*time.Millisecond)
 					require.Empty(t, stolen)
 				}
 				var got []ports.Command
 				eventually(t, func() bool {
-					got, err = successor.Poll(t.Context(), ports.SessionRef{WorkerID: "w", SessionID: "s2"}, 50*time.Millisecond)
+					got, err = successor.Poll(t.Context(), ports.SessionRef{WorkerID: "w", SessionID: "s2"},
+						50*time.Millisecond)
 					require.NoError(t, err)
 					return len(got) > 0
 				}, "the command")
@@ -302,10 +328,13 @@ func planeSessionCases() []Case[PlaneHarness] {
 				p := givenPlane(t, h)
 				a := p.running(p.worker)
 				for _, bad := range []ports.InventoryItem{
-					{WorkloadID: a.ID, Generation: 1, State: "dancing"}, {WorkloadID: a.ID, Generation: 1}, {Generation: 1, State: ports.RunRunning},
+					{WorkloadID: a.ID, Generation: 1, State: "dancing"}, {WorkloadID: a.ID, Generation: 1},
+					{Generation: 1, State: ports.RunRunning},
 					{WorkloadID: "wl_\x00", Generation: 1, State: ports.RunRunning},
 				} {
-					_, err := p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref, Inventory: []ports.InventoryItem{item(a), bad}})
+					_, err := p.Heartbeat(t.Context(), ports.Heartbeat{
+						SessionRef: p.ref, Inventory: []ports.InventoryItem{item(a), bad},
+					})
 					requireCode(t, err, domain.CodeInvalidInput)
 				}
 				require.Empty(t, p.beat(item(a)))
@@ -318,7 +347,9 @@ func everyCall(p *plane, ref ports.SessionRef, w domain.Workload) map[string]err
 	ctx := p.Context()
 	_, beat := p.Heartbeat(ctx, ports.Heartbeat{SessionRef: ref})
 	_, reported := p.Report(ctx, ref, []ports.Report{p.says(domain.EventComplete, w, 1)})
-	_, saved := p.SaveCheckpoint(ctx, ref, ports.CheckpointUpload{WorkloadID: w.ID, Generation: 1, Sequence: 2, Data: []byte("x")})
+	_, saved := p.SaveCheckpoint(ctx, ref, ports.CheckpointUpload{
+		WorkloadID: w.ID, Generation: 1, Sequence: 2, Data: []byte("x"),
+	})
 	_, loaded := p.LoadCheckpoint(ctx, ref, w.ID, 1, 1)
 	return map[string]error{"Heartbeat": beat, "Report": reported, "SaveCheckpoint": saved, "LoadCheckpoint": loaded}
 }
@@ -326,10 +357,13 @@ func everyCall(p *plane, ref ports.SessionRef, w domain.Workload) map[string]err
 // fenced requires that every call of the session is fenced.
 func (p *plane) fenced(w domain.Workload) {
 	p.Helper()
-	for _, ans := range p.report(p.says(domain.EventProgress, w, 1), p.says(domain.EventComplete, w, 1), p.says(domain.EventRelease, w, 1)) {
+	for _, ans := range p.report(p.says(domain.EventProgress, w, 1), p.says(domain.EventComplete, w, 1),
+		p.says(domain.EventRelease, w, 1)) {
 		require.Equal(p, domain.OutcomeFenced, ans.Outcome)
 	}
-	ans, err := p.SaveCheckpoint(p.Context(), p.ref, ports.CheckpointUpload{WorkloadID: w.ID, Generation: 1, Sequence: w.CheckpointSequence + 2, Data: []byte("x")})
+	ans, err := p.SaveCheckpoint(p.Context(), p.ref, ports.CheckpointUpload{
+		WorkloadID: w.ID, Generation: 1, Sequence: w.CheckpointSequence + 2, Data: []byte("x"),
+	})
 	require.NoError(p, err)
 	require.Equal(p, domain.OutcomeFenced, ans.Outcome)
 	_, err = p.LoadCheckpoint(p.Context(), p.ref, w.ID, 1, 1)

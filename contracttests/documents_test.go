@@ -54,13 +54,15 @@ func TestDocuments_EveryRelativeLink_LeadsToAFileAndHeading(t *testing.T) {
 	assert.Greater(t, followed, 100)
 }
 
-// TestDocuments_EveryVariableThatTheyName_IsReadByTheCode looks for each NIYANTA_ variable of the documents in the page of settings, which
-// is generated, and in the sources of what gives variables to programs.
+// TestDocuments_EveryVariableThatTheyName_IsReadByTheCode looks for each NIYANTA_ variable of the
+// documents in the page of settings, which is generated, and in the sources of what gives variables
+// to programs.
 func TestDocuments_EveryVariableThatTheyName_IsReadByTheCode(t *testing.T) {
 	sources, err := filepath.Glob("../adapters/workloads/*.go")
 	require.NoError(t, err)
 	known := map[string]bool{}
-	for _, source := range append(sources, "../docs/operations/settings.md", "../adapters/process/supervise.go", "../scripts/production-set") {
+	for _, source := range append(sources, "../docs/operations/settings.md", "../adapters/process/supervise.go",
+		"../scripts/production-set") {
 		b, err := os.ReadFile(source)
 		require.NoError(t, err)
 		for _, name := range variable.FindAllString(string(b), -1) {
@@ -85,7 +87,8 @@ func documents(t *testing.T) map[string]string {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && (d.Name() == ".git" || d.Name() == "bin" || d.Name() == "node_modules" || d.Name() == "shared"):
+		case d.IsDir() && (d.Name() == ".git" || d.Name() == "bin" || d.Name() == "node_modules" ||
+			d.Name() == "shared"):
 			return filepath.SkipDir
 		case d.IsDir() || filepath.Ext(path) != ".md":
 			return nil

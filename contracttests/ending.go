@@ -22,13 +22,15 @@ func endingCases() []Case[StoreHarness] {
 				h.Advance(time.Minute)
 				f.must(cancel(stuck))
 				h.Advance(time.Second)
-				require.Equal(t, []domain.Occupancy{{SessionID: w.SessionID, Lane: f.lane(stuck), Count: 1, Ending: 1}}, f.occupancy())
+				require.Equal(t, []domain.Occupancy{{SessionID: w.SessionID, Lane: f.lane(stuck), Count: 1, Ending: 1}},
+					f.occupancy())
 				held := f.held(w)
 				require.Len(t, held, 2)
 				require.Equal(t, other.ID, held[0].WorkloadID)
 				require.Equal(t, ports.HeldWorkload{
-					WorkloadID: stuck.ID, CustomerID: acme, WorkerID: w.ID, SessionID: w.SessionID, Lane: stuck.Lane, Generation: 1,
-					HeldFor: held[1].HeldFor, Ending: true, EndingFor: held[1].EndingFor,
+					WorkloadID: stuck.ID, CustomerID: acme, WorkerID: w.ID, SessionID: w.SessionID,
+					Lane: stuck.Lane, Generation: 1, HeldFor: held[1].HeldFor, Ending: true,
+					EndingFor: held[1].EndingFor,
 				}, held[1])
 				require.GreaterOrEqual(t, held[1].HeldFor, time.Minute)
 				require.GreaterOrEqual(t, held[1].EndingFor, time.Second)
@@ -41,7 +43,10 @@ func endingCases() []Case[StoreHarness] {
 				require.Equal(t, domain.OutcomeRefused, r.Outcome)
 				require.Contains(t, r.Reason, "all 2 slots")
 				f.must(assign(a, free))
-				f.must(domain.Transition{WorkloadID: stuck.ID, Event: domain.EventLetGo, Generation: 1, SessionID: w.SessionID, WorkerID: w.ID})
+				f.must(domain.Transition{
+					WorkloadID: stuck.ID, Event: domain.EventLetGo, Generation: 1,
+					SessionID: w.SessionID, WorkerID: w.ID,
+				})
 				f.must(assign(f.submit(), w))
 			}},
 		{"an ending run keeps its slot within one batch",
@@ -148,7 +153,8 @@ func endingCases() []Case[StoreHarness] {
 			require.NoError(t, err)
 			require.NoError(t, f.Fleet.Remove(t.Context(), m.ID, coordinator))
 			require.Equal(t, []domain.Occupancy{
-				{SessionID: w.SessionID, Lane: f.lane(lost), Ending: 1}, {SessionID: r.SessionID, Lane: f.lane(lost), Count: 1},
+				{SessionID: w.SessionID, Lane: f.lane(lost), Ending: 1},
+				{SessionID: r.SessionID, Lane: f.lane(lost), Count: 1},
 			}, f.occupancy())
 			f.must(lose(f.get(lost.ID), domain.LossReplaced))
 			require.Len(t, f.occupancy(), 1)
@@ -167,9 +173,11 @@ func endingCases() []Case[StoreHarness] {
 				f.must(report(a, w, domain.EventDecline, 1))
 				got := f.get(a.ID)
 				require.Len(t, got.Declines, 1)
-				require.Equal(t, domain.Decline{WorkerID: "w", Count: 1, Until: got.UpdatedAt.Add(domain.DeclinePause)}, got.Declines[0])
+				require.Equal(t, domain.Decline{WorkerID: "w", Count: 1, Until: got.UpdatedAt.Add(domain.DeclinePause)},
+					got.Declines[0])
 				heads := f.heads(5)
-				require.Equal(t, []domain.Candidate{{ID: a.ID, Generation: 1, QueueAt: a.QueueAt, Declines: got.Declines}}, heads[0].Heads)
+				require.Equal(t, []domain.Candidate{{ID: a.ID, Generation: 1, QueueAt: a.QueueAt,
+					Declines: got.Declines}}, heads[0].Heads)
 				heads[0].Heads[0].Declines[0].Count = 99
 				require.Equal(t, 1, f.heads(5)[0].Heads[0].Declines[0].Count, "nothing is shared")
 				f.must(assign(got, w))

@@ -34,8 +34,10 @@ func fleetCases() []Case[StoreHarness] {
 					require.NoError(t, err)
 					require.Equal(t, domain.WorkerHealthy, u.Status)
 				}
-				require.Equal(t, ports.BeatResult{Status: domain.SessionCurrent, WorkerStatus: domain.WorkerHealthy}, f.beat(w)[0])
-				require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined, domain.AuditWorkerDraining, domain.AuditWorkerUndrained}, f.workerTrail("w"))
+				require.Equal(t, ports.BeatResult{Status: domain.SessionCurrent, WorkerStatus: domain.WorkerHealthy},
+					f.beat(w)[0])
+				require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined, domain.AuditWorkerDraining,
+					domain.AuditWorkerUndrained}, f.workerTrail("w"))
 				f.must(assign(f.submit(), w))
 				_, err = f.Fleet.Undrain(t.Context(), "nobody", coordinator)
 				requireCode(t, err, domain.CodeNotFound)
@@ -46,7 +48,8 @@ func fleetCases() []Case[StoreHarness] {
 				requireCode(t, err, domain.CodeInvalidState)
 			}},
 		{"a dead worker is kept for its time",
-			"Purge deletes DEAD workers that were last heard of longer ago than age, with the audit event worker.removed",
+			"Purge deletes DEAD workers that were last heard of longer ago than age, with the audit event " +
+				"worker.removed",
 			func(t T, h StoreHarness) {
 				f := given(t, h)
 				for _, name := range []string{"a", "b"} {

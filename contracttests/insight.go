@@ -22,8 +22,9 @@ func insightCases() []Case[StoreHarness] {
 				other := f.submit(func(s *domain.Submission) { s.Priority = 11 })
 				f.submit(func(s *domain.Submission) { s.RunAt = third.CreatedAt.Add(time.Hour) })
 				cutoffs := []ports.Cutoff{
-					{Lane: first.Lane, Before: candidate(first)}, {Lane: first.Lane, Before: candidate(second)}, {Lane: first.Lane, Before: candidate(third)},
-					{Lane: first.Lane}, {Lane: other.Lane, Before: candidate(third)}, {Lane: other.Lane}, {Lane: "no such lane"},
+					{Lane: first.Lane, Before: candidate(first)}, {Lane: first.Lane, Before: candidate(second)},
+					{Lane: first.Lane, Before: candidate(third)}, {Lane: first.Lane},
+					{Lane: other.Lane, Before: candidate(third)}, {Lane: other.Lane}, {Lane: "no such lane"},
 				}
 				counts, err := f.Insight.Ahead(t.Context(), cutoffs, 10)
 				require.NoError(t, err)
@@ -54,7 +55,9 @@ func insightCases() []Case[StoreHarness] {
 				last := time.Unix(1_700_000_000, 5000).UTC()
 				saved := domain.Throughput{
 					At: time.Unix(1_700_000_000, 123_456_000).UTC(), Window: 90 * time.Second,
-					Types: map[string]domain.PlacementRate{"t": {Placed: 3, Busy: 7, Last: last}, "u": {Placed: 4, Last: last}}, Customers: map[domain.CustomerID]domain.PlacementRate{acme: {Placed: 7, Busy: 1_500_000}},
+					Types: map[string]domain.PlacementRate{"t": {Placed: 3, Busy: 7, Last: last},
+						"u": {Placed: 4, Last: last}},
+					Customers: map[domain.CustomerID]domain.PlacementRate{acme: {Placed: 7, Busy: 1_500_000}},
 				}
 				require.NoError(t, a.Insight.SaveThroughput(t.Context(), saved))
 				saved.Types["t"] = domain.PlacementRate{Placed: 99} // not aliased
@@ -63,7 +66,11 @@ func insightCases() []Case[StoreHarness] {
 				saved.Types["t"] = domain.PlacementRate{Placed: 3, Busy: 7, Last: last}
 				require.Equal(t, saved, p)
 				p.Customers[acme] = domain.PlacementRate{Placed: 99}
-				next := domain.Throughput{At: saved.At.Add(time.Minute), Window: time.Second, Types: map[string]domain.PlacementRate{"u": {Placed: 1, Last: last}}, Customers: map[domain.CustomerID]domain.PlacementRate{rival: {Placed: 1}}}
+				next := domain.Throughput{
+					At: saved.At.Add(time.Minute), Window: time.Second,
+					Types:     map[string]domain.PlacementRate{"u": {Placed: 1, Last: last}},
+					Customers: map[domain.CustomerID]domain.PlacementRate{rival: {Placed: 1}},
+				}
 				require.NoError(t, b.Insight.SaveThroughput(t.Context(), next))
 				p, err = a.Insight.Throughput(t.Context())
 				require.NoError(t, err)

@@ -28,7 +28,8 @@ func laneCases() []Case[StoreHarness] {
 					want = append(want, urgent[n].Lane)
 				}
 				f.chosen(q, want, 0, 6)
-				got, err := f.Queue.Heads(t.Context(), domain.HeadsQuery{N: 5, Lanes: []domain.LaneID{urgent[5].Lane}, Limit: 1})
+				got, err := f.Queue.Heads(t.Context(), domain.HeadsQuery{N: 5, Lanes: []domain.LaneID{urgent[5].Lane},
+					Limit: 1})
 				require.NoError(t, err)
 				require.Len(t, got.Lanes, 1, "lanes that are asked for are not bounded")
 				for n := range 7 {
@@ -50,9 +51,14 @@ func laneCases() []Case[StoreHarness] {
 					}).Lane)
 					h.Advance(time.Second)
 				}
-				able := []domain.LaneID{f.submit(func(s *domain.Submission) { s.Priority = 0 }).Lane, f.submit(func(s *domain.Submission) { s.Priority = 1 }).Lane}
+				able := []domain.LaneID{
+					f.submit(func(s *domain.Submission) { s.Priority = 0 }).Lane,
+					f.submit(func(s *domain.Submission) { s.Priority = 1 }).Lane,
+				}
 				plain := f.worker("w", 1)
-				q := domain.HeadsQuery{N: 1, Limit: 2, Policy: domain.PolicyPriority, Roster: domain.NewRoster([]domain.Worker{plain})}
+				q := domain.HeadsQuery{
+					N: 1, Limit: 2, Policy: domain.PolicyPriority, Roster: domain.NewRoster([]domain.Worker{plain}),
+				}
 				f.chosen(q, append(able, unable[:20]...), 10, 0)
 				r := registration("gpu", "gpu-session", 1)
 				r.Tags = map[string]string{"gpu": "29"}
@@ -66,8 +72,11 @@ func laneCases() []Case[StoreHarness] {
 			func(t T, h StoreHarness) {
 				f := given(t, h)
 				w := f.worker("w", 9)
-				priority := func(n int) func(s *domain.Submission) { return func(s *domain.Submission) { s.Priority = n } }
-				done, waits, runs, paused := f.submit(priority(1)), f.submit(priority(2)), f.running(w, priority(3)), f.running(w, priority(4))
+				priority := func(n int) func(s *domain.Submission) {
+					return func(s *domain.Submission) { s.Priority = n }
+				}
+				done, waits, runs, paused := f.submit(priority(1)), f.submit(priority(2)), f.running(w, priority(3)),
+					f.running(w, priority(4))
 				later := f.submit(priority(5), func(s *domain.Submission) { s.RunAt = done.CreatedAt.Add(time.Hour) })
 				stuck := f.running(w, priority(6))
 				f.must(cancel(done))

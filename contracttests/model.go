@@ -29,9 +29,9 @@ func RunModel(t *testing.T, adapter string, reference, subject func(t *testing.T
 			}
 			m.session(rt)
 			rt.Repeat(map[string]func(*rapid.T){
-				"submit": m.submit, "assign": m.assign, "report": m.report, "control": m.control, "lose": m.lose, "batch": m.batch,
-				"wait": m.wait, "limit": m.limit, "tier": m.tier, "fold": m.fold, "session": m.session, "end": m.end,
-				"": m.compare,
+				"submit": m.submit, "assign": m.assign, "report": m.report, "control": m.control,
+				"lose": m.lose, "batch": m.batch, "wait": m.wait, "limit": m.limit, "tier": m.tier, "fold": m.fold,
+				"session": m.session, "end": m.end, "": m.compare,
 			})
 		})
 	})
@@ -66,13 +66,16 @@ func (m *model) submit(t *rapid.T) {
 	for i := range batch {
 		m.n++
 		s := domain.Submission{Spec: domain.Spec{
-			ID: domain.WorkloadID(fmt.Sprintf("wl_%04d", m.n)), CustomerID: rapid.SampledFrom([]domain.CustomerID{acme, rival, "cust_nobody"}).Draw(t, "customer"),
-			Type: rapid.SampledFrom([]string{"t", "u"}).Draw(t, "type"), Input: `{"n":1}`, Run: domain.DefaultRunConfig(),
+			ID:         domain.WorkloadID(fmt.Sprintf("wl_%04d", m.n)),
+			CustomerID: rapid.SampledFrom([]domain.CustomerID{acme, rival, "cust_nobody"}).Draw(t, "customer"),
+			Type:       rapid.SampledFrom([]string{"t", "u"}).Draw(t, "type"), Input: `{"n":1}`,
+			Run: domain.DefaultRunConfig(),
 		}}
 		s.Run.MaxRetries = 2
 		s.Priority = rapid.IntRange(0, 3).Draw(t, "priority")
 		if rapid.Bool().Draw(t, "keyed") {
-			s.IdempotencyKey, s.Digest = rapid.SampledFrom([]string{"a", "b"}).Draw(t, "key"), [32]byte{rapid.Byte().Draw(t, "digest") % 2}
+			s.IdempotencyKey, s.Digest = rapid.SampledFrom([]string{"a", "b"}).Draw(t, "key"),
+				[32]byte{rapid.Byte().Draw(t, "digest") % 2}
 		}
 		batch[i] = s
 	}
@@ -108,7 +111,9 @@ func (m *model) apply(ts ...domain.Transition) {
 		require.NoError(f, err)
 		out := make([]any, len(rs))
 		for i, r := range rs {
-			out[i] = []any{r.Outcome, r.Reason, r.WorkloadID, r.CustomerID, r.Type, r.From, r.FromSessionID, timeless(r.State)}
+			out[i] = []any{
+				r.Outcome, r.Reason, r.WorkloadID, r.CustomerID, r.Type, r.From, r.FromSessionID, timeless(r.State),
+			}
 		}
 		return out
 	})
@@ -126,10 +131,11 @@ func (m *model) current(id domain.WorkloadID) domain.Workload {
 func (m *model) transition(t *rapid.T, events ...domain.Event) domain.Transition {
 	w := m.current(m.draw(t))
 	tr := domain.Transition{
-		WorkloadID: w.ID, Event: rapid.SampledFrom(events).Draw(t, "event"), Generation: w.Generation, SessionID: w.SessionID,
-		CheckpointSequence: w.CheckpointSequence + 1, Jitter: 0.5, Result: `{"ok":true}`, Loss: domain.LossExpired,
-		Actor:      domain.Actor{Kind: domain.ActorWorker, ID: "w"},
-		CustomerID: rapid.SampledFrom([]domain.CustomerID{w.CustomerID, w.CustomerID, w.CustomerID, "", rival}).Draw(t, "for"),
+		WorkloadID: w.ID, Event: rapid.SampledFrom(events).Draw(t, "event"), Generation: w.Generation,
+		SessionID: w.SessionID, CheckpointSequence: w.CheckpointSequence + 1, Jitter: 0.5, Result: `{"ok":true}`,
+		Loss: domain.LossExpired, Actor: domain.Actor{Kind: domain.ActorWorker, ID: "w"},
+		CustomerID: rapid.SampledFrom(
+			[]domain.CustomerID{w.CustomerID, w.CustomerID, w.CustomerID, "", rival}).Draw(t, "for"),
 	}
 	if rapid.IntRange(0, 4).Draw(t, "stale") == 0 {
 		tr.Generation--
@@ -147,7 +153,9 @@ func (m *model) transition(t *rapid.T, events ...domain.Event) domain.Transition
 
 func (m *model) assignment(t *rapid.T) domain.Transition {
 	w := m.current(m.draw(t))
-	tr := domain.Transition{WorkloadID: w.ID, Event: domain.EventAssign, Generation: w.Generation + 1, Actor: coordinator}
+	tr := domain.Transition{
+		WorkloadID: w.ID, Event: domain.EventAssign, Generation: w.Generation + 1, Actor: coordinator,
+	}
 	if len(m.workers) > 0 {
 		to := rapid.SampledFrom(m.workers).Draw(t, "worker")
 		tr.WorkerID, tr.SessionID = to.ID, to.SessionID
@@ -158,8 +166,8 @@ func (m *model) assignment(t *rapid.T) domain.Transition {
 func (m *model) assign(t *rapid.T) { m.apply(m.assignment(t)) }
 
 var workerEvents = []domain.Event{
-	domain.EventStart, domain.EventStart, domain.EventComplete, domain.EventFail, domain.EventDecline, domain.EventPaused, domain.EventRelease, domain.EventLog,
-	domain.EventLinger, domain.EventLetGo,
+	domain.EventStart, domain.EventStart, domain.EventComplete, domain.EventFail, domain.EventDecline,
+	domain.EventPaused, domain.EventRelease, domain.EventLog, domain.EventLinger, domain.EventLetGo,
 }
 
 func (m *model) report(t *rapid.T) { m.apply(m.transition(t, workerEvents...)) }
@@ -179,8 +187,10 @@ func (m *model) batch(t *rapid.T) {
 	for i := range ts {
 		switch {
 		case chained && i > 0:
-			ts[i] = m.transition(t, append(workerEvents, domain.EventCancel, domain.EventLose, domain.EventUnassign, domain.EventAssign)...)
-			ts[i].WorkloadID, ts[i].SessionID, ts[i].WorkerID, ts[i].Generation = ts[0].WorkloadID, ts[0].SessionID, ts[0].WorkerID, ts[0].Generation
+			ts[i] = m.transition(t, append(workerEvents, domain.EventCancel, domain.EventLose, domain.EventUnassign,
+				domain.EventAssign)...)
+			ts[i].WorkloadID, ts[i].SessionID, ts[i].WorkerID, ts[i].Generation = ts[0].WorkloadID, ts[0].SessionID,
+				ts[0].WorkerID, ts[0].Generation
 			if ts[i].Event == domain.EventAssign {
 				ts[i].Generation++
 			}
@@ -206,7 +216,9 @@ func (m *model) wait(t *rapid.T) {
 }
 
 func (m *model) limit(t *rapid.T) {
-	l := domain.Limits{MaxConcurrent: rapid.IntRange(1, 4).Draw(t, "running"), MaxQueueDepth: rapid.IntRange(1, 12).Draw(t, "queued")}
+	l := domain.Limits{
+		MaxConcurrent: rapid.IntRange(1, 4).Draw(t, "running"), MaxQueueDepth: rapid.IntRange(1, 12).Draw(t, "queued"),
+	}
 	suspended := rapid.IntRange(0, 4).Draw(t, "suspended") == 0
 	for _, f := range m.sides {
 		f.limit(l)
@@ -290,11 +302,13 @@ func (m *model) compare(*rapid.T) {
 			require.NoError(f, err)
 			out = append(out, w.ID, timeless(w.State))
 			for _, e := range trail {
-				out = append(out, fmt.Sprint(e.Type, e.From, e.To, e.Generation, e.WorkerID, e.Reason, e.CheckpointSequence))
+				out = append(out, fmt.Sprint(e.Type, e.From, e.To, e.Generation, e.WorkerID, e.Reason,
+					e.CheckpointSequence))
 			}
 		}
 		for _, h := range held {
-			out = append(out, fmt.Sprint(h.WorkloadID, h.CustomerID, h.WorkerID, h.SessionID, h.Lane, h.Generation, h.Status, h.PauseRequested, h.Ending))
+			out = append(out, fmt.Sprint(h.WorkloadID, h.CustomerID, h.WorkerID, h.SessionID, h.Lane, h.Generation,
+				h.Status, h.PauseRequested, h.Ending))
 		}
 		for _, h := range heads.Lanes {
 			out = append(out, h.Lane, column(h.Heads), h.More)
@@ -331,7 +345,9 @@ func timeless(s domain.State) domain.State {
 		s.Declines[i].Until = time.Unix(1, 0)
 	}
 	s.Executed = min(s.Executed, 1)
-	for _, t := range []*time.Time{&s.NotBefore, &s.Deadline, &s.ScheduledAt, &s.StartedAt, &s.FinishedAt, &s.UpdatedAt} {
+	for _, t := range []*time.Time{
+		&s.NotBefore, &s.Deadline, &s.ScheduledAt, &s.StartedAt, &s.FinishedAt, &s.UpdatedAt,
+	} {
 		if !t.IsZero() {
 			*t = time.Unix(0, 0)
 		}

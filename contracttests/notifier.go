@@ -29,18 +29,28 @@ func NotifierCases() []Case[NotifierHarness] {
 				keep := func(f func()) { mu.Lock(); defer mu.Unlock(); f() }
 				subs := make([]ports.Subscription, 3)
 				var err error
-				subs[0], err = l.Commands(t.Context(), "w1", func(c ports.Command) { keep(func() { commands = append(commands, c) }) })
+				subs[0], err = l.Commands(t.Context(), "w1", func(c ports.Command) {
+					keep(func() { commands = append(commands, c) })
+				})
 				require.NoError(t, err)
 				subs[1], err = l.Wakes(t.Context(), func(r string) { keep(func() { wakes = append(wakes, r) }) })
 				require.NoError(t, err)
-				subs[2], err = l.Updates(t.Context(), "wl_1", func(u ports.Update) { keep(func() { updates = append(updates, u) }) })
+				subs[2], err = l.Updates(t.Context(), "wl_1", func(u ports.Update) {
+					keep(func() { updates = append(updates, u) })
+				})
 				require.NoError(t, err)
 				n, _ := h.Open()
 				cmd := ports.Command{
 					Kind: ports.CommandAssign, SessionID: "s", WorkloadID: "wl_1", Generation: 2,
-					Assignment: &ports.Assignment{WorkloadID: "wl_1", Type: "t", Input: `{"a":[1]}`, Labels: map[string]string{"k": "v"}, TimeoutMS: 5},
+					Assignment: &ports.Assignment{
+						WorkloadID: "wl_1", Type: "t", Input: `{"a":[1]}`,
+						Labels: map[string]string{"k": "v"}, TimeoutMS: 5,
+					},
 				}
-				up := ports.Update{WorkloadID: "wl_1", CustomerID: "cust_a", Event: domain.EventStart, Status: domain.StatusRunning, Generation: 2, ProgressPercent: 12.5}
+				up := ports.Update{
+					WorkloadID: "wl_1", CustomerID: "cust_a", Event: domain.EventStart, Status: domain.StatusRunning,
+					Generation: 2, ProgressPercent: 12.5,
+				}
 				send := func() {
 					n.Command(t.Context(), "w2", ports.Command{Kind: ports.CommandDrain})
 					n.Command(t.Context(), "w1", cmd)

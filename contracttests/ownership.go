@@ -20,11 +20,14 @@ func ownershipCases() []Case[StoreHarness] {
 				f := given(t, h)
 				w := f.worker("w", 5)
 				a := f.running(w)
-				_, err := f.Checkpoints.Save(t.Context(), report(a, w, domain.EventCheckpoint, 1), domain.Checkpoint{}, []byte("x"))
+				_, err := f.Checkpoints.Save(t.Context(), report(a, w, domain.EventCheckpoint, 1),
+					domain.Checkpoint{}, []byte("x"))
 				require.NoError(t, err)
 				f.must(wrote(a, w, domain.LogLine{Message: "secret"}))
 				c := f.config("t", "wlcfg_t")
-				_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_1", CustomerID: acme, Role: domain.RoleViewer, Prefix: "p1"})
+				_, err = f.Keys.Create(t.Context(), domain.APIKey{
+					ID: "key_1", CustomerID: acme, Role: domain.RoleViewer, Prefix: "p1",
+				})
 				require.NoError(t, err)
 				for _, customer := range nobody {
 					for name, found := range readsOf(f, customer, a.ID, c) {
@@ -70,13 +73,16 @@ func ownershipCases() []Case[StoreHarness] {
 				ws, err := f.Workloads.GetAny(t.Context(), b.ID, "wl_none", a.ID)
 				require.NoError(t, err)
 				require.Len(t, ws, 2)
-				require.Equal(t, []domain.CustomerID{rival, acme}, []domain.CustomerID{ws[0].CustomerID, ws[1].CustomerID})
+				require.Equal(t, []domain.CustomerID{rival, acme},
+					[]domain.CustomerID{ws[0].CustomerID, ws[1].CustomerID})
 			}},
 	}
 }
 
 // readsOf returns how much each method finds for a customer.
-func readsOf(f *fixture, customer domain.CustomerID, id domain.WorkloadID, c domain.WorkloadConfig) map[string]func() int {
+func readsOf(
+	f *fixture, customer domain.CustomerID, id domain.WorkloadID, c domain.WorkloadConfig,
+) map[string]func() int {
 	ctx := f.Context()
 	n := func(found int, err error) int { require.NoError(f, err); return found }
 	return map[string]func() int{
@@ -108,7 +114,10 @@ func readsOf(f *fixture, customer domain.CustomerID, id domain.WorkloadID, c dom
 			m, err := f.Configs.ForTypes(ctx, []domain.ConfigKey{{CustomerID: customer, Type: c.Type}})
 			return n(len(m), err)
 		},
-		"Keys":    func() int { ks, err := f.Keys.List(ctx, customer); return n(len(ks), err) },
-		"GetMany": func() int { m, err := f.Customers.GetMany(ctx, []domain.CustomerID{customer}); return n(len(m), err) },
+		"Keys": func() int { ks, err := f.Keys.List(ctx, customer); return n(len(ks), err) },
+		"GetMany": func() int {
+			m, err := f.Customers.GetMany(ctx, []domain.CustomerID{customer})
+			return n(len(m), err)
+		},
 	}
 }

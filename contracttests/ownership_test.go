@@ -33,7 +33,8 @@ func customerless(file *ast.File) []token.Pos {
 }
 
 func TestWorkloads_OfAnyCustomer_AreReadByGetAny(t *testing.T) {
-	planted, err := parser.ParseFile(token.NewFileSet(), "x.go", `package x; func f() { s.Workloads.Get(ctx, "", id); s.Workloads.Get(ctx, c, id) }`, 0)
+	planted, err := parser.ParseFile(token.NewFileSet(), "x.go",
+		`package x; func f() { s.Workloads.Get(ctx, "", id); s.Workloads.Get(ctx, c, id) }`, 0)
 	require.NoError(t, err)
 	require.Len(t, customerless(planted), 1, "the check sees what it looks for")
 	err = filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
@@ -46,7 +47,8 @@ func TestWorkloads_OfAnyCustomer_AreReadByGetAny(t *testing.T) {
 			return err
 		}
 		for _, pos := range customerless(f) {
-			assert.Fail(t, "an empty customer owns nothing; GetAny is for the control plane", files.Position(pos).String())
+			assert.Fail(t, "an empty customer owns nothing; GetAny is for the control plane",
+				files.Position(pos).String())
 		}
 		return nil
 	})

@@ -83,7 +83,8 @@ func planeEndCases() []Case[PlaneHarness] {
 			_, err = p.Fleet.Undrain(t.Context(), "w", coordinator)
 			require.NoError(t, err)
 			require.Equal(t, []ports.CommandKind{ports.CommandUndrain}, beat(true))
-			require.Equal(t, domain.WorkerHealthy, p.workers()[0].Status, "a drain by command is not the worker's own word")
+			require.Equal(t, domain.WorkerHealthy, p.workers()[0].Status,
+				"a drain by command is not the worker's own word")
 			require.Empty(t, beat(false))
 			h.Notifier.Command(t.Context(), "w", ports.Command{Kind: ports.CommandUndrain, SessionID: "s1"})
 			eventually(t, func() bool {

@@ -50,7 +50,8 @@ func queueCases() []Case[StoreHarness] {
 					return hs
 				}
 				before := read()
-				require.False(t, before.Now.Before(before.Lanes[0].Heads[0].QueueAt.Add(-2*time.Hour)), "the queue's times are by the same clock")
+				require.False(t, before.Now.Before(before.Lanes[0].Heads[0].QueueAt.Add(-2*time.Hour)),
+					"the queue's times are by the same clock")
 				h.Advance(time.Hour)
 				require.InDelta(t, time.Hour, read().Now.Sub(before.Now), float64(time.Minute))
 			}},
@@ -70,7 +71,8 @@ func queueCases() []Case[StoreHarness] {
 				}
 				hs := of(b.Lane, "no such lane")
 				require.Len(t, hs, 1)
-				require.Equal(t, domain.Lane{ID: b.Lane, CustomerID: acme, Type: "t", Affinity: b.Affinity, Resources: b.Run.Resources, Priority: 10}, hs[0].Lane)
+				require.Equal(t, domain.Lane{ID: b.Lane, CustomerID: acme, Type: "t", Affinity: b.Affinity,
+					Resources: b.Run.Resources, Priority: 10}, hs[0].Lane)
 				c := f.submit(func(s *domain.Submission) { s.Priority = 11 })
 				e := f.submit(func(s *domain.Submission) { s.Labels = map[string]string{"region": "eu"} })
 				require.Len(t, f.heads(5), 4, "by priority, and by the region that a label names")
@@ -102,7 +104,8 @@ func queueCases() []Case[StoreHarness] {
 				hs := f.heads(5)
 				require.Len(t, hs, 2, "one for each spelling")
 				for _, l := range hs {
-					needs := map[domain.LaneID]string{ffmpeg.Lane: "exec:ffmpeg", path.Lane: "exec:/usr/bin/ffmpeg"}[l.Lane.ID]
+					needs := map[domain.LaneID]string{ffmpeg.Lane: "exec:ffmpeg",
+						path.Lane: "exec:/usr/bin/ffmpeg"}[l.Lane.ID]
 					require.Equal(t, []string{needs}, l.Lane.Affinity.Hard.WorkloadTypes)
 				}
 				w := f.worker("w", 1)
@@ -168,14 +171,15 @@ func queueCases() []Case[StoreHarness] {
 				occ, err := f.Queue.Occupancy(t.Context())
 				require.NoError(t, err)
 				require.Equal(t, []domain.Occupancy{
-					{SessionID: v.SessionID, Lane: f.lane(a), Count: 2}, {SessionID: w.SessionID, Lane: f.lane(c), Count: 1},
+					{SessionID: v.SessionID, Lane: f.lane(a), Count: 2},
+					{SessionID: w.SessionID, Lane: f.lane(c), Count: 1},
 				}, occ)
 				held, err := f.Queue.Held(t.Context(), v.SessionID, "none")
 				require.NoError(t, err)
 				require.Len(t, held, 2)
 				require.Equal(t, ports.HeldWorkload{
-					WorkloadID: a.ID, CustomerID: acme, WorkerID: v.ID, SessionID: v.SessionID, Lane: a.Lane, Generation: 1,
-					Status: domain.StatusRunning, HeldFor: held[0].HeldFor,
+					WorkloadID: a.ID, CustomerID: acme, WorkerID: v.ID, SessionID: v.SessionID,
+					Lane: a.Lane, Generation: 1, Status: domain.StatusRunning, HeldFor: held[0].HeldFor,
 				}, held[0])
 				require.GreaterOrEqual(t, held[0].HeldFor, time.Second)
 				require.Equal(t, domain.StatusScheduled, held[1].Status)
@@ -191,9 +195,11 @@ func queueCases() []Case[StoreHarness] {
 			"held by a session which is no worker's live session any more, with how it was lost",
 			func(t T, h StoreHarness) {
 				f := given(t, h)
-				x, r, m, ok := f.worker("expired", 5), f.worker("replaced", 5), f.worker("removed", 5), f.worker("ok", 5)
+				x, r, m, ok := f.worker("expired", 5), f.worker("replaced", 5),
+					f.worker("removed", 5), f.worker("ok", 5)
 				lost := map[domain.WorkloadID]domain.Loss{
-					f.running(x).ID: domain.LossExpired, f.running(r).ID: domain.LossReplaced, f.running(m).ID: domain.LossRemoved,
+					f.running(x).ID: domain.LossExpired, f.running(r).ID: domain.LossReplaced,
+					f.running(m).ID: domain.LossRemoved,
 				}
 				f.running(ok)
 				h.Advance(lease + time.Second)
@@ -216,7 +222,10 @@ func queueCases() []Case[StoreHarness] {
 				require.NoError(t, err)
 				require.Equal(t, ageless(orphans), ageless(append(first, rest...)))
 				for _, o := range orphans {
-					f.must(domain.Transition{WorkloadID: o.WorkloadID, Event: domain.EventLose, Generation: o.Generation, SessionID: o.SessionID, Loss: o.Loss})
+					f.must(domain.Transition{
+						WorkloadID: o.WorkloadID, Event: domain.EventLose, Generation: o.Generation,
+						SessionID: o.SessionID, Loss: o.Loss,
+					})
 				}
 				orphans, err = f.Queue.Orphans(t.Context(), "", 10)
 				require.NoError(t, err)

@@ -50,9 +50,13 @@ func recordCases() []Case[StoreHarness] {
 				at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 				var lines []domain.LogLine
 				for i := range 6 {
-					lines = append(lines, domain.LogLine{At: at.Add(time.Duration(i) * time.Minute), Level: "info", Stream: "stdout", Message: fmt.Sprint(i)})
+					lines = append(lines, domain.LogLine{
+						At: at.Add(time.Duration(i) * time.Minute), Level: "info", Stream: "stdout",
+						Message: fmt.Sprint(i),
+					})
 				}
-				for _, r := range f.apply(wrote(a, wk, lines[:2]...), wrote(b, wk, domain.LogLine{At: at, Message: "other"}), wrote(a, wk, lines[2:5]...)) {
+				for _, r := range f.apply(wrote(a, wk, lines[:2]...),
+					wrote(b, wk, domain.LogLine{At: at, Message: "other"}), wrote(a, wk, lines[2:5]...)) {
 					require.Equal(t, domain.OutcomeApplied, r.Outcome)
 				}
 				f.must(wrote(a, wk, lines[5:]...))
@@ -70,7 +74,8 @@ func recordCases() []Case[StoreHarness] {
 				require.Equal(t, "12", read(ports.LogQuery{Limit: 2, AfterSeq: 1}))
 				require.Equal(t, "23", read(ports.LogQuery{Limit: 2, Since: at.Add(2 * time.Minute)}))
 				require.Equal(t, "01", read(ports.LogQuery{Limit: 9, Until: at.Add(2 * time.Minute)}))
-				got, err := f.Logs.List(t.Context(), ports.LogQuery{Customer: acme, Workload: a.ID, Limit: 1, AfterSeq: 2})
+				got, err := f.Logs.List(t.Context(), ports.LogQuery{Customer: acme, Workload: a.ID, Limit: 1,
+					AfterSeq: 2})
 				require.NoError(t, err)
 				want := lines[2]
 				want.WorkloadID, want.CustomerID, want.Generation, want.Seq = a.ID, acme, 1, 3
@@ -93,7 +98,9 @@ func recordCases() []Case[StoreHarness] {
 				for range domain.MaxLogLines/1000 + 1 {
 					f.must(wrote(a, wk, lines...))
 				}
-				got, err := f.Logs.List(t.Context(), ports.LogQuery{Customer: acme, Workload: a.ID, Limit: 2 * domain.MaxLogLines})
+				got, err := f.Logs.List(t.Context(), ports.LogQuery{
+					Customer: acme, Workload: a.ID, Limit: 2 * domain.MaxLogLines,
+				})
 				require.NoError(t, err)
 				require.Len(t, got, domain.MaxLogLines)
 				require.Equal(t, int64(1001), got[0].Seq)
@@ -109,7 +116,9 @@ func recordCases() []Case[StoreHarness] {
 				end.Lines = []domain.LogLine{{At: time.Unix(1, 0).UTC(), Message: "the last"}}
 				unknown := wrote(a, wk, domain.LogLine{Message: "of nobody"})
 				unknown.WorkloadID = "wl_none"
-				for i, want := range []domain.Outcome{domain.OutcomeFenced, domain.OutcomeApplied, domain.OutcomeAlready, domain.OutcomeNotFound} {
+				for i, want := range []domain.Outcome{
+					domain.OutcomeFenced, domain.OutcomeApplied, domain.OutcomeAlready, domain.OutcomeNotFound,
+				} {
 					require.Equal(t, want, f.apply([]domain.Transition{stale, end, end, unknown}[i])[0].Outcome)
 				}
 				got, err := f.Logs.List(t.Context(), ports.LogQuery{Customer: acme, Workload: a.ID, Limit: 10})

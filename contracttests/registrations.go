@@ -80,9 +80,11 @@ func registrationCases() []Case[StoreHarness] {
 				require.Empty(t, f.orphans())
 				h.Advance(lease + time.Second)
 				f.register(process("w", "s2", "proc_2"))
-				require.Equal(t, map[domain.WorkloadID]domain.Loss{work.ID: domain.LossExpired}, f.orphans(), "its lease had ended")
+				require.Equal(t, map[domain.WorkloadID]domain.Loss{work.ID: domain.LossExpired}, f.orphans(),
+					"its lease had ended")
 				require.Equal(t, []domain.AuditType{
-					domain.AuditWorkerJoined, domain.AuditHeartbeatMissed, domain.AuditWorkerDead, domain.AuditWorkerJoined,
+					domain.AuditWorkerJoined, domain.AuditHeartbeatMissed, domain.AuditWorkerDead,
+					domain.AuditWorkerJoined,
 				}, f.workerTrail("w"))
 				require.Equal(t, domain.SessionReplaced, f.beat(old)[0].Status)
 			}},
@@ -109,15 +111,20 @@ func registrationCases() []Case[StoreHarness] {
 				r.Draining = true
 				require.Equal(t, domain.WorkerDraining, f.register(r).Status)
 				require.Equal(t, domain.WorkerDraining, f.workers()[0].Status)
-				require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined, domain.AuditWorkerDraining}, f.workerTrail("w"))
+				require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined, domain.AuditWorkerDraining},
+					f.workerTrail("w"))
 			}},
 		{"a worker that deregisters is gone, not dead",
-			"the worker is gone, with the audit event worker.removed by the worker; its work shows as orphaned (domain.LossLeft)",
+			"the worker is gone, with the audit event worker.removed by the worker; its work shows as orphaned " +
+				"(domain.LossLeft)",
 			func(t T, h StoreHarness) {
 				f := given(t, h)
 				w, other := f.register(process("w", "s1", "proc_1")), f.worker("other", 5)
 				work, kept := f.running(w), f.running(other)
-				for _, foreign := range []domain.SessionEnd{{WorkerID: "w", SessionID: other.SessionID}, {WorkerID: "w", SessionID: "s0"}, {WorkerID: "nobody", SessionID: "s1"}} {
+				for _, foreign := range []domain.SessionEnd{
+					{WorkerID: "w", SessionID: other.SessionID}, {WorkerID: "w", SessionID: "s0"},
+					{WorkerID: "nobody", SessionID: "s1"},
+				} {
 					require.Empty(t, f.end(foreign))
 				}
 				require.Len(t, f.workers(), 2)
@@ -135,7 +142,8 @@ func registrationCases() []Case[StoreHarness] {
 				require.NoError(t, err)
 				require.Equal(t, domain.AuditWorkerRemoved, events[1].Type)
 				require.Equal(t, domain.ActorWorker, events[1].Actor.Kind)
-				require.Zero(t, f.must(lose(work, domain.LossLeft)).LossStreak, "it does not speak against the workload")
+				require.Zero(t, f.must(lose(work, domain.LossLeft)).LossStreak,
+					"it does not speak against the workload")
 			}},
 		{"a certificate ends what the process held",
 			"every live session that the process registered with the digest of the secret ends, its worker is DEAD",
@@ -149,20 +157,24 @@ func registrationCases() []Case[StoreHarness] {
 				for range 2 {
 					require.Empty(t, f.end(certificate("proc_1", secret)), "repeated")
 				}
-				require.Equal(t, map[domain.WorkloadID]domain.Loss{work.ID: domain.LossDied, second.ID: domain.LossDied}, f.orphans())
+				require.Equal(t, map[domain.WorkloadID]domain.Loss{work.ID: domain.LossDied,
+					second.ID: domain.LossDied}, f.orphans())
 				status := map[domain.WorkerID]domain.WorkerStatus{}
 				for _, w := range f.workers() {
 					status[w.ID] = w.Status
 				}
-				require.Equal(t, map[domain.WorkerID]domain.WorkerStatus{"w": domain.WorkerDead, "beside": domain.WorkerDead, "other": domain.WorkerHealthy}, status)
-				require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined, domain.AuditWorkerDead}, f.workerTrail("w"))
+				require.Equal(t, map[domain.WorkerID]domain.WorkerStatus{"w": domain.WorkerDead,
+					"beside": domain.WorkerDead, "other": domain.WorkerHealthy}, status)
+				require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined, domain.AuditWorkerDead},
+					f.workerTrail("w"))
 				require.Equal(t, domain.SessionOver, f.beat(w)[0].Status)
 				require.Equal(t, domain.SessionCurrent, f.beat(other)[0].Status)
 				require.Equal(t, domain.StatusRunning, f.get(kept.ID).Status)
 				f.register(process("w", "s9", "proc_9")) // the id is free at once
 			}},
 		{"a wrong secret ends nothing",
-			"CodeForbidden when sessions of the process are known and none has the digest of the secret: nothing changes",
+			"CodeForbidden when sessions of the process are known and none has the digest of the secret: nothing " +
+				"changes",
 			func(t T, h StoreHarness) {
 				f := given(t, h)
 				w := f.register(process("w", "s1", "proc_1"))
@@ -170,7 +182,9 @@ func registrationCases() []Case[StoreHarness] {
 				bare := registration("bare", "s2", 1)
 				bare.ProcessID = "proc_bare" // without a supervisor
 				f.register(bare)
-				for _, e := range []domain.SessionEnd{certificate("proc_1", wrongSecret), certificate("proc_bare", secret)} {
+				for _, e := range []domain.SessionEnd{
+					certificate("proc_1", wrongSecret), certificate("proc_bare", secret),
+				} {
 					_, err := f.Workers.End(t.Context(), e)
 					requireCode(t, err, domain.CodeForbidden)
 				}
@@ -223,9 +237,11 @@ func registrationCases() []Case[StoreHarness] {
 			f := given(t, h)
 			w := f.register(process("w", "s1", "proc_1"))
 			for _, e := range []domain.SessionEnd{
-				{}, {WorkerID: "w"}, {SessionID: "s1"}, {ProcessID: "proc_1"}, {ProcessID: "proc_1", Secret: "short"}, {Secret: secret},
-				{WorkerID: "w", SessionID: "s1", ProcessID: "proc_1", Secret: secret}, {ProcessID: "proc\x00", Secret: secret},
-				{WorkerID: "w", SessionID: "s\xff"}, {ProcessID: "proc_1", Secret: secret + "\x00"},
+				{}, {WorkerID: "w"}, {SessionID: "s1"}, {ProcessID: "proc_1"},
+				{ProcessID: "proc_1", Secret: "short"}, {Secret: secret},
+				{WorkerID: "w", SessionID: "s1", ProcessID: "proc_1", Secret: secret},
+				{ProcessID: "proc\x00", Secret: secret}, {WorkerID: "w", SessionID: "s\xff"},
+				{ProcessID: "proc_1", Secret: secret + "\x00"},
 			} {
 				_, err := f.Workers.End(t.Context(), e)
 				requireCode(t, err, domain.CodeInvalidInput)

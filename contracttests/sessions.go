@@ -26,43 +26,47 @@ func sessionCases() []Case[StoreHarness] {
 	}
 	var cases []Case[StoreHarness]
 	for how, end := range ends {
-		cases = append(cases, Case[StoreHarness]{"reports of a session that was " + how + " are fenced", clause, func(t T, h StoreHarness) {
-			f := given(t, h)
-			w := f.worker("w", 5)
-			a, done := f.running(w), f.running(w)
-			f.must(report(done, w, domain.EventComplete, 1))
-			scheduled := f.submit()
-			f.must(assign(scheduled, w))
-			end(f, w)
-			for _, r := range domain.Rules() {
-				if r.Source != domain.FromWorker {
-					continue
+		cases = append(cases, Case[StoreHarness]{"reports of a session that was " + how + " are fenced", clause,
+			func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 5)
+				a, done := f.running(w), f.running(w)
+				f.must(report(done, w, domain.EventComplete, 1))
+				scheduled := f.submit()
+				f.must(assign(scheduled, w))
+				end(f, w)
+				for _, r := range domain.Rules() {
+					if r.Source != domain.FromWorker {
+						continue
+					}
+					on := a
+					if r.Event == domain.EventStart || r.Event == domain.EventDecline {
+						on = scheduled
+					}
+					rep := report(on, w, r.Event, 1)
+					rep.Lines = []domain.LogLine{{Message: "too late"}}
+					require.Equal(t, domain.OutcomeFenced, f.apply(rep)[0].Outcome, r.Event)
 				}
-				on := a
-				if r.Event == domain.EventStart || r.Event == domain.EventDecline {
-					on = scheduled
-				}
-				rep := report(on, w, r.Event, 1)
-				rep.Lines = []domain.LogLine{{Message: "too late"}}
-				require.Equal(t, domain.OutcomeFenced, f.apply(rep)[0].Outcome, r.Event)
-			}
-			require.Equal(t, a, f.get(a.ID))
-			saved, err := f.Checkpoints.Save(t.Context(), report(a, w, domain.EventCheckpoint, 1), domain.Checkpoint{}, []byte("x"))
-			require.NoError(t, err)
-			require.Equal(t, domain.OutcomeFenced, saved.Outcome)
-			require.Equal(t, domain.OutcomeAlready, f.apply(report(done, w, domain.EventComplete, 1))[0].Outcome, "what was applied before is answered alike")
-			// What it held is still there to be taken back.
-			f.must(lose(a, domain.LossExpired))
-		}})
+				require.Equal(t, a, f.get(a.ID))
+				saved, err := f.Checkpoints.Save(t.Context(), report(a, w, domain.EventCheckpoint, 1),
+					domain.Checkpoint{}, []byte("x"))
+				require.NoError(t, err)
+				require.Equal(t, domain.OutcomeFenced, saved.Outcome)
+				require.Equal(t, domain.OutcomeAlready, f.apply(report(done, w, domain.EventComplete, 1))[0].Outcome,
+					"what was applied before is answered alike")
+				// What it held is still there to be taken back.
+				f.must(lose(a, domain.LossExpired))
+			}})
 	}
-	return append(cases, Case[StoreHarness]{"workers are found by id", "with ids, those of them that exist", func(t T, h StoreHarness) {
-		f := given(t, h)
-		a, _, c := f.worker("a", 1), f.worker("b", 2), f.worker("c", 3)
-		got, err := f.Workers.List(t.Context(), "c", "nobody", "a")
-		require.NoError(t, err)
-		require.ElementsMatch(t, []domain.Worker{a, c}, got)
-		none, err := f.Workers.List(t.Context(), "nobody")
-		require.NoError(t, err)
-		require.Empty(t, none)
-	}})
+	return append(cases, Case[StoreHarness]{"workers are found by id", "with ids, those of them that exist",
+		func(t T, h StoreHarness) {
+			f := given(t, h)
+			a, _, c := f.worker("a", 1), f.worker("b", 2), f.worker("c", 3)
+			got, err := f.Workers.List(t.Context(), "c", "nobody", "a")
+			require.NoError(t, err)
+			require.ElementsMatch(t, []domain.Worker{a, c}, got)
+			none, err := f.Workers.List(t.Context(), "nobody")
+			require.NoError(t, err)
+			require.Empty(t, none)
+		}})
 }

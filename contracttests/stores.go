@@ -97,7 +97,8 @@ func (f *fixture) worker(name string, slots int) domain.Worker {
 
 func registration(name, session string, slots int) domain.Registration {
 	return domain.Registration{
-		WorkerID: domain.WorkerID(name), SessionID: domain.SessionID(session), Capabilities: []string{"t"}, Slots: slots,
+		WorkerID: domain.WorkerID(name), SessionID: domain.SessionID(session),
+		Capabilities: []string{"t"}, Slots: slots,
 	}
 }
 
@@ -203,7 +204,8 @@ func (f *fixture) running(on domain.Worker, change ...func(*domain.Submission)) 
 
 func lose(w domain.Workload, loss domain.Loss) domain.Transition {
 	return domain.Transition{
-		WorkloadID: w.ID, Event: domain.EventLose, Generation: w.Generation, SessionID: w.SessionID, Loss: loss, Actor: coordinator,
+		WorkloadID: w.ID, Event: domain.EventLose, Generation: w.Generation, SessionID: w.SessionID,
+		Loss: loss, Actor: coordinator,
 	}
 }
 

@@ -24,7 +24,9 @@ func suspectCases() []Case[StoreHarness] {
 				supervised, err := f.Workers.Register(t.Context(), r, lease)
 				require.NoError(t, err)
 				back := f.worker("back", 5)
-				want := map[domain.WorkloadID]bool{f.running(plain).ID: false, f.running(supervised).ID: true, f.running(back).ID: true}
+				want := map[domain.WorkloadID]bool{
+					f.running(plain).ID: false, f.running(supervised).ID: true, f.running(back).ID: true,
+				}
 				h.Advance(lease + time.Second)
 				_, err = f.Workers.Expire(t.Context(), f.epoch, 10)
 				require.NoError(t, err)
@@ -76,7 +78,8 @@ func suspectCases() []Case[StoreHarness] {
 				h.Advance(lease + time.Second)
 				_, err := f.Workers.Expire(t.Context(), f.epoch, 10)
 				require.NoError(t, err)
-				require.NoError(t, f.Fleet.Remove(t.Context(), "elsewhere", coordinator), "what is known of the process outlives the worker's row")
+				require.NoError(t, f.Fleet.Remove(t.Context(), "elsewhere", coordinator),
+					"what is known of the process outlives the worker's row")
 				r.SessionID = "again" // it names no previous session
 				f.register(r)
 				got := map[domain.WorkloadID]bool{}
@@ -86,13 +89,15 @@ func suspectCases() []Case[StoreHarness] {
 				require.Equal(t, map[domain.WorkloadID]bool{own.ID: true, beside.ID: true, foreign.ID: false}, got)
 			}},
 		{"expired leases of unsupervised workers are deaths",
-			"A death counts if it is certified, or, for a worker without supervisor, if the lease expired and the session never returned",
+			"A death counts if it is certified, or, for a worker without supervisor, if the lease expired and " +
+				"the session never returned",
 			func(t T, h StoreHarness) {
 				f := given(t, h)
 				plain, supervised := f.submit(), f.submit()
 				for n := range domain.MaxLossStreak {
 					bare := f.worker(fmt.Sprint("bare", n), 5)
-					watched := f.register(process(fmt.Sprint("watched", n), fmt.Sprint("session", n), fmt.Sprint("proc_", n)))
+					watched := f.register(process(fmt.Sprint("watched", n), fmt.Sprint("session", n),
+						fmt.Sprint("proc_", n)))
 					for id, w := range map[domain.WorkloadID]domain.Worker{plain.ID: bare, supervised.ID: watched} {
 						f.must(assign(f.get(id), w))
 						f.must(report(f.get(id), w, domain.EventStart, f.get(id).Generation))
@@ -136,7 +141,9 @@ func suspectCases() []Case[StoreHarness] {
 				h.Advance(domain.SuspectCleared + time.Second)
 				require.Equal(t, 1, f.occupancy()[0].Suspects, "five minutes of running clear it")
 				f.must(report(b, w, domain.EventStart, f.get(b.ID).Generation))
-				saved, err := f.Checkpoints.Save(t.Context(), report(f.get(b.ID), w, domain.EventCheckpoint, f.get(b.ID).Generation), domain.Checkpoint{}, []byte("x"))
+				saved, err := f.Checkpoints.Save(t.Context(),
+					report(f.get(b.ID), w, domain.EventCheckpoint, f.get(b.ID).Generation),
+					domain.Checkpoint{}, []byte("x"))
 				require.NoError(t, err)
 				require.Equal(t, domain.OutcomeApplied, saved.Outcome)
 				require.Zero(t, f.occupancy()[0].Suspects, "so does a checkpoint")
@@ -164,7 +171,8 @@ func suspectCases() []Case[StoreHarness] {
 				for _, o := range f.lost() {
 					got[o.WorkloadID] = o.Shared
 				}
-				require.Equal(t, map[domain.WorkloadID]bool{a.ID: true, b.ID: true, single.ID: false, beside.ID: false}, got)
+				require.Equal(t, map[domain.WorkloadID]bool{a.ID: true, b.ID: true, single.ID: false, beside.ID: false},
+					got)
 			}},
 	}
 }

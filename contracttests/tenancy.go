@@ -14,7 +14,10 @@ func tenancyCases() []Case[StoreHarness] {
 		{"a customer is kept and changed",
 			"Update applies the patch atomically and returns the result", func(t T, h StoreHarness) {
 				f := given(t, h)
-				c, err := f.Customers.Create(t.Context(), domain.Customer{ID: "cust_new", Name: "New", Tier: domain.TierFree, Overrides: domain.Limits{Burst: 9, RatePerSec: 0.5}, NoPreemption: true})
+				c, err := f.Customers.Create(t.Context(), domain.Customer{
+					ID: "cust_new", Name: "New", Tier: domain.TierFree,
+					Overrides: domain.Limits{Burst: 9, RatePerSec: 0.5}, NoPreemption: true,
+				})
 				require.NoError(t, err)
 				require.False(t, c.CreatedAt.IsZero())
 				got, err := h.Open().Customers.Get(t.Context(), "cust_new")
@@ -44,16 +47,21 @@ func tenancyCases() []Case[StoreHarness] {
 			"Update applies the patch atomically and returns the result", func(t T, h StoreHarness) {
 				f := given(t, h)
 				_, err := f.Customers.Create(t.Context(), domain.Customer{
-					ID: "cust_new", Name: "New", Tier: domain.TierFree, Overrides: domain.Limits{MaxConcurrent: 1, MaxQueueDepth: 2, RatePerSec: 0.5, Burst: 4},
+					ID: "cust_new", Name: "New", Tier: domain.TierFree, Overrides: domain.Limits{
+						MaxConcurrent: 1, MaxQueueDepth: 2, RatePerSec: 0.5, Burst: 4,
+					},
 				})
 				require.NoError(t, err)
 				for _, c := range []struct {
 					patch domain.LimitsPatch
 					want  domain.Limits
 				}{
-					{domain.LimitsPatch{}, domain.Limits{MaxConcurrent: 1, MaxQueueDepth: 2, RatePerSec: 0.5, Burst: 4}},
-					{domain.LimitsPatch{Burst: domain.To(9)}, domain.Limits{MaxConcurrent: 1, MaxQueueDepth: 2, RatePerSec: 0.5, Burst: 9}},
-					{domain.LimitsPatch{MaxConcurrent: domain.To(0), RatePerSec: domain.To(0.0)}, domain.Limits{MaxQueueDepth: 2, Burst: 9}},
+					{domain.LimitsPatch{}, domain.Limits{MaxConcurrent: 1, MaxQueueDepth: 2, RatePerSec: 0.5,
+						Burst: 4}},
+					{domain.LimitsPatch{Burst: domain.To(9)},
+						domain.Limits{MaxConcurrent: 1, MaxQueueDepth: 2, RatePerSec: 0.5, Burst: 9}},
+					{domain.LimitsPatch{MaxConcurrent: domain.To(0), RatePerSec: domain.To(0.0)},
+						domain.Limits{MaxQueueDepth: 2, Burst: 9}},
 				} {
 					got, err := f.Customers.Update(t.Context(), "cust_new", domain.CustomerPatch{Limits: c.patch})
 					require.NoError(t, err)
@@ -67,7 +75,8 @@ func tenancyCases() []Case[StoreHarness] {
 		{"customers that do not exist are not found, those that do conflict",
 			"CodeConflict when the id exists; CodeNotFound when there is none", func(t T, h StoreHarness) {
 				f := given(t, h)
-				_, err := f.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "Other", Tier: domain.TierFree})
+				_, err := f.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "Other",
+					Tier: domain.TierFree})
 				requireCode(t, err, domain.CodeConflict)
 				_, err = f.Customers.Get(t.Context(), "cust_nobody")
 				requireCode(t, err, domain.CodeNotFound)
@@ -93,10 +102,14 @@ func tenancyCases() []Case[StoreHarness] {
 				}
 				f.config("a", "wlcfg_a")
 				key := domain.ConfigKey{CustomerID: acme, Type: "b"}
-				byKey, err := h.Open().Configs.ForTypes(t.Context(), []domain.ConfigKey{key, {CustomerID: acme, Type: "none"}, {CustomerID: rival, Type: "b"}})
+				byKey, err := h.Open().Configs.ForTypes(t.Context(), []domain.ConfigKey{
+					key, {CustomerID: acme, Type: "none"}, {CustomerID: rival, Type: "b"},
+				})
 				require.NoError(t, err)
-				require.Equal(t, map[domain.ConfigKey]domain.WorkloadConfig{key: c}, byKey, "those that do not exist are left out")
-				c.Description, c.MaxRetries, c.Backoff = "changed", 9, domain.RetryBackoff{Initial: time.Minute, Factor: 1, Max: time.Minute}
+				require.Equal(t, map[domain.ConfigKey]domain.WorkloadConfig{key: c}, byKey,
+					"those that do not exist are left out")
+				c.Description, c.MaxRetries, c.Backoff = "changed", 9,
+					domain.RetryBackoff{Initial: time.Minute, Factor: 1, Max: time.Minute}
 				c, err = f.Configs.Update(t.Context(), c)
 				require.NoError(t, err)
 				got, err := f.Configs.Get(t.Context(), acme, c.ID)
@@ -214,13 +227,17 @@ func tenancyCases() []Case[StoreHarness] {
 				f.submit()
 			}},
 		{"an operator key belongs to the empty customer",
-			"Operator keys belong to the empty customer; List returns the operator keys if it is empty; Revoke ends an operator key",
+			"Operator keys belong to the empty customer; List returns the operator keys if it is empty; Revoke " +
+				"ends an operator key",
 			func(t T, h StoreHarness) {
 				f := given(t, h)
-				_, err := f.Keys.Create(t.Context(), domain.APIKey{ID: "key_acme", CustomerID: acme, Role: domain.RoleViewer, Name: "CI", Prefix: "pa"})
+				_, err := f.Keys.Create(t.Context(), domain.APIKey{
+					ID: "key_acme", CustomerID: acme, Role: domain.RoleViewer, Name: "CI", Prefix: "pa",
+				})
 				require.NoError(t, err)
 				k, err := f.Keys.Create(t.Context(), domain.APIKey{
-					ID: "key_op", Role: domain.RoleWorker, Name: "Rack 7", WorkerIDs: "rack7-*", Prefix: "po", Digest: [32]byte{7},
+					ID: "key_op", Role: domain.RoleWorker, Name: "Rack 7", WorkerIDs: "rack7-*",
+					Prefix: "po", Digest: [32]byte{7},
 				})
 				require.NoError(t, err)
 				got, usable, err := h.Open().Keys.ByPrefix(t.Context(), "po")
@@ -247,17 +264,23 @@ func tenancyCases() []Case[StoreHarness] {
 				require.Equal(t, domain.KeyForever, usable)
 			}},
 		{"a key expires by the store's clock",
-			"for how long it may be used by the store's clock; CodeInvalidInput naming expires_at when that is not in the future by the store's clock",
+			"for how long it may be used by the store's clock; CodeInvalidInput naming expires_at when that is " +
+				"not in the future by the store's clock",
 			func(t T, h StoreHarness) {
 				f := given(t, h)
 				now := f.now()
 				for i, past := range []time.Time{now.Add(-time.Hour), time.Unix(1, 0).UTC()} {
-					_, err := f.Keys.Create(t.Context(), domain.APIKey{ID: domain.KeyID(fmt.Sprint("key_past", i)), CustomerID: acme, Prefix: fmt.Sprint("past", i), ExpiresAt: past})
+					_, err := f.Keys.Create(t.Context(), domain.APIKey{
+						ID: domain.KeyID(fmt.Sprint("key_past", i)), CustomerID: acme,
+						Prefix: fmt.Sprint("past", i), ExpiresAt: past,
+					})
 					requireCode(t, err, domain.CodeInvalidInput)
 					_, _, err = f.Keys.ByPrefix(t.Context(), fmt.Sprint("past", i))
 					requireCode(t, err, domain.CodeNotFound)
 				}
-				k, err := f.Keys.Create(t.Context(), domain.APIKey{ID: "key_1", CustomerID: acme, Role: domain.RoleViewer, Prefix: "p1", ExpiresAt: now.Add(time.Hour)})
+				k, err := f.Keys.Create(t.Context(), domain.APIKey{
+					ID: "key_1", CustomerID: acme, Role: domain.RoleViewer, Prefix: "p1", ExpiresAt: now.Add(time.Hour),
+				})
 				require.NoError(t, err)
 				_, usable, err := f.Keys.ByPrefix(t.Context(), "p1")
 				require.NoError(t, err)
@@ -287,7 +310,10 @@ func (f *fixture) config(workloadType string, id domain.ConfigID) domain.Workloa
 	f.Helper()
 	c, err := f.Configs.Create(f.Context(), domain.WorkloadConfig{
 		ID: id, CustomerID: acme, Type: workloadType, Description: "d",
-		RunConfig: domain.RunConfig{Config: `{"a":1}`, Resources: domain.DefaultResources(), MaxRetries: 1, Timeout: time.Minute, CheckpointInterval: time.Second},
+		RunConfig: domain.RunConfig{
+			Config: `{"a":1}`, Resources: domain.DefaultResources(), MaxRetries: 1, Timeout: time.Minute,
+			CheckpointInterval: time.Second,
+		},
 	})
 	require.NoError(f, err)
 	return c

@@ -23,7 +23,9 @@ func TracedBusCases() []Case[BusHarness] {
 				got <- trace.SpanContextFromContext(ctx)
 				return nil
 			})
-			want := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1, 2}, SpanID: trace.SpanID{3}, TraceFlags: trace.FlagsSampled})
+			want := trace.NewSpanContext(trace.SpanContextConfig{
+				TraceID: trace.TraceID{1, 2}, SpanID: trace.SpanID{3}, TraceFlags: trace.FlagsSampled,
+			})
 			ctx := trace.ContextWithSpanContext(t.Context(), want)
 			b := h.Open()
 			require.NoError(t, b.Publish(ctx, "s", nil))

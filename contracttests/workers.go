@@ -87,7 +87,8 @@ func workerCases() []Case[StoreHarness] {
 				require.Len(t, dead, 1)
 				require.Equal(t, a.ID, dead[0].ID)
 				require.Equal(t, domain.WorkerDead, f.workers()[0].Status)
-				require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined, domain.AuditHeartbeatMissed, domain.AuditWorkerDead}, f.workerTrail("a"))
+				require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined, domain.AuditHeartbeatMissed,
+					domain.AuditWorkerDead}, f.workerTrail("a"))
 				require.Equal(t, domain.SessionOver, f.beat(a)[0].Status, "dead is dead")
 				dead, err = f.Workers.Expire(t.Context(), f.epoch, 10)
 				require.NoError(t, err)
@@ -98,7 +99,8 @@ func workerCases() []Case[StoreHarness] {
 				require.NoError(t, err)
 			}},
 		{"a late heartbeat still renews the lease",
-			"A session past its lease that nobody has declared dead yet is renewed; a lease renewed before is never expired",
+			"A session past its lease that nobody has declared dead yet is renewed; a lease renewed before is " +
+				"never expired",
 			func(t T, h StoreHarness) {
 				f := given(t, h)
 				w := f.worker("w", 1)
@@ -141,8 +143,10 @@ func workerCases() []Case[StoreHarness] {
 					require.NoError(t, err)
 					require.Equal(t, domain.WorkerDraining, d.Status)
 				}
-				require.Equal(t, ports.BeatResult{Status: domain.SessionCurrent, WorkerStatus: domain.WorkerDraining}, f.beat(w)[0])
-				require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined, domain.AuditWorkerDraining}, f.workerTrail("w"))
+				require.Equal(t, ports.BeatResult{Status: domain.SessionCurrent, WorkerStatus: domain.WorkerDraining},
+					f.beat(w)[0])
+				require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined, domain.AuditWorkerDraining},
+					f.workerTrail("w"))
 				_, err := f.Fleet.Drain(t.Context(), "nobody", coordinator)
 				requireCode(t, err, domain.CodeNotFound)
 				h.Advance(lease + time.Second)
@@ -155,7 +159,8 @@ func workerCases() []Case[StoreHarness] {
 			"Draining is the worker's own word; it sets DRAINING with the audit event", func(t T, h StoreHarness) {
 				f := given(t, h)
 				w := f.worker("w", 1)
-				rs, err := f.Workers.Heartbeat(t.Context(), []ports.Beat{{WorkerID: w.ID, SessionID: w.SessionID, Draining: true}}, lease)
+				rs, err := f.Workers.Heartbeat(t.Context(), []ports.Beat{{WorkerID: w.ID, SessionID: w.SessionID,
+					Draining: true}}, lease)
 				require.NoError(t, err)
 				require.Equal(t, domain.WorkerDraining, rs[0].WorkerStatus)
 				require.Equal(t, domain.WorkerDraining, f.workers()[0].Status)
@@ -199,7 +204,8 @@ func workerCases() []Case[StoreHarness] {
 				require.Len(t, f.workers(), 1)
 				renewed := 0
 				for i := range 16 {
-					if f.beat(domain.Worker{ID: "w", SessionID: domain.SessionID(rune('a' + i))})[0].Status == domain.SessionCurrent {
+					if f.beat(domain.Worker{ID: "w", SessionID: domain.SessionID(rune('a' +
+						i))})[0].Status == domain.SessionCurrent {
 						renewed++
 					}
 				}

@@ -10,7 +10,8 @@ import (
 
 func applyCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
-		{"every event in every state does what the domain decides", "Apply executes the transitions as domain.Decide says", everyEvent},
+		{"every event in every state does what the domain decides",
+			"Apply executes the transitions as domain.Decide says", everyEvent},
 		{"start and completion in one batch are two events",
 			"Results stand in the order of the batch; several items may concern one workload",
 			func(t T, h StoreHarness) {
@@ -24,7 +25,8 @@ func applyCases() []Case[StoreHarness] {
 				got := f.get(a.ID)
 				require.Equal(t, domain.JSON(`{"done":true}`), got.Result)
 				require.False(t, got.StartedAt.IsZero())
-				require.Equal(t, []domain.AuditType{domain.AuditCreated, domain.AuditScheduled, domain.AuditStarted, domain.AuditCompleted}, f.trail(a))
+				require.Equal(t, []domain.AuditType{domain.AuditCreated, domain.AuditScheduled, domain.AuditStarted,
+					domain.AuditCompleted}, f.trail(a))
 			}},
 		{"a fenced item changes nothing and leaves the others alone",
 			"An item that is not applied changes nothing and does not affect the others", func(t T, h StoreHarness) {
@@ -49,7 +51,10 @@ func applyCases() []Case[StoreHarness] {
 				a := f.running(old)
 				f.must(lose(a, domain.LossExpired))
 				f.must(assign(f.get(a.ID), young))
-				for _, e := range []domain.Event{domain.EventStart, domain.EventProgress, domain.EventComplete, domain.EventFail, domain.EventRelease, domain.EventPaused} {
+				for _, e := range []domain.Event{
+					domain.EventStart, domain.EventProgress, domain.EventComplete, domain.EventFail,
+					domain.EventRelease, domain.EventPaused,
+				} {
 					r := f.apply(report(a, old, e, 1))[0]
 					if e == domain.EventStart {
 						require.Equal(t, domain.OutcomeAlready, r.Outcome)
@@ -57,7 +62,8 @@ func applyCases() []Case[StoreHarness] {
 					}
 					require.Equal(t, domain.OutcomeFenced, r.Outcome, e)
 					forged := report(a, old, e, 2)
-					require.Equal(t, domain.OutcomeFenced, f.apply(forged)[0].Outcome, "%s with a guessed generation", e)
+					require.Equal(t, domain.OutcomeFenced, f.apply(forged)[0].Outcome,
+						"%s with a guessed generation", e)
 				}
 				require.Equal(t, domain.StatusScheduled, f.get(a.ID).Status)
 			}},
@@ -85,8 +91,8 @@ func applyCases() []Case[StoreHarness] {
 				for range 10 {
 					a := f.running(w)
 					ts := []domain.Transition{
-						report(a, w, domain.EventComplete, 1), cancel(a), lose(a, domain.LossExpired), report(a, w, domain.EventFail, 1),
-						report(a, w, domain.EventRelease, 1),
+						report(a, w, domain.EventComplete, 1), cancel(a), lose(a, domain.LossExpired),
+						report(a, w, domain.EventFail, 1), report(a, w, domain.EventRelease, 1),
 					}
 					rs := race(len(ts)*4, func(i int) domain.Outcome {
 						b := domain.Batch{Transitions: []domain.Transition{ts[i%len(ts)]}}
@@ -107,7 +113,9 @@ func applyCases() []Case[StoreHarness] {
 						}
 					}
 					require.LessOrEqual(t, ends, 1, "one end of the run: %v", f.trail(a))
-					require.Len(t, f.trail(a)[3:], count(rs, func(o domain.Outcome) bool { return o == domain.OutcomeApplied }))
+					require.Len(t, f.trail(a)[3:], count(rs, func(o domain.Outcome) bool {
+						return o == domain.OutcomeApplied
+					}))
 				}
 			}},
 		{"what the leader decided on an older generation is fenced",
@@ -144,7 +152,8 @@ func applyCases() []Case[StoreHarness] {
 			a := f.submit()
 			rs := race(2, func(i int) domain.Outcome {
 				tr := assign(a, []domain.Worker{v, w}[i])
-				out, err := f.Workloads.Apply(t.Context(), domain.Batch{Epoch: f.epoch, Transitions: []domain.Transition{tr}})
+				out, err := f.Workloads.Apply(t.Context(), domain.Batch{Epoch: f.epoch,
+					Transitions: []domain.Transition{tr}})
 				if err != nil {
 					return "error"
 				}
@@ -164,9 +173,10 @@ func applyCases() []Case[StoreHarness] {
 				require.NoError(t, err)
 				require.True(t, held)
 				for _, epoch := range []int64{0, f.epoch, l.Epoch + 1} {
-					_, err := f.Workloads.Apply(t.Context(), domain.Batch{Epoch: epoch, Transitions: []domain.Transition{
-						report(b, w, domain.EventComplete, 1), assign(a, w),
-					}})
+					_, err := f.Workloads.Apply(t.Context(),
+						domain.Batch{Epoch: epoch, Transitions: []domain.Transition{
+							report(b, w, domain.EventComplete, 1), assign(a, w),
+						}})
 					requireCode(t, err, domain.CodeFenced)
 				}
 				require.Equal(t, domain.StatusPending, f.get(a.ID).Status)
@@ -178,7 +188,9 @@ func applyCases() []Case[StoreHarness] {
 			f := given(t, h)
 			a, w := f.submit(), f.worker("w", 1)
 			require.NoError(t, f.Leader.Release(t.Context(), holder, f.epoch))
-			_, err := f.Workloads.Apply(t.Context(), domain.Batch{Epoch: f.epoch, Transitions: []domain.Transition{assign(a, w)}})
+			_, err := f.Workloads.Apply(t.Context(), domain.Batch{
+				Epoch: f.epoch, Transitions: []domain.Transition{assign(a, w)},
+			})
 			requireCode(t, err, domain.CodeFenced)
 		}},
 		{"a customer never runs more than its limit",
@@ -280,8 +292,16 @@ func everyEvent(t T, h StoreHarness) {
 			f.must(report(a, w, domain.EventPaused, 1))
 			return a
 		},
-		domain.StatusRedistributing: func() domain.Workload { a := f.running(w); f.must(report(a, w, domain.EventRelease, 1)); return a },
-		domain.StatusCompleted:      func() domain.Workload { a := f.running(w); f.must(report(a, w, domain.EventComplete, 1)); return a },
+		domain.StatusRedistributing: func() domain.Workload {
+			a := f.running(w)
+			f.must(report(a, w, domain.EventRelease, 1))
+			return a
+		},
+		domain.StatusCompleted: func() domain.Workload {
+			a := f.running(w)
+			f.must(report(a, w, domain.EventComplete, 1))
+			return a
+		},
 		domain.StatusFailed: func() domain.Workload {
 			a := f.running(w)
 			tr := report(a, w, domain.EventFail, 1)

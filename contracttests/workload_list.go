@@ -21,7 +21,9 @@ func listCases() []Case[StoreHarness] {
 						h.Advance(time.Second)
 					}
 				}
-				for _, by := range []ports.OrderBy{"", ports.OrderCreatedAt, ports.OrderPriority, ports.OrderUpdatedAt} {
+				for _, by := range []ports.OrderBy{
+					"", ports.OrderCreatedAt, ports.OrderPriority, ports.OrderUpdatedAt,
+				} {
 					for _, ascending := range []bool{true, false} {
 						q := ports.WorkloadQuery{Customer: acme, OrderBy: by, Ascending: ascending, Limit: 4}
 						all := f.list(withLimit(q, 100)).Items
@@ -38,7 +40,8 @@ func listCases() []Case[StoreHarness] {
 						}
 						require.Equal(t, all, paged, "%s ascending=%v", by, ascending)
 						for i := 1; i < len(all); i++ {
-							require.True(t, ordered(all[i-1], all[i], by, ascending), "%s ascending=%v at %d", by, ascending, i)
+							require.True(t, ordered(all[i-1], all[i], by, ascending),
+								"%s ascending=%v at %d", by, ascending, i)
 						}
 					}
 				}
@@ -57,7 +60,8 @@ func listCases() []Case[StoreHarness] {
 			}{
 				{ports.WorkloadQuery{}, []domain.WorkloadID{a.ID, b.ID, c.ID}},
 				{ports.WorkloadQuery{Statuses: []domain.Status{domain.StatusRunning}}, []domain.WorkloadID{b.ID}},
-				{ports.WorkloadQuery{Statuses: []domain.Status{domain.StatusRunning, domain.StatusPending}}, []domain.WorkloadID{a.ID, b.ID, c.ID}},
+				{ports.WorkloadQuery{Statuses: []domain.Status{domain.StatusRunning, domain.StatusPending}},
+					[]domain.WorkloadID{a.ID, b.ID, c.ID}},
 				{ports.WorkloadQuery{Statuses: []domain.Status{domain.StatusFailed}}, nil},
 				{ports.WorkloadQuery{Type: "u"}, []domain.WorkloadID{c.ID}},
 				{ports.WorkloadQuery{Labels: map[string]string{"x": "1"}}, []domain.WorkloadID{a.ID, c.ID}},
@@ -83,11 +87,15 @@ func listCases() []Case[StoreHarness] {
 						after, before time.Time
 						found         bool
 					}{
-						{shown, time.Time{}, false}, {shown.Add(-time.Microsecond), time.Time{}, true}, {shown.Add(999 * time.Microsecond), time.Time{}, false},
-						{time.Time{}, shown, false}, {time.Time{}, shown.Add(999 * time.Microsecond), false}, {time.Time{}, shown.Add(time.Millisecond), true},
+						{shown, time.Time{}, false}, {shown.Add(-time.Microsecond), time.Time{}, true},
+						{shown.Add(999 * time.Microsecond), time.Time{}, false}, {time.Time{}, shown, false},
+						{time.Time{}, shown.Add(999 * time.Microsecond), false},
+						{time.Time{}, shown.Add(time.Millisecond), true},
 						{shown.Add(-time.Millisecond), shown.Add(time.Millisecond), true},
 					} {
-						q := ports.WorkloadQuery{Customer: acme, Limit: 100, CreatedAfter: c.after, CreatedBefore: c.before}
+						q := ports.WorkloadQuery{
+							Customer: acme, Limit: 100, CreatedAfter: c.after, CreatedBefore: c.before,
+						}
 						found := false
 						for _, got := range f.list(q).Items {
 							found = found || got.ID == w.ID

@@ -103,7 +103,8 @@ func submitCases() []Case[StoreHarness] {
 				for _, c := range []struct {
 					digest, meaning byte
 					want            domain.Admission
-				}{{1, 2, domain.AdmittedBefore}, {2, 1, domain.AdmittedBefore}, {2, 2, domain.AdmissionConflict}, {2, 0, domain.AdmissionConflict}, {1, 0, domain.AdmittedBefore}} {
+				}{{1, 2, domain.AdmittedBefore}, {2, 1, domain.AdmittedBefore}, {2, 2, domain.AdmissionConflict},
+					{2, 0, domain.AdmissionConflict}, {1, 0, domain.AdmittedBefore}} {
 					s := f.submission(acme)
 					means(c.digest, c.meaning)(&s)
 					rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{s})
@@ -144,11 +145,16 @@ func submitCases() []Case[StoreHarness] {
 					return r[0]
 				})
 				require.Equal(t, 1, count(rs, func(r ports.SubmitResult) bool { return r.Status == domain.Admitted }))
-				require.Equal(t, 63, count(rs, func(r ports.SubmitResult) bool { return r.Status == domain.AdmittedBefore }))
-				require.Equal(t, 64, count(rs, func(r ports.SubmitResult) bool { return r.Workload.ID == rs[0].Workload.ID }))
+				require.Equal(t, 63, count(rs, func(r ports.SubmitResult) bool {
+					return r.Status == domain.AdmittedBefore
+				}))
+				require.Equal(t, 64, count(rs, func(r ports.SubmitResult) bool {
+					return r.Workload.ID == rs[0].Workload.ID
+				}))
 			}},
 		{"64 racers at limit minus one admit exactly one",
-			"PENDING + REDISTRIBUTING at its MaxQueueDepth in force: AdmissionQueueFull, also between concurrent batches",
+			"PENDING + REDISTRIBUTING at its MaxQueueDepth in force: AdmissionQueueFull, also between concurrent " +
+				"batches",
 			func(t T, h StoreHarness) {
 				f := given(t, h)
 				f.limit(domain.Limits{MaxQueueDepth: 3})
@@ -177,7 +183,8 @@ func submitCases() []Case[StoreHarness] {
 				f.limit(domain.Limits{MaxQueueDepth: 2})
 				w := f.worker("w", 5)
 				a := f.submit()
-				rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{f.submission(acme), f.submission(acme), f.submission(rival)})
+				rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{f.submission(acme), f.submission(acme),
+					f.submission(rival)})
 				require.NoError(t, err)
 				require.Equal(t, []domain.Admission{domain.Admitted, domain.AdmissionQueueFull, domain.Admitted},
 					[]domain.Admission{rs[0].Status, rs[1].Status, rs[2].Status})

@@ -31,8 +31,10 @@ type checker struct {
 
 func newChecker(w *World) *checker {
 	return &checker{
-		w: w, state: map[domain.WorkloadID]domain.State{}, audited: map[domain.WorkloadID]int{}, outcomes: map[domain.WorkloadID]int{},
-		keys: map[string]domain.WorkloadID{}, expired: map[domain.RunID]bool{}, ending: map[domain.RunID]domain.SessionID{}, deaths: map[domain.WorkloadID]int{}, stopped: map[domain.WorkloadID]stop{},
+		w: w, state: map[domain.WorkloadID]domain.State{}, audited: map[domain.WorkloadID]int{},
+		outcomes: map[domain.WorkloadID]int{}, keys: map[string]domain.WorkloadID{}, expired: map[domain.RunID]bool{},
+		ending: map[domain.RunID]domain.SessionID{}, deaths: map[domain.WorkloadID]int{},
+		stopped: map[domain.WorkloadID]stop{},
 	}
 }
 
@@ -43,7 +45,8 @@ func (c *checker) fail(invariant, format string, args ...any) {
 // submitted hears of a committed batch of submissions.
 func (c *checker) submitted(batch []domain.Submission, rs []ports.SubmitResult) {
 	for i, r := range rs {
-		if key := batch[i].IdempotencyKey; key != "" && (r.Status == domain.Admitted || r.Status == domain.AdmittedBefore) {
+		if key := batch[i].IdempotencyKey; key != "" &&
+			(r.Status == domain.Admitted || r.Status == domain.AdmittedBefore) {
 			if first, seen := c.keys[key]; seen && first != r.Workload.ID {
 				c.fail("I8", "key %s made %s and %s", key, first, r.Workload.ID)
 			}
@@ -97,7 +100,8 @@ func (c *checker) elected(holder string, epoch int64) {
 
 func (c *checker) transition(t *domain.Transition, r *domain.Result) {
 	before, next := c.state[t.WorkloadID], r.State
-	c.w.note("%s %s %s->%s g%d %s", t.WorkloadID[len(t.WorkloadID)-4:], t.Event, r.From, next.Status, next.Generation, next.WorkerID)
+	c.w.note("%s %s %s->%s g%d %s", t.WorkloadID[len(t.WorkloadID)-4:], t.Event, r.From, next.Status,
+		next.Generation, next.WorkerID)
 	if t.Event == domain.EventLog {
 		return
 	}
@@ -114,10 +118,13 @@ func (c *checker) transition(t *domain.Transition, r *domain.Result) {
 	case rule.Source == domain.FromWorker && t.Generation != before.Generation:
 		c.fail("I1", "%s: %s of generation %d landed at %d", t.WorkloadID, t.Event, t.Generation, before.Generation)
 	case rule.Source == domain.FromWorker && t.SessionID != before.SessionID:
-		c.fail("I1", "%s: %s of session %s landed while %s held it", t.WorkloadID, t.Event, t.SessionID, before.SessionID)
+		c.fail("I1", "%s: %s of session %s landed while %s held it", t.WorkloadID, t.Event,
+			t.SessionID, before.SessionID)
 	case before.PauseRequested && next.Status.Waiting():
 		c.fail("rule 5", "%s: a pause was asked for, %s made it %s", t.WorkloadID, t.Event, next.Status)
-	case t.Event == domain.EventRelease && t.Reason == preempted && (before.CheckpointSequence == 0 || next.Status == domain.StatusRedistributing && !c.w.Now().Before(next.NotBefore)):
+	case t.Event == domain.EventRelease && t.Reason == preempted &&
+		(before.CheckpointSequence == 0 || next.Status == domain.StatusRedistributing &&
+			!c.w.Now().Before(next.NotBefore)):
 		c.fail("preemption", "%s made room without a checkpoint, or does not stay back: %+v", t.WorkloadID, next)
 	case t.Event == domain.EventAssign && c.w.Now().Before(before.NotBefore):
 		c.fail("I10", "%s is assigned before %s", t.WorkloadID, before.NotBefore)
@@ -126,14 +133,16 @@ func (c *checker) transition(t *domain.Transition, r *domain.Result) {
 	case next.CheckpointSequence < before.CheckpointSequence || next.CheckpointSequence > before.CheckpointSequence+1:
 		c.fail("I9", "%s: checkpoint %d after %d", t.WorkloadID, next.CheckpointSequence, before.CheckpointSequence)
 	case next.RetryCount > c.w.inputOf(t.WorkloadID).failures():
-		c.fail("I10", "%s was retried %d times for faults that are not its own: %s", t.WorkloadID, next.RetryCount, next.Reason)
+		c.fail("I10", "%s was retried %d times for faults that are not its own: %s", t.WorkloadID,
+			next.RetryCount, next.Reason)
 	case next.RetryCount > maxRetries || next.RedistributionCount > domain.MaxRedistributions+1:
 		c.fail("I10", "%s: %d retries, %d redistributions", t.WorkloadID, next.RetryCount, next.RedistributionCount)
 	}
 	if t.Event == domain.EventLose && (t.Loss == domain.LossDied || t.Loss == domain.LossExpired && !t.Excused) {
 		c.deaths[t.WorkloadID]++
 	}
-	if f := next.Failure; next.Status == domain.StatusFailed && f != nil && f.Type == domain.FailurePoison && c.deaths[t.WorkloadID] < domain.MaxLossStreak {
+	if f := next.Failure; next.Status == domain.StatusFailed && f != nil && f.Type == domain.FailurePoison &&
+		c.deaths[t.WorkloadID] < domain.MaxLossStreak {
 		c.fail("rule 7", "%s is quarantined after %d deaths", t.WorkloadID, c.deaths[t.WorkloadID])
 	}
 	if next.Status.Final() {
@@ -213,10 +222,12 @@ func (c *checker) assigned(t *domain.Transition) {
 		}
 		onSession++
 		if alone || c.w.aloneOf(run.WorkloadID) {
-			c.fail("I13", "%s is placed beside %s, which is ending; one of them must run alone", t.WorkloadID, run.WorkloadID)
+			c.fail("I13", "%s is placed beside %s, which is ending; one of them must run alone",
+				t.WorkloadID, run.WorkloadID)
 		}
 	}
-	if s := c.state[t.WorkloadID]; suspects > 1 && s.Suspect() && c.w.Now().Sub(s.SuspectSince) < domain.SuspectPatience {
+	if s := c.state[t.WorkloadID]; suspects > 1 && s.Suspect() &&
+		c.w.Now().Sub(s.SuspectSince) < domain.SuspectPatience {
 		c.fail("rule 7", "%s is placed beside another suspect after %s", t.WorkloadID, c.w.Now().Sub(s.SuspectSince))
 	}
 	if running > c.w.limit {
@@ -239,8 +250,10 @@ func (c *checker) inHands(id domain.WorkerID, runs int) {
 
 // restored hears from which checkpoint a run continues.
 func (c *checker) restored(run domain.RunID, step int) {
-	if s := c.state[run.WorkloadID]; s.Generation == run.Generation && s.Status.Held() && int64(step) != s.CheckpointSequence {
-		c.fail("I9", "%s at generation %d continues from step %d, its newest checkpoint is %d", run.WorkloadID, run.Generation, step, s.CheckpointSequence)
+	if s := c.state[run.WorkloadID]; s.Generation == run.Generation && s.Status.Held() &&
+		int64(step) != s.CheckpointSequence {
+		c.fail("I9", "%s at generation %d continues from step %d, its newest checkpoint is %d", run.WorkloadID,
+			run.Generation, step, s.CheckpointSequence)
 	}
 }
 
@@ -308,7 +321,8 @@ func (c *checker) contents() {
 			continue
 		}
 		if found[0].Status != c.state[id].Status || found[0].Generation != c.state[id].Generation {
-			c.fail("I4", "%s is %s g%d, committed was %s g%d", id, found[0].Status, found[0].Generation, c.state[id].Status, c.state[id].Generation)
+			c.fail("I4", "%s is %s g%d, committed was %s g%d", id, found[0].Status, found[0].Generation,
+				c.state[id].Status, c.state[id].Generation)
 		}
 		if len(trail) != c.audited[id] {
 			c.fail("I7", "%s has %d audit events for %d transitions", id, len(trail), c.audited[id])

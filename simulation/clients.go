@@ -72,7 +72,8 @@ func (w *World) preempt(ctx context.Context, id domain.WorkloadID) {
 		return
 	}
 	w.net.Command(ctx, found[0].WorkerID, ports.Command{
-		Kind: ports.CommandPreempt, SessionID: found[0].SessionID, WorkloadID: id, Generation: found[0].Generation, Reason: preempted,
+		Kind: ports.CommandPreempt, SessionID: found[0].SessionID, WorkloadID: id,
+		Generation: found[0].Generation, Reason: preempted,
 	})
 }
 
@@ -89,7 +90,9 @@ func (w *World) trespass(ctx context.Context, c *process, id domain.WorkloadID) 
 	_, _, paused := c.Lifecycle.Pause(ctx, stranger, id, user, "")
 	_, resumed := c.Lifecycle.Resume(ctx, stranger, id, user, "")
 	_, audited := c.Lifecycle.ReadAudit(ctx, stranger, id, 0, 10)
-	for what, err := range map[string]error{"get": got, "cancel": cancelled, "pause": paused, "resume": resumed, "audit": audited} {
+	for what, err := range map[string]error{
+		"get": got, "cancel": cancelled, "pause": paused, "resume": resumed, "audit": audited,
+	} {
 		if code := domain.CodeOf(err); code != domain.CodeNotFound && code != domain.CodeUnavailable {
 			w.check.fail("I12", "another customer's %s of %s is answered with %v", what, id, err)
 		}

@@ -24,8 +24,8 @@ func (w *World) newCoordinator() (*process, error) {
 		s = w.faultyStores(s)
 	}
 	c := coordinator.New(coordinator.Config{
-		WorkerLease: lease, HeartbeatInterval: beat, LeaderTTL: ttl, KeepDeadWorkers: keepDead, Policy: w.policy, Preemption: w.preemption,
-		PauseWait: time.Nanosecond,
+		WorkerLease: lease, HeartbeatInterval: beat, LeaderTTL: ttl, KeepDeadWorkers: keepDead, Policy: w.policy,
+		Preemption: w.preemption, PauseWait: time.Nanosecond,
 	}, s, coordinator.Signals{Notifier: w.net, Listener: w.net}, coordinator.Host{
 		Name: w.ids.New("c"), Clock: w.skewed(), IDs: w.ids, Observer: observer{w}, Compressor: w.zip, Log: w.log,
 	})

@@ -84,7 +84,9 @@ type checkpoints struct {
 	w *World
 }
 
-func (s checkpoints) Save(ctx context.Context, t domain.Transition, c domain.Checkpoint, data []byte) (domain.Result, error) {
+func (s checkpoints) Save(
+	ctx context.Context, t domain.Transition, c domain.Checkpoint, data []byte,
+) (domain.Result, error) {
 	return through(s.w, func() (domain.Result, error) {
 		r, err := s.CheckpointStore.Save(ctx, t, c, data)
 		if err == nil {
@@ -136,7 +138,9 @@ type leases struct {
 	w *World
 }
 
-func (s leases) Acquire(ctx context.Context, holder string, ttl time.Duration) (l ports.Leadership, held bool, err error) {
+func (s leases) Acquire(
+	ctx context.Context, holder string, ttl time.Duration,
+) (l ports.Leadership, held bool, err error) {
 	l, err = through(s.w, func() (l ports.Leadership, err error) {
 		l, held, err = s.LeaderLease.Acquire(ctx, holder, ttl)
 		if held {

@@ -91,7 +91,9 @@ func (n *network) Wake(context.Context, string) {}
 func (n *network) Updated(context.Context, ...ports.Update) {}
 
 // Commands implements ports.Listener.
-func (n *network) Commands(_ context.Context, worker domain.WorkerID, h func(ports.Command)) (ports.Subscription, error) {
+func (n *network) Commands(
+	_ context.Context, worker domain.WorkerID, h func(ports.Command),
+) (ports.Subscription, error) {
 	l := &listener{n, worker, h}
 	n.commands[worker] = append(n.commands[worker], l)
 	return l, nil

@@ -53,7 +53,9 @@ func (p *plane) Register(ctx context.Context, r domain.Registration) (ports.Gran
 
 // Heartbeat implements ports.ControlPlane.
 func (p *plane) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.HeartbeatAnswer, error) {
-	return call(p, "heartbeat", func(c ports.ControlPlane) (ports.HeartbeatAnswer, error) { return c.Heartbeat(ctx, h) })
+	return call(p, "heartbeat", func(c ports.ControlPlane) (ports.HeartbeatAnswer, error) {
+		return c.Heartbeat(ctx, h)
+	})
 }
 
 // Poll implements ports.ControlPlane.
@@ -67,11 +69,19 @@ func (p *plane) Report(ctx context.Context, s ports.SessionRef, rs []ports.Repor
 }
 
 // SaveCheckpoint implements ports.ControlPlane.
-func (p *plane) SaveCheckpoint(ctx context.Context, s ports.SessionRef, up ports.CheckpointUpload) (ports.ReportAnswer, error) {
-	return call(p, "save checkpoint", func(c ports.ControlPlane) (ports.ReportAnswer, error) { return c.SaveCheckpoint(ctx, s, up) })
+func (p *plane) SaveCheckpoint(
+	ctx context.Context, s ports.SessionRef, up ports.CheckpointUpload,
+) (ports.ReportAnswer, error) {
+	return call(p, "save checkpoint", func(c ports.ControlPlane) (ports.ReportAnswer, error) {
+		return c.SaveCheckpoint(ctx, s, up)
+	})
 }
 
 // LoadCheckpoint implements ports.ControlPlane.
-func (p *plane) LoadCheckpoint(ctx context.Context, s ports.SessionRef, id domain.WorkloadID, g, seq int64) (ports.CheckpointData, error) {
-	return call(p, "load checkpoint", func(c ports.ControlPlane) (ports.CheckpointData, error) { return c.LoadCheckpoint(ctx, s, id, g, seq) })
+func (p *plane) LoadCheckpoint(
+	ctx context.Context, s ports.SessionRef, id domain.WorkloadID, g, seq int64,
+) (ports.CheckpointData, error) {
+	return call(p, "load checkpoint", func(c ports.ControlPlane) (ports.CheckpointData, error) {
+		return c.LoadCheckpoint(ctx, s, id, g, seq)
+	})
 }

@@ -63,13 +63,14 @@ func run(t *testing.T, seed uint64, keep bool) *simulation.World {
 			t.Error(err)
 		}
 		tail := again.Trace[max(0, len(again.Trace)-60):]
-		assert.Fail(t, "an invariant is broken", "seed %d: %s\nreplay: make sim SEED=%d\n...\n%s", seed, strings.Join(broken, "\n"), seed, strings.Join(tail, "\n"))
+		assert.Fail(t, "an invariant is broken", "seed %d: %s\nreplay: make sim SEED=%d\n...\n%s", seed,
+			strings.Join(broken, "\n"), seed, strings.Join(tail, "\n"))
 	}
 	return w
 }
 
-// TestInvariantsHoldWhateverGoesWrong runs seed after seed; see the package.
-func TestInvariantsHoldWhateverGoesWrong(t *testing.T) {
+// TestWorld_WhateverGoesWrong_KeepsTheInvariants runs seed after seed; see the package.
+func TestWorld_WhateverGoesWrong_KeepsTheInvariants(t *testing.T) {
 	if *seed > 0 {
 		w := run(t, *seed, true)
 		fmt.Println(strings.Join(w.Trace, "\n"))
@@ -100,7 +101,8 @@ func TestInvariantsHoldWhateverGoesWrong(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	summary := fmt.Sprintf("simulation: %d runs from seed %d in %s: %s, no invariant broken", n, *from, time.Since(begin).Round(time.Millisecond), total)
+	summary := fmt.Sprintf("simulation: %d runs from seed %d in %s: %s, no invariant broken", n, *from,
+		time.Since(begin).Round(time.Millisecond), total)
 	t.Log(summary)
 	if path := os.Getenv("NIYANTA_TEST_SIMULATION_SUMMARY"); path != "" {
 		require.NoError(t, os.WriteFile(path, []byte(summary+"\n"), 0o600))
@@ -108,7 +110,7 @@ func TestInvariantsHoldWhateverGoesWrong(t *testing.T) {
 	require.Greater(t, total.Faults/n, 30, "faults in a run")
 }
 
-func TestTheSameSeedGivesTheSameRun(t *testing.T) {
+func TestWorld_SameSeed_GivesTheSameRun(t *testing.T) {
 	for s := range uint64(5) {
 		a, b := run(t, 1000+s, true), run(t, 1000+s, true)
 		require.Equal(t, a.Trace, b.Trace, "seed %d", 1000+s)
@@ -116,7 +118,7 @@ func TestTheSameSeedGivesTheSameRun(t *testing.T) {
 	}
 }
 
-func TestTheJourneyMeetsEveryEvent(t *testing.T) {
+func TestJourney_WithoutFaults_MeetsEveryEvent(t *testing.T) {
 	w, err := simulation.New(1, simulation.Probabilities{}, simulation.InMemory())
 	require.NoError(t, err)
 	w.Journey()

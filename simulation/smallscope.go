@@ -85,14 +85,16 @@ func NewSmall(workloads int) (*Small, error) {
 		return nil, err
 	}
 	for range workloads {
-		w.submit(context.Background(), w.coordinators[0], lifecycle.SubmitRequest{Type: "t", Input: scriptInput{Steps: 1, Fails: 1}.json()})
+		w.submit(context.Background(), w.coordinators[0], lifecycle.SubmitRequest{Type: "t",
+			Input: scriptInput{Steps: 1, Fails: 1}.json()})
 	}
 	return s, nil
 }
 
 // reports are what a worker may say of an assignment.
 var reports = []domain.Event{
-	domain.EventStart, domain.EventComplete, domain.EventFail, domain.EventCheckpoint, domain.EventPaused, domain.EventRelease, domain.EventDecline,
+	domain.EventStart, domain.EventComplete, domain.EventFail, domain.EventCheckpoint, domain.EventPaused,
+	domain.EventRelease, domain.EventDecline,
 }
 
 // SmallActions lists what may happen with so many workloads.
@@ -155,7 +157,8 @@ func (s *Small) register(k domain.WorkerID) {
 	s.n++
 	session := domain.SessionID(fmt.Sprint("s", s.n))
 	_, err := s.w.coordinators[0].Plane.Register(context.Background(), domain.Registration{
-		WorkerID: k, SessionID: session, Slots: 1, Capabilities: []string{"t"}, Tags: map[string]string{"tag": s.w.tagOf(k)}, ProcessID: string(session),
+		WorkerID: k, SessionID: session, Slots: 1, Capabilities: []string{"t"},
+		Tags: map[string]string{"tag": s.w.tagOf(k)}, ProcessID: string(session),
 		CertificateDigest: domain.CertificateDigest(secretOf(string(session))), TakeOver: true,
 	})
 	if err == nil {
@@ -166,7 +169,8 @@ func (s *Small) register(k domain.WorkerID) {
 // certify has a coordinator hear that the worker's process has died.
 func (s *Small) certify(k domain.WorkerID) {
 	process := string(s.current[k])
-	_ = s.w.coordinators[1].Plane.End(context.Background(), domain.SessionEnd{ProcessID: process, Secret: secretOf(process)})
+	_ = s.w.coordinators[1].Plane.End(context.Background(), domain.SessionEnd{ProcessID: process,
+		Secret: secretOf(process)})
 }
 
 // deregister ends the worker's session by its own word; what it holds is lost without a death.
@@ -183,7 +187,9 @@ func (s *Small) beat(k domain.WorkerID, holds bool) {
 		s.missed[k] = 0
 		for _, t := range s.tokens {
 			if t.session == s.current[k] {
-				h.Inventory = append(h.Inventory, ports.InventoryItem{WorkloadID: t.WorkloadID, Generation: t.Generation, State: ports.RunRunning})
+				h.Inventory = append(h.Inventory, ports.InventoryItem{
+					WorkloadID: t.WorkloadID, Generation: t.Generation, State: ports.RunRunning,
+				})
 			}
 		}
 	}
@@ -201,7 +207,9 @@ func (s *Small) report(e domain.Event, back int) {
 	plane, ctx := s.w.coordinators[1].Plane, context.Background()
 	if e == domain.EventCheckpoint {
 		seq := s.w.check.state[t.WorkloadID].CheckpointSequence + 1
-		_, _ = plane.SaveCheckpoint(ctx, ref, ports.CheckpointUpload{WorkloadID: t.WorkloadID, Generation: t.Generation, Sequence: seq, Data: []byte("x")})
+		_, _ = plane.SaveCheckpoint(ctx, ref, ports.CheckpointUpload{
+			WorkloadID: t.WorkloadID, Generation: t.Generation, Sequence: seq, Data: []byte("x"),
+		})
 		return
 	}
 	r := ports.Report{WorkloadID: t.WorkloadID, Generation: t.Generation, Event: e}
@@ -249,15 +257,18 @@ func (s *Small) Fingerprint() uint64 {
 		panic(err) // memory has no reason to fail
 	}
 	for _, k := range workers {
-		fmt.Fprintf(b, "%v %s %d %d|", k.SessionID == s.current[k.ID], k.Status, s.past(k.LeaseUntil, time.Second), s.missed[k.ID])
+		fmt.Fprintf(b, "%v %s %d %d|", k.SessionID == s.current[k.ID], k.Status,
+			s.past(k.LeaseUntil, time.Second), s.missed[k.ID])
 	}
 	fmt.Fprintf(b, "%s %d|", s.leader.Holder, s.past(s.leader.until, time.Second))
 	for i, c := range s.w.coordinators {
 		claim, leading := c.Leadership.Current()
-		fmt.Fprintf(b, "%v %d %d %d|", leading, s.leader.Epoch-claim.Epoch, s.past(claim.Since, lease), s.past(s.clocks[i].now, ttl))
+		fmt.Fprintf(b, "%v %d %d %d|", leading, s.leader.Epoch-claim.Epoch, s.past(claim.Since, lease),
+			s.past(s.clocks[i].now, ttl))
 	}
 	for _, t := range s.tokens[max(0, len(s.tokens)-2):] { // only the newest two assignments are ever reported on
-		fmt.Fprintf(b, "%s %d %s|", t.WorkloadID, s.w.check.state[t.WorkloadID].Generation-t.Generation, s.name(t.session))
+		fmt.Fprintf(b, "%s %d %s|", t.WorkloadID, s.w.check.state[t.WorkloadID].Generation-t.Generation,
+			s.name(t.session))
 	}
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(b.String())) // a hash never fails to write
@@ -270,8 +281,10 @@ func (s *Small) describe(b *strings.Builder, st domain.State) {
 		failure = st.Failure.Type
 	}
 	waits := s.w.Now().Before(st.NotBefore)
-	fmt.Fprintf(b, "%s %s %v %d %d %d %d %d %s %v %s %v %d %d|", st.Status, s.name(st.SessionID), st.PauseRequested, st.RetryCount,
-		st.LossStreak, st.Generation-st.CheckpointGeneration, st.Generation-st.StartedGeneration, st.Generation-st.EndedGeneration, st.EndedEvent,
+	fmt.Fprintf(b, "%s %s %v %d %d %d %d %d %s %v %s %v %d %d|", st.Status, s.name(st.SessionID),
+		st.PauseRequested, st.RetryCount,
+		st.LossStreak, st.Generation-st.CheckpointGeneration, st.Generation-st.StartedGeneration,
+		st.Generation-st.EndedGeneration, st.EndedEvent,
 		st.Resumed, failure, waits, s.past(st.Deadline, 16*time.Second), s.past(st.ScheduledAt, lease+time.Second))
 }
 

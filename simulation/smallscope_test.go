@@ -40,7 +40,7 @@ func follow(workloads int, actions []simulation.Action, p path) (state uint64, b
 // Every ordering of everything that may happen, to a depth: two coordinators, either of which may
 // be a stale leader; two workers that crash, register anew, and report whatever they like about any
 // assignment they ever had; a client that cancels, pauses, resumes.
-func TestEveryOrderingOfAFewActionsKeepsTheInvariants(t *testing.T) {
+func TestSmall_EveryOrdering_KeepsTheInvariants(t *testing.T) {
 	for _, workloads := range []int{1, 2} {
 		t.Run(fmt.Sprint(workloads), func(t *testing.T) { exhaust(t, workloads, *depth+1-workloads) })
 	}
@@ -66,7 +66,8 @@ func exhaust(t *testing.T, workloads, depth int) {
 						t.Error(err)
 					}
 					if len(broken) > 0 {
-						assert.Fail(t, "an invariant is broken", "after %d orderings: %s\n%s", orderings+i, strings.Join(broken, "\n"), named(actions, p))
+						assert.Fail(t, "an invariant is broken", "after %d orderings: %s\n%s", orderings+i,
+							strings.Join(broken, "\n"), named(actions, p))
 					}
 					states[i] = state
 				}

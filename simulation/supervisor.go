@@ -24,7 +24,9 @@ func secretOf(process string) string { return process + strings.Repeat("-", 32) 
 // died has the supervisor of a worker, if it has one and that survives, certify its death.
 func (w *World) died(k *worker) {
 	if k.supervised && !w.faulty(w.P.Unsupervised) {
-		w.certificates = append(w.certificates, &certificate{domain.SessionEnd{ProcessID: k.process, Secret: secretOf(k.process)}, w.Now()})
+		w.certificates = append(w.certificates, &certificate{
+			domain.SessionEnd{ProcessID: k.process, Secret: secretOf(k.process)}, w.Now(),
+		})
 	}
 }
 

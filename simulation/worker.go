@@ -43,7 +43,9 @@ func (w *World) newWorker(id domain.WorkerID) *worker {
 	ctx, kill := context.WithCancel(context.Background())
 	// The workers called w2 have no supervisor.
 	w.processes++
-	k := &worker{w: w, id: id, kill: kill, process: fmt.Sprint(domain.PrefixProcess, w.processes), supervised: id != "w2"}
+	k := &worker{
+		w: w, id: id, kill: kill, process: fmt.Sprint(domain.PrefixProcess, w.processes), supervised: id != "w2",
+	}
 	k.plane = &plane{w, k}
 	cfg := execution.Config{
 		WorkerID: id, Slots: slots, ProcessID: k.process, Tags: map[string]string{"tag": w.tagOf(id)},

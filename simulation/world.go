@@ -38,16 +38,18 @@ type Probabilities struct {
 	StoreBefore, StoreAfter float64 // of a call of a store
 	Crash, Freeze, Cut      float64 // per step, of some process
 	Stall                   float64 // of a call of a store: the others go on meanwhile, for a while
-	Die                     float64 // of a call of a store or of a coordinator: the caller's process ends before it, or right behind it
-	Disconnect              float64 // per step: the bus carries nothing for a while
-	Leave                   float64 // per step: some worker is drained, or removed
-	Unsupervised            float64 // of a worker's death: its supervisor dies with it
+	// of a call of a store or of a coordinator: the caller's process ends before it, or right
+	// behind it
+	Die          float64
+	Disconnect   float64 // per step: the bus carries nothing for a while
+	Leave        float64 // per step: some worker is drained, or removed
+	Unsupervised float64 // of a worker's death: its supervisor dies with it
 }
 
 // DefaultProbabilities make a few dozen faults in a run.
 var DefaultProbabilities = Probabilities{
-	Drop: 0.03, Duplicate: 0.03, StoreBefore: 0.01, StoreAfter: 0.01, Crash: 0.003, Freeze: 0.004, Cut: 0.003, Stall: 0.004,
-	Die: 0.001, Disconnect: 0.0005, Leave: 0.001, Unsupervised: 0.3,
+	Drop: 0.03, Duplicate: 0.03, StoreBefore: 0.01, StoreAfter: 0.01, Crash: 0.003, Freeze: 0.004,
+	Cut: 0.003, Stall: 0.004, Die: 0.001, Disconnect: 0.0005, Leave: 0.001, Unsupervised: 0.3,
 }
 
 // Backend is where a run keeps its data.
@@ -118,7 +120,8 @@ func InMemory() Backend {
 func New(seed uint64, p Probabilities, backend Backend) (*World, error) {
 	rng := rand.New(rand.NewPCG(seed, 0x6e6979616e7461))
 	w := &World{P: p, rng: rng, clock: &clock{now: begin}, ids: &ids{rng: rng}, limit: 8, backend: backend,
-		wants: map[domain.WorkloadID]string{}, inputs: map[domain.WorkloadID]scriptInput{}, alone: map[domain.WorkloadID]bool{}, Events: map[domain.Event]int{}}
+		wants: map[domain.WorkloadID]string{}, inputs: map[domain.WorkloadID]scriptInput{},
+		alone: map[domain.WorkloadID]bool{}, Events: map[domain.Event]int{}}
 	w.log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	w.policy, w.preemption = domain.PolicyPriority, false
 	if p != (Probabilities{}) {
@@ -141,7 +144,9 @@ func New(seed uint64, p Probabilities, backend Backend) (*World, error) {
 		}
 	}
 	// Retries are soon, so that a run meets many.
-	config := domain.WorkloadConfig{ID: tenantConfig, CustomerID: tenant, Type: "t", RunConfig: domain.DefaultRunConfig()}
+	config := domain.WorkloadConfig{
+		ID: tenantConfig, CustomerID: tenant, Type: "t", RunConfig: domain.DefaultRunConfig(),
+	}
 	config.Backoff = domain.RetryBackoff{Initial: time.Second, Factor: 2, Max: 5 * time.Minute}
 	if _, err := w.stores.Configs.Create(context.Background(), config); err != nil {
 		return nil, err

@@ -283,14 +283,15 @@ func (d *database) run(ctx context.Context, plan simulation.Plan) (outcome, erro
 	return outcome{plan, w.Broken(), w.Events, w.Trace}, nil
 }
 
-func TestOneHarmAtAnyBoundaryBreaksNothing(t *testing.T) {
+func TestJourney_OneHarmAtAnyBoundary_BreaksNothing(t *testing.T) {
 	d := newDatabase(t)
 	begin := time.Now()
 	clean, err := d.run(t.Context(), simulation.Plan{At: -1})
 	require.NoError(t, err)
 	require.Empty(t, clean.broken)
 	for _, r := range domain.Rules() {
-		require.Positive(t, clean.events[r.Event], "the journey does not meet %s: it has to, for its boundaries to be harmed", r.Event)
+		require.Positive(t, clean.events[r.Event],
+			"the journey does not meet %s: it has to, for its boundaries to be harmed", r.Event)
 	}
 	boundaries := clean.plan.Seen
 	plans := make(chan simulation.Plan)
@@ -318,7 +319,8 @@ func TestOneHarmAtAnyBoundaryBreaksNothing(t *testing.T) {
 	close(plans)
 	wg.Wait()
 	summary := fmt.Sprintf("crash points: %d boundaries of %d kinds, %d of them harmed in %d runs in %s, nothing broken",
-		len(boundaries), kinds(boundaries), len(chosen(boundaries, *each)), n.Load(), time.Since(begin).Round(time.Second))
+		len(boundaries), kinds(boundaries), len(chosen(boundaries, *each)), n.Load(),
+		time.Since(begin).Round(time.Second))
 	t.Log(summary)
 	if path := os.Getenv("NIYANTA_TEST_CRASHPOINTS_SUMMARY"); path != "" && !t.Failed() {
 		require.NoError(t, os.WriteFile(path, []byte(summary+"\n"), 0o600))
@@ -333,9 +335,11 @@ func judge(t *testing.T, boundaries []string, o outcome) {
 	case !o.plan.Done:
 		assert.Fail(t, "boundary was not met", "%d, %s", o.plan.At, label)
 	case o.plan.Seen[len(o.plan.Seen)-1] != label:
-		assert.Fail(t, "boundary is another one than before", "%d, %s, not %s", o.plan.At, o.plan.Seen[len(o.plan.Seen)-1], label)
+		assert.Fail(t, "boundary is another one than before", "%d, %s, not %s", o.plan.At,
+			o.plan.Seen[len(o.plan.Seen)-1], label)
 	case len(o.broken) > 0:
-		assert.Fail(t, "an invariant is broken", "%s at boundary %d, %s:\n%s\nreplay: go test ./simulation/crashpoints -at %d\n%s",
+		assert.Fail(t, "an invariant is broken",
+			"%s at boundary %d, %s:\n%s\nreplay: go test ./simulation/crashpoints -at %d\n%s",
 			o.plan.Harm, o.plan.At, label, strings.Join(o.broken, "\n"), o.plan.At, strings.Join(o.trace, "\n"))
 	}
 }
