@@ -83,8 +83,9 @@ func (a *App) Start(ctx context.Context) (err error) {
 	a.lookAtDependencies(ctx)
 	a.loops.Go(func() { a.watchDependencies(loops) })
 	return a.serve(httpapi.Deps{
-		Lifecycle: a.coordinator.Lifecycle, Insight: a.coordinator.Insight, Statistics: a.coordinator.Statistics, Tenancy: a.coordinator.Tenancy, Plane: a.coordinator.Plane,
-		IDs: a.host.IDs, Observer: a.host.Observer, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Stopping: stopping,
+		Lifecycle: a.coordinator.Lifecycle, Insight: a.coordinator.Insight, Statistics: a.coordinator.Statistics,
+		Tenancy: a.coordinator.Tenancy, Plane: a.coordinator.Plane, IDs: a.host.IDs, Observer: a.host.Observer,
+		Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Stopping: stopping,
 		CursorKey: cursorKey(a.cfg), Measure: a.metrics.Request, InFlight: httpapi.InFlight{
 			Requests: a.cfg.MaxRequests, RequestsPerCustomer: a.cfg.MaxRequestsPerCustomer,
 			Waits: a.cfg.MaxLongPolls, WaitsPerCustomer: a.cfg.MaxLongPollsPerCustomer,
@@ -126,7 +127,9 @@ func (a *App) serveBus(ctx context.Context) error {
 	if bus == nil {
 		return nil
 	}
-	party := messaging.Party{ID: a.host.Name, Kind: "coordinator", Prefix: a.cfg.BusPrefix, Clock: a.host.Clock, IDs: a.host.IDs}
+	party := messaging.Party{
+		ID: a.host.Name, Kind: "coordinator", Prefix: a.cfg.BusPrefix, Clock: a.host.Clock, IDs: a.host.IDs,
+	}
 	server := messaging.NewServer(bus, party, a.coordinator.Plane, a.host.Observer, a.log)
 	if err := server.Start(ctx); err != nil {
 		return fmt.Errorf("serve workers over the bus: %w", err)

@@ -59,17 +59,22 @@ func openStorage(ctx context.Context, cfg Config, h coordinator.Host, m *telemet
 		return Storage{}, nil, err
 	}
 	s, err := postgres.Open(ctx, postgres.Options{
-		URL: cfg.PostgresURL, ReplicaURL: cfg.PostgresReplicaURL, MaxConns: cfg.PostgresMaxConns, ReadConns: cfg.PostgresReadConns, Log: h.Log,
+		URL: cfg.PostgresURL, ReplicaURL: cfg.PostgresReplicaURL, MaxConns: cfg.PostgresMaxConns,
+		ReadConns: cfg.PostgresReadConns, Log: h.Log,
 	})
 	if err != nil {
 		return Storage{}, nil, fmt.Errorf("%sPOSTGRES_URL: %w", Prefix, err)
 	}
 	for pool := range s.Stats() {
-		m.Gauge("pool_connections", "Connections of a pool.", map[string]string{"pool": pool, "state": "used"}, func() float64 { return float64(s.Stats()[pool].AcquiredConns()) })
-		m.Gauge("pool_connections", "Connections of a pool.", map[string]string{"pool": pool, "state": "idle"}, func() float64 { return float64(s.Stats()[pool].IdleConns()) })
-		m.Gauge("pool_waits", "Acquisitions that had to wait for a connection.", map[string]string{"pool": pool}, func() float64 { return float64(s.Stats()[pool].EmptyAcquireCount()) })
+		m.Gauge("pool_connections", "Connections of a pool.", map[string]string{"pool": pool, "state": "used"},
+			func() float64 { return float64(s.Stats()[pool].AcquiredConns()) })
+		m.Gauge("pool_connections", "Connections of a pool.", map[string]string{"pool": pool, "state": "idle"},
+			func() float64 { return float64(s.Stats()[pool].IdleConns()) })
+		m.Gauge("pool_waits", "Acquisitions that had to wait for a connection.", map[string]string{"pool": pool},
+			func() float64 { return float64(s.Stats()[pool].EmptyAcquireCount()) })
 	}
-	return Storage{Stores: s.Stores(), Present: s.Present, PingReplica: s.PingReplica(), Maintain: s.Maintain}, s.Close, nil
+	return Storage{Stores: s.Stores(), Present: s.Present, PingReplica: s.PingReplica(), Maintain: s.Maintain}, s.Close,
+		nil
 }
 
 // openedBus is a bus with what is not the port's: whether it is there, what it dropped, how it
@@ -87,7 +92,8 @@ func openBus(cfg Config, name string, ids ports.IDs, log *slog.Logger) (openedBu
 	case BusNATS:
 		log = log.With("setting", Prefix+"NATS_URL")
 		b, err := nats.Connect(nats.Options{
-			URL: cfg.NATSURL, Name: name, CredsFile: cfg.NATSCreds, CAFile: cfg.NATSCA, CertFile: cfg.NATSCert, KeyFile: cfg.NATSKey, Log: log,
+			URL: cfg.NATSURL, Name: name, CredsFile: cfg.NATSCreds, CAFile: cfg.NATSCA, CertFile: cfg.NATSCert,
+			KeyFile: cfg.NATSKey, Log: log,
 		})
 		if err != nil {
 			return openedBus{}, fmt.Errorf("%sNATS_URL: %w", Prefix, err)
@@ -120,14 +126,17 @@ func openHints(cfg Config, h coordinator.Host, m *telemetry.Metrics) (Hints, fun
 		n := memory.NewNotifier()
 		return Hints{Notifier: n, Listener: n}, bus.close, nil
 	}
-	m.Gauge("bus_dropped", "Messages that found a full buffer, and handlers that panicked.", nil, func() float64 { return float64(bus.dropped()) })
+	m.Gauge("bus_dropped", "Messages that found a full buffer, and handlers that panicked.", nil, func() float64 {
+		return float64(bus.dropped())
+	})
 	m.Gauge("bus_connected", "1 while the bus answers.", nil, func() float64 {
 		if bus.ping(context.Background()) != nil {
 			return 0
 		}
 		return 1
 	})
-	hints := messaging.NewHints(bus.Bus, messaging.Party{ID: h.Name, Kind: "coordinator", Prefix: cfg.BusPrefix, Clock: h.Clock, IDs: h.IDs}, h.Observer, h.Log)
+	hints := messaging.NewHints(bus.Bus, messaging.Party{ID: h.Name, Kind: "coordinator", Prefix: cfg.BusPrefix,
+		Clock: h.Clock, IDs: h.IDs}, h.Observer, h.Log)
 	return Hints{Notifier: hints, Listener: hints, Bus: bus.Bus, Ping: bus.ping}, bus.close, nil
 }
 
@@ -142,5 +151,6 @@ func openLimiter(cfg Config, h coordinator.Host) (Limiter, func(), error) {
 		return Limiter{}, nil, fmt.Errorf("%sREDIS_URL: %w", Prefix, err)
 	}
 	ping := func(ctx context.Context) error { return c.Ping(ctx).Err() }
-	return Limiter{redis.NewRateLimiter(c, local, h.Clock, h.Log.With("setting", Prefix+"REDIS_URL")), ping}, func() { _ = c.Close() }, nil
+	return Limiter{redis.NewRateLimiter(c, local, h.Clock, h.Log.With("setting", Prefix+"REDIS_URL")),
+		ping}, func() { _ = c.Close() }, nil
 }

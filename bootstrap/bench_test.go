@@ -28,9 +28,10 @@ func benchDev(b *testing.B, store string, workers int) (*Dev, Config) {
 		require.NoError(b, cerr)
 		b.Cleanup(cluster.Remove)
 		cfg.PostgresURL = cluster.SocketURL("postgres")
-		d, err = newDevOn(context.Background(), cfg, workers, "bench", silent, func(cfg Config, log *slog.Logger) (*App, error) {
-			return NewCoordinator(context.Background(), cfg, log)
-		})
+		d, err = newDevOn(context.Background(), cfg, workers, "bench", silent,
+			func(cfg Config, log *slog.Logger) (*App, error) {
+				return NewCoordinator(context.Background(), cfg, log)
+			})
 	}
 	require.NoError(b, err)
 	const many = 1_000_000
@@ -80,7 +81,8 @@ func BenchmarkSubmitToComplete(b *testing.B) {
 			b.Cleanup(func() { require.NoError(b, d.Close(context.Background())) })
 			p := domain.Principal{CustomerID: DevCustomer}
 			for b.Loop() {
-				w, err := d.App.coordinator.Lifecycle.Submit(b.Context(), p, lifecycle.SubmitRequest{Type: "sleep", Input: `{"duration_ms":0}`})
+				w, err := d.App.coordinator.Lifecycle.Submit(b.Context(), p,
+					lifecycle.SubmitRequest{Type: "sleep", Input: `{"duration_ms":0}`})
 				require.NoError(b, err)
 				w, err = d.App.coordinator.Lifecycle.Wait(b.Context(), DevCustomer, w.ID, 10*time.Second)
 				require.NoError(b, err)
@@ -119,7 +121,8 @@ func (d *Dev) addWorkers(b *testing.B, cfg Config, n int) {
 	ctx, drain := context.WithCancel(b.Context())
 	d.drain = drain
 	for i := range n {
-		w, err := newWorker(b.Context(), cfg, domain.WorkerID(fmt.Sprint("bench-", i)), "bench", d.App.coordinator.Plane, func() {}, silent)
+		w, err := newWorker(b.Context(), cfg, domain.WorkerID(fmt.Sprint("bench-", i)), "bench",
+			d.App.coordinator.Plane, func() {}, silent)
 		require.NoError(b, err)
 		d.wg.Go(func() { _ = w.Run(ctx) })
 	}

@@ -17,8 +17,8 @@ var (
 )
 
 var production = []string{
-	"NIYANTA_STORE=postgres", "NIYANTA_BUS=nats", "NIYANTA_RATE_LIMITER=redis", "NIYANTA_POSTGRES_URL=postgres://u:p@h/d",
-	"NIYANTA_NATS_URL=nats://h", "NIYANTA_REDIS_URL=redis://h",
+	"NIYANTA_STORE=postgres", "NIYANTA_BUS=nats", "NIYANTA_RATE_LIMITER=redis",
+	"NIYANTA_POSTGRES_URL=postgres://u:p@h/d", "NIYANTA_NATS_URL=nats://h", "NIYANTA_REDIS_URL=redis://h",
 }
 
 // problems loads and validates, and returns what is wrong, one per line.
@@ -33,7 +33,7 @@ func problems(role Role, environment ...string) string {
 	return err.Error()
 }
 
-func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
+func TestConfig_Defaults_AreThoseOfTheDocumentation(t *testing.T) {
 	c, err := Load(nil)
 	require.NoError(t, err)
 	require.NoError(t, c.Validate(RoleDev))
@@ -45,8 +45,9 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 	assert.Equal(t, 10, c.WorkerSlots)
 }
 
-func TestAStartWithSeveralMistakesReportsThemAll(t *testing.T) {
-	got := problems(RoleCoordinator, "NIYANTA_ADMIN_KEY=short", "NIYANTA_SCHEDULER_POLICY=random", "NIYANTA_WORKER_LEASE=6s", "NIYANTA_LOG_FORMAT=xml")
+func TestLoad_WithSeveralMistakes_ReportsThemAll(t *testing.T) {
+	got := problems(RoleCoordinator, "NIYANTA_ADMIN_KEY=short", "NIYANTA_SCHEDULER_POLICY=random",
+		"NIYANTA_WORKER_LEASE=6s", "NIYANTA_LOG_FORMAT=xml")
 	for _, name := range []string{"ADMIN_KEY", "WORKER_KEY", "SCHEDULER_POLICY", "WORKER_LEASE", "LOG_FORMAT"} {
 		assert.Contains(t, got, "NIYANTA_"+name+":")
 	}
@@ -68,7 +69,7 @@ func TestLoad_WhenAValueDoesNotParse_SaysWhatItMustBe(t *testing.T) {
 	}
 }
 
-func TestEachRoleNeedsItsOwn(t *testing.T) {
+func TestConfig_ForEachRole_RequiresItsSettings(t *testing.T) {
 	url := "NIYANTA_COORDINATOR_URL=http://127.0.0.1:1"
 	for _, c := range []struct {
 		name        string
@@ -84,29 +85,47 @@ func TestEachRoleNeedsItsOwn(t *testing.T) {
 		{"a worker with a bad id", RoleWorker, []string{workerKey, url, "NIYANTA_WORKER_ID=a.b"}, "WORKER_ID"},
 		{"a worker with bad tags", RoleWorker, []string{workerKey, url, "NIYANTA_WORKER_TAGS=gpu"}, "WORKER_TAGS"},
 		{"a worker with no slots", RoleWorker, []string{workerKey, url, "NIYANTA_WORKER_SLOTS=0"}, "WORKER_SLOTS"},
-		{"a development server with a foreign key", RoleDev, []string{"NIYANTA_DEV_CUSTOMER_KEY=nyt_cust_x_" + strings.Repeat("0", 32)}, "DEV_CUSTOMER_KEY"},
+		{"a development server with a foreign key", RoleDev,
+			[]string{"NIYANTA_DEV_CUSTOMER_KEY=nyt_cust_x_" + strings.Repeat("0", 32)}, "DEV_CUSTOMER_KEY"},
 		{"a heartbeat of nothing", RoleDev, []string{"NIYANTA_HEARTBEAT_INTERVAL=0s"}, "HEARTBEAT_INTERVAL"},
 		{"a coordinator on PostgreSQL, NATS and Redis", RoleCoordinator, append(production, adminKey), ""},
-		{"a coordinator in memory with a database's URL", RoleCoordinator, []string{adminKey, workerKey, "NIYANTA_POSTGRES_URL=postgres://u:p@h/d"}, "POSTGRES_URL"},
-		{"a coordinator without a bus with its URL", RoleCoordinator, []string{adminKey, workerKey, "NIYANTA_NATS_URL=nats://h"}, "NATS_URL"},
-		{"a worker without a bus with its URL", RoleWorker, []string{workerKey, url, "NIYANTA_NATS_URL=nats://h"}, "NATS_URL"},
-		{"a coordinator that uses no Redis with its URL", RoleCoordinator, []string{adminKey, workerKey, "NIYANTA_REDIS_URL=redis://h"}, "REDIS_URL"},
-		{"a coordinator on PostgreSQL without its URL", RoleCoordinator, []string{adminKey, workerKey, "NIYANTA_STORE=postgres"}, "POSTGRES_URL"},
-		{"a coordinator on NATS without its URL", RoleCoordinator, []string{adminKey, "NIYANTA_STORE=postgres", "NIYANTA_BUS=nats"}, "NATS_URL"},
-		{"a coordinator on Redis without its URL", RoleCoordinator, []string{adminKey, workerKey, "NIYANTA_RATE_LIMITER=redis"}, "REDIS_URL"},
-		{"several processes on a memory store", RoleCoordinator, []string{adminKey, "NIYANTA_BUS=nats", "NIYANTA_NATS_URL=nats://n"}, "BUS"},
+		{"a coordinator in memory with a database's URL", RoleCoordinator,
+			[]string{adminKey, workerKey, "NIYANTA_POSTGRES_URL=postgres://u:p@h/d"}, "POSTGRES_URL"},
+		{"a coordinator without a bus with its URL", RoleCoordinator,
+			[]string{adminKey, workerKey, "NIYANTA_NATS_URL=nats://h"}, "NATS_URL"},
+		{"a worker without a bus with its URL", RoleWorker, []string{workerKey, url, "NIYANTA_NATS_URL=nats://h"},
+			"NATS_URL"},
+		{"a coordinator that uses no Redis with its URL", RoleCoordinator,
+			[]string{adminKey, workerKey, "NIYANTA_REDIS_URL=redis://h"}, "REDIS_URL"},
+		{"a coordinator on PostgreSQL without its URL", RoleCoordinator,
+			[]string{adminKey, workerKey, "NIYANTA_STORE=postgres"}, "POSTGRES_URL"},
+		{"a coordinator on NATS without its URL", RoleCoordinator,
+			[]string{adminKey, "NIYANTA_STORE=postgres", "NIYANTA_BUS=nats"}, "NATS_URL"},
+		{"a coordinator on Redis without its URL", RoleCoordinator,
+			[]string{adminKey, workerKey, "NIYANTA_RATE_LIMITER=redis"}, "REDIS_URL"},
+		{"several processes on a memory store", RoleCoordinator,
+			[]string{adminKey, "NIYANTA_BUS=nats", "NIYANTA_NATS_URL=nats://n"}, "BUS"},
 		{"a short worker key", RoleCoordinator, []string{adminKey, "NIYANTA_WORKER_KEY=short"}, "WORKER_KEY"},
 		{"a worker with a short key", RoleWorker, []string{"NIYANTA_WORKER_KEY=short", url}, "WORKER_KEY"},
-		{"an admin key that is a worker's too", RoleCoordinator, []string{adminKey, "NIYANTA_WORKER_KEY=" + adminKey[len("NIYANTA_ADMIN_KEY="):]}, "WORKER_KEY"},
-		{"an admin key that is one of the workers'", RoleCoordinator, []string{adminKey, workerKey + "," + adminKey[len("NIYANTA_ADMIN_KEY="):]}, "WORKER_KEY"},
-		{"an admin key of one character", RoleCoordinator, []string{"NIYANTA_ADMIN_KEY=" + strings.Repeat("a", 40), workerKey}, "ADMIN_KEY"},
-		{"an admin key of little variety", RoleCoordinator, []string{"NIYANTA_ADMIN_KEY=" + strings.Repeat("abc", 20), workerKey}, "ADMIN_KEY"},
-		{"an admin key that repeats itself", RoleCoordinator, []string{"NIYANTA_ADMIN_KEY=" + strings.Repeat("changeme-secret-", 2) + "chan", workerKey}, "ADMIN_KEY"},
-		{"worker keys of which one is of one character", RoleCoordinator, []string{adminKey, workerKey + "," + strings.Repeat("w", 32)}, "WORKER_KEY"},
-		{"a development server with a weak admin key", RoleDev, []string{"NIYANTA_ADMIN_KEY=" + strings.Repeat("a", 32)}, "ADMIN_KEY"},
-		{"a hexadecimal key", RoleCoordinator, []string{"NIYANTA_ADMIN_KEY=4f1c09d7a25be3864f00c9d1e7b2a538", workerKey}, ""},
+		{"an admin key that is a worker's too", RoleCoordinator,
+			[]string{adminKey, "NIYANTA_WORKER_KEY=" + adminKey[len("NIYANTA_ADMIN_KEY="):]}, "WORKER_KEY"},
+		{"an admin key that is one of the workers'", RoleCoordinator,
+			[]string{adminKey, workerKey + "," + adminKey[len("NIYANTA_ADMIN_KEY="):]}, "WORKER_KEY"},
+		{"an admin key of one character", RoleCoordinator, []string{"NIYANTA_ADMIN_KEY=" + strings.Repeat("a", 40),
+			workerKey}, "ADMIN_KEY"},
+		{"an admin key of little variety", RoleCoordinator, []string{"NIYANTA_ADMIN_KEY=" + strings.Repeat("abc", 20),
+			workerKey}, "ADMIN_KEY"},
+		{"an admin key that repeats itself", RoleCoordinator,
+			[]string{"NIYANTA_ADMIN_KEY=" + strings.Repeat("changeme-secret-", 2) + "chan", workerKey}, "ADMIN_KEY"},
+		{"worker keys of which one is of one character", RoleCoordinator,
+			[]string{adminKey, workerKey + "," + strings.Repeat("w", 32)}, "WORKER_KEY"},
+		{"a development server with a weak admin key", RoleDev,
+			[]string{"NIYANTA_ADMIN_KEY=" + strings.Repeat("a", 32)}, "ADMIN_KEY"},
+		{"a hexadecimal key", RoleCoordinator, []string{"NIYANTA_ADMIN_KEY=4f1c09d7a25be3864f00c9d1e7b2a538",
+			workerKey}, ""},
 		{"a bad prefix", RoleCoordinator, append(production, adminKey, "NIYANTA_BUS_PREFIX=a b"), "BUS_PREFIX"},
-		{"half a certificate", RoleCoordinator, append(production, adminKey, "NIYANTA_NATS_CERT_FILE=x"), "NATS_CERT_FILE"},
+		{"half a certificate", RoleCoordinator, append(production, adminKey, "NIYANTA_NATS_CERT_FILE=x"),
+			"NATS_CERT_FILE"},
 		{"a worker on the bus alone", RoleWorker, production, ""},
 		{"a migration without a database", RoleMigrate, nil, "POSTGRES_URL"},
 		{"an unknown store", RoleDev, []string{"NIYANTA_STORE=floppy"}, "STORE"},
@@ -120,7 +139,7 @@ func TestEachRoleNeedsItsOwn(t *testing.T) {
 	}
 }
 
-func TestThePolicyAndPreemptionAreReadAndShown(t *testing.T) {
+func TestConfig_PolicyAndPreemption_AreReadAndShown(t *testing.T) {
 	shown := func(environment ...string) map[string]string {
 		c, err := Load(environment)
 		require.NoError(t, err)
@@ -142,11 +161,13 @@ func TestThePolicyAndPreemptionAreReadAndShown(t *testing.T) {
 	assert.Contains(t, problems(RoleDev, "NIYANTA_SCHEDULER_POLICY=unfair"), "NIYANTA_SCHEDULER_POLICY:")
 	assert.Contains(t, problems(RoleDev, "NIYANTA_PREEMPTION=perhaps"), "NIYANTA_PREEMPTION:")
 	assert.Empty(t, byDefault["NIYANTA_ANTI_AFFINITY_ACROSS_TYPES"])
-	assert.Equal(t, "solver,crawler", shown("NIYANTA_ANTI_AFFINITY_ACROSS_TYPES=solver,crawler")["NIYANTA_ANTI_AFFINITY_ACROSS_TYPES"])
-	assert.Contains(t, problems(RoleDev, "NIYANTA_ANTI_AFFINITY_ACROSS_TYPES=no type"), "NIYANTA_ANTI_AFFINITY_ACROSS_TYPES:")
+	assert.Equal(t, "solver,crawler",
+		shown("NIYANTA_ANTI_AFFINITY_ACROSS_TYPES=solver,crawler")["NIYANTA_ANTI_AFFINITY_ACROSS_TYPES"])
+	assert.Contains(t, problems(RoleDev, "NIYANTA_ANTI_AFFINITY_ACROSS_TYPES=no type"),
+		"NIYANTA_ANTI_AFFINITY_ACROSS_TYPES:")
 }
 
-func TestTagsAreReadAsPairs(t *testing.T) {
+func TestConfig_Tags_AreReadAsPairs(t *testing.T) {
 	tags, err := ParseTags("gpu=a100, region=eu-1")
 	require.NoError(t, err)
 	assert.Equal(t, map[string]string{"gpu": "a100", "region": "eu-1"}, tags)

@@ -6,13 +6,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestConfigsAreDefaultsOfLaterSubmissions(t *testing.T) {
+func TestConfig_WhenCreated_IsTheDefaultOfLaterSubmissions(t *testing.T) {
 	a := newAPI(t, 1)
-	body := map[string]any{"workload_type": "exec", "max_retries": 0, "timeout_seconds": 5, "config_json": map[string]any{"a": 1}}
+	body := map[string]any{
+		"workload_type": "exec", "max_retries": 0, "timeout_seconds": 5, "config_json": map[string]any{"a": 1},
+	}
 	cfg := a.call("POST", "/v1/workload-configs", a.dev.CustomerKey, body)
 	require.Equal(t, 201, cfg.status, cfg.body)
 	a.refused(a.call("POST", "/v1/workload-configs", a.dev.CustomerKey, body), 409, "CONFLICT", "workload_type")
-	id := a.submit(map[string]any{"workload_type": "exec", "input_params": map[string]any{"command": []string{"sh", "-c", "echo no; exit 3"}}})
+	id := a.submit(map[string]any{
+		"workload_type": "exec", "input_params": map[string]any{"command": []string{"sh", "-c", "echo no; exit 3"}},
+	})
 	w := a.call("GET", "/v1/workloads/"+id+"?wait=10s", a.dev.CustomerKey, nil)
 	require.Equal(t, "FAILED", w.field("status"), w.body)
 	require.Equal(t, "exit_status", w.field("error_type"))

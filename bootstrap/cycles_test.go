@@ -41,11 +41,11 @@ func (r *recorder) Cycle(c ports.SchedulingCycle) {
 	}
 }
 
-// TestCyclesWhateverWaits measures single scheduling cycles on PostgreSQL with fsync on: 1,000
-// placements on 500 workers of 20 slots, 9,000 of which are taken, with 1,000 to 1,000,000 waiting
-// of 1,000 customers (F7, F8), and the scenario of what cannot be placed. It is run by `make
-// cycles`, takes minutes, and fails only if something was not placed.
-func TestCyclesWhateverWaits(t *testing.T) {
+// TestScheduler_CyclesWhateverWaits_AreShort measures single scheduling cycles on PostgreSQL with
+// fsync on: 1,000 placements on 500 workers of 20 slots, 9,000 of which are taken, with 1,000 to
+// 1,000,000 waiting of 1,000 customers (F7, F8), and the scenario of what cannot be placed. It is
+// run by `make cycles`, takes minutes, and fails only if something was not placed.
+func TestScheduler_CyclesWhateverWaits_AreShort(t *testing.T) {
 	fmt.Printf("%s, %d processors, PostgreSQL with fsync on; medians of %d cycles of 1,000 placements, then the slowest\n\n", runtime.Version(), runtime.NumCPU(), *rounds)
 	fmt.Println("| waiting | cycle | slowest | read | plan | apply |\n|---|---|---|---|---|---|")
 	points := &strings.Builder{}
@@ -79,7 +79,8 @@ func TestCyclesWhateverWaits(t *testing.T) {
 		took := blockedQueues(t, d, c, 40)
 		slices.Sort(took)
 		fmt.Printf("\nBehind 100,000 that wait for a GPU that nobody has and 10,000 of a customer at its limit, submitted to RUNNING, 40 times: p50 %s, p95 %s, max %s\n",
-			took[20].Round(100*time.Microsecond), took[38].Round(100*time.Microsecond), took[39].Round(100*time.Microsecond))
+			took[20].Round(100*time.Microsecond), took[38].Round(100*time.Microsecond),
+			took[39].Round(100*time.Microsecond))
 	})
 }
 
@@ -96,7 +97,8 @@ func measureCycles(t *testing.T, waiting int) []ports.SchedulingCycle {
 	defer app.release()
 	for n := range 500 {
 		_, err := app.backends.Workers.Register(ctx, domain.Registration{
-			WorkerID: domain.WorkerID(fmt.Sprint("w", n)), SessionID: domain.SessionID(fmt.Sprint("s", n)), Capabilities: []string{"sleep"}, Slots: 20,
+			WorkerID: domain.WorkerID(fmt.Sprint("w", n)), SessionID: domain.SessionID(fmt.Sprint("s", n)),
+			Capabilities: []string{"sleep"}, Slots: 20,
 		}, time.Hour)
 		require.NoError(t, err)
 	}

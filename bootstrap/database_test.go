@@ -21,7 +21,9 @@ func TestCoordinator_WhenTheDatabaseCannotHeal_FailsAtOnceAndNamesTheVariable(t 
 		"no such database": {c.URL("nosuch"), `"nosuch" does not exist`, nil},
 		"no such user":     {strings.Replace(c.URL("postgres"), "niyanta@", "stranger@", 1), "stranger", nil},
 		"no URL":           {"localhost:5432", "it looks like postgres://", nil},
-		"no schema":        {c.URL(c.EmptyDatabase(t)), "run niyanta migrate up", []string{"NIYANTA_MIGRATE_ON_START=false"}},
+		"no schema": {
+			c.URL(c.EmptyDatabase(t)), "run niyanta migrate up", []string{"NIYANTA_MIGRATE_ON_START=false"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg, err := Load(append([]string{"NIYANTA_STORE=postgres", "NIYANTA_POSTGRES_URL=" + tc.url}, tc.env...))
@@ -38,13 +40,17 @@ func TestCoordinator_WhenTheDatabaseCannotHeal_FailsAtOnceAndNamesTheVariable(t 
 
 func TestCoordinator_WhenTheSchemaIsThere_NeedsNoMigration(t *testing.T) {
 	c := servers.SharedPostgres(t, preparePostgres)
-	cfg, err := Load([]string{"NIYANTA_STORE=postgres", "NIYANTA_POSTGRES_URL=" + c.URL(c.Database(t)), "NIYANTA_MIGRATE_ON_START=false"})
+	cfg, err := Load([]string{
+		"NIYANTA_STORE=postgres", "NIYANTA_POSTGRES_URL=" + c.URL(c.Database(t)), "NIYANTA_MIGRATE_ON_START=false",
+	})
 	require.NoError(t, err)
 	require.NoError(t, prepareDatabase(t.Context(), cfg, silent))
 }
 
 func TestPrepareDatabase_WhenStoppedWhileItWaits_SaysForWhat(t *testing.T) {
-	cfg, err := Load([]string{"NIYANTA_STORE=postgres", "NIYANTA_POSTGRES_URL=postgres://u:p@127.0.0.1:1/d?sslmode=disable"})
+	cfg, err := Load([]string{
+		"NIYANTA_STORE=postgres", "NIYANTA_POSTGRES_URL=postgres://u:p@127.0.0.1:1/d?sslmode=disable",
+	})
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()

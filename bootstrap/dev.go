@@ -37,7 +37,10 @@ func NewDev(ctx context.Context, cfg Config, workers int, version string, log *s
 }
 
 // newDevOn starts a development server on an App that makeApp puts together.
-func newDevOn(ctx context.Context, cfg Config, workers int, version string, log *slog.Logger, makeApp func(Config, *slog.Logger) (*App, error)) (*Dev, error) {
+func newDevOn(
+	ctx context.Context, cfg Config, workers int, version string, log *slog.Logger,
+	makeApp func(Config, *slog.Logger) (*App, error),
+) (*Dev, error) {
 	d := &Dev{ended: make(chan error, workers+1)}
 	ids := system.IDs{}
 	if cfg.AdminKey == "" {
@@ -98,15 +101,19 @@ func (d *Dev) awaitReady(ctx context.Context, workers int) error {
 
 // onboardDev creates the development customer and its key.
 func (a *App) onboardDev(ctx context.Context, key string) (string, error) {
-	_, err := a.coordinator.Tenancy.CreateCustomer(ctx, domain.Customer{ID: DevCustomer, Name: "Development", Tier: domain.TierPremium})
+	_, err := a.coordinator.Tenancy.CreateCustomer(ctx, domain.Customer{
+		ID: DevCustomer, Name: "Development", Tier: domain.TierPremium,
+	})
 	if err != nil {
 		return "", err
 	}
 	if key == "" {
-		_, key, err = a.coordinator.Tenancy.CreateKey(ctx, domain.APIKey{CustomerID: DevCustomer, Role: domain.RoleCustomer})
+		_, key, err = a.coordinator.Tenancy.CreateKey(ctx, domain.APIKey{CustomerID: DevCustomer,
+			Role: domain.RoleCustomer})
 		return key, err
 	}
-	_, err = a.coordinator.Tenancy.ImportKey(ctx, domain.APIKey{CustomerID: DevCustomer, Role: domain.RoleCustomer}, key)
+	_, err = a.coordinator.Tenancy.ImportKey(ctx, domain.APIKey{CustomerID: DevCustomer, Role: domain.RoleCustomer},
+		key)
 	return key, err
 }
 

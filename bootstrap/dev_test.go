@@ -38,7 +38,8 @@ func startDev(t *testing.T, workers int, change ...func(*Config)) (*Dev, *niyant
 	require.NoError(t, err)
 	const many = 100_000
 	_, err = admin.UpdateCustomer(t.Context(), string(DevCustomer), niyanta.CustomerPatch{Limits: &niyanta.LimitsPatch{
-		RateLimitPerSec: niyanta.To(float64(many)), Burst: niyanta.To(many), MaxQueueDepth: niyanta.To(many), MaxConcurrentWorkloads: niyanta.To(many),
+		RateLimitPerSec: niyanta.To(float64(many)), Burst: niyanta.To(many), MaxQueueDepth: niyanta.To(many),
+		MaxConcurrentWorkloads: niyanta.To(many),
 	}})
 	require.NoError(t, err)
 	c, err := niyanta.NewClient(d.App.URL(), d.CustomerKey)
@@ -93,7 +94,8 @@ func sleepers(n, ms, steps int) []niyanta.Submission {
 	subs := make([]niyanta.Submission, n)
 	for i := range subs {
 		subs[i] = niyanta.Submission{
-			WorkloadType: "sleep", InputParams: json.RawMessage(fmt.Sprintf(`{"duration_ms":%d,"steps":%d}`, ms, steps)),
+			WorkloadType: "sleep", InputParams: json.RawMessage(fmt.Sprintf(`{"duration_ms":%d,"steps":%d}`, ms,
+				steps)),
 		}
 	}
 	return subs
@@ -127,7 +129,7 @@ func final(t *testing.T, c *niyanta.Client, id string) niyanta.Workload {
 	return niyanta.Workload{}
 }
 
-func TestFiveHundredWorkloadsWithRandomCancelsPausesAndResumesEndRight(t *testing.T) {
+func TestDev_FiveHundredWorkloadsWithRandomActions_EndAsTheyShould(t *testing.T) {
 	_, c := startDev(t, 2)
 	ids := submitAll(t, c, append(sleepers(60, 600, 20), sleepers(440, 10, 1)...))
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -170,7 +172,7 @@ func TestFiveHundredWorkloadsWithRandomCancelsPausesAndResumesEndRight(t *testin
 	}
 }
 
-func TestAPausedWorkloadContinuesFromItsCheckpoint(t *testing.T) {
+func TestPause_WhenResumed_ContinuesFromTheCheckpoint(t *testing.T) {
 	_, c := startDev(t, 1)
 	id := submitAll(t, c, sleepers(1, 2000, 20))[0]
 	require.Eventually(t, func() bool {
@@ -217,7 +219,7 @@ func TestCheckpoint_RunningWorkload_IsDurableSoonAfterItIsAskedFor(t *testing.T)
 	require.Equal(t, "CANCELLED", e.Details["status"])
 }
 
-func TestADrainedWorkerGivesItsWorkToAnother(t *testing.T) {
+func TestDrain_RunningWork_ContinuesOnAnotherWorker(t *testing.T) {
 	d, c := startDev(t, 2)
 	ids := submitAll(t, c, sleepers(10, 1500, 15))
 	admin, err := niyanta.NewClient(d.App.URL(), d.AdminKey)
@@ -246,8 +248,10 @@ func TestADrainedWorkerGivesItsWorkToAnother(t *testing.T) {
 	require.Zero(t, ws[0].CapacityUsed)
 }
 
-func TestARemovedWorkersWorkContinuesElsewhere(t *testing.T) {
-	d, c := startDev(t, 2, func(cfg *Config) { cfg.HeartbeatInterval, cfg.WorkerLease = 200*time.Millisecond, time.Second })
+func TestRemove_RunningWork_ContinuesOnAnotherWorker(t *testing.T) {
+	d, c := startDev(t, 2, func(cfg *Config) {
+		cfg.HeartbeatInterval, cfg.WorkerLease = 200*time.Millisecond, time.Second
+	})
 	ids := submitAll(t, c, sleepers(10, 3000, 30))
 	admin, err := niyanta.NewClient(d.App.URL(), d.AdminKey)
 	require.NoError(t, err)
@@ -274,7 +278,7 @@ func TestARemovedWorkersWorkContinuesElsewhere(t *testing.T) {
 	require.Positive(t, moved)
 }
 
-func TestADelayedWorkloadStartsWhenItIsDue(t *testing.T) {
+func TestSubmit_WithRunAt_StartsWhenDue(t *testing.T) {
 	_, c := startDev(t, 1)
 	sub := sleepers(1, 0, 1)[0]
 	at := time.Now().Add(700 * time.Millisecond)
@@ -287,7 +291,7 @@ func TestADelayedWorkloadStartsWhenItIsDue(t *testing.T) {
 	require.Less(t, w.StartedAt.Sub(at), 500*time.Millisecond)
 }
 
-func TestTheServerStopsWhileWorkRunsAndPollsWait(t *testing.T) {
+func TestApp_WhileWorkRunsAndPollsWait_Stops(t *testing.T) {
 	d, c := startDev(t, 1)
 	id := submitAll(t, c, sleepers(1, 60_000, 600))[0]
 	waited := make(chan niyanta.Workload, 1)
@@ -308,7 +312,7 @@ func TestTheServerStopsWhileWorkRunsAndPollsWait(t *testing.T) {
 	require.Equal(t, niyanta.Status("REDISTRIBUTING"), (<-waited).Status)
 }
 
-func TestAStartOnATakenPortFailsAndLeavesNothingBehind(t *testing.T) {
+func TestApp_WhenItsPortIsTaken_FailsAndLeavesNothingBehind(t *testing.T) {
 	d, _ := startDev(t, 0)
 	cfg, err := Load([]string{"NIYANTA_HTTP_ADDR=" + strings.TrimPrefix(d.App.URL(), "http://")})
 	require.NoError(t, err)

@@ -100,10 +100,17 @@ func TestRateLimitHeaders_OnEveryAuthenticatedAnswer_WhateverTheRole(t *testing.
 func TestViewer_WhateverItReads_SeesNoPayload(t *testing.T) {
 	a := newAPI(t, 1)
 	const secret = "canary-of-the-payload"
-	script := `echo ` + secret + `; echo ` + secret + ` >&2; printf '{"type":"progress","percent":50,"message":"` + secret + `"}\n' >&3; sleep 0.3; exit 65`
-	failed := a.submit(map[string]any{"workload_type": "exec", "input_params": map[string]any{"command": []string{"sh", "-c", script}}})
-	done := a.submit(map[string]any{"workload_type": "exec", "input_params": map[string]any{"command": []string{"echo", secret}}})
-	cfg := a.call("POST", "/v1/workload-configs", a.dev.CustomerKey, map[string]any{"workload_type": "sleep", "config_json": map[string]any{"x": secret}})
+	script := `echo ` + secret + `; echo ` + secret + ` >&2; printf '{"type":"progress","percent":50,"message":"` +
+		secret + `"}\n' >&3; sleep 0.3; exit 65`
+	failed := a.submit(map[string]any{
+		"workload_type": "exec", "input_params": map[string]any{"command": []string{"sh", "-c", script}},
+	})
+	done := a.submit(map[string]any{
+		"workload_type": "exec", "input_params": map[string]any{"command": []string{"echo", secret}},
+	})
+	cfg := a.call("POST", "/v1/workload-configs", a.dev.CustomerKey, map[string]any{
+		"workload_type": "sleep", "config_json": map[string]any{"x": secret},
+	})
 	require.Equal(t, 201, cfg.status, cfg.body)
 	for id, status := range map[string]string{failed: "FAILED", done: "COMPLETED"} {
 		require.Equal(t, status, a.call("GET", "/v1/workloads/"+id+"?wait=20s", a.dev.CustomerKey, nil).field("status"))
@@ -127,7 +134,8 @@ func TestViewer_WhateverItReads_SeesNoPayload(t *testing.T) {
 			}
 		}
 	}
-	assert.GreaterOrEqual(t, owned, 6, "its owner sees it in workload, list, logs, audit and config, or the test proves nothing")
+	assert.GreaterOrEqual(t, owned, 6,
+		"its owner sees it in workload, list, logs, audit and config, or the test proves nothing")
 	seen := a.call("GET", "/v1/workloads/"+failed, viewer, nil)
 	assert.Equal(t, "exit_status", seen.field("error_type"), "what became of it is seen")
 	assert.Equal(t, "[masked]", seen.field("error_message"))
@@ -144,11 +152,15 @@ func must[T any](v T, err error) T {
 func TestSecurityHeaders_OnEveryAnswer(t *testing.T) {
 	a := newAPI(t, 0)
 	for _, c := range []struct{ method, path, key, policy, cache string }{
-		{"GET", "/v1/customer", a.dev.CustomerKey, "default-src 'none'", "no-store"}, {"GET", "/v1/customer", "", "default-src 'none'", "no-store"},
-		{"GET", "/nowhere", "", "default-src 'none'", "no-store"}, {"FOO", "/v1/customer", "", "default-src 'none'", "no-store"},
-		{"GET", "/health", "", "default-src 'none'", "no-store"}, {"GET", "/metrics", "", "default-src 'none'", "no-store"},
+		{"GET", "/v1/customer", a.dev.CustomerKey, "default-src 'none'", "no-store"},
+		{"GET", "/v1/customer", "", "default-src 'none'", "no-store"},
+		{"GET", "/nowhere", "", "default-src 'none'", "no-store"},
+		{"FOO", "/v1/customer", "", "default-src 'none'", "no-store"},
+		{"GET", "/health", "", "default-src 'none'", "no-store"},
+		{"GET", "/metrics", "", "default-src 'none'", "no-store"},
 		{"GET", "/openapi.yaml", "", "default-src 'none'", "no-store"},
-		{"GET", "/docs", "", "default-src 'self'", "no-cache"}, {"GET", "/docs/start.js", "", "default-src 'self'", "no-cache"},
+		{"GET", "/docs", "", "default-src 'self'", "no-cache"},
+		{"GET", "/docs/start.js", "", "default-src 'self'", "no-cache"},
 	} {
 		h := a.call(c.method, c.path, c.key, nil).header
 		what := c.method + " " + c.path

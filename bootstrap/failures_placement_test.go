@@ -42,7 +42,8 @@ func placementFailures() []failureKind {
 			}
 			cfg := a.cfg
 			cfg.WorkerSlots = 1
-			a.joinAs(t, cfg, a.transport, "hears-nothing", map[string]ports.WorkloadFactory{"deaf": func() ports.Workload { return &deaf{returns} }})
+			a.joinAs(t, cfg, a.transport, "hears-nothing",
+				map[string]ports.WorkloadFactory{"deaf": func() ports.Workload { return &deaf{returns} }})
 			t.Cleanup(release) // before the worker is told to end
 			submit := func() domain.WorkloadID {
 				s, err := a.Submit(t.Context(), niyanta.Submission{WorkloadType: "deaf", InputParams: []byte("{}")}, "")
@@ -65,7 +66,8 @@ func placementFailures() []failureKind {
 				require.NoError(t, err)
 				for _, w := range workers {
 					if w.WorkerID == "hears-nothing" {
-						return len(w.EndingRuns) == 1 && w.EndingRuns[0].WorkloadID == string(stuck) && w.CapacityUsed == 1 && len(w.RunningWorkloads) == 0
+						return len(w.EndingRuns) == 1 && w.EndingRuns[0].WorkloadID == string(stuck) &&
+							w.CapacityUsed == 1 && len(w.RunningWorkloads) == 0
 					}
 				}
 				return false
@@ -89,7 +91,9 @@ func placementFailures() []failureKind {
 			require.True(t, told, "%+v", p.Reasons)
 			require.Zero(t, a.stored(t, string(next)).Generation, "it was neither assigned nor declined")
 			release()
-			until("the slot is free, and the next one runs", func() bool { return a.stored(t, string(next)).Status == domain.StatusCompleted })
+			until("the slot is free, and the next one runs", func() bool {
+				return a.stored(t, string(next)).Status == domain.StatusCompleted
+			})
 		}},
 	}
 }

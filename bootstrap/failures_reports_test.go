@@ -45,12 +45,17 @@ func reportActs() map[string]act {
 				}
 			}
 			p.Log(ports.LogEntry{Level: "FATAL", Message: "known"})
-			p.Log(ports.LogEntry{Level: "banana\x00", Stream: "\xff", Message: "unknown", At: time.Date(20_000, 1, 1, 0, 0, 0, 0, time.UTC)})
+			p.Log(ports.LogEntry{
+				Level: "banana\x00", Stream: "\xff", Message: "unknown",
+				At: time.Date(20_000, 1, 1, 0, 0, 0, 0, time.UTC),
+			})
 			return "", nil
 		},
 	}
 	for name, result := range contracttests.OddResults() {
-		all["result: "+name] = func(context.Context, ports.Task, ports.Progress) (domain.JSON, error) { return result, nil }
+		all["result: "+name] = func(context.Context, ports.Task, ports.Progress) (domain.JSON, error) {
+			return result, nil
+		}
 	}
 	for name, message := range contracttests.OddMessages() {
 		all["failure: "+name] = func(context.Context, ports.Task, ports.Progress) (domain.JSON, error) {
@@ -78,7 +83,8 @@ func reportFailures() []failureKind {
 				require.Zero(t, w.RetryCount, name)
 				kept := a.stored(t, ids[name]).Result
 				if name == "2 MiB" || name == "exactly 1 MiB" { // a carrier may take less
-					require.Contains(t, []bool{kept == domain.CleanResult(result), strings.Contains(string(kept), string(domain.FlawTooLarge))}, true, name)
+					require.Contains(t, []bool{kept == domain.CleanResult(result),
+						strings.Contains(string(kept), string(domain.FlawTooLarge))}, true, name)
 				} else {
 					require.Equal(t, domain.CleanResult(result), kept, name)
 				}
@@ -90,15 +96,18 @@ func reportFailures() []failureKind {
 		{"a failure keeps its message", func(t *testing.T, a *arena) {
 			ids := map[string]string{}
 			for name := range contracttests.OddMessages() {
-				ids[name], ids["transient "+name] = a.submit(t, "failure: "+name), a.submit(t, "transient failure: "+name)
+				ids[name], ids["transient "+name] = a.submit(t, "failure: "+name),
+					a.submit(t, "transient failure: "+name)
 			}
 			for name, message := range contracttests.OddMessages() {
 				w := final(t, a.Client, ids[name])
 				require.Equal(t, niyanta.Status("FAILED"), w.Status, name)
 				require.Zero(t, w.RetryCount, name)
-				require.Equal(t, domain.Failure{Type: "odd", Message: message, Permanent: true}.Clean(), *a.stored(t, ids[name]).Failure, name)
+				require.Equal(t, domain.Failure{Type: "odd", Message: message, Permanent: true}.Clean(),
+					*a.stored(t, ids[name]).Failure, name)
 				require.Equal(t, domain.CleanAndCut(message, domain.MaxFailureMessage), *w.ErrorMessage, name)
-				require.Eventually(t, func() bool { return a.stored(t, ids["transient "+name]).RetryCount == 1 }, 20*time.Second, 5*time.Millisecond, name)
+				require.Eventually(t, func() bool { return a.stored(t, ids["transient "+name]).RetryCount == 1 },
+					20*time.Second, 5*time.Millisecond, name)
 				again := a.stored(t, ids["transient "+name])
 				require.Equal(t, domain.StatusPending, again.Status, name)
 				require.Equal(t, domain.Failure{Type: "error", Message: message}.Clean(), *again.Failure, name)
@@ -123,7 +132,8 @@ func reportFailures() []failureKind {
 				runs = 1000
 			}
 			input := json.RawMessage(`{"act":"talk"}`)
-			ids := submitAll(t, a.Client, slices.Repeat([]niyanta.Submission{{WorkloadType: "act", InputParams: input}}, runs))
+			ids := submitAll(t, a.Client, slices.Repeat([]niyanta.Submission{{WorkloadType: "act", InputParams: input}},
+				runs))
 			work := make(chan string)
 			var wg sync.WaitGroup
 			for range readers {
@@ -191,7 +201,8 @@ func joinForeign(t *testing.T, a *arena, kind string) *foreign {
 	f := &foreign{t: t, a: a, kind: kind, id: "foreign-" + kind}
 	f.ok("/v1/worker/register", `{`+f.session()+`,"capabilities":["`+kind+`"],"slots":500,"shoe_size":44}`)
 	t.Cleanup(func() {
-		require.NoError(t, a.App.coordinator.Plane.RemoveWorker(context.WithoutCancel(t.Context()), domain.WorkerID(f.id), domain.Actor{Kind: domain.ActorSystem}))
+		require.NoError(t, a.App.coordinator.Plane.RemoveWorker(context.WithoutCancel(t.Context()),
+			domain.WorkerID(f.id), domain.Actor{Kind: domain.ActorSystem}))
 	})
 	return f
 }
@@ -200,7 +211,8 @@ func joinForeign(t *testing.T, a *arena, kind string) *foreign {
 // generation of each.
 func (f *foreign) take(n int) (ids []string, generation map[string]int64) {
 	f.t.Helper()
-	submitAll(f.t, f.a.Client, slices.Repeat([]niyanta.Submission{{WorkloadType: f.kind, InputParams: json.RawMessage(`{}`)}}, n))
+	submitAll(f.t, f.a.Client, slices.Repeat([]niyanta.Submission{{WorkloadType: f.kind,
+		InputParams: json.RawMessage(`{}`)}}, n))
 	generation = map[string]int64{}
 	for begin := time.Now(); len(generation) < n; {
 		require.Less(f.t, time.Since(begin), time.Minute)
@@ -217,7 +229,8 @@ func (f *foreign) take(n int) (ids []string, generation map[string]int64) {
 // report posts reports as they stand and returns the outcomes.
 func (f *foreign) report(reports ...string) []string {
 	f.t.Helper()
-	out := f.ok("/v1/worker/report", `{`+f.session()+`,"reports":[`+strings.Join(reports, ",")+`],"weather":{"fine":true}}`)
+	out := f.ok("/v1/worker/report", `{`+f.session()+`,"reports":[`+strings.Join(reports,
+		",")+`],"weather":{"fine":true}}`)
 	answers, ok := out["answers"].([]any)
 	require.True(f.t, ok)
 	require.Len(f.t, answers, len(reports))
@@ -261,13 +274,18 @@ func foreignWorkerFailures() []failureKind {
 		{"one bad report costs its 99 neighbours nothing", func(t *testing.T, a *arena) {
 			f := joinForeign(t, a, "batch")
 			bad := []string{
-				`"event":"progress","progress_percent":150`, `"event":"dance"`, `"event":"progress","progress_percent":"half"`, `"event":7`, `"event":"log","lines":[{"level":"banana","message":"x"}]`,
-				`"event":"log","lines":"x"`, `"event":"fail","failure":"boom"`, `"event":tru`, `"x":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000),
+				`"event":"progress","progress_percent":150`, `"event":"dance"`,
+				`"event":"progress","progress_percent":"half"`, `"event":7`,
+				`"event":"log","lines":[{"level":"banana","message":"x"}]`, `"event":"log","lines":"x"`,
+				`"event":"fail","failure":"boom"`, `"event":tru`,
+				`"x":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000),
 			}
 			ids, generation := f.take(100)
-			require.Equal(t, slices.Repeat([]string{"applied"}, 100), f.report(mapped(ids, func(id string) string { return says(id, generation[id], `"event":"start"`) })...))
+			require.Equal(t, slices.Repeat([]string{"applied"}, 100),
+				f.report(mapped(ids, func(id string) string { return says(id, generation[id], `"event":"start"`) })...))
 			reports := mapped(ids, func(id string) string {
-				return says(id, generation[id], `"event":"fail","failure":{"type":"t\u0000","message":"no\u0000 space","permanent":true}`)
+				return says(id, generation[id],
+					`"event":"fail","failure":{"type":"t\u0000","message":"no\u0000 space","permanent":true}`)
 			})
 			for i, b := range bad {
 				reports[i*7] = says(ids[i*7], generation[ids[i*7]], b)
@@ -292,8 +310,10 @@ func foreignWorkerFailures() []failureKind {
 			require.Equal(t, []string{"applied"}, f.report(says(id, generation[id], `"event":"start"`)))
 			checkpoint := func(method, query, contentType string) (int, string) {
 				t.Helper()
-				url := fmt.Sprintf("%s/v1/worker/workloads/%s/checkpoints/1?generation=%d&%s", a.App.URL(), id, generation[id], query)
-				req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(map[string]string{http.MethodPut: "secret"}[method]))
+				url := fmt.Sprintf("%s/v1/worker/workloads/%s/checkpoints/1?generation=%d&%s", a.App.URL(), id,
+					generation[id], query)
+				req, err := http.NewRequestWithContext(t.Context(), method, url,
+					strings.NewReader(map[string]string{http.MethodPut: "secret"}[method]))
 				require.NoError(t, err)
 				req.Header.Set("Authorization", "Bearer "+a.WorkerKey)
 				req.Header.Set("Content-Type", contentType)
@@ -305,7 +325,10 @@ func foreignWorkerFailures() []failureKind {
 			}
 			const octets = "application/octet-stream"
 			mine := "worker_id=" + f.id + "&session_id=" + f.id
-			for query, want := range map[string]int{mine + "&progress_percent=150": 400, mine + "&progress_percent=NaN": 400, mine + "&progress_percent=50": 200} {
+			for query, want := range map[string]int{
+				mine + "&progress_percent=150": 400, mine + "&progress_percent=NaN": 400,
+				mine + "&progress_percent=50": 200,
+			} {
 				status, body := checkpoint(http.MethodPut, query, octets)
 				require.Equal(t, want, status, "%s: %s", query, body)
 			}
@@ -314,7 +337,8 @@ func foreignWorkerFailures() []failureKind {
 				require.Equal(t, http.StatusBadRequest, status, contentType)
 			}
 			others := map[string]int{
-				"worker_id=" + f.id + "&session_id=": 400, "worker_id=" + f.id: 400, "worker_id=&session_id=" + f.id: 400, "worker_id=" + f.id + "&session_id=%00": 400,
+				"worker_id=" + f.id + "&session_id=": 400, "worker_id=" + f.id: 400,
+				"worker_id=&session_id=" + f.id: 400, "worker_id=" + f.id + "&session_id=%00": 400,
 				"worker_id=" + f.id + "&session_id=another": 409, "worker_id=another&session_id=" + f.id: 409,
 			}
 			status, body := checkpoint(http.MethodGet, mine, "")
@@ -326,7 +350,8 @@ func foreignWorkerFailures() []failureKind {
 					require.Equal(t, want, status, "%s: %s", query, body)
 					require.NotContains(t, body, "secret")
 				}
-				require.Contains(t, []string{"applied", "already"}, f.report(says(id, generation[id], `"event":"complete"`))[0])
+				require.Contains(t, []string{"applied", "already"},
+					f.report(says(id, generation[id], `"event":"complete"`))[0])
 			}
 			status, body = checkpoint(http.MethodGet, mine, "")
 			require.Equal(t, http.StatusConflict, status, body)
@@ -337,20 +362,38 @@ func foreignWorkerFailures() []failureKind {
 				"/v1/worker/register":  `{` + f.session() + `,"capabilities":["routes"],"slots":1}`,
 				"/v1/worker/heartbeat": `{` + f.session() + `,"free_slots":1,"inventory":[]}`,
 				"/v1/worker/poll":      `{` + f.session() + `,"wait_ms":1}`,
-				"/v1/worker/report":    `{` + f.session() + `,"reports":[{"workload_id":"wl_x","generation":1,"event":"start"}]}`,
+				"/v1/worker/report": `{` + f.session() +
+					`,"reports":[{"workload_id":"wl_x","generation":1,"event":"start"}]}`,
 			}
 			for path, body := range good {
 				f.ok(path, body)
-				for _, contentType := range []string{"application/octet-stream", "text/plain", "application/x-www-form-urlencoded", "application/json, text/plain", ""} {
+				for _, contentType := range []string{
+					"application/octet-stream", "text/plain", "application/x-www-form-urlencoded",
+					"application/json, text/plain", "",
+				} {
 					status, out := f.post(path, contentType, body)
 					require.Equal(t, http.StatusBadRequest, status, "%s as %q: %v", path, contentType, out)
 				}
 			}
 			for path, bodies := range map[string][]string{
-				"/v1/worker/register":  {`{` + f.session() + `,"capabilities":"x","slots":1}`, `{` + f.session() + `,"capabilities":["x"],"slots":0}`, `{"worker_id":"","session_id":"","capabilities":["x"],"slots":1}`, `{}`, `[]`},
-				"/v1/worker/heartbeat": {`{` + f.session() + `,"free_slots":1}`, `{` + f.session() + `,"free_slots":1,"inventory":[{"workload_id":"wl_1","generation":1,"state":"dancing"}]}`, `{"worker_id":"","session_id":"","free_slots":1,"inventory":[]}`, `{` + f.session() + `,"free_slots":"many","inventory":[]}`},
-				"/v1/worker/poll":      {`{"worker_id":"` + f.id + `","session_id":""}`, `{` + f.session() + `,"wait_ms":"long"}`, `{}`},
-				"/v1/worker/report":    {`{"worker_id":"` + f.id + `","session_id":"","reports":[]}`, `{` + f.session() + `,"reports":{}}`, `{` + f.session() + `,"reports":7}`, `{"reports":[{]}`, `{} {}`},
+				"/v1/worker/register": {
+					`{` + f.session() + `,"capabilities":"x","slots":1}`,
+					`{` + f.session() + `,"capabilities":["x"],"slots":0}`,
+					`{"worker_id":"","session_id":"","capabilities":["x"],"slots":1}`, `{}`, `[]`,
+				},
+				"/v1/worker/heartbeat": {
+					`{` + f.session() + `,"free_slots":1}`, `{` + f.session() +
+						`,"free_slots":1,"inventory":[{"workload_id":"wl_1","generation":1,"state":"dancing"}]}`,
+					`{"worker_id":"","session_id":"","free_slots":1,"inventory":[]}`,
+					`{` + f.session() + `,"free_slots":"many","inventory":[]}`,
+				},
+				"/v1/worker/poll": {
+					`{"worker_id":"` + f.id + `","session_id":""}`, `{` + f.session() + `,"wait_ms":"long"}`, `{}`,
+				},
+				"/v1/worker/report": {
+					`{"worker_id":"` + f.id + `","session_id":"","reports":[]}`, `{` + f.session() + `,"reports":{}}`,
+					`{` + f.session() + `,"reports":7}`, `{"reports":[{]}`, `{} {}`,
+				},
 			} {
 				for _, body := range bodies {
 					status, out := f.post(path, "application/json", body)

@@ -57,7 +57,7 @@ var arenas = []struct {
 	{"PostgreSQL, Redis", StorePostgres, BusRedis},
 }
 
-func TestPublicFailureKinds(t *testing.T) {
+func TestFailures_PublicKinds_KeepTheInvariants(t *testing.T) {
 	for _, where := range arenas {
 		t.Run(where.name, func(t *testing.T) {
 			a := openArena(t, where.store, where.transport)
@@ -118,7 +118,8 @@ func (d *Dev) joinAs(t *testing.T, cfg Config, transport, id string, types map[s
 	var w *Worker
 	var err error
 	if transport == "direct" {
-		w, err = newWorker(context.Background(), cfg, domain.WorkerID(id), "test", d.App.coordinator.Plane, func() {}, silent, types)
+		w, err = newWorker(context.Background(), cfg, domain.WorkerID(id), "test", d.App.coordinator.Plane,
+			func() {}, silent, types)
 	} else {
 		w, err = NewWorker(context.Background(), cfg, "test", silent, types)
 	}

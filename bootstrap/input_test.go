@@ -35,15 +35,17 @@ func onEachStore(t *testing.T, test func(a *api), env ...string) {
 		db := c.Database(t)
 		t.Cleanup(func() { c.Drop(t, db) })
 		cfg.PostgresURL = c.SocketURL(db)
-		d, err := newDevOn(context.Background(), cfg, 0, "test", silent, func(cfg Config, log *slog.Logger) (*App, error) {
-			return NewCoordinator(context.Background(), cfg, log)
-		})
+		d, err := newDevOn(context.Background(), cfg, 0, "test", silent,
+			func(cfg Config, log *slog.Logger) (*App, error) {
+				return NewCoordinator(context.Background(), cfg, log)
+			})
 		require.NoError(t, err)
 		t.Cleanup(func() { assert.NoError(t, d.Close(context.Background())) })
 		many := domain.To(1_000_000)
-		_, err = d.App.coordinator.Tenancy.UpdateCustomer(t.Context(), DevCustomer, domain.CustomerPatch{Limits: domain.LimitsPatch{
-			Burst: many, RatePerSec: domain.To(1e6), MaxQueueDepth: many, MaxConcurrent: many,
-		}})
+		_, err = d.App.coordinator.Tenancy.UpdateCustomer(t.Context(), DevCustomer,
+			domain.CustomerPatch{Limits: domain.LimitsPatch{
+				Burst: many, RatePerSec: domain.To(1e6), MaxQueueDepth: many, MaxConcurrent: many,
+			}})
 		require.NoError(t, err)
 		test(newAPIOf(t, d))
 	})
@@ -72,10 +74,12 @@ func TestText_ThatNoStoreKeeps_IsRefusedByNameOnEachStore(t *testing.T) {
 	onEachStore(t, func(a *api) {
 		for _, bad := range []string{"%00", "%ff", "a%00b", "%ed%a0%80", "%2500", "%25ff"} {
 			for _, c := range []struct{ method, path, field string }{
-				{"GET", "/v1/workloads/%s", "id"}, {"POST", "/v1/workloads/%s/cancel", "id"}, {"POST", "/v1/workloads/%s/pause", "id"},
-				{"POST", "/v1/workloads/%s/resume", "id"}, {"POST", "/v1/workloads/%s/checkpoint", "id"}, {"GET", "/v1/workloads/%s/logs", "id"}, {"GET", "/v1/workloads/%s/audit", "id"},
-				{"GET", "/v1/workloads/%s/placement", "id"}, {"GET", "/v1/workloads/%s/checkpoints", "id"},
-				{"GET", "/v1/workload-configs/%s", "id"}, {"DELETE", "/v1/workload-configs/%s", "id"},
+				{"GET", "/v1/workloads/%s", "id"}, {"POST", "/v1/workloads/%s/cancel", "id"},
+				{"POST", "/v1/workloads/%s/pause", "id"}, {"POST", "/v1/workloads/%s/resume", "id"},
+				{"POST", "/v1/workloads/%s/checkpoint", "id"}, {"GET", "/v1/workloads/%s/logs", "id"},
+				{"GET", "/v1/workloads/%s/audit", "id"}, {"GET", "/v1/workloads/%s/placement", "id"},
+				{"GET", "/v1/workloads/%s/checkpoints", "id"}, {"GET", "/v1/workload-configs/%s", "id"},
+				{"DELETE", "/v1/workload-configs/%s", "id"},
 			} {
 				ans := a.send(c.method, fmt.Sprintf(c.path, bad), "", nil)
 				if strings.HasPrefix(bad, "%25") && ans.status == 404 {
@@ -84,10 +88,12 @@ func TestText_ThatNoStoreKeeps_IsRefusedByNameOnEachStore(t *testing.T) {
 				a.refused(ans, 400, "INVALID_INPUT", c.field)
 			}
 			for _, c := range []struct{ method, path, field string }{
-				{"GET", "/v1/admin/customers/%s", "id"}, {"GET", "/v1/admin/customers/%s/keys", "id"}, {"DELETE", "/v1/admin/customers/x/keys/%s", "key_id"},
-				{"POST", "/v1/admin/workers/%s/drain", "id"}, {"DELETE", "/v1/admin/workers/%s", "id"},
+				{"GET", "/v1/admin/customers/%s", "id"}, {"GET", "/v1/admin/customers/%s/keys", "id"},
+				{"DELETE", "/v1/admin/customers/x/keys/%s", "key_id"}, {"POST", "/v1/admin/workers/%s/drain", "id"},
+				{"DELETE", "/v1/admin/workers/%s", "id"},
 			} {
-				ans := a.send(c.method, fmt.Sprintf(c.path, bad), "", map[string]string{"Authorization": "Bearer " + a.dev.AdminKey})
+				ans := a.send(c.method, fmt.Sprintf(c.path, bad), "",
+					map[string]string{"Authorization": "Bearer " + a.dev.AdminKey})
 				if strings.HasPrefix(bad, "%25") && ans.status == 404 {
 					continue
 				}
@@ -97,9 +103,11 @@ func TestText_ThatNoStoreKeeps_IsRefusedByNameOnEachStore(t *testing.T) {
 				continue
 			}
 			for query, field := range map[string]string{
-				"workload_type=": "workload_type", "label=a%%3D": "label", "label=": "label", "cursor=": "cursor", "wait=": "wait", "unknown=": "unknown", "": "query",
+				"workload_type=": "workload_type", "label=a%%3D": "label", "label=": "label", "cursor=": "cursor",
+				"wait=": "wait", "unknown=": "unknown", "": "query",
 			} {
-				a.refused(a.send("GET", "/v1/workloads?"+strings.ReplaceAll(query, "%%", "%")+bad, "", nil), 400, "INVALID_INPUT", field)
+				a.refused(a.send("GET", "/v1/workloads?"+strings.ReplaceAll(query, "%%", "%")+bad, "", nil), 400,
+					"INVALID_INPUT", field)
 			}
 		}
 		for _, bad := range []string{`\u0000`, "\xff", `\ud800`, `\udfff`, `x\ud800\ud800`, "\xed\xa0\x80"} {
@@ -114,23 +122,35 @@ func TestText_ThatNoStoreKeeps_IsRefusedByNameOnEachStore(t *testing.T) {
 			} {
 				a.refused(a.send("POST", "/v1/workloads", fmt.Sprintf(body, bad), nil), 400, "INVALID_INPUT", field)
 			}
-			a.refused(a.send("POST", "/v1/workload-configs", `{"workload_type":"sleep","description":"`+bad+`"}`, nil), 400, "INVALID_INPUT", "description")
-			a.refused(a.send("POST", "/v1/workloads/wl_x/cancel", `{"reason":"`+bad+`"}`, nil), 400, "INVALID_INPUT", "reason")
+			a.refused(a.send("POST", "/v1/workload-configs", `{"workload_type":"sleep","description":"`+bad+`"}`, nil),
+				400, "INVALID_INPUT", "description")
+			a.refused(a.send("POST", "/v1/workloads/wl_x/cancel", `{"reason":"`+bad+`"}`, nil), 400,
+				"INVALID_INPUT", "reason")
 			admin := map[string]string{"Authorization": "Bearer " + a.dev.AdminKey}
-			a.refused(a.send("POST", "/v1/admin/customers", `{"tier":"free","name":"`+bad+`"}`, admin), 400, "INVALID_INPUT", "name")
-			a.refused(a.send("PATCH", "/v1/admin/customers/cust_dev", `{"name":"`+bad+`"}`, admin), 400, "INVALID_INPUT", "name")
+			a.refused(a.send("POST", "/v1/admin/customers", `{"tier":"free","name":"`+bad+`"}`, admin), 400,
+				"INVALID_INPUT", "name")
+			a.refused(a.send("PATCH", "/v1/admin/customers/cust_dev", `{"name":"`+bad+`"}`, admin), 400,
+				"INVALID_INPUT", "name")
 		}
 		const body = `{"workload_type":"sleep","input_params":{}}`
-		a.refused(a.send("POST", "/v1/workloads", body, map[string]string{"Idempotency-Key": "a\xffb"}), 400, "INVALID_INPUT", "Idempotency-Key")
-		a.refused(a.send("POST", "/v1/workloads", body, map[string]string{"Idempotency-Key": ""}), 400, "INVALID_INPUT", "Idempotency-Key")
+		a.refused(a.send("POST", "/v1/workloads", body, map[string]string{"Idempotency-Key": "a\xffb"}), 400,
+			"INVALID_INPUT", "Idempotency-Key")
+		a.refused(a.send("POST", "/v1/workloads", body, map[string]string{"Idempotency-Key": ""}), 400,
+			"INVALID_INPUT", "Idempotency-Key")
 		// What only names the request is replaced by something sane.
-		for name, value := range map[string]string{"X-Request-Id": "a\xff", "Traceparent": "00-\xff", "Tracestate": "\xff=1", "Baggage": "a=\xff"} {
+		for name, value := range map[string]string{
+			"X-Request-Id": "a\xff", "Traceparent": "00-\xff", "Tracestate": "\xff=1", "Baggage": "a=\xff",
+		} {
 			ans := a.send("GET", "/v1/workloads", "", map[string]string{name: value})
 			require.Equal(a, 200, ans.status, "%s: %s", name, ans.body)
 			require.NotContains(a, ans.header.Get("X-Request-Id"), "\xff")
 		}
-		for _, bad := range []string{"\xff", "nyt_cust_\xff_" + strings.Repeat("0", 32), "nyt_cust_dev_" + strings.Repeat("\xff", 32), "nyt_cust_dev_" + strings.Repeat("\u00e9", 16)} {
-			a.refused(a.send("GET", "/v1/workloads", "", map[string]string{"Authorization": "Bearer " + bad}), 401, "UNAUTHORIZED", "")
+		for _, bad := range []string{
+			"\xff", "nyt_cust_\xff_" + strings.Repeat("0", 32), "nyt_cust_dev_" + strings.Repeat("\xff", 32),
+			"nyt_cust_dev_" + strings.Repeat("\u00e9", 16),
+		} {
+			a.refused(a.send("GET", "/v1/workloads", "", map[string]string{"Authorization": "Bearer " + bad}),
+				401, "UNAUTHORIZED", "")
 		}
 		require.Empty(a, a.send("GET", "/v1/workloads", "", nil).field("workloads"), "nothing came of it")
 	})
@@ -139,11 +159,14 @@ func TestText_ThatNoStoreKeeps_IsRefusedByNameOnEachStore(t *testing.T) {
 func TestBatch_WhenOneItemIsBad_ItsNeighboursAreAccepted(t *testing.T) {
 	onEachStore(t, func(a *api) {
 		bad := map[int]string{
-			7: `{"workload_type":"sleep","input_params":{},"priority":2000}`, 99: `{"workload_type":"sleep","input_params":{},"colour":1}`,
-			500: `{"workload_type":7,"input_params":{}}`, 501: `{"workload_type":"sleep","input_params":{"a":"\u0000"}}`,
+			7:  `{"workload_type":"sleep","input_params":{},"priority":2000}`,
+			99: `{"workload_type":"sleep","input_params":{},"colour":1}`, 500: `{"workload_type":7,"input_params":{}}`,
+			501: `{"workload_type":"sleep","input_params":{"a":"\u0000"}}`,
 			700: `{"workload_type":"sleep","input_params":{},"labels":{"a=b":"c"}}`, 999: `null`,
 		}
-		fields := map[int]string{7: "priority", 99: "colour", 500: "workload_type", 501: "input_params.a", 700: "labels", 999: "body"}
+		fields := map[int]string{
+			7: "priority", 99: "colour", 500: "workload_type", 501: "input_params.a", 700: "labels", 999: "body",
+		}
 		items := make([]string, 1000)
 		for i := range items {
 			if items[i] = bad[i]; items[i] == "" {
@@ -169,10 +192,14 @@ func TestBatch_WhenOneItemIsBad_ItsNeighboursAreAccepted(t *testing.T) {
 		require.InDelta(a, 998, w.field("input_params.n"), 0, "in the order of the request")
 		all := a.send("POST", "/v1/workloads/batch", `{"workloads":[`+bad[7]+`]}`, nil)
 		require.Equal(a, 200, all.status, all.body)
-		for _, whole := range []string{`{"workloads":[]}`, `{"workloads":[` + items[0] + `],"colour":1}`, `{"workloads":` + items[0] + `}`, `{"workloads":[` + items[0] + `}`} {
+		for _, whole := range []string{
+			`{"workloads":[]}`, `{"workloads":[` + items[0] + `],"colour":1}`, `{"workloads":` + items[0] + `}`,
+			`{"workloads":[` + items[0] + `}`,
+		} {
 			a.refused(a.send("POST", "/v1/workloads/batch", whole, nil), 400, "INVALID_INPUT", "")
 		}
-		a.refused(a.send("POST", "/v1/workloads/batch", `{"workloads":[`+items[0]+`]}`, map[string]string{"Idempotency-Key": "k"}), 400, "INVALID_INPUT", "Idempotency-Key")
+		a.refused(a.send("POST", "/v1/workloads/batch", `{"workloads":[`+items[0]+`]}`,
+			map[string]string{"Idempotency-Key": "k"}), 400, "INVALID_INPUT", "Idempotency-Key")
 	})
 }
 
@@ -183,21 +210,27 @@ func TestTimes_OutsideOfTheYearsKept_AreRefusedByName(t *testing.T) {
 		}
 		admin := map[string]string{"Authorization": "Bearer " + a.dev.AdminKey}
 		for _, bad := range []string{
-			"0001-01-01T00:00:00Z", "0000-01-01T00:00:00Z", "1999-12-31T23:59:59.999Z", "2000-01-01T00:00:00+00:01", "2200-01-01T00:00:00Z",
-			"2199-12-31T23:59:59-00:01", "9999-12-31T23:59:59-01:00", "9999-12-31T23:59:59Z", "", "soon", "2026-02-30T00:00:00Z", "2026-01-02",
+			"0001-01-01T00:00:00Z", "0000-01-01T00:00:00Z", "1999-12-31T23:59:59.999Z", "2000-01-01T00:00:00+00:01",
+			"2200-01-01T00:00:00Z", "2199-12-31T23:59:59-00:01", "9999-12-31T23:59:59-01:00", "9999-12-31T23:59:59Z",
+			"", "soon", "2026-02-30T00:00:00Z", "2026-01-02",
 		} {
 			a.refused(submit(bad), 400, "INVALID_INPUT", "run_at")
-			a.refused(a.send("POST", "/v1/admin/customers/cust_dev/keys", `{"role":"viewer","expires_at":"`+bad+`"}`, admin), 400, "INVALID_INPUT", "expires_at")
+			a.refused(a.send("POST", "/v1/admin/customers/cust_dev/keys", `{"role":"viewer","expires_at":"`+bad+`"}`,
+				admin), 400, "INVALID_INPUT", "expires_at")
 			for _, name := range []string{"created_after", "created_before"} {
-				a.refused(a.send("GET", "/v1/workloads?"+name+"="+strings.ReplaceAll(bad, "+", "%2B"), "", nil), 400, "INVALID_INPUT", name)
+				a.refused(a.send("GET", "/v1/workloads?"+name+"="+strings.ReplaceAll(bad, "+", "%2B"), "", nil), 400,
+					"INVALID_INPUT", name)
 			}
 			for _, name := range []string{"since", "until"} {
-				a.refused(a.send("GET", "/v1/workloads/wl_x/logs?"+name+"="+strings.ReplaceAll(bad, "+", "%2B"), "", nil), 400, "INVALID_INPUT", name)
+				a.refused(a.send("GET", "/v1/workloads/wl_x/logs?"+name+"="+strings.ReplaceAll(bad, "+", "%2B"), "",
+					nil), 400, "INVALID_INPUT", name)
 			}
 		}
 		for at, shown := range map[string]string{
-			"2000-01-01t00:00:00z": "2000-01-01T00:00:00.000Z", "2199-12-31T23:59:59.999999999Z": "2199-12-31T23:59:59.999Z",
-			"2030-01-02t03:04:05.5+02:00": "2030-01-02T01:04:05.500Z", "2199-12-31T23:59:59+23:59": "2199-12-31T00:00:59.000Z",
+			"2000-01-01t00:00:00z":           "2000-01-01T00:00:00.000Z",
+			"2199-12-31T23:59:59.999999999Z": "2199-12-31T23:59:59.999Z",
+			"2030-01-02t03:04:05.5+02:00":    "2030-01-02T01:04:05.500Z",
+			"2199-12-31T23:59:59+23:59":      "2199-12-31T00:00:59.000Z",
 		} {
 			ans := submit(at)
 			require.Equal(a, 202, ans.status, "%s: %s", at, ans.body)
@@ -219,11 +252,15 @@ func TestList_FiltersCompareWhatIsShown(t *testing.T) {
 	onEachStore(t, func(a *api) {
 		id := a.submit(sleepBody(0))
 		created := a.send("GET", "/v1/workloads/"+id, "", nil).field("created_at").(string)
-		require.Empty(a, a.send("GET", "/v1/workloads?created_after="+created, "", nil).field("workloads"), "it was not created after the time shown of it")
+		require.Empty(a, a.send("GET", "/v1/workloads?created_after="+created, "", nil).field("workloads"),
+			"it was not created after the time shown of it")
 		require.Empty(a, a.send("GET", "/v1/workloads?created_before="+created, "", nil).field("workloads"))
 		before, err := time.Parse(time.RFC3339, created)
 		require.NoError(a, err)
-		for _, filter := range []string{"created_after=" + before.Add(-time.Millisecond).Format(time.RFC3339Nano), "created_before=" + before.Add(time.Millisecond).Format(time.RFC3339Nano)} {
+		for _, filter := range []string{
+			"created_after=" + before.Add(-time.Millisecond).Format(time.RFC3339Nano),
+			"created_before=" + before.Add(time.Millisecond).Format(time.RFC3339Nano),
+		} {
 			require.Len(a, a.send("GET", "/v1/workloads?"+filter, "", nil).field("workloads"), 1, filter)
 		}
 	})
@@ -233,10 +270,13 @@ func TestEmptyStrings_AreNeverTakenForNothing(t *testing.T) {
 	onEachStore(t, func(a *api) {
 		admin := map[string]string{"Authorization": "Bearer " + a.dev.AdminKey}
 		for _, name := range []string{"", " ", "\u00a0\u2003", "\u200b"} {
-			a.refused(a.send("POST", "/v1/admin/customers", `{"tier":"free","name":"`+name+`"}`, admin), 400, "INVALID_INPUT", "name")
-			a.refused(a.send("PATCH", "/v1/admin/customers/cust_dev", `{"name":"`+name+`"}`, admin), 400, "INVALID_INPUT", "name")
+			a.refused(a.send("POST", "/v1/admin/customers", `{"tier":"free","name":"`+name+`"}`, admin), 400,
+				"INVALID_INPUT", "name")
+			a.refused(a.send("PATCH", "/v1/admin/customers/cust_dev", `{"name":"`+name+`"}`, admin), 400,
+				"INVALID_INPUT", "name")
 		}
-		a.refused(a.send("POST", "/v1/admin/customers", `{"customer_id":"","tier":"free","name":"x"}`, admin), 400, "INVALID_INPUT", "customer_id")
+		a.refused(a.send("POST", "/v1/admin/customers", `{"customer_id":"","tier":"free","name":"x"}`, admin), 400,
+			"INVALID_INPUT", "customer_id")
 		for body, field := range map[string]string{
 			`{"workload_type":"","input_params":{}}`:                                                                     "workload_type",
 			`{"workload_type":"sleep","input_params":{},"affinity_rules":{"hard_affinity":{"worker_id":""}}}`:            "affinity_rules.hard_affinity.worker_id",
@@ -254,7 +294,8 @@ func TestEmptyStrings_AreNeverTakenForNothing(t *testing.T) {
 		}
 		a.refused(a.send("GET", "/v1/workloads/wl_x?wait=", "", nil), 400, "INVALID_INPUT", "wait")
 		// A value may be empty, and is found.
-		require.Equal(a, 202, a.send("POST", "/v1/workloads", `{"workload_type":"sleep","input_params":{},"labels":{"a":""}}`, nil).status)
+		require.Equal(a, 202, a.send("POST", "/v1/workloads",
+			`{"workload_type":"sleep","input_params":{},"labels":{"a":""}}`, nil).status)
 		require.Len(a, a.send("GET", "/v1/workloads?label=a%3D", "", nil).field("workloads"), 1)
 	})
 }
@@ -262,9 +303,11 @@ func TestEmptyStrings_AreNeverTakenForNothing(t *testing.T) {
 func TestIdempotencyKey_WhereItIsNotSupported_IsRefused(t *testing.T) {
 	onEachStore(t, func(a *api) {
 		for path, body := range map[string]string{
-			"/v1/workload-configs": `{"workload_type":"sleep"}`, "/v1/workloads/wl_x/cancel": "", "/v1/workloads/wl_x/resume": "",
+			"/v1/workload-configs": `{"workload_type":"sleep"}`, "/v1/workloads/wl_x/cancel": "",
+			"/v1/workloads/wl_x/resume": "",
 		} {
-			a.refused(a.send("POST", path, body, map[string]string{"Idempotency-Key": "k"}), 400, "INVALID_INPUT", "Idempotency-Key")
+			a.refused(a.send("POST", path, body, map[string]string{"Idempotency-Key": "k"}), 400,
+				"INVALID_INPUT", "Idempotency-Key")
 		}
 	})
 }
@@ -277,7 +320,8 @@ func TestPatchLimits_WhatIsLeftOut_StaysAsItIs(t *testing.T) {
 			require.Equal(a, 200, ans.status, ans.body)
 			return ans
 		}
-		made := a.send("POST", "/v1/admin/customers", `{"customer_id":"cust_x","name":"X","tier":"free","limits":{"burst":7,"max_queue_depth":9,"rate_limit_per_sec":0.5}}`, admin)
+		made := a.send("POST", "/v1/admin/customers",
+			`{"customer_id":"cust_x","name":"X","tier":"free","limits":{"burst":7,"max_queue_depth":9,"rate_limit_per_sec":0.5}}`, admin)
 		require.Equal(a, 201, made.status, made.body)
 		for _, nothing := range []string{`{}`, `{"limits":{}}`, `{"name":"Y"}`, `{"limits":{"burst":7}}`} {
 			ans := patch(nothing)
@@ -289,139 +333,25 @@ func TestPatchLimits_WhatIsLeftOut_StaysAsItIs(t *testing.T) {
 		require.InDelta(a, 10, ans.field("limits.burst"), 0)
 		require.InDelta(a, 50, ans.field("limits.max_queue_depth"), 0, "the tier's")
 		require.InDelta(a, 0.5, ans.field("limits.rate_limit_per_sec"), 0)
-		a.refused(a.send("PATCH", "/v1/admin/customers/cust_x", `{"limits":{"burst":0}}`, admin), 400, "INVALID_INPUT", "limits.burst")
-	})
-}
-
-func TestSubmit_BeforeAnyWorkerOffersTheType_IsAcceptedAndWaits(t *testing.T) {
-	onEachStore(t, func(a *api) {
-		ans := a.send("POST", "/v1/workloads", `{"workload_type":"unheard","input_params":{}}`, nil)
-		require.Equal(a, 202, ans.status, ans.body)
-		require.Equal(a, `no worker offers type "unheard" yet`, ans.field("status_reason"))
-		placement := a.send("GET", "/v1/workloads/"+ans.field("workload_id").(string)+"/placement", "", nil)
-		require.Contains(a, placement.body, `"code":"type_not_offered","message":"no worker offers type \"unheard\" yet"`)
-		batch := a.send("POST", "/v1/workloads/batch", `{"workloads":[{"workload_type":"unheard","input_params":{}}]}`, nil)
-		require.Contains(a, batch.body, `"status_reason":"no worker offers type \"unheard\" yet"`)
-
-		worker := map[string]string{"Authorization": "Bearer " + a.dev.WorkerKey}
-		reg := a.send("POST", "/v1/worker/register", `{"worker_id":"w","session_id":"s","capabilities":["unheard"],"slots":1}`, worker)
-		require.Equal(a, 200, reg.status, reg.body)
-		ans = a.send("POST", "/v1/workloads", `{"workload_type":"unheard","input_params":{}}`, nil)
-		require.Equal(a, 202, ans.status)
-		require.Nil(a, ans.field("status_reason"), "a worker that has just come is seen at once")
-	})
-}
-
-func TestSubmit_WhereKnownTypesAreRequired_ListsThoseSupported(t *testing.T) {
-	onEachStore(t, func(a *api) {
-		admin := map[string]string{"Authorization": "Bearer " + a.dev.AdminKey}
-		require.Equal(a, 201, a.send("POST", "/v1/admin/customers", `{"customer_id":"cust_rival","name":"R","tier":"free"}`, admin).status)
-		rival := map[string]string{"Authorization": "Bearer " + a.send("POST", "/v1/admin/customers/cust_rival/keys", `{"role":"customer"}`, admin).field("key").(string)}
-		require.Equal(a, 201, a.send("POST", "/v1/workload-configs", `{"workload_type":"secret-of-rival"}`, rival).status)
-		require.Equal(a, 201, a.send("POST", "/v1/workload-configs", `{"workload_type":"mine"}`, nil).status)
-		const body = `{"workload_type":"unheard","input_params":{}}`
-		refused := a.send("POST", "/v1/workloads", body, nil)
-		a.refused(refused, 400, "INVALID_INPUT", "workload_type")
-		require.Equal(a, []any{"mine"}, refused.field("error.details.supported_types"))
-		require.NotContains(a, refused.body, "rival")
-		require.Equal(a, 202, a.send("POST", "/v1/workloads", `{"workload_type":"mine","input_params":{}}`, nil).status)
-		worker := map[string]string{"Authorization": "Bearer " + a.dev.WorkerKey}
-		require.Equal(a, 200, a.send("POST", "/v1/worker/register", `{"worker_id":"w","session_id":"s","capabilities":["unheard"],"slots":1}`, worker).status)
-		require.Equal(a, 202, a.send("POST", "/v1/workloads", body, nil).status)
-		other := a.send("POST", "/v1/workloads", `{"workload_type":"x","input_params":{}}`, nil)
-		require.Equal(a, []any{"mine", "unheard"}, other.field("error.details.supported_types"))
-		require.Equal(a, 204, a.send("DELETE", "/v1/admin/workers/w", "", admin).status)
-	}, "NIYANTA_REQUIRE_KNOWN_TYPES=true")
-}
-
-func TestIdempotencyKey_WhenTheBodyMeansTheSame_ReturnsTheFirstWorkload(t *testing.T) {
-	onEachStore(t, func(a *api) {
-		submit := func(key, rest string) answer {
-			return a.send("POST", "/v1/workloads", `{"workload_type":"sleep","input_params":{"a":1,"b":[1.0]}`+rest+`}`, map[string]string{"Idempotency-Key": key})
-		}
-		first := submit("defaults", "")
-		require.Equal(a, 202, first.status, first.body)
-		for _, same := range []string{
-			"", `,"priority":10`, `,"priority":1e1`, `,"labels":{}`, `,"affinity_rules":{}`, `,"affinity_rules":{"hard_affinity":{},"anti_affinity":{"worker_tags":{}}}`,
-			`,"timeout_seconds":3600`, `,"timeout_seconds":3600.0,"max_retries":5,"priority":10,"labels":{}`,
-		} {
-			again := submit("defaults", same)
-			require.Equal(a, 202, again.status, "%s: %s", same, again.body)
-			require.Equal(a, first.field("workload_id"), again.field("workload_id"), same)
-		}
-		for _, other := range []string{`,"priority":11`, `,"labels":{"a":"b"}`, `,"timeout_seconds":0`, `,"max_retries":4`, `,"run_at":"2030-01-01T00:00:00Z"`} {
-			a.refused(submit("defaults", other), 409, "CONFLICT", "Idempotency-Key")
-		}
-		zoned := submit("zones", `,"run_at":"2030-01-01T00:00:00Z"`)
-		for _, at := range []string{"2030-01-01t00:00:00z", "2030-01-01T01:00:00+01:00", "2029-12-31T23:30:00.000-00:30"} {
-			require.Equal(a, zoned.field("workload_id"), submit("zones", `,"run_at":"`+at+`"`).field("workload_id"), at)
-		}
-		a.refused(submit("zones", `,"run_at":"2030-01-01T00:00:01Z"`), 409, "CONFLICT", "Idempotency-Key")
-
-		// The same bytes are the same submission though the defaults changed meanwhile.
-		require.Equal(a, 201, a.send("POST", "/v1/workload-configs", `{"workload_type":"sleep","timeout_seconds":60,"max_retries":1}`, nil).status)
-		require.Equal(a, first.field("workload_id"), submit("defaults", "").field("workload_id"))
-		require.Equal(a, first.field("workload_id"), submit("defaults", `,"timeout_seconds":3600,"max_retries":5`).field("workload_id"))
-	})
-}
-
-func TestRetries_AreSetBySubmissionAndConfig(t *testing.T) {
-	onEachStore(t, func(a *api) {
-		cfg := a.send("POST", "/v1/workload-configs", `{"workload_type":"sleep","retry_backoff":{"initial_seconds":900,"factor":1.5}}`, nil)
-		require.Equal(a, 201, cfg.status, cfg.body)
-		require.Equal(a, map[string]any{"initial_seconds": 900.0, "factor": 1.5, "max_seconds": 900.0}, cfg.field("retry_backoff"))
-		require.InDelta(a, 5, cfg.field("max_retries"), 0)
-		plain := a.send("POST", "/v1/workload-configs", `{"workload_type":"http"}`, nil)
-		require.Equal(a, map[string]any{"initial_seconds": 5.0, "factor": 3.0, "max_seconds": 600.0}, plain.field("retry_backoff"))
-		for body, field := range map[string]string{
-			`{"initial_seconds":0}`: "retry_backoff.initial_seconds", `{"factor":0.5}`: "retry_backoff.factor", `{"max_seconds":1}`: "retry_backoff.max_seconds",
-			`{"max_seconds":1e6}`: "retry_backoff.max_seconds", `{"cap":1}`: "retry_backoff.cap",
-		} {
-			a.refused(a.send("POST", "/v1/workload-configs", `{"workload_type":"x","retry_backoff":`+body+`}`, nil), 400, "INVALID_INPUT", field)
-		}
-		id := a.send("POST", "/v1/workloads", `{"workload_type":"sleep","input_params":{},"max_retries":2}`, nil).field("workload_id").(string)
-		require.InDelta(a, 2, a.send("GET", "/v1/workloads/"+id, "", nil).field("max_retries"), 0)
-		a.refused(a.send("POST", "/v1/workloads", `{"workload_type":"sleep","input_params":{},"max_retries":-1}`, nil), 400, "INVALID_INPUT", "max_retries")
-
-		// It fails, and says which retry it waits for, and until when.
-		worker := map[string]string{"Authorization": "Bearer " + a.dev.WorkerKey}
-		require.Equal(a, 200, a.send("POST", "/v1/worker/register", `{"worker_id":"w","session_id":"s","capabilities":["sleep"],"slots":1}`, worker).status)
-		require.Eventually(a, func() bool {
-			return a.send("GET", "/v1/workloads/"+id, "", nil).field("status") == "SCHEDULED"
-		}, 20*time.Second, 20*time.Millisecond)
-		report := a.send("POST", "/v1/worker/report", `{"worker_id":"w","session_id":"s","reports":[{"report_id":"1","workload_id":"`+id+`","generation":1,`+
-			`"event":"fail","failure":{"type":"downstream","message":"503"}}]}`, worker)
-		require.Contains(a, report.body, `"applied"`)
-		placement := a.send("GET", "/v1/workloads/"+id+"/placement", "", nil)
-		require.Contains(a, placement.body, `"code":"retry_backoff","message":"retry 1 of 2 after failure \"downstream\", not before 20`)
-	})
-}
-
-func TestSubmit_OfAProgramThatNoWorkerMayStart_SaysSo(t *testing.T) {
-	onEachStore(t, func(a *api) {
-		worker := map[string]string{"Authorization": "Bearer " + a.dev.WorkerKey}
-		reg := a.send("POST", "/v1/worker/register", `{"worker_id":"w","session_id":"s","capabilities":["exec","exec:sh"],"slots":1}`, worker)
-		require.Equal(a, 200, reg.status, reg.body)
-		for program, reason := range map[string]any{"sh": nil, "ffmpeg": `no worker may start program "ffmpeg" yet`} {
-			ans := a.send("POST", "/v1/workloads", `{"workload_type":"exec","input_params":{"command":["`+program+`"]}}`, nil)
-			require.Equal(a, 202, ans.status, ans.body)
-			require.Equal(a, reason, ans.field("status_reason"), program)
-		}
+		a.refused(a.send("PATCH", "/v1/admin/customers/cust_x", `{"limits":{"burst":0}}`, admin), 400,
+			"INVALID_INPUT", "limits.burst")
 	})
 }
 
 func TestLogLines_WithTimesThatNoClientReads_GetTheServersTime(t *testing.T) {
 	onEachStore(t, func(a *api) {
 		worker := map[string]string{"Authorization": "Bearer " + a.dev.WorkerKey}
-		reg := a.send("POST", "/v1/worker/register", `{"worker_id":"w","session_id":"s","capabilities":["sleep"],"slots":1}`, worker)
+		reg := a.send("POST", "/v1/worker/register",
+			`{"worker_id":"w","session_id":"s","capabilities":["sleep"],"slots":1}`, worker)
 		require.Equal(a, 200, reg.status, reg.body)
 		id := a.submit(sleepBody(0))
 		require.Eventually(a, func() bool {
 			return a.send("GET", "/v1/workloads/"+id, "", nil).field("status") == "SCHEDULED"
 		}, 20*time.Second, 20*time.Millisecond)
 		line := func(at string) string { return `{"at":"` + at + `","level":"info","message":"m"}` }
-		report := a.send("POST", "/v1/worker/report", `{"worker_id":"w","session_id":"s","reports":[{"report_id":"0","workload_id":"`+id+`","generation":1,"event":"start"},`+
-			`{"report_id":"1","workload_id":"`+id+`","generation":1,"event":"log","lines":[`+line("9999-12-31T23:59:59-01:00")+`,`+line("0001-01-01T00:00:00Z")+`,`+line("1970-01-01T00:00:00Z")+`]}]}`, worker)
+		report := a.send("POST", "/v1/worker/report",
+			`{"worker_id":"w","session_id":"s","reports":[{"report_id":"0","workload_id":"`+id+`","generation":1,"event":"start"},`+
+				`{"report_id":"1","workload_id":"`+id+`","generation":1,"event":"log","lines":[`+line("9999-12-31T23:59:59-01:00")+`,`+line("0001-01-01T00:00:00Z")+`,`+line("1970-01-01T00:00:00Z")+`]}]}`, worker)
 		require.NotContains(a, report.body, `"illegal"`)
 		lines := a.send("GET", "/v1/workloads/"+id+"/logs", "", nil).field("logs").([]any)
 		require.Len(a, lines, 3)

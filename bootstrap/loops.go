@@ -50,16 +50,19 @@ func (a *App) startLoops(ctx context.Context) error {
 
 // maintenance has the storage look after itself, at the start and at intervals.
 func maintenance(maintain func(context.Context) error) coordinator.Loop {
-	return coordinator.Loop{Name: "maintenance of the storage", Tick: func(ctx context.Context) (coordinator.Round, error) {
-		if err := maintain(ctx); err != nil {
-			return coordinator.Round{Next: maintenanceRetry}, err
-		}
-		return coordinator.Round{Next: maintenanceInterval}, nil
-	}}
+	return coordinator.Loop{Name: "maintenance of the storage",
+		Tick: func(ctx context.Context) (coordinator.Round, error) {
+			if err := maintain(ctx); err != nil {
+				return coordinator.Round{Next: maintenanceRetry}, err
+			}
+			return coordinator.Round{Next: maintenanceInterval}, nil
+		}}
 }
 
 // runLoop makes a loop's rounds until ctx ends. wake wakes the loops of this coordinator.
-func runLoop(ctx context.Context, l coordinator.Loop, woken <-chan struct{}, wake func(reason string), log *slog.Logger) {
+func runLoop(
+	ctx context.Context, l coordinator.Loop, woken <-chan struct{}, wake func(reason string), log *slog.Logger,
+) {
 	t := trouble{what: l.Name, log: log}
 	for {
 		round, err := l.Tick(ctx)
@@ -93,7 +96,8 @@ type trouble struct {
 func (t *trouble) note(err error) {
 	switch {
 	case err == nil && t.times > 0:
-		t.log.Info(t.what+" works again", "failures", t.times, "after", time.Since(t.since).Round(time.Millisecond).String())
+		t.log.Info(t.what+" works again", "failures", t.times, "after",
+			time.Since(t.since).Round(time.Millisecond).String())
 		*t = trouble{what: t.what, log: t.log}
 	case err == nil:
 	case t.times == 0:

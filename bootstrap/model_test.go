@@ -48,12 +48,13 @@ func postgresStores(t *testing.T) func(*testing.T) contracttests.StoreHarness {
 			Open:  s.Stores,
 			Close: s.Close,
 			Advance: func(d time.Duration) {
-				c.Exec(t, db, fmt.Sprintf("UPDATE test_clock SET shift = shift + interval '%d microseconds'", d.Microseconds()))
+				c.Exec(t, db, fmt.Sprintf("UPDATE test_clock SET shift = shift + interval '%d microseconds'",
+					d.Microseconds()))
 			},
 		}
 	}
 }
 
-func TestPostgresAgreesWithMemoryOnRandomSequences(t *testing.T) {
+func TestStores_OnRandomSequences_PostgresAgreesWithMemory(t *testing.T) {
 	contracttests.RunModel(t, "postgres", memoryStores, postgresStores(t))
 }

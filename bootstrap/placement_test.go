@@ -29,7 +29,7 @@ func (ans answer) reasons() []string {
 	return out
 }
 
-func TestAWorkloadTellsWhyItWaits(t *testing.T) {
+func TestPlacement_OfAWaitingWorkload_NamesItsReason(t *testing.T) {
 	a := newAPI(t, 2, func(c *Config) { c.WorkerSlots = 1 })
 	with := func(ms int, hard map[string]any) map[string]any {
 		body := sleepBody(ms)
@@ -82,7 +82,7 @@ func TestAWorkloadTellsWhyItWaits(t *testing.T) {
 	assert.InDelta(t, 1, a.placement(second).field("position"), 0)
 }
 
-func TestASubmissionTellsWhenItMayStart(t *testing.T) {
+func TestSubmit_WhenItMustWait_EstimatesItsStart(t *testing.T) {
 	a := newAPI(t, 1)
 	submit := func(change func(body map[string]any)) answer {
 		body := sleepBody(0)
@@ -111,7 +111,7 @@ func TestASubmissionTellsWhenItMayStart(t *testing.T) {
 	assert.NotContains(t, never.body, "estimate_confidence")
 }
 
-func TestWhetherACustomerIsPreemptibleIsSetAndShown(t *testing.T) {
+func TestCustomer_Preemptible_IsSetAndShown(t *testing.T) {
 	a := newAPI(t, 0)
 	const all = "/v1/admin/customers"
 	onboard := func(id string, change func(body map[string]any)) answer {
@@ -131,6 +131,7 @@ func TestWhetherACustomerIsPreemptibleIsSetAndShown(t *testing.T) {
 		assert.Equal(t, want, patch(map[string]any{"name": "Q"}), "left out it stays as it is")
 		assert.Equal(t, want, a.call("GET", all+"/cust_no", a.dev.AdminKey, nil).field("preemptible"))
 	}
-	a.refused(a.call("PATCH", all+"/cust_no", a.dev.AdminKey, map[string]any{"preemptible": "yes"}), 400, "INVALID_INPUT", "preemptible")
+	a.refused(a.call("PATCH", all+"/cust_no", a.dev.AdminKey, map[string]any{"preemptible": "yes"}), 400,
+		"INVALID_INPUT", "preemptible")
 	assert.Equal(t, true, a.call("GET", "/v1/customer", a.dev.CustomerKey, nil).field("preemptible"))
 }

@@ -70,7 +70,8 @@ func postgresBacking(t *testing.T, clock *steppedClock) (ports.Stores, func(time
 // planeOn builds the services of a coordinator on a storage and hints, and opens workers' views by
 // transport.
 func planeOn(t *testing.T, on backing, hints func(telemetry *telemetry.Metrics) (ports.Notifier, ports.Listener),
-	connect func(t *testing.T, core *coordinator.Coordinator, m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane,
+	connect func(t *testing.T, core *coordinator.Coordinator,
+		m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane,
 ) contracttests.PlaneHarness {
 	t.Helper()
 	clock := &steppedClock{}
@@ -85,7 +86,9 @@ func planeOn(t *testing.T, on backing, hints func(telemetry *telemetry.Metrics) 
 	core := newCoordinator(cfg, Backends{
 		Storage: Storage{Stores: stores}, Hints: Hints{Notifier: n, Listener: l},
 		Limiter: Limiter{RateLimiter: memory.NewRateLimiter(clock)},
-	}, coordinator.Host{Name: "coord_test", Clock: clock, IDs: system.IDs{}, Observer: metrics, Compressor: z, Log: silent})
+	}, coordinator.Host{
+		Name: "coord_test", Clock: clock, IDs: system.IDs{}, Observer: metrics, Compressor: z, Log: silent,
+	})
 	t.Cleanup(core.Close)
 	return contracttests.PlaneHarness{
 		StoreHarness: contracttests.StoreHarness{Advance: advance, Open: func() ports.Stores { return stores }},
@@ -98,16 +101,20 @@ func inProcess(*telemetry.Metrics) (ports.Notifier, ports.Listener) {
 	return n, n
 }
 
-func TestControlPlaneInProcessKeepsItsContract(t *testing.T) {
-	contracttests.Run(t, "ControlPlane", "direct", append(contracttests.PlaneCases(), contracttests.PollCases()...), func(t *testing.T) contracttests.PlaneHarness {
-		return planeOn(t, memoryBacking, inProcess, func(_ *testing.T, core *coordinator.Coordinator, _ *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
-			return func(domain.WorkerID) ports.ControlPlane { return core.Plane }
+func TestControlPlane_InProcess_KeepsItsContract(t *testing.T) {
+	contracttests.Run(t, "ControlPlane", "direct", append(contracttests.PlaneCases(), contracttests.PollCases()...),
+		func(t *testing.T) contracttests.PlaneHarness {
+			return planeOn(t, memoryBacking, inProcess, func(_ *testing.T, core *coordinator.Coordinator,
+				_ *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
+				return func(domain.WorkerID) ports.ControlPlane { return core.Plane }
+			})
 		})
-	})
 }
 
 // httpPlane serves the API and connects workers to it.
-func httpPlane(t *testing.T, core *coordinator.Coordinator, m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
+func httpPlane(
+	t *testing.T, core *coordinator.Coordinator, m *telemetry.Metrics,
+) func(domain.WorkerID) ports.ControlPlane {
 	t.Helper()
 	route := httpRoutes(t, core, m)
 	return func(id domain.WorkerID) ports.ControlPlane {
@@ -118,11 +125,14 @@ func httpPlane(t *testing.T, core *coordinator.Coordinator, m *telemetry.Metrics
 }
 
 // httpRoutes serves the API and returns workers' ways to it.
-func httpRoutes(t *testing.T, core *coordinator.Coordinator, m *telemetry.Metrics) func(domain.WorkerID) *workerclient.Client {
+func httpRoutes(
+	t *testing.T, core *coordinator.Coordinator, m *telemetry.Metrics,
+) func(domain.WorkerID) *workerclient.Client {
 	t.Helper()
 	h, err := httpapi.New(httpapi.Deps{
-		Lifecycle: core.Lifecycle, Tenancy: core.Tenancy, Plane: core.Plane, IDs: system.IDs{}, Observer: m, Log: silent,
-		Ready: func(context.Context) httpapi.Readiness { return httpapi.Readiness{} }, Metrics: m.Handler(), Stopping: context.Background(),
+		Lifecycle: core.Lifecycle, Tenancy: core.Tenancy, Plane: core.Plane, IDs: system.IDs{},
+		Observer: m, Log: silent, Ready: func(context.Context) httpapi.Readiness { return httpapi.Readiness{} },
+		Metrics: m.Handler(), Stopping: context.Background(),
 		InFlight: httpapi.InFlight{WorkerRequests: 100, WorkerPolls: 100},
 	})
 	require.NoError(t, err)
@@ -136,10 +146,11 @@ func httpRoutes(t *testing.T, core *coordinator.Coordinator, m *telemetry.Metric
 	}
 }
 
-func TestControlPlaneOverHTTPKeepsItsContract(t *testing.T) {
-	contracttests.Run(t, "ControlPlane", "http", append(contracttests.PlaneCases(), contracttests.PollCases()...), func(t *testing.T) contracttests.PlaneHarness {
-		return planeOn(t, memoryBacking, inProcess, httpPlane)
-	})
+func TestControlPlane_OverHTTP_KeepsItsContract(t *testing.T) {
+	contracttests.Run(t, "ControlPlane", "http", append(contracttests.PlaneCases(), contracttests.PollCases()...),
+		func(t *testing.T) contracttests.PlaneHarness {
+			return planeOn(t, memoryBacking, inProcess, httpPlane)
+		})
 }
 
 // buses opens a connection to each kind of bus; every call another one to the same, for as long as
@@ -184,7 +195,8 @@ func overBus(t *testing.T, on backing, connect func() ports.Bus) contracttests.P
 		metrics = m
 		h := messaging.NewHints(bus, party("c", "coordinator"), m, silent)
 		return h, h
-	}, func(t *testing.T, core *coordinator.Coordinator, m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
+	}, func(t *testing.T, core *coordinator.Coordinator,
+		m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
 		server := messaging.NewServer(bus, party("c", "coordinator"), core.Plane, m, silent)
 		require.NoError(t, server.Start(t.Context()))
 		t.Cleanup(func() { _ = server.Close() })
@@ -221,28 +233,31 @@ func eventsCounted(t *testing.T, m *telemetry.Metrics, name string) float64 {
 	return 0
 }
 
-func TestControlPlaneOverEachBusKeepsItsContract(t *testing.T) {
+func TestControlPlane_OverEachBus_KeepsItsContract(t *testing.T) {
 	for name, open := range buses {
-		contracttests.Run(t, "ControlPlane", name, contracttests.PlaneCases(), func(t *testing.T) contracttests.PlaneHarness {
-			return overBus(t, memoryBacking, open(t))
-		})
+		contracttests.Run(t, "ControlPlane", name, contracttests.PlaneCases(),
+			func(t *testing.T) contracttests.PlaneHarness {
+				return overBus(t, memoryBacking, open(t))
+			})
 	}
 }
 
-func TestControlPlaneOnTheProductionSetKeepsItsContract(t *testing.T) {
-	contracttests.Run(t, "ControlPlane", "postgres+nats", contracttests.PlaneCases(), func(t *testing.T) contracttests.PlaneHarness {
-		return overBus(t, postgresBacking, buses["nats"](t))
-	})
+func TestControlPlane_OnTheProductionSet_KeepsItsContract(t *testing.T) {
+	contracttests.Run(t, "ControlPlane", "postgres+nats", contracttests.PlaneCases(),
+		func(t *testing.T) contracttests.PlaneHarness {
+			return overBus(t, postgresBacking, buses["nats"](t))
+		})
 }
 
-func TestHintsOverEachBusKeepTheirContract(t *testing.T) {
+func TestHints_OverEachBus_KeepTheirContract(t *testing.T) {
 	for name, open := range buses {
-		contracttests.Run(t, "Notifier", name, contracttests.NotifierCases(), func(t *testing.T) contracttests.NotifierHarness {
-			connect := open(t)
-			return contracttests.NotifierHarness{Open: func() (ports.Notifier, ports.Listener) {
-				h := messaging.NewHints(connect(), party("x", "test"), telemetry.NewMetrics(), silent)
-				return h, h
-			}}
-		})
+		contracttests.Run(t, "Notifier", name, contracttests.NotifierCases(),
+			func(t *testing.T) contracttests.NotifierHarness {
+				connect := open(t)
+				return contracttests.NotifierHarness{Open: func() (ports.Notifier, ports.Listener) {
+					h := messaging.NewHints(connect(), party("x", "test"), telemetry.NewMetrics(), silent)
+					return h, h
+				}}
+			})
 	}
 }

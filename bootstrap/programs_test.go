@@ -8,9 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAProgramsOutputIsInLogsAndResult(t *testing.T) {
+func TestPrograms_Output_IsInLogsAndResult(t *testing.T) {
 	a := newAPI(t, 1)
-	id := a.submit(map[string]any{"workload_type": "exec", "input_params": map[string]any{"command": []string{"sh", "-c", "echo out; echo err >&2"}}})
+	id := a.submit(map[string]any{
+		"workload_type": "exec", "input_params": map[string]any{"command": []string{"sh", "-c",
+			"echo out; echo err >&2"}},
+	})
 	w := a.call("GET", "/v1/workloads/"+id+"?wait=10", a.dev.CustomerKey, nil)
 	require.Equal(t, "COMPLETED", w.field("status"), w.body)
 	require.Equal(t, "out\n", w.field("result_data.stdout"))
@@ -27,8 +30,11 @@ func TestPrograms_InAProcessThatIsNoServer_LeaveItsOtherChildrenBe(t *testing.T)
 	t.Cleanup(func() { _ = other.Process.Kill(); _ = other.Wait() })
 	for range 2 {
 		a := newAPI(t, 1)
-		id := a.submit(map[string]any{"workload_type": "exec", "input_params": map[string]any{"command": []string{"echo", "hello"}}})
-		require.Equal(t, "COMPLETED", a.call("GET", "/v1/workloads/"+id+"?wait=10", a.dev.CustomerKey, nil).field("status"))
+		id := a.submit(map[string]any{
+			"workload_type": "exec", "input_params": map[string]any{"command": []string{"echo", "hello"}},
+		})
+		require.Equal(t, "COMPLETED", a.call("GET", "/v1/workloads/"+id+"?wait=10", a.dev.CustomerKey,
+			nil).field("status"))
 	}
 	require.NoError(t, other.Process.Signal(syscall.Signal(0)))
 	var ws syscall.WaitStatus

@@ -82,11 +82,12 @@ func TestProtocolPage_EveryExample_IsAMessageOfThisCode(t *testing.T) {
 	description, err := os.ReadFile("../api/openapi/niyanta-v1.yaml")
 	require.NoError(t, err)
 	for _, kind := range []ports.CommandKind{
-		ports.CommandAssign, ports.CommandCancel, ports.CommandPause, ports.CommandCheckpoint, ports.CommandPreempt, ports.CommandDrop,
-		ports.CommandDrain, ports.CommandUndrain,
+		ports.CommandAssign, ports.CommandCancel, ports.CommandPause, ports.CommandCheckpoint,
+		ports.CommandPreempt, ports.CommandDrop, ports.CommandDrain, ports.CommandUndrain,
 	} {
 		assert.Contains(t, string(page), "`"+string(kind)+"`", "every command is told")
-		assert.Regexp(t, `kind: .*enum: \[.*\b`+regexp.QuoteMeta(string(kind))+`[,\]]`, string(description), "every command is described")
+		assert.Regexp(t, `kind: .*enum: \[.*\b`+regexp.QuoteMeta(string(kind))+`[,\]]`, string(description),
+			"every command is described")
 	}
 	for _, r := range domain.Rules() {
 		if r.Source == domain.FromWorker && r.Event != domain.EventCheckpoint {
@@ -103,7 +104,8 @@ type strictReport domain.Report
 func TestWorkerOfTheProtocolPage_AgainstADevServer_CompletesAndLeaves(t *testing.T) {
 	d, c := startDev(t, 0)
 	cmd := exec.CommandContext(t.Context(), "python3", "../docs/protocol/worker.py")
-	cmd.Env = append(os.Environ(), "NIYANTA_COORDINATOR_URL="+d.App.URL(), "NIYANTA_WORKER_KEY="+d.WorkerKey, "NIYANTA_WORKER_ID=py-1")
+	cmd.Env = append(os.Environ(), "NIYANTA_COORDINATOR_URL="+d.App.URL(), "NIYANTA_WORKER_KEY="+d.WorkerKey,
+		"NIYANTA_WORKER_ID=py-1")
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	require.NoError(t, cmd.Start())
@@ -111,9 +113,11 @@ func TestWorkerOfTheProtocolPage_AgainstADevServer_CompletesAndLeaves(t *testing
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() { _ = cmd.Process.Kill() }) // it has ended unless the test failed
 
-	long, err := c.Submit(t.Context(), niyanta.Submission{WorkloadType: "count", InputParams: json.RawMessage(`{"to": 100000}`)}, "")
+	long, err := c.Submit(t.Context(), niyanta.Submission{WorkloadType: "count",
+		InputParams: json.RawMessage(`{"to": 100000}`)}, "")
 	require.NoError(t, err)
-	short, err := c.Submit(t.Context(), niyanta.Submission{WorkloadType: "count", InputParams: json.RawMessage(`{"to": 12}`)}, "")
+	short, err := c.Submit(t.Context(), niyanta.Submission{WorkloadType: "count",
+		InputParams: json.RawMessage(`{"to": 12}`)}, "")
 	require.NoError(t, err)
 	awaitState(t, c, short.WorkloadID, "COMPLETED")
 	awaitState(t, c, long.WorkloadID, "RUNNING")

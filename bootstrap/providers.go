@@ -14,7 +14,8 @@ import (
 )
 
 // hostSet provides what the process itself offers.
-var hostSet = wire.NewSet(provideHost, telemetry.NewMetrics, wire.Struct(new(system.Clock)), wire.Struct(new(system.IDs)))
+var hostSet = wire.NewSet(provideHost, telemetry.NewMetrics, wire.Struct(new(system.Clock)),
+	wire.Struct(new(system.IDs)))
 
 // memorySet provides every backend in this process.
 var memorySet = wire.NewSet(provideMemoryStorage, provideMemoryHints, provideMemoryLimiter, backendSet)
@@ -26,7 +27,9 @@ var configuredSet = wire.NewSet(openStorage, openHints, openLimiter, backendSet)
 var backendSet = wire.NewSet(wire.Struct(new(Backends), "*"))
 
 // provideHost has transitions traced; without an exporter the process's tracer does nothing.
-func provideHost(cfg Config, clock system.Clock, ids system.IDs, metrics *telemetry.Metrics, log *slog.Logger) (coordinator.Host, error) {
+func provideHost(
+	cfg Config, clock system.Clock, ids system.IDs, metrics *telemetry.Metrics, log *slog.Logger,
+) (coordinator.Host, error) {
 	z, err := zstd.New()
 	if err != nil {
 		return coordinator.Host{}, err

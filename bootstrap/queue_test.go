@@ -25,9 +25,10 @@ func onPostgres(tb testing.TB, workers int, env ...string) (*Dev, *servers.Postg
 	require.NoError(tb, err)
 	tb.Cleanup(cluster.Remove)
 	cfg.PostgresURL = cluster.SocketURL("postgres")
-	d, err := newDevOn(context.Background(), cfg, workers, "test", silent, func(cfg Config, log *slog.Logger) (*App, error) {
-		return NewCoordinator(context.Background(), cfg, log)
-	})
+	d, err := newDevOn(context.Background(), cfg, workers, "test", silent,
+		func(cfg Config, log *slog.Logger) (*App, error) {
+			return NewCoordinator(context.Background(), cfg, log)
+		})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { assert.NoError(tb, d.Close(context.Background())) })
 	return d, cluster
@@ -60,7 +61,7 @@ func seedWaiting(tb testing.TB, c *servers.Postgres, customer string, n, custome
 // 100,000 wait for a GPU that nobody has, 10,000 of a customer wait at its limit; the small
 // workload of a third customer runs at once. How soon exactly is for `make cycles` to say; here it
 // must not wait for a poll, let alone for the others.
-func TestWhatCannotBePlacedCostsTheOthersNothing(t *testing.T) {
+func TestQueue_WorkloadsThatCannotBePlaced_DoNotDelayOthers(t *testing.T) {
 	d, c := onPostgres(t, 1, "NIYANTA_WORKER_SLOTS=50")
 	took := blockedQueues(t, d, c, 5)
 	t.Logf("behind 110,000 that cannot be placed, submitted to RUNNING: %v", took)
@@ -86,7 +87,8 @@ func blockedQueues(tb testing.TB, d *Dev, c *servers.Postgres, n int) []time.Dur
 	var took []time.Duration
 	for range n {
 		begin := time.Now()
-		w, err := d.App.coordinator.Lifecycle.Submit(ctx, p, lifecycle.SubmitRequest{Type: "sleep", Input: `{"duration_ms":1000}`})
+		w, err := d.App.coordinator.Lifecycle.Submit(ctx, p,
+			lifecycle.SubmitRequest{Type: "sleep", Input: `{"duration_ms":1000}`})
 		require.NoError(tb, err)
 		for w.Status == domain.StatusPending || w.Status == domain.StatusScheduled {
 			time.Sleep(time.Millisecond)

@@ -65,7 +65,10 @@ func (a *App) lookAtDependencies(ctx context.Context) {
 	now.at = time.Now()
 	before := a.watcher.last.Swap(&now)
 	if before == nil {
-		before = &look{database: httpapi.Connected, broker: httpapi.Connected, rateLimiter: httpapi.Connected, replica: now.replica}
+		before = &look{
+			database: httpapi.Connected, broker: httpapi.Connected, rateLimiter: httpapi.Connected,
+			replica: now.replica,
+		}
 	}
 	for _, d := range []struct {
 		name      string

@@ -47,7 +47,8 @@ func withDependencies(t *testing.T) (*Dev, *dependencies) {
 			deps.writes.Add(1)
 			return answers(&deps.database)(ctx)
 		}
-		b.Hints.Ping, b.Limiter.Ping, b.PingReplica = answers(&deps.broker), answers(&deps.limiter), answers(&deps.replica)
+		b.Hints.Ping, b.Limiter.Ping, b.PingReplica = answers(&deps.broker), answers(&deps.limiter),
+			answers(&deps.replica)
 		return app, nil
 	})
 	require.NoError(t, err)
@@ -58,20 +59,29 @@ func withDependencies(t *testing.T) (*Dev, *dependencies) {
 func TestReadiness_WhenADependencyGoes_IsUnavailableOnlyWithoutADatabaseThatTakesWrites(t *testing.T) {
 	d, deps := withDependencies(t)
 	a := newAPIOf(t, d)
-	away, readOnly, full := errors.New("away"), error(&pgconn.PgError{Code: "25006"}), error(&pgconn.PgError{Code: "53100"})
+	away, readOnly, full := errors.New("away"), error(&pgconn.PgError{Code: "25006"}),
+		error(&pgconn.PgError{Code: "53100"})
 	for _, c := range []struct {
 		name, status, database, broker, limiter, replica string
 		code                                             int
 		set                                              func(*dependencies)
 	}{
-		{"everything is there", "ready", "connected", "connected", "connected", "connected", 200, func(*dependencies) {}},
-		{"the bus is away", "degraded", "connected", "disconnected", "connected", "connected", 200, func(d *dependencies) { d.broker.Store(&away) }},
-		{"the rate limiter is away", "degraded", "connected", "connected", "disconnected", "connected", 200, func(d *dependencies) { d.limiter.Store(&away) }},
-		{"the replica is away", "degraded", "connected", "connected", "connected", "disconnected", 200, func(d *dependencies) { d.replica.Store(&away) }},
-		{"the database is away", "unavailable", "disconnected", "connected", "connected", "connected", 503, func(d *dependencies) { d.database.Store(&away) }},
-		{"the database is read-only", "unavailable", "not_writable", "connected", "connected", "connected", 503, func(d *dependencies) { d.database.Store(&readOnly) }},
-		{"its disk is full", "unavailable", "not_writable", "connected", "connected", "connected", 503, func(d *dependencies) { d.database.Store(&full) }},
-		{"everything is back", "ready", "connected", "connected", "connected", "connected", 200, func(*dependencies) {}},
+		{"everything is there", "ready", "connected", "connected", "connected", "connected", 200,
+			func(*dependencies) {}},
+		{"the bus is away", "degraded", "connected", "disconnected", "connected", "connected", 200,
+			func(d *dependencies) { d.broker.Store(&away) }},
+		{"the rate limiter is away", "degraded", "connected", "connected", "disconnected", "connected", 200,
+			func(d *dependencies) { d.limiter.Store(&away) }},
+		{"the replica is away", "degraded", "connected", "connected", "connected", "disconnected", 200,
+			func(d *dependencies) { d.replica.Store(&away) }},
+		{"the database is away", "unavailable", "disconnected", "connected", "connected", "connected", 503,
+			func(d *dependencies) { d.database.Store(&away) }},
+		{"the database is read-only", "unavailable", "not_writable", "connected", "connected", "connected", 503,
+			func(d *dependencies) { d.database.Store(&readOnly) }},
+		{"its disk is full", "unavailable", "not_writable", "connected", "connected", "connected", 503,
+			func(d *dependencies) { d.database.Store(&full) }},
+		{"everything is back", "ready", "connected", "connected", "connected", "connected", 200,
+			func(*dependencies) {}},
 	} {
 		for _, p := range []*atomic.Pointer[error]{&deps.database, &deps.broker, &deps.limiter, &deps.replica} {
 			p.Store(nil)
@@ -81,7 +91,9 @@ func TestReadiness_WhenADependencyGoes_IsUnavailableOnlyWithoutADatabaseThatTake
 		ans := a.call("GET", "/ready", "", nil)
 		assert.Equal(t, c.code, ans.status, c.name)
 		assert.Equal(t, c.status, ans.field("status"), c.name)
-		for field, want := range map[string]string{"database": c.database, "broker": c.broker, "rate_limiter": c.limiter, "replica": c.replica} {
+		for field, want := range map[string]string{
+			"database": c.database, "broker": c.broker, "rate_limiter": c.limiter, "replica": c.replica,
+		} {
 			assert.Equal(t, want, ans.field("dependencies."+field), "%s: %s", c.name, field)
 		}
 		assert.Equal(t, true, ans.field("is_leader"), c.name)
@@ -98,7 +110,8 @@ func TestReadiness_HoweverManyProbes_CostsOneWriteEachTwoSeconds(t *testing.T) {
 	}
 	looks := int64(time.Since(began)/lookInterval) + 1
 	assert.LessOrEqual(t, deps.writes.Load()-before, looks)
-	require.Eventually(t, func() bool { return deps.writes.Load() >= before+2 }, 30*time.Second, 50*time.Millisecond, "it goes on looking")
+	require.Eventually(t, func() bool { return deps.writes.Load() >= before+2 }, 30*time.Second,
+		50*time.Millisecond, "it goes on looking")
 }
 
 func TestReadiness_WhenTheProcessStoodStill_IsNotWhatItWasBefore(t *testing.T) {

@@ -102,7 +102,8 @@ func weakness(secret string) string {
 		different[r] = true
 	}
 	if len(different) < minVariety {
-		return fmt.Sprintf("must have at least %d different characters: make it at random, for example with openssl rand -hex 32", minVariety)
+		return fmt.Sprintf("must have at least %d different characters: "+
+			"make it at random, for example with openssl rand -hex 32", minVariety)
 	}
 	for n := 1; n <= len(secret)/2; n++ {
 		if repeats(secret, n) {

@@ -45,7 +45,8 @@ var ErrAddressTaken = errors.New("another process listens")
 // refused says why a door does not open, and what to change.
 func (d *door) refused(addr string, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%s%s: %w on %s; stop it, or choose another address", Prefix, d.variable, ErrAddressTaken, addr)
+		return fmt.Errorf("%s%s: %w on %s; stop it, or choose another address", Prefix, d.variable,
+			ErrAddressTaken, addr)
 	}
 	return fmt.Errorf("%s%s: %w", Prefix, d.variable, err)
 }

@@ -76,7 +76,8 @@ func TestAdminAddr_WhenSet_SeparatesTheAdminsRoutes(t *testing.T) {
 			}
 			require.Equal(t, 401, ask(there, method, target, "").status, what)
 			role := op.Extensions["x-roles"].([]any)[0].(string)
-			require.NotContains(t, []int{401, 403, 405}, ask(there, method, target, keys[role]).status, "%s as %s", what, role)
+			require.NotContains(t, []int{401, 403, 405}, ask(there, method, target, keys[role]).status,
+				"%s as %s", what, role)
 		}
 	}
 	require.Greater(t, moved, 10)
@@ -102,15 +103,17 @@ func TestAdminAddr_WhenTaken_FailsTheStartAndFreesTheOther(t *testing.T) {
 
 func TestServing_OfBadAddressesAndTimes_IsRefused(t *testing.T) {
 	for setting, wrong := range map[string]string{
-		"NIYANTA_HTTP_ADDR=8080": "HTTP_ADDR", "NIYANTA_ADMIN_ADDR=localhost": "ADMIN_ADDR", "NIYANTA_ADMIN_ADDR=127.0.0.1:8080": "ADMIN_ADDR",
-		"NIYANTA_HTTP_IDLE_TIMEOUT=0s": "HTTP_IDLE_TIMEOUT", "NIYANTA_HTTP_IDLE_TIMEOUT=2h": "HTTP_IDLE_TIMEOUT",
+		"NIYANTA_HTTP_ADDR=8080": "HTTP_ADDR", "NIYANTA_ADMIN_ADDR=localhost": "ADMIN_ADDR",
+		"NIYANTA_ADMIN_ADDR=127.0.0.1:8080": "ADMIN_ADDR", "NIYANTA_HTTP_IDLE_TIMEOUT=0s": "HTTP_IDLE_TIMEOUT",
+		"NIYANTA_HTTP_IDLE_TIMEOUT=2h": "HTTP_IDLE_TIMEOUT",
 	} {
 		assert.Contains(t, problems(RoleDev, setting), "NIYANTA_"+wrong+":", setting)
 		assert.Contains(t, problems(RoleCoordinator, adminKey, workerKey, setting), "NIYANTA_"+wrong+":", setting)
 	}
 	c, err := Load(nil)
 	require.NoError(t, err)
-	assert.Greater(t, c.HTTPIdleTimeout, time.Minute, "above the 60 s for which common load balancers keep idle connections")
+	assert.Greater(t, c.HTTPIdleTimeout, time.Minute,
+		"above the 60 s for which common load balancers keep idle connections")
 }
 
 // TestIdleTimeout_WhenSet_EndsAnIdleConnectionThen keeps a connection without requests, for shorter

@@ -17,8 +17,8 @@ var shown = map[string]bool{
 	"STORE": true, "BUS": true, "RATE_LIMITER": true, "BUS_PREFIX": true,
 	"NATS_CREDS_FILE": true, "NATS_CA_FILE": true, "NATS_CERT_FILE": true, "NATS_KEY_FILE": true,
 	"HTTP_ADDR": true, "ADMIN_ADDR": true, "WORKER_HTTP_ADDR": true,
-	"WORKER_ID": true, "WORKER_TAGS": true, "EXEC_ALLOW": true, "EXEC_ENV": true, "EXEC_UIDS": true, "ANTI_AFFINITY_ACROSS_TYPES": true,
-	"SCHEDULER_POLICY": true, "LOG_FORMAT": true,
+	"WORKER_ID": true, "WORKER_TAGS": true, "EXEC_ALLOW": true, "EXEC_ENV": true, "EXEC_UIDS": true,
+	"ANTI_AFFINITY_ACROSS_TYPES": true, "SCHEDULER_POLICY": true, "LOG_FORMAT": true,
 }
 
 // Settings lists the effective values in the order of Config, secrets masked.
@@ -70,9 +70,10 @@ var plainSchemes = map[string]struct{ path bool }{
 
 // plainParameters are the parameters of connection strings that hold no secret.
 var plainParameters = map[string]bool{
-	"sslmode": true, "connect_timeout": true, "application_name": true, "default_query_exec_mode": true, "host": true, "port": true,
-	"dbname": true, "user": true, "target_session_attrs": true, "search_path": true, "timezone": true, "pool_max_conns": true,
-	"sslrootcert": true, "sslcert": true, "sslkey": true, "db": true, "protocol": true,
+	"sslmode": true, "connect_timeout": true, "application_name": true, "default_query_exec_mode": true,
+	"host": true, "port": true, "dbname": true, "user": true, "target_session_attrs": true, "search_path": true,
+	"timezone": true, "pool_max_conns": true, "sslrootcert": true, "sslcert": true, "sslkey": true,
+	"db": true, "protocol": true,
 }
 
 // plainPaths say nothing but where an API begins.

@@ -63,7 +63,8 @@ func TestConfig_OutsideItsBounds_IsRefused(t *testing.T) {
 			if s.name == "WORKER_LEASE" {
 				continue // at its bound, three heartbeat intervals do not fit
 			}
-			assert.NotContains(t, problems(RoleDev, alone, Prefix+s.name+"="+value), Prefix+s.name+":", "%s=%s", s.name, value)
+			assert.NotContains(t, problems(RoleDev, alone, Prefix+s.name+"="+value), Prefix+s.name+":",
+				"%s=%s", s.name, value)
 		}
 		for _, value := range bad {
 			if value == "" {
@@ -127,7 +128,8 @@ func describedSettings(t *testing.T) []described {
 			continue // what the command line says
 		}
 		s := described{
-			name: field.Tag.Get("env"), group: group, what: strings.Join(strings.Fields(f.Doc.Text()), " "), kind: field.Type, tag: field.Tag,
+			name: field.Tag.Get("env"), group: group, what: strings.Join(strings.Fields(f.Doc.Text()), " "),
+			kind: field.Type, tag: field.Tag,
 		}
 		require.NotEmpty(t, s.what, "%s needs a comment that says what it does", s.name)
 		require.NotEmpty(t, s.group, "%s needs a group", s.name)
@@ -163,7 +165,8 @@ Every setting is an environment variable. It is read once, when a process starts
 |---|---|---|
 `)
 	for _, s := range settings {
-		fmt.Fprintf(&b, "| [`%s%s`](#%s) | %s | %s |\n", Prefix, s.name, strings.ToLower(Prefix+s.name), orNone(s.tag.Get("envDefault")), s.roles())
+		fmt.Fprintf(&b, "| [`%s%s`](#%s) | %s | %s |\n", Prefix, s.name, strings.ToLower(Prefix+s.name),
+			orNone(s.tag.Get("envDefault")), s.roles())
 	}
 	group := ""
 	for _, s := range settings {

@@ -27,7 +27,8 @@ func TestSettings_WithACanaryInEverySetting_PrintNone(t *testing.T) {
 	for scheme, understood := range plainSchemes {
 		base := scheme + "://"
 		forms = append(forms, base+"u:"+canary+"@h:1", base+canary+"@h:1", base+canary+":@h:1", base+":"+canary+"@h:1",
-			base+"u:p,"+canary+"@h:1", base+"h:1?password="+canary, base+"h:1?token="+canary+"&user=u", base+"h:1/?x=%20"+canary, base+"h:1#"+canary,
+			base+"u:p,"+canary+"@h:1", base+"h:1?password="+canary, base+"h:1?token="+canary+"&user=u",
+			base+"h:1/?x=%20"+canary, base+"h:1#"+canary,
 			base+"a:b@one:1,"+base+"u:"+canary+"@two:1", base+"a:b@one:1, "+base+canary+"@two:1")
 		if !understood.path {
 			forms = append(forms, base+"h:1/"+canary, base+"h:1/v1/"+canary+"/x", base+"h:1/%2F"+canary)
@@ -56,12 +57,14 @@ func TestSettings_WithACanaryInEverySetting_PrintNone(t *testing.T) {
 		}
 	}
 	want := []string{
-		"STORE", "BUS", "RATE_LIMITER", "NATS_CREDS_FILE", "NATS_CA_FILE", "NATS_CERT_FILE", "NATS_KEY_FILE", "BUS_PREFIX", "HTTP_ADDR", "ADMIN_ADDR",
-		"WORKER_ID", "WORKER_TAGS", "EXEC_ALLOW", "EXEC_ENV", "EXEC_UIDS", "SCHEDULER_POLICY", "ANTI_AFFINITY_ACROSS_TYPES", "LOG_FORMAT",
+		"STORE", "BUS", "RATE_LIMITER", "NATS_CREDS_FILE", "NATS_CA_FILE", "NATS_CERT_FILE", "NATS_KEY_FILE",
+		"BUS_PREFIX", "HTTP_ADDR", "ADMIN_ADDR", "WORKER_ID", "WORKER_TAGS", "EXEC_ALLOW", "EXEC_ENV", "EXEC_UIDS",
+		"SCHEDULER_POLICY", "ANTI_AFFINITY_ACROSS_TYPES", "LOG_FORMAT",
 	}
 	slices.Sort(printed)
 	slices.Sort(want)
-	assert.Equal(t, want, printed, "only these settings are printed as they are: names, addresses and paths, no secrets")
+	assert.Equal(t, want, printed,
+		"only these settings are printed as they are: names, addresses and paths, no secrets")
 }
 
 func TestSettings_OfURLs_KeepWhatHelpsToRecogniseThem(t *testing.T) {
@@ -95,7 +98,8 @@ func TestSettings_OfURLs_KeepWhatHelpsToRecogniseThem(t *testing.T) {
 
 func TestConfig_WhenAURLIsWrong_TheReasonHoldsNoSecret(t *testing.T) {
 	for _, s := range []string{
-		"NIYANTA_OTLP_ENDPOINT=ftp://u:" + canary + "@h", "NIYANTA_OTLP_ENDPOINT=http://u:" + canary + "@h:x", "NIYANTA_OTLP_ENDPOINT=" + canary,
+		"NIYANTA_OTLP_ENDPOINT=ftp://u:" + canary + "@h", "NIYANTA_OTLP_ENDPOINT=http://u:" + canary + "@h:x",
+		"NIYANTA_OTLP_ENDPOINT=" + canary,
 	} {
 		got := problems(RoleDev, s)
 		assert.Contains(t, got, "NIYANTA_OTLP_ENDPOINT")
@@ -104,7 +108,8 @@ func TestConfig_WhenAURLIsWrong_TheReasonHoldsNoSecret(t *testing.T) {
 	log := NewLogger(os.Stderr, 8, "json")
 	for _, bad := range []string{"://u:%s@h", "nats://u:%s@h:x", "http://u:%s@h:x", "u:%s@h", "ftp://u:%s@h"} {
 		bad = strings.ReplaceAll(bad, "%s", canary)
-		_, err := NewWorker(t.Context(), Config{CoordinatorURL: bad, WorkerKeys: []string{"k"}, Bus: BusMemory}, "v", log)
+		_, err := NewWorker(t.Context(), Config{CoordinatorURL: bad, WorkerKeys: []string{"k"}, Bus: BusMemory}, "v",
+			log)
 		require.Error(t, err)
 		assert.NotContains(t, err.Error(), canary, "coordinator")
 		for _, bus := range []string{BusNATS, BusRedis} {
@@ -115,7 +120,8 @@ func TestConfig_WhenAURLIsWrong_TheReasonHoldsNoSecret(t *testing.T) {
 				assert.NotContains(t, err.Error(), canary, bus)
 			}
 		}
-		_, _, err = openStorage(t.Context(), Config{Store: StorePostgres, PostgresURL: bad}, coordinator.Host{Log: log}, nil)
+		_, _, err = openStorage(t.Context(), Config{Store: StorePostgres, PostgresURL: bad},
+			coordinator.Host{Log: log}, nil)
 		require.Error(t, err)
 		assert.NotContains(t, err.Error(), canary, "postgres")
 	}
@@ -147,12 +153,14 @@ func TestSecrets_FromFiles_AreReadAndEveryMistakeIsReported(t *testing.T) {
 	assert.Equal(t, []string{"one", "two"}, c.WorkerKeys)
 
 	_, err = Load([]string{
-		"NIYANTA_ADMIN_KEY_FILE=" + file("admin", canary), "NIYANTA_ADMIN_KEY=" + canary, "NIYANTA_REDIS_URL_FILE=" + filepath.Join(dir, "none"),
-		"NIYANTA_NATS_URL_FILE=" + file("empty", " \n"), "NIYANTA_POSTGRES_URL_FILE=" + file("huge", strings.Repeat("x", secretFileLimit+1)),
-		"NIYANTA_WORKER_SLOTS=ten",
+		"NIYANTA_ADMIN_KEY_FILE=" + file("admin", canary), "NIYANTA_ADMIN_KEY=" + canary,
+		"NIYANTA_REDIS_URL_FILE=" + filepath.Join(dir, "none"), "NIYANTA_NATS_URL_FILE=" + file("empty", " \n"),
+		"NIYANTA_POSTGRES_URL_FILE=" + file("huge", strings.Repeat("x", secretFileLimit+1)), "NIYANTA_WORKER_SLOTS=ten",
 	})
 	require.Error(t, err)
-	for _, name := range []string{"ADMIN_KEY_FILE", "REDIS_URL_FILE", "NATS_URL_FILE", "POSTGRES_URL_FILE", "WORKER_SLOTS"} {
+	for _, name := range []string{
+		"ADMIN_KEY_FILE", "REDIS_URL_FILE", "NATS_URL_FILE", "POSTGRES_URL_FILE", "WORKER_SLOTS",
+	} {
 		assert.Contains(t, err.Error(), "NIYANTA_"+name+":")
 	}
 	assert.NotContains(t, err.Error(), canary)

@@ -46,12 +46,13 @@ const noHTTP = "none"
 // startRemote starts both. configure has the coordinator use a bus and returns the worker's way to
 // it.
 func startRemote(
-	t *testing.T, configure func(t *testing.T, coordinator, worker *Config) *netfault.Proxy, more ...map[string]ports.WorkloadFactory,
+	t *testing.T, configure func(t *testing.T, coordinator, worker *Config) *netfault.Proxy,
+	more ...map[string]ports.WorkloadFactory,
 ) *remote {
 	t.Helper()
 	cfg, err := Load([]string{
-		"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_HEARTBEAT_INTERVAL=1200ms", "NIYANTA_WORKER_LEASE=5s", "NIYANTA_WORKER_ID=w",
-		"NIYANTA_DRAIN_TIMEOUT=5s",
+		"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_HEARTBEAT_INTERVAL=1200ms", "NIYANTA_WORKER_LEASE=5s",
+		"NIYANTA_WORKER_ID=w", "NIYANTA_DRAIN_TIMEOUT=5s",
 	})
 	require.NoError(t, err)
 	cfg.AdminKey, cfg.WorkerKeys = testAdminKey, []string{testWorkerKey}
@@ -68,7 +69,8 @@ func startRemote(
 	} else {
 		workerCfg.CoordinatorURL = fmt.Sprintf("http://127.0.0.1:%d", r.http.Port)
 	}
-	worker, err := NewWorker(context.Background(), workerCfg, "test", slog.New(slog.NewTextHandler(r.log, nil)), more...)
+	worker, err := NewWorker(context.Background(), workerCfg, "test", slog.New(slog.NewTextHandler(r.log, nil)),
+		more...)
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -113,7 +115,8 @@ func (r *remote) awaits(f func() bool, what string) {
 func (r *remote) run(workloadType, input string) time.Duration {
 	r.t.Helper()
 	begun := time.Now()
-	a, err := r.client.Submit(r.t.Context(), niyanta.Submission{WorkloadType: workloadType, InputParams: json.RawMessage(input)}, "")
+	a, err := r.client.Submit(r.t.Context(), niyanta.Submission{WorkloadType: workloadType,
+		InputParams: json.RawMessage(input)}, "")
 	require.NoError(r.t, err)
 	w, err := r.client.Wait(r.t.Context(), a.WorkloadID, 50*time.Second)
 	require.NoError(r.t, err)
@@ -192,7 +195,8 @@ func TestWorker_WhenItsConnectionsFallSilent_KeepsItsSessionAndStartsWorkSoon(t 
 }
 
 func TestWorker_WhenItsBusIsDown_StartsWorkWithinTwoSecondsAndReturnsToTheBus(t *testing.T) {
-	for name, configure := range map[string]func(t *testing.T, coordinator, worker *Config) *netfault.Proxy{"nats": overNATS, "redis": overRedis} {
+	for name, configure := range map[string]func(t *testing.T, coordinator,
+		worker *Config) *netfault.Proxy{"nats": overNATS, "redis": overRedis} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := startRemote(t, configure)
@@ -243,10 +247,13 @@ func TestCheckpoint_WhenIdleConnectionsAreDroppedSilently_IsSaved(t *testing.T) 
 	for name, c := range map[string]struct {
 		configure func(t *testing.T, coordinator, worker *Config) *netfault.Proxy
 		size      int
-	}{"http, small": {overHTTP, 10}, "http, large": {overHTTP, 6 << 20}, "nats, large": {overNATS, 6 << 20}, "redis, small": {overRedis, 10}} {
+	}{"http, small": {overHTTP, 10}, "http, large": {overHTTP, 6 << 20}, "nats, large": {overNATS, 6 << 20},
+		"redis, small": {overRedis, 10}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := startRemote(t, c.configure, map[string]ports.WorkloadFactory{"saver": func() ports.Workload { return saver{c.size} }})
+			r := startRemote(t, c.configure, map[string]ports.WorkloadFactory{"saver": func() ports.Workload {
+				return saver{c.size}
+			}})
 			r.http.SilenceIdle(idleLimit)
 			if r.bus != nil {
 				r.bus.SilenceIdle(idleLimit)

@@ -48,7 +48,10 @@ func TestApp_WhenItsStartFails_KeepsNoLeaderLease(t *testing.T) {
 		Storage: Storage{Stores: stores}, Hints: Hints{Notifier: n, Listener: n},
 		Limiter: Limiter{RateLimiter: memory.NewRateLimiter(system.Clock{})},
 	}, host, metrics)
-	app.backends.Bus = lateBus{elected: func() bool { _, leading := app.coordinator.Leadership.Current(); return leading }}
+	app.backends.Bus = lateBus{elected: func() bool {
+		_, leading := app.coordinator.Leadership.Current()
+		return leading
+	}}
 	require.Error(t, app.Start(t.Context()))
 	_, held, err := stores.Leader.Acquire(t.Context(), "coord_b", time.Minute)
 	require.NoError(t, err)

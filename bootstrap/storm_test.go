@@ -29,7 +29,8 @@ func unlimited(t *testing.T, d *Dev, id string) string {
 	require.NoError(t, err)
 	defer admin.Close()
 	if _, err := admin.GetCustomer(t.Context(), id); err != nil {
-		_, err = admin.CreateCustomer(t.Context(), niyanta.CustomerInput{CustomerID: &id, Name: "C", Tier: "enterprise"})
+		_, err = admin.CreateCustomer(t.Context(), niyanta.CustomerInput{CustomerID: &id, Name: "C",
+			Tier: "enterprise"})
 		require.NoError(t, err)
 	}
 	_, err = admin.UpdateCustomer(t.Context(), id, niyanta.CustomerPatch{Limits: &niyanta.LimitsPatch{
@@ -150,7 +151,8 @@ func TestRequests_WhenOneCustomerHoldsAllItMay_OthersAndHealthAreServed(t *testi
 	require.NoError(t, err)
 	defer c.Close()
 	at := time.Now().Add(time.Hour)
-	waiting, err := c.Submit(t.Context(), niyanta.Submission{WorkloadType: "sleep", InputParams: []byte(`{"duration_ms":0}`), RunAt: &at}, "")
+	waiting, err := c.Submit(t.Context(), niyanta.Submission{WorkloadType: "sleep",
+		InputParams: []byte(`{"duration_ms":0}`), RunAt: &at}, "")
 	require.NoError(t, err)
 
 	polling, stop := context.WithCancel(t.Context())
@@ -174,7 +176,8 @@ func TestRequests_WhenOneCustomerHoldsAllItMay_OthersAndHealthAreServed(t *testi
 	for range 700 {
 		wg.Go(func() { get(polling, "/v1/workloads/"+waiting.WorkloadID+"?wait=60s") })
 	}
-	require.Eventually(t, func() bool { return get(t.Context(), "/v1/customer") == http.StatusTooManyRequests }, 30*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return get(t.Context(), "/v1/customer") == http.StatusTooManyRequests },
+		30*time.Second, 10*time.Millisecond)
 	_, err = dev.Customer(t.Context())
 	require.NoError(t, err, "another customer")
 	assert.Equal(t, http.StatusOK, get(t.Context(), "/health"))

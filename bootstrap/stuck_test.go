@@ -17,7 +17,8 @@ import (
 func TestHeartbeat_WhenARunIsStuck_IsCountedInTheMetrics(t *testing.T) {
 	var metrics *telemetry.Metrics
 	h := planeOn(t, memoryBacking, inProcess,
-		func(_ *testing.T, core *coordinator.Coordinator, m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
+		func(_ *testing.T, core *coordinator.Coordinator,
+			m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane {
 			metrics = m
 			return func(domain.WorkerID) ports.ControlPlane { return core.Plane }
 		})
@@ -28,9 +29,10 @@ func TestHeartbeat_WhenARunIsStuck_IsCountedInTheMetrics(t *testing.T) {
 	})
 	require.NoError(t, err)
 	beat := func(number int64, stuck bool) string {
-		_, err := plane.Heartbeat(ctx, ports.Heartbeat{SessionRef: ref, Number: number, Inventory: []ports.InventoryItem{
-			{WorkloadID: "wl_1", Generation: 1, State: ports.RunStopping, Stuck: stuck},
-		}})
+		_, err := plane.Heartbeat(ctx, ports.Heartbeat{SessionRef: ref, Number: number,
+			Inventory: []ports.InventoryItem{
+				{WorkloadID: "wl_1", Generation: 1, State: ports.RunStopping, Stuck: stuck},
+			}})
 		require.NoError(t, err)
 		page := httptest.NewRecorder()
 		metrics.Handler().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))

@@ -44,7 +44,8 @@ func Supervise(ctx context.Context, cfg Config, role Role, log *slog.Logger) (st
 		return 0, false, err
 	}
 	if process.HasShed() && process.InForce() == process.ProtectionNone {
-		log.Warn("other processes of this user can read this server's secrets: the system offers no protection", "system", runtime.GOOS)
+		log.Warn("other processes of this user can read this server's secrets: the system offers no protection",
+			"system", runtime.GOOS)
 	}
 	first := os.Getpid() == 1
 	s := &process.Supervisor{Log: log, Sweep: sweepScratch}
@@ -115,7 +116,8 @@ func certify(ctx context.Context, cfg Config, c domain.SessionEnd, status int, l
 			log.Info("death certified", "process_id", c.ProcessID, "status", status)
 			return nil
 		}
-		if code := domain.CodeOf(err); code == domain.CodeForbidden || code == domain.CodeInvalidInput || code == domain.CodeUnauthorized {
+		if code := domain.CodeOf(err); code == domain.CodeForbidden || code == domain.CodeInvalidInput ||
+			code == domain.CodeUnauthorized {
 			return err
 		}
 		if system.Sleep(ctx, certifyPause) != nil {

@@ -13,7 +13,9 @@ const traceFlushTimeout = 5 * time.Second
 
 // StartTracing exports spans if the configuration says where to. The function it returns sends the
 // last ones.
-func StartTracing(ctx context.Context, cfg Config, role Role, version string, log *slog.Logger) (stop func(), err error) {
+func StartTracing(
+	ctx context.Context, cfg Config, role Role, version string, log *slog.Logger,
+) (stop func(), err error) {
 	if cfg.OTLPEndpoint == "" {
 		return func() {}, nil
 	}

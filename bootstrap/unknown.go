@@ -34,7 +34,8 @@ const forTests = Prefix + "TEST_"
 
 // ofServices matches what Kubernetes sets in every pod for each service of the namespace, for
 // example for one named niyanta.
-var ofServices = regexp.MustCompile(`_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$`)
+var ofServices = regexp.MustCompile(`_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$|` +
+	`_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$`)
 
 // checkNames reports each variable with the prefix that nothing reads, with the nearest name that
 // something does. A mistyped name would otherwise leave its setting at the default, silently.

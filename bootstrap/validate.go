@@ -28,11 +28,13 @@ func (c Config) Validate(role Role) error {
 			wrong("ANTI_AFFINITY_ACROSS_TYPES", "%q is not a workload type", t)
 		}
 	}
-	if u, err := url.Parse(c.OTLPEndpoint); c.OTLPEndpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+	if u, err := url.Parse(c.OTLPEndpoint); c.OTLPEndpoint != "" &&
+		(err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		wrong("OTLP_ENDPOINT", "must look like http://host:4318, not %q", maskURL(c.OTLPEndpoint))
 	}
 	if c.WorkerLease < 3*c.HeartbeatInterval {
-		wrong("WORKER_LEASE", "must be at least three heartbeat intervals (%s), so that one lost heartbeat does no harm; not %s",
+		wrong("WORKER_LEASE",
+			"must be at least three heartbeat intervals (%s), so that one lost heartbeat does no harm; not %s",
 			3*c.HeartbeatInterval, c.WorkerLease)
 	}
 	switch role {
@@ -63,7 +65,8 @@ func (c Config) validateTags(wrong func(string, string, ...any)) {
 	v, t := reflect.ValueOf(c), reflect.TypeFor[Config]()
 	for i := range t.NumField() {
 		tag, value := t.Field(i).Tag, v.Field(i)
-		if choices := strings.Fields(tag.Get("choices")); len(choices) > 0 && !slices.Contains(choices, value.String()) {
+		if choices := strings.Fields(tag.Get("choices")); len(choices) > 0 &&
+			!slices.Contains(choices, value.String()) {
 			wrong(tag.Get("env"), "must be %s, not %q", strings.Join(choices, " or "), value.String())
 		}
 		least, most := tag.Get("min"), tag.Get("max")
@@ -137,18 +140,23 @@ func (c Config) validateCoordinator(wrong func(string, string, ...any)) {
 		wrong("POSTGRES_URL", "is required with NIYANTA_STORE=postgres")
 	}
 	if c.Store == StoreMemory { // a URL that is set tells that memory was not meant
-		for _, url := range [][2]string{{"POSTGRES_URL", c.PostgresURL}, {"POSTGRES_REPLICA_URL", c.PostgresReplicaURL}} {
+		for _, url := range [][2]string{
+			{"POSTGRES_URL", c.PostgresURL}, {"POSTGRES_REPLICA_URL", c.PostgresReplicaURL},
+		} {
 			if url[1] != "" {
 				wrong(url[0], "is set, but the store is memory: set NIYANTA_STORE=postgres, or unset it")
 			}
 		}
 	}
 	if c.Store == StoreMemory && c.Bus != BusMemory {
-		wrong("BUS", "%s connects several processes, but NIYANTA_STORE=memory is this process's alone: use NIYANTA_STORE=postgres, or NIYANTA_BUS=memory", c.Bus)
+		wrong("BUS",
+			"%s connects several processes, but NIYANTA_STORE=memory is this process's alone: "+
+				"use NIYANTA_STORE=postgres, or NIYANTA_BUS=memory", c.Bus)
 	}
 	c.validateBus(wrong)
 	if c.RedisURL != "" && c.Bus == BusMemory && c.RateLimiter == LimiterMemory {
-		wrong("REDIS_URL", "is set, but nothing uses it: set NIYANTA_BUS=redis or NIYANTA_RATE_LIMITER=redis, or unset it")
+		wrong("REDIS_URL",
+			"is set, but nothing uses it: set NIYANTA_BUS=redis or NIYANTA_RATE_LIMITER=redis, or unset it")
 	}
 	if c.RateLimiter == LimiterRedis && c.RedisURL == "" {
 		wrong("REDIS_URL", "is required with NIYANTA_RATE_LIMITER=redis")
@@ -173,7 +181,8 @@ func (c Config) validateBus(wrong func(string, string, ...any)) {
 		wrong("NATS_CERT_FILE", "and %sNATS_KEY_FILE go together", Prefix)
 	}
 	if c.BusPrefix != "" && !busPrefix.MatchString(c.BusPrefix) {
-		wrong("BUS_PREFIX", "must be words of letters, digits, \"-\" and \"_\", each ending in \".\", not %q", c.BusPrefix)
+		wrong("BUS_PREFIX", "must be words of letters, digits, \"-\" and \"_\", each ending in \".\", not %q",
+			c.BusPrefix)
 	}
 }
 

@@ -25,7 +25,9 @@ type Worker struct {
 
 // NewWorker returns a worker that reaches its coordinators over the configured bus, over HTTP, or
 // both. It offers the built-in types, and more. ctx bounds its runs; see execution.New.
-func NewWorker(ctx context.Context, cfg Config, version string, log *slog.Logger, more ...map[string]ports.WorkloadFactory) (*Worker, error) {
+func NewWorker(
+	ctx context.Context, cfg Config, version string, log *slog.Logger, more ...map[string]ports.WorkloadFactory,
+) (*Worker, error) {
 	id := domain.WorkerID(cfg.WorkerID)
 	if id == "" {
 		id = generatedWorkerID(system.IDs{})
@@ -37,7 +39,10 @@ func NewWorker(ctx context.Context, cfg Config, version string, log *slog.Logger
 	return newWorker(ctx, cfg, id, version, plane, closePlane, log, more...)
 }
 
-func newWorker(ctx context.Context, cfg Config, id domain.WorkerID, version string, plane ports.ControlPlane, done func(), log *slog.Logger, more ...map[string]ports.WorkloadFactory) (*Worker, error) {
+func newWorker(
+	ctx context.Context, cfg Config, id domain.WorkerID, version string, plane ports.ControlPlane, done func(),
+	log *slog.Logger, more ...map[string]ports.WorkloadFactory,
+) (*Worker, error) {
 	tags, err := ParseTags(cfg.WorkerTags)
 	if err != nil {
 		return nil, err
@@ -50,7 +55,8 @@ func newWorker(ctx context.Context, cfg Config, id domain.WorkerID, version stri
 		life = &process.Supervision{} // nobody certifies its death
 	}
 	offer, err := workloads.New(workloads.Options{
-		ExecAllow: cfg.ExecAllow, ExecEnv: cfg.ExecEnv, ExecUsers: cfg.ExecUIDs, Slots: cfg.WorkerSlots, Dumpable: process.InForce() == process.ProtectionNone,
+		ExecAllow: cfg.ExecAllow, ExecEnv: cfg.ExecEnv, ExecUsers: cfg.ExecUIDs, Slots: cfg.WorkerSlots,
+		Dumpable:         process.InForce() == process.ProtectionNone,
 		OnlyPrograms:     process.HasShed(), // a server, which starts nothing else
 		HTTPAllowPrivate: cfg.HTTPTypeAllowPrivate,
 	}, log.With("worker_id", string(id)))
@@ -75,7 +81,8 @@ func newWorker(ctx context.Context, cfg Config, id domain.WorkerID, version stri
 	}
 	engine, err := execution.New(ctx, execution.Config{
 		WorkerID: id, Slots: cfg.WorkerSlots, Tags: tags, Version: version, Types: offer.Types,
-		Capabilities: offer.Capabilities, ProcessID: life.ProcessID, CertificateDigest: life.Digest, TakeOver: cfg.TakeOver,
+		Capabilities: offer.Capabilities, ProcessID: life.ProcessID, CertificateDigest: life.Digest,
+		TakeOver: cfg.TakeOver,
 	}, execution.Deps{
 		Plane: plane, Clock: system.Clock{}, IDs: system.IDs{}, Log: log, Sleep: system.Sleep,
 	})

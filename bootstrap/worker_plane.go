@@ -32,7 +32,9 @@ func newWorkerPlane(cfg Config, id string, log *slog.Logger) (ports.ControlPlane
 	var push failover.Push
 	closePush := func() {}
 	if bus.Bus != nil {
-		c := messaging.NewClient(bus.Bus, messaging.Party{ID: id, Kind: "worker", Prefix: cfg.BusPrefix, Clock: system.Clock{}, IDs: system.IDs{}})
+		c := messaging.NewClient(bus.Bus, messaging.Party{
+			ID: id, Kind: "worker", Prefix: cfg.BusPrefix, Clock: system.Clock{}, IDs: system.IDs{},
+		})
 		push, closePush = c, func() { _ = c.Close() }
 	}
 	plane := failover.New(push, routes, log)

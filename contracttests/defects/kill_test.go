@@ -33,7 +33,7 @@ var tests = map[layer][]string{
 	onMemory:    {"./adapters/memory", "-run", "Contracts$"},
 	onPostgres:  {"./adapters/postgres", "-run", "TestStoresKeepTheirContracts$"},
 	lostCommits: {"./adapters/postgres", "-run", "TestCommit_"},
-	plane:       {"./bootstrap", "-run", "InProcessKeepsItsContract"},
+	plane:       {"./bootstrap", "-run", "InProcess_KeepsItsContract"},
 	properties:  {"./core/domain/..."},
 	engine:      {"./core/services/execution", "-timeout=1m"},
 }
