@@ -83,7 +83,7 @@ var defects = []defect{
 	{"assignment to a session that is over", execute, "!wk.Holds(t.SessionID) || wk.Status != WorkerHealthy", "wk == nil", nil, []layer{onMemory}},
 	{"hard affinity ignored", affinity, "func (a Affinity) Admits(w *Worker) bool {", "func (a Affinity) Admits(w *Worker) bool {\n\tif w != nil {\n\t\treturn true\n\t}", nil, []layer{sim}},
 	{"queue depth counted, then inserted", postgres + "submit.go", " FOR SHARE OF c FOR NO KEY UPDATE OF b", "", nil, []layer{onPostgres}},
-	{"queue depth unchecked", admission, "known.Queued >= known.Customer.Limits().MaxQueueDepth", "false", nil, []layer{onMemory}},
+	{"queue depth unchecked", admission, "q := known.Queue(); q.Depth >= q.Max", "q := known.Queue(); q.Max < 0", nil, []layer{onMemory}},
 	{"running limit read without a lock that excludes other assignments", postgres + "apply.go", `		lock = "NO KEY UPDATE"`, `		lock = "SHARE"`, nil, []layer{onPostgres}},
 
 	// Stores.
