@@ -16,7 +16,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/niyanta/niyanta/contracttests/servers"
-	"github.com/niyanta/niyanta/core/domain"
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
@@ -213,9 +212,9 @@ func TestCheckpoint_RunningWorkload_IsDurableSoonAfterItIsAskedFor(t *testing.T)
 	_, err = c.Cancel(t.Context(), id, "")
 	require.NoError(t, err)
 	_, err = c.Checkpoint(t.Context(), id)
-	var e *domain.Error
+	require.ErrorIs(t, err, niyanta.ErrInvalidState)
+	var e *niyanta.Error
 	require.ErrorAs(t, err, &e)
-	require.Equal(t, domain.CodeInvalidState, e.Code)
 	require.Equal(t, "CANCELLED", e.Details["status"])
 }
 

@@ -126,6 +126,9 @@ func TestViewer_WhateverItReads_SeesNoPayload(t *testing.T) {
 			if strings.HasPrefix(path, "/v1/workload-configs/") {
 				target = strings.ReplaceAll(path, "{id}", cfg.field("config_id").(string))
 			}
+			if path == "/v1/customer/stats" {
+				target += "?start_date=2026-01-01&end_date=2026-01-31"
+			}
 			seen := a.call("GET", target, viewer, nil)
 			require.Equal(t, 200, seen.status, "%s: %s", target, seen.body)
 			assert.NotContains(t, seen.body, secret, target)

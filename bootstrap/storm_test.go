@@ -176,8 +176,10 @@ func TestRequests_WhenOneCustomerHoldsAllItMay_OthersAndHealthAreServed(t *testi
 	for range 700 {
 		wg.Go(func() { get(polling, "/v1/workloads/"+waiting.WorkloadID+"?wait=60s") })
 	}
-	require.Eventually(t, func() bool { return get(t.Context(), "/v1/customer") == http.StatusTooManyRequests },
-		30*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return get(t.Context(), "/v1/workloads/"+waiting.WorkloadID+"?wait=1s") == http.StatusServiceUnavailable
+	}, 30*time.Second, 10*time.Millisecond)
+	assert.Equal(t, http.StatusOK, get(t.Context(), "/v1/customer"), "its own short requests")
 	_, err = dev.Customer(t.Context())
 	require.NoError(t, err, "another customer")
 	assert.Equal(t, http.StatusOK, get(t.Context(), "/health"))

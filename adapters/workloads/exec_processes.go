@@ -14,12 +14,13 @@ import (
 const (
 	// eradicateTimeout bounds how long the processes of a run are hunted.
 	eradicateTimeout = 3 * time.Second
-	// cleanLooks is how often in a row nothing must be found once something was: a process that
-	// forks and ends again and again may be missed, but not each time. unsureLooks is how often
-	// when a process ended before it could be read, or showed no environment, as in the middle of
-	// an exec.
+	// A process that forks and ends again and again may be missed by a look, but hardly by several
+	// in a row. firstLooks is how often nothing must be found when nothing was, unsureLooks when a
+	// process ended before it could be read, or showed no environment, as in the middle of an exec,
+	// and cleanLooks once something was found.
+	firstLooks  = 3
+	unsureLooks = 5
 	cleanLooks  = 10
-	unsureLooks = 4
 )
 
 // family is the processes that descend from this one: the programs that it started, and what those
@@ -73,7 +74,7 @@ func (f *family) end(i *identity, reap func()) error {
 	f.mu.Unlock()
 	if last { // nobody is left to whom an orphan could belong
 		deadline := time.Now().Add(eradicateTimeout)
-		for needed, looks := 1, 0; looks < needed && time.Now().Before(deadline); looks++ {
+		for needed, looks := firstLooks, 0; looks < needed && time.Now().Before(deadline); looks++ {
 			if f.tend() > 0 {
 				needed, looks = cleanLooks, 0
 				chase(f.orphan)
@@ -90,7 +91,7 @@ func (f *family) end(i *identity, reap func()) error {
 // eradicate kills the processes of a run until nothing is left.
 func (f *family) eradicate(i *identity) error {
 	deadline := time.Now().Add(eradicateTimeout)
-	for needed, looks := 1, 0; looks < needed; {
+	for needed, looks := firstLooks, 0; looks < needed; {
 		found, unsure := i.hunt()
 		f.tend()
 		switch {
