@@ -73,7 +73,7 @@ func statisticsCases() []Case[StoreHarness] {
 				u, err := f.Statistics.Usage(t.Context(), acme)
 				require.NoError(t, err)
 				require.Equal(t, domain.Usage{Unfinished: domain.Unfinished{Queued: 32}, SubmittedToday: 64}, u)
-				for f.fold(7) > 0 { //nolint:revive // folds all
+				for f.fold(7) > 0 {
 				}
 				folded, err := f.Statistics.Usage(t.Context(), acme)
 				require.NoError(t, err)
@@ -159,7 +159,7 @@ func statisticsCases() []Case[StoreHarness] {
 						{Type: "u", Activity: domain.Activity{Submitted: 1, Cancelled: 1}},
 					}, read(domain.GroupByType, begin, begin.Add(2*day)))
 					require.Len(t, read(domain.GroupByHour, begin, noon.Add(hour)), 1, "the end is exclusive")
-					for f.fold(100) > 0 { //nolint:revive // folds all
+					for f.fold(100) > 0 {
 					}
 				}
 			}},

@@ -37,7 +37,9 @@ the hour in which it finished.`,
 				return err
 			}
 			if groups := groupsOf(&s); len(groups) > 0 {
-				fmt.Fprintln(cmd.OutOrStdout())
+				if _, err := fmt.Fprintln(cmd.OutOrStdout()); err != nil {
+					return err
+				}
 				printTable(cmd.OutOrStdout(), finished, groups)
 			}
 			return nil

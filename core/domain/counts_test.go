@@ -90,7 +90,7 @@ func TestStatisticsQuery_Validate(t *testing.T) {
 	} {
 		err := StatisticsQuery{From: day, Until: day.AddDate(0, 0, c.days), GroupBy: c.by}.Validate()
 		if c.field == "" {
-			assert.NoError(t, err)
+			require.NoError(t, err)
 			continue
 		}
 		var e *Error
