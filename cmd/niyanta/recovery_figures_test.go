@@ -28,7 +28,7 @@ type figure struct {
 	cause     func(t *testing.T, w *process)
 }
 
-var figures = []figure{
+var recoveryFigures = []figure{
 	{"worker SIGKILL (certified)", 2 * time.Second, false, func(t *testing.T, w *process) { w.signal(t, syscall.SIGKILL) }},
 	{"worker and supervisor SIGKILL", 12 * time.Second, false, func(t *testing.T, w *process) { w.vanish(t, syscall.SIGKILL) }},
 	{"worker and supervisor frozen", 12 * time.Second, false, func(t *testing.T, w *process) { w.vanish(t, syscall.SIGSTOP) }},
@@ -42,7 +42,7 @@ func TestRecoveryFigures_OfDeathsWithDefaults(t *testing.T) {
 	durable, err := servers.StartPostgres(true)
 	require.NoError(t, err)
 	t.Cleanup(durable.Remove)
-	for _, f := range figures {
+	for _, f := range recoveryFigures {
 		var took []time.Duration
 		for n := range *repetitions {
 			t.Run(fmt.Sprint(strings.ReplaceAll(f.name, " ", "_"), "/", n), func(t *testing.T) {
