@@ -16,6 +16,7 @@ import (
 type checker struct {
 	w        *World
 	state    map[domain.WorkloadID]domain.State
+	admitted []domain.WorkloadID // in the order of their commits
 	audited  map[domain.WorkloadID]int
 	outcomes map[domain.WorkloadID]int
 	keys     map[string]domain.WorkloadID
@@ -54,6 +55,7 @@ func (c *checker) submitted(batch []domain.Submission, rs []ports.SubmitResult) 
 		}
 		if r.Status == domain.Admitted {
 			c.state[r.Workload.ID] = r.Workload.State
+			c.admitted = append(c.admitted, r.Workload.ID)
 			c.audited[r.Workload.ID] = 1
 		}
 	}

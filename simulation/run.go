@@ -170,21 +170,33 @@ func (w *World) giveUp(ctx context.Context) {
 	}
 }
 
-// stored lists what was acknowledged, in that order, then whatever else is stored.
+// stored lists what was acknowledged, in that order, then whatever else is stored. The checker has
+// seen every commit; only a store that hides its commits from it must be asked.
 func (w *World) stored(ctx context.Context) []domain.WorkloadID {
 	ids := slices.Clone(w.acknowledged)
 	known := make(map[domain.WorkloadID]bool, len(ids))
 	for _, id := range ids {
 		known[id] = true
 	}
+	committed := w.check.admitted
+	if w.backend.Opaque {
+		committed = w.listed(ctx)
+	}
+	for _, id := range committed {
+		if !known[id] {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (w *World) listed(ctx context.Context) (ids []domain.WorkloadID) {
 	page, err := w.stores.Workloads.List(ctx, ports.WorkloadQuery{Customer: tenant, Limit: 100_000, Ascending: true})
 	if err != nil {
 		w.check.fail("I3", "the workloads cannot be listed: %v", err)
 	}
 	for i := range page.Items {
-		if !known[page.Items[i].ID] {
-			ids = append(ids, page.Items[i].ID)
-		}
+		ids = append(ids, page.Items[i].ID)
 	}
 	return ids
 }
