@@ -25,9 +25,11 @@ const (
 
 func (*asynqQueue) settings() []string {
 	return []string{
-		fmt.Sprintf("Asynq %s in the harness' process on Redis, concurrency %d, task check interval %s", version("github.com/hibiken/asynq"),
+		fmt.Sprintf("Asynq %s in the harness' process on Redis, concurrency %d, task check interval %s",
+			version("github.com/hibiken/asynq"),
 			asynqConcurrency, asynqCheck),
-		"submitted through the library, one at a time (it has no batches); Redis syncs its file every second, so a crash loses up to a second of acknowledged work",
+		"submitted through the library, one at a time (it has no batches); Redis syncs its file every second, so a " +
+			"crash loses up to a second of acknowledged work",
 	}
 }
 

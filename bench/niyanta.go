@@ -106,7 +106,8 @@ func (s *set) onboard(ctx context.Context) error {
 	var key struct {
 		Key string `json:"key"`
 	}
-	err = s.call(ctx, adminKey, http.MethodPost, "/v1/admin/customers/"+customer.CustomerID+"/keys", map[string]any{"role": "customer"}, &key)
+	err = s.call(ctx, adminKey, http.MethodPost, "/v1/admin/customers/"+customer.CustomerID+"/keys",
+		map[string]any{"role": "customer"}, &key)
 	s.key = key.Key
 	return err
 }
@@ -114,7 +115,8 @@ func (s *set) onboard(ctx context.Context) error {
 // work starts the worker.
 func (s *set) work() (err error) {
 	worker := exec.Command(filepath.Join(s.n.bin, "niyanta"), "worker")
-	worker.Env = append(s.env, "NIYANTA_COORDINATOR_URL="+s.url, "NIYANTA_WORKER_ID=bench", fmt.Sprintf("NIYANTA_WORKER_SLOTS=%d", slots))
+	worker.Env = append(s.env, "NIYANTA_COORDINATOR_URL="+s.url, "NIYANTA_WORKER_ID=bench",
+		fmt.Sprintf("NIYANTA_WORKER_SLOTS=%d", slots))
 	s.worker, err = start(s.n.shared.dir, "worker", worker, 0)
 	return err
 }
@@ -187,7 +189,8 @@ func (s *set) submitBatch(ctx context.Context, size int) error {
 			Error      json.RawMessage `json:"error"`
 		} `json:"results"`
 	}
-	if err := s.call(ctx, s.key, http.MethodPost, "/v1/workloads/batch", map[string]any{"workloads": items}, &out); err != nil {
+	if err := s.call(ctx, s.key, http.MethodPost, "/v1/workloads/batch", map[string]any{"workloads": items},
+		&out); err != nil {
 		return err
 	}
 	for i, r := range out.Results {
@@ -211,16 +214,19 @@ func (s *set) settle(ctx context.Context) error {
 // scheduled and the last completed.
 func (s *set) check(ctx context.Context, n int) (created, scheduled, completed time.Time, err error) {
 	var all, done, audited, complete int
-	err = s.db.QueryRow(ctx, `SELECT count(*), count(*) FILTER (WHERE status = 'COMPLETED'), min(created_at), min(scheduled_at),
+	err = s.db.QueryRow(ctx, `SELECT count(*), count(*) FILTER (WHERE status = 'COMPLETED'), min(created_at),
+    min(scheduled_at),
 		max(finished_at) FROM workloads`).Scan(&all, &done, &created, &scheduled, &completed)
 	if err != nil {
 		return created, scheduled, completed, err
 	}
-	err = s.db.QueryRow(ctx, `SELECT coalesce(sum(n), 0), count(*) FILTER (WHERE trail = ARRAY['workload.completed', 'workload.created',
+	err = s.db.QueryRow(ctx, `SELECT coalesce(sum(n), 0), count(*) FILTER (WHERE trail = ARRAY['workload.completed',
+    'workload.created',
 		'workload.scheduled', 'workload.started']) FROM (SELECT count(*) n, array_agg(type ORDER BY type) trail
 		FROM audit WHERE workload_id <> '' GROUP BY workload_id) t`).Scan(&audited, &complete)
 	if err == nil && (all != n || done != n || complete != n || audited != 4*n) {
-		err = fmt.Errorf("of %d workloads %d exist, %d completed, %d have a whole audit trail, %d audit events exist", n, all, done, complete, audited)
+		err = fmt.Errorf("of %d workloads %d exist, %d completed, %d have a whole audit trail, %d audit events exist",
+			n, all, done, complete, audited)
 	}
 	return created, scheduled, completed, err
 }
@@ -347,7 +353,8 @@ func (n *niyanta) idle(ctx context.Context, count int) (figures, error) {
 		// The answer leaves after the commit: this is what a client sees.
 		l.completed = append(l.completed, time.Since(answered))
 		var started time.Time
-		if err := s.db.QueryRow(ctx, "SELECT started_at FROM workloads WHERE workload_id = $1", id).Scan(&started); err != nil {
+		if err := s.db.QueryRow(ctx, "SELECT started_at FROM workloads WHERE workload_id = $1",
+			id).Scan(&started); err != nil {
 			return nil, err
 		}
 		// One clock: the database runs on this machine. A start before the answer counts as none.

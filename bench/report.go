@@ -63,10 +63,12 @@ func tables(o options) []table {
 	return []table{
 		{"drain", fmt.Sprintf("Drain: %d no-op jobs wait, then are worked; jobs per second", o.drain), rate},
 		{"drain", "Drain: processor time, microseconds per job, of all processes", processor},
-		{"steady", fmt.Sprintf("Steady: %d no-op jobs submitted in batches of %d by %d clients and worked meanwhile; jobs per second",
+		{"steady", fmt.Sprintf("Steady: %d no-op jobs submitted in batches of %d by %d clients and worked "+
+			"meanwhile; jobs per second",
 			o.steady, batchSize, batchClients), rate},
 		{"steady", "Steady: processor time, microseconds per job", processor},
-		{"singles", fmt.Sprintf("Single submissions: %d by %d clients, worked meanwhile; submissions per second", o.singles, singleClients), rate},
+		{"singles", fmt.Sprintf("Single submissions: %d by %d clients, worked meanwhile; submissions per second",
+			o.singles, singleClients), rate},
 		{"singles", "Single submissions: processor time, microseconds per job", processor},
 		{"idle", "Idle: submission answered to start, p50, ms", startP50},
 		{"idle", "Idle: submission answered to start, p99, ms", startP99},
@@ -77,16 +79,19 @@ func tables(o options) []table {
 
 func report(ctx context.Context, o options, s *shared, systems []system, r results) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Performance beside peers\n\nWritten by `make bench-peers`; not edited by hand. Absolute figures move with the machine; what counts is\nthe ratio in one run.\n\n")
+	fmt.Fprintf(&b, "# Performance beside peers\n\nWritten by `make bench-peers`; not edited by hand. Absolute "+
+		"figures move with the machine; what counts is\nthe ratio in one run.\n\n")
 	fmt.Fprintf(&b, "- %s, %d processors, %s\n", machine(), runtime.NumCPU(), runtime.Version())
-	fmt.Fprintf(&b, "- %s, %d rounds of each phase; the systems alternate, each on an empty store\n", time.Now().UTC().Format(time.DateOnly), o.rounds)
+	fmt.Fprintf(&b, "- %s, %d rounds of each phase; the systems alternate, each on an empty store\n",
+		time.Now().UTC().Format(time.DateOnly), o.rounds)
 	for _, v := range s.versions(ctx, o.bin) {
 		fmt.Fprintf(&b, "- %s\n", v)
 	}
 	for _, sys := range systems {
 		fmt.Fprintf(&b, "- %s: %s\n", sys.name(), strings.Join(sys.settings(), "; "))
 	}
-	fmt.Fprintf(&b, "\nAfter every measurement the harness counts in the store that each job completed once, and for Niyanta\nthat each has its four audit events; a difference fails the run.\n")
+	fmt.Fprintf(&b, "\nAfter every measurement the harness counts in the store that each job completed once, and "+
+		"for Niyanta\nthat each has its four audit events; a difference fails the run.\n")
 	for _, t := range tables(o) {
 		if r[t.phase] == nil {
 			continue
@@ -97,7 +102,8 @@ func report(ctx context.Context, o options, s *shared, systems []system, r resul
 			if len(vs) == 0 {
 				continue
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", sys.name(), number(median(vs)), number(slices.Min(vs)), number(slices.Max(vs)),
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", sys.name(), number(median(vs)), number(slices.Min(vs)),
+				number(slices.Max(vs)),
 				ratio(median(vs), median(r[t.phase][base][t.figure])))
 		}
 	}

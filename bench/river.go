@@ -21,7 +21,8 @@ func newRiver(s *shared) *riverQueue { return &riverQueue{s} }
 
 func (*riverQueue) name() string { return "River" }
 
-// River's fetch settings: its defaults (100 ms, 1 s) trade latency for fewer queries; these are tuned for both throughput and latency.
+// River's fetch settings: its defaults (100 ms, 1 s) trade latency for fewer queries; these are
+// tuned for both throughput and latency.
 const (
 	riverCooldown = 2 * time.Millisecond
 	riverPoll     = 20 * time.Millisecond
@@ -137,14 +138,16 @@ func (s *riverSet) settle(ctx context.Context, n int) error {
 		if s.worker.worked.Load() < int64(n) {
 			return false, nil
 		}
-		err = s.pool.QueryRow(ctx, "SELECT NOT EXISTS (SELECT FROM river_job WHERE state IN ('available', 'running', 'retryable'))").Scan(&done)
+		err = s.pool.QueryRow(ctx,
+			"SELECT NOT EXISTS (SELECT FROM river_job WHERE state IN ('available', 'running', 'retryable'))").Scan(&done)
 		return done, err
 	})
 }
 
 func (s *riverSet) check(ctx context.Context, n int) (created, attempted, finalized time.Time, err error) {
 	var all, done int
-	err = s.pool.QueryRow(ctx, `SELECT count(*), count(*) FILTER (WHERE state = 'completed' AND attempt = 1), min(created_at),
+	err = s.pool.QueryRow(ctx, `SELECT count(*), count(*) FILTER (WHERE state = 'completed'
+    AND attempt = 1), min(created_at),
 		min(attempted_at), max(finalized_at) FROM river_job`).Scan(&all, &done, &created, &attempted, &finalized)
 	if worked := int(s.worker.worked.Load()); err == nil && (all != n || done != n || worked != n) {
 		err = fmt.Errorf("of %d jobs %d exist, %d completed, %d were worked", n, all, done, worked)

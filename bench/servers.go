@@ -84,7 +84,9 @@ func (s *shared) database(ctx context.Context) (url string, drop func(), err err
 	if err := execute(ctx, admin, "CHECKPOINT"); err != nil {
 		return "", nil, err
 	}
-	return s.url(name), func() { _ = execute(context.WithoutCancel(ctx), admin, "DROP DATABASE "+name+" WITH (FORCE)") }, nil
+	return s.url(name), func() {
+		_ = execute(context.WithoutCancel(ctx), admin, "DROP DATABASE "+name+" WITH (FORCE)")
+	}, nil
 }
 
 func (s *shared) url(database string) string {

@@ -303,7 +303,9 @@ func TestRequests_WhenInvalid_AreRefusedWithTheField(t *testing.T) {
 			`{"workload_type":"sleep","input_params":{},"affinity_rules":{"must":{}}}`, 400, "INVALID_INPUT",
 			"affinity_rules.must",
 		},
-		"a bad worker id": {`{"workload_type":"sleep","input_params":{},"affinity_rules":{"hard_affinity":{"worker_id":"a b"}}}`, 400, "INVALID_INPUT", "affinity_rules.hard_affinity.worker_id"},
+		"a bad worker id": {`{"workload_type":"sleep","input_params":{},` +
+			`"affinity_rules":{"hard_affinity":{"worker_id":"a b"}}}`,
+			400, "INVALID_INPUT", "affinity_rules.hard_affinity.worker_id"},
 		"run_at is not a time": {
 			`{"workload_type":"sleep","input_params":{},"run_at":"soon"}`, 400, "INVALID_INPUT", "run_at",
 		},

@@ -46,7 +46,8 @@ func (r *recorder) Cycle(c ports.SchedulingCycle) {
 // 1,000,000 waiting of 1,000 customers (F7, F8), and the scenario of what cannot be placed. It is
 // run by `make cycles`, takes minutes, and fails only if something was not placed.
 func TestScheduler_CyclesWhateverWaits_AreShort(t *testing.T) {
-	fmt.Printf("%s, %d processors, PostgreSQL with fsync on; medians of %d cycles of 1,000 placements, then the slowest\n\n", runtime.Version(), runtime.NumCPU(), *rounds)
+	fmt.Printf("%s, %d processors, PostgreSQL with fsync on; medians of %d cycles of 1,000 placements, then the "+
+		"slowest\n\n", runtime.Version(), runtime.NumCPU(), *rounds)
 	fmt.Println("| waiting | cycle | slowest | read | plan | apply |\n|---|---|---|---|---|---|")
 	points := &strings.Builder{}
 	fmt.Fprintln(points, "x,series,y")
@@ -78,7 +79,8 @@ func TestScheduler_CyclesWhateverWaits_AreShort(t *testing.T) {
 		d, c := onPostgres(t, 1, "NIYANTA_WORKER_SLOTS=50")
 		took := blockedQueues(t, d, c, 40)
 		slices.Sort(took)
-		fmt.Printf("\nBehind 100,000 that wait for a GPU that nobody has and 10,000 of a customer at its limit, submitted to RUNNING, 40 times: p50 %s, p95 %s, max %s\n",
+		fmt.Printf("\nBehind 100,000 that wait for a GPU that nobody has and 10,000 of a customer at its limit, "+
+			"submitted to RUNNING, 40 times: p50 %s, p95 %s, max %s\n",
 			took[20].Round(100*time.Microsecond), took[38].Round(100*time.Microsecond),
 			took[39].Round(100*time.Microsecond))
 	})
@@ -103,11 +105,14 @@ func measureCycles(t *testing.T, waiting int) []ports.SchedulingCycle {
 		require.NoError(t, err)
 	}
 	seedWaiting(t, cluster, "cust_", waiting, 1000, "")
-	cluster.Exec(t, "postgres", `INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries, timeout_us, created_at, queue_at, updated_at,
+	cluster.Exec(t, "postgres", `INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id,
+    priority, max_retries, timeout_us, created_at, queue_at, updated_at,
   status, worker_id, session_id, generation, scheduled_at, started_at, started_generation)
- SELECT 'wl_held_' || g, 'cust_' || g % 1000, 'cust_' || g % 1000 || '/sleep@10', 'sleep', '', 10, 3, 0, now(), now(), now(), 'RUNNING', 'w' || g % 500, 's' || g % 500, 1, now(), now(), 1
+ SELECT 'wl_held_' || g, 'cust_' || g % 1000, 'cust_' || g % 1000 || '/sleep@10', 'sleep', '', 10, 3, 0, now(), now(),
+    now(), 'RUNNING', 'w' || g % 500, 's' || g % 500, 1, now(), now(), 1
  FROM generate_series(1, 9000) g`,
-		`INSERT INTO held SELECT workload_id, session_id, worker_id, customer_id, lane_id, 1, true, false, now(), NULL FROM workloads WHERE status = 'RUNNING'`, "VACUUM ANALYZE")
+		`INSERT INTO held SELECT workload_id, session_id, worker_id, customer_id, lane_id, 1, true, false, now(), NULL
+    FROM workloads WHERE status = 'RUNNING'`, "VACUUM ANALYZE")
 	r := &recorder{Observer: app.host.Observer}
 	host := app.host
 	host.Observer = r
@@ -122,8 +127,10 @@ func measureCycles(t *testing.T, waiting int) []ports.SchedulingCycle {
 			r.cycles = nil
 		}
 		cluster.Exec(t, "postgres", // what was placed waits again
-			`INSERT INTO waiting SELECT w.lane_id, w.queue_at, w.workload_id, w.generation FROM workloads w JOIN held h USING (workload_id) WHERE NOT h.running`,
-			`UPDATE workloads SET status = 'PENDING', worker_id = '', session_id = '' WHERE workload_id IN (SELECT workload_id FROM held WHERE NOT running)`,
+			`INSERT INTO waiting SELECT w.lane_id, w.queue_at, w.workload_id, w.generation FROM workloads w
+    JOIN held h USING (workload_id) WHERE NOT h.running`,
+			`UPDATE workloads SET status = 'PENDING', worker_id = '', session_id = ''
+    WHERE workload_id IN (SELECT workload_id FROM held WHERE NOT running)`,
 			`DELETE FROM held WHERE NOT running`)
 	}
 	require.Len(t, r.cycles, *rounds)

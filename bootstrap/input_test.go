@@ -111,16 +111,23 @@ func TestText_ThatNoStoreKeeps_IsRefusedByNameOnEachStore(t *testing.T) {
 			}
 		}
 		for _, bad := range []string{`\u0000`, "\xff", `\ud800`, `\udfff`, `x\ud800\ud800`, "\xed\xa0\x80"} {
-			for body, field := range map[string]string{
-				`{"workload_type":"sleep","input_params":{"a":["%s"]}}`:                                                            "input_params.a.0",
-				`{"workload_type":"sleep","input_params":{},"labels":{"k":"%s"}}`:                                                  "labels.k",
-				`{"workload_type":"sleep","input_params":{},"labels":{"%s":"v"}}`:                                                  "labels",
-				`{"workload_type":"%s","input_params":{}}`:                                                                         "workload_type",
-				`{"workload_type":"sleep","input_params":{},"affinity_rules":{"hard_affinity":{"worker_id":"%s"}}}`:                "affinity_rules.hard_affinity.worker_id",
-				`{"workload_type":"sleep","input_params":{},"affinity_rules":{"anti_affinity":{"worker_tags":{"t":"%s"}}}}`:        "affinity_rules.anti_affinity.worker_tags.t",
-				`{"workload_type":"sleep","input_params":{},"affinity_rules":{"soft_affinity":{"workload_types":["sleep","%s"]}}}`: "affinity_rules.soft_affinity.workload_types.1",
+			for _, c := range []struct{ body, field string }{
+				{`{"workload_type":"sleep","input_params":{"a":["%s"]}}`,
+					"input_params.a.0"},
+				{`{"workload_type":"sleep","input_params":{},"labels":{"k":"%s"}}`,
+					"labels.k"},
+				{`{"workload_type":"sleep","input_params":{},"labels":{"%s":"v"}}`,
+					"labels"},
+				{`{"workload_type":"%s","input_params":{}}`,
+					"workload_type"},
+				{`{"workload_type":"sleep","input_params":{},"affinity_rules":{"hard_affinity":{"worker_id":"%s"}}}`,
+					"affinity_rules.hard_affinity.worker_id"},
+				{`{"workload_type":"sleep","input_params":{},"affinity_rules":{"anti_affinity":{"worker_tags":{"t":"%s"}}}}`,
+					"affinity_rules.anti_affinity.worker_tags.t"},
+				{`{"workload_type":"sleep","input_params":{},"affinity_rules":{"soft_affinity":{"workload_types":["sleep","%s"]}}}`,
+					"affinity_rules.soft_affinity.workload_types.1"},
 			} {
-				a.refused(a.send("POST", "/v1/workloads", fmt.Sprintf(body, bad), nil), 400, "INVALID_INPUT", field)
+				a.refused(a.send("POST", "/v1/workloads", fmt.Sprintf(c.body, bad), nil), 400, "INVALID_INPUT", c.field)
 			}
 			a.refused(a.send("POST", "/v1/workload-configs", `{"workload_type":"sleep","description":"`+bad+`"}`, nil),
 				400, "INVALID_INPUT", "description")
@@ -277,15 +284,23 @@ func TestEmptyStrings_AreNeverTakenForNothing(t *testing.T) {
 		}
 		a.refused(a.send("POST", "/v1/admin/customers", `{"customer_id":"","tier":"free","name":"x"}`, admin), 400,
 			"INVALID_INPUT", "customer_id")
-		for body, field := range map[string]string{
-			`{"workload_type":"","input_params":{}}`:                                                                     "workload_type",
-			`{"workload_type":"sleep","input_params":{},"affinity_rules":{"hard_affinity":{"worker_id":""}}}`:            "affinity_rules.hard_affinity.worker_id",
-			`{"workload_type":"sleep","input_params":{},"affinity_rules":{"hard_affinity":{"workload_types":[""]}}}`:     "affinity_rules.hard_affinity.workload_types",
-			`{"workload_type":"sleep","input_params":{},"affinity_rules":{"anti_affinity":{"worker_tags":{"":"x"}}}}`:    "affinity_rules.anti_affinity.worker_tags",
-			`{"workload_type":"sleep","input_params":{},"affinity_rules":{"soft_affinity":{"worker_tags":{"a=b":"x"}}}}`: "affinity_rules.soft_affinity.worker_tags",
-			`{"workload_type":"sleep","input_params":{},"labels":{"":"x"}}`:                                              "labels",
-			`{"workload_type":"sleep","input_params":{},"labels":{" ":"x"}}`:                                             "labels",
-			`{"workload_type":"sleep","input_params":{},"labels":{"a=b":"x"}}`:                                           "labels",
+		for _, c := range []struct{ body, field string }{
+			{`{"workload_type":"","input_params":{}}`,
+				"workload_type"},
+			{`{"workload_type":"sleep","input_params":{},"affinity_rules":{"hard_affinity":{"worker_id":""}}}`,
+				"affinity_rules.hard_affinity.worker_id"},
+			{`{"workload_type":"sleep","input_params":{},"affinity_rules":{"hard_affinity":{"workload_types":[""]}}}`,
+				"affinity_rules.hard_affinity.workload_types"},
+			{`{"workload_type":"sleep","input_params":{},"affinity_rules":{"anti_affinity":{"worker_tags":{"":"x"}}}}`,
+				"affinity_rules.anti_affinity.worker_tags"},
+			{`{"workload_type":"sleep","input_params":{},"affinity_rules":{"soft_affinity":{"worker_tags":{"a=b":"x"}}}}`,
+				"affinity_rules.soft_affinity.worker_tags"},
+			{`{"workload_type":"sleep","input_params":{},"labels":{"":"x"}}`,
+				"labels"},
+			{`{"workload_type":"sleep","input_params":{},"labels":{" ":"x"}}`,
+				"labels"},
+			{`{"workload_type":"sleep","input_params":{},"labels":{"a=b":"x"}}`,
+				"labels"},
 		} {
 			a.refused(a.send("POST", "/v1/workloads", body, nil), 400, "INVALID_INPUT", field)
 		}
@@ -321,7 +336,8 @@ func TestPatchLimits_WhatIsLeftOut_StaysAsItIs(t *testing.T) {
 			return ans
 		}
 		made := a.send("POST", "/v1/admin/customers",
-			`{"customer_id":"cust_x","name":"X","tier":"free","limits":{"burst":7,"max_queue_depth":9,"rate_limit_per_sec":0.5}}`, admin)
+			`{"customer_id":"cust_x","name":"X","tier":"free","limits":{"burst":7,"max_queue_depth":9,`+
+				`"rate_limit_per_sec":0.5}}`, admin)
 		require.Equal(a, 201, made.status, made.body)
 		for _, nothing := range []string{`{}`, `{"limits":{}}`, `{"name":"Y"}`, `{"limits":{"burst":7}}`} {
 			ans := patch(nothing)
@@ -350,8 +366,11 @@ func TestLogLines_WithTimesThatNoClientReads_GetTheServersTime(t *testing.T) {
 		}, 20*time.Second, 20*time.Millisecond)
 		line := func(at string) string { return `{"at":"` + at + `","level":"info","message":"m"}` }
 		report := a.send("POST", "/v1/worker/report",
-			`{"worker_id":"w","session_id":"s","reports":[{"report_id":"0","workload_id":"`+id+`","generation":1,"event":"start"},`+
-				`{"report_id":"1","workload_id":"`+id+`","generation":1,"event":"log","lines":[`+line("9999-12-31T23:59:59-01:00")+`,`+line("0001-01-01T00:00:00Z")+`,`+line("1970-01-01T00:00:00Z")+`]}]}`, worker)
+			`{"worker_id":"w","session_id":"s","reports":[{"report_id":"0","workload_id":"`+id+
+				`","generation":1,"event":"start"},`+
+				`{"report_id":"1","workload_id":"`+id+`","generation":1,"event":"log","lines":[`+
+				line("9999-12-31T23:59:59-01:00")+`,`+line("0001-01-01T00:00:00Z")+`,`+
+				line("1970-01-01T00:00:00Z")+`]}]}`, worker)
 		require.NotContains(a, report.body, `"illegal"`)
 		lines := a.send("GET", "/v1/workloads/"+id+"/logs", "", nil).field("logs").([]any)
 		require.Len(a, lines, 3)

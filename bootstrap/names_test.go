@@ -25,7 +25,8 @@ func (a *api) fields(object any, names string, optional ...string) {
 		require.Contains(a, m, name)
 	}
 	for name := range m {
-		require.True(a, slices.Contains(strings.Fields(names), name) || slices.Contains(optional, name), "%s is sent and not named", name)
+		require.True(a, slices.Contains(strings.Fields(names), name) || slices.Contains(optional, name),
+			"%s is sent and not named", name)
 	}
 }
 
@@ -56,9 +57,10 @@ func (a *api) until(path, field string, want any) answer {
 	return ans
 }
 
-const workloadNames = `workload_id customer_id workload_type status status_reason priority labels affinity_rules generation worker_id
-	progress_percent progress_message checkpoint_sequence retry_count redistribution_count input_params result_data
-	error_message error_type created_at run_at scheduled_at started_at completed_at updated_at estimated_completion_time`
+const workloadNames = `workload_id customer_id workload_type status status_reason priority labels affinity_rules
+	generation worker_id progress_percent progress_message checkpoint_sequence retry_count redistribution_count
+	input_params result_data error_message error_type created_at run_at scheduled_at started_at
+	completed_at updated_at estimated_completion_time`
 
 // TestNames_OnTheWire_AreThoseOfTheSpecification plays a client that was written from the published specification: each
 // point checks names, status and shape of a request or an answer.
@@ -83,7 +85,8 @@ func TestNames_OnTheWire_AreThoseOfTheSpecification(t *testing.T) {
 	for _, rules := range []string{"hard_affinity", "soft_affinity", "anti_affinity"} {
 		point("affinity/"+rules, func(a *api) {
 			body := later()
-			terms := map[string]any{"worker_id": "w-1", "worker_tags": map[string]any{"zone": "a"}, "workload_types": []any{"sleep"}}
+			terms := map[string]any{"worker_id": "w-1", "worker_tags": map[string]any{"zone": "a"},
+				"workload_types": []any{"sleep"}}
 			body["affinity_rules"] = map[string]any{rules: terms}
 			ans := customer("POST", "/v1/workloads", body)
 			require.Equal(a, 202, ans.status, ans.body)
@@ -108,7 +111,8 @@ func TestNames_OnTheWire_AreThoseOfTheSpecification(t *testing.T) {
 		a.fields(v, "workload_id status created_at estimated_start_time", "status_reason", "estimate_confidence")
 	})
 	point("batch", func(a *api) {
-		ans := customer("POST", "/v1/workloads/batch", map[string]any{"workloads": []any{later(), map[string]any{"workload_type": ""}}})
+		ans := customer("POST", "/v1/workloads/batch", map[string]any{"workloads": []any{later(),
+			map[string]any{"workload_type": ""}}})
 		require.Equal(a, 200, ans.status, ans.body)
 		results := ans.field("results").([]any)
 		a.fields(results[0], "workload_id status", "status_reason")
@@ -215,7 +219,8 @@ func TestNames_OnTheWire_AreThoseOfTheSpecification(t *testing.T) {
 		require.Equal(a, 200, customer("POST", path+"/cancel", nil).status)
 	})
 
-	made := customer("POST", "/v1/workload-configs", map[string]any{"workload_type": "report", "description": "old", "max_retries": 7})
+	made := customer("POST", "/v1/workload-configs", map[string]any{"workload_type": "report", "description": "old",
+		"max_retries": 7})
 	require.Equal(t, 201, made.status, made.body)
 	configPath := "/v1/workload-configs/" + made.field("config_id").(string)
 	point("collections/configs", func(a *api) {
@@ -251,7 +256,8 @@ func TestNames_OnTheWire_AreThoseOfTheSpecification(t *testing.T) {
 	point("config/delete", func(a *api) { require.Equal(a, 204, customer("DELETE", configPath, nil).status) })
 
 	point("customer/limits", func(a *api) {
-		a.fields(customer("GET", "/v1/customer", nil).field("limits"), "max_concurrent_workloads max_queue_depth rate_limit_per_sec burst")
+		a.fields(customer("GET", "/v1/customer", nil).field("limits"),
+			"max_concurrent_workloads max_queue_depth rate_limit_per_sec burst")
 	})
 	point("collections/customers", func(a *api) { a.collection("/v1/admin/customers", a.dev.AdminKey, "customers") })
 	point("collections/keys", func(a *api) { a.collection("/v1/admin/customers/cust_dev/keys", a.dev.AdminKey, "keys") })
@@ -262,7 +268,8 @@ func TestNames_OnTheWire_AreThoseOfTheSpecification(t *testing.T) {
 		blocked := customer("POST", "/v1/workloads", sleepBody(60_000)).field("workload_id").(string)
 		a.until("/v1/workloads/"+blocked, "status", "RUNNING")
 		w := a.collection("/v1/admin/workers", a.dev.AdminKey, "workers")[0]
-		a.fields(w, `worker_id status capacity_total capacity_used last_heartbeat running_workloads capabilities tags resources version`,
+		a.fields(w, `worker_id status capacity_total capacity_used last_heartbeat running_workloads capabilities
+			tags resources version`,
 			"session_id", "registered_at", "lease_until", "ending_runs")
 		m := w.(map[string]any)
 		require.Equal(a, []any{blocked}, m["running_workloads"])
@@ -271,7 +278,8 @@ func TestNames_OnTheWire_AreThoseOfTheSpecification(t *testing.T) {
 		drained := a.call("POST", "/v1/admin/workers/"+m["worker_id"].(string)+"/drain", a.dev.AdminKey, nil)
 		require.Equal(a, 200, drained.status, drained.body)
 		require.Equal(a, "DRAINING", drained.field("status"))
-		require.Equal(a, 200, a.call("POST", "/v1/admin/workers/"+m["worker_id"].(string)+"/undrain", a.dev.AdminKey, nil).status)
+		require.Equal(a, 200, a.call("POST", "/v1/admin/workers/"+m["worker_id"].(string)+"/undrain", a.dev.AdminKey,
+			nil).status)
 	})
 
 	point("ready", func(a *api) {
@@ -289,11 +297,13 @@ func TestNames_OnTheWire_AreThoseOfTheSpecification(t *testing.T) {
 		status                  int
 		code, field             string
 	}{
-		{"invalid input", "POST", "/v1/workloads", a.dev.CustomerKey, map[string]any{"input_params": map[string]any{}}, 400, "INVALID_INPUT", "workload_type"},
+		{"invalid input", "POST", "/v1/workloads", a.dev.CustomerKey,
+			map[string]any{"input_params": map[string]any{}}, 400, "INVALID_INPUT", "workload_type"},
 		{"unauthorized", "GET", "/v1/workloads", "nonsense", nil, 401, "UNAUTHORIZED", ""},
 		{"forbidden", "GET", "/v1/admin/workers", a.dev.CustomerKey, nil, 403, "FORBIDDEN", ""},
 		{"not found", "GET", "/v1/workloads/wl_none", a.dev.CustomerKey, nil, 404, "NOT_FOUND", ""},
-		{"too large", "POST", "/v1/workloads", a.dev.CustomerKey, `{"a":"` + strings.Repeat("x", 1<<20) + `"}`, 413, "TOO_LARGE", ""},
+		{"too large", "POST", "/v1/workloads", a.dev.CustomerKey, `{"a":"` + strings.Repeat("x", 1<<20) + `"}`, 413,
+			"TOO_LARGE", ""},
 		{"method not allowed", "DELETE", "/v1/workloads", a.dev.CustomerKey, nil, 405, "METHOD_NOT_ALLOWED", ""},
 	} {
 		point("errors/"+c.name, func(a *api) {
@@ -307,7 +317,8 @@ func TestNames_OnTheWire_AreThoseOfTheSpecification(t *testing.T) {
 	}
 	point("errors/unknown type", func(a *api) {
 		strict := newAPI(a.T, 1, func(c *Config) { c.RequireKnownTypes = true })
-		ans := strict.call("POST", "/v1/workloads", strict.dev.CustomerKey, map[string]any{"workload_type": "none", "input_params": map[string]any{}})
+		ans := strict.call("POST", "/v1/workloads", strict.dev.CustomerKey,
+			map[string]any{"workload_type": "none", "input_params": map[string]any{}})
 		strict.refused(ans, 400, "INVALID_INPUT", "workload_type")
 		require.Contains(a, fmt.Sprint(ans.field("error.details.supported_types")), "sleep")
 	})

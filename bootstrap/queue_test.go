@@ -46,15 +46,23 @@ func seedWaiting(tb testing.TB, c *servers.Postgres, customer string, n, custome
 	lane := owner + fmt.Sprintf(" || '/sleep%s@10'", map[bool]string{true: "#rules", false: ""}[affinity != ""])
 	c.Exec(tb, "postgres",
 		fmt.Sprintf(`INSERT INTO customers (customer_id, name, tier, max_queue, created_at, updated_at)
- SELECT '%s' || CASE WHEN %d > 1 THEN g::text ELSE '' END, 'C', 'enterprise', 10000000, now(), now() FROM generate_series(0, %d - 1) g ON CONFLICT DO NOTHING`, customer, customers, customers),
-		fmt.Sprintf(`INSERT INTO queue_bounds (customer_id, bound) SELECT customer_id, %d FROM customers ON CONFLICT DO NOTHING`, n),
-		fmt.Sprintf(`INSERT INTO lanes SELECT DISTINCT %s, %s, 'sleep', %s::jsonb, 1, 512, 1024, 10, now() FROM generate_series(0, %d - 1) g ON CONFLICT DO NOTHING`, lane, owner, rules, customers),
-		fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries, timeout_us, created_at, queue_at, status, updated_at)
- SELECT 'wl_%s_' || lpad(g::text, 9, '0'), %s, %s, 'sleep', '', 10, 3, 3600000000, now() - interval '1 h', now() - interval '1 h' + g * interval '1 ms', 'PENDING', now()
+ SELECT '%s' || CASE WHEN %d > 1 THEN g::text ELSE '' END, 'C', 'enterprise', 10000000, now(), now()
+    FROM generate_series(0, %d - 1) g ON CONFLICT DO NOTHING`, customer, customers, customers),
+		fmt.Sprintf(`INSERT INTO queue_bounds (customer_id, bound) SELECT customer_id, %d FROM customers
+    ON CONFLICT DO NOTHING`, n),
+		fmt.Sprintf(`INSERT INTO lanes SELECT DISTINCT %s, %s, 'sleep', %s::jsonb, 1, 512, 1024, 10, now()
+    FROM generate_series(0, %d - 1) g ON CONFLICT DO NOTHING`, lane, owner, rules, customers),
+		fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority,
+  max_retries, timeout_us, created_at, queue_at, status, updated_at)
+ SELECT 'wl_%s_' || lpad(g::text, 9, '0'), %s, %s, 'sleep', '', 10, 3, 3600000000,
+  now() - interval '1 h', now() - interval '1 h' + g * interval '1 ms', 'PENDING', now()
  FROM generate_series(0, %d - 1) g`, customer, owner, lane, n),
-		fmt.Sprintf(`INSERT INTO workload_specs SELECT workload_id, '{"duration_ms":3600000}', NULL, %s::jsonb, '', 1, 512, 1024, 300000000, NULL FROM workloads WHERE workload_id LIKE 'wl\_%s\_%%'`, rules, customer),
-		fmt.Sprintf(`INSERT INTO waiting (lane_id, queue_at, workload_id, generation) SELECT lane_id, queue_at, workload_id, 0 FROM workloads WHERE workload_id LIKE 'wl\_%s\_%%'`, customer),
-		fmt.Sprintf(`INSERT INTO count_totals SELECT customer_id, workload_type, count(*), 0, 0 FROM workloads WHERE workload_id LIKE 'wl\_%s\_%%' GROUP BY 1, 2`, customer),
+		fmt.Sprintf(`INSERT INTO workload_specs SELECT workload_id, '{"duration_ms":3600000}', NULL, %s::jsonb,
+    '', 1, 512, 1024, 300000000, NULL FROM workloads WHERE workload_id LIKE 'wl\_%s\_%%'`, rules, customer),
+		fmt.Sprintf(`INSERT INTO waiting (lane_id, queue_at, workload_id, generation) SELECT lane_id, queue_at,
+    workload_id, 0 FROM workloads WHERE workload_id LIKE 'wl\_%s\_%%'`, customer),
+		fmt.Sprintf(`INSERT INTO count_totals SELECT customer_id, workload_type, count(*), 0, 0 FROM workloads
+    WHERE workload_id LIKE 'wl\_%s\_%%' GROUP BY 1, 2`, customer),
 		"ANALYZE")
 }
 
@@ -76,8 +84,8 @@ func blockedQueues(tb testing.TB, d *Dev, c *servers.Postgres, n int) []time.Dur
 	tb.Helper()
 	ctx := tb.Context()
 	seedWaiting(tb, c, "cust_gpu", 100_000, 1, `{"hard": {"worker_tags": {"gpu": "a100"}}}`)
-	c.Exec(tb, "postgres", `INSERT INTO customers (customer_id, name, tier, max_concurrent, max_queue, created_at, updated_at)
- VALUES ('cust_bound', 'C', 'enterprise', 2, 10000000, now(), now())`)
+	c.Exec(tb, "postgres", `INSERT INTO customers (customer_id, name, tier, max_concurrent, max_queue, created_at,
+  updated_at) VALUES ('cust_bound', 'C', 'enterprise', 2, 10000000, now(), now())`)
 	seedWaiting(tb, c, "cust_bound", 10_000, 1, "")
 	require.Eventually(tb, func() bool {
 		u, err := d.App.coordinator.Statistics.Usage(ctx, "cust_bound")

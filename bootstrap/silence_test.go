@@ -206,7 +206,9 @@ func TestWorker_WhenItsBusIsDown_StartsWorkWithinTwoSecondsAndReturnsToTheBus(t 
 				assert.Less(t, r.run("sleep", brief), 2*time.Second, "%s", r.log)
 				assert.Less(t, r.run("sleep", brief), 2*time.Second, "%s", r.log)
 				r.bus.Up()
-				r.awaits(func() bool { return r.log.Count(`msg="bus reconnected"`) == r.log.Count(`msg="bus disconnected"`) }, "the bus is used again")
+				r.awaits(func() bool {
+					return r.log.Count(`msg="bus reconnected"`) == r.log.Count(`msg="bus disconnected"`)
+				}, "the bus is used again")
 				r.http.Down()
 				assert.Less(t, r.run("sleep", brief), 2*time.Second, "over the bus alone: %s", r.log)
 				r.http.Up()

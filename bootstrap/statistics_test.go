@@ -126,7 +126,8 @@ func TestQueueDepth_OwnForACustomer_AllForAnAdmin(t *testing.T) {
 // otherCustomer onboards a customer of the free tier, and returns its key.
 func (a *api) otherCustomer() string {
 	a.Helper()
-	made := a.call("POST", "/v1/admin/customers", a.dev.AdminKey, map[string]any{"customer_id": "cust_other", "name": "O", "tier": "free"})
+	made := a.call("POST", "/v1/admin/customers", a.dev.AdminKey,
+		map[string]any{"customer_id": "cust_other", "name": "O", "tier": "free"})
 	require.Equal(a, 201, made.status, made.body)
 	ans := a.call("POST", "/v1/admin/customers/cust_other/keys", a.dev.AdminKey, map[string]any{"role": "customer"})
 	require.Equal(a, 201, ans.status, ans.body)

@@ -72,11 +72,14 @@ func TestReads_WhenOneCustomerStormsTheAPI_OthersSubmitAndNoLeaseIsMissed(t *tes
 // seedFinished stores finished workloads of a customer, by rows.
 func seedFinished(t *testing.T, c *servers.Postgres, customer string, n int) {
 	t.Helper()
-	c.Exec(t, "postgres", fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries, timeout_us,
+	c.Exec(t, "postgres", fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type,
+    config_id, priority, max_retries, timeout_us,
   created_at, queue_at, status, generation, finished_at, updated_at)
- SELECT 'wl_done_' || lpad(g::text, 9, '0'), '%s', '%[1]s/sleep@10', 'sleep', '', 10, 3, 3600000000, now() - g * interval '1 s', now(), 'COMPLETED', 1, now(), now()
+ SELECT 'wl_done_' || lpad(g::text, 9, '0'), '%s', '%[1]s/sleep@10', 'sleep', '', 10, 3, 3600000000,
+    now() - g * interval '1 s', now(), 'COMPLETED', 1, now(), now()
  FROM generate_series(1, %d) g`, customer, n),
-		`INSERT INTO workload_specs SELECT workload_id, '{}', NULL, NULL, '', 1, 512, 1024, 300000000, NULL FROM workloads WHERE workload_id LIKE 'wl\_done\_%'`,
+		`INSERT INTO workload_specs SELECT workload_id, '{}', NULL, NULL, '', 1, 512, 1024, 300000000, NULL
+    FROM workloads WHERE workload_id LIKE 'wl\_done\_%'`,
 		"ANALYZE")
 }
 

@@ -29,7 +29,8 @@ func TestSuspendedCustomer_ReadsAndCancels_NothingElse(t *testing.T) {
 	writes := 0
 	for path, item := range a.spec.Paths.Map() {
 		for method, op := range item.Operations() {
-			if method == "GET" || op.Extensions["x-while-suspended"] == true || !slices.Contains(op.Extensions["x-roles"].([]any), any("customer")) {
+			if method == "GET" || op.Extensions["x-while-suspended"] == true ||
+				!slices.Contains(op.Extensions["x-roles"].([]any), any("customer")) {
 				continue
 			}
 			writes++

@@ -13,7 +13,8 @@ func TestWorkerEvents_TellWhoDidWhat_AlsoOfARemovedWorker(t *testing.T) {
 	key := ada.field("key").(string)
 	require.Equal(t, 404, a.call("GET", "/v1/admin/workers/w1", key, nil).status)
 	require.Equal(t, 404, a.call("GET", "/v1/admin/workers/w1/events", key, nil).status)
-	require.Equal(t, 200, a.call("POST", "/v1/worker/register", a.dev.WorkerKey, workerCalls("w1")["register"].body).status)
+	require.Equal(t, 200, a.call("POST", "/v1/worker/register", a.dev.WorkerKey,
+		workerCalls("w1")["register"].body).status)
 	one := a.call("GET", "/v1/admin/workers/w1", key, nil)
 	require.Equal(t, 200, one.status, one.body)
 	require.Equal(t, "w1", one.field("worker_id"))
@@ -31,9 +32,11 @@ func TestWorkerEvents_TellWhoDidWhat_AlsoOfARemovedWorker(t *testing.T) {
 	drained := events[1].(map[string]any)
 	require.Equal(t, "user", drained["actor_type"])
 	require.Equal(t, ada.field("key_id"), drained["actor_id"])
-	page := a.call("GET", "/v1/admin/workers/w1/events?limit=1&after="+fmt.Sprint(drained["event_id"]), key, nil).field("events").([]any)
+	page := a.call("GET", "/v1/admin/workers/w1/events?limit=1&after="+fmt.Sprint(drained["event_id"]), key,
+		nil).field("events").([]any)
 	require.Len(t, page, 1)
 	require.Equal(t, "worker.removed", page[0].(map[string]any)["event_type"])
 	last := fmt.Sprint(page[0].(map[string]any)["event_id"])
-	require.Empty(t, a.call("GET", "/v1/admin/workers/w1/events?after="+last, key, nil).field("events"), "its end is no 404")
+	require.Empty(t, a.call("GET", "/v1/admin/workers/w1/events?after="+last, key, nil).field("events"),
+		"its end is no 404")
 }

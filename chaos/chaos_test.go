@@ -50,7 +50,8 @@ func TestChaos_WhateverBreaks_NothingIsLost(t *testing.T) {
 	h, v := newHistory(), &verdict{}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	m := &monkey{fleet: f, rng: rand.New(rand.NewPCG(*seed, 2)), ctx: ctx, lease: lease, ttl: ttl, took: map[string][]time.Duration{}}
+	m := &monkey{fleet: f, rng: rand.New(rand.NewPCG(*seed, 2)), ctx: ctx, lease: lease, ttl: ttl,
+		took: map[string][]time.Duration{}}
 	supervised := make(chan struct{})
 	go func() { f.supervise(ctx); close(supervised) }()
 	defer func() { stop(); <-supervised }()
@@ -64,7 +65,8 @@ func TestChaos_WhateverBreaks_NothingIsLost(t *testing.T) {
 	for c := range clients {
 		interval := time.Duration(clients / *rate * float64(time.Second))
 		load.Go(func() {
-			f.load(ctx, h, fmt.Sprint("c", c), *seed+uint64(c), int(duration.Seconds()**rate/clients), interval) //nolint:gosec // small
+			submissions := int(duration.Seconds() * *rate / clients)
+			f.load(ctx, h, fmt.Sprint("c", c), *seed+uint64(c), submissions, interval) //nolint:gosec // small
 		})
 	}
 	m.run(begin.Add(*duration))
@@ -83,7 +85,8 @@ func TestChaos_WhateverBreaks_NothingIsLost(t *testing.T) {
 		require.NoError(t, os.WriteFile(*report, []byte(text), 0o600))
 	}
 	if path := os.Getenv("NIYANTA_TEST_CHAOS_SUMMARY"); path != "" {
-		summary := fmt.Sprintf("chaos: %d faults on processes, %d workloads judged, %d violations\n", len(m.sequence), judged, len(v.violations))
+		summary := fmt.Sprintf("chaos: %d faults on processes, %d workloads judged, %d violations\n", len(m.sequence),
+			judged, len(v.violations))
 		require.NoError(t, os.WriteFile(path, []byte(summary), 0o600))
 	}
 	assert.Empty(t, v.violations)
@@ -112,8 +115,10 @@ func (m *monkey) describe(took time.Duration, judged, looks int, h *history, v *
 	if *defaults {
 		leases = "default leases (worker 20 s, leader 8 s)"
 	}
-	fmt.Fprintf(b, "# Chaos\n\nSeed %d, %s, %s: %d faults, %d workloads (%d acknowledged to clients), all judged; %d effects, %d of older generations refused, %d steps done again;\n"+
-		"limits looked at %d times. Violations: %d.\n\n", *seed, took.Round(time.Second), leases, len(m.sequence), judged, len(h.accepted), m.sink.effects, m.sink.refused, m.sink.twice, looks, len(v.violations))
+	fmt.Fprintf(b, "# Chaos\n\nSeed %d, %s, %s: %d faults, %d workloads (%d acknowledged to clients), all judged; "+
+		"%d effects, %d of older generations refused, %d steps done again;\n"+
+		"limits looked at %d times. Violations: %d.\n\n", *seed, took.Round(time.Second), leases, len(m.sequence),
+		judged, len(h.accepted), m.sink.effects, m.sink.refused, m.sink.twice, looks, len(v.violations))
 	fmt.Fprintf(b, "| fault | times | recovered after p50 | p99 | max |\n|---|---|---|---|---|\n")
 	for _, name := range slices.Sorted(maps.Keys(m.took)) {
 		if times := m.took[name]; len(times) > 0 {
@@ -124,7 +129,8 @@ func (m *monkey) describe(took time.Duration, judged, looks int, h *history, v *
 			fmt.Fprintf(b, "| %s | %d | %s | %s | %s |\n", name, len(times), at(0.5), at(0.99), at(1))
 		}
 	}
-	fmt.Fprintf(b, "\nRecovered: for workers, all that the victim held runs at a newer generation, or has ended; otherwise a workload submitted after the fault is done.\n")
+	fmt.Fprintf(b, "\nRecovered: for workers, all that the victim held runs at a newer generation, or has ended; "+
+		"otherwise a workload submitted after the fault is done.\n")
 	for _, x := range v.violations {
 		fmt.Fprintf(b, "- violation: %s\n", x)
 	}

@@ -59,7 +59,8 @@ func (f *fleet) finish(ctx context.Context, patience time.Duration) (left int) {
 				f.resume(ctx, id)
 			}
 		}
-		err = f.direct.QueryRow(ctx, "SELECT count(*) FROM workloads WHERE status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')").Scan(&left)
+		err = f.direct.QueryRow(ctx,
+			"SELECT count(*) FROM workloads WHERE status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')").Scan(&left)
 		if err == nil && left == 0 {
 			return 0
 		}
@@ -70,7 +71,8 @@ func (f *fleet) finish(ctx context.Context, patience time.Duration) (left int) {
 
 // judge compares what clients were told, the tables, the audit and the sink.
 func (f *fleet) judge(ctx context.Context, h *history, v *verdict) (judged int) {
-	store, err := postgres.Open(ctx, postgres.Options{URL: f.pg.SocketURL("postgres"), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	store, err := postgres.Open(ctx, postgres.Options{URL: f.pg.SocketURL("postgres"),
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		v.fail("the database cannot be read: %v", err)
 		return 0

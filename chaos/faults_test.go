@@ -63,7 +63,8 @@ var (
 )
 
 var faults = []fault{
-	{"worker SIGKILL, back at once", func(_ *monkey, v *process, hit part) { v.end(syscall.SIGKILL, hit, 0) }, true, killable},
+	{"worker SIGKILL, back at once", func(_ *monkey, v *process, hit part) { v.end(syscall.SIGKILL, hit, 0) }, true,
+		killable},
 	{"worker SIGKILL, back later", func(m *monkey, v *process, hit part) {
 		v.end(syscall.SIGKILL, hit, m.lease*3/2)
 	}, true, killable},
@@ -71,7 +72,8 @@ var faults = []fault{
 		v.signal(syscall.SIGSTOP, hit)
 		m.later(m.lease*3/2, func() { v.signal(syscall.SIGCONT, machine) })
 	}, true, freezable},
-	{"worker drained under load", func(_ *monkey, v *process, _ part) { v.end(syscall.SIGTERM, supervisorOnly, 0) }, true, nil},
+	{"worker drained under load", func(_ *monkey, v *process, _ part) { v.end(syscall.SIGTERM, supervisorOnly, 0) },
+		true, nil},
 	{"leader SIGKILL", func(m *monkey, _ *process, _ part) { m.leaderDies(syscall.SIGKILL) }, false, nil},
 	{"leader SIGTERM", func(m *monkey, _ *process, _ part) { m.leaderDies(syscall.SIGTERM) }, false, nil},
 	{"leader frozen beyond its lease", func(m *monkey, _ *process, _ part) {
@@ -130,7 +132,8 @@ func (m *monkey) leaderDies(s syscall.Signal) {
 
 func (m *monkey) lockTables(d time.Duration) {
 	_ = pgx.BeginFunc(m.ctx, m.direct, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(m.ctx, "LOCK TABLE workloads, waiting, held, worker_leases IN ACCESS EXCLUSIVE MODE"); err != nil {
+		if _, err := tx.Exec(m.ctx,
+			"LOCK TABLE workloads, waiting, held, worker_leases IN ACCESS EXCLUSIVE MODE"); err != nil {
 			return err
 		}
 		sleep(m.ctx, d)
@@ -160,13 +163,16 @@ func (m *monkey) exhaust(d time.Duration) {
 // holding returns the workloads that a worker runs, with their generations.
 func (m *monkey) holding(worker string) map[string]int64 {
 	out := map[string]int64{}
-	rows, err := m.direct.Query(m.ctx, "SELECT workload_id, generation FROM workloads WHERE workload_id IN (SELECT workload_id FROM held WHERE worker_id = $1)", worker)
+	rows, err := m.direct.Query(m.ctx,
+		"SELECT workload_id, generation FROM workloads WHERE workload_id IN (SELECT workload_id FROM held WHERE "+
+			"worker_id = $1)", worker)
 	if err != nil {
 		return out
 	}
 	var id string
 	var g int64
-	_, _ = pgx.ForEachRow(rows, []any{&id, &g}, func() error { out[id] = g; return nil }) // without an answer nothing is watched
+	// without an answer nothing is watched
+	_, _ = pgx.ForEachRow(rows, []any{&id, &g}, func() error { out[id] = g; return nil })
 	return out
 }
 
@@ -188,14 +194,16 @@ func (m *monkey) arrived(ctx context.Context, before map[string]int64) {
 	for id := range before {
 		ids = append(ids, id)
 	}
-	rows, err := m.direct.Query(ctx, "SELECT workload_id, generation, status FROM workloads WHERE workload_id = ANY($1)", ids)
+	rows, err := m.direct.Query(ctx,
+		"SELECT workload_id, generation, status FROM workloads WHERE workload_id = ANY($1)", ids)
 	if err != nil {
 		return
 	}
 	var id, status string
 	var g int64
 	_, _ = pgx.ForEachRow(rows, []any{&id, &g, &status}, func() error {
-		if g > before[id] && status == "RUNNING" || slices.Contains([]string{"COMPLETED", "FAILED", "CANCELLED", "PAUSED", "PENDING"}, status) {
+		if g > before[id] && status == "RUNNING" || slices.Contains([]string{"COMPLETED", "FAILED", "CANCELLED",
+			"PAUSED", "PENDING"}, status) {
 			delete(before, id)
 		}
 		return nil
@@ -219,7 +227,8 @@ func (m *monkey) probeOnce(ctx context.Context, key string) bool {
 	a, err := m.client.Submit(ctx, submission("sleep", `{"duration_ms":0}`), key)
 	for err == nil && ctx.Err() == nil {
 		var status string
-		if m.direct.QueryRow(ctx, "SELECT status FROM workloads WHERE workload_id = $1", a.WorkloadID).Scan(&status) == nil && status == "COMPLETED" {
+		if m.direct.QueryRow(ctx, "SELECT status FROM workloads WHERE workload_id = $1",
+			a.WorkloadID).Scan(&status) == nil && status == "COMPLETED" {
 			return true
 		}
 		sleep(ctx, 5*time.Millisecond)

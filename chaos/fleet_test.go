@@ -174,7 +174,8 @@ func newFleet(t *testing.T, env []string) *fleet {
 	pg, err := servers.StartPostgres(true)
 	require.NoError(t, err)
 	t.Cleanup(pg.Remove)
-	f := &fleet{t: t, pg: pg, nats: servers.StartNATS(t, 0), redis: servers.StartRedis(t), pgProxy: netfault.NewProxy(t, pg.Port), sink: newSink(t)}
+	f := &fleet{t: t, pg: pg, nats: servers.StartNATS(t, 0), redis: servers.StartRedis(t),
+		pgProxy: netfault.NewProxy(t, pg.Port), sink: newSink(t)}
 	f.direct, err = pgxpool.New(t.Context(), pg.SocketURL("postgres"))
 	require.NoError(t, err)
 	t.Cleanup(f.direct.Close)
@@ -191,7 +192,8 @@ func newFleet(t *testing.T, env []string) *fleet {
 		require.NoError(t, err)
 		ports = append(ports, port)
 		f.urls = append(f.urls, fmt.Sprintf("http://127.0.0.1:%d", port))
-		f.coordinators = append(f.coordinators, f.run(fmt.Sprint("coordinator ", n), filepath.Join(bin, "niyanta"), []string{"coordinator"},
+		f.coordinators = append(f.coordinators, f.run(fmt.Sprint("coordinator ", n), filepath.Join(bin, "niyanta"),
+			[]string{"coordinator"},
 			slices.Concat(env, []string{fmt.Sprintf("NIYANTA_HTTP_ADDR=127.0.0.1:%d", port)})))
 	}
 	url := fmt.Sprintf("http://127.0.0.1:%d", netfault.NewProxy(t, ports...).Port)
@@ -231,9 +233,10 @@ func (f *fleet) onboard(url string) {
 	f.t.Helper()
 	var customer niyanta.Customer
 	require.Eventually(f.t, func() bool {
-		c, err := f.admin.CreateCustomer(f.t.Context(), niyanta.CustomerInput{Name: "Chaos", Tier: "enterprise", Limits: &niyanta.LimitsInput{
-			RateLimitPerSec: new(100_000.0), Burst: new(100_000), MaxConcurrentWorkloads: new(runningLimit),
-		}})
+		c, err := f.admin.CreateCustomer(f.t.Context(), niyanta.CustomerInput{Name: "Chaos", Tier: "enterprise",
+			Limits: &niyanta.LimitsInput{
+				RateLimitPerSec: new(100_000.0), Burst: new(100_000), MaxConcurrentWorkloads: new(runningLimit),
+			}})
 		customer = c
 		return err == nil
 	}, 30*time.Second, 100*time.Millisecond)
@@ -242,9 +245,10 @@ func (f *fleet) onboard(url string) {
 	f.client, err = niyanta.NewClient(url, key.Key)
 	require.NoError(f.t, err)
 	for _, kind := range []string{"steps", "http", "exec", "sleep"} { // retries come during the run, not minutes after it
-		_, err := f.client.CreateConfig(f.t.Context(), niyanta.ConfigInput{WorkloadType: kind, RetryBackoff: &niyanta.RetryBackoff{
-			InitialSeconds: new(0.5), Factor: new(2.0), MaxSeconds: new(10.0),
-		}})
+		_, err := f.client.CreateConfig(f.t.Context(), niyanta.ConfigInput{WorkloadType: kind,
+			RetryBackoff: &niyanta.RetryBackoff{
+				InitialSeconds: new(0.5), Factor: new(2.0), MaxSeconds: new(10.0),
+			}})
 		require.NoError(f.t, err)
 	}
 }

@@ -23,7 +23,8 @@ type history struct {
 }
 
 func newHistory() *history {
-	return &history{attempted: map[string]bool{}, accepted: map[string]string{}, steps: map[string]int{}, cancelled: map[string]time.Time{}}
+	return &history{attempted: map[string]bool{}, accepted: map[string]string{}, steps: map[string]int{},
+		cancelled: map[string]time.Time{}}
 }
 
 // marker is an argument by which the programs of this run are found.

@@ -129,7 +129,9 @@ type checkpoints struct {
 	save func(context.Context, domain.Transition, domain.Checkpoint, []byte) (domain.Result, error)
 }
 
-func (c checkpoints) Save(ctx context.Context, t domain.Transition, cp domain.Checkpoint, b []byte) (domain.Result, error) {
+func (c checkpoints) Save(
+	ctx context.Context, t domain.Transition, cp domain.Checkpoint, b []byte,
+) (domain.Result, error) {
 	return c.save(ctx, t, cp, b)
 }
 
@@ -147,7 +149,8 @@ type auditStore struct {
 	without domain.AuditType
 }
 
-func (a auditStore) Workload(ctx context.Context, c domain.CustomerID, id domain.WorkloadID, after int64, limit int) ([]domain.AuditEvent, error) {
+func (a auditStore) Workload(ctx context.Context, c domain.CustomerID, id domain.WorkloadID, after int64,
+	limit int) ([]domain.AuditEvent, error) {
 	es, err := a.AuditStore.Workload(ctx, c, id, after, limit)
 	var kept []domain.AuditEvent
 	for _, e := range es {
@@ -173,7 +176,8 @@ var defects = []struct {
 	plant          func(*ports.Stores)
 }{
 	{"lost acknowledgement: accepted, not stored", "a submission is kept with every field", func(s *ports.Stores) {
-		s.Workloads = workloads{WorkloadStore: s.Workloads, submit: func(_ context.Context, b []domain.Submission) ([]ports.SubmitResult, error) {
+		s.Workloads = workloads{WorkloadStore: s.Workloads, submit: func(_ context.Context,
+			b []domain.Submission) ([]ports.SubmitResult, error) {
 			out := make([]ports.SubmitResult, len(b))
 			for i := range b {
 				out[i].Workload, _ = domain.NewWorkload(b[i], time.Unix(1, 0))
@@ -183,7 +187,8 @@ var defects = []struct {
 	}},
 	{"two winners: the loser is told that it won", "of complete, cancel and lose exactly one wins", func(s *ports.Stores) {
 		inner := s.Workloads
-		s.Workloads = workloads{WorkloadStore: inner, apply: func(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
+		s.Workloads = workloads{WorkloadStore: inner, apply: func(ctx context.Context,
+			b domain.Batch) ([]domain.Result, error) {
 			rs, err := inner.Apply(ctx, b)
 			for i := range rs {
 				if rs[i].Outcome == domain.OutcomeFenced {
@@ -195,7 +200,8 @@ var defects = []struct {
 	}},
 	{"generation predicate dropped", "reports of an older generation are fenced", func(s *ports.Stores) {
 		inner := s.Workloads
-		s.Workloads = workloads{WorkloadStore: inner, apply: func(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
+		s.Workloads = workloads{WorkloadStore: inner, apply: func(ctx context.Context,
+			b domain.Batch) ([]domain.Result, error) {
 			for i := range b.Transitions {
 				unguarded(ctx, inner, &b.Transitions[i])
 			}
@@ -204,7 +210,8 @@ var defects = []struct {
 	}},
 	{"unfenced checkpoint", "a fenced checkpoint is not stored", func(s *ports.Stores) {
 		inner, ws := s.Checkpoints, s.Workloads
-		s.Checkpoints = checkpoints{inner, func(ctx context.Context, t domain.Transition, c domain.Checkpoint, b []byte) (domain.Result, error) {
+		s.Checkpoints = checkpoints{inner, func(ctx context.Context, t domain.Transition, c domain.Checkpoint,
+			b []byte) (domain.Result, error) {
 			unguarded(ctx, ws, &t)
 			r, err := inner.Save(ctx, t, c, b)
 			r.Outcome = domain.OutcomeApplied
@@ -213,7 +220,8 @@ var defects = []struct {
 	}},
 	{"epoch unchecked", "a stale epoch applies nothing of its batch", func(s *ports.Stores) {
 		inner, leader := s.Workloads, s.Leader
-		s.Workloads = workloads{WorkloadStore: inner, apply: func(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
+		s.Workloads = workloads{WorkloadStore: inner, apply: func(ctx context.Context,
+			b domain.Batch) ([]domain.Result, error) {
 			if l, _, err := leader.Acquire(ctx, "somebody", time.Hour); err == nil {
 				b.Epoch = l.Epoch
 			}
@@ -237,13 +245,15 @@ var defects = []struct {
 	}},
 	{"tenant leak in reads", "nobody sees another customer's", func(s *ports.Stores) {
 		inner := s.Workloads
-		s.Workloads = workloads{WorkloadStore: inner, get: func(ctx context.Context, _ domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error) {
+		s.Workloads = workloads{WorkloadStore: inner, get: func(ctx context.Context, _ domain.CustomerID,
+			ids ...domain.WorkloadID) ([]domain.Workload, error) {
 			return inner.GetAny(ctx, ids...)
 		}}
 	}},
 	{"tenant leak in writes", "another customer's workload is not there", func(s *ports.Stores) {
 		inner := s.Workloads
-		s.Workloads = workloads{WorkloadStore: inner, apply: func(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
+		s.Workloads = workloads{WorkloadStore: inner, apply: func(ctx context.Context,
+			b domain.Batch) ([]domain.Result, error) {
 			for i := range b.Transitions {
 				if found, err := inner.GetAny(ctx, b.Transitions[i].WorkloadID); err == nil && len(found) == 1 {
 					b.Transitions[i].CustomerID = found[0].CustomerID
@@ -254,7 +264,8 @@ var defects = []struct {
 	}},
 	{"an empty customer is any in reads", "an empty customer owns nothing", func(s *ports.Stores) {
 		inner := s.Workloads
-		s.Workloads = workloads{WorkloadStore: inner, get: func(ctx context.Context, c domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error) {
+		s.Workloads = workloads{WorkloadStore: inner, get: func(ctx context.Context, c domain.CustomerID,
+			ids ...domain.WorkloadID) ([]domain.Workload, error) {
 			if c == "" {
 				return inner.GetAny(ctx, ids...)
 			}
@@ -263,7 +274,8 @@ var defects = []struct {
 	}},
 	{"aliased results", "inputs and results are not aliased", func(s *ports.Stores) {
 		inner, cached := s.Workloads, map[domain.WorkloadID]domain.Workload{}
-		s.Workloads = workloads{WorkloadStore: inner, getAny: func(ctx context.Context, ids ...domain.WorkloadID) ([]domain.Workload, error) {
+		s.Workloads = workloads{WorkloadStore: inner, getAny: func(ctx context.Context,
+			ids ...domain.WorkloadID) ([]domain.Workload, error) {
 			if w, ok := cached[ids[0]]; ok {
 				return []domain.Workload{w}, nil
 			}
@@ -276,7 +288,8 @@ var defects = []struct {
 	}},
 	{"quota counted before the insert", "64 racers at limit minus one admit exactly one", func(s *ports.Stores) {
 		inner, cs, counts := s.Workloads, s.Customers, s.Statistics
-		s.Workloads = workloads{WorkloadStore: inner, submit: func(ctx context.Context, b []domain.Submission) ([]ports.SubmitResult, error) {
+		s.Workloads = workloads{WorkloadStore: inner, submit: func(ctx context.Context,
+			b []domain.Submission) ([]ports.SubmitResult, error) {
 			u, _ := counts.Usage(ctx, b[0].CustomerID)
 			c, _ := cs.Get(ctx, b[0].CustomerID)
 			runtime.Gosched()
@@ -288,7 +301,8 @@ var defects = []struct {
 	}},
 	{"idempotency digest ignored", "an idempotency key returns the first workload", func(s *ports.Stores) {
 		inner := s.Workloads
-		s.Workloads = workloads{WorkloadStore: inner, submit: func(ctx context.Context, b []domain.Submission) ([]ports.SubmitResult, error) {
+		s.Workloads = workloads{WorkloadStore: inner, submit: func(ctx context.Context,
+			b []domain.Submission) ([]ports.SubmitResult, error) {
 			for i := range b {
 				b[i].Digest = [32]byte{}
 			}
@@ -300,13 +314,17 @@ var defects = []struct {
 	}},
 	{"expiry ignores a fresh heartbeat", "a late heartbeat still renews the lease", func(s *ports.Stores) {
 		inner := s.Workers
-		s.Workers = workerStore{inner, func(ctx context.Context, b []ports.Beat, _ time.Duration) ([]ports.BeatResult, error) {
+		s.Workers = workerStore{inner, func(
+			ctx context.Context, b []ports.Beat, _ time.Duration,
+		) ([]ports.BeatResult, error) {
 			return inner.Heartbeat(ctx, b, -time.Hour)
 		}}
 	}},
 	{"a dead session is revived", "a lease ends when it is not renewed", func(s *ports.Stores) {
 		inner := s.Workers
-		s.Workers = workerStore{inner, func(ctx context.Context, b []ports.Beat, d time.Duration) ([]ports.BeatResult, error) {
+		s.Workers = workerStore{inner, func(
+			ctx context.Context, b []ports.Beat, d time.Duration,
+		) ([]ports.BeatResult, error) {
 			rs, err := inner.Heartbeat(ctx, b, d)
 			for i := range rs {
 				rs[i].Status = domain.SessionCurrent

@@ -26,7 +26,8 @@ func statisticsCases() []Case[StoreHarness] {
 				f.must(cancel(f.submit()))
 				u, err := f.Statistics.Usage(t.Context(), acme)
 				require.NoError(t, err)
-				require.Equal(t, domain.Usage{Unfinished: domain.Unfinished{Queued: 2, Running: 1, Paused: 1}, SubmittedToday: 5}, u)
+				require.Equal(t, domain.Usage{Unfinished: domain.Unfinished{Queued: 2, Running: 1, Paused: 1},
+					SubmittedToday: 5}, u)
 			}},
 		{"folding changes no count",
 			"Fold adds the changes that transactions have left to the totals; it changes no count", func(t T, h StoreHarness) {
@@ -80,7 +81,8 @@ func statisticsCases() []Case[StoreHarness] {
 				require.Equal(t, u, folded)
 			}},
 		{"depth by type and tier, with the oldest wait",
-			"Depth counts the customer's unfinished workloads by type; DepthOfAll those of all customers by tier and type", func(t T, h StoreHarness) {
+			"Depth counts the customer's unfinished workloads by type; DepthOfAll those of all customers by tier " +
+				"and type", func(t T, h StoreHarness) {
 				f := given(t, h)
 				w := f.worker("w", 5)
 				require.Empty(t, f.counts(acme).depth)
@@ -90,7 +92,10 @@ func statisticsCases() []Case[StoreHarness] {
 				f.submit()
 				f.submit(func(s *domain.Submission) { s.Type, s.Priority = "u", 500 })
 				other := f.submit(func(s *domain.Submission) { s.CustomerID = rival })
-				later := f.submit(func(s *domain.Submission) { s.CustomerID, s.Type, s.RunAt = rival, "v", first.CreatedAt.Add(time.Hour) })
+				later := f.submit(func(s *domain.Submission) {
+					s.CustomerID, s.Type, s.RunAt = rival, "v",
+						first.CreatedAt.Add(time.Hour)
+				})
 				own := f.counts(acme).depth
 				require.Equal(t, []domain.Depth{
 					{Tier: domain.TierPremium, Type: "t", Unfinished: domain.Unfinished{Queued: 2, Running: 1}, Oldest: first.QueueAt},
@@ -140,22 +145,26 @@ func statisticsCases() []Case[StoreHarness] {
 				f.must(cancel(f.submit()))
 				f.must(cancel(f.submit(func(s *domain.Submission) { s.CustomerID = rival })))
 				read := func(by domain.Grouping, from, until time.Time) []domain.Statistic {
-					s, err := f.Statistics.Statistics(t.Context(), domain.StatisticsQuery{Customer: acme, From: from, Until: until, GroupBy: by})
+					s, err := f.Statistics.Statistics(t.Context(), domain.StatisticsQuery{Customer: acme, From: from,
+						Until: until, GroupBy: by})
 					require.NoError(t, err)
 					return inMinutes(s)
 				}
 				day, noon, hour := 24*time.Hour, begin.Add(12*time.Hour), time.Hour
 				for range 2 { // before and after a fold
 					require.Equal(t, []domain.Statistic{
-						{At: begin, Activity: domain.Activity{Submitted: 3, Completed: 1, Failed: 1, Cancelled: 1, Executed: 46 * time.Minute}},
+						{At: begin, Activity: domain.Activity{Submitted: 3, Completed: 1, Failed: 1, Cancelled: 1,
+							Executed: 46 * time.Minute}},
 						{At: begin.Add(day), Activity: domain.Activity{Submitted: 1, Cancelled: 1}},
 					}, read(domain.GroupByDay, begin, begin.Add(2*day)))
 					require.Equal(t, []domain.Statistic{
 						{At: noon, Activity: domain.Activity{Submitted: 1}},
-						{At: noon.Add(hour), Activity: domain.Activity{Submitted: 2, Completed: 1, Failed: 1, Cancelled: 1, Executed: 46 * time.Minute}},
+						{At: noon.Add(hour), Activity: domain.Activity{Submitted: 2, Completed: 1, Failed: 1,
+							Cancelled: 1, Executed: 46 * time.Minute}},
 					}, read(domain.GroupByHour, begin, begin.Add(day)))
 					require.Equal(t, []domain.Statistic{
-						{Type: "t", Activity: domain.Activity{Submitted: 3, Completed: 1, Failed: 1, Cancelled: 1, Executed: 46 * time.Minute}},
+						{Type: "t", Activity: domain.Activity{Submitted: 3, Completed: 1, Failed: 1, Cancelled: 1,
+							Executed: 46 * time.Minute}},
 						{Type: "u", Activity: domain.Activity{Submitted: 1, Cancelled: 1}},
 					}, read(domain.GroupByType, begin, begin.Add(2*day)))
 					require.Len(t, read(domain.GroupByHour, begin, noon.Add(hour)), 1, "the end is exclusive")
@@ -178,10 +187,12 @@ func statisticsCases() []Case[StoreHarness] {
 				h.Advance(2 * time.Minute)
 				require.Equal(t, 5*time.Minute, f.must(report(a, w, domain.EventComplete, 2)).Executed.Truncate(time.Minute))
 				s, err := f.Statistics.Statistics(t.Context(), domain.StatisticsQuery{
-					Customer: acme, From: domain.DayOf(a.CreatedAt), Until: domain.DayOf(a.CreatedAt).Add(48 * time.Hour), GroupBy: domain.GroupByType,
+					Customer: acme, From: domain.DayOf(a.CreatedAt),
+					Until: domain.DayOf(a.CreatedAt).Add(48 * time.Hour), GroupBy: domain.GroupByType,
 				})
 				require.NoError(t, err)
-				require.Equal(t, []domain.Statistic{{Type: "t", Activity: domain.Activity{Submitted: 1, Completed: 1, Executed: 5 * time.Minute}}}, inMinutes(s))
+				require.Equal(t, []domain.Statistic{{Type: "t", Activity: domain.Activity{Submitted: 1, Completed: 1,
+					Executed: 5 * time.Minute}}}, inMinutes(s))
 			}},
 		{"a repeated end is counted once",
 			"Submit and Apply keep the counts in their own transactions", func(t T, h StoreHarness) {

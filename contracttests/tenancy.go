@@ -191,7 +191,9 @@ func tenancyCases() []Case[StoreHarness] {
 				require.Empty(t, list)
 			}},
 		{"a customer is suspended and reactivated",
-			"Update holds for every Submit and Apply that commits afterwards: customer suspended: AdmissionSuspended, unless the submission repeats one before; its assignments are refused; what runs goes on",
+			"Update holds for every Submit and Apply that commits afterwards: customer suspended: " +
+				"AdmissionSuspended, unless the submission repeats one before; its assignments are refused; what " +
+				"runs goes on",
 			func(t T, h StoreHarness) {
 				f := given(t, h)
 				w := f.worker("w", 5)

@@ -23,7 +23,8 @@ func TestWithTimeout_WhenItHasAFraction_RoundsUp(t *testing.T) {
 		assert.NoError(t, json.NewDecoder(r.Body).Decode(&got))
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusAccepted)
-		_, _ = w.Write([]byte(`{"workload_id":"wl_1","status":"PENDING","created_at":"2026-01-02T03:04:05.000Z","estimated_start_time":null}`))
+		_, _ = w.Write([]byte(`{"workload_id":"wl_1","status":"PENDING","created_at":"2026-01-02T03:04:05.000Z",` +
+			`"estimated_start_time":null}`))
 	}))
 	defer server.Close()
 	client, err := niyanta.NewClient(server.URL, "k")

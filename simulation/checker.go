@@ -263,7 +263,8 @@ func (c *checker) restored(run domain.RunID, step int) {
 func (c *checker) counts(ctx context.Context) {
 	now := c.w.Now()
 	q := domain.StatisticsQuery{
-		Customer: tenant, From: domain.DayOf(now).Add(-48 * time.Hour), Until: domain.DayOf(now).Add(48 * time.Hour), GroupBy: domain.GroupByType,
+		Customer: tenant, From: domain.DayOf(now).Add(-48 * time.Hour), Until: domain.DayOf(now).Add(48 * time.Hour),
+		GroupBy: domain.GroupByType,
 	}
 	read := func() (d domain.Delta) {
 		u, err := c.w.stores.Statistics.Usage(ctx, tenant)

@@ -87,7 +87,8 @@ func exhaust(t *testing.T, workloads, depth int) {
 		orderings += len(states)
 		frontier = next
 	}
-	summary := fmt.Sprintf("exhaustive: %d workloads, %d actions, depth %d: %d orderings into %d states in %s, no invariant broken",
+	summary := fmt.Sprintf("exhaustive: %d workloads, %d actions, depth %d: %d orderings into %d states in %s, no "+
+		"invariant broken",
 		workloads, len(actions), depth, orderings, len(seen), time.Since(begin).Round(time.Millisecond))
 	t.Log(summary)
 	if file := os.Getenv("NIYANTA_TEST_EXHAUSTIVE_SUMMARY"); file != "" {

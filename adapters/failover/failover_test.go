@@ -3,10 +3,8 @@ package failover_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,141 +19,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// call is a try that a route saw.
-type call struct {
-	route    string
-	at       time.Duration // since the route was made
-	patience time.Duration
-	fresh    bool
-}
-
-// calls collects what the routes of a test saw, in order.
-type calls struct {
-	mu  sync.Mutex
-	all []call
-}
-
-func (c *calls) routes() (names []string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, each := range c.all {
-		names = append(names, each.route)
-	}
-	return names
-}
-
-// errSilent has a stubbed route say nothing for as long as the patience lasts.
-var errSilent = errors.New("silent")
-
-var (
-	errRefused = &domain.Error{Code: domain.CodeUnavailable, Message: "refused", Cause: ports.ErrUnanswered}
-	errStore   = &domain.Error{Code: domain.CodeUnavailable, Message: "the database is not available"}
-	errLarge   = domain.NewError(domain.CodeTooLarge, "too large")
-)
-
-// route is a stub whose tries end as its test says.
-type route struct {
-	name         string
-	seen         *calls
-	begun        time.Time
-	mu           sync.Mutex
-	ends         func(n int) error // of the nth try
-	n            int
-	disconnected bool
-	commands     []ports.Command
-	pong         error
-}
-
-func newRoute(name string, seen *calls, ends func(n int) error) *route {
-	return &route{name: name, seen: seen, begun: time.Now(), ends: ends}
-}
-
-func always(err error) func(int) error { return func(int) error { return err } }
-
-func (r *route) String() string { return r.name }
-
-func (r *route) Connected() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return !r.disconnected
-}
-
-func (r *route) Ping(context.Context) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.pong
-}
-
-func (r *route) set(f func()) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	f()
-}
-
-func (r *route) Try(patience time.Duration, fresh bool) ports.ControlPlane {
-	return &tried{route: r, patience: patience, fresh: fresh}
-}
-
-type tried struct {
-	ports.ControlPlane
-	*route
-	patience time.Duration
-	fresh    bool
-}
-
-func (t *tried) end(ctx context.Context) error {
-	t.seen.mu.Lock()
-	t.seen.all = append(t.seen.all, call{t.name, time.Since(t.begun), t.patience, t.fresh})
-	t.seen.mu.Unlock()
-	t.mu.Lock()
-	t.n++
-	err := t.ends(t.n)
-	t.mu.Unlock()
-	if !errors.Is(err, errSilent) {
-		return err
-	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(t.patience):
-		return errRefused
-	}
-}
-
-func (t *tried) Register(ctx context.Context, _ domain.Registration) (ports.Grant, error) {
-	return ports.Grant{LeaseMS: 10_000}, t.end(ctx)
-}
-
-func (t *tried) Heartbeat(ctx context.Context, _ ports.Heartbeat) (ports.HeartbeatAnswer, error) {
-	err := t.end(ctx)
-	return ports.HeartbeatAnswer{LeaseMS: 10_000}, err
-}
-
-func (t *tried) Report(ctx context.Context, _ ports.SessionRef, rs []ports.Report) ([]ports.ReportAnswer, error) {
-	if err := t.end(ctx); err != nil {
-		return nil, err
-	}
-	return make([]ports.ReportAnswer, len(rs)), nil
-}
-
-func (t *tried) Poll(ctx context.Context, _ ports.SessionRef, wait time.Duration) ([]ports.Command, error) {
-	if err := t.end(ctx); err != nil {
-		return nil, err
-	}
-	t.mu.Lock()
-	cs := t.commands
-	t.commands = nil
-	t.mu.Unlock()
-	if len(cs) == 0 {
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(wait):
-		}
-	}
-	return cs, nil
-}
 
 var quiet = slog.New(slog.DiscardHandler)
 
@@ -212,7 +75,8 @@ func TestHeartbeat_WhenTheOnlyRouteIsSilent_EachTryIsOverANewConnection(t *testi
 func TestHeartbeat_WhenNothingAnswers_EndsBeforeItIsOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen calls
-		p := failover.New(newRoute("bus", &seen, always(errSilent)), []failover.Route{newRoute("http", &seen, always(errRefused))}, quiet)
+		p := failover.New(newRoute("bus", &seen, always(errSilent)),
+			[]failover.Route{newRoute("http", &seen, always(errRefused))}, quiet)
 		took, err := beat(t, p)
 		require.Equal(t, domain.CodeUnavailable, domain.CodeOf(err))
 		assert.LessOrEqual(t, took, 5*time.Second)
@@ -266,7 +130,8 @@ func TestHeartbeat_WhenTheSessionIsOver_IsNotTriedElsewhere(t *testing.T) {
 func TestHeartbeat_WhenACoordinatorHasLostItsStore_AnotherIsAskedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen calls
-		p := failover.New(nil, []failover.Route{newRoute("a", &seen, always(errStore)), newRoute("b", &seen, always(nil))}, quiet)
+		p := failover.New(nil, []failover.Route{newRoute("a", &seen, always(errStore)),
+			newRoute("b", &seen, always(nil))}, quiet)
 		took, err := beat(t, p)
 		require.NoError(t, err)
 		assert.Zero(t, took)
@@ -281,7 +146,8 @@ func TestRequest_WhenNothingAnswers_GivesEachTryMoreTimeElsewhere(t *testing.T) 
 			newRoute("a", &seen, always(errSilent)), newRoute("b", &seen, always(errSilent)),
 		}, quiet)
 		took, err := report(t, p)
-		require.Equal(t, domain.CodeUnavailable, domain.CodeOf(err), "not the end of a context, which would be the caller's own")
+		require.Equal(t, domain.CodeUnavailable, domain.CodeOf(err),
+			"not the end of a context, which would be the caller's own")
 		assert.InDelta(t, 10, took.Seconds(), 0.5)
 		assert.Equal(t, []string{"bus", "a", "b"}, seen.routes())
 		for i, want := range []time.Duration{2 * time.Second, 3 * time.Second, 5 * time.Second} {
@@ -440,8 +306,10 @@ func TestLog_WhenARouteFailsForLong_HasOneLineForEachChange(t *testing.T) {
 			require.NoError(t, err)
 		}
 		p.Close()
-		assert.Equal(t, 1, strings.Count(log.String(), `level=WARN msg="coordinators disconnected" route=http://a`), log.String())
-		assert.Equal(t, 1, strings.Count(log.String(), `level=INFO msg="coordinators reconnected" route=http://a after=`), log.String())
+		assert.Equal(t, 1, strings.Count(log.String(), `level=WARN msg="coordinators disconnected" route=http://a`),
+			log.String())
+		assert.Equal(t, 1, strings.Count(log.String(),
+			`level=INFO msg="coordinators reconnected" route=http://a after=`), log.String())
 		assert.Equal(t, 2, strings.Count(log.String(), "\n"), log.String())
 	})
 }

@@ -11,8 +11,9 @@ import (
 )
 
 // admit resolves the operation of the route that matched, authenticates the caller, and checks its
-// rate and role, and whether its customer may do this while it is suspended. It is the only place that resolves an operation, so what is checked is what runs.
-// A route without an operation is a 404.
+// rate and role, and whether its customer may do this while it is suspended. It is the only place
+// that resolves an operation, so what is checked is what runs. A route without an operation is a
+// 404.
 func (a *api) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		op, known := a.ops.of(r.Method, chi.RouteContext(r.Context()).RoutePattern())

@@ -9,7 +9,9 @@ import (
 
 // page returns the page that limit and cursor ask for, of a list that the store returns whole. key orders the
 // items and is different for each. bound is what the cursor is bound to.
-func page[T any](a *api, all []T, key func(*T) string, limit *int, cursor *string, bound string) ([]T, gen.Pagination, error) {
+func page[T any](
+	a *api, all []T, key func(*T) string, limit *int, cursor *string, bound string,
+) ([]T, gen.Pagination, error) {
 	slices.SortFunc(all, func(x, y T) int { return cmp.Compare(key(&x), key(&y)) })
 	if c := deref(cursor); c != "" {
 		var after string

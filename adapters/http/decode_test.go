@@ -39,7 +39,8 @@ func TestReadJSON_WhenTextIsHostile_IsRefused(t *testing.T) {
 		_, err := readJSON([]byte(c.body), nil)
 		assert.Equal(t, c.code, domain.CodeOf(err), c.name)
 	}
-	for _, good := range []string{`{}`, `[]`, `1e400`, `"x"`, `{"a":{"a":1},"b":[{"a":1},{"a":2}]}`, `"\ud83d\ude00"`, `"\\ud800"`, `"\ufffd"`, strings.Repeat("[", 64) + strings.Repeat("]", 64)} {
+	for _, good := range []string{`{}`, `[]`, `1e400`, `"x"`, `{"a":{"a":1},"b":[{"a":1},{"a":2}]}`, `"\ud83d\ude00"`,
+		`"\\ud800"`, `"\ufffd"`, strings.Repeat("[", 64) + strings.Repeat("]", 64)} {
 		_, err := readJSON([]byte(good), nil)
 		assert.NoError(t, err, good)
 	}
@@ -49,7 +50,8 @@ func TestReadJSON_WhenTextIsHostile_IsRefused(t *testing.T) {
 // with what it compacts.
 func FuzzReadJSON(f *testing.F) {
 	for _, s := range []string{
-		`{}`, `{"a":[1,{"b":null}],"a":2}`, `[[[[`, "\"\xff\"", `{"a":"\ud800"}`, ` { "a" : [ 1 , -0.5e+3, true,false ,null, "\ud83d\ude00\n" ] } `, `01`, `1.`, `-`, `[1,]`,
+		`{}`, `{"a":[1,{"b":null}],"a":2}`, `[[[[`, "\"\xff\"", `{"a":"\ud800"}`,
+		` { "a" : [ 1 , -0.5e+3, true,false ,null, "\ud83d\ude00\n" ] } `, `01`, `1.`, `-`, `[1,]`,
 		`{"\u0061":1,"b":{"a":2}}`, `nul`, "\"\t\"", `"\x"`, `"\u00zz"`, "\x00", "{}\x00",
 	} {
 		f.Add([]byte(s))
@@ -165,7 +167,8 @@ func TestValidator_WhateverTheBody_AgreesWithTheOneForOpenAPI31(t *testing.T) {
 			assert.Equal(t, domain.CodeInvalidInput, domain.CodeOf(err), c.body)
 			continue
 		}
-		fast, full := schema.VisitJSON(value, openapi3.VisitAsRequest()), schema.VisitJSON(value, openapi3.VisitAsRequest(), openapi3.EnableJSONSchema2020())
+		fast, full := schema.VisitJSON(value, openapi3.VisitAsRequest()), schema.VisitJSON(value,
+			openapi3.VisitAsRequest(), openapi3.EnableJSONSchema2020())
 		assert.Equal(t, full == nil, fast == nil, "%s %s: %v / %v", c.op, c.body, fast, full)
 	}
 	require.True(t, spec.IsOpenAPI31OrLater())

@@ -42,15 +42,19 @@ func TestReadJSON_WhenTextIsRefused_NamesTheField(t *testing.T) {
 func TestReadJSON_WhenAnIntegerHasAnExponent_ReadsTheInteger(t *testing.T) {
 	ops, err := loadOperations()
 	require.NoError(t, err)
-	got, err := readJSON([]byte(`{"workload_type":"t", "priority": 1e2 ,"timeout_seconds":60.0,"input_params":{"priority": 1e2}}`), ops["POST /v1/workloads"].body.schema)
+	got, err := readJSON([]byte(`{"workload_type":"t", "priority": 1e2 ,"timeout_seconds":60.0,`+
+		`"input_params":{"priority": 1e2}}`), ops["POST /v1/workloads"].body.schema)
 	require.NoError(t, err)
 	want := map[string]any{
-		"workload_type": "t", "priority": json.Number("100"), "timeout_seconds": json.Number("60"), "input_params": `{"priority":1e2}`,
+		"workload_type": "t", "priority": json.Number("100"), "timeout_seconds": json.Number("60"),
+		"input_params": `{"priority":1e2}`,
 	}
 	assert.Equal(t, want, got, "what is opaque stays as it is written")
 	for literal, want := range map[string]string{
-		"1e3": "1000", "1000.0": "1000", "-1.50e1": "-15", "0.0": "0", "0e99": "0", "-0.0": "0", "12.5E1": "125", "1e17": "100000000000000000",
-		"1.5": "", "1e-1": "", "1e19": "", "1e999999999": "", "1e99999999999999999999": "", "0.1e1": "1", "100e-2": "1", "10e-2": "",
+		"1e3": "1000", "1000.0": "1000", "-1.50e1": "-15", "0.0": "0", "0e99": "0", "-0.0": "0", "12.5E1": "125",
+		"1e17": "100000000000000000",
+		"1.5":  "", "1e-1": "", "1e19": "", "1e999999999": "", "1e99999999999999999999": "", "0.1e1": "1",
+		"100e-2": "1", "10e-2": "",
 		"9007199254740992.5": "", "9007199254740993.0": "9007199254740993",
 	} {
 		got, ok := integerOf(literal)
@@ -66,13 +70,16 @@ func TestBatch_WhenItemsAreRefused_DecodesTheOthers(t *testing.T) {
 	deep := strings.Repeat(`{"a":`, 20_000) + "1" + strings.Repeat("}", 20_000)
 	items := []string{
 		good, `{"workload_type":"t","input_params":{},"priority":2000}`, `{"workload_type":"t","input_params":{},"colour":1}`,
-		`{"workload_type":7,"input_params":{}}`, `{"input_params":{}}`, `null`, `[]`, `{"workload_type":"t","input_params":{"a":1,"a":2}}`,
+		`{"workload_type":7,"input_params":{}}`, `{"input_params":{}}`, `null`, `[]`,
+		`{"workload_type":"t","input_params":{"a":1,"a":2}}`,
 		`{"workload_type":"t","input_params":{"a":"\u0000"}}`, "{\"workload_type\":\"\xff\",\"input_params\":{}}",
 		`{"workload_type":"t","input_params":{"a":"\ud800"}}`, `{"workload_type":"t","input_params":` + deep + `}`,
-		`{"workload_type":"t","input_params":{},"run_at":"9999-12-31T23:59:59-01:00"}`, `{"workload_type":"t","input_params":{},"priority":1e2}`, good,
+		`{"workload_type":"t","input_params":{},"run_at":"9999-12-31T23:59:59-01:00"}`,
+		`{"workload_type":"t","input_params":{},"priority":1e2}`, good,
 	}
 	fields := map[int]any{
-		1: "priority", 2: "colour", 3: "workload_type", 4: "workload_type", 5: "body", 6: "body", 7: "a", 8: "input_params.a", 9: "workload_type",
+		1: "priority", 2: "colour", 3: "workload_type", 4: "workload_type", 5: "body", 6: "body", 7: "a",
+		8: "input_params.a", 9: "workload_type",
 		10: "input_params.a", 11: nil, 12: "run_at",
 	}
 	body := ops["POST /v1/workloads/batch"].body
@@ -105,7 +112,8 @@ func TestBatch_WhateverAnItemIs_FindsTheNextOne(t *testing.T) {
 	body := ops["POST /v1/workloads/batch"].body
 	const good = `{"workload_type":"t","input_params":{}}`
 	for _, bad := range []string{
-		"1", `"a,b]"`, `{"x":[1,2,{"y":"}"}]}`, "[ ]", `"\\\","`, "null", strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000), `tru`, `{"a" 1}`, `1 2`, `{"a":nope}`,
+		"1", `"a,b]"`, `{"x":[1,2,{"y":"}"}]}`, "[ ]", `"\\\","`, "null",
+		strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000), `tru`, `{"a" 1}`, `1 2`, `{"a":nope}`,
 		good + " x", `{"a":"\x"}`,
 	} {
 		value, _, refused, err := body.decode([]byte(`{"workloads":[` + bad + ` , ` + good + `,` + bad + `]}`))
@@ -116,8 +124,10 @@ func TestBatch_WhateverAnItemIs_FindsTheNextOne(t *testing.T) {
 		require.Equal(t, []any{nil, map[string]any{"workload_type": "t", "input_params": "{}"}, nil}, items)
 	}
 	for _, bad := range []string{
-		`{"workloads":[` + good + `],"workloads":[]}`, `{"workloads":[` + good + `,]}`, `{"workloads":[,` + good + `]}`, `{"workloads":[` + good, `{"workloads":[` + good + `}`,
-		`{"workloads":}`, `{"workloads":["]}`, `{"workloads":[[1]}`, `{"workloads":[{]}`, `{"workloads":[}`, `{"workloads":[1}]}`, `{"workloads":[` + good + `]}x`, `[]`, ``,
+		`{"workloads":[` + good + `],"workloads":[]}`, `{"workloads":[` + good + `,]}`,
+		`{"workloads":[,` + good + `]}`, `{"workloads":[` + good, `{"workloads":[` + good + `}`,
+		`{"workloads":}`, `{"workloads":["]}`, `{"workloads":[[1]}`, `{"workloads":[{]}`, `{"workloads":[}`,
+		`{"workloads":[1}]}`, `{"workloads":[` + good + `]}x`, `[]`, ``,
 		// What is not about an item is for the schema of the whole.
 		`{"workloads":[],"colour":1}`, `{"workloads":7}`, `{}`, `{"workloads":[]}`,
 	} {
@@ -158,9 +168,11 @@ func TestReadJSON_WhenAnIntegerExceeds64Bits_NamesTheField(t *testing.T) {
 	require.NoError(t, err)
 	schema := ops["POST /v1/workload-configs"].body.schema
 	for literal, ok := range map[string]bool{
-		"9223372036854775807": true, "9223372036854775808": false, "1e30": false, "1e400": false, "1e18": true, "10000000000000000000.0": false, "1e-400": false,
+		"9223372036854775807": true, "9223372036854775808": false, "1e30": false, "1e400": false, "1e18": true,
+		"10000000000000000000.0": false, "1e-400": false,
 	} {
-		_, err := readJSON([]byte(`{"workload_type":"t","config_json":{"a":1},"resource_limits":{"memory_mb":`+literal+`}}`), schema)
+		_, err := readJSON([]byte(`{"workload_type":"t","config_json":{"a":1},"resource_limits":{"memory_mb":`+literal+
+			`}}`), schema)
 		if ok {
 			require.NoError(t, err, literal)
 			continue

@@ -19,7 +19,8 @@ func TestReady_WhenSomethingIsDisconnected_IsUnavailableOnlyWithoutADatabase(t *
 	}{
 		"all is well":               {func(*Readiness) {}, false, 200, "ready"},
 		"another coordinator leads": {func(r *Readiness) { r.Leader = false }, false, 200, "ready"},
-		"no leader":                 {func(r *Readiness) { r.Leader, r.LeaderElected = false, false }, false, 200, "degraded"},
+		"no leader": {func(r *Readiness) { r.Leader, r.LeaderElected = false, false }, false, 200,
+			"degraded"},
 		"broker disconnected":       {func(r *Readiness) { r.Broker = Disconnected }, false, 200, "degraded"},
 		"rate limiter disconnected": {func(r *Readiness) { r.RateLimiter = Disconnected }, false, 200, "degraded"},
 		"replica disconnected":      {func(r *Readiness) { r.Replica = Disconnected }, false, 200, "degraded"},

@@ -37,13 +37,14 @@ func (a *api) ListOperatorKeys(
 	if err != nil {
 		return nil, err
 	}
-	return gen.ListOperatorKeys200JSONResponse{Pagination: pagination, Keys: mapSlice(ks, func(k *domain.APIKey) gen.OperatorKey {
-		return gen.OperatorKey{
-			KeyID: string(k.ID), Prefix: k.Prefix, Name: k.Name, Role: gen.OperatorRole(k.Role),
-			WorkerIds: opt(string(k.WorkerIDs)), CreatedAt: at(k.CreatedAt),
-			ExpiresAt: optTime(k.ExpiresAt), RevokedAt: optTime(k.RevokedAt),
-		}
-	})}, nil
+	return gen.ListOperatorKeys200JSONResponse{Pagination: pagination,
+		Keys: mapSlice(ks, func(k *domain.APIKey) gen.OperatorKey {
+			return gen.OperatorKey{
+				KeyID: string(k.ID), Prefix: k.Prefix, Name: k.Name, Role: gen.OperatorRole(k.Role),
+				WorkerIds: opt(string(k.WorkerIDs)), CreatedAt: at(k.CreatedAt),
+				ExpiresAt: optTime(k.ExpiresAt), RevokedAt: optTime(k.RevokedAt),
+			}
+		})}, nil
 }
 
 // RevokeOperatorKey implements DELETE /v1/admin/keys/{key_id}.
@@ -66,7 +67,8 @@ func checkWorker(next gen.StrictHandlerFunc, _ string) gen.StrictHandlerFunc {
 		}
 		worker, certificate := workerOf(request)
 		if !certificate && !s.principal.WorkerIDs.Matches(worker) {
-			return nil, domain.NewError(domain.CodeForbidden, "the key is not for worker %q; it is for %q", worker, s.principal.WorkerIDs)
+			return nil, domain.NewError(domain.CodeForbidden, "the key is not for worker %q; it is for %q", worker,
+				s.principal.WorkerIDs)
 		}
 		return next(ctx, w, r, request)
 	}

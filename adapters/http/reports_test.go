@@ -25,11 +25,14 @@ func decodeReports(t *testing.T, body string) []domain.Report {
 func TestCleanReports_WhateverAResultIs_KeepsIt(t *testing.T) {
 	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 	for name, result := range map[string]string{
-		"sound": `{"a":[1,"x}"]}`, "61 levels": deep(61), "70 levels": deep(70), "100,000 levels": deep(100_000), "NUL": `{"a":"\u0000"}`,
-		"broken UTF-8": "\"\xff\"", "a key twice": `{"a":1,"a":2}`, "NaN": `NaN`, "a lone surrogate": `"\ud800"`, "a number": `1e400`, "garbage": `{"a":tru}`,
+		"sound": `{"a":[1,"x}"]}`, "61 levels": deep(61), "70 levels": deep(70), "100,000 levels": deep(100_000),
+		"NUL":          `{"a":"\u0000"}`,
+		"broken UTF-8": "\"\xff\"", "a key twice": `{"a":1,"a":2}`, "NaN": `NaN`, "a lone surrogate": `"\ud800"`,
+		"a number": `1e400`, "garbage": `{"a":tru}`,
 		"brackets in strings": `"}],\"{["`,
 	} {
-		body := `{"worker_id":"w", "reports": [ {"report_id":"1","event":"complete","result":` + result + `}, {"report_id":"2" , "result" : ` + result +
+		body := `{"worker_id":"w", "reports": [ {"report_id":"1","event":"complete","result":` + result +
+			`}, {"report_id":"2" , "result" : ` + result +
 			` ,"event":"complete"},{"report_id":"3","event":"start"} ] , "session_id":"s"}`
 		got := decodeReports(t, body)
 		require.Len(t, got, 3, name)
@@ -42,7 +45,8 @@ func TestCleanReports_WhateverAResultIs_KeepsIt(t *testing.T) {
 }
 
 func TestCleanReports_WhenOneReportIsNotJSON_KeepsTheOthers(t *testing.T) {
-	for _, bad := range []string{`{"event":tru}`, `{"event" "x"}`, `{event:1}`, `nope`, `{"a":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}`, `[1,]`, `{"result":}`} {
+	for _, bad := range []string{`{"event":tru}`, `{"event" "x"}`, `{event:1}`, `nope`,
+		`{"a":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}`, `[1,]`, `{"result":}`} {
 		got := decodeReports(t, `{"reports":[{"report_id":"1","event":"start"},`+bad+`,{"report_id":"3","event":"start"}]}`)
 		require.Len(t, got, 3, "%.40s", bad)
 		assert.Empty(t, got[0].Invalid)
@@ -52,7 +56,8 @@ func TestCleanReports_WhenOneReportIsNotJSON_KeepsTheOthers(t *testing.T) {
 }
 
 func TestCleanReports_WhenTheBodyCannotBeSplit_LeavesItToTheDecoder(t *testing.T) {
-	for _, body := range []string{"", "[]", `{"reports":[{]}`, `{"reports":[{"a":"b`, `{} {}`, `{"reports":[}`, `{"reports":[],}`, "\xff", `{"reports":[1 2]}`} {
+	for _, body := range []string{"", "[]", `{"reports":[{]}`, `{"reports":[{"a":"b`, `{} {}`, `{"reports":[}`,
+		`{"reports":[],}`, "\xff", `{"reports":[1 2]}`} {
 		var batch struct{ Reports []domain.Report }
 		clean, err := cleanReports([]byte(body))
 		require.NoError(t, err)
@@ -73,7 +78,8 @@ func TestCleanReports_WhenThereAreTooMany_NeverDecodesThem(t *testing.T) {
 }
 
 func TestCleanReports_WhenAReportHasTooManyLines_KeepsTheNewestAndCountsTheOthers(t *testing.T) {
-	for _, n := range []int{0, 1, domain.MaxReportLines, domain.MaxReportLines + 1, 2 * domain.MaxReportLines, 2*domain.MaxReportLines + 1, 100_000} {
+	for _, n := range []int{0, 1, domain.MaxReportLines, domain.MaxReportLines + 1, 2 * domain.MaxReportLines,
+		2*domain.MaxReportLines + 1, 100_000} {
 		lines := make([]domain.LogEntry, n)
 		for i := range lines {
 			lines[i] = domain.LogEntry{Level: "info", Message: strconv.Itoa(i)}
@@ -89,7 +95,8 @@ func TestCleanReports_WhenAReportHasTooManyLines_KeepsTheNewestAndCountsTheOther
 }
 
 func FuzzCleanReports(f *testing.F) {
-	for _, s := range []string{`{"reports":[{"result":{"a":1}},{}]}`, `{"reports":[{"result":"\"]"}],"b":[]}`, `{"reports":[[[{`} {
+	for _, s := range []string{`{"reports":[{"result":{"a":1}},{}]}`, `{"reports":[{"result":"\"]"}],"b":[]}`,
+		`{"reports":[[[{`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {

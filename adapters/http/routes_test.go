@@ -75,7 +75,8 @@ func newSurface(tb testing.TB) *surface {
 		secret := domain.APIKey{CustomerID: "cust_a"}.Format([20]byte{byte(i)})
 		prefix, _, ok := domain.KeyPrefix(secret)
 		require.True(tb, ok)
-		prefixed := domain.APIKey{ID: "key_a", CustomerID: "cust_a", Role: role, Prefix: prefix, Digest: sha256.Sum256([]byte(secret))}
+		prefixed := domain.APIKey{ID: "key_a", CustomerID: "cust_a", Role: role, Prefix: prefix,
+			Digest: sha256.Sum256([]byte(secret))}
 		if old, taken := stored[prefix]; taken {
 			require.Equal(tb, old, prefixed, "the two keys share a prefix")
 		}
@@ -84,7 +85,8 @@ func newSurface(tb testing.TB) *surface {
 	var err error
 	s.api, err = newAPI(Deps{
 		Tenancy: tenancy.New(tenancy.Config{AdminKey: adminSecret, WorkerKeys: []string{workerSecret}}, tenancy.Deps{
-			Keys: knownKeys{byPrefix: stored}, Customers: oneCustomer{}, Limiter: generous{}, Clock: system.Clock{}, IDs: system.IDs{},
+			Keys: knownKeys{byPrefix: stored}, Customers: oneCustomer{}, Limiter: generous{}, Clock: system.Clock{},
+			IDs: system.IDs{},
 		}),
 		InFlight: InFlight{
 			Requests: 5, RequestsPerCustomer: 2, Waits: 3, WaitsPerCustomer: 1, WorkerRequests: 2, WorkerPolls: 1,
@@ -115,7 +117,8 @@ func (s *surface) send(method, target, key string) (rec *httptest.ResponseRecord
 }
 
 // segments are what may stand in place of a path's variable.
-var segments = []string{"x", "a%2Fb", "a%2fb", "%2F", "%2f%2f", "..", "%2e%2e", "%2e%2e%2f", "a;b", "%3B", "a//b", "a%2525b", "%20", "é", "*"}
+var segments = []string{"x", "a%2Fb", "a%2fb", "%2F", "%2f%2f", "..", "%2e%2e", "%2e%2e%2f", "a;b", "%3B", "a//b",
+	"a%2525b", "%20", "é", "*"}
 
 // spellings returns paths that a client may write in the hope of meeting a route by another way.
 func spellings(pattern string) []string {
@@ -136,10 +139,13 @@ func spellings(pattern string) []string {
 		return append(out, "//", "/.", "/..", "/%2e", "/?x=%2F", "http://other/", "*", "")
 	}
 	last := strings.LastIndexByte(plain, '/')
-	return append(out, plain+"/", plain+"//", plain+"/.", plain+"/..", plain+";a=b", plain+"%2F", plain+"%00", plain+"?x=%2F", "/"+plain, "//x"+plain,
+	return append(out, plain+"/", plain+"//", plain+"/.", plain+"/..", plain+";a=b", plain+"%2F", plain+"%00",
+		plain+"?x=%2F", "/"+plain, "//x"+plain,
 		"/."+plain, "/x/.."+plain, "/%2e%2e"+plain, "/%2F"+plain, "http://other"+plain, strings.ToUpper(plain),
-		plain[:last]+"//"+plain[last+1:], plain[:last]+"%2F"+plain[last+1:], plain[:last]+"%2f"+plain[last+1:], plain[:last]+`\`+plain[last+1:],
-		plain[:1]+fmt.Sprintf("%%%02x", plain[1])+plain[2:], plain[:last+1]+fmt.Sprintf("%%%02X", plain[last+1])+plain[last+2:])
+		plain[:last]+"//"+plain[last+1:], plain[:last]+"%2F"+plain[last+1:], plain[:last]+"%2f"+plain[last+1:],
+		plain[:last]+`\`+plain[last+1:],
+		plain[:1]+fmt.Sprintf("%%%02x", plain[1])+plain[2:],
+		plain[:last+1]+fmt.Sprintf("%%%02X", plain[last+1])+plain[last+2:])
 }
 
 // TestRoutes_HoweverAPathIsSpelled_RunNoHandlerWithoutItsRole is the table of routes x spellings x
@@ -148,11 +154,13 @@ func spellings(pattern string) []string {
 // without a good key, 403 with another role, and only with its role its handler.
 func TestRoutes_HoweverAPathIsSpelled_RunNoHandlerWithoutItsRole(t *testing.T) {
 	s := newSurface(t)
-	keys := map[string]domain.Role{"": "", "nonsense": "", domain.APIKey{CustomerID: "cust_a"}.Format([20]byte{9}): "", adminSecret + "x": ""}
+	keys := map[string]domain.Role{"": "", "nonsense": "",
+		domain.APIKey{CustomerID: "cust_a"}.Format([20]byte{9}): "", adminSecret + "x": ""}
 	for role, key := range s.keys {
 		keys[key] = role
 	}
-	methods := []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "FOO"}
+	methods := []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND",
+		"get", "FOO"}
 	sent, reached, refused := 0, map[string]bool{}, 0
 	try := func(method, target, key string, role domain.Role) {
 		s.route = "never measured"
@@ -182,7 +190,8 @@ func TestRoutes_HoweverAPathIsSpelled_RunNoHandlerWithoutItsRole(t *testing.T) {
 			reached[method+" "+s.route] = true
 		}
 	}
-	require.NoError(t, chi.Walk(s.router, func(method, pattern string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+	require.NoError(t, chi.Walk(s.router, func(method, pattern string, _ http.Handler,
+		_ ...func(http.Handler) http.Handler) error {
 		for i, target := range spellings(pattern) {
 			for key, role := range keys {
 				try(method, target, key, role)
@@ -210,7 +219,8 @@ func TestRoutes_HoweverAPathIsSpelled_RunNoHandlerWithoutItsRole(t *testing.T) {
 func TestRoutes_WhenAVariableHoldsAnEscapedSlash_KeepsItInTheVariable(t *testing.T) {
 	s := newSurface(t)
 	for _, c := range []struct{ method, target string }{
-		{"DELETE", "/v1/admin/workers/a%2Fb"}, {"PUT", "/v1/worker/workloads/a%2Fb/checkpoints/1?worker_id=w&session_id=s&generation=1"},
+		{"DELETE", "/v1/admin/workers/a%2Fb"},
+		{"PUT", "/v1/worker/workloads/a%2Fb/checkpoints/1?worker_id=w&session_id=s&generation=1"},
 	} {
 		rec, _ := s.send(c.method, c.target, "")
 		require.Equal(t, 401, rec.Code, c.target)
@@ -221,7 +231,9 @@ func TestRoutes_WhenAVariableHoldsAnEscapedSlash_KeepsItInTheVariable(t *testing
 func TestRoutes_WhenTheMethodIsWrong_NamesTheAllowedOnes(t *testing.T) {
 	s := newSurface(t)
 	for target, want := range map[string]string{
-		"/v1/workloads": "GET, HEAD, POST", "/v1/workload-configs/x": "DELETE, GET, HEAD, PUT", "/health": "GET, HEAD", "/docs/start.js": "GET, HEAD", "/": "GET, HEAD", "/v1/workloads/a%2Fb/cancel": "POST",
+		"/v1/workloads": "GET, HEAD, POST", "/v1/workload-configs/x": "DELETE, GET, HEAD, PUT",
+		"/health": "GET, HEAD", "/docs/start.js": "GET, HEAD", "/": "GET, HEAD",
+		"/v1/workloads/a%2Fb/cancel": "POST",
 	} {
 		for _, method := range []string{"TRACE", "FOO", "get"} {
 			rec, ok := s.send(method, target, "")
@@ -265,7 +277,8 @@ func TestRoutes_WhenTheRootIsAsked_RedirectsToTheDocumentation(t *testing.T) {
 // TestRoutes_WhenTheMethodIsHead_AnswerAsForGet covers keys and roles too: HEAD is no way around them.
 func TestRoutes_WhenTheMethodIsHead_AnswerAsForGet(t *testing.T) {
 	s := newSurface(t)
-	for _, target := range []string{"/health", "/ready", "/metrics", "/docs/start.js", "/openapi.yaml", "/v1/workloads", "/v1/workloads/x", "/v1/admin/workers", "/nowhere"} {
+	for _, target := range []string{"/health", "/ready", "/metrics", "/docs/start.js", "/openapi.yaml",
+		"/v1/workloads", "/v1/workloads/x", "/v1/admin/workers", "/nowhere"} {
 		for _, key := range []string{"", s.keys[domain.RoleCustomer], s.keys[domain.RoleAdmin], s.keys[domain.RoleWorker]} {
 			get, _ := s.send("GET", target, key)
 			head, _ := s.send("HEAD", target, key)

@@ -62,9 +62,10 @@ func New(d Deps) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.router(gen.NewStrictHandlerWithOptions(a, []gen.StrictMiddlewareFunc{checkWorker, checkBound}, gen.StrictHTTPServerOptions{
-		RequestErrorHandlerFunc: a.failBody, ResponseErrorHandlerFunc: a.fail,
-	}))
+	return a.router(gen.NewStrictHandlerWithOptions(a, []gen.StrictMiddlewareFunc{checkWorker, checkBound},
+		gen.StrictHTTPServerOptions{
+			RequestErrorHandlerFunc: a.failBody, ResponseErrorHandlerFunc: a.fail,
+		}))
 }
 
 func newAPI(d Deps) (*api, error) {

@@ -49,8 +49,11 @@ func (noNotifier) Wake(context.Context, string) {}
 
 // benchSubmission has the shape of a common one: rows of input, a few labels, affinity.
 const benchSubmission = `{"workload_type": "report", "priority": 20, "labels": {"team": "billing", "month": "2026-10"},
- "affinity_rules": {"hard_affinity": {"worker_tags": {"region": "eu"}}, "soft_affinity": {"worker_tags": {"disk": "ssd"}}}, "run_at": "2026-11-01T00:00:00Z",
- "input_params": {"customers": [%s], "currency": "EUR", "rates": {"EUR": 1, "USD": 1.0843, "GBP": 0.8571}, "dry_run": false, "note": "closing of the month – second run"}}`
+ "affinity_rules": {"hard_affinity": {"worker_tags": {"region": "eu"}},
+  "soft_affinity": {"worker_tags": {"disk": "ssd"}}},
+ "run_at": "2026-11-01T00:00:00Z",
+ "input_params": {"customers": [%s], "currency": "EUR", "rates": {"EUR": 1, "USD": 1.0843, "GBP": 0.8571},
+  "dry_run": false, "note": "closing of the month – second run"}}`
 
 func benchItem(n int) string {
 	rows := make([]string, n)
@@ -67,17 +70,19 @@ func BenchmarkSubmit(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			s := newSurface(b)
 			s.Lifecycle = lifecycle.New(lifecycle.Config{}, lifecycle.Deps{
-				Workloads: acceptingStore{}, Customers: oneCustomer{}, Configs: noConfigs{}, Notifier: noNotifier{}, Observer: silent{},
-				Clock: system.Clock{}, IDs: system.IDs{},
+				Workloads: acceptingStore{}, Customers: oneCustomer{}, Configs: noConfigs{}, Notifier: noNotifier{},
+				Observer: silent{}, Clock: system.Clock{}, IDs: system.IDs{},
 			})
-			router, err := s.api.router(gen.NewStrictHandlerWithOptions(s.api, []gen.StrictMiddlewareFunc{checkBound}, gen.StrictHTTPServerOptions{
-				RequestErrorHandlerFunc: s.api.failBody, ResponseErrorHandlerFunc: s.api.fail,
-			}))
+			router, err := s.api.router(gen.NewStrictHandlerWithOptions(s.api, []gen.StrictMiddlewareFunc{checkBound},
+				gen.StrictHTTPServerOptions{
+					RequestErrorHandlerFunc: s.api.failBody, ResponseErrorHandlerFunc: s.api.fail,
+				}))
 			require.NoError(b, err)
 			path, body, want := "/v1/workloads", benchItem(16), http.StatusAccepted
 			if n > 1 {
 				body = benchItem(4) // a thousand fit into one body
-				path, body, want = "/v1/workloads/batch", `{"workloads": [`+strings.TrimSuffix(strings.Repeat(body+",\n", n), ",\n")+`]}`, http.StatusOK
+				items := strings.TrimSuffix(strings.Repeat(body+",\n", n), ",\n")
+				path, body, want = "/v1/workloads/batch", `{"workloads": [`+items+`]}`, http.StatusOK
 			}
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()

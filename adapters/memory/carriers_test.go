@@ -21,16 +21,18 @@ func TestBusKeepsItsContract(t *testing.T) {
 }
 
 func TestRateLimiterKeepsItsContract(t *testing.T) {
-	contracttests.Run(t, "RateLimiter", "memory", contracttests.LimiterCases(), func(*testing.T) contracttests.LimiterHarness {
-		clock := newClock()
-		l := memory.NewRateLimiter(clock)
-		return contracttests.LimiterHarness{Open: func() ports.RateLimiter { return l }, Advance: clock.Advance}
-	})
+	contracttests.Run(t, "RateLimiter", "memory", contracttests.LimiterCases(),
+		func(*testing.T) contracttests.LimiterHarness {
+			clock := newClock()
+			l := memory.NewRateLimiter(clock)
+			return contracttests.LimiterHarness{Open: func() ports.RateLimiter { return l }, Advance: clock.Advance}
+		})
 }
 
 func TestNotifierKeepsItsContract(t *testing.T) {
-	contracttests.Run(t, "Notifier", "memory", contracttests.NotifierCases(), func(*testing.T) contracttests.NotifierHarness {
-		n := memory.NewNotifier()
-		return contracttests.NotifierHarness{Open: func() (ports.Notifier, ports.Listener) { return n, n }}
-	})
+	contracttests.Run(t, "Notifier", "memory", contracttests.NotifierCases(),
+		func(*testing.T) contracttests.NotifierHarness {
+			n := memory.NewNotifier()
+			return contracttests.NotifierHarness{Open: func() (ports.Notifier, ports.Listener) { return n, n }}
+		})
 }

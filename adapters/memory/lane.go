@@ -96,7 +96,8 @@ func (s *Store) promoteLocked(now time.Time) {
 func (s *Store) holdingOfLocked(session domain.SessionID) *holding {
 	h := s.holdings[session]
 	if h == nil {
-		h = &holding{records: map[domain.WorkloadID]*record{}, lanes: map[domain.LaneID]int{}, ending: map[domain.RunID]domain.Ending{}}
+		h = &holding{records: map[domain.WorkloadID]*record{}, lanes: map[domain.LaneID]int{},
+			ending: map[domain.RunID]domain.Ending{}}
 		s.holdings[session] = h
 	}
 	return h

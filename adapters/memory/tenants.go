@@ -180,7 +180,8 @@ func (c configs) ForTypes(
 	defer c.s.mu.Unlock()
 	out := map[domain.ConfigKey]domain.WorkloadConfig{}
 	for _, k := range keys {
-		if cfg, err := c.findLocked(k.CustomerID, func(cfg *domain.WorkloadConfig) bool { return cfg.Type == k.Type }); err == nil {
+		if cfg, err := c.findLocked(k.CustomerID,
+			func(cfg *domain.WorkloadConfig) bool { return cfg.Type == k.Type }); err == nil {
 			out[k] = *cfg
 		}
 	}

@@ -295,7 +295,9 @@ type saveMessage struct {
 }
 
 // SaveCheckpoint implements ports.ControlPlane.
-func (v view) SaveCheckpoint(ctx context.Context, s ports.SessionRef, up ports.CheckpointUpload) (ports.ReportAnswer, error) {
+func (v view) SaveCheckpoint(
+	ctx context.Context, s ports.SessionRef, up ports.CheckpointUpload,
+) (ports.ReportAnswer, error) {
 	if len(up.Data) > dataLimit {
 		return ports.ReportAnswer{}, domain.NewError(domain.CodeTooLarge,
 			"a checkpoint above %d bytes needs the coordinator's URL: it does not fit the bus", dataLimit)

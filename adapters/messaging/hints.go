@@ -139,7 +139,9 @@ func (h *Hints) Updated(ctx context.Context, us ...ports.Update) {
 }
 
 // Commands implements ports.Listener.
-func (h *Hints) Commands(ctx context.Context, worker domain.WorkerID, f func(ports.Command)) (ports.Subscription, error) {
+func (h *Hints) Commands(
+	ctx context.Context, worker domain.WorkerID, f func(ports.Command),
+) (ports.Subscription, error) {
 	return subscribe(ctx, h, h.party.commands(worker), func(cs []ports.Command) {
 		for _, c := range cs {
 			f(c)

@@ -84,7 +84,8 @@ const register = `{"message_id":"m","type":"worker.register","version":1,"payloa
 
 func TestServer_WhenAMessageIsBad_CountsItAndGoesOn(t *testing.T) {
 	handle, plane, counts := server(t)
-	bad := []string{"", "x", "[]", "{}", `{"type":"worker.register"}`, `{"type":7,"version":1}`, `{"version":1}`, "\x00\xff"}
+	bad := []string{"", "x", "[]", "{}", `{"type":"worker.register"}`, `{"type":7,"version":1}`, `{"version":1}`,
+		"\x00\xff"}
 	for _, data := range bad {
 		e := handle(data)
 		require.NotNil(t, e.Error, data)
@@ -106,7 +107,8 @@ func TestServer_WhenATypeIsUnknown_CountsItAndAnswers(t *testing.T) {
 
 func TestServer_WhenFieldsAreUnknownAndTheVersionNewer_Accepts(t *testing.T) {
 	handle, plane, _ := server(t)
-	e := handle(`{"message_id":"m","type":"worker.register","version":2,"mood":"good","payload":{"worker_id":"w","shoe_size":44}}`)
+	e := handle(`{"message_id":"m","type":"worker.register","version":2,"mood":"good","payload":{"worker_id":"w",` +
+		`"shoe_size":44}}`)
 	assert.Nil(t, e.Error)
 	assert.Equal(t, 1, plane.registered)
 }

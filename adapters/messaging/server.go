@@ -95,7 +95,9 @@ func (s *Server) dispatch(ctx context.Context, e Envelope) (any, error) {
 	case typeReports:
 		return call(s, e, func(r reportsMessage) (any, error) { return s.plane.Report(ctx, r.SessionRef, r.Reports) })
 	case typeSave:
-		return call(s, e, func(c saveMessage) (any, error) { return s.plane.SaveCheckpoint(ctx, c.SessionRef, c.CheckpointUpload) })
+		return call(s, e, func(c saveMessage) (any, error) {
+			return s.plane.SaveCheckpoint(ctx, c.SessionRef, c.CheckpointUpload)
+		})
 	case typeEnd:
 		return call(s, e, func(end domain.SessionEnd) (any, error) { return nil, s.plane.End(ctx, end) })
 	case typeLoad:

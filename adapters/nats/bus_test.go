@@ -39,7 +39,8 @@ const payloadLimit = 64 << 10
 
 func TestBus_KeepsItsContract(t *testing.T) {
 	cases := slices.Concat(
-		contracttests.BusCases(), contracttests.TracedBusCases(), contracttests.SilentBusCases(), contracttests.LimitedBusCases(),
+		contracttests.BusCases(), contracttests.TracedBusCases(), contracttests.SilentBusCases(),
+		contracttests.LimitedBusCases(),
 	)
 	contracttests.Run(t, "Bus", "nats", cases, func(t *testing.T) contracttests.BusHarness {
 		s := servers.StartNATS(t, payloadLimit)
@@ -58,11 +59,13 @@ func TestBus_WhenItReconnects_KeepsItsSubscriptions(t *testing.T) {
 	s := servers.StartNATS(t, 0)
 	b, other := connect(t, s.URL()), connect(t, s.URL())
 	var got atomic.Int32
-	_, err := b.Subscribe(t.Context(), "s", "g", func(context.Context, ports.Message) []byte { got.Add(1); return []byte("ok") })
+	_, err := b.Subscribe(t.Context(), "s", "g",
+		func(context.Context, ports.Message) []byte { got.Add(1); return []byte("ok") })
 	require.NoError(t, err)
 	s.Stop()
 	require.Eventually(t, func() bool { return !other.Connected() }, 5*time.Second, time.Millisecond)
-	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(other.Publish(t.Context(), "s", nil)), "known to be disconnected")
+	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(other.Publish(t.Context(), "s", nil)),
+		"known to be disconnected")
 	_, err = other.Request(t.Context(), "s", nil)
 	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(err))
 	var late atomic.Int32
@@ -81,7 +84,8 @@ func TestConnect_WhenTheServerIsDown_ConnectsOnceItIsUp(t *testing.T) {
 	b := connect(t, s.URL())
 	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(b.Publish(t.Context(), "s", nil)))
 	require.NoError(t, s.Start())
-	require.Eventually(t, func() bool { return b.Publish(t.Context(), "s", nil) == nil }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return b.Publish(t.Context(), "s", nil) == nil }, 10*time.Second,
+		10*time.Millisecond)
 }
 
 func TestLog_WhenTheServerIsStoppedAndStarted_HasOneLineForEachChange(t *testing.T) {
@@ -151,5 +155,6 @@ func TestConnect_WithTLSAndCredentials_UsesThoseOfItsOptions(t *testing.T) {
 	assert.True(t, try(nats.Options{URL: url, CAFile: ca, CertFile: cert, KeyFile: key}))
 	assert.False(t, try(nats.Options{URL: url, CAFile: ca}), "without a certificate")
 	assert.False(t, try(nats.Options{URL: url, CertFile: cert, KeyFile: key}), "with an authority that is not trusted")
-	assert.False(t, try(nats.Options{URL: fmt.Sprintf("tls://niyanta:wrong@127.0.0.1:%d", s.Port), CAFile: ca, CertFile: cert, KeyFile: key}), "with a wrong password")
+	assert.False(t, try(nats.Options{URL: fmt.Sprintf("tls://niyanta:wrong@127.0.0.1:%d", s.Port), CAFile: ca,
+		CertFile: cert, KeyFile: key}), "with a wrong password")
 }

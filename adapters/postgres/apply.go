@@ -46,7 +46,8 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 	}
 	found := map[domain.WorkloadID]*domain.Workload{}
 	// Rows are locked in the order of their ids. Otherwise two batches could deadlock.
-	t.queue("SELECT "+hotColumns+" FROM workloads w WHERE w.workload_id = ANY($1::text[]) ORDER BY w.workload_id FOR NO KEY UPDATE", ids).
+	t.queue("SELECT "+hotColumns+" FROM workloads w WHERE w.workload_id = ANY($1::text[]) ORDER BY w.workload_id "+
+		"FOR NO KEY UPDATE", ids).
 		Query(func(rows pgx.Rows) error {
 			ws, err := pgx.CollectRows(rows, workloadTable.scanInto)
 			for _, w := range ws {
@@ -127,7 +128,8 @@ var (
 // ofLiveSession is a join that leaves out the ending runs (the alias) of sessions that have
 // ended.
 func ofLiveSession(alias string) string {
-	return "JOIN worker_leases l ON l.worker_id = " + alias + ".worker_id AND l.session_id = " + alias + ".session_id AND l.live"
+	return "JOIN worker_leases l ON l.worker_id = " + alias + ".worker_id AND l.session_id = " + alias +
+		".session_id AND l.live"
 }
 
 // queueEnding queues the inserts and deletes of ending runs.
@@ -210,8 +212,10 @@ func (t *tx) queueTally(ts []domain.Transition) *domain.Tally {
 	}
 	owners = slices.Compact(slices.Sorted(slices.Values(owners)))
 	// The transition names the customer; if it does not, the workload does.
-	const concerned = `(SELECT unnest($1::text[]) COLLATE "C" UNION SELECT w.customer_id FROM workloads w WHERE w.workload_id = ANY($2::text[]))`
-	t.queue(selectCustomers+" WHERE c.customer_id IN "+concerned+" ORDER BY c.customer_id FOR SHARE OF c", owners, unowned).
+	const concerned = `(SELECT unnest($1::text[]) COLLATE "C" UNION SELECT w.customer_id FROM workloads w
+    WHERE w.workload_id = ANY($2::text[]))`
+	t.queue(selectCustomers+" WHERE c.customer_id IN "+concerned+" ORDER BY c.customer_id FOR SHARE OF c", owners,
+		unowned).
 		Query(func(rows pgx.Rows) error {
 			cs, err := pgx.CollectRows(rows, customerTable.scan)
 			for _, c := range cs {
@@ -223,7 +227,8 @@ func (t *tx) queueTally(ts []domain.Transition) *domain.Tally {
 	t.queue("SELECT h.customer_id, count(*) FROM held h WHERE h.customer_id IN "+concerned+" GROUP BY 1",
 		owners, unowned).Query(counts(y.Running))
 	t.queue(`SELECT session_id, count(*), count(*) FILTER (WHERE suspect), max(found) FROM (
-  SELECT h.session_id, h.suspect_until > niyanta_now() AS suspect, NULL::timestamptz AS found FROM held h WHERE h.session_id = ANY($1::text[])
+  SELECT h.session_id, h.suspect_until > niyanta_now() AS suspect, NULL::timestamptz AS found FROM held h
+    WHERE h.session_id = ANY($1::text[])
   UNION ALL SELECT e.session_id, false, e.found_at FROM ending e
    WHERE e.session_id = ANY($1::text[])) a GROUP BY 1`, sessions).
 		Query(func(rows pgx.Rows) error {

@@ -22,7 +22,8 @@ var (
 		digest("checksum", func(c *domain.Checkpoint) *[32]byte { return &c.Checksum }),
 		instant("created_at", func(c *domain.Checkpoint) *time.Time { return &c.CreatedAt }),
 	}}
-	insertCheckpoint = "INSERT INTO checkpoints (" + checkpointTable.names("") + ", data) SELECT " + checkpointTable.names("u") +
+	insertCheckpoint = "INSERT INTO checkpoints (" + checkpointTable.names("") + ", data) SELECT " +
+		checkpointTable.names("u") +
 		", $8::bytea FROM " + checkpointTable.rows()
 )
 
@@ -61,7 +62,8 @@ func (c checkpoints) Load(
 	found, err := query(ctx, c.s.pool, func(row pgx.CollectableRow) (cp domain.Checkpoint, err error) {
 		err = row.Scan(checkpointTable.targets(&cp, &data)...)
 		return cp, err
-	}, "SELECT "+checkpointTable.names("c")+`, c.data FROM checkpoints c WHERE c.workload_id = $1::text AND ($2::bigint = 0 OR c.sequence = $2::bigint)
+	}, "SELECT "+checkpointTable.names("c")+`, c.data FROM checkpoints c WHERE c.workload_id = $1::text
+    AND ($2::bigint = 0 OR c.sequence = $2::bigint)
  ORDER BY c.sequence DESC LIMIT 1`, string(id), sequence)
 	if err == nil && len(found) == 0 {
 		err = domain.NotFound("checkpoint")
@@ -76,6 +78,7 @@ func (c checkpoints) Load(
 func (c checkpoints) List(
 	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID,
 ) ([]domain.Checkpoint, error) {
-	return query(ctx, c.s.pool, checkpointTable.scan, "SELECT "+checkpointTable.names("c")+` FROM checkpoints c JOIN workloads w USING (workload_id)
+	return query(ctx, c.s.pool, checkpointTable.scan, "SELECT "+checkpointTable.names("c")+` FROM checkpoints c
+    JOIN workloads w USING (workload_id)
  WHERE c.workload_id = $1::text AND w.customer_id = $2::text ORDER BY c.sequence DESC`, string(id), string(customer))
 }

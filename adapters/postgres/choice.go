@@ -124,10 +124,12 @@ func (q queue) choose(ctx context.Context, hq domain.HeadsQuery, over []domain.C
 // lanesOfSQL walks through a customer's lanes by index and reads the first workload of each. The
 // character after '/' is '0'.
 const lanesOfSQL = `WITH RECURSIVE l AS (
-  (SELECT lane_id, queue_at FROM waiting WHERE lane_id > $1::text || '/' AND lane_id < $1::text || '0' ORDER BY lane_id, queue_at LIMIT 1)
+  (SELECT lane_id, queue_at FROM waiting WHERE lane_id > $1::text || '/' AND lane_id < $1::text || '0'
+    ORDER BY lane_id, queue_at LIMIT 1)
   UNION ALL
   SELECT n.lane_id, n.queue_at FROM l CROSS JOIN LATERAL (
-    SELECT lane_id, queue_at FROM waiting w WHERE w.lane_id > l.lane_id AND w.lane_id < $1::text || '0' ORDER BY w.lane_id, w.queue_at LIMIT 1) n)
+    SELECT lane_id, queue_at FROM waiting w WHERE w.lane_id > l.lane_id AND w.lane_id < $1::text || '0'
+    ORDER BY w.lane_id, w.queue_at LIMIT 1) n)
 SELECT lane_id, queue_at FROM l`
 
 // choice looks at all lanes of a customer and chooses. It returns nil if the customer has no more

@@ -87,18 +87,21 @@ func (t *table[R]) each(text func(c *column[R], n int) string) string {
 
 // without returns the table without the named columns.
 func (t *table[R]) without(names ...string) *table[R] {
-	return &table[R]{t.name, slices.DeleteFunc(slices.Clone(t.columns), func(c column[R]) bool { return slices.Contains(names, c.name) })}
+	return &table[R]{t.name,
+		slices.DeleteFunc(slices.Clone(t.columns), func(c column[R]) bool { return slices.Contains(names, c.name) })}
 }
 
 // as returns another table that has the named columns of this one.
 func (t *table[R]) as(name string, names ...string) *table[R] {
-	return &table[R]{name, slices.DeleteFunc(slices.Clone(t.columns), func(c column[R]) bool { return !slices.Contains(names, c.name) })}
+	return &table[R]{name,
+		slices.DeleteFunc(slices.Clone(t.columns), func(c column[R]) bool { return !slices.Contains(names, c.name) })}
 }
 
 // rows returns the FROM item for rows that come as the statement's arguments. Its alias is u, and
 // its columns have the names of the table's.
 func (t *table[R]) rows() string {
-	return "unnest(" + t.each(func(c *column[R], n int) string { return fmt.Sprintf("$%d::%s[]", n, c.pgType) }) + ") AS u(" + t.names("") + ")"
+	return "unnest(" + t.each(func(c *column[R], n int) string { return fmt.Sprintf("$%d::%s[]", n, c.pgType) }) +
+		") AS u(" + t.names("") + ")"
 }
 
 // value returns the expression that makes the column's value from u.

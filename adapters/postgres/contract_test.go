@@ -29,7 +29,8 @@ func prepare(url string) error {
 	}
 	return postgres.ExecAll(url,
 		"CREATE TABLE test_clock (shift interval NOT NULL)", "INSERT INTO test_clock VALUES ('0')",
-		"CREATE OR REPLACE FUNCTION niyanta_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT statement_timestamp() + (SELECT shift FROM test_clock)'")
+		"CREATE OR REPLACE FUNCTION niyanta_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT "+
+			"statement_timestamp() + (SELECT shift FROM test_clock)'")
 }
 
 func open(tb testing.TB, url string) *postgres.Store {

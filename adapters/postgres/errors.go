@@ -70,7 +70,8 @@ func translate(ctx context.Context, err error) error {
 }
 
 func unavailable(err error) error {
-	return &domain.Error{Code: domain.CodeUnavailable, Message: "the database is not available", RetryAfter: retryAfter, Cause: err}
+	return &domain.Error{Code: domain.CodeUnavailable, Message: "the database is not available",
+		RetryAfter: retryAfter, Cause: err}
 }
 
 // disconnected reports whether err means that the server did not answer: refused, reset, closed,
@@ -83,7 +84,8 @@ func disconnected(err error) bool {
 		return true
 	}
 	for _, known := range []error{
-		context.DeadlineExceeded, context.Canceled, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, pgconn.ErrConnClosed, puddle.ErrClosedPool,
+		context.DeadlineExceeded, context.Canceled, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, pgconn.ErrConnClosed,
+		puddle.ErrClosedPool,
 		errOutcomeUnknown,
 	} {
 		if errors.Is(err, known) {

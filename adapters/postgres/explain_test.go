@@ -25,7 +25,8 @@ import (
 // sequential scan of a table that grows, and prints how long the operations took. It takes
 // minutes: `make explain`.
 func TestHotStatements_OnAFullTable(t *testing.T) {
-	c, err := servers.StartPostgres(true, "shared_preload_libraries=auto_explain", "auto_explain.log_analyze=on", "auto_explain.log_buffers=on",
+	c, err := servers.StartPostgres(true, "shared_preload_libraries=auto_explain", "auto_explain.log_analyze=on",
+		"auto_explain.log_buffers=on",
 		"max_wal_size=8GB", "shared_buffers=2GB")
 	require.NoError(t, err)
 	t.Cleanup(c.Remove)
@@ -41,7 +42,8 @@ func TestHotStatements_OnAFullTable(t *testing.T) {
 	for round, n := range []int{100_000, 1_000_000} {
 		seedFinished(t, c, finished, n)
 		finished = n
-		c.Exec(t, "postgres", "VACUUM ANALYZE", "ALTER SYSTEM SET auto_explain.log_min_duration = 0", "SELECT pg_reload_conf()")
+		c.Exec(t, "postgres", "VACUUM ANALYZE", "ALTER SYSTEM SET auto_explain.log_min_duration = 0",
+			"SELECT pg_reload_conf()")
 		time.Sleep(time.Second) // for the sessions to hear of it
 		for range 3 {
 			for name, took := range operations(b) {
@@ -64,7 +66,8 @@ func seedTenants(b *bench) {
 	b.epoch = l.Epoch
 	for n := range 500 {
 		b.worker, err = b.sane.Workers.Register(b.Context(), domain.Registration{
-			WorkerID: domain.WorkerID(fmt.Sprint("w", n)), SessionID: domain.SessionID(fmt.Sprint("s", n)), Capabilities: []string{"t"}, Slots: 100,
+			WorkerID: domain.WorkerID(fmt.Sprint("w", n)), SessionID: domain.SessionID(fmt.Sprint("s", n)),
+			Capabilities: []string{"t"}, Slots: 100,
 		}, time.Hour)
 		require.NoError(b, err)
 	}
@@ -74,13 +77,19 @@ func seedTenants(b *bench) {
 // them.
 func seedWaiting(t *testing.T, c *servers.Postgres, n int) {
 	c.Exec(t, "postgres",
-		`INSERT INTO customers (customer_id, name, tier, created_at, updated_at) SELECT 'cust_' || g, 'C', 'enterprise', now(), now() FROM generate_series(1, 1000) g`,
+		`INSERT INTO customers (customer_id, name, tier, created_at, updated_at)
+  SELECT 'cust_' || g, 'C', 'enterprise', now(), now() FROM generate_series(1, 1000) g`,
 		`INSERT INTO queue_bounds (customer_id) SELECT 'cust_' || g FROM generate_series(1, 1000) g`,
-		`INSERT INTO lanes SELECT 'cust_' || g || '/t@10', 'cust_' || g, 't', NULL, 1, 512, 1024, 10, now() FROM generate_series(1, 1000) g`,
-		fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries, timeout_us, created_at, queue_at, status, updated_at)
- SELECT 'wl_q' || lpad(g::text, 9, '0'), 'cust_' || (1 + g %% 1000), 'cust_' || (1 + g %% 1000) || '/t@10', 't', '', 10, 3, 3600000000, now(), now() - g * interval '1 ms', 'PENDING', now()
+		`INSERT INTO lanes SELECT 'cust_' || g || '/t@10', 'cust_' || g, 't', NULL, 1, 512, 1024, 10, now()
+    FROM generate_series(1, 1000) g`,
+		fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority,
+  max_retries, timeout_us, created_at, queue_at, status, updated_at)
+ SELECT 'wl_q' || lpad(g::text, 9, '0'), 'cust_' || (1 + g %% 1000),
+  'cust_' || (1 + g %% 1000) || '/t@10', 't', '', 10, 3, 3600000000, now(),
+  now() - g * interval '1 ms', 'PENDING', now()
  FROM generate_series(1, %d) g`, n),
-		`INSERT INTO workload_specs SELECT workload_id, '{}', NULL, NULL, '', 1, 512, 1024, 300000000, NULL FROM workloads WHERE status = 'PENDING'`,
+		`INSERT INTO workload_specs SELECT workload_id, '{}', NULL, NULL, '', 1, 512, 1024, 300000000, NULL
+    FROM workloads WHERE status = 'PENDING'`,
 		`INSERT INTO waiting SELECT lane_id, queue_at, workload_id, 0 FROM workloads WHERE status = 'PENDING'`,
 		`INSERT INTO count_totals SELECT customer_id, workload_type, count(*), 0, 0 FROM workloads GROUP BY 1, 2`)
 }
@@ -89,11 +98,15 @@ func seedWaiting(t *testing.T, c *servers.Postgres, n int) {
 // waiting in each.
 func seedWide(t *testing.T, c *servers.Postgres) {
 	c.Exec(t, "postgres",
-		`INSERT INTO customers (customer_id, name, tier, created_at, updated_at) VALUES ('cust_wide', 'W', 'enterprise', now(), now())`,
+		`INSERT INTO customers (customer_id, name, tier, created_at, updated_at)
+  VALUES ('cust_wide', 'W', 'enterprise', now(), now())`,
 		`INSERT INTO queue_bounds (customer_id) VALUES ('cust_wide')`,
-		`INSERT INTO lanes SELECT 'cust_wide/t' || g || '@10', 'cust_wide', 't' || g, NULL, 1, 512, 1024, 10, now() FROM generate_series(1, 1000) g`,
-		`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries, timeout_us, created_at, queue_at, status, updated_at)
- SELECT 'wl_w' || lpad(g::text, 9, '0'), 'cust_wide', 'cust_wide/t' || g || '@10', 't' || g, '', 10, 3, 3600000000, now(), now() - g * interval '1 ms', 'PENDING', now()
+		`INSERT INTO lanes SELECT 'cust_wide/t' || g || '@10', 'cust_wide', 't' || g, NULL, 1, 512, 1024, 10, now()
+    FROM generate_series(1, 1000) g`,
+		`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority,
+  max_retries, timeout_us, created_at, queue_at, status, updated_at)
+ SELECT 'wl_w' || lpad(g::text, 9, '0'), 'cust_wide', 'cust_wide/t' || g || '@10', 't' || g, '', 10, 3,
+  3600000000, now(), now() - g * interval '1 ms', 'PENDING', now()
  FROM generate_series(1, 1000) g`,
 		`INSERT INTO workload_specs (workload_id, input, config, cpu_cores, memory_mb, disk_mb, checkpoint_interval_us)
  SELECT workload_id, '{}', '', 1, 512, 1024, 300000000 FROM workloads WHERE customer_id = 'cust_wide'`,
@@ -107,19 +120,26 @@ const lanesRead = 1_000 + 1 + domain.LanesOfCustomer
 
 func seedFinished(t *testing.T, c *servers.Postgres, from, to int) {
 	c.Exec(t, "postgres",
-		fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries, timeout_us, created_at, queue_at,
- status, generation, scheduled_at, started_at, finished_at, updated_at)
- SELECT 'wl_f' || lpad(g::text, 9, '0'), CASE WHEN g %% 10 = 0 THEN 'cust_acme' ELSE 'cust_' || (1 + g %% 1000) END, 'cust_' || (1 + g %% 1000) || '/t@10', 't', '', 10, 3, 3600000000,
- now() - g * interval '1 s', now() - g * interval '1 s', 'COMPLETED', 1, now(), now(), now(), now() FROM generate_series(%d, %d) g`, from+1, to),
+		fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority,
+  max_retries, timeout_us, created_at, queue_at, status, generation, scheduled_at, started_at, finished_at, updated_at)
+ SELECT 'wl_f' || lpad(g::text, 9, '0'), CASE WHEN g %% 10 = 0 THEN 'cust_acme'
+    ELSE 'cust_' || (1 + g %% 1000) END, 'cust_' || (1 + g %% 1000) || '/t@10', 't', '', 10, 3, 3600000000,
+ now() - g * interval '1 s', now() - g * interval '1 s', 'COMPLETED', 1, now(), now(), now(), now()
+    FROM generate_series(%d, %d) g`, from+1, to),
 		// As many hours as there are, so that the reads have to sum up a row for each.
-		fmt.Sprintf(`INSERT INTO count_hours AS h (customer_id, hour, workload_type, submitted, completed, failed, cancelled, executed_us)
+		fmt.Sprintf(`INSERT INTO count_hours AS h (customer_id, hour, workload_type,
+  submitted, completed, failed, cancelled, executed_us)
  SELECT customer_id, date_trunc('hour', created_at, 'UTC'), workload_type, count(*), count(*), 0, 0, 0 FROM workloads
  WHERE workload_id > 'wl_f%09d' AND workload_id <= 'wl_f%09d' GROUP BY 1, 2, 3
- ON CONFLICT (customer_id, hour, workload_type) DO UPDATE SET submitted = h.submitted + excluded.submitted, completed = h.completed + excluded.completed`, from, to),
-		fmt.Sprintf(`INSERT INTO workload_specs SELECT workload_id, '{}', NULL, NULL, '', 1, 512, 1024, 300000000, NULL FROM workloads
+ ON CONFLICT (customer_id, hour, workload_type) DO UPDATE
+    SET submitted = h.submitted + excluded.submitted, completed = h.completed + excluded.completed`, from, to),
+		fmt.Sprintf(`INSERT INTO workload_specs
+    SELECT workload_id, '{}', NULL, NULL, '', 1, 512, 1024, 300000000, NULL FROM workloads
  WHERE workload_id > 'wl_f%09d' AND workload_id <= 'wl_f%09d'`, from, to),
-		fmt.Sprintf(`INSERT INTO audit (at, workload_id, customer_id, type, actor_kind, actor_id, from_status, to_status, generation, worker_id, checkpoint_sequence, reason)
- SELECT now(), 'wl_f' || lpad(g::text, 9, '0'), 'cust_acme', e, 'worker', 'w', '', '', 1, 'w', 0, '' FROM generate_series(%d, %d) g,
+		fmt.Sprintf(`INSERT INTO audit (at, workload_id, customer_id, type, actor_kind, actor_id, from_status,
+  to_status, generation, worker_id, checkpoint_sequence, reason)
+ SELECT now(), 'wl_f' || lpad(g::text, 9, '0'), 'cust_acme', e, 'worker', 'w', '', '', 1, 'w', 0, ''
+    FROM generate_series(%d, %d) g,
  unnest(ARRAY['workload.created','workload.scheduled','workload.started','workload.completed']) e`, from+1, to))
 }
 
@@ -139,7 +159,10 @@ func operations(b *bench) map[string]time.Duration {
 	}
 	timed("Submit, 100", func() error { _, err := b.sane.Workloads.Submit(ctx, subs); return err })
 	var heads domain.QueueHeads
-	timed("Heads, 8 of each of 1,201 lanes", func() (err error) { heads, err = b.sane.Queue.Heads(ctx, domain.HeadsQuery{N: 8}); return err })
+	timed("Heads, 8 of each of 1,201 lanes", func() (err error) {
+		heads, err = b.sane.Queue.Heads(ctx, domain.HeadsQuery{N: 8})
+		return err
+	})
 	if n := len(heads.Lanes); n != lanesRead {
 		b.Fatalf("the heads of %d lanes were read, not of %d", n, lanesRead)
 	}
@@ -148,7 +171,8 @@ func operations(b *bench) map[string]time.Duration {
 	for _, h := range heads.Lanes {
 		if len(ts) < 100 {
 			c := h.Heads[0]
-			ts = append(ts, domain.Transition{WorkloadID: c.ID, Event: domain.EventAssign, Generation: c.Generation + 1, WorkerID: b.worker.ID, SessionID: b.worker.SessionID})
+			ts = append(ts, domain.Transition{WorkloadID: c.ID, Event: domain.EventAssign,
+				Generation: c.Generation + 1, WorkerID: b.worker.ID, SessionID: b.worker.SessionID})
 		}
 	}
 	apply := func(e domain.Event) func() error {
@@ -197,10 +221,14 @@ func operations(b *bench) map[string]time.Duration {
 		return err
 	})
 	timed("List, RUNNING", func() error {
-		_, err := b.sane.Workloads.List(ctx, ports.WorkloadQuery{Customer: acme, Limit: 50, Statuses: []domain.Status{domain.StatusRunning}})
+		_, err := b.sane.Workloads.List(ctx, ports.WorkloadQuery{Customer: acme, Limit: 50,
+			Statuses: []domain.Status{domain.StatusRunning}})
 		return err
 	})
-	timed("Audit of a workload", func() error { _, err := b.sane.Audit.Workload(ctx, acme, "wl_f000050000", 0, 100); return err })
+	timed("Audit of a workload", func() error {
+		_, err := b.sane.Audit.Workload(ctx, acme, "wl_f000050000", 0, 100)
+		return err
+	})
 	beats := make([]ports.Beat, 500)
 	for i := range beats {
 		beats[i] = ports.Beat{WorkerID: domain.WorkerID(fmt.Sprint("w", i)), SessionID: domain.SessionID(fmt.Sprint("s", i))}
@@ -212,9 +240,13 @@ func operations(b *bench) map[string]time.Duration {
 }
 
 var (
-	entry   = regexp.MustCompile(`(?s)duration: ([0-9.]+) ms  plan:\n\tQuery Text: (.*?)\n\t((?:Insert|Update|Delete|LockRows|Limit|Sort|Index|Nested|Result|Aggregate|GroupAggregate|HashAggregate|Unique|Subquery|CTE|Bitmap|Append|Seq|Function|Materialize|Memoize|WindowAgg|Merge|Incremental|Recursive|Hash|ProjectSet|Group).*?)(?:\n[0-9]{4}-|\z)`)
+	entry = regexp.MustCompile(`(?s)duration: ([0-9.]+) ms  plan:\n\tQuery Text: (.*?)\n\t((?:Insert|Update|Delete|` +
+		`LockRows|Limit|Sort|Index|Nested|Result|Aggregate|GroupAggregate|HashAggregate|Unique|Subquery|CTE|Bitmap|` +
+		`Append|Seq|Function|Materialize|Memoize|WindowAgg|Merge|Incremental|Recursive|Hash|ProjectSet|Group).*?)` +
+		`(?:\n[0-9]{4}-|\z)`)
 	spaces  = regexp.MustCompile(`\s+`)
-	growing = []string{"workloads", "workload_specs", "workload_results", "waiting", "delayed", "audit", "idempotency_keys", "workload_logs", "checkpoints",
+	growing = []string{"workloads", "workload_specs", "workload_results", "waiting", "delayed", "audit",
+		"idempotency_keys", "workload_logs", "checkpoints",
 		"count_hours"}
 )
 

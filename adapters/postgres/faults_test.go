@@ -42,7 +42,8 @@ func newBenchOn(t *testing.T, c *servers.Postgres, db string) *bench {
 	t.Helper()
 	b := &bench{T: t, proxy: netfault.NewProxy(t, c.Port)}
 	// Nothing prepared: the texts of statements pass by the proxy each time.
-	b.faulty = open(t, fmt.Sprintf("postgres://niyanta@127.0.0.1:%d/%s?sslmode=disable&default_query_exec_mode=exec", b.proxy.Port, db)).Stores()
+	b.faulty = open(t, fmt.Sprintf("postgres://niyanta@127.0.0.1:%d/%s?sslmode=disable&default_query_exec_mode=exec",
+		b.proxy.Port, db)).Stores()
 	b.sane = open(t, c.SocketURL(db)).Stores()
 	b.url = c.SocketURL(db)
 	b.exec = func(sql string) { c.Exec(t, db, sql) }
@@ -61,7 +62,8 @@ func newBenchOn(t *testing.T, c *servers.Postgres, db string) *bench {
 func (b *bench) submission() domain.Submission {
 	b.n++
 	return domain.Submission{Spec: domain.Spec{
-		ID: domain.WorkloadID(fmt.Sprintf("wl_%d", b.n)), CustomerID: acme, Type: "t", Input: "{}", Run: domain.DefaultRunConfig(),
+		ID: domain.WorkloadID(fmt.Sprintf("wl_%d", b.n)), CustomerID: acme, Type: "t", Input: "{}",
+		Run: domain.DefaultRunConfig(),
 	}}
 }
 
@@ -125,7 +127,8 @@ func TestCommit_WhenItsAnswerIsLost_HappensOnce(t *testing.T) {
 			require.Len(t, found, 1)
 			w := found[0]
 			require.Equal(t, 1, b.trail(w))
-			for i, e := range []domain.Event{domain.EventAssign, domain.EventStart, domain.EventCheckpoint, domain.EventComplete} {
+			for i, e := range []domain.Event{domain.EventAssign, domain.EventStart, domain.EventCheckpoint,
+				domain.EventComplete} {
 				attempt(func() error {
 					if e == domain.EventCheckpoint {
 						r, err := b.faulty.Checkpoints.Save(

@@ -72,9 +72,11 @@ func (f fleet) Purge(ctx context.Context, epoch int64, age time.Duration, limit 
 		t.queue(`WITH old AS (
   SELECT session_id FROM ended_sessions e WHERE ended_at < niyanta_now() - $1::bigint * interval '1 microsecond'
   AND NOT EXISTS (SELECT FROM held h WHERE h.session_id = e.session_id) LIMIT $2::bigint)
- , gone AS (DELETE FROM ended_sessions e USING old WHERE e.session_id = old.session_id RETURNING 1) SELECT count(*) FROM gone`,
+ , gone AS (DELETE FROM ended_sessions e USING old WHERE e.session_id = old.session_id RETURNING 1) SELECT count(*)
+    FROM gone`,
 			age.Microseconds(), limit).QueryRow(func(row pgx.Row) error { return row.Scan(&sessions) })
-		t.queue(`WITH gone AS (DELETE FROM death_certificates WHERE certified_at < niyanta_now() - $1::bigint * interval '1 microsecond' RETURNING 1)
+		t.queue(`WITH gone AS (DELETE FROM death_certificates
+    WHERE certified_at < niyanta_now() - $1::bigint * interval '1 microsecond' RETURNING 1)
  SELECT count(*) FROM gone`, age.Microseconds()).QueryRow(func(row pgx.Row) error { return row.Scan(&certificates) })
 		if err := t.read(ctx); err != nil {
 			return ports.Purged{}, err

@@ -22,9 +22,11 @@ func (i insight) Ahead(ctx context.Context, cutoffs []ports.Cutoff, limit int) (
 		return nil, err
 	}
 	type c = ports.Cutoff
-	return query(ctx, i.s.reads.pool, pgx.RowTo[int], `SELECT a.n FROM unnest($1::text[], $2::timestamptz[], $3::text[]) WITH ORDINALITY AS c(lane_id, queue_at, workload_id, place)
+	return query(ctx, i.s.reads.pool, pgx.RowTo[int], `SELECT a.n
+    FROM unnest($1::text[], $2::timestamptz[], $3::text[]) WITH ORDINALITY AS c(lane_id, queue_at, workload_id, place)
  CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM waiting w WHERE w.lane_id = c.lane_id
-   AND (w.queue_at, w.workload_id) < (coalesce(c.queue_at, 'infinity'), c.workload_id) LIMIT $4::bigint) b) a ORDER BY c.place`,
+   AND (w.queue_at, w.workload_id) < (coalesce(c.queue_at, 'infinity'), c.workload_id) LIMIT $4::bigint) b) a
+    ORDER BY c.place`,
 		each(cutoffs, func(c c) string { return string(c.Lane) }),
 		each(cutoffs, func(c c) *time.Time { return null(c.Before.QueueAt) }),
 		each(cutoffs, func(c c) string { return string(c.Before.ID) }), limit)
@@ -40,8 +42,10 @@ func (i insight) SaveThroughput(ctx context.Context, p domain.Throughput) error 
 	if err != nil {
 		return err
 	}
-	_, err = exec(ctx, i.s.pool, `INSERT INTO scheduling_pace (at, window_us, types, customers) VALUES ($1::timestamptz, $2::bigint, $3::text::jsonb, $4::text::jsonb)
- ON CONFLICT (one) DO UPDATE SET at = excluded.at, window_us = excluded.window_us, types = excluded.types, customers = excluded.customers`,
+	_, err = exec(ctx, i.s.pool, `INSERT INTO scheduling_pace (at, window_us, types, customers)
+    VALUES ($1::timestamptz, $2::bigint, $3::text::jsonb, $4::text::jsonb)
+ ON CONFLICT (one) DO UPDATE SET at = excluded.at, window_us = excluded.window_us, types = excluded.types,
+    customers = excluded.customers`,
 		p.At, p.Window.Microseconds(), string(types), string(customers))
 	return err
 }

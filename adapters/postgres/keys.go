@@ -69,8 +69,10 @@ func (k keys) List(ctx context.Context, customer domain.CustomerID) ([]domain.AP
 
 // Revoke implements ports.KeyStore.
 func (k keys) Revoke(ctx context.Context, customer domain.CustomerID, id domain.KeyID) error {
-	_, err := updateOne(ctx, k.s, &keyTable, updateKeys, domain.NotFound("key"), func(key domain.APIKey, now time.Time) (domain.APIKey, error) {
-		return key.Revoke(now), nil
-	}, selectKeys+" WHERE k.key_id = $1::text AND k.customer_id = $2::text FOR NO KEY UPDATE", string(id), string(customer))
+	_, err := updateOne(ctx, k.s, &keyTable, updateKeys, domain.NotFound("key"),
+		func(key domain.APIKey, now time.Time) (domain.APIKey, error) {
+			return key.Revoke(now), nil
+		}, selectKeys+" WHERE k.key_id = $1::text AND k.customer_id = $2::text FOR NO KEY UPDATE", string(id),
+		string(customer))
 	return err
 }

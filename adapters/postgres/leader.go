@@ -22,7 +22,8 @@ func (l leaderLease) Acquire(ctx context.Context, holder string, ttl time.Durati
 	mine, err := query(ctx, l.s.leases, scanLeadership, `UPDATE leader_lease SET holder = $1::text,
   epoch = CASE WHEN holder = $1::text AND lease_until > niyanta_now() THEN epoch ELSE epoch + 1 END,
   lease_until = niyanta_now() + $2::bigint * interval '1 microsecond'
- WHERE holder = '' OR lease_until <= niyanta_now() OR holder = $1::text RETURNING holder, epoch`, holder, ttl.Microseconds())
+ WHERE holder = '' OR lease_until <= niyanta_now() OR holder = $1::text
+    RETURNING holder, epoch`, holder, ttl.Microseconds())
 	if err != nil || len(mine) > 0 {
 		return first(mine), len(mine) > 0, err
 	}
@@ -39,7 +40,8 @@ func first(ls []ports.Leadership) ports.Leadership {
 
 // Renew implements ports.LeaderLease.
 func (l leaderLease) Renew(ctx context.Context, holder string, epoch int64, ttl time.Duration) error {
-	n, err := exec(ctx, l.s.leases, `UPDATE leader_lease SET lease_until = niyanta_now() + $3::bigint * interval '1 microsecond'
+	n, err := exec(ctx, l.s.leases, `UPDATE leader_lease
+    SET lease_until = niyanta_now() + $3::bigint * interval '1 microsecond'
  WHERE holder = $1::text AND epoch = $2::bigint`, holder, epoch, ttl.Microseconds())
 	if err == nil && n == 0 {
 		return domain.NewError(domain.CodeFenced, "the leader lease is held by another coordinator")

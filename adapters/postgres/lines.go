@@ -22,7 +22,8 @@ var (
 	insertLines = `WITH added AS (SELECT * FROM unnest($8::text[], $9::bigint[]) AS a(workload_id, n)),
  p AS (INSERT INTO log_positions AS p (workload_id, last_seq) SELECT * FROM added
   ON CONFLICT (workload_id) DO UPDATE SET last_seq = p.last_seq + excluded.last_seq RETURNING p.workload_id, p.last_seq)
- INSERT INTO workload_logs (` + lineTable.names("") + `) SELECT ` + lineTable.each(func(c *column[domain.LogLine], _ int) string {
+ INSERT INTO workload_logs (` + lineTable.names("") + `)
+  SELECT ` + lineTable.each(func(c *column[domain.LogLine], _ int) string {
 		if c.name == "seq" {
 			return "p.last_seq - added.n + u.seq"
 		}
@@ -61,5 +62,6 @@ func (t *tx) queueLines(l lines) {
 	}
 	t.queue(insertLines, append(lineTable.args(l.all), ids, counts)...)
 	t.queue(`DELETE FROM workload_logs l USING log_positions p
- WHERE p.workload_id = ANY($1::text[]) AND l.workload_id = p.workload_id AND l.seq <= p.last_seq - $2::bigint`, ids, domain.MaxLogLines)
+ WHERE p.workload_id = ANY($1::text[]) AND l.workload_id = p.workload_id
+    AND l.seq <= p.last_seq - $2::bigint`, ids, domain.MaxLogLines)
 }

@@ -98,7 +98,8 @@ func TestMigrate_LanesByPriorityDownAndUp_KeepsTheQueue(t *testing.T) {
 	var batch []domain.Submission
 	for n, priority := range []int{10, 20, 10, 0} {
 		batch = append(batch, domain.Submission{Spec: domain.Spec{
-			ID: domain.WorkloadID(fmt.Sprint("wl_", n)), CustomerID: acme, Type: "t", Input: "{}", Priority: priority, Run: domain.DefaultRunConfig(),
+			ID: domain.WorkloadID(fmt.Sprint("wl_", n)), CustomerID: acme, Type: "t", Input: "{}", Priority: priority,
+			Run: domain.DefaultRunConfig(),
 		}})
 	}
 	batch[3].RunAt = time.Now().Add(time.Hour)

@@ -18,7 +18,8 @@ const promoteLimit = 5000
 
 var promoteSQL = `WITH due AS (
   DELETE FROM delayed WHERE workload_id IN (
-    SELECT workload_id FROM delayed WHERE not_before <= niyanta_now() ORDER BY not_before LIMIT $1::bigint FOR UPDATE SKIP LOCKED)
+    SELECT workload_id FROM delayed WHERE not_before <= niyanta_now() ORDER BY not_before LIMIT $1::bigint
+    FOR UPDATE SKIP LOCKED)
   RETURNING ` + waitingTable.names("") + `)
  INSERT INTO waiting (` + waitingTable.names("") + `) SELECT * FROM due`
 
@@ -40,9 +41,11 @@ func (q queue) promote(ctx context.Context) error {
 const headsSQL = `WITH RECURSIVE eligible AS (
   (SELECT w.lane_id, split_part(w.lane_id, '/', 1) AS customer, 1 AS n FROM waiting w ORDER BY w.lane_id LIMIT 1)
   UNION ALL
-  SELECT w.lane_id, split_part(w.lane_id, '/', 1), CASE WHEN split_part(w.lane_id, '/', 1) = e.customer THEN e.n + 1 ELSE 1 END
+  SELECT w.lane_id, split_part(w.lane_id, '/', 1), CASE WHEN split_part(w.lane_id, '/', 1) = e.customer THEN e.n + 1
+    ELSE 1 END
   FROM eligible e CROSS JOIN LATERAL (SELECT w.lane_id FROM waiting w
-    WHERE w.lane_id > CASE WHEN e.n > $2::bigint OR e.customer = ANY($3::text[]) THEN e.customer || '0' ELSE e.lane_id END
+    WHERE w.lane_id > CASE WHEN e.n > $2::bigint OR e.customer = ANY($3::text[]) THEN e.customer || '0'
+    ELSE e.lane_id END
     ORDER BY w.lane_id LIMIT 1) w),
  wanted AS (SELECT lane_id, n > $2::bigint AS over FROM eligible WHERE customer <> ALL($3::text[])
   UNION ALL SELECT unnest($4::text[]) COLLATE "C", false)
@@ -52,10 +55,14 @@ const headsSQL = `WITH RECURSIVE eligible AS (
 const headsOfSQL = `WITH wanted AS (SELECT DISTINCT unnest($2::text[]) COLLATE "C" AS lane_id, false AS over)
 ` + headsOf + ` ORDER BY e.lane_id`
 
-const headsOf = `SELECT e.lane_id, e.over, h.ids, h.generations, h.queued, h.declines, h.suspects, niyanta_now() FROM wanted e
- CROSS JOIN LATERAL (SELECT array_agg(workload_id) AS ids, array_agg(generation) AS generations, array_agg(queue_at) AS queued,
-   jsonb_object_agg(workload_id, declines) FILTER (WHERE declines IS NOT NULL) AS declines, array_agg(suspect_since) AS suspects
-   FROM (SELECT workload_id, generation, queue_at, declines, suspect_since FROM waiting w WHERE w.lane_id = e.lane_id ORDER BY w.queue_at, w.workload_id LIMIT $1::bigint) a) h`
+const headsOf = `SELECT e.lane_id, e.over, h.ids, h.generations, h.queued, h.declines, h.suspects, niyanta_now()
+    FROM wanted e
+ CROSS JOIN LATERAL (SELECT array_agg(workload_id) AS ids, array_agg(generation) AS generations,
+    array_agg(queue_at) AS queued,
+   jsonb_object_agg(workload_id, declines) FILTER (WHERE declines IS NOT NULL) AS declines,
+    array_agg(suspect_since) AS suspects
+   FROM (SELECT workload_id, generation, queue_at, declines, suspect_since FROM waiting w WHERE w.lane_id = e.lane_id
+    ORDER BY w.queue_at, w.workload_id LIMIT $1::bigint) a) h`
 
 // candidates has the columns of a list of heads.
 type candidates struct {
@@ -74,7 +81,8 @@ func (c *candidates) list() ([]domain.Candidate, error) {
 	out := make([]domain.Candidate, len(c.ids))
 	for i := range c.ids {
 		id := domain.WorkloadID(c.ids[i])
-		out[i] = domain.Candidate{ID: id, Generation: c.generations[i], QueueAt: c.queued[i].UTC(), Declines: declines[id], SuspectSince: at(c.suspects[i])}
+		out[i] = domain.Candidate{ID: id, Generation: c.generations[i], QueueAt: c.queued[i].UTC(),
+			Declines: declines[id], SuspectSince: at(c.suspects[i])}
 	}
 	return out, nil
 }
@@ -95,7 +103,8 @@ func (q queue) Heads(ctx context.Context, hq domain.HeadsQuery) (domain.QueueHea
 	heads, err := query(ctx, q.s.pool, func(row pgx.CollectableRow) (h domain.LaneHeads, err error) {
 		var c candidates
 		var beyond bool
-		if err := row.Scan(&h.Lane.ID, &beyond, &c.ids, &c.generations, &c.queued, &c.declines, &c.suspects, &now); err != nil {
+		if err := row.Scan(&h.Lane.ID, &beyond, &c.ids, &c.generations, &c.queued, &c.declines, &c.suspects,
+			&now); err != nil {
 			return h, err
 		}
 		if beyond { // the lane that shows that its customer has more than the limit
@@ -149,8 +158,10 @@ func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
 		o.FoundAt = at(found)
 		lanes[o.Lane.ID] = domain.Lane{}
 		return o, err
-	}, `SELECT session_id, lane_id, count(*), 0, count(*) FILTER (WHERE suspect_until > niyanta_now()), NULL FROM held GROUP BY 1, 2
- UNION ALL SELECT e.session_id, e.lane_id, 0, count(*), 0, max(e.found_at) FROM ending e `+ofLiveSession("e")+` GROUP BY 1, 2 ORDER BY 1, 2`)
+	}, `SELECT session_id, lane_id, count(*), 0, count(*) FILTER (WHERE suspect_until > niyanta_now()), NULL FROM held
+    GROUP BY 1, 2
+ UNION ALL SELECT e.session_id, e.lane_id, 0, count(*), 0, max(e.found_at)
+    FROM ending e `+ofLiveSession("e")+` GROUP BY 1, 2 ORDER BY 1, 2`)
 	if err != nil {
 		return nil, err
 	}
@@ -175,14 +186,17 @@ func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
 	return out, nil
 }
 
-const heldColumns = `h.workload_id, h.customer_id, h.worker_id, h.session_id, h.lane_id, h.generation, h.running, h.pause_requested,
- (extract(epoch FROM niyanta_now() - h.scheduled_at) * 1000000)::bigint, coalesce(h.suspect_until > niyanta_now(), false)`
+const heldColumns = `h.workload_id, h.customer_id, h.worker_id, h.session_id, h.lane_id, h.generation, h.running,
+    h.pause_requested,
+ (extract(epoch FROM niyanta_now() - h.scheduled_at) * 1000000)::bigint, coalesce(h.suspect_until > niyanta_now(),
+    false)`
 
 func scanHeld(row pgx.CollectableRow, more ...any) (ports.HeldWorkload, error) {
 	var h ports.HeldWorkload
 	var running bool
 	var age int64
-	targets := []any{&h.WorkloadID, &h.CustomerID, &h.WorkerID, &h.SessionID, &h.Lane, &h.Generation, &running, &h.PauseRequested, &age, &h.Suspect}
+	targets := []any{&h.WorkloadID, &h.CustomerID, &h.WorkerID, &h.SessionID, &h.Lane, &h.Generation, &running,
+		&h.PauseRequested, &age, &h.Suspect}
 	err := row.Scan(append(targets, more...)...)
 	h.HeldFor, h.Status = duration(age), domain.StatusScheduled
 	if running {
@@ -208,7 +222,8 @@ func (q queue) Held(ctx context.Context, sessions ...domain.SessionID) ([]ports.
 		return h, err
 	}, "SELECT "+heldColumns+`, false, 0 FROM held h WHERE h.session_id = ANY($1::text[])
  UNION ALL SELECT e.workload_id, e.customer_id, e.worker_id, e.session_id, e.lane_id, e.generation, false, false,
-  (extract(epoch FROM niyanta_now() - e.assigned_at) * 1000000)::bigint, false, true, (extract(epoch FROM niyanta_now() - e.ended_at) * 1000000)::bigint
+  (extract(epoch FROM niyanta_now() - e.assigned_at) * 1000000)::bigint, false, true, (extract(epoch
+    FROM niyanta_now() - e.ended_at) * 1000000)::bigint
   FROM ending e `+ofLiveSession("e")+` WHERE e.session_id = ANY($1::text[]) ORDER BY 11, 1, 6`, texts(sessions))
 }
 
@@ -216,7 +231,8 @@ func (q queue) Held(ctx context.Context, sessions ...domain.SessionID) ([]ports.
 func (q queue) Unstarted(
 	ctx context.Context, age time.Duration, after domain.WorkloadID, limit int,
 ) ([]ports.HeldWorkload, error) {
-	return q.held(ctx, `h.workload_id > $1::text AND NOT h.running AND h.scheduled_at < niyanta_now() - $2::bigint * interval '1 microsecond'
+	return q.held(ctx, `h.workload_id > $1::text AND NOT h.running
+    AND h.scheduled_at < niyanta_now() - $2::bigint * interval '1 microsecond'
  ORDER BY h.workload_id LIMIT $3::bigint`, string(after), age.Microseconds(), limit)
 }
 
@@ -227,8 +243,10 @@ func (q queue) Overdue(
 	// The materialized part is read by the index of deadlines, whatever the planner thinks of the
 	// order. So only what is due is read.
 	return query(ctx, q.s.pool, func(row pgx.CollectableRow) (ports.HeldWorkload, error) { return scanHeld(row) },
-		`WITH h AS MATERIALIZED (SELECT * FROM held WHERE running AND deadline < niyanta_now() - $2::bigint * interval '1 microsecond')
- SELECT `+heldColumns+` FROM h WHERE h.workload_id > $1::text ORDER BY h.workload_id LIMIT $3::bigint`, string(after), grace.Microseconds(), limit)
+		`WITH h AS MATERIALIZED (SELECT * FROM held WHERE running
+    AND deadline < niyanta_now() - $2::bigint * interval '1 microsecond')
+ SELECT `+heldColumns+` FROM h WHERE h.workload_id > $1::text ORDER BY h.workload_id LIMIT $3::bigint`,
+		string(after), grace.Microseconds(), limit)
 }
 
 // Orphans implements ports.QueueStore.
@@ -250,5 +268,6 @@ func (q queue) Orphans(ctx context.Context, after domain.WorkloadID, limit int) 
  FROM held h
  LEFT JOIN worker_leases l ON l.worker_id = h.worker_id AND l.session_id = h.session_id AND l.live
  LEFT JOIN ended_sessions e ON e.session_id = h.session_id
- WHERE h.workload_id > $1::text AND l.worker_id IS NULL ORDER BY h.workload_id LIMIT $2::bigint`, string(after), limit, string(domain.LossExpired))
+ WHERE h.workload_id > $1::text AND l.worker_id IS NULL ORDER BY h.workload_id
+    LIMIT $2::bigint`, string(after), limit, string(domain.LossExpired))
 }

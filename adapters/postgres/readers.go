@@ -41,7 +41,8 @@ type gate struct {
 
 func newReaders(pool *pgxpool.Pool) *readers {
 	long := max(int(pool.Config().MaxConns)/2, 1)
-	return &readers{pool: pool, long: make(chan struct{}, long), each: max(long/2, 1), gates: map[domain.CustomerID]*gate{}}
+	return &readers{pool: pool, long: make(chan struct{}, long), each: max(long/2, 1),
+		gates: map[domain.CustomerID]*gate{}}
 }
 
 // enter waits for a turn of the customer, then for a turn among all. leave ends the turn. It
@@ -94,7 +95,8 @@ func (r *readers) forget(customer domain.CustomerID, g *gate) {
 // tooSlow is the error for a read that did not end in time.
 func tooSlow(cause error) error {
 	return &domain.Error{
-		Code: domain.CodeUnavailable, Message: "the read took too long; ask for less, or try again later", RetryAfter: retryAfter, Cause: cause,
+		Code: domain.CodeUnavailable, Message: "the read took too long; ask for less, or try again later",
+		RetryAfter: retryAfter, Cause: cause,
 	}
 }
 

@@ -45,13 +45,16 @@ func (a audit) Workload(
 	if id == "" {
 		return nil, ctx.Err()
 	}
-	return longRead(ctx, a.s.history, customer, auditTable.scan, selectAudit+` WHERE a.workload_id = $1::text AND a.workload_id <> ''
- AND a.customer_id = $2::text AND a.audit_id > $3::bigint ORDER BY a.audit_id LIMIT $4::bigint`, string(id), string(customer), after, limit)
+	return longRead(ctx, a.s.history, customer, auditTable.scan, selectAudit+` WHERE a.workload_id = $1::text
+    AND a.workload_id <> ''
+ AND a.customer_id = $2::text AND a.audit_id > $3::bigint ORDER BY a.audit_id
+    LIMIT $4::bigint`, string(id), string(customer), after, limit)
 }
 
 // Worker implements ports.AuditStore.
 func (a audit) Worker(ctx context.Context, id domain.WorkerID, after int64, limit int) ([]domain.AuditEvent, error) {
-	return longRead(ctx, a.s.history, "", auditTable.scan, selectAudit+` WHERE a.worker_id = $1::text AND a.workload_id = ''
+	return longRead(ctx, a.s.history, "", auditTable.scan, selectAudit+` WHERE a.worker_id = $1::text
+    AND a.workload_id = ''
  AND a.audit_id > $2::bigint ORDER BY a.audit_id LIMIT $3::bigint`, string(id), after, limit)
 }
 

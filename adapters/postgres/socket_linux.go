@@ -8,5 +8,6 @@ import (
 
 // boundUnacknowledged has a connection fail when what was sent is not acknowledged for d.
 func boundUnacknowledged(fd uintptr, d time.Duration) error {
-	return unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds())) //nolint:gosec // a file descriptor fits
+	descriptor := int(fd) //nolint:gosec // a file descriptor fits
+	return unix.SetsockoptInt(descriptor, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
 }

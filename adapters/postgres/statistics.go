@@ -35,9 +35,11 @@ func count[R any](name string, field func(*R) *int) column[R] { return number(na
 func (t *tx) queueDeltas(ds domain.Deltas) { writeRows(t, &deltaTable, insertDeltas, ds.Changed()) }
 
 const usageSQL = `WITH today AS (SELECT date_trunc('day', niyanta_now(), 'UTC') AS began)
- SELECT coalesce(sum(queued), 0)::bigint, coalesce(sum(running), 0)::bigint, coalesce(sum(paused), 0)::bigint, coalesce(sum(submitted), 0)::bigint FROM (
+ SELECT coalesce(sum(queued), 0)::bigint, coalesce(sum(running), 0)::bigint, coalesce(sum(paused), 0)::bigint,
+    coalesce(sum(submitted), 0)::bigint FROM (
   SELECT queued, running, paused, 0 AS submitted FROM count_totals WHERE customer_id = $1::text
-  UNION ALL SELECT 0, 0, 0, submitted FROM count_hours WHERE customer_id = $1::text AND hour >= (SELECT began FROM today)
+  UNION ALL SELECT 0, 0, 0, submitted FROM count_hours WHERE customer_id = $1::text AND hour >= (SELECT began
+    FROM today)
   UNION ALL SELECT queued, running, paused, CASE WHEN hour >= (SELECT began FROM today) THEN submitted ELSE 0 END
    FROM count_deltas WHERE customer_id = $1::text) c`
 
@@ -73,12 +75,16 @@ func depthSQL(counted, lane string) string {
   SELECT n.lane_id, n.queue_at FROM walk CROSS JOIN LATERAL (SELECT w.lane_id, w.queue_at FROM waiting w
    WHERE w.lane_id > walk.lane_id AND ` + lane + ` ORDER BY w.lane_id, w.queue_at LIMIT 1) n),
  oldest AS (SELECT l.customer_id, l.workload_type, min(h.queue_at) AS queue_at FROM (
-   SELECT * FROM walk UNION ALL SELECT w.lane_id, w.queue_at FROM delayed w WHERE w.not_before <= niyanta_now() AND ` + lane + `) h
+   SELECT * FROM walk UNION ALL SELECT w.lane_id, w.queue_at FROM delayed w WHERE w.not_before <= niyanta_now()
+    AND ` + lane + `) h
   JOIN lanes l USING (lane_id) GROUP BY 1, 2),
- counted AS (SELECT customer_id, workload_type, sum(queued) AS queued, sum(running) AS running, sum(paused) AS paused FROM (
+ counted AS (SELECT customer_id, workload_type, sum(queued) AS queued, sum(running) AS running, sum(paused) AS paused
+    FROM (
    SELECT customer_id, workload_type, queued, running, paused FROM count_totals WHERE ` + counted + `
-   UNION ALL SELECT customer_id, workload_type, queued, running, paused FROM count_deltas WHERE ` + counted + `) c GROUP BY 1, 2)
- SELECT c.tier COLLATE "C", n.workload_type, sum(n.queued)::bigint, sum(n.running)::bigint, sum(n.paused)::bigint, min(o.queue_at)
+   UNION ALL SELECT customer_id, workload_type, queued, running, paused FROM count_deltas WHERE ` + counted + `) c
+    GROUP BY 1, 2)
+ SELECT c.tier COLLATE "C", n.workload_type, sum(n.queued)::bigint, sum(n.running)::bigint, sum(n.paused)::bigint,
+    min(o.queue_at)
  FROM counted n JOIN customers c USING (customer_id) LEFT JOIN oldest o USING (customer_id, workload_type)
  GROUP BY 1, 2 HAVING sum(n.queued) <> 0 OR sum(n.running) <> 0 OR sum(n.paused) <> 0 ORDER BY 1, 2`
 }
@@ -108,13 +114,15 @@ func (s statistics) DepthOfAll(ctx context.Context) ([]domain.Depth, error) {
 }
 
 const statisticsSQL = `SELECT CASE $4::text WHEN 'day' THEN date_trunc('day', hour, 'UTC') WHEN 'hour' THEN hour END,
- CASE $4::text WHEN 'workload_type' THEN workload_type ELSE '' END COLLATE "C", sum(submitted)::bigint, sum(completed)::bigint,
- sum(failed)::bigint, sum(cancelled)::bigint, sum(executed_us)::bigint FROM (
+ CASE $4::text WHEN 'workload_type' THEN workload_type ELSE '' END COLLATE "C",
+ sum(submitted)::bigint, sum(completed)::bigint, sum(failed)::bigint, sum(cancelled)::bigint,
+ sum(executed_us)::bigint FROM (
   SELECT hour, workload_type, submitted, completed, failed, cancelled, executed_us FROM count_hours
    WHERE customer_id = $1::text AND hour >= $2::timestamptz AND hour < $3::timestamptz
   UNION ALL SELECT hour, workload_type, submitted, completed, failed, cancelled, executed_us FROM count_deltas
    WHERE customer_id = $1::text AND hour >= $2::timestamptz AND hour < $3::timestamptz) c
- GROUP BY 1, 2 HAVING sum(submitted) <> 0 OR sum(completed) <> 0 OR sum(failed) <> 0 OR sum(cancelled) <> 0 ORDER BY 1, 2`
+ GROUP BY 1, 2 HAVING sum(submitted) <> 0 OR sum(completed) <> 0 OR sum(failed) <> 0 OR sum(cancelled) <> 0
+    ORDER BY 1, 2`
 
 // Statistics implements ports.StatisticsStore.
 func (s statistics) Statistics(ctx context.Context, q domain.StatisticsQuery) ([]domain.Statistic, error) {
@@ -131,15 +139,19 @@ func (s statistics) Statistics(ctx context.Context, q domain.StatisticsQuery) ([
 // either where it was or in the totals. Totals are written in the order of their keys, so that two
 // folds cannot deadlock.
 const foldSQL = `WITH taken AS (
-  DELETE FROM count_deltas WHERE ctid = ANY(ARRAY(SELECT ctid FROM count_deltas LIMIT $1::bigint FOR UPDATE SKIP LOCKED)) RETURNING *),
+  DELETE FROM count_deltas WHERE ctid = ANY(ARRAY(SELECT ctid FROM count_deltas LIMIT $1::bigint
+    FOR UPDATE SKIP LOCKED)) RETURNING *),
  totals AS (INSERT INTO count_totals AS t (customer_id, workload_type, queued, running, paused)
   SELECT customer_id, workload_type, sum(queued), sum(running), sum(paused) FROM taken GROUP BY 1, 2
   HAVING sum(queued) <> 0 OR sum(running) <> 0 OR sum(paused) <> 0 ORDER BY 1, 2
   ON CONFLICT (customer_id, workload_type) DO UPDATE SET
    queued = t.queued + excluded.queued, running = t.running + excluded.running, paused = t.paused + excluded.paused),
- hours AS (INSERT INTO count_hours AS h (customer_id, hour, workload_type, submitted, completed, failed, cancelled, executed_us)
-  SELECT customer_id, hour, workload_type, sum(submitted), sum(completed), sum(failed), sum(cancelled), sum(executed_us) FROM taken
-  GROUP BY 1, 2, 3 HAVING sum(submitted) <> 0 OR sum(completed) <> 0 OR sum(failed) <> 0 OR sum(cancelled) <> 0 ORDER BY 1, 2, 3
+ hours AS (INSERT INTO count_hours AS h (customer_id, hour, workload_type, submitted, completed, failed, cancelled,
+    executed_us)
+  SELECT customer_id, hour, workload_type, sum(submitted), sum(completed), sum(failed), sum(cancelled),
+    sum(executed_us) FROM taken
+  GROUP BY 1, 2, 3 HAVING sum(submitted) <> 0 OR sum(completed) <> 0 OR sum(failed) <> 0 OR sum(cancelled) <> 0
+    ORDER BY 1, 2, 3
   ON CONFLICT (customer_id, hour, workload_type) DO UPDATE SET submitted = h.submitted + excluded.submitted,
    completed = h.completed + excluded.completed, failed = h.failed + excluded.failed,
    cancelled = h.cancelled + excluded.cancelled, executed_us = h.executed_us + excluded.executed_us)
@@ -147,7 +159,8 @@ const foldSQL = `WITH taken AS (
 
 // forgetEmptySQL deletes totals of types of which nothing is unfinished.
 const forgetEmptySQL = `DELETE FROM count_totals WHERE ctid = ANY(ARRAY(
-  SELECT ctid FROM count_totals WHERE queued = 0 AND running = 0 AND paused = 0 LIMIT $1::bigint FOR UPDATE SKIP LOCKED))`
+  SELECT ctid FROM count_totals WHERE queued = 0 AND running = 0 AND paused = 0 LIMIT $1::bigint
+    FOR UPDATE SKIP LOCKED))`
 
 // Fold implements ports.StatisticsStore.
 func (s statistics) Fold(ctx context.Context, limit int) (int, error) {

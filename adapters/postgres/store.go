@@ -26,7 +26,8 @@ type Store struct {
 func (s *Store) Stores() ports.Stores {
 	return ports.Stores{
 		Workloads: workloads{s}, Queue: queue{s}, Insight: insight{s}, Statistics: statistics{s},
-		Workers: workers{s}, Fleet: fleet{s}, Checkpoints: checkpoints{s}, Customers: customers{s}, Configs: configs{s}, Keys: keys{s}, Audit: audit{s},
+		Workers: workers{s}, Fleet: fleet{s}, Checkpoints: checkpoints{s}, Customers: customers{s},
+		Configs: configs{s}, Keys: keys{s}, Audit: audit{s},
 		Logs: logs{s}, Leader: leaderLease{s},
 	}
 }

@@ -100,7 +100,8 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 // queueAdmission locks the queue bounds of the customers, and reads what submissions may collide
 // with.
 func (t *tx) queueAdmission(batch []domain.Submission) *admission {
-	a := &admission{customers: map[domain.CustomerID]*room{}, uses: map[idempotencyKey]*domain.KeyUse{}, owners: map[domain.WorkloadID]domain.CustomerID{}}
+	a := &admission{customers: map[domain.CustomerID]*room{}, uses: map[idempotencyKey]*domain.KeyUse{},
+		owners: map[domain.WorkloadID]domain.CustomerID{}}
 	ids, customers := make([]string, len(batch)), make([]string, len(batch))
 	var keys, keyOwners []string
 	for i := range batch {
@@ -130,7 +131,8 @@ func (t *tx) queueAdmission(batch []domain.Submission) *admission {
 			return err
 		})
 	}
-	t.queue("SELECT workload_id, customer_id FROM workloads WHERE workload_id = ANY($1::text[])", ids).Query(func(rows pgx.Rows) error {
+	t.queue("SELECT workload_id, customer_id FROM workloads WHERE workload_id = ANY($1::text[])",
+		ids).Query(func(rows pgx.Rows) error {
 		var id domain.WorkloadID
 		var owner domain.CustomerID
 		_, err := pgx.ForEachRow(rows, []any{&id, &owner}, func() error { a.owners[id] = owner; return nil })

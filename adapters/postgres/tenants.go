@@ -36,7 +36,8 @@ var (
 // updateOne reads the row that the statement lock selects, changes it, and writes it with update.
 // It returns missing if there is no such row.
 func updateOne[R any](
-	ctx context.Context, s *Store, t *table[R], update string, missing error, change func(R, time.Time) (R, error), lock string, args ...any,
+	ctx context.Context, s *Store, t *table[R], update string, missing error, change func(R, time.Time) (R, error),
+	lock string, args ...any,
 ) (R, error) {
 	return inTx(ctx, s, s.pool, func(ctx context.Context, tx *tx) (R, error) {
 		var none R
@@ -169,7 +170,8 @@ func (c configs) Create(ctx context.Context, cfg domain.WorkloadConfig) (domain.
 func (c configs) Get(
 	ctx context.Context, customer domain.CustomerID, id domain.ConfigID,
 ) (domain.WorkloadConfig, error) {
-	rows, err := query(ctx, c.s.pool, configTable.scan, selectConfigs+" WHERE c.customer_id = $1::text AND c.config_id = $2::text",
+	rows, err := query(ctx, c.s.pool, configTable.scan,
+		selectConfigs+" WHERE c.customer_id = $1::text AND c.config_id = $2::text",
 		string(customer), string(id))
 	return only(rows, err, domain.NotFound("workload config"))
 }
@@ -180,7 +182,8 @@ func (c configs) ForTypes(
 ) (map[domain.ConfigKey]domain.WorkloadConfig, error) {
 	found, err := query(ctx, c.s.pool, configTable.scan, selectConfigs+`
  JOIN unnest($1::text[], $2::text[]) AS u(customer_id, workload_type) USING (customer_id, workload_type)`,
-		each(keys, func(k domain.ConfigKey) string { return string(k.CustomerID) }), each(keys, func(k domain.ConfigKey) string { return k.Type }))
+		each(keys, func(k domain.ConfigKey) string { return string(k.CustomerID) }),
+		each(keys, func(k domain.ConfigKey) string { return k.Type }))
 	out := make(map[domain.ConfigKey]domain.WorkloadConfig, len(found))
 	for _, cfg := range found {
 		out[domain.ConfigKey{CustomerID: cfg.CustomerID, Type: cfg.Type}] = cfg
@@ -202,7 +205,8 @@ func (c configs) Update(ctx context.Context, cfg domain.WorkloadConfig) (domain.
 		func(cur domain.WorkloadConfig, now time.Time) (domain.WorkloadConfig, error) {
 			return cur.Revise(cfg, now)
 		},
-		selectConfigs+" WHERE c.config_id = $1::text AND c.customer_id = $2::text FOR NO KEY UPDATE", string(cfg.ID), string(cfg.CustomerID))
+		selectConfigs+" WHERE c.config_id = $1::text AND c.customer_id = $2::text FOR NO KEY UPDATE", string(cfg.ID),
+		string(cfg.CustomerID))
 }
 
 // Delete implements ports.ConfigStore.
@@ -210,14 +214,16 @@ func (c configs) Delete(ctx context.Context, customer domain.CustomerID, id doma
 	_, err := inTx(ctx, c.s, c.s.pool, func(ctx context.Context, t *tx) (struct{}, error) {
 		var deleted int64
 		var used int
-		t.queue("DELETE FROM workload_configs WHERE config_id = $1 AND customer_id = $2", string(id), string(customer)).Exec(func(tag pgconn.CommandTag) error {
+		t.queue("DELETE FROM workload_configs WHERE config_id = $1 AND customer_id = $2", string(id),
+			string(customer)).Exec(func(tag pgconn.CommandTag) error {
 			deleted = tag.RowsAffected()
 			return nil
 		})
 		t.queue(`SELECT count(*) FROM workloads w WHERE w.config_id = $2::text AND w.workload_id IN (
  SELECT workload_id FROM waiting WHERE lane_id IN (SELECT lane_id FROM lanes WHERE customer_id = $1::text)
  UNION ALL SELECT workload_id FROM delayed WHERE lane_id IN (SELECT lane_id FROM lanes WHERE customer_id = $1::text)
- UNION ALL SELECT workload_id FROM held WHERE customer_id = $1::text UNION ALL SELECT workload_id FROM paused WHERE customer_id = $1::text)`,
+ UNION ALL SELECT workload_id FROM held WHERE customer_id = $1::text UNION ALL SELECT workload_id FROM paused
+    WHERE customer_id = $1::text)`,
 			string(customer), string(id)).QueryRow(func(row pgx.Row) error { return row.Scan(&used) })
 		if err := t.read(ctx); err != nil {
 			return struct{}{}, err

@@ -152,7 +152,8 @@ func (s *Store) resolve(ctx context.Context, t *tx) (committed bool, err error) 
 			underWay, err = false, nil // the server, recovered, has not given out that id yet
 		}
 		if err == nil && !underWay {
-			if committed, err = queryOne[bool](bounded, s.pool, "SELECT EXISTS (SELECT FROM commits WHERE token = $1::text::uuid)", t.token); err == nil {
+			if committed, err = queryOne[bool](bounded, s.pool,
+				"SELECT EXISTS (SELECT FROM commits WHERE token = $1::text::uuid)", t.token); err == nil {
 				return committed, nil
 			}
 		}

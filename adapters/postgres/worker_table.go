@@ -100,7 +100,8 @@ func (t *tx) queueProcess(id string) {
 
 // queueDied reads whether a death certificate is known.
 func (t *tx) queueDied(process, digest string, into *bool) {
-	t.queue("SELECT EXISTS (SELECT FROM death_certificates WHERE process_id = $1::text AND certificate_digest = $2::text)", process, digest).
+	t.queue("SELECT EXISTS (SELECT FROM death_certificates WHERE process_id = $1::text AND certificate_digest = "+
+		"$2::text)", process, digest).
 		QueryRow(func(row pgx.Row) error { return row.Scan(into) })
 }
 

@@ -79,7 +79,8 @@ var (
 	specTable = table[workload]{"workload_specs", join([]column[workload]{
 		workloadID,
 		text("input", func(w *workload) *domain.JSON { return &w.Input }),
-		document("labels", func(w *workload) *map[string]string { return &w.Labels }, func(l map[string]string) bool { return l == nil }),
+		document("labels", func(w *workload) *map[string]string { return &w.Labels },
+			func(l map[string]string) bool { return l == nil }),
 		document("affinity", func(w *workload) *domain.Affinity { return &w.Affinity }, domain.Affinity.IsZero),
 		text("config", func(w *workload) *domain.JSON { return &w.Run.Config }),
 		micros("checkpoint_interval_us", func(w *workload) *time.Duration { return &w.Run.CheckpointInterval }),
@@ -91,11 +92,14 @@ var (
 		text("result", func(w *workload) *domain.JSON { return &w.Result }),
 	}}
 
-	waitingTable = workloadTable.as("waiting", "workload_id", "lane_id", "queue_at", "generation", "declines", "suspect_since")
-	delayedTable = workloadTable.as("delayed", "workload_id", "lane_id", "queue_at", "generation", "declines", "suspect_since", "not_before")
-	pausedTable  = workloadTable.as("paused", "workload_id", "customer_id")
-	heldTable    = &table[workload]{"held", join(
-		workloadTable.as("held", "workload_id", "session_id", "worker_id", "customer_id", "lane_id", "generation", "pause_requested",
+	waitingTable = workloadTable.as("waiting", "workload_id", "lane_id", "queue_at", "generation", "declines",
+		"suspect_since")
+	delayedTable = workloadTable.as("delayed", "workload_id", "lane_id", "queue_at", "generation", "declines",
+		"suspect_since", "not_before")
+	pausedTable = workloadTable.as("paused", "workload_id", "customer_id")
+	heldTable   = &table[workload]{"held", join(
+		workloadTable.as("held", "workload_id", "session_id", "worker_id", "customer_id", "lane_id", "generation",
+			"pause_requested",
 			"scheduled_at", "deadline").columns,
 		[]column[workload]{
 			derived("running", "boolean", func(w *workload) bool { return w.Status == domain.StatusRunning }),
@@ -103,7 +107,8 @@ var (
 		})}
 
 	// wholeRow is a workload as it is read from wholeTables.
-	wholeRow = table[workload]{"", join(workloadTable.columns, specTable.without("workload_id").columns, resultTable.without("workload_id").columns)}
+	wholeRow = table[workload]{"", join(workloadTable.columns, specTable.without("workload_id").columns,
+		resultTable.without("workload_id").columns)}
 )
 
 // The statements on them.
@@ -119,10 +124,12 @@ var (
 
 	// hotColumns are the columns that transitions read. wholeColumns are all.
 	hotColumns   = workloadTable.names("w")
-	wholeColumns = hotColumns + ", " + specTable.without("workload_id").names("s") + ", " + resultTable.without("workload_id").names("r")
+	wholeColumns = hotColumns + ", " + specTable.without("workload_id").names("s") + ", " +
+		resultTable.without("workload_id").names("r")
 )
 
-const wholeTables = `workloads w JOIN workload_specs s USING (workload_id) LEFT JOIN workload_results r USING (workload_id)`
+const wholeTables = `workloads w JOIN workload_specs s USING (workload_id)
+ LEFT JOIN workload_results r USING (workload_id)`
 
 // failureColumn is a column of a field of State.Failure. It is NULL when there is no failure.
 func failureColumn[V string | bool](name, pgType string, field func(*domain.Failure) *V) column[state] {

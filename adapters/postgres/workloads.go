@@ -18,7 +18,8 @@ func (w workloads) Get(
 	if len(ids) == 0 {
 		return nil, ctx.Err()
 	}
-	return query(ctx, w.s.reads.pool, wholeRow.scan, "SELECT "+wholeColumns+` FROM unnest($1::text[]) WITH ORDINALITY AS u(workload_id, n)
+	return query(ctx, w.s.reads.pool, wholeRow.scan, "SELECT "+wholeColumns+` FROM unnest($1::text[])
+    WITH ORDINALITY AS u(workload_id, n)
  JOIN `+wholeTables+` USING (workload_id) WHERE w.customer_id = $2::text ORDER BY u.n`, texts(ids), string(customer))
 }
 
@@ -27,7 +28,8 @@ func (w workloads) GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]doma
 	if len(ids) == 0 {
 		return nil, ctx.Err()
 	}
-	return query(ctx, w.s.pool, wholeRow.scan, "SELECT "+wholeColumns+` FROM unnest($1::text[]) WITH ORDINALITY AS u(workload_id, n)
+	return query(ctx, w.s.pool, wholeRow.scan, "SELECT "+wholeColumns+` FROM unnest($1::text[])
+    WITH ORDINALITY AS u(workload_id, n)
  JOIN `+wholeTables+` USING (workload_id) ORDER BY u.n`, texts(ids))
 }
 
@@ -79,7 +81,8 @@ func newListing(q ports.WorkloadQuery) *listing {
 			l.where = append(l.where, `w.workload_id IN (
  SELECT workload_id FROM waiting WHERE lane_id IN (SELECT lane_id FROM lanes WHERE customer_id = `+c+`)
  UNION ALL SELECT workload_id FROM delayed WHERE lane_id IN (SELECT lane_id FROM lanes WHERE customer_id = `+c+`)
- UNION ALL SELECT workload_id FROM held WHERE customer_id = `+c+` UNION ALL SELECT workload_id FROM paused WHERE customer_id = `+c+`)`)
+ UNION ALL SELECT workload_id FROM held WHERE customer_id = `+c+`
+ UNION ALL SELECT workload_id FROM paused WHERE customer_id = `+c+`)`)
 		}
 	}
 	if q.Type != "" {
@@ -131,9 +134,11 @@ func (l *listing) page(q ports.WorkloadQuery) string {
 		}
 		l.where = append(
 			l.where,
-			fmt.Sprintf("(%s, w.workload_id) %s (%s, %s)", column, beyond, l.arg(value, pgType), l.arg(string(q.After.ID), "text")),
+			fmt.Sprintf("(%s, w.workload_id) %s (%s, %s)", column, beyond, l.arg(value, pgType),
+				l.arg(string(q.After.ID), "text")),
 		)
 	}
-	return fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s %s, w.workload_id %s LIMIT %s OFFSET %s", wholeColumns, wholeTables,
+	return fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s %s, w.workload_id %s LIMIT %s OFFSET %s", wholeColumns,
+		wholeTables,
 		l.filter(), column, direction, direction, l.arg(q.Limit+1, "bigint"), l.arg(q.Offset, "bigint"))
 }

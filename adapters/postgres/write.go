@@ -72,7 +72,8 @@ func sameQueue(a, b *domain.State) bool {
 }
 
 func sameHold(a, b *domain.State) bool {
-	return a.SessionID == b.SessionID && a.Generation == b.Generation && a.Status == b.Status && a.PauseRequested == b.PauseRequested &&
+	return a.SessionID == b.SessionID && a.Generation == b.Generation && a.Status == b.Status &&
+		a.PauseRequested == b.PauseRequested &&
 		a.Deadline.Equal(b.Deadline) && a.SuspectUntil().Equal(b.SuspectUntil())
 }
 
@@ -87,7 +88,8 @@ func (t *tx) deleteWaiting(ws []*domain.Workload) {
 	if len(ws) == 0 {
 		return
 	}
-	t.queue(`DELETE FROM waiting q USING unnest($1::text[], $2::timestamptz[], $3::text[]) AS u(lane_id, queue_at, workload_id)
+	t.queue(`DELETE FROM waiting q USING unnest($1::text[], $2::timestamptz[], $3::text[]) AS u(lane_id, queue_at,
+    workload_id)
  WHERE q.lane_id = u.lane_id AND q.queue_at = u.queue_at AND q.workload_id = u.workload_id`,
 		each(ws, laneOf), each(ws, func(w *domain.Workload) time.Time { return w.QueueAt }), each(ws, idOf))
 }

@@ -63,7 +63,8 @@ func HandOver(cmd *exec.Cmd) (release func(), err error) { return handOver(cmd) 
 // harmless are the variables that stay in the initial environment: those that runtimes and the
 // dynamic loader read before main, and those that any program may know.
 var harmless = []string{
-	"PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "HOSTNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TERM", "COLORTERM", "NO_COLOR",
+	"PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "HOSTNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TERM",
+	"COLORTERM", "NO_COLOR",
 	"GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GOTRACEBACK", "GOCOVERDIR", "GORACE", "LD_LIBRARY_PATH", "LD_PRELOAD",
 	"SSL_CERT_FILE", "SSL_CERT_DIR",
 }

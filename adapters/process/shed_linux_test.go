@@ -49,8 +49,9 @@ func server() {
 		p = "differs from what is in force"
 	}
 	r := report{
-		PID: os.Getpid(), Protection: p, Args: os.Args[1:], Secret: os.Getenv("NIYANTA_WORKER_KEY"), Multiline: os.Getenv("MULTI"),
-		Path: os.Getenv("PATH"), Handover: os.Getenv(handoverVariable),
+		PID: os.Getpid(), Protection: p, Args: os.Args[1:], Secret: os.Getenv("NIYANTA_WORKER_KEY"),
+		Multiline: os.Getenv("MULTI"),
+		Path:      os.Getenv("PATH"), Handover: os.Getenv(handoverVariable),
 	}
 	if err != nil {
 		r.Error = err.Error()
@@ -177,7 +178,8 @@ func TestShed_SameUser_CannotLookInside(t *testing.T) {
 		b, err := spy.CombinedOutput()
 		return string(b), err
 	}
-	for _, look := range []string{"cat /proc/%d/environ", "ls /proc/%d/fd", "cat /proc/%d/maps", "head -c 1 /proc/%d/mem"} {
+	for _, look := range []string{"cat /proc/%d/environ", "ls /proc/%d/fd", "cat /proc/%d/maps",
+		"head -c 1 /proc/%d/mem"} {
 		out, err := spied(fmt.Sprintf(look, cmd.Process.Pid))
 		require.Error(t, err, "%s: %s", look, out)
 		assert.Contains(t, out, "ermission denied", look)

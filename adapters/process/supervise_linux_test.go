@@ -71,7 +71,8 @@ func workerMain(mode string, life *Supervision) {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
 	_, leaked := os.LookupEnv(supervisedVariable)
-	tell(told{Who: "worker", PID: os.Getpid(), Key: os.Getenv("NIYANTA_WORKER_KEY"), Digest: life.ProcessID + " " + life.Digest, Leaked: leaked})
+	tell(told{Who: "worker", PID: os.Getpid(), Key: os.Getenv("NIYANTA_WORKER_KEY"),
+		Digest: life.ProcessID + " " + life.Digest, Leaked: leaked})
 	for who, script := range map[string]string{
 		"child":     "exec sleep 300",
 		"group":     "setsid sleep 300 & echo $! >&3; wait",
@@ -213,7 +214,8 @@ func TestSupervisor_AsProcessOne_ReapsOrphans(t *testing.T) {
 	require.NotZero(t, heard["worker"].PID)
 	init := descendant(t, "supervisor of the namespace")
 	for range 200 { // orphans, by way of the worker's namespace
-		enter := exec.Command("nsenter", "-t", strconv.Itoa(init), "-p", "sh", "-c", "(setsid true &) ; (setsid sleep 0.05 &)")
+		enter := exec.Command("nsenter", "-t", strconv.Itoa(init), "-p", "sh", "-c",
+			"(setsid true &) ; (setsid sleep 0.05 &)")
 		require.NoError(t, enter.Run())
 	}
 	require.Eventually(t, func() bool { return zombiesOf(init) == 0 }, 30*time.Second, 20*time.Millisecond)

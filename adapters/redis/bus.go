@@ -68,7 +68,8 @@ func NewBus(client *redis.Client, ids ports.IDs, log *slog.Logger) *Bus {
 	b := &Bus{
 		client: client, ids: ids, log: log, link: link.New(client.Options().Addr, log),
 		subs: delivery.NewSubscriptions[message](log), inbox: "niyanta.inbox." + ids.New(""), stop: stop,
-		telling: make(chan struct{}, 1), topics: map[string]*topic{}, told: map[string]bool{}, replies: map[string]chan<- frame{},
+		telling: make(chan struct{}, 1), topics: map[string]*topic{}, told: map[string]bool{},
+		replies: map[string]chan<- frame{},
 	}
 	b.pubsub = client.Subscribe(ctx, b.inbox)
 	b.working.Go(func() { b.receive(ctx) })

@@ -51,7 +51,8 @@ func (b *Bus) claim(ctx context.Context, s *share, id string) bool {
 		time.Sleep(wait)
 	}
 	keys := []string{"niyanta.claim." + id + "." + s.key, "niyanta.members." + s.key}
-	answer, err := claiming.Run(bounded, b.client, keys, b.inbox, int(claimTTL.Seconds()), int(memberTTL.Seconds())).Int64Slice()
+	answer, err := claiming.Run(bounded, b.client, keys, b.inbox, int(claimTTL.Seconds()),
+		int(memberTTL.Seconds())).Int64Slice()
 	if err != nil {
 		b.log.Debug("message not claimed", "group", s.key, "error", err)
 		return false

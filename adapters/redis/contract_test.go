@@ -59,7 +59,8 @@ func bus(t *testing.T, url string) *redis.Bus {
 
 func TestBus_KeepsItsContract(t *testing.T) {
 	cases := slices.Concat(
-		contracttests.BusCases(), contracttests.TracedBusCases(), contracttests.SilentBusCases(), contracttests.LimitedBusCases(),
+		contracttests.BusCases(), contracttests.TracedBusCases(), contracttests.SilentBusCases(),
+		contracttests.LimitedBusCases(),
 	)
 	contracttests.Run(t, "Bus", "redis", cases, func(t *testing.T) contracttests.BusHarness {
 		s := servers.StartRedis(t)
@@ -103,7 +104,8 @@ func TestSubscribe_WhenATopicIsNotConfirmed_EverySubscriberWaits(t *testing.T) {
 		require.NoError(t, <-made)
 	}
 	require.NoError(t, other.Publish(t.Context(), "s", nil))
-	require.Eventually(t, func() bool { return got.Load() == 2 }, 5*time.Second, time.Millisecond, "both hear what is said from then on")
+	require.Eventually(t, func() bool { return got.Load() == 2 }, 5*time.Second, time.Millisecond,
+		"both hear what is said from then on")
 }
 
 // never refuses everything, to tell who answered.
@@ -115,26 +117,28 @@ func (n *never) Allow(context.Context, string, float64, int, int) (ports.RateDec
 }
 
 func TestRateLimiter_KeepsItsContract(t *testing.T) {
-	contracttests.Run(t, "RateLimiter", "redis", contracttests.LimiterCases(), func(t *testing.T) contracttests.LimiterHarness {
-		s := servers.StartRedis(t)
-		c := connect(t, s.URL())
-		return contracttests.LimiterHarness{
-			Open: func() ports.RateLimiter {
-				return redis.NewRateLimiter(connect(t, s.URL()), &never{}, contracttests.NewClock(time.Now()), silent)
-			},
-			// The time is the server's; what is stored is the moment at which a bucket is full,
-			// which moves back instead.
-			Advance: func(d time.Duration) {
-				keys, err := c.Keys(t.Context(), "rate:*").Result()
-				require.NoError(t, err)
-				for _, k := range keys {
-					full, err := c.Get(t.Context(), k).Float64()
+	contracttests.Run(t, "RateLimiter", "redis", contracttests.LimiterCases(),
+		func(t *testing.T) contracttests.LimiterHarness {
+			s := servers.StartRedis(t)
+			c := connect(t, s.URL())
+			return contracttests.LimiterHarness{
+				Open: func() ports.RateLimiter {
+					return redis.NewRateLimiter(connect(t, s.URL()), &never{}, contracttests.NewClock(time.Now()), silent)
+				},
+				// The time is the server's; what is stored is the moment at which a bucket is full,
+				// which moves back instead.
+				Advance: func(d time.Duration) {
+					keys, err := c.Keys(t.Context(), "rate:*").Result()
 					require.NoError(t, err)
-					require.NoError(t, c.Set(t.Context(), k, strconv.FormatFloat(full-float64(d.Microseconds()), 'f', -1, 64), time.Hour).Err())
-				}
-			},
-		}
-	})
+					for _, k := range keys {
+						full, err := c.Get(t.Context(), k).Float64()
+						require.NoError(t, err)
+						earlier := strconv.FormatFloat(full-float64(d.Microseconds()), 'f', -1, 64)
+						require.NoError(t, c.Set(t.Context(), k, earlier, time.Hour).Err())
+					}
+				},
+			}
+		})
 }
 
 func TestRateLimiter_WithoutRedis_LimitsByItself(t *testing.T) {
@@ -175,7 +179,8 @@ func TestBus_WhenItReconnects_KeepsItsSubscriptions(t *testing.T) {
 	s := servers.StartRedis(t)
 	b, other := bus(t, s.URL()), bus(t, s.URL())
 	var got atomic.Int32
-	_, err := b.Subscribe(t.Context(), "s.*", "g", func(context.Context, ports.Message) []byte { got.Add(1); return []byte("ok") })
+	_, err := b.Subscribe(t.Context(), "s.*", "g",
+		func(context.Context, ports.Message) []byte { got.Add(1); return []byte("ok") })
 	require.NoError(t, err)
 	s.Stop()
 	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(other.Publish(t.Context(), "s.x", nil)))
@@ -215,7 +220,8 @@ func TestSubscribe_WhileDisconnected_DoesNotWaitForRedis(t *testing.T) {
 	require.Eventually(t, func() bool { return !b.Connected() }, 5*time.Second, time.Millisecond)
 	begin := time.Now()
 	for n := range 5 {
-		_, err := b.Subscribe(t.Context(), fmt.Sprintf("subject.%d", n), "", func(context.Context, ports.Message) []byte { return nil })
+		_, err := b.Subscribe(t.Context(), fmt.Sprintf("subject.%d", n), "",
+			func(context.Context, ports.Message) []byte { return nil })
 		require.NoError(t, err)
 	}
 	assert.Less(t, time.Since(begin), 2*time.Second, "a coordinator that starts without Redis serves at once")

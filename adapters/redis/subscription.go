@@ -27,7 +27,8 @@ type topic struct {
 
 func newTopic(subject string) *topic {
 	t := &topic{
-		Topic: delivery.NewTopic[message](subject), name: channel(subject), confirmed: make(chan struct{}), shares: map[string]*share{},
+		Topic: delivery.NewTopic[message](subject), name: channel(subject), confirmed: make(chan struct{}),
+		shares: map[string]*share{},
 	}
 	t.confirm = sync.OnceFunc(func() { close(t.confirmed) })
 	return t

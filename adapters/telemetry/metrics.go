@@ -81,26 +81,34 @@ func NewMetrics() *Metrics {
 		placed:      counter(reg, "scheduler_placed_total", "Assignments committed."),
 		refused:     counter(reg, "scheduler_refused_total", "Planned assignments that the store did not apply."),
 		lanes:       gauge(reg, "scheduler_lanes", "Lanes with eligible work, as last seen."),
-		preferences: counters(reg, "scheduler_preferences_total", "Placements of workloads that prefer some workers (soft affinity), by whether they got one.", "matched"),
-		preempted:   counter(reg, "scheduler_preemption_requests_total", "Running workloads that were asked to make room for a higher tier's."),
-		leading:     gauge(reg, "leader", "1 while this process leads."),
-		epoch:       gauge(reg, "leader_epoch", "Epoch of the last leadership of this process."),
-		events:      counters(reg, "events_total", "Rare events by name.", "event"),
+		preferences: counters(reg, "scheduler_preferences_total",
+			"Placements of workloads that prefer some workers (soft affinity), by whether they got one.", "matched"),
+		preempted: counter(reg, "scheduler_preemption_requests_total",
+			"Running workloads that were asked to make room for a higher tier's."),
+		leading: gauge(reg, "leader", "1 while this process leads."),
+		epoch:   gauge(reg, "leader_epoch", "Epoch of the last leadership of this process."),
+		events:  counters(reg, "events_total", "Rare events by name.", "event"),
 	}
 	m.cycle = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: "niyanta", Name: "scheduler_cycle_seconds", Help: "Parts of a scheduling cycle.", Buckets: cycleBuckets,
 	}, []string{"part"})
 	m.requests = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Namespace: "niyanta", Name: "http_request_seconds", Help: "API requests by method, route and class of status.", Buckets: requestBuckets,
+		Namespace: "niyanta", Name: "http_request_seconds",
+		Help: "API requests by method, route and class of status.", Buckets: requestBuckets,
 	}, []string{"method", "route", "status"})
-	m.workers = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "niyanta", Name: "workers", Help: "Workers by status, as the leader sees them."}, []string{"status"})
-	m.slots = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "niyanta", Name: "worker_slots", Help: "Slots of healthy workers: free, in all, and kept by runs that have ended but do not return (ending)."}, []string{"kind"})
+	m.workers = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "niyanta", Name: "workers",
+		Help: "Workers by status, as the leader sees them."}, []string{"status"})
+	m.slots = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "niyanta", Name: "worker_slots",
+		Help: "Slots of healthy workers: free, in all, and kept by runs that have ended but do not return (ending).",
+	}, []string{"kind"})
 	m.oldest = gauge(reg, "queue_oldest_wait_seconds", "The longest wait of a workload that may be placed.")
 	m.queueWait = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Namespace: "niyanta", Name: "queue_wait_seconds", Help: "Time from when a workload begins to wait to its first assignment, by tier.", Buckets: latencyBuckets,
+		Namespace: "niyanta", Name: "queue_wait_seconds",
+		Help: "Time from when a workload begins to wait to its first assignment, by tier.", Buckets: latencyBuckets,
 	}, []string{"tier"})
 	m.passedOver = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Namespace: "niyanta", Name: "scheduler_lanes_passed_over", Help: "Lanes that could not be served when last seen, by obstacle.",
+		Namespace: "niyanta", Name: "scheduler_lanes_passed_over",
+		Help: "Lanes that could not be served when last seen, by obstacle.",
 	}, []string{"obstacle"})
 	reg.MustRegister(m.cycle, m.requests, m.workers, m.slots, m.queueWait, m.passedOver)
 	for _, t := range domain.Tiers() { // what has not happened yet is 0, not missing
@@ -150,7 +158,8 @@ func histogram(reg *prometheus.Registry, name, help string, buckets []float64) p
 // Gauge adds a metric whose value is asked for when metrics are read. The labels are fixed, so that
 // series stay bounded.
 func (m *Metrics) Gauge(name, help string, labels map[string]string, value func() float64) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "niyanta", Name: name, Help: help, ConstLabels: labels}, value))
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "niyanta", Name: name, Help: help,
+		ConstLabels: labels}, value))
 }
 
 // Handler serves the metrics.

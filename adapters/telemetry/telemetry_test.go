@@ -39,16 +39,19 @@ func TestMetrics_WhenSomethingHappens_CountIt(t *testing.T) {
 	at := time.Unix(100, 0)
 	m.Submitted([]ports.SubmitResult{{Status: domain.Admitted}, {Status: domain.AdmissionQueueFull}})
 	m.Transitioned(
-		domain.Batch{Transitions: []domain.Transition{{Event: domain.EventAssign}, {Event: domain.EventComplete}, {Event: domain.EventStart}}},
+		domain.Batch{Transitions: []domain.Transition{{Event: domain.EventAssign}, {Event: domain.EventComplete},
+			{Event: domain.EventStart}}},
 		[]domain.Result{
 			{Outcome: domain.OutcomeApplied, State: domain.State{Generation: 1}},
 			{Outcome: domain.OutcomeApplied, State: domain.State{StartedAt: at, FinishedAt: at.Add(3 * time.Second)}},
 			{Outcome: domain.OutcomeFenced},
 		})
 	m.Cycle(ports.SchedulingCycle{
-		Placed: 5, Refused: 2, Preempted: 3, Queue: &ports.QueueView{Lanes: 7, OldestWait: time.Minute, PassedOver: map[domain.Obstacle]int{domain.ObstacleFull: 6}},
+		Placed: 5, Refused: 2, Preempted: 3, Queue: &ports.QueueView{Lanes: 7, OldestWait: time.Minute,
+			PassedOver: map[domain.Obstacle]int{domain.ObstacleFull: 6}},
 		Placements: []ports.Placement{
-			{Tier: domain.TierPremium, Waited: 2 * time.Second, First: true, Preferred: true, Matched: true}, {Tier: domain.TierFree, Waited: time.Hour},
+			{Tier: domain.TierPremium, Waited: 2 * time.Second, First: true, Preferred: true, Matched: true},
+			{Tier: domain.TierFree, Waited: time.Hour},
 		},
 	})
 	m.Cycle(ports.SchedulingCycle{}) // one that did not look at the queue
@@ -85,7 +88,8 @@ func TestSeries_WithMoreCustomersAndWorkloads_StayBounded(t *testing.T) {
 		for i := range n {
 			id := fmt.Sprint(i)
 			m.Submitted([]ports.SubmitResult{{Workload: domain.Workload{Spec: domain.Spec{CustomerID: domain.CustomerID(id)}}}})
-			m.Transitioned(domain.Batch{Transitions: []domain.Transition{{Event: domain.EventStart, WorkloadID: domain.WorkloadID(id)}}},
+			m.Transitioned(domain.Batch{Transitions: []domain.Transition{{Event: domain.EventStart,
+				WorkloadID: domain.WorkloadID(id)}}},
 				[]domain.Result{{Outcome: domain.OutcomeApplied, CustomerID: domain.CustomerID(id), Type: id}})
 		}
 	}
@@ -107,12 +111,14 @@ func TestSeries_WhateverClientsSend_StayBounded(t *testing.T) {
 			m.Request("GET", name, 200, time.Millisecond)
 			m.Request("GET", routes[0], i, time.Millisecond)
 			m.Count(name, 1)
-			m.Submitted([]ports.SubmitResult{{Status: domain.Admission(i), Workload: domain.Workload{Spec: domain.Spec{Type: name}}}})
+			m.Submitted([]ports.SubmitResult{{Status: domain.Admission(i),
+				Workload: domain.Workload{Spec: domain.Spec{Type: name}}}})
 			m.Transitioned(domain.Batch{Transitions: []domain.Transition{{Event: domain.Event(name), Reason: name}}},
 				[]domain.Result{{Outcome: domain.Outcome(name), Type: name, Reason: name}})
 			m.Cycle(ports.SchedulingCycle{
-				Placements: []ports.Placement{{Tier: domain.Tier(name), First: true}}, Workers: map[domain.WorkerStatus]int{domain.WorkerStatus(name): 1},
-				Queue: &ports.QueueView{Lanes: 1, PassedOver: map[domain.Obstacle]int{domain.Obstacle(name): 1}},
+				Placements: []ports.Placement{{Tier: domain.Tier(name), First: true}},
+				Workers:    map[domain.WorkerStatus]int{domain.WorkerStatus(name): 1},
+				Queue:      &ports.QueueView{Lanes: 1, PassedOver: map[domain.Obstacle]int{domain.Obstacle(name): 1}},
 			})
 			m.Leader(i%2 == 0, int64(i))
 		}

@@ -50,8 +50,10 @@ func NewTracerProvider(ctx context.Context, endpoint, role, version string) (*sd
 	if err != nil {
 		return nil, fmt.Errorf("OTLP exporter: %w", err)
 	}
-	res := resource.NewSchemaless(attribute.String("service.name", "niyanta-"+role), attribute.String("service.version", version))
-	p := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res), sdktrace.WithIDGenerator(ids{}))
+	res := resource.NewSchemaless(attribute.String("service.name", "niyanta-"+role),
+		attribute.String("service.version", version))
+	p := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res),
+		sdktrace.WithIDGenerator(ids{}))
 	otel.SetTracerProvider(p)
 	otel.SetTextMapPropagator(propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}))
 	return p, nil
@@ -97,9 +99,11 @@ func (t *Tracing) Transitioned(b domain.Batch, results []domain.Result) {
 
 func (t *Tracing) span(id domain.WorkloadID, name string, from, to time.Time, attrs ...attribute.KeyValue) {
 	traceID, rootID := TraceOf(id)
-	parent := trace.NewSpanContext(trace.SpanContextConfig{TraceID: traceID, SpanID: rootID, TraceFlags: trace.FlagsSampled, Remote: true})
+	parent := trace.NewSpanContext(trace.SpanContextConfig{TraceID: traceID, SpanID: rootID,
+		TraceFlags: trace.FlagsSampled, Remote: true})
 	attrs = append(attrs, attribute.String("niyanta.workload_id", string(id)))
-	_, s := t.tracer.Start(trace.ContextWithSpanContext(context.Background(), parent), name, trace.WithTimestamp(from), trace.WithAttributes(attrs...))
+	_, s := t.tracer.Start(trace.ContextWithSpanContext(context.Background(), parent), name,
+		trace.WithTimestamp(from), trace.WithAttributes(attrs...))
 	s.End(trace.WithTimestamp(to))
 }
 
@@ -107,9 +111,11 @@ func (t *Tracing) span(id domain.WorkloadID, name string, from, to time.Time, at
 func (t *Tracing) root(r *domain.Result) {
 	traceID, rootID := TraceOf(r.WorkloadID)
 	ctx := context.WithValue(context.Background(), rootKey{}, root{traceID, rootID})
-	_, s := t.tracer.Start(ctx, "workload "+r.Type, trace.WithNewRoot(), trace.WithTimestamp(r.CreatedAt), trace.WithAttributes(
-		attribute.String("niyanta.workload_id", string(r.WorkloadID)), attribute.String("niyanta.customer_id", string(r.CustomerID)),
-		attribute.String("niyanta.status", string(r.State.Status))))
+	_, s := t.tracer.Start(ctx, "workload "+r.Type, trace.WithNewRoot(), trace.WithTimestamp(r.CreatedAt),
+		trace.WithAttributes(
+			attribute.String("niyanta.workload_id", string(r.WorkloadID)),
+			attribute.String("niyanta.customer_id", string(r.CustomerID)),
+			attribute.String("niyanta.status", string(r.State.Status))))
 	if r.State.Status == domain.StatusFailed {
 		s.SetStatus(codes.Error, r.State.Reason)
 	}
@@ -122,7 +128,8 @@ var idEncoding = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadd
 // UUID in the workload's id, or from a digest of an id without one.
 func TraceOf(id domain.WorkloadID) (trace.TraceID, trace.SpanID) {
 	var t trace.TraceID
-	if raw, err := idEncoding.DecodeString(strings.TrimPrefix(string(id), domain.PrefixWorkload)); err == nil && len(raw) == len(t) {
+	if raw, err := idEncoding.DecodeString(strings.TrimPrefix(string(id), domain.PrefixWorkload)); err == nil &&
+		len(raw) == len(t) {
 		copy(t[:], raw)
 	} else {
 		sum := sha256.Sum256([]byte(id))

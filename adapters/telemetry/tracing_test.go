@@ -26,7 +26,8 @@ func life(o ports.Observer) (submitted time.Time) {
 	o.Submitted([]ports.SubmitResult{{Status: domain.Admitted, Workload: w}, {Status: domain.AdmissionQueueFull}})
 	step := func(e domain.Event, from domain.Status, worker domain.WorkerID, to domain.State) {
 		o.Transitioned(domain.Batch{Transitions: []domain.Transition{{Event: e}}}, []domain.Result{{
-			Outcome: domain.OutcomeApplied, WorkloadID: traced, CustomerID: "cust_a", Type: "t", CreatedAt: at, From: from, FromWorkerID: worker, State: to,
+			Outcome: domain.OutcomeApplied, WorkloadID: traced, CustomerID: "cust_a", Type: "t", CreatedAt: at,
+			From: from, FromWorkerID: worker, State: to,
 		}})
 	}
 	s := domain.State{Status: domain.StatusScheduled, Generation: 1, ScheduledAt: at.Add(time.Second)}

@@ -100,7 +100,8 @@ func find(entry string, asOther bool) (string, error) {
 	case !mayExecute(path):
 		return "", fmt.Errorf("is not executable")
 	case asOther && !executableByOthers(path):
-		return "", fmt.Errorf("is not executable for the users that programs run as: it and all folders above need permission for others")
+		return "", fmt.Errorf("is not executable for the users that programs run as: it and all folders above need " +
+			"permission for others")
 	}
 	return path, nil
 }

@@ -48,9 +48,12 @@ func TestExecEnv_OfTheWorker_IsNotPassedOn(t *testing.T) {
 func TestExecEnv_WhatNobodyAllowed_IsRefused(t *testing.T) {
 	h := testHost(t, Options{ExecAllow: []string{"sh", "echo"}, ExecEnv: []string{"echo=FOO"}})
 	for _, name := range []string{
-		"FOO", "BASH_ENV", "ENV", "BASH_FUNC_ls%%", "SHELLOPTS", "PS4", "PROMPT_COMMAND", "PERL5OPT", "PERL5LIB", "PYTHONPATH", "PYTHONSTARTUP",
-		"RUBYOPT", "NODE_OPTIONS", "JAVA_TOOL_OPTIONS", "LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES", "GCONV_PATH",
-		"GLIBC_TUNABLES", "LOCPATH", "NLSPATH", "LANGUAGE", "MALLOC_CHECK_", "GIT_SSH_COMMAND", "EDITOR", "PATH", "HOME", "TMPDIR", "IFS",
+		"FOO", "BASH_ENV", "ENV", "BASH_FUNC_ls%%", "SHELLOPTS", "PS4", "PROMPT_COMMAND", "PERL5OPT", "PERL5LIB",
+		"PYTHONPATH", "PYTHONSTARTUP",
+		"RUBYOPT", "NODE_OPTIONS", "JAVA_TOOL_OPTIONS", "LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH",
+		"DYLD_INSERT_LIBRARIES", "GCONV_PATH",
+		"GLIBC_TUNABLES", "LOCPATH", "NLSPATH", "LANGUAGE", "MALLOC_CHECK_", "GIT_SSH_COMMAND", "EDITOR", "PATH",
+		"HOME", "TMPDIR", "IFS",
 		"NIYANTA_WORKLOAD_ID", "NIYANTA_RUN", "NIYANTA_X", "path", "Ld_preload", "HTTP_PROXY", "TZDIR",
 		"", "A=B", "A\nB", "A\x00B", "A B", "1A", "LANG\n", "LC_ALL ", "Ä", "A\xff",
 	} {
@@ -70,7 +73,8 @@ func TestExecEnv_DefaultNames_AcceptOnlyNamesOfLocalesAndZones(t *testing.T) {
 	}
 	assert.Equal(t, 1, strings.Count("\n"+out, "\nTZ="), "input's value, not the worker's beside it")
 	for name, value := range map[string]string{
-		"LANG": "/tmp/x", "LC_ALL": "../../x", "TZ": "/etc/shadow", "LC_CTYPE": "a\x00b", "LC_TIME": "a\nb", "LC_MONETARY": strings.Repeat("a", 65),
+		"LANG": "/tmp/x", "LC_ALL": "../../x", "TZ": "/etc/shadow", "LC_CTYPE": "a\x00b", "LC_TIME": "a\nb",
+		"LC_MONETARY": strings.Repeat("a", 65),
 	} {
 		_, err := envRun(t, h, map[string]string{name: value})
 		requireRunError(t, err, "invalid_input", true)
@@ -97,7 +101,8 @@ func TestExecEnv_WhatTheOperatorAllows_IsSetForThatProgramOnly(t *testing.T) {
 
 func TestExecEnv_AllowancesThatSayTooMuchOrNothing_AreRefusedAtStart(t *testing.T) {
 	for _, entry := range []string{
-		"sh", "sh=", "=FOO", "sh=*", "sh=A*", "sh=FO O=1", "sh=FOO%", "sh=NIYANTA_X", "sh=PATH", "sh=HOME", "other=FOO", "sh=NIYANTA_*", "sh=A*B",
+		"sh", "sh=", "=FOO", "sh=*", "sh=A*", "sh=FO O=1", "sh=FOO%", "sh=NIYANTA_X", "sh=PATH", "sh=HOME",
+		"other=FOO", "sh=NIYANTA_*", "sh=A*B",
 	} {
 		_, _, err := newAllowList([]string{"sh"}, []string{entry}, false)
 		require.Error(t, err, entry)

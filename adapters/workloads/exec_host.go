@@ -63,7 +63,8 @@ func (h *host) isolation(dumpable bool, log *slog.Logger) Isolation {
 			"first_uid", h.users.first, "last_uid", h.users.last)
 		return IsolationUser
 	case !dumpable && !mayTrace():
-		log.Warn("programs run as the worker's user: they can't read its secrets, but can signal it and reach into other programs",
+		log.Warn("programs run as the worker's user: they can't read its secrets, but can signal it and reach into "+
+			"other programs",
 			"exec_isolation", string(IsolationDumpable))
 		return IsolationDumpable
 	}

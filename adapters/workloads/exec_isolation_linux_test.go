@@ -102,7 +102,8 @@ func TestExec_GetsOnlyItsOwnDescriptors(t *testing.T) {
 		t.Cleanup(func() { _ = syscall.Close(fds[0]); _ = syscall.Close(fds[1]) })
 		p := &recorder{}
 		_, err := run(t.Context(), &program{host: testHost(t, o)},
-			shell(t, `for fd in 0 1 2 3 4 5 6 7 8 9; do [ -e /proc/$$/fd/$fd ] && echo $fd; done; grep NoNewPrivs /proc/self/status`), p)
+			shell(t, `for fd in 0 1 2 3 4 5 6 7 8 9; do [ -e /proc/$$/fd/$fd ] && echo $fd; done
+				grep NoNewPrivs /proc/self/status`), p)
 		require.NoError(t, err)
 		got := strings.Split(p.text("stdout"), "\n")
 		assert.Equal(t, []string{"0", "1", "2", "3", "NoNewPrivs:\t1"}, got)
@@ -121,9 +122,10 @@ var escapes = map[string]string{
 
 // hidden are those whose environment does not tell whose they are.
 var hidden = map[string]string{
-	"a hidden session":                 `env -i setsid sh -c 'echo $$; exec sleep 300' &`,
-	"a hidden orphan":                  `(env -i setsid sh -c 'setsid sleep 300 & echo $!' &)`,
-	"a hidden one that forks and ends": `printf 'env -i setsid sh "$0" & exit 0' > "$HOME/hop"; env -i sh "$HOME/hop"; echo $$`,
+	"a hidden session": `env -i setsid sh -c 'echo $$; exec sleep 300' &`,
+	"a hidden orphan":  `(env -i setsid sh -c 'setsid sleep 300 & echo $!' &)`,
+	"a hidden one that forks and ends": `printf 'env -i setsid sh "$0" & exit 0' > "$HOME/hop"
+		env -i sh "$HOME/hop"; echo $$`,
 }
 
 // ends are the ways in which a run ends; nil: by itself.

@@ -45,7 +45,8 @@ func readProc(pid int) (p proc, ok bool) {
 		return n
 	}
 	p = proc{
-		pid: pid, state: fields[statState][0], parent: number(statParent), group: number(statGroup), session: number(statSession),
+		pid: pid, state: fields[statState][0], parent: number(statParent), group: number(statGroup),
+		session: number(statSession),
 	}
 	p.started, _ = strconv.ParseUint(fields[statStarted], 10, 64)
 	// Who owns the folder says nothing: it is root for a process that is not dumpable.

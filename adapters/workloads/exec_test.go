@@ -63,7 +63,8 @@ func TestExec_AtEachExitCode_EndsAsDocumented(t *testing.T) {
 
 func TestExec_WhatItPrints_IsKeptInLogsAndResult(t *testing.T) {
 	p := &recorder{}
-	out, err := exec1(t, p, `printf 'a\nb'; echo err >&2; printf '\377\n' >&2; echo $NIYANTA_WORKLOAD_ID $NIYANTA_GENERATION $NIYANTA_ATTEMPT`)
+	out, err := exec1(t, p,
+		`printf 'a\nb'; echo err >&2; printf '\377\n' >&2; echo $NIYANTA_WORKLOAD_ID $NIYANTA_GENERATION $NIYANTA_ATTEMPT`)
 	require.NoError(t, err)
 	var r execResult
 	require.NoError(t, json.Unmarshal([]byte(out), &r))
@@ -196,9 +197,13 @@ func TestExec_WhenToldToStop_IsDoneOnlyWithAResult(t *testing.T) {
 			script string
 			want   any // a cause, the type of a failure, or nil: done
 		}{
-			"plain, exit 0":          {`trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done`, cause},
-			"speaks, exit 0":         {`echo '{"type":"progress","percent":1}' >&3; echo up; while read -r line <&3; do case $line in *'"type":"stop"'*) exit 0;; esac; done`, cause},
-			"speaks, with a result":  {`echo '{"type":"progress","percent":1}' >&3; echo up; while read -r line <&3; do case $line in *'"type":"stop"'*) echo '{"type":"result","value":7}' >&3; exit 0;; esac; done`, nil},
+			"plain, exit 0": {`trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done`, cause},
+			"speaks, exit 0": {`echo '{"type":"progress","percent":1}' >&3; echo up
+				while read -r line <&3; do case $line in *'"type":"stop"'*) exit 0;; esac; done`, cause},
+			"speaks, with a result": {`echo '{"type":"progress","percent":1}' >&3; echo up
+				while read -r line <&3; do case $line in
+					*'"type":"stop"'*) echo '{"type":"result","value":7}' >&3; exit 0;;
+				esac; done`, nil},
 			"ends by the signal":     {`echo up; while :; do sleep 0.1; done`, cause},
 			"says it got the signal": {`trap 'exit 143' TERM; echo up; while :; do sleep 0.1; done`, cause},
 			"must be killed":         {`trap '' TERM; echo up; while :; do sleep 0.1; done`, cause},

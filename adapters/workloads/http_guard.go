@@ -60,7 +60,8 @@ func newHTTPClient(allowPrivate bool) *http.Client {
 // followHeaders are the headers that a redirect to another server takes along: what the content is,
 // and which run it is. Any other may carry a secret that was meant for the first server.
 var followHeaders = []string{
-	"Accept", "Accept-Language", "Content-Type", "Idempotency-Key", "Niyanta-Attempt", "Niyanta-Generation", "Niyanta-Workload-Id", "User-Agent",
+	"Accept", "Accept-Language", "Content-Type", "Idempotency-Key", "Niyanta-Attempt", "Niyanta-Generation",
+	"Niyanta-Workload-Id", "User-Agent",
 }
 
 // withholdHeaders removes what a redirect must not take along. Once a call has left the first
@@ -106,7 +107,8 @@ var globalIPv6 = netip.MustParsePrefix("2000::/3")
 // and reserved space, addresses of clouds' own services, and ranges of global IPv6 in which an IPv4
 // address is written (Teredo, 6to4).
 var notPublic = prefixes(
-	"0.0.0.0/8", "100.64.0.0/10", "168.63.129.16/32", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24",
+	"0.0.0.0/8", "100.64.0.0/10", "168.63.129.16/32", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24",
+	"198.18.0.0/15", "198.51.100.0/24",
 	"203.0.113.0/24", "240.0.0.0/4", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20",
 )
 

@@ -33,7 +33,8 @@ func httpRun(t *testing.T, allowPrivate bool, input any) (domain.JSON, error) {
 func TestHTTP_AtAnyGeneration_CallsItsEndpointOnce(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, want := range map[string]string{
-			"Niyanta-Workload-Id": "wl_1", "Niyanta-Generation": "7", "Niyanta-Attempt": "2", "Idempotency-Key": "wl_1", "X-Mine": "1",
+			"Niyanta-Workload-Id": "wl_1", "Niyanta-Generation": "7", "Niyanta-Attempt": "2",
+			"Idempotency-Key": "wl_1", "X-Mine": "1",
 		} {
 			assert.Equal(t, want, r.Header.Get(name))
 		}
@@ -92,7 +93,8 @@ func TestPublic_OfEachKindOfAddress_SaysWhetherItIsPublic(t *testing.T) {
 		v4 := netip.MustParseAddr(hidden).As4()
 		hex := fmt.Sprintf("%02x%02x:%02x%02x", v4[0], v4[1], v4[2], v4[3])
 		for _, form := range []string{
-			"::" + hex, "::" + hidden, "::ffff:0:" + hex, "64:ff9b::" + hex, "64:ff9b:1::" + hex, "2002:" + hex + "::1", "2001:0:1:1:0:0:" + hex,
+			"::" + hex, "::" + hidden, "::ffff:0:" + hex, "64:ff9b::" + hex, "64:ff9b:1::" + hex,
+			"2002:" + hex + "::1", "2001:0:1:1:0:0:" + hex,
 			"2606:4700::5efe:" + hex, "2606:4700:0:0:200:5efe:" + hex, "fec0::" + hex,
 		} {
 			assert.False(t, public(netip.MustParseAddr(form)), form)
@@ -101,7 +103,8 @@ func TestPublic_OfEachKindOfAddress_SaysWhetherItIsPublic(t *testing.T) {
 			"the same address, written otherwise")
 	}
 	for _, addr := range []string{
-		"0.1.2.3", "100.100.100.200", "100.127.255.255", "168.63.129.16", "192.0.0.192", "169.254.170.2", "fe80::1%eth0", "240.0.0.1", "3fff::1",
+		"0.1.2.3", "100.100.100.200", "100.127.255.255", "168.63.129.16", "192.0.0.192", "169.254.170.2",
+		"fe80::1%eth0", "240.0.0.1", "3fff::1",
 		"4000::1", "5f00::1", "fd00::1", "::1%lo", "ff0e::1",
 	} {
 		assert.False(t, public(netip.MustParseAddr(addr)), addr)
@@ -110,10 +113,13 @@ func TestPublic_OfEachKindOfAddress_SaysWhetherItIsPublic(t *testing.T) {
 		assert.True(t, public(netip.MustParseAddr(addr)), addr)
 	}
 	for addr, want := range map[string]bool{
-		"8.8.8.8": true, "2606:4700::1111": true, "10.0.0.1": false, "172.16.0.1": false, "192.168.1.1": false, "127.0.0.1": false,
-		"169.254.169.254": false, "100.64.0.1": false, "0.0.0.0": false, "255.255.255.255": false, "224.0.0.1": false, "198.18.0.1": false,
-		"::1": false, "::": false, "fe80::1": false, "fc00::1": false, "ff02::1": false, "::ffff:10.0.0.1": false, "64:ff9b::a00:1": false,
-		"2002:a00:1::": false, "fd00:ec2::254": false,
+		"8.8.8.8": true, "2606:4700::1111": true, "10.0.0.1": false, "172.16.0.1": false, "192.168.1.1": false,
+		"127.0.0.1":       false,
+		"169.254.169.254": false, "100.64.0.1": false, "0.0.0.0": false, "255.255.255.255": false, "224.0.0.1": false,
+		"198.18.0.1": false,
+		"::1":        false, "::": false, "fe80::1": false, "fc00::1": false, "ff02::1": false, "::ffff:10.0.0.1": false,
+		"64:ff9b::a00:1": false,
+		"2002:a00:1::":   false, "fd00:ec2::254": false,
 	} {
 		assert.Equal(t, want, public(netip.MustParseAddr(addr)), addr)
 	}
@@ -148,7 +154,8 @@ func TestHTTP_ARedirectToAnotherServer_TakesNoSecretsAlong(t *testing.T) {
 		return second.URL
 	})
 	secrets := map[string]string{
-		"Authorization": "s", "Cookie": "s", "X-Api-Key": "s", "Api-Token": "s", "X-Custom": "s", "Proxy-Authenticate": "s", "X-Amz-Security-Token": "s",
+		"Authorization": "s", "Cookie": "s", "X-Api-Key": "s", "Api-Token": "s", "X-Custom": "s",
+		"Proxy-Authenticate": "s", "X-Amz-Security-Token": "s",
 	}
 	headers := map[string]string{"Content-Type": "text/plain", "Accept": "text/html"}
 	for name, value := range secrets {
@@ -260,7 +267,8 @@ func TestHTTP_WhatAnEndpointReturns_IsKeptExactlyAndNeverFailsTheRun(t *testing.
 		return r
 	}
 	for sent, flaw := range map[string]domain.Flaw{
-		"a\x00b": domain.FlawNUL, "\xff\xd8\xff\xe0": domain.FlawInvalidUTF8, `"\u0000"`: domain.FlawNUL, `{"a":1,"a":2}`: domain.FlawDuplicateKey,
+		"a\x00b": domain.FlawNUL, "\xff\xd8\xff\xe0": domain.FlawInvalidUTF8, `"\u0000"`: domain.FlawNUL,
+		`{"a":1,"a":2}`: domain.FlawDuplicateKey,
 		strings.Repeat("[", 70) + strings.Repeat("]", 70): domain.FlawTooDeep, "\"\xff\"": domain.FlawInvalidUTF8,
 	} {
 		body, contentType = sent, "image/jpeg"

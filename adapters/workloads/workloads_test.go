@@ -155,7 +155,8 @@ func TestSleep_WhenInterrupted_ResumesAtItsStep(t *testing.T) {
 func TestSleep_WhenItsContextEnds_EndsAndTellsItsStep(t *testing.T) {
 	w := &sleep{}
 	ctx, cancel := context.WithCancelCause(t.Context())
-	require.NoError(t, w.Init(ctx, task(`{"duration_ms":600000,"steps":60000}`[:len(`{"duration_ms":600000,"steps":6000`)]+`}`)))
+	require.NoError(t, w.Init(ctx,
+		task(`{"duration_ms":600000,"steps":60000}`[:len(`{"duration_ms":600000,"steps":6000`)]+`}`)))
 	_, err := w.Checkpoint(ctx)
 	require.ErrorIs(t, err, ports.ErrNoCheckpoint)
 	w.step.Store(3)

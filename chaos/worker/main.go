@@ -48,7 +48,8 @@ func run(ctx context.Context, t *niyanta.Task[in, int]) (int, error) {
 		if err := tell(ctx, t.Input().Sink, effect{t.WorkloadID(), t.Generation(), step}); err != nil {
 			return 0, err
 		}
-		if err := t.Checkpoint(ctx, step+1, niyanta.Progress{Percent: 100 * float64(step+1) / float64(t.Input().Steps)}); err != nil {
+		if err := t.Checkpoint(ctx, step+1,
+			niyanta.Progress{Percent: 100 * float64(step+1) / float64(t.Input().Steps)}); err != nil {
 			return 0, err
 		}
 	}

@@ -60,7 +60,8 @@ func TestSubmit_WithWait_ExitsWithTheOutcome(t *testing.T) {
 	assert.Equal(t, niyanta.Status("COMPLETED"), last.Status)
 	assert.Contains(t, errs, "submitted "+last.WorkloadID)
 
-	_, errs, code = sh.run(`{"command":["sh","-c","echo out; exit 65"]}`, "workload", "submit", "exec", "--input", "-", "--wait")
+	_, errs, code = sh.run(`{"command":["sh","-c","echo out; exit 65"]}`, "workload", "submit", "exec", "--input",
+		"-", "--wait")
 	assert.Equal(t, exitFailed, code)
 	assert.Contains(t, errs, "exit status 65")
 
@@ -81,7 +82,8 @@ func TestWorkloadCommands_ReadAndControl(t *testing.T) {
 	var sub struct {
 		WorkloadID string `json:"workload_id"`
 	}
-	sh.json(&sub, "workload", "submit", "sleep", "--input", `{"duration_ms":60000,"steps":6000}`, "--label", "team=billing", "--priority", "7")
+	sh.json(&sub, "workload", "submit", "sleep", "--input", `{"duration_ms":60000,"steps":6000}`, "--label",
+		"team=billing", "--priority", "7")
 	id := sub.WorkloadID
 	c.eventually(func() bool {
 		w := c.getAs(sh.key, id)
@@ -112,7 +114,8 @@ func TestWorkloadCommands_ReadAndControl(t *testing.T) {
 	assert.Equal(t, 7, w.Priority)
 	out, _, code = sh.run("", "workload", "audit", id)
 	require.Equal(t, exitDone, code)
-	for _, event := range []string{"workload.created", "workload.scheduled", "workload.started", "workload.paused", "workload.resumed"} {
+	for _, event := range []string{"workload.created", "workload.scheduled", "workload.started", "workload.paused",
+		"workload.resumed"} {
 		assert.Contains(t, out, event)
 	}
 
@@ -169,9 +172,11 @@ func TestExplain_OfAWaitingWorkload_SaysWhy(t *testing.T) {
 func TestExplained_SaysWhatIsKnown(t *testing.T) {
 	place, sure := 10_001, niyanta.Confidence("low")
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
-	waiting := niyanta.Placement{WorkloadID: "wl_1", Status: "PENDING", Waiting: true, Reasons: []niyanta.PlacementReason{}}
+	waiting := niyanta.Placement{WorkloadID: "wl_1", Status: "PENDING", Waiting: true,
+		Reasons: []niyanta.PlacementReason{}}
 	behind, unknown, next := waiting, waiting, waiting
-	behind.Position, behind.PositionIsMinimum, behind.EstimatedStartTime, behind.Confidence, behind.Placeable = &place, true, &at, &sure, true
+	behind.Position, behind.PositionIsMinimum, behind.EstimatedStartTime, behind.Confidence,
+		behind.Placeable = &place, true, &at, &sure, true
 	behind.Reasons = []niyanta.PlacementReason{{Message: "2 workers full"}, {Message: "1 worker draining"}}
 	unknown.Placeable = true
 	one := 1
@@ -240,8 +245,9 @@ func TestCommandLine_WhenABodyHasAnUnknownField_NamesIt(t *testing.T) {
 	for want, args := range map[string][]string{
 		"hrad":       {"workload", "submit", "sleep", "--affinity", `{"hrad":{"worker_id":"w"}}`, "--api-key", "k"},
 		"worker_ids": {"workload", "submit", "sleep", "--affinity", `{"hard_affinity":{"worker_ids":"w"}}`, "--api-key", "k"},
-		"max_retrys": {"config-set", "update", "wlcfg_1", "--body", `{"workload_type":"sleep","max_retrys":1}`, "--api-key", "k"},
-		"timeout":    {"config-set", "create", "--body", `{"workload_type":"sleep","timeout":1}`, "--api-key", "k"},
+		"max_retrys": {"config-set", "update", "wlcfg_1", "--body", `{"workload_type":"sleep","max_retrys":1}`,
+			"--api-key", "k"},
+		"timeout": {"config-set", "create", "--body", `{"workload_type":"sleep","timeout":1}`, "--api-key", "k"},
 	} {
 		var out, errs bytes.Buffer
 		assert.Equal(t, exitUsage, run(args, strings.NewReader(""), &out, &errs), "%v: %s", args, errs.String())

@@ -107,7 +107,8 @@ func TestDevKeys_WithoutAPlace_AreForOneStart(t *testing.T) {
 	}
 	assert.Empty(t, home(nil))
 	assert.Equal(t, "/h/.local/state/niyanta/dev.json", home(map[string]string{"HOME": "/h"}))
-	assert.Equal(t, "/h/.local/state/niyanta/dev.json", home(map[string]string{"HOME": "/h", "XDG_STATE_HOME": "relative"}))
+	assert.Equal(t, "/h/.local/state/niyanta/dev.json", home(map[string]string{"HOME": "/h",
+		"XDG_STATE_HOME": "relative"}))
 	assert.Equal(t, "/s/niyanta/dev.json", home(map[string]string{"HOME": "/h", "XDG_STATE_HOME": "/s"}))
 }
 
@@ -116,7 +117,8 @@ func TestDev_WhenTheAddressIsTaken_NamesItAndWhatToChange(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = l.Close() }()
 	var errs bytes.Buffer
-	require.Equal(t, exitError, run([]string{"dev", "--addr", l.Addr().String()}, strings.NewReader(""), io.Discard, &errs))
+	require.Equal(t, exitError, run([]string{"dev", "--addr", l.Addr().String()}, strings.NewReader(""), io.Discard,
+		&errs))
 	for _, part := range []string{l.Addr().String(), "NIYANTA_HTTP_ADDR", "--addr", "another process"} {
 		assert.Contains(t, errs.String(), part)
 	}

@@ -163,9 +163,10 @@ func TestCommandLine_OnAnErrorOfTheAPI_SaysWhatToDo(t *testing.T) {
 	defer other.Close()
 	sh, _, _ := shells(t)
 	for want, s := range map[string]shell{
-		"no coordinator answers at http://127.0.0.1:1: connection refused; start one (niyanta dev), or say where it is with --url or NIYANTA_URL": {t, "http://127.0.0.1:1", "k"},
-		"no coordinator answers at " + other.URL + ": unexpected answer: 404 Not Found":                                                           {t, other.URL, "k"},
-		"check the API key (--api-key or NIYANTA_API_KEY)":                                                                                        {t, sh.url, "wrong"},
+		"no coordinator answers at http://127.0.0.1:1: connection refused; start one (niyanta dev), or say where " +
+			"it is with --url or NIYANTA_URL": {t, "http://127.0.0.1:1", "k"},
+		"no coordinator answers at " + other.URL + ": unexpected answer: 404 Not Found": {t, other.URL, "k"},
+		"check the API key (--api-key or NIYANTA_API_KEY)":                              {t, sh.url, "wrong"},
 	} {
 		_, errs, code := s.run("", "workload", "list")
 		assert.Equal(t, exitError, code)

@@ -22,8 +22,10 @@ func TestTable_WhenTooWide_TruncatesTextThenLeavesOutColumns(t *testing.T) {
 		return [][]string{{"wl_0123456789", "a note that is\nfar too long for this", "RUNNING", "worker-1"}}
 	}
 	for width, want := range map[int]string{
-		0:  "ID             NOTE                                  STATUS   WORKER\nwl_0123456789  a note that is far too long for this  RUNNING  worker-1\n",
-		70: "ID             NOTE                                  STATUS   WORKER\nwl_0123456789  a note that is far too long for this  RUNNING  worker-1\n",
+		0: "ID             NOTE                                  STATUS   WORKER\nwl_0123456789  a note that is " +
+			"far too long for this  RUNNING  worker-1\n",
+		70: "ID             NOTE                                  STATUS   WORKER\nwl_0123456789  a note that is " +
+			"far too long for this  RUNNING  worker-1\n",
 		50: "ID             NOTE              STATUS   WORKER\nwl_0123456789  a note that is …  RUNNING  worker-1\n",
 		40: "ID             NOTE              STATUS\nwl_0123456789  a note that is …  RUNNING\n",
 		30: "ID             NOTE\nwl_0123456789  a note that is…\n",

@@ -182,7 +182,8 @@ func (c *fleet) clientWith(key string) *niyanta.Client {
 func (c *fleet) worker(id string) *process {
 	c.t.Helper()
 	p, _ := c.start([]string{
-		"NIYANTA_COORDINATOR_URL=" + c.url, "NIYANTA_WORKER_KEY=" + c.workerKey, "NIYANTA_WORKER_ID=" + id, "NIYANTA_EXEC_ALLOW=sh",
+		"NIYANTA_COORDINATOR_URL=" + c.url, "NIYANTA_WORKER_KEY=" + c.workerKey, "NIYANTA_WORKER_ID=" + id,
+		"NIYANTA_EXEC_ALLOW=sh",
 	}, "worker")
 	c.eventually(func() bool {
 		ws, err := c.admin.Workers(c.t.Context())
@@ -211,7 +212,8 @@ func (c *fleet) eventuallyWithin(d time.Duration, f func() bool, what string) {
 
 func (c *fleet) submit(workloadType, input string) string {
 	c.t.Helper()
-	a, err := c.client.Submit(c.t.Context(), niyanta.Submission{WorkloadType: workloadType, InputParams: json.RawMessage(input)}, "")
+	a, err := c.client.Submit(c.t.Context(), niyanta.Submission{WorkloadType: workloadType,
+		InputParams: json.RawMessage(input)}, "")
 	require.NoError(c.t, err)
 	return a.WorkloadID
 }
@@ -330,7 +332,8 @@ func TestWorker_WhenKilled_ItsWorkContinuesElsewhereAndItsProgramsDie(t *testing
 	c.worker("heir")
 	victim.signal(t, syscall.SIGKILL)
 	c.eventually(func() bool { return !alive(pid) && !alive(daemon) }, "programs die with their worker, daemons too")
-	c.eventually(func() bool { return strings.Contains(c.coordinator.log.String(), "worker died") }, "its death is certified")
+	c.eventually(func() bool { return strings.Contains(c.coordinator.log.String(), "worker died") },
+		"its death is certified")
 	w := c.completed(long)
 	require.Equal(t, int64(2), w.Generation)
 	require.NotContains(t, string(w.ResultData), `"resumed_from_step":0`)

@@ -38,24 +38,28 @@ type production struct {
 func newProduction(t *testing.T, bus string) *production {
 	t.Helper()
 	return newProductionOn(t, bus, servers.SharedPostgres(t, func(url string) error {
-		_, err := bootstrap.MigrateUp(context.Background(), bootstrap.Config{PostgresURL: url}, bootstrap.NewLogger(t.Output(), 8, "json"))
+		_, err := bootstrap.MigrateUp(context.Background(), bootstrap.Config{PostgresURL: url},
+			bootstrap.NewLogger(t.Output(), 8, "json"))
 		return err
 	}), shortTimes...)
 }
 
 // shortTimes are for tests that wait for leases to end.
-var shortTimes = []string{"NIYANTA_HEARTBEAT_INTERVAL=300ms", "NIYANTA_WORKER_LEASE=1500ms", "NIYANTA_LEADER_TTL=1500ms"}
+var shortTimes = []string{"NIYANTA_HEARTBEAT_INTERVAL=300ms", "NIYANTA_WORKER_LEASE=1500ms",
+	"NIYANTA_LEADER_TTL=1500ms"}
 
 func newProductionOn(t *testing.T, bus string, cluster *servers.Postgres, times ...string) *production {
 	t.Helper()
 	p := &production{
-		fleet:    &fleet{t: t, adminKey: "admin-key-of-tests-0123456789-abcdef", workerKey: "worker-key-of-tests-0123456789-abcde"},
+		fleet: &fleet{t: t, adminKey: "admin-key-of-tests-0123456789-abcdef",
+			workerKey: "worker-key-of-tests-0123456789-abcde"},
 		postgres: cluster,
 		nats:     servers.StartNATS(t, 0), redis: servers.StartRedis(t), workers: map[string]*process{},
 	}
 	p.env = []string{
 		"NIYANTA_STORE=postgres", "NIYANTA_BUS=" + bus, "NIYANTA_RATE_LIMITER=redis",
-		"NIYANTA_POSTGRES_URL=" + p.postgres.URL(p.postgres.EmptyDatabase(t)), "NIYANTA_NATS_URL=" + p.nats.URL(), "NIYANTA_REDIS_URL=" + p.redis.URL(),
+		"NIYANTA_POSTGRES_URL=" + p.postgres.URL(p.postgres.EmptyDatabase(t)), "NIYANTA_NATS_URL=" + p.nats.URL(),
+		"NIYANTA_REDIS_URL=" + p.redis.URL(),
 		"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_ADMIN_KEY=" + p.adminKey, "NIYANTA_WORKER_KEY=" + p.workerKey,
 	}
 	p.env = append(p.env, times...)
@@ -68,9 +72,10 @@ func newProductionOn(t *testing.T, bus string, cluster *servers.Postgres, times 
 	p.env = append(p.env, "NIYANTA_OTLP_ENDPOINT="+collector.URL)
 	p.startCoordinators() // both on an empty database, at once
 	p.admin = p.clientWith(p.adminKey)
-	cust, err := p.admin.CreateCustomer(t.Context(), niyanta.CustomerInput{Name: "Test", Tier: "enterprise", Limits: &niyanta.LimitsInput{
-		RateLimitPerSec: new(100_000.0), Burst: new(100_000),
-	}})
+	cust, err := p.admin.CreateCustomer(t.Context(), niyanta.CustomerInput{Name: "Test", Tier: "enterprise",
+		Limits: &niyanta.LimitsInput{
+			RateLimitPerSec: new(100_000.0), Burst: new(100_000),
+		}})
 	require.NoError(t, err)
 	key, err := p.admin.CreateKey(t.Context(), cust.CustomerID, niyanta.KeyInput{Role: "customer"})
 	require.NoError(t, err)
@@ -99,7 +104,8 @@ func (p *production) startCoordinators() {
 // leader tells which coordinator leads.
 func (p *production) leader() int {
 	for i, c := range p.coordinators {
-		elected, lost := strings.LastIndex(c.log.String(), "elected leader"), strings.LastIndex(c.log.String(), "no longer leader")
+		log := c.log.String()
+		elected, lost := strings.LastIndex(log, "elected leader"), strings.LastIndex(log, "no longer leader")
 		if c.ProcessState == nil && elected > lost {
 			return i
 		}
@@ -109,7 +115,8 @@ func (p *production) leader() int {
 
 func (p *production) startWorker(id string, more ...string) {
 	p.t.Helper()
-	env := append(slices.Clone(p.env), "NIYANTA_WORKER_ID="+id, "NIYANTA_EXEC_ALLOW=sh", "NIYANTA_COORDINATOR_URL="+strings.Join(p.urls, ","))
+	env := append(slices.Clone(p.env), "NIYANTA_WORKER_ID="+id, "NIYANTA_EXEC_ALLOW=sh",
+		"NIYANTA_COORDINATOR_URL="+strings.Join(p.urls, ","))
 	proc, _ := p.start(append(env, more...), "worker")
 	p.workers[id] = proc
 	p.eventually(func() bool {
@@ -126,7 +133,9 @@ func (p *production) logs() (out string) {
 
 func (p *production) healthy(id string) bool {
 	ws, err := p.admin.Workers(p.t.Context())
-	return err == nil && slices.ContainsFunc(ws, func(w niyanta.WorkerInfo) bool { return w.WorkerID == id && w.Status == "HEALTHY" })
+	return err == nil && slices.ContainsFunc(ws, func(w niyanta.WorkerInfo) bool {
+		return w.WorkerID == id && w.Status == "HEALTHY"
+	})
 }
 
 func (p *production) submitWith(workloadType, input, affinity string) string {
@@ -157,7 +166,8 @@ func runWholeLoop(t *testing.T, p *production) {
 	p.completed(p.submit("sleep", `{"duration_ms":10}`))
 
 	// Affinity, and a checkpoint that another worker continues from.
-	id := p.submitWith("sleep", `{"duration_ms":4000,"steps":80}`, `{"soft_affinity":{"worker_id":"west"},"anti_affinity":{"worker_tags":{"region":"east"}}}`)
+	id := p.submitWith("sleep", `{"duration_ms":4000,"steps":80}`,
+		`{"soft_affinity":{"worker_id":"west"},"anti_affinity":{"worker_tags":{"region":"east"}}}`)
 	p.eventually(func() bool { return p.get(id).CheckpointSequence >= 3 }, "checkpoints")
 	require.Equal(t, "west", *p.get(id).WorkerID)
 	p.workers["west"].signal(t, syscall.SIGKILL)
@@ -265,7 +275,8 @@ func TestProductionSet_WithoutItsBus_StartsWorkAndRedistributesNothing(t *testin
 		p.completed(id)
 		slowest = max(slowest, time.Since(begin))
 	}
-	t.Logf("without the bus, the slowest of three workloads was done %s after its submission", slowest.Round(time.Millisecond))
+	t.Logf("without the bus, the slowest of three workloads was done %s after its submission",
+		slowest.Round(time.Millisecond))
 	assert.Less(t, slowest, 3*time.Second)
 	require.NoError(t, p.nats.Start())
 	w := p.completed(long)
@@ -288,7 +299,8 @@ func TestProductionSet_WhenPostgresCrashes_FinishesEveryAcknowledgedSubmission(t
 	for range 4 {
 		wg.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
-				a, err := p.client.Submit(ctx, niyanta.Submission{WorkloadType: "sleep", InputParams: json.RawMessage(`{"duration_ms":20}`)}, "")
+				a, err := p.client.Submit(ctx, niyanta.Submission{WorkloadType: "sleep",
+					InputParams: json.RawMessage(`{"duration_ms":20}`)}, "")
 				if err == nil {
 					acknowledged <- a.WorkloadID
 					lastOK.Store(time.Now().UnixNano())

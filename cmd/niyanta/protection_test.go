@@ -36,7 +36,8 @@ func TestServes_OfACommandLine_TellsServersFromClients(t *testing.T) {
 	for _, line := range [][]string{{"dev"}, {"dev", "--workers", "3"}, {"coordinator"}, {"worker"}} {
 		assert.True(t, serves(line), "%q", line)
 	}
-	for _, line := range [][]string{nil, {"worker", "list"}, {"workload", "list"}, {"config"}, {"migrate", "up"}, {"nonsense"}} {
+	for _, line := range [][]string{nil, {"worker", "list"}, {"workload", "list"}, {"config"}, {"migrate", "up"},
+		{"nonsense"}} {
 		assert.False(t, serves(line), "%q", line)
 	}
 }
@@ -55,7 +56,8 @@ func asNobody(t *testing.T) func(*exec.Cmd) {
 
 // lookAround is what a hostile program tries: everything that may hold the worker's key.
 const lookAround = `for p in $PPID $(ls /proc | grep -E '^[0-9]+$'); do
- cat /proc/$p/environ /proc/$p/cmdline 2>/dev/null; for f in /proc/$p/fd/*; do [ -f "$f" ] && head -c 65536 "$f" 2>/dev/null; done
+ cat /proc/$p/environ /proc/$p/cmdline 2>/dev/null
+ for f in /proc/$p/fd/*; do [ -f "$f" ] && head -c 65536 "$f" 2>/dev/null; done
 done | tr '\0' '\n' | grep -c "$NEEDLE"; echo looked; env | grep -c NIYANTA_WORKER_KEY; exit 0`
 
 func TestWorker_WhenAProgramLooksAround_ItFindsNoSecrets(t *testing.T) {
@@ -86,7 +88,8 @@ func TestWorker_WhenAProgramLooksAround_ItFindsNoSecrets(t *testing.T) {
 		assert.Equal(t, name, worker.Tags["exec.isolation"])
 		assert.Contains(t, worker.Capabilities, "exec:sh")
 		assert.NotContains(t, worker.Capabilities, "exec:no-such-program")
-		input, err := json.Marshal(map[string]any{"command": []string{"sh", "-c", lookAround}, "env": map[string]string{"NEEDLE": "[" + needle[:1] + "]" + needle[1:]}})
+		input, err := json.Marshal(map[string]any{"command": []string{"sh", "-c", lookAround},
+			"env": map[string]string{"NEEDLE": "[" + needle[:1] + "]" + needle[1:]}})
 		require.NoError(t, err)
 		id := c.submit("exec", string(input))
 		assert.Contains(t, string(c.completed(id).ResultData), `"0\nlooked\n0\n"`)
@@ -101,10 +104,12 @@ func TestWorker_WhenNobodyOffersAProgram_TheWorkloadWaitsAndSaysSo(t *testing.T)
 		w := c.get(id)
 		return w.Status == "PENDING" && w.StatusReason != nil && strings.Contains(*w.StatusReason, "none offers exec:ffmpeg")
 	}, "it says why it waits")
-	_, err := c.client.Submit(t.Context(), niyanta.Submission{WorkloadType: "exec", InputParams: json.RawMessage(`{"command":["./ffmpeg"]}`)}, "")
+	_, err := c.client.Submit(t.Context(), niyanta.Submission{WorkloadType: "exec",
+		InputParams: json.RawMessage(`{"command":["./ffmpeg"]}`)}, "")
 	require.ErrorContains(t, err, "command")
 	_, _ = c.start([]string{
-		"NIYANTA_COORDINATOR_URL=" + c.url, "NIYANTA_WORKER_KEY=" + c.workerKey, "NIYANTA_WORKER_ID=w2", "NIYANTA_EXEC_ALLOW=ls",
+		"NIYANTA_COORDINATOR_URL=" + c.url, "NIYANTA_WORKER_KEY=" + c.workerKey, "NIYANTA_WORKER_ID=w2",
+		"NIYANTA_EXEC_ALLOW=ls",
 	}, "worker")
 	for range 5 {
 		c.completed(c.submit("exec", `{"command":["ls"]}`)) // w1 does not fail it

@@ -29,11 +29,22 @@ type figure struct {
 }
 
 var recoveryFigures = []figure{
-	{"worker SIGKILL (certified)", 2 * time.Second, false, func(t *testing.T, w *process) { w.signal(t, syscall.SIGKILL) }},
-	{"worker and supervisor SIGKILL", 12 * time.Second, false, func(t *testing.T, w *process) { w.vanish(t, syscall.SIGKILL) }},
-	{"worker and supervisor frozen", 12 * time.Second, false, func(t *testing.T, w *process) { w.vanish(t, syscall.SIGSTOP) }},
-	{"leader and worker SIGKILL (certified)", 6 * time.Second, true, func(t *testing.T, w *process) { w.signal(t, syscall.SIGKILL) }},
-	{"leader, worker and supervisor SIGKILL", 16 * time.Second, true, func(t *testing.T, w *process) { w.vanish(t, syscall.SIGKILL) }},
+	{"worker SIGKILL (certified)", 2 * time.Second, false, func(t *testing.T,
+		w *process) {
+		w.signal(t, syscall.SIGKILL)
+	}},
+	{"worker and supervisor SIGKILL", 12 * time.Second, false, func(t *testing.T,
+		w *process) {
+		w.vanish(t, syscall.SIGKILL)
+	}},
+	{"worker and supervisor frozen", 12 * time.Second, false, func(t *testing.T,
+		w *process) {
+		w.vanish(t, syscall.SIGSTOP)
+	}},
+	{"leader and worker SIGKILL (certified)", 6 * time.Second, true,
+		func(t *testing.T, w *process) { w.signal(t, syscall.SIGKILL) }},
+	{"leader, worker and supervisor SIGKILL", 16 * time.Second, true,
+		func(t *testing.T, w *process) { w.vanish(t, syscall.SIGKILL) }},
 }
 
 // TestRecoveryFigures_OfDeathsWithDefaults measures each recovery several times, and prints p50, p99
@@ -56,7 +67,8 @@ func TestRecoveryFigures_OfDeathsWithDefaults(t *testing.T) {
 		at := func(q float64) time.Duration {
 			return took[min(int(q*float64(len(took))), len(took)-1)].Round(time.Millisecond)
 		}
-		fmt.Printf("| %s | n=%d p50 %s p99 %s max %s | %s |\n", f.name, len(took), at(0.5), at(0.99), took[len(took)-1].Round(time.Millisecond), f.limit)
+		fmt.Printf("| %s | n=%d p50 %s p99 %s max %s | %s |\n", f.name, len(took), at(0.5), at(0.99),
+			took[len(took)-1].Round(time.Millisecond), f.limit)
 		assert.LessOrEqual(t, took[len(took)-1], f.limit, f.name)
 	}
 }
@@ -77,6 +89,7 @@ func (f figure) measure(t *testing.T, p *production) time.Duration {
 	if f.leaderToo {
 		p.coordinators[leader].signal(t, syscall.SIGKILL)
 	}
-	p.eventuallyWithin(time.Minute, func() bool { w := p.get(id); return w.Generation == 2 && w.Status == "RUNNING" }, "it runs elsewhere")
+	p.eventuallyWithin(time.Minute, func() bool { w := p.get(id); return w.Generation == 2 && w.Status == "RUNNING" },
+		"it runs elsewhere")
 	return time.Since(begin)
 }

@@ -115,7 +115,8 @@ func TestRecoveryTimes_WithDefaults(t *testing.T) {
 	require.NoError(t, p.postgres.Start())
 	begin = time.Now()
 	p.eventuallyWithin(20*time.Second, func() bool {
-		_, err := p.client.Submit(t.Context(), niyanta.Submission{WorkloadType: "sleep", InputParams: []byte(`{"duration_ms":0}`)}, "")
+		_, err := p.client.Submit(t.Context(), niyanta.Submission{WorkloadType: "sleep",
+			InputParams: []byte(`{"duration_ms":0}`)}, "")
 		return err == nil
 	}, "a submission succeeds")
 	say("PostgreSQL crash: first success after it is back", time.Since(begin), 5*time.Second)
@@ -128,7 +129,8 @@ func TestRecoveryTimes_WithDefaults(t *testing.T) {
 func (p *production) all(ids []string, generation, checkpoints int64) bool {
 	for _, id := range ids {
 		w, err := p.client.Get(p.t.Context(), id)
-		if err != nil || w.Status != niyanta.Status("RUNNING") || w.Generation != generation || w.CheckpointSequence < checkpoints {
+		if err != nil || w.Status != niyanta.Status("RUNNING") || w.Generation != generation ||
+			w.CheckpointSequence < checkpoints {
 			return false
 		}
 	}

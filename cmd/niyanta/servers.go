@@ -108,7 +108,9 @@ prints every variable. NIYANTA_ADMIN_KEY is required; onboard the first customer
 
 // supervised runs the command as a supervised child, if the command has a supervisor. done is false
 // if this process must run the command itself.
-func supervised(cmd *cobra.Command, cfg bootstrap.Config, role bootstrap.Role, log *slog.Logger) (done bool, err error) {
+func supervised(
+	cmd *cobra.Command, cfg bootstrap.Config, role bootstrap.Role, log *slog.Logger,
+) (done bool, err error) {
 	status, done, err := bootstrap.Supervise(cmd.Context(), cfg, role, log)
 	if err != nil {
 		return true, err

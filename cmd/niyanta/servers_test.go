@@ -56,5 +56,6 @@ func TestCoordinator_AtItsDefaults_LogsNoRequests(t *testing.T) {
 	t.Setenv("NIYANTA_LOG_LEVEL", "debug")
 	c = newFleet(t)
 	c.raw(c.adminKey, "/v1/admin/workers")
-	c.eventually(func() bool { return strings.Contains(c.coordinator.log.String(), "/v1/admin/workers") }, "at debug it does")
+	c.eventually(func() bool { return strings.Contains(c.coordinator.log.String(), "/v1/admin/workers") },
+		"at debug it does")
 }

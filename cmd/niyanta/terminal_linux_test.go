@@ -59,7 +59,8 @@ func TestTables_OnATerminalOf80Columns_NeverWrapAndKeepIDsWhole(t *testing.T) {
 	var key niyanta.NewKey
 	admin.json(&key, "key", "create", cust.CustomerID)
 	var cfg niyanta.WorkloadConfig
-	sh.json(&cfg, "config-set", "create", "--body", `{"workload_type":"sleep","description":"`+strings.Repeat("wörter ", 20)+`"}`)
+	sh.json(&cfg, "config-set", "create", "--body",
+		`{"workload_type":"sleep","description":"`+strings.Repeat("wörter ", 20)+`"}`)
 	var sub niyanta.SubmitAnswer
 	sh.json(&sub, "workload", "submit", "sleep", "--input", `{"duration_ms":60000,"steps":6000}`,
 		"--affinity", `{"hard_affinity":{"worker_id":"`+worker+`"}}`)

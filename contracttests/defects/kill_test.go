@@ -55,7 +55,8 @@ func (d defect) kill(t *testing.T, by layer) (how string) {
 	overlay, err := json.Marshal(map[string]any{"Replace": replace})
 	assert.NoError(t, err)
 	assert.NoError(t, os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600))
-	cmd := exec.Command("go", append([]string{"test", "-count=1", "-timeout=8m", "-overlay=" + filepath.Join(dir, "overlay.json")}, tests[by]...)...)
+	cmd := exec.Command("go", append([]string{"test", "-count=1", "-timeout=8m",
+		"-overlay=" + filepath.Join(dir, "overlay.json")}, tests[by]...)...)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1") // seeds one after the other, so that how many it took means something
 	out, err := cmd.CombinedOutput()
@@ -141,8 +142,10 @@ func TestDefects_EachOne_IsKilled(t *testing.T) {
 		return
 	}
 	b := &strings.Builder{}
-	fmt.Fprintf(b, "# Planted defects\n\nWritten by `make defects`: each mistake is built into the tests, one at a time, and must be noticed by every layer that is named. A\n"+
-		"number of seeds or orderings is how many it took; a number in brackets is how many cases of the suite failed.\n\n| mistake | in | noticed by |\n|---|---|---|\n")
+	fmt.Fprintf(b, "# Planted defects\n\nWritten by `make defects`: each mistake is built into the tests, one at a "+
+		"time, and must be noticed by every layer that is named. A\n"+
+		"number of seeds or orderings is how many it took; a number in brackets is how many cases of the suite "+
+		"failed.\n\n| mistake | in | noticed by |\n|---|---|---|\n")
 	for i, d := range defects {
 		fmt.Fprintf(b, "| %s | `%s` | %s |\n", d.name, d.file, strings.Join(rows[i], "; "))
 	}

@@ -17,7 +17,8 @@ var (
 	waiting = []domain.Status{domain.StatusPending, domain.StatusRedistributing}
 	held    = []domain.Status{domain.StatusScheduled, domain.StatusRunning}
 	running = []domain.Status{domain.StatusRunning}
-	open    = []domain.Status{domain.StatusPending, domain.StatusScheduled, domain.StatusRunning, domain.StatusPaused, domain.StatusRedistributing}
+	open    = []domain.Status{domain.StatusPending, domain.StatusScheduled, domain.StatusRunning, domain.StatusPaused,
+		domain.StatusRedistributing}
 )
 
 func one(s domain.Status) []domain.Status { return []domain.Status{s} }

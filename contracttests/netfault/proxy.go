@@ -47,7 +47,8 @@ func NewProxy(tb testing.TB, ports ...int) *Proxy {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(tb, err)
-	p := &Proxy{Port: l.Addr().(*net.TCPAddr).Port, listen: l, conns: map[net.Conn]bool{}, pairs: map[*pair]bool{}} //nolint:forcetypeassert // of a TCP listener it is one
+	port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // of a TCP listener it is one
+	p := &Proxy{Port: port, listen: l, conns: map[net.Conn]bool{}, pairs: map[*pair]bool{}}
 	for _, port := range ports {
 		p.targets = append(p.targets, fmt.Sprintf("127.0.0.1:%d", port))
 	}

@@ -28,7 +28,8 @@ func (p *Postgres) Pooler(tb testing.TB, database string) string {
 		require.NoError(tb, err)
 		sharedPooler.port = port
 	}
-	return fmt.Sprintf("postgres://niyanta@127.0.0.1:%d/%s?sslmode=disable&default_query_exec_mode=exec", sharedPooler.port, database)
+	return fmt.Sprintf("postgres://niyanta@127.0.0.1:%d/%s?sslmode=disable&default_query_exec_mode=exec",
+		sharedPooler.port, database)
 }
 
 func (p *Postgres) startPooler() (int, error) {
@@ -73,7 +74,8 @@ server_idle_timeout = 2
 	return proc.ready(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		conn, err := pgx.Connect(ctx, fmt.Sprintf("postgres://niyanta@127.0.0.1:%d/postgres?sslmode=disable&default_query_exec_mode=exec", port))
+		conn, err := pgx.Connect(ctx,
+			fmt.Sprintf("postgres://niyanta@127.0.0.1:%d/postgres?sslmode=disable&default_query_exec_mode=exec", port))
 		if err != nil {
 			return err
 		}

@@ -62,7 +62,8 @@ func StartPostgres(durable bool, settings ...string) (*Postgres, error) {
 	if p.dir, err = folder("pg"); err != nil {
 		return nil, err
 	}
-	cmd, out, err := command(p.dir, initdb, "-D", filepath.Join(p.dir, "data"), "-U", "niyanta", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	cmd, out, err := command(p.dir, initdb, "-D", filepath.Join(p.dir, "data"), "-U", "niyanta", "-A", "trust", "-E",
+		"UTF8", "--locale=C", "--no-sync")
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +78,8 @@ func (p *Postgres) Start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	args := []string{
-		"-D", filepath.Join(p.dir, "data"), "-k", p.dir, "-h", "127.0.0.1", "-p", fmt.Sprint(p.Port), "-c", "max_connections=300",
+		"-D", filepath.Join(p.dir, "data"), "-k", p.dir, "-h", "127.0.0.1", "-p", fmt.Sprint(p.Port), "-c",
+		"max_connections=300",
 		"-c", "shared_buffers=256MB", "-c", "timezone=Asia/Kolkata", // whatever the server's zone, times are instants
 	}
 	if !p.durable {

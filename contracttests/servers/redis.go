@@ -43,7 +43,8 @@ func (r *Redis) Start() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var err error
-	r.server, err = start(r.dir, r.path, "--port", fmt.Sprint(r.Port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", r.dir)
+	r.server, err = start(r.dir, r.path, "--port", fmt.Sprint(r.Port), "--bind", "127.0.0.1", "--save", "",
+		"--appendonly", "no", "--dir", r.dir)
 	if err != nil {
 		return err
 	}

@@ -37,10 +37,13 @@ func TestDeltas_ThatCancelOut_LeaveNothing(t *testing.T) {
 	hour := HourOf(time.Unix(1_700_000_000, 0))
 	ds := Deltas{}
 	ds.Add(Delta{CustomerID: "cust_b", Type: "t", Hour: hour, Unfinished: Unfinished{Queued: -1, Running: 1}})
-	ds.Add(Delta{CustomerID: "cust_a", Type: "u", Hour: hour, Unfinished: Unfinished{Queued: 1}, Activity: Activity{Submitted: 1}})
-	ds.Add(Delta{CustomerID: "cust_a", Type: "t", Hour: hour, Unfinished: Unfinished{Queued: 1}, Activity: Activity{Submitted: 1}})
+	ds.Add(Delta{CustomerID: "cust_a", Type: "u", Hour: hour, Unfinished: Unfinished{Queued: 1},
+		Activity: Activity{Submitted: 1}})
+	ds.Add(Delta{CustomerID: "cust_a", Type: "t", Hour: hour, Unfinished: Unfinished{Queued: 1},
+		Activity: Activity{Submitted: 1}})
 	ds.Add(Delta{CustomerID: "cust_b", Type: "t", Hour: hour, Unfinished: Unfinished{Queued: 1, Running: -1}})
-	ds.Add(Delta{CustomerID: "cust_a", Type: "t", Hour: hour, Unfinished: Unfinished{Queued: 1}, Activity: Activity{Submitted: 1}})
+	ds.Add(Delta{CustomerID: "cust_a", Type: "t", Hour: hour, Unfinished: Unfinished{Queued: 1},
+		Activity: Activity{Submitted: 1}})
 	assert.Equal(t, []*Delta{
 		{CustomerID: "cust_a", Type: "t", Hour: hour, Unfinished: Unfinished{Queued: 2}, Activity: Activity{Submitted: 2}},
 		{CustomerID: "cust_a", Type: "u", Hour: hour, Unfinished: Unfinished{Queued: 1}, Activity: Activity{Submitted: 1}},

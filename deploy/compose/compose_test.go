@@ -23,7 +23,8 @@ import (
 )
 
 var secrets = []string{
-	"POSTGRES_PASSWORD=secret", "NIYANTA_ADMIN_KEY=" + "admin-key-of-tests-0123456789-abcdef", "NIYANTA_WORKER_KEY=" + "worker-key-of-tests-0123456789-abcde", "GRAFANA_PASSWORD=g",
+	"POSTGRES_PASSWORD=secret", "NIYANTA_ADMIN_KEY=" + "admin-key-of-tests-0123456789-abcdef",
+	"NIYANTA_WORKER_KEY=" + "worker-key-of-tests-0123456789-abcde", "GRAFANA_PASSWORD=g",
 }
 
 func load(t *testing.T, env []string) (*types.Project, error) {
@@ -140,7 +141,8 @@ func TestTheDashboardAsksForMetricsThatExist(t *testing.T) {
 		for _, target := range p.Targets {
 			for _, name := range metric.FindAllString(target.Expr, -1) {
 				n++
-				if strings.HasPrefix(name, "niyanta_pool_") || strings.HasPrefix(name, "niyanta_bus_") || name == "niyanta_events_total" {
+				if strings.HasPrefix(name, "niyanta_pool_") || strings.HasPrefix(name, "niyanta_bus_") ||
+					name == "niyanta_events_total" {
 					continue // of the production backends, or not counted yet
 				}
 				assert.Contains(t, served, name, "%s: %s", p.Title, target.Expr)
@@ -167,7 +169,8 @@ func metricsOfARunningServer(t *testing.T) string {
 		defer func() { _ = resp.Body.Close() }()
 		b, err := io.ReadAll(resp.Body)
 		served = string(b) + "niyanta_submissions_total"
-		return err == nil && strings.Contains(served, "niyanta_http_request_seconds_bucket") && strings.Contains(served, "niyanta_worker_slots{") &&
+		return err == nil && strings.Contains(served, "niyanta_http_request_seconds_bucket") &&
+			strings.Contains(served, "niyanta_worker_slots{") &&
 			strings.Contains(served, "niyanta_scheduler_cycle_seconds_bucket")
 	}, 10*time.Second, 20*time.Millisecond)
 	return served

@@ -50,8 +50,10 @@ func prepare(url string) error {
 	if err != nil {
 		return err
 	}
-	_, err = conn.Exec(context.Background(), `CREATE TABLE test_clock (at timestamptz NOT NULL); INSERT INTO test_clock VALUES (now());
- CREATE OR REPLACE FUNCTION niyanta_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT at FROM test_clock'`, pgx.QueryExecModeSimpleProtocol)
+	_, err = conn.Exec(context.Background(), `CREATE TABLE test_clock (at timestamptz NOT NULL); INSERT INTO test_clock
+    VALUES (now());
+ CREATE OR REPLACE FUNCTION niyanta_now() RETURNS timestamptz
+    LANGUAGE sql STABLE AS 'SELECT at FROM test_clock'`, pgx.QueryExecModeSimpleProtocol)
 	return errors.Join(err, conn.Close(context.Background()))
 }
 
@@ -79,7 +81,8 @@ func (d *database) empty(ctx context.Context) error {
 	_, err := d.direct.Exec(ctx, `UPDATE test_clock SET at = '2023-11-14';
  UPDATE leader_lease SET holder = '', lease_until = '-infinity', epoch = 0; DO $$ DECLARE t text; BEGIN
  SELECT string_agg(quote_ident(relname), ', ') INTO t FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition
-  AND relnamespace = 'public'::regnamespace AND relname NOT IN ('test_clock', 'leader_lease') AND relname NOT LIKE '%goose%' AND relname NOT LIKE '%migrations%';
+  AND relnamespace = 'public'::regnamespace AND relname NOT IN ('test_clock', 'leader_lease')
+  AND relname NOT LIKE '%goose%' AND relname NOT LIKE '%migrations%';
  EXECUTE 'TRUNCATE ' || t; END $$`, pgx.QueryExecModeSimpleProtocol)
 	return err
 }

@@ -39,7 +39,8 @@ func TestFairPolicy_EqualRuns_SharesFollowTheWeights(t *testing.T) {
 // would hold most of the slots.
 func TestFairPolicy_UnequalRuns_SharesFollowTheWeights(t *testing.T) {
 	fair(t, Backlogged(map[domain.Tier]time.Duration{
-		domain.TierFree: 10 * time.Minute, domain.TierStandard: 5 * time.Minute, domain.TierPremium: 2 * time.Minute, domain.TierEnterprise: time.Minute,
+		domain.TierFree: 10 * time.Minute, domain.TierStandard: 5 * time.Minute, domain.TierPremium: 2 * time.Minute,
+		domain.TierEnterprise: time.Minute,
 	}, 16, 20*time.Second), 0.8)
 }
 
@@ -47,7 +48,8 @@ func TestFairPolicy_UnequalRuns_SharesFollowTheWeights(t *testing.T) {
 func TestFairPolicy_LateCustomer_IsServedAsSoonAsTheOthers(t *testing.T) {
 	cfg := Backlogged(Equal(2*time.Minute), 8, 5*time.Second)
 	cfg.Length = 12 * time.Hour
-	late := Customer{ID: "cust_late", Tier: domain.TierPremium, MaxConcurrent: unlimited, Duration: Duration{Median: time.Minute}}
+	late := Customer{ID: "cust_late", Tier: domain.TierPremium, MaxConcurrent: unlimited,
+		Duration: Duration{Median: time.Minute}}
 	for _, hour := range []int{1, 3, 6, 9, 11} {
 		late.At = append(late.At, time.Duration(hour)*time.Hour)
 	}
@@ -66,11 +68,14 @@ func TestPriorityPolicy_EndlessStreamOfHigherTiers_StarvesNobody(t *testing.T) {
 	const older = 7
 	runs := Duration{Median: 10 * time.Second}
 	cfg := Config{
-		Seed: 1, Policy: domain.PolicyPriority, Workers: 2, Slots: slotsOfWorker, Grain: time.Second, Length: 10 * time.Minute,
+		Seed: 1, Policy: domain.PolicyPriority, Workers: 2, Slots: slotsOfWorker, Grain: time.Second,
+		Length: 10 * time.Minute,
 		Customers: []Customer{
-			{ID: "cust_stream", Tier: domain.TierEnterprise, MaxConcurrent: unlimited, Duration: runs, Priorities: []Chance{{domain.MaxPriority, 1}}, Backlog: 10},
+			{ID: "cust_stream", Tier: domain.TierEnterprise, MaxConcurrent: unlimited, Duration: runs,
+				Priorities: []Chance{{domain.MaxPriority, 1}}, Backlog: 10},
 			{ID: "cust_older", Tier: domain.TierPremium, MaxConcurrent: unlimited, Duration: runs},
-			{ID: "cust_free", Tier: domain.TierFree, MaxConcurrent: unlimited, Duration: runs, At: []time.Duration{2 * time.Minute}},
+			{ID: "cust_free", Tier: domain.TierFree, MaxConcurrent: unlimited, Duration: runs,
+				At: []time.Duration{2 * time.Minute}},
 		},
 	}
 	for i := range older {

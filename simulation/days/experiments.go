@@ -24,12 +24,14 @@ const (
 func Day(p domain.Policy, workers int, grain time.Duration) Config {
 	runs := Duration{Median: 2 * time.Minute, Spread: 0.8}
 	capacity := float64(workers*slotsOfWorker) / runs.Mean().Seconds() // workloads per second
-	cfg := Config{Seed: 1, Policy: p, Workers: workers, Slots: slotsOfWorker, Grain: grain, Length: 24 * time.Hour, Drain: true, Samples: 200}
+	cfg := Config{Seed: 1, Policy: p, Workers: workers, Slots: slotsOfWorker, Grain: grain, Length: 24 * time.Hour,
+		Drain: true, Samples: 200}
 	for _, t := range []struct {
 		tier      domain.Tier
 		customers int
 		load      float64
-	}{{domain.TierFree, 4, 0.25}, {domain.TierStandard, 3, 0.3}, {domain.TierPremium, 2, 0.25}, {domain.TierEnterprise, 1, 0.2}} {
+	}{{domain.TierFree, 4, 0.25}, {domain.TierStandard, 3, 0.3}, {domain.TierPremium, 2, 0.25},
+		{domain.TierEnterprise, 1, 0.2}} {
 		for i := range t.customers {
 			part := t.load / float64(t.customers) * capacity
 			cfg.Customers = append(cfg.Customers, Customer{
@@ -58,11 +60,13 @@ func Equal(median time.Duration) map[domain.Tier]time.Duration {
 // always have a hundred workloads waiting. Their run times vary around the given medians.
 func Backlogged(runs map[domain.Tier]time.Duration, workers int, grain time.Duration) Config {
 	cfg := Config{
-		Seed: 1, Policy: domain.PolicyFair, Workers: workers, Slots: slotsOfWorker, Grain: grain, Length: 24 * time.Hour, Samples: 200,
+		Seed: 1, Policy: domain.PolicyFair, Workers: workers, Slots: slotsOfWorker, Grain: grain,
+		Length: 24 * time.Hour, Samples: 200,
 	}
 	for _, t := range domain.Tiers() {
 		cfg.Customers = append(cfg.Customers, Customer{
-			ID: domain.CustomerID("cust_" + t), Tier: t, MaxConcurrent: unlimited, Duration: Duration{Median: runs[t], Spread: 0.5}, Backlog: 100,
+			ID: domain.CustomerID("cust_" + t), Tier: t, MaxConcurrent: unlimited,
+			Duration: Duration{Median: runs[t], Spread: 0.5}, Backlog: 100,
 		})
 	}
 	return cfg

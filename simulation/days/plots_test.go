@@ -77,12 +77,14 @@ func TestPlotsOfShares(t *testing.T) {
 	for name, runs := range map[string]map[domain.Tier]time.Duration{
 		"equal": Equal(2 * time.Minute),
 		"unequal": {
-			domain.TierFree: time.Hour, domain.TierStandard: 10 * time.Minute, domain.TierPremium: time.Minute, domain.TierEnterprise: 10 * time.Second,
+			domain.TierFree: time.Hour, domain.TierStandard: 10 * time.Minute, domain.TierPremium: time.Minute,
+			domain.TierEnterprise: 10 * time.Second,
 		},
 	} {
 		began := time.Now()
 		r := run(t, Backlogged(runs, fleet, grain))
-		fmt.Printf("%s runs: %d workloads, took %s\n  by weight %.4f\n  had       %.4f\n", name, r.Placed(), time.Since(began).Round(time.Second),
+		fmt.Printf("%s runs: %d workloads, took %s\n  by weight %.4f\n  had       %.4f\n", name, r.Placed(),
+			time.Since(began).Round(time.Second),
 			r.Weights(), r.Shares())
 		save(t, "shares-"+name, r.ShareSeries(24*time.Hour, true))
 	}

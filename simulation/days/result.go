@@ -98,7 +98,8 @@ const anyPriority = -1
 func (r *Result) Waits(t domain.Tier, priority int) []time.Duration {
 	var ds []time.Duration
 	for i := range r.placements {
-		if p := &r.placements[i]; r.cfg.Customers[p.customer].Tier == t && (priority == anyPriority || priority == p.priority) {
+		if p := &r.placements[i]; r.cfg.Customers[p.customer].Tier == t &&
+			(priority == anyPriority || priority == p.priority) {
 			ds = append(ds, p.waited)
 		}
 	}

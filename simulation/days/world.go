@@ -94,7 +94,8 @@ func (w *world) open(ctx context.Context) error {
 	}
 	for i := range w.Workers {
 		_, err := w.stores.Workers.Register(ctx, domain.Registration{
-			WorkerID: domain.WorkerID(fmt.Sprint("worker-", i)), SessionID: domain.SessionID(w.newID("s_")), Capabilities: []string{workType}, Slots: w.Slots,
+			WorkerID: domain.WorkerID(fmt.Sprint("worker-", i)), SessionID: domain.SessionID(w.newID("s_")),
+			Capabilities: []string{workType}, Slots: w.Slots,
 		}, forever)
 		if err != nil {
 			return fmt.Errorf("register a worker: %w", err)
@@ -102,7 +103,8 @@ func (w *world) open(ctx context.Context) error {
 	}
 	for i, c := range w.Customers {
 		if _, err := w.stores.Customers.Create(ctx, domain.Customer{
-			ID: c.ID, Name: string(c.ID), Tier: c.Tier, Overrides: domain.Limits{MaxConcurrent: c.MaxConcurrent, MaxQueueDepth: depth},
+			ID: c.ID, Name: string(c.ID), Tier: c.Tier, Overrides: domain.Limits{MaxConcurrent: c.MaxConcurrent,
+				MaxQueueDepth: depth},
 		}); err != nil {
 			return fmt.Errorf("create a customer: %w", err)
 		}
@@ -251,7 +253,8 @@ func (w *world) submit(ctx context.Context, i int) error {
 	s := w.sources[i]
 	id := domain.WorkloadID(w.newID("wl_"))
 	j := &job{
-		record{customer: i, priority: s.priority(), submitted: w.clock.now, ahead: w.result.waitingNow, before: len(w.result.placements)},
+		record{customer: i, priority: s.priority(), submitted: w.clock.now, ahead: w.result.waitingNow,
+			before: len(w.result.placements)},
 		s.Duration.draw(s.rng),
 	}
 	w.jobs[id] = j

@@ -13,7 +13,8 @@ import (
 // group is the part of a category's width that its bars take.
 const group = 0.8
 
-// barSeries draws one bar for each category, from the bottom of the plot, which on a logarithmic axis is not 0, with its value above it.
+// barSeries draws one bar for each category, from the bottom of the plot, which on a logarithmic
+// axis is not 0, with its value above it.
 type barSeries struct {
 	heights     []float64
 	left, width float64 // from the middle of the category, in widths of one
@@ -54,7 +55,8 @@ func (b *barSeries) DataRange() (xmin, xmax, ymin, ymax float64) {
 
 // Thumbnail implements plot.Thumbnailer.
 func (b *barSeries) Thumbnail(c *draw.Canvas) {
-	c.FillPolygon(b.color, []vg.Point{{X: c.Min.X, Y: c.Min.Y}, {X: c.Min.X, Y: c.Max.Y}, {X: c.Max.X, Y: c.Max.Y}, {X: c.Max.X, Y: c.Min.Y}})
+	c.FillPolygon(b.color, []vg.Point{{X: c.Min.X, Y: c.Min.Y}, {X: c.Min.X, Y: c.Max.Y}, {X: c.Max.X, Y: c.Max.Y},
+		{X: c.Max.X, Y: c.Min.Y}})
 }
 
 // categories names the groups on the x axis.

@@ -1,4 +1,5 @@
-// Command plot draws an SVG from a CSV file with the columns x, series, y. Series are drawn in the order in which they appear.
+// Command plot draws an SVG from a CSV file with the columns x, series, y. Series are drawn in the
+// order in which they appear.
 //
 //	plot -in waiting.csv -out waiting.svg -title "Waiting" -x "hour" -y "workloads"
 //	plot -in cycle.csv -out cycle.svg -logx -logy -marks -x "waiting" -y "cycle (ms)"

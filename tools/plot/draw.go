@@ -30,19 +30,23 @@ type look struct {
 
 const (
 	width, height = 17 * vg.Centimeter, 9 * vg.Centimeter
-	// Room, in points: around everything, between the plot and the legend beside it, for the title, for the label of the y axis.
+	// Room, in points: around everything, between the plot and the legend beside it, for the title,
+	// for the label of the y axis.
 	edge, gap, forTitle, forLabel = 6, 10, 30, 22
 	// spare is the room that names get in the legend, for fonts that are wider than the one it is measured by.
 	spare = 1.15
 )
 
-// fonts is what the drawing says about fonts. It names one that few have: others of the same widths are named beside it.
+// fonts is what the drawing says about fonts. It names one that few have: others of the same widths
+// are named beside it.
 var fonts = regexp.MustCompile(`font-family:Liberation Sans;font-variant:normal;font-weight:normal;font-style:normal;`)
 
 // palette is the one of Okabe and Ito: told apart also by the colour-blind, and dark enough on white.
 var palette = []color.Color{
-	color.RGBA{R: 0x00, G: 0x72, B: 0xb2, A: 0xff}, color.RGBA{R: 0xd5, G: 0x5e, B: 0x00, A: 0xff}, color.RGBA{R: 0x00, G: 0x9e, B: 0x73, A: 0xff},
-	color.RGBA{R: 0xcc, G: 0x79, B: 0xa7, A: 0xff}, color.RGBA{R: 0xe6, G: 0x9f, B: 0x00, A: 0xff}, color.RGBA{R: 0x56, G: 0xb4, B: 0xe9, A: 0xff},
+	color.RGBA{R: 0x00, G: 0x72, B: 0xb2, A: 0xff}, color.RGBA{R: 0xd5, G: 0x5e, B: 0x00, A: 0xff},
+	color.RGBA{R: 0x00, G: 0x9e, B: 0x73, A: 0xff},
+	color.RGBA{R: 0xcc, G: 0x79, B: 0xa7, A: 0xff}, color.RGBA{R: 0xe6, G: 0x9f, B: 0x00, A: 0xff},
+	color.RGBA{R: 0x56, G: 0xb4, B: 0xe9, A: 0xff},
 	color.RGBA{A: 0xff},
 }
 
@@ -69,7 +73,8 @@ func write(w io.Writer, all []series, l look) error {
 	beside := (area.Max.X-area.Min.X)*spare + gap
 	p.Draw(draw.Crop(canvas, forLabel, -beside, edge, -forTitle))
 	legend.Draw(draw.Crop(canvas, canvas.Max.X-beside+gap, 0, 0, -forTitle))
-	// gonum would centre the title over the axes only, and make room for the label at the wrong place of a logarithmic axis.
+	// gonum would centre the title over the axes only, and make room for the label at the wrong
+	// place of a logarithmic axis.
 	style := p.Title.TextStyle
 	style.XAlign, style.YAlign = draw.XCenter, draw.YTop
 	canvas.FillText(style, vg.Point{X: canvas.Center().X, Y: canvas.Max.Y - edge}, l.title)

@@ -17,7 +17,8 @@ func main() {
 	flag.StringVar(&l.y, "y", "", "label of the y axis")
 	flag.BoolVar(&l.bars, "bars", false, "grouped bars, with the values of x as categories; otherwise lines")
 	flag.BoolVar(&l.logX, "logx", false, "logarithmic x axis (lines only)")
-	flag.BoolVar(&l.logY, "logy", false, "logarithmic y axis, from the power of ten below the smallest value to the one above the largest")
+	flag.BoolVar(&l.logY, "logy", false,
+		"logarithmic y axis, from the power of ten below the smallest value to the one above the largest")
 	flag.BoolVar(&l.marks, "marks", false, "mark the points of lines")
 	flag.StringVar(&l.dashed, "dashed", "", "draw a series whose name ends so dashed, in the colour of the one before it")
 	flag.Float64Var(&l.stepX, "step-x", 0, "distance of the ticks of a linear x axis; 0: as fits")

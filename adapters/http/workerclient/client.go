@@ -200,9 +200,10 @@ func (v view) SaveCheckpoint(
 func (v view) LoadCheckpoint(
 	ctx context.Context, s ports.SessionRef, id domain.WorkloadID, generation, sequence int64,
 ) (ports.CheckpointData, error) {
-	resp, err := v.over(v.client.data, 0).WorkerLoadCheckpoint(ctx, string(id), sequence, &client.WorkerLoadCheckpointParams{
-		WorkerID: string(s.WorkerID), SessionID: string(s.SessionID), Generation: generation,
-	})
+	resp, err := v.over(v.client.data, 0).WorkerLoadCheckpoint(ctx, string(id), sequence,
+		&client.WorkerLoadCheckpointParams{
+			WorkerID: string(s.WorkerID), SessionID: string(s.SessionID), Generation: generation,
+		})
 	if err != nil || resp.StatusCode != http.StatusOK {
 		return ports.CheckpointData{}, read(ctx, resp, err, nil)
 	}

@@ -32,7 +32,8 @@ func TestPlan_SlotKeptByAnEndingRun_IsNotGivenAgain(t *testing.T) {
 	assert.Equal(t, domain.WorkerID("w2"), as[0].WorkerID)
 	s.Workers = s.Workers[:1]
 	s.Occupancy[0].Count, s.Customers = 2, nil
-	assert.Equal(t, placement.ReasonFull, placement.NewExplainer(s).Explain(&l.Lane)[0].Code, "without the ending run the worker is full too")
+	assert.Equal(t, placement.ReasonFull, placement.NewExplainer(s).Explain(&l.Lane)[0].Code,
+		"without the ending run the worker is full too")
 }
 
 func TestPlan_WorkerThatDeclined_IsLeftOutForThatWorkload(t *testing.T) {

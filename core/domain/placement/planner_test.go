@@ -103,7 +103,8 @@ func TestPlan_AntiAffinity_HoldsBothWaysAndWithinABatch(t *testing.T) {
 	assert.Equal(t, []string{"b-noisy-10-000"}, ids(as), "quiet keeps away from noisy")
 	quiet := domain.Lane{CustomerID: "a", Type: "quiet", Affinity: avoid}
 	s.Occupancy = []domain.Occupancy{{SessionID: "s1", Lane: quiet, Count: 1}}
-	assert.Empty(t, plan(s, 10, lane("a", "noisy", domain.Affinity{}, 1)), "a running workload keeps others of its customer away")
+	assert.Empty(t, plan(s, 10, lane("a", "noisy", domain.Affinity{}, 1)),
+		"a running workload keeps others of its customer away")
 }
 
 func TestPlan_AntiAffinityOfAnotherCustomer_BindsOnlyIfTheOperatorAllowsIt(t *testing.T) {
@@ -118,7 +119,8 @@ func TestPlan_AntiAffinityOfAnotherCustomer_BindsOnlyIfTheOperatorAllowsIt(t *te
 	assert.Empty(t, plan(s, 10, own), "within the customer the rule holds both ways")
 	e := placement.NewExplainer(s)
 	assert.Equal(t, placement.ReasonConflict, e.Explain(&own.Lane)[0].Code)
-	assert.Equal(t, placement.ReasonNext, e.Explain(&other.Lane)[0].Code, "two customers' lanes of one shape are told apart")
+	assert.Equal(t, placement.ReasonNext, e.Explain(&other.Lane)[0].Code,
+		"two customers' lanes of one shape are told apart")
 
 	s.AntiAcross = []string{"sleep"}
 	assert.Empty(t, plan(s, 10, other), "the operator allows it")

@@ -41,8 +41,10 @@ func preempt(s placement.Snapshot, running []placement.Running, lanes ...domain.
 
 func TestPreempt_SeveralTiers_AsksTheLowestAndTheLatestFirst(t *testing.T) {
 	customers := map[domain.CustomerID]domain.Entitlements{
-		"vip": {Tier: domain.TierEnterprise, MaxConcurrent: 9, Preemptible: true}, "std": {Tier: domain.TierStandard, MaxConcurrent: 9, Preemptible: true},
-		"free": {Tier: domain.TierFree, MaxConcurrent: 9, Preemptible: true}, "fixed": {Tier: domain.TierFree, MaxConcurrent: 9},
+		"vip":   {Tier: domain.TierEnterprise, MaxConcurrent: 9, Preemptible: true},
+		"std":   {Tier: domain.TierStandard, MaxConcurrent: 9, Preemptible: true},
+		"free":  {Tier: domain.TierFree, MaxConcurrent: 9, Preemptible: true},
+		"fixed": {Tier: domain.TierFree, MaxConcurrent: 9},
 	}
 	s, running := fullWorker(customers, "free", "std", "free", "vip", "fixed")
 	chosen := preempt(s, running, lane("vip", "t", domain.Affinity{}, 1, 2, 3, 4))
@@ -51,22 +53,26 @@ func TestPreempt_SeveralTiers_AsksTheLowestAndTheLatestFirst(t *testing.T) {
 		victims = append(victims, string(p.Victim.WorkloadID))
 		assert.Equal(t, domain.TierEnterprise, p.Tier)
 	}
-	assert.Equal(t, []string{"r2", "r0", "r1"}, victims, "neither of its own tier nor of a customer that does not allow it")
+	assert.Equal(t, []string{"r2", "r0", "r1"}, victims,
+		"neither of its own tier nor of a customer that does not allow it")
 	assert.Empty(t, preempt(s, running, lane("free", "t", domain.Affinity{}, 1)), "only a higher tier asks")
 
 	again := lane("vip", "t", domain.Affinity{}, 1)
 	again.Heads[0].Generation = 1
-	assert.Empty(t, preempt(s, running, again), "a workload that has run before never asks, so that preemption never cascades")
+	assert.Empty(t, preempt(s, running, again),
+		"a workload that has run before never asks, so that preemption never cascades")
 
 	entitlements := customers["vip"]
 	entitlements.MaxConcurrent = 1
 	customers["vip"] = entitlements
-	assert.Empty(t, preempt(s, running, lane("vip", "t", domain.Affinity{}, 1)), "at its own limit a customer would gain nothing")
+	assert.Empty(t, preempt(s, running, lane("vip", "t", domain.Affinity{}, 1)),
+		"at its own limit a customer would gain nothing")
 }
 
 func TestPreempt_WhenASlotWouldNotHelp_AsksNobody(t *testing.T) {
 	customers := map[domain.CustomerID]domain.Entitlements{
-		"vip": {Tier: domain.TierEnterprise, MaxConcurrent: 9, Preemptible: true}, "free": {Tier: domain.TierFree, MaxConcurrent: 9, Preemptible: true},
+		"vip":  {Tier: domain.TierEnterprise, MaxConcurrent: 9, Preemptible: true},
+		"free": {Tier: domain.TierFree, MaxConcurrent: 9, Preemptible: true},
 	}
 	s, running := fullWorker(customers, "free")
 	must := domain.Affinity{Hard: domain.AffinityTerms{WorkerTags: map[string]string{"gpu": "yes"}}}
@@ -90,7 +96,8 @@ func TestPreempt_RandomWorld_KeepsItsRules(t *testing.T) {
 					n++
 					w.Occupancy = append(w.Occupancy, domain.Occupancy{SessionID: wk.SessionID, Lane: l.Lane, Count: 1})
 					running = append(running, placement.Running{
-						WorkloadID: domain.WorkloadID(fmt.Sprint("r", n)), CustomerID: l.Lane.CustomerID, SessionID: wk.SessionID, WorkerID: wk.ID,
+						WorkloadID: domain.WorkloadID(fmt.Sprint("r", n)), CustomerID: l.Lane.CustomerID,
+						SessionID: wk.SessionID, WorkerID: wk.ID,
 					})
 				}
 			}
@@ -110,7 +117,8 @@ func TestPreempt_RandomWorld_KeepsItsRules(t *testing.T) {
 		}
 		asked, served := map[domain.WorkloadID]bool{}, map[domain.WorkloadID]bool{}
 		for _, x := range p.Preempt(running, 5, anyone) {
-			require.False(t, asked[x.Victim.WorkloadID] || served[x.For.ID] || placed[x.For.ID], "each is asked once, and none for a placed workload")
+			require.False(t, asked[x.Victim.WorkloadID] || served[x.For.ID] || placed[x.For.ID],
+				"each is asked once, and none for a placed workload")
 			asked[x.Victim.WorkloadID], served[x.For.ID] = true, true
 			require.True(t, w.Customers[x.Victim.CustomerID].Preemptible)
 			require.Less(t, w.Customers[x.Victim.CustomerID].Tier.Weight(), w.Customers[owner[x.For.ID]].Tier.Weight())

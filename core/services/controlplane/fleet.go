@@ -73,7 +73,9 @@ func (s *Service) GetWorker(ctx context.Context, id domain.WorkerID) (WorkerView
 
 // ReadEvents returns up to limit audit events of a worker with ids above after, oldest first. The
 // events of a worker that was removed stay. CodeNotFound for a worker that never was.
-func (s *Service) ReadEvents(ctx context.Context, id domain.WorkerID, after int64, limit int) ([]domain.AuditEvent, error) {
+func (s *Service) ReadEvents(
+	ctx context.Context, id domain.WorkerID, after int64, limit int,
+) ([]domain.AuditEvent, error) {
 	events, err := s.deps.Audit.Worker(ctx, id, after, limit)
 	if err != nil || len(events) > 0 {
 		return events, err

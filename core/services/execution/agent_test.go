@@ -34,8 +34,9 @@ func TestRun_HoweverItEnds_IsReportedAsWhatItWas(t *testing.T) {
 		script  *script
 		failure domain.Failure
 	}{
-		"an error is transient": {&script{execute: func(context.Context, ports.Progress) (domain.JSON,
-			error) {
+		"an error is transient": {&script{execute: func(
+			context.Context, ports.Progress,
+		) (domain.JSON, error) {
 			return "", errors.New("boom")
 		}},
 			domain.Failure{Type: "error", Message: "boom"}},
@@ -44,8 +45,9 @@ func TestRun_HoweverItEnds_IsReportedAsWhatItWas(t *testing.T) {
 		}}, domain.Failure{Type: "exit_status", Message: "64", Permanent: true}},
 		"init may fail": {&script{init: func(ports.Task) error { return errors.New("no") }},
 			domain.Failure{Type: "error", Message: "no"}},
-		"a panic is a failure": {&script{execute: func(context.Context, ports.Progress) (domain.JSON,
-			error) {
+		"a panic is a failure": {&script{execute: func(
+			context.Context, ports.Progress,
+		) (domain.JSON, error) {
 			panic("oh")
 		}},
 			domain.Failure{Type: "panic", Message: "panic in Execute: oh"}},
@@ -203,12 +205,14 @@ func TestReports_WhenOneIsRefused_DoNotHoldUpOthers(t *testing.T) {
 
 func TestAgent_WhenARunSucceeds_ReportsASuccessWhateverItReturned(t *testing.T) {
 	for name, result := range map[string]domain.JSON{
-		"NUL": `{"a":"\u0000"}`, "a key twice": `{"a":1,"a":2}`, "not JSON": "{", "bytes": "\xff", "70 levels": domain.JSON(strings.Repeat("[", 70) + strings.Repeat("]", 70)),
-		"large": domain.JSON(`"` + strings.Repeat("x", 2<<20) + `"`), "sound": `{"a":1}`,
+		"NUL": `{"a":"\u0000"}`, "a key twice": `{"a":1,"a":2}`, "not JSON": "{", "bytes": "\xff",
+		"70 levels": domain.JSON(strings.Repeat("[", 70) + strings.Repeat("]", 70)),
+		"large":     domain.JSON(`"` + strings.Repeat("x", 2<<20) + `"`), "sound": `{"a":1}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, 1, one(&script{execute: func(context.Context, ports.Progress) (domain.JSON,
-				error) {
+			b := newBench(t, 1, one(&script{execute: func(
+				context.Context, ports.Progress,
+			) (domain.JSON, error) {
 				return result, nil
 			}}))
 			b.assign("wl_1", 1)
@@ -266,8 +270,9 @@ func TestRun_AfterItsTimeout_Fails(t *testing.T) {
 
 func TestAgent_WhenFull_NeverRunsMoreThanItsSlots(t *testing.T) {
 	release := make(chan struct{})
-	b := newBench(t, 2, one(&script{execute: func(context.Context, ports.Progress) (domain.JSON,
-		error) {
+	b := newBench(t, 2, one(&script{execute: func(
+		context.Context, ports.Progress,
+	) (domain.JSON, error) {
 		<-release
 		return "", nil
 	}}))

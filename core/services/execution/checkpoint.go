@@ -33,7 +33,8 @@ func (a *Agent) persist(
 		}
 		err = f(ctx, ref)
 		switch domain.CodeOf(err) {
-		case "", domain.CodeFenced, domain.CodeNotFound, domain.CodeInvalidInput, domain.CodeTooLarge, domain.CodeUnauthorized, domain.CodeForbidden:
+		case "", domain.CodeFenced, domain.CodeNotFound, domain.CodeInvalidInput, domain.CodeTooLarge,
+			domain.CodeUnauthorized, domain.CodeForbidden:
 			return err
 		default:
 		}

@@ -68,7 +68,8 @@ func (a *Agent) undrained(timeout time.Duration) error {
 	if len(names) > namesMax {
 		more = fmt.Sprintf(" and %d more", len(names)-namesMax)
 	}
-	return fmt.Errorf("drain did not finish within %s: %s%s did not return; the coordinator gives them to others when the lease is over",
+	return fmt.Errorf("drain did not finish within %s: %s%s did not return; the coordinator gives them to others "+
+		"when the lease is over",
 		timeout, strings.Join(names[:min(len(names), namesMax)], ", "), more)
 }
 

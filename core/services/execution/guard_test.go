@@ -145,7 +145,8 @@ func TestRun_WhenItEndsDuringTheGrace_IsReportedAsWhatItWas(t *testing.T) {
 		}, nil},
 	} {
 		for ask, event := range map[ports.CommandKind]domain.Event{
-			ports.CommandDrain: domain.EventRelease, ports.CommandPause: domain.EventPaused, ports.CommandPreempt: domain.EventRelease,
+			ports.CommandDrain: domain.EventRelease, ports.CommandPause: domain.EventPaused,
+			ports.CommandPreempt: domain.EventRelease,
 		} {
 			t.Run(name+" after "+string(ask), func(t *testing.T) {
 				b := newBench(t, 1, one(&script{snapshot: state,

@@ -220,7 +220,8 @@ func (a *Agent) pieces(o outgoing) []outgoing {
 	first.report.ID = a.deps.IDs.New("")
 	if n := len(o.report.Lines); n > 1 {
 		first.report = ports.Report{
-			ID: first.report.ID, WorkloadID: o.report.WorkloadID, Generation: o.report.Generation, Event: domain.EventLog, Lines: o.report.Lines[:n/2],
+			ID: first.report.ID, WorkloadID: o.report.WorkloadID, Generation: o.report.Generation,
+			Event: domain.EventLog, Lines: o.report.Lines[:n/2],
 		}
 		first.ofOutcome = o.ofOutcome || ends(o.report.Event)
 		rest.report.Lines, rest.dropped = o.report.Lines[n/2:], 0

@@ -59,7 +59,8 @@ func preempted(
 	b.flush()
 	<-executing
 	b.Handle(ports.Command{
-		Kind: ports.CommandPreempt, SessionID: b.session(), WorkloadID: "wl_1", Generation: 1, Reason: "preempted by wl_2 of tier premium",
+		Kind: ports.CommandPreempt, SessionID: b.session(), WorkloadID: "wl_1", Generation: 1,
+		Reason: "preempted by wl_2 of tier premium",
 	})
 	return run{b, finish}
 }

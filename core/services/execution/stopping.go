@@ -109,7 +109,8 @@ func (a *Agent) letGoLocked(r *run) {
 		return
 	}
 	a.outbox = append(a.outbox, outgoing{report: ports.Report{
-		ID: a.deps.IDs.New(""), WorkloadID: r.key.WorkloadID, Generation: r.key.Generation, Event: domain.EventRelease, Reason: "the run was stopped",
+		ID: a.deps.IDs.New(""), WorkloadID: r.key.WorkloadID, Generation: r.key.Generation,
+		Event: domain.EventRelease, Reason: "the run was stopped",
 	}})
 	a.nudge()
 }

@@ -52,13 +52,15 @@ func TestEstimate_FromAnOlderForecast_IsNeverBeforeTheSubmission(t *testing.T) {
 	})
 	_, err := store.Customers.Create(t.Context(), domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierPremium})
 	require.NoError(t, err)
-	_, err = store.Workers.Register(t.Context(), domain.Registration{WorkerID: "w", SessionID: "s", Capabilities: []string{"t"}, Slots: 3}, time.Minute)
+	_, err = store.Workers.Register(t.Context(), domain.Registration{WorkerID: "w", SessionID: "s",
+		Capabilities: []string{"t"}, Slots: 3}, time.Minute)
 	require.NoError(t, err)
 	require.NotNil(t, s.forecast(t.Context()))
 	for _, ahead := range []time.Duration{0, 3 * time.Second} { // of the store's clock
 		now = now.Add(900 * time.Millisecond) // the age of the forecast
 		w := domain.Workload{Spec: domain.Spec{
-			ID: "wl_1", CustomerID: "cust_a", Type: "t", Run: domain.DefaultRunConfig(), CreatedAt: now.Add(ahead), QueueAt: now.Add(ahead),
+			ID: "wl_1", CustomerID: "cust_a", Type: "t", Run: domain.DefaultRunConfig(), CreatedAt: now.Add(ahead),
+			QueueAt: now.Add(ahead),
 		}}
 		start, confidence := s.Estimate(t.Context(), &w)
 		require.Equal(t, placement.ConfidenceHigh, confidence)

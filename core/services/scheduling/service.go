@@ -135,7 +135,8 @@ func (s *Service) cycle(ctx context.Context, epoch int64) (placed int, full bool
 	if err != nil && placed == 0 {
 		return 0, false, err
 	}
-	c.Plan, c.Apply, c.Placed, c.Refused = planDone.Sub(readDone), s.deps.Clock.Now().Sub(planDone), placed, len(plan)-placed
+	c.Plan, c.Apply, c.Placed, c.Refused = planDone.Sub(readDone), s.deps.Clock.Now().Sub(planDone), placed,
+		len(plan)-placed
 	if err != nil {
 		s.deps.Observer.Cycle(c) // the workloads are placed, only the commands to their workers are missing
 		return placed, false, err

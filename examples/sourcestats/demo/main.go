@@ -23,7 +23,8 @@ import (
 func main() {
 	log.SetFlags(0)
 	bin := flag.String("bin", "bin", "folder with niyanta and sourcestats-worker")
-	join := flag.Bool("join", false, "run on the coordinator at NIYANTA_URL, with NIYANTA_ADMIN_KEY and NIYANTA_WORKER_KEY, instead of one of its own")
+	join := flag.Bool("join", false,
+		"run on the coordinator at NIYANTA_URL, with NIYANTA_ADMIN_KEY and NIYANTA_WORKER_KEY, instead of one of its own")
 	verbose := flag.Bool("v", false, "keep the logs of all processes and say where")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
