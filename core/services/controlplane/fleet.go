@@ -7,14 +7,14 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// WorkerView is a worker with what it holds, and what it has not let go of though it holds it no
-// longer.
+// WorkerView is a worker with the runs of its session. Held are those that it holds. Ending are
+// those that it no longer holds but has not stopped yet.
 type WorkerView struct {
 	domain.Worker
 	Held, Ending []ports.HeldWorkload
 }
 
-// view is a worker with those of these runs that are its session's.
+// view returns a worker with the given runs of its session.
 func view(w domain.Worker, held []ports.HeldWorkload) WorkerView {
 	v := WorkerView{Worker: w}
 	for _, h := range held {
@@ -28,13 +28,13 @@ func view(w domain.Worker, held []ports.HeldWorkload) WorkerView {
 	return v
 }
 
-// ViewWorker adds to a worker what it holds.
+// ViewWorker returns a worker with the runs of its session.
 func (s *Service) ViewWorker(ctx context.Context, w domain.Worker) (WorkerView, error) {
 	held, err := s.deps.Queue.Held(ctx, w.SessionID)
 	return view(w, held), err
 }
 
-// ListWorkers returns all workers, DEAD ones included, with what they hold, ordered by id.
+// ListWorkers returns all workers with their runs, ordered by id. It includes DEAD workers.
 func (s *Service) ListWorkers(ctx context.Context) ([]WorkerView, error) {
 	workers, err := s.deps.Workers.List(ctx)
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *Service) ListWorkers(ctx context.Context) ([]WorkerView, error) {
 	return views, nil
 }
 
-// GetWorker returns a worker, which may be DEAD, with what it holds. CodeNotFound.
+// GetWorker returns a worker with its runs. The worker may be DEAD. CodeNotFound.
 func (s *Service) GetWorker(ctx context.Context, id domain.WorkerID) (WorkerView, error) {
 	found, err := s.deps.Workers.List(ctx, id)
 	switch {
@@ -72,7 +72,7 @@ func (s *Service) GetWorker(ctx context.Context, id domain.WorkerID) (WorkerView
 }
 
 // ReadEvents returns up to limit audit events of a worker with ids above after, oldest first. The
-// events of a worker that was removed stay. CodeNotFound for a worker that never was.
+// events remain after the worker is removed. CodeNotFound for a worker that never existed.
 func (s *Service) ReadEvents(
 	ctx context.Context, id domain.WorkerID, after int64, limit int,
 ) ([]domain.AuditEvent, error) {
@@ -87,8 +87,8 @@ func (s *Service) ReadEvents(
 	return nil, err
 }
 
-// DrainWorker has a worker finish: no new work, checkpoint and release what it runs. CodeNotFound;
-// CodeInvalidState when DEAD.
+// DrainWorker asks a worker to drain: it gets no new work, saves checkpoints, and releases what it
+// runs. CodeNotFound; CodeInvalidState if it is DEAD.
 func (s *Service) DrainWorker(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
 	w, err := s.deps.Fleet.Drain(ctx, id, actor)
 	if err != nil {
@@ -98,7 +98,7 @@ func (s *Service) DrainWorker(ctx context.Context, id domain.WorkerID, actor dom
 	return w, nil
 }
 
-// UndrainWorker takes back a drain: the worker gets work again. CodeNotFound; CodeInvalidState when
+// UndrainWorker ends a drain: the worker gets work again. CodeNotFound; CodeInvalidState if it is
 // DEAD.
 func (s *Service) UndrainWorker(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
 	w, err := s.deps.Fleet.Undrain(ctx, id, actor)
@@ -110,9 +110,9 @@ func (s *Service) UndrainWorker(ctx context.Context, id domain.WorkerID, actor d
 	return w, nil
 }
 
-// RemoveWorker forgets a worker at once; its work is redistributed by the leader's next sweep. A
-// process that is still alive learns it with its next heartbeat, stops what it runs, and may
-// register anew. CodeNotFound.
+// RemoveWorker removes a worker at once. The leader's next sweep redistributes its work. If the
+// process is still alive, the next heartbeat tells it: it stops what it runs and may register
+// again. CodeNotFound.
 func (s *Service) RemoveWorker(ctx context.Context, id domain.WorkerID, actor domain.Actor) error {
 	workers, err := s.deps.Workers.List(ctx)
 	if err != nil {

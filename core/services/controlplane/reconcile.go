@@ -10,22 +10,22 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// missedInventories is how often in a row a RUNNING workload may be missing from its session's
-// inventory.
+// missedInventories is the number of successive inventories without a RUNNING workload after which
+// the workload is lost.
 const missedInventories = 2
 
-// unheardAfter is how old an assignment is that the next heartbeat brings, when the worker does not
-// know of it.
+// unheardAfter is the age from which an assignment that the worker does not know is sent again, in
+// the answer to a heartbeat.
 const unheardAfter = time.Second
 
-// inventoryAge is how old an inventory may be when it is looked at: no try of a heartbeat lasts
-// longer. A run that was assigned within that time may be in its worker's hands though the
-// inventory does not have it.
+// inventoryAge bounds the age of an inventory when it is compared: no try of a heartbeat lasts
+// longer. A run assigned within that time may be missing from the inventory although the worker has
+// it.
 const inventoryAge = 2 * time.Second
 
-// reconcile compares what the session says it holds with what the store says, takes back what it
-// lost, and returns what it must do: start what it has not heard of, drop what is no longer its
-// own, stop what was cancelled, pause what was asked to.
+// reconcile compares what the session says it holds with what the store says. It takes back the
+// workloads that the session has lost, and returns commands for the rest: start what it has not
+// received, drop what is no longer its own, stop what was cancelled, pause what was asked to pause.
 func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Command, error) {
 	held, err := s.deps.Queue.Held(ctx, h.SessionID)
 	if err != nil {
@@ -43,13 +43,13 @@ func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Com
 	gone := map[domain.RunID]bool{}
 	var unheard []domain.WorkloadID
 	ending := map[domain.RunID]bool{}
-	var hands []domain.Transition
+	var seen []domain.Transition
 	for _, w := range held {
 		r := w.Run()
 		if w.Ending {
 			ending[r] = true
 			if !has[r] && w.HeldFor >= inventoryAge {
-				hands = append(hands, s.hands(h, r, domain.EventLetGo))
+				seen = append(seen, s.transitionOf(h, r, domain.EventLetGo))
 			}
 			continue
 		}
@@ -72,33 +72,35 @@ func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Com
 	if err != nil {
 		return nil, err
 	}
-	// What the worker still has though it was never told to be ending: its slot is not free either.
+	// The worker still runs these, and the store does not know that they are ending. Their slots
+	// are not free either.
 	for _, item := range h.Inventory {
 		if r := item.Run(); !owned[r] && !ending[r] && item.State != ports.RunReporting &&
 			domain.StorableID(r.WorkloadID) {
-			hands = append(hands, s.hands(h, r, domain.EventLinger))
+			seen = append(seen, s.transitionOf(h, r, domain.EventLinger))
 		}
 	}
-	_, err = s.deps.Applier.Apply(ctx, domain.Batch{Transitions: hands})
+	_, err = s.deps.Applier.Apply(ctx, domain.Batch{Transitions: seen})
 	return append(commands, stop...), errors.Join(err, s.loseMissing(ctx, h, gone))
 }
 
-// hands is what an inventory says of a run that its session does not hold.
-func (s *Service) hands(h ports.Heartbeat, r domain.RunID, e domain.Event) domain.Transition {
+// transitionOf returns what an inventory says of a run that its session does not hold.
+func (s *Service) transitionOf(h ports.Heartbeat, r domain.RunID, e domain.Event) domain.Transition {
 	return domain.Transition{
 		WorkloadID: r.WorkloadID, Generation: r.Generation, Event: e, SessionID: h.SessionID, WorkerID: h.WorkerID,
 		Actor: domain.Actor{Kind: domain.ActorWorker, ID: string(h.WorkerID)},
 	}
 }
 
-// stopCommands tells the worker to stop what the store says is not its own (any more).
+// stopCommands returns the commands to stop what the store does not assign to this session.
 func (s *Service) stopCommands(
 	ctx context.Context, h ports.Heartbeat, owned map[domain.RunID]bool,
 ) ([]ports.Command, error) {
 	var stray []domain.RunID
 	var ids []domain.WorkloadID
 	for _, item := range h.Inventory {
-		// What has ended and only waits for its last report to be answered gets its answer there.
+		// A run that has ended waits only for the answer to its last report. That answer says the
+		// same.
 		if r := item.Run(); !owned[r] && item.State != ports.RunReporting {
 			stray, ids = append(stray, r), append(ids, r.WorkloadID)
 		}
@@ -130,9 +132,9 @@ func command(h ports.Heartbeat, kind ports.CommandKind, r domain.RunID, reason s
 	}
 }
 
-// loseMissing takes back what was missing from this and the inventory before. The worker itself
-// attests it, so that any coordinator may: the guard is its session and generation, not the
-// leader's epoch.
+// loseMissing takes back the runs that were missing from this inventory and the one before. Any
+// coordinator may do so, because the worker itself says that it has lost them: the guard is the
+// session and the generation, not the leader's epoch.
 func (s *Service) loseMissing(ctx context.Context, h ports.Heartbeat, gone map[domain.RunID]bool) error {
 	lost := s.missing.note(h.SessionID, h.Number, gone)
 	if len(lost) == 0 {
@@ -153,23 +155,24 @@ func (s *Service) loseMissing(ctx context.Context, h ports.Heartbeat, gone map[d
 	return err
 }
 
-// missingRuns counts in how many inventories in a row a session's runs were missing. It is kept by
-// the coordinator that gets the heartbeats; another one starts counting anew, which only delays the
-// loss.
+// missingRuns counts the successive inventories in which runs of a session were missing. The counts
+// belong to the coordinator that receives the heartbeats. Another coordinator starts at zero, which
+// only delays the loss.
 type missingRuns struct {
 	mu   sync.Mutex
 	seen map[domain.SessionID]missedBeat
 }
 
-// missedBeat is the last heartbeat that lacked runs, and how many in a row have lacked each.
+// missedBeat is the last heartbeat that lacked runs, with the number of successive heartbeats that
+// lacked each run.
 type missedBeat struct {
 	number int64
 	counts map[domain.RunID]int
 }
 
-// note replaces what is known of the session and returns what has been missing for too long. A
-// worker sends a heartbeat again that is not answered, over another connection: it says nothing
-// new, and what it lacks may have started since.
+// note records the runs missing from a heartbeat, and returns those that have been missing for too
+// long. A worker repeats an unanswered heartbeat over another connection. Such a repetition says
+// nothing new, and the runs that it lacks may have started since; so it is ignored.
 func (m *missingRuns) note(session domain.SessionID, number int64, gone map[domain.RunID]bool) []domain.RunID {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -192,7 +195,7 @@ func (m *missingRuns) note(session domain.SessionID, number int64, gone map[doma
 	return lost
 }
 
-// forget drops what is known of a session that has ended.
+// forget removes the counts of a session that has ended.
 func (m *missingRuns) forget(session domain.SessionID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

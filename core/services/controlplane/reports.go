@@ -20,7 +20,7 @@ func (s *Service) Report(
 		return nil, domain.Invalid("reports", "must be at most %d", domain.MaxReports)
 	}
 	answers := make([]ports.ReportAnswer, len(reports))
-	sound := make([]int, 0, len(reports)) // indices of what goes to the store
+	sound := make([]int, 0, len(reports)) // indices of the reports that go to the store
 	ts := make([]domain.Transition, 0, len(reports))
 	for i := range reports {
 		r := reports[i].Clean()
@@ -50,8 +50,8 @@ func (s *Service) Report(
 	return answers, nil
 }
 
-// commit applies reports together, and one by one when that fails for what one of them holds, so
-// that the others stand.
+// commit applies reports in one batch. If the batch fails with CodeInternal because of one of them,
+// commit applies them one by one, so that the others succeed.
 func (s *Service) commit(ctx context.Context, ts []domain.Transition) ([]domain.Result, error) {
 	results, err := s.reports.Do(ctx, ts...)
 	if !domain.IsCode(err, domain.CodeInternal) {
@@ -78,8 +78,8 @@ func (s *Service) commit(ctx context.Context, ts []domain.Transition) ([]domain.
 
 const noWorkload = "workload_id: no workload has this id"
 
-// judge answers a clean report that the store need not see; it returns no outcome for one that it
-// must.
+// judge returns the outcome of a clean report that need not go to the store. The outcome is empty
+// if the report must.
 func judge(r *ports.Report) (domain.Outcome, string) {
 	if r.Invalid != "" {
 		return domain.OutcomeIllegal, r.Invalid
@@ -101,8 +101,8 @@ func judge(r *ports.Report) (domain.Outcome, string) {
 	return "", ""
 }
 
-// judgeLines answers a report that brings nothing but lines. Those that come with an outcome must
-// not cost it; see transition.
+// judgeLines returns the outcome of a report that has lines only. The lines of a report with an
+// outcome are never refused, because they must not cost the outcome; see transition.
 func judgeLines(lines []ports.LogEntry) (domain.Outcome, string) {
 	for i := range lines {
 		if _, ok := domain.LogLevel(lines[i].Level); !ok {
@@ -112,7 +112,7 @@ func judgeLines(lines []ports.LogEntry) (domain.Outcome, string) {
 	return "", ""
 }
 
-// transition is what a clean report changes.
+// transition returns the change that a clean report asks for.
 func (s *Service) transition(ref ports.SessionRef, r *ports.Report) domain.Transition {
 	t := domain.Transition{
 		WorkloadID: r.WorkloadID, Event: r.Event, Generation: r.Generation, SessionID: ref.SessionID,
@@ -128,7 +128,7 @@ func (s *Service) transition(ref ports.SessionRef, r *ports.Report) domain.Trans
 		t.RetryAfter = &d
 	}
 	for _, e := range r.Lines {
-		if domain.ValidateTime("at", e.At) != nil { // not stated, or by a clock that no client could show
+		if domain.ValidateTime("at", e.At) != nil { // not stated, or not a time that clients can read
 			e.At = s.deps.Clock.Now().UTC().Truncate(time.Microsecond)
 		}
 		if _, ok := domain.LogLevel(e.Level); !ok {

@@ -13,14 +13,14 @@ import (
 	"github.com/niyanta/niyanta/core/services/transitions"
 )
 
-// Config sets the times of sessions.
+// Config holds the times of sessions.
 type Config struct {
 	Lease, HeartbeatInterval time.Duration
-	// Name is this coordinator's, for the audit trail.
+	// Name identifies this coordinator in the audit trail.
 	Name string
 }
 
-// Deps are what the service stands on.
+// Deps are the dependencies of the service.
 type Deps struct {
 	Workers     ports.WorkerStore
 	Fleet       ports.FleetStore
@@ -45,19 +45,19 @@ type Service struct {
 	reports   *batching.Committer[domain.Transition, domain.Result]
 	mailboxes mailboxes
 	missing   missingRuns
-	// unreconciled is set while reconciliations fail, of which one line is logged.
+	// unreconciled is set while reconciliations fail, so that only the first failure is logged.
 	unreconciled atomic.Bool
 }
 
 var _ ports.ControlPlane = (*Service)(nil)
 
-// Bounds of shared commits.
+// The limits of batches that callers share.
 const (
 	beatBatch   = 1000
 	reportBatch = 2000
 )
 
-// New returns the service. Close it to end the subscriptions of its mailboxes.
+// New returns the service. Call Close to end the subscriptions of its mailboxes.
 func New(cfg Config, deps Deps) *Service {
 	s := &Service{cfg: cfg, deps: deps}
 	s.mailboxes = mailboxes{listener: deps.Listener, clock: deps.Clock, open: map[ports.SessionRef]*mailbox{}}
@@ -70,7 +70,7 @@ func New(cfg Config, deps Deps) *Service {
 	return s
 }
 
-// Close ends the mailboxes.
+// Close closes the mailboxes.
 func (s *Service) Close() { s.mailboxes.close() }
 
 // Register implements ports.ControlPlane.
@@ -82,8 +82,8 @@ func (s *Service) Register(ctx context.Context, r domain.Registration) (ports.Gr
 	if err != nil {
 		return ports.Grant{}, s.contended(r, err)
 	}
-	// The mailbox opens before the first assignment can be sent; a failure costs the fast path
-	// only.
+	// Open the mailbox before the first assignment can be sent. If that fails, the worker gets its
+	// assignments from polls that read the store.
 	if _, err := s.mailboxes.of(ctx, ports.SessionRef{WorkerID: r.WorkerID, SessionID: r.SessionID}); err != nil {
 		s.deps.Log.Warn("commands cannot be received for worker", "worker_id", r.WorkerID, "error", err)
 	}
@@ -110,7 +110,7 @@ func (s *Service) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.Heart
 	}
 	answer := ports.HeartbeatAnswer{LeaseMS: s.cfg.Lease.Milliseconds()}
 	if answer.Commands, err = s.reconcile(ctx, h); err != nil {
-		// The lease is renewed all the same; reconciliation comes again with the next heartbeat.
+		// The lease is renewed. The next heartbeat reconciles again.
 		if !s.unreconciled.Swap(true) {
 			s.deps.Log.Warn("reconciliation failed", "worker_id", h.WorkerID, "error", err)
 		}
@@ -137,15 +137,15 @@ func sessionError(ref ports.SessionRef, st domain.SessionStatus) error {
 	return domain.NewError(domain.CodeFenced, "session %s of worker %s has ended", ref.SessionID, ref.WorkerID)
 }
 
-// pollNet is how often a poll that waits looks into the store: what was assigned to the session but
-// not heard of, because the hint was lost or the bus is away.
-const pollNet = 500 * time.Millisecond
+// storeReadInterval is how often a waiting poll reads the store. It finds assignments whose hint
+// was lost or whose bus is disconnected.
+const storeReadInterval = 500 * time.Millisecond
 
 // Poll implements ports.ControlPlane.
 func (s *Service) Poll(ctx context.Context, ref ports.SessionRef, wait time.Duration) ([]ports.Command, error) {
-	for left := wait; ; left -= pollNet {
-		// Each time: the session may have ended meanwhile, and its end must not wait for the end of
-		// the poll.
+	for left := wait; ; left -= storeReadInterval {
+		// Check in every round: the session may have ended meanwhile, and the poll must end with
+		// it.
 		if err := s.requireLive(ctx, ref); err != nil {
 			return nil, err
 		}
@@ -153,8 +153,8 @@ func (s *Service) Poll(ctx context.Context, ref ports.SessionRef, wait time.Dura
 		if err != nil {
 			return nil, err
 		}
-		commands, err := box.take(ctx, min(left, pollNet))
-		if err != nil || len(commands) > 0 || left <= pollNet {
+		commands, err := box.take(ctx, min(left, storeReadInterval))
+		if err != nil || len(commands) > 0 || left <= storeReadInterval {
 			return commands, err
 		}
 		if commands, err = s.unheard(ctx, ref); err != nil || len(commands) > 0 {
@@ -163,7 +163,7 @@ func (s *Service) Poll(ctx context.Context, ref ports.SessionRef, wait time.Dura
 	}
 }
 
-// unheard returns the assignments that the session should have started by now.
+// unheard returns the assignments that the session should have received by now.
 func (s *Service) unheard(ctx context.Context, ref ports.SessionRef) ([]ports.Command, error) {
 	held, err := s.deps.Queue.Held(ctx, ref.SessionID)
 	if err != nil {
@@ -171,15 +171,15 @@ func (s *Service) unheard(ctx context.Context, ref ports.SessionRef) ([]ports.Co
 	}
 	var ids []domain.WorkloadID
 	for _, h := range held {
-		if h.Status == domain.StatusScheduled && h.HeldFor >= pollNet/2 {
+		if h.Status == domain.StatusScheduled && h.HeldFor >= storeReadInterval/2 {
 			ids = append(ids, h.WorkloadID)
 		}
 	}
 	return s.assignments(ctx, ref, ids)
 }
 
-// assignments are the commands to run these workloads, as far as the session still is to start
-// them.
+// assignments returns the commands to run the given workloads, without those that the session must
+// no longer start.
 func (s *Service) assignments(
 	ctx context.Context, ref ports.SessionRef, ids []domain.WorkloadID,
 ) ([]ports.Command, error) {

@@ -8,8 +8,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// contended adds to the refusal of an id that another process holds what the worker needs in order
-// to wait for it.
+// contended handles the refusal of a worker id that another process holds. It adds to the error
+// what the worker needs to wait for the id.
 func (s *Service) contended(r domain.Registration, err error) error {
 	var refused *domain.Error
 	if !errors.As(err, &refused) || refused.Code != domain.CodeConflict {
@@ -23,8 +23,8 @@ func (s *Service) contended(r domain.Registration, err error) error {
 		With("heartbeat_interval_ms", s.cfg.HeartbeatInterval.Milliseconds())
 }
 
-// End implements ports.ControlPlane. The leader is woken, so that what the sessions held moves at
-// once.
+// End implements ports.ControlPlane. It wakes the leader, so that the work of the ended sessions is
+// redistributed at once.
 func (s *Service) End(ctx context.Context, e domain.SessionEnd) error {
 	if err := e.Validate(); err != nil {
 		return err

@@ -101,7 +101,7 @@ func (s *Service) control(ctx context.Context, t domain.Transition) (domain.Work
 	return domain.Workload{}, invalidState(verbs[t.Event], r.State.Status)
 }
 
-// verbs name what an event does to a workload, for error messages.
+// verbs are the participles of events, for error messages.
 var verbs = map[domain.Event]string{
 	domain.EventCancel: "cancelled", domain.EventResume: "resumed", domain.EventRequestPause: "paused",
 }
@@ -139,7 +139,7 @@ func (s *Service) follow(
 		}
 	})
 	if err == nil {
-		defer func() { _ = sub.Close() }() // one that does not close costs only its buffer
+		defer func() { _ = sub.Close() }() // if that fails, only a buffer is lost
 	}
 	bounded, cancel := context.WithTimeout(ctx, d)
 	defer cancel()

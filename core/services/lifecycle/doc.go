@@ -1,4 +1,3 @@
-// Package lifecycle holds what clients do with workloads: submit, read, wait for, cancel, pause,
-// resume. It decides nothing about legality (domain.Decide) and nothing about transport
-// (adapters/http).
+// Package lifecycle holds what clients do with workloads: submit, read, wait, cancel, pause,
+// resume. domain.Decide says what is legal; adapters/http is the transport.
 package lifecycle

@@ -9,8 +9,8 @@ import (
 	"github.com/niyanta/niyanta/core/domain/placement"
 )
 
-// The delays after which a submission that found the queue full is tried again. queueFullRetry is
-// used while the throughput is not known.
+// The delays after which a submission that found the queue full may be tried again. queueFullRetry
+// applies while the throughput is not known.
 const (
 	queueFullRetry    = 5 * time.Second
 	queueFullRetryMin = time.Second
@@ -22,15 +22,16 @@ func errQueueFull(q domain.QueueUse) error {
 		q.Depth, q.Max).With("queue_depth", q.Depth).With("max_queue_depth", q.Max)
 }
 
-// sayWhenRoom sets when the refused submissions in full can be tried again: the n-th of them when
-// the queue has drained by n workloads, so that they do not all come back for the first place.
+// sayWhenRoom sets when the refused submissions may be tried again. full are their indices in
+// outcomes. The nth may come when the queue has drained by n workloads, so that they do not all
+// come back for the first free place.
 func (s *Service) sayWhenRoom(ctx context.Context, customer domain.CustomerID, outcomes []SubmitOutcome, full []int) {
 	if len(full) == 0 {
 		return
 	}
 	read, err := s.throughput.Do(ctx, struct{}{})
 	if err != nil {
-		return // the default stands
+		return // keep the default
 	}
 	for i, place := range full {
 		var e *domain.Error

@@ -10,16 +10,16 @@ import (
 	"github.com/niyanta/niyanta/core/services/transitions"
 )
 
-// Config is what an operator sets.
+// Config holds what an operator sets.
 type Config struct {
-	// PauseWait is how long Pause waits for the worker's confirmation; 0 means DefaultPauseWait.
+	// PauseWait is how long Pause waits for the worker's confirmation. 0 means DefaultPauseWait.
 	PauseWait time.Duration
 	// RequireKnownTypes refuses types that the customer has no config for and that no live worker
 	// offers.
 	RequireKnownTypes bool
 }
 
-// Deps are what the service stands on.
+// Deps are the dependencies of the service.
 type Deps struct {
 	Workloads   ports.WorkloadStore
 	Customers   ports.CustomerStore
@@ -47,10 +47,10 @@ type Service struct {
 	types      knownTypes
 }
 
-// DefaultPauseWait is how long a pause is waited for before it is answered as accepted.
+// DefaultPauseWait is how long Pause waits before it returns unconfirmed.
 const DefaultPauseWait = 10 * time.Second
 
-// submitBatch bounds how many submissions share a commit.
+// submitBatch is the limit of submissions in one commit.
 const submitBatch = 1000
 
 // New returns the service.
@@ -65,7 +65,8 @@ func New(cfg Config, deps Deps) *Service {
 	return s
 }
 
-// Get returns a customer's workload. CodeNotFound when it is missing or another's.
+// Get returns a customer's workload. CodeNotFound if there is none, or if it belongs to another
+// customer.
 func (s *Service) Get(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID) (domain.Workload, error) {
 	found, err := s.deps.Workloads.Get(ctx, customer, id)
 	if err != nil {
@@ -82,7 +83,7 @@ func (s *Service) List(ctx context.Context, q ports.WorkloadQuery) (ports.Worklo
 	return s.deps.Workloads.List(ctx, q)
 }
 
-// ReadLogs returns log lines of a customer's workload. CodeNotFound as with Get.
+// ReadLogs returns log lines of a customer's workload. CodeNotFound as in Get.
 func (s *Service) ReadLogs(ctx context.Context, q ports.LogQuery) ([]domain.LogLine, error) {
 	if _, err := s.Get(ctx, q.Customer, q.Workload); err != nil {
 		return nil, err
@@ -101,7 +102,7 @@ func (s *Service) ReadAudit(
 	return s.deps.Audit.Workload(ctx, customer, id, after, limit)
 }
 
-// ListCheckpoints returns the checkpoints kept of a customer's workload, newest first.
+// ListCheckpoints returns the stored checkpoints of a customer's workload, newest first.
 func (s *Service) ListCheckpoints(
 	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID,
 ) ([]domain.Checkpoint, error) {

@@ -13,8 +13,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// SubmitRequest is a submission as a client states it. Nil and zero fields take the defaults of the
-// customer's config for the type, or the platform's.
+// SubmitRequest is a submission as a client states it. Nil and zero fields get the defaults of the
+// customer's config for the type, or else the platform's.
 type SubmitRequest struct {
 	Type     string
 	Input    domain.JSON
@@ -23,20 +23,21 @@ type SubmitRequest struct {
 	Affinity domain.Affinity
 	Timeout  *time.Duration
 	RunAt    time.Time
-	// MaxRetries is the budget of failures.
+	// MaxRetries is how many failures are retried.
 	MaxRetries *int
-	// IdempotencyKey makes repeating safe; see ports.WorkloadStore.Submit.
+	// IdempotencyKey makes it safe to repeat the submission; see ports.WorkloadStore.Submit.
 	IdempotencyKey string
 }
 
-// SubmitOutcome is the fate of one submission of a batch: a workload or an error.
+// SubmitOutcome is the result of one submission of a batch: a workload or an error.
 type SubmitOutcome struct {
 	Workload domain.Workload
 	Err      error
 }
 
-// Submit stores one workload. It shares a commit with whoever submits at the same time.
-// CodeInvalidInput, CodeConflict (idempotency key with another body), CodeUnavailable (queue full).
+// Submit stores one workload. It shares a commit with concurrent callers. CodeInvalidInput,
+// CodeConflict (the idempotency key was used with another body), CodeUnavailable (the queue is
+// full).
 func (s *Service) Submit(ctx context.Context, p domain.Principal, req SubmitRequest) (domain.Workload, error) {
 	outcomes, err := s.SubmitBatch(ctx, p, []SubmitRequest{req})
 	if err != nil {
@@ -45,7 +46,7 @@ func (s *Service) Submit(ctx context.Context, p domain.Principal, req SubmitRequ
 	return outcomes[0].Workload, outcomes[0].Err
 }
 
-// SubmitBatch stores many workloads and answers each in its place.
+// SubmitBatch stores workloads and returns an outcome for each, in order.
 func (s *Service) SubmitBatch(ctx context.Context, p domain.Principal, reqs []SubmitRequest) ([]SubmitOutcome, error) {
 	customer, configs, err := s.settingsFor(ctx, p.CustomerID, reqs)
 	if err != nil {
@@ -74,7 +75,7 @@ func (s *Service) SubmitBatch(ctx context.Context, p domain.Principal, reqs []Su
 	}
 	s.deps.Observer.Submitted(results)
 	accepted := false
-	var full []int // places in outcomes
+	var full []int // indices in outcomes
 	for k, r := range results {
 		outcomes[places[k]] = outcomeOf(r)
 		accepted = accepted || r.Status == domain.Admitted
@@ -106,21 +107,21 @@ func outcomeOf(r ports.SubmitResult) SubmitOutcome {
 	return SubmitOutcome{Err: domain.NewError(domain.CodeInternal, "unexpected submit status %d", r.Status)}
 }
 
-// effective is what a customer's submissions of a type run with.
+// effective is the config of a customer's submissions of one type, or the error that refuses them.
 type effective struct {
 	id  domain.ConfigID
 	run domain.RunConfig
 	err error
 }
 
-// setting is what the store says of a customer and its config of a type; either may be missing.
+// setting is a customer and its config of a type. Either is nil if it does not exist.
 type setting struct {
 	customer *domain.Customer
 	config   *domain.WorkloadConfig
 }
 
-// readSettings reads the settings of whoever submits at the same time, in two queries for all of
-// them. It begins after they asked, so that a config that was changed before is seen.
+// readSettings reads the settings for concurrent callers with two queries. The reads begin after
+// the callers have asked, so that earlier changes of a config are seen.
 func (s *Service) readSettings(ctx context.Context, keys []domain.ConfigKey) ([]setting, error) {
 	ids := make([]domain.CustomerID, len(keys))
 	for i, k := range keys {
@@ -146,18 +147,18 @@ func (s *Service) readSettings(ctx context.Context, keys []domain.ConfigKey) ([]
 	return out, nil
 }
 
-// settingsFor returns the customer, and what its submissions of each type run with.
+// settingsFor returns the customer and the effective config of each type.
 func (s *Service) settingsFor(
 	ctx context.Context, id domain.CustomerID, reqs []SubmitRequest,
 ) (domain.Customer, map[string]effective, error) {
 	configs := map[string]effective{}
 	for i := range reqs {
-		if domain.ValidateType("workload_type", reqs[i].Type) == nil { // the others are refused without a look
+		if domain.ValidateType("workload_type", reqs[i].Type) == nil { // invalid types are refused without reading a config
 			configs[reqs[i].Type] = effective{}
 		}
 	}
 	types := slices.Sorted(maps.Keys(configs))
-	keys := make([]domain.ConfigKey, max(len(types), 1)) // the customer is looked up in any case
+	keys := make([]domain.ConfigKey, max(len(types), 1)) // at least one, to read the customer
 	keys[0].CustomerID = id
 	for i, t := range types {
 		keys[i] = domain.ConfigKey{CustomerID: id, Type: t}
@@ -215,9 +216,8 @@ func (s *Service) prepare(
 	return sub, nil
 }
 
-// effective returns what a customer's workloads of a type run with: its config, or the defaults. A
-// type that nobody knows is accepted and waits for a worker that offers it, unless known types are
-// required.
+// effective returns the config of a customer's workloads of a type, or the defaults. An unknown
+// type is accepted and waits for a worker that offers it, unless known types are required.
 func (s *Service) effective(
 	ctx context.Context, customer domain.CustomerID, workloadType string, cfg *domain.WorkloadConfig,
 ) effective {
@@ -236,7 +236,7 @@ func (s *Service) effective(
 	return effective{run: domain.DefaultRunConfig()}
 }
 
-// offered are the types that live workers offer, read now and remembered for offeredFor.
+// offered reads the types that live workers offer, and remembers them for offeredFor.
 func (s *Service) offered(ctx context.Context) (map[string]bool, error) {
 	now := s.deps.Clock.Now()
 	workers, err := s.deps.Workers.List(ctx)
@@ -248,8 +248,8 @@ func (s *Service) offered(ctx context.Context) (map[string]bool, error) {
 	return types, nil
 }
 
-// unknownType lists what the customer could mean: the types that it has a config for, and those
-// that live workers offer.
+// unknownType returns an error that lists the types the customer could mean: those that it has a
+// config for and those that live workers offer.
 func (s *Service) unknownType(
 	ctx context.Context, customer domain.CustomerID, workloadType string, offered map[string]bool,
 ) error {
@@ -275,9 +275,9 @@ func (s *Service) unknownType(
 		With("supported_types", names)
 }
 
-// Unoffered reports which of these types and other capabilities no live worker offers: their
-// workloads wait until one does. It may miss a worker that left in the last seconds, never one that
-// came.
+// Unoffered returns those of the given types and other capabilities that no live worker offers.
+// Their workloads wait until a worker offers them. A worker that left within offeredFor may still
+// count; a new worker is never missed.
 func (s *Service) Unoffered(ctx context.Context, types ...string) (map[string]bool, error) {
 	missing := map[string]bool{}
 	for _, t := range types {
@@ -296,16 +296,16 @@ func (s *Service) Unoffered(ctx context.Context, types ...string) (map[string]bo
 	return missing, nil
 }
 
-// offeredFor is how long a type is taken for offered without another look.
+// offeredFor is how long a type counts as offered after it was read.
 const offeredFor = 2 * time.Second
 
-// offer is what live workers offered at a moment.
+// offer is what live workers offered at one moment.
 type offer struct {
 	types map[string]bool
 	until time.Time
 }
 
-// knownTypes remembers what workers offered a moment ago: only what it does not hold needs the
+// knownTypes remembers the last offer. Only a type that it does not hold requires a read of the
 // store.
 type knownTypes struct{ current atomic.Pointer[offer] }
 
