@@ -30,7 +30,7 @@ func answers(p *atomic.Pointer[error]) func(context.Context) error {
 	}
 }
 
-// withDependencies starts a coordinator on dependencies that can be taken away.
+// withDependencies starts a coordinator on dependencies that can be disconnected.
 func withDependencies(t *testing.T) (*Dev, *dependencies) {
 	t.Helper()
 	deps := &dependencies{}
@@ -59,7 +59,7 @@ func withDependencies(t *testing.T) (*Dev, *dependencies) {
 func TestReadiness_WhenADependencyGoes_IsUnavailableOnlyWithoutADatabaseThatTakesWrites(t *testing.T) {
 	d, deps := withDependencies(t)
 	a := newAPIOf(t, d)
-	away, readOnly, full := errors.New("away"), error(&pgconn.PgError{Code: "25006"}),
+	disconnected, readOnly, full := errors.New("disconnected"), error(&pgconn.PgError{Code: "25006"}),
 		error(&pgconn.PgError{Code: "53100"})
 	for _, c := range []struct {
 		name, status, database, broker, limiter, replica string
@@ -68,14 +68,14 @@ func TestReadiness_WhenADependencyGoes_IsUnavailableOnlyWithoutADatabaseThatTake
 	}{
 		{"everything is there", "ready", "connected", "connected", "connected", "connected", 200,
 			func(*dependencies) {}},
-		{"the bus is away", "degraded", "connected", "disconnected", "connected", "connected", 200,
-			func(d *dependencies) { d.broker.Store(&away) }},
-		{"the rate limiter is away", "degraded", "connected", "connected", "disconnected", "connected", 200,
-			func(d *dependencies) { d.limiter.Store(&away) }},
-		{"the replica is away", "degraded", "connected", "connected", "connected", "disconnected", 200,
-			func(d *dependencies) { d.replica.Store(&away) }},
-		{"the database is away", "unavailable", "disconnected", "connected", "connected", "connected", 503,
-			func(d *dependencies) { d.database.Store(&away) }},
+		{"the bus is disconnected", "degraded", "connected", "disconnected", "connected", "connected", 200,
+			func(d *dependencies) { d.broker.Store(&disconnected) }},
+		{"the rate limiter is disconnected", "degraded", "connected", "connected", "disconnected", "connected", 200,
+			func(d *dependencies) { d.limiter.Store(&disconnected) }},
+		{"the replica is disconnected", "degraded", "connected", "connected", "connected", "disconnected", 200,
+			func(d *dependencies) { d.replica.Store(&disconnected) }},
+		{"the database is disconnected", "unavailable", "disconnected", "connected", "connected", "connected", 503,
+			func(d *dependencies) { d.database.Store(&disconnected) }},
 		{"the database is read-only", "unavailable", "not_writable", "connected", "connected", "connected", 503,
 			func(d *dependencies) { d.database.Store(&readOnly) }},
 		{"its disk is full", "unavailable", "not_writable", "connected", "connected", "connected", 503,

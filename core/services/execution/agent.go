@@ -11,7 +11,7 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// Agent is a worker's bookkeeping. Safe for concurrent use.
+// Agent keeps the state of a worker: its session and its runs. Safe for concurrent use.
 type Agent struct {
 	cfg  Config
 	deps Deps
@@ -23,27 +23,27 @@ type Agent struct {
 	live     bool
 	lease    time.Duration
 	interval time.Duration
-	// answered is when the last heartbeat that was answered had been sent.
+	// answered is when the last answered heartbeat was sent.
 	answered time.Time
-	beats    int64 // heartbeats that were made
+	beats    int64 // heartbeats made so far
 	draining bool
-	// leaving tells that the worker drains by its own word, for good.
+	// leaving reports whether the worker drains because it is about to end. Such a drain cannot be
+	// taken back.
 	leaving bool
 	runs    map[domain.RunID]*run
 	newest  map[domain.WorkloadID]*run // of each workload in runs, the run at the highest generation
-	ended   endedRuns                  // lately
+	ended   endedRuns                  // the runs that ended last
 	active  int                        // runs that take a slot
 	outbox  []outgoing
 	moved   []*run // runs with progress to report
 	logged  []*run // runs with log lines to report
 	flights map[*flight]struct{}
-	// What wakes loops: there is something to report, there are log lines, the next heartbeat
-	// should not wait.
+	// These wake loops: there are reports, there are log lines, the next heartbeat is urgent.
 	wake, wakeLines, urgent chan struct{}
 }
 
-// NewAgent returns an agent without a session. ctx bounds everything it will ever run.
-// CodeInvalidInput names what is wrong with cfg.
+// NewAgent returns an agent without a session. ctx bounds all its runs. CodeInvalidInput names what
+// is wrong with cfg.
 func NewAgent(ctx context.Context, cfg Config, deps Deps) (*Agent, error) {
 	if cfg.StopGrace == 0 {
 		cfg.StopGrace = DefaultStopGrace
@@ -66,8 +66,8 @@ func (a *Agent) nudge() { token(a.wake) }
 // nudgeLines wakes the loop that sends log lines.
 func (a *Agent) nudgeLines() { token(a.wakeLines) }
 
-// hurry has the next heartbeat sent soon, because the inventory has changed in a way that the
-// coordinator waits for.
+// hurry makes the next heartbeat urgent, because the coordinator waits for a change of the
+// inventory.
 func (a *Agent) hurry() { token(a.urgent) }
 
 func token(c chan<- struct{}) {
@@ -77,15 +77,14 @@ func token(c chan<- struct{}) {
 	}
 }
 
-// Idle reports whether nothing runs, nothing is left to report, and no report of the session is
-// without its answer.
+// Idle reports whether nothing runs, nothing is left to report, and every report has been answered.
 func (a *Agent) Idle() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return len(a.runs) == 0 && len(a.outbox) == 0 && len(a.flights) == 0
 }
 
-// allLocked returns the runs in an order that does not depend on chance; a.mu is held.
+// allLocked returns the runs in a fixed order. The agent's mu is held.
 func (a *Agent) allLocked() []*run {
 	return slices.SortedFunc(maps.Values(a.runs), func(x, y *run) int {
 		return cmp.Or(cmp.Compare(x.key.WorkloadID, y.key.WorkloadID), cmp.Compare(x.key.Generation, y.key.Generation))

@@ -63,7 +63,7 @@ func TestRun_HoweverItEnds_IsReportedAsWhatItWas(t *testing.T) {
 			if c.failure.Type == "exit_status" {
 				assert.Equal(t, int64(3000), *last.RetryAfterMS)
 			}
-			<-c.script.closed // Close is called whatever happened before
+			<-c.script.closed // Close is called in each case
 		})
 	}
 }
@@ -82,8 +82,8 @@ func TestAssign_WhenItCannotBeTaken_IsDeclined(t *testing.T) {
 	assert.Equal(t, []domain.Event{domain.EventStart, domain.EventRelease}, b.plane.events("wl_1"))
 }
 
-// A message may be late by more than a whole run: after a cancel was acknowledged, or a result
-// committed, nothing of it starts again.
+// A message may be later than a whole run. After a cancel was acknowledged or a result committed,
+// nothing of the workload starts again.
 func TestAssign_WhenItsRunHasEnded_DoesNotStartItAgain(t *testing.T) {
 	b := newBench(t, 5, one(&script{}))
 	b.assign("wl_1", 2)
@@ -109,7 +109,7 @@ func TestCommands_RepeatedAndReordered_AreHarmless(t *testing.T) {
 	b.Handle(ports.Command{Kind: "nonsense", SessionID: b.session(), WorkloadID: "wl_1", Generation: 2})
 	b.flush()
 	assert.Equal(t, []domain.Event{domain.EventStart}, b.plane.events("wl_1"))
-	b.assign("wl_1", 3) // newer: the older one is stopped without a word
+	b.assign("wl_1", 3) // newer: the older run is stopped and not reported
 	b.flush()
 	assert.Equal(t, []domain.Event{domain.EventStart, domain.EventStart}, b.plane.events("wl_1")[:2])
 	assert.Equal(t, int64(3), b.plane.reports[1].Generation)
@@ -128,13 +128,13 @@ func TestReports_WhenTheirAnswerIsLost_AreSentAgainUnchanged(t *testing.T) {
 			seen = append(seen, r.ID)
 		}
 		if len(seen) == 2 {
-			return nil, errAway // committed, but the answer is lost
+			return nil, errDisconnected // committed, but the answer is lost
 		}
 		return nil, nil
 	}
 	b.assign("wl_1", 1)
 	b.runs.Wait()
-	require.ErrorIs(t, b.Flush(t.Context()), errAway)
+	require.ErrorIs(t, b.Flush(t.Context()), errDisconnected)
 	require.False(t, b.Idle())
 	require.NoError(t, b.Beat(t.Context()))
 	require.Equal(t, []ports.InventoryItem{{WorkloadID: "wl_1", Generation: 1, State: ports.RunReporting}},

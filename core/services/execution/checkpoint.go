@@ -10,15 +10,15 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Backoff of calls whose outcome is unknown, while the lease lasts.
+// The backoff of calls whose outcome is unknown.
 const (
 	retryFirst = 50 * time.Millisecond
 	retryMax   = 2 * time.Second
 )
 
-// persist calls f until it succeeds, says that trying again is pointless, or the session is over.
-// next returns the context of the next call, or why there is none. What a transport fails with is
-// no outcome: the call is made again.
+// persist calls f until it succeeds, fails for good, or the session ends. next returns the context
+// of the next call, or why there is none. An error of the transport does not say whether the call
+// succeeded, so the call is repeated.
 func (a *Agent) persist(
 	r *run, next func() (context.Context, error), f func(ctx context.Context, ref ports.SessionRef) error,
 ) error {
@@ -45,12 +45,12 @@ func (a *Agent) persist(
 			string(r.key.WorkloadID), "in", delay, "error", err)
 		if err := a.deps.Sleep(ctx, delay/2+time.Duration(a.deps.IDs.Float64()*float64(delay))); err != nil &&
 			ctx.Err() == nil {
-			return err // the process is gone; whether ctx has ended is for next to look at
+			return err // the process is ending; next checks whether ctx has ended
 		}
 	}
 }
 
-// logLevel has the first of several failures in a row seen.
+// logLevel returns WARN for the first of several failures in a row and DEBUG for the rest.
 func logLevel(delay time.Duration) slog.Level {
 	if delay == retryFirst {
 		return slog.LevelWarn
@@ -58,7 +58,7 @@ func logLevel(delay time.Duration) slog.Level {
 	return slog.LevelDebug
 }
 
-// restore loads the checkpoint to continue from; nil when none is left.
+// restore loads the checkpoint to continue from. It returns nil if there is none any more.
 func (a *Agent) restore(r *run) ([]byte, error) {
 	var data []byte
 	next := func() (context.Context, error) { return r.ctx, context.Cause(r.ctx) }
@@ -109,7 +109,7 @@ func (a *Agent) save(s *saving, data []byte, percent *float64, message string) e
 		if a.isAbandoned(r) || ref.SessionID != r.session {
 			return domain.NewError(domain.CodeFenced, "the run was stopped")
 		}
-		if err := a.announce(ctx, r); err != nil { // the store takes checkpoints of what it knows to be running
+		if err := a.announce(ctx, r); err != nil { // the store refuses checkpoints of a run that has not started
 			return err
 		}
 		answer, err = a.deps.Plane.SaveCheckpoint(ctx, ref, up)
@@ -134,19 +134,19 @@ func (a *Agent) save(s *saving, data []byte, percent *float64, message string) e
 	return a.fencedOff(r, answer.Status)
 }
 
-// saved notes the progress that a checkpoint carried.
+// saved records the progress that a durable checkpoint carried.
 func (a *Agent) saved(r *run, percent *float64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	r.resumable = true
 	if percent != nil {
 		r.percent = *percent
-		r.progress = nil // older than what is durable now
+		r.progress = nil // older than the checkpoint
 	}
 	r.pulledAt = max(r.pulledAt, r.percent)
 }
 
-// fencedOff stops the run and returns why its context ended.
+// fencedOff stops a fenced run and returns why its context ended.
 func (a *Agent) fencedOff(r *run, status domain.Status) error {
 	cause := ports.ErrFenced
 	if status == domain.StatusCancelled {

@@ -28,7 +28,7 @@ func TestCheckpoint_WhenItsAnswerIsLost_IsSentAgainUnderItsSequence(t *testing.T
 	b.plane.save = func(c ports.CheckpointUpload) (domain.Outcome, error) {
 		seen = append(seen, fmt.Sprintf("%d=%s", c.Sequence, c.Data))
 		if tries++; tries < 3 {
-			return "", errAway
+			return "", errDisconnected
 		}
 		if tries == 3 {
 			return domain.OutcomeAlready, nil // the first try had been committed

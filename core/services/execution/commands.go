@@ -8,8 +8,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Handle does what a command says. Commands are hints: what is not for this session, or for a
-// generation that is not held, is ignored.
+// Handle executes a command. Commands are hints: a command for another session or for a generation
+// that is not held is ignored.
 func (a *Agent) Handle(c ports.Command) {
 	ref, ok := a.ref()
 	if !ok || c.SessionID != ref.SessionID {
@@ -52,7 +52,7 @@ func (a *Agent) Handle(c ports.Command) {
 	}
 }
 
-// assign takes an assignment or declines it.
+// assign starts a run for an assignment, or declines it.
 func (a *Agent) assign(as *ports.Assignment) {
 	needed := domain.NeededCapability(as.Type, as.Input)
 	a.mu.Lock()
@@ -62,7 +62,7 @@ func (a *Agent) assign(as *ports.Assignment) {
 		return // repeated
 	}
 	if a.ended.has(key) {
-		return // late: it has run here already, or was told to stop
+		return // late: the run has ended here, or was told to stop
 	}
 	if older := a.newest[key.WorkloadID]; older != nil {
 		if older.key.Generation > key.Generation {
@@ -82,7 +82,7 @@ func (a *Agent) assign(as *ports.Assignment) {
 		return
 	case a.active >= a.cfg.Slots:
 		a.declineLocked(as, "worker is full")
-		a.hurry() // the coordinator does not know what takes the slots
+		a.hurry() // the coordinator does not know which runs take the slots
 		return
 	}
 	r := &run{
@@ -96,13 +96,13 @@ func (a *Agent) assign(as *ports.Assignment) {
 	a.deps.Spawn(func() { a.execute(r) })
 }
 
-// declineLocked gives an assignment back, for good: told of it again, the worker may have room, but
-// the workload may run elsewhere by then.
+// declineLocked declines an assignment for good. If the same assignment comes again, there may be
+// room, but the workload may run elsewhere by then.
 func (a *Agent) declineLocked(as *ports.Assignment, why string) {
 	a.ended.add(as.Run())
 	a.deps.Log.Info("assignment declined", "workload_id", string(as.WorkloadID), "generation", as.Generation,
 		"reason", why)
-	if len(a.outbox) >= outboxMax {
+	if len(a.outbox) >= outboxLimit {
 		return
 	}
 	a.outbox = append(a.outbox, outgoing{report: ports.Report{

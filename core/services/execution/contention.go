@@ -8,21 +8,21 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// contention is the wait for a worker id that another process holds. One whose process has died
-// gets free when its lease is over; one that is renewed belongs to a process that lives, and this
-// one has to end.
+// contention is the wait for a worker id that another process holds. If that process has died, the
+// id becomes free when its lease ends. If it keeps renewing the lease, it is alive, and this
+// process must end.
 type contention struct {
 	until time.Time
 }
 
-// Times of contention when the refusal does not tell the coordinator's.
+// The defaults for what a refusal does not say.
 const (
 	contendedLease    = 10 * time.Second
 	contendedInterval = 2500 * time.Millisecond
 )
 
-// again returns how long to wait before the next try, or that a lease has passed since the first
-// one.
+// again returns how long to wait before the next attempt. gaveUp reports whether a whole lease has
+// passed since the first attempt.
 func (c *contention) again(err error, now time.Time) (wait time.Duration, gaveUp bool) {
 	interval := detail(err, "heartbeat_interval_ms", contendedInterval)
 	if c.until.IsZero() {

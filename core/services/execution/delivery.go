@@ -10,12 +10,14 @@ import (
 )
 
 const (
-	// flightPatience is how long a report waits for the answer to a call before it; flightsMax
-	// bounds the calls under way, of reports and of log lines.
-	flightPatience = 200 * time.Millisecond
-	flightsMax     = 4
-	// linesTimeout bounds a call that carries log lines: an outcome may wait for it.
-	linesTimeout = linesPatience
+	// flightTimeout is how long a report waits for the answer to an earlier call before another
+	// call starts beside it. flightLimit is the number of calls of one kind under way at the same
+	// time.
+	flightTimeout = 200 * time.Millisecond
+	flightLimit   = 4
+	// linesTimeout bounds a call that carries log lines. It is short, because an outcome may wait
+	// for it.
+	linesTimeout = outcomeDelay
 )
 
 // reportLoop sends reports as soon as there are any.
@@ -28,15 +30,15 @@ func (e *Engine) linesLoop(ctx context.Context) error {
 	return e.deliver(ctx, e.agent.wakeLines, linesTimeout, e.agent.sendLines)
 }
 
-// deliver calls send whenever there may be something to send. One call at a time while they are
-// answered soon, so that the next ones gather; one that is not answered does not hold up what comes
-// after it: another starts beside it.
+// deliver calls send whenever there may be something to send. While calls are answered soon, there
+// is one at a time, so that the next reports gather. A call that is not answered soon does not
+// delay later reports: another call starts beside it.
 func (e *Engine) deliver(
 	ctx context.Context, wake <-chan struct{}, timeout time.Duration, send func(context.Context) (bool, error),
 ) error {
 	var flights sync.WaitGroup
 	defer flights.Wait()
-	free := make(chan struct{}, flightsMax)
+	free := make(chan struct{}, flightLimit)
 	for {
 		if !receive(ctx, wake) || !offer(ctx, free) {
 			return nil
@@ -47,7 +49,7 @@ func (e *Engine) deliver(
 			defer func() { <-free }()
 			e.sendAll(ctx, timeout, send)
 		})
-		patience, cancel := context.WithTimeout(ctx, flightPatience)
+		patience, cancel := context.WithTimeout(ctx, flightTimeout)
 		select {
 		case <-done:
 		case <-patience.Done():

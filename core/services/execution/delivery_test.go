@@ -74,7 +74,7 @@ func TestReports_WhenACallIsLost_OthersGoBesideIt(t *testing.T) {
 		for _, r := range rs {
 			if r.WorkloadID == "wl_lost" && lost.CompareAndSwap(0, 1) {
 				_ = realSleep(ctx, 3*time.Second) // the coordinator that got it is gone
-				return errAway
+				return errDisconnected
 			}
 		}
 		return nil
@@ -107,7 +107,7 @@ func TestReports_WhateverCallsFail_ArriveInOrder(t *testing.T) {
 		mu.Unlock()
 		switch k % 5 {
 		case 0:
-			return errAway
+			return errDisconnected
 		case 1, 2:
 			return realSleep(ctx, time.Duration(k%7)*50*time.Millisecond)
 		}
@@ -157,7 +157,7 @@ func TestReports_WhileTheControlPlaneIsAway_StayBounded(t *testing.T) {
 	b.plane.report = func(rs []ports.Report) ([]ports.ReportAnswer, error) {
 		calls++
 		assert.LessOrEqual(t, len(rs), 2, "a start, and the newest progress")
-		return nil, errAway
+		return nil, errDisconnected
 	}
 	b.assign("wl_1", 1)
 	for range 100 {
@@ -172,13 +172,13 @@ func TestReports_WhileTheControlPlaneIsAway_StayBounded(t *testing.T) {
 // after it.
 func TestReports_WhenPartOfARefusedBatchIsNotAnswered_KeepTheirOrder(t *testing.T) {
 	b := newBench(t, 3, one(&script{}))
-	away := 0
+	calls := 0
 	b.plane.report = func(rs []ports.Report) ([]ports.ReportAnswer, error) {
 		if len(rs) > 1 {
 			return nil, domain.Invalid("reports", "one of them is bad")
 		}
-		if away++; away%3 == 0 {
-			return nil, errAway
+		if calls++; calls%3 == 0 {
+			return nil, errDisconnected
 		}
 		return nil, nil
 	}

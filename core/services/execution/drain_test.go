@@ -16,17 +16,17 @@ import (
 	"github.com/niyanta/niyanta/core/services/execution"
 )
 
-// working is an engine that runs, with a session.
+// working is a running engine with a session.
 type working struct {
 	*testing.T
 	plane   *plane
 	session domain.SessionID
-	term    context.CancelFunc // the first signal
-	kill    context.CancelFunc // the second one
+	term    context.CancelFunc // as the first signal does
+	kill    context.CancelFunc // as the second signal does
 	ended   chan error
 }
 
-// work starts an engine; change may set what it does and how long runs may take to stop.
+// work starts an engine. change may set what it offers and how long runs may take to stop.
 func work(t *testing.T, p *plane, drainTimeout time.Duration, change func(*execution.Config)) *working {
 	t.Helper()
 	p.commands = make(chan ports.Command, 1000)
@@ -55,7 +55,7 @@ func (w *working) assign(id domain.WorkloadID, workloadType string) {
 	}
 }
 
-// ends waits for the end of Run, at most d.
+// ends waits up to d for the end of Run.
 func (w *working) ends(d time.Duration, msg string) error {
 	w.Helper()
 	select {
@@ -103,13 +103,13 @@ func TestDrain_WhileADeclineIsInFlight_EndsWithItsAnswer(t *testing.T) {
 }
 
 func TestDrain_WhileADeclineWaitsInTheOutbox_EndsWhenItHasLeft(t *testing.T) {
-	var away atomic.Bool
-	away.Store(true)
+	var disconnected atomic.Bool
+	disconnected.Store(true)
 	tried := make(chan struct{}, 1000)
 	p := &plane{reporting: func(context.Context, []ports.Report) error {
 		tried <- struct{}{}
-		if away.Load() {
-			return errAway
+		if disconnected.Load() {
+			return errDisconnected
 		}
 		return nil
 	}}
@@ -118,12 +118,12 @@ func TestDrain_WhileADeclineWaitsInTheOutbox_EndsWhenItHasLeft(t *testing.T) {
 	<-tried
 	w.term()
 	<-tried // again, while it drains
-	away.Store(false)
+	disconnected.Store(false)
 	require.NoError(t, w.ends(20*time.Second, "nothing is left in the outbox"))
 	assert.Equal(t, []domain.Event{domain.EventDecline}, p.events("wl_1"))
 }
 
-// Assignments that were on their way when the drain was announced.
+// The assignments were under way when the drain was announced.
 func TestDrain_WithAssignmentsDuringTheAnnouncement_Ends(t *testing.T) {
 	for n := range 30 {
 		var w *working
@@ -151,7 +151,7 @@ func TestDrain_WithAssignmentsDuringTheAnnouncement_Ends(t *testing.T) {
 		<-announced
 		for i := range 3 {
 			id := domain.WorkloadID(fmt.Sprint("wl_", i))
-			if es := p.events(id); len(es) > 0 { // else it was never received
+			if es := p.events(id); len(es) > 0 { // otherwise it was never received
 				assert.Equal(t, []domain.Event{domain.EventDecline}, es)
 			}
 		}
@@ -170,7 +170,7 @@ func TestDrain_WhenItsSessionEnds_EndsWithItsRuns(t *testing.T) {
 			return nil
 		},
 		reporting: func(ctx context.Context, rs []ports.Report) error {
-			if has(rs, domain.EventRelease) { // the coordinator that took it is lost, and the session is over
+			if has(rs, domain.EventRelease) { // the coordinator that received it is lost, and the session is over
 				over.Store(true)
 				<-ctx.Done()
 				return ctx.Err()
@@ -194,7 +194,7 @@ func TestDrain_WhenItsSessionEnds_EndsWithItsRuns(t *testing.T) {
 	assert.Len(t, p.sessions, 1, "a process that ends needs no new session")
 }
 
-// stuckAndPolite is an engine with a run that ignores its end and one that obeys.
+// stuckAndPolite is an engine with a run that ignores the end of its context and a run that obeys.
 func stuckAndPolite(t *testing.T, p *plane, drainTimeout, grace time.Duration) (w *working, release func()) {
 	t.Helper()
 	free := make(chan struct{})

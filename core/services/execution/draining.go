@@ -15,8 +15,9 @@ func (a *Agent) Draining() bool {
 	return a.draining
 }
 
-// Leave takes no new work from now on, for good: the worker is to end. What is released before the
-// coordinator knows would be placed here again.
+// Leave makes the worker refuse new work for good, because the process is about to end. It comes
+// before the first release: a coordinator that does not know of the drain would place the released
+// work here again.
 func (a *Agent) Leave() {
 	a.refuse()
 	a.mu.Lock()
@@ -24,7 +25,7 @@ func (a *Agent) Leave() {
 	a.leaving = true
 }
 
-// refuse takes no new work.
+// refuse makes the worker refuse new work.
 func (a *Agent) refuse() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -34,7 +35,7 @@ func (a *Agent) refuse() {
 	}
 }
 
-// Drain takes no new work from now on, and has every run checkpoint, stop and be released.
+// Drain makes the worker refuse new work. Every run saves a checkpoint, stops, and is released.
 func (a *Agent) Drain() {
 	a.refuse()
 	a.mu.Lock()
@@ -45,7 +46,7 @@ func (a *Agent) Drain() {
 	}
 }
 
-// Undrain takes work again, unless the worker is to end.
+// Undrain makes the worker take work again, unless it leaves.
 func (a *Agent) Undrain() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -55,25 +56,25 @@ func (a *Agent) Undrain() {
 	}
 }
 
-// namesMax bounds how many runs an error names.
-const namesMax = 10
+// namesLimit bounds how many runs an error names.
+const namesLimit = 10
 
-// undrained says why a drain did not finish in time.
+// undrained returns an error that says why a drain did not finish in time.
 func (a *Agent) undrained(timeout time.Duration) error {
 	names := a.left()
 	if len(names) == 0 {
 		return fmt.Errorf("drain did not finish within %s: reports are not answered", timeout)
 	}
 	more := ""
-	if len(names) > namesMax {
-		more = fmt.Sprintf(" and %d more", len(names)-namesMax)
+	if len(names) > namesLimit {
+		more = fmt.Sprintf(" and %d more", len(names)-namesLimit)
 	}
 	return fmt.Errorf("drain did not finish within %s: %s%s did not return; the coordinator gives them to others "+
 		"when the lease is over",
-		timeout, strings.Join(names[:min(len(names), namesMax)], ", "), more)
+		timeout, strings.Join(names[:min(len(names), namesLimit)], ", "), more)
 }
 
-// left names the runs that have not returned.
+// left returns the names of the runs that have not returned.
 func (a *Agent) left() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -4,9 +4,9 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// endedMax bounds how many runs are remembered that have ended; an assignment is not delayed by
-// more than that many others.
-const endedMax = 20_000
+// endedLimit bounds how many ended runs are remembered. It is far above the number of assignments
+// that can overtake a late one.
+const endedLimit = 20_000
 
 // endedRuns remembers the runs that ended last, so that an assignment that arrives late or twice
 // does not start one of them again.
@@ -16,8 +16,7 @@ type endedRuns struct {
 	next   int
 }
 
-// has reports whether the run, or one of the same workload at a higher generation, has ended here
-// lately.
+// has reports whether the run is remembered, or a run of the same workload at a higher generation.
 func (e *endedRuns) has(k domain.RunID) bool {
 	g, known := e.newest[k.WorkloadID]
 	return known && g >= k.Generation
@@ -31,7 +30,7 @@ func (e *endedRuns) add(k domain.RunID) {
 		e.newest = map[domain.WorkloadID]int64{}
 	}
 	e.newest[k.WorkloadID] = k.Generation
-	if len(e.order) < endedMax {
+	if len(e.order) < endedLimit {
 		e.order = append(e.order, k)
 		return
 	}
@@ -39,5 +38,5 @@ func (e *endedRuns) add(k domain.RunID) {
 		delete(e.newest, old.WorkloadID)
 	}
 	e.order[e.next] = k
-	e.next = (e.next + 1) % endedMax
+	e.next = (e.next + 1) % endedLimit
 }

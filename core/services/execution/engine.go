@@ -10,25 +10,25 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Engine drives an Agent in real time. It logs unanswered calls at DEBUG only: the transport below
-// it logs once when no coordinator can be reached, and once when one can be again.
+// Engine drives an Agent in real time. It logs unanswered calls at DEBUG only: the transport logs
+// once when no coordinator can be reached, and once when one can be reached again.
 type Engine struct {
 	agent *Agent
 	deps  Deps
 	wg    sync.WaitGroup  // runs
 	hard  context.Context //nolint:containedctx // ends with the second signal
 	end   context.CancelFunc
-	// leaving is set when the process is to end: a session that is lost then is not replaced.
+	// leaving is set when the process is about to end. A session that is lost then is not replaced.
 	leaving atomic.Bool
 }
 
 const (
 	// announceTimeout bounds how long a drain waits until the coordinator knows of it.
 	announceTimeout = 2 * time.Second
-	// idleInterval is the time between two looks of a drain at whether it is done.
+	// idleInterval is how often a drain checks whether it is done.
 	idleInterval = 5 * time.Millisecond
-	// farewell is what is kept of a drain's timeout for the end of the process.
-	farewell = time.Second
+	// endReserve is the part of a drain's timeout that is reserved for the end of the process.
+	endReserve = time.Second
 )
 
 // New returns the engine of a worker. When ctx ends, its runs are stopped at once. CodeInvalidInput
@@ -46,12 +46,18 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Engine, error) {
 	return e, nil
 }
 
-// Run works until ctx ends, then drains: every run checkpoints, stops and is released. It returns
-// nil after a drain; within drainTimeout with an error that names them when runs ignore the end of
-// their context or reports are not answered; at once, but for the time that runs may take to
-// return, after a second signal, which is the end of the context that New got; and with an error
-// when another process owns the worker id. The session is kept alive until Run returns. No
-// goroutine of a run is left then, except those of runs that ignore the end of their context.
+// Run works until ctx ends, then drains: every run saves a checkpoint, stops, and is released. The
+// session is kept alive until Run returns. Run returns
+//
+//   - nil after a complete drain;
+//   - an error within drainTimeout that names the runs that ignore the end of their context, or says
+//     that reports are not answered;
+//   - at once when the context that New got ends, which is the second signal, apart from the time
+//     that runs may take to return;
+//   - an error when another process owns the worker id.
+//
+// When it returns, no goroutine of a run is left except those of runs that ignore the end of their
+// context.
 func (e *Engine) Run(ctx context.Context, drainTimeout time.Duration) error {
 	defer e.end()
 	loops, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -93,13 +99,13 @@ func (e *Engine) Run(ctx context.Context, drainTimeout time.Duration) error {
 }
 
 func (e *Engine) drain(ctx context.Context, fatal <-chan error, timeout time.Duration) error {
-	wait := timeout - min(farewell, timeout/10)
+	wait := timeout - min(endReserve, timeout/10)
 	bounded, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	defer context.AfterFunc(e.hard, cancel)()
 	e.leaving.Store(true)
-	// The coordinator should know before the first release that nothing more is to be sent here, or
-	// it would send that.
+	// The coordinator must know of the drain before the first release, or it would place the
+	// released work here again.
 	e.agent.Leave()
 	announce, announced := context.WithTimeout(bounded, min(announceTimeout, wait/4))
 	if err := e.agent.Beat(announce); err != nil {
@@ -107,7 +113,7 @@ func (e *Engine) drain(ctx context.Context, fatal <-chan error, timeout time.Dur
 	}
 	announced()
 	e.agent.Drain()
-	// What still takes its checkpoint near the end is stopped in time to be released.
+	// Runs whose checkpoint is not done by then are stopped, in time to be released.
 	polite, cancel := context.WithTimeout(bounded, wait-min(e.agent.cfg.StopGrace, wait/4))
 	defer cancel()
 	err := e.awaitIdle(polite, fatal)
@@ -124,8 +130,8 @@ func (e *Engine) drain(ctx context.Context, fatal <-chan error, timeout time.Dur
 	return err
 }
 
-// awaitIdle returns when nothing runs and nothing is left to report. It looks instead of waiting to
-// be told: what makes a worker idle are many things.
+// awaitIdle returns when nothing runs and nothing is left to report. It polls, because many
+// different events make a worker idle.
 func (e *Engine) awaitIdle(ctx context.Context, fatal <-chan error) error {
 	for !e.agent.Idle() {
 		look, cancel := context.WithTimeout(ctx, idleInterval)
@@ -143,15 +149,15 @@ func (e *Engine) awaitIdle(ctx context.Context, fatal <-chan error) error {
 	return nil
 }
 
-// waitRuns waits for the goroutines of runs, at most rest, and not for runs that have had their
-// time to return. It reports whether none is left.
+// waitRuns waits up to rest for the goroutines of runs, but not for runs whose time to return is
+// over. It reports whether none is left.
 func (e *Engine) waitRuns(ctx context.Context, rest time.Duration) bool {
 	done := make(chan struct{})
 	go func() {
 		e.wg.Wait()
 		close(done)
 	}()
-	grace, cancel := context.WithTimeout(ctx, min(rest, max(e.agent.patience(), farewell)))
+	grace, cancel := context.WithTimeout(ctx, min(rest, max(e.agent.patience(), endReserve)))
 	defer cancel()
 	select {
 	case <-done:
@@ -159,17 +165,17 @@ func (e *Engine) waitRuns(ctx context.Context, rest time.Duration) bool {
 		e.deps.Log.Error("the process ends with runs that ignore the end of their context", "runs", e.agent.left())
 		return false
 	}
-	last, cancel := context.WithTimeout(grace, farewell)
+	last, cancel := context.WithTimeout(grace, endReserve)
 	defer cancel()
-	_ = e.awaitIdle(last, nil) // what they said last may still be reported
+	_ = e.awaitIdle(last, nil) // deliver the last reports
 	return true
 }
 
-// deregisterTimeout bounds the last words of a worker.
+// deregisterTimeout bounds the call that ends the session.
 const deregisterTimeout = 2 * time.Second
 
-// deregister ends the session by the worker's own word, so that nobody waits for its lease. It is
-// called when no run is left.
+// deregister ends the session, so that nobody waits for its lease to end. It is called when no run
+// is left.
 func (e *Engine) deregister(ctx context.Context) {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), deregisterTimeout)
 	defer cancel()

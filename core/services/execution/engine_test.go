@@ -27,7 +27,7 @@ func realSleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// realDeps has an engine work in real time.
+// realDeps are dependencies for an engine in real time.
 func realDeps(p *plane) execution.Deps {
 	return execution.Deps{Plane: p, Clock: realClock{}, IDs: &ids{}, Log: slog.New(slog.DiscardHandler),
 		Sleep: realSleep}
@@ -63,7 +63,7 @@ func TestEngine_WithAssignments_RunsThemAndDrains(t *testing.T) {
 			select {
 			case <-stopped:
 				early = true
-			case <-time.After(20 * time.Millisecond): // a run that was told to stop would be gone by then
+			case <-time.After(20 * time.Millisecond): // a run that was told to stop has returned by then
 			}
 			p.heartbeat = nil
 		}
@@ -99,7 +99,7 @@ func TestEngine_WhenAnotherProcessOwnsItsID_Ends(t *testing.T) {
 	assert.Empty(t, p.ends, "there is no session of its own")
 }
 
-// taken refuses an id that another process holds.
+// taken is the refusal of an id that another process holds.
 func taken(leaseMS int64) error {
 	return domain.NewError(domain.CodeConflict, "taken").With("lease_ms", leaseMS).With("heartbeat_interval_ms",
 		leaseMS/5)
@@ -170,7 +170,7 @@ func TestEngine_WhenItCannotRegister_KeepsTrying(t *testing.T) {
 	tries := 0
 	p := &plane{register: func(domain.Registration) error {
 		if tries++; tries < 4 {
-			return errAway
+			return errDisconnected
 		}
 		return nil
 	}}
@@ -189,7 +189,7 @@ func TestDrain_WhenItTakesTooLong_EndsWithAnError(t *testing.T) {
 	reported := make(chan struct{}, 100)
 	p := &plane{report: func(rs []ports.Report) ([]ports.ReportAnswer, error) {
 		reported <- struct{}{}
-		return nil, errAway
+		return nil, errDisconnected
 	}}
 	e := newEngine(t, p, &script{})
 	ctx, cancel := context.WithCancel(t.Context())

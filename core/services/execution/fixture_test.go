@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// clock is set by the test.
+// clock is a clock that the test sets.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -40,7 +40,7 @@ func (c *clock) advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// ids counts.
+// ids generates numbered ids.
 type ids struct {
 	mu sync.Mutex
 	n  int
@@ -55,7 +55,7 @@ func (i *ids) New(prefix string) string {
 func (i *ids) Random([]byte)    {}
 func (i *ids) Float64() float64 { return 0 }
 
-// plane is a scripted coordinator that notes what reaches it.
+// plane is a scripted coordinator that records the calls.
 type plane struct {
 	mu          sync.Mutex
 	sessions    []domain.Registration
@@ -70,9 +70,9 @@ type plane struct {
 	report    func([]ports.Report) ([]ports.ReportAnswer, error)
 	save      func(ports.CheckpointUpload) (domain.Outcome, error)
 	commands  chan ports.Command
-	interval  time.Duration // of heartbeats; 0: 5 s
+	interval  time.Duration // between heartbeats; 0 means 5 s
 
-	// beating and reporting are called before anything else, without mu: they may block.
+	// beating and reporting are called first, without mu, so that they may block.
 	beating   func(ctx context.Context, h ports.Heartbeat) error
 	reporting func(ctx context.Context, rs []ports.Report) error
 }
@@ -182,7 +182,7 @@ func (p *plane) LoadCheckpoint(
 	return ports.CheckpointData{}, domain.NotFound("checkpoint")
 }
 
-// events are the reported events of a workload, in order.
+// events returns the reported events of a workload, in order.
 func (p *plane) events(id domain.WorkloadID) []domain.Event {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -195,7 +195,7 @@ func (p *plane) events(id domain.WorkloadID) []domain.Event {
 	return es
 }
 
-// linesOf are the log lines of a workload, in order.
+// linesOf returns the reported log lines of a workload, in order.
 func (p *plane) linesOf(id domain.WorkloadID) []ports.LogEntry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -266,15 +266,15 @@ func untilCancelled(ctx context.Context, _ ports.Progress) (domain.JSON, error) 
 	return "", context.Cause(ctx)
 }
 
-// bench is an agent with a session on a scripted plane. What the agent spawns runs on goroutines
-// that the test waits for.
+// bench is an agent with a session on a scripted plane. The test waits for the goroutines that the
+// agent spawns.
 type bench struct {
 	*testing.T
 	*execution.Agent
 	plane *plane
 	clock *clock
 	runs  sync.WaitGroup
-	busy  atomic.Int32 // how much of what the agent spawned is still going on
+	busy  atomic.Int32 // how many spawned functions have not returned
 	stop  context.CancelFunc
 }
 
@@ -327,7 +327,7 @@ func (b *bench) session() domain.SessionID {
 	return ref.SessionID
 }
 
-// assign hands the agent a workload.
+// assign gives the agent an assignment.
 func (b *bench) assign(id domain.WorkloadID, generation int64, change ...func(*ports.Assignment)) {
 	a := &ports.Assignment{WorkloadID: id, CustomerID: "cust_a", Type: "t", Generation: generation, Input: "{}"}
 	for _, c := range change {
@@ -346,22 +346,22 @@ func (b *bench) flush() {
 	require.NoError(b, b.Flush(b.Context()))
 }
 
-// settle waits for what runs and sends what it reported.
+// settle waits until nothing runs, and sends the reports.
 func (b *bench) settle() {
 	b.Helper()
 	b.runs.Wait()
 	b.flush()
 }
 
-// settleBut is settle while n of what was spawned goes on.
+// settleBut waits until n spawned functions are left, and sends the reports.
 func (b *bench) settleBut(n int32) {
 	b.Helper()
 	require.Eventually(b, func() bool { return b.busy.Load() <= n }, 20*time.Second, time.Millisecond)
 	b.flush()
 }
 
-// onlyLetGo asserts that behind the first n reports of a workload only the word stands that stopped
-// runs have returned.
+// onlyLetGo asserts that a workload's reports after the first n only say that stopped runs have
+// returned.
 func (b *bench) onlyLetGo(id domain.WorkloadID, n int) {
 	b.Helper()
 	b.plane.mu.Lock()
@@ -380,4 +380,4 @@ func (b *bench) onlyLetGo(id domain.WorkloadID, n int) {
 	}
 }
 
-var errAway = errors.New("the coordinator is away")
+var errDisconnected = errors.New("the coordinator is disconnected")

@@ -8,18 +8,18 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Types of the failures of runs whose code did not return.
+// The failure types of runs whose code did not return.
 const (
 	failurePanic  = "panic"
 	failureGoexit = "goexit"
 )
 
-// errNoReturn is how a call ends that neither returned nor said why.
+// errNoReturn is the error of a call that neither returned nor panicked.
 var errNoReturn = errors.New("the run's code did not return")
 
-// guard calls the run's own code and reports whether it returned. A panic ends there and fails the
-// run. So does runtime.Goexit, but nothing can stop it: guard does not return then, and its callers
-// do in deferred calls what must happen.
+// guard calls the run's own code and reports whether it returned. A panic ends in guard and fails
+// the run. runtime.Goexit also fails the run, but it cannot be stopped: guard does not return then,
+// so its callers do what is necessary in deferred calls.
 func (r *run) guard(where string, f func()) (returned bool) {
 	defer func() {
 		if !returned {
@@ -30,8 +30,8 @@ func (r *run) guard(where string, f func()) (returned bool) {
 	return true
 }
 
-// crashed fails the run because its code did not return. p is what it panicked with; nil: it ended
-// its goroutine.
+// crashed fails the run because its code did not return. p is what it panicked with. It is nil
+// after runtime.Goexit.
 func (r *run) crashed(where string, p any) {
 	what := &ports.RunError{Type: failureGoexit, Err: fmt.Errorf("%s ended its goroutine (runtime.Goexit)", where)}
 	if p != nil {
@@ -48,10 +48,10 @@ func (r *run) crashed(where string, p any) {
 		return
 	}
 	r.crash = what
-	a.cancelRunLocked(r, what) // Execute may still be going on when Checkpoint panics
+	a.cancelRunLocked(r, what) // Execute may still run when Checkpoint panics
 }
 
-// fault returns what the run's code did instead of returning; nil: nothing.
+// fault returns why the run's code did not return, or nil.
 func (r *run) fault() error {
 	r.agent.mu.Lock()
 	defer r.agent.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// faulty returns, for each method of a workload, a factory whose run calls misbehave there.
+// faulty returns, for each method of a workload, a factory of runs that call misbehave in it.
 func faulty(misbehave func()) map[string]func() *script {
 	wait := func(ctx context.Context, _ ports.Progress) (domain.JSON, error) {
 		<-ctx.Done()
@@ -42,7 +42,7 @@ func faulty(misbehave func()) map[string]func() *script {
 	}
 }
 
-// badError is an error that cannot say what it is, like a nil pointer in an error.
+// badError is an error whose methods misbehave, like those of a nil pointer.
 type badError struct{ misbehave func() }
 
 func (e badError) Error() string { e.misbehave(); return "" }
@@ -92,7 +92,7 @@ func TestGuard_WhenAFactoryMakesNothing_FailsTheRun(t *testing.T) {
 	assert.True(t, b.Idle())
 }
 
-// A factory may take its time: meanwhile the worker beats, and takes and runs other work.
+// A factory may be slow. Meanwhile the worker sends heartbeats, and takes and runs other work.
 func TestGuard_WhenAFactoryBlocks_TheWorkerGoesOn(t *testing.T) {
 	release := make(chan struct{})
 	b := newBench(t, 2, map[string]func() *script{
@@ -123,7 +123,7 @@ func TestGuard_WhenCheckpointEndsItsGoroutine_ADrainStillStopsTheRun(t *testing.
 	}
 }
 
-// What a run that was asked to stop says at its end is what is reported.
+// A run that was asked to stop is reported with what it returns.
 func TestRun_WhenItEndsDuringTheGrace_IsReportedAsWhatItWas(t *testing.T) {
 	permanent := &ports.RunError{Type: "exit_status", Permanent: true,
 		Err: errors.New("exit status 65: no such customer")}

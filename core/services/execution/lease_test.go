@@ -12,7 +12,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// held starts a run that ends with its context and tells why.
+// held starts a run that lasts until its context ends and then sends the cause.
 func held(t *testing.T) (*bench, chan error) {
 	t.Helper()
 	cause, started := make(chan error, 1), make(chan struct{})
@@ -52,7 +52,7 @@ func TestLease_WhenAZombieWakes_StopsItBeforeAnythingLands(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b, cause := held(t)
 			before := len(b.plane.reports)
-			b.clock.advance(time.Hour) // it was frozen
+			b.clock.advance(time.Hour) // the process was frozen
 			require.Error(t, act(b))
 			require.ErrorIs(t, <-cause, ports.ErrLeaseLost)
 			b.runs.Wait()
@@ -100,9 +100,9 @@ func TestLease_WhenAHeartbeatIsAnswered_CountsFromItsSending(t *testing.T) {
 
 func TestLease_WhenAHeartbeatIsNotAnswered_IsNotRenewed(t *testing.T) {
 	b, _ := held(t)
-	b.plane.heartbeat = func(ports.Heartbeat) ([]ports.Command, error) { return nil, errAway }
+	b.plane.heartbeat = func(ports.Heartbeat) ([]ports.Command, error) { return nil, errDisconnected }
 	b.clock.advance(leaseTime - margin - time.Second)
-	require.ErrorIs(t, b.Beat(t.Context()), errAway)
+	require.ErrorIs(t, b.Beat(t.Context()), errDisconnected)
 	b.clock.advance(time.Second)
 	b.Tick()
 	_, _, live := b.Session()

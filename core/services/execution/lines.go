@@ -9,22 +9,22 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Log lines go their own way, behind everything else, and what waits of them is bounded: the newest
-// are kept, because the last ones say why a run ended. They are sent once the store knows that the
-// run has started. The last ones go with the run's outcome, so that they commit no later than it.
+// Log lines are sent after everything else. Few of a run's lines may wait; the newest are kept,
+// because the last ones say why a run ended. They are sent once the store knows that the run has
+// started. The last ones go with the run's outcome, so that they commit no later than it.
 const (
 	// linesPerReport and lineBytesPerReport bound the lines of one report, lineBytesPerCall those
 	// of one call.
 	linesPerReport     = 500
 	lineBytesPerReport = 128 << 10
 	lineBytesPerCall   = 256 << 10
-	// maxLines and maxLineBytes bound what waits of one run.
-	maxLines     = 10_000
-	maxLineBytes = 1 << 20
-	// lineOverhead is what a line counts beside its text.
+	// linesLimit and lineBytesLimit bound the waiting lines of one run.
+	linesLimit     = 10_000
+	lineBytesLimit = 1 << 20
+	// lineOverhead is added to the length of each line's text.
 	lineOverhead = 64
-	// linesPatience is how long the outcome of a run waits for lines that do not fit in one report.
-	linesPatience = 5 * time.Second
+	// outcomeDelay is how long the outcome of a run waits for lines that do not fit in one report.
+	outcomeDelay = 5 * time.Second
 )
 
 func lineSize(e ports.LogEntry) int { return len(e.Message) + len(e.Stream) + lineOverhead }
@@ -49,19 +49,19 @@ func (r *run) Log(e ports.LogEntry) {
 	}
 	var known bool
 	if e.Level, known = domain.LogLevel(e.Level); !known {
-		e.Level = "info" // a name that only the program knows must not cost the line
+		e.Level = "info" // keep the line of an unknown level
 	}
-	e.Stream = domain.CleanAndCut(e.Stream, maxStream)
+	e.Stream = domain.CleanAndCut(e.Stream, streamLimit)
 	e.Message = domain.CleanAndCut(e.Message, domain.MaxLogMessage)
 	r.lines = append(r.lines, e)
 	r.lineBytes += lineSize(e)
-	r.dropOldestLocked(maxLines, maxLineBytes)
+	r.dropOldestLocked(linesLimit, lineBytesLimit)
 	a.markLoggedLocked(r)
 	a.nudgeLines()
 }
 
-// maxStream bounds the name of a line's stream.
-const maxStream = 50
+// streamLimit bounds the length of the name of a line's stream.
+const streamLimit = 50
 
 func (a *Agent) markLoggedLocked(r *run) {
 	if !r.isLogged {
@@ -70,18 +70,18 @@ func (a *Agent) markLoggedLocked(r *run) {
 	}
 }
 
-// dropOldestLocked drops lines until at most n, of at most size, wait.
+// dropOldestLocked drops the oldest lines until n lines of size bytes remain, or fewer.
 func (r *run) dropOldestLocked(n, size int) {
 	for len(r.lines) > n || r.lineBytes > size {
 		r.lineBytes -= lineSize(r.lines[0])
-		r.lines[0] = ports.LogEntry{} // not kept alive by the array
+		r.lines[0] = ports.LogEntry{} // let the text be collected
 		r.lines = r.lines[1:]
 		r.dropped++
 	}
 }
 
-// cutLinesLocked moves the oldest lines into a report. A line before them says how many were
-// dropped, if any were.
+// cutLinesLocked moves the oldest lines into a report. If lines were dropped, a first line says how
+// many.
 func (r *run) cutLinesLocked(o *outgoing) {
 	n, size := 0, 0
 	for n < len(r.lines) && n < linesPerReport-1 && size+lineSize(r.lines[n]) <= lineBytesPerReport {
@@ -103,7 +103,7 @@ func (r *run) cutLinesLocked(o *outgoing) {
 	r.lines, r.lineBytes, r.dropped = r.lines[n:], r.lineBytes-size, 0
 }
 
-// putBackLinesLocked returns the lines of an unanswered report; the agent's mu is held.
+// putBackLinesLocked puts the lines of an unanswered report back. The agent's mu is held.
 func (r *run) putBackLinesLocked(o outgoing) {
 	back := o.report.Lines
 	if o.dropped > 0 {
@@ -112,21 +112,21 @@ func (r *run) putBackLinesLocked(o outgoing) {
 	r.lines = append(append(make([]ports.LogEntry, 0, len(back)+len(r.lines)), back...), r.lines...)
 	r.lineBytes += linesSize(back)
 	r.dropped += o.dropped
-	r.dropOldestLocked(maxLines, maxLineBytes)
+	r.dropOldestLocked(linesLimit, lineBytesLimit)
 	r.agent.markLoggedLocked(r)
 }
 
-// fitLocked reports whether one report can carry all lines that wait.
+// fitLocked reports whether all waiting lines fit into one report.
 func (r *run) fitLocked() bool {
 	return len(r.lines) < linesPerReport && r.lineBytes <= lineBytesPerReport
 }
 
-// lastLinesLocked puts the lines that are left into the run's last report, and reports whether it
-// may go: not while older ones are on their way or have to go before it. Should those not get
-// through, it goes with the newest ones.
+// lastLinesLocked puts the remaining lines into the run's last report, and reports whether that
+// report may be sent. It may not while older lines are under way or must go before it. If those
+// cannot be delivered in time, the report goes with the newest lines.
 func (r *run) lastLinesLocked(o *outgoing, now time.Time) bool {
 	if o.report.Lines != nil {
-		return true // it has been sent before
+		return true // the report was sent before
 	}
 	if r.sendingLines != nil || !r.fitLocked() && !r.gaveUpLocked(now) {
 		return false
@@ -138,19 +138,19 @@ func (r *run) lastLinesLocked(o *outgoing, now time.Time) bool {
 	return true
 }
 
-// gaveUpLocked reports whether the lines of a run that has ended had their time to get through.
+// gaveUpLocked reports whether the time for delivering the lines of an ended run is over.
 func (r *run) gaveUpLocked(now time.Time) bool {
-	return r.state == ports.RunReporting && now.Sub(r.endedAt) >= linesPatience
+	return r.state == ports.RunReporting && now.Sub(r.endedAt) >= outcomeDelay
 }
 
-// takeLinesLocked moves a batch of log lines into f, at most one report for each run; a.mu is held.
-// Runs take turns, so that one that floods its output leaves room for the others.
+// takeLinesLocked moves a batch of log lines into f, one report for each run. Runs take turns, so
+// that a run that floods its output leaves room for the others. The agent's mu is held.
 func (a *Agent) takeLinesLocked(f *flight, now time.Time) {
 	var waiting, again []*run
 	size := 0
 	for _, r := range a.logged {
 		r.isLogged = false
-		last := r.state == ports.RunReporting && r.fitLocked() || r.gaveUpLocked(now) // its outcome carries them
+		last := r.state == ports.RunReporting && r.fitLocked() || r.gaveUpLocked(now) // the outcome carries them
 		if r.abandoned || last || len(r.lines) == 0 {
 			continue
 		}

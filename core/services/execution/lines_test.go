@@ -20,7 +20,7 @@ func TestLines_WhenMoreAreWrittenThanFit_TheNewestAreKept(t *testing.T) {
 			p.Log(ports.LogEntry{Message: fmt.Sprint("line ", i)})
 		}
 		p.Log(ports.LogEntry{Level: "error", Message: "why it died"})
-		return "", errAway
+		return "", errDisconnected
 	}}))
 	b.assign("wl_1", 1)
 	b.settle()
@@ -71,14 +71,14 @@ func TestLines_WhenTheirCallIsNotAnswered_ComeAgainInOrderAndOnce(t *testing.T) 
 	fail := true
 	b.plane.report = func(rs []ports.Report) ([]ports.ReportAnswer, error) {
 		if len(rs[0].Lines) > 0 && fail {
-			return nil, errAway
+			return nil, errDisconnected
 		}
 		return nil, nil
 	}
 	b.assign("wl_1", 1)
 	<-said
-	require.ErrorIs(t, b.Flush(t.Context()), errAway)
-	require.ErrorIs(t, b.Flush(t.Context()), errAway)
+	require.ErrorIs(t, b.Flush(t.Context()), errDisconnected)
+	require.ErrorIs(t, b.Flush(t.Context()), errDisconnected)
 	fail = false
 	b.flush()
 	lines := b.plane.linesOf("wl_1")
@@ -89,8 +89,8 @@ func TestLines_WhenTheirCallIsNotAnswered_ComeAgainInOrderAndOnce(t *testing.T) 
 	}
 }
 
-// The lines of a run commit no later than its outcome: they stand before it or in it, also when it
-// has just started.
+// The lines of a run commit no later than its outcome: before it or in it, also for a run that has
+// just started.
 func TestLines_OfARunThatEnds_StandNoLaterThanItsOutcome(t *testing.T) {
 	for _, n := range []int{1, 499, 500, 501, 3000} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -122,7 +122,7 @@ func TestLines_OfARunThatEnds_StandNoLaterThanItsOutcome(t *testing.T) {
 	}
 }
 
-// A store that takes no lines must not cost the outcome.
+// A store that refuses lines must not cost the outcome.
 func TestLines_WhenTheyCannotBeDelivered_TheOutcomeGoesWithTheNewest(t *testing.T) {
 	b := newBench(t, 1, one(&script{execute: func(_ context.Context, p ports.Progress) (domain.JSON, error) {
 		for i := range 3000 {
@@ -132,7 +132,7 @@ func TestLines_WhenTheyCannotBeDelivered_TheOutcomeGoesWithTheNewest(t *testing.
 	}}))
 	b.plane.report = func(rs []ports.Report) ([]ports.ReportAnswer, error) {
 		if rs[0].Event == domain.EventLog {
-			return nil, errAway
+			return nil, errDisconnected
 		}
 		return nil, nil
 	}

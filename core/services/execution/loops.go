@@ -16,19 +16,20 @@ const (
 	pollTimeout = 20 * time.Second
 	// callTimeout bounds any other call to the control plane.
 	callTimeout = 10 * time.Second
-	// beatPause is the least time between two heartbeats that do not wait for their interval.
+	// beatPause is the shortest time between two urgent heartbeats.
 	beatPause = 100 * time.Millisecond
-	// beatRetry is the pause after a heartbeat or poll that was not answered.
+	// beatRetry is the pause after an unanswered heartbeat or poll.
 	beatRetry = 250 * time.Millisecond
 	// connectBackoffLimit bounds the pause between attempts to register.
 	connectBackoffLimit = 5 * time.Second
 )
 
-// sessionLoop keeps a session: registers, beats, registers again after the session was lost.
+// sessionLoop keeps a session: it registers, sends heartbeats, and registers again when the session
+// is lost.
 func (e *Engine) sessionLoop(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if e.leaving.Load() {
-			<-ctx.Done() // nothing of a lost session is left to report
+			<-ctx.Done() // a lost session has nothing left to report
 			return nil
 		}
 		if err := e.connect(ctx); err != nil {
@@ -50,14 +51,14 @@ func (e *Engine) sessionLoop(ctx context.Context) error {
 	return nil
 }
 
-// untilBeat waits until a heartbeat is due; false: ctx has ended.
+// untilBeat waits until a heartbeat is due. It returns false when ctx ends.
 func (e *Engine) untilBeat(ctx context.Context, interval time.Duration) bool {
 	due, cancel := context.WithTimeout(ctx, interval)
 	defer cancel()
 	select {
 	case <-due.Done():
 	case <-e.agent.urgent:
-		return e.deps.Sleep(ctx, min(beatPause, interval)) == nil // more may come
+		return e.deps.Sleep(ctx, min(beatPause, interval)) == nil // let more changes gather
 	}
 	return ctx.Err() == nil
 }
@@ -95,8 +96,8 @@ func (e *Engine) connect(ctx context.Context) error {
 	return nil
 }
 
-// fatal tells errors that trying again cannot mend: another process owns the id, or what the worker
-// says of itself is wrong.
+// fatal reports whether repeating the registration is pointless: another process owns the id, or
+// the worker's description of itself is invalid.
 func fatal(err error) bool {
 	switch domain.CodeOf(err) {
 	case domain.CodeConflict, domain.CodeInvalidInput, domain.CodeUnauthorized, domain.CodeForbidden:
@@ -112,7 +113,7 @@ func (e *Engine) beat(ctx context.Context) error {
 	return e.agent.Beat(call)
 }
 
-// beatUntilAnswered repeats a heartbeat that was not answered, soon, until it is or the session is
+// beatUntilAnswered sends a heartbeat, and repeats it soon until it is answered or the session is
 // over.
 func (e *Engine) beatUntilAnswered(ctx context.Context) error {
 	for ctx.Err() == nil {
@@ -159,7 +160,7 @@ func (e *Engine) pollLoop(ctx context.Context) error {
 	return nil
 }
 
-// tickLoop lets time pass.
+// tickLoop calls Tick regularly.
 func (e *Engine) tickLoop(ctx context.Context) error {
 	for e.deps.Sleep(ctx, tickInterval) == nil {
 		e.agent.Tick()

@@ -9,38 +9,39 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// outgoing is a report on its way; run is nil when its answer does not matter: a declined
-// assignment, a stopped run.
+// outgoing is a report to send. run is nil if its answer does not matter, as for a declined
+// assignment or a stopped run.
 type outgoing struct {
 	run    *run
 	report ports.Report
-	// dropped is how many lines the first line of the report says were dropped; 0: that line is one
-	// of the run's.
+	// dropped is the number of dropped lines that the first line of the report names. It is 0 if
+	// the first line is one of the run's own.
 	dropped int
-	// ofOutcome tells that it carries lines of an outcome that was too large for one report, and
-	// stays before that.
+	// ofOutcome marks lines of an outcome that was too large for one report. They are sent before
+	// the outcome.
 	ofOutcome bool
 }
 
-// flight is one call that carries reports. While it is under way nothing more of its runs goes the
-// same way, so that the reports of a run are committed in order whatever becomes of the call. Those
-// of other runs go beside it.
+// flight is one call that carries reports. While it is under way, no other reports of its runs are
+// sent the same way, so that the reports of a run commit in order whatever happens to the call.
+// Reports of other runs may be sent at the same time.
 type flight struct {
 	ref    ports.SessionRef
 	batch  []outgoing
-	landed chan struct{} // closed when everything in it is settled, or back where it came from
+	landed chan struct{} // closed when each report in it is settled or put back
 }
 
 const (
-	// reportBatch and batchBytes bound the reports of one call; a single report may be larger.
+	// reportBatch and batchBytes bound the reports of one call. A single report may be larger.
 	reportBatch = 1000
 	batchBytes  = 512 << 10
-	// outboxMax bounds the outbox. Runs put a few reports each into it; beyond it, declines are
-	// left out: the coordinator takes back what was not taken in time.
-	outboxMax = 20_000
+	// outboxLimit bounds the outbox for declines. Each run adds only a few reports, which always
+	// fit. Beyond the limit declines are left out: the coordinator takes back assignments that did
+	// not start in time.
+	outboxLimit = 20_000
 )
 
-// postLocked puts a run's report into the outbox; a.mu is held.
+// postLocked adds a run's report to the outbox. The agent's mu is held.
 func (a *Agent) postLocked(r *run, rep ports.Report) {
 	rep.ID = a.deps.IDs.New("")
 	rep.WorkloadID, rep.Generation = r.key.WorkloadID, r.key.Generation
@@ -52,9 +53,9 @@ func (a *Agent) dropReportsLocked(r *run) {
 	a.outbox = slices.DeleteFunc(a.outbox, func(o outgoing) bool { return o.run == r })
 }
 
-// Flush sends what there is to report, states first, log lines after, and does what the answers
-// say. It returns when everything is answered that was posted before and is not on its way in
-// another call, or with an error: what was not answered stays for the next call.
+// Flush sends all reports, then all log lines, and applies the answers. It returns nil when
+// everything posted before the call is answered or under way in another call. With an error, the
+// unanswered reports stay for the next call.
 func (a *Agent) Flush(ctx context.Context) error {
 	for {
 		sent, err := a.sendReports(ctx)
@@ -67,19 +68,19 @@ func (a *Agent) Flush(ctx context.Context) error {
 	}
 }
 
-// sendReports sends one batch of reports and reports whether there were any. While it is under way
-// the next gathers, so that a busy worker sends hundreds of reports in one call and an idle one
-// sends at once.
+// sendReports sends one batch of reports. sent reports whether there were any. Reports posted
+// meanwhile gather for the next batch: a busy worker sends hundreds in one call, an idle one sends
+// at once.
 func (a *Agent) sendReports(ctx context.Context) (sent bool, err error) {
 	return a.fly(ctx, a.takeReportsLocked)
 }
 
-// sendLines sends one batch of log lines and reports whether there were any.
+// sendLines sends one batch of log lines. sent reports whether there were any.
 func (a *Agent) sendLines(ctx context.Context) (sent bool, err error) {
 	return a.fly(ctx, a.takeLinesLocked)
 }
 
-// fly sends what take finds.
+// fly sends the reports that take moves into a flight.
 func (a *Agent) fly(ctx context.Context, take func(f *flight, now time.Time)) (sent bool, err error) {
 	a.CheckLease()
 	f := &flight{landed: make(chan struct{})}
@@ -103,7 +104,7 @@ func (a *Agent) fly(ctx context.Context, take func(f *flight, now time.Time)) (s
 	return true, err
 }
 
-// land lets others send what belongs to the runs of a flight.
+// land ends a flight, so that later reports of its runs may be sent.
 func (a *Agent) land(f *flight) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -115,7 +116,7 @@ func (a *Agent) land(f *flight) {
 			if r.sendingLines == f {
 				r.sendingLines = nil
 				if r.state == ports.RunReporting {
-					a.nudge() // its outcome may have waited for them
+					a.nudge() // the outcome may have waited for these lines
 				}
 			}
 		}
@@ -124,8 +125,8 @@ func (a *Agent) land(f *flight) {
 	close(f.landed)
 }
 
-// takeReportsLocked moves a batch of reports into f; a.mu is held. What may not go yet stays, and
-// with it whatever comes after it of the same run.
+// takeReportsLocked moves a batch of reports into f. A report that may not be sent yet stays, and
+// so do the later reports of the same run. The agent's mu is held.
 func (a *Agent) takeReportsLocked(f *flight, now time.Time) {
 	a.collectProgressLocked(now)
 	var rest []outgoing
@@ -148,7 +149,8 @@ func (a *Agent) takeReportsLocked(f *flight, now time.Time) {
 	a.outbox = rest
 }
 
-// collectProgressLocked posts the progress of runs, thinned; a.mu is held.
+// collectProgressLocked posts the progress of runs, once per progressInterval for each run. The
+// agent's mu is held.
 func (a *Agent) collectProgressLocked(now time.Time) {
 	var later []*run
 	for _, r := range a.moved {
@@ -167,8 +169,8 @@ func (a *Agent) collectProgressLocked(now time.Time) {
 	a.moved = later
 }
 
-// send delivers a batch and does what the answers say. With an error it returns what was not
-// answered.
+// send delivers a batch and applies the answers. If it returns an error, it also returns the
+// unanswered reports.
 func (a *Agent) send(ctx context.Context, ref ports.SessionRef, batch []outgoing) (unanswered []outgoing, err error) {
 	reports := make([]ports.Report, len(batch))
 	for i := range batch {
@@ -195,9 +197,9 @@ func refusedForGood(err error) bool {
 	return domain.IsCode(err, domain.CodeInvalidInput) || domain.IsCode(err, domain.CodeTooLarge)
 }
 
-// isolate sends a refused batch again in halves, so that a bad report does not hold up the others.
-// One that is too large goes in smaller pieces: no outcome is lost, and none becomes another,
-// because of its size.
+// isolate sends a refused batch again in halves, so that a bad report does not delay the others. A
+// single report that is too large is sent in pieces: no outcome is lost or changed because of its
+// size.
 func (a *Agent) isolate(ctx context.Context, ref ports.SessionRef, batch []outgoing, err error) ([]outgoing, error) {
 	if len(batch) == 1 {
 		if pieces := a.pieces(batch[0]); len(pieces) > 0 && domain.IsCode(err, domain.CodeTooLarge) {
@@ -213,7 +215,8 @@ func (a *Agent) isolate(ctx context.Context, ref ports.SessionRef, batch []outgo
 	return a.send(ctx, ref, batch[half:])
 }
 
-// pieces returns a report in pieces of half its size, in order; none when it is as small as can be.
+// pieces splits a report into pieces of half its size, in order. It returns none if the report
+// cannot be split.
 func (a *Agent) pieces(o outgoing) []outgoing {
 	const least = 4 << 10
 	first, rest := o, o
@@ -234,8 +237,8 @@ func (a *Agent) pieces(o outgoing) []outgoing {
 	return nil
 }
 
-// refused gives up a report that will never be taken. If it was the run's last, the coordinator
-// misses the run and takes the workload back.
+// refused drops a report that will never be accepted. If it was the run's last report, the
+// coordinator notices that the run is missing and takes the workload back.
 func (a *Agent) refused(o outgoing, err error) {
 	a.deps.Log.Error("report refused", "workload_id", string(o.report.WorkloadID), "event", string(o.report.Event),
 		"error", err)
@@ -246,7 +249,7 @@ func (a *Agent) refused(o outgoing, err error) {
 	}
 }
 
-// putBack returns unanswered reports to where they came from, in their order.
+// putBack puts unanswered reports back where they came from, in order.
 func (a *Agent) putBack(ref ports.SessionRef, batch []outgoing) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -260,7 +263,7 @@ func (a *Agent) putBack(ref ports.SessionRef, batch []outgoing) {
 		case r != nil && o.report.Event == domain.EventLog && !o.ofOutcome:
 			r.putBackLinesLocked(o)
 		case r != nil && o.report.Event == domain.EventProgress:
-			if r.progress == nil { // else a newer one waits
+			if r.progress == nil { // otherwise newer progress waits
 				r.progress, r.progressAt = &o.report, time.Time{}
 				a.markMovedLocked(r)
 			}
@@ -272,7 +275,7 @@ func (a *Agent) putBack(ref ports.SessionRef, batch []outgoing) {
 	a.outbox = append(kept, a.outbox...)
 }
 
-// settle does what the answer to one report says.
+// settle applies the answer to one report.
 func (a *Agent) settle(o outgoing, ans ports.ReportAnswer) {
 	r := o.run
 	if r == nil {
@@ -284,7 +287,7 @@ func (a *Agent) settle(o outgoing, ans ports.ReportAnswer) {
 	case domain.OutcomeApplied, domain.OutcomeAlready:
 		if o.report.Event == domain.EventStart {
 			r.acknowledged = true
-			a.nudgeLines() // they wait for the start
+			a.nudgeLines() // lines wait for the start
 		}
 	case domain.OutcomeFenced, domain.OutcomeNotFound:
 		cause := ports.ErrFenced
@@ -306,7 +309,7 @@ func ends(e domain.Event) bool {
 	return ok && rule.Ends
 }
 
-// announce has the start of a run reported and answered, unless it is already.
+// announce makes sure that the start of a run is reported and answered.
 func (a *Agent) announce(ctx context.Context, r *run) error {
 	for {
 		a.mu.Lock()

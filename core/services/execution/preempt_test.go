@@ -13,8 +13,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// An assignment that was declined, and comes again when there is room: by then the workload may run
-// elsewhere, or be cancelled.
+// A declined assignment may come again when there is room. By then the workload may run elsewhere
+// or be cancelled.
 func TestAssign_WhenItWasDeclinedAndComesAgain_DoesNotStart(t *testing.T) {
 	b := newBench(t, 1, one(&script{execute: untilCancelled}))
 	b.assign("wl_1", 1)

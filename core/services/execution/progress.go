@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// progressInterval thins progress reports of one run.
+	// progressInterval is the shortest time between two progress reports of one run.
 	progressInterval = time.Second
-	// pullStep is the progress in percent after which a checkpoint is taken automatically.
+	// pullStep is the progress in percent after which the worker takes a checkpoint.
 	pullStep = 10
 )
 

@@ -7,8 +7,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// checkpoint takes a checkpoint now. While one is being taken, another one follows it, however
-// often it is asked for: what has changed since that one began is to be in it too.
+// checkpoint takes a checkpoint now. If one is being taken, exactly one more follows it, because
+// the run may have changed since that one began.
 func (a *Agent) checkpoint(r *run) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -19,7 +19,7 @@ func (a *Agent) checkpoint(r *run) {
 	a.spawnPullLocked(r)
 }
 
-// spawnPullLocked takes a checkpoint beside the run; a.mu is held.
+// spawnPullLocked takes a checkpoint concurrently with the run. The agent's mu is held.
 func (a *Agent) spawnPullLocked(r *run) {
 	r.pulling = true
 	a.deps.Spawn(func() {
@@ -30,13 +30,13 @@ func (a *Agent) spawnPullLocked(r *run) {
 				a.spawnPullLocked(r)
 			}
 		})
-		_ = a.pull(r) // the last durable one stands
+		_ = a.pull(r) // if it fails, the last durable checkpoint remains
 	})
 }
 
-// pull asks the workload for a checkpoint and saves it. Failing is not fatal: the last durable
-// checkpoint stands. It returns ports.ErrNoCheckpoint when there is nothing to save now. A panic in
-// the workload fails the run; see guard.
+// pull asks the workload for a checkpoint and saves it. If that fails, the last durable checkpoint
+// remains. It returns ports.ErrNoCheckpoint if there is nothing to save now. A panic in the
+// workload fails the run; see guard.
 func (a *Agent) pull(r *run) error {
 	a.mu.Lock()
 	ready := r.initialised && !r.abandoned && r.state == ports.RunRunning

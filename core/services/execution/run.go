@@ -11,14 +11,14 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// run is one workload at one generation in this worker's hands. Fields below mu of the agent are
-// the agent's to guard.
+// run is one workload at one generation on this worker. The agent's mu guards the fields below
+// "Guarded by agent.mu".
 type run struct {
 	agent      *Agent
 	key        domain.RunID
 	session    domain.SessionID
 	assignment ports.Assignment
-	workload   ports.Workload  // made by the run itself; read by others once it is initialised
+	workload   ports.Workload  // set by the run itself; others read it once initialised is set
 	ctx        context.Context //nolint:containedctx // a run is its context
 	cancel     context.CancelCauseFunc
 
@@ -32,24 +32,24 @@ type run struct {
 	deadline    time.Time
 	nextPull    time.Time
 	cancelledAt time.Time
-	haltBy      time.Time // when its context ends, whether it could save or not
-	halting     error     // ErrPaused, ErrDraining or ErrPreempted once asked for
+	haltBy      time.Time // when its context ends, whether or not it could save
+	halting     error     // ErrPaused, ErrDraining or ErrPreempted when one was asked for
 	preempting  bool      // a checkpoint is being taken to make room
 	resumable   bool      // there is a durable checkpoint to continue from
-	// preemptedFor says in words what it made room for.
+	// preemptedFor says for the audit trail what the run made room for.
 	preemptedFor string
-	abandoned    bool            // nothing of it may be reported any more
-	crash        *ports.RunError // what its code did instead of returning
+	abandoned    bool            // it may report nothing any more
+	crash        *ports.RunError // why its code did not return
 	stuck        bool            // it ignores the end of its context
-	stuckTold    bool            // a heartbeat that says so was answered
-	// acknowledged tells that the store knows the run to be running.
+	stuckTold    bool            // the coordinator knows that it is stuck
+	// acknowledged reports whether the store knows that the run is running.
 	acknowledged bool
 	initialised  bool
 	percent      float64
 	message      string
 	pulledAt     float64 // percent at the last automatic checkpoint
 	pulling      bool
-	pullAgain    bool          // once more after the one that is being taken
+	pullAgain    bool          // take one more after the current one
 	progress     *ports.Report // to be reported
 	progressAt   time.Time
 	isMoved      bool // it is in agent.moved
@@ -67,8 +67,8 @@ func (r *run) note(a *Agent, msg string, cause error) {
 		"customer_id", string(r.assignment.CustomerID), "cause", cause)
 }
 
-// execute is the life of a run. Its steps are deferred, so that they are taken also when the run's
-// code ends the goroutine.
+// execute is the life of a run. Its steps are deferred, so that they happen even if the run's code
+// ends the goroutine.
 func (a *Agent) execute(r *run) {
 	var result domain.JSON
 	err := errNoReturn
@@ -78,7 +78,7 @@ func (a *Agent) execute(r *run) {
 	result, err = a.perform(r)
 }
 
-// perform makes the workload, restores, prepares and executes it.
+// perform creates the workload, restores its checkpoint, initialises it, and executes it.
 func (a *Agent) perform(r *run) (result domain.JSON, err error) {
 	if !r.guard("the factory", func() { r.workload = a.cfg.Types[r.assignment.Type]() }) {
 		return "", r.fault()
@@ -108,7 +108,7 @@ func (a *Agent) perform(r *run) (result domain.JSON, err error) {
 	return result, err
 }
 
-// close has the workload release what it held.
+// close closes the workload.
 func (r *run) close() {
 	if r.workload == nil {
 		return
@@ -120,7 +120,7 @@ func (r *run) close() {
 	})
 }
 
-// started notes that the workload executes from now on.
+// started records that the workload executes.
 func (a *Agent) started(r *run) {
 	now := a.deps.Clock.Now()
 	a.mu.Lock()
@@ -138,7 +138,7 @@ func (a *Agent) started(r *run) {
 	r.percent, r.pulledAt = r.assignment.ProgressPercent, r.assignment.ProgressPercent
 }
 
-// finish works out how a run ended, which calls the methods of its error, and reports it.
+// finish finds out how a run ended, which calls the methods of its error, and reports it.
 func (a *Agent) finish(r *run, result domain.JSON, err error) {
 	rep := failure(errNoReturn)
 	defer func() { a.end(r, rep) }()
@@ -166,7 +166,7 @@ func (a *Agent) end(r *run, rep ports.Report) {
 	a.nudgeLines()
 }
 
-// outcome turns the end of a run into its last report. A panic is dealt with elsewhere; see guard.
+// outcome returns the last report of a run. guard handles panics.
 func (r *run) outcome(result domain.JSON, err error) ports.Report {
 	cause := context.Cause(r.ctx)
 	switch {
@@ -192,9 +192,9 @@ func (r *run) outcome(result domain.JSON, err error) ports.Report {
 	return failure(err)
 }
 
-// stopped reports whether err says that the run ended because it was asked to: it is why ctx ended,
-// or the error of ctx. Any other error is a failure of the run's own, which counts although it
-// comes late.
+// stopped reports whether err says that the run ended because it was asked to: err is the cause of
+// ctx, or its error. Any other error is a failure of the run itself, even if it comes after the
+// request.
 func stopped(ctx context.Context, err error) bool {
 	if ctx.Err() == nil || isPermanent(err) {
 		return false
@@ -225,7 +225,7 @@ func failure(err error) ports.Report {
 	return rep
 }
 
-// removeLocked forgets a run; a.mu is held.
+// removeLocked removes a run. The agent's mu is held.
 func (a *Agent) removeLocked(r *run) {
 	if a.runs[r.key] == r {
 		delete(a.runs, r.key)

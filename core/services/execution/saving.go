@@ -8,18 +8,18 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// saving bounds the save of one checkpoint: it lasts until the context of its caller or of its run
-// ends. After a pause, a drain or a preemption it may go on for what is left of the run's grace.
-// All saves of a run share that one grace. With one each, a handler that learns of its end from
-// Checkpoint alone would save for ever.
+// saving bounds the save of one checkpoint. A save may last until the context of its caller or of
+// its run ends. After a pause, a drain or a preemption it may last for the rest of the run's grace.
+// All saves of a run share one grace: otherwise a handler that learns of its end only from
+// Checkpoint would save for ever.
 type saving struct {
 	run   *run
 	ctx   context.Context //nolint:containedctx // the caller's
-	grace context.Context //nolint:containedctx // follows on the caller's
+	grace context.Context //nolint:containedctx // used after the caller's has ended
 	end   context.CancelFunc
 }
 
-// next returns the context of the next try, or why there is none.
+// next returns the context of the next attempt, or an error that says why there is none.
 func (s *saving) next() (context.Context, error) {
 	cause := context.Cause(s.run.ctx)
 	switch {
@@ -28,7 +28,7 @@ func (s *saving) next() (context.Context, error) {
 	case cause != nil && !hasGrace(cause):
 		return nil, cause
 	case s.ctx.Err() != nil && (cause == nil || !errors.Is(context.Cause(s.ctx), cause)):
-		return nil, context.Cause(s.ctx) // the caller's own end
+		return nil, context.Cause(s.ctx) // the caller's context has ended
 	}
 	left := s.run.graceLeft()
 	if s.grace == nil {
@@ -50,13 +50,13 @@ func (s *saving) close() {
 	}
 }
 
-// hasGrace reports whether a run may still save after its context ended for this cause.
+// hasGrace reports whether a run may still save after its context has ended for this cause.
 func hasGrace(cause error) bool {
 	return errors.Is(cause, ports.ErrPaused) || errors.Is(cause, ports.ErrDraining) ||
 		errors.Is(cause, ports.ErrPreempted)
 }
 
-// graceLeft returns how much longer a run whose context has ended may take to save and return.
+// graceLeft returns how much longer a run may save and return after its context has ended.
 func (r *run) graceLeft() time.Duration {
 	r.agent.mu.Lock()
 	defer r.agent.mu.Unlock()

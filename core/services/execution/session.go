@@ -11,9 +11,9 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// leaseMargin is the part of the lease that a worker does not use: it fences itself that much
-// before the lease's end.
-const leaseMargin = 5 // a fifth
+// leaseMargin is the divisor of the lease that gives the margin: the worker fences itself a fifth
+// of the lease before its end.
+const leaseMargin = 5
 
 var errNoSession = errors.New("no session")
 
@@ -28,19 +28,19 @@ func (a *Agent) registration(session domain.SessionID) domain.Registration {
 	return r
 }
 
-// Connect registers a new session unless one is live. CodeConflict means that another process owns
-// the worker id: the worker must end. When runs of earlier sessions have not returned, it beats at
-// once, so that the slots they take are not given to others.
+// Connect registers a new session unless there is a live one. CodeConflict means that another
+// process owns the worker id, and the worker must end. If runs of earlier sessions have not
+// returned, Connect sends a heartbeat at once, so that the coordinator does not fill their slots.
 func (a *Agent) Connect(ctx context.Context) error {
 	occupied, err := a.register(ctx)
 	if err != nil || !occupied {
 		return err
 	}
-	_ = a.Beat(ctx) // the next one says the same
+	_ = a.Beat(ctx) // if it fails, the next one says the same
 	return nil
 }
 
-// register is Connect's first step; it reports whether runs are left that take slots.
+// register registers a session. occupied reports whether runs of earlier sessions still take slots.
 func (a *Agent) register(ctx context.Context) (occupied bool, err error) {
 	a.mu.Lock()
 	if a.live {
@@ -64,15 +64,15 @@ func (a *Agent) register(ctx context.Context) (occupied bool, err error) {
 	return len(a.runs) > 0, nil
 }
 
-// Session returns the session, how often to beat, and whether it is live.
+// Session returns the session, the heartbeat interval, and whether the session is live.
 func (a *Agent) Session() (ref ports.SessionRef, interval time.Duration, live bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return ports.SessionRef{WorkerID: a.cfg.WorkerID, SessionID: a.session}, a.interval, a.live
 }
 
-// ref returns the live session; ok is false when there is none, or when its lease is over, in which
-// case every run has been cancelled before ref returns.
+// ref returns the live session. ok is false if there is none or its lease is over; every run has
+// been cancelled then.
 func (a *Agent) ref() (ports.SessionRef, bool) {
 	a.CheckLease()
 	a.mu.Lock()
@@ -80,7 +80,7 @@ func (a *Agent) ref() (ports.SessionRef, bool) {
 	return ports.SessionRef{WorkerID: a.cfg.WorkerID, SessionID: a.session}, a.live
 }
 
-// Beat sends one heartbeat and does what the answer says.
+// Beat sends one heartbeat and executes the commands in the answer.
 func (a *Agent) Beat(ctx context.Context) error {
 	ref, ok := a.ref()
 	if !ok {
@@ -93,7 +93,7 @@ func (a *Agent) Beat(ctx context.Context) error {
 			!a.leaving, FreeSlots: max(a.cfg.Slots-a.active, 0),
 	}
 	var told []*run
-	for _, r := range a.allLocked() { // also what is left of earlier sessions: it takes slots of this one
+	for _, r := range a.allLocked() { // runs of earlier sessions, too: they take slots of this one
 		item := ports.InventoryItem{WorkloadID: r.key.WorkloadID, Generation: r.key.Generation, State: r.state}
 		if r.stuck && !r.stuckTold {
 			item.Stuck = true
@@ -123,9 +123,9 @@ func (a *Agent) Beat(ctx context.Context) error {
 	return nil
 }
 
-// CheckLease fences the worker when it has been without an answered heartbeat for its lease less
-// the margin. It comes before everything that has an effect outside, so that a process that wakes
-// up after a freeze stops first.
+// CheckLease fences the worker if no heartbeat was answered for the lease less the margin. It comes
+// before every effect outside of the process, so that a process that wakes up after a freeze first
+// stops its runs.
 func (a *Agent) CheckLease() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -134,7 +134,7 @@ func (a *Agent) CheckLease() {
 	}
 }
 
-// endSessionLocked cancels every run and forgets what was to be reported; a.mu is held.
+// endSessionLocked cancels every run and drops its reports. The agent's mu is held.
 func (a *Agent) endSessionLocked(why string) {
 	if !a.live {
 		return
@@ -149,7 +149,7 @@ func (a *Agent) endSessionLocked(why string) {
 	}
 }
 
-// sessionError ends the session when err says it is over, and reports whether it did.
+// sessionError ends the session if err says that it is over, and reports whether it did.
 func (a *Agent) sessionError(ref ports.SessionRef, err error) bool {
 	if !domain.IsCode(err, domain.CodeFenced) && !domain.IsCode(err, domain.CodeConflict) {
 		return false
@@ -162,8 +162,7 @@ func (a *Agent) sessionError(ref ports.SessionRef, err error) bool {
 	return true
 }
 
-// Deregister ends the session by the worker's own word. Whoever calls it has seen that nothing of
-// the session runs any more.
+// Deregister ends the session. The caller has made sure that no run of the session is left.
 func (a *Agent) Deregister(ctx context.Context) error {
 	ref, ok := a.ref()
 	if !ok {

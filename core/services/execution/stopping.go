@@ -9,11 +9,11 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Stopping runs: what has been told to end and has not returned. Such a run keeps its slot and
-// stays in the inventory, whatever session it is of, until its handler returns: nothing can end a
+// A stopping run is one that was told to end and has not returned. It keeps its slot and stays in
+// the inventory, in later sessions too, until its handler returns, because nothing can end a
 // goroutine from outside.
 
-// stop ends a run at once, without a report: it is no longer this worker's to report on.
+// stop ends a run at once, without a report: this worker may no longer report on it.
 func (a *Agent) stop(r *run, cause error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -35,7 +35,7 @@ func (a *Agent) abandonLocked(r *run, cause error) {
 	a.cancelRunLocked(r, cause)
 }
 
-// cancelRunLocked ends the context of a run; a.mu is held.
+// cancelRunLocked ends the context of a run. The agent's mu is held.
 func (a *Agent) cancelRunLocked(r *run, cause error) {
 	if r.state != ports.RunReporting {
 		r.state = ports.RunStopping
@@ -46,7 +46,7 @@ func (a *Agent) cancelRunLocked(r *run, cause error) {
 	r.cancel(cause)
 }
 
-// halt has a run checkpoint and then stop, to be reported as paused or released.
+// halt makes a run save a checkpoint and stop. It is reported as paused or released.
 func (a *Agent) halt(r *run, cause error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -56,12 +56,12 @@ func (a *Agent) halt(r *run, cause error) {
 	r.halting, r.haltBy = cause, a.deps.Clock.Now().Add(a.cfg.StopGrace+a.lease)
 	a.deps.Spawn(func() {
 		defer a.withLock(func() { a.cancelRunLocked(r, cause) })
-		_ = a.pull(r) // the last durable one stands
+		_ = a.pull(r) // if it fails, the last durable checkpoint remains
 	})
 }
 
-// preempt has a run checkpoint, and make room only if that is durable: a run that cannot save goes
-// on. A pause or a drain that comes meanwhile goes its own way.
+// preempt makes a run save a checkpoint, and stops it only if that is durable: a run that cannot
+// save continues. A pause or a drain that comes meanwhile takes effect as usual.
 func (a *Agent) preempt(r *run, why string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -72,7 +72,7 @@ func (a *Agent) preempt(r *run, why string) {
 	a.deps.Spawn(func() {
 		err := errNoReturn
 		defer a.withLock(func() {
-			saved := err == nil || errors.Is(err, ports.ErrNoCheckpoint) && r.resumable // what it saved itself stands
+			saved := err == nil || errors.Is(err, ports.ErrNoCheckpoint) && r.resumable // it has saved one itself
 			r.preempting = false
 			if !saved || r.abandoned || r.halting != nil || r.state != ports.RunRunning {
 				return
@@ -91,8 +91,8 @@ func (a *Agent) withLock(f func()) {
 	f()
 }
 
-// noteStuckLocked makes visible that a run ignores the end of its context: in the log, and in the
-// inventory, where the coordinator counts it; a.mu is held.
+// noteStuckLocked marks a run that ignores the end of its context. The log tells it, and the
+// inventory, where the coordinator counts it. The agent's mu is held.
 func (a *Agent) noteStuckLocked(r *run) {
 	r.stuck = true
 	a.deps.Log.Error("run ignores the end of its context; its slot stays taken until it returns", "workload_id",
@@ -101,11 +101,11 @@ func (a *Agent) noteStuckLocked(r *run) {
 	a.hurry()
 }
 
-// letGoLocked tells the coordinator that a run that had been stopped has returned, so that its slot
-// comes back at once and not with the next inventory. The answer does not matter: the run is no
-// longer this session's, or it is and moves on; a.mu is held.
+// letGoLocked tells the coordinator that a stopped run has returned, so that its slot is free at
+// once and not only after the next inventory. The answer does not matter: the session no longer
+// holds the run, or the run ends anyway. The agent's mu is held.
 func (a *Agent) letGoLocked(r *run) {
-	if !a.live || len(a.outbox) >= outboxMax {
+	if !a.live || len(a.outbox) >= outboxLimit {
 		return
 	}
 	a.outbox = append(a.outbox, outgoing{report: ports.Report{
@@ -124,7 +124,7 @@ func (a *Agent) cancelAll(cause error) {
 	}
 }
 
-// patience is how long the runs that were told to end may still take to return.
+// patience returns how long the runs that were told to end may still take to return.
 func (a *Agent) patience() (longest time.Duration) {
 	now := a.deps.Clock.Now()
 	a.mu.Lock()

@@ -15,7 +15,7 @@ import (
 	"github.com/niyanta/niyanta/core/services/execution"
 )
 
-// deaf starts a run that ignores its end until release is closed.
+// deaf starts a run that ignores the end of its context until release is closed.
 func deaf(t *testing.T) (b *bench, speak ports.Progress, release chan struct{}) {
 	t.Helper()
 	release = make(chan struct{})
@@ -76,7 +76,7 @@ func TestStopping_AnyRunThatHasNotReturned_StaysInTheInventoryAndKeepsItsSlot(t 
 			beat := b.lastBeat()
 			assert.Equal(t, []ports.InventoryItem{item}, beat.Inventory)
 			assert.Equal(t, 1, beat.FreeSlots)
-			for range 11 { // the grace, and more
+			for range 11 { // longer than the grace
 				b.clock.advance(time.Second)
 				assert.Equal(t, []ports.InventoryItem{item}, b.lastBeat().Inventory)
 				b.Tick()
@@ -107,7 +107,7 @@ func TestStopping_AnyRunThatHasNotReturned_StaysInTheInventoryAndKeepsItsSlot(t 
 	}
 }
 
-// A handler may learn of its end from Checkpoint alone. It must not go on for ever because each
+// A handler may learn of its end from Checkpoint alone. It must not continue for ever because each
 // save succeeds.
 func TestStopping_WhenAHandlerOnlyAsksCheckpoint_FailsItAfterOneGrace(t *testing.T) {
 	for kind, want := range map[ports.CommandKind]struct {

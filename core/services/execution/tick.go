@@ -6,8 +6,9 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Tick does what time brings: the lease's end, timeouts, checkpoints that are due, runs that ignore
-// their end. Called regularly; its precision is that of its caller.
+// Tick does what is due: it ends the session with its lease, ends runs at their timeout, takes
+// checkpoints, and marks runs that ignore their end. It must be called regularly; it is as precise
+// as the calls are frequent.
 func (a *Agent) Tick() {
 	a.CheckLease()
 	now := a.deps.Clock.Now()
@@ -32,7 +33,7 @@ func (a *Agent) tickRunLocked(r *run, now time.Time) {
 			a.noteStuckLocked(r)
 		}
 	case !r.haltBy.IsZero() && !now.Before(r.haltBy):
-		a.cancelRunLocked(r, r.halting) // its checkpoint does not come
+		a.cancelRunLocked(r, r.halting) // its checkpoint takes too long
 	case !r.deadline.IsZero() && !now.Before(r.deadline):
 		a.cancelRunLocked(r, ports.ErrTimeout)
 	case !r.nextPull.IsZero() && !now.Before(r.nextPull) && !r.pulling && r.state == ports.RunRunning:

@@ -127,8 +127,8 @@ func TestLeadership_WhenRenewalFails_StopsInTimeAndComesBackWithANewClaim(t *tes
 	c := &clock{now: time.Unix(1, 0)}
 	lease := mocks.NewMockLeaderLease(gomock.NewController(t))
 	lease.EXPECT().Acquire(gomock.Any(), "a", ttl).Return(ports.Leadership{Holder: "a", Epoch: 7}, true, nil)
-	away := errors.New("the database is away")
-	fail := lease.EXPECT().Renew(gomock.Any(), "a", int64(7), ttl).Return(away).Times(2)
+	disconnected := errors.New("the database is disconnected")
+	fail := lease.EXPECT().Renew(gomock.Any(), "a", int64(7), ttl).Return(disconnected).Times(2)
 	lease.EXPECT().Renew(gomock.Any(), "a", int64(7), ttl).Return(nil).After(fail)
 	s := service("a", lease, c)
 	require.True(t, tick(t, s))
@@ -136,7 +136,7 @@ func TestLeadership_WhenRenewalFails_StopsInTimeAndComesBackWithANewClaim(t *tes
 	for range 2 {
 		c.advance(4 * time.Second)
 		_, err := s.Tick(t.Context())
-		require.ErrorIs(t, err, away)
+		require.ErrorIs(t, err, disconnected)
 	}
 	require.False(t, leads(s))
 	require.False(t, tick(t, s))

@@ -35,8 +35,8 @@ func (s *Service) review(
 }
 
 const (
-	// forgetInterval is the time between two calls that forget lanes, forgetLimit how many lanes
-	// one call forgets at most.
+	// forgetInterval is the time between two calls that forget lanes. forgetLimit is how many lanes
+	// one call may forget.
 	forgetInterval = time.Minute
 	forgetLimit    = 10_000
 )

@@ -1,3 +1,3 @@
-// Package statistics is the use case of whoever asks what is unfinished and what has finished. On
-// the leader it also folds what transactions left for the totals.
+// Package statistics answers what is unfinished and what has finished. On the leader it also folds
+// the changes that transactions have recorded into the totals.
 package statistics

@@ -16,7 +16,8 @@ type Deps struct {
 	Clock      ports.Clock
 }
 
-// Service reads and folds the counts. Safe for concurrent use, but for Fold, which one loop calls.
+// Service reads and folds the counts. It is safe for concurrent use, except Fold, which only one
+// loop may call.
 type Service struct{ deps Deps }
 
 // New returns the service.
@@ -39,10 +40,10 @@ func (s *Service) DepthOfAll(ctx context.Context) (domain.QueueDepth, error) {
 	return domain.SumDepths(depths), err
 }
 
-// Waited returns how long what began to wait then has waited.
+// Waited returns how long a workload has waited that began to wait at since.
 func (s *Service) Waited(since time.Time) time.Duration { return max(s.deps.Clock.Now().Sub(since), 0) }
 
-// Statistics returns what a customer's workloads came to. CodeInvalidInput.
+// Statistics returns how many workloads of a customer ended in which way. CodeInvalidInput.
 func (s *Service) Statistics(ctx context.Context, q domain.StatisticsQuery) ([]domain.Statistic, error) {
 	if err := q.Validate(); err != nil {
 		return nil, err
@@ -57,8 +58,8 @@ const (
 	foldRounds = 20
 )
 
-// Fold folds the changes that have gathered. It does so on the leader only, so that coordinators do
-// not get in each other's way. more reports that it has left some.
+// Fold folds the recorded changes into the totals. Only the leader calls it, so that coordinators
+// do not conflict. more reports whether changes are left.
 func (s *Service) Fold(ctx context.Context) (more bool, err error) {
 	if _, leading := s.deps.Leader.Current(); !leading {
 		return false, nil

@@ -6,8 +6,8 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// CreateConfig stores a workload config with a fresh id. CodeInvalidInput; CodeConflict when the
-// customer has one for the type.
+// CreateConfig stores a workload config under a new id. CodeInvalidInput; CodeConflict if the
+// customer already has a config for the type.
 func (s *Service) CreateConfig(ctx context.Context, c domain.WorkloadConfig) (domain.WorkloadConfig, error) {
 	c.ID = domain.ConfigID(s.deps.IDs.New(domain.PrefixConfig))
 	if err := c.Validate(); err != nil {
@@ -28,8 +28,8 @@ func (s *Service) ListConfigs(ctx context.Context, customer domain.CustomerID) (
 	return s.deps.Configs.List(ctx, customer)
 }
 
-// UpdateConfig replaces a config; later submissions use it, earlier ones keep what they had.
-// CodeInvalidInput, CodeNotFound.
+// UpdateConfig replaces a config. Later submissions use it; earlier ones keep the config that they
+// were submitted with. CodeInvalidInput, CodeNotFound.
 func (s *Service) UpdateConfig(ctx context.Context, c domain.WorkloadConfig) (domain.WorkloadConfig, error) {
 	if err := c.Validate(); err != nil {
 		return domain.WorkloadConfig{}, err

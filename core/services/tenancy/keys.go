@@ -133,11 +133,11 @@ const (
 )
 
 // keyCache keeps keys and limits for a few seconds, so that a busy API does not read them for every
-// request. It keeps no misses: otherwise anybody could fill it.
+// request. It does not keep failed lookups: otherwise anybody could fill it.
 type keyCache struct {
 	clock ports.Clock
 	mu    sync.Mutex
-	// age counts how often the keys were dropped. A key that was read before is not kept after it.
+	// age counts how often the cache was emptied. A key that was read before that is not kept.
 	age       int
 	keys      map[string]cached[domain.APIKey]
 	customers map[domain.CustomerID]cached[domain.Customer]
@@ -159,7 +159,7 @@ func (c *keyCache) customer(id domain.CustomerID, load func() (domain.Customer, 
 	})
 }
 
-// forget has everything read again.
+// forget empties the cache.
 func (c *keyCache) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -187,7 +187,7 @@ func lookup[K comparable, T any](
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.age != age {
-		return v, nil // the keys were dropped meanwhile: this one may have been revoked
+		return v, nil // do not keep it: the cache was emptied meanwhile, perhaps because this key was revoked
 	}
 	if *m == nil || len(*m) >= cacheLimit {
 		*m = map[K]cached[T]{}

@@ -15,16 +15,16 @@ import (
 	"github.com/niyanta/niyanta/core/services/tenancy"
 )
 
-// hand is a clock that stands still until it is moved.
+// hand is a clock that the test moves.
 type hand struct{ now time.Time }
 
 func (h *hand) Now() time.Time { return h.now }
 
-// slowKeys lets a read hang between the storage and the caller, if it is told to.
+// slowKeys holds a read between the storage and the caller if the test says so.
 type slowKeys struct {
 	ports.KeyStore
 	held    atomic.Bool
-	read    chan struct{} // gets one when a held read has its answer
+	read    chan struct{} // receives one when the storage has answered a held read
 	release chan struct{}
 }
 
@@ -37,7 +37,7 @@ func (k *slowKeys) ByPrefix(ctx context.Context, prefix string) (domain.APIKey, 
 	return key, usable, err
 }
 
-// place is one storage and the clock it goes by.
+// place is a storage with its clock.
 type place struct {
 	t     *testing.T
 	clock *hand

@@ -10,12 +10,13 @@ import (
 
 // Config holds the keys of the configuration. They work beside the stored operator keys.
 type Config struct {
-	// AdminKey authenticates administrators, WorkerKeys workers. Empty ones match nothing.
+	// AdminKey authenticates administrators, WorkerKeys authenticate workers. Empty keys match
+	// nothing.
 	AdminKey   string
 	WorkerKeys []string
 }
 
-// Deps are what the service stands on.
+// Deps are the dependencies of the service.
 type Deps struct {
 	Customers ports.CustomerStore
 	Configs   ports.ConfigStore
@@ -42,7 +43,8 @@ func New(cfg Config, deps Deps) *Service {
 	}
 }
 
-// CreateCustomer onboards a customer; an empty id is generated. CodeInvalidInput, CodeConflict.
+// CreateCustomer stores a new customer. An empty id is replaced by a generated one.
+// CodeInvalidInput, CodeConflict.
 func (s *Service) CreateCustomer(ctx context.Context, c domain.Customer) (domain.Customer, error) {
 	if c.ID == "" {
 		c.ID = domain.CustomerID(s.deps.IDs.New(domain.PrefixCustomer))
@@ -58,14 +60,14 @@ func (s *Service) GetCustomer(ctx context.Context, id domain.CustomerID) (domain
 	return s.deps.Customers.Get(ctx, id)
 }
 
-// ListCustomers returns customers behind the id after, ordered by id.
+// ListCustomers returns up to limit customers with ids above after, ordered by id.
 func (s *Service) ListCustomers(ctx context.Context, after domain.CustomerID, limit int) ([]domain.Customer, error) {
 	return s.deps.Customers.List(ctx, after, limit)
 }
 
-// UpdateCustomer changes name, tier, limits or whether it is preemptible. All hold at once, for
-// what waits already too; what runs above a limit that was lowered goes on. The leader is woken, so
-// that a raised limit is used at once.
+// UpdateCustomer changes the name, the tier, the limits, or whether the customer is preemptible.
+// The changes apply at once, to waiting workloads too. Workloads that already run above a lowered
+// limit continue. The leader is woken, so that a raised limit is used at once.
 func (s *Service) UpdateCustomer(
 	ctx context.Context, id domain.CustomerID, p domain.CustomerPatch,
 ) (domain.Customer, error) {
@@ -77,14 +79,14 @@ func (s *Service) UpdateCustomer(
 	return c, err
 }
 
-// SuspendCustomer stops a customer from submitting, and its workloads from being placed, at once;
-// what runs goes on. Other changes by the customer are refused here at once and in other processes
-// within customerFor. CodeNotFound.
+// SuspendCustomer stops a customer from submitting and its workloads from being placed, at once.
+// Running workloads continue. Other changes by the customer are refused: here at once, in other
+// processes within customerFor. CodeNotFound.
 func (s *Service) SuspendCustomer(ctx context.Context, id domain.CustomerID) (domain.Customer, error) {
 	return s.UpdateCustomer(ctx, id, domain.CustomerPatch{Suspended: new(true)})
 }
 
-// ReactivateCustomer takes back a suspension. CodeNotFound.
+// ReactivateCustomer ends a suspension. CodeNotFound.
 func (s *Service) ReactivateCustomer(ctx context.Context, id domain.CustomerID) (domain.Customer, error) {
 	return s.UpdateCustomer(ctx, id, domain.CustomerPatch{Suspended: new(false)})
 }
@@ -98,22 +100,22 @@ func (s *Service) CheckActive(ctx context.Context, p domain.Principal) error {
 	return c.CheckActive()
 }
 
-// customer returns a customer as it was within customerFor.
+// customer returns a customer as it was at most customerFor ago.
 func (s *Service) customer(ctx context.Context, id domain.CustomerID) (domain.Customer, error) {
 	return s.cache.customer(id, func() (domain.Customer, error) { return s.deps.Customers.Get(ctx, id) })
 }
 
-// customerFor is how long a customer is taken from memory before the store is asked again.
+// customerFor is how long a customer is cached.
 const customerFor = 5 * time.Second
 
-// unlimited are the limits of workers: the highest rate that any customer can be given, of which
-// nothing is used up.
+// unlimited are the limits of workers: the highest rate that a customer can have. No tokens are
+// taken from it.
 var unlimited = domain.Limits{RatePerSec: 1_000_000, Burst: 1_000_000}
 
 // Allow takes cost tokens from the principal's rate; see ports.RateLimiter. The keys of a customer
-// share its rate. A key that belongs to no customer has the rate of the highest tier for itself.
-// Workers are not limited: a heartbeat that is refused costs a lease. If the limiter fails, its
-// error is returned with the limits, if those are known, and the caller decides.
+// share one rate. A key that belongs to no customer has the rate of the highest tier for itself.
+// Workers are not limited: a refused heartbeat would cost a lease. If the limiter fails, Allow
+// returns its error and the limits, if they are known, and the caller decides.
 func (s *Service) Allow(
 	ctx context.Context, p domain.Principal, cost int,
 ) (ports.RateDecision, domain.Limits, error) {
