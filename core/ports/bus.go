@@ -3,7 +3,7 @@ package ports
 import "context"
 
 // Bus carries hints between processes. It is best effort: messages may be lost, repeated and
-// reordered; nothing depends on it for truth, only for speed.
+// reordered. It makes things fast; correctness never depends on it.
 type Bus interface {
 	// Publish sends data to every subscription whose subject matches, and to one member of each
 	// queue group. It does not wait for receivers and does not fail because there are none.
@@ -30,7 +30,7 @@ type Handler func(ctx context.Context, m Message) (reply []byte)
 type Message struct {
 	Subject string
 	Data    []byte
-	// WantsReply tells that the sender waits for one.
+	// WantsReply reports whether the sender waits for a reply.
 	WantsReply bool
 }
 

@@ -1,6 +1,6 @@
 package ports
 
-// Compressor shrinks checkpoints. Safe for concurrent use.
+// Compressor compresses checkpoints. Safe for concurrent use.
 type Compressor interface {
 	// Encode returns data in a form to store and the name of its encoding; data itself and "" when
 	// compressing is not worth it.

@@ -54,17 +54,17 @@ type ControlPlane interface {
 	End(ctx context.Context, e domain.SessionEnd) error
 }
 
-// ErrUnanswered is wrapped by the errors of calls of which nothing came back. Whether they had an
-// effect is unknown.
+// ErrUnanswered is wrapped by the errors of unanswered calls. It is unknown whether such a call had
+// an effect.
 var ErrUnanswered = errors.New("not answered")
 
-// SessionRef names a session.
+// SessionRef identifies a session.
 type SessionRef struct {
 	WorkerID  domain.WorkerID  `json:"worker_id"`
 	SessionID domain.SessionID `json:"session_id"`
 }
 
-// Validate checks that both are named.
+// Validate checks both ids.
 func (s SessionRef) Validate() error {
 	if err := domain.ValidateWorkerID(s.WorkerID); err != nil {
 		return err
@@ -72,21 +72,22 @@ func (s SessionRef) Validate() error {
 	return domain.ValidateSessionID(s.SessionID)
 }
 
-// Grant is the lease of a new session, and how often to beat. Durations in messages are whole
-// milliseconds, because workers exist in any language.
+// Grant is the lease of a new session and its heartbeat interval. Durations in messages are whole
+// milliseconds, because workers are written in any language.
 type Grant struct {
 	LeaseMS             int64 `json:"lease_ms"`
 	HeartbeatIntervalMS int64 `json:"heartbeat_interval_ms"`
 }
 
-// Heartbeat is what a worker says regularly.
+// Heartbeat is the regular message of a worker.
 type Heartbeat struct {
 	SessionRef
-	// Number grows with each heartbeat of a session, and stays when one is sent again. What arrives
-	// twice, or late, counts once as an inventory that lacks a run. 0: not numbered.
+	// Number grows with each heartbeat of a session and stays the same when one is repeated. A
+	// heartbeat that arrives twice or late does not count again as an inventory that lacks a run. 0
+	// means not numbered.
 	Number int64 `json:"number,omitempty"`
-	// Draining is the worker's own word that it takes no new work. Drained tells that it obeys a
-	// CommandDrain, which CommandUndrain takes back.
+	// Draining reports that the worker takes no new work by its own decision. Drained reports that
+	// it obeys a CommandDrain, which CommandUndrain ends.
 	Draining  bool            `json:"draining,omitempty"`
 	Drained   bool            `json:"drained,omitempty"`
 	FreeSlots int             `json:"free_slots"`
@@ -104,9 +105,9 @@ const (
 	RunReporting RunState = "reporting" // ended; its last report is not acknowledged yet
 )
 
-// InventoryItem is one workload in a worker's hands: every run whose handler has not returned,
-// whichever session it was started in, and every run whose last report is not answered. Each but
-// those that are reporting takes a slot.
+// InventoryItem is one run on a worker: each run whose handler has not returned, whichever session
+// it was started in, and each run whose last report is not answered. Each takes a slot unless it is
+// reporting.
 type InventoryItem struct {
 	WorkloadID domain.WorkloadID `json:"workload_id"`
 	Generation int64             `json:"generation"`
@@ -146,7 +147,7 @@ type HeartbeatAnswer struct {
 	Commands []Command `json:"commands,omitempty"`
 }
 
-// CommandKind is what a worker is told to do.
+// CommandKind is the kind of a command.
 type CommandKind string
 
 // The commands. Their names are those of the messages on the bus.
@@ -162,7 +163,7 @@ const (
 	// CommandDrop tells the worker that the generation it holds is no longer the workload's.
 	CommandDrop  CommandKind = "workload.drop"
 	CommandDrain CommandKind = "worker.drain"
-	// CommandUndrain takes back a CommandDrain: the worker takes work again.
+	// CommandUndrain ends a CommandDrain: the worker takes work again.
 	CommandUndrain CommandKind = "worker.undrain"
 )
 
@@ -170,7 +171,7 @@ const (
 // worker that does not hold that generation ignores them.
 type Command struct {
 	Kind CommandKind `json:"kind"`
-	// SessionID is the session it is meant for; another one ignores it.
+	// SessionID is the session that the command is for. Other sessions ignore it.
 	SessionID  domain.SessionID  `json:"session_id"`
 	WorkloadID domain.WorkloadID `json:"workload_id,omitempty"`
 	Generation int64             `json:"generation,omitempty"`
@@ -178,8 +179,7 @@ type Command struct {
 	Assignment *Assignment       `json:"assignment,omitempty"`
 }
 
-// AssignCommand returns the command to run a workload that has been assigned, with all that its
-// worker needs.
+// AssignCommand returns the command to run an assigned workload.
 func AssignCommand(w *domain.Workload) Command {
 	return Command{
 		Kind: CommandAssign, SessionID: w.SessionID, WorkloadID: w.ID, Generation: w.Generation,
@@ -202,17 +202,17 @@ type Assignment struct {
 	Generation int64             `json:"generation"`
 	Input      domain.JSON       `json:"input_params"`
 	Labels     map[string]string `json:"labels,omitempty"`
-	// Config is the customer's configuration of the type; Resources what the run may use.
+	// Config is the customer's configuration of the type. Resources are what the run may use.
 	Config    domain.JSON      `json:"config_json,omitempty"`
 	Resources domain.Resources `json:"resource_limits,omitzero"`
-	// CheckpointIntervalMS is the time between automatic checkpoints, TimeoutMS the longest a run
-	// may take; 0: none.
+	// CheckpointIntervalMS is the time between automatic checkpoints, TimeoutMS the longest
+	// duration of the run. 0 means none.
 	CheckpointIntervalMS int64 `json:"checkpoint_interval_ms,omitempty"`
 	TimeoutMS            int64 `json:"timeout_ms,omitempty"`
 	MaxRetries           int   `json:"max_retries"`
-	// Attempt counts runs that failed before this one.
+	// Attempt counts the failed runs before this one.
 	Attempt int `json:"attempt"`
-	// CheckpointSequence is the newest checkpoint to restore; 0: none.
+	// CheckpointSequence is the sequence of the newest checkpoint to restore. 0 means none.
 	CheckpointSequence int64   `json:"checkpoint_sequence,omitempty"`
 	ProgressPercent    float64 `json:"progress_percent,omitempty"`
 }
@@ -227,13 +227,13 @@ func (a *Assignment) Run() domain.RunID {
 	return domain.RunID{WorkloadID: a.WorkloadID, Generation: a.Generation}
 }
 
-// Report is what a worker says of one workload.
+// Report is what a worker reports of one workload.
 type Report = domain.Report
 
 // LogEntry is one line of a report.
 type LogEntry = domain.LogEntry
 
-// ReportAnswer is what became of a report, and the workload's state now.
+// ReportAnswer is the outcome of a report and the workload's state after it.
 type ReportAnswer struct {
 	ReportID string         `json:"report_id,omitempty"`
 	Outcome  domain.Outcome `json:"outcome"`
@@ -241,7 +241,7 @@ type ReportAnswer struct {
 	Reason   string         `json:"reason,omitempty"`
 }
 
-// CheckpointUpload is a checkpoint on its way to the store. A nil Percent leaves progress as it is.
+// CheckpointUpload is a checkpoint to store. A nil Percent leaves the progress unchanged.
 type CheckpointUpload struct {
 	WorkloadID domain.WorkloadID `json:"workload_id"`
 	Generation int64             `json:"generation"`
@@ -251,7 +251,7 @@ type CheckpointUpload struct {
 	Data       []byte            `json:"data"`
 }
 
-// CheckpointData is a checkpoint as the workload gave it.
+// CheckpointData is a checkpoint with the bytes that the workload saved.
 type CheckpointData struct {
 	Sequence int64  `json:"sequence"`
 	Data     []byte `json:"data"`

@@ -6,18 +6,18 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// InsightStore is what people ask about the queue of the same storage as QueueStore. Nothing is
-// decided by it. Safe for concurrent use.
+// InsightStore answers questions about the queue. It reads the same storage as QueueStore. No
+// decision depends on it. Safe for concurrent use.
 type InsightStore interface {
 	// Ahead counts, for each cutoff in its place, the eligible workloads (see QueueStore.Heads) of
-	// its lane that began to wait before it (ties by id), at most most of them. A lane that has
-	// none counts 0.
-	Ahead(ctx context.Context, cutoffs []Cutoff, most int) ([]int, error)
+	// its lane that began to wait before it (ties by id), up to limit. A lane without such
+	// workloads counts 0.
+	Ahead(ctx context.Context, cutoffs []Cutoff, limit int) ([]int, error)
 
-	// SaveThroughput replaces the throughput that is kept.
+	// SaveThroughput replaces the stored throughput.
 	SaveThroughput(ctx context.Context, p domain.Throughput) error
 
-	// Throughput returns the throughput that was saved last; zero when none was. Its time has
+	// Throughput returns the throughput that was saved last, or the zero value. Its time has
 	// microseconds.
 	Throughput(ctx context.Context) (domain.Throughput, error)
 }
@@ -25,6 +25,6 @@ type InsightStore interface {
 // Cutoff is a place in a lane.
 type Cutoff struct {
 	Lane domain.LaneID
-	// Before is a candidate's place; a zero time: behind all.
+	// Before is the place of a candidate. A zero time means behind all candidates.
 	Before domain.Candidate
 }

@@ -19,7 +19,7 @@ type LeaderLease interface {
 	Release(ctx context.Context, holder string, epoch int64) error
 }
 
-// Leadership is who leads.
+// Leadership identifies the leader.
 type Leadership struct {
 	Holder string
 	Epoch  int64

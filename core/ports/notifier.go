@@ -7,25 +7,25 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// Notifier sends hints between coordinators, workers and API instances over the Bus. All methods
-// are fire and forget: they never block on receivers and never fail; what is lost comes again by
-// heartbeat, reconciliation or polling.
+// Notifier sends hints between coordinators, workers and API instances over the Bus. Its methods
+// never wait for receivers and never fail. Heartbeats, reconciliation and polls make up for lost
+// hints.
 type Notifier interface {
 	// Command sends commands to a worker, wherever it is connected, in order.
 	Command(ctx context.Context, worker domain.WorkerID, cs ...Command)
 	// Wake tells the coordinators that there may be something to do, and why: one of the reasons
 	// below or any other text.
 	Wake(ctx context.Context, reason string)
-	// Updated tells whoever follows the workloads that they changed, in order.
+	// Updated tells those who follow the workloads that they changed, in order.
 	Updated(ctx context.Context, us ...Update)
 }
 
-// The reasons of wakes that loops of coordinators tell apart. Every other wake means that something
-// may be placed.
+// The reasons that the loops of coordinators distinguish. Every other wake means that something may
+// be placed.
 const (
 	// WakeSubmit: something was submitted.
 	WakeSubmit = "submit"
-	// WakeSteppedDown: a coordinator has given leadership away, if it had it.
+	// WakeSteppedDown: a coordinator has given up leadership, if it led.
 	WakeSteppedDown = "leader stepped down"
 
 	WakeWorkerRegistered = "worker registered"

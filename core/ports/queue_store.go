@@ -43,7 +43,7 @@ type QueueStore interface {
 	Overdue(ctx context.Context, grace time.Duration, after domain.WorkloadID, limit int) ([]HeldWorkload, error)
 }
 
-// HeldWorkload is a workload in the hands of a session.
+// HeldWorkload is a workload that a session holds, or has not let go of.
 type HeldWorkload struct {
 	WorkloadID     domain.WorkloadID
 	CustomerID     domain.CustomerID
@@ -55,10 +55,10 @@ type HeldWorkload struct {
 	PauseRequested bool
 	// HeldFor is how long ago it was assigned, by the store's clock.
 	HeldFor time.Duration
-	// Suspect tells that workers in a row died under it.
+	// Suspect reports whether several workers in a row died while they ran the workload.
 	Suspect bool
-	// Ending tells that the session holds it no longer but has not let go of it, since EndingFor.
-	// Status is empty then.
+	// Ending reports whether the session no longer holds the workload but has not let go of it for
+	// EndingFor. Status is empty then.
 	Ending    bool
 	EndingFor time.Duration
 }
@@ -72,10 +72,10 @@ func (h *HeldWorkload) Run() domain.RunID {
 type Orphan struct {
 	HeldWorkload
 	Loss domain.Loss
-	// Excused tells that the loss does not speak against the workload though it looks like a death
-	// (domain.EndedSession.Excused). Shared tells that the workload is a suspect and that its
-	// session held another one when it ended. Returned are the sessions that the workload's deaths
-	// name and that have returned since, which a registration of the same process tells.
+	// Excused reports whether the loss does not count against the workload although it looks like a
+	// death (domain.EndedSession.Excused). Shared reports whether the workload is a suspect and its
+	// session held another one when it ended. Returned are the sessions named by the workload's
+	// deaths whose process has registered again since.
 	Excused, Shared bool
 	Returned        []domain.SessionID
 }

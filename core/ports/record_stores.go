@@ -7,7 +7,7 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// AuditStore reads what the other stores wrote in their transactions.
+// AuditStore reads the audit events that the other stores write in their transactions.
 type AuditStore interface {
 	// Workload returns up to limit events of a customer's workload, oldest first, with ids above
 	// after. Missing workloads and another customer's have none.
@@ -18,7 +18,7 @@ type AuditStore interface {
 	Worker(ctx context.Context, id domain.WorkerID, after int64, limit int) ([]domain.AuditEvent, error)
 }
 
-// LogStore reads what workloads wrote, which WorkloadStore.Apply keeps.
+// LogStore reads the log lines of workloads, which WorkloadStore.Apply stores.
 type LogStore interface {
 	// List returns the lines of a customer's workload, oldest first. Missing workloads and another
 	// customer's have none.

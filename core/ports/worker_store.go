@@ -55,7 +55,7 @@ type WorkerStore interface {
 	List(ctx context.Context, ids ...domain.WorkerID) ([]domain.Worker, error)
 }
 
-// FleetStore is what operators do to workers, and what time does to dead ones.
+// FleetStore is what operators do to workers, and the removal of dead workers.
 type FleetStore interface {
 	// Drain sets a HEALTHY worker to DRAINING, with the audit event worker.draining: it gets no new
 	// work, and its next heartbeat tells it. Already DRAINING: success, nothing changed. DEAD:
@@ -95,8 +95,8 @@ type Beat struct {
 	Draining bool
 }
 
-// BeatResult answers one heartbeat. Status says what became of the session: its lease is renewed
-// only if it is current. WorkerStatus is set then.
+// BeatResult answers one heartbeat. Status is the state of the session: its lease is renewed only
+// if it is current. WorkerStatus is set then.
 type BeatResult struct {
 	Status       domain.SessionStatus
 	WorkerStatus domain.WorkerStatus

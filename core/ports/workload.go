@@ -33,21 +33,21 @@ type Workload interface {
 	Close() error
 }
 
-// WorkloadFactory makes a fresh Workload for one run. Factories are safe for concurrent use; they
-// are called on the goroutine of the run and may block. A panic or a nil Workload fails the run.
+// WorkloadFactory makes a new Workload for one run. Factories are safe for concurrent use. They are
+// called on the goroutine of the run and may block. A panic or a nil Workload fails the run.
 type WorkloadFactory func() Workload
 
-// Task is what a run gets.
+// Task describes what a run has to do.
 type Task struct {
 	Assignment
-	// Checkpoint is the data to continue from; nil: from the beginning.
+	// Checkpoint is the data to continue from. nil means to start from the beginning.
 	Checkpoint []byte
 }
 
-// Progress is a run's way to speak. Safe for concurrent use.
+// Progress is how a run reports. Safe for concurrent use.
 type Progress interface {
-	// Report tells percent (0 to 100) and a message. Never blocks; reports are thinned on their
-	// way.
+	// Report reports percent (0 to 100) and a message. It never blocks. Not every call is
+	// delivered.
 	Report(percent float64, message string)
 	// Log writes a line. Never blocks; lines beyond what can be delivered are dropped and counted
 	// in a line of their own.
@@ -58,7 +58,7 @@ type Progress interface {
 	Checkpoint(ctx context.Context, data []byte, percent *float64, message string) error
 }
 
-// Why a run's context ends.
+// The causes for which a run's context ends.
 var (
 	ErrCancelled = errors.New("workload cancelled")
 	ErrPaused    = errors.New("workload paused")
@@ -69,15 +69,15 @@ var (
 	ErrTimeout   = errors.New("workload timed out")
 )
 
-// ErrNoCheckpoint tells that a workload has nothing to save now.
+// ErrNoCheckpoint reports that a workload has nothing to save now.
 var ErrNoCheckpoint = errors.New("no checkpoint to save")
 
-// RunError is an error of a run with what the retry policy should know.
+// RunError is an error of a run with details for the retry policy.
 type RunError struct {
-	// Type is a short machine-readable class, for example "exit_status"; empty: "error".
+	// Type is a short machine-readable class, for example "exit_status". Empty means "error".
 	Type      string
 	Permanent bool
-	// RetryAfter is the delay to keep before the next try; nil: backoff.
+	// RetryAfter is the delay before the next attempt. nil means backoff.
 	RetryAfter *time.Duration
 	Err        error
 }

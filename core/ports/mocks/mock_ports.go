@@ -544,18 +544,18 @@ func (m *MockInsightStore) EXPECT() *MockInsightStoreMockRecorder {
 }
 
 // Ahead mocks base method.
-func (m *MockInsightStore) Ahead(ctx context.Context, cutoffs []ports.Cutoff, most int) ([]int, error) {
+func (m *MockInsightStore) Ahead(ctx context.Context, cutoffs []ports.Cutoff, limit int) ([]int, error) {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "Ahead", ctx, cutoffs, most)
+	ret := m.ctrl.Call(m, "Ahead", ctx, cutoffs, limit)
 	ret0, _ := ret[0].([]int)
 	ret1, _ := ret[1].(error)
 	return ret0, ret1
 }
 
 // Ahead indicates an expected call of Ahead.
-func (mr *MockInsightStoreMockRecorder) Ahead(ctx, cutoffs, most any) *gomock.Call {
+func (mr *MockInsightStoreMockRecorder) Ahead(ctx, cutoffs, limit any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Ahead", reflect.TypeOf((*MockInsightStore)(nil).Ahead), ctx, cutoffs, most)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Ahead", reflect.TypeOf((*MockInsightStore)(nil).Ahead), ctx, cutoffs, limit)
 }
 
 // SaveThroughput mocks base method.
