@@ -1,4 +1,4 @@
-// Package workloads holds the built-in workload types: sleep (demos and tests), exec (any program
-// of an allow-list) and http (an endpoint). Each is a ports.Workload; types of one's own are
-// written with the SDK instead.
+// Package workloads holds the built-in workload types: sleep (for demos and tests), exec (a program
+// of an allow-list) and http (a call of an endpoint). Each is a ports.Workload. Users write their
+// own types with the SDK.
 package workloads

@@ -26,16 +26,16 @@ import (
 )
 
 const (
-	// defaultKillGrace is the time between being told to stop and SIGKILL: of a cancelled run
-	// nothing is left after 5 s.
+	// defaultKillGrace is the time between the request to stop and SIGKILL. Nothing of a cancelled
+	// run may be left after 5 s.
 	defaultKillGrace = 4 * time.Second
-	// pipeGrace is how long output is read after the program and its group are gone.
+	// pipeGrace is how long output is read after the program and its group have ended.
 	pipeGrace = 2 * time.Second
-	// outputTail is how much of each output stream goes into the result.
+	// outputTail is how many bytes of each output stream go into the result.
 	outputTail = 64 << 10
 )
 
-// host is what the runs of a worker's programs share.
+// host is what the programs of one worker share.
 type host struct {
 	allow     allowList
 	users     *users // nil: programs run as the worker's user
@@ -44,21 +44,21 @@ type host struct {
 	killGrace time.Duration
 }
 
-// program runs one program in a session and process group of its own, and as a user of its own
-// where the worker may. See docs/operations/exec-protocol.md for what it may speak on file
-// descriptor 3; programs that do not just run.
+// program runs one program in its own session and process group, and as its own user if the worker
+// may do that. docs/operations/exec-protocol.md describes what the program may say on file
+// descriptor 3. Programs that do not use it just run.
 type program struct {
 	*host
 	in      execInput
 	task    ports.Task
 	allowed *allowed
-	mark    string // tells the run's processes from others'
+	mark    string // identifies the run's processes
 	user    *user
 	scratch string // a directory of its own, removed by Close
 	family  identity
 	talk    atomic.Pointer[conversation]
 	told    atomic.Bool // the program was told to stop
-	lasting bool        // processes of the run could not be killed: its user is not given to another
+	lasting bool        // processes of the run could not be killed, so its user must not be used again
 }
 
 type execInput struct {
@@ -116,9 +116,9 @@ func (p *program) Execute(ctx context.Context, progress ports.Progress) (domain.
 		SysProcAttr: sessionOfItsOwn(),
 	}
 	p.family.mark = p.mark
-	if p.user != nil { // without supplementary groups
+	if p.user != nil { // the credential has no supplementary groups
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: p.user.id, Gid: p.user.id}
-		p.family = identity{uid: p.user.id, own: true} // which nothing can hide
+		p.family = identity{uid: p.user.id, own: true} // a process cannot hide its uid
 	}
 	ended := make(chan struct{})
 	defer close(ended)
@@ -141,13 +141,13 @@ func (p *program) Execute(ctx context.Context, progress ports.Progress) (domain.
 	return p.result(ctx, cmd.ProcessState, err, stdout, stderr)
 }
 
-// start starts the program from a thread of its own, which lives until ended is closed: the signal
-// that a child gets when its parent dies is tied to the parent's thread, and that thread can gain
-// no privileges any more, nor what it starts.
+// start starts the program from a thread of its own that lives until ended is closed. The thread
+// must live that long, because the child is killed when the thread of its parent ends. The thread
+// is not used for anything else, because it and what it starts can no longer gain privileges.
 func (p *program) start(cmd *exec.Cmd, ended <-chan struct{}) error {
 	started := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		runtime.LockOSThread() // never unlocked, so that the thread ends with the goroutine
 		err := forbidNewPrivileges()
 		if err == nil {
 			err = kin.begin(&p.family, func() (int, error) {
@@ -165,11 +165,11 @@ func (p *program) start(cmd *exec.Cmd, ended <-chan struct{}) error {
 	return <-started
 }
 
-// tendInterval is the time between looks at what programs left behind.
+// tendInterval is how often the processes that programs left behind are checked.
 const tendInterval = 500 * time.Millisecond
 
-// await returns when the program has exited or was killed with its group. The program itself is not
-// reaped before, so that its group id cannot belong to anybody else when the group is killed.
+// await returns when the program has exited or was killed with its group. It does not reap the
+// program: otherwise another group could get its id before the group is killed.
 func (p *program) await(ctx context.Context, talk *conversation) {
 	pid := p.family.leader
 	exited := make(chan struct{})
@@ -191,18 +191,18 @@ func (p *program) await(ctx context.Context, talk *conversation) {
 		}
 		waiting = false
 	}
-	_ = unix.Kill(-pid, unix.SIGKILL) // nobody left is fine
+	_ = unix.Kill(-pid, unix.SIGKILL) // an error means that the group is empty
 	<-exited
 }
 
-// stop asks the run's processes to end. A run that is no longer ours to finish gets no grace.
+// stop asks the run's processes to end. A run that this worker no longer holds gets no grace.
 func (p *program) stop(cause error, exited <-chan struct{}) {
 	if errors.Is(cause, ports.ErrFenced) || errors.Is(cause, ports.ErrLeaseLost) {
 		return
 	}
 	p.told.Store(true)
-	// A program that speaks may end by itself when it is told to; signals are for those that do
-	// not.
+	// A program that uses descriptor 3 may end by itself when it is told to stop. Signals are for
+	// those that do not.
 	grace := p.killGrace
 	if p.talk.Load().stop(cause) {
 		grace /= 2
@@ -214,7 +214,7 @@ func (p *program) stop(cause error, exited <-chan struct{}) {
 	within(grace, exited)
 }
 
-// within reports whether c was closed before d had passed.
+// within reports whether c was closed before d passed.
 func within(d time.Duration, c <-chan struct{}) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -230,7 +230,7 @@ func startError(err error) error {
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.ENOEXEC) {
 		return permanent("cannot_start", fmt.Errorf("cannot start the program in its directory: %w", innermost(err)))
 	}
-	// without the worker's paths
+	// The message must not contain the worker's paths.
 	return transient("cannot_start", fmt.Errorf("cannot start the program: %w", innermost(err)))
 }
 
@@ -262,8 +262,8 @@ func (p *program) dir() string {
 	return p.scratch
 }
 
-// environment is what the program sees: a home of its own, the system's PATH, the worker's locale,
-// the variables of the input, and who it is.
+// environment returns the program's environment: a home of its own, the system's PATH, the worker's
+// locale, the variables of the input, and the ids of the run.
 func (p *program) environment() []string {
 	env := []string{"PATH=" + programPath, "HOME=" + p.scratch, "TMPDIR=" + p.scratch}
 	for _, name := range fromWorker {

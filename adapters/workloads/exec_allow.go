@@ -11,17 +11,17 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// allowList maps what command[0] may say to the program that is started. An entry is a name, looked
-// up in the worker's PATH once, or an absolute path. Input must spell it as the entry does: "echo"
-// allows neither "./echo" nor "/tmp/echo" nor "/usr/bin/echo". So every program that a worker may
-// start has one spelling, which is its capability, exec:<program>. Links are followed by the system
-// as usual: what an allowed path points to is the operator's.
+// allowList maps what command[0] may be to the program that is started. An entry is a name, which
+// is looked up in the worker's PATH once, or an absolute path. Input must spell it exactly like the
+// entry: "echo" allows neither "./echo" nor "/tmp/echo" nor "/usr/bin/echo". So every program that
+// a worker may start has one spelling, which is its capability, exec:<program>. The system follows
+// links as usual: the operator is responsible for what an allowed path points to.
 type allowList map[string]*allowed
 
 // allowed is a program that may be started.
 type allowed struct {
 	path string
-	// env are the variables beyond the default ones that input may set: names, and prefixes that
+	// env are the variables that input may set beyond the default ones: names, and prefixes that
 	// end in "*".
 	env []string
 }
@@ -29,9 +29,9 @@ type allowed struct {
 // everyProgram stands for all programs in the list of variables.
 const everyProgram = "*"
 
-// newAllowList reads the entries of NIYANTA_EXEC_ALLOW and NIYANTA_EXEC_ENV. Programs that can't be
-// started are left out, with a warning each. The user, if there is one, is who must be able to
-// start them. An error is a list that can't be understood.
+// newAllowList reads the entries of NIYANTA_EXEC_ALLOW and NIYANTA_EXEC_ENV. A program that cannot
+// be started is left out, with a warning. asOther reports whether programs run as another user, who
+// must be able to start them. An error means that the lists are malformed.
 func newAllowList(programs, env []string, asOther bool) (allow allowList, warnings []string, err error) {
 	allow = allowList{}
 	for _, entry := range programs {
@@ -73,13 +73,13 @@ func newAllowList(programs, env []string, asOther bool) (allow allowList, warnin
 	return allow, warnings, nil
 }
 
-// ValidateEnv checks the setting for the variables that programs may get.
+// ValidateEnv checks the setting of the variables that programs may get.
 func ValidateEnv(programs, env []string) error {
 	_, _, err := newAllowList(programs, env, false)
 	return err
 }
 
-// find returns the path of an entry's program, if it can be started.
+// find returns the path of an entry's program, or why it cannot be started.
 func find(entry string, asOther bool) (string, error) {
 	if err := domain.ValidateProgram(entry); err != nil {
 		return "", err
@@ -106,8 +106,8 @@ func find(entry string, asOther bool) (string, error) {
 	return path, nil
 }
 
-// executableByOthers reports whether a user that neither owns a file nor is in its group may
-// execute it, by its mode and those of the folders above.
+// executableByOthers reports whether a user who neither owns a file nor is in its group may execute
+// it, by its mode and the modes of the folders above it.
 func executableByOthers(path string) bool {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -124,7 +124,7 @@ func executableByOthers(path string) bool {
 	}
 }
 
-// capabilities lists the programs as a worker offers them.
+// capabilities returns the capabilities of a worker for its programs.
 func (a allowList) capabilities() []string {
 	out := make([]string, 0, len(a))
 	for name := range a {
@@ -134,7 +134,7 @@ func (a allowList) capabilities() []string {
 	return out
 }
 
-// checkAllowance refuses what allows more than it says.
+// checkAllowance refuses a name that would allow more than it seems to.
 func checkAllowance(name string) error {
 	prefix, wild := strings.CutSuffix(name, "*")
 	if !isVariable(prefix) || wild && len(prefix) < 3 {
@@ -146,7 +146,7 @@ func checkAllowance(name string) error {
 	return nil
 }
 
-// isVariable reports whether a name is one that every shell and library takes for a plain variable.
+// isVariable reports whether every shell and library accepts the name as a plain variable.
 func isVariable(name string) bool {
 	for i, r := range name {
 		letter := r == '_' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z'

@@ -8,27 +8,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What macOS offers to run programs in. It is for development: processes that leave a program's
-// process group are not found, programs survive a worker that is killed, and nothing keeps them
-// from the worker or from each other.
+// Running programs on macOS. It is for development only: processes that leave a program's process
+// group are not found, programs survive a worker that is killed, and nothing protects the worker
+// and other runs from them.
 
-// sessionOfItsOwn has a program start in a session and process group of its own.
+// sessionOfItsOwn makes a program start in its own session and process group.
 func sessionOfItsOwn() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
-// forbidNewPrivileges does nothing: macOS has no such means.
+// forbidNewPrivileges does nothing: macOS cannot do that.
 func forbidNewPrivileges() error { return nil }
 
-// awaitExitPause is the pause before another try to watch a process.
+// awaitExitPause is the pause before another attempt to watch a process.
 const awaitExitPause = 100 * time.Millisecond
 
-// awaitExit returns when a child has exited, and does not reap it.
+// awaitExit returns when a child has exited. It does not reap it.
 func awaitExit(pid int) {
 	for {
 		switch err := watchExit(pid); {
 		case err == nil, errors.Is(err, unix.ESRCH): // it has exited already
 			return
 		case !errors.Is(err, unix.EINTR):
-			time.Sleep(awaitExitPause) // for want of descriptors or memory
+			time.Sleep(awaitExitPause) // out of descriptors or memory
 		}
 	}
 }
@@ -51,7 +51,7 @@ func watchExit(pid int) error {
 	return err
 }
 
-// becomeSubreaper reports that orphans are process 1's.
+// becomeSubreaper returns false: process 1 inherits all orphans.
 func becomeSubreaper() (bool, error) { return false, nil }
 
 // socketPair returns two connected sockets that programs do not inherit.
@@ -66,11 +66,11 @@ func socketPair() ([2]int, error) {
 	return fds, err
 }
 
-// closeOnExec does nothing: Go keeps its own descriptors from programs, and macOS has no call for
+// closeOnExec does nothing. Go closes its own descriptors in programs, and macOS has no call for
 // the others.
 func closeOnExec() {}
 
-// mayTrace reports that nothing is hidden from programs of this user.
+// mayTrace returns true: nothing is hidden from programs of this user.
 func mayTrace() bool { return true }
 
 func missingCapabilities() string {
@@ -79,7 +79,7 @@ func missingCapabilities() string {
 
 func (p *proc) mark() (run string, bare bool) { return "", false }
 
-// readProc reports that other processes cannot be read.
+// readProc returns false: other processes cannot be read.
 func readProc(int) (p proc, ok bool) { return p, false }
 
 // snapshot returns no process: only a program's process group is known.

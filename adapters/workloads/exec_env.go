@@ -5,23 +5,23 @@ import (
 	"strings"
 )
 
-// Names of variables that a program gets.
+// The names of variables that a program gets.
 const (
-	// runVariable marks the processes of one run: its value is unguessable, and whoever inherits
-	// the environment carries it.
+	// runVariable marks the processes of one run: its value cannot be guessed, and every process
+	// that inherits the environment has it.
 	runVariable = "NIYANTA_RUN"
 )
 
-// fromWorker are the variables that programs get with the worker's values. Everything else of its
-// environment stays with it.
+// fromWorker are the variables that programs get with the worker's values. They get no other
+// variables of the worker.
 var fromWorker = []string{"LANG", "LC_ALL", "TZ"}
 
-// programPath is PATH of every program. The worker's own may name folders that others can write to,
-// or that the operator meant for the worker alone.
+// programPath is the PATH of every program. The worker's own PATH may name folders that others can
+// write to, or that are meant for the worker alone.
 const programPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// settable are the variables that input may set for any program, and what their values may look
-// like: names of locales and time zones, but no paths.
+// settable are the variables that input may set for any program, with the pattern of their values:
+// names of locales and time zones, but no paths.
 var settable = map[string]*regexp.Regexp{
 	"LANG": localeName, "LC_ALL": localeName, "LC_COLLATE": localeName, "LC_CTYPE": localeName, "LC_MESSAGES": localeName,
 	"LC_MONETARY": localeName, "LC_NUMERIC": localeName, "LC_TIME": localeName, "TZ": zoneName,
@@ -38,7 +38,7 @@ func reservedVariable(name string) bool {
 		name == "TRACEPARENT"
 }
 
-// checkEnv refuses what the operator did not allow.
+// checkEnv refuses variables that the operator did not allow.
 func (a *allowed) checkEnv(name, value string) error {
 	field := "input_params.env"
 	switch {

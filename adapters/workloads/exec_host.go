@@ -10,7 +10,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// addPrograms offers the programs that the operator allows.
+// addPrograms adds the programs that the operator allows.
 func (o *Offer) addPrograms(opts Options, log *slog.Logger) error {
 	h, err := newHost(opts, log)
 	if err != nil {
@@ -23,7 +23,7 @@ func (o *Offer) addPrograms(opts Options, log *slog.Logger) error {
 	return nil
 }
 
-// newHost prepares what programs run in.
+// newHost prepares what the programs share.
 func newHost(o Options, log *slog.Logger) (*host, error) {
 	users, why, err := newUsers(o.ExecUsers, log)
 	if err != nil {
@@ -55,7 +55,7 @@ func newHost(o Options, log *slog.Logger) (*host, error) {
 	return &host{allow: allow, users: users, room: room, log: log, killGrace: defaultKillGrace}, nil
 }
 
-// isolation says what protects the worker and other runs from a program, and logs it.
+// isolation returns and logs what protects the worker and other runs from a program.
 func (h *host) isolation(dumpable bool, log *slog.Logger) Isolation {
 	switch {
 	case h.users != nil:

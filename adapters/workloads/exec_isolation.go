@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// Isolation says what keeps programs from the worker and from each other. Workers show it as their
-// tag exec.isolation.
+// Isolation says what protects the worker and the runs from programs. Workers show it in their tag
+// exec.isolation.
 type Isolation string
 
 // The isolations.
 const (
-	// IsolationUser: every run has a user of its own. It can look into neither the worker nor other
-	// runs, nor signal them.
+	// IsolationUser: every run has its own user. It can neither read nor signal the worker and
+	// other runs.
 	IsolationUser Isolation = "uid"
-	// IsolationDumpable: programs run as the worker's user, but the worker is not dumpable: its
-	// environment, memory and descriptors are closed to them. Runs are not protected from each
-	// other, nor the worker from signals.
+	// IsolationDumpable: programs run as the worker's user, but the worker is not dumpable, so that
+	// they cannot read its environment, memory and descriptors. They can signal the worker, and
+	// runs are not protected from each other.
 	IsolationDumpable Isolation = "dumpable"
-	// IsolationNone: a program can do whatever the worker can.
+	// IsolationNone: a program can do everything that the worker can.
 	IsolationNone Isolation = "none"
 )
 

@@ -21,8 +21,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// requireRoot skips what only root can try; what holds for every user is tried by the tests without
-// it.
+// requireRoot skips a test that only root can run. Other tests cover what holds for every user.
 func requireRoot(t *testing.T) {
 	t.Helper()
 	if missing := missingCapabilities(); missing != "" {
@@ -30,8 +29,8 @@ func requireRoot(t *testing.T) {
 	}
 }
 
-// background runs a script until the test ends, and returns what it has printed so far once it has
-// printed a line.
+// background runs a script until the test ends. It waits for the first line of output and returns
+// it.
 func background(t *testing.T, h *host, script string) (*program, string) {
 	t.Helper()
 	w, p := &program{host: h}, &recorder{}
@@ -74,7 +73,7 @@ func TestExec_AsAUserOfItsOwn_ReachesNeitherTheWorkerNorOtherRuns(t *testing.T) 
 		require.ErrorAs(t, err, &re, what)
 		require.NotContains(t, err.Error(), "exit status 99", what)
 		if strings.HasPrefix(script, "kill") {
-			continue // shells differ in what they say
+			continue // the message depends on the shell
 		}
 		require.Regexp(t, "(?i)permission denied|operation not permitted|cannot open|cannot create", err.Error(), what)
 	}
@@ -110,7 +109,8 @@ func TestExec_GetsOnlyItsOwnDescriptors(t *testing.T) {
 	})
 }
 
-// escapes are programs that try to outlive their run. Each prints the pid of what shall survive.
+// escapes are programs that try to outlive their run. Each prints the pid of the process that is to
+// survive.
 var escapes = map[string]string{
 	"a child":                  `sleep 300 & echo $!`,
 	"a group of its own":       `set -m; sleep 300 & echo $!`,
@@ -120,7 +120,7 @@ var escapes = map[string]string{
 	"one that forks and ends":  `printf 'setsid sh "$0" & exit 0' > "$HOME/hop"; sh "$HOME/hop"; echo $$`,
 }
 
-// hidden are those whose environment does not tell whose they are.
+// hidden are programs of that kind that also hide their run: their environment does not name it.
 var hidden = map[string]string{
 	"a hidden session": `env -i setsid sh -c 'echo $$; exec sleep 300' &`,
 	"a hidden orphan":  `(env -i setsid sh -c 'setsid sleep 300 & echo $!' &)`,
@@ -128,7 +128,7 @@ var hidden = map[string]string{
 		env -i sh "$HOME/hop"; echo $$`,
 }
 
-// ends are the ways in which a run ends; nil: by itself.
+// ends are the ways in which a run ends. nil means that it ends by itself.
 var ends = map[string]error{"cancelled": ports.ErrCancelled, "fenced": ports.ErrFenced, "timed out": ports.ErrTimeout,
 	"by itself": nil}
 
@@ -195,8 +195,8 @@ func TestExec_WhenTheProcessIsTheWorkersOwn_HidingDoesNotHelpAndOrphansAreReaped
 	}
 	for name, script := range hidden {
 		if strings.Contains(script, "hop") {
-			// only a user of its own catches it on a busy machine; see the limits in
-			// docs/operations/exec-protocol.md
+			// Only a user of its own catches it on a busy machine; see the limits in
+			// docs/operations/exec-protocol.md.
 			continue
 		}
 		trials = append(trials, trial{"none", "cancelled", name, script},
@@ -259,7 +259,7 @@ func TestUsers_ConcurrentRunsOfSeveralWorkers_NeverShareOne(t *testing.T) {
 	}
 }
 
-// asUser starts a sleep under a user, as a worker that died leaves it.
+// asUser starts a sleep under a user, like one that a dead worker left behind.
 func asUser(t *testing.T, uid uint32, env ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command("sleep", "300")
@@ -284,7 +284,7 @@ func TestUsers_WhenSomethingStillRunsUnderOne_ItIsKilledOrPassedOver(t *testing.
 	require.NoError(t, err)
 	assert.False(t, state.Exited(), "it was killed")
 
-	pool.stated, pool.next = false, 1 // a range that nobody stated may be somebody's
+	pool.stated, pool.next = false, 1 // processes in a range that was not stated may belong to others
 	stranger := asUser(t, 2000030001)
 	_, err = pool.take()
 	requireRunError(t, err, "no_user", false)
@@ -350,7 +350,7 @@ func TestScratch_OfWorkersThatAreGone_IsSweptAtStart(t *testing.T) {
 	require.NoError(t, err)
 	assert.Zero(t, n)
 	require.NoError(t, second.close())
-	require.NoError(t, alive.lock.Close()) // as when the process dies
+	require.NoError(t, alive.lock.Close()) // as if the process had died
 	n, err = SweepScratch()
 	require.NoError(t, err)
 	assert.Equal(t, 1, n)

@@ -11,18 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What Linux offers to run programs in. exec_darwin.go is what there is instead on macOS.
+// Running programs on Linux. exec_darwin.go is the counterpart for macOS.
 
-// sessionOfItsOwn has a program start in a session and process group of its own, and die with the
+// sessionOfItsOwn makes a program start in its own session and process group and die with the
 // worker.
 func sessionOfItsOwn() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// forbidNewPrivileges keeps this thread, and what it starts, from gaining privileges.
+// forbidNewPrivileges prevents this thread and what it starts from gaining privileges.
 func forbidNewPrivileges() error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }
 
-// awaitExit returns when a child has exited, and does not reap it.
+// awaitExit returns when a child has exited. It does not reap it.
 func awaitExit(pid int) {
 	for {
 		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
@@ -32,8 +32,8 @@ func awaitExit(pid int) {
 	}
 }
 
-// becomeSubreaper has this process inherit orphans among its descendants, and reports whether it
-// does.
+// becomeSubreaper makes this process the parent of orphans among its descendants, and reports
+// whether it is.
 func becomeSubreaper() (bool, error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return false, fmt.Errorf("become the subreaper: %w", err)
@@ -46,21 +46,21 @@ func socketPair() ([2]int, error) {
 	return unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 }
 
-// closeOnExec keeps descriptors that this process inherited from programs. What Go opens is kept
-// from them anyway. Best effort: kernels before 5.11 cannot.
+// closeOnExec closes descriptors that this process inherited in the programs that it starts. Go
+// does that for its own descriptors. Kernels before 5.11 cannot do it.
 func closeOnExec() {
-	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // then they are passed on, as by every process
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // if it fails, programs inherit them
 }
 
-// mayTrace reports whether programs that run as this user can look into every process: root's,
-// where the capability for it exists.
+// mayTrace reports whether programs that run as this user can look into every process. Root's
+// programs can if the capability for it exists.
 func mayTrace() bool {
 	bounded, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, unix.CAP_SYS_PTRACE, 0, 0, 0)
 	return os.Geteuid() == 0 && (err != nil || bounded == 1)
 }
 
-// neededCapabilities let a worker give programs a user of their own, signal them, and remove what
-// they leave.
+// neededCapabilities are what a worker needs to give programs their own users, to signal them, and
+// to remove what they leave.
 var neededCapabilities = []struct {
 	bit  uint
 	name string

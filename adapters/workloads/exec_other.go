@@ -7,13 +7,13 @@ import (
 	"runtime"
 )
 
-// addPrograms offers none: the worker could not end what they start.
+// addPrograms adds none, because the worker could not end what they start.
 func (o *Offer) addPrograms(_ Options, log *slog.Logger) error {
 	log.Warn("programs are not offered: a worker on this system cannot end what they start", "system", runtime.GOOS)
 	return nil
 }
 
-// scratchRoom is where programs run, and nowhere here.
+// scratchRoom is empty, because no programs run.
 type scratchRoom struct{}
 
 func (*scratchRoom) close() error { return nil }

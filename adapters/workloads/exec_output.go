@@ -12,7 +12,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// output turns a stream into log lines and keeps its end.
+// output splits a stream into log lines and keeps its end.
 type output struct {
 	progress ports.Progress
 	stream   string
@@ -54,7 +54,7 @@ func (o *output) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// emit logs the line so far, or its first part; o.mu is held.
+// emit logs the current line, or its first part if it is too long. o.mu must be held.
 func (o *output) emit() {
 	n := min(len(o.line), domain.MaxLogMessage)
 	o.last = strings.TrimRight(string(o.line[:n]), "\r")
@@ -62,7 +62,7 @@ func (o *output) emit() {
 	o.line = append(o.line[:0], o.line[n:]...)
 }
 
-// flush logs an unfinished last line.
+// flush logs the last line if it is unfinished.
 func (o *output) flush() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -71,14 +71,14 @@ func (o *output) flush() {
 	}
 }
 
-// tail returns the end of the stream, and whether there was more.
+// tail returns the end of the stream and whether something was cut off before it.
 func (o *output) tail() (text json.RawMessage, truncated bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return keepText(wholeRunes(o.kept, o.dropped, false), contentTypeBytes), o.dropped
 }
 
-// lastLine is the last line for an error message, behind a colon.
+// lastLine returns the last line after a colon, for an error message.
 func (o *output) lastLine() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -4,12 +4,12 @@ package workloads
 
 import "os"
 
-// proc is a process as the system shows it.
+// proc describes a process.
 type proc struct {
 	pid, parent, group, session int
 	state                       byte
 	uid                         uint32
-	started                     uint64 // in ticks since the machine's start: with the pid, it names a process for good
+	started                     uint64 // in ticks since boot; pid and started together are unique
 }
 
 func (p *proc) ended() bool { return p.state == 'Z' || p.state == 'X' }
@@ -18,14 +18,14 @@ func (p *proc) ended() bool { return p.state == 'Z' || p.state == 'X' }
 type identity struct {
 	mark   string
 	leader int // the program's own pid, its group's and its session's
-	// since is when the leader started. What is older is not of the run.
+	// since is when the leader started. Older processes are not of the run.
 	since uint64
 	uid   uint32
-	own   bool // the uid is the run's alone, and says all
+	own   bool // only this run uses the uid, so the uid alone decides
 }
 
-// recognises reports whether a process shows that it is of the run. unsure tells that it may yet
-// show it.
+// recognises reports whether a process shows that it is of the run. unsure reports whether it may
+// show it later.
 func (i *identity) recognises(p *proc) (ours, unsure bool) {
 	switch {
 	case i.own:
@@ -39,8 +39,7 @@ func (i *identity) recognises(p *proc) (ours, unsure bool) {
 	return mark == i.mark, bare
 }
 
-// claim returns the processes of the run that have not ended: those that show it, and what descends
-// from them.
+// claim returns the living processes of the run: those that show it, and their descendants.
 func (i *identity) claim() []proc {
 	claimed := map[int]bool{}
 	all, _ := snapshot(func(p *proc) {
@@ -51,8 +50,8 @@ func (i *identity) claim() []proc {
 	return descendants(all, claimed)
 }
 
-// descendants returns the claimed processes and what descends from them, without those that have
-// ended and without this process.
+// descendants returns the claimed processes and their descendants, without ended processes and
+// without this process.
 func descendants(all []proc, claimed map[int]bool) (found []proc) {
 	delete(claimed, os.Getpid())
 	for grown := true; grown; {
@@ -71,8 +70,8 @@ func descendants(all []proc, claimed map[int]bool) (found []proc) {
 	return found
 }
 
-// hunt kills the processes of the run that it meets, and returns them. unsure tells that it may
-// have missed some.
+// hunt kills the processes of the run that it finds, and returns them. unsure reports whether it
+// may have missed some.
 func (i *identity) hunt() (found []proc, unsure bool) {
 	claimed := map[int]bool{}
 	all, vanished := snapshot(func(p *proc) {
@@ -81,7 +80,7 @@ func (i *identity) hunt() (found []proc, unsure bool) {
 		if ours && p.pid != os.Getpid() {
 			claimed[p.pid] = true
 			if !p.ended() {
-				p.kill() // at once: a moment later it may be another
+				p.kill() // at once, before it forks again
 			}
 		}
 	})
@@ -92,7 +91,7 @@ func (i *identity) hunt() (found []proc, unsure bool) {
 	return found, unsure || vanished
 }
 
-// shows reports whether a process shows quickly that it is of the run.
+// shows reports whether a process is of the run. It is a quick check.
 func (i *identity) shows(pid int) bool {
 	if i.own {
 		uid, ok := ownerOf(pid)

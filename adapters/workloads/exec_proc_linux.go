@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mark returns the run that the process's environment names; empty: none, or it does not show it.
-// bare tells that the environment is empty, as it is in the middle of an exec.
+// mark returns the run that the process's environment names, or "". bare reports whether the
+// environment is empty, as it is in the middle of an exec.
 func (p *proc) mark() (run string, bare bool) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.pid))
 	if err != nil || len(b) == 0 {
@@ -26,16 +26,16 @@ func (p *proc) mark() (run string, bare bool) {
 	return "", false
 }
 
-// Places in /proc/<pid>/stat behind the name.
+// Indices of the fields of /proc/<pid>/stat after the name.
 const statState, statParent, statGroup, statSession, statStarted = 0, 1, 2, 3, 19
 
-// readProc reads one process; ok is false when it is gone.
+// readProc reads one process. ok is false if it does not exist any more.
 func readProc(pid int) (p proc, ok bool) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return p, false
 	}
-	// The name, in parentheses, may hold anything, parentheses and spaces included.
+	// The name in parentheses may contain anything, even parentheses and spaces.
 	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 	if len(fields) <= statStarted {
 		return p, false
@@ -49,7 +49,7 @@ func readProc(pid int) (p proc, ok bool) {
 		session: number(statSession),
 	}
 	p.started, _ = strconv.ParseUint(fields[statStarted], 10, 64)
-	// Who owns the folder says nothing: it is root for a process that is not dumpable.
+	// The owner of the folder says nothing: it is root for a process that is not dumpable.
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return p, false
@@ -64,15 +64,15 @@ func readProc(pid int) (p proc, ok bool) {
 	return p, true
 }
 
-// snapshot returns all processes, the newest first: what forks to escape has the highest ids, and
-// must be met while it lives. meet is called for each as soon as it is read; nil: not. vanished
-// tells that some ended before they could be read.
+// snapshot returns all processes, newest first: processes that fork to escape have the highest ids
+// and must be found while they live. meet, if not nil, is called for each process as soon as it is
+// read. vanished reports whether some processes ended before they could be read.
 func snapshot(meet func(*proc)) (found []proc, vanished bool) {
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return nil, false
 	}
-	defer func() { _ = dir.Close() }() // it was only read from
+	defer func() { _ = dir.Close() }() // reads only
 	names, err := dir.Readdirnames(-1)
 	if err != nil {
 		return nil, false
@@ -96,8 +96,8 @@ func snapshot(meet func(*proc)) (found []proc, vanished bool) {
 	return found, vanished
 }
 
-// chase kills the processes that match among the newest of the machine. A process that forks and
-// ends again and again is always among them, and gone before a whole look has come to it.
+// chase kills matching processes among the newest of the machine. A process that forks and ends
+// again and again is always among them, but often ends before a whole snapshot comes to it.
 func chase(match func(pid int) bool) {
 	const (
 		newest = 32
@@ -110,7 +110,7 @@ func chase(match func(pid int) bool) {
 		for pid := last; pid > 0 && pid > last-newest; pid-- {
 			fd, err := unix.PidfdOpen(pid, 0)
 			if err != nil {
-				continue // there is none
+				continue // no such process
 			}
 			if match(pid) {
 				_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) // gone is fine
@@ -121,7 +121,7 @@ func chase(match func(pid int) bool) {
 	}
 }
 
-// lastPID is the number that was given to the newest process; 0: unknown.
+// lastPID returns the id of the newest process, or 0 if it is unknown.
 func lastPID() int {
 	b, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
@@ -132,7 +132,7 @@ func lastPID() int {
 	return n
 }
 
-// kill kills the process if its number is still its own.
+// kill kills the process unless its id belongs to another one now.
 func (p *proc) kill() {
 	fd, err := unix.PidfdOpen(p.pid, 0)
 	if err != nil {
@@ -144,7 +144,7 @@ func (p *proc) kill() {
 	}
 }
 
-// ownerOf returns whose a process is, quickly; the owner is root while the process execs.
+// ownerOf returns the owner of a process. It is quick, but returns root while the process execs.
 func ownerOf(pid int) (uid uint32, ok bool) {
 	var st unix.Stat_t
 	err := unix.Stat("/proc/"+strconv.Itoa(pid), &st)

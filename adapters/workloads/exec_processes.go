@@ -12,34 +12,33 @@ import (
 )
 
 const (
-	// eradicateTimeout bounds how long the processes of a run are hunted.
+	// eradicateTimeout bounds how long the processes of a run are killed again.
 	eradicateTimeout = 3 * time.Second
-	// A process that forks and ends again and again may be missed by a look, but hardly by several
-	// in a row. firstLooks is how often nothing must be found when nothing was, unsureLooks when a
-	// process ended before it could be read, or showed no environment, as in the middle of an exec,
-	// and cleanLooks once something was found.
+	// A snapshot may miss a process that forks and ends again and again, but several in a row
+	// hardly do. firstLooks is how many snapshots in a row must show nothing at first, unsureLooks
+	// after one in which a process ended before it could be read or showed no environment, as in
+	// the middle of an exec, and cleanLooks after one that showed something.
 	firstLooks  = 3
 	unsureLooks = 5
 	cleanLooks  = 10
 )
 
-// family is the processes that descend from this one: the programs that it started, and what those
-// left to it. There is one for a process, as there is one set of children, however many workers
-// live in it.
+// family is the descendants of this process: the programs that it started and the orphans of
+// programs. A process has one family, however many workers it has.
 type family struct {
 	mu      sync.Mutex
 	runs    map[*identity]bool
 	started map[int]bool // pids of programs, which their runs wait for
-	// adopts tells that orphans of programs become this process's children, and that it has no
-	// other children than programs and those.
+	// adopts reports whether orphans of programs become children of this process, which then must
+	// have no other children than programs and orphans.
 	adopts  bool
-	strange map[int]uint64 // orphans that no run recognised at the last look, with when they started
+	strange map[int]uint64 // orphans that no run recognised last time, with their start times
 }
 
 var kin = &family{runs: map[*identity]bool{}, started: map[int]bool{}}
 
-// adopt makes this process inherit what programs leave behind. Only for a process that starts
-// nothing but programs: every other child would be taken for an orphan.
+// adopt makes this process the parent of the orphans of programs. It must start nothing but
+// programs, because any other child would be taken for an orphan.
 func (f *family) adopt() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -50,7 +49,7 @@ func (f *family) adopt() error {
 
 // begin starts the program of a run. start returns its pid.
 func (f *family) begin(i *identity, start func() (int, error)) error {
-	f.mu.Lock() // the program must not be taken for an orphan before it is known
+	f.mu.Lock() // until the program is registered, it must not be taken for an orphan
 	defer f.mu.Unlock()
 	pid, err := start()
 	if err != nil {
@@ -64,15 +63,15 @@ func (f *family) begin(i *identity, start func() (int, error)) error {
 	return nil
 }
 
-// end kills what is left of a run, and forgets it. The program itself must not have been reaped:
-// reap does that, last.
+// end kills the remaining processes of a run and removes the run. Last, it calls reap, which must
+// reap the program. The program must not have been reaped before.
 func (f *family) end(i *identity, reap func()) error {
 	err := f.eradicate(i)
 	f.mu.Lock()
 	delete(f.runs, i)
 	last := len(f.runs) == 0
 	f.mu.Unlock()
-	if last { // nobody is left to whom an orphan could belong
+	if last { // every orphan that is left belongs to nobody
 		deadline := time.Now().Add(eradicateTimeout)
 		for needed, looks := firstLooks, 0; looks < needed && time.Now().Before(deadline); looks++ {
 			if f.tend() > 0 {
@@ -88,7 +87,7 @@ func (f *family) end(i *identity, reap func()) error {
 	return err
 }
 
-// eradicate kills the processes of a run until nothing is left.
+// eradicate kills the processes of a run until none is left.
 func (f *family) eradicate(i *identity) error {
 	deadline := time.Now().Add(eradicateTimeout)
 	for needed, looks := firstLooks, 0; looks < needed; {
@@ -107,15 +106,15 @@ func (f *family) eradicate(i *identity) error {
 			}
 		}
 		if looks < needed {
-			time.Sleep(time.Millisecond) // the killed need the processor to die
+			time.Sleep(time.Millisecond) // let the killed processes end
 		}
 	}
 	return nil
 }
 
-// tend reaps orphans that have ended, and kills those of whom two looks in a row could not tell
-// whose they are, or one if nothing runs: they detached and hid it, so that no run's end would
-// reach them. It returns how many of those there were.
+// tend reaps orphans that have ended. It kills orphans that belong to no run it knows: at once if
+// no run is left, otherwise the second time. Such a process has detached itself and hidden its run,
+// so that the end of that run would not kill it. It returns the number of such orphans.
 func (f *family) tend() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -127,13 +126,13 @@ func (f *family) tend() int {
 		switch {
 		case p.parent != self || f.started[p.pid]:
 		case p.ended():
-			_, _ = unix.Wait4(p.pid, nil, unix.WNOHANG, nil) // gone is fine
+			_, _ = unix.Wait4(p.pid, nil, unix.WNOHANG, nil) // an error means that it does not exist any more
 		case f.recognised(p):
 		default:
-			// In the middle of an exec, a process shows no environment, so that one look proves
-			// nothing.
+			// In the middle of an exec a process shows no environment, so that one look is not
+			// enough.
 			if len(f.runs) == 0 || f.strange[p.pid] == p.started {
-				_ = unix.Kill(p.pid, unix.SIGKILL) // only we reap it, so the number is still its own
+				_ = unix.Kill(p.pid, unix.SIGKILL) // it has not been reaped, so the id is still its own
 			}
 			strange[p.pid] = p.started
 		}
@@ -142,7 +141,7 @@ func (f *family) tend() int {
 	return len(strange)
 }
 
-// orphan reports whether a process is a child that nobody waits for.
+// orphan reports whether a process is a child that no run waits for.
 func (f *family) orphan(pid int) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -159,5 +158,5 @@ func (f *family) recognised(p *proc) bool {
 	return false
 }
 
-// strays kills what runs under a user that no run has, and reports whether it is gone.
+// strays kills the processes of a user that no run has. It returns an error if some survive.
 func strays(uid uint32) error { return kin.eradicate(&identity{uid: uid, own: true}) }

@@ -15,13 +15,14 @@ import (
 // Exit codes 64 to 78 (sysexits.h) say that trying again is pointless.
 const firstPermanent, lastPermanent = 64, 78
 
-// signalled is what shells add to the number of the signal that ended a program.
+// signalled is what shells add to the number of the signal that ended a program, as an exit code.
 const signalled = 128
 
-// maxValue bounds the value that a program sends, so that it fits beside the ends of its output.
-const maxValue = domain.MaxResult - 5*outputTail
+// valueLimit bounds the value that a program sends, so that the ends of its output also fit into
+// the result.
+const valueLimit = domain.MaxResult - 5*outputTail
 
-// execResult is what a workload of type exec results in. What can't be stored as it is stands in
+// execResult is the result of a workload of type exec. What cannot be stored as it is has an
 // encoded form; see keep.go.
 type execResult struct {
 	ExitCode        int             `json:"exit_code"`
@@ -32,8 +33,8 @@ type execResult struct {
 	Value           json.RawMessage `json:"value,omitempty"`
 }
 
-// result says how the run ended. A program that was told to stop has done its work only if it says
-// so, with a result: exit code 0 alone says that it stopped.
+// result returns how the run ended. A program that was told to stop has done its work only if it
+// sent a result. Exit code 0 alone means that it stopped.
 func (p *program) result(
 	ctx context.Context, state *os.ProcessState, err error, stdout, stderr *output,
 ) (domain.JSON, error) {
@@ -59,7 +60,7 @@ func (p *program) result(
 	}
 	r := execResult{}
 	if value := p.talk.Load().value(); value != nil {
-		r.Value = keepJSON(value, "application/json", maxValue)
+		r.Value = keepJSON(value, "application/json", valueLimit)
 	}
 	r.Stdout, r.StdoutTruncated = stdout.tail()
 	r.Stderr, r.StderrTruncated = stderr.tail()

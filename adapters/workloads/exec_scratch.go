@@ -15,25 +15,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// scratchPrefix begins the names of the folders in which workers keep the scratch directories of
-// their runs.
+// scratchPrefix is the prefix of the folders in which workers keep the scratch directories of their
+// runs.
 const scratchPrefix = "niyanta-exec-"
 
-// scratchRoom is the folder of one worker's scratch directories. The lock on it tells other workers
-// that its owner lives.
+// scratchRoom is the folder of one worker's scratch directories. Its lock shows other workers that
+// the owner is alive.
 type scratchRoom struct {
 	path string
 	lock *os.File
 }
 
-// newScratchRoom removes what workers left that are gone, and makes a folder for this one's runs.
-// With asOther, users other than the worker's reach what is theirs in it.
+// newScratchRoom removes the folders of workers that have ended, and creates one for this worker.
+// With asOther, other users can reach their directories in it.
 func newScratchRoom(asOther bool) (*scratchRoom, error) {
 	parent, err := scratchParent(asOther)
 	if err != nil {
 		return nil, err
 	}
-	_, _ = sweepScratch(parent) // what cannot be removed now stays for the next start
+	_, _ = sweepScratch(parent) // what cannot be removed now is removed at the next start
 	for range 10 {
 		var path string
 		if path, err = os.MkdirTemp(parent, scratchPrefix); err != nil {
@@ -46,14 +46,15 @@ func newScratchRoom(asOther bool) (*scratchRoom, error) {
 		}
 		lock := lockedFolder(path)
 		if lock == nil {
-			continue // another worker swept it in the moment before
+			continue // another worker removed it before it was locked
 		}
 		return &scratchRoom{path, lock}, nil
 	}
 	return nil, errors.New("scratch directories: other workers sweep what this one makes")
 }
 
-// lockedFolder opens and locks a folder; nil: somebody else has the lock, or it is gone.
+// lockedFolder opens and locks a folder. It returns nil if the folder is locked or does not exist
+// any more.
 func lockedFolder(path string) *os.File {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -67,12 +68,12 @@ func lockedFolder(path string) *os.File {
 			return f
 		}
 	}
-	_ = f.Close() // it gives the lock back
+	_ = f.Close() // unlocks it
 	return nil
 }
 
-// scratchParent is the folder for temporary files. With asOther it is one that every user can pass
-// through.
+// scratchParent returns the folder for temporary files. With asOther it returns one that every user
+// can enter.
 func scratchParent(asOther bool) (string, error) {
 	for _, parent := range slices.Compact([]string{os.TempDir(), "/tmp", "/var/tmp"}) {
 		if !asOther || executableByOthers(parent) {
@@ -82,8 +83,8 @@ func scratchParent(asOther bool) (string, error) {
 	return "", errors.New("no folder for temporary files can be entered by the users of programs")
 }
 
-// SweepScratch removes the scratch directories of workers of this user that are gone, and returns
-// of how many workers.
+// SweepScratch removes the scratch directories of this user's workers that have ended, and returns
+// the number of those workers.
 func SweepScratch() (int, error) {
 	n, err := sweepScratch(os.TempDir())
 	for _, parent := range []string{"/tmp", "/var/tmp"} {
@@ -108,7 +109,7 @@ func sweepScratch(parent string) (swept int, err error) {
 		}
 		lock := lockedFolder(path)
 		if lock == nil {
-			continue // its worker lives
+			continue // its worker is alive
 		}
 		if err := removeAll(path); err != nil {
 			errs = append(errs, err)
@@ -120,7 +121,7 @@ func sweepScratch(parent string) (swept int, err error) {
 	return swept, errors.Join(errs...)
 }
 
-// make returns a new scratch directory. With a user it is that one's alone.
+// make returns a new scratch directory. If u is not nil, it belongs to that user alone.
 func (r *scratchRoom) make(u *user) (string, error) {
 	path, err := os.MkdirTemp(r.path, "run-") // mode 0700
 	if err != nil {
@@ -134,29 +135,29 @@ func (r *scratchRoom) make(u *user) (string, error) {
 	return path, nil
 }
 
-// close removes the folder with all that is in it.
+// close removes the folder and everything in it.
 func (r *scratchRoom) close() error {
 	err := removeAll(r.path)
 	return errors.Join(err, r.lock.Close())
 }
 
-// removeAll is os.RemoveAll for folders that their owner forbade to enter, too. Nothing writes
-// there any more.
+// removeAll is like os.RemoveAll, but also removes folders that their owner made inaccessible.
+// Nothing may write into the folder any more.
 func removeAll(path string) error {
 	if os.RemoveAll(path) == nil {
 		return nil
 	}
 	_ = filepath.WalkDir(path, func(p string, d fs.DirEntry, _ error) error {
 		if d != nil && d.IsDir() {
-			_ = unix.Fchmodat(unix.AT_FDCWD, p, 0o700, 0) // removing says whether it helped
+			_ = unix.Fchmodat(unix.AT_FDCWD, p, 0o700, 0) // if it fails, removing fails
 		}
 		return nil
 	})
 	return os.RemoveAll(path)
 }
 
-// ownedFolder reports whether a path is a folder, not a link, that is this user's and that nobody
-// else can write to.
+// ownedFolder reports whether a path is a folder, not a link, that belongs to this user and that
+// nobody else can write to.
 func ownedFolder(path string) bool {
 	info, err := os.Lstat(path)
 	if err != nil || !info.IsDir() || info.Mode()&0o022 != 0 {

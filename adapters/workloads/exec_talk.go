@@ -18,8 +18,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// maxLine bounds one line on file descriptor 3: a checkpoint and its envelope.
-const maxLine = domain.MaxInlineCheckpoint + 64<<10
+// lineLimit bounds one line on file descriptor 3: a checkpoint and its envelope.
+const lineLimit = domain.MaxInlineCheckpoint + 64<<10
 
 // heard is a line from the program.
 type heard struct {
@@ -48,17 +48,17 @@ type conversation struct {
 	task     ports.Task
 	progress ports.Progress
 	conn     net.Conn
-	done     chan struct{} // closed when the program's end is closed
-	broken   chan struct{} // closed when it said what can't be read
+	done     chan struct{} // closed when the program has closed its end
+	broken   chan struct{} // closed after a line that cannot be read
 
 	writing sync.Mutex
 	mu      sync.Mutex
 	spoke   bool
-	asked   chan error // set while a checkpoint was asked for
+	asked   chan error // not nil while a checkpoint is being asked for
 	result  json.RawMessage
 }
 
-// newConversation returns the worker's end, and the program's as a file.
+// newConversation returns the worker's end and, as a file, the program's end.
 func newConversation(t ports.Task, p ports.Progress) (*conversation, *os.File, error) {
 	fds, err := socketPair()
 	if err != nil {
@@ -67,7 +67,7 @@ func newConversation(t ports.Task, p ports.Progress) (*conversation, *os.File, e
 	mine := os.NewFile(uintptr(fds[0]), "worker's end")
 	theirs := os.NewFile(uintptr(fds[1]), "program's end")
 	conn, err := net.FileConn(mine)
-	_ = mine.Close() // FileConn has its own copy
+	_ = mine.Close() // FileConn duplicates the descriptor
 	if err != nil {
 		_ = theirs.Close()
 		return nil, nil, fmt.Errorf("socketpair: %w", err)
@@ -76,32 +76,32 @@ func newConversation(t ports.Task, p ports.Progress) (*conversation, *os.File, e
 		broken: make(chan struct{})}, theirs, nil
 }
 
-// start greets the program and listens to it.
+// start sends the greeting and reads what the program says.
 func (c *conversation) start() {
 	go c.listen()
 	greeting := said{
 		Type: "start", WorkloadID: string(c.task.WorkloadID), Generation: c.task.Generation,
 		Input: c.task.Input, Config: c.task.Config, Checkpoint: c.task.Checkpoint,
 	}
-	go c.say(greeting) // a program that never reads must not hold us up
+	go c.say(greeting) // a program that never reads must not delay the run
 }
 
-// say writes a line; a program that does not read loses it.
+// say writes a line. A program that does not read loses it.
 func (c *conversation) say(s said) {
 	line, err := json.Marshal(s)
 	if err != nil {
-		return // only a checkpoint that is not JSON, which was JSON when it was saved
+		return // cannot happen: the checkpoint was JSON when it was saved
 	}
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	_ = c.conn.SetWriteDeadline(time.Now().Add(time.Minute)) // bounds a program that reads half a line
-	_, _ = c.conn.Write(append(line, '\n'))                  // it may have closed its end
+	_ = c.conn.SetWriteDeadline(time.Now().Add(time.Minute)) // the program may stop reading in the middle of a line
+	_, _ = c.conn.Write(append(line, '\n'))                  // the program may have closed its end
 }
 
 func (c *conversation) listen() {
 	defer close(c.done)
 	lines := bufio.NewScanner(c.conn)
-	lines.Buffer(make([]byte, 0, 4<<10), maxLine)
+	lines.Buffer(make([]byte, 0, 4<<10), lineLimit)
 	for lines.Scan() {
 		var h heard
 		if err := json.Unmarshal(lines.Bytes(), &h); err != nil {
@@ -111,15 +111,15 @@ func (c *conversation) listen() {
 		c.hear(h)
 	}
 	if errors.Is(lines.Err(), bufio.ErrTooLong) {
-		close(c.broken) // the program would write into a full pipe for ever
+		close(c.broken) // otherwise the program would wait for ever for its line to be read
 	}
 }
 
-// fault is what the program said that ends its run; nil: nothing.
+// fault returns the error for which the program's run ends, or nil.
 func (c *conversation) fault() error {
 	select {
 	case <-c.broken:
-		return permanent("line_too_long", fmt.Errorf("a line on file descriptor 3 is longer than %d bytes", maxLine))
+		return permanent("line_too_long", fmt.Errorf("a line on file descriptor 3 is longer than %d bytes", lineLimit))
 	default:
 		return nil
 	}
@@ -160,8 +160,8 @@ func level(s string) string {
 	}
 }
 
-// checkpoint saves what the program sent and answers it. Every checkpoint has its answer, also one
-// that was asked for: the program waits for it.
+// checkpoint saves what the program sent, and answers. Every checkpoint gets an answer, also one
+// that was asked for, because the program waits for it.
 func (c *conversation) checkpoint(h heard) {
 	if len(h.Data) == 0 {
 		c.warn("a checkpoint on file descriptor 3 has no data")
@@ -183,7 +183,7 @@ func (c *conversation) checkpoint(h heard) {
 }
 
 // ask asks the program to save its state, if it has ever spoken. It returns ports.ErrNoCheckpoint
-// when nothing is left to save: the program has saved, or it does not answer.
+// if nothing is left to save: the program has saved, or it does not answer.
 func (c *conversation) ask(ctx context.Context) error {
 	answer := make(chan error, 1)
 	c.mu.Lock()
@@ -210,7 +210,7 @@ func (c *conversation) ask(ctx context.Context) error {
 		c.asked = nil
 	}
 	c.mu.Unlock()
-	if sent { // what it sent is being saved, which may take longer
+	if sent { // the checkpoint is being saved, which may take longer
 		select {
 		case err := <-answer:
 			return cmp.Or(err, ports.ErrNoCheckpoint)
@@ -224,7 +224,7 @@ func (c *conversation) ask(ctx context.Context) error {
 // askGrace is how long a program may take to answer a request for a checkpoint.
 const askGrace = 5 * time.Second
 
-// stop announces the end, and reports whether the program has ever spoken, so that it may be
+// stop tells the program to stop. It reports whether the program has ever spoken and so may be
 // listening.
 func (c *conversation) stop(cause error) bool {
 	reason := "cancelled"
@@ -244,7 +244,7 @@ func (c *conversation) stop(cause error) bool {
 	return c.spoke
 }
 
-// finish waits until everything the program said has been heard, at most d.
+// finish waits up to d until everything that the program said has been read.
 func (c *conversation) finish(d time.Duration) { within(d, c.done) }
 
 func (c *conversation) value() json.RawMessage {

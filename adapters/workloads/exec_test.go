@@ -19,7 +19,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// testHost returns what programs of a worker with these options run in.
+// testHost returns a host with these options.
 func testHost(t *testing.T, o Options) *host {
 	t.Helper()
 	h, err := newHost(o, slog.New(slog.DiscardHandler))
@@ -29,8 +29,8 @@ func testHost(t *testing.T, o Options) *host {
 	return h
 }
 
-// eachIsolation runs a test with programs as users of their own, where this process may, and as its
-// own user.
+// eachIsolation runs a test with programs as their own users, if this process may do that, and as
+// the user of this process.
 func eachIsolation(t *testing.T, f func(t *testing.T, o Options)) {
 	t.Helper()
 	for _, users := range []string{"auto", "none"} {
@@ -38,7 +38,7 @@ func eachIsolation(t *testing.T, f func(t *testing.T, o Options)) {
 	}
 }
 
-// shell is the task of running a script.
+// shell returns the task of running a script.
 func shell(t *testing.T, script string) ports.Task {
 	t.Helper()
 	b, err := json.Marshal(map[string]any{"command": []string{"sh", "-c", script}})
@@ -81,7 +81,7 @@ func TestExec_WhatItPrints_IsKeptInLogsAndResult(t *testing.T) {
 	assert.Len(t, text, outputTail)
 }
 
-// flawOf requires that bytes are kept in encoded form, and returns why.
+// flawOf requires that bytes were kept in encoded form, and returns the reason.
 func flawOf(t *testing.T, kept json.RawMessage, want string) domain.Flaw {
 	t.Helper()
 	e, data, ok := domain.DecodeResult(domain.JSON(kept))
@@ -163,8 +163,8 @@ func TestExec_WhenARunEndsByItself_TellsHowItEnded(t *testing.T) {
 	})
 }
 
-// told runs a script, ends its context with a cause once it has printed a line, and returns how it
-// ended.
+// told runs a script, ends its context with cause after the first line of output, and returns how
+// the run ended.
 func told(t *testing.T, h *host, script string, cause error) (domain.JSON, *recorder, error) {
 	t.Helper()
 	p := &recorder{}
@@ -269,13 +269,13 @@ func TestNew_WhenProgramsCannotBeStarted_WarnsAndDoesNotOfferThem(t *testing.T) 
 	assert.NotContains(t, none.Types, "exec", "a worker that can start nothing does not offer the type")
 }
 
-// speak is the program of the tests below: it speaks on file descriptor 3.
+// speak is a program for the tests below. It uses file descriptor 3.
 func speak() {
 	conn := os.NewFile(3, "worker")
 	in := json.NewDecoder(conn)
 	out := json.NewEncoder(conn)
 	if os.Args[2] == "long" {
-		line := strings.Repeat("x", maxLine+1)
+		line := strings.Repeat("x", lineLimit+1)
 		for {
 			if _, err := fmt.Fprint(conn, line); err != nil {
 				return
@@ -310,7 +310,7 @@ func speak() {
 	}
 }
 
-// everybodys copies this test's binary to where every user may execute it.
+// everybodys copies this test binary to a place where every user can execute it.
 func everybodys(t *testing.T) string {
 	t.Helper()
 	self, err := os.Executable()

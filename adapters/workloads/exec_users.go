@@ -16,15 +16,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where the users of programs are taken from unless a range is stated: beyond what distributions
-// and container runtimes hand out, or, in a container with 65,536 users, below "nobody".
+// The ranges of users from which "auto" chooses: above what distributions and container runtimes
+// use, or, in a container with 65,536 users, below "nobody".
 var automaticUsers = []userRange{{2_000_000_000, 2_000_009_999}, {64_000, 64_999}}
 
-// users hands out a user for each run. Workers of one machine share them: who holds the lock of a
-// user holds the user. Safe for concurrent use.
+// users gives each run a user. All workers of a machine share the users: the holder of a user's
+// lock holds the user. Safe for concurrent use.
 type users struct {
 	userRange
-	stated bool // the operator gave the range, so that whatever runs under it is ours
+	stated bool // the operator stated the range, so every process under it is a run's
 	locks  string
 	log    *slog.Logger
 
@@ -32,14 +32,14 @@ type users struct {
 	next int
 }
 
-// user is one in use.
+// user is a user that a run holds.
 type user struct {
 	id   uint32
 	lock *os.File
 }
 
-// newUsers returns the pool that a setting asks for; nil: programs run as the worker's own user,
-// and why says why.
+// newUsers returns the users for a setting. It returns nil if programs run as the worker's own
+// user; why is the reason then.
 func newUsers(setting string, log *slog.Logger) (u *users, why string, err error) {
 	r, auto, none, err := parseUsers(setting)
 	switch {
@@ -65,7 +65,7 @@ func newUsers(setting string, log *slog.Logger) (u *users, why string, err error
 	if err != nil {
 		return nil, "", err
 	}
-	// Workers begin at different places, so that they seldom try each other's.
+	// Workers start at different places, so that they rarely try the same user.
 	return &users{userRange: r, stated: !auto, locks: locks, log: log, next: os.Getpid() * 37 % r.size()}, "", nil
 }
 
@@ -78,7 +78,7 @@ func automatic() userRange {
 	return userRange{1, 1}
 }
 
-// mapped reports whether a range exists in this process's user namespace.
+// mapped reports whether a range exists in the user namespace of this process.
 func mapped(file string, r userRange) bool {
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -94,8 +94,8 @@ func mapped(file string, r userRange) bool {
 	return false
 }
 
-// lockFolder returns the folder of the users' locks. It is the same for all workers of a machine,
-// and nobody else's.
+// lockFolder returns the folder of the users' locks. All workers of a machine use the same folder,
+// and only they can write to it.
 func lockFolder() (string, error) {
 	var errs []error
 	for _, parent := range []string{"/run", "/tmp"} {
@@ -113,7 +113,7 @@ func lockFolder() (string, error) {
 	return "", fmt.Errorf("no place for the locks of programs' users: %w", errors.Join(errs...))
 }
 
-// take returns a user that no run of any worker of this machine has, and under whom nothing runs.
+// take returns a user that no run of any worker on this machine has and that has no processes.
 func (u *users) take() (*user, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -125,19 +125,20 @@ func (u *users) take() (*user, error) {
 			return nil, fmt.Errorf("lock a user: %w", err)
 		}
 		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-			_ = f.Close() // another run's
+			_ = f.Close() // another run has it
 			continue
 		}
 		if u.clear(id) {
 			return &user{id, f}, nil
 		}
-		_ = f.Close() // it gives the lock back
+		_ = f.Close() // unlocks it
 	}
 	return nil, transient("no_user", fmt.Errorf("none of the %d users for programs is free", u.size()))
 }
 
-// clear reports whether nothing runs under a user whose lock was free. What a worker that died left
-// there is killed; what is somebody else's is left alone, and so is the user.
+// clear reports whether a user without a lock has no processes. It kills what a worker that died
+// left there. If the processes may belong to somebody else, it leaves them alone, and the user is
+// not used.
 func (u *users) clear(id uint32) bool {
 	found := (&identity{uid: id, own: true}).claim()
 	if len(found) == 0 {
@@ -152,12 +153,11 @@ func (u *users) clear(id uint32) bool {
 	return strays(id) == nil
 }
 
-// leftovers are the folders in which a program can leave files of its user beside its scratch
-// directory.
+// leftovers are the folders besides the scratch directory in which a program can leave files.
 var leftovers = []string{"/tmp", "/var/tmp", "/dev/shm"}
 
-// giveBack removes what the user's programs left in the machine's temporary folders and lets the
-// user go.
+// giveBack removes the files that the user's programs left in the temporary folders, and unlocks
+// the user.
 func (u *user) giveBack() {
 	for _, folder := range leftovers {
 		entries, err := os.ReadDir(folder)
@@ -167,11 +167,11 @@ func (u *user) giveBack() {
 		for _, e := range entries {
 			if info, err := e.Info(); err == nil {
 				if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid == u.id {
-					// best effort: the next user of this number is a while away
+					// Best effort: it is long until another run gets this user.
 					_ = os.RemoveAll(filepath.Join(folder, e.Name()))
 				}
 			}
 		}
 	}
-	_ = u.lock.Close() // it gives the lock back
+	_ = u.lock.Close() // unlocks it
 }

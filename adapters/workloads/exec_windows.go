@@ -1,4 +1,4 @@
 package workloads
 
-// mayExecute reports true: programs are not offered.
+// mayExecute returns true: programs are not offered.
 func mayExecute(string) bool { return true }

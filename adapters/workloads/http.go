@@ -20,8 +20,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// maxAnswer is how much of an answer's body is kept.
-const maxAnswer = 256 << 10
+// answerLimit bounds how many bytes of an answer's body are kept.
+const answerLimit = 256 << 10
 
 // call calls an endpoint once.
 type call struct {
@@ -43,7 +43,7 @@ type callInput struct {
 var callMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
 	http.MethodDelete}
 
-// reservedHeaders are ours or the connection's.
+// reservedHeaders are the headers that input may not set: the worker or the connection sets them.
 var reservedHeaders = []string{
 	"Connection", "Content-Length", "Host", "Idempotency-Key", "Keep-Alive", "Niyanta-Attempt", "Niyanta-Generation",
 	"Niyanta-Workload-Id", "Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
@@ -100,8 +100,8 @@ func (c *call) Execute(run context.Context, _ ports.Progress) (domain.JSON, erro
 	if err != nil {
 		return "", c.failed(run, err)
 	}
-	defer func() { _ = resp.Body.Close() }() // read as far as it is kept
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	defer func() { _ = resp.Body.Close() }() // the part that is kept has been read
+	body, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit+1))
 	if err != nil {
 		return "", c.failed(run, err)
 	}
@@ -111,7 +111,7 @@ func (c *call) Execute(run context.Context, _ ports.Progress) (domain.JSON, erro
 	return answer(resp, body)
 }
 
-// failed notes for the operator what happened in detail, and returns what the customer may know of
+// failed logs the details of a failure for the operator, and returns what the customer may know of
 // it.
 func (c *call) failed(run context.Context, err error) error {
 	told := callError(run, err)
@@ -136,7 +136,8 @@ func (c *call) header(h http.Header) {
 	h.Set("Idempotency-Key", string(c.task.WorkloadID))
 }
 
-// statusError says whether trying again may help: not when the endpoint understood and refused.
+// statusError returns the error for a status. It is permanent if the endpoint understood the call
+// and refused it.
 func statusError(resp *http.Response, body []byte) error {
 	e := &ports.RunError{Type: "http_status", Err: fmt.Errorf("answered %s: %s", domain.CleanAndCut(resp.Status, 100),
 		domain.CleanAndCut(string(body), 300))}
@@ -160,14 +161,14 @@ func answer(resp *http.Response, body []byte) (domain.JSON, error) {
 		Truncated   bool            `json:"truncated,omitempty"`
 	}{
 		Status: resp.StatusCode, ContentType: domain.CleanAndCut(resp.Header.Get("Content-Type"), 200),
-		Body: json.RawMessage("null"), Truncated: len(body) > maxAnswer,
+		Body: json.RawMessage("null"), Truncated: len(body) > answerLimit,
 	}
-	body = wholeRunes(body[:min(len(body), maxAnswer)], false, out.Truncated)
+	body = wholeRunes(body[:min(len(body), answerLimit)], false, out.Truncated)
 	contentType := cmp.Or(out.ContentType, contentTypeBytes)
 	switch {
 	case len(body) == 0:
 	case !out.Truncated && json.Valid(body):
-		out.Body = keepJSON(body, contentType, 2*maxAnswer)
+		out.Body = keepJSON(body, contentType, 2*answerLimit)
 	default:
 		out.Body = keepText(body, contentType)
 	}
@@ -175,7 +176,7 @@ func answer(resp *http.Response, body []byte) (domain.JSON, error) {
 	return domain.JSON(b), err
 }
 
-// Checkpoint implements ports.Workload: a call is done or not.
+// Checkpoint implements ports.Workload. A call has no intermediate state.
 func (c *call) Checkpoint(context.Context) ([]byte, error) { return nil, ports.ErrNoCheckpoint }
 
 // Close implements ports.Workload.

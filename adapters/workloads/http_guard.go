@@ -15,19 +15,19 @@ import (
 	"time"
 )
 
-// Why a call did not come about, in words that tell nothing of the network that the worker is in.
+// Why a call failed, in words that say nothing about the worker's network.
 var (
-	// errPrivate tells that an address is not one that customers may have called.
+	// errPrivate refuses an address that customers may not call.
 	errPrivate   = errors.New("private, loopback and link-local addresses are refused")
-	errRedirects = fmt.Errorf("more than %d redirects", maxRedirects)
+	errRedirects = fmt.Errorf("more than %d redirects", redirectLimit)
 	errScheme    = errors.New("redirect to something that is not http or https")
 )
 
-// maxRedirects bounds how often a call is sent elsewhere; every hop passes the same guard.
-const maxRedirects = 5
+// redirectLimit bounds how many redirects a call follows. The guard checks each of them.
+const redirectLimit = 5
 
-// newHTTPClient returns a client that refuses private addresses at the moment of connecting, after
-// DNS, so that neither a name nor a redirect leads around the guard. It uses no proxy.
+// newHTTPClient returns a client that refuses private addresses when it connects, after DNS, so
+// that neither a name nor a redirect evades the guard. It uses no proxy.
 func newHTTPClient(allowPrivate bool) *http.Client {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	if !allowPrivate {
@@ -46,7 +46,7 @@ func newHTTPClient(allowPrivate bool) *http.Client {
 		},
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {
 			switch {
-			case len(via) > maxRedirects:
+			case len(via) > redirectLimit:
 				return errRedirects
 			case req.URL.Scheme != "http" && req.URL.Scheme != "https":
 				return errScheme
@@ -57,17 +57,17 @@ func newHTTPClient(allowPrivate bool) *http.Client {
 	}
 }
 
-// followHeaders are the headers that a redirect to another server takes along: what the content is,
-// and which run it is. Any other may carry a secret that was meant for the first server.
+// followHeaders are the headers that a redirect to another server keeps: those that describe the
+// content and the run. Any other header may contain a secret for the first server.
 var followHeaders = []string{
 	"Accept", "Accept-Language", "Content-Type", "Idempotency-Key", "Niyanta-Attempt", "Niyanta-Generation",
 	"Niyanta-Workload-Id", "User-Agent",
 }
 
-// withholdHeaders removes what a redirect must not take along. Once a call has left the first
-// server, what comes back to it counts as the other one's.
+// withholdHeaders removes the headers that a redirect must not keep. Once a call has left the first
+// server, a redirect back to it also counts as one to another server.
 func withholdHeaders(req *http.Request, via []*http.Request) {
-	req.Header.Del("Referer") // its path and query are the first server's to know
+	req.Header.Del("Referer") // only the first server may know its path and query
 	crossed := !sameServer(via[0].URL, req.URL)
 	for _, hop := range via[1:] {
 		crossed = crossed || !sameServer(via[0].URL, hop.URL)
@@ -79,8 +79,8 @@ func withholdHeaders(req *http.Request, via []*http.Request) {
 	}
 }
 
-// sameServer reports whether two URLs lead to the same host and port. One that only changes from
-// http to https at the default ports is the same.
+// sameServer reports whether two URLs have the same host and port. A change from http to https on
+// the default ports is the same server.
 func sameServer(from, to *url.URL) bool {
 	if !strings.EqualFold(from.Hostname(), to.Hostname()) {
 		return false
@@ -98,14 +98,14 @@ func portOf(u *url.URL) string {
 	return map[string]string{"http": "80", "https": "443"}[u.Scheme]
 }
 
-// globalIPv6 is all of IPv6 that is routed on the public internet. Outside of it lie loopback,
-// link-local and private addresses, and those in which an IPv4 address is written (::a.b.c.d,
+// globalIPv6 is the part of IPv6 that is routed on the public internet. It excludes loopback,
+// link-local and private addresses, and those that contain an IPv4 address (::a.b.c.d,
 // ::ffff:a.b.c.d, ::ffff:0:a.b.c.d, NAT64).
 var globalIPv6 = netip.MustParsePrefix("2000::/3")
 
-// notPublic are ranges beyond those that netip knows: shared, protocol, documentation, benchmark
-// and reserved space, addresses of clouds' own services, and ranges of global IPv6 in which an IPv4
-// address is written (Teredo, 6to4).
+// notPublic are further ranges that netip does not know: shared, protocol, documentation, benchmark
+// and reserved space, addresses of clouds' own services, and ranges of global IPv6 that contain an
+// IPv4 address (Teredo, 6to4).
 var notPublic = prefixes(
 	"0.0.0.0/8", "100.64.0.0/10", "168.63.129.16/32", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24",
 	"198.18.0.0/15", "198.51.100.0/24",
@@ -132,15 +132,15 @@ func public(a netip.Addr) bool {
 	return !slices.ContainsFunc(notPublic, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// isatap reports whether an address is of the form …:0:5efe:a.b.c.d or …:200:5efe:a.b.c.d, which
-// some systems send to a.b.c.d.
+// isatap reports whether an address has the form …:0:5efe:a.b.c.d or …:200:5efe:a.b.c.d, which some
+// systems route to a.b.c.d.
 func isatap(a netip.Addr) bool {
 	b := a.As16()
 	return (b[8] == 0 || b[8] == 2) && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe
 }
 
-// callError says what went wrong in words that hold no names and addresses but those of the input,
-// and whether trying again may help. A call that ended with its run's context returns why.
+// callError returns what went wrong, without names and addresses other than those of the input, and
+// whether another attempt may help. If the run's context has ended, it returns the cause.
 func callError(ctx context.Context, err error) error {
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError
@@ -170,7 +170,7 @@ func callError(ctx context.Context, err error) error {
 	return transient("network", errors.New("the connection failed before the answer was complete"))
 }
 
-// innermost is the error that the chain ends in.
+// innermost returns the last error of the chain.
 func innermost(err error) error {
 	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
 		err = next

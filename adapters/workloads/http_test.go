@@ -125,7 +125,7 @@ func TestPublic_OfEachKindOfAddress_SaysWhetherItIsPublic(t *testing.T) {
 	}
 }
 
-// hop is a server that notes the headers of its last call and sends it on.
+// hop returns a server that records the headers of its last call and redirects it.
 func hop(t *testing.T, to func() string) (*httptest.Server, *http.Header) {
 	t.Helper()
 	got := &http.Header{}
@@ -280,14 +280,14 @@ func TestHTTP_WhatAnEndpointReturns_IsKeptExactlyAndNeverFailsTheRun(t *testing.
 	}
 	body, contentType = "plain €", "text/plain"
 	assert.Equal(t, `"plain €"`, string(get().Body))
-	body = strings.Repeat("€", maxAnswer)
+	body = strings.Repeat("€", answerLimit)
 	r := get()
 	assert.True(t, r.Truncated)
 	assert.Equal(t, byte('"'), r.Body[0], "still text, cut between characters")
-	body = strings.Repeat("\x00", 2*maxAnswer)
+	body = strings.Repeat("\x00", 2*answerLimit)
 	r = get()
 	assert.True(t, r.Truncated)
-	assert.Equal(t, domain.FlawNUL, flawOf(t, r.Body, strings.Repeat("\x00", maxAnswer)))
+	assert.Equal(t, domain.FlawNUL, flawOf(t, r.Body, strings.Repeat("\x00", answerLimit)))
 	body = ""
 	assert.Equal(t, "null", string(get().Body))
 }

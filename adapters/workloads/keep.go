@@ -8,17 +8,17 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// What programs and endpoints return is kept exactly: JSON as JSON, text as a string, and what a
-// store or a reader would change or refuse as a domain.EncodedResult in its place. None of it makes
-// a run that succeeded fail.
+// What programs and endpoints return is kept exactly: JSON as JSON, and text as a string. What a
+// store or a reader would change or refuse becomes a domain.EncodedResult. None of it makes a
+// successful run fail.
 
 // contentTypeBytes is the content type of what is neither JSON nor text.
 const contentTypeBytes = "application/octet-stream"
 
-// keepJSON returns a JSON text that fits within limit and can be stored as part of a result, or its
+// keepJSON returns a JSON text that fits in limit and can be part of a stored result, or else its
 // bytes in encoded form.
 func keepJSON(b []byte, contentType string, limit int) json.RawMessage {
-	// It will stand in an object, one level deeper.
+	// It becomes part of an object, one level deeper.
 	if e, _, flawed := domain.DecodeResult(domain.CleanResult(domain.JSON(`[` + string(b) + `]`))); flawed {
 		return encode(b, contentType, e.Reason, limit)
 	}
@@ -28,7 +28,7 @@ func keepJSON(b []byte, contentType string, limit int) json.RawMessage {
 	return b
 }
 
-// keepText returns text as a JSON string, or its bytes in encoded form.
+// keepText returns text as a JSON string, or else its bytes in encoded form.
 func keepText(b []byte, contentType string) json.RawMessage {
 	whole := base64.StdEncoding.EncodedLen(len(b))
 	switch {
@@ -53,7 +53,7 @@ func containsNUL(b []byte) bool {
 	return false
 }
 
-// encode keeps the first bytes of b that fit within limit, in base64.
+// encode returns the first bytes of b in base64, as many as fit in limit.
 func encode(b []byte, contentType string, flaw domain.Flaw, limit int) json.RawMessage {
 	e := domain.EncodedResult{Encoding: "base64", ContentType: contentType, Reason: flaw, Size: len(b)}
 	if room := limit / 4 * 3; len(b) > room {
@@ -67,8 +67,8 @@ func encode(b []byte, contentType string, flaw domain.Flaw, limit int) json.RawM
 	return out
 }
 
-// wholeRunes cuts the parts of characters that cutting left at the beginning or the end of a text.
-// What is not UTF-8 stays as it is.
+// wholeRunes removes the partial characters that cutting left at the beginning or the end of a
+// text. It leaves bytes that are not UTF-8 alone.
 func wholeRunes(b []byte, cutFront, cutBack bool) []byte {
 	whole := b
 	for n := 0; cutFront && n < utf8.UTFMax-1 && len(whole) > 0 && !utf8.RuneStart(whole[0]); n++ {

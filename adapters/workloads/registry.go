@@ -14,40 +14,41 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Options say what a worker lets the built-in types do.
+// Options say what the built-in types may do on a worker.
 type Options struct {
-	// ExecAllow are the programs that exec may start; none: the type is not offered. See allowList
-	// for how they are spelled.
+	// ExecAllow are the programs that exec may start. If it is empty, exec is not offered. See
+	// allowList for the spelling.
 	ExecAllow []string
-	// ExecEnv are the variables that input may set beyond the default ones: "program=NAME NAME",
+	// ExecEnv are the variables that input may set beyond the default ones: "program=NAME NAME", or
 	// "*=NAME" for every program. A name may end in "*".
 	ExecEnv []string
 	// ExecUsers are the users that programs run as: "auto" or "", "none", or "first-last".
 	ExecUsers string
-	// Slots is how many runs there may be at once.
+	// Slots is the number of runs at the same time.
 	Slots int
-	// Dumpable tells that other processes of the worker's user can look into it.
+	// Dumpable reports whether other processes of the worker's user can look into the worker.
 	Dumpable bool
-	// OnlyPrograms tells that this process starts no children but programs of exec, so that
-	// everything that programs leave behind may become this process's child and be ended by it.
+	// OnlyPrograms reports whether this process starts no other children than programs of exec.
+	// Then everything that programs leave behind may become its child, and the worker ends it.
 	OnlyPrograms bool
-	// HTTPAllowPrivate lets http call private, loopback and link-local addresses.
+	// HTTPAllowPrivate allows http to call private, loopback and link-local addresses.
 	HTTPAllowPrivate bool
 }
 
-// Offer is what a worker can do with the built-in types.
+// Offer is what the built-in types offer on a worker.
 type Offer struct {
 	Types map[string]ports.WorkloadFactory
-	// Capabilities are those beside the types: the programs of exec.
+	// Capabilities are the programs of exec, as capabilities.
 	Capabilities []string
-	// Isolation protects the worker and other runs from programs; empty: exec is not offered.
+	// Isolation is what protects the worker and other runs from programs. It is empty if exec is
+	// not offered.
 	Isolation Isolation
 
 	room *scratchRoom
 }
 
-// New returns what a worker with these options offers, and logs what it leaves out and how programs
-// are kept apart. Close it when the last run has ended.
+// New returns the offer of a worker with these options. It logs what is left out and how programs
+// are isolated. Close the offer when the last run has ended.
 func New(o Options, log *slog.Logger) (*Offer, error) {
 	client := newHTTPClient(o.HTTPAllowPrivate)
 	offer := &Offer{Types: map[string]ports.WorkloadFactory{
@@ -63,7 +64,7 @@ func New(o Options, log *slog.Logger) (*Offer, error) {
 	return offer, nil
 }
 
-// Close removes what runs left. No run may be under way.
+// Close removes what runs have left. No run may be under way.
 func (o *Offer) Close() error {
 	if o.room == nil {
 		return nil
@@ -71,7 +72,7 @@ func (o *Offer) Close() error {
 	return o.room.close()
 }
 
-// decodeInput reads input_params strictly. What is wrong with it cannot be mended by trying again.
+// decodeInput decodes input_params strictly. Its errors are permanent.
 func decodeInput(j domain.JSON, v any) error {
 	d := json.NewDecoder(bytes.NewReader([]byte(j)))
 	d.DisallowUnknownFields()
@@ -89,7 +90,7 @@ func decodeInput(j domain.JSON, v any) error {
 	return invalidInput("input_params", "%v", err)
 }
 
-// invalidInput is a permanent failure that names the field.
+// invalidInput returns a permanent failure that names the field.
 func invalidInput(field, format string, args ...any) error {
 	return permanent("invalid_input", fmt.Errorf("%s: %s", field, fmt.Sprintf(format, args...)))
 }

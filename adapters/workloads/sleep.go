@@ -11,13 +11,14 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Bounds of sleep.
+// The limits of sleep.
 const (
 	maxSleep = 30 * 24 * time.Hour
 	maxSteps = 10_000
 )
 
-// sleep waits duration_ms in steps, and continues at the step it had reached.
+// sleep waits duration_ms in steps. After an interruption it continues at the step that it had
+// reached.
 type sleep struct {
 	in struct {
 		DurationMS int64 `json:"duration_ms"`

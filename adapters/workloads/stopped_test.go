@@ -13,7 +13,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Only a run whose error says that it stopped because it was asked to is paused or released; see
+// A run is paused or released only if its error says that it stopped because it was asked to; see
 // ports.Workload.
 func TestBuiltInTypes_WhenStopped_SayThatTheyStopped(t *testing.T) {
 	began := make(chan struct{}, 1)

@@ -33,8 +33,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// keep is a worker in a process of its own: it runs a script as Options and arguments say, and
-// prints what is left of it.
+// keep is a worker in its own process. It runs a script as its arguments say, and prints the number
+// of processes that are left.
 func keep(users, how, script string) error {
 	h, err := newHost(Options{ExecAllow: []string{"sh"}, ExecUsers: users, OnlyPrograms: true},
 		slog.New(slog.DiscardHandler))
@@ -71,7 +71,7 @@ func keep(users, how, script string) error {
 	return err
 }
 
-// recorder is a ports.Progress that notes.
+// recorder is a ports.Progress that records the calls.
 type recorder struct {
 	mu          sync.Mutex
 	lines       []ports.LogEntry
