@@ -302,7 +302,7 @@ func TestEmptyStrings_AreNeverTakenForNothing(t *testing.T) {
 			{`{"workload_type":"sleep","input_params":{},"labels":{"a=b":"x"}}`,
 				"labels"},
 		} {
-			a.refused(a.send("POST", "/v1/workloads", body, nil), 400, "INVALID_INPUT", field)
+			a.refused(a.send("POST", "/v1/workloads", c.body, nil), 400, "INVALID_INPUT", c.field)
 		}
 		for _, name := range []string{"workload_type", "cursor", "label", "limit", "offset", "order", "created_after"} {
 			a.refused(a.send("GET", "/v1/workloads?"+name+"=", "", nil), 400, "INVALID_INPUT", name)

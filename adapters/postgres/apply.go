@@ -46,8 +46,8 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 	}
 	found := map[domain.WorkloadID]*domain.Workload{}
 	// Rows are locked in the order of their ids. Otherwise two batches could deadlock.
-	t.queue("SELECT "+hotColumns+" FROM workloads w WHERE w.workload_id = ANY($1::text[]) ORDER BY w.workload_id "+
-		"FOR NO KEY UPDATE", ids).
+	t.queue("SELECT "+hotColumns+" FROM workloads w WHERE w.workload_id = ANY($1::text[])"+
+		" ORDER BY w.workload_id FOR NO KEY UPDATE", ids).
 		Query(func(rows pgx.Rows) error {
 			ws, err := pgx.CollectRows(rows, workloadTable.scanInto)
 			for _, w := range ws {
