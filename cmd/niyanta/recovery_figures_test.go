@@ -29,18 +29,12 @@ type figure struct {
 }
 
 var recoveryFigures = []figure{
-	{"worker SIGKILL (certified)", 2 * time.Second, false, func(t *testing.T,
-		w *process) {
-		w.signal(t, syscall.SIGKILL)
-	}},
-	{"worker and supervisor SIGKILL", 12 * time.Second, false, func(t *testing.T,
-		w *process) {
-		w.vanish(t, syscall.SIGKILL)
-	}},
-	{"worker and supervisor frozen", 12 * time.Second, false, func(t *testing.T,
-		w *process) {
-		w.vanish(t, syscall.SIGSTOP)
-	}},
+	{"worker SIGKILL (certified)", 2 * time.Second, false,
+		func(t *testing.T, w *process) { w.signal(t, syscall.SIGKILL) }},
+	{"worker and supervisor SIGKILL", 12 * time.Second, false,
+		func(t *testing.T, w *process) { w.vanish(t, syscall.SIGKILL) }},
+	{"worker and supervisor frozen", 12 * time.Second, false,
+		func(t *testing.T, w *process) { w.vanish(t, syscall.SIGSTOP) }},
 	{"leader and worker SIGKILL (certified)", 6 * time.Second, true,
 		func(t *testing.T, w *process) { w.signal(t, syscall.SIGKILL) }},
 	{"leader, worker and supervisor SIGKILL", 16 * time.Second, true,
