@@ -157,11 +157,19 @@ type Config struct {
 	WorkerLease time.Duration `env:"WORKER_LEASE" envDefault:"10s" min:"100ms" roles:"dev coordinator"`
 	// How long a leader may be silent before another coordinator leads.
 	LeaderTTL time.Duration `env:"LEADER_TTL" envDefault:"4s" min:"1s" roles:"dev coordinator"`
+	// How long a worker that is told to end waits for its runs to checkpoint and stop.
+	DrainTimeout time.Duration `env:"DRAIN_TIMEOUT" envDefault:"5m" min:"100ms" roles:"dev worker"`
+
+	// Retention
+
+	// How long audit events are kept. Those of a month in UTC go together, when the whole month is
+	// older than this.
+	KeepAudit time.Duration `env:"KEEP_AUDIT" envDefault:"8760h" min:"24h" roles:"dev coordinator"`
+	// How long the hours of statistics are kept.
+	KeepStatistics time.Duration `env:"KEEP_STATISTICS" envDefault:"9600h" min:"24h" roles:"dev coordinator"`
 	// How long a worker that has died stays listed, and its ended sessions stay known: what was
 	// delayed for longer than that could pass for new.
 	KeepDeadWorkers time.Duration `env:"KEEP_DEAD_WORKERS" envDefault:"168h" min:"1h" roles:"dev coordinator"`
-	// How long a worker that is told to end waits for its runs to checkpoint and stop.
-	DrainTimeout time.Duration `env:"DRAIN_TIMEOUT" envDefault:"5m" min:"100ms" roles:"dev worker"`
 
 	// Logs and traces
 
@@ -176,6 +184,11 @@ type Config struct {
 	// TakeOver is what the command line says for this start, and no variable: set for good, two
 	// processes would displace each other for ever.
 	TakeOver bool
+}
+
+// retention returns how long what is kept for a time is kept.
+func (c Config) retention() domain.Retention {
+	return domain.Retention{Audit: c.KeepAudit, Statistics: c.KeepStatistics, DeadWorkers: c.KeepDeadWorkers}
 }
 
 // The backends.

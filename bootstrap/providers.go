@@ -61,8 +61,8 @@ func provideMemoryLimiter(h coordinator.Host) Limiter {
 func newCoordinator(cfg Config, b Backends, h coordinator.Host) *coordinator.Coordinator {
 	return coordinator.New(coordinator.Config{
 		WorkerLease: cfg.WorkerLease, HeartbeatInterval: cfg.HeartbeatInterval, LeaderTTL: cfg.LeaderTTL,
-		KeepDeadWorkers: cfg.KeepDeadWorkers,
-		Policy:          cfg.SchedulerPolicy, Preemption: cfg.Preemption, AntiAcross: cfg.AntiAcross,
+		Retention: cfg.retention(),
+		Policy:    cfg.SchedulerPolicy, Preemption: cfg.Preemption, AntiAcross: cfg.AntiAcross,
 		RequireKnownTypes: cfg.RequireKnownTypes, AdminKey: cfg.AdminKey, WorkerKeys: cfg.WorkerKeys,
 	}, b.Stores, coordinator.Signals{Notifier: b.Notifier, Listener: b.Listener, Limiter: b.Limiter}, h)
 }

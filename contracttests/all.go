@@ -82,7 +82,9 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 			return f.Workers.End(ctx, domain.SessionEnd{WorkerID: w.ID, SessionID: w.SessionID})
 		}),
 		"Undrain": e(func(ctx context.Context) (any, error) { return f.Fleet.Undrain(ctx, w.ID, coordinator) }),
-		"Purge":   e(func(ctx context.Context) (any, error) { return f.Fleet.Purge(ctx, f.epoch, 0, 1) }),
+		"Purge": e(func(ctx context.Context) (any, error) {
+			return f.Retention.Purge(ctx, f.epoch, ports.Purge{What: domain.KeptWorkers, Limit: 1})
+		}),
 		"Expire":  e(func(ctx context.Context) (any, error) { return f.Workers.Expire(ctx, f.epoch, 1) }),
 		"Drain":   e(func(ctx context.Context) (any, error) { return f.Fleet.Drain(ctx, w.ID, coordinator) }),
 		"Remove":  func(ctx context.Context) error { return f.Fleet.Remove(ctx, w.ID, coordinator) },

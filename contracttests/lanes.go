@@ -67,43 +67,6 @@ func laneCases() []Case[StoreHarness] {
 				q.Limit, q.Roster = 3, domain.NewRoster([]domain.Worker{plain, gpu})
 				f.chosen(q, append(append(able, unable[29]), unable[:20]...), 9, 0)
 			}},
-		{"lanes without work are forgotten, and come back",
-			"Forget removes lanes that nothing unfinished stands in; a submission beside it always finds its lane",
-			func(t T, h StoreHarness) {
-				f := given(t, h)
-				w := f.worker("w", 9)
-				priority := func(n int) func(s *domain.Submission) {
-					return func(s *domain.Submission) { s.Priority = n }
-				}
-				done, waits, runs, paused := f.submit(priority(1)), f.submit(priority(2)), f.running(w, priority(3)),
-					f.running(w, priority(4))
-				later := f.submit(priority(5), func(s *domain.Submission) { s.RunAt = done.CreatedAt.Add(time.Hour) })
-				stuck := f.running(w, priority(6))
-				f.must(cancel(done))
-				f.must(cancel(stuck))
-				f.must(domain.Transition{WorkloadID: paused.ID, CustomerID: acme, Event: domain.EventRequestPause})
-				f.must(report(paused, w, domain.EventPaused, 1))
-				_, err := f.Workloads.Forget(t.Context(), 100)
-				require.NoError(t, err)
-				require.Equal(t, f.lane(waits), f.heads(1)[0].Lane)
-				h.Advance(domain.LaneRetention + time.Minute)
-				_, err = f.Workloads.Forget(t.Context(), 100)
-				require.NoError(t, err)
-				again := f.submit(priority(1))
-				h.Advance(time.Hour)
-				f.must(report(runs, w, domain.EventRelease, 1))
-				f.must(domain.Transition{WorkloadID: paused.ID, CustomerID: acme, Event: domain.EventResume})
-				want := []domain.Lane{f.lane(again), f.lane(waits), f.lane(runs), f.lane(paused), f.lane(later)}
-				var got []domain.Lane
-				for _, l := range f.heads(1) {
-					got = append(got, l.Lane)
-				}
-				require.ElementsMatch(t, want, got, "each lane is whole, whatever was forgotten")
-				require.Equal(t, f.lane(stuck), f.occupancy()[0].Lane)
-				n, err := f.Workloads.Forget(t.Context(), 100)
-				require.NoError(t, err)
-				require.Zero(t, n, "what has work is never forgotten")
-			}},
 	}
 }
 

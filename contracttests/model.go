@@ -31,6 +31,7 @@ func RunModel(t *testing.T, adapter string, reference, subject func(t *testing.T
 			rt.Repeat(map[string]func(*rapid.T){
 				"submit": m.submit, "assign": m.assign, "report": m.report, "control": m.control,
 				"lose": m.lose, "batch": m.batch, "wait": m.wait, "limit": m.limit, "tier": m.tier, "fold": m.fold,
+				"purge":   m.purge,
 				"session": m.session, "end": m.end, "": m.compare,
 			})
 		})
@@ -241,6 +242,20 @@ func (m *model) fold(t *rapid.T) {
 	limit := rapid.IntRange(1, 4).Draw(t, "deltas")
 	for _, f := range m.sides {
 		f.fold(limit)
+	}
+}
+
+// purge removes what is due, after periods that are short enough for something to be.
+func (m *model) purge(t *rapid.T) {
+	what := rapid.SampledFrom([]domain.Kept{
+		domain.KeptIdempotencyKeys, domain.KeptWorkers, domain.KeptSessions, domain.KeptLanes,
+	}).Draw(t, "what")
+	age := map[domain.Kept]time.Duration{
+		domain.KeptIdempotencyKeys: domain.IdempotencyRetention, domain.KeptLanes: domain.LaneRetention,
+		domain.KeptWorkers: time.Hour, domain.KeptSessions: time.Hour,
+	}[what]
+	for _, f := range m.sides {
+		f.purge(what, age)
 	}
 }
 

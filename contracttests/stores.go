@@ -44,6 +44,7 @@ func StoreSuites() []StoreSuite {
 		{"StatisticsStore", statisticsCases()},
 		{"WorkerStore", append(workerCases(), registrationCases()...)},
 		{"FleetStore", fleetCases()},
+		{"RetentionStore", retentionCases()},
 		{"CheckpointStore", checkpointCases()},
 		{"Tenancy", tenancyCases()},
 		{"Records", recordCases()},

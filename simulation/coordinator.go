@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/core/services/coordinator"
 )
@@ -24,7 +25,8 @@ func (w *World) newCoordinator() (*process, error) {
 		s = w.faultyStores(s)
 	}
 	c := coordinator.New(coordinator.Config{
-		WorkerLease: lease, HeartbeatInterval: beat, LeaderTTL: ttl, KeepDeadWorkers: keepDead, Policy: w.policy,
+		WorkerLease: lease, HeartbeatInterval: beat, LeaderTTL: ttl, Policy: w.policy,
+		Retention:  domain.Retention{DeadWorkers: keepDead},
 		Preemption: w.preemption, PauseWait: time.Nanosecond,
 	}, s, coordinator.Signals{Notifier: w.net, Listener: w.net}, coordinator.Host{
 		Name: w.ids.New("c"), Clock: w.skewed(), IDs: w.ids, Observer: observer{w}, Compressor: w.zip, Log: w.log,
@@ -47,6 +49,7 @@ const (
 	schedule
 	heal
 	fold
+	purge
 )
 
 // tick lets one loop make a round. Its errors are what faults make of it.

@@ -15,7 +15,7 @@ func (w *World) round(d time.Duration) {
 	ctx := context.Background()
 	w.clock.now = w.clock.now.Add(d)
 	for i := range w.coordinators {
-		for l := range fold + 1 {
+		for l := range purge + 1 {
 			c := w.coordinators[i] // the one before may have ended
 			w.as(c, nil, func() { c.tick(ctx, l) })
 		}

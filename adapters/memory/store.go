@@ -29,6 +29,7 @@ type Store struct {
 	leader       leadership
 	auditID      int64
 	byWorker     map[domain.WorkerID][]domain.AuditEvent
+	auditFrom    time.Time        // no audit event is older
 	uses         []*domain.KeyUse // of idempotency keys, oldest first
 	throughput   domain.Throughput
 }
@@ -82,7 +83,7 @@ func (s *Store) Stores() ports.Stores {
 		Workloads: workloads{s}, Queue: queue{s}, Insight: insight{s}, Statistics: statistics{s},
 		Workers: workers{s}, Fleet: fleet{s}, Checkpoints: checkpoints{s}, Customers: customers{s},
 		Configs: configs{s}, Keys: keys{s}, Audit: audit{s},
-		Logs: logs{s}, Leader: leaderLease{s},
+		Logs: logs{s}, Leader: leaderLease{s}, Retention: retention{s},
 	}
 }
 

@@ -18,7 +18,6 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
 	now := w.s.now()
-	w.s.forgetKeysLocked(now)
 	results := make([]ports.SubmitResult, len(batch))
 	for i := range batch {
 		results[i] = w.s.submitLocked(&batch[i], now)
@@ -59,16 +58,6 @@ func (s *Store) submitLocked(sub *domain.Submission, now time.Time) ports.Submit
 		s.uses = append(s.uses, &use)
 	}
 	return ports.SubmitResult{Status: admission, Workload: wl.Clone()}
-}
-
-// forgetKeysLocked removes idempotency keys that may be used anew.
-func (s *Store) forgetKeysLocked(now time.Time) {
-	n := 0
-	for n < len(s.uses) && s.uses[n].Forgotten(now) {
-		delete(s.customers[s.uses[n].CustomerID].uses, s.uses[n].Key)
-		n++
-	}
-	s.uses = s.uses[n:]
 }
 
 // Apply implements ports.WorkloadStore.
@@ -189,7 +178,3 @@ func (w workloads) collectLocked(ids []domain.WorkloadID, find func(domain.Workl
 	}
 	return found
 }
-
-// Forget implements ports.WorkloadStore. Lanes go with the last that stands in them, and ending
-// runs with their sessions.
-func (w workloads) Forget(ctx context.Context, _ int) (int, error) { return 0, ctx.Err() }

@@ -141,25 +141,14 @@ func (s *Store) fillLanes(ctx context.Context, lanes map[domain.LaneID]domain.La
 	return nil
 }
 
-// forgetSQL deletes lanes in which nothing unfinished stands. The statement looks at one
+// deleteLanes deletes lanes in which nothing unfinished stands. The statement looks at one
 // snapshot, in which each unfinished workload has a row in one of these tables. A workload that
 // enters a lane later has touched it before.
-const forgetSQL = `DELETE FROM lanes l USING (
-  SELECT c.lane_id FROM lanes c WHERE c.touched_at < niyanta_now() - $1::bigint * interval '1 microsecond'
+const deleteLanes = `DELETE FROM lanes l USING (
+  SELECT c.lane_id FROM lanes c WHERE c.touched_at < niyanta_now() - $2::bigint * interval '1 microsecond'
    AND NOT EXISTS (SELECT FROM waiting w WHERE w.lane_id = c.lane_id) AND NOT EXISTS (SELECT FROM delayed d
     WHERE d.lane_id = c.lane_id)
    AND NOT EXISTS (SELECT FROM held h WHERE h.lane_id = c.lane_id) AND NOT EXISTS (SELECT FROM ending e
     WHERE e.lane_id = c.lane_id)
    AND NOT EXISTS (SELECT FROM paused p JOIN workloads w USING (workload_id) WHERE w.lane_id = c.lane_id)
-  ORDER BY c.touched_at LIMIT $2::bigint FOR UPDATE SKIP LOCKED) f WHERE l.lane_id = f.lane_id`
-
-// Forget implements ports.WorkloadStore.
-func (w workloads) Forget(ctx context.Context, limit int) (int, error) {
-	if _, err := exec(ctx, w.s.pool, `DELETE FROM ending e WHERE NOT EXISTS (
-  SELECT FROM worker_leases l WHERE l.worker_id = e.worker_id AND l.session_id = e.session_id
-    AND l.live)`); err != nil {
-		return 0, err
-	}
-	n, err := exec(ctx, w.s.pool, forgetSQL, domain.LaneRetention.Microseconds(), limit)
-	return int(n), err
-}
+  ORDER BY c.touched_at LIMIT $1::bigint FOR UPDATE SKIP LOCKED) f WHERE l.lane_id = f.lane_id`

@@ -157,17 +157,7 @@ const foldSQL = `WITH taken AS (
    cancelled = h.cancelled + excluded.cancelled, executed_us = h.executed_us + excluded.executed_us)
  SELECT count(*) FROM taken`
 
-// forgetEmptySQL deletes totals of types of which nothing is unfinished.
-const forgetEmptySQL = `DELETE FROM count_totals WHERE ctid = ANY(ARRAY(
-  SELECT ctid FROM count_totals WHERE queued = 0 AND running = 0 AND paused = 0 LIMIT $1::bigint
-    FOR UPDATE SKIP LOCKED))`
-
 // Fold implements ports.StatisticsStore.
 func (s statistics) Fold(ctx context.Context, limit int) (int, error) {
-	n, err := queryOne[int](ctx, s.s.pool, foldSQL, limit)
-	if err != nil || n == 0 {
-		return 0, err
-	}
-	_, err = exec(ctx, s.s.pool, forgetEmptySQL, limit)
-	return n, err
+	return queryOne[int](ctx, s.s.pool, foldSQL, limit)
 }

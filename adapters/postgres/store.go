@@ -28,7 +28,7 @@ func (s *Store) Stores() ports.Stores {
 		Workloads: workloads{s}, Queue: queue{s}, Insight: insight{s}, Statistics: statistics{s},
 		Workers: workers{s}, Fleet: fleet{s}, Checkpoints: checkpoints{s}, Customers: customers{s},
 		Configs: configs{s}, Keys: keys{s}, Audit: audit{s},
-		Logs: logs{s}, Leader: leaderLease{s},
+		Logs: logs{s}, Leader: leaderLease{s}, Retention: retention{s},
 	}
 }
 
@@ -54,7 +54,7 @@ func (s *Store) PingReplica() func(context.Context) error {
 // nobody asks for any more and coordinators that have not been seen for a day. Any number of
 // coordinators may call it.
 func (s *Store) Maintain(ctx context.Context) error {
-	if _, err := exec(ctx, s.pool, "SELECT niyanta_prepare_months(2)"); err != nil {
+	if _, err := exec(ctx, s.pool, "SELECT niyanta_prepare_months('audit', 2)"); err != nil {
 		return err
 	}
 	if _, err := exec(ctx, s.pool, "DELETE FROM presence WHERE seen_at < niyanta_now() - interval '1 day'"); err != nil {

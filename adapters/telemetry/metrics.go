@@ -30,6 +30,7 @@ type Metrics struct {
 	leading     prometheus.Gauge
 	epoch       prometheus.Gauge
 	events      *prometheus.CounterVec
+	purged      *prometheus.CounterVec
 	requests    *prometheus.HistogramVec
 	workers     *prometheus.GaugeVec
 	slots       *prometheus.GaugeVec
@@ -88,6 +89,8 @@ func NewMetrics() *Metrics {
 		leading: gauge(reg, "leader", "1 while this process leads."),
 		epoch:   gauge(reg, "leader_epoch", "Epoch of the last leadership of this process."),
 		events:  counters(reg, "events_total", "Rare events by name.", "event"),
+		purged: counters(reg, "retention_purged_total",
+			"What was removed because it was kept for its time.", "what"),
 	}
 	m.cycle = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: "niyanta", Name: "scheduler_cycle_seconds", Help: "Parts of a scheduling cycle.", Buckets: cycleBuckets,
@@ -119,6 +122,9 @@ func NewMetrics() *Metrics {
 	}
 	m.passedOver.WithLabelValues(laneAside)
 	m.passedOver.WithLabelValues(laneCut)
+	for _, k := range domain.AllKept() {
+		m.purged.WithLabelValues(string(k))
+	}
 	for _, matched := range []bool{true, false} {
 		m.preferences.WithLabelValues(strconv.FormatBool(matched))
 	}
@@ -247,6 +253,11 @@ func (m *Metrics) Leader(leading bool, epoch int64) {
 // Count implements ports.Observer.
 func (m *Metrics) Count(name string, n int) {
 	m.events.WithLabelValues(m.eventNames.value(name)).Add(float64(n))
+}
+
+// Purged implements ports.Observer.
+func (m *Metrics) Purged(what domain.Kept, n int) {
+	m.purged.WithLabelValues(string(what)).Add(float64(n))
 }
 
 // Labels of lanes that a cycle did not consider: no worker admits them, or their customer has more

@@ -34,6 +34,8 @@ type Observer interface {
 	Leader(leading bool, epoch int64)
 	// Count adds to a named counter of rare events ("bus_message_bad", "worker_expired", …).
 	Count(name string, n int)
+	// Purged hears how many of what was kept for its time were removed.
+	Purged(what domain.Kept, n int)
 }
 
 // SchedulingCycle describes one scheduling cycle.

@@ -14,5 +14,6 @@ type Stores struct {
 	Keys        KeyStore
 	Audit       AuditStore
 	Logs        LogStore
+	Retention   RetentionStore
 	Leader      LeaderLease
 }

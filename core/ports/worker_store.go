@@ -72,18 +72,6 @@ type FleetStore interface {
 	// (domain.LossRemoved). The removed session is never renewed again. CodeNotFound when there is
 	// none.
 	Remove(ctx context.Context, id domain.WorkerID, actor domain.Actor) error
-
-	// Purge deletes up to limit DEAD workers that were last heard of longer ago than age, with the
-	// audit event worker.removed, and up to limit of what is remembered of sessions and processes
-	// that ended as long ago. What a session that still holds work ended by is kept. CodeFenced
-	// unless epoch is the current leader epoch.
-	Purge(ctx context.Context, epoch int64, age time.Duration, limit int) (Purged, error)
-}
-
-// Purged counts what a purge has deleted.
-type Purged struct {
-	// Workers counts DEAD workers, Sessions what was remembered of sessions and processes.
-	Workers, Sessions int
 }
 
 // Beat is one heartbeat as the store sees it.

@@ -53,11 +53,6 @@ type WorkloadStore interface {
 	// List returns one page of a customer's workloads. Order is total: ties are broken by id. Pages
 	// by After never repeat or skip a workload whose sort value did not change meanwhile.
 	List(ctx context.Context, q WorkloadQuery) (WorkloadPage, error)
-
-	// Forget removes up to limit lanes that nothing unfinished stands in and that nothing was
-	// submitted to for domain.LaneRetention, and returns how many. A submission beside it always
-	// finds its lane. It also removes what is left of ending runs of sessions that have ended.
-	Forget(ctx context.Context, limit int) (int, error)
 }
 
 // SubmitResult answers one submission. Workload is set when accepted or duplicate, Queue when the

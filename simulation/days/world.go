@@ -358,5 +358,7 @@ func (observer) Cycle(ports.SchedulingCycle) {}
 // Leader implements ports.Observer.
 func (observer) Leader(bool, int64) {}
 
+func (observer) Purged(domain.Kept, int) {}
+
 // Count implements ports.Observer.
 func (observer) Count(string, int) {}

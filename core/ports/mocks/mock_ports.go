@@ -260,21 +260,6 @@ func (mr *MockWorkloadStoreMockRecorder) Apply(ctx, batch any) *gomock.Call {
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Apply", reflect.TypeOf((*MockWorkloadStore)(nil).Apply), ctx, batch)
 }
 
-// Forget mocks base method.
-func (m *MockWorkloadStore) Forget(ctx context.Context, limit int) (int, error) {
-	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "Forget", ctx, limit)
-	ret0, _ := ret[0].(int)
-	ret1, _ := ret[1].(error)
-	return ret0, ret1
-}
-
-// Forget indicates an expected call of Forget.
-func (mr *MockWorkloadStoreMockRecorder) Forget(ctx, limit any) *gomock.Call {
-	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Forget", reflect.TypeOf((*MockWorkloadStore)(nil).Forget), ctx, limit)
-}
-
 // Get mocks base method.
 func (m *MockWorkloadStore) Get(ctx context.Context, customer domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error) {
 	m.ctrl.T.Helper()
@@ -715,6 +700,18 @@ func (m *MockObserver) Leader(leading bool, epoch int64) {
 func (mr *MockObserverMockRecorder) Leader(leading, epoch any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Leader", reflect.TypeOf((*MockObserver)(nil).Leader), leading, epoch)
+}
+
+// Purged mocks base method.
+func (m *MockObserver) Purged(what domain.Kept, n int) {
+	m.ctrl.T.Helper()
+	m.ctrl.Call(m, "Purged", what, n)
+}
+
+// Purged indicates an expected call of Purged.
+func (mr *MockObserverMockRecorder) Purged(what, n any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Purged", reflect.TypeOf((*MockObserver)(nil).Purged), what, n)
 }
 
 // Submitted mocks base method.

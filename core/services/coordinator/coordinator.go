@@ -13,6 +13,7 @@ import (
 	"github.com/niyanta/niyanta/core/services/insight"
 	"github.com/niyanta/niyanta/core/services/leadership"
 	"github.com/niyanta/niyanta/core/services/lifecycle"
+	"github.com/niyanta/niyanta/core/services/retention"
 	"github.com/niyanta/niyanta/core/services/scheduling"
 	"github.com/niyanta/niyanta/core/services/statistics"
 	"github.com/niyanta/niyanta/core/services/tenancy"
@@ -26,8 +27,8 @@ type Config struct {
 	WorkerLease, HeartbeatInterval time.Duration
 	// LeaderTTL is the lease of the leader.
 	LeaderTTL time.Duration
-	// KeepDeadWorkers is how long DEAD workers are kept, and what is remembered of ended sessions.
-	KeepDeadWorkers time.Duration
+	// Retention is how long what is kept for a time is kept.
+	Retention domain.Retention
 	// Policy orders the queue.
 	Policy domain.Policy
 	// Preemption lets a waiting workload ask one of a lower tier to checkpoint and make room.
@@ -78,6 +79,7 @@ type Coordinator struct {
 	Scheduler  *scheduling.Service
 	Health     *health.Service
 	Statistics *statistics.Service
+	Retention  *retention.Service
 
 	notifier ports.Notifier
 }
@@ -124,12 +126,15 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 		Scheduler:  scheduler,
 		Health: health.New(health.Config{
 			Lease: cfg.WorkerLease, Resend: 2 * cfg.HeartbeatInterval, Unassign: cfg.WorkerLease,
-			TimeoutGrace: timeoutGrace, KeepDead: cfg.KeepDeadWorkers, Name: h.Name,
+			TimeoutGrace: timeoutGrace, Name: h.Name,
 		}, health.Deps{
-			Queue: s.Queue, Workers: s.Workers, Fleet: s.Fleet, Applier: applier,
+			Queue: s.Queue, Workers: s.Workers, Applier: applier,
 			Sender: scheduler, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs, Leader: leader, Log: h.Log,
 		}),
 		Statistics: statistics.New(statistics.Deps{Statistics: s.Statistics, Leader: leader, Clock: h.Clock}),
+		Retention: retention.New(cfg.Retention, retention.Deps{
+			Retention: s.Retention, Observer: h.Observer, Clock: h.Clock, Leader: leader,
+		}),
 
 		notifier: sig.Notifier,
 	}

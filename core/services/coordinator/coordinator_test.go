@@ -49,6 +49,7 @@ func (deaf) Submitted([]ports.SubmitResult)             {}
 func (deaf) Transitioned(domain.Batch, []domain.Result) {}
 func (deaf) Cycle(ports.SchedulingCycle)                {}
 func (deaf) Leader(bool, int64)                         {}
+func (deaf) Purged(domain.Kept, int)                    {}
 func (deaf) Count(string, int)                          {}
 
 // place is a storage and the hints on which coordinators are put together.
@@ -72,8 +73,8 @@ func (p *place) coordinator(name string) *coordinator.Coordinator {
 	z, err := zstd.New()
 	require.NoError(p, err)
 	c := coordinator.New(coordinator.Config{
-		WorkerLease: lease, HeartbeatInterval: beat, LeaderTTL: 8 * time.Second, KeepDeadWorkers: keepDead,
-		Policy: domain.PolicyPriority,
+		WorkerLease: lease, HeartbeatInterval: beat, LeaderTTL: 8 * time.Second, Policy: domain.PolicyPriority,
+		Retention: domain.Retention{DeadWorkers: keepDead},
 	}, p.stores, coordinator.Signals{
 		Notifier: p.notifier, Listener: p.notifier, Limiter: memory.NewRateLimiter(p.clock),
 	}, coordinator.Host{
@@ -120,6 +121,7 @@ const (
 	leading    = "leader lease"
 	scheduling = "scheduling"
 	sweeping   = "health sweeps"
+	purging    = "retention"
 )
 
 func TestLoops_WhenElected_WakeTheOthersOnce(t *testing.T) {
@@ -263,6 +265,9 @@ func TestTimes_DeadWorker_IsKeptAsLongAsConfigured(t *testing.T) {
 			p.tick(loops(c)[leading])
 		}
 		p.tick(loops(c)[sweeping])
+		for range len(domain.AllKept()) { // a round of the purges
+			p.tick(loops(c)[purging])
+		}
 		ws, err := c.Plane.ListWorkers(t.Context())
 		require.NoError(t, err)
 		return ws

@@ -47,7 +47,7 @@ type Round struct {
 // wakeElected is why the loops of a coordinator are woken when it has become the leader.
 const wakeElected = "leader elected"
 
-// Loops returns the loops: leadership, scheduling, sweeps and counts, in this order.
+// Loops returns the loops: leadership, scheduling, sweeps, counts and retention, in this order.
 func (c *Coordinator) Loops() []Loop {
 	return []Loop{
 		{Name: "leader lease", Tick: c.lead, WokenBy: func(reason string) bool {
@@ -59,6 +59,7 @@ func (c *Coordinator) Loops() []Loop {
 		}},
 		{Name: "health sweeps", Tick: c.sweep, WokenBy: wakesSweep},
 		{Name: "counts", Tick: c.fold},
+		{Name: "retention", Tick: c.purge},
 	}
 }
 
@@ -96,6 +97,12 @@ func (c *Coordinator) fold(ctx context.Context) (Round, error) {
 		return Round{}, err
 	}
 	return Round{Next: foldInterval}, err
+}
+
+// purge removes what has been kept for its time.
+func (c *Coordinator) purge(ctx context.Context) (Round, error) {
+	next, err := c.Retention.Tick(ctx)
+	return Round{Next: next}, err
 }
 
 // wakesSweep reports whether work may have lost its worker: one has left, or came back in another

@@ -21,14 +21,9 @@ type Config struct {
 	Resend, Unassign time.Duration
 	// TimeoutGrace is how far behind its deadline the leader ends a run whose worker has not.
 	TimeoutGrace time.Duration
-	// KeepDead is how long DEAD workers are kept, and what is remembered of ended sessions.
-	KeepDead time.Duration
 	// Name is this coordinator's, for the audit trail.
 	Name string
 }
-
-// purgeInterval is the time between two purges of dead workers.
-const purgeInterval = 10 * time.Minute
 
 // Sender sends assignments again (scheduling.Service).
 type Sender interface {
@@ -39,7 +34,6 @@ type Sender interface {
 type Deps struct {
 	Queue    ports.QueueStore
 	Workers  ports.WorkerStore
-	Fleet    ports.FleetStore
 	Applier  *transitions.Applier
 	Sender   Sender
 	Observer ports.Observer
@@ -55,8 +49,6 @@ type Service struct {
 	deps Deps
 	// resent is when assignments that nobody has taken yet were last sent again.
 	resent map[domain.RunID]time.Time
-	// purged is when dead workers were last purged.
-	purged time.Time
 }
 
 // New returns the service.
@@ -78,8 +70,7 @@ func (s *Service) Tick(ctx context.Context) error {
 		errs = append(errs, s.expire(ctx, claim.Epoch))
 	}
 	errs = append(errs, s.loseOrphans(ctx, claim.Epoch), s.unassign(ctx, claim.Epoch),
-		s.timeOut(ctx, claim.Epoch), s.resend(ctx, now),
-		s.purge(ctx, claim.Epoch, now))
+		s.timeOut(ctx, claim.Epoch), s.resend(ctx, now))
 	return errors.Join(errs...)
 }
 
@@ -95,25 +86,6 @@ func (s *Service) expire(ctx context.Context, epoch int64) error {
 		}
 		s.deps.Observer.Count("worker_expired", len(dead))
 		if len(dead) < page {
-			return nil
-		}
-	}
-}
-
-// purge deletes what has been dead for too long, now and then.
-func (s *Service) purge(ctx context.Context, epoch int64, now time.Time) error {
-	if now.Sub(s.purged) < purgeInterval {
-		return nil
-	}
-	for {
-		p, err := s.deps.Fleet.Purge(ctx, epoch, s.cfg.KeepDead, page)
-		if err != nil {
-			return err
-		}
-		s.deps.Observer.Count("worker_purged", p.Workers)
-		s.deps.Observer.Count("session_purged", p.Sessions)
-		if p.Workers < page && p.Sessions < page {
-			s.purged = now
 			return nil
 		}
 	}

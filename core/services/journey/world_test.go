@@ -37,6 +37,7 @@ func (o *observer) Submitted([]ports.SubmitResult)             {}
 func (o *observer) Transitioned(domain.Batch, []domain.Result) {}
 func (o *observer) Cycle(c ports.SchedulingCycle)              { o.counts["preempted"] += c.Preempted }
 func (o *observer) Leader(bool, int64)                         {}
+func (o *observer) Purged(domain.Kept, int)                    {}
 func (o *observer) Count(name string, n int)                   { o.counts[name] += n }
 
 const (
@@ -85,8 +86,9 @@ func (w *world) coordinator(name string) *coordinator.Coordinator {
 	require.NoError(w, err)
 	s := setup{
 		cfg: coordinator.Config{
-			WorkerLease: lease, HeartbeatInterval: 5 * time.Second, LeaderTTL: ttl, KeepDeadWorkers: 24 * time.Hour,
-			Policy: domain.PolicyPriority, PauseWait: time.Nanosecond, AdminKey: "admin",
+			WorkerLease: lease, HeartbeatInterval: 5 * time.Second, LeaderTTL: ttl,
+			Retention: domain.Retention{DeadWorkers: 24 * time.Hour}, Policy: domain.PolicyPriority,
+			PauseWait: time.Nanosecond, AdminKey: "admin",
 			WorkerKeys: []string{"old", "new"},
 		},
 		stores: w.stores,

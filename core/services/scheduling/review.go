@@ -14,7 +14,7 @@ import (
 const unplaceableAfter = 10 * time.Second
 
 // review deals with the lanes that were passed over. It asks running workloads to make room,
-// forgets lanes without work, and marks the workloads that no worker can run.
+// and marks the workloads that no worker can run.
 func (s *Service) review(
 	ctx context.Context, epoch int64, v *view,
 	passedOver map[domain.Obstacle][]domain.LaneHeads, c *ports.SchedulingCycle,
@@ -28,28 +28,7 @@ func (s *Service) review(
 		return nil
 	}
 	s.reviewed = v.now
-	if err := s.forget(ctx, v.now); err != nil {
-		return err
-	}
 	return s.mark(ctx, epoch, v, passedOver[domain.ObstacleUnplaceable])
-}
-
-const (
-	// forgetInterval is the time between two calls that forget lanes. forgetLimit is how many lanes
-	// one call may forget.
-	forgetInterval = time.Minute
-	forgetLimit    = 10_000
-)
-
-// forget has the store forget lanes without work.
-func (s *Service) forget(ctx context.Context, now time.Time) error {
-	if now.Sub(s.forgot) < forgetInterval {
-		return nil
-	}
-	s.forgot = now
-	n, err := s.deps.Workloads.Forget(ctx, forgetLimit)
-	s.deps.Observer.Count("lane_forgotten", n)
-	return err
 }
 
 // mark writes into the status and the audit trail of the first workloads of these lanes why no

@@ -61,7 +61,6 @@ type Service struct {
 	lanes  int         // lanes in the last cycle, to read about as many heads as a batch needs
 
 	reviewed time.Time
-	forgot   time.Time
 
 	// The fields that follow belong to one epoch. They are dropped when another one begins.
 	epoch    int64

@@ -1,0 +1,81 @@
+package domain
+
+import "time"
+
+// Kept names what is kept for a time and then removed. It is the label of the metric that counts
+// what was removed.
+type Kept string
+
+// What is kept for a time.
+const (
+	// KeptWorkloads are finished workloads. They move to the archive.
+	KeptWorkloads Kept = "workloads"
+	// KeptLogs are the log lines of finished workloads.
+	KeptLogs Kept = "logs"
+	// KeptArchive are the workloads in the archive.
+	KeptArchive Kept = "archive"
+	// KeptAudit are the audit events.
+	KeptAudit Kept = "audit"
+	// KeptIdempotencyKeys are the idempotency keys of submissions.
+	KeptIdempotencyKeys Kept = "idempotency_keys"
+	// KeptStatistics are the hours of the statistics, and totals that count nothing.
+	KeptStatistics Kept = "statistics"
+	// KeptWorkers are DEAD workers.
+	KeptWorkers Kept = "workers"
+	// KeptSessions is what is remembered of ended sessions and of processes that have died.
+	KeptSessions Kept = "sessions"
+	// KeptLanes are lanes without work, and ending runs of sessions that have ended.
+	KeptLanes Kept = "lanes"
+)
+
+// AllKept lists what is kept for a time, in the order in which it is removed.
+func AllKept() []Kept {
+	return []Kept{
+		KeptWorkloads, KeptLogs, KeptArchive, KeptAudit, KeptIdempotencyKeys, KeptStatistics, KeptWorkers,
+		KeptSessions, KeptLanes,
+	}
+}
+
+// Retention says how long an installation keeps what it keeps for a time. What has no period here
+// is kept for ever.
+type Retention struct {
+	// Workloads is how long a workload is kept after it has finished, Logs how long its log lines
+	// are. They hold for customers without periods of their own.
+	Workloads, Logs time.Duration
+	// Archive is how long a workload is found in the archive.
+	Archive time.Duration
+	// Audit is how long audit events are kept, Statistics how long the hours of statistics are.
+	Audit, Statistics time.Duration
+	// DeadWorkers is how long DEAD workers are kept, and what is remembered of ended sessions.
+	DeadWorkers time.Duration
+}
+
+// Of returns how long something is kept; 0 means for ever.
+func (r Retention) Of(k Kept) time.Duration {
+	switch k {
+	case KeptWorkloads:
+		return r.Workloads
+	case KeptLogs:
+		return r.Logs
+	case KeptArchive:
+		return r.Archive
+	case KeptAudit:
+		return r.Audit
+	case KeptStatistics:
+		return r.Statistics
+	case KeptWorkers, KeptSessions:
+		return r.DeadWorkers
+	case KeptIdempotencyKeys:
+		return IdempotencyRetention
+	case KeptLanes:
+		return LaneRetention
+	}
+	return 0
+}
+
+// AuditMonth returns the beginning of the first month whose audit events are kept. Those of a month
+// in UTC go together, when the whole month is older than age.
+func AuditMonth(age time.Duration, now time.Time) time.Time {
+	at := now.UTC().Add(-age)
+	return time.Date(at.Year(), at.Month(), 1, 0, 0, 0, 0, time.UTC)
+}
