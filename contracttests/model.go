@@ -31,7 +31,7 @@ func RunModel(t *testing.T, adapter string, reference, subject func(t *testing.T
 			rt.Repeat(map[string]func(*rapid.T){
 				"submit": m.submit, "assign": m.assign, "report": m.report, "control": m.control,
 				"lose": m.lose, "batch": m.batch, "wait": m.wait, "limit": m.limit, "tier": m.tier, "fold": m.fold,
-				"purge":   m.purge,
+				"purge": m.purge, "list": m.list,
 				"session": m.session, "end": m.end, "": m.compare,
 			})
 		})
@@ -74,6 +74,9 @@ func (m *model) submit(t *rapid.T) {
 		}}
 		s.Run.MaxRetries = 2
 		s.Priority = rapid.IntRange(0, 3).Draw(t, "priority")
+		if n := rapid.IntRange(0, 2).Draw(t, "label"); n > 0 {
+			s.Labels = map[string]string{"x": fmt.Sprint(n)}
+		}
 		if rapid.Bool().Draw(t, "keyed") {
 			s.IdempotencyKey, s.Digest = rapid.SampledFrom([]string{"a", "b"}).Draw(t, "key"),
 				[32]byte{rapid.Byte().Draw(t, "digest") % 2}
@@ -257,6 +260,42 @@ func (m *model) purge(t *rapid.T) {
 	for _, f := range m.sides {
 		f.purge(what, age)
 	}
+}
+
+// list compares a list, page by page, and its total.
+func (m *model) list(t *rapid.T) {
+	q := ports.WorkloadQuery{
+		Customer: rapid.SampledFrom([]domain.CustomerID{acme, rival}).Draw(t, "customer"),
+		Statuses: rapid.SliceOfN(rapid.SampledFrom(domain.Statuses()), 0, 3).Draw(t, "statuses"),
+		Type:     rapid.SampledFrom([]string{"", "t", "u", "none"}).Draw(t, "type"),
+		OrderBy: rapid.SampledFrom(
+			[]ports.OrderBy{ports.OrderCreatedAt, ports.OrderPriority, ports.OrderUpdatedAt}).Draw(t, "order"),
+		Ascending: rapid.Bool().Draw(t, "ascending"), Limit: rapid.IntRange(1, 5).Draw(t, "limit"),
+		Offset: rapid.IntRange(0, 3).Draw(t, "offset"), WithTotal: true,
+	}
+	if rapid.Bool().Draw(t, "labelled") {
+		q.Labels = map[string]string{"x": rapid.SampledFrom([]string{"0", "1", "2"}).Draw(t, "label")}
+	}
+	m.both(fmt.Sprintf("list %+v", q), func(f *fixture) any {
+		first := f.list(q)
+		require.False(f, first.TotalEstimated)
+		var ids []string
+		for p, q := first, q; ; p = f.list(q) {
+			for _, w := range p.Items {
+				ids = append(ids, string(w.ID))
+			}
+			q.Offset, q.WithTotal, q.After = 0, false, p.Next
+			if p.Next == nil {
+				break
+			}
+		}
+		require.Len(f, ids, max(first.Total-q.Offset, 0))
+		if q.OrderBy == ports.OrderUpdatedAt { // the sides have other times
+			require.Equal(f, len(ids), len(slices.Compact(slices.Sorted(slices.Values(ids)))))
+			return first.Total
+		}
+		return ids
+	})
 }
 
 func (m *model) session(t *rapid.T) {

@@ -2,6 +2,7 @@ package contracttests
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -32,11 +33,11 @@ func listCases() []Case[StoreHarness] {
 						for {
 							p := f.list(q)
 							paged = append(paged, p.Items...)
-							if !p.HasMore {
+							if q.After = p.Next; q.After == nil {
 								break
 							}
+							require.Equal(t, cursorOf(p.Items[len(p.Items)-1], by), p.Next)
 							f.submit(func(s *domain.Submission) { s.CustomerID = rival }) // somebody else is busy
-							q.After = cursorOf(p.Items[len(p.Items)-1], by)
 						}
 						require.Equal(t, all, paged, "%s ascending=%v", by, ascending)
 						for i := 1; i < len(all); i++ {
@@ -77,6 +78,98 @@ func listCases() []Case[StoreHarness] {
 				require.Equal(t, q.want, got, "filter %d", i)
 			}
 		}},
+		{"final and unfinished statuses combine with every filter and order",
+			"Statuses, Type, Labels, CreatedAfter and CreatedBefore all match", func(t T, h StoreHarness) {
+				f := given(t, h)
+				w, user := f.worker("w", 100), domain.Actor{Kind: domain.ActorUser, ID: "key_1"}
+				var all []domain.Workload
+				for i := range 24 {
+					s := f.running(w, func(s *domain.Submission) {
+						s.Priority, s.Labels = i%5, map[string]string{"x": fmt.Sprint(i % 2)}
+					})
+					f.must(domain.Transition{
+						WorkloadID: s.ID, CustomerID: acme, Event: domain.EventRequestPause, Actor: user,
+					})
+					end := []domain.Transition{
+						report(s, w, domain.EventComplete, 1), report(s, w, domain.EventFail, 1),
+						report(s, w, domain.EventPaused, 1),
+						{WorkloadID: s.ID, CustomerID: acme, Event: domain.EventCancel, Actor: user},
+					}[i/2%4]
+					end.Failure = &domain.Failure{Type: "error", Message: "boom", Permanent: true}
+					f.must(end)
+					all = append(all, f.get(s.ID))
+					h.Advance(time.Second)
+				}
+				sets := [][]domain.Status{
+					nil, {domain.StatusCompleted}, {domain.StatusFailed, domain.StatusCompleted}, {domain.StatusCancelled},
+					{domain.StatusPaused}, {domain.StatusFailed, domain.StatusPaused}, {domain.StatusRunning},
+					{domain.StatusFailed, domain.StatusFailed},
+				}
+				for _, statuses := range sets {
+					for _, label := range []string{"", "1"} {
+						for _, by := range []ports.OrderBy{
+							ports.OrderCreatedAt, ports.OrderPriority, ports.OrderUpdatedAt,
+						} {
+							q := ports.WorkloadQuery{
+								Customer: acme, Statuses: statuses, Type: "t", OrderBy: by, Ascending: true, Limit: 100,
+								CreatedAfter: all[3].CreatedAt, CreatedBefore: all[20].CreatedAt, WithTotal: true,
+							}
+							if label != "" {
+								q.Labels = map[string]string{"x": label}
+							}
+							var want []domain.Workload
+							for _, w := range all[4:20] {
+								if (len(statuses) == 0 || slices.Contains(statuses, w.Status)) &&
+									(label == "" || w.Labels["x"] == label) {
+									want = append(want, w)
+								}
+							}
+							slices.SortFunc(want, func(a, b domain.Workload) int {
+								if ordered(a, b, by, true) {
+									return -1
+								}
+								return 1
+							})
+							p := f.list(q)
+							require.Equal(t, want, p.Items, "%v by %s", statuses, by)
+							require.Equal(t, len(want), p.Total)
+							require.False(t, p.TotalEstimated)
+							q.Type = "none"
+							require.Empty(t, f.list(q).Items)
+						}
+					}
+				}
+			}},
+		{"a list by the time of change forgets",
+			"OrderUpdatedAt leaves out what last changed before UpdatedWindow", func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 5)
+				runs, waits := f.running(w), f.submit()
+				done := f.running(w)
+				f.must(report(done, w, domain.EventComplete, 1))
+				again := f.running(w)
+				failed := report(again, w, domain.EventFail, 1)
+				failed.Failure = &domain.Failure{Type: "error", Message: "boom"}
+				f.must(failed)
+				ids := func() (ids []domain.WorkloadID) {
+					for _, w := range f.list(ports.WorkloadQuery{
+						Customer: acme, OrderBy: ports.OrderUpdatedAt, Limit: 10,
+					}).Items {
+						ids = append(ids, w.ID)
+					}
+					return ids
+				}
+				require.ElementsMatch(t, []domain.WorkloadID{runs.ID, waits.ID, done.ID, again.ID}, ids())
+				h.Advance(ports.UpdatedWindow - time.Minute)
+				percent := 50.0
+				progress := report(runs, w, domain.EventProgress, 1)
+				progress.Percent = &percent
+				f.must(progress)
+				require.Len(t, ids(), 4)
+				require.Equal(t, runs.ID, ids()[0])
+				h.Advance(2 * time.Minute)
+				require.Equal(t, []domain.WorkloadID{runs.ID}, ids())
+			}},
 		{"times of creation are compared as they are shown",
 			"Times of creation are compared in milliseconds, see CreatedRange", func(t T, h StoreHarness) {
 				f := given(t, h)
@@ -113,7 +206,7 @@ func listCases() []Case[StoreHarness] {
 				}
 				p := f.list(ports.WorkloadQuery{Customer: acme, Ascending: true, Limit: 2, Offset: 2, WithTotal: true})
 				require.Equal(t, []string{"wl_0003", "wl_0004"}, []string{string(p.Items[0].ID), string(p.Items[1].ID)})
-				require.True(t, p.HasMore)
+				require.NotNil(t, p.Next)
 				require.Equal(t, 5, p.Total)
 				require.Zero(t, f.list(ports.WorkloadQuery{Customer: acme, Limit: 2}).Total)
 			}},

@@ -401,6 +401,9 @@ type Pagination struct {
 
 	// Total counts the whole list; only with an offset.
 	Total *int `json:"total,omitempty"`
+
+	// TotalEstimated reports whether Total is an estimate, as it may be beyond 10,000.
+	TotalEstimated *bool `json:"total_estimated,omitempty"`
 }
 
 // ActorType says who changed a workload: a client, a worker, or the system.

@@ -11,6 +11,9 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
+// maxOffset bounds how many workloads a page may skip: a store reads what it skips.
+const maxOffset = 10_000
+
 // ListWorkloads implements GET /v1/workloads.
 func (a *api) ListWorkloads(
 	ctx context.Context, req gen.ListWorkloadsRequestObject,
@@ -38,12 +41,13 @@ func (a *api) ListWorkloads(
 	for i := range page.Items {
 		out.Workloads[i] = workloadOut(&page.Items[i], p.Role)
 	}
-	out.Pagination = gen.Pagination{Limit: q.Limit, HasMore: page.HasMore}
+	out.Pagination = gen.Pagination{Limit: q.Limit, HasMore: page.Next != nil}
 	if q.WithTotal {
 		out.Pagination.Offset, out.Pagination.Total = &q.Offset, &page.Total
+		out.Pagination.TotalEstimated = &page.TotalEstimated
 	}
-	if page.HasMore {
-		next, err := a.cursors.encode(positionOf(&page.Items[len(page.Items)-1], q.OrderBy), bound)
+	if page.Next != nil {
+		next, err := a.cursors.encode(position{page.Next.Time, page.Next.Priority, string(page.Next.ID)}, bound)
 		if err != nil {
 			return nil, err
 		}
@@ -57,19 +61,6 @@ type position struct {
 	Time     time.Time `json:"t,omitzero"`
 	Priority int       `json:"p,omitempty"`
 	ID       string    `json:"i"`
-}
-
-func positionOf(w *domain.Workload, by ports.OrderBy) position {
-	pos := position{ID: string(w.ID)}
-	switch by {
-	case ports.OrderPriority:
-		pos.Priority = w.Priority
-	case ports.OrderUpdatedAt:
-		pos.Time = w.UpdatedAt
-	default:
-		pos.Time = w.CreatedAt
-	}
-	return pos
 }
 
 // workloadQuery translates the parameters of the list. Cursors are bound to bound, which holds the
@@ -109,6 +100,9 @@ func workloadQuery(
 		return q, "", err
 	}
 	if in.Offset != nil {
+		if *in.Offset > maxOffset {
+			return q, "", domain.Invalid("offset", "must be at most %d; use a cursor to go further", maxOffset)
+		}
 		q.Offset, q.WithTotal = *in.Offset, true
 	}
 	return q, string(b), nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/niyanta/niyanta/core/ports"
 )
@@ -70,7 +71,7 @@ func (w workloads) walkChunk(q ports.WorkloadQuery, last *record, visit func(*re
 	if t == nil {
 		return nil, false
 	}
-	n := 0
+	n, now := 0, w.s.now()
 	step := func(r *record) bool {
 		if r == last {
 			return true
@@ -80,7 +81,7 @@ func (w workloads) walkChunk(q ports.WorkloadQuery, last *record, visit func(*re
 			return false
 		}
 		at = r
-		return !matches(r, q) || visit(r)
+		return !matches(r, q, now) || visit(r)
 	}
 	switch {
 	case q.Ascending && last == nil:
@@ -100,6 +101,7 @@ type pager struct {
 	q       ports.WorkloadQuery
 	page    ports.WorkloadPage
 	skipped int
+	last    ports.Cursor // of the page
 }
 
 // add takes the next workload and reports whether the page needs more.
@@ -110,11 +112,11 @@ func (p *pager) add(at ports.Cursor, r *record) bool {
 	case p.skipped < p.q.Offset:
 		p.skipped++
 	case len(p.page.Items) < p.q.Limit:
-		p.page.Items = append(p.page.Items, r.Workload.Clone())
-	default:
-		p.page.HasMore = true
+		p.page.Items, p.last = append(p.page.Items, r.Workload.Clone()), at
+	case p.page.Next == nil:
+		p.page.Next = &p.last
 	}
-	return !p.page.HasMore || p.q.WithTotal
+	return p.page.Next == nil || p.q.WithTotal
 }
 
 func (p *pager) done() ports.WorkloadPage {
@@ -150,7 +152,10 @@ func compare(q ports.WorkloadQuery, a, b ports.Cursor) int {
 	return -d
 }
 
-func matches(r *record, q ports.WorkloadQuery) bool {
+func matches(r *record, q ports.WorkloadQuery, now time.Time) bool {
+	if q.OrderBy == ports.OrderUpdatedAt && r.UpdatedAt.Before(now.Add(-ports.UpdatedWindow)) {
+		return false
+	}
 	if len(q.Statuses) > 0 && !slices.Contains(q.Statuses, r.Status) || q.Type != "" && q.Type != r.Type {
 		return false
 	}

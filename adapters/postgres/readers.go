@@ -100,27 +100,36 @@ func tooSlow(cause error) error {
 	}
 }
 
-// longRead runs a statement whose cost grows with what the customer has. It waits for the
-// customer's turn.
-func longRead[T any](
-	ctx context.Context, r *readers, customer domain.CustomerID, scan pgx.RowToFunc[T], sql string, args ...any,
-) ([]T, error) {
+// inTurn runs a read whose cost grows with what the customer has. It waits for the customer's turn.
+func inTurn[R any](
+	ctx context.Context, r *readers, customer domain.CustomerID, read func(ctx context.Context) (R, error),
+) (R, error) {
+	var none R
 	bounded, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	leave, err := r.enter(bounded, customer)
 	if err == nil {
 		defer leave()
-		var rows []T
-		if rows, err = query(bounded, r.pool, scan, sql, args...); err == nil {
-			return rows, nil
+		var out R
+		if out, err = read(bounded); err == nil {
+			return out, nil
 		}
 	}
 	var pg *pgconn.PgError
 	switch {
 	case ctx.Err() != nil:
-		return nil, ctx.Err() // the caller's own
+		return none, ctx.Err() // the caller's own
 	case bounded.Err() != nil, errors.As(err, &pg) && pg.Code == queryCanceled:
-		return nil, tooSlow(err)
+		return none, tooSlow(err)
 	}
-	return nil, err
+	return none, err
+}
+
+// longRead is inTurn of one statement.
+func longRead[T any](
+	ctx context.Context, r *readers, customer domain.CustomerID, scan pgx.RowToFunc[T], sql string, args ...any,
+) ([]T, error) {
+	return inTurn(ctx, r, customer, func(ctx context.Context) ([]T, error) {
+		return query(ctx, r.pool, scan, sql, args...)
+	})
 }

@@ -65,8 +65,8 @@ var (
 )
 
 // A workload has rows in several tables. workloads has the columns that transitions read and
-// write. What waits, is delayed, runs or is paused has a row in the narrow table of that name.
-// What is large or never changes stands in workload_specs and workload_results.
+// write. What waits, is delayed, runs, is paused or has finished has a row in the narrow table of
+// that name. What is large or never changes stands in workload_specs and workload_results.
 var (
 	workloadTable = table[workload]{"workloads", join(
 		[]column[workload]{workloadID.by(bySubmission | byTransition)},
@@ -97,7 +97,11 @@ var (
 	delayedTable = workloadTable.as("delayed", "workload_id", "lane_id", "queue_at", "generation", "declines",
 		"suspect_since", "not_before")
 	pausedTable = workloadTable.as("paused", "workload_id", "customer_id")
-	heldTable   = &table[workload]{"held", join(
+	// finishedTable has the workloads that have finished. Their rows never change.
+	finishedTable = workloadTable.as(
+		"finished", "workload_id", "customer_id", "workload_type", "created_at", "status", "finished_at",
+	)
+	heldTable = &table[workload]{"held", join(
 		workloadTable.as("held", "workload_id", "session_id", "worker_id", "customer_id", "lane_id", "generation",
 			"pause_requested",
 			"scheduled_at", "deadline").columns,
@@ -121,6 +125,7 @@ var (
 	insertDelayed   = delayedTable.insert()
 	upsertHeld      = heldTable.upsert("workload_id")
 	insertPaused    = pausedTable.insert()
+	insertFinished  = finishedTable.insert()
 
 	// hotColumns are the columns that transitions read. wholeColumns are all.
 	hotColumns   = workloadTable.names("w")

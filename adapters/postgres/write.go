@@ -18,7 +18,7 @@ func (t *tx) queueChanges(cs []change) {
 		return
 	}
 	t.queue(updateWorkloads, changedTable.args(each(cs, func(c change) *domain.Workload { return c.w }))...)
-	var unqueued, queued, undelayed, unheld, held, paused, unpaused, results []*domain.Workload
+	var unqueued, queued, undelayed, unheld, held, paused, unpaused, results, finished []*domain.Workload
 	for _, c := range cs {
 		b, w := &c.before, c.w
 		staysQueued := b.Status.Waiting() && w.Status.Waiting() && sameQueue(b, &w.State)
@@ -47,6 +47,9 @@ func (t *tx) queueChanges(cs []change) {
 		if w.Result != b.Result {
 			results = append(results, w)
 		}
+		if w.Status.Final() && !b.Status.Final() {
+			finished = append(finished, w)
+		}
 	}
 	t.deleteWaiting(unqueued)
 	t.deleteByID("delayed", undelayed)
@@ -56,6 +59,7 @@ func (t *tx) queueChanges(cs []change) {
 	t.deleteByID("paused", unpaused)
 	writeRows(t, pausedTable, insertPaused, paused)
 	writeRows(t, &resultTable, upsertResults, results)
+	writeRows(t, finishedTable, insertFinished, finished)
 }
 
 // writeRows queues a statement that writes rows, if there are any.

@@ -804,7 +804,13 @@ type Pagination struct {
 	Limit      int     `json:"limit"`
 	NextCursor *string `json:"next_cursor"`
 	Offset     *int    `json:"offset,omitempty"`
-	Total      *int    `json:"total,omitempty"`
+
+	// Total Only with an offset
+	Total *int `json:"total,omitempty"`
+
+	// TotalEstimated Whether `total` is an estimate. It is exact if at most 10,000 workloads have to be examined to count those
+	// that match.
+	TotalEstimated *bool `json:"total_estimated,omitempty"`
 }
 
 // Placement defines model for Placement.
@@ -1405,9 +1411,11 @@ type ListWorkloadsParams struct {
 	CreatedAfter *Time `form:"created_after,omitempty" json:"created_after,omitempty"`
 
 	// CreatedBefore Only workloads created before this time, compared in milliseconds
-	CreatedBefore *Time                       `form:"created_before,omitempty" json:"created_before,omitempty"`
-	OrderBy       *ListWorkloadsParamsOrderBy `form:"order_by,omitempty" json:"order_by,omitempty"`
-	Order         *ListWorkloadsParamsOrder   `form:"order,omitempty" json:"order,omitempty"`
+	CreatedBefore *Time `form:"created_before,omitempty" json:"created_before,omitempty"`
+
+	// OrderBy `updated_at` lists only what changed in the last 24 hours
+	OrderBy *ListWorkloadsParamsOrderBy `form:"order_by,omitempty" json:"order_by,omitempty"`
+	Order   *ListWorkloadsParamsOrder   `form:"order,omitempty" json:"order,omitempty"`
 
 	// Limit Items per page
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
@@ -1415,7 +1423,8 @@ type ListWorkloadsParams struct {
 	// Cursor `next_cursor` of the page before. The filters must be the same
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Offset Skips this many items, in place of a cursor. The answer then has `total`
+	// Offset Skips this many items, at most 10,000, in place of a cursor. The answer then has `total`. An offset that
+	// is not reached among the workloads that the page examines is refused: use a cursor.
 	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
 }
 
@@ -1987,6 +1996,10 @@ type ClientInterface interface {
 	UpdateWorkloadConfig(ctx context.Context, id string, body UpdateWorkloadConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListWorkloads List workloads
+	//
+	// A page costs the same however many workloads there are. If a filter alone selects at most 10,000 workloads,
+	// or most workloads match, pages are full. Otherwise a page examines about 10,000 workloads. Then it may have
+	// fewer items than `limit`, or none, though `has_more` is true: `next_cursor` goes on from there.
 	//
 	// Corresponds with GET /v1/workloads (the `ListWorkloads` operationId).
 	ListWorkloads(ctx context.Context, params *ListWorkloadsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2977,6 +2990,10 @@ func (c *Client) UpdateWorkloadConfig(ctx context.Context, id string, body Updat
 }
 
 // ListWorkloads List workloads
+//
+// A page costs the same however many workloads there are. If a filter alone selects at most 10,000 workloads,
+// or most workloads match, pages are full. Otherwise a page examines about 10,000 workloads. Then it may have
+// fewer items than `limit`, or none, though `has_more` is true: `next_cursor` goes on from there.
 //
 // Corresponds with GET /v1/workloads (the `ListWorkloads` operationId).
 func (c *Client) ListWorkloads(ctx context.Context, params *ListWorkloadsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -6088,6 +6105,10 @@ type ClientWithResponsesInterface interface {
 
 	// ListWorkloadsWithResponse List workloads
 	//
+	// A page costs the same however many workloads there are. If a filter alone selects at most 10,000 workloads,
+	// or most workloads match, pages are full. Otherwise a page examines about 10,000 workloads. Then it may have
+	// fewer items than `limit`, or none, though `has_more` is true: `next_cursor` goes on from there.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/workloads (the `ListWorkloads` operationId).
@@ -9147,6 +9168,10 @@ func (c *ClientWithResponses) UpdateWorkloadConfigWithResponse(ctx context.Conte
 }
 
 // ListWorkloadsWithResponse List workloads
+//
+// A page costs the same however many workloads there are. If a filter alone selects at most 10,000 workloads,
+// or most workloads match, pages are full. Otherwise a page examines about 10,000 workloads. Then it may have
+// fewer items than `limit`, or none, though `has_more` is true: `next_cursor` goes on from there.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -176,7 +176,7 @@ func effect(w *Workload, t *Transition, now time.Time, next *State, audit *Audit
 	case EventLose:
 		next.lose(w, t, now, audit)
 	case EventUnplaceable:
-		next.Resumed = w.Resumed
+		next.Resumed, next.UpdatedAt = w.Resumed, w.UpdatedAt // it still waits, as before
 		audit.Type = AuditUnplaceable
 	case EventRequestPause:
 		next.PauseRequested = true

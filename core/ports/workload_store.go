@@ -52,6 +52,14 @@ type WorkloadStore interface {
 
 	// List returns one page of a customer's workloads. Order is total: ties are broken by id. Pages
 	// by After never repeat or skip a workload whose sort value did not change meanwhile.
+	//
+	// A page examines about ScanLimit workloads beyond those that it skips and shows. When more do
+	// not match, the page ends early: it has fewer items than the limit, or none, and Next says where
+	// to go on. So a page costs the same however many workloads there are. A store may find a page
+	// without examining that many, so it need not end early. When a page with an Offset ends before
+	// the offset is reached, the answer is CodeInvalidInput naming offset. When more than ScanLimit
+	// workloads that have begun and not finished match the statuses, a list by OrderUpdatedAt may be
+	// CodeInvalidInput naming order_by.
 	List(ctx context.Context, q WorkloadQuery) (WorkloadPage, error)
 }
 
@@ -63,10 +71,16 @@ type SubmitResult struct {
 	Queue    domain.QueueUse
 }
 
+// ScanLimit bounds how many workloads that do not match a list examines for a page.
+const ScanLimit = 10_000
+
+// UpdatedWindow is how far back a list by OrderUpdatedAt reaches, by the store's clock.
+const UpdatedWindow = 24 * time.Hour
+
 // OrderBy is a sort key of lists.
 type OrderBy string
 
-// The sort keys.
+// The sort keys. OrderUpdatedAt leaves out what last changed before UpdatedWindow.
 const (
 	OrderCreatedAt OrderBy = "created_at"
 	OrderPriority  OrderBy = "priority"
@@ -109,9 +123,25 @@ type Cursor struct {
 	ID       domain.WorkloadID
 }
 
-// WorkloadPage is one page of a list. Total is set only when asked for.
+// OffsetTooFar is the error for an offset that was not reached.
+func OffsetTooFar() error {
+	return domain.Invalid("offset", "is too far: too few workloads match the filters; use a cursor")
+}
+
+// TooManyBegun is the error for a list by OrderUpdatedAt of a customer with very many workloads that
+// have begun and not finished.
+func TooManyBegun() error {
+	return domain.Invalid("order_by", "more than %d workloads have begun and not finished, too many to order by "+
+		"updated_at; filter by status, or order by created_at", ScanLimit)
+}
+
+// WorkloadPage is one page of a list.
 type WorkloadPage struct {
-	Items   []domain.Workload
-	HasMore bool
-	Total   int
+	Items []domain.Workload
+	// Next is where the next page begins; nil when there is none.
+	Next *Cursor
+	// Total is how many workloads match, if WithTotal asked for it. When more than ScanLimit would
+	// have to be examined, it may be an estimate.
+	Total          int
+	TotalEstimated bool
 }

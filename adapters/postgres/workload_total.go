@@ -1,0 +1,99 @@
+package postgres
+
+import (
+	"context"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// hoursLimit bounds how many rows of the counts an estimate reads.
+const hoursLimit = 20_000
+
+// tally is how many of the workloads that were examined match.
+type tally struct{ matched, examined int }
+
+func scanTally(row pgx.CollectableRow) (t tally, err error) {
+	return t, row.Scan(&t.matched, &t.examined)
+}
+
+// total counts the workloads that match the filters. If more would have to be examined than the
+// limit, it estimates: of the others as many match in proportion.
+func (l *lister) total(ctx context.Context) (n int, estimated bool, err error) {
+	q := l.q
+	q.After = nil
+	var t tally
+	if l.walks {
+		s := &statement{}
+		rows := s.ordered(&q, ports.ScanLimit+1)
+		sql := "SELECT count(*) FILTER (WHERE " + rows.rest + "), count(*) FROM " + rows.sql + " x" + rows.join
+		found, err := query(ctx, l.reads.pool, scanTally, sql, s.args...)
+		if err != nil {
+			return 0, false, err
+		}
+		if t = found[0]; t.examined <= ports.ScanLimit {
+			return t.matched, false, nil
+		}
+	}
+	if err := l.look(ctx); err != nil {
+		return 0, false, err
+	}
+	if l.few != nil {
+		s := &statement{}
+		n, err := queryOne[int](ctx, l.reads.pool, s.fewOf(&q, l.few)+"SELECT count(*)"+s.matching(&q), s.args...)
+		return n, false, err
+	}
+	all, err := l.population(ctx)
+	return t.matched + t.matched*max(all-t.examined, 0)/t.examined, true, err
+}
+
+// population estimates from the counts how many workloads there are to be examined.
+func (l *lister) population(ctx context.Context) (int, error) {
+	q, s := &l.q, &statement{}
+	owned := s.owned(q, "customer_id")
+	from, until := q.CreatedRange()
+	first := "(SELECT created_at FROM workloads WHERE " + owned + " ORDER BY created_at, workload_id LIMIT 1)"
+	switch {
+	case q.OrderBy == ports.OrderUpdatedAt:
+		first = "niyanta_now() - interval '1 day'"
+	case !from.IsZero():
+		first = s.arg(from, "timestamptz")
+	}
+	where := and(owned, "hour >= date_trunc('hour', "+first+", 'UTC')")
+	if !until.IsZero() {
+		where += " AND hour < " + s.arg(until, "timestamptz")
+	}
+	if q.OrderBy == ports.OrderCreatedAt && q.Type != "" {
+		where += " AND " + s.typed(q, "workload_type")
+	}
+	const counted = "SELECT submitted, completed, failed, cancelled FROM "
+	sql := `SELECT coalesce(sum(submitted), 0)::bigint, coalesce(sum(completed), 0)::bigint,
+  coalesce(sum(failed), 0)::bigint, coalesce(sum(cancelled), 0)::bigint
+ FROM ((` + counted + "count_hours WHERE " + where + " ORDER BY hour DESC LIMIT " + s.arg(hoursLimit, "bigint") + `)
+  UNION ALL ` + counted + "count_deltas WHERE " + where + ") c"
+	found, err := query(ctx, l.reads.pool, func(row pgx.CollectableRow) (d domain.Delta, err error) {
+		return d, row.Scan(&d.Submitted, &d.Completed, &d.Failed, &d.Cancelled)
+	}, sql, s.args...)
+	if err != nil {
+		return 0, err
+	}
+	d := found[0]
+	switch {
+	case q.OrderBy == ports.OrderUpdatedAt:
+		return d.Submitted + d.Completed + d.Failed + d.Cancelled, nil
+	case q.OrderBy == ports.OrderPriority || wants(q, unfinished):
+		return d.Submitted, nil
+	}
+	n := 0
+	for status, of := range map[domain.Status]int{
+		domain.StatusCompleted: d.Completed, domain.StatusFailed: d.Failed, domain.StatusCancelled: d.Cancelled,
+	} {
+		if slices.Contains(q.Statuses, status) {
+			n += of
+		}
+	}
+	return n, nil
+}
