@@ -187,6 +187,32 @@ func BusCases() []Case[BusHarness] {
 				eventually(t, func() bool { return len(behind.all()) > 0 }, "delivery to another one")
 				require.Equal(t, delivered, calls.Load())
 			}},
+		{"what has arrived is handled before closing",
+			"Close hands those that have arrived to the handler, so that requests are answered",
+			func(t T, h BusHarness) {
+				const messages = 5
+				b, sender := h.Open(), h.Open()
+				started, release := make(chan struct{}), make(chan struct{})
+				var calls atomic.Int32
+				s := subscribe(t, b, "s", "g", func(context.Context, ports.Message) []byte {
+					if calls.Add(1) == 1 {
+						close(started)
+					}
+					<-release
+					return nil
+				})
+				var behind inbox
+				subscribe(t, b, "behind", "", behind.handle)
+				for range messages {
+					require.NoError(t, sender.Publish(t.Context(), "s", nil))
+				}
+				require.NoError(t, sender.Publish(t.Context(), "behind", nil))
+				<-started
+				eventually(t, func() bool { return len(behind.all()) > 0 }, "arrival of the last message")
+				go close(release)
+				require.NoError(t, s.Close())
+				require.EqualValues(t, messages, calls.Load())
+			}},
 		{"a panic costs one message",
 			"A handler that panics affects its own subscription only", func(t T, h BusHarness) {
 				var in, other inbox

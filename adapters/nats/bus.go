@@ -207,9 +207,9 @@ func (b *Bus) Subscribe(ctx context.Context, subject, group string, h ports.Hand
 		return nil, translate(ctx, err)
 	}
 	s, err := b.subs.Start(ctx, inbox, func(ctx context.Context, m *nats.Msg) { b.handle(ctx, m, h) },
-		func(*delivery.Subscription[*nats.Msg]) error { return unsubscribe(sub) })
+		func(*delivery.Subscription[*nats.Msg]) error { return b.unsubscribe(sub) })
 	if err != nil {
-		return nil, errors.Join(translate(ctx, err), unsubscribe(sub))
+		return nil, errors.Join(translate(ctx, err), b.unsubscribe(sub))
 	}
 	if b.Connected() {
 		bounded, cancel := context.WithTimeout(ctx, flushTimeout)
@@ -237,8 +237,18 @@ func (b *Bus) handle(ctx context.Context, m *nats.Msg, h ports.Handler) {
 	}
 }
 
-// unsubscribe ends a subscription, whether the connection is still open or not.
-func unsubscribe(s *nats.Subscription) error {
+// unsubscribe ends a subscription, whether the connection is still open or not. Messages that the
+// server had sent before it knew are in the inbox afterwards.
+func (b *Bus) unsubscribe(s *nats.Subscription) error {
+	if b.Connected() {
+		bounded, cancel := context.WithTimeout(context.Background(), flushTimeout)
+		defer cancel()
+		// Drain keeps the subscription until the server has answered; without that answer nothing more
+		// comes that could be waited for.
+		if err := s.Drain(); err == nil {
+			_ = b.conn.FlushWithContext(bounded)
+		}
+	}
 	err := s.Unsubscribe()
 	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrBadSubscription) {
 		return nil

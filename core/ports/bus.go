@@ -34,8 +34,9 @@ type Message struct {
 	WantsReply bool
 }
 
-// Subscription ends deliveries. Close returns when no handler call is running any more; it must not
-// be called from the handler. Closing twice is a no-op.
+// Subscription ends deliveries. Close stops new messages, hands those that have arrived to the
+// handler for about a second at most, so that requests are answered, and returns when no handler
+// call is running any more. It must not be called from the handler. Closing twice is a no-op.
 type Subscription interface {
 	Close() error
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/niyanta/niyanta/core/ports"
 )
@@ -18,6 +19,9 @@ type Inbox[M any] chan M
 
 // inboxSize is how many messages an inbox buffers.
 const inboxSize = 4096
+
+// finishTimeout is how long a closed subscription goes on with what has arrived.
+const finishTimeout = time.Second
 
 // NewInbox returns an empty inbox.
 func NewInbox[M any]() Inbox[M] { return make(Inbox[M], inboxSize) }
@@ -42,7 +46,8 @@ var ErrClosed = errors.New("the bus is closed")
 
 // Start calls handle for each message of the inbox, one at a time, until the subscription is
 // closed. handle gets the values of ctx, but not its end. The subscription calls detach once, when
-// it is closed: it must stop the messages.
+// it is closed: it must stop the messages, and those that it lets through must be in the inbox when
+// it returns.
 func (ss *Subscriptions[M]) Start(
 	ctx context.Context, inbox Inbox[M], handle func(context.Context, M), detach func(*Subscription[M]) error,
 ) (*Subscription[M], error) {
@@ -101,15 +106,25 @@ func (s *Subscription[M]) deliver(ctx context.Context, handle func(context.Conte
 	defer close(s.done)
 	for {
 		select {
-		case <-s.stop: // a select prefers no case: without this one, a full inbox could delay Close
-			return
-		default:
-		}
-		select {
 		case <-s.stop:
+			s.finish(ctx, handle)
 			return
 		case m := <-s.inbox:
 			s.call(ctx, m, handle)
+		}
+	}
+}
+
+// finish handles what has arrived before the subscription was closed: whoever sent a request waits
+// for its answer, and asks nobody else before a timeout. A full inbox delays Close by finishTimeout
+// at most.
+func (s *Subscription[M]) finish(ctx context.Context, handle func(context.Context, M)) {
+	for deadline := time.Now().Add(finishTimeout); time.Now().Before(deadline); {
+		select {
+		case m := <-s.inbox:
+			s.call(ctx, m, handle)
+		default:
+			return
 		}
 	}
 }
@@ -129,11 +144,11 @@ func (s *Subscription[M]) call(ctx context.Context, m M, handle func(context.Con
 func (s *Subscription[M]) Close() error {
 	var err error
 	s.once.Do(func() {
-		close(s.stop)
 		s.of.mu.Lock()
 		delete(s.of.open, s)
 		s.of.mu.Unlock()
 		err = s.detach(s)
+		close(s.stop)
 	})
 	<-s.done
 	return err
