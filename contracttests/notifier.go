@@ -27,7 +27,7 @@ func NotifierCases() []Case[NotifierHarness] {
 				var wakes []string
 				var updates []ports.Update
 				keep := func(f func()) { mu.Lock(); defer mu.Unlock(); f() }
-				subs := make([]ports.Subscription, 3)
+				subs := make([]ports.Subscription, 5)
 				var err error
 				subs[0], err = l.Commands(t.Context(), "w1", func(c ports.Command) {
 					keep(func() { commands = append(commands, c) })
@@ -35,8 +35,17 @@ func NotifierCases() []Case[NotifierHarness] {
 				require.NoError(t, err)
 				subs[1], err = l.Wakes(t.Context(), func(r string) { keep(func() { wakes = append(wakes, r) }) })
 				require.NoError(t, err)
-				subs[2], err = l.Updates(t.Context(), "wl_1", func(u ports.Update) {
+				subs[2], err = l.Updates(t.Context(), ports.FollowedWorkload("wl_1"), func(u ports.Update) {
 					keep(func() { updates = append(updates, u) })
+				})
+				require.NoError(t, err)
+				var ofCustomer, ofAll []domain.WorkloadID
+				subs[3], err = l.Updates(t.Context(), ports.FollowedCustomer("cust_a"), func(u ports.Update) {
+					keep(func() { ofCustomer = append(ofCustomer, u.WorkloadID) })
+				})
+				require.NoError(t, err)
+				subs[4], err = l.Updates(t.Context(), ports.FollowedAll(), func(u ports.Update) {
+					keep(func() { ofAll = append(ofAll, u.WorkloadID) })
 				})
 				require.NoError(t, err)
 				n, _ := h.Open()
@@ -55,18 +64,20 @@ func NotifierCases() []Case[NotifierHarness] {
 					n.Command(t.Context(), "w2", ports.Command{Kind: ports.CommandDrain})
 					n.Command(t.Context(), "w1", cmd)
 					n.Wake(t.Context(), "submit")
-					n.Updated(t.Context(), ports.Update{WorkloadID: "wl_2"})
+					n.Updated(t.Context(), ports.Update{WorkloadID: "wl_2", CustomerID: "cust_b"})
 					n.Updated(t.Context(), up)
 				}
 				send()
 				eventually(t, func() bool {
 					mu.Lock()
 					defer mu.Unlock()
-					return len(commands) == 1 && len(wakes) == 1 && len(updates) == 1
+					return len(commands) == 1 && len(wakes) == 1 && len(updates) == 1 && len(ofAll) == 2
 				}, "the hints")
 				require.Equal(t, []ports.Command{cmd}, commands)
 				require.Equal(t, []string{"submit"}, wakes)
 				require.Equal(t, []ports.Update{up}, updates)
+				require.Equal(t, []domain.WorkloadID{"wl_1"}, ofCustomer)
+				require.Equal(t, []domain.WorkloadID{"wl_2", "wl_1"}, ofAll)
 				for _, s := range subs {
 					require.NoError(t, s.Close())
 					require.NoError(t, s.Close())
@@ -76,6 +87,7 @@ func NotifierCases() []Case[NotifierHarness] {
 				defer mu.Unlock()
 				require.Len(t, commands, 1)
 				require.Len(t, wakes, 1)
+				require.Len(t, ofAll, 2)
 			}},
 	}
 }

@@ -105,6 +105,6 @@ func (n *network) Wakes(context.Context, func(string)) (ports.Subscription, erro
 }
 
 // Updates implements ports.Listener.
-func (n *network) Updates(context.Context, domain.WorkloadID, func(ports.Update)) (ports.Subscription, error) {
+func (n *network) Updates(context.Context, ports.Followed, func(ports.Update)) (ports.Subscription, error) {
 	return nothing{}, nil
 }

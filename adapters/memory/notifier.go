@@ -14,7 +14,7 @@ import (
 // allows it: they are quick and never close themselves.
 type Notifier struct {
 	commands topic[domain.WorkerID, ports.Command]
-	updates  topic[domain.WorkloadID, ports.Update]
+	updates  topic[ports.Followed, ports.Update]
 	wakes    topic[struct{}, string]
 }
 
@@ -34,7 +34,9 @@ func (n *Notifier) Wake(_ context.Context, reason string) { n.wakes.send(struct{
 // Updated implements ports.Notifier.
 func (n *Notifier) Updated(_ context.Context, us ...ports.Update) {
 	for _, u := range us {
-		n.updates.send(u.WorkloadID, u)
+		for _, f := range u.Of() {
+			n.updates.send(f, u)
+		}
 	}
 }
 
@@ -52,9 +54,9 @@ func (n *Notifier) Wakes(ctx context.Context, h func(string)) (ports.Subscriptio
 
 // Updates implements ports.Listener.
 func (n *Notifier) Updates(
-	ctx context.Context, id domain.WorkloadID, h func(ports.Update),
+	ctx context.Context, f ports.Followed, h func(ports.Update),
 ) (ports.Subscription, error) {
-	return n.updates.listen(ctx, id, h)
+	return n.updates.listen(ctx, f, h)
 }
 
 // topic is a set of listeners by key.

@@ -29,7 +29,7 @@ type Hints struct {
 
 	followersMu sync.Mutex
 	following   bool // the shared subscription is made
-	followers   map[domain.WorkloadID]map[*follower]bool
+	followers   map[ports.Followed]map[*follower]bool
 }
 
 // local is a subscription of this process. It hears this process even while the bus is
@@ -52,7 +52,7 @@ var (
 func NewHints(bus ports.Bus, p Party, o ports.Observer, log *slog.Logger) *Hints {
 	return &Hints{
 		bus: bus, party: p, observer: o, log: log, local: map[string]map[*local]bool{},
-		subscribing: make(chan struct{}, 1), followers: map[domain.WorkloadID]map[*follower]bool{},
+		subscribing: make(chan struct{}, 1), followers: map[ports.Followed]map[*follower]bool{},
 	}
 }
 
@@ -154,27 +154,28 @@ func (h *Hints) Wakes(ctx context.Context, f func(reason string)) (ports.Subscri
 	return subscribe(ctx, h, h.party.wake(), func(m wakeMessage) { f(m.Reason) })
 }
 
-// follower follows one workload.
+// follower hears the updates of what it follows.
 type follower struct {
-	hints *Hints
-	id    domain.WorkloadID
-	mu    sync.Mutex // handlers are called one at a time
-	f     func(ports.Update)
+	hints   *Hints
+	follows ports.Followed
+
+	mu     sync.Mutex // handlers are called one at a time
+	handle func(ports.Update)
 }
 
 // Updates implements ports.Listener. All followers of this process share one subscription, which is
 // never closed.
-func (h *Hints) Updates(ctx context.Context, id domain.WorkloadID, f func(ports.Update)) (ports.Subscription, error) {
+func (h *Hints) Updates(ctx context.Context, f ports.Followed, handle func(ports.Update)) (ports.Subscription, error) {
 	if err := h.follow(ctx); err != nil {
 		return nil, err
 	}
 	h.followersMu.Lock()
 	defer h.followersMu.Unlock()
-	w := &follower{hints: h, id: id, f: f}
-	if h.followers[id] == nil {
-		h.followers[id] = map[*follower]bool{}
+	w := &follower{hints: h, follows: f, handle: handle}
+	if h.followers[f] == nil {
+		h.followers[f] = map[*follower]bool{}
 	}
-	h.followers[id][w] = true
+	h.followers[f][w] = true
 	return w, nil
 }
 
@@ -207,16 +208,19 @@ func (h *Hints) isFollowing() bool {
 	return h.following
 }
 
-// spread hands each update to the followers of its workload.
+// spread hands each update to those who follow it.
 func (h *Hints) spread(us []ports.Update) {
 	for _, u := range us {
+		var ws []*follower
 		h.followersMu.Lock()
-		ws := slices.Collect(maps.Keys(h.followers[u.WorkloadID]))
+		for _, f := range u.Of() {
+			ws = slices.AppendSeq(ws, maps.Keys(h.followers[f]))
+		}
 		h.followersMu.Unlock()
 		for _, w := range ws {
 			w.mu.Lock()
-			if w.f != nil {
-				w.f(u)
+			if w.handle != nil {
+				w.handle(u)
 			}
 			w.mu.Unlock()
 		}
@@ -226,14 +230,14 @@ func (h *Hints) spread(us []ports.Update) {
 // Close implements ports.Subscription.
 func (w *follower) Close() error {
 	w.mu.Lock()
-	w.f = nil
+	w.handle = nil
 	w.mu.Unlock()
 	h := w.hints
 	h.followersMu.Lock()
 	defer h.followersMu.Unlock()
-	delete(h.followers[w.id], w)
-	if len(h.followers[w.id]) == 0 {
-		delete(h.followers, w.id)
+	delete(h.followers[w.follows], w)
+	if len(h.followers[w.follows]) == 0 {
+		delete(h.followers, w.follows)
 	}
 	return nil
 }

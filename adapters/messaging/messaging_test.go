@@ -286,12 +286,12 @@ func TestUpdates_WhenAnotherWaitsForTheSubscription_HearsTheEndOfItsOwnContext(t
 	h := NewHints(bus, p, counted{counts: map[string]int{}}, slog.New(slog.DiscardHandler))
 	first := make(chan error)
 	go func() {
-		_, err := h.Updates(t.Context(), "wl_1", func(ports.Update) {})
+		_, err := h.Updates(t.Context(), ports.FollowedWorkload("wl_1"), func(ports.Update) {})
 		first <- err
 	}()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	_, err := h.Updates(ctx, "wl_2", func(ports.Update) {})
+	_, err := h.Updates(ctx, ports.FollowedWorkload("wl_2"), func(ports.Update) {})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	close(bus.confirm)
 	require.NoError(t, <-first)

@@ -16,7 +16,7 @@ type Notifier interface {
 	// Wake tells the coordinators that there may be something to do, and why: one of the reasons
 	// below or any other text.
 	Wake(ctx context.Context, reason string)
-	// Updated tells those who follow the workloads that they changed, in order.
+	// Updated tells those who follow the workloads that they changed or wrote log lines, in order.
 	Updated(ctx context.Context, us ...Update)
 }
 
@@ -41,11 +41,23 @@ type Listener interface {
 	Commands(ctx context.Context, worker domain.WorkerID, h func(Command)) (Subscription, error)
 	// Wakes calls h for each wake.
 	Wakes(ctx context.Context, h func(reason string)) (Subscription, error)
-	// Updates calls h for each update of the workload.
-	Updates(ctx context.Context, id domain.WorkloadID, h func(Update)) (Subscription, error)
+	// Updates calls h for each update of what is followed.
+	Updates(ctx context.Context, f Followed, h func(Update)) (Subscription, error)
 }
 
-// Update is one change of a workload.
+// Followed says whose updates a listener wants. The zero value has none.
+type Followed struct{ kind, id string }
+
+// FollowedWorkload is one workload.
+func FollowedWorkload(id domain.WorkloadID) Followed { return Followed{"workload", string(id)} }
+
+// FollowedCustomer is every workload of a customer.
+func FollowedCustomer(id domain.CustomerID) Followed { return Followed{"customer", string(id)} }
+
+// FollowedAll is every workload.
+func FollowedAll() Followed { return Followed{kind: "all"} }
+
+// Update is one change of a workload, or that it wrote log lines: then Event is domain.EventLog.
 type Update struct {
 	WorkloadID      domain.WorkloadID `json:"workload_id"`
 	CustomerID      domain.CustomerID `json:"customer_id"`
@@ -54,4 +66,9 @@ type Update struct {
 	Generation      int64             `json:"generation"`
 	ProgressPercent float64           `json:"progress_percent"`
 	At              time.Time         `json:"at"`
+}
+
+// Of returns what the update belongs to: whoever follows one of these hears it.
+func (u *Update) Of() [3]Followed {
+	return [3]Followed{FollowedWorkload(u.WorkloadID), FollowedCustomer(u.CustomerID), FollowedAll()}
 }

@@ -132,7 +132,10 @@ func (s *Service) follow(
 		return w, err
 	}
 	changed := make(chan struct{}, 1)
-	sub, err := s.deps.Listener.Updates(ctx, id, func(ports.Update) {
+	sub, err := s.deps.Listener.Updates(ctx, ports.FollowedWorkload(id), func(u ports.Update) {
+		if u.Event == domain.EventLog {
+			return // the workload is as it was
+		}
 		select {
 		case changed <- struct{}{}:
 		default:

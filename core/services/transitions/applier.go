@@ -106,7 +106,7 @@ func (a *Applier) Announce(ctx context.Context, b domain.Batch, results []domain
 		if t.Event == domain.EventLinger || t.Event == domain.EventLetGo {
 			continue // nothing has happened to the workload
 		}
-		if r.Outcome != domain.OutcomeApplied || t.Event == domain.EventLog {
+		if r.Outcome != domain.OutcomeApplied {
 			continue
 		}
 		updates = append(updates, ports.Update{
