@@ -130,6 +130,14 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 		"Logs": e(func(ctx context.Context) (any, error) {
 			return f.Logs.List(ctx, ports.LogQuery{Customer: acme, Workload: a.ID, Limit: 1})
 		}),
+		"Events": e(func(ctx context.Context) (any, error) {
+			return f.Events.OfWorkload(ctx, acme, a.ID, domain.Position{}, 1)
+		}),
+		"Horizon":      e(func(ctx context.Context) (any, error) { return f.Events.Horizon(ctx) }),
+		"OfCustomer":   e(func(ctx context.Context) (any, error) { return f.Events.OfCustomer(ctx, acme, 0, 1, 1) }),
+		"OfAll":        e(func(ctx context.Context) (any, error) { return f.Events.OfAll(ctx, 0, 1, 1) }),
+		"Ends":         e(func(ctx context.Context) (any, error) { return f.Events.Ends(ctx, nil) }),
+		"CustomerEnds": e(func(ctx context.Context) (any, error) { return f.Events.CustomerEnds(ctx, nil) }),
 		"Acquire": func(ctx context.Context) error {
 			_, _, err := f.Leader.Acquire(ctx, "x", lease)
 			return err

@@ -48,6 +48,7 @@ func StoreSuites() []StoreSuite {
 		{"CheckpointStore", checkpointCases()},
 		{"Tenancy", tenancyCases()},
 		{"Records", recordCases()},
+		{"EventStore", eventCases()},
 		{"LeaderLease", leaderCases()},
 		{"All", append(allCases(), ownershipCases()...)},
 		{"Sessions", sessionCases()},

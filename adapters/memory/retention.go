@@ -53,6 +53,12 @@ func (s *Store) purgeAuditLocked(from time.Time) (n int) {
 		return kept
 	}
 	for _, r := range s.workloads {
+		happened := s.customers[r.CustomerID].happened
+		for _, e := range r.audit {
+			if e.At.Before(from) {
+				happened.Delete(happening{id: e.ID})
+			}
+		}
 		r.audit = drop(r.audit)
 	}
 	for id, events := range s.byWorker {

@@ -55,6 +55,7 @@ type tenant struct {
 	domain.Customer
 	counts    counts
 	byCreated *btree.BTreeG[*record]
+	happened  *btree.BTreeG[happening]
 	configs   map[domain.ConfigID]*domain.WorkloadConfig
 	uses      map[string]*domain.KeyUse // by idempotency key
 }
@@ -83,7 +84,7 @@ func (s *Store) Stores() ports.Stores {
 		Workloads: workloads{s}, Queue: queue{s}, Insight: insight{s}, Statistics: statistics{s},
 		Workers: workers{s}, Fleet: fleet{s}, Checkpoints: checkpoints{s}, Customers: customers{s},
 		Configs: configs{s}, Keys: keys{s}, Audit: audit{s},
-		Logs: logs{s}, Leader: leaderLease{s}, Retention: retention{s},
+		Logs: logs{s}, Events: events{s}, Leader: leaderLease{s}, Retention: retention{s},
 	}
 }
 
@@ -114,4 +115,5 @@ func (s *Store) auditLocked(r *record, e domain.AuditEvent) {
 	s.auditID++
 	e.ID = s.auditID
 	r.audit = append(r.audit, e)
+	s.customers[r.CustomerID].happened.Set(happening{e.ID, r})
 }

@@ -27,6 +27,7 @@ func (c customers) Create(ctx context.Context, cust domain.Customer) (domain.Cus
 		Customer:  cust,
 		counts:    newCounts(),
 		byCreated: newTree(func(r *record) time.Time { return r.CreatedAt }),
+		happened:  newHappened(),
 		configs:   map[domain.ConfigID]*domain.WorkloadConfig{},
 		uses:      map[string]*domain.KeyUse{},
 	}

@@ -241,9 +241,16 @@ func float[R any](name string, field func(*R) *float64) column[R] {
 	return column[R]{
 		name, "double precision", "",
 		func(rows []*R) any { return each(rows, func(r *R) float64 { return *field(r) }) },
-		func(r *R) any { return field(r) },
+		func(r *R) any { return floatTarget{field(r)} },
 		0,
 	}
+}
+
+// sparse is a column that is NULL where the field is zero. It suits fields that most rows do not
+// have.
+func sparse[R any](c column[R], zero string) column[R] {
+	c.stored = "nullif(%s, " + zero + ")"
+	return c
 }
 
 func boolean[R any](name string, field func(*R) *bool) column[R] {
@@ -357,6 +364,14 @@ type numberTarget[V ~int | ~int64] struct{ field *V }
 // ScanInt64 implements pgtype.Int64Scanner.
 func (t numberTarget[V]) ScanInt64(v pgtype.Int8) error {
 	*t.field = V(v.Int64)
+	return nil
+}
+
+type floatTarget struct{ field *float64 }
+
+// ScanFloat64 implements pgtype.Float64Scanner.
+func (t floatTarget) ScanFloat64(v pgtype.Float8) error {
+	*t.field = v.Float64
 	return nil
 }
 

@@ -27,6 +27,8 @@ var (
 		text("worker_id", func(e *domain.AuditEvent) *domain.WorkerID { return &e.WorkerID }),
 		bigint("checkpoint_sequence", func(e *domain.AuditEvent) *int64 { return &e.CheckpointSequence }),
 		text("reason", func(e *domain.AuditEvent) *string { return &e.Reason }),
+		sparse(float("progress_percent", func(e *domain.AuditEvent) *float64 { return &e.ProgressPercent }), "0"),
+		sparse(text("progress_message", func(e *domain.AuditEvent) *string { return &e.ProgressMessage }), "''"),
 	}}
 	newAudit    = auditTable.without("audit_id") // the database gives the id
 	insertAudit = newAudit.insert()

@@ -20,6 +20,7 @@ type Store struct {
 
 	lanes   knownLanes
 	choices laneChoices
+	horizon horizon
 }
 
 // Stores returns the store ports on this storage.
@@ -28,7 +29,7 @@ func (s *Store) Stores() ports.Stores {
 		Workloads: workloads{s}, Queue: queue{s}, Insight: insight{s}, Statistics: statistics{s},
 		Workers: workers{s}, Fleet: fleet{s}, Checkpoints: checkpoints{s}, Customers: customers{s},
 		Configs: configs{s}, Keys: keys{s}, Audit: audit{s},
-		Logs: logs{s}, Leader: leaderLease{s}, Retention: retention{s},
+		Logs: logs{s}, Events: events{s}, Leader: leaderLease{s}, Retention: retention{s},
 	}
 }
 

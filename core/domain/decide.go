@@ -51,7 +51,7 @@ func Decide(w *Workload, t *Transition, now time.Time) (Outcome, State, AuditEve
 	if next.Status.Final() {
 		next.FinishedAt = now
 	}
-	audit.To = next.Status
+	audit.To, audit.ProgressPercent = next.Status, next.ProgressPercent
 	return OutcomeApplied, next, audit
 }
 
@@ -142,12 +142,12 @@ func effect(w *Workload, t *Transition, now time.Time, next *State, audit *Audit
 		}
 		audit.Type = AuditStarted
 	case EventProgress:
-		next.progress(t)
+		next.progress(t, audit)
 		audit.Type = AuditProgress
 	case EventLog:
 		next.Reason, next.UpdatedAt = w.Reason, w.UpdatedAt
 	case EventCheckpoint:
-		next.progress(t)
+		next.progress(t, audit)
 		next.CheckpointSequence, next.CheckpointGeneration = t.CheckpointSequence, w.Generation
 		next.RedistributionCount = 0
 		next.setDeaths(nil, now)
@@ -192,10 +192,10 @@ func effect(w *Workload, t *Transition, now time.Time, next *State, audit *Audit
 }
 
 // progress takes over the progress that the transition brings.
-func (s *State) progress(t *Transition) {
+func (s *State) progress(t *Transition, audit *AuditEvent) {
 	if t.Percent != nil {
 		s.ProgressPercent = min(max(*t.Percent, 0), 100)
-		s.ProgressMessage = t.Message
+		s.ProgressMessage, audit.ProgressMessage = t.Message, t.Message
 	}
 }
 

@@ -63,7 +63,11 @@ type AuditEvent struct {
 	// CheckpointSequence is set on checkpoint, pause, release and redistribution.
 	CheckpointSequence int64
 	Reason             string
-	At                 time.Time
+	// ProgressPercent is the progress after the transition. ProgressMessage is what the workload said
+	// about it, if the transition brought it.
+	ProgressPercent float64
+	ProgressMessage string
+	At              time.Time
 }
 
 // LogLine is one line that a workload wrote.

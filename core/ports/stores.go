@@ -15,5 +15,6 @@ type Stores struct {
 	Audit       AuditStore
 	Logs        LogStore
 	Retention   RetentionStore
+	Events      EventStore
 	Leader      LeaderLease
 }

@@ -1,0 +1,91 @@
+package postgres_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/contracttests/servers"
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// insertEvent inserts an audit event of cust_a, and returns its id.
+func insertEvent(t *testing.T, tx pgx.Tx) (id int64) {
+	t.Helper()
+	require.NoError(t, tx.QueryRow(t.Context(), `INSERT INTO audit (at, workload_id, customer_id, type, actor_kind,
+ actor_id, from_status, to_status, generation, worker_id, checkpoint_sequence, reason)
+ VALUES (now(), 'wl_1', 'cust_a', 'workload.created', 'user', 'key', '', 'PENDING', 0, '', 0, '')
+ RETURNING audit_id`).Scan(&id))
+	return id
+}
+
+// TestHorizon_WhenCommitsOvertake_StopsBeforeTheFirstThatIsOpen has transactions commit in another
+// order than that in which they drew their ids, while one that writes no events stays open.
+func TestHorizon_WhenCommitsOvertake_StopsBeforeTheFirstThatIsOpen(t *testing.T) {
+	c := servers.SharedPostgres(t, prepare)
+	url := c.SocketURL(c.Database(t))
+	s := open(t, url)
+	events := s.Stores().Events
+	begin := func() pgx.Tx {
+		conn, err := pgx.Connect(t.Context(), url)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close(context.Background()) })
+		tx, err := conn.Begin(t.Context())
+		require.NoError(t, err)
+		return tx
+	}
+	visible := func() (ids []int64, h domain.Horizon) {
+		h, err := events.Horizon(t.Context())
+		require.NoError(t, err)
+		es, err := events.OfCustomer(t.Context(), "cust_a", 0, h.Settled, 100)
+		require.NoError(t, err)
+		for _, e := range es {
+			ids = append(ids, e.ID)
+		}
+		return ids, h
+	}
+	foreign := begin()
+	_, err := foreign.Exec(t.Context(), "CREATE TABLE of_somebody_else AS SELECT pg_current_xact_id()::text AS id")
+	require.NoError(t, err)
+
+	first, second, third := begin(), begin(), begin()
+	a, b := insertEvent(t, first), insertEvent(t, second)
+	require.NoError(t, second.Commit(t.Context()))
+	ids, h := visible()
+	require.Empty(t, ids, "an event that a lower id may still precede is not read")
+	require.Less(t, h.Settled, a)
+	require.Equal(t, b, h.Last)
+	time.Sleep(5 * time.Millisecond)
+	_, _ = visible()
+	require.Greater(t, s.EventLag(), 5*time.Millisecond)
+
+	last := insertEvent(t, third)
+	require.NoError(t, first.Commit(t.Context()))
+	ids, h = visible()
+	require.Equal(t, []int64{a, b}, ids, "a transaction that drew its id later holds back only what is behind it")
+	require.Equal(t, b, h.Settled)
+	require.NoError(t, third.Rollback(t.Context()))
+	ids, h = visible()
+	require.Equal(t, []int64{a, b}, ids)
+	require.Equal(t, last, h.Settled)
+	require.Zero(t, s.EventLag(), "a transaction that writes no events holds nothing back")
+	require.NoError(t, foreign.Rollback(t.Context()))
+}
+
+func TestHorizon_WhenTheStoreIsRestored_FallsBack(t *testing.T) {
+	c := servers.SharedPostgres(t, prepare)
+	db := c.Database(t)
+	s := open(t, c.SocketURL(db))
+	c.Exec(t, db, "SELECT setval('audit_ids', 1000)")
+	h, err := s.Stores().Events.Horizon(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, domain.Horizon{Settled: 1000, Last: 1000}, h)
+	c.Exec(t, db, "SELECT setval('audit_ids', 10)")
+	h, err = s.Stores().Events.Horizon(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, domain.Horizon{Settled: 10, Last: 10}, h)
+}
