@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -68,7 +69,7 @@ var paths = map[string][2][]string{
 // state.
 func requireLegal(t *testing.T, c *niyanta.Client, id string, want niyanta.Status) {
 	t.Helper()
-	events, err := c.Audit(t.Context(), id)
+	events, err := niyanta.Collect(c.Audit(t.Context(), id))
 	require.NoError(t, err)
 	state := ""
 	generation := int64(0)
@@ -241,7 +242,7 @@ func TestDrain_RunningWork_ContinuesOnAnotherWorker(t *testing.T) {
 		}
 	}
 	require.Positive(t, moved)
-	ws, err := admin.Workers(t.Context())
+	ws, err := niyanta.Collect(admin.Workers(t.Context()))
 	require.NoError(t, err)
 	require.Equal(t, "DRAINING", string(ws[0].Status))
 	require.Zero(t, ws[0].CapacityUsed)
@@ -295,8 +296,18 @@ func TestApp_WhileWorkRunsAndPollsWait_Stops(t *testing.T) {
 	id := submitAll(t, c, sleepers(1, 60_000, 600))[0]
 	waited := make(chan niyanta.Workload, 1)
 	go func() {
-		w, _ := c.Wait(context.Background(), id, 30*time.Second)
-		waited <- w
+		var w niyanta.Workload
+		defer func() { waited <- w }()
+		req, err := http.NewRequestWithContext(context.Background(), http.MethodGet,
+			d.App.URL()+"/v1/workloads/"+id+"?wait=30s", nil)
+		if err != nil {
+			return
+		}
+		req.Header.Set("Authorization", "Bearer "+d.CustomerKey)
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			_ = json.NewDecoder(resp.Body).Decode(&w) // what is wrong shows in w
+			_ = resp.Body.Close()
+		}
 	}()
 	require.Eventually(t, func() bool {
 		w, err := c.Get(t.Context(), id)

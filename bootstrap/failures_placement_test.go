@@ -62,7 +62,7 @@ func placementFailures() []failureKind {
 			require.NoError(t, err)
 			defer admin.Close()
 			until("the worker list shows the run", func() bool {
-				workers, err := admin.Workers(t.Context())
+				workers, err := niyanta.Collect(admin.Workers(t.Context()))
 				require.NoError(t, err)
 				for _, w := range workers {
 					if w.WorkerID == "hears-nothing" {
@@ -73,7 +73,7 @@ func placementFailures() []failureKind {
 				return false
 			})
 			until("a heartbeat passes", func() bool {
-				workers, err := admin.Workers(t.Context())
+				workers, err := niyanta.Collect(admin.Workers(t.Context()))
 				require.NoError(t, err)
 				for _, w := range workers {
 					for _, e := range w.EndingRuns {

@@ -3,6 +3,7 @@ package niyanta
 import (
 	"context"
 	"io"
+	"iter"
 	"net/http"
 
 	"github.com/niyanta/niyanta/api/client"
@@ -27,9 +28,9 @@ func (c *Client) Config(ctx context.Context, id string) (WorkloadConfig, error) 
 	return read[WorkloadConfig](ctx)(c.api.GetWorkloadConfig(ctx, id))
 }
 
-// Configs lists the customer's configs by type.
-func (c *Client) Configs(ctx context.Context) ([]WorkloadConfig, error) {
-	return all[WorkloadConfig](ctx, "configs", func(cursor *string) (*http.Response, error) {
+// Configs yields the customer's configs by type.
+func (c *Client) Configs(ctx context.Context) iter.Seq2[WorkloadConfig, error] {
+	return pages[WorkloadConfig](ctx, "configs", nil, func(cursor *string) (*http.Response, error) {
 		return c.api.ListWorkloadConfigs(ctx, &client.ListWorkloadConfigsParams{Limit: new(pageSize), Cursor: cursor})
 	})
 }
@@ -51,9 +52,9 @@ func (c *Client) GetCustomer(ctx context.Context, id string) (CustomerUsage, err
 	return read[CustomerUsage](ctx)(c.api.GetCustomerByID(ctx, id))
 }
 
-// Customers lists all customers.
-func (c *Client) Customers(ctx context.Context) ([]Customer, error) {
-	return all[Customer](ctx, "customers", func(cursor *string) (*http.Response, error) {
+// Customers yields all customers.
+func (c *Client) Customers(ctx context.Context) iter.Seq2[Customer, error] {
+	return pages[Customer](ctx, "customers", nil, func(cursor *string) (*http.Response, error) {
 		return c.api.ListCustomers(ctx, &client.ListCustomersParams{Limit: new(pageSize), Cursor: cursor})
 	})
 }
@@ -83,9 +84,9 @@ func (c *Client) CreateKey(ctx context.Context, customer string, in KeyInput) (N
 	})
 }
 
-// Keys lists a customer's keys, without secrets.
-func (c *Client) Keys(ctx context.Context, customer string) ([]Key, error) {
-	return all[Key](ctx, "keys", func(cursor *string) (*http.Response, error) {
+// Keys yields a customer's keys, without secrets.
+func (c *Client) Keys(ctx context.Context, customer string) iter.Seq2[Key, error] {
+	return pages[Key](ctx, "keys", nil, func(cursor *string) (*http.Response, error) {
 		return c.api.ListKeys(ctx, customer, &client.ListKeysParams{Limit: new(pageSize), Cursor: cursor})
 	})
 }
@@ -102,9 +103,9 @@ func (c *Client) CreateOperatorKey(ctx context.Context, in OperatorKeyInput) (Ne
 	})
 }
 
-// OperatorKeys lists the keys that belong to no customer, without secrets.
-func (c *Client) OperatorKeys(ctx context.Context) ([]OperatorKey, error) {
-	return all[OperatorKey](ctx, "keys", func(cursor *string) (*http.Response, error) {
+// OperatorKeys yields the keys that belong to no customer, without secrets.
+func (c *Client) OperatorKeys(ctx context.Context) iter.Seq2[OperatorKey, error] {
+	return pages[OperatorKey](ctx, "keys", nil, func(cursor *string) (*http.Response, error) {
 		return c.api.ListOperatorKeys(ctx, &client.ListOperatorKeysParams{Limit: new(pageSize), Cursor: cursor})
 	})
 }
@@ -114,9 +115,9 @@ func (c *Client) RevokeOperatorKey(ctx context.Context, key string) error {
 	return none(ctx)(c.api.RevokeOperatorKey(ctx, key))
 }
 
-// Workers lists workers with what they run.
-func (c *Client) Workers(ctx context.Context) ([]WorkerInfo, error) {
-	return all[WorkerInfo](ctx, "workers", func(cursor *string) (*http.Response, error) {
+// Workers yields workers with what they run.
+func (c *Client) Workers(ctx context.Context) iter.Seq2[WorkerInfo, error] {
+	return pages[WorkerInfo](ctx, "workers", nil, func(cursor *string) (*http.Response, error) {
 		return c.api.ListWorkers(ctx, &client.ListWorkersParams{Limit: new(pageSize), Cursor: cursor})
 	})
 }
@@ -126,13 +127,28 @@ func (c *Client) Worker(ctx context.Context, id string) (WorkerInfo, error) {
 	return read[WorkerInfo](ctx)(c.api.GetWorker(ctx, id))
 }
 
-// WorkerEvents returns up to 1,000 events of a worker's audit trail, oldest first, behind the one
-// with the id after. 0: from the first.
-func (c *Client) WorkerEvents(ctx context.Context, id string, after int64) ([]WorkerEvent, error) {
-	list, err := read[struct{ Events []WorkerEvent }](ctx)(c.api.ListWorkerEvents(
-		ctx, id, &client.ListWorkerEventsParams{After: &after},
-	))
-	return list.Events, err
+// WorkerEvents yields a worker's audit trail, oldest first, behind the event with the id after. 0:
+// from the first.
+func (c *Client) WorkerEvents(ctx context.Context, id string, after int64) iter.Seq2[WorkerEvent, error] {
+	return func(yield func(WorkerEvent, error) bool) {
+		for after := after; ; {
+			list, err := read[struct{ Events []WorkerEvent }](ctx)(c.api.ListWorkerEvents(
+				ctx, id, &client.ListWorkerEventsParams{After: &after},
+			))
+			if err != nil {
+				yield(WorkerEvent{}, err)
+			}
+			if err != nil || len(list.Events) == 0 {
+				return
+			}
+			for _, e := range list.Events {
+				if !yield(e, nil) {
+					return
+				}
+				after = e.EventID
+			}
+		}
+	}
 }
 
 // DrainWorker has a worker finish.

@@ -15,7 +15,7 @@ import (
 
 func TestClient_WhenRefused_ReturnsATypedError(t *testing.T) {
 	server := exampleServer()
-	client, err := niyanta.NewClient(server.URL, server.CustomerKey)
+	client, err := niyanta.NewClient(server.URL, server.CustomerKey, niyanta.RetryFor(0))
 	require.NoError(t, err)
 	defer client.Close()
 	sleep := niyanta.Submission{WorkloadType: "sleep", InputParams: json.RawMessage(`{"duration_ms":1}`)}
@@ -43,7 +43,7 @@ func TestClient_WhenRefused_ReturnsATypedError(t *testing.T) {
 			InputParams: json.RawMessage(`{`)}, "")
 		return err
 	})
-	refused(niyanta.ErrForbidden, func() error { _, err := client.Customers(t.Context()); return err })
+	refused(niyanta.ErrForbidden, func() error { _, err := niyanta.Collect(client.Customers(t.Context())); return err })
 	refused(niyanta.ErrConflict, func() error {
 		_, err := client.Submit(t.Context(), sleep, "once")
 		require.NoError(t, err)

@@ -3,20 +3,21 @@ package niyanta
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"io"
+	"iter"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/niyanta/niyanta/api/client"
 )
 
-// Client speaks the REST API. Safe for concurrent use.
+// Client speaks the REST API. It tries calls again as RetryFor says. Safe for concurrent use.
 type Client struct {
-	api  *client.Client
-	http *http.Client
+	api    *client.Client
+	sender *sender
+	key    string
 }
 
 // Change is a field of a patch: the zero Change leaves it as it is, To sets it.
@@ -36,33 +37,13 @@ func (c Change[T]) MarshalJSON() ([]byte, error) {
 	return json.Marshal(c.value)
 }
 
-// NewClient returns a client of the coordinator at baseURL ("http://host:port") that authenticates
-// with an API key.
-func NewClient(baseURL, key string) (*Client, error) {
-	u, err := url.Parse(baseURL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, errors.New("the url must look like http://host:port")
-	}
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // documented to be one
-	transport.MaxIdleConnsPerHost = 32
-	hc := &http.Client{Transport: transport}
-	c, err := client.NewClient(baseURL, client.WithHTTPClient(hc), client.WithKey(key))
-	if err != nil {
-		return nil, err
-	}
-	return &Client{api: c, http: hc}, nil
-}
-
 // Close drops idle connections. The client may still be used.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() { c.sender.http.CloseIdleConnections() }
 
-// Submit stores a workload. With an idempotency key (empty: none), repeating the call is safe for
-// 24 h.
+// Submit stores a workload. With an idempotency key of your own, also repeating this call, even in
+// another process, stores one workload only, for 24 h. Empty: one is made for this call.
 func (c *Client) Submit(ctx context.Context, s Submission, idempotencyKey string) (SubmitAnswer, error) {
-	params := &client.SubmitWorkloadParams{}
-	if idempotencyKey != "" {
-		params.IdempotencyKey = &idempotencyKey
-	}
+	params := &client.SubmitWorkloadParams{IdempotencyKey: keyOr(idempotencyKey)}
 	return send[SubmitAnswer](ctx, s, func(body io.Reader) (*http.Response, error) {
 		return c.api.SubmitWorkloadWithBody(ctx, params, jsonType, body)
 	})
@@ -84,15 +65,43 @@ func (c *Client) Get(ctx context.Context, id string) (Workload, error) {
 	return read[Workload](ctx)(c.api.GetWorkload(ctx, id, &client.GetWorkloadParams{}))
 }
 
-// Wait returns the workload when it is final, or as it is after d, at most 60 s.
+// waitStep is the length of one long poll.
+const waitStep = 30 * time.Second
+
+// Wait returns the workload when it is final, or as it is after d, which may be Forever. While no
+// coordinator answers, it goes on for as long.
 func (c *Client) Wait(ctx context.Context, id string, d time.Duration) (Workload, error) {
-	wait := d.String()
-	return read[Workload](ctx)(c.api.GetWorkload(ctx, id, &client.GetWorkloadParams{Wait: &wait}))
+	begin := time.Now()
+	for {
+		left := max(d-time.Since(begin), 0)
+		patient := c.With(RetryFor(max(left, c.sender.retryFor)))
+		wait := min(left, waitStep).Round(time.Millisecond).String()
+		w, err := read[Workload](ctx)(patient.api.GetWorkload(ctx, id, &client.GetWorkloadParams{Wait: &wait}))
+		if err != nil || w.Status.IsFinal() || time.Since(begin) >= d {
+			return w, err
+		}
+	}
 }
 
-// List returns a page of workloads; pass Pagination.NextCursor in the next call's params.
+// List returns a page of workloads; pass Pagination.NextCursor in the next call's params. See
+// Workloads for all of them.
 func (c *Client) List(ctx context.Context, p ListParams) (WorkloadList, error) {
 	return read[WorkloadList](ctx)(c.api.ListWorkloads(ctx, p.query()))
+}
+
+// Workloads yields all workloads that p selects, page after page. With the default order, the
+// newest first, it yields each one that is there throughout once, whatever changes meanwhile.
+func (c *Client) Workloads(ctx context.Context, p ListParams) iter.Seq2[Workload, error] {
+	if p.Limit == nil {
+		p.Limit = new(pageSize)
+	}
+	return pages[Workload](ctx, "workloads", p.Cursor, func(cursor *string) (*http.Response, error) {
+		q := p.query()
+		if q.Cursor = cursor; cursor != p.Cursor {
+			q.Offset = nil
+		}
+		return c.api.ListWorkloads(ctx, q)
+	})
 }
 
 // Cancel ends a workload that is not final.
@@ -126,9 +135,35 @@ func (c *Client) Logs(ctx context.Context, id string, p LogParams) (Log, error) 
 	return read[Log](ctx)(c.api.GetWorkloadLogs(ctx, id, &query))
 }
 
-// Audit returns the audit trail of a workload, oldest first.
-func (c *Client) Audit(ctx context.Context, id string) ([]AuditEvent, error) {
-	return all[AuditEvent](ctx, "events", func(cursor *string) (*http.Response, error) {
+// LogLines yields the log lines of a workload that p selects, oldest first: all that are kept if
+// neither p.Since nor p.After is set. p.Limit is the number of lines on a page.
+func (c *Client) LogLines(ctx context.Context, id string, p LogParams) iter.Seq2[LogLine, error] {
+	if p.Since == nil && p.After == nil {
+		p.After = new(int64)
+	}
+	return func(yield func(LogLine, error) bool) {
+		for p := p; ; {
+			page, err := c.Logs(ctx, id, p)
+			if err != nil {
+				yield(LogLine{}, err)
+				return
+			}
+			for _, line := range page.Logs {
+				if !yield(line, nil) {
+					return
+				}
+				p.After, p.Since = new(line.Seq), nil
+			}
+			if !page.HasMore || len(page.Logs) == 0 {
+				return
+			}
+		}
+	}
+}
+
+// Audit yields the audit trail of a workload, oldest first.
+func (c *Client) Audit(ctx context.Context, id string) iter.Seq2[AuditEvent, error] {
+	return pages[AuditEvent](ctx, "events", nil, func(cursor *string) (*http.Response, error) {
 		return c.api.GetWorkloadAudit(ctx, id, &client.GetWorkloadAuditParams{Cursor: cursor})
 	})
 }
@@ -138,9 +173,9 @@ func (c *Client) Placement(ctx context.Context, id string) (Placement, error) {
 	return read[Placement](ctx)(c.api.GetWorkloadPlacement(ctx, id))
 }
 
-// Checkpoints lists the checkpoints kept, newest first.
-func (c *Client) Checkpoints(ctx context.Context, id string) ([]CheckpointInfo, error) {
-	return all[CheckpointInfo](ctx, "checkpoints", func(*string) (*http.Response, error) {
+// Checkpoints yields the checkpoints kept, newest first.
+func (c *Client) Checkpoints(ctx context.Context, id string) iter.Seq2[CheckpointInfo, error] {
+	return pages[CheckpointInfo](ctx, "checkpoints", nil, func(*string) (*http.Response, error) {
 		return c.api.GetWorkloadCheckpoints(ctx, id)
 	})
 }
@@ -186,27 +221,12 @@ func (p ListParams) query() *client.ListWorkloadsParams {
 	return q
 }
 
-// pageSize is the number of items on a page of the lists that the client reads whole.
-const pageSize = 100
-
-// all reads every page of a list. name is that of the collection.
-func all[T any](ctx context.Context, name string, call func(cursor *string) (*http.Response, error)) ([]T, error) {
-	var found []T
-	var at Pagination
-	for {
-		page, err := read[map[string]json.RawMessage](ctx)(call(at.NextCursor))
-		if err != nil {
-			return nil, err
-		}
-		var items []T
-		at = Pagination{}
-		if err := errors.Join(json.Unmarshal(page[name], &items), json.Unmarshal(page["pagination"], &at)); err != nil {
-			return nil, &Error{Code: CodeUnavailable, Message: "the answer is not a list of " + name, Cause: err}
-		}
-		if found = append(found, items...); at.NextCursor == nil {
-			return found, nil
-		}
+// keyOr returns an idempotency key: the one given, or a new one.
+func keyOr(given string) *string {
+	if given == "" {
+		given = rand.Text()
 	}
+	return &given
 }
 
 // none reads a response without a body.

@@ -13,4 +13,12 @@
 // checkpoint. Exactly one outcome of a workload is committed, because results of older generations
 // are refused. Whatever a handler does to the outside between two checkpoints may therefore happen
 // again; use Task.WorkloadID and Task.Generation to make it idempotent there.
+//
+// # Clients
+//
+// A Client calls the REST API of one coordinator or of several, and tries again what is safe to try
+// again: see RetryFor. Its errors are of type *Error; compare them with errors.Is and the Err…
+// values. Lists are iterators that read page after page:
+//
+//	for w, err := range client.Workloads(ctx, niyanta.ListParams{}) { … }
 package niyanta

@@ -3,7 +3,6 @@ package niyanta
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -110,38 +109,19 @@ func (e *FailedError) Error() string {
 	return fmt.Sprintf("workload %s: %s: %s", e.Status, e.Type, e.Message)
 }
 
-const (
-	// waitStep is the length of one long poll, retryPause the pause after one that failed.
-	waitStep   = 30 * time.Second
-	retryPause = time.Second
-)
-
 // Result waits until the workload is final and returns its output. A *FailedError tells that it has
-// none; an output of more than 1 MiB is an error, because only its beginning is kept. The
-// coordinator may be away for a while; the wait goes on until ctx ends.
+// none; an output of more than 1 MiB is an error, because only its beginning is kept. While
+// no coordinator answers, the wait goes on, until ctx ends.
 func (r *Run[Out]) Result(ctx context.Context) (Out, error) {
 	var out Out
-	for {
-		w, err := r.client.Wait(ctx, r.ID, waitStep)
-		switch {
-		case ctx.Err() != nil:
-			return out, ctx.Err()
-		case errors.Is(err, ErrUnavailable), errors.Is(err, ErrRateLimited):
-			if err := sleep(ctx, after(err)); err != nil {
-				return out, err
-			}
-			continue
-		case err != nil:
-			return out, err
-		}
-		switch w.Status {
-		case StatusCompleted:
-			return out, decodeResult(w.ResultData, &out)
-		case StatusFailed, StatusCancelled:
-			return out, &FailedError{Status: w.Status, Type: text(w.ErrorType), Message: text(w.ErrorMessage)}
-		default:
-		}
+	w, err := r.client.Wait(ctx, r.ID, Forever)
+	switch {
+	case err != nil:
+		return out, err
+	case w.Status == StatusCompleted:
+		return out, decodeResult(w.ResultData, &out)
 	}
+	return out, &FailedError{Status: w.Status, Type: text(w.ErrorType), Message: text(w.ErrorMessage)}
 }
 
 // decodeResult reads a result, also one that was kept encoded because not every store or reader
@@ -155,14 +135,6 @@ func decodeResult(raw []byte, out any) error {
 		return fmt.Errorf("the result has %d bytes; only the first %d were kept", kept.Size, len(data))
 	}
 	return json.Unmarshal(data, out)
-}
-
-func after(err error) time.Duration {
-	var e *Error
-	if errors.As(err, &e) && e.RetryAfter > 0 {
-		return e.RetryAfter
-	}
-	return retryPause
 }
 
 func text(s *string) string {

@@ -13,11 +13,15 @@ import (
 )
 
 // Answer reads a response: a 2xx body into out (nil: ignored), everything else into a *domain.Error
-// with the code that the server gave. An answer that did not come is CodeUnavailable, unless the
-// caller's own context ended. The body is closed.
+// with the code that the server gave. An answer that did not come is CodeUnavailable, unless err
+// has a code or the caller's own context ended. The body is closed.
 func Answer(ctx context.Context, resp *http.Response, err error, out any) error {
 	if err != nil {
-		if ctx.Err() != nil {
+		var coded *domain.Error
+		switch {
+		case errors.As(err, &coded):
+			return err
+		case ctx.Err() != nil:
 			return ctx.Err()
 		}
 		return &domain.Error{Code: domain.CodeUnavailable, Message: "the coordinator does not answer", Cause: err}

@@ -233,24 +233,18 @@ func (b *bench) settle(ctx context.Context) error {
 
 // each calls f for every workload of a phase.
 func (b *bench) each(ctx context.Context, phase string, f func(w *niyanta.Workload)) error {
-	limit, label, order := 100, []string{"phase=" + phase}, niyanta.Order("asc")
-	p := niyanta.ListParams{Limit: &limit, Label: &label, Order: &order}
+	label, order := []string{"phase=" + phase}, niyanta.OrderAscending
+	p := niyanta.ListParams{Label: &label, Order: &order}
 	if phase == "" {
 		p.Label = nil
 	}
-	for {
-		page, err := b.client.List(ctx, p)
+	for w, err := range b.client.Workloads(ctx, p) {
 		if err != nil {
 			return err
 		}
-		for i := range page.Workloads {
-			f(&page.Workloads[i])
-		}
-		if !page.Pagination.HasMore {
-			return nil
-		}
-		p.Cursor = page.Pagination.NextCursor
+		f(&w)
 	}
+	return nil
 }
 
 // rate adds the throughput of a phase, from the store's times.
@@ -315,7 +309,7 @@ func (b *bench) check(ctx context.Context) error {
 		return err
 	}
 	for _, id := range ids {
-		events, err := b.client.Audit(ctx, id)
+		events, err := niyanta.Collect(b.client.Audit(ctx, id))
 		if err != nil {
 			return err
 		}

@@ -37,6 +37,10 @@ func (c *cli) outputFlag(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("output", oneOf(formats...))
 }
 
+// retryFor is how long a command goes on trying: through a restart, but not so long that somebody
+// who forgot to start a coordinator wonders.
+const retryFor = 3 * time.Second
+
 // address is where the coordinator is.
 func (c *cli) address() string {
 	if c.url != "" {
@@ -77,7 +81,7 @@ func (c *cli) client() (*niyanta.Client, error) {
 		return nil, usage(errors.New("no API key: set NIYANTA_API_KEY or NIYANTA_API_KEY_FILE, or say --api-key; " +
 			"niyanta dev prints one"))
 	}
-	cl, err := niyanta.NewClient(url, key)
+	cl, err := niyanta.NewClient(url, key, niyanta.RetryFor(retryFor))
 	if err != nil {
 		return nil, usage(fmt.Errorf("%w, not %q; --url or NIYANTA_URL says it", err, url))
 	}

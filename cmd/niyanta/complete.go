@@ -93,12 +93,12 @@ func (c *cli) completeType(cmd *cobra.Command, args []string, toComplete string)
 		for _, w := range page.Workloads {
 			types = append(types, w.WorkloadType)
 		}
-		if configs, err := cl.Configs(ctx); err == nil {
+		if configs, err := niyanta.Collect(cl.Configs(ctx)); err == nil {
 			for _, x := range configs {
 				types = append(types, x.WorkloadType)
 			}
 		}
-		if workers, werr := cl.Workers(ctx); werr == nil {
+		if workers, werr := niyanta.Collect(cl.Workers(ctx)); werr == nil {
 			err = nil
 			for _, w := range workers {
 				types = append(types, w.Capabilities...)
@@ -111,7 +111,7 @@ func (c *cli) completeType(cmd *cobra.Command, args []string, toComplete string)
 
 func (c *cli) completeWorker() complete {
 	return c.live(0, func(ctx context.Context, cl *niyanta.Client, _ []string) ([]string, error) {
-		workers, err := cl.Workers(ctx)
+		workers, err := niyanta.Collect(cl.Workers(ctx))
 		var names []string
 		for _, w := range workers {
 			names = append(names, described(w.WorkerID, string(w.Status)))
@@ -122,7 +122,7 @@ func (c *cli) completeWorker() complete {
 
 func (c *cli) completeCustomer() complete {
 	return c.live(0, func(ctx context.Context, cl *niyanta.Client, _ []string) ([]string, error) {
-		customers, err := cl.Customers(ctx)
+		customers, err := niyanta.Collect(cl.Customers(ctx))
 		var names []string
 		for _, x := range customers {
 			names = append(names, described(x.CustomerID, x.Name))
@@ -133,7 +133,7 @@ func (c *cli) completeCustomer() complete {
 
 func (c *cli) completeConfig() complete {
 	return c.live(0, func(ctx context.Context, cl *niyanta.Client, _ []string) ([]string, error) {
-		configs, err := cl.Configs(ctx)
+		configs, err := niyanta.Collect(cl.Configs(ctx))
 		var names []string
 		for _, x := range configs {
 			names = append(names, described(x.ConfigID, x.WorkloadType))
@@ -148,7 +148,7 @@ func (c *cli) completeKey(cmd *cobra.Command, args []string, toComplete string) 
 		return c.completeCustomer()(cmd, args, toComplete)
 	}
 	return c.live(1, func(ctx context.Context, cl *niyanta.Client, args []string) ([]string, error) {
-		keys, err := cl.Keys(ctx, args[0])
+		keys, err := niyanta.Collect(cl.Keys(ctx, args[0]))
 		var names []string
 		for _, k := range keys {
 			if k.RevokedAt == nil {

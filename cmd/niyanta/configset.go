@@ -70,7 +70,7 @@ func configSetList(c *cli) *cobra.Command {
 		Example: `  niyanta config-set list -o jsonl`,
 		Args:    cobra.NoArgs,
 		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, _ []string) error {
-			cs, err := cl.Configs(cmd.Context())
+			cs, err := niyanta.Collect(cl.Configs(cmd.Context()))
 			if err != nil {
 				return err
 			}

@@ -16,7 +16,7 @@ func customerCommand(c *cli) *cobra.Command {
 		Example: `  niyanta customer list -o jsonl`,
 		Args:    cobra.NoArgs,
 		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, _ []string) error {
-			cs, err := cl.Customers(cmd.Context())
+			cs, err := niyanta.Collect(cl.Customers(cmd.Context()))
 			if err != nil {
 				return err
 			}

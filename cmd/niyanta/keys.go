@@ -20,13 +20,13 @@ func keyCommand(c *cli) *cobra.Command {
 		ValidArgsFunction: c.completeCustomer(),
 		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
 			if len(args) == 0 {
-				ks, err := cl.OperatorKeys(cmd.Context())
+				ks, err := niyanta.Collect(cl.OperatorKeys(cmd.Context()))
 				if err != nil {
 					return err
 				}
 				return printList(c, cmd, operatorKeys, ks, nil)
 			}
-			ks, err := cl.Keys(cmd.Context(), args[0])
+			ks, err := niyanta.Collect(cl.Keys(cmd.Context(), args[0]))
 			if err != nil {
 				return err
 			}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,76 +10,25 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-const (
-	// lookInterval is the time between two looks at a workload that is followed, and between two
-	// tries to reach a coordinator.
-	lookInterval = 500 * time.Millisecond
-	// answerTimeout is how long the first try waits for an answer. Each try after one without an
-	// answer waits twice as long, up to maxAnswerTimeout: a slow coordinator is reached in the end.
-	answerTimeout    = 3 * time.Second
-	maxAnswerTimeout = time.Minute
-)
+// lookInterval is the time between two looks at a workload that is followed.
+const lookInterval = 500 * time.Millisecond
 
-// link calls the API as often as it takes to get an answer. It says once that the coordinator is
-// disconnected, and once that it is back.
-type link struct {
-	url string
-	say func(format string, args ...any) // tells the user
-
-	disconnected bool
+// patient returns a client that goes on for as long as no coordinator answers, and says so once,
+// and once more when one answers again.
+func patient(cl *niyanta.Client, say func(format string, args ...any)) *niyanta.Client {
+	return cl.With(niyanta.RetryFor(niyanta.Forever), sayConnection(say))
 }
 
-// try calls the API until it answers, or until ctx ends. The answer may be an error: one that
-// trying again does not change. The call must be safe to repeat.
-func (l *link) try(ctx context.Context, call func(context.Context) error) error {
-	for timeout := lookInterval + answerTimeout; ; {
-		bounded, cancel := context.WithTimeout(ctx, timeout)
-		err := call(bounded)
-		late := bounded.Err() != nil
-		cancel()
-		if ctx.Err() != nil {
-			return ctx.Err()
+// sayConnection tells the user when no coordinator answers, and when one answers again.
+func sayConnection(say func(format string, args ...any)) niyanta.ClientOption {
+	return niyanta.OnConnection(func(url string, err error) {
+		var e *niyanta.Error
+		if !errors.As(err, &e) {
+			say("reconnected")
+			return
 		}
-		if late {
-			timeout = min(2*timeout, maxAnswerTimeout)
-		}
-		reason, pause := obstacle(err, late)
-		if reason == "" {
-			if l.disconnected {
-				l.disconnected = false
-				l.say("reconnected")
-			}
-			if pause == 0 {
-				return err
-			}
-		} else if !l.disconnected {
-			l.disconnected = true
-			l.say("disconnected from %s: %s; retrying", l.url, reason)
-		}
-		if err := sleep(ctx, pause); err != nil {
-			return err
-		}
-	}
-}
-
-// obstacle tells why a call has to be made again and after what pause. A pause without a reason
-// means that the coordinator is there and asks for it; no pause means that the call is done.
-func obstacle(err error, late bool) (reason string, pause time.Duration) {
-	if err != nil && late {
-		return "no answer", lookInterval
-	}
-	var e *niyanta.Error
-	if !errors.As(err, &e) {
-		return "", 0
-	}
-	switch e.Code {
-	case "SERVICE_UNAVAILABLE":
-		return unavailable(e), max(e.RetryAfter, lookInterval)
-	case "RATE_LIMITED":
-		return "", max(e.RetryAfter, lookInterval)
-	default:
-		return "", 0
-	}
+		say("disconnected from %s: %s; retrying", url, unavailable(e))
+	})
 }
 
 // unavailable says in few words why there was no answer.
@@ -97,16 +45,6 @@ func unavailable(e *niyanta.Error) string {
 		root = next
 	}
 	return root.Error()
-}
-
-// sleep waits for d, or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // explainError adds to an error of the API what the user can do about it.

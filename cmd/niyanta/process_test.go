@@ -38,8 +38,10 @@ var binary = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	state, err := os.MkdirTemp("", "niyanta-test-state-")
-	if err == nil {
-		err = os.Setenv("XDG_STATE_HOME", state) // what tests keep is not the developer's
+	for _, name := range []string{"XDG_STATE_HOME", "XDG_CONFIG_HOME"} { // what tests keep is not the developer's
+		if err == nil {
+			err = os.Setenv(name, state)
+		}
 	}
 	if err != nil {
 		panic(err)
@@ -174,7 +176,7 @@ func newFleet(t *testing.T) *fleet {
 
 func (c *fleet) clientWith(key string) *niyanta.Client {
 	c.t.Helper()
-	cl, err := niyanta.NewClient(c.url, key)
+	cl, err := niyanta.NewClient(c.url, key, niyanta.RetryFor(0)) // each fault shows
 	require.NoError(c.t, err)
 	return cl
 }
@@ -186,7 +188,7 @@ func (c *fleet) worker(id string) *process {
 		"NIYANTA_EXEC_ALLOW=sh",
 	}, "worker")
 	c.eventually(func() bool {
-		ws, err := c.admin.Workers(c.t.Context())
+		ws, err := niyanta.Collect(c.admin.Workers(c.t.Context()))
 		if err != nil {
 			return false
 		}
@@ -350,7 +352,7 @@ func TestWorker_OnSIGTERM_DrainsAndLosesNothing(t *testing.T) {
 	w := c.get(id)
 	require.Equal(t, niyanta.Status("REDISTRIBUTING"), w.Status, "given back before the process ended")
 	require.Zero(t, w.RedistributionCount)
-	ws, err := c.admin.Workers(t.Context())
+	ws, err := niyanta.Collect(c.admin.Workers(t.Context()))
 	require.NoError(t, err)
 	require.Empty(t, ws, "gone, not dead")
 	require.Contains(t, c.coordinator.log.String(), "worker left")
@@ -398,7 +400,7 @@ func TestWorker_WhenItsSupervisorDies_DrainsAndLeaves(t *testing.T) {
 	require.NotZero(t, orphan.supervised())
 	require.NoError(t, orphan.Process.Kill())
 	c.eventually(func() bool {
-		ws, err := c.admin.Workers(t.Context())
+		ws, err := niyanta.Collect(c.admin.Workers(t.Context()))
 		return err == nil && len(ws) == 0
 	}, "it deregisters")
 	require.NotContains(t, c.coordinator.log.String(), "worker declared dead")

@@ -132,7 +132,7 @@ func (p *production) logs() (out string) {
 }
 
 func (p *production) healthy(id string) bool {
-	ws, err := p.admin.Workers(p.t.Context())
+	ws, err := niyanta.Collect(p.admin.Workers(p.t.Context()))
 	return err == nil && slices.ContainsFunc(ws, func(w niyanta.WorkerInfo) bool {
 		return w.WorkerID == id && w.Status == "HEALTHY"
 	})
@@ -174,7 +174,7 @@ func runWholeLoop(t *testing.T, p *production) {
 	w := p.completed(id)
 	require.Equal(t, int64(2), w.Generation)
 	require.NotContains(t, string(w.ResultData), `"resumed_from_step":0`)
-	trail, err := p.client.Audit(t.Context(), id)
+	trail, err := niyanta.Collect(p.client.Audit(t.Context(), id))
 	require.NoError(t, err)
 	require.Equal(t, "spare", *trail[len(trail)-1].Details.WorkerID, "never where the anti rule forbids it")
 
@@ -223,7 +223,7 @@ func runWholeLoop(t *testing.T, p *production) {
 func (p *production) rekey() (client, admin *niyanta.Client) {
 	p.t.Helper()
 	admin = p.clientWith(p.adminKey)
-	customers, err := admin.Customers(p.t.Context())
+	customers, err := niyanta.Collect(admin.Customers(p.t.Context()))
 	require.NoError(p.t, err)
 	key, err := admin.CreateKey(p.t.Context(), customers[0].CustomerID, niyanta.KeyInput{Role: "customer"})
 	require.NoError(p.t, err)
@@ -327,7 +327,7 @@ func TestProductionSet_WhenPostgresCrashes_FinishesEveryAcknowledgedSubmission(t
 	for id := range acknowledged {
 		n++
 		p.completed(id)
-		trail, err := p.client.Audit(t.Context(), id)
+		trail, err := niyanta.Collect(p.client.Audit(t.Context(), id))
 		require.NoError(t, err)
 		done := 0
 		for _, e := range trail {

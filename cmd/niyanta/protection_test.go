@@ -77,7 +77,7 @@ func TestWorker_WhenAProgramLooksAround_ItFindsNoSecrets(t *testing.T) {
 		}, "worker")
 		var worker niyanta.WorkerInfo
 		c.eventually(func() bool {
-			ws, err := c.admin.Workers(t.Context())
+			ws, err := niyanta.Collect(c.admin.Workers(t.Context()))
 			for _, w := range ws {
 				if w.WorkerID == name {
 					worker = w

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -54,13 +53,9 @@ func logsCommand(c *cli) *cobra.Command {
 
 // followLogs prints lines until the workload is final and its last lines are printed.
 func (c *cli) followLogs(cmd *cobra.Command, cl *niyanta.Client, id string, p niyanta.LogParams) error {
-	l := link{url: c.address(), say: newBar(cmd.ErrOrStderr(), true, "").say}
+	cl = patient(cl, newBar(cmd.ErrOrStderr(), true, "").say)
 	for final := false; ; {
-		var log niyanta.Log
-		err := l.try(cmd.Context(), func(ctx context.Context) (err error) {
-			log, err = cl.Logs(ctx, id, p)
-			return err
-		})
+		log, err := cl.Logs(cmd.Context(), id, p)
 		if err != nil {
 			return endOfWait(err, id, 0)
 		}
@@ -75,14 +70,11 @@ func (c *cli) followLogs(cmd *cobra.Command, cl *niyanta.Client, id string, p ni
 		if final {
 			return nil
 		}
-		err = l.try(cmd.Context(), func(ctx context.Context) error {
-			w, err := cl.Wait(ctx, id, lookInterval)
-			_, final = exitOf(w.Status)
-			return err
-		})
+		w, err := cl.Wait(cmd.Context(), id, lookInterval)
 		if err != nil {
 			return endOfWait(err, id, 0)
 		}
+		final = w.Status.IsFinal()
 	}
 }
 
@@ -114,7 +106,7 @@ func auditCommand(c *cli) *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: c.completeWorkload(),
 		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
-			events, err := cl.Audit(cmd.Context(), args[0])
+			events, err := niyanta.Collect(cl.Audit(cmd.Context(), args[0]))
 			if err != nil {
 				return err
 			}

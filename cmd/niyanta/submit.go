@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	niyanta "github.com/niyanta/niyanta/sdk"
@@ -43,7 +42,7 @@ NIYANTA_EXEC_ALLOW=sh,ffmpeg niyanta dev`,
 			if err := notNegative("wait-timeout", f.waitTimeout); err != nil {
 				return err
 			}
-			ans, err := f.submit(cmd, c, cl, sub)
+			ans, err := f.submit(cmd, cl, sub)
 			if err != nil {
 				return err
 			}
@@ -82,23 +81,16 @@ func (f *submitFlags) flags(cmd *cobra.Command) {
 }
 
 // submit submits the workload. A command that waits for the workload also waits for a coordinator
-// that is disconnected: an idempotency key makes it safe to try again.
+// that is disconnected.
 func (f *submitFlags) submit(
-	cmd *cobra.Command, c *cli, cl *niyanta.Client, sub niyanta.Submission,
+	cmd *cobra.Command, cl *niyanta.Client, sub niyanta.Submission,
 ) (ans niyanta.SubmitAnswer, err error) {
 	if !f.wait {
 		return cl.Submit(cmd.Context(), sub, f.key)
 	}
-	if f.key == "" {
-		f.key = uuid.NewString()
-	}
 	ctx, cancel := withTimeout(cmd.Context(), f.waitTimeout)
 	defer cancel()
-	l := link{url: c.address(), say: newBar(cmd.ErrOrStderr(), true, "").say}
-	err = l.try(ctx, func(ctx context.Context) (err error) {
-		ans, err = cl.Submit(ctx, sub, f.key)
-		return err
-	})
+	ans, err = patient(cl, newBar(cmd.ErrOrStderr(), true, "").say).Submit(ctx, sub, f.key)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return ans, &exit{exitTimeout, fmt.Errorf("no coordinator took the workload within %s", f.waitTimeout)}

@@ -45,14 +45,10 @@ func (c *cli) follow(cmd *cobra.Command, cl *niyanta.Client, id string, timeout 
 	lines := c.output == formatLines || c.output == formatTable && !isTerminal(cmd.OutOrStdout())
 	b := newBar(cmd.ErrOrStderr(), lines || c.output != formatTable, id)
 	defer b.stop()
-	l := link{url: c.address(), say: b.say}
+	cl = patient(cl, b.say)
 	var last string
 	for {
-		var w niyanta.Workload
-		err := l.try(ctx, func(ctx context.Context) (err error) {
-			w, err = cl.Wait(ctx, id, lookInterval)
-			return err
-		})
+		w, err := cl.Wait(ctx, id, lookInterval)
 		if err != nil {
 			return endOfWait(err, id, timeout)
 		}

@@ -36,7 +36,7 @@ The subcommands need an admin key.`,
 		Example: `  niyanta worker list -o jsonl`,
 		Args:    cobra.NoArgs,
 		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, _ []string) error {
-			ws, err := cl.Workers(cmd.Context())
+			ws, err := niyanta.Collect(cl.Workers(cmd.Context()))
 			if err != nil {
 				return err
 			}
@@ -87,7 +87,7 @@ func workerEventsCommand(c *cli) *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: c.completeWorker(),
 		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
-			events, err := cl.WorkerEvents(cmd.Context(), args[0], 0)
+			events, err := niyanta.Collect(cl.WorkerEvents(cmd.Context(), args[0], 0))
 			if err != nil {
 				return err
 			}

@@ -87,7 +87,7 @@ func (f *fleet) startCoordinator(ctx context.Context, adminKey, workerKey string
 
 func (f *fleet) awaitWorkers(ctx context.Context, admin *niyanta.Client) error {
 	for {
-		ws, err := admin.Workers(ctx)
+		ws, err := niyanta.Collect(admin.Workers(ctx))
 		if err != nil {
 			return err
 		}

@@ -149,7 +149,7 @@ func progress(ctx context.Context, c *niyanta.Client, id string) {
 
 // compare checks that the workload resumed, and that nothing was lost or counted twice.
 func compare(ctx context.Context, c *niyanta.Client, id, root string, out sourcestats.Output) error {
-	events, err := c.Audit(ctx, id)
+	events, err := niyanta.Collect(c.Audit(ctx, id))
 	if err != nil {
 		return err
 	}
