@@ -84,7 +84,8 @@ func (a *App) Start(ctx context.Context) (err error) {
 	a.loops.Go(func() { a.watchDependencies(loops) })
 	return a.serve(httpapi.Deps{
 		Lifecycle: a.coordinator.Lifecycle, Insight: a.coordinator.Insight, Statistics: a.coordinator.Statistics,
-		Tenancy: a.coordinator.Tenancy, Plane: a.coordinator.Plane, IDs: a.host.IDs, Observer: a.host.Observer,
+		Tenancy: a.coordinator.Tenancy, Plane: a.coordinator.Plane, Auditing: a.coordinator.Auditing,
+		IDs: a.host.IDs, Observer: a.host.Observer,
 		Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Stopping: stopping,
 		CursorKey: cursorKey(a.cfg), Measure: a.metrics.Request, InFlight: httpapi.InFlight{
 			Requests: a.cfg.MaxRequests, RequestsPerCustomer: a.cfg.MaxRequestsPerCustomer,

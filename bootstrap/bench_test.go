@@ -36,7 +36,8 @@ func benchDev(b *testing.B, store string, workers int) (*Dev, Config) {
 	require.NoError(b, err)
 	const many = 1_000_000
 	limit := domain.LimitsPatch{MaxConcurrent: domain.To(many), MaxQueueDepth: domain.To(many)}
-	_, err = d.App.coordinator.Tenancy.UpdateCustomer(b.Context(), DevCustomer, domain.CustomerPatch{Limits: limit})
+	_, err = d.App.coordinator.Tenancy.UpdateCustomer(b.Context(), DevCustomer, domain.CustomerPatch{Limits: limit},
+		domain.Admin{KeyID: "key_admin"})
 	require.NoError(b, err)
 	return d, cfg
 }
@@ -98,7 +99,7 @@ func submitNoOps(b *testing.B, d *Dev, n int) []domain.WorkloadID {
 		WorkerID: "teller", SessionID: "teller", Capabilities: []string{"sleep"}, Slots: 1,
 	})
 	require.NoError(b, err) // makes the type known
-	require.NoError(b, d.App.coordinator.Plane.RemoveWorker(b.Context(), "teller", domain.Actor{}))
+	require.NoError(b, d.App.coordinator.Plane.RemoveWorker(b.Context(), "teller", domain.Admin{KeyID: "key_admin"}))
 	p := domain.Principal{CustomerID: DevCustomer}
 	var ids []domain.WorkloadID
 	for len(ids) < n {

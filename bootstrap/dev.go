@@ -101,19 +101,20 @@ func (d *Dev) awaitReady(ctx context.Context, workers int) error {
 
 // onboardDev creates the development customer and its key.
 func (a *App) onboardDev(ctx context.Context, key string) (string, error) {
+	self := domain.Admin{KeyID: domain.KeySystem, KeyName: "development server"}
 	_, err := a.coordinator.Tenancy.CreateCustomer(ctx, domain.Customer{
 		ID: DevCustomer, Name: "Development", Tier: domain.TierPremium,
-	})
+	}, self)
 	if err != nil {
 		return "", err
 	}
 	if key == "" {
 		_, key, err = a.coordinator.Tenancy.CreateKey(ctx, domain.APIKey{CustomerID: DevCustomer,
-			Role: domain.RoleCustomer})
+			Role: domain.RoleCustomer}, self)
 		return key, err
 	}
 	_, err = a.coordinator.Tenancy.ImportKey(ctx, domain.APIKey{CustomerID: DevCustomer, Role: domain.RoleCustomer},
-		key)
+		key, self)
 	return key, err
 }
 

@@ -202,7 +202,7 @@ func joinForeign(t *testing.T, a *arena, kind string) *foreign {
 	f.ok("/v1/worker/register", `{`+f.session()+`,"capabilities":["`+kind+`"],"slots":500,"shoe_size":44}`)
 	t.Cleanup(func() {
 		require.NoError(t, a.App.coordinator.Plane.RemoveWorker(context.WithoutCancel(t.Context()),
-			domain.WorkerID(f.id), domain.Actor{Kind: domain.ActorSystem}))
+			domain.WorkerID(f.id), domain.Admin{KeyID: "key_admin"}))
 	})
 	return f
 }

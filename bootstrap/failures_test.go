@@ -92,7 +92,8 @@ func openArena(t *testing.T, store, transport string) *arena {
 	d.join(t, cfg, transport)
 	many := domain.To(1_000_000)
 	limits := domain.LimitsPatch{MaxConcurrent: many, MaxQueueDepth: many, RatePerSec: domain.To(1e6), Burst: many}
-	_, err = d.App.coordinator.Tenancy.UpdateCustomer(t.Context(), DevCustomer, domain.CustomerPatch{Limits: limits})
+	_, err = d.App.coordinator.Tenancy.UpdateCustomer(t.Context(), DevCustomer, domain.CustomerPatch{Limits: limits},
+		domain.Admin{KeyID: "key_admin"})
 	require.NoError(t, err)
 	c, err := niyanta.NewClient(d.App.URL(), d.CustomerKey)
 	require.NoError(t, err)

@@ -45,7 +45,7 @@ func onEachStore(t *testing.T, test func(a *api), env ...string) {
 		_, err = d.App.coordinator.Tenancy.UpdateCustomer(t.Context(), DevCustomer,
 			domain.CustomerPatch{Limits: domain.LimitsPatch{
 				Burst: many, RatePerSec: domain.To(1e6), MaxQueueDepth: many, MaxConcurrent: many,
-			}})
+			}}, domain.Admin{KeyID: "key_admin"})
 		require.NoError(t, err)
 		test(newAPIOf(t, d))
 	})

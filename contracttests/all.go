@@ -81,13 +81,13 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 		"End": e(func(ctx context.Context) (any, error) {
 			return f.Workers.End(ctx, domain.SessionEnd{WorkerID: w.ID, SessionID: w.SessionID})
 		}),
-		"Undrain": e(func(ctx context.Context) (any, error) { return f.Fleet.Undrain(ctx, w.ID, coordinator) }),
+		"Undrain": e(func(ctx context.Context) (any, error) { return f.Fleet.Undrain(ctx, w.ID, admin) }),
 		"Purge": e(func(ctx context.Context) (any, error) {
 			return f.Retention.Purge(ctx, f.epoch, ports.Purge{What: domain.KeptWorkers, Limit: 1})
 		}),
 		"Expire":  e(func(ctx context.Context) (any, error) { return f.Workers.Expire(ctx, f.epoch, 1) }),
-		"Drain":   e(func(ctx context.Context) (any, error) { return f.Fleet.Drain(ctx, w.ID, coordinator) }),
-		"Remove":  func(ctx context.Context) error { return f.Fleet.Remove(ctx, w.ID, coordinator) },
+		"Drain":   e(func(ctx context.Context) (any, error) { return f.Fleet.Drain(ctx, w.ID, admin) }),
+		"Remove":  func(ctx context.Context) error { return f.Fleet.Remove(ctx, w.ID, admin) },
 		"Workers": e(func(ctx context.Context) (any, error) { return f.Workers.List(ctx) }),
 		"Save": e(func(ctx context.Context) (any, error) {
 			return f.Checkpoints.Save(ctx, report(a, w, domain.EventCheckpoint, 1), domain.Checkpoint{}, nil)
@@ -98,12 +98,12 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 		},
 		"Checkpoints": e(func(ctx context.Context) (any, error) { return f.Checkpoints.List(ctx, acme, a.ID) }),
 		"CreateCustomer": e(func(ctx context.Context) (any, error) {
-			return f.Customers.Create(ctx, domain.Customer{ID: "cust_x"})
+			return f.Customers.Create(ctx, domain.Customer{ID: "cust_x"}, admin)
 		}),
 		"GetCustomer":   e(func(ctx context.Context) (any, error) { return f.Customers.Get(ctx, acme) }),
 		"ListCustomers": e(func(ctx context.Context) (any, error) { return f.Customers.List(ctx, "", 1) }),
 		"UpdateCustomer": e(func(ctx context.Context) (any, error) {
-			return f.Customers.Update(ctx, acme, domain.CustomerPatch{})
+			return f.Customers.Update(ctx, acme, domain.CustomerPatch{}, admin)
 		}),
 		"GetMany": e(func(ctx context.Context) (any, error) { return f.Customers.GetMany(ctx, nil) }),
 		"CreateConfig": e(func(ctx context.Context) (any, error) {
@@ -113,20 +113,26 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 		"ForTypes":    e(func(ctx context.Context) (any, error) { return f.Configs.ForTypes(ctx, nil) }),
 		"ListConfigs": e(func(ctx context.Context) (any, error) { return f.Configs.List(ctx, acme) }),
 		"UpdateConfig": e(func(ctx context.Context) (any, error) {
-			return f.Configs.Update(ctx, domain.WorkloadConfig{CustomerID: acme})
+			return f.Configs.Update(ctx, acme, "wlcfg_x", domain.ConfigPatch{})
 		}),
 		"DeleteConfig": func(ctx context.Context) error { return f.Configs.Delete(ctx, acme, "wlcfg_x") },
 		"CreateKey": e(func(ctx context.Context) (any, error) {
-			return f.Keys.Create(ctx, domain.APIKey{CustomerID: acme})
+			return f.Keys.Create(ctx, domain.APIKey{CustomerID: acme}, admin)
 		}),
 		"ByPrefix": func(ctx context.Context) error {
 			_, _, err := f.Keys.ByPrefix(ctx, "p")
 			return err
 		},
 		"ListKeys":    e(func(ctx context.Context) (any, error) { return f.Keys.List(ctx, acme) }),
-		"Revoke":      func(ctx context.Context) error { return f.Keys.Revoke(ctx, acme, "key") },
+		"Revoke":      func(ctx context.Context) error { return f.Keys.Revoke(ctx, acme, "key", admin) },
 		"Audit":       e(func(ctx context.Context) (any, error) { return f.Audit.Workload(ctx, acme, a.ID, 0, 1) }),
 		"WorkerAudit": e(func(ctx context.Context) (any, error) { return f.Audit.Worker(ctx, w.ID, 0, 1) }),
+		"Record": func(ctx context.Context) error {
+			return f.AdminAudit.Record(ctx, []domain.AdminEvent{{By: admin, Action: "x"}})
+		},
+		"AdminAudit": e(func(ctx context.Context) (any, error) {
+			return f.AdminAudit.List(ctx, ports.AdminAuditQuery{Limit: 1})
+		}),
 		"Logs": e(func(ctx context.Context) (any, error) {
 			return f.Logs.List(ctx, ports.LogQuery{Customer: acme, Workload: a.ID, Limit: 1})
 		}),

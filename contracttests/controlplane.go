@@ -97,7 +97,7 @@ func PlaneCases() []Case[PlaneHarness] {
 				returning.PreviousSessionID = "s1"
 				_, err = p.Register(t.Context(), returning)
 				requireCode(t, err, domain.CodeConflict)
-				require.NoError(t, p.Fleet.Remove(t.Context(), "w", coordinator))
+				require.NoError(t, p.Fleet.Remove(t.Context(), "w", admin))
 				_, err = p.Heartbeat(t.Context(), ports.Heartbeat{
 					SessionRef: ports.SessionRef{WorkerID: "w", SessionID: "s2"},
 				})
@@ -317,7 +317,7 @@ func planeMoreCases() []Case[PlaneHarness] {
 				p.must(lose(moved, domain.LossMissing))
 				ended := item(moved)
 				ended.State = ports.RunReporting
-				_, err := p.Fleet.Drain(t.Context(), "w", coordinator)
+				_, err := p.Fleet.Drain(t.Context(), "w", admin)
 				require.NoError(t, err)
 				kinds := map[string]ports.CommandKind{}
 				for _, c := range p.beat(item(ok), item(paused), item(cancelled), item(moved)) {

@@ -39,7 +39,7 @@ func PollCases() []Case[PlaneHarness] {
 			require.NoError(t, err)
 			_, err = p.Poll(t.Context(), p.ref, patience)
 			requireCode(t, err, domain.CodeFenced)
-			require.NoError(t, p.Fleet.Remove(t.Context(), "w", coordinator))
+			require.NoError(t, p.Fleet.Remove(t.Context(), "w", admin))
 			_, err = p.Poll(t.Context(), ports.SessionRef{WorkerID: "w", SessionID: "s2"}, patience)
 			requireCode(t, err, domain.CodeFenced)
 		}},

@@ -276,7 +276,7 @@ func planeSessionCases() []Case[PlaneHarness] {
 				p.save(a, p.worker, 1, domain.OutcomeApplied)
 				_, err := p.LoadCheckpoint(t.Context(), p.ref, a.ID, 1, 1)
 				require.NotEqual(t, domain.CodeFenced, domain.CodeOf(err), "the holder may")
-				require.NoError(t, p.Fleet.Remove(t.Context(), "w", coordinator))
+				require.NoError(t, p.Fleet.Remove(t.Context(), "w", admin))
 				p.fenced(a)
 				require.Equal(t, a.Status, p.get(a.ID).Status)
 			}},

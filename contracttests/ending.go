@@ -151,7 +151,7 @@ func endingCases() []Case[StoreHarness] {
 			second.TakeOver = true
 			_, err = f.Workers.Register(t.Context(), second, lease)
 			require.NoError(t, err)
-			require.NoError(t, f.Fleet.Remove(t.Context(), m.ID, coordinator))
+			require.NoError(t, f.Fleet.Remove(t.Context(), m.ID, admin))
 			require.Equal(t, []domain.Occupancy{
 				{SessionID: w.SessionID, Lane: f.lane(lost), Ending: 1},
 				{SessionID: r.SessionID, Lane: f.lane(lost), Count: 1},

@@ -17,10 +17,10 @@ func fleetCases() []Case[StoreHarness] {
 			func(t T, h StoreHarness) {
 				f := given(t, h)
 				w := f.worker("w", 1)
-				_, err := f.Fleet.Drain(t.Context(), w.ID, coordinator)
+				_, err := f.Fleet.Drain(t.Context(), w.ID, admin)
 				require.NoError(t, err)
 				for range 2 {
-					u, err := f.Fleet.Undrain(t.Context(), w.ID, coordinator)
+					u, err := f.Fleet.Undrain(t.Context(), w.ID, admin)
 					require.NoError(t, err)
 					require.Equal(t, domain.WorkerHealthy, u.Status)
 				}
@@ -29,12 +29,12 @@ func fleetCases() []Case[StoreHarness] {
 				require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined, domain.AuditWorkerDraining,
 					domain.AuditWorkerUndrained}, f.workerTrail("w"))
 				f.must(assign(f.submit(), w))
-				_, err = f.Fleet.Undrain(t.Context(), "nobody", coordinator)
+				_, err = f.Fleet.Undrain(t.Context(), "nobody", admin)
 				requireCode(t, err, domain.CodeNotFound)
 				h.Advance(lease + time.Second)
 				_, err = f.Workers.Expire(t.Context(), f.epoch, 10)
 				require.NoError(t, err)
-				_, err = f.Fleet.Undrain(t.Context(), w.ID, coordinator)
+				_, err = f.Fleet.Undrain(t.Context(), w.ID, admin)
 				requireCode(t, err, domain.CodeInvalidState)
 			}},
 	}

@@ -235,7 +235,7 @@ func (m *model) tier(t *rapid.T) {
 	tier := rapid.SampledFrom(domain.Tiers()).Draw(t, "tier")
 	id := rapid.SampledFrom([]domain.CustomerID{acme, rival}).Draw(t, "customer")
 	for _, f := range m.sides {
-		_, err := f.Customers.Update(f.Context(), id, domain.CustomerPatch{Tier: &tier})
+		_, err := f.Customers.Update(f.Context(), id, domain.CustomerPatch{Tier: &tier}, admin)
 		require.NoError(f, err)
 	}
 }

@@ -27,7 +27,7 @@ func ownershipCases() []Case[StoreHarness] {
 				c := f.config("t", "wlcfg_t")
 				_, err = f.Keys.Create(t.Context(), domain.APIKey{
 					ID: "key_1", CustomerID: acme, Role: domain.RoleViewer, Prefix: "p1",
-				})
+				}, admin)
 				require.NoError(t, err)
 				for _, customer := range nobody {
 					for name, found := range readsOf(f, customer, a.ID, c) {
@@ -36,7 +36,7 @@ func ownershipCases() []Case[StoreHarness] {
 					_, err := f.Configs.Get(t.Context(), customer, c.ID)
 					requireCode(t, err, domain.CodeNotFound)
 					requireCode(t, f.Configs.Delete(t.Context(), customer, c.ID), domain.CodeNotFound)
-					requireCode(t, f.Keys.Revoke(t.Context(), customer, "key_1"), domain.CodeNotFound)
+					requireCode(t, f.Keys.Revoke(t.Context(), customer, "key_1", admin), domain.CodeNotFound)
 					_, err = f.Customers.Get(t.Context(), customer)
 					requireCode(t, err, domain.CodeNotFound)
 				}

@@ -65,7 +65,7 @@ func planeEndCases() []Case[PlaneHarness] {
 			}},
 		{"an undrain reaches the worker", "CommandUndrain takes back a CommandDrain", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
-			_, err := p.Fleet.Drain(t.Context(), "w", coordinator)
+			_, err := p.Fleet.Drain(t.Context(), "w", admin)
 			require.NoError(t, err)
 			beat := func(drained bool) []ports.CommandKind {
 				a, err := p.Heartbeat(t.Context(), ports.Heartbeat{SessionRef: p.ref, Drained: drained})
@@ -80,7 +80,7 @@ func planeEndCases() []Case[PlaneHarness] {
 			require.Equal(t, []ports.CommandKind{ports.CommandDrain}, beat(false))
 			require.Empty(t, beat(true))
 			require.Equal(t, domain.WorkerDraining, p.workers()[0].Status)
-			_, err = p.Fleet.Undrain(t.Context(), "w", coordinator)
+			_, err = p.Fleet.Undrain(t.Context(), "w", admin)
 			require.NoError(t, err)
 			require.Equal(t, []ports.CommandKind{ports.CommandUndrain}, beat(true))
 			require.Equal(t, domain.WorkerHealthy, p.workers()[0].Status,

@@ -208,7 +208,7 @@ func queueCases() []Case[StoreHarness] {
 				require.NoError(t, err)
 				_, err = f.Workers.Register(t.Context(), takeOver("replaced", "second", 5), lease)
 				require.NoError(t, err)
-				require.NoError(t, f.Fleet.Remove(t.Context(), m.ID, coordinator))
+				require.NoError(t, f.Fleet.Remove(t.Context(), m.ID, admin))
 				orphans, err := f.Queue.Orphans(t.Context(), "", 10)
 				require.NoError(t, err)
 				got := map[domain.WorkloadID]domain.Loss{}

@@ -294,7 +294,8 @@ var defects = []struct {
 			c, _ := cs.Get(ctx, b[0].CustomerID)
 			runtime.Gosched()
 			if limit := c.Limits().MaxQueueDepth; limit <= 3 && u.Queued < limit {
-				_, _ = cs.Update(ctx, c.ID, domain.CustomerPatch{Limits: domain.LimitsPatch{MaxQueueDepth: domain.To(1000)}})
+				_, _ = cs.Update(ctx, c.ID, domain.CustomerPatch{Limits: domain.LimitsPatch{MaxQueueDepth: domain.To(1000)}},
+					domain.Admin{KeyID: "key_admin"})
 			}
 			return inner.Submit(ctx, b)
 		}}

@@ -21,7 +21,7 @@ func sessionCases() []Case[StoreHarness] {
 			require.Len(f, dead, 1)
 		},
 		"removed": func(f *fixture, w domain.Worker) {
-			require.NoError(f, f.Fleet.Remove(f.Context(), w.ID, coordinator))
+			require.NoError(f, f.Fleet.Remove(f.Context(), w.ID, admin))
 		},
 	}
 	var cases []Case[StoreHarness]

@@ -114,7 +114,7 @@ func statisticsCases() []Case[StoreHarness] {
 				}, all)
 				h.Advance(2 * time.Hour)
 				require.Equal(t, later.QueueAt, f.counts(rival).depth[1].Oldest, "what has become due waits")
-				_, err = f.Customers.Update(t.Context(), rival, domain.CustomerPatch{Tier: new(domain.TierFree)})
+				_, err = f.Customers.Update(t.Context(), rival, domain.CustomerPatch{Tier: new(domain.TierFree)}, admin)
 				require.NoError(t, err)
 				all, err = f.Statistics.DepthOfAll(t.Context())
 				require.NoError(t, err)

@@ -49,6 +49,7 @@ func StoreSuites() []StoreSuite {
 		{"Tenancy", tenancyCases()},
 		{"Records", recordCases()},
 		{"EventStore", eventCases()},
+		{"AdminAuditStore", adminAuditCases()},
 		{"LeaderLease", leaderCases()},
 		{"All", append(allCases(), ownershipCases()...)},
 		{"Sessions", sessionCases()},
@@ -72,14 +73,19 @@ const (
 	holder = "leader"
 )
 
-var coordinator = domain.Actor{Kind: domain.ActorCoordinator, ID: holder}
+var (
+	coordinator = domain.Actor{Kind: domain.ActorCoordinator, ID: holder}
+	admin       = domain.Admin{
+		KeyID: "key_ada", KeyName: "Ada", Address: "192.0.2.7", ForwardedFor: "198.51.100.1", RequestID: "req_1",
+	}
+)
 
 // given returns a fixture with two customers and a leader.
 func given(t T, h StoreHarness) *fixture {
 	t.Helper()
 	f := &fixture{T: t, Stores: h.Open(), h: h}
 	for _, id := range []domain.CustomerID{acme, rival} {
-		_, err := f.Customers.Create(t.Context(), domain.Customer{ID: id, Name: "C", Tier: domain.TierPremium})
+		_, err := f.Customers.Create(t.Context(), domain.Customer{ID: id, Name: "C", Tier: domain.TierPremium}, admin)
 		require.NoError(t, err)
 	}
 	l, held, err := f.Leader.Acquire(t.Context(), holder, ttl)

@@ -78,7 +78,7 @@ func suspectCases() []Case[StoreHarness] {
 				h.Advance(lease + time.Second)
 				_, err := f.Workers.Expire(t.Context(), f.epoch, 10)
 				require.NoError(t, err)
-				require.NoError(t, f.Fleet.Remove(t.Context(), "elsewhere", coordinator),
+				require.NoError(t, f.Fleet.Remove(t.Context(), "elsewhere", admin),
 					"what is known of the process outlives the worker's row")
 				r.SessionID = "again" // it names no previous session
 				f.register(r)
@@ -187,7 +187,7 @@ func (f *fixture) suspect() domain.Workload {
 		f.must(assign(f.get(id), w))
 		f.must(report(f.get(id), w, domain.EventStart, f.get(id).Generation))
 		f.must(lose(f.get(id), domain.LossDied))
-		require.NoError(f, f.Fleet.Remove(f.Context(), w.ID, coordinator))
+		require.NoError(f, f.Fleet.Remove(f.Context(), w.ID, admin))
 	}
 	return f.get(id)
 }

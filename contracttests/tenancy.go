@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
 )
 
 func tenancyCases() []Case[StoreHarness] {
@@ -17,7 +18,7 @@ func tenancyCases() []Case[StoreHarness] {
 				c, err := f.Customers.Create(t.Context(), domain.Customer{
 					ID: "cust_new", Name: "New", Tier: domain.TierFree,
 					Overrides: domain.Limits{Burst: 9, RatePerSec: 0.5}, NoPreemption: true,
-				})
+				}, admin)
 				require.NoError(t, err)
 				require.False(t, c.CreatedAt.IsZero())
 				got, err := h.Open().Customers.Get(t.Context(), "cust_new")
@@ -25,16 +26,16 @@ func tenancyCases() []Case[StoreHarness] {
 				require.Equal(t, c, got)
 				tier, bad := domain.TierEnterprise, domain.Tier("gold")
 				h.Advance(time.Second)
-				c2, err := f.Customers.Update(t.Context(), c.ID, domain.CustomerPatch{Tier: &tier})
+				c2, err := f.Customers.Update(t.Context(), c.ID, domain.CustomerPatch{Tier: &tier}, admin)
 				require.NoError(t, err)
 				require.Equal(t, domain.TierEnterprise, c2.Tier)
 				require.Equal(t, c.Overrides, c2.Overrides)
 				require.True(t, c2.NoPreemption)
-				c2, err = f.Customers.Update(t.Context(), c.ID, domain.CustomerPatch{NoPreemption: new(false)})
+				c2, err = f.Customers.Update(t.Context(), c.ID, domain.CustomerPatch{NoPreemption: new(false)}, admin)
 				require.NoError(t, err)
 				require.False(t, c2.NoPreemption)
 				require.True(t, c2.UpdatedAt.After(c.UpdatedAt))
-				_, err = f.Customers.Update(t.Context(), c.ID, domain.CustomerPatch{Tier: &bad})
+				_, err = f.Customers.Update(t.Context(), c.ID, domain.CustomerPatch{Tier: &bad}, admin)
 				requireCode(t, err, domain.CodeInvalidInput)
 				got, err = f.Customers.Get(t.Context(), c.ID)
 				require.NoError(t, err)
@@ -50,7 +51,7 @@ func tenancyCases() []Case[StoreHarness] {
 					ID: "cust_new", Name: "New", Tier: domain.TierFree, Overrides: domain.Limits{
 						MaxConcurrent: 1, MaxQueueDepth: 2, RatePerSec: 0.5, Burst: 4,
 					},
-				})
+				}, admin)
 				require.NoError(t, err)
 				for _, c := range []struct {
 					patch domain.LimitsPatch
@@ -63,7 +64,7 @@ func tenancyCases() []Case[StoreHarness] {
 					{domain.LimitsPatch{MaxConcurrent: domain.To(0), RatePerSec: domain.To(0.0)},
 						domain.Limits{MaxQueueDepth: 2, Burst: 9}},
 				} {
-					got, err := f.Customers.Update(t.Context(), "cust_new", domain.CustomerPatch{Limits: c.patch})
+					got, err := f.Customers.Update(t.Context(), "cust_new", domain.CustomerPatch{Limits: c.patch}, admin)
 					require.NoError(t, err)
 					require.Equal(t, c.want, got.Overrides)
 					require.Equal(t, "New", got.Name)
@@ -76,11 +77,11 @@ func tenancyCases() []Case[StoreHarness] {
 			"CodeConflict when the id exists; CodeNotFound when there is none", func(t T, h StoreHarness) {
 				f := given(t, h)
 				_, err := f.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "Other",
-					Tier: domain.TierFree})
+					Tier: domain.TierFree}, admin)
 				requireCode(t, err, domain.CodeConflict)
 				_, err = f.Customers.Get(t.Context(), "cust_nobody")
 				requireCode(t, err, domain.CodeNotFound)
-				_, err = f.Customers.Update(t.Context(), "cust_nobody", domain.CustomerPatch{})
+				_, err = f.Customers.Update(t.Context(), "cust_nobody", domain.CustomerPatch{}, admin)
 				requireCode(t, err, domain.CodeNotFound)
 				cs, err := f.Customers.List(t.Context(), "", 1)
 				require.NoError(t, err)
@@ -108,23 +109,64 @@ func tenancyCases() []Case[StoreHarness] {
 				require.NoError(t, err)
 				require.Equal(t, map[domain.ConfigKey]domain.WorkloadConfig{key: c}, byKey,
 					"those that do not exist are left out")
-				c.Description, c.MaxRetries, c.Backoff = "changed", 9,
+				h.Advance(time.Second)
+				want := c
+				want.Description, want.MaxRetries, want.Backoff = "changed", 9,
 					domain.RetryBackoff{Initial: time.Minute, Factor: 1, Max: time.Minute}
-				c, err = f.Configs.Update(t.Context(), c)
+				got, err := f.Configs.Update(t.Context(), acme, c.ID, domain.ConfigPatch{
+					Type: new("b"), Description: new("changed"), MaxRetries: new(9),
+					Backoff: domain.BackoffPatch{Initial: new(time.Minute), Factor: new(1.0), Max: new(time.Minute)},
+				})
 				require.NoError(t, err)
-				got, err := f.Configs.Get(t.Context(), acme, c.ID)
+				require.True(t, got.UpdatedAt.After(c.UpdatedAt))
+				want.UpdatedAt = got.UpdatedAt
+				require.Equal(t, want, got, "what the patch leaves out stays")
+				for _, bad := range []domain.ConfigPatch{{Type: new("z")}, {MaxRetries: new(-1), Description: new("x")}} {
+					_, err = f.Configs.Update(t.Context(), acme, c.ID, bad)
+					requireCode(t, err, domain.CodeInvalidInput)
+				}
+				got, err = h.Open().Configs.Get(t.Context(), acme, c.ID)
 				require.NoError(t, err)
-				require.Equal(t, c, got)
-				moved := c
-				moved.Type = "z"
-				_, err = f.Configs.Update(t.Context(), moved)
-				requireCode(t, err, domain.CodeInvalidInput)
+				require.Equal(t, want, got, "a failed write changes nothing")
 				list, err := f.Configs.List(t.Context(), acme)
 				require.NoError(t, err)
 				require.Equal(t, []string{"a", "b"}, []string{list[0].Type, list[1].Type})
 				require.NoError(t, f.Configs.Delete(t.Context(), acme, c.ID))
 				_, err = f.Configs.Get(t.Context(), acme, c.ID)
 				requireCode(t, err, domain.CodeNotFound)
+			}},
+		{"patches of one config at the same time are all kept",
+			"Update applies the patch atomically: of patches at the same time none is lost", func(t T, h StoreHarness) {
+				f := given(t, h)
+				c := f.config("t", "wlcfg_t")
+				patches := []domain.ConfigPatch{
+					{Description: new("changed")}, {Config: new(domain.JSON(`{"b":2}`))}, {MaxRetries: new(7)},
+					{Timeout: new(time.Hour)}, {CheckpointInterval: new(time.Minute)},
+					{Resources: domain.ResourcesPatch{CPUCores: new(4.0)}},
+					{Resources: domain.ResourcesPatch{MemoryMB: new(64)}},
+					{Resources: domain.ResourcesPatch{DiskMB: new(128)}},
+					{Backoff: domain.BackoffPatch{Factor: new(2.0)}},
+				}
+				stores := make([]ports.Stores, len(patches))
+				for i := range stores {
+					stores[i] = h.Open()
+				}
+				for _, err := range race(len(patches), func(i int) error {
+					_, err := stores[i].Configs.Update(t.Context(), acme, c.ID, patches[i])
+					return err
+				}) {
+					require.NoError(t, err)
+				}
+				got, err := f.Configs.Get(t.Context(), acme, c.ID)
+				require.NoError(t, err)
+				want, backoff := c, c.Backoff
+				backoff.Factor = 2
+				want.Description, want.RunConfig = "changed", domain.RunConfig{
+					Config: `{"b":2}`, Resources: domain.Resources{CPUCores: 4, MemoryMB: 64, DiskMB: 128},
+					CheckpointInterval: time.Minute, MaxRetries: 7, Backoff: backoff, Timeout: time.Hour,
+				}
+				want.UpdatedAt = got.UpdatedAt
+				require.Equal(t, want, got)
 			}},
 		{"a config in use stays",
 			"CodeConflict while a workload submitted under it is not final", func(t T, h StoreHarness) {
@@ -145,13 +187,15 @@ func tenancyCases() []Case[StoreHarness] {
 				require.NoError(t, err)
 				require.Empty(t, foreignKeys)
 				requireCode(t, f.Configs.Delete(t.Context(), rival, c.ID), domain.CodeNotFound)
-				foreign := c
-				foreign.CustomerID = rival
-				_, err = f.Configs.Update(t.Context(), foreign)
+				_, err = f.Configs.Update(t.Context(), rival, c.ID, domain.ConfigPatch{MaxRetries: new(9)})
 				requireCode(t, err, domain.CodeNotFound)
+				kept, err := f.Configs.Get(t.Context(), acme, c.ID)
+				require.NoError(t, err)
+				require.Equal(t, c, kept)
 				list, err := f.Configs.List(t.Context(), rival)
 				require.NoError(t, err)
 				require.Empty(t, list)
+				foreign := c
 				foreign.CustomerID = "cust_nobody"
 				_, err = f.Configs.Create(t.Context(), foreign)
 				requireCode(t, err, domain.CodeNotFound)
@@ -162,27 +206,27 @@ func tenancyCases() []Case[StoreHarness] {
 				f := given(t, h)
 				k, err := f.Keys.Create(t.Context(), domain.APIKey{
 					ID: "key_1", CustomerID: acme, Role: domain.RoleViewer, Prefix: "p1", Digest: [32]byte{1},
-				})
+				}, admin)
 				require.NoError(t, err)
 				got, usable, err := h.Open().Keys.ByPrefix(t.Context(), "p1")
 				require.NoError(t, err)
 				require.Equal(t, k, got)
 				require.Equal(t, domain.KeyForever, usable)
-				_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_2", CustomerID: acme, Prefix: "p1"})
+				_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_2", CustomerID: acme, Prefix: "p1"}, admin)
 				requireCode(t, err, domain.CodeConflict)
-				_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_3", CustomerID: "cust_nobody", Prefix: "p3"})
+				_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_3", CustomerID: "cust_nobody", Prefix: "p3"}, admin)
 				requireCode(t, err, domain.CodeNotFound)
 				_, _, err = f.Keys.ByPrefix(t.Context(), "p3")
 				requireCode(t, err, domain.CodeNotFound)
-				requireCode(t, f.Keys.Revoke(t.Context(), rival, "key_1"), domain.CodeNotFound)
-				requireCode(t, f.Keys.Revoke(t.Context(), acme, "key_9"), domain.CodeNotFound)
-				require.NoError(t, f.Keys.Revoke(t.Context(), acme, "key_1"))
+				requireCode(t, f.Keys.Revoke(t.Context(), rival, "key_1", admin), domain.CodeNotFound)
+				requireCode(t, f.Keys.Revoke(t.Context(), acme, "key_9", admin), domain.CodeNotFound)
+				require.NoError(t, f.Keys.Revoke(t.Context(), acme, "key_1", admin))
 				first, usable, err := f.Keys.ByPrefix(t.Context(), "p1")
 				require.NoError(t, err)
 				require.False(t, first.RevokedAt.IsZero())
 				require.Zero(t, usable)
 				h.Advance(time.Minute)
-				require.NoError(t, f.Keys.Revoke(t.Context(), acme, "key_1"))
+				require.NoError(t, f.Keys.Revoke(t.Context(), acme, "key_1", admin))
 				list, err := f.Keys.List(t.Context(), acme)
 				require.NoError(t, err)
 				require.Equal(t, []domain.APIKey{first}, list, "the first revocation stands")
@@ -235,12 +279,12 @@ func tenancyCases() []Case[StoreHarness] {
 				f := given(t, h)
 				_, err := f.Keys.Create(t.Context(), domain.APIKey{
 					ID: "key_acme", CustomerID: acme, Role: domain.RoleViewer, Name: "CI", Prefix: "pa",
-				})
+				}, admin)
 				require.NoError(t, err)
 				k, err := f.Keys.Create(t.Context(), domain.APIKey{
 					ID: "key_op", Role: domain.RoleWorker, Name: "Rack 7", WorkerIDs: "rack7-*",
 					Prefix: "po", Digest: [32]byte{7},
-				})
+				}, admin)
 				require.NoError(t, err)
 				got, usable, err := h.Open().Keys.ByPrefix(t.Context(), "po")
 				require.NoError(t, err)
@@ -253,11 +297,11 @@ func tenancyCases() []Case[StoreHarness] {
 				require.NoError(t, err)
 				require.Len(t, list, 1)
 				require.Equal(t, "CI", list[0].Name)
-				requireCode(t, f.Keys.Revoke(t.Context(), acme, "key_op"), domain.CodeNotFound)
-				requireCode(t, f.Keys.Revoke(t.Context(), "", "key_acme"), domain.CodeNotFound)
-				_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_op", Role: domain.RoleAdmin, Prefix: "pp"})
+				requireCode(t, f.Keys.Revoke(t.Context(), acme, "key_op", admin), domain.CodeNotFound)
+				requireCode(t, f.Keys.Revoke(t.Context(), "", "key_acme", admin), domain.CodeNotFound)
+				_, err = f.Keys.Create(t.Context(), domain.APIKey{ID: "key_op", Role: domain.RoleAdmin, Prefix: "pp"}, admin)
 				requireCode(t, err, domain.CodeConflict)
-				require.NoError(t, f.Keys.Revoke(t.Context(), "", "key_op"))
+				require.NoError(t, f.Keys.Revoke(t.Context(), "", "key_op", admin))
 				_, usable, err = f.Keys.ByPrefix(t.Context(), "po")
 				require.NoError(t, err)
 				require.Zero(t, usable)
@@ -275,14 +319,14 @@ func tenancyCases() []Case[StoreHarness] {
 					_, err := f.Keys.Create(t.Context(), domain.APIKey{
 						ID: domain.KeyID(fmt.Sprint("key_past", i)), CustomerID: acme,
 						Prefix: fmt.Sprint("past", i), ExpiresAt: past,
-					})
+					}, admin)
 					requireCode(t, err, domain.CodeInvalidInput)
 					_, _, err = f.Keys.ByPrefix(t.Context(), fmt.Sprint("past", i))
 					requireCode(t, err, domain.CodeNotFound)
 				}
 				k, err := f.Keys.Create(t.Context(), domain.APIKey{
 					ID: "key_1", CustomerID: acme, Role: domain.RoleViewer, Prefix: "p1", ExpiresAt: now.Add(time.Hour),
-				})
+				}, admin)
 				require.NoError(t, err)
 				_, usable, err := f.Keys.ByPrefix(t.Context(), "p1")
 				require.NoError(t, err)
@@ -303,7 +347,7 @@ func tenancyCases() []Case[StoreHarness] {
 // suspend suspends acme, or reactivates it.
 func (f *fixture) suspend(suspended bool) domain.Customer {
 	f.Helper()
-	c, err := f.Customers.Update(f.Context(), acme, domain.CustomerPatch{Suspended: &suspended})
+	c, err := f.Customers.Update(f.Context(), acme, domain.CustomerPatch{Suspended: &suspended}, admin)
 	require.NoError(f, err)
 	return c
 }
@@ -314,7 +358,7 @@ func (f *fixture) config(workloadType string, id domain.ConfigID) domain.Workloa
 		ID: id, CustomerID: acme, Type: workloadType, Description: "d",
 		RunConfig: domain.RunConfig{
 			Config: `{"a":1}`, Resources: domain.DefaultResources(), MaxRetries: 1, Timeout: time.Minute,
-			CheckpointInterval: time.Second,
+			CheckpointInterval: time.Second, Backoff: domain.DefaultRetryBackoff(),
 		},
 	})
 	require.NoError(f, err)

@@ -139,7 +139,7 @@ func workerCases() []Case[StoreHarness] {
 				f := given(t, h)
 				w := f.worker("w", 1)
 				for range 2 {
-					d, err := f.Fleet.Drain(t.Context(), w.ID, coordinator)
+					d, err := f.Fleet.Drain(t.Context(), w.ID, admin)
 					require.NoError(t, err)
 					require.Equal(t, domain.WorkerDraining, d.Status)
 				}
@@ -147,12 +147,12 @@ func workerCases() []Case[StoreHarness] {
 					f.beat(w)[0])
 				require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined, domain.AuditWorkerDraining},
 					f.workerTrail("w"))
-				_, err := f.Fleet.Drain(t.Context(), "nobody", coordinator)
+				_, err := f.Fleet.Drain(t.Context(), "nobody", admin)
 				requireCode(t, err, domain.CodeNotFound)
 				h.Advance(lease + time.Second)
 				_, err = f.Workers.Expire(t.Context(), f.epoch, 10)
 				require.NoError(t, err)
-				_, err = f.Fleet.Drain(t.Context(), w.ID, coordinator)
+				_, err = f.Fleet.Drain(t.Context(), w.ID, admin)
 				requireCode(t, err, domain.CodeInvalidState)
 			}},
 		{"a worker may drain by itself",
@@ -169,12 +169,12 @@ func workerCases() []Case[StoreHarness] {
 			"Remove deletes the worker; the removed session is never renewed again", func(t T, h StoreHarness) {
 				f := given(t, h)
 				w := f.worker("w", 1)
-				require.NoError(t, f.Fleet.Remove(t.Context(), w.ID, coordinator))
+				require.NoError(t, f.Fleet.Remove(t.Context(), w.ID, admin))
 				require.Empty(t, f.workers())
 				require.Equal(t, domain.SessionOver, f.beat(w)[0].Status)
 				_, err := f.Workers.Register(t.Context(), registration("w", string(w.SessionID), 1), lease)
 				requireCode(t, err, domain.CodeFenced)
-				requireCode(t, f.Fleet.Remove(t.Context(), w.ID, coordinator), domain.CodeNotFound)
+				requireCode(t, f.Fleet.Remove(t.Context(), w.ID, admin), domain.CodeNotFound)
 			}},
 		{"a worker offers types and programs", "Register starts a session", func(t T, h StoreHarness) {
 			f := given(t, h)

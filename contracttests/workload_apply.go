@@ -236,11 +236,11 @@ func applyCases() []Case[StoreHarness] {
 				require.NoError(t, err)
 				require.Equal(t, domain.OutcomeRefused, f.apply(assign(f.submit(), old))[0].Outcome, "replaced session")
 				d := f.worker("d", 5)
-				_, err = f.Fleet.Drain(t.Context(), d.ID, coordinator)
+				_, err = f.Fleet.Drain(t.Context(), d.ID, admin)
 				require.NoError(t, err)
 				require.Equal(t, domain.OutcomeRefused, f.apply(assign(f.submit(), d))[0].Outcome, "draining")
 				x := f.worker("x", 5)
-				require.NoError(t, f.Fleet.Remove(t.Context(), x.ID, coordinator))
+				require.NoError(t, f.Fleet.Remove(t.Context(), x.ID, admin))
 				require.Equal(t, domain.OutcomeRefused, f.apply(assign(f.submit(), x))[0].Outcome, "removed")
 			}},
 		{"another customer's workload is not there",
@@ -351,7 +351,7 @@ func everyEvent(t T, h StoreHarness) {
 // now returns roughly the store's time, read from what it writes.
 func (f *fixture) now() time.Time {
 	f.Helper()
-	c, err := f.Customers.Update(f.Context(), rival, domain.CustomerPatch{})
+	c, err := f.Customers.Update(f.Context(), rival, domain.CustomerPatch{}, admin)
 	require.NoError(f, err)
 	return c.UpdatedAt
 }

@@ -231,6 +231,6 @@ func (f *fixture) limit(l domain.Limits) {
 	f.Helper()
 	_, err := f.Customers.Update(f.Context(), acme, domain.CustomerPatch{Limits: domain.LimitsPatch{
 		MaxConcurrent: domain.To(l.MaxConcurrent), MaxQueueDepth: domain.To(l.MaxQueueDepth),
-	}})
+	}}, admin)
 	require.NoError(f, err)
 }

@@ -209,7 +209,7 @@ func send[T any](ctx context.Context, in any, call func(body io.Reader) (*http.R
 func (p ListParams) query() *client.ListWorkloadsParams {
 	q := &client.ListWorkloadsParams{
 		WorkloadType: p.WorkloadType, Label: p.Label, CreatedAfter: p.CreatedAfter, CreatedBefore: p.CreatedBefore,
-		OrderBy: (*client.ListWorkloadsParamsOrderBy)(p.OrderBy), Order: (*client.ListWorkloadsParamsOrder)(p.Order),
+		OrderBy: (*client.ListWorkloadsParamsOrderBy)(p.OrderBy), Order: (*client.Order)(p.Order),
 		Limit: p.Limit, Cursor: p.Cursor, Offset: p.Offset,
 	}
 	if p.Status != nil {

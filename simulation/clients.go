@@ -12,7 +12,10 @@ import (
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 )
 
-var user = domain.Actor{Kind: domain.ActorUser, ID: "key"}
+var (
+	user     = domain.Actor{Kind: domain.ActorUser, ID: "key"}
+	operator = domain.Admin{KeyID: "key_operator"}
+)
 
 var customer = domain.Principal{Role: domain.RoleCustomer, CustomerID: tenant, KeyID: "key"}
 
@@ -38,7 +41,7 @@ func (w *World) changeLimit(ctx context.Context) { w.setLimit(ctx, 2+w.rng.IntN(
 
 func (w *World) setLimit(ctx context.Context, limit int) {
 	patch := domain.CustomerPatch{Limits: domain.LimitsPatch{MaxConcurrent: domain.To(limit)}}
-	if _, err := w.stores.Customers.Update(ctx, tenant, patch); err == nil {
+	if _, err := w.stores.Customers.Update(ctx, tenant, patch, operator); err == nil {
 		w.limit = limit
 	}
 }

@@ -115,11 +115,11 @@ func (w *World) leave(k *worker) {
 		w.as(c, nil, func() {
 			if n == 1 {
 				w.note("%s is drained", k.id)
-				_, _ = c.Plane.DrainWorker(ctx, k.id, user)
+				_, _ = c.Plane.DrainWorker(ctx, k.id, operator)
 				k.drained = true
 			} else {
 				w.note("%s is removed", k.id)
-				_ = c.Plane.RemoveWorker(ctx, k.id, user)
+				_ = c.Plane.RemoveWorker(ctx, k.id, operator)
 			}
 		})
 	}

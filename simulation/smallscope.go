@@ -78,7 +78,10 @@ func NewSmall(workloads int) (*Small, error) {
 		s.register(k)
 	}
 	run := domain.DefaultRunConfig()
-	if _, err := w.stores.Configs.Update(context.Background(), domain.WorkloadConfig{
+	if err := w.stores.Configs.Delete(context.Background(), tenant, tenantConfig); err != nil {
+		return nil, err
+	}
+	if _, err := w.stores.Configs.Create(context.Background(), domain.WorkloadConfig{
 		ID: tenantConfig, CustomerID: tenant, Type: "t",
 		RunConfig: domain.RunConfig{MaxRetries: smallRetries, Timeout: 30 * time.Second, Resources: run.Resources},
 	}); err != nil {

@@ -139,7 +139,7 @@ func New(seed uint64, p Probabilities, backend Backend) (*World, error) {
 	for _, id := range []domain.CustomerID{tenant, stranger} {
 		if _, err := w.stores.Customers.Create(context.Background(), domain.Customer{
 			ID: id, Name: "A", Tier: domain.TierPremium, Overrides: domain.Limits{MaxConcurrent: w.limit},
-		}); err != nil {
+		}, operator); err != nil {
 			return nil, err
 		}
 	}

@@ -15,7 +15,11 @@ func (a *api) CreateWorkloadConfig(
 	ctx context.Context, req gen.CreateWorkloadConfigRequestObject,
 ) (gen.CreateWorkloadConfigResponseObject, error) {
 	p := scopeOf(ctx).principal
-	c, err := a.Tenancy.CreateConfig(ctx, configIn(p.CustomerID, req.Body))
+	c, err := configIn(p.CustomerID, req.Body)
+	if err != nil {
+		return nil, err
+	}
+	c, err = a.Tenancy.CreateConfig(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -57,11 +61,7 @@ func (a *api) UpdateWorkloadConfig(
 	ctx context.Context, req gen.UpdateWorkloadConfigRequestObject,
 ) (gen.UpdateWorkloadConfigResponseObject, error) {
 	p := scopeOf(ctx).principal
-	c, err := a.Tenancy.GetConfig(ctx, p.CustomerID, configID(req.ID))
-	if err != nil {
-		return nil, err
-	}
-	c, err = a.Tenancy.UpdateConfig(ctx, changed(c, req.Body))
+	c, err := a.Tenancy.UpdateConfig(ctx, p.CustomerID, configID(req.ID), configPatch(req.Body))
 	if err != nil {
 		return nil, err
 	}
@@ -95,60 +95,37 @@ func configOut(c *domain.WorkloadConfig, role domain.Role) gen.WorkloadConfig {
 	return out
 }
 
-func configIn(customer domain.CustomerID, in *gen.WorkloadConfigInput) domain.WorkloadConfig {
-	c := domain.WorkloadConfig{CustomerID: customer, RunConfig: domain.DefaultRunConfig()}
-	return changed(c, &gen.WorkloadConfigChange{
-		WorkloadType: &in.WorkloadType, Description: in.Description, ConfigJSON: in.ConfigJSON,
-		ResourceLimits: in.ResourceLimits, CheckpointIntervalSec: in.CheckpointIntervalSec, MaxRetries: in.MaxRetries,
-		RetryBackoff: in.RetryBackoff, TimeoutSeconds: in.TimeoutSeconds,
-	})
+func configIn(customer domain.CustomerID, in *gen.WorkloadConfigInput) (domain.WorkloadConfig, error) {
+	c := domain.WorkloadConfig{CustomerID: customer, Type: in.WorkloadType, RunConfig: domain.DefaultRunConfig()}
+	return configPatch(&gen.WorkloadConfigChange{
+		Description: in.Description, ConfigJSON: in.ConfigJSON, ResourceLimits: in.ResourceLimits,
+		CheckpointIntervalSec: in.CheckpointIntervalSec, MaxRetries: in.MaxRetries, RetryBackoff: in.RetryBackoff,
+		TimeoutSeconds: in.TimeoutSeconds,
+	}).Apply(c, time.Time{})
 }
 
-// changed overrides a config with the fields that are set.
-func changed(c domain.WorkloadConfig, in *gen.WorkloadConfigChange) domain.WorkloadConfig {
-	if in.WorkloadType != nil {
-		c.Type = *in.WorkloadType
-	}
-	if in.Description != nil {
-		c.Description = *in.Description
+// configPatch returns the patch that sets the fields that in has.
+func configPatch(in *gen.WorkloadConfigChange) domain.ConfigPatch {
+	p := domain.ConfigPatch{
+		Type: in.WorkloadType, Description: in.Description, MaxRetries: in.MaxRetries,
+		CheckpointInterval: converted(in.CheckpointIntervalSec, wholeSeconds),
+		Timeout:            converted(in.TimeoutSeconds, wholeSeconds),
 	}
 	if in.ConfigJSON != nil {
-		c.Config = domain.JSON(*in.ConfigJSON)
+		p.Config = new(domain.JSON(*in.ConfigJSON))
 	}
 	if r := in.ResourceLimits; r != nil {
-		c.Resources = overlay(c.Resources, r)
+		p.Resources = domain.ResourcesPatch{CPUCores: r.CPUCores, MemoryMB: r.MemoryMb, DiskMB: r.DiskMb}
 	}
-	if in.CheckpointIntervalSec != nil {
-		c.CheckpointInterval = time.Duration(*in.CheckpointIntervalSec) * time.Second
+	if b := in.RetryBackoff; b != nil {
+		p.Backoff = domain.BackoffPatch{
+			Initial: converted(b.InitialSeconds, seconds), Factor: b.Factor, Max: converted(b.MaxSeconds, seconds),
+		}
 	}
-	if in.MaxRetries != nil {
-		c.MaxRetries = *in.MaxRetries
-	}
-	if in.TimeoutSeconds != nil {
-		c.Timeout = time.Duration(*in.TimeoutSeconds) * time.Second
-	}
-	c.Backoff = backoffIn(c.Backoff, in.RetryBackoff)
-	return c
+	return p
 }
 
-// backoffIn overrides a backoff with the fields that are set. If only the initial wait is set, the
-// longest wait is raised to it where needed.
-func backoffIn(b domain.RetryBackoff, in *gen.RetryBackoff) domain.RetryBackoff {
-	if in == nil {
-		return b
-	}
-	if in.InitialSeconds != nil {
-		b.Initial = seconds(*in.InitialSeconds)
-		b.Max = max(b.Max, b.Initial)
-	}
-	if in.Factor != nil {
-		b.Factor = *in.Factor
-	}
-	if in.MaxSeconds != nil {
-		b.Max = seconds(*in.MaxSeconds)
-	}
-	return b
-}
+func wholeSeconds(n int) time.Duration { return time.Duration(n) * time.Second }
 
 func backoffOut(b domain.RetryBackoff) gen.RetryBackoff {
 	return gen.RetryBackoff{InitialSeconds: new(b.Initial.Seconds()), Factor: &b.Factor, MaxSeconds: new(b.Max.Seconds())}
@@ -159,17 +136,4 @@ func seconds(s float64) time.Duration { return time.Duration(math.Round(s*1e6)) 
 
 func resourcesOut(r domain.Resources) gen.Resources {
 	return gen.Resources{CPUCores: &r.CPUCores, MemoryMb: &r.MemoryMB, DiskMb: &r.DiskMB}
-}
-
-func overlay(base domain.Resources, r *gen.Resources) domain.Resources {
-	if r.CPUCores != nil {
-		base.CPUCores = *r.CPUCores
-	}
-	if r.MemoryMb != nil {
-		base.MemoryMB = *r.MemoryMb
-	}
-	if r.DiskMb != nil {
-		base.DiskMB = *r.DiskMb
-	}
-	return base
 }

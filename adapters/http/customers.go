@@ -21,7 +21,7 @@ func (a *api) CreateCustomer(
 		ID: domain.CustomerID(deref(req.Body.CustomerID)), Name: req.Body.Name,
 		Tier: domain.Tier(req.Body.Tier), Overrides: limitsIn(req.Body.Limits),
 		NoPreemption: deref(not(req.Body.Preemptible)),
-	})
+	}, admin(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (a *api) UpdateCustomer(
 			RatePerSec: l.RateLimitPerSec, Burst: l.Burst,
 		}
 	}
-	c, err := a.Tenancy.UpdateCustomer(ctx, customerID(req.ID), p)
+	c, err := a.Tenancy.UpdateCustomer(ctx, customerID(req.ID), p, admin(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (a *api) UpdateCustomer(
 func (a *api) SuspendCustomer(
 	ctx context.Context, req gen.SuspendCustomerRequestObject,
 ) (gen.SuspendCustomerResponseObject, error) {
-	c, err := a.Tenancy.SuspendCustomer(ctx, customerID(req.ID))
+	c, err := a.Tenancy.SuspendCustomer(ctx, customerID(req.ID), admin(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (a *api) SuspendCustomer(
 func (a *api) ReactivateCustomer(
 	ctx context.Context, req gen.ReactivateCustomerRequestObject,
 ) (gen.ReactivateCustomerResponseObject, error) {
-	c, err := a.Tenancy.ReactivateCustomer(ctx, customerID(req.ID))
+	c, err := a.Tenancy.ReactivateCustomer(ctx, customerID(req.ID), admin(ctx))
 	if err != nil {
 		return nil, err
 	}

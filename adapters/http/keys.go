@@ -12,7 +12,7 @@ func (a *api) CreateKey(ctx context.Context, req gen.CreateKeyRequestObject) (ge
 	k, secret, err := a.Tenancy.CreateKey(ctx, domain.APIKey{
 		CustomerID: customerID(req.ID), Role: domain.Role(req.Body.Role), Name: deref(req.Body.Name),
 		ExpiresAt: deref(req.Body.ExpiresAt).Time,
-	})
+	}, admin(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +46,7 @@ func byAge(k *domain.APIKey) string {
 
 // RevokeKey implements DELETE /v1/admin/customers/{id}/keys/{key_id}.
 func (a *api) RevokeKey(ctx context.Context, req gen.RevokeKeyRequestObject) (gen.RevokeKeyResponseObject, error) {
-	if err := a.Tenancy.RevokeKey(ctx, customerID(req.ID), keyID(req.KeyID)); err != nil {
+	if err := a.Tenancy.RevokeKey(ctx, customerID(req.ID), keyID(req.KeyID), admin(ctx)); err != nil {
 		return nil, err
 	}
 	return gen.RevokeKey204Response{}, nil

@@ -15,7 +15,7 @@ func (a *api) CreateOperatorKey(
 	k, secret, err := a.Tenancy.CreateKey(ctx, domain.APIKey{
 		Role: domain.Role(req.Body.Role), Name: req.Body.Name, ExpiresAt: deref(req.Body.ExpiresAt).Time,
 		WorkerIDs: domain.WorkerPattern(deref(req.Body.WorkerIds)),
-	})
+	}, admin(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func (a *api) ListOperatorKeys(
 func (a *api) RevokeOperatorKey(
 	ctx context.Context, req gen.RevokeOperatorKeyRequestObject,
 ) (gen.RevokeOperatorKeyResponseObject, error) {
-	if err := a.Tenancy.RevokeKey(ctx, "", keyID(req.KeyID)); err != nil {
+	if err := a.Tenancy.RevokeKey(ctx, "", keyID(req.KeyID), admin(ctx)); err != nil {
 		return nil, err
 	}
 	return gen.RevokeOperatorKey204Response{}, nil

@@ -26,6 +26,14 @@ func deref[T any](p *T) T {
 	return *p
 }
 
+// converted converts what v points to. It returns nil for nil.
+func converted[In, Out any](v *In, convert func(In) Out) *Out {
+	if v == nil {
+		return nil
+	}
+	return new(convert(*v))
+}
+
 // not negates a boolean that is set.
 func not(b *bool) *bool {
 	if b == nil {

@@ -2,8 +2,11 @@ package http
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"strings"
+
+	"github.com/niyanta/niyanta/core/domain"
 )
 
 // saneRequestID accepts what is safe to repeat in headers and logs.
@@ -19,6 +22,19 @@ func saneRequestID(id string) bool {
 	return true
 }
 
+// maxForwarded bounds what is kept of X-Forwarded-For, in bytes.
+const maxForwarded = 200
+
+// originOf returns a scope that says where the request came from.
+func originOf(r *http.Request) *scope {
+	address, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		address = r.RemoteAddr
+	}
+	forwarded := strings.Join(r.Header.Values("X-Forwarded-For"), ", ")
+	return &scope{address: address, forwarded: domain.CleanAndCut(forwarded, maxForwarded)}
+}
+
 // requestID accepts the client's request id or makes one. It also gives the path one form, the
 // escaped one: the router splits it before anything is decoded, and each variable is decoded once.
 func (a *api) requestID(next http.Handler) http.Handler {
@@ -29,7 +45,7 @@ func (a *api) requestID(next http.Handler) http.Handler {
 		}
 		w.Header().Set("X-Request-ID", id)
 		ctx := context.WithValue(r.Context(), keyRequestID, id)
-		r = r.WithContext(context.WithValue(ctx, keyScope, &scope{}))
+		r = r.WithContext(context.WithValue(ctx, keyScope, originOf(r)))
 		path := *r.URL
 		path.RawPath = r.URL.EscapedPath()
 		r.URL = &path

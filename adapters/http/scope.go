@@ -17,6 +17,8 @@ const (
 type scope struct {
 	key       string // as the client sent it, to be looked at again while the request waits
 	principal domain.Principal
+	address   string // that the request came from
+	forwarded string // the addresses before that one, by the request's own word
 	op        operation
 	place     *place        // what it has taken of the requests in flight; nil: it is not bounded
 	items     int           // of a body whose items are checked one by one; see each
@@ -42,6 +44,15 @@ func routeOf(ctx context.Context) string {
 		return op.path
 	}
 	return "other"
+}
+
+// admin returns the caller as the audit of administrators names it.
+func admin(ctx context.Context) domain.Admin {
+	s := scopeOf(ctx)
+	return domain.Admin{
+		KeyID: s.principal.KeyID, KeyName: s.principal.KeyName, Address: s.address, ForwardedFor: s.forwarded,
+		RequestID: requestIDOf(ctx),
+	}
 }
 
 // actor returns the caller as the audit trail names it.

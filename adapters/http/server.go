@@ -12,6 +12,7 @@ import (
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
 	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/auditing"
 	"github.com/niyanta/niyanta/core/services/controlplane"
 	"github.com/niyanta/niyanta/core/services/insight"
 	"github.com/niyanta/niyanta/core/services/lifecycle"
@@ -26,6 +27,7 @@ type Deps struct {
 	Statistics *statistics.Service
 	Tenancy    *tenancy.Service
 	Plane      *controlplane.Service
+	Auditing   *auditing.Service
 	IDs        ports.IDs
 	Observer   ports.Observer
 	Log        *slog.Logger

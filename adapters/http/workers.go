@@ -69,7 +69,7 @@ func (a *api) ListWorkerEvents(
 func (a *api) DrainWorker(
 	ctx context.Context, req gen.DrainWorkerRequestObject,
 ) (gen.DrainWorkerResponseObject, error) {
-	w, err := a.Plane.DrainWorker(ctx, domain.WorkerID(req.ID), actor(ctx))
+	w, err := a.Plane.DrainWorker(ctx, domain.WorkerID(req.ID), admin(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (a *api) DrainWorker(
 func (a *api) UndrainWorker(
 	ctx context.Context, req gen.UndrainWorkerRequestObject,
 ) (gen.UndrainWorkerResponseObject, error) {
-	w, err := a.Plane.UndrainWorker(ctx, domain.WorkerID(req.ID), actor(ctx))
+	w, err := a.Plane.UndrainWorker(ctx, domain.WorkerID(req.ID), admin(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func (a *api) UndrainWorker(
 func (a *api) RemoveWorker(
 	ctx context.Context, req gen.RemoveWorkerRequestObject,
 ) (gen.RemoveWorkerResponseObject, error) {
-	if err := a.Plane.RemoveWorker(ctx, domain.WorkerID(req.ID), actor(ctx)); err != nil {
+	if err := a.Plane.RemoveWorker(ctx, domain.WorkerID(req.ID), admin(ctx)); err != nil {
 		return nil, err
 	}
 	return gen.RemoveWorker204Response{}, nil

@@ -10,24 +10,24 @@ import (
 type fleet struct{ s *Store }
 
 // Drain implements ports.FleetStore.
-func (f fleet) Drain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
+func (f fleet) Drain(ctx context.Context, id domain.WorkerID, by domain.Admin) (domain.Worker, error) {
 	return f.change(
-		ctx, id, func(w *domain.Worker, now time.Time) (domain.WorkerChange, error) { return w.Drain(actor, now) },
+		ctx, id, func(w *domain.Worker, now time.Time) (domain.WorkerChange, error) { return w.Drain(by, now) },
 	)
 }
 
 // Undrain implements ports.FleetStore.
-func (f fleet) Undrain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
+func (f fleet) Undrain(ctx context.Context, id domain.WorkerID, by domain.Admin) (domain.Worker, error) {
 	return f.change(
-		ctx, id, func(w *domain.Worker, now time.Time) (domain.WorkerChange, error) { return w.Undrain(actor, now) },
+		ctx, id, func(w *domain.Worker, now time.Time) (domain.WorkerChange, error) { return w.Undrain(by, now) },
 	)
 }
 
 // Remove implements ports.FleetStore.
-func (f fleet) Remove(ctx context.Context, id domain.WorkerID, actor domain.Actor) error {
+func (f fleet) Remove(ctx context.Context, id domain.WorkerID, by domain.Admin) error {
 	_, err := f.change(
 		ctx, id,
-		func(w *domain.Worker, now time.Time) (domain.WorkerChange, error) { return w.Remove(actor, now), nil },
+		func(w *domain.Worker, now time.Time) (domain.WorkerChange, error) { return w.Remove(by, now), nil },
 	)
 	return err
 }

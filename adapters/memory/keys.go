@@ -12,7 +12,7 @@ import (
 type keys struct{ s *Store }
 
 // Create implements ports.KeyStore.
-func (k keys) Create(ctx context.Context, key domain.APIKey) (domain.APIKey, error) {
+func (k keys) Create(ctx context.Context, key domain.APIKey, by domain.Admin) (domain.APIKey, error) {
 	if err := ctx.Err(); err != nil {
 		return domain.APIKey{}, err
 	}
@@ -26,10 +26,11 @@ func (k keys) Create(ctx context.Context, key domain.APIKey) (domain.APIKey, err
 			return domain.APIKey{}, domain.ErrKeyExists()
 		}
 	}
-	issued, err := key.Issue(k.s.now())
+	issued, act, err := key.Issue(by, k.s.now())
 	if err != nil {
 		return domain.APIKey{}, err
 	}
+	k.s.actLocked(act)
 	k.s.keys[issued.Prefix] = &issued
 	return issued, nil
 }
@@ -67,7 +68,7 @@ func (k keys) List(ctx context.Context, customer domain.CustomerID) ([]domain.AP
 }
 
 // Revoke implements ports.KeyStore.
-func (k keys) Revoke(ctx context.Context, customer domain.CustomerID, id domain.KeyID) error {
+func (k keys) Revoke(ctx context.Context, customer domain.CustomerID, id domain.KeyID, by domain.Admin) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -75,7 +76,9 @@ func (k keys) Revoke(ctx context.Context, customer domain.CustomerID, id domain.
 	defer k.s.mu.Unlock()
 	for _, key := range k.s.keys {
 		if key.ID == id && key.CustomerID == customer {
-			*key = key.Revoke(k.s.now())
+			revoked, act := key.Revoke(by, k.s.now())
+			k.s.actLocked(act)
+			*key = revoked
 			return nil
 		}
 	}

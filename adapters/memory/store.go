@@ -29,6 +29,7 @@ type Store struct {
 	leader       leadership
 	auditID      int64
 	byWorker     map[domain.WorkerID][]domain.AuditEvent
+	adminEvents  []domain.AdminEvent
 	auditFrom    time.Time        // no audit event is older
 	uses         []*domain.KeyUse // of idempotency keys, oldest first
 	throughput   domain.Throughput
@@ -83,7 +84,7 @@ func (s *Store) Stores() ports.Stores {
 	return ports.Stores{
 		Workloads: workloads{s}, Queue: queue{s}, Insight: insight{s}, Statistics: statistics{s},
 		Workers: workers{s}, Fleet: fleet{s}, Checkpoints: checkpoints{s}, Customers: customers{s},
-		Configs: configs{s}, Keys: keys{s}, Audit: audit{s},
+		Configs: configs{s}, Keys: keys{s}, Audit: audit{s}, AdminAudit: adminAudit{s},
 		Logs: logs{s}, Events: events{s}, Leader: leaderLease{s}, Retention: retention{s},
 	}
 }

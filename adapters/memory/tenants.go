@@ -12,7 +12,9 @@ import (
 type customers struct{ s *Store }
 
 // Create implements ports.CustomerStore.
-func (c customers) Create(ctx context.Context, cust domain.Customer) (domain.Customer, error) {
+func (c customers) Create(
+	ctx context.Context, cust domain.Customer, by domain.Admin,
+) (domain.Customer, error) {
 	if err := ctx.Err(); err != nil {
 		return domain.Customer{}, err
 	}
@@ -21,8 +23,8 @@ func (c customers) Create(ctx context.Context, cust domain.Customer) (domain.Cus
 	if c.s.customers[cust.ID] != nil {
 		return domain.Customer{}, domain.ErrCustomerExists(cust.ID)
 	}
-	cust.CreatedAt = c.s.now()
-	cust.UpdatedAt = cust.CreatedAt
+	cust, act := cust.Onboard(by, c.s.now())
+	c.s.actLocked(act)
 	c.s.customers[cust.ID] = &tenant{
 		Customer:  cust,
 		counts:    newCounts(),
@@ -66,7 +68,9 @@ func (c customers) List(ctx context.Context, after domain.CustomerID, limit int)
 }
 
 // Update implements ports.CustomerStore.
-func (c customers) Update(ctx context.Context, id domain.CustomerID, p domain.CustomerPatch) (domain.Customer, error) {
+func (c customers) Update(
+	ctx context.Context, id domain.CustomerID, p domain.CustomerPatch, by domain.Admin,
+) (domain.Customer, error) {
 	if err := ctx.Err(); err != nil {
 		return domain.Customer{}, err
 	}
@@ -76,10 +80,11 @@ func (c customers) Update(ctx context.Context, id domain.CustomerID, p domain.Cu
 	if t == nil {
 		return domain.Customer{}, domain.NotFound("customer")
 	}
-	next, err := p.Apply(t.Customer, c.s.now())
+	next, act, err := t.Change(p, by, c.s.now())
 	if err != nil {
 		return domain.Customer{}, err
 	}
+	c.s.actLocked(act)
 	t.Customer = next
 	return next, nil
 }
@@ -207,17 +212,19 @@ func (c configs) List(ctx context.Context, customer domain.CustomerID) ([]domain
 }
 
 // Update implements ports.ConfigStore.
-func (c configs) Update(ctx context.Context, cfg domain.WorkloadConfig) (domain.WorkloadConfig, error) {
+func (c configs) Update(
+	ctx context.Context, customer domain.CustomerID, id domain.ConfigID, p domain.ConfigPatch,
+) (domain.WorkloadConfig, error) {
 	if err := ctx.Err(); err != nil {
 		return domain.WorkloadConfig{}, err
 	}
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	cur, err := c.findLocked(cfg.CustomerID, byConfigID(cfg.ID))
+	cur, err := c.findLocked(customer, byConfigID(id))
 	if err != nil {
 		return domain.WorkloadConfig{}, err
 	}
-	next, err := cur.Revise(cfg, c.s.now())
+	next, err := p.Apply(*cur, c.s.now())
 	if err != nil {
 		return domain.WorkloadConfig{}, err
 	}

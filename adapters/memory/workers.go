@@ -65,6 +65,7 @@ func (s *Store) changeLocked(c domain.WorkerChange) {
 		e.ID = s.auditID
 		s.byWorker[e.WorkerID] = append(s.byWorker[e.WorkerID], e)
 	}
+	s.actLocked(c.Act)
 }
 
 // Heartbeat implements ports.WorkerStore.

@@ -17,9 +17,11 @@ func TestHeads_TenThousandLanesOfOneCustomer_LeaveTheOthersWhatTheyHad(t *testin
 	b := newBench(t)
 	_, err := b.sane.Customers.Update(
 		t.Context(), acme, domain.CustomerPatch{Limits: domain.LimitsPatch{MaxQueueDepth: domain.To(20_000)}},
+		domain.Admin{KeyID: "key_admin"},
 	)
 	require.NoError(t, err)
-	_, err = b.sane.Customers.Create(t.Context(), domain.Customer{ID: "cust_b", Name: "B", Tier: domain.TierPremium})
+	_, err = b.sane.Customers.Create(t.Context(), domain.Customer{ID: "cust_b", Name: "B", Tier: domain.TierPremium},
+		domain.Admin{KeyID: "key_admin"})
 	require.NoError(t, err)
 	const lanes = 10_000
 	var batch []domain.Submission

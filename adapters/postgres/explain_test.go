@@ -59,7 +59,7 @@ func TestHotStatements_OnAFullTable(t *testing.T) {
 
 func seedTenants(b *bench) {
 	_, err := b.sane.Customers.Create(b.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierEnterprise,
-		Overrides: domain.Limits{MaxConcurrent: 1_000_000, MaxQueueDepth: 10_000_000}})
+		Overrides: domain.Limits{MaxConcurrent: 1_000_000, MaxQueueDepth: 10_000_000}}, domain.Admin{KeyID: "key_admin"})
 	require.NoError(b, err)
 	l, _, err := b.sane.Leader.Acquire(b.Context(), "leader", time.Hour)
 	require.NoError(b, err)

@@ -47,7 +47,8 @@ func newBenchOn(t *testing.T, c *servers.Postgres, db string) *bench {
 	b.sane = open(t, c.SocketURL(db)).Stores()
 	b.url = c.SocketURL(db)
 	b.exec = func(sql string) { c.Exec(t, db, sql) }
-	_, err := b.sane.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierPremium})
+	_, err := b.sane.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierPremium},
+		domain.Admin{KeyID: "key_admin"})
 	require.NoError(t, err)
 	l, _, err := b.sane.Leader.Acquire(t.Context(), "leader", time.Hour)
 	require.NoError(t, err)
@@ -269,7 +270,8 @@ func TestReplica_ServesListsAndNothingElse(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
 	p := s.Stores()
-	_, err = p.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierPremium})
+	_, err = p.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierPremium},
+		domain.Admin{KeyID: "key_admin"})
 	require.NoError(t, err)
 	_, err = p.Workloads.Submit(
 		t.Context(), []domain.Submission{{Spec: domain.Spec{ID: "wl_1", CustomerID: acme, Type: "t", Input: "{}"}}},

@@ -30,16 +30,17 @@ var (
 )
 
 // Create implements ports.KeyStore.
-func (k keys) Create(ctx context.Context, key domain.APIKey) (domain.APIKey, error) {
+func (k keys) Create(ctx context.Context, key domain.APIKey, by domain.Admin) (domain.APIKey, error) {
 	stored, err := inTx(ctx, k.s, k.s.pool, func(ctx context.Context, t *tx) (domain.APIKey, error) {
 		if err := t.read(ctx); err != nil {
 			return key, err
 		}
-		issued, err := key.Issue(t.now)
+		issued, act, err := key.Issue(by, t.now)
 		if err != nil {
 			return key, err
 		}
 		writeRows(t, &keyTable, insertKeys, []*domain.APIKey{&issued})
+		t.queueActs(act)
 		return issued, t.commit(ctx)
 	})
 	if violated(err) != "" {
@@ -68,10 +69,11 @@ func (k keys) List(ctx context.Context, customer domain.CustomerID) ([]domain.AP
 }
 
 // Revoke implements ports.KeyStore.
-func (k keys) Revoke(ctx context.Context, customer domain.CustomerID, id domain.KeyID) error {
+func (k keys) Revoke(ctx context.Context, customer domain.CustomerID, id domain.KeyID, by domain.Admin) error {
 	_, err := updateOne(ctx, k.s, &keyTable, updateKeys, domain.NotFound("key"),
-		func(key domain.APIKey, now time.Time) (domain.APIKey, error) {
-			return key.Revoke(now), nil
+		func(key domain.APIKey, now time.Time) (domain.APIKey, domain.AdminEvent, error) {
+			revoked, act := key.Revoke(by, now)
+			return revoked, act, nil
 		}, selectKeys+" WHERE k.key_id = $1::text AND k.customer_id = $2::text FOR NO KEY UPDATE", string(id),
 		string(customer))
 	return err

@@ -21,7 +21,8 @@ func TestMigrate_WithData_GoesUpDownAndUp(t *testing.T) {
 	require.NoError(t, err)
 	require.Positive(t, n)
 	s := open(t, url).Stores()
-	_, err = s.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierFree})
+	_, err = s.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierFree},
+		domain.Admin{KeyID: "key_admin"})
 	require.NoError(t, err)
 	_, err = s.Workloads.Submit(
 		t.Context(), []domain.Submission{{Spec: domain.Spec{ID: "wl_1", CustomerID: acme, Type: "t", Input: "{}"}}},
@@ -53,6 +54,7 @@ func TestMigrate_WithData_GoesUpDownAndUp(t *testing.T) {
 	assert.Equal(t, n, n2)
 	_, err = open(t, url).Stores().Customers.Create(
 		t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierFree},
+		domain.Admin{KeyID: "key_admin"},
 	)
 	require.NoError(t, err)
 }
@@ -93,7 +95,8 @@ func TestMigrate_LanesByPriorityDownAndUp_KeepsTheQueue(t *testing.T) {
 	_, err := postgres.MigrateUp(t.Context(), url, silent)
 	require.NoError(t, err)
 	s := open(t, url).Stores()
-	_, err = s.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierFree})
+	_, err = s.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierFree},
+		domain.Admin{KeyID: "key_admin"})
 	require.NoError(t, err)
 	var batch []domain.Submission
 	for n, priority := range []int{10, 20, 10, 0} {

@@ -17,7 +17,8 @@ import (
 // another customer's read.
 func TestReaders_WhenOneCustomersReadsHang_OthersAreServed(t *testing.T) {
 	b := newBench(t)
-	_, err := b.sane.Customers.Create(t.Context(), domain.Customer{ID: "cust_b", Name: "B", Tier: domain.TierPremium})
+	_, err := b.sane.Customers.Create(t.Context(), domain.Customer{ID: "cust_b", Name: "B", Tier: domain.TierPremium},
+		domain.Admin{KeyID: "key_admin"})
 	require.NoError(t, err)
 	held := b.submit(b.sane)
 	unlock := b.lock("workload_logs")

@@ -27,17 +27,16 @@ var (
 		instant("created_at", func(c *domain.Customer) *time.Time { return &c.CreatedAt }),
 		instant("updated_at", func(c *domain.Customer) *time.Time { return &c.UpdatedAt }),
 	}}
-	insertCustomer = "WITH c AS (" + customerTable.insert("created_at", "updated_at") + ` RETURNING *),
- b AS (INSERT INTO queue_bounds (customer_id) SELECT customer_id FROM c) SELECT ` + customerTable.names("c") + " FROM c"
+	insertCustomers = customerTable.insert()
 	updateCustomers = customerTable.update("customer_id")
 	selectCustomers = "SELECT " + customerTable.names("c") + " FROM customers c"
 )
 
-// updateOne reads the row that the statement lock selects, changes it, and writes it with update.
-// It returns missing if there is no such row.
+// updateOne reads the row that the statement lock selects, changes it, and writes it with update,
+// with what an administrator did by that. It returns missing if there is no such row.
 func updateOne[R any](
-	ctx context.Context, s *Store, t *table[R], update string, missing error, change func(R, time.Time) (R, error),
-	lock string, args ...any,
+	ctx context.Context, s *Store, t *table[R], update string, missing error,
+	change func(R, time.Time) (R, domain.AdminEvent, error), lock string, args ...any,
 ) (R, error) {
 	return inTx(ctx, s, s.pool, func(ctx context.Context, tx *tx) (R, error) {
 		var none R
@@ -53,10 +52,12 @@ func updateOne[R any](
 		if err != nil {
 			return none, err
 		}
-		if row, err = change(row, tx.now); err != nil {
+		row, act, err := change(row, tx.now)
+		if err != nil {
 			return none, err
 		}
 		writeRows(tx, t, update, []*R{&row})
+		tx.queueActs(act)
 		return row, tx.commit(ctx)
 	})
 }
@@ -83,14 +84,23 @@ func violated(err error) string {
 }
 
 // Create implements ports.CustomerStore.
-func (c customers) Create(ctx context.Context, cust domain.Customer) (domain.Customer, error) {
-	rows, err := query(
-		ctx, c.s.pool, customerTable.scan, insertCustomer, customerTable.args([]*domain.Customer{&cust})...,
-	)
+func (c customers) Create(
+	ctx context.Context, cust domain.Customer, by domain.Admin,
+) (domain.Customer, error) {
+	stored, err := inTx(ctx, c.s, c.s.pool, func(ctx context.Context, t *tx) (domain.Customer, error) {
+		if err := t.read(ctx); err != nil {
+			return cust, err
+		}
+		created, act := cust.Onboard(by, t.now)
+		writeRows(t, &customerTable, insertCustomers, []*domain.Customer{&created})
+		t.queue("INSERT INTO queue_bounds (customer_id) VALUES ($1)", string(created.ID))
+		t.queueActs(act)
+		return created, t.commit(ctx)
+	})
 	if violated(err) != "" {
 		return domain.Customer{}, domain.ErrCustomerExists(cust.ID)
 	}
-	return only(rows, err, domain.NotFound("customer"))
+	return stored, err
 }
 
 // Get implements ports.CustomerStore.
@@ -106,8 +116,13 @@ func (c customers) List(ctx context.Context, after domain.CustomerID, limit int)
 }
 
 // Update implements ports.CustomerStore.
-func (c customers) Update(ctx context.Context, id domain.CustomerID, p domain.CustomerPatch) (domain.Customer, error) {
-	return updateOne(ctx, c.s, &customerTable, updateCustomers, domain.NotFound("customer"), p.Apply,
+func (c customers) Update(
+	ctx context.Context, id domain.CustomerID, p domain.CustomerPatch, by domain.Admin,
+) (domain.Customer, error) {
+	return updateOne(ctx, c.s, &customerTable, updateCustomers, domain.NotFound("customer"),
+		func(cust domain.Customer, now time.Time) (domain.Customer, domain.AdminEvent, error) {
+			return cust.Change(p, by, now)
+		},
 		selectCustomers+" WHERE c.customer_id = $1::text FOR NO KEY UPDATE", string(id))
 }
 
@@ -200,13 +215,16 @@ func (c configs) List(ctx context.Context, customer domain.CustomerID) ([]domain
 }
 
 // Update implements ports.ConfigStore.
-func (c configs) Update(ctx context.Context, cfg domain.WorkloadConfig) (domain.WorkloadConfig, error) {
+func (c configs) Update(
+	ctx context.Context, customer domain.CustomerID, id domain.ConfigID, p domain.ConfigPatch,
+) (domain.WorkloadConfig, error) {
 	return updateOne(ctx, c.s, &configTable, updateConfigs, domain.NotFound("workload config"),
-		func(cur domain.WorkloadConfig, now time.Time) (domain.WorkloadConfig, error) {
-			return cur.Revise(cfg, now)
+		func(cur domain.WorkloadConfig, now time.Time) (domain.WorkloadConfig, domain.AdminEvent, error) {
+			next, err := p.Apply(cur, now)
+			return next, domain.AdminEvent{}, err
 		},
-		selectConfigs+" WHERE c.config_id = $1::text AND c.customer_id = $2::text FOR NO KEY UPDATE", string(cfg.ID),
-		string(cfg.CustomerID))
+		selectConfigs+" WHERE c.config_id = $1::text AND c.customer_id = $2::text FOR NO KEY UPDATE",
+		string(id), string(customer))
 }
 
 // Delete implements ports.ConfigStore.

@@ -135,4 +135,5 @@ func (t *tx) queueWorkerChanges(changes ...domain.WorkerChange) {
 		t.queue("DELETE FROM workers WHERE worker_id = ANY($1::text[])", removed)
 	}
 	t.queueAudit(events)
+	t.queueActs(each(changes, func(c domain.WorkerChange) domain.AdminEvent { return c.Act })...)
 }

@@ -18,6 +18,81 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AdminAction.
+const (
+	AdminActionCustomerCreated     AdminAction = "customer.created"
+	AdminActionCustomerReactivated AdminAction = "customer.reactivated"
+	AdminActionCustomerSuspended   AdminAction = "customer.suspended"
+	AdminActionCustomerUpdated     AdminAction = "customer.updated"
+	AdminActionKeyCreated          AdminAction = "key.created"
+	AdminActionKeyRevoked          AdminAction = "key.revoked"
+	AdminActionWorkerDrained       AdminAction = "worker.drained"
+	AdminActionWorkerRemoved       AdminAction = "worker.removed"
+	AdminActionWorkerUndrained     AdminAction = "worker.undrained"
+)
+
+// Valid indicates whether the value is a known member of the AdminAction enum.
+func (e AdminAction) Valid() bool {
+	switch e {
+	case AdminActionCustomerCreated:
+		return true
+	case AdminActionCustomerReactivated:
+		return true
+	case AdminActionCustomerSuspended:
+		return true
+	case AdminActionCustomerUpdated:
+		return true
+	case AdminActionKeyCreated:
+		return true
+	case AdminActionKeyRevoked:
+		return true
+	case AdminActionWorkerDrained:
+		return true
+	case AdminActionWorkerRemoved:
+		return true
+	case AdminActionWorkerUndrained:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AdminEventActorType.
+const (
+	AdminEventActorTypeUser AdminEventActorType = "user"
+)
+
+// Valid indicates whether the value is a known member of the AdminEventActorType enum.
+func (e AdminEventActorType) Valid() bool {
+	switch e {
+	case AdminEventActorTypeUser:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AdminTargetType.
+const (
+	AdminTargetTypeCustomer AdminTargetType = "customer"
+	AdminTargetTypeKey      AdminTargetType = "key"
+	AdminTargetTypeWorker   AdminTargetType = "worker"
+)
+
+// Valid indicates whether the value is a known member of the AdminTargetType enum.
+func (e AdminTargetType) Valid() bool {
+	switch e {
+	case AdminTargetTypeCustomer:
+		return true
+	case AdminTargetTypeKey:
+		return true
+	case AdminTargetTypeWorker:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for AuditEventActorType.
 const (
 	AuditEventActorTypeCoordinator AuditEventActorType = "coordinator"
@@ -120,6 +195,24 @@ func (e OperatorRole) Valid() bool {
 	case OperatorRoleScaler:
 		return true
 	case OperatorRoleWorker:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Order.
+const (
+	Asc  Order = "asc"
+	Desc Order = "desc"
+)
+
+// Valid indicates whether the value is a known member of the Order enum.
+func (e Order) Valid() bool {
+	switch e {
+	case Asc:
+		return true
+	case Desc:
 		return true
 	default:
 		return false
@@ -308,28 +401,28 @@ func (e WorkerEventActorType) Valid() bool {
 
 // Defines values for WorkerEventEventType.
 const (
-	WorkerDraining        WorkerEventEventType = "worker.draining"
-	WorkerHeartbeatMissed WorkerEventEventType = "worker.heartbeat_missed"
-	WorkerMarkedDead      WorkerEventEventType = "worker.marked_dead"
-	WorkerRegistered      WorkerEventEventType = "worker.registered"
-	WorkerRemoved         WorkerEventEventType = "worker.removed"
-	WorkerUndrained       WorkerEventEventType = "worker.undrained"
+	WorkerEventEventTypeWorkerDraining        WorkerEventEventType = "worker.draining"
+	WorkerEventEventTypeWorkerHeartbeatMissed WorkerEventEventType = "worker.heartbeat_missed"
+	WorkerEventEventTypeWorkerMarkedDead      WorkerEventEventType = "worker.marked_dead"
+	WorkerEventEventTypeWorkerRegistered      WorkerEventEventType = "worker.registered"
+	WorkerEventEventTypeWorkerRemoved         WorkerEventEventType = "worker.removed"
+	WorkerEventEventTypeWorkerUndrained       WorkerEventEventType = "worker.undrained"
 )
 
 // Valid indicates whether the value is a known member of the WorkerEventEventType enum.
 func (e WorkerEventEventType) Valid() bool {
 	switch e {
-	case WorkerDraining:
+	case WorkerEventEventTypeWorkerDraining:
 		return true
-	case WorkerHeartbeatMissed:
+	case WorkerEventEventTypeWorkerHeartbeatMissed:
 		return true
-	case WorkerMarkedDead:
+	case WorkerEventEventTypeWorkerMarkedDead:
 		return true
-	case WorkerRegistered:
+	case WorkerEventEventTypeWorkerRegistered:
 		return true
-	case WorkerRemoved:
+	case WorkerEventEventTypeWorkerRemoved:
 		return true
-	case WorkerUndrained:
+	case WorkerEventEventTypeWorkerUndrained:
 		return true
 	default:
 		return false
@@ -351,6 +444,24 @@ func (e WorkerStatus) Valid() bool {
 	case DRAINING:
 		return true
 	case HEALTHY:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListAdminAuditParamsFormat.
+const (
+	JSON  ListAdminAuditParamsFormat = "json"
+	Jsonl ListAdminAuditParamsFormat = "jsonl"
+)
+
+// Valid indicates whether the value is a known member of the ListAdminAuditParamsFormat enum.
+func (e ListAdminAuditParamsFormat) Valid() bool {
+	switch e {
+	case JSON:
+		return true
+	case Jsonl:
 		return true
 	default:
 		return false
@@ -399,23 +510,53 @@ func (e ListWorkloadsParamsOrderBy) Valid() bool {
 	}
 }
 
-// Defines values for ListWorkloadsParamsOrder.
-const (
-	Asc  ListWorkloadsParamsOrder = "asc"
-	Desc ListWorkloadsParamsOrder = "desc"
-)
+// AdminAction defines model for AdminAction.
+type AdminAction string
 
-// Valid indicates whether the value is a known member of the ListWorkloadsParamsOrder enum.
-func (e ListWorkloadsParamsOrder) Valid() bool {
-	switch e {
-	case Asc:
-		return true
-	case Desc:
-		return true
-	default:
-		return false
-	}
+// AdminAudit defines model for AdminAudit.
+type AdminAudit struct {
+	Events     []AdminEvent `json:"events"`
+	Pagination Pagination   `json:"pagination"`
 }
+
+// AdminEvent defines model for AdminEvent.
+type AdminEvent struct {
+	// ActorID The `key_id`; `admin` is the key of the configuration, `system` what a development server sets up
+	ActorID string `json:"actor_id"`
+
+	// ActorName The name of the key
+	ActorName string              `json:"actor_name"`
+	ActorType AdminEventActorType `json:"actor_type"`
+
+	// Address The network address that the request came from
+	Address string `json:"address"`
+
+	// After The target after the action; null: there is none any more
+	After json.RawMessage `json:"after"`
+
+	// Before The target before the action; null: there was none. Limits that are left out are the tier's
+	Before json.RawMessage `json:"before"`
+
+	// CustomerID The customer that the action concerns; absent if it concerns none
+	CustomerID *string `json:"customer_id,omitempty"`
+
+	// EventID Grows in the order of the commits
+	EventID   int64       `json:"event_id"`
+	EventType AdminAction `json:"event_type"`
+
+	// ForwardedFor The header X-Forwarded-For as the request had it, which anybody may write; absent if it had none
+	ForwardedFor *string         `json:"forwarded_for,omitempty"`
+	RequestID    string          `json:"request_id"`
+	TargetID     string          `json:"target_id"`
+	TargetType   AdminTargetType `json:"target_type"`
+	Timestamp    Time            `json:"timestamp"`
+}
+
+// AdminEventActorType defines model for AdminEvent.ActorType.
+type AdminEventActorType string
+
+// AdminTargetType defines model for AdminTargetType.
+type AdminTargetType string
 
 // AffinityRules `hard_affinity` must match, `soft_affinity` is preferred and `anti_affinity` must not match. All three
 // compare the worker's id and tags.
@@ -797,6 +938,9 @@ type OperatorKeyInput struct {
 
 // OperatorRole defines model for OperatorRole.
 type OperatorRole string
+
+// Order defines model for Order.
+type Order string
 
 // Pagination defines model for Pagination.
 type Pagination struct {
@@ -1311,6 +1455,36 @@ type Reason struct {
 	Reason *string `json:"reason,omitempty"`
 }
 
+// ListAdminAuditParams defines parameters for ListAdminAudit.
+type ListAdminAuditParams struct {
+	// ActorID The `key_id`; `admin` is the key of the configuration
+	ActorID   *string      `form:"actor_id,omitempty" json:"actor_id,omitempty"`
+	EventType *AdminAction `form:"event_type,omitempty" json:"event_type,omitempty"`
+
+	// TargetID The customer, key, worker or workload that was acted on
+	TargetID *string `form:"target_id,omitempty" json:"target_id,omitempty"`
+
+	// CustomerID The customer that the action concerns
+	CustomerID *string `form:"customer_id,omitempty" json:"customer_id,omitempty"`
+
+	// Since Inclusive
+	Since *Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Exclusive
+	Until  *Time                       `form:"until,omitempty" json:"until,omitempty"`
+	Order  *Order                      `form:"order,omitempty" json:"order,omitempty"`
+	Format *ListAdminAuditParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+
+	// Limit Events per page
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. The filters must be the same
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListAdminAuditParamsFormat defines parameters for ListAdminAudit.
+type ListAdminAuditParamsFormat string
+
 // ListCustomersParams defines parameters for ListCustomers.
 type ListCustomersParams struct {
 	// Limit Items per page
@@ -1415,7 +1589,7 @@ type ListWorkloadsParams struct {
 
 	// OrderBy `updated_at` lists only what changed in the last 24 hours
 	OrderBy *ListWorkloadsParamsOrderBy `form:"order_by,omitempty" json:"order_by,omitempty"`
-	Order   *ListWorkloadsParamsOrder   `form:"order,omitempty" json:"order,omitempty"`
+	Order   *Order                      `form:"order,omitempty" json:"order,omitempty"`
 
 	// Limit Items per page
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
@@ -1430,9 +1604,6 @@ type ListWorkloadsParams struct {
 
 // ListWorkloadsParamsOrderBy defines parameters for ListWorkloads.
 type ListWorkloadsParamsOrderBy string
-
-// ListWorkloadsParamsOrder defines parameters for ListWorkloads.
-type ListWorkloadsParamsOrder string
 
 // SubmitWorkloadParams defines parameters for SubmitWorkload.
 type SubmitWorkloadParams struct {
@@ -1612,6 +1783,20 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 
 // The interface specification for the client above.
 type ClientInterface interface {
+
+	// ListAdminAudit Read what administrators did
+	//
+	// One event for each action with a key of role `admin`: who, when by the store's clock, from where, to what,
+	// and what that was before and after. It is written in the transaction of the change, and stays when its
+	// target is deleted. What was refused is not recorded. No event holds a secret.
+	//
+	// Newest first, or oldest first with `order=asc`. `format=jsonl` answers one event a line, of the media type
+	// `application/x-ndjson`, and the cursor of the next page in the header `X-Next-Cursor`. With `order=asc` the
+	// header is there unless the page is empty: the cursor of the last page continues with what happens later,
+	// and misses nothing.
+	//
+	// Corresponds with GET /v1/admin/audit (the `ListAdminAudit` operationId).
+	ListAdminAudit(ctx context.Context, params *ListAdminAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListCustomers List customers
 	//
@@ -2165,6 +2350,30 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/workloads/{id}/resume (the `ResumeWorkload` operationId).
 	ResumeWorkload(ctx context.Context, id WorkloadID, body ResumeWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// ListAdminAudit Read what administrators did
+//
+// One event for each action with a key of role `admin`: who, when by the store's clock, from where, to what,
+// and what that was before and after. It is written in the transaction of the change, and stays when its
+// target is deleted. What was refused is not recorded. No event holds a secret.
+//
+// Newest first, or oldest first with `order=asc`. `format=jsonl` answers one event a line, of the media type
+// `application/x-ndjson`, and the cursor of the next page in the header `X-Next-Cursor`. With `order=asc` the
+// header is there unless the page is empty: the cursor of the last page continues with what happens later,
+// and misses nothing.
+//
+// Corresponds with GET /v1/admin/audit (the `ListAdminAudit` operationId).
+func (c *Client) ListAdminAudit(ctx context.Context, params *ListAdminAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAdminAuditRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // ListCustomers List customers
@@ -3328,6 +3537,168 @@ func (c *Client) ResumeWorkload(ctx context.Context, id WorkloadID, body ResumeW
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewListAdminAuditRequest constructs an http.Request for the ListAdminAudit method
+func NewListAdminAuditRequest(server string, params *ListAdminAuditParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/admin/audit")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.ActorID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "actor_id", *params.ActorID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EventType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "event_type", *params.EventType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.TargetID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "target_id", *params.TargetID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CustomerID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "customer_id", *params.CustomerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Format != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "format", *params.Format, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
 }
 
 // NewListCustomersRequest constructs an http.Request for the ListCustomers method
@@ -5679,6 +6050,22 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// ListAdminAuditWithResponse Read what administrators did
+	//
+	// One event for each action with a key of role `admin`: who, when by the store's clock, from where, to what,
+	// and what that was before and after. It is written in the transaction of the change, and stays when its
+	// target is deleted. What was refused is not recorded. No event holds a secret.
+	//
+	// Newest first, or oldest first with `order=asc`. `format=jsonl` answers one event a line, of the media type
+	// `application/x-ndjson`, and the cursor of the next page in the header `X-Next-Cursor`. With `order=asc` the
+	// header is there unless the page is empty: the cursor of the last page continues with what happens later,
+	// and misses nothing.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/admin/audit (the `ListAdminAudit` operationId).
+	ListAdminAuditWithResponse(ctx context.Context, params *ListAdminAuditParams, reqEditors ...RequestEditorFn) (*ListAdminAuditResponse, error)
+
 	// ListCustomersWithResponse List customers
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -6287,6 +6674,61 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/workloads/{id}/resume (the `ResumeWorkload` operationId).
 	ResumeWorkloadWithResponse(ctx context.Context, id WorkloadID, body ResumeWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*ResumeWorkloadResponse, error)
+}
+
+// ListAdminAuditResponse200Headers the declared response headers of an HTTP 200 response for ListAdminAudit
+type ListAdminAuditResponse200Headers struct {
+	XNextCursor *string
+}
+
+type ListAdminAuditResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AdminAudit
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListAdminAuditResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAdminAuditResponse) GetJSON200() *AdminAudit {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ListAdminAuditResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAdminAuditResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAdminAuditResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAdminAuditResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAdminAuditResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 type ListCustomersResponse struct {
@@ -8479,6 +8921,28 @@ func (r ResumeWorkloadResponse) ContentType() string {
 	return ""
 }
 
+// ListAdminAuditWithResponse Read what administrators did
+//
+// One event for each action with a key of role `admin`: who, when by the store's clock, from where, to what,
+// and what that was before and after. It is written in the transaction of the change, and stays when its
+// target is deleted. What was refused is not recorded. No event holds a secret.
+//
+// Newest first, or oldest first with `order=asc`. `format=jsonl` answers one event a line, of the media type
+// `application/x-ndjson`, and the cursor of the next page in the header `X-Next-Cursor`. With `order=asc` the
+// header is there unless the page is empty: the cursor of the last page continues with what happens later,
+// and misses nothing.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/admin/audit (the `ListAdminAudit` operationId).
+func (c *ClientWithResponses) ListAdminAuditWithResponse(ctx context.Context, params *ListAdminAuditParams, reqEditors ...RequestEditorFn) (*ListAdminAuditResponse, error) {
+	rsp, err := c.ListAdminAudit(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAdminAuditResponse(rsp)
+}
+
 // ListCustomersWithResponse List customers
 //
 // Returns a wrapper object for the known response body format(s).
@@ -9452,6 +9916,55 @@ func (c *ClientWithResponses) ResumeWorkloadWithResponse(ctx context.Context, id
 		return nil, err
 	}
 	return ParseResumeWorkloadResponse(rsp)
+}
+
+// ParseListAdminAuditResponse parses an HTTP response from a ListAdminAuditWithResponse call
+func ParseListAdminAuditResponse(rsp *http.Response) (*ListAdminAuditResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAdminAuditResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AdminAudit
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case rsp.StatusCode == 200:
+		// Content-type (application/x-ndjson) unsupported
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListAdminAuditResponse200Headers
+		if values := rsp.Header.Values("X-Next-Cursor"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Next-Cursor", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XNextCursor = &value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
 }
 
 // ParseListCustomersResponse parses an HTTP response from a ListCustomersWithResponse call

@@ -22,10 +22,12 @@ const (
 	RoleWorker Role = "worker"
 )
 
-// Ids of the keys that the configuration holds. The audit names them as it names stored keys.
+// Ids of the keys that the configuration holds, and of what a server sets up by itself. The audit
+// names them as it names stored keys.
 const (
 	KeyAdmin  KeyID = "admin"
 	KeyWorker KeyID = "worker"
+	KeySystem KeyID = "system"
 )
 
 // Principal is the sender of a request. CustomerID is empty for admins, scalers and workers.
@@ -33,6 +35,7 @@ type Principal struct {
 	Role       Role
 	CustomerID CustomerID
 	KeyID      KeyID
+	KeyName    string
 	// WorkerIDs are the ids that a worker's key is for.
 	WorkerIDs WorkerPattern
 }

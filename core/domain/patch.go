@@ -1,6 +1,9 @@
 package domain
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Change is one field of a patch. The zero Change leaves the field as it is. A Change that is Set
 // to the zero Value resets the field to its default; in JSON that is null.
@@ -52,4 +55,63 @@ func (p LimitsPatch) Apply(l Limits) Limits {
 	p.RatePerSec.apply(&l.RatePerSec)
 	p.Burst.apply(&l.Burst)
 	return l
+}
+
+// ConfigPatch changes the fields of a workload config that are set and no others.
+type ConfigPatch struct {
+	// Type, if it is set, must be the config's type, which cannot change.
+	Type               *string
+	Description        *string
+	Config             *JSON
+	Resources          ResourcesPatch
+	CheckpointInterval *time.Duration
+	MaxRetries         *int
+	Backoff            BackoffPatch
+	Timeout            *time.Duration
+}
+
+// ResourcesPatch changes the resources that are set.
+type ResourcesPatch struct {
+	CPUCores *float64
+	MemoryMB *int
+	DiskMB   *int
+}
+
+// BackoffPatch changes the fields of a backoff that are set. If only Initial is set, Max is raised
+// to it where needed.
+type BackoffPatch struct {
+	Initial *time.Duration
+	Factor  *float64
+	Max     *time.Duration
+}
+
+// set changes field unless v is nil.
+func set[T any](field, v *T) {
+	if v != nil {
+		*field = *v
+	}
+}
+
+// Apply returns c with the patch applied at that time, validated. CodeInvalidInput naming
+// workload_type when the patch has another type.
+func (p ConfigPatch) Apply(c WorkloadConfig, now time.Time) (WorkloadConfig, error) {
+	if p.Type != nil && *p.Type != c.Type {
+		return c, Invalid("workload_type", "cannot be changed from %q", c.Type)
+	}
+	set(&c.Description, p.Description)
+	set(&c.Config, p.Config)
+	set(&c.Resources.CPUCores, p.Resources.CPUCores)
+	set(&c.Resources.MemoryMB, p.Resources.MemoryMB)
+	set(&c.Resources.DiskMB, p.Resources.DiskMB)
+	set(&c.CheckpointInterval, p.CheckpointInterval)
+	set(&c.MaxRetries, p.MaxRetries)
+	if p.Backoff.Initial != nil {
+		c.Backoff.Initial = *p.Backoff.Initial
+		c.Backoff.Max = max(c.Backoff.Max, c.Backoff.Initial)
+	}
+	set(&c.Backoff.Factor, p.Backoff.Factor)
+	set(&c.Backoff.Max, p.Backoff.Max)
+	set(&c.Timeout, p.Timeout)
+	c.UpdatedAt = now
+	return c, c.Validate()
 }

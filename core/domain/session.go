@@ -3,6 +3,7 @@ package domain
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -65,6 +66,9 @@ type WorkerChange struct {
 	Returned []SessionID
 	// Events are the audit events, in order.
 	Events []AuditEvent
+	// Act is the event of the administrator who asked for the change; its Action is empty if nobody
+	// did.
+	Act AdminEvent
 }
 
 // KnownSessions is the stored data that a registration may conflict with.
@@ -184,8 +188,11 @@ func (w *Worker) Expire(now time.Time) WorkerChange {
 }
 
 // Remove deletes a worker because an operator asked for it.
-func (w *Worker) Remove(actor Actor, now time.Time) WorkerChange {
-	c := WorkerChange{Worker: *w, Removed: true, Events: []AuditEvent{w.event(AuditWorkerRemoved, actor, "", now)}}
+func (w *Worker) Remove(by Admin, now time.Time) WorkerChange {
+	c := WorkerChange{
+		Worker: *w, Removed: true, Events: []AuditEvent{w.event(AuditWorkerRemoved, by.Actor(), "", now)},
+		Act: w.acted(ActionWorkerRemoved, by, nil, now),
+	}
 	if w.Live() {
 		c.Ended = w.ended(LossRemoved, now)
 	}
@@ -207,30 +214,31 @@ func (w *Worker) Purge(now time.Time) WorkerChange {
 
 // Drain stops new work for a worker. It changes nothing if the worker drains already.
 // CodeInvalidState if it is DEAD.
-func (w *Worker) Drain(actor Actor, now time.Time) (WorkerChange, error) {
-	return w.turn(WorkerHealthy, WorkerDraining, "drained", AuditWorkerDraining, actor, now)
+func (w *Worker) Drain(by Admin, now time.Time) (WorkerChange, error) {
+	return w.turn(WorkerDraining, ActionWorkerDrained, AuditWorkerDraining, by, now)
 }
 
 // Undrain reverts Drain. It changes nothing if the worker is healthy. CodeInvalidState if it is
 // DEAD.
-func (w *Worker) Undrain(actor Actor, now time.Time) (WorkerChange, error) {
-	return w.turn(WorkerDraining, WorkerHealthy, "undrained", AuditWorkerUndrained, actor, now)
+func (w *Worker) Undrain(by Admin, now time.Time) (WorkerChange, error) {
+	return w.turn(WorkerHealthy, ActionWorkerUndrained, AuditWorkerUndrained, by, now)
 }
 
+// turn gives a live worker another status.
 func (w *Worker) turn(
-	from, to WorkerStatus, done string, event AuditType, actor Actor, now time.Time,
+	to WorkerStatus, action AdminAction, event AuditType, by Admin, now time.Time,
 ) (WorkerChange, error) {
 	c := WorkerChange{Worker: *w}
-	switch w.Status {
-	case WorkerDead:
-		return c, NewError(CodeInvalidState, "a worker that is DEAD cannot be %s", done).With(
-			"status", string(w.Status),
-		)
-	case from:
-		c.Worker.Status = to
-		c.Events = []AuditEvent{w.event(event, actor, "", now)}
-	default: // it is so already
+	if !w.Live() {
+		done := strings.TrimPrefix(string(action), "worker.")
+		return c, NewError(CodeInvalidState, "a worker that is DEAD cannot be %s", done).
+			With("status", string(w.Status))
 	}
+	if w.Status != to {
+		c.Worker.Status = to
+		c.Events = []AuditEvent{w.event(event, by.Actor(), "", now)}
+	}
+	c.Act = w.acted(action, by, &c.Worker, now)
 	return c, nil
 }
 

@@ -17,7 +17,7 @@ var (
 	bigSecret  = strings.Repeat("s", 32)
 	workerSelf = domain.Actor{Kind: domain.ActorWorker, ID: "w"}
 	leaderSelf = domain.Actor{Kind: domain.ActorCoordinator}
-	operator   = domain.Actor{Kind: domain.ActorUser, ID: "u"}
+	operator   = domain.Admin{KeyID: "key_u", KeyName: "U", Address: "192.0.2.1", RequestID: "req_1"}
 )
 
 // live is worker w in session s1 of process p1, registered at epoch0.
@@ -211,7 +211,11 @@ func TestWorker_Expire_Remove_Purge(t *testing.T) {
 	got = live().Remove(operator, now)
 	assert.True(t, got.Removed)
 	assert.Equal(t, domain.LossRemoved, got.Ended.Loss)
-	assert.Equal(t, operator, got.Events[0].Actor)
+	assert.Equal(t, domain.Actor{Kind: domain.ActorUser, ID: "key_u"}, got.Events[0].Actor)
+	assert.Equal(t, domain.AdminEvent{
+		At: now, By: operator, Action: domain.ActionWorkerRemoved, Target: domain.Target{Kind: domain.TargetWorker, ID: "w"},
+		Before: `{"worker_id":"w","session_id":"s1","status":"HEALTHY"}`,
+	}, got.Act)
 	assert.Empty(t, live(dead).Remove(operator, now).Ended, "its session had ended before")
 
 	assert.True(t, live(dead).Outdated(time.Hour-1, now))
@@ -227,7 +231,7 @@ func TestWorker_Drain_Undrain(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		w      *domain.Worker
-		decide func(*domain.Worker, domain.Actor, time.Time) (domain.WorkerChange, error)
+		decide func(*domain.Worker, domain.Admin, time.Time) (domain.WorkerChange, error)
 		code   domain.Code
 		status domain.WorkerStatus
 		events []domain.AuditType
@@ -246,6 +250,7 @@ func TestWorker_Drain_Undrain(t *testing.T) {
 		assert.Equal(t, c.status, got.Worker.Status, c.name)
 		assert.Equal(t, c.events, types(got.Events), c.name)
 		assert.Empty(t, got.Ended, c.name)
+		assert.Equal(t, err == nil, got.Act.Action != "", "%s: what is done is recorded, also if it was done before", c.name)
 	}
 }
 

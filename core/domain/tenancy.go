@@ -25,16 +25,6 @@ func ErrTypeConfigured(workloadType string) error {
 // ErrKeyExists is the answer to the creation of a key whose id or prefix is taken.
 func ErrKeyExists() error { return NewError(CodeConflict, "the key exists already") }
 
-// Revise is the config after an update to next: description and run configuration may change, the
-// type may not.
-func (c WorkloadConfig) Revise(next WorkloadConfig, now time.Time) (WorkloadConfig, error) {
-	if c.Type != next.Type {
-		return c, Invalid("workload_type", "cannot be changed from %q", c.Type)
-	}
-	c.Description, c.RunConfig, c.UpdatedAt = next.Description, next.RunConfig, now
-	return c, nil
-}
-
 // CheckUnused returns CodeConflict, with the detail "unfinished", while workloads that were
 // submitted under a config are not final.
 func CheckUnused(unfinished int) error {
@@ -42,24 +32,6 @@ func CheckUnused(unfinished int) error {
 		return nil
 	}
 	return NewError(CodeConflict, "%d unfinished workloads use this config", unfinished).With("unfinished", unfinished)
-}
-
-// Issue is the key as it is stored at that time. CodeInvalidInput when it would have expired.
-func (k APIKey) Issue(now time.Time) (APIKey, error) {
-	k.CreatedAt = now
-	if !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(now) {
-		return k, Invalid("expires_at", "must be in the future")
-	}
-	return k, nil
-}
-
-// Revoke is the key after a revocation at that time. A key that was revoked before stays as it
-// is.
-func (k APIKey) Revoke(now time.Time) APIKey {
-	if k.RevokedAt.IsZero() {
-		k.RevokedAt = now
-	}
-	return k
 }
 
 // SavesCheckpoint returns CodeInternal unless the transition is one that saves a checkpoint.

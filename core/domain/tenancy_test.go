@@ -10,19 +10,28 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-func TestWorkloadConfig_Revise_ChangesAllButTypeAndIdentity(t *testing.T) {
-	old := domain.WorkloadConfig{ID: "wlcfg_1", CustomerID: "cust_a", Type: "t", Description: "old", CreatedAt: epoch0}
-	next := domain.WorkloadConfig{
-		ID: "wlcfg_2", CustomerID: "cust_b", Type: "t", Description: "new", RunConfig: domain.DefaultRunConfig(),
+func TestConfigPatch_Apply_ChangesWhatIsSet(t *testing.T) {
+	old := domain.WorkloadConfig{
+		ID: "wlcfg_1", CustomerID: "cust_a", Type: "t", Description: "old", RunConfig: domain.DefaultRunConfig(),
+		CreatedAt: epoch0,
 	}
-	got, err := old.Revise(next, epoch0.Add(1))
+	got, err := domain.ConfigPatch{}.Apply(old, epoch0.Add(1))
 	require.NoError(t, err)
 	want := old
-	want.Description, want.RunConfig, want.UpdatedAt = "new", next.RunConfig, epoch0.Add(1)
+	want.UpdatedAt = epoch0.Add(1)
 	assert.Equal(t, want, got)
-	next.Type = "u"
-	_, err = old.Revise(next, epoch0)
-	assert.True(t, domain.IsCode(err, domain.CodeInvalidInput))
+	got, err = domain.ConfigPatch{
+		Type: new("t"), Description: new("new"), Resources: domain.ResourcesPatch{MemoryMB: new(9)},
+		Backoff: domain.BackoffPatch{Initial: new(time.Hour)},
+	}.Apply(old, epoch0.Add(1))
+	require.NoError(t, err)
+	want.Description, want.Resources.MemoryMB = "new", 9
+	want.Backoff.Initial, want.Backoff.Max = time.Hour, time.Hour
+	assert.Equal(t, want, got, "the longest wait is raised to the first one")
+	for _, bad := range []domain.ConfigPatch{{Type: new("u")}, {MaxRetries: new(-1)}, {Timeout: new(-time.Second)}} {
+		_, err = bad.Apply(old, epoch0)
+		assert.True(t, domain.IsCode(err, domain.CodeInvalidInput))
+	}
 }
 
 func TestCheckUnused(t *testing.T) {
@@ -42,16 +51,19 @@ func TestAPIKey_Issue(t *testing.T) {
 		{"never expires", time.Time{}, true}, {"in the future", epoch0.Add(1), true},
 		{"now", epoch0, false}, {"past", epoch0.Add(-1), false},
 	} {
-		k, err := domain.APIKey{ExpiresAt: c.expires}.Issue(epoch0)
+		k, act, err := domain.APIKey{ExpiresAt: c.expires}.Issue(operator, epoch0)
 		assert.Equal(t, c.ok, err == nil, c.name)
 		assert.Equal(t, epoch0, k.CreatedAt, c.name)
+		assert.Equal(t, c.ok, act.Action == domain.ActionKeyCreated, c.name)
 	}
 }
 
 func TestAPIKey_Revoke_KeepsTheFirstTime(t *testing.T) {
-	k := domain.APIKey{}.Revoke(epoch0)
+	k, _ := domain.APIKey{}.Revoke(operator, epoch0)
 	assert.Equal(t, epoch0, k.RevokedAt)
-	assert.Equal(t, k, k.Revoke(epoch0.Add(time.Hour)))
+	again, act := k.Revoke(operator, epoch0.Add(time.Hour))
+	assert.Equal(t, k, again)
+	assert.Equal(t, act.Before, act.After, "an action that changes nothing is recorded as such")
 }
 
 func TestTransition_SavesCheckpoint(t *testing.T) {

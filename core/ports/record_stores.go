@@ -18,6 +18,48 @@ type AuditStore interface {
 	Worker(ctx context.Context, id domain.WorkerID, after int64, limit int) ([]domain.AuditEvent, error)
 }
 
+// AdminAuditStore reads what administrators did. Each action that changes something is recorded in
+// the transaction of the change, whether or not it had been done before; what was refused is not.
+type AdminAuditStore interface {
+	// Record keeps actions that change nothing else, in order. Their times and ids are the store's.
+	Record(ctx context.Context, events []domain.AdminEvent) error
+	// List returns up to q.Limit events that q selects. The order of ids is that of the commits: no
+	// event appears later behind one that was returned.
+	List(ctx context.Context, q AdminAuditQuery) ([]domain.AdminEvent, error)
+}
+
+// AdminAuditQuery selects actions of administrators. Zero fields select everything.
+type AdminAuditQuery struct {
+	KeyID    domain.KeyID
+	Action   domain.AdminAction
+	TargetID string
+	// Customer selects the actions that concern this customer, the empty one those that concern
+	// none; nil: no matter whom they concern.
+	Customer *domain.CustomerID
+	// Since is inclusive, Until exclusive.
+	Since, Until time.Time
+	// After continues behind the event with this id, in the direction of the list.
+	After int64
+	// Ascending lists the oldest first, otherwise the newest.
+	Ascending bool
+	Limit     int // > 0
+}
+
+// Selects reports whether the query selects the event, its limit aside.
+func (q *AdminAuditQuery) Selects(e *domain.AdminEvent) bool {
+	switch {
+	case q.KeyID != "" && q.KeyID != e.By.KeyID, q.Action != "" && q.Action != e.Action,
+		q.TargetID != "" && q.TargetID != e.Target.ID, q.Customer != nil && *q.Customer != e.CustomerID,
+		e.At.Before(q.Since), !q.Until.IsZero() && !e.At.Before(q.Until):
+		return false
+	case q.After == 0:
+		return true
+	case q.Ascending:
+		return e.ID > q.After
+	}
+	return e.ID < q.After
+}
+
 // LogStore reads the log lines of workloads, which WorkloadStore.Apply stores.
 type LogStore interface {
 	// List returns the lines of a customer's workload, oldest first. Missing workloads and another

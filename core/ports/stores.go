@@ -13,6 +13,7 @@ type Stores struct {
 	Configs     ConfigStore
 	Keys        KeyStore
 	Audit       AuditStore
+	AdminAudit  AdminAuditStore
 	Logs        LogStore
 	Retention   RetentionStore
 	Events      EventStore

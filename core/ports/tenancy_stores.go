@@ -7,11 +7,12 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// CustomerStore keeps customers.
+// CustomerStore keeps customers. What a method changes is recorded in the same transaction as an
+// action of by; see AdminAuditStore.
 type CustomerStore interface {
 	// Create stores a customer, its times from the store's clock, and returns it. CodeConflict when
 	// the id exists.
-	Create(ctx context.Context, c domain.Customer) (domain.Customer, error)
+	Create(ctx context.Context, c domain.Customer, by domain.Admin) (domain.Customer, error)
 	// Get returns a customer. CodeNotFound when there is none.
 	Get(ctx context.Context, id domain.CustomerID) (domain.Customer, error)
 	// List returns all customers behind the id after, ordered by id, at most limit.
@@ -19,7 +20,9 @@ type CustomerStore interface {
 	// Update applies the patch atomically and returns the result; it holds for every Submit and
 	// Apply that commits afterwards. CodeNotFound, or CodeInvalidInput when the result would not be
 	// valid.
-	Update(ctx context.Context, id domain.CustomerID, p domain.CustomerPatch) (domain.Customer, error)
+	Update(
+		ctx context.Context, id domain.CustomerID, p domain.CustomerPatch, by domain.Admin,
+	) (domain.Customer, error)
 	// GetMany returns these customers; unknown ones are left out.
 	GetMany(ctx context.Context, ids []domain.CustomerID) (map[domain.CustomerID]domain.Customer, error)
 }
@@ -36,21 +39,24 @@ type ConfigStore interface {
 	ForTypes(ctx context.Context, keys []domain.ConfigKey) (map[domain.ConfigKey]domain.WorkloadConfig, error)
 	// List returns the customer's configs ordered by type.
 	List(ctx context.Context, customer domain.CustomerID) ([]domain.WorkloadConfig, error)
-	// Update replaces description and run configuration of the config with c's id, customer and
-	// type; the type cannot change. CodeNotFound; CodeInvalidInput naming workload_type when the
-	// type differs.
-	Update(ctx context.Context, c domain.WorkloadConfig) (domain.WorkloadConfig, error)
+	// Update applies the patch atomically and returns the result: of patches at the same time none
+	// is lost. CodeNotFound, or CodeInvalidInput when the result would not be valid or the type
+	// would change.
+	Update(
+		ctx context.Context, customer domain.CustomerID, id domain.ConfigID, p domain.ConfigPatch,
+	) (domain.WorkloadConfig, error)
 	// Delete removes a config. CodeConflict while a workload submitted under it is not final.
 	// CodeNotFound.
 	Delete(ctx context.Context, customer domain.CustomerID, id domain.ConfigID) error
 }
 
-// KeyStore keeps API keys, digests only. Operator keys belong to the empty customer.
+// KeyStore keeps API keys, digests only. Operator keys belong to the empty customer. What a method
+// changes is recorded in the same transaction as an action of by; see AdminAuditStore.
 type KeyStore interface {
 	// Create stores a key, CreatedAt from the store's clock, and returns it. CodeConflict when id
 	// or prefix exists; CodeNotFound when the customer does not exist; CodeInvalidInput naming
 	// expires_at when that is set and not in the future by the store's clock.
-	Create(ctx context.Context, k domain.APIKey) (domain.APIKey, error)
+	Create(ctx context.Context, k domain.APIKey, by domain.Admin) (domain.APIKey, error)
 	// ByPrefix returns the key with that lookup prefix, revoked and expired ones included, and for
 	// how long it may be used by the store's clock: 0 when it may not, domain.KeyForever when it
 	// never expires. CodeNotFound.
@@ -60,5 +66,5 @@ type KeyStore interface {
 	List(ctx context.Context, customer domain.CustomerID) ([]domain.APIKey, error)
 	// Revoke ends a key of that customer, or an operator key, at the store's time. Revoking again
 	// is a success. CodeNotFound.
-	Revoke(ctx context.Context, customer domain.CustomerID, id domain.KeyID) error
+	Revoke(ctx context.Context, customer domain.CustomerID, id domain.KeyID, by domain.Admin) error
 }

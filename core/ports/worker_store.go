@@ -55,23 +55,24 @@ type WorkerStore interface {
 	List(ctx context.Context, ids ...domain.WorkerID) ([]domain.Worker, error)
 }
 
-// FleetStore is what operators do to workers, and the removal of dead workers.
+// FleetStore is what operators do to workers. Each action is recorded in the same transaction as an
+// action of by; see AdminAuditStore.
 type FleetStore interface {
 	// Drain sets a HEALTHY worker to DRAINING, with the audit event worker.draining: it gets no new
 	// work, and its next heartbeat tells it. Already DRAINING: success, nothing changed. DEAD:
 	// CodeInvalidState with the detail "status". CodeNotFound when there is no such worker.
-	Drain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error)
+	Drain(ctx context.Context, id domain.WorkerID, by domain.Admin) (domain.Worker, error)
 
 	// Undrain sets a DRAINING worker to HEALTHY, with the audit event worker.undrained: it gets
 	// work again. Already HEALTHY: success, nothing changed. A worker that drains by its own word
 	// says so again with its next heartbeat. DEAD: CodeInvalidState with the detail "status".
 	// CodeNotFound when there is no such worker.
-	Undrain(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error)
+	Undrain(ctx context.Context, id domain.WorkerID, by domain.Admin) (domain.Worker, error)
 
 	// Remove deletes the worker, with the audit event worker.removed; its work shows as orphaned
 	// (domain.LossRemoved). The removed session is never renewed again. CodeNotFound when there is
 	// none.
-	Remove(ctx context.Context, id domain.WorkerID, actor domain.Actor) error
+	Remove(ctx context.Context, id domain.WorkerID, by domain.Admin) error
 }
 
 // Beat is one heartbeat as the store sees it.

@@ -105,7 +105,7 @@ func (w *world) open(ctx context.Context) error {
 		if _, err := w.stores.Customers.Create(ctx, domain.Customer{
 			ID: c.ID, Name: string(c.ID), Tier: c.Tier, Overrides: domain.Limits{MaxConcurrent: c.MaxConcurrent,
 				MaxQueueDepth: depth},
-		}); err != nil {
+		}, domain.Admin{KeyID: "key_operator"}); err != nil {
 			return fmt.Errorf("create a customer: %w", err)
 		}
 		w.sources = append(w.sources, &source{c, rand.New(rand.NewPCG(w.Seed, uint64(i)))})

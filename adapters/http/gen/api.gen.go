@@ -18,6 +18,81 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AdminAction.
+const (
+	AdminActionCustomerCreated     AdminAction = "customer.created"
+	AdminActionCustomerReactivated AdminAction = "customer.reactivated"
+	AdminActionCustomerSuspended   AdminAction = "customer.suspended"
+	AdminActionCustomerUpdated     AdminAction = "customer.updated"
+	AdminActionKeyCreated          AdminAction = "key.created"
+	AdminActionKeyRevoked          AdminAction = "key.revoked"
+	AdminActionWorkerDrained       AdminAction = "worker.drained"
+	AdminActionWorkerRemoved       AdminAction = "worker.removed"
+	AdminActionWorkerUndrained     AdminAction = "worker.undrained"
+)
+
+// Valid indicates whether the value is a known member of the AdminAction enum.
+func (e AdminAction) Valid() bool {
+	switch e {
+	case AdminActionCustomerCreated:
+		return true
+	case AdminActionCustomerReactivated:
+		return true
+	case AdminActionCustomerSuspended:
+		return true
+	case AdminActionCustomerUpdated:
+		return true
+	case AdminActionKeyCreated:
+		return true
+	case AdminActionKeyRevoked:
+		return true
+	case AdminActionWorkerDrained:
+		return true
+	case AdminActionWorkerRemoved:
+		return true
+	case AdminActionWorkerUndrained:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AdminEventActorType.
+const (
+	AdminEventActorTypeUser AdminEventActorType = "user"
+)
+
+// Valid indicates whether the value is a known member of the AdminEventActorType enum.
+func (e AdminEventActorType) Valid() bool {
+	switch e {
+	case AdminEventActorTypeUser:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AdminTargetType.
+const (
+	AdminTargetTypeCustomer AdminTargetType = "customer"
+	AdminTargetTypeKey      AdminTargetType = "key"
+	AdminTargetTypeWorker   AdminTargetType = "worker"
+)
+
+// Valid indicates whether the value is a known member of the AdminTargetType enum.
+func (e AdminTargetType) Valid() bool {
+	switch e {
+	case AdminTargetTypeCustomer:
+		return true
+	case AdminTargetTypeKey:
+		return true
+	case AdminTargetTypeWorker:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for AuditEventActorType.
 const (
 	AuditEventActorTypeCoordinator AuditEventActorType = "coordinator"
@@ -120,6 +195,24 @@ func (e OperatorRole) Valid() bool {
 	case OperatorRoleScaler:
 		return true
 	case OperatorRoleWorker:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Order.
+const (
+	Asc  Order = "asc"
+	Desc Order = "desc"
+)
+
+// Valid indicates whether the value is a known member of the Order enum.
+func (e Order) Valid() bool {
+	switch e {
+	case Asc:
+		return true
+	case Desc:
 		return true
 	default:
 		return false
@@ -308,28 +401,28 @@ func (e WorkerEventActorType) Valid() bool {
 
 // Defines values for WorkerEventEventType.
 const (
-	WorkerDraining        WorkerEventEventType = "worker.draining"
-	WorkerHeartbeatMissed WorkerEventEventType = "worker.heartbeat_missed"
-	WorkerMarkedDead      WorkerEventEventType = "worker.marked_dead"
-	WorkerRegistered      WorkerEventEventType = "worker.registered"
-	WorkerRemoved         WorkerEventEventType = "worker.removed"
-	WorkerUndrained       WorkerEventEventType = "worker.undrained"
+	WorkerEventEventTypeWorkerDraining        WorkerEventEventType = "worker.draining"
+	WorkerEventEventTypeWorkerHeartbeatMissed WorkerEventEventType = "worker.heartbeat_missed"
+	WorkerEventEventTypeWorkerMarkedDead      WorkerEventEventType = "worker.marked_dead"
+	WorkerEventEventTypeWorkerRegistered      WorkerEventEventType = "worker.registered"
+	WorkerEventEventTypeWorkerRemoved         WorkerEventEventType = "worker.removed"
+	WorkerEventEventTypeWorkerUndrained       WorkerEventEventType = "worker.undrained"
 )
 
 // Valid indicates whether the value is a known member of the WorkerEventEventType enum.
 func (e WorkerEventEventType) Valid() bool {
 	switch e {
-	case WorkerDraining:
+	case WorkerEventEventTypeWorkerDraining:
 		return true
-	case WorkerHeartbeatMissed:
+	case WorkerEventEventTypeWorkerHeartbeatMissed:
 		return true
-	case WorkerMarkedDead:
+	case WorkerEventEventTypeWorkerMarkedDead:
 		return true
-	case WorkerRegistered:
+	case WorkerEventEventTypeWorkerRegistered:
 		return true
-	case WorkerRemoved:
+	case WorkerEventEventTypeWorkerRemoved:
 		return true
-	case WorkerUndrained:
+	case WorkerEventEventTypeWorkerUndrained:
 		return true
 	default:
 		return false
@@ -351,6 +444,24 @@ func (e WorkerStatus) Valid() bool {
 	case DRAINING:
 		return true
 	case HEALTHY:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListAdminAuditParamsFormat.
+const (
+	JSON  ListAdminAuditParamsFormat = "json"
+	Jsonl ListAdminAuditParamsFormat = "jsonl"
+)
+
+// Valid indicates whether the value is a known member of the ListAdminAuditParamsFormat enum.
+func (e ListAdminAuditParamsFormat) Valid() bool {
+	switch e {
+	case JSON:
+		return true
+	case Jsonl:
 		return true
 	default:
 		return false
@@ -399,23 +510,53 @@ func (e ListWorkloadsParamsOrderBy) Valid() bool {
 	}
 }
 
-// Defines values for ListWorkloadsParamsOrder.
-const (
-	Asc  ListWorkloadsParamsOrder = "asc"
-	Desc ListWorkloadsParamsOrder = "desc"
-)
+// AdminAction defines model for AdminAction.
+type AdminAction string
 
-// Valid indicates whether the value is a known member of the ListWorkloadsParamsOrder enum.
-func (e ListWorkloadsParamsOrder) Valid() bool {
-	switch e {
-	case Asc:
-		return true
-	case Desc:
-		return true
-	default:
-		return false
-	}
+// AdminAudit defines model for AdminAudit.
+type AdminAudit struct {
+	Events     []AdminEvent `json:"events"`
+	Pagination Pagination   `json:"pagination"`
 }
+
+// AdminEvent defines model for AdminEvent.
+type AdminEvent struct {
+	// ActorID The `key_id`; `admin` is the key of the configuration, `system` what a development server sets up
+	ActorID string `json:"actor_id"`
+
+	// ActorName The name of the key
+	ActorName string              `json:"actor_name"`
+	ActorType AdminEventActorType `json:"actor_type"`
+
+	// Address The network address that the request came from
+	Address string `json:"address"`
+
+	// After The target after the action; null: there is none any more
+	After json.RawMessage `json:"after"`
+
+	// Before The target before the action; null: there was none. Limits that are left out are the tier's
+	Before json.RawMessage `json:"before"`
+
+	// CustomerID The customer that the action concerns; absent if it concerns none
+	CustomerID *string `json:"customer_id,omitempty"`
+
+	// EventID Grows in the order of the commits
+	EventID   int64       `json:"event_id"`
+	EventType AdminAction `json:"event_type"`
+
+	// ForwardedFor The header X-Forwarded-For as the request had it, which anybody may write; absent if it had none
+	ForwardedFor *string         `json:"forwarded_for,omitempty"`
+	RequestID    string          `json:"request_id"`
+	TargetID     string          `json:"target_id"`
+	TargetType   AdminTargetType `json:"target_type"`
+	Timestamp    Time            `json:"timestamp"`
+}
+
+// AdminEventActorType defines model for AdminEvent.ActorType.
+type AdminEventActorType string
+
+// AdminTargetType defines model for AdminTargetType.
+type AdminTargetType string
 
 // AffinityRules `hard_affinity` must match, `soft_affinity` is preferred and `anti_affinity` must not match. All three
 // compare the worker's id and tags.
@@ -797,6 +938,9 @@ type OperatorKeyInput struct {
 
 // OperatorRole defines model for OperatorRole.
 type OperatorRole string
+
+// Order defines model for Order.
+type Order string
 
 // Pagination defines model for Pagination.
 type Pagination struct {
@@ -1311,6 +1455,36 @@ type Reason struct {
 	Reason *string `json:"reason,omitempty"`
 }
 
+// ListAdminAuditParams defines parameters for ListAdminAudit.
+type ListAdminAuditParams struct {
+	// ActorID The `key_id`; `admin` is the key of the configuration
+	ActorID   *string      `form:"actor_id,omitempty" json:"actor_id,omitempty"`
+	EventType *AdminAction `form:"event_type,omitempty" json:"event_type,omitempty"`
+
+	// TargetID The customer, key, worker or workload that was acted on
+	TargetID *string `form:"target_id,omitempty" json:"target_id,omitempty"`
+
+	// CustomerID The customer that the action concerns
+	CustomerID *string `form:"customer_id,omitempty" json:"customer_id,omitempty"`
+
+	// Since Inclusive
+	Since *Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Exclusive
+	Until  *Time                       `form:"until,omitempty" json:"until,omitempty"`
+	Order  *Order                      `form:"order,omitempty" json:"order,omitempty"`
+	Format *ListAdminAuditParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+
+	// Limit Events per page
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. The filters must be the same
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListAdminAuditParamsFormat defines parameters for ListAdminAudit.
+type ListAdminAuditParamsFormat string
+
 // ListCustomersParams defines parameters for ListCustomers.
 type ListCustomersParams struct {
 	// Limit Items per page
@@ -1415,7 +1589,7 @@ type ListWorkloadsParams struct {
 
 	// OrderBy `updated_at` lists only what changed in the last 24 hours
 	OrderBy *ListWorkloadsParamsOrderBy `form:"order_by,omitempty" json:"order_by,omitempty"`
-	Order   *ListWorkloadsParamsOrder   `form:"order,omitempty" json:"order,omitempty"`
+	Order   *Order                      `form:"order,omitempty" json:"order,omitempty"`
 
 	// Limit Items per page
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
@@ -1430,9 +1604,6 @@ type ListWorkloadsParams struct {
 
 // ListWorkloadsParamsOrderBy defines parameters for ListWorkloads.
 type ListWorkloadsParamsOrderBy string
-
-// ListWorkloadsParamsOrder defines parameters for ListWorkloads.
-type ListWorkloadsParamsOrder string
 
 // SubmitWorkloadParams defines parameters for SubmitWorkload.
 type SubmitWorkloadParams struct {
@@ -1541,6 +1712,9 @@ type ResumeWorkloadJSONRequestBody ResumeWorkloadJSONBody
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// ListAdminAudit Read what administrators did
+	// (GET /v1/admin/audit)
+	ListAdminAudit(w http.ResponseWriter, r *http.Request, params ListAdminAuditParams)
 	// ListCustomers List customers
 	// (GET /v1/admin/customers)
 	ListCustomers(w http.ResponseWriter, r *http.Request, params ListCustomersParams)
@@ -1681,6 +1855,12 @@ type ServerInterface interface {
 // Unimplemented server implementation that returns http.StatusNotImplemented for each endpoint.
 
 type Unimplemented struct{}
+
+// ListAdminAudit Read what administrators did
+// (GET /v1/admin/audit)
+func (_ Unimplemented) ListAdminAudit(w http.ResponseWriter, r *http.Request, params ListAdminAuditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
 
 // ListCustomers List customers
 // (GET /v1/admin/customers)
@@ -1960,6 +2140,156 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(http.Handler) http.Handler
+
+// ListAdminAudit operation middleware
+func (siw *ServerInterfaceWrapper) ListAdminAudit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAdminAuditParams
+
+	// ------------- Optional query parameter "actor_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "actor_id", r.URL.Query(), &params.ActorID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "actor_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "actor_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "event_type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "event_type", r.URL.Query(), &params.EventType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "event_type"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "event_type", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "target_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "target_id", r.URL.Query(), &params.TargetID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "target_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "target_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "customer_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "customer_id", r.URL.Query(), &params.CustomerID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "customer_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "customer_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", r.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "since"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "since", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", r.URL.Query(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "until"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "until", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "order" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "order", r.URL.Query(), &params.Order, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "order"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "order", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListAdminAudit(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
 
 // ListCustomers operation middleware
 func (siw *ServerInterfaceWrapper) ListCustomers(w http.ResponseWriter, r *http.Request) {
@@ -3769,6 +4099,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Delete(options.BaseURL+"/v1/admin/keys/{key_id}", wrapper.RevokeOperatorKey)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/admin/audit", wrapper.ListAdminAudit)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/admin/workers", wrapper.ListWorkers)
 	})
 	r.Group(func(r chi.Router) {
@@ -3812,6 +4145,102 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 }
 
 type ErrorJSONResponse Error
+
+type ListAdminAuditRequestObject struct {
+	Params ListAdminAuditParams
+}
+
+type ListAdminAuditResponseObject interface {
+	VisitListAdminAuditResponse(w http.ResponseWriter) error
+}
+
+type ListAdminAudit200ResponseHeaders struct {
+	XNextCursor *string
+}
+
+type ListAdminAudit200JSONResponse struct {
+	Body    AdminAudit
+	Headers ListAdminAudit200ResponseHeaders
+}
+
+func (response ListAdminAudit200JSONResponse) VisitListAdminAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XNextCursor != nil {
+		w.Header().Set("X-Next-Cursor", fmt.Sprint(*response.Headers.XNextCursor))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAdminAudit200ApplicationXNdjsonResponse struct {
+	Body          io.Reader
+	Headers       ListAdminAudit200ResponseHeaders
+	ContentLength int64
+}
+
+func (response ListAdminAudit200ApplicationXNdjsonResponse) VisitListAdminAuditResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.XNextCursor != nil {
+		w.Header().Set("X-Next-Cursor", fmt.Sprint(*response.Headers.XNextCursor))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type ListAdminAuditdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response ListAdminAuditdefaultJSONResponse) VisitListAdminAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type ListCustomersRequestObject struct {
 	Params ListCustomersParams
@@ -5611,6 +6040,9 @@ func (response ResumeWorkloaddefaultJSONResponse) VisitResumeWorkloadResponse(w 
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ListAdminAudit Read what administrators did
+	// (GET /v1/admin/audit)
+	ListAdminAudit(ctx context.Context, request ListAdminAuditRequestObject) (ListAdminAuditResponseObject, error)
 	// ListCustomers List customers
 	// (GET /v1/admin/customers)
 	ListCustomers(ctx context.Context, request ListCustomersRequestObject) (ListCustomersResponseObject, error)
@@ -5785,6 +6217,32 @@ type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
 	options     StrictHTTPServerOptions
+}
+
+// ListAdminAudit operation middleware
+func (sh *strictHandler) ListAdminAudit(w http.ResponseWriter, r *http.Request, params ListAdminAuditParams) {
+	var request ListAdminAuditRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAdminAudit(ctx, request.(ListAdminAuditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAdminAudit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListAdminAuditResponseObject); ok {
+		if err := validResponse.VisitListAdminAuditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
 }
 
 // ListCustomers operation middleware

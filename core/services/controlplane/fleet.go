@@ -89,8 +89,8 @@ func (s *Service) ReadEvents(
 
 // DrainWorker asks a worker to drain: it gets no new work, saves checkpoints, and releases what it
 // runs. CodeNotFound; CodeInvalidState if it is DEAD.
-func (s *Service) DrainWorker(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
-	w, err := s.deps.Fleet.Drain(ctx, id, actor)
+func (s *Service) DrainWorker(ctx context.Context, id domain.WorkerID, by domain.Admin) (domain.Worker, error) {
+	w, err := s.deps.Fleet.Drain(ctx, id, by)
 	if err != nil {
 		return w, err
 	}
@@ -100,8 +100,8 @@ func (s *Service) DrainWorker(ctx context.Context, id domain.WorkerID, actor dom
 
 // UndrainWorker ends a drain: the worker gets work again. CodeNotFound; CodeInvalidState if it is
 // DEAD.
-func (s *Service) UndrainWorker(ctx context.Context, id domain.WorkerID, actor domain.Actor) (domain.Worker, error) {
-	w, err := s.deps.Fleet.Undrain(ctx, id, actor)
+func (s *Service) UndrainWorker(ctx context.Context, id domain.WorkerID, by domain.Admin) (domain.Worker, error) {
+	w, err := s.deps.Fleet.Undrain(ctx, id, by)
 	if err != nil {
 		return w, err
 	}
@@ -113,12 +113,12 @@ func (s *Service) UndrainWorker(ctx context.Context, id domain.WorkerID, actor d
 // RemoveWorker removes a worker at once. The leader's next sweep redistributes its work. If the
 // process is still alive, the next heartbeat tells it: it stops what it runs and may register
 // again. CodeNotFound.
-func (s *Service) RemoveWorker(ctx context.Context, id domain.WorkerID, actor domain.Actor) error {
+func (s *Service) RemoveWorker(ctx context.Context, id domain.WorkerID, by domain.Admin) error {
 	workers, err := s.deps.Workers.List(ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.deps.Fleet.Remove(ctx, id, actor); err != nil {
+	if err := s.deps.Fleet.Remove(ctx, id, by); err != nil {
 		return err
 	}
 	for _, w := range workers {

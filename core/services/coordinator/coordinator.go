@@ -7,6 +7,7 @@ import (
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/auditing"
 	"github.com/niyanta/niyanta/core/services/checkpointing"
 	"github.com/niyanta/niyanta/core/services/controlplane"
 	"github.com/niyanta/niyanta/core/services/health"
@@ -80,6 +81,7 @@ type Coordinator struct {
 	Health     *health.Service
 	Statistics *statistics.Service
 	Retention  *retention.Service
+	Auditing   *auditing.Service
 
 	notifier ports.Notifier
 }
@@ -122,6 +124,7 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 			Applier: applier, Notifier: sig.Notifier, Listener: sig.Listener, Observer: h.Observer,
 			Clock: h.Clock, IDs: h.IDs, Log: h.Log,
 		}),
+		Auditing:   auditing.New(auditing.Deps{AdminAudit: s.AdminAudit}),
 		Leadership: leader,
 		Scheduler:  scheduler,
 		Health: health.New(health.Config{

@@ -87,7 +87,8 @@ func (p *place) coordinator(name string) *coordinator.Coordinator {
 // onboard creates the customer.
 func (p *place) onboard(c *coordinator.Coordinator) {
 	p.Helper()
-	_, err := c.Tenancy.CreateCustomer(p.Context(), domain.Customer{ID: acme, Name: "Acme", Tier: domain.TierPremium})
+	_, err := c.Tenancy.CreateCustomer(p.Context(), domain.Customer{ID: acme, Name: "Acme", Tier: domain.TierPremium},
+		domain.Admin{KeyID: "key_admin"})
 	require.NoError(p, err)
 }
 

@@ -23,7 +23,8 @@ func TestEstimate_CustomerUnknownToTheForecast_LeavesTheSnapshotAsItIs(t *testin
 		Queue: store.Queue, Insight: store.Insight, Workers: store.Workers, Workloads: store.Workloads,
 		Customers: store.Customers, Clock: clock,
 	})
-	_, err := store.Customers.Create(t.Context(), domain.Customer{ID: "late", Name: "Late", Tier: domain.TierPremium})
+	_, err := store.Customers.Create(t.Context(), domain.Customer{ID: "late", Name: "Late", Tier: domain.TierPremium},
+		domain.Admin{KeyID: "key_admin"})
 	require.NoError(t, err)
 	f := s.forecast(t.Context())
 	require.NotNil(t, f)
@@ -50,7 +51,8 @@ func TestEstimate_FromAnOlderForecast_IsNeverBeforeTheSubmission(t *testing.T) {
 		Queue: store.Queue, Insight: store.Insight, Workers: store.Workers, Workloads: store.Workloads,
 		Customers: store.Customers, Clock: clock,
 	})
-	_, err := store.Customers.Create(t.Context(), domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierPremium})
+	_, err := store.Customers.Create(t.Context(), domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierPremium},
+		domain.Admin{KeyID: "key_admin"})
 	require.NoError(t, err)
 	_, err = store.Workers.Register(t.Context(), domain.Registration{WorkerID: "w", SessionID: "s",
 		Capabilities: []string{"t"}, Slots: 3}, time.Minute)

@@ -236,7 +236,7 @@ func TestQueue_HigherTier_GoesFirstAndABlockedCustomerDelaysNobody(t *testing.T)
 	} {
 		_, err := w.a.Tenancy.CreateCustomer(t.Context(), domain.Customer{
 			ID: id, Name: "N", Tier: tier, Overrides: domain.Limits{MaxConcurrent: 2, MaxQueueDepth: 100},
-		})
+		}, domain.Admin{KeyID: "key_admin"})
 		require.NoError(t, err)
 	}
 	w.worker("w", 5)
@@ -261,10 +261,11 @@ func TestQueue_HigherTier_GoesFirstAndABlockedCustomerDelaysNobody(t *testing.T)
 func TestLanes_AsManyOfOneCustomerAsAreConsidered_ArePlacedInQueueOrder(t *testing.T) {
 	w := newWorld(t)
 	limits := domain.LimitsPatch{MaxQueueDepth: domain.To(10_000), MaxConcurrent: domain.To(10_000)}
-	_, err := w.a.Tenancy.UpdateCustomer(t.Context(), acme, domain.CustomerPatch{Limits: limits})
+	_, err := w.a.Tenancy.UpdateCustomer(t.Context(), acme, domain.CustomerPatch{Limits: limits},
+		domain.Admin{KeyID: "key_admin"})
 	require.NoError(t, err)
 	teller := w.worker("teller", 1)
-	require.NoError(t, w.a.Plane.RemoveWorker(t.Context(), teller.ref.WorkerID, domain.Actor{}))
+	require.NoError(t, w.a.Plane.RemoveWorker(t.Context(), teller.ref.WorkerID, domain.Admin{KeyID: "key_admin"}))
 	var want []domain.WorkloadID
 	for n := range 3000 {
 		w.clock.now = w.clock.now.Add(time.Millisecond)
@@ -284,10 +285,11 @@ func TestLanes_AsManyOfOneCustomerAsAreConsidered_ArePlacedInQueueOrder(t *testi
 func TestLanes_MoreOfOneCustomerThanAreConsidered_AreAllPlaced(t *testing.T) {
 	w := newWorld(t)
 	limits := domain.LimitsPatch{MaxQueueDepth: domain.To(10_000), MaxConcurrent: domain.To(10_000)}
-	_, err := w.a.Tenancy.UpdateCustomer(t.Context(), acme, domain.CustomerPatch{Limits: limits})
+	_, err := w.a.Tenancy.UpdateCustomer(t.Context(), acme, domain.CustomerPatch{Limits: limits},
+		domain.Admin{KeyID: "key_admin"})
 	require.NoError(t, err)
 	teller := w.worker("teller", 1)
-	require.NoError(t, w.a.Plane.RemoveWorker(t.Context(), teller.ref.WorkerID, domain.Actor{}))
+	require.NoError(t, w.a.Plane.RemoveWorker(t.Context(), teller.ref.WorkerID, domain.Admin{KeyID: "key_admin"}))
 	var ids []domain.WorkloadID
 	for n := range 1500 {
 		ids = append(ids, w.submit(func(r *lifecycle.SubmitRequest) {

@@ -26,7 +26,8 @@ func onGPU(r *lifecycle.SubmitRequest) {
 // other onboards a second customer and returns how it submits.
 func (w *world) other(tier domain.Tier) func(change ...func(*lifecycle.SubmitRequest)) domain.WorkloadID {
 	w.Helper()
-	_, err := w.a.Tenancy.CreateCustomer(w.Context(), domain.Customer{ID: rival, Name: "Rival", Tier: tier})
+	_, err := w.a.Tenancy.CreateCustomer(w.Context(), domain.Customer{ID: rival, Name: "Rival", Tier: tier},
+		domain.Admin{KeyID: "key_admin"})
 	require.NoError(w, err)
 	return func(change ...func(*lifecycle.SubmitRequest)) domain.WorkloadID {
 		req := lifecycle.SubmitRequest{Type: "t", Input: "{}"}
@@ -56,7 +57,7 @@ func TestSuspendedCustomer_WhatWaits_IsPassedOverUntilReactivated(t *testing.T) 
 	wk.poll()
 	require.Equal(t, domain.StatusRunning, w.status(rival, runs))
 	waits := theirs(priority(20))
-	_, err := w.a.Tenancy.SuspendCustomer(t.Context(), rival)
+	_, err := w.a.Tenancy.SuspendCustomer(t.Context(), rival, domain.Admin{KeyID: "key_admin"})
 	require.NoError(t, err)
 	own := w.submit()
 	w.tick()
@@ -64,7 +65,7 @@ func TestSuspendedCustomer_WhatWaits_IsPassedOverUntilReactivated(t *testing.T) 
 	assert.Equal(t, domain.StatusPending, w.status(rival, waits), "nothing new is placed")
 	assert.Equal(t, domain.StatusRunning, w.status(rival, runs), "what runs goes on")
 	assert.Equal(t, domain.StatusRunning, w.get(own).Status, "another customer's turn comes")
-	_, err = w.a.Tenancy.ReactivateCustomer(t.Context(), rival)
+	_, err = w.a.Tenancy.ReactivateCustomer(t.Context(), rival, domain.Admin{KeyID: "key_admin"})
 	require.NoError(t, err)
 	w.tick()
 	assert.Equal(t, domain.StatusScheduled, w.status(rival, waits))
@@ -80,7 +81,8 @@ func TestTier_WhenChanged_CountsForWaitingWorkloads(t *testing.T) {
 	first := w.submit(priority(20)) // premium: 20 x 50
 	second := theirs(priority(20))  // free: 20 x 1
 	tier := domain.TierEnterprise
-	_, err := w.a.Tenancy.UpdateCustomer(t.Context(), rival, domain.CustomerPatch{Tier: &tier}) // 20 x 100
+	_, err := w.a.Tenancy.UpdateCustomer(t.Context(), rival, domain.CustomerPatch{Tier: &tier},
+		domain.Admin{KeyID: "key_admin"}) // 20 x 100
 	require.NoError(t, err)
 	wk.report(blocker, domain.EventComplete)
 	w.tick()
@@ -93,7 +95,7 @@ func TestLimit_WhenRaised_WakesTheLeaderAndIsUsedAtOnce(t *testing.T) {
 	w.worker("w", 5)
 	limit := func(n int) {
 		_, err := w.a.Tenancy.UpdateCustomer(t.Context(), acme,
-			domain.CustomerPatch{Limits: domain.LimitsPatch{MaxConcurrent: domain.To(n)}})
+			domain.CustomerPatch{Limits: domain.LimitsPatch{MaxConcurrent: domain.To(n)}}, domain.Admin{KeyID: "key_admin"})
 		require.NoError(t, err)
 	}
 	limit(1)
@@ -237,7 +239,8 @@ func TestPreemption_WorkloadThatIsNotPreemptible_IsNotAsked(t *testing.T) {
 	})
 	t.Run("its customer has opted out", func(t *testing.T) {
 		w, wk, _, _ := busy(t, true, preemptive)
-		_, err := w.a.Tenancy.UpdateCustomer(t.Context(), rival, domain.CustomerPatch{NoPreemption: new(true)})
+		_, err := w.a.Tenancy.UpdateCustomer(t.Context(), rival, domain.CustomerPatch{NoPreemption: new(true)},
+			domain.Admin{KeyID: "key_admin"})
 		require.NoError(t, err)
 		w.pass(30*time.Second, wk)
 		assert.Empty(t, wk.poll())

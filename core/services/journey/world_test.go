@@ -75,7 +75,8 @@ func newWorld(t *testing.T, change ...func(*setup)) *world {
 	}
 	w.stores = memory.NewStore(w.clock).Stores()
 	w.a, w.b = w.coordinator("a"), w.coordinator("b")
-	_, err := w.a.Tenancy.CreateCustomer(t.Context(), domain.Customer{ID: acme, Name: "Acme", Tier: domain.TierPremium})
+	_, err := w.a.Tenancy.CreateCustomer(t.Context(), domain.Customer{ID: acme, Name: "Acme", Tier: domain.TierPremium},
+		domain.Admin{KeyID: "key_admin"})
 	require.NoError(t, err)
 	return w
 }

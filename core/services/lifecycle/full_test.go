@@ -37,7 +37,7 @@ func errorsOf(t *testing.T, insight func(ports.InsightStore) ports.InsightStore,
 	s := memory.NewStore(system.Clock{}).Stores()
 	_, err := s.Customers.Create(t.Context(), domain.Customer{
 		ID: "cust_a", Name: "A", Tier: domain.TierFree, Overrides: domain.Limits{MaxQueueDepth: 1},
-	})
+	}, domain.Admin{KeyID: "key_admin"})
 	require.NoError(t, err)
 	svc := lifecycle.New(lifecycle.Config{}, lifecycle.Deps{
 		Workloads: s.Workloads, Customers: s.Customers, Configs: s.Configs, Workers: s.Workers, Insight: insight(s.Insight),

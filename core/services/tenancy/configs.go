@@ -28,13 +28,12 @@ func (s *Service) ListConfigs(ctx context.Context, customer domain.CustomerID) (
 	return s.deps.Configs.List(ctx, customer)
 }
 
-// UpdateConfig replaces a config. Later submissions use it; earlier ones keep the config that they
+// UpdateConfig changes a config. Later submissions use it; earlier ones keep the config that they
 // were submitted with. CodeInvalidInput, CodeNotFound.
-func (s *Service) UpdateConfig(ctx context.Context, c domain.WorkloadConfig) (domain.WorkloadConfig, error) {
-	if err := c.Validate(); err != nil {
-		return domain.WorkloadConfig{}, err
-	}
-	return s.deps.Configs.Update(ctx, c)
+func (s *Service) UpdateConfig(
+	ctx context.Context, customer domain.CustomerID, id domain.ConfigID, p domain.ConfigPatch,
+) (domain.WorkloadConfig, error) {
+	return s.deps.Configs.Update(ctx, customer, id, p)
 }
 
 // DeleteConfig removes a config. CodeConflict while unfinished workloads use it. CodeNotFound.

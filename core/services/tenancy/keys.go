@@ -44,9 +44,11 @@ func (s *Service) Authenticate(ctx context.Context, key string) (domain.Principa
 	digest := sha256.Sum256([]byte(key))
 	switch {
 	case matches(digest, s.admin):
-		return domain.Principal{Role: domain.RoleAdmin, KeyID: domain.KeyAdmin}, nil
+		return domain.Principal{Role: domain.RoleAdmin, KeyID: domain.KeyAdmin, KeyName: configured}, nil
 	case matches(digest, s.workers):
-		return domain.Principal{Role: domain.RoleWorker, KeyID: domain.KeyWorker, WorkerIDs: domain.AnyWorker}, nil
+		return domain.Principal{
+			Role: domain.RoleWorker, KeyID: domain.KeyWorker, KeyName: configured, WorkerIDs: domain.AnyWorker,
+		}, nil
 	}
 	prefix, customer, ok := domain.KeyPrefix(key)
 	if !ok {
@@ -62,8 +64,13 @@ func (s *Service) Authenticate(ctx context.Context, key string) (domain.Principa
 	if subtle.ConstantTimeCompare(digest[:], k.Digest[:]) != 1 || k.CustomerID != customer {
 		return domain.Principal{}, errUnauthorized()
 	}
-	return domain.Principal{Role: k.Role, CustomerID: k.CustomerID, KeyID: k.ID, WorkerIDs: k.WorkerIDs}, nil
+	return domain.Principal{
+		Role: k.Role, CustomerID: k.CustomerID, KeyID: k.ID, KeyName: k.Name, WorkerIDs: k.WorkerIDs,
+	}, nil
 }
+
+// configured is the name of the keys that the configuration holds.
+const configured = "key of the configuration"
 
 // usableKey returns a key and how long it may be cached. The clock of the store decides whether the
 // key has expired, because the clocks of coordinators may be wrong. CodeNotFound if the key must
@@ -79,17 +86,21 @@ func (s *Service) usableKey(ctx context.Context, prefix string) (domain.APIKey, 
 // CreateKey creates a key and returns it with its secret, which is stored nowhere. k states its
 // CustomerID (empty: an operator key), Role, Name, WorkerIDs and ExpiresAt (zero: never).
 // CodeInvalidInput, CodeNotFound.
-func (s *Service) CreateKey(ctx context.Context, k domain.APIKey) (domain.APIKey, string, error) {
+func (s *Service) CreateKey(
+	ctx context.Context, k domain.APIKey, by domain.Admin,
+) (domain.APIKey, string, error) {
 	var random [20]byte
 	s.deps.IDs.Random(random[:])
 	secret := k.Format(random)
-	k, err := s.ImportKey(ctx, k, secret)
+	k, err := s.ImportKey(ctx, k, secret, by)
 	return k, secret, err
 }
 
 // ImportKey stores a key whose secret the caller chose, as the development server does. The secret
 // must have the form of a key of that customer. CodeInvalidInput, CodeNotFound.
-func (s *Service) ImportKey(ctx context.Context, k domain.APIKey, secret string) (domain.APIKey, error) {
+func (s *Service) ImportKey(
+	ctx context.Context, k domain.APIKey, secret string, by domain.Admin,
+) (domain.APIKey, error) {
 	if err := k.Validate(); err != nil {
 		return domain.APIKey{}, err
 	}
@@ -99,7 +110,7 @@ func (s *Service) ImportKey(ctx context.Context, k domain.APIKey, secret string)
 	}
 	k.ID, k.ExpiresAt = domain.KeyID(s.deps.IDs.New(domain.PrefixKey)), domain.StoredTime(k.ExpiresAt)
 	k.Prefix, k.Digest = prefix, sha256.Sum256([]byte(secret))
-	return s.deps.Keys.Create(ctx, k)
+	return s.deps.Keys.Create(ctx, k, by)
 }
 
 // ListKeys returns a customer's keys, or the operator keys if customer is empty. CodeNotFound when
@@ -115,8 +126,10 @@ func (s *Service) ListKeys(ctx context.Context, customer domain.CustomerID) ([]d
 
 // RevokeKey revokes a customer's key, or an operator key if customer is empty: in this process at
 // once, in others within keyFor. CodeNotFound.
-func (s *Service) RevokeKey(ctx context.Context, customer domain.CustomerID, id domain.KeyID) error {
-	if err := s.deps.Keys.Revoke(ctx, customer, id); err != nil {
+func (s *Service) RevokeKey(
+	ctx context.Context, customer domain.CustomerID, id domain.KeyID, by domain.Admin,
+) error {
+	if err := s.deps.Keys.Revoke(ctx, customer, id, by); err != nil {
 		return err
 	}
 	s.cache.forget()

@@ -49,7 +49,8 @@ func newPlace(t *testing.T) *place {
 	t.Helper()
 	clock := &hand{time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}
 	s := memory.NewStore(clock).Stores()
-	_, err := s.Customers.Create(t.Context(), domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierFree})
+	_, err := s.Customers.Create(t.Context(), domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierFree},
+		domain.Admin{KeyID: "key_admin"})
 	require.NoError(t, err)
 	return &place{t, clock, s, &slowKeys{KeyStore: s.Keys, read: make(chan struct{}), release: make(chan struct{})}}
 }
@@ -78,7 +79,8 @@ func (p *place) requireEnded(s *tenancy.Service, secret string) {
 func TestAuthenticate_OfEachKindOfKey_TellsWhoseItIs(t *testing.T) {
 	p := newPlace(t)
 	s := p.coordinator(p.clock)
-	k, secret, err := s.CreateKey(t.Context(), domain.APIKey{CustomerID: "cust_a", Role: domain.RoleViewer})
+	k, secret, err := s.CreateKey(t.Context(), domain.APIKey{CustomerID: "cust_a", Role: domain.RoleViewer},
+		domain.Admin{KeyID: "key_admin"})
 	require.NoError(t, err)
 	who, err := s.Authenticate(t.Context(), secret)
 	require.NoError(t, err)
@@ -103,7 +105,7 @@ func TestAuthenticate_OfAnOperatorKey_TellsItsIDRoleAndWorkers(t *testing.T) {
 			ExpiresAt: p.clock.now.Add(time.Hour)},
 		{Role: domain.RoleScaler, Name: "keda"}, {Role: domain.RoleWorker, Name: "Rack 7", WorkerIDs: "rack7-*"},
 	} {
-		made, secret, err := here.CreateKey(t.Context(), k)
+		made, secret, err := here.CreateKey(t.Context(), k, domain.Admin{KeyID: "key_admin"})
 		require.NoError(t, err)
 		for _, s := range []*tenancy.Service{here, there} {
 			who, err := s.Authenticate(t.Context(), secret)
@@ -111,7 +113,7 @@ func TestAuthenticate_OfAnOperatorKey_TellsItsIDRoleAndWorkers(t *testing.T) {
 			require.Equal(t, domain.Principal{Role: k.Role, KeyID: made.ID, WorkerIDs: k.WorkerIDs}, who)
 		}
 		p.requireEnded(here, secret[:len(secret)-1]+"w")
-		require.NoError(t, here.RevokeKey(t.Context(), "", made.ID))
+		require.NoError(t, here.RevokeKey(t.Context(), "", made.ID, domain.Admin{KeyID: "key_admin"}))
 		p.requireEnded(here, secret)
 		p.clock.now = p.clock.now.Add(2 * time.Second)
 		p.requireEnded(there, secret)
@@ -127,7 +129,8 @@ func TestAuthenticate_OfAnOperatorKey_TellsItsIDRoleAndWorkers(t *testing.T) {
 func TestRevokeKey_WhileTheKeyIsBeingRead_IsNotForgottenAgain(t *testing.T) {
 	p := newPlace(t)
 	s := p.coordinator(p.clock)
-	k, secret, err := s.CreateKey(t.Context(), domain.APIKey{CustomerID: "cust_a", Role: domain.RoleCustomer})
+	k, secret, err := s.CreateKey(t.Context(), domain.APIKey{CustomerID: "cust_a", Role: domain.RoleCustomer},
+		domain.Admin{KeyID: "key_admin"})
 	require.NoError(t, err)
 	p.keys.held.Store(true)
 	answered := make(chan error, 1)
@@ -136,7 +139,7 @@ func TestRevokeKey_WhileTheKeyIsBeingRead_IsNotForgottenAgain(t *testing.T) {
 		answered <- err
 	}()
 	<-p.keys.read // it has read the key while that was good
-	require.NoError(t, s.RevokeKey(t.Context(), "cust_a", k.ID))
+	require.NoError(t, s.RevokeKey(t.Context(), "cust_a", k.ID, domain.Admin{KeyID: "key_admin"}))
 	p.keys.held.Store(false)
 	close(p.keys.release)
 	require.NoError(t, <-answered, "it was answered as of when it was asked")
@@ -146,10 +149,11 @@ func TestRevokeKey_WhileTheKeyIsBeingRead_IsNotForgottenAgain(t *testing.T) {
 func TestRevokeKey_OnAnotherCoordinator_EndsTheKeyWithinTwoSeconds(t *testing.T) {
 	p := newPlace(t)
 	here, there := p.coordinator(p.clock), p.coordinator(p.clock)
-	k, secret, err := here.CreateKey(t.Context(), domain.APIKey{CustomerID: "cust_a", Role: domain.RoleCustomer})
+	k, secret, err := here.CreateKey(t.Context(), domain.APIKey{CustomerID: "cust_a", Role: domain.RoleCustomer},
+		domain.Admin{KeyID: "key_admin"})
 	require.NoError(t, err)
 	p.requireWorks(there, secret)
-	require.NoError(t, here.RevokeKey(t.Context(), "cust_a", k.ID))
+	require.NoError(t, here.RevokeKey(t.Context(), "cust_a", k.ID, domain.Admin{KeyID: "key_admin"}))
 	p.requireEnded(here, secret)
 	p.clock.now = p.clock.now.Add(2 * time.Second)
 	p.requireEnded(there, secret)
@@ -164,7 +168,7 @@ func TestAuthenticate_WhenTheCoordinatorsClockIsWrong_GoesByTheStores(t *testing
 			move := func(d time.Duration) { p.clock.now, own.now = p.clock.now.Add(d), own.now.Add(d) }
 			_, secret, err := s.CreateKey(t.Context(), domain.APIKey{
 				CustomerID: "cust_a", Role: domain.RoleViewer, ExpiresAt: p.clock.now.Add(time.Hour),
-			})
+			}, domain.Admin{KeyID: "key_admin"})
 			require.NoError(t, err)
 			p.requireWorks(s, secret)
 			move(time.Hour - time.Second)
@@ -173,11 +177,11 @@ func TestAuthenticate_WhenTheCoordinatorsClockIsWrong_GoesByTheStores(t *testing
 			p.requireEnded(s, secret) // although it was read a second ago
 			_, _, err = s.CreateKey(t.Context(), domain.APIKey{
 				CustomerID: "cust_a", Role: domain.RoleViewer, ExpiresAt: p.clock.now,
-			})
+			}, domain.Admin{KeyID: "key_admin"})
 			require.Equal(t, domain.CodeInvalidInput, domain.CodeOf(err))
 			_, _, err = s.CreateKey(t.Context(), domain.APIKey{
 				CustomerID: "cust_a", Role: domain.RoleViewer, ExpiresAt: p.clock.now.Add(time.Minute),
-			})
+			}, domain.Admin{KeyID: "key_admin"})
 			require.NoError(t, err)
 		})
 	}

@@ -45,14 +45,16 @@ func New(cfg Config, deps Deps) *Service {
 
 // CreateCustomer stores a new customer. An empty id is replaced by a generated one.
 // CodeInvalidInput, CodeConflict.
-func (s *Service) CreateCustomer(ctx context.Context, c domain.Customer) (domain.Customer, error) {
+func (s *Service) CreateCustomer(
+	ctx context.Context, c domain.Customer, by domain.Admin,
+) (domain.Customer, error) {
 	if c.ID == "" {
 		c.ID = domain.CustomerID(s.deps.IDs.New(domain.PrefixCustomer))
 	}
 	if err := c.Validate(); err != nil {
 		return domain.Customer{}, err
 	}
-	return s.deps.Customers.Create(ctx, c)
+	return s.deps.Customers.Create(ctx, c, by)
 }
 
 // GetCustomer returns a customer. CodeNotFound.
@@ -69,9 +71,9 @@ func (s *Service) ListCustomers(ctx context.Context, after domain.CustomerID, li
 // The changes apply at once, to waiting workloads too. Workloads that already run above a lowered
 // limit continue. The leader is woken, so that a raised limit is used at once.
 func (s *Service) UpdateCustomer(
-	ctx context.Context, id domain.CustomerID, p domain.CustomerPatch,
+	ctx context.Context, id domain.CustomerID, p domain.CustomerPatch, by domain.Admin,
 ) (domain.Customer, error) {
-	c, err := s.deps.Customers.Update(ctx, id, p)
+	c, err := s.deps.Customers.Update(ctx, id, p, by)
 	if err == nil {
 		s.cache.forget()
 		s.deps.Notifier.Wake(ctx, "customer changed")
@@ -82,13 +84,17 @@ func (s *Service) UpdateCustomer(
 // SuspendCustomer stops a customer from submitting and its workloads from being placed, at once.
 // Running workloads continue. Other changes by the customer are refused: here at once, in other
 // processes within customerFor. CodeNotFound.
-func (s *Service) SuspendCustomer(ctx context.Context, id domain.CustomerID) (domain.Customer, error) {
-	return s.UpdateCustomer(ctx, id, domain.CustomerPatch{Suspended: new(true)})
+func (s *Service) SuspendCustomer(
+	ctx context.Context, id domain.CustomerID, by domain.Admin,
+) (domain.Customer, error) {
+	return s.UpdateCustomer(ctx, id, domain.CustomerPatch{Suspended: new(true)}, by)
 }
 
 // ReactivateCustomer ends a suspension. CodeNotFound.
-func (s *Service) ReactivateCustomer(ctx context.Context, id domain.CustomerID) (domain.Customer, error) {
-	return s.UpdateCustomer(ctx, id, domain.CustomerPatch{Suspended: new(false)})
+func (s *Service) ReactivateCustomer(
+	ctx context.Context, id domain.CustomerID, by domain.Admin,
+) (domain.Customer, error) {
+	return s.UpdateCustomer(ctx, id, domain.CustomerPatch{Suspended: new(false)}, by)
 }
 
 // CheckActive returns CodeForbidden while the principal's customer is suspended.
