@@ -107,8 +107,8 @@ recovery: ## how long recovery takes with every default in force (minutes)
 cycles: ## how long scheduling cycles take whatever waits, on PostgreSQL (minutes); draw with `make plots`
 	go test -tags cycles -run CyclesWhateverWaits -timeout 30m -count=1 -v ./bootstrap -csv $(CURDIR)/docs/plots/data/cycles.csv
 
-explain: ## what PostgreSQL does for each hot statement beside 1,000,000 finished workloads (minutes)
-	go test -tags explain -run HotStatements -timeout 15m -v ./adapters/postgres
+explain: ## what PostgreSQL does for each hot statement and each list beside 1,000,000 finished workloads (minutes)
+	go test -tags explain -run HotStatements -timeout 40m -v ./adapters/postgres
 
 plots: ## days on the scheduler under each policy, as plots in docs/plots (a minute)
 	@mkdir -p docs/plots/data

@@ -231,6 +231,6 @@ func (w workloads) fillDuplicates(ctx context.Context, results []ports.SubmitRes
 func (t *tx) queueSubmitted(ws []*domain.Workload, lanes []domain.Lane) {
 	t.queueLanes(lanes)
 	writeRows(t, submittedTable, insertWorkloads, ws)
-	writeRows(t, &specTable, insertSpecs, ws)
+	writeRows(t, &newSpecTable, insertSpecs, ws)
 	t.insertQueued(ws)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -12,6 +13,9 @@ import (
 
 // glance is how many workloads a list examines before it looks for a faster way.
 const glance = 500
+
+// lookTimeout bounds how long a list looks for that.
+const lookTimeout = 100 * time.Millisecond
 
 // List implements ports.WorkloadStore. It finds the ids of a page first and reads their rows then.
 // Ids come from an index that has the order of the list. Most pages are full after a glance at it.
@@ -119,15 +123,23 @@ func (l *lister) sort(ctx context.Context) ([]place, error) {
 	return query(ctx, l.reads.pool, l.scan, sql, s.args...)
 }
 
-// look looks for a source that has few.
+// look looks for a source that has few. The index of labels reads all that a label selects before it
+// returns the first. So a look takes a bounded time; a source that takes longer has not few.
 func (l *lister) look(ctx context.Context) error {
 	if l.looked {
 		return nil
 	}
+	bounded, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
 	for _, from := range sources(&l.q) {
-		if few, err := l.hasFew(ctx, from); few || err != nil {
-			l.few, l.looked = from, err == nil
+		few, err := l.hasFew(bounded, from)
+		switch {
+		case bounded.Err() != nil && ctx.Err() == nil: // it has not
+		case err != nil:
 			return err
+		case few:
+			l.few, l.looked = from, true
+			return nil
 		}
 	}
 	l.looked = true

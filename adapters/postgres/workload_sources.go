@@ -87,7 +87,16 @@ func sources(q *ports.WorkloadQuery) (all []source) {
 	if from, until := q.CreatedRange(); q.OrderBy != ports.OrderCreatedAt && !(from.IsZero() && until.IsZero()) {
 		all = append(all, (*statement).inRange)
 	}
+	if len(q.Labels) > 0 {
+		all = append(all, (*statement).withLabels)
+	}
 	return all
+}
+
+// withLabels reads the index of the terms, of which several labels or customers may share one.
+func (s *statement) withLabels(q *ports.WorkloadQuery) string {
+	return "SELECT s.workload_id FROM workload_specs s WHERE s.label_terms @> " +
+		s.arg(labelTerms(q.Customer, q.Labels), "bigint[]")
 }
 
 func (s *statement) ofType(q *ports.WorkloadQuery) string {

@@ -87,6 +87,11 @@ var (
 		optional("run_at", func(w *workload) *time.Time { return &w.RunAt }),
 	}, part(func(w *workload) *domain.Resources { return &w.Run.Resources }, resourceColumns))}
 
+	newSpecTable = table[workload]{"workload_specs", join(specTable.columns, []column[workload]{{
+		name: "label_terms", pgType: "text", stored: "%s::bigint[]",
+		array: func(rows []*workload) any { return each(rows, labelTermsOf) },
+	}})}
+
 	resultTable = table[workload]{"workload_results", []column[workload]{
 		workloadID,
 		text("result", func(w *workload) *domain.JSON { return &w.Result }),
@@ -119,7 +124,7 @@ var (
 var (
 	insertWorkloads = submittedTable.insert()
 	updateWorkloads = changedTable.update("workload_id")
-	insertSpecs     = specTable.insert()
+	insertSpecs     = newSpecTable.insert()
 	upsertResults   = resultTable.upsert("workload_id")
 	insertWaiting   = waitingTable.insert()
 	insertDelayed   = delayedTable.insert()
