@@ -12,22 +12,29 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/niyanta/niyanta/bootstrap"
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
 // cli is what client commands share.
 type cli struct {
-	url, key, output string
+	url, key, context, output string
+	retryFor                  time.Duration
 }
 
 // flags adds the flags of client commands.
 func (c *cli) flags(cmd *cobra.Command) *cobra.Command {
-	cmd.PersistentFlags().StringVar(&c.url, "url", "", "coordinator (default: NIYANTA_URL, or http://127.0.0.1:8080)")
-	cmd.PersistentFlags().StringVar(&c.key, "api-key", "",
-		"API key (default: NIYANTA_API_KEY, or the file that NIYANTA_API_KEY_FILE names)")
-	_ = cmd.RegisterFlagCompletionFunc("url", cobra.NoFileCompletions)
-	_ = cmd.RegisterFlagCompletionFunc("api-key", cobra.NoFileCompletions)
+	fs := cmd.PersistentFlags()
+	fs.StringVar(&c.url, "url", "",
+		"coordinator, or several separated by commas (default: NIYANTA_URL, the current context's, or "+defaultURL+")")
+	fs.StringVar(&c.key, "api-key", "",
+		"API key (default: NIYANTA_API_KEY, the file that NIYANTA_API_KEY_FILE names, or the current context's)")
+	fs.StringVar(&c.context, "context", "", "use this context; see niyanta context")
+	fs.DurationVar(&c.retryFor, "retry-for", defaultRetryFor,
+		"go on trying for this time while no coordinator answers or it asks to wait")
+	completeFlag(cmd, "url", cobra.NoFileCompletions)
+	completeFlag(cmd, "api-key", cobra.NoFileCompletions)
+	completeFlag(cmd, "context", completeContext)
+	completeFlag(cmd, "retry-for", cobra.NoFileCompletions)
 	c.outputFlag(cmd)
 	return cmd
 }
@@ -37,19 +44,14 @@ func (c *cli) outputFlag(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("output", oneOf(formats...))
 }
 
-// retryFor is how long a command goes on trying: through a restart, but not so long that somebody
-// who forgot to start a coordinator wonders.
-const retryFor = 3 * time.Second
+// defaultRetryFor is how long a command goes on trying: through a restart, but not so long that
+// somebody who forgot to start a coordinator wonders.
+const defaultRetryFor = 3 * time.Second
 
 // address is where the coordinator is.
 func (c *cli) address() string {
-	if c.url != "" {
-		return c.url
-	}
-	if url := os.Getenv("NIYANTA_URL"); url != "" {
-		return url
-	}
-	return "http://127.0.0.1:8080"
+	t, _ := c.target() // that it cannot be told was an error before
+	return t.url
 }
 
 // command is what cobra runs; clientCommand is one that also needs a client of the API.
@@ -61,29 +63,32 @@ type (
 // call makes a command of one that needs a client of the API.
 func (c *cli) call(f clientCommand) command {
 	return func(cmd *cobra.Command, args []string) error {
+		if err := notNegative("retry-for", c.retryFor); err != nil {
+			return err
+		}
 		cl, err := c.client()
 		if err != nil {
 			return err
+		}
+		if c.retryFor > defaultRetryFor {
+			cl = cl.With(sayConnection(func(format string, args ...any) { say(cmd, format, args...) }))
 		}
 		return c.explainError(f(cmd, cl, args))
 	}
 }
 
 func (c *cli) client() (*niyanta.Client, error) {
-	url, key := c.address(), c.key
-	if key == "" {
-		var err error
-		if key, err = bootstrap.SecretFromEnv("NIYANTA_API_KEY"); err != nil {
-			return nil, usage(err)
-		}
-	}
-	if key == "" {
-		return nil, usage(errors.New("no API key: set NIYANTA_API_KEY or NIYANTA_API_KEY_FILE, or say --api-key; " +
-			"niyanta dev prints one"))
-	}
-	cl, err := niyanta.NewClient(url, key, niyanta.RetryFor(retryFor))
+	t, err := c.target()
 	if err != nil {
-		return nil, usage(fmt.Errorf("%w, not %q; --url or NIYANTA_URL says it", err, url))
+		return nil, err
+	}
+	if t.key == "" {
+		return nil, t.errNoKey()
+	}
+	cl, err := niyanta.NewClient(t.url, t.key, niyanta.RetryFor(c.retryFor))
+	if err != nil {
+		return nil, usage(
+			fmt.Errorf("%w; the url %q comes from %s, the key from %s", err, t.url, t.urlSource, t.keySource))
 	}
 	return cl, nil
 }

@@ -50,7 +50,8 @@ func customerCommand(c *cli) *cobra.Command {
 			})
 		}),
 	}
-	return c.flags(group("customer", "Onboard and show customers", createCustomerCommand(c), list, get,
+	return c.flags(group("customer", "Onboard, show and change customers", createCustomerCommand(c), list, get,
+		updateCustomerCommand(c),
 		suspendCommand(c, "suspend", "Let a customer only read and cancel; what runs finishes, nothing is placed",
 			(*niyanta.Client).SuspendCustomer),
 		suspendCommand(c, "reactivate", "Take back a suspension", (*niyanta.Client).ReactivateCustomer)))
@@ -79,10 +80,11 @@ func suspendCommand(
 func createCustomerCommand(c *cli) *cobra.Command {
 	var id, tier string
 	var preemptible bool
+	var limits limitFlags
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Onboard a customer; needs an admin key",
-		Example: `  niyanta customer create 'Acme Ltd' --id cust_acme --tier premium
+		Example: `  niyanta customer create 'Acme Ltd' --id cust_acme --tier premium --max-running 50
   niyanta key create cust_acme`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -90,6 +92,10 @@ func createCustomerCommand(c *cli) *cobra.Command {
 			in := niyanta.CustomerInput{CustomerID: set(id), Name: args[0], Tier: niyanta.Tier(tier)}
 			if cmd.Flags().Changed("preemptible") {
 				in.Preemptible = &preemptible
+			}
+			var err error
+			if in.Limits, err = limits.input(); err != nil {
+				return err
 			}
 			cust, err := cl.CreateCustomer(cmd.Context(), in)
 			if err != nil {
@@ -104,9 +110,12 @@ func createCustomerCommand(c *cli) *cobra.Command {
 	fs.BoolVar(&preemptible, "preemptible", true,
 		"its running workloads may make room for a higher tier's, where NIYANTA_PREEMPTION is on")
 	completeFlag(cmd, "id", cobra.NoFileCompletions)
-	completeFlag(cmd, "tier", oneOf("free", "standard", "premium", "enterprise"))
+	completeFlag(cmd, "tier", oneOf(tiers...))
+	limits.flags(cmd, "default: the tier's")
 	return cmd
 }
+
+var tiers = []string{"free", "standard", "premium", "enterprise"}
 
 var customers = view[niyanta.Customer]{
 	collection: "customers",

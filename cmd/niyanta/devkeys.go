@@ -28,16 +28,8 @@ type devKeyStore struct {
 
 // openDevKeys reads the kept keys; fresh forgets them.
 func openDevKeys(getenv func(string) string, fresh bool) (*devKeyStore, error) {
-	dir := getenv("XDG_STATE_HOME")
-	if !filepath.IsAbs(dir) { // the XDG specification has relative paths ignored
-		home := getenv("HOME")
-		if home == "" {
-			return &devKeyStore{}, nil
-		}
-		dir = filepath.Join(home, ".local", "state")
-	}
-	s := &devKeyStore{path: filepath.Join(dir, "niyanta", "dev.json")}
-	if fresh {
+	s := &devKeyStore{path: xdgPath(getenv, "XDG_STATE_HOME", filepath.Join(".local", "state"), "dev.json")}
+	if fresh || s.path == "" {
 		return s, nil
 	}
 	b, err := os.ReadFile(s.path)
@@ -99,7 +91,7 @@ func writeSecretly(path string, v any) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, ".dev-*.json") // with mode 0600
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*") // with mode 0600
 	if err != nil {
 		return err
 	}

@@ -164,9 +164,9 @@ func TestCommandLine_OnAnErrorOfTheAPI_SaysWhatToDo(t *testing.T) {
 	sh, _, _ := shells(t)
 	for want, s := range map[string]shell{
 		"no coordinator answers at http://127.0.0.1:1: connection refused; start one (niyanta dev), or say where " +
-			"it is with --url or NIYANTA_URL": {t, "http://127.0.0.1:1", "k"},
+			"it is with --url, NIYANTA_URL or a context": {t, "http://127.0.0.1:1", "k"},
 		"no coordinator answers at " + other.URL + ": unexpected answer: 404 Not Found": {t, other.URL, "k"},
-		"check the API key (--api-key or NIYANTA_API_KEY)":                              {t, sh.url, "wrong"},
+		"check the API key (--api-key, NIYANTA_API_KEY or the context)":                 {t, sh.url, "wrong"},
 	} {
 		_, errs, code := s.run("", "workload", "list")
 		assert.Equal(t, exitError, code)

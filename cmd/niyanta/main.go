@@ -119,7 +119,8 @@ func rootCommand(hard context.Context) *cobra.Command {
 
 Servers: dev has everything in one process; coordinator and worker are the parts of a fleet.
 Clients: workload, config-set, customer, key, stats, "worker list" and bench speak the HTTP API of
-the coordinator at NIYANTA_URL (default: http://127.0.0.1:8080) with the key in NIYANTA_API_KEY.
+the coordinator at NIYANTA_URL (default: http://127.0.0.1:8080) with the key in NIYANTA_API_KEY, or
+those of the current context: see "niyanta context --help".
 Exit codes: 0 done, 1 error, 2 wrong usage or configuration, and for commands that wait for a
 workload: 3 it failed, 4 it was cancelled, 5 the timeout passed.`,
 		Example: `  niyanta dev
@@ -134,6 +135,7 @@ workload: 3 it failed, 4 it was cancelled, 5 the timeout passed.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(seeHelp(cmd, err)) })
 	root.AddCommand(
 		devCommand(hard), coordinatorCommand(), configCommand(c), migrateCommand(c), workerCommand(hard, c),
+		contextCommand(c),
 		workloadCommand(c), configSetCommand(c), customerCommand(c), keyCommand(c), statsCommand(c), benchCommand(c),
 	)
 	usageErrors(root)

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/niyanta/niyanta/bootstrap"
+)
+
+// defaultURL is where "niyanta dev" listens.
+const defaultURL = "http://127.0.0.1:8080"
+
+// target is which coordinator a client command speaks to, and as whom. The sources say where both
+// were found.
+type target struct {
+	url, key             string
+	urlSource, keySource string
+	// note says why a key that is there is not used; empty: it is, or there is none.
+	note string
+}
+
+// setInEnvironment returns the variable that goes before the current context; empty: none does.
+func setInEnvironment() string {
+	for _, name := range []string{"NIYANTA_URL", "NIYANTA_API_KEY", "NIYANTA_API_KEY_FILE"} {
+		if os.Getenv(name) != "" {
+			return name
+		}
+	}
+	return ""
+}
+
+// target finds out where requests go: flags go first, then the context that --context names, then
+// the environment, then the current context. The key of a context is only sent to the coordinator
+// of that context.
+func (c *cli) target() (target, error) {
+	var t target
+	saved, source, err := c.savedContext()
+	if err != nil {
+		return t, err
+	}
+	envURL, envKey := "", ""
+	if source == "" {
+		envURL = os.Getenv("NIYANTA_URL")
+		if envKey, err = bootstrap.SecretFromEnv("NIYANTA_API_KEY"); err != nil {
+			return t, usage(err)
+		}
+	}
+	first := func(choices ...[2]string) (value, from string) {
+		for _, choice := range choices {
+			if choice[0] != "" {
+				return choice[0], choice[1]
+			}
+		}
+		return "", ""
+	}
+	t.url, t.urlSource = first([2]string{c.url, "--url"}, [2]string{saved.URL, source},
+		[2]string{envURL, "NIYANTA_URL"}, [2]string{defaultURL, "the default"})
+	if saved.URL != "" && t.url != saved.URL {
+		saved.APIKey = ""
+		t.note = fmt.Sprintf("the key of %s is for %s", source, saved.URL)
+	}
+	t.key, t.keySource = first([2]string{c.key, "--api-key"}, [2]string{saved.APIKey, source},
+		[2]string{envKey, cmp.Or(keyVariable(), "NIYANTA_API_KEY")})
+	return t, nil
+}
+
+// savedContext returns the context that holds, and what to call it. Without a name, none does.
+func (c *cli) savedContext() (saved savedContext, name string, err error) {
+	if c.context == "" && setInEnvironment() != "" {
+		return savedContext{}, "", nil
+	}
+	s, err := openContexts(os.Getenv)
+	if err != nil {
+		return savedContext{}, "", err
+	}
+	if name = cmp.Or(c.context, s.Current); name == "" {
+		return savedContext{}, "", nil
+	}
+	saved, err = s.get(name)
+	return saved, "context " + name, err
+}
+
+// keyVariable returns the variable that holds or names the key.
+func keyVariable() string {
+	if os.Getenv("NIYANTA_API_KEY_FILE") != "" {
+		return "NIYANTA_API_KEY_FILE"
+	}
+	return "NIYANTA_API_KEY"
+}
+
+// errNoKey tells what to do without a key.
+func (t target) errNoKey() error {
+	hint := "niyanta context add keeps one, --api-key or NIYANTA_API_KEY say one; niyanta dev prints one"
+	if t.note != "" {
+		hint = t.note + "; say --api-key too"
+	}
+	return usage(errors.New("no API key: " + hint))
+}
