@@ -318,7 +318,7 @@ func TestEmptyStrings_AreNeverTakenForNothing(t *testing.T) {
 func TestIdempotencyKey_WhereItIsNotSupported_IsRefused(t *testing.T) {
 	onEachStore(t, func(a *api) {
 		for path, body := range map[string]string{
-			"/v1/workload-configs": `{"workload_type":"sleep"}`, "/v1/workloads/wl_x/cancel": "",
+			"/v1/workload-configs": `{"workload_type":"sleep"}`, "/v1/workloads/wl_x/pause": "",
 			"/v1/workloads/wl_x/resume": "",
 		} {
 			a.refused(a.send("POST", path, body, map[string]string{"Idempotency-Key": "k"}), 400,

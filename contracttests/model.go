@@ -177,7 +177,9 @@ var workerEvents = []domain.Event{
 func (m *model) report(t *rapid.T) { m.apply(m.transition(t, workerEvents...)) }
 
 func (m *model) control(t *rapid.T) {
-	m.apply(m.transition(t, domain.EventCancel, domain.EventRequestPause, domain.EventRequestPause, domain.EventResume))
+	tr := m.transition(t, domain.EventCancel, domain.EventRequestPause, domain.EventRequestPause, domain.EventResume)
+	tr.Request = rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "request")
+	m.apply(tr)
 }
 
 func (m *model) lose(t *rapid.T) {

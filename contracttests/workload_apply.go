@@ -84,6 +84,41 @@ func applyCases() []Case[StoreHarness] {
 				require.Equal(t, before, f.get(a.ID))
 				require.Len(t, f.trail(a), 4)
 			}},
+		{"a cancel is repeated by its own request only",
+			"rule 3: a cancel is repeated only by the request that made it", func(t T, h StoreHarness) {
+				f := given(t, h)
+				a := f.submit()
+				requested := func(request string) domain.Transition {
+					tr := cancel(a)
+					tr.Request = request
+					return tr
+				}
+				rs := race(16, func(i int) domain.Outcome {
+					out, err := h.Open().Workloads.Apply(t.Context(), domain.Batch{
+						Transitions: []domain.Transition{requested([]string{"r", "s"}[i%2])},
+					})
+					if err != nil {
+						return "error"
+					}
+					return out[0].Outcome
+				})
+				for outcome, want := range map[domain.Outcome]int{
+					domain.OutcomeApplied: 1, domain.OutcomeAlready: 7, domain.OutcomeIllegal: 8,
+				} {
+					require.Equal(t, want, count(rs, func(o domain.Outcome) bool { return o == outcome }), "%s: %v", outcome, rs)
+				}
+				before := f.get(a.ID)
+				r := f.apply(requested(before.CancelRequest), requested("x"), cancel(a))
+				require.Equal(t, domain.OutcomeAlready, r[0].Outcome)
+				require.Equal(t, before.State, r[0].State, "what the first one led to")
+				require.Equal(t, domain.OutcomeIllegal, r[1].Outcome)
+				require.Equal(t, domain.OutcomeIllegal, r[2].Outcome)
+				require.Equal(t, domain.StatusCancelled, r[1].State.Status)
+				require.Len(t, f.trail(a), 2)
+				h.Advance(domain.IdempotencyRetention)
+				require.Equal(t, domain.OutcomeIllegal, f.apply(requested(before.CancelRequest))[0].Outcome)
+				require.Equal(t, before, f.get(a.ID))
+			}},
 		{"of complete, cancel and lose exactly one wins",
 			"rule 1: the first transition to commit wins", func(t T, h StoreHarness) {
 				f := given(t, h)

@@ -104,9 +104,11 @@ func (c *Client) Workloads(ctx context.Context, p ListParams) iter.Seq2[Workload
 	})
 }
 
-// Cancel ends a workload that is not final.
+// Cancel ends a workload that is not final. ErrInvalidState if it is, CANCELLED included. The request
+// carries an idempotency key of its own, so that it may be sent again.
 func (c *Client) Cancel(ctx context.Context, id, reason string) (ControlAnswer, error) {
 	return read[ControlAnswer](ctx)(c.api.CancelWorkload(ctx, id,
+		&client.CancelWorkloadParams{IdempotencyKey: new(rand.Text())},
 		client.CancelWorkloadJSONRequestBody{Reason: &reason}))
 }
 

@@ -62,7 +62,7 @@ func (w *World) control(ctx context.Context, c *process, id domain.WorkloadID) {
 }
 
 func (w *World) cancel(ctx context.Context, c *process, id domain.WorkloadID) {
-	if _, err := c.Lifecycle.Cancel(ctx, tenant, id, user, ""); err == nil {
+	if _, err := c.Lifecycle.Cancel(ctx, tenant, id, user, "", ""); err == nil {
 		w.check.cancelled(id)
 	}
 }
@@ -89,7 +89,7 @@ const nobodys = "nobody's"
 // trespass has another customer try what it must not even see (I12).
 func (w *World) trespass(ctx context.Context, c *process, id domain.WorkloadID) {
 	_, got := c.Lifecycle.Get(ctx, stranger, id)
-	_, cancelled := c.Lifecycle.Cancel(ctx, stranger, id, user, "")
+	_, cancelled := c.Lifecycle.Cancel(ctx, stranger, id, user, "", "")
 	_, _, paused := c.Lifecycle.Pause(ctx, stranger, id, user, "")
 	_, resumed := c.Lifecycle.Resume(ctx, stranger, id, user, "")
 	_, audited := c.Lifecycle.ReadAudit(ctx, stranger, id, 0, 10)

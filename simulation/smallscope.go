@@ -226,7 +226,7 @@ func (s *Small) control(i int, e domain.Event) {
 	l, ctx, id := s.w.coordinators[1].Lifecycle, context.Background(), s.w.acknowledged[i]
 	switch e {
 	case domain.EventCancel:
-		_, _ = l.Cancel(ctx, tenant, id, user, "")
+		_, _ = l.Cancel(ctx, tenant, id, user, "", "")
 	case domain.EventRequestPause:
 		_, _, _ = l.Pause(ctx, tenant, id, user, "")
 	default:

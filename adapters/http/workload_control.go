@@ -15,7 +15,8 @@ func (a *api) CancelWorkload(
 	if req.Body != nil {
 		reason = deref(req.Body.Reason)
 	}
-	w, err := a.Lifecycle.Cancel(ctx, scopeOf(ctx).principal.CustomerID, workloadID(req.ID), actor(ctx), reason)
+	w, err := a.Lifecycle.Cancel(ctx, scopeOf(ctx).principal.CustomerID, workloadID(req.ID), actor(ctx), reason,
+		deref(req.Params.IdempotencyKey))
 	if err != nil {
 		return nil, err
 	}

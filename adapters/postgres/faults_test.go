@@ -150,6 +150,17 @@ func TestCommit_WhenItsAnswerIsLost_HappensOnce(t *testing.T) {
 				})
 				require.Equal(t, i+2, b.trail(w), "%s is audited once", e)
 			}
+			unwanted := b.submit(b.sane)
+			attempt(func() error {
+				rs, err := b.faulty.Workloads.Apply(t.Context(), domain.Batch{Transitions: []domain.Transition{
+					{WorkloadID: unwanted.ID, CustomerID: acme, Event: domain.EventCancel, Request: "r"},
+				}})
+				if err == nil {
+					require.Equal(t, domain.OutcomeApplied, rs[0].Outcome, "the store's retry within one request")
+				}
+				return err
+			})
+			require.Equal(t, 2, b.trail(unwanted))
 			attempt(func() error {
 				rs, err := b.faulty.Workers.Heartbeat(t.Context(), []ports.Beat{{WorkerID: "w", SessionID: "s"}}, lease)
 				if err == nil {
@@ -158,7 +169,7 @@ func TestCommit_WhenItsAnswerIsLost_HappensOnce(t *testing.T) {
 				return err
 			})
 			if !retry {
-				assert.Equal(t, 6, b.proxy.Cuts(), "each commit was harmed")
+				assert.Equal(t, 7, b.proxy.Cuts(), "each commit was harmed")
 			}
 		})
 	}

@@ -60,6 +60,7 @@ var (
 		bigint("ended_generation", func(s *state) *int64 { return &s.EndedGeneration }),
 		text("ended_event", func(s *state) *domain.Event { return &s.EndedEvent }),
 		boolean("resumed", func(s *state) *bool { return &s.Resumed }),
+		text("cancel_request", func(s *state) *string { return &s.CancelRequest }),
 	}
 	workloadID = text("workload_id", func(w *workload) *domain.WorkloadID { return &w.ID })
 )

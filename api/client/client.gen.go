@@ -1440,6 +1440,9 @@ type Cursor = string
 // CustomerID defines model for CustomerID.
 type CustomerID = string
 
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
+
 // Limit defines model for Limit.
 type Limit = int
 
@@ -1608,7 +1611,7 @@ type ListWorkloadsParamsOrderBy string
 // SubmitWorkloadParams defines parameters for SubmitWorkload.
 type SubmitWorkloadParams struct {
 	// IdempotencyKey Makes the request safe to repeat. At most 255 bytes
-	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // SubmitWorkloadsJSONBody defines parameters for SubmitWorkloads.
@@ -1634,6 +1637,12 @@ type GetWorkloadAuditParams struct {
 type CancelWorkloadJSONBody struct {
 	// Reason Kept in the audit trail
 	Reason *string `json:"reason,omitempty"`
+}
+
+// CancelWorkloadParams defines parameters for CancelWorkload.
+type CancelWorkloadParams struct {
+	// IdempotencyKey Makes the request safe to repeat. At most 255 bytes
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // GetWorkloadLogsParams defines parameters for GetWorkloadLogs.
@@ -2259,23 +2268,27 @@ type ClientInterface interface {
 
 	// CancelWorkloadWithBody Cancel a workload
 	//
-	// Cancels a workload in any state that is not final, at once. The worker is told to stop. Cancelling again
-	// succeeds. 400 `INVALID_STATE` if it is COMPLETED or FAILED.
+	// Cancels a workload in any state that is not final, at once. The worker is told to stop. 400
+	// `INVALID_STATE` if it is final: COMPLETED, FAILED or CANCELLED already; `details.status` says which. With
+	// an `Idempotency-Key`, which is kept for 24 h, the request may be repeated: the same key, workload and body
+	// get the first answer again.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/workloads/{id}/cancel (the `CancelWorkload` operationId).
-	CancelWorkloadWithBody(ctx context.Context, id WorkloadID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CancelWorkloadWithBody(ctx context.Context, id WorkloadID, params *CancelWorkloadParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CancelWorkload Cancel a workload
 	//
-	// Cancels a workload in any state that is not final, at once. The worker is told to stop. Cancelling again
-	// succeeds. 400 `INVALID_STATE` if it is COMPLETED or FAILED.
+	// Cancels a workload in any state that is not final, at once. The worker is told to stop. 400
+	// `INVALID_STATE` if it is final: COMPLETED, FAILED or CANCELLED already; `details.status` says which. With
+	// an `Idempotency-Key`, which is kept for 24 h, the request may be repeated: the same key, workload and body
+	// get the first answer again.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/workloads/{id}/cancel (the `CancelWorkload` operationId).
-	CancelWorkload(ctx context.Context, id WorkloadID, body CancelWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CancelWorkload(ctx context.Context, id WorkloadID, params *CancelWorkloadParams, body CancelWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CheckpointWorkload Ask a running workload for a checkpoint now
 	//
@@ -3347,14 +3360,16 @@ func (c *Client) GetWorkloadAudit(ctx context.Context, id WorkloadID, params *Ge
 
 // CancelWorkloadWithBody Cancel a workload
 //
-// Cancels a workload in any state that is not final, at once. The worker is told to stop. Cancelling again
-// succeeds. 400 `INVALID_STATE` if it is COMPLETED or FAILED.
+// Cancels a workload in any state that is not final, at once. The worker is told to stop. 400
+// `INVALID_STATE` if it is final: COMPLETED, FAILED or CANCELLED already; `details.status` says which. With
+// an `Idempotency-Key`, which is kept for 24 h, the request may be repeated: the same key, workload and body
+// get the first answer again.
 //
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/workloads/{id}/cancel (the `CancelWorkload` operationId).
-func (c *Client) CancelWorkloadWithBody(ctx context.Context, id WorkloadID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCancelWorkloadRequestWithBody(c.Server, id, contentType, body)
+func (c *Client) CancelWorkloadWithBody(ctx context.Context, id WorkloadID, params *CancelWorkloadParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelWorkloadRequestWithBody(c.Server, id, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3367,14 +3382,16 @@ func (c *Client) CancelWorkloadWithBody(ctx context.Context, id WorkloadID, cont
 
 // CancelWorkload Cancel a workload
 //
-// Cancels a workload in any state that is not final, at once. The worker is told to stop. Cancelling again
-// succeeds. 400 `INVALID_STATE` if it is COMPLETED or FAILED.
+// Cancels a workload in any state that is not final, at once. The worker is told to stop. 400
+// `INVALID_STATE` if it is final: COMPLETED, FAILED or CANCELLED already; `details.status` says which. With
+// an `Idempotency-Key`, which is kept for 24 h, the request may be repeated: the same key, workload and body
+// get the first answer again.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/workloads/{id}/cancel (the `CancelWorkload` operationId).
-func (c *Client) CancelWorkload(ctx context.Context, id WorkloadID, body CancelWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCancelWorkloadRequest(c.Server, id, body)
+func (c *Client) CancelWorkload(ctx context.Context, id WorkloadID, params *CancelWorkloadParams, body CancelWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelWorkloadRequest(c.Server, id, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5667,18 +5684,18 @@ func NewGetWorkloadAuditRequest(server string, id WorkloadID, params *GetWorkloa
 }
 
 // NewCancelWorkloadRequest calls the generic CancelWorkload builder with application/json body
-func NewCancelWorkloadRequest(server string, id WorkloadID, body CancelWorkloadJSONRequestBody) (*http.Request, error) {
+func NewCancelWorkloadRequest(server string, id WorkloadID, params *CancelWorkloadParams, body CancelWorkloadJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCancelWorkloadRequestWithBody(server, id, "application/json", bodyReader)
+	return NewCancelWorkloadRequestWithBody(server, id, params, "application/json", bodyReader)
 }
 
 // NewCancelWorkloadRequestWithBody constructs an http.Request for the CancelWorkload method, with any body, and a specified content type
-func NewCancelWorkloadRequestWithBody(server string, id WorkloadID, contentType string, body io.Reader) (*http.Request, error) {
+func NewCancelWorkloadRequestWithBody(server string, id WorkloadID, params *CancelWorkloadParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -5709,6 +5726,21 @@ func NewCancelWorkloadRequestWithBody(server string, id WorkloadID, contentType 
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -6575,23 +6607,27 @@ type ClientWithResponsesInterface interface {
 
 	// CancelWorkloadWithBodyWithResponse Cancel a workload
 	//
-	// Cancels a workload in any state that is not final, at once. The worker is told to stop. Cancelling again
-	// succeeds. 400 `INVALID_STATE` if it is COMPLETED or FAILED.
+	// Cancels a workload in any state that is not final, at once. The worker is told to stop. 400
+	// `INVALID_STATE` if it is final: COMPLETED, FAILED or CANCELLED already; `details.status` says which. With
+	// an `Idempotency-Key`, which is kept for 24 h, the request may be repeated: the same key, workload and body
+	// get the first answer again.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/workloads/{id}/cancel (the `CancelWorkload` operationId).
-	CancelWorkloadWithBodyWithResponse(ctx context.Context, id WorkloadID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CancelWorkloadResponse, error)
+	CancelWorkloadWithBodyWithResponse(ctx context.Context, id WorkloadID, params *CancelWorkloadParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CancelWorkloadResponse, error)
 
 	// CancelWorkloadWithResponse Cancel a workload
 	//
-	// Cancels a workload in any state that is not final, at once. The worker is told to stop. Cancelling again
-	// succeeds. 400 `INVALID_STATE` if it is COMPLETED or FAILED.
+	// Cancels a workload in any state that is not final, at once. The worker is told to stop. 400
+	// `INVALID_STATE` if it is final: COMPLETED, FAILED or CANCELLED already; `details.status` says which. With
+	// an `Idempotency-Key`, which is kept for 24 h, the request may be repeated: the same key, workload and body
+	// get the first answer again.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/workloads/{id}/cancel (the `CancelWorkload` operationId).
-	CancelWorkloadWithResponse(ctx context.Context, id WorkloadID, body CancelWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*CancelWorkloadResponse, error)
+	CancelWorkloadWithResponse(ctx context.Context, id WorkloadID, params *CancelWorkloadParams, body CancelWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*CancelWorkloadResponse, error)
 
 	// CheckpointWorkloadWithResponse Ask a running workload for a checkpoint now
 	//
@@ -9758,14 +9794,16 @@ func (c *ClientWithResponses) GetWorkloadAuditWithResponse(ctx context.Context, 
 
 // CancelWorkloadWithBodyWithResponse Cancel a workload
 //
-// Cancels a workload in any state that is not final, at once. The worker is told to stop. Cancelling again
-// succeeds. 400 `INVALID_STATE` if it is COMPLETED or FAILED.
+// Cancels a workload in any state that is not final, at once. The worker is told to stop. 400
+// `INVALID_STATE` if it is final: COMPLETED, FAILED or CANCELLED already; `details.status` says which. With
+// an `Idempotency-Key`, which is kept for 24 h, the request may be repeated: the same key, workload and body
+// get the first answer again.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/workloads/{id}/cancel (the `CancelWorkload` operationId).
-func (c *ClientWithResponses) CancelWorkloadWithBodyWithResponse(ctx context.Context, id WorkloadID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CancelWorkloadResponse, error) {
-	rsp, err := c.CancelWorkloadWithBody(ctx, id, contentType, body, reqEditors...)
+func (c *ClientWithResponses) CancelWorkloadWithBodyWithResponse(ctx context.Context, id WorkloadID, params *CancelWorkloadParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CancelWorkloadResponse, error) {
+	rsp, err := c.CancelWorkloadWithBody(ctx, id, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9774,14 +9812,16 @@ func (c *ClientWithResponses) CancelWorkloadWithBodyWithResponse(ctx context.Con
 
 // CancelWorkloadWithResponse Cancel a workload
 //
-// Cancels a workload in any state that is not final, at once. The worker is told to stop. Cancelling again
-// succeeds. 400 `INVALID_STATE` if it is COMPLETED or FAILED.
+// Cancels a workload in any state that is not final, at once. The worker is told to stop. 400
+// `INVALID_STATE` if it is final: COMPLETED, FAILED or CANCELLED already; `details.status` says which. With
+// an `Idempotency-Key`, which is kept for 24 h, the request may be repeated: the same key, workload and body
+// get the first answer again.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/workloads/{id}/cancel (the `CancelWorkload` operationId).
-func (c *ClientWithResponses) CancelWorkloadWithResponse(ctx context.Context, id WorkloadID, body CancelWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*CancelWorkloadResponse, error) {
-	rsp, err := c.CancelWorkload(ctx, id, body, reqEditors...)
+func (c *ClientWithResponses) CancelWorkloadWithResponse(ctx context.Context, id WorkloadID, params *CancelWorkloadParams, body CancelWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*CancelWorkloadResponse, error) {
+	rsp, err := c.CancelWorkload(ctx, id, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}

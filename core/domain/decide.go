@@ -57,7 +57,7 @@ func Decide(w *Workload, t *Transition, now time.Time) (Outcome, State, AuditEve
 
 // guard returns OutcomeApplied if the event may be applied, otherwise the answer.
 func guard(w *Workload, t *Transition, r *Rule, now time.Time) Outcome {
-	if repeated(w, t, r) {
+	if repeated(w, t, r, now) {
 		return OutcomeAlready
 	}
 	switch r.Source {
@@ -90,11 +90,14 @@ func guard(w *Workload, t *Transition, r *Rule, now time.Time) Outcome {
 }
 
 // repeated reports whether the transition has been applied before (rule 3 of docs/DOMAIN.md). That
-// happens when the answer to a commit was lost, or when a message arrived twice.
-func repeated(w *Workload, t *Transition, r *Rule) bool {
+// happens when the answer to a commit was lost, or when a message arrived twice. A cancel is
+// repeated only by its own request, as long as idempotency keys are kept: who cancels what somebody
+// else has cancelled is told so.
+func repeated(w *Workload, t *Transition, r *Rule, now time.Time) bool {
 	switch {
 	case t.Event == EventCancel:
-		return w.Status == StatusCancelled
+		return w.Status == StatusCancelled && t.Request != "" && t.Request == w.CancelRequest &&
+			now.Sub(w.FinishedAt) < IdempotencyRetention
 	case t.Event == EventRequestPause:
 		return w.Status == StatusPaused || w.Status == StatusRunning && w.PauseRequested
 	case t.Event == EventResume:
@@ -185,7 +188,7 @@ func effect(w *Workload, t *Transition, now time.Time, next *State, audit *Audit
 		next.Status, next.Resumed = StatusPending, true
 		audit.Type = AuditResumed
 	case EventCancel:
-		next.Status = StatusCancelled
+		next.Status, next.CancelRequest = StatusCancelled, t.Request
 		audit.Type = AuditCancelled
 	case EventLinger, EventLetGo: // Execute handles them: they change the slot of a run, not the workload
 	}

@@ -123,6 +123,9 @@ type Transition struct {
 	FoundAt time.Time
 	Actor   Actor
 	Reason  string
+	// Request identifies the API request that a cancel belongs to; see RequestID. Only the same
+	// request repeats the cancel. Another one finds the workload CANCELLED.
+	Request string
 
 	// Percent and Message belong to progress and checkpoint. A nil Percent leaves the progress as
 	// it is.

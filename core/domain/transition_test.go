@@ -61,7 +61,7 @@ var table = map[domain.Status]map[domain.Event]cell{
 		domain.EventResume:       ok(domain.StatusPending, domain.AuditResumed),
 		domain.EventCancel:       ok(domain.StatusCancelled, domain.AuditCancelled),
 	},
-	domain.StatusCancelled: {domain.EventCancel: {out: domain.OutcomeAlready}},
+	domain.StatusCancelled: {},
 	domain.StatusCompleted: {},
 	domain.StatusFailed:    {},
 }
@@ -182,6 +182,35 @@ func TestDecide_RepeatedTransition_AnswersAlready(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestDecide_CancelOfACancelledWorkload_RepeatsOnlyItsOwnRequest(t *testing.T) {
+	request := func(r string) domain.Transition {
+		tr := event(domain.EventCancel)
+		tr.Request = r
+		return tr
+	}
+	w := in(domain.StatusRunning)
+	outs := apply(&w, epoch0, request("r"), request("r"), request("s"), request(""))
+	assert.Equal(t, []domain.Outcome{
+		domain.OutcomeApplied, domain.OutcomeAlready, domain.OutcomeIllegal, domain.OutcomeIllegal,
+	}, outs)
+	kept := epoch0.Add(domain.IdempotencyRetention)
+	assert.Equal(t, domain.OutcomeAlready, apply(&w, kept.Add(-time.Second), request("r"))[0])
+	assert.Equal(t, domain.OutcomeIllegal, apply(&w, kept, request("r"))[0], "the key is forgotten")
+
+	unnamed := in(domain.StatusRunning)
+	outs = apply(&unnamed, epoch0, request(""), request(""))
+	assert.Equal(t, []domain.Outcome{domain.OutcomeApplied, domain.OutcomeIllegal}, outs)
+}
+
+func TestRequestID_DiffersByEachPart(t *testing.T) {
+	ids := map[string]bool{}
+	for _, parts := range [][]string{{"k", "a", "b"}, {"k", "ab"}, {"k", "a", "b", ""}, {"ka", "b"}, {"k", "", "ab"}, {"l", "a", "b"}} {
+		ids[domain.RequestID(parts[0], parts[1:]...)] = true
+	}
+	assert.Len(t, ids, 6)
+	assert.Equal(t, domain.RequestID("k", "a"), domain.RequestID("k", "a"))
 }
 
 func TestDecide_EndReportedAgainAfterACancel_AnswersAlready(t *testing.T) {

@@ -120,6 +120,8 @@ type State struct {
 	EndedGeneration   int64
 	EndedEvent        Event
 	Resumed           bool
+	// CancelRequest is the Transition.Request that cancelled it.
+	CancelRequest string
 }
 
 // Failure is why a run failed.

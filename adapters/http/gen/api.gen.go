@@ -1440,6 +1440,9 @@ type Cursor = string
 // CustomerID defines model for CustomerID.
 type CustomerID = string
 
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
+
 // Limit defines model for Limit.
 type Limit = int
 
@@ -1608,7 +1611,7 @@ type ListWorkloadsParamsOrderBy string
 // SubmitWorkloadParams defines parameters for SubmitWorkload.
 type SubmitWorkloadParams struct {
 	// IdempotencyKey Makes the request safe to repeat. At most 255 bytes
-	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // SubmitWorkloadsJSONBody defines parameters for SubmitWorkloads.
@@ -1634,6 +1637,12 @@ type GetWorkloadAuditParams struct {
 type CancelWorkloadJSONBody struct {
 	// Reason Kept in the audit trail
 	Reason *string `json:"reason,omitempty"`
+}
+
+// CancelWorkloadParams defines parameters for CancelWorkload.
+type CancelWorkloadParams struct {
+	// IdempotencyKey Makes the request safe to repeat. At most 255 bytes
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // GetWorkloadLogsParams defines parameters for GetWorkloadLogs.
@@ -1831,7 +1840,7 @@ type ServerInterface interface {
 	GetWorkloadAudit(w http.ResponseWriter, r *http.Request, id WorkloadID, params GetWorkloadAuditParams)
 	// CancelWorkload Cancel a workload
 	// (POST /v1/workloads/{id}/cancel)
-	CancelWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID)
+	CancelWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID, params CancelWorkloadParams)
 	// CheckpointWorkload Ask a running workload for a checkpoint now
 	// (POST /v1/workloads/{id}/checkpoint)
 	CheckpointWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID)
@@ -2092,7 +2101,7 @@ func (_ Unimplemented) GetWorkloadAudit(w http.ResponseWriter, r *http.Request, 
 
 // CancelWorkload Cancel a workload
 // (POST /v1/workloads/{id}/cancel)
-func (_ Unimplemented) CancelWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID) {
+func (_ Unimplemented) CancelWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID, params CancelWorkloadParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -3513,7 +3522,7 @@ func (siw *ServerInterfaceWrapper) SubmitWorkload(w http.ResponseWriter, r *http
 
 	// ------------- Optional header parameter "Idempotency-Key" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey string
+		var IdempotencyKey IdempotencyKey
 		n := len(valueList)
 		if n != 1 {
 			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
@@ -3667,8 +3676,32 @@ func (siw *ServerInterfaceWrapper) CancelWorkload(w http.ResponseWriter, r *http
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelWorkloadParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.CancelWorkload(w, r, id)
+		siw.Handler.CancelWorkload(w, r, id, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5745,8 +5778,9 @@ func (response GetWorkloadAuditdefaultJSONResponse) VisitGetWorkloadAuditRespons
 }
 
 type CancelWorkloadRequestObject struct {
-	ID   WorkloadID `json:"id"`
-	Body *CancelWorkloadJSONRequestBody
+	ID     WorkloadID `json:"id"`
+	Params CancelWorkloadParams
+	Body   *CancelWorkloadJSONRequestBody
 }
 
 type CancelWorkloadResponseObject interface {
@@ -7314,10 +7348,11 @@ func (sh *strictHandler) GetWorkloadAudit(w http.ResponseWriter, r *http.Request
 }
 
 // CancelWorkload operation middleware
-func (sh *strictHandler) CancelWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID) {
+func (sh *strictHandler) CancelWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID, params CancelWorkloadParams) {
 	var request CancelWorkloadRequestObject
 
 	request.ID = id
+	request.Params = params
 
 	var body CancelWorkloadJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {

@@ -18,7 +18,7 @@ func TestStuckRun_CancelIgnored_KeepsItsSlotVisiblyAndNothingIsSentThere(t *test
 	w.tick()
 	wk.poll()
 	w.pass(10*time.Second, wk)
-	_, err := w.a.Lifecycle.Cancel(t.Context(), acme, stuck, domain.Actor{Kind: domain.ActorUser, ID: "key_1"}, "")
+	_, err := w.a.Lifecycle.Cancel(t.Context(), acme, stuck, domain.Actor{Kind: domain.ActorUser, ID: "key_1"}, "", "")
 	require.NoError(t, err)
 	next := w.submit()
 	w.pass(25*time.Second, wk) // its inventory has the run all the time

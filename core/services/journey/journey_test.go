@@ -166,7 +166,7 @@ func TestCancel_RunningWorkload_ReachesItsWorkerAtOnceAndWithItsHeartbeat(t *tes
 	id := w.submit()
 	w.tick()
 	wk.poll()
-	_, err := w.a.Lifecycle.Cancel(t.Context(), acme, id, domain.Actor{}, "")
+	_, err := w.a.Lifecycle.Cancel(t.Context(), acme, id, domain.Actor{}, "", "")
 	require.NoError(t, err)
 	require.Equal(t, []ports.CommandKind{ports.CommandCancel}, wk.poll())
 	require.Equal(t, []ports.CommandKind{ports.CommandCancel}, wk.beat())

@@ -8,15 +8,26 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Cancel ends a workload that is not final and tells the worker that runs it to stop. Cancelling it
-// again succeeds. CodeInvalidState with the detail "status" if it has finished otherwise.
-// CodeNotFound.
+// Cancel ends a workload that is not final and tells the worker that runs it to stop. Repeating it
+// with the same idempotency key and reason is answered as the first time, for
+// domain.IdempotencyRetention. CodeInvalidState with the detail "status" if it is final otherwise,
+// CANCELLED included. CodeNotFound.
 func (s *Service) Cancel(
-	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, actor domain.Actor, reason string,
+	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, actor domain.Actor, reason, key string,
 ) (domain.Workload, error) {
 	return s.control(ctx, domain.Transition{
 		WorkloadID: id, CustomerID: customer, Event: domain.EventCancel, Actor: actor, Reason: reason,
+		Request: s.requestID(key, "cancel", string(id), reason),
 	})
+}
+
+// requestID identifies a request that cancels. One without an idempotency key is like no other, so
+// that only the store repeats it, when it does not know whether it has committed.
+func (s *Service) requestID(key string, asked ...string) string {
+	if key == "" {
+		key = s.deps.IDs.New("req_")
+	}
+	return domain.RequestID(key, asked...)
 }
 
 // Resume returns a paused workload to its old place in the queue. CodeInvalidState, CodeNotFound.
