@@ -129,7 +129,7 @@ func TestNames_OnTheWire_AreThoseOfTheSpecification(t *testing.T) {
 	point("workload", func(a *api) {
 		var v map[string]any
 		done.decode(a, &v)
-		a.fields(v, workloadNames, "max_retries")
+		a.fields(v, workloadNames, "max_retries", "retry_of")
 		require.Nil(a, done.field("worker_id"))
 	})
 	point("workload/failed", func(a *api) {

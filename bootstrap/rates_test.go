@@ -34,7 +34,7 @@ func later(n int) []map[string]any {
 
 func TestRateLimit_OfABatch_CostsItsSize(t *testing.T) {
 	a := newAPI(t, 0)
-	key := a.tenant("cust_batches", map[string]any{"max_queue_depth": 100, "burst": 10, "rate_limit_per_sec": 0.01})
+	key := a.tenant("cust_batches", map[string]any{"max_queue_depth": 100, "burst": 13, "rate_limit_per_sec": 0.01})
 	remaining := func(ans answer) int {
 		t.Helper()
 		n, err := strconv.Atoi(ans.header.Get("X-RateLimit-Remaining"))
@@ -47,12 +47,18 @@ func TestRateLimit_OfABatch_CostsItsSize(t *testing.T) {
 	}
 	three := batch(later(3)...)
 	require.Equal(t, 200, three.status, three.body)
-	assert.Equal(t, 7, remaining(three))
+	assert.Equal(t, 10, remaining(three))
 	broken := a.call("POST", "/v1/workloads/batch", key, `{"workloads": [`)
-	assert.Equal(t, 6, remaining(broken), "what is no batch at all costs one")
+	assert.Equal(t, 9, remaining(broken), "what is no batch at all costs one")
 	queried := a.call("POST", "/v1/workloads/batch?%00=1", key, map[string]any{"workloads": later(3)})
-	assert.Equal(t, 5, remaining(queried), "so does a batch with a bad query")
-	assert.Equal(t, 3, remaining(batch(map[string]any{}, map[string]any{})), "refused items cost what accepted ones do")
+	assert.Equal(t, 8, remaining(queried), "so does a batch with a bad query")
+	assert.Equal(t, 6, remaining(batch(map[string]any{}, map[string]any{})), "refused items cost what accepted ones do")
+	bulk := a.call("POST", "/v1/workloads/batch/cancel", key, map[string]any{"workload_ids": []any{"wl_none", 7}})
+	require.Equal(t, 200, bulk.status, bulk.body)
+	assert.Equal(t, 4, remaining(bulk), "and so do ids")
+	filter := map[string]any{"filter": map[string]any{}, "dry_run": true}
+	assert.Equal(t, 3, remaining(a.call("POST", "/v1/workloads/batch/cancel", key, filter)),
+		"a page of a filter costs one")
 
 	over := batch(later(4)...)
 	a.refused(over, 429, "RATE_LIMITED", "")

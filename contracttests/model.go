@@ -1,6 +1,7 @@
 package contracttests
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"testing"
@@ -29,7 +30,7 @@ func RunModel(t *testing.T, adapter string, reference, subject func(t *testing.T
 			}
 			m.session(rt)
 			rt.Repeat(map[string]func(*rapid.T){
-				"submit": m.submit, "assign": m.assign, "report": m.report, "control": m.control,
+				"submit": m.submit, "assign": m.assign, "report": m.report, "save": m.save, "control": m.control,
 				"lose": m.lose, "batch": m.batch, "wait": m.wait, "limit": m.limit, "tier": m.tier, "fold": m.fold,
 				"purge": m.purge, "list": m.list,
 				"session": m.session, "end": m.end, "": m.compare,
@@ -81,6 +82,13 @@ func (m *model) submit(t *rapid.T) {
 			s.IdempotencyKey, s.Digest = rapid.SampledFrom([]string{"a", "b"}).Draw(t, "key"),
 				[32]byte{rapid.Byte().Draw(t, "digest") % 2}
 		}
+		if original := m.current(m.draw(t)); original.Status.Final() && rapid.Bool().Draw(t, "again") {
+			restore := &domain.Restore{Sequence: rapid.Int64Range(0, 2).Draw(t, "from")}
+			if again, err := original.RunAgain(s.ID, restore); err == nil {
+				again.IdempotencyKey, again.Digest = s.IdempotencyKey, s.Digest
+				s = again
+			}
+		}
 		batch[i] = s
 	}
 	m.both("submit", func(f *fixture) any {
@@ -88,7 +96,8 @@ func (m *model) submit(t *rapid.T) {
 		require.NoError(f, err)
 		out := make([]string, len(rs))
 		for i, r := range rs {
-			out[i] = fmt.Sprint(r.Status, r.Workload.ID, r.Workload.Status, r.Workload.Lane)
+			out[i] = fmt.Sprint(r.Status, r.Workload.ID, r.Workload.Status, r.Workload.Lane, r.Workload.RetryOf,
+				r.Workload.CheckpointSequence)
 		}
 		return out
 	})
@@ -175,6 +184,21 @@ var workerEvents = []domain.Event{
 }
 
 func (m *model) report(t *rapid.T) { m.apply(m.transition(t, workerEvents...)) }
+
+// save saves a checkpoint, now and then a damaged one.
+func (m *model) save(t *rapid.T) {
+	tr := m.transition(t, domain.EventCheckpoint)
+	data := []byte(fmt.Sprint("state ", m.n))
+	c := domain.Checkpoint{Size: len(data), Checksum: sha256.Sum256(data)}
+	if rapid.IntRange(0, 4).Draw(t, "damaged") == 0 {
+		c.Checksum[0]++
+	}
+	m.n++
+	m.both("save", func(f *fixture) any {
+		r, err := f.Checkpoints.Save(f.Context(), tr, c, data)
+		return []any{r.Outcome, timeless(r.State), err}
+	})
+}
 
 func (m *model) control(t *rapid.T) {
 	tr := m.transition(t, domain.EventCancel, domain.EventRequestPause, domain.EventRequestPause, domain.EventResume)
@@ -361,7 +385,14 @@ func (m *model) compare(*rapid.T) {
 		for _, w := range ws {
 			trail, err := f.Audit.Workload(ctx, w.CustomerID, w.ID, 0, 1000)
 			require.NoError(f, err)
-			out = append(out, w.ID, timeless(w.State))
+			kept, err := f.Checkpoints.List(ctx, w.CustomerID, w.ID)
+			require.NoError(f, err)
+			out = append(out, w.ID, timeless(w.State), w.RetryOf)
+			for _, c := range kept {
+				_, data, err := f.Checkpoints.Load(ctx, w.ID, c.Sequence)
+				require.NoError(f, err)
+				out = append(out, fmt.Sprint(c.Sequence, c.Generation, c.Size, string(data)))
+			}
 			for _, e := range trail {
 				out = append(out, fmt.Sprint(e.Type, e.From, e.To, e.Generation, e.WorkerID, e.Reason,
 					e.CheckpointSequence))

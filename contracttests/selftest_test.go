@@ -180,7 +180,7 @@ var defects = []struct {
 			b []domain.Submission) ([]ports.SubmitResult, error) {
 			out := make([]ports.SubmitResult, len(b))
 			for i := range b {
-				out[i].Workload, _ = domain.NewWorkload(b[i], time.Unix(1, 0))
+				out[i].Workload, _ = domain.NewWorkload(b[i], nil, time.Unix(1, 0))
 			}
 			return out, nil
 		}}

@@ -2,6 +2,7 @@ package contracttests
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -38,7 +39,7 @@ type StoreSuite struct {
 // StoreSuites lists the suites of all store ports.
 func StoreSuites() []StoreSuite {
 	return []StoreSuite{
-		{"WorkloadStore", append(append(submitCases(), applyCases()...), listCases()...)},
+		{"WorkloadStore", slices.Concat(submitCases(), restoreCases(), applyCases(), listCases())},
 		{"QueueStore", append(append(queueCases(), endingCases()...), append(laneCases(), suspectCases()...)...)},
 		{"InsightStore", insightCases()},
 		{"StatisticsStore", statisticsCases()},
@@ -50,6 +51,7 @@ func StoreSuites() []StoreSuite {
 		{"Records", recordCases()},
 		{"EventStore", eventCases()},
 		{"AdminAuditStore", adminAuditCases()},
+		{"AnswerStore", answerCases()},
 		{"LeaderLease", leaderCases()},
 		{"All", append(allCases(), ownershipCases()...)},
 		{"Sessions", sessionCases()},

@@ -55,7 +55,7 @@ func (c *Client) SubmitBatch(ctx context.Context, s []Submission) ([]BatchResult
 		Workloads []Submission `json:"workloads"`
 	}{s}
 	out, err := send[struct{ Results []BatchResult }](ctx, in, func(body io.Reader) (*http.Response, error) {
-		return c.api.SubmitWorkloadsWithBody(ctx, jsonType, body)
+		return c.api.SubmitWorkloadsWithBody(ctx, &client.SubmitWorkloadsParams{}, jsonType, body)
 	})
 	return out.Results, err
 }
@@ -108,7 +108,7 @@ func (c *Client) Workloads(ctx context.Context, p ListParams) iter.Seq2[Workload
 // carries an idempotency key of its own, so that it may be sent again.
 func (c *Client) Cancel(ctx context.Context, id, reason string) (ControlAnswer, error) {
 	return read[ControlAnswer](ctx)(c.api.CancelWorkload(ctx, id,
-		&client.CancelWorkloadParams{IdempotencyKey: new(rand.Text())},
+		&client.CancelWorkloadParams{IdempotencyKey: keyOr("")},
 		client.CancelWorkloadJSONRequestBody{Reason: &reason}))
 }
 

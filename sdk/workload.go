@@ -81,7 +81,10 @@ type Workload struct {
 	ResultData json.RawMessage `json:"result_data"`
 
 	// RetryCount: failures of its own that were retried.
-	RetryCount  int        `json:"retry_count"`
+	RetryCount int `json:"retry_count"`
+
+	// RetryOf is the workload that this one runs again; nil: none.
+	RetryOf     *string    `json:"retry_of"`
 	RunAt       *time.Time `json:"run_at"`
 	ScheduledAt *time.Time `json:"scheduled_at"`
 	StartedAt   *time.Time `json:"started_at"`

@@ -19,10 +19,13 @@ type checker struct {
 	admitted []domain.WorkloadID // in the order of their commits
 	audited  map[domain.WorkloadID]int
 	outcomes map[domain.WorkloadID]int
-	keys     map[string]domain.WorkloadID
-	expired  map[domain.RunID]bool
-	deaths   map[domain.WorkloadID]int         // of workers
-	ending   map[domain.RunID]domain.SessionID // runs that have ended but are not let go of
+	// before is how many steps of a workload were done before its first checkpoint of its own: by the
+	// workload that it runs again.
+	before  map[domain.WorkloadID]int64
+	keys    map[string]domain.WorkloadID
+	expired map[domain.RunID]bool
+	deaths  map[domain.WorkloadID]int         // of workers
+	ending  map[domain.RunID]domain.SessionID // runs that have ended but are not let go of
 	// stopped is when a cancel was acknowledged, and whether that was after the last fault.
 	stopped map[domain.WorkloadID]stop
 	leader  string // that was granted the lease last, and at which epoch
@@ -33,7 +36,8 @@ type checker struct {
 func newChecker(w *World) *checker {
 	return &checker{
 		w: w, state: map[domain.WorkloadID]domain.State{}, audited: map[domain.WorkloadID]int{},
-		outcomes: map[domain.WorkloadID]int{}, keys: map[string]domain.WorkloadID{}, expired: map[domain.RunID]bool{},
+		outcomes: map[domain.WorkloadID]int{}, before: map[domain.WorkloadID]int64{},
+		keys: map[string]domain.WorkloadID{}, expired: map[domain.RunID]bool{},
 		ending: map[domain.RunID]domain.SessionID{}, deaths: map[domain.WorkloadID]int{},
 		stopped: map[domain.WorkloadID]stop{},
 	}
@@ -57,6 +61,9 @@ func (c *checker) submitted(batch []domain.Submission, rs []ports.SubmitResult) 
 			c.state[r.Workload.ID] = r.Workload.State
 			c.admitted = append(c.admitted, r.Workload.ID)
 			c.audited[r.Workload.ID] = 1
+			if of := r.Workload.RetryOf; r.Workload.CheckpointSequence > 0 {
+				c.before[r.Workload.ID] = c.before[of] + c.state[of].CheckpointSequence - r.Workload.CheckpointSequence
+			}
 		}
 	}
 }
@@ -253,9 +260,10 @@ func (c *checker) inHands(id domain.WorkerID, runs int) {
 // restored hears from which checkpoint a run continues.
 func (c *checker) restored(run domain.RunID, step int) {
 	if s := c.state[run.WorkloadID]; s.Generation == run.Generation && s.Status.Held() &&
-		int64(step) != s.CheckpointSequence {
-		c.fail("I9", "%s at generation %d continues from step %d, its newest checkpoint is %d", run.WorkloadID,
-			run.Generation, step, s.CheckpointSequence)
+		int64(step) != c.before[run.WorkloadID]+s.CheckpointSequence {
+		c.fail("I9", "%s at generation %d continues from step %d, its newest checkpoint is %d, behind %d steps",
+			run.WorkloadID,
+			run.Generation, step, s.CheckpointSequence, c.before[run.WorkloadID])
 	}
 }
 

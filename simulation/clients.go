@@ -47,9 +47,11 @@ func (w *World) setLimit(ctx context.Context, limit int) {
 }
 
 func (w *World) control(ctx context.Context, c *process, id domain.WorkloadID) {
-	switch w.rng.IntN(7) {
+	switch w.rng.IntN(8) {
 	case 0:
 		w.cancel(ctx, c, id)
+	case 7:
+		w.again(ctx, c, id, []*domain.Restore{{}, {}, {}, nil}[w.rng.IntN(4)])
 	case 4:
 		w.preempt(ctx, id)
 	case 1, 2:
@@ -61,9 +63,34 @@ func (w *World) control(ctx context.Context, c *process, id domain.WorkloadID) {
 	}
 }
 
-func (w *World) cancel(ctx context.Context, c *process, id domain.WorkloadID) {
-	if _, err := c.Lifecycle.Cancel(ctx, tenant, id, user, "", ""); err == nil {
+// cancel cancels a workload with an idempotency key, and reports whether that was acknowledged. When
+// it was not, it may have happened all the same, and the next one repeats it.
+func (w *World) cancel(ctx context.Context, c *process, id domain.WorkloadID) bool {
+	_, err := c.Lifecycle.Cancel(ctx, tenant, id, user, "", "cancel "+string(id))
+	if err == nil {
 		w.check.cancelled(id)
+	}
+	return err == nil
+}
+
+// again runs a workload again, with an idempotency key.
+func (w *World) again(ctx context.Context, c *process, id domain.WorkloadID, restore *domain.Restore) {
+	wl, err := c.Lifecycle.Retry(ctx, customer, lifecycle.RetryRequest{
+		Workload: id, Restore: restore, IdempotencyKey: fmt.Sprint("again ", id, restore == nil),
+	})
+	if err != nil {
+		return
+	}
+	if tag := w.wants[id]; tag != "" {
+		w.wants[wl.ID] = tag
+	}
+	w.acknowledge(wl.ID)
+}
+
+// acknowledge remembers a workload whose submission was acknowledged.
+func (w *World) acknowledge(id domain.WorkloadID) {
+	if !slices.Contains(w.acknowledged, id) {
+		w.acknowledged = append(w.acknowledged, id)
 	}
 }
 
@@ -92,9 +119,12 @@ func (w *World) trespass(ctx context.Context, c *process, id domain.WorkloadID) 
 	_, cancelled := c.Lifecycle.Cancel(ctx, stranger, id, user, "", "")
 	_, _, paused := c.Lifecycle.Pause(ctx, stranger, id, user, "")
 	_, resumed := c.Lifecycle.Resume(ctx, stranger, id, user, "")
+	_, again := c.Lifecycle.Retry(ctx, domain.Principal{Role: domain.RoleCustomer, CustomerID: stranger},
+		lifecycle.RetryRequest{Workload: id})
 	_, audited := c.Lifecycle.ReadAudit(ctx, stranger, id, 0, 10)
 	for what, err := range map[string]error{
-		"get": got, "cancel": cancelled, "pause": paused, "resume": resumed, "audit": audited,
+		"get": got, "cancel": cancelled, "pause": paused, "resume": resumed, "retry": again,
+		"audit": audited,
 	} {
 		if code := domain.CodeOf(err); code != domain.CodeNotFound && code != domain.CodeUnavailable {
 			w.check.fail("I12", "another customer's %s of %s is answered with %v", what, id, err)
@@ -148,8 +178,6 @@ func (w *World) submit(ctx context.Context, c *process, req lifecycle.SubmitRequ
 	if tag := req.Affinity.Hard.WorkerTags["tag"]; tag != "" {
 		w.wants[wl.ID] = tag
 	}
-	if !slices.Contains(w.acknowledged, wl.ID) {
-		w.acknowledged = append(w.acknowledged, wl.ID)
-	}
+	w.acknowledge(wl.ID)
 	return wl.ID
 }

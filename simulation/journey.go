@@ -125,9 +125,18 @@ func (w *World) Journey() {
 	w.controlled(func(ctx context.Context, c *process) { _, _, _ = c.Lifecycle.Pause(ctx, tenant, paused, user, "") })
 	w.rounds(3)
 	w.controlled(func(ctx context.Context, c *process) { _, _ = c.Lifecycle.Resume(ctx, tenant, paused, user, "") })
-	cancelled := w.want("cancelled", scriptInput{Steps: 50}, 0)
+	cancelled := w.want("cancelled", scriptInput{Steps: 10}, 0)
 	w.rounds(3)
-	w.controlled(func(ctx context.Context, c *process) { w.cancel(ctx, c, cancelled) })
+	done := false
+	for range 5 {
+		if !done {
+			w.controlled(func(ctx context.Context, c *process) { done = w.cancel(ctx, c, cancelled) })
+		}
+	}
+	if !done {
+		w.check.fail("I8", "the cancel of %s was not acknowledged, though it was repeated with its key", cancelled)
+	}
+	w.controlled(func(ctx context.Context, c *process) { w.again(ctx, c, cancelled, &domain.Restore{}) })
 	w.runner(paused).end(context.Background()) // what it runs is released
 
 	w.wait(20 * time.Second) // the leader ends what ignores its deadline

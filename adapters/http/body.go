@@ -13,6 +13,9 @@ import (
 const (
 	maxBody  = 1 << 20
 	maxDepth = 64
+	// maxBatchBody bounds bodies with many items. One above maxBody takes as many places in flight as
+	// it may have MiB.
+	maxBatchBody = 16 << 20
 	// maxReportsBody bounds a thousand reports with their results and log lines, maxWorkerBody the
 	// rest of the worker protocol: the inventory of a worker with as many slots as there may be.
 	maxReportsBody = 32 << 20
@@ -71,6 +74,9 @@ func (s *scope) takeBody(w http.ResponseWriter, r *http.Request) error {
 	var value any
 	if s.op.body != nil {
 		value, s.items, s.refused, err = s.op.body.decode(text)
+		if s.op.costsItems() && r.Header.Get(idempotencyKey) != "" {
+			s.digest = digestOf(value, s.refused)
+		}
 	} else {
 		value, err = readJSON(text, nil)
 	}
@@ -91,13 +97,27 @@ func (b decodedBody) ValidatedValue() any { return b.value }
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	limit := int64(maxBody)
-	switch op := scopeOf(r.Context()).op; {
-	case op.takesReports():
+	s := scopeOf(r.Context())
+	switch {
+	case s.op.takesReports():
 		limit = maxReportsBody
-	case op.tag == "worker":
+	case s.op.tag == "worker":
 		limit = maxWorkerBody
+	case s.op.costsItems():
+		limit = maxBatchBody
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	from := http.MaxBytesReader(w, r.Body, limit)
+	body, err := io.ReadAll(io.LimitReader(from, min(limit, maxBody)+1))
+	if s.op.costsItems() && len(body) > maxBody && err == nil {
+		if err := s.place.widen(maxBatchBody / maxBody); err != nil {
+			return nil, err
+		}
+	}
+	if err == nil {
+		var rest []byte
+		rest, err = io.ReadAll(from)
+		body = append(body, rest...)
+	}
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):

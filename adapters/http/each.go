@@ -2,6 +2,7 @@ package http
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/getkin/kin-openapi/openapi3"
 
@@ -17,23 +18,26 @@ type each struct {
 	schema *openapi3.Schema // of an item
 }
 
-// eachOf reads x-each of an operation. It removes the schema of the items from that of the body,
-// because items are checked on their own.
-func eachOf(op *openapi3.Operation, body *openapi3.Schema) (*each, error) {
+// eachOf reads x-each of an operation. It also returns the schema of the body without that of the
+// items, because items are checked on their own.
+func eachOf(op *openapi3.Operation, body *openapi3.Schema) (*each, *openapi3.Schema, error) {
 	name, ok := op.Extensions["x-each"].(string)
 	if !ok {
-		return nil, nil
+		return nil, body, nil
 	}
 	if body.Properties[name] == nil || body.Properties[name].Value.Items == nil {
-		return nil, fmt.Errorf("x-each: the body has no array %q", name)
+		return nil, nil, fmt.Errorf("x-each: the body has no array %q", name)
 	}
-	array := body.Properties[name].Value
+	array := *body.Properties[name].Value
 	if array.MaxItems == nil {
-		return nil, fmt.Errorf("x-each: the array %q has no maxItems", name)
+		return nil, nil, fmt.Errorf("x-each: the array %q has no maxItems", name)
 	}
 	e := &each{name, *array.MaxItems, array.Items.Value}
 	array.Items = nil
-	return e, nil
+	without := *body // several operations may share the schema
+	without.Properties = maps.Clone(body.Properties)
+	without.Properties[name] = array.NewRef()
+	return e, &without, nil
 }
 
 // decodeEach reads a body whose items are checked one by one.

@@ -74,40 +74,49 @@ func newPool(what string, all, perCustomer int) *pool {
 	return &pool{what: what, all: all, perCustomer: perCustomer, by: map[domain.CustomerID]int{}}
 }
 
-// enter takes a place, or returns the error to answer with.
-func (p *pool) enter(customer domain.CustomerID) error {
+// enter takes n places, or returns the error to answer with.
+func (p *pool) enter(customer domain.CustomerID, n int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case customer != "" && p.by[customer] >= p.perCustomer:
+	case customer != "" && p.by[customer]+n > p.perCustomer:
 		err := domain.Unavailable(retryDefault, "more than %d %s at once", p.perCustomer, p.what)
 		return err.With("limit", p.perCustomer)
-	case p.total >= p.all:
+	case p.total+n > p.all:
 		err := domain.Unavailable(retryDefault, "more than %d %s at once at this coordinator", p.all, p.what)
 		return err.With("limit", p.all)
 	}
-	p.total++
+	p.total += n
 	if customer != "" {
-		p.by[customer]++
+		p.by[customer] += n
 	}
 	return nil
 }
 
-func (p *pool) leave(customer domain.CustomerID) {
+func (p *pool) leave(customer domain.CustomerID, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.total--
+	p.total -= n
 	if customer == "" {
 		return
 	}
-	if p.by[customer]--; p.by[customer] == 0 {
+	if p.by[customer] -= n; p.by[customer] == 0 {
 		delete(p.by, customer)
 	}
+}
+
+// largest returns the number of places that one request may take.
+func (p *pool) largest(customer domain.CustomerID) int {
+	if customer == "" {
+		return p.all
+	}
+	return min(p.all, p.perCustomer)
 }
 
 // place is what a request in flight has taken. Only the request's handler uses it.
 type place struct {
 	from     *pool
+	taken    int // of from
 	waiting  *pool
 	customer domain.CustomerID
 	refused  func() // counts a refusal
@@ -122,10 +131,10 @@ func (a *api) limitInFlight(next http.Handler) http.Handler {
 			return
 		}
 		res := a.reserves.of(s)
-		s.place = &place{res.short, res.waiting, s.principal.CustomerID, func() {
+		s.place = &place{res.short, 1, res.waiting, s.principal.CustomerID, func() {
 			a.Observer.Count("requests_refused_in_flight", 1)
 		}}
-		if err := s.place.from.enter(s.place.customer); err != nil {
+		if err := s.place.from.enter(s.place.customer, s.place.taken); err != nil {
 			s.place.refused()
 			a.fail(w, r, err)
 			return
@@ -141,13 +150,25 @@ func (p *place) startWaiting() error {
 	if p.from == p.waiting {
 		return nil
 	}
-	if err := p.waiting.enter(p.customer); err != nil {
+	if err := p.waiting.enter(p.customer, 1); err != nil {
 		p.refused()
 		return err
 	}
-	p.from.leave(p.customer)
-	p.from = p.waiting
+	p.leave()
+	p.from, p.taken = p.waiting, 1
 	return nil
 }
 
-func (p *place) leave() { p.from.leave(p.customer) }
+// widen takes more places, n in all, for a request that needs as much memory as n others. If there
+// are never that many, it takes all that one request may.
+func (p *place) widen(n int) error {
+	more := min(n, p.from.largest(p.customer)) - p.taken
+	if err := p.from.enter(p.customer, more); err != nil {
+		p.refused()
+		return err
+	}
+	p.taken += more
+	return nil
+}
+
+func (p *place) leave() { p.from.leave(p.customer, p.taken) }

@@ -16,7 +16,7 @@ import (
 func fill(t *testing.T, p *pool, customer domain.CustomerID, n int) {
 	t.Helper()
 	for range n {
-		require.NoError(t, p.enter(customer))
+		require.NoError(t, p.enter(customer, 1))
 	}
 }
 
@@ -85,8 +85,8 @@ func TestInFlight_ARequestThatWaits_GivesItsPlaceBack(t *testing.T) {
 	r := newReserves(InFlight{Requests: 2, RequestsPerCustomer: 1, Waits: 2, WaitsPerCustomer: 1})
 	refused := 0
 	request := func(customer domain.CustomerID) (*place, error) {
-		p := &place{r.customers.short, r.customers.waiting, customer, func() { refused++ }}
-		return p, p.from.enter(customer)
+		p := &place{r.customers.short, 1, r.customers.waiting, customer, func() { refused++ }}
+		return p, p.from.enter(customer, 1)
 	}
 	poll, err := request("cust_a")
 	require.NoError(t, err)

@@ -28,7 +28,7 @@ func bodyOf(op *openapi3.Operation) (*bodySchema, error) {
 	}
 	b := &bodySchema{schema: media.Schema.Value, required: op.RequestBody.Value.Required}
 	var err error
-	b.each, err = eachOf(op, b.schema)
+	b.each, b.schema, err = eachOf(op, b.schema)
 	return b, err
 }
 

@@ -23,6 +23,7 @@ type scope struct {
 	place     *place        // what it has taken of the requests in flight; nil: it is not bounded
 	items     int           // of a body whose items are checked one by one; see each
 	refused   map[int]error // those that were refused on their own
+	digest    [32]byte      // of a body with items, if the request has an idempotency key; see digestOf
 }
 
 func scopeOf(ctx context.Context) *scope {

@@ -31,7 +31,7 @@ func (a *api) ListWorkloads(
 		if err := a.cursors.decode(c, &pos, bound); err != nil {
 			return nil, err
 		}
-		q.After = &ports.Cursor{Time: pos.Time, Priority: pos.Priority, ID: domain.WorkloadID(pos.ID)}
+		q.After = pos.cursor()
 	}
 	page, err := a.Lifecycle.List(ctx, q)
 	if err != nil {
@@ -47,7 +47,7 @@ func (a *api) ListWorkloads(
 		out.Pagination.TotalEstimated = &page.TotalEstimated
 	}
 	if page.Next != nil {
-		next, err := a.cursors.encode(position{page.Next.Time, page.Next.Priority, string(page.Next.ID)}, bound)
+		next, err := a.cursors.encode(positionOf(page.Next), bound)
 		if err != nil {
 			return nil, err
 		}
@@ -61,6 +61,12 @@ type position struct {
 	Time     time.Time `json:"t,omitzero"`
 	Priority int       `json:"p,omitempty"`
 	ID       string    `json:"i"`
+}
+
+func positionOf(c *ports.Cursor) position { return position{c.Time, c.Priority, string(c.ID)} }
+
+func (p position) cursor() *ports.Cursor {
+	return &ports.Cursor{Time: p.Time, Priority: p.Priority, ID: domain.WorkloadID(p.ID)}
 }
 
 // workloadQuery translates the parameters of the list. Cursors are bound to bound, which holds the

@@ -3,6 +3,7 @@ package http
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
@@ -33,18 +34,28 @@ func (a *api) SubmitWorkload(
 func (a *api) SubmitWorkloads(
 	ctx context.Context, req gen.SubmitWorkloadsRequestObject,
 ) (gen.SubmitWorkloadsResponseObject, error) {
-	s := scopeOf(ctx)
-	outcomes := make([]lifecycle.SubmitOutcome, len(req.Body.Workloads))
-	var subs []lifecycle.SubmitRequest
-	var places []int
-	for i := range req.Body.Workloads {
-		if outcomes[i].Err = s.refused[i]; outcomes[i].Err == nil {
-			subs, places = append(subs, submission(&req.Body.Workloads[i])), append(places, i)
+	s, key := scopeOf(ctx), deref(req.Params.IdempotencyKey)
+	answer, err := once(ctx, a, key, func() (gen.SubmitWorkloads200JSONResponse, error) {
+		outcomes := make([]lifecycle.SubmitOutcome, len(req.Body.Workloads))
+		var subs []lifecycle.SubmitRequest
+		var places []int
+		for i := range req.Body.Workloads {
+			if outcomes[i].Err = s.refused[i]; outcomes[i].Err == nil {
+				subs, places = append(subs, batchSubmission(&req.Body.Workloads[i], key, i)), append(places, i)
+			}
 		}
-	}
-	stored, err := a.Lifecycle.SubmitBatch(ctx, s.principal, subs)
+		return a.submitBatch(ctx, outcomes, subs, places)
+	})
+	return answer, err
+}
+
+// submitBatch submits what stands at these places of a batch, whose other outcomes are known.
+func (a *api) submitBatch(
+	ctx context.Context, outcomes []lifecycle.SubmitOutcome, subs []lifecycle.SubmitRequest, places []int,
+) (gen.SubmitWorkloads200JSONResponse, error) {
+	stored, err := a.Lifecycle.SubmitBatch(ctx, scopeOf(ctx).principal, subs)
 	if err != nil {
-		return nil, err
+		return gen.SubmitWorkloads200JSONResponse{}, err
 	}
 	var waiting []*domain.Workload
 	for i, place := range places {
@@ -63,24 +74,40 @@ func (a *api) SubmitWorkloads(
 	return gen.SubmitWorkloads200JSONResponse{Results: results}, nil
 }
 
+// batchSubmission returns the submission that an item of a batch asks for. If the batch has an
+// idempotency key, an item without one gets its own, so that the batch can be repeated.
+func batchSubmission(in *gen.BatchSubmission, key string, place int) lifecycle.SubmitRequest {
+	req := submission(&gen.Submission{
+		WorkloadType: in.WorkloadType, InputParams: in.InputParams, Priority: in.Priority, AffinityRules: in.AffinityRules,
+		TimeoutSeconds: in.TimeoutSeconds, MaxRetries: in.MaxRetries, Labels: in.Labels, RunAt: in.RunAt,
+	})
+	switch req.IdempotencyKey = deref(in.IdempotencyKey); {
+	case req.IdempotencyKey != "" || key == "":
+	default:
+		req.IdempotencyKey = domain.RequestID(key, "batch item", strconv.Itoa(place))
+	}
+	return req
+}
+
 func batchResult(o *lifecycle.SubmitOutcome) gen.BatchResult {
-	var out gen.BatchResult
+	if o.Err != nil {
+		return gen.BatchResult{Error: itemError(o.Err)}
+	}
+	st, wid := gen.Status(o.Workload.Status), string(o.Workload.ID)
+	return gen.BatchResult{Status: &st, WorkloadID: &wid}
+}
+
+// itemError returns the error of one item of a batch, or nil if there is none.
+func itemError(err error) *gen.ItemError {
+	if err == nil {
+		return nil
+	}
 	var e *domain.Error
-	switch {
-	case o.Err == nil:
-		st, wid := gen.Status(o.Workload.Status), string(o.Workload.ID)
-		out.Status, out.WorkloadID = &st, &wid
-		return out
-	case !errors.As(o.Err, &e):
+	if !errors.As(err, &e) || e.Code == domain.CodeInternal {
 		e = domain.NewError(domain.CodeInternal, "internal error")
 	}
 	e = withRetryAfter(e)
-	out.Error = &struct {
-		Code    string         `json:"code"`
-		Details map[string]any `json:"details"`
-		Message string         `json:"message"`
-	}{string(e.Code), emptyIfNil(e.Details), e.Message}
-	return out
+	return &gen.ItemError{Code: string(e.Code), Message: e.Message, Details: emptyIfNil(e.Details)}
 }
 
 func submission(in *gen.Submission) lifecycle.SubmitRequest {

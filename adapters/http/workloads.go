@@ -55,7 +55,7 @@ func parseWait(s string) (time.Duration, error) {
 func workloadOut(w *domain.Workload, role domain.Role) gen.Workload {
 	out := gen.Workload{
 		WorkloadID: string(w.ID), CustomerID: string(w.CustomerID), WorkloadType: w.Type,
-		Status: gen.Status(w.Status), StatusReason: opt(w.Reason), Priority: w.Priority,
+		RetryOf: opt(string(w.RetryOf)), Status: gen.Status(w.Status), StatusReason: opt(w.Reason), Priority: w.Priority,
 		Labels: emptyIfNil(w.Labels), AffinityRules: affinityOut(w.Affinity), Generation: w.Generation,
 		WorkerID: opt(string(w.WorkerID)), ProgressPercent: w.ProgressPercent, ProgressMessage: opt(w.ProgressMessage),
 		CheckpointSequence: w.CheckpointSequence, RetryCount: w.RetryCount, MaxRetries: w.Run.MaxRetries,

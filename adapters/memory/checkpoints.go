@@ -3,6 +3,7 @@ package memory
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -32,6 +33,21 @@ func (c checkpoints) Save(
 		r.checkpoints = append([]savedCheckpoint(nil), r.checkpoints[over:]...)
 	}
 	return res, nil
+}
+
+// restorableLocked returns the checkpoint that a submission is to continue from.
+func (s *Store) restorableLocked(sub *domain.Submission) *savedCheckpoint {
+	r := s.findLocked(sub.CustomerID, sub.RetryOf)
+	if sub.Restore == nil || r == nil {
+		return nil
+	}
+	for i := len(r.checkpoints) - 1; i >= 0; i-- {
+		c := &r.checkpoints[i]
+		if (sub.Restore.Sequence == 0 || sub.Restore.Sequence == c.Sequence) && sha256.Sum256(c.data) == c.Checksum {
+			return c
+		}
+	}
+	return nil
 }
 
 // Load implements ports.CheckpointStore.

@@ -69,13 +69,21 @@ func (s *Store) purgeAuditLocked(from time.Time) (n int) {
 	return n
 }
 
-// purgeKeysLocked removes idempotency keys, oldest first.
+// purgeKeysLocked removes idempotency keys and answers, oldest first.
 func (s *Store) purgeKeysLocked(p ports.Purge, now time.Time) (n int) {
 	for n < p.Limit && len(s.uses) > 0 && now.Sub(s.uses[0].At) > p.Age {
 		u := s.uses[0]
 		s.uses = s.uses[1:]
 		if t := s.customers[u.CustomerID]; t.uses[u.Key] == u { // it has not been used anew
 			delete(t.uses, u.Key)
+			n++
+		}
+	}
+	for n < p.Limit && len(s.answers) > 0 && now.Sub(s.answers[0].At) > p.Age {
+		a := s.answers[0]
+		s.answers = s.answers[1:]
+		if t := s.customers[a.CustomerID]; t.answers[a.Request] == a {
+			delete(t.answers, a.Request)
 			n++
 		}
 	}

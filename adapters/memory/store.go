@@ -32,6 +32,7 @@ type Store struct {
 	adminEvents  []domain.AdminEvent
 	auditFrom    time.Time        // no audit event is older
 	uses         []*domain.KeyUse // of idempotency keys, oldest first
+	answers      []*domain.Answer // oldest first
 	throughput   domain.Throughput
 }
 
@@ -59,6 +60,7 @@ type tenant struct {
 	happened  *btree.BTreeG[happening]
 	configs   map[domain.ConfigID]*domain.WorkloadConfig
 	uses      map[string]*domain.KeyUse // by idempotency key
+	answers   map[string]*domain.Answer // by request
 }
 
 // NewStore returns an empty store that reads its time from clock.
@@ -85,7 +87,7 @@ func (s *Store) Stores() ports.Stores {
 		Workloads: workloads{s}, Queue: queue{s}, Insight: insight{s}, Statistics: statistics{s},
 		Workers: workers{s}, Fleet: fleet{s}, Checkpoints: checkpoints{s}, Customers: customers{s},
 		Configs: configs{s}, Keys: keys{s}, Audit: audit{s}, AdminAudit: adminAudit{s},
-		Logs: logs{s}, Events: events{s}, Leader: leaderLease{s}, Retention: retention{s},
+		Logs: logs{s}, Events: events{s}, Answers: answers{s}, Leader: leaderLease{s}, Retention: retention{s},
 	}
 }
 

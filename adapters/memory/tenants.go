@@ -32,6 +32,7 @@ func (c customers) Create(
 		happened:  newHappened(),
 		configs:   map[domain.ConfigID]*domain.WorkloadConfig{},
 		uses:      map[string]*domain.KeyUse{},
+		answers:   map[string]*domain.Answer{},
 	}
 	return cust, nil
 }

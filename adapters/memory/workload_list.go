@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
 
@@ -112,11 +113,19 @@ func (p *pager) add(at ports.Cursor, r *record) bool {
 	case p.skipped < p.q.Offset:
 		p.skipped++
 	case len(p.page.Items) < p.q.Limit:
-		p.page.Items, p.last = append(p.page.Items, r.Workload.Clone()), at
+		p.page.Items, p.last = append(p.page.Items, p.item(r)), at
 	case p.page.Next == nil:
 		p.page.Next = &p.last
 	}
 	return p.page.Next == nil || p.q.WithTotal
+}
+
+// item returns a copy of a workload, as far as the query wants it.
+func (p *pager) item(r *record) domain.Workload {
+	if p.q.Brief {
+		return r.Workload.Brief().Clone()
+	}
+	return r.Workload.Clone()
 }
 
 func (p *pager) done() ports.WorkloadPage {

@@ -34,6 +34,10 @@ func (s *Store) submitLocked(sub *domain.Submission, now time.Time) ports.Submit
 	if old := s.workloads[sub.ID]; old != nil {
 		known.Owner = old.CustomerID
 	}
+	restored := s.restorableLocked(sub)
+	if restored != nil {
+		known.Restored = &restored.Checkpoint
+	}
 	admission, existing := sub.Admit(known, now)
 	switch admission {
 	case domain.Admitted:
@@ -44,8 +48,11 @@ func (s *Store) submitLocked(sub *domain.Submission, now time.Time) ports.Submit
 	default:
 		return ports.SubmitResult{Status: admission}
 	}
-	wl, created := domain.NewWorkload(*sub, now)
+	wl, created := domain.NewWorkload(*sub, known.Restored, now)
 	r := &record{Workload: wl.Clone()}
+	if restored != nil {
+		r.checkpoints = []savedCheckpoint{{restored.RestoredFor(wl.ID, now), restored.data}}
+	}
 	r.audit = make([]domain.AuditEvent, 0, 4)
 	s.workloads[r.ID] = r
 	t.byCreated.Set(r)

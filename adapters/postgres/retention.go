@@ -57,7 +57,10 @@ func deleteSome(table, condition string) string {
 
 // removals are what removes rows.
 var removals = map[domain.Kept][]removal{
-	domain.KeptIdempotencyKeys: {{deleteSome("idempotency_keys", old("x.created_at")), true}},
+	domain.KeptIdempotencyKeys: {
+		{deleteSome("idempotency_keys", old("x.created_at")), true},
+		{deleteSome("answers", old("x.created_at")), true},
+	},
 	domain.KeptStatistics: {
 		{deleteSome("count_hours", old("x.hour")), true},
 		{deleteSome("count_totals", "x.queued = 0 AND x.running = 0 AND x.paused = 0"), false},

@@ -17,6 +17,8 @@ type admission struct {
 	customers map[domain.CustomerID]*room
 	uses      map[idempotencyKey]*domain.KeyUse
 	owners    map[domain.WorkloadID]domain.CustomerID // of ids that exist already
+	// restored are the checkpoints that new workloads continue from, by the new workload.
+	restored map[domain.WorkloadID]*domain.Checkpoint
 }
 
 // room is what is known of one customer's queue.
@@ -63,6 +65,7 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 		var stored []*domain.Workload
 		var events []domain.AuditEvent
 		var uses []domain.KeyUse
+		var copies []restoredCheckpoint
 		deltas := domain.Deltas{}
 		for i := range batch {
 			sub := &batch[i]
@@ -73,8 +76,12 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 			if results[i].Status != domain.Admitted {
 				continue
 			}
-			wl, created := domain.NewWorkload(*sub, t.now)
+			restored := a.restored[sub.ID]
+			wl, created := domain.NewWorkload(*sub, restored, t.now)
 			results[i].Workload = wl.Clone()
+			if restored != nil {
+				copies = append(copies, restoredCheckpoint{restored.RestoredFor(sub.ID, t.now), *restored})
+			}
 			stored = append(stored, &results[i].Workload)
 			deltas.Add(domain.CountChange(&domain.State{}, &wl))
 			events = append(events, created)
@@ -87,6 +94,7 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 		t.queueDeltas(deltas)
 		t.queueAudit(events)
 		writeRows(t, &keyUseTable, upsertKeyUses, pointers(uses))
+		writeRows(t, &restoredTable, copyCheckpoints, pointers(copies))
 		t.queueBounds(a)
 		return results, t.commit(ctx)
 	})
@@ -101,7 +109,7 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 // with.
 func (t *tx) queueAdmission(batch []domain.Submission) *admission {
 	a := &admission{customers: map[domain.CustomerID]*room{}, uses: map[idempotencyKey]*domain.KeyUse{},
-		owners: map[domain.WorkloadID]domain.CustomerID{}}
+		owners: map[domain.WorkloadID]domain.CustomerID{}, restored: map[domain.WorkloadID]*domain.Checkpoint{}}
 	ids, customers := make([]string, len(batch)), make([]string, len(batch))
 	var keys, keyOwners []string
 	for i := range batch {
@@ -131,6 +139,7 @@ func (t *tx) queueAdmission(batch []domain.Submission) *admission {
 			return err
 		})
 	}
+	t.queueRestored(batch, a.restored)
 	t.queue("SELECT workload_id, customer_id FROM workloads WHERE workload_id = ANY($1::text[])",
 		ids).Query(func(rows pgx.Rows) error {
 		var id domain.WorkloadID
@@ -145,7 +154,7 @@ func (t *tx) queueAdmission(batch []domain.Submission) *admission {
 // repeats, the result has only the id.
 func (t *tx) admit(ctx context.Context, a *admission, sub *domain.Submission) (res ports.SubmitResult, err error) {
 	key := idempotencyKey{sub.CustomerID, sub.IdempotencyKey}
-	known := domain.KnownWorkloads{Owner: a.owners[sub.ID], Use: a.uses[key]}
+	known := domain.KnownWorkloads{Owner: a.owners[sub.ID], Use: a.uses[key], Restored: a.restored[sub.ID]}
 	r := a.customers[sub.CustomerID]
 	if r != nil {
 		known.Customer, known.Queued = &r.customer, r.bound

@@ -169,12 +169,16 @@ func (l *lister) page(ctx context.Context, found []place) (p ports.WorkloadPage,
 	if len(found) == 0 {
 		return p, nil
 	}
+	columns, tables, scan := wholeColumns, wholeTables, wholeRow.scan
+	if l.q.Brief {
+		columns, tables, scan = hotColumns, "workloads w", workloadTable.scan
+	}
 	s := &statement{}
-	sql := "SELECT " + wholeColumns + " FROM unnest(" +
+	sql := "SELECT " + columns + " FROM unnest(" +
 		s.arg(each(found, func(f place) string { return string(f.ID) }), "text[]") +
-		") WITH ORDINALITY AS u(workload_id, n) JOIN " + wholeTables + " USING (workload_id) WHERE " +
+		") WITH ORDINALITY AS u(workload_id, n) JOIN " + tables + " USING (workload_id) WHERE " +
 		and(s.owned(&l.q, "w.customer_id"), s.statuses(&l.q, "w.status")) + // a status may have changed since
 		" ORDER BY u.n"
-	p.Items, err = query(ctx, l.reads.pool, wholeRow.scan, sql, s.args...)
+	p.Items, err = query(ctx, l.reads.pool, scan, sql, s.args...)
 	return p, err
 }

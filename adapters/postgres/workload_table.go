@@ -44,7 +44,7 @@ var (
 		optional("suspect_since", func(s *state) *time.Time { return &s.SuspectSince }),
 		float("progress_percent", func(s *state) *float64 { return &s.ProgressPercent }),
 		text("progress_message", func(s *state) *string { return &s.ProgressMessage }),
-		bigint("checkpoint_sequence", func(s *state) *int64 { return &s.CheckpointSequence }),
+		bigint("checkpoint_sequence", func(s *state) *int64 { return &s.CheckpointSequence }).by(bySubmission | byTransition),
 		bigint("checkpoint_generation", func(s *state) *int64 { return &s.CheckpointGeneration }),
 		boolean("pause_requested", func(s *state) *bool { return &s.PauseRequested }),
 		failureColumn("failure_type", "text", func(f *domain.Failure) *string { return &f.Type }),
@@ -86,6 +86,7 @@ var (
 		text("config", func(w *workload) *domain.JSON { return &w.Run.Config }),
 		micros("checkpoint_interval_us", func(w *workload) *time.Duration { return &w.Run.CheckpointInterval }),
 		optional("run_at", func(w *workload) *time.Time { return &w.RunAt }),
+		text("retry_of", func(w *workload) *domain.WorkloadID { return &w.RetryOf }),
 	}, part(func(w *workload) *domain.Resources { return &w.Run.Resources }, resourceColumns))}
 
 	newSpecTable = table[workload]{"workload_specs", join(specTable.columns, []column[workload]{{

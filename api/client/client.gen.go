@@ -607,16 +607,126 @@ type AuditEventActorType string
 
 // BatchResult Either `workload_id` and `status`, or `error`
 type BatchResult struct {
-	Error *struct {
-		Code    string                 `json:"code"`
-		Details map[string]interface{} `json:"details"`
-		Message string                 `json:"message"`
-	} `json:"error,omitempty"`
-	Status *Status `json:"status,omitempty"`
+	Error  *ItemError `json:"error,omitempty"`
+	Status *Status    `json:"status,omitempty"`
 
 	// StatusReason Says that no worker offers the type yet; absent otherwise
 	StatusReason *string `json:"status_reason,omitempty"`
 	WorkloadID   *string `json:"workload_id,omitempty"`
+}
+
+// BatchSubmission defines model for BatchSubmission.
+type BatchSubmission struct {
+	// AffinityRules `hard_affinity` must match, `soft_affinity` is preferred and `anti_affinity` must not match. All three
+	// compare the worker's id and tags.
+	//
+	// `hard_affinity.workload_types`: the worker offers all of these types. `soft_affinity.workload_types`: a
+	// worker is preferred for each of these types that it offers. `anti_affinity.workload_types`: no workload of
+	// these types, of any customer, is assigned to the worker. A running workload with such a rule also keeps
+	// later workloads of these types away: those of its own customer, and those of others if the operator allows
+	// it for its type.
+	AffinityRules *AffinityRules `json:"affinity_rules,omitempty"`
+
+	// IdempotencyKey Makes the item safe to repeat, as the header of a single submission does. At most 255 bytes
+	IdempotencyKey *string `json:"idempotency_key,omitempty"`
+
+	// InputParams Any JSON object
+	InputParams JSONObject         `json:"input_params"`
+	Labels      *map[string]string `json:"labels,omitempty"`
+
+	// MaxRetries How often the workload is retried after a failure of its own. Default: the config's, or 5
+	MaxRetries *int `json:"max_retries,omitempty"`
+	Priority   *int `json:"priority,omitempty"`
+
+	// RunAt Earliest start
+	RunAt *Time `json:"run_at,omitempty"`
+
+	// TimeoutSeconds Longest time of one run, in seconds. 0: no limit. Default: the config's, or 3600
+	TimeoutSeconds *int `json:"timeout_seconds,omitempty"`
+
+	// WorkloadType Examples: sleep
+	WorkloadType string `json:"workload_type"`
+}
+
+// BulkAnswer defines model for BulkAnswer.
+type BulkAnswer struct {
+	// Applied Those of this page that the operation was done to; 0 in a dry run
+	Applied int  `json:"applied"`
+	DryRun  bool `json:"dry_run"`
+
+	// Matched Workloads that were selected, on all pages. A cursor keeps the number that the first page has
+	Matched int `json:"matched"`
+
+	// MatchedEstimated Whether `matched` is an estimate, as it may be above 10,000
+	MatchedEstimated bool       `json:"matched_estimated"`
+	Pagination       Pagination `json:"pagination"`
+
+	// Results One for each id of the request, in its order, or for each workload of the page, newest first
+	Results []BulkResult `json:"results"`
+}
+
+// BulkControl Either `workload_ids` or `filter`
+type BulkControl struct {
+	// Cursor `next_cursor` of the page before. The filter must be the same
+	Cursor *string `json:"cursor,omitempty"`
+
+	// DryRun Say what would become of each and change nothing
+	DryRun *bool `json:"dry_run,omitempty"`
+
+	// Filter Selects workloads as the parameters of the list do. All that are given must match
+	Filter *BulkFilter `json:"filter,omitempty"`
+
+	// Limit Workloads on a page of a filter
+	Limit *int `json:"limit,omitempty"`
+
+	// Reason Kept in the audit trail
+	Reason      *string   `json:"reason,omitempty"`
+	WorkloadIds *[]string `json:"workload_ids,omitempty"`
+}
+
+// BulkFilter Selects workloads as the parameters of the list do. All that are given must match
+type BulkFilter struct {
+	CreatedAfter  *Time `json:"created_after,omitempty"`
+	CreatedBefore *Time `json:"created_before,omitempty"`
+
+	// Label `key=value`
+	Label        *[]string `json:"label,omitempty"`
+	Status       *[]Status `json:"status,omitempty"`
+	WorkloadType *string   `json:"workload_type,omitempty"`
+}
+
+// BulkResult What became of one workload, or would become of it. `error` says why nothing does
+type BulkResult struct {
+	Error *ItemError `json:"error,omitempty"`
+
+	// RetryID The new workload of a retry
+	RetryID *string `json:"retry_id,omitempty"`
+	Status  *Status `json:"status,omitempty"`
+
+	// WorkloadID The id as it was asked for; absent if it was not text
+	WorkloadID *string `json:"workload_id,omitempty"`
+}
+
+// BulkRetry Either `workload_ids` or `filter`
+type BulkRetry struct {
+	// Cursor `next_cursor` of the page before. The filter must be the same
+	Cursor *string `json:"cursor,omitempty"`
+
+	// DryRun Say what would become of each and change nothing
+	DryRun *bool `json:"dry_run,omitempty"`
+
+	// Filter Selects workloads as the parameters of the list do. All that are given must match
+	Filter *BulkFilter `json:"filter,omitempty"`
+
+	// FromScratch Continue from no checkpoint. Otherwise from the newest of each
+	FromScratch *bool `json:"from_scratch,omitempty"`
+
+	// Limit Workloads on a page of a filter
+	Limit *int `json:"limit,omitempty"`
+
+	// Reason Kept in the audit trail
+	Reason      *string   `json:"reason,omitempty"`
+	WorkloadIds *[]string `json:"workload_ids,omitempty"`
 }
 
 // Checkpoint defines model for Checkpoint.
@@ -797,6 +907,13 @@ type HourStats struct {
 
 	// Hour The beginning of the hour
 	Hour Time `json:"hour"`
+}
+
+// ItemError defines model for ItemError.
+type ItemError struct {
+	Code    string                 `json:"code"`
+	Details map[string]interface{} `json:"details"`
+	Message string                 `json:"message"`
 }
 
 // JSONObject Any JSON object
@@ -1124,6 +1241,21 @@ type Resources struct {
 	MemoryMb *int     `json:"memory_mb,omitempty"`
 }
 
+// RetryAnswer defines model for RetryAnswer.
+type RetryAnswer struct {
+	// CheckpointSequence 1 if it continues from a checkpoint, 0 if not
+	CheckpointSequence int64  `json:"checkpoint_sequence"`
+	CreatedAt          Time   `json:"created_at"`
+	RetryOf            string `json:"retry_of"`
+	Status             Status `json:"status"`
+
+	// StatusReason Says that no worker offers the type yet; absent otherwise
+	StatusReason *string `json:"status_reason,omitempty"`
+
+	// WorkloadID The new workload
+	WorkloadID string `json:"workload_id"`
+}
+
 // RetryBackoff The wait before a retry: `initial_seconds` before the first retry, `factor` times as long before each
 // further one, at most `max_seconds`. Half of each wait is fixed and half is random. With the defaults, the
 // longest waits before five retries are 5, 15, 45, 135 and 405 s. A workload may ask for another wait when it
@@ -1341,7 +1473,10 @@ type Workload struct {
 	ResultData json.RawMessage `json:"result_data"`
 
 	// RetryCount Failures of its own after which it was retried
-	RetryCount   int     `json:"retry_count"`
+	RetryCount int `json:"retry_count"`
+
+	// RetryOf The workload that this one runs again
+	RetryOf      *string `json:"retry_of"`
 	RunAt        *Time   `json:"run_at"`
 	ScheduledAt  *Time   `json:"scheduled_at"`
 	StartedAt    *Time   `json:"started_at"`
@@ -1616,7 +1751,37 @@ type SubmitWorkloadParams struct {
 
 // SubmitWorkloadsJSONBody defines parameters for SubmitWorkloads.
 type SubmitWorkloadsJSONBody struct {
-	Workloads []Submission `json:"workloads"`
+	Workloads []BatchSubmission `json:"workloads"`
+}
+
+// SubmitWorkloadsParams defines parameters for SubmitWorkloads.
+type SubmitWorkloadsParams struct {
+	// IdempotencyKey Makes the request safe to repeat. At most 255 bytes
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// CancelWorkloadsParams defines parameters for CancelWorkloads.
+type CancelWorkloadsParams struct {
+	// IdempotencyKey Makes the request safe to repeat. At most 255 bytes
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// PauseWorkloadsParams defines parameters for PauseWorkloads.
+type PauseWorkloadsParams struct {
+	// IdempotencyKey Makes the request safe to repeat. At most 255 bytes
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ResumeWorkloadsParams defines parameters for ResumeWorkloads.
+type ResumeWorkloadsParams struct {
+	// IdempotencyKey Makes the request safe to repeat. At most 255 bytes
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RetryWorkloadsParams defines parameters for RetryWorkloads.
+type RetryWorkloadsParams struct {
+	// IdempotencyKey Makes the request safe to repeat. At most 255 bytes
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // GetWorkloadParams defines parameters for GetWorkload.
@@ -1671,6 +1836,24 @@ type ResumeWorkloadJSONBody struct {
 	Reason *string `json:"reason,omitempty"`
 }
 
+// RetryWorkloadJSONBody defines parameters for RetryWorkload.
+type RetryWorkloadJSONBody struct {
+	// FromCheckpoint Sequence of the checkpoint to continue from. Default: the newest
+	FromCheckpoint *int64 `json:"from_checkpoint,omitempty"`
+
+	// FromScratch Continue from no checkpoint. Not together with `from_checkpoint`
+	FromScratch *bool `json:"from_scratch,omitempty"`
+
+	// Reason Kept in the audit trail
+	Reason *string `json:"reason,omitempty"`
+}
+
+// RetryWorkloadParams defines parameters for RetryWorkload.
+type RetryWorkloadParams struct {
+	// IdempotencyKey Makes the request safe to repeat. At most 255 bytes
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // CreateCustomerJSONRequestBody defines body for CreateCustomer for application/json ContentType.
 type CreateCustomerJSONRequestBody = CustomerInput
 
@@ -1710,6 +1893,18 @@ type SubmitWorkloadJSONRequestBody = Submission
 // SubmitWorkloadsJSONRequestBody defines body for SubmitWorkloads for application/json ContentType.
 type SubmitWorkloadsJSONRequestBody SubmitWorkloadsJSONBody
 
+// CancelWorkloadsJSONRequestBody defines body for CancelWorkloads for application/json ContentType.
+type CancelWorkloadsJSONRequestBody = BulkControl
+
+// PauseWorkloadsJSONRequestBody defines body for PauseWorkloads for application/json ContentType.
+type PauseWorkloadsJSONRequestBody = BulkControl
+
+// ResumeWorkloadsJSONRequestBody defines body for ResumeWorkloads for application/json ContentType.
+type ResumeWorkloadsJSONRequestBody = BulkControl
+
+// RetryWorkloadsJSONRequestBody defines body for RetryWorkloads for application/json ContentType.
+type RetryWorkloadsJSONRequestBody = BulkRetry
+
 // CancelWorkloadJSONRequestBody defines body for CancelWorkload for application/json ContentType.
 type CancelWorkloadJSONRequestBody CancelWorkloadJSONBody
 
@@ -1718,6 +1913,9 @@ type PauseWorkloadJSONRequestBody PauseWorkloadJSONBody
 
 // ResumeWorkloadJSONRequestBody defines body for ResumeWorkload for application/json ContentType.
 type ResumeWorkloadJSONRequestBody ResumeWorkloadJSONBody
+
+// RetryWorkloadJSONRequestBody defines body for RetryWorkload for application/json ContentType.
+type RetryWorkloadJSONRequestBody RetryWorkloadJSONBody
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -2234,25 +2432,123 @@ type ClientInterface interface {
 	//
 	// Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
 	// request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
-	// does not admit it: it takes one token for each item, also for items that repeat an earlier submission. An
-	// `Idempotency-Key` is not supported here and is 400.
+	// does not admit it: it takes one token for each item, also for items that repeat an earlier submission.
+	// The body has at most 16 MiB.
+	//
+	// An item may have an `idempotency_key`. It makes the item safe to repeat, in another batch or as a single
+	// submission with that `Idempotency-Key`. An `Idempotency-Key` of the request is kept for 24 h and repeats the
+	// whole answer, refused items included; with another body it is 409 `CONFLICT`.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/workloads/batch (the `SubmitWorkloads` operationId).
-	SubmitWorkloadsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	SubmitWorkloadsWithBody(ctx context.Context, params *SubmitWorkloadsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SubmitWorkloads Submit up to 1,000 workloads
 	//
 	// Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
 	// request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
-	// does not admit it: it takes one token for each item, also for items that repeat an earlier submission. An
-	// `Idempotency-Key` is not supported here and is 400.
+	// does not admit it: it takes one token for each item, also for items that repeat an earlier submission.
+	// The body has at most 16 MiB.
+	//
+	// An item may have an `idempotency_key`. It makes the item safe to repeat, in another batch or as a single
+	// submission with that `Idempotency-Key`. An `Idempotency-Key` of the request is kept for 24 h and repeats the
+	// whole answer, refused items included; with another body it is 409 `CONFLICT`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/workloads/batch (the `SubmitWorkloads` operationId).
-	SubmitWorkloads(ctx context.Context, body SubmitWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	SubmitWorkloads(ctx context.Context, params *SubmitWorkloadsParams, body SubmitWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelWorkloadsWithBody Cancel many workloads
+	//
+	// Cancels the workloads in `workload_ids`, or those that `filter` matches, each on its own and as a cancel of
+	// it alone would. Without `status`, the filter selects those that are not final. A page has up to 1,000
+	// workloads; if more match, `pagination.next_cursor` goes on behind them. A page may have fewer, or none, and
+	// still be followed by another.
+	//
+	// A request with `workload_ids` takes one token of the rate for each, a page of a filter one. An
+	// `Idempotency-Key` is kept for 24 h and repeats the whole answer; each page needs its own.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/workloads/batch/cancel (the `CancelWorkloads` operationId).
+	CancelWorkloadsWithBody(ctx context.Context, params *CancelWorkloadsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelWorkloads Cancel many workloads
+	//
+	// Cancels the workloads in `workload_ids`, or those that `filter` matches, each on its own and as a cancel of
+	// it alone would. Without `status`, the filter selects those that are not final. A page has up to 1,000
+	// workloads; if more match, `pagination.next_cursor` goes on behind them. A page may have fewer, or none, and
+	// still be followed by another.
+	//
+	// A request with `workload_ids` takes one token of the rate for each, a page of a filter one. An
+	// `Idempotency-Key` is kept for 24 h and repeats the whole answer; each page needs its own.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/workloads/batch/cancel (the `CancelWorkloads` operationId).
+	CancelWorkloads(ctx context.Context, params *CancelWorkloadsParams, body CancelWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PauseWorkloadsWithBody Pause many workloads
+	//
+	// As with a batch cancel. Without `status`, the filter selects those that are RUNNING. The answer does not wait
+	// for the workers: a workload is RUNNING until its worker has saved a checkpoint and stopped.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/workloads/batch/pause (the `PauseWorkloads` operationId).
+	PauseWorkloadsWithBody(ctx context.Context, params *PauseWorkloadsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PauseWorkloads Pause many workloads
+	//
+	// As with a batch cancel. Without `status`, the filter selects those that are RUNNING. The answer does not wait
+	// for the workers: a workload is RUNNING until its worker has saved a checkpoint and stopped.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/workloads/batch/pause (the `PauseWorkloads` operationId).
+	PauseWorkloads(ctx context.Context, params *PauseWorkloadsParams, body PauseWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeWorkloadsWithBody Resume many workloads
+	//
+	// As with a batch cancel. Without `status`, the filter selects those that are PAUSED.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/workloads/batch/resume (the `ResumeWorkloads` operationId).
+	ResumeWorkloadsWithBody(ctx context.Context, params *ResumeWorkloadsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeWorkloads Resume many workloads
+	//
+	// As with a batch cancel. Without `status`, the filter selects those that are PAUSED.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/workloads/batch/resume (the `ResumeWorkloads` operationId).
+	ResumeWorkloads(ctx context.Context, params *ResumeWorkloadsParams, body ResumeWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RetryWorkloadsWithBody Run many workloads again
+	//
+	// As with a batch cancel, and for each workload as its own retry does: `retry_id` is the new workload. Without
+	// `status`, the filter selects those that are FAILED or CANCELLED. An `Idempotency-Key` makes sure that each is
+	// run again once.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/workloads/batch/retry (the `RetryWorkloads` operationId).
+	RetryWorkloadsWithBody(ctx context.Context, params *RetryWorkloadsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RetryWorkloads Run many workloads again
+	//
+	// As with a batch cancel, and for each workload as its own retry does: `retry_id` is the new workload. Without
+	// `status`, the filter selects those that are FAILED or CANCELLED. An `Idempotency-Key` makes sure that each is
+	// run again once.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/workloads/batch/retry (the `RetryWorkloads` operationId).
+	RetryWorkloads(ctx context.Context, params *RetryWorkloadsParams, body RetryWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetWorkload Get a workload
 	//
@@ -2363,6 +2659,40 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/workloads/{id}/resume (the `ResumeWorkload` operationId).
 	ResumeWorkload(ctx context.Context, id WorkloadID, body ResumeWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RetryWorkloadWithBody Run a failed or cancelled workload again
+	//
+	// Submits a new workload, whose `retry_of` is this one. It has the same type, input, labels, priority, affinity
+	// rules and, whatever has become of the config since, the same settings. It counts against your queue as any
+	// submission does, and has all its retries before it.
+	//
+	// It continues from the newest checkpoint of this workload, from the one that `from_checkpoint` names, or, with
+	// `from_scratch`, from none. The checkpoint is copied: it is number 1 of the new workload, and stays when this
+	// workload is removed. 400 `INVALID_INPUT` if the named one is not kept, 400 `INVALID_STATE` unless this workload
+	// is FAILED or CANCELLED. With an `Idempotency-Key`, which is kept for 24 h, the request may be repeated: the same
+	// key and body return the first new workload.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/workloads/{id}/retry (the `RetryWorkload` operationId).
+	RetryWorkloadWithBody(ctx context.Context, id WorkloadID, params *RetryWorkloadParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RetryWorkload Run a failed or cancelled workload again
+	//
+	// Submits a new workload, whose `retry_of` is this one. It has the same type, input, labels, priority, affinity
+	// rules and, whatever has become of the config since, the same settings. It counts against your queue as any
+	// submission does, and has all its retries before it.
+	//
+	// It continues from the newest checkpoint of this workload, from the one that `from_checkpoint` names, or, with
+	// `from_scratch`, from none. The checkpoint is copied: it is number 1 of the new workload, and stays when this
+	// workload is removed. 400 `INVALID_INPUT` if the named one is not kept, 400 `INVALID_STATE` unless this workload
+	// is FAILED or CANCELLED. With an `Idempotency-Key`, which is kept for 24 h, the request may be repeated: the same
+	// key and body return the first new workload.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/workloads/{id}/retry (the `RetryWorkload` operationId).
+	RetryWorkload(ctx context.Context, id WorkloadID, params *RetryWorkloadParams, body RetryWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // ListAdminAudit Read what administrators did
@@ -3286,14 +3616,18 @@ func (c *Client) SubmitWorkload(ctx context.Context, params *SubmitWorkloadParam
 //
 // Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
 // request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
-// does not admit it: it takes one token for each item, also for items that repeat an earlier submission. An
-// `Idempotency-Key` is not supported here and is 400.
+// does not admit it: it takes one token for each item, also for items that repeat an earlier submission.
+// The body has at most 16 MiB.
+//
+// An item may have an `idempotency_key`. It makes the item safe to repeat, in another batch or as a single
+// submission with that `Idempotency-Key`. An `Idempotency-Key` of the request is kept for 24 h and repeats the
+// whole answer, refused items included; with another body it is 409 `CONFLICT`.
 //
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/workloads/batch (the `SubmitWorkloads` operationId).
-func (c *Client) SubmitWorkloadsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSubmitWorkloadsRequestWithBody(c.Server, contentType, body)
+func (c *Client) SubmitWorkloadsWithBody(ctx context.Context, params *SubmitWorkloadsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSubmitWorkloadsRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3308,14 +3642,188 @@ func (c *Client) SubmitWorkloadsWithBody(ctx context.Context, contentType string
 //
 // Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
 // request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
-// does not admit it: it takes one token for each item, also for items that repeat an earlier submission. An
-// `Idempotency-Key` is not supported here and is 400.
+// does not admit it: it takes one token for each item, also for items that repeat an earlier submission.
+// The body has at most 16 MiB.
+//
+// An item may have an `idempotency_key`. It makes the item safe to repeat, in another batch or as a single
+// submission with that `Idempotency-Key`. An `Idempotency-Key` of the request is kept for 24 h and repeats the
+// whole answer, refused items included; with another body it is 409 `CONFLICT`.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/workloads/batch (the `SubmitWorkloads` operationId).
-func (c *Client) SubmitWorkloads(ctx context.Context, body SubmitWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSubmitWorkloadsRequest(c.Server, body)
+func (c *Client) SubmitWorkloads(ctx context.Context, params *SubmitWorkloadsParams, body SubmitWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSubmitWorkloadsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelWorkloadsWithBody Cancel many workloads
+//
+// Cancels the workloads in `workload_ids`, or those that `filter` matches, each on its own and as a cancel of
+// it alone would. Without `status`, the filter selects those that are not final. A page has up to 1,000
+// workloads; if more match, `pagination.next_cursor` goes on behind them. A page may have fewer, or none, and
+// still be followed by another.
+//
+// A request with `workload_ids` takes one token of the rate for each, a page of a filter one. An
+// `Idempotency-Key` is kept for 24 h and repeats the whole answer; each page needs its own.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/workloads/batch/cancel (the `CancelWorkloads` operationId).
+func (c *Client) CancelWorkloadsWithBody(ctx context.Context, params *CancelWorkloadsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelWorkloadsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelWorkloads Cancel many workloads
+//
+// Cancels the workloads in `workload_ids`, or those that `filter` matches, each on its own and as a cancel of
+// it alone would. Without `status`, the filter selects those that are not final. A page has up to 1,000
+// workloads; if more match, `pagination.next_cursor` goes on behind them. A page may have fewer, or none, and
+// still be followed by another.
+//
+// A request with `workload_ids` takes one token of the rate for each, a page of a filter one. An
+// `Idempotency-Key` is kept for 24 h and repeats the whole answer; each page needs its own.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/workloads/batch/cancel (the `CancelWorkloads` operationId).
+func (c *Client) CancelWorkloads(ctx context.Context, params *CancelWorkloadsParams, body CancelWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelWorkloadsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PauseWorkloadsWithBody Pause many workloads
+//
+// As with a batch cancel. Without `status`, the filter selects those that are RUNNING. The answer does not wait
+// for the workers: a workload is RUNNING until its worker has saved a checkpoint and stopped.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/workloads/batch/pause (the `PauseWorkloads` operationId).
+func (c *Client) PauseWorkloadsWithBody(ctx context.Context, params *PauseWorkloadsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseWorkloadsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PauseWorkloads Pause many workloads
+//
+// As with a batch cancel. Without `status`, the filter selects those that are RUNNING. The answer does not wait
+// for the workers: a workload is RUNNING until its worker has saved a checkpoint and stopped.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/workloads/batch/pause (the `PauseWorkloads` operationId).
+func (c *Client) PauseWorkloads(ctx context.Context, params *PauseWorkloadsParams, body PauseWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseWorkloadsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeWorkloadsWithBody Resume many workloads
+//
+// As with a batch cancel. Without `status`, the filter selects those that are PAUSED.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/workloads/batch/resume (the `ResumeWorkloads` operationId).
+func (c *Client) ResumeWorkloadsWithBody(ctx context.Context, params *ResumeWorkloadsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeWorkloadsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeWorkloads Resume many workloads
+//
+// As with a batch cancel. Without `status`, the filter selects those that are PAUSED.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/workloads/batch/resume (the `ResumeWorkloads` operationId).
+func (c *Client) ResumeWorkloads(ctx context.Context, params *ResumeWorkloadsParams, body ResumeWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeWorkloadsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RetryWorkloadsWithBody Run many workloads again
+//
+// As with a batch cancel, and for each workload as its own retry does: `retry_id` is the new workload. Without
+// `status`, the filter selects those that are FAILED or CANCELLED. An `Idempotency-Key` makes sure that each is
+// run again once.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/workloads/batch/retry (the `RetryWorkloads` operationId).
+func (c *Client) RetryWorkloadsWithBody(ctx context.Context, params *RetryWorkloadsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetryWorkloadsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RetryWorkloads Run many workloads again
+//
+// As with a batch cancel, and for each workload as its own retry does: `retry_id` is the new workload. Without
+// `status`, the filter selects those that are FAILED or CANCELLED. An `Idempotency-Key` makes sure that each is
+// run again once.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/workloads/batch/retry (the `RetryWorkloads` operationId).
+func (c *Client) RetryWorkloads(ctx context.Context, params *RetryWorkloadsParams, body RetryWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetryWorkloadsRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3546,6 +4054,60 @@ func (c *Client) ResumeWorkloadWithBody(ctx context.Context, id WorkloadID, cont
 // Corresponds with POST /v1/workloads/{id}/resume (the `ResumeWorkload` operationId).
 func (c *Client) ResumeWorkload(ctx context.Context, id WorkloadID, body ResumeWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewResumeWorkloadRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RetryWorkloadWithBody Run a failed or cancelled workload again
+//
+// Submits a new workload, whose `retry_of` is this one. It has the same type, input, labels, priority, affinity
+// rules and, whatever has become of the config since, the same settings. It counts against your queue as any
+// submission does, and has all its retries before it.
+//
+// It continues from the newest checkpoint of this workload, from the one that `from_checkpoint` names, or, with
+// `from_scratch`, from none. The checkpoint is copied: it is number 1 of the new workload, and stays when this
+// workload is removed. 400 `INVALID_INPUT` if the named one is not kept, 400 `INVALID_STATE` unless this workload
+// is FAILED or CANCELLED. With an `Idempotency-Key`, which is kept for 24 h, the request may be repeated: the same
+// key and body return the first new workload.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/workloads/{id}/retry (the `RetryWorkload` operationId).
+func (c *Client) RetryWorkloadWithBody(ctx context.Context, id WorkloadID, params *RetryWorkloadParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetryWorkloadRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RetryWorkload Run a failed or cancelled workload again
+//
+// Submits a new workload, whose `retry_of` is this one. It has the same type, input, labels, priority, affinity
+// rules and, whatever has become of the config since, the same settings. It counts against your queue as any
+// submission does, and has all its retries before it.
+//
+// It continues from the newest checkpoint of this workload, from the one that `from_checkpoint` names, or, with
+// `from_scratch`, from none. The checkpoint is copied: it is number 1 of the new workload, and stays when this
+// workload is removed. 400 `INVALID_INPUT` if the named one is not kept, 400 `INVALID_STATE` unless this workload
+// is FAILED or CANCELLED. With an `Idempotency-Key`, which is kept for 24 h, the request may be repeated: the same
+// key and body return the first new workload.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/workloads/{id}/retry (the `RetryWorkload` operationId).
+func (c *Client) RetryWorkload(ctx context.Context, id WorkloadID, params *RetryWorkloadParams, body RetryWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetryWorkloadRequest(c.Server, id, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5510,18 +6072,18 @@ func NewSubmitWorkloadRequestWithBody(server string, params *SubmitWorkloadParam
 }
 
 // NewSubmitWorkloadsRequest calls the generic SubmitWorkloads builder with application/json body
-func NewSubmitWorkloadsRequest(server string, body SubmitWorkloadsJSONRequestBody) (*http.Request, error) {
+func NewSubmitWorkloadsRequest(server string, params *SubmitWorkloadsParams, body SubmitWorkloadsJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewSubmitWorkloadsRequestWithBody(server, "application/json", bodyReader)
+	return NewSubmitWorkloadsRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewSubmitWorkloadsRequestWithBody constructs an http.Request for the SubmitWorkloads method, with any body, and a specified content type
-func NewSubmitWorkloadsRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewSubmitWorkloadsRequestWithBody(server string, params *SubmitWorkloadsParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -5545,6 +6107,241 @@ func NewSubmitWorkloadsRequestWithBody(server string, contentType string, body i
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCancelWorkloadsRequest calls the generic CancelWorkloads builder with application/json body
+func NewCancelWorkloadsRequest(server string, params *CancelWorkloadsParams, body CancelWorkloadsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCancelWorkloadsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCancelWorkloadsRequestWithBody constructs an http.Request for the CancelWorkloads method, with any body, and a specified content type
+func NewCancelWorkloadsRequestWithBody(server string, params *CancelWorkloadsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/workloads/batch/cancel")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewPauseWorkloadsRequest calls the generic PauseWorkloads builder with application/json body
+func NewPauseWorkloadsRequest(server string, params *PauseWorkloadsParams, body PauseWorkloadsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPauseWorkloadsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewPauseWorkloadsRequestWithBody constructs an http.Request for the PauseWorkloads method, with any body, and a specified content type
+func NewPauseWorkloadsRequestWithBody(server string, params *PauseWorkloadsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/workloads/batch/pause")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewResumeWorkloadsRequest calls the generic ResumeWorkloads builder with application/json body
+func NewResumeWorkloadsRequest(server string, params *ResumeWorkloadsParams, body ResumeWorkloadsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewResumeWorkloadsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewResumeWorkloadsRequestWithBody constructs an http.Request for the ResumeWorkloads method, with any body, and a specified content type
+func NewResumeWorkloadsRequestWithBody(server string, params *ResumeWorkloadsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/workloads/batch/resume")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewRetryWorkloadsRequest calls the generic RetryWorkloads builder with application/json body
+func NewRetryWorkloadsRequest(server string, params *RetryWorkloadsParams, body RetryWorkloadsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRetryWorkloadsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewRetryWorkloadsRequestWithBody constructs an http.Request for the RetryWorkloads method, with any body, and a specified content type
+func NewRetryWorkloadsRequestWithBody(server string, params *RetryWorkloadsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/workloads/batch/retry")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -6034,6 +6831,68 @@ func NewResumeWorkloadRequestWithBody(server string, id WorkloadID, contentType 
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRetryWorkloadRequest calls the generic RetryWorkload builder with application/json body
+func NewRetryWorkloadRequest(server string, id WorkloadID, params *RetryWorkloadParams, body RetryWorkloadJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRetryWorkloadRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewRetryWorkloadRequestWithBody constructs an http.Request for the RetryWorkload method, with any body, and a specified content type
+func NewRetryWorkloadRequestWithBody(server string, id WorkloadID, params *RetryWorkloadParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/workloads/%s/retry", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -6569,25 +7428,123 @@ type ClientWithResponsesInterface interface {
 	//
 	// Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
 	// request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
-	// does not admit it: it takes one token for each item, also for items that repeat an earlier submission. An
-	// `Idempotency-Key` is not supported here and is 400.
+	// does not admit it: it takes one token for each item, also for items that repeat an earlier submission.
+	// The body has at most 16 MiB.
+	//
+	// An item may have an `idempotency_key`. It makes the item safe to repeat, in another batch or as a single
+	// submission with that `Idempotency-Key`. An `Idempotency-Key` of the request is kept for 24 h and repeats the
+	// whole answer, refused items included; with another body it is 409 `CONFLICT`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/workloads/batch (the `SubmitWorkloads` operationId).
-	SubmitWorkloadsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SubmitWorkloadsResponse, error)
+	SubmitWorkloadsWithBodyWithResponse(ctx context.Context, params *SubmitWorkloadsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SubmitWorkloadsResponse, error)
 
 	// SubmitWorkloadsWithResponse Submit up to 1,000 workloads
 	//
 	// Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
 	// request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
-	// does not admit it: it takes one token for each item, also for items that repeat an earlier submission. An
-	// `Idempotency-Key` is not supported here and is 400.
+	// does not admit it: it takes one token for each item, also for items that repeat an earlier submission.
+	// The body has at most 16 MiB.
+	//
+	// An item may have an `idempotency_key`. It makes the item safe to repeat, in another batch or as a single
+	// submission with that `Idempotency-Key`. An `Idempotency-Key` of the request is kept for 24 h and repeats the
+	// whole answer, refused items included; with another body it is 409 `CONFLICT`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/workloads/batch (the `SubmitWorkloads` operationId).
-	SubmitWorkloadsWithResponse(ctx context.Context, body SubmitWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*SubmitWorkloadsResponse, error)
+	SubmitWorkloadsWithResponse(ctx context.Context, params *SubmitWorkloadsParams, body SubmitWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*SubmitWorkloadsResponse, error)
+
+	// CancelWorkloadsWithBodyWithResponse Cancel many workloads
+	//
+	// Cancels the workloads in `workload_ids`, or those that `filter` matches, each on its own and as a cancel of
+	// it alone would. Without `status`, the filter selects those that are not final. A page has up to 1,000
+	// workloads; if more match, `pagination.next_cursor` goes on behind them. A page may have fewer, or none, and
+	// still be followed by another.
+	//
+	// A request with `workload_ids` takes one token of the rate for each, a page of a filter one. An
+	// `Idempotency-Key` is kept for 24 h and repeats the whole answer; each page needs its own.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/workloads/batch/cancel (the `CancelWorkloads` operationId).
+	CancelWorkloadsWithBodyWithResponse(ctx context.Context, params *CancelWorkloadsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CancelWorkloadsResponse, error)
+
+	// CancelWorkloadsWithResponse Cancel many workloads
+	//
+	// Cancels the workloads in `workload_ids`, or those that `filter` matches, each on its own and as a cancel of
+	// it alone would. Without `status`, the filter selects those that are not final. A page has up to 1,000
+	// workloads; if more match, `pagination.next_cursor` goes on behind them. A page may have fewer, or none, and
+	// still be followed by another.
+	//
+	// A request with `workload_ids` takes one token of the rate for each, a page of a filter one. An
+	// `Idempotency-Key` is kept for 24 h and repeats the whole answer; each page needs its own.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/workloads/batch/cancel (the `CancelWorkloads` operationId).
+	CancelWorkloadsWithResponse(ctx context.Context, params *CancelWorkloadsParams, body CancelWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*CancelWorkloadsResponse, error)
+
+	// PauseWorkloadsWithBodyWithResponse Pause many workloads
+	//
+	// As with a batch cancel. Without `status`, the filter selects those that are RUNNING. The answer does not wait
+	// for the workers: a workload is RUNNING until its worker has saved a checkpoint and stopped.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/workloads/batch/pause (the `PauseWorkloads` operationId).
+	PauseWorkloadsWithBodyWithResponse(ctx context.Context, params *PauseWorkloadsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PauseWorkloadsResponse, error)
+
+	// PauseWorkloadsWithResponse Pause many workloads
+	//
+	// As with a batch cancel. Without `status`, the filter selects those that are RUNNING. The answer does not wait
+	// for the workers: a workload is RUNNING until its worker has saved a checkpoint and stopped.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/workloads/batch/pause (the `PauseWorkloads` operationId).
+	PauseWorkloadsWithResponse(ctx context.Context, params *PauseWorkloadsParams, body PauseWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*PauseWorkloadsResponse, error)
+
+	// ResumeWorkloadsWithBodyWithResponse Resume many workloads
+	//
+	// As with a batch cancel. Without `status`, the filter selects those that are PAUSED.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/workloads/batch/resume (the `ResumeWorkloads` operationId).
+	ResumeWorkloadsWithBodyWithResponse(ctx context.Context, params *ResumeWorkloadsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResumeWorkloadsResponse, error)
+
+	// ResumeWorkloadsWithResponse Resume many workloads
+	//
+	// As with a batch cancel. Without `status`, the filter selects those that are PAUSED.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/workloads/batch/resume (the `ResumeWorkloads` operationId).
+	ResumeWorkloadsWithResponse(ctx context.Context, params *ResumeWorkloadsParams, body ResumeWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*ResumeWorkloadsResponse, error)
+
+	// RetryWorkloadsWithBodyWithResponse Run many workloads again
+	//
+	// As with a batch cancel, and for each workload as its own retry does: `retry_id` is the new workload. Without
+	// `status`, the filter selects those that are FAILED or CANCELLED. An `Idempotency-Key` makes sure that each is
+	// run again once.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/workloads/batch/retry (the `RetryWorkloads` operationId).
+	RetryWorkloadsWithBodyWithResponse(ctx context.Context, params *RetryWorkloadsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RetryWorkloadsResponse, error)
+
+	// RetryWorkloadsWithResponse Run many workloads again
+	//
+	// As with a batch cancel, and for each workload as its own retry does: `retry_id` is the new workload. Without
+	// `status`, the filter selects those that are FAILED or CANCELLED. An `Idempotency-Key` makes sure that each is
+	// run again once.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/workloads/batch/retry (the `RetryWorkloads` operationId).
+	RetryWorkloadsWithResponse(ctx context.Context, params *RetryWorkloadsParams, body RetryWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*RetryWorkloadsResponse, error)
 
 	// GetWorkloadWithResponse Get a workload
 	//
@@ -6710,6 +7667,40 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/workloads/{id}/resume (the `ResumeWorkload` operationId).
 	ResumeWorkloadWithResponse(ctx context.Context, id WorkloadID, body ResumeWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*ResumeWorkloadResponse, error)
+
+	// RetryWorkloadWithBodyWithResponse Run a failed or cancelled workload again
+	//
+	// Submits a new workload, whose `retry_of` is this one. It has the same type, input, labels, priority, affinity
+	// rules and, whatever has become of the config since, the same settings. It counts against your queue as any
+	// submission does, and has all its retries before it.
+	//
+	// It continues from the newest checkpoint of this workload, from the one that `from_checkpoint` names, or, with
+	// `from_scratch`, from none. The checkpoint is copied: it is number 1 of the new workload, and stays when this
+	// workload is removed. 400 `INVALID_INPUT` if the named one is not kept, 400 `INVALID_STATE` unless this workload
+	// is FAILED or CANCELLED. With an `Idempotency-Key`, which is kept for 24 h, the request may be repeated: the same
+	// key and body return the first new workload.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/workloads/{id}/retry (the `RetryWorkload` operationId).
+	RetryWorkloadWithBodyWithResponse(ctx context.Context, id WorkloadID, params *RetryWorkloadParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RetryWorkloadResponse, error)
+
+	// RetryWorkloadWithResponse Run a failed or cancelled workload again
+	//
+	// Submits a new workload, whose `retry_of` is this one. It has the same type, input, labels, priority, affinity
+	// rules and, whatever has become of the config since, the same settings. It counts against your queue as any
+	// submission does, and has all its retries before it.
+	//
+	// It continues from the newest checkpoint of this workload, from the one that `from_checkpoint` names, or, with
+	// `from_scratch`, from none. The checkpoint is copied: it is number 1 of the new workload, and stays when this
+	// workload is removed. 400 `INVALID_INPUT` if the named one is not kept, 400 `INVALID_STATE` unless this workload
+	// is FAILED or CANCELLED. With an `Idempotency-Key`, which is kept for 24 h, the request may be repeated: the same
+	// key and body return the first new workload.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/workloads/{id}/retry (the `RetryWorkload` operationId).
+	RetryWorkloadWithResponse(ctx context.Context, id WorkloadID, params *RetryWorkloadParams, body RetryWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*RetryWorkloadResponse, error)
 }
 
 // ListAdminAuditResponse200Headers the declared response headers of an HTTP 200 response for ListAdminAudit
@@ -8506,6 +9497,198 @@ func (r SubmitWorkloadsResponse) ContentType() string {
 	return ""
 }
 
+type CancelWorkloadsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CancelWorkloadsResponse) GetJSON200() *BulkAnswer {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CancelWorkloadsResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CancelWorkloadsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CancelWorkloadsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CancelWorkloadsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CancelWorkloadsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PauseWorkloadsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PauseWorkloadsResponse) GetJSON200() *BulkAnswer {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r PauseWorkloadsResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PauseWorkloadsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PauseWorkloadsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PauseWorkloadsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PauseWorkloadsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ResumeWorkloadsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ResumeWorkloadsResponse) GetJSON200() *BulkAnswer {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ResumeWorkloadsResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ResumeWorkloadsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResumeWorkloadsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResumeWorkloadsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResumeWorkloadsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RetryWorkloadsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RetryWorkloadsResponse) GetJSON200() *BulkAnswer {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r RetryWorkloadsResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RetryWorkloadsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RetryWorkloadsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RetryWorkloadsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RetryWorkloadsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetWorkloadResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -8951,6 +10134,54 @@ func (r ResumeWorkloadResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ResumeWorkloadResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RetryWorkloadResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *RetryAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r RetryWorkloadResponse) GetJSON202() *RetryAnswer {
+	return r.JSON202
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r RetryWorkloadResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RetryWorkloadResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RetryWorkloadResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RetryWorkloadResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RetryWorkloadResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9732,14 +10963,18 @@ func (c *ClientWithResponses) SubmitWorkloadWithResponse(ctx context.Context, pa
 //
 // Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
 // request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
-// does not admit it: it takes one token for each item, also for items that repeat an earlier submission. An
-// `Idempotency-Key` is not supported here and is 400.
+// does not admit it: it takes one token for each item, also for items that repeat an earlier submission.
+// The body has at most 16 MiB.
+//
+// An item may have an `idempotency_key`. It makes the item safe to repeat, in another batch or as a single
+// submission with that `Idempotency-Key`. An `Idempotency-Key` of the request is kept for 24 h and repeats the
+// whole answer, refused items included; with another body it is 409 `CONFLICT`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/workloads/batch (the `SubmitWorkloads` operationId).
-func (c *ClientWithResponses) SubmitWorkloadsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SubmitWorkloadsResponse, error) {
-	rsp, err := c.SubmitWorkloadsWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) SubmitWorkloadsWithBodyWithResponse(ctx context.Context, params *SubmitWorkloadsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SubmitWorkloadsResponse, error) {
+	rsp, err := c.SubmitWorkloadsWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9750,18 +10985,160 @@ func (c *ClientWithResponses) SubmitWorkloadsWithBodyWithResponse(ctx context.Co
 //
 // Each item is accepted or refused on its own. `results` has one entry per item, in the order of the
 // request. The whole batch is refused only if the server cannot tell where an item ends, or if your rate
-// does not admit it: it takes one token for each item, also for items that repeat an earlier submission. An
-// `Idempotency-Key` is not supported here and is 400.
+// does not admit it: it takes one token for each item, also for items that repeat an earlier submission.
+// The body has at most 16 MiB.
+//
+// An item may have an `idempotency_key`. It makes the item safe to repeat, in another batch or as a single
+// submission with that `Idempotency-Key`. An `Idempotency-Key` of the request is kept for 24 h and repeats the
+// whole answer, refused items included; with another body it is 409 `CONFLICT`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/workloads/batch (the `SubmitWorkloads` operationId).
-func (c *ClientWithResponses) SubmitWorkloadsWithResponse(ctx context.Context, body SubmitWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*SubmitWorkloadsResponse, error) {
-	rsp, err := c.SubmitWorkloads(ctx, body, reqEditors...)
+func (c *ClientWithResponses) SubmitWorkloadsWithResponse(ctx context.Context, params *SubmitWorkloadsParams, body SubmitWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*SubmitWorkloadsResponse, error) {
+	rsp, err := c.SubmitWorkloads(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseSubmitWorkloadsResponse(rsp)
+}
+
+// CancelWorkloadsWithBodyWithResponse Cancel many workloads
+//
+// Cancels the workloads in `workload_ids`, or those that `filter` matches, each on its own and as a cancel of
+// it alone would. Without `status`, the filter selects those that are not final. A page has up to 1,000
+// workloads; if more match, `pagination.next_cursor` goes on behind them. A page may have fewer, or none, and
+// still be followed by another.
+//
+// A request with `workload_ids` takes one token of the rate for each, a page of a filter one. An
+// `Idempotency-Key` is kept for 24 h and repeats the whole answer; each page needs its own.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/workloads/batch/cancel (the `CancelWorkloads` operationId).
+func (c *ClientWithResponses) CancelWorkloadsWithBodyWithResponse(ctx context.Context, params *CancelWorkloadsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CancelWorkloadsResponse, error) {
+	rsp, err := c.CancelWorkloadsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelWorkloadsResponse(rsp)
+}
+
+// CancelWorkloadsWithResponse Cancel many workloads
+//
+// Cancels the workloads in `workload_ids`, or those that `filter` matches, each on its own and as a cancel of
+// it alone would. Without `status`, the filter selects those that are not final. A page has up to 1,000
+// workloads; if more match, `pagination.next_cursor` goes on behind them. A page may have fewer, or none, and
+// still be followed by another.
+//
+// A request with `workload_ids` takes one token of the rate for each, a page of a filter one. An
+// `Idempotency-Key` is kept for 24 h and repeats the whole answer; each page needs its own.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/workloads/batch/cancel (the `CancelWorkloads` operationId).
+func (c *ClientWithResponses) CancelWorkloadsWithResponse(ctx context.Context, params *CancelWorkloadsParams, body CancelWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*CancelWorkloadsResponse, error) {
+	rsp, err := c.CancelWorkloads(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelWorkloadsResponse(rsp)
+}
+
+// PauseWorkloadsWithBodyWithResponse Pause many workloads
+//
+// As with a batch cancel. Without `status`, the filter selects those that are RUNNING. The answer does not wait
+// for the workers: a workload is RUNNING until its worker has saved a checkpoint and stopped.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/workloads/batch/pause (the `PauseWorkloads` operationId).
+func (c *ClientWithResponses) PauseWorkloadsWithBodyWithResponse(ctx context.Context, params *PauseWorkloadsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PauseWorkloadsResponse, error) {
+	rsp, err := c.PauseWorkloadsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePauseWorkloadsResponse(rsp)
+}
+
+// PauseWorkloadsWithResponse Pause many workloads
+//
+// As with a batch cancel. Without `status`, the filter selects those that are RUNNING. The answer does not wait
+// for the workers: a workload is RUNNING until its worker has saved a checkpoint and stopped.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/workloads/batch/pause (the `PauseWorkloads` operationId).
+func (c *ClientWithResponses) PauseWorkloadsWithResponse(ctx context.Context, params *PauseWorkloadsParams, body PauseWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*PauseWorkloadsResponse, error) {
+	rsp, err := c.PauseWorkloads(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePauseWorkloadsResponse(rsp)
+}
+
+// ResumeWorkloadsWithBodyWithResponse Resume many workloads
+//
+// As with a batch cancel. Without `status`, the filter selects those that are PAUSED.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/workloads/batch/resume (the `ResumeWorkloads` operationId).
+func (c *ClientWithResponses) ResumeWorkloadsWithBodyWithResponse(ctx context.Context, params *ResumeWorkloadsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResumeWorkloadsResponse, error) {
+	rsp, err := c.ResumeWorkloadsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeWorkloadsResponse(rsp)
+}
+
+// ResumeWorkloadsWithResponse Resume many workloads
+//
+// As with a batch cancel. Without `status`, the filter selects those that are PAUSED.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/workloads/batch/resume (the `ResumeWorkloads` operationId).
+func (c *ClientWithResponses) ResumeWorkloadsWithResponse(ctx context.Context, params *ResumeWorkloadsParams, body ResumeWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*ResumeWorkloadsResponse, error) {
+	rsp, err := c.ResumeWorkloads(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeWorkloadsResponse(rsp)
+}
+
+// RetryWorkloadsWithBodyWithResponse Run many workloads again
+//
+// As with a batch cancel, and for each workload as its own retry does: `retry_id` is the new workload. Without
+// `status`, the filter selects those that are FAILED or CANCELLED. An `Idempotency-Key` makes sure that each is
+// run again once.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/workloads/batch/retry (the `RetryWorkloads` operationId).
+func (c *ClientWithResponses) RetryWorkloadsWithBodyWithResponse(ctx context.Context, params *RetryWorkloadsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RetryWorkloadsResponse, error) {
+	rsp, err := c.RetryWorkloadsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRetryWorkloadsResponse(rsp)
+}
+
+// RetryWorkloadsWithResponse Run many workloads again
+//
+// As with a batch cancel, and for each workload as its own retry does: `retry_id` is the new workload. Without
+// `status`, the filter selects those that are FAILED or CANCELLED. An `Idempotency-Key` makes sure that each is
+// run again once.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/workloads/batch/retry (the `RetryWorkloads` operationId).
+func (c *ClientWithResponses) RetryWorkloadsWithResponse(ctx context.Context, params *RetryWorkloadsParams, body RetryWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*RetryWorkloadsResponse, error) {
+	rsp, err := c.RetryWorkloads(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRetryWorkloadsResponse(rsp)
 }
 
 // GetWorkloadWithResponse Get a workload
@@ -9956,6 +11333,52 @@ func (c *ClientWithResponses) ResumeWorkloadWithResponse(ctx context.Context, id
 		return nil, err
 	}
 	return ParseResumeWorkloadResponse(rsp)
+}
+
+// RetryWorkloadWithBodyWithResponse Run a failed or cancelled workload again
+//
+// Submits a new workload, whose `retry_of` is this one. It has the same type, input, labels, priority, affinity
+// rules and, whatever has become of the config since, the same settings. It counts against your queue as any
+// submission does, and has all its retries before it.
+//
+// It continues from the newest checkpoint of this workload, from the one that `from_checkpoint` names, or, with
+// `from_scratch`, from none. The checkpoint is copied: it is number 1 of the new workload, and stays when this
+// workload is removed. 400 `INVALID_INPUT` if the named one is not kept, 400 `INVALID_STATE` unless this workload
+// is FAILED or CANCELLED. With an `Idempotency-Key`, which is kept for 24 h, the request may be repeated: the same
+// key and body return the first new workload.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/workloads/{id}/retry (the `RetryWorkload` operationId).
+func (c *ClientWithResponses) RetryWorkloadWithBodyWithResponse(ctx context.Context, id WorkloadID, params *RetryWorkloadParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RetryWorkloadResponse, error) {
+	rsp, err := c.RetryWorkloadWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRetryWorkloadResponse(rsp)
+}
+
+// RetryWorkloadWithResponse Run a failed or cancelled workload again
+//
+// Submits a new workload, whose `retry_of` is this one. It has the same type, input, labels, priority, affinity
+// rules and, whatever has become of the config since, the same settings. It counts against your queue as any
+// submission does, and has all its retries before it.
+//
+// It continues from the newest checkpoint of this workload, from the one that `from_checkpoint` names, or, with
+// `from_scratch`, from none. The checkpoint is copied: it is number 1 of the new workload, and stays when this
+// workload is removed. 400 `INVALID_INPUT` if the named one is not kept, 400 `INVALID_STATE` unless this workload
+// is FAILED or CANCELLED. With an `Idempotency-Key`, which is kept for 24 h, the request may be repeated: the same
+// key and body return the first new workload.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/workloads/{id}/retry (the `RetryWorkload` operationId).
+func (c *ClientWithResponses) RetryWorkloadWithResponse(ctx context.Context, id WorkloadID, params *RetryWorkloadParams, body RetryWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*RetryWorkloadResponse, error) {
+	rsp, err := c.RetryWorkload(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRetryWorkloadResponse(rsp)
 }
 
 // ParseListAdminAuditResponse parses an HTTP response from a ListAdminAuditWithResponse call
@@ -11204,6 +12627,138 @@ func ParseSubmitWorkloadsResponse(rsp *http.Response) (*SubmitWorkloadsResponse,
 	return response, nil
 }
 
+// ParseCancelWorkloadsResponse parses an HTTP response from a CancelWorkloadsWithResponse call
+func ParseCancelWorkloadsResponse(rsp *http.Response) (*CancelWorkloadsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CancelWorkloadsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePauseWorkloadsResponse parses an HTTP response from a PauseWorkloadsWithResponse call
+func ParsePauseWorkloadsResponse(rsp *http.Response) (*PauseWorkloadsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PauseWorkloadsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseResumeWorkloadsResponse parses an HTTP response from a ResumeWorkloadsWithResponse call
+func ParseResumeWorkloadsResponse(rsp *http.Response) (*ResumeWorkloadsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResumeWorkloadsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRetryWorkloadsResponse parses an HTTP response from a RetryWorkloadsWithResponse call
+func ParseRetryWorkloadsResponse(rsp *http.Response) (*RetryWorkloadsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RetryWorkloadsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetWorkloadResponse parses an HTTP response from a GetWorkloadWithResponse call
 func ParseGetWorkloadResponse(rsp *http.Response) (*GetWorkloadResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -11497,6 +13052,39 @@ func ParseResumeWorkloadResponse(rsp *http.Response) (*ResumeWorkloadResponse, e
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
 		var dest ControlAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRetryWorkloadResponse parses an HTTP response from a RetryWorkloadWithResponse call
+func ParseRetryWorkloadResponse(rsp *http.Response) (*RetryWorkloadResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RetryWorkloadResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest RetryAnswer
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

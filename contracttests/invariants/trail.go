@@ -119,6 +119,8 @@ func (s *story) tell(e *domain.AuditEvent) {
 		if s.checkpoints++; e.CheckpointSequence != s.checkpoints {
 			s.fail("I9", "checkpoint %d follows %d", e.CheckpointSequence, s.checkpoints-1)
 		}
+	case domain.AuditCreated:
+		s.checkpoints = e.CheckpointSequence // one that it continues from
 	case domain.AuditPauseRequested:
 		s.pauseAsked = true
 	case domain.AuditRetried:

@@ -20,6 +20,8 @@ const (
 	AdmissionNoCustomer
 	// AdmissionSuspended: the customer is suspended.
 	AdmissionSuspended
+	// AdmissionNoCheckpoint: the checkpoint that it names is not kept, or its checksum does not hold.
+	AdmissionNoCheckpoint
 )
 
 // KeyUse is the first submission under an idempotency key.
@@ -51,6 +53,8 @@ type KnownWorkloads struct {
 	Use *KeyUse
 	// Queued is the number of the customer's waiting workloads, or an upper bound of it.
 	Queued int
+	// Restored is the checkpoint that Submission.Restore means; nil if there is none.
+	Restored *Checkpoint
 }
 
 // QueueUse is how much of a customer's queue is used, in workloads.
@@ -81,6 +85,9 @@ func (s *Submission) Admit(known KnownWorkloads, now time.Time) (a Admission, ex
 	}
 	if known.Customer.Suspended() {
 		return AdmissionSuspended, ""
+	}
+	if s.Restore != nil && s.Restore.Sequence > 0 && known.Restored == nil {
+		return AdmissionNoCheckpoint, ""
 	}
 	if q := known.Queue(); q.Depth >= q.Max {
 		return AdmissionQueueFull, ""

@@ -16,7 +16,7 @@ const (
 	KeptArchive Kept = "archive"
 	// KeptAudit are the audit events.
 	KeptAudit Kept = "audit"
-	// KeptIdempotencyKeys are the idempotency keys of submissions.
+	// KeptIdempotencyKeys are the idempotency keys of submissions, and answers that are repeated.
 	KeptIdempotencyKeys Kept = "idempotency_keys"
 	// KeptStatistics are the hours of the statistics, and totals that count nothing.
 	KeptStatistics Kept = "statistics"

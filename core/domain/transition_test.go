@@ -206,7 +206,9 @@ func TestDecide_CancelOfACancelledWorkload_RepeatsOnlyItsOwnRequest(t *testing.T
 
 func TestRequestID_DiffersByEachPart(t *testing.T) {
 	ids := map[string]bool{}
-	for _, parts := range [][]string{{"k", "a", "b"}, {"k", "ab"}, {"k", "a", "b", ""}, {"ka", "b"}, {"k", "", "ab"}, {"l", "a", "b"}} {
+	for _, parts := range [][]string{
+		{"k", "a", "b"}, {"k", "ab"}, {"k", "a", "b", ""}, {"ka", "b"}, {"k", "", "ab"}, {"l", "a", "b"},
+	} {
 		ids[domain.RequestID(parts[0], parts[1:]...)] = true
 	}
 	assert.Len(t, ids, 6)

@@ -61,6 +61,8 @@ type Spec struct {
 	Priority int
 	Affinity Affinity
 	RunAt    time.Time // zero: at once
+	// RetryOf is the workload that it runs again; empty: none.
+	RetryOf WorkloadID
 	// CreatedAt and QueueAt are fixed by the store at submission; QueueAt is when it begins to
 	// wait: then, or at RunAt if that is later.
 	CreatedAt time.Time
@@ -147,6 +149,13 @@ type Workload struct {
 	State
 }
 
+// Brief returns the workload without what may be large and without what only its run needs.
+func (w Workload) Brief() Workload {
+	w.Input, w.Labels, w.Affinity, w.Result, w.RunAt, w.RetryOf = "", nil, Affinity{}, "", time.Time{}, ""
+	w.Run.Config, w.Run.Resources, w.Run.CheckpointInterval = "", Resources{}, 0
+	return w
+}
+
 // Clone returns a copy that shares nothing mutable.
 func (w Workload) Clone() Workload {
 	w.Labels = maps.Clone(w.Labels)
@@ -177,6 +186,10 @@ type Submission struct {
 	Digest  [32]byte
 	Meaning [32]byte
 	Actor   Actor
+	// Reason is kept in the audit trail.
+	Reason string
+	// Restore says which checkpoint of Spec.RetryOf the workload continues from; nil: none.
+	Restore *Restore
 }
 
 // Validate checks what a client may set. Type existence and quotas are checked elsewhere.
@@ -219,8 +232,10 @@ func (s Submission) Validate() error {
 	return ValidateTimeout(s.Run.Timeout)
 }
 
-// NewWorkload returns the workload that a submission creates, with its audit event.
-func NewWorkload(s Submission, now time.Time) (Workload, AuditEvent) {
+// NewWorkload returns the workload that a submission creates, with its audit event. restored is the
+// checkpoint that it continues from, which the store copies for it; nil: it starts at its
+// beginning.
+func NewWorkload(s Submission, restored *Checkpoint, now time.Time) (Workload, AuditEvent) {
 	w := Workload{Spec: s.Spec}
 	w.CreatedAt = now
 	w.QueueAt = now
@@ -230,9 +245,12 @@ func NewWorkload(s Submission, now time.Time) (Workload, AuditEvent) {
 	}
 	w.Lane = LaneOf(&w.Spec)
 	w.State = State{Status: StatusPending, NotBefore: w.RunAt, UpdatedAt: now}
+	if restored != nil {
+		w.CheckpointSequence = RestoredSequence
+	}
 	return w, AuditEvent{
-		WorkloadID: w.ID, CustomerID: w.CustomerID, Type: AuditCreated,
-		Actor: s.Actor, To: StatusPending, At: now,
+		WorkloadID: w.ID, CustomerID: w.CustomerID, Type: AuditCreated, Actor: s.Actor, To: StatusPending,
+		CheckpointSequence: w.CheckpointSequence, Reason: s.Reason, At: now,
 	}
 }
 

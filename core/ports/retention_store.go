@@ -13,7 +13,8 @@ type RetentionStore interface {
 	// clock, in one short transaction. It may remove fewer if they are large.
 	//   - audit: events, by month in UTC: those of a month go when the whole month is older
 	//     (domain.AuditMonth). Limit does not apply.
-	//   - idempotency_keys: keys of submissions, from the submission on.
+	//   - idempotency_keys: keys of submissions, from the submission on, and the answers of
+	//     AnswerStore.
 	//   - statistics: the hours of StatisticsStore, from their beginning on; also totals of types of
 	//     which nothing is unfinished, whatever their age.
 	//   - workers: DEAD workers, since they were last heard of, with the audit event worker.removed.

@@ -15,6 +15,7 @@ type Stores struct {
 	Audit       AuditStore
 	AdminAudit  AdminAuditStore
 	Logs        LogStore
+	Answers     AnswerStore
 	Retention   RetentionStore
 	Events      EventStore
 	Leader      LeaderLease

@@ -20,6 +20,11 @@ type WorkloadStore interface {
 	//   - customer unknown: AdmissionNoCustomer.
 	//   - customer suspended, and the submission repeats none before: AdmissionSuspended.
 	//   - the workload id exists already: AdmittedBefore with it (a repeated call).
+	//   - Restore names a checkpoint of RetryOf that is not kept: AdmissionNoCheckpoint.
+	// With Restore, the checkpoint that it means is copied for the new workload, as its sequence
+	// domain.RestoredSequence of generation 0, in the same transaction. It is one that the customer's
+	// workload RetryOf has kept and whose checksum holds. The copy does not depend on what becomes
+	// of the original.
 	// An item that is refused leaves no trace and does not affect the others. CreatedAt and QueueAt
 	// are set from the store's clock, in microseconds. RunAt is kept in UTC and whole microseconds.
 	Submit(ctx context.Context, batch []domain.Submission) ([]SubmitResult, error)
@@ -103,6 +108,8 @@ type WorkloadQuery struct {
 	// Offset skips that many, and makes the page count the total. Not together with After.
 	Offset    int
 	WithTotal bool
+	// Brief makes the page hold the workloads as domain.Workload.Brief returns them.
+	Brief bool
 }
 
 // CreatedRange is what CreatedAfter and CreatedBefore select: created at from or later, and before

@@ -607,16 +607,126 @@ type AuditEventActorType string
 
 // BatchResult Either `workload_id` and `status`, or `error`
 type BatchResult struct {
-	Error *struct {
-		Code    string                 `json:"code"`
-		Details map[string]interface{} `json:"details"`
-		Message string                 `json:"message"`
-	} `json:"error,omitempty"`
-	Status *Status `json:"status,omitempty"`
+	Error  *ItemError `json:"error,omitempty"`
+	Status *Status    `json:"status,omitempty"`
 
 	// StatusReason Says that no worker offers the type yet; absent otherwise
 	StatusReason *string `json:"status_reason,omitempty"`
 	WorkloadID   *string `json:"workload_id,omitempty"`
+}
+
+// BatchSubmission defines model for BatchSubmission.
+type BatchSubmission struct {
+	// AffinityRules `hard_affinity` must match, `soft_affinity` is preferred and `anti_affinity` must not match. All three
+	// compare the worker's id and tags.
+	//
+	// `hard_affinity.workload_types`: the worker offers all of these types. `soft_affinity.workload_types`: a
+	// worker is preferred for each of these types that it offers. `anti_affinity.workload_types`: no workload of
+	// these types, of any customer, is assigned to the worker. A running workload with such a rule also keeps
+	// later workloads of these types away: those of its own customer, and those of others if the operator allows
+	// it for its type.
+	AffinityRules *AffinityRules `json:"affinity_rules,omitempty"`
+
+	// IdempotencyKey Makes the item safe to repeat, as the header of a single submission does. At most 255 bytes
+	IdempotencyKey *string `json:"idempotency_key,omitempty"`
+
+	// InputParams Any JSON object
+	InputParams JSONObject         `json:"input_params"`
+	Labels      *map[string]string `json:"labels,omitempty"`
+
+	// MaxRetries How often the workload is retried after a failure of its own. Default: the config's, or 5
+	MaxRetries *int `json:"max_retries,omitempty"`
+	Priority   *int `json:"priority,omitempty"`
+
+	// RunAt Earliest start
+	RunAt *Time `json:"run_at,omitempty"`
+
+	// TimeoutSeconds Longest time of one run, in seconds. 0: no limit. Default: the config's, or 3600
+	TimeoutSeconds *int `json:"timeout_seconds,omitempty"`
+
+	// WorkloadType Examples: sleep
+	WorkloadType string `json:"workload_type"`
+}
+
+// BulkAnswer defines model for BulkAnswer.
+type BulkAnswer struct {
+	// Applied Those of this page that the operation was done to; 0 in a dry run
+	Applied int  `json:"applied"`
+	DryRun  bool `json:"dry_run"`
+
+	// Matched Workloads that were selected, on all pages. A cursor keeps the number that the first page has
+	Matched int `json:"matched"`
+
+	// MatchedEstimated Whether `matched` is an estimate, as it may be above 10,000
+	MatchedEstimated bool       `json:"matched_estimated"`
+	Pagination       Pagination `json:"pagination"`
+
+	// Results One for each id of the request, in its order, or for each workload of the page, newest first
+	Results []BulkResult `json:"results"`
+}
+
+// BulkControl Either `workload_ids` or `filter`
+type BulkControl struct {
+	// Cursor `next_cursor` of the page before. The filter must be the same
+	Cursor *string `json:"cursor,omitempty"`
+
+	// DryRun Say what would become of each and change nothing
+	DryRun *bool `json:"dry_run,omitempty"`
+
+	// Filter Selects workloads as the parameters of the list do. All that are given must match
+	Filter *BulkFilter `json:"filter,omitempty"`
+
+	// Limit Workloads on a page of a filter
+	Limit *int `json:"limit,omitempty"`
+
+	// Reason Kept in the audit trail
+	Reason      *string   `json:"reason,omitempty"`
+	WorkloadIds *[]string `json:"workload_ids,omitempty"`
+}
+
+// BulkFilter Selects workloads as the parameters of the list do. All that are given must match
+type BulkFilter struct {
+	CreatedAfter  *Time `json:"created_after,omitempty"`
+	CreatedBefore *Time `json:"created_before,omitempty"`
+
+	// Label `key=value`
+	Label        *[]string `json:"label,omitempty"`
+	Status       *[]Status `json:"status,omitempty"`
+	WorkloadType *string   `json:"workload_type,omitempty"`
+}
+
+// BulkResult What became of one workload, or would become of it. `error` says why nothing does
+type BulkResult struct {
+	Error *ItemError `json:"error,omitempty"`
+
+	// RetryID The new workload of a retry
+	RetryID *string `json:"retry_id,omitempty"`
+	Status  *Status `json:"status,omitempty"`
+
+	// WorkloadID The id as it was asked for; absent if it was not text
+	WorkloadID *string `json:"workload_id,omitempty"`
+}
+
+// BulkRetry Either `workload_ids` or `filter`
+type BulkRetry struct {
+	// Cursor `next_cursor` of the page before. The filter must be the same
+	Cursor *string `json:"cursor,omitempty"`
+
+	// DryRun Say what would become of each and change nothing
+	DryRun *bool `json:"dry_run,omitempty"`
+
+	// Filter Selects workloads as the parameters of the list do. All that are given must match
+	Filter *BulkFilter `json:"filter,omitempty"`
+
+	// FromScratch Continue from no checkpoint. Otherwise from the newest of each
+	FromScratch *bool `json:"from_scratch,omitempty"`
+
+	// Limit Workloads on a page of a filter
+	Limit *int `json:"limit,omitempty"`
+
+	// Reason Kept in the audit trail
+	Reason      *string   `json:"reason,omitempty"`
+	WorkloadIds *[]string `json:"workload_ids,omitempty"`
 }
 
 // Checkpoint defines model for Checkpoint.
@@ -797,6 +907,13 @@ type HourStats struct {
 
 	// Hour The beginning of the hour
 	Hour Time `json:"hour"`
+}
+
+// ItemError defines model for ItemError.
+type ItemError struct {
+	Code    string                 `json:"code"`
+	Details map[string]interface{} `json:"details"`
+	Message string                 `json:"message"`
 }
 
 // JSONObject Any JSON object
@@ -1124,6 +1241,21 @@ type Resources struct {
 	MemoryMb *int     `json:"memory_mb,omitempty"`
 }
 
+// RetryAnswer defines model for RetryAnswer.
+type RetryAnswer struct {
+	// CheckpointSequence 1 if it continues from a checkpoint, 0 if not
+	CheckpointSequence int64  `json:"checkpoint_sequence"`
+	CreatedAt          Time   `json:"created_at"`
+	RetryOf            string `json:"retry_of"`
+	Status             Status `json:"status"`
+
+	// StatusReason Says that no worker offers the type yet; absent otherwise
+	StatusReason *string `json:"status_reason,omitempty"`
+
+	// WorkloadID The new workload
+	WorkloadID string `json:"workload_id"`
+}
+
 // RetryBackoff The wait before a retry: `initial_seconds` before the first retry, `factor` times as long before each
 // further one, at most `max_seconds`. Half of each wait is fixed and half is random. With the defaults, the
 // longest waits before five retries are 5, 15, 45, 135 and 405 s. A workload may ask for another wait when it
@@ -1341,7 +1473,10 @@ type Workload struct {
 	ResultData json.RawMessage `json:"result_data"`
 
 	// RetryCount Failures of its own after which it was retried
-	RetryCount   int     `json:"retry_count"`
+	RetryCount int `json:"retry_count"`
+
+	// RetryOf The workload that this one runs again
+	RetryOf      *string `json:"retry_of"`
 	RunAt        *Time   `json:"run_at"`
 	ScheduledAt  *Time   `json:"scheduled_at"`
 	StartedAt    *Time   `json:"started_at"`
@@ -1616,7 +1751,37 @@ type SubmitWorkloadParams struct {
 
 // SubmitWorkloadsJSONBody defines parameters for SubmitWorkloads.
 type SubmitWorkloadsJSONBody struct {
-	Workloads []Submission `json:"workloads"`
+	Workloads []BatchSubmission `json:"workloads"`
+}
+
+// SubmitWorkloadsParams defines parameters for SubmitWorkloads.
+type SubmitWorkloadsParams struct {
+	// IdempotencyKey Makes the request safe to repeat. At most 255 bytes
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// CancelWorkloadsParams defines parameters for CancelWorkloads.
+type CancelWorkloadsParams struct {
+	// IdempotencyKey Makes the request safe to repeat. At most 255 bytes
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// PauseWorkloadsParams defines parameters for PauseWorkloads.
+type PauseWorkloadsParams struct {
+	// IdempotencyKey Makes the request safe to repeat. At most 255 bytes
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ResumeWorkloadsParams defines parameters for ResumeWorkloads.
+type ResumeWorkloadsParams struct {
+	// IdempotencyKey Makes the request safe to repeat. At most 255 bytes
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RetryWorkloadsParams defines parameters for RetryWorkloads.
+type RetryWorkloadsParams struct {
+	// IdempotencyKey Makes the request safe to repeat. At most 255 bytes
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // GetWorkloadParams defines parameters for GetWorkload.
@@ -1671,6 +1836,24 @@ type ResumeWorkloadJSONBody struct {
 	Reason *string `json:"reason,omitempty"`
 }
 
+// RetryWorkloadJSONBody defines parameters for RetryWorkload.
+type RetryWorkloadJSONBody struct {
+	// FromCheckpoint Sequence of the checkpoint to continue from. Default: the newest
+	FromCheckpoint *int64 `json:"from_checkpoint,omitempty"`
+
+	// FromScratch Continue from no checkpoint. Not together with `from_checkpoint`
+	FromScratch *bool `json:"from_scratch,omitempty"`
+
+	// Reason Kept in the audit trail
+	Reason *string `json:"reason,omitempty"`
+}
+
+// RetryWorkloadParams defines parameters for RetryWorkload.
+type RetryWorkloadParams struct {
+	// IdempotencyKey Makes the request safe to repeat. At most 255 bytes
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // CreateCustomerJSONRequestBody defines body for CreateCustomer for application/json ContentType.
 type CreateCustomerJSONRequestBody = CustomerInput
 
@@ -1710,6 +1893,18 @@ type SubmitWorkloadJSONRequestBody = Submission
 // SubmitWorkloadsJSONRequestBody defines body for SubmitWorkloads for application/json ContentType.
 type SubmitWorkloadsJSONRequestBody SubmitWorkloadsJSONBody
 
+// CancelWorkloadsJSONRequestBody defines body for CancelWorkloads for application/json ContentType.
+type CancelWorkloadsJSONRequestBody = BulkControl
+
+// PauseWorkloadsJSONRequestBody defines body for PauseWorkloads for application/json ContentType.
+type PauseWorkloadsJSONRequestBody = BulkControl
+
+// ResumeWorkloadsJSONRequestBody defines body for ResumeWorkloads for application/json ContentType.
+type ResumeWorkloadsJSONRequestBody = BulkControl
+
+// RetryWorkloadsJSONRequestBody defines body for RetryWorkloads for application/json ContentType.
+type RetryWorkloadsJSONRequestBody = BulkRetry
+
 // CancelWorkloadJSONRequestBody defines body for CancelWorkload for application/json ContentType.
 type CancelWorkloadJSONRequestBody CancelWorkloadJSONBody
 
@@ -1718,6 +1913,9 @@ type PauseWorkloadJSONRequestBody PauseWorkloadJSONBody
 
 // ResumeWorkloadJSONRequestBody defines body for ResumeWorkload for application/json ContentType.
 type ResumeWorkloadJSONRequestBody ResumeWorkloadJSONBody
+
+// RetryWorkloadJSONRequestBody defines body for RetryWorkload for application/json ContentType.
+type RetryWorkloadJSONRequestBody RetryWorkloadJSONBody
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -1831,7 +2029,19 @@ type ServerInterface interface {
 	SubmitWorkload(w http.ResponseWriter, r *http.Request, params SubmitWorkloadParams)
 	// SubmitWorkloads Submit up to 1,000 workloads
 	// (POST /v1/workloads/batch)
-	SubmitWorkloads(w http.ResponseWriter, r *http.Request)
+	SubmitWorkloads(w http.ResponseWriter, r *http.Request, params SubmitWorkloadsParams)
+	// CancelWorkloads Cancel many workloads
+	// (POST /v1/workloads/batch/cancel)
+	CancelWorkloads(w http.ResponseWriter, r *http.Request, params CancelWorkloadsParams)
+	// PauseWorkloads Pause many workloads
+	// (POST /v1/workloads/batch/pause)
+	PauseWorkloads(w http.ResponseWriter, r *http.Request, params PauseWorkloadsParams)
+	// ResumeWorkloads Resume many workloads
+	// (POST /v1/workloads/batch/resume)
+	ResumeWorkloads(w http.ResponseWriter, r *http.Request, params ResumeWorkloadsParams)
+	// RetryWorkloads Run many workloads again
+	// (POST /v1/workloads/batch/retry)
+	RetryWorkloads(w http.ResponseWriter, r *http.Request, params RetryWorkloadsParams)
 	// GetWorkload Get a workload
 	// (GET /v1/workloads/{id})
 	GetWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID, params GetWorkloadParams)
@@ -1859,6 +2069,9 @@ type ServerInterface interface {
 	// ResumeWorkload Resume a paused workload
 	// (POST /v1/workloads/{id}/resume)
 	ResumeWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID)
+	// RetryWorkload Run a failed or cancelled workload again
+	// (POST /v1/workloads/{id}/retry)
+	RetryWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID, params RetryWorkloadParams)
 }
 
 // Unimplemented server implementation that returns http.StatusNotImplemented for each endpoint.
@@ -2083,7 +2296,31 @@ func (_ Unimplemented) SubmitWorkload(w http.ResponseWriter, r *http.Request, pa
 
 // SubmitWorkloads Submit up to 1,000 workloads
 // (POST /v1/workloads/batch)
-func (_ Unimplemented) SubmitWorkloads(w http.ResponseWriter, r *http.Request) {
+func (_ Unimplemented) SubmitWorkloads(w http.ResponseWriter, r *http.Request, params SubmitWorkloadsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CancelWorkloads Cancel many workloads
+// (POST /v1/workloads/batch/cancel)
+func (_ Unimplemented) CancelWorkloads(w http.ResponseWriter, r *http.Request, params CancelWorkloadsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PauseWorkloads Pause many workloads
+// (POST /v1/workloads/batch/pause)
+func (_ Unimplemented) PauseWorkloads(w http.ResponseWriter, r *http.Request, params PauseWorkloadsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResumeWorkloads Resume many workloads
+// (POST /v1/workloads/batch/resume)
+func (_ Unimplemented) ResumeWorkloads(w http.ResponseWriter, r *http.Request, params ResumeWorkloadsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RetryWorkloads Run many workloads again
+// (POST /v1/workloads/batch/retry)
+func (_ Unimplemented) RetryWorkloads(w http.ResponseWriter, r *http.Request, params RetryWorkloadsParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2138,6 +2375,12 @@ func (_ Unimplemented) GetWorkloadPlacement(w http.ResponseWriter, r *http.Reque
 // ResumeWorkload Resume a paused workload
 // (POST /v1/workloads/{id}/resume)
 func (_ Unimplemented) ResumeWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RetryWorkload Run a failed or cancelled workload again
+// (POST /v1/workloads/{id}/retry)
+func (_ Unimplemented) RetryWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID, params RetryWorkloadParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -3553,8 +3796,199 @@ func (siw *ServerInterfaceWrapper) SubmitWorkload(w http.ResponseWriter, r *http
 // SubmitWorkloads operation middleware
 func (siw *ServerInterfaceWrapper) SubmitWorkloads(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SubmitWorkloadsParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.SubmitWorkloads(w, r)
+		siw.Handler.SubmitWorkloads(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CancelWorkloads operation middleware
+func (siw *ServerInterfaceWrapper) CancelWorkloads(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelWorkloadsParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelWorkloads(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PauseWorkloads operation middleware
+func (siw *ServerInterfaceWrapper) PauseWorkloads(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PauseWorkloadsParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PauseWorkloads(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResumeWorkloads operation middleware
+func (siw *ServerInterfaceWrapper) ResumeWorkloads(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResumeWorkloadsParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResumeWorkloads(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RetryWorkloads operation middleware
+func (siw *ServerInterfaceWrapper) RetryWorkloads(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RetryWorkloadsParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RetryWorkloads(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3922,6 +4356,56 @@ func (siw *ServerInterfaceWrapper) ResumeWorkload(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// RetryWorkload operation middleware
+func (siw *ServerInterfaceWrapper) RetryWorkload(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id WorkloadID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RetryWorkloadParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RetryWorkload(w, r, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 type UnescapedCookieParamError struct {
 	ParamName string
 	Err       error
@@ -4045,6 +4529,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/workloads/batch", wrapper.SubmitWorkloads)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/workloads/batch/cancel", wrapper.CancelWorkloads)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/workloads/batch/pause", wrapper.PauseWorkloads)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/workloads/batch/resume", wrapper.ResumeWorkloads)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/workloads/batch/retry", wrapper.RetryWorkloads)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/workloads/{id}", wrapper.GetWorkload)
 	})
 	r.Group(func(r chi.Router) {
@@ -4055,6 +4551,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/workloads/{id}/resume", wrapper.ResumeWorkload)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/workloads/{id}/retry", wrapper.RetryWorkload)
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/workloads/{id}/checkpoint", wrapper.CheckpointWorkload)
@@ -5654,7 +6153,8 @@ func (response SubmitWorkloaddefaultJSONResponse) VisitSubmitWorkloadResponse(w 
 }
 
 type SubmitWorkloadsRequestObject struct {
-	Body *SubmitWorkloadsJSONRequestBody
+	Params SubmitWorkloadsParams
+	Body   *SubmitWorkloadsJSONRequestBody
 }
 
 type SubmitWorkloadsResponseObject interface {
@@ -5683,6 +6183,166 @@ type SubmitWorkloadsdefaultJSONResponse struct {
 }
 
 func (response SubmitWorkloadsdefaultJSONResponse) VisitSubmitWorkloadsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelWorkloadsRequestObject struct {
+	Params CancelWorkloadsParams
+	Body   *CancelWorkloadsJSONRequestBody
+}
+
+type CancelWorkloadsResponseObject interface {
+	VisitCancelWorkloadsResponse(w http.ResponseWriter) error
+}
+
+type CancelWorkloads200JSONResponse BulkAnswer
+
+func (response CancelWorkloads200JSONResponse) VisitCancelWorkloadsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelWorkloadsdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response CancelWorkloadsdefaultJSONResponse) VisitCancelWorkloadsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseWorkloadsRequestObject struct {
+	Params PauseWorkloadsParams
+	Body   *PauseWorkloadsJSONRequestBody
+}
+
+type PauseWorkloadsResponseObject interface {
+	VisitPauseWorkloadsResponse(w http.ResponseWriter) error
+}
+
+type PauseWorkloads200JSONResponse BulkAnswer
+
+func (response PauseWorkloads200JSONResponse) VisitPauseWorkloadsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseWorkloadsdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response PauseWorkloadsdefaultJSONResponse) VisitPauseWorkloadsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeWorkloadsRequestObject struct {
+	Params ResumeWorkloadsParams
+	Body   *ResumeWorkloadsJSONRequestBody
+}
+
+type ResumeWorkloadsResponseObject interface {
+	VisitResumeWorkloadsResponse(w http.ResponseWriter) error
+}
+
+type ResumeWorkloads200JSONResponse BulkAnswer
+
+func (response ResumeWorkloads200JSONResponse) VisitResumeWorkloadsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeWorkloadsdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response ResumeWorkloadsdefaultJSONResponse) VisitResumeWorkloadsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryWorkloadsRequestObject struct {
+	Params RetryWorkloadsParams
+	Body   *RetryWorkloadsJSONRequestBody
+}
+
+type RetryWorkloadsResponseObject interface {
+	VisitRetryWorkloadsResponse(w http.ResponseWriter) error
+}
+
+type RetryWorkloads200JSONResponse BulkAnswer
+
+func (response RetryWorkloads200JSONResponse) VisitRetryWorkloadsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryWorkloadsdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response RetryWorkloadsdefaultJSONResponse) VisitRetryWorkloadsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6072,6 +6732,47 @@ func (response ResumeWorkloaddefaultJSONResponse) VisitResumeWorkloadResponse(w 
 	return err
 }
 
+type RetryWorkloadRequestObject struct {
+	ID     WorkloadID `json:"id"`
+	Params RetryWorkloadParams
+	Body   *RetryWorkloadJSONRequestBody
+}
+
+type RetryWorkloadResponseObject interface {
+	VisitRetryWorkloadResponse(w http.ResponseWriter) error
+}
+
+type RetryWorkload202JSONResponse RetryAnswer
+
+func (response RetryWorkload202JSONResponse) VisitRetryWorkloadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryWorkloaddefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response RetryWorkloaddefaultJSONResponse) VisitRetryWorkloadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// ListAdminAudit Read what administrators did
@@ -6185,6 +6886,18 @@ type StrictServerInterface interface {
 	// SubmitWorkloads Submit up to 1,000 workloads
 	// (POST /v1/workloads/batch)
 	SubmitWorkloads(ctx context.Context, request SubmitWorkloadsRequestObject) (SubmitWorkloadsResponseObject, error)
+	// CancelWorkloads Cancel many workloads
+	// (POST /v1/workloads/batch/cancel)
+	CancelWorkloads(ctx context.Context, request CancelWorkloadsRequestObject) (CancelWorkloadsResponseObject, error)
+	// PauseWorkloads Pause many workloads
+	// (POST /v1/workloads/batch/pause)
+	PauseWorkloads(ctx context.Context, request PauseWorkloadsRequestObject) (PauseWorkloadsResponseObject, error)
+	// ResumeWorkloads Resume many workloads
+	// (POST /v1/workloads/batch/resume)
+	ResumeWorkloads(ctx context.Context, request ResumeWorkloadsRequestObject) (ResumeWorkloadsResponseObject, error)
+	// RetryWorkloads Run many workloads again
+	// (POST /v1/workloads/batch/retry)
+	RetryWorkloads(ctx context.Context, request RetryWorkloadsRequestObject) (RetryWorkloadsResponseObject, error)
 	// GetWorkload Get a workload
 	// (GET /v1/workloads/{id})
 	GetWorkload(ctx context.Context, request GetWorkloadRequestObject) (GetWorkloadResponseObject, error)
@@ -6212,6 +6925,9 @@ type StrictServerInterface interface {
 	// ResumeWorkload Resume a paused workload
 	// (POST /v1/workloads/{id}/resume)
 	ResumeWorkload(ctx context.Context, request ResumeWorkloadRequestObject) (ResumeWorkloadResponseObject, error)
+	// RetryWorkload Run a failed or cancelled workload again
+	// (POST /v1/workloads/{id}/retry)
+	RetryWorkload(ctx context.Context, request RetryWorkloadRequestObject) (RetryWorkloadResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error)
@@ -7263,8 +7979,10 @@ func (sh *strictHandler) SubmitWorkload(w http.ResponseWriter, r *http.Request, 
 }
 
 // SubmitWorkloads operation middleware
-func (sh *strictHandler) SubmitWorkloads(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) SubmitWorkloads(w http.ResponseWriter, r *http.Request, params SubmitWorkloadsParams) {
 	var request SubmitWorkloadsRequestObject
+
+	request.Params = params
 
 	var body SubmitWorkloadsJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -7286,6 +8004,138 @@ func (sh *strictHandler) SubmitWorkloads(w http.ResponseWriter, r *http.Request)
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(SubmitWorkloadsResponseObject); ok {
 		if err := validResponse.VisitSubmitWorkloadsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelWorkloads operation middleware
+func (sh *strictHandler) CancelWorkloads(w http.ResponseWriter, r *http.Request, params CancelWorkloadsParams) {
+	var request CancelWorkloadsRequestObject
+
+	request.Params = params
+
+	var body CancelWorkloadsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelWorkloads(ctx, request.(CancelWorkloadsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelWorkloads")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelWorkloadsResponseObject); ok {
+		if err := validResponse.VisitCancelWorkloadsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PauseWorkloads operation middleware
+func (sh *strictHandler) PauseWorkloads(w http.ResponseWriter, r *http.Request, params PauseWorkloadsParams) {
+	var request PauseWorkloadsRequestObject
+
+	request.Params = params
+
+	var body PauseWorkloadsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PauseWorkloads(ctx, request.(PauseWorkloadsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PauseWorkloads")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PauseWorkloadsResponseObject); ok {
+		if err := validResponse.VisitPauseWorkloadsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResumeWorkloads operation middleware
+func (sh *strictHandler) ResumeWorkloads(w http.ResponseWriter, r *http.Request, params ResumeWorkloadsParams) {
+	var request ResumeWorkloadsRequestObject
+
+	request.Params = params
+
+	var body ResumeWorkloadsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeWorkloads(ctx, request.(ResumeWorkloadsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeWorkloads")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResumeWorkloadsResponseObject); ok {
+		if err := validResponse.VisitResumeWorkloadsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RetryWorkloads operation middleware
+func (sh *strictHandler) RetryWorkloads(w http.ResponseWriter, r *http.Request, params RetryWorkloadsParams) {
+	var request RetryWorkloadsRequestObject
+
+	request.Params = params
+
+	var body RetryWorkloadsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RetryWorkloads(ctx, request.(RetryWorkloadsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetryWorkloads")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RetryWorkloadsResponseObject); ok {
+		if err := validResponse.VisitRetryWorkloadsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -7554,6 +8404,43 @@ func (sh *strictHandler) ResumeWorkload(w http.ResponseWriter, r *http.Request, 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ResumeWorkloadResponseObject); ok {
 		if err := validResponse.VisitResumeWorkloadResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RetryWorkload operation middleware
+func (sh *strictHandler) RetryWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID, params RetryWorkloadParams) {
+	var request RetryWorkloadRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	var body RetryWorkloadJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RetryWorkload(ctx, request.(RetryWorkloadRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetryWorkload")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RetryWorkloadResponseObject); ok {
+		if err := validResponse.VisitRetryWorkloadResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -106,8 +106,8 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 		Lifecycle: lifecycle.New(lifecycle.Config{PauseWait: cfg.PauseWait, RequireKnownTypes: cfg.RequireKnownTypes},
 			lifecycle.Deps{
 				Workloads: s.Workloads, Customers: s.Customers, Configs: s.Configs, Workers: s.Workers, Insight: s.Insight,
-				Checkpoints: s.Checkpoints, Logs: s.Logs, Audit: s.Audit, Applier: applier, Notifier: sig.Notifier,
-				Listener: sig.Listener, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs,
+				Checkpoints: s.Checkpoints, Logs: s.Logs, Audit: s.Audit, Answers: s.Answers, Applier: applier,
+				Notifier: sig.Notifier, Listener: sig.Listener, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs,
 			}),
 		Insight: insight.New(insight.Config{Policy: cfg.Policy, AntiAcross: cfg.AntiAcross}, insight.Deps{
 			Queue: s.Queue, Insight: s.Insight, Workers: s.Workers, Workloads: s.Workloads,

@@ -96,20 +96,31 @@ func (s *Service) control(ctx context.Context, t domain.Transition) (domain.Work
 	if err != nil {
 		return domain.Workload{}, err
 	}
+	if err := refusal(&t, &r); err != nil {
+		return domain.Workload{}, err
+	}
+	w, err := s.Get(ctx, t.CustomerID, t.WorkloadID)
+	if err != nil {
+		return w, err
+	}
+	// Return the state that this call led to, even if it has changed since.
+	w.State = r.State
+	return w, nil
+}
+
+// refusal returns the error that a transition is answered with which a user asked for; nil: it was
+// done.
+func refusal(t *domain.Transition, r *domain.Result) error {
 	switch r.Outcome {
 	case domain.OutcomeApplied, domain.OutcomeAlready:
-		w, err := s.Get(ctx, t.CustomerID, t.WorkloadID)
-		if err != nil {
-			return w, err
-		}
-		// Return the state that this call led to, even if it has changed since.
-		w.State = r.State
-		return w, nil
+		return nil
 	case domain.OutcomeNotFound:
-		return domain.Workload{}, domain.NotFound("workload")
-	case domain.OutcomeIllegal, domain.OutcomeFenced, domain.OutcomeRefused:
+		return domain.NotFound("workload")
+	case domain.OutcomeRefused:
+		return domain.NewError(domain.CodeInternal, "refused: %s", r.Reason)
+	case domain.OutcomeIllegal, domain.OutcomeFenced:
 	}
-	return domain.Workload{}, invalidState(verbs[t.Event], r.State.Status)
+	return invalidState(verbs[t.Event], r.State.Status)
 }
 
 // verbs are the participles of events, for error messages.

@@ -29,6 +29,7 @@ type Deps struct {
 	Checkpoints ports.CheckpointStore
 	Logs        ports.LogStore
 	Audit       ports.AuditStore
+	Answers     ports.AnswerStore
 	Applier     *transitions.Applier
 	Notifier    ports.Notifier
 	Listener    ports.Listener

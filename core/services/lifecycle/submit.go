@@ -48,15 +48,29 @@ func (s *Service) Submit(ctx context.Context, p domain.Principal, req SubmitRequ
 
 // SubmitBatch stores workloads and returns an outcome for each, in order.
 func (s *Service) SubmitBatch(ctx context.Context, p domain.Principal, reqs []SubmitRequest) ([]SubmitOutcome, error) {
-	customer, configs, err := s.settingsFor(ctx, p.CustomerID, reqs)
+	types := make([]string, len(reqs))
+	for i := range reqs {
+		types[i] = reqs[i].Type
+	}
+	customer, configs, err := s.settingsFor(ctx, p.CustomerID, types)
 	if err != nil {
 		return nil, err
 	}
-	outcomes := make([]SubmitOutcome, len(reqs))
-	items := make([]domain.Submission, 0, len(reqs))
-	places := make([]int, 0, len(reqs))
-	for i := range reqs {
-		sub, err := s.prepare(customer, p, &reqs[i], configs)
+	return s.store(ctx, p.CustomerID, len(reqs), func(i int) (domain.Submission, error) {
+		return s.prepare(customer, p, &reqs[i], configs)
+	})
+}
+
+// store stores n submissions of a customer and answers each in its place. One that cannot be
+// prepared is answered with that error.
+func (s *Service) store(
+	ctx context.Context, customer domain.CustomerID, n int, prepare func(i int) (domain.Submission, error),
+) ([]SubmitOutcome, error) {
+	outcomes := make([]SubmitOutcome, n)
+	items := make([]domain.Submission, 0, n)
+	places := make([]int, 0, n)
+	for i := range n {
+		sub, err := prepare(i)
 		if err != nil {
 			if domain.CodeOf(err) == domain.CodeInternal || ctx.Err() != nil {
 				return nil, err
@@ -77,32 +91,34 @@ func (s *Service) SubmitBatch(ctx context.Context, p domain.Principal, reqs []Su
 	accepted := false
 	var full []int // indices in outcomes
 	for k, r := range results {
-		outcomes[places[k]] = outcomeOf(r)
+		outcomes[places[k]] = outcomeOf(&items[k], r)
 		accepted = accepted || r.Status == domain.Admitted
 		if r.Status == domain.AdmissionQueueFull {
 			full = append(full, places[k])
 		}
 	}
-	s.sayWhenRoom(ctx, p.CustomerID, outcomes, full)
+	s.sayWhenRoom(ctx, customer, outcomes, full)
 	if accepted {
 		s.deps.Notifier.Wake(ctx, ports.WakeSubmit)
 	}
 	return outcomes, nil
 }
 
-func outcomeOf(r ports.SubmitResult) SubmitOutcome {
+func outcomeOf(sub *domain.Submission, r ports.SubmitResult) SubmitOutcome {
 	switch r.Status {
 	case domain.Admitted, domain.AdmittedBefore:
 		return SubmitOutcome{Workload: r.Workload}
 	case domain.AdmissionConflict:
-		return SubmitOutcome{Err: domain.NewError(domain.CodeConflict,
-			"this Idempotency-Key was used with another body").With("field", "Idempotency-Key")}
+		return SubmitOutcome{Err: errOtherBody()}
 	case domain.AdmissionQueueFull:
 		return SubmitOutcome{Err: errQueueFull(r.Queue)}
 	case domain.AdmissionNoCustomer:
 		return SubmitOutcome{Err: domain.NotFound("customer")}
 	case domain.AdmissionSuspended:
 		return SubmitOutcome{Err: domain.ErrSuspended()}
+	case domain.AdmissionNoCheckpoint:
+		return SubmitOutcome{Err: domain.Invalid("from_checkpoint", "checkpoint %d of %s is not kept",
+			sub.Restore.Sequence, sub.RetryOf)}
 	}
 	return SubmitOutcome{Err: domain.NewError(domain.CodeInternal, "unexpected submit status %d", r.Status)}
 }
@@ -147,14 +163,14 @@ func (s *Service) readSettings(ctx context.Context, keys []domain.ConfigKey) ([]
 	return out, nil
 }
 
-// settingsFor returns the customer and the effective config of each type.
+// settingsFor returns the customer and the effective config of each of these types.
 func (s *Service) settingsFor(
-	ctx context.Context, id domain.CustomerID, reqs []SubmitRequest,
+	ctx context.Context, id domain.CustomerID, wanted []string,
 ) (domain.Customer, map[string]effective, error) {
 	configs := map[string]effective{}
-	for i := range reqs {
-		if domain.ValidateType("workload_type", reqs[i].Type) == nil { // invalid types are refused without reading a config
-			configs[reqs[i].Type] = effective{}
+	for _, t := range wanted {
+		if domain.ValidateType("workload_type", t) == nil { // invalid types are refused without reading a config
+			configs[t] = effective{}
 		}
 	}
 	types := slices.Sorted(maps.Keys(configs))
