@@ -79,7 +79,7 @@ func TestAction_InAStateThatForbidsIt_NamesTheState(t *testing.T) {
 
 func TestPublicRoutes_WithoutAKey_AreServedWithoutACDN(t *testing.T) {
 	a := newAPI(t, 1)
-	require.Equal(t, "ok", a.call("GET", "/health", "", nil).field("status"))
+	require.Equal(t, "healthy", a.call("GET", "/health", "", nil).field("status"))
 	ready := a.call("GET", "/ready", "", nil)
 	require.Equal(t, 200, ready.status)
 	require.Equal(t, true, ready.field("is_leader"))

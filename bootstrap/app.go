@@ -18,6 +18,9 @@ import (
 
 // App is a running coordinator. Start it, and Close it once.
 type App struct {
+	// Version is what /health tells. Set it before Start.
+	Version string
+
 	cfg         Config
 	coordinator *coordinator.Coordinator
 	backends    Backends
@@ -87,7 +90,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 		Tenancy: a.coordinator.Tenancy, Plane: a.coordinator.Plane, Auditing: a.coordinator.Auditing,
 		IDs: a.host.IDs, Observer: a.host.Observer,
 		Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Stopping: stopping,
-		CursorKey: cursorKey(a.cfg), Measure: a.metrics.Request, InFlight: httpapi.InFlight{
+		Version: a.Version, CursorKey: cursorKey(a.cfg), Measure: a.metrics.Request, InFlight: httpapi.InFlight{
 			Requests: a.cfg.MaxRequests, RequestsPerCustomer: a.cfg.MaxRequestsPerCustomer,
 			Waits: a.cfg.MaxLongPolls, WaitsPerCustomer: a.cfg.MaxLongPollsPerCustomer,
 			WorkerRequests: a.cfg.MaxWorkerRequests, WorkerPolls: a.cfg.MaxWorkerPolls,

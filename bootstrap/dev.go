@@ -54,6 +54,7 @@ func newDevOn(
 	if err != nil {
 		return nil, err
 	}
+	app.Version = version
 	if d.CustomerKey, err = app.onboardDev(ctx, cfg.DevCustomerKey); err != nil {
 		return nil, err
 	}

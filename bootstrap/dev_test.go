@@ -16,11 +16,15 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/niyanta/niyanta/contracttests/apispec"
 	"github.com/niyanta/niyanta/contracttests/servers"
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-func TestMain(m *testing.M) { os.Exit(servers.Run(m, func() error { return goleak.Find() })) }
+// TestMain also checks every answer that a client in this process reads against the OpenAPI file.
+func TestMain(m *testing.M) {
+	os.Exit(apispec.Main(func() int { return servers.Run(m, func() error { return goleak.Find() }) }))
+}
 
 // startDev starts a development server on a free port; limits of its customer are lifted.
 func startDev(t *testing.T, workers int, change ...func(*Config)) (*Dev, *niyanta.Client) {

@@ -58,8 +58,8 @@ func (a *api) until(path, field string, want any) answer {
 }
 
 const workloadNames = `workload_id customer_id workload_type status status_reason priority labels affinity_rules
-	generation worker_id progress_percent progress_message checkpoint_sequence retry_count redistribution_count
-	input_params result_data error_message error_type created_at run_at scheduled_at started_at
+	generation worker_id last_worker_id progress_percent progress_message checkpoint_sequence retry_count
+	redistribution_count input_params result_data error_message error_type created_at run_at scheduled_at started_at
 	completed_at updated_at estimated_completion_time`
 
 // TestNames_OnTheWire_AreThoseOfTheSpecification plays a client that was written from the published specification: each
@@ -131,6 +131,7 @@ func TestNames_OnTheWire_AreThoseOfTheSpecification(t *testing.T) {
 		done.decode(a, &v)
 		a.fields(v, workloadNames, "max_retries", "retry_of")
 		require.Nil(a, done.field("worker_id"))
+		require.Equal(a, "dev-worker-1", done.field("last_worker_id"))
 	})
 	point("workload/failed", func(a *api) {
 		failed := customer("POST", "/v1/workloads", map[string]any{
@@ -165,6 +166,18 @@ func TestNames_OnTheWire_AreThoseOfTheSpecification(t *testing.T) {
 		require.Equal(a, "hello", m["message"])
 		require.Equal(a, "stdout", m["stream"])
 		require.IsType(a, map[string]any{}, m["details"])
+	})
+	point("log line/details", func(a *api) {
+		told := customer("POST", "/v1/workloads", map[string]any{"workload_type": "exec", "input_params": map[string]any{
+			"command": []any{"sh", "-c", `echo '{"type":"log","level":"warn","message":"m","details":{"files":3}}' >&3`},
+		}})
+		path := "/v1/workloads/" + told.field("workload_id").(string)
+		a.until(path, "status", "COMPLETED")
+		line := customer("GET", path+"/logs", nil).field("logs").([]any)[0].(map[string]any)
+		require.Equal(a, "WARN", line["level"])
+		require.Equal(a, map[string]any{"files": 3.0}, line["details"])
+		masked := a.call("GET", path+"/logs", a.key("viewer"), nil).field("logs").([]any)[0].(map[string]any)
+		require.Equal(a, map[string]any{}, masked["details"], "a viewer sees no payload")
 	})
 	point("logs/has_more", func(a *api) {
 		many := customer("POST", "/v1/workloads", map[string]any{
@@ -282,6 +295,17 @@ func TestNames_OnTheWire_AreThoseOfTheSpecification(t *testing.T) {
 			nil).status)
 	})
 
+	point("health", func(a *api) {
+		var v map[string]any
+		a.call("GET", "/health", "", nil).decode(a, &v)
+		a.fields(v, "status timestamp uptime_seconds version")
+		require.Equal(a, "healthy", v["status"])
+		require.Equal(a, "test", v["version"])
+		require.Less(a, v["uptime_seconds"], 600.0)
+		told, err := time.Parse(time.RFC3339, v["timestamp"].(string))
+		require.NoError(a, err)
+		require.WithinDuration(a, time.Now(), told, time.Minute)
+	})
 	point("ready", func(a *api) {
 		ans := a.call("GET", "/ready", "", nil)
 		require.Equal(a, "ready", ans.field("status"))

@@ -109,6 +109,10 @@ func TestQueueDepth_OwnForACustomer_AllForAnAdmin(t *testing.T) {
 	assert.Equal(t, map[any]any{"sleep": 1.0}, byType(a.call("GET", "/v1/metrics/queue-depth", other, nil)))
 
 	all := a.call("GET", "/v1/metrics/queue-depth", a.dev.AdminKey, nil)
+	scaler := a.operatorKey(map[string]any{"name": "keda", "role": "scaler"}).field("key").(string)
+	seen := a.call("GET", "/v1/metrics/queue-depth", scaler, nil)
+	assert.Equal(t, byType(all), byType(seen), "an autoscaler sees what an admin sees")
+	assert.Len(t, seen.field("by_tier"), 2)
 	require.Equal(t, 200, all.status, all.body)
 	assert.InDelta(t, 4, all.field("queue_depth"), 0)
 	assert.Equal(t, map[any]any{"sleep": 3.0, "nobodys": 1.0}, byType(all))

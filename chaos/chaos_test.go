@@ -16,10 +16,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/contracttests/apispec"
 	"github.com/niyanta/niyanta/contracttests/servers"
 )
 
-func TestMain(m *testing.M) { os.Exit(servers.Run(m, nil)) }
+func TestMain(m *testing.M) {
+	os.Exit(apispec.Main(func() int { return servers.Run(m, nil) }))
+}
 
 var (
 	duration = flag.Duration("duration", time.Minute, "how long to break things")

@@ -72,6 +72,7 @@ var policy = []struct {
 		"contracttests/invariants"}},
 
 	{"contracttests", []string{"std", "deps", "core/domain", "core/ports"}},
+	{"contracttests/apispec", []string{"std", "deps", "api/openapi"}},
 	{"contracttests/defects", nil}, // a table and tests
 	{"contracttests/invariants", []string{"std", "core/domain", "core/ports"}},
 	{"contracttests/netfault", []string{"std", "deps"}},

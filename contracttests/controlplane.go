@@ -215,7 +215,10 @@ func PlaneCases() []Case[PlaneHarness] {
 			a := p.running(p.worker)
 			line := p.says(domain.EventLog, a, 1)
 			line.Lines = []ports.LogEntry{
-				{At: time.Unix(1_700_000_000, 0).UTC(), Level: "warn", Stream: "stderr", Message: "hello"},
+				{
+					At: time.Unix(1_700_000_000, 0).UTC(), Level: "warn", Stream: "stderr", Message: "hello",
+					Details: `{ "n": 9007199254740993 }`,
+				},
 			}
 			stale := line
 			stale.Generation = 2
@@ -225,7 +228,7 @@ func PlaneCases() []Case[PlaneHarness] {
 			require.Len(t, lines, 1)
 			require.Equal(t, domain.LogLine{
 				WorkloadID: a.ID, CustomerID: acme, Generation: 1, Seq: 1, At: time.Unix(1_700_000_000, 0).UTC(),
-				Level: "warn", Stream: "stderr", Message: "hello",
+				Level: domain.LevelWarn, Stream: "stderr", Message: "hello", Details: `{"n":9007199254740993}`,
 			}, lines[0])
 		}},
 	}, append(planeMoreCases(), append(planeReportCases(), append(planeSessionCases(), planeEndCases()...)...)...)...)

@@ -84,7 +84,7 @@ func planeReportCases() []Case[PlaneHarness] {
 				end.Lines = []ports.LogEntry{{Level: "banana", Message: "still a line"}}
 				require.Equal(t, domain.OutcomeApplied, p.report(end)[0].Outcome,
 					"what comes with an outcome does not cost it")
-				require.Equal(t, "info", p.lines(loud)[0].Level)
+				require.Equal(t, domain.LevelInfo, p.lines(loud)[0].Level)
 				silent := p.running(p.worker)
 				require.Equal(t, domain.OutcomeApplied, p.report(p.says(domain.EventFail, silent, 1))[0].Outcome)
 				require.NotEmpty(t, p.get(silent.ID).Failure.Message, "it failed, though it did not say why")
@@ -174,11 +174,11 @@ func planeReportCases() []Case[PlaneHarness] {
 					"the newest are kept")
 				line, long := got[domain.MaxReportLines], got[domain.MaxReportLines+1]
 				require.Equal(t, "ab\uFFFD", line.Message)
-				require.Equal(t, "warn", line.Level)
+				require.Equal(t, domain.LevelWarn, line.Level)
 				require.Equal(t, "stderr", line.Stream)
 				require.WithinDuration(t, time.Now(), line.At, 24*time.Hour, "a time that cannot be is that of arrival")
 				require.LessOrEqual(t, len(long.Message), domain.MaxLogMessage)
-				require.Equal(t, "info", long.Level)
+				require.Equal(t, domain.LevelInfo, long.Level)
 			}},
 		{"log lines are there when the outcome is",
 			"The lines of a run are kept with the report that brings them", func(t T, h PlaneHarness) {

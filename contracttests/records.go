@@ -51,8 +51,8 @@ func recordCases() []Case[StoreHarness] {
 				var lines []domain.LogLine
 				for i := range 6 {
 					lines = append(lines, domain.LogLine{
-						At: at.Add(time.Duration(i) * time.Minute), Level: "info", Stream: "stdout",
-						Message: fmt.Sprint(i),
+						At: at.Add(time.Duration(i) * time.Minute), Level: domain.LevelInfo, Stream: "stdout",
+						Message: fmt.Sprint(i), Details: domain.JSON(fmt.Sprintf(`{"i":%d}`, i)),
 					})
 				}
 				for _, r := range f.apply(wrote(a, wk, lines[:2]...),

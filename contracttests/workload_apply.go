@@ -24,6 +24,8 @@ func applyCases() []Case[StoreHarness] {
 				require.Equal(t, domain.StatusCompleted, rs[1].State.Status)
 				got := f.get(a.ID)
 				require.Equal(t, domain.JSON(`{"done":true}`), got.Result)
+				require.Empty(t, got.WorkerID)
+				require.Equal(t, w.ID, got.LastWorkerID)
 				require.False(t, got.StartedAt.IsZero())
 				require.Equal(t, []domain.AuditType{domain.AuditCreated, domain.AuditScheduled, domain.AuditStarted,
 					domain.AuditCompleted}, f.trail(a))

@@ -65,7 +65,10 @@ type Workload struct {
 	// InputParams: the submitted object; null for viewers.
 	InputParams json.RawMessage   `json:"input_params"`
 	Labels      map[string]string `json:"labels"`
-	MaxRetries  int               `json:"max_retries"`
+
+	// LastWorkerID is the worker that holds it, or held it last; nil: none ever did.
+	LastWorkerID *string `json:"last_worker_id"`
+	MaxRetries   int     `json:"max_retries"`
 
 	// Priority is 0 to 1000; higher ones are placed first.
 	Priority        int     `json:"priority"`
@@ -121,11 +124,11 @@ type Log struct {
 
 // LogLine is a line of a workload's log.
 type LogLine struct {
-	// Details is what the workload logged beside the message.
-	Details    map[string]any `json:"details"`
-	Generation int64          `json:"generation"`
-	Level      LogLevel       `json:"level"`
-	Message    string         `json:"message"`
+	// Details is what the workload logged beside the message: an object.
+	Details    json.RawMessage `json:"details"`
+	Generation int64           `json:"generation"`
+	Level      LogLevel        `json:"level"`
+	Message    string          `json:"message"`
 
 	// Seq orders the lines of a workload. Pass the last one in LogParams.After to continue.
 	Seq int64 `json:"seq"`

@@ -85,7 +85,7 @@ func adminAuditQuery(in *gen.ListAdminAuditParams) (q ports.AdminAuditQuery, bou
 func adminEventOut(e *domain.AdminEvent) gen.AdminEvent {
 	return gen.AdminEvent{
 		EventID: e.ID, EventType: gen.AdminAction(e.Action), Timestamp: at(e.At),
-		ActorType: gen.AdminEventActorTypeUser, ActorID: string(e.By.KeyID), ActorName: e.By.KeyName,
+		ActorType: domain.ActorUser, ActorID: string(e.By.KeyID), ActorName: e.By.KeyName,
 		Address: e.By.Address, ForwardedFor: opt(e.By.ForwardedFor), RequestID: e.By.RequestID,
 		TargetType: gen.AdminTargetType(e.Target.Kind), TargetID: e.Target.ID, CustomerID: opt(string(e.CustomerID)),
 		Before: raw(e.Before), After: raw(e.After),

@@ -24,7 +24,8 @@ const (
 
 // decodeBody reads a JSON body once. It checks the text, checks its value against the OpenAPI file,
 // and leaves that value for the generated code to bind. It refuses bodies of another media type
-// than the operation takes, compressed ones and ones that are too large.
+// than the operation takes, compressed ones, ones that are too large, and any body if the operation
+// takes none.
 //
 // Two kinds of body are left to others: checkpoints are bytes and only bounded here, and each
 // report of a batch is judged by the domain.
@@ -50,6 +51,12 @@ func (s *scope) takeBody(w http.ResponseWriter, r *http.Request) error {
 		}
 		return nil
 	}
+	if s.op.route.Operation.RequestBody == nil {
+		if n, _ := r.Body.Read(make([]byte, 1)); n > 0 {
+			return domain.Invalid("body", "is not taken by this endpoint")
+		}
+		return nil
+	}
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
 		return domain.Invalid("Content-Encoding", "%q is not accepted", enc)
 	}
@@ -72,13 +79,9 @@ func (s *scope) takeBody(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var value any
-	if s.op.body != nil {
-		value, s.items, s.refused, err = s.op.body.decode(text)
-		if s.op.costsItems() && r.Header.Get(idempotencyKey) != "" {
-			s.digest = digestOf(value, s.refused)
-		}
-	} else {
-		value, err = readJSON(text, nil)
+	value, s.items, s.refused, err = s.op.body.decode(text)
+	if s.op.costsItems() && r.Header.Get(idempotencyKey) != "" {
+		s.digest = digestOf(value, s.refused)
 	}
 	r.Body = decodedBody{io.NopCloser(bytes.NewReader(text)), value}
 	return err

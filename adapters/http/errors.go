@@ -43,9 +43,12 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
+		for _, name := range rateHeaders {
+			w.Header().Del(name) // one answer for all, also for a key that was revoked while its request waited
+		}
 	}
 	var body gen.Error
-	body.Error.Code, body.Error.Message = string(e.Code), e.Message
+	body.Error.Code, body.Error.Message = e.Code, e.Message
 	body.Error.Details, body.Error.RequestID = e.Details, requestIDOf(r.Context())
 	if body.Error.Details == nil {
 		body.Error.Details = map[string]any{}

@@ -2,6 +2,7 @@ package http
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -17,7 +18,10 @@ func (a *api) mountHealth(r chi.Router) {
 
 // health answers 200 as long as the process runs. It depends on nothing outside the process.
 func (a *api) health(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	now := time.Now()
+	writeJSON(w, http.StatusOK, gen.Health{
+		Status: gen.Healthy, Timestamp: at(now), UptimeSeconds: int(now.Sub(a.started).Seconds()), Version: a.Version,
+	})
 }
 
 // Dependency is the state of something that the coordinator depends on.

@@ -116,6 +116,6 @@ func TestBatchResult_WhenTheQueueIsFull_SaysWhenToTryAgain(t *testing.T) {
 	got := batchResult(&lifecycle.SubmitOutcome{Err: full})
 	require.Equal(t, map[string]any{"retry_after": 1}, got.Error.Details)
 	got = batchResult(&lifecycle.SubmitOutcome{Err: errors.New("broken")})
-	require.Equal(t, string(domain.CodeInternal), got.Error.Code)
+	require.Equal(t, domain.CodeInternal, got.Error.Code)
 	require.Empty(t, got.Error.Details)
 }

@@ -18,7 +18,7 @@ import (
 // operation is one operation of the OpenAPI file.
 type operation struct {
 	path  string
-	route *routers.Route // nil for docsFiles, which the file doesn't describe
+	route *routers.Route
 	roles []domain.Role
 	tag   string
 	body  *bodySchema // nil: it takes no JSON
@@ -64,10 +64,8 @@ const (
 
 // takesBytes reports whether the body is bytes.
 func (o operation) takesBytes() bool {
-	if o.route == nil || o.route.Operation.RequestBody == nil {
-		return false
-	}
-	return o.route.Operation.RequestBody.Value.Content[mediaBytes] != nil
+	body := o.route.Operation.RequestBody
+	return body != nil && body.Value.Content[mediaBytes] != nil
 }
 
 // mediaType is the media type of the body.
@@ -78,13 +76,21 @@ func (o operation) mediaType() string {
 	return mediaJSON
 }
 
+// parameter returns a parameter of the operation, or of its path. It is nil if there is none.
+func (o operation) parameter(in, name string) *openapi3.Parameter {
+	if p := o.route.Operation.Parameters.GetByInAndName(in, name); p != nil {
+		return p
+	}
+	return o.route.PathItem.Parameters.GetByInAndName(in, name)
+}
+
 // costsItems reports whether the operation takes a token of the caller's rate for each item of its
 // body.
 func (o operation) costsItems() bool { return o.body != nil && o.body.each != nil }
 
 // takesReports reports whether the body is a batch of reports.
 func (o operation) takesReports() bool {
-	return o.route != nil && o.route.Operation.OperationID == "workerReport"
+	return o.route.Operation.OperationID == "workerReport"
 }
 
 // operations maps method and path pattern ("GET /v1/workloads/{id}") to the operation. Roles are
@@ -121,7 +127,6 @@ func loadOperations() (operations, error) {
 			}
 		}
 	}
-	ops["GET "+docsFiles] = operation{path: docsFiles, tag: "system"}
 	return ops, nil
 }
 

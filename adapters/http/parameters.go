@@ -3,9 +3,11 @@ package http
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -20,7 +22,7 @@ import (
 func (a *api) checkParameters(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		op := scopeOf(r.Context()).op
-		err := checkOutside(r, op.route.Operation)
+		err := checkOutside(r, op)
 		if err == nil {
 			err = parameterViolation(openapi3filter.ValidateRequest(r.Context(), &openapi3filter.RequestValidationInput{
 				Request: r, PathParams: pathParams(r), Route: op.route,
@@ -59,23 +61,16 @@ func parameterViolation(err error) error {
 }
 
 // checkOutside checks what the validator does not: that the query is well-formed, that its text can
-// be stored, and that no Idempotency-Key is ignored silently.
-func checkOutside(r *http.Request, op *openapi3.Operation) error {
+// be stored, that the operation knows each parameter, and that no Idempotency-Key is ignored
+// silently.
+func checkOutside(r *http.Request, op operation) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return domain.Invalid("query", "is not well formed")
 	}
-	for name, values := range query {
-		if domain.CheckText("query", name) != nil {
-			return domain.CheckText("query", name)
-		}
-		for _, v := range values {
-			if err := domain.CheckText(name, v); err != nil {
-				return err
-			}
-			if p := op.Parameters.GetByInAndName(openapi3.ParameterInQuery, name); v == "" && p != nil {
-				return domain.Invalid(name, "must not be empty")
-			}
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if err := checkQuery(name, query[name], op.parameter(openapi3.ParameterInQuery, name)); err != nil {
+			return err
 		}
 	}
 	key, sent := r.Header[http.CanonicalHeaderKey(idempotencyKey)]
@@ -85,8 +80,30 @@ func checkOutside(r *http.Request, op *openapi3.Operation) error {
 		return domain.Invalid(idempotencyKey, "must stand once")
 	case key[0] == "":
 		return domain.Invalid(idempotencyKey, "must not be empty")
-	case r.Method == http.MethodPost && op.Parameters.GetByInAndName(openapi3.ParameterInHeader, idempotencyKey) == nil:
+	case r.Method == http.MethodPost && op.parameter(openapi3.ParameterInHeader, idempotencyKey) == nil:
 		return domain.Invalid(idempotencyKey, "is not supported by this endpoint")
+	}
+	return nil
+}
+
+// checkQuery checks the values of a query parameter. p is nil if the operation has no such
+// parameter.
+func checkQuery(name string, values []string, p *openapi3.Parameter) error {
+	if err := domain.CheckText("query", name); err != nil {
+		return err
+	}
+	for _, v := range values {
+		if err := domain.CheckText(name, v); err != nil {
+			return err
+		}
+	}
+	switch {
+	case p == nil:
+		return domain.Invalid(name, "is not a parameter of this endpoint")
+	case len(values) > 1 && !p.Schema.Value.Type.Is(openapi3.TypeArray):
+		return domain.Invalid(name, "must stand once")
+	case slices.Contains(values, ""):
+		return domain.Invalid(name, "must not be empty")
 	}
 	return nil
 }

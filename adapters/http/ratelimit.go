@@ -9,6 +9,9 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
+// rateHeaders say what is left of the caller's rate.
+var rateHeaders = [...]string{"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"}
+
 // limit takes cost tokens from the caller's rate and reports whether the request may go on. It sets
 // the headers that say what is left, on every answer to an authenticated caller. If the limiter
 // fails, the request is served: a limiter that is disconnected must not take the API down.
@@ -20,9 +23,9 @@ func (a *api) limit(w http.ResponseWriter, r *http.Request, cost int) bool {
 		d = ports.RateDecision{Allowed: true, Remaining: limits.Burst}
 	}
 	h := w.Header()
-	h.Set("X-RateLimit-Limit", strconv.FormatFloat(limits.RatePerSec, 'f', -1, 64))
-	h.Set("X-RateLimit-Remaining", strconv.Itoa(d.Remaining))
-	h.Set("X-RateLimit-Reset", strconv.FormatInt(ceilUnix(time.Now().Add(d.ResetAfter)), 10))
+	h.Set(rateHeaders[0], strconv.FormatFloat(limits.RatePerSec, 'f', -1, 64))
+	h.Set(rateHeaders[1], strconv.Itoa(d.Remaining))
+	h.Set(rateHeaders[2], strconv.FormatInt(ceilUnix(time.Now().Add(d.ResetAfter)), 10))
 	if !d.Allowed {
 		e := domain.NewError(domain.CodeRateLimited,
 			"more than %g requests per second, each submission of a batch counted", limits.RatePerSec)

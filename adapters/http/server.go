@@ -35,6 +35,8 @@ type Deps struct {
 	Ready func(ctx context.Context) Readiness
 	// Metrics serves /metrics.
 	Metrics http.Handler
+	// Version is that of the process.
+	Version string
 	// Part is which part of the API is served.
 	Part Part
 	// InFlight bounds the requests that are served at the same time.
@@ -54,6 +56,7 @@ type api struct {
 	ops      operations
 	cursors  cursors
 	reserves reserves
+	started  time.Time
 }
 
 var _ gen.StrictServerInterface = (*api)(nil)
@@ -81,6 +84,7 @@ func newAPI(d Deps) (*api, error) {
 	}
 	return &api{
 		Deps: d, ops: ops, cursors: cursors{key: d.CursorKey}, reserves: newReserves(d.InFlight),
+		started: time.Now(),
 	}, nil
 }
 

@@ -82,10 +82,10 @@ func (a *api) GetQueueDepth(
 	ctx context.Context, _ gen.GetQueueDepthRequestObject,
 ) (gen.GetQueueDepthResponseObject, error) {
 	p := scopeOf(ctx).principal
-	admin := p.Role == domain.RoleAdmin
+	all := p.CustomerID == "" // an admin or a scaler
 	var q domain.QueueDepth
 	var err error
-	if admin {
+	if all {
 		q, err = a.Statistics.DepthOfAll(ctx)
 	} else {
 		q, err = a.Statistics.Depth(ctx, p.CustomerID)
@@ -100,7 +100,7 @@ func (a *api) GetQueueDepth(
 		t.OldestQueuedAt, t.OldestWaitSeconds = a.oldest(d)
 		return t
 	})
-	if admin {
+	if all {
 		out.ByTier = new(mapSlice(q.ByTier, func(d *domain.Depth) gen.TierDepth {
 			t := gen.TierDepth{Tier: gen.Tier(d.Tier), QueueDepth: d.Queued, RunningWorkloads: d.Running}
 			t.OldestQueuedAt, t.OldestWaitSeconds = a.oldest(d)

@@ -57,8 +57,8 @@ func (a *api) ListWorkerEvents(
 	}
 	return gen.ListWorkerEvents200JSONResponse{Events: mapSlice(events, func(e *domain.AuditEvent) gen.WorkerEvent {
 		out := gen.WorkerEvent{
-			EventID: e.ID, EventType: gen.WorkerEventEventType(e.Type), WorkerID: string(e.WorkerID), Timestamp: at(e.At),
-			ActorType: gen.WorkerEventActorType(e.Actor.Kind), ActorID: e.Actor.ID,
+			EventID: e.ID, EventType: e.Type, WorkerID: string(e.WorkerID), Timestamp: at(e.At),
+			ActorType: e.Actor.Kind, ActorID: e.Actor.ID,
 		}
 		out.Details.Reason = opt(e.Reason)
 		return out

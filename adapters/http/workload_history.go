@@ -3,7 +3,7 @@ package http
 import (
 	"context"
 	"encoding/hex"
-	"strings"
+	"encoding/json"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
 	"github.com/niyanta/niyanta/core/domain"
@@ -44,11 +44,14 @@ func (a *api) GetWorkloadLogs(
 
 func logLineOut(l *domain.LogLine, role domain.Role) gen.LogLine {
 	out := gen.LogLine{
-		Seq: l.Seq, Timestamp: at(l.At), Level: gen.LogLineLevel(strings.ToUpper(l.Level)), Message: l.Message,
-		Stream: opt(l.Stream), Details: map[string]any{}, Generation: l.Generation,
+		Seq: l.Seq, Timestamp: at(l.At), Level: gen.LogLineLevel(l.Level), Message: l.Message,
+		Stream: opt(l.Stream), Details: json.RawMessage("{}"), Generation: l.Generation,
 	}
-	if role == domain.RoleViewer {
+	switch {
+	case role == domain.RoleViewer:
 		maskText(&out.Message)
+	case l.Details != "":
+		out.Details = raw(l.Details)
 	}
 	return out
 }
@@ -81,8 +84,8 @@ func (a *api) GetWorkloadAudit(
 
 func auditOut(e *domain.AuditEvent, role domain.Role) gen.AuditEvent {
 	out := gen.AuditEvent{
-		EventID: e.ID, EventType: string(e.Type), WorkloadID: string(e.WorkloadID),
-		ActorType: gen.AuditEventActorType(e.Actor.Kind), ActorID: e.Actor.ID, Timestamp: at(e.At),
+		EventID: e.ID, EventType: e.Type, WorkloadID: string(e.WorkloadID),
+		ActorType: e.Actor.Kind, ActorID: e.Actor.ID, Timestamp: at(e.At),
 	}
 	out.Details.From = opt(gen.Status(e.From))
 	out.Details.To = gen.Status(e.To)

@@ -25,7 +25,7 @@ func placementOut(p *insight.Explanation) gen.Placement {
 		Waiting: p.Waiting, Position: opt(p.Position), PositionIsMinimum: p.AtLeast, Placeable: p.Placeable,
 		EstimatedStartTime: optTime(p.Start), Confidence: opt(gen.Confidence(p.Confidence)),
 		Reasons: mapSlice(p.Reasons, func(r *placement.Reason) gen.PlacementReason {
-			return gen.PlacementReason{Code: string(r.Code), Workers: opt(r.Workers), Message: r.Message}
+			return gen.PlacementReason{Code: gen.PlacementReasonCode(r.Code), Workers: opt(r.Workers), Message: r.Message}
 		}),
 	}
 }

@@ -107,7 +107,7 @@ func itemError(err error) *gen.ItemError {
 		e = domain.NewError(domain.CodeInternal, "internal error")
 	}
 	e = withRetryAfter(e)
-	return &gen.ItemError{Code: string(e.Code), Message: e.Message, Details: emptyIfNil(e.Details)}
+	return &gen.ItemError{Code: e.Code, Message: e.Message, Details: emptyIfNil(e.Details)}
 }
 
 func submission(in *gen.Submission) lifecycle.SubmitRequest {

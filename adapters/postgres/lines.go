@@ -15,11 +15,12 @@ var (
 		text("level", func(l *domain.LogLine) *string { return &l.Level }),
 		text("stream", func(l *domain.LogLine) *string { return &l.Stream }),
 		text("message", func(l *domain.LogLine) *string { return &l.Message }),
+		text("details", func(l *domain.LogLine) *domain.JSON { return &l.Details }),
 	}}
 
-	// insertLines numbers the lines of a workload ($8) after those that it has. $9 is how many
+	// insertLines numbers the lines of a workload ($9) after those that it has. $10 is how many
 	// lines are added to it, and seq the place of a line among them.
-	insertLines = `WITH added AS (SELECT * FROM unnest($8::text[], $9::bigint[]) AS a(workload_id, n)),
+	insertLines = `WITH added AS (SELECT * FROM unnest($9::text[], $10::bigint[]) AS a(workload_id, n)),
  p AS (INSERT INTO log_positions AS p (workload_id, last_seq) SELECT * FROM added
   ON CONFLICT (workload_id) DO UPDATE SET last_seq = p.last_seq + excluded.last_seq RETURNING p.workload_id, p.last_seq)
  INSERT INTO workload_logs (` + lineTable.names("") + `)

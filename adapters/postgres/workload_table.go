@@ -36,6 +36,7 @@ var (
 		text("reason", func(s *state) *string { return &s.Reason }),
 		text("worker_id", func(s *state) *domain.WorkerID { return &s.WorkerID }),
 		text("session_id", func(s *state) *domain.SessionID { return &s.SessionID }),
+		text("last_worker_id", func(s *state) *domain.WorkerID { return &s.LastWorkerID }),
 		bigint("generation", func(s *state) *int64 { return &s.Generation }),
 		integer("retry_count", func(s *state) *int { return &s.RetryCount }),
 		integer("redistribution_count", func(s *state) *int { return &s.RedistributionCount }),

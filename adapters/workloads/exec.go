@@ -109,7 +109,7 @@ func (p *program) Execute(ctx context.Context, progress ports.Progress) (domain.
 		return "", err
 	}
 	defer talk.close()
-	stdout, stderr := newOutput(progress, "stdout", "info"), newOutput(progress, "stderr", "warn")
+	stdout, stderr := newOutput(progress, "stdout", domain.LevelInfo), newOutput(progress, "stderr", domain.LevelWarn)
 	cmd := &exec.Cmd{
 		Path: p.allowed.path, Args: p.in.Command, Env: p.environment(), Dir: p.dir(), Stdin: strings.NewReader(p.in.Stdin),
 		Stdout: stdout, Stderr: stderr, ExtraFiles: []*os.File{child}, WaitDelay: pipeGrace,

@@ -27,6 +27,7 @@ type heard struct {
 	Percent *float64        `json:"percent"`
 	Message string          `json:"message"`
 	Level   string          `json:"level"`
+	Details domain.JSON     `json:"details"`
 	Data    json.RawMessage `json:"data"`
 	Value   json.RawMessage `json:"value"`
 }
@@ -126,7 +127,7 @@ func (c *conversation) fault() error {
 }
 
 func (c *conversation) warn(format string, args ...any) {
-	c.progress.Log(ports.LogEntry{Level: "warn", Message: fmt.Sprintf(format, args...)})
+	c.progress.Log(ports.LogEntry{Level: domain.LevelWarn, Message: fmt.Sprintf(format, args...)})
 }
 
 func (c *conversation) hear(h heard) {
@@ -139,7 +140,7 @@ func (c *conversation) hear(h heard) {
 			c.progress.Report(*h.Percent, h.Message)
 		}
 	case "log":
-		c.progress.Log(ports.LogEntry{Level: level(h.Level), Message: h.Message})
+		c.progress.Log(ports.LogEntry{Level: h.Level, Message: h.Message, Details: h.Details})
 	case "result":
 		c.mu.Lock()
 		c.result = h.Value
@@ -148,15 +149,6 @@ func (c *conversation) hear(h heard) {
 		c.checkpoint(h)
 	default:
 		c.warn("unknown type %.50q on file descriptor 3", h.Type)
-	}
-}
-
-func level(s string) string {
-	switch s {
-	case "debug", "warn", "error":
-		return s
-	default:
-		return "info"
 	}
 }
 

@@ -53,7 +53,7 @@ func errorOf(resp *http.Response) error {
 			Code: domain.CodeUnavailable, Message: "unexpected answer: " + resp.Status, Cause: errors.Join(err),
 		}
 	}
-	e := &domain.Error{Code: domain.Code(body.Error.Code), Message: body.Error.Message, Details: body.Error.Details}
+	e := &domain.Error{Code: body.Error.Code, Message: body.Error.Message, Details: body.Error.Details}
 	if body.Error.RequestID != "" {
 		e = e.With("request_id", body.Error.RequestID)
 	}

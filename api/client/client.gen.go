@@ -57,21 +57,6 @@ func (e AdminAction) Valid() bool {
 	}
 }
 
-// Defines values for AdminEventActorType.
-const (
-	AdminEventActorTypeUser AdminEventActorType = "user"
-)
-
-// Valid indicates whether the value is a known member of the AdminEventActorType enum.
-func (e AdminEventActorType) Valid() bool {
-	switch e {
-	case AdminEventActorTypeUser:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for AdminTargetType.
 const (
 	AdminTargetTypeCustomer AdminTargetType = "customer"
@@ -93,30 +78,6 @@ func (e AdminTargetType) Valid() bool {
 	}
 }
 
-// Defines values for AuditEventActorType.
-const (
-	AuditEventActorTypeCoordinator AuditEventActorType = "coordinator"
-	AuditEventActorTypeSystem      AuditEventActorType = "system"
-	AuditEventActorTypeUser        AuditEventActorType = "user"
-	AuditEventActorTypeWorker      AuditEventActorType = "worker"
-)
-
-// Valid indicates whether the value is a known member of the AuditEventActorType enum.
-func (e AuditEventActorType) Valid() bool {
-	switch e {
-	case AuditEventActorTypeCoordinator:
-		return true
-	case AuditEventActorTypeSystem:
-		return true
-	case AuditEventActorTypeUser:
-		return true
-	case AuditEventActorTypeWorker:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for Confidence.
 const (
 	High   Confidence = "high"
@@ -132,6 +93,21 @@ func (e Confidence) Valid() bool {
 	case Low:
 		return true
 	case Medium:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HealthStatus.
+const (
+	Healthy HealthStatus = "healthy"
+)
+
+// Valid indicates whether the value is a known member of the HealthStatus enum.
+func (e HealthStatus) Valid() bool {
+	switch e {
+	case Healthy:
 		return true
 	default:
 		return false
@@ -213,6 +189,78 @@ func (e Order) Valid() bool {
 	case Asc:
 		return true
 	case Desc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PlacementReasonCode.
+const (
+	PlacementReasonCodeConflict             PlacementReasonCode = "conflict"
+	PlacementReasonCodeCustomerLimit        PlacementReasonCode = "customer_limit"
+	PlacementReasonCodeCustomerSuspended    PlacementReasonCode = "customer_suspended"
+	PlacementReasonCodeDeclined             PlacementReasonCode = "declined"
+	PlacementReasonCodeExcluded             PlacementReasonCode = "excluded"
+	PlacementReasonCodeFull                 PlacementReasonCode = "full"
+	PlacementReasonCodeMissingTag           PlacementReasonCode = "missing_tag"
+	PlacementReasonCodeMissingType          PlacementReasonCode = "missing_type"
+	PlacementReasonCodeMissingWorkloadTypes PlacementReasonCode = "missing_workload_types"
+	PlacementReasonCodeNext                 PlacementReasonCode = "next"
+	PlacementReasonCodeNoWorker             PlacementReasonCode = "no_worker"
+	PlacementReasonCodeNotBefore            PlacementReasonCode = "not_before"
+	PlacementReasonCodeOtherWorkerID        PlacementReasonCode = "other_worker_id"
+	PlacementReasonCodeResourcesTaken       PlacementReasonCode = "resources_taken"
+	PlacementReasonCodeRetryBackoff         PlacementReasonCode = "retry_backoff"
+	PlacementReasonCodeRunEnding            PlacementReasonCode = "run_ending"
+	PlacementReasonCodeSuspects             PlacementReasonCode = "suspects"
+	PlacementReasonCodeTooSmall             PlacementReasonCode = "too_small"
+	PlacementReasonCodeTypeNotOffered       PlacementReasonCode = "type_not_offered"
+	PlacementReasonCodeWorkerDraining       PlacementReasonCode = "worker_draining"
+)
+
+// Valid indicates whether the value is a known member of the PlacementReasonCode enum.
+func (e PlacementReasonCode) Valid() bool {
+	switch e {
+	case PlacementReasonCodeConflict:
+		return true
+	case PlacementReasonCodeCustomerLimit:
+		return true
+	case PlacementReasonCodeCustomerSuspended:
+		return true
+	case PlacementReasonCodeDeclined:
+		return true
+	case PlacementReasonCodeExcluded:
+		return true
+	case PlacementReasonCodeFull:
+		return true
+	case PlacementReasonCodeMissingTag:
+		return true
+	case PlacementReasonCodeMissingType:
+		return true
+	case PlacementReasonCodeMissingWorkloadTypes:
+		return true
+	case PlacementReasonCodeNext:
+		return true
+	case PlacementReasonCodeNoWorker:
+		return true
+	case PlacementReasonCodeNotBefore:
+		return true
+	case PlacementReasonCodeOtherWorkerID:
+		return true
+	case PlacementReasonCodeResourcesTaken:
+		return true
+	case PlacementReasonCodeRetryBackoff:
+		return true
+	case PlacementReasonCodeRunEnding:
+		return true
+	case PlacementReasonCodeSuspects:
+		return true
+	case PlacementReasonCodeTooSmall:
+		return true
+	case PlacementReasonCodeTypeNotOffered:
+		return true
+	case PlacementReasonCodeWorkerDraining:
 		return true
 	default:
 		return false
@@ -375,60 +423,6 @@ func (e Tier) Valid() bool {
 	}
 }
 
-// Defines values for WorkerEventActorType.
-const (
-	WorkerEventActorTypeCoordinator WorkerEventActorType = "coordinator"
-	WorkerEventActorTypeSystem      WorkerEventActorType = "system"
-	WorkerEventActorTypeUser        WorkerEventActorType = "user"
-	WorkerEventActorTypeWorker      WorkerEventActorType = "worker"
-)
-
-// Valid indicates whether the value is a known member of the WorkerEventActorType enum.
-func (e WorkerEventActorType) Valid() bool {
-	switch e {
-	case WorkerEventActorTypeCoordinator:
-		return true
-	case WorkerEventActorTypeSystem:
-		return true
-	case WorkerEventActorTypeUser:
-		return true
-	case WorkerEventActorTypeWorker:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for WorkerEventEventType.
-const (
-	WorkerEventEventTypeWorkerDraining        WorkerEventEventType = "worker.draining"
-	WorkerEventEventTypeWorkerHeartbeatMissed WorkerEventEventType = "worker.heartbeat_missed"
-	WorkerEventEventTypeWorkerMarkedDead      WorkerEventEventType = "worker.marked_dead"
-	WorkerEventEventTypeWorkerRegistered      WorkerEventEventType = "worker.registered"
-	WorkerEventEventTypeWorkerRemoved         WorkerEventEventType = "worker.removed"
-	WorkerEventEventTypeWorkerUndrained       WorkerEventEventType = "worker.undrained"
-)
-
-// Valid indicates whether the value is a known member of the WorkerEventEventType enum.
-func (e WorkerEventEventType) Valid() bool {
-	switch e {
-	case WorkerEventEventTypeWorkerDraining:
-		return true
-	case WorkerEventEventTypeWorkerHeartbeatMissed:
-		return true
-	case WorkerEventEventTypeWorkerMarkedDead:
-		return true
-	case WorkerEventEventTypeWorkerRegistered:
-		return true
-	case WorkerEventEventTypeWorkerRemoved:
-		return true
-	case WorkerEventEventTypeWorkerUndrained:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for WorkerStatus.
 const (
 	DEAD     WorkerStatus = "DEAD"
@@ -510,6 +504,9 @@ func (e ListWorkloadsParamsOrderBy) Valid() bool {
 	}
 }
 
+// ActorType defines model for ActorType.
+type ActorType = domain.ActorKind
+
 // AdminAction defines model for AdminAction.
 type AdminAction string
 
@@ -525,8 +522,8 @@ type AdminEvent struct {
 	ActorID string `json:"actor_id"`
 
 	// ActorName The name of the key
-	ActorName string              `json:"actor_name"`
-	ActorType AdminEventActorType `json:"actor_type"`
+	ActorName string    `json:"actor_name"`
+	ActorType ActorType `json:"actor_type"`
 
 	// Address The network address that the request came from
 	Address string `json:"address"`
@@ -551,9 +548,6 @@ type AdminEvent struct {
 	TargetType   AdminTargetType `json:"target_type"`
 	Timestamp    Time            `json:"timestamp"`
 }
-
-// AdminEventActorType defines model for AdminEvent.ActorType.
-type AdminEventActorType string
 
 // AdminTargetType defines model for AdminTargetType.
 type AdminTargetType string
@@ -584,8 +578,8 @@ type Assignment = ports.Assignment
 
 // AuditEvent defines model for AuditEvent.
 type AuditEvent struct {
-	ActorID   string              `json:"actor_id"`
-	ActorType AuditEventActorType `json:"actor_type"`
+	ActorID   string    `json:"actor_id"`
+	ActorType ActorType `json:"actor_type"`
 	Details   struct {
 		CheckpointSequence *int64  `json:"checkpoint_sequence,omitempty"`
 		From               *Status `json:"from,omitempty"`
@@ -594,16 +588,11 @@ type AuditEvent struct {
 		To                 Status  `json:"to"`
 		WorkerID           *string `json:"worker_id,omitempty"`
 	} `json:"details"`
-	EventID int64 `json:"event_id"`
-
-	// EventType Examples: workload.created
-	EventType  string `json:"event_type"`
-	Timestamp  Time   `json:"timestamp"`
-	WorkloadID string `json:"workload_id"`
+	EventID    int64     `json:"event_id"`
+	EventType  EventType `json:"event_type"`
+	Timestamp  Time      `json:"timestamp"`
+	WorkloadID string    `json:"workload_id"`
 }
-
-// AuditEventActorType defines model for AuditEvent.ActorType.
-type AuditEventActorType string
 
 // BatchResult Either `workload_id` and `status`, or `error`
 type BatchResult struct {
@@ -877,16 +866,36 @@ type EncodedResult = domain.EncodedResult
 // Error defines model for Error.
 type Error struct {
 	Error struct {
-		// Code Examples: INVALID_INPUT
-		Code      string                 `json:"code"`
+		Code      ErrorCode              `json:"code"`
 		Details   map[string]interface{} `json:"details"`
 		Message   string                 `json:"message"`
 		RequestID string                 `json:"request_id"`
 	} `json:"error"`
 }
 
+// ErrorCode defines model for ErrorCode.
+type ErrorCode = domain.Code
+
+// EventType defines model for EventType.
+type EventType = domain.AuditType
+
 // Grant defines model for Grant.
 type Grant = ports.Grant
+
+// Health defines model for Health.
+type Health struct {
+	Status HealthStatus `json:"status"`
+
+	// Timestamp The time on this machine
+	Timestamp Time `json:"timestamp"`
+
+	// UptimeSeconds Whole seconds since the process began to serve
+	UptimeSeconds int    `json:"uptime_seconds"`
+	Version       string `json:"version"`
+}
+
+// HealthStatus defines model for Health.Status.
+type HealthStatus string
 
 // Heartbeat defines model for Heartbeat.
 type Heartbeat = ports.Heartbeat
@@ -911,7 +920,7 @@ type HourStats struct {
 
 // ItemError defines model for ItemError.
 type ItemError struct {
-	Code    string                 `json:"code"`
+	Code    ErrorCode              `json:"code"`
 	Details map[string]interface{} `json:"details"`
 	Message string                 `json:"message"`
 }
@@ -979,12 +988,12 @@ type Log struct {
 
 // LogLine defines model for LogLine.
 type LogLine struct {
-	// Details What the workload logged beside the message
-	Details    map[string]interface{} `json:"details"`
-	Generation int64                  `json:"generation"`
-	Level      LogLineLevel           `json:"level"`
-	Message    string                 `json:"message"`
-	Seq        int64                  `json:"seq"`
+	// Details What the workload logged beside the message; empty for viewers
+	Details    json.RawMessage `json:"details"`
+	Generation int64           `json:"generation"`
+	Level      LogLineLevel    `json:"level"`
+	Message    string          `json:"message"`
+	Seq        int64           `json:"seq"`
 
 	// Stream For programs: stdout or stderr; null for what the workload logged itself
 	//
@@ -1137,10 +1146,7 @@ type PlacementReason struct {
 	// - `next`: it could take the workload now, which is about to be placed or has others before it
 	//
 	// More may be added.
-	//
-	//
-	// Examples: missing_tag
-	Code string `json:"code"`
+	Code PlacementReasonCode `json:"code"`
 
 	// Message For people
 	//
@@ -1150,6 +1156,33 @@ type PlacementReason struct {
 	// Workers Number of workers that it applies to; absent for reasons about the workload or its customer
 	Workers *int `json:"workers,omitempty"`
 }
+
+// PlacementReasonCode Reasons about the workload or its customer:
+//
+// - `not_before`: `run_at` is in the future
+// - `retry_backoff`: the wait before a retry is not over; the message says which retry
+// - `customer_suspended`: its customer is suspended
+// - `customer_limit`: its customer runs `max_concurrent_workloads`
+// - `type_not_offered`: no registered worker offers its type
+// - `no_worker`: no worker is registered
+//
+// Reasons about workers. Each worker is counted once, under the first that applies:
+//
+// - `worker_draining`: it drains
+// - `missing_type`: it does not offer the type
+// - `other_worker_id`, `missing_tag`, `missing_workload_types`: `affinity_rules.hard_affinity` does not match
+// - `excluded`: `affinity_rules.anti_affinity` matches
+// - `too_small`: it has less than the config's `resource_limits`
+// - `full`: no free slot
+// - `run_ending`: no free slot, and a run that has ended but does not return keeps one
+// - `declined`: it gave this workload back a moment ago
+// - `suspects`: workers died under this workload, and under one that runs there
+// - `conflict`: `anti_affinity.workload_types` of this workload, or of one that runs there
+// - `resources_taken`: free slots, but not enough CPU, memory or disk left
+// - `next`: it could take the workload now, which is about to be placed or has others before it
+//
+// More may be added.
+type PlacementReasonCode string
 
 // PollRequest defines model for PollRequest.
 type PollRequest struct {
@@ -1164,7 +1197,7 @@ type Preemptible = bool
 
 // QueueDepth defines model for QueueDepth.
 type QueueDepth struct {
-	// ByTier For an admin
+	// ByTier For an admin or a scaler
 	ByTier *[]TierDepth `json:"by_tier,omitempty"`
 
 	// ByWorkloadType The types of which most waits, the deepest first
@@ -1410,22 +1443,19 @@ type Worker struct {
 // WorkerEvent defines model for WorkerEvent.
 type WorkerEvent struct {
 	// ActorID A user's is the `key_id` of the key
-	ActorID   string               `json:"actor_id"`
-	ActorType WorkerEventActorType `json:"actor_type"`
+	ActorID   string    `json:"actor_id"`
+	ActorType ActorType `json:"actor_type"`
 	Details   struct {
 		Reason *string `json:"reason,omitempty"`
 	} `json:"details"`
-	EventID   int64                `json:"event_id"`
-	EventType WorkerEventEventType `json:"event_type"`
-	Timestamp Time                 `json:"timestamp"`
-	WorkerID  string               `json:"worker_id"`
+	EventID   int64           `json:"event_id"`
+	EventType WorkerEventType `json:"event_type"`
+	Timestamp Time            `json:"timestamp"`
+	WorkerID  string          `json:"worker_id"`
 }
 
-// WorkerEventActorType defines model for WorkerEvent.ActorType.
-type WorkerEventActorType string
-
-// WorkerEventEventType defines model for WorkerEvent.EventType.
-type WorkerEventEventType string
+// WorkerEventType defines model for WorkerEventType.
+type WorkerEventType = domain.AuditType
 
 // WorkerPattern The worker ids that the key is for: an id, in which each `*` stands for any number of characters. Required
 // for keys of role `worker` (`*`: any worker), and not allowed for others.
@@ -1451,7 +1481,9 @@ type Workload struct {
 	CustomerID         string        `json:"customer_id"`
 	ErrorMessage       *string       `json:"error_message"`
 
-	// ErrorType Examples: timeout
+	// ErrorType `timeout`, `worker_lost` or `poison` if Niyanta ended it. Otherwise the type that its program reported, or `error` if that named none
+	//
+	// Examples: error, timeout, worker_lost, poison
 	ErrorType *string `json:"error_type"`
 
 	// EstimatedCompletionTime Extrapolated from start and progress; null while unknown
@@ -1461,13 +1493,16 @@ type Workload struct {
 	Generation int64 `json:"generation"`
 
 	// InputParams The submitted object; null for viewers
-	InputParams         json.RawMessage   `json:"input_params"`
-	Labels              map[string]string `json:"labels"`
-	MaxRetries          int               `json:"max_retries"`
-	Priority            int               `json:"priority"`
-	ProgressMessage     *string           `json:"progress_message"`
-	ProgressPercent     float64           `json:"progress_percent"`
-	RedistributionCount int               `json:"redistribution_count"`
+	InputParams json.RawMessage   `json:"input_params"`
+	Labels      map[string]string `json:"labels"`
+
+	// LastWorkerID The worker that holds it, or held it last; null if none ever did
+	LastWorkerID        *string `json:"last_worker_id"`
+	MaxRetries          int     `json:"max_retries"`
+	Priority            int     `json:"priority"`
+	ProgressMessage     *string `json:"progress_message"`
+	ProgressPercent     float64 `json:"progress_percent"`
+	RedistributionCount int     `json:"redistribution_count"`
 
 	// ResultData Any JSON value, or an `EncodedResult`; null until completed and for viewers
 	ResultData json.RawMessage `json:"result_data"`
@@ -2188,7 +2223,7 @@ type ClientInterface interface {
 
 	// GetQueueDepth How much waits
 	//
-	// A customer sees its own workloads, an admin those of all customers, also by tier. A workload counts under the
+	// A customer sees its own workloads, an admin or a scaler those of all customers, also by tier. A workload counts under the
 	// tier that its customer has now. The cost does not depend on how many workloads there are.
 	//
 	// Corresponds with GET /v1/metrics/queue-depth (the `GetQueueDepth` operationId).
@@ -3142,7 +3177,7 @@ func (c *Client) GetCustomerStats(ctx context.Context, params *GetCustomerStatsP
 
 // GetQueueDepth How much waits
 //
-// A customer sees its own workloads, an admin those of all customers, also by tier. A workload counts under the
+// A customer sees its own workloads, an admin or a scaler those of all customers, also by tier. A workload counts under the
 // tier that its customer has now. The cost does not depend on how many workloads there are.
 //
 // Corresponds with GET /v1/metrics/queue-depth (the `GetQueueDepth` operationId).
@@ -7172,7 +7207,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetQueueDepthWithResponse How much waits
 	//
-	// A customer sees its own workloads, an admin those of all customers, also by tier. A workload counts under the
+	// A customer sees its own workloads, an admin or a scaler those of all customers, also by tier. A workload counts under the
 	// tier that its customer has now. The cost does not depend on how many workloads there are.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -10569,7 +10604,7 @@ func (c *ClientWithResponses) GetCustomerStatsWithResponse(ctx context.Context, 
 
 // GetQueueDepthWithResponse How much waits
 //
-// A customer sees its own workloads, an admin those of all customers, also by tier. A workload counts under the
+// A customer sees its own workloads, an admin or a scaler those of all customers, also by tier. A workload counts under the
 // tier that its customer has now. The cost does not depend on how many workloads there are.
 //
 // Returns a wrapper object for the known response body format(s).

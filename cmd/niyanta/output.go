@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -87,15 +86,6 @@ func (c *cli) printDetails(cmd *cobra.Command, item any, rows [][2]string) error
 	}
 	writeDetails(w, rows, terminalWidth(w))
 	return nil
-}
-
-func printJSON(w io.Writer, v any, indent bool) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	if indent {
-		e.SetIndent("", "  ")
-	}
-	return e.Encode(v)
 }
 
 // or returns what p points to as text, or otherwise if p is nil.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/contracttests/apispec"
 	"github.com/niyanta/niyanta/contracttests/servers"
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
@@ -46,7 +47,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	code := servers.Run(m, nil)
+	code := apispec.Main(func() int { return servers.Run(m, nil) })
 	_ = os.RemoveAll(state)
 	if path, err := binary(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(path))

@@ -95,6 +95,7 @@ prints every variable. NIYANTA_ADMIN_KEY is required; onboard the first customer
 			if err != nil {
 				return err
 			}
+			app.Version = version
 			if err := app.Start(cmd.Context()); err != nil {
 				return err
 			}

@@ -129,6 +129,7 @@ func effect(w *Workload, t *Transition, now time.Time, next *State, audit *Audit
 	case EventAssign:
 		next.Status, next.Generation = StatusScheduled, t.Generation
 		next.WorkerID, next.SessionID = t.WorkerID, t.SessionID
+		next.LastWorkerID = t.WorkerID
 		next.ScheduledAt = now
 		next.NotBefore = time.Time{}
 		audit.Type, audit.Generation, audit.WorkerID = AuditScheduled, t.Generation, t.WorkerID
@@ -205,7 +206,7 @@ func (s *State) progress(t *Transition, audit *AuditEvent) {
 // fail spends a retry. When none is left, the workload has failed.
 func (s *State) fail(w *Workload, t *Transition, f *Failure, now time.Time, audit *AuditEvent) {
 	if f == nil {
-		f = &Failure{Type: "error", Message: "failed without saying why"}
+		f = &Failure{Type: FailureError, Message: "failed without saying why"}
 	}
 	kept := *f
 	s.Failure = &kept

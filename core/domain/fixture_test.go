@@ -21,7 +21,7 @@ func in(s domain.Status) domain.Workload {
 		},
 	}
 	if s.Held() {
-		w.WorkerID, w.SessionID = "w1", "s1"
+		w.WorkerID, w.SessionID, w.LastWorkerID = "w1", "s1", "w1"
 	}
 	if s == domain.StatusRunning {
 		w.StartedGeneration, w.StartedAt = 3, epoch0

@@ -78,13 +78,18 @@ type LogLine struct {
 	// Seq numbers the lines of one workload in the order the store took them.
 	Seq     int64
 	At      time.Time
-	Level   string // debug, info, warn, error
+	Level   string // LevelDebug, LevelInfo, LevelWarn or LevelError
 	Stream  string // stdout, stderr, or empty for structured messages
 	Message string
+	// Details is what the workload logged beside the message: a JSON object, or empty for none.
+	Details JSON
 }
 
-// MaxLogMessage is the longest log line kept, in bytes. Workers cut longer ones.
-const MaxLogMessage = 8 << 10
+// Bounds of a log line, in bytes. Workers cut longer messages; larger details are dropped.
+const (
+	MaxLogMessage = 8 << 10
+	MaxLogDetails = 8 << 10
+)
 
 // MaxLogLines is the number of lines kept per workload. The oldest are dropped first.
 const MaxLogLines = 10_000

@@ -43,12 +43,13 @@ type Report struct {
 }
 
 // LogEntry is a log line that a worker sends. Level is one that LogLevel knows. A zero At means the
-// time of arrival.
+// time of arrival. Details is a JSON object, or empty.
 type LogEntry struct {
 	At      time.Time `json:"at"`
 	Level   string    `json:"level"`
 	Stream  string    `json:"stream,omitempty"`
 	Message string    `json:"message"`
+	Details JSON      `json:"details,omitempty"`
 }
 
 // Clean returns the report in the form that coordinators accept. Text is bounded and can be kept by
@@ -82,7 +83,7 @@ func cleanLines(lines []LogEntry) []LogEntry {
 		lines = slices.Clone(lines)
 	}
 	for i := range lines {
-		lines[i] = lines[i].clean()
+		lines[i] = lines[i].Clean()
 	}
 	return lines
 }
@@ -90,14 +91,15 @@ func cleanLines(lines []LogEntry) []LogEntry {
 // DroppedLines returns the line that replaces the first n lines of a report that has too many.
 func DroppedLines(n int) LogEntry {
 	return LogEntry{
-		Level: "warn", Message: fmt.Sprintf("%d log lines were dropped: a report brings at most %d", n, MaxReportLines),
+		Level: LevelWarn, Message: fmt.Sprintf("%d log lines were dropped: a report brings at most %d", n, MaxReportLines),
 	}
 }
 
 // firstYear and lastYear bound the times of log lines. Other times are dropped.
 const firstYear, lastYear = 1970, 9999
 
-func (e LogEntry) clean() LogEntry {
+// Clean returns the line in the form that coordinators accept. A level that is not known stays.
+func (e LogEntry) Clean() LogEntry {
 	e.At = e.At.UTC().Truncate(time.Microsecond) // as stores keep it
 	if y := e.At.Year(); y < firstYear || y > lastYear {
 		e.At = time.Time{}
@@ -109,7 +111,31 @@ func (e LogEntry) clean() LogEntry {
 	}
 	e.Stream = CleanAndCut(e.Stream, maxStream)
 	e.Message = CleanAndCut(e.Message, MaxLogMessage)
+	e.Details = cleanDetails(e.Details)
 	return e
+}
+
+// cleanDetails returns the details of a log line in a form that every store keeps. A value that is
+// no object becomes the member "value" of one. Details that have a Flaw, or are too large, are
+// replaced by an object whose member "dropped" says why. Cleaning twice changes nothing.
+func cleanDetails(details JSON) JSON {
+	if details == "" {
+		return ""
+	}
+	compact, flaw := scanJSON(string(details))
+	if flaw == "" && !JSON(compact).IsObject() {
+		compact = `{"value":` + compact + `}`
+	}
+	switch {
+	case flaw == "" && (compact == "{}" || compact == `{"value":null}`):
+		return ""
+	case flaw == "" && len(compact) > MaxLogDetails:
+		flaw = FlawTooLarge
+	}
+	if flaw != "" {
+		return JSON(`{"dropped":"` + string(flaw) + `"}`)
+	}
+	return JSON(compact)
 }
 
 // MarshalJSON implements json.Marshaler. It encodes the clean report, so that every carrier accepts

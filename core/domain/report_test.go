@@ -76,6 +76,21 @@ func TestReport_WhenOneOfABatchIsNotOne_SaysSoAndTheOthersStand(t *testing.T) {
 	assert.Contains(t, got[7].Invalid, "generation")
 }
 
+func TestLogEntry_Clean_KeepsDetailsThatEveryStoreTakes(t *testing.T) {
+	for details, want := range map[JSON]JSON{
+		"": "", "null": "", "{}": "", ` { "a" : 1.10 } `: `{"a":1.10}`, `[1]`: `{"value":[1]}`, `"x"`: `{"value":"x"}`,
+		`{"a":"\u0000"}`: `{"dropped":"nul"}`, `{"a":1,"a":2}`: `{"dropped":"duplicate_key"}`,
+		`{"a"`:             `{"dropped":"not_json"}`,
+		"{\"a\":\"\xff\"}": `{"dropped":"invalid_utf8"}`, `{"a":"\ud800"}`: `{"dropped":"lone_surrogate"}`,
+		JSON(`{"a":"` + strings.Repeat("x", MaxLogDetails) + `"}`): `{"dropped":"too_large"}`,
+		JSON(strings.Repeat(`[`, 100) + strings.Repeat(`]`, 100)):  `{"dropped":"too_deep"}`,
+	} {
+		got := LogEntry{Details: details}.Clean()
+		assert.Equal(t, want, got.Details, "%.50s", details)
+		assert.Equal(t, got, got.Clean(), "cleaning twice changes nothing")
+	}
+}
+
 func TestReport_Clean_KeepsTheNewestLinesAndCountsTheOthers(t *testing.T) {
 	r := Report{Lines: make([]LogEntry, MaxReportLines+10)}
 	r.Lines[len(r.Lines)-1].Message = "the reason of its death"

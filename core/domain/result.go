@@ -146,6 +146,9 @@ func (t Transition) Plain() Transition {
 	lines := make([]LogLine, len(t.Lines))
 	for i, l := range t.Lines {
 		l.Level, l.Stream, l.Message = plainText(l.Level), plainText(l.Stream), plainText(l.Message)
+		if l.Details != "" {
+			l.Details = JSON(`{"dropped":"` + string(FlawNotStorable) + `"}`)
+		}
 		lines[i] = l
 	}
 	t.Lines = lines

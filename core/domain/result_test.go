@@ -220,7 +220,7 @@ func TestFailure_Clean_KeepsItsMessage(t *testing.T) {
 
 func TestLogLevel_KnowsTheNamesOfOthers(t *testing.T) {
 	for name, want := range map[string]string{
-		"": "info", "INFO": "info", "Warning": "warn", "fatal": "error", "debug": "debug",
+		"": LevelInfo, "INFO": LevelInfo, "Warning": LevelWarn, "fatal": LevelError, "debug": LevelDebug,
 	} {
 		got, ok := LogLevel(name)
 		assert.True(t, ok, name)

@@ -40,22 +40,31 @@ func CleanAndCut(s string, n int) string { return CutText(CleanText(s), n) }
 func (f Failure) Clean() Failure {
 	f.Type, f.Message = CleanAndCut(f.Type, MaxFailureType), CleanAndCut(f.Message, MaxFailureMessage)
 	if f.Type == "" {
-		f.Type = "error"
+		f.Type = FailureError
 	}
 	return f
 }
 
+// The levels of log lines.
+const (
+	LevelDebug = "DEBUG"
+	LevelInfo  = "INFO"
+	LevelWarn  = "WARN"
+	LevelError = "ERROR"
+)
+
 // logLevels maps the names of log levels to the level.
 var logLevels = map[string]string{
-	"debug": "debug", "trace": "debug", "info": "info", "notice": "info", "warn": "warn", "warning": "warn",
-	"error": "error", "err": "error", "critical": "error", "fatal": "error", "panic": "error",
+	"debug": LevelDebug, "trace": LevelDebug, "info": LevelInfo, "notice": LevelInfo, "warn": LevelWarn,
+	"warning": LevelWarn, "error": LevelError, "err": LevelError, "critical": LevelError, "fatal": LevelError,
+	"panic": LevelError,
 }
 
-// LogLevel returns the level that a name means. It ignores case. The empty name means info. ok is
+// LogLevel returns the level that a name means. It ignores case. The empty name means INFO. ok is
 // false if the name is unknown.
 func LogLevel(name string) (level string, ok bool) {
 	if name == "" {
-		return "info", true
+		return LevelInfo, true
 	}
 	if len(name) > len("critical") {
 		return "", false

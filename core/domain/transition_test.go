@@ -99,6 +99,11 @@ func TestDecide_EveryEventInEveryState(t *testing.T) {
 				assert.Equal(t, want.to, next.Status)
 				assert.Equal(t, want.audit, audit.Type)
 				assert.Equal(t, next.Status.Held(), next.WorkerID != "" && next.SessionID != "")
+				if next.Status.Held() {
+					assert.Equal(t, next.WorkerID, next.LastWorkerID)
+				} else {
+					assert.Equal(t, w.LastWorkerID, next.LastWorkerID)
+				}
 				assert.Equal(t, next.Status.Final(), !next.FinishedAt.IsZero())
 				assert.GreaterOrEqual(t, next.Generation, w.Generation)
 				if audit.Type != "" {

@@ -78,6 +78,8 @@ type State struct {
 	WorkerID   WorkerID  // set exactly while Status.Held()
 	SessionID  SessionID // likewise
 	Generation int64
+	// LastWorkerID is the worker that holds it or, if none does, that held it last.
+	LastWorkerID WorkerID
 
 	RetryCount          int
 	RedistributionCount int
@@ -138,6 +140,8 @@ const (
 	FailureTimeout    = "timeout"
 	FailureWorkerLost = "worker_lost"
 	FailurePoison     = "poison"
+	// FailureError is the type of a failure that came without one.
+	FailureError = "error"
 )
 
 // MaxFailureMessage is the longest error message kept, in bytes.

@@ -132,9 +132,11 @@ func (s *Service) transition(ref ports.SessionRef, r *ports.Report) domain.Trans
 			e.At = s.deps.Clock.Now().UTC().Truncate(time.Microsecond)
 		}
 		if _, ok := domain.LogLevel(e.Level); !ok {
-			e.Level = "info"
+			e.Level = domain.LevelInfo
 		}
-		t.Lines = append(t.Lines, domain.LogLine{At: e.At, Level: e.Level, Stream: e.Stream, Message: e.Message})
+		t.Lines = append(t.Lines, domain.LogLine{
+			At: e.At, Level: e.Level, Stream: e.Stream, Message: e.Message, Details: e.Details,
+		})
 	}
 	return t
 }

@@ -234,7 +234,7 @@ func TestProgress_WhenReportedOften_IsThinnedAndLinesComeBeforeTheEnd(t *testing
 		assert.LessOrEqual(t, len(r.Lines), 500)
 		for _, l := range r.Lines {
 			assert.NotContains(t, l.Message, "\x00")
-			assert.Equal(t, "info", l.Level)
+			assert.Equal(t, domain.LevelInfo, l.Level)
 		}
 		if r.Event == domain.EventProgress {
 			progress++

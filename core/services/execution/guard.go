@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 
+	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
 
@@ -37,7 +38,7 @@ func (r *run) crashed(where string, p any) {
 	if p != nil {
 		what = &ports.RunError{Type: failurePanic, Err: fmt.Errorf("panic in %s: %v", where, p)}
 	}
-	r.Log(ports.LogEntry{Level: "error", Message: fmt.Sprintf("%v\n%s", what, debug.Stack())})
+	r.Log(ports.LogEntry{Level: domain.LevelError, Message: fmt.Sprintf("%v\n%s", what, debug.Stack())})
 	a := r.agent
 	a.deps.Log.Error("run failed: its code did not return", "workload_id", string(r.key.WorkloadID), "generation",
 		r.key.Generation,

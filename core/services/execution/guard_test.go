@@ -70,7 +70,7 @@ func TestGuard_WhenTheRunsCodeDoesNotReturn_FailsThatRunOnly(t *testing.T) {
 					assert.Contains(t, last.Failure.Message, where)
 					lines := b.plane.linesOf(id)
 					require.Len(t, lines, 1)
-					assert.Equal(t, "error", lines[0].Level)
+					assert.Equal(t, domain.LevelError, lines[0].Level)
 					assert.Contains(t, lines[0].Message, where)
 					assert.Contains(t, lines[0].Message, "guard_test.go", "the stack names the line")
 					assert.True(t, b.Idle())

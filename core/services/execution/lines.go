@@ -27,7 +27,9 @@ const (
 	outcomeDelay = 5 * time.Second
 )
 
-func lineSize(e ports.LogEntry) int { return len(e.Message) + len(e.Stream) + lineOverhead }
+func lineSize(e ports.LogEntry) int {
+	return len(e.Message) + len(e.Details) + len(e.Stream) + lineOverhead
+}
 
 func linesSize(lines []ports.LogEntry) (n int) {
 	for i := range lines {
@@ -47,21 +49,16 @@ func (r *run) Log(e ports.LogEntry) {
 	if e.At.IsZero() {
 		e.At = a.deps.Clock.Now().UTC()
 	}
-	var known bool
-	if e.Level, known = domain.LogLevel(e.Level); !known {
-		e.Level = "info" // keep the line of an unknown level
+	if _, known := domain.LogLevel(e.Level); !known {
+		e.Level = domain.LevelInfo // keep the line of an unknown level
 	}
-	e.Stream = domain.CleanAndCut(e.Stream, streamLimit)
-	e.Message = domain.CleanAndCut(e.Message, domain.MaxLogMessage)
+	e = e.Clean()
 	r.lines = append(r.lines, e)
 	r.lineBytes += lineSize(e)
 	r.dropOldestLocked(linesLimit, lineBytesLimit)
 	a.markLoggedLocked(r)
 	a.nudgeLines()
 }
-
-// streamLimit bounds the length of the name of a line's stream.
-const streamLimit = 50
 
 func (a *Agent) markLoggedLocked(r *run) {
 	if !r.isLogged {
@@ -94,7 +91,7 @@ func (r *run) cutLinesLocked(o *outgoing) {
 		if n > 0 {
 			at = r.lines[0].At
 		}
-		lines = append(lines, ports.LogEntry{At: at, Level: "warn", Message: fmt.Sprintf(
+		lines = append(lines, ports.LogEntry{At: at, Level: domain.LevelWarn, Message: fmt.Sprintf(
 			"%d log lines were dropped: the run writes faster than they can be delivered", r.dropped)})
 	}
 	lines = append(lines, r.lines[:n]...)

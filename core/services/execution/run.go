@@ -208,7 +208,7 @@ func isPermanent(err error) bool {
 }
 
 func failure(err error) ports.Report {
-	f := &domain.Failure{Type: "error", Message: err.Error()}
+	f := &domain.Failure{Type: domain.FailureError, Message: err.Error()}
 	rep := ports.Report{Event: domain.EventFail, Failure: f}
 	var re *ports.RunError
 	if errors.As(err, &re) {

@@ -1,0 +1,279 @@
+package apispec
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+)
+
+// Watch makes the default transport of net/http, and its clones, check what is read through
+// connections that are made from now on. It returns a function that reports the number of answers
+// checked and an error if one was not as the file declares. Answers without a request id come from
+// other servers and are not checked, nor is what is encrypted.
+//
+// Nothing is changed on its way and nothing waits for the checks. A client that reads very many
+// answers of one kind has the first of them checked and then a sample.
+func Watch() (stop func() (checked int, err error), err error) {
+	spec, err := Load()
+	if err != nil {
+		return nil, err
+	}
+	w := &watcher{spec: spec, open: map[*watched]bool{}, seen: map[string]int{}}
+	transport, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return nil, fmt.Errorf("the default transport is a %T", http.DefaultTransport)
+	}
+	dial := transport.DialContext
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return w.watch(conn), nil
+	}
+	return func() (int, error) {
+		transport.DialContext = dial
+		return w.report()
+	}, nil
+}
+
+// Main runs the tests of a package with Watch and returns the exit code: run's, or 1 if an answer
+// was not as the file declares.
+func Main(run func() int) int {
+	stop, err := Watch()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	code := run()
+	if _, err := stop(); err != nil {
+		fmt.Fprintf(os.Stderr, "FAIL: answers that the OpenAPI file does not declare:\n%v\n", err)
+		return max(code, 1)
+	}
+	return code
+}
+
+// Of one operation and status, the first checkedAll answers are checked, then one in sample.
+const (
+	checkedAll = 200
+	sample     = 50
+	// maxBody bounds the bodies that are checked.
+	maxBody = 4 << 20
+)
+
+type watcher struct {
+	spec      *Spec
+	following sync.WaitGroup
+
+	mu      sync.Mutex
+	open    map[*watched]bool
+	seen    map[string]int
+	checked int
+	errs    []string
+}
+
+// report ends the watch of all connections and returns what was found.
+func (w *watcher) report() (int, error) {
+	w.mu.Lock()
+	for c := range w.open {
+		c.end()
+	}
+	w.mu.Unlock()
+	w.following.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.errs) == 0 {
+		return w.checked, nil
+	}
+	return w.checked, fmt.Errorf("%s", strings.Join(w.errs, "\n"))
+}
+
+// due counts an answer and reports whether it is to be checked.
+func (w *watcher) due(kind string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seen[kind]++
+	n := w.seen[kind]
+	if n > checkedAll && n%sample != 0 {
+		return false
+	}
+	w.checked++
+	return true
+}
+
+func (w *watcher) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if text := err.Error(); len(w.errs) < 20 {
+		w.errs = append(w.errs, text)
+	}
+}
+
+// watch returns a connection that has what passes it checked.
+func (w *watcher) watch(conn net.Conn) net.Conn {
+	c := &watched{Conn: conn, sent: newStream(), received: newStream()}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open[c] = true
+	w.following.Go(func() {
+		w.follow(c.sent, c.received)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.open, c)
+	})
+	return c
+}
+
+// follow reads a connection's requests and answers in turn until it ends or is no more HTTP.
+func (w *watcher) follow(sent, received *stream) {
+	defer sent.drop()
+	defer received.drop()
+	requests, answers := bufio.NewReader(sent), bufio.NewReader(received)
+	for {
+		if first, err := requests.Peek(1); err != nil || first[0] < 'A' || first[0] > 'z' {
+			return
+		}
+		req, err := http.ReadRequest(requests)
+		if err != nil {
+			return
+		}
+		if _, err := io.Copy(io.Discard, req.Body); err != nil {
+			return
+		}
+		resp, err := http.ReadResponse(answers, req)
+		for err == nil && resp.StatusCode < 200 && resp.StatusCode != http.StatusSwitchingProtocols {
+			resp, err = http.ReadResponse(answers, req)
+		}
+		if err != nil || !w.answered(req, resp) {
+			return
+		}
+	}
+}
+
+// answered checks an answer and reports whether another one may follow on the connection.
+func (w *watcher) answered(req *http.Request, resp *http.Response) bool {
+	endless := resp.StatusCode == http.StatusSwitchingProtocols ||
+		strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
+	var body []byte
+	if !endless {
+		var err error
+		if body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody)); err != nil {
+			return false // the connection broke
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			return false
+		}
+	}
+	if resp.Header.Get("X-Request-Id") == "" || len(body) == maxBody {
+		return !endless
+	}
+	kind := fmt.Sprintf("%s %d", req.Method, resp.StatusCode)
+	if op := w.spec.Operation(req); op != nil {
+		kind = fmt.Sprintf("%s %d", op.OperationID, resp.StatusCode)
+	}
+	if w.due(kind) {
+		if err := w.spec.Check(req, resp, body); err != nil {
+			w.fail(err)
+		}
+	}
+	return !endless
+}
+
+// watched is a connection whose bytes are copied.
+type watched struct {
+	net.Conn
+
+	sent, received *stream
+}
+
+// Read implements net.Conn.
+func (c *watched) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.received.add(p[:n])
+	return n, err
+}
+
+// Write implements net.Conn.
+func (c *watched) Write(p []byte) (int, error) {
+	c.sent.add(p)
+	return c.Conn.Write(p)
+}
+
+// Close implements net.Conn.
+func (c *watched) Close() error {
+	c.end()
+	return c.Conn.Close()
+}
+
+func (c *watched) end() {
+	c.sent.end()
+	c.received.end()
+}
+
+// maxBacklog bounds the bytes that wait to be followed. A connection that has more is given up.
+const maxBacklog = 16 << 20
+
+// stream holds bytes until they are read. Adding never waits.
+type stream struct {
+	mu    sync.Mutex
+	more  sync.Cond
+	bytes []byte
+	ended bool
+	lost  bool
+}
+
+func newStream() *stream {
+	s := &stream{}
+	s.more.L = &s.mu
+	return s
+}
+
+func (s *stream) add(p []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lost {
+		return
+	}
+	if len(s.bytes)+len(p) > maxBacklog {
+		s.lost, s.bytes = true, nil
+	} else {
+		s.bytes = append(s.bytes, p...)
+	}
+	s.more.Signal()
+}
+
+// end tells the reader that nothing follows.
+func (s *stream) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	s.more.Signal()
+}
+
+// drop makes it forget what it holds and what is added.
+func (s *stream) drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost, s.bytes = true, nil
+}
+
+// Read implements io.Reader.
+func (s *stream) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.bytes) == 0 && !s.ended && !s.lost {
+		s.more.Wait()
+	}
+	if s.lost || len(s.bytes) == 0 {
+		return 0, io.ErrUnexpectedEOF
+	}
+	n := copy(p, s.bytes)
+	s.bytes = s.bytes[n:]
+	return n, nil
+}
