@@ -9,7 +9,7 @@ SIMULATE ?= 90s
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TOOLS   := bin/golangci-lint bin/oapi-codegen bin/wire bin/mockgen
 # The build tags of what only a target of its own runs; `make verify` checks that it still builds.
-MEASURED := cycles,defects,explain,plots,recovery
+MEASURED := cycles,defects,explain,plots,recovery,typescript
 # Everything that `make generate` writes.
 GENERATED := $(shell git ls-files '*.gen.go' '*wire_gen.go' '*mock_*.go' docs/operations/settings.md 2>/dev/null)
 
@@ -59,17 +59,25 @@ generate: $(TOOLS) ## API, wiring, mocks and the page of settings, from their so
 	@# What Wire writes carries a directive of its own, which would change go.sum.
 	PATH="$(CURDIR)/bin:$$PATH" go generate -skip 'go run -mod=mod' ./...
 
-verify: ## generated code, modules and formatting are current
+openapi: bin/oasdiff ## the OpenAPI file is clean and compatible with its baseline, and a TypeScript client of it works
+	scripts/openapi
+
+openapi-baseline: ## accept the OpenAPI file as it is: from now on it may only grow
+	cp api/openapi/niyanta-v1.yaml api/openapi/baseline/niyanta-v1.yaml
+
+verify: ## generated code, modules and formatting are current, and the OpenAPI file is sound
 	@mkdir -p bin && sha256sum $(GENERATED) > bin/.generated.before
 	@$(MAKE) --no-print-directory generate
 	@sha256sum --check --quiet bin/.generated.before || { echo "generated code was stale: commit what 'make generate' wrote"; exit 1; }
 	@unformatted=$$(git ls-files '*.go' | xargs gofmt -l) && test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
 	go mod tidy -diff
 	go -C tools mod tidy -diff
+	go -C tools/oasdiff mod tidy -diff
 	go -C bench mod tidy -diff
 	go vet -tags $(MEASURED) ./...
 	go -C bench vet ./...
 	GOOS=darwin GOARCH=arm64 go build ./cmd/... ./sdk/... ./examples/...
+	@$(MAKE) --no-print-directory openapi
 
 portable: ## it builds on the other systems: whole on macOS and on Linux for ARM, without tests on Windows
 	GOOS=darwin GOARCH=arm64 go vet ./...
@@ -134,5 +142,8 @@ bin/mockgen:       PKG := go.uber.org/mock/mockgen
 $(TOOLS): tools/go.mod tools/go.sum
 	@mkdir -p bin
 	go -C tools build -o ../$@ $(PKG)
+bin/oasdiff: tools/oasdiff/go.mod tools/oasdiff/go.sum
+	@mkdir -p bin
+	go -C tools/oasdiff build -o ../../$@ github.com/oasdiff/oasdiff
 
-.PHONY: help demo demo-production demo-build dev build test test-all lint generate verify portable bench bench-peers sim defects crashpoints chaos recovery cycles explain plots fuzz clean
+.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable bench bench-peers sim defects crashpoints chaos recovery cycles explain plots fuzz clean
