@@ -97,7 +97,7 @@ func TestAuthenticate_OfEachKindOfKey_TellsWhoseItIs(t *testing.T) {
 	}
 }
 
-func TestAuthenticate_OfAnOperatorKey_TellsItsIDRoleAndWorkers(t *testing.T) {
+func TestAuthenticate_OfAnOperatorKey_TellsItsIDNameRoleAndWorkers(t *testing.T) {
 	p := newPlace(t)
 	here, there := p.coordinator(p.clock), p.coordinator(p.clock)
 	for _, k := range []domain.APIKey{
@@ -110,7 +110,7 @@ func TestAuthenticate_OfAnOperatorKey_TellsItsIDRoleAndWorkers(t *testing.T) {
 		for _, s := range []*tenancy.Service{here, there} {
 			who, err := s.Authenticate(t.Context(), secret)
 			require.NoError(t, err)
-			require.Equal(t, domain.Principal{Role: k.Role, KeyID: made.ID, WorkerIDs: k.WorkerIDs}, who)
+			require.Equal(t, domain.Principal{Role: k.Role, KeyID: made.ID, KeyName: k.Name, WorkerIDs: k.WorkerIDs}, who)
 		}
 		p.requireEnded(here, secret[:len(secret)-1]+"w")
 		require.NoError(t, here.RevokeKey(t.Context(), "", made.ID, domain.Admin{KeyID: "key_admin"}))
