@@ -99,9 +99,16 @@ func TestWorkloadCommands_ReadAndControl(t *testing.T) {
 	assert.Contains(t, out, "WORKLOAD")
 	assert.Contains(t, out, id)
 
-	out, errs, code := sh.run("", "workload", "checkpoint", id)
+	out, errs, code := sh.run("", "checkpoint", "request", id)
 	require.Equal(t, exitDone, code, errs)
 	assert.Contains(t, out, "RUNNING")
+	var kept struct{ Checkpoints []niyanta.CheckpointInfo }
+	sh.json(&kept, "checkpoint", "list", id)
+	require.NotEmpty(t, kept.Checkpoints)
+	assert.Positive(t, kept.Checkpoints[0].Sequence)
+	out, errs, code = sh.run("", "checkpoint", "list", id)
+	require.Equal(t, exitDone, code, errs)
+	assert.Contains(t, out, kept.Checkpoints[0].Checksum)
 	out, errs, code = sh.run("", "workload", "pause", id)
 	require.Equal(t, exitDone, code, errs)
 	assert.Contains(t, out, "PAUSED")

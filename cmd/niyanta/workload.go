@@ -17,7 +17,6 @@ func workloadCommand(c *cli) *cobra.Command {
 		controlCommand(c, "cancel", "Cancel a workload that has not finished", (*niyanta.Client).Cancel, unfinished...),
 		controlCommand(c, "pause", "Have a running workload write a checkpoint and stop",
 			(*niyanta.Client).Pause, running...),
-		checkpointCommand(c),
 		controlCommand(c, "resume", "Continue a paused workload from its last checkpoint",
 			(*niyanta.Client).Resume, "PAUSED"),
 	))
@@ -169,23 +168,6 @@ func controlCommand(
 	cmd.Flags().StringVar(&reason, "reason", "", "kept in the audit trail")
 	completeFlag(cmd, "reason", cobra.NoFileCompletions)
 	return cmd
-}
-
-func checkpointCommand(c *cli) *cobra.Command {
-	return &cobra.Command{
-		Use:               "checkpoint ID",
-		Short:             "Ask a running workload for a checkpoint now",
-		Example:           "  niyanta workload checkpoint wl_06h1hucj71qf3ff5kqrmaaqo9s",
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: c.completeWorkload(running...),
-		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
-			a, err := cl.Checkpoint(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return printOne(c, cmd, controlAnswers, a)
-		}),
-	}
 }
 
 var controlAnswers = view[niyanta.ControlAnswer]{
