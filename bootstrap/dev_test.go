@@ -108,8 +108,12 @@ func sleepers(n, ms, steps int) []niyanta.Submission {
 func submitAll(t *testing.T, c *niyanta.Client, subs []niyanta.Submission) []string {
 	t.Helper()
 	var ids []string
-	for batch := range slices.Chunk(subs, 1000) {
-		rs, err := c.SubmitBatch(t.Context(), batch)
+	for chunk := range slices.Chunk(subs, 1000) {
+		batch := make([]niyanta.BatchSubmission, len(chunk))
+		for i := range chunk {
+			batch[i].Submission = chunk[i]
+		}
+		rs, err := c.SubmitBatch(t.Context(), batch, "")
 		require.NoError(t, err)
 		for _, r := range rs {
 			require.Nil(t, r.Error)
@@ -141,7 +145,7 @@ func TestDev_FiveHundredWorkloadsWithRandomActions_EndAsTheyShould(t *testing.T)
 	cancelled := map[string]bool{}
 	for _, k := range picked[:20] {
 		id := ids[k]
-		if a, err := c.Cancel(t.Context(), id, "test"); err == nil {
+		if a, err := c.Cancel(t.Context(), id, "test", ""); err == nil {
 			require.Equal(t, niyanta.Status("CANCELLED"), a.Status)
 			cancelled[id] = true
 		}
@@ -214,7 +218,7 @@ func TestCheckpoint_RunningWorkload_IsDurableSoonAfterItIsAskedFor(t *testing.T)
 		w, err := c.Get(t.Context(), id)
 		return err == nil && w.CheckpointSequence == 1
 	}, 10*time.Second, 5*time.Millisecond)
-	_, err = c.Cancel(t.Context(), id, "")
+	_, err = c.Cancel(t.Context(), id, "", "")
 	require.NoError(t, err)
 	_, err = c.Checkpoint(t.Context(), id)
 	require.ErrorIs(t, err, niyanta.ErrInvalidState)

@@ -55,7 +55,7 @@ func placementFailures() []failureKind {
 			}
 			stuck := submit()
 			until("it runs", func() bool { return a.stored(t, string(stuck)).Status == domain.StatusRunning })
-			_, err := a.Cancel(t.Context(), string(stuck), "")
+			_, err := a.Cancel(t.Context(), string(stuck), "", "")
 			require.NoError(t, err)
 			next := submit()
 			admin, err := niyanta.NewClient(a.App.URL(), a.AdminKey)

@@ -50,13 +50,13 @@ func TestReads_WhenOneCustomerStormsTheAPI_OthersSubmitAndNoLeaseIsMissed(t *tes
 		c, err := niyanta.NewClient(d.App.URL(), reader)
 		require.NoError(t, err)
 		defer c.Close()
-		rows := make([]niyanta.Submission, 1000)
+		rows := make([]niyanta.BatchSubmission, 1000)
 		for i := range rows {
 			at := time.Now().Add(time.Hour)
-			rows[i] = niyanta.Submission{WorkloadType: "sleep", InputParams: []byte(`{"duration_ms":0}`), RunAt: &at}
+			rows[i].Submission = niyanta.Submission{WorkloadType: "sleep", InputParams: []byte(`{"duration_ms":0}`), RunAt: &at}
 		}
 		for range stormRows / len(rows) {
-			_, err := c.SubmitBatch(t.Context(), rows)
+			_, err := c.SubmitBatch(t.Context(), rows, "")
 			require.NoError(t, err)
 		}
 		storm(t, d, reader)

@@ -120,7 +120,7 @@ func (f *fleet) cancel(ctx context.Context, h *history, id string, after time.Du
 	sleep(ctx, after)
 	for ctx.Err() == nil {
 		one, cancel := call(ctx)
-		a, err := f.client.Cancel(one, id, "")
+		a, err := f.client.Cancel(one, id, "", "")
 		cancel()
 		if err == nil && a.Status == "CANCELLED" {
 			h.mu.Lock()

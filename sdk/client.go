@@ -49,17 +49,6 @@ func (c *Client) Submit(ctx context.Context, s Submission, idempotencyKey string
 	})
 }
 
-// SubmitBatch stores up to 1,000 workloads; the results stand in order.
-func (c *Client) SubmitBatch(ctx context.Context, s []Submission) ([]BatchResult, error) {
-	in := struct {
-		Workloads []Submission `json:"workloads"`
-	}{s}
-	out, err := send[struct{ Results []BatchResult }](ctx, in, func(body io.Reader) (*http.Response, error) {
-		return c.api.SubmitWorkloadsWithBody(ctx, &client.SubmitWorkloadsParams{}, jsonType, body)
-	})
-	return out.Results, err
-}
-
 // Get returns a workload.
 func (c *Client) Get(ctx context.Context, id string) (Workload, error) {
 	return read[Workload](ctx)(c.api.GetWorkload(ctx, id, &client.GetWorkloadParams{}))
@@ -104,11 +93,12 @@ func (c *Client) Workloads(ctx context.Context, p ListParams) iter.Seq2[Workload
 	})
 }
 
-// Cancel ends a workload that is not final. ErrInvalidState if it is, CANCELLED included. The request
-// carries an idempotency key of its own, so that it may be sent again.
-func (c *Client) Cancel(ctx context.Context, id, reason string) (ControlAnswer, error) {
+// Cancel ends a workload that is not final; ErrInvalidState if it is, CANCELLED included. With an
+// idempotency key of your own, repeating the same call gets the first answer again, for 24 h. Empty:
+// one is made for this call.
+func (c *Client) Cancel(ctx context.Context, id, reason, idempotencyKey string) (ControlAnswer, error) {
 	return read[ControlAnswer](ctx)(c.api.CancelWorkload(ctx, id,
-		&client.CancelWorkloadParams{IdempotencyKey: keyOr("")},
+		&client.CancelWorkloadParams{IdempotencyKey: keyOr(idempotencyKey)},
 		client.CancelWorkloadJSONRequestBody{Reason: &reason}))
 }
 

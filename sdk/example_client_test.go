@@ -41,10 +41,10 @@ func ExampleClient_SubmitBatch() {
 	ctx := context.Background()
 	c, stop := exampleFleet(ctx)
 	defer stop()
-	results, err := c.SubmitBatch(ctx, []niyanta.Submission{
-		{WorkloadType: "count", InputParams: json.RawMessage(`{"N":2}`)},
-		{WorkloadType: "no such type", InputParams: json.RawMessage(`{}`)},
-	})
+	results, err := c.SubmitBatch(ctx, []niyanta.BatchSubmission{
+		{Submission: niyanta.Submission{WorkloadType: "count", InputParams: json.RawMessage(`{"N":2}`)}},
+		{Submission: niyanta.Submission{WorkloadType: "no such type", InputParams: json.RawMessage(`{}`)}},
+	}, "nightly-2026-03-01")
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -95,7 +95,7 @@ func ExampleClient_Cancel() {
 		fmt.Println(err)
 		return
 	}
-	_, err = c.Cancel(ctx, run.ID, "not needed any more")
+	_, err = c.Cancel(ctx, run.ID, "not needed any more", "")
 	if err != nil {
 		fmt.Println(err)
 		return

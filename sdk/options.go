@@ -34,7 +34,7 @@ type clientOptions struct {
 // the answer's Retry-After. When the pause would end too late, the call returns the error at once.
 //
 // A call that a coordinator may have served already is not repeated, unless it only reads or
-// carries an idempotency key, as Submit does.
+// carries an idempotency key, as Submit, SubmitBatch, Cancel and the bulk operations do.
 func RetryFor(d time.Duration) ClientOption { return func(o *clientOptions) { o.retryFor = d } }
 
 // OnConnection has f called when no coordinator answers, with the last one's URL and what is

@@ -22,11 +22,11 @@ func TestWorkloads_WhileOthersComeAndChange_YieldsEachThatIsThereOnce(t *testing
 	defer client.Close()
 	later := time.Now().Add(time.Hour)
 	waiting := niyanta.Submission{WorkloadType: "count", InputParams: json.RawMessage(`{}`), RunAt: &later}
-	batch := make([]niyanta.Submission, 250)
+	batch := make([]niyanta.BatchSubmission, 250)
 	for i := range batch {
-		batch[i] = waiting
+		batch[i].Submission = waiting
 	}
-	accepted, err := client.SubmitBatch(t.Context(), batch)
+	accepted, err := client.SubmitBatch(t.Context(), batch, "")
 	require.NoError(t, err)
 	seen := map[string]int{}
 	for w, err := range client.Workloads(t.Context(), niyanta.ListParams{}) {
@@ -35,7 +35,7 @@ func TestWorkloads_WhileOthersComeAndChange_YieldsEachThatIsThereOnce(t *testing
 		if len(seen)%40 == 0 {
 			_, err := client.Submit(t.Context(), waiting, "")
 			require.NoError(t, err)
-			_, err = client.Cancel(t.Context(), *accepted[len(seen)/40].WorkloadID, "")
+			_, err = client.Cancel(t.Context(), *accepted[len(seen)/40].WorkloadID, "", "")
 			require.NoError(t, err)
 		}
 	}

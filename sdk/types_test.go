@@ -3,6 +3,7 @@ package niyanta
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,9 +27,12 @@ func shape(t reflect.Type) string {
 		return "map of " + shape(t.Elem())
 	case reflect.Struct:
 		var fields []string
-		for f := range t.Fields() {
-			fields = append(fields, fmt.Sprintf("%s %s", f.Tag.Get("json"), shape(f.Type)))
+		for _, f := range reflect.VisibleFields(t) {
+			if !f.Anonymous && len(f.Index) <= 2 { // what is embedded stands beside the other fields
+				fields = append(fields, fmt.Sprintf("%s %s", f.Tag.Get("json"), shape(f.Type)))
+			}
 		}
+		slices.Sort(fields)
 		return "{" + strings.Join(fields, "; ") + "}"
 	default:
 		return t.Kind().String()
@@ -49,6 +53,8 @@ func TestTypes_HaveTheFieldsOfTheAPI(t *testing.T) {
 		&OperatorKeyInput{}: client.OperatorKeyInput{}, &WorkerInfo{}: client.Worker{},
 		&SubmitAnswer{}: client.SubmitAnswer{}, &ControlAnswer{}: client.ControlAnswer{},
 		&Submission{}: client.Submission{}, &CustomerPatch{}: client.CustomerPatch{}, &BatchResult{}: client.BatchResult{},
+		&BatchSubmission{}: client.BatchSubmission{}, &BulkResult{}: client.BulkResult{}, &BulkFilter{}: client.BulkFilter{},
+		&RetryAnswer{}: client.RetryAnswer{}, &bulkBody{}: client.BulkRetry{},
 	} {
 		assert.Equal(t, shape(reflect.TypeOf(api)), shape(reflect.TypeOf(own).Elem()), "%T", own)
 	}

@@ -106,7 +106,7 @@ func TestWorker_WhenAYoungRunIsCancelled_ItsSlotIsFreeAtOnce(t *testing.T) {
 		slow, err := Slow.Submit(ctx, client, struct{}{})
 		require.NoError(t, err)
 		<-running
-		_, err = client.Cancel(ctx, slow.ID, "")
+		_, err = client.Cancel(ctx, slow.ID, "", "")
 		require.NoError(t, err)
 		next, err := submit(ctx, client, CountIn{N: 1})
 		require.NoError(t, err)

@@ -381,20 +381,6 @@ type OrderBy string
 // Order is the direction of a list.
 type Order string
 
-// BatchResult is what became of one submission of a batch: WorkloadID and Status, or Error.
-type BatchResult struct {
-	Error *struct {
-		Code    string                 `json:"code"`
-		Details map[string]interface{} `json:"details"`
-		Message string                 `json:"message"`
-	} `json:"error,omitempty"`
-	Status *Status `json:"status,omitempty"`
-
-	// StatusReason: that no worker offers its type yet; absent otherwise.
-	StatusReason *string `json:"status_reason,omitempty"`
-	WorkloadID   *string `json:"workload_id,omitempty"`
-}
-
 // Pagination says where a page stands in its list.
 type Pagination struct {
 	// HasMore reports whether another page follows.

@@ -184,11 +184,11 @@ func (b *bench) runSteady(ctx context.Context) error {
 	begin := time.Now()
 	batches := (b.n + b.batch - 1) / b.batch
 	took, err := spread(b.clients, batches, func(i int) error {
-		subs := make([]niyanta.Submission, min(b.batch, b.n-i*b.batch))
+		subs := make([]niyanta.BatchSubmission, min(b.batch, b.n-i*b.batch))
 		for k := range subs {
-			subs[k] = noop("steady", runAt)
+			subs[k].Submission = noop("steady", runAt)
 		}
-		rs, err := b.client.SubmitBatch(ctx, subs)
+		rs, err := b.client.SubmitBatch(ctx, subs, "")
 		for _, r := range rs {
 			if r.Error != nil {
 				return fmt.Errorf("a submission was refused: %s", r.Error.Message)

@@ -23,6 +23,12 @@ type cli struct {
 
 // flags adds the flags of client commands.
 func (c *cli) flags(cmd *cobra.Command) *cobra.Command {
+	c.outputFlag(cmd)
+	return c.connectionFlags(cmd)
+}
+
+// connectionFlags adds the flags that say where requests go.
+func (c *cli) connectionFlags(cmd *cobra.Command) *cobra.Command {
 	fs := cmd.PersistentFlags()
 	fs.StringVar(&c.url, "url", "",
 		"coordinator, or several separated by commas (default: NIYANTA_URL, the current context's, or "+defaultURL+")")
@@ -35,7 +41,6 @@ func (c *cli) flags(cmd *cobra.Command) *cobra.Command {
 	completeFlag(cmd, "api-key", cobra.NoFileCompletions)
 	completeFlag(cmd, "context", completeContext)
 	completeFlag(cmd, "retry-for", cobra.NoFileCompletions)
-	c.outputFlag(cmd)
 	return cmd
 }
 

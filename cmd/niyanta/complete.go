@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -79,14 +80,27 @@ func (c *cli) completeWorkload(statuses ...niyanta.Status) complete {
 	})
 }
 
+// completeWorkloads completes any number of ids.
+func (c *cli) completeWorkloads(statuses ...niyanta.Status) complete {
+	one := c.completeWorkload(statuses...)
+	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		found, directive := one(cmd, nil, toComplete)
+		return slices.DeleteFunc(found, func(name string) bool {
+			id, _, _ := strings.Cut(name, "\t")
+			return slices.Contains(args, id)
+		}), directive
+	}
+}
+
+// completeTypeFlag completes the value of a flag as completeType completes an argument.
+func (c *cli) completeTypeFlag(cmd *cobra.Command, _ []string, text string) ([]string, cobra.ShellCompDirective) {
+	return c.completeType(cmd, nil, text)
+}
+
 // completeType completes workload types: those of the newest workloads, of the configs, and, with
 // an admin key, of the workers.
 func (c *cli) completeType(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-	position := 0
-	if cmd.Name() == "list" {
-		position = len(args) // the value of a flag
-	}
-	return c.live(position, func(ctx context.Context, cl *niyanta.Client, _ []string) ([]string, error) {
+	return c.live(0, func(ctx context.Context, cl *niyanta.Client, _ []string) ([]string, error) {
 		limit := 100
 		var types []string
 		page, err := cl.List(ctx, niyanta.ListParams{Limit: &limit})

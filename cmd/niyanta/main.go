@@ -118,9 +118,9 @@ func rootCommand(hard context.Context) *cobra.Command {
 		Long: `Run long-running workloads across a fleet of workers and lose none of them.
 
 Servers: dev has everything in one process; coordinator and worker are the parts of a fleet.
-Clients: workload, checkpoint, config-set, customer, key, stats, "worker list" and bench speak the HTTP API of
-the coordinator at NIYANTA_URL (default: http://127.0.0.1:8080) with the key in NIYANTA_API_KEY, or
-those of the current context: see "niyanta context --help".
+Clients: all others speak the HTTP API of the coordinator at NIYANTA_URL (default:
+http://127.0.0.1:8080) with the key in NIYANTA_API_KEY, or those of the current context: see
+"niyanta context --help".
 Exit codes: 0 done, 1 error, 2 wrong usage or configuration, and for commands that wait for a
 workload: 3 it failed, 4 it was cancelled, 5 the timeout passed.`,
 		Example: `  niyanta dev
@@ -136,7 +136,9 @@ workload: 3 it failed, 4 it was cancelled, 5 the timeout passed.`,
 	root.AddCommand(
 		devCommand(hard), coordinatorCommand(), configCommand(c), migrateCommand(c), workerCommand(hard, c),
 		contextCommand(c),
-		workloadCommand(c), checkpointCommand(c), configSetCommand(c), customerCommand(c), keyCommand(c), statsCommand(c), benchCommand(c),
+		workloadCommand(c), batchCommand(c), checkpointCommand(c), configSetCommand(c), customerCommand(c),
+		keyCommand(c), statsCommand(c),
+		benchCommand(c),
 	)
 	usageErrors(root)
 	return root

@@ -105,3 +105,11 @@ func clockOr(t *time.Time, otherwise string) string {
 	}
 	return clock(*t)
 }
+
+// counted is a number of things as text.
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -317,7 +317,7 @@ func TestWorker_WhenFrozen_IsFencedAndItsWorkContinuesElsewhere(t *testing.T) {
 	require.Contains(t, string(w.ResultData), `"resumed_from_step":`)
 	require.NotContains(t, string(w.ResultData), `"resumed_from_step":0`)
 	require.Equal(t, "other", *c.get(shell).WorkerID)
-	_, err := c.client.Cancel(t.Context(), shell, "enough")
+	_, err := c.client.Cancel(t.Context(), shell, "enough", "")
 	require.NoError(t, err)
 	c.eventually(func() bool { return !alive(second) }, "a cancelled program is killed")
 	other.signal(t, syscall.SIGTERM)

@@ -181,7 +181,7 @@ func runWholeLoop(t *testing.T, p *production) {
 	// Cancel kills the program, pause and resume go through the worker.
 	shell := p.submit("exec", `{"command":["sh","-c","echo $$; exec sleep 300"]}`)
 	pid := p.pidOf(shell, 1)
-	_, err = p.client.Cancel(t.Context(), shell, "enough")
+	_, err = p.client.Cancel(t.Context(), shell, "enough", "")
 	require.NoError(t, err)
 	p.eventually(func() bool { return !alive(pid) }, "the program is gone")
 	id = p.submit("sleep", `{"duration_ms":2000,"steps":40}`)

@@ -48,7 +48,7 @@ func TestRecoveryTimes_WithDefaults(t *testing.T) {
 
 	// The worker that has them now is frozen for a minute, and wakes up.
 	shell := p.submitWith("exec", `{"command":["sh","-c","echo $$; exec sleep 300"]}`, "")
-	_, err = p.client.Cancel(t.Context(), ids[0], "makes room")
+	_, err = p.client.Cancel(t.Context(), ids[0], "makes room", "")
 	require.NoError(t, err)
 	pid := p.pidOf(shell, 1)
 	p.startWorker("w3", "NIYANTA_WORKER_SLOTS=20")

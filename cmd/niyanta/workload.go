@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,17 +13,21 @@ func workloadCommand(c *cli) *cobra.Command {
 	return c.flags(group("workload", "Submit, follow and control workloads",
 		submitCommand(c), listCommand(c), getCommand(c), watchCommand(c), logsCommand(c), auditCommand(c),
 		explainCommand(c),
-		controlCommand(c, "cancel", "Cancel a workload that has not finished", (*niyanta.Client).Cancel, unfinished...),
-		controlCommand(c, "pause", "Have a running workload write a checkpoint and stop",
-			(*niyanta.Client).Pause, running...),
-		controlCommand(c, "resume", "Continue a paused workload from its last checkpoint",
-			(*niyanta.Client).Resume, "PAUSED"),
+		controlCommand(c, "cancel", "cancelled", "Cancel workloads that have not finished",
+			func(cl *niyanta.Client, ctx context.Context, id, reason string) (niyanta.ControlAnswer, error) {
+				return cl.Cancel(ctx, id, reason, "")
+			}, (*niyanta.Client).CancelMany, unfinished...),
+		controlCommand(c, "pause", "paused", "Have running workloads write a checkpoint and stop",
+			(*niyanta.Client).Pause, (*niyanta.Client).PauseMany, running...),
+		controlCommand(c, "resume", "resumed", "Continue paused workloads from their last checkpoints",
+			(*niyanta.Client).Resume, (*niyanta.Client).ResumeMany, "PAUSED"),
+		retryCommand(c),
 	))
 }
 
 func listCommand(c *cli) *cobra.Command {
-	var statuses, labels []string
-	var workloadType, orderBy, order, cursor string
+	var filter filterFlags
+	var orderBy, order, cursor string
 	var limit int
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -33,22 +36,16 @@ func listCommand(c *cli) *cobra.Command {
   niyanta workload list --label team=billing -o jsonl`,
 		Args: cobra.NoArgs,
 		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, _ []string) error {
-			if _, err := pairs("label", labels); err != nil {
+			f, err := filter.filter()
+			if err != nil {
 				return err
 			}
-			p := niyanta.ListParams{Limit: &limit}
-			for _, s := range statuses {
-				if p.Status == nil {
-					p.Status = &[]niyanta.Status{}
-				}
-				*p.Status = append(*p.Status, niyanta.Status(strings.ToUpper(s)))
-			}
-			p.WorkloadType, p.Cursor = set(workloadType), set(cursor)
-			if len(labels) > 0 {
-				p.Label = &labels
-			}
-			p.OrderBy, p.Order = set(niyanta.OrderBy(orderBy)), set(niyanta.Order(order))
-			page, err := cl.List(cmd.Context(), p)
+			page, err := cl.List(cmd.Context(), niyanta.ListParams{
+				Status: f.Status, WorkloadType: f.WorkloadType, Label: f.Label,
+				CreatedAfter: f.CreatedAfter, CreatedBefore: f.CreatedBefore,
+				OrderBy: set(niyanta.OrderBy(orderBy)), Order: set(niyanta.Order(order)),
+				Limit: &limit, Cursor: set(cursor),
+			})
 			if err != nil {
 				return err
 			}
@@ -56,26 +53,21 @@ func listCommand(c *cli) *cobra.Command {
 				return err
 			}
 			if c.output != formatJSON && page.Pagination.NextCursor != nil {
-				_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "more: --cursor", *page.Pagination.NextCursor)
+				say(cmd, "more: --cursor %s", *page.Pagination.NextCursor)
 			}
 			return nil
 		}),
 	}
+	filter.flags(c, cmd)
 	fs := cmd.Flags()
-	fs.StringArrayVar(&statuses, "status", nil, "only these states, repeatable")
-	fs.StringVar(&workloadType, "type", "", "only this workload type")
-	fs.StringArrayVar(&labels, "label", nil, "key=value, repeatable; all must match")
 	fs.StringVar(&orderBy, "order-by", "", "created_at, priority or updated_at")
 	fs.StringVar(&order, "order", "", "asc or desc")
 	fs.IntVar(&limit, "limit", 50, "workloads on a page, 1 to 100")
 	fs.StringVar(&cursor, "cursor", "", "continue behind a page")
-	completeFlag(cmd, "status", oneOf(statusNames...))
-	completeFlag(cmd, "type", c.completeType)
 	completeFlag(cmd, "order-by", oneOf("created_at", "priority", "updated_at"))
 	completeFlag(cmd, "order", oneOf("asc", "desc"))
-	for _, name := range []string{"label", "limit", "cursor"} {
-		completeFlag(cmd, name, cobra.NoFileCompletions)
-	}
+	completeFlag(cmd, "limit", cobra.NoFileCompletions)
+	completeFlag(cmd, "cursor", cobra.NoFileCompletions)
 	return cmd
 }
 
@@ -141,36 +133,4 @@ func (c *cli) printWorkload(cmd *cobra.Command, w *niyanta.Workload) error {
 		rows = append(rows, [2]string{"result", string(w.ResultData)})
 	}
 	return c.printDetails(cmd, w, rows)
-}
-
-// controlCommand is a command that asks for a change of a workload.
-func controlCommand(
-	c *cli, verb, short string,
-	ask func(*niyanta.Client, context.Context, string, string) (niyanta.ControlAnswer, error),
-	statuses ...niyanta.Status,
-) *cobra.Command {
-	var reason string
-	cmd := &cobra.Command{
-		Use:   verb + " ID",
-		Short: short,
-		Example: fmt.Sprintf(
-			"  niyanta workload %s wl_06h1hucj71qf3ff5kqrmaaqo9s --reason 'month-end run first'", verb),
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: c.completeWorkload(statuses...),
-		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
-			a, err := ask(cl, cmd.Context(), args[0], reason)
-			if err != nil {
-				return err
-			}
-			return printOne(c, cmd, controlAnswers, a)
-		}),
-	}
-	cmd.Flags().StringVar(&reason, "reason", "", "kept in the audit trail")
-	completeFlag(cmd, "reason", cobra.NoFileCompletions)
-	return cmd
-}
-
-var controlAnswers = view[niyanta.ControlAnswer]{
-	columns: []column{{name: "WORKLOAD"}, {name: "STATUS"}, {name: "CHECKPOINT"}},
-	row:     func(a *niyanta.ControlAnswer) []any { return []any{a.WorkloadID, a.Status, a.CheckpointSequence} },
 }
