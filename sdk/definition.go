@@ -73,7 +73,7 @@ func (r *run[In, State, Out]) Init(_ context.Context, t ports.Task) error {
 // Execute implements ports.Workload.
 func (r *run[In, State, Out]) Execute(ctx context.Context, p ports.Progress) (domain.JSON, error) {
 	r.task.progress = p
-	out, err := r.handler(ctx, &r.task)
+	out, err := r.handler(context.WithValue(ctx, progressKey{}, p), &r.task)
 	if err != nil {
 		return "", err
 	}

@@ -12,24 +12,27 @@ import (
 // Health is what a coordinator says of its process. What an older version does not say is zero.
 type Health struct {
 	Status string `json:"status"`
+
 	// Timestamp is the coordinator's time when it answered.
 	Timestamp     time.Time `json:"timestamp"`
-	UptimeSeconds float64   `json:"uptime_seconds"`
+	UptimeSeconds int       `json:"uptime_seconds"`
 	Version       string    `json:"version"`
 }
 
 // Readiness says whether a coordinator can serve.
 type Readiness struct {
-	// Status is ready, degraded (it serves, but not all that it needs is there) or unavailable.
-	Status       string `json:"status"`
-	IsLeader     bool   `json:"is_leader"`
+	// Dependencies are as of the coordinator's last check, each "connected" or what is wrong.
 	Dependencies struct {
-		Database      string  `json:"database"`
 		Broker        string  `json:"broker"`
+		Database      string  `json:"database"`
+		LeaderElected bool    `json:"leader_elected"`
 		RateLimiter   string  `json:"rate_limiter"`
 		Replica       *string `json:"replica,omitempty"`
-		LeaderElected bool    `json:"leader_elected"`
 	} `json:"dependencies"`
+	IsLeader bool `json:"is_leader"`
+
+	// Status is ready, degraded (it serves, but not all that it needs is there) or unavailable.
+	Status string `json:"status"`
 }
 
 // Health asks a coordinator whether its process is alive. It needs no key.

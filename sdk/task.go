@@ -93,7 +93,7 @@ func (t *Task[In, State]) snapshotFunc() func() State {
 // Report tells progress without saving anything. It never blocks; reports are thinned on their way.
 func (t *Task[In, State]) Report(p Progress) { t.progress.Report(p.Percent, p.Message) }
 
-// Logf writes a line to the workload's log at level INFO.
+// Logf writes a line to the workload's log at level INFO. See Logger for levels and details.
 func (t *Task[In, State]) Logf(format string, args ...any) {
 	t.progress.Log(ports.LogEntry{Level: domain.LevelInfo, Message: fmt.Sprintf(format, args...)})
 }

@@ -47,6 +47,7 @@ func TestTypes_HaveTheFieldsOfTheAPI(t *testing.T) {
 		&Customer{}: client.Customer{}, &CustomerUsage{}: client.CustomerUsage{}, &CustomerInput{}: client.CustomerInput{},
 		&CustomerStats{}: client.CustomerStats{}, &QueueDepth{}: client.QueueDepth{},
 		&Key{}: client.Key{}, &NewKey{}: client.NewKey{}, &KeyInput{}: client.KeyInput{},
+		&Health{}: client.Health{}, &Readiness{}: client.Readiness{},
 		&WorkerEvent{}: client.WorkerEvent{}, &OperatorKey{}: client.OperatorKey{},
 		&NewOperatorKey{}:   client.NewOperatorKey{},
 		&ConfigChange{}:     client.WorkloadConfigChange{},

@@ -116,3 +116,35 @@ func TestWorker_WhenAYoungRunIsCancelled_ItsSlotIsFreeAtOnce(t *testing.T) {
 		assert.Less(t, time.Since(began), 1500*time.Millisecond, "it waits for no heartbeat")
 	}
 }
+
+func TestLogger_OfAHandler_WritesTheWorkloadsLog(t *testing.T) {
+	server := exampleServer()
+	defer func() { assert.NoError(t, server.Close()) }()
+	client, err := niyanta.NewClient(server.URL, server.CustomerKey)
+	require.NoError(t, err)
+	defer client.Close()
+	talk := niyanta.Define[struct{}, struct{}, struct{}]("talk")
+	worker := niyanta.NewWorker(niyanta.WorkerOptions{URL: server.URL, Key: server.WorkerKey, Log: quiet})
+	talk.Handle(worker, func(ctx context.Context, _ *niyanta.Task[struct{}, struct{}]) (struct{}, error) {
+		log := niyanta.Logger(ctx).With("file", "a.csv")
+		log.Debug("opened")
+		log.Warn("a row is odd", "row", 7)
+		return struct{}{}, nil
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- worker.Run(ctx) }()
+	defer func() { stop(); assert.NoError(t, <-ended) }()
+	run, err := talk.Submit(ctx, client, struct{}{})
+	require.NoError(t, err)
+	_, err = run.Result(ctx)
+	require.NoError(t, err)
+	lines, err := niyanta.Collect(client.LogLines(ctx, run.ID, niyanta.LogParams{}))
+	require.NoError(t, err)
+	require.Len(t, lines, 2)
+	assert.Equal(t, niyanta.LogDebug, lines[0].Level)
+	assert.JSONEq(t, `{"file":"a.csv"}`, string(lines[0].Details))
+	assert.Equal(t, niyanta.LogWarn, lines[1].Level)
+	assert.Equal(t, "a row is odd", lines[1].Message)
+	assert.JSONEq(t, `{"file":"a.csv","row":7}`, string(lines[1].Details))
+}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -224,7 +225,7 @@ func (p *progress[State]) Report(float64, string) {}
 // Log implements ports.Progress.
 func (p *progress[State]) Log(e ports.LogEntry) {
 	if !p.isLost() {
-		p.log(e.Message)
+		p.log(strings.TrimSpace(e.Message + " " + string(e.Details)))
 	}
 }
 
