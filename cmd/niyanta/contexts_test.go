@@ -69,7 +69,8 @@ func TestContext_NeverPrintsTheKey(t *testing.T) {
 	for _, args := range [][]string{
 		{"context", "list"}, {"context", "list", "-o", "json"}, {"context", "list", "-o", "jsonl"}, {"context", "use", "a"},
 		{"context", "add", "a", "--api-key", secret}, {"context", "add", "a", "--api-key", secret, "--replace"},
-		{"__complete", "context", "use", ""},
+		{"__complete", "context", "use", ""}, {"doctor", "--url", "http://127.0.0.1:1"},
+		{"doctor", "-o", "json", "--context", "a"},
 		{"workload", "list", "--url", "http://127.0.0.1:1"}, {"context", "remove", "a"},
 		{"context", "add", "b", "--api-key", secret + "\n" + secret},
 	} {

@@ -56,9 +56,10 @@ func (c *cli) explainError(err error) error {
 	switch {
 	case e.Code == "SERVICE_UNAVAILABLE" && e.Cause != nil:
 		return fmt.Errorf("no coordinator answers at %s: %s; start one (niyanta dev), or say where it is "+
-			"with --url, NIYANTA_URL or a context", c.address(), unavailable(e))
+			"with --url, NIYANTA_URL or a context; niyanta doctor looks closer", c.address(), unavailable(e))
 	case e.Code == "UNAUTHORIZED":
-		return fmt.Errorf("%w; check the API key (--api-key, NIYANTA_API_KEY or the context)", err)
+		return fmt.Errorf("%w; check the API key (--api-key, NIYANTA_API_KEY or the context); "+
+			"niyanta doctor looks closer", err)
 	case e.Code == "FORBIDDEN":
 		return fmt.Errorf("%w; workloads and configs need a customer's API key (niyanta key create makes one), "+
 			"workers, customers and keys an admin's", err)

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	niyanta "github.com/niyanta/niyanta/sdk"
+)
+
+// What a check of doctor found.
+const (
+	findingOK      = "ok"
+	findingWarning = "warning"
+	findingProblem = "problem"
+)
+
+// clockTolerance is how far the clocks may be apart. Beyond it, times that people compare mislead,
+// and a key or a run_at may be over or due at another moment than meant.
+const clockTolerance = 2 * time.Second
+
+// doctorTimeout bounds each question to a coordinator.
+const doctorTimeout = 5 * time.Second
+
+// finding is what one check found, and what to do about it.
+type finding struct {
+	Check  string `json:"check"`
+	Result string `json:"result"`
+	Found  string `json:"found"`
+	Advice string `json:"advice,omitempty"`
+}
+
+func doctorCommand(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check configuration, coordinators, clocks, versions and the key, and say what to do",
+		Long: `Check configuration, coordinators, clocks, versions and the key, and say what to do.
+Changes nothing. Exits with 1 if it finds a problem; a warning is none.`,
+		Example: `  niyanta doctor
+  niyanta doctor --context prod -o json`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d := &doctor{}
+			d.examine(cmd.Context(), c)
+			if c.output == formatTable {
+				d.print(c, cmd)
+			} else if err := printList(c, cmd, findings, d.found, nil); err != nil {
+				return err
+			}
+			if n := d.problems(); n > 0 {
+				return fmt.Errorf("found %s", counted(n, "problem"))
+			}
+			return nil
+		},
+	}
+	return c.flags(cmd)
+}
+
+var findings = view[finding]{
+	collection: "findings",
+	columns:    []column{{name: "CHECK"}, {name: "RESULT"}, {name: "FOUND", text: true}},
+	row:        func(f *finding) []any { return []any{f.Check, f.Result, f.Found} },
+}
+
+// doctor collects findings.
+type doctor struct{ found []finding }
+
+func (d *doctor) add(check, result, found, advice string) {
+	d.found = append(d.found, finding{check, result, found, advice})
+}
+
+func (d *doctor) problems() (n int) {
+	for _, f := range d.found {
+		if f.Result == findingProblem {
+			n++
+		}
+	}
+	return n
+}
+
+func (d *doctor) print(c *cli, cmd *cobra.Command) {
+	_ = printList(c, cmd, findings, d.found, nil) // a table is always printed
+	for _, f := range d.found {
+		if f.Advice != "" {
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "\n%s: %s\n", f.Check, f.Advice)
+		}
+	}
+}
+
+// examine makes all checks that the ones before it allow.
+func (d *doctor) examine(ctx context.Context, c *cli) {
+	t, err := c.target()
+	if err != nil {
+		d.add("configuration", findingProblem, err.Error(), "")
+		return
+	}
+	d.add("coordinator", findingOK, t.url+", from "+t.urlSource, "")
+	d.contexts(c)
+	cl, err := niyanta.NewClient(t.url, t.key)
+	if err != nil {
+		d.add("configuration", findingProblem, err.Error(), "correct "+t.urlSource)
+		return
+	}
+	cl.Close()
+	answers := 0
+	for address := range strings.SplitSeq(t.url, ",") {
+		if d.coordinator(ctx, strings.TrimSpace(address)) {
+			answers++
+		}
+	}
+	switch {
+	case t.key == "":
+		d.add("key", findingProblem, "there is none", t.errNoKey().Error())
+	case answers > 0:
+		d.key(ctx, t)
+	}
+}
+
+// contexts checks the file of contexts.
+func (d *doctor) contexts(c *cli) {
+	s, err := openContexts(os.Getenv)
+	if err != nil {
+		d.add("contexts", findingProblem, err.Error(), "")
+		return
+	}
+	if len(s.Contexts) == 0 {
+		return
+	}
+	found := fmt.Sprintf("%s in %s", counted(len(s.Contexts), "context"), s.path)
+	name := setInEnvironment()
+	switch {
+	case s.readableByOthers():
+		d.add("contexts", findingProblem, s.path+" holds keys, and others may read it", "chmod 600 "+s.path)
+	case name != "" && c.context == "" && s.Current != "":
+		d.add("contexts", findingWarning, fmt.Sprintf("%s is set and goes before the current context %s", name, s.Current),
+			fmt.Sprintf("unset %s, or say --context %s", name, s.Current))
+	default:
+		d.add("contexts", findingOK, found, "")
+	}
+}
+
+// coordinator checks one coordinator, and reports whether it answers as one.
+func (d *doctor) coordinator(ctx context.Context, address string) bool {
+	cl, err := niyanta.NewClient(address, "", niyanta.RetryFor(0))
+	if err != nil {
+		d.add("reach", findingProblem, address+": "+err.Error(), "")
+		return false
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(ctx, doctorTimeout)
+	defer cancel()
+	begin := time.Now()
+	health, err := cl.Health(ctx)
+	took := time.Since(begin)
+	if err != nil {
+		found, advice := unreachable(address, err)
+		d.add("reach", findingProblem, address+": "+found, advice)
+		return false
+	}
+	d.add("reach", findingOK, fmt.Sprintf("%s answers in %s", address, took.Round(time.Millisecond)), "")
+	d.version(address, health)
+	d.clock(address, health.Timestamp, begin, took)
+	d.readiness(ctx, address, cl)
+	return true
+}
+
+// unreachable says what a failed try tells.
+func unreachable(address string, err error) (found, advice string) {
+	var e *niyanta.Error
+	if !errors.As(err, &e) {
+		return "no answer", "see whether a firewall or a proxy lies between"
+	}
+	var transport *url.Error
+	found = unavailable(e)
+	switch {
+	case !errors.As(err, &transport):
+		return found, "something answers that is no coordinator, or it is older than this command; check the address"
+	case strings.Contains(found, "refused"):
+		return found, "nothing listens there: start a coordinator (niyanta dev for a try), or correct the address"
+	case strings.Contains(found, "no such host"):
+		return found, "the name is not known here: check the address and DNS"
+	case strings.Contains(found, "certificate"), strings.Contains(found, "tls"):
+		return found, "the certificate is not trusted here, is over, or is for another name; see docs/operations/tls.md"
+	case strings.Contains(found, "HTTP response to HTTPS"):
+		return found, "it does not speak TLS: use http://"
+	case strings.HasPrefix(address, "http://") && strings.Contains(found, "closed the connection"):
+		return found, "it may speak TLS: use https://"
+	}
+	return found, "see whether a firewall or a proxy lies between"
+}
+
+func (d *doctor) version(address string, h niyanta.Health) {
+	switch {
+	case h.Version == "":
+		d.add("version", findingProblem, address+" does not tell its version: it is older than this command",
+			"upgrade the coordinators, or use the command of their version")
+	case h.Version != version:
+		d.add("version", findingWarning, fmt.Sprintf("%s is %s, this command %s", address, h.Version, version),
+			"use the same version if a command is refused or shows too little")
+	default:
+		d.add("version", findingOK, fmt.Sprintf("%s and this command are %s", address, version), "")
+	}
+}
+
+// clock compares the clocks. The answer was made between begin and begin+took.
+func (d *doctor) clock(address string, theirs, begin time.Time, took time.Duration) {
+	if theirs.IsZero() {
+		return // as its version shows
+	}
+	var apart time.Duration
+	switch end := begin.Add(took); {
+	case theirs.Before(begin):
+		apart = theirs.Sub(begin)
+	case theirs.After(end):
+		apart = theirs.Sub(end)
+	}
+	if apart.Abs() <= clockTolerance {
+		d.add("clock", findingOK, fmt.Sprintf("that of %s agrees with this machine's", address), "")
+		return
+	}
+	direction := "ahead of"
+	if apart < 0 {
+		direction = "behind"
+	}
+	d.add("clock", findingProblem, fmt.Sprintf("that of %s is %s %s this machine's", address,
+		apart.Abs().Round(100*time.Millisecond), direction),
+		"have both machines set their clocks by NTP (timedatectl, chronyc tracking)")
+}
+
+func (d *doctor) readiness(ctx context.Context, address string, cl *niyanta.Client) {
+	r, err := cl.Ready(ctx)
+	if err != nil {
+		d.add("ready", findingProblem, address+": "+err.Error(), "")
+		return
+	}
+	var missing []string
+	for _, x := range [][2]string{
+		{"the database", r.Dependencies.Database}, {"the broker", r.Dependencies.Broker},
+		{"the rate limiter", r.Dependencies.RateLimiter}, {"the replica", or(r.Dependencies.Replica, "")},
+	} {
+		if x[1] != "" && x[1] != "connected" {
+			missing = append(missing, x[0]+" is "+strings.ReplaceAll(x[1], "_", " "))
+		}
+	}
+	if !r.Dependencies.LeaderElected {
+		missing = append(missing, "no coordinator leads")
+	}
+	found := address + " is " + strings.Join(append([]string{r.Status}, missing...), ": ")
+	switch r.Status {
+	case "ready":
+		d.add("ready", findingOK, found, "")
+	case "degraded":
+		d.add("ready", findingWarning, found, "requests are served; its log says more")
+	default:
+		d.add("ready", findingProblem, found, "its log says more; it recovers by itself when what it needs is back")
+	}
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	niyanta "github.com/niyanta/niyanta/sdk"
+)
+
+// key checks whose the key is and what it may do.
+func (d *doctor) key(ctx context.Context, t target) {
+	cl, err := niyanta.NewClient(t.url, t.key, niyanta.RetryFor(0))
+	if err != nil {
+		return // as examine has found
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(ctx, doctorTimeout)
+	defer cancel()
+	from := ", from " + t.keySource
+	u, err := cl.Customer(ctx)
+	switch {
+	case err == nil:
+		d.customersKey(ctx, cl, u, from)
+	case errors.Is(err, niyanta.ErrUnauthorized):
+		d.add("key", findingProblem, "it is unknown, expired or revoked"+from,
+			"ask an operator for a new one (niyanta key create); niyanta dev prints its keys, and --fresh changes them")
+	case errors.Is(err, niyanta.ErrForbidden):
+		d.operatorsKey(ctx, cl, from)
+	default:
+		d.add("key", findingProblem, err.Error(), "")
+	}
+}
+
+func (d *doctor) customersKey(ctx context.Context, cl *niyanta.Client, u niyanta.CustomerUsage, from string) {
+	role := "customer"
+	// There is no such workload: whoever may cancel learns that, and who may not learns no more.
+	if _, err := cl.Cancel(ctx, "wl_doctor", "", ""); errors.Is(err, niyanta.ErrForbidden) {
+		role = "viewer"
+	}
+	found := fmt.Sprintf("role %s of %s (%s)%s", role, u.CustomerID, u.Name, from)
+	if role == "viewer" {
+		found += "; it reads, and sees no input and no results"
+	}
+	d.add("key", findingOK, found, "")
+	if u.SuspendedAt != nil {
+		d.add("customer", findingProblem, "suspended since "+clock(*u.SuspendedAt)+": nothing is taken or started",
+			"an operator can take it back: niyanta customer reactivate "+u.CustomerID)
+		return
+	}
+	queue := fmt.Sprintf("%d of %d wait, %d of %d run", u.Usage.CurrentQueueDepth, u.Limits.MaxQueueDepth,
+		u.Usage.CurrentRunningWorkloads, u.Limits.MaxConcurrentWorkloads)
+	if u.Usage.CurrentQueueDepth >= u.Limits.MaxQueueDepth {
+		d.add("customer", findingWarning, queue+": the queue is full",
+			"wait until some have run, or ask an operator for a higher limit; niyanta workload explain says why one waits")
+		return
+	}
+	d.add("customer", findingOK, queue, "")
+}
+
+func (d *doctor) operatorsKey(ctx context.Context, cl *niyanta.Client, from string) {
+	workers, err := niyanta.Collect(cl.Workers(ctx))
+	switch {
+	case errors.Is(err, niyanta.ErrForbidden):
+		d.add("key", findingProblem, "it is a worker's or a scaler's"+from+"; client commands cannot use it",
+			"use a customer's key, or an admin's")
+		return
+	case err != nil:
+		d.add("key", findingProblem, err.Error(), "")
+		return
+	}
+	d.add("key", findingOK, "role admin"+from, "")
+	healthy, used, total := 0, 0, 0
+	versions := map[string]bool{}
+	for _, w := range workers {
+		if w.Status == niyanta.WorkerHealthy {
+			healthy++
+			used, total = used+w.CapacityUsed, total+w.CapacityTotal
+			versions[w.Version] = true
+		}
+	}
+	found := fmt.Sprintf("%d of %s healthy, %d of %s used", healthy, counted(len(workers), "worker"), used,
+		counted(total, "slot"))
+	switch {
+	case healthy == 0:
+		d.add("workers", findingWarning, found, "nothing runs until one registers: start niyanta worker with a worker key")
+	case used == total:
+		d.add("workers", findingWarning, found, "more work waits until a slot is free: add workers, or slots")
+	default:
+		if len(versions) > 1 {
+			found += "; they are of " + counted(len(versions), "version")
+		}
+		d.add("workers", findingOK, strings.TrimSpace(found), "")
+	}
+}
