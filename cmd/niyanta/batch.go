@@ -36,11 +36,11 @@ func batchCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "batch [FILE]",
 		Short: "Submit a workload for each line of JSON",
-		Long: `Submit a workload for each line of JSON of a file, or of standard input: workload_type, input_params,
-and what else a submission has (priority, labels, run_at, …), and optionally an idempotency_key. Prints
-a line of JSON for each: its number, and workload_id and status, or the error. A line that is refused
-does not stop the others. Where the queue is full, batch waits for room; it gives up when nothing was
-accepted for --retry-for (5m unless given).
+		Long: `Submit a workload for each line of JSON of a file, or of standard input: workload_type,
+input_params, and what else a submission has (priority, labels, run_at and so on), optionally with
+an idempotency_key. Prints a line of JSON for each: its number, and workload_id and status, or the
+error. A line that is refused does not stop the others. Where the queue is full, batch waits for
+room; it gives up when nothing was accepted for --retry-for (5m unless given).
 Exits with 1 if a line was refused. With --key-prefix, running it again with the same file submits
 nothing twice, for 24 h: each line's key is the prefix and its number.`,
 		Example: `  niyanta batch jobs.jsonl >results.jsonl

@@ -99,8 +99,8 @@ func TestBatch_WhenTheQueueIsFull_WaitsForRoom(t *testing.T) {
 	require.Len(t, results, len(lines))
 	assert.Contains(t, stderr, "the queue is full: 5 lines of lines 1 to 8 wait for room")
 
-	results, stderr, code = sh.batch(append(lines[:0:0], strings.ReplaceAll(strings.Join(lines, "\n"), "sleep", "nobodys")),
-		"--retry-for", "2s")
+	waiting := strings.ReplaceAll(strings.Join(lines, "\n"), "sleep", "nobodys")
+	results, stderr, code = sh.batch([]string{waiting}, "--retry-for", "2s")
 	assert.Equal(t, exitError, code)
 	assert.Contains(t, stderr, "submitted 3 of 8 lines, 5 refused")
 	assert.Equal(t, niyanta.CodeUnavailable, results[7].Error.Code)

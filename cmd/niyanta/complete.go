@@ -134,6 +134,11 @@ func (c *cli) completeWorker() complete {
 	})
 }
 
+// completeCustomerFlag completes the value of a flag as completeCustomer completes an argument.
+func (c *cli) completeCustomerFlag(cmd *cobra.Command, _ []string, text string) ([]string, cobra.ShellCompDirective) {
+	return c.completeCustomer()(cmd, nil, text)
+}
+
 func (c *cli) completeCustomer() complete {
 	return c.live(0, func(ctx context.Context, cl *niyanta.Client, _ []string) ([]string, error) {
 		customers, err := niyanta.Collect(cl.Customers(ctx))
@@ -156,10 +161,20 @@ func (c *cli) completeConfig() complete {
 	})
 }
 
-// completeKey completes a customer, then one of its keys that is not revoked.
+// completeKey completes a customer or an operator's key, then one of the customer's keys, if it is
+// not revoked.
 func (c *cli) completeKey(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
 	if len(args) == 0 {
-		return c.completeCustomer()(cmd, args, toComplete)
+		customers, directive := c.completeCustomer()(cmd, args, toComplete)
+		keys, _ := c.live(0, func(ctx context.Context, cl *niyanta.Client, _ []string) (names []string, err error) {
+			for k, err := range cl.OperatorKeys(ctx) {
+				if err == nil && k.RevokedAt == nil {
+					names = append(names, described(k.KeyID, string(k.Role)+" "+k.Name))
+				}
+			}
+			return names, err
+		})(cmd, args, toComplete)
+		return append(customers, keys...), directive
 	}
 	return c.live(1, func(ctx context.Context, cl *niyanta.Client, args []string) ([]string, error) {
 		keys, err := niyanta.Collect(cl.Keys(ctx, args[0]))
