@@ -126,7 +126,7 @@ type Config struct {
 	// program is one of EXEC_ALLOW, or "*" for all of them; a name that ends in "*" is a prefix.
 	ExecEnv []string `env:"EXEC_ENV" roles:"dev worker"`
 	// The users that programs run as: "auto", "none", or a range first-last of user ids that nobody
-	// else on the machine uses, at least as many as there are slots.
+	// else on the machine uses, at least one more than there are slots.
 	ExecUIDs string `env:"EXEC_UIDS" envDefault:"auto" roles:"dev worker"`
 	// Let the type "http" call private, loopback and link-local addresses.
 	HTTPTypeAllowPrivate bool `env:"HTTP_TYPE_ALLOW_PRIVATE" envDefault:"false" roles:"dev worker"`

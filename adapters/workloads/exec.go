@@ -118,7 +118,7 @@ func (p *program) Execute(ctx context.Context, progress ports.Progress) (domain.
 	p.family.mark = p.mark
 	if p.user != nil { // the credential has no supplementary groups
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: p.user.id, Gid: p.user.id}
-		p.family = identity{uid: p.user.id, own: true} // a process cannot hide its uid
+		p.family = identity{uid: p.user.id, own: true, sender: p.users.sender} // a process cannot hide its uid
 	}
 	ended := make(chan struct{})
 	defer close(ended)

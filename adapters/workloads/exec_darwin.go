@@ -82,6 +82,9 @@ func (p *proc) mark() (run string, bare bool) { return "", false }
 // readProc returns false: other processes cannot be read.
 func readProc(int) (p proc, ok bool) { return p, false }
 
+// killUser is not supported: every program runs as the worker's user.
+func killUser(uint32, uint32) error { return errors.ErrUnsupported }
+
 // snapshot returns no process: only a program's process group is known.
 func snapshot(func(*proc)) (found []proc, vanished bool) { return nil, false }
 

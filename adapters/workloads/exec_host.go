@@ -30,7 +30,8 @@ func newHost(o Options, log *slog.Logger) (*host, error) {
 		return nil, err
 	}
 	if users != nil && users.size() < o.Slots {
-		return nil, fmt.Errorf("%d users for programs are fewer than the %d slots", users.size(), o.Slots)
+		return nil, fmt.Errorf("the range has %d users for programs, and one that ends their processes: "+
+			"%d slots need as many users for programs", users.size(), o.Slots)
 	}
 	if users == nil {
 		log.Info("programs run as the worker's user", "reason", why)

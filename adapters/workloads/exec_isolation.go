@@ -40,10 +40,10 @@ func parseUsers(s string) (r userRange, auto, none bool, err error) {
 	from, to, ok := strings.Cut(s, "-")
 	first, err1 := strconv.ParseUint(from, 10, 32)
 	last, err2 := strconv.ParseUint(to, 10, 32)
-	if !ok || err1 != nil || err2 != nil || first > last || first < 1000 || last >= math.MaxInt32 ||
+	if !ok || err1 != nil || err2 != nil || first >= last || first < 1000 || last >= math.MaxInt32 ||
 		last-first >= 1_000_000 {
 		return r, false, false,
-			errors.New("must be auto, none, or a range first-last of at most 1000000 user ids from 1000 on")
+			errors.New("must be auto, none, or a range first-last of 2 to 1000000 user ids from 1000 on")
 	}
 	return userRange{uint32(first), uint32(last)}, false, false, nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -47,7 +48,7 @@ func TestExec_AsAUserOfItsOwn_ReachesNeitherTheWorkerNorOtherRuns(t *testing.T) 
 	requireRoot(t)
 	secret := filepath.Join(t.TempDir(), "worker-key")
 	require.NoError(t, os.WriteFile(secret, []byte("canary"), 0o600))
-	h := testHost(t, Options{ExecAllow: []string{"sh"}, ExecUsers: "2000010000-2000010009", Slots: 10})
+	h := testHost(t, Options{ExecAllow: []string{"sh"}, ExecUsers: "2000010000-2000010010", Slots: 10})
 	other, pid := background(t, h, `echo canary > secret; echo $$; exec sleep 300`)
 	f, err := os.Open(secret)
 	require.NoError(t, err)
@@ -227,7 +228,7 @@ func TestUsers_ConcurrentRunsOfSeveralWorkers_NeverShareOne(t *testing.T) {
 	pools := make([]*users, 2)
 	for i := range pools {
 		var err error
-		pools[i], _, err = newUsers("2000020000-2000020007", slog.New(slog.DiscardHandler))
+		pools[i], _, err = newUsers("2000020000-2000020008", slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
 	}
 	var mu sync.Mutex
@@ -259,6 +260,50 @@ func TestUsers_ConcurrentRunsOfSeveralWorkers_NeverShareOne(t *testing.T) {
 	}
 }
 
+func TestExec_AsAUserOfItsOwn_AStormOfForksEndsWithItsRun(t *testing.T) {
+	requireRoot(t)
+	h := testHost(t, Options{ExecAllow: []string{"sh"}})
+	storm := `printf 'env -i setsid sh "$0" & exit 0' > "$HOME/hop"
+		for i in 1 2 3 4 5 6 7 8; do env -i sh "$HOME/hop"; done; echo $$`
+	for range 5 {
+		outlive(t, h, storm, ports.ErrCancelled)
+		outlive(t, h, storm, nil)
+	}
+}
+
+func TestKillUser_KillsTheProcessesOfThatUserOnly(t *testing.T) {
+	requireRoot(t)
+	const first, sender = 2000040000, 2000040003
+	victims := []*exec.Cmd{asUser(t, first), asUser(t, first)}
+	others := []*exec.Cmd{asUser(t, first+1), asUser(t, first+2), exec.Command("sleep", "300")}
+	require.NoError(t, others[2].Start())
+	t.Cleanup(func() { _ = others[2].Process.Kill(); _ = others[2].Wait() })
+	require.NoError(t, killUser(first, sender))
+	for _, victim := range victims {
+		state, err := victim.Process.Wait()
+		require.NoError(t, err)
+		assert.False(t, state.Exited(), "it was killed")
+	}
+	for _, other := range others {
+		p, ok := readProc(other.Process.Pid)
+		require.True(t, ok)
+		assert.False(t, p.ended())
+	}
+	var wg sync.WaitGroup
+	for range 200 {
+		wg.Go(func() { assert.NoError(t, killUser(first, sender), "nobody is left") })
+	}
+	wg.Wait()
+	require.Eventually(t, func() bool {
+		threads, err := filepath.Glob("/proc/self/task/*/status")
+		require.NoError(t, err)
+		return !slices.ContainsFunc(threads, func(thread string) bool {
+			b, err := os.ReadFile(thread)
+			return err == nil && !strings.Contains(string(b), "\nUid:\t0\t0\t0\t0\n")
+		})
+	}, 20*time.Second, 10*time.Millisecond, "the threads that sent the signal end, and no other has changed its user")
+}
+
 // asUser starts a sleep under a user, like one that a dead worker left behind.
 func asUser(t *testing.T, uid uint32, env ...string) *exec.Cmd {
 	t.Helper()
@@ -273,7 +318,7 @@ func asUser(t *testing.T, uid uint32, env ...string) *exec.Cmd {
 func TestUsers_WhenSomethingStillRunsUnderOne_ItIsKilledOrPassedOver(t *testing.T) {
 	requireRoot(t)
 	left := asUser(t, 2000030000)
-	pool, _, err := newUsers("2000030000-2000030001", slog.New(slog.DiscardHandler))
+	pool, _, err := newUsers("2000030000-2000030002", slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	pool.next = 0
 	u, err := pool.take()
@@ -315,14 +360,14 @@ func TestUsers_WhatARunLeavesInTemporaryFolders_GoesWithIt(t *testing.T) {
 }
 
 func TestUsersSetting_WhenItSaysNothingUsable_IsRefused(t *testing.T) {
-	for _, s := range []string{"x", "1000", "0-10", "999-2000", "2000-1999", "1000-", "-5", "1000-4294967295",
+	for _, s := range []string{"x", "1000", "0-10", "999-2000", "2000-1999", "1000-1000", "1000-", "-5", "1000-4294967295",
 		"10000-2000000", "1e3-2e3"} {
 		require.Error(t, ValidateUsers(s), s)
 	}
-	for _, s := range []string{"", "auto", "none", "1000-1000", "200000-265535"} {
+	for _, s := range []string{"", "auto", "none", "1000-1001", "200000-265535"} {
 		require.NoError(t, ValidateUsers(s), s)
 	}
-	_, err := New(Options{ExecAllow: []string{"sh"}, ExecUsers: "70000-70001", Slots: 3}, slog.New(slog.DiscardHandler))
+	_, err := New(Options{ExecAllow: []string{"sh"}, ExecUsers: "70000-70002", Slots: 3}, slog.New(slog.DiscardHandler))
 	require.Error(t, err, "fewer users than slots, or no right to change the user")
 }
 

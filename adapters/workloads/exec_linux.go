@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -82,4 +83,49 @@ func missingCapabilities() string {
 		}
 	}
 	return strings.Join(missing, ", ")
+}
+
+// killUser kills all processes of a user at once. A worker that kills the processes one by one as
+// it finds them may lose the race against one that forks and ends again and again. kill(-1) cannot:
+// the kernel signals all processes of the sender's user while none can fork.
+//
+// The sender is a thread of this process, which the signal leaves out. sender is a user without
+// processes. The thread has it as its real and saved user, so that processes of uid cannot signal
+// this process through the thread.
+func killUser(uid, sender uint32) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// The first thread stands for the process and does not end before it. While this
+			// goroutine holds it, another goroutine gets another thread.
+			defer runtime.UnlockOSThread()
+			done <- killUser(uid, sender)
+			return
+		}
+		done <- killAs(uid, sender) // never unlocked, so that the thread ends with the goroutine
+	}()
+	return <-done
+}
+
+// killAs sends SIGKILL to all processes that the current thread may signal as these users. The
+// thread keeps them.
+func killAs(uid, sender uint32) error {
+	_, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uintptr(sender), uintptr(uid), uintptr(sender))
+	if errno != 0 {
+		return fmt.Errorf("setresuid: %w", errno)
+	}
+	// Without the capabilities that a worker has which is not root, the signal reaches nobody else.
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	if err := unix.Capset(&header, &none[0]); err != nil {
+		return fmt.Errorf("capset: %w", err)
+	}
+	if r, e, s := unix.Getresuid(); r != int(sender) || e != int(uid) || s != int(sender) {
+		return fmt.Errorf("setresuid set %d, %d, %d", r, e, s)
+	}
+	if err := unix.Kill(-1, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("kill: %w", err)
+	}
+	return nil
 }

@@ -22,6 +22,8 @@ type identity struct {
 	since uint64
 	uid   uint32
 	own   bool // only this run uses the uid, so the uid alone decides
+	// sender is the user that sends the signal to all processes of uid; see killUser.
+	sender uint32
 }
 
 // recognises reports whether a process shows that it is of the run. unsure reports whether it may
@@ -93,10 +95,6 @@ func (i *identity) hunt() (found []proc, unsure bool) {
 
 // shows reports whether a process is of the run. It is a quick check.
 func (i *identity) shows(pid int) bool {
-	if i.own {
-		uid, ok := ownerOf(pid)
-		return ok && uid == i.uid
-	}
 	p, ok := readProc(pid)
 	if !ok || p.ended() {
 		return false

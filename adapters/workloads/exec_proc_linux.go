@@ -143,10 +143,3 @@ func (p *proc) kill() {
 		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) // gone is fine
 	}
 }
-
-// ownerOf returns the owner of a process. It is quick, but returns root while the process execs.
-func ownerOf(pid int) (uid uint32, ok bool) {
-	var st unix.Stat_t
-	err := unix.Stat("/proc/"+strconv.Itoa(pid), &st)
-	return st.Uid, err == nil
-}

@@ -90,12 +90,15 @@ func (f *family) end(i *identity, reap func()) error {
 // eradicate kills the processes of a run until none is left.
 func (f *family) eradicate(i *identity) error {
 	deadline := time.Now().Add(eradicateTimeout)
+	if i.own {
+		return f.eradicateUser(i, deadline)
+	}
 	for needed, looks := firstLooks, 0; looks < needed; {
 		found, unsure := i.hunt()
 		f.tend()
 		switch {
 		case len(found) > 0 && time.Now().After(deadline):
-			return fmt.Errorf("%d processes survive, one of them is %d", len(found), found[0].pid)
+			return survive(found)
 		case len(found) > 0:
 			needed, looks = cleanLooks, 0
 			chase(i.shows)
@@ -110,6 +113,28 @@ func (f *family) eradicate(i *identity) error {
 		}
 	}
 	return nil
+}
+
+// eradicateUser kills all processes of a user, and waits until they have ended.
+func (f *family) eradicateUser(i *identity, deadline time.Time) error {
+	if err := killUser(i.uid, i.sender); err != nil {
+		return err
+	}
+	for {
+		found := i.claim()
+		f.tend()
+		switch {
+		case len(found) == 0:
+			return nil
+		case time.Now().After(deadline):
+			return survive(found)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func survive(found []proc) error {
+	return fmt.Errorf("%d processes survive, one of them is %d", len(found), found[0].pid)
 }
 
 // tend reaps orphans that have ended. It kills orphans that belong to no run it knows: at once if
@@ -157,6 +182,3 @@ func (f *family) recognised(p *proc) bool {
 	}
 	return false
 }
-
-// strays kills the processes of a user that no run has. It returns an error if some survive.
-func strays(uid uint32) error { return kin.eradicate(&identity{uid: uid, own: true}) }

@@ -24,7 +24,8 @@ var automaticUsers = []userRange{{2_000_000_000, 2_000_009_999}, {64_000, 64_999
 // lock holds the user. Safe for concurrent use.
 type users struct {
 	userRange
-	stated bool // the operator stated the range, so every process under it is a run's
+	stated bool   // the operator stated the range, so every process under it is a run's
+	sender uint32 // the last user of the range; no run gets it, see killUser
 	locks  string
 	log    *slog.Logger
 
@@ -65,8 +66,15 @@ func newUsers(setting string, log *slog.Logger) (u *users, why string, err error
 	if err != nil {
 		return nil, "", err
 	}
+	sender := r.last
+	r.last--
+	if err := killUser(sender, sender); err != nil {
+		return nil, "", fmt.Errorf("the worker cannot end the processes of other users: %w", err)
+	}
 	// Workers start at different places, so that they rarely try the same user.
-	return &users{userRange: r, stated: !auto, locks: locks, log: log, next: os.Getpid() * 37 % r.size()}, "", nil
+	return &users{
+		userRange: r, stated: !auto, sender: sender, locks: locks, log: log, next: os.Getpid() * 37 % r.size(),
+	}, "", nil
 }
 
 func automatic() userRange {
@@ -150,7 +158,7 @@ func (u *users) clear(id uint32) bool {
 		}
 	}
 	u.log.Warn("killing what a run of a worker that is gone left", "uid", id, "processes", len(found))
-	return strays(id) == nil
+	return kin.eradicate(&identity{uid: id, own: true, sender: u.sender}) == nil
 }
 
 // leftovers are the folders besides the scratch directory in which a program can leave files.
