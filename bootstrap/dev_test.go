@@ -3,6 +3,7 @@ package bootstrap
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -21,8 +22,14 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
+// parallel is how many of the tests run at once that mostly wait. Each of the others runs alone.
+const parallel = "8"
+
 // TestMain also checks every answer that a client in this process reads against the OpenAPI file.
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", parallel); err != nil { // the command line may say otherwise
+		panic(err)
+	}
 	os.Exit(apispec.Main(func() int { return servers.Run(m, func() error { return goleak.Find() }) }))
 }
 
@@ -181,6 +188,7 @@ func TestDev_FiveHundredWorkloadsWithRandomActions_EndAsTheyShould(t *testing.T)
 }
 
 func TestPause_WhenResumed_ContinuesFromTheCheckpoint(t *testing.T) {
+	t.Parallel()
 	_, c := startDev(t, 1)
 	id := submitAll(t, c, sleepers(1, 2000, 20))[0]
 	require.Eventually(t, func() bool {
@@ -204,6 +212,7 @@ func TestPause_WhenResumed_ContinuesFromTheCheckpoint(t *testing.T) {
 }
 
 func TestCheckpoint_RunningWorkload_IsDurableSoonAfterItIsAskedFor(t *testing.T) {
+	t.Parallel()
 	_, c := startDev(t, 1)
 	id := submitAll(t, c, sleepers(1, 60_000, 6000))[0]
 	require.Eventually(t, func() bool {
@@ -228,6 +237,7 @@ func TestCheckpoint_RunningWorkload_IsDurableSoonAfterItIsAskedFor(t *testing.T)
 }
 
 func TestDrain_RunningWork_ContinuesOnAnotherWorker(t *testing.T) {
+	t.Parallel()
 	d, c := startDev(t, 2)
 	ids := submitAll(t, c, sleepers(10, 1500, 15))
 	admin, err := niyanta.NewClient(d.App.URL(), d.AdminKey)
@@ -257,6 +267,7 @@ func TestDrain_RunningWork_ContinuesOnAnotherWorker(t *testing.T) {
 }
 
 func TestRemove_RunningWork_ContinuesOnAnotherWorker(t *testing.T) {
+	t.Parallel()
 	d, c := startDev(t, 2, func(cfg *Config) {
 		cfg.HeartbeatInterval, cfg.WorkerLease = 200*time.Millisecond, time.Second
 	})

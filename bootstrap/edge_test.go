@@ -26,6 +26,7 @@ type timed struct {
 }
 
 func TestLongPoll_WhenItsKeyIsRevoked_EndsWithin5sWithoutData(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t, 1)
 	id := a.submit(sleepBody(60_000))
 	for _, what := range []string{"nothing happens", "the workload ends"} {
@@ -54,6 +55,7 @@ func TestLongPoll_WhenItsKeyIsRevoked_EndsWithin5sWithoutData(t *testing.T) {
 }
 
 func TestLongPoll_WhileItsKeyHolds_IsAnsweredAsBefore(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t, 1)
 	id := a.submit(sleepBody(2_500)) // longer than the key goes unchecked
 	ans := a.call("GET", "/v1/workloads/"+id+"?wait=20s", a.key("viewer"), nil)

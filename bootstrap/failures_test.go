@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,8 +32,8 @@ func publicFailures() []failureKind {
 // act is what a run of the type "act" does; the workload's input names it: {"act":"…"}.
 type act func(ctx context.Context, t ports.Task, p ports.Progress) (domain.JSON, error)
 
-// acts are the acts of all files.
-func acts() map[string]act { return reportActs() }
+// acts returns the acts of all files. They are made once, because some hold large results.
+var acts = sync.OnceValue(reportActs)
 
 // arena is a running system: a coordinator, and a worker that offers the type "act".
 type arena struct {
@@ -70,7 +71,9 @@ func TestFailures_PublicKinds_KeepTheInvariants(t *testing.T) {
 
 func openArena(t *testing.T, store, transport string) *arena {
 	t.Helper()
-	cfg, err := Load([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_WORKER_SLOTS=100"})
+	cfg, err := Load([]string{
+		"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_WORKER_SLOTS=100", "NIYANTA_HEARTBEAT_INTERVAL=300ms",
+	})
 	require.NoError(t, err)
 	open := newMemoryApp
 	if store == StorePostgres {

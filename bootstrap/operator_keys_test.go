@@ -108,6 +108,7 @@ func TestWorkerKey_ForAWorkerThatItDoesNotMatch_IsForbiddenOnEveryRoute(t *testi
 }
 
 func TestWorkerKey_WhenRevoked_EndsARunningSession(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t, 0)
 	made := a.operatorKey(map[string]any{"name": "Rack 7", "role": "worker", "worker_ids": "rack7-1"})
 	key, calls := made.field("key").(string), workerCalls("rack7-1")

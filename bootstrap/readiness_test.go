@@ -102,6 +102,7 @@ func TestReadiness_WhenADependencyGoes_IsUnavailableOnlyWithoutADatabaseThatTake
 }
 
 func TestReadiness_HoweverManyProbes_CostsOneWriteEachTwoSeconds(t *testing.T) {
+	t.Parallel()
 	d, deps := withDependencies(t)
 	a := newAPIOf(t, d)
 	began, before := time.Now(), deps.writes.Load()

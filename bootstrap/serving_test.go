@@ -121,6 +121,7 @@ func TestServing_OfBadAddressesAndTimes_IsRefused(t *testing.T) {
 // TestIdleTimeout_WhenSet_EndsAnIdleConnectionThen keeps a connection without requests, for shorter
 // and for longer than it may be.
 func TestIdleTimeout_WhenSet_EndsAnIdleConnectionThen(t *testing.T) {
+	t.Parallel()
 	d := devAt(t, "NIYANTA_HTTP_IDLE_TIMEOUT=1s")
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(d.App.URL(), "http://"))
 	require.NoError(t, err)

@@ -160,6 +160,7 @@ func overRedis(t *testing.T, coordinator, worker *Config) *netfault.Proxy {
 }
 
 func TestWorker_WhenItsConnectionsFallSilent_KeepsItsSessionAndStartsWorkSoon(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		configure func(t *testing.T, coordinator, worker *Config) *netfault.Proxy
 		silence   func(r *remote)
@@ -195,6 +196,7 @@ func TestWorker_WhenItsConnectionsFallSilent_KeepsItsSessionAndStartsWorkSoon(t 
 }
 
 func TestWorker_WhenItsBusIsDown_StartsWorkWithinTwoSecondsAndReturnsToTheBus(t *testing.T) {
+	t.Parallel()
 	for name, configure := range map[string]func(t *testing.T, coordinator,
 		worker *Config) *netfault.Proxy{"nats": overNATS, "redis": overRedis} {
 		t.Run(name, func(t *testing.T) {

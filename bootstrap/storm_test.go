@@ -90,7 +90,7 @@ func storm(t *testing.T, d *Dev, reader string) {
 	innocent, err := niyanta.NewClient(d.App.URL(), unlimited(t, d, string(DevCustomer)))
 	require.NoError(t, err)
 	defer innocent.Close()
-	before := submitTimes(t, innocent, 100)
+	before := submitTimes(t, innocent, 20)
 
 	reading, stop := context.WithCancel(t.Context())
 	defer stop()

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/routers"
@@ -97,7 +98,16 @@ func (o operation) takesReports() bool {
 // stated in the OpenAPI file and nowhere else.
 type operations map[string]operation
 
+// parsedOperations are the operations of the OpenAPI file, which is read once.
+var parsedOperations = sync.OnceValues(parseOperations)
+
+// loadOperations returns the operations of the OpenAPI file.
 func loadOperations() (operations, error) {
+	ops, err := parsedOperations()
+	return maps.Clone(ops), err
+}
+
+func parseOperations() (operations, error) {
 	spec, err := openapi3.NewLoader().LoadFromData(openapi.YAML)
 	if err != nil {
 		return nil, fmt.Errorf("openapi file: %w", err)
