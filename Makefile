@@ -9,7 +9,7 @@ SIMULATE ?= 90s
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TOOLS   := bin/golangci-lint bin/oapi-codegen bin/wire bin/mockgen
 # The build tags of what only a target of its own runs; `make verify` checks that it still builds.
-MEASURED := cycles,defects,explain,plots,recovery,typescript
+MEASURED := cycles,defects,explain,noisy,plots,recovery,typescript
 # Everything that `make generate` writes.
 GENERATED := $(shell git ls-files '*.gen.go' '*wire_gen.go' '*mock_*.go' docs/operations/settings.md 2>/dev/null)
 
@@ -115,6 +115,9 @@ recovery: ## how long recovery takes with every default in force (minutes)
 cycles: ## how long scheduling cycles take whatever waits, on PostgreSQL (minutes); draw with `make plots`
 	go test -tags cycles -run CyclesWhateverWaits -timeout 30m -count=1 -v ./bootstrap -csv $(CURDIR)/docs/plots/data/cycles.csv
 
+noisy: ## how much a tenant at 20 times its rate moves another's p95, on PostgreSQL (two minutes)
+	go test -tags noisy -run TenantAt20TimesItsRate -timeout 10m -count=1 -v ./bootstrap
+
 explain: ## what PostgreSQL does for each hot statement and each list beside 1,000,000 finished workloads (minutes)
 	go test -tags explain -run HotStatements -timeout 40m -v ./adapters/postgres
 
@@ -146,4 +149,4 @@ bin/oasdiff: tools/oasdiff/go.mod tools/oasdiff/go.sum
 	@mkdir -p bin
 	go -C tools/oasdiff build -o ../../$@ github.com/oasdiff/oasdiff
 
-.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable bench bench-peers sim defects crashpoints chaos recovery cycles explain plots fuzz clean
+.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable bench bench-peers sim defects crashpoints chaos recovery cycles noisy explain plots fuzz clean

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -30,6 +31,10 @@ func newAPI(t *testing.T, workers int, change ...func(*Config)) *api {
 	return newAPIOf(t, d)
 }
 
+// loadSpecification reads the OpenAPI file once for all tests, which takes long under the race
+// detector.
+var loadSpecification = sync.OnceValues(apispec.Load)
+
 func newAPIOf(t *testing.T, d *Dev) *api {
 	t.Helper()
 	a := &api{T: t, dev: d, client: &http.Client{
@@ -38,7 +43,7 @@ func newAPIOf(t *testing.T, d *Dev) *api {
 	}}
 	t.Cleanup(a.client.CloseIdleConnections)
 	var err error
-	a.spec, err = apispec.Load()
+	a.spec, err = loadSpecification()
 	require.NoError(t, err)
 	return a
 }

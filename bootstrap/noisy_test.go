@@ -1,0 +1,144 @@
+//go:build noisy
+
+package bootstrap
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	noisyRounds = flag.Int("noisy-rounds", 5, "rounds with and rounds without the noisy tenant")
+	noisyLength = flag.Duration("noisy-length", 10*time.Second, "how long a round takes")
+)
+
+// The noisy tenant sends noisyFactor times what its rate allows. The quiet one submits at its own
+// rate, far below its limits.
+const (
+	noisyRate   = 10.0
+	noisyFactor = 20
+	quietRate   = 50.0
+)
+
+// TestRateLimit_TenantAt20TimesItsRate_LeavesOthersTheirP95 measures the submissions of one
+// customer over HTTP, on PostgreSQL with fsync on, alone and beside another customer that sends 20
+// times what its rate allows. Rounds with and without the noisy customer alternate, so that a
+// machine that becomes slower slows both. It is run by `make noisy` and takes two minutes.
+func TestRateLimit_TenantAt20TimesItsRate_LeavesOthersTheirP95(t *testing.T) {
+	d, _ := onPostgres(t, 0)
+	a := newAPIOf(t, d)
+	quiet := unlimited(t, d, "cust_quiet")
+	noisy := a.tenant("cust_noisy", map[string]any{
+		"rate_limit_per_sec": noisyRate, "burst": int(noisyRate), "max_queue_depth": 1_000_000,
+	})
+	fmt.Printf("%s, %d processors, PostgreSQL with fsync on; %d rounds of %s each\n\n", runtime.Version(),
+		runtime.NumCPU(), *noisyRounds, *noisyLength)
+	fmt.Println("| round | noisy tenant | sent | refused | quiet tenant: submissions | p50 | p95 |")
+	fmt.Println("|---|---|---|---|---|---|---|")
+	var alone, beside []time.Duration
+	submitFor(t, d, quiet, quietRate, *noisyLength/5) // the first ones prepare statements and connections
+	for round := range *noisyRounds {
+		without := submitFor(t, d, quiet, quietRate, *noisyLength)
+		fmt.Printf("| %d | - | - | - | %d | %s | %s |\n", round+1, len(without.took), without.at(50), without.at(95))
+
+		var noise, with submitted
+		var wg sync.WaitGroup
+		wg.Go(func() { noise = submitFor(t, d, noisy, noisyRate*noisyFactor, *noisyLength) })
+		with = submitFor(t, d, quiet, quietRate, *noisyLength)
+		wg.Wait()
+		sent := len(noise.took) + noise.refused
+		fmt.Printf("| %d | %d x its rate | %d | %d | %d | %s | %s |\n", round+1, noisyFactor, sent, noise.refused,
+			len(with.took), with.at(50), with.at(95))
+		assert.Greater(t, float64(sent), noisyFactor*noisyRate*noisyLength.Seconds()*0.9, "it was as noisy as it should be")
+		assert.Less(t, float64(len(noise.took)), noisyRate*(noisyLength.Seconds()+2), "it was limited to its rate")
+		assert.Zero(t, without.refused+with.refused, "the quiet tenant is within its limits")
+		alone, beside = append(alone, without.at(95)), append(beside, with.at(95))
+	}
+	slices.Sort(alone)
+	slices.Sort(beside)
+	was, is := alone[len(alone)/2], beside[len(beside)/2]
+	fmt.Printf("\np95 of the quiet tenant, median of the rounds: %s alone, %s beside the noisy one (%+.1f %%)\n", was, is,
+		100*(float64(is)/float64(was)-1))
+	assert.LessOrEqual(t, is, was+was/5)
+}
+
+// submitted is what became of the submissions of one customer.
+type submitted struct {
+	took    []time.Duration // of those that were accepted, sorted
+	refused int             // by the rate limit
+}
+
+// at returns a percentile.
+func (s submitted) at(percent int) time.Duration {
+	if len(s.took) == 0 {
+		return 0
+	}
+	return s.took[min(len(s.took)*percent/100, len(s.took)-1)].Round(time.Microsecond)
+}
+
+// submitFor submits at a steady rate, whatever becomes of it: each submission begins when it is
+// due, also while earlier ones are not answered yet.
+func submitFor(t *testing.T, d *Dev, key string, perSecond float64, length time.Duration) submitted {
+	t.Helper()
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	body := fmt.Sprintf(`{"workload_type":"sleep","input_params":{},"run_at":%q}`,
+		time.Now().Add(time.Hour).Format(time.RFC3339))
+	one := func() (status int, took time.Duration, err error) {
+		req, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodPost,
+			d.App.URL()+"/v1/workloads", strings.NewReader(body))
+		if err != nil {
+			return 0, 0, err
+		}
+		req.Header.Set("Authorization", "Bearer "+key)
+		req.Header.Set("Content-Type", "application/json")
+		begun := time.Now()
+		resp, err := client.Do(req)
+		if err != nil {
+			return 0, 0, err
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		took = time.Since(begun)
+		_ = resp.Body.Close()
+		return resp.StatusCode, took, err
+	}
+	var mu sync.Mutex
+	var out submitted
+	var wg sync.WaitGroup
+	ticker := time.NewTicker(time.Duration(float64(time.Second) / perSecond))
+	defer ticker.Stop()
+	for end := time.Now().Add(length); time.Now().Before(end); <-ticker.C {
+		wg.Go(func() {
+			status, took, err := one()
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err != nil:
+				t.Error(err)
+			case status == http.StatusTooManyRequests:
+				out.refused++
+			case status == http.StatusAccepted:
+				out.took = append(out.took, took)
+			default:
+				t.Errorf("unexpected status %d", status)
+			}
+		})
+	}
+	wg.Wait()
+	slices.Sort(out.took)
+	require.NotEmpty(t, out.took)
+	return out
+}
