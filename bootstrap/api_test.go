@@ -393,4 +393,35 @@ func TestList_Cursor_IsBoundToItsQuery(t *testing.T) {
 	offset := a.call("GET", "/v1/workloads?limit=2&offset=4", a.dev.CustomerKey, nil)
 	require.Len(t, offset.field("workloads"), 1)
 	require.InDelta(t, 5, offset.field("pagination.total"), 0)
+	require.Equal(t, false, offset.field("pagination.total_estimated"))
+	a.refused(a.call("GET", path+"&offset=10001", a.dev.CustomerKey, nil), 400, "INVALID_INPUT", "offset")
+}
+
+func TestListWorkloads_WithCountSince_CountsTheNewer(t *testing.T) {
+	a := newAPI(t, 0)
+	for range 3 {
+		a.submit(sleepBody(0))
+	}
+	for _, order := range []string{"&order=desc", "&order=asc"} {
+		path := "/v1/workloads?limit=2&workload_type=sleep" + order
+		page := a.call("GET", path, a.dev.CustomerKey, nil)
+		require.Equal(t, 200, page.status, page.body)
+		since := "&count_since=" + page.field("pagination.newest_cursor").(string)
+		before := a.call("GET", path+since, a.dev.CustomerKey, nil)
+		require.Equal(t, 200, before.status, before.body)
+		a.submit(sleepBody(0))
+		a.submit(sleepBody(0))
+		after := a.call("GET", path+since, a.dev.CustomerKey, nil)
+		require.Empty(t, after.field("workloads"))
+		require.Equal(t, false, after.field("newer_estimated"))
+		require.InDelta(t, before.field("newer").(float64)+2, after.field("newer"), 0)
+		if order == "&order=desc" {
+			require.InDelta(t, 0, before.field("newer"), 0, "nothing is newer than the first page")
+		}
+		for _, bad := range []string{
+			since + "x", since + "&offset=1", since + "&status=FAILED", since + "&order_by=priority",
+		} {
+			a.refused(a.call("GET", path+bad, a.dev.CustomerKey, nil), 400, "INVALID_INPUT", "count_since")
+		}
+	}
 }

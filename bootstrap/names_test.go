@@ -43,7 +43,7 @@ func (a *api) collection(path, key, name string) []any {
 
 func (a *api) paginated(ans answer) {
 	a.Helper()
-	a.fields(ans.field("pagination"), "limit has_more next_cursor", "offset", "total", "total_estimated")
+	a.fields(ans.field("pagination"), "limit has_more next_cursor", "offset", "total", "total_estimated", "newest_cursor")
 }
 
 // until repeats the call until the field has the value.
@@ -148,7 +148,7 @@ func TestNames_OnTheWire_AreThoseOfTheSpecification(t *testing.T) {
 	point("collections/workloads", func(a *api) {
 		require.NotEmpty(a, a.collection("/v1/workloads", a.dev.CustomerKey, "workloads"))
 		ans := customer("GET", "/v1/workloads?limit=1&offset=0", nil)
-		a.fields(ans.field("pagination"), "limit has_more next_cursor offset total total_estimated")
+		a.fields(ans.field("pagination"), "limit has_more next_cursor newest_cursor offset total total_estimated")
 	})
 	point("collections/logs", func(a *api) {
 		ans := customer("GET", ranPath+"/logs", nil)

@@ -60,6 +60,9 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 		"List": e(func(ctx context.Context) (any, error) {
 			return f.Workloads.List(ctx, ports.WorkloadQuery{Customer: acme, Limit: 1})
 		}),
+		"Count": e(func(ctx context.Context) (any, error) {
+			return f.Workloads.Count(ctx, ports.WorkloadQuery{Customer: acme})
+		}),
 		"Usage":      e(func(ctx context.Context) (any, error) { return f.Statistics.Usage(ctx, acme) }),
 		"Depth":      e(func(ctx context.Context) (any, error) { return f.Statistics.Depth(ctx, acme) }),
 		"DepthOfAll": e(func(ctx context.Context) (any, error) { return f.Statistics.DepthOfAll(ctx) }),

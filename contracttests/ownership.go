@@ -100,8 +100,12 @@ func readsOf(
 			return n(len(ss), err)
 		},
 		"List": func() int {
-			p, err := f.Workloads.List(ctx, ports.WorkloadQuery{Customer: customer, Limit: 10, WithTotal: true})
-			return n(len(p.Items)+p.Total, err)
+			p, err := f.Workloads.List(ctx, ports.WorkloadQuery{Customer: customer, Limit: 10})
+			return n(len(p.Items), err)
+		},
+		"Count": func() int {
+			c, err := f.Workloads.Count(ctx, ports.WorkloadQuery{Customer: customer})
+			return n(c.N, err)
 		},
 		"Audit": func() int { es, err := f.Audit.Workload(ctx, customer, id, 0, 10); return n(len(es), err) },
 		"Logs": func() int {

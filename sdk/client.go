@@ -202,7 +202,7 @@ func (p ListParams) query() *client.ListWorkloadsParams {
 	q := &client.ListWorkloadsParams{
 		WorkloadType: p.WorkloadType, Label: p.Label, CreatedAfter: p.CreatedAfter, CreatedBefore: p.CreatedBefore,
 		OrderBy: (*client.ListWorkloadsParamsOrderBy)(p.OrderBy), Order: (*client.Order)(p.Order),
-		Limit: p.Limit, Cursor: p.Cursor, Offset: p.Offset,
+		Limit: p.Limit, Cursor: p.Cursor, Offset: p.Offset, CountSince: p.CountSince,
 	}
 	if p.Status != nil {
 		q.Status = new([]client.Status)

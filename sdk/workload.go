@@ -106,8 +106,13 @@ type Workload struct {
 // WorkloadList is a page of workloads. Pass Pagination.NextCursor in ListParams.Cursor for the
 // next one.
 type WorkloadList struct {
-	Pagination Pagination `json:"pagination"`
-	Workloads  []Workload `json:"workloads"`
+	// Newer is how many workloads that match are newer than ListParams.CountSince; only with it.
+	Newer *int `json:"newer,omitempty"`
+
+	// NewerEstimated reports whether Newer is an estimate, as it may be beyond 10,000.
+	NewerEstimated *bool      `json:"newer_estimated,omitempty"`
+	Pagination     Pagination `json:"pagination"`
+	Workloads      []Workload `json:"workloads"`
 }
 
 // Status is the state of a workload.
@@ -279,6 +284,10 @@ type ListParams struct {
 
 	// Offset: instead of a cursor; the answer then carries `total`.
 	Offset *int
+
+	// CountSince: a `newest_cursor` or `next_cursor` with the same filters. The answer then has no
+	// workloads, only how many newer ones match.
+	CountSince *string
 }
 
 // LogParams select log lines. Limit is 1 to 1000; nil: 100.
@@ -386,6 +395,9 @@ type Pagination struct {
 	// HasMore reports whether another page follows.
 	HasMore bool `json:"has_more"`
 	Limit   int  `json:"limit"`
+
+	// NewestCursor is the place of the newest workload of the page, for ListParams.CountSince.
+	NewestCursor *string `json:"newest_cursor,omitempty"`
 
 	// NextCursor stands for the next page; nil: this is the last.
 	NextCursor *string `json:"next_cursor"`

@@ -127,7 +127,7 @@ func (a *api) bulkFiltered(
 		return out, err
 	}
 	bound = "batch " + string(req.Operation) + " " + bound
-	q.Limit, q.WithTotal = limitOr(sel.limit, lifecycle.BulkLimit), sel.cursor == nil
+	q.Limit = limitOr(sel.limit, lifecycle.BulkLimit)
 	var at bulkPosition
 	if sel.cursor != nil {
 		if err := a.cursors.decode(*sel.cursor, &at, bound); err != nil {
@@ -140,7 +140,7 @@ func (a *api) bulkFiltered(
 	if err != nil {
 		return out, err
 	}
-	if q.WithTotal {
+	if sel.cursor == nil {
 		at.Matched, at.Estimated = answer.Matched, answer.MatchedEstimated
 	}
 	answer.Matched, answer.MatchedEstimated = at.Matched, at.Estimated

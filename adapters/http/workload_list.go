@@ -23,15 +23,16 @@ func (a *api) ListWorkloads(
 	if err != nil {
 		return nil, err
 	}
-	if c := deref(req.Params.Cursor); c != "" {
+	if req.Params.CountSince != nil {
+		return a.countSince(ctx, &req.Params, q, bound)
+	}
+	if req.Params.Cursor != nil {
 		if req.Params.Offset != nil {
 			return nil, domain.Invalid("offset", "cannot be combined with a cursor")
 		}
-		var pos position
-		if err := a.cursors.decode(c, &pos, bound); err != nil {
+		if q.After, err = a.after("cursor", *req.Params.Cursor, bound); err != nil {
 			return nil, err
 		}
-		q.After = pos.cursor()
 	}
 	page, err := a.Lifecycle.List(ctx, q)
 	if err != nil {
@@ -42,18 +43,76 @@ func (a *api) ListWorkloads(
 		out.Workloads[i] = workloadOut(&page.Items[i], p.Role)
 	}
 	out.Pagination = gen.Pagination{Limit: q.Limit, HasMore: page.Next != nil}
-	if q.WithTotal {
-		out.Pagination.Offset, out.Pagination.Total = &q.Offset, &page.Total
-		out.Pagination.TotalEstimated = &page.TotalEstimated
-	}
-	if page.Next != nil {
-		next, err := a.cursors.encode(positionOf(page.Next), bound)
+	if req.Params.Offset != nil {
+		total, err := a.Lifecycle.Count(ctx, q)
 		if err != nil {
 			return nil, err
 		}
-		out.Pagination.NextCursor = &next
+		out.Pagination.Offset, out.Pagination.Total, out.Pagination.TotalEstimated = &q.Offset, &total.N, &total.Estimated
 	}
-	return gen.ListWorkloads200JSONResponse(out), nil
+	if out.Pagination.NextCursor, err = a.cursorAt(page.Next, bound); err != nil {
+		return nil, err
+	}
+	out.Pagination.NewestCursor, err = a.cursorAt(newest(&q, page.Items), bound)
+	return gen.ListWorkloads200JSONResponse(out), err
+}
+
+// countSince answers how many workloads that match are newer than a cursor.
+func (a *api) countSince(
+	ctx context.Context, in *gen.ListWorkloadsParams, q ports.WorkloadQuery, bound string,
+) (gen.ListWorkloadsResponseObject, error) {
+	switch {
+	case in.Cursor != nil || in.Offset != nil:
+		return nil, domain.Invalid("count_since", "cannot be combined with cursor or offset")
+	case q.OrderBy == ports.OrderPriority:
+		return nil, domain.Invalid("count_since", "needs order_by=created_at or order_by=updated_at")
+	}
+	var err error
+	if q.After, err = a.after("count_since", *in.CountSince, bound); err != nil {
+		return nil, err
+	}
+	q.Ascending = true
+	n, err := a.Lifecycle.Count(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return gen.ListWorkloads200JSONResponse{
+		Workloads: []gen.Workload{}, Pagination: gen.Pagination{Limit: q.Limit}, Newer: &n.N, NewerEstimated: &n.Estimated,
+	}, nil
+}
+
+// after reads the cursor that is the parameter of the given name.
+func (a *api) after(name, cursor, bound string) (*ports.Cursor, error) {
+	var pos position
+	if err := a.cursors.decode(cursor, &pos, bound); err != nil {
+		return nil, domain.Invalid(name, "is not a cursor of this list with these filters")
+	}
+	return pos.cursor(), nil
+}
+
+// cursorAt encodes a place, if there is one.
+func (a *api) cursorAt(at *ports.Cursor, bound string) (*string, error) {
+	if at == nil {
+		return nil, nil
+	}
+	c, err := a.cursors.encode(positionOf(at), bound)
+	return &c, err
+}
+
+// newest returns the place of the newest workload of a page, nil if the order does not tell it.
+func newest(q *ports.WorkloadQuery, items []domain.Workload) *ports.Cursor {
+	if len(items) == 0 || q.OrderBy == ports.OrderPriority {
+		return nil
+	}
+	w := &items[0]
+	if q.Ascending {
+		w = &items[len(items)-1]
+	}
+	at := w.CreatedAt
+	if q.OrderBy == ports.OrderUpdatedAt {
+		at = w.UpdatedAt
+	}
+	return &ports.Cursor{Time: at, ID: w.ID}
 }
 
 // position is the content of a cursor of the workload list.
@@ -109,7 +168,7 @@ func workloadQuery(
 		if *in.Offset > maxOffset {
 			return q, "", domain.Invalid("offset", "must be at most %d; use a cursor to go further", maxOffset)
 		}
-		q.Offset, q.WithTotal = *in.Offset, true
+		q.Offset = *in.Offset
 	}
 	return q, string(b), nil
 }

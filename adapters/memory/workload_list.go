@@ -20,7 +20,7 @@ func (w workloads) List(ctx context.Context, q ports.WorkloadQuery) (ports.Workl
 	if q.OrderBy == "" || q.OrderBy == ports.OrderCreatedAt {
 		p := pager{q: q}
 		err := w.walk(ctx, q, func(r *record) bool { return p.add(position(r, q.OrderBy), r) })
-		return p.done(), err
+		return p.page, err
 	}
 	// Other orders are sorted first, by the values that the records had when they were visited.
 	type place struct {
@@ -44,7 +44,18 @@ func (w workloads) List(ctx context.Context, q ports.WorkloadQuery) (ports.Workl
 			break
 		}
 	}
-	return p.done(), nil
+	return p.page, nil
+}
+
+// Count implements ports.WorkloadStore. It is always exact.
+func (w workloads) Count(ctx context.Context, q ports.WorkloadQuery) (c ports.WorkloadCount, err error) {
+	err = w.walk(ctx, q, func(r *record) bool {
+		if q.After == nil || compare(q, position(r, q.OrderBy), *q.After) > 0 {
+			c.N++
+		}
+		return true
+	})
+	return c, err
 }
 
 // walk calls visit for the customer's workloads that match the filters, in the order of their
@@ -107,17 +118,16 @@ type pager struct {
 
 // add takes the next workload and reports whether the page needs more.
 func (p *pager) add(at ports.Cursor, r *record) bool {
-	p.page.Total++
 	switch {
 	case p.q.After != nil && compare(p.q, at, *p.q.After) <= 0:
 	case p.skipped < p.q.Offset:
 		p.skipped++
 	case len(p.page.Items) < p.q.Limit:
 		p.page.Items, p.last = append(p.page.Items, p.item(r)), at
-	case p.page.Next == nil:
+	default:
 		p.page.Next = &p.last
 	}
-	return p.page.Next == nil || p.q.WithTotal
+	return p.page.Next == nil
 }
 
 // item returns a copy of a workload, as far as the query wants it.
@@ -126,13 +136,6 @@ func (p *pager) item(r *record) domain.Workload {
 		return r.Workload.Brief().Clone()
 	}
 	return r.Workload.Clone()
-}
-
-func (p *pager) done() ports.WorkloadPage {
-	if !p.q.WithTotal {
-		p.page.Total = 0
-	}
-	return p.page
 }
 
 // position returns the cursor of a record in the requested order.

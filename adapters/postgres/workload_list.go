@@ -22,19 +22,13 @@ const lookTimeout = 100 * time.Millisecond
 // If a page is not, and a filter alone selects few workloads, those are sorted. Otherwise the index
 // is read up to the limit.
 func (w workloads) List(ctx context.Context, q ports.WorkloadQuery) (ports.WorkloadPage, error) {
-	q.OrderBy = cmp.Or(q.OrderBy, ports.OrderCreatedAt)
-	q.Statuses = slices.Compact(slices.Sorted(slices.Values(q.Statuses)))
-	l := &lister{reads: w.s.history, q: q}
+	l := w.lister(q)
 	return inTurn(ctx, w.s.history, q.Customer, func(ctx context.Context) (ports.WorkloadPage, error) {
 		found, err := l.find(ctx)
 		if err != nil {
 			return ports.WorkloadPage{}, err
 		}
-		p, err := l.page(ctx, found)
-		if err == nil && q.WithTotal {
-			p.Total, p.TotalEstimated, err = l.total(ctx)
-		}
-		return p, err
+		return l.page(ctx, found)
 	})
 }
 
@@ -43,9 +37,15 @@ type lister struct {
 	reads *readers
 	q     ports.WorkloadQuery
 	// walks reports whether the list can be read along indexes; few is the source that has few, if
-	// it was looked for and there is one.
-	walks, looked bool
-	few           source
+	// one was found.
+	walks bool
+	few   source
+}
+
+func (w workloads) lister(q ports.WorkloadQuery) *lister {
+	q.OrderBy = cmp.Or(q.OrderBy, ports.OrderCreatedAt)
+	q.Statuses = slices.Compact(slices.Sorted(slices.Values(q.Statuses)))
+	return &lister{reads: w.s.history, q: q}
 }
 
 // place is the place of a workload in a list. An edge is the place of the last workload that was
@@ -126,9 +126,6 @@ func (l *lister) sort(ctx context.Context) ([]place, error) {
 // look looks for a source that has few. The index of labels reads all that a label selects before it
 // returns the first. So a look takes a bounded time; a source that takes longer has not few.
 func (l *lister) look(ctx context.Context) error {
-	if l.looked {
-		return nil
-	}
 	bounded, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	for _, from := range sources(&l.q) {
@@ -138,11 +135,10 @@ func (l *lister) look(ctx context.Context) error {
 		case err != nil:
 			return err
 		case few:
-			l.few, l.looked = from, true
+			l.few = from
 			return nil
 		}
 	}
-	l.looked = true
 	return nil
 }
 

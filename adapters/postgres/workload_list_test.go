@@ -39,6 +39,14 @@ func (l *lists) list(q ports.WorkloadQuery) ports.WorkloadPage {
 	return p
 }
 
+func (l *lists) count(q ports.WorkloadQuery) ports.WorkloadCount {
+	l.Helper()
+	q.Customer = "cust_many"
+	c, err := l.Count(l.Context(), q)
+	require.NoError(l, err)
+	return c
+}
+
 func ids(p ports.WorkloadPage) (all []domain.WorkloadID) {
 	for i := range p.Items {
 		all = append(all, p.Items[i].ID)
@@ -83,12 +91,11 @@ func TestList_WhenAFilterAloneSelectsFew_IsExactInEveryOrder(t *testing.T) {
 				[]domain.WorkloadID{"wl_cust_many_000000002", "wl_cust_many_000000004", "wl_cust_many_000000006"},
 			},
 		} {
-			f.q.OrderBy, f.q.WithTotal = by, true
+			f.q.OrderBy = by
 			p := l.list(f.q)
 			assert.ElementsMatch(t, f.want, ids(p), "%s by %s", name, by)
 			assert.Nil(t, p.Next, "%s by %s", name, by)
-			assert.Equal(t, len(f.want), p.Total, "%s by %s", name, by)
-			assert.False(t, p.TotalEstimated, "%s by %s", name, by)
+			assert.Equal(t, ports.WorkloadCount{N: len(f.want)}, l.count(f.q), "%s by %s", name, by)
 		}
 	}
 }
@@ -103,17 +110,17 @@ func TestList_WhenFiltersMatchRarelyTogether_EndsEarlyAndGoesOn(t *testing.T) {
 		`UPDATE finished SET workload_type = 'v' WHERE workload_id = 'wl_cust_many_000000003'`)
 	for _, by := range []ports.OrderBy{ports.OrderCreatedAt, ports.OrderPriority, ports.OrderUpdatedAt} {
 		q := ports.WorkloadQuery{
-			OrderBy: by, Type: "v", Statuses: []domain.Status{domain.StatusCompleted, domain.StatusFailed}, WithTotal: true,
+			OrderBy: by, Type: "v", Statuses: []domain.Status{domain.StatusCompleted, domain.StatusFailed},
 		}
 		p := l.list(q)
-		assert.True(t, p.TotalEstimated, by)
+		assert.True(t, l.count(q).Estimated, by)
 		var found []domain.WorkloadID
 		pages := 1
 		for ; p.Next != nil; pages++ {
 			require.Less(t, len(p.Items), 50, "%s: a page that is not full goes on", by)
 			require.Less(t, pages, 5, by)
 			found = append(found, ids(p)...)
-			q.After, q.WithTotal = p.Next, false
+			q.After = p.Next
 			p = l.list(q)
 		}
 		assert.Greater(t, pages, 1, by)
@@ -141,11 +148,26 @@ func TestList_WhenMoreMatchThanAreExamined_EstimatesTheTotal(t *testing.T) {
 		"by priority":   {ports.WorkloadQuery{OrderBy: ports.OrderPriority, Type: "t"}, 2 * manyRows * 19 / 20},
 		"by updated_at": {ports.WorkloadQuery{OrderBy: ports.OrderUpdatedAt}, 2 * manyRows},
 	} {
-		f.q.WithTotal = true
-		p := l.list(f.q)
-		assert.Len(t, p.Items, 50, name)
-		assert.InDelta(t, f.want, p.Total, float64(f.want)/10, name)
-		assert.True(t, p.TotalEstimated, name)
+		assert.Len(t, l.list(f.q).Items, 50, name)
+		c := l.count(f.q)
+		assert.InDelta(t, f.want, c.N, float64(f.want)/10, name)
+		assert.True(t, c.Estimated, name)
+	}
+}
+
+// How many are newer than a place is exact while few are, and estimated from there on.
+func TestCount_AfterAPlace_IsExactWhileFewFollow(t *testing.T) {
+	l, _, _ := newLists(t)
+	for _, by := range []ports.OrderBy{ports.OrderCreatedAt, ports.OrderUpdatedAt} {
+		q := ports.WorkloadQuery{OrderBy: by}
+		q.After = l.list(q).Next
+		newer := ports.WorkloadQuery{OrderBy: by, Ascending: true, After: q.After}
+		assert.Equal(t, ports.WorkloadCount{N: 49}, l.count(newer), by)
+		q.Offset, q.After = 10_000, nil
+		newer.After = l.list(q).Next
+		c := l.count(newer)
+		assert.True(t, c.Estimated, by)
+		assert.InDelta(t, 10_049, c.N, 2_500, by) // counts are by the hour
 	}
 }
 
@@ -181,7 +203,7 @@ func TestMigrate_FinishedDownAndUp_KeepsWhatListsFind(t *testing.T) {
 	p := l.list(ports.WorkloadQuery{Labels: map[string]string{"rare": "yes", "env": "prod"}})
 	assert.Len(t, p.Items, 5)
 	assert.Nil(t, p.Next)
-	p = l.list(ports.WorkloadQuery{Statuses: []domain.Status{domain.StatusFailed}, WithTotal: true})
-	assert.Len(t, p.Items, 50)
-	assert.Equal(t, manyRows/10, p.Total)
+	q := ports.WorkloadQuery{Statuses: []domain.Status{domain.StatusFailed}}
+	assert.Len(t, l.list(q).Items, 50)
+	assert.Equal(t, ports.WorkloadCount{N: manyRows / 10}, l.count(q))
 }

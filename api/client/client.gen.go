@@ -1070,10 +1070,14 @@ type Order string
 
 // Pagination defines model for Pagination.
 type Pagination struct {
-	HasMore    bool    `json:"has_more"`
-	Limit      int     `json:"limit"`
-	NextCursor *string `json:"next_cursor"`
-	Offset     *int    `json:"offset,omitempty"`
+	HasMore bool `json:"has_more"`
+	Limit   int  `json:"limit"`
+
+	// NewestCursor The place of the newest workload of the page, for `count_since`. Absent on an empty page, in lists of
+	// anything else and with `order_by=priority`.
+	NewestCursor *string `json:"newest_cursor,omitempty"`
+	NextCursor   *string `json:"next_cursor"`
+	Offset       *int    `json:"offset,omitempty"`
 
 	// Total Only with an offset
 	Total *int `json:"total,omitempty"`
@@ -1600,8 +1604,13 @@ type WorkloadConfigInput struct {
 
 // WorkloadList defines model for WorkloadList.
 type WorkloadList struct {
-	Pagination Pagination `json:"pagination"`
-	Workloads  []Workload `json:"workloads"`
+	// Newer How many workloads that match are newer than `count_since`; only with it
+	Newer *int `json:"newer,omitempty"`
+
+	// NewerEstimated Whether `newer` is an estimate, as it may be beyond 10,000
+	NewerEstimated *bool      `json:"newer_estimated,omitempty"`
+	Pagination     Pagination `json:"pagination"`
+	Workloads      []Workload `json:"workloads"`
 }
 
 // Cursor defines model for Cursor.
@@ -1769,6 +1778,10 @@ type ListWorkloadsParams struct {
 
 	// Cursor `next_cursor` of the page before. The filters must be the same
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// CountSince A `newest_cursor` or `next_cursor` of this list with these filters. The answer has no workloads, only how
+	// many newer ones match (`newer`).
+	CountSince *string `form:"count_since,omitempty" json:"count_since,omitempty"`
 
 	// Offset Skips this many items, at most 10,000, in place of a cursor. The answer then has `total`. An offset that
 	// is not reached among the workloads that the page examines is refused: use a cursor.
@@ -6016,6 +6029,18 @@ func NewListWorkloadsRequest(server string, params *ListWorkloadsParams) (*http.
 		if params.Cursor != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CountSince != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "count_since", *params.CountSince, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {

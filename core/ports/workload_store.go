@@ -66,6 +66,10 @@ type WorkloadStore interface {
 	// workloads that have begun and not finished match the statuses, a list by OrderUpdatedAt may be
 	// CodeInvalidInput naming order_by.
 	List(ctx context.Context, q WorkloadQuery) (WorkloadPage, error)
+
+	// Count counts what the pages of List have from q.After on, whatever Limit and Offset are. When
+	// more than ScanLimit workloads would have to be examined, it may estimate.
+	Count(ctx context.Context, q WorkloadQuery) (WorkloadCount, error)
 }
 
 // SubmitResult answers one submission. Workload is set when accepted or duplicate, Queue when the
@@ -105,9 +109,8 @@ type WorkloadQuery struct {
 	Limit         int // > 0
 	// After continues behind the last workload of the page before; nil starts.
 	After *Cursor
-	// Offset skips that many, and makes the page count the total. Not together with After.
-	Offset    int
-	WithTotal bool
+	// Offset skips that many. Not together with After.
+	Offset int
 	// Brief makes the page hold the workloads as domain.Workload.Brief returns them.
 	Brief bool
 }
@@ -147,8 +150,11 @@ type WorkloadPage struct {
 	Items []domain.Workload
 	// Next is where the next page begins; nil when there is none.
 	Next *Cursor
-	// Total is how many workloads match, if WithTotal asked for it. When more than ScanLimit would
-	// have to be examined, it may be an estimate.
-	Total          int
-	TotalEstimated bool
+}
+
+// WorkloadCount is how many workloads match a query.
+type WorkloadCount struct {
+	N int
+	// Estimated reports whether N is an estimate.
+	Estimated bool
 }

@@ -260,6 +260,21 @@ func (mr *MockWorkloadStoreMockRecorder) Apply(ctx, batch any) *gomock.Call {
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Apply", reflect.TypeOf((*MockWorkloadStore)(nil).Apply), ctx, batch)
 }
 
+// Count mocks base method.
+func (m *MockWorkloadStore) Count(ctx context.Context, q ports.WorkloadQuery) (ports.WorkloadCount, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Count", ctx, q)
+	ret0, _ := ret[0].(ports.WorkloadCount)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Count indicates an expected call of Count.
+func (mr *MockWorkloadStoreMockRecorder) Count(ctx, q any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Count", reflect.TypeOf((*MockWorkloadStore)(nil).Count), ctx, q)
+}
+
 // Get mocks base method.
 func (m *MockWorkloadStore) Get(ctx context.Context, customer domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error) {
 	m.ctrl.T.Helper()

@@ -55,7 +55,7 @@ type BulkRequest struct {
 // BulkAnswer is what became of a bulk request.
 type BulkAnswer struct {
 	// Matched counts the workloads that were selected, on all pages. It is set if they were selected
-	// by ids or if Query.WithTotal is set. MatchedEstimated reports whether it is an estimate.
+	// by ids and on the first page of a Query. MatchedEstimated reports whether it is an estimate.
 	Matched          int
 	MatchedEstimated bool
 	// Outcomes has one answer for each workload of this page.
@@ -101,8 +101,14 @@ func (s *Service) Bulk(ctx context.Context, p domain.Principal, req BulkRequest)
 		if err != nil {
 			return answer, err
 		}
-		answer.Matched, answer.MatchedEstimated, answer.Next = page.Total, page.TotalEstimated, page.Next
-		ids, known = idsOf(page.Items), page.Items
+		ids, known, answer.Next = idsOf(page.Items), page.Items, page.Next
+		if q.After == nil {
+			matched, err := s.deps.Workloads.Count(ctx, q)
+			if err != nil {
+				return answer, err
+			}
+			answer.Matched, answer.MatchedEstimated = matched.N, matched.Estimated
+		}
 	}
 	var err error
 	switch {

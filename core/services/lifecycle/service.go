@@ -84,6 +84,11 @@ func (s *Service) List(ctx context.Context, q ports.WorkloadQuery) (ports.Worklo
 	return s.deps.Workloads.List(ctx, q)
 }
 
+// Count counts what the pages of a list have.
+func (s *Service) Count(ctx context.Context, q ports.WorkloadQuery) (ports.WorkloadCount, error) {
+	return s.deps.Workloads.Count(ctx, q)
+}
+
 // ReadLogs returns log lines of a customer's workload. CodeNotFound as in Get.
 func (s *Service) ReadLogs(ctx context.Context, q ports.LogQuery) ([]domain.LogLine, error) {
 	if _, err := s.Get(ctx, q.Customer, q.Workload); err != nil {

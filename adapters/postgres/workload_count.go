@@ -20,34 +20,43 @@ func scanTally(row pgx.CollectableRow) (t tally, err error) {
 	return t, row.Scan(&t.matched, &t.examined)
 }
 
-// total counts the workloads that match the filters. If more would have to be examined than the
-// limit, it estimates: of the others as many match in proportion.
-func (l *lister) total(ctx context.Context) (n int, estimated bool, err error) {
-	q := l.q
-	q.After = nil
+// Count implements ports.WorkloadStore. Beyond the limit it estimates: of the workloads that were
+// not examined as many match in proportion.
+func (w workloads) Count(ctx context.Context, q ports.WorkloadQuery) (ports.WorkloadCount, error) {
+	l := w.lister(q)
+	return inTurn(ctx, w.s.history, q.Customer, l.count)
+}
+
+func (l *lister) count(ctx context.Context) (c ports.WorkloadCount, err error) {
+	if err := l.weigh(ctx); err != nil {
+		return c, err
+	}
 	var t tally
 	if l.walks {
 		s := &statement{}
-		rows := s.ordered(&q, ports.ScanLimit+1)
+		rows := s.ordered(&l.q, ports.ScanLimit+1)
 		sql := "SELECT count(*) FILTER (WHERE " + rows.rest + "), count(*) FROM " + rows.sql + " x" + rows.join
 		found, err := query(ctx, l.reads.pool, scanTally, sql, s.args...)
 		if err != nil {
-			return 0, false, err
+			return c, err
 		}
 		if t = found[0]; t.examined <= ports.ScanLimit {
-			return t.matched, false, nil
+			return ports.WorkloadCount{N: t.matched}, nil
 		}
 	}
 	if err := l.look(ctx); err != nil {
-		return 0, false, err
+		return c, err
 	}
-	if l.few != nil {
+	switch {
+	case l.few != nil:
 		s := &statement{}
-		n, err := queryOne[int](ctx, l.reads.pool, s.fewOf(&q, l.few)+"SELECT count(*)"+s.matching(&q), s.args...)
-		return n, false, err
+		c.N, err = queryOne[int](ctx, l.reads.pool, s.fewOf(&l.q, l.few)+"SELECT count(*)"+s.matching(&l.q), s.args...)
+		return c, err
+	case !l.walks:
+		return c, ports.TooManyBegun()
 	}
 	all, err := l.population(ctx)
-	return t.matched + t.matched*max(all-t.examined, 0)/t.examined, true, err
+	return ports.WorkloadCount{N: t.matched + t.matched*max(all-t.examined, 0)/t.examined, Estimated: true}, err
 }
 
 // population estimates from the counts how many workloads there are to be examined.
@@ -55,12 +64,20 @@ func (l *lister) population(ctx context.Context) (int, error) {
 	q, s := &l.q, &statement{}
 	owned := s.owned(q, "customer_id")
 	from, until := q.CreatedRange()
+	if a := q.After; a != nil && q.OrderBy != ports.OrderPriority {
+		switch {
+		case q.Ascending && a.Time.After(from):
+			from = a.Time
+		case !q.Ascending && (until.IsZero() || a.Time.Before(until)):
+			until = a.Time
+		}
+	}
 	first := "(SELECT created_at FROM workloads WHERE " + owned + " ORDER BY created_at, workload_id LIMIT 1)"
 	switch {
-	case q.OrderBy == ports.OrderUpdatedAt:
-		first = "niyanta_now() - interval '1 day'"
 	case !from.IsZero():
 		first = s.arg(from, "timestamptz")
+	case q.OrderBy == ports.OrderUpdatedAt:
+		first = "niyanta_now() - interval '1 day'"
 	}
 	where := and(owned, "hour >= date_trunc('hour', "+first+", 'UTC')")
 	if !until.IsZero() {
