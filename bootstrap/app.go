@@ -42,9 +42,12 @@ type App struct {
 
 // NewApp returns a coordinator that is not running yet.
 func NewApp(cfg Config, b Backends, host coordinator.Host, metrics *telemetry.Metrics) *App {
+	c := newCoordinator(cfg, b, host)
+	metrics.Gauge("streams_open", "Streams of live updates that are open.", nil, func() float64 {
+		return float64(c.Live.Streams())
+	})
 	return &App{
-		cfg: cfg, coordinator: newCoordinator(cfg, b, host), backends: b, host: host, metrics: metrics, log: host.Log,
-		failed: make(chan error, 2),
+		cfg: cfg, coordinator: c, backends: b, host: host, metrics: metrics, log: host.Log, failed: make(chan error, 2),
 	}
 }
 
@@ -86,13 +89,15 @@ func (a *App) Start(ctx context.Context) (err error) {
 	a.lookAtDependencies(ctx)
 	a.loops.Go(func() { a.watchDependencies(loops) })
 	return a.serve(httpapi.Deps{
-		Lifecycle: a.coordinator.Lifecycle, Insight: a.coordinator.Insight, Statistics: a.coordinator.Statistics,
-		Tenancy: a.coordinator.Tenancy, Plane: a.coordinator.Plane, Auditing: a.coordinator.Auditing,
-		IDs: a.host.IDs, Observer: a.host.Observer,
+		Lifecycle: a.coordinator.Lifecycle, Live: a.coordinator.Live, Insight: a.coordinator.Insight,
+		Statistics: a.coordinator.Statistics, Tenancy: a.coordinator.Tenancy, Plane: a.coordinator.Plane,
+		Auditing: a.coordinator.Auditing, IDs: a.host.IDs, Observer: a.host.Observer,
 		Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Stopping: stopping,
-		Version: a.Version, CursorKey: cursorKey(a.cfg), Measure: a.metrics.Request, InFlight: httpapi.InFlight{
+		Version: a.Version, CursorKey: cursorKey(a.cfg), StreamHeartbeat: a.cfg.StreamHeartbeat,
+		Measure: a.metrics.Request, InFlight: httpapi.InFlight{
 			Requests: a.cfg.MaxRequests, RequestsPerCustomer: a.cfg.MaxRequestsPerCustomer,
 			Waits: a.cfg.MaxLongPolls, WaitsPerCustomer: a.cfg.MaxLongPollsPerCustomer,
+			Streams: a.cfg.MaxStreams, StreamsPerKey: a.cfg.MaxStreamsPerKey,
 			WorkerRequests: a.cfg.MaxWorkerRequests, WorkerPolls: a.cfg.MaxWorkerPolls,
 		},
 	})

@@ -73,6 +73,8 @@ func openStorage(ctx context.Context, cfg Config, h coordinator.Host, m *telemet
 		m.Gauge("pool_waits", "Acquisitions that had to wait for a connection.", map[string]string{"pool": pool},
 			func() float64 { return float64(s.Stats()[pool].EmptyAcquireCount()) })
 	}
+	m.Gauge("event_lag_seconds", "How long streams of live updates of customers wait for a transaction to end.", nil,
+		func() float64 { return s.EventLag().Seconds() })
 	return Storage{Stores: s.Stores(), Present: s.Present, PingReplica: s.PingReplica(), Maintain: s.Maintain}, s.Close,
 		nil
 }

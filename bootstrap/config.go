@@ -86,6 +86,13 @@ type Config struct {
 	MaxLongPolls int `env:"MAX_LONG_POLLS" envDefault:"4096" min:"1" max:"1000000" roles:"dev coordinator"`
 	// How many of them one customer may have.
 	MaxLongPollsPerCustomer int `env:"MAX_LONG_POLLS_PER_CUSTOMER" envDefault:"512" min:"1" max:"1000000" roles:"dev coordinator"`
+	// How many streams of live updates may be open at once. They are not counted as MAX_REQUESTS.
+	MaxStreams int `env:"MAX_STREAMS" envDefault:"10000" min:"1" max:"1000000" roles:"dev coordinator"`
+	// How many of them may be open with one key.
+	MaxStreamsPerKey int `env:"MAX_STREAMS_PER_KEY" envDefault:"1000" min:"1" max:"1000000" roles:"dev coordinator"`
+	// After how long a stream of live updates without events sends a comment, so that proxies keep
+	// it open. A client that takes no data for as long loses its stream.
+	StreamHeartbeat time.Duration `env:"STREAM_HEARTBEAT" envDefault:"15s" min:"100ms" max:"1h" roles:"dev coordinator"`
 	// How many requests of workers a coordinator serves at once, beside those of customers.
 	MaxWorkerRequests int `env:"MAX_WORKER_REQUESTS" envDefault:"4096" min:"1" max:"1000000" roles:"dev coordinator"`
 	// How many workers may wait at once for commands over HTTP. At most one request per worker

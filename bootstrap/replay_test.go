@@ -219,6 +219,8 @@ func TestExamples_Replayed_AreAnsweredAsTheFileSays(t *testing.T) {
 	r.play("listWorkloads", key, 200)
 	r.play("getWorkloadLogs", key, 200)
 	r.play("getWorkloadAudit", key, 200)
+	r.play("streamWorkloadEvents", key, 200)
+	r.play("streamEvents", key, 200)
 	r.play("getWorkloadCheckpoints", key, 200)
 	r.play("checkpointWorkload", key, 202)
 	r.play("getCustomer", key, 200)

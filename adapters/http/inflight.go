@@ -20,6 +20,8 @@ type InFlight struct {
 	Requests, RequestsPerCustomer int
 	// Waits and WaitsPerCustomer are the same for requests that wait.
 	Waits, WaitsPerCustomer int
+	// Streams are those of everybody, StreamsPerKey those of each key.
+	Streams, StreamsPerKey int
 	// WorkerRequests and WorkerPolls are those of the worker protocol.
 	WorkerRequests, WorkerPolls int
 }
@@ -27,6 +29,7 @@ type InFlight struct {
 // reserves are the places of everybody.
 type reserves struct {
 	customers, operators, workers reserve
+	streams                       *pool
 }
 
 // reserve has the places of one kind of caller: for short requests and for those that wait.
@@ -46,6 +49,7 @@ func newReserves(b InFlight) reserves {
 			newPool("requests of workers", b.WorkerRequests, 0),
 			newPool("polls of workers", b.WorkerPolls, 0),
 		},
+		streams: newPool("streams", b.Streams, b.StreamsPerKey),
 	}
 }
 
@@ -60,66 +64,67 @@ func (r *reserves) of(s *scope) reserve {
 	return r.customers
 }
 
-// pool has a number of places, of which each customer may take perCustomer.
+// pool has a number of places, of which each holder may take some: a customer, or a key.
 type pool struct {
-	what             string
-	all, perCustomer int
+	what      string
+	all, each int
 
 	mu    sync.Mutex
 	total int
-	by    map[domain.CustomerID]int
+	by    map[string]int
 }
 
-func newPool(what string, all, perCustomer int) *pool {
-	return &pool{what: what, all: all, perCustomer: perCustomer, by: map[domain.CustomerID]int{}}
+func newPool(what string, all, each int) *pool {
+	return &pool{what: what, all: all, each: each, by: map[string]int{}}
 }
 
-// enter takes n places, or returns the error to answer with.
-func (p *pool) enter(customer domain.CustomerID, n int) error {
+// enter takes n places, or returns the error to answer with. An empty holder may take all.
+func (p *pool) enter(holder string, n int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case customer != "" && p.by[customer]+n > p.perCustomer:
-		err := domain.Unavailable(retryDefault, "more than %d %s at once", p.perCustomer, p.what)
-		return err.With("limit", p.perCustomer)
+	case holder != "" && p.by[holder]+n > p.each:
+		err := domain.Unavailable(retryDefault, "more than %d %s at once", p.each, p.what)
+		return err.With("limit", p.each)
 	case p.total+n > p.all:
 		err := domain.Unavailable(retryDefault, "more than %d %s at once at this coordinator", p.all, p.what)
 		return err.With("limit", p.all)
 	}
 	p.total += n
-	if customer != "" {
-		p.by[customer] += n
+	if holder != "" {
+		p.by[holder] += n
 	}
 	return nil
 }
 
-func (p *pool) leave(customer domain.CustomerID, n int) {
+func (p *pool) leave(holder string, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.total -= n
-	if customer == "" {
+	if holder == "" {
 		return
 	}
-	if p.by[customer] -= n; p.by[customer] == 0 {
-		delete(p.by, customer)
+	if p.by[holder] -= n; p.by[holder] == 0 {
+		delete(p.by, holder)
 	}
 }
 
 // largest returns the number of places that one request may take.
-func (p *pool) largest(customer domain.CustomerID) int {
-	if customer == "" {
+func (p *pool) largest(holder string) int {
+	if holder == "" {
 		return p.all
 	}
-	return min(p.all, p.perCustomer)
+	return min(p.all, p.each)
 }
 
 // place is what a request in flight has taken. Only the request's handler uses it.
 type place struct {
-	from     *pool
-	taken    int // of from
-	waiting  *pool
-	customer domain.CustomerID
-	refused  func() // counts a refusal
+	from             *pool
+	taken            int // of from
+	holder           string
+	waiting, streams *pool
+	customer, key    string
+	refused          func() // counts a refusal
 }
 
 // limitInFlight gives each request a place, or refuses it.
@@ -130,11 +135,13 @@ func (a *api) limitInFlight(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		res := a.reserves.of(s)
-		s.place = &place{res.short, 1, res.waiting, s.principal.CustomerID, func() {
-			a.Observer.Count("requests_refused_in_flight", 1)
-		}}
-		if err := s.place.from.enter(s.place.customer, s.place.taken); err != nil {
+		res, customer := a.reserves.of(s), string(s.principal.CustomerID)
+		s.place = &place{
+			from: res.short, taken: 1, holder: customer, waiting: res.waiting, streams: a.reserves.streams,
+			customer: customer, key: string(s.principal.KeyID),
+			refused: func() { a.Observer.Count("requests_refused_in_flight", 1) },
+		}
+		if err := s.place.from.enter(customer, 1); err != nil {
 			s.place.refused()
 			a.fail(w, r, err)
 			return
@@ -146,24 +153,29 @@ func (a *api) limitInFlight(next http.Handler) http.Handler {
 
 // startWaiting gives the place among short requests back for one among those that wait. The request
 // keeps that one until it is answered.
-func (p *place) startWaiting() error {
-	if p.from == p.waiting {
+func (p *place) startWaiting() error { return p.move(p.waiting, p.customer) }
+
+// startStreaming is startWaiting for a stream.
+func (p *place) startStreaming() error { return p.move(p.streams, p.key) }
+
+func (p *place) move(to *pool, holder string) error {
+	if p.from == to {
 		return nil
 	}
-	if err := p.waiting.enter(p.customer, 1); err != nil {
+	if err := to.enter(holder, 1); err != nil {
 		p.refused()
 		return err
 	}
 	p.leave()
-	p.from, p.taken = p.waiting, 1
+	p.from, p.holder, p.taken = to, holder, 1
 	return nil
 }
 
 // widen takes more places, n in all, for a request that needs as much memory as n others. If there
 // are never that many, it takes all that one request may.
 func (p *place) widen(n int) error {
-	more := min(n, p.from.largest(p.customer)) - p.taken
-	if err := p.from.enter(p.customer, more); err != nil {
+	more := min(n, p.from.largest(p.holder)) - p.taken
+	if err := p.from.enter(p.holder, more); err != nil {
 		p.refused()
 		return err
 	}
@@ -171,4 +183,4 @@ func (p *place) widen(n int) error {
 	return nil
 }
 
-func (p *place) leave() { p.from.leave(p.customer, p.taken) }
+func (p *place) leave() { p.from.leave(p.holder, p.taken) }

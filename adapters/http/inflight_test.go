@@ -13,10 +13,10 @@ import (
 )
 
 // fill takes places of a pool for good.
-func fill(t *testing.T, p *pool, customer domain.CustomerID, n int) {
+func fill(t *testing.T, p *pool, holder string, n int) {
 	t.Helper()
 	for range n {
-		require.NoError(t, p.enter(customer, 1))
+		require.NoError(t, p.enter(holder, 1))
 	}
 }
 
@@ -82,10 +82,15 @@ func TestInFlight_WhenWorkersOrOperatorsReachTheirs_OthersAreServed(t *testing.T
 }
 
 func TestInFlight_ARequestThatWaits_GivesItsPlaceBack(t *testing.T) {
-	r := newReserves(InFlight{Requests: 2, RequestsPerCustomer: 1, Waits: 2, WaitsPerCustomer: 1})
+	r := newReserves(InFlight{
+		Requests: 2, RequestsPerCustomer: 1, Waits: 2, WaitsPerCustomer: 1, Streams: 2, StreamsPerKey: 1,
+	})
 	refused := 0
-	request := func(customer domain.CustomerID) (*place, error) {
-		p := &place{r.customers.short, 1, r.customers.waiting, customer, func() { refused++ }}
+	request := func(customer string) (*place, error) {
+		p := &place{
+			from: r.customers.short, taken: 1, holder: customer, waiting: r.customers.waiting, streams: r.streams,
+			customer: customer, key: "key_of_" + customer, refused: func() { refused++ },
+		}
 		return p, p.from.enter(customer, 1)
 	}
 	poll, err := request("cust_a")
@@ -102,10 +107,14 @@ func TestInFlight_ARequestThatWaits_GivesItsPlaceBack(t *testing.T) {
 	other, err := request("cust_b")
 	require.NoError(t, err)
 	require.NoError(t, other.startWaiting(), "of another customer")
-	for _, p := range []*place{poll, short, other} {
+	require.NoError(t, short.startStreaming(), "streams have places of their own")
+	again, err := request("cust_a")
+	require.NoError(t, err)
+	require.Error(t, again.startStreaming(), "one stream at once")
+	for _, p := range []*place{poll, short, other, again} {
 		p.leave()
 	}
-	for _, p := range []*pool{r.customers.short, r.customers.waiting} {
+	for _, p := range []*pool{r.customers.short, r.customers.waiting, r.streams} {
 		assert.Zero(t, p.total, p.what)
 		assert.Empty(t, p.by, p.what)
 	}

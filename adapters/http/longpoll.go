@@ -3,20 +3,6 @@ package http
 import (
 	"context"
 	"errors"
-	"time"
-
-	"github.com/niyanta/niyanta/core/domain"
-)
-
-// recheckInterval is the time between two checks of the key of a waiting request. The tenancy
-// service caches a key for a moment, too. Together they keep a revoked key from waiting for more
-// than 5 s.
-const recheckInterval = 2 * time.Second
-
-// The causes with which a wait ends early.
-var (
-	errStopping = errors.New("the server shuts down")
-	errKeyEnded = errors.New("the key was revoked or has expired")
 )
 
 // wait runs f with a context that also ends when the server shuts down, with cause errStopping, and
@@ -28,17 +14,10 @@ func wait[T any](ctx context.Context, a *api, f func(context.Context) (T, error)
 	if err := scopeOf(ctx).place.startWaiting(); err != nil {
 		return none, err
 	}
-	waiting, cancel := context.WithCancelCause(ctx)
-	defer context.AfterFunc(a.Stopping, func() { cancel(errStopping) })()
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		a.watchKey(waiting, cancel)
-	}()
+	waiting, end := a.whileWelcome(ctx)
 	v, err := f(waiting)
 	stopping := errors.Is(context.Cause(waiting), errStopping)
-	cancel(nil)
-	<-watched
+	end()
 	if kerr := a.recheck(ctx); kerr != nil {
 		return none, kerr
 	}
@@ -46,27 +25,4 @@ func wait[T any](ctx context.Context, a *api, f func(context.Context) (T, error)
 		return none, errStopping
 	}
 	return v, err
-}
-
-// watchKey calls end when the key is revoked or expires.
-func (a *api) watchKey(ctx context.Context, end context.CancelCauseFunc) {
-	tick := time.NewTicker(recheckInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if domain.IsCode(a.recheck(ctx), domain.CodeUnauthorized) {
-			end(errKeyEnded)
-			return
-		}
-	}
-}
-
-// recheck authenticates the caller again.
-func (a *api) recheck(ctx context.Context) error {
-	_, err := a.Tenancy.Authenticate(ctx, scopeOf(ctx).key)
-	return err
 }

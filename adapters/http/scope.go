@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -19,8 +20,10 @@ type scope struct {
 	principal domain.Principal
 	address   string // that the request came from
 	forwarded string // the addresses before that one, by the request's own word
+	method    string
 	op        operation
 	place     *place        // what it has taken of the requests in flight; nil: it is not bounded
+	began     time.Time     // when it became a stream; zero: it is none
 	items     int           // of a body whose items are checked one by one; see each
 	refused   map[int]error // those that were refused on their own
 	digest    [32]byte      // of a body with items, if the request has an idempotency key; see digestOf

@@ -16,6 +16,7 @@ import (
 	"github.com/niyanta/niyanta/core/services/controlplane"
 	"github.com/niyanta/niyanta/core/services/insight"
 	"github.com/niyanta/niyanta/core/services/lifecycle"
+	"github.com/niyanta/niyanta/core/services/live"
 	"github.com/niyanta/niyanta/core/services/statistics"
 	"github.com/niyanta/niyanta/core/services/tenancy"
 )
@@ -23,6 +24,7 @@ import (
 // Deps are the services and settings that the API needs.
 type Deps struct {
 	Lifecycle  *lifecycle.Service
+	Live       *live.Service
 	Insight    *insight.Service
 	Statistics *statistics.Service
 	Tenancy    *tenancy.Service
@@ -46,7 +48,10 @@ type Deps struct {
 	// CursorKey signs cursors; coordinators that serve the same clients share it. Empty: one is
 	// made.
 	CursorKey []byte
-	// Stopping ends when the server shuts down: long polls answer then.
+	// StreamHeartbeat is the time after which a stream without events sends a comment. It also
+	// bounds how long a client may take no data before its stream is dropped.
+	StreamHeartbeat time.Duration
+	// Stopping ends when the server shuts down: long polls answer then, and streams end.
 	Stopping context.Context //nolint:containedctx // a signal, not a request's context
 }
 
@@ -57,6 +62,7 @@ type api struct {
 	cursors  cursors
 	reserves reserves
 	started  time.Time
+	keys     *watchedKeys
 }
 
 var _ gen.StrictServerInterface = (*api)(nil)
@@ -82,10 +88,12 @@ func newAPI(d Deps) (*api, error) {
 		d.CursorKey = make([]byte, 32)
 		_, _ = rand.Read(d.CursorKey) // never fails, by its documentation
 	}
-	return &api{
+	a := &api{
 		Deps: d, ops: ops, cursors: cursors{key: d.CursorKey}, reserves: newReserves(d.InFlight),
 		started: time.Now(),
-	}, nil
+	}
+	a.keys = newWatchedKeys(a.recheck)
+	return a, nil
 }
 
 // router puts every route behind admit.

@@ -132,24 +132,75 @@ func (e KeyRole) Valid() bool {
 	}
 }
 
+// Defines values for LiveEventLevel.
+const (
+	LiveEventLevelDEBUG LiveEventLevel = "DEBUG"
+	LiveEventLevelERROR LiveEventLevel = "ERROR"
+	LiveEventLevelINFO  LiveEventLevel = "INFO"
+	LiveEventLevelWARN  LiveEventLevel = "WARN"
+)
+
+// Valid indicates whether the value is a known member of the LiveEventLevel enum.
+func (e LiveEventLevel) Valid() bool {
+	switch e {
+	case LiveEventLevelDEBUG:
+		return true
+	case LiveEventLevelERROR:
+		return true
+	case LiveEventLevelINFO:
+		return true
+	case LiveEventLevelWARN:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LiveEventType.
+const (
+	LiveEventTypeCompleted    LiveEventType = "completed"
+	LiveEventTypeFailed       LiveEventType = "failed"
+	LiveEventTypeGap          LiveEventType = "gap"
+	LiveEventTypeLogLine      LiveEventType = "log_line"
+	LiveEventTypeStatusUpdate LiveEventType = "status_update"
+)
+
+// Valid indicates whether the value is a known member of the LiveEventType enum.
+func (e LiveEventType) Valid() bool {
+	switch e {
+	case LiveEventTypeCompleted:
+		return true
+	case LiveEventTypeFailed:
+		return true
+	case LiveEventTypeGap:
+		return true
+	case LiveEventTypeLogLine:
+		return true
+	case LiveEventTypeStatusUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LogLineLevel.
 const (
-	DEBUG LogLineLevel = "DEBUG"
-	ERROR LogLineLevel = "ERROR"
-	INFO  LogLineLevel = "INFO"
-	WARN  LogLineLevel = "WARN"
+	LogLineLevelDEBUG LogLineLevel = "DEBUG"
+	LogLineLevelERROR LogLineLevel = "ERROR"
+	LogLineLevelINFO  LogLineLevel = "INFO"
+	LogLineLevelWARN  LogLineLevel = "WARN"
 )
 
 // Valid indicates whether the value is a known member of the LogLineLevel enum.
 func (e LogLineLevel) Valid() bool {
 	switch e {
-	case DEBUG:
+	case LogLineLevelDEBUG:
 		return true
-	case ERROR:
+	case LogLineLevelERROR:
 		return true
-	case INFO:
+	case LogLineLevelINFO:
 		return true
-	case WARN:
+	case LogLineLevelWARN:
 		return true
 	default:
 		return false
@@ -978,6 +1029,64 @@ type LimitsPatch struct {
 	RateLimitPerSec        domain.Change[float64] `json:"rate_limit_per_sec,omitempty,omitzero"`
 }
 
+// LiveEvent One event of a stream. What does not apply is absent.
+type LiveEvent struct {
+	CheckpointSequence *int64 `json:"checkpoint_sequence,omitempty"`
+
+	// CustomerID The customer; only for administrators
+	CustomerID *string `json:"customer_id,omitempty"`
+
+	// Details Of a log line: what the workload logged beside the message; absent for viewers
+	Details json.RawMessage `json:"details,omitempty"`
+
+	// Dropped How many log lines were dropped before they were read. 0 means that it is not known what is missing, because the storage was restored to an earlier state
+	Dropped *int64 `json:"dropped,omitempty"`
+
+	// ErrorMessage `[masked]` for viewers
+	ErrorMessage *string `json:"error_message,omitempty"`
+	ErrorType    *string `json:"error_type,omitempty"`
+
+	// EventID The position of the event. Continue behind it with `Last-Event-ID`
+	EventID    string     `json:"event_id"`
+	EventType  *EventType `json:"event_type,omitempty"`
+	Generation *int64     `json:"generation,omitempty"`
+
+	// Level Of a log line
+	Level *LiveEventLevel `json:"level,omitempty"`
+
+	// Message A line of the log, what the workload said about its progress, or the reason of a change. `[masked]` for viewers where a program wrote it
+	Message *string `json:"message,omitempty"`
+
+	// ProgressPercent The progress after the event
+	ProgressPercent *float64 `json:"progress_percent,omitempty"`
+
+	// ResultData Any JSON value, or an `EncodedResult`; absent for viewers
+	ResultData json.RawMessage `json:"result_data,omitempty"`
+
+	// Seq The number of a log line
+	Seq    *int64  `json:"seq,omitempty"`
+	Status *Status `json:"status,omitempty"`
+
+	// Stream Of a log line: stdout, stderr or absent
+	Stream    *string `json:"stream,omitempty"`
+	Timestamp *Time   `json:"timestamp,omitempty"`
+
+	// Type `completed` has `result_data`, `failed` has `error_message`, every other change is a `status_update`.
+	// `gap` has `dropped`. A type that is not known should be ignored.
+	Type     LiveEventType `json:"type"`
+	WorkerID *string       `json:"worker_id,omitempty"`
+
+	// WorkloadID Empty in a `gap` of a stream of all workloads
+	WorkloadID string `json:"workload_id"`
+}
+
+// LiveEventLevel Of a log line
+type LiveEventLevel string
+
+// LiveEventType `completed` has `result_data`, `failed` has `error_message`, every other change is a `status_update`.
+// `gap` has `dropped`. A type that is not known should be ignored.
+type LiveEventType string
+
 // Log defines model for Log.
 type Log struct {
 	// HasMore Whether `limit` left lines out: newer ones if `since` or `after` is given, older ones if not
@@ -1622,6 +1731,9 @@ type CustomerID = string
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
 
+// LastEventID defines model for LastEventID.
+type LastEventID = string
+
 // Limit defines model for Limit.
 type Limit = int
 
@@ -1728,6 +1840,12 @@ type GetCustomerStatsParams struct {
 
 // GetCustomerStatsParamsGroupBy defines parameters for GetCustomerStats.
 type GetCustomerStatsParamsGroupBy string
+
+// StreamEventsParams defines parameters for StreamEvents.
+type StreamEventsParams struct {
+	// LastEventID The id of the last event that was read of the same stream
+	LastEventID *LastEventID `json:"Last-Event-ID,omitempty"`
+}
 
 // WorkerLoadCheckpointParams defines parameters for WorkerLoadCheckpoint.
 type WorkerLoadCheckpointParams struct {
@@ -1856,6 +1974,12 @@ type CancelWorkloadJSONBody struct {
 type CancelWorkloadParams struct {
 	// IdempotencyKey Makes the request safe to repeat. At most 255 bytes
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// StreamWorkloadEventsParams defines parameters for StreamWorkloadEvents.
+type StreamWorkloadEventsParams struct {
+	// LastEventID The id of the last event that was read of the same stream
+	LastEventID *LastEventID `json:"Last-Event-ID,omitempty"`
 }
 
 // GetWorkloadLogsParams defines parameters for GetWorkloadLogs.
@@ -2233,6 +2357,15 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/customer/stats (the `GetCustomerStats` operationId).
 	GetCustomerStats(ctx context.Context, params *GetCustomerStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StreamEvents Follow all workloads
+	//
+	// As `/v1/workloads/{id}/events`, for all workloads of the customer, or for an administrator those of all
+	// customers. It has no log lines and does not end by itself. Without `Last-Event-ID` it begins with what
+	// happens next. Events of different workloads come in the order in which they were recorded.
+	//
+	// Corresponds with GET /v1/events (the `StreamEvents` operationId).
+	StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetQueueDepth How much waits
 	//
@@ -2650,6 +2783,21 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/workloads/{id}/checkpoints (the `GetWorkloadCheckpoints` operationId).
 	GetWorkloadCheckpoints(ctx context.Context, id WorkloadID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StreamWorkloadEvents Follow a workload
+	//
+	// A stream of server-sent events: every change of the workload as `status_update`, `completed` or `failed`,
+	// and every line of its log as `log_line`. It begins with the workload's first event, or behind the one
+	// whose id `Last-Event-ID` has, at any coordinator. Nothing is left out or told twice. Log lines that were
+	// dropped before they were read, because only the last 10,000 are kept, are one `gap`.
+	//
+	// The stream ends behind the event that ends the workload. A reader that is there already gets 204, so that
+	// a browser's `EventSource` does not connect again. It also ends when the key is revoked, when the
+	// coordinator shuts down, and when the client takes no data for 15 s: connect again with the id of the last
+	// event. A comment is sent when nothing else was for 15 s.
+	//
+	// Corresponds with GET /v1/workloads/{id}/events (the `StreamWorkloadEvents` operationId).
+	StreamWorkloadEvents(ctx context.Context, id WorkloadID, params *StreamWorkloadEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetWorkloadLogs Read a workload's log
 	//
@@ -3178,6 +3326,25 @@ func (c *Client) GetCustomer(ctx context.Context, reqEditors ...RequestEditorFn)
 // Corresponds with GET /v1/customer/stats (the `GetCustomerStats` operationId).
 func (c *Client) GetCustomerStats(ctx context.Context, params *GetCustomerStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetCustomerStatsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StreamEvents Follow all workloads
+//
+// As `/v1/workloads/{id}/events`, for all workloads of the customer, or for an administrator those of all
+// customers. It has no log lines and does not end by itself. Without `Last-Event-ID` it begins with what
+// happens next. Events of different workloads come in the order in which they were recorded.
+//
+// Corresponds with GET /v1/events (the `StreamEvents` operationId).
+func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStreamEventsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3985,6 +4152,31 @@ func (c *Client) CheckpointWorkload(ctx context.Context, id WorkloadID, reqEdito
 // Corresponds with GET /v1/workloads/{id}/checkpoints (the `GetWorkloadCheckpoints` operationId).
 func (c *Client) GetWorkloadCheckpoints(ctx context.Context, id WorkloadID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetWorkloadCheckpointsRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StreamWorkloadEvents Follow a workload
+//
+// A stream of server-sent events: every change of the workload as `status_update`, `completed` or `failed`,
+// and every line of its log as `log_line`. It begins with the workload's first event, or behind the one
+// whose id `Last-Event-ID` has, at any coordinator. Nothing is left out or told twice. Log lines that were
+// dropped before they were read, because only the last 10,000 are kept, are one `gap`.
+//
+// The stream ends behind the event that ends the workload. A reader that is there already gets 204, so that
+// a browser's `EventSource` does not connect again. It also ends when the key is revoked, when the
+// coordinator shuts down, and when the client takes no data for 15 s: connect again with the id of the last
+// event. A comment is sent when nothing else was for 15 s.
+//
+// Corresponds with GET /v1/workloads/{id}/events (the `StreamWorkloadEvents` operationId).
+func (c *Client) StreamWorkloadEvents(ctx context.Context, id WorkloadID, params *StreamWorkloadEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStreamWorkloadEventsRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5263,6 +5455,48 @@ func NewGetCustomerStatsRequest(server string, params *GetCustomerStatsParams) (
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewStreamEventsRequest constructs an http.Request for the StreamEvents method
+func NewStreamEventsRequest(server string, params *StreamEventsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/events")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LastEventID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Last-Event-ID", *params.LastEventID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Last-Event-ID", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -6670,6 +6904,55 @@ func NewGetWorkloadCheckpointsRequest(server string, id WorkloadID) (*http.Reque
 	return req, nil
 }
 
+// NewStreamWorkloadEventsRequest constructs an http.Request for the StreamWorkloadEvents method
+func NewStreamWorkloadEventsRequest(server string, id WorkloadID, params *StreamWorkloadEventsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/workloads/%s/events", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LastEventID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Last-Event-ID", *params.LastEventID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Last-Event-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewGetWorkloadLogsRequest constructs an http.Request for the GetWorkloadLogs method
 func NewGetWorkloadLogsRequest(server string, id WorkloadID, params *GetWorkloadLogsParams) (*http.Request, error) {
 	var err error
@@ -7230,6 +7513,17 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/customer/stats (the `GetCustomerStats` operationId).
 	GetCustomerStatsWithResponse(ctx context.Context, params *GetCustomerStatsParams, reqEditors ...RequestEditorFn) (*GetCustomerStatsResponse, error)
 
+	// StreamEventsWithResponse Follow all workloads
+	//
+	// As `/v1/workloads/{id}/events`, for all workloads of the customer, or for an administrator those of all
+	// customers. It has no log lines and does not end by itself. Without `Last-Event-ID` it begins with what
+	// happens next. Events of different workloads come in the order in which they were recorded.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/events (the `StreamEvents` operationId).
+	StreamEventsWithResponse(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResponse, error)
+
 	// GetQueueDepthWithResponse How much waits
 	//
 	// A customer sees its own workloads, an admin or a scaler those of all customers, also by tier. A workload counts under the
@@ -7666,6 +7960,23 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/workloads/{id}/checkpoints (the `GetWorkloadCheckpoints` operationId).
 	GetWorkloadCheckpointsWithResponse(ctx context.Context, id WorkloadID, reqEditors ...RequestEditorFn) (*GetWorkloadCheckpointsResponse, error)
+
+	// StreamWorkloadEventsWithResponse Follow a workload
+	//
+	// A stream of server-sent events: every change of the workload as `status_update`, `completed` or `failed`,
+	// and every line of its log as `log_line`. It begins with the workload's first event, or behind the one
+	// whose id `Last-Event-ID` has, at any coordinator. Nothing is left out or told twice. Log lines that were
+	// dropped before they were read, because only the last 10,000 are kept, are one `gap`.
+	//
+	// The stream ends behind the event that ends the workload. A reader that is there already gets 204, so that
+	// a browser's `EventSource` does not connect again. It also ends when the key is revoked, when the
+	// coordinator shuts down, and when the client takes no data for 15 s: connect again with the id of the last
+	// event. A comment is sent when nothing else was for 15 s.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/workloads/{id}/events (the `StreamWorkloadEvents` operationId).
+	StreamWorkloadEventsWithResponse(ctx context.Context, id WorkloadID, params *StreamWorkloadEventsParams, reqEditors ...RequestEditorFn) (*StreamWorkloadEventsResponse, error)
 
 	// GetWorkloadLogsWithResponse Read a workload's log
 	//
@@ -8779,6 +9090,54 @@ func (r GetCustomerStatsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetCustomerStatsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// StreamEventsResponse200Headers the declared response headers of an HTTP 200 response for StreamEvents
+type StreamEventsResponse200Headers struct {
+	XAccelBuffering string
+}
+
+type StreamEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *StreamEventsResponse200Headers
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r StreamEventsResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r StreamEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StreamEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StreamEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StreamEventsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10001,6 +10360,54 @@ func (r GetWorkloadCheckpointsResponse) ContentType() string {
 	return ""
 }
 
+// StreamWorkloadEventsResponse200Headers the declared response headers of an HTTP 200 response for StreamWorkloadEvents
+type StreamWorkloadEventsResponse200Headers struct {
+	XAccelBuffering string
+}
+
+type StreamWorkloadEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *StreamWorkloadEventsResponse200Headers
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r StreamWorkloadEventsResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r StreamWorkloadEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StreamWorkloadEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StreamWorkloadEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StreamWorkloadEventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetWorkloadLogsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -10625,6 +11032,23 @@ func (c *ClientWithResponses) GetCustomerStatsWithResponse(ctx context.Context, 
 		return nil, err
 	}
 	return ParseGetCustomerStatsResponse(rsp)
+}
+
+// StreamEventsWithResponse Follow all workloads
+//
+// As `/v1/workloads/{id}/events`, for all workloads of the customer, or for an administrator those of all
+// customers. It has no log lines and does not end by itself. Without `Last-Event-ID` it begins with what
+// happens next. Events of different workloads come in the order in which they were recorded.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/events (the `StreamEvents` operationId).
+func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResponse, error) {
+	rsp, err := c.StreamEvents(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStreamEventsResponse(rsp)
 }
 
 // GetQueueDepthWithResponse How much waits
@@ -11296,6 +11720,29 @@ func (c *ClientWithResponses) GetWorkloadCheckpointsWithResponse(ctx context.Con
 		return nil, err
 	}
 	return ParseGetWorkloadCheckpointsResponse(rsp)
+}
+
+// StreamWorkloadEventsWithResponse Follow a workload
+//
+// A stream of server-sent events: every change of the workload as `status_update`, `completed` or `failed`,
+// and every line of its log as `log_line`. It begins with the workload's first event, or behind the one
+// whose id `Last-Event-ID` has, at any coordinator. Nothing is left out or told twice. Log lines that were
+// dropped before they were read, because only the last 10,000 are kept, are one `gap`.
+//
+// The stream ends behind the event that ends the workload. A reader that is there already gets 204, so that
+// a browser's `EventSource` does not connect again. It also ends when the key is revoked, when the
+// coordinator shuts down, and when the client takes no data for 15 s: connect again with the id of the last
+// event. A comment is sent when nothing else was for 15 s.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/workloads/{id}/events (the `StreamWorkloadEvents` operationId).
+func (c *ClientWithResponses) StreamWorkloadEventsWithResponse(ctx context.Context, id WorkloadID, params *StreamWorkloadEventsParams, reqEditors ...RequestEditorFn) (*StreamWorkloadEventsResponse, error) {
+	rsp, err := c.StreamWorkloadEvents(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStreamWorkloadEventsResponse(rsp)
 }
 
 // GetWorkloadLogsWithResponse Read a workload's log
@@ -12152,6 +12599,45 @@ func ParseGetCustomerStatsResponse(rsp *http.Response) (*GetCustomerStatsRespons
 	return response, nil
 }
 
+// ParseStreamEventsResponse parses an HTTP response from a StreamEventsWithResponse call
+func ParseStreamEventsResponse(rsp *http.Response) (*StreamEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StreamEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers StreamEventsResponse200Headers
+		if values := rsp.Header.Values("X-Accel-Buffering"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Accel-Buffering", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XAccelBuffering = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetQueueDepthResponse parses an HTTP response from a GetQueueDepthWithResponse call
 func ParseGetQueueDepthResponse(rsp *http.Response) (*GetQueueDepthResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -12985,6 +13471,48 @@ func ParseGetWorkloadCheckpointsResponse(rsp *http.Response) (*GetWorkloadCheckp
 		}
 		response.JSONDefault = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseStreamWorkloadEventsResponse parses an HTTP response from a StreamWorkloadEventsWithResponse call
+func ParseStreamWorkloadEventsResponse(rsp *http.Response) (*StreamWorkloadEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StreamWorkloadEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers StreamWorkloadEventsResponse200Headers
+		if values := rsp.Header.Values("X-Accel-Buffering"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Accel-Buffering", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XAccelBuffering = value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil

@@ -126,6 +126,7 @@ func TestEnums_ListWhatTheCodeSends(t *testing.T) {
 		schemas + "ActorType":                       sent("ActorKind", domain),
 		schemas + "AdminAction":                     sent("AdminAction", domain),
 		schemas + "AdminTargetType":                 sent("TargetKind", domain),
+		schemas + "LiveEvent/properties/type":       sent("StreamKind", domain),
 		schemas + "Tier":                            sent("Tier", domain),
 		schemas + "KeyRole":                         {"customer", "viewer"},
 		schemas + "OperatorRole":                    without(sent("Role", domain), "customer", "viewer"),
@@ -156,6 +157,7 @@ func TestEnums_ListWhatTheCodeSends(t *testing.T) {
 	}
 	levels := sent("Level*", domain)
 	known[schemas+"LogLine/properties/level"] = levels
+	known[schemas+"LiveEvent/properties/level"] = levels
 	known[schemas+"Report/properties/lines/items/properties/level"] = levels
 	roles := append([]string{}, known[schemas+"KeyRole"]...)
 	assert.ElementsMatch(t, sent("Role", domain), append(roles, known[schemas+"OperatorRole"]...), "roles")

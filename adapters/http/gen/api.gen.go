@@ -132,24 +132,75 @@ func (e KeyRole) Valid() bool {
 	}
 }
 
+// Defines values for LiveEventLevel.
+const (
+	LiveEventLevelDEBUG LiveEventLevel = "DEBUG"
+	LiveEventLevelERROR LiveEventLevel = "ERROR"
+	LiveEventLevelINFO  LiveEventLevel = "INFO"
+	LiveEventLevelWARN  LiveEventLevel = "WARN"
+)
+
+// Valid indicates whether the value is a known member of the LiveEventLevel enum.
+func (e LiveEventLevel) Valid() bool {
+	switch e {
+	case LiveEventLevelDEBUG:
+		return true
+	case LiveEventLevelERROR:
+		return true
+	case LiveEventLevelINFO:
+		return true
+	case LiveEventLevelWARN:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LiveEventType.
+const (
+	LiveEventTypeCompleted    LiveEventType = "completed"
+	LiveEventTypeFailed       LiveEventType = "failed"
+	LiveEventTypeGap          LiveEventType = "gap"
+	LiveEventTypeLogLine      LiveEventType = "log_line"
+	LiveEventTypeStatusUpdate LiveEventType = "status_update"
+)
+
+// Valid indicates whether the value is a known member of the LiveEventType enum.
+func (e LiveEventType) Valid() bool {
+	switch e {
+	case LiveEventTypeCompleted:
+		return true
+	case LiveEventTypeFailed:
+		return true
+	case LiveEventTypeGap:
+		return true
+	case LiveEventTypeLogLine:
+		return true
+	case LiveEventTypeStatusUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LogLineLevel.
 const (
-	DEBUG LogLineLevel = "DEBUG"
-	ERROR LogLineLevel = "ERROR"
-	INFO  LogLineLevel = "INFO"
-	WARN  LogLineLevel = "WARN"
+	LogLineLevelDEBUG LogLineLevel = "DEBUG"
+	LogLineLevelERROR LogLineLevel = "ERROR"
+	LogLineLevelINFO  LogLineLevel = "INFO"
+	LogLineLevelWARN  LogLineLevel = "WARN"
 )
 
 // Valid indicates whether the value is a known member of the LogLineLevel enum.
 func (e LogLineLevel) Valid() bool {
 	switch e {
-	case DEBUG:
+	case LogLineLevelDEBUG:
 		return true
-	case ERROR:
+	case LogLineLevelERROR:
 		return true
-	case INFO:
+	case LogLineLevelINFO:
 		return true
-	case WARN:
+	case LogLineLevelWARN:
 		return true
 	default:
 		return false
@@ -978,6 +1029,64 @@ type LimitsPatch struct {
 	RateLimitPerSec        domain.Change[float64] `json:"rate_limit_per_sec,omitempty,omitzero"`
 }
 
+// LiveEvent One event of a stream. What does not apply is absent.
+type LiveEvent struct {
+	CheckpointSequence *int64 `json:"checkpoint_sequence,omitempty"`
+
+	// CustomerID The customer; only for administrators
+	CustomerID *string `json:"customer_id,omitempty"`
+
+	// Details Of a log line: what the workload logged beside the message; absent for viewers
+	Details json.RawMessage `json:"details,omitempty"`
+
+	// Dropped How many log lines were dropped before they were read. 0 means that it is not known what is missing, because the storage was restored to an earlier state
+	Dropped *int64 `json:"dropped,omitempty"`
+
+	// ErrorMessage `[masked]` for viewers
+	ErrorMessage *string `json:"error_message,omitempty"`
+	ErrorType    *string `json:"error_type,omitempty"`
+
+	// EventID The position of the event. Continue behind it with `Last-Event-ID`
+	EventID    string     `json:"event_id"`
+	EventType  *EventType `json:"event_type,omitempty"`
+	Generation *int64     `json:"generation,omitempty"`
+
+	// Level Of a log line
+	Level *LiveEventLevel `json:"level,omitempty"`
+
+	// Message A line of the log, what the workload said about its progress, or the reason of a change. `[masked]` for viewers where a program wrote it
+	Message *string `json:"message,omitempty"`
+
+	// ProgressPercent The progress after the event
+	ProgressPercent *float64 `json:"progress_percent,omitempty"`
+
+	// ResultData Any JSON value, or an `EncodedResult`; absent for viewers
+	ResultData json.RawMessage `json:"result_data,omitempty"`
+
+	// Seq The number of a log line
+	Seq    *int64  `json:"seq,omitempty"`
+	Status *Status `json:"status,omitempty"`
+
+	// Stream Of a log line: stdout, stderr or absent
+	Stream    *string `json:"stream,omitempty"`
+	Timestamp *Time   `json:"timestamp,omitempty"`
+
+	// Type `completed` has `result_data`, `failed` has `error_message`, every other change is a `status_update`.
+	// `gap` has `dropped`. A type that is not known should be ignored.
+	Type     LiveEventType `json:"type"`
+	WorkerID *string       `json:"worker_id,omitempty"`
+
+	// WorkloadID Empty in a `gap` of a stream of all workloads
+	WorkloadID string `json:"workload_id"`
+}
+
+// LiveEventLevel Of a log line
+type LiveEventLevel string
+
+// LiveEventType `completed` has `result_data`, `failed` has `error_message`, every other change is a `status_update`.
+// `gap` has `dropped`. A type that is not known should be ignored.
+type LiveEventType string
+
 // Log defines model for Log.
 type Log struct {
 	// HasMore Whether `limit` left lines out: newer ones if `since` or `after` is given, older ones if not
@@ -1622,6 +1731,9 @@ type CustomerID = string
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
 
+// LastEventID defines model for LastEventID.
+type LastEventID = string
+
 // Limit defines model for Limit.
 type Limit = int
 
@@ -1728,6 +1840,12 @@ type GetCustomerStatsParams struct {
 
 // GetCustomerStatsParamsGroupBy defines parameters for GetCustomerStats.
 type GetCustomerStatsParamsGroupBy string
+
+// StreamEventsParams defines parameters for StreamEvents.
+type StreamEventsParams struct {
+	// LastEventID The id of the last event that was read of the same stream
+	LastEventID *LastEventID `json:"Last-Event-ID,omitempty"`
+}
 
 // WorkerLoadCheckpointParams defines parameters for WorkerLoadCheckpoint.
 type WorkerLoadCheckpointParams struct {
@@ -1856,6 +1974,12 @@ type CancelWorkloadJSONBody struct {
 type CancelWorkloadParams struct {
 	// IdempotencyKey Makes the request safe to repeat. At most 255 bytes
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// StreamWorkloadEventsParams defines parameters for StreamWorkloadEvents.
+type StreamWorkloadEventsParams struct {
+	// LastEventID The id of the last event that was read of the same stream
+	LastEventID *LastEventID `json:"Last-Event-ID,omitempty"`
 }
 
 // GetWorkloadLogsParams defines parameters for GetWorkloadLogs.
@@ -2030,6 +2154,9 @@ type ServerInterface interface {
 	// GetCustomerStats What finished, by day, hour or workload type
 	// (GET /v1/customer/stats)
 	GetCustomerStats(w http.ResponseWriter, r *http.Request, params GetCustomerStatsParams)
+	// StreamEvents Follow all workloads
+	// (GET /v1/events)
+	StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams)
 	// GetQueueDepth How much waits
 	// (GET /v1/metrics/queue-depth)
 	GetQueueDepth(w http.ResponseWriter, r *http.Request)
@@ -2105,6 +2232,9 @@ type ServerInterface interface {
 	// GetWorkloadCheckpoints List the checkpoints kept
 	// (GET /v1/workloads/{id}/checkpoints)
 	GetWorkloadCheckpoints(w http.ResponseWriter, r *http.Request, id WorkloadID)
+	// StreamWorkloadEvents Follow a workload
+	// (GET /v1/workloads/{id}/events)
+	StreamWorkloadEvents(w http.ResponseWriter, r *http.Request, id WorkloadID, params StreamWorkloadEventsParams)
 	// GetWorkloadLogs Read a workload's log
 	// (GET /v1/workloads/{id}/logs)
 	GetWorkloadLogs(w http.ResponseWriter, r *http.Request, id WorkloadID, params GetWorkloadLogsParams)
@@ -2249,6 +2379,12 @@ func (_ Unimplemented) GetCustomer(w http.ResponseWriter, r *http.Request) {
 // GetCustomerStats What finished, by day, hour or workload type
 // (GET /v1/customer/stats)
 func (_ Unimplemented) GetCustomerStats(w http.ResponseWriter, r *http.Request, params GetCustomerStatsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// StreamEvents Follow all workloads
+// (GET /v1/events)
+func (_ Unimplemented) StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2399,6 +2535,12 @@ func (_ Unimplemented) CheckpointWorkload(w http.ResponseWriter, r *http.Request
 // GetWorkloadCheckpoints List the checkpoints kept
 // (GET /v1/workloads/{id}/checkpoints)
 func (_ Unimplemented) GetWorkloadCheckpoints(w http.ResponseWriter, r *http.Request, id WorkloadID) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// StreamWorkloadEvents Follow a workload
+// (GET /v1/workloads/{id}/events)
+func (_ Unimplemented) StreamWorkloadEvents(w http.ResponseWriter, r *http.Request, id WorkloadID, params StreamWorkloadEventsParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -3239,6 +3381,47 @@ func (siw *ServerInterfaceWrapper) GetCustomerStats(w http.ResponseWriter, r *ht
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetCustomerStats(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// StreamEvents operation middleware
+func (siw *ServerInterfaceWrapper) StreamEvents(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StreamEventsParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID LastEventID
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Last-Event-ID", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Last-Event-ID", Err: err})
+			return
+		}
+
+		params.LastEventID = &LastEventID
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.StreamEvents(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4258,6 +4441,56 @@ func (siw *ServerInterfaceWrapper) GetWorkloadCheckpoints(w http.ResponseWriter,
 	handler.ServeHTTP(w, r)
 }
 
+// StreamWorkloadEvents operation middleware
+func (siw *ServerInterfaceWrapper) StreamWorkloadEvents(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id WorkloadID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StreamWorkloadEventsParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID LastEventID
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Last-Event-ID", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Last-Event-ID", Err: err})
+			return
+		}
+
+		params.LastEventID = &LastEventID
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.StreamWorkloadEvents(w, r, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetWorkloadLogs operation middleware
 func (siw *ServerInterfaceWrapper) GetWorkloadLogs(w http.ResponseWriter, r *http.Request) {
 
@@ -4644,6 +4877,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/customer/stats", wrapper.GetCustomerStats)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/events", wrapper.StreamEvents)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/metrics/queue-depth", wrapper.GetQueueDepth)
 	})
 	r.Group(func(r chi.Router) {
@@ -4702,6 +4938,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/workloads/{id}/checkpoints", wrapper.GetWorkloadCheckpoints)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/workloads/{id}/events", wrapper.StreamWorkloadEvents)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/workloads/{id}/logs", wrapper.GetWorkloadLogs)
@@ -5604,6 +5843,80 @@ type GetCustomerStatsdefaultJSONResponse struct {
 }
 
 func (response GetCustomerStatsdefaultJSONResponse) VisitGetCustomerStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamEventsRequestObject struct {
+	Params StreamEventsParams
+}
+
+type StreamEventsResponseObject interface {
+	VisitStreamEventsResponse(w http.ResponseWriter) error
+}
+
+type StreamEvents200ResponseHeaders struct {
+	XAccelBuffering string
+}
+
+type StreamEvents200TextEventStreamResponse struct {
+	Body          io.Reader
+	Headers       StreamEvents200ResponseHeaders
+	ContentLength int64
+}
+
+func (response StreamEvents200TextEventStreamResponse) VisitStreamEventsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("X-Accel-Buffering", fmt.Sprint(response.Headers.XAccelBuffering))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type StreamEventsdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response StreamEventsdefaultJSONResponse) VisitStreamEventsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6620,6 +6933,89 @@ func (response GetWorkloadCheckpointsdefaultJSONResponse) VisitGetWorkloadCheckp
 	return err
 }
 
+type StreamWorkloadEventsRequestObject struct {
+	ID     WorkloadID `json:"id"`
+	Params StreamWorkloadEventsParams
+}
+
+type StreamWorkloadEventsResponseObject interface {
+	VisitStreamWorkloadEventsResponse(w http.ResponseWriter) error
+}
+
+type StreamWorkloadEvents200ResponseHeaders struct {
+	XAccelBuffering string
+}
+
+type StreamWorkloadEvents200TextEventStreamResponse struct {
+	Body          io.Reader
+	Headers       StreamWorkloadEvents200ResponseHeaders
+	ContentLength int64
+}
+
+func (response StreamWorkloadEvents200TextEventStreamResponse) VisitStreamWorkloadEventsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("X-Accel-Buffering", fmt.Sprint(response.Headers.XAccelBuffering))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type StreamWorkloadEvents204Response struct {
+}
+
+func (response StreamWorkloadEvents204Response) VisitStreamWorkloadEventsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type StreamWorkloadEventsdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response StreamWorkloadEventsdefaultJSONResponse) VisitStreamWorkloadEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetWorkloadLogsRequestObject struct {
 	ID     WorkloadID `json:"id"`
 	Params GetWorkloadLogsParams
@@ -6899,6 +7295,9 @@ type StrictServerInterface interface {
 	// GetCustomerStats What finished, by day, hour or workload type
 	// (GET /v1/customer/stats)
 	GetCustomerStats(ctx context.Context, request GetCustomerStatsRequestObject) (GetCustomerStatsResponseObject, error)
+	// StreamEvents Follow all workloads
+	// (GET /v1/events)
+	StreamEvents(ctx context.Context, request StreamEventsRequestObject) (StreamEventsResponseObject, error)
 	// GetQueueDepth How much waits
 	// (GET /v1/metrics/queue-depth)
 	GetQueueDepth(ctx context.Context, request GetQueueDepthRequestObject) (GetQueueDepthResponseObject, error)
@@ -6974,6 +7373,9 @@ type StrictServerInterface interface {
 	// GetWorkloadCheckpoints List the checkpoints kept
 	// (GET /v1/workloads/{id}/checkpoints)
 	GetWorkloadCheckpoints(ctx context.Context, request GetWorkloadCheckpointsRequestObject) (GetWorkloadCheckpointsResponseObject, error)
+	// StreamWorkloadEvents Follow a workload
+	// (GET /v1/workloads/{id}/events)
+	StreamWorkloadEvents(ctx context.Context, request StreamWorkloadEventsRequestObject) (StreamWorkloadEventsResponseObject, error)
 	// GetWorkloadLogs Read a workload's log
 	// (GET /v1/workloads/{id}/logs)
 	GetWorkloadLogs(ctx context.Context, request GetWorkloadLogsRequestObject) (GetWorkloadLogsResponseObject, error)
@@ -7594,6 +7996,32 @@ func (sh *strictHandler) GetCustomerStats(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetCustomerStatsResponseObject); ok {
 		if err := validResponse.VisitGetCustomerStatsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// StreamEvents operation middleware
+func (sh *strictHandler) StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams) {
+	var request StreamEventsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.StreamEvents(ctx, request.(StreamEventsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StreamEvents")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(StreamEventsResponseObject); ok {
+		if err := validResponse.VisitStreamEventsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -8340,6 +8768,33 @@ func (sh *strictHandler) GetWorkloadCheckpoints(w http.ResponseWriter, r *http.R
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetWorkloadCheckpointsResponseObject); ok {
 		if err := validResponse.VisitGetWorkloadCheckpointsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// StreamWorkloadEvents operation middleware
+func (sh *strictHandler) StreamWorkloadEvents(w http.ResponseWriter, r *http.Request, id WorkloadID, params StreamWorkloadEventsParams) {
+	var request StreamWorkloadEventsRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.StreamWorkloadEvents(ctx, request.(StreamWorkloadEventsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StreamWorkloadEvents")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(StreamWorkloadEventsResponseObject); ok {
+		if err := validResponse.VisitStreamWorkloadEventsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

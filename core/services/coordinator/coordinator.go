@@ -14,6 +14,7 @@ import (
 	"github.com/niyanta/niyanta/core/services/insight"
 	"github.com/niyanta/niyanta/core/services/leadership"
 	"github.com/niyanta/niyanta/core/services/lifecycle"
+	"github.com/niyanta/niyanta/core/services/live"
 	"github.com/niyanta/niyanta/core/services/retention"
 	"github.com/niyanta/niyanta/core/services/scheduling"
 	"github.com/niyanta/niyanta/core/services/statistics"
@@ -73,6 +74,7 @@ type Host struct {
 // Coordinator holds the services of a coordinator.
 type Coordinator struct {
 	Lifecycle  *lifecycle.Service
+	Live       *live.Service
 	Insight    *insight.Service
 	Tenancy    *tenancy.Service
 	Plane      *controlplane.Service
@@ -109,6 +111,9 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 				Checkpoints: s.Checkpoints, Logs: s.Logs, Audit: s.Audit, Answers: s.Answers, Applier: applier,
 				Notifier: sig.Notifier, Listener: sig.Listener, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs,
 			}),
+		Live: live.New(live.Deps{
+			Events: s.Events, Workloads: s.Workloads, Listener: sig.Listener, Clock: h.Clock, Observer: h.Observer,
+		}),
 		Insight: insight.New(insight.Config{Policy: cfg.Policy, AntiAcross: cfg.AntiAcross}, insight.Deps{
 			Queue: s.Queue, Insight: s.Insight, Workers: s.Workers, Workloads: s.Workloads,
 			Customers: s.Customers, Clock: h.Clock,

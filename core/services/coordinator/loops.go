@@ -14,6 +14,8 @@ const (
 	sweepInterval = 500 * time.Millisecond
 	// foldInterval is how long changes of the counts gather before they are folded.
 	foldInterval = time.Second
+	// liveInterval is how late a stream of live updates notices what the bus did not tell.
+	liveInterval = 2 * time.Second
 	// leaderInterval is the time between two looks at leadership, which itself decides whether a
 	// renewal is due.
 	leaderInterval = 250 * time.Millisecond
@@ -47,7 +49,8 @@ type Round struct {
 // wakeElected is why the loops of a coordinator are woken when it has become the leader.
 const wakeElected = "leader elected"
 
-// Loops returns the loops: leadership, scheduling, sweeps, counts and retention, in this order.
+// Loops returns the loops: leadership, scheduling, sweeps, counts, retention and live updates, in
+// this order.
 func (c *Coordinator) Loops() []Loop {
 	return []Loop{
 		{Name: "leader lease", Tick: c.lead, WokenBy: func(reason string) bool {
@@ -60,6 +63,7 @@ func (c *Coordinator) Loops() []Loop {
 		{Name: "health sweeps", Tick: c.sweep, WokenBy: wakesSweep},
 		{Name: "counts", Tick: c.fold},
 		{Name: "retention", Tick: c.purge},
+		{Name: "live updates", Tick: c.lookForMissed},
 	}
 }
 
@@ -103,6 +107,11 @@ func (c *Coordinator) fold(ctx context.Context) (Round, error) {
 func (c *Coordinator) purge(ctx context.Context) (Round, error) {
 	next, err := c.Retention.Tick(ctx)
 	return Round{Next: next}, err
+}
+
+// lookForMissed wakes the streams of live updates that missed something.
+func (c *Coordinator) lookForMissed(ctx context.Context) (Round, error) {
+	return Round{Next: liveInterval}, c.Live.Tick(ctx)
 }
 
 // wakesSweep reports whether work may have lost its worker: one has left, or came back in another
