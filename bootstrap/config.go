@@ -76,7 +76,7 @@ type Config struct {
 	// Requests at once
 
 	// How many requests of customers a coordinator serves at once. It answers those beyond with 503
-	// and "Retry-After". Health checks are not counted.
+	// and "Retry-After". Health checks are not counted. A batch of more than 1 MiB counts as 16.
 	MaxRequests int `env:"MAX_REQUESTS" envDefault:"4096" min:"1" max:"1000000" roles:"dev coordinator"`
 	// How many of them one customer may have. Operators, who have no customer, have as many for
 	// themselves.

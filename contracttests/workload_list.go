@@ -47,6 +47,29 @@ func listCases() []Case[StoreHarness] {
 					}
 				}
 			}},
+		{"a brief list leaves out what may be large",
+			"Brief makes the page hold the workloads as domain.Workload.Brief returns them", func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 5)
+				done := f.running(w, func(s *domain.Submission) {
+					s.Labels, s.RunAt = map[string]string{"x": "1"}, time.Date(2020, 1, 2, 0, 0, 0, 0, time.UTC)
+					s.Affinity.Anti.WorkloadTypes, s.Run.Config = []string{"noisy"}, `{"k":1}`
+				})
+				f.must(report(done, w, domain.EventComplete, 1))
+				f.submit()
+				q := ports.WorkloadQuery{Customer: acme, Limit: 10}
+				whole := f.list(q)
+				q.Brief = true
+				brief := f.list(q)
+				require.Len(t, brief.Items, 2)
+				for i, got := range brief.Items {
+					require.Equal(t, whole.Items[i].Brief(), got)
+				}
+				require.Equal(t, domain.StatusCompleted, brief.Items[1].Status)
+				require.Empty(t, brief.Items[1].Input+brief.Items[1].Result)
+				q.Labels, q.Limit = map[string]string{"x": "1"}, 1
+				require.Equal(t, brief.Items[1:], f.list(q).Items, "filters hold all the same")
+			}},
 		{"filters match what they say", "Zero filters match everything", func(t T, h StoreHarness) {
 			f := given(t, h)
 			w := f.worker("w", 5)

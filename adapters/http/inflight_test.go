@@ -120,6 +120,30 @@ func TestInFlight_ARequestThatWaits_GivesItsPlaceBack(t *testing.T) {
 	}
 }
 
+func TestInFlight_ALargeBody_TakesThePlacesOfOthers(t *testing.T) {
+	r := newReserves(InFlight{Requests: 30, RequestsPerCustomer: 20})
+	refused := 0
+	request := func(customer string) *place {
+		p := &place{
+			from: r.customers.short, taken: 1, holder: customer, customer: customer, refused: func() { refused++ },
+		}
+		require.NoError(t, p.from.enter(customer, 1))
+		return p
+	}
+	first, second, other := request("cust_a"), request("cust_a"), request("cust_b")
+	require.NoError(t, first.widen(16))
+	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(second.widen(16)), "16 and 16 of 20")
+	require.Equal(t, domain.CodeUnavailable, domain.CodeOf(other.widen(16)), "of all")
+	require.Equal(t, 2, refused)
+	first.leave()
+	require.NoError(t, other.widen(100), "all that one customer may have")
+	require.Equal(t, 20, other.taken)
+	other.leave()
+	second.leave()
+	assert.Zero(t, r.customers.short.total)
+	assert.Empty(t, r.customers.short.by)
+}
+
 func TestBatchResult_WhenTheQueueIsFull_SaysWhenToTryAgain(t *testing.T) {
 	full := domain.Unavailable(1, "full")
 	got := batchResult(&lifecycle.SubmitOutcome{Err: full})

@@ -102,6 +102,25 @@ var defects = []defect{
 	{"backoff ignored", decide, "if t.Event == EventAssign && now.Before(w.NotBefore) {", "if false {", nil,
 		[]layer{onMemory}},
 
+	// Requests that are repeated, and workloads that are run again.
+	{"anybody's cancel is repeated", decide,
+		"w.Status == StatusCancelled && t.Request != \"\" && t.Request == w.CancelRequest",
+		"w.Status == StatusCancelled && true", nil, []layer{onMemory, properties}},
+	{"a cancel is never repeated", decide, "w.Status == StatusCancelled && t.Request != \"\"",
+		"false && t.Request != \"\"", nil, []layer{onMemory, properties}},
+	{"a cancel is repeated for ever", decide, "now.Sub(w.FinishedAt) < IdempotencyRetention", "true",
+		nil, []layer{onMemory, properties}},
+	{"another customer's checkpoint is restored", postgres + "restore.go", " AND w.customer_id = u.customer_id", "",
+		nil, []layer{onPostgres}},
+	{"a damaged checkpoint is restored", postgres + "restore.go", " AND sha256(c.data) = c.checksum", "",
+		nil, []layer{onPostgres}},
+	{"a damaged checkpoint is restored in memory", memory + "checkpoints.go", "sha256.Sum256(c.data) == c.Checksum",
+		"sha256.Sum256(c.data) != [32]byte{}", nil, []layer{onMemory}},
+	{"a restored checkpoint is described and not copied", postgres + "submit.go",
+		"		writeRows(t, &restoredTable, copyCheckpoints, pointers(copies))\n", "", nil, []layer{onPostgres}},
+	{"the last answer replaces the first", memory + "answers.go", "first != nil && !first.Forgotten(now)", "false",
+		nil, []layer{onMemory}},
+
 	// Limits and placement.
 	{"running limit unchecked at the commit and in the plan", execute, "y.Running[w.CustomerID] >= limit",
 		"y.Running[w.CustomerID] >= limit+1000", nil, []layer{onMemory}},
