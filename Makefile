@@ -11,7 +11,7 @@ TOOLS   := bin/golangci-lint bin/oapi-codegen bin/wire bin/mockgen
 # The build tags of what only a target of its own runs; `make verify` checks that it still builds.
 MEASURED := cycles,defects,explain,noisy,plots,recovery,typescript
 # Everything that `make generate` writes.
-GENERATED := $(shell git ls-files '*.gen.go' '*wire_gen.go' '*mock_*.go' docs/operations/settings.md 2>/dev/null)
+GENERATED := $(shell git ls-files '*.gen.go' '*wire_gen.go' '*mock_*.go' docs/operations/settings.md docs/cli 2>/dev/null)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -74,7 +75,11 @@ func (c *cli) changeMany(
 	}
 	switch c.output {
 	case formatTable:
-		printTable(cmd.OutOrStdout(), bulkResults, report.Results)
+		v := bulkResults
+		if !slices.ContainsFunc(report.Results, func(r niyanta.BulkResult) bool { return r.RetryID != nil }) {
+			v = controlResults
+		}
+		printTable(cmd.OutOrStdout(), v, report.Results)
 	case formatJSON:
 		if err := printJSON(cmd.OutOrStdout(), report, true); err != nil {
 			return err
@@ -109,6 +114,12 @@ var bulkResults = view[niyanta.BulkResult]{
 		}
 		return []any{or(r.WorkloadID, "-"), or(r.Status, "-"), or(r.RetryID, "-"), refusal}
 	},
+}
+
+// controlResults is bulkResults without new workloads.
+var controlResults = view[niyanta.BulkResult]{
+	columns: slices.Delete(slices.Clone(bulkResults.columns), 2, 3),
+	row:     func(r *niyanta.BulkResult) []any { return slices.Delete(bulkResults.row(r), 2, 3) },
 }
 
 type (
