@@ -96,6 +96,35 @@ func adminAuditCases() []Case[StoreHarness] {
 				require.Empty(t, events[3].Before, "there was no key")
 				require.Empty(t, events[9].After, "there is no worker any more")
 			}},
+		{"what an administrator does to a workload is recorded with the transition",
+			"What an administrator did (Actor.Admin) is recorded in the same transaction", func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 5)
+				runs, waits := f.running(w), f.submit()
+				before := len(f.acts(ports.AdminAuditQuery{}))
+				by := domain.Actor{Kind: domain.ActorUser, ID: string(admin.KeyID), Admin: &admin}
+				order := func(w domain.Workload, e domain.Event, customer domain.CustomerID) domain.Transition {
+					return domain.Transition{WorkloadID: w.ID, CustomerID: customer, Event: e, Actor: by}
+				}
+				f.apply(
+					order(runs, domain.EventRequestPause, acme), order(waits, domain.EventResume, acme),
+					order(waits, domain.EventCancel, rival), order(waits, domain.EventCancel, acme),
+					report(runs, w, domain.EventPaused, 1),
+				)
+				f.must(order(runs, domain.EventResume, acme))
+				events := f.acts(ports.AdminAuditQuery{Ascending: true})[before:]
+				require.Equal(t, []act{
+					{domain.ActionWorkloadPauseAsked, "workload " + string(runs.ID), acme},
+					{domain.ActionWorkloadCancelled, "workload " + string(waits.ID), acme},
+					{domain.ActionWorkloadResumed, "workload " + string(runs.ID), acme},
+				}, actsOf(events), "what was refused is not recorded, nor what others do")
+				require.Equal(t, admin, events[0].By)
+				require.JSONEq(t, fmt.Sprintf(`{"workload_id": %q, "status": "PENDING"}`, waits.ID), string(events[1].Before))
+				require.JSONEq(t, fmt.Sprintf(`{"workload_id": %q, "status": "CANCELLED"}`, waits.ID), string(events[1].After))
+				trail, err := f.Audit.Workload(t.Context(), acme, waits.ID, 0, 10)
+				require.NoError(t, err)
+				require.Equal(t, domain.Actor{Kind: domain.ActorUser, ID: "key_ada"}, trail[1].Actor)
+			}},
 		{"what is refused is not recorded", "what was refused is not", func(t T, h StoreHarness) {
 			f := given(t, h)
 			ctx := t.Context()

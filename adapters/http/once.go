@@ -14,12 +14,13 @@ import (
 )
 
 // once makes the answer to a batch, or repeats the one that a request with the same idempotency key
-// got before; see lifecycle.Service.Once.
+// got before; see lifecycle.Service.Once. Answers
+// belong to customers: the one to an administrator who acts for several is not kept.
 func once[T any](ctx context.Context, a *api, key string, do func() (T, error)) (out T, err error) {
-	if key == "" {
+	s := scopeOf(ctx)
+	if key == "" || s.principal.CustomerID == "" {
 		return do()
 	}
-	s := scopeOf(ctx)
 	body, err := a.Lifecycle.Once(ctx, s.principal.CustomerID, lifecycle.RepeatableRequest{
 		Key: key, Operation: http.MethodPost + " " + s.op.path, Digest: s.digest,
 	}, func() (domain.JSON, error) {

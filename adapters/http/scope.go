@@ -61,5 +61,5 @@ func admin(ctx context.Context) domain.Admin {
 
 // actor returns the caller as the audit trail names it.
 func actor(ctx context.Context) domain.Actor {
-	return domain.Actor{Kind: domain.ActorUser, ID: string(scopeOf(ctx).principal.KeyID)}
+	return scopeOf(ctx).principal.Actor()
 }

@@ -107,7 +107,7 @@ func (a *api) router(handlers gen.ServerInterface) (chi.Router, error) {
 		a.mountHealth(r)
 		a.mountDocs(r)
 		r.Group(func(r chi.Router) {
-			r.Use(a.limitInFlight, a.checkParameters, a.decodeBody)
+			r.Use(a.limitInFlight, a.checkParameters, a.onBehalf, a.decodeBody)
 			gen.HandlerWithOptions(handlers, gen.ChiServerOptions{
 				BaseRouter:       r,
 				ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) { a.fail(w, r, errBadParameter(err)) },

@@ -75,6 +75,11 @@ func (a *api) bulk(ctx context.Context, req lifecycle.BulkRequest, sel selection
 	case sel.filter == nil && sel.cursor != nil:
 		return gen.BulkAnswer{}, domain.Invalid("cursor", "belongs to a filter")
 	}
+	if sel.filter != nil {
+		if err := a.selectCustomer(ctx, sel.filter); err != nil {
+			return gen.BulkAnswer{}, err
+		}
+	}
 	return once(ctx, a, req.IdempotencyKey, func() (gen.BulkAnswer, error) {
 		if sel.filter != nil {
 			return a.bulkFiltered(ctx, req, sel)
@@ -84,7 +89,7 @@ func (a *api) bulk(ctx context.Context, req lifecycle.BulkRequest, sel selection
 				req.IDs = append(req.IDs, workloadID(id))
 			}
 		}
-		answer, err := a.Lifecycle.Bulk(ctx, s.principal, req)
+		answer, err := a.bulkIDs(ctx, req)
 		if err != nil {
 			return gen.BulkAnswer{}, err
 		}

@@ -26,35 +26,48 @@ func (a *api) ListWorkloads(
 	if req.Params.CountSince != nil {
 		return a.countSince(ctx, &req.Params, q, bound)
 	}
-	if req.Params.Cursor != nil {
-		if req.Params.Offset != nil {
-			return nil, domain.Invalid("offset", "cannot be combined with a cursor")
+	list, err := a.workloadPage(ctx, q, &req.Params, bound)
+	return gen.ListWorkloads200JSONResponse(list), err
+}
+
+// workloadPage returns a page of a customer's workloads.
+func (a *api) workloadPage(
+	ctx context.Context, q ports.WorkloadQuery, in *gen.ListWorkloadsParams, bound string,
+) (out gen.WorkloadList, err error) {
+	if in.Cursor != nil {
+		if in.Offset != nil {
+			return out, domain.Invalid("offset", "cannot be combined with a cursor")
 		}
-		if q.After, err = a.after("cursor", *req.Params.Cursor, bound); err != nil {
-			return nil, err
+		if q.After, err = a.after("cursor", *in.Cursor, bound); err != nil {
+			return out, err
 		}
 	}
 	page, err := a.Lifecycle.List(ctx, q)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	out := gen.WorkloadList{Workloads: make([]gen.Workload, len(page.Items))}
-	for i := range page.Items {
-		out.Workloads[i] = workloadOut(&page.Items[i], p.Role)
-	}
+	out = workloadListOut(page.Items, scopeOf(ctx).principal.Role)
 	out.Pagination = gen.Pagination{Limit: q.Limit, HasMore: page.Next != nil}
-	if req.Params.Offset != nil {
+	if in.Offset != nil {
 		total, err := a.Lifecycle.Count(ctx, q)
 		if err != nil {
-			return nil, err
+			return out, err
 		}
 		out.Pagination.Offset, out.Pagination.Total, out.Pagination.TotalEstimated = &q.Offset, &total.N, &total.Estimated
 	}
 	if out.Pagination.NextCursor, err = a.cursorAt(page.Next, bound); err != nil {
-		return nil, err
+		return out, err
 	}
 	out.Pagination.NewestCursor, err = a.cursorAt(newest(&q, page.Items), bound)
-	return gen.ListWorkloads200JSONResponse(out), err
+	return out, err
+}
+
+func workloadListOut(ws []domain.Workload, role domain.Role) gen.WorkloadList {
+	out := gen.WorkloadList{Workloads: make([]gen.Workload, len(ws))}
+	for i := range ws {
+		out.Workloads[i] = workloadOut(&ws[i], role)
+	}
+	return out
 }
 
 // countSince answers how many workloads that match are newer than a cursor.

@@ -59,6 +59,7 @@ func (s *Store) submitLocked(sub *domain.Submission, now time.Time) ports.Submit
 	s.auditLocked(r, created)
 	s.enterLocked(r, now)
 	t.counts.add(domain.CountChange(&domain.State{}, &wl))
+	s.actLocked(sub.Act(&wl, now))
 	if sub.IdempotencyKey != "" {
 		use := sub.Use(now)
 		t.uses[use.Key] = &use
@@ -106,6 +107,7 @@ func (s *Store) applyLocked(t *domain.Transition, now time.Time) domain.Result {
 		if event.Type != "" {
 			s.auditLocked(r, event)
 		}
+		s.actLocked(t.Act(&res, now))
 	}
 	if res.Outcome == domain.OutcomeApplied {
 		r.keep(t)

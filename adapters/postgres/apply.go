@@ -64,6 +64,7 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 	results := make([]domain.Result, len(b.Transitions))
 	var changes []change
 	var events []domain.AuditEvent
+	var acts []domain.AdminEvent
 	deltas := domain.Deltas{}
 	var written lines
 	var keep, free []domain.Ending
@@ -97,13 +98,16 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 		if event.Type != "" {
 			events = append(events, event)
 		}
+		acts = append(acts, b.Transitions[i].Act(&res, t.now))
 	}
 	t.queueChanges(changes)
 	t.queueDeltas(deltas)
 	t.queueAudit(events)
 	t.queueLines(written)
 	t.queueEnding(keep, free)
-	return results, t.fillResults(ctx, results)
+	err := t.fillResults(ctx, results)
+	t.queueActs(acts...)
+	return results, err
 }
 
 var (

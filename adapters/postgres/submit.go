@@ -64,6 +64,7 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 		results := make([]ports.SubmitResult, len(batch))
 		var stored []*domain.Workload
 		var events []domain.AuditEvent
+		var acts []domain.AdminEvent
 		var uses []domain.KeyUse
 		var copies []restoredCheckpoint
 		deltas := domain.Deltas{}
@@ -84,7 +85,7 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 			}
 			stored = append(stored, &results[i].Workload)
 			deltas.Add(domain.CountChange(&domain.State{}, &wl))
-			events = append(events, created)
+			events, acts = append(events, created), append(acts, sub.Act(&wl, t.now))
 			if sub.IdempotencyKey != "" {
 				uses = append(uses, sub.Use(t.now))
 			}
@@ -96,6 +97,7 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 		writeRows(t, &keyUseTable, upsertKeyUses, pointers(uses))
 		writeRows(t, &restoredTable, copyCheckpoints, pointers(copies))
 		t.queueBounds(a)
+		t.queueActs(acts...)
 		return results, t.commit(ctx)
 	})
 	if err != nil {

@@ -20,15 +20,22 @@ import (
 
 // Defines values for AdminAction.
 const (
-	AdminActionCustomerCreated     AdminAction = "customer.created"
-	AdminActionCustomerReactivated AdminAction = "customer.reactivated"
-	AdminActionCustomerSuspended   AdminAction = "customer.suspended"
-	AdminActionCustomerUpdated     AdminAction = "customer.updated"
-	AdminActionKeyCreated          AdminAction = "key.created"
-	AdminActionKeyRevoked          AdminAction = "key.revoked"
-	AdminActionWorkerDrained       AdminAction = "worker.drained"
-	AdminActionWorkerRemoved       AdminAction = "worker.removed"
-	AdminActionWorkerUndrained     AdminAction = "worker.undrained"
+	AdminActionCustomerCreated             AdminAction = "customer.created"
+	AdminActionCustomerReactivated         AdminAction = "customer.reactivated"
+	AdminActionCustomerSuspended           AdminAction = "customer.suspended"
+	AdminActionCustomerUpdated             AdminAction = "customer.updated"
+	AdminActionKeyCreated                  AdminAction = "key.created"
+	AdminActionKeyRevoked                  AdminAction = "key.revoked"
+	AdminActionWorkerDrained               AdminAction = "worker.drained"
+	AdminActionWorkerRemoved               AdminAction = "worker.removed"
+	AdminActionWorkerUndrained             AdminAction = "worker.undrained"
+	AdminActionWorkloadCancelled           AdminAction = "workload.cancelled"
+	AdminActionWorkloadCheckpointRequested AdminAction = "workload.checkpoint_requested"
+	AdminActionWorkloadListed              AdminAction = "workload.listed"
+	AdminActionWorkloadPauseRequested      AdminAction = "workload.pause_requested"
+	AdminActionWorkloadRead                AdminAction = "workload.read"
+	AdminActionWorkloadResumed             AdminAction = "workload.resumed"
+	AdminActionWorkloadRetried             AdminAction = "workload.retried"
 )
 
 // Valid indicates whether the value is a known member of the AdminAction enum.
@@ -52,6 +59,20 @@ func (e AdminAction) Valid() bool {
 		return true
 	case AdminActionWorkerUndrained:
 		return true
+	case AdminActionWorkloadCancelled:
+		return true
+	case AdminActionWorkloadCheckpointRequested:
+		return true
+	case AdminActionWorkloadListed:
+		return true
+	case AdminActionWorkloadPauseRequested:
+		return true
+	case AdminActionWorkloadRead:
+		return true
+	case AdminActionWorkloadResumed:
+		return true
+	case AdminActionWorkloadRetried:
+		return true
 	default:
 		return false
 	}
@@ -62,6 +83,7 @@ const (
 	AdminTargetTypeCustomer AdminTargetType = "customer"
 	AdminTargetTypeKey      AdminTargetType = "key"
 	AdminTargetTypeWorker   AdminTargetType = "worker"
+	AdminTargetTypeWorkload AdminTargetType = "workload"
 )
 
 // Valid indicates whether the value is a known member of the AdminTargetType enum.
@@ -72,6 +94,8 @@ func (e AdminTargetType) Valid() bool {
 	case AdminTargetTypeKey:
 		return true
 	case AdminTargetTypeWorker:
+		return true
+	case AdminTargetTypeWorkload:
 		return true
 	default:
 		return false
@@ -513,6 +537,27 @@ func (e ListAdminAuditParamsFormat) Valid() bool {
 	}
 }
 
+// Defines values for ListAllWorkloadsParamsOrderBy.
+const (
+	ListAllWorkloadsParamsOrderByCreatedAt ListAllWorkloadsParamsOrderBy = "created_at"
+	ListAllWorkloadsParamsOrderByPriority  ListAllWorkloadsParamsOrderBy = "priority"
+	ListAllWorkloadsParamsOrderByUpdatedAt ListAllWorkloadsParamsOrderBy = "updated_at"
+)
+
+// Valid indicates whether the value is a known member of the ListAllWorkloadsParamsOrderBy enum.
+func (e ListAllWorkloadsParamsOrderBy) Valid() bool {
+	switch e {
+	case ListAllWorkloadsParamsOrderByCreatedAt:
+		return true
+	case ListAllWorkloadsParamsOrderByPriority:
+		return true
+	case ListAllWorkloadsParamsOrderByUpdatedAt:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GetCustomerStatsParamsGroupBy.
 const (
 	Day          GetCustomerStatsParamsGroupBy = "day"
@@ -536,19 +581,19 @@ func (e GetCustomerStatsParamsGroupBy) Valid() bool {
 
 // Defines values for ListWorkloadsParamsOrderBy.
 const (
-	CreatedAt ListWorkloadsParamsOrderBy = "created_at"
-	Priority  ListWorkloadsParamsOrderBy = "priority"
-	UpdatedAt ListWorkloadsParamsOrderBy = "updated_at"
+	ListWorkloadsParamsOrderByCreatedAt ListWorkloadsParamsOrderBy = "created_at"
+	ListWorkloadsParamsOrderByPriority  ListWorkloadsParamsOrderBy = "priority"
+	ListWorkloadsParamsOrderByUpdatedAt ListWorkloadsParamsOrderBy = "updated_at"
 )
 
 // Valid indicates whether the value is a known member of the ListWorkloadsParamsOrderBy enum.
 func (e ListWorkloadsParamsOrderBy) Valid() bool {
 	switch e {
-	case CreatedAt:
+	case ListWorkloadsParamsOrderByCreatedAt:
 		return true
-	case Priority:
+	case ListWorkloadsParamsOrderByPriority:
 		return true
-	case UpdatedAt:
+	case ListWorkloadsParamsOrderByUpdatedAt:
 		return true
 	default:
 		return false
@@ -728,6 +773,9 @@ type BulkControl struct {
 type BulkFilter struct {
 	CreatedAfter  *Time `json:"created_after,omitempty"`
 	CreatedBefore *Time `json:"created_before,omitempty"`
+
+	// CustomerID Whose workloads. Required for administrators, and not allowed for others
+	CustomerID *string `json:"customer_id,omitempty"`
 
 	// Label `key=value`
 	Label        *[]string `json:"label,omitempty"`
@@ -1826,6 +1874,41 @@ type ListWorkerEventsParams struct {
 	After *int64 `form:"after,omitempty" json:"after,omitempty"`
 }
 
+// ListAllWorkloadsParams defines parameters for ListAllWorkloads.
+type ListAllWorkloadsParams struct {
+	// CustomerID Only workloads of this customer
+	CustomerID *string `form:"customer_id,omitempty" json:"customer_id,omitempty"`
+
+	// Status Repeatable
+	Status       *[]Status `form:"status,omitempty" json:"status,omitempty"`
+	WorkloadType *string   `form:"workload_type,omitempty" json:"workload_type,omitempty"`
+
+	// Label `key=value`, repeatable; all must match
+	Label *[]string `form:"label,omitempty" json:"label,omitempty"`
+
+	// CreatedAfter Only workloads created after this time, compared in milliseconds
+	CreatedAfter *Time `form:"created_after,omitempty" json:"created_after,omitempty"`
+
+	// CreatedBefore Only workloads created before this time, compared in milliseconds
+	CreatedBefore *Time `form:"created_before,omitempty" json:"created_before,omitempty"`
+
+	// OrderBy `updated_at` lists only what changed in the last 24 hours
+	OrderBy *ListAllWorkloadsParamsOrderBy `form:"order_by,omitempty" json:"order_by,omitempty"`
+	Order   *Order                         `form:"order,omitempty" json:"order,omitempty"`
+
+	// Limit Items per page
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. The filters must be the same
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Offset With `customer_id` only: skips this many items, at most 10,000, in place of a cursor. The answer then has `total`
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+}
+
+// ListAllWorkloadsParamsOrderBy defines parameters for ListAllWorkloads.
+type ListAllWorkloadsParamsOrderBy string
+
 // GetCustomerStatsParams defines parameters for GetCustomerStats.
 type GetCustomerStatsParams struct {
 	// StartDate First day
@@ -2169,6 +2252,9 @@ type ClientInterface interface {
 	// and what that was before and after. It is written in the transaction of the change, and stays when its
 	// target is deleted. What was refused is not recorded. No event holds a secret.
 	//
+	// Reads of a customer's workloads are recorded too, the same one at most once in 10 minutes, and requests
+	// that change nothing stored: `after` of these names the operation.
+	//
 	// Newest first, or oldest first with `order=asc`. `format=jsonl` answers one event a line, of the media type
 	// `application/x-ndjson`, and the cursor of the next page in the header `X-Next-Cursor`. With `order=asc` the
 	// header is there unless the page is empty: the cursor of the last page continues with what happens later,
@@ -2343,6 +2429,17 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/admin/workers/{id}/undrain (the `UndrainWorker` operationId).
 	UndrainWorker(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListAllWorkloads List workloads of one customer or of all
+	//
+	// With `customer_id` the list is that customer's, in order. Without it, workloads are ordered by customer,
+	// and as `order_by` says within a customer; a page looks at 100 customers. Then it may have fewer items than
+	// `limit`, or none, though `has_more` is true: `next_cursor` goes on from there.
+	//
+	// The read is recorded in the audit of administrators, the same one at most once in 10 minutes.
+	//
+	// Corresponds with GET /v1/admin/workloads (the `ListAllWorkloads` operationId).
+	ListAllWorkloads(ctx context.Context, params *ListAllWorkloadsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetCustomer Your limits and usage
 	//
@@ -2897,6 +2994,9 @@ type ClientInterface interface {
 // and what that was before and after. It is written in the transaction of the change, and stays when its
 // target is deleted. What was refused is not recorded. No event holds a secret.
 //
+// Reads of a customer's workloads are recorded too, the same one at most once in 10 minutes, and requests
+// that change nothing stored: `after` of these names the operation.
+//
 // Newest first, or oldest first with `order=asc`. `format=jsonl` answers one event a line, of the media type
 // `application/x-ndjson`, and the cursor of the next page in the header `X-Next-Cursor`. With `order=asc` the
 // header is there unless the page is empty: the cursor of the last page continues with what happens later,
@@ -3292,6 +3392,27 @@ func (c *Client) ListWorkerEvents(ctx context.Context, id WorkerID, params *List
 // Corresponds with POST /v1/admin/workers/{id}/undrain (the `UndrainWorker` operationId).
 func (c *Client) UndrainWorker(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUndrainWorkerRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAllWorkloads List workloads of one customer or of all
+//
+// With `customer_id` the list is that customer's, in order. Without it, workloads are ordered by customer,
+// and as `order_by` says within a customer; a page looks at 100 customers. Then it may have fewer items than
+// `limit`, or none, though `has_more` is true: `next_cursor` goes on from there.
+//
+// The read is recorded in the audit of administrators, the same one at most once in 10 minutes.
+//
+// Corresponds with GET /v1/admin/workloads (the `ListAllWorkloads` operationId).
+func (c *Client) ListAllWorkloads(ctx context.Context, params *ListAllWorkloadsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAllWorkloadsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5363,6 +5484,180 @@ func NewUndrainWorkerRequest(server string, id WorkerID) (*http.Request, error) 
 	return req, nil
 }
 
+// NewListAllWorkloadsRequest constructs an http.Request for the ListAllWorkloads method
+func NewListAllWorkloadsRequest(server string, params *ListAllWorkloadsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/admin/workloads")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.CustomerID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "customer_id", *params.CustomerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.WorkloadType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "workload_type", *params.WorkloadType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Label != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "label", *params.Label, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CreatedAfter != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "created_after", *params.CreatedAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CreatedBefore != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "created_before", *params.CreatedBefore, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.OrderBy != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order_by", *params.OrderBy, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetCustomerRequest constructs an http.Request for the GetCustomer method
 func NewGetCustomerRequest(server string) (*http.Request, error) {
 	var err error
@@ -7290,6 +7585,9 @@ type ClientWithResponsesInterface interface {
 	// and what that was before and after. It is written in the transaction of the change, and stays when its
 	// target is deleted. What was refused is not recorded. No event holds a secret.
 	//
+	// Reads of a customer's workloads are recorded too, the same one at most once in 10 minutes, and requests
+	// that change nothing stored: `after` of these names the operation.
+	//
 	// Newest first, or oldest first with `order=asc`. `format=jsonl` answers one event a line, of the media type
 	// `application/x-ndjson`, and the cursor of the next page in the header `X-Next-Cursor`. With `order=asc` the
 	// header is there unless the page is empty: the cursor of the last page continues with what happens later,
@@ -7494,6 +7792,19 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/admin/workers/{id}/undrain (the `UndrainWorker` operationId).
 	UndrainWorkerWithResponse(ctx context.Context, id WorkerID, reqEditors ...RequestEditorFn) (*UndrainWorkerResponse, error)
+
+	// ListAllWorkloadsWithResponse List workloads of one customer or of all
+	//
+	// With `customer_id` the list is that customer's, in order. Without it, workloads are ordered by customer,
+	// and as `order_by` says within a customer; a page looks at 100 customers. Then it may have fewer items than
+	// `limit`, or none, though `has_more` is true: `next_cursor` goes on from there.
+	//
+	// The read is recorded in the audit of administrators, the same one at most once in 10 minutes.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/admin/workloads (the `ListAllWorkloads` operationId).
+	ListAllWorkloadsWithResponse(ctx context.Context, params *ListAllWorkloadsParams, reqEditors ...RequestEditorFn) (*ListAllWorkloadsResponse, error)
 
 	// GetCustomerWithResponse Your limits and usage
 	//
@@ -8994,6 +9305,54 @@ func (r UndrainWorkerResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r UndrainWorkerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListAllWorkloadsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *WorkloadList
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAllWorkloadsResponse) GetJSON200() *WorkloadList {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ListAllWorkloadsResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAllWorkloadsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAllWorkloadsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAllWorkloadsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAllWorkloadsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10661,6 +11020,9 @@ func (r RetryWorkloadResponse) ContentType() string {
 // and what that was before and after. It is written in the transaction of the change, and stays when its
 // target is deleted. What was refused is not recorded. No event holds a secret.
 //
+// Reads of a customer's workloads are recorded too, the same one at most once in 10 minutes, and requests
+// that change nothing stored: `after` of these names the operation.
+//
 // Newest first, or oldest first with `order=asc`. `format=jsonl` answers one event a line, of the media type
 // `application/x-ndjson`, and the cursor of the next page in the header `X-Next-Cursor`. With `order=asc` the
 // header is there unless the page is empty: the cursor of the last page continues with what happens later,
@@ -11002,6 +11364,25 @@ func (c *ClientWithResponses) UndrainWorkerWithResponse(ctx context.Context, id 
 		return nil, err
 	}
 	return ParseUndrainWorkerResponse(rsp)
+}
+
+// ListAllWorkloadsWithResponse List workloads of one customer or of all
+//
+// With `customer_id` the list is that customer's, in order. Without it, workloads are ordered by customer,
+// and as `order_by` says within a customer; a page looks at 100 customers. Then it may have fewer items than
+// `limit`, or none, though `has_more` is true: `next_cursor` goes on from there.
+//
+// The read is recorded in the audit of administrators, the same one at most once in 10 minutes.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/admin/workloads (the `ListAllWorkloads` operationId).
+func (c *ClientWithResponses) ListAllWorkloadsWithResponse(ctx context.Context, params *ListAllWorkloadsParams, reqEditors ...RequestEditorFn) (*ListAllWorkloadsResponse, error) {
+	rsp, err := c.ListAllWorkloads(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAllWorkloadsResponse(rsp)
 }
 
 // GetCustomerWithResponse Your limits and usage
@@ -12516,6 +12897,39 @@ func ParseUndrainWorkerResponse(rsp *http.Response) (*UndrainWorkerResponse, err
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Worker
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListAllWorkloadsResponse parses an HTTP response from a ListAllWorkloadsWithResponse call
+func ParseListAllWorkloadsResponse(rsp *http.Response) (*ListAllWorkloadsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAllWorkloadsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest WorkloadList
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

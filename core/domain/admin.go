@@ -33,6 +33,14 @@ const (
 	ActionWorkerDrained       AdminAction = "worker.drained"
 	ActionWorkerUndrained     AdminAction = "worker.undrained"
 	ActionWorkerRemoved       AdminAction = "worker.removed"
+
+	ActionWorkloadCancelled       AdminAction = "workload.cancelled"
+	ActionWorkloadPauseAsked      AdminAction = "workload.pause_requested"
+	ActionWorkloadResumed         AdminAction = "workload.resumed"
+	ActionWorkloadCheckpointAsked AdminAction = "workload.checkpoint_requested"
+	ActionWorkloadRetried         AdminAction = "workload.retried"
+	ActionWorkloadRead            AdminAction = "workload.read"
+	ActionWorkloadListed          AdminAction = "workload.listed"
 )
 
 // TargetKind is the kind of what an administrator acted on.
@@ -43,6 +51,7 @@ const (
 	TargetCustomer TargetKind = "customer"
 	TargetKey      TargetKind = "key"
 	TargetWorker   TargetKind = "worker"
+	TargetWorkload TargetKind = "workload"
 )
 
 // Target is what an administrator acted on.
@@ -199,6 +208,54 @@ func (k APIKey) Revoke(by Admin, now time.Time) (APIKey, AdminEvent) {
 }
 
 func (k APIKey) target() Target { return Target{TargetKey, string(k.ID)} }
+
+// workloadDocument is a workload as the audit of administrators shows it.
+type workloadDocument struct {
+	WorkloadID WorkloadID `json:"workload_id"`
+	Status     Status     `json:"status"`
+}
+
+// workloadActions are what administrators do to workloads by transitions.
+var workloadActions = map[Event]AdminAction{
+	EventCancel: ActionWorkloadCancelled, EventRequestPause: ActionWorkloadPauseAsked,
+	EventResume: ActionWorkloadResumed,
+}
+
+// Act returns what an administrator did by the transition. Its Action is empty if no administrator
+// asked for it, or if it was not applied.
+func (t *Transition) Act(r *Result, now time.Time) AdminEvent {
+	if t.Actor.Admin == nil || r.Outcome != OutcomeApplied {
+		return AdminEvent{}
+	}
+	return t.Actor.Admin.did(
+		workloadActions[t.Event], Target{TargetWorkload, string(r.WorkloadID)}, r.CustomerID,
+		workloadDocument{r.WorkloadID, r.From}, workloadDocument{r.WorkloadID, r.State.Status}, now,
+	)
+}
+
+// Act returns what an administrator did by submitting w, which is to run a workload again. Its Action
+// is empty if no administrator did.
+func (s *Submission) Act(w *Workload, now time.Time) AdminEvent {
+	if s.Actor.Admin == nil {
+		return AdminEvent{}
+	}
+	after := struct {
+		workloadDocument
+		RetryOf WorkloadID `json:"retry_of"`
+	}{workloadDocument{w.ID, w.Status}, w.RetryOf}
+	return s.Actor.Admin.did(
+		ActionWorkloadRetried, Target{TargetWorkload, string(w.ID)}, w.CustomerID, nil, after, now,
+	)
+}
+
+// Asked returns the event of an action that changes nothing in the store: a read, or a request to a
+// worker. operation is the one of the API.
+func (a Admin) Asked(action AdminAction, target Target, customer CustomerID, operation string) AdminEvent {
+	after := struct {
+		Operation string `json:"operation"`
+	}{operation}
+	return a.did(action, target, customer, nil, after, time.Time{})
+}
 
 // acted returns the event of an action on the worker; after is nil if the action removed it.
 func (w *Worker) acted(action AdminAction, by Admin, after *Worker, now time.Time) AdminEvent {

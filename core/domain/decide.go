@@ -33,7 +33,7 @@ func Decide(w *Workload, t *Transition, now time.Time) (Outcome, State, AuditEve
 	next.Reason = t.Reason
 	next.Resumed = false
 	audit := AuditEvent{
-		WorkloadID: w.ID, CustomerID: w.CustomerID, Actor: t.Actor, From: w.Status,
+		WorkloadID: w.ID, CustomerID: w.CustomerID, Actor: t.Actor.bare(), From: w.Status,
 		Generation: w.Generation, WorkerID: w.WorkerID, Reason: t.Reason, At: now,
 	}
 	effect(w, t, now, &next, &audit)

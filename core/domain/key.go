@@ -38,7 +38,12 @@ type Principal struct {
 	KeyName    string
 	// WorkerIDs are the ids that a worker's key is for.
 	WorkerIDs WorkerPattern
+	// Admin is set while an administrator acts for CustomerID.
+	Admin *Admin
 }
+
+// Actor returns the principal as the audit trails name it.
+func (p Principal) Actor() Actor { return Actor{Kind: ActorUser, ID: string(p.KeyID), Admin: p.Admin} }
 
 // APIKey is a stored key: only its digest, never the key.
 type APIKey struct {

@@ -17,7 +17,13 @@ const (
 type Actor struct {
 	Kind ActorKind
 	ID   string
+	// Admin is the administrator who acts for a customer; nil: none does. Stores record what such an
+	// actor does, see AdminEvent. What they read has no Admin.
+	Admin *Admin
 }
+
+// bare returns the actor as a workload's audit trail names it.
+func (a Actor) bare() Actor { return Actor{Kind: a.Kind, ID: a.ID} }
 
 // AuditType names an audited event.
 type AuditType string

@@ -253,7 +253,7 @@ func NewWorkload(s Submission, restored *Checkpoint, now time.Time) (Workload, A
 		w.CheckpointSequence = RestoredSequence
 	}
 	return w, AuditEvent{
-		WorkloadID: w.ID, CustomerID: w.CustomerID, Type: AuditCreated, Actor: s.Actor, To: StatusPending,
+		WorkloadID: w.ID, CustomerID: w.CustomerID, Type: AuditCreated, Actor: s.Actor.bare(), To: StatusPending,
 		CheckpointSequence: w.CheckpointSequence, Reason: s.Reason, At: now,
 	}
 }

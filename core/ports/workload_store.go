@@ -25,7 +25,8 @@ type WorkloadStore interface {
 	// domain.RestoredSequence of generation 0, in the same transaction. It is one that the customer's
 	// workload RetryOf has kept and whose checksum holds. The copy does not depend on what becomes
 	// of the original.
-	// An item that is refused leaves no trace and does not affect the others. CreatedAt and QueueAt
+	// What an administrator did (Actor.Admin) is recorded in the same transaction; see
+	// AdminAuditStore. An item that is refused leaves no trace and does not affect the others. CreatedAt and QueueAt
 	// are set from the store's clock, in microseconds. RunAt is kept in UTC and whole microseconds.
 	Submit(ctx context.Context, batch []domain.Submission) ([]SubmitResult, error)
 
@@ -44,7 +45,8 @@ type WorkloadStore interface {
 	// dropped. CodeInternal when the store cannot take something of the batch, or the batch mixes
 	// assignments with inventory events (Batch.Check); nothing of it is applied. An assignment is
 	// also refused when a run of the session was found in its worker's inventory after the plan;
-	// see Transition.FoundAt.
+	// see Transition.FoundAt. What an administrator did (Actor.Admin) is recorded in the same
+	// transaction; see AdminAuditStore.
 	Apply(ctx context.Context, batch domain.Batch) ([]domain.Result, error)
 
 	// Get returns the customer's workloads with these ids in the order asked for, leaving out those
@@ -52,7 +54,8 @@ type WorkloadStore interface {
 	Get(ctx context.Context, customer domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error)
 
 	// GetAny is Get whoever the workloads belong to. It is for the control plane, which fences by
-	// session and generation; nothing that answers a customer calls it.
+	// session and generation, and for administrators, who may act for any customer. Nothing that
+	// answers a customer calls it.
 	GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]domain.Workload, error)
 
 	// List returns one page of a customer's workloads. Order is total: ties are broken by id. Pages

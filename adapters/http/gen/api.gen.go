@@ -20,15 +20,22 @@ import (
 
 // Defines values for AdminAction.
 const (
-	AdminActionCustomerCreated     AdminAction = "customer.created"
-	AdminActionCustomerReactivated AdminAction = "customer.reactivated"
-	AdminActionCustomerSuspended   AdminAction = "customer.suspended"
-	AdminActionCustomerUpdated     AdminAction = "customer.updated"
-	AdminActionKeyCreated          AdminAction = "key.created"
-	AdminActionKeyRevoked          AdminAction = "key.revoked"
-	AdminActionWorkerDrained       AdminAction = "worker.drained"
-	AdminActionWorkerRemoved       AdminAction = "worker.removed"
-	AdminActionWorkerUndrained     AdminAction = "worker.undrained"
+	AdminActionCustomerCreated             AdminAction = "customer.created"
+	AdminActionCustomerReactivated         AdminAction = "customer.reactivated"
+	AdminActionCustomerSuspended           AdminAction = "customer.suspended"
+	AdminActionCustomerUpdated             AdminAction = "customer.updated"
+	AdminActionKeyCreated                  AdminAction = "key.created"
+	AdminActionKeyRevoked                  AdminAction = "key.revoked"
+	AdminActionWorkerDrained               AdminAction = "worker.drained"
+	AdminActionWorkerRemoved               AdminAction = "worker.removed"
+	AdminActionWorkerUndrained             AdminAction = "worker.undrained"
+	AdminActionWorkloadCancelled           AdminAction = "workload.cancelled"
+	AdminActionWorkloadCheckpointRequested AdminAction = "workload.checkpoint_requested"
+	AdminActionWorkloadListed              AdminAction = "workload.listed"
+	AdminActionWorkloadPauseRequested      AdminAction = "workload.pause_requested"
+	AdminActionWorkloadRead                AdminAction = "workload.read"
+	AdminActionWorkloadResumed             AdminAction = "workload.resumed"
+	AdminActionWorkloadRetried             AdminAction = "workload.retried"
 )
 
 // Valid indicates whether the value is a known member of the AdminAction enum.
@@ -52,6 +59,20 @@ func (e AdminAction) Valid() bool {
 		return true
 	case AdminActionWorkerUndrained:
 		return true
+	case AdminActionWorkloadCancelled:
+		return true
+	case AdminActionWorkloadCheckpointRequested:
+		return true
+	case AdminActionWorkloadListed:
+		return true
+	case AdminActionWorkloadPauseRequested:
+		return true
+	case AdminActionWorkloadRead:
+		return true
+	case AdminActionWorkloadResumed:
+		return true
+	case AdminActionWorkloadRetried:
+		return true
 	default:
 		return false
 	}
@@ -62,6 +83,7 @@ const (
 	AdminTargetTypeCustomer AdminTargetType = "customer"
 	AdminTargetTypeKey      AdminTargetType = "key"
 	AdminTargetTypeWorker   AdminTargetType = "worker"
+	AdminTargetTypeWorkload AdminTargetType = "workload"
 )
 
 // Valid indicates whether the value is a known member of the AdminTargetType enum.
@@ -72,6 +94,8 @@ func (e AdminTargetType) Valid() bool {
 	case AdminTargetTypeKey:
 		return true
 	case AdminTargetTypeWorker:
+		return true
+	case AdminTargetTypeWorkload:
 		return true
 	default:
 		return false
@@ -513,6 +537,27 @@ func (e ListAdminAuditParamsFormat) Valid() bool {
 	}
 }
 
+// Defines values for ListAllWorkloadsParamsOrderBy.
+const (
+	ListAllWorkloadsParamsOrderByCreatedAt ListAllWorkloadsParamsOrderBy = "created_at"
+	ListAllWorkloadsParamsOrderByPriority  ListAllWorkloadsParamsOrderBy = "priority"
+	ListAllWorkloadsParamsOrderByUpdatedAt ListAllWorkloadsParamsOrderBy = "updated_at"
+)
+
+// Valid indicates whether the value is a known member of the ListAllWorkloadsParamsOrderBy enum.
+func (e ListAllWorkloadsParamsOrderBy) Valid() bool {
+	switch e {
+	case ListAllWorkloadsParamsOrderByCreatedAt:
+		return true
+	case ListAllWorkloadsParamsOrderByPriority:
+		return true
+	case ListAllWorkloadsParamsOrderByUpdatedAt:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GetCustomerStatsParamsGroupBy.
 const (
 	Day          GetCustomerStatsParamsGroupBy = "day"
@@ -536,19 +581,19 @@ func (e GetCustomerStatsParamsGroupBy) Valid() bool {
 
 // Defines values for ListWorkloadsParamsOrderBy.
 const (
-	CreatedAt ListWorkloadsParamsOrderBy = "created_at"
-	Priority  ListWorkloadsParamsOrderBy = "priority"
-	UpdatedAt ListWorkloadsParamsOrderBy = "updated_at"
+	ListWorkloadsParamsOrderByCreatedAt ListWorkloadsParamsOrderBy = "created_at"
+	ListWorkloadsParamsOrderByPriority  ListWorkloadsParamsOrderBy = "priority"
+	ListWorkloadsParamsOrderByUpdatedAt ListWorkloadsParamsOrderBy = "updated_at"
 )
 
 // Valid indicates whether the value is a known member of the ListWorkloadsParamsOrderBy enum.
 func (e ListWorkloadsParamsOrderBy) Valid() bool {
 	switch e {
-	case CreatedAt:
+	case ListWorkloadsParamsOrderByCreatedAt:
 		return true
-	case Priority:
+	case ListWorkloadsParamsOrderByPriority:
 		return true
-	case UpdatedAt:
+	case ListWorkloadsParamsOrderByUpdatedAt:
 		return true
 	default:
 		return false
@@ -728,6 +773,9 @@ type BulkControl struct {
 type BulkFilter struct {
 	CreatedAfter  *Time `json:"created_after,omitempty"`
 	CreatedBefore *Time `json:"created_before,omitempty"`
+
+	// CustomerID Whose workloads. Required for administrators, and not allowed for others
+	CustomerID *string `json:"customer_id,omitempty"`
 
 	// Label `key=value`
 	Label        *[]string `json:"label,omitempty"`
@@ -1826,6 +1874,41 @@ type ListWorkerEventsParams struct {
 	After *int64 `form:"after,omitempty" json:"after,omitempty"`
 }
 
+// ListAllWorkloadsParams defines parameters for ListAllWorkloads.
+type ListAllWorkloadsParams struct {
+	// CustomerID Only workloads of this customer
+	CustomerID *string `form:"customer_id,omitempty" json:"customer_id,omitempty"`
+
+	// Status Repeatable
+	Status       *[]Status `form:"status,omitempty" json:"status,omitempty"`
+	WorkloadType *string   `form:"workload_type,omitempty" json:"workload_type,omitempty"`
+
+	// Label `key=value`, repeatable; all must match
+	Label *[]string `form:"label,omitempty" json:"label,omitempty"`
+
+	// CreatedAfter Only workloads created after this time, compared in milliseconds
+	CreatedAfter *Time `form:"created_after,omitempty" json:"created_after,omitempty"`
+
+	// CreatedBefore Only workloads created before this time, compared in milliseconds
+	CreatedBefore *Time `form:"created_before,omitempty" json:"created_before,omitempty"`
+
+	// OrderBy `updated_at` lists only what changed in the last 24 hours
+	OrderBy *ListAllWorkloadsParamsOrderBy `form:"order_by,omitempty" json:"order_by,omitempty"`
+	Order   *Order                         `form:"order,omitempty" json:"order,omitempty"`
+
+	// Limit Items per page
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. The filters must be the same
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Offset With `customer_id` only: skips this many items, at most 10,000, in place of a cursor. The answer then has `total`
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+}
+
+// ListAllWorkloadsParamsOrderBy defines parameters for ListAllWorkloads.
+type ListAllWorkloadsParamsOrderBy string
+
 // GetCustomerStatsParams defines parameters for GetCustomerStats.
 type GetCustomerStatsParams struct {
 	// StartDate First day
@@ -2148,6 +2231,9 @@ type ServerInterface interface {
 	// UndrainWorker Undo a drain
 	// (POST /v1/admin/workers/{id}/undrain)
 	UndrainWorker(w http.ResponseWriter, r *http.Request, id WorkerID)
+	// ListAllWorkloads List workloads of one customer or of all
+	// (GET /v1/admin/workloads)
+	ListAllWorkloads(w http.ResponseWriter, r *http.Request, params ListAllWorkloadsParams)
 	// GetCustomer Your limits and usage
 	// (GET /v1/customer)
 	GetCustomer(w http.ResponseWriter, r *http.Request)
@@ -2367,6 +2453,12 @@ func (_ Unimplemented) ListWorkerEvents(w http.ResponseWriter, r *http.Request, 
 // UndrainWorker Undo a drain
 // (POST /v1/admin/workers/{id}/undrain)
 func (_ Unimplemented) UndrainWorker(w http.ResponseWriter, r *http.Request, id WorkerID) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListAllWorkloads List workloads of one customer or of all
+// (GET /v1/admin/workloads)
+func (_ Unimplemented) ListAllWorkloads(w http.ResponseWriter, r *http.Request, params ListAllWorkloadsParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -3308,6 +3400,169 @@ func (siw *ServerInterfaceWrapper) UndrainWorker(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.UndrainWorker(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListAllWorkloads operation middleware
+func (siw *ServerInterfaceWrapper) ListAllWorkloads(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAllWorkloadsParams
+
+	// ------------- Optional query parameter "customer_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "customer_id", r.URL.Query(), &params.CustomerID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "customer_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "customer_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", r.URL.Query(), &params.Status, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "status"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "status", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "workload_type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "workload_type", r.URL.Query(), &params.WorkloadType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "workload_type"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "workload_type", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "label" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "label", r.URL.Query(), &params.Label, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "label"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "label", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "created_after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "created_after", r.URL.Query(), &params.CreatedAfter, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "created_after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "created_after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "created_before" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "created_before", r.URL.Query(), &params.CreatedBefore, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "created_before"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "created_before", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "order_by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "order_by", r.URL.Query(), &params.OrderBy, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "order_by"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "order_by", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "order" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "order", r.URL.Query(), &params.Order, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "order"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "order", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "offset" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "offset", r.URL.Query(), &params.Offset, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "offset"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "offset", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListAllWorkloads(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4871,6 +5126,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/admin/workers/{id}/undrain", wrapper.UndrainWorker)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/admin/workloads", wrapper.ListAllWorkloads)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/customer", wrapper.GetCustomer)
 	})
 	r.Group(func(r chi.Router) {
@@ -5766,6 +6024,45 @@ type UndrainWorkerdefaultJSONResponse struct {
 }
 
 func (response UndrainWorkerdefaultJSONResponse) VisitUndrainWorkerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAllWorkloadsRequestObject struct {
+	Params ListAllWorkloadsParams
+}
+
+type ListAllWorkloadsResponseObject interface {
+	VisitListAllWorkloadsResponse(w http.ResponseWriter) error
+}
+
+type ListAllWorkloads200JSONResponse WorkloadList
+
+func (response ListAllWorkloads200JSONResponse) VisitListAllWorkloadsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAllWorkloadsdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response ListAllWorkloadsdefaultJSONResponse) VisitListAllWorkloadsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7289,6 +7586,9 @@ type StrictServerInterface interface {
 	// UndrainWorker Undo a drain
 	// (POST /v1/admin/workers/{id}/undrain)
 	UndrainWorker(ctx context.Context, request UndrainWorkerRequestObject) (UndrainWorkerResponseObject, error)
+	// ListAllWorkloads List workloads of one customer or of all
+	// (GET /v1/admin/workloads)
+	ListAllWorkloads(ctx context.Context, request ListAllWorkloadsRequestObject) (ListAllWorkloadsResponseObject, error)
 	// GetCustomer Your limits and usage
 	// (GET /v1/customer)
 	GetCustomer(ctx context.Context, request GetCustomerRequestObject) (GetCustomerResponseObject, error)
@@ -7946,6 +8246,32 @@ func (sh *strictHandler) UndrainWorker(w http.ResponseWriter, r *http.Request, i
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UndrainWorkerResponseObject); ok {
 		if err := validResponse.VisitUndrainWorkerResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListAllWorkloads operation middleware
+func (sh *strictHandler) ListAllWorkloads(w http.ResponseWriter, r *http.Request, params ListAllWorkloadsParams) {
+	var request ListAllWorkloadsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAllWorkloads(ctx, request.(ListAllWorkloadsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAllWorkloads")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListAllWorkloadsResponseObject); ok {
+		if err := validResponse.VisitListAllWorkloadsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -1,3 +1,3 @@
-// Package auditing reads what administrators did. Their actions are recorded by the stores, in the
-// transactions of what they change.
+// Package auditing reads what administrators did, and records what they read of customers. What they
+// change is recorded by the stores, in the transactions of the changes.
 package auditing

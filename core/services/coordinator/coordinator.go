@@ -129,7 +129,7 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 			Applier: applier, Notifier: sig.Notifier, Listener: sig.Listener, Observer: h.Observer,
 			Clock: h.Clock, IDs: h.IDs, Log: h.Log,
 		}),
-		Auditing:   auditing.New(auditing.Deps{AdminAudit: s.AdminAudit}),
+		Auditing:   auditing.New(auditing.Deps{AdminAudit: s.AdminAudit, Clock: h.Clock}),
 		Leadership: leader,
 		Scheduler:  scheduler,
 		Health: health.New(health.Config{

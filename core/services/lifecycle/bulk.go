@@ -155,7 +155,7 @@ func idsOf(ws []domain.Workload) []domain.WorkloadID {
 func (r *BulkRequest) transition(p domain.Principal, id domain.WorkloadID) domain.Transition {
 	return domain.Transition{
 		WorkloadID: id, CustomerID: p.CustomerID, Event: bulkEvents[r.Operation], Reason: r.Reason,
-		Actor: domain.Actor{Kind: domain.ActorUser, ID: string(p.KeyID)},
+		Actor: p.Actor(),
 	}
 }
 

@@ -57,7 +57,7 @@ func (s *Service) retry(ctx context.Context, p domain.Principal, reqs []RetryReq
 		if err != nil {
 			return sub, err
 		}
-		sub.Actor = domain.Actor{Kind: domain.ActorUser, ID: string(p.KeyID)}
+		sub.Actor = p.Actor()
 		if reqs[i].Reason != "" {
 			sub.Reason = reqs[i].Reason
 		}

@@ -79,6 +79,39 @@ func (s *Service) Get(ctx context.Context, customer domain.CustomerID, id domain
 	return found[0], nil
 }
 
+// Owner returns the customer of a workload. It is for administrators, who act for customers.
+// CodeNotFound.
+func (s *Service) Owner(ctx context.Context, id domain.WorkloadID) (domain.CustomerID, error) {
+	found, err := s.deps.Workloads.GetAny(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	if len(found) == 0 {
+		return "", domain.NotFound("workload")
+	}
+	return found[0].CustomerID, nil
+}
+
+// ByOwner returns the ids by the customer of the workload; those of missing ones under the empty
+// customer, which owns nothing. It is for administrators.
+func (s *Service) ByOwner(
+	ctx context.Context, ids []domain.WorkloadID,
+) (map[domain.CustomerID][]domain.WorkloadID, error) {
+	found, err := s.deps.Workloads.GetAny(ctx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	owners := make(map[domain.WorkloadID]domain.CustomerID, len(found))
+	for i := range found {
+		owners[found[i].ID] = found[i].CustomerID
+	}
+	out := map[domain.CustomerID][]domain.WorkloadID{}
+	for _, id := range ids {
+		out[owners[id]] = append(out[owners[id]], id)
+	}
+	return out, nil
+}
+
 // List returns a page of a customer's workloads.
 func (s *Service) List(ctx context.Context, q ports.WorkloadQuery) (ports.WorkloadPage, error) {
 	return s.deps.Workloads.List(ctx, q)

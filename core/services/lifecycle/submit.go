@@ -203,7 +203,7 @@ func (s *Service) prepare(
 			Priority: domain.DefaultPriority, Affinity: req.Affinity, RunAt: req.RunAt,
 		},
 		IdempotencyKey: req.IdempotencyKey,
-		Actor:          domain.Actor{Kind: domain.ActorUser, ID: string(p.KeyID)},
+		Actor:          p.Actor(),
 	}
 	if req.Priority != nil {
 		sub.Priority = *req.Priority
