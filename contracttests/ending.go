@@ -49,6 +49,27 @@ func endingCases() []Case[StoreHarness] {
 				})
 				f.must(assign(f.submit(), w))
 			}},
+		{"the last word of a batch about an ending run holds",
+			"Apply executes the transitions in order: ending runs are kept in the same transaction",
+			func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.worker("w", 5)
+				kept, freed := f.running(w), f.running(w)
+				ends := func(a domain.Workload, e domain.Event, lingers bool) domain.Transition {
+					r := report(a, w, e, 1)
+					r.StillRunning = lingers
+					return r
+				}
+				f.apply(
+					ends(kept, domain.EventDecline, false), // it is refused, and frees the run
+					ends(kept, domain.EventComplete, true),
+					ends(freed, domain.EventComplete, true), ends(freed, domain.EventFail, false),
+				)
+				held := f.held(w)
+				require.Len(t, held, 1)
+				require.Equal(t, kept.ID, held[0].WorkloadID)
+				require.True(t, held[0].Ending)
+			}},
 		{"an ending run keeps its slot within one batch",
 			"the worker's slots are taken, by what it holds and by what it has not let go of",
 			func(t T, h StoreHarness) {

@@ -85,6 +85,9 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 			keep = append(keep, res.Ending)
 		case domain.HandsFree:
 			free = append(free, res.Ending)
+			keep = slices.DeleteFunc(keep, func(e domain.Ending) bool {
+				return e.Run() == res.Ending.Run() && e.SessionID == res.Ending.SessionID
+			})
 		case domain.HandsSame:
 		}
 		if !changed {
@@ -136,10 +139,11 @@ func ofLiveSession(alias string) string {
 		".session_id AND l.live"
 }
 
-// queueEnding queues the inserts and deletes of ending runs.
+// queueEnding queues the deletes and inserts of ending runs: of those that a batch has freed, and of
+// those that it leaves. One that it has freed and kept afterwards is both.
 func (t *tx) queueEnding(keep, free []domain.Ending) {
-	writeRows(t, &endingTable, insertEnding, pointers(keep))
 	writeRows(t, endingKey, deleteEnding, pointers(free))
+	writeRows(t, &endingTable, insertEnding, pointers(keep))
 }
 
 // fillResults adds the result data to answers about workloads that had completed before. The row
