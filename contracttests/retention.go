@@ -120,6 +120,7 @@ func retentionCases() []Case[StoreHarness] {
 				f.must(domain.Transition{WorkloadID: paused.ID, CustomerID: acme, Event: domain.EventResume})
 				want := []domain.Lane{f.lane(again), f.lane(waits), f.lane(runs), f.lane(paused), f.lane(later)}
 				var got []domain.Lane
+				f.Stores = h.Open() // a process that remembers no lane
 				for _, l := range f.heads(1) {
 					got = append(got, l.Lane)
 				}
