@@ -57,7 +57,7 @@ func TestPlacement_OfAWaitingWorkload_NamesItsReason(t *testing.T) {
 		p := a.placement(id)
 		assert.Equal(t, true, p.field("waiting"))
 		assert.InDelta(t, i+1, p.field("position"), 0)
-		assert.Equal(t, false, p.field("position_is_minimum"))
+		assert.Equal(t, false, p.field("position_estimated"))
 		assert.Equal(t, true, p.field("placeable"))
 		assert.Equal(t, []string{"full 2"}, p.reasons())
 		assert.Nil(t, p.field("worker_id"))

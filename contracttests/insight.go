@@ -26,25 +26,44 @@ func insightCases() []Case[StoreHarness] {
 					{Lane: first.Lane, Before: candidate(third)}, {Lane: first.Lane},
 					{Lane: other.Lane, Before: candidate(third)}, {Lane: other.Lane}, {Lane: "no such lane"},
 				}
-				counts, err := f.Insight.Ahead(t.Context(), cutoffs, 10)
+				counts, exact, err := f.Insight.Ahead(t.Context(), cutoffs, 7)
 				require.NoError(t, err)
 				require.Equal(t, []int{0, 1, 2, 3, 0, 1, 0}, counts)
-				counts, err = f.Insight.Ahead(t.Context(), cutoffs, 1)
-				require.NoError(t, err)
-				require.Equal(t, []int{0, 1, 1, 1, 0, 1, 0}, counts)
+				require.True(t, exact)
 				f.must(assign(first, f.worker("w", 1)))
-				counts, err = f.Insight.Ahead(t.Context(), cutoffs[2:3], 10)
+				counts, exact, err = f.Insight.Ahead(t.Context(), cutoffs[2:3], 10)
 				require.NoError(t, err)
 				require.Equal(t, []int{1}, counts, "what is assigned does not wait")
+				require.True(t, exact)
 				h.Advance(time.Hour)
-				counts, err = f.Insight.Ahead(t.Context(), cutoffs[3:4], 10)
+				counts, exact, err = f.Insight.Ahead(t.Context(), cutoffs[3:4], 10)
 				require.NoError(t, err)
 				require.Equal(t, []int{3}, counts, "what has become due waits")
+				require.True(t, exact)
+			}},
+		{"beyond the limit counts are estimates", "If there are more than limit together, counts may be estimates",
+			func(t T, h StoreHarness) {
+				f := given(t, h)
+				var last domain.Workload
+				for range 40 {
+					last = f.submit()
+					h.Advance(time.Second)
+				}
+				other := f.submit(func(s *domain.Submission) { s.Priority = 11 })
+				cutoffs := []ports.Cutoff{{Lane: last.Lane}, {Lane: other.Lane}}
+				for limit, isExact := range map[int]bool{100: true, 41: true, 40: false, 20: false, 1: false} {
+					counts, exact, err := f.Insight.Ahead(t.Context(), cutoffs, limit)
+					require.NoError(t, err)
+					require.Equal(t, isExact, exact, "limit %d", limit)
+					require.InDelta(t, 40, counts[0], 3, "limit %d", limit)
+					require.Equal(t, 1, counts[1], "limit %d", limit)
+				}
 			}},
 		{"no cutoffs get no counts", "for each cutoff in its place", func(t T, h StoreHarness) {
-			counts, err := h.Open().Insight.Ahead(t.Context(), nil, 10)
+			counts, exact, err := h.Open().Insight.Ahead(t.Context(), nil, 10)
 			require.NoError(t, err)
 			require.Empty(t, counts)
+			require.True(t, exact)
 		}},
 		{"the throughput is replaced as a whole and seen by every handle",
 			"SaveThroughput replaces the throughput that is kept; zero when none was", func(t T, h StoreHarness) {
@@ -81,7 +100,7 @@ func insightCases() []Case[StoreHarness] {
 				s := h.Open()
 				ctx, cancel := context.WithCancel(t.Context())
 				cancel()
-				_, err := s.Insight.Ahead(ctx, []ports.Cutoff{{Lane: "l"}}, 1)
+				_, _, err := s.Insight.Ahead(ctx, []ports.Cutoff{{Lane: "l"}}, 1)
 				require.ErrorIs(t, err, context.Canceled)
 				_, err = s.Insight.Throughput(ctx)
 				require.ErrorIs(t, err, context.Canceled)

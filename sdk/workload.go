@@ -196,10 +196,9 @@ type Placement struct {
 	// 1 is next. Absent when it does not wait, and while it may not be placed yet (`not_before`).
 	Position *int `json:"position,omitempty"`
 
-	// PositionIsMinimum: the position is not exact: at least so many are before it. More than
-	// 10,000 waiting workloads of a kind are not counted, and with the policy `fair` customers
-	// take turns as slots get free, so that no place is fixed.
-	PositionIsMinimum bool `json:"position_is_minimum"`
+	// PositionEstimated reports whether the position is an estimate: more than 10,000 workloads are
+	// ahead, or the policy is fair, with which no position is fixed.
+	PositionEstimated bool `json:"position_estimated"`
 
 	// Reasons: about the workload and its customer first, then about workers, the most common
 	// first. Empty when it does not wait.

@@ -12,28 +12,31 @@ import (
 type insight struct{ s *Store }
 
 // Ahead implements ports.InsightStore.
-func (i insight) Ahead(ctx context.Context, cutoffs []ports.Cutoff, limit int) ([]int, error) {
+func (i insight) Ahead(ctx context.Context, cutoffs []ports.Cutoff, limit int) ([]int, bool, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	i.s.mu.Lock()
 	defer i.s.mu.Unlock()
 	i.s.promoteLocked(i.s.now())
-	counts := make([]int, len(cutoffs))
+	counts, total := make([]int, len(cutoffs)), 0
 	for n, c := range cutoffs {
 		l := i.s.lanes[c.Lane]
 		if l == nil {
 			continue
 		}
 		l.waiting.Scan(func(r *record) bool {
-			if counts[n] == limit || !c.Before.QueueAt.IsZero() && !before(r, c.Before) {
+			if !c.Before.QueueAt.IsZero() && !before(r, c.Before) {
 				return false
 			}
 			counts[n]++
-			return true
+			if total++; total > limit {
+				counts[n] = l.waiting.Len() // an estimate: all of them
+			}
+			return total <= limit
 		})
 	}
-	return counts, nil
+	return counts, total <= limit, nil
 }
 
 // before reports whether a record stands before a candidate's place in their lane.

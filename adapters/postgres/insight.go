@@ -13,20 +13,87 @@ import (
 
 type insight struct{ s *Store }
 
-// Ahead implements ports.InsightStore.
-func (i insight) Ahead(ctx context.Context, cutoffs []ports.Cutoff, limit int) ([]int, error) {
+// aheadSQL counts up to $4 of the workloads of each lane before its cutoff. It also returns when the
+// first and the last of those began to wait, and the last of the lane.
+const aheadSQL = `SELECT b.n, b.first, b.last, (
+  SELECT w.queue_at FROM waiting w WHERE w.lane_id = c.lane_id ORDER BY w.queue_at DESC, w.workload_id DESC LIMIT 1)
+ FROM unnest($1::text[], $2::timestamptz[], $3::text[]) WITH ORDINALITY AS c(lane_id, queue_at, workload_id, place)
+ CROSS JOIN LATERAL (SELECT count(*) AS n, min(queue_at) AS first, max(queue_at) AS last FROM (
+  SELECT w.queue_at FROM waiting w WHERE w.lane_id = c.lane_id
+   AND (w.queue_at, w.workload_id) < (coalesce(c.queue_at, 'infinity'), c.workload_id)
+  ORDER BY w.queue_at, w.workload_id LIMIT $4::bigint) a) b ORDER BY c.place`
+
+// minShare is how many workloads of a lane are counted at least.
+const minShare = 16
+
+// Ahead implements ports.InsightStore. It counts an equal share of the limit in each lane, then twice
+// as much of the lanes that have more, and so on. When that makes more than the limit, it
+// extrapolates what is left of those.
+func (i insight) Ahead(ctx context.Context, cutoffs []ports.Cutoff, limit int) ([]int, bool, error) {
 	if len(cutoffs) == 0 {
-		return nil, ctx.Err()
+		return nil, true, ctx.Err()
 	}
 	if err := queue(i).promote(ctx); err != nil {
-		return nil, err
+		return nil, false, err
 	}
+	counts := make([]int, len(cutoffs))
+	left := make([]int, len(cutoffs)) // the places of the lanes that have more
+	for place := range cutoffs {
+		left[place] = place
+	}
+	total := 0
+	for share := max(limit/len(cutoffs), minShare); ; share *= 2 {
+		found, err := i.ahead(ctx, each(left, func(place int) ports.Cutoff { return cutoffs[place] }), share)
+		if err != nil {
+			return nil, false, err
+		}
+		var more []int
+		var parts []partOfLane
+		for n, place := range left {
+			total += found[n].n - counts[place]
+			counts[place] = found[n].n
+			if found[n].n == share {
+				more, parts = append(more, place), append(parts, found[n])
+			}
+		}
+		if total > limit {
+			for n, place := range more {
+				counts[place] = parts[n].whole(cutoffs[place].Before.QueueAt)
+			}
+			return counts, false, nil
+		}
+		if len(more) == 0 {
+			return counts, true, nil
+		}
+		left = more
+	}
+}
+
+// partOfLane is how many workloads of a lane were counted, when the first and the last of them began
+// to wait, and when the last of the lane did.
+type partOfLane struct {
+	n                   int
+	first, last, newest *time.Time
+}
+
+// whole estimates how many there are up to a time: as many in each second as were counted. A zero
+// time means the end of the lane.
+func (p *partOfLane) whole(until time.Time) int {
+	if newest := at(p.newest); until.IsZero() || newest.Before(until) {
+		until = newest
+	}
+	counted := at(p.last).Sub(at(p.first))
+	if counted <= 0 {
+		return p.n
+	}
+	return max(p.n, int(float64(p.n)*float64(until.Sub(at(p.first)))/float64(counted)))
+}
+
+func (i insight) ahead(ctx context.Context, cutoffs []ports.Cutoff, limit int) ([]partOfLane, error) {
 	type c = ports.Cutoff
-	return query(ctx, i.s.reads.pool, pgx.RowTo[int], `SELECT a.n
-    FROM unnest($1::text[], $2::timestamptz[], $3::text[]) WITH ORDINALITY AS c(lane_id, queue_at, workload_id, place)
- CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM waiting w WHERE w.lane_id = c.lane_id
-   AND (w.queue_at, w.workload_id) < (coalesce(c.queue_at, 'infinity'), c.workload_id) LIMIT $4::bigint) b) a
-    ORDER BY c.place`,
+	return query(ctx, i.s.reads.pool, func(row pgx.CollectableRow) (p partOfLane, err error) {
+		return p, row.Scan(&p.n, &p.first, &p.last, &p.newest)
+	}, aheadSQL,
 		each(cutoffs, func(c c) string { return string(c.Lane) }),
 		each(cutoffs, func(c c) *time.Time { return null(c.Before.QueueAt) }),
 		each(cutoffs, func(c c) string { return string(c.Before.ID) }), limit)

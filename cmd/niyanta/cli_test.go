@@ -182,7 +182,7 @@ func TestExplained_SaysWhatIsKnown(t *testing.T) {
 	waiting := niyanta.Placement{WorkloadID: "wl_1", Status: "PENDING", Waiting: true,
 		Reasons: []niyanta.PlacementReason{}}
 	behind, unknown, next := waiting, waiting, waiting
-	behind.Position, behind.PositionIsMinimum, behind.EstimatedStartTime, behind.Confidence,
+	behind.Position, behind.PositionEstimated, behind.EstimatedStartTime, behind.Confidence,
 		behind.Placeable = &place, true, &at, &sure, true
 	behind.Reasons = []niyanta.PlacementReason{{Message: "2 workers full"}, {Message: "1 worker draining"}}
 	unknown.Placeable = true
@@ -193,7 +193,7 @@ func TestExplained_SaysWhatIsKnown(t *testing.T) {
 		want [][2]string
 	}{
 		{behind, [][2]string{
-			{"position", "at least 10001"}, {"start", "about 2026-01-02 03:04:05 (confidence: low)"},
+			{"position", "about 10001"}, {"start", "about 2026-01-02 03:04:05 (confidence: low)"},
 			{"reasons", "2 workers full"}, {"", "1 worker draining"},
 		}},
 		{unknown, [][2]string{{"start", "unknown"}}},

@@ -33,8 +33,8 @@ func explained(p *niyanta.Placement) [][2]string {
 	}
 	if p.Position != nil {
 		place := fmt.Sprint(*p.Position)
-		if p.PositionIsMinimum {
-			place = "at least " + place
+		if p.PositionEstimated {
+			place = "about " + place
 		}
 		rows = append(rows, [2]string{"position", place})
 	}

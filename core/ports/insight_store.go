@@ -10,9 +10,10 @@ import (
 // decision depends on it. Safe for concurrent use.
 type InsightStore interface {
 	// Ahead counts, for each cutoff in its place, the eligible workloads (see QueueStore.Heads) of
-	// its lane that began to wait before it (ties by id), up to limit. A lane without such
-	// workloads counts 0.
-	Ahead(ctx context.Context, cutoffs []Cutoff, limit int) ([]int, error)
+	// its lane that began to wait before it (ties by id). A lane without such workloads counts 0.
+	// If there are more than limit together, exact is false, and counts may be estimates that make
+	// more than limit together. So the cost does not depend on how many wait.
+	Ahead(ctx context.Context, cutoffs []Cutoff, limit int) (counts []int, exact bool, err error)
 
 	// SaveThroughput replaces the stored throughput.
 	SaveThroughput(ctx context.Context, p domain.Throughput) error

@@ -1264,9 +1264,9 @@ type Placement struct {
 	// does not wait or may not be placed yet (`not_before`).
 	Position *int `json:"position,omitempty"`
 
-	// PositionIsMinimum Whether the position is only a lower bound. Beyond 10,000 waiting workloads of a kind, no more are
-	// counted. With the policy `fair`, customers take turns as slots become free, so no position is fixed.
-	PositionIsMinimum bool `json:"position_is_minimum"`
+	// PositionEstimated Whether the position is an estimate. It is exact up to 10,000 workloads ahead. With the policy `fair`,
+	// customers take turns as slots become free, so no position is fixed.
+	PositionEstimated bool `json:"position_estimated"`
 
 	// Reasons Reasons about the workload and its customer first, then those about workers, the most common first. Empty if it does not wait.
 	Reasons []PlacementReason `json:"reasons"`

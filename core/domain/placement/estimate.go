@@ -28,8 +28,8 @@ type Ahead struct {
 	Type int
 	// Customer counts those of the same customer.
 	Customer int
-	// AtLeast reports that the counts are lower bounds.
-	AtLeast bool
+	// Estimated reports that the counts are estimates.
+	Estimated bool
 }
 
 // Waiting describes a waiting workload whose start is to be estimated.
@@ -59,7 +59,7 @@ const minQuiet = time.Second
 // EstimateWait estimates how long the workload waits. ok is false when the throughput says nothing
 // about it.
 func EstimateWait(t domain.Throughput, now time.Time, w Waiting) (e Estimate, ok bool) {
-	if !w.AtLimit && !w.Ahead.AtLeast && w.Ahead.Type < w.Room {
+	if !w.AtLimit && !w.Ahead.Estimated && w.Ahead.Type < w.Room {
 		return Estimate{0, ConfidenceHigh}, true
 	}
 	if now.Sub(t.At) > ThroughputLifetime {
@@ -77,7 +77,7 @@ func EstimateWait(t domain.Throughput, now time.Time, w Waiting) (e Estimate, ok
 			e = own
 		}
 	}
-	if w.Ahead.AtLeast {
+	if w.Ahead.Estimated {
 		e.Confidence = ConfidenceLow
 	}
 	return e, true

@@ -38,7 +38,7 @@ func TestEstimateWait_FromMeasuredThroughput_SaysHowLong(t *testing.T) {
 			in: 0, confidence: placement.ConfidenceHigh,
 		},
 		"counts that are lower bounds": {
-			w:  placement.Waiting{Ahead: placement.Ahead{Type: 9, AtLeast: true}},
+			w:  placement.Waiting{Ahead: placement.Ahead{Type: 9, Estimated: true}},
 			in: 20 * time.Second, confidence: placement.ConfidenceLow,
 		},
 		"500 s estimated from 100 s": {

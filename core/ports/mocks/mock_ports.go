@@ -544,12 +544,13 @@ func (m *MockInsightStore) EXPECT() *MockInsightStoreMockRecorder {
 }
 
 // Ahead mocks base method.
-func (m *MockInsightStore) Ahead(ctx context.Context, cutoffs []ports.Cutoff, limit int) ([]int, error) {
+func (m *MockInsightStore) Ahead(ctx context.Context, cutoffs []ports.Cutoff, limit int) ([]int, bool, error) {
 	m.ctrl.T.Helper()
 	ret := m.ctrl.Call(m, "Ahead", ctx, cutoffs, limit)
 	ret0, _ := ret[0].([]int)
-	ret1, _ := ret[1].(error)
-	return ret0, ret1
+	ret1, _ := ret[1].(bool)
+	ret2, _ := ret[2].(error)
+	return ret0, ret1, ret2
 }
 
 // Ahead indicates an expected call of Ahead.

@@ -18,8 +18,8 @@ const (
 	forecastLifetime = 2 * time.Second
 	// forecastTimeout is how long making a forecast may take.
 	forecastTimeout = 5 * time.Second
-	// forecastLimit is how many workloads of a lane a forecast counts.
-	forecastLimit = 200
+	// forecastLimit is how many workloads a forecast counts.
+	forecastLimit = 20_000
 )
 
 // forecast is a snapshot with the lengths of the lanes. It is prepared so that each estimate from
@@ -86,7 +86,7 @@ func (s *Service) makeForecast(ctx context.Context) (*forecast, error) {
 	for i := range whole {
 		whole[i].Lane = snap.lanes[i].ID
 	}
-	counts, err := s.deps.Insight.Ahead(ctx, whole, forecastLimit)
+	counts, _, err := s.deps.Insight.Ahead(ctx, whole, forecastLimit)
 	if err != nil {
 		return nil, err
 	}
@@ -158,16 +158,16 @@ func (s *Service) learn(ctx context.Context, f *forecast, id domain.CustomerID) 
 func (f *forecast) aheadLocked(lane *domain.Lane, queueAt time.Time) placement.Ahead {
 	q := f.types[lane.Type]
 	if q == nil {
-		return placement.Ahead{AtLeast: f.cut}
+		return placement.Ahead{Estimated: f.cut}
 	}
 	own := q.byCustomer[lane.CustomerID]
-	a := placement.Ahead{Customer: own, AtLeast: f.cut}
+	a := placement.Ahead{Customer: own, Estimated: f.cut}
 	if f.Policy != domain.PolicyFair {
 		at := queueAt.Add(-f.advance(lane)).UnixNano()
 		a.Type = q.upTo[sort.Search(len(q.lanes), func(i int) bool { return q.lanes[i].at >= at })]
 		return a
 	}
-	a.Type, a.AtLeast = own, f.cut || len(q.byCustomer) > 1
+	a.Type, a.Estimated = own, f.cut || len(q.byCustomer) > 1
 	for id, n := range q.byCustomer {
 		if id != lane.CustomerID {
 			a.Type += min(n, f.turns(own, lane.CustomerID, id))

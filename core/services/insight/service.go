@@ -35,7 +35,7 @@ type Service struct {
 // New returns the service.
 func New(cfg Config, deps Deps) *Service { return &Service{cfg: cfg, deps: deps} }
 
-// countLimit is how many workloads of a lane are counted to find the position of a workload.
+// countLimit is how many workloads are counted to find the position of a workload.
 const countLimit = 10_000
 
 // Explanation says why a workload waits.
@@ -45,10 +45,10 @@ type Explanation struct {
 	Waiting bool
 	// Position is its place in the queue. 1 is the next; 0 means that it may not be placed yet.
 	Position int
-	// AtLeast reports that Position is a lower bound. Either not all workloads before it were
+	// Estimated reports that Position is an estimate. Either not all workloads before it were
 	// counted, or the policy is fair: then the order between customers is decided only when slots
 	// become free.
-	AtLeast bool
+	Estimated bool
 	// Start is when it may start, and Confidence how reliable that is. Start is zero if nothing is
 	// known.
 	Start      time.Time
@@ -86,13 +86,13 @@ func (s *Service) Explain(ctx context.Context, customer domain.CustomerID, id do
 		out.Reasons = append([]placement.Reason{placement.NotYet(&w)}, out.Reasons...)
 	}
 	snap.include(lane, w.QueueAt)
-	counts, err := s.deps.Insight.Ahead(ctx, snap.cutoffs(&lane, w.QueueAt, w.ID), countLimit)
+	counts, exact, err := s.deps.Insight.Ahead(ctx, snap.cutoffs(&lane, w.QueueAt, w.ID), countLimit)
 	if err != nil {
 		return Explanation{}, err
 	}
-	ahead := snap.ahead(&lane, counts, countLimit)
+	ahead := snap.ahead(&lane, counts, exact)
 	if !delayed {
-		out.Position, out.AtLeast = ahead.All+1, ahead.AtLeast
+		out.Position, out.Estimated = ahead.All+1, ahead.Estimated
 	}
 	out.Start, out.Confidence = snap.estimate(snap.Now, &lane, &w, ahead)
 	return out, nil

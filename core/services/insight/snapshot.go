@@ -98,11 +98,11 @@ func (s *snapshot) blocked(l *domain.Lane) bool {
 	return !s.explainer.Placeable(l) || s.explainer.AtLimit(l.CustomerID)
 }
 
-// ahead sums up the counts of workloads before a workload of the lane, one count per lane. A count
-// of limit is a lower bound. With PolicyFair the customers take turns. So of another customer's
-// workloads only as many count as the turns it gets until the workload's own customer is served.
-func (s *snapshot) ahead(lane *domain.Lane, counts []int, limit int) placement.Ahead {
-	a := placement.Ahead{AtLeast: s.cut}
+// ahead sums up the counts of workloads before a workload of the lane, one count per lane. With
+// PolicyFair the customers take turns. So of another customer's workloads only as many count as the
+// turns it gets until the workload's own customer is served.
+func (s *snapshot) ahead(lane *domain.Lane, counts []int, exact bool) placement.Ahead {
+	a := placement.Ahead{Estimated: s.cut || !exact}
 	customers := map[domain.CustomerID]placement.Ahead{}
 	for i, n := range counts {
 		l := &s.lanes[i]
@@ -115,12 +115,11 @@ func (s *snapshot) ahead(lane *domain.Lane, counts []int, limit int) placement.A
 			c.Customer += n
 		}
 		customers[l.CustomerID] = c
-		a.AtLeast = a.AtLeast || n == limit
 	}
 	own := customers[lane.CustomerID]
 	for id, c := range customers {
 		if s.Policy == domain.PolicyFair && id != lane.CustomerID {
-			a.AtLeast = true
+			a.Estimated = true
 			turns := s.turns(own.All, lane.CustomerID, id)
 			c.All, c.Type = min(c.All, turns), min(c.Type, turns)
 		}
