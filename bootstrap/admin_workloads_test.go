@@ -96,8 +96,8 @@ func TestAdmin_InBatches_ActsForTheCustomersOfTheWorkloads(t *testing.T) {
 	a.refused(a.call("POST", cancel, a.dev.AdminKey, filter(map[string]any{})), 400, "INVALID_INPUT", "filter.customer_id")
 	a.refused(a.call("POST", cancel, rival, filter(map[string]any{"customer_id": "cust_rival"})), 400, "INVALID_INPUT",
 		"filter.customer_id")
-	a.refused(a.call("POST", cancel, a.dev.AdminKey, filter(map[string]any{"customer_id": "cust_none"})), 404,
-		"NOT_FOUND", "")
+	a.refused(a.call("POST", cancel, a.dev.AdminKey, filter(map[string]any{"customer_id": "cust_none"})), 400,
+		"INVALID_INPUT", "filter.customer_id")
 	dry := a.call("POST", cancel, a.dev.AdminKey, filter(map[string]any{"customer_id": "cust_rival"}))
 	require.Equal(t, 200, dry.status, dry.body)
 	require.InDelta(t, 1, dry.field("matched"), 0)

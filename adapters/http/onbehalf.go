@@ -77,7 +77,11 @@ func (a *api) selectCustomer(ctx context.Context, filter *gen.BulkFilter) error 
 		return domain.Invalid("filter.customer_id", "is required")
 	}
 	of := customerID(*filter.CustomerID)
-	if _, err := a.Tenancy.GetCustomer(ctx, of); err != nil {
+	_, err := a.Tenancy.GetCustomer(ctx, of)
+	switch {
+	case domain.IsCode(err, domain.CodeNotFound):
+		return domain.Invalid("filter.customer_id", "is no customer's")
+	case err != nil:
 		return err
 	}
 	s.actFor(ctx, of)
