@@ -67,12 +67,13 @@ func TestAction_InAStateThatForbidsIt_NamesTheState(t *testing.T) {
 	id = a.submit(map[string]any{
 		"workload_type": "sleep", "input_params": map[string]any{}, "run_at": time.Now().Add(time.Hour),
 	})
-	for range 2 {
-		ans := a.call("POST", "/v1/workloads/"+id+"/cancel", a.dev.CustomerKey,
-			map[string]any{"reason": "changed my mind"})
-		require.Equal(t, 200, ans.status, ans.body)
-		require.Equal(t, "CANCELLED", ans.field("status"))
-	}
+	reason := map[string]any{"reason": "changed my mind"}
+	ans := a.call("POST", "/v1/workloads/"+id+"/cancel", a.dev.CustomerKey, reason)
+	require.Equal(t, 200, ans.status, ans.body)
+	require.Equal(t, "CANCELLED", ans.field("status"))
+	ans = a.call("POST", "/v1/workloads/"+id+"/cancel", a.dev.CustomerKey, reason)
+	a.refused(ans, 400, "INVALID_STATE", "")
+	require.Equal(t, "CANCELLED", ans.field("error.details.status"))
 	require.Equal(t, "changed my mind", a.call("GET", "/v1/workloads/"+id, a.dev.CustomerKey,
 		nil).field("status_reason"))
 }
