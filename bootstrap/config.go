@@ -169,6 +169,14 @@ type Config struct {
 
 	// Retention
 
+	// How long a workload is kept after it has finished; then it moves to the archive. A customer
+	// can have a period of its own.
+	KeepWorkloads time.Duration `env:"KEEP_WORKLOADS" envDefault:"2160h" min:"24h" roles:"dev coordinator"`
+	// How long the log lines of a workload are kept after it has finished. They go with the workload
+	// at the latest. A customer can have a period of its own.
+	KeepLogs time.Duration `env:"KEEP_LOGS" envDefault:"2160h" min:"1h" roles:"dev coordinator"`
+	// How long a workload is found in the archive, by its id.
+	KeepArchive time.Duration `env:"KEEP_ARCHIVE" envDefault:"8760h" min:"24h" roles:"dev coordinator"`
 	// How long audit events are kept. Those of a month in UTC go together, when the whole month is
 	// older than this.
 	KeepAudit time.Duration `env:"KEEP_AUDIT" envDefault:"8760h" min:"24h" roles:"dev coordinator"`
@@ -195,7 +203,10 @@ type Config struct {
 
 // retention returns how long what is kept for a time is kept.
 func (c Config) retention() domain.Retention {
-	return domain.Retention{Audit: c.KeepAudit, Statistics: c.KeepStatistics, DeadWorkers: c.KeepDeadWorkers}
+	return domain.Retention{
+		Workloads: c.KeepWorkloads, Logs: c.KeepLogs, Archive: c.KeepArchive, Audit: c.KeepAudit,
+		Statistics: c.KeepStatistics, DeadWorkers: c.KeepDeadWorkers,
+	}
 }
 
 // The backends.

@@ -277,12 +277,10 @@ func (m *model) fold(t *rapid.T) {
 // purge removes what is due, after periods that are short enough for something to be.
 func (m *model) purge(t *rapid.T) {
 	what := rapid.SampledFrom([]domain.Kept{
-		domain.KeptIdempotencyKeys, domain.KeptWorkers, domain.KeptSessions, domain.KeptLanes,
+		domain.KeptWorkloads, domain.KeptLogs, domain.KeptIdempotencyKeys, domain.KeptWorkers, domain.KeptSessions,
+		domain.KeptLanes,
 	}).Draw(t, "what")
-	age := map[domain.Kept]time.Duration{
-		domain.KeptIdempotencyKeys: domain.IdempotencyRetention, domain.KeptLanes: domain.LaneRetention,
-		domain.KeptWorkers: time.Hour, domain.KeptSessions: time.Hour,
-	}[what]
+	age := max(time.Hour, domain.Retention{}.Of(what)) // keys have a period of their own
 	for _, f := range m.sides {
 		f.purge(what, age)
 	}
@@ -363,6 +361,9 @@ func (m *model) compare(*rapid.T) {
 		ctx := f.Context()
 		ws, err := f.Workloads.GetAny(ctx, m.ids...)
 		require.NoError(f, err)
+		for _, c := range []domain.CustomerID{acme, rival} {
+			ws = append(ws, f.archived(c, m.ids...)...)
+		}
 		heads, err := f.Queue.Heads(ctx, domain.HeadsQuery{N: 3})
 		require.NoError(f, err)
 		occupied, err := f.Queue.Occupancy(ctx)
@@ -386,7 +387,7 @@ func (m *model) compare(*rapid.T) {
 			require.NoError(f, err)
 			kept, err := f.Checkpoints.List(ctx, w.CustomerID, w.ID)
 			require.NoError(f, err)
-			out = append(out, w.ID, timeless(w.State), w.RetryOf)
+			out = append(out, w.ID, timeless(w.State), w.RetryOf, w.ArchivedAt.IsZero())
 			for _, c := range kept {
 				_, data, err := f.Checkpoints.Load(ctx, w.ID, c.Sequence)
 				require.NoError(f, err)

@@ -25,11 +25,14 @@ func (f *fixture) purgeSome(what domain.Kept, age time.Duration, limit int) port
 // purge removes all that is due, and returns how much that was.
 func (f *fixture) purge(what domain.Kept, age time.Duration) (n int) {
 	f.Helper()
+	req := ports.Purge{What: what, Age: age, Limit: 100}
 	for {
-		p := f.purgeSome(what, age, 100)
+		p, err := f.Retention.Purge(f.Context(), f.epoch, req)
+		require.NoError(f, err)
 		if n += p.Count; !p.More {
 			return n
 		}
+		req.From = p.Next
 	}
 }
 

@@ -170,6 +170,20 @@ func (l lease) Acquire(ctx context.Context, holder string, ttl time.Duration) (p
 	return l.acquire(ctx, holder, ttl)
 }
 
+// retention purges under whatever epoch is the leader's.
+type retention struct {
+	ports.RetentionStore
+	leader ports.LeaderLease
+}
+
+func (r retention) Purge(ctx context.Context, _ int64, p ports.Purge) (ports.Purged, error) {
+	l, _, err := r.leader.Acquire(ctx, "somebody", time.Hour)
+	if err != nil {
+		return ports.Purged{}, err
+	}
+	return r.RetentionStore.Purge(ctx, l.Epoch, p)
+}
+
 // defects are planted one at a time. Each must be caught by the case that it names.
 var defects = []struct {
 	name, caughtBy string
@@ -320,6 +334,9 @@ var defects = []struct {
 		) ([]ports.BeatResult, error) {
 			return inner.Heartbeat(ctx, b, -time.Hour)
 		}}
+	}},
+	{"anyone purges", "only the leader purges", func(s *ports.Stores) {
+		s.Retention = retention{s.Retention, s.Leader}
 	}},
 	{"a dead session is revived", "a lease ends when it is not renewed", func(s *ports.Stores) {
 		inner := s.Workers

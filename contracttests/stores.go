@@ -18,6 +18,8 @@ type StoreHarness struct {
 	Open func() ports.Stores
 	// Advance moves the store's clock.
 	Advance func(d time.Duration)
+	// Sizes returns how much the storage holds, by what it is: rows of tables, or the like.
+	Sizes func(t T) map[string]int
 	// Close releases what a sequence of the model test held, before the test ends. It may be nil.
 	Close func()
 }
@@ -45,7 +47,7 @@ func StoreSuites() []StoreSuite {
 		{"StatisticsStore", statisticsCases()},
 		{"WorkerStore", append(workerCases(), registrationCases()...)},
 		{"FleetStore", fleetCases()},
-		{"RetentionStore", retentionCases()},
+		{"RetentionStore", append(append(retentionCases(), archiveCases()...), yearCases()...)},
 		{"CheckpointStore", checkpointCases()},
 		{"Tenancy", tenancyCases()},
 		{"Records", recordCases()},

@@ -20,6 +20,7 @@ func (a *api) CreateCustomer(
 	c, err := a.Tenancy.CreateCustomer(ctx, domain.Customer{
 		ID: domain.CustomerID(deref(req.Body.CustomerID)), Name: req.Body.Name,
 		Tier: domain.Tier(req.Body.Tier), Overrides: limitsIn(req.Body.Limits),
+		Retention:    retentionIn(req.Body.Retention),
 		NoPreemption: deref(not(req.Body.Preemptible)),
 	}, admin(ctx))
 	if err != nil {
@@ -74,6 +75,9 @@ func (a *api) UpdateCustomer(
 			RatePerSec: l.RateLimitPerSec, Burst: l.Burst,
 		}
 	}
+	if r := req.Body.Retention; r != nil {
+		p.Retention = domain.RetentionPatch{WorkloadDays: r.WorkloadDays, LogDays: r.LogDays}
+	}
 	c, err := a.Tenancy.UpdateCustomer(ctx, customerID(req.ID), p, admin(ctx))
 	if err != nil {
 		return nil, err
@@ -116,6 +120,7 @@ func customerOut(c *domain.Customer) gen.Customer {
 	return gen.Customer{
 		CustomerID: string(c.ID), Name: c.Name, Tier: gen.Tier(c.Tier), Limits: limitsOut(c.Limits()),
 		Preemptible: !c.NoPreemption, SuspendedAt: optTime(c.SuspendedAt), CreatedAt: at(c.CreatedAt),
+		Retention: retentionOut(c.Retention),
 	}
 }
 
@@ -123,6 +128,7 @@ func usageOut(c *domain.Customer, u domain.Usage) gen.CustomerUsage {
 	out := gen.CustomerUsage{
 		CustomerID: string(c.ID), Name: c.Name, Tier: gen.Tier(c.Tier), Limits: limitsOut(c.Limits()),
 		Preemptible: !c.NoPreemption, SuspendedAt: optTime(c.SuspendedAt), CreatedAt: at(c.CreatedAt),
+		Retention: retentionOut(c.Retention),
 	}
 	out.Usage.CurrentRunningWorkloads, out.Usage.CurrentQueueDepth, out.Usage.WorkloadsToday =
 		u.Running, u.Queued, u.SubmittedToday
@@ -144,4 +150,19 @@ func limitsIn(l *gen.LimitsInput) domain.Limits {
 		MaxConcurrent: deref(l.MaxConcurrentWorkloads), MaxQueueDepth: deref(l.MaxQueueDepth),
 		RatePerSec: deref(l.RateLimitPerSec), Burst: deref(l.Burst),
 	}
+}
+
+// retentionOut returns nil if the customer has no periods of its own.
+func retentionOut(r domain.CustomerRetention) *gen.Retention {
+	if r == (domain.CustomerRetention{}) {
+		return nil
+	}
+	return &gen.Retention{WorkloadDays: opt(r.WorkloadDays), LogDays: opt(r.LogDays)}
+}
+
+func retentionIn(r *gen.Retention) domain.CustomerRetention {
+	if r == nil {
+		return domain.CustomerRetention{}
+	}
+	return domain.CustomerRetention{WorkloadDays: deref(r.WorkloadDays), LogDays: deref(r.LogDays)}
 }

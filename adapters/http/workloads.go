@@ -64,7 +64,7 @@ func workloadOut(w *domain.Workload, role domain.Role) gen.Workload {
 		InputParams:         raw(w.Input), ResultData: raw(w.Result),
 		CreatedAt: at(w.CreatedAt), RunAt: optTime(w.RunAt), ScheduledAt: optTime(w.ScheduledAt),
 		StartedAt: optTime(w.StartedAt), CompletedAt: optTime(w.FinishedAt), UpdatedAt: at(w.UpdatedAt),
-		EstimatedCompletionTime: optTime(estimatedCompletion(w)),
+		EstimatedCompletionTime: optTime(estimatedCompletion(w)), ArchivedAt: optTime(w.ArchivedAt),
 	}
 	if w.Failure != nil {
 		out.ErrorType, out.ErrorMessage = &w.Failure.Type, &w.Failure.Message

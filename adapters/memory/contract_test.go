@@ -18,6 +18,7 @@ func openStores(*testing.T) contracttests.StoreHarness {
 	return contracttests.StoreHarness{
 		Open:    s.Stores,
 		Advance: clock.Advance,
+		Sizes:   func(contracttests.T) map[string]int { return memory.Sizes(s) },
 	}
 }
 

@@ -33,7 +33,7 @@ func (e events) OfWorkload(
 	}
 	e.s.mu.Lock()
 	defer e.s.mu.Unlock()
-	r := e.s.findLocked(customer, id)
+	r := e.s.trailLocked(customer, id)
 	if r == nil {
 		return domain.EventPage{}, nil
 	}
@@ -114,7 +114,7 @@ func (e events) Ends(
 	defer e.s.mu.Unlock()
 	ends := make(map[domain.WorkloadID]domain.Position, len(ids))
 	for _, id := range ids {
-		if r := e.s.workloads[id]; r != nil && len(r.audit) > 0 {
+		if r := cmp.Or(e.s.workloads[id], e.s.archive[id]); r != nil && len(r.audit) > 0 {
 			ends[id] = domain.Position{Audit: r.audit[len(r.audit)-1].ID, Log: r.logSeq}
 		}
 	}

@@ -46,6 +46,8 @@ func (s *Store) enterLocked(r *record, now time.Time) {
 		s.enqueueLocked(r, now)
 	case r.Status.Held():
 		s.holdLocked(r)
+	case r.Status.Final():
+		s.customers[r.CustomerID].finished.Set(r)
 	}
 }
 

@@ -19,7 +19,7 @@ func (a audit) Workload(
 	}
 	a.s.mu.Lock()
 	defer a.s.mu.Unlock()
-	r := a.s.findLocked(customer, id)
+	r := a.s.trailLocked(customer, id)
 	if r == nil {
 		return nil, nil
 	}

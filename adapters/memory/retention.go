@@ -25,8 +25,18 @@ func (r retention) Purge(ctx context.Context, epoch int64, p ports.Purge) (ports
 	}
 	n, now := 0, r.s.now()
 	switch p.What {
+	case domain.KeptWorkloads:
+		return r.s.purgeByCustomerLocked(p, func(t *tenant, limit int) (looked, removed int) {
+			return r.s.archiveLocked(t, t.Retention.Workloads(p.Age), limit, now)
+		}), nil
+	case domain.KeptLogs:
+		return r.s.purgeByCustomerLocked(p, func(t *tenant, limit int) (looked, removed int) {
+			return t.purgeLogs(t.Retention.Logs(p.Age), limit, now)
+		}), nil
+	case domain.KeptArchive:
+		return ports.Purged{Count: r.s.purgeArchiveLocked(domain.FirstMonthKept(p.Age, now))}, nil
 	case domain.KeptAudit:
-		return ports.Purged{Count: r.s.purgeAuditLocked(domain.AuditMonth(p.Age, now))}, nil
+		return ports.Purged{Count: r.s.purgeAuditLocked(domain.FirstMonthKept(p.Age, now))}, nil
 	case domain.KeptIdempotencyKeys:
 		n = r.s.purgeKeysLocked(p, now)
 	case domain.KeptStatistics:
@@ -52,14 +62,12 @@ func (s *Store) purgeAuditLocked(from time.Time) (n int) {
 		n += len(events) - len(kept)
 		return kept
 	}
-	for _, r := range s.workloads {
-		happened := s.customers[r.CustomerID].happened
-		for _, e := range r.audit {
-			if e.At.Before(from) {
-				happened.Delete(happening{id: e.ID})
-			}
+	for _, rs := range []map[domain.WorkloadID]*record{s.workloads, s.archive} {
+		for _, r := range rs {
+			kept := drop(r.audit)
+			s.forgetLocked(r, r.audit[:len(r.audit)-len(kept)]) // the oldest
+			r.audit = kept
 		}
-		r.audit = drop(r.audit)
 	}
 	for id, events := range s.byWorker {
 		if s.byWorker[id] = drop(events); len(s.byWorker[id]) == 0 {
@@ -67,6 +75,13 @@ func (s *Store) purgeAuditLocked(from time.Time) (n int) {
 		}
 	}
 	return n
+}
+
+// forgetLocked removes events of a record from those of its customer.
+func (s *Store) forgetLocked(r *record, events []domain.AuditEvent) {
+	for _, e := range events {
+		s.customers[r.CustomerID].happened.Delete(happening{id: e.ID})
+	}
 }
 
 // purgeKeysLocked removes idempotency keys and answers, oldest first.
@@ -129,4 +144,111 @@ func (s *Store) purgeSessionsLocked(p ports.Purge, now time.Time) (n int) {
 		}
 	}
 	return n
+}
+
+// purgeByCustomerLocked purges one customer after the other. purge looks at up to limit of a
+// customer's workloads, and returns how many it looked at and how many it has removed.
+func (s *Store) purgeByCustomerLocked(
+	p ports.Purge, purge func(t *tenant, limit int) (looked, removed int),
+) (out ports.Purged) {
+	left := p.Limit
+	for _, id := range slices.Sorted(maps.Keys(s.customers)) {
+		if id < p.From {
+			continue
+		}
+		looked, removed := purge(s.customers[id], left)
+		out.Count += removed
+		if left -= looked; left == 0 {
+			out.More, out.Next = true, id // it may have more
+			break
+		}
+	}
+	return out
+}
+
+// archiveLocked moves finished workloads of a customer to the archive.
+func (s *Store) archiveLocked(t *tenant, age time.Duration, limit int, now time.Time) (looked, removed int) {
+	var due []*record
+	t.finished.Scan(func(r *record) bool {
+		if len(due) == limit || now.Sub(r.FinishedAt) <= age {
+			return false
+		}
+		if !s.endingLocked(r.ID) {
+			due = append(due, r)
+		}
+		return true
+	})
+	for _, r := range due {
+		t.finished.Delete(r)
+		t.byCreated.Delete(r)
+		delete(s.workloads, r.ID)
+		r.ArchivedAt, r.logs, r.logSeq, r.checkpoints = now, nil, 0, nil
+		s.archive[r.ID] = r
+	}
+	return len(due), len(due)
+}
+
+// endingLocked reports whether a run of the workload keeps its slot.
+func (s *Store) endingLocked(id domain.WorkloadID) bool {
+	for _, h := range s.holdings {
+		for run := range h.ending {
+			if run.WorkloadID == id {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// purgeLogs removes the log lines of finished workloads, from where the purge before has stopped.
+func (t *tenant) purgeLogs(age time.Duration, limit int, now time.Time) (looked, removed int) {
+	visit := func(r *record) bool {
+		if r == t.logsPurged {
+			return true
+		}
+		if looked == limit || now.Sub(r.FinishedAt) <= age {
+			return false
+		}
+		looked++
+		removed += len(r.logs)
+		r.logs, r.logSeq, t.logsPurged = nil, 0, r
+		return true
+	}
+	if t.logsPurged == nil {
+		t.finished.Scan(visit)
+	} else {
+		t.finished.Ascend(t.logsPurged, visit)
+	}
+	return looked, removed
+}
+
+// purgeArchiveLocked removes what was archived before a time.
+func (s *Store) purgeArchiveLocked(from time.Time) (n int) {
+	for id, r := range s.archive {
+		if r.ArchivedAt.Before(from) {
+			s.forgetLocked(r, r.audit)
+			delete(s.archive, id)
+			n++
+		}
+	}
+	return n
+}
+
+// Archived implements ports.RetentionStore.
+func (r retention) Archived(
+	ctx context.Context, customer domain.CustomerID, age time.Duration, ids ...domain.WorkloadID,
+) ([]domain.Workload, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	var out []domain.Workload
+	for _, id := range ids {
+		w := r.s.archive[id]
+		if w != nil && w.CustomerID == customer && r.s.now().Sub(w.ArchivedAt) <= age {
+			out = append(out, w.Workload.Clone())
+		}
+	}
+	return out, nil
 }

@@ -30,9 +30,10 @@ type Store struct {
 	auditID      int64
 	byWorker     map[domain.WorkerID][]domain.AuditEvent
 	adminEvents  []domain.AdminEvent
-	auditFrom    time.Time        // no audit event is older
-	uses         []*domain.KeyUse // of idempotency keys, oldest first
-	answers      []*domain.Answer // oldest first
+	archive      map[domain.WorkloadID]*record // without lines and checkpoints
+	auditFrom    time.Time                     // no audit event is older
+	uses         []*domain.KeyUse              // of idempotency keys, oldest first
+	answers      []*domain.Answer              // oldest first
 	throughput   domain.Throughput
 }
 
@@ -58,9 +59,12 @@ type tenant struct {
 	counts    counts
 	byCreated *btree.BTreeG[*record]
 	happened  *btree.BTreeG[happening]
-	configs   map[domain.ConfigID]*domain.WorkloadConfig
-	uses      map[string]*domain.KeyUse // by idempotency key
-	answers   map[string]*domain.Answer // by request
+	finished  *btree.BTreeG[*record] // by when they finished
+	// logsPurged is the last of the finished workloads whose log lines were removed.
+	logsPurged *record
+	configs    map[domain.ConfigID]*domain.WorkloadConfig
+	uses       map[string]*domain.KeyUse // by idempotency key
+	answers    map[string]*domain.Answer // by request
 }
 
 // NewStore returns an empty store that reads its time from clock.
@@ -78,6 +82,7 @@ func NewStore(clock ports.Clock) *Store {
 		byWorker:  map[domain.WorkerID][]domain.AuditEvent{},
 
 		certificates: map[certificate]time.Time{},
+		archive:      map[domain.WorkloadID]*record{},
 	}
 }
 
@@ -112,6 +117,17 @@ func (s *Store) findLocked(customer domain.CustomerID, id domain.WorkloadID) *re
 		return nil
 	}
 	return r
+}
+
+// trailLocked returns a customer's workload, also from the archive: its audit trail is kept longer.
+func (s *Store) trailLocked(customer domain.CustomerID, id domain.WorkloadID) *record {
+	if r := s.findLocked(customer, id); r != nil {
+		return r
+	}
+	if r := s.archive[id]; r != nil && r.CustomerID == customer {
+		return r
+	}
+	return nil
 }
 
 func (s *Store) auditLocked(r *record, e domain.AuditEvent) {

@@ -30,6 +30,7 @@ func (c customers) Create(
 		counts:    newCounts(),
 		byCreated: newTree(func(r *record) time.Time { return r.CreatedAt }),
 		happened:  newHappened(),
+		finished:  newTree(func(r *record) time.Time { return r.FinishedAt }),
 		configs:   map[domain.ConfigID]*domain.WorkloadConfig{},
 		uses:      map[string]*domain.KeyUse{},
 		answers:   map[string]*domain.Answer{},

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -52,7 +53,8 @@ func harness(
 		db := c.Database(t)
 		url := through(t, c, db)
 		return contracttests.StoreHarness{
-			Open: func() ports.Stores { return open(t, url).Stores() },
+			Open:  func() ports.Stores { return open(t, url).Stores() },
+			Sizes: func(t contracttests.T) map[string]int { return sizes(t, c.SocketURL(db)) },
 			Advance: func(d time.Duration) {
 				c.Exec(
 					t, db,
@@ -61,6 +63,28 @@ func harness(
 			},
 		}
 	}
+}
+
+// sizes counts the rows of all tables, but of those whose rows live for minutes by the server's own
+// clock.
+func sizes(t contracttests.T, url string) map[string]int {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close(t.Context())) }()
+	rows, err := conn.Query(t.Context(), `SELECT relname::text FROM pg_class
+ WHERE relkind IN ('r', 'p') AND NOT relispartition
+ AND relnamespace = 'public'::regnamespace AND relname NOT IN ('commits', 'test_clock')`)
+	require.NoError(t, err)
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	n := map[string]int{}
+	for _, table := range tables {
+		var rows int
+		require.NoError(t, conn.QueryRow(t.Context(), "SELECT count(*) FROM "+table).Scan(&rows))
+		n[table] = rows
+	}
+	return n
 }
 
 func TestStoresKeepTheirContracts(t *testing.T) {

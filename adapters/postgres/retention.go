@@ -17,6 +17,12 @@ type retention struct{ s *Store }
 func (r retention) Purge(ctx context.Context, epoch int64, p ports.Purge) (ports.Purged, error) {
 	purge := purgeRows
 	switch p.What {
+	case domain.KeptWorkloads:
+		purge = purgeWorkloads
+	case domain.KeptLogs:
+		purge = purgeLogs
+	case domain.KeptArchive:
+		purge = purgeArchive
 	case domain.KeptAudit:
 		purge = purgeAudit
 	case domain.KeptWorkers:

@@ -55,7 +55,8 @@ func (s *Store) PingReplica() func(context.Context) error {
 // nobody asks for any more and coordinators that have not been seen for a day. Any number of
 // coordinators may call it.
 func (s *Store) Maintain(ctx context.Context) error {
-	if _, err := exec(ctx, s.pool, "SELECT niyanta_prepare_months('audit', 2)"); err != nil {
+	const prepare = "SELECT niyanta_prepare_months('audit', 2), niyanta_prepare_months('workload_archive', 2)"
+	if _, err := exec(ctx, s.pool, prepare); err != nil {
 		return err
 	}
 	if _, err := exec(ctx, s.pool, "DELETE FROM presence WHERE seen_at < niyanta_now() - interval '1 day'"); err != nil {

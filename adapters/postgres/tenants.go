@@ -22,6 +22,8 @@ var (
 		integer("max_queue", func(c *domain.Customer) *int { return &c.Overrides.MaxQueueDepth }),
 		float("rate_per_sec", func(c *domain.Customer) *float64 { return &c.Overrides.RatePerSec }),
 		integer("burst", func(c *domain.Customer) *int { return &c.Overrides.Burst }),
+		integer("keep_workloads_days", func(c *domain.Customer) *int { return &c.Retention.WorkloadDays }),
+		integer("keep_logs_days", func(c *domain.Customer) *int { return &c.Retention.LogDays }),
 		boolean("no_preemption", func(c *domain.Customer) *bool { return &c.NoPreemption }),
 		optional("suspended_at", func(c *domain.Customer) *time.Time { return &c.SuspendedAt }),
 		instant("created_at", func(c *domain.Customer) *time.Time { return &c.CreatedAt }),

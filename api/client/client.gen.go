@@ -865,6 +865,9 @@ type Customer struct {
 	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 	Preemptible Preemptible `json:"preemptible"`
 
+	// Retention How long the customer's finished workloads are kept. A period that is left out is the installation's
+	Retention *Retention `json:"retention,omitempty"`
+
 	// SuspendedAt When the customer was suspended; null: it is not
 	SuspendedAt *Time `json:"suspended_at"`
 	Tier        Tier  `json:"tier"`
@@ -880,7 +883,10 @@ type CustomerInput struct {
 	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
 	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 	Preemptible *Preemptible `json:"preemptible,omitempty"`
-	Tier        Tier         `json:"tier"`
+
+	// Retention How long the customer's finished workloads are kept. A period that is left out is the installation's
+	Retention *Retention `json:"retention,omitempty"`
+	Tier      Tier       `json:"tier"`
 }
 
 // CustomerPatch defines model for CustomerPatch.
@@ -892,7 +898,10 @@ type CustomerPatch struct {
 	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
 	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 	Preemptible *Preemptible `json:"preemptible,omitempty"`
-	Tier        *Tier        `json:"tier,omitempty"`
+
+	// Retention A period that is left out stays as it is. A period that is null becomes the installation's again
+	Retention *RetentionPatch `json:"retention,omitempty"`
+	Tier      *Tier           `json:"tier,omitempty"`
 }
 
 // CustomerStats defines model for CustomerStats.
@@ -930,6 +939,9 @@ type CustomerUsage struct {
 	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
 	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 	Preemptible Preemptible `json:"preemptible"`
+
+	// Retention How long the customer's finished workloads are kept. A period that is left out is the installation's
+	Retention *Retention `json:"retention,omitempty"`
 
 	// SuspendedAt When the customer was suspended; null: it is not
 	SuspendedAt *Time `json:"suspended_at"`
@@ -1435,6 +1447,21 @@ type Resources struct {
 	MemoryMb *int     `json:"memory_mb,omitempty"`
 }
 
+// Retention How long the customer's finished workloads are kept. A period that is left out is the installation's
+type Retention struct {
+	// LogDays Days after the end until the log lines go. They go with the workload at the latest
+	LogDays *int `json:"log_days,omitempty"`
+
+	// WorkloadDays Days after the end until a workload moves to the archive
+	WorkloadDays *int `json:"workload_days,omitempty"`
+}
+
+// RetentionPatch A period that is left out stays as it is. A period that is null becomes the installation's again
+type RetentionPatch struct {
+	LogDays      domain.Change[int] `json:"log_days,omitempty,omitzero"`
+	WorkloadDays domain.Change[int] `json:"workload_days,omitempty,omitzero"`
+}
+
 // RetryAnswer defines model for RetryAnswer.
 type RetryAnswer struct {
 	// CheckpointSequence 1 if it continues from a checkpoint, 0 if not
@@ -1635,12 +1662,15 @@ type Workload struct {
 	// these types, of any customer, is assigned to the worker. A running workload with such a rule also keeps
 	// later workloads of these types away: those of its own customer, and those of others if the operator allows
 	// it for its type.
-	AffinityRules      AffinityRules `json:"affinity_rules"`
-	CheckpointSequence int64         `json:"checkpoint_sequence"`
-	CompletedAt        *Time         `json:"completed_at"`
-	CreatedAt          Time          `json:"created_at"`
-	CustomerID         string        `json:"customer_id"`
-	ErrorMessage       *string       `json:"error_message"`
+	AffinityRules AffinityRules `json:"affinity_rules"`
+
+	// ArchivedAt When it moved to the archive; absent: it has not. Lists have no archived workloads, and their log lines and checkpoints are gone
+	ArchivedAt         *Time   `json:"archived_at,omitempty"`
+	CheckpointSequence int64   `json:"checkpoint_sequence"`
+	CompletedAt        *Time   `json:"completed_at"`
+	CreatedAt          Time    `json:"created_at"`
+	CustomerID         string  `json:"customer_id"`
+	ErrorMessage       *string `json:"error_message"`
 
 	// ErrorType `timeout`, `worker_lost` or `poison` if Niyanta ended it. Otherwise the type that its program reported, or `error` if that named none
 	//
@@ -2287,20 +2317,22 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/admin/customers/{id} (the `GetCustomerByID` operationId).
 	GetCustomerByID(ctx context.Context, id CustomerID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateCustomerWithBody Change name, tier, limits or preemptible
+	// UpdateCustomerWithBody Change name, tier, limits, preemptible or retention
 	//
-	// A field that is left out stays as it is, and so does each of `limits`. A limit that is null becomes the
-	// tier's again. The change applies to everything submitted and placed from then on.
+	// A field that is left out stays as it is, and so does each of `limits` and `retention`. A limit that is null
+	// becomes the tier's again, a period that is null the installation's. The change applies to everything
+	// submitted, placed and removed from then on.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PATCH /v1/admin/customers/{id} (the `UpdateCustomer` operationId).
 	UpdateCustomerWithBody(ctx context.Context, id CustomerID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateCustomer Change name, tier, limits or preemptible
+	// UpdateCustomer Change name, tier, limits, preemptible or retention
 	//
-	// A field that is left out stays as it is, and so does each of `limits`. A limit that is null becomes the
-	// tier's again. The change applies to everything submitted and placed from then on.
+	// A field that is left out stays as it is, and so does each of `limits` and `retention`. A limit that is null
+	// becomes the tier's again, a period that is null the installation's. The change applies to everything
+	// submitted, placed and removed from then on.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2670,6 +2702,7 @@ type ClientInterface interface {
 	// A page costs the same however many workloads there are. If a filter alone selects at most 10,000 workloads,
 	// or most workloads match, pages are full. Otherwise a page examines about 10,000 workloads. Then it may have
 	// fewer items than `limit`, or none, though `has_more` is true: `next_cursor` goes on from there.
+	// Archived workloads are not listed.
 	//
 	// Corresponds with GET /v1/workloads (the `ListWorkloads` operationId).
 	ListWorkloads(ctx context.Context, params *ListWorkloadsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2829,6 +2862,9 @@ type ClientInterface interface {
 	RetryWorkloads(ctx context.Context, params *RetryWorkloadsParams, body RetryWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetWorkload Get a workload
+	//
+	// A workload that finished long ago moves to the archive (90 days, unless the operator says otherwise). It is
+	// answered as before, with `archived_at`, for another year. Its audit trail is answered as long as it is kept.
 	//
 	// Corresponds with GET /v1/workloads/{id} (the `GetWorkload` operationId).
 	GetWorkload(ctx context.Context, id WorkloadID, params *GetWorkloadParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3079,10 +3115,11 @@ func (c *Client) GetCustomerByID(ctx context.Context, id CustomerID, reqEditors 
 	return c.Client.Do(req)
 }
 
-// UpdateCustomerWithBody Change name, tier, limits or preemptible
+// UpdateCustomerWithBody Change name, tier, limits, preemptible or retention
 //
-// A field that is left out stays as it is, and so does each of `limits`. A limit that is null becomes the
-// tier's again. The change applies to everything submitted and placed from then on.
+// A field that is left out stays as it is, and so does each of `limits` and `retention`. A limit that is null
+// becomes the tier's again, a period that is null the installation's. The change applies to everything
+// submitted, placed and removed from then on.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3099,10 +3136,11 @@ func (c *Client) UpdateCustomerWithBody(ctx context.Context, id CustomerID, cont
 	return c.Client.Do(req)
 }
 
-// UpdateCustomer Change name, tier, limits or preemptible
+// UpdateCustomer Change name, tier, limits, preemptible or retention
 //
-// A field that is left out stays as it is, and so does each of `limits`. A limit that is null becomes the
-// tier's again. The change applies to everything submitted and placed from then on.
+// A field that is left out stays as it is, and so does each of `limits` and `retention`. A limit that is null
+// becomes the tier's again, a period that is null the installation's. The change applies to everything
+// submitted, placed and removed from then on.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3882,6 +3920,7 @@ func (c *Client) UpdateWorkloadConfig(ctx context.Context, id string, body Updat
 // A page costs the same however many workloads there are. If a filter alone selects at most 10,000 workloads,
 // or most workloads match, pages are full. Otherwise a page examines about 10,000 workloads. Then it may have
 // fewer items than `limit`, or none, though `has_more` is true: `next_cursor` goes on from there.
+// Archived workloads are not listed.
 //
 // Corresponds with GET /v1/workloads (the `ListWorkloads` operationId).
 func (c *Client) ListWorkloads(ctx context.Context, params *ListWorkloadsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4171,6 +4210,9 @@ func (c *Client) RetryWorkloads(ctx context.Context, params *RetryWorkloadsParam
 }
 
 // GetWorkload Get a workload
+//
+// A workload that finished long ago moves to the archive (90 days, unless the operator says otherwise). It is
+// answered as before, with `archived_at`, for another year. Its audit trail is answered as long as it is kept.
 //
 // Corresponds with GET /v1/workloads/{id} (the `GetWorkload` operationId).
 func (c *Client) GetWorkload(ctx context.Context, id WorkloadID, params *GetWorkloadParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -7626,20 +7668,22 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/admin/customers/{id} (the `GetCustomerByID` operationId).
 	GetCustomerByIDWithResponse(ctx context.Context, id CustomerID, reqEditors ...RequestEditorFn) (*GetCustomerByIDResponse, error)
 
-	// UpdateCustomerWithBodyWithResponse Change name, tier, limits or preemptible
+	// UpdateCustomerWithBodyWithResponse Change name, tier, limits, preemptible or retention
 	//
-	// A field that is left out stays as it is, and so does each of `limits`. A limit that is null becomes the
-	// tier's again. The change applies to everything submitted and placed from then on.
+	// A field that is left out stays as it is, and so does each of `limits` and `retention`. A limit that is null
+	// becomes the tier's again, a period that is null the installation's. The change applies to everything
+	// submitted, placed and removed from then on.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/admin/customers/{id} (the `UpdateCustomer` operationId).
 	UpdateCustomerWithBodyWithResponse(ctx context.Context, id CustomerID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateCustomerResponse, error)
 
-	// UpdateCustomerWithResponse Change name, tier, limits or preemptible
+	// UpdateCustomerWithResponse Change name, tier, limits, preemptible or retention
 	//
-	// A field that is left out stays as it is, and so does each of `limits`. A limit that is null becomes the
-	// tier's again. The change applies to everything submitted and placed from then on.
+	// A field that is left out stays as it is, and so does each of `limits` and `retention`. A limit that is null
+	// becomes the tier's again, a period that is null the installation's. The change applies to everything
+	// submitted, placed and removed from then on.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8051,6 +8095,7 @@ type ClientWithResponsesInterface interface {
 	// A page costs the same however many workloads there are. If a filter alone selects at most 10,000 workloads,
 	// or most workloads match, pages are full. Otherwise a page examines about 10,000 workloads. Then it may have
 	// fewer items than `limit`, or none, though `has_more` is true: `next_cursor` goes on from there.
+	// Archived workloads are not listed.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8212,6 +8257,9 @@ type ClientWithResponsesInterface interface {
 	RetryWorkloadsWithResponse(ctx context.Context, params *RetryWorkloadsParams, body RetryWorkloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*RetryWorkloadsResponse, error)
 
 	// GetWorkloadWithResponse Get a workload
+	//
+	// A workload that finished long ago moves to the archive (90 days, unless the operator says otherwise). It is
+	// answered as before, with `archived_at`, for another year. Its audit trail is answered as long as it is kept.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11091,10 +11139,11 @@ func (c *ClientWithResponses) GetCustomerByIDWithResponse(ctx context.Context, i
 	return ParseGetCustomerByIDResponse(rsp)
 }
 
-// UpdateCustomerWithBodyWithResponse Change name, tier, limits or preemptible
+// UpdateCustomerWithBodyWithResponse Change name, tier, limits, preemptible or retention
 //
-// A field that is left out stays as it is, and so does each of `limits`. A limit that is null becomes the
-// tier's again. The change applies to everything submitted and placed from then on.
+// A field that is left out stays as it is, and so does each of `limits` and `retention`. A limit that is null
+// becomes the tier's again, a period that is null the installation's. The change applies to everything
+// submitted, placed and removed from then on.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11107,10 +11156,11 @@ func (c *ClientWithResponses) UpdateCustomerWithBodyWithResponse(ctx context.Con
 	return ParseUpdateCustomerResponse(rsp)
 }
 
-// UpdateCustomerWithResponse Change name, tier, limits or preemptible
+// UpdateCustomerWithResponse Change name, tier, limits, preemptible or retention
 //
-// A field that is left out stays as it is, and so does each of `limits`. A limit that is null becomes the
-// tier's again. The change applies to everything submitted and placed from then on.
+// A field that is left out stays as it is, and so does each of `limits` and `retention`. A limit that is null
+// becomes the tier's again, a period that is null the installation's. The change applies to everything
+// submitted, placed and removed from then on.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11768,6 +11818,7 @@ func (c *ClientWithResponses) UpdateWorkloadConfigWithResponse(ctx context.Conte
 // A page costs the same however many workloads there are. If a filter alone selects at most 10,000 workloads,
 // or most workloads match, pages are full. Otherwise a page examines about 10,000 workloads. Then it may have
 // fewer items than `limit`, or none, though `has_more` is true: `next_cursor` goes on from there.
+// Archived workloads are not listed.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12007,6 +12058,9 @@ func (c *ClientWithResponses) RetryWorkloadsWithResponse(ctx context.Context, pa
 }
 
 // GetWorkloadWithResponse Get a workload
+//
+// A workload that finished long ago moves to the archive (90 days, unless the operator says otherwise). It is
+// answered as before, with `archived_at`, for another year. Its audit trail is answered as long as it is kept.
 //
 // Returns a wrapper object for the known response body format(s).
 //

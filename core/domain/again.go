@@ -36,6 +36,10 @@ func (w *Workload) RunAgain(id WorkloadID, restore *Restore) (Submission, error)
 		return Submission{}, NewError(CodeInvalidState, "a workload that is %s cannot be retried", w.Status).
 			With("status", string(w.Status))
 	}
+	if restore != nil && restore.Sequence == 0 && !w.ArchivedAt.IsZero() && w.CheckpointSequence > 0 {
+		// Its checkpoints are gone. To start without one must be asked for.
+		restore = &Restore{Sequence: w.CheckpointSequence}
+	}
 	spec := w.Clone().Spec
 	spec.ID, spec.RetryOf, spec.CreatedAt, spec.QueueAt = id, w.ID, time.Time{}, time.Time{}
 	return Submission{Spec: spec, Reason: "retry of " + string(w.ID), Restore: restore}, nil

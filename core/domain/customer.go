@@ -60,6 +60,7 @@ type Customer struct {
 	Name      string
 	Tier      Tier
 	Overrides Limits
+	Retention CustomerRetention
 	// NoPreemption keeps its running workloads from being asked to make room for a higher tier's,
 	// where that is switched on at all.
 	NoPreemption bool
@@ -115,6 +116,9 @@ func (c Customer) Validate() error {
 	if !c.Tier.Valid() {
 		return Invalid("tier", "must be one of free, standard, premium, enterprise")
 	}
+	if err := c.Retention.validate(); err != nil {
+		return err
+	}
 	return c.Overrides.validate()
 }
 
@@ -134,9 +138,10 @@ func (l Limits) validate() error {
 
 // CustomerPatch changes the fields that are set and no others.
 type CustomerPatch struct {
-	Name   *string
-	Tier   *Tier
-	Limits LimitsPatch
+	Name      *string
+	Tier      *Tier
+	Limits    LimitsPatch
+	Retention RetentionPatch
 	// NoPreemption is the opposite of what the API calls preemptible.
 	NoPreemption *bool
 	// Suspended suspends or reactivates. A customer that is suspended already stays so since then.
@@ -152,6 +157,7 @@ func (p CustomerPatch) Apply(c Customer, now time.Time) (Customer, error) {
 		c.Tier = *p.Tier
 	}
 	c.Overrides = p.Limits.Apply(c.Overrides)
+	c.Retention = p.Retention.Apply(c.Retention)
 	if p.NoPreemption != nil {
 		c.NoPreemption = *p.NoPreemption
 	}

@@ -73,9 +73,58 @@ func (r Retention) Of(k Kept) time.Duration {
 	return 0
 }
 
-// AuditMonth returns the beginning of the first month whose audit events are kept. Those of a month
-// in UTC go together, when the whole month is older than age.
-func AuditMonth(age time.Duration, now time.Time) time.Time {
+// FirstMonthKept returns the beginning of the first month that is kept of what goes by month in UTC:
+// audit events, and the archive. A month goes when all of it is older than age.
+func FirstMonthKept(age time.Duration, now time.Time) time.Time {
 	at := now.UTC().Add(-age)
 	return time.Date(at.Year(), at.Month(), 1, 0, 0, 0, 0, time.UTC)
+}
+
+// CustomerRetention is how long the workloads of one customer are kept, in days. A zero field means:
+// as the installation says.
+type CustomerRetention struct {
+	// WorkloadDays is how long a workload is kept after it has finished, LogDays how long its log
+	// lines are.
+	WorkloadDays, LogDays int
+}
+
+// MaxRetentionDays is the longest period that a customer can have.
+const MaxRetentionDays = 3650
+
+// Workloads returns how long a finished workload is kept. It is never shorter than what repeats its
+// submission is.
+func (r CustomerRetention) Workloads(byDefault time.Duration) time.Duration {
+	return max(period(r.WorkloadDays, byDefault), IdempotencyRetention)
+}
+
+// Logs returns how long the log lines of a finished workload are kept.
+func (r CustomerRetention) Logs(byDefault time.Duration) time.Duration {
+	return period(r.LogDays, byDefault)
+}
+
+func period(days int, byDefault time.Duration) time.Duration {
+	if days == 0 {
+		return byDefault
+	}
+	return time.Duration(days) * 24 * time.Hour
+}
+
+func (r CustomerRetention) validate() error {
+	switch {
+	case r.WorkloadDays < 0 || r.WorkloadDays > MaxRetentionDays:
+		return Invalid("retention.workload_days", "must be 1 to %d", MaxRetentionDays)
+	case r.LogDays < 0 || r.LogDays > MaxRetentionDays:
+		return Invalid("retention.log_days", "must be 1 to %d", MaxRetentionDays)
+	}
+	return nil
+}
+
+// RetentionPatch changes the periods of a customer. Setting one to zero restores the installation's.
+type RetentionPatch struct{ WorkloadDays, LogDays Change[int] }
+
+// Apply returns r with the patch applied.
+func (p RetentionPatch) Apply(r CustomerRetention) CustomerRetention {
+	p.WorkloadDays.apply(&r.WorkloadDays)
+	p.LogDays.apply(&r.LogDays)
+	return r
 }

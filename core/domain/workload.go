@@ -151,6 +151,8 @@ const MaxFailureMessage = 4 << 10
 type Workload struct {
 	Spec
 	State
+	// ArchivedAt is when it moved to the archive; zero: it is not archived.
+	ArchivedAt time.Time
 }
 
 // Brief returns the workload without what may be large and without what only its run needs.

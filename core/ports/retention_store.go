@@ -11,8 +11,14 @@ import (
 type RetentionStore interface {
 	// Purge removes up to p.Limit of what p.What names and what is older than p.Age by the store's
 	// clock, in one short transaction. It may remove fewer if they are large.
+	//   - workloads: final ones that finished longer ago than their customer keeps them
+	//     (domain.CustomerRetention.Workloads of Age), oldest first. They move to the archive, each
+	//     with its input and result. Their checkpoints, log lines and places in lists go. One whose
+	//     run has not let go of its slot (domain.Ending) stays.
+	//   - logs: the lines of such workloads, likewise (domain.CustomerRetention.Logs).
+	//   - archive: workloads, since they were archived, by month as audit events.
 	//   - audit: events, by month in UTC: those of a month go when the whole month is older
-	//     (domain.AuditMonth). Limit does not apply.
+	//     (domain.FirstMonthKept). Limit does not apply.
 	//   - idempotency_keys: keys of submissions, from the submission on, and the answers of
 	//     AnswerStore.
 	//   - statistics: the hours of StatisticsStore, from their beginning on; also totals of types of
@@ -27,6 +33,13 @@ type RetentionStore interface {
 	// CodeFenced unless epoch is the current leader epoch; nothing is removed then. Any number of
 	// callers may purge at once: each item is removed and counted once.
 	Purge(ctx context.Context, epoch int64, p Purge) (Purged, error)
+
+	// Archived returns the customer's workloads with these ids that were archived no longer ago than
+	// age, with ArchivedAt set, in the order asked for. It leaves out those that do not exist, are
+	// not archived, or are another customer's.
+	Archived(
+		ctx context.Context, customer domain.CustomerID, age time.Duration, ids ...domain.WorkloadID,
+	) ([]domain.Workload, error)
 }
 
 // Purge says what to remove.
@@ -34,12 +47,16 @@ type Purge struct {
 	What  domain.Kept
 	Age   time.Duration
 	Limit int // > 0
+	// From is the customer to go on with, as the call before has said; empty: the first. Workloads
+	// and logs are removed customer by customer.
+	From domain.CustomerID
 }
 
 // Purged is what a purge has removed.
 type Purged struct {
 	// Count counts it; an estimate for audit events, which are not counted one by one.
 	Count int
-	// More reports whether the next call may remove more.
+	// More reports whether the next call may remove more, from the customer Next on.
 	More bool
+	Next domain.CustomerID
 }

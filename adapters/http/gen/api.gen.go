@@ -865,6 +865,9 @@ type Customer struct {
 	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 	Preemptible Preemptible `json:"preemptible"`
 
+	// Retention How long the customer's finished workloads are kept. A period that is left out is the installation's
+	Retention *Retention `json:"retention,omitempty"`
+
 	// SuspendedAt When the customer was suspended; null: it is not
 	SuspendedAt *Time `json:"suspended_at"`
 	Tier        Tier  `json:"tier"`
@@ -880,7 +883,10 @@ type CustomerInput struct {
 	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
 	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 	Preemptible *Preemptible `json:"preemptible,omitempty"`
-	Tier        Tier         `json:"tier"`
+
+	// Retention How long the customer's finished workloads are kept. A period that is left out is the installation's
+	Retention *Retention `json:"retention,omitempty"`
+	Tier      Tier       `json:"tier"`
 }
 
 // CustomerPatch defines model for CustomerPatch.
@@ -892,7 +898,10 @@ type CustomerPatch struct {
 	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
 	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 	Preemptible *Preemptible `json:"preemptible,omitempty"`
-	Tier        *Tier        `json:"tier,omitempty"`
+
+	// Retention A period that is left out stays as it is. A period that is null becomes the installation's again
+	Retention *RetentionPatch `json:"retention,omitempty"`
+	Tier      *Tier           `json:"tier,omitempty"`
 }
 
 // CustomerStats defines model for CustomerStats.
@@ -930,6 +939,9 @@ type CustomerUsage struct {
 	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
 	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 	Preemptible Preemptible `json:"preemptible"`
+
+	// Retention How long the customer's finished workloads are kept. A period that is left out is the installation's
+	Retention *Retention `json:"retention,omitempty"`
 
 	// SuspendedAt When the customer was suspended; null: it is not
 	SuspendedAt *Time `json:"suspended_at"`
@@ -1435,6 +1447,21 @@ type Resources struct {
 	MemoryMb *int     `json:"memory_mb,omitempty"`
 }
 
+// Retention How long the customer's finished workloads are kept. A period that is left out is the installation's
+type Retention struct {
+	// LogDays Days after the end until the log lines go. They go with the workload at the latest
+	LogDays *int `json:"log_days,omitempty"`
+
+	// WorkloadDays Days after the end until a workload moves to the archive
+	WorkloadDays *int `json:"workload_days,omitempty"`
+}
+
+// RetentionPatch A period that is left out stays as it is. A period that is null becomes the installation's again
+type RetentionPatch struct {
+	LogDays      domain.Change[int] `json:"log_days,omitempty,omitzero"`
+	WorkloadDays domain.Change[int] `json:"workload_days,omitempty,omitzero"`
+}
+
 // RetryAnswer defines model for RetryAnswer.
 type RetryAnswer struct {
 	// CheckpointSequence 1 if it continues from a checkpoint, 0 if not
@@ -1635,12 +1662,15 @@ type Workload struct {
 	// these types, of any customer, is assigned to the worker. A running workload with such a rule also keeps
 	// later workloads of these types away: those of its own customer, and those of others if the operator allows
 	// it for its type.
-	AffinityRules      AffinityRules `json:"affinity_rules"`
-	CheckpointSequence int64         `json:"checkpoint_sequence"`
-	CompletedAt        *Time         `json:"completed_at"`
-	CreatedAt          Time          `json:"created_at"`
-	CustomerID         string        `json:"customer_id"`
-	ErrorMessage       *string       `json:"error_message"`
+	AffinityRules AffinityRules `json:"affinity_rules"`
+
+	// ArchivedAt When it moved to the archive; absent: it has not. Lists have no archived workloads, and their log lines and checkpoints are gone
+	ArchivedAt         *Time   `json:"archived_at,omitempty"`
+	CheckpointSequence int64   `json:"checkpoint_sequence"`
+	CompletedAt        *Time   `json:"completed_at"`
+	CreatedAt          Time    `json:"created_at"`
+	CustomerID         string  `json:"customer_id"`
+	ErrorMessage       *string `json:"error_message"`
 
 	// ErrorType `timeout`, `worker_lost` or `poison` if Niyanta ended it. Otherwise the type that its program reported, or `error` if that named none
 	//
@@ -2186,7 +2216,7 @@ type ServerInterface interface {
 	// GetCustomerByID Get a customer
 	// (GET /v1/admin/customers/{id})
 	GetCustomerByID(w http.ResponseWriter, r *http.Request, id CustomerID)
-	// UpdateCustomer Change name, tier, limits or preemptible
+	// UpdateCustomer Change name, tier, limits, preemptible or retention
 	// (PATCH /v1/admin/customers/{id})
 	UpdateCustomer(w http.ResponseWriter, r *http.Request, id CustomerID)
 	// ListKeys List a customer's keys, without secrets
@@ -2366,7 +2396,7 @@ func (_ Unimplemented) GetCustomerByID(w http.ResponseWriter, r *http.Request, i
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// UpdateCustomer Change name, tier, limits or preemptible
+// UpdateCustomer Change name, tier, limits, preemptible or retention
 // (PATCH /v1/admin/customers/{id})
 func (_ Unimplemented) UpdateCustomer(w http.ResponseWriter, r *http.Request, id CustomerID) {
 	w.WriteHeader(http.StatusNotImplemented)
@@ -7541,7 +7571,7 @@ type StrictServerInterface interface {
 	// GetCustomerByID Get a customer
 	// (GET /v1/admin/customers/{id})
 	GetCustomerByID(ctx context.Context, request GetCustomerByIDRequestObject) (GetCustomerByIDResponseObject, error)
-	// UpdateCustomer Change name, tier, limits or preemptible
+	// UpdateCustomer Change name, tier, limits, preemptible or retention
 	// (PATCH /v1/admin/customers/{id})
 	UpdateCustomer(ctx context.Context, request UpdateCustomerRequestObject) (UpdateCustomerResponseObject, error)
 	// ListKeys List a customer's keys, without secrets

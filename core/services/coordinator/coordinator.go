@@ -104,18 +104,21 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 		Customers: s.Customers, Applier: applier, Notifier: sig.Notifier, Observer: h.Observer, Clock: h.Clock,
 		Leader: leader, Log: h.Log,
 	})
+	life := lifecycle.New(lifecycle.Config{
+		PauseWait: cfg.PauseWait, RequireKnownTypes: cfg.RequireKnownTypes, KeepArchive: cfg.Retention.Archive,
+	}, lifecycle.Deps{
+		Workloads: s.Workloads, Customers: s.Customers, Configs: s.Configs, Workers: s.Workers, Insight: s.Insight,
+		Checkpoints: s.Checkpoints, Logs: s.Logs, Audit: s.Audit, Answers: s.Answers, Retention: s.Retention,
+		Applier: applier, Notifier: sig.Notifier, Listener: sig.Listener, Observer: h.Observer, Clock: h.Clock,
+		IDs: h.IDs,
+	})
 	return &Coordinator{
-		Lifecycle: lifecycle.New(lifecycle.Config{PauseWait: cfg.PauseWait, RequireKnownTypes: cfg.RequireKnownTypes},
-			lifecycle.Deps{
-				Workloads: s.Workloads, Customers: s.Customers, Configs: s.Configs, Workers: s.Workers, Insight: s.Insight,
-				Checkpoints: s.Checkpoints, Logs: s.Logs, Audit: s.Audit, Answers: s.Answers, Applier: applier,
-				Notifier: sig.Notifier, Listener: sig.Listener, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs,
-			}),
+		Lifecycle: life,
 		Live: live.New(live.Deps{
 			Events: s.Events, Workloads: s.Workloads, Listener: sig.Listener, Clock: h.Clock, Observer: h.Observer,
 		}),
 		Insight: insight.New(insight.Config{Policy: cfg.Policy, AntiAcross: cfg.AntiAcross}, insight.Deps{
-			Queue: s.Queue, Insight: s.Insight, Workers: s.Workers, Workloads: s.Workloads,
+			Queue: s.Queue, Insight: s.Insight, Workers: s.Workers, Workloads: life,
 			Customers: s.Customers, Clock: h.Clock,
 		}),
 		Tenancy: tenancy.New(tenancy.Config{AdminKey: cfg.AdminKey, WorkerKeys: cfg.WorkerKeys}, tenancy.Deps{

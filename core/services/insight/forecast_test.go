@@ -20,7 +20,7 @@ func TestEstimate_CustomerUnknownToTheForecast_LeavesTheSnapshotAsItIs(t *testin
 	clock := fixedClock{time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	store := memory.NewStore(clock).Stores()
 	s := New(Config{Policy: domain.PolicyPriority}, Deps{
-		Queue: store.Queue, Insight: store.Insight, Workers: store.Workers, Workloads: store.Workloads,
+		Queue: store.Queue, Insight: store.Insight, Workers: store.Workers,
 		Customers: store.Customers, Clock: clock,
 	})
 	_, err := store.Customers.Create(t.Context(), domain.Customer{ID: "late", Name: "Late", Tier: domain.TierPremium},
@@ -48,7 +48,7 @@ func TestEstimate_FromAnOlderForecast_IsNeverBeforeTheSubmission(t *testing.T) {
 	clock := movingClock{&now}
 	store := memory.NewStore(clock).Stores()
 	s := New(Config{Policy: domain.PolicyPriority}, Deps{
-		Queue: store.Queue, Insight: store.Insight, Workers: store.Workers, Workloads: store.Workloads,
+		Queue: store.Queue, Insight: store.Insight, Workers: store.Workers,
 		Customers: store.Customers, Clock: clock,
 	})
 	_, err := store.Customers.Create(t.Context(), domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierPremium},

@@ -20,9 +20,14 @@ type Deps struct {
 	Queue     ports.QueueStore
 	Insight   ports.InsightStore
 	Workers   ports.WorkerStore
-	Workloads ports.WorkloadStore
+	Workloads Finder
 	Customers ports.CustomerStore
 	Clock     ports.Clock
+}
+
+// Finder finds a customer's workload (lifecycle.Service). CodeNotFound.
+type Finder interface {
+	Get(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID) (domain.Workload, error)
 }
 
 // Service explains and estimates. Safe for concurrent use.
@@ -60,14 +65,10 @@ type Explanation struct {
 
 // Explain says why a customer's workload waits. CodeNotFound if the customer has no such workload.
 func (s *Service) Explain(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID) (Explanation, error) {
-	found, err := s.deps.Workloads.Get(ctx, customer, id)
+	w, err := s.deps.Workloads.Get(ctx, customer, id)
 	if err != nil {
 		return Explanation{}, err
 	}
-	if len(found) == 0 {
-		return Explanation{}, domain.NotFound("workload")
-	}
-	w := found[0]
 	out := Explanation{Workload: w, Waiting: w.Status.Waiting()}
 	if !out.Waiting {
 		return out, nil

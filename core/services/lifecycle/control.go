@@ -96,6 +96,13 @@ func (s *Service) control(ctx context.Context, t domain.Transition) (domain.Work
 	if err != nil {
 		return domain.Workload{}, err
 	}
+	if r.Outcome == domain.OutcomeNotFound {
+		w, err := s.Get(ctx, t.CustomerID, t.WorkloadID)
+		if err != nil {
+			return domain.Workload{}, err
+		}
+		return domain.Workload{}, invalidState(verbs[t.Event], w.Status) // it is archived
+	}
 	if err := refusal(&t, &r); err != nil {
 		return domain.Workload{}, err
 	}

@@ -39,6 +39,13 @@ func (s *Service) retry(ctx context.Context, p domain.Principal, reqs []RetryReq
 	if err != nil {
 		return nil, err
 	}
+	if len(found) < len(ids) { // the others may be archived
+		archived, err := s.deps.Retention.Archived(ctx, p.CustomerID, s.cfg.KeepArchive, ids...)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, archived...)
+	}
 	originals := make(map[domain.WorkloadID]*domain.Workload, len(found))
 	types := make([]string, len(found))
 	for i := range found {

@@ -1,7 +1,9 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
+	"math"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -17,6 +19,8 @@ type Config struct {
 	// RequireKnownTypes refuses types that the customer has no config for and that no live worker
 	// offers.
 	RequireKnownTypes bool
+	// KeepArchive is how long a workload is found in the archive; 0 means for ever.
+	KeepArchive time.Duration
 }
 
 // Deps are the dependencies of the service.
@@ -30,6 +34,7 @@ type Deps struct {
 	Logs        ports.LogStore
 	Audit       ports.AuditStore
 	Answers     ports.AnswerStore
+	Retention   ports.RetentionStore
 	Applier     *transitions.Applier
 	Notifier    ports.Notifier
 	Listener    ports.Listener
@@ -56,9 +61,8 @@ const submitBatch = 1000
 
 // New returns the service.
 func New(cfg Config, deps Deps) *Service {
-	if cfg.PauseWait == 0 {
-		cfg.PauseWait = DefaultPauseWait
-	}
+	cfg.PauseWait = cmp.Or(cfg.PauseWait, DefaultPauseWait)
+	cfg.KeepArchive = cmp.Or(cfg.KeepArchive, math.MaxInt64)
 	s := &Service{cfg: cfg, deps: deps}
 	s.settings = batching.NewCommitter(submitBatch, s.readSettings)
 	s.submits = batching.NewCommitter(submitBatch, deps.Workloads.Submit)
@@ -66,10 +70,13 @@ func New(cfg Config, deps Deps) *Service {
 	return s
 }
 
-// Get returns a customer's workload. CodeNotFound if there is none, or if it belongs to another
-// customer.
+// Get returns a customer's workload, also from the archive. CodeNotFound if there is none, or if it
+// belongs to another customer.
 func (s *Service) Get(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID) (domain.Workload, error) {
 	found, err := s.deps.Workloads.Get(ctx, customer, id)
+	if err == nil && len(found) == 0 {
+		found, err = s.deps.Retention.Archived(ctx, customer, s.cfg.KeepArchive, id)
+	}
 	if err != nil {
 		return domain.Workload{}, err
 	}

@@ -44,6 +44,7 @@ type Service struct {
 	// The fields that follow describe the round in progress. Another epoch begins anew.
 	epoch int64
 	left  []domain.Kept // what is still to be looked at; empty: a new round is due
+	from  domain.CustomerID
 	limit int
 }
 
@@ -64,18 +65,19 @@ func (s *Service) Tick(ctx context.Context) (next time.Duration, err error) {
 	}
 	what := s.left[0]
 	began := s.deps.Clock.Now()
-	p, err := s.deps.Retention.Purge(ctx, claim.Epoch, ports.Purge{What: what, Age: s.periods.Of(what), Limit: s.limit})
+	p, err := s.deps.Retention.Purge(ctx, claim.Epoch, ports.Purge{
+		What: what, Age: s.periods.Of(what), Limit: s.limit, From: s.from,
+	})
 	took := s.deps.Clock.Now().Sub(began)
+	if s.from = p.Next; !p.More {
+		s.left = s.left[1:]
+	}
 	if err != nil {
 		s.limit = max(s.limit/2, minLimit)
-		s.left = s.left[1:]
 		return slowRest, err
 	}
 	s.deps.Observer.Purged(what, p.Count)
 	s.adapt(took, p)
-	if !p.More {
-		s.left = s.left[1:]
-	}
 	switch {
 	case took >= slow:
 		return max(slowRest, restShare*took), nil
@@ -87,7 +89,7 @@ func (s *Service) Tick(ctx context.Context) (next time.Duration, err error) {
 
 // begin begins a round. What is kept for ever is left out.
 func (s *Service) begin(epoch int64) {
-	s.epoch, s.limit, s.left = epoch, firstLimit, nil
+	s.epoch, s.limit, s.left, s.from = epoch, firstLimit, nil, ""
 	for _, k := range domain.AllKept() {
 		if s.periods.Of(k) > 0 {
 			s.left = append(s.left, k)

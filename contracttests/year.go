@@ -1,0 +1,78 @@
+package contracttests
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// yearCases are about what stays when time passes.
+func yearCases() []Case[StoreHarness] {
+	return []Case[StoreHarness]{
+		{"after a year of the same work every day the sizes are flat",
+			"RetentionStore removes what has been kept for its time", func(t T, h StoreHarness) {
+				f := given(t, h)
+				periods := domain.Retention{
+					Workloads: 30 * day, Logs: 10 * day, Archive: 40 * day, Audit: 60 * day, Statistics: 60 * day,
+					DeadWorkers: 7 * day,
+				}
+				const step = 10 * day
+				waits := f.submit(func(s *domain.Submission) { s.Priority = 1 })
+				early, late := map[string]int{}, map[string]int{}
+				for n := range int(365 * day / step) {
+					f.work(n)
+					h.Advance(step)
+					f.fold(1000)
+					for _, k := range domain.AllKept() {
+						f.purge(k, periods.Of(k))
+					}
+					into := early
+					switch {
+					case n < 15: // it fills
+						continue
+					case n >= 25:
+						into = late
+					}
+					for what, size := range h.Sizes(t) {
+						into[what] = max(into[what], size)
+					}
+				}
+				for what, size := range late {
+					// Months have 28 to 31 days. What grows for ever is half as large again.
+					require.LessOrEqual(t, size, early[what]*5/4+2, "%s: %v, then %v", what, early, late)
+				}
+				require.Len(t, f.archived(acme, "wl_0002"), 0, "it was archived, and then removed")
+				require.Equal(t, domain.StatusPending, f.get(waits.ID).Status, "what waits stays")
+				c := f.counts(acme)
+				require.Equal(t, domain.Unfinished{Queued: 1}, c.usage.Unfinished, "counts are exact")
+				require.Len(t, c.depth, 1)
+			}},
+	}
+}
+
+// work is what happens on one day: submissions with keys, runs that end each way, with lines and
+// checkpoints, and a worker that comes and dies.
+func (f *fixture) work(n int) {
+	f.Helper()
+	name := fmt.Sprint("w", n)
+	on := f.register(process(name, name+"-session", "proc_"+name))
+	keyed := func(s *domain.Submission) {
+		s.IdempotencyKey, s.Digest = fmt.Sprint("key", f.n), [32]byte{1}
+		s.Type = "t"
+	}
+	for _, e := range []domain.Event{domain.EventComplete, domain.EventFail} {
+		w := f.running(on, keyed, func(s *domain.Submission) { s.Run.MaxRetries = 0 })
+		_, err := f.Checkpoints.Save(
+			f.Context(), report(w, on, domain.EventCheckpoint, 1), domain.Checkpoint{}, []byte("half"),
+		)
+		require.NoError(f, err)
+		f.must(wrote(w, on, domain.LogLine{Message: "one", At: time.Unix(1, 0)}))
+		f.must(report(w, on, e, 1))
+	}
+	f.must(cancel(f.submit(keyed)))
+	f.must(cancel(f.running(on, keyed))) // its run never lets go; the session ends
+	f.end(certificate(on.ProcessID, secret))
+}
