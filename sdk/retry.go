@@ -156,13 +156,18 @@ func unanswered(err error) error {
 // try sends a request once.
 func (s *sender) try(req *http.Request, base *url.URL, timeout time.Duration) outcome {
 	ctx, cancel := context.WithCancel(req.Context())
-	defer cancel()
 	timer := time.AfterFunc(timeout, cancel)
-	defer timer.Stop()
 	var sent atomic.Bool
 	resp, err := s.send(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { sent.Store(true) },
 	}), req, base)
+	if err == nil && isStream(resp) {
+		timer.Reset(streamSilence)
+		resp.Body = &streamBody{resp.Body, timer, cancel}
+		return outcome{resp: resp}
+	}
+	defer cancel()
+	defer timer.Stop()
 	if err == nil {
 		err = readWhole(resp)
 	}

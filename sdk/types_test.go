@@ -55,7 +55,7 @@ func TestTypes_HaveTheFieldsOfTheAPI(t *testing.T) {
 		&SubmitAnswer{}: client.SubmitAnswer{}, &ControlAnswer{}: client.ControlAnswer{},
 		&Submission{}: client.Submission{}, &CustomerPatch{}: client.CustomerPatch{}, &BatchResult{}: client.BatchResult{},
 		&BatchSubmission{}: client.BatchSubmission{}, &BulkResult{}: client.BulkResult{}, &BulkFilter{}: client.BulkFilter{},
-		&AdminEvent{}: client.AdminEvent{}, &RetryAnswer{}: client.RetryAnswer{},
+		&AdminEvent{}: client.AdminEvent{}, &Event{}: client.LiveEvent{}, &RetryAnswer{}: client.RetryAnswer{},
 	} {
 		assert.Equal(t, shape(reflect.TypeOf(api)), shape(reflect.TypeOf(own).Elem()), "%T", own)
 	}
