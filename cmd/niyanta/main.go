@@ -137,7 +137,8 @@ workload: 3 it failed, 4 it was cancelled, 5 the timeout passed.`,
 		devCommand(hard), coordinatorCommand(), configCommand(c), migrateCommand(c), workerCommand(hard, c),
 		contextCommand(c),
 		workloadCommand(c), batchCommand(c), checkpointCommand(c), configSetCommand(c), customerCommand(c),
-		keyCommand(c), statsCommand(c), benchCommand(c), doctorCommand(c), adminAuditCommand(c),
+		keyCommand(c), statsCommand(c), eventsCommand(c), benchCommand(c), doctorCommand(c),
+		adminAuditCommand(c),
 	)
 	usageErrors(root)
 	return root
