@@ -217,6 +217,7 @@ func TestExamples_Replayed_AreAnsweredAsTheFileSays(t *testing.T) {
 	r.play("workerLoadCheckpoint", worker, 200)
 	r.play("getWorkload", key, 200)
 	r.play("listWorkloads", key, 200)
+	r.play("listAllWorkloads", admin, 200)
 	r.play("getWorkloadLogs", key, 200)
 	r.play("getWorkloadAudit", key, 200)
 	r.play("streamWorkloadEvents", key, 200)

@@ -291,7 +291,7 @@ func archiveCases() []Case[StoreHarness] {
 						for range 20 {
 							p, err := st.Retention.Purge(t.Context(), f.epoch,
 								ports.Purge{What: domain.KeptWorkloads, Age: keepWorkloads, Limit: 5})
-							assert.NoError(t, err) //nolint:testifylint // in a goroutine
+							assert.NoError(t, err)
 							counts[i] += p.Count
 						}
 					})

@@ -314,7 +314,7 @@ func (m *model) list(t *rapid.T) {
 		}
 		require.Len(f, ids, max(total-q.Offset, 0))
 		if q.OrderBy == ports.OrderUpdatedAt { // the sides have other times
-			require.Equal(f, len(ids), len(slices.Compact(slices.Sorted(slices.Values(ids)))))
+			require.Len(f, slices.Compact(slices.Sorted(slices.Values(ids))), len(ids))
 			return total
 		}
 		return ids

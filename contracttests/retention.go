@@ -197,7 +197,7 @@ func retentionCases() []Case[StoreHarness] {
 				h.Advance(40 * day)
 				f.submit()
 				f.fold(100)
-				require.Equal(t, 2, len(f.counts(acme).hours))
+				require.Len(t, f.counts(acme).hours, 2)
 				require.Zero(t, f.purge(domain.KeptStatistics, 41*day))
 				require.Positive(t, f.purge(domain.KeptStatistics, 39*day))
 				got := f.counts(acme)

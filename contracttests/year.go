@@ -44,7 +44,7 @@ func yearCases() []Case[StoreHarness] {
 					// Months have 28 to 31 days. What grows for ever is half as large again.
 					require.LessOrEqual(t, size, early[what]*5/4+2, "%s: %v, then %v", what, early, late)
 				}
-				require.Len(t, f.archived(acme, "wl_0002"), 0, "it was archived, and then removed")
+				require.Empty(t, f.archived(acme, "wl_0002"), "it was archived, and then removed")
 				require.Equal(t, domain.StatusPending, f.get(waits.ID).Status, "what waits stays")
 				c := f.counts(acme)
 				require.Equal(t, domain.Unfinished{Queued: 1}, c.usage.Unfinished, "counts are exact")

@@ -73,6 +73,9 @@ type BulkFilter struct {
 	CreatedAfter  *time.Time `json:"created_after,omitempty"`
 	CreatedBefore *time.Time `json:"created_before,omitempty"`
 
+	// CustomerID: whose workloads; an admin key needs it, no other may state it.
+	CustomerID *string `json:"customer_id,omitempty"`
+
 	// Label: `key=value`; all must match.
 	Label *[]string `json:"label,omitempty"`
 

@@ -27,7 +27,7 @@ func tell(n int, statuses ...string) act {
 				"data:\"workload_id\":\"wl_1\",\"status\":%[2]q}\n\n", n+i, status)
 		}
 		_, _ = io.WriteString(w, "id: torn\nevent: status_update\ndata: {\"type\":\"sta")
-		w.(http.Flusher).Flush() //nolint:forcetypeassert // as net/http documents
+		w.(http.Flusher).Flush()
 		panic(http.ErrAbortHandler)
 	}
 }
@@ -120,7 +120,7 @@ func TestWatch_WhenTheLoopEnds_ClosesTheConnection(t *testing.T) {
 	s := play(t, func(_ *script, w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, "data: {\"type\":\"status_update\",\"event_id\":\"e1\",\"workload_id\":\"wl_1\"}\n\n")
-		w.(http.Flusher).Flush() //nolint:forcetypeassert // as net/http documents
+		w.(http.Flusher).Flush()
 		<-r.Context().Done()
 		close(closed)
 	})

@@ -80,7 +80,7 @@ func TestLogger_KeepsEveryKindOfValue(t *testing.T) {
 		"err": "why", "list": []any{1.0, 2.0}, "shy": "shown", "nil": nil, "in": map[string]any{"x": 1.0},
 	}}, d)
 	assert.Equal(t, domain.LevelError, l.kept[0].Level)
-	assert.True(t, domain.JSON(l.kept[0].Details).IsObject())
+	assert.True(t, l.kept[0].Details.IsObject())
 }
 
 func TestLogger_HasTheLevelsOfTheAPI(t *testing.T) {

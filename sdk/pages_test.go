@@ -126,7 +126,7 @@ func TestLogLines_ReadOnToTheEnd(t *testing.T) {
 	s := play(t, func(_ *script, w http.ResponseWriter, r *http.Request) {
 		after := 0
 		_, err := fmt.Sscan(r.URL.Query().Get("after"), &after)
-		assert.NoError(t, err, "from the first line on, not the newest ones")
+		assert.NoError(t, err, "from the first line on, not the newest ones") //nolint:testifylint // in a goroutine
 		_, _ = fmt.Fprintf(w, `{"workload_id":"wl_1","has_more":%t,"logs":[{"seq":%d},{"seq":%d}]}`,
 			after < 8, after+1, after+2)
 	})

@@ -364,7 +364,7 @@ func TestWait_LastsAsLongAsItIsTold(t *testing.T) {
 				return 0, "", syscall.ECONNREFUSED
 			}
 			wait, err := time.ParseDuration(r.URL.Query().Get("wait"))
-			assert.NoError(t, err)
+			assert.NoError(t, err) //nolint:testifylint // in a handler
 			assert.LessOrEqual(t, wait, time.Minute, "as the API allows")
 			time.Sleep(wait)
 			return http.StatusOK, "", nil

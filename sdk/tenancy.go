@@ -120,6 +120,9 @@ type Customer struct {
 	// customer that was onboarded without it.
 	Preemptible bool `json:"preemptible"`
 
+	// Retention is how long its finished workloads are kept; see Retention.
+	Retention *Retention `json:"retention,omitempty"`
+
 	// SuspendedAt is when the customer was suspended; nil: it is not.
 	SuspendedAt *time.Time `json:"suspended_at"`
 	Tier        Tier       `json:"tier"`
@@ -136,6 +139,9 @@ type CustomerUsage struct {
 	// higher tier's, where the deployment has switched that on (`NIYANTA_PREEMPTION`). True for a
 	// customer that was onboarded without it.
 	Preemptible bool `json:"preemptible"`
+
+	// Retention is how long its finished workloads are kept; see Retention.
+	Retention *Retention `json:"retention,omitempty"`
 
 	// SuspendedAt is when the customer was suspended; nil: it is not.
 	SuspendedAt *time.Time `json:"suspended_at"`
@@ -163,7 +169,20 @@ type CustomerInput struct {
 	// higher tier's, where the deployment has switched that on (`NIYANTA_PREEMPTION`). True for a
 	// customer that was onboarded without it.
 	Preemptible *bool `json:"preemptible,omitempty"`
-	Tier        Tier  `json:"tier"`
+
+	// Retention is how long its finished workloads are kept; see Retention.
+	Retention *Retention `json:"retention,omitempty"`
+	Tier      Tier       `json:"tier"`
+}
+
+// Retention is how long a customer's finished workloads are kept. A period that is nil is the
+// deployment's.
+type Retention struct {
+	// LogDays: days after the end until the log lines go. They go with the workload at the latest.
+	LogDays *int `json:"log_days,omitempty"`
+
+	// WorkloadDays: days after the end until a workload moves to the archive.
+	WorkloadDays *int `json:"workload_days,omitempty"`
 }
 
 // Key describes an API key, without its secret.
@@ -303,7 +322,16 @@ type CustomerPatch struct {
 	// higher tier's, where the deployment has switched that on (`NIYANTA_PREEMPTION`). True for a
 	// customer that was onboarded without it.
 	Preemptible *bool `json:"preemptible,omitempty"`
-	Tier        *Tier `json:"tier,omitempty"`
+
+	// Retention: a period that is left out stays as it is; null takes it back to the deployment's.
+	Retention *RetentionPatch `json:"retention,omitempty"`
+	Tier      *Tier           `json:"tier,omitempty"`
+}
+
+// RetentionPatch are the periods to change. See To.
+type RetentionPatch struct {
+	LogDays      Change[int] `json:"log_days,omitempty,omitzero"`
+	WorkloadDays Change[int] `json:"workload_days,omitempty,omitzero"`
 }
 
 // LimitsInput are limits of a customer. What is nil is the tier's.

@@ -44,6 +44,10 @@ type Workload struct {
 	// AffinityRules: see AffinityRules.
 	AffinityRules AffinityRules `json:"affinity_rules"`
 
+	// ArchivedAt is when it moved to the archive; nil: it has not. Lists leave it out then, and its
+	// log and its checkpoints are gone.
+	ArchivedAt *time.Time `json:"archived_at,omitempty"`
+
 	// CheckpointSequence is the newest durable checkpoint; 0: none.
 	CheckpointSequence int64      `json:"checkpoint_sequence"`
 	CompletedAt        *time.Time `json:"completed_at"`

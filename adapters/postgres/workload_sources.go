@@ -84,7 +84,7 @@ func sources(q *ports.WorkloadQuery) (all []source) {
 	if q.Type != "" && (q.OrderBy != ports.OrderCreatedAt || walksFinished) {
 		all = append(all, (*statement).ofType)
 	}
-	if from, until := q.CreatedRange(); q.OrderBy != ports.OrderCreatedAt && !(from.IsZero() && until.IsZero()) {
+	if from, until := q.CreatedRange(); q.OrderBy != ports.OrderCreatedAt && (!from.IsZero() || !until.IsZero()) {
 		all = append(all, (*statement).inRange)
 	}
 	if len(q.Labels) > 0 {

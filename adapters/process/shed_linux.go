@@ -113,8 +113,8 @@ func executeAgain(open, hidden []string) error {
 	if _, err := unix.FcntlInt(fd, unix.F_SETFD, 0); err != nil {
 		return err
 	}
-	environ := append(open, handoverVariable+"="+strconv.Itoa(int(fd)))
-	return syscall.Exec(path, os.Args, environ) //nolint:gosec // this program
+	open = append(open, handoverVariable+"="+strconv.Itoa(int(fd)))
+	return syscall.Exec(path, os.Args, open) //nolint:gosec // this program
 }
 
 func handOver(cmd *exec.Cmd) (release func(), err error) {

@@ -94,7 +94,7 @@ func TestContext_AddUseListRemove(t *testing.T) {
 	_, errs = d.must("", "context", "remove", "second")
 	assert.Contains(t, errs, "no current context")
 	for want, args := range map[string][]string{
-		"there are first":              {"context", "use", "thrid"},
+		"there are first":              {"context", "use", "fourth"},
 		"--replace":                    {"context", "add", "first", "--api-key", "k"},
 		"letters":                      {"context", "add", "two words", "--api-key", "k"},
 		"no API key":                   {"context", "add", "third"},

@@ -16,6 +16,7 @@ func TestPrintJSON_OfTimes_PrintsThemAsTheAPISendsThem(t *testing.T) {
 	at := time.Date(2026, 1, 2, 4, 4, 34, 700_000_000, time.FixedZone("CET", 3600))
 	var out bytes.Buffer
 	require.NoError(t, printJSON(&out, niyanta.Key{KeyID: "key_<1>", CreatedAt: at, ExpiresAt: &at}, false))
+	//nolint:testifylint // byte for byte
 	assert.Equal(t, `{"created_at":"2026-01-02T03:04:34.700Z","expires_at":"2026-01-02T03:04:34.700Z","key_id":"key_<1>",`+
 		`"name":"","prefix":"","revoked_at":null,"role":""}`+"\n", out.String())
 }

@@ -39,7 +39,7 @@ func (s *Spec) response(req *http.Request, status int, body []byte) (*openapi3.R
 	op := s.Operation(req)
 	responses := s.without
 	// A listener without an operation of the file answers as if there was none.
-	if op != nil && !(status == http.StatusNotFound && strings.Contains(string(body), `"no such endpoint: `)) {
+	if op != nil && (status != http.StatusNotFound || !strings.Contains(string(body), `"no such endpoint: `)) {
 		responses = op.Responses
 	}
 	if found := responses.Value(strconv.Itoa(status)); found != nil {

@@ -146,9 +146,9 @@ func (w *watcher) follow(sent, received *stream) {
 		if _, err := io.Copy(io.Discard, req.Body); err != nil {
 			return
 		}
-		resp, err := http.ReadResponse(answers, req)
+		resp, err := http.ReadResponse(answers, req) //nolint:bodyclose // the connection is read on, body and all
 		for err == nil && resp.StatusCode < 200 && resp.StatusCode != http.StatusSwitchingProtocols {
-			resp, err = http.ReadResponse(answers, req)
+			resp, err = http.ReadResponse(answers, req) //nolint:bodyclose // an interim answer has no body
 		}
 		if err != nil || !w.answered(req, resp) {
 			return

@@ -78,7 +78,7 @@ func TestReport_WhenOneOfABatchIsNotOne_SaysSoAndTheOthersStand(t *testing.T) {
 
 func TestLogEntry_Clean_KeepsDetailsThatEveryStoreTakes(t *testing.T) {
 	for details, want := range map[JSON]JSON{
-		"": "", "null": "", "{}": "", ` { "a" : 1.10 } `: `{"a":1.10}`, `[1]`: `{"value":[1]}`, `"x"`: `{"value":"x"}`,
+		"": "", "null": "", "{}": "", "{ \"a\" : 1.10 }\n": `{"a":1.10}`, `[1]`: `{"value":[1]}`, `"x"`: `{"value":"x"}`,
 		`{"a":"\u0000"}`: `{"dropped":"nul"}`, `{"a":1,"a":2}`: `{"dropped":"duplicate_key"}`,
 		`{"a"`:             `{"dropped":"not_json"}`,
 		"{\"a\":\"\xff\"}": `{"dropped":"invalid_utf8"}`, `{"a":"\ud800"}`: `{"dropped":"lone_surrogate"}`,

@@ -83,7 +83,7 @@ func (p *EventPage) Events(after Position) []StreamEvent {
 		case l != nil && (e == nil && !p.MoreAudit || e != nil && l.precedes(e)):
 			at.Log, lines = l.Seq, lines[1:]
 			events = append(events, StreamEvent{Kind: StreamLog, Position: at, Line: l})
-		case e != nil && !(l == nil && p.MoreLines && e.endsRun()):
+		case e != nil && (l != nil || !p.MoreLines || !e.endsRun()):
 			at.Audit, audit = e.ID, audit[1:]
 			events = append(events, StreamEvent{Kind: e.streamKind(), Position: at, Audit: e})
 		default:
