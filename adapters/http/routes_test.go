@@ -21,6 +21,8 @@ import (
 	"github.com/niyanta/niyanta/adapters/system"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/auditing"
+	"github.com/niyanta/niyanta/core/services/lifecycle"
 	"github.com/niyanta/niyanta/core/services/tenancy"
 )
 
@@ -42,6 +44,22 @@ type oneCustomer struct{ ports.CustomerStore }
 func (oneCustomer) Get(context.Context, domain.CustomerID) (domain.Customer, error) {
 	return domain.Customer{ID: "cust_a", Name: "A", Tier: domain.TierEnterprise}, nil
 }
+
+// everyWorkload has a workload of one customer under every id.
+type everyWorkload struct{ ports.WorkloadStore }
+
+func (everyWorkload) GetAny(_ context.Context, ids ...domain.WorkloadID) ([]domain.Workload, error) {
+	var out []domain.Workload
+	for _, id := range ids {
+		out = append(out, domain.Workload{Spec: domain.Spec{ID: id, CustomerID: "cust_a"}})
+	}
+	return out, nil
+}
+
+// forgetful records nothing of what administrators do.
+type forgetful struct{ ports.AdminAuditStore }
+
+func (forgetful) Record(context.Context, []domain.AdminEvent) error { return nil }
 
 type generous struct{}
 
@@ -88,6 +106,8 @@ func newSurface(tb testing.TB) *surface {
 			Keys: knownKeys{byPrefix: stored}, Customers: oneCustomer{}, Limiter: generous{}, Clock: system.Clock{},
 			IDs: system.IDs{},
 		}),
+		Lifecycle: lifecycle.New(lifecycle.Config{}, lifecycle.Deps{Workloads: everyWorkload{}}),
+		Auditing:  auditing.New(auditing.Deps{AdminAudit: forgetful{}, Clock: system.Clock{}}),
 		InFlight: InFlight{
 			Requests: 5, RequestsPerCustomer: 2, Waits: 3, WaitsPerCustomer: 1, WorkerRequests: 2, WorkerPolls: 1,
 		},
@@ -185,6 +205,9 @@ func TestRoutes_HoweverAPathIsSpelled_RunNoHandlerWithoutItsRole(t *testing.T) {
 		case !slices.Contains(op.roles, role):
 			require.Equal(t, 403, rec.Code, what)
 			refused++
+		case role == domain.RoleAdmin && op.namesWorkload(): // 404 if no workload can have the id
+			require.Contains(t, []int{400, 404, 501}, rec.Code, what)
+			reached[method+" "+s.route] = reached[method+" "+s.route] || rec.Code == 501
 		default:
 			require.Contains(t, []int{400, 501}, rec.Code, what)
 			reached[method+" "+s.route] = true
