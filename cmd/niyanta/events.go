@@ -16,10 +16,11 @@ func eventsCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "events [ID]",
 		Short: "Print what happens as it happens: to a workload, or to all of yours",
-		Long: `Print what happens as it happens. With an id: all that happened to a workload, with its log, until it
-is final. Without: what happens from now on to all of your workloads, or, with an admin key, to those
-of all customers. While no coordinator answers, it says so and goes on trying; no event is left out or
-printed twice. With -o jsonl, each line is an event of the API; --after continues behind its event_id.`,
+		Long: `Print what happens as it happens. With an id: all that happened to a workload, with its log,
+until it is final. Without: what happens from now on to all of your workloads, or, with an admin
+key, to those of all customers. While no coordinator answers, it says so and goes on trying; no
+event is left out or printed twice. With -o jsonl, each line is an event of the API; --after
+continues behind its event_id.`,
 		Example: `  niyanta events
   niyanta events wl_06h1hucj71qf3ff5kqrmaaqo9s -o jsonl`,
 		Args:              cobra.MaximumNArgs(1),

@@ -1,6 +1,7 @@
 package apispec
 
 import (
+	"compress/gzip"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -89,6 +90,13 @@ func TestWatch_OfClientsOfTheDefaultTransport_FindsWhatIsNotDeclared(t *testing.
 		if undeclared {
 			w.WriteHeader(http.StatusTeapot)
 		}
+		if r.URL.RawQuery == "compressed" {
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			_, _ = io.WriteString(z, body)
+			_ = z.Close()
+			return
+		}
 		_, _ = io.WriteString(w, body)
 	}))
 	defer server.Close()
@@ -97,7 +105,7 @@ func TestWatch_OfClientsOfTheDefaultTransport_FindsWhatIsNotDeclared(t *testing.
 		require.NoError(t, err)
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		client := &http.Client{Transport: transport}
-		for _, path := range []string{"/v1/customer", "/elsewhere", "/v1/customer"} {
+		for _, path := range []string{"/v1/customer", "/elsewhere", "/v1/customer?compressed"} {
 			resp, err := client.Get(server.URL + path)
 			require.NoError(t, err)
 			_, err = io.Copy(io.Discard, resp.Body)

@@ -2,7 +2,9 @@ package apispec
 
 import (
 	"bufio"
+	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -162,8 +164,11 @@ func (w *watcher) answered(req *http.Request, resp *http.Response) bool {
 		strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
 	var body []byte
 	if !endless {
-		var err error
-		if body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody)); err != nil {
+		content, err := decoded(resp)
+		if err != nil {
+			return false
+		}
+		if body, err = io.ReadAll(io.LimitReader(content, maxBody)); err != nil {
 			return false // the connection broke
 		}
 		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
@@ -183,6 +188,19 @@ func (w *watcher) answered(req *http.Request, resp *http.Response) bool {
 		}
 	}
 	return !endless
+}
+
+// decoded is the body as the client sees it: its transport has asked for compression and undoes it.
+func decoded(resp *http.Response) (io.Reader, error) {
+	if resp.Header.Get("Content-Encoding") != "gzip" {
+		return resp.Body, nil
+	}
+	resp.Header.Del("Content-Encoding")
+	content, err := gzip.NewReader(resp.Body)
+	if errors.Is(err, io.EOF) { // to HEAD
+		return resp.Body, nil
+	}
+	return content, err
 }
 
 // watched is a connection whose bytes are copied.
