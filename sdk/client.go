@@ -64,7 +64,8 @@ func (c *Client) Wait(ctx context.Context, id string, d time.Duration) (Workload
 	for {
 		left := max(d-time.Since(begin), 0)
 		patient := c.With(RetryFor(max(left, c.sender.retryFor)))
-		wait := min(left, waitStep).Round(time.Millisecond).String()
+		// Rounded up: a wait of nothing would be repeated without a pause until the time is over.
+		wait := (min(left, waitStep) + time.Millisecond - 1).Truncate(time.Millisecond).String()
 		w, err := read[Workload](ctx)(patient.api.GetWorkload(ctx, id, &client.GetWorkloadParams{Wait: &wait}))
 		if err != nil || w.Status.IsFinal() || time.Since(begin) >= d {
 			return w, err

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -358,9 +359,9 @@ func TestOnConnection_TellsEachChangeOnce(t *testing.T) {
 
 func TestWait_LastsAsLongAsItIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		down := true
+		var up atomic.Bool
 		c, _ := wire(func(_ int, r *http.Request) (int, string, error) {
-			if down {
+			if !up.Load() {
 				return 0, "", syscall.ECONNREFUSED
 			}
 			wait, err := time.ParseDuration(r.URL.Query().Get("wait"))
@@ -369,7 +370,7 @@ func TestWait_LastsAsLongAsItIsTold(t *testing.T) {
 			time.Sleep(wait)
 			return http.StatusOK, "", nil
 		}).client(t)
-		time.AfterFunc(10*time.Minute, func() { down = false })
+		time.AfterFunc(10*time.Minute, func() { up.Store(true) })
 		begin := time.Now()
 		w, err := c.Wait(t.Context(), "wl_1", time.Hour)
 		require.NoError(t, err)
