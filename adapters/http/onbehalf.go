@@ -2,7 +2,9 @@ package http
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
@@ -89,14 +91,20 @@ func (a *api) selectCustomer(ctx context.Context, filter *gen.BulkFilter) error 
 		domain.Target{Kind: domain.TargetCustomer, ID: string(of)}, of, s.op.route.Operation.OperationID))
 }
 
-// bulkIDs does a bulk request with ids: for an administrator, for the customer of each.
+// bulkIDs does a bulk request with ids: for an administrator, for the customer of each. When it
+// fails after something was done for one customer, the workloads of the others are answered with its
+// error, so that what has happened is told.
 func (a *api) bulkIDs(ctx context.Context, req lifecycle.BulkRequest) (all lifecycle.BulkAnswer, err error) {
 	s := scopeOf(ctx)
 	if s.principal.Role != domain.RoleAdmin {
 		return a.Lifecycle.Bulk(ctx, s.principal, req)
 	}
 	owned, err := a.Lifecycle.ByOwner(ctx, req.IDs)
-	for owner, ids := range owned {
+	if err != nil {
+		return all, err
+	}
+	for _, owner := range slices.Sorted(maps.Keys(owned)) {
+		ids := owned[owner]
 		p, part := s.principal, req
 		p.CustomerID, p.Admin, part.IDs = owner, new(admin(ctx)), ids
 		if req.DryRun {
@@ -107,11 +115,16 @@ func (a *api) bulkIDs(ctx context.Context, req lifecycle.BulkRequest) (all lifec
 			}
 		}
 		answer, err := a.Lifecycle.Bulk(ctx, p, part)
-		if err != nil {
+		switch {
+		case err != nil && len(all.Outcomes) == 0:
 			return all, err
+		case err != nil:
+			for _, id := range ids {
+				answer.Outcomes = append(answer.Outcomes, lifecycle.BulkOutcome{ID: id, Err: err})
+			}
 		}
 		all.Matched += answer.Matched
 		all.Outcomes = append(all.Outcomes, answer.Outcomes...)
 	}
-	return all, err
+	return all, nil
 }

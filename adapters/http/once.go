@@ -14,8 +14,8 @@ import (
 )
 
 // once makes the answer to a batch, or repeats the one that a request with the same idempotency key
-// got before; see lifecycle.Service.Once. Answers
-// belong to customers: the one to an administrator who acts for several is not kept.
+// got before; see lifecycle.Service.Once. Answers belong to customers: the one to an administrator
+// who acts for several is not kept.
 func once[T any](ctx context.Context, a *api, key string, do func() (T, error)) (out T, err error) {
 	s := scopeOf(ctx)
 	if key == "" || s.principal.CustomerID == "" {

@@ -82,7 +82,7 @@ func (a *api) GetQueueDepth(
 	ctx context.Context, _ gen.GetQueueDepthRequestObject,
 ) (gen.GetQueueDepthResponseObject, error) {
 	p := scopeOf(ctx).principal
-	all := p.CustomerID == "" // an admin or a scaler
+	all := p.SeesAll()
 	var q domain.QueueDepth
 	var err error
 	if all {

@@ -60,13 +60,13 @@ func (a *api) followWorkload(ctx context.Context, id domain.WorkloadID, lastEven
 }
 
 func (a *api) followMany(ctx context.Context, lastEvent string) (*stream, error) {
-	customer := scopeOf(ctx).principal.CustomerID
-	return a.follow(ctx, "events "+string(customer), lastEvent,
+	p := scopeOf(ctx).principal
+	return a.follow(ctx, "events "+string(p.CustomerID), lastEvent,
 		func(ctx context.Context, from *domain.Position) (*live.Stream, error) {
-			if customer == "" {
+			if p.SeesAll() {
 				return a.Live.All(ctx, from)
 			}
-			return a.Live.Customer(ctx, customer, from)
+			return a.Live.Customer(ctx, p.CustomerID, from)
 		})
 }
 
@@ -207,7 +207,7 @@ func liveEventOut(e *domain.StreamEvent, p domain.Principal) gen.LiveEvent {
 		out.ProgressPercent, out.Timestamp = &audit.ProgressPercent, optTime(audit.At)
 		out.Generation, out.WorkerID = opt(audit.Generation), opt(string(audit.WorkerID))
 		out.CheckpointSequence = opt(audit.CheckpointSequence)
-		if p.CustomerID == "" {
+		if p.SeesAll() {
 			out.CustomerID = opt(string(audit.CustomerID))
 		}
 		out.Message = opt(audit.Reason)

@@ -45,6 +45,13 @@ type Principal struct {
 // Actor returns the principal as the audit trails name it.
 func (p Principal) Actor() Actor { return Actor{Kind: ActorUser, ID: string(p.KeyID), Admin: p.Admin} }
 
+// SeesAll reports whether the principal sees all customers at once: an administrator or a scaler,
+// unless an administrator acts for one. It is decided by the role: to have no customer is to see
+// nothing.
+func (p Principal) SeesAll() bool {
+	return p.Role == RoleScaler || p.Role == RoleAdmin && p.Admin == nil
+}
+
 // APIKey is a stored key: only its digest, never the key.
 type APIKey struct {
 	ID KeyID

@@ -93,3 +93,17 @@ func TestKeyPrefix_OfAnOperatorKey_NamesNoCustomer(t *testing.T) {
 		assert.False(t, ok, owner)
 	}
 }
+
+func TestPrincipal_SeesAll_ByItsRoleOnly(t *testing.T) {
+	for _, c := range []struct {
+		p    domain.Principal
+		want bool
+	}{
+		{domain.Principal{Role: domain.RoleAdmin}, true}, {domain.Principal{Role: domain.RoleScaler}, true},
+		{domain.Principal{Role: domain.RoleAdmin, CustomerID: "cust_a", Admin: &domain.Admin{}}, false},
+		{domain.Principal{Role: domain.RoleCustomer}, false}, {domain.Principal{Role: domain.RoleViewer}, false},
+		{domain.Principal{Role: domain.RoleWorker}, false}, {domain.Principal{}, false},
+	} {
+		assert.Equal(t, c.want, c.p.SeesAll(), "%+v", c.p)
+	}
+}
