@@ -156,6 +156,16 @@ func archiveCases() []Case[StoreHarness] {
 				f.apply(gone)
 				require.Equal(t, 1, f.archive())
 			}},
+		{"a workload whose run ended with its session moves to the archive",
+			"One whose run has not let go of its slot (domain.Ending) stays", func(t T, h StoreHarness) {
+				f := given(t, h)
+				on := f.register(process("w", "s", "proc_w"))
+				f.must(cancel(f.running(on)))
+				h.Advance(keepWorkloads + time.Minute)
+				require.Zero(t, f.archive())
+				require.Len(t, f.end(certificate("proc_w", secret)), 1)
+				require.Equal(t, 1, f.archive(), "a session that has ended keeps no slot")
+			}},
 		{"a customer has periods of its own",
 			"domain.CustomerRetention", func(t T, h StoreHarness) {
 				f := given(t, h)

@@ -80,7 +80,7 @@ var linesOf = fmt.Sprintf(
 var (
 	// dueWorkloads locks what is to be archived, and leaves out what somebody else has locked.
 	dueWorkloads = dueSQL("keep_workloads_days",
-		"NOT EXISTS (SELECT FROM ending e WHERE e.workload_id = f.workload_id)",
+		"NOT EXISTS (SELECT FROM ending e "+ofLiveSession("e")+" WHERE e.workload_id = f.workload_id)",
 		linesOf+` + 4 * (pg_column_size(s.input) + pg_column_size(s.config) + coalesce(pg_column_size(r.result), 0)) / 2000
  + coalesce((SELECT sum(1 + pg_column_size(c.data) / 2000) FROM checkpoints c
   WHERE c.workload_id = d.workload_id), 0)`) +

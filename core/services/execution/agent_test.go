@@ -269,15 +269,18 @@ func TestRun_AfterItsTimeout_Fails(t *testing.T) {
 }
 
 func TestAgent_WhenFull_NeverRunsMoreThanItsSlots(t *testing.T) {
-	release := make(chan struct{})
+	started, release := make(chan struct{}, 3), make(chan struct{})
 	b := newBench(t, 2, one(&script{execute: func(
 		context.Context, ports.Progress,
 	) (domain.JSON, error) {
+		started <- struct{}{}
 		<-release
 		return "", nil
 	}}))
 	b.assign("wl_1", 1)
 	b.assign("wl_2", 1)
+	<-started
+	<-started
 	b.command(ports.CommandCancel, "wl_1", 1) // ignores its context: its slot stays taken
 	b.clock.advance(11 * time.Second)
 	require.NoError(t, b.Beat(t.Context()))
