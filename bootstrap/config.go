@@ -199,6 +199,9 @@ type Config struct {
 	// TakeOver is what the command line says for this start, and no variable: set for good, two
 	// processes would displace each other for ever.
 	TakeOver bool
+
+	// missing are the secrets whose files cannot be read. They are reported as that.
+	missing []string
 }
 
 // retention returns how long what is kept for a time is kept.
@@ -238,22 +241,44 @@ const (
 	RoleMigrate     Role = "migrate"
 )
 
-// Load parses the variables that lookup finds. A value that does not parse is reported with its
-// variable; all of them at once.
+// Load parses the variables. Its error names each one that cannot be read, and the configuration
+// has the default in its place, so that Validate can report what else is wrong.
 func Load(environment []string) (Config, error) {
-	var c Config
 	vars := env.ToMap(environment)
-	unread := errors.Join(checkNames(vars), readSecretFiles(vars))
-	err := env.ParseWithOptions(&c, env.Options{Prefix: Prefix, Environment: vars})
+	errs := []error{checkNames(vars)}
+	missing, err := readSecretFiles(vars)
+	errs = append(errs, err)
+	c, err := parse(vars)
 	var agg env.AggregateError
 	if errors.As(err, &agg) {
-		errs := []error{unread}
 		for _, e := range agg.Errors {
 			errs = append(errs, explain(e, vars))
 		}
-		return c, errors.Join(errs...)
+		for _, e := range agg.Errors {
+			var pe env.ParseError
+			if errors.As(e, &pe) {
+				delete(vars, variable(pe.Name))
+			}
+		}
+		c, err = parse(vars)
 	}
-	return c, errors.Join(unread, err)
+	c.missing = missing
+	return c, errors.Join(append(errs, err)...)
+}
+
+func parse(vars map[string]string) (Config, error) {
+	var c Config
+	err := env.ParseWithOptions(&c, env.Options{Prefix: Prefix, Environment: vars})
+	return c, err
+}
+
+// variable returns the name of the variable of a field, or nothing if there is no such field.
+func variable(field string) string {
+	f, ok := reflect.TypeFor[Config]().FieldByName(field)
+	if !ok {
+		return ""
+	}
+	return Prefix + f.Tag.Get("env")
 }
 
 // explain names the variable where env names the field, and says what its value must be.
@@ -266,8 +291,7 @@ func explain(err error, vars map[string]string) error {
 	if !ok {
 		return err
 	}
-	name := Prefix + f.Tag.Get("env")
-	want := ""
+	name, want := variable(pe.Name), ""
 	switch f.Type {
 	case reflect.TypeFor[time.Duration]():
 		want = "must be a duration like 10s or 5m"

@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -24,10 +25,7 @@ var production = []string{
 // problems loads and validates, and returns what is wrong, one per line.
 func problems(role Role, environment ...string) string {
 	c, err := Load(environment)
-	if err == nil {
-		err = c.Validate(role)
-	}
-	if err == nil {
+	if err = errors.Join(err, c.Validate(role)); err == nil {
 		return ""
 	}
 	return err.Error()
@@ -55,6 +53,13 @@ func TestLoad_WithSeveralMistakes_ReportsThemAll(t *testing.T) {
 	for _, name := range []string{"WORKER_SLOTS", "DRAIN_TIMEOUT", "LOG_LEVEL"} {
 		assert.Contains(t, got, "NIYANTA_"+name+":", "values that do not parse, all at once")
 	}
+	got = problems(RoleDev, "NIYANTA_STOER=postgres", "NIYANTA_WORKER_SLOTS=ten", "NIYANTA_HEARTBEAT_INTERVAL=9s")
+	assert.Equal(t, []string{
+		"NIYANTA_STOER: no such setting; did you mean NIYANTA_STORE?",
+		`NIYANTA_WORKER_SLOTS: must be a whole number, not "ten"`,
+		"NIYANTA_WORKER_LEASE: must be at least three heartbeat intervals (27s), so that one lost heartbeat does no " +
+			"harm; not 10s",
+	}, strings.Split(got, "\n"), "names, values and bounds in one report")
 }
 
 func TestLoad_WhenAValueDoesNotParse_SaysWhatItMustBe(t *testing.T) {

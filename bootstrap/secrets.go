@@ -18,8 +18,8 @@ const secretFileLimit = 64 << 10
 
 // readSecretFiles gives each secret whose variable with the suffix _FILE is set the content of that
 // file. A list may stand on several lines. Every mistake is reported; the content of a file never
-// is.
-func readSecretFiles(vars map[string]string) error {
+// is. It returns the secrets whose file cannot be read.
+func readSecretFiles(vars map[string]string) (missing []string, err error) {
 	var errs []error
 	t := reflect.TypeFor[Config]()
 	for i := range t.NumField() {
@@ -39,6 +39,7 @@ func readSecretFiles(vars map[string]string) error {
 		value, err := readSecret(path)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s%s: %w", name, fileSuffix, err))
+			missing = append(missing, f.Tag.Get("env"))
 			continue
 		}
 		if f.Type.Kind() == reflect.Slice {
@@ -46,7 +47,7 @@ func readSecretFiles(vars map[string]string) error {
 		}
 		vars[name] = value
 	}
-	return errors.Join(errs...)
+	return missing, errors.Join(errs...)
 }
 
 // SecretFromEnv returns the secret that the variable holds, or the content of the file that the

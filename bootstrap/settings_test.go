@@ -38,7 +38,7 @@ func TestSettings_WithACanaryInEverySetting_PrintNone(t *testing.T) {
 	for i := range reflect.TypeFor[Config]().NumField() {
 		f := reflect.TypeFor[Config]().Field(i)
 		list := f.Type == reflect.TypeFor[[]string]()
-		if f.Type.Kind() != reflect.String && !list {
+		if f.Type.Kind() != reflect.String && !list || !f.IsExported() {
 			continue
 		}
 		name := f.Tag.Get("env")
@@ -164,6 +164,10 @@ func TestSecrets_FromFiles_AreReadAndEveryMistakeIsReported(t *testing.T) {
 		assert.Contains(t, err.Error(), "NIYANTA_"+name+":")
 	}
 	assert.NotContains(t, err.Error(), canary)
+
+	c, err = Load([]string{"NIYANTA_ADMIN_KEY_FILE=" + filepath.Join(dir, "none"), workerKey})
+	require.Error(t, err)
+	require.NoError(t, c.Validate(RoleCoordinator), "a file that cannot be read is one mistake, not two")
 }
 
 func TestMaskURL_OfWhatItPrints_IsStable(t *testing.T) {

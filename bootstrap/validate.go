@@ -20,6 +20,9 @@ import (
 func (c Config) Validate(role Role) error {
 	var errs []error
 	wrong := func(variable, format string, args ...any) {
+		if slices.Contains(c.missing, variable) {
+			return
+		}
 		errs = append(errs, fmt.Errorf("%s%s: %s", Prefix, variable, fmt.Sprintf(format, args...)))
 	}
 	c.validateTags(wrong)

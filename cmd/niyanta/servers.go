@@ -17,13 +17,10 @@ import (
 // load reads and validates the configuration of a role. Its error reports every mistake.
 func load(role bootstrap.Role, change func(*bootstrap.Config)) (bootstrap.Config, error) {
 	cfg, err := bootstrap.Load(os.Environ())
-	if err == nil {
-		if change != nil {
-			change(&cfg)
-		}
-		err = cfg.Validate(role)
+	if change != nil {
+		change(&cfg)
 	}
-	if err != nil {
+	if err := errors.Join(err, cfg.Validate(role)); err != nil {
 		return cfg, invalid(err)
 	}
 	return cfg, nil
