@@ -12,42 +12,40 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// checker watches what is really committed, and keeps the invariants.
+// checker sees every commit, and collects the violations of the invariants.
 type checker struct {
-	w        *World
-	state    map[domain.WorkloadID]domain.State
-	admitted []domain.WorkloadID // in the order of their commits
-	audited  map[domain.WorkloadID]int
-	outcomes map[domain.WorkloadID]int
-	// before is how many steps of a workload were done before its first checkpoint of its own: by the
-	// workload that it runs again.
-	before  map[domain.WorkloadID]int64
-	keys    map[string]domain.WorkloadID
-	expired map[domain.RunID]bool
-	deaths  map[domain.WorkloadID]int         // of workers
-	ending  map[domain.RunID]domain.SessionID // runs that have ended but are not let go of
-	// stopped is when a cancel was acknowledged, and whether that was after the last fault.
-	stopped map[domain.WorkloadID]stop
-	leader  string // that was granted the lease last, and at which epoch
-	epoch   int64
-	broken  []string
+	w         *World
+	state     map[domain.WorkloadID]domain.State
+	admitted  []domain.WorkloadID         // in the order of their commits
+	audited   map[domain.WorkloadID]int   // the number of audit events that there must be
+	outcomes  map[domain.WorkloadID]int   // how often a workload became final
+	inherited map[domain.WorkloadID]int64 // steps done by the workload of which this one is a retry
+	keys      map[string]domain.WorkloadID
+	expired   map[domain.RunID]bool             // runs whose session has ended
+	deaths    map[domain.WorkloadID]int         // deaths of a workload's workers
+	ending    map[domain.RunID]domain.SessionID // runs that have ended and still occupy their slots
+	stopped   map[domain.WorkloadID]stop        // acknowledged cancels
+	leader    string                            // the last leader
+	epoch     int64                             // its epoch
+	broken    []string
 }
 
 func newChecker(w *World) *checker {
 	return &checker{
 		w: w, state: map[domain.WorkloadID]domain.State{}, audited: map[domain.WorkloadID]int{},
-		outcomes: map[domain.WorkloadID]int{}, before: map[domain.WorkloadID]int64{},
+		outcomes: map[domain.WorkloadID]int{}, inherited: map[domain.WorkloadID]int64{},
 		keys: map[string]domain.WorkloadID{}, expired: map[domain.RunID]bool{},
 		ending: map[domain.RunID]domain.SessionID{}, deaths: map[domain.WorkloadID]int{},
 		stopped: map[domain.WorkloadID]stop{},
 	}
 }
 
+// fail records a violation.
 func (c *checker) fail(invariant, format string, args ...any) {
 	c.broken = append(c.broken, invariant+": "+fmt.Sprintf(format, args...))
 }
 
-// submitted hears of a committed batch of submissions.
+// submitted checks a committed batch of submissions.
 func (c *checker) submitted(batch []domain.Submission, rs []ports.SubmitResult) {
 	for i, r := range rs {
 		if key := batch[i].IdempotencyKey; key != "" &&
@@ -62,23 +60,23 @@ func (c *checker) submitted(batch []domain.Submission, rs []ports.SubmitResult) 
 			c.admitted = append(c.admitted, r.Workload.ID)
 			c.audited[r.Workload.ID] = 1
 			if of := r.Workload.RetryOf; r.Workload.CheckpointSequence > 0 {
-				c.before[r.Workload.ID] = c.before[of] + c.state[of].CheckpointSequence - r.Workload.CheckpointSequence
+				c.inherited[r.Workload.ID] = c.inherited[of] + c.state[of].CheckpointSequence - r.Workload.CheckpointSequence
 			}
 		}
 	}
 }
 
-// applied hears of a committed batch of transitions.
+// applied checks a committed batch of transitions.
 func (c *checker) applied(b domain.Batch, rs []domain.Result) {
 	if b.Epoch > 0 {
 		if b.Epoch < c.epoch {
-			c.fail("I2", "a batch of epoch %d landed though the leader's is %d", b.Epoch, c.epoch)
+			c.fail("I2", "a batch of epoch %d was committed though the leader's epoch is %d", b.Epoch, c.epoch)
 		}
 	}
 	for i := range rs {
-		c.hands(&rs[i])
+		c.trackEnding(&rs[i])
 		if e := b.Transitions[i].Event; e == domain.EventLinger || e == domain.EventLetGo {
-			continue // nothing has happened to the workload
+			continue // these change an ending run, not the workload
 		}
 		if rs[i].Outcome == domain.OutcomeApplied {
 			c.transition(&b.Transitions[i], &rs[i])
@@ -86,8 +84,8 @@ func (c *checker) applied(b domain.Batch, rs []domain.Result) {
 	}
 }
 
-// hands keeps the runs that are ending.
-func (c *checker) hands(r *domain.Result) {
+// trackEnding updates the set of ending runs.
+func (c *checker) trackEnding(r *domain.Result) {
 	switch r.Hands {
 	case domain.HandsKeep:
 		c.ending[r.Ending.Run()] = r.Ending.SessionID
@@ -99,7 +97,7 @@ func (c *checker) hands(r *domain.Result) {
 	}
 }
 
-// elected hears that a lease was granted.
+// elected checks a grant of the leader lease.
 func (c *checker) elected(holder string, epoch int64) {
 	if holder != c.leader && epoch <= c.epoch {
 		c.fail("I2", "%s leads at epoch %d, %s led at %d before", holder, epoch, c.leader, c.epoch)
@@ -107,6 +105,7 @@ func (c *checker) elected(holder string, epoch int64) {
 	c.leader, c.epoch = holder, epoch
 }
 
+// transition checks an applied transition.
 func (c *checker) transition(t *domain.Transition, r *domain.Result) {
 	before, next := c.state[t.WorkloadID], r.State
 	c.w.note("%s %s %s->%s g%d %s", t.WorkloadID[len(t.WorkloadID)-4:], t.Event, r.From, next.Status,
@@ -125,16 +124,17 @@ func (c *checker) transition(t *domain.Transition, r *domain.Result) {
 	case next.Generation < before.Generation:
 		c.fail("I2", "%s: generation %d after %d", t.WorkloadID, next.Generation, before.Generation)
 	case rule.Source == domain.FromWorker && t.Generation != before.Generation:
-		c.fail("I1", "%s: %s of generation %d landed at %d", t.WorkloadID, t.Event, t.Generation, before.Generation)
+		c.fail("I1", "%s: %s of generation %d was applied at generation %d", t.WorkloadID, t.Event, t.Generation,
+			before.Generation)
 	case rule.Source == domain.FromWorker && t.SessionID != before.SessionID:
-		c.fail("I1", "%s: %s of session %s landed while %s held it", t.WorkloadID, t.Event,
+		c.fail("I1", "%s: %s of session %s was applied while session %s held the workload", t.WorkloadID, t.Event,
 			t.SessionID, before.SessionID)
 	case before.PauseRequested && next.Status.Waiting():
-		c.fail("rule 5", "%s: a pause was asked for, %s made it %s", t.WorkloadID, t.Event, next.Status)
+		c.fail("rule 5", "%s: a pause was requested, but %s made it %s", t.WorkloadID, t.Event, next.Status)
 	case t.Event == domain.EventRelease && t.Reason == preempted &&
 		(before.CheckpointSequence == 0 || next.Status == domain.StatusRedistributing &&
 			!c.w.Now().Before(next.NotBefore)):
-		c.fail("preemption", "%s made room without a checkpoint, or does not stay back: %+v", t.WorkloadID, next)
+		c.fail("preemption", "%s was released without a checkpoint or without a backoff: %+v", t.WorkloadID, next)
 	case t.Event == domain.EventAssign && c.w.Now().Before(before.NotBefore):
 		c.fail("I10", "%s is assigned before %s", t.WorkloadID, before.NotBefore)
 	case next.Status.Held() != (next.SessionID != ""):
@@ -142,8 +142,7 @@ func (c *checker) transition(t *domain.Transition, r *domain.Result) {
 	case next.CheckpointSequence < before.CheckpointSequence || next.CheckpointSequence > before.CheckpointSequence+1:
 		c.fail("I9", "%s: checkpoint %d after %d", t.WorkloadID, next.CheckpointSequence, before.CheckpointSequence)
 	case next.RetryCount > c.w.inputOf(t.WorkloadID).failures():
-		c.fail("I10", "%s was retried %d times for faults that are not its own: %s", t.WorkloadID,
-			next.RetryCount, next.Reason)
+		c.fail("I10", "%s has %d retries, more than its own failures: %s", t.WorkloadID, next.RetryCount, next.Reason)
 	case next.RetryCount > maxRetries || next.RedistributionCount > domain.MaxRedistributions+1:
 		c.fail("I10", "%s: %d retries, %d redistributions", t.WorkloadID, next.RetryCount, next.RedistributionCount)
 	}
@@ -173,29 +172,32 @@ func (c *checker) transition(t *domain.Transition, r *domain.Result) {
 // stop is an acknowledged cancel.
 type stop struct {
 	at     time.Time
-	healed bool
+	healed bool // it was after the last fault
 }
 
-// cancelled hears that a cancel was acknowledged.
+// cancelled records that a cancel was acknowledged.
 func (c *checker) cancelled(id domain.WorkloadID) {
 	if _, before := c.stopped[id]; !before {
 		c.stopped[id] = stop{c.w.Now(), c.w.healed}
 	}
 }
 
-// stopTimeout is how long a cancelled workload may go on in a run without faults. If the command is
-// lost, the answer to the next heartbeat stops it.
+// stopTimeout is how long a cancelled workload may run on when there are no faults. The cancel
+// command may not arrive, but the answer to the next heartbeat stops the run.
 const stopTimeout = beat + 2*time.Second
 
-// effect hears that a run does something. It must not once its worker's lease was over: the worker
-// stops its runs before anyone else may start them. Nor long after a cancel was acknowledged (I11).
+// effect checks that a run may have an effect now. It may not after its session has ended: a worker
+// must stop its runs before another worker may start them. It may not long after a cancel was
+// acknowledged either (I11).
 func (c *checker) effect(run domain.RunID) {
 	id := run.WorkloadID
 	if c.expired[run] {
 		c.fail("fence", "%s works at generation %d though its session had ended", id, run.Generation)
 	}
 	if s, ok := c.stopped[id]; ok {
-		limit := 3 * lease // who hears nothing for one stops by itself; who hears half of it may need more
+		// A worker that gets no answers for one lease stops its runs by itself. One that gets some of
+		// the answers may need longer.
+		limit := 3 * lease
 		if s.healed {
 			limit = stopTimeout
 		}
@@ -208,7 +210,7 @@ func (c *checker) effect(run domain.RunID) {
 // assigned checks limits and affinity at the moment of an assignment.
 func (c *checker) assigned(t *domain.Transition) {
 	running, onSession, suspects := 0, 0, 0
-	alone := c.w.aloneOf(t.WorkloadID)
+	alone := c.w.runsAlone(t.WorkloadID)
 	for id, s := range c.state {
 		if !s.Status.Held() {
 			continue
@@ -221,8 +223,8 @@ func (c *checker) assigned(t *domain.Transition) {
 		if s.SuspectUntil().After(c.w.Now()) {
 			suspects++
 		}
-		if id != t.WorkloadID && (alone || c.w.aloneOf(id)) {
-			c.fail("I13", "%s is placed beside %s, one of which must run alone", t.WorkloadID, id)
+		if id != t.WorkloadID && (alone || c.w.runsAlone(id)) {
+			c.fail("I13", "%s is placed beside %s, but one of them must run alone", t.WorkloadID, id)
 		}
 	}
 	for run, session := range c.ending {
@@ -230,7 +232,7 @@ func (c *checker) assigned(t *domain.Transition) {
 			continue
 		}
 		onSession++
-		if alone || c.w.aloneOf(run.WorkloadID) {
+		if alone || c.w.runsAlone(run.WorkloadID) {
 			c.fail("I13", "%s is placed beside %s, which is ending; one of them must run alone",
 				t.WorkloadID, run.WorkloadID)
 		}
@@ -243,31 +245,30 @@ func (c *checker) assigned(t *domain.Transition) {
 		c.fail("I6", "%d run, the limit is %d", running, c.w.limit)
 	}
 	if onSession > slots {
-		c.fail("I6", "%d on a worker of %d slots", onSession, slots)
+		c.fail("I6", "%d runs on a worker of %d slots", onSession, slots)
 	}
-	if tag := c.w.wants[t.WorkloadID]; tag != "" && c.w.tagOf(t.WorkerID) != tag {
-		c.fail("I13", "%s wants %s and got worker %s", t.WorkloadID, tag, t.WorkerID)
+	if tag := c.w.requiredTag[t.WorkloadID]; tag != "" && c.w.tagOf(t.WorkerID) != tag {
+		c.fail("I13", "%s requires tag %s and is assigned to worker %s", t.WorkloadID, tag, t.WorkerID)
 	}
 }
 
-// inHands hears how many runs a worker has in its hands: never more than it has slots.
-func (c *checker) inHands(id domain.WorkerID, runs int) {
+// runsOn checks that a worker has no more runs than slots.
+func (c *checker) runsOn(id domain.WorkerID, runs int) {
 	if runs > slots {
-		c.fail("I6", "%s has %d runs in its hands, and %d slots", id, runs, slots)
+		c.fail("I6", "%s has %d runs, and %d slots", id, runs, slots)
 	}
 }
 
-// restored hears from which checkpoint a run continues.
+// restored checks that a run continues from the newest checkpoint (I9).
 func (c *checker) restored(run domain.RunID, step int) {
 	if s := c.state[run.WorkloadID]; s.Generation == run.Generation && s.Status.Held() &&
-		int64(step) != c.before[run.WorkloadID]+s.CheckpointSequence {
-		c.fail("I9", "%s at generation %d continues from step %d, its newest checkpoint is %d, behind %d steps",
-			run.WorkloadID,
-			run.Generation, step, s.CheckpointSequence, c.before[run.WorkloadID])
+		int64(step) != c.inherited[run.WorkloadID]+s.CheckpointSequence {
+		c.fail("I9", "%s at generation %d continues from step %d; its newest checkpoint is %d, after %d inherited steps",
+			run.WorkloadID, run.Generation, step, s.CheckpointSequence, c.inherited[run.WorkloadID])
 	}
 }
 
-// counts compares what is counted with a recount of what is stored.
+// counts compares the stored counts with a recount of the workloads (I15).
 func (c *checker) counts(ctx context.Context) {
 	now := c.w.Now()
 	q := domain.StatisticsQuery{
@@ -299,16 +300,16 @@ func (c *checker) counts(ctx context.Context) {
 			recount.Activity.Add(d.Activity)
 		}
 		if again := read(); again != counted {
-			continue // a commit whose answer was lost has come between
+			continue // the counts changed during the recount, by a commit whose answer was lost
 		}
 		if counted != recount {
-			c.fail("I15", "counted %+v, a recount says %+v", counted, recount)
+			c.fail("I15", "the counts are %+v, a recount gives %+v", counted, recount)
 		}
 		return
 	}
 }
 
-// contents judges what is stored, and compares it with what was seen to be committed.
+// contents checks what is stored, and compares it with the commits that the checker has seen.
 func (c *checker) contents() {
 	ctx := context.Background()
 	c.counts(ctx)
@@ -324,15 +325,15 @@ func (c *checker) contents() {
 		}
 		c.broken = append(c.broken, invariants.Trail(&found[0], trail)...)
 		for _, e := range trail {
-			if tag := c.w.wants[id]; e.Type == domain.AuditScheduled && tag != "" && c.w.tagOf(e.WorkerID) != tag {
-				c.fail("I13", "%s wants %s and got worker %s", id, tag, e.WorkerID)
+			if tag := c.w.requiredTag[id]; e.Type == domain.AuditScheduled && tag != "" && c.w.tagOf(e.WorkerID) != tag {
+				c.fail("I13", "%s requires tag %s and was assigned to worker %s", id, tag, e.WorkerID)
 			}
 		}
 		if c.w.backend.Opaque {
 			continue
 		}
 		if found[0].Status != c.state[id].Status || found[0].Generation != c.state[id].Generation {
-			c.fail("I4", "%s is %s g%d, committed was %s g%d", id, found[0].Status, found[0].Generation,
+			c.fail("I4", "%s is stored as %s g%d, but %s g%d was committed", id, found[0].Status, found[0].Generation,
 				c.state[id].Status, c.state[id].Generation)
 		}
 		if len(trail) != c.audited[id] {

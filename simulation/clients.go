@@ -19,24 +19,24 @@ var (
 
 var customer = domain.Principal{Role: domain.RoleCustomer, CustomerID: tenant, KeyID: "key"}
 
-// client does what some client would.
+// client makes one random request of a client.
 func (w *World) client(ctx context.Context) {
 	c := w.reachable()
 	if c == nil {
 		return
 	}
 	if n := w.rng.IntN(10); n < 5 || len(w.acknowledged) == 0 {
-		w.as(c, nil, func() { w.submit(ctx, c, w.request()) })
+		w.actAs(c, nil, func() { w.submit(ctx, c, w.request()) })
 		return
 	} else if n == 5 {
 		w.changeLimit(ctx)
 		return
 	}
 	id := w.acknowledged[w.rng.IntN(len(w.acknowledged))]
-	w.as(c, nil, func() { w.control(ctx, c, id) })
+	w.actAs(c, nil, func() { w.control(ctx, c, id) })
 }
 
-// changeLimit has an administrator change how much may run at once.
+// changeLimit has an administrator change the customer's running limit.
 func (w *World) changeLimit(ctx context.Context) { w.setLimit(ctx, 2+w.rng.IntN(8)) }
 
 func (w *World) setLimit(ctx context.Context, limit int) {
@@ -46,12 +46,13 @@ func (w *World) setLimit(ctx context.Context, limit int) {
 	}
 }
 
+// control makes one random request about an existing workload.
 func (w *World) control(ctx context.Context, c *process, id domain.WorkloadID) {
 	switch w.rng.IntN(8) {
 	case 0:
 		w.cancel(ctx, c, id)
 	case 7:
-		w.again(ctx, c, id, []*domain.Restore{{}, {}, {}, nil}[w.rng.IntN(4)])
+		w.retry(ctx, c, id, []*domain.Restore{{}, {}, {}, nil}[w.rng.IntN(4)])
 	case 4:
 		w.preempt(ctx, id)
 	case 1, 2:
@@ -63,8 +64,9 @@ func (w *World) control(ctx context.Context, c *process, id domain.WorkloadID) {
 	}
 }
 
-// cancel cancels a workload with an idempotency key, and reports whether that was acknowledged. When
-// it was not, it may have happened all the same, and the next one repeats it.
+// cancel cancels a workload, and reports whether that was acknowledged. A cancel that was not
+// acknowledged may have happened all the same. The idempotency key depends only on the workload, so
+// the next call repeats it.
 func (w *World) cancel(ctx context.Context, c *process, id domain.WorkloadID) bool {
 	_, err := c.Lifecycle.Cancel(ctx, tenant, id, user, "", "cancel "+string(id))
 	if err == nil {
@@ -73,29 +75,29 @@ func (w *World) cancel(ctx context.Context, c *process, id domain.WorkloadID) bo
 	return err == nil
 }
 
-// again runs a workload again, with an idempotency key.
-func (w *World) again(ctx context.Context, c *process, id domain.WorkloadID, restore *domain.Restore) {
+// retry runs a workload again as a new one.
+func (w *World) retry(ctx context.Context, c *process, id domain.WorkloadID, restore *domain.Restore) {
 	wl, err := c.Lifecycle.Retry(ctx, customer, lifecycle.RetryRequest{
-		Workload: id, Restore: restore, IdempotencyKey: fmt.Sprint("again ", id, restore == nil),
+		Workload: id, Restore: restore, IdempotencyKey: fmt.Sprint("retry ", id, restore == nil),
 	})
 	if err != nil {
 		return
 	}
-	if tag := w.wants[id]; tag != "" {
-		w.wants[wl.ID] = tag
+	if tag := w.requiredTag[id]; tag != "" {
+		w.requiredTag[wl.ID] = tag
 	}
 	w.acknowledge(wl.ID)
 }
 
-// acknowledge remembers a workload whose submission was acknowledged.
+// acknowledge records that a client knows the workload.
 func (w *World) acknowledge(id domain.WorkloadID) {
 	if !slices.Contains(w.acknowledged, id) {
 		w.acknowledged = append(w.acknowledged, id)
 	}
 }
 
-// preempt has the worker that runs it asked to make room, as the leader does: a hint that may be
-// lost, repeated and late.
+// preempt sends the preempt command for a running workload, as the leader does. The command is a
+// message on the bus, so it may be lost, repeated or late.
 func (w *World) preempt(ctx context.Context, id domain.WorkloadID) {
 	found, err := w.stores.Workloads.Get(ctx, tenant, id)
 	if err != nil || len(found) == 0 || found[0].Status != domain.StatusRunning {
@@ -107,23 +109,23 @@ func (w *World) preempt(ctx context.Context, id domain.WorkloadID) {
 	})
 }
 
-// preempted is the reason of a release that made room.
+// preempted is the reason of the preempt command, and so of the release that answers it.
 const preempted = "preempted by wl_x of tier enterprise"
 
-// nobodys is a tag that no worker has.
-const nobodys = "nobody's"
+// noWorkersTag is a tag that no worker has.
+const noWorkersTag = "no worker's"
 
-// trespass has another customer try what it must not even see (I12).
+// trespass sends requests of another customer about the workload. Each must fail as not found (I12).
 func (w *World) trespass(ctx context.Context, c *process, id domain.WorkloadID) {
 	_, got := c.Lifecycle.Get(ctx, stranger, id)
 	_, cancelled := c.Lifecycle.Cancel(ctx, stranger, id, user, "", "")
 	_, _, paused := c.Lifecycle.Pause(ctx, stranger, id, user, "")
 	_, resumed := c.Lifecycle.Resume(ctx, stranger, id, user, "")
-	_, again := c.Lifecycle.Retry(ctx, domain.Principal{Role: domain.RoleCustomer, CustomerID: stranger},
+	_, retried := c.Lifecycle.Retry(ctx, domain.Principal{Role: domain.RoleCustomer, CustomerID: stranger},
 		lifecycle.RetryRequest{Workload: id})
 	_, audited := c.Lifecycle.ReadAudit(ctx, stranger, id, 0, 10)
 	for what, err := range map[string]error{
-		"get": got, "cancel": cancelled, "pause": paused, "resume": resumed, "retry": again,
+		"get": got, "cancel": cancelled, "pause": paused, "resume": resumed, "retry": retried,
 		"audit": audited,
 	} {
 		if code := domain.CodeOf(err); code != domain.CodeNotFound && code != domain.CodeUnavailable {
@@ -132,13 +134,13 @@ func (w *World) trespass(ctx context.Context, c *process, id domain.WorkloadID) 
 	}
 }
 
-// request draws what a client submits.
+// request draws a submission of a client.
 func (w *World) request() lifecycle.SubmitRequest {
 	in := scriptInput{Steps: 1 + w.rng.IntN(6), Fails: max(w.rng.IntN(12)-6, 0)}
 	var req lifecycle.SubmitRequest
 	switch w.rng.IntN(12) {
 	case 0, 1, 2, 3:
-		w.keys += w.rng.IntN(2) // now and then the key of before
+		w.keys += w.rng.IntN(2) // half of the time, the key that was used last
 		req.IdempotencyKey = fmt.Sprint("k", w.keys)
 		in = scriptInput{Steps: 2}
 	case 4, 5, 6:
@@ -147,12 +149,12 @@ func (w *World) request() lifecycle.SubmitRequest {
 		in.Hangs = true
 		req.Timeout = new(10 * time.Second)
 	case 8:
-		in.Deaf = true
+		in.IgnoresStop = true
 		req.Timeout = new(10 * time.Second)
 	case 10:
-		req.Affinity.Hard.WorkerTags = map[string]string{"tag": nobodys} // until it is cancelled
+		req.Affinity.Hard.WorkerTags = map[string]string{"tag": noWorkersTag} // it waits until it is cancelled
 	case 11:
-		req.Affinity.Anti.WorkloadTypes = []string{"t"} // no other of its customer's beside it
+		req.Affinity.Anti.WorkloadTypes = []string{"t"} // no other workload of its customer on its worker
 	case 9:
 		req.RunAt = w.Now().Add(time.Duration(w.rng.IntN(120)) * time.Second)
 	default:
@@ -164,19 +166,20 @@ func (w *World) request() lifecycle.SubmitRequest {
 func (in scriptInput) json() domain.JSON {
 	raw, err := json.Marshal(in)
 	if err != nil {
-		panic(err) // it holds nothing that cannot be written
+		panic(err) // it holds only numbers and booleans
 	}
 	return domain.JSON(raw)
 }
 
-// submit submits a request, and remembers it once it is acknowledged.
+// submit submits a request, and records the workload if the submission was acknowledged. Otherwise
+// it returns no id.
 func (w *World) submit(ctx context.Context, c *process, req lifecycle.SubmitRequest) domain.WorkloadID {
 	wl, err := c.Lifecycle.Submit(ctx, customer, req)
 	if err != nil {
 		return ""
 	}
 	if tag := req.Affinity.Hard.WorkerTags["tag"]; tag != "" {
-		w.wants[wl.ID] = tag
+		w.requiredTag[wl.ID] = tag
 	}
 	w.acknowledge(wl.ID)
 	return wl.ID

@@ -16,6 +16,7 @@ type process struct {
 	frozenUntil time.Time
 }
 
+// newCoordinator starts a coordinator process on the run's storage and network.
 func (w *World) newCoordinator() (*process, error) {
 	s, err := w.backend.Open(w)
 	if err != nil {
@@ -34,7 +35,7 @@ func (w *World) newCoordinator() (*process, error) {
 	return &process{Coordinator: c, loops: c.Loops()}, nil
 }
 
-// faultyStores puts the faults of the run around what a coordinator does with its storage.
+// faultyStores wraps a coordinator's stores so that the run's faults hit its calls.
 func (w *World) faultyStores(s ports.Stores) ports.Stores {
 	s.Workloads, s.Queue, s.Workers = workloads{s.Workloads, w}, queue{s.Queue, w}, workers{s.Workers, w}
 	s.Checkpoints, s.Leader = checkpoints{s.Checkpoints, w}, leases{s.Leader, w}
@@ -52,5 +53,5 @@ const (
 	purge
 )
 
-// tick lets one loop make a round. Its errors are what faults make of it.
+// tick runs one round of a loop. Its errors come from injected faults, so they are ignored.
 func (c *process) tick(ctx context.Context, l loop) { _, _ = c.loops[l].Tick(ctx) }

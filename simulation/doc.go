@@ -1,20 +1,37 @@
-// Package simulation runs coordinators, workers and clients in one thread and virtual time, on the
-// real services, while it lets everything go wrong that may: processes crash, also in the middle of
-// a call, and freeze; their clocks are wrong; messages are lost, repeated and reordered, the bus is
-// away; stores fail before a commit and after it, or stall for longer than a lease; workers are
-// drained and removed. One seed decides all of it; the same seed gives the same run, event for
-// event.
+// Package simulation runs coordinators, workers and clients in one thread, in virtual time, on the
+// real services, and injects faults:
 //
-// What is really committed is checked against the invariants, each by its number: I1 one committed
-// outcome, of the current generation; I2 generations and epochs only grow; I3 nothing acknowledged
-// is lost; I4 only legal transitions; I5 held by exactly one session; I6 limits; I7 one audit event
-// per transition; I8 one key, one workload; I9 checkpoints never go back, a run continues from the
-// newest; I10 faults do not spend a workload's own budget; I11 nothing goes on after a cancel; I12
-// another customer sees nothing; I13 affinity; I14 nothing is left behind; I15 counts equal a
-// recount; and that a worker stops its runs before its lease is given up. A run ends by healing
-// everything: then all that is stored must finish within a bound (liveness); every tenth ends among
-// its faults (safety).
+//   - processes crash, also in the middle of a call, and freeze; their clocks are wrong
+//   - messages are lost, repeated and reordered; the bus is disconnected
+//   - stores fail before a commit and after it, or stall for longer than a lease
+//   - workers are drained and removed
 //
-// The same world runs on memory (seed after seed), on PostgreSQL (package crashpoints: one harm at
-// every boundary), and through every ordering of a few actions (the exhaustive check).
+// One seed decides all of it. The same seed gives the same run, event for event.
+//
+// A checker sees every commit and compares it with the invariants, by their numbers in
+// docs/DOMAIN.md:
+//
+//   - I1 one committed outcome, of the current generation
+//   - I2 generations and epochs only grow
+//   - I3 nothing that was acknowledged is lost
+//   - I4 only legal transitions
+//   - I5 a held workload is held by exactly one session
+//   - I6 limits
+//   - I7 one audit event per transition
+//   - I8 one idempotency key, one workload
+//   - I9 checkpoints never go back, and a run continues from the newest
+//   - I10 faults of the system do not spend a workload's own retries
+//   - I11 a cancelled workload stops
+//   - I12 another customer sees nothing
+//   - I13 affinity
+//   - I14 nothing is left behind
+//   - I15 counts equal a recount
+//
+// It also checks that a worker stops its runs before its lease is given up. Most runs end by
+// healing all faults: then every workload must finish within a bound (liveness). Every tenth run
+// ends among its faults (safety).
+//
+// The same world runs in three ways: on memory, seed after seed; on PostgreSQL, with one harm at
+// each boundary (package crashpoints); and through every ordering of a few actions (the exhaustive
+// check).
 package simulation

@@ -9,22 +9,22 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// clock is virtual.
+// clock is the virtual clock of a run.
 type clock struct{ now time.Time }
 
 // Now implements ports.Clock.
 func (c *clock) Now() time.Time { return c.now }
 
-// skewed is the clock of one process: it goes as fast as the others, but is wrong.
+// skewed is the clock of one process. It runs as fast as the virtual clock, with a constant offset.
 type skewed struct {
 	*clock
-	by time.Duration
+	offset time.Duration
 }
 
 // Now implements ports.Clock.
-func (c skewed) Now() time.Time { return c.now.Add(c.by) }
+func (c skewed) Now() time.Time { return c.now.Add(c.offset) }
 
-// skewed draws the clock of a process, up to an hour before or behind the storage's.
+// skewed draws the clock of a process. It is up to an hour ahead of the storage's clock or behind.
 func (w *World) skewed() ports.Clock {
 	switch {
 	case w.clockOf != nil:
@@ -35,11 +35,11 @@ func (w *World) skewed() ports.Clock {
 	return skewed{w.clock, time.Duration(w.rng.IntN(7200)-3600) * time.Second}
 }
 
-// ids makes ids that sort by creation, and draws randomness from the seed.
+// ids makes ids that sort by creation, and takes randomness from the seed.
 type ids struct {
 	n     uint64
 	rng   *rand.Rand
-	still bool // nothing is drawn
+	fixed bool // Float64 returns 0
 }
 
 // New implements ports.IDs.
@@ -59,13 +59,13 @@ func (i *ids) Random(b []byte) {
 
 // Float64 implements ports.IDs.
 func (i *ids) Float64() float64 {
-	if i.still {
+	if i.fixed {
 		return 0
 	}
 	return i.rng.Float64()
 }
 
-// observer counts the events that were applied, and ignores what else metrics would hear.
+// observer counts the applied transitions by event. It ignores all else that an Observer is told.
 type observer struct{ w *World }
 
 // Transitioned implements ports.Observer.
@@ -86,6 +86,7 @@ func (observer) Cycle(ports.SchedulingCycle) {}
 // Leader implements ports.Observer.
 func (observer) Leader(bool, int64) {}
 
+// Purged implements ports.Observer.
 func (observer) Purged(domain.Kept, int) {}
 
 // Count implements ports.Observer.

@@ -8,10 +8,10 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// errInjected is the error of a call that a fault made fail.
+// errInjected is the error of a call that failed through an injected fault.
 var errInjected = domain.Unavailable(0, "injected fault")
 
-// faulty draws whether a fault of that probability happens now; never once the world is healed.
+// faulty reports whether a fault of probability p happens now. Once the world is healed, none does.
 func (w *World) faulty(p float64) bool {
 	if w.healed || w.rng.Float64() >= p {
 		return false
@@ -20,9 +20,10 @@ func (w *World) faulty(p float64) bool {
 	return true
 }
 
-// through calls f between the faults of a store: before the commit, and after it but reported as an
-// error; or the caller's process ends before it or behind it.
-func through[R any](w *World, f func() (R, error)) (R, error) {
+// withFaults calls f, a call of a store, with the faults of a store around it. It may fail before
+// the commit, or report an error after the commit. It may stall, and the caller's process may end,
+// before the commit and after it.
+func withFaults[R any](w *World, f func() (R, error)) (R, error) {
 	var none R
 	w.stall()
 	w.mayDie()
@@ -38,20 +39,21 @@ func through[R any](w *World, f func() (R, error)) (R, error) {
 	return r, err
 }
 
+// mayDie ends the process of the acting coordinator if a fault says so.
 func (w *World) mayDie() {
 	if !w.stalled && w.actingC != nil && w.faulty(w.P.Die) {
 		w.die()
 	}
 }
 
-// workloads is the store of workloads: faulty outside, checked inside.
+// workloads is a WorkloadStore with faults. The checker sees what really commits.
 type workloads struct {
 	ports.WorkloadStore
 	w *World
 }
 
 func (s workloads) Submit(ctx context.Context, batch []domain.Submission) ([]ports.SubmitResult, error) {
-	return through(s.w, func() ([]ports.SubmitResult, error) {
+	return withFaults(s.w, func() ([]ports.SubmitResult, error) {
 		rs, err := s.WorkloadStore.Submit(ctx, batch)
 		if err == nil {
 			s.w.check.submitted(batch, rs)
@@ -61,7 +63,7 @@ func (s workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 }
 
 func (s workloads) Apply(ctx context.Context, b domain.Batch) ([]domain.Result, error) {
-	return through(s.w, func() ([]domain.Result, error) {
+	return withFaults(s.w, func() ([]domain.Result, error) {
 		rs, err := s.WorkloadStore.Apply(ctx, b)
 		if err == nil {
 			s.w.check.applied(b, rs)
@@ -71,14 +73,14 @@ func (s workloads) Apply(ctx context.Context, b domain.Batch) ([]domain.Result, 
 }
 
 func (s workloads) Get(ctx context.Context, c domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error) {
-	return through(s.w, func() ([]domain.Workload, error) { return s.WorkloadStore.Get(ctx, c, ids...) })
+	return withFaults(s.w, func() ([]domain.Workload, error) { return s.WorkloadStore.Get(ctx, c, ids...) })
 }
 
 func (s workloads) GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]domain.Workload, error) {
-	return through(s.w, func() ([]domain.Workload, error) { return s.WorkloadStore.GetAny(ctx, ids...) })
+	return withFaults(s.w, func() ([]domain.Workload, error) { return s.WorkloadStore.GetAny(ctx, ids...) })
 }
 
-// checkpoints is the store of checkpoints, likewise.
+// checkpoints is a CheckpointStore with faults. The checker sees what really commits.
 type checkpoints struct {
 	ports.CheckpointStore
 	w *World
@@ -87,7 +89,7 @@ type checkpoints struct {
 func (s checkpoints) Save(
 	ctx context.Context, t domain.Transition, c domain.Checkpoint, data []byte,
 ) (domain.Result, error) {
-	return through(s.w, func() (domain.Result, error) {
+	return withFaults(s.w, func() (domain.Result, error) {
 		r, err := s.CheckpointStore.Save(ctx, t, c, data)
 		if err == nil {
 			s.w.check.applied(domain.Batch{Transitions: []domain.Transition{t}}, []domain.Result{r})
@@ -96,43 +98,43 @@ func (s checkpoints) Save(
 	})
 }
 
-// queue is the leader's view.
+// queue is a QueueStore with faults.
 type queue struct {
 	ports.QueueStore
 	w *World
 }
 
 func (s queue) Heads(ctx context.Context, q domain.HeadsQuery) (domain.QueueHeads, error) {
-	return through(s.w, func() (domain.QueueHeads, error) { return s.QueueStore.Heads(ctx, q) })
+	return withFaults(s.w, func() (domain.QueueHeads, error) { return s.QueueStore.Heads(ctx, q) })
 }
 
 func (s queue) Orphans(ctx context.Context, after domain.WorkloadID, limit int) ([]ports.Orphan, error) {
-	return through(s.w, func() ([]ports.Orphan, error) { return s.QueueStore.Orphans(ctx, after, limit) })
+	return withFaults(s.w, func() ([]ports.Orphan, error) { return s.QueueStore.Orphans(ctx, after, limit) })
 }
 
-// workers is the store of workers.
+// workers is a WorkerStore with faults.
 type workers struct {
 	ports.WorkerStore
 	w *World
 }
 
 func (s workers) Register(ctx context.Context, r domain.Registration, lease time.Duration) (domain.Worker, error) {
-	return through(s.w, func() (domain.Worker, error) { return s.WorkerStore.Register(ctx, r, lease) })
+	return withFaults(s.w, func() (domain.Worker, error) { return s.WorkerStore.Register(ctx, r, lease) })
 }
 
 func (s workers) Heartbeat(ctx context.Context, beats []ports.Beat, lease time.Duration) ([]ports.BeatResult, error) {
-	return through(s.w, func() ([]ports.BeatResult, error) { return s.WorkerStore.Heartbeat(ctx, beats, lease) })
+	return withFaults(s.w, func() ([]ports.BeatResult, error) { return s.WorkerStore.Heartbeat(ctx, beats, lease) })
 }
 
 func (s workers) End(ctx context.Context, e domain.SessionEnd) ([]domain.Worker, error) {
-	return through(s.w, func() ([]domain.Worker, error) { return s.WorkerStore.End(ctx, e) })
+	return withFaults(s.w, func() ([]domain.Worker, error) { return s.WorkerStore.End(ctx, e) })
 }
 
 func (s workers) Expire(ctx context.Context, epoch int64, limit int) ([]domain.Worker, error) {
-	return through(s.w, func() ([]domain.Worker, error) { return s.WorkerStore.Expire(ctx, epoch, limit) })
+	return withFaults(s.w, func() ([]domain.Worker, error) { return s.WorkerStore.Expire(ctx, epoch, limit) })
 }
 
-// leases is the leader lease.
+// leases is a LeaderLease with faults.
 type leases struct {
 	ports.LeaderLease
 	w *World
@@ -141,7 +143,7 @@ type leases struct {
 func (s leases) Acquire(
 	ctx context.Context, holder string, ttl time.Duration,
 ) (l ports.Leadership, held bool, err error) {
-	l, err = through(s.w, func() (l ports.Leadership, err error) {
+	l, err = withFaults(s.w, func() (l ports.Leadership, err error) {
 		l, held, err = s.LeaderLease.Acquire(ctx, holder, ttl)
 		if held {
 			s.w.check.elected(holder, l.Epoch)
@@ -152,6 +154,6 @@ func (s leases) Acquire(
 }
 
 func (s leases) Renew(ctx context.Context, holder string, epoch int64, ttl time.Duration) error {
-	_, err := through(s.w, func() (struct{}, error) { return struct{}{}, s.LeaderLease.Renew(ctx, holder, epoch, ttl) })
+	_, err := withFaults(s.w, func() (struct{}, error) { return struct{}{}, s.LeaderLease.Renew(ctx, holder, epoch, ttl) })
 	return err
 }

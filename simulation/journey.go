@@ -9,15 +9,14 @@ import (
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 )
 
-// round lets time pass, and then everybody do once whatever they would do in it. Nothing in it is
-// drawn.
+// round lets time pass, and then runs every loop of every process once. It draws nothing.
 func (w *World) round(d time.Duration) {
 	ctx := context.Background()
 	w.clock.now = w.clock.now.Add(d)
 	for i := range w.coordinators {
 		for l := range purge + 1 {
-			c := w.coordinators[i] // the one before may have ended
-			w.as(c, nil, func() { c.tick(ctx, l) })
+			c := w.coordinators[i] // read again: the process may have been replaced in the last tick
+			w.actAs(c, nil, func() { c.tick(ctx, l) })
 		}
 	}
 	w.certify(ctx)
@@ -26,26 +25,27 @@ func (w *World) round(d time.Duration) {
 		k := w.workers[i]
 		k.round(ctx)
 		k.deregister(ctx)
-		if k.dead || k.left() {
+		if k.dead || k.finished() {
 			w.replaceWorker(k, "end")
 		}
 	}
 }
 
+// rounds runs n rounds of a second.
 func (w *World) rounds(n int) {
 	for range n {
 		w.round(time.Second)
 	}
 }
 
-// wait lets time pass in which nothing is expected but heartbeats.
+// wait lets time pass in rounds as long as the heartbeat interval.
 func (w *World) wait(d time.Duration) {
 	for ; d > 0; d -= beat {
 		w.round(min(d, beat))
 	}
 }
 
-// round lets a worker do all that a second brings.
+// round does all that is due in the worker, once.
 func (k *worker) round(ctx context.Context) {
 	if k.w.Now().Before(k.frozenUntil) {
 		return
@@ -69,20 +69,22 @@ func (k *worker) round(ctx context.Context) {
 	_ = k.agent.Flush(ctx)
 }
 
-// want submits until it is acknowledged, as a client does that has an idempotency key.
-func (w *World) want(key string, in scriptInput, timeout time.Duration) domain.WorkloadID {
+// submitScript submits a script under an idempotency key until the submission is acknowledged.
+func (w *World) submitScript(key string, in scriptInput, timeout time.Duration) domain.WorkloadID {
 	req := lifecycle.SubmitRequest{Type: "t", Input: in.json(), IdempotencyKey: key}
 	if timeout > 0 {
 		req.Timeout = &timeout
 	}
-	return w.insist(req)
+	return w.submitUntilAcknowledged(req)
 }
 
-func (w *World) insist(req lifecycle.SubmitRequest) domain.WorkloadID {
+// submitUntilAcknowledged submits a request up to five times. The request has an idempotency key, so
+// that it makes at most one workload.
+func (w *World) submitUntilAcknowledged(req lifecycle.SubmitRequest) domain.WorkloadID {
 	for range 5 {
 		var id domain.WorkloadID
 		c := w.coordinators[0]
-		w.as(c, nil, func() { id = w.submit(context.Background(), c, req) })
+		w.actAs(c, nil, func() { id = w.submit(context.Background(), c, req) })
 		if id != "" {
 			return id
 		}
@@ -90,12 +92,14 @@ func (w *World) insist(req lifecycle.SubmitRequest) domain.WorkloadID {
 	return ""
 }
 
-func (w *World) controlled(f func(ctx context.Context, c *process)) {
+// onSecond runs f on the second coordinator.
+func (w *World) onSecond(f func(ctx context.Context, c *process)) {
 	c := w.coordinators[1]
-	w.as(c, nil, func() { f(context.Background(), c) })
+	w.actAs(c, nil, func() { f(context.Background(), c) })
 }
 
-// runner is the worker that runs a workload, as soon as one does; some worker if none does soon.
+// runner waits up to ten seconds for a workload to run, and returns its worker. If the workload does
+// not run, runner returns the first worker.
 func (w *World) runner(id domain.WorkloadID) *worker {
 	for range 10 {
 		found, err := w.stores.Workloads.GetAny(context.Background(), id)
@@ -111,49 +115,51 @@ func (w *World) runner(id domain.WorkloadID) *worker {
 	return w.workers[0]
 }
 
-// Journey is a fixed course through everything that may happen to a workload, without any fault but
-// those of the plan. Events tells which it met.
+// Journey runs a fixed sequence in which every event of the state machine happens. The only fault is
+// the one of the plan. Afterwards, Events counts which events happened.
 func (w *World) Journey() {
 	w.rounds(2)
-	w.want("plain", scriptInput{Steps: 2}, 0)
-	w.want("plain", scriptInput{Steps: 2}, 0) // the same one
-	w.want("fails", scriptInput{Steps: 1, Fails: 1}, 0)
-	w.want("hangs", scriptInput{Steps: 1, Hangs: true}, 2*time.Second)
-	w.want("deaf", scriptInput{Steps: 1, Deaf: true}, 6*time.Second)
-	paused := w.want("paused", scriptInput{Steps: 12}, 0)
+	w.submitScript("plain", scriptInput{Steps: 2}, 0)
+	w.submitScript("plain", scriptInput{Steps: 2}, 0) // the same key: no second workload
+	w.submitScript("fails", scriptInput{Steps: 1, Fails: 1}, 0)
+	w.submitScript("hangs", scriptInput{Steps: 1, Hangs: true}, 2*time.Second)
+	w.submitScript("ignores stop", scriptInput{Steps: 1, IgnoresStop: true}, 6*time.Second)
+	paused := w.submitScript("paused", scriptInput{Steps: 12}, 0)
 	w.rounds(3)
-	w.controlled(func(ctx context.Context, c *process) { _, _, _ = c.Lifecycle.Pause(ctx, tenant, paused, user, "") })
+	w.onSecond(func(ctx context.Context, c *process) { _, _, _ = c.Lifecycle.Pause(ctx, tenant, paused, user, "") })
 	w.rounds(3)
-	w.controlled(func(ctx context.Context, c *process) { _, _ = c.Lifecycle.Resume(ctx, tenant, paused, user, "") })
-	cancelled := w.want("cancelled", scriptInput{Steps: 10}, 0)
+	w.onSecond(func(ctx context.Context, c *process) { _, _ = c.Lifecycle.Resume(ctx, tenant, paused, user, "") })
+	cancelled := w.submitScript("cancelled", scriptInput{Steps: 10}, 0)
 	w.rounds(3)
 	done := false
 	for range 5 {
 		if !done {
-			w.controlled(func(ctx context.Context, c *process) { done = w.cancel(ctx, c, cancelled) })
+			w.onSecond(func(ctx context.Context, c *process) { done = w.cancel(ctx, c, cancelled) })
 		}
 	}
 	if !done {
 		w.check.fail("I8", "the cancel of %s was not acknowledged, though it was repeated with its key", cancelled)
 	}
-	w.controlled(func(ctx context.Context, c *process) { w.again(ctx, c, cancelled, &domain.Restore{}) })
-	w.runner(paused).end(context.Background()) // what it runs is released
+	w.onSecond(func(ctx context.Context, c *process) { w.retry(ctx, c, cancelled, &domain.Restore{}) })
+	w.runner(paused).end(context.Background()) // the worker releases its runs
 
-	w.wait(20 * time.Second) // the leader ends what ignores its deadline
+	w.wait(20 * time.Second) // the leader times out the workload that ignores its deadline
 
-	// They refuse before anybody knows. Then an assignment is not taken: they send heartbeats for
-	// longer than a lease, but no report that they have started it.
+	// The workers drain, but no coordinator knows it yet. They decline the next assignment.
 	for _, k := range w.workers {
 		k.agent.Leave()
 		k.nextBeat = w.Now().Add(beat)
 	}
-	w.want("declined", scriptInput{Steps: 1}, 0)
+	w.submitScript("declined", scriptInput{Steps: 1}, 0)
 	w.rounds(2)
 	for _, k := range slices.Clone(w.workers) {
 		w.replaceWorker(k, "restart")
 	}
 	w.rounds(2)
-	w.want("not taken", scriptInput{Steps: 1}, 0)
+
+	// The workers do not take the next assignment. They send heartbeats for longer than a lease, but
+	// no report that the run has started.
+	w.submitScript("not taken", scriptInput{Steps: 1}, 0)
 	for _, k := range w.workers {
 		_ = k.beat(context.Background())
 		k.frozenUntil = w.Now().Add(lease + 3*time.Second)
@@ -166,27 +172,29 @@ func (w *World) Journey() {
 	w.round(lease/2 + time.Second)
 	w.rounds(3)
 
-	// What nobody can run is marked, and cancelled.
-	nobody := lifecycle.SubmitRequest{Type: "t", Input: scriptInput{Steps: 1}.json(), IdempotencyKey: "nobody's"}
-	nobody.Affinity.Hard.WorkerTags = map[string]string{"tag": nobodys}
-	stuck := w.insist(nobody)
+	// A workload that no worker can run is marked as unplaceable. Then it is cancelled.
+	unplaceable := lifecycle.SubmitRequest{
+		Type: "t", Input: scriptInput{Steps: 1}.json(), IdempotencyKey: "unplaceable",
+	}
+	unplaceable.Affinity.Hard.WorkerTags = map[string]string{"tag": noWorkersTag}
+	stuck := w.submitUntilAcknowledged(unplaceable)
 	w.wait(20 * time.Second)
-	w.controlled(func(ctx context.Context, c *process) { w.cancel(ctx, c, stuck) })
+	w.onSecond(func(ctx context.Context, c *process) { w.cancel(ctx, c, stuck) })
 
-	// One is asked to make room, and continues later.
-	modest := w.want("modest", scriptInput{Steps: 12}, 0)
+	// A workload is preempted, and continues later.
+	victim := w.submitScript("preempted", scriptInput{Steps: 12}, 0)
 	w.rounds(4)
-	w.controlled(func(ctx context.Context, _ *process) { w.preempt(ctx, modest) })
+	w.onSecond(func(ctx context.Context, _ *process) { w.preempt(ctx, victim) })
 	w.rounds(12)
 
-	// One freezes for longer than its lease, and wakes up.
-	lost := w.want("lost", scriptInput{Steps: 8}, 0)
+	// A worker freezes for longer than its lease, and wakes up.
+	lost := w.submitScript("lost", scriptInput{Steps: 8}, 0)
 	w.rounds(3)
 	w.runner(lost).frozenUntil = w.Now().Add(30 * time.Second)
 	w.wait(25 * time.Second)
 }
 
-// Finish ends all faults and goes on round by round until everything that is stored is final.
+// Finish ends all faults, and runs rounds until every workload is final.
 func (w *World) Finish() {
 	w.healed = true
 	ctx := context.Background()
@@ -194,7 +202,7 @@ func (w *World) Finish() {
 		k.frozenUntil = time.Time{}
 	}
 	for range 300 {
-		w.giveUp(ctx)
+		w.cancelUnplaceable(ctx)
 		w.wait(3 * time.Second)
 		if w.unfinished(ctx) == 0 {
 			return

@@ -9,12 +9,13 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// network carries hints between processes: late, in any order, twice, or not at all.
+// network is the bus between the processes. Messages arrive late, in any order, twice or not at
+// all.
 type network struct {
 	w        *World
-	flying   []func()
+	inFlight []func() // delivers one message each
 	commands map[domain.WorkerID][]*listener
-	// disconnectedUntil is when the bus carries messages again.
+	// disconnectedUntil is the time until which the bus loses every message.
 	disconnectedUntil time.Time
 }
 
@@ -31,11 +32,13 @@ func (l *listener) Close() error {
 	return nil
 }
 
-type nothing struct{}
+// noSubscription is a subscription on which nothing arrives.
+type noSubscription struct{}
 
-func (nothing) Close() error { return nil }
+// Close implements ports.Subscription.
+func (noSubscription) Close() error { return nil }
 
-// send lets a message fly, or not.
+// send puts a message in flight. A fault may lose it or duplicate it.
 func (n *network) send(label string, deliver func()) {
 	harm := n.w.Boundary("send " + label)
 	if harm == CrashBefore {
@@ -44,31 +47,31 @@ func (n *network) send(label string, deliver func()) {
 	if harm == LoseRequest || harm == LoseAnswer || n.w.Now().Before(n.disconnectedUntil) || n.w.faulty(n.w.P.Drop) {
 		return
 	}
-	n.flying = append(n.flying, deliver)
+	n.inFlight = append(n.inFlight, deliver)
 	if n.w.faulty(n.w.P.Duplicate) {
-		n.flying = append(n.flying, deliver)
+		n.inFlight = append(n.inFlight, deliver)
 	}
 	if harm == CrashAfter {
 		n.w.die()
 	}
 }
 
-// deliver delivers some of the messages that fly, whichever; more when there are many, so that none
-// flies for ever.
+// deliver delivers a quarter of the messages in flight, chosen at random. A share instead of a fixed
+// number keeps messages from piling up.
 func (n *network) deliver() {
-	for range (len(n.flying) + 3) / 4 {
-		i := n.w.rng.IntN(len(n.flying))
-		f := n.flying[i]
-		n.flying = slices.Delete(n.flying, i, i+1)
+	for range (len(n.inFlight) + 3) / 4 {
+		i := n.w.rng.IntN(len(n.inFlight))
+		f := n.inFlight[i]
+		n.inFlight = slices.Delete(n.inFlight, i, i+1)
 		f()
 	}
 }
 
-// deliverAll delivers what flies, in order.
+// deliverAll delivers all messages in flight, in order.
 func (n *network) deliverAll() {
-	flying := n.flying
-	n.flying = nil
-	for _, f := range flying {
+	inFlight := n.inFlight
+	n.inFlight = nil
+	for _, f := range inFlight {
 		f()
 	}
 }
@@ -84,10 +87,10 @@ func (n *network) Command(_ context.Context, worker domain.WorkerID, cs ...ports
 	}
 }
 
-// Wake implements ports.Notifier: ticks come by themselves here.
+// Wake implements ports.Notifier. Loops here tick without being woken.
 func (n *network) Wake(context.Context, string) {}
 
-// Updated implements ports.Notifier: nobody follows here.
+// Updated implements ports.Notifier. No client follows workloads here.
 func (n *network) Updated(context.Context, ...ports.Update) {}
 
 // Commands implements ports.Listener.
@@ -101,10 +104,10 @@ func (n *network) Commands(
 
 // Wakes implements ports.Listener.
 func (n *network) Wakes(context.Context, func(string)) (ports.Subscription, error) {
-	return nothing{}, nil
+	return noSubscription{}, nil
 }
 
 // Updates implements ports.Listener.
 func (n *network) Updates(context.Context, ports.Followed, func(ports.Update)) (ports.Subscription, error) {
-	return nothing{}, nil
+	return noSubscription{}, nil
 }

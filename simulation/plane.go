@@ -8,14 +8,14 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// plane is what one worker sees of the coordinators: any of those that live, over a network that
-// loses requests and answers.
+// plane is the control plane as one worker sees it. Each call goes to any coordinator that lives,
+// over a network that loses requests and answers.
 type plane struct {
 	w      *World
 	worker *worker
 }
 
-// call sends a request to some coordinator.
+// call sends a request of the worker to some coordinator.
 func call[R any](p *plane, name string, f func(c ports.ControlPlane) (R, error)) (R, error) {
 	var none R
 	w := p.w
@@ -25,16 +25,16 @@ func call[R any](p *plane, name string, f func(c ports.ControlPlane) (R, error))
 	}
 	harm := w.Boundary("call " + name)
 	if died := harm == CrashBefore || w.faulty(w.P.Die); died || harm == LoseRequest {
-		p.worker.die(died)
+		p.worker.dieIf(died)
 		return none, errInjected
 	}
 	var r R
 	var err error
-	if !w.as(c, p.worker, func() { r, err = f(c.Plane) }) || w.faulty(w.P.Drop) {
-		return none, errInjected // there is no answer, or it was lost
+	if !w.actAs(c, p.worker, func() { r, err = f(c.Plane) }) || w.faulty(w.P.Drop) {
+		return none, errInjected // the coordinator died before it answered, or the answer was lost
 	}
 	if died := harm == CrashAfter || w.faulty(w.P.Die); died || harm == LoseAnswer {
-		p.worker.die(died)
+		p.worker.dieIf(died)
 		return none, errInjected
 	}
 	return r, err

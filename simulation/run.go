@@ -17,12 +17,11 @@ type Mode string
 const (
 	// Safety runs end among faults.
 	Safety Mode = "safety"
-	// Liveness runs heal everything; then all that was acknowledged must finish.
+	// Liveness runs end all faults, after which every workload must finish.
 	Liveness Mode = "liveness"
 )
 
-// Run takes so many steps with faults, ends as the mode says, and returns the invariants that were
-// broken.
+// Run takes a number of steps with faults and ends as the mode says. It returns the violations.
 func (w *World) Run(steps int, mode Mode) []string {
 	ctx := context.Background()
 	for n := 0; n < steps && len(w.check.broken) == 0; n++ {
@@ -38,18 +37,18 @@ func (w *World) Run(steps int, mode Mode) []string {
 	return w.check.broken
 }
 
-// Close ends all processes, and judges what is stored.
+// Close checks what is stored, and ends all processes.
 func (w *World) Close() {
 	w.check.contents()
 	for _, k := range w.workers {
-		k.crash() // nothing is left of it
+		k.crash() // ends its routines
 	}
 	for _, c := range w.coordinators {
 		c.Close()
 	}
 }
 
-// step lets one thing happen somewhere.
+// step moves the clock, injects faults, and makes one random process or client do one thing.
 func (w *World) step(ctx context.Context) {
 	w.clock.now = w.clock.now.Add(time.Duration(w.rng.IntN(200)) * time.Millisecond)
 	w.disturb()
@@ -57,7 +56,7 @@ func (w *World) step(ctx context.Context) {
 	switch n := w.rng.IntN(20); {
 	case n < 3:
 		if c := w.reachable(); c != nil {
-			w.as(c, nil, func() { c.tick(ctx, loop(n)) })
+			w.actAs(c, nil, func() { c.tick(ctx, loop(n)) })
 		}
 	case n < 5:
 		w.net.deliver()
@@ -67,14 +66,14 @@ func (w *World) step(ctx context.Context) {
 		if k := w.workers[w.rng.IntN(len(w.workers))]; !w.stalled || k != w.actingK {
 			k.step(ctx)
 			k.deregister(ctx)
-			if k.dead || k.left() {
+			if k.dead || k.finished() {
 				w.replaceWorker(k, "end")
 			}
 		}
 	}
 }
 
-// disturb lets processes go wrong.
+// disturb injects the faults of processes and of the bus.
 func (w *World) disturb() {
 	if w.stalled {
 		return
@@ -103,7 +102,7 @@ func (w *World) disturb() {
 	}
 }
 
-// leave has a worker drained by a signal or by an administrator, or removed.
+// leave drains a worker by a signal or by an administrator, or has an administrator remove it.
 func (w *World) leave(k *worker) {
 	ctx, n := context.Background(), w.rng.IntN(3)
 	if n == 0 {
@@ -112,7 +111,7 @@ func (w *World) leave(k *worker) {
 		return
 	}
 	if c := w.reachable(); c != nil {
-		w.as(c, nil, func() {
+		w.actAs(c, nil, func() {
 			if n == 1 {
 				w.note("%s is drained", k.id)
 				_, _ = c.Plane.DrainWorker(ctx, k.id, operator)
@@ -125,7 +124,7 @@ func (w *World) leave(k *worker) {
 	}
 }
 
-// Heal ends all faults and waits until everything that is stored is final.
+// Heal ends all faults, and takes steps until every workload is final.
 func (w *World) Heal() {
 	ctx := context.Background()
 	w.healed = true
@@ -138,14 +137,14 @@ func (w *World) Heal() {
 	}
 	w.net.disconnectedUntil = time.Time{}
 	w.setLimit(ctx, 8)
-	w.giveUp(ctx)
+	w.cancelUnplaceable(ctx)
 	until := w.Now().Add(healBound)
 	for w.Now().Before(until) && len(w.check.broken) == 0 {
 		for range 50 {
 			w.step(ctx)
 		}
 		if w.unfinished(ctx) == 0 {
-			w.atRest(ctx)
+			w.checkIdle(ctx)
 			return
 		}
 	}
@@ -156,22 +155,23 @@ func (w *World) Heal() {
 	}
 }
 
-// giveUp cancels what nobody can ever run, also what was submitted and not acknowledged.
-func (w *World) giveUp(ctx context.Context) {
+// cancelUnplaceable cancels the workloads that no worker can ever run. Their submissions need not
+// have been acknowledged.
+func (w *World) cancelUnplaceable(ctx context.Context) {
 	page, err := w.stores.Workloads.List(ctx, ports.WorkloadQuery{Customer: tenant, Limit: 100_000})
 	if err != nil {
 		w.check.fail("I3", "the workloads cannot be listed: %v", err)
 	}
 	for i := range page.Items {
-		if wl := &page.Items[i]; wl.Affinity.Hard.WorkerTags["tag"] == nobodys && !wl.Status.Final() {
+		if wl := &page.Items[i]; wl.Affinity.Hard.WorkerTags["tag"] == noWorkersTag && !wl.Status.Final() {
 			c := w.coordinators[0]
-			w.as(c, nil, func() { w.cancel(ctx, c, wl.ID) })
+			w.actAs(c, nil, func() { w.cancel(ctx, c, wl.ID) })
 		}
 	}
 }
 
-// stored lists what was acknowledged, in that order, then whatever else is stored. The checker has
-// seen every commit; only a store that hides its commits from it must be asked.
+// stored lists the workloads: those whose submission was acknowledged, in that order, then the
+// others. The checker knows all commits, unless the backend is opaque: then the store is asked.
 func (w *World) stored(ctx context.Context) []domain.WorkloadID {
 	ids := slices.Clone(w.acknowledged)
 	known := make(map[domain.WorkloadID]bool, len(ids))
@@ -190,6 +190,7 @@ func (w *World) stored(ctx context.Context) []domain.WorkloadID {
 	return ids
 }
 
+// listed lists the workloads in the store, oldest first.
 func (w *World) listed(ctx context.Context) (ids []domain.WorkloadID) {
 	page, err := w.stores.Workloads.List(ctx, ports.WorkloadQuery{Customer: tenant, Limit: 100_000, Ascending: true})
 	if err != nil {
@@ -201,7 +202,8 @@ func (w *World) listed(ctx context.Context) (ids []domain.WorkloadID) {
 	return ids
 }
 
-// current is the state of a workload; what is missing is found by the comparison of contents.
+// current returns the state of a workload. A workload that is missing counts as failed here: the
+// comparison of contents reports it.
 func (w *World) current(ctx context.Context, id domain.WorkloadID) domain.State {
 	if !w.backend.Opaque {
 		return w.check.state[id]
@@ -213,9 +215,9 @@ func (w *World) current(ctx context.Context, id domain.WorkloadID) domain.State 
 	return found[0].State
 }
 
-// unfinished counts what is stored, acknowledged or not, and is not final: a submission whose
-// answer was lost runs like any other. Whoever paused something resumes it; what still runs is
-// cancelled now and then, which must stop it soon now that nothing goes wrong.
+// unfinished counts the workloads that are not final, those with a lost answer to their submission
+// included. It resumes the paused ones, and cancels a running one now and then: without faults, a
+// cancelled run must stop soon.
 func (w *World) unfinished(ctx context.Context) (left int) {
 	for _, id := range w.stored(ctx) {
 		s := w.current(ctx, id)
@@ -226,19 +228,19 @@ func (w *World) unfinished(ctx context.Context) (left int) {
 		c := w.coordinators[0]
 		switch {
 		case s.Status == domain.StatusPaused:
-			w.as(c, nil, func() { _, _ = c.Lifecycle.Resume(ctx, tenant, id, user, "") })
+			w.actAs(c, nil, func() { _, _ = c.Lifecycle.Resume(ctx, tenant, id, user, "") })
 		case s.Status == domain.StatusRunning && w.rng.IntN(40) == 0:
-			w.as(c, nil, func() { w.cancel(ctx, c, id) })
+			w.actAs(c, nil, func() { w.cancel(ctx, c, id) })
 		}
 	}
 	return left
 }
 
-// atRest checks that nothing is left of what has finished (I14): no run, no routine, no slot that
-// is taken.
-func (w *World) atRest(ctx context.Context) {
+// checkIdle checks that finished workloads leave nothing behind (I14): no run, no routine, no
+// occupied slot.
+func (w *World) checkIdle(ctx context.Context) {
 	busy := func(k *worker) bool { return !k.agent.Idle() || len(k.routines) > 0 }
-	occupied := func() bool { // what a worker has let go of is known with its next heartbeat
+	occupied := func() bool { // a slot becomes free with the worker's next heartbeat
 		o, err := w.stores.Queue.Occupancy(ctx)
 		return err != nil || len(o) > 0
 	}
@@ -260,10 +262,10 @@ func (w *World) atRest(ctx context.Context) {
 	}
 }
 
-// Figures say what a run was made of.
+// Figures are the sizes of a run, or of several.
 type Figures struct{ Faults, Workloads, Transitions int }
 
-// Figures returns those of this run.
+// Figures returns the figures of this run.
 func (w *World) Figures() Figures {
 	f := Figures{Faults: w.Faults, Workloads: len(w.acknowledged)}
 	for _, n := range w.check.audited {
@@ -272,7 +274,7 @@ func (w *World) Figures() Figures {
 	return f
 }
 
-// Add adds another run's.
+// Add adds the figures of another run.
 func (f *Figures) Add(o Figures) {
 	f.Faults, f.Workloads, f.Transitions = f.Faults+o.Faults, f.Workloads+o.Workloads, f.Transitions+o.Transitions
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// script is a workload of a few steps, each saved; its input says how it ends.
+// script is a workload of a few steps. It saves a checkpoint after each. Its input says how it ends.
 type script struct {
 	k    *worker
 	in   scriptInput
@@ -20,14 +20,15 @@ type script struct {
 
 type scriptInput struct {
 	Steps int  `json:"steps"`
-	Fails int  `json:"fails"` // so many attempts fail before one succeeds
-	Hangs bool `json:"hangs"` // it never ends by itself
-	Deaf  bool `json:"deaf"`  // nor when its context does, for a minute
+	Fails int  `json:"fails"` // the number of attempts that fail before one succeeds
+	Hangs bool `json:"hangs"` // it runs until its context ends
+	// IgnoresStop makes it run for a minute longer than its context.
+	IgnoresStop bool `json:"ignores_stop"`
 }
 
-// failures is how often a workload fails by itself, timeouts included.
+// failures returns how often a workload fails through its own fault, timeouts included.
 func (in scriptInput) failures() int {
-	if in.Hangs || in.Deaf {
+	if in.Hangs || in.IgnoresStop {
 		return maxRetries
 	}
 	return min(in.Fails, maxRetries)
@@ -37,7 +38,7 @@ func (in scriptInput) failures() int {
 func (s *script) Init(_ context.Context, t ports.Task) error {
 	s.run = t.Run()
 	s.k.scripts++
-	s.k.w.check.inHands(s.k.id, s.k.scripts)
+	s.k.w.check.runsOn(s.k.id, s.k.scripts)
 	if err := json.Unmarshal([]byte(t.Input), &s.in); err != nil {
 		return err
 	}
@@ -66,14 +67,14 @@ func (s *script) Execute(ctx context.Context, p ports.Progress) (domain.JSON, er
 		if err := s.save(ctx, p); err != nil {
 			return "", err
 		}
-		if s.in.Hangs || s.in.Deaf {
+		if s.in.Hangs || s.in.IgnoresStop {
 			return "", s.hang(ctx)
 		}
 	}
 	return `{"done":true}`, nil
 }
 
-// stepTime is how long a step takes.
+// stepTime returns how long the next step takes.
 func (w *World) stepTime() time.Duration {
 	if w.P == (Probabilities{}) {
 		return time.Second
@@ -81,6 +82,7 @@ func (w *World) stepTime() time.Duration {
 	return time.Duration(1+w.rng.IntN(4)) * time.Second
 }
 
+// save logs the step, saves its checkpoint and reports progress.
 func (s *script) save(ctx context.Context, p ports.Progress) error {
 	data, err := json.Marshal(s.step + 1)
 	if err != nil {
@@ -96,14 +98,14 @@ func (s *script) save(ctx context.Context, p ports.Progress) error {
 	return nil
 }
 
-// hang does nothing until its context ends, or even then for a minute.
+// hang waits until ctx ends. With IgnoresStop it goes on for another minute.
 func (s *script) hang(ctx context.Context) error {
 	for n := 0; ; n++ {
 		err := s.k.sleep(ctx, time.Second)
 		if err == nil {
 			s.k.w.check.effect(s.run)
 		}
-		if err == errGone || err != nil && (!s.in.Deaf || n > 60) { //nolint:errorlint // it is this package's own
+		if err == errGone || err != nil && (!s.in.IgnoresStop || n > 60) { //nolint:errorlint // never wrapped
 			return err
 		}
 	}

@@ -23,16 +23,16 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
-	seeds  = flag.Uint64("seeds", 0, "how many seeds to run; 0: as many as -budget allows")
-	from   = flag.Uint64("from", 1, "the first seed, so that a long check can be done in parts")
-	seed   = flag.Uint64("seed", 0, "the one seed to run, with its trace printed")
+	seeds  = flag.Uint64("seeds", 0, "number of seeds to run; 0: as many as -budget allows")
+	from   = flag.Uint64("from", 1, "first seed; with it, a long check can be done in parts")
+	seed   = flag.Uint64("seed", 0, "run only this seed, and print its trace")
 	steps  = flag.Int("steps", 4000, "steps with faults in a run")
-	budget = flag.Duration("budget", 20*time.Second, "how long to run when no number of seeds is given")
-	mode   = flag.String("mode", "", "safety or liveness; liveness, unless every tenth run is to end among faults")
+	budget = flag.Duration("budget", 20*time.Second, "how long to run if -seeds is 0")
+	mode   = flag.String("mode", "", "safety or liveness; by default safety for every tenth seed, liveness for the others")
 )
 
-// modeOf is how the run of a seed ends: nearly all are healed, because that takes nothing from what
-// goes wrong before.
+// modeOf returns the mode of a seed's run. Most runs are liveness runs: they have the same faults as
+// safety runs, and are checked to finish as well.
 func modeOf(seed uint64) simulation.Mode {
 	switch {
 	case *mode != "":
@@ -55,7 +55,7 @@ func run(t *testing.T, seed uint64, keep bool) *simulation.World {
 	t.Helper()
 	w, broken, err := simulate(seed, keep)
 	if err != nil {
-		t.Error(err) // not fatal: it runs in goroutines
+		t.Error(err) // not Fatal, because run is called in goroutines
 		return w
 	}
 	if len(broken) > 0 {
@@ -70,7 +70,8 @@ func run(t *testing.T, seed uint64, keep bool) *simulation.World {
 	return w
 }
 
-// TestWorld_WhateverGoesWrong_KeepsTheInvariants runs seed after seed; see the package.
+// TestWorld_WhateverGoesWrong_KeepsTheInvariants runs seed after seed. The package comment says what
+// goes wrong in a run, and what is checked.
 func TestWorld_WhateverGoesWrong_KeepsTheInvariants(t *testing.T) {
 	if *seed > 0 {
 		w := run(t, *seed, true)
@@ -78,14 +79,14 @@ func TestWorld_WhateverGoesWrong_KeepsTheInvariants(t *testing.T) {
 		fmt.Printf("seed %d (%s): %s, trace %016x\n", *seed, modeOf(*seed), w.Figures(), w.Hash())
 		return
 	}
-	// A run makes much garbage and keeps little: collecting less often makes it a quarter faster.
+	// A run makes much garbage and keeps little. Collecting it less often makes a run a quarter faster.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	begin := time.Now()
 	var next atomic.Uint64
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	n, total := 0, simulation.Figures{}
-	for range runtime.GOMAXPROCS(0) { // a run is of one thread; several are under way at once
+	for range runtime.GOMAXPROCS(0) { // a run uses one thread, so several run at once
 		wg.Go(func() {
 			for !t.Failed() {
 				seed := *from - 1 + next.Add(1)

@@ -13,56 +13,57 @@ import (
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 )
 
-// Small is a world of two coordinators, two workers and one or two workloads in which the caller
-// decides what happens next, and whose states can be told apart: so that every ordering can be gone
-// through, each state once.
+// Small is a world of two coordinators, two workers and one or two workloads. The caller chooses
+// each action. A state has a fingerprint, so that a search can try every ordering of actions and
+// visit each state once.
 //
-// Coordinators are the real services on memory, each with a clock that stands until its own
-// leadership loop runs: in between, it is a process that was paused. Workers are nothing but what
-// they know: whoever was ever assigned a generation may report anything about it at any later time,
-// whether its process crashed, was replaced, or wakes up after hours. No message needs the bus.
+// The coordinators are the real services on memory. The clock of a coordinator stands still until
+// its leadership loop runs, so that between two rounds it acts like a process that was paused. The
+// workers are only sets of assignments: a worker may report anything about any generation that it
+// was ever assigned, at any later time. That covers processes that crashed, were replaced, or were
+// frozen for hours. Nothing is sent over the bus.
 type Small struct {
-	w       *World
-	clocks  []*clock // the coordinators'
-	leader  leadershipSeen
-	tokens  []token // of each assignment there ever was, oldest first
-	current map[domain.WorkerID]domain.SessionID
-	missed  map[domain.WorkerID]int // beats in a row whose inventory was empty
-	n       int                     // sessions so far
+	w           *World
+	clocks      []*clock // of the coordinators
+	leader      leadershipSeen
+	assignments []assignment // all there ever were, oldest first
+	current     map[domain.WorkerID]domain.SessionID
+	missed      map[domain.WorkerID]int // heartbeats in a row with an empty inventory
+	n           int                     // sessions so far
 }
 
-// token is what a worker knows of an assignment.
-type token struct {
+// assignment is a run as its worker knows it.
+type assignment struct {
 	domain.RunID
 	session domain.SessionID
 	worker  domain.WorkerID
 }
 
-// leadershipSeen is the lease row, as it must be after what was seen.
+// leadershipSeen is what the stored leader lease must be, after the elections that were seen.
 type leadershipSeen struct {
 	ports.Leadership
 	until time.Time
 }
 
-// Action is one thing that may happen.
+// Action is one thing that can happen in a Small world.
 type Action struct {
 	Name string
 	do   func(s *Small)
 }
 
-// retries keeps states few: one failure is retried, the next is final.
+// smallRetries is the retry limit of the workloads. It is low to keep the number of states small.
 const smallRetries = 1
 
 var smallWorkers = []domain.WorkerID{"w0", "w1"}
 
-// NewSmall prepares a world in which so many workloads wait.
+// NewSmall returns a world in which the given number of workloads wait.
 func NewSmall(workloads int) (*Small, error) {
 	w, err := New(1, Probabilities{}, InMemory())
 	if err != nil {
 		return nil, err
 	}
 	s := &Small{w: w, current: map[domain.WorkerID]domain.SessionID{}, missed: map[domain.WorkerID]int{}}
-	w.ids.still = true
+	w.ids.fixed = true
 	w.coordinators = nil
 	for range 2 {
 		c := &clock{now: w.Now()}
@@ -94,13 +95,13 @@ func NewSmall(workloads int) (*Small, error) {
 	return s, nil
 }
 
-// reports are what a worker may say of an assignment.
+// reports are the reports that a worker may send about an assignment.
 var reports = []domain.Event{
 	domain.EventStart, domain.EventComplete, domain.EventFail, domain.EventCheckpoint, domain.EventPaused,
 	domain.EventRelease, domain.EventDecline,
 }
 
-// SmallActions lists what may happen with so many workloads.
+// SmallActions lists the actions in a world of the given number of workloads.
 func SmallActions(workloads int) []Action {
 	var as []Action
 	add := func(name string, do func(s *Small)) { as = append(as, Action{name, do}) }
@@ -131,19 +132,20 @@ func SmallActions(workloads int) []Action {
 	return as
 }
 
-// Do lets it happen, and returns what that broke.
+// Do does an action, and returns the violations so far.
 func (s *Small) Do(a Action) []string {
 	a.do(s)
-	s.learn()
+	s.collectAssignments()
 	return s.w.check.broken
 }
 
-// Judge compares what is stored with what was seen to happen.
-func (s *Small) Judge() []string {
+// CheckContents compares what is stored with the commits that were seen, and returns the violations.
+func (s *Small) CheckContents() []string {
 	s.w.check.contents()
 	return s.w.check.broken
 }
 
+// lead runs a coordinator's leadership loop, with its clock set to the current time.
 func (s *Small) lead(c int) {
 	s.clocks[c].now = s.w.Now()
 	_, _ = s.w.coordinators[c].Leadership.Tick(context.Background())
@@ -153,9 +155,10 @@ func (s *Small) lead(c int) {
 	}
 }
 
-// tick lets a coordinator act by what it knew when its leadership loop last ran.
+// tick runs another loop of a coordinator, with its clock as its leadership loop last saw it.
 func (s *Small) tick(c int, l loop) { s.w.coordinators[c].tick(context.Background(), l) }
 
+// register starts a new process of a worker, which takes over the worker's session.
 func (s *Small) register(k domain.WorkerID) {
 	s.n++
 	session := domain.SessionID(fmt.Sprint("s", s.n))
@@ -169,29 +172,29 @@ func (s *Small) register(k domain.WorkerID) {
 	}
 }
 
-// certify has a coordinator hear that the worker's process has died.
+// certify tells a coordinator that the worker's process has died.
 func (s *Small) certify(k domain.WorkerID) {
 	process := string(s.current[k])
 	_ = s.w.coordinators[1].Plane.End(context.Background(), domain.SessionEnd{ProcessID: process,
 		Secret: secretOf(process)})
 }
 
-// deregister ends the worker's session by its own word; what it holds is lost without a death.
+// deregister ends the worker's session by its own request. Its runs are lost without a death.
 func (s *Small) deregister(k domain.WorkerID) {
 	_ = s.w.coordinators[0].Plane.End(context.Background(), domain.SessionEnd{WorkerID: k, SessionID: s.current[k]})
 }
 
-// beat sends a heartbeat of the session that the worker believes to have, with all it was assigned,
-// or with nothing.
+// beat sends a heartbeat of the worker's current session. Its inventory lists all that the session
+// was assigned if holds is set, and is empty otherwise.
 func (s *Small) beat(k domain.WorkerID, holds bool) {
 	h := ports.Heartbeat{SessionRef: ports.SessionRef{WorkerID: k, SessionID: s.current[k]}}
 	s.missed[k]++
 	if holds {
 		s.missed[k] = 0
-		for _, t := range s.tokens {
-			if t.session == s.current[k] {
+		for _, a := range s.assignments {
+			if a.session == s.current[k] {
 				h.Inventory = append(h.Inventory, ports.InventoryItem{
-					WorkloadID: t.WorkloadID, Generation: t.Generation, State: ports.RunRunning,
+					WorkloadID: a.WorkloadID, Generation: a.Generation, State: ports.RunRunning,
 				})
 			}
 		}
@@ -200,28 +203,30 @@ func (s *Small) beat(k domain.WorkerID, holds bool) {
 	_, _ = s.w.coordinators[0].Plane.Heartbeat(context.Background(), h)
 }
 
-// report sends what the holder of the newest assignment, or of one before it, has to say.
+// report sends a report of the worker that was given the newest assignment, or the one back before
+// it.
 func (s *Small) report(e domain.Event, back int) {
-	if len(s.tokens) <= back {
+	if len(s.assignments) <= back {
 		return
 	}
-	t := s.tokens[len(s.tokens)-1-back]
-	ref := ports.SessionRef{WorkerID: t.worker, SessionID: t.session}
+	a := s.assignments[len(s.assignments)-1-back]
+	ref := ports.SessionRef{WorkerID: a.worker, SessionID: a.session}
 	plane, ctx := s.w.coordinators[1].Plane, context.Background()
 	if e == domain.EventCheckpoint {
-		seq := s.w.check.state[t.WorkloadID].CheckpointSequence + 1
+		seq := s.w.check.state[a.WorkloadID].CheckpointSequence + 1
 		_, _ = plane.SaveCheckpoint(ctx, ref, ports.CheckpointUpload{
-			WorkloadID: t.WorkloadID, Generation: t.Generation, Sequence: seq, Data: []byte("x"),
+			WorkloadID: a.WorkloadID, Generation: a.Generation, Sequence: seq, Data: []byte("x"),
 		})
 		return
 	}
-	r := ports.Report{WorkloadID: t.WorkloadID, Generation: t.Generation, Event: e}
+	r := ports.Report{WorkloadID: a.WorkloadID, Generation: a.Generation, Event: e}
 	if e == domain.EventFail {
 		r.Failure, r.RetryAfterMS = &domain.Failure{Type: "error", Message: "failed"}, new(int64)
 	}
 	_, _ = plane.Report(ctx, ref, []ports.Report{r})
 }
 
+// control cancels, pauses or resumes a workload.
 func (s *Small) control(i int, e domain.Event) {
 	l, ctx, id := s.w.coordinators[1].Lifecycle, context.Background(), s.w.acknowledged[i]
 	switch e {
@@ -234,22 +239,24 @@ func (s *Small) control(i int, e domain.Event) {
 	}
 }
 
-// learn hands out what was assigned: whoever holds something now knows it from now on.
-func (s *Small) learn() {
+// collectAssignments adds the new assignments to those that workers may report on, and drops the
+// messages on the bus.
+func (s *Small) collectAssignments() {
 	for _, id := range s.w.acknowledged {
 		st := s.w.check.state[id]
-		t := token{domain.RunID{WorkloadID: id, Generation: st.Generation}, st.SessionID, st.WorkerID}
-		if st.Status.Held() && !slices.Contains(s.tokens, t) {
-			s.tokens = append(s.tokens, t)
+		a := assignment{domain.RunID{WorkloadID: id, Generation: st.Generation}, st.SessionID, st.WorkerID}
+		if st.Status.Held() && !slices.Contains(s.assignments, a) {
+			s.assignments = append(s.assignments, a)
 		}
 	}
-	s.w.net.flying = nil
+	s.w.net.inFlight = nil
 }
 
-// Fingerprint tells states apart in all that can make a difference within a few more actions: what
-// is compared with a bound is cut off behind it, and generations, epochs and sessions count by how
-// they relate, not by their names. Left out are how often a workload was redistributed (its cap is
-// out of reach) and how lately an assignment was sent again (no message needs the bus here).
+// Fingerprint returns a hash of all that can make a difference within a few more actions. Two states
+// that behave alike must have the same fingerprint. So a time that is compared with a bound is cut
+// off at the bound. Generations, epochs and sessions count by their relations, not by their values.
+// Two things are left out: the number of redistributions, because its limit is out of reach, and the
+// time when an assignment was last sent again, because nothing is sent over the bus.
 func (s *Small) Fingerprint() uint64 {
 	b := &strings.Builder{}
 	for _, id := range s.w.acknowledged {
@@ -257,50 +264,51 @@ func (s *Small) Fingerprint() uint64 {
 	}
 	workers, err := s.w.stores.Workers.List(context.Background())
 	if err != nil {
-		panic(err) // memory has no reason to fail
+		panic(err) // the memory store does not fail
 	}
 	for _, k := range workers {
 		fmt.Fprintf(b, "%v %s %d %d|", k.SessionID == s.current[k.ID], k.Status,
-			s.past(k.LeaseUntil, time.Second), s.missed[k.ID])
+			s.age(k.LeaseUntil, time.Second), s.missed[k.ID])
 	}
-	fmt.Fprintf(b, "%s %d|", s.leader.Holder, s.past(s.leader.until, time.Second))
+	fmt.Fprintf(b, "%s %d|", s.leader.Holder, s.age(s.leader.until, time.Second))
 	for i, c := range s.w.coordinators {
 		claim, leading := c.Leadership.Current()
-		fmt.Fprintf(b, "%v %d %d %d|", leading, s.leader.Epoch-claim.Epoch, s.past(claim.Since, lease),
-			s.past(s.clocks[i].now, ttl))
+		fmt.Fprintf(b, "%v %d %d %d|", leading, s.leader.Epoch-claim.Epoch, s.age(claim.Since, lease),
+			s.age(s.clocks[i].now, ttl))
 	}
-	for _, t := range s.tokens[max(0, len(s.tokens)-2):] { // only the newest two assignments are ever reported on
-		fmt.Fprintf(b, "%s %d %s|", t.WorkloadID, s.w.check.state[t.WorkloadID].Generation-t.Generation,
-			s.name(t.session))
+	for _, a := range s.assignments[max(0, len(s.assignments)-2):] { // reports are only of the newest two
+		fmt.Fprintf(b, "%s %d %s|", a.WorkloadID, s.w.check.state[a.WorkloadID].Generation-a.Generation,
+			s.owner(a.session))
 	}
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(b.String())) // a hash never fails to write
 	return h.Sum64()
 }
 
+// describe writes the part of the fingerprint for one workload.
 func (s *Small) describe(b *strings.Builder, st domain.State) {
 	failure := ""
 	if st.Failure != nil {
 		failure = st.Failure.Type
 	}
 	waits := s.w.Now().Before(st.NotBefore)
-	fmt.Fprintf(b, "%s %s %v %d %d %d %d %d %s %v %s %v %d %d|", st.Status, s.name(st.SessionID),
+	fmt.Fprintf(b, "%s %s %v %d %d %d %d %d %s %v %s %v %d %d|", st.Status, s.owner(st.SessionID),
 		st.PauseRequested, st.RetryCount,
 		st.LossStreak, st.Generation-st.CheckpointGeneration, st.Generation-st.StartedGeneration,
 		st.Generation-st.EndedGeneration, st.EndedEvent,
-		st.Resumed, failure, waits, s.past(st.Deadline, 16*time.Second), s.past(st.ScheduledAt, lease+time.Second))
+		st.Resumed, failure, waits, s.age(st.Deadline, 16*time.Second), s.age(st.ScheduledAt, lease+time.Second))
 }
 
-// past is how long ago something was, as far as that matters.
-func (s *Small) past(t time.Time, limit time.Duration) time.Duration {
+// age returns the time since t, up to a limit. It is -1 h if t is zero.
+func (s *Small) age(t time.Time, limit time.Duration) time.Duration {
 	if t.IsZero() {
 		return -time.Hour
 	}
 	return min(s.w.Now().Sub(t), limit)
 }
 
-// name is a session by whose it is, and whether its process still lives.
-func (s *Small) name(session domain.SessionID) string {
+// owner returns the worker whose current session this is, or "gone" if the session is over.
+func (s *Small) owner(session domain.SessionID) string {
 	for _, k := range smallWorkers {
 		if s.current[k] == session {
 			return string(k)
@@ -309,7 +317,7 @@ func (s *Small) name(session domain.SessionID) string {
 	return "gone"
 }
 
-// Close ends it.
+// Close ends the coordinators.
 func (s *Small) Close() {
 	for _, c := range s.w.coordinators {
 		c.Close()

@@ -17,12 +17,13 @@ import (
 	"github.com/niyanta/niyanta/simulation"
 )
 
-var depth = flag.Int("depth", 4, "how many actions the exhaustive check goes")
+var depth = flag.Int("depth", 4, "number of actions in the longest ordering of the exhaustive check")
 
-// path is a sequence of actions by their numbers.
+// path is a sequence of actions, each by its index.
 type path []uint8
 
-// follow goes the path in a new world and returns the state it leads to.
+// follow does the actions of a path in a new world, and returns the fingerprint of the state that it
+// leads to.
 func follow(workloads int, actions []simulation.Action, p path) (state uint64, broken []string, err error) {
 	s, err := simulation.NewSmall(workloads)
 	if err != nil {
@@ -34,18 +35,20 @@ func follow(workloads int, actions []simulation.Action, p path) (state uint64, b
 			return 0, broken, nil
 		}
 	}
-	return s.Fingerprint(), s.Judge(), nil
+	return s.Fingerprint(), s.CheckContents(), nil
 }
 
-// Every ordering of everything that may happen, to a depth: two coordinators, either of which may
-// be a stale leader; two workers that crash, register anew, and report whatever they like about any
-// assignment they ever had; a client that cancels, pauses, resumes.
+// TestSmall_EveryOrdering_KeepsTheInvariants tries every ordering of the actions up to a depth: of
+// two coordinators, either of which may be a stale leader; of two workers that crash, register again
+// and send any report about any assignment they ever had; and of a client that cancels, pauses and
+// resumes.
 func TestSmall_EveryOrdering_KeepsTheInvariants(t *testing.T) {
 	for _, workloads := range []int{1, 2} {
 		t.Run(fmt.Sprint(workloads), func(t *testing.T) { exhaust(t, workloads, *depth+1-workloads) })
 	}
 }
 
+// exhaust visits all states that a number of actions can lead to, breadth first.
 func exhaust(t *testing.T, workloads, depth int) {
 	t.Helper()
 	actions := simulation.SmallActions(workloads)
@@ -96,13 +99,13 @@ func exhaust(t *testing.T, workloads, depth int) {
 	}
 }
 
-// step is the i-th way to go on from the frontier.
+// step returns the i-th path that is one action longer than those of the frontier.
 func step(frontier []path, actions, i int) path {
 	from := frontier[i/actions]
 	return append(from[:len(from):len(from)], uint8(i%actions)) //nolint:gosec // there are few
 }
 
-// start is where the orderings begin: what leads there can only happen in this order.
+// start returns the path on which all orderings begin. Nothing can happen before these actions.
 func start(actions []simulation.Action, names ...string) path {
 	var p path
 	for _, name := range names {
@@ -112,6 +115,7 @@ func start(actions []simulation.Action, names ...string) path {
 	return p
 }
 
+// named returns the names of a path's actions.
 func named(actions []simulation.Action, p path) string {
 	names := make([]string, len(p))
 	for i, a := range p {

@@ -21,17 +21,17 @@ type worker struct {
 	kill        context.CancelFunc
 	dead        bool
 	process     string
-	supervised  bool // its death is certified
-	ending      bool // its process ends when nothing is left to release
-	drained     bool // an administrator drained it: whoever runs it replaces it in time
+	supervised  bool // a supervisor certifies its death
+	ending      bool // it was told to end, and ends when it holds no run any more
+	drained     bool // an administrator has drained it; it is replaced when it holds no run any more
 	nextBeat    time.Time
 	frozenUntil time.Time
 	cutUntil    time.Time
 	routines    []*routine
-	scripts     int // in its hands
+	scripts     int // runs that it has started and not closed
 }
 
-// routine is code of a worker that runs until it sleeps.
+// routine stands for a goroutine of a worker. It runs until it sleeps, and then waits to be resumed.
 type routine struct {
 	next  func() (time.Duration, bool)
 	stop  func()
@@ -39,9 +39,9 @@ type routine struct {
 	wake  time.Time
 }
 
+// newWorker starts a worker process. Every worker but w2 has a supervisor.
 func (w *World) newWorker(id domain.WorkerID) *worker {
 	ctx, kill := context.WithCancel(context.Background())
-	// The workers called w2 have no supervisor.
 	w.processes++
 	k := &worker{
 		w: w, id: id, kill: kill, process: fmt.Sprint(domain.PrefixProcess, w.processes), supervised: id != "w2",
@@ -64,6 +64,7 @@ func (w *World) newWorker(id domain.WorkerID) *worker {
 	return k
 }
 
+// spawn starts a routine. It replaces the go statement in the agent.
 func (k *worker) spawn(f func()) {
 	r := &routine{wake: k.w.Now()}
 	r.next, r.stop = iter.Pull(func(yield func(time.Duration) bool) {
@@ -73,7 +74,8 @@ func (k *worker) spawn(f func()) {
 	k.routines = append(k.routines, r)
 }
 
-// sleep suspends the routine that runs; one of a killed process only wakes to end.
+// sleep suspends the routine that is running for d. It returns errGone when the process was killed,
+// so that the routine ends.
 func (k *worker) sleep(ctx context.Context, d time.Duration) error {
 	if k.dead || !k.w.running.yield(d) {
 		return errGone
@@ -83,7 +85,7 @@ func (k *worker) sleep(ctx context.Context, d time.Duration) error {
 
 var errGone = errors.New("the process is gone")
 
-// resume runs a routine until it sleeps or ends; it reports whether there is more of it.
+// resume runs a routine until it sleeps or ends. It reports whether it has not ended.
 func (k *worker) resume(r *routine) bool {
 	k.w.running = r
 	d, more := r.next()
@@ -92,16 +94,17 @@ func (k *worker) resume(r *routine) bool {
 	return more
 }
 
-// die marks the process as ended while something of it is on the stack: it has no effect any more,
-// and is crashed right after.
-func (k *worker) die(died bool) {
+// dieIf marks the process as dead if died is true. It is called while code of the process is on the
+// stack, so it only keeps that code from having further effects. The caller's step then crashes the
+// process.
+func (k *worker) dieIf(died bool) {
 	if died {
 		k.dead = true
 		k.kill()
 	}
 }
 
-// crash kills the process: nothing of it runs or is heard any more.
+// crash kills the process and all its routines.
 func (k *worker) crash() {
 	k.dead = true
 	k.kill()
@@ -111,7 +114,7 @@ func (k *worker) crash() {
 	k.routines = nil
 }
 
-// end has the process drain and then end, as a signal does.
+// end starts the drain of the process, as SIGTERM does. The process ends when it has drained.
 func (k *worker) end(ctx context.Context) {
 	k.ending = true
 	k.agent.Leave()
@@ -119,26 +122,26 @@ func (k *worker) end(ctx context.Context) {
 	k.agent.Drain()
 }
 
-// deregister has a process that was told to end, and has nothing left to do, say that it leaves.
+// deregister ends the session of a process that was told to end and has drained.
 func (k *worker) deregister(ctx context.Context) {
-	if k.ending && !k.dead && k.left() {
-		_ = k.agent.Deregister(ctx) // its supervisor, or its lease, says the same
+	if k.ending && !k.dead && k.finished() {
+		_ = k.agent.Deregister(ctx) // if this fails, the supervisor or the lease ends the session
 	}
 }
 
-// left reports whether a process that was told to end, or that an administrator has drained, has
-// nothing left to do.
-func (k *worker) left() bool {
+// finished reports whether a process that was told to end, or that an administrator has drained,
+// holds no run any more.
+func (k *worker) finished() bool {
 	return (k.ending || k.drained && k.agent.Draining()) && k.agent.Idle() && len(k.routines) == 0
 }
 
-// step lets one thing happen in the worker.
+// step makes the worker do one thing at random.
 func (k *worker) step(ctx context.Context) {
 	now := k.w.Now()
 	if now.Before(k.frozenUntil) {
 		return
 	}
-	k.agent.CheckLease() // as the engine does every 50 ms
+	k.agent.CheckLease() // the engine does this every 50 ms
 	_, _, live := k.agent.Session()
 	switch n := k.w.rng.IntN(6); {
 	case !live:
@@ -156,11 +159,13 @@ func (k *worker) step(ctx context.Context) {
 	}
 }
 
+// connect registers the worker.
 func (k *worker) connect(ctx context.Context) error {
 	k.nextBeat = k.w.Now().Add(beat)
 	return k.agent.Connect(ctx)
 }
 
+// beat sends a heartbeat. After an error the next one is due soon.
 func (k *worker) beat(ctx context.Context) error {
 	err := k.agent.Beat(ctx)
 	k.nextBeat = k.w.Now().Add(beat)
@@ -170,6 +175,7 @@ func (k *worker) beat(ctx context.Context) error {
 	return err
 }
 
+// poll fetches commands and handles them.
 func (k *worker) poll(ctx context.Context) {
 	ref, _, _ := k.agent.Session()
 	cs, _ := k.plane.Poll(ctx, ref, 0)
@@ -178,7 +184,7 @@ func (k *worker) poll(ctx context.Context) {
 	}
 }
 
-// runSome resumes a routine that is due, if there is one.
+// runSome draws one of the routines, and resumes it if it is due.
 func (k *worker) runSome(now time.Time) {
 	if len(k.routines) == 0 {
 		return

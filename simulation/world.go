@@ -28,84 +28,93 @@ const (
 	stranger   = domain.CustomerID("cust_b")
 	// tenantConfig is the tenant's config of the type that is simulated.
 	tenantConfig = domain.ConfigID("wlcfg_1")
-	// healBound is how long after the last fault everything must have finished, in virtual time.
+	// healBound is the virtual time after the last fault within which every workload must finish.
 	healBound = 60 * time.Minute
 )
 
-// Probabilities of faults, per occasion.
+// Probabilities are the probabilities of the faults.
 type Probabilities struct {
-	Drop, Duplicate         float64 // of a message, a request, an answer
-	StoreBefore, StoreAfter float64 // of a call of a store
-	Crash, Freeze, Cut      float64 // per step, of some process
-	Stall                   float64 // of a call of a store: the others go on meanwhile, for a while
-	// of a call of a store or of a coordinator: the caller's process ends before it, or right
-	// behind it
-	Die          float64
-	Disconnect   float64 // per step: the bus carries nothing for a while
-	Leave        float64 // per step: some worker is drained, or removed
-	Unsupervised float64 // of a worker's death: its supervisor dies with it
+	// Drop and Duplicate: a message is lost or sent twice. Drop also loses requests and answers.
+	Drop, Duplicate float64
+	// StoreBefore and StoreAfter: a call of a store fails before the commit, or reports an error
+	// after it.
+	StoreBefore, StoreAfter float64
+	// Crash, Freeze and Cut: in a step, a process ends, stops for a while, or cannot reach the
+	// coordinators for a while.
+	Crash, Freeze, Cut float64
+	// Stall: a call of a store takes long, and the other processes go on meanwhile.
+	Stall float64
+	// Die: the caller of a store or of a coordinator ends before the call, or right after it.
+	Die float64
+	// Disconnect: in a step, the bus starts to lose all messages for a while.
+	Disconnect float64
+	// Leave: in a step, a worker is drained or removed.
+	Leave float64
+	// Unsupervised: the supervisor of a worker dies with it.
+	Unsupervised float64
 }
 
-// DefaultProbabilities make a few dozen faults in a run.
+// DefaultProbabilities cause a few dozen faults in a run.
 var DefaultProbabilities = Probabilities{
 	Drop: 0.03, Duplicate: 0.03, StoreBefore: 0.01, StoreAfter: 0.01, Crash: 0.003, Freeze: 0.004,
 	Cut: 0.003, Stall: 0.004, Die: 0.001, Disconnect: 0.0005, Leave: 0.001, Unsupervised: 0.3,
 }
 
-// Backend is where a run keeps its data.
+// Backend is the storage of a run.
 type Backend struct {
-	// Open gives one coordinator process its handle on the storage.
+	// Open opens the storage for one coordinator process.
 	Open func(w *World) (ports.Stores, error)
-	// Opaque tells that what commits cannot be watched while it happens: then only what is stored
-	// at the end is judged.
+	// Opaque reports whether the checker cannot see commits as they happen. Then it checks only
+	// what is stored at the end.
 	Opaque bool
 }
 
 // World is one run.
 type World struct {
 	P      Probabilities
-	Faults int
-	// Plan, if set, does harm at one boundary, and counts them.
+	Faults int // injected so far
+	// Plan, if set, records the boundaries of the run and does harm at one of them.
 	Plan *Plan
-	// Events counts what was applied.
+	// Events counts the applied transitions by event.
 	Events map[domain.Event]int
-	// Trace is what was committed and what went wrong, in order, if it is kept.
+	// Trace lists the commits and the faults, in order. It is only written if Keep is set.
 	Trace []string
 	Keep  bool
 
 	rng          *rand.Rand
 	clock        *clock
-	clockOf      func() ports.Clock // makes the clock of the next process, if set
+	clockOf      func() ports.Clock // if set, makes the clock of the next process
 	ids          *ids
 	log          *slog.Logger
 	zip          *zstd.Compressor
 	backend      Backend
-	stores       ports.Stores // of nobody in particular: no fault touches it
+	stores       ports.Stores // without faults, for the checker and for administrators
 	net          *network
 	check        *checker
 	coordinators []*process
 	workers      []*worker
-	processes    int            // of workers, so far
-	certificates []*certificate // that were not heard yet
-	acknowledged []domain.WorkloadID
-	wants        map[domain.WorkloadID]string // the tag that a workload's worker must have
+	processes    int                 // worker processes started so far
+	certificates []*certificate      // not answered yet
+	acknowledged []domain.WorkloadID // workloads whose submission was acknowledged
+	requiredTag  map[domain.WorkloadID]string
 	inputs       map[domain.WorkloadID]scriptInput
-	alone        map[domain.WorkloadID]bool // what must have no other beside it
-	limit        int
+	alone        map[domain.WorkloadID]bool // see runsAlone
+	limit        int                        // the customer's running limit
 	policy       domain.Policy
 	preemption   bool
-	keys         int
-	healed       bool
+	keys         int  // the number of the last idempotency key
+	healed       bool // no fault happens any more
 	hash         uint64
 
-	running *routine // the one that runs right now
-	// Who waits for a store right now does nothing else, while stalled lets the others go on.
+	running *routine // that is running now
+	// actingC is the coordinator that is acting now, and actingK the worker that it acts for. While
+	// stalled is set, their call waits for the store, and the other processes go on.
 	actingC *process
 	actingK *worker
 	stalled bool
 }
 
-// InMemory is a backend of its own for each run.
+// InMemory returns a backend in memory. Each run needs one of its own.
 func InMemory() Backend {
 	var store *memory.Store
 	return Backend{Open: func(w *World) (ports.Stores, error) {
@@ -120,7 +129,7 @@ func InMemory() Backend {
 func New(seed uint64, p Probabilities, backend Backend) (*World, error) {
 	rng := rand.New(rand.NewPCG(seed, 0x6e6979616e7461))
 	w := &World{P: p, rng: rng, clock: &clock{now: begin}, ids: &ids{rng: rng}, limit: 8, backend: backend,
-		wants: map[domain.WorkloadID]string{}, inputs: map[domain.WorkloadID]scriptInput{},
+		requiredTag: map[domain.WorkloadID]string{}, inputs: map[domain.WorkloadID]scriptInput{},
 		alone: map[domain.WorkloadID]bool{}, Events: map[domain.Event]int{}}
 	w.log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	w.policy, w.preemption = domain.PolicyPriority, false
@@ -143,7 +152,7 @@ func New(seed uint64, p Probabilities, backend Backend) (*World, error) {
 			return nil, err
 		}
 	}
-	// Retries are soon, so that a run meets many.
+	// A short backoff makes many retries fit into a run.
 	config := domain.WorkloadConfig{
 		ID: tenantConfig, CustomerID: tenant, Type: "t", RunConfig: domain.DefaultRunConfig(),
 	}
@@ -166,10 +175,10 @@ func New(seed uint64, p Probabilities, backend Backend) (*World, error) {
 
 var begin = time.Unix(1_700_000_000, 0).UTC()
 
-// Now is the virtual time.
+// Now returns the virtual time.
 func (w *World) Now() time.Time { return w.clock.now }
 
-// note adds to the trace.
+// note adds a line to the trace.
 func (w *World) note(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	h := fnv.New64a()
@@ -180,12 +189,13 @@ func (w *World) note(format string, args ...any) {
 	}
 }
 
-// Hash identifies the trace.
+// Hash returns the hash of the trace.
 func (w *World) Hash() uint64 { return w.hash }
 
-// Broken lists the invariants that were broken so far.
+// Broken lists the violations so far.
 func (w *World) Broken() []string { return w.check.broken }
 
+// tagOf returns the tag of a worker.
 func (w *World) tagOf(id domain.WorkerID) string {
 	if id == "w0" {
 		return "gold"
@@ -193,7 +203,7 @@ func (w *World) tagOf(id domain.WorkerID) string {
 	return "tin"
 }
 
-// reachable is some coordinator that is not frozen; nil if none is.
+// reachable draws a coordinator. It returns nil if that one is frozen or stalled.
 func (w *World) reachable() *process {
 	c := w.coordinators[w.rng.IntN(len(w.coordinators))]
 	if !w.free(c) {
@@ -202,22 +212,22 @@ func (w *World) reachable() *process {
 	return c
 }
 
-// free reports whether a coordinator can do something now.
+// free reports whether a coordinator is neither frozen nor stalled.
 func (w *World) free(c *process) bool {
 	stalling := w.stalled && c == w.actingC
 	return !w.Now().Before(c.frozenUntil) && !stalling
 }
 
-// gone unwinds a coordinator whose process ends in the middle of something.
+// gone is the panic that unwinds a coordinator whose process ends in the middle of a call.
 type gone struct{ c *process }
 
-// die ends the process of the coordinator that acts: nothing behind this line happens in it.
+// die ends the process of the coordinator that is acting. It does not return.
 func (w *World) die() { panic(gone{w.actingC}) }
 
-// as runs f as something that a coordinator does, on behalf of a worker if it is not nil. It
-// reports whether the process has survived it; another one has taken its place otherwise.
-func (w *World) as(c *process, k *worker, f func()) (survived bool) {
-	if w.stalled { // the one that stalls stays the one that is not to be disturbed
+// actAs runs f in a coordinator process, for a worker if k is not nil. It reports whether the process
+// has survived. If not, actAs has replaced it.
+func (w *World) actAs(c *process, k *worker, f func()) (survived bool) {
+	if w.stalled { // actingC and actingK remain those of the stalled call
 		f()
 		return true
 	}
@@ -237,7 +247,7 @@ func (w *World) as(c *process, k *worker, f func()) (survived bool) {
 	return true
 }
 
-// replace starts a coordinator in the place of one that has ended.
+// replace ends a coordinator and starts another in its place.
 func (w *World) replace(c *process) {
 	i := slices.Index(w.coordinators, c)
 	w.note("crash of coordinator %d", i)
@@ -249,17 +259,17 @@ func (w *World) replace(c *process) {
 	w.coordinators[i] = next
 }
 
-// replaceWorker starts a worker in the place of one that has ended.
+// replaceWorker ends a worker process and starts another of the same id.
 func (w *World) replaceWorker(k *worker, why string) {
 	i := slices.Index(w.workers, k)
 	w.note("%s of %s", why, k.id)
 	k.crash()
-	w.died(k)
+	w.addCertificate(k)
 	w.workers[i] = w.newWorker(k.id)
 }
 
-// stall lets the others go on while the call of a store is under way, for up to two leader leases:
-// long enough to lose it.
+// stall may make a call of a store take up to two leader leases, so that its caller loses the
+// leadership. The other processes go on meanwhile.
 func (w *World) stall() {
 	if w.stalled || w.actingC == nil || !w.faulty(w.P.Stall) {
 		return
@@ -274,9 +284,9 @@ func (w *World) stall() {
 	w.actingC, w.actingK, w.running = c, k, r
 }
 
-// aloneOf reports whether a workload's anti rule keeps all others of its customer away: also one
-// whose submission was not acknowledged.
-func (w *World) aloneOf(id domain.WorkloadID) bool {
+// runsAlone reports whether a workload's anti-affinity keeps all other workloads of its customer off
+// its worker.
+func (w *World) runsAlone(id domain.WorkloadID) bool {
 	if alone, known := w.alone[id]; known {
 		return alone
 	}
@@ -288,7 +298,7 @@ func (w *World) aloneOf(id domain.WorkloadID) bool {
 	return w.alone[id]
 }
 
-// inputOf is the script of a workload: also of one whose submission was not acknowledged.
+// inputOf returns the script of a workload.
 func (w *World) inputOf(id domain.WorkloadID) scriptInput {
 	if in, known := w.inputs[id]; known {
 		return in

@@ -35,13 +35,13 @@ import (
 func TestMain(m *testing.M) { os.Exit(servers.Run(m, nil)) }
 
 var (
-	each = flag.Int("each", 1, "of every kind of boundary, harm the first so many; 0: all")
-	at   = flag.Int("at", -1, "harm only this boundary")
+	each = flag.Int("each", 1, "number of boundaries of each kind to harm, from the first; 0: all")
+	at   = flag.Int("at", -1, "harm only the boundary of this number")
 )
 
 var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// prepare migrates, and replaces the store's clock by the world's.
+// prepare migrates the database, and replaces its clock by a table that the test sets.
 func prepare(url string) error {
 	if _, err := postgres.MigrateUp(context.Background(), url, silent); err != nil {
 		return err
@@ -57,11 +57,11 @@ func prepare(url string) error {
 	return errors.Join(err, conn.Close(context.Background()))
 }
 
-// database is one database, used by one run after the other.
+// database is a database that is used by one run after the other.
 type database struct {
 	url    string
-	direct *pgxpool.Pool // past every boundary
-	set    time.Time     // what its clock was set to
+	direct *pgxpool.Pool // whose requests are no boundaries
+	set    time.Time     // the time on its clock
 }
 
 func newDatabase(t *testing.T) *database {
@@ -75,7 +75,7 @@ func newDatabase(t *testing.T) *database {
 	return d
 }
 
-// empty removes all that the run before has stored.
+// empty removes the data of the last run.
 func (d *database) empty(ctx context.Context) error {
 	d.set = time.Time{}
 	_, err := d.direct.Exec(ctx, `UPDATE test_clock SET at = '2023-11-14';
@@ -87,12 +87,12 @@ func (d *database) empty(ctx context.Context) error {
 	return err
 }
 
-// backend gives each coordinator a pool of its own. The first handle is the world's own, which
-// nothing harms.
+// backend returns a backend that opens a pool for each coordinator. The first pool is the world's
+// own, and its requests are no boundaries.
 func (d *database) backend(opened *[]*postgres.Store) simulation.Backend {
 	return simulation.Backend{Opaque: true, Open: func(w *simulation.World) (ports.Stores, error) {
 		o := postgres.Options{URL: d.url + "&default_query_exec_mode=exec", Log: silent, MaxConns: 4}
-		if harmed := len(*opened) > 0; harmed {
+		if first := len(*opened) == 0; !first {
 			dialer := &net.Dialer{}
 			o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 				c, err := dialer.DialContext(ctx, network, address)
@@ -108,32 +108,32 @@ func (d *database) backend(opened *[]*postgres.Store) simulation.Backend {
 	}}
 }
 
-// boundary is a connection on which every request to the server may be harmed.
+// boundary is a connection on which every request to the server is a boundary.
 type boundary struct {
 	net.Conn
 	w *simulation.World
 	d *database
-	// mu guards broken: the driver reads beside a write that takes long.
+	// mu guards broken. The driver may read while a write is under way.
 	mu     sync.Mutex
 	broken bool
 }
 
 var errHarmed = errors.New("the connection is gone")
 
-// Write implements net.Conn: one request, from the first statement to the last one that is sent
-// with it.
+// Write implements net.Conn. p is one request, which may consist of several statements.
 func (b *boundary) Write(p []byte) (int, error) {
-	if harmed, err := b.pass(request(p), p); harmed || err != nil {
+	if harmed, err := b.harm(request(p), p); harmed || err != nil {
 		return 0, cmp.Or(err, errHarmed)
 	}
 	return b.Conn.Write(p)
 }
 
-// pass harms the request if that is its turn. Nobody reads meanwhile.
-func (b *boundary) pass(label string, p []byte) (harmed bool, err error) {
+// harm does the harm to the request if the plan says so, and reports whether it did. It holds the
+// mutex, so that the driver does not read the answer.
+func (b *boundary) harm(label string, p []byte) (harmed bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.broken || label == "" { // the handshake, or the end
+	if b.broken || label == "" { // without a label, p is part of the handshake, or ends the connection
 		return b.broken, nil
 	}
 	if now := b.w.Now(); !now.Equal(b.d.set) {
@@ -159,8 +159,8 @@ func (b *boundary) pass(label string, p []byte) (harmed bool, err error) {
 	return true, nil
 }
 
-// execute sends the request and reads until the server is ready for the next, so that what it asked
-// for has happened.
+// execute sends the request, and reads until the server is ready for the next. By then the request
+// has been executed.
 func (b *boundary) execute(p []byte) error {
 	if _, err := b.Conn.Write(p); err != nil {
 		return err
@@ -191,10 +191,11 @@ func (b *boundary) Read(p []byte) (int, error) {
 	return b.Conn.Read(p)
 }
 
-// changes are the words of statements that leave something behind.
+// changes matches the statements that change data.
 var changes = regexp.MustCompile(`\b(INSERT|UPDATE \w+ |DELETE|COMMIT)\b`)
 
-// request names a request by the statements in it; empty for what is none.
+// request returns the label of a request: its kind and its statements. The label is empty if p is
+// not a request.
 func request(p []byte) string {
 	if len(p) < 5 || p[0] != 'P' && p[0] != 'Q' {
 		return ""
@@ -207,7 +208,7 @@ func request(p []byte) string {
 			break
 		}
 		body := p[5 : n+1]
-		if p[0] == 'P' { // its name, which is empty, then its text
+		if p[0] == 'P' { // the text follows the name, which is empty
 			_, body, _ = bytes.Cut(body, []byte{0})
 		}
 		if p[0] == 'P' || p[0] == 'Q' {
@@ -221,19 +222,19 @@ func request(p []byte) string {
 		p = p[n+1:]
 	}
 	if names[0] == "-- ping" {
-		return "" // the pool looks whether a connection is good that was idle for a second of real time
+		return "" // see TestRequest_OfAPing_IsNoBoundary
 	}
 	if names[0] == "BEGIN" {
-		kind = read // nobody sees it before the request that ends with COMMIT
+		kind = read // its changes are not visible before the request with the COMMIT
 	}
 	return kind + strings.Join(names, "; ")
 }
 
 const read, write = "read ", "write "
 
-// chosen are the boundaries to harm. To end before or behind a read is the same as to end before
-// the next thing that the process makes visible, so that of reads only the first few of a kind are
-// harmed.
+// chosen returns the boundaries to harm: the first each boundaries of every kind, or all with 0. A
+// process that ends before or after a read is like one that ends before its next visible effect. So
+// even with 0, only the first few reads of a kind are harmed.
 func chosen(boundaries []string, each int) []int {
 	seen := map[string]int{}
 	var out []int
@@ -253,8 +254,8 @@ func chosen(boundaries []string, each int) []int {
 	return out
 }
 
-// harms are those that make a difference at a boundary: whether a read was executed that fails, or
-// that its process does not survive, nobody can tell.
+// harms returns the harms that differ at a boundary. A read has no effect, so it makes no difference
+// whether a read that fails was executed.
 func harms(label string) []simulation.Harm {
 	if strings.HasPrefix(label, read) {
 		return []simulation.Harm{simulation.LoseAnswer, simulation.CrashBefore}
@@ -262,7 +263,7 @@ func harms(label string) []simulation.Harm {
 	return simulation.Harms
 }
 
-// outcome is what one run through the journey gave.
+// outcome is the outcome of one run.
 type outcome struct {
 	plan   simulation.Plan
 	broken []string
@@ -270,6 +271,7 @@ type outcome struct {
 	trace  []string
 }
 
+// run runs the journey once.
 func (d *database) run(ctx context.Context, plan simulation.Plan) (outcome, error) {
 	if err := d.empty(ctx); err != nil {
 		return outcome{}, err
@@ -284,7 +286,7 @@ func (d *database) run(ctx context.Context, plan simulation.Plan) (outcome, erro
 	w.Finish()
 	w.Close()
 	for _, s := range opened {
-		go s.Close() // one whose process has ended in the middle of a query does not give its connection back
+		go s.Close() // blocks for ever if the process has ended during a query, which keeps its connection
 	}
 	return outcome{plan, w.Broken(), w.Events, w.Trace}, nil
 }
@@ -297,7 +299,7 @@ func TestJourney_OneHarmAtAnyBoundary_BreaksNothing(t *testing.T) {
 	require.Empty(t, clean.broken)
 	for _, r := range domain.Rules() {
 		require.Positive(t, clean.events[r.Event],
-			"the journey does not meet %s: it has to, for its boundaries to be harmed", r.Event)
+			"the event %s does not happen in the journey, so its boundaries would not be harmed", r.Event)
 	}
 	boundaries := clean.plan.Seen
 	plans := make(chan simulation.Plan)
@@ -309,7 +311,7 @@ func TestJourney_OneHarmAtAnyBoundary_BreaksNothing(t *testing.T) {
 			for plan := range plans {
 				n.Add(1)
 				if o, err := d.run(t.Context(), plan); assert.NoError(t, err) {
-					judge(t, boundaries, o)
+					check(t, boundaries, o)
 				}
 			}
 		})
@@ -317,7 +319,7 @@ func TestJourney_OneHarmAtAnyBoundary_BreaksNothing(t *testing.T) {
 	k := 0
 	for _, i := range chosen(boundaries, *each) {
 		for _, harm := range harms(boundaries[i]) {
-			if k++; (*at < 0 && k%sampled == 0 || i == *at) && !t.Failed() {
+			if k++; (*at < 0 && k%sampleEvery == 0 || i == *at) && !t.Failed() {
 				plans <- simulation.Plan{At: i, Harm: harm}
 			}
 		}
@@ -333,15 +335,15 @@ func TestJourney_OneHarmAtAnyBoundary_BreaksNothing(t *testing.T) {
 	}
 }
 
-// judge says what is wrong with a run.
-func judge(t *testing.T, boundaries []string, o outcome) {
+// check fails the test if the harm of a run was not done, or if an invariant is broken.
+func check(t *testing.T, boundaries []string, o outcome) {
 	t.Helper()
 	label := boundaries[o.plan.At]
 	switch {
 	case !o.plan.Done:
-		assert.Fail(t, "boundary was not met", "%d, %s", o.plan.At, label)
+		assert.Fail(t, "the run did not reach the boundary", "%d, %s", o.plan.At, label)
 	case o.plan.Seen[len(o.plan.Seen)-1] != label:
-		assert.Fail(t, "boundary is another one than before", "%d, %s, not %s", o.plan.At,
+		assert.Fail(t, "the boundary of this number differs between two runs", "%d: %s, before: %s", o.plan.At,
 			o.plan.Seen[len(o.plan.Seen)-1], label)
 	case len(o.broken) > 0:
 		assert.Fail(t, "an invariant is broken",
@@ -350,12 +352,13 @@ func judge(t *testing.T, boundaries []string, o outcome) {
 	}
 }
 
+// kinds returns the number of different labels.
 func kinds(labels []string) int {
 	return len(slices.Compact(slices.Sorted(slices.Values(labels))))
 }
 
-// TestRequest_OfAPing_IsNoBoundary: how often a pool looks at its connections depends on real time, so
-// that a slow machine would shift the boundaries behind it.
+// A pool pings connections that were idle for a second of real time. If pings were boundaries, the
+// numbers of the boundaries would depend on the speed of the machine.
 func TestRequest_OfAPing_IsNoBoundary(t *testing.T) {
 	query := func(text string) []byte {
 		return append([]byte{'Q', 0, 0, 0, byte(4 + len(text) + 1)}, append([]byte(text), 0)...)

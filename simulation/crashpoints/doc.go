@@ -1,9 +1,13 @@
-// Package crashpoints does one harm at every boundary of a fixed course through everything that may
-// happen to a workload, on PostgreSQL. A boundary is wherever something that a process does becomes
-// visible outside: each request to the database, each message on the bus, each call of a worker to
-// a coordinator. They are found where they pass, on the connection, so that none is forgotten when
-// code is added. At each: the request is lost; it is executed but its answer is lost; the process
-// ends before it; it is executed and the process ends before it knows. Then everything goes on
-// without harm, and what is stored must tell a legal story in which nothing that was acknowledged
-// is missing. It holds tests only.
+// Package crashpoints runs a fixed sequence on PostgreSQL, again and again, and does one harm in each
+// run, at another boundary. The sequence contains every event that can happen to a workload
+// (simulation.World.Journey).
+//
+// A boundary is a point where an effect of a process becomes visible to others: each request to the
+// database, each message on the bus, each call of a worker to a coordinator. Requests to the
+// database are found on the connection, so that new code cannot be forgotten. The harms at a
+// boundary are: the request is lost; the request is executed, but its answer is lost; the process
+// ends before the request; the request is executed, but the process ends before it gets the answer.
+//
+// After the harm, the run goes on without faults. In the end the stored workloads must have legal
+// histories, and nothing that was acknowledged may be missing. The package holds tests only.
 package crashpoints

@@ -2,4 +2,4 @@
 
 package crashpoints_test
 
-const sampled = 1
+const sampleEvery = 1

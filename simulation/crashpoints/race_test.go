@@ -2,6 +2,6 @@
 
 package crashpoints_test
 
-// Under the race detector, which one-threaded runs give little to find, every so many of the chosen
-// harms is done; make test does all of them without it.
-const sampled = 8
+// sampleEvery is n if only every n-th of the chosen harms is done. The runs have one thread, so the
+// race detector finds little in them. make test does all harms without it.
+const sampleEvery = 8

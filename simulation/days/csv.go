@@ -31,7 +31,8 @@ func WriteCSV(w io.Writer, points []Point) error {
 	return out.Error()
 }
 
-// number writes as many digits as a plot can show, so that files do not differ in the last bits.
+// number formats x with as many digits as a plot can show. More digits would make the files differ
+// between machines.
 func number(x float64) string { return strconv.FormatFloat(x, 'g', 4, 64) }
 
 func hours(d time.Duration) string { return number(d.Hours()) }

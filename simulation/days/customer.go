@@ -42,17 +42,17 @@ type Customer struct {
 	// MaxConcurrent overrides the tier's limit. 0: the tier's.
 	MaxConcurrent int
 	Duration      Duration
-	// Priorities are what priorities are drawn from. None: every workload has priority 0.
+	// Priorities is the distribution of the priorities. If it is empty, every workload has priority 0.
 	Priorities []Chance
 
-	// Rate is the number of workloads that arrive per second, as a Poisson process, at a time after
-	// the beginning. It is at most MaxRate.
+	// Rate returns the arrival rate, in workloads per second, at a time after the beginning. The
+	// arrivals are a Poisson process. The rate is at most MaxRate.
 	Rate    func(time.Duration) float64
 	MaxRate float64
-	// Backlog is the number of workloads that it keeps waiting: when one starts, it submits
-	// another.
+	// Backlog is the number of workloads that the customer keeps waiting. When one is placed, it
+	// submits another.
 	Backlog int
-	// At are the times after the beginning at which it submits single workloads.
+	// At lists the times after the beginning at which the customer submits single workloads.
 	At []time.Duration
 }
 

@@ -20,8 +20,9 @@ func run(t *testing.T, cfg Config) *Result {
 	return r
 }
 
-// fair asserts that the share of each customer is within a tenth of what its weight entitles it to.
-func fair(t *testing.T, cfg Config, utilised float64) {
+// requireFair runs cfg, and checks that the share of each customer is within a tenth of what its
+// weight entitles it to.
+func requireFair(t *testing.T, cfg Config, utilised float64) {
 	t.Helper()
 	r := run(t, cfg)
 	require.Greater(t, r.Utilisation(), utilised)
@@ -32,19 +33,19 @@ func fair(t *testing.T, cfg Config, utilised float64) {
 }
 
 func TestFairPolicy_EqualRuns_SharesFollowTheWeights(t *testing.T) {
-	fair(t, Backlogged(Equal(2*time.Minute), 8, 10*time.Second), 0.9)
+	requireFair(t, Backlogged(Equal(2*time.Minute), 8, 10*time.Second), 0.9)
 }
 
-// If placements were counted instead of slot-time, the free customer, whose runs are the longest,
-// would hold most of the slots.
+// Shares are shares of slot-time. If placements were counted instead, the free customer would hold
+// most of the slots, because its runs are the longest.
 func TestFairPolicy_UnequalRuns_SharesFollowTheWeights(t *testing.T) {
-	fair(t, Backlogged(map[domain.Tier]time.Duration{
+	requireFair(t, Backlogged(map[domain.Tier]time.Duration{
 		domain.TierFree: 10 * time.Minute, domain.TierStandard: 5 * time.Minute, domain.TierPremium: 2 * time.Minute,
 		domain.TierEnterprise: time.Minute,
 	}, 16, 20*time.Second), 0.8)
 }
 
-// A customer that joins late is served like those that were there all day. Neither side has credit.
+// A customer that joins late has no credit for the time before, and no debt either.
 func TestFairPolicy_LateCustomer_IsServedAsSoonAsTheOthers(t *testing.T) {
 	cfg := Backlogged(Equal(2*time.Minute), 8, 5*time.Second)
 	cfg.Length = 12 * time.Hour
@@ -54,14 +55,14 @@ func TestFairPolicy_LateCustomer_IsServedAsSoonAsTheOthers(t *testing.T) {
 		late.At = append(late.At, time.Duration(hour)*time.Hour)
 	}
 	cfg.Customers = append(cfg.Customers, late)
-	came := 0
+	placed := 0
 	for _, p := range run(t, cfg).placements {
 		if p.customer == 4 {
-			came++
+			placed++
 			assert.Less(t, p.waited, time.Minute, "after %s", p.submitted)
 		}
 	}
-	assert.Equal(t, len(late.At), came)
+	assert.Equal(t, len(late.At), placed)
 }
 
 func TestPriorityPolicy_EndlessStreamOfHigherTiers_StarvesNobody(t *testing.T) {
@@ -88,13 +89,13 @@ func TestPriorityPolicy_EndlessStreamOfHigherTiers_StarvesNobody(t *testing.T) {
 			i = n
 		}
 	}
-	require.Less(t, i, len(r.placements), "it must start")
+	require.Less(t, i, len(r.placements), "the free customer's workload must be placed")
 	p := r.placements[i]
 	took := p.index - p.before + 1
-	t.Logf("%d were waiting when it came; it was placed as number %d from then on", p.ahead, took)
-	assert.True(t, p.reserved(), "by priority it would start in a fortnight")
+	t.Logf("%d were waiting when it was submitted; it was placed %d placements later", p.ahead, took)
+	assert.True(t, p.reserved(), "by its priority alone it would start in a fortnight")
 	assert.LessOrEqual(t, took, (p.ahead+1)*placement.LongestWaitShare)
-	assert.Greater(t, took, older*placement.LongestWaitShare, "those that came before it are first")
+	assert.Greater(t, took, older*placement.LongestWaitShare, "workloads that were submitted before it are placed first")
 }
 
 func TestEveryPolicy_LongestWait_StaysWithinItsBound(t *testing.T) {
@@ -102,14 +103,14 @@ func TestEveryPolicy_LongestWait_StaysWithinItsBound(t *testing.T) {
 		r := run(t, Day(p, 2, 10*time.Second))
 		assert.Greater(t, r.Placed(), 4000, p)
 		assert.Zero(t, r.waitingNow, p)
-		assert.LessOrEqual(t, r.Patience(), 1.0, p)
+		assert.LessOrEqual(t, r.WaitOfBound(), 1.0, p)
 	}
 }
 
 func TestRun_SameSeed_GivesTheSameDay(t *testing.T) {
 	cfg := Day(domain.PolicyFair, 1, 10*time.Second)
 	a, b := run(t, cfg), run(t, cfg)
-	require.True(t, slices.Equal(a.placements, b.placements)) // thousands: no test library should print them
+	require.True(t, slices.Equal(a.placements, b.placements)) // require.Equal would print thousands of them
 	require.Equal(t, a.Series, b.Series)
 	cfg.Seed++
 	require.False(t, slices.Equal(a.placements, run(t, cfg).placements))

@@ -17,7 +17,7 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-var write = flag.String("write", "", "the folder to write what is plotted to")
+var write = flag.String("write", "", "the folder to write the data of the plots to")
 
 const (
 	fleet = 20 // workers
@@ -34,7 +34,7 @@ func save(t *testing.T, name string, points []Point) {
 
 func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 0, 64) }
 
-// TestPlotsOfADay runs the day under each policy.
+// TestPlotsOfADay writes the data of the day under each policy.
 func TestPlotsOfADay(t *testing.T) {
 	var p95, byDefault []Point
 	table := [][]string{{"policy", "tier", "priority", "workloads", "p50_s", "p95_s", "max_s"}}
@@ -42,7 +42,7 @@ func TestPlotsOfADay(t *testing.T) {
 		began := time.Now()
 		r := run(t, Day(p, fleet, grain))
 		fmt.Printf(
-			"%s: %d workloads, longest wait at %.3f of the bound, took %s\n", p, r.Placed(), r.Patience(),
+			"%s: %d workloads, longest wait at %.3f of the bound, took %s\n", p, r.Placed(), r.WaitOfBound(),
 			time.Since(began).Round(time.Second),
 		)
 		for _, tier := range domain.Tiers() {
@@ -72,7 +72,7 @@ func TestPlotsOfADay(t *testing.T) {
 	require.NoError(t, f.Close())
 }
 
-// TestPlotsOfShares runs the day of customers that always have something waiting.
+// TestPlotsOfShares writes the data of a day on which every customer always has workloads waiting.
 func TestPlotsOfShares(t *testing.T) {
 	for name, runs := range map[string]map[domain.Tier]time.Duration{
 		"equal": Equal(2 * time.Minute),

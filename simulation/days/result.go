@@ -8,19 +8,19 @@ import (
 	"github.com/niyanta/niyanta/core/domain/placement"
 )
 
-// record is what is known of one workload.
+// record holds the times and places of one workload in the queue.
 type record struct {
 	customer  int // index into Config.Customers
 	priority  int
 	submitted time.Time
 	waited    time.Duration
-	ahead     int // how many were waiting when it was submitted
-	before    int // how many placements had been made by then
-	index     int // which placement it was, from 0
+	ahead     int // the number of workloads that were waiting when it was submitted
+	before    int // the number of placements before it was submitted
+	index     int // the number of placements before it was placed
 }
 
-// reserved reports whether the placement was one of those for the longest wait. It does not apply
-// to the fair policy.
+// reserved reports whether the placement was one that is reserved for the longest wait. The fair
+// policy has no such placements.
 func (p *record) reserved() bool { return (p.index+1)%placement.LongestWaitShare == 0 }
 
 // Result is what a run measures.
@@ -51,7 +51,7 @@ func newResult(cfg Config) *Result {
 	return &Result{cfg: cfg, waiting: make([]int, n), running: make([]int, n), held: make([]float64, n)}
 }
 
-// pass adds the slot-seconds held while time passes.
+// pass adds the slot-seconds that are held while d passes.
 func (r *Result) pass(d time.Duration) {
 	for i := range r.running {
 		r.held[i] += float64(r.running[i]) * d.Seconds()
@@ -107,7 +107,7 @@ func (r *Result) Waits(t domain.Tier, priority int) []time.Duration {
 	return ds
 }
 
-// Quantile returns the quantile q of sorted durations, 0 if there are none.
+// Quantile returns the quantile q of sorted durations. It returns 0 if there are none.
 func Quantile(sorted []time.Duration, q float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0
@@ -115,11 +115,11 @@ func Quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
 }
 
-// Patience returns the longest wait of all workloads, counted in placements and as a part of the
-// promised bound. The promise: a workload is placed after at most LongestWaitShare placements for
-// each workload that waited when it was submitted, and as many for itself. With the fair policy
-// only the customer's own placements count.
-func (r *Result) Patience() float64 {
+// WaitOfBound returns the longest wait of all workloads as a fraction of the promised bound. Waits
+// are counted in placements. The bound is LongestWaitShare placements for the workload itself and as
+// many for each workload that waited when it was submitted. Under the fair policy only the
+// customer's own placements count.
+func (r *Result) WaitOfBound() float64 {
 	most := 0.0
 	for i := range r.placements {
 		p := &r.placements[i]

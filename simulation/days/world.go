@@ -21,10 +21,10 @@ type Config struct {
 	Workers   int
 	Slots     int // of each
 	Customers []Customer
-	// Grain is the time between two runs of the scheduler, if something woke it in between. Waits
-	// of hours do not depend on seconds, and a day takes fewer cycles.
+	// Grain is the shortest time between two runs of the scheduler. A few seconds change little in
+	// waits of hours, and save most of the cycles of a day.
 	Grain time.Duration
-	// Length is how long customers submit work.
+	// Length is the time in which customers submit work.
 	Length time.Duration
 	// Drain lets the run go on after Length until all work is done.
 	Drain bool
@@ -34,9 +34,9 @@ type Config struct {
 
 const (
 	workType = "work"
-	// forever is the lease of the workers and the leader. It must not expire.
+	// forever is the lease of the workers and of the leader. It is so long that none expires.
 	forever = 1000 * 24 * time.Hour
-	// depth is the queue depth of every customer. No submission must be refused.
+	// depth is the queue depth of every customer. It is so large that no submission is refused.
 	depth = 10_000_000
 )
 
@@ -65,10 +65,10 @@ type world struct {
 
 	ids      uint64
 	jobs     map[domain.WorkloadID]*job
-	woken    bool         // something has happened that may allow a placement
+	woken    bool         // the scheduler was woken, and has not run since
 	planned  bool         // the next run of the scheduler is on the timeline
-	assigned []assignment // sent by the scheduler, not started yet
-	refill   []int        // customers with a backlog of which a workload was placed
+	assigned []assignment // commands sent by the scheduler and not started yet
+	refill   []int        // customers with a backlog, one entry for each workload that was placed
 	result   *Result
 }
 
@@ -148,7 +148,7 @@ func (w *world) arrive(ctx context.Context, i int, after time.Duration) {
 	})
 }
 
-// run lets time pass from event to event. After all events of one time it runs the scheduler, if
+// run moves the clock from event to event. After all events of one time it runs the scheduler, if
 // that is due.
 func (w *world) run(ctx context.Context) error {
 	end := begin.Add(w.Length)
@@ -171,7 +171,7 @@ func (w *world) run(ctx context.Context) error {
 	}
 }
 
-// pass moves the clock.
+// pass moves the clock to a time.
 func (w *world) pass(to time.Time) {
 	w.result.pass(to.Sub(w.clock.now))
 	w.clock.now = to
@@ -180,7 +180,7 @@ func (w *world) pass(to time.Time) {
 // due reports whether the scheduler must run now. If it must run later, due plans that.
 func (w *world) due() bool {
 	if !w.woken || w.result.runningNow == w.Workers*w.Slots {
-		return false // no slot is free: the end of a run wakes the scheduler again
+		return false // no slot is free, and the end of a run wakes the scheduler again
 	}
 	late := w.clock.now.Sub(begin) % w.Grain
 	if late == 0 {
@@ -196,8 +196,8 @@ func (w *world) due() bool {
 	return false
 }
 
-// schedule runs the scheduler, starts what it assigned, and refills the backlogs. It repeats that
-// until every slot is taken or nothing waits.
+// schedule runs the scheduler, starts the assigned workloads, and refills the backlogs. It repeats
+// that until every slot is taken or nothing waits.
 func (w *world) schedule(ctx context.Context) error {
 	for w.due() {
 		w.woken = false
@@ -218,7 +218,7 @@ func (w *world) schedule(ctx context.Context) error {
 	return nil
 }
 
-// take has the workers start their assignments and plans the ends of the runs.
+// take reports the start of each assignment, and plans the end of its run.
 func (w *world) take(ctx context.Context) error {
 	for _, c := range w.assigned {
 		if err := w.report(ctx, c, domain.EventStart); err != nil {
@@ -233,7 +233,7 @@ func (w *world) take(ctx context.Context) error {
 	return nil
 }
 
-// report returns the report of a worker on an assignment.
+// report sends a worker's report about an assignment. It fails if the report is not applied.
 func (w *world) report(ctx context.Context, a assignment, e domain.Event) error {
 	ref := ports.SessionRef{WorkerID: a.worker, SessionID: a.SessionID}
 	answers, err := w.coordinator.Plane.Report(
@@ -309,10 +309,10 @@ type ids struct{ w *world }
 // New implements ports.IDs.
 func (i ids) New(prefix string) string { return i.w.newID(prefix) }
 
-// Random implements ports.IDs. Nothing here needs secrets.
+// Random implements ports.IDs. The simulation needs no secrets.
 func (ids) Random([]byte) {}
 
-// Float64 implements ports.IDs. Nothing here needs jitter.
+// Float64 implements ports.IDs. The simulation needs no jitter.
 func (ids) Float64() float64 { return 0 }
 
 // notifier receives the commands to the workers and the wake-ups of the leader.
@@ -331,7 +331,7 @@ func (n notifier) Wake(context.Context, string) { n.w.woken = true }
 // Updated implements ports.Notifier.
 func (notifier) Updated(context.Context, ...ports.Update) {}
 
-// observer records what is placed and what ends.
+// observer records placements and ends of runs.
 type observer struct{ w *world }
 
 // Transitioned implements ports.Observer.
@@ -358,6 +358,7 @@ func (observer) Cycle(ports.SchedulingCycle) {}
 // Leader implements ports.Observer.
 func (observer) Leader(bool, int64) {}
 
+// Purged implements ports.Observer.
 func (observer) Purged(domain.Kept, int) {}
 
 // Count implements ports.Observer.
