@@ -13,7 +13,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// acts reads the actions of administrators behind those that given has made, oldest first.
+// acts reads the recorded actions of administrators.
 func (f *fixture) acts(q ports.AdminAuditQuery) []domain.AdminEvent {
 	f.Helper()
 	if q.Limit == 0 {
@@ -24,13 +24,14 @@ func (f *fixture) acts(q ports.AdminAuditQuery) []domain.AdminEvent {
 	return events
 }
 
-// act is what an action did to what.
+// act is a recorded action with its target and the target's customer.
 type act struct {
 	action domain.AdminAction
 	target string
 	owner  domain.CustomerID
 }
 
+// actsOf returns the actions of audit events.
 func actsOf(events []domain.AdminEvent) []act {
 	out := make([]act, len(events))
 	for i, e := range events {
@@ -88,7 +89,7 @@ func adminAuditCases() []Case[StoreHarness] {
 						require.Greater(t, e.ID, events[i-1].ID)
 					}
 					if was, known := last[e.Target]; known {
-						require.Equal(t, was, e.Before, "%s: before is after the one before", e.Action)
+						require.Equal(t, was, e.Before, "%s: Before is the After of the last action on the target", e.Action)
 						require.NotEqual(t, e.Before, e.After)
 					}
 					last[e.Target] = e.After
@@ -117,7 +118,7 @@ func adminAuditCases() []Case[StoreHarness] {
 					{domain.ActionWorkloadPauseAsked, "workload " + string(runs.ID), acme},
 					{domain.ActionWorkloadCancelled, "workload " + string(waits.ID), acme},
 					{domain.ActionWorkloadResumed, "workload " + string(runs.ID), acme},
-				}, actsOf(events), "what was refused is not recorded, nor what others do")
+				}, actsOf(events), "refused actions are not recorded, nor those of customers and workers")
 				require.Equal(t, admin, events[0].By)
 				require.JSONEq(t, fmt.Sprintf(`{"workload_id": %q, "status": "PENDING"}`, waits.ID), string(events[1].Before))
 				require.JSONEq(t, fmt.Sprintf(`{"workload_id": %q, "status": "CANCELLED"}`, waits.ID), string(events[1].After))
@@ -198,7 +199,7 @@ func adminAuditCases() []Case[StoreHarness] {
 					require.Equal(t, want, append(got, f.acts(q)...))
 				}
 			}},
-		{"who follows the actions misses none",
+		{"a reader that follows the actions misses none",
 			"The order of ids is that of the commits: no event appears later behind one that was returned",
 			func(t T, h StoreHarness) {
 				const racers, each = 8, 12

@@ -10,7 +10,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// allCases hold for every method of every store port.
+// allCases are about every method of every store port.
 func allCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
 		{"a cancelled context surfaces as itself and changes nothing",

@@ -32,7 +32,7 @@ func answerCases() []Case[StoreHarness] {
 				require.NotEqual(t, first.Body, f.keep(acme, "s", 2).Body, "another request")
 				require.NotEqual(t, first.Body, f.keep(rival, "r", 3).Body, "another customer's")
 			}},
-		{"of racing answers all callers get one", "of concurrent callers all get the answer of one",
+		{"racing callers all get the same answer", "of concurrent callers all get the answer of one",
 			func(t T, h StoreHarness) {
 				given(t, h)
 				kept := race(64, func(i int) domain.Answer {
@@ -64,7 +64,7 @@ func answerCases() []Case[StoreHarness] {
 				require.Equal(t, 2, f.purge(domain.KeptIdempotencyKeys, domain.IdempotencyRetention), "the others")
 				found, err := f.Answers.Find(t.Context(), acme, "r")
 				require.NoError(t, err)
-				require.Equal(t, again, found, "what was kept anew stays")
+				require.Equal(t, again, found, "the new answer is not removed")
 			}},
 		{"an answer belongs to a customer", "Find returns the answer to a customer's request. CodeNotFound",
 			func(t T, h StoreHarness) {

@@ -24,10 +24,10 @@ import (
 
 const module = "github.com/niyanta/niyanta/"
 
-// policy is the statement of what may import what, read from the most special path to the most
-// general. A pattern that ends in "/..." matches everything below. "std" stands for all of the
-// standard library, "pure" for what has no I/O, "deps" for third-party modules, "self" for the
-// package's own folder.
+// policy states which packages a package may import. The most special pattern that matches the
+// package applies. A pattern that ends in "/..." matches everything below. "std" stands for the
+// whole standard library, "pure" for its packages without I/O, "deps" for third-party modules, and
+// "self" for the package's own folder.
 var policy = []struct {
 	path string
 	may  []string
@@ -45,7 +45,7 @@ var policy = []struct {
 		"std", "deps", "self", "adapters/http/...", "adapters/internal/...", "core/domain",
 		"core/domain/placement", "core/ports", "core/services/...", "api/openapi",
 	}},
-	// What several adapters share. Nobody else may import it.
+	// Code that several adapters share. No other package may import it.
 	{"adapters/internal/...", []string{"std", "deps", "core/domain", "core/ports"}},
 	{"adapters/...", []string{"std", "deps", "self", "core/domain", "core/ports", "adapters/internal/..."}},
 
@@ -337,7 +337,7 @@ func writtenFiles(t *testing.T) map[string]string {
 	return files
 }
 
-// Services keep their dependencies to themselves, so that nobody reaches a port through a service.
+// The dependencies of services are unexported, so that callers cannot reach a port through a service.
 func TestArchitecture_Services_HaveNoExportedFieldsAndEmbedNoDependencies(t *testing.T) {
 	services := 0
 	err := filepath.WalkDir("../core/services", func(path string, _ fs.DirEntry, err error) error {

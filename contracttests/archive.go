@@ -25,7 +25,7 @@ func (f *fixture) archived(customer domain.CustomerID, ids ...domain.WorkloadID)
 	return ws
 }
 
-// archive moves all that is due to the archive.
+// archive moves all workloads that are due to the archive.
 func (f *fixture) archive() int {
 	f.Helper()
 	return f.purge(domain.KeptWorkloads, keepWorkloads)
@@ -68,7 +68,7 @@ func (f *fixture) lines(w domain.Workload) int {
 	return len(ls)
 }
 
-// archiveCases are about the end of workloads.
+// archiveCases are about workloads that move to the archive, and out of it.
 func archiveCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
 		{"a finished workload moves to the archive after its time",

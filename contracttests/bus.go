@@ -17,14 +17,15 @@ import (
 type BusHarness struct {
 	// Open returns a new connection to the same bus with every call.
 	Open func() ports.Bus
-	// OpenBehind returns a connection, and a function that has it fall silent without a word to
-	// either end; new connections work. Nil for a bus without a network.
+	// OpenBehind returns a connection, and a function that silences it: from then on, the connection
+	// carries nothing, and neither end is told. New connections work. It is nil for a bus without a
+	// network.
 	OpenBehind func() (b ports.Bus, silence func())
-	// Limit is how many bytes one message carries. 0 means any number.
+	// Limit is the size of the largest message, in bytes. 0 means that there is no limit.
 	Limit int
 }
 
-// patience bounds every wait for something that must happen.
+// patience is the timeout of every wait for something that must happen.
 const patience = 10 * time.Second
 
 // inbox collects messages.
@@ -33,6 +34,7 @@ type inbox struct {
 	got []string
 }
 
+// handle is a handler that keeps the message.
 func (b *inbox) handle(_ context.Context, m ports.Message) []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -40,13 +42,14 @@ func (b *inbox) handle(_ context.Context, m ports.Message) []byte {
 	return nil
 }
 
+// all returns the messages so far.
 func (b *inbox) all() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return append([]string(nil), b.got...)
 }
 
-// eventually polls until f holds.
+// eventually polls until f returns true. what names the event for the message of a failure.
 func eventually(t T, f func() bool, what string) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
@@ -58,6 +61,7 @@ func eventually(t T, f func() bool, what string) {
 	}
 }
 
+// subscribe subscribes until the end of the case.
 func subscribe(t T, b ports.Bus, subject, group string, h ports.Handler) ports.Subscription {
 	t.Helper()
 	s, err := b.Subscribe(t.Context(), subject, group, h)
@@ -181,10 +185,12 @@ func BusCases() []Case[BusHarness] {
 				delivered := calls.Load()
 				require.NoError(t, b.Publish(t.Context(), "s", nil))
 				require.NoError(t, s.Close())
-				var behind inbox // what reaches another one later would have reached this one before
-				subscribe(t, b, "s", "", behind.handle)
+				// When a later message has reached another subscription, the earlier one would have
+				// reached the closed one.
+				var later inbox
+				subscribe(t, b, "s", "", later.handle)
 				require.NoError(t, b.Publish(t.Context(), "s", nil))
-				eventually(t, func() bool { return len(behind.all()) > 0 }, "delivery to another one")
+				eventually(t, func() bool { return len(later.all()) > 0 }, "delivery to another subscription")
 				require.Equal(t, delivered, calls.Load())
 			}},
 		{"what has arrived is handled before closing",
@@ -267,7 +273,7 @@ func BusCases() []Case[BusHarness] {
 	}
 }
 
-// LimitedBusCases hold of buses that carry messages up to a size.
+// LimitedBusCases is the suite of buses with a limit on the size of messages.
 func LimitedBusCases() []Case[BusHarness] {
 	return []Case[BusHarness]{
 		{"a message above the limit is refused",
@@ -279,7 +285,7 @@ func LimitedBusCases() []Case[BusHarness] {
 				_, err := b.Request(t.Context(), "s", make([]byte, h.Limit+1))
 				requireCode(t, err, domain.CodeTooLarge)
 				require.NoError(t, b.Publish(t.Context(), "s", make([]byte, h.Limit)))
-				eventually(t, func() bool { return len(in.all()) == 1 }, "delivery of what fits")
+				eventually(t, func() bool { return len(in.all()) == 1 }, "delivery of a message within the limit")
 			}},
 		{"a reply above the limit is refused",
 			"CodeTooLarge when the reply exceeds what the bus carries", func(t T, h BusHarness) {
@@ -290,7 +296,7 @@ func LimitedBusCases() []Case[BusHarness] {
 				begun := time.Now()
 				_, err := b.Request(t.Context(), "s", make([]byte, 1))
 				requireCode(t, err, domain.CodeTooLarge)
-				require.Less(t, time.Since(begun), noticedWithin, "the sender need not wait for what never comes")
+				require.Less(t, time.Since(begun), noticedWithin, "the request fails before its timeout")
 				reply, err := b.Request(t.Context(), "s", nil)
 				require.NoError(t, err)
 				require.Len(t, reply, h.Limit)

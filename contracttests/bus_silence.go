@@ -10,10 +10,11 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// noticedWithin bounds how long a bus may take to notice that its connection has fallen silent.
+// noticedWithin is the time within which a bus must notice that its connection is silent.
 const noticedWithin = 3 * time.Second
 
-// SilentBusCases hold of buses with a network, which may drop a connection without a word.
+// SilentBusCases is the suite of buses over a network, where a connection may become silent: it
+// carries nothing any more, and neither end is told.
 func SilentBusCases() []Case[BusHarness] {
 	return []Case[BusHarness]{
 		{"a silent connection counts as disconnected",
@@ -25,7 +26,7 @@ func SilentBusCases() []Case[BusHarness] {
 				eventually(t, func() bool {
 					return domain.IsCode(b.Publish(t.Context(), "s", nil),
 						domain.CodeUnavailable)
-				}, "it says so")
+				}, "that Publish fails as disconnected")
 				require.Less(t, time.Since(begun), noticedWithin)
 			}},
 		{"a request ends when its connection falls silent",

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// T is the part of *testing.T that cases use. The test of the suites implements it, to note
-// failures.
+// T is the part of *testing.T that cases use. The test of the suites implements it, to record
+// failures instead of failing.
 type T interface {
 	require.TestingT
 	Helper()
@@ -27,9 +27,9 @@ type Case[H any] struct {
 	Run    func(t T, h H)
 }
 
-// Run runs every case of a suite, each on a fresh harness. No case is skipped. Run logs what it
-// ran, and appends it to the file NIYANTA_TEST_CONTRACT_TABLE, from which `make test` prints the
-// table of ports and adapters.
+// Run runs every case of a suite, each on a fresh harness. No case is skipped. Run logs the number
+// of cases, and appends it to the file that NIYANTA_TEST_CONTRACT_TABLE names. `make test` prints
+// that file as the table of ports and adapters.
 func Run[H any](t *testing.T, port, adapter string, cases []Case[H], open func(t *testing.T) H) {
 	t.Helper()
 	names := map[string]bool{}

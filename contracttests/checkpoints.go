@@ -127,7 +127,7 @@ func checkpointCases() []Case[StoreHarness] {
 	}
 }
 
-// save saves the checkpoint that follows a's last one. Its text names its sequence.
+// save saves the checkpoint that follows a's last one. Its data is its sequence.
 func (f *fixture) save(a domain.Workload, by domain.Worker, generation int64, want domain.Outcome) {
 	f.Helper()
 	data := fmt.Appendf(nil, "state %d", a.CheckpointSequence+1)

@@ -12,20 +12,20 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// PlaneHarness hooks a control plane, over any transport, into the suite.
+// PlaneHarness hooks a control plane into the suite, with its transport.
 type PlaneHarness struct {
 	StoreHarness
-	// Plane returns a worker's view of a coordinator that uses the storage.
+	// Plane returns a worker's client of a coordinator that uses the storage.
 	Plane func(worker domain.WorkerID) ports.ControlPlane
 	// Notifier sends commands to workers as the coordinator does.
 	Notifier ports.Notifier
-	// Junk sends a bad message to the coordinators. Dropped counts those that they dropped. Both
-	// are nil where there are no messages.
+	// Junk sends a bad message to the coordinators. Dropped returns the number of messages that they
+	// have dropped. Both are nil for a transport without messages.
 	Junk    func(data []byte)
 	Dropped func() float64
 }
 
-// plane is a fixture with a worker that registered through its control plane.
+// plane is a fixture with a worker that has registered through the control plane.
 type plane struct {
 	*fixture
 	ports.ControlPlane
@@ -33,6 +33,7 @@ type plane struct {
 	worker domain.Worker
 }
 
+// givenPlane returns a plane with a worker "w" in session "s1".
 func givenPlane(t T, h PlaneHarness) *plane {
 	t.Helper()
 	p := &plane{fixture: given(t, h.StoreHarness), ControlPlane: h.Plane("w")}
@@ -45,6 +46,7 @@ func givenPlane(t T, h PlaneHarness) *plane {
 	return p
 }
 
+// beat sends a heartbeat and returns the commands of the answer.
 func (p *plane) beat(inventory ...ports.InventoryItem) []ports.Command {
 	p.Helper()
 	a, err := p.Heartbeat(p.Context(), ports.Heartbeat{SessionRef: p.ref, Inventory: inventory})
@@ -58,6 +60,7 @@ func item(w domain.Workload) ports.InventoryItem {
 	return ports.InventoryItem{WorkloadID: w.ID, Generation: 1, State: ports.RunRunning}
 }
 
+// says returns the worker's report of an event.
 func (p *plane) says(e domain.Event, w domain.Workload, generation int64) ports.Report {
 	r := ports.Report{ID: "r", WorkloadID: w.ID, Generation: generation, Event: e}
 	if e == domain.EventComplete {
@@ -66,6 +69,7 @@ func (p *plane) says(e domain.Event, w domain.Workload, generation int64) ports.
 	return r
 }
 
+// report sends reports and returns their answers.
 func (p *plane) report(rs ...ports.Report) []ports.ReportAnswer {
 	p.Helper()
 	as, err := p.Report(p.Context(), p.ref, rs)
@@ -156,7 +160,7 @@ func PlaneCases() []Case[PlaneHarness] {
 		{"a waiting poll is woken", "waiting for the first one at most as long as wait", func(t T, h PlaneHarness) {
 			p := givenPlane(t, h)
 			go func() {
-				time.Sleep(20 * time.Millisecond) // the poll should be waiting by now; if not, the case still holds
+				time.Sleep(20 * time.Millisecond) // usually the poll waits by then; the case also passes if not
 				h.Notifier.Command(t.Context(), "w", ports.Command{Kind: ports.CommandDrain, SessionID: "s1"})
 			}()
 			begin := time.Now()
@@ -332,7 +336,7 @@ func planeMoreCases() []Case[PlaneHarness] {
 					string(moved.ID): ports.CommandDrop, "": ports.CommandDrain,
 				}, kinds)
 				require.Len(t, p.beat(item(ok), item(paused), ended), 2,
-					"what waits for its last answer is left alone: pause and drain")
+					"nothing is sent for a run that waits for its last answer")
 			}},
 		{"a workload missing from two inventories is taken back",
 			"RUNNING but missing from two inventories of a live session: lost", func(t T, h PlaneHarness) {
@@ -345,7 +349,7 @@ func planeMoreCases() []Case[PlaneHarness] {
 				p.beat(item(b))
 				got := p.get(a.ID)
 				require.Equal(t, domain.StatusRedistributing, got.Status)
-				require.Zero(t, got.LossStreak, "it does not speak against the workload")
+				require.Zero(t, got.LossStreak, "it does not count as a death")
 				require.Equal(t, domain.StatusRunning, p.get(b.ID).Status)
 			}},
 		{"a run that ignores its cancel keeps its slot while the inventory has it",
@@ -371,15 +375,15 @@ func planeMoreCases() []Case[PlaneHarness] {
 				p.beat(item(other))
 				require.Zero(t, ending(), "it has returned")
 				p.beat(stopping, item(other))
-				require.Equal(t, 1, ending(), "what the worker has is believed")
+				require.Equal(t, 1, ending(), "a run in the inventory takes its slot")
 				reporting := stopping
 				reporting.State = ports.RunReporting
 				p.beat(reporting, item(other))
 				require.Equal(t, 1, ending())
 				require.Equal(t, domain.OutcomeFenced, p.report(p.says(domain.EventComplete, stuck, 1))[0].Outcome)
-				require.Zero(t, ending(), "its last report lets go")
+				require.Zero(t, ending(), "its last report frees the slot")
 				p.beat(reporting, item(other))
-				require.Zero(t, ending(), "what only waits for its answer is about to be free")
+				require.Zero(t, ending(), "a run that waits for its last answer takes no slot")
 				early := p.says(domain.EventRelease, other, 1)
 				early.StillRunning = true
 				require.Equal(t, domain.OutcomeApplied, p.report(early)[0].Outcome)

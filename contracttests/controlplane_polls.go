@@ -9,7 +9,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// PollCases hold where commands reach a worker only by polls, without a bus.
+// PollCases is the suite of transports without a bus, where commands reach a worker only by polls.
 func PollCases() []Case[PlaneHarness] {
 	return []Case[PlaneHarness]{
 		{"an assignment whose command was lost comes with a poll",

@@ -17,7 +17,7 @@ func nestedJSON(levels int) domain.JSON {
 	return domain.JSON(strings.Repeat("[", levels) + strings.Repeat("]", levels))
 }
 
-// OddResults are results that some carrier or store cannot take as they are, and some that all can.
+// OddResults returns results by name. Some transports or stores cannot carry most of them unchanged.
 func OddResults() map[string]domain.JSON {
 	return map[string]domain.JSON{
 		"NUL": `{"a":"\u0000"}`, "a raw NUL": "\"\x00\"", "byte FF": "{\"a\":\"\xff\"}", "61 levels": nestedJSON(61),
@@ -29,7 +29,8 @@ func OddResults() map[string]domain.JSON {
 	}
 }
 
-// OddMessages are messages of failures that some carrier or store cannot take as they are.
+// OddMessages returns messages of failures by name. Some transports or stores cannot carry most of
+// them unchanged.
 func OddMessages() map[string]string {
 	return map[string]string{
 		"NUL": "no\x00 space left", "byte FF": "\xff\xfe", "long": strings.Repeat("é", 100_000),
@@ -83,11 +84,11 @@ func planeReportCases() []Case[PlaneHarness] {
 				end := p.says(domain.EventComplete, loud, 1)
 				end.Lines = []ports.LogEntry{{Level: "banana", Message: "still a line"}}
 				require.Equal(t, domain.OutcomeApplied, p.report(end)[0].Outcome,
-					"what comes with an outcome does not cost it")
+					"bad log lines do not make the outcome fail")
 				require.Equal(t, domain.LevelInfo, p.lines(loud)[0].Level)
 				silent := p.running(p.worker)
 				require.Equal(t, domain.OutcomeApplied, p.report(p.says(domain.EventFail, silent, 1))[0].Outcome)
-				require.NotEmpty(t, p.get(silent.ID).Failure.Message, "it failed, though it did not say why")
+				require.NotEmpty(t, p.get(silent.ID).Failure.Message, "a failure without a reason gets a message")
 			}},
 		{"a bad report costs the others nothing",
 			"illegal for what no worker may say, refused for what the store cannot take, each with a reason",
@@ -134,7 +135,7 @@ func planeReportCases() []Case[PlaneHarness] {
 				nan := math.NaN()
 				r = p.says(domain.EventProgress, a, 1)
 				r.Percent = &nan
-				require.Equal(t, domain.OutcomeApplied, p.report(r)[0].Outcome, "not a number is no percentage")
+				require.Equal(t, domain.OutcomeApplied, p.report(r)[0].Outcome, "NaN counts as no percentage")
 			}},
 		{"a batch of reports is bounded",
 			"Report delivers at most domain.MaxReports reports", func(t T, h PlaneHarness) {
@@ -176,7 +177,8 @@ func planeReportCases() []Case[PlaneHarness] {
 				require.Equal(t, "ab\uFFFD", line.Message)
 				require.Equal(t, domain.LevelWarn, line.Level)
 				require.Equal(t, "stderr", line.Stream)
-				require.WithinDuration(t, time.Now(), line.At, 24*time.Hour, "a time that cannot be is that of arrival")
+				require.WithinDuration(t, time.Now(), line.At, 24*time.Hour,
+					"an impossible time is replaced by the time of arrival")
 				require.LessOrEqual(t, len(long.Message), domain.MaxLogMessage)
 				require.Equal(t, domain.LevelInfo, long.Level)
 			}},
@@ -191,7 +193,7 @@ func planeReportCases() []Case[PlaneHarness] {
 					answered := make(chan struct{})
 					go func() {
 						defer close(answered)
-						// what became of it is seen below
+						// the result is read from the store below
 						_, _ = p.ControlPlane.Report(t.Context(), p.ref, []ports.Report{log, end})
 					}()
 					eventually(t, func() bool { return p.get(w.ID).Status == domain.StatusCompleted }, "the outcome")
@@ -222,7 +224,7 @@ func planeReportCases() []Case[PlaneHarness] {
 			"bad ones are dropped with a metric; none of them can stop a consumer", func(t T, h PlaneHarness) {
 				p := givenPlane(t, h)
 				if h.Junk == nil {
-					return // nothing carries messages here
+					return // the transport has no messages
 				}
 				junk := []string{"", "x", "\x00\xff", "[]", "{}", `{"type":7}`,
 					`{"type":"worker.reports","version":1,"payload":7}`, `{"type":"worker.dance","version":1}`,
@@ -290,7 +292,7 @@ func planeSessionCases() []Case[PlaneHarness] {
 				other := ports.SessionRef{WorkerID: "v", SessionID: "v1"}
 				_, err = h.Plane("v").LoadCheckpoint(t.Context(), other, a.ID, 1, 1)
 				requireCode(t, err, domain.CodeFenced)
-				// In another's name it is fenced as well: the session is not that worker's.
+				// Worker v names w's session: fenced, because the session is not v's.
 				_, err = h.Plane("v").LoadCheckpoint(t.Context(), ports.SessionRef{WorkerID: "v", SessionID: "s1"},
 					a.ID, 1, 1)
 				requireCode(t, err, domain.CodeFenced)
@@ -309,7 +311,7 @@ func planeSessionCases() []Case[PlaneHarness] {
 				cmd := ports.Command{Kind: ports.CommandCancel, SessionID: "s2", WorkloadID: "wl_1", Generation: 3}
 				h.Notifier.Command(t.Context(), "w", cmd)
 				for range 3 {
-					// fenced where it reaches a coordinator
+					// an error is allowed: a coordinator fences the old session
 					stolen, _ := p.Poll(t.Context(), p.ref, 10*time.Millisecond)
 					require.Empty(t, stolen)
 				}
@@ -342,7 +344,7 @@ func planeSessionCases() []Case[PlaneHarness] {
 	}
 }
 
-// everyCall returns each call that names a session.
+// everyCall makes each call that names a session, and returns the errors by name.
 func everyCall(p *plane, ref ports.SessionRef, w domain.Workload) map[string]error {
 	ctx := p.Context()
 	_, beat := p.Heartbeat(ctx, ports.Heartbeat{SessionRef: ref})

@@ -12,10 +12,10 @@
 //		})
 //	}
 //
-// A storage runs the suites of all store ports with RunStores, and random sequences of commands
-// against the reference in memory with RunModel. The suites are tested themselves: each planted
-// defect must be caught by the case that names it.
+// An adapter for storage runs the suites of all store ports with RunStores. With RunModel it runs
+// random sequences of commands, and its results must equal those of the adapter in memory. The
+// suites are tested too: for each planted defect, the case that is named for it must fail.
 //
-// The package also holds the test that guards the architecture. It is imported by tests only, and
-// knows the core and test libraries, but no adapter.
+// The package also holds the test of the import policy. Only tests import it. It imports the core
+// and test libraries, but no adapter.
 package contracttests

@@ -55,8 +55,8 @@ func TestDocuments_EveryRelativeLink_LeadsToAFileAndHeading(t *testing.T) {
 }
 
 // TestDocuments_EveryVariableThatTheyName_IsReadByTheCode looks for each NIYANTA_ variable of the
-// documents in the page of settings, which is generated, and in the sources of what gives variables
-// to programs.
+// documents in the page of settings, which is generated, and in the sources that set or read other
+// variables.
 func TestDocuments_EveryVariableThatTheyName_IsReadByTheCode(t *testing.T) {
 	sources, err := filepath.Glob("../adapters/workloads/*.go")
 	require.NoError(t, err)
@@ -71,7 +71,7 @@ func TestDocuments_EveryVariableThatTheyName_IsReadByTheCode(t *testing.T) {
 	}
 	for path, text := range documents(t) {
 		if filepath.Base(path) == "CHANGELOG.md" {
-			continue // it tells of what was
+			continue // it may name variables of the past
 		}
 		for _, name := range variable.FindAllString(text, -1) {
 			assert.True(t, known[name] || strings.HasPrefix(name, "NIYANTA_TEST_"), "%s: nothing reads %s", path, name)

@@ -9,8 +9,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// endingCases are about ending runs: their sessions no longer hold them, but they still take a
-// slot.
+// endingCases are about ending runs. Their workloads are no longer held, but they still take a slot.
 func endingCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
 		{"an ending run keeps its slot",
@@ -49,7 +48,7 @@ func endingCases() []Case[StoreHarness] {
 				})
 				f.must(assign(f.submit(), w))
 			}},
-		{"the last word of a batch about an ending run holds",
+		{"the last transition of a batch decides about an ending run",
 			"Apply executes the transitions in order: ending runs are kept in the same transaction",
 			func(t T, h StoreHarness) {
 				f := given(t, h)
@@ -120,7 +119,7 @@ func endingCases() []Case[StoreHarness] {
 				for range 2 {
 					require.Equal(t, domain.OutcomeApplied, says(domain.EventLinger))
 					o := f.occupancy()
-					require.Len(t, o, 1, "once, however often it is said")
+					require.Len(t, o, 1, "repeating it changes nothing")
 					require.False(t, o[0].FoundAt.IsZero())
 					o[0].FoundAt = time.Time{}
 					require.Equal(t, []domain.Occupancy{{SessionID: w.SessionID, Lane: f.lane(a), Ending: 1}}, o)
@@ -150,7 +149,8 @@ func endingCases() []Case[StoreHarness] {
 				_, err := f.Workloads.Apply(t.Context(), domain.Batch{
 					Epoch: f.epoch, Transitions: []domain.Transition{found, assign(c, w)},
 				})
-				require.Equal(t, domain.CodeInternal, domain.CodeOf(err), "they do not come in one batch")
+				require.Equal(t, domain.CodeInternal, domain.CodeOf(err),
+					"assignments and inventory events are not allowed in one batch")
 				gone := report(a, w, domain.EventLetGo, 1)
 				gone.WorkerID = w.ID
 				f.apply(gone)

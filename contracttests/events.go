@@ -10,7 +10,7 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// followed reads everything of a workload behind a position, in pages, as a stream does.
+// followed reads all events of a workload after a position, in pages, as a stream does.
 func (f *fixture) followed(
 	customer domain.CustomerID, id domain.WorkloadID, after domain.Position, limit int,
 ) (all []domain.StreamEvent) {
@@ -30,7 +30,7 @@ func (f *fixture) followed(
 	}
 }
 
-// settled returns the horizon when nothing is on its way.
+// settled waits until no transaction is open, and returns the horizon.
 func (f *fixture) settled() int64 {
 	f.Helper()
 	var h domain.Horizon
@@ -134,7 +134,7 @@ func eventCases() []Case[StoreHarness] {
 				f.must(report(b, wk, domain.EventComplete, 1))
 				all, err := f.h.Open().Events.OfCustomer(t.Context(), acme, 0, upTo, 100)
 				require.NoError(t, err)
-				require.Len(t, all, 7, "what came later is not meant")
+				require.Len(t, all, 7, "events after the horizon are left out")
 				wa, err := f.Audit.Workload(t.Context(), acme, a.ID, 0, 100)
 				require.NoError(t, err)
 				require.Equal(t, wa[3], all[6])

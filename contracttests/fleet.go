@@ -12,7 +12,7 @@ import (
 // fleetCases are about what operators do to workers. Drain and Remove have their own cases.
 func fleetCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
-		{"a drain can be taken back",
+		{"a drain can be undone",
 			"Undrain sets a DRAINING worker to HEALTHY, with the audit event worker.undrained",
 			func(t T, h StoreHarness) {
 				f := given(t, h)

@@ -16,7 +16,7 @@ func insightCases() []Case[StoreHarness] {
 			"counts the eligible workloads of its lane that began to wait before it, ties by id, at most most",
 			func(t T, h StoreHarness) {
 				f := given(t, h)
-				first, second := f.submit(), f.submit() // of one lane; the same moment on a clock that stands still
+				first, second := f.submit(), f.submit() // in one lane, possibly at the same time
 				h.Advance(time.Second)
 				third := f.submit()
 				other := f.submit(func(s *domain.Submission) { s.Priority = 11 })
@@ -33,12 +33,12 @@ func insightCases() []Case[StoreHarness] {
 				f.must(assign(first, f.worker("w", 1)))
 				counts, exact, err = f.Insight.Ahead(t.Context(), cutoffs[2:3], 10)
 				require.NoError(t, err)
-				require.Equal(t, []int{1}, counts, "what is assigned does not wait")
+				require.Equal(t, []int{1}, counts, "an assigned workload does not wait")
 				require.True(t, exact)
 				h.Advance(time.Hour)
 				counts, exact, err = f.Insight.Ahead(t.Context(), cutoffs[3:4], 10)
 				require.NoError(t, err)
-				require.Equal(t, []int{3}, counts, "what has become due waits")
+				require.Equal(t, []int{3}, counts, "a workload that has become due waits")
 				require.True(t, exact)
 			}},
 		{"beyond the limit counts are estimates", "If there are more than limit together, counts may be estimates",

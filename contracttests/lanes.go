@@ -17,7 +17,7 @@ func laneCases() []Case[StoreHarness] {
 			func(t T, h StoreHarness) {
 				f := given(t, h)
 				urgent := map[int]domain.Workload{}
-				for n := range 12 { // the later, the more urgent
+				for n := range 12 { // later ones have higher priorities
 					urgent[n] = f.submit(func(s *domain.Submission) { s.Priority = 10 + 80*n })
 					h.Advance(time.Second)
 				}
@@ -31,7 +31,7 @@ func laneCases() []Case[StoreHarness] {
 				got, err := f.Queue.Heads(t.Context(), domain.HeadsQuery{N: 5, Lanes: []domain.LaneID{urgent[5].Lane},
 					Limit: 1})
 				require.NoError(t, err)
-				require.Len(t, got.Lanes, 1, "lanes that are asked for are not bounded")
+				require.Len(t, got.Lanes, 1, "the limit does not apply to lanes that the query names")
 				for n := range 7 {
 					f.must(cancel(urgent[n]))
 				}
@@ -70,7 +70,7 @@ func laneCases() []Case[StoreHarness] {
 	}
 }
 
-// chosen waits until the heads are those of these lanes. A store may take a moment to choose.
+// chosen waits until Heads returns the wanted lanes. A store may choose lanes in the background.
 func (f *fixture) chosen(q domain.HeadsQuery, want []domain.LaneID, aside, cut int) {
 	f.Helper()
 	var got []domain.LaneID
@@ -93,6 +93,7 @@ func (f *fixture) chosen(q domain.HeadsQuery, want []domain.LaneID, aside, cut i
 	require.Equal(f, cut, heads.Cut)
 }
 
+// same reports whether a and b hold the same lanes, in any order.
 func same(a, b []domain.LaneID) bool {
 	in := map[domain.LaneID]bool{}
 	for _, id := range a {

@@ -15,7 +15,7 @@ import (
 )
 
 // RunModel runs random sequences of commands on a reference and on the adapter. Results, errors and
-// what is stored must agree. Times are left out, because two clocks never agree.
+// stored data must be equal. Times are not compared, because the two have different clocks.
 func RunModel(t *testing.T, adapter string, reference, subject func(t *testing.T) StoreHarness) {
 	t.Helper()
 	t.Run("Model/"+adapter, func(t *testing.T) {
@@ -39,7 +39,7 @@ func RunModel(t *testing.T, adapter string, reference, subject func(t *testing.T
 	})
 }
 
-// caseT fails the drawn sequence, and cleans up with the test.
+// caseT is a T whose failures fail the drawn sequence, and whose cleanups run with the test.
 type caseT struct {
 	*testing.T
 	rt *rapid.T
@@ -48,16 +48,16 @@ type caseT struct {
 func (c caseT) Errorf(format string, args ...any) { c.rt.Errorf(format, args...) }
 func (c caseT) FailNow()                          { c.rt.FailNow() }
 
-// model is what a sequence has made so far.
+// model is the state of one sequence.
 type model struct {
 	t       *rapid.T
-	sides   []*fixture
+	sides   []*fixture // the reference and the adapter
 	ids     []domain.WorkloadID
 	workers []domain.Worker
-	n       int
+	n       int // ids made so far
 }
 
-// both runs a command on both sides, and compares what f makes of each.
+// both runs f on both sides. The results must be equal.
 func (m *model) both(what string, f func(f *fixture) any) {
 	want, got := f(m.sides[0]), f(m.sides[1])
 	require.Equal(m.t, want, got, what)
@@ -113,7 +113,7 @@ func (m *model) draw(t *rapid.T) domain.WorkloadID {
 	return rapid.SampledFrom(m.ids).Draw(t, "workload")
 }
 
-// apply applies transitions made from the reference's view to both sides.
+// apply applies transitions to both sides.
 func (m *model) apply(ts ...domain.Transition) {
 	m.both("apply", func(f *fixture) any {
 		b := domain.Batch{Transitions: ts}
@@ -185,7 +185,7 @@ var workerEvents = []domain.Event{
 
 func (m *model) report(t *rapid.T) { m.apply(m.transition(t, workerEvents...)) }
 
-// save saves a checkpoint, now and then a damaged one.
+// save saves a checkpoint. One in five is damaged.
 func (m *model) save(t *rapid.T) {
 	tr := m.transition(t, domain.EventCheckpoint)
 	data := []byte(fmt.Sprint("state ", m.n))
@@ -210,7 +210,7 @@ func (m *model) lose(t *rapid.T) {
 	m.apply(m.transition(t, domain.EventLose, domain.EventTimeout, domain.EventUnassign))
 }
 
-// batch returns a batch of unrelated transitions, or of several steps of one workload.
+// batch applies a batch of unrelated transitions, or of several transitions of one workload.
 func (m *model) batch(t *rapid.T) {
 	ts := make([]domain.Transition, rapid.IntRange(2, 6).Draw(t, "transitions"))
 	chained := rapid.Bool().Draw(t, "chained")
@@ -266,7 +266,7 @@ func (m *model) tier(t *rapid.T) {
 	}
 }
 
-// fold folds some of the changes that transactions have left. It changes nothing that compare sees.
+// fold folds some of the count deltas. That changes nothing that compare reads.
 func (m *model) fold(t *rapid.T) {
 	limit := rapid.IntRange(1, 4).Draw(t, "deltas")
 	for _, f := range m.sides {
@@ -274,7 +274,7 @@ func (m *model) fold(t *rapid.T) {
 	}
 }
 
-// purge removes what is due, after periods that are short enough for something to be.
+// purge removes old data. The periods are so short that a sequence has data to remove.
 func (m *model) purge(t *rapid.T) {
 	what := rapid.SampledFrom([]domain.Kept{
 		domain.KeptWorkloads, domain.KeptLogs, domain.KeptIdempotencyKeys, domain.KeptWorkers, domain.KeptSessions,
@@ -313,7 +313,7 @@ func (m *model) list(t *rapid.T) {
 			}
 		}
 		require.Len(f, ids, max(total-q.Offset, 0))
-		if q.OrderBy == ports.OrderUpdatedAt { // the sides have other times
+		if q.OrderBy == ports.OrderUpdatedAt { // times differ between the sides, so orders do
 			require.Len(f, slices.Compact(slices.Sorted(slices.Values(ids))), len(ids))
 			return total
 		}
@@ -335,7 +335,7 @@ func (m *model) session(t *rapid.T) {
 	m.workers = append(m.workers, domain.Worker{ID: r.WorkerID, SessionID: r.SessionID})
 }
 
-// end ends sessions, by their holder's word or by a certificate.
+// end ends sessions, by a deregistration or by a certificate.
 func (m *model) end(t *rapid.T) {
 	e := domain.SessionEnd{ProcessID: fmt.Sprint("proc_", rapid.IntRange(1, 4).Draw(t, "process")), Secret: secret}
 	switch {
@@ -355,7 +355,7 @@ func (m *model) end(t *rapid.T) {
 	})
 }
 
-// compare requires that both sides hold the same.
+// compare requires that both sides have stored the same.
 func (m *model) compare(*rapid.T) {
 	m.both("contents", func(f *fixture) any {
 		ctx := f.Context()
@@ -413,13 +413,14 @@ func (m *model) compare(*rapid.T) {
 		require.NoError(f, err)
 		for _, c := range customers {
 			counts := f.countsAt(c.ID, now)
-			require.Equal(f, recount(c, ws, heads, now), counts, "the counts are a recount")
+			require.Equal(f, recount(c, ws, heads, now), counts, "the counts equal a recount")
 			out = append(out, c.Tier, counts.usage.Unfinished)
 		}
 		return append(out, append([]domain.Occupancy{}, occupied...), ageless(append([]ports.Orphan{}, orphans...)))
 	})
 }
 
+// column describes candidates without their times.
 func column(cs []domain.Candidate) string {
 	return fmt.Sprint(slices.Collect(func(yield func(string) bool) {
 		for _, c := range cs {
@@ -430,7 +431,7 @@ func column(cs []domain.Candidate) string {
 	}))
 }
 
-// timeless returns a state without its times. Only whether they are set is compared.
+// timeless replaces the times of a state that are set by one fixed time.
 func timeless(s domain.State) domain.State {
 	s.Declines = slices.Clone(s.Declines)
 	for i := range s.Declines {

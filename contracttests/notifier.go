@@ -10,7 +10,7 @@ import (
 )
 
 // NotifierHarness hooks a notifier and its listener into the suite. Each call of Open returns a new
-// handle on the same carrier.
+// pair on the same bus.
 type NotifierHarness struct {
 	Open func() (ports.Notifier, ports.Listener)
 }
@@ -18,7 +18,7 @@ type NotifierHarness struct {
 // NotifierCases is the suite of the Notifier and Listener ports.
 func NotifierCases() []Case[NotifierHarness] {
 	return []Case[NotifierHarness]{
-		{"hints reach who listens for them, and nobody else",
+		{"hints reach their listeners, and nobody else",
 			"Command sends a command to a worker; Wake tells the leader; Updated tells whoever follows the workload",
 			func(t T, h NotifierHarness) {
 				_, l := h.Open()

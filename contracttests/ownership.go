@@ -9,10 +9,10 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// nobody are customers that own nothing: no name, a name that does not exist, and patterns.
+// nobody lists ids of customers that own nothing: an empty one, an unknown one, and patterns.
 var nobody = []domain.CustomerID{"", "cust_nobody", "%", "*"}
 
-// ownershipCases hold of every method of a store port that names a customer.
+// ownershipCases are about every method of a store port that names a customer.
 func ownershipCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
 		{"an empty customer owns nothing",
@@ -79,7 +79,7 @@ func ownershipCases() []Case[StoreHarness] {
 	}
 }
 
-// readsOf returns how much each method finds for a customer.
+// readsOf returns functions, by method, that return how many items the method finds for a customer.
 func readsOf(
 	f *fixture, customer domain.CustomerID, id domain.WorkloadID, c domain.WorkloadConfig,
 ) map[string]func() int {

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// customerless returns the calls of Workloads.Get that name an empty customer: they find nothing;
-// who means any calls GetAny.
+// customerless returns the positions of calls of Workloads.Get with an empty customer. Such a call
+// finds nothing. Code that reads workloads of any customer must call GetAny.
 func customerless(file *ast.File) []token.Pos {
 	var found []token.Pos
 	ast.Inspect(file, func(n ast.Node) bool {

@@ -10,7 +10,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// planeEndCases are about sessions that end before their leases, over every carrier.
+// planeEndCases are about sessions that end before their leases, over every transport.
 func planeEndCases() []Case[PlaneHarness] {
 	return []Case[PlaneHarness]{
 		{"another process is told how long to wait",
@@ -28,7 +28,7 @@ func planeEndCases() []Case[PlaneHarness] {
 					require.NoError(t, json.Unmarshal(b, &ms), key)
 					require.Positive(t, ms, key)
 				}
-				p.beat() // the session that was there goes on
+				p.beat() // the current session goes on
 			}},
 		{"a worker deregisters",
 			"End ends a session by its holder's own word; what it held moves at once", func(t T, h PlaneHarness) {
@@ -53,7 +53,7 @@ func planeEndCases() []Case[PlaneHarness] {
 				requireCode(t, plane.End(t.Context(), domain.SessionEnd{}), domain.CodeInvalidInput)
 				require.Empty(t, f.orphans())
 				for range 2 {
-					// Whoever certifies has no session, and need not be the worker.
+					// A supervisor certifies without a session, and may use another worker's client.
 					require.NoError(t, h.Plane("supervisor").End(t.Context(), certificate("proc_1", secret)))
 				}
 				require.Equal(t, domain.WorkerDead, f.workers()[0].Status)

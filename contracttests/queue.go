@@ -231,7 +231,7 @@ func queueCases() []Case[StoreHarness] {
 				require.NoError(t, err)
 				require.Empty(t, orphans)
 			}},
-		{"assignments that nobody took are found",
+		{"assignments that no worker took are found",
 			"SCHEDULED workloads assigned longer than age ago", func(t T, h StoreHarness) {
 				f := given(t, h)
 				w := f.worker("w", 5)
@@ -267,7 +267,7 @@ func queueCases() []Case[StoreHarness] {
 	}
 }
 
-// ageless leaves out what grows from one look to the next.
+// ageless clears HeldFor, which grows from one query to the next.
 func ageless(orphans []ports.Orphan) []ports.Orphan {
 	out := slices.Clone(orphans)
 	for i := range out {
@@ -276,6 +276,7 @@ func ageless(orphans []ports.Orphan) []ports.Orphan {
 	return out
 }
 
+// heads reads the first n workloads of every lane.
 func (f *fixture) heads(n int) []domain.LaneHeads {
 	f.Helper()
 	hs, err := f.Queue.Heads(f.Context(), domain.HeadsQuery{N: n})

@@ -30,7 +30,7 @@ func LimiterCases() []Case[LimiterHarness] {
 		return spend(t, l, 1, key, rate, burst)
 	}
 	return []Case[LimiterHarness]{
-		// Rates are low, so that what time passes during a case does not matter.
+		// Rates are low, so that the time that passes during a case does not matter.
 		{"a bucket is full at first and says what is left", "The bucket is full at first", func(t T, h LimiterHarness) {
 			const perToken = 100 // seconds
 			for i := range 5 {
@@ -115,7 +115,7 @@ func LimiterCases() []Case[LimiterHarness] {
 				l := h.Open()
 				require.True(t, spend(t, l, 100, "k", 0.1, 2).Allowed)
 				h.Advance(5 * time.Minute)
-				take(t, l, "other", 1, 1) // a limiter may look for what it can forget
+				take(t, l, "other", 1, 1) // a limiter may remove full buckets during this call
 				require.False(t, take(t, l, "k", 0.1, 2).Allowed)
 			}},
 		{"a cost of zero takes nothing and tells of debt",

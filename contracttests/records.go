@@ -70,7 +70,7 @@ func recordCases() []Case[StoreHarness] {
 					return out
 				}
 				require.Equal(t, "012345", read(ports.LogQuery{Limit: 100}))
-				require.Equal(t, "45", read(ports.LogQuery{Limit: 2}), "the newest lines are meant")
+				require.Equal(t, "45", read(ports.LogQuery{Limit: 2}), "without a start, the newest lines are returned")
 				require.Equal(t, "12", read(ports.LogQuery{Limit: 2, AfterSeq: 1}))
 				require.Equal(t, "23", read(ports.LogQuery{Limit: 2, Since: at.Add(2 * time.Minute)}))
 				require.Equal(t, "01", read(ports.LogQuery{Limit: 9, Until: at.Add(2 * time.Minute)}))
@@ -131,7 +131,7 @@ func recordCases() []Case[StoreHarness] {
 
 func leaderCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
-		{"of many racers one leads", "Of N racers exactly one gets it", func(t T, h StoreHarness) {
+		{"of many racers one becomes leader", "Of N racers exactly one gets it", func(t T, h StoreHarness) {
 			rs := race(32, func(i int) bool {
 				_, held, err := h.Open().Leader.Acquire(t.Context(), fmt.Sprint("c", i), lease)
 				return err == nil && held
@@ -157,7 +157,7 @@ func leaderCases() []Case[StoreHarness] {
 					}
 				}
 			}},
-		{"a held lease is not given away",
+		{"a held lease is not granted to another process",
 			"Otherwise held is false and Leadership tells who has it", func(t T, h StoreHarness) {
 				l := h.Open().Leader
 				mine, _, err := l.Acquire(t.Context(), "a", lease)
@@ -176,7 +176,7 @@ func leaderCases() []Case[StoreHarness] {
 				require.NoError(t, err)
 				require.False(t, held)
 			}},
-		{"a renewal extends the lease, also late",
+		{"even a late renewal extends the lease",
 			"A lease past its end that nobody else took is renewed", func(t T, h StoreHarness) {
 				l := h.Open().Leader
 				mine, _, err := l.Acquire(t.Context(), "a", lease)

@@ -151,7 +151,7 @@ func registrationCases() []Case[StoreHarness] {
 				f := given(t, h)
 				w := f.register(process("w", "s1", "proc_1"))
 				beside := f.register(process("beside", "s2", "proc_1")) // one process may be several workers
-				other := f.register(process("other", "s3", "proc_2"))   // with the same secret, by chance
+				other := f.register(process("other", "s3", "proc_2"))   // another process with the same secret
 				work, second, kept := f.running(w), f.running(beside), f.running(other)
 				require.Equal(t, []domain.WorkerID{"beside", "w"}, f.end(certificate("proc_1", secret)))
 				for range 2 {
@@ -204,7 +204,7 @@ func registrationCases() []Case[StoreHarness] {
 				_, err := f.Workers.Register(t.Context(), process("w", "s1", "proc_1"), lease)
 				requireCode(t, err, domain.CodeFenced)
 				require.Empty(t, f.workers())
-				// Whoever does not know the secret cannot keep a process from registering.
+				// A certificate with a wrong secret does not keep a process from registering.
 				require.Empty(t, f.end(certificate("proc_2", wrongSecret)))
 				f.register(process("w", "s2", "proc_2"))
 				require.Equal(t, []domain.WorkerID{"w"}, f.end(certificate("proc_2", secret)))

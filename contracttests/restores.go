@@ -171,7 +171,7 @@ func (f *fixture) failed(on domain.Worker, n int) domain.Workload {
 	return f.get(a.ID)
 }
 
-// saveSound saves the checkpoint that follows a's last one, with its checksum.
+// saveSound saves the checkpoint that follows a's last one, with the right checksum.
 func (f *fixture) saveSound(a domain.Workload, by domain.Worker) {
 	f.Helper()
 	data := fmt.Appendf(nil, "state %d", a.CheckpointSequence+1)
@@ -181,7 +181,7 @@ func (f *fixture) saveSound(a domain.Workload, by domain.Worker) {
 	require.Equal(f, domain.OutcomeApplied, r.Outcome)
 }
 
-// again returns the submission that runs a workload again.
+// again returns a submission that runs a workload again.
 func (f *fixture) again(original domain.Workload, restore *domain.Restore) domain.Submission {
 	f.Helper()
 	f.n++

@@ -14,7 +14,7 @@ const (
 	keepDead = 7 * day
 )
 
-// purgeSome makes one call of Purge.
+// purgeSome calls Purge once.
 func (f *fixture) purgeSome(what domain.Kept, age time.Duration, limit int) ports.Purged {
 	f.Helper()
 	p, err := f.Retention.Purge(f.Context(), f.epoch, ports.Purge{What: what, Age: age, Limit: limit})
@@ -22,7 +22,7 @@ func (f *fixture) purgeSome(what domain.Kept, age time.Duration, limit int) port
 	return p
 }
 
-// purge removes all that is due, and returns how much that was.
+// purge removes all data that is due, and returns how many items that were.
 func (f *fixture) purge(what domain.Kept, age time.Duration) (n int) {
 	f.Helper()
 	req := ports.Purge{What: what, Age: age, Limit: 100}
@@ -36,7 +36,7 @@ func (f *fixture) purge(what domain.Kept, age time.Duration) (n int) {
 	}
 }
 
-// retentionCases are about what is removed, and when.
+// retentionCases are about which data is removed, and when.
 func retentionCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
 		{"only the leader purges",
@@ -80,7 +80,7 @@ func retentionCases() []Case[StoreHarness] {
 		{"a live worker is never purged", "DEAD workers", func(t T, h StoreHarness) {
 			f := given(t, h)
 			f.worker("w", 1)
-			h.Advance(2 * keepDead) // nobody has declared it dead yet
+			h.Advance(2 * keepDead) // its lease is over, but it is not declared dead yet
 			require.Zero(t, f.purge(domain.KeptWorkers, keepDead))
 			require.Len(t, f.workers(), 1)
 		}},
@@ -123,7 +123,7 @@ func retentionCases() []Case[StoreHarness] {
 				f.must(domain.Transition{WorkloadID: paused.ID, CustomerID: acme, Event: domain.EventResume})
 				want := []domain.Lane{f.lane(again), f.lane(waits), f.lane(runs), f.lane(paused), f.lane(later)}
 				var got []domain.Lane
-				f.Stores = h.Open() // a process that remembers no lane
+				f.Stores = h.Open() // a new process, without lanes in memory
 				for _, l := range f.heads(1) {
 					got = append(got, l.Lane)
 				}

@@ -17,7 +17,7 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// note implements contracttests.T. It notes failures.
+// note implements contracttests.T. It records failures.
 type note struct {
 	ctx      context.Context
 	mu       sync.Mutex
@@ -116,7 +116,7 @@ func (w workloads) GetAny(ctx context.Context, ids ...domain.WorkloadID) ([]doma
 	return w.WorkloadStore.GetAny(ctx, ids...)
 }
 
-// unguarded gives worker transitions the guard that the store expects.
+// unguarded replaces the guard of a worker's transition by the one that the store expects.
 func unguarded(ctx context.Context, s ports.WorkloadStore, t *domain.Transition) {
 	found, err := s.GetAny(ctx, t.WorkloadID)
 	if r, ok := domain.RuleFor(t.Event); ok && err == nil && len(found) == 1 && r.Source == domain.FromWorker {
@@ -170,7 +170,7 @@ func (l lease) Acquire(ctx context.Context, holder string, ttl time.Duration) (p
 	return l.acquire(ctx, holder, ttl)
 }
 
-// retention purges under whatever epoch is the leader's.
+// retention ignores the epoch of a purge, and uses the leader's.
 type retention struct {
 	ports.RetentionStore
 	leader ports.LeaderLease
@@ -184,7 +184,7 @@ func (r retention) Purge(ctx context.Context, _ int64, p ports.Purge) (ports.Pur
 	return r.RetentionStore.Purge(ctx, l.Epoch, p)
 }
 
-// defects are planted one at a time. Each must be caught by the case that it names.
+// defects are planted one at a time. The case that a defect names must fail.
 var defects = []struct {
 	name, caughtBy string
 	plant          func(*ports.Stores)
@@ -250,14 +250,14 @@ var defects = []struct {
 			return l, held, err
 		}}
 	}},
-	{"every candidate is elected", "of many racers one leads", func(s *ports.Stores) {
+	{"every candidate is elected", "of many racers one becomes leader", func(s *ports.Stores) {
 		inner := s.Leader
 		s.Leader = lease{inner, func(ctx context.Context, holder string, ttl time.Duration) (ports.Leadership, bool, error) {
 			l, _, err := inner.Acquire(ctx, holder, ttl)
 			return l, true, err
 		}}
 	}},
-	{"tenant leak in reads", "nobody sees another customer's", func(s *ports.Stores) {
+	{"tenant leak in reads", "no customer sees workloads of another", func(s *ports.Stores) {
 		inner := s.Workloads
 		s.Workloads = workloads{WorkloadStore: inner, get: func(ctx context.Context, _ domain.CustomerID,
 			ids ...domain.WorkloadID) ([]domain.Workload, error) {

@@ -6,7 +6,7 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// sessionCases are about what a worker may do once its session has ended.
+// sessionCases are about the requests of a worker whose session has ended.
 func sessionCases() []Case[StoreHarness] {
 	const clause = "A worker's event is fenced when its session is not the worker's current one, or DEAD"
 	ends := map[string]func(f *fixture, w domain.Worker){
@@ -53,8 +53,8 @@ func sessionCases() []Case[StoreHarness] {
 				require.NoError(t, err)
 				require.Equal(t, domain.OutcomeFenced, saved.Outcome)
 				require.Equal(t, domain.OutcomeAlready, f.apply(report(done, w, domain.EventComplete, 1))[0].Outcome,
-					"what was applied before is answered alike")
-				// What it held is still there to be taken back.
+					"a report that was applied before gets the same answer")
+				// The workload that it held can still be taken back.
 				f.must(lose(a, domain.LossExpired))
 			}})
 	}

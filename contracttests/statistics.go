@@ -104,7 +104,7 @@ func statisticsCases() []Case[StoreHarness] {
 				require.Equal(t, []domain.Depth{
 					{Tier: domain.TierPremium, Type: "t", Unfinished: domain.Unfinished{Queued: 1}, Oldest: other.QueueAt},
 					{Tier: domain.TierPremium, Type: "v", Unfinished: domain.Unfinished{Queued: 1}},
-				}, f.counts(rival).depth, "what may not be placed yet has not begun to wait")
+				}, f.counts(rival).depth, "a workload that is not due has not begun to wait")
 				all, err := f.Statistics.DepthOfAll(t.Context())
 				require.NoError(t, err)
 				require.Equal(t, []domain.Depth{
@@ -113,7 +113,7 @@ func statisticsCases() []Case[StoreHarness] {
 					{Tier: domain.TierPremium, Type: "v", Unfinished: domain.Unfinished{Queued: 1}},
 				}, all)
 				h.Advance(2 * time.Hour)
-				require.Equal(t, later.QueueAt, f.counts(rival).depth[1].Oldest, "what has become due waits")
+				require.Equal(t, later.QueueAt, f.counts(rival).depth[1].Oldest, "a workload that has become due waits")
 				_, err = f.Customers.Update(t.Context(), rival, domain.CustomerPatch{Tier: new(domain.TierFree)}, admin)
 				require.NoError(t, err)
 				all, err = f.Statistics.DepthOfAll(t.Context())
@@ -226,15 +226,15 @@ func statisticsCases() []Case[StoreHarness] {
 	}
 }
 
-// noon moves the store's clock to noon, so that no case runs into another day by itself.
+// noon moves the store's clock to noon, so that midnight does not pass during a case.
 func (f *fixture) noon() {
 	f.Helper()
 	now := f.now()
 	f.h.Advance(domain.DayOf(now).Add(36 * time.Hour).Sub(now))
 }
 
-// inMinutes returns statistics with times of execution in whole minutes: some clocks do not stand
-// still.
+// inMinutes cuts times of execution to whole minutes, because the clocks of some stores also run by
+// themselves.
 func inMinutes(s []domain.Statistic) []domain.Statistic {
 	for i := range s {
 		s[i].Executed = s[i].Executed.Truncate(time.Minute)
@@ -242,7 +242,7 @@ func inMinutes(s []domain.Statistic) []domain.Statistic {
 	return s
 }
 
-// counted is what the counts of a customer are.
+// counted holds the counts of a customer.
 type counted struct {
 	usage domain.Usage
 	depth []domain.Depth
@@ -275,8 +275,8 @@ func (f *fixture) fold(limit int) int {
 	return n
 }
 
-// recount counts a customer's workloads one by one, as countsAt reads them. heads are the first of
-// every lane.
+// recount counts a customer's workloads one by one. Its result must equal that of countsAt. heads
+// are the first workloads of all lanes.
 func recount(c domain.Customer, ws []domain.Workload, heads domain.QueueHeads, now time.Time) (out counted) {
 	depth, hours := map[string]domain.Depth{}, map[time.Time]domain.Activity{}
 	add := func(at time.Time, a domain.Activity) {

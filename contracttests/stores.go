@@ -18,9 +18,10 @@ type StoreHarness struct {
 	Open func() ports.Stores
 	// Advance moves the store's clock.
 	Advance func(d time.Duration)
-	// Sizes returns how much the storage holds, by what it is: rows of tables, or the like.
+	// Sizes returns the number of stored items by kind, for example rows by table.
 	Sizes func(t T) map[string]int
-	// Close releases what a sequence of the model test held, before the test ends. It may be nil.
+	// Close releases the resources of a sequence of the model test, before the test ends. It may be
+	// nil.
 	Close func()
 }
 
@@ -60,7 +61,7 @@ func StoreSuites() []StoreSuite {
 	}
 }
 
-// fixture is a storage with customers and a leader, and shorthand for what cases do.
+// fixture is a storage with customers and a leader. Its methods do the common steps of cases.
 type fixture struct {
 	T
 	ports.Stores
@@ -71,7 +72,7 @@ type fixture struct {
 
 const (
 	lease  = 20 * time.Second
-	ttl    = time.Hour // leader leases do not end in cases that are not about them
+	ttl    = time.Hour // of the leader lease: longer than a case that is not about it
 	acme   = domain.CustomerID("cust_acme")
 	rival  = domain.CustomerID("cust_rival")
 	holder = "leader"
@@ -130,7 +131,7 @@ func (f *fixture) submission(customer domain.CustomerID) domain.Submission {
 	}, Actor: domain.Actor{Kind: domain.ActorUser, ID: "key_1"}}
 }
 
-// submit stores a workload of acme, as the changes have it.
+// submit stores a workload of acme, with changes to its submission.
 func (f *fixture) submit(change ...func(*domain.Submission)) domain.Workload {
 	f.Helper()
 	s := f.submission(acme)
@@ -180,7 +181,7 @@ func assign(w domain.Workload, to domain.Worker) domain.Transition {
 	}
 }
 
-// report returns a worker's report on a workload at a generation.
+// report returns the transition of a worker's report on a workload at a generation.
 func report(w domain.Workload, by domain.Worker, e domain.Event, generation int64) domain.Transition {
 	t := domain.Transition{
 		WorkloadID: w.ID, Event: e, Generation: generation, SessionID: by.SessionID,
@@ -198,7 +199,7 @@ func report(w domain.Workload, by domain.Worker, e domain.Event, generation int6
 	return t
 }
 
-// wrote returns a worker's report of the lines that a run wrote.
+// wrote returns the transition of a report that carries log lines.
 func wrote(w domain.Workload, by domain.Worker, lines ...domain.LogLine) domain.Transition {
 	t := report(w, by, domain.EventLog, 1)
 	t.Lines = lines
@@ -234,7 +235,7 @@ func (f *fixture) trail(w domain.Workload) []domain.AuditType {
 	last := domain.Status("")
 	for i, e := range es {
 		types[i] = e.Type
-		require.Equal(f, last, e.From, "the audit is a connected path")
+		require.Equal(f, last, e.From, "each audit event begins where the one before ended")
 		last = e.To
 	}
 	require.Equal(f, f.get(w.ID).Status, last, "the audit ends in the current state")

@@ -10,8 +10,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// suspectCases are about what counts as the death of a worker, and about workloads whose workers
-// died.
+// suspectCases are about which losses count as deaths of workers, and about workloads whose workers
+// have died.
 func suspectCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
 		{"an expiry of a living or supervised process is no death",
@@ -177,7 +177,7 @@ func suspectCases() []Case[StoreHarness] {
 	}
 }
 
-// suspect returns a waiting workload two of whose workers have died.
+// suspect returns a waiting workload that has lost two workers in a row by death.
 func (f *fixture) suspect() domain.Workload {
 	f.Helper()
 	id := f.submit().ID
@@ -199,7 +199,7 @@ func (f *fixture) lost() []ports.Orphan {
 	return orphans
 }
 
-// sweep takes back what was lost, as the leader does.
+// sweep takes back orphaned workloads, as the leader does.
 func (f *fixture) sweep() {
 	f.Helper()
 	for _, o := range f.lost() {

@@ -11,7 +11,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// TracedBusCases hold of buses between processes, which carry the sender's trace with the message.
+// TracedBusCases is the suite of buses between processes. They carry the sender's trace context with
+// each message.
 func TracedBusCases() []Case[BusHarness] {
 	return []Case[BusHarness]{
 		{"the trace travels with the message", "The trace context of ctx reaches the handler", func(t T, h BusHarness) {

@@ -89,7 +89,7 @@ func workerCases() []Case[StoreHarness] {
 				require.Equal(t, domain.WorkerDead, f.workers()[0].Status)
 				require.Equal(t, []domain.AuditType{domain.AuditWorkerJoined, domain.AuditHeartbeatMissed,
 					domain.AuditWorkerDead}, f.workerTrail("a"))
-				require.Equal(t, domain.SessionOver, f.beat(a)[0].Status, "dead is dead")
+				require.Equal(t, domain.SessionOver, f.beat(a)[0].Status, "a dead session is not renewed")
 				dead, err = f.Workers.Expire(t.Context(), f.epoch, 10)
 				require.NoError(t, err)
 				require.Empty(t, dead)

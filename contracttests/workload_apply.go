@@ -155,7 +155,7 @@ func applyCases() []Case[StoreHarness] {
 					}))
 				}
 			}},
-		{"what the leader decided on an older generation is fenced",
+		{"a decision of the leader on an older generation is fenced",
 			"FromLeader events carry the generation they decided on", func(t T, h StoreHarness) {
 				f := given(t, h)
 				v, w := f.worker("v", 2), f.worker("w", 2)
@@ -240,7 +240,7 @@ func applyCases() []Case[StoreHarness] {
 				for range 24 {
 					ts = append(ts, assign(f.submit(), w))
 				}
-				race(len(ts), func(int) error { // whoever must connect first would be late
+				race(len(ts), func(int) error { // opens connections, so that the assignments start together
 					_, err := f.Statistics.Usage(t.Context(), acme)
 					return err
 				})
@@ -304,7 +304,7 @@ func applyCases() []Case[StoreHarness] {
 				require.Equal(t, domain.OutcomeFenced, f.apply(report(a, w, domain.EventLog, 2))[0].Outcome)
 				require.Len(t, f.trail(a), 3)
 			}},
-		{"a pause that was asked for survives the loss of the worker", "rule 5", func(t T, h StoreHarness) {
+		{"a requested pause survives the loss of the worker", "rule 5", func(t T, h StoreHarness) {
 			f := given(t, h)
 			a := f.running(f.worker("w", 1))
 			f.must(domain.Transition{WorkloadID: a.ID, CustomerID: acme, Event: domain.EventRequestPause})
@@ -385,7 +385,7 @@ func everyEvent(t T, h StoreHarness) {
 	}
 }
 
-// now returns roughly the store's time, read from what it writes.
+// now returns the store's time, which it reads from a row that the store writes.
 func (f *fixture) now() time.Time {
 	f.Helper()
 	c, err := f.Customers.Update(f.Context(), rival, domain.CustomerPatch{}, admin)

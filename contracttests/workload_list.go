@@ -37,7 +37,7 @@ func listCases() []Case[StoreHarness] {
 								break
 							}
 							require.Equal(t, cursorOf(p.Items[len(p.Items)-1], by), p.Next)
-							f.submit(func(s *domain.Submission) { s.CustomerID = rival }) // somebody else is busy
+							f.submit(func(s *domain.Submission) { s.CustomerID = rival }) // the other customer submits meanwhile
 						}
 						require.Equal(t, all, paged, "%s ascending=%v", by, ascending)
 						for i := 1; i < len(all); i++ {
@@ -252,7 +252,7 @@ func listCases() []Case[StoreHarness] {
 				require.Equal(t, 9, f.count(ports.WorkloadQuery{Customer: acme, Limit: 1, Offset: 3}))
 				require.Zero(t, f.count(ports.WorkloadQuery{Customer: acme, Type: "none"}))
 			}},
-		{"nobody sees another customer's",
+		{"no customer sees workloads of another",
 			"List returns one page of a customer's workloads", func(t T, h StoreHarness) {
 				f := given(t, h)
 				a := f.submit()

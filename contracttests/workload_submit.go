@@ -23,7 +23,7 @@ func submitCases() []Case[StoreHarness] {
 				s.Run.Backoff = domain.RetryBackoff{Initial: 1500 * time.Microsecond, Factor: 1.1, Max: time.Hour}
 				rs, err := f.Workloads.Submit(t.Context(), []domain.Submission{s})
 				require.NoError(t, err)
-				again := h.Open() // another handle sees it too
+				again := h.Open() // another handle on the same storage
 				ws, err := again.Workloads.Get(t.Context(), acme, s.ID)
 				require.NoError(t, err)
 				require.Len(t, ws, 1)
@@ -195,7 +195,7 @@ func submitCases() []Case[StoreHarness] {
 				f.limit(domain.Limits{MaxQueueDepth: 3})
 				f.submit() // a raised limit holds for the next submission
 			}},
-		{"a full queue tells what really waits",
+		{"a full queue reports the number that really waits",
 			"AdmissionQueueFull, with how much really waits", func(t T, h StoreHarness) {
 				f := given(t, h)
 				f.limit(domain.Limits{MaxQueueDepth: 5})

@@ -9,10 +9,10 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// yearCases are about what stays when time passes.
+// yearCases are about the size of the storage over a year.
 func yearCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
-		{"after a year of the same work every day the sizes are flat",
+		{"with the same work every day the sizes stay flat for a year",
 			"RetentionStore removes what has been kept for its time", func(t T, h StoreHarness) {
 				f := given(t, h)
 				periods := domain.Retention{
@@ -31,7 +31,7 @@ func yearCases() []Case[StoreHarness] {
 					}
 					into := early
 					switch {
-					case n < 15: // it fills
+					case n < 15: // the sizes still grow until the retention periods have passed once
 						continue
 					case n >= 25:
 						into = late
@@ -41,11 +41,12 @@ func yearCases() []Case[StoreHarness] {
 					}
 				}
 				for what, size := range late {
-					// Months have 28 to 31 days. What grows for ever is half as large again.
+					// The tolerance is for months of 28 to 31 days. Data that is never removed would have
+					// grown by half.
 					require.LessOrEqual(t, size, early[what]*5/4+2, "%s: %v, then %v", what, early, late)
 				}
 				require.Empty(t, f.archived(acme, "wl_0002"), "it was archived, and then removed")
-				require.Equal(t, domain.StatusPending, f.get(waits.ID).Status, "what waits stays")
+				require.Equal(t, domain.StatusPending, f.get(waits.ID).Status, "a waiting workload stays")
 				c := f.counts(acme)
 				require.Equal(t, domain.Unfinished{Queued: 1}, c.usage.Unfinished, "counts are exact")
 				require.Len(t, c.depth, 1)
@@ -53,8 +54,8 @@ func yearCases() []Case[StoreHarness] {
 	}
 }
 
-// work is what happens on one day: submissions with keys, runs that end each way, with lines and
-// checkpoints, and a worker that comes and dies.
+// work does the work of a day: submissions with keys, runs that end in each way, with log lines and
+// checkpoints, and a worker that registers and dies.
 func (f *fixture) work(n int) {
 	f.Helper()
 	name := fmt.Sprint("w", n)
@@ -73,6 +74,6 @@ func (f *fixture) work(n int) {
 		f.must(report(w, on, e, 1))
 	}
 	f.must(cancel(f.submit(keyed)))
-	f.must(cancel(f.running(on, keyed))) // its run never lets go; the session ends
+	f.must(cancel(f.running(on, keyed))) // its run keeps its slot until the session ends
 	f.end(certificate(on.ProcessID, secret))
 }

@@ -14,7 +14,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// common are the headers that the file states once, in its description, or that are HTTP's own.
+// common lists the headers that need no declaration: those of HTTP itself, and those that the file
+// describes once for all responses.
 var common = []string{
 	"Accept-Ranges", "Cache-Control", "Connection", "Content-Length", "Content-Security-Policy", "Content-Type", "Date",
 	"Last-Modified", "Referrer-Policy", "Transfer-Encoding", "Vary", "X-Content-Type-Options", "X-Frame-Options",
@@ -38,7 +39,7 @@ func (s *Spec) Check(req *http.Request, resp *http.Response, body []byte) error 
 func (s *Spec) response(req *http.Request, status int, body []byte) (*openapi3.Response, error) {
 	op := s.Operation(req)
 	responses := s.without
-	// A listener without an operation of the file answers as if there was none.
+	// A listener that does not serve the operation answers as for an unknown path.
 	if op != nil && (status != http.StatusNotFound || !strings.Contains(string(body), `"no such endpoint: `)) {
 		responses = op.Responses
 	}

@@ -19,7 +19,7 @@ type Spec struct {
 	*openapi3.T
 
 	router routers.Router
-	// without are the responses to requests that meet no operation, by status.
+	// without holds the responses to requests that match no operation, by status.
 	without *openapi3.Responses
 }
 
@@ -49,13 +49,14 @@ func Load() (*Spec, error) {
 	}
 	s.closeSchemas()
 	doc.Servers = nil
-	// The built-in validator is used, which is for 3.0. It knows all that the file uses.
+	// The built-in validator is for OpenAPI 3.0. It knows all features that the file uses.
 	doc.OpenAPI = "3.0.3"
 	s.router, err = gorillamux.NewRouter(doc)
 	return s, err
 }
 
-// closeSchemas makes every object with properties refuse other ones, unless the file allows them.
+// closeSchemas makes every object with properties refuse other properties, unless the file allows
+// them.
 func (s *Spec) closeSchemas() {
 	seen := map[*openapi3.Schema]bool{}
 	var visit func(ref *openapi3.SchemaRef)
@@ -82,7 +83,7 @@ func (s *Spec) closeSchemas() {
 	}
 }
 
-// Operation returns the operation that a request meets; nil: none.
+// Operation returns the operation that a request matches, or nil.
 func (s *Spec) Operation(req *http.Request) *openapi3.Operation {
 	if req.Method == http.MethodHead {
 		get := *req
@@ -96,7 +97,7 @@ func (s *Spec) Operation(req *http.Request) *openapi3.Operation {
 	return route.Operation
 }
 
-// Body is the body of a request or an answer of an operation.
+// Body is the body of a request or of an answer of an operation.
 type Body struct {
 	// Operation is empty for the responses of the components.
 	Operation string
@@ -115,7 +116,7 @@ func (b Body) String() string {
 	return strings.TrimSpace(b.Operation + " " + what)
 }
 
-// Examples returns the examples of the body by name; the only one may have none.
+// Examples returns the examples of the body by name. A single example may have no name.
 func (b Body) Examples() map[string]any {
 	found := map[string]any{}
 	if b.Media.Example != nil {

@@ -14,13 +14,13 @@ import (
 	"sync"
 )
 
-// Watch makes the default transport of net/http, and its clones, check what is read through
-// connections that are made from now on. It returns a function that reports the number of answers
-// checked and an error if one was not as the file declares. Answers without a request id come from
-// other servers and are not checked, nor is what is encrypted.
+// Watch makes the default transport of net/http, and its clones, check the answers on connections
+// that are made from now on. It returns a function that returns the number of checked answers, and
+// an error if one was not as the file declares. Answers without a request id are not checked, because
+// they come from other servers. Encrypted connections are not checked either.
 //
-// Nothing is changed on its way and nothing waits for the checks. A client that reads very many
-// answers of one kind has the first of them checked and then a sample.
+// The checks change nothing and delay nothing. Of very many answers of one operation and status, the
+// first are checked and then a sample.
 func Watch() (stop func() (checked int, err error), err error) {
 	spec, err := Load()
 	if err != nil {
@@ -61,11 +61,11 @@ func Main(run func() int) int {
 	return code
 }
 
-// Of one operation and status, the first checkedAll answers are checked, then one in sample.
+// Of each operation and status, the first checkedAll answers are checked, then one in sample.
 const (
 	checkedAll = 200
 	sample     = 50
-	// maxBody bounds the bodies that are checked.
+	// maxBody is the size of the largest body that is checked.
 	maxBody = 4 << 20
 )
 
@@ -80,7 +80,7 @@ type watcher struct {
 	errs    []string
 }
 
-// report ends the watch of all connections and returns what was found.
+// report stops watching, and returns the number of checked answers and the errors.
 func (w *watcher) report() (int, error) {
 	w.mu.Lock()
 	for c := range w.open {
@@ -96,7 +96,7 @@ func (w *watcher) report() (int, error) {
 	return w.checked, fmt.Errorf("%s", strings.Join(w.errs, "\n"))
 }
 
-// due counts an answer and reports whether it is to be checked.
+// due counts an answer, and reports whether it must be checked.
 func (w *watcher) due(kind string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -117,7 +117,7 @@ func (w *watcher) fail(err error) {
 	}
 }
 
-// watch returns a connection that has what passes it checked.
+// watch returns a connection whose traffic is checked.
 func (w *watcher) watch(conn net.Conn) net.Conn {
 	c := &watched{Conn: conn, sent: newStream(), received: newStream()}
 	w.mu.Lock()
@@ -132,7 +132,8 @@ func (w *watcher) watch(conn net.Conn) net.Conn {
 	return c
 }
 
-// follow reads a connection's requests and answers in turn until it ends or is no more HTTP.
+// follow reads the requests and answers of a connection in turn. It ends with the connection, or when
+// the connection does not speak HTTP any more.
 func (w *watcher) follow(sent, received *stream) {
 	defer sent.drop()
 	defer received.drop()
@@ -158,7 +159,7 @@ func (w *watcher) follow(sent, received *stream) {
 	}
 }
 
-// answered checks an answer and reports whether another one may follow on the connection.
+// answered checks an answer, and reports whether another one may follow on the connection.
 func (w *watcher) answered(req *http.Request, resp *http.Response) bool {
 	endless := resp.StatusCode == http.StatusSwitchingProtocols ||
 		strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
@@ -190,7 +191,8 @@ func (w *watcher) answered(req *http.Request, resp *http.Response) bool {
 	return !endless
 }
 
-// decoded is the body as the client sees it: its transport has asked for compression and undoes it.
+// decoded returns the body as the client sees it. A transport that asked for compression decompresses
+// the body.
 func decoded(resp *http.Response) (io.Reader, error) {
 	if resp.Header.Get("Content-Encoding") != "gzip" {
 		return resp.Body, nil
@@ -234,7 +236,8 @@ func (c *watched) end() {
 	c.received.end()
 }
 
-// maxBacklog bounds the bytes that wait to be followed. A connection that has more is given up.
+// maxBacklog is the number of bytes that may wait to be read by follow. A connection with more is not
+// watched any further.
 const maxBacklog = 16 << 20
 
 // stream holds bytes until they are read. Adding never waits.
@@ -274,7 +277,7 @@ func (s *stream) end() {
 	s.more.Signal()
 }
 
-// drop makes it forget what it holds and what is added.
+// drop discards the bytes that it holds and those that are added later.
 func (s *stream) drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -31,7 +31,7 @@ func (d defect) apply() (map[string]string, error) {
 	return out, nil
 }
 
-// A defect that does not fit the source any more would seem to be killed.
+// A defect that does not fit the source any more must be adapted.
 func TestDefects_EachOne_FitsTheSource(t *testing.T) {
 	require.GreaterOrEqual(t, len(defects), 25)
 	for _, d := range defects {

@@ -38,7 +38,8 @@ var tests = map[layer][]string{
 	engine:      {"./core/services/execution", "-timeout=1m"},
 }
 
-// kill plants a defect and runs one layer. how says what noticed it, and is empty if nothing did.
+// kill plants a defect and runs the tests of one layer. It returns what noticed the defect, or "" if
+// nothing did.
 func (d defect) kill(t *testing.T, by layer) (how string) {
 	dir := t.TempDir()
 	sources, err := d.apply()
@@ -58,7 +59,7 @@ func (d defect) kill(t *testing.T, by layer) (how string) {
 	cmd := exec.Command("go", append([]string{"test", "-count=1", "-timeout=8m",
 		"-overlay=" + filepath.Join(dir, "overlay.json")}, tests[by]...)...)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1") // seeds one after the other, so that how many it took means something
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1") // seeds run one after the other, so their number is comparable
 	out, err := cmd.CombinedOutput()
 	if err == nil {
 		return ""
@@ -86,7 +87,8 @@ var (
 	failed   = regexp.MustCompile(`(?m)^ *--- FAIL: (\S+)`)
 )
 
-// evidence finds in the output of tests what noticed the defect.
+// evidence returns the seed, the ordering, the boundary or the case that noticed the defect, from the
+// output of the tests.
 func evidence(by layer, out string) string {
 	switch by {
 	case sim:

@@ -1,6 +1,6 @@
 package defects
 
-// layer is one kind of tests.
+// layer is a kind of tests.
 type layer string
 
 const (
@@ -15,7 +15,8 @@ const (
 	engine      layer = "tests of the worker's engine"
 )
 
-// defect is a mistake: the first occurrence of old in file becomes new, and so on with more.
+// defect is a mistake in the source. The first occurrence of old in file is replaced by new. The
+// edits in more are made as well. Every layer in by must notice the defect.
 type defect struct {
 	name, file, old, new string
 	more                 []edit
@@ -128,7 +129,7 @@ var defects = []defect{
 		"if false {", nil, []layer{properties}},
 	{"slots unchecked at the commit", execute, "if y.Held[t.SessionID] >= wk.Slots {", "if false {", nil,
 		[]layer{onMemory}},
-	{"assignment to a session that is over", execute, "!wk.Holds(t.SessionID) || wk.Status != WorkerHealthy",
+	{"assignment to an ended session", execute, "!wk.Holds(t.SessionID) || wk.Status != WorkerHealthy",
 		"wk == nil", nil, []layer{onMemory}},
 	{"hard affinity ignored", affinity, "func (a Affinity) Admits(w *Worker) bool {",
 		"func (a Affinity) Admits(w *Worker) bool {\n\tif w != nil {\n\t\treturn true\n\t}", nil, []layer{sim}},
@@ -160,7 +161,7 @@ var defects = []defect{
 		[]layer{onPostgres}},
 	{"a fold replaces the total", postgres + "statistics.go", "queued = t.queued + excluded.queued",
 		"queued = excluded.queued", nil, []layer{onPostgres}},
-	{"what is not folded is not counted", postgres + "statistics.go",
+	{"changes that are not folded yet are not counted", postgres + "statistics.go",
 		"  UNION ALL SELECT queued, running, paused, CASE WHEN hour >= (SELECT began FROM today) " +
 			"THEN submitted ELSE 0 END\n   FROM count_deltas WHERE customer_id = $1::text) c`",
 		") c`", nil, []layer{onPostgres}},
@@ -183,7 +184,7 @@ var defects = []defect{
 		nil, []layer{sim, onMemory}},
 	{"results share memory with the store", memory + "workloads.go", "found = append(found, r.Workload.Clone())",
 		"found = append(found, r.Workload)", nil, []layer{onMemory}},
-	{"what becomes due stays delayed", memory + "queue.go", "	q.s.promoteLocked(q.s.now())", "	_ = q.s.now()",
+	{"a workload that becomes due stays delayed", memory + "queue.go", "	q.s.promoteLocked(q.s.now())", "	_ = q.s.now()",
 		nil, []layer{sim, onMemory}},
 
 	{"anti rules bind all customers", fleet, "	binds := l.CustomerID\n", "	binds := everyCustomer\n", nil,
@@ -194,9 +195,9 @@ var defects = []defect{
 		nil, []layer{onMemory, properties}},
 	{"ending runs do not count at the commit", memory + "workloads.go", "len(h.records) + len(h.ending)",
 		"len(h.records)", nil, []layer{onMemory}},
-	{"an assignment does not mind a run found since it was planned", execute,
+	{"an assignment ignores a run that was found since it was planned", execute,
 		"if y.FoundAt[t.SessionID].After(t.FoundAt) {", "if false {", nil, []layer{onMemory}},
-	{"an inventory never lets go of an ending run", reconcile, "if !has[r] && w.HeldFor >= inventoryAge {",
+	{"an inventory never frees the slot of an ending run", reconcile, "if !has[r] && w.HeldFor >= inventoryAge {",
 		"if false {", nil, []layer{plane}},
 	{"declines do not back off", ending, "d.Count = old.Count + 1", "d.Count = 1", nil, []layer{properties}},
 	{"a process that lives counts as dead", suspect, "return e.Loss == LossExpired && (e.Supervised || e.Returned)",
@@ -206,7 +207,7 @@ var defects = []defect{
 		[]layer{onMemory, properties}},
 	{"a customer's lanes are not bounded", memory + "queue.go", "if len(lanes) > hq.PerCustomer() {",
 		"if len(lanes) < 0 {", nil, []layer{onMemory}},
-	{"a lane is forgotten that a submission relies on", postgres + "lanes.go", "touchInterval = 5 * time.Minute",
+	{"a lane that a submission relies on is forgotten", postgres + "lanes.go", "touchInterval = 5 * time.Minute",
 		"touchInterval = 5000 * time.Minute", nil, []layer{onPostgres}},
 
 	// Services.
@@ -217,17 +218,17 @@ var defects = []defect{
 	{"sessions never expire", "core/services/health/service.go", "if now.Sub(claim.Since) >= s.cfg.Lease {",
 		"if false {", nil, []layer{sim}},
 	{"no orphan sweep", "core/services/health/service.go", "s.loseOrphans(ctx, claim.Epoch), ", "", nil, []layer{sim}},
-	{"the leader does not end what ignores its deadline", "core/services/health/service.go",
+	{"the leader does not time out a run that ignores its deadline", "core/services/health/service.go",
 		"s.timeOut(ctx, claim.Epoch), ", "", nil, []layer{crashPoints}},
 	{"a lost report is not sent again", "core/services/execution/outbox.go",
 		"	a.outbox = append(kept, a.outbox...)\n", "	_ = kept\n", nil, []layer{sim}},
 	{"a run starts from the beginning", "core/services/execution/run.go", "if r.assignment.CheckpointSequence > 0 {",
 		"if r.assignment.CheckpointSequence > 1000 {", nil, []layer{sim}},
-	{"a late assignment starts what has ended", "core/services/execution/commands.go", "if a.ended.has(key) {",
+	{"a late assignment starts a run that has ended", "core/services/execution/commands.go", "if a.ended.has(key) {",
 		"if false {", nil, []layer{sim}},
-	{"what was declined starts when it comes again", "core/services/execution/commands.go",
+	{"a declined assignment starts when it comes again", "core/services/execution/commands.go",
 		"	a.ended.add(as.Run())\n", "", nil, []layer{sim, engine}},
-	{"a run makes room before its checkpoint is durable", "core/services/execution/stopping.go",
+	{"a preempted run stops before its checkpoint is durable", "core/services/execution/stopping.go",
 		"		if !saved || r.abandoned", "		if !saved && false || r.abandoned", nil, []layer{engine}},
 	{"each checkpoint after a pause has a grace of its own", "core/services/execution/saving.go",
 		"left := s.run.graceLeft()",
@@ -242,30 +243,31 @@ var defects = []defect{
 		[]layer{engine}},
 	{"a worker does not say that a stopped run has returned", "core/services/execution/run.go",
 		"		a.letGoLocked(r)\n", "", nil, []layer{engine}},
-	{"what made room takes it again at once", decide, "		if t.RetryAfter != nil {\n			next.NotBefore",
+	{"a preempted workload takes its slot back at once", decide, "		if t.RetryAfter != nil {\n			next.NotBefore",
 		"		if false {\n			next.NotBefore", nil, []layer{sim}},
-	{"heartbeats do not stop what was cancelled", reconcile, "if len(stray) == 0 {", "if len(stray) >= 0 {", nil,
+	{"heartbeats do not stop cancelled runs", reconcile, "if len(stray) == 0 {", "if len(stray) >= 0 {", nil,
 		[]layer{sim}},
-	{"what a worker forgot is never taken back", reconcile, "if len(lost) == 0 {", "if len(lost) >= 0 {", nil,
+	{"a workload missing from inventories is never taken back", reconcile, "if len(lost) == 0 {",
+		"if len(lost) >= 0 {", nil,
 		[]layer{plane}},
-	{"a session that is over reports", execute, "t.Reported() && !y.live(w, t)", "t.Reported() && y == nil", nil,
+	{"an ended session may report", execute, "t.Reported() && !y.live(w, t)", "t.Reported() && y == nil", nil,
 		[]layer{onMemory, onPostgres}},
-	{"lines are kept though their report is fenced", memory + "workloads.go",
+	{"log lines of a fenced report are kept", memory + "workloads.go",
 		"if res.Outcome == domain.OutcomeApplied {\n\t\tr.keep(t)",
 		"if res.Outcome != domain.OutcomeNotFound {\n\t\tr.keep(t)", nil, []layer{onMemory}},
-	{"a result is kept as it comes", "core/domain/report.go", "	r.Result = CleanResult(r.Result)\n", "", nil,
+	{"a result is kept unchecked", "core/domain/report.go", "	r.Result = CleanResult(r.Result)\n", "", nil,
 		[]layer{plane, properties}},
-	{"a percentage is applied as it comes", reports, "err != nil && r.Event == domain.EventProgress",
+	{"a percentage is applied unchecked", reports, "err != nil && r.Event == domain.EventProgress",
 		"err != nil && r.Event == domain.EventStart", nil, []layer{plane}},
-	{"a session that is over loads checkpoints", reports,
+	{"an ended session may load checkpoints", reports,
 		"if err := s.requireLive(ctx, ref); err != nil {\n\t\treturn ports.CheckpointData{}, err",
 		"if err := ref.Validate(); err != nil {\n\t\treturn ports.CheckpointData{}, err", nil, []layer{plane}},
 	{"another session loads a checkpoint", reports, "found[0].SessionID != ref.SessionID || found[0].Generation",
 		"found[0].Generation", nil, []layer{plane}},
-	{"a session that is over polls", "core/services/controlplane/service.go",
+	{"an ended session may poll", "core/services/controlplane/service.go",
 		"if err := s.requireLive(ctx, ref); err != nil {", "if err := ref.Validate(); err != nil {", nil,
 		[]layer{plane}},
-	{"no look into the store for what was not heard of", "core/services/controlplane/service.go",
+	{"a waiting poll does not read assignments from the store", "core/services/controlplane/service.go",
 		"if commands, err = s.unheard(ctx, ref); err != nil || len(commands) > 0 {", "if err != nil {", nil,
 		[]layer{plane}},
 }

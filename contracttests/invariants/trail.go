@@ -1,6 +1,6 @@
-// Package invariants checks that a stored workload and its audit trail tell a possible story,
-// however many processes died meanwhile. The simulation, the crash points and the chaos runner
-// share it. Each finding begins with the number of the invariant in docs/DOMAIN.md.
+// Package invariants checks that a stored workload and its audit trail fit together and are a legal
+// history, whatever failed meanwhile. The simulation, the crash points and the chaos runner use it.
+// Each violation begins with the number of the invariant in docs/DOMAIN.md.
 package invariants
 
 import (
@@ -10,7 +10,7 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// step is what one audited event does to the state of a workload.
+// step is the effect of an audit event on the state of a workload.
 type step struct{ from, to []domain.Status }
 
 var (
@@ -23,8 +23,8 @@ var (
 
 func one(s domain.Status) []domain.Status { return []domain.Status{s} }
 
-// steps is the state machine as the audit trail shows it. It is written down a second time on
-// purpose, so that it does not share the mistakes of the first.
+// steps is the state machine as the audit trail shows it. It repeats domain.Rules on purpose, so that
+// it does not share their mistakes.
 var steps = map[domain.AuditType]step{
 	domain.AuditCreated:        {one(""), one(domain.StatusPending)},
 	domain.AuditScheduled:      {waiting, one(domain.StatusScheduled)},
@@ -44,7 +44,7 @@ var steps = map[domain.AuditType]step{
 	domain.AuditReleased:       {held, one(domain.StatusRedistributing)},
 }
 
-// story is what the trail has told so far.
+// story is the state of a workload after the events so far.
 type story struct {
 	w                       *domain.Workload
 	broken                  []string
@@ -144,7 +144,7 @@ func (s *story) tell(e *domain.AuditEvent) {
 		s.fail("I4", "%s made %s %s", e.Type, e.From, e.To)
 	}
 	if s.pauseAsked && slices.Contains(waiting, e.To) && e.From != domain.StatusPaused {
-		s.fail("rule 5", "a pause was asked for, %s made it %s", e.Type, e.To)
+		s.fail("rule 5", "a pause was requested, but %s made it %s", e.Type, e.To)
 	}
 	s.pauseAsked = s.pauseAsked && e.To == domain.StatusRunning
 	if e.To.Final() {

@@ -1,3 +1,4 @@
-// Package netfault harms the connections between clients and servers on purpose, for tests. It needs nothing but the
-// standard library, so that tests of what the SDK imports bring no servers into the modules of its users.
+// Package netfault harms connections between clients and servers, for tests. It imports only the
+// standard library. So tests of packages that the SDK imports can use it without bringing servers
+// into the modules of the SDK's users.
 package netfault

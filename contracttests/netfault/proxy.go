@@ -22,8 +22,8 @@ type Proxy struct {
 	mu    sync.Mutex
 	conns map[net.Conn]bool
 	down  bool
-	// A chunk towards the client (or the server) that contains the text is not delivered, and its
-	// connection is cut.
+	// A chunk of data towards the client (or the server) that contains the text is not delivered,
+	// and its connection is cut.
 	cutToClient, cutToServer []byte
 	cuts                     int
 	downAfterCut             bool
@@ -33,9 +33,9 @@ type Proxy struct {
 	idleLimit                time.Duration // 0: none
 }
 
-// pair is a client's connection and the server's. Once it is silent, what either end sends is
-// dropped and neither end is told, as behind a router that has forgotten the connection. The
-// proxy's mutex guards it.
+// pair is a connection of a client and the proxy's connection to the server for it. Once it is
+// silent, the data of both ends is dropped, and neither end is told. A router that has forgotten a
+// connection behaves like that. The proxy's mutex guards the pair.
 type pair struct {
 	silent bool
 	moved  time.Time
@@ -224,8 +224,8 @@ func (p *Proxy) Release() {
 	}
 }
 
-// Silence has the connections that are open fall silent for good. New connections work. It returns
-// how many there were.
+// Silence silences all open connections for good. New connections work. It returns the number of
+// silenced connections.
 func (p *Proxy) Silence() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -239,14 +239,14 @@ func (p *Proxy) Silence() int {
 	return n
 }
 
-// SilenceIdle has a connection fall silent once nothing has passed over it for d.
+// SilenceIdle silences each connection over which no data has passed for d.
 func (p *Proxy) SilenceIdle(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.idleLimit = d
 }
 
-// Cuts returns how many connections were cut by a text.
+// Cuts returns the number of connections that CutAnswer and CutRequest have cut.
 func (p *Proxy) Cuts() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// running holds what Run ends.
+// running holds the functions that Run calls at its end.
 var running struct {
 	sync.Mutex
 	stop []func()
@@ -140,7 +140,7 @@ func start(dir, path string, args ...string) (*process, error) {
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = cmd.Wait() // how it ended is of no interest
+			_ = cmd.Wait() // its exit status does not matter
 			close(p.done)
 		}
 	}()
