@@ -25,13 +25,13 @@ func TestMain(m *testing.M) {
 }
 
 var (
-	duration = flag.Duration("duration", time.Minute, "how long to break things")
-	rate     = flag.Float64("rate", 17, "workloads submitted in a second")
-	pause    = flag.Duration("pause", 0, "from one fault to the next; 0: one and a half of a worker's lease")
-	seed     = flag.Uint64("seed", 0, "which faults, in which order; 0: any")
-	defaults = flag.Bool("defaults", false, "leases as they are by default, not short ones")
-	only     = flag.String("only", "", "only the faults whose name contains this")
-	report   = flag.String("report", "", "the file to write the report to")
+	duration = flag.Duration("duration", time.Minute, "how long to inject faults")
+	rate     = flag.Float64("rate", 17, "workloads submitted per second")
+	pause    = flag.Duration("pause", 0, "time from one fault to the next; 0: one and a half worker leases")
+	seed     = flag.Uint64("seed", 0, "seed of the choice and order of faults; 0: a random one")
+	defaults = flag.Bool("defaults", false, "use the default leases instead of short ones")
+	only     = flag.String("only", "", "inject only faults whose names contain this")
+	report   = flag.String("report", "", "file to write the report to")
 )
 
 const clients = 8
@@ -58,7 +58,7 @@ func TestChaos_WhateverBreaks_NothingIsLost(t *testing.T) {
 	supervised := make(chan struct{})
 	go func() { f.supervise(ctx); close(supervised) }()
 	defer func() { stop(); <-supervised }()
-	require.True(t, m.probe(ctx), "it works before anything is broken")
+	require.True(t, m.probe(ctx), "a workload must complete before the first fault")
 
 	watching, stopWatching := context.WithCancel(ctx)
 	looks := make(chan int, 1)
@@ -81,22 +81,22 @@ func TestChaos_WhateverBreaks_NothingIsLost(t *testing.T) {
 	}
 	stopWatching()
 	n := <-looks
-	judged := f.judge(ctx, h, v)
-	text := m.describe(time.Since(begin), judged, n, h, v)
+	checked := f.check(ctx, h, v)
+	text := m.describe(time.Since(begin), checked, n, h, v)
 	fmt.Print(text)
 	if *report != "" {
 		require.NoError(t, os.WriteFile(*report, []byte(text), 0o600))
 	}
 	if path := os.Getenv("NIYANTA_TEST_CHAOS_SUMMARY"); path != "" {
-		summary := fmt.Sprintf("chaos: %d faults on processes, %d workloads judged, %d violations\n", len(m.sequence),
-			judged, len(v.violations))
+		summary := fmt.Sprintf("chaos: %d faults on processes, %d workloads checked, %d violations\n", len(m.sequence),
+			checked, len(v.violations))
 		require.NoError(t, os.WriteFile(path, []byte(summary), 0o600))
 	}
 	assert.Empty(t, v.violations)
-	assert.Empty(t, m.never, "never recovered")
+	assert.Empty(t, m.never, "faults without recovery")
 }
 
-// run applies one fault after the other. Each kind comes once before any comes again.
+// run injects one fault after the other. Each kind is used once before any is used again.
 func (m *monkey) run(until time.Time) {
 	var deck []fault
 	for time.Now().Before(until) {
@@ -112,16 +112,16 @@ func (m *monkey) run(until time.Time) {
 }
 
 // describe returns the report.
-func (m *monkey) describe(took time.Duration, judged, looks int, h *history, v *verdict) string {
+func (m *monkey) describe(took time.Duration, checked, looks int, h *history, v *verdict) string {
 	b := &strings.Builder{}
 	leases := "short leases (worker 2 s, leader 2 s)"
 	if *defaults {
 		leases = "default leases (worker 20 s, leader 8 s)"
 	}
-	fmt.Fprintf(b, "# Chaos\n\nSeed %d, %s, %s: %d faults, %d workloads (%d acknowledged to clients), all judged; "+
+	fmt.Fprintf(b, "# Chaos\n\nSeed %d, %s, %s: %d faults, %d workloads (%d acknowledged to clients), all checked; "+
 		"%d effects, %d of older generations refused, %d steps done again;\n"+
-		"limits looked at %d times. Violations: %d.\n\n", *seed, took.Round(time.Second), leases, len(m.sequence),
-		judged, len(h.accepted), m.sink.effects, m.sink.refused, m.sink.twice, looks, len(v.violations))
+		"limits checked %d times. Violations: %d.\n\n", *seed, took.Round(time.Second), leases, len(m.sequence),
+		checked, len(h.accepted), m.sink.effects, m.sink.refused, m.sink.twice, looks, len(v.violations))
 	fmt.Fprintf(b, "| fault | times | recovered after p50 | p99 | max |\n|---|---|---|---|---|\n")
 	for _, name := range slices.Sorted(maps.Keys(m.took)) {
 		if times := m.took[name]; len(times) > 0 {
@@ -132,8 +132,8 @@ func (m *monkey) describe(took time.Duration, judged, looks int, h *history, v *
 			fmt.Fprintf(b, "| %s | %d | %s | %s | %s |\n", name, len(times), at(0.5), at(0.99), at(1))
 		}
 	}
-	fmt.Fprintf(b, "\nRecovered: for workers, all that the victim held runs at a newer generation, or has ended; "+
-		"otherwise a workload submitted after the fault is done.\n")
+	fmt.Fprintf(b, "\nA fault of a worker has recovered when all workloads that the victim held run at a newer "+
+		"generation or have ended.\nAny other fault has recovered when a workload that was submitted after it is done.\n")
 	for _, x := range v.violations {
 		fmt.Fprintf(b, "- violation: %s\n", x)
 	}

@@ -23,11 +23,12 @@ import (
 // verdict collects violations.
 type verdict struct{ violations []string }
 
+// fail records a violation.
 func (v *verdict) fail(format string, args ...any) {
 	v.violations = append(v.violations, fmt.Sprintf(format, args...))
 }
 
-// watchLimits checks until ctx ends that no limit is exceeded (I6).
+// watchLimits checks until ctx ends that no limit is exceeded (I6). It returns the number of checks.
 func (f *fleet) watchLimits(ctx context.Context, v *verdict) (looks int) {
 	for ctx.Err() == nil {
 		sleep(ctx, 200*time.Millisecond)
@@ -48,13 +49,14 @@ func (f *fleet) watchLimits(ctx context.Context, v *verdict) (looks int) {
 	return looks
 }
 
-// finish resumes what is paused, and waits until every workload is final.
-func (f *fleet) finish(ctx context.Context, patience time.Duration) (left int) {
-	until := time.Now().Add(patience)
+// finish resumes paused workloads, and waits until every workload is final. It returns the number of
+// workloads that are not final after the timeout.
+func (f *fleet) finish(ctx context.Context, timeout time.Duration) (left int) {
+	until := time.Now().Add(timeout)
 	for time.Now().Before(until) {
 		rows, err := f.direct.Query(ctx, "SELECT workload_id FROM workloads WHERE status = 'PAUSED'")
 		if err == nil {
-			paused, _ := pgx.CollectRows(rows, pgx.RowTo[string]) // another look comes
+			paused, _ := pgx.CollectRows(rows, pgx.RowTo[string]) // after an error the next round tries again
 			for _, id := range paused {
 				f.resume(ctx, id)
 			}
@@ -69,8 +71,9 @@ func (f *fleet) finish(ctx context.Context, patience time.Duration) (left int) {
 	return left
 }
 
-// judge compares what clients were told, the tables, the audit and the sink.
-func (f *fleet) judge(ctx context.Context, h *history, v *verdict) (judged int) {
+// check compares the clients' history, the tables, the audit and the sink. It returns the number of
+// workloads.
+func (f *fleet) check(ctx context.Context, h *history, v *verdict) (checked int) {
 	store, err := postgres.Open(ctx, postgres.Options{URL: f.pg.SocketURL("postgres"),
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
@@ -89,7 +92,7 @@ func (f *fleet) judge(ctx context.Context, h *history, v *verdict) (judged int) 
 	exists := map[string]bool{}
 	for _, id := range stored {
 		exists[id] = true
-		f.judgeOne(ctx, store, h, v, domain.WorkloadID(id))
+		f.checkWorkload(ctx, store, h, v, domain.WorkloadID(id))
 	}
 	for key, id := range h.accepted {
 		if !exists[id] {
@@ -99,12 +102,15 @@ func (f *fleet) judge(ctx context.Context, h *history, v *verdict) (judged int) 
 	for _, key := range h.conflicts {
 		v.fail("I8: key %s was answered with two workloads", key)
 	}
-	f.judgeKeys(ctx, h, v)
-	f.leftBehind(v)
+	f.checkKeys(ctx, h, v)
+	f.checkLeaks(v)
 	return len(stored)
 }
 
-func (f *fleet) judgeOne(ctx context.Context, store *postgres.Store, h *history, v *verdict, id domain.WorkloadID) {
+// checkWorkload checks a workload against its audit trail, the sink and the clients' history.
+func (f *fleet) checkWorkload(
+	ctx context.Context, store *postgres.Store, h *history, v *verdict, id domain.WorkloadID,
+) {
 	found, err := store.Stores().Workloads.GetAny(ctx, id)
 	if err != nil || len(found) != 1 {
 		v.fail("%s cannot be read: %v", id, err)
@@ -136,12 +142,12 @@ func (f *fleet) judgeOne(ctx context.Context, store *postgres.Store, h *history,
 	}
 }
 
-// cancelTimeout is how long a cancelled workload may have effects. A frozen worker may have one
-// when it wakes up.
+// cancelTimeout is how long a cancelled workload may have effects. A worker that was frozen may have
+// one when it wakes up.
 const cancelTimeout = 45 * time.Second
 
-// judgeKeys checks that each key has one workload, and that each workload was submitted.
-func (f *fleet) judgeKeys(ctx context.Context, h *history, v *verdict) {
+// checkKeys checks that each key has one workload, and that each workload was submitted.
+func (f *fleet) checkKeys(ctx context.Context, h *history, v *verdict) {
 	rows, err := f.direct.Query(ctx, "SELECT idempotency_key, workload_id FROM idempotency_keys")
 	if err != nil {
 		v.fail("the keys cannot be read: %v", err)
@@ -173,8 +179,8 @@ func (f *fleet) judgeKeys(ctx context.Context, h *history, v *verdict) {
 
 var goroutines = regexp.MustCompile(`(?m)^go_goroutines (\d+)`)
 
-// leftBehind checks that nothing leaks (I14): programs of workloads, goroutines of coordinators.
-func (f *fleet) leftBehind(v *verdict) {
+// checkLeaks checks that nothing leaks (I14): programs of workloads, goroutines of coordinators.
+func (f *fleet) checkLeaks(v *verdict) {
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		v.fail("processes cannot be listed: %v", err)

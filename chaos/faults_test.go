@@ -13,20 +13,21 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// fault is something that goes wrong. victim is the worker concerned, if there is one. do returns
-// when the fault is mended, or being mended. hit is the part of the victim that it hits.
+// fault is a kind of fault.
 type fault struct {
 	name string
-	do   func(m *monkey, victim *process, hit part)
-	// takesWork tells when the system has recovered: all that the victim held goes on elsewhere.
-	// Otherwise, something that was submitted after the fault is done.
+	// do injects the fault. It returns when the fault is over, or will end by itself. victim is a
+	// random worker, and hit one of parts. Faults of coordinators and servers ignore both.
+	do func(m *monkey, victim *process, hit part)
+	// takesWork reports whether the victim loses its work. Then the system has recovered when all
+	// workloads that the victim held go on elsewhere. Otherwise, it has recovered when a workload
+	// that was submitted after the fault is done.
 	takesWork bool
-	// parts are what the fault can hit of its victim. Each time it hits one of them, at random. A
-	// fault without any hits something else.
+	// parts lists the parts of the victim that the fault can hit. Each time, one is drawn.
 	parts []part
 }
 
-// named is the name of the fault when it hits a part.
+// named returns the name of the fault with the part that it hits.
 func (f fault) named(hit part) string {
 	if len(f.parts) == 0 {
 		return f.name
@@ -34,7 +35,7 @@ func (f fault) named(hit part) string {
 	return f.name + ", " + hit.name
 }
 
-// monkey applies faults and measures recovery.
+// monkey injects faults and measures recovery.
 type monkey struct {
 	*fleet
 	rng    *rand.Rand
@@ -43,7 +44,7 @@ type monkey struct {
 	ttl    time.Duration
 	watch  sync.WaitGroup
 	probes atomic.Int64
-	struck func() // called when the fault has struck: recovery is timed from then
+	struck func() // called when the fault has begun; recovery is measured from then
 
 	mu       sync.Mutex
 	took     map[string][]time.Duration
@@ -51,10 +52,10 @@ type monkey struct {
 	sequence []string
 }
 
-// recoveryTimeout is how long recovery is waited for.
+// recoveryTimeout is the timeout of a recovery.
 const recoveryTimeout = 2 * time.Minute
 
-// exhausted names the fault that takes a while before it strikes.
+// exhausted is the name of a fault that begins only after some time in do.
 const exhausted = "all connections of PostgreSQL taken"
 
 var (
@@ -116,20 +117,24 @@ var faults = []fault{
 	{exhausted, func(m *monkey, _ *process, _ part) { m.exhaust(3 * time.Second) }, false, nil},
 }
 
+// must fails the test if a server could not be started again.
 func (m *monkey) must(err error) {
 	if err != nil {
-		m.t.Errorf("a server does not come back: %v", err)
+		m.t.Errorf("a server does not start again: %v", err)
 	}
 }
 
+// later calls f after d, in the background.
 func (m *monkey) later(d time.Duration, f func()) {
 	m.watch.Go(func() { sleep(m.ctx, d); f() })
 }
 
+// leaderDies ends the leader's process.
 func (m *monkey) leaderDies(s syscall.Signal) {
 	m.coordinators[max(m.leader(), 0)].end(s, machine, 2*time.Second)
 }
 
+// lockTables locks the hot tables for d.
 func (m *monkey) lockTables(d time.Duration) {
 	_ = pgx.BeginFunc(m.ctx, m.direct, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(m.ctx,
@@ -141,8 +146,8 @@ func (m *monkey) lockTables(d time.Duration) {
 	})
 }
 
-// exhaust takes every connection that the server has left, and cuts the others. Clients cannot
-// connect again.
+// exhaust opens all connections that the server has left, and cuts those of the coordinators. They
+// cannot connect again for d.
 func (m *monkey) exhaust(d time.Duration) {
 	var taken []*pgx.Conn
 	for range 400 {
@@ -171,12 +176,13 @@ func (m *monkey) holding(worker string) map[string]int64 {
 	}
 	var id string
 	var g int64
-	// without an answer nothing is watched
+	// after an error, fewer workloads are waited for
 	_, _ = pgx.ForEachRow(rows, []any{&id, &g}, func() error { out[id] = g; return nil })
 	return out
 }
 
-// elsewhere waits until each workload runs at a newer generation, has ended, or waits for a retry.
+// elsewhere waits until each workload runs at a newer generation, is paused, has ended, or waits for
+// a retry. It reports whether that happened before ctx ended.
 func (m *monkey) elsewhere(ctx context.Context, before map[string]int64) bool {
 	for ctx.Err() == nil {
 		if len(before) == 0 {
@@ -188,7 +194,7 @@ func (m *monkey) elsewhere(ctx context.Context, before map[string]int64) bool {
 	return false
 }
 
-// arrived removes the workloads that do.
+// arrived removes from before the workloads that do.
 func (m *monkey) arrived(ctx context.Context, before map[string]int64) {
 	ids := make([]string, 0, len(before))
 	for id := range before {
@@ -210,7 +216,8 @@ func (m *monkey) arrived(ctx context.Context, before map[string]int64) {
 	})
 }
 
-// probe submits workloads that do nothing, until one of them is done.
+// probe submits workloads that do nothing until one of them is done. It reports whether one was done
+// before ctx ended.
 func (m *monkey) probe(ctx context.Context) bool {
 	for ctx.Err() == nil {
 		if m.probeOnce(ctx, fmt.Sprint("probe-", m.probes.Add(1))) {
@@ -221,6 +228,7 @@ func (m *monkey) probe(ctx context.Context) bool {
 	return false
 }
 
+// probeOnce submits one workload, and reports whether it is done within the timeout of a call.
 func (m *monkey) probeOnce(ctx context.Context, key string) bool {
 	ctx, cancel := call(ctx)
 	defer cancel()
@@ -236,7 +244,7 @@ func (m *monkey) probeOnce(ctx context.Context, key string) bool {
 	return false
 }
 
-// apply applies one fault, and measures how long recovery takes.
+// apply injects one fault, and measures how long recovery takes.
 func (m *monkey) apply(f fault) {
 	victim := m.workers[m.rng.IntN(len(m.workers))]
 	var hit part
@@ -248,7 +256,7 @@ func (m *monkey) apply(f fault) {
 	recovered := m.probe
 	if f.takesWork {
 		held := m.holding(victim.id)
-		if len(held) == 0 { // nothing to measure, but the fault is applied
+		if len(held) == 0 { // there is nothing to measure, but the fault is injected
 			f.do(m, victim, hit)
 			return
 		}
@@ -264,7 +272,7 @@ func (m *monkey) apply(f fault) {
 		ctx, cancel := context.WithTimeout(m.ctx, recoveryTimeout)
 		defer cancel()
 		if !f.takesWork {
-			sleep(ctx, 10*time.Millisecond) // a probe submitted before the fault tells nothing
+			sleep(ctx, 10*time.Millisecond) // a probe that was submitted before the fault proves nothing
 		}
 		ok := recovered(ctx)
 		m.mu.Lock()

@@ -25,7 +25,7 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// process is a process that is started again whenever it has ended, as in a deployment.
+// process is a process that is started again when it has ended, as in a deployment.
 type process struct {
 	name string
 	id   string // of a worker
@@ -37,7 +37,7 @@ type process struct {
 	mu         sync.Mutex
 	cmd        *exec.Cmd
 	done       chan struct{} // closed when it has ended
-	startAfter time.Time     // it is not started before
+	startAfter time.Time     // it is not started again before
 }
 
 // start starts the process. The kernel ends it with the thread that started it, so the thread is
@@ -58,14 +58,14 @@ func (p *process) start() error {
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = cmd.Wait() // how it ended does not matter
+			_ = cmd.Wait() // its exit status does not matter
 		}
 		close(done)
 	}(p.cmd)
 	return <-started
 }
 
-// output is what a process has logged in all its lives.
+// output collects the logs of a process, over all its starts.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -78,14 +78,14 @@ func (o *output) Write(b []byte) (int, error) {
 	return o.b.Write(b)
 }
 
-// String returns what was logged.
+// String returns the logs.
 func (o *output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.b.String()
 }
 
-// signal sends a signal to a part of the process. Processes that have ended need none.
+// signal sends a signal to a part of the process. It ignores processes that have ended.
 func (p *process) signal(s syscall.Signal, to part) {
 	for _, pid := range to.pids(p) {
 		_ = syscall.Kill(pid, s)
@@ -100,7 +100,7 @@ func (p *process) end(s syscall.Signal, to part, back time.Duration) {
 	p.awaitEnd(back)
 }
 
-// keepDown has the process not started again.
+// keepDown keeps the process from being started again, until awaitEnd.
 func (p *process) keepDown() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -144,9 +144,9 @@ func (f *fleet) supervise(ctx context.Context) {
 	}
 }
 
-// fleet is the production set: two coordinators and four workers on PostgreSQL, NATS and Redis. All
-// reach the database through a proxy. Workers and clients reach the coordinators through another
-// one, which goes on with any coordinator that answers.
+// fleet is the production set: two coordinators and four workers on PostgreSQL, NATS and Redis. The
+// coordinators reach the database through a proxy. Workers and clients reach the coordinators through
+// another proxy, which connects to any coordinator that answers.
 type fleet struct {
 	t            *testing.T
 	pg           *servers.Postgres
@@ -159,11 +159,12 @@ type fleet struct {
 	sink         *sink
 	admin        *niyanta.Client
 	client       *niyanta.Client
-	direct       *pgxpool.Pool // without the proxy
+	direct       *pgxpool.Pool // past the proxy
 }
 
 const slots = 40
 
+// newFleet builds the programs, and starts the servers and the processes.
 func newFleet(t *testing.T, env []string) *fleet {
 	t.Helper()
 	bin := t.TempDir()
@@ -226,9 +227,10 @@ func (f *fleet) run(name, path string, args, env []string) *process {
 	return p
 }
 
-// runningLimit is how many workloads of the customer may run at once.
+// runningLimit is the number of workloads of the customer that may run at once.
 const runningLimit = 120
 
+// onboard creates the customer, its key and its configs.
 func (f *fleet) onboard(url string) {
 	f.t.Helper()
 	var customer niyanta.Customer
@@ -244,7 +246,7 @@ func (f *fleet) onboard(url string) {
 	require.NoError(f.t, err)
 	f.client, err = niyanta.NewClient(url, key.Key)
 	require.NoError(f.t, err)
-	for _, kind := range []string{"steps", "http", "exec", "sleep"} { // retries come during the run, not minutes after it
+	for _, kind := range []string{"steps", "http", "exec", "sleep"} { // a short backoff: retries happen during the run
 		_, err := f.client.CreateConfig(f.t.Context(), niyanta.ConfigInput{WorkloadType: kind,
 			RetryBackoff: &niyanta.RetryBackoff{
 				InitialSeconds: new(0.5), Factor: new(2.0), MaxSeconds: new(10.0),
@@ -253,7 +255,7 @@ func (f *fleet) onboard(url string) {
 	}
 }
 
-// leader returns which coordinator says that it leads, or -1.
+// leader returns the index of the coordinator that says that it leads, or -1.
 func (f *fleet) leader() int {
 	for i, url := range f.urls {
 		resp, err := (&http.Client{Timeout: time.Second}).Get(url + "/ready")
@@ -272,16 +274,16 @@ func (f *fleet) leader() int {
 	return -1
 }
 
-// sink is a system that workloads have effects on. It refuses an effect of an older generation than
-// the newest it knows.
+// sink is an external system on which workloads have effects. It refuses an effect of a generation
+// that is older than the newest one it knows.
 type sink struct {
 	url     string
 	mu      sync.Mutex
 	newest  map[string]int64
-	last    map[string]time.Time // when a workload was last heard of
+	last    map[string]time.Time // when a workload had its last effect
 	effects int
 	refused int
-	twice   int // steps that an earlier run had done already
+	twice   int // steps that were done again
 	done    map[string]map[int]int64
 }
 
@@ -294,7 +296,7 @@ func newSink(t *testing.T) *sink {
 	return s
 }
 
-// ServeHTTP takes effects of "steps" workloads, and of the built-in "http" ones.
+// ServeHTTP records an effect of a workload of type "steps" or "http".
 func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var e struct {
 		Workload   string `json:"workload"`

@@ -12,14 +12,14 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// history is what clients were told.
+// history is what clients have sent, and the answers that they got.
 type history struct {
 	mu        sync.Mutex
-	attempted map[string]bool   // keys
-	accepted  map[string]string // key to id
-	steps     map[string]int    // id to how many steps it has
-	cancelled map[string]time.Time
-	conflicts []string // one key, two ids
+	attempted map[string]bool      // idempotency keys of submissions
+	accepted  map[string]string    // workload ids by key
+	steps     map[string]int       // the number of steps by workload id
+	cancelled map[string]time.Time // when a cancel was acknowledged, by workload id
+	conflicts []string             // keys that were answered with two ids
 }
 
 func newHistory() *history {
@@ -27,10 +27,10 @@ func newHistory() *history {
 		cancelled: map[string]time.Time{}}
 }
 
-// marker is an argument by which the programs of this run are found.
+// marker is an argument of the programs that workloads start, by which checkLeaks finds them.
 const marker = "2.7182818"
 
-// draw is a submission, and how many steps it will report.
+// draw returns a random submission, and the number of steps that it will report.
 func draw(rng *rand.Rand, sink string) (s niyanta.Submission, steps int) {
 	switch n := rng.IntN(20); {
 	case n < 13:
@@ -52,12 +52,12 @@ func submission(kind, input string, args ...any) niyanta.Submission {
 	return niyanta.Submission{WorkloadType: kind, InputParams: json.RawMessage(fmt.Sprintf(input, args...))}
 }
 
-// client submits count workloads, about one in each interval, each until it is acknowledged. It
-// cancels, pauses and resumes some.
+// load submits count workloads, on average one in each interval. It repeats each submission until it
+// is acknowledged. It cancels some workloads, and pauses and resumes some.
 func (f *fleet) load(ctx context.Context, h *history, name string, seed uint64, count int, interval time.Duration) {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	var steering sync.WaitGroup
-	defer steering.Wait()
+	var controls sync.WaitGroup
+	defer controls.Wait()
 	for n := range count {
 		key := fmt.Sprint(name, "-", n)
 		s, steps := draw(rng, f.sink.url)
@@ -71,15 +71,16 @@ func (f *fleet) load(ctx context.Context, h *history, name string, seed uint64, 
 		after := time.Duration(rng.IntN(3000)) * time.Millisecond
 		switch rng.IntN(20) {
 		case 0:
-			steering.Go(func() { f.cancel(ctx, h, id, after) })
+			controls.Go(func() { f.cancel(ctx, h, id, after) })
 		case 1:
-			steering.Go(func() { f.pauseAndResume(ctx, id, after) })
+			controls.Go(func() { f.pauseAndResume(ctx, id, after) })
 		default:
 		}
 		sleep(ctx, time.Duration(rng.Float64()*2*float64(interval)))
 	}
 }
 
+// sleep waits for d, or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-time.After(d):
@@ -87,7 +88,7 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// call bounds one request.
+// call returns a context with the timeout of one request.
 func call(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, 5*time.Second)
 }
@@ -116,6 +117,7 @@ func (f *fleet) submit(ctx context.Context, h *history, key string, s niyanta.Su
 	return ""
 }
 
+// cancel cancels a workload. It repeats the request until it is acknowledged or refused.
 func (f *fleet) cancel(ctx context.Context, h *history, id string, after time.Duration) {
 	sleep(ctx, after)
 	for ctx.Err() == nil {
@@ -135,23 +137,25 @@ func (f *fleet) cancel(ctx context.Context, h *history, id string, after time.Du
 	}
 }
 
-// refused reports whether an error is final, so that trying again is pointless.
+// refused reports whether trying again after this error is pointless.
 func refused(err error) bool {
 	var e *niyanta.Error
 	return errors.As(err, &e) && (e.Code == "INVALID_STATE" || e.Code == "NOT_FOUND")
 }
 
+// pauseAndResume pauses a workload and resumes it later.
 func (f *fleet) pauseAndResume(ctx context.Context, id string, after time.Duration) {
 	sleep(ctx, after)
 	one, cancel := call(ctx)
-	_, _ = f.client.Pause(one, id, "") // whether it worked shows below
+	_, _ = f.client.Pause(one, id, "") // the resume works with and without the pause
 	cancel()
 	sleep(ctx, after)
 	f.resume(ctx, id)
 }
 
+// resume tries to resume a workload, once.
 func (f *fleet) resume(ctx context.Context, id string) {
 	one, cancel := call(ctx)
 	defer cancel()
-	_, _ = f.client.Resume(one, id, "") // what is left paused is resumed at the end
+	_, _ = f.client.Resume(one, id, "") // finish resumes the workloads that are still paused
 }

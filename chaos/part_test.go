@@ -10,8 +10,8 @@ import (
 	"github.com/niyanta/niyanta/contracttests/servers"
 )
 
-// part is what a fault hits of a process. A worker is the child of its supervisor. A coordinator
-// has none: each part of it is the whole.
+// part selects the processes that a fault hits. A worker is the child of its supervisor. A
+// coordinator has no supervisor, so every part selects the coordinator itself.
 type part struct {
 	name string
 	pids func(p *process) []int
@@ -20,13 +20,13 @@ type part struct {
 var (
 	// When the worker alone is hit, its supervisor certifies its death.
 	workerOnly = part{"the worker alone", func(p *process) []int { return p.worker() }}
-	// When the machine is hit, nobody certifies anything, and the lease decides.
+	// When both are hit, as if the machine was lost, no death is certified, and the lease decides.
 	machine = part{"with its supervisor", func(p *process) []int { return descendants(p.pid()) }}
 	// When the supervisor alone is hit, the worker drains.
 	supervisorOnly = part{"the supervisor alone", func(p *process) []int { return p.pid() }}
 )
 
-// pid is the process that was started; none when it has ended.
+// pid returns the id of the process that was started, or nothing if it has ended.
 func (p *process) pid() []int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -38,7 +38,7 @@ func (p *process) pid() []int {
 	}
 }
 
-// worker is the child that a supervisor has started, once it has.
+// worker returns the id of the worker that a supervisor has started. It waits up to 10 s for it.
 func (p *process) worker() []int {
 	if p.id == "" || runtime.GOOS != "linux" { // no supervisor
 		return p.pid()
@@ -57,7 +57,7 @@ func (p *process) worker() []int {
 	return nil
 }
 
-// descendants returns processes with all that descends from them, parents first.
+// descendants returns processes and all their descendants, parents first.
 func descendants(pids []int) []int {
 	all := slices.Clone(pids)
 	for _, pid := range pids {

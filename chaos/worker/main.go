@@ -1,5 +1,5 @@
-// Command worker is the worker of the chaos run. It has a supervisor, the built-in types, and "steps", which
-// reports each step to a sink before it saves it.
+// Command worker is the worker of the chaos run. It has a supervisor, and offers the built-in types
+// and the type "steps". A run of "steps" reports each step to a sink before it saves a checkpoint.
 package main
 
 import (
@@ -24,17 +24,18 @@ import (
 type in struct {
 	Sink  string `json:"sink"`
 	Steps int    `json:"steps"`
-	MS    int    `json:"ms"`    // how long a step takes
-	Fails int    `json:"fails"` // how many attempts fail
+	MS    int    `json:"ms"`    // duration of a step, in milliseconds
+	Fails int    `json:"fails"` // number of attempts that fail
 }
 
-// effect is what the sink is told.
+// effect is the body of a report to the sink.
 type effect struct {
 	Workload   string `json:"workload"`
 	Generation int64  `json:"generation"`
 	Step       int    `json:"step"`
 }
 
+// run does the steps of a workload.
 func run(ctx context.Context, t *niyanta.Task[in, int]) (int, error) {
 	for step := t.State(); step < t.Input().Steps; step++ {
 		select {
@@ -56,8 +57,7 @@ func run(ctx context.Context, t *niyanta.Task[in, int]) (int, error) {
 	return t.Input().Steps, nil
 }
 
-// tell reports an effect. The sink does not fail. What it refuses was done by a run that is not the
-// current one.
+// tell reports an effect to the sink. The sink refuses it if this run is not the current one.
 func tell(ctx context.Context, sink string, e effect) error {
 	body, err := json.Marshal(e)
 	if err != nil {
