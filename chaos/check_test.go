@@ -28,7 +28,8 @@ func (v *verdict) fail(format string, args ...any) {
 	v.violations = append(v.violations, fmt.Sprintf(format, args...))
 }
 
-// watchLimits checks until ctx ends that no limit is exceeded (I6). It returns the number of checks.
+// watchLimits checks until ctx ends that no limit is exceeded (I6). It returns the number of
+// checks.
 func (f *fleet) watchLimits(ctx context.Context, v *verdict) (looks int) {
 	for ctx.Err() == nil {
 		sleep(ctx, 200*time.Millisecond)
@@ -49,8 +50,8 @@ func (f *fleet) watchLimits(ctx context.Context, v *verdict) (looks int) {
 	return looks
 }
 
-// finish resumes paused workloads, and waits until every workload is final. It returns the number of
-// workloads that are not final after the timeout.
+// finish resumes paused workloads, and waits until every workload is final. It returns the number
+// of workloads that are not final after the timeout.
 func (f *fleet) finish(ctx context.Context, timeout time.Duration) (left int) {
 	until := time.Now().Add(timeout)
 	for time.Now().Before(until) {
@@ -142,8 +143,8 @@ func (f *fleet) checkWorkload(
 	}
 }
 
-// cancelTimeout is how long a cancelled workload may have effects. A worker that was frozen may have
-// one when it wakes up.
+// cancelTimeout is how long a cancelled workload may have effects. A worker that was frozen may
+// have one when it wakes up.
 const cancelTimeout = 45 * time.Second
 
 // checkKeys checks that each key has one workload, and that each workload was submitted.

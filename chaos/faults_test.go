@@ -181,8 +181,8 @@ func (m *monkey) holding(worker string) map[string]int64 {
 	return out
 }
 
-// elsewhere waits until each workload runs at a newer generation, is paused, has ended, or waits for
-// a retry. It reports whether that happened before ctx ended.
+// elsewhere waits until each workload runs at a newer generation, is paused, has ended, or waits
+// for a retry. It reports whether that happened before ctx ended.
 func (m *monkey) elsewhere(ctx context.Context, before map[string]int64) bool {
 	for ctx.Err() == nil {
 		if len(before) == 0 {
@@ -216,8 +216,8 @@ func (m *monkey) arrived(ctx context.Context, before map[string]int64) {
 	})
 }
 
-// probe submits workloads that do nothing until one of them is done. It reports whether one was done
-// before ctx ended.
+// probe submits workloads that do nothing until one of them is done. It reports whether one was
+// done before ctx ended.
 func (m *monkey) probe(ctx context.Context) bool {
 	for ctx.Err() == nil {
 		if m.probeOnce(ctx, fmt.Sprint("probe-", m.probes.Add(1))) {

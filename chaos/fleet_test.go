@@ -145,8 +145,8 @@ func (f *fleet) supervise(ctx context.Context) {
 }
 
 // fleet is the production set: two coordinators and four workers on PostgreSQL, NATS and Redis. The
-// coordinators reach the database through a proxy. Workers and clients reach the coordinators through
-// another proxy, which connects to any coordinator that answers.
+// coordinators reach the database through a proxy. Workers and clients reach the coordinators
+// through another proxy, which connects to any coordinator that answers.
 type fleet struct {
 	t            *testing.T
 	pg           *servers.Postgres

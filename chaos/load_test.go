@@ -52,8 +52,8 @@ func submission(kind, input string, args ...any) niyanta.Submission {
 	return niyanta.Submission{WorkloadType: kind, InputParams: json.RawMessage(fmt.Sprintf(input, args...))}
 }
 
-// load submits count workloads, on average one in each interval. It repeats each submission until it
-// is acknowledged. It cancels some workloads, and pauses and resumes some.
+// load submits count workloads, on average one in each interval. It repeats each submission until
+// it is acknowledged. It cancels some workloads, and pauses and resumes some.
 func (f *fleet) load(ctx context.Context, h *history, name string, seed uint64, count int, interval time.Duration) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	var controls sync.WaitGroup

@@ -337,7 +337,8 @@ func writtenFiles(t *testing.T) map[string]string {
 	return files
 }
 
-// The dependencies of services are unexported, so that callers cannot reach a port through a service.
+// The dependencies of services are unexported, so that callers cannot reach a port through a
+// service.
 func TestArchitecture_Services_HaveNoExportedFieldsAndEmbedNoDependencies(t *testing.T) {
 	services := 0
 	err := filepath.WalkDir("../core/services", func(path string, _ fs.DirEntry, err error) error {

@@ -17,9 +17,9 @@ import (
 type BusHarness struct {
 	// Open returns a new connection to the same bus with every call.
 	Open func() ports.Bus
-	// OpenBehind returns a connection, and a function that silences it: from then on, the connection
-	// carries nothing, and neither end is told. New connections work. It is nil for a bus without a
-	// network.
+	// OpenBehind returns a connection, and a function that silences it: from then on, the
+	// connection carries nothing, and neither end is told. New connections work. It is nil for a
+	// bus without a network.
 	OpenBehind func() (b ports.Bus, silence func())
 	// Limit is the size of the largest message, in bytes. 0 means that there is no limit.
 	Limit int

@@ -19,8 +19,8 @@ type PlaneHarness struct {
 	Plane func(worker domain.WorkerID) ports.ControlPlane
 	// Notifier sends commands to workers as the coordinator does.
 	Notifier ports.Notifier
-	// Junk sends a bad message to the coordinators. Dropped returns the number of messages that they
-	// have dropped. Both are nil for a transport without messages.
+	// Junk sends a bad message to the coordinators. Dropped returns the number of messages that
+	// they have dropped. Both are nil for a transport without messages.
 	Junk    func(data []byte)
 	Dropped func() float64
 }

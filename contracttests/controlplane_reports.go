@@ -17,7 +17,8 @@ func nestedJSON(levels int) domain.JSON {
 	return domain.JSON(strings.Repeat("[", levels) + strings.Repeat("]", levels))
 }
 
-// OddResults returns results by name. Some transports or stores cannot carry most of them unchanged.
+// OddResults returns results by name. Some transports or stores cannot carry most of them
+// unchanged.
 func OddResults() map[string]domain.JSON {
 	return map[string]domain.JSON{
 		"NUL": `{"a":"\u0000"}`, "a raw NUL": "\"\x00\"", "byte FF": "{\"a\":\"\xff\"}", "61 levels": nestedJSON(61),

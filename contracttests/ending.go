@@ -9,7 +9,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// endingCases are about ending runs. Their workloads are no longer held, but they still take a slot.
+// endingCases are about ending runs. Their workloads are no longer held, but they still take a
+// slot.
 func endingCases() []Case[StoreHarness] {
 	return []Case[StoreHarness]{
 		{"an ending run keeps its slot",

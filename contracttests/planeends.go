@@ -53,7 +53,8 @@ func planeEndCases() []Case[PlaneHarness] {
 				requireCode(t, plane.End(t.Context(), domain.SessionEnd{}), domain.CodeInvalidInput)
 				require.Empty(t, f.orphans())
 				for range 2 {
-					// A supervisor certifies without a session, and may use another worker's client.
+					// A supervisor certifies without a session, and may use another worker's
+					// client.
 					require.NoError(t, h.Plane("supervisor").End(t.Context(), certificate("proc_1", secret)))
 				}
 				require.Equal(t, domain.WorkerDead, f.workers()[0].Status)

@@ -11,8 +11,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// TracedBusCases is the suite of buses between processes. They carry the sender's trace context with
-// each message.
+// TracedBusCases is the suite of buses between processes. They carry the sender's trace context
+// with each message.
 func TracedBusCases() []Case[BusHarness] {
 	return []Case[BusHarness]{
 		{"the trace travels with the message", "The trace context of ctx reaches the handler", func(t T, h BusHarness) {

@@ -41,8 +41,8 @@ func yearCases() []Case[StoreHarness] {
 					}
 				}
 				for what, size := range late {
-					// The tolerance is for months of 28 to 31 days. Data that is never removed would have
-					// grown by half.
+					// The tolerance is for months of 28 to 31 days. Data that is never removed
+					// would have grown by half.
 					require.LessOrEqual(t, size, early[what]*5/4+2, "%s: %v, then %v", what, early, late)
 				}
 				require.Empty(t, f.archived(acme, "wl_0002"), "it was archived, and then removed")

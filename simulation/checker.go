@@ -195,8 +195,8 @@ func (c *checker) effect(run domain.RunID) {
 		c.fail("fence", "%s works at generation %d though its session had ended", id, run.Generation)
 	}
 	if s, ok := c.stopped[id]; ok {
-		// A worker that gets no answers for one lease stops its runs by itself. One that gets some of
-		// the answers may need longer.
+		// A worker that gets no answers for one lease stops its runs by itself. One that gets some
+		// of the answers may need longer.
 		limit := 3 * lease
 		if s.healed {
 			limit = stopTimeout

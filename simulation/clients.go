@@ -115,7 +115,8 @@ const preempted = "preempted by wl_x of tier enterprise"
 // noWorkersTag is a tag that no worker has.
 const noWorkersTag = "no worker's"
 
-// trespass sends requests of another customer about the workload. Each must fail as not found (I12).
+// trespass sends requests of another customer about the workload. Each must fail as not found
+// (I12).
 func (w *World) trespass(ctx context.Context, c *process, id domain.WorkloadID) {
 	_, got := c.Lifecycle.Get(ctx, stranger, id)
 	_, cancelled := c.Lifecycle.Cancel(ctx, stranger, id, user, "", "")

@@ -78,8 +78,8 @@ func (w *World) submitScript(key string, in scriptInput, timeout time.Duration) 
 	return w.submitUntilAcknowledged(req)
 }
 
-// submitUntilAcknowledged submits a request up to five times. The request has an idempotency key, so
-// that it makes at most one workload.
+// submitUntilAcknowledged submits a request up to five times. The request has an idempotency key,
+// so that it makes at most one workload.
 func (w *World) submitUntilAcknowledged(req lifecycle.SubmitRequest) domain.WorkloadID {
 	for range 5 {
 		var id domain.WorkloadID
@@ -98,8 +98,8 @@ func (w *World) onSecond(f func(ctx context.Context, c *process)) {
 	w.actAs(c, nil, func() { f(context.Background(), c) })
 }
 
-// runner waits up to ten seconds for a workload to run, and returns its worker. If the workload does
-// not run, runner returns the first worker.
+// runner waits up to ten seconds for a workload to run, and returns its worker. If the workload
+// does not run, runner returns the first worker.
 func (w *World) runner(id domain.WorkloadID) *worker {
 	for range 10 {
 		found, err := w.stores.Workloads.GetAny(context.Background(), id)
@@ -115,8 +115,8 @@ func (w *World) runner(id domain.WorkloadID) *worker {
 	return w.workers[0]
 }
 
-// Journey runs a fixed sequence in which every event of the state machine happens. The only fault is
-// the one of the plan. Afterwards, Events counts which events happened.
+// Journey runs a fixed sequence in which every event of the state machine happens. The only fault
+// is the one of the plan. Afterwards, Events counts which events happened.
 func (w *World) Journey() {
 	w.rounds(2)
 	w.submitScript("plain", scriptInput{Steps: 2}, 0)
@@ -157,8 +157,8 @@ func (w *World) Journey() {
 	}
 	w.rounds(2)
 
-	// The workers do not take the next assignment. They send heartbeats for longer than a lease, but
-	// no report that the run has started.
+	// The workers do not take the next assignment. They send heartbeats for longer than a lease,
+	// but no report that the run has started.
 	w.submitScript("not taken", scriptInput{Steps: 1}, 0)
 	for _, k := range w.workers {
 		_ = k.beat(context.Background())

@@ -56,8 +56,8 @@ func (n *network) send(label string, deliver func()) {
 	}
 }
 
-// deliver delivers a quarter of the messages in flight, chosen at random. A share instead of a fixed
-// number keeps messages from piling up.
+// deliver delivers a quarter of the messages in flight, chosen at random. A share instead of a
+// fixed number keeps messages from piling up.
 func (n *network) deliver() {
 	for range (len(n.inFlight) + 3) / 4 {
 		i := n.w.rng.IntN(len(n.inFlight))

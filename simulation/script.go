@@ -10,7 +10,8 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// script is a workload of a few steps. It saves a checkpoint after each. Its input says how it ends.
+// script is a workload of a few steps. It saves a checkpoint after each. Its input says how it
+// ends.
 type script struct {
 	k    *worker
 	in   scriptInput

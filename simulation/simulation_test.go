@@ -31,8 +31,8 @@ var (
 	mode   = flag.String("mode", "", "safety or liveness; by default safety for every tenth seed, liveness for the others")
 )
 
-// modeOf returns the mode of a seed's run. Most runs are liveness runs: they have the same faults as
-// safety runs, and are checked to finish as well.
+// modeOf returns the mode of a seed's run. Most runs are liveness runs: they have the same faults
+// as safety runs, and are checked to finish as well.
 func modeOf(seed uint64) simulation.Mode {
 	switch {
 	case *mode != "":
@@ -70,8 +70,8 @@ func run(t *testing.T, seed uint64, keep bool) *simulation.World {
 	return w
 }
 
-// TestWorld_WhateverGoesWrong_KeepsTheInvariants runs seed after seed. The package comment says what
-// goes wrong in a run, and what is checked.
+// TestWorld_WhateverGoesWrong_KeepsTheInvariants runs seed after seed. The package comment says
+// what goes wrong in a run, and what is checked.
 func TestWorld_WhateverGoesWrong_KeepsTheInvariants(t *testing.T) {
 	if *seed > 0 {
 		w := run(t, *seed, true)
@@ -79,7 +79,8 @@ func TestWorld_WhateverGoesWrong_KeepsTheInvariants(t *testing.T) {
 		fmt.Printf("seed %d (%s): %s, trace %016x\n", *seed, modeOf(*seed), w.Figures(), w.Hash())
 		return
 	}
-	// A run makes much garbage and keeps little. Collecting it less often makes a run a quarter faster.
+	// A run makes much garbage and keeps little. Collecting it less often makes a run a quarter
+	// faster.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	begin := time.Now()
 	var next atomic.Uint64

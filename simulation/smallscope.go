@@ -139,7 +139,8 @@ func (s *Small) Do(a Action) []string {
 	return s.w.check.broken
 }
 
-// CheckContents compares what is stored with the commits that were seen, and returns the violations.
+// CheckContents compares what is stored with the commits that were seen, and returns the
+// violations.
 func (s *Small) CheckContents() []string {
 	s.w.check.contents()
 	return s.w.check.broken
@@ -252,11 +253,11 @@ func (s *Small) collectAssignments() {
 	s.w.net.inFlight = nil
 }
 
-// Fingerprint returns a hash of all that can make a difference within a few more actions. Two states
-// that behave alike must have the same fingerprint. So a time that is compared with a bound is cut
-// off at the bound. Generations, epochs and sessions count by their relations, not by their values.
-// Two things are left out: the number of redistributions, because its limit is out of reach, and the
-// time when an assignment was last sent again, because nothing is sent over the bus.
+// Fingerprint returns a hash of all that can make a difference within a few more actions. Two
+// states that behave alike must have the same fingerprint. So a time that is compared with a bound
+// is cut off at the bound. Generations, epochs and sessions count by their relations, not by their
+// values. Two things are left out: the number of redistributions, because its limit is out of
+// reach, and the time when an assignment was last sent again, because nothing is sent over the bus.
 func (s *Small) Fingerprint() uint64 {
 	b := &strings.Builder{}
 	for _, id := range s.w.acknowledged {

@@ -22,8 +22,8 @@ var depth = flag.Int("depth", 4, "number of actions in the longest ordering of t
 // path is a sequence of actions, each by its index.
 type path []uint8
 
-// follow does the actions of a path in a new world, and returns the fingerprint of the state that it
-// leads to.
+// follow does the actions of a path in a new world, and returns the fingerprint of the state that
+// it leads to.
 func follow(workloads int, actions []simulation.Action, p path) (state uint64, broken []string, err error) {
 	s, err := simulation.NewSmall(workloads)
 	if err != nil {
@@ -39,9 +39,9 @@ func follow(workloads int, actions []simulation.Action, p path) (state uint64, b
 }
 
 // TestSmall_EveryOrdering_KeepsTheInvariants tries every ordering of the actions up to a depth: of
-// two coordinators, either of which may be a stale leader; of two workers that crash, register again
-// and send any report about any assignment they ever had; and of a client that cancels, pauses and
-// resumes.
+// two coordinators, either of which may be a stale leader; of two workers that crash, register
+// again and send any report about any assignment they ever had; and of a client that cancels,
+// pauses and resumes.
 func TestSmall_EveryOrdering_KeepsTheInvariants(t *testing.T) {
 	for _, workloads := range []int{1, 2} {
 		t.Run(fmt.Sprint(workloads), func(t *testing.T) { exhaust(t, workloads, *depth+1-workloads) })

@@ -23,8 +23,8 @@ const certifyInterval = 500 * time.Millisecond
 // guess secrets.
 func secretOf(process string) string { return process + strings.Repeat("-", 32) }
 
-// addCertificate has the supervisor of a dead worker certify the death. It does nothing for a worker
-// without a supervisor, nor when the supervisor has died as well.
+// addCertificate has the supervisor of a dead worker certify the death. It does nothing for a
+// worker without a supervisor, nor when the supervisor has died as well.
 func (w *World) addCertificate(k *worker) {
 	if k.supervised && !w.faulty(w.P.Unsupervised) {
 		w.certificates = append(w.certificates, &certificate{

@@ -31,7 +31,8 @@ type worker struct {
 	scripts     int // runs that it has started and not closed
 }
 
-// routine stands for a goroutine of a worker. It runs until it sleeps, and then waits to be resumed.
+// routine stands for a goroutine of a worker. It runs until it sleeps, and then waits to be
+// resumed.
 type routine struct {
 	next  func() (time.Duration, bool)
 	stop  func()

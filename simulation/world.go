@@ -224,8 +224,8 @@ type gone struct{ c *process }
 // die ends the process of the coordinator that is acting. It does not return.
 func (w *World) die() { panic(gone{w.actingC}) }
 
-// actAs runs f in a coordinator process, for a worker if k is not nil. It reports whether the process
-// has survived. If not, actAs has replaced it.
+// actAs runs f in a coordinator process, for a worker if k is not nil. It reports whether the
+// process has survived. If not, actAs has replaced it.
 func (w *World) actAs(c *process, k *worker, f func()) (survived bool) {
 	if w.stalled { // actingC and actingK remain those of the stalled call
 		f()
@@ -284,8 +284,8 @@ func (w *World) stall() {
 	w.actingC, w.actingK, w.running = c, k, r
 }
 
-// runsAlone reports whether a workload's anti-affinity keeps all other workloads of its customer off
-// its worker.
+// runsAlone reports whether a workload's anti-affinity keeps all other workloads of its customer
+// off its worker.
 func (w *World) runsAlone(id domain.WorkloadID) bool {
 	if alone, known := w.alone[id]; known {
 		return alone

@@ -14,18 +14,21 @@ import (
 const (
 	barInterval = 100 * time.Millisecond
 	barLength   = 20
-	// barExtra is what stands beside message and bar: brackets, percentage and time.
+	// barExtra is the width of what follows the message, without the bar: brackets, percentage,
+	// time.
 	barExtra = 36
 )
 
-// bar is a progress bar on a terminal. Elsewhere it only passes on what it is told to say.
+// bar is a progress bar on a terminal. Without a terminal it shows no progress, and only say
+// prints.
 type bar struct {
 	out     io.Writer
-	w       progress.Writer // nil: no bar
+	w       progress.Writer // nil without a terminal
 	tracker *progress.Tracker
 	width   int
 }
 
+// newBar returns a bar. A silent one shows no progress.
 func newBar(out io.Writer, silent bool, id string) *bar {
 	b := &bar{out: out}
 	if silent || !isTerminal(out) {
@@ -42,6 +45,7 @@ func newBar(out io.Writer, silent bool, id string) *bar {
 	return b
 }
 
+// show shows the status and the progress of a workload.
 func (b *bar) show(w *niyanta.Workload) {
 	if b.w == nil {
 		return
@@ -63,6 +67,7 @@ func (b *bar) say(format string, args ...any) {
 	_, _ = fmt.Fprintln(b.out, printable(fmt.Sprintf(format, args...)))
 }
 
+// stop ends the bar.
 func (b *bar) stop() {
 	if b.w == nil {
 		return

@@ -19,16 +19,16 @@ import (
 )
 
 const (
-	// batchItems and batchBytes bound one request. The API takes 16 MiB; smaller requests are
-	// answered sooner.
+	// batchItems and batchBytes are the limits of one request. The API takes 16 MiB, but answers
+	// smaller requests sooner.
 	batchItems = 1000
 	batchBytes = 4 << 20
-	// batchLine is the longest line.
+	// batchLine is the length of the longest line, in bytes.
 	batchLine = 2 << 20
-	// batchIdle is how long lines that have come wait for more, when they are slow to come.
+	// batchIdle is how long batch waits for a next line before it submits the lines that it has.
 	batchIdle = 500 * time.Millisecond
-	// batchPatience is how long batch goes on trying without --retry-for.
-	batchPatience = 5 * time.Minute
+	// batchRetryFor is the default of --retry-for.
+	batchRetryFor = 5 * time.Minute
 )
 
 func batchCommand(c *cli) *cobra.Command {
@@ -56,14 +56,14 @@ nothing twice, for 24 h: each line's key is the prefix and its number.`,
 				defer func() { _ = f.Close() }() // it was only read
 				in = f
 			}
-			patience := c.retryFor
+			retryFor := c.retryFor
 			if !cmd.Flags().Changed("retry-for") {
-				patience = batchPatience
+				retryFor = batchRetryFor
 			}
 			tell := func(format string, args ...any) { say(cmd, format, args...) }
 			b := &batch{
-				client: cl.With(niyanta.RetryFor(patience), sayConnection(tell)), say: tell,
-				out: cmd.OutOrStdout(), prefix: prefix, patience: patience,
+				client: cl.With(niyanta.RetryFor(retryFor), sayConnection(tell)), say: tell,
+				out: cmd.OutOrStdout(), prefix: prefix, retryFor: retryFor,
 			}
 			err := b.run(cmd.Context(), in)
 			say(cmd, "submitted %d of %s, %d refused", b.accepted, counted(b.lines, "line"), b.refused)
@@ -79,14 +79,14 @@ nothing twice, for 24 h: each line's key is the prefix and its number.`,
 	return c.connectionFlags(cmd)
 }
 
-// batchItem is a line and what became of it.
+// batchItem is a line with its result.
 type batchItem struct {
 	line   int
 	sub    niyanta.BatchSubmission
-	result *niyanta.BatchResult // nil: nothing yet
+	result *niyanta.BatchResult // nil while there is none
 }
 
-// batchResult is what is printed of a line.
+// batchResult is the output for a line.
 type batchResult struct {
 	Line int `json:"line"`
 	niyanta.BatchResult
@@ -97,14 +97,14 @@ type batch struct {
 	client   *niyanta.Client
 	out      io.Writer
 	prefix   string
-	patience time.Duration
+	retryFor time.Duration
 	say      func(format string, args ...any)
 
-	line                     int // the number of the last one that was read
-	lines, accepted, refused int // how many there were, without empty ones
+	line                     int // the number of the last line that was read
+	lines, accepted, refused int // counts of lines that are not empty
 }
 
-// readLine is a line of the input, or why there is no more.
+// readLine is a line of the input, or the error that ended the input.
 type readLine struct {
 	text []byte
 	long bool // longer than batchLine
@@ -144,7 +144,7 @@ func (b *batch) run(ctx context.Context, in io.Reader) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var chunk []*batchItem
-	var broken error // why reading ended, if not at the end
+	var broken error // the error that ended the input before its end
 	size := 0
 	lines, idle := readLines(ctx, in), time.NewTimer(batchIdle)
 	defer idle.Stop()
@@ -155,7 +155,7 @@ func (b *batch) run(ctx context.Context, in io.Reader) error {
 		case l, open := <-lines:
 			if more = open && l.err == nil; !more {
 				if open && !errors.Is(l.err, io.EOF) {
-					broken = fmt.Errorf("behind line %d: %w", b.line, l.err)
+					broken = fmt.Errorf("after line %d: %w", b.line, l.err)
 				}
 				break
 			}
@@ -176,7 +176,7 @@ func (b *batch) run(ctx context.Context, in io.Reader) error {
 	return cmp.Or(broken, ctx.Err())
 }
 
-// parse reads a line; nil: there is nothing on it.
+// parse decodes a line. It returns nil if the line is empty.
 func (b *batch) parse(l readLine) *batchItem {
 	b.line++
 	if len(bytes.TrimSpace(l.text)) == 0 && !l.long {
@@ -193,7 +193,7 @@ func (b *batch) parse(l readLine) *batchItem {
 	if err := d.Decode(&item.sub); err != nil {
 		item.refuse(niyanta.CodeInvalidInput, strings.TrimPrefix(err.Error(), "json: "))
 	} else if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		item.refuse(niyanta.CodeInvalidInput, "there is more on the line, behind the object")
+		item.refuse(niyanta.CodeInvalidInput, "there is more on the line, after the object")
 	}
 	if b.prefix != "" && item.sub.IdempotencyKey == nil {
 		item.sub.IdempotencyKey = new(fmt.Sprintf("%s-%d", b.prefix, item.line))
@@ -201,12 +201,13 @@ func (b *batch) parse(l readLine) *batchItem {
 	return item
 }
 
+// refuse sets an error as the result.
 func (i *batchItem) refuse(code niyanta.Code, message string) {
 	i.result = &niyanta.BatchResult{Error: &niyanta.ItemError{Code: code, Message: message, Details: map[string]any{}}}
 }
 
-// submit submits the lines of a chunk and prints what became of them, in order. An error tells why
-// nothing is known of some.
+// submit submits the lines of a chunk and prints their results, in order. If it returns an error,
+// some lines have no result.
 func (b *batch) submit(ctx context.Context, chunk []*batchItem) error {
 	err := b.settle(ctx, chunk)
 	for _, item := range chunk {
@@ -225,8 +226,8 @@ func (b *batch) submit(ctx context.Context, chunk []*batchItem) error {
 	return err
 }
 
-// settle submits the lines of a chunk until each is accepted or refused. Those for which there is no
-// room wait until there is, or until nothing has been accepted for as long as b is patient.
+// settle submits the lines of a chunk until each is accepted or refused. Lines that do not fit into
+// the queue are submitted again, until no line has been accepted for b.retryFor.
 func (b *batch) settle(ctx context.Context, chunk []*batchItem) error {
 	told := false
 	for last := time.Now(); ; {
@@ -249,7 +250,7 @@ func (b *batch) settle(ctx context.Context, chunk []*batchItem) error {
 		if len(full) < len(open) {
 			last = time.Now()
 		}
-		if len(full) == 0 || time.Since(last)+pause > b.patience {
+		if len(full) == 0 || time.Since(last)+pause > b.retryFor {
 			return nil
 		}
 		if !told {
@@ -268,8 +269,8 @@ func (b *batch) settle(ctx context.Context, chunk []*batchItem) error {
 	}
 }
 
-// noRoom reports whether a line was refused only because there is no room for it now, and when there
-// may be.
+// noRoom reports whether a line was refused only because there is no room for it now. If so, it
+// returns the time to wait before the next try.
 func noRoom(r *niyanta.BatchResult) (after time.Duration, wait bool) {
 	err := r.Error.Err()
 	if !errors.Is(err, niyanta.ErrUnavailable) && !errors.Is(err, niyanta.ErrRateLimited) {
@@ -280,7 +281,8 @@ func noRoom(r *niyanta.BatchResult) (after time.Duration, wait bool) {
 	return max(e.RetryAfter, time.Second), true
 }
 
-// send submits lines once. If they are refused as a whole because of one of them, it finds that one.
+// send submits lines once. If the API refuses the whole request because of one line, send halves
+// the request until it has found that line.
 func (b *batch) send(ctx context.Context, items []*batchItem) error {
 	if len(items) == 0 {
 		return nil

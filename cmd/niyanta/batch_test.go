@@ -16,7 +16,7 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// batch runs the command on lines and returns what it printed of each.
+// batch runs the command on lines and returns its results.
 func (s shell) batch(lines []string, args ...string) (results []batchResult, stderr string, code int) {
 	s.t.Helper()
 	out, stderr, code := s.run(strings.Join(lines, "\n"), append([]string{"batch"}, args...)...)
@@ -39,8 +39,8 @@ func TestBatch_WhenLinesAreBad_SubmitsTheOthersAndSaysWhich(t *testing.T) {
 	})
 	assert.Equal(t, exitError, code)
 	assert.Contains(t, stderr, "submitted 2 of 10 lines, 8 refused")
-	wants := map[int]string{1: "", 3: "invalid", 4: "priority", 5: "prio", 6: "array", 7: "behind", 9: "workload_type",
-		10: "longer", 11: "twice", 12: ""}
+	wants := map[int]string{1: "", 3: "invalid", 4: "priority", 5: "prio", 6: "array", 7: "after the object",
+		9: "workload_type", 10: "longer", 11: "twice", 12: ""}
 	require.Len(t, results, len(wants))
 	last := 0
 	for _, r := range results {
@@ -135,7 +135,7 @@ func TestBatch_WhenTheServerRefusesAWholeRequest_FindsTheLine(t *testing.T) {
 	for i, r := range results {
 		assert.Equal(t, i == 1234, r.Error != nil, "line %d", r.Line)
 	}
-	assert.Less(t, requests.Load(), int32(30), "it is searched for, not tried one by one")
+	assert.Less(t, requests.Load(), int32(30), "the bad line is found by halving, not one by one")
 }
 
 func TestBatch_WhenTheKeyIsRefused_StopsAndSaysWhere(t *testing.T) {

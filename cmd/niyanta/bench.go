@@ -212,7 +212,7 @@ func (b *bench) runSteady(ctx context.Context) error {
 	return b.rate(ctx, "steady", runAt)
 }
 
-// settle waits until nothing is left to do.
+// settle waits until all workloads are final.
 func (b *bench) settle(ctx context.Context) error {
 	for {
 		u, err := b.client.Customer(ctx)
@@ -292,7 +292,7 @@ func (b *bench) latencies(ctx context.Context, phase string) error {
 // wantTrail is the audit trail of a workload that ran once.
 var wantTrail = []string{"workload.created", "workload.scheduled", "workload.started", "workload.completed"}
 
-// check counts what completed, and reads audit trails.
+// check counts the completed workloads, and checks some audit trails.
 func (b *bench) check(ctx context.Context) error {
 	n, completed, audited := 0, 0, 0
 	var ids []string

@@ -15,7 +15,7 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// cli is what client commands share.
+// cli holds what client commands share.
 type cli struct {
 	url, key, context, output string
 	retryFor                  time.Duration
@@ -49,23 +49,23 @@ func (c *cli) outputFlag(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("output", oneOf(formats...))
 }
 
-// defaultRetryFor is how long a command goes on trying: through a restart, but not so long that
-// somebody who forgot to start a coordinator wonders.
+// defaultRetryFor is how long a command goes on trying. It outlasts the restart of a coordinator.
+// It is short enough for a user who forgot to start one.
 const defaultRetryFor = 3 * time.Second
 
-// address is where the coordinator is.
+// address returns the address of the coordinator.
 func (c *cli) address() string {
-	t, _ := c.target() // that it cannot be told was an error before
+	t, _ := c.target() // an error was reported before
 	return t.url
 }
 
-// command is what cobra runs; clientCommand is one that also needs a client of the API.
+// command is the function that cobra runs. clientCommand also needs a client of the API.
 type (
 	command       = func(cmd *cobra.Command, args []string) error
 	clientCommand = func(cmd *cobra.Command, cl *niyanta.Client, args []string) error
 )
 
-// call makes a command of one that needs a client of the API.
+// call returns a command that makes a client of the API and runs f with it.
 func (c *cli) call(f clientCommand) command {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := notNegative("retry-for", c.retryFor); err != nil {
@@ -98,7 +98,7 @@ func (c *cli) client() (*niyanta.Client, error) {
 	return cl, nil
 }
 
-// moment reads a flag that is a time.
+// moment parses the value of a flag that is a time.
 func moment(flag, s string) (time.Time, error) {
 	t, err := niyanta.ParseTime("--"+flag, s)
 	var e *niyanta.Error
@@ -150,8 +150,8 @@ func input(cmd *cobra.Command, flag, s string) (json.RawMessage, error) {
 	return b, nil
 }
 
-// inputInto reads a JSON argument into v. A field that v does not have is an error, as it is to the
-// API: dropped silently, it would look as if it had taken effect.
+// inputInto reads a JSON argument into v. A field that v does not have is an error, as in the API.
+// If it were dropped silently, it would seem to have taken effect.
 func inputInto(cmd *cobra.Command, flag, s string, v any) error {
 	b, err := input(cmd, flag, s)
 	if err != nil {

@@ -29,7 +29,7 @@ func (s shell) run(stdin string, args ...string) (stdout, stderr string, code in
 	return out.String(), errs.String(), code
 }
 
-// json runs a command that must succeed, and reads what it printed.
+// json runs a command that must succeed, and decodes its output.
 func (s shell) json(v any, args ...string) {
 	s.t.Helper()
 	out, errs, code := s.run("", append(args, "-o", "json")...)
@@ -244,7 +244,7 @@ func TestCommandLine_WithAMistake_IsAUsageError(t *testing.T) {
 		assert.Equal(t, exitUsage, run(args, strings.NewReader(""), &out, &errs), "%v: %s", args, errs.String())
 		lines := strings.Split(strings.TrimSuffix(errs.String(), "\n"), "\n")
 		assert.True(t, strings.HasPrefix(lines[len(lines)-1], "niyanta: "), "%v: %s", args, errs.String())
-		assert.Empty(t, out.String(), "what is no result is not on standard output")
+		assert.Empty(t, out.String(), "standard output has only results")
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// completionTimeout bounds how long a shell waits for names from the API. Without an answer there
-// are none.
+// completionTimeout is how long a shell waits for names from the API. Without an answer it
+// completes nothing.
 const completionTimeout = time.Second
 
 // The statuses of workloads, for completion.
@@ -24,7 +24,7 @@ var (
 	}
 )
 
-// complete is what cobra calls to complete an argument or a flag.
+// complete is the function that cobra calls to complete an argument or a flag.
 type complete = func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective)
 
 // oneOf completes fixed words.
@@ -37,7 +37,7 @@ func completeFlag(cmd *cobra.Command, flag string, f complete) {
 	_ = cmd.RegisterFlagCompletionFunc(flag, f) // the flag exists
 }
 
-// names asks the API for names; args stand before the one that is completed.
+// names reads names from the API. args are the arguments before the one that is completed.
 type names = func(ctx context.Context, cl *niyanta.Client, args []string) ([]string, error)
 
 // live completes the argument at a position with names from the API.
@@ -63,7 +63,7 @@ func (c *cli) live(position int, ask names) complete {
 // described is a completion with the text that shells show beside it.
 func described(name, about string) string { return cobra.CompletionWithDesc(name, printable(about)) }
 
-// completeWorkload completes the ids of the newest workloads in some statuses; none: all.
+// completeWorkload completes the ids of the newest workloads in the given statuses, or in any.
 func (c *cli) completeWorkload(statuses ...niyanta.Status) complete {
 	return c.live(0, func(ctx context.Context, cl *niyanta.Client, _ []string) ([]string, error) {
 		limit := 100
@@ -161,7 +161,7 @@ func (c *cli) completeConfig() complete {
 	})
 }
 
-// completeKey completes a customer or an operator's key, then one of the customer's keys, if it is
+// completeKey completes a customer or an operator's key, and then a key of that customer that is
 // not revoked.
 func (c *cli) completeKey(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
 	if len(args) == 0 {

@@ -77,8 +77,8 @@ asked for on the terminal.`,
 	return cmd
 }
 
-// givenKey returns the key for a context: the flag's, standard input's, the environment's, or what
-// is typed.
+// givenKey returns the key for a new context, from the flag, standard input, the environment or the
+// terminal.
 func givenKey(cmd *cobra.Command, flag string) (string, error) {
 	if flag != "" && flag != "-" {
 		return flag, nil
@@ -136,7 +136,8 @@ func contextUseCommand() *cobra.Command {
 	}
 }
 
-// sayCurrent says which context holds, and what goes before it.
+// sayCurrent says which context is the current one, and whether a variable takes precedence over
+// it.
 func sayCurrent(cmd *cobra.Command, s *contextStore) {
 	say(cmd, "the current context is %s: %s", s.Current, s.Contexts[s.Current].URL)
 	if name := setInEnvironment(); name != "" {
@@ -231,7 +232,7 @@ func completeContext(_ *cobra.Command, args []string, _ string) ([]string, cobra
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// say tells the user something that is no result.
+// say prints a message for the user on standard error.
 func say(cmd *cobra.Command, format string, args ...any) {
 	_, _ = fmt.Fprintln(cmd.ErrOrStderr(), printable(fmt.Sprintf(format, args...)))
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// desk is a shell without flags: what it speaks to follows from the environment and the contexts.
+// desk is a shell without flags. The environment and the contexts determine address and key.
 type desk struct {
 	t    *testing.T
 	file string

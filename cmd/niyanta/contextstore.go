@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// savedContext is a coordinator and a key that have a name.
+// savedContext is an address and a key under a name.
 type savedContext struct {
 	URL    string `json:"url"`
 	APIKey string `json:"api_key"`
@@ -21,16 +21,16 @@ type savedContext struct {
 
 // contextStore is the file that keeps contexts.
 type contextStore struct {
-	path string // empty: there is no place for the file
+	path string // empty if neither XDG_CONFIG_HOME nor HOME is set
 
 	Current  string                  `json:"current,omitempty"`
 	Contexts map[string]savedContext `json:"contexts"`
 }
 
-// contextName is what names look like, so that they need no quotes in a shell.
+// contextName matches names of contexts. They need no quotes in a shell.
 var contextName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// openContexts reads the kept contexts.
+// openContexts reads the file of contexts.
 func openContexts(getenv func(string) string) (*contextStore, error) {
 	s := &contextStore{path: xdgPath(getenv, "XDG_CONFIG_HOME", ".config", "contexts.json"),
 		Contexts: map[string]savedContext{}}
@@ -45,7 +45,7 @@ func openContexts(getenv func(string) string) (*contextStore, error) {
 		return nil, fmt.Errorf("the contexts: %w", err)
 	}
 	if err := json.Unmarshal(b, s); err != nil {
-		return nil, fmt.Errorf("the contexts: %s is not as niyanta wrote it: %w; mend or remove it", s.path, err)
+		return nil, fmt.Errorf("the contexts: %s is not as niyanta wrote it: %w; correct or remove it", s.path, err)
 	}
 	return s, nil
 }
@@ -86,11 +86,11 @@ func (s *contextStore) readableByOthers() bool {
 	return err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0
 }
 
-// xdgPath is where a file of this program lies in the directory that an XDG variable names, or in
-// the usual one under HOME. Empty: neither variable is set.
+// xdgPath returns the path of a file of this program, in the directory that an XDG variable names
+// or in the usual one under HOME. It is empty if neither variable is set.
 func xdgPath(getenv func(string) string, variable, usual, name string) string {
 	dir := getenv(variable)
-	if !filepath.IsAbs(dir) { // the XDG specification has relative paths ignored
+	if !filepath.IsAbs(dir) { // the XDG specification says to ignore relative paths
 		home := getenv("HOME")
 		if home == "" {
 			return ""

@@ -29,12 +29,12 @@ func (f *manyFlags) flags(c *cli, cmd *cobra.Command) {
 	completeFlag(cmd, "reason", cobra.NoFileCompletions)
 }
 
-// one reports whether a command line is about one workload by its id.
+// one reports whether a command line names exactly one workload, by its id.
 func (f *manyFlags) one(args []string) bool {
 	return len(args) == 1 && !f.dryRun && !f.all && !f.filter.given()
 }
 
-// selection returns which workloads a command line is about.
+// selection returns the workloads that a command line selects.
 func (f *manyFlags) selection(args []string) (niyanta.Bulk, error) {
 	b := niyanta.Bulk{WorkloadIDs: args, DryRun: f.dryRun, Reason: f.reason}
 	selects := f.all || f.filter.given()
@@ -44,7 +44,7 @@ func (f *manyFlags) selection(args []string) (niyanta.Bulk, error) {
 	case len(args) > 0:
 		return b, nil
 	case !selects:
-		return b, usage(errors.New("which? Say ids, or select workloads with --status, --type, --label, --created-after, " +
+		return b, usage(errors.New("say ids, or select workloads with --status, --type, --label, --created-after, " +
 			"--created-before or --all"))
 	}
 	filter, err := f.filter.filter()
@@ -52,8 +52,8 @@ func (f *manyFlags) selection(args []string) (niyanta.Bulk, error) {
 	return b, err
 }
 
-// changeMany does a bulk operation and prints what became of each workload. done says what was done,
-// as in "cancelled".
+// changeMany does a bulk operation and prints the result for each workload. done names the result
+// of a success, such as "cancelled".
 func (c *cli) changeMany(
 	cmd *cobra.Command, done string, dryRun bool, results iter.Seq2[niyanta.BulkResult, error],
 ) error {
@@ -95,7 +95,7 @@ func (c *cli) changeMany(
 	return broken
 }
 
-// bulkReport is what became of many workloads, as one document.
+// bulkReport holds the results of a bulk operation, as one document.
 type bulkReport struct {
 	Matched int                  `json:"matched"`
 	Applied int                  `json:"applied"`
@@ -127,7 +127,7 @@ type (
 	askMany = func(*niyanta.Client, context.Context, niyanta.Bulk) iter.Seq2[niyanta.BulkResult, error]
 )
 
-// controlCommand is a command that asks for a change of workloads.
+// controlCommand returns a command that changes workloads.
 func controlCommand(
 	c *cli, verb, done, short string, one askOne, many askMany, statuses ...niyanta.Status,
 ) *cobra.Command {

@@ -60,12 +60,12 @@ func TestControl_OfMany_DoesWhatIsSelected(t *testing.T) {
 	assert.Equal(t, 3, report.Applied)
 
 	for want, args := range map[string][]string{
-		"which?":       {"workload", "cancel"},
-		"not both":     {"workload", "cancel", one, "--all"},
-		"by its id":    {"workload", "retry", "--all", "--from-checkpoint", "3"},
-		"from-scratch": {"workload", "retry", one, "--from-checkpoint", "3", "--from-scratch"},
-		"--label":      {"workload", "pause", "--label", "x"},
-		"RFC 3339":     {"workload", "list", "--created-after", "yesterday"},
+		"say ids, or select": {"workload", "cancel"},
+		"not both":           {"workload", "cancel", one, "--all"},
+		"by its id":          {"workload", "retry", "--all", "--from-checkpoint", "3"},
+		"from-scratch":       {"workload", "retry", one, "--from-checkpoint", "3", "--from-scratch"},
+		"--label":            {"workload", "pause", "--label", "x"},
+		"RFC 3339":           {"workload", "list", "--created-after", "yesterday"},
 	} {
 		_, errs, code := sh.run("", args...)
 		assert.NotEqual(t, exitDone, code, "%v", args)

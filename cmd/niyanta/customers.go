@@ -57,7 +57,7 @@ func customerCommand(c *cli) *cobra.Command {
 		suspendCommand(c, "reactivate", "Take back a suspension", (*niyanta.Client).ReactivateCustomer)))
 }
 
-// suspendCommand is a command that suspends a customer or takes that back.
+// suspendCommand returns a command that suspends or reactivates a customer.
 func suspendCommand(
 	c *cli, verb, short string, ask func(*niyanta.Client, context.Context, string) (niyanta.Customer, error),
 ) *cobra.Command {

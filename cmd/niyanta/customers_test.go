@@ -22,7 +22,7 @@ func TestCustomer_IsMadeAndChangedWithItsLimits(t *testing.T) {
 		"--preemptible=false")
 	assert.Equal(t, "Acme Ltd", cust.Name)
 	assert.Equal(t, 123, cust.Limits.MaxQueueDepth)
-	assert.Equal(t, 7, cust.Limits.MaxConcurrentWorkloads, "what no flag names stays")
+	assert.Equal(t, 7, cust.Limits.MaxConcurrentWorkloads, "a limit without a flag stays")
 	assert.False(t, cust.Preemptible)
 	admin.json(&cust, "customer", "update", "cust_acme", "--max-queued", "tier", "--tier", "enterprise")
 	assert.Equal(t, niyanta.TierEnterprise, cust.Tier)

@@ -10,8 +10,8 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// limitFlags are the flags for a customer's limits. They are texts, because "tier" takes a limit
-// back to the tier's.
+// limitFlags are the flags for a customer's limits. They are texts, because the value "tier" resets
+// a limit to the tier's.
 type limitFlags struct{ running, queued, rate, burst string }
 
 func (f *limitFlags) flags(cmd *cobra.Command, otherwise string) {
@@ -25,7 +25,8 @@ func (f *limitFlags) flags(cmd *cobra.Command, otherwise string) {
 	}
 }
 
-// limits returns what the flags say; a limit of 0 is the tier's. Nil: no flag was given.
+// limits returns the limits that the flags set; 0 stands for the tier's limit. It returns nil if no
+// flag was given.
 func (f *limitFlags) limits() (*niyanta.LimitsInput, error) {
 	if *f == (limitFlags{}) {
 		return nil, nil //nolint:nilnil // no limit is no error
@@ -40,7 +41,7 @@ func (f *limitFlags) limits() (*niyanta.LimitsInput, error) {
 	return &in, errors.Join(errs[:]...)
 }
 
-// limit reads one limit: a number, or "tier". Nil: the flag was not given.
+// limit parses one limit: a number, or "tier". It returns nil if the flag was not given.
 func limit[T int | float64](flag, text string, parse func(string) (T, error)) (*T, error) {
 	switch text {
 	case "":
@@ -55,7 +56,7 @@ func limit[T int | float64](flag, text string, parse func(string) (T, error)) (*
 	return &n, nil
 }
 
-// input returns the limits of a new customer; nil: all are the tier's.
+// input returns the limits of a new customer, or nil if all are the tier's.
 func (f *limitFlags) input() (*niyanta.LimitsInput, error) {
 	for _, text := range []*string{&f.running, &f.queued, &f.rate, &f.burst} {
 		if *text == "tier" {
@@ -65,7 +66,7 @@ func (f *limitFlags) input() (*niyanta.LimitsInput, error) {
 	return f.limits()
 }
 
-// patch returns the limits that change; nil: none does.
+// patch returns the limits to change, or nil if there are none.
 func (f *limitFlags) patch() (*niyanta.LimitsPatch, error) {
 	in, err := f.limits()
 	if in == nil || err != nil {

@@ -74,7 +74,7 @@ Workloads do not survive its end. Its keys do: they are kept in $XDG_STATE_HOME/
 	return cmd
 }
 
-// taken says what to do about an address that another process listens on.
+// taken adds to the error what to do if another process listens on the address.
 func taken(err error) error {
 	if errors.Is(err, bootstrap.ErrAddressTaken) {
 		return fmt.Errorf("%w, for example with --addr 127.0.0.1:8090", err)
@@ -82,9 +82,9 @@ func taken(err error) error {
 	return err
 }
 
-// printWelcome says where the server is and what its keys are. The lines up to the first empty one
-// are for scripts too; those that begin with "export" are to be copied. The commands name the program
-// as it was called, which may not be in the path.
+// printWelcome prints the address and the keys of the server. Scripts may parse the lines up to the
+// first empty one. The lines that begin with "export" are there to be copied. The commands name the
+// program by the path with which it was called, because it may not be in PATH.
 func printWelcome(w io.Writer, program string, dev *bootstrap.Dev) {
 	_, _ = fmt.Fprintf(w, `%[1]scustomer key: %[2]s
 admin key: %[3]s

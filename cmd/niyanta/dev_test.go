@@ -76,7 +76,7 @@ func TestDev_WhenStartedAgain_HasTheSameKeysUnlessFresh(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(b, &kept))
 	got := [3]string{kept.CustomerKey, kept.AdminKey, kept.WorkerKey}
-	assert.Equal(t, first, got, "what the environment gives is not kept")
+	assert.Equal(t, first, got, "keys from the environment are not kept")
 
 	lines, _ = startDev(t, env, "--fresh")
 	fresh := keysOf(lines)

@@ -18,15 +18,15 @@ type devKeys struct {
 	WorkerKey   string `json:"worker_key"`
 }
 
-// devKeyStore is the file that keeps them. Keys that the environment sets are used and not kept.
+// devKeyStore is the file that keeps the keys. Keys from the environment are used, but not kept.
 type devKeyStore struct {
-	path string // empty: there is no place for the file
+	path string // empty if neither XDG_STATE_HOME nor HOME is set
 	kept devKeys
 	// set are the keys that the environment sets.
 	set devKeys
 }
 
-// openDevKeys reads the kept keys; fresh forgets them.
+// openDevKeys reads the kept keys. With fresh it ignores them, so that new ones are made.
 func openDevKeys(getenv func(string) string, fresh bool) (*devKeyStore, error) {
 	s := &devKeyStore{path: xdgPath(getenv, "XDG_STATE_HOME", filepath.Join(".local", "state"), "dev.json")}
 	if fresh || s.path == "" {
@@ -45,7 +45,7 @@ func openDevKeys(getenv func(string) string, fresh bool) (*devKeyStore, error) {
 	return s, nil
 }
 
-// fill sets the keys that the environment does not set to those that are kept.
+// fill sets each key that the environment does not set to the kept one.
 func (s *devKeyStore) fill(c *bootstrap.Config) {
 	s.set = devKeys{CustomerKey: c.DevCustomerKey, AdminKey: c.AdminKey}
 	if c.DevCustomerKey == "" {
@@ -85,7 +85,7 @@ func (s *devKeyStore) save(dev *bootstrap.Dev) error {
 	return writeSecretly(s.path, now)
 }
 
-// writeSecretly replaces a file as a whole with v as JSON. Nobody but its owner may read it.
+// writeSecretly replaces a file by v as JSON, atomically. Only its owner may read it.
 func writeSecretly(path string, v any) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -100,7 +100,7 @@ func writeSecretly(path string, v any) error {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		_ = os.Remove(f.Name()) // the first error is the one that counts
+		_ = os.Remove(f.Name()) // the first error is returned
 	}
 	return err
 }

@@ -14,21 +14,21 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// What a check of doctor found.
+// The results of a check.
 const (
 	findingOK      = "ok"
 	findingWarning = "warning"
 	findingProblem = "problem"
 )
 
-// clockTolerance is how far the clocks may be apart. Beyond it, times that people compare mislead,
-// and a key or a run_at may be over or due at another moment than meant.
+// clockTolerance is the allowed difference between two clocks. With a larger one, times from both
+// machines cannot be compared, and keys expire and workloads start at other times than expected.
 const clockTolerance = 2 * time.Second
 
-// doctorTimeout bounds each question to a coordinator.
+// doctorTimeout is the timeout of each request to a coordinator.
 const doctorTimeout = 5 * time.Second
 
-// finding is what one check found, and what to do about it.
+// finding is the result of one check, with advice.
 type finding struct {
 	Check  string `json:"check"`
 	Result string `json:"result"`
@@ -94,7 +94,7 @@ func (d *doctor) print(c *cli, cmd *cobra.Command) {
 	}
 }
 
-// examine makes all checks that the ones before it allow.
+// examine makes all checks. It leaves out those that an earlier failure makes pointless.
 func (d *doctor) examine(ctx context.Context, c *cli) {
 	t, err := c.target()
 	if err != nil {
@@ -171,39 +171,39 @@ func (d *doctor) coordinator(ctx context.Context, address string) bool {
 	return true
 }
 
-// unreachable says what a failed try tells.
+// unreachable returns what a failed request shows, and advice.
 func unreachable(address string, err error) (found, advice string) {
 	var e *niyanta.Error
 	if !errors.As(err, &e) {
-		return "no answer", "see whether a firewall or a proxy lies between"
+		return "no answer", "check firewalls and proxies between this machine and the coordinator"
 	}
 	var transport *url.Error
 	found = unavailable(e)
 	switch {
 	case !errors.As(err, &transport):
-		return found, "something answers that is no coordinator, or it is older than this command; check the address"
+		return found, "the server is no coordinator, or is older than this command: check the address"
 	case strings.Contains(found, "refused"):
 		return found, "nothing listens there: start a coordinator (niyanta dev for a try), or correct the address"
 	case strings.Contains(found, "no such host"):
-		return found, "the name is not known here: check the address and DNS"
+		return found, "this machine cannot resolve the name: check the address and DNS"
 	case strings.Contains(found, "certificate"), strings.Contains(found, "tls"):
-		return found, "the certificate is not trusted here, is over, or is for another name; see docs/operations/tls.md"
+		return found, "the certificate is not trusted, has expired, or is for another name; see docs/operations/tls.md"
 	case strings.Contains(found, "HTTP response to HTTPS"):
 		return found, "it does not speak TLS: use http://"
 	case strings.HasPrefix(address, "http://") && strings.Contains(found, "closed the connection"):
 		return found, "it may speak TLS: use https://"
 	}
-	return found, "see whether a firewall or a proxy lies between"
+	return found, "check firewalls and proxies between this machine and the coordinator"
 }
 
 func (d *doctor) version(address string, h niyanta.Health) {
 	switch {
 	case h.Version == "":
-		d.add("version", findingProblem, address+" does not tell its version: it is older than this command",
+		d.add("version", findingProblem, address+" does not report its version: it is older than this command",
 			"upgrade the coordinators, or use the command of their version")
 	case h.Version != version:
 		d.add("version", findingWarning, fmt.Sprintf("%s is %s, this command %s", address, h.Version, version),
-			"use the same version if a command is refused or shows too little")
+			"use the same version if commands are refused or fields are missing")
 	default:
 		d.add("version", findingOK, fmt.Sprintf("%s and this command are %s", address, version), "")
 	}
@@ -212,7 +212,7 @@ func (d *doctor) version(address string, h niyanta.Health) {
 // clock compares the clocks. The answer was made between begin and begin+took.
 func (d *doctor) clock(address string, theirs, begin time.Time, took time.Duration) {
 	if theirs.IsZero() {
-		return // as its version shows
+		return // the coordinator is too old to report its time, which the check of the version shows
 	}
 	var apart time.Duration
 	switch end := begin.Add(took); {
@@ -259,6 +259,6 @@ func (d *doctor) readiness(ctx context.Context, address string, cl *niyanta.Clie
 	case "degraded":
 		d.add("ready", findingWarning, found, "requests are served; its log says more")
 	default:
-		d.add("ready", findingProblem, found, "its log says more; it recovers by itself when what it needs is back")
+		d.add("ready", findingProblem, found, "its log says more; it recovers by itself when its dependencies are back")
 	}
 }

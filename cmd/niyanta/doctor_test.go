@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// examined is a coordinator for the doctor to examine, healthy unless changed.
+// examined is a coordinator that the doctor examines. It is healthy unless changed.
 type examined struct {
 	health, ready func() (int, string)
 	customer      func() (int, string)
@@ -163,7 +163,7 @@ func TestDoctor_WhenNothingAnswers_SaysWhy(t *testing.T) {
 	out, errs, code := sh.run("", "doctor")
 	assert.Equal(t, exitError, code, errs)
 	assertFound(t, "table", out, "reach problem: start a coordinator")
-	assert.NotContains(t, out, "\nkey", "nothing can be said of it")
+	assert.NotContains(t, out, "\nkey", "the key cannot be checked")
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
 	out, _, _ = shell{t, strings.Replace(plain.URL, "http:", "https:", 1), "k"}.run("", "doctor")

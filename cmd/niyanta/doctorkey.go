@@ -9,11 +9,11 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// key checks whose the key is and what it may do.
+// key checks to whom the key belongs and what it may do.
 func (d *doctor) key(ctx context.Context, t target) {
 	cl, err := niyanta.NewClient(t.url, t.key, niyanta.RetryFor(0))
 	if err != nil {
-		return // as examine has found
+		return // examine has reported the error
 	}
 	defer cl.Close()
 	ctx, cancel := context.WithTimeout(ctx, doctorTimeout)
@@ -35,18 +35,18 @@ func (d *doctor) key(ctx context.Context, t target) {
 
 func (d *doctor) customersKey(ctx context.Context, cl *niyanta.Client, u niyanta.CustomerUsage, from string) {
 	role := "customer"
-	// There is no such workload: whoever may cancel learns that, and who may not learns no more.
+	// The workload does not exist. A customer's key gets NOT_FOUND, a viewer's key FORBIDDEN.
 	if _, err := cl.Cancel(ctx, "wl_doctor", "", ""); errors.Is(err, niyanta.ErrForbidden) {
 		role = "viewer"
 	}
 	found := fmt.Sprintf("role %s of %s (%s)%s", role, u.CustomerID, u.Name, from)
 	if role == "viewer" {
-		found += "; it reads, and sees no input and no results"
+		found += "; it may read, without inputs and results"
 	}
 	d.add("key", findingOK, found, "")
 	if u.SuspendedAt != nil {
-		d.add("customer", findingProblem, "suspended since "+clock(*u.SuspendedAt)+": nothing is taken or started",
-			"an operator can take it back: niyanta customer reactivate "+u.CustomerID)
+		d.add("customer", findingProblem, "suspended since "+clock(*u.SuspendedAt)+": no workload is accepted or started",
+			"an operator can end this: niyanta customer reactivate "+u.CustomerID)
 		return
 	}
 	queue := fmt.Sprintf("%d of %d wait, %d of %d run", u.Usage.CurrentQueueDepth, u.Limits.MaxQueueDepth,
@@ -89,7 +89,7 @@ func (d *doctor) operatorsKey(ctx context.Context, cl *niyanta.Client, from stri
 		d.add("workers", findingWarning, found, "more work waits until a slot is free: add workers, or slots")
 	default:
 		if len(versions) > 1 {
-			found += "; they are of " + counted(len(versions), "version")
+			found += "; they have " + counted(len(versions), "version")
 		}
 		d.add("workers", findingOK, strings.TrimSpace(found), "")
 	}

@@ -28,7 +28,7 @@ continues behind its event_id.`,
 		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
 			switch {
 			case c.output == formatJSON:
-				return usage(errors.New("-o json prints one document, which a stream has not; use -o jsonl"))
+				return usage(errors.New("a stream cannot be printed as one document with -o json; use -o jsonl"))
 			case after != "" && len(args) > 0:
 				return usage(errors.New("--after is for the events of all workloads; those of one begin with its first"))
 			}
@@ -58,7 +58,7 @@ continues behind its event_id.`,
 	return c.flags(cmd)
 }
 
-// eventLine is an event for people.
+// eventLine returns an event as a line of text.
 func eventLine(e *niyanta.Event, withID bool) string {
 	var parts []string
 	if e.Timestamp != nil {

@@ -25,7 +25,7 @@ func explainCommand(c *cli) *cobra.Command {
 	}
 }
 
-// explained is a placement for people, one thing per row.
+// explained returns a placement as rows of text, one for each detail.
 func explained(p *niyanta.Placement) [][2]string {
 	rows := [][2]string{{"workload", p.WorkloadID}, {"status", string(p.Status)}}
 	if !p.Waiting {

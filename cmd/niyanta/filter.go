@@ -29,7 +29,7 @@ func (f *filterFlags) flags(c *cli, cmd *cobra.Command) {
 	}
 }
 
-// given reports whether any of the flags was.
+// given reports whether any of the flags was given.
 func (f *filterFlags) given() bool {
 	return len(f.statuses)+len(f.labels) > 0 || f.workloadType+f.after+f.before != ""
 }

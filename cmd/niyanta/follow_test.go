@@ -21,9 +21,9 @@ import (
 // unreliable is a proxy in front of a coordinator.
 type unreliable struct {
 	url string
-	// broken has it close every connection; mute has it hold every request.
+	// broken makes it close every connection, mute makes it hold every request.
 	broken, mute atomic.Bool
-	// drops is how many answers to submissions get lost on their way back.
+	// drops is the number of answers to submissions that it will still lose.
 	drops atomic.Int32
 }
 
@@ -52,7 +52,7 @@ func inFrontOf(t *testing.T, coordinator string) *unreliable {
 	return u
 }
 
-// began starts a command line and returns where its standard error and its exit code appear.
+// began starts a command line. It returns its outputs and a channel for its exit code.
 func (s shell) began(args ...string) (stdout, stderr *syncBuffer, code <-chan int) {
 	ended := make(chan int, 1)
 	stdout, stderr = &syncBuffer{}, &syncBuffer{}
@@ -71,7 +71,7 @@ func TestWatch_WhileTheCoordinatorIsDisconnected_SaysSoOnceAndGoesOn(t *testing.
 		down.Store(true)
 		_, stderr, code := far.began("workload", "watch", id)
 		c.eventually(func() bool { return strings.Contains(stderr.String(), "retrying\n") }, name)
-		time.Sleep(2 * lookInterval)
+		time.Sleep(2 * pollInterval)
 		assert.Regexp(t, `^disconnected from `+proxy.url+`: .+; retrying\n$`, stderr.String())
 		down.Store(false)
 		assert.Equal(t, exitDone, <-code, stderr.String())
@@ -79,7 +79,7 @@ func TestWatch_WhileTheCoordinatorIsDisconnected_SaysSoOnceAndGoesOn(t *testing.
 	}
 	_, stderr, code := far.began("workload", "watch", "wl_none")
 	assert.Equal(t, exitError, <-code)
-	assert.NotContains(t, stderr.String(), "disconnected", "an error is an answer")
+	assert.NotContains(t, stderr.String(), "disconnected", "an error of the API is an answer")
 }
 
 func TestSubmitAndWait_WhenAnAnswerIsLost_SubmitsOnce(t *testing.T) {

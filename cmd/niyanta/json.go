@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// printJSON prints v as encoding/json encodes it, but times as the API sends them.
+// printJSON prints v as encoding/json encodes it, with times in the format of the API.
 func printJSON(w io.Writer, v any, indent bool) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
@@ -19,11 +19,12 @@ func printJSON(w io.Writer, v any, indent bool) error {
 	return e.Encode(asSent(reflect.ValueOf(v)))
 }
 
-// apiTime is how the API sends times: in UTC, always with milliseconds. encoding/json leaves zeros
-// at the end out.
+// apiTime is the format of times in the API: in UTC, always with milliseconds. encoding/json would
+// drop trailing zeros.
 const apiTime = `"2006-01-02T15:04:05.000Z"`
 
-// asSent returns v with its times in the form of the API. What encodes itself stays as it is.
+// asSent returns v with its times in the format of the API. Values that encode themselves stay
+// unchanged.
 func asSent(v reflect.Value) any {
 	if !v.IsValid() {
 		return nil
@@ -103,7 +104,7 @@ func membersOf(v reflect.Value, to members) members {
 			to = membersOf(value, to)
 			continue
 		}
-		if !field.IsExported() || tag[0] == "-" || left(tag[1:], value) {
+		if !field.IsExported() || tag[0] == "-" || omitted(tag[1:], value) {
 			continue
 		}
 		name := tag[0]
@@ -115,8 +116,8 @@ func membersOf(v reflect.Value, to members) members {
 	return to
 }
 
-// left reports whether the options of a field say to leave the value out.
-func left(options []string, v reflect.Value) bool {
+// omitted reports whether the options of a field omit the value.
+func omitted(options []string, v reflect.Value) bool {
 	for _, o := range options {
 		switch o {
 		case "omitzero":

@@ -10,12 +10,12 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// lookInterval is the time between two looks at a workload that is followed.
-const lookInterval = 500 * time.Millisecond
+// pollInterval is the time between two reads of a workload that is followed.
+const pollInterval = 500 * time.Millisecond
 
-// patient returns a client that goes on for as long as no coordinator answers, and says so once,
-// and once more when one answers again.
-func patient(cl *niyanta.Client, say func(format string, args ...any)) *niyanta.Client {
+// persistent returns a client that repeats requests while no coordinator answers. It says once that
+// none answers, and once that one answers again.
+func persistent(cl *niyanta.Client, say func(format string, args ...any)) *niyanta.Client {
 	return cl.With(niyanta.RetryFor(niyanta.Forever), sayConnection(say))
 }
 
@@ -31,7 +31,7 @@ func sayConnection(say func(format string, args ...any)) niyanta.ClientOption {
 	})
 }
 
-// unavailable says in few words why there was no answer.
+// unavailable returns the cause of a missing answer, in few words.
 func unavailable(e *niyanta.Error) string {
 	var transport *url.Error
 	switch {

@@ -1,5 +1,5 @@
-// Command niyanta is the one binary: the servers (dev, coordinator, worker) and the client commands,
-// which speak the HTTP API and nothing else.
+// Command niyanta holds the servers (dev, coordinator, worker) and the client commands. Client
+// commands use only the HTTP API.
 package main
 
 import (
@@ -33,8 +33,8 @@ func main() {
 // server is the annotation of commands that hold secrets for as long as they run.
 const server = "server"
 
-// serves reports whether a command line starts a server. Main asks before anything else runs: see
-// bootstrap.Shed.
+// serves reports whether a command line starts a server. Main calls it first, because a server must
+// call bootstrap.Shed before anything else.
 func serves(args []string) bool {
 	cmd, _, err := rootCommand(context.Background()).Find(args)
 	return err == nil && cmd.Annotations[server] != ""
@@ -144,7 +144,8 @@ workload: 3 it failed, 4 it was cancelled, 5 the timeout passed.`,
 	return root
 }
 
-// usageErrors makes wrong arguments exit with the code for usage, and say what was expected.
+// usageErrors makes commands with wrong arguments exit with exitUsage, and say which arguments they
+// take.
 func usageErrors(cmd *cobra.Command) {
 	cmd.SuggestionsMinimumDistance = 2
 	if check := cmd.Args; check != nil {
@@ -168,7 +169,7 @@ func usageErrors(cmd *cobra.Command) {
 	}
 }
 
-// arguments is what stands behind the name of a command.
+// arguments returns the arguments of a command as its usage line shows them.
 func arguments(cmd *cobra.Command) string { return strings.TrimPrefix(cmd.Use, cmd.Name()) }
 
 func seeHelp(cmd *cobra.Command, err error) error {
@@ -178,7 +179,7 @@ func seeHelp(cmd *cobra.Command, err error) error {
 // group is a command that only holds others.
 func group(use, short string, sub ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		cmd.SetOut(cmd.ErrOrStderr()) // it is no result
+		cmd.SetOut(cmd.ErrOrStderr()) // help is not a result
 		_ = cmd.Help()                // printing help does not fail
 		return usage(fmt.Errorf("%s needs a subcommand", cmd.CommandPath()))
 	}}

@@ -26,15 +26,16 @@ func (c *cli) checkOutput(cmd *cobra.Command, _ []string) error {
 	return nil
 }
 
-// view is how things of one kind stand in a table. collection is the name of a list of them.
+// view describes how items of one kind are printed as a table. collection is the name of their list
+// in the API.
 type view[T any] struct {
 	collection string
 	columns    []column
 	row        func(*T) []any
 }
 
-// printList prints a list on standard output. pagination is the API's; nil for a list that
-// is printed whole.
+// printList prints a list on standard output. pagination is the one of the API's answer, or nil for
+// a complete list.
 func printList[T any](c *cli, cmd *cobra.Command, v view[T], items []T, pagination any) error {
 	switch w := cmd.OutOrStdout(); c.output {
 	case formatJSON:
@@ -58,7 +59,7 @@ func printList[T any](c *cli, cmd *cobra.Command, v view[T], items []T, paginati
 	return nil
 }
 
-// printOne prints one thing as a table of one row.
+// printOne prints one item as a table of one row.
 func printOne[T any](c *cli, cmd *cobra.Command, v view[T], item T) error {
 	w := cmd.OutOrStdout()
 	if c.output != formatTable {
@@ -78,7 +79,7 @@ func printTable[T any](w io.Writer, v view[T], items []T) {
 	writeTable(w, v.columns, rows, terminalWidth(w))
 }
 
-// printDetails prints one thing, a line for each detail.
+// printDetails prints one item, with a line for each detail.
 func (c *cli) printDetails(cmd *cobra.Command, item any, rows [][2]string) error {
 	w := cmd.OutOrStdout()
 	if c.output != formatTable {

@@ -102,7 +102,7 @@ func TestLists_HaveTheShapeOfTheAPI(t *testing.T) {
 	assert.Contains(t, out, `"workloads": []`)
 }
 
-// completions returns what a shell would offer behind a command line.
+// completions returns the completions of a command line.
 func (s shell) completions(args ...string) string {
 	s.t.Helper()
 	s.t.Setenv("NIYANTA_URL", s.url)
@@ -179,7 +179,7 @@ func TestCommands_AllHaveHelpWithAnExample(t *testing.T) {
 	visit(rootCommand(t.Context()))
 }
 
-// isGroup reports whether a command only holds others.
+// isGroup reports whether a command has only subcommands.
 func isGroup(cmd *cobra.Command) bool {
 	return cmd.HasSubCommands() && cmd.Annotations[server] == "" && cmd.HasParent()
 }

@@ -20,8 +20,7 @@ var writePages = flag.Bool("write-pages", false, "write docs/cli instead of comp
 
 const pagesDir = "../../docs/cli"
 
-// TestPages_OfTheseCommands_AreCurrent compares the pages of the commands with what the commands say
-// of themselves.
+// TestPages_OfTheseCommands_AreCurrent compares the committed pages with the commands' help.
 func TestPages_OfTheseCommands_AreCurrent(t *testing.T) {
 	pages := renderPages(rootCommand(context.Background()))
 	if *writePages {
@@ -43,7 +42,7 @@ func TestPages_OfTheseCommands_AreCurrent(t *testing.T) {
 	}
 }
 
-// renderPages returns a page for each command, its subcommands included, and one that lists them.
+// renderPages returns a page for each command with its subcommands, and a page that lists them.
 func renderPages(root *cobra.Command) map[string]string {
 	index := "# Commands\n\nWritten by `make generate` from the commands themselves. Formats, exit codes and contexts:\n" +
 		"[command-line.md](../command-line.md).\n\n| command | |\n|---|---|\n"

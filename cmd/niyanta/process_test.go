@@ -39,7 +39,7 @@ var binary = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	state, err := os.MkdirTemp("", "niyanta-test-state-")
-	for _, name := range []string{"XDG_STATE_HOME", "XDG_CONFIG_HOME"} { // what tests keep is not the developer's
+	for _, name := range []string{"XDG_STATE_HOME", "XDG_CONFIG_HOME"} { // leaves the developer's files alone
 		if err == nil {
 			err = os.Setenv(name, state)
 		}
@@ -73,7 +73,7 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-// process is one running niyanta.
+// process is a running niyanta process.
 type process struct {
 	*exec.Cmd
 	log  *syncBuffer
@@ -81,8 +81,8 @@ type process struct {
 	err  error
 }
 
-// signal sends a signal. One that nobody can catch goes to the server itself, which may be the child
-// of its supervisor.
+// signal sends a signal to the process. A signal that cannot be caught would end only the
+// supervisor, so it is sent to the supervised child.
 func (p *process) signal(t *testing.T, s syscall.Signal) {
 	t.Helper()
 	if child := p.supervised(); child != 0 && (s == syscall.SIGKILL || s == syscall.SIGSTOP || s == syscall.SIGCONT) {
@@ -103,7 +103,7 @@ func (p *process) vanish(t *testing.T, s syscall.Signal) {
 	}
 }
 
-// supervised is the process that this one supervises; 0: it supervises none.
+// supervised returns the id of the process that this one supervises, or 0.
 func (p *process) supervised() int {
 	for _, pid := range servers.ChildrenOf(p.Process.Pid) {
 		return pid
@@ -123,7 +123,7 @@ type fleet struct {
 	adminKey, workerKey string
 	coordinator         *process
 	admin, client       *niyanta.Client
-	// prepare changes how processes are started from now on; nil changes nothing.
+	// prepare, if not nil, changes each command before it is started.
 	prepare func(*exec.Cmd)
 }
 
@@ -245,7 +245,7 @@ func (c *fleet) submitAs(key, workloadType, input string) string {
 	return a.WorkloadID
 }
 
-// raw returns what the API answers, as text.
+// raw returns an answer of the API as text.
 func (c *fleet) raw(key, path string) string {
 	c.t.Helper()
 	req, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, c.url+path, nil)

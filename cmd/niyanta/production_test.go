@@ -101,7 +101,7 @@ func (p *production) startCoordinators() {
 	p.url = p.urls[1]
 }
 
-// leader tells which coordinator leads.
+// leader returns the index of the coordinator that leads, or -1.
 func (p *production) leader() int {
 	for i, c := range p.coordinators {
 		log := c.log.String()
@@ -162,10 +162,10 @@ func runWholeLoop(t *testing.T, p *production) {
 	p.startWorker("spare", "NIYANTA_WORKER_TAGS=region=none")
 	p.eventually(func() bool { return p.leader() >= 0 }, "a leader")
 
-	// Submitted at whichever coordinator, placed by the leader, run over the bus.
+	// A workload is submitted to any coordinator, placed by the leader, and run over the bus.
 	p.completed(p.submit("sleep", `{"duration_ms":10}`))
 
-	// Affinity, and a checkpoint that another worker continues from.
+	// A workload with affinity continues from its checkpoint on another worker.
 	id := p.submitWith("sleep", `{"duration_ms":4000,"steps":80}`,
 		`{"soft_affinity":{"worker_id":"west"},"anti_affinity":{"worker_tags":{"region":"east"}}}`)
 	p.eventually(func() bool { return p.get(id).CheckpointSequence >= 3 }, "checkpoints")
@@ -218,8 +218,8 @@ func runWholeLoop(t *testing.T, p *production) {
 	p.restartEverything()
 }
 
-// rekey makes clients of the coordinator that is left. Only the old clients know their key, so it
-// makes a new one.
+// rekey makes clients of the coordinator that is left. It makes a new key, because the old one is
+// known only to the old clients.
 func (p *production) rekey() (client, admin *niyanta.Client) {
 	p.t.Helper()
 	admin = p.clientWith(p.adminKey)
@@ -258,8 +258,8 @@ func (p *production) restartEverything() {
 	}
 }
 
-// While NATS is disconnected, work that is submitted still starts within two seconds, and nothing is
-// taken from its worker.
+// While NATS is disconnected, submitted work still starts within two seconds, and no worker loses
+// its work.
 func TestProductionSet_WithoutItsBus_StartsWorkAndRedistributesNothing(t *testing.T) {
 	p := newProduction(t, "nats")
 	p.startWorker("w1")
@@ -283,7 +283,7 @@ func TestProductionSet_WithoutItsBus_StartsWorkAndRedistributesNothing(t *testin
 	require.Equal(t, int64(1), w.Generation, "never taken from its worker")
 }
 
-// The test crashes PostgreSQL under load, twice. Everything that a client was told is stored must
+// The test crashes PostgreSQL under load, twice. Every submission that was acknowledged must
 // finish, exactly once.
 func TestProductionSet_WhenPostgresCrashes_FinishesEveryAcknowledgedSubmission(t *testing.T) {
 	durable, err := servers.StartPostgres(true)

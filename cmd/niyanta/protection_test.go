@@ -54,7 +54,7 @@ func asNobody(t *testing.T) func(*exec.Cmd) {
 	}
 }
 
-// lookAround is what a hostile program tries: everything that may hold the worker's key.
+// lookAround is a hostile program. It reads everything that may hold the worker's key.
 const lookAround = `for p in $PPID $(ls /proc | grep -E '^[0-9]+$'); do
  cat /proc/$p/environ /proc/$p/cmdline 2>/dev/null
  for f in /proc/$p/fd/*; do [ -f "$f" ] && head -c 65536 "$f" 2>/dev/null; done
@@ -62,7 +62,7 @@ done | tr '\0' '\n' | grep -c "$NEEDLE"; echo looked; env | grep -c NIYANTA_WORK
 
 func TestWorker_WhenAProgramLooksAround_ItFindsNoSecrets(t *testing.T) {
 	c := newFleet(t)
-	needle := c.workerKey[:16] // the script must not find itself
+	needle := c.workerKey[:16] // a part of the key, so that the script does not find itself
 	for name, uids := range map[string]string{"uid": "auto", "dumpable": "none"} {
 		if os.Geteuid() != 0 && name == "uid" {
 			continue // only root may give programs users of their own

@@ -22,7 +22,7 @@ func logsCommand(c *cli) *cobra.Command {
 		ValidArgsFunction: c.completeWorkload(),
 		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
 			if follow && c.output == formatJSON {
-				return usage(errors.New("-o json prints one document, which --follow has not; use -o jsonl"))
+				return usage(errors.New("--follow cannot be printed as one document with -o json; use -o jsonl"))
 			}
 			p := niyanta.LogParams{Limit: &limit}
 			if since != "" {
@@ -53,7 +53,7 @@ func logsCommand(c *cli) *cobra.Command {
 
 // followLogs prints lines until the workload is final and its last lines are printed.
 func (c *cli) followLogs(cmd *cobra.Command, cl *niyanta.Client, id string, p niyanta.LogParams) error {
-	cl = patient(cl, newBar(cmd.ErrOrStderr(), true, "").say)
+	cl = persistent(cl, newBar(cmd.ErrOrStderr(), true, "").say)
 	for final := false; ; {
 		log, err := cl.Logs(cmd.Context(), id, p)
 		if err != nil {
@@ -70,7 +70,7 @@ func (c *cli) followLogs(cmd *cobra.Command, cl *niyanta.Client, id string, p ni
 		if final {
 			return nil
 		}
-		w, err := cl.Wait(cmd.Context(), id, lookInterval)
+		w, err := cl.Wait(cmd.Context(), id, pollInterval)
 		if err != nil {
 			return endOfWait(err, id, 0)
 		}

@@ -17,7 +17,7 @@ import (
 	"github.com/niyanta/niyanta/contracttests/servers"
 )
 
-var repetitions = flag.Int("repetitions", 5, "how often each recovery is measured")
+var repetitions = flag.Int("repetitions", 5, "number of measurements of each recovery")
 
 // figure is one recovery: how it is caused, and how long it may take until work runs elsewhere.
 type figure struct {
@@ -41,8 +41,8 @@ var recoveryFigures = []figure{
 		func(t *testing.T, w *process) { w.vanish(t, syscall.SIGKILL) }},
 }
 
-// TestRecoveryFigures_OfDeathsWithDefaults measures each recovery several times, and prints p50, p99
-// and the longest.
+// TestRecoveryFigures_OfDeathsWithDefaults measures each recovery several times, and prints p50,
+// p99 and the longest.
 func TestRecoveryFigures_OfDeathsWithDefaults(t *testing.T) {
 	durable, err := servers.StartPostgres(true)
 	require.NoError(t, err)

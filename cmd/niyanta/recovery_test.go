@@ -15,8 +15,8 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// TestRecoveryTimes_WithDefaults measures how long it takes until work goes on, with every default in
-// force. `make recovery` takes about five minutes and prints the figures of docs/RELIABILITY.md.
+// TestRecoveryTimes_WithDefaults measures how long recovery takes, with every default in force.
+// `make recovery` takes about five minutes and prints the figures of docs/RELIABILITY.md.
 func TestRecoveryTimes_WithDefaults(t *testing.T) {
 	durable, err := servers.StartPostgres(true)
 	require.NoError(t, err)

@@ -14,7 +14,7 @@ import (
 	"github.com/niyanta/niyanta/bootstrap"
 )
 
-// load reads and validates the configuration of a role. Its error reports every mistake.
+// load reads and validates the configuration of a role. Its error lists every mistake.
 func load(role bootstrap.Role, change func(*bootstrap.Config)) (bootstrap.Config, error) {
 	cfg, err := bootstrap.Load(os.Environ())
 	if change != nil {
@@ -26,7 +26,7 @@ func load(role bootstrap.Role, change func(*bootstrap.Config)) (bootstrap.Config
 	return cfg, nil
 }
 
-// invalid says that the configuration has mistakes, one a line.
+// invalid returns an error that lists the mistakes of the configuration, one a line.
 func invalid(err error) error {
 	return usage(fmt.Errorf("the configuration is not valid:\n  %s", strings.ReplaceAll(err.Error(), "\n", "\n  ")))
 }
@@ -35,8 +35,8 @@ func logger(cfg bootstrap.Config, w io.Writer) *slog.Logger {
 	return bootstrap.NewLogger(w, cfg.LogLevel, cfg.LogFormat)
 }
 
-// addresses says where the API answers, and on which addresses it listens: ":8080" is every interface
-// of the machine.
+// addresses returns lines with the URL of the API and the addresses that it listens on. ":8080"
+// means all interfaces of the machine.
 func addresses(app *bootstrap.App) string {
 	admin := ""
 	if app.AdminURL() != app.URL() {
@@ -45,8 +45,8 @@ func addresses(app *bootstrap.App) string {
 	return fmt.Sprintf("url: %s\n%slistening on: %s\n", app.URL(), admin, strings.Join(app.Addrs(), ", "))
 }
 
-// until waits until soft ends or something fails, then closes. It stops waiting for that when hard
-// ends.
+// until waits until soft ends or something fails, and then closes. When hard ends, it does not wait
+// for the close any longer.
 func until(soft, hard context.Context, failed, alsoFailed <-chan error, closeAll func(context.Context) error) error {
 	var err error
 	select {
@@ -114,13 +114,13 @@ func supervised(
 		return true, err
 	}
 	if status != 0 {
-		err = &exit{code: status} // the child has said why
+		err = &exit{code: status} // the child has printed its error
 	}
 	return done, err
 }
 
-// runWorker runs a worker with the built-in types until the first signal, then drains it. The second
-// signal ends it at once.
+// runWorker runs a worker with the built-in types. The first signal drains it, and the second ends
+// it at once.
 func runWorker(hard context.Context, cmd *cobra.Command, takeOver bool) error {
 	cfg, err := load(bootstrap.RoleWorker, nil)
 	if err != nil {

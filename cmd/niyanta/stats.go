@@ -72,7 +72,7 @@ the hour in which it finished.`,
 	return c.flags(cmd)
 }
 
-// summary is what finished in all, for people, one thing per row.
+// summary returns the totals of finished workloads as rows of text.
 func summary(s *niyanta.CustomerStats) [][2]string {
 	return [][2]string{
 		{"days", s.StartDate + " to " + s.EndDate}, {"finished", fmt.Sprint(s.Summary.TotalWorkloads)},

@@ -90,7 +90,7 @@ func (f *submitFlags) submit(
 	}
 	ctx, cancel := withTimeout(cmd.Context(), f.waitTimeout)
 	defer cancel()
-	ans, err = patient(cl, newBar(cmd.ErrOrStderr(), true, "").say).Submit(ctx, sub, f.key)
+	ans, err = persistent(cl, newBar(cmd.ErrOrStderr(), true, "").say).Submit(ctx, sub, f.key)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return ans, &exit{exitTimeout, fmt.Errorf("no coordinator took the workload within %s", f.waitTimeout)}

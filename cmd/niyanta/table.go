@@ -11,9 +11,9 @@ import (
 	"golang.org/x/term"
 )
 
-// column is a column of a table. On a terminal that is too narrow for the whole table, text is
-// truncated first. If that is not enough, columns are left out: those with nothing in them, then
-// those with the highest rank. What is neither text nor ranked is always shown in full: ids are,
+// column is a column of a table. On a terminal that is too narrow for the table, text is truncated
+// first. If that is not enough, columns are left out: first the empty ones, then those with the
+// highest rank. A column without text and rank is always shown in full. Ids are in such columns,
 // because people copy them.
 type column struct {
 	name string
@@ -22,14 +22,14 @@ type column struct {
 }
 
 const (
-	// columnGap is what stands between two columns.
+	// columnGap is the space between two columns.
 	columnGap = "  "
-	// minTextWidth is how narrow a text column may become.
+	// minTextWidth is the least width of a text column.
 	minTextWidth = 12
 )
 
-// writeTable writes rows below a header. width is the terminal's; 0 means that w is no terminal,
-// and nothing is left out.
+// writeTable writes rows below a header. width is that of the terminal. It is 0 if w is no
+// terminal; then nothing is left out.
 func writeTable(w io.Writer, columns []column, rows [][]string, width int) {
 	t := newTable(w)
 	header := make(table.Row, len(columns))
@@ -51,7 +51,7 @@ func writeTable(w io.Writer, columns []column, rows [][]string, width int) {
 	t.Render()
 }
 
-// fit says which columns are left out and how wide text may be, so that no row is wider than the
+// fit decides which columns are left out and how wide text may be, so that no row is wider than the
 // terminal.
 func fit(columns []column, rows [][]string, width int) []table.ColumnConfig {
 	natural, least := make([]int, len(columns)), make([]int, len(columns))
@@ -107,8 +107,8 @@ func fit(columns []column, rows [][]string, width int) []table.ColumnConfig {
 	return configs
 }
 
-// writeDetails writes one thing a line, name and value. On a terminal, long values go on in their
-// column.
+// writeDetails writes a line with name and value for each row. On a terminal, long values continue
+// on the next line, in their column.
 func writeDetails(w io.Writer, rows [][2]string, width int) {
 	t := newTable(w)
 	longest := 0
@@ -133,7 +133,7 @@ func newTable(w io.Writer) table.Writer {
 	return t
 }
 
-// terminalWidth returns the width of the terminal that w is; 0 if w is none.
+// terminalWidth returns the width of the terminal w. It returns 0 if w is no terminal.
 func terminalWidth(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -152,7 +152,7 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor fits
 }
 
-// printable keeps control characters of names and messages from the terminal.
+// printable replaces control characters, so that names and messages cannot control the terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < 0x20 && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 {

@@ -9,19 +9,19 @@ import (
 	"github.com/niyanta/niyanta/bootstrap"
 )
 
-// defaultURL is where "niyanta dev" listens.
+// defaultURL is the address of "niyanta dev".
 const defaultURL = "http://127.0.0.1:8080"
 
-// target is which coordinator a client command speaks to, and as whom. The sources say where both
-// were found.
+// target is the address and the key that a client command uses. The sources say where both were
+// found.
 type target struct {
 	url, key             string
 	urlSource, keySource string
-	// note says why a key that is there is not used; empty: it is, or there is none.
+	// note says why a key was found but is not used. Otherwise it is empty.
 	note string
 }
 
-// setInEnvironment returns the variable that goes before the current context; empty: none does.
+// setInEnvironment returns the variable that takes precedence over the current context, or "".
 func setInEnvironment() string {
 	for _, name := range []string{"NIYANTA_URL", "NIYANTA_API_KEY", "NIYANTA_API_KEY_FILE"} {
 		if os.Getenv(name) != "" {
@@ -31,9 +31,9 @@ func setInEnvironment() string {
 	return ""
 }
 
-// target finds out where requests go: flags go first, then the context that --context names, then
-// the environment, then the current context. The key of a context is only sent to the coordinator
-// of that context.
+// target finds the address and the key of requests. Flags take precedence, then the context that
+// --context names, then the environment, then the current context. The key of a context is only sent
+// to the address of that context.
 func (c *cli) target() (target, error) {
 	var t target
 	saved, source, err := c.savedContext()
@@ -66,7 +66,7 @@ func (c *cli) target() (target, error) {
 	return t, nil
 }
 
-// savedContext returns the context that holds, and what to call it. Without a name, none does.
+// savedContext returns the context in use and its name. The name is empty if no context is in use.
 func (c *cli) savedContext() (saved savedContext, name string, err error) {
 	if c.context == "" && setInEnvironment() != "" {
 		return savedContext{}, "", nil
@@ -90,7 +90,7 @@ func keyVariable() string {
 	return "NIYANTA_API_KEY"
 }
 
-// errNoKey tells what to do without a key.
+// errNoKey returns the error for a missing key, which says what to do.
 func (t target) errNoKey() error {
 	hint := "niyanta context add keeps one, --api-key or NIYANTA_API_KEY say one; niyanta dev prints one"
 	if t.note != "" {

@@ -38,17 +38,17 @@ Exits with 0 when the workload completed, 3 when it failed, 4 when it was cancel
 	return cmd
 }
 
-// follow shows a workload until it is final, and ends with the exit code that says how.
+// follow shows a workload until it is final. Its exit code tells the outcome.
 func (c *cli) follow(cmd *cobra.Command, cl *niyanta.Client, id string, timeout time.Duration) error {
 	ctx, cancel := withTimeout(cmd.Context(), timeout)
 	defer cancel()
 	lines := c.output == formatLines || c.output == formatTable && !isTerminal(cmd.OutOrStdout())
 	b := newBar(cmd.ErrOrStderr(), lines || c.output != formatTable, id)
 	defer b.stop()
-	cl = patient(cl, b.say)
+	cl = persistent(cl, b.say)
 	var last string
 	for {
-		w, err := cl.Wait(ctx, id, lookInterval)
+		w, err := cl.Wait(ctx, id, pollInterval)
 		if err != nil {
 			return endOfWait(err, id, timeout)
 		}
@@ -73,7 +73,7 @@ func (c *cli) follow(cmd *cobra.Command, cl *niyanta.Client, id string, timeout 
 	}
 }
 
-// withTimeout bounds ctx; a timeout of 0 does not.
+// withTimeout returns ctx with a timeout. 0 means none.
 func withTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	if timeout == 0 {
 		return context.WithCancel(ctx)
@@ -81,7 +81,7 @@ func withTimeout(ctx context.Context, timeout time.Duration) (context.Context, c
 	return context.WithTimeout(ctx, timeout)
 }
 
-// endOfWait says why a wait for a workload ended before the workload did.
+// endOfWait returns the error of a wait that ended before the workload did.
 func endOfWait(err error, id string, timeout time.Duration) error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
@@ -92,7 +92,7 @@ func endOfWait(err error, id string, timeout time.Duration) error {
 	return err
 }
 
-// change is a line about a workload that is followed: the fields of the API that may change.
+// change is a line about a workload that is followed. It has the fields of the API that may change.
 type change struct {
 	WorkloadID      string          `json:"workload_id"`
 	Status          niyanta.Status  `json:"status"`
@@ -123,7 +123,7 @@ func newChange(w *niyanta.Workload) change {
 	return ch
 }
 
-// key is what makes a change worth a line: all of it but the time.
+// key returns all fields but the time. A change with the same key as the last one is not printed.
 func (ch change) key() string {
 	ch.UpdatedAt = time.Time{}
 	b, _ := json.Marshal(ch) // it was JSON before
@@ -147,7 +147,7 @@ func exitOf(s niyanta.Status) (code int, final bool) {
 	}
 }
 
-// failure says why a workload failed: its class, where it has one, and its message.
+// failure returns the type and the message of a workload's failure.
 func failure(w *niyanta.Workload) string {
 	message := or(w.ErrorMessage, "no message")
 	if class := or(w.ErrorType, "error"); class != "error" {
@@ -156,7 +156,8 @@ func failure(w *niyanta.Workload) string {
 	return message
 }
 
-// verdict returns the error that ends a command whose workload is final; nil if it completed.
+// verdict returns the error of a command whose workload is final. It returns nil if the workload
+// completed.
 func verdict(code int, w *niyanta.Workload) error {
 	switch code {
 	case exitFailed:

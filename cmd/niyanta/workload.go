@@ -84,7 +84,7 @@ var workloads = view[niyanta.Workload]{
 	},
 }
 
-// set returns a pointer to v; nil if v is empty.
+// set returns a pointer to v, or nil if v is empty.
 func set[T ~string](v T) *T {
 	if v == "" {
 		return nil

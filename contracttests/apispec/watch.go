@@ -16,11 +16,11 @@ import (
 
 // Watch makes the default transport of net/http, and its clones, check the answers on connections
 // that are made from now on. It returns a function that returns the number of checked answers, and
-// an error if one was not as the file declares. Answers without a request id are not checked, because
-// they come from other servers. Encrypted connections are not checked either.
+// an error if one was not as the file declares. Answers without a request id are not checked,
+// because they come from other servers. Encrypted connections are not checked either.
 //
-// The checks change nothing and delay nothing. Of very many answers of one operation and status, the
-// first are checked and then a sample.
+// The checks change nothing and delay nothing. Of very many answers of one operation and status,
+// the first are checked and then a sample.
 func Watch() (stop func() (checked int, err error), err error) {
 	spec, err := Load()
 	if err != nil {
@@ -132,8 +132,8 @@ func (w *watcher) watch(conn net.Conn) net.Conn {
 	return c
 }
 
-// follow reads the requests and answers of a connection in turn. It ends with the connection, or when
-// the connection does not speak HTTP any more.
+// follow reads the requests and answers of a connection in turn. It ends with the connection, or
+// when the connection does not speak HTTP any more.
 func (w *watcher) follow(sent, received *stream) {
 	defer sent.drop()
 	defer received.drop()
@@ -191,8 +191,8 @@ func (w *watcher) answered(req *http.Request, resp *http.Response) bool {
 	return !endless
 }
 
-// decoded returns the body as the client sees it. A transport that asked for compression decompresses
-// the body.
+// decoded returns the body as the client sees it. A transport that asked for compression
+// decompresses the body.
 func decoded(resp *http.Response) (io.Reader, error) {
 	if resp.Header.Get("Content-Encoding") != "gzip" {
 		return resp.Body, nil
@@ -236,8 +236,8 @@ func (c *watched) end() {
 	c.received.end()
 }
 
-// maxBacklog is the number of bytes that may wait to be read by follow. A connection with more is not
-// watched any further.
+// maxBacklog is the number of bytes that may wait to be read by follow. A connection with more is
+// not watched any further.
 const maxBacklog = 16 << 20
 
 // stream holds bytes until they are read. Adding never waits.

@@ -38,8 +38,8 @@ var tests = map[layer][]string{
 	engine:      {"./core/services/execution", "-timeout=1m"},
 }
 
-// kill plants a defect and runs the tests of one layer. It returns what noticed the defect, or "" if
-// nothing did.
+// kill plants a defect and runs the tests of one layer. It returns what noticed the defect, or ""
+// if nothing did.
 func (d defect) kill(t *testing.T, by layer) (how string) {
 	dir := t.TempDir()
 	sources, err := d.apply()
@@ -69,8 +69,8 @@ func (d defect) kill(t *testing.T, by layer) (how string) {
 		return ""
 	}
 	if strings.Contains(string(out), "panic: test timed out") {
-		// The tests of the engine wait for what a defect keeps from happening. The others have bounds of
-		// their own, so a timeout tells only of a slow machine.
+		// The tests of the engine wait for what a defect keeps from happening. The others have
+		// bounds of their own, so a timeout tells only of a slow machine.
 		if by != engine {
 			assert.Fail(t, "the tests timed out", "%s by %s", d.name, by)
 			return ""
@@ -87,8 +87,8 @@ var (
 	failed   = regexp.MustCompile(`(?m)^ *--- FAIL: (\S+)`)
 )
 
-// evidence returns the seed, the ordering, the boundary or the case that noticed the defect, from the
-// output of the tests.
+// evidence returns the seed, the ordering, the boundary or the case that noticed the defect, from
+// the output of the tests.
 func evidence(by layer, out string) string {
 	switch by {
 	case sim:

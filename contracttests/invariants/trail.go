@@ -23,8 +23,8 @@ var (
 
 func one(s domain.Status) []domain.Status { return []domain.Status{s} }
 
-// steps is the state machine as the audit trail shows it. It repeats domain.Rules on purpose, so that
-// it does not share their mistakes.
+// steps is the state machine as the audit trail shows it. It repeats domain.Rules on purpose, so
+// that it does not share their mistakes.
 var steps = map[domain.AuditType]step{
 	domain.AuditCreated:        {one(""), one(domain.StatusPending)},
 	domain.AuditScheduled:      {waiting, one(domain.StatusScheduled)},

@@ -254,8 +254,8 @@ func chosen(boundaries []string, each int) []int {
 	return out
 }
 
-// harms returns the harms that differ at a boundary. A read has no effect, so it makes no difference
-// whether a read that fails was executed.
+// harms returns the harms that differ at a boundary. A read has no effect, so it makes no
+// difference whether a read that fails was executed.
 func harms(label string) []simulation.Harm {
 	if strings.HasPrefix(label, read) {
 		return []simulation.Harm{simulation.LoseAnswer, simulation.CrashBefore}

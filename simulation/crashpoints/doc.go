@@ -1,5 +1,5 @@
-// Package crashpoints runs a fixed sequence on PostgreSQL, again and again, and does one harm in each
-// run, at another boundary. The sequence contains every event that can happen to a workload
+// Package crashpoints runs a fixed sequence on PostgreSQL, again and again, and does one harm in
+// each run, at another boundary. The sequence contains every event that can happen to a workload
 // (simulation.World.Journey).
 //
 // A boundary is a point where an effect of a process becomes visible to others: each request to the

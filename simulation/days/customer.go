@@ -42,7 +42,8 @@ type Customer struct {
 	// MaxConcurrent overrides the tier's limit. 0: the tier's.
 	MaxConcurrent int
 	Duration      Duration
-	// Priorities is the distribution of the priorities. If it is empty, every workload has priority 0.
+	// Priorities is the distribution of the priorities. If it is empty, every workload has priority
+	// 0.
 	Priorities []Chance
 
 	// Rate returns the arrival rate, in workloads per second, at a time after the beginning. The

@@ -6,6 +6,6 @@
 // decides everything, and a customer whose workloads arrive at a rate brings the same work under
 // every policy.
 //
-// The tests check two promises: shares follow the weights, and no workload waits for ever. The plots
-// in docs/plots are drawn from the series (make plots).
+// The tests check two promises: shares follow the weights, and no workload waits for ever. The
+// plots in docs/plots are drawn from the series (make plots).
 package days

@@ -116,8 +116,8 @@ func Quantile(sorted []time.Duration, q float64) time.Duration {
 }
 
 // WaitOfBound returns the longest wait of all workloads as a fraction of the promised bound. Waits
-// are counted in placements. The bound is LongestWaitShare placements for the workload itself and as
-// many for each workload that waited when it was submitted. Under the fair policy only the
+// are counted in placements. The bound is LongestWaitShare placements for the workload itself and
+// as many for each workload that waited when it was submitted. Under the fair policy only the
 // customer's own placements count.
 func (r *Result) WaitOfBound() float64 {
 	most := 0.0
