@@ -10,12 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The library cannot read JSON lines; the test below does.
+// The library cannot check JSON lines. The test reads them itself.
 func init() {
 	openapi3filter.RegisterBodyDecoder("application/x-ndjson", openapi3filter.PlainBodyDecoder)
 }
 
-// adminEvents reads the events of the audit of administrators that the query selects.
+// adminEvents reads the recorded actions of administrators that the query selects.
 func (a *api) adminEvents(query string) []map[string]any {
 	a.Helper()
 	ans := a.call("GET", "/v1/admin/audit?"+query, a.dev.AdminKey, nil)

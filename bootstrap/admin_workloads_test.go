@@ -132,7 +132,7 @@ func TestAdmin_ListsWorkloadsOfOneCustomerAndOfAll(t *testing.T) {
 		body := map[string]any{"customer_id": customer, "name": "C", "tier": "enterprise"}
 		require.Equal(t, 201, a.call("POST", "/v1/admin/customers", a.dev.AdminKey, body).status)
 		if c == 2 {
-			continue // it has nothing
+			continue // it has no workloads
 		}
 		key := a.call("POST", "/v1/admin/customers/"+customer+"/keys", a.dev.AdminKey,
 			map[string]any{"role": "customer"}).field("key").(string)

@@ -31,8 +31,8 @@ func newAPI(t *testing.T, workers int, change ...func(*Config)) *api {
 	return newAPIOf(t, d)
 }
 
-// loadSpecification reads the OpenAPI file once for all tests, which takes long under the race
-// detector.
+// loadSpecification reads the OpenAPI file once for all tests, because that takes long under the
+// race detector.
 var loadSpecification = sync.OnceValues(apispec.Load)
 
 func newAPIOf(t *testing.T, d *Dev) *api {
@@ -115,7 +115,7 @@ func (a *api) read(req *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	var body io.Reader = resp.Body
-	if resp.Header.Get("Content-Type") == "text/event-stream" { // does not end: its beginning is enough
+	if resp.Header.Get("Content-Type") == "text/event-stream" { // endless, so only its beginning is read
 		body = io.LimitReader(body, 5)
 	}
 	b, err := io.ReadAll(body)

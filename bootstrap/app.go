@@ -34,7 +34,7 @@ type App struct {
 	stop      context.CancelFunc // ends the loops
 	loops     sync.WaitGroup
 	closers   []func()
-	doors     []*door
+	endpoints []*endpoint
 	busServer *messaging.Server
 	watcher   watcher
 	failed    chan error
@@ -86,7 +86,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 	if err := a.startLoops(loops); err != nil {
 		return err
 	}
-	a.lookAtDependencies(ctx)
+	a.checkDependencies(ctx)
 	a.loops.Go(func() { a.watchDependencies(loops) })
 	return a.serve(httpapi.Deps{
 		Lifecycle: a.coordinator.Lifecycle, Live: a.coordinator.Live, Insight: a.coordinator.Insight,

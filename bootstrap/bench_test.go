@@ -42,10 +42,11 @@ func benchDev(b *testing.B, store string, workers int) (*Dev, Config) {
 	return d, cfg
 }
 
-// BenchmarkDrain20000 submits 20,000 no-op workloads through the lifecycle service while no worker
-// is there, then starts two workers and measures until all are COMPLETED: scheduling, commands, the
-// workers' engines, reports and audit included. It checks the final states and the number of audit
-// events. The figures are workloads/s, submitting and draining.
+// BenchmarkDrain20000 submits 20,000 no-op workloads through the lifecycle service, without a
+// worker. Then it starts two workers, and measures the time until all workloads are COMPLETED. That
+// includes scheduling, commands, the workers' engines, reports and audit. It checks the final
+// states and the number of audit events. The figures are workloads/s for submitting and for
+// draining.
 func BenchmarkDrain20000(b *testing.B) {
 	for _, store := range []string{StoreMemory, StorePostgres} {
 		b.Run(store, func(b *testing.B) { benchDrain(b, store, 20_000) })
@@ -98,7 +99,7 @@ func submitNoOps(b *testing.B, d *Dev, n int) []domain.WorkloadID {
 	_, err := d.App.coordinator.Plane.Register(b.Context(), domain.Registration{
 		WorkerID: "teller", SessionID: "teller", Capabilities: []string{"sleep"}, Slots: 1,
 	})
-	require.NoError(b, err) // makes the type known
+	require.NoError(b, err) // the submission makes the type known
 	require.NoError(b, d.App.coordinator.Plane.RemoveWorker(b.Context(), "teller", domain.Admin{KeyID: "key_admin"}))
 	p := domain.Principal{CustomerID: DevCustomer}
 	var ids []domain.WorkloadID

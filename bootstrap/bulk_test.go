@@ -16,7 +16,7 @@ func (a *api) bulk(op, body string) answer {
 	return ans
 }
 
-// outcomes returns what a bulk answer says of each: "status" or "code status".
+// outcomes returns the results of a bulk answer, each as "status" or "code status".
 func (a answer) outcomes() []string {
 	var out []string
 	for _, r := range a.field("results").([]any) {
@@ -30,7 +30,7 @@ func (a answer) outcomes() []string {
 	return out
 }
 
-// submitted submits n workloads with a label, which wait: no worker is there.
+// submitted submits n workloads with a label. They wait, because there is no worker.
 func (a *api) submitted(n int, label string) []string {
 	a.Helper()
 	items := make([]string, n)

@@ -22,7 +22,7 @@ var production = []string{
 	"NIYANTA_POSTGRES_URL=postgres://u:p@h/d", "NIYANTA_NATS_URL=nats://h", "NIYANTA_REDIS_URL=redis://h",
 }
 
-// problems loads and validates, and returns what is wrong, one per line.
+// problems loads and validates a configuration, and returns the mistakes, one per line.
 func problems(role Role, environment ...string) string {
 	c, err := Load(environment)
 	if err = errors.Join(err, c.Validate(role)); err == nil {

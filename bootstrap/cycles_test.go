@@ -26,7 +26,7 @@ var (
 	rounds = flag.Int("rounds", 9, "cycles to measure for each size")
 )
 
-// recorder keeps the cycles that placed something.
+// recorder keeps the cycles that placed workloads.
 type recorder struct {
 	ports.Observer
 	mu     sync.Mutex
@@ -42,9 +42,10 @@ func (r *recorder) Cycle(c ports.SchedulingCycle) {
 }
 
 // TestScheduler_CyclesWhateverWaits_AreShort measures single scheduling cycles on PostgreSQL with
-// fsync on: 1,000 placements on 500 workers of 20 slots, 9,000 of which are taken, with 1,000 to
-// 1,000,000 waiting of 1,000 customers (F7, F8), and the scenario of what cannot be placed. It is
-// run by `make cycles`, takes minutes, and fails only if something was not placed.
+// fsync on: 1,000 placements on 500 workers of 20 slots, of which 9,000 are taken, while 1,000 to
+// 1,000,000 workloads of 1,000 customers wait (F7, F8). It also measures placements beside
+// workloads that cannot be placed. `make cycles` runs it. It takes minutes, and fails only if a
+// workload was not placed.
 func TestScheduler_CyclesWhateverWaits_AreShort(t *testing.T) {
 	fmt.Printf("%s, %d processors, PostgreSQL with fsync on; medians of %d cycles of 1,000 placements, then the "+
 		"slowest\n\n", runtime.Version(), runtime.NumCPU(), *rounds)
@@ -94,7 +95,7 @@ func measureCycles(t *testing.T, waiting int) []ports.SchedulingCycle {
 	cfg, err := Load([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_STORE=postgres", "NIYANTA_LEADER_TTL=10m"})
 	require.NoError(t, err)
 	cfg.PostgresURL = cluster.SocketURL("postgres")
-	app, err := NewCoordinator(ctx, cfg, silent) // never started: what is measured is the scheduler alone
+	app, err := NewCoordinator(ctx, cfg, silent) // never started, so that only the scheduler runs
 	require.NoError(t, err)
 	defer app.release()
 	for n := range 500 {
@@ -126,7 +127,7 @@ func measureCycles(t *testing.T, waiting int) []ports.SchedulingCycle {
 		if round == 1 { // two to warm up
 			r.cycles = nil
 		}
-		cluster.Exec(t, "postgres", // what was placed waits again
+		cluster.Exec(t, "postgres", // puts the placed workloads back into the queue
 			`INSERT INTO waiting SELECT w.lane_id, w.queue_at, w.workload_id, w.generation FROM workloads w
     JOIN held h USING (workload_id) WHERE NOT h.running`,
 			`UPDATE workloads SET status = 'PENDING', worker_id = '', session_id = ''

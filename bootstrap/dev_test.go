@@ -22,7 +22,7 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// parallel is how many of the tests run at once that mostly wait. Each of the others runs alone.
+// parallel is the number of parallel tests that run at once. These are tests that mostly wait.
 const parallel = "8"
 
 // TestMain also checks every answer that a client in this process reads against the OpenAPI file.
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	os.Exit(apispec.Main(func() int { return servers.Run(m, func() error { return goleak.Find() }) }))
 }
 
-// startDev starts a development server on a free port; limits of its customer are lifted.
+// startDev starts a development server on a free port. Its customer has no limits.
 func startDev(t *testing.T, workers int, change ...func(*Config)) (*Dev, *niyanta.Client) {
 	t.Helper()
 	cfg, err := Load([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_WORKER_SLOTS=50"})
@@ -59,7 +59,7 @@ func startDev(t *testing.T, workers int, change ...func(*Config)) (*Dev, *niyant
 	return d, c
 }
 
-// paths are the legal audit paths, as pairs of event and the state that it may find and lead to.
+// paths holds the legal audit paths: for each event, the states that it may find and lead to.
 var paths = map[string][2][]string{
 	"workload.created":            {{""}, {"PENDING"}},
 	"workload.scheduled":          {{"PENDING", "REDISTRIBUTING"}, {"SCHEDULED"}},
@@ -76,8 +76,8 @@ var paths = map[string][2][]string{
 	"workload.redistributed":      {{"SCHEDULED", "RUNNING"}, {"REDISTRIBUTING"}},
 }
 
-// requireLegal checks that an audit trail is a connected, legal path that ends in the workload's
-// state.
+// requireLegal checks that the audit trail is a connected path of legal events, and that it ends in
+// the workload's state.
 func requireLegal(t *testing.T, c *niyanta.Client, id string, want niyanta.Status) {
 	t.Helper()
 	events, err := niyanta.Collect(c.Audit(t.Context(), id))
@@ -148,7 +148,7 @@ func TestDev_FiveHundredWorkloadsWithRandomActions_EndAsTheyShould(t *testing.T)
 	_, c := startDev(t, 2)
 	ids := submitAll(t, c, append(sleepers(60, 600, 20), sleepers(440, 10, 1)...))
 	rng := rand.New(rand.NewPCG(1, 2))
-	picked := rng.Perm(60) // of the long ones, so that there is something to interrupt
+	picked := rng.Perm(60) // among the long ones, which can still be interrupted
 	cancelled := map[string]bool{}
 	for _, k := range picked[:20] {
 		id := ids[k]
@@ -324,7 +324,7 @@ func TestApp_WhileWorkRunsAndPollsWait_Stops(t *testing.T) {
 		}
 		req.Header.Set("Authorization", "Bearer "+d.CustomerKey)
 		if resp, err := http.DefaultClient.Do(req); err == nil {
-			_ = json.NewDecoder(resp.Body).Decode(&w) // what is wrong shows in w
+			_ = json.NewDecoder(resp.Body).Decode(&w) // after an error, w is empty and the test fails
 			_ = resp.Body.Close()
 		}
 	}()
@@ -352,5 +352,5 @@ func TestApp_WhenItsPortIsTaken_FailsAndLeavesNothingBehind(t *testing.T) {
 	require.ErrorContains(t, app.Start(t.Context()), "NIYANTA_HTTP_ADDR")
 	assert.Equal(t, 1, released)
 	_, leading := app.coordinator.Leadership.Current()
-	assert.False(t, leading, "who cannot serve must not lead")
+	assert.False(t, leading, "a coordinator that cannot serve must not lead")
 }

@@ -19,7 +19,7 @@ func (a *api) keyID(role string) (key, id string) {
 	return ans.field("key").(string), ans.field("key_id").(string)
 }
 
-// timed is an answer and how long after the revocation it came.
+// timed is an answer with the time from the revocation to it.
 type timed struct {
 	answer
 	took time.Duration
@@ -37,7 +37,7 @@ func TestLongPoll_WhenItsKeyIsRevoked_EndsWithin5sWithoutData(t *testing.T) {
 			resp := a.do(req)
 			answered <- timed{resp, 0}
 		}()
-		time.Sleep(200 * time.Millisecond) // most likely it waits by then; if not, it is refused all the more
+		time.Sleep(200 * time.Millisecond) // usually the poll waits by then; if not, it is refused as well
 		require.Equal(t, 204, a.call("DELETE", "/v1/admin/customers/cust_dev/keys/"+keyID, a.dev.AdminKey, nil).status)
 		revoked := time.Now()
 		if what == "the workload ends" {
@@ -57,7 +57,7 @@ func TestLongPoll_WhenItsKeyIsRevoked_EndsWithin5sWithoutData(t *testing.T) {
 func TestLongPoll_WhileItsKeyHolds_IsAnsweredAsBefore(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, 1)
-	id := a.submit(sleepBody(2_500)) // longer than the key goes unchecked
+	id := a.submit(sleepBody(2_500)) // longer than the interval in which keys are checked
 	ans := a.call("GET", "/v1/workloads/"+id+"?wait=20s", a.key("viewer"), nil)
 	require.Equal(t, 200, ans.status, ans.body)
 	require.Equal(t, "COMPLETED", ans.field("status"))
@@ -97,8 +97,8 @@ func TestRateLimitHeaders_OnEveryAuthenticatedAnswer_WhateverTheRole(t *testing.
 	assert.Empty(t, a.call("GET", "/v1/customer", "nonsense", nil).header.Get("X-RateLimit-Limit"))
 }
 
-// TestViewer_WhateverItReads_SeesNoPayload runs a program that says a secret wherever it can, and
-// reads everything that a viewer may.
+// TestViewer_WhateverItReads_SeesNoPayload runs a program that writes a secret wherever it can, and
+// reads everything that a viewer may read.
 func TestViewer_WhateverItReads_SeesNoPayload(t *testing.T) {
 	a := newAPI(t, 1)
 	const secret = "canary-of-the-payload"

@@ -13,22 +13,21 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// deaf is a workload that returns when it is told so by nobody but the test: it ignores the end of
-// its context.
-type deaf struct{ returns <-chan struct{} }
+// unstoppable is a workload that ignores the end of its context. It returns when the test says so.
+type unstoppable struct{ returns <-chan struct{} }
 
-func (d *deaf) Init(context.Context, ports.Task) error { return nil }
+func (d *unstoppable) Init(context.Context, ports.Task) error { return nil }
 
-func (d *deaf) Execute(context.Context, ports.Progress) (domain.JSON, error) {
+func (d *unstoppable) Execute(context.Context, ports.Progress) (domain.JSON, error) {
 	<-d.returns
 	return "{}", nil
 }
 
-func (d *deaf) Checkpoint(context.Context) ([]byte, error) { return nil, ports.ErrNoCheckpoint }
+func (d *unstoppable) Checkpoint(context.Context) ([]byte, error) { return nil, ports.ErrNoCheckpoint }
 
-func (d *deaf) Close() error { return nil }
+func (d *unstoppable) Close() error { return nil }
 
-// placementFailures are about what is placed where.
+// placementFailures are failures of placement.
 func placementFailures() []failureKind {
 	return []failureKind{
 		{"a run that ignores its cancel keeps its slot visibly", func(t *testing.T, a *arena) {
@@ -42,11 +41,11 @@ func placementFailures() []failureKind {
 			}
 			cfg := a.cfg
 			cfg.WorkerSlots = 1
-			a.joinAs(t, cfg, a.transport, "hears-nothing",
-				map[string]ports.WorkloadFactory{"deaf": func() ports.Workload { return &deaf{returns} }})
-			t.Cleanup(release) // before the worker is told to end
+			a.joinAs(t, cfg, a.transport, "ignores-stop",
+				map[string]ports.WorkloadFactory{"unstoppable": func() ports.Workload { return &unstoppable{returns} }})
+			t.Cleanup(release) // runs before the cleanup that ends the worker
 			submit := func() domain.WorkloadID {
-				s, err := a.Submit(t.Context(), niyanta.Submission{WorkloadType: "deaf", InputParams: []byte("{}")}, "")
+				s, err := a.Submit(t.Context(), niyanta.Submission{WorkloadType: "unstoppable", InputParams: []byte("{}")}, "")
 				require.NoError(t, err)
 				return domain.WorkloadID(s.WorkloadID)
 			}
@@ -65,7 +64,7 @@ func placementFailures() []failureKind {
 				workers, err := niyanta.Collect(admin.Workers(t.Context()))
 				require.NoError(t, err)
 				for _, w := range workers {
-					if w.WorkerID == "hears-nothing" {
+					if w.WorkerID == "ignores-stop" {
 						return len(w.EndingRuns) == 1 && w.EndingRuns[0].WorkloadID == string(stuck) &&
 							w.CapacityUsed == 1 && len(w.RunningWorkloads) == 0
 					}

@@ -25,10 +25,10 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// linesOfARun is how many lines the act "talk" writes.
+// linesOfARun is the number of lines that the act "talk" writes.
 const linesOfARun = 11
 
-// reportActs are what runs report.
+// reportActs returns acts that test the reports of runs.
 func reportActs() map[string]act {
 	all := map[string]act{
 		"talk": func(_ context.Context, _ ports.Task, p ports.Progress) (domain.JSON, error) {
@@ -69,7 +69,7 @@ func reportActs() map[string]act {
 	return all
 }
 
-// reportFailures are about what becomes of what a run reports.
+// reportFailures are failures in the handling of reports.
 func reportFailures() []failureKind {
 	return []failureKind{
 		{"a run that succeeds is COMPLETED, whatever it returned", func(t *testing.T, a *arena) {
@@ -82,7 +82,7 @@ func reportFailures() []failureKind {
 				require.Equal(t, niyanta.Status("COMPLETED"), w.Status, "%s: %v", name, w.ErrorMessage)
 				require.Zero(t, w.RetryCount, name)
 				kept := a.stored(t, ids[name]).Result
-				if name == "2 MiB" || name == "exactly 1 MiB" { // a carrier may take less
+				if name == "2 MiB" || name == "exactly 1 MiB" { // the transport may have a lower limit
 					require.Contains(t, []bool{kept == domain.CleanResult(result),
 						strings.Contains(string(kept), string(domain.FlawTooLarge))}, true, name)
 				} else {
@@ -161,7 +161,7 @@ func reportFailures() []failureKind {
 	}
 }
 
-// foreign is a worker in another language: it sends the bytes that it wants to.
+// foreign is a worker in another language. The tests choose every byte that it sends.
 type foreign struct {
 	t    *testing.T
 	a    *arena
@@ -184,7 +184,7 @@ func (f *foreign) post(path, contentType, body string) (int, map[string]any) {
 	return resp.StatusCode, out
 }
 
-// ok posts JSON that must be taken.
+// ok posts JSON that must be accepted.
 func (f *foreign) ok(path, body string) map[string]any {
 	f.t.Helper()
 	status, out := f.post(path, "application/json", body)
@@ -192,7 +192,7 @@ func (f *foreign) ok(path, body string) map[string]any {
 	return out
 }
 
-// session is how the foreign worker names itself, to stand in a body.
+// session returns the members of a body that name the worker and its session.
 func (f *foreign) session() string { return fmt.Sprintf(`"worker_id":%q,"session_id":%q`, f.id, f.id) }
 
 // joinForeign registers a foreign worker that offers a type of its own.
@@ -207,8 +207,8 @@ func joinForeign(t *testing.T, a *arena, kind string) *foreign {
 	return f
 }
 
-// take submits n workloads and polls until the worker has all of them; it returns their ids and the
-// generation of each.
+// take submits n workloads, and polls until all are assigned to the worker. It returns their ids
+// and generations.
 func (f *foreign) take(n int) (ids []string, generation map[string]int64) {
 	f.t.Helper()
 	submitAll(f.t, f.a.Client, slices.Repeat([]niyanta.Submission{{WorkloadType: f.kind,
@@ -226,7 +226,7 @@ func (f *foreign) take(n int) (ids []string, generation map[string]int64) {
 	return slices.Sorted(maps.Keys(generation)), generation
 }
 
-// report posts reports as they stand and returns the outcomes.
+// report posts reports, unchanged, and returns their outcomes.
 func (f *foreign) report(reports ...string) []string {
 	f.t.Helper()
 	out := f.ok("/v1/worker/report", `{`+f.session()+`,"reports":[`+strings.Join(reports,
@@ -248,15 +248,15 @@ func says(id string, generation int64, rest string) string {
 	return fmt.Sprintf(`{"report_id":"r","workload_id":%q,"generation":%d,%s}`, id, generation, rest)
 }
 
-// foreignWorkerFailures are about what workers in other languages send over HTTP.
+// foreignWorkerFailures are failures with requests of workers in other languages, over HTTP.
 func foreignWorkerFailures() []failureKind {
 	return []failureKind{
 		{"what a foreign worker returns lands, byte for byte", func(t *testing.T, a *arena) {
 			f := joinForeign(t, a, "raw")
 			results := contracttests.OddResults()
 			delete(results, "none")
-			delete(results, "not JSON")  // it would not be a value, nor stand between brackets
-			delete(results, "a raw NUL") // nor would a body with a raw control character
+			delete(results, "not JSON")  // the whole body would not be JSON
+			delete(results, "a raw NUL") // neither would a body with a raw control character
 			results["garbage"] = `{"a":tru}`
 			names := slices.Sorted(maps.Keys(results))
 			ids, generation := f.take(len(names))
@@ -344,7 +344,7 @@ func foreignWorkerFailures() []failureKind {
 			status, body := checkpoint(http.MethodGet, mine, "")
 			require.Equal(t, http.StatusOK, status, body)
 			require.Equal(t, "secret", body)
-			for range 2 { // while it is held, and afterwards, when the workload has no session
+			for range 2 { // while the workload is held, and after its end, when it has no session
 				for query, want := range others {
 					status, body := checkpoint(http.MethodGet, query, "")
 					require.Equal(t, want, status, "%s: %s", query, body)

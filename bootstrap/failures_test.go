@@ -17,19 +17,20 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// failureKind is a kind of failure that users of such systems reported in public. Its cases run in
-// every arena: on memory and on PostgreSQL, with workers in process, over HTTP and over each bus.
+// failureKind is a kind of failure that users of similar systems have reported in public. It is
+// tested in every arena: on memory and on PostgreSQL, with workers in process, over HTTP and over
+// each bus.
 type failureKind struct {
 	name string
 	run  func(t *testing.T, a *arena)
 }
 
-// publicFailures are the cases of all files.
+// publicFailures returns the kinds of all files.
 func publicFailures() []failureKind {
 	return slices.Concat(reportFailures(), foreignWorkerFailures(), placementFailures())
 }
 
-// act is what a run of the type "act" does; the workload's input names it: {"act":"…"}.
+// act is the function of a run of the type "act". The workload's input names it: {"act":"…"}.
 type act func(ctx context.Context, t ports.Task, p ports.Progress) (domain.JSON, error)
 
 // acts returns the acts of all files. They are made once, because some hold large results.
@@ -43,7 +44,7 @@ type arena struct {
 	cfg       Config
 }
 
-// arenas start the system on each store, with its worker on each transport.
+// arenas lists the combinations of store and transport.
 var arenas = []struct {
 	name      string
 	store     string
@@ -104,7 +105,7 @@ func openArena(t *testing.T, store, transport string) *arena {
 	return &arena{d, c, transport, cfg}
 }
 
-// join has a worker join over a transport.
+// join starts a worker that uses the transport.
 func (d *Dev) join(t *testing.T, cfg Config, transport string) {
 	t.Helper()
 	types := map[string]ports.WorkloadFactory{"act": func() ports.Workload { return &actor{} }}
@@ -112,7 +113,7 @@ func (d *Dev) join(t *testing.T, cfg Config, transport string) {
 	require.NoError(t, d.awaitReady(t.Context(), 1))
 }
 
-// joinAs has a worker with these types join over a transport.
+// joinAs starts a worker with the given id and types that uses the transport.
 func (d *Dev) joinAs(t *testing.T, cfg Config, transport, id string, types map[string]ports.WorkloadFactory) {
 	t.Helper()
 	cfg.WorkerID, cfg.WorkerKeys = id, []string{d.WorkerKey}
@@ -171,7 +172,7 @@ func (a *arena) submit(t *testing.T, name string) string {
 	return ans.WorkloadID
 }
 
-// stored reads a workload as the store has it.
+// stored reads a workload from the store.
 func (a *arena) stored(t *testing.T, id string) domain.Workload {
 	t.Helper()
 	ws, err := a.App.backends.Workloads.GetAny(t.Context(), domain.WorkloadID(id))

@@ -83,7 +83,7 @@ func TestText_ThatNoStoreKeeps_IsRefusedByNameOnEachStore(t *testing.T) {
 			} {
 				ans := a.send(c.method, fmt.Sprintf(c.path, bad), "", nil)
 				if strings.HasPrefix(bad, "%25") && ans.status == 404 {
-					continue // decoded once, it is text
+					continue // decoded once, it is valid text
 				}
 				a.refused(ans, 400, "INVALID_INPUT", c.field)
 			}
@@ -144,7 +144,7 @@ func TestText_ThatNoStoreKeeps_IsRefusedByNameOnEachStore(t *testing.T) {
 			"INVALID_INPUT", "Idempotency-Key")
 		a.refused(a.send("POST", "/v1/workloads", body, map[string]string{"Idempotency-Key": ""}), 400,
 			"INVALID_INPUT", "Idempotency-Key")
-		// What only names the request is replaced by something sane.
+		// An invalid request id is replaced by a new one.
 		for name, value := range map[string]string{
 			"X-Request-Id": "a\xff", "Traceparent": "00-\xff", "Tracestate": "\xff=1", "Baggage": "a=\xff",
 		} {

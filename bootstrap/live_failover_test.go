@@ -80,7 +80,7 @@ func newCustomer(t *testing.T, at *App) (*niyanta.Client, string) {
 	return client, key.Key
 }
 
-// join has a worker join a coordinator over HTTP.
+// join starts a worker that uses a coordinator over HTTP.
 func join(t *testing.T, at *App) {
 	t.Helper()
 	cfg, err := Load([]string{"NIYANTA_WORKER_ID=w", "NIYANTA_WORKER_SLOTS=20", "NIYANTA_COORDINATOR_URL=" + at.URL()})
@@ -94,9 +94,9 @@ func join(t *testing.T, at *App) {
 	t.Cleanup(func() { stop(); require.NoError(t, <-ended) })
 }
 
-// TestLiveUpdates_WhenACoordinatorVanishes_GoOnWithAnother has clients follow workloads at the first
-// of two coordinators on one database. In the middle all connections to it are cut and no new ones
-// are accepted, as when its process is killed. Everybody goes on with the other.
+// TestLiveUpdates_WhenACoordinatorVanishes_GoOnWithAnother has clients follow workloads at the
+// first of two coordinators on one database. In the middle all connections to it are cut and no new
+// ones are accepted, as when its process is killed. Everybody goes on with the other.
 func TestLiveUpdates_WhenACoordinatorVanishes_GoOnWithAnother(t *testing.T) {
 	cluster := servers.SharedPostgres(t, preparePostgres)
 	url := cluster.SocketURL(cluster.Database(t))

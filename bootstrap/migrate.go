@@ -25,8 +25,8 @@ func MigrateUp(ctx context.Context, cfg Config, log *slog.Logger) (int, error) {
 	return n, explained(err)
 }
 
-// MigrateDown takes back the newest migration, with the data it holds, and returns its version; 0
-// if there is none.
+// MigrateDown reverts the newest migration, with its data, and returns its version. It returns 0 if
+// there is none.
 func MigrateDown(ctx context.Context, cfg Config, log *slog.Logger) (int64, error) {
 	version, err := postgres.MigrateDown(ctx, cfg.PostgresURL, log)
 	return version, explained(err)
@@ -38,8 +38,8 @@ func MigrateStatus(ctx context.Context, cfg Config, log *slog.Logger) ([]Migrati
 	return found, explained(err)
 }
 
-// explainDatabase names the variable that is to blame. permanent tells that only a change of it, or
-// of the database, helps.
+// explainDatabase adds to an error of the database the variable that must be corrected. permanent
+// reports whether trying again is pointless until the variable or the database has changed.
 func explainDatabase(err error) (permanent bool, explained error) {
 	advice := postgres.Advice(err)
 	switch {
@@ -58,8 +58,9 @@ func explained(err error) error {
 	return err
 }
 
-// prepareDatabase migrates, or checks that somebody has. It waits for a database that does not
-// answer, which may start together with the coordinator; what cannot heal by itself fails at once.
+// prepareDatabase migrates the database, or checks that it is migrated. It waits for a database
+// that does not answer, because both may have been started together. It fails at once on an error
+// that cannot heal by itself.
 func prepareDatabase(ctx context.Context, cfg Config, log *slog.Logger) error {
 	trouble := trouble{what: "preparing the database", log: log.With("tries_for", migrateTimeout.String())}
 	var last error

@@ -62,8 +62,8 @@ const workloadNames = `workload_id customer_id workload_type status status_reaso
 	redistribution_count input_params result_data error_message error_type created_at run_at scheduled_at started_at
 	completed_at updated_at estimated_completion_time`
 
-// TestNames_OnTheWire_AreThoseOfTheSpecification plays a client that was written from the published specification: each
-// point checks names, status and shape of a request or an answer.
+// TestNames_OnTheWire_AreThoseOfTheSpecification plays a client that was written from the published
+// specification: each point checks names, status and shape of a request or an answer.
 func TestNames_OnTheWire_AreThoseOfTheSpecification(t *testing.T) {
 	a := newAPI(t, 1)
 	customer := func(method, path string, body any) answer {

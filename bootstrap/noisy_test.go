@@ -61,7 +61,8 @@ func TestRateLimit_TenantAt20TimesItsRate_LeavesOthersTheirP95(t *testing.T) {
 		sent := len(noise.took) + noise.refused
 		fmt.Printf("| %d | %d x its rate | %d | %d | %d | %s | %s |\n", round+1, noisyFactor, sent, noise.refused,
 			len(with.took), with.at(50), with.at(95))
-		assert.Greater(t, float64(sent), noisyFactor*noisyRate*noisyLength.Seconds()*0.9, "it was as noisy as it should be")
+		assert.Greater(t, float64(sent), noisyFactor*noisyRate*noisyLength.Seconds()*0.9,
+			"the noisy tenant must send 20 times its rate")
 		assert.Less(t, float64(len(noise.took)), noisyRate*(noisyLength.Seconds()+2), "it was limited to its rate")
 		assert.Zero(t, without.refused+with.refused, "the quiet tenant is within its limits")
 		alone, beside = append(alone, without.at(95)), append(beside, with.at(95))
@@ -74,7 +75,7 @@ func TestRateLimit_TenantAt20TimesItsRate_LeavesOthersTheirP95(t *testing.T) {
 	assert.LessOrEqual(t, is, was+was/5)
 }
 
-// submitted is what became of the submissions of one customer.
+// submitted holds the results of the submissions of one customer.
 type submitted struct {
 	took    []time.Duration // of those that were accepted, sorted
 	refused int             // by the rate limit
@@ -88,8 +89,8 @@ func (s submitted) at(percent int) time.Duration {
 	return s.took[min(len(s.took)*percent/100, len(s.took)-1)].Round(time.Microsecond)
 }
 
-// submitFor submits at a steady rate, whatever becomes of it: each submission begins when it is
-// due, also while earlier ones are not answered yet.
+// submitFor submits at a steady rate. Each submission begins when it is due, even if earlier ones
+// are not answered yet.
 func submitFor(t *testing.T, d *Dev, key string, perSecond float64, length time.Duration) submitted {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// placement asks why a workload waits.
+// placement reads why a workload waits.
 func (a *api) placement(id string) answer {
 	a.Helper()
 	ans := a.call("GET", "/v1/workloads/"+id+"/placement", a.dev.CustomerKey, nil)
@@ -18,7 +18,7 @@ func (a *api) placement(id string) answer {
 	return ans
 }
 
-// reasons are its reasons as "code workers", in order.
+// reasons returns the reasons of an answer as "code workers", in order.
 func (ans answer) reasons() []string {
 	out := []string{}
 	list, _ := ans.field("reasons").([]any)

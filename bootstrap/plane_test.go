@@ -28,7 +28,7 @@ import (
 	"github.com/niyanta/niyanta/core/services/coordinator"
 )
 
-// steppedClock is real time plus what the test added.
+// steppedClock shows real time plus the time that the test has added.
 type steppedClock struct {
 	mu    sync.Mutex
 	added time.Duration
@@ -50,7 +50,7 @@ var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 const testWorkerKey = "worker-key-of-tests-0123456789abcdef"
 
-// backing is a storage with a way to advance its clock.
+// backing opens a storage. It also returns a function that advances the storage's clock.
 type backing func(t *testing.T, clock *steppedClock) (ports.Stores, func(time.Duration))
 
 func memoryBacking(_ *testing.T, clock *steppedClock) (ports.Stores, func(time.Duration)) {
@@ -67,8 +67,8 @@ func postgresBacking(t *testing.T, clock *steppedClock) (ports.Stores, func(time
 	}
 }
 
-// planeOn builds the services of a coordinator on a storage and hints, and opens workers' views by
-// transport.
+// planeOn builds the services of a coordinator on a storage and hints, and opens clients of workers
+// by transport.
 func planeOn(t *testing.T, on backing, hints func(telemetry *telemetry.Metrics) (ports.Notifier, ports.Listener),
 	connect func(t *testing.T, core *coordinator.Coordinator,
 		m *telemetry.Metrics) func(domain.WorkerID) ports.ControlPlane,
@@ -124,7 +124,7 @@ func httpPlane(
 	}
 }
 
-// httpRoutes serves the API and returns workers' ways to it.
+// httpRoutes serves the API, and returns clients of workers.
 func httpRoutes(
 	t *testing.T, core *coordinator.Coordinator, m *telemetry.Metrics,
 ) func(domain.WorkerID) *workerclient.Client {
@@ -153,8 +153,8 @@ func TestControlPlane_OverHTTP_KeepsItsContract(t *testing.T) {
 		})
 }
 
-// buses opens a connection to each kind of bus; every call another one to the same, for as long as
-// the test runs.
+// buses returns a function for each kind of bus. Each call opens another connection to the same
+// bus, until the end of the test.
 var buses = map[string]func(t *testing.T) func() ports.Bus{
 	"bus": func(t *testing.T) func() ports.Bus {
 		t.Helper()
@@ -186,7 +186,7 @@ func party(id, kind string) messaging.Party {
 	return messaging.Party{ID: id, Kind: kind, Prefix: "niyanta.", Clock: system.Clock{}, IDs: system.IDs{}}
 }
 
-// overBus is a coordinator that workers reach over a bus, each over a connection of its own.
+// overBus returns a coordinator that workers reach over a bus, each with a connection of its own.
 func overBus(t *testing.T, on backing, connect func() ports.Bus) contracttests.PlaneHarness {
 	t.Helper()
 	bus := connect()
@@ -218,7 +218,7 @@ func overBus(t *testing.T, on backing, connect func() ports.Bus) contracttests.P
 	return harness
 }
 
-// eventsCounted reads how often a rare event was counted.
+// eventsCounted returns the value of the counter of an event.
 func eventsCounted(t *testing.T, m *telemetry.Metrics, name string) float64 {
 	t.Helper()
 	w := httptest.NewRecorder()

@@ -22,8 +22,9 @@ func TestPrograms_Output_IsInLogsAndResult(t *testing.T) {
 	require.Contains(t, logs.body, `"message":"err"`)
 }
 
-// Starting a program as another user closes this process's memory to others, as if it were a server
-// that starts nothing but programs. It is none: its other children are not orphans of programs.
+// Starting a program as another user closes this process's memory to others, as in a server. But
+// this process is no server that starts only programs: its other children are not orphans of
+// programs, and must not be killed.
 func TestPrograms_InAProcessThatIsNoServer_LeaveItsOtherChildrenBe(t *testing.T) {
 	other := exec.Command("sleep", "60")
 	require.NoError(t, other.Start())

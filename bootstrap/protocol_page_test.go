@@ -19,8 +19,8 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// TestProtocolPage_EveryExample_IsAMessageOfThisCode decodes the page's examples strictly: an
-// example follows a comment that names its message.
+// TestProtocolPage_EveryExample_IsAMessageOfThisCode decodes the examples of the page strictly.
+// Each example follows a comment that names its message.
 func TestProtocolPage_EveryExample_IsAMessageOfThisCode(t *testing.T) {
 	page, err := os.ReadFile("../docs/protocol/README.md")
 	require.NoError(t, err)
@@ -85,18 +85,18 @@ func TestProtocolPage_EveryExample_IsAMessageOfThisCode(t *testing.T) {
 		ports.CommandAssign, ports.CommandCancel, ports.CommandPause, ports.CommandCheckpoint,
 		ports.CommandPreempt, ports.CommandDrop, ports.CommandDrain, ports.CommandUndrain,
 	} {
-		assert.Contains(t, string(page), "`"+string(kind)+"`", "every command is told")
+		assert.Contains(t, string(page), "`"+string(kind)+"`", "the page must describe every command")
 		assert.Regexp(t, `kind: .*enum: \[.*\b`+regexp.QuoteMeta(string(kind))+`[,\]]`, string(description),
 			"every command is described")
 	}
 	for _, r := range domain.Rules() {
 		if r.Source == domain.FromWorker && r.Event != domain.EventCheckpoint {
-			assert.Contains(t, string(page), "| `"+string(r.Event)+"` |", "every report is told")
+			assert.Contains(t, string(page), "| `"+string(r.Event)+"` |", "the page must describe every report")
 		}
 	}
 }
 
-// strictReport decodes as a report does, without forgiving what is not one.
+// strictReport is a report that is decoded strictly.
 type strictReport domain.Report
 
 // TestWorkerOfTheProtocolPage_AgainstADevServer_CompletesAndLeaves runs the worker that the page

@@ -15,8 +15,8 @@ import (
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 )
 
-// onPostgres starts a server with workers in this process on a PostgreSQL of its own, whose
-// sessions fsync as they should.
+// onPostgres starts a server with workers in this process, on a PostgreSQL of its own with fsync
+// on.
 func onPostgres(tb testing.TB, workers int, env ...string) (*Dev, *servers.Postgres) {
 	tb.Helper()
 	cfg, err := Load(append([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_STORE=postgres"}, env...))
@@ -34,8 +34,8 @@ func onPostgres(tb testing.TB, workers int, env ...string) (*Dev, *servers.Postg
 	return d, cluster
 }
 
-// seedWaiting puts n workloads in the queue of a customer, by rows: of type sleep, with an affinity
-// rule or none.
+// seedWaiting inserts the rows of n waiting workloads of a customer. They are of type sleep, with
+// an affinity rule or none.
 func seedWaiting(tb testing.TB, c *servers.Postgres, customer string, n, customers int, affinity string) {
 	tb.Helper()
 	rules := "NULL"
@@ -66,19 +66,19 @@ func seedWaiting(tb testing.TB, c *servers.Postgres, customer string, n, custome
 		"ANALYZE")
 }
 
-// 100,000 wait for a GPU that nobody has, 10,000 of a customer wait at its limit; the small
-// workload of a third customer runs at once. How soon exactly is for `make cycles` to say; here it
-// must not wait for a poll, let alone for the others.
+// 100,000 workloads wait for a GPU that no worker has, and 10,000 wait because their customer is at
+// its limit. A small workload of a third customer must run at once, without waiting for a poll.
+// `make cycles` measures how soon exactly.
 func TestQueue_WorkloadsThatCannotBePlaced_DoNotDelayOthers(t *testing.T) {
 	d, c := onPostgres(t, 1, "NIYANTA_WORKER_SLOTS=50")
 	took := blockedQueues(t, d, c, 5)
 	t.Logf("behind 110,000 that cannot be placed, submitted to RUNNING: %v", took)
 	for _, one := range took {
-		assert.Less(t, one, 900*time.Millisecond, "woken, not polled")
+		assert.Less(t, one, 900*time.Millisecond, "the scheduler must be woken, not wait for its interval")
 	}
 }
 
-// blockedQueues sets up the scenario, and tells how long each of n small workloads took from
+// blockedQueues sets up these queues. It returns how long each of n small workloads took from
 // submission to RUNNING.
 func blockedQueues(tb testing.TB, d *Dev, c *servers.Postgres, n int) []time.Duration {
 	tb.Helper()

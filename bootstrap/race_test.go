@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// racers is how many requests of a test are sent at once.
+// racers is the number of requests that a test sends at once.
 const racers = 64
 
 // race submits the same workload racers times at once and returns the answers.

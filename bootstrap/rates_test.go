@@ -21,7 +21,7 @@ func (a *api) tenant(id string, limits map[string]any) string {
 	return k.field("key").(string)
 }
 
-// later is n submissions that do not start within an hour.
+// later returns n submissions that do not start within an hour.
 func later(n int) []map[string]any {
 	out := make([]map[string]any, n)
 	for i := range out {
@@ -49,7 +49,7 @@ func TestRateLimit_OfABatch_CostsItsSize(t *testing.T) {
 	require.Equal(t, 200, three.status, three.body)
 	assert.Equal(t, 10, remaining(three))
 	broken := a.call("POST", "/v1/workloads/batch", key, `{"workloads": [`)
-	assert.Equal(t, 9, remaining(broken), "what is no batch at all costs one")
+	assert.Equal(t, 9, remaining(broken), "a body that is no batch costs one")
 	queried := a.call("POST", "/v1/workloads/batch?%00=1", key, map[string]any{"workloads": later(3)})
 	assert.Equal(t, 8, remaining(queried), "so does a batch with a bad query")
 	assert.Equal(t, 6, remaining(batch(map[string]any{}, map[string]any{})), "refused items cost what accepted ones do")
@@ -62,7 +62,7 @@ func TestRateLimit_OfABatch_CostsItsSize(t *testing.T) {
 
 	over := batch(later(4)...)
 	a.refused(over, 429, "RATE_LIMITED", "")
-	assert.Equal(t, 3, remaining(over), "what is refused costs nothing")
+	assert.Equal(t, 3, remaining(over), "a refused request costs nothing")
 	assert.Equal(t, "0.01", over.header.Get("X-RateLimit-Limit"))
 	assert.InDelta(t, 100, over.field("error.details.retry_after"), 2, "one token is missing")
 	stored := a.call("GET", "/v1/workloads?offset=0", key, nil)
@@ -116,7 +116,7 @@ func TestLongPolls_BeyondTheirLimit_AreRefusedAndShortRequestsServed(t *testing.
 	first := make(chan int, 1)
 	go func() {
 		status := 503
-		for status == 503 { // the other one may have the only place for a moment
+		for status == 503 { // the other poll may have the only place for a moment
 			resp, err := a.client.Do(a.request("GET", "/v1/workloads/"+id+"?wait=50s", a.dev.CustomerKey, nil))
 			if err != nil {
 				status = 0
@@ -128,7 +128,7 @@ func TestLongPolls_BeyondTheirLimit_AreRefusedAndShortRequestsServed(t *testing.
 		first <- status
 	}()
 	var second answer
-	require.Eventually(t, func() bool { // until the first one waits, this one does
+	require.Eventually(t, func() bool { // until the first poll waits, this one gets the place
 		second = a.call("GET", "/v1/workloads/"+id+"?wait=20ms", a.dev.CustomerKey, nil)
 		return second.status == 503
 	}, 10*time.Second, 5*time.Millisecond)

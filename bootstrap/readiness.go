@@ -12,43 +12,45 @@ import (
 )
 
 const (
-	// lookInterval is the time between two looks at what the coordinator depends on: each writes
-	// its presence once. Probes are answered from the last look, so that however many there are,
-	// they cost the dependencies nothing.
-	lookInterval = 2 * time.Second
-	// lookTimeout bounds one look at one dependency. One that takes longer is as good as away.
-	lookTimeout = 2 * time.Second
-	// lookFresh is how long a look counts. Beyond it this process stood still, and what it knew is
-	// no longer worth anything.
-	lookFresh = 3 * (lookInterval + lookTimeout)
+	// checkInterval is the time between two checks of the coordinator's dependencies. Each check
+	// writes the coordinator's presence once. Probes are answered from the last check, so that they
+	// cost the dependencies nothing.
+	checkInterval = 2 * time.Second
+	// checkTimeout is the timeout of a check. A dependency without an answer by then counts as
+	// disconnected.
+	checkTimeout = 2 * time.Second
+	// checkValidFor is how long the result of a check is used. An older one is left only when this
+	// process stood still, and says nothing about the present.
+	checkValidFor = 3 * (checkInterval + checkTimeout)
 )
 
-// look is what was found of the dependencies.
-type look struct {
+// checked is the result of a check.
+type checked struct {
 	at                                     time.Time
 	database, broker, rateLimiter, replica httpapi.Dependency
 }
 
-// watcher looks at the dependencies now and then.
-type watcher struct{ last atomic.Pointer[look] }
+// watcher holds the result of the last check.
+type watcher struct{ last atomic.Pointer[checked] }
 
-// watchDependencies looks again and again, and logs each change.
+// watchDependencies checks the dependencies until ctx ends.
 func (a *App) watchDependencies(ctx context.Context) {
-	for system.Sleep(ctx, lookInterval) == nil {
-		a.lookAtDependencies(ctx)
+	for system.Sleep(ctx, checkInterval) == nil {
+		a.checkDependencies(ctx)
 	}
 }
 
-// lookAtDependencies looks at all dependencies at once.
-func (a *App) lookAtDependencies(ctx context.Context) {
-	bounded, cancel := context.WithTimeout(ctx, lookTimeout)
+// checkDependencies checks all dependencies at the same time. It logs each change since the last
+// check.
+func (a *App) checkDependencies(ctx context.Context) {
+	bounded, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	b := a.backends
-	now := look{database: httpapi.Connected, broker: httpapi.Connected, rateLimiter: httpapi.Connected}
+	now := checked{database: httpapi.Connected, broker: httpapi.Connected, rateLimiter: httpapi.Connected}
 	var wg sync.WaitGroup
 	ask := func(into *httpapi.Dependency, ping func(context.Context) error) {
 		if ping == nil {
-			return // it is in this process
+			return // the dependency is in this process
 		}
 		wg.Go(func() { *into = stateOf(ping(bounded)) })
 	}
@@ -60,12 +62,12 @@ func (a *App) lookAtDependencies(ctx context.Context) {
 	ask(&now.replica, b.PingReplica)
 	wg.Wait()
 	if ctx.Err() != nil {
-		return // it says nothing: the process ends
+		return // the process ends, so that the result says nothing
 	}
 	now.at = time.Now()
 	before := a.watcher.last.Swap(&now)
 	if before == nil {
-		before = &look{
+		before = &checked{
 			database: httpapi.Connected, broker: httpapi.Connected, rateLimiter: httpapi.Connected,
 			replica: now.replica,
 		}
@@ -83,6 +85,7 @@ func (a *App) lookAtDependencies(ctx context.Context) {
 	}
 }
 
+// stateOf returns the state of a dependency whose check returned err.
 func stateOf(err error) httpapi.Dependency {
 	switch {
 	case err == nil:
@@ -93,12 +96,12 @@ func stateOf(err error) httpapi.Dependency {
 	return httpapi.Disconnected
 }
 
-// ready is what the last look found, and who leads.
+// ready returns the result of the last check, and whether a coordinator leads.
 func (a *App) ready(context.Context) httpapi.Readiness {
 	_, leading := a.coordinator.Leadership.Current()
 	r := httpapi.Readiness{Leader: leading, LeaderElected: leading || a.coordinator.Leadership.Leader().Holder != ""}
 	last := a.watcher.last.Load()
-	if last == nil || time.Since(last.at) > lookFresh {
+	if last == nil || time.Since(last.at) > checkValidFor {
 		r.Database, r.Broker, r.RateLimiter = httpapi.Disconnected, httpapi.Disconnected, httpapi.Disconnected
 		return r
 	}

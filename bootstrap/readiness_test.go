@@ -15,7 +15,7 @@ import (
 	httpapi "github.com/niyanta/niyanta/adapters/http"
 )
 
-// dependencies answer as they are told.
+// dependencies answer with the errors that a test sets.
 type dependencies struct {
 	database, broker, limiter, replica atomic.Pointer[error]
 	writes                             atomic.Int64
@@ -87,7 +87,7 @@ func TestReadiness_WhenADependencyGoes_IsUnavailableOnlyWithoutADatabaseThatTake
 			p.Store(nil)
 		}
 		c.set(deps)
-		d.App.lookAtDependencies(t.Context())
+		d.App.checkDependencies(t.Context())
 		ans := a.call("GET", "/ready", "", nil)
 		assert.Equal(t, c.code, ans.status, c.name)
 		assert.Equal(t, c.status, ans.field("status"), c.name)
@@ -109,17 +109,17 @@ func TestReadiness_HoweverManyProbes_CostsOneWriteEachTwoSeconds(t *testing.T) {
 	for range 1000 {
 		a.call("GET", "/ready", "", nil)
 	}
-	looks := int64(time.Since(began)/lookInterval) + 1
-	assert.LessOrEqual(t, deps.writes.Load()-before, looks)
+	checks := int64(time.Since(began)/checkInterval) + 1
+	assert.LessOrEqual(t, deps.writes.Load()-before, checks)
 	require.Eventually(t, func() bool { return deps.writes.Load() >= before+2 }, 30*time.Second,
-		50*time.Millisecond, "it goes on looking")
+		50*time.Millisecond, "it goes on checking")
 }
 
 func TestReadiness_WhenTheProcessStoodStill_IsNotWhatItWasBefore(t *testing.T) {
 	d, _ := withDependencies(t)
 	require.Equal(t, httpapi.Connected, d.App.ready(t.Context()).Database)
 	old := *d.App.watcher.last.Load()
-	old.at = old.at.Add(-2 * lookFresh)
+	old.at = old.at.Add(-2 * checkValidFor)
 	d.App.watcher.last.Store(&old)
 	require.Equal(t, httpapi.Disconnected, d.App.ready(t.Context()).Database)
 }

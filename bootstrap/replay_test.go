@@ -19,8 +19,8 @@ import (
 	"github.com/niyanta/niyanta/contracttests/apispec"
 )
 
-// replay makes the requests that stand as examples in the OpenAPI file. The examples tell one
-// story, so ids that the server makes are replaced by those that it made.
+// replay makes the requests of the examples in the OpenAPI file. The examples are steps of one
+// sequence, so each id that the file assumes is replaced by the id that the server has made.
 type replay struct {
 	*api
 
@@ -87,8 +87,8 @@ func (r *replay) request(id, key string) *http.Request {
 	return nil
 }
 
-// play makes the request of an operation. The answer must have the status, and exactly the fields
-// of the example for that status.
+// play makes the request of an operation. The answer must have the given status, and exactly the
+// fields of the example for that status.
 func (r *replay) play(id, key string, status int) answer {
 	r.Helper()
 	return r.played(id, status, r.do(r.request(id, key)))
@@ -113,9 +113,9 @@ func (r *replay) played(id string, status int, ans answer) answer {
 	return ans
 }
 
-// fieldsOf returns the paths of the fields of a value, sorted. Members of maps are none, and so is
-// what lies below a field that the other value has not: null, absent, or an empty list. The items
-// of a list count together.
+// fieldsOf returns the sorted paths of the fields of a value. It leaves out the members of maps,
+// and the fields below one that is null, absent or an empty list in the other value. The items of a
+// list are treated as one.
 func fieldsOf(schema *openapi3.Schema, value, other any) []string {
 	found := map[string]bool{}
 	var visit func(at string, schema *openapi3.Schema, values, others []any)
@@ -138,8 +138,8 @@ func fieldsOf(schema *openapi3.Schema, value, other any) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// below returns what the objects among the values have under a name, without nulls. there reports
-// whether any has the name.
+// below returns the members of a name of all objects among the values, without nulls. there reports
+// whether any object has the name.
 func below(values []any, name string) (found []any, there bool) {
 	for _, v := range values {
 		object, _ := v.(map[string]any)
@@ -163,7 +163,8 @@ func items(values []any) (found []any) {
 }
 
 // TestExamples_Replayed_AreAnsweredAsTheFileSays makes each request of the OpenAPI file, in the
-// order of the story that its examples tell. Add a new operation where the story can have it.
+// order of the sequence that the examples form. Add a new operation where it fits into the
+// sequence.
 func TestExamples_Replayed_AreAnsweredAsTheFileSays(t *testing.T) {
 	r := &replay{newAPI(t, 0), map[string]string{}, map[string]bool{}}
 	const (
@@ -204,7 +205,7 @@ func TestExamples_Replayed_AreAnsweredAsTheFileSays(t *testing.T) {
 
 	// A worker joins and takes the workload.
 	r.play("workerRegister", worker, 200)
-	require.Eventually(t, func() bool { // the first assignment may be that of another workload
+	require.Eventually(t, func() bool { // another workload may be assigned first
 		ans := r.do(r.request("workerPoll", worker))
 		if !strings.Contains(ans.body, r.ids[workload]) {
 			return false
@@ -272,7 +273,7 @@ func TestExamples_Replayed_AreAnsweredAsTheFileSays(t *testing.T) {
 	r.play("removeWorker", admin, 204)
 	r.play("workerEnd", worker, 204)
 
-	// The operator takes back what was given.
+	// The operator revokes the keys.
 	r.play("updateCustomer", admin, 200)
 	r.play("suspendCustomer", admin, 200)
 	r.play("reactivateCustomer", admin, 200)

@@ -10,15 +10,15 @@ import (
 	"strings"
 )
 
-// fileSuffix makes the name of the variable that says in which file a secret stands.
+// fileSuffix is appended to the variable of a secret to name the variable for its file.
 const fileSuffix = "_FILE"
 
-// secretFileLimit bounds the size of a file that holds a secret, in bytes.
+// secretFileLimit is the largest size of a file with a secret, in bytes.
 const secretFileLimit = 64 << 10
 
-// readSecretFiles gives each secret whose variable with the suffix _FILE is set the content of that
-// file. A list may stand on several lines. Every mistake is reported; the content of a file never
-// is. It returns the secrets whose file cannot be read.
+// readSecretFiles sets each secret whose variable with the suffix _FILE is set to the content of
+// that file. A list may have several lines. It returns the secrets whose files cannot be read, and
+// an error with all mistakes, which never contains the content of a file.
 func readSecretFiles(vars map[string]string) (missing []string, err error) {
 	var errs []error
 	t := reflect.TypeFor[Config]()
@@ -50,8 +50,8 @@ func readSecretFiles(vars map[string]string) (missing []string, err error) {
 	return missing, errors.Join(errs...)
 }
 
-// SecretFromEnv returns the secret that the variable holds, or the content of the file that the
-// variable with the suffix _FILE names; empty when neither is set.
+// SecretFromEnv returns the value of the variable, or the content of the file that the variable
+// with the suffix _FILE names. It returns "" if neither is set.
 func SecretFromEnv(name string) (string, error) {
 	value, path := os.Getenv(name), os.Getenv(name+fileSuffix)
 	switch {
@@ -87,13 +87,13 @@ func readSecret(path string) (string, error) {
 	return value, nil
 }
 
-// The least that a secret must have that an operator chooses.
+// The minimum requirements for a secret that an operator chooses.
 const (
 	minSecret  = 32 // characters
 	minVariety = 8  // different ones; of 32 random hexadecimal digits, one key in 20 million has fewer
 )
 
-// weakness says why a secret may be guessed; empty when it may not.
+// weakness returns the reason why a secret could be guessed, or "".
 func weakness(secret string) string {
 	if len(secret) < minSecret {
 		return fmt.Sprintf("must have at least %d characters", minSecret)
@@ -114,10 +114,10 @@ func weakness(secret string) string {
 	return ""
 }
 
-// repeats reports whether s is one block of n bytes again and again, the last one perhaps cut off.
+// repeats reports whether s repeats a block of n bytes. The last block may be cut off.
 func repeats(s string, n int) bool { return s[n:] == s[:len(s)-n] }
 
-// validateKeys checks the keys that are set. Whether they must be is the role's to say.
+// validateKeys checks the keys that are set. The validation of a role checks which must be set.
 func (c Config) validateKeys(wrong func(string, string, ...any)) {
 	if c.AdminKey != "" {
 		if why := weakness(c.AdminKey); why != "" {

@@ -11,26 +11,26 @@ import (
 	httpapi "github.com/niyanta/niyanta/adapters/http"
 )
 
-// door is an address at which a part of the API is served.
-type door struct {
-	variable string // the setting that says where
+// endpoint is an address on which a part of the API is served.
+type endpoint struct {
+	variable string // the setting of the address
 	part     httpapi.Part
 	listener net.Listener
 	server   *http.Server
 }
 
-// open listens at the configured addresses: one for everything, or one for the public part and one
-// for the admin's.
+// open listens on the configured addresses: one for the whole API, or one for the public part and
+// one for the admin part.
 func (a *App) open(ctx context.Context) error {
-	public := &door{variable: "HTTP_ADDR", part: httpapi.PartAll}
-	a.doors = []*door{public}
+	public := &endpoint{variable: "HTTP_ADDR", part: httpapi.PartAll}
+	a.endpoints = []*endpoint{public}
 	addrs := []string{a.cfg.HTTPAddr}
 	if a.cfg.AdminAddr != "" {
 		public.part = httpapi.PartPublic
-		a.doors = append(a.doors, &door{variable: "ADMIN_ADDR", part: httpapi.PartAdmin})
+		a.endpoints = append(a.endpoints, &endpoint{variable: "ADMIN_ADDR", part: httpapi.PartAdmin})
 		addrs = append(addrs, a.cfg.AdminAddr)
 	}
-	for i, d := range a.doors {
+	for i, d := range a.endpoints {
 		var err error
 		if d.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", addrs[i]); err != nil {
 			return d.refused(addrs[i], err)
@@ -39,11 +39,11 @@ func (a *App) open(ctx context.Context) error {
 	return nil
 }
 
-// ErrAddressTaken tells that another process listens on a configured address.
+// ErrAddressTaken means that another process listens on a configured address.
 var ErrAddressTaken = errors.New("another process listens")
 
-// refused says why a door does not open, and what to change.
-func (d *door) refused(addr string, err error) error {
+// refused returns the error of an endpoint that cannot listen. It says what to change.
+func (d *endpoint) refused(addr string, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%s%s: %w on %s; stop it, or choose another address", Prefix, d.variable,
 			ErrAddressTaken, addr)
@@ -51,9 +51,9 @@ func (d *door) refused(addr string, err error) error {
 	return fmt.Errorf("%s%s: %w", Prefix, d.variable, err)
 }
 
-// serve answers at every door. deps are the same for all.
+// serve serves every endpoint, with the same deps.
 func (a *App) serve(deps httpapi.Deps) error {
-	for _, d := range a.doors {
+	for _, d := range a.endpoints {
 		deps.Part = d.part
 		handler, err := httpapi.New(deps)
 		if err != nil {
@@ -61,7 +61,7 @@ func (a *App) serve(deps httpapi.Deps) error {
 		}
 		d.server = httpapi.NewServer(handler, a.cfg.HTTPIdleTimeout, a.log)
 	}
-	for _, d := range a.doors {
+	for _, d := range a.endpoints {
 		a.loops.Go(func() {
 			if err := d.server.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
 				a.failed <- err
@@ -72,24 +72,24 @@ func (a *App) serve(deps httpapi.Deps) error {
 	return nil
 }
 
-// shut takes no more requests and waits for those in flight as long as ctx lasts.
+// shut accepts no more requests, and waits for those in flight until ctx ends.
 func (a *App) shut(ctx context.Context) error {
 	var errs []error
-	for _, d := range a.doors {
+	for _, d := range a.endpoints {
 		switch {
 		case d.server != nil:
 			if err := d.server.Shutdown(ctx); err != nil {
 				errs = append(errs, fmt.Errorf("requests in flight: %w", err), d.server.Close())
 			}
 		case d.listener != nil:
-			_ = d.listener.Close() // nobody was served
+			_ = d.listener.Close() // serve was not called
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// url is where the door can be reached from this machine.
-func (d *door) url() string {
+// url returns the URL of the endpoint on this machine.
+func (d *endpoint) url() string {
 	addr := d.listener.Addr().String()
 	host, port, err := net.SplitHostPort(addr)
 	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
@@ -98,16 +98,17 @@ func (d *door) url() string {
 	return "http://" + addr
 }
 
-// URL is where the API answers.
-func (a *App) URL() string { return a.doors[0].url() }
+// URL returns the URL of the API.
+func (a *App) URL() string { return a.endpoints[0].url() }
 
-// AdminURL is where the admin routes answer: the same, unless they have an address of their own.
-func (a *App) AdminURL() string { return a.doors[len(a.doors)-1].url() }
+// AdminURL returns the URL of the admin routes. It is that of the API unless they have an address
+// of their own.
+func (a *App) AdminURL() string { return a.endpoints[len(a.endpoints)-1].url() }
 
-// Addrs are the addresses that it listens on.
+// Addrs returns the addresses that the App listens on.
 func (a *App) Addrs() []string {
 	var out []string
-	for _, d := range a.doors {
+	for _, d := range a.endpoints {
 		out = append(out, d.listener.Addr().String())
 	}
 	return out

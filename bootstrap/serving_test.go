@@ -118,8 +118,8 @@ func TestServing_OfBadAddressesAndTimes_IsRefused(t *testing.T) {
 		"above the 60 s for which common load balancers keep idle connections")
 }
 
-// TestIdleTimeout_WhenSet_EndsAnIdleConnectionThen keeps a connection without requests, for shorter
-// and for longer than it may be.
+// TestIdleTimeout_WhenSet_EndsAnIdleConnectionThen keeps a connection without requests for less
+// than the timeout, and for more.
 func TestIdleTimeout_WhenSet_EndsAnIdleConnectionThen(t *testing.T) {
 	t.Parallel()
 	d := devAt(t, "NIYANTA_HTTP_IDLE_TIMEOUT=1s")

@@ -10,9 +10,9 @@ import (
 // Setting is one variable with its effective value.
 type Setting struct{ Variable, Value string }
 
-// shown are the text settings whose values `niyanta config` prints as they are. Every other text is
-// masked, so that a new setting is secret until it stands here. Numbers, durations and switches
-// hold no secrets and are always printed.
+// shown lists the text settings that `niyanta config` prints unmasked. All other text settings are
+// masked, so that a new setting counts as secret until it is added here. Numbers, durations and
+// switches hold no secrets and are always printed.
 var shown = map[string]bool{
 	"STORE": true, "BUS": true, "RATE_LIMITER": true, "BUS_PREFIX": true,
 	"NATS_CREDS_FILE": true, "NATS_CA_FILE": true, "NATS_CERT_FILE": true, "NATS_KEY_FILE": true,
@@ -29,13 +29,14 @@ func (c Config) Settings() []Setting {
 		f := t.Field(i)
 		name := f.Tag.Get("env")
 		if name == "" {
-			continue // what the command line says
+			continue // set by the command line
 		}
 		out = append(out, Setting{Prefix + name, shownValue(name, f.Tag.Get("secret"), v.Field(i))})
 	}
 	return out
 }
 
+// shownValue returns the value of a setting as text, masked if it may be secret.
 func shownValue(name, secret string, v reflect.Value) string {
 	value, text := fmt.Sprint(v.Interface()), v.Kind() == reflect.String
 	if list, ok := v.Interface().([]string); ok {
@@ -52,7 +53,7 @@ func shownValue(name, secret string, v reflect.Value) string {
 
 const masked = "********"
 
-// maskURLs masks what may be secret in connection strings separated by commas: see maskURL.
+// maskURLs applies maskURL to connection strings that are separated by commas.
 func maskURLs(s string) string {
 	parts := strings.Split(s, ",")
 	for i, part := range parts {
@@ -61,14 +62,14 @@ func maskURLs(s string) string {
 	return strings.Join(parts, ",")
 }
 
-// plainSchemes are the schemes of URLs that are understood well enough to print a part of them. In
-// the path of some stands the name of a database; in that of others may stand a token.
+// plainSchemes lists the schemes of URLs of which a part is printed. The value says whether the
+// path is the name of a database. Otherwise it may hold a token.
 var plainSchemes = map[string]struct{ path bool }{
 	"postgres": {true}, "postgresql": {true}, "redis": {true}, "rediss": {true},
 	"nats": {}, "tls": {}, "ws": {}, "wss": {}, "http": {}, "https": {},
 }
 
-// plainParameters are the parameters of connection strings that hold no secret.
+// plainParameters lists the parameters of connection strings that hold no secret.
 var plainParameters = map[string]bool{
 	"sslmode": true, "connect_timeout": true, "application_name": true, "default_query_exec_mode": true,
 	"host": true, "port": true, "dbname": true, "user": true, "target_session_attrs": true, "search_path": true,
@@ -76,12 +77,12 @@ var plainParameters = map[string]bool{
 	"db": true, "protocol": true,
 }
 
-// plainPaths say nothing but where an API begins.
+// plainPaths lists paths that hold no secret.
 var plainPaths = map[string]bool{"": true, "/": true, "/v1/traces": true}
 
-// maskURL keeps what helps to recognise a connection string (scheme, user, host, database, harmless
-// parameters) and masks everything else. A user without a password may be a token, so it is masked.
-// What is not understood is masked as a whole.
+// maskURL masks a connection string but for the parts that help to recognise it: scheme, user,
+// host, database and harmless parameters. A user without a password may be a token, so it is
+// masked. A string that cannot be parsed is masked as a whole.
 func maskURL(s string) string {
 	u, err := url.Parse(s)
 	if err != nil || u.Opaque != "" {

@@ -25,8 +25,8 @@ var writeSettings = flag.Bool("write-settings", false, "write docs/operations/se
 
 const settingsPage = "../docs/operations/settings.md"
 
-// TestSettingsPage_OfThisCode_IsCurrent compares the page of settings with what the comments and
-// tags of Config say.
+// TestSettingsPage_OfThisCode_IsCurrent compares the page of settings with the comments and tags of
+// Config.
 func TestSettingsPage_OfThisCode_IsCurrent(t *testing.T) {
 	page := renderSettings(t, describedSettings(t))
 	if *writeSettings {
@@ -61,14 +61,14 @@ func TestConfig_OutsideItsBounds_IsRefused(t *testing.T) {
 		const alone = "NIYANTA_HEARTBEAT_INTERVAL=100ms"
 		for _, value := range good {
 			if s.name == "WORKER_LEASE" {
-				continue // at its bound, three heartbeat intervals do not fit
+				continue // at this bound, the lease would be shorter than three heartbeat intervals
 			}
 			assert.NotContains(t, problems(RoleDev, alone, Prefix+s.name+"="+value), Prefix+s.name+":",
 				"%s=%s", s.name, value)
 		}
 		for _, value := range bad {
 			if value == "" {
-				continue // the default holds
+				continue // an empty value means the default
 			}
 			tried++
 			assert.Contains(t, problems(RoleDev, Prefix+s.name+"="+value), Prefix+s.name+":", "%s=%s", s.name, value)
@@ -95,7 +95,7 @@ func formatted(kind reflect.Type, n int64) string {
 	return fmt.Sprint(n)
 }
 
-// described is a setting with all that the source says of it.
+// described is a setting with its comment and tags.
 type described struct {
 	name, group, what string
 	kind              reflect.Type
@@ -125,7 +125,7 @@ func describedSettings(t *testing.T) []described {
 		field, ok := reflect.TypeFor[Config]().FieldByName(f.Names[0].Name)
 		require.True(t, ok)
 		if field.Tag.Get("env") == "" {
-			continue // what the command line says
+			continue // set by the command line
 		}
 		s := described{
 			name: field.Tag.Get("env"), group: group, what: strings.Join(strings.Fields(f.Doc.Text()), " "),
@@ -196,7 +196,7 @@ func orNone(s string) string {
 
 func (s described) roles() string { return strings.Join(strings.Fields(s.tag.Get("roles")), ", ") }
 
-// facts says what the tags state, in one line.
+// facts describes the tags in one line.
 func (s described) facts() string {
 	facts := []string{"Default: none"}
 	if d := s.tag.Get("envDefault"); d != "" {

@@ -21,14 +21,14 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-// silences is how often each test of a connection that falls silent has it do so.
-var silences = flag.Int("silences", 3, "how often connections fall silent in each test of that")
+// silences is the number of times that each test of silent connections silences them.
+var silences = flag.Int("silences", 3, "number of times that each test of silent connections silences them")
 
-// testAdminKey is the coordinators'.
+// testAdminKey is the coordinators' admin key.
 const testAdminKey = "admin-key-of-tests-0123456789abcdef"
 
-// startsWithin bounds when a job is done that is submitted just after a connection has fallen
-// silent.
+// startsWithin is the time within which a workload must complete that is submitted just after a
+// connection has become silent.
 const startsWithin = 4 * time.Second
 
 // remote is a coordinator and a worker that reaches it through proxies only.
@@ -40,11 +40,11 @@ type remote struct {
 	log       *servers.Log    // the worker's
 }
 
-// noHTTP, as the worker's CoordinatorURL, leaves it with the bus alone.
+// noHTTP as the worker's CoordinatorURL makes the worker use only the bus.
 const noHTTP = "none"
 
-// startRemote starts both. configure has the coordinator use a bus and returns the worker's way to
-// it.
+// startRemote starts both. configure sets a bus in their configurations, and returns the proxy of
+// the worker's connection to it.
 func startRemote(
 	t *testing.T, configure func(t *testing.T, coordinator, worker *Config) *netfault.Proxy,
 	more ...map[string]ports.WorkloadFactory,
@@ -111,7 +111,7 @@ func (r *remote) awaits(f func() bool, what string) {
 	require.Eventually(r.t, f, 20*time.Second, 5*time.Millisecond, "%s: %s", what, r.log)
 }
 
-// run submits a job and returns how long it took to complete.
+// run submits a workload and returns how long it took to complete.
 func (r *remote) run(workloadType, input string) time.Duration {
 	r.t.Helper()
 	begun := time.Now()
@@ -124,7 +124,7 @@ func (r *remote) run(workloadType, input string) time.Duration {
 	return time.Since(begun)
 }
 
-// usesItsBus reports whether the bus is connected again, and coordinators have answered over it.
+// usesItsBus reports whether the bus is connected again and a coordinator has answered over it.
 func (r *remote) usesItsBus() bool {
 	return r.log.Count(`msg="bus reconnected"`) == r.log.Count(`msg="bus disconnected"`) &&
 		r.log.Count(`msg="coordinators reconnected" route=bus`) == r.log.Count(`msg="coordinators disconnected" route=bus`)
@@ -231,7 +231,7 @@ func (s saver) Execute(ctx context.Context, p ports.Progress) (domain.JSON, erro
 		select {
 		case <-ctx.Done():
 			return "", context.Cause(ctx)
-		case <-time.After(2 * idleLimit): // the test is about what happens while nothing is said
+		case <-time.After(2 * idleLimit): // the connections are idle meanwhile
 		}
 		if err := p.Checkpoint(ctx, make([]byte, s.size), nil, ""); err != nil {
 			return "", err
@@ -244,7 +244,7 @@ func (saver) Checkpoint(context.Context) ([]byte, error) { return nil, ports.Err
 
 func (saver) Close() error { return nil }
 
-// idleLimit is after how long without a word the proxy of a test forgets a connection.
+// idleLimit is the idle time after which the proxy silences a connection.
 const idleLimit = time.Second
 
 func TestCheckpoint_WhenIdleConnectionsAreDroppedSilently_IsSaved(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 	"github.com/niyanta/niyanta/core/services/coordinator"
 )
 
-// lateBus refuses subscriptions, once somebody has had time to become leader.
+// lateBus refuses subscriptions, after a wait in which the coordinator may become leader.
 type lateBus struct {
 	ports.Bus
 	elected func() bool

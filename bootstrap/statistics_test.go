@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// today and tomorrow bound a range that no midnight can leave.
+// The range goes from today to tomorrow, so that it holds if midnight passes during the test.
 func statsTarget(by string) string {
 	now := time.Now().UTC()
 	return fmt.Sprintf("/v1/customer/stats?start_date=%s&end_date=%s&group_by=%s",

@@ -22,7 +22,8 @@ const (
 	stormReaders = 24
 )
 
-// unlimited lifts the limits of a customer, makes it where it is missing, and returns a key of it.
+// unlimited makes a customer without limits, or lifts the limits of an existing one. It returns a
+// key of the customer.
 func unlimited(t *testing.T, d *Dev, id string) string {
 	t.Helper()
 	admin, err := niyanta.NewClient(d.App.URL(), d.AdminKey)
@@ -69,7 +70,7 @@ func TestReads_WhenOneCustomerStormsTheAPI_OthersSubmitAndNoLeaseIsMissed(t *tes
 	})
 }
 
-// seedFinished stores finished workloads of a customer, by rows.
+// seedFinished inserts the rows of finished workloads of a customer.
 func seedFinished(t *testing.T, c *servers.Postgres, customer string, n int) {
 	t.Helper()
 	c.Exec(t, "postgres", fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type,
@@ -83,8 +84,8 @@ func seedFinished(t *testing.T, c *servers.Postgres, customer string, n int) {
 		"ANALYZE")
 }
 
-// storm has one customer read deep pages as fast as it can while another one works, and compares
-// the other's times with those before.
+// storm lets one customer read deep pages as fast as it can while another one works. It compares
+// the other one's times with those before the storm.
 func storm(t *testing.T, d *Dev, reader string) {
 	t.Helper()
 	innocent, err := niyanta.NewClient(d.App.URL(), unlimited(t, d, string(DevCustomer)))
@@ -118,7 +119,7 @@ func storm(t *testing.T, d *Dev, reader string) {
 	stop()
 	wg.Wait()
 	t.Logf("submit of another customer, p99: %v alone, %v while %d clients read", before, during, stormReaders)
-	assert.Less(t, during, time.Second, "nobody waits behind another customer's reads")
+	assert.Less(t, during, time.Second, "a submission must not wait behind another customer's reads")
 
 	workers, err := d.App.coordinator.Plane.ListWorkers(t.Context())
 	require.NoError(t, err)
@@ -178,7 +179,7 @@ func TestRequests_WhenOneCustomerHoldsAllItMay_OthersAndHealthAreServed(t *testi
 	defer func() { stop(); wg.Wait(); transport.CloseIdleConnections() }()
 	for range 700 {
 		wg.Go(func() {
-			// Whoever is refused tries again, so that all places are taken in the end.
+			// A refused request is sent again, so that all places are taken in the end.
 			for get(polling, "/v1/workloads/"+waiting.WorkloadID+"?wait=60s") == http.StatusServiceUnavailable {
 				select {
 				case <-time.After(100 * time.Millisecond):

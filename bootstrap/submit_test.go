@@ -25,7 +25,7 @@ func TestSubmit_BeforeAnyWorkerOffersTheType_IsAcceptedAndWaits(t *testing.T) {
 		require.Equal(a, 200, reg.status, reg.body)
 		ans = a.send("POST", "/v1/workloads", `{"workload_type":"unheard","input_params":{}}`, nil)
 		require.Equal(a, 202, ans.status)
-		require.Nil(a, ans.field("status_reason"), "a worker that has just come is seen at once")
+		require.Nil(a, ans.field("status_reason"), "a worker that has just registered is known at once")
 	})
 }
 
@@ -88,7 +88,7 @@ func TestIdempotencyKey_WhenTheBodyMeansTheSame_ReturnsTheFirstWorkload(t *testi
 		}
 		a.refused(submit("zones", `,"run_at":"2030-01-01T00:00:01Z"`), 409, "CONFLICT", "Idempotency-Key")
 
-		// The same bytes are the same submission though the defaults changed meanwhile.
+		// The same bytes are the same submission, although the defaults have changed since.
 		require.Equal(a, 201, a.send("POST", "/v1/workload-configs",
 			`{"workload_type":"sleep","timeout_seconds":60,"max_retries":1}`, nil).status)
 		require.Equal(a, first.field("workload_id"), submit("defaults", "").field("workload_id"))
@@ -122,7 +122,7 @@ func TestRetries_AreSetBySubmissionAndConfig(t *testing.T) {
 		a.refused(a.send("POST", "/v1/workloads", `{"workload_type":"sleep","input_params":{},"max_retries":-1}`, nil),
 			400, "INVALID_INPUT", "max_retries")
 
-		// It fails, and says which retry it waits for, and until when.
+		// The workload fails, and says which retry it waits for and until when.
 		worker := map[string]string{"Authorization": "Bearer " + a.dev.WorkerKey}
 		require.Equal(a, 200, a.send("POST", "/v1/worker/register",
 			`{"worker_id":"w","session_id":"s","capabilities":["sleep"],"slots":1}`, worker).status)

@@ -19,25 +19,25 @@ import (
 )
 
 const (
-	// certifyTimeout bounds how long a supervisor tells of a death. Behind it the lease is over as
-	// well.
+	// certifyTimeout is how long a supervisor tries to certify a death. After that the lease is
+	// over as well.
 	certifyTimeout = 10 * time.Second
-	// partingTimeout bounds it when the worker ended well: it has deregistered, and the certificate
-	// only makes sure.
+	// partingTimeout replaces certifyTimeout when the worker ended without an error. It has
+	// deregistered then, and the certificate is only a precaution.
 	partingTimeout = 2 * time.Second
-	// certifyTry bounds one try at one coordinator, certifyPause is the time between two rounds of
-	// tries.
+	// certifyTry is the timeout of one try with one coordinator. certifyPause is the time between
+	// two rounds of tries.
 	certifyTry   = 2 * time.Second
 	certifyPause = 200 * time.Millisecond
 )
 
-// Supervise runs this command again as the child of this process, which supervises it, and returns
-// the status to exit with. supervised is false when the caller is to go on itself: it is that child
-// already, or has no need of a supervisor.
+// Supervise runs this command again as a child of this process, and supervises it. It returns the
+// status to exit with. supervised is false if the caller must run the command itself: it is the
+// child already, or needs no supervisor.
 //
-// A worker has one, whose certificates move its work at once, unless NIYANTA_SUPERVISE says
-// otherwise. A development server has one where its workers may start programs, any server where it
-// is process 1: somebody has to reap orphans there.
+// A worker needs a supervisor, whose certificates move the work of a dead worker at once, unless
+// NIYANTA_SUPERVISE is false. A development server needs one if its workers may start programs. Any
+// server needs one as process 1, where orphans must be reaped.
 func Supervise(ctx context.Context, cfg Config, role Role, log *slog.Logger) (status int, supervised bool, err error) {
 	already, err := process.Supervised()
 	if err != nil || already != nil {
@@ -60,13 +60,13 @@ func Supervise(ctx context.Context, cfg Config, role Role, log *slog.Logger) (st
 	}
 	status, err = s.Run(context.WithoutCancel(ctx))
 	if errors.Is(err, process.ErrUnsupported) {
-		log.Warn("running without a supervisor: what a killed worker was running waits for its lease", "reason", err)
+		log.Warn("running without a supervisor: the work of a killed worker waits for its lease", "reason", err)
 		return 0, false, nil
 	}
 	return status, err == nil, err
 }
 
-// sweepScratch removes the scratch directories of programs that a worker which died has left.
+// sweepScratch removes the scratch directories that dead workers have left.
 func sweepScratch() error {
 	_, err := workloads.SweepScratch()
 	return err
@@ -82,7 +82,7 @@ func UntilOrphaned(ctx context.Context, log *slog.Logger) (context.Context, cont
 	go func() {
 		select {
 		case <-s.Orphaned:
-			log.Error("the supervisor has ended: finishing")
+			log.Error("the supervisor has ended: draining")
 			cancel()
 		case <-ctx.Done():
 		}
@@ -97,8 +97,8 @@ func newCertificate(ids ports.IDs) domain.SessionEnd {
 	return domain.SessionEnd{ProcessID: ids.New(domain.PrefixProcess), Secret: hex.EncodeToString(secret)}
 }
 
-// certify tells the coordinators of a death, over every way there is at once, until one has heard
-// it.
+// certify sends a death certificate to the coordinators, over all transports at once, until one has
+// answered.
 func certify(ctx context.Context, cfg Config, c domain.SessionEnd, status int, log *slog.Logger) error {
 	timeout := certifyTimeout
 	if status == 0 {
@@ -112,7 +112,7 @@ func certify(ctx context.Context, cfg Config, c domain.SessionEnd, status int, l
 		return err
 	}
 	for {
-		if err = firstToHear(ctx, ways, c); err == nil {
+		if err = certifyByAny(ctx, ways, c); err == nil {
 			log.Info("death certified", "process_id", c.ProcessID, "status", status)
 			return nil
 		}
@@ -121,12 +121,12 @@ func certify(ctx context.Context, cfg Config, c domain.SessionEnd, status int, l
 			return err
 		}
 		if system.Sleep(ctx, certifyPause) != nil {
-			return fmt.Errorf("no coordinator has heard it within %s: %w", timeout, err)
+			return fmt.Errorf("no coordinator has answered within %s: %w", timeout, err)
 		}
 	}
 }
 
-// waysToCertify are the coordinators' addresses, each by itself, and the bus.
+// waysToCertify returns a client for each coordinator's address, and one for the bus.
 func waysToCertify(cfg Config, id string, log *slog.Logger) (ways []ports.ControlPlane, closeAll func(), err error) {
 	var closers []func()
 	closeAll = func() {
@@ -144,7 +144,7 @@ func waysToCertify(cfg Config, id string, log *slog.Logger) (ways []ports.Contro
 		}
 	}
 	if cfg.Bus != BusMemory {
-		cfg.CoordinatorURL = "" // these ways are tried already
+		cfg.CoordinatorURL = "" // its addresses have clients already
 		bus, closeBus, err := newWorkerPlane(cfg, id, log)
 		switch {
 		case err == nil:
@@ -156,9 +156,9 @@ func waysToCertify(cfg Config, id string, log *slog.Logger) (ways []ports.Contro
 	return ways, closeAll, nil
 }
 
-// firstToHear tries all ways at once and returns nil as soon as one has worked. Hearing of a death
-// twice does no harm.
-func firstToHear(ctx context.Context, ways []ports.ControlPlane, c domain.SessionEnd) error {
+// certifyByAny tries all ways at once, and returns nil as soon as one has succeeded. A certificate
+// that arrives twice does no harm.
+func certifyByAny(ctx context.Context, ways []ports.ControlPlane, c domain.SessionEnd) error {
 	ctx, cancel := context.WithTimeout(ctx, certifyTry)
 	defer cancel()
 	answers := make(chan error, len(ways))

@@ -8,11 +8,11 @@ import (
 	"github.com/niyanta/niyanta/adapters/telemetry"
 )
 
-// traceFlushTimeout bounds how long a stop waits for the last spans to be exported.
+// traceFlushTimeout is how long the end of a process waits for the export of the last spans.
 const traceFlushTimeout = 5 * time.Second
 
-// StartTracing exports spans if the configuration says where to. The function it returns sends the
-// last ones.
+// StartTracing exports spans if the configuration has an endpoint. The function that it returns
+// exports the last ones.
 func StartTracing(
 	ctx context.Context, cfg Config, role Role, version string, log *slog.Logger,
 ) (stop func(), err error) {

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// elsewhere are the variables with the prefix that are not settings of a server, and what they are
-// for.
+// elsewhere lists variables with the prefix that are not settings of a server, each with its
+// meaning.
 var elsewhere = []struct{ name, what string }{
 	{"NIYANTA_URL", "Where client commands find the API, http://127.0.0.1:8080 if it is not set."},
 	{"NIYANTA_API_KEY", "The key that client commands send."},
@@ -19,7 +19,7 @@ var elsewhere = []struct{ name, what string }{
 	{"NIYANTA_HANDOVER_FD", "Hands the environment over when a server starts itself again. Not for you."},
 }
 
-// ofElsewhere reports whether a variable is one of elsewhere.
+// ofElsewhere reports whether a variable is in elsewhere.
 func ofElsewhere(name string) bool {
 	for _, v := range elsewhere {
 		if v.name == name {
@@ -29,16 +29,17 @@ func ofElsewhere(name string) bool {
 	return false
 }
 
-// forTests begins the names of variables that only tests read.
+// forTests is the prefix of variables that only tests read.
 const forTests = Prefix + "TEST_"
 
-// ofServices matches what Kubernetes sets in every pod for each service of the namespace, for
-// example for one named niyanta.
+// ofServices matches the variables that Kubernetes sets in every pod for a service, for example one
+// named niyanta.
 var ofServices = regexp.MustCompile(`_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$|` +
 	`_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$`)
 
-// checkNames reports each variable with the prefix that nothing reads, with the nearest name that
-// something does. A mistyped name would otherwise leave its setting at the default, silently.
+// checkNames returns an error for the variables with the prefix that nothing reads. It names the
+// nearest known variable. Otherwise a mistyped name would silently leave its setting at the
+// default.
 func checkNames(vars map[string]string) error {
 	known := settingNames()
 	var errs []error
@@ -61,7 +62,7 @@ func settingNames() []string {
 	for i := range t.NumField() {
 		tag := t.Field(i).Tag
 		if tag.Get("env") == "" {
-			continue // what the command line says
+			continue // set by the command line
 		}
 		names = append(names, Prefix+tag.Get("env"))
 		if tag.Get("secret") != "" {
@@ -71,11 +72,13 @@ func settingNames() []string {
 	return names
 }
 
+// nearest returns the known name with the smallest distance.
 func nearest(name string, known []string) string {
 	return slices.MinFunc(known, func(a, b string) int { return distance(name, a) - distance(name, b) })
 }
 
-// distance counts the insertions, deletions, replacements and swaps of neighbours that make b of a.
+// distance returns the number of insertions, deletions, replacements and swaps of neighbours that
+// turn a into b.
 func distance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {

@@ -19,11 +19,11 @@ func TestLoad_WhenANameIsMistyped_NamesTheNearest(t *testing.T) {
 	}
 }
 
-func TestLoad_WhatOthersSet_IsLetBe(t *testing.T) {
+func TestLoad_VariablesOfOthers_AreIgnored(t *testing.T) {
 	_, err := Load([]string{
 		"PATH=/bin", "NIYANTA_URL=http://127.0.0.1:8080", "NIYANTA_API_KEY=k",
 		"NIYANTA_WORKER_TAGS=a=b", "NIYANTA_TEST_X=1",
-		// What Kubernetes sets for a service named niyanta, and for one named niyanta-coordinator.
+		// Kubernetes sets these for a service named niyanta, and for one named niyanta-coordinator.
 		"NIYANTA_SERVICE_HOST=10.0.0.1", "NIYANTA_SERVICE_PORT=8080", "NIYANTA_SERVICE_PORT_HTTP=8080",
 		"NIYANTA_PORT=tcp://10.0.0.1:8080", "NIYANTA_PORT_8080_TCP=tcp://10.0.0.1:8080",
 		"NIYANTA_PORT_8080_TCP_PROTO=tcp", "NIYANTA_PORT_8080_TCP_PORT=8080", "NIYANTA_PORT_8080_TCP_ADDR=10.0.0.1",

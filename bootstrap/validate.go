@@ -79,7 +79,7 @@ func (c Config) validateTags(wrong func(string, string, ...any)) {
 	}
 }
 
-// between says what bounds allow. The most may be empty.
+// between describes the allowed values. most may be empty.
 func between(least, most string) string {
 	if most == "" {
 		return "at least " + least
@@ -87,7 +87,7 @@ func between(least, most string) string {
 	return least + " to " + most
 }
 
-// outside reports whether a value is outside its bounds, where there are any.
+// outside reports whether a value is outside its bounds. A bound may be empty.
 func outside(value reflect.Value, least, most string) (bool, error) {
 	for text, is := range map[string]func(limit int64) bool{
 		least: func(limit int64) bool { return value.Int() < limit },
@@ -104,7 +104,7 @@ func outside(value reflect.Value, least, most string) (bool, error) {
 	return false, nil
 }
 
-// bound reads a bound: of a duration or of a number.
+// bound parses a bound of a duration or of a number.
 func bound(t reflect.Type, text string) (int64, error) {
 	if t == reflect.TypeFor[time.Duration]() {
 		d, err := time.ParseDuration(text)
@@ -113,7 +113,7 @@ func bound(t reflect.Type, text string) (int64, error) {
 	return strconv.ParseInt(text, 10, 64)
 }
 
-// validateServing checks where the API is served.
+// validateServing checks the addresses of the API.
 func (c Config) validateServing(wrong func(string, string, ...any)) {
 	port := ""
 	for _, at := range []struct{ name, addr string }{{"HTTP_ADDR", c.HTTPAddr}, {"ADMIN_ADDR", c.AdminAddr}} {
@@ -142,7 +142,7 @@ func (c Config) validateCoordinator(wrong func(string, string, ...any)) {
 	if c.Store == StorePostgres && c.PostgresURL == "" {
 		wrong("POSTGRES_URL", "is required with NIYANTA_STORE=postgres")
 	}
-	if c.Store == StoreMemory { // a URL that is set tells that memory was not meant
+	if c.Store == StoreMemory { // a set URL shows that another store was meant
 		for _, url := range [][2]string{
 			{"POSTGRES_URL", c.PostgresURL}, {"POSTGRES_REPLICA_URL", c.PostgresReplicaURL},
 		} {
@@ -169,7 +169,7 @@ func (c Config) validateCoordinator(wrong func(string, string, ...any)) {
 	}
 }
 
-// validateBus checks what coordinators and workers share.
+// validateBus checks the settings of the bus, for coordinators and workers.
 func (c Config) validateBus(wrong func(string, string, ...any)) {
 	if c.Bus == BusMemory && c.NATSURL != "" {
 		wrong("NATS_URL", "is set, but the bus is memory: set NIYANTA_BUS=nats, or unset it")
@@ -211,7 +211,7 @@ func (c Config) validateWorker(wrong func(string, string, ...any)) {
 	c.validateExec(wrong)
 }
 
-// validateExec checks what programs may do.
+// validateExec checks the settings of the workload type exec.
 func (c Config) validateExec(wrong func(string, string, ...any)) {
 	if err := workloads.ValidateUsers(c.ExecUIDs); err != nil {
 		wrong("EXEC_UIDS", "%s", message(err))
@@ -229,7 +229,7 @@ func message(err error) string {
 	return err.Error()
 }
 
-// ParseTags reads "k=v,k=v".
+// ParseTags parses tags such as "k=v,k=v".
 func ParseTags(s string) (map[string]string, error) {
 	if s == "" {
 		return nil, nil
