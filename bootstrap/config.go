@@ -177,9 +177,11 @@ type Config struct {
 	KeepLogs time.Duration `env:"KEEP_LOGS" envDefault:"2160h" min:"1h" roles:"dev coordinator"`
 	// How long a workload is found in the archive, by its id.
 	KeepArchive time.Duration `env:"KEEP_ARCHIVE" envDefault:"8760h" min:"24h" roles:"dev coordinator"`
-	// How long audit events are kept. Those of a month in UTC go together, when the whole month is
-	// older than this.
+	// How long audit events of workloads and workers are kept. Those of a month in UTC go together,
+	// when the whole month is older than this.
 	KeepAudit time.Duration `env:"KEEP_AUDIT" envDefault:"8760h" min:"24h" roles:"dev coordinator"`
+	// How long audit events of administrators are kept.
+	KeepAdminAudit time.Duration `env:"KEEP_ADMIN_AUDIT" envDefault:"8760h" min:"24h" roles:"dev coordinator"`
 	// How long the hours of statistics are kept.
 	KeepStatistics time.Duration `env:"KEEP_STATISTICS" envDefault:"9600h" min:"24h" roles:"dev coordinator"`
 	// How long a worker that has died stays listed, and its ended sessions stay known: what was
@@ -208,7 +210,7 @@ type Config struct {
 func (c Config) retention() domain.Retention {
 	return domain.Retention{
 		Workloads: c.KeepWorkloads, Logs: c.KeepLogs, Archive: c.KeepArchive, Audit: c.KeepAudit,
-		Statistics: c.KeepStatistics, DeadWorkers: c.KeepDeadWorkers,
+		AdminAudit: c.KeepAdminAudit, Statistics: c.KeepStatistics, DeadWorkers: c.KeepDeadWorkers,
 	}
 }
 

@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	day      = 24 * time.Hour
-	keepDead = 7 * day
+	day            = 24 * time.Hour
+	keepDead       = 7 * day
+	keepAdminAudit = 365 * day
 )
 
 // purgeSome calls Purge once.
@@ -187,6 +188,32 @@ func retentionCases() []Case[StoreHarness] {
 				require.Equal(t, domain.StatusRunning, f.get(a.ID).Status, "the workload stays")
 				f.must(report(a, w, domain.EventComplete, 1))
 				require.Equal(t, 1, events(a.ID))
+			}},
+		{"an action of an administrator is kept for its time",
+			"admin_audit: events of AdminAuditStore, one by one, oldest first", func(t T, h StoreHarness) {
+				f := given(t, h)
+				rename := func(name string) {
+					_, err := f.Customers.Update(t.Context(), acme, domain.CustomerPatch{Name: new(name)}, admin)
+					require.NoError(t, err)
+				}
+				h.Advance(time.Hour)
+				rename("B")
+				all := f.acts(ports.AdminAuditQuery{Ascending: true})
+				require.Len(t, all, 3)
+				h.Advance(keepAdminAudit - 30*time.Minute)
+				require.Equal(t, ports.Purged{Count: 1, More: true}, f.purgeSome(domain.KeptAdminAudit, keepAdminAudit, 1))
+				require.Equal(t, all[1:], f.acts(ports.AdminAuditQuery{Ascending: true}), "the oldest first")
+				require.Equal(t, 1, f.purge(domain.KeptAdminAudit, keepAdminAudit))
+				require.Equal(t, all[2:], f.acts(ports.AdminAuditQuery{Ascending: true}), "the last is younger")
+				rename("C")
+				left := f.acts(ports.AdminAuditQuery{Ascending: true})
+				require.Len(t, left, 2)
+				require.Greater(t, left[1].ID, all[2].ID, "no id is given twice")
+				h.Advance(time.Hour)
+				require.Equal(t, 1, f.purge(domain.KeptAdminAudit, keepAdminAudit))
+				require.Equal(t, left[1:], f.acts(ports.AdminAuditQuery{Ascending: true, After: all[2].ID}),
+					"who follows the actions goes on behind what is gone")
+				require.Zero(t, f.purge(domain.KeptAdminAudit, keepAdminAudit))
 			}},
 		{"the hours of statistics go after their time",
 			"the hours of StatisticsStore, from their beginning on", func(t T, h StoreHarness) {

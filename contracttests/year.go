@@ -16,8 +16,8 @@ func yearCases() []Case[StoreHarness] {
 			"RetentionStore removes what has been kept for its time", func(t T, h StoreHarness) {
 				f := given(t, h)
 				periods := domain.Retention{
-					Workloads: 30 * day, Logs: 10 * day, Archive: 40 * day, Audit: 60 * day, Statistics: 60 * day,
-					DeadWorkers: 7 * day,
+					Workloads: 30 * day, Logs: 10 * day, Archive: 40 * day, Audit: 60 * day, AdminAudit: 60 * day,
+					Statistics: 60 * day, DeadWorkers: 7 * day,
 				}
 				const step = 10 * day
 				waits := f.submit(func(s *domain.Submission) { s.Priority = 1 })
@@ -55,7 +55,7 @@ func yearCases() []Case[StoreHarness] {
 }
 
 // work does the work of a day: submissions with keys, runs that end in each way, with log lines and
-// checkpoints, and a worker that registers and dies.
+// checkpoints, a worker that registers and dies, and an administrator who changes something.
 func (f *fixture) work(n int) {
 	f.Helper()
 	name := fmt.Sprint("w", n)
@@ -76,4 +76,6 @@ func (f *fixture) work(n int) {
 	f.must(cancel(f.submit(keyed)))
 	f.must(cancel(f.running(on, keyed))) // its run keeps its slot until the session ends
 	f.end(certificate(on.ProcessID, secret))
+	_, err := f.Customers.Update(f.Context(), acme, domain.CustomerPatch{Name: new(name)}, admin)
+	require.NoError(f, err)
 }

@@ -15,7 +15,8 @@ func (s *Store) actLocked(e domain.AdminEvent) {
 	if e.Action == "" {
 		return
 	}
-	e.ID = int64(len(s.adminEvents)) + 1
+	s.adminEventID++
+	e.ID = s.adminEventID
 	s.adminEvents = append(s.adminEvents, e)
 }
 

@@ -37,6 +37,8 @@ func (r retention) Purge(ctx context.Context, epoch int64, p ports.Purge) (ports
 		return ports.Purged{Count: r.s.purgeArchiveLocked(domain.FirstMonthKept(p.Age, now))}, nil
 	case domain.KeptAudit:
 		return ports.Purged{Count: r.s.purgeAuditLocked(domain.FirstMonthKept(p.Age, now))}, nil
+	case domain.KeptAdminAudit:
+		n = r.s.purgeAdminAuditLocked(p, now)
 	case domain.KeptIdempotencyKeys:
 		n = r.s.purgeKeysLocked(p, now)
 	case domain.KeptStatistics:
@@ -74,6 +76,15 @@ func (s *Store) purgeAuditLocked(from time.Time) (n int) {
 			delete(s.byWorker, id)
 		}
 	}
+	return n
+}
+
+// purgeAdminAuditLocked removes actions of administrators, oldest first.
+func (s *Store) purgeAdminAuditLocked(p ports.Purge, now time.Time) (n int) {
+	for n < min(p.Limit, len(s.adminEvents)) && now.Sub(s.adminEvents[n].At) > p.Age {
+		n++
+	}
+	s.adminEvents = slices.Delete(s.adminEvents, 0, n)
 	return n
 }
 

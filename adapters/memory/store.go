@@ -29,7 +29,8 @@ type Store struct {
 	leader       leadership
 	auditID      int64
 	byWorker     map[domain.WorkerID][]domain.AuditEvent
-	adminEvents  []domain.AdminEvent
+	adminEventID int64
+	adminEvents  []domain.AdminEvent           // oldest first
 	archive      map[domain.WorkloadID]*record // without lines and checkpoints
 	auditFrom    time.Time                     // no audit event is older
 	uses         []*domain.KeyUse              // of idempotency keys, oldest first

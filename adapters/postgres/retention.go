@@ -63,6 +63,9 @@ func deleteSome(table, condition string) string {
 
 // removals are what removes rows.
 var removals = map[domain.Kept][]removal{
+	domain.KeptAdminAudit: {
+		{deleteSome("admin_audit", old("x.at")+" ORDER BY x.at"), true},
+	},
 	domain.KeptIdempotencyKeys: {
 		{deleteSome("idempotency_keys", old("x.created_at")), true},
 		{deleteSome("answers", old("x.created_at")), true},

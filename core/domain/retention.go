@@ -14,8 +14,10 @@ const (
 	KeptLogs Kept = "logs"
 	// KeptArchive are the workloads in the archive.
 	KeptArchive Kept = "archive"
-	// KeptAudit are the audit events.
+	// KeptAudit are the audit events of workloads and workers.
 	KeptAudit Kept = "audit"
+	// KeptAdminAudit are the audit events of administrators.
+	KeptAdminAudit Kept = "admin_audit"
 	// KeptIdempotencyKeys are the idempotency keys of submissions, and answers that are repeated.
 	KeptIdempotencyKeys Kept = "idempotency_keys"
 	// KeptStatistics are the hours of the statistics, and totals that count nothing.
@@ -31,8 +33,8 @@ const (
 // AllKept lists what is kept for a time, in the order in which it is removed.
 func AllKept() []Kept {
 	return []Kept{
-		KeptWorkloads, KeptLogs, KeptArchive, KeptAudit, KeptIdempotencyKeys, KeptStatistics, KeptWorkers,
-		KeptSessions, KeptLanes,
+		KeptWorkloads, KeptLogs, KeptArchive, KeptAudit, KeptAdminAudit, KeptIdempotencyKeys, KeptStatistics,
+		KeptWorkers, KeptSessions, KeptLanes,
 	}
 }
 
@@ -44,8 +46,11 @@ type Retention struct {
 	Workloads, Logs time.Duration
 	// Archive is how long a workload is found in the archive.
 	Archive time.Duration
-	// Audit is how long audit events are kept, Statistics how long the hours of statistics are.
-	Audit, Statistics time.Duration
+	// Audit is how long audit events of workloads and workers are kept, AdminAudit how long those of
+	// administrators are.
+	Audit, AdminAudit time.Duration
+	// Statistics is how long the hours of statistics are kept.
+	Statistics time.Duration
 	// DeadWorkers is how long DEAD workers are kept, and what is remembered of ended sessions.
 	DeadWorkers time.Duration
 }
@@ -61,6 +66,8 @@ func (r Retention) Of(k Kept) time.Duration {
 		return r.Archive
 	case KeptAudit:
 		return r.Audit
+	case KeptAdminAudit:
+		return r.AdminAudit
 	case KeptStatistics:
 		return r.Statistics
 	case KeptWorkers, KeptSessions:

@@ -19,6 +19,7 @@ type RetentionStore interface {
 	//   - archive: workloads, since they were archived, by month as audit events.
 	//   - audit: events, by month in UTC: those of a month go when the whole month is older
 	//     (domain.FirstMonthKept). Limit does not apply.
+	//   - admin_audit: events of AdminAuditStore, one by one, oldest first.
 	//   - idempotency_keys: keys of submissions, from the submission on, and the answers of
 	//     AnswerStore.
 	//   - statistics: the hours of StatisticsStore, from their beginning on; also totals of types of

@@ -19,8 +19,8 @@ var user = domain.Actor{Kind: domain.ActorUser, ID: "key_1"}
 // keep sets the periods that servers have by default.
 func keep(s *setup) {
 	s.cfg.Retention = domain.Retention{
-		Workloads: 90 * day, Logs: 90 * day, Archive: 365 * day, Audit: 365 * day, Statistics: 400 * day,
-		DeadWorkers: 7 * day,
+		Workloads: 90 * day, Logs: 90 * day, Archive: 365 * day, Audit: 365 * day, AdminAudit: 365 * day,
+		Statistics: 400 * day, DeadWorkers: 7 * day,
 	}
 }
 
