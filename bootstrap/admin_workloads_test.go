@@ -123,7 +123,7 @@ func TestAdmin_InBatches_ActsForTheCustomersOfTheWorkloads(t *testing.T) {
 	require.Len(t, a.adminEvents("event_type=workload.retried&customer_id=cust_rival"), 1)
 }
 
-func TestAdmin_ListsWorkloadsOfOneCustomerAndOfAll(t *testing.T) {
+func TestAdmin_OfOneCustomerOrAll_ListsWorkloads(t *testing.T) {
 	a := newAPI(t, 0)
 	const customers, each = 4, 3
 	want := map[string][]string{}

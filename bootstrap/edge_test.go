@@ -63,7 +63,7 @@ func TestLongPoll_WhileItsKeyHolds_IsAnsweredAsBefore(t *testing.T) {
 	require.Equal(t, "COMPLETED", ans.field("status"))
 }
 
-func TestRateLimitHeaders_OnEveryAuthenticatedAnswer_WhateverTheRole(t *testing.T) {
+func TestRateLimitHeaders_ForEveryRole_AreOnEveryAuthenticatedAnswer(t *testing.T) {
 	a := newAPI(t, 0)
 	viewer := a.key("viewer")
 	for name, c := range map[string]struct {
@@ -97,9 +97,9 @@ func TestRateLimitHeaders_OnEveryAuthenticatedAnswer_WhateverTheRole(t *testing.
 	assert.Empty(t, a.call("GET", "/v1/customer", "nonsense", nil).header.Get("X-RateLimit-Limit"))
 }
 
-// TestViewer_WhateverItReads_SeesNoPayload runs a program that writes a secret wherever it can, and
+// TestViewer_OnEveryRoute_SeesNoPayload runs a program that writes a secret wherever it can, and
 // reads everything that a viewer may read.
-func TestViewer_WhateverItReads_SeesNoPayload(t *testing.T) {
+func TestViewer_OnEveryRoute_SeesNoPayload(t *testing.T) {
 	a := newAPI(t, 1)
 	const secret = "canary-of-the-payload"
 	script := `echo ` + secret + `; echo ` + secret + ` >&2; printf '{"type":"progress","percent":50,"message":"` +
@@ -154,7 +154,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-func TestSecurityHeaders_OnEveryAnswer(t *testing.T) {
+func TestSecurityHeaders_OnEveryAnswer_ArePresent(t *testing.T) {
 	a := newAPI(t, 0)
 	for _, c := range []struct{ method, path, key, policy, cache string }{
 		{"GET", "/v1/customer", a.dev.CustomerKey, "default-src 'none'", "no-store"},

@@ -70,7 +70,7 @@ func (a *api) send(method, path, body string, header map[string]string) answer {
 	return a.do(req)
 }
 
-func TestText_ThatNoStoreKeeps_IsRefusedByNameOnEachStore(t *testing.T) {
+func TestText_ThatAStoreCannotKeep_IsRefusedOnEachStore(t *testing.T) {
 	onEachStore(t, func(a *api) {
 		for _, bad := range []string{"%00", "%ff", "a%00b", "%ed%a0%80", "%2500", "%25ff"} {
 			for _, c := range []struct{ method, path, field string }{
@@ -208,7 +208,7 @@ func TestBatch_WhenOneItemIsBad_ItsNeighboursAreAccepted(t *testing.T) {
 	})
 }
 
-func TestTimes_OutsideOfTheYearsKept_AreRefusedByName(t *testing.T) {
+func TestTimes_OutsideOfTheStorableYears_AreRefused(t *testing.T) {
 	onEachStore(t, func(a *api) {
 		submit := func(at string) answer {
 			return a.send("POST", "/v1/workloads", `{"workload_type":"sleep","input_params":{},"run_at":"`+at+`"}`, nil)
@@ -253,7 +253,7 @@ func TestTimes_OutsideOfTheYearsKept_AreRefusedByName(t *testing.T) {
 	})
 }
 
-func TestList_FiltersCompareWhatIsShown(t *testing.T) {
+func TestList_FilteredByTime_ComparesTimesAsShown(t *testing.T) {
 	onEachStore(t, func(a *api) {
 		id := a.submit(sleepBody(0))
 		created := a.send("GET", "/v1/workloads/"+id, "", nil).field("created_at").(string)
@@ -271,7 +271,7 @@ func TestList_FiltersCompareWhatIsShown(t *testing.T) {
 	})
 }
 
-func TestEmptyStrings_AreNeverTakenForNothing(t *testing.T) {
+func TestEmptyStrings_WhereAValueIsNeeded_AreRefused(t *testing.T) {
 	onEachStore(t, func(a *api) {
 		admin := map[string]string{"Authorization": "Bearer " + a.dev.AdminKey}
 		for _, name := range []string{"", " ", "\u00a0\u2003", "\u200b"} {
@@ -325,7 +325,7 @@ func TestIdempotencyKey_WhereItIsNotSupported_IsRefused(t *testing.T) {
 	})
 }
 
-func TestPatchLimits_WhatIsLeftOut_StaysAsItIs(t *testing.T) {
+func TestPatchLimits_LimitsLeftOut_StayUnchanged(t *testing.T) {
 	onEachStore(t, func(a *api) {
 		admin := map[string]string{"Authorization": "Bearer " + a.dev.AdminKey}
 		patch := func(body string) answer {

@@ -25,7 +25,7 @@ func TestPrograms_Output_IsInLogsAndResult(t *testing.T) {
 // Starting a program as another user closes this process's memory to others, as in a server. But
 // this process is no server that starts only programs: its other children are not orphans of
 // programs, and must not be killed.
-func TestPrograms_InAProcessThatIsNoServer_LeaveItsOtherChildrenBe(t *testing.T) {
+func TestPrograms_InAProcessThatIsNoServer_KillNoOtherChildren(t *testing.T) {
 	other := exec.Command("sleep", "60")
 	require.NoError(t, other.Start())
 	t.Cleanup(func() { _ = other.Process.Kill(); _ = other.Wait() })

@@ -115,7 +115,7 @@ func TestReadiness_HoweverManyProbes_CostsOneWriteEachTwoSeconds(t *testing.T) {
 		50*time.Millisecond, "it goes on checking")
 }
 
-func TestReadiness_WhenTheProcessStoodStill_IsNotWhatItWasBefore(t *testing.T) {
+func TestReadiness_WhenTheProcessStoodStill_IsUnavailable(t *testing.T) {
 	d, _ := withDependencies(t)
 	require.Equal(t, httpapi.Connected, d.App.ready(t.Context()).Database)
 	old := *d.App.watcher.last.Load()

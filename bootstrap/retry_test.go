@@ -67,7 +67,7 @@ func TestRetry_OfACancelledWorkload_ContinuesFromItsCheckpoint(t *testing.T) {
 	require.Equal(t, "COMPLETED", completed.field("error.details.status"))
 }
 
-func TestRetry_KeepsTheConfigOfTheOriginal(t *testing.T) {
+func TestRetry_WhenTheConfigHasChanged_KeepsThatOfTheOriginal(t *testing.T) {
 	onEachStore(t, func(a *api) {
 		cfg := a.send("POST", "/v1/workload-configs", `{"workload_type":"report","max_retries":7}`, nil)
 		require.Equal(a, 201, cfg.status, cfg.body)
@@ -92,7 +92,7 @@ func TestRetry_KeepsTheConfigOfTheOriginal(t *testing.T) {
 	})
 }
 
-func TestRetry_CountsAsASubmission(t *testing.T) {
+func TestRetry_WhenTheQueueIsFullOrTheCustomerSuspended_IsRefused(t *testing.T) {
 	onEachStore(t, func(a *api) {
 		ids := a.submitted(2, "q")
 		require.Equal(a, 200, a.send("POST", "/v1/workloads/"+ids[0]+"/cancel", "", nil).status)

@@ -16,7 +16,7 @@ func statsTarget(by string) string {
 		now.AddDate(0, 0, -1).Format(time.DateOnly), now.AddDate(0, 0, 1).Format(time.DateOnly), by)
 }
 
-func TestStatistics_CountWhatFinished(t *testing.T) {
+func TestStatistics_ForEachGrouping_CountFinishedWorkloads(t *testing.T) {
 	a := newAPI(t, 1)
 	done, failed := a.submit(sleepBody(1)), a.submit(map[string]any{
 		"workload_type": "exec", "input_params": map[string]any{"command": []string{"sh", "-c", "exit 64"}},

@@ -148,7 +148,7 @@ func submitTimes(t *testing.T, c *niyanta.Client, n int) time.Duration {
 	return took[n*99/100]
 }
 
-func TestRequests_WhenOneCustomerHoldsAllItMay_OthersAndHealthAreServed(t *testing.T) {
+func TestRequests_WhenOneCustomerIsAtItsLimit_OthersAndHealthAreServed(t *testing.T) {
 	d, dev := startDev(t, 1)
 	greedy := unlimited(t, d, "cust_greedy")
 	c, err := niyanta.NewClient(d.App.URL(), greedy)

@@ -97,7 +97,7 @@ func TestIdempotencyKey_WhenTheBodyMeansTheSame_ReturnsTheFirstWorkload(t *testi
 	})
 }
 
-func TestRetries_AreSetBySubmissionAndConfig(t *testing.T) {
+func TestRetries_SetBySubmissionOrConfig_AreUsed(t *testing.T) {
 	onEachStore(t, func(a *api) {
 		cfg := a.send("POST", "/v1/workload-configs",
 			`{"workload_type":"sleep","retry_backoff":{"initial_seconds":900,"factor":1.5}}`, nil)

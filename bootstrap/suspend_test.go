@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestSuspendedCustomer_ReadsAndCancels_NothingElse(t *testing.T) {
+func TestSuspendedCustomer_UnlessItReadsOrCancels_IsRefused(t *testing.T) {
 	a := newAPI(t, 1)
 	runs := a.submit(sleepBody(60_000))
 	require.Eventually(t, func() bool {
@@ -53,7 +53,7 @@ func TestSuspendedCustomer_ReadsAndCancels_NothingElse(t *testing.T) {
 	}
 }
 
-func TestSuspendedCustomer_WhatWaits_SaysWhy(t *testing.T) {
+func TestSuspendedCustomer_WaitingWorkload_SaysWhy(t *testing.T) {
 	a := newAPI(t, 0)
 	path := "/v1/workloads/" + a.submit(sleepBody(1)) + "/placement"
 	require.NotContains(t, a.call("GET", path, a.dev.CustomerKey, nil).body, "customer_suspended")

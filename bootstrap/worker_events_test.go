@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWorkerEvents_TellWhoDidWhat_AlsoOfARemovedWorker(t *testing.T) {
+func TestWorkerEvents_OfARemovedWorker_NameWhoDidWhat(t *testing.T) {
 	a := newAPI(t, 0)
 	ada := a.operatorKey(map[string]any{"name": "Ada", "role": "admin"})
 	key := ada.field("key").(string)

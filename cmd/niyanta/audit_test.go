@@ -10,7 +10,7 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-func TestAudit_TellsWhatAdministratorsDid(t *testing.T) {
+func TestAudit_AfterActions_ListsThem(t *testing.T) {
 	_, admin, _ := shells(t)
 	var made struct {
 		Key   string

@@ -77,7 +77,7 @@ func TestSubmit_WithWait_ExitsWithTheOutcome(t *testing.T) {
 	assert.Equal(t, exitCancelled, code, errs)
 }
 
-func TestWorkloadCommands_ReadAndControl(t *testing.T) {
+func TestWorkload_EachCommand_ReadsOrControls(t *testing.T) {
 	sh, admin, c := shells(t)
 	var sub struct {
 		WorkloadID string `json:"workload_id"`
@@ -176,7 +176,7 @@ func TestExplain_OfAWaitingWorkload_SaysWhy(t *testing.T) {
 	assert.True(t, cust.Preemptible)
 }
 
-func TestExplained_SaysWhatIsKnown(t *testing.T) {
+func TestExplained_WhenPartIsKnown_PrintsThatPart(t *testing.T) {
 	place, sure := 10_001, niyanta.Confidence("low")
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
 	waiting := niyanta.Placement{WorkloadID: "wl_1", Status: "PENDING", Waiting: true,

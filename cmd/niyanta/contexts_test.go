@@ -63,7 +63,7 @@ func TestContext_File_IsReadableOnlyByItsOwner(t *testing.T) {
 	assert.Len(t, entries, 1, "no other file is left")
 }
 
-func TestContext_NeverPrintsTheKey(t *testing.T) {
+func TestContext_InEveryOutput_HidesTheKey(t *testing.T) {
 	d := newDesk(t)
 	d.must(secret+"\n", "context", "add", "a", "--url", "http://a:1", "--api-key", "-")
 	for _, args := range [][]string{
@@ -79,7 +79,7 @@ func TestContext_NeverPrintsTheKey(t *testing.T) {
 	}
 }
 
-func TestContext_AddUseListRemove(t *testing.T) {
+func TestContext_AddUseListRemove_KeepTheStore(t *testing.T) {
 	d := newDesk(t)
 	_, errs := d.must("", "context", "add", "first", "--url", "http://a:1", "--api-key", "k1")
 	assert.Contains(t, errs, "the current context is first: http://a:1")
@@ -111,7 +111,7 @@ func TestContext_AddUseListRemove(t *testing.T) {
 	assert.Contains(t, errs, d.file)
 }
 
-func TestTarget_TakesTheKeyOnlyWhereItBelongs(t *testing.T) {
+func TestTarget_FromEachSource_SendsAKeyOnlyToItsAddress(t *testing.T) {
 	d := newDesk(t)
 	d.must("", "context", "add", "a", "--url", "http://a", "--api-key", "key-a")
 	d.must("", "context", "add", "b", "--url", "http://b", "--api-key", "key-b")

@@ -10,7 +10,7 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-func TestControl_OfMany_DoesWhatIsSelected(t *testing.T) {
+func TestControl_OfSeveralWorkloads_ChangesTheSelectedOnes(t *testing.T) {
 	sh, _, _ := shells(t)
 	submit := func(args ...string) string {
 		var a niyanta.SubmitAnswer

@@ -9,7 +9,7 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-func TestCustomer_IsMadeAndChangedWithItsLimits(t *testing.T) {
+func TestCustomer_CreatedAndUpdated_HasItsLimits(t *testing.T) {
 	_, admin, _ := shells(t)
 	var cust niyanta.Customer
 	admin.json(&cust, "customer", "create", "Acme", "--id", "cust_acme", "--tier", "standard",

@@ -70,7 +70,7 @@ func (x examined) start(t *testing.T) *httptest.Server {
 	return s
 }
 
-func TestDoctor_FindsWhatIsWrong(t *testing.T) {
+func TestDoctor_WhenSomethingIsWrong_NamesIt(t *testing.T) {
 	now := time.Now
 	later := func(d time.Duration) func() time.Time { return func() time.Time { return now().Add(d) } }
 	customerIs := func(queued int, suspended string) func() (int, string) {
@@ -174,7 +174,7 @@ func TestDoctor_WhenNothingAnswers_SaysWhy(t *testing.T) {
 	assertFound(t, "table", out, "reach problem: not trusted")
 }
 
-func TestDoctor_OfTheConfiguration_SaysWhatGoesBefore(t *testing.T) {
+func TestDoctor_OfContexts_FindsWrongPermissionsAndOverrides(t *testing.T) {
 	d := newDesk(t)
 	out, errs, code := d.run("", "doctor", "--url", "http://127.0.0.1:1")
 	assert.Equal(t, exitError, code, errs)

@@ -52,7 +52,7 @@ func TestDetails_OnATerminal_GoOnInTheirColumn(t *testing.T) {
 	assert.Equal(t, "error  \uFFFD[31mred\uFFFD\n", out.String())
 }
 
-func TestLists_HaveTheShapeOfTheAPI(t *testing.T) {
+func TestLists_AsJSON_HaveTheShapeOfTheAPI(t *testing.T) {
 	sh, admin, c := shells(t)
 	id := c.submitAs(sh.key, "exec", `{"command":["sh","-c","echo one; echo two"]}`)
 	c.eventually(func() bool { return c.getAs(sh.key, id).Status == "COMPLETED" }, "it ran")
@@ -113,7 +113,7 @@ func (s shell) completions(args ...string) string {
 	return out.String()
 }
 
-func TestCompletion_OffersWhatTheAPIHas(t *testing.T) {
+func TestCompletion_OfIDsAndTypes_OffersThoseOfTheAPI(t *testing.T) {
 	sh, admin, c := shells(t)
 	done := c.submitAs(sh.key, "sleep", `{}`)
 	c.eventually(func() bool { return c.getAs(sh.key, done).Status == "COMPLETED" }, "it ran")
@@ -157,7 +157,7 @@ func TestCompletion_WithoutAnAnswer_IsEmptyAndQuick(t *testing.T) {
 	}
 }
 
-func TestCommands_AllHaveHelpWithAnExample(t *testing.T) {
+func TestCommands_Help_HasAnExample(t *testing.T) {
 	var visit func(cmd *cobra.Command)
 	visit = func(cmd *cobra.Command) {
 		if cmd.Name() == "help" || cmd.Name() == "completion" {

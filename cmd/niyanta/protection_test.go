@@ -32,7 +32,7 @@ func TestServers_WhenStarted_HoldNoSecretsInTheirEnvironment(t *testing.T) {
 	}
 }
 
-func TestServes_OfACommandLine_TellsServersFromClients(t *testing.T) {
+func TestServes_OfACommandLine_DistinguishesServersFromClients(t *testing.T) {
 	for _, line := range [][]string{{"dev"}, {"dev", "--workers", "3"}, {"coordinator"}, {"worker"}} {
 		assert.True(t, serves(line), "%q", line)
 	}

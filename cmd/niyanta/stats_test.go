@@ -9,7 +9,7 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
-func TestStatsCommands_ShowWhatFinishedAndWhatWaits(t *testing.T) {
+func TestStats_OfAFleet_ShowsFinishedAndWaitingWorkloads(t *testing.T) {
 	sh, admin, _ := shells(t)
 	_, errs, code := sh.run("", "workload", "submit", "sleep", "--input", `{"duration_ms":1}`, "--wait")
 	require.Equal(t, exitDone, code, errs)

@@ -34,8 +34,8 @@ func save(t *testing.T, name string, points []Point) {
 
 func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 0, 64) }
 
-// TestPlotsOfADay writes the data of the day under each policy.
-func TestPlotsOfADay(t *testing.T) {
+// TestPlots_OfADay_AreWritten writes the data of the day under each policy.
+func TestPlots_OfADay_AreWritten(t *testing.T) {
 	var p95, byDefault []Point
 	table := [][]string{{"policy", "tier", "priority", "workloads", "p50_s", "p95_s", "max_s"}}
 	for _, p := range []domain.Policy{domain.PolicyFIFO, domain.PolicyPriority, domain.PolicyFair} {
@@ -72,8 +72,8 @@ func TestPlotsOfADay(t *testing.T) {
 	require.NoError(t, f.Close())
 }
 
-// TestPlotsOfShares writes the data of a day on which every customer always has workloads waiting.
-func TestPlotsOfShares(t *testing.T) {
+// TestPlots_OfShares_AreWritten writes the data of a day on which every customer always has workloads waiting.
+func TestPlots_OfShares_AreWritten(t *testing.T) {
 	for name, runs := range map[string]map[domain.Tier]time.Duration{
 		"equal": Equal(2 * time.Minute),
 		"unequal": {
