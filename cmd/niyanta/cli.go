@@ -36,7 +36,7 @@ func (c *cli) connectionFlags(cmd *cobra.Command) *cobra.Command {
 		"API key (default: NIYANTA_API_KEY, the file that NIYANTA_API_KEY_FILE names, or the current context's)")
 	fs.StringVar(&c.context, "context", "", "use this context; see niyanta context")
 	fs.DurationVar(&c.retryFor, "retry-for", defaultRetryFor,
-		"go on trying for this time while no coordinator answers or it asks to wait")
+		"how long to go on trying while no coordinator answers, or while one asks to wait")
 	completeFlag(cmd, "url", cobra.NoFileCompletions)
 	completeFlag(cmd, "api-key", cobra.NoFileCompletions)
 	completeFlag(cmd, "context", completeContext)

@@ -13,7 +13,7 @@ import (
 func configSetCommand(c *cli) *cobra.Command {
 	return c.flags(group("config-set", "Your defaults for each workload type",
 		configSetWrite(c, "create", "Create a config", 0),
-		configSetWrite(c, "update ID", "Change a config; what the body leaves out stays", 1),
+		configSetWrite(c, "update ID", "Change a config; fields that the body leaves out stay", 1),
 		configSetList(c), configSetGet(c), configSetDelete(c),
 	))
 }

@@ -18,7 +18,7 @@ func contextCommand(c *cli) *cobra.Command {
 	cmd := group("context", "Keep addresses and keys of coordinators under names",
 		contextAddCommand(), contextUseCommand(), contextListCommand(c), contextRemoveCommand())
 	cmd.Long = `Keep addresses and keys of coordinators under names. Client commands use the current context unless
---context names another one. NIYANTA_URL and NIYANTA_API_KEY go before the current context.
+--context names another one. NIYANTA_URL and NIYANTA_API_KEY take precedence over the current one.
 Contexts are kept in $XDG_CONFIG_HOME/niyanta/contexts.json (~/.config/niyanta/contexts.json), which
 only you may read.`
 	return cmd
@@ -71,7 +71,7 @@ asked for on the terminal.`,
 	fs := cmd.Flags()
 	fs.StringVar(&url, "url", defaultURL, "the coordinator, or several separated by commas")
 	fs.StringVar(&key, "api-key", "", "the API key; - reads it from standard input")
-	fs.BoolVar(&replace, "replace", false, "change a context that is there")
+	fs.BoolVar(&replace, "replace", false, "replace an existing context")
 	completeFlag(cmd, "url", cobra.NoFileCompletions)
 	completeFlag(cmd, "api-key", cobra.NoFileCompletions)
 	return cmd
@@ -190,7 +190,7 @@ var listedContexts = view[listedContext]{
 func contextRemoveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "remove NAME",
-		Short:             "Forget a context; its key stays valid",
+		Short:             "Remove a context; its key stays valid",
 		Example:           `  niyanta context remove old`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeContext,

@@ -24,7 +24,7 @@ func (f *manyFlags) flags(c *cli, cmd *cobra.Command) {
 	f.filter.flags(c, cmd)
 	fs := cmd.Flags()
 	fs.BoolVar(&f.all, "all", false, "all of yours for which it is possible")
-	fs.BoolVar(&f.dryRun, "dry-run", false, "only tell what would become of each")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "only show the result for each, and change nothing")
 	fs.StringVar(&f.reason, "reason", "", "kept in the audit trail")
 	completeFlag(cmd, "reason", cobra.NoFileCompletions)
 }
@@ -168,9 +168,9 @@ func retryCommand(c *cli) *cobra.Command {
 	var scratch bool
 	cmd := &cobra.Command{
 		Use:   "retry [ID…]",
-		Short: "Run workloads that failed or were cancelled again, as new ones",
-		Long: `Run workloads that failed or were cancelled again, as new ones with the same input. Each continues
-from its newest checkpoint, unless --from-checkpoint or --from-scratch says otherwise.`,
+		Short: "Run failed or cancelled workloads again, as new ones",
+		Long: `Run failed or cancelled workloads again, as new ones with the same input. Each continues from the
+newest checkpoint of the old one, unless --from-checkpoint or --from-scratch is given.`,
 		Example: `  niyanta workload retry wl_06h1hucj71qf3ff5kqrmaaqo9s
   niyanta workload retry --status FAILED --created-after 2026-03-01T00:00:00Z --dry-run`,
 		ValidArgsFunction: c.completeWorkloads("FAILED", "CANCELLED"),

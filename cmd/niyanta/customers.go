@@ -52,9 +52,9 @@ func customerCommand(c *cli) *cobra.Command {
 	}
 	return c.flags(group("customer", "Onboard, show and change customers", createCustomerCommand(c), list, get,
 		updateCustomerCommand(c),
-		suspendCommand(c, "suspend", "Let a customer only read and cancel; what runs finishes, nothing is placed",
+		suspendCommand(c, "suspend", "Suspend a customer: it may only read and cancel, and nothing new is placed",
 			(*niyanta.Client).SuspendCustomer),
-		suspendCommand(c, "reactivate", "Take back a suspension", (*niyanta.Client).ReactivateCustomer)))
+		suspendCommand(c, "reactivate", "End the suspension of a customer", (*niyanta.Client).ReactivateCustomer)))
 }
 
 // suspendCommand returns a command that suspends or reactivates a customer.
@@ -108,7 +108,7 @@ func createCustomerCommand(c *cli) *cobra.Command {
 	fs.StringVar(&id, "id", "", "customer id (default: generated)")
 	fs.StringVar(&tier, "tier", "standard", "free, standard, premium or enterprise")
 	fs.BoolVar(&preemptible, "preemptible", true,
-		"its running workloads may make room for a higher tier's, where NIYANTA_PREEMPTION is on")
+		"its running workloads may be preempted for those of a higher tier, if NIYANTA_PREEMPTION is on")
 	completeFlag(cmd, "id", cobra.NoFileCompletions)
 	completeFlag(cmd, "tier", oneOf(tiers...))
 	limits.flags(cmd, "default: the tier's")

@@ -92,8 +92,8 @@ func updateCustomerCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "update ID",
 		Short: "Change name, tier or limits of a customer; needs an admin key",
-		Long: `Change name, tier or limits of a customer. What no flag names stays as it is; a limit of "tier" is
-that of the tier again. Needs an admin key.`,
+		Long: `Change name, tier or limits of a customer. Values without a flag stay. The value "tier" resets a
+limit to that of the tier. Needs an admin key.`,
 		Example: `  niyanta customer update cust_acme --tier enterprise --max-queued 50000
   niyanta customer update cust_acme --rate tier`,
 		Args:              cobra.ExactArgs(1),
@@ -121,7 +121,7 @@ that of the tier again. Needs an admin key.`,
 	fs.StringVar(&name, "name", "", "its name")
 	fs.StringVar(&tier, "tier", "", "free, standard, premium or enterprise")
 	fs.BoolVar(&preemptible, "preemptible", true,
-		"its running workloads may make room for a higher tier's, where NIYANTA_PREEMPTION is on")
+		"its running workloads may be preempted for those of a higher tier, if NIYANTA_PREEMPTION is on")
 	completeFlag(cmd, "name", cobra.NoFileCompletions)
 	completeFlag(cmd, "tier", oneOf(tiers...))
 	limits.flags(cmd, "tier: the tier's")

@@ -23,8 +23,8 @@ func devCommand(hard context.Context) *cobra.Command {
 		Short:       "Run everything in one process, in memory",
 		Long: `Run everything in one process, in memory: a coordinator, one premium customer (cust_dev) and
 workers. Prints its url and keys on standard output; logs go to standard error.
-Workloads do not survive its end. Its keys do: they are kept in $XDG_STATE_HOME/niyanta/dev.json
-(~/.local/state/niyanta/dev.json), so that a shell that has them goes on working after a restart.`,
+When it ends, its workloads are lost. Its keys are kept in $XDG_STATE_HOME/niyanta/dev.json
+(~/.local/state/niyanta/dev.json), and stay valid after a restart.`,
 		Example: `  niyanta dev
   niyanta dev --addr 127.0.0.1:8090 --workers 0 --fresh`,
 		Args: cobra.NoArgs,

@@ -41,7 +41,7 @@ func doctorCommand(c *cli) *cobra.Command {
 		Use:   "doctor",
 		Short: "Check configuration, coordinators, clocks, versions and the key, and say what to do",
 		Long: `Check configuration, coordinators, clocks, versions and the key, and say what to do.
-Changes nothing. Exits with 1 if it finds a problem; a warning is none.`,
+It changes nothing. It exits with 1 if it finds a problem, and with 0 if there are only warnings.`,
 		Example: `  niyanta doctor
   niyanta doctor --context prod -o json`,
 		Args:              cobra.NoArgs,

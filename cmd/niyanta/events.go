@@ -15,12 +15,12 @@ func eventsCommand(c *cli) *cobra.Command {
 	var after string
 	cmd := &cobra.Command{
 		Use:   "events [ID]",
-		Short: "Print what happens as it happens: to a workload, or to all of yours",
-		Long: `Print what happens as it happens. With an id: all that happened to a workload, with its log,
-until it is final. Without: what happens from now on to all of your workloads, or, with an admin
-key, to those of all customers. While no coordinator answers, it says so and goes on trying; no
-event is left out or printed twice. With -o jsonl, each line is an event of the API; --after
-continues behind its event_id.`,
+		Short: "Print the events of a workload, or of all your workloads, as they happen",
+		Long: `Print events as they happen. With an id, it prints all events and log lines of a workload, until the
+workload is final. Without an id, it prints the events from now on of all your workloads, or, with
+an admin key, of all customers' workloads. While no coordinator answers, it says so and goes on
+trying. No event is left out or printed twice. With -o jsonl, each line is an event of the API, and
+--after continues after its event_id.`,
 		Example: `  niyanta events
   niyanta events wl_06h1hucj71qf3ff5kqrmaaqo9s -o jsonl`,
 		Args:              cobra.MaximumNArgs(1),
@@ -53,7 +53,7 @@ continues behind its event_id.`,
 			return nil
 		}),
 	}
-	cmd.Flags().StringVar(&after, "after", "", "continue behind the event with this event_id")
+	cmd.Flags().StringVar(&after, "after", "", "continue after the event with this event_id")
 	completeFlag(cmd, "after", cobra.NoFileCompletions)
 	return c.flags(cmd)
 }

@@ -27,7 +27,7 @@ func migrateCommand(c *cli) *cobra.Command {
 		},
 	}
 	down := &cobra.Command{
-		Use: "down", Short: "Take back the newest migration, with the data it holds", Args: cobra.NoArgs,
+		Use: "down", Short: "Revert the newest migration, and delete its data", Args: cobra.NoArgs,
 		Example: `  NIYANTA_POSTGRES_URL=postgres://niyanta:…@db:5432/niyanta niyanta migrate down --yes`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !yes {

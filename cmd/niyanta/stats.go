@@ -13,9 +13,9 @@ func statsCommand(c *cli) *cobra.Command {
 	var from, to, by string
 	cmd := &cobra.Command{
 		Use:   "stats",
-		Short: "Show what finished, by day, hour or workload type",
-		Long: `Show what finished, by day, hour or workload type. Days and hours are in UTC; a workload counts in
-the hour in which it finished.`,
+		Short: "Count finished workloads by day, hour or workload type",
+		Long: `Count finished workloads by day, hour or workload type. Days and hours are in UTC. A workload counts
+in the hour in which it finished.`,
 		Example: `  niyanta stats
   niyanta stats --from 2026-03-01 --to 2026-03-31 --by workload_type`,
 		Args:              cobra.NoArgs,
@@ -52,7 +52,7 @@ the hour in which it finished.`,
 	completeFlag(cmd, "by", oneOf("day", "hour", "workload_type"))
 	cmd.AddCommand(&cobra.Command{
 		Use:   "queue",
-		Short: "Show how much waits, by workload type; with an admin key of all customers, also by tier",
+		Short: "Count waiting and running workloads by type; with an admin key of all customers, also by tier",
 		Example: `  niyanta stats queue
   niyanta stats queue -o json`,
 		Args:              cobra.NoArgs,

@@ -27,7 +27,7 @@ func submitCommand(c *cli) *cobra.Command {
 		Use:   "submit TYPE",
 		Short: "Submit a workload",
 		Long: `Submit a workload, and with --wait follow it to its end as watch does, with the same exit codes.
-With --wait, a coordinator that is disconnected is waited for; the workload is submitted once.
+With --wait, the command goes on trying while no coordinator answers, and submits the workload once.
 Workers offer sleep, http and the types of their authors, and exec for programs that they allow:
 NIYANTA_EXEC_ALLOW=sh,ffmpeg niyanta dev`,
 		Example: `  niyanta workload submit sleep --input '{"duration_ms": 3000, "steps": 10}' --wait

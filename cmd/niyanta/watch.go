@@ -20,8 +20,8 @@ func watchCommand(c *cli) *cobra.Command {
 		Short: "Follow a workload to its end",
 		Long: `Follow a workload to its end: with a progress bar on a terminal, with one line of JSON for each
 change elsewhere or with -o jsonl. With -o json, it prints the workload once, at its end.
-While the coordinator is disconnected, it says so and goes on trying.
-Exits with 0 when the workload completed, 3 when it failed, 4 when it was cancelled, 5 when
+While no coordinator answers, it says so and goes on trying.
+It exits with 0 when the workload completed, 3 when it failed, 4 when it was cancelled, 5 when
 --timeout passed.`,
 		Example: `  niyanta workload watch wl_06h1hucj71qf3ff5kqrmaaqo9s
   niyanta workload watch wl_06h1hucj71qf3ff5kqrmaaqo9s --timeout 1h -o jsonl`,

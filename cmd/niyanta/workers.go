@@ -15,7 +15,7 @@ func workerCommand(hard context.Context, c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "worker",
 		Annotations: map[string]string{server: "worker"},
-		Short:       "Run a worker with the built-in types, or look after workers",
+		Short:       "Run a worker with the built-in types, or list, drain and remove workers",
 		Long: `Without a subcommand, run a worker with the built-in types: sleep, http, and exec if
 NIYANTA_EXEC_ALLOW names programs. It reaches its coordinators over the bus that NIYANTA_BUS names,
 and over HTTP at NIYANTA_COORDINATOR_URL with NIYANTA_WORKER_KEY: for everything if there is no bus,
@@ -60,7 +60,7 @@ The subcommands need an admin key.`,
 	cmd.AddCommand(list, get, workerEventsCommand(c),
 		drainCommand(c, "drain", "Give a worker no more work; what runs is checkpointed and runs elsewhere",
 			(*niyanta.Client).DrainWorker),
-		drainCommand(c, "undrain", "Take back a drain: the worker gets work again", (*niyanta.Client).UndrainWorker),
+		drainCommand(c, "undrain", "End the drain of a worker: it gets work again", (*niyanta.Client).UndrainWorker),
 		removeCommand(c))
 	return c.flags(cmd)
 }
@@ -126,7 +126,7 @@ func drainCommand(
 func removeCommand(c *cli) *cobra.Command {
 	return &cobra.Command{
 		Use:               "remove ID",
-		Short:             "Forget a worker; its work is redistributed at once",
+		Short:             "Remove a worker; its work is redistributed at once",
 		Example:           `  niyanta worker remove worker-1`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: c.completeWorker(),
