@@ -13,6 +13,8 @@ import (
 // pair on the same bus.
 type NotifierHarness struct {
 	Open func() (ports.Notifier, ports.Listener)
+	// Bare reports whether a CommandAssign arrives without its Assignment.
+	Bare bool
 }
 
 // NotifierCases is the suite of the Notifier and Listener ports.
@@ -73,7 +75,12 @@ func NotifierCases() []Case[NotifierHarness] {
 					defer mu.Unlock()
 					return len(commands) == 1 && len(wakes) == 1 && len(updates) == 1 && len(ofAll) == 2
 				}, "the hints")
-				require.Equal(t, []ports.Command{cmd}, commands)
+				want := cmd
+				if h.Bare {
+					want.Assignment = nil
+				}
+				require.Equal(t, []ports.Command{want}, commands)
+				require.NotNil(t, cmd.Assignment, "what is sent stays the caller's")
 				require.Equal(t, []string{"submit"}, wakes)
 				require.Equal(t, []ports.Update{up}, updates)
 				require.Equal(t, []domain.WorkloadID{"wl_1"}, ofCustomer)

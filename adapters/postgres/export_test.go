@@ -16,3 +16,17 @@ func ExecAll(url string, statements ...string) error {
 	}
 	return nil
 }
+
+// HintChannel is the expression of the channel's name, WakeMissed what the loops are woken for when
+// a process begins to listen.
+const (
+	HintChannel = hintChannel
+	WakeMissed  = wakeMissed
+)
+
+// Peers returns how many other processes h knows.
+func Peers(h *Hints) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.peers)
+}

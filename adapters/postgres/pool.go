@@ -61,7 +61,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.ReadConns == 0 {
 		o.ReadConns = max(4, 2*runtime.NumCPU())
 	}
-	s := &Store{log: o.Log, horizon: horizon{turn: make(chan struct{}, 1)}}
+	s := &Store{url: o.URL, dial: o.Dial, log: o.Log, horizon: horizon{turn: make(chan struct{}, 1)}}
 	var err error
 	if s.pool, err = openPool(ctx, o, o.URL, o.MaxConns, nil); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
@@ -132,6 +132,8 @@ func poolConfig(url string, conns int) (*pgxpool.Config, error) {
 	cfg.PingTimeout = dialTimeout
 	cc := cfg.ConnConfig
 	cc.ConnectTimeout = dialTimeout
+	// A pooler may hand over a connection that listens for somebody else.
+	cc.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) {}
 	cc.DialFunc = dialer().DialContext
 	if cc.RuntimeParams["application_name"] == "" {
 		cc.RuntimeParams["application_name"] = "niyanta"
@@ -164,6 +166,12 @@ var localSettings = func() string {
 	}
 	return "SELECT " + strings.Join(calls, ", ")
 }()
+
+// Pooled reports whether a URL says that a pooler is between, which keeps no session.
+func Pooled(url string) bool {
+	cfg, err := pgxpool.ParseConfig(url)
+	return err == nil && plain(cfg.ConnConfig)
+}
 
 // plain reports whether the connection goes through a pooler that keeps no session for it.
 func plain(cc *pgx.ConnConfig) bool {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"log/slog"
+	"net"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -17,6 +18,9 @@ type Store struct {
 	// history serves lists, logs and audit. It is the replica's, or reads.
 	history *readers
 	log     *slog.Logger
+	// url and dial are those of Options, for the connection that listens.
+	url  string
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	lanes   knownLanes
 	choices laneChoices

@@ -7,11 +7,12 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// Notifier sends hints between coordinators, workers and API instances over the Bus. Its methods
-// never wait for receivers and never fail. Heartbeats, reconciliation and polls make up for lost
-// hints.
+// Notifier sends hints between coordinators, workers and API instances: over the Bus, or over the
+// database that they share. Its methods never wait for receivers and never fail. Heartbeats,
+// reconciliation and polls make up for lost hints.
 type Notifier interface {
-	// Command sends commands to a worker, wherever it is connected, in order.
+	// Command sends commands to a worker, wherever it is connected, in order. A CommandAssign may
+	// arrive without its Assignment, which the receiver then reads from the store.
 	Command(ctx context.Context, worker domain.WorkerID, cs ...Command)
 	// Wake tells the coordinators that there may be something to do, and why: one of the reasons
 	// below or any other text.

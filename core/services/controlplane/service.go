@@ -154,6 +154,9 @@ func (s *Service) Poll(ctx context.Context, ref ports.SessionRef, wait time.Dura
 			return nil, err
 		}
 		commands, err := box.take(ctx, min(left, storeReadInterval))
+		if err == nil {
+			commands, err = s.withAssignments(ctx, ref, commands)
+		}
 		if err != nil || len(commands) > 0 || left <= storeReadInterval {
 			return commands, err
 		}
@@ -161,6 +164,27 @@ func (s *Service) Poll(ctx context.Context, ref ports.SessionRef, wait time.Dura
 			return commands, err
 		}
 	}
+}
+
+// withAssignments reads the assignments of commands that came without. Those that the session must
+// no longer start are left out.
+func (s *Service) withAssignments(
+	ctx context.Context, ref ports.SessionRef, commands []ports.Command,
+) ([]ports.Command, error) {
+	var bare []domain.WorkloadID
+	rest := make([]ports.Command, 0, len(commands))
+	for _, c := range commands {
+		if c.Kind == ports.CommandAssign && c.Assignment == nil {
+			bare = append(bare, c.WorkloadID)
+		} else {
+			rest = append(rest, c)
+		}
+	}
+	if len(bare) == 0 {
+		return commands, nil
+	}
+	found, err := s.assignments(ctx, ref, bare)
+	return append(rest, found...), err
 }
 
 // unheard returns the assignments that the session should have received by now.

@@ -257,6 +257,30 @@ func TestTimes_AssignmentThatNobodyTakes_IsSentAgainEveryTwoHeartbeatsAndTakenBa
 	assert.Equal(t, domain.StatusPending, got.Status, "one lease has passed")
 }
 
+func TestPoll_WhenAnAssignmentComesWithoutItsContent_ReadsItFromTheStore(t *testing.T) {
+	p := newPlace(t)
+	c := p.coordinator("a")
+	p.onboard(c)
+	ref := p.register(c)
+	w, err := c.Lifecycle.Submit(t.Context(), customer, lifecycle.SubmitRequest{Type: "t", Input: `{"a":1}`})
+	require.NoError(t, err)
+	for _, l := range c.Loops() {
+		p.tick(l)
+	}
+	got, err := c.Plane.Poll(t.Context(), ref, 0)
+	require.NoError(t, err)
+	require.Len(t, got, 1)
+	bare := got[0]
+	bare.Assignment = nil
+	stale := ports.Command{Kind: ports.CommandAssign, SessionID: ref.SessionID, WorkloadID: "wl_gone", Generation: 1}
+	drain := ports.Command{Kind: ports.CommandDrain, SessionID: ref.SessionID}
+	p.notifier.Command(t.Context(), ref.WorkerID, bare, stale, drain)
+	again, err := c.Plane.Poll(t.Context(), ref, 0)
+	require.NoError(t, err)
+	require.Equal(t, []ports.Command{drain, got[0]}, again)
+	require.Equal(t, w.ID, again[1].Assignment.WorkloadID)
+}
+
 func TestTimes_DeadWorker_IsKeptAsLongAsConfigured(t *testing.T) {
 	p := newPlace(t)
 	c := p.coordinator("a")
