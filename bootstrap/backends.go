@@ -31,6 +31,9 @@ type Storage struct {
 	// Nil where there is nothing to do.
 	Present               func(ctx context.Context, coordinator string) error
 	PingReplica, Maintain func(ctx context.Context) error
+	// OpenHints opens hints that the storage carries itself; local carries them within this
+	// process. Nil where it cannot.
+	OpenHints func(ctx context.Context, local postgres.LocalHints) (*postgres.Hints, error)
 }
 
 // Hints are how coordinators and workers hear of each other at once.
@@ -40,7 +43,7 @@ type Hints struct {
 	// Bus is what workers are served over; nil in memory, where they join over HTTP or in this
 	// process.
 	Bus ports.Bus
-	// Ping tells whether the bus is there; nil in memory.
+	// Ping tells whether hints arrive from other processes; nil where none can.
 	Ping func(ctx context.Context) error
 }
 
@@ -75,8 +78,18 @@ func openStorage(ctx context.Context, cfg Config, h coordinator.Host, m *telemet
 	}
 	m.Gauge("event_lag_seconds", "How long streams of live updates of customers wait for a transaction to end.", nil,
 		func() float64 { return s.EventLag().Seconds() })
-	return Storage{Stores: s.Stores(), Present: s.Present, PingReplica: s.PingReplica(), Maintain: s.Maintain}, s.Close,
-		nil
+	storage := Storage{
+		Stores: s.Stores(), Present: s.Present, PingReplica: s.PingReplica(), Maintain: s.Maintain,
+		OpenHints: func(ctx context.Context, local postgres.LocalHints) (*postgres.Hints, error) {
+			return s.OpenHints(ctx, postgres.HintOptions{
+				Name: h.Name, URL: cfg.PostgresListenURL, Local: local, Observer: h.Observer, Log: h.Log,
+			})
+		},
+	}
+	if cfg.PostgresListenURL == "" && postgres.Pooled(cfg.PostgresURL) {
+		storage.OpenHints = nil
+	}
+	return storage, s.Close, nil
 }
 
 // openedBus is a bus with what is not the port's: whether it is there, what it dropped, how it
@@ -118,15 +131,17 @@ func openBus(cfg Config, name string, ids ports.IDs, log *slog.Logger) (openedBu
 	return openedBus{close: func() {}}, nil
 }
 
-// openHints opens what carries hints.
-func openHints(cfg Config, h coordinator.Host, m *telemetry.Metrics) (Hints, func(), error) {
+// openHints opens what carries hints: the bus, the database if there is no bus, or this process
+// alone.
+func openHints(
+	ctx context.Context, cfg Config, s Storage, h coordinator.Host, m *telemetry.Metrics,
+) (Hints, func(), error) {
 	bus, err := openBus(cfg, h.Name, h.IDs, h.Log)
 	if err != nil {
 		return Hints{}, nil, err
 	}
 	if bus.Bus == nil {
-		n := memory.NewNotifier()
-		return Hints{Notifier: n, Listener: n}, bus.close, nil
+		return openLocalHints(ctx, cfg, s, h, m)
 	}
 	m.Gauge("bus_dropped", "Messages that found a full buffer, and handlers that panicked.", nil, func() float64 {
 		return float64(bus.dropped())
@@ -140,6 +155,31 @@ func openHints(cfg Config, h coordinator.Host, m *telemetry.Metrics) (Hints, fun
 	hints := messaging.NewHints(bus.Bus, messaging.Party{ID: h.Name, Kind: "coordinator", Prefix: cfg.BusPrefix,
 		Clock: h.Clock, IDs: h.IDs}, h.Observer, h.Log)
 	return Hints{Notifier: hints, Listener: hints, Bus: bus.Bus, Ping: bus.ping}, bus.close, nil
+}
+
+// openLocalHints opens hints without a bus.
+func openLocalHints(
+	ctx context.Context, cfg Config, s Storage, h coordinator.Host, m *telemetry.Metrics,
+) (Hints, func(), error) {
+	local := memory.NewNotifier()
+	if s.OpenHints == nil {
+		if cfg.Store == StorePostgres {
+			h.Log.Info("a pooler is in front of the database: other processes are heard of by polling",
+				"setting", Prefix+"POSTGRES_LISTEN_URL")
+		}
+		return Hints{Notifier: local, Listener: local}, func() {}, nil
+	}
+	hints, err := s.OpenHints(ctx, local)
+	if err != nil {
+		return Hints{}, nil, fmt.Errorf("%sPOSTGRES_LISTEN_URL: %w", Prefix, err)
+	}
+	m.Gauge("hints_connected", "1 while notifications of the database arrive.", nil, func() float64 {
+		if hints.Ping(context.Background()) != nil {
+			return 0
+		}
+		return 1
+	})
+	return Hints{Notifier: hints, Listener: hints, Ping: hints.Ping}, hints.Close, nil
 }
 
 // openLimiter opens the rate limiter that the configuration names.

@@ -126,7 +126,7 @@ func (d *Dev) addWorkers(b *testing.B, cfg Config, n int) {
 		w, err := newWorker(b.Context(), cfg, domain.WorkerID(fmt.Sprint("bench-", i)), "bench",
 			d.App.coordinator.Plane, func() {}, silent)
 		require.NoError(b, err)
-		d.wg.Go(func() { _ = w.Run(ctx) })
+		d.worked.Go(func() { _ = w.Run(ctx) })
 	}
 }
 

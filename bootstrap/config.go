@@ -21,53 +21,58 @@ type Config struct {
 	// Storage and messages
 
 	// Where everything is kept. "memory" is this process's own: nothing survives its end, and it is
-	// the only coordinator.
-	Store string `env:"STORE" envDefault:"memory" choices:"memory postgres" roles:"coordinator"`
-	// What carries messages between coordinators and workers. With "memory" workers join over HTTP.
-	Bus string `env:"BUS" envDefault:"memory" choices:"memory nats redis" roles:"coordinator worker"`
+	// the only coordinator. Several servers or coordinators share "postgres".
+	Store string `env:"STORE" envDefault:"memory" choices:"memory postgres" roles:"server coordinator"`
+	// What carries messages between coordinators and workers. With "memory" workers join over HTTP,
+	// and processes that share a database hear of each other through it.
+	Bus string `env:"BUS" envDefault:"memory" choices:"memory nats redis" roles:"server coordinator worker"`
 	// Where requests are counted for rate limits. With "memory" each coordinator limits by itself.
-	RateLimiter string `env:"RATE_LIMITER" envDefault:"memory" choices:"memory redis" roles:"coordinator"`
+	RateLimiter string `env:"RATE_LIMITER" envDefault:"memory" choices:"memory redis" roles:"server coordinator"`
 
 	// The database, as a URL or as key=value pairs. Required with STORE=postgres and for
 	// migrations.
-	PostgresURL string `env:"POSTGRES_URL" secret:"url" roles:"coordinator migrate"`
+	PostgresURL string `env:"POSTGRES_URL" secret:"url" roles:"server coordinator migrate"`
 	// A read replica for lists, audit and logs. They are then late by the replica's lag. Decisions
 	// never read it.
-	PostgresReplicaURL string `env:"POSTGRES_REPLICA_URL" secret:"url" roles:"coordinator"`
+	PostgresReplicaURL string `env:"POSTGRES_REPLICA_URL" secret:"url" roles:"server coordinator"`
+	// The database for the one connection that listens for notifications, by which processes without
+	// a bus hear of each other at once. Empty is POSTGRES_URL. Set it if a pooler is in front of
+	// that, to an address behind the pooler; otherwise they hear of each other by polling.
+	PostgresListenURL string `env:"POSTGRES_LISTEN_URL" secret:"url" roles:"server coordinator"`
 	// Connections for everything but reads of clients. 0 is four for each processor, at least 8.
-	PostgresMaxConns int `env:"POSTGRES_MAX_CONNS" envDefault:"0" min:"0" max:"1000" roles:"coordinator"`
+	PostgresMaxConns int `env:"POSTGRES_MAX_CONNS" envDefault:"0" min:"0" max:"1000" roles:"server coordinator"`
 	// Connections for reads of clients. 0 is two for each processor, at least 4; 1 is too few.
-	PostgresReadConns int `env:"POSTGRES_READ_CONNS" envDefault:"0" min:"0" max:"1000" roles:"coordinator"`
+	PostgresReadConns int `env:"POSTGRES_READ_CONNS" envDefault:"0" min:"0" max:"1000" roles:"server coordinator"`
 	// Bring the schema up to date at the start. If it is off, run "niyanta migrate up" before.
-	MigrateOnStart bool `env:"MIGRATE_ON_START" envDefault:"true" roles:"coordinator"`
+	MigrateOnStart bool `env:"MIGRATE_ON_START" envDefault:"true" roles:"server coordinator"`
 	// The servers of NATS, comma separated. Required with BUS=nats.
-	NATSURL string `env:"NATS_URL" secret:"url" roles:"coordinator worker"`
+	NATSURL string `env:"NATS_URL" secret:"url" roles:"server coordinator worker"`
 	// The path of a file with a NATS user's JWT and seed.
-	NATSCreds string `env:"NATS_CREDS_FILE" roles:"coordinator worker"`
+	NATSCreds string `env:"NATS_CREDS_FILE" roles:"server coordinator worker"`
 	// The path of a file with the certificates that sign the NATS servers' own. It switches TLS on.
-	NATSCA string `env:"NATS_CA_FILE" roles:"coordinator worker"`
+	NATSCA string `env:"NATS_CA_FILE" roles:"server coordinator worker"`
 	// The path of a file with the client certificate for NATS. It goes together with NATS_KEY_FILE.
-	NATSCert string `env:"NATS_CERT_FILE" roles:"coordinator worker"`
+	NATSCert string `env:"NATS_CERT_FILE" roles:"server coordinator worker"`
 	// The path of a file with the key of the client certificate for NATS.
-	NATSKey string `env:"NATS_KEY_FILE" roles:"coordinator worker"`
+	NATSKey string `env:"NATS_KEY_FILE" roles:"server coordinator worker"`
 	// The Redis server. Required with BUS=redis and with RATE_LIMITER=redis.
-	RedisURL string `env:"REDIS_URL" secret:"url" roles:"coordinator worker"`
+	RedisURL string `env:"REDIS_URL" secret:"url" roles:"server coordinator worker"`
 	// What the names of subjects on the bus begin with: words of letters, digits, "-" and "_", each
 	// ending in ".". It keeps several installations on one bus apart, and must be the same for all
 	// coordinators and workers of one.
-	BusPrefix string `env:"BUS_PREFIX" envDefault:"niyanta." roles:"coordinator worker"`
+	BusPrefix string `env:"BUS_PREFIX" envDefault:"niyanta." roles:"server coordinator worker"`
 
 	// Addresses
 
 	// Where the API and the worker protocol are served. ":8080" is every interface of the machine.
 	// "niyanta dev" listens on 127.0.0.1:8080 unless this or its flag --addr is set.
-	HTTPAddr string `env:"HTTP_ADDR" envDefault:":8080" roles:"dev coordinator"`
+	HTTPAddr string `env:"HTTP_ADDR" envDefault:":8080" roles:"dev server coordinator"`
 	// A second address, for the admin routes and /metrics. With it, the first one answers 404 for
 	// them. Empty is none.
-	AdminAddr string `env:"ADMIN_ADDR" roles:"dev coordinator"`
+	AdminAddr string `env:"ADMIN_ADDR" roles:"dev server coordinator"`
 	// How long a connection without a request is kept. It must be longer than a load balancer in
 	// front keeps its own idle connections.
-	HTTPIdleTimeout time.Duration `env:"HTTP_IDLE_TIMEOUT" envDefault:"3m" min:"1s" max:"1h" roles:"dev coordinator"`
+	HTTPIdleTimeout time.Duration `env:"HTTP_IDLE_TIMEOUT" envDefault:"3m" min:"1s" max:"1h" roles:"dev server coordinator"`
 	// Where coordinators answer, one URL or several, comma separated; one that does not answer is
 	// left for the next. Required with BUS=memory. With another bus it is the way for what is too
 	// large for the bus, and for everything while the bus is disconnected.
@@ -77,66 +82,69 @@ type Config struct {
 
 	// How many requests of customers a coordinator serves at once. It answers those beyond with 503
 	// and "Retry-After". Health checks are not counted. A batch of more than 1 MiB counts as 16.
-	MaxRequests int `env:"MAX_REQUESTS" envDefault:"4096" min:"1" max:"1000000" roles:"dev coordinator"`
+	MaxRequests int `env:"MAX_REQUESTS" envDefault:"4096" min:"1" max:"1000000" roles:"dev server coordinator"`
 	// How many of them one customer may have. Operators, who have no customer, have as many for
 	// themselves.
-	MaxRequestsPerCustomer int `env:"MAX_REQUESTS_PER_CUSTOMER" envDefault:"512" min:"1" max:"1000000" roles:"dev coordinator"`
+	MaxRequestsPerCustomer int `env:"MAX_REQUESTS_PER_CUSTOMER" envDefault:"512" min:"1" max:"1000000" roles:"dev server coordinator"`
 	// How many requests of customers may wait at once, as those with "wait" do. They are not
 	// counted as MAX_REQUESTS.
-	MaxLongPolls int `env:"MAX_LONG_POLLS" envDefault:"4096" min:"1" max:"1000000" roles:"dev coordinator"`
+	MaxLongPolls int `env:"MAX_LONG_POLLS" envDefault:"4096" min:"1" max:"1000000" roles:"dev server coordinator"`
 	// How many of them one customer may have.
-	MaxLongPollsPerCustomer int `env:"MAX_LONG_POLLS_PER_CUSTOMER" envDefault:"512" min:"1" max:"1000000" roles:"dev coordinator"`
+	MaxLongPollsPerCustomer int `env:"MAX_LONG_POLLS_PER_CUSTOMER" envDefault:"512" min:"1" max:"1000000" roles:"dev server coordinator"`
 	// How many streams of live updates may be open at once. They are not counted as MAX_REQUESTS.
-	MaxStreams int `env:"MAX_STREAMS" envDefault:"10000" min:"1" max:"1000000" roles:"dev coordinator"`
+	MaxStreams int `env:"MAX_STREAMS" envDefault:"10000" min:"1" max:"1000000" roles:"dev server coordinator"`
 	// How many of them may be open with one key.
-	MaxStreamsPerKey int `env:"MAX_STREAMS_PER_KEY" envDefault:"1000" min:"1" max:"1000000" roles:"dev coordinator"`
+	MaxStreamsPerKey int `env:"MAX_STREAMS_PER_KEY" envDefault:"1000" min:"1" max:"1000000" roles:"dev server coordinator"`
 	// After how long a stream of live updates without events sends a comment, so that proxies keep
 	// it open. A client that takes no data for as long loses its stream.
-	StreamHeartbeat time.Duration `env:"STREAM_HEARTBEAT" envDefault:"15s" min:"100ms" max:"1h" roles:"dev coordinator"`
+	StreamHeartbeat time.Duration `env:"STREAM_HEARTBEAT" envDefault:"15s" min:"100ms" max:"1h" roles:"dev server coordinator"`
 	// How many requests of workers a coordinator serves at once, beside those of customers.
-	MaxWorkerRequests int `env:"MAX_WORKER_REQUESTS" envDefault:"4096" min:"1" max:"1000000" roles:"dev coordinator"`
+	MaxWorkerRequests int `env:"MAX_WORKER_REQUESTS" envDefault:"4096" min:"1" max:"1000000" roles:"dev server coordinator"`
 	// How many workers may wait at once for commands over HTTP. At most one request per worker
 	// waits, so this bounds the workers without a bus.
-	MaxWorkerPolls int `env:"MAX_WORKER_POLLS" envDefault:"16384" min:"1" max:"1000000" roles:"dev coordinator"`
+	MaxWorkerPolls int `env:"MAX_WORKER_POLLS" envDefault:"16384" min:"1" max:"1000000" roles:"dev server coordinator"`
 
 	// Keys
 
 	// The first administrator's key: at least 32 characters, 8 of them different, no repetition.
 	// Required for coordinators, the same for all of them: it also signs the cursors of lists.
 	// "niyanta dev" makes one up.
-	AdminKey string `env:"ADMIN_KEY" secret:"true" roles:"dev coordinator"`
+	AdminKey string `env:"ADMIN_KEY" secret:"true" roles:"dev server coordinator"`
 	// The workers' key, as strong as ADMIN_KEY and different from it. A coordinator accepts each of
 	// several, comma separated, so that the key can be changed; a worker sends exactly one. A
-	// coordinator needs it with BUS=memory, a worker with COORDINATOR_URL. "niyanta dev" makes one
-	// up.
-	WorkerKeys []string `env:"WORKER_KEY" secret:"true" roles:"dev coordinator worker"`
+	// coordinator needs it with BUS=memory, a worker with COORDINATOR_URL. A server needs it if
+	// other workers join it. "niyanta dev" makes one up.
+	WorkerKeys []string `env:"WORKER_KEY" secret:"true" roles:"dev server coordinator worker"`
 	// The key of the customer cust_dev: "nyt_cust_dev_" and 32 letters and digits. One is made up
 	// if it is empty.
 	DevCustomerKey string `env:"DEV_CUSTOMER_KEY" secret:"true" roles:"dev"`
 
 	// Workers
 
+	// How many workers "niyanta server" has in its process. "niyanta dev" has two unless this or its
+	// flag --workers is set.
+	Workers int `env:"WORKERS" envDefault:"1" min:"0" max:"100" roles:"dev server"`
 	// The worker's name: letters, digits, "-" and "_". No two workers may share one. Empty makes
-	// one of the host's name.
-	WorkerID string `env:"WORKER_ID" roles:"worker"`
-	// How many workloads the worker runs at once. "niyanta dev" has it for each of its workers.
-	WorkerSlots int `env:"WORKER_SLOTS" envDefault:"10" min:"1" max:"10000" roles:"dev worker"`
+	// one of the host's name. The workers of a server have it with "-1", "-2" and so on.
+	WorkerID string `env:"WORKER_ID" roles:"server worker"`
+	// How many workloads the worker runs at once. In a server each of its workers does.
+	WorkerSlots int `env:"WORKER_SLOTS" envDefault:"10" min:"1" max:"10000" roles:"dev server worker"`
 	// What affinity rules can ask for, as k=v,k=v.
-	WorkerTags string `env:"WORKER_TAGS" roles:"dev worker"`
+	WorkerTags string `env:"WORKER_TAGS" roles:"dev server worker"`
 	// Run the worker as the child of a supervisor that certifies its death, so that its work moves
 	// at once. Switch it off for debuggers only.
-	Supervise bool `env:"SUPERVISE" envDefault:"true" roles:"dev worker"`
+	Supervise bool `env:"SUPERVISE" envDefault:"true" roles:"dev server worker"`
 	// The programs that the type "exec" may start, comma separated: names, looked up in PATH, or
 	// absolute paths. Empty: the worker does not offer the type.
-	ExecAllow []string `env:"EXEC_ALLOW" roles:"dev worker"`
+	ExecAllow []string `env:"EXEC_ALLOW" roles:"dev server worker"`
 	// The variables that an input may set for a program, as program=NAME NAME, comma separated. The
 	// program is one of EXEC_ALLOW, or "*" for all of them; a name that ends in "*" is a prefix.
-	ExecEnv []string `env:"EXEC_ENV" roles:"dev worker"`
+	ExecEnv []string `env:"EXEC_ENV" roles:"dev server worker"`
 	// The users that programs run as: "auto", "none", or a range first-last of user ids that nobody
 	// else on the machine uses, at least one more than there are slots.
-	ExecUIDs string `env:"EXEC_UIDS" envDefault:"auto" roles:"dev worker"`
+	ExecUIDs string `env:"EXEC_UIDS" envDefault:"auto" roles:"dev server worker"`
 	// Let the type "http" call private, loopback and link-local addresses.
-	HTTPTypeAllowPrivate bool `env:"HTTP_TYPE_ALLOW_PRIVATE" envDefault:"false" roles:"dev worker"`
+	HTTPTypeAllowPrivate bool `env:"HTTP_TYPE_ALLOW_PRIVATE" envDefault:"false" roles:"dev server worker"`
 
 	// Scheduling
 
@@ -144,59 +152,59 @@ type Config struct {
 	// priority times the tier's weight, and what waits rises. "fair" shares slot-time between
 	// customers by the tier's weight, and is by priority within one. Set it alike on all
 	// coordinators.
-	SchedulerPolicy domain.Policy `env:"SCHEDULER_POLICY" envDefault:"priority" choices:"fifo priority fair" roles:"dev coordinator"`
+	SchedulerPolicy domain.Policy `env:"SCHEDULER_POLICY" envDefault:"priority" choices:"fifo priority fair" roles:"dev server coordinator"`
 	// Let a workload of a higher tier that finds every worker full ask one of a lower tier to
 	// checkpoint and make room.
-	Preemption bool `env:"PREEMPTION" envDefault:"false" roles:"dev coordinator"`
+	Preemption bool `env:"PREEMPTION" envDefault:"false" roles:"dev server coordinator"`
 	// The workload types, comma separated, whose anti-affinity rules also keep other customers'
 	// work away.
-	AntiAcross []string `env:"ANTI_AFFINITY_ACROSS_TYPES" roles:"dev coordinator"`
+	AntiAcross []string `env:"ANTI_AFFINITY_ACROSS_TYPES" roles:"dev server coordinator"`
 	// Refuse a submission of a type that its customer has no config for and that no live worker
 	// offers. If it is off, the submission is accepted and waits for a worker.
-	RequireKnownTypes bool `env:"REQUIRE_KNOWN_TYPES" envDefault:"false" roles:"dev coordinator"`
+	RequireKnownTypes bool `env:"REQUIRE_KNOWN_TYPES" envDefault:"false" roles:"dev server coordinator"`
 
 	// Times
 
 	// How often a worker sends a heartbeat. Coordinators tell it to their workers.
-	HeartbeatInterval time.Duration `env:"HEARTBEAT_INTERVAL" envDefault:"2.5s" min:"100ms" roles:"dev coordinator"`
+	HeartbeatInterval time.Duration `env:"HEARTBEAT_INTERVAL" envDefault:"2.5s" min:"100ms" roles:"dev server coordinator"`
 	// How long a worker may be silent before its work goes to others: at least three heartbeat
 	// intervals. Coordinators tell it to their workers.
-	WorkerLease time.Duration `env:"WORKER_LEASE" envDefault:"10s" min:"100ms" roles:"dev coordinator"`
+	WorkerLease time.Duration `env:"WORKER_LEASE" envDefault:"10s" min:"100ms" roles:"dev server coordinator"`
 	// How long a leader may be silent before another coordinator leads.
-	LeaderTTL time.Duration `env:"LEADER_TTL" envDefault:"4s" min:"1s" roles:"dev coordinator"`
+	LeaderTTL time.Duration `env:"LEADER_TTL" envDefault:"4s" min:"1s" roles:"dev server coordinator"`
 	// How long a worker that is told to end waits for its runs to checkpoint and stop.
-	DrainTimeout time.Duration `env:"DRAIN_TIMEOUT" envDefault:"5m" min:"100ms" roles:"dev worker"`
+	DrainTimeout time.Duration `env:"DRAIN_TIMEOUT" envDefault:"5m" min:"100ms" roles:"dev server worker"`
 
 	// Retention
 
 	// How long a workload is kept after it has finished; then it moves to the archive. A customer
 	// can have a period of its own.
-	KeepWorkloads time.Duration `env:"KEEP_WORKLOADS" envDefault:"2160h" min:"24h" roles:"dev coordinator"`
+	KeepWorkloads time.Duration `env:"KEEP_WORKLOADS" envDefault:"2160h" min:"24h" roles:"dev server coordinator"`
 	// How long the log lines of a workload are kept after it has finished. They go with the workload
 	// at the latest. A customer can have a period of its own.
-	KeepLogs time.Duration `env:"KEEP_LOGS" envDefault:"2160h" min:"1h" roles:"dev coordinator"`
+	KeepLogs time.Duration `env:"KEEP_LOGS" envDefault:"2160h" min:"1h" roles:"dev server coordinator"`
 	// How long a workload is found in the archive, by its id.
-	KeepArchive time.Duration `env:"KEEP_ARCHIVE" envDefault:"8760h" min:"24h" roles:"dev coordinator"`
+	KeepArchive time.Duration `env:"KEEP_ARCHIVE" envDefault:"8760h" min:"24h" roles:"dev server coordinator"`
 	// How long audit events of workloads and workers are kept. Those of a month in UTC go together,
 	// when the whole month is older than this.
-	KeepAudit time.Duration `env:"KEEP_AUDIT" envDefault:"8760h" min:"24h" roles:"dev coordinator"`
+	KeepAudit time.Duration `env:"KEEP_AUDIT" envDefault:"8760h" min:"24h" roles:"dev server coordinator"`
 	// How long audit events of administrators are kept.
-	KeepAdminAudit time.Duration `env:"KEEP_ADMIN_AUDIT" envDefault:"8760h" min:"24h" roles:"dev coordinator"`
+	KeepAdminAudit time.Duration `env:"KEEP_ADMIN_AUDIT" envDefault:"8760h" min:"24h" roles:"dev server coordinator"`
 	// How long the hours of statistics are kept.
-	KeepStatistics time.Duration `env:"KEEP_STATISTICS" envDefault:"9600h" min:"24h" roles:"dev coordinator"`
+	KeepStatistics time.Duration `env:"KEEP_STATISTICS" envDefault:"9600h" min:"24h" roles:"dev server coordinator"`
 	// How long a worker that has died stays listed, and its ended sessions stay known: what was
 	// delayed for longer than that could pass for new.
-	KeepDeadWorkers time.Duration `env:"KEEP_DEAD_WORKERS" envDefault:"168h" min:"1h" roles:"dev coordinator"`
+	KeepDeadWorkers time.Duration `env:"KEEP_DEAD_WORKERS" envDefault:"168h" min:"1h" roles:"dev server coordinator"`
 
 	// Logs and traces
 
 	// The least level that is logged: "debug", "info", "warn" or "error".
-	LogLevel slog.Level `env:"LOG_LEVEL" envDefault:"info" roles:"dev coordinator worker migrate"`
+	LogLevel slog.Level `env:"LOG_LEVEL" envDefault:"info" roles:"dev server coordinator worker migrate"`
 	// Text for people ("console") or one JSON object per line. Auto: text on a terminal, JSON
 	// elsewhere.
-	LogFormat string `env:"LOG_FORMAT" envDefault:"auto" choices:"auto json console" roles:"dev coordinator worker migrate"`
+	LogFormat string `env:"LOG_FORMAT" envDefault:"auto" choices:"auto json console" roles:"dev server coordinator worker migrate"`
 	// Where spans are sent with OTLP over HTTP, like http://collector:4318. Empty: nowhere.
-	OTLPEndpoint string `env:"OTLP_ENDPOINT" secret:"url" roles:"coordinator worker"`
+	OTLPEndpoint string `env:"OTLP_ENDPOINT" secret:"url" roles:"server coordinator worker"`
 
 	// TakeOver is what the command line says for this start, and no variable: set for good, two
 	// processes would displace each other for ever.
@@ -238,6 +246,7 @@ type Role string
 // The roles.
 const (
 	RoleDev         Role = "dev"
+	RoleServer      Role = "server"
 	RoleCoordinator Role = "coordinator"
 	RoleWorker      Role = "worker"
 	RoleMigrate     Role = "migrate"

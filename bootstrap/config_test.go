@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +85,16 @@ func TestConfig_ForEachRole_RequiresItsSettings(t *testing.T) {
 	}{
 		{"a coordinator", RoleCoordinator, []string{adminKey, workerKey}, ""},
 		{"a coordinator without a worker key", RoleCoordinator, []string{adminKey}, "WORKER_KEY"},
+		{"a server in memory", RoleServer, []string{adminKey}, ""},
+		{"a server on PostgreSQL without a bus", RoleServer,
+			[]string{adminKey, "NIYANTA_STORE=postgres", "NIYANTA_POSTGRES_URL=postgres://u:p@h/d"}, ""},
+		{"a server on PostgreSQL, NATS and Redis", RoleServer, append(slices.Clone(production), adminKey), ""},
+		{"a server without an admin key", RoleServer, nil, "ADMIN_KEY"},
+		{"a server with a bad id", RoleServer, []string{adminKey, "NIYANTA_WORKER_ID=a.b"}, "WORKER_ID"},
+		{"a server on a memory store with a bus", RoleServer,
+			[]string{adminKey, "NIYANTA_BUS=nats", "NIYANTA_NATS_URL=nats://n"}, "BUS"},
+		{"a server in memory with a URL to listen at", RoleServer,
+			[]string{adminKey, "NIYANTA_POSTGRES_LISTEN_URL=postgres://u:p@h/d"}, "POSTGRES_LISTEN_URL"},
 		{"a worker", RoleWorker, []string{workerKey, url}, ""},
 		{"a worker without a coordinator", RoleWorker, []string{workerKey}, "COORDINATOR_URL"},
 		{"a worker with two keys", RoleWorker, []string{workerKey + ",other", url}, "WORKER_KEY"},

@@ -3,9 +3,7 @@ package bootstrap
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/niyanta/niyanta/adapters/system"
@@ -15,18 +13,12 @@ import (
 // DevCustomer is the one customer of the development server.
 const DevCustomer = domain.CustomerID("cust_dev")
 
-// Dev is everything in one process: a coordinator in memory, one premium customer, and workers that
-// speak to the coordinator by plain calls.
+// Dev is a server in memory with one premium customer, whose keys it tells.
 type Dev struct {
-	App         *App
+	*Server
 	CustomerKey string
 	AdminKey    string
 	WorkerKey   string
-
-	workers []*Worker
-	wg      sync.WaitGroup
-	drain   context.CancelFunc
-	ended   chan error
 }
 
 // NewDev starts a development server. cfg's keys are generated where they are empty. workers is how
@@ -41,7 +33,7 @@ func newDevOn(
 	ctx context.Context, cfg Config, workers int, version string, log *slog.Logger,
 	makeApp func(Config, *slog.Logger) (*App, error),
 ) (*Dev, error) {
-	d := &Dev{ended: make(chan error, workers+1)}
+	d := &Dev{}
 	ids := system.IDs{}
 	if cfg.AdminKey == "" {
 		cfg.AdminKey = ids.New("adm_") + ids.New("")
@@ -58,24 +50,10 @@ func newDevOn(
 	if d.CustomerKey, err = app.onboardDev(ctx, cfg.DevCustomerKey); err != nil {
 		return nil, err
 	}
-	if err := app.Start(ctx); err != nil {
+	cfg.Workers, cfg.WorkerID = workers, "dev-worker"
+	d.Server = newServer(app, cfg, log)
+	if err := d.Start(context.WithoutCancel(ctx)); err != nil {
 		return nil, err
-	}
-	d.App = app
-	working, drain := context.WithCancel(context.WithoutCancel(ctx))
-	d.drain = drain
-	for n := range workers {
-		id := domain.WorkerID(fmt.Sprintf("dev-worker-%d", n+1))
-		w, err := newWorker(context.WithoutCancel(ctx), cfg, id, version, app.coordinator.Plane, func() {}, log)
-		if err != nil {
-			return nil, errors.Join(err, d.Close(ctx))
-		}
-		d.workers = append(d.workers, w)
-		d.wg.Go(func() {
-			if err := w.Run(working); err != nil {
-				d.ended <- fmt.Errorf("worker %s: %w", id, err)
-			}
-		})
 	}
 	return d, d.awaitReady(ctx, workers)
 }
@@ -117,14 +95,4 @@ func (a *App) onboardDev(ctx context.Context, key string) (string, error) {
 	_, err = a.coordinator.Tenancy.ImportKey(ctx, domain.APIKey{CustomerID: DevCustomer, Role: domain.RoleCustomer},
 		key, self)
 	return key, err
-}
-
-// Failed delivers an error that ends the server or a worker.
-func (d *Dev) Failed() <-chan error { return d.ended }
-
-// Close drains the workers and stops the coordinator.
-func (d *Dev) Close(ctx context.Context) error {
-	d.drain()
-	d.wg.Wait()
-	return d.App.Close(ctx)
 }

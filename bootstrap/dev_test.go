@@ -333,7 +333,7 @@ func TestApp_WhileWorkRunsAndPollsWait_Stops(t *testing.T) {
 		return err == nil && w.Status == "RUNNING"
 	}, 10*time.Second, 5*time.Millisecond)
 	d.drain()
-	d.wg.Wait() // workers release what they run
+	d.worked.Wait() // workers release what they run
 	w, err := c.Get(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, niyanta.Status("REDISTRIBUTING"), w.Status)

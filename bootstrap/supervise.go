@@ -36,8 +36,9 @@ const (
 // child already, or needs no supervisor.
 //
 // A worker needs a supervisor, whose certificates move the work of a dead worker at once, unless
-// NIYANTA_SUPERVISE is false. A development server needs one if its workers may start programs. Any
-// server needs one as process 1, where orphans must be reaped.
+// NIYANTA_SUPERVISE is false. So does a server with workers that shares its store. In memory it
+// needs one if its workers may start programs. Any server needs one as process 1, where orphans must
+// be reaped.
 func Supervise(ctx context.Context, cfg Config, role Role, log *slog.Logger) (status int, supervised bool, err error) {
 	already, err := process.Supervised()
 	if err != nil || already != nil {
@@ -50,11 +51,11 @@ func Supervise(ctx context.Context, cfg Config, role Role, log *slog.Logger) (st
 	first := os.Getpid() == 1
 	s := &process.Supervisor{Log: log, Sweep: sweepScratch}
 	switch {
-	case role == RoleWorker && cfg.Supervise:
+	case cfg.Supervise && certified(cfg, role):
 		certificate := newCertificate(system.IDs{})
 		s.ProcessID, s.Digest = certificate.ProcessID, domain.CertificateDigest(certificate.Secret)
-		s.Certify = func(ctx context.Context, status int) error { return certify(ctx, cfg, certificate, status, log) }
-	case role == RoleDev && cfg.Supervise && len(cfg.ExecAllow) > 0, first:
+		s.Certify = func(ctx context.Context, status int) error { return certify(ctx, cfg, role, certificate, status, log) }
+	case role != RoleCoordinator && cfg.Supervise && len(cfg.ExecAllow) > 0, first:
 	default:
 		return 0, false, nil
 	}
@@ -64,6 +65,11 @@ func Supervise(ctx context.Context, cfg Config, role Role, log *slog.Logger) (st
 		return 0, false, nil
 	}
 	return status, err == nil, err
+}
+
+// certified reports whether a process of the role has workers whose work can move elsewhere.
+func certified(cfg Config, role Role) bool {
+	return role == RoleWorker || role == RoleServer && cfg.Store == StorePostgres && cfg.Workers > 0
 }
 
 // sweepScratch removes the scratch directories that dead workers have left.
@@ -99,18 +105,20 @@ func newCertificate(ids ports.IDs) domain.SessionEnd {
 
 // certify sends a death certificate to the coordinators, over all transports at once, until one has
 // answered.
-func certify(ctx context.Context, cfg Config, c domain.SessionEnd, status int, log *slog.Logger) error {
+func certify(
+	ctx context.Context, cfg Config, role Role, c domain.SessionEnd, status int, log *slog.Logger,
+) error {
 	timeout := certifyTimeout
 	if status == 0 {
 		timeout = partingTimeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	ways, closeAll, err := waysToCertify(cfg, c.ProcessID, log)
-	defer closeAll()
+	ways, closeAll, err := waysToCertify(ctx, cfg, role, c.ProcessID, log)
 	if err != nil {
 		return err
 	}
+	defer closeAll()
 	for {
 		if err = certifyByAny(ctx, ways, c); err == nil {
 			log.Info("death certified", "process_id", c.ProcessID, "status", status)
@@ -126,8 +134,19 @@ func certify(ctx context.Context, cfg Config, c domain.SessionEnd, status int, l
 	}
 }
 
-// waysToCertify returns a client for each coordinator's address, and one for the bus.
-func waysToCertify(cfg Config, id string, log *slog.Logger) (ways []ports.ControlPlane, closeAll func(), err error) {
+// waysToCertify returns a client for each coordinator's address, and one for the bus. For a server
+// it returns the store that it shared, because its supervisor knows no other coordinator.
+func waysToCertify(
+	ctx context.Context, cfg Config, role Role, id string, log *slog.Logger,
+) (ways []ports.ControlPlane, closeAll func(), err error) {
+	if role == RoleServer {
+		cfg.MigrateOnStart = false
+		app, closeBackends, err := newConfiguredApp(ctx, cfg, log)
+		if err != nil {
+			return nil, nil, err
+		}
+		return []ports.ControlPlane{app.coordinator.Plane}, func() { app.coordinator.Close(); closeBackends() }, nil
+	}
 	var closers []func()
 	closeAll = func() {
 		for _, f := range closers {
@@ -137,7 +156,7 @@ func waysToCertify(cfg Config, id string, log *slog.Logger) (ways []ports.Contro
 	if cfg.CoordinatorURL != "" {
 		clients, err := workerclient.NewAll(cfg.CoordinatorURL, cfg.WorkerKeys[0])
 		if err != nil {
-			return nil, closeAll, err
+			return nil, nil, err
 		}
 		for _, c := range clients {
 			ways, closers = append(ways, c), append(closers, c.Close)
@@ -150,7 +169,7 @@ func waysToCertify(cfg Config, id string, log *slog.Logger) (ways []ports.Contro
 		case err == nil:
 			ways, closers = append(ways, bus), append(closers, closeBus)
 		case len(ways) == 0:
-			return nil, closeAll, err
+			return nil, nil, err
 		}
 	}
 	return ways, closeAll, nil

@@ -44,6 +44,13 @@ func (c Config) Validate(role Role) error {
 	case RoleCoordinator:
 		c.validateServing(wrong)
 		c.validateCoordinator(wrong)
+		if len(c.WorkerKeys) == 0 && c.Bus == BusMemory {
+			wrong("WORKER_KEY", "is required: with NIYANTA_BUS=memory workers join over HTTP and authenticate with it")
+		}
+	case RoleServer:
+		c.validateServing(wrong)
+		c.validateCoordinator(wrong)
+		c.validateRuns(wrong)
 	case RoleWorker:
 		c.validateWorker(wrong)
 	case RoleMigrate:
@@ -58,7 +65,7 @@ func (c Config) Validate(role Role) error {
 				wrong("DEV_CUSTOMER_KEY", "must look like nyt_%s_ and 32 letters and digits", DevCustomer)
 			}
 		}
-		c.validateExec(wrong)
+		c.validateRuns(wrong)
 	}
 	return errors.Join(errs...)
 }
@@ -136,15 +143,13 @@ func (c Config) validateCoordinator(wrong func(string, string, ...any)) {
 		wrong("ADMIN_KEY", "is required, with at least %d characters: make one with `openssl rand -hex 24`", minSecret)
 	}
 	c.validateKeys(wrong)
-	if len(c.WorkerKeys) == 0 && c.Bus == BusMemory {
-		wrong("WORKER_KEY", "is required: with NIYANTA_BUS=memory workers join over HTTP and authenticate with it")
-	}
 	if c.Store == StorePostgres && c.PostgresURL == "" {
 		wrong("POSTGRES_URL", "is required with NIYANTA_STORE=postgres")
 	}
 	if c.Store == StoreMemory { // a set URL shows that another store was meant
 		for _, url := range [][2]string{
 			{"POSTGRES_URL", c.PostgresURL}, {"POSTGRES_REPLICA_URL", c.PostgresReplicaURL},
+			{"POSTGRES_LISTEN_URL", c.PostgresListenURL},
 		} {
 			if url[1] != "" {
 				wrong(url[0], "is set, but the store is memory: set NIYANTA_STORE=postgres, or unset it")
@@ -200,6 +205,11 @@ func (c Config) validateWorker(wrong func(string, string, ...any)) {
 	}
 	c.validateKeys(wrong)
 	c.validateBus(wrong)
+	c.validateRuns(wrong)
+}
+
+// validateRuns checks what a worker says of itself, and what its programs may do.
+func (c Config) validateRuns(wrong func(string, string, ...any)) {
 	if c.WorkerID != "" {
 		if err := domain.ValidateWorkerID(domain.WorkerID(c.WorkerID)); err != nil {
 			wrong("WORKER_ID", "%s", message(err))
@@ -208,11 +218,6 @@ func (c Config) validateWorker(wrong func(string, string, ...any)) {
 	if _, err := ParseTags(c.WorkerTags); err != nil {
 		wrong("WORKER_TAGS", "%s", message(err))
 	}
-	c.validateExec(wrong)
-}
-
-// validateExec checks the settings of the workload type exec.
-func (c Config) validateExec(wrong func(string, string, ...any)) {
 	if err := workloads.ValidateUsers(c.ExecUIDs); err != nil {
 		wrong("EXEC_UIDS", "%s", message(err))
 	}

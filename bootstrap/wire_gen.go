@@ -36,7 +36,8 @@ func newMemoryApp(cfg Config, log *slog.Logger) (*App, error) {
 	return app, nil
 }
 
-// newConfiguredApp puts a coordinator together on the backends that the configuration names. The function it returns closes them.
+// newConfiguredApp puts a coordinator together on the backends that the configuration names. The
+// function it returns closes them.
 func newConfiguredApp(ctx context.Context, cfg Config, log *slog.Logger) (*App, func(), error) {
 	clock := system.Clock{}
 	iDs := system.IDs{}
@@ -49,7 +50,7 @@ func newConfiguredApp(ctx context.Context, cfg Config, log *slog.Logger) (*App, 
 	if err != nil {
 		return nil, nil, err
 	}
-	hints, cleanup2, err := openHints(cfg, host, metrics)
+	hints, cleanup2, err := openHints(ctx, cfg, storage, host, metrics)
 	if err != nil {
 		cleanup()
 		return nil, nil, err

@@ -41,6 +41,9 @@ When it ends, its workloads are lost. Its keys are kept in $XDG_STATE_HOME/niyan
 				if cmd.Flags().Changed("slots") {
 					c.WorkerSlots = slots
 				}
+				if os.Getenv("NIYANTA_WORKERS") == "" || cmd.Flags().Changed("workers") {
+					c.Workers = workers
+				}
 				store.fill(c)
 			})
 			if err != nil {
@@ -50,7 +53,7 @@ When it ends, its workloads are lost. Its keys are kept in $XDG_STATE_HOME/niyan
 			if done, err := supervised(cmd, cfg, bootstrap.RoleDev, log); done {
 				return err
 			}
-			dev, err := bootstrap.NewDev(cmd.Context(), cfg, workers, version, log)
+			dev, err := bootstrap.NewDev(cmd.Context(), cfg, cfg.Workers, version, log)
 			if err != nil {
 				return taken(err)
 			}
@@ -64,7 +67,7 @@ When it ends, its workloads are lost. Its keys are kept in $XDG_STATE_HOME/niyan
 		},
 	}
 	fs := cmd.Flags()
-	fs.IntVar(&workers, "workers", 2, "workers in this process; 0: workers join over HTTP")
+	fs.IntVar(&workers, "workers", 2, "workers in this process (or NIYANTA_WORKERS); 0: workers join over HTTP")
 	fs.IntVar(&slots, "slots", 10, "workloads that each worker runs at once")
 	fs.StringVar(&addr, "addr", "", "listen address (default: NIYANTA_HTTP_ADDR, or "+bootstrap.DevHTTPAddr+")")
 	fs.BoolVar(&fresh, "fresh", false, "make new keys and keep those")

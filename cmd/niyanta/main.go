@@ -1,5 +1,5 @@
-// Command niyanta holds the servers (dev, coordinator, worker) and the client commands. Client
-// commands use only the HTTP API.
+// Command niyanta holds the servers (dev, server, coordinator, worker) and the client commands.
+// Client commands use only the HTTP API.
 package main
 
 import (
@@ -117,7 +117,8 @@ func rootCommand(hard context.Context) *cobra.Command {
 		Short: "Run long-running workloads across a fleet of workers and lose none of them",
 		Long: `Run long-running workloads across a fleet of workers and lose none of them.
 
-Servers: dev has everything in one process; coordinator and worker are the parts of a fleet.
+Servers: dev has everything in one process, in memory; server has it on any store, alone or several
+together; coordinator and worker are the parts of a fleet.
 Clients: all others speak the HTTP API of the coordinator at NIYANTA_URL (default:
 http://127.0.0.1:8080) with the key in NIYANTA_API_KEY, or those of the current context: see
 "niyanta context --help".
@@ -134,7 +135,8 @@ workload: 3 it failed, 4 it was cancelled, 5 the timeout passed.`,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(seeHelp(cmd, err)) })
 	root.AddCommand(
-		devCommand(hard), coordinatorCommand(), configCommand(c), migrateCommand(c), workerCommand(hard, c),
+		devCommand(hard), serverCommand(hard), coordinatorCommand(), workerCommand(hard, c), configCommand(c),
+		migrateCommand(c),
 		contextCommand(c),
 		workloadCommand(c), batchCommand(c), checkpointCommand(c), configSetCommand(c), customerCommand(c),
 		keyCommand(c), statsCommand(c), eventsCommand(c), benchCommand(c), doctorCommand(c),

@@ -33,7 +33,7 @@ func TestServers_WhenStarted_HoldNoSecretsInTheirEnvironment(t *testing.T) {
 }
 
 func TestServes_OfACommandLine_DistinguishesServersFromClients(t *testing.T) {
-	for _, line := range [][]string{{"dev"}, {"dev", "--workers", "3"}, {"coordinator"}, {"worker"}} {
+	for _, line := range [][]string{{"dev"}, {"dev", "--workers", "3"}, {"server"}, {"coordinator"}, {"worker"}} {
 		assert.True(t, serves(line), "%q", line)
 	}
 	for _, line := range [][]string{nil, {"worker", "list"}, {"workload", "list"}, {"config"}, {"migrate", "up"},

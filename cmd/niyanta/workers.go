@@ -10,6 +10,8 @@ import (
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
+const takeOverUsage = "end the session of another process that has the same worker id, before its lease is over"
+
 func workerCommand(hard context.Context, c *cli) *cobra.Command {
 	var takeOver bool
 	cmd := &cobra.Command{
@@ -28,8 +30,7 @@ The subcommands need an admin key.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runWorker(hard, cmd, takeOver) },
 	}
-	cmd.Flags().BoolVar(&takeOver, "take-over", false,
-		"end the session of another process that has the same worker id, before its lease is over")
+	cmd.Flags().BoolVar(&takeOver, "take-over", false, takeOverUsage)
 	list := &cobra.Command{
 		Use:     "list",
 		Short:   "List workers",
