@@ -52,7 +52,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	defer servers.stop()
 	chosen, err := choose(o.systems, []system{
-		newNiyanta(servers, o.bin), newRiver(servers), newAsynq(servers),
+		newNiyanta(servers, o.bin), newNiyantaServer(servers, o.bin), newRiver(servers), newAsynq(servers),
 	})
 	if err != nil {
 		return err

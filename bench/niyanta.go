@@ -17,19 +17,35 @@ import (
 	"github.com/niyanta/niyanta/contracttests/servers"
 )
 
-// niyanta is a coordinator and a worker, as processes, on PostgreSQL and NATS.
+// niyanta is Niyanta on PostgreSQL: a coordinator and a worker, as processes, over NATS, or one
+// server without a bus.
 type niyanta struct {
 	shared *shared
 	bin    string
+	// server says that one process is the coordinator and the worker.
+	server bool
 }
 
-func newNiyanta(s *shared, bin string) *niyanta { return &niyanta{s, bin} }
+func newNiyanta(s *shared, bin string) *niyanta { return &niyanta{shared: s, bin: bin} }
 
-func (*niyanta) name() string { return "Niyanta" }
+func newNiyantaServer(s *shared, bin string) *niyanta {
+	return &niyanta{shared: s, bin: bin, server: true}
+}
 
-func (*niyanta) settings() []string {
+func (n *niyanta) name() string {
+	if n.server {
+		return "Niyanta server"
+	}
+	return "Niyanta"
+}
+
+func (n *niyanta) settings() []string {
+	set := "one coordinator and one worker with %d slots, each a process, over NATS"
+	if n.server {
+		set = "one process, niyanta server, with %d slots and no bus"
+	}
 	return []string{
-		fmt.Sprintf("one coordinator and one worker with %d slots, each a process, over NATS; type sleep of 0 ms", slots),
+		fmt.Sprintf(set, slots) + "; type sleep of 0 ms",
 		"submitted over HTTP by the harness; every transition is audited",
 	}
 }
@@ -47,8 +63,9 @@ const (
 type set struct {
 	n                   *niyanta
 	url, key            string
+	port                int
 	env                 []string
-	coordinator, worker *process
+	coordinator, worker *process // the worker is nil where the coordinator is a server
 	db                  *pgx.Conn
 	drop                func()
 	postgres            int
@@ -74,20 +91,32 @@ func (n *niyanta) open(ctx context.Context) (s *set, err error) {
 	if s.postgres, err = n.shared.postgresPID(ctx); err != nil {
 		return nil, err
 	}
-	port, err := servers.FreePort()
-	if err != nil {
+	if s.port, err = servers.FreePort(); err != nil {
 		return nil, err
 	}
-	s.url = fmt.Sprintf("http://127.0.0.1:%d", port)
-	s.env = append(os.Environ(), "NIYANTA_LOG_LEVEL=warn", "NIYANTA_BUS=nats", "NIYANTA_NATS_URL="+n.shared.natsURL,
-		"NIYANTA_WORKER_KEY="+workerKey)
-	coordinator := exec.Command(filepath.Join(n.bin, "niyanta"), "coordinator")
-	coordinator.Env = append(s.env, "NIYANTA_STORE=postgres", "NIYANTA_POSTGRES_URL="+url, "NIYANTA_ADMIN_KEY="+adminKey,
-		fmt.Sprintf("NIYANTA_HTTP_ADDR=127.0.0.1:%d", port))
-	if s.coordinator, err = start(n.shared.dir, "coordinator", coordinator, port); err != nil {
+	s.url = fmt.Sprintf("http://127.0.0.1:%d", s.port)
+	s.env = append(os.Environ(), "NIYANTA_LOG_LEVEL=warn", "NIYANTA_WORKER_KEY="+workerKey)
+	if !n.server {
+		s.env = append(s.env, "NIYANTA_BUS=nats", "NIYANTA_NATS_URL="+n.shared.natsURL)
+	}
+	if err := s.coordinate(url, 0); err != nil {
 		return nil, err
 	}
 	return s, s.onboard(ctx)
+}
+
+// coordinate starts the coordinator, or the server with that many workers.
+func (s *set) coordinate(database string, workers int) (err error) {
+	command := "coordinator"
+	if s.n.server {
+		command = "server"
+	}
+	cmd := exec.Command(filepath.Join(s.n.bin, "niyanta"), command)
+	cmd.Env = append(s.env, "NIYANTA_STORE=postgres", "NIYANTA_POSTGRES_URL="+database, "NIYANTA_ADMIN_KEY="+adminKey,
+		fmt.Sprintf("NIYANTA_HTTP_ADDR=127.0.0.1:%d", s.port), fmt.Sprintf("NIYANTA_WORKERS=%d", workers),
+		fmt.Sprintf("NIYANTA_WORKER_SLOTS=%d", slots))
+	s.coordinator, err = start(s.n.shared.dir, command, cmd, s.port)
+	return err
 }
 
 func (s *set) onboard(ctx context.Context) error {
@@ -112,8 +141,12 @@ func (s *set) onboard(ctx context.Context) error {
 	return err
 }
 
-// work starts the worker.
+// work starts the worker. A server starts anew, with one.
 func (s *set) work() (err error) {
+	if s.n.server {
+		s.coordinator.stop()
+		return s.coordinate(s.db.Config().ConnString(), 1)
+	}
 	worker := exec.Command(filepath.Join(s.n.bin, "niyanta"), "worker")
 	worker.Env = append(s.env, "NIYANTA_COORDINATOR_URL="+s.url, "NIYANTA_WORKER_ID=bench",
 		fmt.Sprintf("NIYANTA_WORKER_SLOTS=%d", slots))
@@ -134,7 +167,13 @@ func (s *set) close() {
 
 // used is the processor time of all processes that take part, the harness excepted.
 func (s *set) used() time.Duration {
-	roots := []int{s.postgres, s.coordinator.cmd.Process.Pid, s.n.shared.nats.cmd.Process.Pid}
+	roots := []int{s.postgres}
+	if s.coordinator != nil {
+		roots = append(roots, s.coordinator.cmd.Process.Pid)
+	}
+	if !s.n.server {
+		roots = append(roots, s.n.shared.nats.cmd.Process.Pid)
+	}
 	if s.worker != nil {
 		roots = append(roots, s.worker.cmd.Process.Pid)
 	}
@@ -239,6 +278,11 @@ func (n *niyanta) drain(ctx context.Context, count int) (figures, error) {
 	defer s.close()
 	if err := batches(ctx, count, s.submitBatch); err != nil {
 		return nil, err
+	}
+	if s.n.server {
+		// Before it starts anew, with a worker, it stops, and takes its processor time with it.
+		s.coordinator.stop()
+		s.coordinator = nil
 	}
 	before := s.used()
 	if err := s.work(); err != nil {

@@ -164,7 +164,7 @@ func writeData(file string, r results, figure string) (err error) {
 	w := csv.NewWriter(f)
 	rows := [][]string{{"x", "series", "y"}}
 	for _, phase := range []string{"drain", "steady", "singles", "idle"} {
-		for _, system := range []string{"Niyanta", "River", "Asynq"} {
+		for _, system := range []string{"Niyanta", "Niyanta server", "River", "Asynq"} {
 			if vs := r[phase][system][figure]; len(vs) > 0 {
 				rows = append(rows, []string{phase, system, fmt.Sprintf("%.3f", median(vs))})
 			}
