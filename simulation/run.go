@@ -216,8 +216,9 @@ func (w *World) current(ctx context.Context, id domain.WorkloadID) domain.State 
 }
 
 // unfinished counts the workloads that are not final, those with a lost answer to their submission
-// included. It resumes the paused ones, and cancels a running one now and then: without faults, a
-// cancelled run must stop soon.
+// included. It resumes the paused ones, and cancels one that a worker runs now and then: without
+// faults, a cancelled run must stop soon. A workload of a session that is over is not cancelled,
+// because it must be taken back and finish.
 func (w *World) unfinished(ctx context.Context) (left int) {
 	for _, id := range w.stored(ctx) {
 		s := w.current(ctx, id)
@@ -229,11 +230,19 @@ func (w *World) unfinished(ctx context.Context) (left int) {
 		switch {
 		case s.Status == domain.StatusPaused:
 			w.actAs(c, nil, func() { _, _ = c.Lifecycle.Resume(ctx, tenant, id, user, "") })
-		case s.Status == domain.StatusRunning && w.rng.IntN(40) == 0:
+		case s.Status == domain.StatusRunning && w.rng.IntN(40) == 0 && w.lives(s.SessionID):
 			w.actAs(c, nil, func() { w.cancel(ctx, c, id) })
 		}
 	}
 	return left
+}
+
+// lives reports whether a worker has the session.
+func (w *World) lives(id domain.SessionID) bool {
+	return slices.ContainsFunc(w.workers, func(k *worker) bool {
+		ref, _, live := k.agent.Session()
+		return live && !k.dead && ref.SessionID == id
+	})
 }
 
 // checkIdle checks that finished workloads leave nothing behind (I14): no run, no routine, no
