@@ -15,8 +15,8 @@ func adminAuditCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "List what administrators did, the newest first; needs an admin key",
-		Long: `List what administrators did, the newest first; needs an admin key. With -o json or jsonl, each action
-has the state before and after.`,
+		Long: `List what administrators did, the newest first; needs an admin key. With -o json or jsonl, each
+action has the state before and after.`,
 		Example: `  niyanta audit --customer cust_acme --limit 20
   niyanta audit --since 2026-03-01T00:00:00Z --order asc --limit 0 -o jsonl`,
 		Args:              cobra.NoArgs,
