@@ -80,7 +80,11 @@ func (w *World) disturb() {
 	}
 	switch k := w.workers[w.rng.IntN(len(w.workers))]; {
 	case w.faulty(w.P.Crash):
-		w.replaceWorker(k, "crash")
+		if w.rng.IntN(3) == 0 {
+			w.moveWorker(k)
+		} else {
+			w.replaceWorker(k, "crash")
+		}
 	case w.faulty(w.P.Freeze):
 		w.note("freeze of %s", k.id)
 		k.frozenUntil = w.Now().Add(time.Duration(w.rng.IntN(60)) * time.Second)

@@ -40,12 +40,12 @@ type routine struct {
 	wake  time.Time
 }
 
-// newWorker starts a worker process. Every worker but w2 has a supervisor.
+// newWorker starts a worker process. Every worker but w2, and those in its place, has a supervisor.
 func (w *World) newWorker(id domain.WorkerID) *worker {
 	ctx, kill := context.WithCancel(context.Background())
 	w.processes++
 	k := &worker{
-		w: w, id: id, kill: kill, process: fmt.Sprint(domain.PrefixProcess, w.processes), supervised: id != "w2",
+		w: w, id: id, kill: kill, process: fmt.Sprint(domain.PrefixProcess, w.processes), supervised: home(id) != "w2",
 	}
 	k.plane = &plane{w, k}
 	cfg := execution.Config{

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/niyanta/niyanta/adapters/memory"
@@ -94,6 +95,7 @@ type World struct {
 	coordinators []*process
 	workers      []*worker
 	processes    int                 // worker processes started so far
+	moves        int                 // workers replaced by one of another id so far
 	certificates []*certificate      // not answered yet
 	acknowledged []domain.WorkloadID // workloads whose submission was acknowledged
 	requiredTag  map[domain.WorkloadID]string
@@ -197,7 +199,7 @@ func (w *World) Broken() []string { return w.check.broken }
 
 // tagOf returns the tag of a worker.
 func (w *World) tagOf(id domain.WorkerID) string {
-	if id == "w0" {
+	if home(id) == "w0" {
 		return "gold"
 	}
 	return "tin"
@@ -260,12 +262,27 @@ func (w *World) replace(c *process) {
 }
 
 // replaceWorker ends a worker process and starts another of the same id.
-func (w *World) replaceWorker(k *worker, why string) {
+func (w *World) replaceWorker(k *worker, why string) { w.replaceWorkerBy(k.id, k, why) }
+
+// moveWorker ends a worker process for good, as the loss of a machine does. A worker of another id
+// starts in its place, so nobody registers under the old id again.
+func (w *World) moveWorker(k *worker) {
+	w.moves++
+	w.replaceWorkerBy(domain.WorkerID(fmt.Sprintf("%s-%d", home(k.id), w.moves)), k, "loss")
+}
+
+func (w *World) replaceWorkerBy(id domain.WorkerID, k *worker, why string) {
 	i := slices.Index(w.workers, k)
 	w.note("%s of %s", why, k.id)
 	k.crash()
 	w.addCertificate(k)
-	w.workers[i] = w.newWorker(k.id)
+	w.workers[i] = w.newWorker(id)
+}
+
+// home returns the id of the first worker in the place of this one.
+func home(id domain.WorkerID) domain.WorkerID {
+	first, _, _ := strings.Cut(string(id), "-")
+	return domain.WorkerID(first)
 }
 
 // stall may make a call of a store take up to two leader leases, so that its caller loses the

@@ -184,8 +184,8 @@ var defects = []defect{
 		nil, []layer{sim, onMemory}},
 	{"results share memory with the store", memory + "workloads.go", "found = append(found, r.Workload.Clone())",
 		"found = append(found, r.Workload)", nil, []layer{onMemory}},
-	{"a workload that becomes due stays delayed", memory + "queue.go", "	q.s.promoteLocked(q.s.now())", "	_ = q.s.now()",
-		nil, []layer{sim, onMemory}},
+	{"a workload that becomes due stays delayed", memory + "lane.go", "if !ok || r.NotBefore.After(now) {",
+		"if !ok || r.NotBefore.After(now) || ok {", nil, []layer{sim, onMemory}},
 
 	{"anti rules bind all customers", fleet, "	binds := l.CustomerID\n", "	binds := everyCustomer\n", nil,
 		[]layer{properties}},
