@@ -94,7 +94,8 @@ func (a *App) Start(ctx context.Context) (err error) {
 		Auditing: a.coordinator.Auditing, IDs: a.host.IDs, Observer: a.host.Observer,
 		Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Stopping: stopping,
 		Version: a.Version, CursorKey: cursorKey(a.cfg), StreamHeartbeat: a.cfg.StreamHeartbeat,
-		Measure: a.metrics.Request, InFlight: httpapi.InFlight{
+		SocketOrigins: a.cfg.SocketOrigins,
+		Measure:       a.metrics.Request, InFlight: httpapi.InFlight{
 			Requests: a.cfg.MaxRequests, RequestsPerCustomer: a.cfg.MaxRequestsPerCustomer,
 			Waits: a.cfg.MaxLongPolls, WaitsPerCustomer: a.cfg.MaxLongPollsPerCustomer,
 			Streams: a.cfg.MaxStreams, StreamsPerKey: a.cfg.MaxStreamsPerKey,

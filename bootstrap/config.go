@@ -96,8 +96,13 @@ type Config struct {
 	// How many of them may be open with one key.
 	MaxStreamsPerKey int `env:"MAX_STREAMS_PER_KEY" envDefault:"1000" min:"1" max:"1000000" roles:"dev server coordinator"`
 	// After how long a stream of live updates without events sends a comment, so that proxies keep
-	// it open. A client that takes no data for as long loses its stream.
+	// it open, and the interval of pings over WebSockets. A client that takes no data for as long, or
+	// answers no ping, loses its stream.
 	StreamHeartbeat time.Duration `env:"STREAM_HEARTBEAT" envDefault:"15s" min:"100ms" max:"1h" roles:"dev server coordinator"`
+	// Web pages of which origins may open WebSockets, beside those of the coordinator's own address,
+	// comma separated: hosts, as app.example.com, or with their scheme, as https://app.example.com.
+	// "*" stands for any characters, as in *.example.com. Programs that are no browsers send no origin.
+	SocketOrigins []string `env:"SOCKET_ORIGINS" roles:"dev server coordinator"`
 	// How many requests of workers a coordinator serves at once, beside those of customers.
 	MaxWorkerRequests int `env:"MAX_WORKER_REQUESTS" envDefault:"4096" min:"1" max:"1000000" roles:"dev server coordinator"`
 	// How many workers may wait at once for commands over HTTP. At most one request per worker

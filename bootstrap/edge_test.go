@@ -120,6 +120,9 @@ func TestViewer_OnEveryRoute_SeesNoPayload(t *testing.T) {
 	viewer, owned := a.key("viewer"), 0
 	for path, item := range a.spec.Paths.Map() {
 		op := item.Get
+		if op != nil && op.Responses.Value("101") != nil {
+			continue // what a WebSocket tells a viewer has a test of its own
+		}
 		if op == nil || !strings.Contains(string(must(json.Marshal(op.Extensions["x-roles"]))), "viewer") {
 			continue
 		}

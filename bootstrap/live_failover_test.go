@@ -94,12 +94,9 @@ func join(t *testing.T, at *App) {
 	t.Cleanup(func() { stop(); require.NoError(t, <-ended) })
 }
 
-// TestLiveUpdates_WhenACoordinatorVanishes_GoOnWithAnother has clients follow workloads at the
-// first of two coordinators on one database. In the middle all connections to it are cut and no new
-// ones are accepted, as when its process is killed. Everybody goes on with the other.
-func TestLiveUpdates_WhenACoordinatorVanishes_GoOnWithAnother(t *testing.T) {
-	cluster := servers.SharedPostgres(t, preparePostgres)
-	url := cluster.SocketURL(cluster.Database(t))
+// twoCoordinators starts two coordinators on one database.
+func twoCoordinators(t *testing.T, url string) (first, second *App) {
+	t.Helper()
 	start := func() *App {
 		cfg, err := Load([]string{
 			"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_STORE=postgres", "NIYANTA_POSTGRES_URL=" + url,
@@ -112,7 +109,15 @@ func TestLiveUpdates_WhenACoordinatorVanishes_GoOnWithAnother(t *testing.T) {
 		t.Cleanup(func() { require.NoError(t, app.Close(context.Background())) })
 		return app
 	}
-	first, second := start(), start()
+	return start(), start()
+}
+
+// TestLiveUpdates_WhenACoordinatorVanishes_GoOnWithAnother has clients follow workloads at the
+// first of two coordinators on one database. In the middle all connections to it are cut and no new
+// ones are accepted, as when its process is killed. Everybody goes on with the other.
+func TestLiveUpdates_WhenACoordinatorVanishes_GoOnWithAnother(t *testing.T) {
+	cluster := servers.SharedPostgres(t, preparePostgres)
+	first, second := twoCoordinators(t, cluster.SocketURL(cluster.Database(t)))
 	cut := netfault.NewProxy(t, portOf(t, first.URL()))
 	urls := []string{fmt.Sprintf("http://127.0.0.1:%d", cut.Port), second.URL()}
 	client, key := newCustomer(t, second)

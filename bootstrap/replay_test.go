@@ -3,6 +3,7 @@ package bootstrap
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -223,6 +224,16 @@ func TestExamples_Replayed_AreAnsweredAsTheFileSays(t *testing.T) {
 	r.play("getWorkloadAudit", key, 200)
 	r.play("streamWorkloadEvents", key, 200)
 	r.play("streamEvents", key, 200)
+	r.play("createTicket", key, 201)
+	upgrade := r.request("followWorkload", key)
+	upgrade.Header = http.Header{
+		"Authorization": {"Bearer " + key}, "Connection": {"Upgrade"}, "Upgrade": {"websocket"},
+		"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"AAAAAAAAAAAAAAAAAAAAAA=="},
+	}
+	followed, err := r.client.Do(upgrade)
+	require.NoError(t, err)
+	require.NoError(t, errors.Join(r.spec.Check(upgrade, followed, nil), followed.Body.Close()))
+	r.played("followWorkload", 101, answer{followed.StatusCode, followed.Header, ""})
 	r.play("getWorkloadCheckpoints", key, 200)
 	r.play("checkpointWorkload", key, 202)
 	r.play("getCustomer", key, 200)

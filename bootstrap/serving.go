@@ -17,6 +17,7 @@ type endpoint struct {
 	part     httpapi.Part
 	listener net.Listener
 	server   *http.Server
+	handler  *httpapi.Handler
 }
 
 // open listens on the configured addresses: one for the whole API, or one for the public part and
@@ -55,11 +56,11 @@ func (d *endpoint) refused(addr string, err error) error {
 func (a *App) serve(deps httpapi.Deps) error {
 	for _, d := range a.endpoints {
 		deps.Part = d.part
-		handler, err := httpapi.New(deps)
-		if err != nil {
+		var err error
+		if d.handler, err = httpapi.New(deps); err != nil {
 			return err
 		}
-		d.server = httpapi.NewServer(handler, a.cfg.HTTPIdleTimeout, a.log)
+		d.server = httpapi.NewServer(d.handler, a.cfg.HTTPIdleTimeout, a.log)
 	}
 	for _, d := range a.endpoints {
 		a.loops.Go(func() {
@@ -81,6 +82,7 @@ func (a *App) shut(ctx context.Context) error {
 			if err := d.server.Shutdown(ctx); err != nil {
 				errs = append(errs, fmt.Errorf("requests in flight: %w", err), d.server.Close())
 			}
+			errs = append(errs, d.handler.Drain(ctx))
 		case d.listener != nil:
 			_ = d.listener.Close() // serve was not called
 		}

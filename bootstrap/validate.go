@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path"
 	"reflect"
 	"regexp"
 	"slices"
@@ -122,6 +123,16 @@ func bound(t reflect.Type, text string) (int64, error) {
 
 // validateServing checks the addresses of the API.
 func (c Config) validateServing(wrong func(string, string, ...any)) {
+	for _, origin := range c.SocketOrigins {
+		_, host, schemed := strings.Cut(origin, "://")
+		if !schemed {
+			host = origin
+		}
+		if _, err := path.Match(origin, ""); err != nil || host == "" || strings.Contains(host, "/") {
+			wrong("SOCKET_ORIGINS", "must be hosts, as app.example.com, or schemes and hosts, as "+
+				"https://app.example.com, not %q", origin)
+		}
+	}
 	port := ""
 	for _, at := range []struct{ name, addr string }{{"HTTP_ADDR", c.HTTPAddr}, {"ADMIN_ADDR", c.AdminAddr}} {
 		if at.addr == "" && at.name == "ADMIN_ADDR" {

@@ -129,10 +129,14 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 			_, _, err := f.Keys.ByPrefix(ctx, "p")
 			return err
 		},
-		"ListKeys":    e(func(ctx context.Context) (any, error) { return f.Keys.List(ctx, acme) }),
-		"Revoke":      func(ctx context.Context) error { return f.Keys.Revoke(ctx, acme, "key", admin) },
-		"Audit":       e(func(ctx context.Context) (any, error) { return f.Audit.Workload(ctx, acme, a.ID, 0, 1) }),
-		"WorkerAudit": e(func(ctx context.Context) (any, error) { return f.Audit.Worker(ctx, w.ID, 0, 1) }),
+		"ListKeys": e(func(ctx context.Context) (any, error) { return f.Keys.List(ctx, acme) }),
+		"Revoke":   func(ctx context.Context) error { return f.Keys.Revoke(ctx, acme, "key", admin) },
+		"CreateTicket": e(func(ctx context.Context) (any, error) {
+			return f.Tickets.Create(ctx, domain.Ticket{Digest: [32]byte{9}})
+		}),
+		"RedeemTicket": e(func(ctx context.Context) (any, error) { return f.Tickets.Redeem(ctx, [32]byte{1}) }),
+		"Audit":        e(func(ctx context.Context) (any, error) { return f.Audit.Workload(ctx, acme, a.ID, 0, 1) }),
+		"WorkerAudit":  e(func(ctx context.Context) (any, error) { return f.Audit.Worker(ctx, w.ID, 0, 1) }),
 		"Record": func(ctx context.Context) error {
 			return f.AdminAudit.Record(ctx, []domain.AdminEvent{{By: admin, Action: "x"}})
 		},

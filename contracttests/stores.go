@@ -55,6 +55,7 @@ func StoreSuites() []StoreSuite {
 		{"EventStore", eventCases()},
 		{"AdminAuditStore", adminAuditCases()},
 		{"AnswerStore", answerCases()},
+		{"TicketStore", ticketCases()},
 		{"LeaderLease", leaderCases()},
 		{"All", append(allCases(), ownershipCases()...)},
 		{"Sessions", sessionCases()},

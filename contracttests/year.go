@@ -74,6 +74,7 @@ func (f *fixture) work(n int) {
 		f.must(report(w, on, e, 1))
 	}
 	f.must(cancel(f.submit(keyed)))
+	f.ticket(byte(n))
 	f.must(cancel(f.running(on, keyed))) // its run keeps its slot until the session ends
 	f.end(certificate(on.ProcessID, secret))
 	_, err := f.Customers.Update(f.Context(), acme, domain.CustomerPatch{Name: new(name)}, admin)

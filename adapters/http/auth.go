@@ -27,8 +27,19 @@ func (a *api) admit(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		s.key = bearer(r)
-		p, err := a.Tenancy.Authenticate(r.Context(), s.key)
+		if op.isUpgrade() {
+			a.serveSocket(w, r, a.authorize(next))
+			return
+		}
+		a.authorize(next).ServeHTTP(w, r)
+	})
+}
+
+// authorize lets a request pass that its sender may make.
+func (a *api) authorize(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := scopeOf(r.Context())
+		p, err := a.authenticate(w, r)
 		if err != nil {
 			a.fail(w, r, err)
 			return
@@ -37,11 +48,11 @@ func (a *api) admit(next http.Handler) http.Handler {
 		if !a.limit(w, r, s.costAtOnce()) {
 			return
 		}
-		if !slices.Contains(op.roles, p.Role) {
+		if !slices.Contains(s.op.roles, p.Role) {
 			a.refuse(w, r, domain.NewError(domain.CodeForbidden, "role %s may not do this", p.Role))
 			return
 		}
-		if p.CustomerID != "" && !op.whileSuspended {
+		if p.CustomerID != "" && !s.op.whileSuspended {
 			if err := a.Tenancy.CheckActive(r.Context(), p); err != nil {
 				a.refuse(w, r, err)
 				return
@@ -49,6 +60,14 @@ func (a *api) admit(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// authenticate returns who sends a request.
+func (a *api) authenticate(w http.ResponseWriter, r *http.Request) (domain.Principal, error) {
+	if k := scopeOf(r.Context()).socket; k != nil {
+		return k.credentials(w)
+	}
+	return a.Tenancy.Authenticate(r.Context(), bearer(r))
 }
 
 // methodNotAllowed answers for a path that exists with other methods: 405, with those methods in

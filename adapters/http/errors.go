@@ -36,6 +36,10 @@ const retryDefault = time.Second
 // fail answers with the error envelope. An error without a code is a bug: its text is logged, and
 // the answer is INTERNAL_ERROR without it.
 func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if k := scopeOf(r.Context()).socket; k != nil && k.conn != nil {
+		k.fail(err)
+		return
+	}
 	e := withRetryAfter(a.classify(r, err))
 	status := statusOf[e.Code]
 	if seconds, ok := e.Details[retryAfter].(int); ok {

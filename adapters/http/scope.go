@@ -16,12 +16,12 @@ const (
 
 // scope is what the middlewares learn about a request, for handlers and the access log.
 type scope struct {
-	key       string // as the client sent it, to be looked at again while the request waits
 	principal domain.Principal
 	address   string // that the request came from
 	forwarded string // the addresses before that one, by the request's own word
 	method    string
 	op        operation
+	socket    *socket       // nil: the operation does not speak WebSocket
 	place     *place        // what it has taken of the requests in flight; nil: it is not bounded
 	began     time.Time     // when it became a stream; zero: it is none
 	items     int           // of a body whose items are checked one by one; see each

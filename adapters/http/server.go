@@ -49,8 +49,12 @@ type Deps struct {
 	// made.
 	CursorKey []byte
 	// StreamHeartbeat is the time after which a stream without events sends a comment. It also
-	// bounds how long a client may take no data before its stream is dropped.
+	// bounds how long a client may take no data before its stream is dropped. WebSockets are pinged at
+	// this interval.
 	StreamHeartbeat time.Duration
+	// SocketOrigins are the origins of pages that may open WebSockets, beside the coordinator's own, as
+	// patterns of path.Match for hosts, or for schemes and hosts.
+	SocketOrigins []string
 	// Stopping ends when the server shuts down: long polls answer then, and streams end.
 	Stopping context.Context //nolint:containedctx // a signal, not a request's context
 }
@@ -63,20 +67,35 @@ type api struct {
 	reserves reserves
 	started  time.Time
 	keys     *watchedKeys
+	sockets  *sockets
+	// tokenless bounds the WebSockets whose clients have not sent a key yet.
+	tokenless *pool
 }
 
 var _ gen.StrictServerInterface = (*api)(nil)
 
+// Handler serves the API.
+type Handler struct {
+	http.Handler
+
+	sockets *sockets
+}
+
+// Drain waits for the WebSockets, which http.Server.Shutdown does not know of. They close when
+// Deps.Stopping ends. Call it after Shutdown. When ctx ends, Drain cuts those that are still open.
+func (h *Handler) Drain(ctx context.Context) error { return h.sockets.drain(ctx) }
+
 // New returns the handler of the whole API.
-func New(d Deps) (http.Handler, error) {
+func New(d Deps) (*Handler, error) {
 	a, err := newAPI(d)
 	if err != nil {
 		return nil, err
 	}
-	return a.router(gen.NewStrictHandlerWithOptions(a, []gen.StrictMiddlewareFunc{checkWorker, checkBound},
+	router, err := a.router(gen.NewStrictHandlerWithOptions(a, []gen.StrictMiddlewareFunc{checkWorker, checkBound},
 		gen.StrictHTTPServerOptions{
 			RequestErrorHandlerFunc: a.failBody, ResponseErrorHandlerFunc: a.fail,
 		}))
+	return &Handler{router, a.sockets}, err
 }
 
 func newAPI(d Deps) (*api, error) {
@@ -90,7 +109,8 @@ func newAPI(d Deps) (*api, error) {
 	}
 	a := &api{
 		Deps: d, ops: ops, cursors: cursors{key: d.CursorKey}, reserves: newReserves(d.InFlight),
-		started: time.Now(),
+		started: time.Now(), sockets: &sockets{},
+		tokenless: newPool("WebSockets without a key", tokenlessLimit, 0),
 	}
 	a.keys = newWatchedKeys(a.recheck)
 	return a, nil

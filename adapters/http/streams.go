@@ -23,7 +23,7 @@ const reconnectDelay = time.Second
 func (a *api) StreamWorkloadEvents(
 	ctx context.Context, req gen.StreamWorkloadEventsRequestObject,
 ) (gen.StreamWorkloadEventsResponseObject, error) {
-	s, err := a.followWorkload(ctx, workloadID(req.ID), deref(req.Params.LastEventID))
+	s, err := a.followWorkload(ctx, workloadID(req.ID), lastEventID, deref(req.Params.LastEventID))
 	if err != nil {
 		return nil, err
 	}
@@ -32,6 +32,24 @@ func (a *api) StreamWorkloadEvents(
 		return gen.StreamWorkloadEvents204Response{}, err
 	}
 	return s, nil
+}
+
+// FollowWorkload implements GET /v1/ws/workloads/{id}.
+func (a *api) FollowWorkload(
+	ctx context.Context, req gen.FollowWorkloadRequestObject,
+) (gen.FollowWorkloadResponseObject, error) {
+	return a.followWorkload(ctx, workloadID(req.ID), "last_event_id", deref(req.Params.LastEventID))
+}
+
+// CreateTicket implements POST /v1/ws/tickets.
+func (a *api) CreateTicket(
+	ctx context.Context, _ gen.CreateTicketRequestObject,
+) (gen.CreateTicketResponseObject, error) {
+	ticket, expires, err := a.Tenancy.CreateTicket(ctx, scopeOf(ctx).principal)
+	if err != nil {
+		return nil, err
+	}
+	return gen.CreateTicket201JSONResponse{Ticket: ticket, ExpiresAt: at(expires)}, nil
 }
 
 // StreamEvents implements GET /v1/events.
@@ -51,9 +69,11 @@ type stream struct {
 	end    func()
 }
 
-func (a *api) followWorkload(ctx context.Context, id domain.WorkloadID, lastEvent string) (*stream, error) {
+func (a *api) followWorkload(
+	ctx context.Context, id domain.WorkloadID, parameter, lastEvent string,
+) (*stream, error) {
 	customer := scopeOf(ctx).principal.CustomerID
-	return a.follow(ctx, "workload "+string(customer)+" "+string(id), lastEvent,
+	return a.follow(ctx, "workload "+string(customer)+" "+string(id), parameter, lastEvent,
 		func(ctx context.Context, from *domain.Position) (*live.Stream, error) {
 			return a.Live.Workload(ctx, customer, id, from)
 		})
@@ -61,7 +81,7 @@ func (a *api) followWorkload(ctx context.Context, id domain.WorkloadID, lastEven
 
 func (a *api) followMany(ctx context.Context, lastEvent string) (*stream, error) {
 	p := scopeOf(ctx).principal
-	return a.follow(ctx, "events "+string(p.CustomerID), lastEvent,
+	return a.follow(ctx, "events "+string(p.CustomerID), lastEventID, lastEvent,
 		func(ctx context.Context, from *domain.Position) (*live.Stream, error) {
 			if p.SeesAll() {
 				return a.Live.All(ctx, from)
@@ -70,17 +90,18 @@ func (a *api) followMany(ctx context.Context, lastEvent string) (*stream, error)
 		})
 }
 
-// follow opens a stream behind the last event that the client has seen. The request gives its place
-// among the short ones back for one among the streams. The caller closes the stream.
+// follow opens a stream behind the last event that the client has seen, which it names in a
+// parameter. The request gives its place among the short ones back for one among the streams. The
+// caller closes the stream.
 func (a *api) follow(
-	ctx context.Context, bound, lastEvent string,
+	ctx context.Context, bound, parameter, lastEvent string,
 	open func(context.Context, *domain.Position) (*live.Stream, error),
 ) (*stream, error) {
 	var from *domain.Position
 	if lastEvent != "" {
 		from = &domain.Position{}
 		if a.cursors.decode(lastEvent, from, bound) != nil {
-			return nil, domain.Invalid(lastEventID, "is not the id of an event of this stream")
+			return nil, domain.Invalid(parameter, "is not the id of an event of this stream")
 		}
 	}
 	if err := scopeOf(ctx).place.startStreaming(); err != nil {
@@ -127,11 +148,13 @@ func (s *stream) serve(w http.ResponseWriter) {
 	out := http.NewResponseController(w)
 	// The timeouts of the server are for requests that end. Here each write has one.
 	_ = out.SetReadDeadline(time.Time{}) // what does not support it has none
+	// Soon after the stream has ended, a write that the client does not take ends, too.
+	defer context.AfterFunc(s.ctx, func() { _ = out.SetWriteDeadline(time.Now().Add(lastWrite)) })()
 	retry := reconnectDelay + time.Duration(s.a.IDs.Float64()*float64(reconnectDelay))
 	if s.send(w, out, fmt.Appendf(nil, "retry: %d\n\n", retry.Milliseconds())) != nil {
 		return
 	}
-	s.run(func(events []gen.LiveEvent) error {
+	_ = s.run(func(events []gen.LiveEvent) error { // the client sees only that it has ended
 		var text []byte
 		for i := range events {
 			data, err := json.Marshal(&events[i])
@@ -150,25 +173,50 @@ func (s *stream) serve(w http.ResponseWriter) {
 // send writes text. It fails when the client does not take it in time.
 func (s *stream) send(w io.Writer, out *http.ResponseController, text []byte) error {
 	_ = out.SetWriteDeadline(time.Now().Add(s.a.StreamHeartbeat)) // what does not support it has none
+	if s.ctx.Err() != nil {
+		return s.ctx.Err()
+	}
 	if _, err := w.Write(text); err != nil {
 		return err
 	}
 	return out.Flush()
 }
 
+// sending returns a context for a write. It ends when the client does not take the data in time, and
+// soon after the stream has ended.
+func (s *stream) sending() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), s.a.StreamHeartbeat)
+	stop := context.AfterFunc(s.ctx, func() { time.AfterFunc(lastWrite, cancel) })
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
+// lastWrite is how long a write may last after its stream has ended.
+const lastWrite = time.Second
+
+// errStore is why a stream ends whose events cannot be read.
+var errStore = errors.New("the events cannot be read")
+
 // run calls write with events until the stream ends or write fails, and with none when nothing
-// happens.
-func (s *stream) run(write func([]gen.LiveEvent) error) {
+// happens. It returns why: io.EOF behind the last event, the cause with which the stream's context
+// ended, errStore, or what write has returned.
+func (s *stream) run(write func([]gen.LiveEvent) error) error {
 	for {
 		beat, cancel := context.WithTimeout(s.ctx, s.a.StreamHeartbeat)
 		events, err := s.events.Next(beat)
 		quiet := s.ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded)
 		cancel()
-		if err != nil && !quiet {
-			if !errors.Is(err, io.EOF) && s.ctx.Err() == nil {
-				s.a.Log.Error("stream ended", "request_id", requestIDOf(s.ctx), "error", err)
-			}
-			return
+		switch {
+		case err == nil || quiet:
+		case s.ctx.Err() != nil:
+			return context.Cause(s.ctx)
+		case errors.Is(err, io.EOF):
+			return io.EOF
+		default:
+			s.a.Log.Error("stream ended", "request_id", requestIDOf(s.ctx), "error", err)
+			return errStore
 		}
 		out, err := s.told(events)
 		if err == nil {
@@ -177,7 +225,7 @@ func (s *stream) run(write func([]gen.LiveEvent) error) {
 		if err != nil {
 			s.a.Observer.Count("streams_dropped", 1)
 			s.a.Log.Debug("stream dropped", "request_id", requestIDOf(s.ctx), "error", err)
-			return
+			return err
 		}
 	}
 }

@@ -100,8 +100,9 @@ func (k *watchedKeys) run(ctx context.Context, id domain.KeyID, w *watchedKey) {
 	}
 }
 
-// recheck authenticates the caller again.
+// recheck checks that the caller's key may still be used.
 func (a *api) recheck(ctx context.Context) error {
-	_, err := a.Tenancy.Authenticate(ctx, scopeOf(ctx).key)
+	p := scopeOf(ctx).principal
+	_, err := a.Tenancy.Recheck(ctx, p.KeyID, p.KeyPrefix)
 	return err
 }

@@ -8,7 +8,7 @@ func Sizes(s *Store) map[string]int {
 		"workloads": len(s.workloads), "archive": len(s.archive), "lanes": len(s.lanes), "delayed": s.delayed.Len(),
 		"holdings": len(s.holdings), "workers": len(s.workers), "sessions": len(s.past),
 		"certificates": len(s.certificates), "keys": len(s.keys), "workers with events": len(s.byWorker),
-		"key uses": len(s.uses), "admin events": len(s.adminEvents),
+		"key uses": len(s.uses), "admin events": len(s.adminEvents), "tickets": len(s.tickets),
 	}
 	for _, events := range s.byWorker {
 		n["events of workers"] += len(events)

@@ -41,6 +41,8 @@ func (r retention) Purge(ctx context.Context, epoch int64, p ports.Purge) (ports
 		n = r.s.purgeAdminAuditLocked(p, now)
 	case domain.KeptIdempotencyKeys:
 		n = r.s.purgeKeysLocked(p, now)
+	case domain.KeptTickets:
+		n = r.s.purgeTicketsLocked(p, now)
 	case domain.KeptStatistics:
 		n = r.s.purgeHoursLocked(p, now)
 	case domain.KeptWorkers:

@@ -25,7 +25,8 @@ type Store struct {
 	past map[domain.SessionID]*domain.EndedSession
 	// certificates are the processes that died, and when.
 	certificates map[certificate]time.Time
-	keys         map[string]*domain.APIKey // by prefix
+	keys         map[string]*domain.APIKey  // by prefix
+	tickets      map[[32]byte]domain.Ticket // by digest
 	leader       leadership
 	auditID      int64
 	byWorker     map[domain.WorkerID][]domain.AuditEvent
@@ -80,6 +81,7 @@ func NewStore(clock ports.Clock) *Store {
 		workers:   map[domain.WorkerID]*domain.Worker{},
 		past:      map[domain.SessionID]*domain.EndedSession{},
 		keys:      map[string]*domain.APIKey{},
+		tickets:   map[[32]byte]domain.Ticket{},
 		byWorker:  map[domain.WorkerID][]domain.AuditEvent{},
 
 		certificates: map[certificate]time.Time{},
@@ -92,7 +94,7 @@ func (s *Store) Stores() ports.Stores {
 	return ports.Stores{
 		Workloads: workloads{s}, Queue: queue{s}, Insight: insight{s}, Statistics: statistics{s},
 		Workers: workers{s}, Fleet: fleet{s}, Checkpoints: checkpoints{s}, Customers: customers{s},
-		Configs: configs{s}, Keys: keys{s}, Audit: audit{s}, AdminAudit: adminAudit{s},
+		Configs: configs{s}, Keys: keys{s}, Tickets: tickets{s}, Audit: audit{s}, AdminAudit: adminAudit{s},
 		Logs: logs{s}, Events: events{s}, Answers: answers{s}, Leader: leaderLease{s}, Retention: retention{s},
 	}
 }

@@ -70,6 +70,7 @@ var removals = map[domain.Kept][]removal{
 		{deleteSome("idempotency_keys", old("x.created_at")), true},
 		{deleteSome("answers", old("x.created_at")), true},
 	},
+	domain.KeptTickets: {{deleteSome("tickets", old("x.created_at")), true}},
 	domain.KeptStatistics: {
 		{deleteSome("count_hours", old("x.hour")), true},
 		{deleteSome("count_totals", "x.queued = 0 AND x.running = 0 AND x.paused = 0"), false},

@@ -1548,6 +1548,14 @@ type SubmitAnswer struct {
 	WorkloadID   string  `json:"workload_id"`
 }
 
+// Ticket defines model for Ticket.
+type Ticket struct {
+	ExpiresAt Time `json:"expires_at"`
+
+	// Ticket Send it as `?ticket=`, once
+	Ticket string `json:"ticket"`
+}
+
 // Tier defines model for Tier.
 type Tier string
 
@@ -2137,6 +2145,15 @@ type RetryWorkloadJSONBody struct {
 type RetryWorkloadParams struct {
 	// IdempotencyKey Makes the request safe to repeat. At most 255 bytes
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// FollowWorkloadParams defines parameters for FollowWorkload.
+type FollowWorkloadParams struct {
+	// Ticket A ticket of `/v1/ws/tickets`, in place of the key
+	Ticket *string `form:"ticket,omitempty" json:"ticket,omitempty"`
+
+	// LastEventID The id of the last event that was read of the same workload, over whatever stream
+	LastEventID *string `form:"last_event_id,omitempty" json:"last_event_id,omitempty"`
 }
 
 // CreateCustomerJSONRequestBody defines body for CreateCustomer for application/json ContentType.
@@ -3022,6 +3039,32 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/workloads/{id}/retry (the `RetryWorkload` operationId).
 	RetryWorkload(ctx context.Context, id WorkloadID, params *RetryWorkloadParams, body RetryWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateTicket Make a ticket for a WebSocket
+	//
+	// A ticket opens one WebSocket, at any coordinator, as the key would that made it. It can be used once,
+	// within 30 s. What it opened ends with the key.
+	//
+	// Corresponds with POST /v1/ws/tickets (the `CreateTicket` operationId).
+	CreateTicket(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FollowWorkload Follow a workload over a WebSocket
+	//
+	// The stream of `/v1/workloads/{id}/events` over a WebSocket. Each message from the server is the JSON of a
+	// `LiveEvent`. To continue, send the `event_id` of the last one as `last_event_id`.
+	//
+	// The key is sent as for every request, in the header `Authorization`. A client that cannot set headers, as a
+	// browser, sends a ticket in the URL, or, within 10 s, `{"token": "<key>"}` as the first message. A key in
+	// the URL is 400.
+	//
+	// The server closes with 1000 when the workload has ended, with 1001 when the coordinator shuts down (connect
+	// again), with 1008 or 1009 when the client sends too much, and otherwise with 4000 and the status that the
+	// error has: 4401 for a key that was refused, revoked or has expired, 4404 for a workload that there is not,
+	// 4408 when no first message came. It pings every 15 s; a client that answers none, or takes no data for as
+	// long, is cut off.
+	//
+	// Corresponds with GET /v1/ws/workloads/{id} (the `FollowWorkload` operationId).
+	FollowWorkload(ctx context.Context, id WorkloadID, params *FollowWorkloadParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // ListAdminAudit Read what administrators did
@@ -4511,6 +4554,52 @@ func (c *Client) RetryWorkloadWithBody(ctx context.Context, id WorkloadID, param
 // Corresponds with POST /v1/workloads/{id}/retry (the `RetryWorkload` operationId).
 func (c *Client) RetryWorkload(ctx context.Context, id WorkloadID, params *RetryWorkloadParams, body RetryWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRetryWorkloadRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateTicket Make a ticket for a WebSocket
+//
+// A ticket opens one WebSocket, at any coordinator, as the key would that made it. It can be used once,
+// within 30 s. What it opened ends with the key.
+//
+// Corresponds with POST /v1/ws/tickets (the `CreateTicket` operationId).
+func (c *Client) CreateTicket(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateTicketRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FollowWorkload Follow a workload over a WebSocket
+//
+// The stream of `/v1/workloads/{id}/events` over a WebSocket. Each message from the server is the JSON of a
+// `LiveEvent`. To continue, send the `event_id` of the last one as `last_event_id`.
+//
+// The key is sent as for every request, in the header `Authorization`. A client that cannot set headers, as a
+// browser, sends a ticket in the URL, or, within 10 s, `{"token": "<key>"}` as the first message. A key in
+// the URL is 400.
+//
+// The server closes with 1000 when the workload has ended, with 1001 when the coordinator shuts down (connect
+// again), with 1008 or 1009 when the client sends too much, and otherwise with 4000 and the status that the
+// error has: 4401 for a key that was refused, revoked or has expired, 4404 for a workload that there is not,
+// 4408 when no first message came. It pings every 15 s; a client that answers none, or takes no data for as
+// long, is cut off.
+//
+// Corresponds with GET /v1/ws/workloads/{id} (the `FollowWorkload` operationId).
+func (c *Client) FollowWorkload(ctx context.Context, id WorkloadID, params *FollowWorkloadParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFollowWorkloadRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -7577,6 +7666,106 @@ func NewRetryWorkloadRequestWithBody(server string, id WorkloadID, params *Retry
 	return req, nil
 }
 
+// NewCreateTicketRequest constructs an http.Request for the CreateTicket method
+func NewCreateTicketRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/ws/tickets")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewFollowWorkloadRequest constructs an http.Request for the FollowWorkload method
+func NewFollowWorkloadRequest(server string, id WorkloadID, params *FollowWorkloadParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/ws/workloads/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Ticket != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "ticket", *params.Ticket, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.LastEventID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "last_event_id", *params.LastEventID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -8431,6 +8620,36 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/workloads/{id}/retry (the `RetryWorkload` operationId).
 	RetryWorkloadWithResponse(ctx context.Context, id WorkloadID, params *RetryWorkloadParams, body RetryWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*RetryWorkloadResponse, error)
+
+	// CreateTicketWithResponse Make a ticket for a WebSocket
+	//
+	// A ticket opens one WebSocket, at any coordinator, as the key would that made it. It can be used once,
+	// within 30 s. What it opened ends with the key.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/ws/tickets (the `CreateTicket` operationId).
+	CreateTicketWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CreateTicketResponse, error)
+
+	// FollowWorkloadWithResponse Follow a workload over a WebSocket
+	//
+	// The stream of `/v1/workloads/{id}/events` over a WebSocket. Each message from the server is the JSON of a
+	// `LiveEvent`. To continue, send the `event_id` of the last one as `last_event_id`.
+	//
+	// The key is sent as for every request, in the header `Authorization`. A client that cannot set headers, as a
+	// browser, sends a ticket in the URL, or, within 10 s, `{"token": "<key>"}` as the first message. A key in
+	// the URL is 400.
+	//
+	// The server closes with 1000 when the workload has ended, with 1001 when the coordinator shuts down (connect
+	// again), with 1008 or 1009 when the client sends too much, and otherwise with 4000 and the status that the
+	// error has: 4401 for a key that was refused, revoked or has expired, 4404 for a workload that there is not,
+	// 4408 when no first message came. It pings every 15 s; a client that answers none, or takes no data for as
+	// long, is cut off.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/ws/workloads/{id} (the `FollowWorkload` operationId).
+	FollowWorkloadWithResponse(ctx context.Context, id WorkloadID, params *FollowWorkloadParams, reqEditors ...RequestEditorFn) (*FollowWorkloadResponse, error)
 }
 
 // ListAdminAuditResponse200Headers the declared response headers of an HTTP 200 response for ListAdminAudit
@@ -11062,6 +11281,95 @@ func (r RetryWorkloadResponse) ContentType() string {
 	return ""
 }
 
+type CreateTicketResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Ticket
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateTicketResponse) GetJSON201() *Ticket {
+	return r.JSON201
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CreateTicketResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateTicketResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateTicketResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateTicketResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateTicketResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type FollowWorkloadResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r FollowWorkloadResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r FollowWorkloadResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FollowWorkloadResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FollowWorkloadResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FollowWorkloadResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListAdminAuditWithResponse Read what administrators did
 //
 // One event for each action with a key of role `admin`: who, when by the store's clock, from where, to what,
@@ -12321,6 +12629,48 @@ func (c *ClientWithResponses) RetryWorkloadWithResponse(ctx context.Context, id 
 		return nil, err
 	}
 	return ParseRetryWorkloadResponse(rsp)
+}
+
+// CreateTicketWithResponse Make a ticket for a WebSocket
+//
+// A ticket opens one WebSocket, at any coordinator, as the key would that made it. It can be used once,
+// within 30 s. What it opened ends with the key.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/ws/tickets (the `CreateTicket` operationId).
+func (c *ClientWithResponses) CreateTicketWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CreateTicketResponse, error) {
+	rsp, err := c.CreateTicket(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateTicketResponse(rsp)
+}
+
+// FollowWorkloadWithResponse Follow a workload over a WebSocket
+//
+// The stream of `/v1/workloads/{id}/events` over a WebSocket. Each message from the server is the JSON of a
+// `LiveEvent`. To continue, send the `event_id` of the last one as `last_event_id`.
+//
+// The key is sent as for every request, in the header `Authorization`. A client that cannot set headers, as a
+// browser, sends a ticket in the URL, or, within 10 s, `{"token": "<key>"}` as the first message. A key in
+// the URL is 400.
+//
+// The server closes with 1000 when the workload has ended, with 1001 when the coordinator shuts down (connect
+// again), with 1008 or 1009 when the client sends too much, and otherwise with 4000 and the status that the
+// error has: 4401 for a key that was refused, revoked or has expired, 4404 for a workload that there is not,
+// 4408 when no first message came. It pings every 15 s; a client that answers none, or takes no data for as
+// long, is cut off.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/ws/workloads/{id} (the `FollowWorkload` operationId).
+func (c *ClientWithResponses) FollowWorkloadWithResponse(ctx context.Context, id WorkloadID, params *FollowWorkloadParams, reqEditors ...RequestEditorFn) (*FollowWorkloadResponse, error) {
+	rsp, err := c.FollowWorkload(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFollowWorkloadResponse(rsp)
 }
 
 // ParseListAdminAuditResponse parses an HTTP response from a ListAdminAuditWithResponse call
@@ -14145,6 +14495,68 @@ func ParseRetryWorkloadResponse(rsp *http.Response) (*RetryWorkloadResponse, err
 			return nil, err
 		}
 		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreateTicketResponse parses an HTTP response from a CreateTicketWithResponse call
+func ParseCreateTicketResponse(rsp *http.Response) (*CreateTicketResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateTicketResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Ticket
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseFollowWorkloadResponse parses an HTTP response from a FollowWorkloadWithResponse call
+func ParseFollowWorkloadResponse(rsp *http.Response) (*FollowWorkloadResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FollowWorkloadResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 101:
+		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Error

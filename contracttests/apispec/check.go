@@ -18,7 +18,8 @@ import (
 // describes once for all responses.
 var common = []string{
 	"Accept-Ranges", "Cache-Control", "Connection", "Content-Length", "Content-Security-Policy", "Content-Type", "Date",
-	"Last-Modified", "Referrer-Policy", "Transfer-Encoding", "Vary", "X-Content-Type-Options", "X-Frame-Options",
+	"Last-Modified", "Referrer-Policy", "Sec-Websocket-Accept", "Sec-Websocket-Version", "Transfer-Encoding",
+	"Upgrade", "Vary", "X-Content-Type-Options", "X-Frame-Options",
 }
 
 // Check returns an error if the answer to the request is not one that the file declares. It does

@@ -36,6 +36,8 @@ type Principal struct {
 	CustomerID CustomerID
 	KeyID      KeyID
 	KeyName    string
+	// KeyPrefix is the lookup prefix of the key; it is empty for a key of the configuration.
+	KeyPrefix string
 	// WorkerIDs are the ids that a worker's key is for.
 	WorkerIDs WorkerPattern
 	// Admin is set while an administrator acts for CustomerID.

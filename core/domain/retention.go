@@ -20,6 +20,8 @@ const (
 	KeptAdminAudit Kept = "admin_audit"
 	// KeptIdempotencyKeys are the idempotency keys of submissions, and answers that are repeated.
 	KeptIdempotencyKeys Kept = "idempotency_keys"
+	// KeptTickets are tickets that were not redeemed.
+	KeptTickets Kept = "tickets"
 	// KeptStatistics are the hours of the statistics, and totals that count nothing.
 	KeptStatistics Kept = "statistics"
 	// KeptWorkers are DEAD workers.
@@ -33,8 +35,8 @@ const (
 // AllKept lists what is kept for a time, in the order in which it is removed.
 func AllKept() []Kept {
 	return []Kept{
-		KeptWorkloads, KeptLogs, KeptArchive, KeptAudit, KeptAdminAudit, KeptIdempotencyKeys, KeptStatistics,
-		KeptWorkers, KeptSessions, KeptLanes,
+		KeptWorkloads, KeptLogs, KeptArchive, KeptAudit, KeptAdminAudit, KeptIdempotencyKeys, KeptTickets,
+		KeptStatistics, KeptWorkers, KeptSessions, KeptLanes,
 	}
 }
 
@@ -74,6 +76,8 @@ func (r Retention) Of(k Kept) time.Duration {
 		return r.DeadWorkers
 	case KeptIdempotencyKeys:
 		return IdempotencyRetention
+	case KeptTickets:
+		return TicketLifetime
 	case KeptLanes:
 		return LaneRetention
 	}

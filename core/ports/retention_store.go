@@ -22,6 +22,7 @@ type RetentionStore interface {
 	//   - admin_audit: events of AdminAuditStore, one by one, oldest first.
 	//   - idempotency_keys: keys of submissions, from the submission on, and the answers of
 	//     AnswerStore.
+	//   - tickets: those that were not redeemed.
 	//   - statistics: the hours of StatisticsStore, from their beginning on; also totals of types of
 	//     which nothing is unfinished, whatever their age.
 	//   - workers: DEAD workers, since they were last heard of, with the audit event worker.removed.

@@ -12,6 +12,7 @@ type Stores struct {
 	Customers   CustomerStore
 	Configs     ConfigStore
 	Keys        KeyStore
+	Tickets     TicketStore
 	Audit       AuditStore
 	AdminAudit  AdminAuditStore
 	Logs        LogStore

@@ -1548,6 +1548,14 @@ type SubmitAnswer struct {
 	WorkloadID   string  `json:"workload_id"`
 }
 
+// Ticket defines model for Ticket.
+type Ticket struct {
+	ExpiresAt Time `json:"expires_at"`
+
+	// Ticket Send it as `?ticket=`, once
+	Ticket string `json:"ticket"`
+}
+
 // Tier defines model for Tier.
 type Tier string
 
@@ -2139,6 +2147,15 @@ type RetryWorkloadParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// FollowWorkloadParams defines parameters for FollowWorkload.
+type FollowWorkloadParams struct {
+	// Ticket A ticket of `/v1/ws/tickets`, in place of the key
+	Ticket *string `form:"ticket,omitempty" json:"ticket,omitempty"`
+
+	// LastEventID The id of the last event that was read of the same workload, over whatever stream
+	LastEventID *string `form:"last_event_id,omitempty" json:"last_event_id,omitempty"`
+}
+
 // CreateCustomerJSONRequestBody defines body for CreateCustomer for application/json ContentType.
 type CreateCustomerJSONRequestBody = CustomerInput
 
@@ -2366,6 +2383,12 @@ type ServerInterface interface {
 	// RetryWorkload Run a failed or cancelled workload again
 	// (POST /v1/workloads/{id}/retry)
 	RetryWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID, params RetryWorkloadParams)
+	// CreateTicket Make a ticket for a WebSocket
+	// (POST /v1/ws/tickets)
+	CreateTicket(w http.ResponseWriter, r *http.Request)
+	// FollowWorkload Follow a workload over a WebSocket
+	// (GET /v1/ws/workloads/{id})
+	FollowWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID, params FollowWorkloadParams)
 }
 
 // Unimplemented server implementation that returns http.StatusNotImplemented for each endpoint.
@@ -2693,6 +2716,18 @@ func (_ Unimplemented) ResumeWorkload(w http.ResponseWriter, r *http.Request, id
 // RetryWorkload Run a failed or cancelled workload again
 // (POST /v1/workloads/{id}/retry)
 func (_ Unimplemented) RetryWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID, params RetryWorkloadParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateTicket Make a ticket for a WebSocket
+// (POST /v1/ws/tickets)
+func (_ Unimplemented) CreateTicket(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FollowWorkload Follow a workload over a WebSocket
+// (GET /v1/ws/workloads/{id})
+func (_ Unimplemented) FollowWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID, params FollowWorkloadParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4985,6 +5020,75 @@ func (siw *ServerInterfaceWrapper) RetryWorkload(w http.ResponseWriter, r *http.
 	handler.ServeHTTP(w, r)
 }
 
+// CreateTicket operation middleware
+func (siw *ServerInterfaceWrapper) CreateTicket(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateTicket(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FollowWorkload operation middleware
+func (siw *ServerInterfaceWrapper) FollowWorkload(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id WorkloadID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FollowWorkloadParams
+
+	// ------------- Optional query parameter "ticket" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "ticket", r.URL.Query(), &params.Ticket, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "ticket"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ticket", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "last_event_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "last_event_id", r.URL.Query(), &params.LastEventID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "last_event_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "last_event_id", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FollowWorkload(w, r, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 type UnescapedCookieParamError struct {
 	ParamName string
 	Err       error
@@ -5259,6 +5363,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/workloads/batch/retry", wrapper.RetryWorkloads)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/ws/tickets", wrapper.CreateTicket)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/ws/workloads/{id}", wrapper.FollowWorkload)
 	})
 
 	return r
@@ -7557,6 +7667,78 @@ func (response RetryWorkloaddefaultJSONResponse) VisitRetryWorkloadResponse(w ht
 	return err
 }
 
+type CreateTicketRequestObject struct {
+}
+
+type CreateTicketResponseObject interface {
+	VisitCreateTicketResponse(w http.ResponseWriter) error
+}
+
+type CreateTicket201JSONResponse Ticket
+
+func (response CreateTicket201JSONResponse) VisitCreateTicketResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateTicketdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response CreateTicketdefaultJSONResponse) VisitCreateTicketResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FollowWorkloadRequestObject struct {
+	ID     WorkloadID `json:"id"`
+	Params FollowWorkloadParams
+}
+
+type FollowWorkloadResponseObject interface {
+	VisitFollowWorkloadResponse(w http.ResponseWriter) error
+}
+
+type FollowWorkload101Response struct {
+}
+
+func (response FollowWorkload101Response) VisitFollowWorkloadResponse(w http.ResponseWriter) error {
+	w.WriteHeader(101)
+	return nil
+}
+
+type FollowWorkloaddefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response FollowWorkloaddefaultJSONResponse) VisitFollowWorkloadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// ListAdminAudit Read what administrators did
@@ -7721,6 +7903,12 @@ type StrictServerInterface interface {
 	// RetryWorkload Run a failed or cancelled workload again
 	// (POST /v1/workloads/{id}/retry)
 	RetryWorkload(ctx context.Context, request RetryWorkloadRequestObject) (RetryWorkloadResponseObject, error)
+	// CreateTicket Make a ticket for a WebSocket
+	// (POST /v1/ws/tickets)
+	CreateTicket(ctx context.Context, request CreateTicketRequestObject) (CreateTicketResponseObject, error)
+	// FollowWorkload Follow a workload over a WebSocket
+	// (GET /v1/ws/workloads/{id})
+	FollowWorkload(ctx context.Context, request FollowWorkloadRequestObject) (FollowWorkloadResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error)
@@ -9313,6 +9501,57 @@ func (sh *strictHandler) RetryWorkload(w http.ResponseWriter, r *http.Request, i
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RetryWorkloadResponseObject); ok {
 		if err := validResponse.VisitRetryWorkloadResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateTicket operation middleware
+func (sh *strictHandler) CreateTicket(w http.ResponseWriter, r *http.Request) {
+	var request CreateTicketRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateTicket(ctx, request.(CreateTicketRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateTicket")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateTicketResponseObject); ok {
+		if err := validResponse.VisitCreateTicketResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FollowWorkload operation middleware
+func (sh *strictHandler) FollowWorkload(w http.ResponseWriter, r *http.Request, id WorkloadID, params FollowWorkloadParams) {
+	var request FollowWorkloadRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FollowWorkload(ctx, request.(FollowWorkloadRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FollowWorkload")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FollowWorkloadResponseObject); ok {
+		if err := validResponse.VisitFollowWorkloadResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -122,7 +122,7 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 			Customers: s.Customers, Clock: h.Clock,
 		}),
 		Tenancy: tenancy.New(tenancy.Config{AdminKey: cfg.AdminKey, WorkerKeys: cfg.WorkerKeys}, tenancy.Deps{
-			Customers: s.Customers, Configs: s.Configs, Keys: s.Keys, Limiter: sig.Limiter,
+			Customers: s.Customers, Configs: s.Configs, Keys: s.Keys, Tickets: s.Tickets, Limiter: sig.Limiter,
 			Notifier: sig.Notifier, Clock: h.Clock, IDs: h.IDs,
 		}),
 		Plane: controlplane.New(controlplane.Config{

@@ -57,8 +57,8 @@ var periods = domain.Retention{Audit: 12 * month, Statistics: 13 * month, DeadWo
 
 // kept is what has a period, in the order of a round.
 var kept = []domain.Kept{
-	domain.KeptAudit, domain.KeptIdempotencyKeys, domain.KeptStatistics, domain.KeptWorkers, domain.KeptSessions,
-	domain.KeptLanes,
+	domain.KeptAudit, domain.KeptIdempotencyKeys, domain.KeptTickets, domain.KeptStatistics, domain.KeptWorkers,
+	domain.KeptSessions, domain.KeptLanes,
 }
 
 // fixture is a service on a leader.
@@ -141,8 +141,9 @@ func TestTick_WhenMuchIsDue_RemovesItInBatchesAndCountsIt(t *testing.T) {
 	for f.tick() < time.Minute {
 		n++
 	}
-	assert.Equal(t, map[domain.Kept]int{domain.KeptAudit: 5_000, domain.KeptIdempotencyKeys: 0, domain.KeptStatistics: 0,
-		domain.KeptWorkers: 3, domain.KeptSessions: 0, domain.KeptLanes: 0}, f.counted.n)
+	assert.Equal(t, map[domain.Kept]int{domain.KeptAudit: 5_000, domain.KeptIdempotencyKeys: 0, domain.KeptTickets: 0,
+		domain.KeptStatistics: 0,
+		domain.KeptWorkers:    3, domain.KeptSessions: 0, domain.KeptLanes: 0}, f.counted.n)
 	for _, c := range f.calls {
 		assert.LessOrEqual(t, c.Limit, 1000)
 	}

@@ -44,33 +44,75 @@ func (s *Service) Authenticate(ctx context.Context, key string) (domain.Principa
 	digest := sha256.Sum256([]byte(key))
 	switch {
 	case matches(digest, s.admin):
-		return domain.Principal{Role: domain.RoleAdmin, KeyID: domain.KeyAdmin, KeyName: configured}, nil
+		return configuredAdmin, nil
 	case matches(digest, s.workers):
-		return domain.Principal{
-			Role: domain.RoleWorker, KeyID: domain.KeyWorker, KeyName: configured, WorkerIDs: domain.AnyWorker,
-		}, nil
+		return configuredWorker, nil
 	}
 	prefix, customer, ok := domain.KeyPrefix(key)
 	if !ok {
 		return domain.Principal{}, errUnauthorized()
 	}
-	k, err := s.cache.key(prefix, func() (domain.APIKey, time.Duration, error) { return s.usableKey(ctx, prefix) })
-	switch {
-	case domain.IsCode(err, domain.CodeNotFound):
-		return domain.Principal{}, errUnauthorized()
-	case err != nil:
+	k, err := s.key(ctx, prefix)
+	if err != nil {
 		return domain.Principal{}, err
 	}
 	if subtle.ConstantTimeCompare(digest[:], k.Digest[:]) != 1 || k.CustomerID != customer {
 		return domain.Principal{}, errUnauthorized()
 	}
-	return domain.Principal{
-		Role: k.Role, CustomerID: k.CustomerID, KeyID: k.ID, KeyName: k.Name, WorkerIDs: k.WorkerIDs,
-	}, nil
+	return principalOf(k), nil
 }
 
-// configured is the name of the keys that the configuration holds.
+func principalOf(k domain.APIKey) domain.Principal {
+	return domain.Principal{
+		Role: k.Role, CustomerID: k.CustomerID, KeyID: k.ID, KeyName: k.Name, KeyPrefix: k.Prefix,
+		WorkerIDs: k.WorkerIDs,
+	}
+}
+
+// Recheck returns the principal of a key that was authenticated before, as Authenticate would now:
+// CodeUnauthorized if the key cannot be used any more. It needs no secret, so that nobody has to
+// keep one.
+func (s *Service) Recheck(ctx context.Context, id domain.KeyID, prefix string) (domain.Principal, error) {
+	if prefix == "" {
+		return s.configuredKey(id)
+	}
+	k, err := s.key(ctx, prefix)
+	if err == nil && k.ID != id {
+		err = errUnauthorized()
+	}
+	return principalOf(k), err
+}
+
+// The principals of the keys that the configuration holds.
+var (
+	configuredAdmin  = domain.Principal{Role: domain.RoleAdmin, KeyID: domain.KeyAdmin, KeyName: configured}
+	configuredWorker = domain.Principal{
+		Role: domain.RoleWorker, KeyID: domain.KeyWorker, KeyName: configured, WorkerIDs: domain.AnyWorker,
+	}
+)
+
 const configured = "key of the configuration"
+
+// configuredKey returns the principal of a key of the configuration, which is the same for as long as
+// the process lives.
+func (s *Service) configuredKey(id domain.KeyID) (domain.Principal, error) {
+	switch {
+	case id == domain.KeyAdmin && len(s.admin) > 0:
+		return configuredAdmin, nil
+	case id == domain.KeyWorker && len(s.workers) > 0:
+		return configuredWorker, nil
+	}
+	return domain.Principal{}, errUnauthorized()
+}
+
+// key returns the key with a lookup prefix. CodeUnauthorized if there is none that can be used.
+func (s *Service) key(ctx context.Context, prefix string) (domain.APIKey, error) {
+	k, err := s.cache.key(prefix, func() (domain.APIKey, time.Duration, error) { return s.usableKey(ctx, prefix) })
+	if domain.IsCode(err, domain.CodeNotFound) {
+		err = errUnauthorized()
+	}
+	return k, err
+}
 
 // usableKey returns a key and how long it may be cached. The clock of the store decides whether the
 // key has expired, because the clocks of coordinators may be wrong. CodeNotFound if the key must

@@ -84,7 +84,9 @@ func TestAuthenticate_OfEachKindOfKey_TellsWhoseItIs(t *testing.T) {
 	require.NoError(t, err)
 	who, err := s.Authenticate(t.Context(), secret)
 	require.NoError(t, err)
-	require.Equal(t, domain.Principal{Role: domain.RoleViewer, CustomerID: "cust_a", KeyID: k.ID}, who)
+	require.Equal(t, domain.Principal{
+		Role: domain.RoleViewer, CustomerID: "cust_a", KeyID: k.ID, KeyPrefix: k.Prefix,
+	}, who)
 	for key, role := range map[string]domain.Role{
 		"admin": domain.RoleAdmin, "old": domain.RoleWorker, "new": domain.RoleWorker,
 	} {
@@ -110,7 +112,9 @@ func TestAuthenticate_OfAnOperatorKey_TellsItsIDNameRoleAndWorkers(t *testing.T)
 		for _, s := range []*tenancy.Service{here, there} {
 			who, err := s.Authenticate(t.Context(), secret)
 			require.NoError(t, err)
-			require.Equal(t, domain.Principal{Role: k.Role, KeyID: made.ID, KeyName: k.Name, WorkerIDs: k.WorkerIDs}, who)
+			require.Equal(t, domain.Principal{
+				Role: k.Role, KeyID: made.ID, KeyName: k.Name, KeyPrefix: made.Prefix, WorkerIDs: k.WorkerIDs,
+			}, who)
 		}
 		p.requireEnded(here, secret[:len(secret)-1]+"w")
 		require.NoError(t, here.RevokeKey(t.Context(), "", made.ID, domain.Admin{KeyID: "key_admin"}))

@@ -21,6 +21,7 @@ type Deps struct {
 	Customers ports.CustomerStore
 	Configs   ports.ConfigStore
 	Keys      ports.KeyStore
+	Tickets   ports.TicketStore
 	Limiter   ports.RateLimiter
 	Notifier  ports.Notifier
 	Clock     ports.Clock

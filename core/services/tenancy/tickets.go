@@ -1,0 +1,39 @@
+package tenancy
+
+import (
+	"context"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// CreateTicket returns a ticket for the principal's key, and when it expires by the store's clock. It
+// can be redeemed once, at any coordinator.
+func (s *Service) CreateTicket(ctx context.Context, p domain.Principal) (ticket string, expires time.Time, err error) {
+	var random [20]byte
+	s.deps.IDs.Random(random[:])
+	ticket = domain.FormatTicket(random)
+	digest, _ := domain.TicketDigest(ticket)
+	t, err := s.deps.Tickets.Create(ctx, domain.Ticket{Digest: digest, KeyID: p.KeyID, KeyPrefix: p.KeyPrefix})
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	return ticket, t.CreatedAt.Add(domain.TicketLifetime), nil
+}
+
+// RedeemTicket returns the principal of the key that made the ticket, if it can still be used. A
+// second call with the same ticket fails. Whatever is wrong, the error is that of Authenticate.
+func (s *Service) RedeemTicket(ctx context.Context, ticket string) (domain.Principal, error) {
+	digest, ok := domain.TicketDigest(ticket)
+	if !ok {
+		return domain.Principal{}, errUnauthorized()
+	}
+	t, err := s.deps.Tickets.Redeem(ctx, digest)
+	switch {
+	case domain.IsCode(err, domain.CodeNotFound):
+		return domain.Principal{}, errUnauthorized()
+	case err != nil:
+		return domain.Principal{}, err
+	}
+	return s.Recheck(ctx, t.KeyID, t.KeyPrefix)
+}
