@@ -81,9 +81,9 @@ var policy = []struct {
 
 // domainStd is the short list of pure standard packages that the domain may use.
 var domainStd = []string{
-	"bytes", "cmp", "container/heap", "crypto/sha256", "encoding/base32", "encoding/base64", "encoding/hex",
-	"encoding/json", "errors", "fmt", "hash/fnv", "maps", "math", "slices", "strconv", "strings", "time", "unicode",
-	"unicode/utf16", "unicode/utf8",
+	"bytes", "cmp", "container/heap", "crypto/sha256", "encoding/base32", "encoding/base64", "encoding/binary",
+	"encoding/hex", "encoding/json", "errors", "fmt", "hash/fnv", "maps", "math", "slices", "strconv", "strings",
+	"time", "unicode", "unicode/utf16", "unicode/utf8",
 }
 
 // impure are the standard packages with I/O, processes or ambient state, which services may not

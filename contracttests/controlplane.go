@@ -111,7 +111,7 @@ func PlaneCases() []Case[PlaneHarness] {
 			f := given(t, h.StoreHarness)
 			r := registration("w", "s1", 3)
 			r.Tags, r.Version, r.Resources = map[string]string{"a": "b"}, "v",
-				domain.Resources{CPUCores: 0.5, MemoryMB: 7, DiskMB: 9}
+				domain.Offer{Amounts: domain.Amounts{CPUCores: 500, MemoryMB: 7, DiskMB: 9}}
 			r.ProcessID, r.CertificateDigest = "proc_1", domain.CertificateDigest(secret)
 			_, err := h.Plane("w").Register(t.Context(), r)
 			require.NoError(t, err)

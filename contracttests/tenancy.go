@@ -142,7 +142,7 @@ func tenancyCases() []Case[StoreHarness] {
 				patches := []domain.ConfigPatch{
 					{Description: new("changed")}, {Config: new(domain.JSON(`{"b":2}`))}, {MaxRetries: new(7)},
 					{Timeout: new(time.Hour)}, {CheckpointInterval: new(time.Minute)},
-					{Resources: domain.ResourcesPatch{CPUCores: new(4.0)}},
+					{Resources: domain.ResourcesPatch{CPUCores: new(4 * domain.One)}},
 					{Resources: domain.ResourcesPatch{MemoryMB: new(64)}},
 					{Resources: domain.ResourcesPatch{DiskMB: new(128)}},
 					{Backoff: domain.BackoffPatch{Factor: new(2.0)}},
@@ -162,7 +162,9 @@ func tenancyCases() []Case[StoreHarness] {
 				want, backoff := c, c.Backoff
 				backoff.Factor = 2
 				want.Description, want.RunConfig = "changed", domain.RunConfig{
-					Config: `{"b":2}`, Resources: domain.Resources{CPUCores: 4, MemoryMB: 64, DiskMB: 128},
+					Config: `{"b":2}`, Resources: domain.Resources{
+						Amounts: domain.Amounts{CPUCores: 4 * domain.One, MemoryMB: 64, DiskMB: 128},
+					},
 					CheckpointInterval: time.Minute, MaxRetries: 7, Backoff: backoff, Timeout: time.Hour,
 				}
 				want.UpdatedAt = got.UpdatedAt

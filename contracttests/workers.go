@@ -17,7 +17,7 @@ func workerCases() []Case[StoreHarness] {
 				r := registration("w", "s", 7)
 				r.Tags, r.Version = map[string]string{"gpu": "yes"}, "1.2"
 				r.ProcessID, r.CertificateDigest = "proc_1", domain.CertificateDigest(secret)
-				r.Resources = domain.Resources{CPUCores: 2.5, MemoryMB: 100, DiskMB: 5}
+				r.Resources = domain.Offer{Amounts: domain.Amounts{CPUCores: 2500, MemoryMB: 100, DiskMB: 5}}
 				w, err := f.Workers.Register(t.Context(), r, lease)
 				require.NoError(t, err)
 				r.Tags["gpu"] = "changed"

@@ -81,7 +81,7 @@ func (a *api) DeleteWorkloadConfig(
 func configOut(c *domain.WorkloadConfig, role domain.Role) gen.WorkloadConfig {
 	out := gen.WorkloadConfig{
 		ConfigID: string(c.ID), CustomerID: string(c.CustomerID), WorkloadType: c.Type, Description: c.Description,
-		ConfigJSON: raw(c.Config), ResourceLimits: resourcesOut(c.Resources),
+		ConfigJSON: raw(c.Config), ResourceLimits: resourcesOut(c.Resources.Amounts),
 		CheckpointIntervalSec: int(c.CheckpointInterval / time.Second), MaxRetries: c.MaxRetries,
 		RetryBackoff:   backoffOut(c.Backoff),
 		TimeoutSeconds: int(c.Timeout / time.Second), CreatedAt: at(c.CreatedAt), UpdatedAt: at(c.UpdatedAt),
@@ -115,7 +115,9 @@ func configPatch(in *gen.WorkloadConfigChange) domain.ConfigPatch {
 		p.Config = new(domain.JSON(*in.ConfigJSON))
 	}
 	if r := in.ResourceLimits; r != nil {
-		p.Resources = domain.ResourcesPatch{CPUCores: r.CPUCores, MemoryMB: r.MemoryMb, DiskMB: r.DiskMb}
+		p.Resources = domain.ResourcesPatch{
+			CPUCores: converted(r.CPUCores, domain.MilliOf), MemoryMB: r.MemoryMb, DiskMB: r.DiskMb,
+		}
 	}
 	if b := in.RetryBackoff; b != nil {
 		p.Backoff = domain.BackoffPatch{
@@ -134,6 +136,6 @@ func backoffOut(b domain.RetryBackoff) gen.RetryBackoff {
 // seconds converts a number of seconds to a duration, rounded to microseconds.
 func seconds(s float64) time.Duration { return time.Duration(math.Round(s*1e6)) * time.Microsecond }
 
-func resourcesOut(r domain.Resources) gen.Resources {
-	return gen.Resources{CPUCores: &r.CPUCores, MemoryMb: &r.MemoryMB, DiskMb: &r.DiskMB}
+func resourcesOut(a domain.Amounts) gen.Resources {
+	return gen.Resources{CPUCores: new(a.CPUCores.Float()), MemoryMb: &a.MemoryMB, DiskMb: &a.DiskMB}
 }

@@ -26,7 +26,7 @@ func TestStore_WhenAValueCannotBeEncoded_SaysInternalAtOnceAndStoresNothing(t *t
 	assert.Less(t, time.Since(started), 5*time.Second, "it is not tried again, nor asked for an outcome")
 	_, err = b.sane.Workers.Register(t.Context(), domain.Registration{
 		WorkerID: "big", SessionID: "s2", Capabilities: []string{"t"}, Slots: 1,
-		Resources: domain.Resources{MemoryMB: tooLarge},
+		Resources: domain.Offer{Amounts: domain.Amounts{MemoryMB: tooLarge}},
 	}, lease)
 	require.Contains(t, []domain.Code{domain.CodeInternal, domain.CodeInvalidInput}, domain.CodeOf(err), "%v", err)
 	u, err := b.sane.Statistics.Usage(t.Context(), acme)

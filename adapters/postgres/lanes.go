@@ -99,7 +99,7 @@ var (
 		text("workload_type", func(l *domain.Lane) *string { return &l.Type }),
 		document("affinity", func(l *domain.Lane) *domain.Affinity { return &l.Affinity }, domain.Affinity.IsZero),
 		integer("priority", func(l *domain.Lane) *int { return &l.Priority }),
-	}, part(func(l *domain.Lane) *domain.Resources { return &l.Resources }, resourceColumns))}
+	}, part(func(l *domain.Lane) *domain.Amounts { return &l.Resources.Amounts }, resourceColumns))}
 	selectLanes = "SELECT " + laneTable.names("") + " FROM lanes"
 
 	touchedLaneTable = table[touchedLane]{"lanes", join(

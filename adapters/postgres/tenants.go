@@ -161,7 +161,7 @@ var (
 		micros("backoff_max_us", func(c *domain.WorkloadConfig) *time.Duration { return &c.Backoff.Max }),
 		instant("created_at", func(c *domain.WorkloadConfig) *time.Time { return &c.CreatedAt }),
 		instant("updated_at", func(c *domain.WorkloadConfig) *time.Time { return &c.UpdatedAt }),
-	}, part(func(c *domain.WorkloadConfig) *domain.Resources { return &c.Resources }, resourceColumns))}
+	}, part(func(c *domain.WorkloadConfig) *domain.Amounts { return &c.Resources.Amounts }, resourceColumns))}
 	insertConfig = configTable.insert("created_at", "updated_at") +
 		" JOIN customers o ON o.customer_id = u.customer_id RETURNING " + configTable.names("workload_configs")
 	updateConfigs = configTable.update("config_id")

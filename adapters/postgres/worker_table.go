@@ -5,6 +5,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/jackc/pgx/v5/pgtype"
+
 	"github.com/niyanta/niyanta/core/domain"
 )
 
@@ -22,7 +24,7 @@ var (
 		),
 		text("version", func(w *domain.Worker) *string { return &w.Version }),
 		instant("registered_at", func(w *domain.Worker) *time.Time { return &w.RegisteredAt }),
-	}, part(func(w *domain.Worker) *domain.Resources { return &w.Resources }, resourceColumns))}
+	}, part(func(w *domain.Worker) *domain.Amounts { return &w.Resources.Amounts }, resourceColumns))}
 
 	// leaseColumns are the columns of worker_leases that workers lacks.
 	leaseColumns = []column[domain.Worker]{
@@ -62,10 +64,10 @@ var (
 )
 
 // resourceColumns are the columns of resources, in every table that has them.
-var resourceColumns = []column[domain.Resources]{
-	float("cpu_cores", func(r *domain.Resources) *float64 { return &r.CPUCores }),
-	integer("memory_mb", func(r *domain.Resources) *int { return &r.MemoryMB }),
-	integer("disk_mb", func(r *domain.Resources) *int { return &r.DiskMB }),
+var resourceColumns = []column[domain.Amounts]{
+	milli("cpu_cores", func(r *domain.Amounts) *domain.Milli { return &r.CPUCores }),
+	integer("memory_mb", func(r *domain.Amounts) *int { return &r.MemoryMB }),
+	integer("disk_mb", func(r *domain.Amounts) *int { return &r.DiskMB }),
 }
 
 // queueWorkers locks the leases that match, and reads their workers. One statement locks the rows
@@ -136,4 +138,22 @@ func (t *tx) queueWorkerChanges(changes ...domain.WorkerChange) {
 	}
 	t.queueAudit(events)
 	t.queueActs(each(changes, func(c domain.WorkerChange) domain.AdminEvent { return c.Act })...)
+}
+
+// milli is a column of an amount, as a number of units.
+func milli[R any](name string, field func(*R) *domain.Milli) column[R] {
+	return column[R]{
+		name, "double precision", "",
+		func(rows []*R) any { return each(rows, func(r *R) float64 { return field(r).Float() }) },
+		func(r *R) any { return milliTarget{field(r)} },
+		0,
+	}
+}
+
+type milliTarget struct{ field *domain.Milli }
+
+// ScanFloat64 implements pgtype.Float64Scanner.
+func (t milliTarget) ScanFloat64(v pgtype.Float8) error {
+	*t.field = domain.MilliOf(v.Float64)
+	return nil
 }

@@ -88,7 +88,7 @@ var (
 		micros("checkpoint_interval_us", func(w *workload) *time.Duration { return &w.Run.CheckpointInterval }),
 		optional("run_at", func(w *workload) *time.Time { return &w.RunAt }),
 		text("retry_of", func(w *workload) *domain.WorkloadID { return &w.RetryOf }),
-	}, part(func(w *workload) *domain.Resources { return &w.Run.Resources }, resourceColumns))}
+	}, part(func(w *workload) *domain.Amounts { return &w.Run.Resources.Amounts }, resourceColumns))}
 
 	newSpecTable = table[workload]{"workload_specs", join(specTable.columns, []column[workload]{{
 		name: "label_terms", pgType: "text", stored: "%s::bigint[]",

@@ -12,16 +12,6 @@ const (
 	MaxTypeLength             = 100
 )
 
-// Resources are what a workload needs or what a worker has. A zero field is not stated.
-type Resources struct {
-	CPUCores float64 `json:"cpu_cores,omitempty"`
-	MemoryMB int     `json:"memory_mb,omitempty"`
-	DiskMB   int     `json:"disk_mb,omitempty"`
-}
-
-// DefaultResources are the resource limits of a config that states none.
-func DefaultResources() Resources { return Resources{CPUCores: 1, MemoryMB: 512, DiskMB: 1024} }
-
 // RunConfig is the part of a config that a workload keeps from its submission on.
 type RunConfig struct {
 	// Config is the customer's opaque configuration of the type, a JSON object or empty.
@@ -81,7 +71,7 @@ func (c WorkloadConfig) Validate() error {
 	if err := CheckText("config_json", string(c.Config)); err != nil {
 		return err
 	}
-	if err := c.Resources.validate("resource_limits"); err != nil {
+	if err := c.Resources.Validate("resource_limits"); err != nil {
 		return err
 	}
 	if c.CheckpointInterval < 0 || c.CheckpointInterval > 24*time.Hour {
@@ -112,30 +102,4 @@ func ValidateType(field, name string) error {
 			MaxTypeLength)
 	}
 	return nil
-}
-
-func (r Resources) validate(field string) error {
-	switch {
-	case !(r.CPUCores >= 0 && r.CPUCores <= 1024):
-		return Invalid(field+".cpu_cores", "must be 0 to 1024")
-	case r.MemoryMB < 0 || r.MemoryMB > 64<<20:
-		return Invalid(field+".memory_mb", "must be 0 to %d", 64<<20)
-	case r.DiskMB < 0 || r.DiskMB > 1<<30:
-		return Invalid(field+".disk_mb", "must be 0 to %d", 1<<30)
-	}
-	return nil
-}
-
-// Add returns r with n times o added.
-func (r Resources) Add(o Resources, n int) Resources {
-	return Resources{r.CPUCores + float64(n)*o.CPUCores, r.MemoryMB + n*o.MemoryMB, r.DiskMB + n*o.DiskMB}
-}
-
-// Fits reports whether r has room for need beside used. A field that r or need does not state is
-// not compared.
-func (r Resources) Fits(used, need Resources) bool {
-	const slack = 1e-9 // sums of fractions such as 0.1 must not refuse an exact fit
-	return (r.CPUCores == 0 || need.CPUCores == 0 || used.CPUCores+need.CPUCores <= r.CPUCores+slack) &&
-		(r.MemoryMB == 0 || need.MemoryMB == 0 || used.MemoryMB+need.MemoryMB <= r.MemoryMB) &&
-		(r.DiskMB == 0 || need.DiskMB == 0 || used.DiskMB+need.DiskMB <= r.DiskMB)
 }

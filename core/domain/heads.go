@@ -101,8 +101,8 @@ func (r *Roster) Admits(l *Lane) bool {
 	admits, known := r.byShape[key]
 	if !known {
 		admits = slices.ContainsFunc(r.workers, func(w Worker) bool {
-			return slices.Contains(w.Capabilities, l.Type) && l.Affinity.Admits(&w) &&
-				w.Resources.Fits(Resources{}, l.Resources)
+			empty := NewHolding(&w.Resources)
+			return slices.Contains(w.Capabilities, l.Type) && l.Affinity.Admits(&w) && empty.Fits(&l.Resources)
 		})
 		r.byShape[key] = admits
 	}

@@ -39,7 +39,7 @@ func (l *Lane) Shape() string {
 func NewLane(s *Spec) Lane {
 	return Lane{
 		ID: LaneOf(s), CustomerID: s.CustomerID, Type: s.Type, Affinity: s.Rules().Clone(),
-		Resources: s.Run.Resources, Priority: s.Priority,
+		Resources: s.Run.Resources.Clone(), Priority: s.Priority,
 	}
 }
 
@@ -48,7 +48,7 @@ func NewLane(s *Spec) Lane {
 func LaneOf(s *Spec) LaneID {
 	lane, end := string(s.CustomerID)+"/"+s.Type, "@"+strconv.Itoa(s.Priority)
 	rules := s.Rules()
-	if rules.IsZero() && s.Run.Resources == DefaultResources() {
+	if rules.IsZero() && s.Run.Resources.Equal(DefaultResources()) {
 		return LaneID(lane + end)
 	}
 	// Maps marshal with sorted keys, so equal rules give equal bytes.
@@ -94,6 +94,9 @@ type Occupancy struct {
 	Count int
 	// Ending is the number of runs that are over, but whose handlers have not returned; see Ending.
 	Ending int
+	// Devices are what these runs, the ending ones included, hold of the session's devices, summed up
+	// by device.
+	Devices []DeviceShare
 	// Suspects is the number of suspects among the workloads it holds.
 	Suspects int
 	// FoundAt is when the latest of the ending runs was found in the worker's inventory; zero if

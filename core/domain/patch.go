@@ -72,7 +72,7 @@ type ConfigPatch struct {
 
 // ResourcesPatch changes the resources that are set.
 type ResourcesPatch struct {
-	CPUCores *float64
+	CPUCores *Milli
 	MemoryMB *int
 	DiskMB   *int
 }

@@ -41,7 +41,7 @@ type Registration struct {
 	Draining     bool              `json:"draining,omitempty"`
 	Capabilities []string          `json:"capabilities"`
 	Slots        int               `json:"slots"`
-	Resources    Resources         `json:"resources,omitzero"`
+	Resources    Offer             `json:"resources,omitzero"`
 	Tags         map[string]string `json:"tags,omitempty"`
 	Version      string            `json:"version,omitempty"`
 }
@@ -74,7 +74,7 @@ func (r Registration) Validate() error {
 	if err := validateText("version", r.Version, 0, 100); err != nil {
 		return err
 	}
-	if err := r.Resources.validate("resources"); err != nil {
+	if err := r.Resources.Validate("resources"); err != nil {
 		return err
 	}
 	return ValidateTags("tags", r.Tags)
@@ -92,6 +92,7 @@ func (r Registration) Status() WorkerStatus {
 func (r Registration) Clone() Registration {
 	r.Capabilities = slices.Clone(r.Capabilities)
 	r.Tags = maps.Clone(r.Tags)
+	r.Resources = r.Resources.Clone()
 	return r
 }
 
@@ -102,7 +103,7 @@ type Worker struct {
 	Status       WorkerStatus
 	Capabilities []string
 	Slots        int
-	Resources    Resources
+	Resources    Offer
 	Tags         map[string]string
 	Version      string
 	// ProcessID and CertificateDigest are those of the session's registration.
@@ -118,6 +119,7 @@ type Worker struct {
 func (w Worker) Clone() Worker {
 	w.Capabilities = slices.Clone(w.Capabilities)
 	w.Tags = maps.Clone(w.Tags)
+	w.Resources = w.Resources.Clone()
 	return w
 }
 

@@ -165,6 +165,7 @@ func (w Workload) Brief() Workload {
 // Clone returns a copy that shares nothing mutable.
 func (w Workload) Clone() Workload {
 	w.Labels = maps.Clone(w.Labels)
+	w.Run.Resources = w.Run.Resources.Clone()
 	if !w.Affinity.IsZero() {
 		w.Affinity = w.Affinity.Clone()
 	}

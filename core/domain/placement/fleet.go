@@ -14,6 +14,8 @@ type fleet struct {
 	now     time.Time
 	workers []*fleetWorker
 	shapes  map[string]*shape
+	// fragmentation is nil where it makes no difference.
+	fragmentation *fragmentation
 	// across are the workload types whose anti rules bind the work of every customer.
 	across map[string]bool
 	// binding are the customers whose running workloads have anti rules. The key everyCustomer
@@ -26,16 +28,17 @@ type fleet struct {
 // fleetWorker is one healthy worker with what it holds.
 type fleetWorker struct {
 	*domain.Worker
-	used      int // slots taken
-	ending    int // of those, slots kept by runs that have ended but have not returned
-	suspects  int // suspects held; see domain.State.Suspect
-	foundAt   time.Time
-	resources domain.Resources
-	types     map[string]int // held workloads by type
+	used     int // slots taken
+	ending   int // of those, slots kept by runs that have ended but have not returned
+	suspects int // suspects held; see domain.State.Suspect
+	foundAt  time.Time
+	holding  domain.Holding
+	types    map[string]int // held workloads by type
 	// repelled counts, for the customer whose work is bound, the types that held workloads keep
 	// away.
 	repelled map[domain.CustomerID]map[string]int
 	hash     uint64
+	state    *deviceState // nil without devices, or where fragmentation makes no difference
 }
 
 // shape is the list of workers that can run one kind of work. Workers without a free slot are
@@ -43,6 +46,10 @@ type fleetWorker struct {
 type shape struct {
 	admitted   bool // there was at least one candidate at first
 	candidates []scored
+	// measured reports whether a choice among the candidates can fragment devices. allows has the
+	// models of devices that the work may get, by their index.
+	measured bool
+	allows   []bool
 }
 
 type scored struct {
@@ -70,13 +77,14 @@ func newFleet(s Snapshot) fleet {
 			continue
 		}
 		w := &fleetWorker{Worker: &s.Workers[i], hash: hashOf(string(s.Workers[i].ID))}
+		w.holding = domain.NewHolding(&w.Resources)
 		bySession[w.SessionID] = w
 		f.workers = append(f.workers, w)
 	}
 	for i := range s.Occupancy {
 		if w := bySession[s.Occupancy[i].SessionID]; w != nil {
 			o := &s.Occupancy[i]
-			f.hold(w, &o.Lane, o.Count+o.Ending)
+			f.hold(w, &o.Lane, o.Devices, o.Count+o.Ending)
 			w.ending += o.Ending
 			w.suspects += o.Suspects
 			if o.FoundAt.After(w.foundAt) {
@@ -84,6 +92,7 @@ func newFleet(s Snapshot) fleet {
 			}
 		}
 	}
+	f.fragmentation = newFragmentation(s.Mix, f.workers)
 	return f
 }
 
@@ -96,10 +105,27 @@ func (f *fleet) freeSlots() int {
 	return free
 }
 
-// hold adds n workloads of the lane to what the worker holds.
-func (f *fleet) hold(w *fleetWorker, l *domain.Lane, n int) {
+// take gives a workload of the lane to the worker. It returns the devices that it gets.
+func (f *fleet) take(w *fleetWorker, s *shape, l *domain.Lane) []domain.DeviceShare {
+	if !s.measured || w.state == nil {
+		devices := w.holding.Choose(&l.Resources, nil)
+		f.hold(w, l, devices, 1)
+		return devices
+	}
+	m := f.fragmentation
+	best := m.choose(w, s, l).device
+	devices := w.holding.Choose(&l.Resources, func(d domain.Device, left domain.Milli) bool {
+		return rest{m.models[d.Model], left} == best
+	})
+	f.hold(w, l, devices, 1)
+	m.update(w)
+	return devices
+}
+
+// hold adds n workloads of the lane to what the worker holds. devices are those of all of them.
+func (f *fleet) hold(w *fleetWorker, l *domain.Lane, devices []domain.DeviceShare, n int) {
 	w.used += n
-	w.resources = w.resources.Add(l.Resources, n)
+	w.holding.Take(&l.Resources, devices, n)
 	if w.types == nil {
 		w.types = map[string]int{}
 	}
@@ -139,20 +165,27 @@ func (f *fleet) shapeOf(l *domain.Lane) *shape {
 	}
 	s := &shape{}
 	for _, w := range f.workers {
-		if slices.Contains(w.Capabilities, l.Type) && l.Affinity.Admits(w.Worker) {
+		if slices.Contains(w.Capabilities, l.Type) && l.Affinity.Admits(w.Worker) && w.tooSmall(l) == "" {
 			s.candidates = append(s.candidates, scored{w, scoreOf(&l.Affinity, w.Worker)})
 		}
 	}
 	s.admitted = len(s.candidates) > 0
+	if m := f.fragmentation; m != nil && !l.Resources.IsZero() {
+		s.measured, s.allows = true, make([]bool, len(m.models))
+		for model, n := range m.models {
+			s.allows[n] = l.Resources.Allows(model)
+		}
+	}
 	f.shapes[key] = s
 	return s
 }
 
-// choose returns the best worker for the candidate: the one with the highest score, then the least
-// utilised one, then one by a stable hash, so that equally good workers share the work. If there is
-// none, it returns the obstacle.
+// choose returns the best worker for the candidate: the one with the highest score, then the one
+// where it leaves the least fragmentation, then the least utilised one, then one by a stable hash, so
+// that equally good workers share the work. If there is none, it returns the obstacle.
 func (f *fleet) choose(s *shape, l *domain.Lane, c *domain.Candidate) (best scored, obstacle domain.Obstacle) {
 	var bestHash, idHash uint64
+	var adds, leastAdds float64
 	declined, suspects := false, false
 	alone := !c.SuspectSince.IsZero() // a suspect first looks for a worker without another suspect
 	for i := 0; i < len(s.candidates); i++ {
@@ -175,7 +208,10 @@ func (f *fleet) choose(s *shape, l *domain.Lane, c *domain.Candidate) (best scor
 			suspects = true
 			continue
 		}
-		if best.w != nil && k.score == best.score {
+		if s.measured {
+			adds = f.fragmentation.choose(k.w, s, l).adds
+		}
+		if best.w != nil && k.score == best.score && adds == leastAdds {
 			// used/slots compared as a cross product, without division.
 			mine, theirs := k.w.used*best.w.Slots, best.w.used*k.w.Slots
 			if mine > theirs {
@@ -196,7 +232,10 @@ func (f *fleet) choose(s *shape, l *domain.Lane, c *domain.Candidate) (best scor
 				continue
 			}
 		}
-		best, bestHash = k, 0
+		if best.w != nil && k.score == best.score && adds > leastAdds {
+			continue
+		}
+		best, bestHash, leastAdds = k, 0, adds
 	}
 	switch {
 	case best.w != nil:
@@ -218,7 +257,7 @@ func (f *fleet) choose(s *shape, l *domain.Lane, c *domain.Candidate) (best scor
 // hasRoomFor reports whether the worker can take one more workload of the lane now.
 func (w *fleetWorker) hasRoomFor(l *domain.Lane) bool {
 	return w.used < w.Slots && !w.repels(l) && !w.holdsAny(l.Affinity.Anti.WorkloadTypes) &&
-		w.Resources.Fits(w.resources, l.Resources)
+		w.holding.Fits(&l.Resources)
 }
 
 // holdsAny reports whether the worker holds a workload of one of these types.

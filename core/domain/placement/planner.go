@@ -281,7 +281,7 @@ func (p *Planner) place(q *laneQueue, c *domain.Candidate) (Decision, domain.Obs
 	if obstacle != "" {
 		return Decision{}, obstacle
 	}
-	p.fleet.hold(best.w, q.lane, 1)
+	devices := p.fleet.take(best.w, q.shape, q.lane)
 	if !c.SuspectSince.IsZero() {
 		best.w.suspects++
 	}
@@ -292,7 +292,8 @@ func (p *Planner) place(q *laneQueue, c *domain.Candidate) (Decision, domain.Obs
 	return Decision{
 		WorkloadID: c.ID, CustomerID: q.lane.CustomerID, Lane: q.lane.ID, QueueAt: c.QueueAt,
 		WorkerID: best.w.ID, SessionID: best.w.SessionID, FoundAt: best.w.foundAt, Generation: c.Generation + 1,
-		Score: best.score, Preferred: !q.lane.Affinity.Soft.IsZero(), Matched: best.score > baseScore,
+		Devices: devices,
+		Score:   best.score, Preferred: !q.lane.Affinity.Soft.IsZero(), Matched: best.score > baseScore,
 	}, ""
 }
 

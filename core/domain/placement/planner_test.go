@@ -183,7 +183,12 @@ func drawWorld(t *rapid.T) world {
 		wk := worker(n, rapid.IntRange(1, 4).Draw(t, "slots"), offers...)
 		wk.Tags = rapid.SampledFrom(tags).Draw(t, "worker tags")
 		wk.Status = rapid.SampledFrom([]domain.WorkerStatus{"HEALTHY", "HEALTHY", "DRAINING", "DEAD"}).Draw(t, "status")
-		wk.Resources.MemoryMB = rapid.SampledFrom([]int{0, 1024}).Draw(t, "memory")
+		wk.Resources.MemoryMB = rapid.SampledFrom([]int{0, 300, 1024}).Draw(t, "memory")
+		for d := range rapid.IntRange(0, 3).Draw(t, "devices") {
+			wk.Resources.Devices = append(wk.Resources.Devices, domain.Device{
+				ID: fmt.Sprint(d), Model: rapid.SampledFrom([]string{"A", "B"}).Draw(t, "model"),
+			})
+		}
 		w.Workers = append(w.Workers, wk)
 	}
 	for c := range rapid.IntRange(1, 4).Draw(t, "customers") {
@@ -199,9 +204,15 @@ func drawWorld(t *rapid.T) world {
 			ages := rapid.SliceOfN(rapid.IntRange(0, 50), 0, 6).Draw(t, "ages")
 			l := laneAt(rapid.IntRange(0, 20).Draw(t, "priority"), id, types[k], a, ages...)
 			l.Lane.Resources.MemoryMB = rapid.SampledFrom([]int{0, 400}).Draw(t, "needs")
+			l.Lane.Resources.GPUs = rapid.SampledFrom([]domain.Milli{0, 0, 300, 500, 1000, 2000}).Draw(t, "gpus")
+			if l.Lane.Resources.GPUs > 0 && rapid.Bool().Draw(t, "models?") {
+				l.Lane.Resources.GPUModels = []string{"A"}
+			}
+			w.Mix = append(w.Mix, placement.MixClass{Resources: l.Lane.Resources, Weight: float64(len(ages))})
 			// Lanes that need different resources have different shapes, and the id names the
 			// shape.
-			shape := fmt.Sprintf("#needs%d@", l.Lane.Resources.MemoryMB)
+			r := l.Lane.Resources
+			shape := fmt.Sprintf("#needs%d,%d%v@", r.MemoryMB, r.GPUs, r.GPUModels)
 			l.Lane.ID = domain.LaneID(strings.Replace(string(l.Lane.ID), "@", shape, 1))
 			if len(l.Heads) > 0 {
 				w.lanes = append(w.lanes, l)
@@ -258,12 +269,29 @@ func fits(w domain.Worker, l domain.Lane, held []domain.Lane, across []string) b
 	return w.Resources.MemoryMB == 0 || l.Resources.MemoryMB == 0 || memory <= w.Resources.MemoryMB
 }
 
+// devicesFit states the rules of devices a second time. It reports whether a workload of lane l may
+// have some of the worker's devices, of which these shares are held: those that are given, or any.
+func devicesFit(w domain.Worker, l domain.Lane, held map[string]domain.Milli, given []domain.DeviceShare) bool {
+	need := l.Resources.GPUs
+	share, want := min(need, 1000), max(int(need/1000), min(int(need), 1))
+	able := 0
+	for _, d := range w.Resources.Devices {
+		allowed := len(l.Resources.GPUModels) == 0 || slices.Contains(l.Resources.GPUModels, d.Model)
+		isGiven := given == nil || slices.Contains(given, domain.DeviceShare{ID: d.ID, Share: share})
+		if allowed && isGiven && held[d.ID]+share <= 1000 {
+			able++
+		}
+	}
+	return able >= want && (given == nil || len(given) == want)
+}
+
 func TestPlan_RandomWorld_KeepsEveryRuleAndLeavesNoPlaceableWorkloadWaiting(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)
 		as := plan(w.Snapshot, 1000, w.lanes...)
 		require.Equal(t, as, plan(w.Snapshot, 1000, w.lanes...), "deterministic, and the snapshot is not changed")
 		held := map[domain.WorkerID][]domain.Lane{}
+		shares := map[domain.WorkerID]map[string]domain.Milli{}
 		running := map[domain.CustomerID]int{}
 		placed := map[domain.WorkloadID]bool{}
 		laneOf := map[domain.LaneID]domain.Lane{}
@@ -278,6 +306,14 @@ func TestPlan_RandomWorld_KeepsEveryRuleAndLeavesNoPlaceableWorkloadWaiting(t *t
 			l := laneOf[a.Lane]
 			wk, beside := byID[a.WorkerID], held[a.WorkerID]
 			require.True(t, fits(wk, l, beside, w.AntiAcross), "%+v on %+v beside %+v", l, wk, beside)
+			require.True(t, devicesFit(wk, l, shares[a.WorkerID], append([]domain.DeviceShare{}, a.Devices...)),
+				"%+v gets %v, held are %v", l.Resources, a.Devices, shares[a.WorkerID])
+			if shares[a.WorkerID] == nil {
+				shares[a.WorkerID] = map[string]domain.Milli{}
+			}
+			for _, d := range a.Devices {
+				shares[a.WorkerID][d.ID] += d.Share
+			}
 			require.False(t, placed[a.WorkloadID], "placed twice")
 			held[a.WorkerID] = append(held[a.WorkerID], l)
 			placed[a.WorkloadID] = true
@@ -293,7 +329,8 @@ func TestPlan_RandomWorld_KeepsEveryRuleAndLeavesNoPlaceableWorkloadWaiting(t *t
 					continue
 				}
 				for _, wk := range w.Workers {
-					require.False(t, fits(wk, l.Lane, held[wk.ID], w.AntiAcross), "%s waits although %s has room for it", c.ID, wk.ID)
+					room := fits(wk, l.Lane, held[wk.ID], w.AntiAcross) && devicesFit(wk, l.Lane, shares[wk.ID], nil)
+					require.False(t, room, "%s waits although %s has room for it", c.ID, wk.ID)
 				}
 			}
 		}
@@ -354,10 +391,21 @@ func requireLongestFirst(t *rapid.T, all []waiting, placed []string) {
 }
 
 func BenchmarkPlan10000On500(b *testing.B) {
+	benchmarkPlan(b, domain.Offer{}, domain.Resources{})
+}
+
+func BenchmarkPlan10000On500_ResourcesStated(b *testing.B) {
+	offer := domain.Offer{Amounts: domain.Amounts{CPUCores: 64_000, MemoryMB: 256 << 10, DiskMB: 1 << 20}}
+	benchmarkPlan(b, offer, domain.DefaultResources())
+}
+
+// benchmarkPlan plans 10,000 workloads, which need this, on 500 workers, which have that.
+func benchmarkPlan(b *testing.B, offer domain.Offer, need domain.Resources) {
 	var s placement.Snapshot
 	for n := range 500 {
 		w := worker(n, 20, "a", "b")
 		w.Tags = map[string]string{"zone": fmt.Sprint(n % 5)}
+		w.Resources = offer
 		s.Workers = append(s.Workers, w)
 	}
 	var lanes []domain.LaneHeads
@@ -375,7 +423,9 @@ func BenchmarkPlan10000On500(b *testing.B) {
 		case 3:
 			a.Anti.WorkerTags = map[string]string{"zone": fmt.Sprint(c % 5)}
 		}
-		lanes = append(lanes, lane(fmt.Sprintf("c%d", c), "a", a, ages...))
+		l := lane(fmt.Sprintf("c%d", c), "a", a, ages...)
+		l.Lane.Resources = need
+		lanes = append(lanes, l)
 	}
 	b.ReportAllocs()
 	placed := 0

@@ -90,18 +90,26 @@ func (w *fleetWorker) obstacle(l *domain.Lane) (r Reason, couldRun bool) {
 			return Reason{Code: ReasonExcluded, Message: "%s excluded by anti affinity"}, false
 		}
 		return Reason{Code: ReasonMissingTypes, Message: "%s not offering " + strings.Join(hard.WorkloadTypes, ", ")}, false
-	case !w.Resources.Fits(domain.Resources{}, l.Resources):
-		return Reason{Code: ReasonTooSmall, Message: "%s too small for its resource limits"}, false
+	case w.tooSmall(l) != "":
+		return Reason{Code: ReasonTooSmall, Message: "%s too small: not enough " + w.tooSmall(l) + " even if empty"}, false
 	case w.used >= w.Slots && w.used-w.ending < w.Slots:
 		return Reason{Code: ReasonEnding, Message: "%s with a slot kept by a run that refuses to end"}, true
 	case w.used >= w.Slots:
 		return Reason{Code: ReasonFull, Message: "%s full"}, true
 	case w.repels(l) || w.holdsAny(anti.WorkloadTypes):
 		return Reason{Code: ReasonConflict, Message: "%s running what must not run beside it"}, true
-	case !w.Resources.Fits(w.resources, l.Resources):
-		return Reason{Code: ReasonResources, Message: "%s with free slots but too little CPU, memory or disk left"}, true
+	case !w.holding.Fits(&l.Resources):
+		short := w.holding.Short(&l.Resources)
+		return Reason{Code: ReasonResources, Message: "%s with free slots but not enough " + short + " left"}, true
 	}
 	return Reason{Code: ReasonNext, Message: "%s able to take it now"}, true
+}
+
+// tooSmall returns the first resource of which the worker has too little for the lane's workloads
+// even if it is empty. It is empty if there is none.
+func (w *fleetWorker) tooSmall(l *domain.Lane) string {
+	empty := domain.NewHolding(&w.Resources)
+	return empty.Short(&l.Resources)
 }
 
 func missingTags(w *domain.Worker, tags map[string]string) string {
@@ -123,7 +131,7 @@ var lasting = map[ReasonCode]string{
 	ReasonMissingTag:   "none has the tags it must have",
 	ReasonMissingTypes: "none offers the types it must",
 	ReasonExcluded:     "anti affinity excludes them",
-	ReasonTooSmall:     "its resource limits are larger than any",
+	ReasonTooSmall:     "its resources are more than any has",
 }
 
 // unplaceable says in one sentence, without counts, why no worker can run the lane's workloads.

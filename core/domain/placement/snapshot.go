@@ -20,6 +20,9 @@ type Snapshot struct {
 	// AntiAcross are the workload types whose anti rules keep away the work of every customer. The
 	// anti rules of other types keep away the work of their own customer only.
 	AntiAcross []string
+	// Mix is the work that customers submit. Placement keeps devices usable for it. Empty: it
+	// is unknown.
+	Mix []MixClass
 	// Now is when the snapshot was taken.
 	Now time.Time
 	// Seed varies the choice between equally good workers from batch to batch.
@@ -40,6 +43,8 @@ type Decision struct {
 	FoundAt time.Time
 	// Generation is the generation that the assignment creates.
 	Generation int64
+	// Devices are the devices of the worker that the workload gets.
+	Devices []domain.DeviceShare
 	// Score is the soft affinity score, 50 to 100.
 	Score int
 	// Preferred reports whether the workload prefers some workers, Matched whether it got one.

@@ -13,7 +13,7 @@ import (
 type Config struct {
 	WorkerID  domain.WorkerID
 	Slots     int
-	Resources domain.Resources
+	Resources domain.Offer
 	Tags      map[string]string
 	Version   string
 	// ProcessID identifies the process. If it is empty, one is generated.
