@@ -15,12 +15,12 @@ func serverCommand(hard context.Context) *cobra.Command {
 		Use:         "server",
 		Annotations: map[string]string{server: "server"},
 		Short:       "Run a coordinator and workers in one process",
-		Long: `Run a coordinator and workers in one process: API, scheduler and the built-in types, sleep, http, and
-exec if NIYANTA_EXEC_ALLOW names programs. The environment configures it as it does a coordinator and
-a worker; NIYANTA_ADMIN_KEY is required. Several servers on one PostgreSQL work together: what one
-runs moves to the others when it ends or dies. They need no bus; without one they hear of each other
-through the database.
-The first SIGTERM drains its workers and gives leadership away, the second ends it at once.`,
+		Long: `Run a coordinator and workers in one process: the API, the scheduler, and the built-in types sleep,
+http, and exec if NIYANTA_EXEC_ALLOW names programs. The environment configures it as it does a
+coordinator and a worker; NIYANTA_ADMIN_KEY is required. Several servers on one PostgreSQL work
+together: when one ends or dies, its work moves to the others. They need no bus; without one they
+wake each other through the database.
+The first SIGTERM drains its workers and releases the leader lease, the second ends it at once.`,
 		Example: `  NIYANTA_STORE=postgres NIYANTA_POSTGRES_URL=postgres://… NIYANTA_ADMIN_KEY=… niyanta server
   NIYANTA_ADMIN_KEY=… NIYANTA_WORKER_SLOTS=50 niyanta server`,
 		Args: cobra.NoArgs,
