@@ -233,12 +233,12 @@ func (h *Hints) send(ctx context.Context, leaving bool) {
 	}
 	h.mu.Unlock()
 	texts, dropped := pack(h.o.Name, p, &pending)
+	if dropped > 0 {
+		h.o.Observer.Count("hint_dropped", dropped)
+	}
 	var err error
 	if len(texts) > 0 {
 		_, err = exec(ctx, h.store.pool, "SELECT pg_notify("+hintChannel+", p) FROM unnest($1::text[]) AS u(p)", texts)
-	}
-	if dropped > 0 {
-		h.o.Observer.Count("hint_dropped", dropped)
 	}
 	if err != nil && ctx.Err() == nil {
 		h.o.Observer.Count("bus_publish_failed", 1)
