@@ -70,6 +70,9 @@ type Config struct {
 	// A second address, for the admin routes and /metrics. With it, the first one answers 404 for
 	// them. Empty is none.
 	AdminAddr string `env:"ADMIN_ADDR" roles:"dev server coordinator"`
+	// Serve profiles of the process at ADMIN_ADDR, below /debug/pprof/, to administrators. They show
+	// what the process does and cost it time while they are taken.
+	Pprof bool `env:"PPROF" envDefault:"false" roles:"dev server coordinator"`
 	// How long a connection without a request is kept. It must be longer than a load balancer in
 	// front keeps its own idle connections.
 	HTTPIdleTimeout time.Duration `env:"HTTP_IDLE_TIMEOUT" envDefault:"3m" min:"1s" max:"1h" roles:"dev server coordinator"`

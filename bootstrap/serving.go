@@ -60,7 +60,11 @@ func (a *App) serve(deps httpapi.Deps) error {
 		if d.handler, err = httpapi.New(deps); err != nil {
 			return err
 		}
-		d.server = httpapi.NewServer(d.handler, a.cfg.HTTPIdleTimeout, a.log)
+		var handler http.Handler = d.handler
+		if d.part == httpapi.PartAdmin && a.cfg.Pprof {
+			handler = profiled(handler, a.coordinator.Tenancy.Authenticate)
+		}
+		d.server = httpapi.NewServer(handler, a.cfg.HTTPIdleTimeout, a.log)
 	}
 	for _, d := range a.endpoints {
 		a.loops.Go(func() {

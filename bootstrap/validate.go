@@ -133,6 +133,9 @@ func (c Config) validateServing(wrong func(string, string, ...any)) {
 				"https://app.example.com, not %q", origin)
 		}
 	}
+	if c.Pprof && c.AdminAddr == "" {
+		wrong("PPROF", "needs %sADMIN_ADDR, where profiles are served", Prefix)
+	}
 	port := ""
 	for _, at := range []struct{ name, addr string }{{"HTTP_ADDR", c.HTTPAddr}, {"ADMIN_ADDR", c.AdminAddr}} {
 		if at.addr == "" && at.name == "ADMIN_ADDR" {
