@@ -96,6 +96,11 @@ bench-peers: build ## Niyanta beside River and Asynq on the same servers (half a
 	go -C tools build -o ../bin/plot ./plot
 	scripts/plots peers-
 
+profile: build ## where a drain of N=60000 workloads spends its time: CPU, allocations, statements; in bin/profile
+	scripts/ensure-deps
+	go build -o bin/nats-server github.com/nats-io/nats-server/v2
+	go -C bench build -o ../bin/bench . && cd bench && ../bin/bench -drain $(or $(N),60000) -profile ../bin/profile
+
 sim: ## simulate SEEDS=n runs with faults, from seed FROM=1 on, or replay SEED=n with its trace
 	go test ./simulation -run WhateverGoesWrong -timeout 0 -count=1 -v $(if $(SEED),-seed $(SEED),-from $(or $(FROM),1) -seeds $(or $(SEEDS),2000))
 
@@ -149,4 +154,4 @@ bin/oasdiff: tools/oasdiff/go.mod tools/oasdiff/go.sum
 	@mkdir -p bin
 	go -C tools/oasdiff build -o ../../$@ github.com/oasdiff/oasdiff
 
-.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable bench bench-peers sim defects crashpoints chaos recovery cycles noisy explain plots fuzz clean
+.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable bench bench-peers profile sim defects crashpoints chaos recovery cycles noisy explain plots fuzz clean

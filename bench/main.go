@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -18,7 +19,7 @@ type options struct {
 	rounds                       int
 	drain, steady, singles, idle int
 	systems, phases              string
-	write                        string
+	write, profile               string
 }
 
 func main() {
@@ -32,6 +33,7 @@ func main() {
 	flag.StringVar(&o.systems, "systems", "", "systems to measure, comma separated; empty: all")
 	flag.StringVar(&o.phases, "phases", "", "phases to measure, comma separated; empty: all")
 	flag.StringVar(&o.write, "write", "", "folder that gets PERFORMANCE.md and the plots' data; empty: print only")
+	flag.StringVar(&o.profile, "profile", "", "folder that gets profiles of one drain, instead of measuring")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, o)
@@ -46,7 +48,11 @@ func run(ctx context.Context, o options) (err error) {
 	if o.rounds < 1 {
 		return errors.New("-rounds must be at least 1")
 	}
-	servers, err := startServers(o.bin)
+	var preload []string
+	if o.profile != "" {
+		preload = []string{"shared_preload_libraries=pg_stat_statements", "pg_stat_statements.track_planning=off"}
+	}
+	servers, err := startServers(o.bin, preload...)
 	if err != nil {
 		return err
 	}
@@ -56,6 +62,9 @@ func run(ctx context.Context, o options) (err error) {
 	})
 	if err != nil {
 		return err
+	}
+	if o.profile != "" {
+		return profileDrain(ctx, chosen, o)
 	}
 	results := newResults()
 	for _, p := range phases(o) {
@@ -81,6 +90,22 @@ func run(ctx context.Context, o options) (err error) {
 		return nil
 	}
 	return write(o.write, text, results)
+}
+
+// profileDrain profiles a drain of each chosen Niyanta, each into a folder of its own.
+func profileDrain(ctx context.Context, chosen []system, o options) error {
+	for _, s := range chosen {
+		n, ok := s.(*niyanta)
+		if !ok {
+			continue // a peer's authors have their own
+		}
+		dir := filepath.Join(o.profile, strings.ReplaceAll(strings.ToLower(n.name()), " ", "-"))
+		if err := n.profile(ctx, o.drain, dir); err != nil {
+			return fmt.Errorf("profile of %s: %w", n.name(), err)
+		}
+		fmt.Printf("\nProfiles are in %s: go tool pprof -top %s\n\n", dir, filepath.Join(dir, "cpu.pprof"))
+	}
+	return nil
 }
 
 func choose(names string, all []system) ([]system, error) {

@@ -24,6 +24,8 @@ type niyanta struct {
 	bin    string
 	// server says that one process is the coordinator and the worker.
 	server bool
+	// adminPort is where the coordinator serves profiles; 0: nowhere.
+	adminPort int
 }
 
 func newNiyanta(s *shared, bin string) *niyanta { return &niyanta{shared: s, bin: bin} }
@@ -62,7 +64,7 @@ const (
 // set is one running Niyanta on a database of its own.
 type set struct {
 	n                   *niyanta
-	url, key            string
+	url, admin, key     string // admin is where the routes of administrators are
 	port                int
 	env                 []string
 	coordinator, worker *process // the worker is nil where the coordinator is a server
@@ -95,6 +97,7 @@ func (n *niyanta) open(ctx context.Context) (s *set, err error) {
 		return nil, err
 	}
 	s.url = fmt.Sprintf("http://127.0.0.1:%d", s.port)
+	s.admin = s.url
 	s.env = append(os.Environ(), "NIYANTA_LOG_LEVEL=warn", "NIYANTA_WORKER_KEY="+workerKey)
 	if !n.server {
 		s.env = append(s.env, "NIYANTA_BUS=nats", "NIYANTA_NATS_URL="+n.shared.natsURL)
@@ -115,6 +118,11 @@ func (s *set) coordinate(database string, workers int) (err error) {
 	cmd.Env = append(s.env, "NIYANTA_STORE=postgres", "NIYANTA_POSTGRES_URL="+database, "NIYANTA_ADMIN_KEY="+adminKey,
 		fmt.Sprintf("NIYANTA_HTTP_ADDR=127.0.0.1:%d", s.port), fmt.Sprintf("NIYANTA_WORKERS=%d", workers),
 		fmt.Sprintf("NIYANTA_WORKER_SLOTS=%d", slots))
+	if s.n.adminPort != 0 {
+		// The routes of administrators are there, too.
+		cmd.Env = append(cmd.Env, "NIYANTA_PPROF=true", fmt.Sprintf("NIYANTA_ADMIN_ADDR=127.0.0.1:%d", s.n.adminPort))
+		s.admin = fmt.Sprintf("http://127.0.0.1:%d", s.n.adminPort)
+	}
 	s.coordinator, err = start(s.n.shared.dir, command, cmd, s.port)
 	return err
 }
@@ -181,11 +189,19 @@ func (s *set) used() time.Duration {
 }
 
 func (s *set) call(ctx context.Context, key, method, path string, in, out any) error {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return err
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, s.url+path, bytes.NewReader(body))
+	base := s.url
+	if key == adminKey {
+		base = s.admin
+	}
+	req, err := http.NewRequestWithContext(ctx, method, base+path, body)
 	if err != nil {
 		return err
 	}

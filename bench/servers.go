@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -30,7 +31,8 @@ type shared struct {
 // The settings of PostgreSQL that differ from its defaults; fsync and synchronous_commit are on.
 var postgresSettings = []string{"shared_buffers=1GB", "max_wal_size=8GB", "max_connections=200"}
 
-func startServers(bin string) (s *shared, err error) {
+// startServers starts the servers. more are further settings of PostgreSQL.
+func startServers(bin string, more ...string) (s *shared, err error) {
 	s = &shared{}
 	defer func() {
 		if err != nil {
@@ -40,7 +42,7 @@ func startServers(bin string) (s *shared, err error) {
 	if s.dir, err = os.MkdirTemp("", "niyanta-bench-"); err != nil {
 		return nil, err
 	}
-	if s.postgres, err = servers.StartPostgres(true, postgresSettings...); err != nil {
+	if s.postgres, err = servers.StartPostgres(true, append(slices.Clone(postgresSettings), more...)...); err != nil {
 		return nil, err
 	}
 	port, err := servers.FreePort()
