@@ -91,6 +91,7 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 		"Archived": e(func(ctx context.Context) (any, error) {
 			return f.Retention.Archived(ctx, acme, time.Hour, a.ID)
 		}),
+		"Owners":  e(func(ctx context.Context) (any, error) { return f.Retention.Owners(ctx, time.Hour, a.ID) }),
 		"Expire":  e(func(ctx context.Context) (any, error) { return f.Workers.Expire(ctx, f.epoch, 1) }),
 		"Drain":   e(func(ctx context.Context) (any, error) { return f.Fleet.Drain(ctx, w.ID, admin) }),
 		"Remove":  func(ctx context.Context) error { return f.Fleet.Remove(ctx, w.ID, admin) },

@@ -25,6 +25,14 @@ func (f *fixture) archived(customer domain.CustomerID, ids ...domain.WorkloadID)
 	return ws
 }
 
+// owners returns the customers of these workloads.
+func (f *fixture) owners(ids ...domain.WorkloadID) map[domain.WorkloadID]domain.CustomerID {
+	f.Helper()
+	owners, err := f.Retention.Owners(f.Context(), keepArchive, ids...)
+	require.NoError(f, err)
+	return owners
+}
+
 // archive moves all workloads that are due to the archive.
 func (f *fixture) archive() int {
 	f.Helper()
@@ -248,11 +256,17 @@ func archiveCases() []Case[StoreHarness] {
 				require.Len(t, f.archived(acme, "wl_none", w.ID), 1)
 				require.Empty(t, f.archived(rival, w.ID), "another customer's")
 				require.Empty(t, f.archived("", w.ID), "an empty customer owns nothing")
+				theirs := f.submission(rival)
+				_, err := f.Workloads.Submit(t.Context(), []domain.Submission{theirs})
+				require.NoError(t, err)
+				require.Equal(t, map[domain.WorkloadID]domain.CustomerID{w.ID: acme, theirs.ID: rival},
+					f.owners(w.ID, "wl_none", theirs.ID))
 				h.Advance(keepArchive - time.Minute)
 				require.Zero(t, f.purge(domain.KeptArchive, keepArchive))
 				require.Len(t, f.archived(acme, w.ID), 1)
 				h.Advance(2 * time.Minute)
 				require.Empty(t, f.archived(acme, w.ID))
+				require.Equal(t, map[domain.WorkloadID]domain.CustomerID{theirs.ID: rival}, f.owners(w.ID, theirs.ID))
 				h.Advance(32 * day)
 				f.purge(domain.KeptArchive, keepArchive)
 				long, err := f.Retention.Archived(t.Context(), acme, 10*keepArchive, w.ID)

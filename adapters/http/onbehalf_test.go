@@ -3,6 +3,7 @@ package http
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -19,25 +20,38 @@ type halfDown struct {
 	down domain.CustomerID
 }
 
-func (s halfDown) GetAny(_ context.Context, ids ...domain.WorkloadID) (out []domain.Workload, _ error) {
+func (s halfDown) Get(
+	_ context.Context, of domain.CustomerID, ids ...domain.WorkloadID,
+) (out []domain.Workload, _ error) {
+	if of == s.down {
+		return nil, domain.Unavailable(0, "the store is disconnected")
+	}
 	for _, id := range ids {
-		out = append(out, domain.Workload{Spec: domain.Spec{ID: id, CustomerID: domain.CustomerID("cust" + id[2:])}})
+		out = append(out, domain.Workload{Spec: domain.Spec{ID: id, CustomerID: of}})
 	}
 	return out, nil
 }
 
-func (s halfDown) Get(ctx context.Context, of domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error) {
-	if of == s.down {
-		return nil, domain.Unavailable(0, "the store is disconnected")
+// owners gives the workload wl_x to the customer cust_x.
+type owners struct{ ports.RetentionStore }
+
+func (owners) Owners(
+	_ context.Context, _ time.Duration, ids ...domain.WorkloadID,
+) (map[domain.WorkloadID]domain.CustomerID, error) {
+	out := map[domain.WorkloadID]domain.CustomerID{}
+	for _, id := range ids {
+		out[id] = domain.CustomerID("cust" + id[2:])
 	}
-	return s.GetAny(ctx, ids...)
+	return out, nil
 }
 
 func TestBulkIDs_WhenTheStoreFailsForALaterCustomer_TellsWhatHasHappened(t *testing.T) {
 	bulk := func(down domain.CustomerID) (lifecycle.BulkAnswer, error) {
 		a := &api{Deps: Deps{
-			Lifecycle: lifecycle.New(lifecycle.Config{}, lifecycle.Deps{Workloads: halfDown{down: down}, Clock: system.Clock{}}),
-			Auditing:  auditing.New(auditing.Deps{AdminAudit: forgetful{}, Clock: system.Clock{}}),
+			Lifecycle: lifecycle.New(lifecycle.Config{}, lifecycle.Deps{
+				Workloads: halfDown{down: down}, Retention: owners{}, Clock: system.Clock{},
+			}),
+			Auditing: auditing.New(auditing.Deps{AdminAudit: forgetful{}, Clock: system.Clock{}}),
 		}}
 		s := newSurface(t)
 		op, found := s.api.ops.of("POST", "/v1/workloads/batch/cancel")

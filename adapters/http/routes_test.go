@@ -46,12 +46,14 @@ func (oneCustomer) Get(context.Context, domain.CustomerID) (domain.Customer, err
 }
 
 // everyWorkload has a workload of one customer under every id.
-type everyWorkload struct{ ports.WorkloadStore }
+type everyWorkload struct{ ports.RetentionStore }
 
-func (everyWorkload) GetAny(_ context.Context, ids ...domain.WorkloadID) ([]domain.Workload, error) {
-	var out []domain.Workload
+func (everyWorkload) Owners(
+	_ context.Context, _ time.Duration, ids ...domain.WorkloadID,
+) (map[domain.WorkloadID]domain.CustomerID, error) {
+	out := map[domain.WorkloadID]domain.CustomerID{}
 	for _, id := range ids {
-		out = append(out, domain.Workload{Spec: domain.Spec{ID: id, CustomerID: "cust_a"}})
+		out[id] = "cust_a"
 	}
 	return out, nil
 }
@@ -106,8 +108,10 @@ func newSurface(tb testing.TB) *surface {
 			Keys: knownKeys{byPrefix: stored}, Customers: oneCustomer{}, Limiter: generous{}, Clock: system.Clock{},
 			IDs: system.IDs{},
 		}),
-		Lifecycle: lifecycle.New(lifecycle.Config{}, lifecycle.Deps{Workloads: everyWorkload{}}),
-		Auditing:  auditing.New(auditing.Deps{AdminAudit: forgetful{}, Clock: system.Clock{}}),
+		Lifecycle: lifecycle.New(lifecycle.Config{}, lifecycle.Deps{
+			Workloads: struct{ ports.WorkloadStore }{}, Retention: everyWorkload{},
+		}),
+		Auditing: auditing.New(auditing.Deps{AdminAudit: forgetful{}, Clock: system.Clock{}}),
 		InFlight: InFlight{
 			Requests: 5, RequestsPerCustomer: 2, Waits: 3, WaitsPerCustomer: 1, WorkerRequests: 2, WorkerPolls: 1,
 		},

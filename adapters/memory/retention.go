@@ -265,3 +265,23 @@ func (r retention) Archived(
 	}
 	return out, nil
 }
+
+// Owners implements ports.RetentionStore.
+func (r retention) Owners(
+	ctx context.Context, age time.Duration, ids ...domain.WorkloadID,
+) (map[domain.WorkloadID]domain.CustomerID, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	owners := make(map[domain.WorkloadID]domain.CustomerID, len(ids))
+	for _, id := range ids {
+		if w := r.s.workloads[id]; w != nil {
+			owners[id] = w.CustomerID
+		} else if w := r.s.archive[id]; w != nil && r.s.now().Sub(w.ArchivedAt) <= age {
+			owners[id] = w.CustomerID
+		}
+	}
+	return owners, nil
+}

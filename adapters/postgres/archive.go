@@ -30,6 +30,9 @@ var (
 	selectArchived = "SELECT " + archivedRow.names("a") + ` FROM unnest($1::text[]) WITH ORDINALITY AS u(workload_id, n)
  JOIN workload_archive a USING (workload_id) WHERE a.customer_id = $2::text
  AND a.archived_at >= niyanta_now() - $3::bigint * interval '1 microsecond' ORDER BY u.n`
+	selectOwners = `SELECT w.workload_id, w.customer_id FROM workloads w WHERE w.workload_id = ANY($1::text[])
+ UNION ALL SELECT a.workload_id, a.customer_id FROM workload_archive a WHERE a.workload_id = ANY($1::text[])
+ AND a.archived_at >= niyanta_now() - $2::bigint * interval '1 microsecond'`
 )
 
 // finishedWorkload is a workload that has finished, by its key in finished.
@@ -181,4 +184,19 @@ func (r retention) Archived(
 		return nil, ctx.Err()
 	}
 	return query(ctx, r.s.reads.pool, archivedRow.scan, selectArchived, texts(ids), string(customer), age.Microseconds())
+}
+
+// Owners implements ports.RetentionStore.
+func (r retention) Owners(
+	ctx context.Context, age time.Duration, ids ...domain.WorkloadID,
+) (map[domain.WorkloadID]domain.CustomerID, error) {
+	owners := make(map[domain.WorkloadID]domain.CustomerID, len(ids))
+	_, err := query(ctx, r.s.pool, func(row pgx.CollectableRow) (none struct{}, err error) {
+		var id domain.WorkloadID
+		var owner domain.CustomerID
+		err = row.Scan(&id, &owner)
+		owners[id] = owner
+		return none, err
+	}, selectOwners, texts(ids), age.Microseconds())
+	return owners, err
 }

@@ -42,6 +42,12 @@ type RetentionStore interface {
 	Archived(
 		ctx context.Context, customer domain.CustomerID, age time.Duration, ids ...domain.WorkloadID,
 	) ([]domain.Workload, error)
+
+	// Owners returns the customers of these workloads, of archived ones as Archived does. It is for
+	// administrators. It leaves out those that do not exist.
+	Owners(
+		ctx context.Context, age time.Duration, ids ...domain.WorkloadID,
+	) (map[domain.WorkloadID]domain.CustomerID, error)
 }
 
 // Purge says what to remove.

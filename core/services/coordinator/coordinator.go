@@ -115,7 +115,7 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 	return &Coordinator{
 		Lifecycle: life,
 		Live: live.New(live.Deps{
-			Events: s.Events, Workloads: s.Workloads, Listener: sig.Listener, Clock: h.Clock, Observer: h.Observer,
+			Events: s.Events, Workloads: life, Listener: sig.Listener, Clock: h.Clock, Observer: h.Observer,
 		}),
 		Insight: insight.New(insight.Config{Policy: cfg.Policy, AntiAcross: cfg.AntiAcross}, insight.Deps{
 			Queue: s.Queue, Insight: s.Insight, Workers: s.Workers, Workloads: life,

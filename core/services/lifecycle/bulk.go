@@ -174,9 +174,30 @@ func (s *Service) controlMany(
 		return nil, err
 	}
 	outcomes := make([]BulkOutcome, len(results))
+	var missing []domain.WorkloadID
 	for i := range results {
 		outcomes[i] = BulkOutcome{ID: ids[i], Status: results[i].State.Status, Err: refusal(&ts[i], &results[i])}
 		outcomes[i].Applied = outcomes[i].Err == nil
+		if results[i].Outcome == domain.OutcomeNotFound {
+			missing = append(missing, ids[i])
+		}
+	}
+	// The others may be archived. If that cannot be read, they are answered with the error, so that
+	// what has happened is told.
+	archived, err := s.findBrief(ctx, p.CustomerID, missing)
+	for i := range outcomes {
+		o := &outcomes[i]
+		if results[i].Outcome != domain.OutcomeNotFound {
+			continue
+		}
+		if err != nil {
+			o.Err = err
+		}
+		for j := range archived {
+			if w := &archived[j]; w.ID == o.ID {
+				o.Status, o.Err = w.Status, invalidState(verbs[ts[i].Event], w.Status)
+			}
+		}
 	}
 	return outcomes, nil
 }
@@ -230,43 +251,54 @@ func (s *Service) retryMany(
 func (s *Service) rehearse(
 	ctx context.Context, p domain.Principal, req *BulkRequest, ids []domain.WorkloadID, known []domain.Workload,
 ) ([]BulkOutcome, error) {
-	states := make(map[domain.WorkloadID]domain.State, len(ids))
-	for i := range known {
-		states[known[i].ID] = known[i].State
-	}
-	for chunk := range slices.Chunk(ids, readAtOnce) {
-		if known != nil {
-			break
-		}
-		found, err := s.deps.Workloads.Get(ctx, p.CustomerID, chunk...)
-		if err != nil {
+	if known == nil {
+		var err error
+		if known, err = s.findBrief(ctx, p.CustomerID, ids); err != nil {
 			return nil, err
 		}
-		for i := range found {
-			found[i].Result = ""
-			states[found[i].ID] = found[i].State
-		}
+	}
+	found := make(map[domain.WorkloadID]*domain.Workload, len(known))
+	for i := range known {
+		found[known[i].ID] = &known[i]
 	}
 	outcomes := make([]BulkOutcome, len(ids))
 	for i, id := range ids {
-		state, found := states[id]
-		if !found {
-			outcomes[i] = BulkOutcome{ID: id, Err: domain.NotFound("workload")}
-			continue
+		outcomes[i] = BulkOutcome{ID: id, Err: domain.NotFound("workload")}
+		if w := found[id]; w != nil {
+			outcomes[i].Status = w.Status
+			outcomes[i].Err = s.wouldRefuse(p, req, *w)
 		}
-		w := domain.Workload{Spec: domain.Spec{ID: id, CustomerID: p.CustomerID}, State: state}
-		outcomes[i] = BulkOutcome{ID: id, Status: state.Status, Err: s.wouldRefuse(p, req, &w)}
 	}
 	return outcomes, nil
 }
 
+// findBrief is Find without what is large, some at a time.
+func (s *Service) findBrief(
+	ctx context.Context, customer domain.CustomerID, ids []domain.WorkloadID,
+) (all []domain.Workload, err error) {
+	for chunk := range slices.Chunk(ids, readAtOnce) {
+		found, err := s.Find(ctx, customer, chunk...)
+		if err != nil {
+			return nil, err
+		}
+		for i := range found {
+			found[i].Input, found[i].Result = "", ""
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
 // wouldRefuse returns the error that the operation would be answered with for a workload.
-func (s *Service) wouldRefuse(p domain.Principal, req *BulkRequest, w *domain.Workload) error {
+func (s *Service) wouldRefuse(p domain.Principal, req *BulkRequest, w domain.Workload) error {
 	if req.Operation == BulkRetry {
-		_, err := w.RunAgain("", req.Restore)
+		sub, err := w.RunAgain("", req.Restore)
+		if err == nil && sub.Restore != nil && !w.ArchivedAt.IsZero() && sub.Restore.Sequence > 0 {
+			return errNoCheckpoint(&sub)
+		}
 		return err
 	}
 	t := req.transition(p, w.ID)
-	result, _, _ := domain.Execute(w, &t, nil, s.deps.Clock.Now())
+	result, _, _ := domain.Execute(&w, &t, nil, s.deps.Clock.Now())
 	return refusal(&t, &result)
 }

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"slices"
 
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -35,16 +36,13 @@ func (s *Service) retry(ctx context.Context, p domain.Principal, reqs []RetryReq
 	for i := range reqs {
 		ids[i] = reqs[i].Workload
 	}
-	found, err := s.deps.Workloads.Get(ctx, p.CustomerID, ids...)
+	found, err := s.Find(ctx, p.CustomerID, ids...)
 	if err != nil {
 		return nil, err
 	}
-	if len(found) < len(ids) { // the others may be archived
-		archived, err := s.deps.Retention.Archived(ctx, p.CustomerID, s.cfg.KeepArchive, ids...)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, archived...)
+	if len(found) == 0 {
+		// Missing workloads have no owner whose settings could be read.
+		return slices.Repeat([]SubmitOutcome{{Err: domain.NotFound("workload")}}, len(reqs)), nil
 	}
 	originals := make(map[domain.WorkloadID]*domain.Workload, len(found))
 	types := make([]string, len(found))
@@ -73,4 +71,11 @@ func (s *Service) retry(ctx context.Context, p domain.Principal, reqs []RetryReq
 		}
 		return sub, configs[w.Type].err
 	})
+}
+
+// errNoCheckpoint returns the error of a submission that is to continue from a checkpoint that is
+// not kept.
+func errNoCheckpoint(sub *domain.Submission) error {
+	return domain.Invalid("from_checkpoint", "checkpoint %d of %s is not kept; use from_scratch to start without one",
+		sub.Restore.Sequence, sub.RetryOf)
 }

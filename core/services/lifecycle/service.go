@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -73,10 +74,7 @@ func New(cfg Config, deps Deps) *Service {
 // Get returns a customer's workload, also from the archive. CodeNotFound if there is none, or if it
 // belongs to another customer.
 func (s *Service) Get(ctx context.Context, customer domain.CustomerID, id domain.WorkloadID) (domain.Workload, error) {
-	found, err := s.deps.Workloads.Get(ctx, customer, id)
-	if err == nil && len(found) == 0 {
-		found, err = s.deps.Retention.Archived(ctx, customer, s.cfg.KeepArchive, id)
-	}
+	found, err := s.Find(ctx, customer, id)
 	if err != nil {
 		return domain.Workload{}, err
 	}
@@ -86,17 +84,37 @@ func (s *Service) Get(ctx context.Context, customer domain.CustomerID, id domain
 	return found[0], nil
 }
 
+// Find returns the customer's workloads with these ids, also from the archive, in no particular
+// order. It leaves out those that do not exist or are another customer's.
+func (s *Service) Find(
+	ctx context.Context, customer domain.CustomerID, ids ...domain.WorkloadID,
+) ([]domain.Workload, error) {
+	found, err := s.deps.Workloads.Get(ctx, customer, ids...)
+	if err != nil {
+		return nil, err
+	}
+	stored := idsOf(found)
+	missing := slices.DeleteFunc(slices.Clone(ids), func(id domain.WorkloadID) bool {
+		return slices.Contains(stored, id)
+	})
+	if len(missing) == 0 {
+		return found, nil
+	}
+	archived, err := s.deps.Retention.Archived(ctx, customer, s.cfg.KeepArchive, missing...)
+	return append(found, archived...), err
+}
+
 // Owner returns the customer of a workload. It is for administrators, who act for customers.
 // CodeNotFound.
 func (s *Service) Owner(ctx context.Context, id domain.WorkloadID) (domain.CustomerID, error) {
-	found, err := s.deps.Workloads.GetAny(ctx, id)
+	owners, err := s.deps.Retention.Owners(ctx, s.cfg.KeepArchive, id)
 	if err != nil {
 		return "", err
 	}
-	if len(found) == 0 {
-		return "", domain.NotFound("workload")
+	if owner, ok := owners[id]; ok {
+		return owner, nil
 	}
-	return found[0].CustomerID, nil
+	return "", domain.NotFound("workload")
 }
 
 // ByOwner returns the ids by the customer of the workload; those of missing ones under the empty
@@ -104,13 +122,9 @@ func (s *Service) Owner(ctx context.Context, id domain.WorkloadID) (domain.Custo
 func (s *Service) ByOwner(
 	ctx context.Context, ids []domain.WorkloadID,
 ) (map[domain.CustomerID][]domain.WorkloadID, error) {
-	found, err := s.deps.Workloads.GetAny(ctx, ids...)
+	owners, err := s.deps.Retention.Owners(ctx, s.cfg.KeepArchive, ids...)
 	if err != nil {
 		return nil, err
-	}
-	owners := make(map[domain.WorkloadID]domain.CustomerID, len(found))
-	for i := range found {
-		owners[found[i].ID] = found[i].CustomerID
 	}
 	out := map[domain.CustomerID][]domain.WorkloadID{}
 	for _, id := range ids {

@@ -117,8 +117,7 @@ func outcomeOf(sub *domain.Submission, r ports.SubmitResult) SubmitOutcome {
 	case domain.AdmissionSuspended:
 		return SubmitOutcome{Err: domain.ErrSuspended()}
 	case domain.AdmissionNoCheckpoint:
-		return SubmitOutcome{Err: domain.Invalid("from_checkpoint", "checkpoint %d of %s is not kept",
-			sub.Restore.Sequence, sub.RetryOf)}
+		return SubmitOutcome{Err: errNoCheckpoint(sub)}
 	}
 	return SubmitOutcome{Err: domain.NewError(domain.CodeInternal, "unexpected submit status %d", r.Status)}
 }

@@ -12,10 +12,16 @@ import (
 // Deps are what the service stands on.
 type Deps struct {
 	Events    ports.EventStore
-	Workloads ports.WorkloadStore
+	Workloads Finder
 	Listener  ports.Listener
 	Clock     ports.Clock
 	Observer  ports.Observer
+}
+
+// Finder finds a customer's workloads, also in the archive (lifecycle.Service). It leaves out those
+// that do not exist.
+type Finder interface {
+	Find(ctx context.Context, customer domain.CustomerID, ids ...domain.WorkloadID) ([]domain.Workload, error)
 }
 
 // Service is the service of live updates. Safe for concurrent use.
@@ -44,7 +50,7 @@ func (s *Service) Streams() int {
 func (s *Service) Workload(
 	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, from *domain.Position,
 ) (*Stream, error) {
-	found, err := s.deps.Workloads.Get(ctx, customer, id)
+	found, err := s.deps.Workloads.Find(ctx, customer, id)
 	if err != nil {
 		return nil, err
 	}
@@ -57,8 +63,11 @@ func (s *Service) Workload(
 		if err != nil {
 			return nil, err
 		}
-		// A position ahead of the store is from before it was restored to an earlier state.
-		if end := ends[id]; from.Audit <= end.Audit && from.Log <= end.Log {
+		// A position ahead of the store is from before it was restored to an earlier state. But the
+		// log lines of a workload that has finished are removed after their time, all of them.
+		end := ends[id]
+		purged := st.final && end.Log == 0
+		if from.Audit <= end.Audit && (from.Log <= end.Log || purged) {
 			st.at = *from
 		}
 	}

@@ -199,16 +199,17 @@ func (st *Stream) took(events []domain.StreamEvent, more bool) {
 
 // deliver returns the first pending events with what they need. If that fails, they stay pending.
 func (st *Stream) deliver(ctx context.Context) ([]domain.StreamEvent, error) {
-	var ids []domain.WorkloadID
-	n := 0
-	for n < len(st.pending) && len(ids) < outcomesAtOnce {
+	ends := map[domain.CustomerID][]domain.WorkloadID{}
+	n, count := 0, 0
+	for n < len(st.pending) && count < outcomesAtOnce {
 		if e := &st.pending[n]; e.Kind == domain.StreamCompleted || e.Kind == domain.StreamFailed {
-			ids = append(ids, e.Audit.WorkloadID)
+			ends[e.Audit.CustomerID] = append(ends[e.Audit.CustomerID], e.Audit.WorkloadID)
+			count++
 		}
 		n++
 	}
 	events := st.pending[:n]
-	if err := st.fill(ctx, events, ids); err != nil {
+	if err := st.fill(ctx, events, ends); err != nil {
 		return nil, err
 	}
 	st.pending = st.pending[n:]
@@ -216,24 +217,19 @@ func (st *Stream) deliver(ctx context.Context) ([]domain.StreamEvent, error) {
 	return events, nil
 }
 
-// fill adds results and failures. They do not change any more.
-func (st *Stream) fill(ctx context.Context, events []domain.StreamEvent, ids []domain.WorkloadID) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	var found []domain.Workload
-	var err error
-	if st.all {
-		found, err = st.service.deps.Workloads.GetAny(ctx, ids...)
-	} else {
-		found, err = st.service.deps.Workloads.Get(ctx, st.customer, ids...)
-	}
-	if err != nil {
-		return err
-	}
-	outcomes := make(map[domain.WorkloadID]*domain.Workload, len(found))
-	for i := range found {
-		outcomes[found[i].ID] = &found[i]
+// fill adds the results and failures of workloads that have ended. They do not change any more.
+func (st *Stream) fill(
+	ctx context.Context, events []domain.StreamEvent, ends map[domain.CustomerID][]domain.WorkloadID,
+) error {
+	outcomes := map[domain.WorkloadID]*domain.Workload{}
+	for customer, ids := range ends {
+		found, err := st.service.deps.Workloads.Find(ctx, customer, ids...)
+		if err != nil {
+			return err
+		}
+		for i := range found {
+			outcomes[found[i].ID] = &found[i]
+		}
 	}
 	for i := range events {
 		e := &events[i]
