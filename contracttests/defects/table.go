@@ -227,7 +227,7 @@ var defects = []defect{
 	{"a late assignment starts a run that has ended", "core/services/execution/commands.go", "if a.ended.has(key) {",
 		"if false {", nil, []layer{sim}},
 	{"a declined assignment starts when it comes again", "core/services/execution/commands.go",
-		"	a.ended.add(as.Run())\n", "", nil, []layer{sim, engine}},
+		"	a.ended.add(as.Run())\n", "", nil, []layer{engine}},
 	{"a preempted run stops before its checkpoint is durable", "core/services/execution/stopping.go",
 		"		if !saved || r.abandoned", "		if !saved && false || r.abandoned", nil, []layer{engine}},
 	{"each checkpoint after a pause has a grace of its own", "core/services/execution/saving.go",
