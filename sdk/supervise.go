@@ -50,7 +50,7 @@ func Supervise(o WorkerOptions) error {
 	}
 	status, err := s.Run(context.Background())
 	if errors.Is(err, process.ErrUnsupported) {
-		log.Warn("running without a supervisor: what a killed worker was running waits for its lease", "reason", err)
+		log.Warn("running without a supervisor: the work of a killed worker waits for its lease", "reason", err)
 		return nil
 	}
 	if err == nil {
