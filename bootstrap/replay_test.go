@@ -298,6 +298,7 @@ func TestExamples_Replayed_AreAnsweredAsTheFileSays(t *testing.T) {
 	r.play("revokeOperatorKey", admin, 204)
 	r.ids[keyID] = made.field("key_id").(string)
 	r.play("revokeKey", admin, 204)
+	r.play("deleteCustomer", admin, 202)
 	r.play("listAdminAudit", admin, 200)
 
 	for path, item := range r.spec.Paths.Map() {

@@ -141,6 +141,15 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 		"Record": func(ctx context.Context) error {
 			return f.AdminAudit.Record(ctx, []domain.AdminEvent{{By: admin, Action: "x"}})
 		},
+		"DeleteCustomer": e(func(ctx context.Context) (any, error) {
+			return f.Customers.Delete(ctx, acme, true, admin)
+		}),
+		"Deleting":   e(func(ctx context.Context) (any, error) { return f.Erasure.Deleting(ctx, "", 1) }),
+		"Unfinished": e(func(ctx context.Context) (any, error) { return f.Erasure.Unfinished(ctx, acme, 1) }),
+		"Remaining":  e(func(ctx context.Context) (any, error) { return f.Erasure.Remaining(ctx, acme, 1) }),
+		"Erase": e(func(ctx context.Context) (any, error) {
+			return f.Erasure.Erase(ctx, f.epoch, acme, 1, admin)
+		}),
 		"AdminAudit": e(func(ctx context.Context) (any, error) {
 			return f.AdminAudit.List(ctx, ports.AdminAuditQuery{Limit: 1})
 		}),

@@ -20,6 +20,10 @@ type StoreHarness struct {
 	Advance func(d time.Duration)
 	// Sizes returns the number of stored items by kind, for example rows by table.
 	Sizes func(t T) map[string]int
+	// Traces returns the number of items by kind that the storage has of a customer and these
+	// workloads of it. Kinds of which it has none are listed with 0. What stays of a deleted customer
+	// is left out.
+	Traces func(t T, customer domain.CustomerID, workloads []domain.WorkloadID) map[string]int
 	// Close releases the resources of a sequence of the model test, before the test ends. It may be
 	// nil.
 	Close func()
@@ -54,6 +58,7 @@ func StoreSuites() []StoreSuite {
 		{"Records", recordCases()},
 		{"EventStore", eventCases()},
 		{"AdminAuditStore", adminAuditCases()},
+		{"ErasureStore", erasureCases()},
 		{"AnswerStore", answerCases()},
 		{"TicketStore", ticketCases()},
 		{"LeaderLease", leaderCases()},

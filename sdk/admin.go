@@ -77,6 +77,14 @@ func (c *Client) ReactivateCustomer(ctx context.Context, id string) (Customer, e
 	return read[Customer](ctx)(c.api.ReactivateCustomer(ctx, id))
 }
 
+// DeleteCustomer begins the deletion of a customer. From then on nothing is submitted or placed for
+// it, and its keys have ended. All that it has is removed in the background; Deleting shows the
+// progress, and at last GetCustomer returns ErrNotFound. The id is never given out again. While the
+// customer has unfinished workloads, the error is ErrConflict; with force they are cancelled.
+func (c *Client) DeleteCustomer(ctx context.Context, id string, force bool) (CustomerUsage, error) {
+	return read[CustomerUsage](ctx)(c.api.DeleteCustomer(ctx, id, &client.DeleteCustomerParams{Force: &force}))
+}
+
 // CreateKey makes an API key for a customer; it is shown only here.
 func (c *Client) CreateKey(ctx context.Context, customer string, in KeyInput) (NewKey, error) {
 	return send[NewKey](ctx, in, func(body io.Reader) (*http.Response, error) {

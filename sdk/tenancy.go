@@ -128,12 +128,24 @@ type Customer struct {
 	Tier        Tier       `json:"tier"`
 }
 
+// Deleting is the progress of the deletion of a customer.
+type Deleting struct {
+	// Remaining is the number of workloads that are not removed yet, counted up to 10,000.
+	// RemainingEstimated reports whether there are more.
+	Remaining          int       `json:"remaining"`
+	RemainingEstimated bool      `json:"remaining_estimated"`
+	Since              time.Time `json:"since"`
+}
+
 // CustomerUsage is a customer with what it uses now.
 type CustomerUsage struct {
 	CreatedAt  time.Time `json:"created_at"`
 	CustomerID string    `json:"customer_id"`
-	Limits     Limits    `json:"limits"`
-	Name       string    `json:"name"`
+
+	// Deleting is the progress of the deletion; nil: the customer is not being deleted.
+	Deleting *Deleting `json:"deleting,omitempty"`
+	Limits   Limits    `json:"limits"`
+	Name     string    `json:"name"`
 
 	// Preemptible: whether its running workloads may be asked to checkpoint and make room for a
 	// higher tier's, where the deployment has switched that on (`NIYANTA_PREEMPTION`). True for a

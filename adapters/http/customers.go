@@ -107,13 +107,41 @@ func (a *api) ReactivateCustomer(
 	return gen.ReactivateCustomer200JSONResponse(customerOut(&c)), nil
 }
 
+// DeleteCustomer implements DELETE /v1/admin/customers/{id}.
+func (a *api) DeleteCustomer(
+	ctx context.Context, req gen.DeleteCustomerRequestObject,
+) (gen.DeleteCustomerResponseObject, error) {
+	c, err := a.Tenancy.DeleteCustomer(ctx, customerID(req.ID), deref(req.Params.Force), admin(ctx))
+	if err != nil {
+		return nil, err
+	}
+	out, err := a.usageOf(ctx, &c)
+	return gen.DeleteCustomer202JSONResponse(out), err
+}
+
 func (a *api) customerUsage(ctx context.Context, customer domain.CustomerID) (gen.CustomerUsage, error) {
 	c, err := a.Tenancy.GetCustomer(ctx, customer)
 	if err != nil {
 		return gen.CustomerUsage{}, err
 	}
-	u, err := a.Statistics.Usage(ctx, customer)
-	return usageOut(&c, u), err
+	return a.usageOf(ctx, &c)
+}
+
+// usageOf returns a customer with its usage, and with what is left of it if it is being deleted.
+func (a *api) usageOf(ctx context.Context, c *domain.Customer) (gen.CustomerUsage, error) {
+	u, err := a.Statistics.Usage(ctx, c.ID)
+	if err != nil {
+		return gen.CustomerUsage{}, err
+	}
+	out := usageOut(c, u)
+	if c.Deleting() {
+		n, atLeast, err := a.Tenancy.Remaining(ctx, c.ID)
+		if err != nil {
+			return out, err
+		}
+		out.Deleting = &gen.Deleting{Since: at(c.DeletingAt), Remaining: n, RemainingEstimated: atLeast}
+	}
+	return out, nil
 }
 
 func customerOut(c *domain.Customer) gen.Customer {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/niyanta/niyanta/adapters/memory"
 	"github.com/niyanta/niyanta/contracttests"
+	"github.com/niyanta/niyanta/core/domain"
 )
 
 func newClock() *contracttests.Clock {
@@ -19,6 +20,9 @@ func openStores(*testing.T) contracttests.StoreHarness {
 		Open:    s.Stores,
 		Advance: clock.Advance,
 		Sizes:   func(contracttests.T) map[string]int { return memory.Sizes(s) },
+		Traces: func(_ contracttests.T, c domain.CustomerID, ws []domain.WorkloadID) map[string]int {
+			return memory.Traces(s, c, ws)
+		},
 	}
 }
 

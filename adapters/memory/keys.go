@@ -21,6 +21,11 @@ func (k keys) Create(ctx context.Context, key domain.APIKey, by domain.Admin) (d
 	if key.CustomerID != "" && k.s.customers[key.CustomerID] == nil {
 		return domain.APIKey{}, domain.NotFound("customer")
 	}
+	if key.CustomerID != "" {
+		if err := k.s.customers[key.CustomerID].CheckKept(); err != nil {
+			return domain.APIKey{}, err
+		}
+	}
 	for prefix, other := range k.s.keys {
 		if prefix == key.Prefix || other.ID == key.ID {
 			return domain.APIKey{}, domain.ErrKeyExists()

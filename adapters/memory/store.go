@@ -17,6 +17,7 @@ type Store struct {
 	mu        sync.Mutex
 	workloads map[domain.WorkloadID]*record
 	customers map[domain.CustomerID]*tenant
+	deleted   map[domain.CustomerID]bool // their ids are never given out again
 	lanes     map[domain.LaneID]*lane
 	delayed   *btree.BTreeG[*record] // waiting, but not before a time to come
 	holdings  map[domain.SessionID]*holding
@@ -75,6 +76,7 @@ func NewStore(clock ports.Clock) *Store {
 		clock:     clock,
 		workloads: map[domain.WorkloadID]*record{},
 		customers: map[domain.CustomerID]*tenant{},
+		deleted:   map[domain.CustomerID]bool{},
 		lanes:     map[domain.LaneID]*lane{},
 		delayed:   newTree(func(r *record) time.Time { return r.NotBefore }),
 		holdings:  map[domain.SessionID]*holding{},
@@ -96,6 +98,7 @@ func (s *Store) Stores() ports.Stores {
 		Workers: workers{s}, Fleet: fleet{s}, Checkpoints: checkpoints{s}, Customers: customers{s},
 		Configs: configs{s}, Keys: keys{s}, Tickets: tickets{s}, Audit: audit{s}, AdminAudit: adminAudit{s},
 		Logs: logs{s}, Events: events{s}, Answers: answers{s}, Leader: leaderLease{s}, Retention: retention{s},
+		Erasure: erasure{s},
 	}
 }
 

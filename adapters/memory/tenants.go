@@ -20,7 +20,7 @@ func (c customers) Create(
 	}
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	if c.s.customers[cust.ID] != nil {
+	if c.s.customers[cust.ID] != nil || c.s.deleted[cust.ID] {
 		return domain.Customer{}, domain.ErrCustomerExists(cust.ID)
 	}
 	cust, act := cust.Onboard(by, c.s.now())
@@ -91,6 +91,35 @@ func (c customers) Update(
 	return next, nil
 }
 
+// Delete implements ports.CustomerStore.
+func (c customers) Delete(
+	ctx context.Context, id domain.CustomerID, force bool, by domain.Admin,
+) (domain.Customer, error) {
+	if err := ctx.Err(); err != nil {
+		return domain.Customer{}, err
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	t := c.s.customers[id]
+	if t == nil {
+		return domain.Customer{}, domain.NotFound("customer")
+	}
+	u, now := t.counts.total, c.s.now()
+	next, act, err := t.Delete(u.Queued+u.Running+u.Paused, force, by, now)
+	if err != nil {
+		return domain.Customer{}, err
+	}
+	for _, key := range c.s.keys {
+		if key.CustomerID == id && key.RevokedAt.IsZero() {
+			key.RevokedAt = now
+		}
+	}
+	c.s.deleted[id] = true
+	c.s.actLocked(act)
+	t.Customer = next
+	return next, nil
+}
+
 // GetMany implements ports.CustomerStore.
 func (c customers) GetMany(
 	ctx context.Context, ids []domain.CustomerID,
@@ -121,6 +150,9 @@ func (c configs) Create(ctx context.Context, cfg domain.WorkloadConfig) (domain.
 	t := c.s.customers[cfg.CustomerID]
 	if t == nil {
 		return domain.WorkloadConfig{}, domain.NotFound("customer")
+	}
+	if err := t.CheckKept(); err != nil {
+		return domain.WorkloadConfig{}, err
 	}
 	for _, other := range t.configs {
 		if other.Type == cfg.Type {

@@ -18,9 +18,10 @@ var (
 		text("body", func(a *domain.Answer) *domain.JSON { return &a.Body }),
 		instant("created_at", func(a *domain.Answer) *time.Time { return &a.At }),
 	}}
-	// keepAnswer returns the row that it writes. It writes none beside one that is still kept.
+	// keepAnswer returns the row that it writes. It writes none beside one that is still kept. The
+	// lock keeps the customer from being removed before this commits.
 	keepAnswer = answerTable.insert("created_at") + ` JOIN customers c USING (customer_id)
- ON CONFLICT (customer_id, request) DO UPDATE SET digest = excluded.digest, body = excluded.body,
+ FOR KEY SHARE OF c ON CONFLICT (customer_id, request) DO UPDATE SET digest = excluded.digest, body = excluded.body,
   created_at = excluded.created_at WHERE NOT ` + keptAnswer("answers") + " RETURNING " + answerTable.names("answers")
 	findAnswer = "SELECT " + answerTable.names("a") + ` FROM answers a
  WHERE a.customer_id = $1::text AND a.request = $2::text AND ` + keptAnswer("a")

@@ -128,13 +128,21 @@ func (t *tx) readDue(ctx context.Context, sql string, age time.Duration, p ports
 	return due[:n], out, nil
 }
 
+// partsOfWorkload are the tables with the parts of a finished workload, besides its row in finished.
+var partsOfWorkload = []string{"workload_logs", "log_positions", "checkpoints", "workload_results", "workload_specs"}
+
+// idsOf returns the ids of finished workloads.
+func idsOf(fs []finishedWorkload) []string {
+	return each(fs, func(f finishedWorkload) string { return string(f.id) })
+}
+
 // purgeWorkloads moves finished workloads to the archive.
 func purgeWorkloads(ctx context.Context, t *tx, p ports.Purge) (ports.Purged, error) {
 	due, out, err := t.readDue(ctx, dueWorkloads, domain.CustomerRetention{}.Workloads(p.Age), p)
 	if err != nil || len(due) == 0 {
 		return out, err
 	}
-	ids := each(due, func(f finishedWorkload) string { return string(f.id) })
+	ids := idsOf(due)
 	all := func(tag pgconn.CommandTag) error {
 		if int(tag.RowsAffected()) != len(due) {
 			return fmt.Errorf("%d of %d workloads were archived", tag.RowsAffected(), len(due))
@@ -142,9 +150,7 @@ func purgeWorkloads(ctx context.Context, t *tx, p ports.Purge) (ports.Purged, er
 		return nil
 	}
 	t.queue(archiveWorkloads, ids).Exec(all)
-	for _, table := range []string{
-		"workload_logs", "log_positions", "checkpoints", "workload_results", "workload_specs",
-	} {
+	for _, table := range partsOfWorkload {
 		t.queue("DELETE FROM "+table+" WHERE workload_id = ANY($1::text[])", ids)
 	}
 	t.queue(deleteFinished, finishedKey.args(pointers(due))...).Exec(all)
@@ -160,7 +166,7 @@ func purgeLogs(ctx context.Context, t *tx, p ports.Purge) (ports.Purged, error) 
 	if err != nil || len(due) == 0 {
 		return out, err
 	}
-	ids := each(due, func(f finishedWorkload) string { return string(f.id) })
+	ids := idsOf(due)
 	t.queue("DELETE FROM workload_logs WHERE workload_id = ANY($1::text[])", ids).Exec(func(tag pgconn.CommandTag) error {
 		out.Count = int(tag.RowsAffected())
 		return nil

@@ -32,6 +32,15 @@ var (
 // Create implements ports.KeyStore.
 func (k keys) Create(ctx context.Context, key domain.APIKey, by domain.Admin) (domain.APIKey, error) {
 	stored, err := inTx(ctx, k.s, k.s.pool, func(ctx context.Context, t *tx) (domain.APIKey, error) {
+		if key.CustomerID != "" { // the lock keeps a deletion from beginning before this commits
+			customer, err := t.lockCustomer(ctx, key.CustomerID, "SHARE")
+			if err == nil {
+				err = customer.CheckKept()
+			}
+			if err != nil {
+				return key, err
+			}
+		}
 		if err := t.read(ctx); err != nil {
 			return key, err
 		}

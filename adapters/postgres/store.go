@@ -34,6 +34,7 @@ func (s *Store) Stores() ports.Stores {
 		Workers: workers{s}, Fleet: fleet{s}, Checkpoints: checkpoints{s}, Customers: customers{s},
 		Configs: configs{s}, Keys: keys{s}, Tickets: tickets{s}, Audit: audit{s}, AdminAudit: adminAudit{s},
 		Logs: logs{s}, Events: events{s}, Answers: answers{s}, Leader: leaderLease{s}, Retention: retention{s},
+		Erasure: erasure{s},
 	}
 }
 

@@ -26,6 +26,7 @@ var (
 		integer("keep_logs_days", func(c *domain.Customer) *int { return &c.Retention.LogDays }),
 		boolean("no_preemption", func(c *domain.Customer) *bool { return &c.NoPreemption }),
 		optional("suspended_at", func(c *domain.Customer) *time.Time { return &c.SuspendedAt }),
+		optional("deleting_at", func(c *domain.Customer) *time.Time { return &c.DeletingAt }),
 		instant("created_at", func(c *domain.Customer) *time.Time { return &c.CreatedAt }),
 		instant("updated_at", func(c *domain.Customer) *time.Time { return &c.UpdatedAt }),
 	}}
@@ -95,6 +96,17 @@ func (c customers) Create(
 		}
 		created, act := cust.Onboard(by, t.now)
 		writeRows(t, &customerTable, insertCustomers, []*domain.Customer{&created})
+		// A deletion that ends meanwhile removes the customer's row. Behind the insert its tombstone
+		// is seen.
+		var deleted bool
+		t.queue("SELECT EXISTS (SELECT FROM deleted_customers WHERE customer_id = $1::text)", string(cust.ID)).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&deleted) })
+		if err := t.flush(ctx); err != nil {
+			return cust, err
+		}
+		if deleted {
+			return cust, domain.ErrCustomerExists(cust.ID)
+		}
 		t.queue("INSERT INTO queue_bounds (customer_id) VALUES ($1)", string(created.ID))
 		t.queueActs(act)
 		return created, t.commit(ctx)
@@ -126,6 +138,47 @@ func (c customers) Update(
 			return cust.Change(p, by, now)
 		},
 		selectCustomers+" WHERE c.customer_id = $1::text FOR NO KEY UPDATE", string(id))
+}
+
+// Delete implements ports.CustomerStore. The lock on the customer makes submissions take turns with
+// it: what they have stored is counted, and later ones are refused.
+func (c customers) Delete(
+	ctx context.Context, id domain.CustomerID, force bool, by domain.Admin,
+) (domain.Customer, error) {
+	return inTx(ctx, c.s, c.s.pool, func(ctx context.Context, t *tx) (domain.Customer, error) {
+		found, err := t.lockCustomer(ctx, id, "NO KEY UPDATE")
+		if err != nil {
+			return domain.Customer{}, err
+		}
+		u, err := t.usage(ctx, id)
+		if err != nil {
+			return domain.Customer{}, err
+		}
+		if err := t.read(ctx); err != nil {
+			return domain.Customer{}, err
+		}
+		next, act, err := found.Delete(u.Queued+u.Running+u.Paused, force, by, t.now)
+		if err != nil {
+			return domain.Customer{}, err
+		}
+		writeRows(t, &customerTable, updateCustomers, []*domain.Customer{&next})
+		t.queue("UPDATE api_keys SET revoked_at = $2 WHERE customer_id = $1 AND revoked_at IS NULL", string(id), t.now)
+		t.queue("INSERT INTO deleted_customers (customer_id, deleted_at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+			string(id), t.now)
+		t.queueActs(act)
+		return next, t.commit(ctx)
+	})
+}
+
+// lockCustomer locks and reads a customer. CodeNotFound.
+func (t *tx) lockCustomer(ctx context.Context, id domain.CustomerID, lock string) (domain.Customer, error) {
+	var found []domain.Customer
+	t.queue(selectCustomers+" WHERE c.customer_id = $1::text FOR "+lock, string(id)).
+		Query(func(rows pgx.Rows) (err error) {
+			found, err = pgx.CollectRows(rows, customerTable.scan)
+			return err
+		})
+	return only(found, t.flush(ctx), domain.NotFound("customer"))
 }
 
 // GetMany implements ports.CustomerStore.
@@ -162,25 +215,37 @@ var (
 		instant("created_at", func(c *domain.WorkloadConfig) *time.Time { return &c.CreatedAt }),
 		instant("updated_at", func(c *domain.WorkloadConfig) *time.Time { return &c.UpdatedAt }),
 	}, part(func(c *domain.WorkloadConfig) *domain.Amounts { return &c.Resources.Amounts }, resourceColumns))}
-	insertConfig = configTable.insert("created_at", "updated_at") +
-		" JOIN customers o ON o.customer_id = u.customer_id RETURNING " + configTable.names("workload_configs")
+	insertConfigs = configTable.insert()
 	updateConfigs = configTable.update("config_id")
 	selectConfigs = "SELECT " + configTable.names("c") + " FROM workload_configs c"
 )
 
 // Create implements ports.ConfigStore.
 func (c configs) Create(ctx context.Context, cfg domain.WorkloadConfig) (domain.WorkloadConfig, error) {
-	rows, err := query(
-		ctx, c.s.pool, configTable.scan, insertConfig, configTable.args([]*domain.WorkloadConfig{&cfg})...,
-	)
+	stored, err := inTx(ctx, c.s, c.s.pool, func(ctx context.Context, t *tx) (domain.WorkloadConfig, error) {
+		// The lock keeps a deletion from beginning before this commits.
+		customer, err := t.lockCustomer(ctx, cfg.CustomerID, "SHARE")
+		if err == nil {
+			err = customer.CheckKept()
+		}
+		if err == nil {
+			err = t.read(ctx)
+		}
+		if err != nil {
+			return cfg, err
+		}
+		created := cfg
+		created.CreatedAt, created.UpdatedAt = t.now, t.now
+		writeRows(t, &configTable, insertConfigs, []*domain.WorkloadConfig{&created})
+		return created, t.commit(ctx)
+	})
 	switch violated(err) {
 	case "":
+		return stored, err
 	case "workload_configs_pkey":
 		return cfg, domain.ErrConfigExists(cfg.ID)
-	default:
-		return cfg, domain.ErrTypeConfigured(cfg.Type)
 	}
-	return only(rows, err, domain.NotFound("customer"))
+	return cfg, domain.ErrTypeConfigured(cfg.Type)
 }
 
 // Get implements ports.ConfigStore.

@@ -21,6 +21,8 @@ import (
 // Defines values for AdminAction.
 const (
 	AdminActionCustomerCreated             AdminAction = "customer.created"
+	AdminActionCustomerDeleted             AdminAction = "customer.deleted"
+	AdminActionCustomerErased              AdminAction = "customer.erased"
 	AdminActionCustomerReactivated         AdminAction = "customer.reactivated"
 	AdminActionCustomerSuspended           AdminAction = "customer.suspended"
 	AdminActionCustomerUpdated             AdminAction = "customer.updated"
@@ -42,6 +44,10 @@ const (
 func (e AdminAction) Valid() bool {
 	switch e {
 	case AdminActionCustomerCreated:
+		return true
+	case AdminActionCustomerDeleted:
+		return true
+	case AdminActionCustomerErased:
 		return true
 	case AdminActionCustomerReactivated:
 		return true
@@ -933,8 +939,11 @@ type CustomerStats struct {
 type CustomerUsage struct {
 	CreatedAt  Time   `json:"created_at"`
 	CustomerID string `json:"customer_id"`
-	Limits     Limits `json:"limits"`
-	Name       string `json:"name"`
+
+	// Deleting The progress of the deletion. Absent unless the customer is being deleted
+	Deleting *Deleting `json:"deleting,omitempty"`
+	Limits   Limits    `json:"limits"`
+	Name     string    `json:"name"`
 
 	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
 	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
@@ -969,6 +978,16 @@ type DayStats struct {
 
 	// FailureRate The share that failed
 	FailureRate float64 `json:"failure_rate"`
+}
+
+// Deleting The progress of the deletion. Absent unless the customer is being deleted
+type Deleting struct {
+	// Remaining The number of workloads that are not removed yet, archived ones included
+	Remaining int `json:"remaining"`
+
+	// RemainingEstimated Whether there are more than `remaining`, which is counted up to 10,000
+	RemainingEstimated bool `json:"remaining_estimated"`
+	Since              Time `json:"since"`
 }
 
 // EncodedResult Stands in `result_data` for a result that cannot be stored as it is.
@@ -1874,6 +1893,12 @@ type ListCustomersParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// DeleteCustomerParams defines parameters for DeleteCustomer.
+type DeleteCustomerParams struct {
+	// Force Cancel what is unfinished
+	Force *bool `form:"force,omitempty" json:"force,omitempty"`
+}
+
 // ListKeysParams defines parameters for ListKeys.
 type ListKeysParams struct {
 	// Limit Items per page
@@ -2328,6 +2353,23 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/admin/customers (the `CreateCustomer` operationId).
 	CreateCustomer(ctx context.Context, body CreateCustomerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteCustomer Delete a customer
+	//
+	// While anything of the customer is unfinished, the answer is 409 `CONFLICT`, and `details.unfinished` is the
+	// number of these workloads. With `force=true` they are cancelled.
+	//
+	// From the answer on nothing is submitted or placed for the customer, and its keys have ended: on this
+	// coordinator at once, on the others within 5 s. Streams and requests that wait end with the keys. Then the
+	// customer's workloads, with their results, checkpoints, logs and audit, its configs, keys and statistics are
+	// removed in the background. `deleting.remaining` is the number of workloads that are left. At last the
+	// customer itself is removed, and is 404. A cancelled workload stays until its worker has stopped running it.
+	//
+	// The audit of administrators stays, and the id is never given out again. A repeated request is answered
+	// with 202 as long as the customer is being deleted.
+	//
+	// Corresponds with DELETE /v1/admin/customers/{id} (the `DeleteCustomer` operationId).
+	DeleteCustomer(ctx context.Context, id CustomerID, params *DeleteCustomerParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetCustomerByID Get a customer
 	//
@@ -3133,6 +3175,33 @@ func (c *Client) CreateCustomerWithBody(ctx context.Context, contentType string,
 // Corresponds with POST /v1/admin/customers (the `CreateCustomer` operationId).
 func (c *Client) CreateCustomer(ctx context.Context, body CreateCustomerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateCustomerRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteCustomer Delete a customer
+//
+// While anything of the customer is unfinished, the answer is 409 `CONFLICT`, and `details.unfinished` is the
+// number of these workloads. With `force=true` they are cancelled.
+//
+// From the answer on nothing is submitted or placed for the customer, and its keys have ended: on this
+// coordinator at once, on the others within 5 s. Streams and requests that wait end with the keys. Then the
+// customer's workloads, with their results, checkpoints, logs and audit, its configs, keys and statistics are
+// removed in the background. `deleting.remaining` is the number of workloads that are left. At last the
+// customer itself is removed, and is 404. A cancelled workload stays until its worker has stopped running it.
+//
+// The audit of administrators stays, and the id is never given out again. A repeated request is answered
+// with 202 as long as the customer is being deleted.
+//
+// Corresponds with DELETE /v1/admin/customers/{id} (the `DeleteCustomer` operationId).
+func (c *Client) DeleteCustomer(ctx context.Context, id CustomerID, params *DeleteCustomerParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteCustomerRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4874,6 +4943,67 @@ func NewCreateCustomerRequestWithBody(server string, contentType string, body io
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDeleteCustomerRequest constructs an http.Request for the DeleteCustomer method
+func NewDeleteCustomerRequest(server string, id CustomerID, params *DeleteCustomerParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/admin/customers/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Force != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "force", *params.Force, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -7850,6 +7980,25 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/admin/customers (the `CreateCustomer` operationId).
 	CreateCustomerWithResponse(ctx context.Context, body CreateCustomerJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateCustomerResponse, error)
 
+	// DeleteCustomerWithResponse Delete a customer
+	//
+	// While anything of the customer is unfinished, the answer is 409 `CONFLICT`, and `details.unfinished` is the
+	// number of these workloads. With `force=true` they are cancelled.
+	//
+	// From the answer on nothing is submitted or placed for the customer, and its keys have ended: on this
+	// coordinator at once, on the others within 5 s. Streams and requests that wait end with the keys. Then the
+	// customer's workloads, with their results, checkpoints, logs and audit, its configs, keys and statistics are
+	// removed in the background. `deleting.remaining` is the number of workloads that are left. At last the
+	// customer itself is removed, and is 404. A cancelled workload stays until its worker has stopped running it.
+	//
+	// The audit of administrators stays, and the id is never given out again. A repeated request is answered
+	// with 202 as long as the customer is being deleted.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/admin/customers/{id} (the `DeleteCustomer` operationId).
+	DeleteCustomerWithResponse(ctx context.Context, id CustomerID, params *DeleteCustomerParams, reqEditors ...RequestEditorFn) (*DeleteCustomerResponse, error)
+
 	// GetCustomerByIDWithResponse Get a customer
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -8803,6 +8952,54 @@ func (r CreateCustomerResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CreateCustomerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DeleteCustomerResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *CustomerUsage
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r DeleteCustomerResponse) GetJSON202() *CustomerUsage {
+	return r.JSON202
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r DeleteCustomerResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteCustomerResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteCustomerResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteCustomerResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteCustomerResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11434,6 +11631,31 @@ func (c *ClientWithResponses) CreateCustomerWithResponse(ctx context.Context, bo
 	return ParseCreateCustomerResponse(rsp)
 }
 
+// DeleteCustomerWithResponse Delete a customer
+//
+// While anything of the customer is unfinished, the answer is 409 `CONFLICT`, and `details.unfinished` is the
+// number of these workloads. With `force=true` they are cancelled.
+//
+// From the answer on nothing is submitted or placed for the customer, and its keys have ended: on this
+// coordinator at once, on the others within 5 s. Streams and requests that wait end with the keys. Then the
+// customer's workloads, with their results, checkpoints, logs and audit, its configs, keys and statistics are
+// removed in the background. `deleting.remaining` is the number of workloads that are left. At last the
+// customer itself is removed, and is 404. A cancelled workload stays until its worker has stopped running it.
+//
+// The audit of administrators stays, and the id is never given out again. A repeated request is answered
+// with 202 as long as the customer is being deleted.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/admin/customers/{id} (the `DeleteCustomer` operationId).
+func (c *ClientWithResponses) DeleteCustomerWithResponse(ctx context.Context, id CustomerID, params *DeleteCustomerParams, reqEditors ...RequestEditorFn) (*DeleteCustomerResponse, error) {
+	rsp, err := c.DeleteCustomer(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteCustomerResponse(rsp)
+}
+
 // GetCustomerByIDWithResponse Get a customer
 //
 // Returns a wrapper object for the known response body format(s).
@@ -12778,6 +13000,39 @@ func ParseCreateCustomerResponse(rsp *http.Response) (*CreateCustomerResponse, e
 			return nil, err
 		}
 		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteCustomerResponse parses an HTTP response from a DeleteCustomerWithResponse call
+func ParseDeleteCustomerResponse(rsp *http.Response) (*DeleteCustomerResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteCustomerResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest CustomerUsage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Error

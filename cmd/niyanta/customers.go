@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -40,21 +42,98 @@ func customerCommand(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.printDetails(cmd, u, [][2]string{
-				{"customer", u.CustomerID}, {"name", u.Name}, {"tier", string(u.Tier)},
-				{"running", fmt.Sprintf("%d of %d", u.Usage.CurrentRunningWorkloads, u.Limits.MaxConcurrentWorkloads)},
-				{"queued", fmt.Sprintf("%d of %d", u.Usage.CurrentQueueDepth, u.Limits.MaxQueueDepth)},
-				{"submitted today", fmt.Sprint(u.Usage.WorkloadsToday)},
-				{"requests", fmt.Sprintf("%g/s, burst %d", u.Limits.RateLimitPerSec, u.Limits.Burst)},
-				{"preemptible", fmt.Sprint(u.Preemptible)}, {"suspended", clockOr(u.SuspendedAt, "no")},
-			})
+			return c.printUsage(cmd, &u)
 		}),
 	}
-	return c.flags(group("customer", "Onboard, show and change customers", createCustomerCommand(c), list, get,
+	return c.flags(group("customer", "Onboard, show, change and delete customers", createCustomerCommand(c), list, get,
 		updateCustomerCommand(c),
 		suspendCommand(c, "suspend", "Suspend a customer: it may only read and cancel, and nothing new is placed",
 			(*niyanta.Client).SuspendCustomer),
-		suspendCommand(c, "reactivate", "End the suspension of a customer", (*niyanta.Client).ReactivateCustomer)))
+		suspendCommand(c, "reactivate", "End the suspension of a customer", (*niyanta.Client).ReactivateCustomer),
+		deleteCustomerCommand(c)))
+}
+
+// printUsage prints a customer with its usage.
+func (c *cli) printUsage(cmd *cobra.Command, u *niyanta.CustomerUsage) error {
+	rows := [][2]string{
+		{"customer", u.CustomerID}, {"name", u.Name}, {"tier", string(u.Tier)},
+		{"running", fmt.Sprintf("%d of %d", u.Usage.CurrentRunningWorkloads, u.Limits.MaxConcurrentWorkloads)},
+		{"queued", fmt.Sprintf("%d of %d", u.Usage.CurrentQueueDepth, u.Limits.MaxQueueDepth)},
+		{"submitted today", fmt.Sprint(u.Usage.WorkloadsToday)},
+		{"requests", fmt.Sprintf("%g/s, burst %d", u.Limits.RateLimitPerSec, u.Limits.Burst)},
+		{"preemptible", fmt.Sprint(u.Preemptible)}, {"suspended", clockOr(u.SuspendedAt, "no")},
+	}
+	if u.Deleting != nil {
+		rows = append(rows, [2]string{"deleting", "since " + clock(u.Deleting.Since)}, [2]string{"remaining", remaining(u)})
+	}
+	return c.printDetails(cmd, u, rows)
+}
+
+// remaining returns how many workloads of a customer are not removed yet, as text.
+func remaining(u *niyanta.CustomerUsage) string {
+	if u.Deleting.RemainingEstimated {
+		return fmt.Sprintf("more than %d workloads", u.Deleting.Remaining)
+	}
+	return fmt.Sprintf("%d workloads", u.Deleting.Remaining)
+}
+
+// deletionInterval is the time between two looks at the progress of a deletion.
+const deletionInterval = time.Second
+
+func deleteCustomerCommand(c *cli) *cobra.Command {
+	var force, wait bool
+	cmd := &cobra.Command{
+		Use:   "delete ID",
+		Short: "Delete a customer with all that it has; needs an admin key",
+		Long: `Delete a customer with all that it has. It cannot be undone, and the id is never given out again.
+While the customer has unfinished workloads, it is refused; with --force they are cancelled.
+The customer's keys end and nothing is submitted for it from then on. The rest is removed in the
+background; "niyanta customer get" shows the progress. With --wait, the command ends when nothing is
+left. The audit of administrators stays.`,
+		Example: `  niyanta customer delete cust_acme
+  niyanta customer delete cust_acme --force --wait`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeCustomer(),
+		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, args []string) error {
+			u, err := cl.DeleteCustomer(cmd.Context(), args[0], force)
+			if err != nil {
+				return err
+			}
+			if err := c.printUsage(cmd, &u); err != nil || !wait {
+				return err
+			}
+			return awaitDeletion(cmd, cl, u)
+		}),
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "cancel what is unfinished")
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until nothing of the customer is left")
+	return cmd
+}
+
+// awaitDeletion waits until a customer is gone, and tells the progress.
+func awaitDeletion(cmd *cobra.Command, cl *niyanta.Client, u niyanta.CustomerUsage) error {
+	id, told := u.CustomerID, ""
+	for {
+		if left := remaining(&u); left != told {
+			_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "remaining:", left)
+			told = left
+		}
+		select {
+		case <-cmd.Context().Done():
+			return cmd.Context().Err()
+		case <-time.After(deletionInterval):
+		}
+		var err error
+		switch u, err = cl.GetCustomer(cmd.Context(), id); {
+		case errors.Is(err, niyanta.ErrNotFound):
+			_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "deleted", id)
+			return nil
+		case err != nil:
+			return err
+		case u.Deleting == nil:
+			return fmt.Errorf("customer %s is not being deleted any more", id)
+		}
+	}
 }
 
 // suspendCommand returns a command that suspends or reactivates a customer.

@@ -40,3 +40,31 @@ func TestCustomer_CreatedAndUpdated_HasItsLimits(t *testing.T) {
 		assert.Equal(t, exitUsage, code, "%v: %s", wrong, errs)
 	}
 }
+
+func TestCustomerDelete_WithUnfinishedWork_NeedsForceAndWaits(t *testing.T) {
+	_, admin, _ := shells(t)
+	admin.json(&niyanta.Customer{}, "customer", "create", "Acme", "--id", "cust_acme")
+	var key niyanta.NewKey
+	admin.json(&key, "key", "create", "cust_acme")
+	own := shell{t, admin.url, key.Key}
+	_, errs, code := own.run("", "workload", "submit", "sleep", "--run-at", "2099-01-01T00:00:00Z")
+	require.Equal(t, exitDone, code, errs)
+
+	_, errs, code = admin.run("", "customer", "delete", "cust_acme")
+	assert.Equal(t, exitError, code)
+	assert.Contains(t, errs, "unfinished")
+	_, _, code = own.run("", "workload", "list")
+	assert.Equal(t, exitDone, code, "nothing has changed")
+	out, errs, code := admin.run("", "customer", "delete", "cust_acme", "--force", "--wait")
+	require.Equal(t, exitDone, code, errs)
+	assert.Contains(t, out, "deleting")
+	assert.Contains(t, errs, "deleted cust_acme")
+	for _, gone := range [][]string{{"customer", "get", "cust_acme"}, {"customer", "delete", "cust_acme"}} {
+		_, errs, code := admin.run("", gone...)
+		assert.Equal(t, exitError, code)
+		assert.Contains(t, errs, "not found")
+	}
+	_, errs, code = admin.run("", "customer", "create", "Acme", "--id", "cust_acme")
+	assert.Equal(t, exitError, code, "no id is given out again")
+	assert.Contains(t, errs, "exists")
+}

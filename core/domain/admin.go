@@ -108,6 +108,7 @@ type customerDocument struct {
 	Limits      limitsDocument `json:"limits"`
 	Preemptible bool           `json:"preemptible"`
 	SuspendedAt *time.Time     `json:"suspended_at"`
+	DeletingAt  *time.Time     `json:"deleting_at,omitempty"`
 }
 
 // limitsDocument has the limits that differ from those of the tier.
@@ -121,7 +122,7 @@ type limitsDocument struct {
 func (c Customer) document() customerDocument {
 	return customerDocument{
 		CustomerID: c.ID, Name: c.Name, Tier: c.Tier, Limits: limitsDocument(c.Overrides), Preemptible: !c.NoPreemption,
-		SuspendedAt: timeOrNull(c.SuspendedAt),
+		SuspendedAt: timeOrNull(c.SuspendedAt), DeletingAt: timeOrNull(c.DeletingAt),
 	}
 }
 
@@ -170,6 +171,9 @@ func (c Customer) Onboard(by Admin, now time.Time) (Customer, AdminEvent) {
 
 // Change returns the customer after the patch, and the event.
 func (c Customer) Change(p CustomerPatch, by Admin, now time.Time) (Customer, AdminEvent, error) {
+	if err := c.CheckKept(); err != nil {
+		return c, AdminEvent{}, err
+	}
 	next, err := p.Apply(c, now)
 	if err != nil {
 		return c, AdminEvent{}, err

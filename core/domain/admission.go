@@ -70,7 +70,7 @@ func (k *KnownWorkloads) Queue() QueueUse {
 // AdmissionQueueFull.
 func (s *Submission) Admit(known KnownWorkloads, now time.Time) (a Admission, existing WorkloadID) {
 	switch {
-	case known.Customer == nil:
+	case known.Customer == nil || known.Customer.Deleting():
 		return AdmissionNoCustomer, ""
 	case known.Owner == s.CustomerID:
 		return AdmittedBefore, s.ID

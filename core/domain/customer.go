@@ -67,8 +67,10 @@ type Customer struct {
 	// SuspendedAt is when the customer was suspended; zero: it is not. A suspended customer reads
 	// and cancels. What runs goes on; nothing is submitted or placed.
 	SuspendedAt time.Time
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
+	// DeletingAt is when the deletion of the customer began; zero: it is not being deleted.
+	DeletingAt time.Time
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
 }
 
 // Suspended reports whether the customer is suspended.
@@ -76,7 +78,7 @@ func (c Customer) Suspended() bool { return !c.SuspendedAt.IsZero() }
 
 // CheckActive returns CodeForbidden while the customer is suspended.
 func (c Customer) CheckActive() error {
-	if c.Suspended() {
+	if c.Suspended() || c.Deleting() {
 		return ErrSuspended()
 	}
 	return nil
@@ -186,7 +188,7 @@ type Entitlements struct {
 // Entitlements returns what the customer is entitled to now.
 func (c Customer) Entitlements() Entitlements {
 	e := Entitlements{Tier: c.Tier, MaxConcurrent: c.Limits().MaxConcurrent, Preemptible: !c.NoPreemption}
-	if c.Suspended() {
+	if c.Suspended() || c.Deleting() {
 		e.MaxConcurrent, e.Suspended = 0, true
 	}
 	return e

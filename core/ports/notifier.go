@@ -33,6 +33,8 @@ const (
 	WakeWorkerLeft       = "worker left"
 	WakeWorkerDied       = "worker died"
 	WakeWorkerRemoved    = "worker removed"
+	// WakeCustomerDeleted: the deletion of a customer has begun.
+	WakeCustomerDeleted = "customer deleted"
 )
 
 // Listener receives what a Notifier sends. Handlers are called one at a time per subscription, must

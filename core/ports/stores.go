@@ -19,5 +19,6 @@ type Stores struct {
 	Answers     AnswerStore
 	Retention   RetentionStore
 	Events      EventStore
+	Erasure     ErasureStore
 	Leader      LeaderLease
 }

@@ -11,7 +11,7 @@ import (
 // action of by; see AdminAuditStore.
 type CustomerStore interface {
 	// Create stores a customer, its times from the store's clock, and returns it. CodeConflict when
-	// the id exists.
+	// the id exists or was that of a customer that was deleted: no id is given out again.
 	Create(ctx context.Context, c domain.Customer, by domain.Admin) (domain.Customer, error)
 	// Get returns a customer. CodeNotFound when there is none.
 	Get(ctx context.Context, id domain.CustomerID) (domain.Customer, error)
@@ -19,10 +19,16 @@ type CustomerStore interface {
 	List(ctx context.Context, after domain.CustomerID, limit int) ([]domain.Customer, error)
 	// Update applies the patch atomically and returns the result; it holds for every Submit and
 	// Apply that commits afterwards. CodeNotFound, or CodeInvalidInput when the result would not be
-	// valid.
+	// valid, or CodeInvalidState while the customer is being deleted.
 	Update(
 		ctx context.Context, id domain.CustomerID, p domain.CustomerPatch, by domain.Admin,
 	) (domain.Customer, error)
+	// Delete begins the deletion of a customer, as domain.Customer.Delete says. In one transaction it
+	// marks the customer, revokes its keys, and keeps its id from being given out again. Every
+	// Submit, and every Create for the customer, that commits afterwards is refused, and nothing of
+	// it is placed. ErasureStore removes the rest. CodeNotFound; CodeConflict with the detail
+	// "unfinished". Repeated: success, nothing changes but for the event of the action.
+	Delete(ctx context.Context, id domain.CustomerID, force bool, by domain.Admin) (domain.Customer, error)
 	// GetMany returns these customers; unknown ones are left out.
 	GetMany(ctx context.Context, ids []domain.CustomerID) (map[domain.CustomerID]domain.Customer, error)
 }
@@ -31,7 +37,7 @@ type CustomerStore interface {
 type ConfigStore interface {
 	// Create stores a config, its times from the store's clock, and returns it. CodeConflict when
 	// the customer has one for the type (or the id exists). CodeNotFound when the customer does not
-	// exist.
+	// exist. CodeInvalidState while it is being deleted.
 	Create(ctx context.Context, c domain.WorkloadConfig) (domain.WorkloadConfig, error)
 	// Get returns a config. CodeNotFound when there is none.
 	Get(ctx context.Context, customer domain.CustomerID, id domain.ConfigID) (domain.WorkloadConfig, error)
@@ -55,7 +61,8 @@ type ConfigStore interface {
 type KeyStore interface {
 	// Create stores a key, CreatedAt from the store's clock, and returns it. CodeConflict when id
 	// or prefix exists; CodeNotFound when the customer does not exist; CodeInvalidInput naming
-	// expires_at when that is set and not in the future by the store's clock.
+	// expires_at when that is set and not in the future by the store's clock; CodeInvalidState while
+	// the customer is being deleted.
 	Create(ctx context.Context, k domain.APIKey, by domain.Admin) (domain.APIKey, error)
 	// ByPrefix returns the key with that lookup prefix, revoked and expired ones included, and for
 	// how long it may be used by the store's clock: 0 when it may not, domain.KeyForever when it

@@ -21,6 +21,8 @@ import (
 // Defines values for AdminAction.
 const (
 	AdminActionCustomerCreated             AdminAction = "customer.created"
+	AdminActionCustomerDeleted             AdminAction = "customer.deleted"
+	AdminActionCustomerErased              AdminAction = "customer.erased"
 	AdminActionCustomerReactivated         AdminAction = "customer.reactivated"
 	AdminActionCustomerSuspended           AdminAction = "customer.suspended"
 	AdminActionCustomerUpdated             AdminAction = "customer.updated"
@@ -42,6 +44,10 @@ const (
 func (e AdminAction) Valid() bool {
 	switch e {
 	case AdminActionCustomerCreated:
+		return true
+	case AdminActionCustomerDeleted:
+		return true
+	case AdminActionCustomerErased:
 		return true
 	case AdminActionCustomerReactivated:
 		return true
@@ -933,8 +939,11 @@ type CustomerStats struct {
 type CustomerUsage struct {
 	CreatedAt  Time   `json:"created_at"`
 	CustomerID string `json:"customer_id"`
-	Limits     Limits `json:"limits"`
-	Name       string `json:"name"`
+
+	// Deleting The progress of the deletion. Absent unless the customer is being deleted
+	Deleting *Deleting `json:"deleting,omitempty"`
+	Limits   Limits    `json:"limits"`
+	Name     string    `json:"name"`
 
 	// Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
 	// higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
@@ -969,6 +978,16 @@ type DayStats struct {
 
 	// FailureRate The share that failed
 	FailureRate float64 `json:"failure_rate"`
+}
+
+// Deleting The progress of the deletion. Absent unless the customer is being deleted
+type Deleting struct {
+	// Remaining The number of workloads that are not removed yet, archived ones included
+	Remaining int `json:"remaining"`
+
+	// RemainingEstimated Whether there are more than `remaining`, which is counted up to 10,000
+	RemainingEstimated bool `json:"remaining_estimated"`
+	Since              Time `json:"since"`
 }
 
 // EncodedResult Stands in `result_data` for a result that cannot be stored as it is.
@@ -1874,6 +1893,12 @@ type ListCustomersParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// DeleteCustomerParams defines parameters for DeleteCustomer.
+type DeleteCustomerParams struct {
+	// Force Cancel what is unfinished
+	Force *bool `form:"force,omitempty" json:"force,omitempty"`
+}
+
 // ListKeysParams defines parameters for ListKeys.
 type ListKeysParams struct {
 	// Limit Items per page
@@ -2230,6 +2255,9 @@ type ServerInterface interface {
 	// CreateCustomer Onboard a customer
 	// (POST /v1/admin/customers)
 	CreateCustomer(w http.ResponseWriter, r *http.Request)
+	// DeleteCustomer Delete a customer
+	// (DELETE /v1/admin/customers/{id})
+	DeleteCustomer(w http.ResponseWriter, r *http.Request, id CustomerID, params DeleteCustomerParams)
 	// GetCustomerByID Get a customer
 	// (GET /v1/admin/customers/{id})
 	GetCustomerByID(w http.ResponseWriter, r *http.Request, id CustomerID)
@@ -2410,6 +2438,12 @@ func (_ Unimplemented) ListCustomers(w http.ResponseWriter, r *http.Request, par
 // CreateCustomer Onboard a customer
 // (POST /v1/admin/customers)
 func (_ Unimplemented) CreateCustomer(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteCustomer Delete a customer
+// (DELETE /v1/admin/customers/{id})
+func (_ Unimplemented) DeleteCustomer(w http.ResponseWriter, r *http.Request, id CustomerID, params DeleteCustomerParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2941,6 +2975,48 @@ func (siw *ServerInterfaceWrapper) CreateCustomer(w http.ResponseWriter, r *http
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.CreateCustomer(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteCustomer operation middleware
+func (siw *ServerInterfaceWrapper) DeleteCustomer(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id CustomerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteCustomerParams
+
+	// ------------- Optional query parameter "force" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "force", r.URL.Query(), &params.Force, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "force"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "force", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteCustomer(w, r, id, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5212,6 +5288,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/admin/customers", wrapper.CreateCustomer)
 	})
 	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/admin/customers/{id}", wrapper.DeleteCustomer)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/admin/customers/{id}", wrapper.GetCustomerByID)
 	})
 	r.Group(func(r chi.Router) {
@@ -5542,6 +5621,46 @@ type CreateCustomerdefaultJSONResponse struct {
 }
 
 func (response CreateCustomerdefaultJSONResponse) VisitCreateCustomerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteCustomerRequestObject struct {
+	ID     CustomerID `json:"id"`
+	Params DeleteCustomerParams
+}
+
+type DeleteCustomerResponseObject interface {
+	VisitDeleteCustomerResponse(w http.ResponseWriter) error
+}
+
+type DeleteCustomer202JSONResponse CustomerUsage
+
+func (response DeleteCustomer202JSONResponse) VisitDeleteCustomerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteCustomerdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response DeleteCustomerdefaultJSONResponse) VisitDeleteCustomerResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7750,6 +7869,9 @@ type StrictServerInterface interface {
 	// CreateCustomer Onboard a customer
 	// (POST /v1/admin/customers)
 	CreateCustomer(ctx context.Context, request CreateCustomerRequestObject) (CreateCustomerResponseObject, error)
+	// DeleteCustomer Delete a customer
+	// (DELETE /v1/admin/customers/{id})
+	DeleteCustomer(ctx context.Context, request DeleteCustomerRequestObject) (DeleteCustomerResponseObject, error)
 	// GetCustomerByID Get a customer
 	// (GET /v1/admin/customers/{id})
 	GetCustomerByID(ctx context.Context, request GetCustomerByIDRequestObject) (GetCustomerByIDResponseObject, error)
@@ -8026,6 +8148,33 @@ func (sh *strictHandler) CreateCustomer(w http.ResponseWriter, r *http.Request) 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CreateCustomerResponseObject); ok {
 		if err := validResponse.VisitCreateCustomerResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteCustomer operation middleware
+func (sh *strictHandler) DeleteCustomer(w http.ResponseWriter, r *http.Request, id CustomerID, params DeleteCustomerParams) {
+	var request DeleteCustomerRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteCustomer(ctx, request.(DeleteCustomerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteCustomer")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteCustomerResponseObject); ok {
+		if err := validResponse.VisitDeleteCustomerResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/niyanta/niyanta/core/services/auditing"
 	"github.com/niyanta/niyanta/core/services/checkpointing"
 	"github.com/niyanta/niyanta/core/services/controlplane"
+	"github.com/niyanta/niyanta/core/services/erasure"
 	"github.com/niyanta/niyanta/core/services/health"
 	"github.com/niyanta/niyanta/core/services/insight"
 	"github.com/niyanta/niyanta/core/services/leadership"
@@ -84,6 +85,7 @@ type Coordinator struct {
 	Statistics *statistics.Service
 	Retention  *retention.Service
 	Auditing   *auditing.Service
+	Erasure    *erasure.Service
 
 	notifier ports.Notifier
 }
@@ -122,7 +124,8 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 			Customers: s.Customers, Clock: h.Clock,
 		}),
 		Tenancy: tenancy.New(tenancy.Config{AdminKey: cfg.AdminKey, WorkerKeys: cfg.WorkerKeys}, tenancy.Deps{
-			Customers: s.Customers, Configs: s.Configs, Keys: s.Keys, Tickets: s.Tickets, Limiter: sig.Limiter,
+			Customers: s.Customers, Configs: s.Configs, Keys: s.Keys, Tickets: s.Tickets, Erasure: s.Erasure,
+			Limiter:  sig.Limiter,
 			Notifier: sig.Notifier, Clock: h.Clock, IDs: h.IDs,
 		}),
 		Plane: controlplane.New(controlplane.Config{
@@ -131,6 +134,9 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 			Workers: s.Workers, Fleet: s.Fleet, Audit: s.Audit, Queue: s.Queue, Workloads: s.Workloads, Checkpoints: checkpoints,
 			Applier: applier, Notifier: sig.Notifier, Listener: sig.Listener, Observer: h.Observer,
 			Clock: h.Clock, IDs: h.IDs, Log: h.Log,
+		}),
+		Erasure: erasure.New(h.Name, erasure.Deps{
+			Erasure: s.Erasure, Applier: applier, Clock: h.Clock, Leader: leader, Log: h.Log,
 		}),
 		Auditing:   auditing.New(auditing.Deps{AdminAudit: s.AdminAudit, Clock: h.Clock}),
 		Leadership: leader,

@@ -49,8 +49,8 @@ type Round struct {
 // wakeElected is why the loops of a coordinator are woken when it has become the leader.
 const wakeElected = "leader elected"
 
-// Loops returns the loops: leadership, scheduling, sweeps, counts, retention and live updates, in
-// this order.
+// Loops returns the loops: leadership, scheduling, sweeps, counts, retention, live updates and
+// deletions, in this order.
 func (c *Coordinator) Loops() []Loop {
 	return []Loop{
 		{Name: "leader lease", Tick: c.lead, WokenBy: func(reason string) bool {
@@ -64,6 +64,9 @@ func (c *Coordinator) Loops() []Loop {
 		{Name: "counts", Tick: c.fold},
 		{Name: "retention", Tick: c.purge},
 		{Name: "live updates", Tick: c.lookForMissed},
+		{Name: "deletions", Tick: c.erase, WokenBy: func(reason string) bool {
+			return reason == ports.WakeCustomerDeleted || reason == wakeElected
+		}},
 	}
 }
 
@@ -112,6 +115,12 @@ func (c *Coordinator) purge(ctx context.Context) (Round, error) {
 // lookForMissed wakes the streams of live updates that missed something.
 func (c *Coordinator) lookForMissed(ctx context.Context) (Round, error) {
 	return Round{Next: liveInterval}, c.Live.Tick(ctx)
+}
+
+// erase removes customers that are being deleted.
+func (c *Coordinator) erase(ctx context.Context) (Round, error) {
+	next, err := c.Erasure.Tick(ctx)
+	return Round{Next: next}, err
 }
 
 // wakesSweep reports whether work may have lost its worker: one has left, or came back in another

@@ -22,6 +22,7 @@ type Deps struct {
 	Configs   ports.ConfigStore
 	Keys      ports.KeyStore
 	Tickets   ports.TicketStore
+	Erasure   ports.ErasureStore
 	Limiter   ports.RateLimiter
 	Notifier  ports.Notifier
 	Clock     ports.Clock
@@ -96,6 +97,31 @@ func (s *Service) ReactivateCustomer(
 	ctx context.Context, id domain.CustomerID, by domain.Admin,
 ) (domain.Customer, error) {
 	return s.UpdateCustomer(ctx, id, domain.CustomerPatch{Suspended: new(false)}, by)
+}
+
+// DeleteCustomer begins the deletion of a customer: nothing is submitted, placed or made for it any
+// more, and its keys end, here at once and in other processes within keyFor. What it has is removed
+// in the background. CodeNotFound; CodeConflict with the detail "unfinished" while it has unfinished
+// workloads, unless forced.
+func (s *Service) DeleteCustomer(
+	ctx context.Context, id domain.CustomerID, force bool, by domain.Admin,
+) (domain.Customer, error) {
+	c, err := s.deps.Customers.Delete(ctx, id, force, by)
+	if err == nil {
+		s.cache.forget()
+		s.deps.Notifier.Wake(ctx, ports.WakeCustomerDeleted)
+	}
+	return c, err
+}
+
+// remainingLimit bounds how many workloads Remaining counts.
+const remainingLimit = 10_000
+
+// Remaining counts the workloads that a customer that is being deleted still has. atLeast reports
+// whether there are more.
+func (s *Service) Remaining(ctx context.Context, id domain.CustomerID) (n int, atLeast bool, err error) {
+	n, err = s.deps.Erasure.Remaining(ctx, id, remainingLimit+1)
+	return min(n, remainingLimit), n > remainingLimit, err
 }
 
 // CheckActive returns CodeForbidden while the principal's customer is suspended.
