@@ -9,7 +9,7 @@ SIMULATE ?= 90s
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TOOLS   := bin/golangci-lint bin/oapi-codegen bin/wire bin/mockgen
 # The build tags of what only a target of its own runs; `make verify` checks that it still builds.
-MEASURED := cycles,defects,explain,noisy,plots,recovery,retention,typescript
+MEASURED := cycles,defects,explain,noisy,plots,recovery,retention,streams,typescript
 # Everything that `make generate` writes.
 GENERATED := $(shell git ls-files '*.gen.go' '*wire_gen.go' '*mock_*.go' docs/operations/settings.md docs/cli 2>/dev/null)
 
@@ -126,6 +126,9 @@ noisy: ## how much a tenant at 20 times its rate moves another's p95, on Postgre
 retention: ## how much moving 1,000,000 finished workloads to the archive slows submissions, on PostgreSQL (half an hour)
 	go test -tags retention -run OfManyWorkloads -timeout 2h -count=1 -v ./bootstrap
 
+streams: ## what 5,000 idle streams cost a coordinator, on PostgreSQL: memory, and the p95 of submissions (minutes)
+	go test -tags streams -run Streams_OfIdle -timeout 20m -count=1 -v ./bootstrap
+
 explain: ## what PostgreSQL does for each hot statement and each list beside 1,000,000 finished workloads (minutes)
 	go test -tags explain -run HotStatements -timeout 40m -v ./adapters/postgres
 
@@ -157,4 +160,4 @@ bin/oasdiff: tools/oasdiff/go.mod tools/oasdiff/go.sum
 	@mkdir -p bin
 	go -C tools/oasdiff build -o ../../$@ github.com/oasdiff/oasdiff
 
-.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable bench bench-peers profile sim defects crashpoints chaos recovery cycles noisy retention explain plots fuzz clean
+.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable bench bench-peers profile sim defects crashpoints chaos recovery cycles noisy streams retention explain plots fuzz clean
