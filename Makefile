@@ -9,7 +9,7 @@ SIMULATE ?= 90s
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TOOLS   := bin/golangci-lint bin/oapi-codegen bin/wire bin/mockgen
 # The build tags of what only a target of its own runs; `make verify` checks that it still builds.
-MEASURED := cycles,defects,explain,noisy,plots,recovery,retention,streams,typescript
+MEASURED := cycles,defects,explain,noisy,plots,recovery,retention,streams,trace,typescript
 # Everything that `make generate` writes.
 GENERATED := $(shell git ls-files '*.gen.go' '*wire_gen.go' '*mock_*.go' docs/operations/settings.md docs/cli 2>/dev/null)
 
@@ -132,6 +132,9 @@ streams: ## what 5,000 idle streams cost a coordinator, on PostgreSQL: memory, a
 explain: ## what PostgreSQL does for each hot statement and each list beside 1,000,000 finished workloads (minutes)
 	go test -tags explain -run HotStatements -timeout 40m -v ./adapters/postgres
 
+trace: ## replays the trace of a GPU cluster in TRACE=folder, see docs/SCHEDULING.md (minutes)
+	go test -tags trace ./simulation/trace -run PublishedWay -timeout 30m -count=1 -v -folder $(abspath $(TRACE))
+
 plots: ## days on the scheduler under each policy, as plots in docs/plots (a minute)
 	@mkdir -p docs/plots/data
 	go test -tags plots ./simulation/days -run Plots -timeout 15m -count=1 -v -write $(CURDIR)/docs/plots/data
@@ -160,4 +163,4 @@ bin/oasdiff: tools/oasdiff/go.mod tools/oasdiff/go.sum
 	@mkdir -p bin
 	go -C tools/oasdiff build -o ../../$@ github.com/oasdiff/oasdiff
 
-.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable bench bench-peers profile sim defects crashpoints chaos recovery cycles noisy streams retention explain plots fuzz clean
+.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable bench bench-peers profile sim defects crashpoints chaos recovery cycles noisy streams retention explain plots fuzz trace clean

@@ -67,6 +67,7 @@ var policy = []struct {
 	{"examples/...", []string{"std", "self", "examples/...", "sdk"}},
 
 	{"simulation/crashpoints", nil}, // tests only
+	{"simulation/trace", []string{"std", "core/domain", "core/domain/placement"}},
 	{"simulation/days", []string{"std", "core/...", "adapters/memory"}},
 	{"simulation", []string{"std", "core/...", "adapters/memory", "adapters/zstd", "contracttests",
 		"contracttests/invariants"}},

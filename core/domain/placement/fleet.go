@@ -44,6 +44,7 @@ type fleetWorker struct {
 // shape is the list of workers that can run one kind of work. Workers without a free slot are
 // removed from it, because within a batch no slot becomes free.
 type shape struct {
+	index      int  // shapes are numbered
 	admitted   bool // there was at least one candidate at first
 	candidates []scored
 	// measured reports whether a choice among the candidates can fragment devices. allows has the
@@ -163,7 +164,7 @@ func (f *fleet) shapeOf(l *domain.Lane) *shape {
 	if s := f.shapes[key]; s != nil {
 		return s
 	}
-	s := &shape{}
+	s := &shape{index: len(f.shapes)}
 	for _, w := range f.workers {
 		if slices.Contains(w.Capabilities, l.Type) && l.Affinity.Admits(w.Worker) && w.tooSmall(l) == "" {
 			s.candidates = append(s.candidates, scored{w, scoreOf(&l.Affinity, w.Worker)})

@@ -46,7 +46,7 @@ type mixClass struct {
 type deviceState struct {
 	room
 	fragmented float64
-	choices    map[*shape]choice
+	choices    []choice // by shape.index
 }
 
 // room is what is free on a worker.
@@ -65,6 +65,7 @@ type rest struct {
 // choice is the best way to place a workload on a worker, with the fragmentation that it adds, in
 // thousandths of a device.
 type choice struct {
+	known  bool
 	device rest // the device to take, for a share of one
 	adds   float64
 }
@@ -137,7 +138,7 @@ func (f *fragmentation) update(w *fleetWorker) {
 	f.key = key
 	s := f.states[string(key)]
 	if s == nil {
-		s = &deviceState{room: r, fragmented: f.of(&r), choices: map[*shape]choice{}}
+		s = &deviceState{room: r, fragmented: f.of(&r)}
 		f.states[string(key)] = s
 	}
 	w.state = s
@@ -148,18 +149,21 @@ func (f *fragmentation) choose(w *fleetWorker, s *shape, l *domain.Lane) choice 
 	if w.state == nil {
 		return choice{} // it has no devices, so nothing is fragmented
 	}
-	c, known := w.state.choices[s]
-	if !known {
-		c = f.best(w.state, s, &l.Resources)
-		w.state.choices[s] = c
+	st := w.state
+	if s.index >= len(st.choices) {
+		st.choices = append(st.choices, make([]choice, s.index+1-len(st.choices))...)
 	}
-	return c
+	c := &st.choices[s.index]
+	if !c.known {
+		*c = f.best(st, s, &l.Resources)
+	}
+	return *c
 }
 
 func (f *fragmentation) best(st *deviceState, s *shape, r *domain.Resources) choice {
 	n, share := r.PerDevice()
 	after := room{left: less(st.left, r.Amounts), total: st.total - r.GPUs}
-	best := choice{adds: math.Inf(1)}
+	best := choice{known: true, adds: math.Inf(1)}
 	for i, d := range st.devices {
 		if n > 0 && (d.left < share || !s.allows[d.model]) || n == 1 && i > 0 && d == st.devices[i-1] {
 			continue // it is too full, or like the one before
@@ -178,7 +182,7 @@ func (f *fragmentation) best(st *deviceState, s *shape, r *domain.Resources) cho
 			adds -= headroomWeight * float64(after.total)
 		}
 		if adds < best.adds {
-			best = choice{d, adds}
+			best = choice{true, d, adds}
 		}
 		if n, share = r.PerDevice(); n != 1 {
 			break // whole devices are taken in order
