@@ -33,6 +33,9 @@ dev: build ## everything in one process, in memory
 build: ## bin/niyanta
 	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/niyanta ./cmd/niyanta
 
+console: ## build the web console into adapters/console/dist, where it is committed
+	scripts/console build
+
 test: ## every test, under the race detector
 	scripts/ensure-deps
 	@mkdir -p bin && rm -f bin/contract-table.* bin/*.txt
@@ -77,7 +80,9 @@ verify: ## generated code, modules and formatting are current, and the OpenAPI f
 	go vet -tags $(MEASURED) ./...
 	go -C bench vet ./...
 	GOOS=darwin GOARCH=arm64 go build ./cmd/... ./sdk/... ./examples/...
+	go build -tags noconsole ./...
 	@$(MAKE) --no-print-directory openapi
+	scripts/console verify
 
 portable: ## it builds on the other systems: whole on macOS and on Linux for ARM, without tests on Windows
 	GOOS=darwin GOARCH=arm64 go vet ./...

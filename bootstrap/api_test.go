@@ -151,6 +151,7 @@ func TestRoutes_ForEachRole_AreOpenToTheirRolesOnly(t *testing.T) {
 				roles[r.(string)] = true
 			}
 			target := strings.NewReplacer(
+				"/console/{file}", "/console/console.js",
 				"{id}", "wl_none", "{key_id}", "key_none", "{sequence}", "1", "{file}", "start.js",
 			).Replace(path)
 			if len(roles) == 0 {

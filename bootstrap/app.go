@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/niyanta/niyanta/adapters/console"
 	httpapi "github.com/niyanta/niyanta/adapters/http"
 	"github.com/niyanta/niyanta/adapters/messaging"
 	"github.com/niyanta/niyanta/adapters/telemetry"
@@ -88,7 +89,11 @@ func (a *App) Start(ctx context.Context) (err error) {
 	}
 	a.checkDependencies(ctx)
 	a.loops.Go(func() { a.watchDependencies(loops) })
-	return a.serve(httpapi.Deps{
+	page, err := console.Files()
+	if err != nil {
+		return err
+	}
+	deps := httpapi.Deps{
 		Lifecycle: a.coordinator.Lifecycle, Live: a.coordinator.Live, Insight: a.coordinator.Insight,
 		Statistics: a.coordinator.Statistics, Tenancy: a.coordinator.Tenancy, Plane: a.coordinator.Plane,
 		Auditing: a.coordinator.Auditing, IDs: a.host.IDs, Observer: a.host.Observer,
@@ -101,7 +106,11 @@ func (a *App) Start(ctx context.Context) (err error) {
 			Streams: a.cfg.MaxStreams, StreamsPerKey: a.cfg.MaxStreamsPerKey,
 			WorkerRequests: a.cfg.MaxWorkerRequests, WorkerPolls: a.cfg.MaxWorkerPolls,
 		},
-	})
+	}
+	if page != nil {
+		deps.Console = page.Serve
+	}
+	return a.serve(deps)
 }
 
 // halt ends the loops, gives up leadership and releases everything else.

@@ -167,6 +167,9 @@ func TestSecurityHeaders_OnEveryAnswer_ArePresent(t *testing.T) {
 		{"GET", "/health", "", "default-src 'none'", "no-store"},
 		{"GET", "/metrics", "", "default-src 'none'", "no-store"},
 		{"GET", "/openapi.yaml", "", "default-src 'none'", "no-store"},
+		{"GET", "/", "", "script-src 'self'; style-src 'self'", "no-cache"},
+		{"GET", "/console/console.js", "", "script-src 'self'; style-src 'self'", "no-cache"},
+		{"GET", "/console/nothing.js", "", "default-src 'none'", "no-store"},
 		{"GET", "/docs", "", "default-src 'self'", "no-cache"},
 		{"GET", "/docs/start.js", "", "default-src 'self'", "no-cache"},
 	} {

@@ -44,16 +44,14 @@ func TestAdminAddr_WhenSet_SeparatesTheAdminsRoutes(t *testing.T) {
 	moved, stayed := 0, 0
 	for path, item := range a.spec.Paths.Map() {
 		target := strings.NewReplacer(
+			"/console/{file}", "/console/console.js",
 			"{id}", "wl_none", "{key_id}", "key_none", "{sequence}", "1", "{file}", "start.js",
 		).Replace(path)
 		for method, op := range item.Operations() {
 			what := method + " " + path
-			if op.Tags[0] == "system" && path != "/metrics" {
+			if at := op.Tags[0]; at == "session" || at == "system" && path != "/metrics" {
+				want := map[string]int{"session": 401, "system": 200}[at]
 				for _, base := range []string{d.App.URL(), d.App.AdminURL()} {
-					want := 200
-					if path == "/" {
-						want = 302
-					}
 					require.Equal(t, want, ask(base, method, target, "").status, what)
 				}
 				continue

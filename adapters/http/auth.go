@@ -48,6 +48,10 @@ func (a *api) authorize(next http.Handler) http.Handler {
 		if !a.limit(w, r, s.costAtOnce()) {
 			return
 		}
+		if err := s.session.checkCSRF(r); err != nil {
+			a.refuse(w, r, err)
+			return
+		}
 		if !slices.Contains(s.op.roles, p.Role) {
 			a.refuse(w, r, domain.NewError(domain.CodeForbidden, "role %s may not do this", p.Role))
 			return
@@ -64,10 +68,12 @@ func (a *api) authorize(next http.Handler) http.Handler {
 
 // authenticate returns who sends a request.
 func (a *api) authenticate(w http.ResponseWriter, r *http.Request) (domain.Principal, error) {
-	if k := scopeOf(r.Context()).socket; k != nil {
-		return k.credentials(w)
+	s := scopeOf(r.Context())
+	if s.socket != nil {
+		return s.socket.credentials(w)
 	}
-	return a.Tenancy.Authenticate(r.Context(), bearer(r))
+	s.key, s.session = a.credentials(r)
+	return a.Tenancy.Authenticate(r.Context(), s.key)
 }
 
 // methodNotAllowed answers for a path that exists with other methods: 405, with those methods in

@@ -25,9 +25,6 @@ var mediaTypes = map[string]string{
 
 // mountDocs mounts the documentation and the OpenAPI file. Neither needs a key.
 func (a *api) mountDocs(r chi.Router) {
-	r.Get("/", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "/docs", http.StatusFound) // for now: another page may lie here one day
-	})
 	r.Get("/docs", func(w http.ResponseWriter, r *http.Request) {
 		a.documentation(w, r, docsPage)
 	})

@@ -48,7 +48,7 @@ func (p Part) serves(op operation) bool {
 	case PartPublic:
 		return !admins
 	case PartAdmin:
-		return admins || op.tag == "system"
+		return admins || op.tag == "system" || op.tag == "session"
 	case PartAll:
 	}
 	return true

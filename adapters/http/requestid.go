@@ -32,7 +32,9 @@ func originOf(r *http.Request) *scope {
 		address = r.RemoteAddr
 	}
 	forwarded := strings.Join(r.Header.Values("X-Forwarded-For"), ", ")
-	return &scope{method: r.Method, address: address, forwarded: domain.CleanAndCut(forwarded, maxForwarded)}
+	return &scope{
+		method: r.Method, address: address, forwarded: domain.CleanAndCut(forwarded, maxForwarded), secure: overTLS(r),
+	}
 }
 
 // requestID accepts the client's request id or makes one. It also gives the path one form, the

@@ -290,7 +290,7 @@ func TestRoutes_WhenARouteHasNoOperation_AnswersNotFound(t *testing.T) {
 	}
 }
 
-func TestRoutes_WhenTheRootIsAsked_RedirectsToTheDocumentation(t *testing.T) {
+func TestRoutes_WhenThereIsNoConsole_RedirectTheRootToTheDocumentation(t *testing.T) {
 	s := newSurface(t)
 	for _, method := range []string{"GET", "HEAD"} {
 		rec, _ := s.send(method, "/", "")

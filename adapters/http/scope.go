@@ -16,9 +16,12 @@ const (
 
 // scope is what the middlewares learn about a request, for handlers and the access log.
 type scope struct {
+	key       string   // that the request was sent with, or its session; a socket's is not here
+	session   *session // that the key comes from; nil: the client sent it
 	principal domain.Principal
 	address   string // that the request came from
 	forwarded string // the addresses before that one, by the request's own word
+	secure    bool   // whether the client uses TLS
 	method    string
 	op        operation
 	socket    *socket       // nil: the operation does not speak WebSocket

@@ -45,8 +45,11 @@ type Deps struct {
 	InFlight InFlight
 	// Measure, if set, hears of each request: its method, route pattern, status and duration.
 	Measure func(method, route string, status int, took time.Duration)
-	// CursorKey signs cursors; coordinators that serve the same clients share it. Empty: one is
-	// made.
+	// Console answers with a file of the web console, or with its page if the name is empty. It
+	// reports whether there is that file; if not, it has not answered. Nil: there is no console.
+	Console func(w http.ResponseWriter, r *http.Request, name string) bool
+	// CursorKey signs cursors and encrypts sessions; coordinators that serve the same clients share
+	// it. Empty: one is made.
 	CursorKey []byte
 	// StreamHeartbeat is the time after which a stream without events sends a comment. It also
 	// bounds how long a client may take no data before its stream is dropped. WebSockets are pinged at
@@ -64,6 +67,7 @@ type api struct {
 	Deps
 	ops      operations
 	cursors  cursors
+	sessions sessions
 	reserves reserves
 	started  time.Time
 	keys     *watchedKeys
@@ -107,8 +111,12 @@ func newAPI(d Deps) (*api, error) {
 		d.CursorKey = make([]byte, 32)
 		_, _ = rand.Read(d.CursorKey) // never fails, by its documentation
 	}
+	sessions, err := newSessions(d.CursorKey)
+	if err != nil {
+		return nil, err
+	}
 	a := &api{
-		Deps: d, ops: ops, cursors: cursors{key: d.CursorKey}, reserves: newReserves(d.InFlight),
+		Deps: d, ops: ops, cursors: cursors{key: d.CursorKey}, sessions: sessions, reserves: newReserves(d.InFlight),
 		started: time.Now(), sockets: &sockets{},
 		tokenless: newPool("WebSockets without a key", tokenlessLimit, 0),
 	}
@@ -120,11 +128,12 @@ func newAPI(d Deps) (*api, error) {
 func (a *api) router(handlers gen.ServerInterface) (chi.Router, error) {
 	r := chi.NewRouter()
 	r.Use(secured, a.requestID, a.traced, a.accessLog, a.recovery, middleware.GetHead)
-	r.NotFound(func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, errNoRoute(r)) })
+	r.NotFound(a.notFound)
 	r.MethodNotAllowed(a.methodNotAllowed(r))
 	r.Group(func(r chi.Router) {
 		r.Use(a.admit)
 		a.mountHealth(r)
+		a.mountConsole(r)
 		a.mountDocs(r)
 		r.Group(func(r chi.Router) {
 			r.Use(a.limitInFlight, a.checkParameters, a.onBehalf, a.decodeBody)

@@ -17,12 +17,16 @@ const recheckInterval = 2 * time.Second
 // The causes with which a wait or a stream ends early.
 var (
 	errStopping = errors.New("the server shuts down")
-	errKeyEnded = errors.New("the key was revoked or has expired")
+	errKeyEnded = errors.New("the key was revoked, or it or its session has expired")
 )
 
 // whileWelcome returns a context that also ends when the server shuts down, with cause errStopping,
-// and when the caller's key ends, with cause errKeyEnded. end releases it.
+// and when the caller's key or session ends, with cause errKeyEnded. end releases it.
 func (a *api) whileWelcome(ctx context.Context) (welcome context.Context, end func()) {
+	endSession := func() {}
+	if s := scopeOf(ctx).session; s != nil {
+		ctx, endSession = context.WithDeadlineCause(ctx, s.Expires, errKeyEnded)
+	}
 	welcome, cancel := context.WithCancelCause(ctx)
 	going := context.AfterFunc(a.Stopping, func() { cancel(errStopping) })
 	leave := a.keys.watch(scopeOf(ctx), func() { cancel(errKeyEnded) })
@@ -30,6 +34,7 @@ func (a *api) whileWelcome(ctx context.Context) (welcome context.Context, end fu
 		leave()
 		going()
 		cancel(nil)
+		endSession()
 	}
 }
 

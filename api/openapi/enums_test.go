@@ -154,6 +154,7 @@ func TestEnums_ListWhatTheCodeSends(t *testing.T) {
 		schemas + "EncodedResult/properties/encoding":         {"base64"},
 		schemas + "Order":                                     {"asc", "desc"},
 		"/paths//v1/admin/audit/get/parameters/format/schema": {"json", "jsonl"},
+		schemas + "Session/properties/role":                   {"admin", "customer", "viewer"},
 		"/components/headers/WWW-Authenticate/schema":         {"Bearer"},
 	}
 	levels := sent("Level*", domain)

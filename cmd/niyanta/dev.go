@@ -103,6 +103,7 @@ As the admin:
 export NIYANTA_URL=%[6]s NIYANTA_API_KEY=%[3]s
 %[7]s worker list
 
+Console: %[5]s   (sign in with one of the keys)
 Every endpoint: %[5]s/docs   Ctrl-C ends the server.
 `, addresses(dev.App), dev.CustomerKey, dev.AdminKey, dev.WorkerKey, dev.App.URL(), dev.App.AdminURL(), program)
 }

@@ -1,0 +1,212 @@
+import { infiniteQueryOptions, queryOptions, type InfiniteData, type QueryClient } from "@tanstack/react-query";
+import { selection, type Filters } from "../lib/filters";
+import { parseExact, type Json } from "../lib/json";
+import { api, asError, must } from "./client";
+import { patch } from "../lib/rows";
+import type { AdminEvent, AuditEvent, LiveEvent, Pagination, Workload } from "./types";
+
+export interface WorkloadPage {
+  workloads: Workload[];
+  pagination: Pagination;
+}
+
+/** poll is how often is asked for what no event tells. */
+const poll = 5_000;
+
+export const listOf = (f: Filters, admin: boolean) =>
+  infiniteQueryOptions({
+    queryKey: ["workloads", { ...f, text: undefined }] as const,
+    initialPageParam: undefined as string | undefined,
+    queryFn: async ({ pageParam, signal }): Promise<WorkloadPage> => {
+      const query = { ...selection(f), order_by: f.order, limit: 100, ...(pageParam ? { cursor: pageParam } : {}) };
+      return admin
+        ? must(api.GET("/v1/admin/workloads", { params: { query }, signal }))
+        : must(api.GET("/v1/workloads", { params: { query }, signal }));
+    },
+    getNextPageParam: (page) => page.pagination.next_cursor ?? undefined,
+  });
+
+/** Payload is a workload's input or result, with every number as it was written. */
+export type Exact = Omit<Workload, "input_params" | "result_data"> & { input_params: Json; result_data: Json };
+
+export const workload = (id: string) =>
+  queryOptions({
+    queryKey: ["workload", id] as const,
+    queryFn: async ({ signal }): Promise<Exact> => {
+      const { data, error, response } = await api.GET("/v1/workloads/{id}", {
+        params: { path: { id } }, signal, parseAs: "text",
+      });
+      if (!response.ok) throw asError(response, typeof error === "string" ? JSON.parse(error) : error);
+      return parseExact(data as string) as unknown as Exact;
+    },
+  });
+
+export const audit = (id: string) =>
+  queryOptions({
+    queryKey: ["workload", id, "audit"] as const,
+    queryFn: async ({ signal }) => {
+      const events: AuditEvent[] = [];
+      let more = true;
+      for (let cursor: string | undefined; more && events.length < 5_000; ) {
+        const page = await must(
+          api.GET("/v1/workloads/{id}/audit", { params: { path: { id }, query: { cursor } }, signal }),
+        );
+        events.push(...page.events);
+        cursor = page.pagination.next_cursor ?? undefined;
+        more = cursor !== undefined;
+      }
+      return { events, more };
+    },
+  });
+
+export const logs = (id: string) =>
+  queryOptions({
+    queryKey: ["workload", id, "logs"] as const,
+    queryFn: ({ signal }) =>
+      must(api.GET("/v1/workloads/{id}/logs", { params: { path: { id }, query: { limit: 1000 } }, signal })),
+  });
+
+export const checkpoints = (id: string) =>
+  queryOptions({
+    queryKey: ["workload", id, "checkpoints"] as const,
+    queryFn: ({ signal }) => must(api.GET("/v1/workloads/{id}/checkpoints", { params: { path: { id } }, signal })),
+  });
+
+export const placement = (id: string) =>
+  queryOptions({
+    queryKey: ["workload", id, "placement"] as const,
+    queryFn: ({ signal }) => must(api.GET("/v1/workloads/{id}/placement", { params: { path: { id } }, signal })),
+    refetchInterval: poll,
+  });
+
+export const workers = () =>
+  queryOptions({
+    queryKey: ["workers"] as const,
+    queryFn: async ({ signal }) => {
+      const all = [];
+      for (let cursor: string | undefined, more = true; more; ) {
+        const page = await must(api.GET("/v1/admin/workers", { params: { query: { limit: 100, cursor } }, signal }));
+        all.push(...page.workers);
+        cursor = page.pagination.next_cursor ?? undefined;
+        more = cursor !== undefined;
+      }
+      return all;
+    },
+    refetchInterval: poll,
+  });
+
+export const workerEvents = (id: string) =>
+  queryOptions({
+    queryKey: ["workers", id, "events"] as const,
+    queryFn: ({ signal }) => must(api.GET("/v1/admin/workers/{id}/events", { params: { path: { id } }, signal })),
+    refetchInterval: poll,
+  });
+
+export const customers = () =>
+  infiniteQueryOptions({
+    queryKey: ["customers"] as const,
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ pageParam, signal }) =>
+      must(api.GET("/v1/admin/customers", { params: { query: { limit: 100, cursor: pageParam } }, signal })),
+    getNextPageParam: (page) => page.pagination.next_cursor ?? undefined,
+  });
+
+export const customer = (id: string) =>
+  queryOptions({
+    queryKey: ["customers", id] as const,
+    queryFn: ({ signal }) => must(api.GET("/v1/admin/customers/{id}", { params: { path: { id } }, signal })),
+    refetchInterval: poll,
+  });
+
+export const customerKeys = (id: string) =>
+  queryOptions({
+    queryKey: ["customers", id, "keys"] as const,
+    queryFn: ({ signal }) =>
+      must(api.GET("/v1/admin/customers/{id}/keys", { params: { path: { id }, query: { limit: 100 } }, signal })),
+  });
+
+export const ownCustomer = () =>
+  queryOptions({
+    queryKey: ["customer"] as const,
+    queryFn: ({ signal }) => must(api.GET("/v1/customer", { signal })),
+    refetchInterval: poll,
+  });
+
+export const statistics = (days: number) =>
+  queryOptions({
+    queryKey: ["statistics", days] as const,
+    queryFn: ({ signal }) => {
+      const day = (at: number) => new Date(at).toISOString().slice(0, 10);
+      const query = {
+        start_date: day(Date.now() - (days - 1) * 86_400_000), end_date: day(Date.now()), group_by: "hour" as const,
+      };
+      return must(api.GET("/v1/customer/stats", { params: { query }, signal }));
+    },
+    refetchInterval: 60_000,
+  });
+
+export const queueDepth = () =>
+  queryOptions({
+    queryKey: ["queue"] as const,
+    queryFn: ({ signal }) => must(api.GET("/v1/metrics/queue-depth", { signal })),
+    refetchInterval: poll,
+  });
+
+/** ready answers with the server's state, whatever it is. */
+export const ready = () =>
+  queryOptions({
+    queryKey: ["ready"] as const,
+    queryFn: async ({ signal }) => {
+      const { data, error } = await api.GET("/ready", { signal });
+      return (data ?? error) as { status: string; is_leader: boolean; dependencies: Record<string, unknown> };
+    },
+    refetchInterval: poll,
+  });
+
+export const health = () =>
+  queryOptions({ queryKey: ["health"] as const, queryFn: ({ signal }) => must(api.GET("/health", { signal })) });
+
+export interface AdminAuditFilters {
+  actor_id?: string;
+  event_type?: string;
+  target_id?: string;
+  customer_id?: string;
+}
+
+export const adminAudit = (f: AdminAuditFilters) =>
+  infiniteQueryOptions({
+    queryKey: ["audit", f] as const,
+    initialPageParam: undefined as string | undefined,
+    queryFn: async ({ pageParam, signal }) => {
+      const query = { ...f, event_type: f.event_type as AdminEvent["event_type"] | undefined, limit: 100, cursor: pageParam };
+      return (await must(api.GET("/v1/admin/audit", { params: { query }, signal }))) as {
+        events: AdminEvent[]; pagination: Pagination;
+      };
+    },
+    getNextPageParam: (page) => page.pagination.next_cursor ?? undefined,
+  });
+
+/** applyToLists changes the rows that are loaded as the events say. Rows stay where they are. */
+export function applyToLists(client: QueryClient, events: LiveEvent[]) {
+  const byID = new Map<string, LiveEvent[]>();
+  for (const e of events) {
+    const known = byID.get(e.workload_id);
+    if (known) known.push(e);
+    else byID.set(e.workload_id, [e]);
+  }
+  client.setQueriesData<InfiniteData<WorkloadPage>>({ queryKey: ["workloads"] }, (old) => {
+    if (!old) return old;
+    let changed = false;
+    const pages = old.pages.map((page) => {
+      let here = false;
+      const rows = page.workloads.map((w) => {
+        const of = byID.get(w.workload_id);
+        if (!of) return w;
+        here = changed = true;
+        return of.reduce(patch, w);
+      });
+      return here ? { ...page, workloads: rows } : page;
+    });
+    return changed ? { ...old, pages } : old;
+  });
+}

@@ -1,0 +1,27 @@
+import type { components } from "../../build/api";
+
+type Schemas = components["schemas"];
+
+export type Workload = Schemas["Workload"];
+export type Status = Schemas["Status"];
+export type AuditEvent = Schemas["AuditEvent"];
+export type LiveEvent = Schemas["LiveEvent"];
+export type LogLine = Schemas["LogLine"];
+export type Worker = Schemas["Worker"];
+export type Customer = Schemas["Customer"];
+export type CustomerUsage = Schemas["CustomerUsage"];
+export type Session = Schemas["Session"];
+export type Pagination = Schemas["Pagination"];
+export type AdminEvent = Schemas["AdminEvent"];
+export type Placement = Schemas["Placement"];
+export type Checkpoint = Schemas["Checkpoint"];
+export type Key = Schemas["Key"];
+export type BulkAnswer = Schemas["BulkAnswer"];
+export type QueueDepth = Schemas["QueueDepth"];
+export type Tier = Schemas["Tier"];
+
+export const statuses = [
+  "PENDING", "SCHEDULED", "RUNNING", "REDISTRIBUTING", "PAUSED", "COMPLETED", "FAILED", "CANCELLED",
+] as const satisfies Status[];
+
+export const isFinal = (s: Status) => s === "COMPLETED" || s === "FAILED" || s === "CANCELLED";

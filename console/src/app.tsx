@@ -1,0 +1,92 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { useEffect, useState } from "react";
+import { createBrowserRouter, Link, Outlet, useRouteError } from "react-router";
+import { ApiError, currentSession, onSessionEnd, signOut } from "./api/client";
+import { live } from "./api/live";
+import type { Session } from "./api/types";
+import { Audit } from "./screens/audit";
+import { Customer } from "./screens/customer";
+import { Customers } from "./screens/customers";
+import { Overview } from "./screens/overview";
+import { Settings } from "./screens/settings";
+import { SignIn } from "./screens/signin";
+import { WorkerPage } from "./screens/worker";
+import { Workers } from "./screens/workers";
+import { Workload } from "./screens/workload";
+import { Workloads } from "./screens/workloads";
+import { SessionContext } from "./session";
+import { Failure } from "./ui/parts";
+import { Shell } from "./ui/shell";
+
+/** Root asks who is signed in. Signing in again leads back to the page that was open. */
+function Root() {
+  const [session, setSession] = useState<Session | null>();
+  const [error, setError] = useState<unknown>();
+  const [note, setNote] = useState("");
+  const client = useQueryClient();
+  const forget = (why: string) => {
+    live.follow("");
+    client.clear();
+    setNote(why);
+    setSession(null);
+  };
+  useEffect(() => {
+    onSessionEnd(() => forget("The session has ended: its key was revoked, or it expired. Sign in again to go on."));
+    currentSession().then(setSession, setError);
+    // Signing out in one tab signs out in all.
+    const tabs = new BroadcastChannel("niyanta-session");
+    tabs.onmessage = () => forget("You signed out in another tab.");
+    return () => tabs.close();
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, []);
+  if (error) return <main className="alone"><Failure error={error} retry={() => location.reload()} /></main>;
+  if (session === undefined) return <div className="blank" aria-busy="true" />;
+  if (session === null) {
+    return <SignIn note={note} onSession={(s) => { setNote(""); setSession(s); }} />;
+  }
+  const leave = () => {
+    void signOut().finally(() => {
+      new BroadcastChannel("niyanta-session").postMessage("out");
+      forget("");
+    });
+  };
+  return (
+    <SessionContext.Provider value={{ session, leave }}>
+      <Shell><Outlet /></Shell>
+    </SessionContext.Provider>
+  );
+}
+
+function Missing() {
+  return <Failure error={new ApiError(404, "NOT_FOUND", "")} />;
+}
+
+function Broken() {
+  const error = useRouteError();
+  return (
+    <main className="alone">
+      <Failure error={error} retry={() => location.reload()} />
+      <p><Link to="/">Overview</Link></p>
+    </main>
+  );
+}
+
+export const router = createBrowserRouter([
+  {
+    path: "/",
+    element: <Root />,
+    errorElement: <Broken />,
+    children: [
+      { index: true, element: <Overview /> },
+      { path: "workloads", element: <Workloads /> },
+      { path: "workloads/:id", element: <Workload /> },
+      { path: "workers", element: <Workers /> },
+      { path: "workers/:id", element: <WorkerPage /> },
+      { path: "customers", element: <Customers /> },
+      { path: "customers/:id", element: <Customer /> },
+      { path: "audit", element: <Audit /> },
+      { path: "settings", element: <Settings /> },
+      { path: "*", element: <Missing /> },
+    ],
+  },
+]);

@@ -1,0 +1,61 @@
+import { statuses, type Status } from "../api/types";
+
+/** Filters select workloads. They are the query of the page's address, so that they can be shared. */
+export interface Filters {
+  status: Status[];
+  label: string[];
+  type?: string;
+  customer?: string;
+  after?: string;
+  before?: string;
+  order: "created_at" | "updated_at" | "priority";
+  /** text is looked for in the rows that are loaded. */
+  text?: string;
+}
+
+export function readFilters(query: URLSearchParams): Filters {
+  const order = query.get("order");
+  return {
+    status: query.getAll("status").filter((s): s is Status => (statuses as readonly string[]).includes(s)),
+    label: query.getAll("label").filter((l) => l.includes("=")),
+    type: query.get("type") || undefined,
+    customer: query.get("customer") || undefined,
+    after: time(query.get("after")),
+    before: time(query.get("before")),
+    order: order === "updated_at" || order === "priority" ? order : "created_at",
+    text: query.get("q") || undefined,
+  };
+}
+
+const time = (s: string | null) => (s && !Number.isNaN(Date.parse(s)) ? s : undefined);
+
+export function writeFilters(f: Filters): URLSearchParams {
+  const query = new URLSearchParams();
+  for (const s of f.status) query.append("status", s);
+  for (const l of f.label) query.append("label", l);
+  const one = { type: f.type, customer: f.customer, after: f.after, before: f.before, q: f.text };
+  for (const [k, v] of Object.entries(one)) if (v) query.set(k, v);
+  if (f.order !== "created_at") query.set("order", f.order);
+  return query;
+}
+
+/** selection is what the API takes of the filters, in the list as in batch operations. */
+export function selection(f: Filters) {
+  const iso = (s?: string) => (s ? new Date(s).toISOString() : undefined);
+  return {
+    ...(f.status.length ? { status: f.status } : {}),
+    ...(f.label.length ? { label: f.label } : {}),
+    ...(f.type ? { workload_type: f.type } : {}),
+    ...(f.after ? { created_after: iso(f.after) } : {}),
+    ...(f.before ? { created_before: iso(f.before) } : {}),
+    ...(f.customer ? { customer_id: f.customer } : {}),
+  };
+}
+
+/** find says what a text means that somebody searches for. */
+export function find(text: string): { id: string } | { label: string } | { text: string } {
+  const t = text.trim();
+  if (/^wl_[a-z0-9]{20,}$/.test(t)) return { id: t };
+  if (/^[^=\s]+=[^=]*$/.test(t)) return { label: t };
+  return { text: t };
+}

@@ -1,0 +1,83 @@
+import { useInfiniteQuery } from "@tanstack/react-query";
+import { useSearchParams } from "react-router";
+import { adminAudit, type AdminAuditFilters } from "../api/queries";
+import { useSession } from "../session";
+import { Empty, Failure, Loading, Scroll, Time } from "../ui/parts";
+import { Forbidden } from "./forbidden";
+
+export function Audit() {
+  const { admin } = useSession();
+  return admin ? <List /> : <Forbidden what="what administrators did" />;
+}
+
+const names = ["actor_id", "event_type", "target_id", "customer_id"] as const;
+
+function List() {
+  const [query, setQuery] = useSearchParams();
+  const f: AdminAuditFilters = {};
+  for (const n of names) if (query.get(n)) f[n] = query.get(n) ?? undefined;
+  const list = useInfiniteQuery(adminAudit(f));
+  const rows = list.data?.pages.flatMap((p) => p.events) ?? [];
+  const only = (name: (typeof names)[number], value: string) => setQuery((q) => { q.set(name, value); return q; });
+  const Pick = ({ name, value }: { name: (typeof names)[number]; value: string }) => (
+    <button className="pick" title={`Only ${value}`} onClick={() => only(name, value)}>{value}</button>
+  );
+  return (
+    <>
+      <div className="line">
+        <h1>Audit</h1>
+        <span className="actions"><a className="button" href={`/v1/admin/audit?${new URLSearchParams({ ...f, format: "jsonl", limit: "1000" })}`} download="audit.jsonl">Export the newest 1,000</a></span>
+      </div>
+      <div className="chips">
+        {names.filter((n) => f[n]).map((n) => (
+          <button key={n} className="chip" onClick={() => setQuery((q) => { q.delete(n); return q; })}>{n.replace("_", " ")}: {f[n]} <span aria-label="remove">×</span></button>
+        ))}
+        {!Object.keys(f).length && <span className="muted">Choose a value to see only what has it.</span>}
+      </div>
+      {list.isPending ? <Loading rows={10} />
+        : list.isError ? <Failure error={list.error} retry={() => void list.refetch()} />
+          : !rows.length ? <Empty title={Object.keys(f).length ? "No action matches" : "No administrator has done anything yet"} /> : (
+            <Scroll label="Audit">
+              <table>
+                <thead><tr><th>When</th><th>Action</th><th>Target</th><th>Customer</th><th>By</th><th>From</th><th>Change</th></tr></thead>
+                <tbody>
+                  {rows.map((e) => (
+                    <tr key={e.event_id}>
+                      <td><Time at={e.timestamp} /></td>
+                      <td><Pick name="event_type" value={e.event_type} /></td>
+                      <td><Pick name="target_id" value={e.target_id} /></td>
+                      <td>{e.customer_id ? <Pick name="customer_id" value={e.customer_id} /> : "–"}</td>
+                      <td><Pick name="actor_id" value={e.actor_id} /> <span className="muted">{e.actor_name}</span></td>
+                      <td className="mono">{e.address}</td>
+                      <td><Diff before={e.before} after={e.after} /></td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+              {list.hasNextPage && <p><button disabled={list.isFetchingNextPage} onClick={() => void list.fetchNextPage()}>Older</button></p>}
+            </Scroll>
+          )}
+    </>
+  );
+}
+
+type Side = Record<string, unknown> | null | undefined;
+
+/** Diff shows the fields in which the two sides differ. */
+function Diff({ before, after }: { before: Side; after: Side }) {
+  const keys = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])].filter(
+    (k) => JSON.stringify(before?.[k]) !== JSON.stringify(after?.[k]),
+  );
+  if (!keys.length) return <span className="muted">–</span>;
+  const show = (v: unknown) => (v === undefined || v === null ? "" : typeof v === "string" ? v : JSON.stringify(v));
+  return (
+    <details className="diff">
+      <summary>{keys.length === 1 ? keys[0] : `${keys.length} fields`}</summary>
+      {keys.map((k) => (
+        <div key={k} className="mono">
+          {k}: {before && <del>{show(before[k])}</del>} {after && <ins>{show(after[k])}</ins>}
+        </div>
+      ))}
+    </details>
+  );
+}

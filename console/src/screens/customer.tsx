@@ -1,0 +1,187 @@
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { Link, useParams } from "react-router";
+import { api, must } from "../api/client";
+import { customer, customerKeys } from "../api/queries";
+import type { CustomerUsage, Tier } from "../api/types";
+import { useSession } from "../session";
+import { Copy, Dialog, Facts, Failure, Loading, Meter, State, Scroll, Time } from "../ui/parts";
+import { tiers } from "./customers";
+import { Forbidden } from "./forbidden";
+
+export function Customer() {
+  const { admin } = useSession();
+  return admin ? <One /> : <Forbidden what="customers" />;
+}
+
+function One() {
+  const { id = "" } = useParams();
+  const c = useQuery(customer(id));
+  const [asked, setAsked] = useState<"change" | "suspend" | "reactivate">();
+  if (c.isPending) return <Loading rows={8} />;
+  if (!c.data) return <Failure error={c.error} retry={() => void c.refetch()} />;
+  const { limits, usage } = c.data;
+  const close = () => setAsked(undefined);
+  return (
+    <>
+      <header className="subject">
+        <p className="crumbs"><Link to="/customers">Customers</Link></p>
+        <div className="line">
+          <h1>{c.data.name} <span className="mono id">{id}</span></h1>
+          <span className="actions">
+            <Link className="button" to={`/workloads?customer=${id}`}>Workloads</Link>
+            <button onClick={() => setAsked("change")}>Change</button>
+            {c.data.suspended_at
+              ? <button onClick={() => setAsked("reactivate")}>Reactivate</button>
+              : <button className="danger" onClick={() => setAsked("suspend")}>Suspend</button>}
+          </span>
+        </div>
+        <p className="sentence">
+          <State of={c.data.suspended_at ? "SUSPENDED" : "ACTIVE"} />
+          <span>{c.data.suspended_at ? "It may read and cancel. What runs finishes; nothing new is submitted or placed." : `Tier ${c.data.tier}.`}</span>
+        </p>
+      </header>
+      <div className="meters">
+        <Meter label="Running" used={usage.current_running_workloads} of={limits.max_concurrent_workloads} />
+        <Meter label="Waiting" used={usage.current_queue_depth} of={limits.max_queue_depth} />
+      </div>
+      <Facts of={[
+        ["Requests per second", limits.rate_limit_per_sec], ["Burst", limits.burst], ["Submitted today (UTC)", usage.workloads_today],
+        ["May be preempted", c.data.preemptible ? "yes" : "no"], ["Created", <Time at={c.data.created_at} />],
+      ]} />
+      <Keys id={id} />
+      {asked === "change" && <Change c={c.data} onClose={close} />}
+      {(asked === "suspend" || asked === "reactivate") && <Suspend c={c.data} action={asked} onClose={close} />}
+    </>
+  );
+}
+
+function Suspend({ c, action, onClose }: { c: CustomerUsage; action: "suspend" | "reactivate"; onClose: () => void }) {
+  const client = useQueryClient();
+  const run = useMutation({
+    mutationFn: () => {
+      const o = { params: { path: { id: c.customer_id } } };
+      return action === "suspend" ? must(api.POST("/v1/admin/customers/{id}/suspend", o)) : must(api.POST("/v1/admin/customers/{id}/reactivate", o));
+    },
+    onSuccess: () => { void client.invalidateQueries({ queryKey: ["customers"] }); onClose(); },
+  });
+  return (
+    <Dialog title={`${action === "suspend" ? "Suspend" : "Reactivate"} ${c.name}?`} onClose={onClose}>
+      <p>{action === "suspend"
+        ? `Nothing new of it is submitted or placed. ${c.usage.current_queue_depth} waiting workloads go on waiting, ${c.usage.current_running_workloads} running ones finish.`
+        : `It may submit again, and its ${c.usage.current_queue_depth} waiting workloads are placed.`}</p>
+      {run.isError && <Failure error={run.error} />}
+      <div className="buttons">
+        <button onClick={onClose}>Leave it</button>
+        <button className={action === "suspend" ? "danger" : "primary"} disabled={run.isPending} onClick={() => run.mutate()}>{action === "suspend" ? "Suspend" : "Reactivate"}</button>
+      </div>
+    </Dialog>
+  );
+}
+
+const limitNames = {
+  max_concurrent_workloads: "Running at most", max_queue_depth: "Waiting at most", rate_limit_per_sec: "Requests per second", burst: "Burst",
+};
+
+function Change({ c, onClose }: { c: CustomerUsage; onClose: () => void }) {
+  const client = useQueryClient();
+  const [name, setName] = useState(c.name);
+  const [tier, setTier] = useState(c.tier);
+  const [limits, setLimits] = useState<Record<string, string>>(() => Object.fromEntries(Object.entries(c.limits).map(([k, v]) => [k, String(v)])));
+  const save = useMutation({
+    mutationFn: () => {
+      // Only what was changed is sent, so that the rest stays the tier's.
+      const changed = Object.entries(limits).filter(([k, v]) => v !== String(c.limits[k as keyof typeof c.limits]));
+      return must(api.PATCH("/v1/admin/customers/{id}", {
+        params: { path: { id: c.customer_id } },
+        body: {
+          ...(name !== c.name ? { name } : {}), ...(tier !== c.tier ? { tier } : {}),
+          ...(changed.length ? { limits: Object.fromEntries(changed.map(([k, v]) => [k, v === "" ? null : Number(v)])) } : {}),
+        },
+      }));
+    },
+    onSuccess: () => { void client.invalidateQueries({ queryKey: ["customers"] }); onClose(); },
+  });
+  return (
+    <Dialog title={`Change ${c.name}`} onClose={onClose}>
+      <form onSubmit={(e) => { e.preventDefault(); save.mutate(); }}>
+        <label className="wide"><span>Name</span><input required maxLength={200} value={name} onChange={(e) => setName(e.target.value)} /></label>
+        <label className="wide"><span>Tier</span><select value={tier} onChange={(e) => setTier(e.target.value as Tier)}>{tiers.map((t) => <option key={t}>{t}</option>)}</select></label>
+        {Object.entries(limitNames).map(([k, label]) => (
+          <label className="wide" key={k}><span>{label} (empty: the tier's)</span>
+            <input type="number" min="0" step="any" value={limits[k]} onChange={(e) => setLimits({ ...limits, [k]: e.target.value })} />
+          </label>
+        ))}
+        {save.isError && <Failure error={save.error} />}
+        <div className="buttons"><button type="button" onClick={onClose}>Leave it</button><button className="primary" disabled={save.isPending}>Save</button></div>
+      </form>
+    </Dialog>
+  );
+}
+
+function Keys({ id }: { id: string }) {
+  const client = useQueryClient();
+  const list = useQuery(customerKeys(id));
+  const [all, setAll] = useState(false);
+  const [role, setRole] = useState<"customer" | "viewer">("customer");
+  const [name, setName] = useState("");
+  const [adding, setAdding] = useState(false);
+  const [revoking, setRevoking] = useState<string>();
+  const again = () => void client.invalidateQueries({ queryKey: customerKeys(id).queryKey });
+  const add = useMutation({
+    mutationFn: () => must(api.POST("/v1/admin/customers/{id}/keys", { params: { path: { id } }, body: { role, ...(name ? { name } : {}) } })),
+    onSuccess: again,
+  });
+  const revoke = useMutation({
+    mutationFn: (key: string) => must(api.DELETE("/v1/admin/customers/{id}/keys/{key_id}", { params: { path: { id, key_id: key } } })),
+    onSuccess: () => { setRevoking(undefined); again(); },
+  });
+  const close = () => { setAdding(false); add.reset(); setName(""); };
+  const shown = (list.data?.keys ?? []).filter((k) => all || !k.revoked_at);
+  return (
+    <section>
+      <div className="line"><h2>Keys</h2><span className="actions">
+        <label className="check"><input type="checkbox" checked={all} onChange={(e) => setAll(e.target.checked)} /> Revoked too</label>
+        <button onClick={() => setAdding(true)}>Make a key</button>
+      </span></div>
+      {list.isPending ? <Loading rows={2} /> : list.isError ? <Failure error={list.error} /> : !shown.length ? <p className="muted">None.</p> : (
+        <Scroll label="Keys"><table>
+          <thead><tr><th>Key</th><th>Name</th><th>Role</th><th>Begins with</th><th>Created</th><th>Expires</th><th /></tr></thead>
+          <tbody>{shown.map((k) => (
+            <tr key={k.key_id} className={k.revoked_at ? "gone" : ""}>
+              <td className="mono">{k.key_id}</td><td>{k.name || "–"}</td><td>{k.role}</td><td className="mono">{k.prefix}…</td>
+              <td><Time short at={k.created_at} /></td><td>{k.expires_at ? <Time at={k.expires_at} /> : "never"}</td>
+              <td className="r">{k.revoked_at ? <>revoked <Time short at={k.revoked_at} /></> : <button className="quiet small" onClick={() => setRevoking(k.key_id)}>Revoke</button>}</td>
+            </tr>
+          ))}</tbody>
+        </table></Scroll>
+      )}
+      {adding && (
+        <Dialog title="Make a key" onClose={close}>
+          {add.data ? (
+            <>
+              <p>This is the only time that the key is shown.</p>
+              <p className="secret mono">{add.data.key}</p>
+              <div className="buttons"><Copy text={add.data.key} label="Copy the key" /><button className="primary" onClick={close}>I have it</button></div>
+            </>
+          ) : (
+            <form onSubmit={(e) => { e.preventDefault(); add.mutate(); }}>
+              <label className="wide"><span>What it is for</span><input value={name} maxLength={200} onChange={(e) => setName(e.target.value)} /></label>
+              <label className="wide"><span>Role</span><select value={role} onChange={(e) => setRole(e.target.value as "customer")}><option>customer</option><option>viewer</option></select></label>
+              {add.isError && <Failure error={add.error} />}
+              <div className="buttons"><button type="button" onClick={close}>Close</button><button className="primary" disabled={add.isPending}>Make it</button></div>
+            </form>
+          )}
+        </Dialog>
+      )}
+      {revoking && (
+        <Dialog title="Revoke the key?" onClose={() => setRevoking(undefined)}>
+          <p className="mono">{revoking}</p>
+          <p>Within 5 seconds nobody can use it any more, sessions of this console included. It cannot be given back.</p>
+          {revoke.isError && <Failure error={revoke.error} />}
+          <div className="buttons"><button onClick={() => setRevoking(undefined)}>Leave it</button><button className="danger" onClick={() => revoke.mutate(revoking)}>Revoke</button></div>
+        </Dialog>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,122 @@
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { Link, useParams } from "react-router";
+import { api, must } from "../api/client";
+import { workerEvents, workers } from "../api/queries";
+import { duration } from "../lib/format";
+import { useSession } from "../session";
+import { Dialog, Facts, Failure, Loading, Meter, State, Time, useNow } from "../ui/parts";
+import { Forbidden } from "./forbidden";
+import { late } from "./workers";
+import { ApiError } from "../api/client";
+
+export function WorkerPage() {
+  const { admin } = useSession();
+  return admin ? <One /> : <Forbidden what="workers" />;
+}
+
+function One() {
+  const { id = "" } = useParams();
+  const fleet = useQuery(workers());
+  const events = useQuery(workerEvents(id));
+  const now = useNow();
+  if (fleet.isPending) return <Loading rows={8} />;
+  if (fleet.isError) return <Failure error={fleet.error} retry={() => void fleet.refetch()} />;
+  const w = fleet.data.find((x) => x.worker_id === id);
+  if (!w) return <Failure error={new ApiError(404, "NOT_FOUND", "")} />;
+  return (
+    <>
+      <header className="subject">
+        <p className="crumbs"><Link to="/workers">Workers</Link></p>
+        <div className="line"><h1>{w.worker_id}</h1><WorkerActions id={id} status={w.status} runs={w.running_workloads.length} /></div>
+        <p className="sentence">
+          <State of={late(w, now) ? "LATE" : w.status} />
+          <span>Last heartbeat {duration(now - Date.parse(w.last_heartbeat))} ago{w.status === "DEAD" ? "" : `, ${duration(Date.parse(w.lease_until) - now)} of its lease left`}.</span>
+        </p>
+      </header>
+      <div className="meters"><Meter label="Slots" used={w.capacity_used} of={w.capacity_total} /></div>
+      <Facts of={[
+        ["Version", w.version], ["Registered", <Time at={w.registered_at} />], ["Session", <span className="mono">{w.session_id}</span>],
+        ["Types", w.capabilities.join(", ")], ["Tags", Object.entries(w.tags).map(([k, v]) => `${k}=${v}`).join(" ") || null],
+        ["Resources", resources(w.resources)],
+      ]} />
+      <div className="pair">
+        <section>
+          <h2>Runs</h2>
+          {!w.running_workloads.length && !w.ending_runs.length && <p className="muted">Nothing.</p>}
+          <ul className="plain">
+            {w.running_workloads.map((x) => <li key={x}><Link className="mono" to={`/workloads/${x}`}>{x}</Link></li>)}
+            {w.ending_runs.map((x) => (
+              <li key={x.workload_id + x.generation}>
+                <Link className="mono" to={`/workloads/${x.workload_id}`}>{x.workload_id}</Link> <span className="muted">ending for {duration(x.ending_for_seconds * 1000)}</span>
+              </li>
+            ))}
+          </ul>
+        </section>
+        <section>
+          <h2>Events</h2>
+          {events.isPending ? <Loading rows={3} /> : events.isError ? <Failure error={events.error} /> : (
+            <table>
+              <thead><tr><th>When</th><th>Event</th><th>By</th><th>Reason</th></tr></thead>
+              <tbody>
+                {events.data.events.map((e) => (
+                  <tr key={e.event_id}>
+                    <td><Time at={e.timestamp} /></td><td>{e.event_type.replace("worker.", "").replaceAll("_", " ")}</td>
+                    <td>{e.actor_id}</td><td>{e.details.reason ?? ""}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          )}
+        </section>
+      </div>
+    </>
+  );
+}
+
+function resources(r: { cpu_cores?: number; memory_mb?: number; disk_mb?: number }) {
+  const parts = [r.cpu_cores && `${r.cpu_cores} cores`, r.memory_mb && `${r.memory_mb} MB memory`, r.disk_mb && `${r.disk_mb} MB disk`];
+  return parts.filter(Boolean).join(", ") || null;
+}
+
+type Action = "drain" | "undrain" | "remove";
+
+const asks: Record<Action, string> = {
+  drain: "It takes no new work. What it runs goes on until it ends.",
+  undrain: "It takes new work again.",
+  remove: "Its session ends and its work goes to other workers from the last checkpoints. If the process still lives, it registers again.",
+};
+
+function WorkerActions({ id, status, runs }: { id: string; status: string; runs: number }) {
+  const client = useQueryClient();
+  const [action, setAction] = useState<Action>();
+  const run = useMutation({
+    mutationFn: async (a: Action) => {
+      const o = { params: { path: { id } } };
+      if (a === "drain") await must(api.POST("/v1/admin/workers/{id}/drain", o));
+      else if (a === "undrain") await must(api.POST("/v1/admin/workers/{id}/undrain", o));
+      else await must(api.DELETE("/v1/admin/workers/{id}", o));
+    },
+    onSuccess: () => {
+      setAction(undefined);
+      void client.invalidateQueries({ queryKey: ["workers"] });
+    },
+  });
+  const can: Action[] = status === "DEAD" ? [] : status === "DRAINING" ? ["undrain", "remove"] : ["drain", "remove"];
+  const name = (a: Action) => a.charAt(0).toUpperCase() + a.slice(1);
+  return (
+    <span className="actions">
+      {can.map((a) => <button key={a} className={a === "remove" ? "danger" : ""} onClick={() => setAction(a)}>{name(a)}</button>)}
+      {action && (
+        <Dialog title={`${name(action)} ${id}?`} onClose={() => setAction(undefined)}>
+          <p>{asks[action]} It holds {runs} {runs === 1 ? "workload" : "workloads"} now.</p>
+          {run.isError && <Failure error={run.error} />}
+          <div className="buttons">
+            <button onClick={() => setAction(undefined)}>Leave it</button>
+            <button className={action === "remove" ? "danger" : "primary"} disabled={run.isPending} onClick={() => run.mutate(action)}>{name(action)}</button>
+          </div>
+        </Dialog>
+      )}
+    </span>
+  );
+}

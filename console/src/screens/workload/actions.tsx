@@ -1,0 +1,88 @@
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { useNavigate } from "react-router";
+import { api, must } from "../../api/client";
+import { workload, type Exact } from "../../api/queries";
+import { isFinal } from "../../api/types";
+import { useSession } from "../../session";
+import { Dialog, Failure } from "../../ui/parts";
+
+type Action = "cancel" | "pause" | "resume" | "retry";
+
+/** Actions are what may be done to a workload in its state. Viewers have none. */
+export function Actions({ w }: { w: Exact }) {
+  const { acts } = useSession();
+  const [action, setAction] = useState<Action>();
+  if (!acts) return null;
+  const can: Action[] = [];
+  if (w.status === "PAUSED") can.push("resume");
+  else if (!isFinal(w.status)) can.push("pause");
+  if (w.status === "FAILED" || w.status === "CANCELLED") can.push("retry");
+  if (!isFinal(w.status)) can.push("cancel");
+  return (
+    <span className="actions">
+      {can.map((a) => (
+        <button key={a} className={a === "cancel" ? "danger" : ""} onClick={() => setAction(a)}>
+          {a.charAt(0).toUpperCase() + a.slice(1)}
+        </button>
+      ))}
+      {action && <Ask w={w} action={action} onClose={() => setAction(undefined)} />}
+    </span>
+  );
+}
+
+const asks: Record<Action, string> = {
+  cancel: "It ends at once and cannot go on. What it has done since its last checkpoint is lost.",
+  pause: "Its worker saves a checkpoint and stops it. It keeps its place with that checkpoint until it is resumed.",
+  resume: "It waits for a worker again and goes on from its last checkpoint.",
+  retry: "A new workload runs the same input again.",
+};
+
+function Ask({ w, action, onClose }: { w: Exact; action: Action; onClose: () => void }) {
+  const client = useQueryClient();
+  const go = useNavigate();
+  const [reason, setReason] = useState("");
+  const [scratch, setScratch] = useState(false);
+  const run = useMutation({
+    mutationFn: async (): Promise<string | undefined> => {
+      const o = { params: { path: { id: w.workload_id } }, body: reason ? { reason } : {} };
+      switch (action) {
+        case "cancel": await must(api.POST("/v1/workloads/{id}/cancel", o)); return undefined;
+        case "pause": await must(api.POST("/v1/workloads/{id}/pause", o)); return undefined;
+        case "resume": await must(api.POST("/v1/workloads/{id}/resume", o)); return undefined;
+        case "retry": {
+          const body = scratch ? { from_scratch: true } : {};
+          return (await must(api.POST("/v1/workloads/{id}/retry", { ...o, body }))).workload_id;
+        }
+      }
+    },
+    onSuccess: (made) => {
+      void client.invalidateQueries({ queryKey: workload(w.workload_id).queryKey });
+      onClose();
+      if (made) void go(`/workloads/${made}`);
+    },
+  });
+  return (
+    <Dialog title={`${action.charAt(0).toUpperCase()}${action.slice(1)} ${w.workload_type}?`} onClose={onClose}>
+      <p className="mono">{w.workload_id}</p>
+      <p>{asks[action]}</p>
+      {action === "retry" ? (
+        <label className="check">
+          <input type="checkbox" checked={scratch} onChange={(e) => setScratch(e.target.checked)} />
+          From scratch{w.checkpoint_sequence ? `, not from checkpoint ${w.checkpoint_sequence}` : ""}
+        </label>
+      ) : (
+        <label className="wide"><span>Reason, kept in the audit trail</span>
+          <input value={reason} maxLength={500} onChange={(e) => setReason(e.target.value)} />
+        </label>
+      )}
+      {run.isError && <Failure error={run.error} />}
+      <div className="buttons">
+        <button onClick={onClose}>Leave it</button>
+        <button className={action === "cancel" ? "danger" : "primary"} disabled={run.isPending} onClick={() => run.mutate()}>
+          {run.isPending ? "Working" : action === "cancel" ? "Cancel the workload" : action.charAt(0).toUpperCase() + action.slice(1)}
+        </button>
+      </div>
+    </Dialog>
+  );
+}

@@ -1,0 +1,248 @@
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect, useMemo, useRef } from "react";
+import { Link, useParams, useSearchParams } from "react-router";
+import { live } from "../../api/live";
+import { audit, checkpoints, logs, workload, type Exact } from "../../api/queries";
+import { isFinal, type LiveEvent, type LogLine } from "../../api/types";
+import { bytes, duration } from "../../lib/format";
+import { patch } from "../../lib/rows";
+import { attempts } from "../../lib/timeline";
+import { Copy, Empty, Facts, Failure, Labels, Loading, Progress, Scroll, State, Time } from "../../ui/parts";
+import { Tree } from "../../ui/tree";
+import { Actions } from "./actions";
+import { Log } from "./log";
+import { Timeline } from "./timeline";
+import { Why } from "./why";
+
+const tabs = ["logs", "data", "checkpoints", "audit", "details"] as const;
+type Tab = (typeof tabs)[number];
+const tabNames: Record<Tab, string> = {
+  logs: "Log", data: "Input, result", checkpoints: "Checkpoints", audit: "Audit", details: "Details",
+};
+
+export function Workload() {
+  const { id = "" } = useParams();
+  useFollow(id);
+  const w = useQuery(workload(id));
+  const trail = useQuery(audit(id));
+  const rows = useMemo(() => attempts(trail.data?.events ?? []), [trail.data]);
+  if (w.isPending) return <Loading rows={10} />;
+  if (!w.data) return <Failure error={w.error} retry={() => void w.refetch()} />;
+  return (
+    <>
+      <Head w={w.data} />
+      {(w.data.status === "PENDING" || w.data.status === "REDISTRIBUTING") && <Why id={id} />}
+      {w.data.error_message && (
+        <section className="notice bad">
+          <strong>{w.data.error_type ?? "error"}</strong>
+          <pre>{w.data.error_message}</pre>
+        </section>
+      )}
+      <section aria-labelledby="timeline">
+        <h2 id="timeline">Timeline</h2>
+        {trail.isPending ? <Loading rows={2} />
+          : trail.isError ? <Failure error={trail.error} retry={() => void trail.refetch()} />
+            : <Timeline attempts={rows} over={isFinal(w.data.status)} />}
+        {trail.data?.more && <p className="muted">Only the first 5,000 events are shown.</p>}
+      </section>
+      <Tabs w={w.data} />
+    </>
+  );
+}
+
+/** useFollow keeps the page's queries current by the workload's stream. */
+function useFollow(id: string) {
+  const client = useQueryClient();
+  const due = useRef<ReturnType<typeof setTimeout>>(undefined);
+  useEffect(() => {
+    const stop = live.listen((events) => {
+      const mine = events.filter((e) => e.workload_id === id);
+      const lines = mine.filter((e) => e.type === "log_line");
+      if (lines.length) {
+        client.setQueryData(logs(id).queryKey, (old) => {
+          const last = old?.logs.at(-1)?.seq ?? 0;
+          const fresh = lines.filter((e) => (e.seq ?? 0) > last).map(lineOf);
+          return old && fresh.length ? { ...old, logs: [...old.logs, ...fresh].slice(-10_000) } : old;
+        });
+      }
+      const changes = mine.filter((e) => e.type !== "log_line" && e.type !== "gap");
+      if (!changes.length) return;
+      client.setQueryData(workload(id).queryKey, (old) => old && changes.reduce(patch, old));
+      // The trail tells more than the events do. Many events are one look at it.
+      due.current ??= setTimeout(() => {
+        due.current = undefined;
+        void client.invalidateQueries({ queryKey: workload(id).queryKey, exact: true });
+        void client.invalidateQueries({ queryKey: audit(id).queryKey });
+        if (changes.some((e) => e.event_type === "workload.checkpoint_created")) {
+          void client.invalidateQueries({ queryKey: checkpoints(id).queryKey });
+        }
+      }, 700);
+    });
+    return () => {
+      stop();
+      clearTimeout(due.current);
+      due.current = undefined;
+    };
+  }, [client, id]);
+}
+
+const lineOf = (e: LiveEvent): LogLine => ({
+  seq: e.seq ?? 0, timestamp: e.timestamp ?? "", level: e.level ?? "INFO", message: e.message ?? "",
+  stream: e.stream ?? null, details: e.details ?? {}, generation: e.generation ?? 0,
+});
+
+function Head({ w }: { w: Exact }) {
+  return (
+    <header className="subject">
+      <p className="crumbs"><Link to="/workloads">Workloads</Link></p>
+      <div className="line">
+        <h1>{w.workload_type} <span className="mono id">{w.workload_id}</span></h1>
+        <Copy text={w.workload_id} label="Copy id" />
+        <Actions w={w} />
+      </div>
+      <p className="sentence"><State of={w.status} /> <span>{inWords(w)}</span></p>
+      <div className="meta">
+        <Progress percent={w.progress_percent} done={isFinal(w.status)} />
+        {w.progress_message && <span>{w.progress_message}</span>}
+        <span className="muted">{w.customer_id}</span>
+        <span className="muted num">priority {w.priority}</span>
+        <span className="muted num">generation {w.generation}</span>
+        {w.retry_of && <span>retry of <Link className="mono" to={`/workloads/${w.retry_of}`}>{w.retry_of}</Link></span>}
+        <Labels of={w.labels} />
+      </div>
+    </header>
+  );
+}
+
+/** inWords says what the workload does, or why it does nothing. */
+function inWords(w: Exact): string {
+  const reason = w.status_reason ? `: ${w.status_reason}` : "";
+  const took = w.started_at && w.completed_at ? ` after ${duration(Date.parse(w.completed_at) - Date.parse(w.started_at))}` : "";
+  switch (w.status) {
+    case "PENDING": return `It waits for a worker${reason}.`;
+    case "SCHEDULED": return `It was given to ${w.worker_id ?? "a worker"}, which has not started it yet.`;
+    case "RUNNING": return `It runs on ${w.worker_id ?? "a worker"}${reason}.`;
+    case "REDISTRIBUTING":
+      return `${w.last_worker_id ?? "Its worker"} lost it${reason}. It goes on from ${w.checkpoint_sequence ? `checkpoint ${w.checkpoint_sequence}` : "the beginning"}.`;
+    case "PAUSED": return `It stands still${reason}. ${w.checkpoint_sequence ? `It will go on from checkpoint ${w.checkpoint_sequence}.` : ""}`;
+    case "COMPLETED": return `It finished${took}.`;
+    case "FAILED": return `It failed${took}${reason}.`;
+    case "CANCELLED": return `It was cancelled${reason}.`;
+  }
+}
+
+function Tabs({ w }: { w: Exact }) {
+  const [query, setQuery] = useSearchParams();
+  const asked = query.get("tab") as Tab;
+  const tab = tabs.includes(asked) ? asked : "logs";
+  const open = (t: Tab) => setQuery((q) => { q.set("tab", t); return q; }, { replace: true });
+  return (
+    <section className="tabbed">
+      <div role="tablist" aria-label="About this workload">
+        {tabs.map((t) => (
+          <button
+            key={t} role="tab" id={`tab-${t}`} aria-selected={t === tab} aria-controls="panel" tabIndex={t === tab ? 0 : -1}
+            onClick={() => open(t)}
+            onKeyDown={(e) => {
+              const step = e.key === "ArrowRight" ? 1 : e.key === "ArrowLeft" ? -1 : 0;
+              const next = tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length];
+              if (!step || !next) return;
+              open(next);
+              document.getElementById(`tab-${next}`)?.focus();
+            }}
+          >
+            {tabNames[t]}
+          </button>
+        ))}
+      </div>
+      <div role="tabpanel" id="panel" aria-labelledby={`tab-${tab}`}>
+        {tab === "logs" && <Log id={w.workload_id} />}
+        {tab === "data" && <Data w={w} />}
+        {tab === "checkpoints" && <Checkpoints id={w.workload_id} />}
+        {tab === "audit" && <Trail id={w.workload_id} />}
+        {tab === "details" && <Details w={w} />}
+      </div>
+    </section>
+  );
+}
+
+function Data({ w }: { w: Exact }) {
+  return (
+    <div className="pair">
+      <section><h3>Input</h3>{w.input_params === null ? <Masked /> : <Tree value={w.input_params} name={`${w.workload_id}-input`} />}</section>
+      <section>
+        <h3>Result</h3>
+        {w.result_data !== null ? <Tree value={w.result_data} name={`${w.workload_id}-result`} />
+          : w.status === "COMPLETED" ? (w.input_params === null ? <Masked /> : <p className="muted">null</p>)
+            : <p className="muted">There is none before it has completed.</p>}
+      </section>
+    </div>
+  );
+}
+
+const Masked = () => <p className="muted">Viewers do not see what a workload works on.</p>;
+
+function Checkpoints({ id }: { id: string }) {
+  const list = useQuery(checkpoints(id));
+  if (list.isPending) return <Loading rows={3} />;
+  if (list.isError) return <Failure error={list.error} retry={() => void list.refetch()} />;
+  if (!list.data.checkpoints.length) return <Empty title="No checkpoints">A run saves them as it goes on. The last 10 are kept.</Empty>;
+  return (
+    <table>
+      <thead><tr><th className="r">Sequence</th><th className="r">Generation</th><th className="r">Size</th><th>Saved</th><th>SHA-256</th></tr></thead>
+      <tbody>
+        {list.data.checkpoints.map((c) => (
+          <tr key={c.sequence}>
+            <td className="r num">{c.sequence}</td><td className="r num">{c.generation}</td>
+            <td className="r num">{bytes(c.size_bytes)}</td><td><Time at={c.created_at} /></td>
+            <td className="mono" title={c.checksum}>{c.checksum.slice(0, 16)}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function Trail({ id }: { id: string }) {
+  const list = useQuery(audit(id));
+  if (list.isPending) return <Loading rows={5} />;
+  if (list.isError) return <Failure error={list.error} retry={() => void list.refetch()} />;
+  const shown = [...list.data.events].reverse().slice(0, 500);
+  return (
+    <Scroll label="Audit trail">
+      <table>
+        <thead><tr><th>When</th><th>Event</th><th className="r">Gen</th><th>Worker</th><th>By</th><th>Reason</th></tr></thead>
+        <tbody>
+          {shown.map((e) => (
+            <tr key={e.event_id}>
+              <td><Time at={e.timestamp} /></td>
+              <td>{e.event_type.replace("workload.", "").replaceAll("_", " ")}{e.details.checkpoint_sequence ? ` ${e.details.checkpoint_sequence}` : ""}</td>
+              <td className="r num">{e.details.generation}</td>
+              <td>{e.details.worker_id ?? "–"}</td>
+              <td><span className="muted">{e.actor_type}</span> {e.actor_id}</td>
+              <td>{e.details.reason ?? ""}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {list.data.events.length > shown.length && <p className="muted">The newest {shown.length} of {list.data.events.length} events.</p>}
+    </Scroll>
+  );
+}
+
+function Details({ w }: { w: Exact }) {
+  return (
+    <Facts
+      of={[
+        ["Created", <Time at={w.created_at} />], ["May start from", w.run_at && <Time at={w.run_at} />],
+        ["Scheduled", <Time at={w.scheduled_at} />], ["Started", <Time at={w.started_at} />],
+        ["Finished", <Time at={w.completed_at} />], ["Changed", <Time at={w.updated_at} />],
+        ["Expected to finish", w.estimated_completion_time && <Time at={w.estimated_completion_time} />],
+        ["Worker", w.worker_id ?? w.last_worker_id], ["Newest checkpoint", w.checkpoint_sequence || null],
+        ["Retries", `${w.retry_count} of ${w.max_retries}`], ["Redistributed", `${w.redistribution_count} times`],
+        ["Affinity", Object.keys(w.affinity_rules ?? {}).length ? <code>{JSON.stringify(w.affinity_rules)}</code> : null],
+        ["Archived", w.archived_at && <Time at={w.archived_at} />],
+      ]}
+    />
+  );
+}

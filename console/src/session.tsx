@@ -1,0 +1,12 @@
+import { createContext, useContext } from "react";
+import type { Session } from "./api/types";
+
+/** SessionContext is who is signed in. */
+export const SessionContext = createContext<{ session: Session; leave: () => void } | null>(null);
+
+export function useSession() {
+  const value = useContext(SessionContext);
+  if (!value) throw new Error("nobody is signed in");
+  const { session } = value;
+  return { ...value, admin: session.role === "admin", acts: session.role !== "viewer" };
+}

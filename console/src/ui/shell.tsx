@@ -1,0 +1,171 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { useEffect, useRef, useState, type ReactNode } from "react";
+import { NavLink, useLocation, useNavigate } from "react-router";
+import { live, useLiveState } from "../api/live";
+import { applyToLists } from "../api/queries";
+import { find } from "../lib/filters";
+import { useSession } from "../session";
+import { Dialog } from "./parts";
+
+interface Page {
+  to: string;
+  name: string;
+  key: string;
+  admin?: boolean;
+}
+
+const pages: Page[] = [
+  { to: "/", name: "Overview", key: "o" },
+  { to: "/workloads", name: "Workloads", key: "w" },
+  { to: "/workers", name: "Workers", key: "k", admin: true },
+  { to: "/customers", name: "Customers", key: "c", admin: true },
+  { to: "/audit", name: "Audit", key: "a", admin: true },
+  { to: "/settings", name: "Settings", key: "s" },
+];
+
+/** Shell is what every page has around it. */
+export function Shell({ children }: { children: ReactNode }) {
+  const { session, admin, leave } = useSession();
+  const client = useQueryClient();
+  const path = useLocation().pathname;
+  const [help, setHelp] = useState(false);
+  const shown = pages.filter((p) => admin || !p.admin);
+  const main = useRef<HTMLElement>(null);
+
+  const one = /^\/workloads\/([^/]+)$/.exec(path)?.[1];
+  useEffect(() => live.follow(one ? `/v1/workloads/${one}/events` : "/v1/events"), [one]);
+  useEffect(() => live.listen((events) => applyToLists(client, events)), [client]);
+  useShortcuts(shown, () => setHelp(true));
+  useEffect(() => {
+    const page = [...pages].reverse().find((p) => path.startsWith(p.to));
+    document.title = one ? `${one} · Niyanta` : `${page?.name ?? "Niyanta"} · Niyanta`;
+  }, [path, one]);
+
+  return (
+    <>
+      <a className="skip" href="#main" onClick={(e) => { e.preventDefault(); main.current?.focus(); }}>Skip to content</a>
+      <header className="top">
+        <NavLink to="/" className="brand"><img src="/console/icon.svg" alt="" width="20" height="20" />Niyanta</NavLink>
+        <nav aria-label="Pages">
+          {shown.map((p) => (
+            <NavLink key={p.to} to={p.to} end={p.to === "/"}>{p.name}</NavLink>
+          ))}
+        </nav>
+        <Search />
+        <LiveControl />
+        <span className="who" title={`key ${session.key_name || session.key_id}`}>
+          {session.customer_id && <span className="of">{session.customer_id}</span>}
+          <span className="role">{session.role}</span>
+        </span>
+        <button className="quiet" onClick={leave}>Sign out</button>
+      </header>
+      <StaleBanner />
+      <main id="main" ref={main} tabIndex={-1}>{children}</main>
+      {help && <Help pages={shown} onClose={() => setHelp(false)} />}
+    </>
+  );
+}
+
+function Search() {
+  const go = useNavigate();
+  const [text, setText] = useState("");
+  return (
+    <form
+      role="search"
+      className="search"
+      onSubmit={(e) => {
+        e.preventDefault();
+        const found = find(text);
+        setText("");
+        (document.activeElement as HTMLElement | null)?.blur();
+        if ("id" in found) return go(`/workloads/${found.id}`);
+        const query: Record<string, string> = "label" in found ? { label: found.label } : { q: found.text };
+        return go(`/workloads${text.trim() ? `?${new URLSearchParams(query)}` : ""}`);
+      }}
+    >
+      <input
+        id="search" type="search" value={text} placeholder="Workload id or label" aria-label="Find a workload"
+        onChange={(e) => setText(e.target.value)} autoComplete="off" spellCheck={false}
+      />
+      <kbd aria-hidden="true">/</kbd>
+    </form>
+  );
+}
+
+const words = { connecting: "Connecting", live: "Live", stale: "Stale", paused: "Paused", ended: "Ended" };
+
+function LiveControl() {
+  const state = useLiveState();
+  const paused = state === "paused";
+  return (
+    <span className={`live ${state}`}>
+      <span className="dot" aria-hidden="true" />
+      <span role="status">{words[state]}</span>
+      {(paused || state === "live") && (
+        <button className="quiet small" onClick={() => (paused ? live.resume() : live.pause())}>
+          {paused ? "Resume" : "Pause"}
+        </button>
+      )}
+    </span>
+  );
+}
+
+function StaleBanner() {
+  const state = useLiveState();
+  if (state !== "stale") return null;
+  return (
+    <div className="banner" role="alert">
+      No live events: the server cannot be reached. What you see may be old; it catches up by itself.
+    </div>
+  );
+}
+
+/** typing reports whether keys belong to a field. */
+const typing = (e: KeyboardEvent) =>
+  e.metaKey || e.ctrlKey || e.altKey ||
+  (e.target instanceof HTMLElement && (e.target.matches("input, textarea, select") || !!e.target.closest("dialog")));
+
+function useShortcuts(shown: Page[], help: () => void) {
+  const go = useNavigate();
+  const ref = useRef({ shown, help });
+  ref.current = { shown, help };
+  useEffect(() => {
+    let g = 0;
+    const on = (e: KeyboardEvent) => {
+      if (typing(e)) return;
+      if (Date.now() - g < 1500) {
+        g = 0;
+        const page = ref.current.shown.find((p) => p.key === e.key);
+        if (page) void go(page.to);
+        return;
+      }
+      if (e.key === "g") g = Date.now();
+      else if (e.key === "?") ref.current.help();
+      else if (e.key === "/") {
+        e.preventDefault();
+        document.getElementById("search")?.focus();
+      } else if (e.key === "j" || e.key === "k") {
+        const rows = [...document.querySelectorAll<HTMLElement>("[data-row] a[data-open]")];
+        const at = rows.indexOf(document.activeElement as HTMLElement);
+        rows[Math.max(0, Math.min(rows.length - 1, at + (e.key === "j" ? 1 : -1)))]?.focus();
+      }
+    };
+    window.addEventListener("keydown", on);
+    return () => window.removeEventListener("keydown", on);
+  }, [go]);
+}
+
+function Help({ pages, onClose }: { pages: Page[]; onClose: () => void }) {
+  const keys: [string, string][] = [
+    ["/", "find a workload"], ["j  k", "next and previous row"], ["Enter", "open the row"], ["?", "this help"],
+    ...pages.map((p): [string, string] => [`g ${p.key}`, p.name]),
+  ];
+  return (
+    <Dialog title="Keys" onClose={onClose}>
+      <dl className="keys">
+        {keys.map(([k, what]) => <div key={k}><dt><kbd>{k}</kbd></dt><dd>{what}</dd></div>)}
+      </dl>
+      <div className="buttons"><button onClick={onClose}>Close</button></div>
+    </Dialog>
+  );
+}
