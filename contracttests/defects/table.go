@@ -122,6 +122,17 @@ var defects = []defect{
 	{"the last answer replaces the first", memory + "answers.go", "first != nil && !first.Forgotten(now)", "false",
 		nil, []layer{onMemory}},
 
+	// Deletion of customers.
+	{"a deletion leaves the keys of the customer", memory + "tenants.go", "			key.RevokedAt = now\n",
+		"			_ = now\n", nil, []layer{onMemory}},
+	{"a deletion frees the id", memory + "tenants.go", " || c.s.deleted[cust.ID]", "", nil, []layer{onMemory}},
+	{"a deletion lets submissions through", "core/domain/admission.go", " || known.Customer.Deleting()", "", nil,
+		[]layer{onMemory}},
+	{"a deletion removes what a worker still runs", memory + "erasure.go", "if !s.endingLocked(r.ID) {", "if true {", nil,
+		[]layer{onMemory}},
+	{"a deletion forgets a table", postgres + "erasure.go", "\"idempotency_keys\", \"answers\", ",
+		"\"idempotency_keys\", ", nil, []layer{onPostgres}},
+
 	// Limits and placement.
 	{"running limit unchecked at the commit and in the plan", execute, "y.Running[w.CustomerID] >= limit",
 		"y.Running[w.CustomerID] >= limit+1000", nil, []layer{onMemory}},
