@@ -177,8 +177,8 @@ func TestExamples_Replayed_AreAnsweredAsTheFileSays(t *testing.T) {
 	admin, worker := r.dev.AdminKey, r.dev.WorkerKey
 
 	for id, status := range map[string]int{
-		"root": 302, "health": 200, "ready": 200, "metrics": 200, "docs": 200, "openapi": 200,
-		"docsFile": 200,
+		"root": 200, "health": 200, "ready": 200, "metrics": 200, "docs": 200, "openapi": 200,
+		"docsFile": 200, "consoleFile": 200,
 	} {
 		r.play(id, "", status)
 	}
@@ -190,6 +190,18 @@ func TestExamples_Replayed_AreAnsweredAsTheFileSays(t *testing.T) {
 	made := r.play("createKey", admin, 201)
 	key := made.field("key").(string)
 	r.play("listKeys", admin, 200)
+
+	// Somebody signs in with a browser, looks who it is, and signs out.
+	signedIn := r.play("signIn", key, 200)
+	cookie, _, _ := strings.Cut(signedIn.header.Get("Set-Cookie"), ";")
+	bySession := func(id string) *http.Request {
+		req := r.request(id, "")
+		req.Header.Set("Cookie", cookie)
+		req.Header.Set("X-CSRF-Token", signedIn.field("csrf_token").(string))
+		return req
+	}
+	r.played("getSession", 200, r.do(bySession("getSession")))
+	r.played("signOut", 204, r.do(bySession("signOut")))
 
 	// The customer prepares a type and submits. The one worker there is does not offer it.
 	require.Equal(t, 200, r.api.call("POST", "/v1/worker/register", worker, map[string]any{
