@@ -119,7 +119,7 @@ func sleeping(ms int) niyanta.Submission {
 func TestServers_OnOneDatabaseWithoutABus_WorkTogether(t *testing.T) {
 	g := newGroup(t, 2)
 	for i, s := range g.servers {
-		assert.NoError(t, s.App.backends.Hints.Ping(t.Context()), "server %d hears the others", i)
+		require.NoError(t, s.App.backends.Hints.Ping(t.Context()), "server %d hears the others", i)
 	}
 	var ids []string
 	for range 8 {

@@ -125,7 +125,7 @@ func TestWebSocket_OfAWorkload_TellsWhatServerSentEventsTell(t *testing.T) {
 	require.Equal(t, "completed", all[len(all)-1].Type)
 	for i, e := range all {
 		c := a.socket(socketPath(id)+"?last_event_id="+e.EventID, a.dev.CustomerKey)
-		require.Equal(t, len(all)-i-1, len(c.rest(websocket.StatusNormalClosure, 20*time.Second)))
+		require.Len(t, c.rest(websocket.StatusNormalClosure, 20*time.Second), len(all)-i-1)
 	}
 	for i, e := range a.socket(socketPath(id), a.key("viewer")).rest(websocket.StatusNormalClosure, 20*time.Second) {
 		require.Equal(t, all[i].Type, e.Type)

@@ -209,7 +209,7 @@ func TestMilli_JSON_KeepsThousandths(t *testing.T) {
 	var back Resources
 	require.NoError(t, json.Unmarshal(b, &back))
 	assert.True(t, r.Equal(back))
-	assert.Error(t, json.Unmarshal([]byte(`{"gpus":"x"}`), &back))
+	require.Error(t, json.Unmarshal([]byte(`{"gpus":"x"}`), &back))
 	var sum Milli
 	for range 10 {
 		sum += MilliOf(0.1)

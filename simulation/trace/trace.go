@@ -2,6 +2,7 @@ package trace
 
 import (
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -69,11 +70,11 @@ func rows(files fs.FS, name string, columns int, each func(r []string, number fu
 	if err != nil {
 		return fmt.Errorf("open the trace: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	in := csv.NewReader(f)
 	for line := 1; ; line++ {
 		r, err := in.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err == nil && len(r) < columns {

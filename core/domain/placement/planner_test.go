@@ -401,6 +401,7 @@ func BenchmarkPlan10000On500_ResourcesStated(b *testing.B) {
 
 // benchmarkPlan plans 10,000 workloads, which need this, on 500 workers, which have that.
 func benchmarkPlan(b *testing.B, offer domain.Offer, need domain.Resources) {
+	b.Helper()
 	var s placement.Snapshot
 	for n := range 500 {
 		w := worker(n, 20, "a", "b")
