@@ -66,5 +66,5 @@ func TestCustomerDelete_WithUnfinishedWork_NeedsForceAndWaits(t *testing.T) {
 	}
 	_, errs, code = admin.run("", "customer", "create", "Acme", "--id", "cust_acme")
 	assert.Equal(t, exitError, code, "no id is given out again")
-	assert.Contains(t, errs, "exists")
+	assert.Contains(t, errs, "never given out again")
 }

@@ -32,7 +32,7 @@ func (c Customer) Delete(unfinished int, force bool, by Admin, now time.Time) (C
 	next := c
 	if !c.Deleting() {
 		if unfinished > 0 && !force {
-			return c, AdminEvent{}, NewError(CodeConflict, "%d workloads of the customer are unfinished", unfinished).
+			return c, AdminEvent{}, NewError(CodeConflict, "the customer has unfinished workloads: %d", unfinished).
 				With("unfinished", unfinished)
 		}
 		next.DeletingAt, next.UpdatedAt = now, now

@@ -6,7 +6,8 @@ import "time"
 
 // ErrCustomerExists is the answer to the creation of a customer whose id is taken.
 func ErrCustomerExists(id CustomerID) error {
-	return NewError(CodeConflict, "customer %s exists already", id).With("field", "customer_id")
+	return NewError(CodeConflict, "customer id %s is taken; ids are never given out again", id).With(
+		"field", "customer_id")
 }
 
 // ErrConfigExists is the answer to the creation of a config whose id is taken.
