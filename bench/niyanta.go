@@ -157,6 +157,7 @@ func (s *set) work() (err error) {
 	}
 	worker := exec.Command(filepath.Join(s.n.bin, "niyanta"), "worker")
 	worker.Env = append(s.env, "NIYANTA_COORDINATOR_URL="+s.url, "NIYANTA_WORKER_ID=bench",
+		"NIYANTA_WORKER_HTTP_ADDR=127.0.0.1:0",
 		fmt.Sprintf("NIYANTA_WORKER_SLOTS=%d", slots))
 	s.worker, err = start(s.n.shared.dir, "worker", worker, 0)
 	return err

@@ -15,7 +15,8 @@ import (
 // Config is everything that can be set from outside, parsed once from variables prefixed NIYANTA_.
 //
 // A field's comment says what the setting does. Its tags say everything else: the default, whether
-// it is secret, which roles read it, its bounds or choices. Validate reads the tags. The page
+// it is secret, which roles read it, its bounds or choices, and with empty:"kept" that a variable
+// which is set to nothing is no default. Validate reads the tags. The page
 // docs/operations/settings.md is generated from both.
 type Config struct {
 	// Storage and messages
@@ -80,6 +81,13 @@ type Config struct {
 	// left for the next. Required with BUS=memory. With another bus it is the way for what is too
 	// large for the bus, and for everything while the bus is disconnected.
 	CoordinatorURL string `env:"COORDINATOR_URL" secret:"url" roles:"worker"`
+
+	// Where a worker serves /health, /ready and /metrics: an address, or nothing (the variable is set
+	// and empty) to serve nothing. It needs no key and shows nothing of the work but its counts. While
+	// another process listens on the default, the worker works without it and tries again; any other
+	// address that is taken is a mistake. So give each of several workers on one machine an address of
+	// its own. The workers in a server have none.
+	WorkerHTTPAddr string `env:"WORKER_HTTP_ADDR" envDefault:":8081" empty:"kept" roles:"worker"`
 
 	// Requests at once
 
@@ -288,6 +296,12 @@ func Load(environment []string) (Config, error) {
 func parse(vars map[string]string) (Config, error) {
 	var c Config
 	err := env.ParseWithOptions(&c, env.Options{Prefix: Prefix, Environment: vars})
+	v, t := reflect.ValueOf(&c).Elem(), reflect.TypeFor[Config]()
+	for i := range t.NumField() {
+		if value, set := vars[Prefix+t.Field(i).Tag.Get("env")]; set && value == "" && t.Field(i).Tag.Get("empty") == "kept" {
+			v.Field(i).SetZero()
+		}
+	}
 	return c, err
 }
 

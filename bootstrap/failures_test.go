@@ -116,7 +116,7 @@ func (d *Dev) join(t *testing.T, cfg Config, transport string) {
 // joinAs starts a worker with the given id and types that uses the transport.
 func (d *Dev) joinAs(t *testing.T, cfg Config, transport, id string, types map[string]ports.WorkloadFactory) {
 	t.Helper()
-	cfg.WorkerID, cfg.WorkerKeys = id, []string{d.WorkerKey}
+	cfg.WorkerID, cfg.WorkerKeys, cfg.WorkerHTTPAddr = id, []string{d.WorkerKey}, ""
 	if transport != "nats alone" {
 		cfg.CoordinatorURL = d.App.URL()
 	}

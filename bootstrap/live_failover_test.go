@@ -83,7 +83,8 @@ func newCustomer(t *testing.T, at *App) (*niyanta.Client, string) {
 // join starts a worker that uses a coordinator over HTTP.
 func join(t *testing.T, at *App) {
 	t.Helper()
-	cfg, err := Load([]string{"NIYANTA_WORKER_ID=w", "NIYANTA_WORKER_SLOTS=20", "NIYANTA_COORDINATOR_URL=" + at.URL()})
+	cfg, err := Load([]string{"NIYANTA_WORKER_ID=w", "NIYANTA_WORKER_SLOTS=20", "NIYANTA_COORDINATOR_URL=" + at.URL(),
+		"NIYANTA_WORKER_HTTP_ADDR="})
 	require.NoError(t, err)
 	cfg.WorkerKeys = []string{testWorkerKey}
 	w, err := NewWorker(context.Background(), cfg, "test", silent)

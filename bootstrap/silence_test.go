@@ -52,7 +52,7 @@ func startRemote(
 	t.Helper()
 	cfg, err := Load([]string{
 		"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_HEARTBEAT_INTERVAL=1200ms", "NIYANTA_WORKER_LEASE=5s",
-		"NIYANTA_WORKER_ID=w", "NIYANTA_DRAIN_TIMEOUT=5s",
+		"NIYANTA_WORKER_ID=w", "NIYANTA_DRAIN_TIMEOUT=5s", "NIYANTA_WORKER_HTTP_ADDR=",
 	})
 	require.NoError(t, err)
 	cfg.AdminKey, cfg.WorkerKeys = testAdminKey, []string{testWorkerKey}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 
+	"github.com/niyanta/niyanta/adapters/http/workerserver"
 	"github.com/niyanta/niyanta/adapters/process"
 	"github.com/niyanta/niyanta/adapters/system"
 	"github.com/niyanta/niyanta/adapters/workloads"
@@ -19,12 +20,14 @@ import (
 // Worker is a worker with the built-in types.
 type Worker struct {
 	engine *execution.Engine
+	server *workerserver.Server // nil in a server
 	cfg    Config
 	close  func()
 }
 
 // NewWorker returns a worker that reaches its coordinators over the configured bus, over HTTP, or
-// both. It offers the built-in types, and more. ctx bounds its runs; see execution.New.
+// both. It offers the built-in types, and more. It answers probes from now on. ctx bounds its runs;
+// see execution.New.
 func NewWorker(
 	ctx context.Context, cfg Config, version string, log *slog.Logger, more ...map[string]ports.WorkloadFactory,
 ) (*Worker, error) {
@@ -36,7 +39,17 @@ func NewWorker(
 	if err != nil {
 		return nil, err
 	}
-	return newWorker(ctx, cfg, id, version, plane, closePlane, log, more...)
+	w, err := newWorker(ctx, cfg, id, version, plane, closePlane, log, more...)
+	if err != nil {
+		return nil, err
+	}
+	w.server, err = workerserver.Start(ctx, cfg.WorkerHTTPAddr, version, w.engine.Stats,
+		log.With("worker_id", string(id)))
+	if err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, nil
 }
 
 func newWorker(
@@ -98,6 +111,7 @@ const isolationTag = "exec.isolation"
 // Run works until ctx ends, then drains. See execution.Engine.
 func (w *Worker) Run(ctx context.Context) error {
 	defer w.close()
+	defer w.server.Close() // a worker that drains still says so
 	return w.engine.Run(ctx, w.cfg.DrainTimeout)
 }
 

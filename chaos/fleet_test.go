@@ -205,6 +205,7 @@ func newFleet(t *testing.T, env []string) *fleet {
 		p := f.run(fmt.Sprint("worker ", n), filepath.Join(bin, "worker"), nil, slices.Concat(env, []string{
 			fmt.Sprint("NIYANTA_WORKER_ID=w", n), fmt.Sprint("NIYANTA_WORKER_SLOTS=", slots), "NIYANTA_COORDINATOR_URL=" + url,
 			"NIYANTA_DRAIN_TIMEOUT=30s", "NIYANTA_EXEC_ALLOW=sleep", "NIYANTA_HTTP_TYPE_ALLOW_PRIVATE=true",
+			"NIYANTA_WORKER_HTTP_ADDR=127.0.0.1:0",
 		}))
 		p.id = fmt.Sprint("w", n)
 		f.workers = append(f.workers, p)

@@ -34,6 +34,9 @@ func TestMain(m *testing.M) {
 		time.Sleep(time.Minute)
 		return
 	}
+	if err := os.Setenv("NIYANTA_WORKER_HTTP_ADDR", "127.0.0.1:0"); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	if serverDir != "" {
 		_ = os.RemoveAll(serverDir)

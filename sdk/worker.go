@@ -12,6 +12,7 @@ import (
 
 	"github.com/niyanta/niyanta/adapters/failover"
 	"github.com/niyanta/niyanta/adapters/http/workerclient"
+	"github.com/niyanta/niyanta/adapters/http/workerserver"
 	"github.com/niyanta/niyanta/adapters/process"
 	"github.com/niyanta/niyanta/adapters/system"
 	"github.com/niyanta/niyanta/core/domain"
@@ -32,12 +33,34 @@ type WorkerOptions struct {
 	Tags map[string]string
 	// DrainTimeout bounds a graceful end; 0: 5 minutes.
 	DrainTimeout time.Duration
+	// HTTPAddr is where the worker serves /health, /ready and /metrics. Empty: the address in the
+	// variable NIYANTA_WORKER_HTTP_ADDR, and :8081 if that is not set. If that variable is set to
+	// nothing, or HTTPAddr is HTTPOff, nothing is served. While another process listens on :8081, the
+	// worker works without it and tries again; any other address that is taken is an error of Run.
+	HTTPAddr string
 	// Version is shown to operators.
 	Version string
 	// TakeOver ends the session of another process that holds ID, although its lease still runs.
 	TakeOver bool
 	// Log receives the worker's log; nil: slog.Default().
 	Log *slog.Logger
+}
+
+// HTTPOff as WorkerOptions.HTTPAddr serves nothing.
+const HTTPOff = "off"
+
+// httpAddr returns the address that the worker listens on. It is empty if there is none.
+func (o *WorkerOptions) httpAddr() string {
+	switch o.HTTPAddr {
+	case HTTPOff:
+		return ""
+	case "":
+		if addr, set := os.LookupEnv(workerserver.Variable); set {
+			return addr
+		}
+		return workerserver.DefaultAddr
+	}
+	return o.HTTPAddr
 }
 
 // Worker runs workloads of the types that were registered with it. It needs nothing but HTTP to its
@@ -138,6 +161,12 @@ func (w *Worker) run(ctx, hard context.Context) error {
 	if err != nil {
 		return err
 	}
+	server, err := workerserver.Start(ctx, w.opts.httpAddr(), w.opts.Version, engine.Stats,
+		w.opts.Log.With("worker_id", w.opts.ID))
+	if err != nil {
+		return err
+	}
+	defer server.Close() // a worker that drains still says so
 	working, stop := untilOrphaned(ctx, life)
 	defer stop()
 	return engine.Run(working, w.opts.DrainTimeout)

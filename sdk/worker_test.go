@@ -2,6 +2,8 @@ package niyanta_test
 
 import (
 	"context"
+	"net"
+	"net/http"
 	"runtime"
 	"testing"
 	"time"
@@ -147,4 +149,35 @@ func TestLogger_OfAHandler_WritesTheWorkloadsLog(t *testing.T) {
 	assert.Equal(t, niyanta.LogWarn, lines[1].Level)
 	assert.Equal(t, "a row is odd", lines[1].Message)
 	assert.JSONEq(t, `{"file":"a.csv","row":7}`, string(lines[1].Details))
+}
+
+func TestWorker_WithAnAddress_AnswersProbes(t *testing.T) {
+	server := exampleServer()
+	defer func() { assert.NoError(t, server.Close()) }()
+	taken, err := net.Listen("tcp", "127.0.0.1:0") // which address is free
+	require.NoError(t, err)
+	addr := taken.Addr().String()
+	options := niyanta.WorkerOptions{URL: server.URL, Key: server.WorkerKey, Log: quiet, HTTPAddr: addr}
+	worker := niyanta.NewWorker(options)
+	Count.Handle(worker, count)
+	require.ErrorContains(t, worker.Run(t.Context()), "another process listens on "+addr)
+	require.NoError(t, taken.Close())
+
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- worker.Run(ctx) }()
+	status := func(path string) int {
+		resp, err := http.Get("http://" + addr + path)
+		if err != nil {
+			return 0
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode
+	}
+	require.Eventually(t, func() bool { return status("/ready") == 200 }, 20*time.Second, 5*time.Millisecond)
+	assert.Equal(t, 200, status("/health"))
+	assert.Equal(t, 200, status("/metrics"))
+	stop()
+	require.NoError(t, <-ended)
+	assert.Zero(t, status("/health"))
 }

@@ -44,6 +44,9 @@ func TestMain(m *testing.M) {
 			err = os.Setenv(name, state)
 		}
 	}
+	if err == nil {
+		err = os.Setenv("NIYANTA_WORKER_HTTP_ADDR", "127.0.0.1:0") // of every worker
+	}
 	if err != nil {
 		panic(err)
 	}

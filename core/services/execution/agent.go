@@ -34,6 +34,7 @@ type Agent struct {
 	newest  map[domain.WorkloadID]*run // of each workload in runs, the run at the highest generation
 	ended   endedRuns                  // the runs that ended last
 	active  int                        // runs that take a slot
+	counts  runCounts
 	outbox  []outgoing
 	moved   []*run // runs with progress to report
 	logged  []*run // runs with log lines to report
@@ -54,7 +55,8 @@ func NewAgent(ctx context.Context, cfg Config, deps Deps) (*Agent, error) {
 	deps.Log = deps.Log.With("worker_id", string(cfg.WorkerID))
 	a := &Agent{
 		cfg: cfg, deps: deps, base: ctx,
-		runs: map[domain.RunID]*run{}, newest: map[domain.WorkloadID]*run{}, flights: map[*flight]struct{}{},
+		counts: newRunCounts(),
+		runs:   map[domain.RunID]*run{}, newest: map[domain.WorkloadID]*run{}, flights: map[*flight]struct{}{},
 		wake: make(chan struct{}, 1), wakeLines: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
 	}
 	return a, a.registration("check").Validate()

@@ -92,6 +92,7 @@ func (a *Agent) assign(as *ports.Assignment) {
 	r.ctx, r.cancel = context.WithCancelCause(a.base)
 	a.runs[key], a.newest[key.WorkloadID] = r, r
 	a.active++
+	a.counts.started[as.Type]++
 	a.postLocked(r, ports.Report{Event: domain.EventStart})
 	a.deps.Spawn(func() { a.execute(r) })
 }

@@ -151,6 +151,7 @@ func (a *Agent) end(r *run, rep ports.Report) {
 	defer a.mu.Unlock()
 	a.active--
 	if r.abandoned || !a.live || a.session != r.session {
+		a.counts.ended[endedKey{r.assignment.Type, RunStopped}]++
 		a.removeLocked(r)
 		a.letGoLocked(r)
 		return
@@ -158,6 +159,7 @@ func (a *Agent) end(r *run, rep ports.Report) {
 	if r.crash != nil {
 		rep = failure(r.crash)
 	}
+	a.counts.ended[endedKey{r.assignment.Type, runResult(rep.Event)}]++
 	r.state, r.endedAt = ports.RunReporting, a.deps.Clock.Now()
 	r.progress = nil
 	a.deps.Log.Debug("run ended", "workload_id", string(r.key.WorkloadID), "generation", r.key.Generation, "event",

@@ -53,7 +53,7 @@ func (f *fleet) start(ctx context.Context, join bool) error {
 	for _, id := range []string{"worker-a", "worker-b"} {
 		w := f.command(ctx, id, "sourcestats-worker")
 		w.Env = append(os.Environ(), "NIYANTA_COORDINATOR_URL="+f.url, "NIYANTA_WORKER_KEY="+workerKey,
-			"NIYANTA_WORKER_ID="+id)
+			"NIYANTA_WORKER_ID="+id, "NIYANTA_WORKER_HTTP_ADDR=127.0.0.1:0")
 		if err := w.Start(); err != nil {
 			return fmt.Errorf("start %s: %w", id, err)
 		}
