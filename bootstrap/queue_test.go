@@ -50,7 +50,7 @@ func seedWaiting(tb testing.TB, c *servers.Postgres, customer string, n, custome
     FROM generate_series(0, %d - 1) g ON CONFLICT DO NOTHING`, customer, customers, customers),
 		fmt.Sprintf(`INSERT INTO queue_bounds (customer_id, bound) SELECT customer_id, %d FROM customers
     ON CONFLICT DO NOTHING`, n),
-		fmt.Sprintf(`INSERT INTO lanes SELECT DISTINCT %s, %s, 'sleep', %s::jsonb, 1, 512, 1024, 10, now()
+		fmt.Sprintf(`INSERT INTO lanes SELECT DISTINCT %s, %s, 'sleep', %s::jsonb, 10, now()
     FROM generate_series(0, %d - 1) g ON CONFLICT DO NOTHING`, lane, owner, rules, customers),
 		fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority,
   max_retries, timeout_us, created_at, queue_at, status, updated_at)

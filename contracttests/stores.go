@@ -47,7 +47,7 @@ type StoreSuite struct {
 func StoreSuites() []StoreSuite {
 	return []StoreSuite{
 		{"WorkloadStore", slices.Concat(submitCases(), restoreCases(), applyCases(), listCases())},
-		{"QueueStore", append(append(queueCases(), endingCases()...), append(laneCases(), suspectCases()...)...)},
+		{"QueueStore", slices.Concat(queueCases(), endingCases(), laneCases(), suspectCases(), resourceCases())},
 		{"InsightStore", insightCases()},
 		{"StatisticsStore", statisticsCases()},
 		{"WorkerStore", append(workerCases(), registrationCases()...)},

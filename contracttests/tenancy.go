@@ -142,10 +142,11 @@ func tenancyCases() []Case[StoreHarness] {
 				patches := []domain.ConfigPatch{
 					{Description: new("changed")}, {Config: new(domain.JSON(`{"b":2}`))}, {MaxRetries: new(7)},
 					{Timeout: new(time.Hour)}, {CheckpointInterval: new(time.Minute)},
-					{Resources: domain.ResourcesPatch{CPUCores: new(4 * domain.One)}},
-					{Resources: domain.ResourcesPatch{MemoryMB: new(64)}},
-					{Resources: domain.ResourcesPatch{DiskMB: new(128)}},
+					{Limits: domain.AmountsPatch{CPUCores: new(4 * domain.One)}},
+					{Limits: domain.AmountsPatch{MemoryMB: new(64)}},
+					{Limits: domain.AmountsPatch{DiskMB: new(128)}},
 					{Backoff: domain.BackoffPatch{Factor: new(2.0)}},
+					{Resources: &domain.Resources{GPUs: 500, Custom: map[string]int64{"licence": 2}}},
 				}
 				stores := make([]ports.Stores, len(patches))
 				for i := range stores {
@@ -162,9 +163,8 @@ func tenancyCases() []Case[StoreHarness] {
 				want, backoff := c, c.Backoff
 				backoff.Factor = 2
 				want.Description, want.RunConfig = "changed", domain.RunConfig{
-					Config: `{"b":2}`, Resources: domain.Resources{
-						Amounts: domain.Amounts{CPUCores: 4 * domain.One, MemoryMB: 64, DiskMB: 128},
-					},
+					Config: `{"b":2}`, Limits: domain.Amounts{CPUCores: 4 * domain.One, MemoryMB: 64, DiskMB: 128},
+					Resources:          domain.Resources{GPUs: 500, Custom: map[string]int64{"licence": 2}},
 					CheckpointInterval: time.Minute, MaxRetries: 7, Backoff: backoff, Timeout: time.Hour,
 				}
 				want.UpdatedAt = got.UpdatedAt
@@ -359,7 +359,7 @@ func (f *fixture) config(workloadType string, id domain.ConfigID) domain.Workloa
 	c, err := f.Configs.Create(f.Context(), domain.WorkloadConfig{
 		ID: id, CustomerID: acme, Type: workloadType, Description: "d",
 		RunConfig: domain.RunConfig{
-			Config: `{"a":1}`, Resources: domain.DefaultResources(), MaxRetries: 1, Timeout: time.Minute,
+			Config: `{"a":1}`, Limits: domain.DefaultLimits(), MaxRetries: 1, Timeout: time.Minute,
 			CheckpointInterval: time.Second, Backoff: domain.DefaultRetryBackoff(),
 		},
 	})

@@ -17,16 +17,22 @@ func workerCases() []Case[StoreHarness] {
 				r := registration("w", "s", 7)
 				r.Tags, r.Version = map[string]string{"gpu": "yes"}, "1.2"
 				r.ProcessID, r.CertificateDigest = "proc_1", domain.CertificateDigest(secret)
-				r.Resources = domain.Offer{Amounts: domain.Amounts{CPUCores: 2500, MemoryMB: 100, DiskMB: 5}}
+				r.Resources = domain.Offer{
+					Amounts: domain.Amounts{CPUCores: 2500, MemoryMB: 100, DiskMB: 5},
+					Devices: []domain.Device{{ID: "0", Model: "A10", MemoryMB: 24_000}, {ID: "1"}},
+					Custom:  map[string]int64{"licence": 3},
+				}
 				w, err := f.Workers.Register(t.Context(), r, lease)
 				require.NoError(t, err)
 				r.Tags["gpu"] = "changed"
-				r.Capabilities[0] = "changed"
+				r.Capabilities[0], r.Resources.Devices[0].ID, r.Resources.Custom["licence"] = "changed", "changed", 9
 				list := f.workers()
 				require.Equal(t, []domain.Worker{w}, list)
 				require.Equal(t, "yes", w.Tags["gpu"])
 				require.Equal(t, []string{"t"}, w.Capabilities)
 				require.Equal(t, domain.WorkerHealthy, w.Status)
+				require.Equal(t, "0", w.Resources.Devices[0].ID)
+				require.EqualValues(t, 3, w.Resources.Custom["licence"])
 				require.Equal(t, r.ProcessID, w.ProcessID)
 				require.Equal(t, r.CertificateDigest, w.CertificateDigest)
 				require.Equal(t, lease, w.LeaseUntil.Sub(w.HeartbeatAt))

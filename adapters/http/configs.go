@@ -81,7 +81,7 @@ func (a *api) DeleteWorkloadConfig(
 func configOut(c *domain.WorkloadConfig, role domain.Role) gen.WorkloadConfig {
 	out := gen.WorkloadConfig{
 		ConfigID: string(c.ID), CustomerID: string(c.CustomerID), WorkloadType: c.Type, Description: c.Description,
-		ConfigJSON: raw(c.Config), ResourceLimits: resourcesOut(c.Resources.Amounts),
+		ConfigJSON: raw(c.Config), ResourceLimits: resourcesOut(c.Limits),
 		CheckpointIntervalSec: int(c.CheckpointInterval / time.Second), MaxRetries: c.MaxRetries,
 		RetryBackoff:   backoffOut(c.Backoff),
 		TimeoutSeconds: int(c.Timeout / time.Second), CreatedAt: at(c.CreatedAt), UpdatedAt: at(c.UpdatedAt),
@@ -115,7 +115,7 @@ func configPatch(in *gen.WorkloadConfigChange) domain.ConfigPatch {
 		p.Config = new(domain.JSON(*in.ConfigJSON))
 	}
 	if r := in.ResourceLimits; r != nil {
-		p.Resources = domain.ResourcesPatch{
+		p.Limits = domain.AmountsPatch{
 			CPUCores: converted(r.CPUCores, domain.MilliOf), MemoryMB: r.MemoryMb, DiskMB: r.DiskMb,
 		}
 	}

@@ -121,6 +121,20 @@ func (s *Store) keepEndingLocked(r *record, hands domain.Hands, e domain.Ending)
 	}
 }
 
+// heldOfLocked returns what a worker has and what the runs of its session hold of it.
+func (s *Store) heldOfLocked(wk *domain.Worker) *domain.Holding {
+	held := domain.NewHolding(&wk.Resources)
+	if h := s.holdings[wk.SessionID]; h != nil {
+		for _, r := range h.records {
+			held.Take(&r.Run.Resources, r.Devices, 1)
+		}
+		for _, e := range h.ending {
+			held.Take(&s.lanes[e.Lane].Resources, e.Devices, 1)
+		}
+	}
+	return &held
+}
+
 func (s *Store) letGoLocked(h *holding, k domain.RunID) {
 	e, known := h.ending[k]
 	if !known {

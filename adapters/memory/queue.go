@@ -47,7 +47,7 @@ func (q queue) Heads(ctx context.Context, hq domain.HeadsQuery) (domain.QueueHea
 	}
 	slices.SortFunc(out.Lanes, func(a, b domain.LaneHeads) int { return cmp.Compare(a.Lane.ID, b.Lane.ID) })
 	for i := range out.Lanes {
-		out.Lanes[i].Lane.Affinity = out.Lanes[i].Lane.Affinity.Clone()
+		out.Lanes[i].Lane = out.Lanes[i].Lane.Clone()
 	}
 	return out, nil
 }
@@ -124,9 +124,7 @@ func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
 		counts := map[domain.LaneID]*domain.Occupancy{}
 		of := func(id domain.LaneID) *domain.Occupancy {
 			if counts[id] == nil {
-				l := q.s.lanes[id].Lane
-				l.Affinity = l.Affinity.Clone()
-				counts[id] = &domain.Occupancy{SessionID: session, Lane: l}
+				counts[id] = &domain.Occupancy{SessionID: session, Lane: q.s.lanes[id].Clone()}
 			}
 			return counts[id]
 		}
@@ -134,6 +132,7 @@ func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
 			of(id).Count = n
 		}
 		for _, r := range h.records {
+			of(r.Lane).Hold(r.Devices)
 			if r.SuspectUntil().After(now) {
 				of(r.Lane).Suspects++
 			}
@@ -141,6 +140,7 @@ func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
 		for _, e := range h.ending {
 			o := of(e.Lane)
 			o.Ending++
+			o.Hold(e.Devices)
 			if e.FoundAt.After(o.FoundAt) {
 				o.FoundAt = e.FoundAt
 			}

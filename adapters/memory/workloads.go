@@ -144,6 +144,9 @@ func (s *Store) tallyLocked(r *record, t *domain.Transition) *domain.Tally {
 		Suspects:      map[domain.SessionID]int{t.SessionID: s.suspectsOfLocked(t.SessionID)},
 		FoundAt:       map[domain.SessionID]time.Time{},
 	}
+	if wk := s.workers[t.WorkerID]; wk.Holds(t.SessionID) && !r.Run.Resources.IsZero() {
+		y.Holdings = map[domain.SessionID]*domain.Holding{t.SessionID: s.heldOfLocked(wk)}
+	}
 	if h := s.holdings[t.SessionID]; h != nil {
 		y.Held[t.SessionID] = len(h.records) + len(h.ending)
 		for _, e := range h.ending {

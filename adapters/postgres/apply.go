@@ -61,6 +61,11 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 	if err := t.read(ctx); err != nil {
 		return nil, err
 	}
+	if assigns {
+		if err := t.fillReserved(ctx, b.Transitions, found, tally); err != nil {
+			return nil, err
+		}
+	}
 	results := make([]domain.Result, len(b.Transitions))
 	var changes []change
 	var events []domain.AuditEvent
@@ -124,6 +129,7 @@ var (
 		instant("assigned_at", func(e *domain.Ending) *time.Time { return &e.AssignedAt }),
 		instant("ended_at", func(e *domain.Ending) *time.Time { return &e.EndedAt }),
 		optional("found_at", func(e *domain.Ending) *time.Time { return &e.FoundAt }),
+		devicesOf(func(e *domain.Ending) *[]domain.DeviceShare { return &e.Devices }),
 	}}
 	insertEnding = endingTable.insert() + " " + ofLiveSession("u") + " ON CONFLICT DO NOTHING"
 

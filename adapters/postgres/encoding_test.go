@@ -19,7 +19,7 @@ const tooLarge = 1 << 40
 func TestStore_WhenAValueCannotBeEncoded_SaysInternalAtOnceAndStoresNothing(t *testing.T) {
 	b := newBench(t)
 	bad := b.submission()
-	bad.Run.Resources.MemoryMB = tooLarge
+	bad.Run.Limits.MemoryMB = tooLarge
 	started := time.Now()
 	_, err := b.sane.Workloads.Submit(t.Context(), []domain.Submission{b.submission(), bad})
 	require.Equal(t, domain.CodeInternal, domain.CodeOf(err), "%v", err)
@@ -37,7 +37,7 @@ func TestStore_WhenAValueCannotBeEncoded_SaysInternalAtOnceAndStoresNothing(t *t
 func TestStore_WhenOneSubmissionCannotBeEncoded_TheOthersOfTheSharedCommitAreStored(t *testing.T) {
 	b := newBench(t)
 	bad := b.submission()
-	bad.Run.Resources.MemoryMB = tooLarge
+	bad.Run.Limits.MemoryMB = tooLarge
 	entered, release := make(chan struct{}), make(chan struct{})
 	first := true
 	c := batching.NewCommitter(100, func(ctx context.Context, items []domain.Submission) ([]ports.SubmitResult, error) {

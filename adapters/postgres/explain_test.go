@@ -80,7 +80,7 @@ func seedWaiting(t *testing.T, c *servers.Postgres, n int) {
 		`INSERT INTO customers (customer_id, name, tier, created_at, updated_at)
   SELECT 'cust_' || g, 'C', 'enterprise', now(), now() FROM generate_series(1, 1000) g`,
 		`INSERT INTO queue_bounds (customer_id) SELECT 'cust_' || g FROM generate_series(1, 1000) g`,
-		`INSERT INTO lanes SELECT 'cust_' || g || '/t@10', 'cust_' || g, 't', NULL, 1, 512, 1024, 10, now()
+		`INSERT INTO lanes SELECT 'cust_' || g || '/t@10', 'cust_' || g, 't', NULL, 10, now()
     FROM generate_series(1, 1000) g`,
 		fmt.Sprintf(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority,
   max_retries, timeout_us, created_at, queue_at, status, updated_at)
@@ -101,7 +101,7 @@ func seedWide(t *testing.T, c *servers.Postgres) {
 		`INSERT INTO customers (customer_id, name, tier, created_at, updated_at)
   VALUES ('cust_wide', 'W', 'enterprise', now(), now())`,
 		`INSERT INTO queue_bounds (customer_id) VALUES ('cust_wide')`,
-		`INSERT INTO lanes SELECT 'cust_wide/t' || g || '@10', 'cust_wide', 't' || g, NULL, 1, 512, 1024, 10, now()
+		`INSERT INTO lanes SELECT 'cust_wide/t' || g || '@10', 'cust_wide', 't' || g, NULL, 10, now()
     FROM generate_series(1, 1000) g`,
 		`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority,
   max_retries, timeout_us, created_at, queue_at, status, updated_at)

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/niyanta/niyanta/core/domain"
 )
 
@@ -79,28 +81,21 @@ func (k *knownLanes) find(lanes map[domain.LaneID]domain.Lane) (missing []string
 			missing = append(missing, string(id))
 			continue
 		}
-		lanes[id] = own(l)
+		lanes[id] = l.Clone()
 	}
 	return missing
 }
 
-// own returns a copy of a lane that shares nothing with it.
-func own(l domain.Lane) domain.Lane {
-	if !l.Affinity.IsZero() {
-		l.Affinity = l.Affinity.Clone()
-	}
-	return l
-}
-
 var (
-	laneTable = table[domain.Lane]{"lanes", join([]column[domain.Lane]{
+	laneTable = table[domain.Lane]{"lanes", []column[domain.Lane]{
 		text("lane_id", func(l *domain.Lane) *domain.LaneID { return &l.ID }),
 		text("customer_id", func(l *domain.Lane) *domain.CustomerID { return &l.CustomerID }),
 		text("workload_type", func(l *domain.Lane) *string { return &l.Type }),
 		document("affinity", func(l *domain.Lane) *domain.Affinity { return &l.Affinity }, domain.Affinity.IsZero),
 		integer("priority", func(l *domain.Lane) *int { return &l.Priority }),
-	}, part(func(l *domain.Lane) *domain.Amounts { return &l.Resources.Amounts }, resourceColumns))}
-	selectLanes = "SELECT " + laneTable.names("") + " FROM lanes"
+		reserved(func(l *domain.Lane) *domain.Resources { return &l.Resources }),
+	}}
+	selectLanes = "SELECT " + laneTable.names("") + " FROM lanes WHERE lane_id = ANY($1::text[])"
 
 	touchedLaneTable = table[touchedLane]{"lanes", join(
 		part(func(l *touchedLane) *domain.Lane { return &l.Lane }, laneTable.columns),
@@ -126,17 +121,28 @@ func (t *tx) queueLanes(ls []domain.Lane) {
 
 // fillLanes fills in the lanes whose ids are the keys of the map.
 func (s *Store) fillLanes(ctx context.Context, lanes map[domain.LaneID]domain.Lane) error {
-	missing := s.lanes.find(lanes)
+	bounded, cancel := deadline(ctx)
+	defer cancel()
+	return translate(ctx, s.lanes.fill(bounded, s.pool, lanes))
+}
+
+// fill fills in the lanes whose ids are the keys of the map. It reads those that are not known.
+func (k *knownLanes) fill(ctx context.Context, from querier, lanes map[domain.LaneID]domain.Lane) error {
+	missing := k.find(lanes)
 	if len(missing) == 0 {
 		return nil
 	}
-	read, err := query(ctx, s.pool, laneTable.scan, selectLanes+" WHERE lane_id = ANY($1::text[])", missing)
+	rows, err := from.Query(ctx, selectLanes, missing)
 	if err != nil {
 		return err
 	}
-	s.lanes.add(read)
+	read, err := pgx.CollectRows(rows, laneTable.scan)
+	if err != nil {
+		return err
+	}
+	k.add(read)
 	for _, l := range read {
-		lanes[l.ID] = own(l)
+		lanes[l.ID] = l.Clone()
 	}
 	return nil
 }

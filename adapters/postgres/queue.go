@@ -149,43 +149,6 @@ func (q queue) NextDue(ctx context.Context) (time.Time, error) {
 	return at(due), err
 }
 
-// Occupancy implements ports.QueueStore.
-func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
-	lanes := map[domain.LaneID]domain.Lane{}
-	rows, err := query(ctx, q.s.pool, func(row pgx.CollectableRow) (o domain.Occupancy, err error) {
-		var found *time.Time
-		err = row.Scan(&o.SessionID, &o.Lane.ID, &o.Count, &o.Ending, &o.Suspects, &found)
-		o.FoundAt = at(found)
-		lanes[o.Lane.ID] = domain.Lane{}
-		return o, err
-	}, `SELECT session_id, lane_id, count(*), 0, count(*) FILTER (WHERE suspect_until > niyanta_now()), NULL FROM held
-    GROUP BY 1, 2
- UNION ALL SELECT e.session_id, e.lane_id, 0, count(*), 0, max(e.found_at)
-    FROM ending e `+ofLiveSession("e")+` GROUP BY 1, 2 ORDER BY 1, 2`)
-	if err != nil {
-		return nil, err
-	}
-	var out []domain.Occupancy
-	for _, o := range rows {
-		if last := len(out) - 1; last >= 0 && out[last].SessionID == o.SessionID && out[last].Lane.ID == o.Lane.ID {
-			out[last].Count, out[last].Ending = out[last].Count+o.Count, out[last].Ending+o.Ending
-			out[last].Suspects = max(out[last].Suspects, o.Suspects)
-			if o.FoundAt.After(out[last].FoundAt) {
-				out[last].FoundAt = o.FoundAt
-			}
-			continue
-		}
-		out = append(out, o)
-	}
-	if err := q.s.fillLanes(ctx, lanes); err != nil {
-		return nil, err
-	}
-	for i := range out {
-		out[i].Lane = own(lanes[out[i].Lane.ID])
-	}
-	return out, nil
-}
-
 const heldColumns = `h.workload_id, h.customer_id, h.worker_id, h.session_id, h.lane_id, h.generation, h.running,
     h.pause_requested,
  (extract(epoch FROM niyanta_now() - h.scheduled_at) * 1000000)::bigint, coalesce(h.suspect_until > niyanta_now(),

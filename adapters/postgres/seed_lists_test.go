@@ -18,7 +18,7 @@ func seedLists(t *testing.T, c *servers.Postgres, database, customer string, n i
 	exec(`INSERT INTO customers (customer_id, name, tier, created_at, updated_at)
  VALUES ('%[1]s', 'L', 'enterprise', now(), now())`)
 	exec("INSERT INTO queue_bounds (customer_id) VALUES ('%[1]s')")
-	exec("INSERT INTO lanes SELECT '%[1]s/t@10', '%[1]s', 't', NULL, 1, 512, 1024, 10, now()")
+	exec("INSERT INTO lanes SELECT '%[1]s/t@10', '%[1]s', 't', NULL, 10, now()")
 	exec(`INSERT INTO workloads (workload_id, customer_id, lane_id, workload_type, config_id, priority, max_retries,
   timeout_us, created_at, queue_at, status, generation, finished_at, updated_at)
  SELECT 'wl_%[1]s_' || lpad(g::text, 9, '0'), '%[1]s', '%[1]s/t@10',

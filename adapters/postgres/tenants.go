@@ -214,7 +214,8 @@ var (
 		micros("backoff_max_us", func(c *domain.WorkloadConfig) *time.Duration { return &c.Backoff.Max }),
 		instant("created_at", func(c *domain.WorkloadConfig) *time.Time { return &c.CreatedAt }),
 		instant("updated_at", func(c *domain.WorkloadConfig) *time.Time { return &c.UpdatedAt }),
-	}, part(func(c *domain.WorkloadConfig) *domain.Amounts { return &c.Resources.Amounts }, resourceColumns))}
+		reserved(func(c *domain.WorkloadConfig) *domain.Resources { return &c.Resources }),
+	}, part(func(c *domain.WorkloadConfig) *domain.Amounts { return &c.Limits }, amountColumns))}
 	insertConfigs = configTable.insert()
 	updateConfigs = configTable.update("config_id")
 	selectConfigs = "SELECT " + configTable.names("c") + " FROM workload_configs c"

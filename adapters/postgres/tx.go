@@ -26,6 +26,7 @@ const (
 type tx struct {
 	conn  *pgxpool.Conn
 	batch *pgx.Batch
+	lanes *knownLanes
 	// xid is the id of the transaction. When the answer to the commit is lost, it tells whether
 	// the transaction is still in progress; token tells whether it was committed.
 	xid, token string
@@ -87,7 +88,7 @@ func inTx[R any](
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 5*time.Millisecond, 100*time.Millisecond
 	for try := 1; ; try++ {
-		r, t, err := once(ctx, pool, f)
+		r, t, err := once(ctx, s, pool, f)
 		switch {
 		case err == nil:
 			return r, nil
@@ -114,9 +115,9 @@ func inTx[R any](
 
 // once runs f in one transaction.
 func once[R any](
-	ctx context.Context, pool *pgxpool.Pool, f func(ctx context.Context, t *tx) (R, error),
+	ctx context.Context, s *Store, pool *pgxpool.Pool, f func(ctx context.Context, t *tx) (R, error),
 ) (r R, t *tx, err error) {
-	t = &tx{batch: &pgx.Batch{}, token: uuid.NewString()}
+	t = &tx{batch: &pgx.Batch{}, lanes: &s.lanes, token: uuid.NewString()}
 	ctx, cancel := deadline(ctx)
 	defer cancel()
 	if t.conn, err = pool.Acquire(ctx); err != nil {

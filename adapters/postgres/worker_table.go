@@ -24,7 +24,7 @@ var (
 		),
 		text("version", func(w *domain.Worker) *string { return &w.Version }),
 		instant("registered_at", func(w *domain.Worker) *time.Time { return &w.RegisteredAt }),
-	}, part(func(w *domain.Worker) *domain.Amounts { return &w.Resources.Amounts }, resourceColumns))}
+	}, offerColumns)}
 
 	// leaseColumns are the columns of worker_leases that workers lacks.
 	leaseColumns = []column[domain.Worker]{
@@ -63,12 +63,32 @@ var (
 	selectEnded   = "SELECT " + endedTable.names("e") + " FROM ended_sessions e"
 )
 
-// resourceColumns are the columns of resources, in every table that has them.
-var resourceColumns = []column[domain.Amounts]{
-	milli("cpu_cores", func(r *domain.Amounts) *domain.Milli { return &r.CPUCores }),
-	integer("memory_mb", func(r *domain.Amounts) *int { return &r.MemoryMB }),
-	integer("disk_mb", func(r *domain.Amounts) *int { return &r.DiskMB }),
+var (
+	// amountColumns are the columns of amounts, in every table that has them.
+	amountColumns = []column[domain.Amounts]{
+		milli("cpu_cores", func(r *domain.Amounts) *domain.Milli { return &r.CPUCores }),
+		integer("memory_mb", func(r *domain.Amounts) *int { return &r.MemoryMB }),
+		integer("disk_mb", func(r *domain.Amounts) *int { return &r.DiskMB }),
+	}
+
+	// offerColumns are the columns of what a worker has.
+	offerColumns = join(
+		part(func(w *domain.Worker) *domain.Amounts { return &w.Resources.Amounts }, amountColumns),
+		[]column[domain.Worker]{
+			list("devices", func(w *domain.Worker) *[]domain.Device { return &w.Resources.Devices }),
+			document("custom", func(w *domain.Worker) *map[string]int64 { return &w.Resources.Custom },
+				func(c map[string]int64) bool { return len(c) == 0 }),
+		},
+	)
+)
+
+// reserved is the column of what is reserved, in every table that has it.
+func reserved[R any](field func(*R) *domain.Resources) column[R] {
+	return document("resources", field, domain.Resources.IsZero)
 }
+
+// devicesOf is the column of the devices that a run holds, in every table that has it.
+func devicesOf[R any](field func(*R) *[]domain.DeviceShare) column[R] { return list("devices", field) }
 
 // queueWorkers locks the leases that match, and reads their workers. One statement locks the rows
 // and the next one reads them. A single statement would see the workers as they were before it

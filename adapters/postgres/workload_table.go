@@ -36,6 +36,7 @@ var (
 		text("reason", func(s *state) *string { return &s.Reason }),
 		text("worker_id", func(s *state) *domain.WorkerID { return &s.WorkerID }),
 		text("session_id", func(s *state) *domain.SessionID { return &s.SessionID }),
+		devicesOf(func(s *state) *[]domain.DeviceShare { return &s.Devices }),
 		text("last_worker_id", func(s *state) *domain.WorkerID { return &s.LastWorkerID }),
 		bigint("generation", func(s *state) *int64 { return &s.Generation }),
 		integer("retry_count", func(s *state) *int { return &s.RetryCount }),
@@ -88,7 +89,8 @@ var (
 		micros("checkpoint_interval_us", func(w *workload) *time.Duration { return &w.Run.CheckpointInterval }),
 		optional("run_at", func(w *workload) *time.Time { return &w.RunAt }),
 		text("retry_of", func(w *workload) *domain.WorkloadID { return &w.RetryOf }),
-	}, part(func(w *workload) *domain.Amounts { return &w.Run.Resources.Amounts }, resourceColumns))}
+		reserved(func(w *workload) *domain.Resources { return &w.Run.Resources }),
+	}, part(func(w *workload) *domain.Amounts { return &w.Run.Limits }, amountColumns))}
 
 	newSpecTable = table[workload]{"workload_specs", join(specTable.columns, []column[workload]{{
 		name: "label_terms", pgType: "text", stored: "%s::bigint[]",
@@ -111,8 +113,7 @@ var (
 	)
 	heldTable = &table[workload]{"held", join(
 		workloadTable.as("held", "workload_id", "session_id", "worker_id", "customer_id", "lane_id", "generation",
-			"pause_requested",
-			"scheduled_at", "deadline").columns,
+			"pause_requested", "scheduled_at", "deadline", "devices").columns,
 		[]column[workload]{
 			derived("running", "boolean", func(w *workload) bool { return w.Status == domain.StatusRunning }),
 			derived("suspect_until", "timestamptz", func(w *workload) *time.Time { return null(w.SuspectUntil()) }),

@@ -16,7 +16,9 @@ const (
 type RunConfig struct {
 	// Config is the customer's opaque configuration of the type, a JSON object or empty.
 	Config JSON
-	// Resources limit the run, and decide on which workers it fits.
+	// Limits are what the run may use. They reserve nothing.
+	Limits Amounts
+	// Resources are what the run reserves on its worker. Empty: nothing but a slot.
 	Resources Resources
 	// CheckpointInterval is the time between automatic checkpoints. 0: only the workload saves
 	// them.
@@ -32,7 +34,7 @@ type RunConfig struct {
 // DefaultRunConfig is the config of a type for which the customer has none.
 func DefaultRunConfig() RunConfig {
 	return RunConfig{
-		Resources:          DefaultResources(),
+		Limits:             DefaultLimits(),
 		CheckpointInterval: DefaultCheckpointInterval,
 		MaxRetries:         DefaultMaxRetries,
 		Backoff:            DefaultRetryBackoff(),
@@ -71,7 +73,10 @@ func (c WorkloadConfig) Validate() error {
 	if err := CheckText("config_json", string(c.Config)); err != nil {
 		return err
 	}
-	if err := c.Resources.Validate("resource_limits"); err != nil {
+	if err := c.Limits.validate("resource_limits"); err != nil {
+		return err
+	}
+	if err := c.Resources.Validate("resources"); err != nil {
 		return err
 	}
 	if c.CheckpointInterval < 0 || c.CheckpointInterval > 24*time.Hour {

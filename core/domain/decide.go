@@ -41,7 +41,7 @@ func Decide(w *Workload, t *Transition, now time.Time) (Outcome, State, AuditEve
 		if w.Status == StatusRunning {
 			next.Executed += max(now.Sub(w.StartedAt), 0)
 		}
-		next.WorkerID, next.SessionID = "", ""
+		next.WorkerID, next.SessionID, next.Devices = "", "", nil
 		next.Deadline = time.Time{}
 		next.EndedGeneration, next.EndedEvent = w.Generation, t.Event
 	}
@@ -128,7 +128,7 @@ func effect(w *Workload, t *Transition, now time.Time, next *State, audit *Audit
 	switch t.Event {
 	case EventAssign:
 		next.Status, next.Generation = StatusScheduled, t.Generation
-		next.WorkerID, next.SessionID = t.WorkerID, t.SessionID
+		next.WorkerID, next.SessionID, next.Devices = t.WorkerID, t.SessionID, t.Devices
 		next.LastWorkerID = t.WorkerID
 		next.ScheduledAt = now
 		next.NotBefore = time.Time{}

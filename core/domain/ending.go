@@ -29,6 +29,8 @@ type Ending struct {
 	WorkerID   WorkerID
 	SessionID  SessionID
 	Lane       LaneID
+	// Devices are what the run still holds of the worker's devices.
+	Devices []DeviceShare
 	// AssignedAt is when it was assigned, EndedAt when it began to end.
 	AssignedAt, EndedAt time.Time
 	// FoundAt is when the run was found in the worker's inventory although the store no longer
@@ -59,14 +61,14 @@ func hands(w *Workload, before *State, t *Transition, out Outcome, now time.Time
 	r := ruleOf[t.Event]
 	switch {
 	case t.Event == EventLinger && out == OutcomeApplied:
-		e.FoundAt = now
+		e.FoundAt, e.Devices = now, t.Devices
 		return HandsKeep, e
 	case t.Event == EventLetGo && out == OutcomeApplied:
 		return HandsFree, e
 	case r == nil || !r.Ends:
 	case out == OutcomeApplied && before.Status.Held():
 		e.Generation, e.AssignedAt = before.Generation, before.ScheduledAt
-		e.WorkerID, e.SessionID = before.WorkerID, before.SessionID
+		e.WorkerID, e.SessionID, e.Devices = before.WorkerID, before.SessionID, before.Devices
 		if t.lingers(r) {
 			return HandsKeep, e
 		}

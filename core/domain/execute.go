@@ -18,6 +18,9 @@ type Tally struct {
 	// Held counts the slots that the sessions of the workers to get workloads use: what they hold,
 	// and the runs that are ending.
 	Held map[SessionID]int
+	// Holdings are what these sessions have and hold. Sessions that get no workload that reserves
+	// resources may be missing.
+	Holdings map[SessionID]*Holding
 	// Suspects counts the suspects among them.
 	Suspects map[SessionID]int
 	// FoundAt is when the latest run was found in the inventory of the session's worker; see
@@ -36,6 +39,11 @@ func (y *Tally) refusal(w *Workload, t *Transition, now time.Time) string {
 	}
 	if y.Held[t.SessionID] >= wk.Slots {
 		return fmt.Sprintf("all %d slots of the worker are taken", wk.Slots)
+	}
+	if !w.Run.Resources.IsZero() || len(t.Devices) > 0 {
+		if why := y.Holdings[t.SessionID].refusal(&w.Run.Resources, t.Devices); why != "" {
+			return why
+		}
 	}
 	if y.FoundAt[t.SessionID].After(t.FoundAt) {
 		return "the worker still has a run that was not known when this was planned"
@@ -60,11 +68,17 @@ func (y *Tally) move(w *Workload, next *State, h Hands) {
 		y.Running[w.CustomerID]--
 		if h != HandsKeep {
 			y.Held[w.SessionID]--
+			if o := y.Holdings[w.SessionID]; o != nil {
+				o.Return(&w.Run.Resources, w.Devices, 1)
+			}
 		}
 	}
 	if next.Status.Held() {
 		y.Running[w.CustomerID]++
 		y.Held[next.SessionID]++
+		if o := y.Holdings[next.SessionID]; o != nil {
+			o.Take(&w.Run.Resources, next.Devices, 1)
+		}
 		if next.Suspect() && !w.Status.Held() && y.Suspects != nil {
 			y.Suspects[next.SessionID]++
 		}

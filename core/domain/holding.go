@@ -139,6 +139,20 @@ func (h *Holding) Choose(r *Resources, prefer func(Device, Milli) bool) []Device
 	return nil
 }
 
+// refusal says why a run with these resources may not be given these devices now. It is empty if it
+// may.
+func (h *Holding) refusal(r *Resources, devices []DeviceShare) string {
+	switch {
+	case h == nil:
+		return "it is not known what the worker has"
+	case h.Allows(r, devices):
+		return ""
+	case !h.Fits(r):
+		return "the worker has not enough " + h.Short(r) + " left"
+	}
+	return "the devices are taken, or not those that the workload may get"
+}
+
 // Allows reports whether a run with these resources may be given these devices now: it fits, and the
 // devices are as many as it needs, of models that it allows, different, and free.
 func (h *Holding) Allows(r *Resources, devices []DeviceShare) bool {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,6 +36,9 @@ func (l *Lane) Shape() string {
 	return shape[:end]
 }
 
+// Shaped reports whether its workloads may have rules or reserve resources.
+func (id LaneID) Shaped() bool { return strings.ContainsRune(string(id), '#') }
+
 // NewLane returns the lane of a workload.
 func NewLane(s *Spec) Lane {
 	return Lane{
@@ -43,18 +47,27 @@ func NewLane(s *Spec) Lane {
 	}
 }
 
+// Clone returns a copy that shares nothing mutable.
+func (l Lane) Clone() Lane {
+	if !l.Affinity.IsZero() {
+		l.Affinity = l.Affinity.Clone()
+	}
+	l.Resources = l.Resources.Clone()
+	return l
+}
+
 // LaneOf returns the id of a workload's lane: customer/type#shape@priority. "#shape" is missing
-// when the workload has no rules and the default resources.
+// when the workload has no rules and reserves nothing.
 func LaneOf(s *Spec) LaneID {
 	lane, end := string(s.CustomerID)+"/"+s.Type, "@"+strconv.Itoa(s.Priority)
 	rules := s.Rules()
-	if rules.IsZero() && s.Run.Resources.Equal(DefaultResources()) {
+	if rules.IsZero() && s.Run.Resources.IsZero() {
 		return LaneID(lane + end)
 	}
 	// Maps marshal with sorted keys, so equal rules give equal bytes.
 	shape, err := json.Marshal(struct {
 		A Affinity
-		R Resources
+		R Resources `json:",omitzero"`
 	}{rules, s.Run.Resources})
 	if err != nil {
 		// Only numbers that validation refuses (NaN, Inf) can fail; such a workload gets a lane of
@@ -103,4 +116,17 @@ type Occupancy struct {
 	// none was.
 	// See Ending.FoundAt.
 	FoundAt time.Time
+}
+
+// Hold adds what one run holds of the session's devices. Devices are ordered by their ids.
+func (o *Occupancy) Hold(shares []DeviceShare) {
+	for _, s := range shares {
+		i, known := slices.BinarySearchFunc(o.Devices, s.ID, func(d DeviceShare, id string) int {
+			return strings.Compare(d.ID, id)
+		})
+		if !known {
+			o.Devices = slices.Insert(o.Devices, i, DeviceShare{ID: s.ID})
+		}
+		o.Devices[i].Share += s.Share
+	}
 }

@@ -60,18 +60,20 @@ func (p LimitsPatch) Apply(l Limits) Limits {
 // ConfigPatch changes the fields of a workload config that are set and no others.
 type ConfigPatch struct {
 	// Type, if it is set, must be the config's type, which cannot change.
-	Type               *string
-	Description        *string
-	Config             *JSON
-	Resources          ResourcesPatch
+	Type        *string
+	Description *string
+	Config      *JSON
+	Limits      AmountsPatch
+	// Resources, if set, replace those of the config.
+	Resources          *Resources
 	CheckpointInterval *time.Duration
 	MaxRetries         *int
 	Backoff            BackoffPatch
 	Timeout            *time.Duration
 }
 
-// ResourcesPatch changes the resources that are set.
-type ResourcesPatch struct {
+// AmountsPatch changes the amounts that are set.
+type AmountsPatch struct {
 	CPUCores *Milli
 	MemoryMB *int
 	DiskMB   *int
@@ -100,9 +102,10 @@ func (p ConfigPatch) Apply(c WorkloadConfig, now time.Time) (WorkloadConfig, err
 	}
 	set(&c.Description, p.Description)
 	set(&c.Config, p.Config)
-	set(&c.Resources.CPUCores, p.Resources.CPUCores)
-	set(&c.Resources.MemoryMB, p.Resources.MemoryMB)
-	set(&c.Resources.DiskMB, p.Resources.DiskMB)
+	set(&c.Limits.CPUCores, p.Limits.CPUCores)
+	set(&c.Limits.MemoryMB, p.Limits.MemoryMB)
+	set(&c.Limits.DiskMB, p.Limits.DiskMB)
+	set(&c.Resources, p.Resources)
 	set(&c.CheckpointInterval, p.CheckpointInterval)
 	set(&c.MaxRetries, p.MaxRetries)
 	if p.Backoff.Initial != nil {

@@ -51,7 +51,7 @@ type Amounts struct {
 	DiskMB   int   `json:"disk_mb,omitempty"`
 }
 
-// Resources are what a workload needs. A zero field is not stated.
+// Resources are what a workload reserves. A zero field is not stated.
 type Resources struct {
 	Amounts
 	// GPUs is 0, a share of one GPU, or a number of whole GPUs.
@@ -94,10 +94,8 @@ const (
 	maxAmount    = 1 << 40
 )
 
-// DefaultResources are the resources of a config that states none.
-func DefaultResources() Resources {
-	return Resources{Amounts: Amounts{CPUCores: One, MemoryMB: 512, DiskMB: 1024}}
-}
+// DefaultLimits are the limits of a config that states none.
+func DefaultLimits() Amounts { return Amounts{CPUCores: One, MemoryMB: 512, DiskMB: 1024} }
 
 // IsZero reports whether nothing is asked for.
 func (r Resources) IsZero() bool {
@@ -184,6 +182,22 @@ func (o Offer) Validate(field string) error {
 		}
 	}
 	return validateCustom(field+".custom", o.Custom)
+}
+
+// ValidateShares checks what a worker says that a run holds of its devices.
+func ValidateShares(field string, shares []DeviceShare) error {
+	if len(shares) > maxDevices {
+		return Invalid(field+".devices", "must have at most %d entries", maxDevices)
+	}
+	for _, s := range shares {
+		if err := validateText(field+".devices.id", s.ID, 1, 63); err != nil {
+			return err
+		}
+		if s.Share <= 0 || s.Share > One {
+			return Invalid(field+".devices.share", "must be more than 0 and at most 1")
+		}
+	}
+	return nil
 }
 
 const maxMemoryMB = 64 << 20

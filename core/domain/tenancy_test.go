@@ -21,11 +21,11 @@ func TestConfigPatch_Apply_ChangesWhatIsSet(t *testing.T) {
 	want.UpdatedAt = epoch0.Add(1)
 	assert.Equal(t, want, got)
 	got, err = domain.ConfigPatch{
-		Type: new("t"), Description: new("new"), Resources: domain.ResourcesPatch{MemoryMB: new(9)},
+		Type: new("t"), Description: new("new"), Limits: domain.AmountsPatch{MemoryMB: new(9)},
 		Backoff: domain.BackoffPatch{Initial: new(time.Hour)},
 	}.Apply(old, epoch0.Add(1))
 	require.NoError(t, err)
-	want.Description, want.Resources.MemoryMB = "new", 9
+	want.Description, want.Limits.MemoryMB = "new", 9
 	want.Backoff.Initial, want.Backoff.Max = time.Hour, time.Hour
 	assert.Equal(t, want, got, "the longest wait is raised to the first one")
 	for _, bad := range []domain.ConfigPatch{{Type: new("u")}, {MaxRetries: new(-1)}, {Timeout: new(-time.Second)}} {

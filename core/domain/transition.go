@@ -117,6 +117,9 @@ type Transition struct {
 	SessionID SessionID
 	// WorkerID is the new holder. Only assign uses it.
 	WorkerID WorkerID
+	// Devices are, for assign, what the run gets of the worker's devices. For linger they are what
+	// the worker says that the run holds.
+	Devices []DeviceShare
 	// FoundAt is, for assign, the latest Occupancy.FoundAt of the session that the plan knew. When
 	// a run was found since, the assignment is refused: the plan did not look whether both may run
 	// there.
@@ -244,7 +247,7 @@ const (
 	OutcomeNotFound Outcome = "not_found"
 	// OutcomeRefused: the store cannot take it; see Result.Reason. For an assignment this means
 	// that the customer is at its running limit, the session is not HEALTHY, or the worker has no
-	// free slot.
+	// free slot or too little of a resource.
 	OutcomeRefused Outcome = "refused"
 )
 

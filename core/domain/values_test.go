@@ -161,7 +161,7 @@ func TestValidate_NamesTheField(t *testing.T) {
 		"config_json": domain.WorkloadConfig{Type: "t",
 			RunConfig: domain.RunConfig{Config: "7"}}.Validate(),
 		"resource_limits.memory_mb": domain.WorkloadConfig{Type: "t",
-			RunConfig: domain.RunConfig{Resources: domain.Resources{Amounts: domain.Amounts{MemoryMB: -1}}}}.Validate(),
+			RunConfig: domain.RunConfig{Limits: domain.Amounts{MemoryMB: -1}}}.Validate(),
 		"max_retries": domain.WorkloadConfig{Type: "t",
 			RunConfig: domain.RunConfig{MaxRetries: 1001}}.Validate(),
 	} {

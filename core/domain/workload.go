@@ -78,6 +78,9 @@ type State struct {
 	WorkerID   WorkerID  // set exactly while Status.Held()
 	SessionID  SessionID // likewise
 	Generation int64
+	// Devices are what it holds of the worker's devices. Empty unless Status.Held(). The slice is
+	// never changed in place.
+	Devices []DeviceShare
 	// LastWorkerID is the worker that holds it or, if none does, that held it last.
 	LastWorkerID WorkerID
 
@@ -158,7 +161,7 @@ type Workload struct {
 // Brief returns the workload without what may be large and without what only its run needs.
 func (w Workload) Brief() Workload {
 	w.Input, w.Labels, w.Affinity, w.Result, w.RunAt, w.RetryOf = "", nil, Affinity{}, "", time.Time{}, ""
-	w.Run.Config, w.Run.Resources, w.Run.CheckpointInterval = "", Resources{}, 0
+	w.Run.Config, w.Run.Limits, w.Run.Resources, w.Run.CheckpointInterval = "", Amounts{}, Resources{}, 0
 	return w
 }
 
@@ -179,7 +182,7 @@ func (s State) Clone() State {
 		f := *s.Failure
 		s.Failure = &f
 	}
-	s.Declines, s.Deaths = slices.Clone(s.Declines), slices.Clone(s.Deaths)
+	s.Declines, s.Deaths, s.Devices = slices.Clone(s.Declines), slices.Clone(s.Deaths), slices.Clone(s.Devices)
 	return s
 }
 
@@ -232,6 +235,9 @@ func (s Submission) Validate() error {
 		if err := ValidateTime("run_at", s.RunAt); err != nil {
 			return err
 		}
+	}
+	if err := s.Run.Resources.Validate("resources"); err != nil {
+		return err
 	}
 	if err := ValidateMaxRetries(s.Run.MaxRetries); err != nil {
 		return err

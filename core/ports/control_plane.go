@@ -115,6 +115,8 @@ type InventoryItem struct {
 	// Stuck reports that the run was told to end and has not returned within its grace. It is set
 	// until a heartbeat that carries it is answered, so that coordinators count the run about once.
 	Stuck bool `json:"stuck,omitempty"`
+	// Devices are what the run holds of the worker's devices.
+	Devices []domain.DeviceShare `json:"devices,omitempty"`
 }
 
 // Run identifies the run.
@@ -136,6 +138,9 @@ func (h Heartbeat) Validate() error {
 		default:
 			return domain.Invalid("inventory",
 				"the state of item %d must be starting, running, stopping or reporting", i)
+		}
+		if err := domain.ValidateShares("inventory", h.Inventory[i].Devices); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -185,7 +190,8 @@ func AssignCommand(w *domain.Workload) Command {
 		Kind: CommandAssign, SessionID: w.SessionID, WorkloadID: w.ID, Generation: w.Generation,
 		Assignment: &Assignment{
 			WorkloadID: w.ID, CustomerID: w.CustomerID, Type: w.Type, Generation: w.Generation,
-			Input: w.Input, Labels: w.Labels, Config: w.Run.Config, Resources: w.Run.Resources,
+			Input: w.Input, Labels: w.Labels, Config: w.Run.Config, Limits: w.Run.Limits,
+			Resources: w.Run.Resources, Devices: w.Devices,
 			CheckpointIntervalMS: w.Run.CheckpointInterval.Milliseconds(),
 			TimeoutMS:            w.Run.Timeout.Milliseconds(),
 			MaxRetries:           w.Run.MaxRetries, Attempt: w.RetryCount,
@@ -202,9 +208,13 @@ type Assignment struct {
 	Generation int64             `json:"generation"`
 	Input      domain.JSON       `json:"input_params"`
 	Labels     map[string]string `json:"labels,omitempty"`
-	// Config is the customer's configuration of the type. Resources are what the run may use.
-	Config    domain.JSON      `json:"config_json,omitempty"`
-	Resources domain.Resources `json:"resource_limits,omitzero"`
+	// Config is the customer's configuration of the type.
+	Config domain.JSON `json:"config_json,omitempty"`
+	// Limits are what the run may use. Resources are what it reserves, and Devices what it gets of
+	// the worker's devices.
+	Limits    domain.Amounts       `json:"resource_limits,omitzero"`
+	Resources domain.Resources     `json:"resources,omitzero"`
+	Devices   []domain.DeviceShare `json:"devices,omitempty"`
 	// CheckpointIntervalMS is the time between automatic checkpoints, TimeoutMS the longest
 	// duration of the run. 0 means none.
 	CheckpointIntervalMS int64 `json:"checkpoint_interval_ms,omitempty"`

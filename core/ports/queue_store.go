@@ -23,7 +23,8 @@ type QueueStore interface {
 	NextDue(ctx context.Context) (time.Time, error)
 
 	// Occupancy counts what sessions hold (SCHEDULED + RUNNING), and what live sessions have not
-	// let go of (domain.Ending), by session and lane, ordered by them.
+	// let go of (domain.Ending), by session and lane, ordered by them. It adds up the devices that
+	// these runs hold.
 	Occupancy(ctx context.Context) ([]domain.Occupancy, error)
 
 	// Held returns what the given sessions hold, ordered by workload id, and behind it, marked,

@@ -396,7 +396,7 @@ func BenchmarkPlan10000On500(b *testing.B) {
 
 func BenchmarkPlan10000On500_ResourcesStated(b *testing.B) {
 	offer := domain.Offer{Amounts: domain.Amounts{CPUCores: 64_000, MemoryMB: 256 << 10, DiskMB: 1 << 20}}
-	benchmarkPlan(b, offer, domain.DefaultResources())
+	benchmarkPlan(b, offer, domain.Resources{Amounts: domain.DefaultLimits()})
 }
 
 // benchmarkPlan plans 10,000 workloads, which need this, on 500 workers, which have that.

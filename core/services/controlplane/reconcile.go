@@ -77,7 +77,9 @@ func (s *Service) reconcile(ctx context.Context, h ports.Heartbeat) ([]ports.Com
 	for _, item := range h.Inventory {
 		if r := item.Run(); !owned[r] && !ending[r] && item.State != ports.RunReporting &&
 			domain.StorableID(r.WorkloadID) {
-			seen = append(seen, s.transitionOf(h, r, domain.EventLinger))
+			t := s.transitionOf(h, r, domain.EventLinger)
+			t.Devices = item.Devices
+			seen = append(seen, t)
 		}
 	}
 	_, err = s.deps.Applier.Apply(ctx, domain.Batch{Transitions: seen})

@@ -94,7 +94,9 @@ func (a *Agent) Beat(ctx context.Context) error {
 	}
 	var told []*run
 	for _, r := range a.allLocked() { // runs of earlier sessions, too: they take slots of this one
-		item := ports.InventoryItem{WorkloadID: r.key.WorkloadID, Generation: r.key.Generation, State: r.state}
+		item := ports.InventoryItem{
+			WorkloadID: r.key.WorkloadID, Generation: r.key.Generation, State: r.state, Devices: r.assignment.Devices,
+		}
 		if r.stuck && !r.stuckTold {
 			item.Stuck = true
 			told = append(told, r)

@@ -1,0 +1,140 @@
+package postgres
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/niyanta/niyanta/core/domain"
+)
+
+// occupancySQL returns the statement that counts by session and lane what is held and what is
+// ending, of the sessions that match the condition.
+func occupancySQL(where string) string {
+	return `SELECT h.session_id, h.lane_id, count(*), 0, count(*) FILTER (WHERE h.suspect_until > niyanta_now()), NULL,
+    jsonb_agg(h.devices) FILTER (WHERE h.devices IS NOT NULL) FROM held h WHERE h.` + where + ` GROUP BY 1, 2
+ UNION ALL SELECT e.session_id, e.lane_id, 0, count(*), 0, max(e.found_at),
+    jsonb_agg(e.devices) FILTER (WHERE e.devices IS NOT NULL)
+    FROM ending e ` + ofLiveSession("e") + ` WHERE e.` + where + ` GROUP BY 1, 2 ORDER BY 1, 2`
+}
+
+var (
+	occupancyOfAll      = occupancySQL("session_id IS NOT NULL")
+	occupancyOfSessions = occupancySQL("session_id = ANY($1::text[])")
+)
+
+// Occupancy implements ports.QueueStore.
+func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
+	bounded, cancel := deadline(ctx)
+	defer cancel()
+	out, err := q.s.lanes.occupancy(bounded, q.s.pool, occupancyOfAll)
+	return out, translate(ctx, err)
+}
+
+// querier is a pool, or a connection in a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// occupancy reads what one of the statements of occupancySQL counts, with the lanes.
+func (k *knownLanes) occupancy(ctx context.Context, from querier, sql string, args ...any) ([]domain.Occupancy, error) {
+	rows, err := from.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	var out []domain.Occupancy
+	var o domain.Occupancy
+	var found *time.Time
+	var devices []byte // the lists of the runs that hold any
+	lanes := map[domain.LaneID]domain.Lane{}
+	targets := []any{&o.SessionID, &o.Lane.ID, &o.Count, &o.Ending, &o.Suspects, &found, &devices}
+	if _, err := pgx.ForEachRow(rows, targets, func() error {
+		lanes[o.Lane.ID] = domain.Lane{}
+		var runs [][]domain.DeviceShare
+		if err := fromJSON(devices, &runs); err != nil {
+			return err
+		}
+		last := len(out) - 1
+		if last < 0 || out[last].SessionID != o.SessionID || out[last].Lane.ID != o.Lane.ID {
+			out = append(out, domain.Occupancy{SessionID: o.SessionID, Lane: o.Lane})
+			last++
+		}
+		sum := &out[last]
+		sum.Count, sum.Ending = sum.Count+o.Count, sum.Ending+o.Ending
+		sum.Suspects = max(sum.Suspects, o.Suspects)
+		if t := at(found); t.After(sum.FoundAt) {
+			sum.FoundAt = t
+		}
+		sum.Hold(slices.Concat(runs...))
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	if err := k.fill(ctx, from, lanes); err != nil {
+		return nil, err
+	}
+	for i := range out {
+		out[i].Lane = lanes[out[i].Lane.ID].Clone()
+	}
+	return out, nil
+}
+
+// assigneeTable has the columns that say what a worker has.
+var (
+	assigneeTable = table[domain.Worker]{"workers", join(
+		workerTable.as("workers", "worker_id", "session_id").columns, offerColumns,
+	)}
+	selectAssignees = "SELECT " + assigneeTable.names("") + " FROM workers WHERE session_id = ANY($1::text[])"
+)
+
+// fillReserved fills in what the workloads of a batch with assignments reserve. For the sessions
+// that get a workload which reserves anything, it reads into the tally what they have and hold. If
+// there are none, it reads nothing. The tally's locks keep what a worker has, and the growth of what
+// it holds, as they are.
+func (t *tx) fillReserved(
+	ctx context.Context, ts []domain.Transition, found map[domain.WorkloadID]*domain.Workload, y *domain.Tally,
+) error {
+	lanes := map[domain.LaneID]domain.Lane{}
+	for _, w := range found {
+		if w.Lane.Shaped() {
+			lanes[w.Lane] = domain.Lane{}
+		}
+	}
+	if err := t.lanes.fill(ctx, t.conn, lanes); err != nil {
+		return err
+	}
+	for _, w := range found {
+		w.Run.Resources = lanes[w.Lane].Resources
+	}
+	var sessions []string
+	for i := range ts {
+		w := found[ts[i].WorkloadID]
+		if ts[i].Event == domain.EventAssign && w != nil && !w.Run.Resources.IsZero() {
+			sessions = append(sessions, string(ts[i].SessionID))
+		}
+	}
+	if len(sessions) == 0 {
+		return nil
+	}
+	rows, err := t.conn.Query(ctx, selectAssignees, sessions)
+	if err != nil {
+		return err
+	}
+	workers, err := pgx.CollectRows(rows, assigneeTable.scanInto)
+	if err != nil {
+		return err
+	}
+	y.Holdings = make(map[domain.SessionID]*domain.Holding, len(workers))
+	for _, w := range workers {
+		y.Holdings[w.SessionID] = new(domain.NewHolding(&w.Resources))
+	}
+	held, err := t.lanes.occupancy(ctx, t.conn, occupancyOfSessions, sessions)
+	for i := range held {
+		if h := y.Holdings[held[i].SessionID]; h != nil {
+			h.Take(&held[i].Lane.Resources, held[i].Devices, held[i].Count+held[i].Ending)
+		}
+	}
+	return err
+}
