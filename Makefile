@@ -37,7 +37,7 @@ console: ## build the web console into adapters/console/dist, where it is commit
 	scripts/console build
 
 test: ## every test, under the race detector
-	scripts/ensure-deps
+	scripts/ensure-deps browser
 	@mkdir -p bin && rm -f bin/contract-table.* bin/*.txt
 	NIYANTA_TEST_CONTRACT_TABLE=$(CURDIR)/bin/contract-table.$$$$ \
 	  NIYANTA_TEST_EXHAUSTIVE_SUMMARY=$(CURDIR)/bin/exhaustive- NIYANTA_TEST_CHAOS_SUMMARY=$(CURDIR)/bin/chaos.txt go test -race -timeout 20m ./...
@@ -47,12 +47,13 @@ test: ## every test, under the race detector
 	@NIYANTA_TEST_CRASHPOINTS_SUMMARY=$(CURDIR)/bin/crashpoints.txt go test ./simulation/crashpoints -count=1 >bin/crashpoints.log || { cat bin/crashpoints.log; exit 1; }
 	@cat bin/crashpoints.txt bin/exhaustive-*.txt bin/simulation.txt bin/chaos.txt
 
-test-all: test ## and whole what `make test` tries only in part: crash points, simulation, chaos, planted defects, recovery (an hour)
+test-all: test ## and whole what `make test` tries only in part: crash points, simulation, chaos, the console, planted defects, recovery (an hour)
 	$(MAKE) --no-print-directory portable
 	$(MAKE) --no-print-directory crashpoints
 	$(MAKE) --no-print-directory sim SEEDS=10000
 	$(MAKE) --no-print-directory chaos
 	$(MAKE) --no-print-directory recovery
+	$(MAKE) --no-print-directory browser
 	$(MAKE) --no-print-directory defects
 
 lint: bin/golangci-lint ## static checks
@@ -119,6 +120,10 @@ chaos: ## break real processes and servers under load for DURATION (default 5m),
 	@mkdir -p bin
 	go test ./chaos -timeout 0 -count=1 -duration $(or $(DURATION),5m) $(if $(SEED),-seed $(SEED)) $(if $(DEFAULTS),-defaults) -report $(CURDIR)/bin/chaos.md
 
+browser: ## the console in Chromium, on memory and PostgreSQL, every page in each size and scheme (minutes); screenshots in bin/browser
+	scripts/ensure-deps browser
+	go test ./console/browser -timeout 40m -count=1 -v -whole -shots $(CURDIR)/bin/browser
+
 recovery: ## how long recovery takes with every default in force (minutes)
 	go test -tags recovery -run 'RecoveryTimes|RecoveryFigures' -timeout 40m -count=1 -v ./cmd/niyanta
 
@@ -168,4 +173,4 @@ bin/oasdiff: tools/oasdiff/go.mod tools/oasdiff/go.sum
 	@mkdir -p bin
 	go -C tools/oasdiff build -o ../../$@ github.com/oasdiff/oasdiff
 
-.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable bench bench-peers profile sim defects crashpoints chaos recovery cycles noisy streams retention explain plots fuzz trace clean
+.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable bench bench-peers profile sim defects crashpoints browser chaos recovery cycles noisy streams retention explain plots fuzz trace clean

@@ -64,8 +64,9 @@ var policy = []struct {
 	}},
 	{"sdk/...", []string{"std", "core/domain", "core/ports", "sdk"}},
 	{"chaos/worker", []string{"std", "bootstrap", "sdk", "core/ports"}},
-	{"chaos", nil},      // tests only
-	{"deploy/...", nil}, // tests of manifests only
+	{"chaos", nil},           // tests only
+	{"console/browser", nil}, // tests only
+	{"deploy/...", nil},      // tests of manifests only
 	{"examples/...", []string{"std", "self", "examples/...", "sdk"}},
 
 	{"simulation/crashpoints", nil}, // tests only

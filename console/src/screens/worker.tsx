@@ -5,7 +5,7 @@ import { api, must } from "../api/client";
 import { workerEvents, workers } from "../api/queries";
 import { duration } from "../lib/format";
 import { useSession } from "../session";
-import { Dialog, Facts, Failure, Loading, Meter, State, Time, useNow } from "../ui/parts";
+import { Dialog, Facts, Failure, Loading, Meter, Scroll, State, Time, useNow } from "../ui/parts";
 import { Forbidden } from "./forbidden";
 import { late } from "./workers";
 import { ApiError } from "../api/client";
@@ -56,17 +56,19 @@ function One() {
         <section>
           <h2>Events</h2>
           {events.isPending ? <Loading rows={3} /> : events.isError ? <Failure error={events.error} /> : (
-            <table>
-              <thead><tr><th>When</th><th>Event</th><th>By</th><th>Reason</th></tr></thead>
-              <tbody>
-                {events.data.events.map((e) => (
-                  <tr key={e.event_id}>
-                    <td><Time at={e.timestamp} /></td><td>{e.event_type.replace("worker.", "").replaceAll("_", " ")}</td>
-                    <td>{e.actor_id}</td><td>{e.details.reason ?? ""}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
+            <Scroll label="Events">
+              <table>
+                <thead><tr><th>When</th><th>Event</th><th>By</th><th>Reason</th></tr></thead>
+                <tbody>
+                  {events.data.events.map((e) => (
+                    <tr key={e.event_id}>
+                      <td><Time at={e.timestamp} /></td><td>{e.event_type.replace("worker.", "").replaceAll("_", " ")}</td>
+                      <td>{e.actor_id}</td><td>{e.details.reason ?? ""}</td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            </Scroll>
           )}
         </section>
       </div>

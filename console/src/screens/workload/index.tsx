@@ -188,18 +188,20 @@ function Checkpoints({ id }: { id: string }) {
   if (list.isError) return <Failure error={list.error} retry={() => void list.refetch()} />;
   if (!list.data.checkpoints.length) return <Empty title="No checkpoints">A run saves them as it goes on. The last 10 are kept.</Empty>;
   return (
-    <table>
-      <thead><tr><th className="r">Sequence</th><th className="r">Generation</th><th className="r">Size</th><th>Saved</th><th>SHA-256</th></tr></thead>
-      <tbody>
-        {list.data.checkpoints.map((c) => (
-          <tr key={c.sequence}>
-            <td className="r num">{c.sequence}</td><td className="r num">{c.generation}</td>
-            <td className="r num">{bytes(c.size_bytes)}</td><td><Time at={c.created_at} /></td>
-            <td className="mono" title={c.checksum}>{c.checksum.slice(0, 16)}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+    <Scroll label="Checkpoints">
+      <table>
+        <thead><tr><th className="r">Sequence</th><th className="r">Generation</th><th className="r">Size</th><th>Saved</th><th>SHA-256</th></tr></thead>
+        <tbody>
+          {list.data.checkpoints.map((c) => (
+            <tr key={c.sequence}>
+              <td className="r num">{c.sequence}</td><td className="r num">{c.generation}</td>
+              <td className="r num">{bytes(c.size_bytes)}</td><td><Time at={c.created_at} /></td>
+              <td className="mono" title={c.checksum}>{c.checksum.slice(0, 16)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Scroll>
   );
 }
 

@@ -1,0 +1,157 @@
+// What people do: sign in, find, watch, act.
+import assert from "node:assert/strict";
+import test, { before } from "node:test";
+import { adminKey, call, check, folder, go, onboard, open, signIn, submit, until, workerPids, workload } from "./setup.mjs";
+
+let acme;
+before(async () => { acme = await onboard("Acme"); });
+
+test("signing in says what is wrong with a key, and leads to the page that was asked for", async (t) => {
+  const page = await open(t, { path: "/workloads?status=FAILED" });
+  await page.getByLabel("API key").fill("nyt_cust_none_00000000000000000000000000000000");
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByText("No such key, or it was revoked or has expired.").waitFor();
+  await signIn(page, acme.key);
+  await page.getByText("No workload matches").waitFor();
+  assert.match(page.url(), /\/workloads\?status=FAILED$/);
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByLabel("API key").waitFor();
+  await page.reload();
+  await page.getByLabel("API key").waitFor();
+});
+
+test("a list filters by its address, changes in place, and holds back what is new", async (t) => {
+  const mine = await submit(acme, "sleep", { duration_ms: 1500, steps: 3 }, { labels: { team: "billing" } });
+  await submit(acme, "train", { seed: 1 }, { labels: { team: "reports" } });
+  const page = await open(t, { path: "/workloads" });
+  await signIn(page, acme.key);
+  const row = page.locator("[data-row]", { hasText: mine.workload_id });
+  await row.getByText("Completed").waitFor(); // no reload
+  await page.getByLabel("Add label").fill("team=reports");
+  await page.getByLabel("Add label").press("Enter");
+  await page.waitForURL(/label=team%3Dreports/);
+  await until(async () => (await page.locator("[data-row]").allTextContents()).map((r) => /train/.test(r)).join() === "true",
+    "only the row that matches is left");
+  await page.getByRole("button", { name: "team=reports" }).click();
+  await row.waitFor();
+  const later = await submit(acme, "sleep", { duration_ms: 100 });
+  await page.getByRole("button", { name: /1 new/ }).click();
+  await page.locator("[data-row]", { hasText: later.workload_id }).waitFor();
+});
+
+test("keys lead through the pages and the rows", async (t) => {
+  const page = await open(t);
+  await signIn(page, acme.key);
+  await page.keyboard.press("g");
+  await page.keyboard.press("w");
+  await page.locator("[data-row]").first().waitFor();
+  await page.keyboard.press("j");
+  await page.keyboard.press("j");
+  const at = await page.evaluate(() => document.activeElement.textContent);
+  assert.equal(at, await page.locator("[data-row] a[data-open]").nth(1).textContent());
+  await page.keyboard.press("Enter");
+  await page.locator(".gantt").waitFor();
+  await page.keyboard.press("/");
+  await page.keyboard.type("team=billing");
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/label=team%3Dbilling/);
+  await page.keyboard.press("?");
+  await page.getByRole("dialog", { name: "Keys" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+});
+
+test("the timeline shows a workload move when its worker is killed, while it is open", async (t) => {
+  const w = await submit(acme, "sleep", { duration_ms: 8000, steps: 40 });
+  const page = await open(t, { path: `/workloads/${w.workload_id}` });
+  await signIn(page, acme.key);
+  await page.locator(".gantt li").first().waitFor();
+  const { worker_id: victim } = await until(async () => {
+    const now = await workload(acme, w.workload_id);
+    return now.checkpoint_sequence >= 3 && now.worker_id && now;
+  }, "it saves checkpoints");
+  process.kill(workerPids[victim], "SIGKILL");
+  const rows = page.locator(".gantt li");
+  await rows.nth(1).locator(".seg.running").waitFor();
+  assert.match(await rows.nth(0).textContent(), new RegExp(`g1 ${victim}.*lost`));
+  assert.ok(await rows.nth(0).locator(".mk.checkpoint").count() >= 1, "its checkpoints are marked");
+  await page.screenshot({ path: `${folder}/worker-killed.png` });
+  await page.locator(".sentence", { hasText: "Completed" }).waitFor();
+  const done = await workload(acme, w.workload_id);
+  assert.equal(done.generation, 2);
+  assert.ok(done.result_data.resumed_at_step === undefined || done.result_data.resumed_at_step > 0);
+  await check(page, "the workload");
+});
+
+test("batch operations count first, then act on all that match and on nothing else", async (t) => {
+  const matching = [];
+  for (let i = 0; i < 5; i++) matching.push(await submit(acme, "train", { seed: i }, { labels: { batch: "old" } }));
+  const other = await submit(acme, "train", { seed: 9 }, { labels: { batch: "new" } });
+  const page = await open(t, { path: "/workloads?label=batch%3Dold" });
+  await signIn(page, acme.key);
+  await page.locator("[data-row]").nth(4).waitFor();
+  await page.getByRole("button", { name: "Select all that match" }).click();
+  await page.getByRole("button", { name: "Cancel", exact: true }).click();
+  const dialog = page.getByRole("dialog", { name: "Cancel workloads" });
+  await dialog.getByText(/5 workloads match, counted at/).waitFor();
+  assert.equal((await workload(acme, matching[0].workload_id)).status, "PENDING", "counting changes nothing");
+  await page.screenshot({ path: `${folder}/cancel-by-filter.png` });
+  await dialog.getByLabel("Reason, kept in the audit trail").fill("submitted twice");
+  await dialog.getByRole("button", { name: "Cancel 5" }).click();
+  await dialog.getByText("5 done").waitFor();
+  await dialog.getByRole("button", { name: "Close" }).click();
+  await page.locator("[data-row]", { hasText: "Cancelled" }).nth(4).waitFor();
+  for (const m of matching) assert.equal((await workload(acme, m.workload_id)).status, "CANCELLED");
+  assert.equal((await workload(acme, other.workload_id)).status, "PENDING");
+});
+
+test("a workload is cancelled with a reason, and what waits says why", async (t) => {
+  const w = await submit(acme, "train", { seed: 2 });
+  const page = await open(t, { path: `/workloads/${w.workload_id}` });
+  await signIn(page, acme.key);
+  await page.locator(".why").getByText(/no worker offers|No worker/i).first().waitFor();
+  await page.getByRole("button", { name: "Cancel", exact: true }).click();
+  await page.getByLabel("Reason, kept in the audit trail").fill("not needed");
+  await page.getByRole("button", { name: "Cancel the workload" }).click();
+  await page.locator(".sentence", { hasText: "Cancelled" }).waitFor();
+  assert.equal((await workload(acme, w.workload_id)).status, "CANCELLED");
+});
+
+test("an administrator drains a worker and takes that back", async (t) => {
+  const { workers } = await call(adminKey, "GET", "/v1/admin/workers?status=HEALTHY");
+  const [{ worker_id: id }] = workers;
+  const page = await open(t, { path: "/workers" });
+  await signIn(page, adminKey);
+  await page.getByRole("link", { name: id, exact: true }).click();
+  await page.getByRole("button", { name: "Drain" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Drain" }).click();
+  await page.locator(".sentence", { hasText: "Draining" }).waitFor();
+  assert.equal((await call(adminKey, "GET", `/v1/admin/workers/${id}`)).status, "DRAINING");
+  await page.getByRole("button", { name: "Undrain" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Undrain" }).click();
+  await page.locator(".sentence", { hasText: "Healthy" }).waitFor();
+  await go(page, "/audit", "td");
+  await page.getByRole("button", { name: "worker.drained" }).or(page.getByText(/drain/)).first().waitFor();
+});
+
+test("an administrator onboards a customer, makes a key, changes a limit and suspends", async (t) => {
+  const page = await open(t, { path: "/customers" });
+  await signIn(page, adminKey);
+  await page.getByRole("button", { name: "Onboard" }).click();
+  await page.getByLabel("Name", { exact: true }).fill("Initech");
+  await page.getByRole("dialog").getByRole("button", { name: "Onboard" }).click();
+  await page.getByRole("heading", { name: /Initech/ }).first().waitFor();
+  await page.getByRole("button", { name: "Make a key" }).click();
+  await page.getByRole("button", { name: "Make it" }).click();
+  const key = await page.locator(".secret").textContent();
+  await page.getByRole("button", { name: "I have it" }).click();
+  assert.equal((await call(key, "GET", "/v1/customer")).name, "Initech");
+  await page.getByRole("button", { name: "Change" }).click();
+  await page.getByLabel(/Running at most|concurrent/i).first().fill("7");
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByText("/ 7").first().waitFor();
+  assert.equal((await call(key, "GET", "/v1/customer")).limits.max_concurrent_workloads, 7);
+  await page.getByRole("button", { name: "Suspend" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Suspend" }).click();
+  await page.locator(".sentence", { hasText: "Suspended" }).waitFor();
+});
