@@ -217,6 +217,8 @@ func TestIDs_OfAnotherCustomer_AnswerLikeMissingOnes(t *testing.T) {
 		{"GET", "/v1/workloads/%s/events", id, missing},
 		{"GET", "/v1/workloads/%s/logs", id, missing}, {"GET", "/v1/workloads/%s/audit", id, missing},
 		{"GET", "/v1/workloads/%s/placement", id, missing}, {"GET", "/v1/workloads/%s/checkpoints", id, missing},
+		{"GET", "/v1/workloads/%s/checkpoints/1", id, missing},
+		{"GET", "/v1/workloads/%s/checkpoints/1?data=true", id, missing},
 		{"GET", "/v1/workload-configs/%s", cfg.field("config_id").(string), "wlcfg_none"},
 		{"DELETE", "/v1/workload-configs/%s", cfg.field("config_id").(string), "wlcfg_none"},
 	} {

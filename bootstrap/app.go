@@ -94,7 +94,8 @@ func (a *App) Start(ctx context.Context) (err error) {
 		return err
 	}
 	deps := httpapi.Deps{
-		Lifecycle: a.coordinator.Lifecycle, Live: a.coordinator.Live, Insight: a.coordinator.Insight,
+		Lifecycle: a.coordinator.Lifecycle, Checkpoints: a.coordinator.Checkpoints, Live: a.coordinator.Live,
+		Insight:    a.coordinator.Insight,
 		Statistics: a.coordinator.Statistics, Tenancy: a.coordinator.Tenancy, Plane: a.coordinator.Plane,
 		Auditing: a.coordinator.Auditing, IDs: a.host.IDs, Observer: a.host.Observer,
 		Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Stopping: stopping,

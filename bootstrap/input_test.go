@@ -79,6 +79,8 @@ func TestText_ThatAStoreCannotKeep_IsRefusedOnEachStore(t *testing.T) {
 				{"POST", "/v1/workloads/%s/checkpoint", "id"}, {"GET", "/v1/workloads/%s/logs", "id"},
 				{"GET", "/v1/workloads/%s/audit", "id"}, {"GET", "/v1/workloads/%s/placement", "id"},
 				{"GET", "/v1/workloads/%s/checkpoints", "id"}, {"GET", "/v1/workload-configs/%s", "id"},
+				{"GET", "/v1/workloads/%s/checkpoints/1?data=true", "id"},
+				{"GET", "/v1/workloads/x/checkpoints/%s", "sequence"},
 				{"DELETE", "/v1/workload-configs/%s", "id"},
 			} {
 				ans := a.send(c.method, fmt.Sprintf(c.path, bad), "", nil)

@@ -247,6 +247,7 @@ func TestExamples_Replayed_AreAnsweredAsTheFileSays(t *testing.T) {
 	require.NoError(t, errors.Join(r.spec.Check(upgrade, followed, nil), followed.Body.Close()))
 	r.played("followWorkload", 101, answer{followed.StatusCode, followed.Header, ""})
 	r.play("getWorkloadCheckpoints", key, 200)
+	r.play("getWorkloadCheckpoint", key, 200)
 	r.play("checkpointWorkload", key, 202)
 	r.play("getCustomer", key, 200)
 	r.play("listWorkers", admin, 200)

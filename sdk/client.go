@@ -173,6 +173,22 @@ func (c *Client) Checkpoints(ctx context.Context, id string) iter.Seq2[Checkpoin
 	})
 }
 
+// GetCheckpoint returns one of the checkpoints kept.
+func (c *Client) GetCheckpoint(ctx context.Context, id string, sequence int64) (CheckpointInfo, error) {
+	return read[CheckpointInfo](ctx)(c.api.GetWorkloadCheckpoint(ctx, id, sequence, &client.GetWorkloadCheckpointParams{}))
+}
+
+// CheckpointData returns the bytes of a checkpoint as the workload saved them. A viewer's key gets
+// ErrForbidden.
+func (c *Client) CheckpointData(ctx context.Context, id string, sequence int64) ([]byte, error) {
+	params := &client.GetWorkloadCheckpointParams{Data: new(true)}
+	resp, err := c.api.GetWorkloadCheckpoint(ctx, id, sequence, params)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return nil, none(ctx)(resp, err)
+	}
+	return io.ReadAll(resp.Body) // it is in memory
+}
+
 // Customer returns the caller's limits and usage.
 func (c *Client) Customer(ctx context.Context) (CustomerUsage, error) {
 	return read[CustomerUsage](ctx)(c.api.GetCustomer(ctx))

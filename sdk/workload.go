@@ -250,7 +250,7 @@ type Confidence string
 
 // CheckpointInfo describes a checkpoint that is kept.
 type CheckpointInfo struct {
-	// Checksum: SHA-256 of the stored bytes, hexadecimal.
+	// Checksum: SHA-256 of the bytes as they are stored, which may be compressed; hexadecimal.
 	Checksum  string    `json:"checksum"`
 	CreatedAt time.Time `json:"created_at"`
 

@@ -13,6 +13,7 @@ import (
 	"github.com/niyanta/niyanta/adapters/http/gen"
 	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/core/services/auditing"
+	"github.com/niyanta/niyanta/core/services/checkpointing"
 	"github.com/niyanta/niyanta/core/services/controlplane"
 	"github.com/niyanta/niyanta/core/services/insight"
 	"github.com/niyanta/niyanta/core/services/lifecycle"
@@ -23,16 +24,17 @@ import (
 
 // Deps are the services and settings that the API needs.
 type Deps struct {
-	Lifecycle  *lifecycle.Service
-	Live       *live.Service
-	Insight    *insight.Service
-	Statistics *statistics.Service
-	Tenancy    *tenancy.Service
-	Plane      *controlplane.Service
-	Auditing   *auditing.Service
-	IDs        ports.IDs
-	Observer   ports.Observer
-	Log        *slog.Logger
+	Lifecycle   *lifecycle.Service
+	Checkpoints *checkpointing.Service
+	Live        *live.Service
+	Insight     *insight.Service
+	Statistics  *statistics.Service
+	Tenancy     *tenancy.Service
+	Plane       *controlplane.Service
+	Auditing    *auditing.Service
+	IDs         ports.IDs
+	Observer    ports.Observer
+	Log         *slog.Logger
 	// Ready tells whether the process can serve; see /ready.
 	Ready func(ctx context.Context) Readiness
 	// Metrics serves /metrics.

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -109,6 +110,42 @@ func (a *api) GetWorkloadCheckpoints(
 	}
 	return gen.GetWorkloadCheckpoints200JSONResponse{
 		Checkpoints: mapSlice(cs, checkpointOut), Pagination: gen.Pagination{Limit: domain.CheckpointsKept},
+	}, nil
+}
+
+// GetWorkloadCheckpoint implements GET /v1/workloads/{id}/checkpoints/{sequence}.
+func (a *api) GetWorkloadCheckpoint(
+	ctx context.Context, req gen.GetWorkloadCheckpointRequestObject,
+) (gen.GetWorkloadCheckpointResponseObject, error) {
+	s, withData := scopeOf(ctx), deref(req.Params.Data)
+	if withData && s.principal.Role == domain.RoleViewer {
+		return nil, domain.NewError(domain.CodeForbidden, "role viewer may not read the bytes of a checkpoint")
+	}
+	c, err := a.Checkpoints.Get(ctx, s.principal.CustomerID, workloadID(req.ID), req.Sequence)
+	switch {
+	case err != nil:
+		return nil, err
+	case !withData:
+		return gen.GetWorkloadCheckpoint200JSONResponse(checkpointOut(&c)), nil
+	}
+	if s.principal.Admin != nil { // that it was asked for is recorded, but not that it was for the bytes
+		target := domain.Target{Kind: domain.TargetWorkload, ID: string(c.WorkloadID)}
+		read := s.principal.Admin.Asked(domain.ActionWorkloadRead, target, s.principal.CustomerID,
+			s.op.route.Operation.OperationID+"?data=true")
+		if err := a.Auditing.RecordRead(ctx, read); err != nil {
+			return nil, err
+		}
+	}
+	// The stored bytes and the decoded ones are in memory at the same time.
+	if err := s.place.widen(1 + 2*c.Size/maxBody); err != nil {
+		return nil, err
+	}
+	data, err := a.Checkpoints.Data(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return gen.GetWorkloadCheckpoint200ApplicationOctetStreamResponse{
+		Body: bytes.NewReader(data), ContentLength: int64(len(data)),
 	}, nil
 }
 

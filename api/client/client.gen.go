@@ -846,7 +846,7 @@ type BulkRetry struct {
 
 // Checkpoint defines model for Checkpoint.
 type Checkpoint struct {
-	// Checksum SHA-256 of the stored bytes, hexadecimal
+	// Checksum SHA-256 of the bytes as they are stored, which may be compressed; hexadecimal
 	Checksum  string `json:"checksum"`
 	CreatedAt Time   `json:"created_at"`
 
@@ -2163,6 +2163,12 @@ type CancelWorkloadParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// GetWorkloadCheckpointParams defines parameters for GetWorkloadCheckpoint.
+type GetWorkloadCheckpointParams struct {
+	// Data Answer with the bytes
+	Data *bool `form:"data,omitempty" json:"data,omitempty"`
+}
+
 // StreamWorkloadEventsParams defines parameters for StreamWorkloadEvents.
 type StreamWorkloadEventsParams struct {
 	// LastEventID The id of the last event that was read of the same stream
@@ -3043,6 +3049,14 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/workloads/{id}/checkpoints (the `GetWorkloadCheckpoints` operationId).
 	GetWorkloadCheckpoints(ctx context.Context, id WorkloadID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetWorkloadCheckpoint Get a checkpoint
+	//
+	// What is known of one of the checkpoints kept, or with `data=true` its bytes, as the workload saved them.
+	// A viewer may not read the bytes: 403 `FORBIDDEN`.
+	//
+	// Corresponds with GET /v1/workloads/{id}/checkpoints/{sequence} (the `GetWorkloadCheckpoint` operationId).
+	GetWorkloadCheckpoint(ctx context.Context, id WorkloadID, sequence int64, params *GetWorkloadCheckpointParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// StreamWorkloadEvents Follow a workload
 	//
@@ -4552,6 +4566,24 @@ func (c *Client) CheckpointWorkload(ctx context.Context, id WorkloadID, reqEdito
 // Corresponds with GET /v1/workloads/{id}/checkpoints (the `GetWorkloadCheckpoints` operationId).
 func (c *Client) GetWorkloadCheckpoints(ctx context.Context, id WorkloadID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetWorkloadCheckpointsRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetWorkloadCheckpoint Get a checkpoint
+//
+// What is known of one of the checkpoints kept, or with `data=true` its bytes, as the workload saved them.
+// A viewer may not read the bytes: 403 `FORBIDDEN`.
+//
+// Corresponds with GET /v1/workloads/{id}/checkpoints/{sequence} (the `GetWorkloadCheckpoint` operationId).
+func (c *Client) GetWorkloadCheckpoint(ctx context.Context, id WorkloadID, sequence int64, params *GetWorkloadCheckpointParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetWorkloadCheckpointRequest(c.Server, id, sequence, params)
 	if err != nil {
 		return nil, err
 	}
@@ -7666,6 +7698,74 @@ func NewGetWorkloadCheckpointsRequest(server string, id WorkloadID) (*http.Reque
 	return req, nil
 }
 
+// NewGetWorkloadCheckpointRequest constructs an http.Request for the GetWorkloadCheckpoint method
+func NewGetWorkloadCheckpointRequest(server string, id WorkloadID, sequence int64, params *GetWorkloadCheckpointParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "sequence", sequence, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/workloads/%s/checkpoints/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Data != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "data", *params.Data, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewStreamWorkloadEventsRequest constructs an http.Request for the StreamWorkloadEvents method
 func NewStreamWorkloadEventsRequest(server string, id WorkloadID, params *StreamWorkloadEventsParams) (*http.Request, error) {
 	var err error
@@ -8896,6 +8996,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/workloads/{id}/checkpoints (the `GetWorkloadCheckpoints` operationId).
 	GetWorkloadCheckpointsWithResponse(ctx context.Context, id WorkloadID, reqEditors ...RequestEditorFn) (*GetWorkloadCheckpointsResponse, error)
+
+	// GetWorkloadCheckpointWithResponse Get a checkpoint
+	//
+	// What is known of one of the checkpoints kept, or with `data=true` its bytes, as the workload saved them.
+	// A viewer may not read the bytes: 403 `FORBIDDEN`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/workloads/{id}/checkpoints/{sequence} (the `GetWorkloadCheckpoint` operationId).
+	GetWorkloadCheckpointWithResponse(ctx context.Context, id WorkloadID, sequence int64, params *GetWorkloadCheckpointParams, reqEditors ...RequestEditorFn) (*GetWorkloadCheckpointResponse, error)
 
 	// StreamWorkloadEventsWithResponse Follow a workload
 	//
@@ -11573,6 +11683,54 @@ func (r GetWorkloadCheckpointsResponse) ContentType() string {
 	return ""
 }
 
+type GetWorkloadCheckpointResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Checkpoint
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetWorkloadCheckpointResponse) GetJSON200() *Checkpoint {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r GetWorkloadCheckpointResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetWorkloadCheckpointResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetWorkloadCheckpointResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetWorkloadCheckpointResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetWorkloadCheckpointResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // StreamWorkloadEventsResponse200Headers the declared response headers of an HTTP 200 response for StreamWorkloadEvents
 type StreamWorkloadEventsResponse200Headers struct {
 	XAccelBuffering string
@@ -13126,6 +13284,22 @@ func (c *ClientWithResponses) GetWorkloadCheckpointsWithResponse(ctx context.Con
 		return nil, err
 	}
 	return ParseGetWorkloadCheckpointsResponse(rsp)
+}
+
+// GetWorkloadCheckpointWithResponse Get a checkpoint
+//
+// What is known of one of the checkpoints kept, or with `data=true` its bytes, as the workload saved them.
+// A viewer may not read the bytes: 403 `FORBIDDEN`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/workloads/{id}/checkpoints/{sequence} (the `GetWorkloadCheckpoint` operationId).
+func (c *ClientWithResponses) GetWorkloadCheckpointWithResponse(ctx context.Context, id WorkloadID, sequence int64, params *GetWorkloadCheckpointParams, reqEditors ...RequestEditorFn) (*GetWorkloadCheckpointResponse, error) {
+	rsp, err := c.GetWorkloadCheckpoint(ctx, id, sequence, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetWorkloadCheckpointResponse(rsp)
 }
 
 // StreamWorkloadEventsWithResponse Follow a workload
@@ -15105,6 +15279,42 @@ func ParseGetWorkloadCheckpointsResponse(rsp *http.Response) (*GetWorkloadCheckp
 			return nil, err
 		}
 		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetWorkloadCheckpointResponse parses an HTTP response from a GetWorkloadCheckpointWithResponse call
+func ParseGetWorkloadCheckpointResponse(rsp *http.Response) (*GetWorkloadCheckpointResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetWorkloadCheckpointResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Checkpoint
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case rsp.StatusCode == 200:
+		// Content-type (application/octet-stream) unsupported
 
 	}
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -109,6 +110,7 @@ func TestWorkload_EachCommand_ReadsOrControls(t *testing.T) {
 	out, errs, code = sh.run("", "checkpoint", "list", id)
 	require.Equal(t, exitDone, code, errs)
 	assert.Contains(t, out, kept.Checkpoints[0].Checksum)
+	sh.checkpoint(id, kept.Checkpoints[len(kept.Checkpoints)-1])
 	out, errs, code = sh.run("", "workload", "pause", id)
 	require.Equal(t, exitDone, code, errs)
 	assert.Contains(t, out, "PAUSED")
@@ -136,6 +138,36 @@ func TestWorkload_EachCommand_ReadsOrControls(t *testing.T) {
 	require.Equal(t, exitDone, code, errs)
 	_, errs, code = sh.run("", "workload", "cancel", id)
 	require.Equal(t, exitDone, code, errs)
+}
+
+// checkpoint reads a checkpoint of a workload in each way.
+func (s shell) checkpoint(id string, want niyanta.CheckpointInfo) {
+	t := s.t
+	t.Helper()
+	sequence := fmt.Sprint(want.Sequence)
+	var got, newest niyanta.CheckpointInfo
+	s.json(&got, "checkpoint", "get", id, sequence)
+	assert.Equal(t, want, got)
+	s.json(&newest, "checkpoint", "get", id)
+	assert.GreaterOrEqual(t, newest.Sequence, got.Sequence)
+	shown, errs, code := s.run("", "checkpoint", "get", id, sequence, "--data", "-")
+	require.Equal(t, exitDone, code, errs)
+	assert.Len(t, shown, want.SizeBytes)
+	assert.True(t, json.Valid([]byte(shown)), shown)
+	file := filepath.Join(t.TempDir(), "state")
+	out, errs, code := s.run("", "checkpoint", "get", id, sequence, "--data", file)
+	require.Equal(t, exitDone, code, errs)
+	assert.Contains(t, out, want.Checksum)
+	written, err := os.ReadFile(file)
+	require.NoError(t, err)
+	assert.Equal(t, shown, string(written))
+	for _, bad := range []string{"0", "-1", "x", "9223372036854775808"} {
+		_, errs, code = s.run("", "checkpoint", "get", id, "--", bad)
+		assert.Equal(t, exitUsage, code, errs)
+	}
+	_, errs, code = s.run("", "checkpoint", "get", id, "9223372036854775807")
+	assert.Equal(t, exitError, code, errs)
+	assert.Contains(t, errs, "checkpoint not found")
 }
 
 func TestExplain_OfAWaitingWorkload_SaysWhy(t *testing.T) {

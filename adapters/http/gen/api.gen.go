@@ -846,7 +846,7 @@ type BulkRetry struct {
 
 // Checkpoint defines model for Checkpoint.
 type Checkpoint struct {
-	// Checksum SHA-256 of the stored bytes, hexadecimal
+	// Checksum SHA-256 of the bytes as they are stored, which may be compressed; hexadecimal
 	Checksum  string `json:"checksum"`
 	CreatedAt Time   `json:"created_at"`
 
@@ -2163,6 +2163,12 @@ type CancelWorkloadParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// GetWorkloadCheckpointParams defines parameters for GetWorkloadCheckpoint.
+type GetWorkloadCheckpointParams struct {
+	// Data Answer with the bytes
+	Data *bool `form:"data,omitempty" json:"data,omitempty"`
+}
+
 // StreamWorkloadEventsParams defines parameters for StreamWorkloadEvents.
 type StreamWorkloadEventsParams struct {
 	// LastEventID The id of the last event that was read of the same stream
@@ -2443,6 +2449,9 @@ type ServerInterface interface {
 	// GetWorkloadCheckpoints List the checkpoints kept
 	// (GET /v1/workloads/{id}/checkpoints)
 	GetWorkloadCheckpoints(w http.ResponseWriter, r *http.Request, id WorkloadID)
+	// GetWorkloadCheckpoint Get a checkpoint
+	// (GET /v1/workloads/{id}/checkpoints/{sequence})
+	GetWorkloadCheckpoint(w http.ResponseWriter, r *http.Request, id WorkloadID, sequence int64, params GetWorkloadCheckpointParams)
 	// StreamWorkloadEvents Follow a workload
 	// (GET /v1/workloads/{id}/events)
 	StreamWorkloadEvents(w http.ResponseWriter, r *http.Request, id WorkloadID, params StreamWorkloadEventsParams)
@@ -2782,6 +2791,12 @@ func (_ Unimplemented) CheckpointWorkload(w http.ResponseWriter, r *http.Request
 // GetWorkloadCheckpoints List the checkpoints kept
 // (GET /v1/workloads/{id}/checkpoints)
 func (_ Unimplemented) GetWorkloadCheckpoints(w http.ResponseWriter, r *http.Request, id WorkloadID) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetWorkloadCheckpoint Get a checkpoint
+// (GET /v1/workloads/{id}/checkpoints/{sequence})
+func (_ Unimplemented) GetWorkloadCheckpoint(w http.ResponseWriter, r *http.Request, id WorkloadID, sequence int64, params GetWorkloadCheckpointParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4947,6 +4962,57 @@ func (siw *ServerInterfaceWrapper) GetWorkloadCheckpoints(w http.ResponseWriter,
 	handler.ServeHTTP(w, r)
 }
 
+// GetWorkloadCheckpoint operation middleware
+func (siw *ServerInterfaceWrapper) GetWorkloadCheckpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id WorkloadID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "sequence" -------------
+	var sequence int64
+
+	err = runtime.BindStyledParameterWithOptions("simple", "sequence", chi.URLParam(r, "sequence"), &sequence, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sequence", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetWorkloadCheckpointParams
+
+	// ------------- Optional query parameter "data" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "data", r.URL.Query(), &params.Data, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "data"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "data", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetWorkloadCheckpoint(w, r, id, sequence, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // StreamWorkloadEvents operation middleware
 func (siw *ServerInterfaceWrapper) StreamWorkloadEvents(w http.ResponseWriter, r *http.Request) {
 
@@ -5528,6 +5594,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/workloads/{id}/checkpoints", wrapper.GetWorkloadCheckpoints)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/workloads/{id}/checkpoints/{sequence}", wrapper.GetWorkloadCheckpoint)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/workloads/{id}/events", wrapper.StreamWorkloadEvents)
@@ -7734,6 +7803,67 @@ func (response GetWorkloadCheckpointsdefaultJSONResponse) VisitGetWorkloadCheckp
 	return err
 }
 
+type GetWorkloadCheckpointRequestObject struct {
+	ID       WorkloadID `json:"id"`
+	Sequence int64      `json:"sequence"`
+	Params   GetWorkloadCheckpointParams
+}
+
+type GetWorkloadCheckpointResponseObject interface {
+	VisitGetWorkloadCheckpointResponse(w http.ResponseWriter) error
+}
+
+type GetWorkloadCheckpoint200JSONResponse Checkpoint
+
+func (response GetWorkloadCheckpoint200JSONResponse) VisitGetWorkloadCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWorkloadCheckpoint200ApplicationOctetStreamResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetWorkloadCheckpoint200ApplicationOctetStreamResponse) VisitGetWorkloadCheckpointResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetWorkloadCheckpointdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response GetWorkloadCheckpointdefaultJSONResponse) VisitGetWorkloadCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type StreamWorkloadEventsRequestObject struct {
 	ID     WorkloadID `json:"id"`
 	Params StreamWorkloadEventsParams
@@ -8261,6 +8391,9 @@ type StrictServerInterface interface {
 	// GetWorkloadCheckpoints List the checkpoints kept
 	// (GET /v1/workloads/{id}/checkpoints)
 	GetWorkloadCheckpoints(ctx context.Context, request GetWorkloadCheckpointsRequestObject) (GetWorkloadCheckpointsResponseObject, error)
+	// GetWorkloadCheckpoint Get a checkpoint
+	// (GET /v1/workloads/{id}/checkpoints/{sequence})
+	GetWorkloadCheckpoint(ctx context.Context, request GetWorkloadCheckpointRequestObject) (GetWorkloadCheckpointResponseObject, error)
 	// StreamWorkloadEvents Follow a workload
 	// (GET /v1/workloads/{id}/events)
 	StreamWorkloadEvents(ctx context.Context, request StreamWorkloadEventsRequestObject) (StreamWorkloadEventsResponseObject, error)
@@ -9787,6 +9920,34 @@ func (sh *strictHandler) GetWorkloadCheckpoints(w http.ResponseWriter, r *http.R
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetWorkloadCheckpointsResponseObject); ok {
 		if err := validResponse.VisitGetWorkloadCheckpointsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetWorkloadCheckpoint operation middleware
+func (sh *strictHandler) GetWorkloadCheckpoint(w http.ResponseWriter, r *http.Request, id WorkloadID, sequence int64, params GetWorkloadCheckpointParams) {
+	var request GetWorkloadCheckpointRequestObject
+
+	request.ID = id
+	request.Sequence = sequence
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetWorkloadCheckpoint(ctx, request.(GetWorkloadCheckpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetWorkloadCheckpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetWorkloadCheckpointResponseObject); ok {
+		if err := validResponse.VisitGetWorkloadCheckpointResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"log/slog"
+	"slices"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -67,22 +68,57 @@ func (s *Service) Load(
 		if c.Sequence > sequence {
 			continue
 		}
-		_, stored, err := s.deps.Checkpoints.Load(ctx, id, c.Sequence)
-		if domain.IsCode(err, domain.CodeNotFound) {
-			continue // pruned since it was listed
-		}
-		if err != nil {
+		data, damaged, err := s.read(ctx, c)
+		switch {
+		case damaged || domain.IsCode(err, domain.CodeNotFound): // or pruned since it was listed
+		case err != nil:
 			return ports.CheckpointData{}, err
-		}
-		data, err := s.decode(c, stored)
-		if err == nil {
+		default:
 			return ports.CheckpointData{Sequence: c.Sequence, Data: data}, nil
 		}
-		s.deps.Observer.Count("checkpoint_damaged", 1)
-		s.deps.Log.Error("checkpoint is damaged, falling back to the one before", "workload_id", id,
-			"sequence", c.Sequence, "error", err)
 	}
 	return ports.CheckpointData{}, domain.NotFound("checkpoint")
+}
+
+// Get returns one of the checkpoints kept of a customer's workload. CodeNotFound when there is none
+// with that sequence, or when the workload is missing or another customer's.
+func (s *Service) Get(
+	ctx context.Context, customer domain.CustomerID, id domain.WorkloadID, sequence int64,
+) (domain.Checkpoint, error) {
+	kept, err := s.deps.Checkpoints.List(ctx, customer, id)
+	if err != nil {
+		return domain.Checkpoint{}, err
+	}
+	i := slices.IndexFunc(kept, func(c domain.Checkpoint) bool { return c.Sequence == sequence })
+	if i < 0 {
+		return domain.Checkpoint{}, domain.NotFound("checkpoint")
+	}
+	return kept[i], nil
+}
+
+// Data returns the bytes of a checkpoint that Get has returned. CodeNotFound when it is not kept any
+// more, CodeInternal when it is damaged.
+func (s *Service) Data(ctx context.Context, c domain.Checkpoint) ([]byte, error) {
+	data, damaged, err := s.read(ctx, c)
+	if damaged {
+		return nil, domain.NewError(domain.CodeInternal, "checkpoint %d is damaged", c.Sequence)
+	}
+	return data, err
+}
+
+// read returns the bytes of a checkpoint. damaged reports whether they are not those that were
+// saved, which is logged and counted.
+func (s *Service) read(ctx context.Context, c domain.Checkpoint) (data []byte, damaged bool, err error) {
+	_, stored, err := s.deps.Checkpoints.Load(ctx, c.WorkloadID, c.Sequence)
+	if err != nil {
+		return nil, false, err
+	}
+	if data, err = s.decode(c, stored); err != nil {
+		s.deps.Observer.Count("checkpoint_damaged", 1)
+		s.deps.Log.Error("checkpoint is damaged", "workload_id", c.WorkloadID, "sequence", c.Sequence, "error", err)
+		return nil, true, nil
+	}
+	return data, false, nil
 }
 
 func (s *Service) decode(c domain.Checkpoint, stored []byte) ([]byte, error) {

@@ -21,7 +21,10 @@ func TestLoad_WhenACheckpointWasPruned_TakesTheOneBeforeAndCountsNoDamage(t *tes
 	z, err := zstd.New()
 	require.NoError(t, err)
 	data := []byte("state")
-	kept := []domain.Checkpoint{{Sequence: 2}, {Sequence: 1, Size: len(data), Checksum: sha256.Sum256(data)}}
+	kept := []domain.Checkpoint{
+		{WorkloadID: "wl_1", Sequence: 2},
+		{WorkloadID: "wl_1", Sequence: 1, Size: len(data), Checksum: sha256.Sum256(data)},
+	}
 	store.EXPECT().List(gomock.Any(), domain.CustomerID("cust_a"), domain.WorkloadID("wl_1")).Return(kept, nil)
 	store.EXPECT().Load(gomock.Any(), domain.WorkloadID("wl_1"), int64(2)).
 		Return(domain.Checkpoint{}, nil, domain.NotFound("checkpoint"))
@@ -34,4 +37,56 @@ func TestLoad_WhenACheckpointWasPruned_TakesTheOneBeforeAndCountsNoDamage(t *tes
 	require.NoError(t, err)
 	assert.Equal(t, int64(1), got.Sequence)
 	assert.Equal(t, data, got.Data)
+}
+
+// TestData_OfADamagedCheckpoint_IsAnError: a worker falls back to the checkpoint before, but who asks
+// for one by its sequence gets no other.
+func TestData_OfADamagedCheckpoint_IsAnError(t *testing.T) {
+	ctrl := gomock.NewController(t)
+	store, observer := mocks.NewMockCheckpointStore(ctrl), mocks.NewMockObserver(ctrl)
+	z, err := zstd.New()
+	require.NoError(t, err)
+	s := checkpointing.New(checkpointing.Deps{
+		Checkpoints: store, Compressor: z, Observer: observer, Log: slog.New(slog.DiscardHandler),
+	})
+	good := []byte("state")
+	kept := []domain.Checkpoint{
+		{WorkloadID: "wl_1", Sequence: 2, Size: len(good), Checksum: sha256.Sum256(good)},
+		{WorkloadID: "wl_1", Sequence: 1, Size: len(good), Checksum: sha256.Sum256(good)},
+	}
+	store.EXPECT().List(gomock.Any(), domain.CustomerID("cust_a"), domain.WorkloadID("wl_1")).Return(kept, nil).AnyTimes()
+	store.EXPECT().List(gomock.Any(), domain.CustomerID("cust_b"), domain.WorkloadID("wl_1")).Return(nil, nil)
+	store.EXPECT().Load(gomock.Any(), domain.WorkloadID("wl_1"), int64(2)).Return(kept[0], []byte("stale"), nil).Times(2)
+	store.EXPECT().Load(gomock.Any(), domain.WorkloadID("wl_1"), int64(1)).Return(kept[1], good, nil)
+	observer.EXPECT().Count("checkpoint_damaged", 1).Times(2)
+
+	c, err := s.Get(t.Context(), "cust_a", "wl_1", 2)
+	require.NoError(t, err)
+	assert.Equal(t, kept[0], c)
+	_, err = s.Data(t.Context(), c)
+	assert.Equal(t, domain.CodeInternal, domain.CodeOf(err))
+	got, err := s.Load(t.Context(), "cust_a", "wl_1", 2)
+	require.NoError(t, err)
+	assert.Equal(t, int64(1), got.Sequence)
+
+	for _, sequence := range []int64{-1, 0, 3} {
+		_, err = s.Get(t.Context(), "cust_a", "wl_1", sequence)
+		assert.Equal(t, domain.CodeNotFound, domain.CodeOf(err), sequence)
+	}
+	_, err = s.Get(t.Context(), "cust_b", "wl_1", 2)
+	assert.Equal(t, domain.CodeNotFound, domain.CodeOf(err), "another customer's")
+}
+
+// TestLoad_WhenTheStoreFails_FallsBackToNothing keeps a fault of the store from costing progress: it
+// is no damage.
+func TestLoad_WhenTheStoreFails_FallsBackToNothing(t *testing.T) {
+	ctrl := gomock.NewController(t)
+	store := mocks.NewMockCheckpointStore(ctrl)
+	s := checkpointing.New(checkpointing.Deps{Checkpoints: store, Log: slog.New(slog.DiscardHandler)})
+	kept := []domain.Checkpoint{{WorkloadID: "wl_1", Sequence: 2}, {WorkloadID: "wl_1", Sequence: 1}}
+	store.EXPECT().List(gomock.Any(), gomock.Any(), gomock.Any()).Return(kept, nil)
+	store.EXPECT().Load(gomock.Any(), gomock.Any(), int64(2)).
+		Return(domain.Checkpoint{}, nil, domain.NewError(domain.CodeInternal, "refused"))
+	_, err := s.Load(t.Context(), "cust_a", "wl_1", 2)
+	require.Equal(t, domain.CodeInternal, domain.CodeOf(err))
 }

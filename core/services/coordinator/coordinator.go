@@ -74,18 +74,19 @@ type Host struct {
 
 // Coordinator holds the services of a coordinator.
 type Coordinator struct {
-	Lifecycle  *lifecycle.Service
-	Live       *live.Service
-	Insight    *insight.Service
-	Tenancy    *tenancy.Service
-	Plane      *controlplane.Service
-	Leadership *leadership.Service
-	Scheduler  *scheduling.Service
-	Health     *health.Service
-	Statistics *statistics.Service
-	Retention  *retention.Service
-	Auditing   *auditing.Service
-	Erasure    *erasure.Service
+	Lifecycle   *lifecycle.Service
+	Checkpoints *checkpointing.Service
+	Live        *live.Service
+	Insight     *insight.Service
+	Tenancy     *tenancy.Service
+	Plane       *controlplane.Service
+	Leadership  *leadership.Service
+	Scheduler   *scheduling.Service
+	Health      *health.Service
+	Statistics  *statistics.Service
+	Retention   *retention.Service
+	Auditing    *auditing.Service
+	Erasure     *erasure.Service
 
 	notifier ports.Notifier
 }
@@ -115,7 +116,8 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 		IDs: h.IDs,
 	})
 	return &Coordinator{
-		Lifecycle: life,
+		Lifecycle:   life,
+		Checkpoints: checkpoints,
 		Live: live.New(live.Deps{
 			Events: s.Events, Workloads: life, Listener: sig.Listener, Clock: h.Clock, Observer: h.Observer,
 		}),
