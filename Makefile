@@ -77,6 +77,7 @@ verify: ## generated code, modules and formatting are current, and the OpenAPI f
 	go mod tidy -diff
 	go -C tools mod tidy -diff
 	go -C tools/oasdiff mod tidy -diff
+	go -C tools/s3 mod tidy -diff
 	go -C bench mod tidy -diff
 	go vet -tags $(MEASURED) ./...
 	go -C bench vet ./...

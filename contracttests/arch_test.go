@@ -34,7 +34,7 @@ var policy = []struct {
 }{
 	{"core/domain", []string{"domainstd"}},
 	{"core/domain/placement", []string{"domainstd", "core/domain"}},
-	{"core/ports", []string{"context", "errors", "iter", "time", "core/domain"}},
+	{"core/ports", []string{"context", "errors", "io", "iter", "time", "core/domain"}},
 	{"core/ports/mocks", []string{"std", "deps", "core/domain", "core/ports"}}, // generated, for tests
 	{"core/services/...", []string{"pure", "core/domain", "core/domain/placement", "core/ports", "core/services/..."}},
 

@@ -2,6 +2,7 @@ package memory_test
 
 import (
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -35,4 +36,17 @@ func TestNotifierKeepsItsContract(t *testing.T) {
 			n := memory.NewNotifier()
 			return contracttests.NotifierHarness{Open: func() (ports.Notifier, ports.Listener) { return n, n }}
 		})
+}
+
+// wall is the clock of the machine.
+type wall struct{}
+
+// Now implements ports.Clock.
+func (wall) Now() time.Time { return time.Now() }
+
+func TestBlobs_KeepTheirContract(t *testing.T) {
+	contracttests.Run(t, "BlobStore", "memory", contracttests.BlobCases(), func(*testing.T) contracttests.BlobHarness {
+		b := memory.NewBlobs(wall{})
+		return contracttests.BlobHarness{Open: func() ports.BlobStore { return b }}
+	})
 }
