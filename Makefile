@@ -45,16 +45,22 @@ test: ## every test, under the race detector
 	@# Simulation and crash points have run among the rest, as samples; without the detector, which one thread has no use for, they come much farther.
 	@NIYANTA_TEST_SIMULATION_SUMMARY=$(CURDIR)/bin/simulation.txt go test ./simulation -run WhateverGoesWrong -count=1 -budget $(SIMULATE) >bin/simulation.log || { cat bin/simulation.log; exit 1; }
 	@NIYANTA_TEST_CRASHPOINTS_SUMMARY=$(CURDIR)/bin/crashpoints.txt go test ./simulation/crashpoints -count=1 >bin/crashpoints.log || { cat bin/crashpoints.log; exit 1; }
+	@scripts/python smoke
 	@cat bin/crashpoints.txt bin/exhaustive-*.txt bin/simulation.txt bin/chaos.txt
 
 test-all: test ## and whole what `make test` tries only in part: crash points, simulation, chaos, the console, planted defects, recovery (an hour)
 	$(MAKE) --no-print-directory portable
+	$(MAKE) --no-print-directory python
 	$(MAKE) --no-print-directory crashpoints
 	$(MAKE) --no-print-directory sim SEEDS=10000
 	$(MAKE) --no-print-directory chaos
 	$(MAKE) --no-print-directory recovery
 	$(MAKE) --no-print-directory browser
 	$(MAKE) --no-print-directory defects
+
+python: ## the Python SDK: types, tests with real workers on each store, wheel and sdist (ten minutes)
+	scripts/ensure-deps
+	scripts/python all
 
 lint: bin/golangci-lint ## static checks
 	bin/golangci-lint run ./...
@@ -174,4 +180,4 @@ bin/oasdiff: tools/oasdiff/go.mod tools/oasdiff/go.sum
 	@mkdir -p bin
 	go -C tools/oasdiff build -o ../../$@ github.com/oasdiff/oasdiff
 
-.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable bench bench-peers profile sim defects crashpoints browser chaos recovery cycles noisy streams retention explain plots fuzz trace clean
+.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable python bench bench-peers profile sim defects crashpoints browser chaos recovery cycles noisy streams retention explain plots fuzz trace clean

@@ -1,0 +1,17 @@
+"""Client and worker for Niyanta: long-running workloads that lose no work."""
+
+from .aio import AsyncClient
+from .client import Client
+from .errors import *  # noqa: F403
+from .errors import __all__ as _errors
+from .models import *  # noqa: F403
+from .models import __all__ as _models
+from .stops import *  # noqa: F403
+from .stops import __all__ as _stops
+from .task import *  # noqa: F403
+from .task import __all__ as _task
+from .worker import *  # noqa: F403
+from .worker import __all__ as _worker
+
+__all__ = ["AsyncClient", "Client", *_errors, *_models, *_stops, *_task, *_worker]
+__version__ = "0.1.0"

@@ -1,0 +1,200 @@
+"""The client for programs with an event loop. Its operations are those of `Client`."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import httpx
+
+from . import _http, _operations
+from ._core import (
+    RETRY_FOR, STREAM_SILENCE, Answer, Core, Effect, Effects, EventStream, Item, Items, NoAnswer, ReadLine, Route, Send,
+    Sleep, check_key, parse_urls,
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+__all__ = ["AsyncClient", "AsyncConfigs", "AsyncWorkloads"]
+
+
+class _Stream(EventStream):
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self.lines = response.aiter_lines()
+
+
+class _Driver:
+    """Performs effects in an event loop."""
+
+    def __init__(self, core: Core, http: httpx.AsyncClient) -> None:
+        self.core, self.http = core, http
+
+    async def run(self, effects: Effects[T]) -> T:
+        result: Any = None
+        while True:
+            try:
+                effect = effects.send(result)
+            except StopIteration as stop:
+                value: T = stop.value
+                return value
+            result = await self.perform(effect)
+
+    async def iterate(self, items: Items[T]) -> AsyncIterator[T]:
+        result: Any = None
+        open_stream: _Stream | None = None
+        try:
+            while True:
+                try:
+                    effect = items.send(result)
+                except StopIteration:
+                    return
+                if isinstance(effect, Item):
+                    result = None
+                    yield effect.item
+                    continue
+                result = await self.perform(effect)
+                if isinstance(result, _Stream):
+                    open_stream = result
+        finally:
+            items.close()
+            if open_stream is not None:
+                await open_stream.response.aclose()
+
+    async def perform(self, effect: Effect) -> Any:
+        if isinstance(effect, Sleep):
+            return await asyncio.sleep(effect.seconds)
+        if isinstance(effect, ReadLine):
+            return await self._read(effect.stream)
+        return await self._send(effect)
+
+    async def _send(self, send: Send) -> Answer | NoAnswer | EventStream:
+        r = send.request
+        request = self.http.build_request(
+            r.method, _http.url(send), content=r.body, headers=dict(r.headers), timeout=_http.timeout(send.timeout)
+        )
+        try:
+            response = await self.http.send(request, stream=True)
+            if r.stream and response.status_code == 200:
+                # Each read counts anew: a comment comes at least every 15 s.
+                request.extensions["timeout"]["read"] = STREAM_SILENCE
+                return _Stream(response)
+            try:
+                return _http.answer(response, await response.aread())
+            finally:
+                await response.aclose()
+        except httpx.HTTPError as e:
+            return _http.no_answer(e)
+
+    @staticmethod
+    async def _read(stream: EventStream) -> str | None:
+        assert isinstance(stream, _Stream)
+        try:
+            return (await anext(stream.lines)).rstrip("\r\n")
+        except (StopAsyncIteration, httpx.HTTPError, httpx.StreamError):
+            await stream.response.aclose()
+            return None
+
+
+class _Group:
+    """Operations that belong together."""
+
+    def __init__(self, driver: _Driver) -> None:
+        self._driver = driver
+
+
+def _returns(
+    operation: Callable[Concatenate[Core, P], Effects[T]]
+) -> Callable[Concatenate[_Group, P], Awaitable[T]]:
+    @functools.wraps(operation)
+    async def method(self: _Group, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._driver.run(operation(self._driver.core, *args, **kwargs))
+
+    return method
+
+
+def _iterates(
+    operation: Callable[Concatenate[Core, P], Items[T]]
+) -> Callable[Concatenate[_Group, P], AsyncIterator[T]]:
+    @functools.wraps(operation)
+    def method(self: _Group, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
+        return self._driver.iterate(operation(self._driver.core, *args, **kwargs))
+
+    return method
+
+
+class AsyncWorkloads(_Group):
+    """The workloads of the customer."""
+
+    submit = _returns(_operations.submit)
+    submit_batch = _returns(_operations.submit_batch)
+    get = _returns(_operations.get)
+    list = _iterates(_operations.list_workloads)
+    wait_for_completion = _returns(_operations.wait_for_completion)
+    watch = _iterates(_operations.watch)
+    cancel = _returns(_operations.cancel)
+    pause = _returns(_operations.pause)
+    resume = _returns(_operations.resume)
+    retry = _returns(_operations.retry)
+    logs = _iterates(_operations.logs)
+    audit = _iterates(_operations.audit)
+    placement = _returns(_operations.placement)
+    checkpoints = _iterates(_operations.checkpoints)
+    request_checkpoint = _returns(_operations.request_checkpoint)
+
+
+class AsyncConfigs(_Group):
+    """The customer's settings for workload types."""
+
+    create = _returns(_operations.create_config)
+    update = _returns(_operations.update_config)
+    get = _returns(_operations.get_config)
+    list = _iterates(_operations.list_configs)
+    delete = _returns(_operations.delete_config)
+
+
+class AsyncClient(_Group):
+    """Speaks the API. Its arguments are those of `Client`. Use it in one event loop."""
+
+    def __init__(
+        self, url: str, key: str, *, retry_for: float = RETRY_FOR, http: httpx.AsyncClient | None = None
+    ) -> None:
+        self._http = http or httpx.AsyncClient(limits=_http.limits())
+        self._http.headers.update(_http.headers(check_key(key)))
+        super().__init__(_Driver(Core(Route(parse_urls(url)), retry_for=retry_for), self._http))
+        self._group()
+
+    def _group(self) -> None:
+        self.workloads = AsyncWorkloads(self._driver)
+        self.configs = AsyncConfigs(self._driver)
+
+    customer = _returns(_operations.customer)
+    events = _iterates(_operations.events)
+
+    def with_retry_for(self, seconds: float) -> AsyncClient:
+        """Returns a client that tries again for as long. It shares the connections of this one."""
+        other = object.__new__(AsyncClient)
+        other._http = self._http
+        other._driver = _Driver(replace(self._driver.core, retry_for=seconds), self._http)
+        other._group()
+        return other
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<AsyncClient of {', '.join(self._driver.core.route.bases)}>"

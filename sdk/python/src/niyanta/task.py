@@ -1,0 +1,180 @@
+"""One run of a workload, as its handler sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Generic, Protocol, TypeVar
+
+from . import _codec
+from ._run import Assignment
+from .errors import RunError
+from .stops import Stopped
+
+In = TypeVar("In")
+State = TypeVar("State")
+T = TypeVar("T")
+
+__all__ = ["SyncTask", "Task", "current_task"]
+
+#: The size of the largest checkpoint, in bytes of JSON.
+CHECKPOINT_LIMIT = 10 << 20
+
+
+class Link(Protocol):
+    """What a task needs of the worker. Its methods may be called in any thread."""
+
+    def save(self, data: bytes, percent: float | None, message: str) -> Future[Stopped | None]:
+        """Saves a checkpoint. The future has why the run must stop, or None, when it is durable."""
+
+    def report(self, percent: float, message: str) -> None: ...
+
+    def line(self, level: str, message: str, details: dict[str, Any] | None) -> None: ...
+
+    def must_stop(self) -> Stopped | None: ...
+
+    def wait_stop(self, seconds: float) -> None:
+        """Waits, but not longer than until the run must stop."""
+
+
+_current: contextvars.ContextVar[_Task[Any, Any] | None] = contextvars.ContextVar("niyanta_task", default=None)
+
+
+def current_task() -> _Task[Any, Any] | None:
+    """Returns the task of the handler that calls; None: no handler does."""
+    return _current.get()
+
+
+class _Task(Generic[In, State]):
+    def __init__(
+        self, link: Link, assignment: Assignment, input_params: In, state: State | None, resumed: bool
+    ) -> None:
+        self._link, self._assignment = link, assignment
+        #: What was submitted.
+        self.input: In = input_params
+        #: What the last durable checkpoint held when this run began; None: there was none.
+        self.state: State | None = state
+        #: Reports whether `state` comes from a checkpoint.
+        self.resumed = resumed
+        #: Reports whether somebody waits for a checkpoint: a client asked for one, or its interval
+        #: is over. Saving one resets it.
+        self.checkpoint_wanted = False
+        self._snapshot: Callable[[], State] | None = None
+
+    @property
+    def workload_id(self) -> str:
+        """Identifies the workload, the same in every run."""
+        return self._assignment.workload_id
+
+    @property
+    def customer_id(self) -> str:
+        """Whose workload it is."""
+        return self._assignment.customer_id
+
+    @property
+    def workload_type(self) -> str:
+        """The type of the workload."""
+        return self._assignment.workload_type
+
+    @property
+    def generation(self) -> int:
+        """The fencing token of this run: it grows with every assignment. Systems that the handler
+        writes to can refuse older ones."""
+        return self._assignment.generation
+
+    @property
+    def attempt(self) -> int:
+        """How many runs failed before this one."""
+        return self._assignment.attempt
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The workload's labels."""
+        return dict(self._assignment.labels)
+
+    def config(self, tp: type[T]) -> T | None:
+        """Returns the customer's configuration of the type, as a value of tp; None: there is none."""
+        raw = self._assignment.config_json
+        return None if raw is None else _codec.decode(tp, raw, "config_json")
+
+    def report(self, percent: float, message: str = "") -> None:
+        """Tells progress without saving anything. It never blocks; reports are thinned on their way."""
+        self._link.report(percent, message)
+
+    def log(self, message: str, level: str = "INFO", **details: Any) -> None:
+        """Writes a line to the workload's log, with details beside the message."""
+        self._link.line(level, message, details or None)
+
+    def on_checkpoint(self, snapshot: Callable[[], State]) -> None:
+        """Has the platform take checkpoints by itself: at the config's interval, at each tenth of
+        progress, on pause and on drain. It calls snapshot beside the handler: for an async handler
+        in its event loop, else in another thread."""
+        self._snapshot = snapshot
+
+    @property
+    def stop_cause(self) -> Stopped | None:
+        """Why the run has to stop; None: it goes on."""
+        return self._link.must_stop()
+
+    def check(self) -> None:
+        """Raises why the run has to stop, if it has to. Call it before each effect that others see,
+        and now and then in long computations: a process that was frozen may have lost its lease."""
+        if (cause := self._link.must_stop()) is not None:
+            raise cause.again()
+
+    def _encode(self, state: State) -> bytes:
+        try:
+            data = _codec.dumps(state)
+        except (TypeError, ValueError) as e:
+            raise RunError(f"checkpoint state: {e}", error_type="invalid_state", permanent=True) from e
+        if len(data) > CHECKPOINT_LIMIT:
+            raise RunError(
+                f"a checkpoint is at most {CHECKPOINT_LIMIT} bytes of JSON, this one has {len(data)}",
+                error_type="too_large", permanent=True,
+            )
+        self.checkpoint_wanted = False
+        return data
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.workload_id} generation {self.generation}>"
+
+
+class Task(_Task[In, State]):
+    """A run as an async handler sees it."""
+
+    async def checkpoint(self, state: State, *, percent: float | None = None, message: str = "") -> None:
+        """Saves state and progress. They are durable when it returns.
+
+        If the run was told to stop by a pause, a drain or a preemption, it saves and then raises why.
+        If the run no longer holds the workload, it raises why without saving.
+        """
+        future = asyncio.wrap_future(self._link.save(self._encode(state), percent, message))
+        try:
+            cause = await asyncio.shield(future)
+        except Stopped as stop:
+            if stop.saves:
+                await asyncio.wait([future])
+            raise
+        if cause is not None:
+            raise cause.again()
+
+
+class SyncTask(_Task[In, State]):
+    """A run as a handler sees it that is no coroutine."""
+
+    def checkpoint(self, state: State, *, percent: float | None = None, message: str = "") -> None:
+        """Saves state and progress. See `Task.checkpoint`."""
+        cause = self._link.save(self._encode(state), percent, message).result()
+        if cause is not None:
+            raise cause.again()
+
+    def sleep(self, seconds: float) -> None:
+        """Waits. It raises why the run has to stop as soon as it has to."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.check()
+            self._link.wait_stop(left)
+        self.check()

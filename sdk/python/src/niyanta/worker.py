@@ -1,0 +1,222 @@
+"""The worker: runs workloads of the types that are registered with it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import signal
+import sys
+import threading
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any, TypeVar, overload
+
+import httpx
+
+from ._agent import Agent, Config
+from ._engine import Engine, WorkerError
+from ._handlers import Handler
+from ._hosts import Host, LoopHost, ThreadHost
+from ._logs import LogHandler
+from ._nursery import Nursery, ProcessHost
+from ._operations import seconds
+from ._plane import Plane
+from .task import SyncTask, Task
+
+__all__ = ["LogHandler", "Worker", "WorkerError"]
+
+In = TypeVar("In")
+State = TypeVar("State")
+Out = TypeVar("Out")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
+log = logging.getLogger("niyanta.worker")
+
+
+class _Register:
+    """Registers a function. It returns the function as it is."""
+
+    def __init__(self, worker: Worker, name: str, isolate: bool) -> None:
+        self._worker, self._name, self._isolate = worker, name, isolate
+
+    @overload
+    def __call__(
+        self, function: Callable[[Task[In, State]], Awaitable[Out]]
+    ) -> Callable[[Task[In, State]], Awaitable[Out]]: ...
+    @overload
+    def __call__(self, function: Callable[[SyncTask[In, State]], Out]) -> Callable[[SyncTask[In, State]], Out]: ...
+    def __call__(self, function: Any) -> Any:
+        self._worker._add(Handler(self._name, function, self._isolate))
+        return function
+
+
+class Worker:
+    """Runs workloads. It needs nothing but HTTP to its coordinators.
+
+    `url` is a coordinator's, or those of several separated by commas; `key` is a worker key.
+    `worker_id` names the worker across restarts; empty: one is made. `slots` is how many workloads run
+    at once. `tags` are what affinity rules look at. `drain_timeout` bounds a graceful end, in seconds.
+    `take_over` ends the session of another process that holds the id. `capture_logging` writes the
+    records that handlers make with `logging` to the logs of their workloads.
+    """
+
+    def __init__(
+        self, url: str, key: str, *, worker_id: str = "", slots: int = 10, tags: Mapping[str, str] | None = None,
+        version: str = "", drain_timeout: float | timedelta = 300, take_over: bool = False,
+        capture_logging: bool = True, http: Callable[[], httpx.AsyncClient] | None = None,
+    ) -> None:
+        if slots < 1:
+            raise ValueError("slots: it must be at least 1")
+        self._url, self._key, self._http = url, key, http
+        self.worker_id = worker_id or f"worker-{uuid.uuid4().hex[:12]}"
+        self.slots = slots
+        self._tags, self._version, self._take_over = dict(tags or {}), version, take_over
+        self._drain_timeout = seconds(drain_timeout)
+        self._capture_logging = capture_logging
+        self._handlers: dict[str, Handler] = {}
+        self._engine: Engine | None = None
+        self._control: threading.Thread | None = None
+
+    @classmethod
+    def from_environment(cls, **more: Any) -> Worker:
+        """Returns the worker that the variables NIYANTA_COORDINATOR_URL, NIYANTA_WORKER_KEY,
+        NIYANTA_WORKER_ID, NIYANTA_WORKER_SLOTS and NIYANTA_WORKER_TAGS describe. Arguments go before."""
+        tags = dict(t.strip().split("=", 1) for t in os.environ.get("NIYANTA_WORKER_TAGS", "").split(",") if t.strip())
+        found: dict[str, Any] = {
+            "url": os.environ.get("NIYANTA_COORDINATOR_URL"), "key": os.environ.get("NIYANTA_WORKER_KEY"),
+            "worker_id": os.environ.get("NIYANTA_WORKER_ID", ""),
+            "slots": int(os.environ.get("NIYANTA_WORKER_SLOTS", "10")), "tags": tags, **more,
+        }
+        for name, variable in (("url", "NIYANTA_COORDINATOR_URL"), ("key", "NIYANTA_WORKER_KEY")):
+            if not found[name]:
+                raise ValueError(f"set {variable}")
+        return cls(**found)
+
+    def workload(self, name: str, *, isolate: bool = False) -> _Register:
+        """Registers a function as the handler of a workload type.
+
+        It takes a `Task` if it is a coroutine, else a `SyncTask`. Coroutines run in the event loop of
+        the worker, other functions in threads. With `isolate` it runs in a process of its own, which
+        can be killed: for code that computes without a pause, holds the interpreter's lock, or may
+        crash. Then it must be importable by other processes: at the top of a module.
+        """
+        return _Register(self, name, isolate)
+
+    def _add(self, handler: Handler) -> None:
+        if not _TYPE.match(handler.name):
+            raise ValueError(
+                f"type {handler.name!r}: a letter or digit, then up to 99 of letters, digits, '.', '_' and '-'"
+            )
+        if handler.name in self._handlers:
+            raise ValueError(f"type {handler.name!r} is registered twice")
+        handler.types()  # an annotation that cannot be read is a mistake of the program
+        self._handlers[handler.name] = handler
+
+    def stop(self) -> None:
+        """Drains the worker: every run may save and is given back. The second call skips the rest. May
+        be called in any thread."""
+        if self._engine is not None:
+            self._engine.leave()
+
+    async def run(self) -> None:
+        """Works until `stop` is called or this is cancelled, then drains.
+
+        Raises ApiError when the key is refused or another process uses the worker's id, and WorkerError
+        when draining took too long or runs do not stop.
+        """
+        if not self._handlers:
+            raise ValueError("a worker needs at least one workload type")
+        if self._engine is not None:
+            raise RuntimeError("the worker runs already")
+        loop = asyncio.get_running_loop()
+        isolated = {k: h for k, h in self._handlers.items() if h.isolate}
+        level = logging.getLogger().level if self._capture_logging else None
+        nursery = await asyncio.to_thread(Nursery, isolated, level) if isolated else None
+
+        def host(agent: Agent, handler: Handler) -> Host:
+            if handler.isolate:
+                assert nursery is not None
+                return ProcessHost(agent, handler, nursery)
+            if handler.is_async:
+                return LoopHost(agent, handler, loop)
+            return ThreadHost(agent, handler)
+
+        def attach(agent: Agent, fail: Callable[[Exception], None]) -> None:
+            if nursery is not None:
+                nursery.attach(agent, fail)
+
+        config = Config(
+            worker_id=self.worker_id, slots=self.slots, handlers=self._handlers, host=host, tags=self._tags,
+            version=self._version, take_over=self._take_over,
+        )
+        self._engine = Engine(
+            config, lambda: Plane(self._url, self._key, self._http), self._drain_timeout, attach
+        )
+        done: asyncio.Future[None] = loop.create_future()
+
+        def settle(error: BaseException | None) -> None:
+            if not done.done():
+                done.set_exception(error) if error is not None else done.set_result(None)
+
+        logs = LogHandler()
+        if self._capture_logging:
+            logging.getLogger().addHandler(logs)
+        try:
+            self._control = self._engine.start(lambda error: _call(loop, settle, error))
+            try:
+                await asyncio.shield(done)
+            except asyncio.CancelledError:
+                self._engine.leave()
+                await asyncio.wait([done])
+                raise
+        finally:
+            logging.getLogger().removeHandler(logs)
+            self._engine = None
+            if nursery is not None:
+                nursery.close()
+
+    def main(self) -> None:
+        """Works until SIGTERM or SIGINT, then drains and ends the process.
+
+        A second signal skips the rest of the drain. The status is 0 after a complete drain and 1 if
+        something went wrong.
+        """
+        over, watched = threading.Event(), threading.Event()
+
+        def told(*_: object) -> None:
+            self.stop()
+            if not watched.is_set():
+                watched.set()
+                threading.Thread(target=watch, daemon=True).start()
+
+        def watch() -> None:
+            # A coroutine that never pauses keeps the event loop from noticing the end.
+            if self._control is not None:
+                self._control.join()
+            if not over.wait(2):
+                print("niyanta: the event loop is blocked, the process ends", file=sys.stderr, flush=True)
+                os._exit(1)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, told)
+        try:
+            asyncio.run(self.run())
+        except Exception as e:
+            print(f"niyanta: {e}", file=sys.stderr)
+            sys.exit(1)
+        finally:
+            over.set()
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.worker_id} of {', '.join(sorted(self._handlers)) or 'nothing'}>"
+
+
+def _call(loop: asyncio.AbstractEventLoop, f: Callable[..., None], *args: Any) -> None:
+    try:
+        loop.call_soon_threadsafe(f, *args)
+    except RuntimeError:
+        pass  # it is closed
