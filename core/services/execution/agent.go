@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -39,6 +40,8 @@ type Agent struct {
 	moved   []*run // runs with progress to report
 	logged  []*run // runs with log lines to report
 	flights map[*flight]struct{}
+	// coming is the number of commands that were received and are not executed yet.
+	coming atomic.Int64
 	// These wake loops: there are reports, there are log lines, the next heartbeat is urgent.
 	wake, wakeLines, urgent chan struct{}
 }

@@ -8,9 +8,17 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
-// Handle executes a command. Commands are hints: a command for another session or for a generation
+// Handle executes commands. Commands are hints: a command for another session or for a generation
 // that is not held is ignored.
-func (a *Agent) Handle(c ports.Command) {
+func (a *Agent) Handle(commands ...ports.Command) {
+	a.coming.Add(int64(len(commands)))
+	for _, c := range commands {
+		a.handle(c)
+		a.coming.Add(-1)
+	}
+}
+
+func (a *Agent) handle(c ports.Command) {
 	ref, ok := a.ref()
 	if !ok || c.SessionID != ref.SessionID {
 		return

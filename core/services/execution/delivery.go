@@ -20,9 +20,37 @@ const (
 	linesTimeout = outcomeDelay
 )
 
+const (
+	// gatherRuns is the number of runs that begin together from which on their reports gather.
+	// gatherInterval is the time between two looks at them, gatherLooks the number of looks.
+	gatherRuns     = 32
+	gatherInterval = time.Millisecond
+	gatherLooks    = 10
+)
+
 // reportLoop sends reports as soon as there are any.
 func (e *Engine) reportLoop(ctx context.Context) error {
-	return e.deliver(ctx, e.agent.wake, callTimeout, e.agent.sendReports)
+	return e.deliver(ctx, e.agent.wake, callTimeout, func(ctx context.Context) (bool, error) {
+		e.gather(ctx)
+		return e.agent.sendReports(ctx)
+	})
+}
+
+// gather waits as long as many runs begin and some of them end. The start and the end of a run that
+// are sent together cost the store one write instead of two. It does not wait for runs that take
+// longer.
+func (e *Engine) gather(ctx context.Context) {
+	now := e.agent.beginning()
+	for range gatherLooks {
+		over := now.coming == 0 && now.ended == now.started
+		if over || now.coming+now.started < gatherRuns || e.deps.Sleep(ctx, gatherInterval) != nil {
+			return
+		}
+		before := now
+		if now = e.agent.beginning(); now.coming == before.coming && now.ended == before.ended {
+			return
+		}
+	}
 }
 
 // linesLoop sends log lines as soon as there are any.

@@ -194,3 +194,67 @@ func TestReports_WhenPartOfARefusedBatchIsNotAnswered_KeepTheirOrder(t *testing.
 		assert.Equal(t, []domain.Event{domain.EventStart, domain.EventComplete}, b.plane.events(id))
 	}
 }
+
+func TestReports_WhenManyShortRunsBegin_CarryStartAndEndTogether(t *testing.T) {
+	const runs = 100
+	var mu sync.Mutex
+	together := 0
+	p := &plane{reporting: func(_ context.Context, rs []ports.Report) error {
+		mu.Lock()
+		defer mu.Unlock()
+		starts := map[domain.WorkloadID]bool{}
+		for _, r := range rs {
+			if r.Event == domain.EventStart {
+				starts[r.WorkloadID] = true
+			} else if starts[r.WorkloadID] {
+				together++
+			}
+		}
+		return nil
+	}}
+	p.commands = make(chan ports.Command, runs)
+	var ended sync.WaitGroup
+	ended.Add(runs)
+	looked := make(chan struct{})
+	look := sync.OnceFunc(func() { close(looked) })
+	deps := realDeps(p)
+	deps.Sleep = func(ctx context.Context, d time.Duration) error {
+		if d == time.Millisecond { // reports gather
+			look()
+			ended.Wait()
+		}
+		return realSleep(ctx, d)
+	}
+	e, err := execution.New(context.Background(), execution.Config{
+		WorkerID: "w", Slots: runs, Types: map[string]ports.WorkloadFactory{"t": func() ports.Workload {
+			return &script{execute: func(context.Context, ports.Progress) (domain.JSON, error) {
+				defer ended.Done()
+				select {
+				case <-looked:
+				case <-time.After(5 * time.Second):
+				}
+				return "{}", nil
+			}}
+		}},
+	}, deps)
+	require.NoError(t, err)
+	ctx, term := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx, time.Minute) }()
+	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.sessions) == 1 },
+		20*time.Second, time.Millisecond)
+	for n := range runs {
+		id := domain.WorkloadID(fmt.Sprint("wl_", n))
+		p.commands <- ports.Command{
+			Kind: ports.CommandAssign, SessionID: p.sessions[0].SessionID, WorkloadID: id, Generation: 1,
+			Assignment: &ports.Assignment{WorkloadID: id, Type: "t", Generation: 1},
+		}
+	}
+	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.reports) == 2*runs },
+		20*time.Second, time.Millisecond)
+	mu.Lock()
+	assert.Greater(t, together, runs/2)
+	mu.Unlock()
+	term()
+	require.NoError(t, <-done)
+}

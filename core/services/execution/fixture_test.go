@@ -119,7 +119,11 @@ func (p *plane) Poll(ctx context.Context, _ ports.SessionRef, wait time.Duration
 	defer cancel()
 	select {
 	case c := <-p.commands:
-		return []ports.Command{c}, nil
+		commands := []ports.Command{c}
+		for range len(p.commands) {
+			commands = append(commands, <-p.commands)
+		}
+		return commands, nil
 	case <-ctx.Done():
 		return nil, nil
 	}

@@ -153,9 +153,7 @@ func (e *Engine) pollLoop(ctx context.Context) error {
 				return nil
 			}
 		}
-		for _, c := range commands {
-			e.agent.Handle(c)
-		}
+		e.agent.Handle(commands...)
 	}
 	return nil
 }

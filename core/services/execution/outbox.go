@@ -149,6 +149,28 @@ func (a *Agent) takeReportsLocked(f *flight, now time.Time) {
 	a.outbox = rest
 }
 
+// beginning counts runs that begin.
+type beginning struct {
+	coming  int // commands that are not executed yet
+	started int // runs whose start is not sent
+	ended   int // those of them that have ended
+}
+
+func (a *Agent) beginning() beginning {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	b := beginning{coming: int(a.coming.Load())}
+	for i := range a.outbox {
+		if o := &a.outbox[i]; o.report.Event == domain.EventStart {
+			b.started++
+			if o.run.state == ports.RunReporting {
+				b.ended++
+			}
+		}
+	}
+	return b
+}
+
 // collectProgressLocked posts the progress of runs, once per progressInterval for each run. The
 // agent's mu is held.
 func (a *Agent) collectProgressLocked(now time.Time) {

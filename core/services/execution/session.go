@@ -119,9 +119,7 @@ func (a *Agent) Beat(ctx context.Context) error {
 		a.lease = time.Duration(answer.LeaseMS) * time.Millisecond
 	}
 	a.mu.Unlock()
-	for _, c := range answer.Commands {
-		a.Handle(c)
-	}
+	a.Handle(answer.Commands...)
 	return nil
 }
 
