@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/niyanta/niyanta/api/client"
+	"github.com/niyanta/niyanta/core/domain"
 )
 
 // Client speaks the REST API. It tries calls again as RetryFor says. Safe for concurrent use.
@@ -82,16 +83,35 @@ func (c *Client) List(ctx context.Context, p ListParams) (WorkloadList, error) {
 // Workloads yields all workloads that p selects, page after page. With the default order, the
 // newest first, it yields each one that is there throughout once, whatever changes meanwhile.
 func (c *Client) Workloads(ctx context.Context, p ListParams) iter.Seq2[Workload, error] {
-	if p.Limit == nil {
-		p.Limit = new(pageSize)
+	return p.pages(ctx, func(p ListParams) (*http.Response, error) { return c.api.ListWorkloads(ctx, p.query()) })
+}
+
+// ListAll is List for an administrator: a page of a customer's workloads, or, if customer is empty,
+// of those of all customers. These are ordered by customer, and by p for each of them.
+// ListParams.CountSince cannot be used, and ListParams.Offset only with a customer.
+func (c *Client) ListAll(ctx context.Context, customer string, p ListParams) (WorkloadList, error) {
+	return read[WorkloadList](ctx)(c.listAll(ctx, customer, p))
+}
+
+// AllWorkloads yields all workloads that ListAll selects, page after page.
+func (c *Client) AllWorkloads(ctx context.Context, customer string, p ListParams) iter.Seq2[Workload, error] {
+	return p.pages(ctx, func(p ListParams) (*http.Response, error) { return c.listAll(ctx, customer, p) })
+}
+
+func (c *Client) listAll(ctx context.Context, customer string, p ListParams) (*http.Response, error) {
+	if p.CountSince != nil {
+		return nil, domain.Invalid("CountSince", "cannot be used with the list of an administrator")
 	}
-	return pages[Workload](ctx, "workloads", p.Cursor, func(cursor *string) (*http.Response, error) {
-		q := p.query()
-		if q.Cursor = cursor; cursor != p.Cursor {
-			q.Offset = nil
-		}
-		return c.api.ListWorkloads(ctx, q)
-	})
+	q := p.query()
+	all := &client.ListAllWorkloadsParams{
+		Status: q.Status, WorkloadType: q.WorkloadType, Label: q.Label, CreatedAfter: q.CreatedAfter,
+		CreatedBefore: q.CreatedBefore, OrderBy: (*client.ListAllWorkloadsParamsOrderBy)(q.OrderBy), Order: q.Order,
+		Limit: q.Limit, Cursor: q.Cursor, Offset: q.Offset,
+	}
+	if customer != "" {
+		all.CustomerID = &customer
+	}
+	return c.api.ListAllWorkloads(ctx, all)
 }
 
 // Cancel ends a workload that is not final; ErrInvalidState if it is, CANCELLED included. With an
@@ -212,6 +232,22 @@ func send[T any](ctx context.Context, in any, call func(body io.Reader) (*http.R
 		return *new(T), &Error{Code: CodeInvalidInput, Message: "the request is not JSON", Cause: err}
 	}
 	return read[T](ctx)(call(bytes.NewReader(b)))
+}
+
+// pages yields the workloads of all pages from the one that p selects on. list asks for one.
+func (p ListParams) pages(
+	ctx context.Context, list func(ListParams) (*http.Response, error),
+) iter.Seq2[Workload, error] {
+	if p.Limit == nil {
+		p.Limit = new(pageSize)
+	}
+	return pages[Workload](ctx, "workloads", p.Cursor, func(cursor *string) (*http.Response, error) {
+		q := p
+		if q.Cursor = cursor; cursor != p.Cursor {
+			q.Offset = nil
+		}
+		return list(q)
+	})
 }
 
 // query returns the parameters as the request carries them.

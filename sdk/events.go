@@ -102,6 +102,19 @@ func (c *Client) Stream(ctx context.Context, after string) iter.Seq2[Event, erro
 	})
 }
 
+// Ticket opens one WebSocket that follows a workload, in place of a key: the query parameter ticket
+// of /v1/ws/workloads/{id}. It has the rights of the key that made it.
+type Ticket struct {
+	// ExpiresAt is until when it can be used.
+	ExpiresAt time.Time `json:"expires_at"`
+	Ticket    string    `json:"ticket"`
+}
+
+// CreateTicket makes a ticket. A server hands it to a web page, which then needs no key.
+func (c *Client) CreateTicket(ctx context.Context) (Ticket, error) {
+	return read[Ticket](ctx)(c.api.CreateTicket(ctx))
+}
+
 const (
 	eventStreamType = "text/event-stream"
 	// streamSilence is how long a stream may bring nothing, not even one of the comments that come

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -62,6 +63,68 @@ func TestWorkloads_WhileOthersComeAndChange_YieldsEachThatIsThereOnce(t *testing
 	}
 }
 
+func TestAllWorkloads_OfEachCustomerOrOne_YieldsThem(t *testing.T) {
+	server := exampleServer()
+	defer func() { assert.NoError(t, server.Close()) }()
+	admin, err := niyanta.NewClient(server.URL, server.AdminKey)
+	require.NoError(t, err)
+	defer admin.Close()
+	later := time.Now().Add(time.Hour)
+	want := map[string][]string{}
+	for _, name := range []string{"cust_a", "cust_b"} {
+		_, err := admin.CreateCustomer(t.Context(), niyanta.CustomerInput{
+			CustomerID: &name, Name: name, Tier: niyanta.TierEnterprise,
+		})
+		require.NoError(t, err)
+		key, err := admin.CreateKey(t.Context(), name, niyanta.KeyInput{Role: niyanta.RoleCustomer})
+		require.NoError(t, err)
+		owner, err := niyanta.NewClient(server.URL, key.Key)
+		require.NoError(t, err)
+		defer owner.Close()
+		for range 3 {
+			made, err := owner.Submit(t.Context(), niyanta.Submission{
+				WorkloadType: "count", InputParams: json.RawMessage(`{}`), RunAt: &later,
+			}, "")
+			require.NoError(t, err)
+			want[name] = append(want[name], made.WorkloadID)
+		}
+		_, err = owner.ListAll(t.Context(), "", niyanta.ListParams{})
+		require.ErrorIs(t, err, niyanta.ErrForbidden)
+		page, err := owner.List(t.Context(), niyanta.ListParams{Limit: new(1), Offset: new(2)})
+		require.NoError(t, err)
+		newer, err := owner.List(t.Context(), niyanta.ListParams{CountSince: page.Pagination.NewestCursor})
+		require.NoError(t, err)
+		require.Equal(t, 2, *newer.Newer)
+	}
+	ids := func(customer string, p niyanta.ListParams) (found []string) {
+		for w, err := range admin.AllWorkloads(t.Context(), customer, p) {
+			require.NoError(t, err)
+			require.Contains(t, want[w.CustomerID], w.WorkloadID)
+			found = append(found, w.WorkloadID)
+		}
+		return found
+	}
+	ascending := niyanta.ListParams{Order: new(niyanta.OrderAscending), Limit: new(2)}
+	assert.Equal(t, slices.Concat(want["cust_a"], want["cust_b"]), ids("", ascending))
+	assert.Equal(t, want["cust_b"], ids("cust_b", ascending))
+	assert.Equal(t, want["cust_b"][2:], ids("cust_b", niyanta.ListParams{
+		Order: ascending.Order, Offset: new(2), Limit: new(1),
+	}))
+	page, err := admin.ListAll(t.Context(), "cust_a", niyanta.ListParams{Offset: new(1)})
+	require.NoError(t, err)
+	assert.Equal(t, 3, *page.Pagination.Total)
+	_, err = admin.ListAll(t.Context(), "cust_none", niyanta.ListParams{})
+	require.ErrorIs(t, err, niyanta.ErrNotFound)
+	_, err = admin.ListAll(t.Context(), "", niyanta.ListParams{CountSince: new("x")})
+	require.ErrorIs(t, err, niyanta.ErrInvalidInput)
+	_, err = niyanta.Collect(admin.AllWorkloads(t.Context(), "", niyanta.ListParams{CountSince: new("x")}))
+	require.ErrorIs(t, err, niyanta.ErrInvalidInput)
+	ticket, err := admin.CreateTicket(t.Context())
+	require.NoError(t, err)
+	assert.NotEmpty(t, ticket.Ticket)
+	assert.True(t, ticket.ExpiresAt.After(time.Now()))
+}
+
 // paged answers pages of two items; the last one has one. Page n is served at cursor n.
 func paged(collection string, pages int) act {
 	return func(_ *script, w http.ResponseWriter, r *http.Request) {
@@ -81,7 +144,10 @@ func paged(collection string, pages int) act {
 func TestPages_OfEachList_AreReadToTheEnd(t *testing.T) {
 	ctx := t.Context()
 	for name, count := range map[string]func(c *niyanta.Client) int{
-		"workloads": func(c *niyanta.Client) int { return lengthOf(t, c.Workloads(ctx, niyanta.ListParams{})) },
+		"workloads": func(c *niyanta.Client) int {
+			return lengthOf(t, c.Workloads(ctx, niyanta.ListParams{})) +
+				lengthOf(t, c.AllWorkloads(ctx, "", niyanta.ListParams{})) - 5
+		},
 		"configs":   func(c *niyanta.Client) int { return lengthOf(t, c.Configs(ctx)) },
 		"customers": func(c *niyanta.Client) int { return lengthOf(t, c.Customers(ctx)) },
 		"keys": func(c *niyanta.Client) int {

@@ -56,6 +56,7 @@ func TestTypes_HaveTheFieldsOfTheAPI(t *testing.T) {
 		&Submission{}: client.Submission{}, &CustomerPatch{}: client.CustomerPatch{}, &BatchResult{}: client.BatchResult{},
 		&BatchSubmission{}: client.BatchSubmission{}, &BulkResult{}: client.BulkResult{}, &BulkFilter{}: client.BulkFilter{},
 		&AdminEvent{}: client.AdminEvent{}, &Event{}: client.LiveEvent{}, &RetryAnswer{}: client.RetryAnswer{},
+		&Ticket{}: client.Ticket{},
 	} {
 		assert.Equal(t, shape(reflect.TypeOf(api)), shape(reflect.TypeOf(own).Elem()), "%T", own)
 	}

@@ -100,6 +100,17 @@ func TestWorkload_EachCommand_ReadsOrControls(t *testing.T) {
 	assert.Contains(t, out, "WORKLOAD")
 	assert.Contains(t, out, id)
 
+	for _, flags := range [][]string{{"--all-customers"}, {"--customer", list.Workloads[0].CustomerID}} {
+		out, errs, code := admin.run("", append([]string{"workload", "list"}, flags...)...)
+		require.Equal(t, exitDone, code, errs)
+		assert.Contains(t, out, "CUSTOMER")
+		assert.Contains(t, out, list.Workloads[0].CustomerID)
+		assert.Contains(t, out, id)
+		_, errs, code = sh.run("", append([]string{"workload", "list"}, flags...)...)
+		assert.Equal(t, exitError, code, "another customer's, or one's own: it is for administrators")
+		assert.Contains(t, errs, "FORBIDDEN")
+	}
+
 	out, errs, code := sh.run("", "checkpoint", "request", id)
 	require.Equal(t, exitDone, code, errs)
 	assert.Contains(t, out, "RUNNING")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -63,6 +64,15 @@ func (c *cli) live(position int, ask names) complete {
 // described is a completion with the text that shells show beside it.
 func described(name, about string) string { return cobra.CompletionWithDesc(name, printable(about)) }
 
+// newest returns the newest workloads: the customer's, or, with an admin key, of all customers.
+func newest(ctx context.Context, cl *niyanta.Client, p niyanta.ListParams) (niyanta.WorkloadList, error) {
+	page, err := cl.List(ctx, p)
+	if errors.Is(err, niyanta.ErrForbidden) {
+		return cl.ListAll(ctx, "", p)
+	}
+	return page, err
+}
+
 // completeWorkload completes the ids of the newest workloads in the given statuses, or in any.
 func (c *cli) completeWorkload(statuses ...niyanta.Status) complete {
 	return c.live(0, func(ctx context.Context, cl *niyanta.Client, _ []string) ([]string, error) {
@@ -71,7 +81,7 @@ func (c *cli) completeWorkload(statuses ...niyanta.Status) complete {
 		if len(statuses) > 0 {
 			p.Status = &statuses
 		}
-		page, err := cl.List(ctx, p)
+		page, err := newest(ctx, cl, p)
 		var names []string
 		for _, w := range page.Workloads {
 			names = append(names, described(w.WorkloadID, w.WorkloadType+" "+string(w.Status)))
@@ -103,7 +113,7 @@ func (c *cli) completeType(cmd *cobra.Command, args []string, toComplete string)
 	return c.live(0, func(ctx context.Context, cl *niyanta.Client, _ []string) ([]string, error) {
 		limit := 100
 		var types []string
-		page, err := cl.List(ctx, niyanta.ListParams{Limit: &limit})
+		page, err := newest(ctx, cl, niyanta.ListParams{Limit: &limit})
 		for _, w := range page.Workloads {
 			types = append(types, w.WorkloadType)
 		}

@@ -139,6 +139,7 @@ func TestCompletion_OfIDsAndTypes_OffersThoseOfTheAPI(t *testing.T) {
 	assert.Contains(t, sh.completions("workload", "list", "--status", ""), "REDISTRIBUTING\n")
 	assert.Contains(t, sh.completions("config-set", "delete", ""), cfg.ConfigID+"\ttranscode")
 	assert.Contains(t, admin.completions("workload", "submit", ""), "http\n", "the workers' types")
+	assert.Contains(t, admin.completions("workload", "get", ""), done, "an administrator's are those of all customers")
 	assert.Contains(t, admin.completions("worker", "drain", ""), "w1\tHEALTHY")
 	assert.Contains(t, admin.completions("customer", "get", ""), cust+"\tCLI")
 	assert.Contains(t, admin.completions("key", "revoke", ""), cust)

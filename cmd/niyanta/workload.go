@@ -27,29 +27,41 @@ func workloadCommand(c *cli) *cobra.Command {
 
 func listCommand(c *cli) *cobra.Command {
 	var filter filterFlags
-	var orderBy, order, cursor string
+	var orderBy, order, cursor, customer string
 	var limit int
+	var everybody bool
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List workloads, the newest first",
+		Long: `List workloads, the newest first. With an admin key, list those of one customer, or, by customer, of
+all.`,
 		Example: `  niyanta workload list --status RUNNING --status PAUSED
-  niyanta workload list --label team=billing -o jsonl`,
+  niyanta workload list --label team=billing -o jsonl
+  niyanta workload list --all-customers --status FAILED`,
 		Args: cobra.NoArgs,
 		RunE: c.call(func(cmd *cobra.Command, cl *niyanta.Client, _ []string) error {
 			f, err := filter.filter()
 			if err != nil {
 				return err
 			}
-			page, err := cl.List(cmd.Context(), niyanta.ListParams{
+			p := niyanta.ListParams{
 				Status: f.Status, WorkloadType: f.WorkloadType, Label: f.Label,
 				CreatedAfter: f.CreatedAfter, CreatedBefore: f.CreatedBefore,
 				OrderBy: set(niyanta.OrderBy(orderBy)), Order: set(niyanta.Order(order)),
 				Limit: &limit, Cursor: set(cursor),
-			})
+			}
+			list, v := cl.List, workloads
+			if everybody || customer != "" {
+				v = customersWorkloads
+				list = func(ctx context.Context, p niyanta.ListParams) (niyanta.WorkloadList, error) {
+					return cl.ListAll(ctx, customer, p)
+				}
+			}
+			page, err := list(cmd.Context(), p)
 			if err != nil {
 				return err
 			}
-			if err := printList(c, cmd, workloads, page.Workloads, page.Pagination); err != nil {
+			if err := printList(c, cmd, v, page.Workloads, page.Pagination); err != nil {
 				return err
 			}
 			if c.output != formatJSON && page.Pagination.NextCursor != nil {
@@ -64,6 +76,10 @@ func listCommand(c *cli) *cobra.Command {
 	fs.StringVar(&order, "order", "", "asc or desc")
 	fs.IntVar(&limit, "limit", 50, "workloads on a page, 1 to 100")
 	fs.StringVar(&cursor, "cursor", "", "continue behind a page")
+	fs.BoolVar(&everybody, "all-customers", false, "those of all customers; needs an admin key")
+	fs.StringVar(&customer, "customer", "", "those of this customer; needs an admin key")
+	cmd.MarkFlagsMutuallyExclusive("all-customers", "customer")
+	completeFlag(cmd, "customer", c.completeCustomerFlag)
 	completeFlag(cmd, "order-by", oneOf("created_at", "priority", "updated_at"))
 	completeFlag(cmd, "order", oneOf("asc", "desc"))
 	completeFlag(cmd, "limit", cobra.NoFileCompletions)
@@ -82,6 +98,13 @@ var workloads = view[niyanta.Workload]{
 			w.WorkloadID, w.WorkloadType, w.Status, percent(w), w.Priority, or(w.WorkerID, "-"), clock(w.CreatedAt),
 		}
 	},
+}
+
+// customersWorkloads is workloads with their customers.
+var customersWorkloads = view[niyanta.Workload]{
+	collection: workloads.collection,
+	columns:    append([]column{{name: "CUSTOMER"}}, workloads.columns...),
+	row:        func(w *niyanta.Workload) []any { return append([]any{w.CustomerID}, workloads.row(w)...) },
 }
 
 // set returns a pointer to v, or nil if v is empty.
