@@ -25,6 +25,7 @@ type checker struct {
 	deaths    map[domain.WorkloadID]int         // deaths of a workload's workers
 	ending    map[domain.RunID]domain.SessionID // runs that have ended and still occupy their slots
 	stopped   map[domain.WorkloadID]stop        // acknowledged cancels
+	removed   map[domain.WorkloadID]bool        // by deletions
 	leader    string                            // the last leader
 	epoch     int64                             // its epoch
 	broken    []string
@@ -36,7 +37,7 @@ func newChecker(w *World) *checker {
 		outcomes: map[domain.WorkloadID]int{}, inherited: map[domain.WorkloadID]int64{},
 		keys: map[string]domain.WorkloadID{}, expired: map[domain.RunID]bool{},
 		ending: map[domain.RunID]domain.SessionID{}, deaths: map[domain.WorkloadID]int{},
-		stopped: map[domain.WorkloadID]stop{},
+		stopped: map[domain.WorkloadID]stop{}, removed: map[domain.WorkloadID]bool{},
 	}
 }
 
@@ -50,12 +51,18 @@ func (c *checker) submitted(batch []domain.Submission, rs []ports.SubmitResult) 
 	for i, r := range rs {
 		if key := batch[i].IdempotencyKey; key != "" &&
 			(r.Status == domain.Admitted || r.Status == domain.AdmittedBefore) {
+			key = string(batch[i].CustomerID) + " " + key
 			if first, seen := c.keys[key]; seen && first != r.Workload.ID {
 				c.fail("I8", "key %s made %s and %s", key, first, r.Workload.ID)
 			}
 			c.keys[key] = r.Workload.ID
 		}
 		if r.Status == domain.Admitted {
+			a := c.w.account(batch[i].CustomerID)
+			if a.deleting {
+				c.fail("I16", "%s was admitted for %s, which is being deleted", r.Workload.ID, a.id)
+			}
+			c.w.own(r.Workload.ID, a)
 			c.state[r.Workload.ID] = r.Workload.State
 			c.admitted = append(c.admitted, r.Workload.ID)
 			c.audited[r.Workload.ID] = 1
@@ -107,9 +114,12 @@ func (c *checker) elected(holder string, epoch int64) {
 
 // transition checks an applied transition.
 func (c *checker) transition(t *domain.Transition, r *domain.Result) {
-	before, next := c.state[t.WorkloadID], r.State
+	before, next, owner := c.state[t.WorkloadID], r.State, c.w.owners[t.WorkloadID]
 	c.w.note("%s %s %s->%s g%d %s", t.WorkloadID[len(t.WorkloadID)-4:], t.Event, r.From, next.Status,
 		next.Generation, next.WorkerID)
+	if owner.gone {
+		c.fail("I16", "%s was applied to %s of %s, which is gone", t.Event, t.WorkloadID, owner.id)
+	}
 	if t.Event == domain.EventLog {
 		return
 	}
@@ -160,7 +170,14 @@ func (c *checker) transition(t *domain.Transition, r *domain.Result) {
 	}
 	switch t.Event {
 	case domain.EventAssign:
+		if owner.deleting {
+			c.fail("I16", "%s is placed though %s is being deleted", t.WorkloadID, owner.id)
+		}
 		c.assigned(t)
+	case domain.EventCancel:
+		if owner.deleting {
+			c.cancelled(t.WorkloadID)
+		}
 	case domain.EventLose:
 		if t.Loss == domain.LossExpired || t.Loss == domain.LossDied || t.Loss == domain.LossLeft {
 			c.expired[domain.RunID{WorkloadID: t.WorkloadID, Generation: before.Generation}] = true
@@ -210,12 +227,15 @@ func (c *checker) effect(run domain.RunID) {
 // assigned checks limits and affinity at the moment of an assignment.
 func (c *checker) assigned(t *domain.Transition) {
 	running, onSession, suspects := 0, 0, 0
-	alone := c.w.runsAlone(t.WorkloadID)
+	alone, owner := c.w.runsAlone(t.WorkloadID), c.w.owners[t.WorkloadID]
 	for id, s := range c.state {
 		if !s.Status.Held() {
 			continue
 		}
-		running++
+		same := c.w.owners[id] == owner
+		if same {
+			running++
+		}
 		if s.SessionID != t.SessionID {
 			continue
 		}
@@ -223,7 +243,7 @@ func (c *checker) assigned(t *domain.Transition) {
 		if s.SuspectUntil().After(c.w.Now()) {
 			suspects++
 		}
-		if id != t.WorkloadID && (alone || c.w.runsAlone(id)) {
+		if same && id != t.WorkloadID && (alone || c.w.runsAlone(id)) {
 			c.fail("I13", "%s is placed beside %s, but one of them must run alone", t.WorkloadID, id)
 		}
 	}
@@ -232,7 +252,7 @@ func (c *checker) assigned(t *domain.Transition) {
 			continue
 		}
 		onSession++
-		if alone || c.w.runsAlone(run.WorkloadID) {
+		if c.w.owners[run.WorkloadID] == owner && (alone || c.w.runsAlone(run.WorkloadID)) {
 			c.fail("I13", "%s is placed beside %s, which is ending; one of them must run alone",
 				t.WorkloadID, run.WorkloadID)
 		}
@@ -241,8 +261,8 @@ func (c *checker) assigned(t *domain.Transition) {
 		c.w.Now().Sub(s.SuspectSince) < domain.SuspectPatience {
 		c.fail("rule 7", "%s is placed beside another suspect after %s", t.WorkloadID, c.w.Now().Sub(s.SuspectSince))
 	}
-	if running > c.w.limit {
-		c.fail("I6", "%d run, the limit is %d", running, c.w.limit)
+	if running > owner.limit {
+		c.fail("I6", "%d run of %s, the limit is %d", running, owner.id, owner.limit)
 	}
 	if onSession > slots {
 		c.fail("I6", "%d runs on a worker of %d slots", onSession, slots)
@@ -268,42 +288,44 @@ func (c *checker) restored(run domain.RunID, step int) {
 	}
 }
 
-// counts compares the stored counts with a recount of the workloads (I15).
-func (c *checker) counts(ctx context.Context) {
+// counts compares the stored counts of a customer with a recount of its workloads (I15). A deletion
+// removes finished workloads, whose counts go with the customer.
+func (c *checker) counts(ctx context.Context, a *account) {
 	now := c.w.Now()
 	q := domain.StatisticsQuery{
-		Customer: tenant, From: domain.DayOf(now).Add(-48 * time.Hour), Until: domain.DayOf(now).Add(48 * time.Hour),
+		Customer: a.id, From: domain.DayOf(now).Add(-48 * time.Hour), Until: domain.DayOf(now).Add(48 * time.Hour),
 		GroupBy: domain.GroupByType,
 	}
 	read := func() (d domain.Delta) {
-		u, err := c.w.stores.Statistics.Usage(ctx, tenant)
+		u, err := c.w.stores.Statistics.Usage(ctx, a.id)
 		types, err2 := c.w.stores.Statistics.Statistics(ctx, q)
 		if err = errors.Join(err, err2); err != nil {
 			c.fail("I15", "the counts cannot be read: %v", err)
 		}
 		d.Unfinished = u.Unfinished
 		for _, s := range types {
+			if a.deleting {
+				break
+			}
 			d.Activity.Add(s.Activity)
 		}
 		return d
 	}
 	for {
 		counted, recount := read(), domain.Delta{}
-		page, err := c.w.stores.Workloads.List(ctx, ports.WorkloadQuery{Customer: tenant, Limit: 100_000})
-		if err != nil {
-			c.fail("I15", "the workloads cannot be listed: %v", err)
-		}
-		for i := range page.Items {
-			w := &page.Items[i]
-			d := domain.CountChange(&domain.State{}, w)
+		ws := c.w.listed(ctx, a)
+		for i := range ws {
+			d := domain.CountChange(&domain.State{}, &ws[i])
 			recount.Unfinished.Add(d.Unfinished)
-			recount.Activity.Add(d.Activity)
+			if !a.deleting {
+				recount.Activity.Add(d.Activity)
+			}
 		}
 		if again := read(); again != counted {
 			continue // the counts changed during the recount, by a commit whose answer was lost
 		}
 		if counted != recount {
-			c.fail("I15", "the counts are %+v, a recount gives %+v", counted, recount)
+			c.fail("I15", "the counts of %s are %+v, a recount gives %+v", a.id, counted, recount)
 		}
 		return
 	}
@@ -312,14 +334,28 @@ func (c *checker) counts(ctx context.Context) {
 // contents checks what is stored, and compares it with the commits that the checker has seen.
 func (c *checker) contents() {
 	ctx := context.Background()
-	c.counts(ctx)
+	c.w.learn(ctx)
+	for _, a := range c.w.accounts {
+		if a.gone {
+			c.nothingLeft(ctx, a)
+		} else {
+			c.counts(ctx, a)
+		}
+	}
 	for _, id := range c.w.acknowledged {
+		owner := c.w.owners[id]
+		if owner.gone {
+			continue
+		}
 		found, err := c.w.stores.Workloads.GetAny(ctx, id)
+		if err == nil && len(found) == 0 && owner.deleting && (c.removed[id] || c.w.backend.Opaque) {
+			continue
+		}
 		if err != nil || len(found) == 0 {
 			c.fail("I3", "%s is gone: %v", id, err)
 			continue
 		}
-		trail, err := c.w.stores.Audit.Workload(ctx, tenant, id, 0, 10_000)
+		trail, err := c.w.stores.Audit.Workload(ctx, owner.id, id, 0, 10_000)
 		if err != nil {
 			c.fail("I7", "the trail of %s cannot be read: %v", id, err)
 		}

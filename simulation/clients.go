@@ -17,32 +17,39 @@ var (
 	operator = domain.Admin{KeyID: "key_operator"}
 )
 
-var customer = domain.Principal{Role: domain.RoleCustomer, CustomerID: tenant, KeyID: "key"}
-
 // client makes one random request of a client.
 func (w *World) client(ctx context.Context) {
 	c := w.reachable()
 	if c == nil {
 		return
 	}
-	if n := w.rng.IntN(10); n < 5 || len(w.acknowledged) == 0 {
-		w.actAs(c, nil, func() { w.submit(ctx, c, w.request()) })
-		return
-	} else if n == 5 {
-		w.changeLimit(ctx)
-		return
+	switch n := w.rng.IntN(11); {
+	case n < 5 || len(w.acknowledged) == 0:
+		w.actAs(c, nil, func() { w.submit(ctx, c, w.submitter(), w.request()) })
+	case n == 5:
+		w.setLimit(ctx, w.submitter(), 2+w.rng.IntN(8))
+	case n == 6:
+		w.administer(ctx, c)
+	default:
+		id := w.acknowledged[w.rng.IntN(len(w.acknowledged))]
+		w.actAs(c, nil, func() { w.control(ctx, c, id) })
 	}
-	id := w.acknowledged[w.rng.IntN(len(w.acknowledged))]
-	w.actAs(c, nil, func() { w.control(ctx, c, id) })
 }
 
-// changeLimit has an administrator change the customer's running limit.
-func (w *World) changeLimit(ctx context.Context) { w.setLimit(ctx, 2+w.rng.IntN(8)) }
+// submitter draws a customer. Every third time it is the guest, also one that is being deleted or
+// gone.
+func (w *World) submitter() *account {
+	if w.rng.IntN(3) == 0 {
+		return w.guest()
+	}
+	return w.tenant()
+}
 
-func (w *World) setLimit(ctx context.Context, limit int) {
+// setLimit has an administrator change a customer's running limit.
+func (w *World) setLimit(ctx context.Context, a *account, limit int) {
 	patch := domain.CustomerPatch{Limits: domain.LimitsPatch{MaxConcurrent: domain.To(limit)}}
-	if _, err := w.stores.Customers.Update(ctx, tenant, patch, operator); err == nil {
-		w.limit = limit
+	if _, err := w.stores.Customers.Update(ctx, a.id, patch, operator); err == nil {
+		a.limit = limit
 	}
 }
 
@@ -56,11 +63,11 @@ func (w *World) control(ctx context.Context, c *process, id domain.WorkloadID) {
 	case 4:
 		w.preempt(ctx, id)
 	case 1, 2:
-		_, _, _ = c.Lifecycle.Pause(ctx, tenant, id, user, "")
+		_, _, _ = c.Lifecycle.Pause(ctx, w.owners[id].id, id, user, "")
 	case 3:
 		w.trespass(ctx, c, id)
 	default:
-		_, _ = c.Lifecycle.Resume(ctx, tenant, id, user, "")
+		_, _ = c.Lifecycle.Resume(ctx, w.owners[id].id, id, user, "")
 	}
 }
 
@@ -68,7 +75,7 @@ func (w *World) control(ctx context.Context, c *process, id domain.WorkloadID) {
 // acknowledged may have happened all the same. The idempotency key depends only on the workload, so
 // the next call repeats it.
 func (w *World) cancel(ctx context.Context, c *process, id domain.WorkloadID) bool {
-	_, err := c.Lifecycle.Cancel(ctx, tenant, id, user, "", "cancel "+string(id))
+	_, err := c.Lifecycle.Cancel(ctx, w.owners[id].id, id, user, "", "cancel "+string(id))
 	if err == nil {
 		w.check.cancelled(id)
 	}
@@ -77,7 +84,8 @@ func (w *World) cancel(ctx context.Context, c *process, id domain.WorkloadID) bo
 
 // retry runs a workload again as a new one.
 func (w *World) retry(ctx context.Context, c *process, id domain.WorkloadID, restore *domain.Restore) {
-	wl, err := c.Lifecycle.Retry(ctx, customer, lifecycle.RetryRequest{
+	a := w.owners[id]
+	wl, err := c.Lifecycle.Retry(ctx, a.principal(), lifecycle.RetryRequest{
 		Workload: id, Restore: restore, IdempotencyKey: fmt.Sprint("retry ", id, restore == nil),
 	})
 	if err != nil {
@@ -86,11 +94,12 @@ func (w *World) retry(ctx context.Context, c *process, id domain.WorkloadID, res
 	if tag := w.requiredTag[id]; tag != "" {
 		w.requiredTag[wl.ID] = tag
 	}
-	w.acknowledge(wl.ID)
+	w.acknowledge(wl.ID, a)
 }
 
 // acknowledge records that a client knows the workload.
-func (w *World) acknowledge(id domain.WorkloadID) {
+func (w *World) acknowledge(id domain.WorkloadID, a *account) {
+	w.own(id, a)
 	if !slices.Contains(w.acknowledged, id) {
 		w.acknowledged = append(w.acknowledged, id)
 	}
@@ -99,7 +108,7 @@ func (w *World) acknowledge(id domain.WorkloadID) {
 // preempt sends the preempt command for a running workload, as the leader does. The command is a
 // message on the bus, so it may be lost, repeated or late.
 func (w *World) preempt(ctx context.Context, id domain.WorkloadID) {
-	found, err := w.stores.Workloads.Get(ctx, tenant, id)
+	found, err := w.stores.Workloads.GetAny(ctx, id)
 	if err != nil || len(found) == 0 || found[0].Status != domain.StatusRunning {
 		return
 	}
@@ -174,14 +183,16 @@ func (in scriptInput) json() domain.JSON {
 
 // submit submits a request, and records the workload if the submission was acknowledged. Otherwise
 // it returns no id.
-func (w *World) submit(ctx context.Context, c *process, req lifecycle.SubmitRequest) domain.WorkloadID {
-	wl, err := c.Lifecycle.Submit(ctx, customer, req)
+func (w *World) submit(
+	ctx context.Context, c *process, a *account, req lifecycle.SubmitRequest,
+) domain.WorkloadID {
+	wl, err := c.Lifecycle.Submit(ctx, a.principal(), req)
 	if err != nil {
 		return ""
 	}
 	if tag := req.Affinity.Hard.WorkerTags["tag"]; tag != "" {
 		w.requiredTag[wl.ID] = tag
 	}
-	w.acknowledge(wl.ID)
+	w.acknowledge(wl.ID, a)
 	return wl.ID
 }

@@ -22,6 +22,7 @@ func (w *World) newCoordinator() (*process, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.Erasure = inSmallBatches{s.Erasure}
 	if !w.backend.Opaque {
 		s = w.faultyStores(s)
 	}
@@ -39,6 +40,7 @@ func (w *World) newCoordinator() (*process, error) {
 func (w *World) faultyStores(s ports.Stores) ports.Stores {
 	s.Workloads, s.Queue, s.Workers = workloads{s.Workloads, w}, queue{s.Queue, w}, workers{s.Workers, w}
 	s.Checkpoints, s.Leader = checkpoints{s.Checkpoints, w}, leases{s.Leader, w}
+	s.Customers, s.Erasure = customers{s.Customers, w}, erasures{s.Erasure, w}
 	return s
 }
 
@@ -51,6 +53,8 @@ const (
 	heal
 	fold
 	purge
+	_ // live updates, which nobody follows here
+	erase
 )
 
 // tick runs one round of a loop. Its errors come from injected faults, so they are ignored.

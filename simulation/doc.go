@@ -5,6 +5,7 @@
 //   - messages are lost, repeated and reordered; the bus is disconnected
 //   - stores fail before a commit and after it, or stall for longer than a lease
 //   - workers are drained and removed
+//   - customers are deleted, whatever they have
 //
 // One seed decides all of it. The same seed gives the same run, event for event.
 //
@@ -26,10 +27,11 @@
 //   - I13 affinity
 //   - I14 nothing is left behind
 //   - I15 counts equal a recount
+//   - I16 a deleted customer leaves nothing, and nobody else loses anything
 //
 // It also checks that a worker stops its runs before its lease is given up. Most runs end by
-// healing all faults: then every workload must finish within a bound (liveness). Every tenth run
-// ends among its faults (safety).
+// healing all faults: then every workload and every deletion must finish within a bound (liveness).
+// Every tenth run ends among its faults (safety).
 //
 // The same world runs in three ways: on memory, seed after seed; on PostgreSQL, with one harm at
 // each boundary (package crashpoints); and through every ordering of a few actions (the exhaustive

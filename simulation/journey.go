@@ -14,7 +14,11 @@ func (w *World) round(d time.Duration) {
 	ctx := context.Background()
 	w.clock.now = w.clock.now.Add(d)
 	for i := range w.coordinators {
-		for l := range purge + 1 {
+		loops := []loop{lead, schedule, heal, fold, purge}
+		if w.deleting() { // otherwise the loop rests
+			loops = append(loops, erase)
+		}
+		for _, l := range loops {
 			c := w.coordinators[i] // read again: the process may have been replaced in the last tick
 			w.actAs(c, nil, func() { c.tick(ctx, l) })
 		}
@@ -75,16 +79,16 @@ func (w *World) submitScript(key string, in scriptInput, timeout time.Duration) 
 	if timeout > 0 {
 		req.Timeout = &timeout
 	}
-	return w.submitUntilAcknowledged(req)
+	return w.submitUntilAcknowledged(w.tenant(), req)
 }
 
 // submitUntilAcknowledged submits a request up to five times. The request has an idempotency key,
 // so that it makes at most one workload.
-func (w *World) submitUntilAcknowledged(req lifecycle.SubmitRequest) domain.WorkloadID {
+func (w *World) submitUntilAcknowledged(a *account, req lifecycle.SubmitRequest) domain.WorkloadID {
 	for range 5 {
 		var id domain.WorkloadID
 		c := w.coordinators[0]
-		w.actAs(c, nil, func() { id = w.submit(context.Background(), c, req) })
+		w.actAs(c, nil, func() { id = w.submit(context.Background(), c, a, req) })
 		if id != "" {
 			return id
 		}
@@ -177,7 +181,7 @@ func (w *World) Journey() {
 		Type: "t", Input: scriptInput{Steps: 1}.json(), IdempotencyKey: "unplaceable",
 	}
 	unplaceable.Affinity.Hard.WorkerTags = map[string]string{"tag": noWorkersTag}
-	stuck := w.submitUntilAcknowledged(unplaceable)
+	stuck := w.submitUntilAcknowledged(w.tenant(), unplaceable)
 	w.wait(20 * time.Second)
 	w.onSecond(func(ctx context.Context, c *process) { w.cancel(ctx, c, stuck) })
 
@@ -192,6 +196,45 @@ func (w *World) Journey() {
 	w.rounds(3)
 	w.runner(lost).frozenUntil = w.Now().Add(30 * time.Second)
 	w.wait(25 * time.Second)
+
+	w.deletion()
+}
+
+// deletion deletes a customer that has work in every state, some of which a worker runs.
+func (w *World) deletion() {
+	w.welcome()
+	g := w.guest()
+	submit := func(key string, steps int, change func(*lifecycle.SubmitRequest)) domain.WorkloadID {
+		req := lifecycle.SubmitRequest{Type: "t", Input: scriptInput{Steps: steps}.json(), IdempotencyKey: key}
+		if change != nil {
+			change(&req)
+		}
+		return w.submitUntilAcknowledged(g, req)
+	}
+	submit("finished", 1, nil)
+	paused := submit("paused", 12, nil)
+	w.rounds(4)
+	w.onSecond(func(ctx context.Context, c *process) { _, _, _ = c.Lifecycle.Pause(ctx, g.id, paused, user, "") })
+	running := submit("running", 12, nil)
+	submit("delayed", 1, func(r *lifecycle.SubmitRequest) { r.RunAt = w.Now().Add(time.Hour) })
+	submit("queued", 1, func(r *lifecycle.SubmitRequest) {
+		r.Affinity.Hard.WorkerTags = map[string]string{"tag": noWorkersTag}
+	})
+	w.rounds(3)
+	w.runner(running)
+	done := false
+	for range 5 {
+		if !done {
+			w.onSecond(func(ctx context.Context, c *process) { done = w.delete(ctx, c, g, true) })
+		}
+	}
+	if !done {
+		w.check.fail("I16", "the deletion of %s was not acknowledged, though it was repeated", g.id)
+	}
+	for n := 0; n < 60 && w.deleting(); n++ {
+		w.round(time.Second)
+		w.learn(context.Background())
+	}
 }
 
 // Finish ends all faults, and runs rounds until every workload is final.
@@ -204,9 +247,12 @@ func (w *World) Finish() {
 	for range 300 {
 		w.cancelUnplaceable(ctx)
 		w.wait(3 * time.Second)
-		if w.unfinished(ctx) == 0 {
+		if w.learn(ctx); w.unfinished(ctx) == 0 && !w.deleting() {
 			return
 		}
+	}
+	if w.deleting() {
+		w.check.fail("I16", "the deletion of %s has not finished long after the last fault", w.guest().id)
 	}
 	for _, id := range w.stored(ctx) {
 		if s := w.current(ctx, id); !s.Status.Final() {

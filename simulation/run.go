@@ -24,6 +24,7 @@ const (
 // Run takes a number of steps with faults and ends as the mode says. It returns the violations.
 func (w *World) Run(steps int, mode Mode) []string {
 	ctx := context.Background()
+	w.welcome()
 	for n := 0; n < steps && len(w.check.broken) == 0; n++ {
 		w.step(ctx)
 		if n%100 == 99 && !w.backend.Opaque {
@@ -55,9 +56,9 @@ func (w *World) step(ctx context.Context) {
 	w.certify(ctx)
 	switch n := w.rng.IntN(20); {
 	case n < 3:
-		if c := w.reachable(); c != nil {
-			w.actAs(c, nil, func() { c.tick(ctx, loop(n)) })
-		}
+		w.tick(ctx, loop(n))
+	case n == 3 && w.deleting() && w.rng.IntN(2) == 0:
+		w.tick(ctx, erase)
 	case n < 5:
 		w.net.deliver()
 	case n == 5 && !w.healed:
@@ -70,6 +71,13 @@ func (w *World) step(ctx context.Context) {
 				w.replaceWorker(k, "end")
 			}
 		}
+	}
+}
+
+// tick runs one round of a loop, in some coordinator.
+func (w *World) tick(ctx context.Context, l loop) {
+	if c := w.reachable(); c != nil {
+		w.actAs(c, nil, func() { c.tick(ctx, l) })
 	}
 }
 
@@ -140,16 +148,24 @@ func (w *World) Heal() {
 		c.frozenUntil = time.Time{}
 	}
 	w.net.disconnectedUntil = time.Time{}
-	w.setLimit(ctx, 8)
+	for _, a := range w.accounts {
+		w.setLimit(ctx, a, defaultLimit)
+	}
+	if w.rng.IntN(2) == 0 {
+		w.actAs(w.coordinators[0], nil, func() { w.delete(ctx, w.coordinators[0], w.guest(), true) })
+	}
 	w.cancelUnplaceable(ctx)
-	until := w.Now().Add(healBound)
-	for w.Now().Before(until) && len(w.check.broken) == 0 {
+	begin := w.Now()
+	for w.Now().Before(begin.Add(healBound)) && len(w.check.broken) == 0 {
 		for range 50 {
 			w.step(ctx)
 		}
-		if w.unfinished(ctx) == 0 {
+		if w.unfinished(ctx) == 0 && !w.deleting() {
 			w.checkIdle(ctx)
 			return
+		}
+		if w.deleting() && w.Now().After(begin.Add(deletionBound)) {
+			w.check.fail("I16", "the deletion of %s has not finished %s after the last fault", w.guest().id, deletionBound)
 		}
 	}
 	for _, id := range w.stored(ctx) {
@@ -159,17 +175,18 @@ func (w *World) Heal() {
 	}
 }
 
-// cancelUnplaceable cancels the workloads that no worker can ever run. Their submissions need not
-// have been acknowledged.
+// cancelUnplaceable cancels the workloads that no worker can ever run, but leaves those of a customer
+// that is being deleted to the deletion. Their submissions need not have been acknowledged.
 func (w *World) cancelUnplaceable(ctx context.Context) {
-	page, err := w.stores.Workloads.List(ctx, ports.WorkloadQuery{Customer: tenant, Limit: 100_000})
-	if err != nil {
-		w.check.fail("I3", "the workloads cannot be listed: %v", err)
-	}
-	for i := range page.Items {
-		if wl := &page.Items[i]; wl.Affinity.Hard.WorkerTags["tag"] == noWorkersTag && !wl.Status.Final() {
-			c := w.coordinators[0]
-			w.actAs(c, nil, func() { w.cancel(ctx, c, wl.ID) })
+	for _, a := range w.accounts {
+		if a.deleting {
+			continue
+		}
+		for _, wl := range w.listed(ctx, a) {
+			if wl.Affinity.Hard.WorkerTags["tag"] == noWorkersTag && !wl.Status.Final() {
+				c := w.coordinators[0]
+				w.actAs(c, nil, func() { w.cancel(ctx, c, wl.ID) })
+			}
 		}
 	}
 }
@@ -184,7 +201,11 @@ func (w *World) stored(ctx context.Context) []domain.WorkloadID {
 	}
 	committed := w.check.admitted
 	if w.backend.Opaque {
-		committed = w.listed(ctx)
+		for _, a := range w.accounts {
+			for _, wl := range w.listed(ctx, a) {
+				committed = append(committed, wl.ID)
+			}
+		}
 	}
 	for _, id := range committed {
 		if !known[id] {
@@ -194,16 +215,16 @@ func (w *World) stored(ctx context.Context) []domain.WorkloadID {
 	return ids
 }
 
-// listed lists the workloads in the store, oldest first.
-func (w *World) listed(ctx context.Context) (ids []domain.WorkloadID) {
-	page, err := w.stores.Workloads.List(ctx, ports.WorkloadQuery{Customer: tenant, Limit: 100_000, Ascending: true})
+// listed lists the workloads of a customer in the store, oldest first.
+func (w *World) listed(ctx context.Context, a *account) []domain.Workload {
+	page, err := w.stores.Workloads.List(ctx, ports.WorkloadQuery{Customer: a.id, Limit: 100_000, Ascending: true})
 	if err != nil {
 		w.check.fail("I3", "the workloads cannot be listed: %v", err)
 	}
 	for i := range page.Items {
-		ids = append(ids, page.Items[i].ID)
+		w.own(page.Items[i].ID, a)
 	}
-	return ids
+	return page.Items
 }
 
 // current returns the state of a workload. A workload that is missing counts as failed here: the
@@ -222,7 +243,8 @@ func (w *World) current(ctx context.Context, id domain.WorkloadID) domain.State 
 // unfinished counts the workloads that are not final, those with a lost answer to their submission
 // included. It resumes the paused ones, and cancels one that a worker runs now and then: without
 // faults, a cancelled run must stop soon. A workload of a session that is over is not cancelled,
-// because it must be taken back and finish.
+// because it must be taken back and finish. It leaves those of a customer that is being deleted
+// alone.
 func (w *World) unfinished(ctx context.Context) (left int) {
 	for _, id := range w.stored(ctx) {
 		s := w.current(ctx, id)
@@ -232,8 +254,9 @@ func (w *World) unfinished(ctx context.Context) (left int) {
 		left++
 		c := w.coordinators[0]
 		switch {
+		case w.owners[id].deleting:
 		case s.Status == domain.StatusPaused:
-			w.actAs(c, nil, func() { _, _ = c.Lifecycle.Resume(ctx, tenant, id, user, "") })
+			w.actAs(c, nil, func() { _, _ = c.Lifecycle.Resume(ctx, w.owners[id].id, id, user, "") })
 		case s.Status == domain.StatusRunning && w.rng.IntN(40) == 0 && w.lives(s.SessionID):
 			w.actAs(c, nil, func() { w.cancel(ctx, c, id) })
 		}
@@ -268,15 +291,15 @@ func (w *World) checkIdle(ctx context.Context) {
 	if occupied, err := w.stores.Queue.Occupancy(ctx); err != nil || len(occupied) > 0 {
 		w.check.fail("I14", "%v is occupied though everything has finished (%v)", occupied, err)
 	}
-	for _, id := range []domain.CustomerID{tenant, stranger} {
+	for _, id := range []domain.CustomerID{tenant, stranger, w.guest().id} {
 		if u, err := w.stores.Statistics.Usage(ctx, id); err != nil || u.Unfinished != (domain.Unfinished{}) {
 			w.check.fail("I6", "%s uses %+v though everything has finished (%v)", id, u.Unfinished, err)
 		}
 	}
 }
 
-// Figures are the sizes of a run, or of several.
-type Figures struct{ Faults, Workloads, Transitions int }
+// Figures are the sizes of a run, or of several. Deletions are the customers that are gone.
+type Figures struct{ Faults, Workloads, Transitions, Deletions int }
 
 // Figures returns the figures of this run.
 func (w *World) Figures() Figures {
@@ -284,14 +307,21 @@ func (w *World) Figures() Figures {
 	for _, n := range w.check.audited {
 		f.Transitions += n
 	}
+	for _, a := range w.accounts {
+		if a.gone {
+			f.Deletions++
+		}
+	}
 	return f
 }
 
 // Add adds the figures of another run.
 func (f *Figures) Add(o Figures) {
-	f.Faults, f.Workloads, f.Transitions = f.Faults+o.Faults, f.Workloads+o.Workloads, f.Transitions+o.Transitions
+	f.Faults, f.Workloads = f.Faults+o.Faults, f.Workloads+o.Workloads
+	f.Transitions, f.Deletions = f.Transitions+o.Transitions, f.Deletions+o.Deletions
 }
 
 func (f Figures) String() string {
-	return fmt.Sprintf("%d faults, %d workloads, %d transitions", f.Faults, f.Workloads, f.Transitions)
+	return fmt.Sprintf("%d faults, %d workloads, %d transitions, %d deleted customers", f.Faults, f.Workloads,
+		f.Transitions, f.Deletions)
 }

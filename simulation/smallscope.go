@@ -79,17 +79,17 @@ func NewSmall(workloads int) (*Small, error) {
 		s.register(k)
 	}
 	run := domain.DefaultRunConfig()
-	if err := w.stores.Configs.Delete(context.Background(), tenant, tenantConfig); err != nil {
+	if err := w.stores.Configs.Delete(context.Background(), tenant, w.tenant().config()); err != nil {
 		return nil, err
 	}
 	if _, err := w.stores.Configs.Create(context.Background(), domain.WorkloadConfig{
-		ID: tenantConfig, CustomerID: tenant, Type: "t",
+		ID: w.tenant().config(), CustomerID: tenant, Type: "t",
 		RunConfig: domain.RunConfig{MaxRetries: smallRetries, Timeout: 30 * time.Second, Resources: run.Resources},
 	}); err != nil {
 		return nil, err
 	}
 	for range workloads {
-		w.submit(context.Background(), w.coordinators[0], lifecycle.SubmitRequest{Type: "t",
+		w.submit(context.Background(), w.coordinators[0], w.tenant(), lifecycle.SubmitRequest{Type: "t",
 			Input: scriptInput{Steps: 1, Fails: 1}.json()})
 	}
 	return s, nil

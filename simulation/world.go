@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -27,10 +28,10 @@ const (
 	maxRetries = domain.DefaultMaxRetries
 	tenant     = domain.CustomerID("cust_a")
 	stranger   = domain.CustomerID("cust_b")
-	// tenantConfig is the tenant's config of the type that is simulated.
-	tenantConfig = domain.ConfigID("wlcfg_1")
 	// healBound is the virtual time after the last fault within which every workload must finish.
 	healBound = 60 * time.Minute
+	// deletionBound is the virtual time after the last fault within which every deletion must finish.
+	deletionBound = 10 * time.Minute
 )
 
 // Probabilities are the probabilities of the faults.
@@ -65,6 +66,9 @@ var DefaultProbabilities = Probabilities{
 type Backend struct {
 	// Open opens the storage for one coordinator process.
 	Open func(w *World) (ports.Stores, error)
+	// Traces returns the number of items by kind that the storage has of a customer and these
+	// workloads of it, but for what stays of a deleted customer.
+	Traces func(customer domain.CustomerID, workloads []domain.WorkloadID) (map[string]int, error)
 	// Opaque reports whether the checker cannot see commits as they happen. Then it checks only
 	// what is stored at the end.
 	Opaque bool
@@ -94,14 +98,15 @@ type World struct {
 	check        *checker
 	coordinators []*process
 	workers      []*worker
-	processes    int                 // worker processes started so far
-	moves        int                 // workers replaced by one of another id so far
-	certificates []*certificate      // not answered yet
+	processes    int            // worker processes started so far
+	moves        int            // workers replaced by one of another id so far
+	certificates []*certificate // not answered yet
+	accounts     []*account     // all customers that ever submitted, the tenant first
+	owners       map[domain.WorkloadID]*account
 	acknowledged []domain.WorkloadID // workloads whose submission was acknowledged
 	requiredTag  map[domain.WorkloadID]string
 	inputs       map[domain.WorkloadID]scriptInput
 	alone        map[domain.WorkloadID]bool // see runsAlone
-	limit        int                        // the customer's running limit
 	policy       domain.Policy
 	preemption   bool
 	keys         int  // the number of the last idempotency key
@@ -119,18 +124,24 @@ type World struct {
 // InMemory returns a backend in memory. Each run needs one of its own.
 func InMemory() Backend {
 	var store *memory.Store
-	return Backend{Open: func(w *World) (ports.Stores, error) {
-		if store == nil {
-			store = memory.NewStore(w.clock)
-		}
-		return store.Stores(), nil
-	}}
+	return Backend{
+		Open: func(w *World) (ports.Stores, error) {
+			if store == nil {
+				store = memory.NewStore(w.clock)
+			}
+			return store.Stores(), nil
+		},
+		Traces: func(customer domain.CustomerID, workloads []domain.WorkloadID) (map[string]int, error) {
+			return store.Traces(customer, workloads), nil
+		},
+	}
 }
 
 // New prepares a run.
 func New(seed uint64, p Probabilities, backend Backend) (*World, error) {
 	rng := rand.New(rand.NewPCG(seed, 0x6e6979616e7461))
-	w := &World{P: p, rng: rng, clock: &clock{now: begin}, ids: &ids{rng: rng}, limit: 8, backend: backend,
+	w := &World{P: p, rng: rng, clock: &clock{now: begin}, ids: &ids{rng: rng}, backend: backend,
+		owners:      map[domain.WorkloadID]*account{},
 		requiredTag: map[domain.WorkloadID]string{}, inputs: map[domain.WorkloadID]scriptInput{},
 		alone: map[domain.WorkloadID]bool{}, Events: map[domain.Event]int{}}
 	w.log = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -147,21 +158,10 @@ func New(seed uint64, p Probabilities, backend Backend) (*World, error) {
 		return nil, err
 	}
 	w.net, w.check = &network{w: w, commands: map[domain.WorkerID][]*listener{}}, newChecker(w)
-	for _, id := range []domain.CustomerID{tenant, stranger} {
-		if _, err := w.stores.Customers.Create(context.Background(), domain.Customer{
-			ID: id, Name: "A", Tier: domain.TierPremium, Overrides: domain.Limits{MaxConcurrent: w.limit},
-		}, operator); err != nil {
-			return nil, err
-		}
-	}
-	// A short backoff makes many retries fit into a run.
-	config := domain.WorkloadConfig{
-		ID: tenantConfig, CustomerID: tenant, Type: "t", RunConfig: domain.DefaultRunConfig(),
-	}
-	config.Backoff = domain.RetryBackoff{Initial: time.Second, Factor: 2, Max: 5 * time.Minute}
-	if _, err := w.stores.Configs.Create(context.Background(), config); err != nil {
+	if err = errors.Join(w.onboard(tenant), w.onboard(stranger)); err != nil {
 		return nil, err
 	}
+	w.accounts = w.accounts[:1] // the stranger submits nothing
 	for range 2 {
 		c, err := w.newCoordinator()
 		if err != nil {

@@ -21,7 +21,7 @@ func openStores(*testing.T) contracttests.StoreHarness {
 		Advance: clock.Advance,
 		Sizes:   func(contracttests.T) map[string]int { return memory.Sizes(s) },
 		Traces: func(_ contracttests.T, c domain.CustomerID, ws []domain.WorkloadID) map[string]int {
-			return memory.Traces(s, c, ws)
+			return s.Traces(c, ws)
 		},
 	}
 }

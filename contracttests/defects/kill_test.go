@@ -21,8 +21,9 @@ import (
 )
 
 var (
-	only  = flag.String("only", "", "plant only the defects whose name contains this")
-	write = flag.String("write", "", "the file to write the table to")
+	only    = flag.String("only", "", "plant only the defects whose name contains this")
+	byLayer = flag.String("by", "", "run only the layers of tests whose name contains this")
+	write   = flag.String("write", "", "the file to write the table to")
 )
 
 // tests are the tests of a layer.
@@ -142,8 +143,10 @@ func TestDefects_EachOne_IsKilled(t *testing.T) {
 	for i, d := range defects {
 		rows[i] = make([]string, len(d.by))
 		if strings.Contains(d.name, *only) {
-			for by := range d.by {
-				jobs <- job{i, by}
+			for k, l := range d.by {
+				if strings.Contains(string(l), *byLayer) {
+					jobs <- job{i, k}
+				}
 			}
 		}
 	}

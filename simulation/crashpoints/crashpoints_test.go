@@ -37,6 +37,7 @@ func TestMain(m *testing.M) { os.Exit(servers.Run(m, nil)) }
 var (
 	each = flag.Int("each", 1, "number of boundaries of each kind to harm, from the first; 0: all")
 	at   = flag.Int("at", -1, "harm only the boundary of this number")
+	only = flag.String("only", "", "harm only the boundaries whose label matches this regular expression")
 )
 
 var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -90,7 +91,10 @@ func (d *database) empty(ctx context.Context) error {
 // backend returns a backend that opens a pool for each coordinator. The first pool is the world's
 // own, and its requests are no boundaries.
 func (d *database) backend(opened *[]*postgres.Store) simulation.Backend {
-	return simulation.Backend{Opaque: true, Open: func(w *simulation.World) (ports.Stores, error) {
+	traces := func(customer domain.CustomerID, workloads []domain.WorkloadID) (map[string]int, error) {
+		return servers.Traces(context.Background(), d.direct, customer, workloads)
+	}
+	return simulation.Backend{Opaque: true, Traces: traces, Open: func(w *simulation.World) (ports.Stores, error) {
 		o := postgres.Options{URL: d.url + "&default_query_exec_mode=exec", Log: silent, MaxConns: 4}
 		if first := len(*opened) == 0; !first {
 			dialer := &net.Dialer{}
@@ -316,8 +320,11 @@ func TestJourney_OneHarmAtAnyBoundary_BreaksNothing(t *testing.T) {
 			}
 		})
 	}
-	k := 0
+	matching, k := regexp.MustCompile(*only), 0
 	for _, i := range chosen(boundaries, *each) {
+		if !matching.MatchString(boundaries[i]) {
+			continue
+		}
 		for _, harm := range harms(boundaries[i]) {
 			if k++; (*at < 0 && k%sampleEvery == 0 || i == *at) && !t.Failed() {
 				plans <- simulation.Plan{At: i, Harm: harm}

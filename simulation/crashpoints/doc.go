@@ -1,6 +1,6 @@
 // Package crashpoints runs a fixed sequence on PostgreSQL, again and again, and does one harm in
-// each run, at another boundary. The sequence contains every event that can happen to a workload
-// (simulation.World.Journey).
+// each run, at another boundary. The sequence contains every event that can happen to a workload, and
+// the deletion of a customer (simulation.World.Journey).
 //
 // A boundary is a point where an effect of a process becomes visible to others: each request to the
 // database, each message on the bus, each call of a worker to a coordinator. Requests to the
