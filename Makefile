@@ -11,7 +11,7 @@ TOOLS   := bin/golangci-lint bin/oapi-codegen bin/wire bin/mockgen
 # The build tags of what only a target of its own runs; `make verify` checks that it still builds.
 MEASURED := cycles,defects,explain,noisy,plots,recovery,retention,streams,trace,typescript
 # Everything that `make generate` writes.
-GENERATED := $(shell git ls-files '*.gen.go' '*wire_gen.go' '*mock_*.go' docs/operations/settings.md docs/cli 2>/dev/null)
+GENERATED := $(shell git ls-files '*.gen.go' '*wire_gen.go' '*mock_*.go' docs/operations/settings.md docs/operations/metrics.md docs/cli 2>/dev/null)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -65,7 +65,7 @@ python: ## the Python SDK: types, tests with real workers on each store, wheel a
 lint: bin/golangci-lint ## static checks
 	bin/golangci-lint run ./...
 
-generate: $(TOOLS) ## API, wiring, mocks and the page of settings, from their sources
+generate: $(TOOLS) ## API, wiring, mocks and the pages of settings and metrics, from their sources
 	@# What Wire writes carries a directive of its own, which would change go.sum.
 	PATH="$(CURDIR)/bin:$$PATH" go generate -skip 'go run -mod=mod' ./...
 

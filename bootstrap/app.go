@@ -44,9 +44,9 @@ type App struct {
 // NewApp returns a coordinator that is not running yet.
 func NewApp(cfg Config, b Backends, host coordinator.Host, metrics *telemetry.Metrics) *App {
 	c := newCoordinator(cfg, b, host)
-	metrics.Gauge("streams_open", "Streams of live updates that are open.", nil, func() float64 {
-		return float64(c.Live.Streams())
-	})
+	metrics.Gauge(telemetry.StreamsOpen, always(func() float64 { return float64(c.Live.Streams()) }))
+	metrics.Leads(func() bool { _, leads := c.Leadership.Current(); return leads })
+	metrics.ListCustomers(cfg.MetricsCustomers...)
 	return &App{
 		cfg: cfg, coordinator: c, backends: b, host: host, metrics: metrics, log: host.Log, failed: make(chan error, 2),
 	}
@@ -89,6 +89,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 	}
 	a.checkDependencies(ctx)
 	a.loops.Go(func() { a.watchDependencies(loops) })
+	a.loops.Go(func() { a.watchQueue(loops) })
 	page, err := console.Files()
 	if err != nil {
 		return err
@@ -101,7 +102,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 		Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Stopping: stopping,
 		Version: a.Version, CursorKey: cursorKey(a.cfg), StreamHeartbeat: a.cfg.StreamHeartbeat,
 		SocketOrigins: a.cfg.SocketOrigins,
-		Measure:       a.metrics.Request, InFlight: httpapi.InFlight{
+		Measure:       a.metrics.Request, Throttled: a.metrics.Throttled, InFlight: httpapi.InFlight{
 			Requests: a.cfg.MaxRequests, RequestsPerCustomer: a.cfg.MaxRequestsPerCustomer,
 			Waits: a.cfg.MaxLongPolls, WaitsPerCustomer: a.cfg.MaxLongPollsPerCustomer,
 			Streams: a.cfg.MaxStreams, StreamsPerKey: a.cfg.MaxStreamsPerKey,

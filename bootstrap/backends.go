@@ -69,15 +69,19 @@ func openStorage(ctx context.Context, cfg Config, h coordinator.Host, m *telemet
 		return Storage{}, nil, fmt.Errorf("%sPOSTGRES_URL: %w", Prefix, err)
 	}
 	for pool := range s.Stats() {
-		m.Gauge("pool_connections", "Connections of a pool.", map[string]string{"pool": pool, "state": "used"},
-			func() float64 { return float64(s.Stats()[pool].AcquiredConns()) })
-		m.Gauge("pool_connections", "Connections of a pool.", map[string]string{"pool": pool, "state": "idle"},
-			func() float64 { return float64(s.Stats()[pool].IdleConns()) })
-		m.Gauge("pool_waits", "Acquisitions that had to wait for a connection.", map[string]string{"pool": pool},
-			func() float64 { return float64(s.Stats()[pool].EmptyAcquireCount()) })
+		m.Gauge(telemetry.PoolConnections, always(func() float64 { return float64(s.Stats()[pool].AcquiredConns()) }),
+			pool, "used")
+		m.Gauge(telemetry.PoolConnections, always(func() float64 { return float64(s.Stats()[pool].IdleConns()) }),
+			pool, "idle")
+		m.Gauge(telemetry.PoolWaits, always(func() float64 { return float64(s.Stats()[pool].EmptyAcquireCount()) }), pool)
 	}
-	m.Gauge("event_lag_seconds", "How long streams of live updates of customers wait for a transaction to end.", nil,
-		func() float64 { return s.EventLag().Seconds() })
+	m.Gauge(telemetry.EventLag, always(func() float64 { return s.EventLag().Seconds() }))
+	if s.PingReplica() != nil {
+		m.Gauge(telemetry.ReplicaLag, func() (float64, bool) {
+			lag, known := s.ReplicaLag()
+			return lag.Seconds(), known
+		})
+	}
 	storage := Storage{
 		Stores: s.Stores(), Present: s.Present, PingReplica: s.PingReplica(), Maintain: s.Maintain,
 		OpenHints: func(ctx context.Context, local postgres.LocalHints) (*postgres.Hints, error) {
@@ -143,15 +147,8 @@ func openHints(
 	if bus.Bus == nil {
 		return openLocalHints(ctx, cfg, s, h, m)
 	}
-	m.Gauge("bus_dropped", "Messages that found a full buffer, and handlers that panicked.", nil, func() float64 {
-		return float64(bus.dropped())
-	})
-	m.Gauge("bus_connected", "1 while the bus answers.", nil, func() float64 {
-		if bus.ping(context.Background()) != nil {
-			return 0
-		}
-		return 1
-	})
+	m.Gauge(telemetry.BusDropped, always(func() float64 { return float64(bus.dropped()) }))
+	m.Gauge(telemetry.BusConnected, answering(bus.ping))
 	hints := messaging.NewHints(bus.Bus, messaging.Party{ID: h.Name, Kind: "coordinator", Prefix: cfg.BusPrefix,
 		Clock: h.Clock, IDs: h.IDs}, h.Observer, h.Log)
 	return Hints{Notifier: hints, Listener: hints, Bus: bus.Bus, Ping: bus.ping}, bus.close, nil
@@ -173,12 +170,7 @@ func openLocalHints(
 	if err != nil {
 		return Hints{}, nil, fmt.Errorf("%sPOSTGRES_LISTEN_URL: %w", Prefix, err)
 	}
-	m.Gauge("hints_connected", "1 while notifications of the database arrive.", nil, func() float64 {
-		if hints.Ping(context.Background()) != nil {
-			return 0
-		}
-		return 1
-	})
+	m.Gauge(telemetry.HintsConnected, answering(hints.Ping))
 	return Hints{Notifier: hints, Listener: hints, Ping: hints.Ping}, hints.Close, nil
 }
 

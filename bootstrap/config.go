@@ -212,13 +212,16 @@ type Config struct {
 	// delayed for longer than that could pass for new.
 	KeepDeadWorkers time.Duration `env:"KEEP_DEAD_WORKERS" envDefault:"168h" min:"1h" roles:"dev server coordinator"`
 
-	// Logs and traces
+	// Logs, metrics and traces
 
 	// The least level that is logged: "debug", "info", "warn" or "error".
 	LogLevel slog.Level `env:"LOG_LEVEL" envDefault:"info" roles:"dev server coordinator worker migrate"`
 	// Text for people ("console") or one JSON object per line. Auto: text on a terminal, JSON
 	// elsewhere.
 	LogFormat string `env:"LOG_FORMAT" envDefault:"auto" choices:"auto json console" roles:"dev server coordinator worker migrate"`
+	// The customers, comma separated, that have series of their own in /metrics: what they have waiting
+	// and running. Figures of all customers are in the API.
+	MetricsCustomers []string `env:"METRICS_CUSTOMERS" roles:"dev server coordinator"`
 	// Where spans are sent with OTLP over HTTP, like http://collector:4318. Empty: nowhere.
 	OTLPEndpoint string `env:"OTLP_ENDPOINT" secret:"url" roles:"server coordinator worker"`
 

@@ -61,6 +61,7 @@ func TestSettings_WithACanaryInEverySetting_PrintNone(t *testing.T) {
 		"BUS_PREFIX", "HTTP_ADDR", "ADMIN_ADDR", "WORKER_HTTP_ADDR",
 		"WORKER_ID", "WORKER_TAGS", "EXEC_ALLOW", "EXEC_ENV", "EXEC_UIDS",
 		"SCHEDULER_POLICY", "ANTI_AFFINITY_ACROSS_TYPES", "LOG_FORMAT",
+		"METRICS_CUSTOMERS",
 	}
 	slices.Sort(printed)
 	slices.Sort(want)

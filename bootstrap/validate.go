@@ -17,6 +17,9 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
+// metricsCustomersLimit bounds how many customers have series of their own.
+const metricsCustomersLimit = 100
+
 // Validate checks the configuration as a whole for a role and reports every mistake.
 func (c Config) Validate(role Role) error {
 	var errs []error
@@ -30,6 +33,15 @@ func (c Config) Validate(role Role) error {
 	for _, t := range c.AntiAcross {
 		if err := domain.ValidateType("ANTI_AFFINITY_ACROSS_TYPES", t); err != nil {
 			wrong("ANTI_AFFINITY_ACROSS_TYPES", "%q is not a workload type", t)
+		}
+	}
+	if len(c.MetricsCustomers) > metricsCustomersLimit {
+		wrong("METRICS_CUSTOMERS", "must name at most %d customers, not %d", metricsCustomersLimit,
+			len(c.MetricsCustomers))
+	}
+	for _, id := range c.MetricsCustomers {
+		if err := domain.ValidateCustomerID(domain.CustomerID(id)); err != nil {
+			wrong("METRICS_CUSTOMERS", "%q is not the id of a customer", id)
 		}
 	}
 	if u, err := url.Parse(c.OTLPEndpoint); c.OTLPEndpoint != "" &&

@@ -125,6 +125,56 @@ func statisticsCases() []Case[StoreHarness] {
 					own[1],
 				}, all, "a customer takes its workloads along to its new tier")
 			}},
+		{"the backlog by customer and lane",
+			"Backlog counts what all customers have unfinished, and by lane what waits and what is delayed; a delayed " +
+				"workload that has become due waits", func(t T, h StoreHarness) {
+				f := given(t, h)
+				read := func() domain.Backlog {
+					b, err := f.Statistics.Backlog(t.Context())
+					require.NoError(t, err)
+					return b
+				}
+				require.Empty(t, read().Customers)
+				require.Empty(t, read().Lanes)
+				w := f.worker("w", 5)
+				f.running(w)
+				first := f.submit()
+				h.Advance(time.Minute)
+				f.submit()
+				pinned := f.submit(func(s *domain.Submission) {
+					s.Affinity = domain.Affinity{Hard: domain.AffinityTerms{WorkerTags: map[string]string{"gpu": "yes"}}}
+				})
+				later := f.submit(func(s *domain.Submission) {
+					s.CustomerID, s.RunAt = rival, first.CreatedAt.Add(time.Hour)
+				})
+				b := read()
+				require.Equal(t, []domain.CustomerBacklog{
+					{CustomerID: acme, Unfinished: domain.Unfinished{Queued: 3, Running: 1}},
+					{CustomerID: rival, Unfinished: domain.Unfinished{Queued: 1}},
+				}, b.Customers)
+				plain, tagged := domain.NewLane(&first.Spec), domain.NewLane(&pinned.Spec)
+				lanes := map[domain.LaneID]domain.LaneBacklog{}
+				for _, l := range b.Lanes {
+					lanes[l.Lane.ID] = l
+				}
+				require.Equal(t, map[domain.LaneID]domain.LaneBacklog{
+					plain.ID:   {Lane: plain, Waiting: 2, Oldest: first.QueueAt},
+					tagged.ID:  {Lane: tagged, Waiting: 1, Oldest: pinned.QueueAt},
+					later.Lane: {Lane: domain.NewLane(&later.Spec), Delayed: 1},
+				}, lanes)
+				require.False(t, b.Now.Before(pinned.QueueAt))
+				h.Advance(2 * time.Hour)
+				for _, l := range read().Lanes {
+					if l.Lane.ID == later.Lane {
+						require.Equal(t, 1, l.Waiting, "it has become due")
+						require.Zero(t, l.Delayed)
+						require.Equal(t, later.QueueAt, l.Oldest)
+					}
+				}
+				f.must(cancel(later))
+				require.Len(t, read().Customers, 1)
+				require.Len(t, read().Lanes, 2)
+			}},
 		{"statistics by day, hour and type",
 			"Statistics returns what finished, counted at the hour of finishing in UTC", func(t T, h StoreHarness) {
 				f := given(t, h)

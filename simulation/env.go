@@ -78,7 +78,10 @@ func (o observer) Transitioned(b domain.Batch, rs []domain.Result) {
 }
 
 // Submitted implements ports.Observer.
-func (observer) Submitted([]ports.SubmitResult) {}
+func (observer) Submitted(domain.Tier, []ports.SubmitResult) {}
+
+// Checkpointed implements ports.Observer.
+func (observer) Checkpointed(ports.CheckpointAttempt) {}
 
 // Cycle implements ports.Observer.
 func (observer) Cycle(ports.SchedulingCycle) {}

@@ -139,7 +139,7 @@ func (a *api) limitInFlight(next http.Handler) http.Handler {
 		s.place = &place{
 			from: res.short, taken: 1, holder: customer, waiting: res.waiting, streams: a.reserves.streams,
 			customer: customer, key: string(s.principal.KeyID),
-			refused: func() { a.Observer.Count("requests_refused_in_flight", 1) },
+			refused: func() { a.throttled(r.Context(), "in_flight") },
 		}
 		if err := s.place.from.enter(customer, 1); err != nil {
 			s.place.refused()

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"time"
@@ -27,12 +28,18 @@ func (a *api) limit(w http.ResponseWriter, r *http.Request, cost int) bool {
 	h.Set(rateHeaders[1], strconv.Itoa(d.Remaining))
 	h.Set(rateHeaders[2], strconv.FormatInt(ceilUnix(time.Now().Add(d.ResetAfter)), 10))
 	if !d.Allowed {
+		a.throttled(r.Context(), "rate")
 		e := domain.NewError(domain.CodeRateLimited,
 			"more than %g requests per second, each submission of a batch counted", limits.RatePerSec)
 		e.RetryAfter = max(d.RetryAfter, time.Millisecond)
 		a.fail(w, r, e.With("limit", limits.RatePerSec).With("window_seconds", 1))
 	}
 	return d.Allowed
+}
+
+// throttled counts a request that is refused because there are too many.
+func (a *api) throttled(ctx context.Context, reason string) {
+	a.Throttled(a.Tenancy.TierOf(ctx, scopeOf(ctx).principal), reason)
 }
 
 // costAtOnce is what a request costs before its body is read. A batch is charged when it was; until

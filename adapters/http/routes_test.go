@@ -116,9 +116,10 @@ func newSurface(tb testing.TB) *surface {
 			Requests: 5, RequestsPerCustomer: 2, Waits: 3, WaitsPerCustomer: 1, WorkerRequests: 2, WorkerPolls: 1,
 		},
 		IDs: system.IDs{}, Observer: silent{}, Log: slog.New(slog.DiscardHandler), Stopping: tb.Context(),
-		Metrics: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
-		Ready:   func(context.Context) Readiness { return Readiness{} },
-		Measure: func(_, route string, _ int, _ time.Duration) { s.route = route },
+		Metrics:   http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
+		Ready:     func(context.Context) Readiness { return Readiness{} },
+		Throttled: func(domain.Tier, string) {},
+		Measure:   func(_, route string, _ int, _ time.Duration) { s.route = route },
 	})
 	require.NoError(tb, err)
 	s.router, err = s.api.router(gen.Unimplemented{})

@@ -11,6 +11,7 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
+	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 	"github.com/niyanta/niyanta/core/services/auditing"
 	"github.com/niyanta/niyanta/core/services/checkpointing"
@@ -47,6 +48,9 @@ type Deps struct {
 	InFlight InFlight
 	// Measure, if set, hears of each request: its method, route pattern, status and duration.
 	Measure func(method, route string, status int, took time.Duration)
+	// Throttled hears of each request that is refused because there are too many: the tier of its
+	// customer, empty for a caller without one, and why.
+	Throttled func(tier domain.Tier, reason string)
 	// Console answers with a file of the web console, or with its page if the name is empty. It
 	// reports whether there is that file; if not, it has not answered. Nil: there is no console.
 	Console func(w http.ResponseWriter, r *http.Request, name string) bool

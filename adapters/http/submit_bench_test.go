@@ -41,7 +41,10 @@ func (oneCustomer) GetMany(context.Context, []domain.CustomerID) (map[domain.Cus
 	return map[domain.CustomerID]domain.Customer{"cust_a": {ID: "cust_a", Tier: domain.TierEnterprise}}, nil
 }
 
-func (silent) Submitted([]ports.SubmitResult) {}
+func (silent) Submitted(domain.Tier, []ports.SubmitResult) {}
+
+// Checkpointed implements ports.Observer.
+func (silent) Checkpointed(ports.CheckpointAttempt) {}
 
 type noNotifier struct{ ports.Notifier }
 

@@ -113,6 +113,49 @@ func (s statistics) depth(ctx context.Context, of func(*tenant) bool) ([]domain.
 	return out, nil
 }
 
+// Backlog implements ports.StatisticsStore.
+func (s statistics) Backlog(ctx context.Context) (domain.Backlog, error) {
+	if err := ctx.Err(); err != nil {
+		return domain.Backlog{}, err
+	}
+	s.s.mu.Lock()
+	defer s.s.mu.Unlock()
+	now := s.s.now()
+	s.s.promoteLocked(now)
+	b := domain.Backlog{Now: now}
+	for id, t := range s.s.customers {
+		c := domain.CustomerBacklog{CustomerID: id}
+		for _, u := range t.counts.types {
+			c.Add(u)
+		}
+		if c.Queued > 0 || c.Running > 0 {
+			b.Customers = append(b.Customers, c)
+		}
+	}
+	lanes := map[domain.LaneID]*domain.LaneBacklog{}
+	for id, l := range s.s.lanes {
+		if first, ok := l.waiting.Min(); ok {
+			lanes[id] = &domain.LaneBacklog{
+				Lane: l.Lane, Waiting: min(l.waiting.Len(), domain.BacklogLimit), Oldest: first.QueueAt,
+			}
+		}
+	}
+	s.s.delayed.Scan(func(r *record) bool {
+		if lanes[r.Lane] == nil {
+			lanes[r.Lane] = &domain.LaneBacklog{Lane: domain.NewLane(&r.Spec)}
+		}
+		lanes[r.Lane].Delayed = min(lanes[r.Lane].Delayed+1, domain.BacklogLimit)
+		return true
+	})
+	for _, l := range lanes {
+		l.Lane.Affinity = l.Lane.Affinity.Clone()
+		b.Lanes = append(b.Lanes, *l)
+	}
+	slices.SortFunc(b.Customers, func(x, y domain.CustomerBacklog) int { return cmp.Compare(x.CustomerID, y.CustomerID) })
+	slices.SortFunc(b.Lanes, func(x, y domain.LaneBacklog) int { return cmp.Compare(x.Lane.ID, y.Lane.ID) })
+	return b, nil
+}
+
 // Statistics implements ports.StatisticsStore.
 func (s statistics) Statistics(ctx context.Context, q domain.StatisticsQuery) ([]domain.Statistic, error) {
 	if err := ctx.Err(); err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -25,6 +27,8 @@ type Store struct {
 	lanes   knownLanes
 	choices laneChoices
 	horizon horizon
+	// lag is how far the replica is behind, in seconds; nil while that is not known.
+	lag atomic.Pointer[float64]
 }
 
 // Stores returns the store ports on this storage.
@@ -47,13 +51,40 @@ func (s *Store) Present(ctx context.Context, coordinator string) error {
 	return err
 }
 
-// PingReplica returns a function that checks that the read replica answers, or nil if there is
-// none.
+// PingReplica returns a function that checks that the read replica answers, or nil if there is none.
+// It also measures how far the replica is behind.
 func (s *Store) PingReplica() func(context.Context) error {
 	if s.history == s.reads {
 		return nil
 	}
-	return s.history.pool.Ping
+	return s.measureLag
+}
+
+// lagSQL asks a replica how far it is behind. Coordinators write their presence every two seconds, so
+// that a transaction that is older than that has not been replayed for a while. A server that is no
+// replica is not behind.
+const lagSQL = `SELECT CASE WHEN pg_is_in_recovery()
+  THEN greatest(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 0) ELSE 0 END::float8`
+
+func (s *Store) measureLag(ctx context.Context) error {
+	var seconds *float64
+	err := s.history.pool.QueryRow(ctx, lagSQL).Scan(&seconds)
+	if err != nil || seconds == nil { // nothing has been replayed so far
+		s.lag.Store(nil)
+		return err
+	}
+	s.lag.Store(seconds)
+	return nil
+}
+
+// ReplicaLag returns how far the read replica was behind when it was checked last. known is false if
+// it did not answer.
+func (s *Store) ReplicaLag() (lag time.Duration, known bool) {
+	seconds := s.lag.Load()
+	if seconds == nil {
+		return 0, false
+	}
+	return time.Duration(*seconds * float64(time.Second)), true
 }
 
 // Maintain prepares the audit partitions of the coming months, and deletes tokens of commits that

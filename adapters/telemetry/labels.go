@@ -1,15 +1,33 @@
 package telemetry
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
 )
 
 // other is the value of a label for whatever has no series of its own.
 const other = "other"
+
+const (
+	// seriesLimit bounds the routes and the names of rare events that have series of their own.
+	seriesLimit = 200
+	// typesLimit bounds the workload types that do.
+	typesLimit = 50
+)
+
+// Labels of lanes that a cycle did not consider: no worker admits them, or their customer has more
+// lanes than are considered.
+const (
+	laneAside = "set_aside"
+	laneCut   = "beyond_bound"
+)
 
 // The values that labels may have. What a client chooses (a method, a type, a name) becomes the
 // value of a label only if it is in one of these sets, so that clients cannot make series.
@@ -17,7 +35,101 @@ var (
 	methods = setOf(http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
 		http.MethodConnect, http.MethodOptions, http.MethodTrace)
 	tierNames = setOf(domain.Tiers()...)
+
+	submitNames = map[domain.Admission]string{
+		domain.Admitted: "accepted", domain.AdmittedBefore: "duplicate", domain.AdmissionConflict: "conflict",
+		domain.AdmissionQueueFull: "queue_full", domain.AdmissionNoCustomer: "no_customer",
+		domain.AdmissionSuspended: "suspended", domain.AdmissionNoCheckpoint: "no_checkpoint",
+	}
+	outcomes = []domain.Outcome{
+		domain.OutcomeApplied, domain.OutcomeAlready, domain.OutcomeFenced,
+		domain.OutcomeIllegal, domain.OutcomeNotFound, domain.OutcomeRefused,
+	}
+	// ends are the events that end a run that has started.
+	ends = map[domain.Event]string{
+		domain.EventComplete: "completed", domain.EventFail: "failed", domain.EventTimeout: "timed_out",
+		domain.EventCancel: "cancelled", domain.EventPaused: "paused", domain.EventRelease: "released",
+		domain.EventLose: "lost",
+	}
+	finals = map[domain.Status]string{
+		domain.StatusCompleted: "completed", domain.StatusFailed: "failed", domain.StatusCancelled: "cancelled",
+	}
+	retryReasons = []string{domain.FailureError, domain.FailureTimeout, other}
+	losses       = map[domain.Loss]string{
+		domain.LossExpired: "lease_expired", domain.LossReplaced: "worker_restarted", domain.LossDied: "worker_died",
+		domain.LossRemoved: "worker_removed", domain.LossMissing: "run_missing", domain.LossLeft: "worker_left",
+	}
+	checkpointResults = []string{"saved", "repeated", "fenced", "refused", "failed"}
+	workerStatuses    = []domain.WorkerStatus{domain.WorkerHealthy, domain.WorkerDraining, domain.WorkerDead}
 )
+
+// Reasons of redistributions that are no losses.
+const (
+	reasonDrained   = "drained"
+	reasonPreempted = "preempted"
+)
+
+func submitResults() string {
+	return strings.Join(slices.Sorted(maps.Values(submitNames)), ", ") + ", " + other
+}
+
+func executionResults() string { return strings.Join(slices.Sorted(maps.Values(ends)), ", ") }
+
+func redistributionReasons() string {
+	return strings.Join(append(slices.Sorted(maps.Values(losses)), reasonDrained, reasonPreempted), ", ")
+}
+
+func eventNames() string {
+	var all []domain.Event
+	for _, r := range domain.Rules() {
+		all = append(all, r.Event)
+	}
+	return names(all...)
+}
+
+// checkpointResult returns the label of an attempt to save a checkpoint.
+func checkpointResult(c ports.CheckpointAttempt) string {
+	switch c.Outcome {
+	case domain.OutcomeApplied:
+		return "saved"
+	case domain.OutcomeAlready:
+		return "repeated"
+	case domain.OutcomeFenced, domain.OutcomeNotFound:
+		return "fenced"
+	case domain.OutcomeIllegal, domain.OutcomeRefused:
+		return "refused"
+	}
+	if domain.IsCode(c.Err, domain.CodeTooLarge) || domain.IsCode(c.Err, domain.CodeInvalidInput) {
+		return "refused"
+	}
+	return "failed"
+}
+
+// retryReason returns the label of a failure. A workload may name the types of its failures as it
+// likes, so only those of the platform have a series.
+func retryReason(e domain.Event, f *domain.Failure) string {
+	if e == domain.EventTimeout {
+		return domain.FailureTimeout
+	}
+	if f != nil && slices.Contains(retryReasons, f.Type) {
+		return f.Type
+	}
+	return other
+}
+
+// redistributionReason returns why a transition gave a workload to another worker. It is empty if
+// the transition does not say.
+func redistributionReason(t *domain.Transition) string {
+	switch {
+	case t.Event == domain.EventLose:
+		return losses[t.Loss]
+	case t.Event == domain.EventRelease && t.RetryAfter != nil:
+		return reasonPreempted
+	case t.Event == domain.EventRelease:
+		return reasonDrained
+	}
+	return ""
+}
 
 func setOf[T ~string](values ...T) map[string]bool {
 	set := make(map[string]bool, len(values))
@@ -43,8 +155,8 @@ func statusClass(status int) string {
 	return strconv.Itoa(status/100) + "xx"
 }
 
-// firstFew bounds a label whose values come from this program but are not listed here, as routes
-// and names of rare events. The first values have series of their own; those beyond the limit are
+// firstFew bounds a label whose values are not listed here, as routes, names of rare events and
+// types that workers offer. The first values have series of their own; those beyond the limit are
 // other. Safe for concurrent use.
 type firstFew struct {
 	limit int

@@ -9,63 +9,44 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/niyanta/niyanta/adapters/internal/metric"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
 
 // Metrics implements ports.Observer. Safe for concurrent use.
 type Metrics struct {
-	registry    *prometheus.Registry
-	submissions *prometheus.CounterVec
-	transitions map[transitionKey]prometheus.Counter
-	queueWait   *prometheus.HistogramVec
-	runTime     prometheus.Histogram
-	cycle       *prometheus.HistogramVec
-	placed      prometheus.Counter
-	refused     prometheus.Counter
-	lanes       prometheus.Gauge
-	passedOver  *prometheus.GaugeVec
-	preferences *prometheus.CounterVec
-	preempted   prometheus.Counter
-	leading     prometheus.Gauge
-	epoch       prometheus.Gauge
-	events      *prometheus.CounterVec
-	purged      *prometheus.CounterVec
-	requests    *prometheus.HistogramVec
-	workers     *prometheus.GaugeVec
-	slots       *prometheus.GaugeVec
-	oldest      prometheus.Gauge
-	routes      firstFew
-	eventNames  firstFew
+	registry        *prometheus.Registry
+	submissions     *prometheus.CounterVec
+	duration        *prometheus.HistogramVec
+	executions      *prometheus.CounterVec
+	wait            *prometheus.HistogramVec
+	transitions     map[transitionKey]prometheus.Counter
+	retries         *prometheus.CounterVec
+	redistributions *prometheus.CounterVec
+	saveTime        *prometheus.HistogramVec
+	saveSize        *prometheus.HistogramVec
+	saves           *prometheus.CounterVec
+	throttled       *prometheus.CounterVec
+	purged          *prometheus.CounterVec
+	events          *prometheus.CounterVec
+	requests        *prometheus.HistogramVec
+	epoch           *prometheus.GaugeVec
+	cycle           *prometheus.HistogramVec
+	placed          *prometheus.CounterVec
+	refused         *prometheus.CounterVec
+	preferences     *prometheus.CounterVec
+	preempted       *prometheus.CounterVec
+	ofLeader        *leaderGauges
+	routes          firstFew
+	eventNames      firstFew
+	types           firstFew
 }
-
-// seriesLimit bounds the routes and the names of rare events that have series of their own.
-const seriesLimit = 200
 
 type transitionKey struct {
 	event   domain.Event
 	outcome domain.Outcome
 }
-
-var submitNames = map[domain.Admission]string{
-	domain.Admitted: "accepted", domain.AdmittedBefore: "duplicate", domain.AdmissionConflict: "conflict",
-	domain.AdmissionQueueFull: "queue_full", domain.AdmissionNoCustomer: "no_customer",
-	domain.AdmissionSuspended: "suspended",
-}
-
-var outcomes = []domain.Outcome{
-	domain.OutcomeApplied, domain.OutcomeAlready, domain.OutcomeFenced,
-	domain.OutcomeIllegal, domain.OutcomeNotFound, domain.OutcomeRefused,
-}
-
-// latencyBuckets reach from a millisecond to an hour.
-var latencyBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}
-
-// requestBuckets reach from a millisecond to a long poll's minute.
-var requestBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30, 60}
-
-// cycleBuckets reach from 50 microseconds to 2 seconds.
-var cycleBuckets = []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2}
 
 // NewMetrics returns metrics in a registry of their own, beside those of the Go runtime and the
 // process.
@@ -73,99 +54,127 @@ func NewMetrics() *Metrics {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m := &Metrics{
-		registry:    reg,
-		submissions: counters(reg, "submissions_total", "Submissions by result.", "result"),
-		transitions: map[transitionKey]prometheus.Counter{},
-		routes:      firstFew{limit: seriesLimit},
-		eventNames:  firstFew{limit: seriesLimit},
-		runTime:     histogram(reg, "run_seconds", "Time from start to completion of runs.", latencyBuckets),
-		placed:      counter(reg, "scheduler_placed_total", "Assignments committed."),
-		refused:     counter(reg, "scheduler_refused_total", "Planned assignments that the store did not apply."),
-		lanes:       gauge(reg, "scheduler_lanes", "Lanes with eligible work, as last seen."),
-		preferences: counters(reg, "scheduler_preferences_total",
-			"Placements of workloads that prefer some workers (soft affinity), by whether they got one.", "matched"),
-		preempted: counter(reg, "scheduler_preemption_requests_total",
-			"Running workloads that were asked to make room for a higher tier's."),
-		leading: gauge(reg, "leader", "1 while this process leads."),
-		epoch:   gauge(reg, "leader_epoch", "Epoch of the last leadership of this process."),
-		events:  counters(reg, "events_total", "Rare events by name.", "event"),
-		purged: counters(reg, "retention_purged_total",
-			"What was removed because it was kept for its time.", "what"),
+		registry:        reg,
+		submissions:     counters(reg, &submissions),
+		duration:        histograms(reg, &workloadDuration),
+		executions:      counters(reg, &executions),
+		wait:            histograms(reg, &workloadWait),
+		transitions:     map[transitionKey]prometheus.Counter{},
+		retries:         counters(reg, &retries),
+		redistributions: counters(reg, &redistributions),
+		saveTime:        histograms(reg, &checkpointDuration),
+		saveSize:        histograms(reg, &checkpointBytes),
+		saves:           counters(reg, &checkpoints),
+		throttled:       counters(reg, &throttled),
+		purged:          counters(reg, &purged),
+		events:          counters(reg, &events),
+		requests:        histograms(reg, &requests),
+		epoch:           gauges(reg, &epoch),
+		cycle:           histograms(reg, &cycle),
+		placed:          counters(reg, &placed),
+		refused:         counters(reg, &refused),
+		preferences:     counters(reg, &preferences),
+		preempted:       counters(reg, &preempted),
+		ofLeader:        newLeaderGauges(reg),
+		routes:          firstFew{limit: seriesLimit},
+		eventNames:      firstFew{limit: seriesLimit},
+		types:           firstFew{limit: typesLimit},
 	}
-	m.cycle = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Namespace: "niyanta", Name: "scheduler_cycle_seconds", Help: "Parts of a scheduling cycle.", Buckets: cycleBuckets,
-	}, []string{"part"})
-	m.requests = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Namespace: "niyanta", Name: "http_request_seconds",
-		Help: "API requests by method, route and class of status.", Buckets: requestBuckets,
-	}, []string{"method", "route", "status"})
-	m.workers = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "niyanta", Name: "workers",
-		Help: "Workers by status, as the leader sees them."}, []string{"status"})
-	m.slots = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "niyanta", Name: "worker_slots",
-		Help: "Slots of healthy workers: free, in all, and kept by runs that have ended but do not return (ending).",
-	}, []string{"kind"})
-	m.oldest = gauge(reg, "queue_oldest_wait_seconds", "The longest wait of a workload that may be placed.")
-	m.queueWait = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Namespace: "niyanta", Name: "queue_wait_seconds",
-		Help: "Time from when a workload begins to wait to its first assignment, by tier.", Buckets: latencyBuckets,
-	}, []string{"tier"})
-	m.passedOver = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Namespace: "niyanta", Name: "scheduler_lanes_passed_over",
-		Help: "Lanes that could not be served when last seen, by obstacle.",
-	}, []string{"obstacle"})
-	reg.MustRegister(m.cycle, m.requests, m.workers, m.slots, m.queueWait, m.passedOver)
-	for _, t := range domain.Tiers() { // what has not happened yet is 0, not missing
-		m.queueWait.WithLabelValues(string(t))
+	m.zero(counters(reg, &transitions))
+	return m
+}
+
+// zero makes the series whose labels are known beforehand: what has not happened yet is 0, not
+// missing.
+func (m *Metrics) zero(transitions *prometheus.CounterVec) {
+	for _, r := range domain.Rules() {
+		for _, o := range outcomes {
+			m.transitions[transitionKey{r.Event, o}] = transitions.WithLabelValues(string(r.Event), string(o))
+		}
 	}
-	for _, o := range domain.Obstacles() {
-		m.passedOver.WithLabelValues(string(o))
+	for _, t := range domain.Tiers() {
+		m.wait.WithLabelValues(string(t))
+		for _, result := range submitNames {
+			m.submissions.WithLabelValues(string(t), result)
+		}
+		for _, reason := range throttleReasons {
+			m.throttled.WithLabelValues(string(t), reason)
+		}
 	}
-	m.passedOver.WithLabelValues(laneAside)
-	m.passedOver.WithLabelValues(laneCut)
+	for _, reason := range retryReasons {
+		m.retries.WithLabelValues(reason)
+	}
+	for _, reason := range losses {
+		m.redistributions.WithLabelValues(reason)
+	}
+	m.redistributions.WithLabelValues(reasonDrained)
+	m.redistributions.WithLabelValues(reasonPreempted)
+	for _, result := range checkpointResults {
+		m.saves.WithLabelValues(result)
+		m.saveTime.WithLabelValues(result)
+		m.saveSize.WithLabelValues(result)
+	}
 	for _, k := range domain.AllKept() {
 		m.purged.WithLabelValues(string(k))
 	}
 	for _, matched := range []bool{true, false} {
 		m.preferences.WithLabelValues(strconv.FormatBool(matched))
 	}
-	vec := counters(reg, "transitions_total", "Transitions by event and outcome.", "event", "outcome")
-	for _, r := range domain.Rules() {
-		for _, o := range outcomes {
-			m.transitions[transitionKey{r.Event, o}] = vec.WithLabelValues(string(r.Event), string(o))
-		}
-	}
-	return m
+	m.placed.WithLabelValues()
+	m.refused.WithLabelValues()
+	m.preempted.WithLabelValues()
+	m.epoch.WithLabelValues()
 }
 
-func counter(reg *prometheus.Registry, name, help string) prometheus.Counter {
-	c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "niyanta", Name: name, Help: help})
+func counters(reg *prometheus.Registry, d *metric.Definition) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: d.Name, Help: d.Help}, d.LabelNames())
 	reg.MustRegister(c)
 	return c
 }
 
-func counters(reg *prometheus.Registry, name, help string, labels ...string) *prometheus.CounterVec {
-	c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "niyanta", Name: name, Help: help}, labels)
-	reg.MustRegister(c)
-	return c
-}
-
-func gauge(reg *prometheus.Registry, name, help string) prometheus.Gauge {
-	g := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "niyanta", Name: name, Help: help})
+func gauges(reg *prometheus.Registry, d *metric.Definition) *prometheus.GaugeVec {
+	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: d.Name, Help: d.Help}, d.LabelNames())
 	reg.MustRegister(g)
 	return g
 }
 
-func histogram(reg *prometheus.Registry, name, help string, buckets []float64) prometheus.Histogram {
-	h := prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "niyanta", Name: name, Help: help, Buckets: buckets})
+func histograms(reg *prometheus.Registry, d *metric.Definition) *prometheus.HistogramVec {
+	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: d.Name, Help: d.Help, Buckets: d.Buckets},
+		d.LabelNames())
 	reg.MustRegister(h)
 	return h
 }
 
-// Gauge adds a metric whose value is asked for when metrics are read. The labels are fixed, so that
-// series stay bounded.
-func (m *Metrics) Gauge(name, help string, labels map[string]string, value func() float64) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "niyanta", Name: name, Help: help,
-		ConstLabels: labels}, value))
+// Gauge adds series of a metric whose value is asked for when metrics are read. While ok is false
+// they are absent. The values of the labels are fixed, so that series stay bounded.
+func (m *Metrics) Gauge(d metric.Definition, value func() (v float64, ok bool), labels ...string) {
+	m.registry.MustRegister(asked{
+		desc: prometheus.NewDesc(d.Name, d.Help, nil, labelsOf(&d, labels)), value: value,
+	})
+}
+
+func labelsOf(d *metric.Definition, values []string) prometheus.Labels {
+	out := prometheus.Labels{}
+	for i, name := range d.LabelNames() {
+		out[name] = values[i]
+	}
+	return out
+}
+
+// asked is a gauge whose value is asked for.
+type asked struct {
+	desc  *prometheus.Desc
+	value func() (float64, bool)
+}
+
+// Describe implements prometheus.Collector.
+func (a asked) Describe(ch chan<- *prometheus.Desc) { ch <- a.desc }
+
+// Collect implements prometheus.Collector.
+func (a asked) Collect(ch chan<- prometheus.Metric) {
+	if v, ok := a.value(); ok {
+		ch <- prometheus.MustNewConstMetric(a.desc, prometheus.GaugeValue, v)
+	}
 }
 
 // Handler serves the metrics.
@@ -174,30 +183,53 @@ func (m *Metrics) Handler() http.Handler {
 }
 
 // Submitted implements ports.Observer.
-func (m *Metrics) Submitted(results []ports.SubmitResult) {
+func (m *Metrics) Submitted(tier domain.Tier, results []ports.SubmitResult) {
 	for _, r := range results {
 		name, known := submitNames[r.Status]
 		if !known {
 			name = other
 		}
-		m.submissions.WithLabelValues(name).Inc()
+		m.submissions.WithLabelValues(within(tierNames, string(tier)), name).Inc()
 	}
 }
 
 // Transitioned implements ports.Observer.
 func (m *Metrics) Transitioned(b domain.Batch, results []domain.Result) {
 	for i := range results {
-		r, e := &results[i], b.Transitions[i].Event
-		if c := m.transitions[transitionKey{e, r.Outcome}]; c != nil {
+		r, t := &results[i], &b.Transitions[i]
+		if c := m.transitions[transitionKey{t.Event, r.Outcome}]; c != nil {
 			c.Inc()
 		}
-		if r.Outcome != domain.OutcomeApplied {
-			continue
-		}
-		if e == domain.EventComplete && !r.State.StartedAt.IsZero() {
-			m.runTime.Observe(r.State.FinishedAt.Sub(r.State.StartedAt).Seconds())
+		if r.Outcome == domain.OutcomeApplied {
+			m.applied(t, r)
 		}
 	}
+}
+
+func (m *Metrics) applied(t *domain.Transition, r *domain.Result) {
+	if result, is := ends[t.Event]; is && r.From == domain.StatusRunning {
+		m.executions.WithLabelValues(m.types.value(r.Type), result).Inc()
+	}
+	if result, is := finals[r.State.Status]; is && !r.State.StartedAt.IsZero() && r.From != r.State.Status {
+		m.duration.WithLabelValues(m.types.value(r.Type), result).
+			Observe(r.State.FinishedAt.Sub(r.State.StartedAt).Seconds())
+	}
+	switch {
+	case r.State.Status == domain.StatusPending && (t.Event == domain.EventFail || t.Event == domain.EventTimeout):
+		m.retries.WithLabelValues(retryReason(t.Event, t.Failure)).Inc()
+	case r.State.Status == domain.StatusRedistributing:
+		if reason := redistributionReason(t); reason != "" {
+			m.redistributions.WithLabelValues(reason).Inc()
+		}
+	}
+}
+
+// Checkpointed implements ports.Observer.
+func (m *Metrics) Checkpointed(c ports.CheckpointAttempt) {
+	result := checkpointResult(c)
+	m.saves.WithLabelValues(result).Inc()
+	m.saveTime.WithLabelValues(result).Observe(c.Took.Seconds())
+	m.saveSize.WithLabelValues(result).Observe(float64(c.Size))
 }
 
 // Cycle implements ports.Observer.
@@ -205,35 +237,18 @@ func (m *Metrics) Cycle(c ports.SchedulingCycle) {
 	m.cycle.WithLabelValues("read").Observe(c.Read.Seconds())
 	m.cycle.WithLabelValues("plan").Observe(c.Plan.Seconds())
 	m.cycle.WithLabelValues("apply").Observe(c.Apply.Seconds())
-	m.placed.Add(float64(c.Placed))
-	m.refused.Add(float64(c.Refused))
-	m.preempted.Add(float64(c.Preempted))
+	m.placed.WithLabelValues().Add(float64(c.Placed))
+	m.refused.WithLabelValues().Add(float64(c.Refused))
+	m.preempted.WithLabelValues().Add(float64(c.Preempted))
 	for _, p := range c.Placements {
 		if p.First {
-			m.queueWait.WithLabelValues(within(tierNames, string(p.Tier))).Observe(p.Waited.Seconds())
+			m.wait.WithLabelValues(within(tierNames, string(p.Tier))).Observe(p.Waited.Seconds())
 		}
 		if p.Preferred {
 			m.preferences.WithLabelValues(strconv.FormatBool(p.Matched)).Inc()
 		}
 	}
-	for _, status := range []domain.WorkerStatus{domain.WorkerHealthy, domain.WorkerDraining, domain.WorkerDead} {
-		m.workers.WithLabelValues(string(status)).Set(float64(c.Workers[status]))
-	}
-	m.slots.WithLabelValues("all").Set(float64(c.Slots))
-	m.slots.WithLabelValues("free").Set(float64(c.FreeSlots))
-	m.slots.WithLabelValues("ending").Set(float64(c.EndingRuns))
-	if c.Queue == nil {
-		return
-	}
-	m.lanes.Set(float64(c.Queue.Lanes))
-	m.passedOver.WithLabelValues(laneAside).Set(float64(c.Queue.Aside))
-	m.passedOver.WithLabelValues(laneCut).Set(float64(c.Queue.Cut))
-	m.oldest.Set(c.Queue.OldestWait.Seconds())
-	if c.Queue.PassedOver != nil || c.Queue.Lanes == 0 {
-		for _, o := range domain.Obstacles() {
-			m.passedOver.WithLabelValues(string(o)).Set(float64(c.Queue.PassedOver[o]))
-		}
-	}
+	m.ofLeader.cycle(&c)
 }
 
 // Request counts a request of the API.
@@ -241,14 +256,30 @@ func (m *Metrics) Request(method, route string, status int, took time.Duration) 
 	m.requests.WithLabelValues(within(methods, method), m.routes.value(route), statusClass(status)).Observe(took.Seconds())
 }
 
-// Leader implements ports.Observer.
-func (m *Metrics) Leader(leading bool, epoch int64) {
-	m.leading.Set(0)
-	if leading {
-		m.leading.Set(1)
-	}
-	m.epoch.Set(float64(epoch))
+// throttleReasons are why requests are refused.
+var throttleReasons = []string{"rate", "in_flight"}
+
+// Throttled counts a request of a customer of this tier that was refused. An empty tier is that of a
+// caller without a customer.
+func (m *Metrics) Throttled(tier domain.Tier, reason string) {
+	m.throttled.WithLabelValues(within(tierNames, string(tier)), within(setOf(throttleReasons...), reason)).Inc()
 }
+
+// Leader implements ports.Observer. What the leader has said so far is forgotten: it belongs to
+// another leadership.
+func (m *Metrics) Leader(_ bool, epoch int64) {
+	m.ofLeader.forget()
+	m.epoch.WithLabelValues().Set(float64(epoch))
+}
+
+// Leads sets what says whether this process leads. Until then it does not.
+func (m *Metrics) Leads(leads func() bool) { m.ofLeader.leads.Store(&leads) }
+
+// Queue receives what waits and runs. It belongs to the leader.
+func (m *Metrics) Queue(customers []domain.CustomerQueue) { m.ofLeader.queue(customers) }
+
+// ListCustomers sets the customers that have series of their own.
+func (m *Metrics) ListCustomers(ids ...string) { m.ofLeader.list(ids) }
 
 // Count implements ports.Observer.
 func (m *Metrics) Count(name string, n int) {
@@ -259,10 +290,3 @@ func (m *Metrics) Count(name string, n int) {
 func (m *Metrics) Purged(what domain.Kept, n int) {
 	m.purged.WithLabelValues(string(what)).Add(float64(n))
 }
-
-// Labels of lanes that a cycle did not consider: no worker admits them, or their customer has more
-// lanes than are considered.
-const (
-	laneAside = "set_aside"
-	laneCut   = "beyond_bound"
-)

@@ -65,8 +65,8 @@ func NewTracing(next ports.Observer, p trace.TracerProvider) *Tracing {
 }
 
 // Submitted implements ports.Observer.
-func (t *Tracing) Submitted(results []ports.SubmitResult) {
-	t.Observer.Submitted(results)
+func (t *Tracing) Submitted(tier domain.Tier, results []ports.SubmitResult) {
+	t.Observer.Submitted(tier, results)
 	for i := range results {
 		if w := &results[i].Workload; results[i].Status == domain.Admitted {
 			t.span(w.ID, "submit", w.CreatedAt, w.CreatedAt, attribute.String("niyanta.customer_id", string(w.CustomerID)),

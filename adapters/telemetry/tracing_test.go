@@ -23,7 +23,9 @@ const traced = domain.WorkloadID("wl_06h0r71uvds0t3f5d7e71d0bhg")
 func life(o ports.Observer) (submitted time.Time) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	w := domain.Workload{Spec: domain.Spec{ID: traced, CustomerID: "cust_a", Type: "t", CreatedAt: at}}
-	o.Submitted([]ports.SubmitResult{{Status: domain.Admitted, Workload: w}, {Status: domain.AdmissionQueueFull}})
+	o.Submitted(domain.TierFree, []ports.SubmitResult{
+		{Status: domain.Admitted, Workload: w}, {Status: domain.AdmissionQueueFull},
+	})
 	step := func(e domain.Event, from domain.Status, worker domain.WorkerID, to domain.State) {
 		o.Transitioned(domain.Batch{Transitions: []domain.Transition{{Event: e}}}, []domain.Result{{
 			Outcome: domain.OutcomeApplied, WorkloadID: traced, CustomerID: "cust_a", Type: "t", CreatedAt: at,

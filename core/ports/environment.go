@@ -24,10 +24,12 @@ type IDs interface {
 
 // Observer receives events for metrics. Its methods must not block, because hot paths call them.
 type Observer interface {
-	// Submitted receives the result of each submission.
-	Submitted(results []SubmitResult)
+	// Submitted receives the results of submissions of one customer, and its tier.
+	Submitted(tier domain.Tier, results []SubmitResult)
 	// Transitioned receives each transition with its result.
 	Transitioned(batch domain.Batch, results []domain.Result)
+	// Checkpointed receives each attempt to save a checkpoint.
+	Checkpointed(c CheckpointAttempt)
 	// Cycle receives a description of each scheduling cycle.
 	Cycle(c SchedulingCycle)
 	// Leader receives whether this process leads, and its epoch.
@@ -36,6 +38,17 @@ type Observer interface {
 	Count(name string, n int)
 	// Purged hears how many of what was kept for its time were removed.
 	Purged(what domain.Kept, n int)
+}
+
+// CheckpointAttempt is an attempt of a run to save a checkpoint.
+type CheckpointAttempt struct {
+	// Size is that of the data as the run gave it, in bytes.
+	Size int
+	// Took is how long it took to store it.
+	Took time.Duration
+	// Outcome is the decision of the store. It is empty if there is none: Err says why.
+	Outcome domain.Outcome
+	Err     error
 }
 
 // SchedulingCycle describes one scheduling cycle.

@@ -21,6 +21,11 @@ type StatisticsStore interface {
 	// DepthOfAll is Depth for all customers together. It is ordered by tier and type.
 	DepthOfAll(ctx context.Context) ([]domain.Depth, error)
 
+	// Backlog counts what all customers have unfinished, and by lane what waits and what is delayed,
+	// each up to domain.BacklogLimit. A delayed workload that has become due waits. Its cost does not
+	// depend on how many more there are in a lane. Its parts may be of different moments.
+	Backlog(ctx context.Context) (domain.Backlog, error)
+
 	// Statistics returns what finished in the hours from q.From until q.Until, exclusively, grouped
 	// and ordered as q.GroupBy says. Groups in which nothing finished and nothing was submitted are
 	// left out.

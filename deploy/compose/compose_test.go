@@ -168,9 +168,9 @@ func metricsOfARunningServer(t *testing.T) string {
 		}
 		defer func() { _ = resp.Body.Close() }()
 		b, err := io.ReadAll(resp.Body)
-		served = string(b) + "niyanta_submissions_total"
+		served = string(b) + "niyanta_workload_submissions_total"
 		return err == nil && strings.Contains(served, "niyanta_http_request_seconds_bucket") &&
-			strings.Contains(served, "niyanta_worker_slots{") &&
+			strings.Contains(served, "niyanta_worker_capacity_total ") &&
 			strings.Contains(served, "niyanta_scheduler_cycle_seconds_bucket")
 	}, 10*time.Second, 20*time.Millisecond)
 	return served

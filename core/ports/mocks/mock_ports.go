@@ -682,6 +682,18 @@ func (m *MockObserver) EXPECT() *MockObserverMockRecorder {
 	return m.recorder
 }
 
+// Checkpointed mocks base method.
+func (m *MockObserver) Checkpointed(c ports.CheckpointAttempt) {
+	m.ctrl.T.Helper()
+	m.ctrl.Call(m, "Checkpointed", c)
+}
+
+// Checkpointed indicates an expected call of Checkpointed.
+func (mr *MockObserverMockRecorder) Checkpointed(c any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Checkpointed", reflect.TypeOf((*MockObserver)(nil).Checkpointed), c)
+}
+
 // Count mocks base method.
 func (m *MockObserver) Count(name string, n int) {
 	m.ctrl.T.Helper()
@@ -731,15 +743,15 @@ func (mr *MockObserverMockRecorder) Purged(what, n any) *gomock.Call {
 }
 
 // Submitted mocks base method.
-func (m *MockObserver) Submitted(results []ports.SubmitResult) {
+func (m *MockObserver) Submitted(tier domain.Tier, results []ports.SubmitResult) {
 	m.ctrl.T.Helper()
-	m.ctrl.Call(m, "Submitted", results)
+	m.ctrl.Call(m, "Submitted", tier, results)
 }
 
 // Submitted indicates an expected call of Submitted.
-func (mr *MockObserverMockRecorder) Submitted(results any) *gomock.Call {
+func (mr *MockObserverMockRecorder) Submitted(tier, results any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Submitted", reflect.TypeOf((*MockObserver)(nil).Submitted), results)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Submitted", reflect.TypeOf((*MockObserver)(nil).Submitted), tier, results)
 }
 
 // Transitioned mocks base method.

@@ -17,6 +17,7 @@ type Deps struct {
 	Compressor  ports.Compressor
 	Applier     *transitions.Applier
 	Observer    ports.Observer
+	Clock       ports.Clock
 	Log         *slog.Logger
 }
 
@@ -28,6 +29,17 @@ func New(deps Deps) *Service { return &Service{deps: deps} }
 
 // Save stores a checkpoint under its run's fence. CodeTooLarge above domain.MaxInlineCheckpoint.
 func (s *Service) Save(ctx context.Context, ref ports.SessionRef, up ports.CheckpointUpload) (domain.Result, error) {
+	began := s.deps.Clock.Now()
+	res, err := s.save(ctx, ref, up)
+	attempt := ports.CheckpointAttempt{Size: len(up.Data), Took: s.deps.Clock.Now().Sub(began), Err: err}
+	if err == nil {
+		attempt.Outcome = res.Outcome
+	}
+	s.deps.Observer.Checkpointed(attempt)
+	return res, err
+}
+
+func (s *Service) save(ctx context.Context, ref ports.SessionRef, up ports.CheckpointUpload) (domain.Result, error) {
 	if len(up.Data) > domain.MaxInlineCheckpoint {
 		return domain.Result{}, domain.NewError(domain.CodeTooLarge,
 			"a checkpoint is at most %d bytes, this one has %d", domain.MaxInlineCheckpoint, len(up.Data))

@@ -95,7 +95,8 @@ type Coordinator struct {
 func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 	applier := transitions.New(transitions.Deps{Workloads: s.Workloads, Notifier: sig.Notifier, Observer: h.Observer})
 	checkpoints := checkpointing.New(checkpointing.Deps{
-		Checkpoints: s.Checkpoints, Compressor: h.Compressor, Applier: applier, Observer: h.Observer, Log: h.Log,
+		Checkpoints: s.Checkpoints, Compressor: h.Compressor, Applier: applier, Observer: h.Observer, Clock: h.Clock,
+		Log: h.Log,
 	})
 	leader := leadership.New(leadership.Config{
 		Holder: h.Name, TTL: cfg.LeaderTTL, Renew: cfg.LeaderTTL * 3 / 10, Margin: cfg.LeaderTTL / 8,
@@ -150,7 +151,9 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 			Queue: s.Queue, Workers: s.Workers, Applier: applier,
 			Sender: scheduler, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs, Leader: leader, Log: h.Log,
 		}),
-		Statistics: statistics.New(statistics.Deps{Statistics: s.Statistics, Leader: leader, Clock: h.Clock}),
+		Statistics: statistics.New(statistics.Deps{
+			Statistics: s.Statistics, Customers: s.Customers, Leader: leader, Clock: h.Clock,
+		}),
 		Retention: retention.New(cfg.Retention, retention.Deps{
 			Retention: s.Retention, Observer: h.Observer, Clock: h.Clock, Leader: leader,
 		}),

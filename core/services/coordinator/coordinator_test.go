@@ -45,7 +45,10 @@ func (i *ids) Float64() float64 { return 0 }
 
 type deaf struct{}
 
-func (deaf) Submitted([]ports.SubmitResult)             {}
+func (deaf) Submitted(domain.Tier, []ports.SubmitResult) {}
+
+// Checkpointed implements ports.Observer.
+func (deaf) Checkpointed(ports.CheckpointAttempt)       {}
 func (deaf) Transitioned(domain.Batch, []domain.Result) {}
 func (deaf) Cycle(ports.SchedulingCycle)                {}
 func (deaf) Leader(bool, int64)                         {}

@@ -33,7 +33,10 @@ func (i *ids) Float64() float64 { return 0.5 }
 
 type observer struct{ counts map[string]int }
 
-func (o *observer) Submitted([]ports.SubmitResult)             {}
+func (o *observer) Submitted(domain.Tier, []ports.SubmitResult) {}
+
+// Checkpointed implements ports.Observer.
+func (o *observer) Checkpointed(ports.CheckpointAttempt)       {}
 func (o *observer) Transitioned(domain.Batch, []domain.Result) {}
 func (o *observer) Cycle(c ports.SchedulingCycle)              { o.counts["preempted"] += c.Preempted }
 func (o *observer) Leader(bool, int64)                         {}

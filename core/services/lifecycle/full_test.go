@@ -18,7 +18,10 @@ import (
 
 type quiet struct{ ports.Observer }
 
-func (quiet) Submitted([]ports.SubmitResult) {}
+func (quiet) Submitted(domain.Tier, []ports.SubmitResult) {}
+
+// Checkpointed implements ports.Observer.
+func (quiet) Checkpointed(ports.CheckpointAttempt) {}
 
 type asleep struct{ ports.Notifier }
 

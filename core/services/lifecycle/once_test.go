@@ -37,7 +37,10 @@ func (silent) Command(context.Context, domain.WorkerID, ...ports.Command) {}
 
 type unseen struct{ ports.Observer }
 
-func (unseen) Submitted([]ports.SubmitResult)             {}
+func (unseen) Submitted(domain.Tier, []ports.SubmitResult) {}
+
+// Checkpointed implements ports.Observer.
+func (unseen) Checkpointed(ports.CheckpointAttempt)       {}
 func (unseen) Transitioned(domain.Batch, []domain.Result) {}
 func (unseen) Count(string, int)                          {}
 

@@ -49,11 +49,11 @@ func (s *Service) retry(ctx context.Context, p domain.Principal, reqs []RetryReq
 	for i := range found {
 		originals[found[i].ID], types[i] = &found[i], found[i].Type
 	}
-	_, configs, err := s.settingsFor(ctx, p.CustomerID, types)
+	customer, configs, err := s.settingsFor(ctx, p.CustomerID, types)
 	if err != nil {
 		return nil, err
 	}
-	return s.store(ctx, p.CustomerID, len(reqs), func(i int) (domain.Submission, error) {
+	return s.store(ctx, customer, len(reqs), func(i int) (domain.Submission, error) {
 		w := originals[reqs[i].Workload]
 		if w == nil {
 			return domain.Submission{}, domain.NotFound("workload")

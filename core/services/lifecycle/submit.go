@@ -56,7 +56,7 @@ func (s *Service) SubmitBatch(ctx context.Context, p domain.Principal, reqs []Su
 	if err != nil {
 		return nil, err
 	}
-	return s.store(ctx, p.CustomerID, len(reqs), func(i int) (domain.Submission, error) {
+	return s.store(ctx, customer, len(reqs), func(i int) (domain.Submission, error) {
 		return s.prepare(customer, p, &reqs[i], configs)
 	})
 }
@@ -64,7 +64,7 @@ func (s *Service) SubmitBatch(ctx context.Context, p domain.Principal, reqs []Su
 // store stores n submissions of a customer and answers each in its place. One that cannot be
 // prepared is answered with that error.
 func (s *Service) store(
-	ctx context.Context, customer domain.CustomerID, n int, prepare func(i int) (domain.Submission, error),
+	ctx context.Context, customer domain.Customer, n int, prepare func(i int) (domain.Submission, error),
 ) ([]SubmitOutcome, error) {
 	outcomes := make([]SubmitOutcome, n)
 	items := make([]domain.Submission, 0, n)
@@ -87,7 +87,7 @@ func (s *Service) store(
 	if err != nil {
 		return nil, err
 	}
-	s.deps.Observer.Submitted(results)
+	s.deps.Observer.Submitted(customer.Tier, results)
 	accepted := false
 	var full []int // indices in outcomes
 	for k, r := range results {
@@ -97,7 +97,7 @@ func (s *Service) store(
 			full = append(full, places[k])
 		}
 	}
-	s.sayWhenRoom(ctx, customer, outcomes, full)
+	s.sayWhenRoom(ctx, customer.ID, outcomes, full)
 	if accepted {
 		s.deps.Notifier.Wake(ctx, ports.WakeSubmit)
 	}

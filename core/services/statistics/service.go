@@ -12,6 +12,7 @@ import (
 // Deps are the dependencies of the service.
 type Deps struct {
 	Statistics ports.StatisticsStore
+	Customers  ports.CustomerStore
 	Leader     *leadership.Service
 	Clock      ports.Clock
 }
@@ -38,6 +39,33 @@ func (s *Service) Depth(ctx context.Context, customer domain.CustomerID) (domain
 func (s *Service) DepthOfAll(ctx context.Context) (domain.QueueDepth, error) {
 	depths, err := s.deps.Statistics.DepthOfAll(ctx)
 	return domain.SumDepths(depths), err
+}
+
+// Queue says of each customer that has something unfinished what waits, what is delayed and what is
+// blocked.
+func (s *Service) Queue(ctx context.Context) ([]domain.CustomerQueue, error) {
+	b, entitlements, err := s.backlog(ctx)
+	return b.ByCustomer(entitlements), err
+}
+
+// backlog reads the backlog, and what the customers in it are entitled to.
+func (s *Service) backlog(
+	ctx context.Context,
+) (domain.Backlog, map[domain.CustomerID]domain.Entitlements, error) {
+	b, err := s.deps.Statistics.Backlog(ctx)
+	if err != nil {
+		return b, nil, err
+	}
+	ids := make([]domain.CustomerID, 0, len(b.Customers))
+	for _, c := range b.Customers {
+		ids = append(ids, c.CustomerID)
+	}
+	customers, err := s.deps.Customers.GetMany(ctx, ids)
+	entitlements := make(map[domain.CustomerID]domain.Entitlements, len(customers))
+	for id, c := range customers {
+		entitlements[id] = c.Entitlements()
+	}
+	return b, entitlements, err
 }
 
 // Waited returns how long a workload has waited that began to wait at since.

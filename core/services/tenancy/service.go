@@ -166,6 +166,19 @@ func (s *Service) Allow(
 	return s.take(ctx, string(p.CustomerID), c.Limits(), cost)
 }
 
+// TierOf returns the tier of the principal's customer. It is empty for a key that belongs to no
+// customer, and if the customer cannot be read.
+func (s *Service) TierOf(ctx context.Context, p domain.Principal) domain.Tier {
+	if p.CustomerID == "" {
+		return ""
+	}
+	c, err := s.customer(ctx, p.CustomerID)
+	if err != nil {
+		return ""
+	}
+	return c.Tier
+}
+
 func (s *Service) take(
 	ctx context.Context, bucket string, limits domain.Limits, cost int,
 ) (ports.RateDecision, domain.Limits, error) {
