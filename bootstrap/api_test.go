@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -196,43 +195,6 @@ func (a *api) submit(body any) string {
 
 func sleepBody(ms int) map[string]any {
 	return map[string]any{"workload_type": "sleep", "input_params": map[string]any{"duration_ms": ms}}
-}
-
-func TestIDs_OfAnotherCustomer_AnswerLikeMissingOnes(t *testing.T) {
-	a := newAPI(t, 1)
-	id := a.submit(sleepBody(60_000))
-	cfg := a.call("POST", "/v1/workload-configs", a.dev.CustomerKey, map[string]any{"workload_type": "sleep"})
-	require.Equal(t, 201, cfg.status, cfg.body)
-	rival := a.call("POST", "/v1/admin/customers", a.dev.AdminKey, map[string]any{
-		"customer_id": "cust_rival", "name": "R", "tier": "enterprise",
-	})
-	require.Equal(t, 201, rival.status)
-	key := a.call("POST", "/v1/admin/customers/cust_rival/keys", a.dev.AdminKey,
-		map[string]any{"role": "customer"}).field("key").(string)
-	missing := "wl_" + strings.Repeat("0", 26)
-	for _, c := range []struct{ method, path, own, none string }{
-		{"GET", "/v1/workloads/%s", id, missing}, {"POST", "/v1/workloads/%s/cancel", id, missing},
-		{"POST", "/v1/workloads/%s/pause", id, missing}, {"POST", "/v1/workloads/%s/resume", id, missing},
-		{"POST", "/v1/workloads/%s/checkpoint", id, missing},
-		{"GET", "/v1/workloads/%s/events", id, missing},
-		{"GET", "/v1/workloads/%s/logs", id, missing}, {"GET", "/v1/workloads/%s/audit", id, missing},
-		{"GET", "/v1/workloads/%s/placement", id, missing}, {"GET", "/v1/workloads/%s/checkpoints", id, missing},
-		{"GET", "/v1/workloads/%s/checkpoints/1", id, missing},
-		{"GET", "/v1/workloads/%s/checkpoints/1?data=true", id, missing},
-		{"GET", "/v1/workload-configs/%s", cfg.field("config_id").(string), "wlcfg_none"},
-		{"DELETE", "/v1/workload-configs/%s", cfg.field("config_id").(string), "wlcfg_none"},
-	} {
-		foreign, none := a.call(c.method, fmt.Sprintf(c.path, c.own), key, nil),
-			a.call(c.method, fmt.Sprintf(c.path, c.none), key, nil)
-		a.refused(foreign, 404, "NOT_FOUND", "")
-		strip := func(ans answer) string {
-			return strings.ReplaceAll(ans.body, ans.field("error.request_id").(string), "")
-		}
-		require.Equal(t, strip(none), strip(foreign), "%s %s", c.method, c.path)
-	}
-	require.Empty(t, a.call("GET", "/v1/workloads", key, nil).field("workloads"))
-	require.Equal(t, 200, a.call("GET", "/v1/workloads/"+strings.ToUpper(id), a.dev.CustomerKey, nil).status,
-		"ids are case-insensitive")
 }
 
 func TestRequests_WhenInvalid_AreRefusedWithTheField(t *testing.T) {
