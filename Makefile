@@ -40,18 +40,20 @@ test: ## every test, under the race detector
 	scripts/ensure-deps browser
 	@mkdir -p bin && rm -f bin/contract-table.* bin/*.txt
 	NIYANTA_TEST_CONTRACT_TABLE=$(CURDIR)/bin/contract-table.$$$$ \
-	  NIYANTA_TEST_EXHAUSTIVE_SUMMARY=$(CURDIR)/bin/exhaustive- NIYANTA_TEST_CHAOS_SUMMARY=$(CURDIR)/bin/chaos.txt go test -race -timeout 20m ./...
+	  NIYANTA_TEST_EXHAUSTIVE_SUMMARY=$(CURDIR)/bin/exhaustive- NIYANTA_TEST_CHAOS_SUMMARY=$(CURDIR)/bin/chaos.txt \
+	  NIYANTA_TEST_MODEL_SUMMARY=$(CURDIR)/bin/model.txt go test -race -timeout 20m ./...
 	@scripts/contract-table bin/contract-table.*
 	@# Simulation and crash points have run among the rest, as samples; without the detector, which one thread has no use for, they come much farther.
 	@NIYANTA_TEST_SIMULATION_SUMMARY=$(CURDIR)/bin/simulation.txt go test ./simulation -run WhateverGoesWrong -count=1 -budget $(SIMULATE) >bin/simulation.log || { cat bin/simulation.log; exit 1; }
 	@NIYANTA_TEST_CRASHPOINTS_SUMMARY=$(CURDIR)/bin/crashpoints.txt go test ./simulation/crashpoints -count=1 >bin/crashpoints.log || { cat bin/crashpoints.log; exit 1; }
 	@scripts/python smoke
-	@cat bin/crashpoints.txt bin/exhaustive-*.txt bin/simulation.txt bin/chaos.txt
+	@cat bin/crashpoints.txt bin/exhaustive-*.txt bin/model.txt bin/simulation.txt bin/chaos.txt
 
-test-all: test ## and whole what `make test` tries only in part: crash points, simulation, chaos, the console, planted defects, recovery (an hour)
+test-all: test ## and whole what `make test` tries only in part: crash points, random sequences, simulation, chaos, the console, planted defects, recovery (an hour)
 	$(MAKE) --no-print-directory portable
 	$(MAKE) --no-print-directory python
 	$(MAKE) --no-print-directory crashpoints
+	$(MAKE) --no-print-directory model
 	$(MAKE) --no-print-directory sim SEEDS=10000
 	$(MAKE) --no-print-directory chaos
 	$(MAKE) --no-print-directory recovery
@@ -123,6 +125,9 @@ defects: ## plant each known mistake in turn; the tests must notice (a quarter o
 crashpoints: ## harm every boundary of the write path on PostgreSQL, one after the other (a quarter of an hour)
 	go test ./simulation/crashpoints -timeout 0 -count=1 -v -each 0
 
+model: ## run SEQUENCES=n random sequences of commands on PostgreSQL and memory, which must agree (minutes)
+	go test ./bootstrap -run OnRandomSequences -timeout 0 -count=1 -v -sequences $(or $(SEQUENCES),300)
+
 chaos: ## break real processes and servers under load for DURATION (default 5m), with SEED=n again; report in bin/chaos.md
 	@mkdir -p bin
 	go test ./chaos -timeout 0 -count=1 -duration $(or $(DURATION),5m) $(if $(SEED),-seed $(SEED)) $(if $(DEFAULTS),-defaults) -report $(CURDIR)/bin/chaos.md
@@ -180,4 +185,4 @@ bin/oasdiff: tools/oasdiff/go.mod tools/oasdiff/go.sum
 	@mkdir -p bin
 	go -C tools/oasdiff build -o ../../$@ github.com/oasdiff/oasdiff
 
-.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable python bench bench-peers profile sim defects crashpoints browser chaos recovery cycles noisy streams retention explain plots fuzz trace clean
+.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable python bench bench-peers profile sim defects crashpoints model browser chaos recovery cycles noisy streams retention explain plots fuzz trace clean

@@ -2,7 +2,10 @@ package bootstrap
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -55,6 +58,19 @@ func postgresStores(t *testing.T) func(*testing.T) contracttests.StoreHarness {
 	}
 }
 
+var sequences = flag.Int("sequences", 30, "number of random sequences of the model test")
+
 func TestStores_OnRandomSequences_PostgresAgreesWithMemory(t *testing.T) {
-	contracttests.RunModel(t, "postgres", memoryStores, postgresStores(t))
+	require.NoError(t, flag.Set("rapid.checks", strconv.Itoa(*sequences)))
+	begin, n := time.Now(), 0
+	commands := contracttests.RunModel(t, "postgres", memoryStores, postgresStores(t))
+	for _, times := range commands {
+		n += times
+	}
+	summary := fmt.Sprintf("model: %d random sequences, %d commands of %d kinds in %s, PostgreSQL agrees with memory",
+		*sequences, n, len(commands), time.Since(begin).Round(time.Second))
+	t.Log(summary)
+	if path := os.Getenv("NIYANTA_TEST_MODEL_SUMMARY"); path != "" && !t.Failed() {
+		require.NoError(t, os.WriteFile(path, []byte(summary+"\n"), 0o600))
+	}
 }

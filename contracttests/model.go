@@ -15,28 +15,43 @@ import (
 )
 
 // RunModel runs random sequences of commands on a reference and on the adapter. Results, errors and
-// stored data must be equal. Times are not compared, because the two have different clocks.
-func RunModel(t *testing.T, adapter string, reference, subject func(t *testing.T) StoreHarness) {
+// stored data must be equal. Times are not compared, because the two have different clocks. It
+// returns how often each command was run.
+func RunModel(
+	t *testing.T, adapter string, reference, subject func(t *testing.T) StoreHarness,
+) (commands map[string]int) {
 	t.Helper()
+	commands = map[string]int{}
 	t.Run("Model/"+adapter, func(t *testing.T) {
 		rapid.Check(t, func(rt *rapid.T) {
-			m := &model{t: rt}
+			m := &model{t: rt, compared: map[domain.WorkloadID]string{}}
 			for _, open := range []func(*testing.T) StoreHarness{reference, subject} {
 				h := open(t)
 				if h.Close != nil {
 					defer h.Close()
 				}
-				m.sides = append(m.sides, given(caseT{t, rt}, h))
+				f := given(caseT{t, rt}, h)
+				_, err := f.Customers.Create(f.Context(),
+					domain.Customer{ID: timekeeper, Name: "T", Tier: domain.TierFree}, admin)
+				require.NoError(f, err)
+				m.sides = append(m.sides, f)
 			}
 			m.session(rt)
-			rt.Repeat(map[string]func(*rapid.T){
+			actions := map[string]func(*rapid.T){
 				"submit": m.submit, "assign": m.assign, "report": m.report, "save": m.save, "control": m.control,
 				"lose": m.lose, "batch": m.batch, "wait": m.wait, "limit": m.limit, "tier": m.tier, "fold": m.fold,
-				"purge": m.purge, "list": m.list,
-				"session": m.session, "end": m.end, "": m.compare,
-			})
+				"purge": m.purge, "list": m.list, "suspend": m.suspend, "delete": m.delete, "erase": m.erase,
+				"session": m.session, "end": m.end,
+			}
+			for name, do := range actions {
+				actions[name] = func(rt *rapid.T) { commands[name]++; do(rt) }
+			}
+			actions[""] = m.compareChanged
+			rt.Repeat(actions)
+			m.compareAll()
 		})
 	})
+	return commands
 }
 
 // caseT is a T whose failures fail the drawn sequence, and whose cleanups run with the test.
@@ -55,6 +70,9 @@ type model struct {
 	ids     []domain.WorkloadID
 	workers []domain.Worker
 	n       int // ids made so far
+	// compared holds what of each workload is compared after each command, as it was when all of it
+	// was compared last.
+	compared map[domain.WorkloadID]string
 }
 
 // both runs f on both sides. The results must be equal.
@@ -249,21 +267,85 @@ func (m *model) limit(t *rapid.T) {
 	l := domain.Limits{
 		MaxConcurrent: rapid.IntRange(1, 4).Draw(t, "running"), MaxQueueDepth: rapid.IntRange(1, 12).Draw(t, "queued"),
 	}
-	suspended := rapid.IntRange(0, 4).Draw(t, "suspended") == 0
-	for _, f := range m.sides {
-		f.limit(l)
-		f.suspend(suspended)
-	}
+	m.update(acme, domain.CustomerPatch{Limits: domain.LimitsPatch{
+		MaxConcurrent: domain.To(l.MaxConcurrent), MaxQueueDepth: domain.To(l.MaxQueueDepth),
+	}})
+}
+
+// update changes a customer, which may be one that is being deleted or gone.
+func (m *model) update(id domain.CustomerID, p domain.CustomerPatch) {
+	m.both("update", func(f *fixture) any {
+		c, err := f.Customers.Update(f.Context(), id, p, admin)
+		return []any{domain.CodeOf(err), c.Tier, c.Overrides, c.Suspended()}
+	})
+}
+
+func (m *model) customer(t *rapid.T) domain.CustomerID {
+	return rapid.SampledFrom([]domain.CustomerID{acme, rival}).Draw(t, "customer")
+}
+
+// suspend suspends a customer, or reactivates it.
+func (m *model) suspend(t *rapid.T) {
+	m.update(m.customer(t), domain.CustomerPatch{Suspended: new(rapid.IntRange(0, 2).Draw(t, "suspended") == 0)})
+}
+
+// delete begins the deletion of a customer, and tries to use an id again. It spares one of the
+// customers most of the time, so that the rest of the sequence has something to work on.
+func (m *model) delete(t *rapid.T) {
+	id := rapid.SampledFrom([]domain.CustomerID{rival, rival, rival, rival, acme}).Draw(t, "customer")
+	force := rapid.Bool().Draw(t, "force")
+	m.both("delete", func(f *fixture) any {
+		c, err := f.Customers.Delete(f.Context(), id, force, admin)
+		_, again := f.Customers.Create(f.Context(), domain.Customer{ID: id, Name: "C", Tier: domain.TierFree}, admin)
+		return []any{domain.CodeOf(err), c.ID, c.Deleting(), domain.CodeOf(again)}
+	})
+}
+
+// erase makes a step of each deletion, or all steps that are possible now. Which workloads a small
+// batch removes is not said, so that a single step is a large one.
+func (m *model) erase(t *rapid.T) {
+	whole, stale := rapid.Bool().Draw(t, "whole"), rapid.IntRange(0, 4).Draw(t, "stale") == 0
+	m.both("erase", func(f *fixture) any {
+		var out []any
+		epoch, limit := f.epoch, 1000
+		if whole {
+			limit = 2
+		}
+		if stale {
+			epoch--
+		}
+		ids, err := f.Erasure.Deleting(f.Context(), "", 10)
+		require.NoError(f, err)
+		for _, id := range ids {
+			unfinished, err := f.Erasure.Unfinished(f.Context(), id, 1000)
+			require.NoError(f, err)
+			slices.Sort(unfinished)
+			for _, w := range unfinished {
+				rs, err := f.Workloads.Apply(f.Context(), domain.Batch{Transitions: []domain.Transition{
+					{WorkloadID: w, CustomerID: id, Event: domain.EventCancel, Actor: coordinator},
+				}})
+				require.NoError(f, err)
+				out = append(out, w, rs[0].Outcome)
+			}
+			for n := 0; ; n++ {
+				require.Less(f, n, 1000)
+				e, err := f.Erasure.Erase(f.Context(), epoch, id, limit, admin)
+				if err != nil || !e.More || !whole {
+					left, err2 := f.Erasure.Remaining(f.Context(), id, 1000)
+					require.NoError(f, err2)
+					out = append(out, domain.CodeOf(err), e, left)
+					break
+				}
+			}
+		}
+		return out
+	})
 }
 
 // tier moves a customer to another tier, and its workloads with it.
 func (m *model) tier(t *rapid.T) {
 	tier := rapid.SampledFrom(domain.Tiers()).Draw(t, "tier")
-	id := rapid.SampledFrom([]domain.CustomerID{acme, rival}).Draw(t, "customer")
-	for _, f := range m.sides {
-		_, err := f.Customers.Update(f.Context(), id, domain.CustomerPatch{Tier: &tier}, admin)
-		require.NoError(f, err)
-	}
+	m.update(m.customer(t), domain.CustomerPatch{Tier: &tier})
 }
 
 // fold folds some of the count deltas. That changes nothing that compare reads.
@@ -289,7 +371,7 @@ func (m *model) purge(t *rapid.T) {
 // list compares a list, page by page, and its total.
 func (m *model) list(t *rapid.T) {
 	q := ports.WorkloadQuery{
-		Customer: rapid.SampledFrom([]domain.CustomerID{acme, rival}).Draw(t, "customer"),
+		Customer: m.customer(t),
 		Statuses: rapid.SliceOfN(rapid.SampledFrom(domain.Statuses()), 0, 3).Draw(t, "statuses"),
 		Type:     rapid.SampledFrom([]string{"", "t", "u", "none"}).Draw(t, "type"),
 		OrderBy: rapid.SampledFrom(
@@ -353,97 +435,4 @@ func (m *model) end(t *rapid.T) {
 		}
 		return out
 	})
-}
-
-// compare requires that both sides have stored the same.
-func (m *model) compare(*rapid.T) {
-	m.both("contents", func(f *fixture) any {
-		ctx := f.Context()
-		ws, err := f.Workloads.GetAny(ctx, m.ids...)
-		require.NoError(f, err)
-		for _, c := range []domain.CustomerID{acme, rival} {
-			ws = append(ws, f.archived(c, m.ids...)...)
-		}
-		heads, err := f.Queue.Heads(ctx, domain.HeadsQuery{N: 3})
-		require.NoError(f, err)
-		occupied, err := f.Queue.Occupancy(ctx)
-		require.NoError(f, err)
-		for i := range occupied {
-			if !occupied[i].FoundAt.IsZero() {
-				occupied[i].FoundAt = time.Unix(1, 0)
-			}
-		}
-		var sessions []domain.SessionID
-		for _, w := range m.workers {
-			sessions = append(sessions, w.SessionID)
-		}
-		held, err := f.Queue.Held(ctx, sessions...)
-		require.NoError(f, err)
-		orphans, err := f.Queue.Orphans(ctx, "", 100)
-		require.NoError(f, err)
-		var out []any
-		for _, w := range ws {
-			trail, err := f.Audit.Workload(ctx, w.CustomerID, w.ID, 0, 1000)
-			require.NoError(f, err)
-			kept, err := f.Checkpoints.List(ctx, w.CustomerID, w.ID)
-			require.NoError(f, err)
-			out = append(out, w.ID, timeless(w.State), w.RetryOf, w.ArchivedAt.IsZero())
-			for _, c := range kept {
-				_, data, err := f.Checkpoints.Load(ctx, w.ID, c.Sequence)
-				require.NoError(f, err)
-				out = append(out, fmt.Sprint(c.Sequence, c.Generation, c.Size, string(data)))
-			}
-			for _, e := range trail {
-				out = append(out, fmt.Sprint(e.Type, e.From, e.To, e.Generation, e.WorkerID, e.Reason,
-					e.CheckpointSequence))
-			}
-		}
-		for _, h := range held {
-			out = append(out, fmt.Sprint(h.WorkloadID, h.CustomerID, h.WorkerID, h.SessionID, h.Lane, h.Generation,
-				h.Status, h.PauseRequested, h.Ending))
-		}
-		for _, h := range heads.Lanes {
-			out = append(out, h.Lane, column(h.Heads), h.More)
-		}
-		for _, w := range f.workers() {
-			out = append(out, w.ID, w.SessionID, w.Status, w.ProcessID)
-		}
-		now := f.now()
-		customers, err := f.Customers.List(ctx, "", 2)
-		require.NoError(f, err)
-		for _, c := range customers {
-			counts := f.countsAt(c.ID, now)
-			require.Equal(f, recount(c, ws, heads, now), counts, "the counts equal a recount")
-			out = append(out, c.Tier, counts.usage.Unfinished)
-		}
-		return append(out, append([]domain.Occupancy{}, occupied...), ageless(append([]ports.Orphan{}, orphans...)))
-	})
-}
-
-// column describes candidates without their times.
-func column(cs []domain.Candidate) string {
-	return fmt.Sprint(slices.Collect(func(yield func(string) bool) {
-		for _, c := range cs {
-			if !yield(fmt.Sprint(c.ID, "@", c.Generation, len(c.Declines))) {
-				return
-			}
-		}
-	}))
-}
-
-// timeless replaces the times of a state that are set by one fixed time.
-func timeless(s domain.State) domain.State {
-	s.Declines = slices.Clone(s.Declines)
-	for i := range s.Declines {
-		s.Declines[i].Until = time.Unix(1, 0)
-	}
-	s.Executed = s.Executed.Truncate(time.Minute) // the clock of one side also runs by itself
-	for _, t := range []*time.Time{
-		&s.NotBefore, &s.Deadline, &s.ScheduledAt, &s.StartedAt, &s.FinishedAt, &s.UpdatedAt,
-	} {
-		if !t.IsZero() {
-			*t = time.Unix(0, 0)
-		}
-	}
-	return s
 }
