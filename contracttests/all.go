@@ -69,6 +69,7 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 		"Statistics": e(func(ctx context.Context) (any, error) {
 			return f.Statistics.Statistics(ctx, domain.StatisticsQuery{Customer: acme, GroupBy: domain.GroupByType})
 		}),
+		"Mix":       e(func(ctx context.Context) (any, error) { return f.Statistics.Mix(ctx) }),
 		"Fold":      e(func(ctx context.Context) (any, error) { return f.Statistics.Fold(ctx, 1) }),
 		"Heads":     e(func(ctx context.Context) (any, error) { return f.Queue.Heads(ctx, domain.HeadsQuery{N: 1}) }),
 		"NextDue":   e(func(ctx context.Context) (any, error) { return f.Queue.NextDue(ctx) }),

@@ -49,7 +49,7 @@ func StoreSuites() []StoreSuite {
 		{"WorkloadStore", slices.Concat(submitCases(), restoreCases(), applyCases(), listCases())},
 		{"QueueStore", slices.Concat(queueCases(), endingCases(), laneCases(), suspectCases(), resourceCases())},
 		{"InsightStore", insightCases()},
-		{"StatisticsStore", statisticsCases()},
+		{"StatisticsStore", append(statisticsCases(), mixCases()...)},
 		{"WorkerStore", append(workerCases(), registrationCases()...)},
 		{"FleetStore", fleetCases()},
 		{"RetentionStore", append(append(retentionCases(), archiveCases()...), yearCases()...)},

@@ -50,6 +50,9 @@ func (r retention) Purge(ctx context.Context, epoch int64, p ports.Purge) (ports
 	case domain.KeptSessions:
 		n = r.s.purgeSessionsLocked(p, now)
 	case domain.KeptLanes: // lanes go with the last that stands in them, ending runs with their sessions
+		before := len(r.s.demands)
+		maps.DeleteFunc(r.s.demands, func(_ domain.DemandKey, d *domain.Demand) bool { return !domain.InMix(d.Hour, now) })
+		n = before - len(r.s.demands)
 	}
 	return ports.Purged{Count: n, More: n == p.Limit}, nil
 }

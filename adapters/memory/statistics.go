@@ -3,6 +3,7 @@ package memory
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -193,6 +194,18 @@ func (s statistics) Statistics(ctx context.Context, q domain.StatisticsQuery) ([
 		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Type, b.Type))
 	})
 	return out, nil
+}
+
+// Mix implements ports.StatisticsStore.
+func (s statistics) Mix(ctx context.Context) ([]domain.MixClass, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.s.mu.Lock()
+	defer s.s.mu.Unlock()
+	recent := maps.Clone(s.s.demands)
+	maps.DeleteFunc(recent, func(_ domain.DemandKey, d *domain.Demand) bool { return !domain.InMix(d.Hour, s.s.now()) })
+	return recent.Mix(), nil
 }
 
 // Fold implements ports.StatisticsStore. Counts are kept as totals, so nothing is left to fold.

@@ -38,6 +38,7 @@ type Store struct {
 	uses         []*domain.KeyUse              // of idempotency keys, oldest first
 	answers      []*domain.Answer              // oldest first
 	throughput   domain.Throughput
+	demands      domain.Demands // of the last hours
 }
 
 // record is a workload with everything that belongs to it.
@@ -87,6 +88,7 @@ func NewStore(clock ports.Clock) *Store {
 		byWorker:  map[domain.WorkerID][]domain.AuditEvent{},
 
 		certificates: map[certificate]time.Time{},
+		demands:      domain.Demands{},
 		archive:      map[domain.WorkloadID]*record{},
 	}
 }

@@ -59,6 +59,7 @@ func (s *Store) submitLocked(sub *domain.Submission, now time.Time) ports.Submit
 	s.auditLocked(r, created)
 	s.enterLocked(r, now)
 	t.counts.add(domain.CountChange(&domain.State{}, &wl))
+	s.demands.Add(domain.HourOf(now), wl.Run.Resources, 1)
 	s.actLocked(sub.Act(&wl, now))
 	if sub.IdempotencyKey != "" {
 		use := sub.Use(now)

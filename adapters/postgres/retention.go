@@ -84,6 +84,7 @@ var removals = map[domain.Kept][]removal{
 		{deleteSome("ending", `NOT EXISTS (SELECT FROM worker_leases l
  WHERE l.worker_id = x.worker_id AND l.session_id = x.session_id AND l.live)`), false},
 		{deleteLanes, true},
+		{deleteSome("demand_hours", "x.hour < "+mixSince), false},
 	},
 }
 

@@ -159,5 +159,10 @@ const foldSQL = `WITH taken AS (
 
 // Fold implements ports.StatisticsStore.
 func (s statistics) Fold(ctx context.Context, limit int) (int, error) {
-	return queryOne[int](ctx, s.s.pool, foldSQL, limit)
+	n, err := queryOne[int](ctx, s.s.pool, foldSQL, limit)
+	if err != nil || n == limit {
+		return n, err
+	}
+	demand, err := queryOne[int](ctx, s.s.pool, foldDemandSQL, limit-n)
+	return n + demand, err
 }

@@ -243,5 +243,6 @@ func (t *tx) queueSubmitted(ws []*domain.Workload, lanes []domain.Lane) {
 	t.queueLanes(lanes)
 	writeRows(t, submittedTable, insertWorkloads, ws)
 	writeRows(t, &newSpecTable, insertSpecs, ws)
+	t.queueDemand(ws)
 	t.insertQueued(ws)
 }

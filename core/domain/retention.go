@@ -28,7 +28,8 @@ const (
 	KeptWorkers Kept = "workers"
 	// KeptSessions is what is remembered of ended sessions and of processes that have died.
 	KeptSessions Kept = "sessions"
-	// KeptLanes are lanes without work, and ending runs of sessions that have ended.
+	// KeptLanes are lanes without work, ending runs of sessions that have ended, and counts of
+	// submissions that the mix no longer reaches.
 	KeptLanes Kept = "lanes"
 )
 

@@ -31,6 +31,11 @@ type StatisticsStore interface {
 	// left out.
 	Statistics(ctx context.Context, q domain.StatisticsQuery) ([]domain.Statistic, error)
 
+	// Mix returns what was submitted within domain.MixPeriod, in whole hours, and asks for devices:
+	// the classes of equal resources with the most submissions, at most domain.MixLimit, those with the
+	// most first, ties by the resources' JSON.
+	Mix(ctx context.Context) ([]domain.MixClass, error)
+
 	// Fold adds up to limit of the changes that transactions have left to the totals, and returns
 	// how many. It changes no count. Any number of callers may fold at once.
 	Fold(ctx context.Context, limit int) (int, error)

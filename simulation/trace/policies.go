@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/niyanta/niyanta/core/domain"
-	"github.com/niyanta/niyanta/core/domain/placement"
 )
 
 // The policies below are those that the planner is compared with. They share one loop: for each
@@ -30,7 +29,7 @@ func BestFit(t *Trace, arrivals []int, _ uint64) []bool {
 // is the most common classes, without memory, which make up 95 % of the tasks.
 func Gradient(t *Trace, arrivals []int, _ uint64) []bool {
 	mix := t.Mix()
-	slices.SortStableFunc(mix, func(a, b placement.MixClass) int { return cmp.Compare(b.Weight, a.Weight) })
+	slices.SortStableFunc(mix, func(a, b domain.MixClass) int { return cmp.Compare(b.Weight, a.Weight) })
 	common := 0.0
 	for i := range mix {
 		if common += mix[i].Weight; common >= 0.95*float64(len(t.Tasks)) {
@@ -68,7 +67,7 @@ func (n *node) total() (sum domain.Milli) {
 }
 
 // fragmented returns how much of the free GPUs one more task of the mix cannot use, summed up.
-func (n *node) fragmented(mix []placement.MixClass) float64 {
+func (n *node) fragmented(mix []domain.MixClass) float64 {
 	if n.measured {
 		return n.frag
 	}

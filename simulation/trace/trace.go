@@ -101,8 +101,8 @@ func rows(files fs.FS, name string, columns int, each func(r []string, number fu
 }
 
 // Mix returns how often each class occurs in the trace.
-func (t *Trace) Mix() []placement.MixClass {
-	mix := make([]placement.MixClass, len(t.Classes))
+func (t *Trace) Mix() []domain.MixClass {
+	mix := make([]domain.MixClass, len(t.Classes))
 	for i := range mix {
 		mix[i].Resources = t.Classes[i]
 	}

@@ -55,7 +55,7 @@ func TestPlan_Mix_KeepsDevicesWholeForTheWorkThatNeedsThem(t *testing.T) {
 	whole, share := domain.Resources{GPUs: 2 * domain.One}, domain.Resources{GPUs: 500}
 	s := placement.Snapshot{
 		Workers: []domain.Worker{gpuWorker(1, 0, 2, "A10"), gpuWorker(2, 0, 2, "A10")},
-		Mix:     []placement.MixClass{{Resources: whole, Weight: 1}, {Resources: share, Weight: 1}},
+		Mix:     []domain.MixClass{{Resources: whole, Weight: 1}, {Resources: share, Weight: 1}},
 	}
 	as := plan(s, 10, gpuLane(share, 1, 2), gpuLane(whole, 3))
 	require.Len(t, as, 3, "both shares go to one worker, and so the other is left for both devices")
@@ -73,7 +73,7 @@ func TestPlan_WorkWithoutDevices_LeavesProcessorsOfDevicesAlone(t *testing.T) {
 	gpu := domain.Resources{Amounts: domain.Amounts{CPUCores: 4 * domain.One}, GPUs: domain.One}
 	s := placement.Snapshot{
 		Workers: []domain.Worker{gpuWorker(1, 8, 2, "A10"), gpuWorker(2, 8, 2, "A10"), plain},
-		Mix:     []placement.MixClass{{Resources: gpu, Weight: 3}, {Resources: cores, Weight: 1}},
+		Mix:     []domain.MixClass{{Resources: gpu, Weight: 3}, {Resources: cores, Weight: 1}},
 	}
 	for _, a := range plan(s, 2, gpuLane(cores, 1, 2)) {
 		assert.Equal(t, domain.WorkerID("w3"), a.WorkerID)

@@ -9,13 +9,6 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// MixClass is one kind of work in the mix of what customers submit.
-type MixClass struct {
-	Resources domain.Resources
-	// Weight is how much of the work is of this kind, as a number of submissions.
-	Weight float64
-}
-
 // fragmentation measures how much of the free devices of a worker the mix cannot use. It follows
 // Weng et al., "Beware of Fragmentation" (USENIX ATC 2023), with one addition.
 //
@@ -77,7 +70,7 @@ const headroomWeight = 0.02
 
 // newFragmentation returns the measure for these workers, nil if it makes no difference: no worker
 // has devices, or the mix is unknown.
-func newFragmentation(mix []MixClass, workers []*fleetWorker) *fragmentation {
+func newFragmentation(mix []domain.MixClass, workers []*fleetWorker) *fragmentation {
 	f := &fragmentation{models: map[string]int{}, states: map[string]*deviceState{}}
 	for _, w := range workers {
 		for i := range w.Resources.Devices {

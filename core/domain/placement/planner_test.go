@@ -208,7 +208,7 @@ func drawWorld(t *rapid.T) world {
 			if l.Lane.Resources.GPUs > 0 && rapid.Bool().Draw(t, "models?") {
 				l.Lane.Resources.GPUModels = []string{"A"}
 			}
-			w.Mix = append(w.Mix, placement.MixClass{Resources: l.Lane.Resources, Weight: float64(len(ages))})
+			w.Mix = append(w.Mix, domain.MixClass{Resources: l.Lane.Resources, Weight: float64(len(ages))})
 			// Lanes that need different resources have different shapes, and the id names the
 			// shape.
 			r := l.Lane.Resources

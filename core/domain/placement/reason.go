@@ -100,7 +100,7 @@ func (w *fleetWorker) obstacle(l *domain.Lane) (r Reason, couldRun bool) {
 		return Reason{Code: ReasonConflict, Message: "%s running what must not run beside it"}, true
 	case !w.holding.Fits(&l.Resources):
 		short := w.holding.Short(&l.Resources)
-		return Reason{Code: ReasonResources, Message: "%s with free slots but not enough " + short + " left"}, true
+		return Reason{Code: ReasonResources, Message: "%s with free slots but not enough " + short + " left (enough when empty)"}, true
 	}
 	return Reason{Code: ReasonNext, Message: "%s able to take it now"}, true
 }

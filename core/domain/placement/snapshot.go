@@ -22,7 +22,7 @@ type Snapshot struct {
 	AntiAcross []string
 	// Mix is the work that customers submit. Placement keeps devices usable for it. Empty: it
 	// is unknown.
-	Mix []MixClass
+	Mix []domain.MixClass
 	// Now is when the snapshot was taken.
 	Now time.Time
 	// Seed varies the choice between equally good workers from batch to batch.

@@ -104,7 +104,7 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 	scheduler := scheduling.New(scheduling.Config{
 		Name: h.Name, Policy: cfg.Policy, Preemption: cfg.Preemption, AntiAcross: cfg.AntiAcross,
 	}, scheduling.Deps{
-		Queue: s.Queue, Insight: s.Insight, Workers: s.Workers, Workloads: s.Workloads,
+		Queue: s.Queue, Insight: s.Insight, Statistics: s.Statistics, Workers: s.Workers, Workloads: s.Workloads,
 		Customers: s.Customers, Applier: applier, Notifier: sig.Notifier, Observer: h.Observer, Clock: h.Clock,
 		Leader: leader, Log: h.Log,
 	})

@@ -22,7 +22,7 @@ func (s *Service) commit(
 	for i, a := range plan {
 		batch.Transitions[i] = domain.Transition{
 			WorkloadID: a.WorkloadID, CustomerID: a.CustomerID, Event: domain.EventAssign, Generation: a.Generation,
-			SessionID: a.SessionID, WorkerID: a.WorkerID, FoundAt: a.FoundAt, Actor: s.actor(),
+			SessionID: a.SessionID, WorkerID: a.WorkerID, FoundAt: a.FoundAt, Devices: a.Devices, Actor: s.actor(),
 		}
 	}
 	results, err := s.deps.Applier.Apply(ctx, batch)

@@ -27,17 +27,19 @@ type Config struct {
 
 // Deps are the dependencies of the service.
 type Deps struct {
-	Queue     ports.QueueStore
-	Insight   ports.InsightStore
-	Workers   ports.WorkerStore
-	Workloads ports.WorkloadStore
-	Customers ports.CustomerStore
-	Applier   *transitions.Applier
-	Notifier  ports.Notifier
-	Observer  ports.Observer
-	Clock     ports.Clock
-	Leader    *leadership.Service
-	Log       *slog.Logger
+	Queue   ports.QueueStore
+	Insight ports.InsightStore
+	// Statistics has the mix of what is submitted.
+	Statistics ports.StatisticsStore
+	Workers    ports.WorkerStore
+	Workloads  ports.WorkloadStore
+	Customers  ports.CustomerStore
+	Applier    *transitions.Applier
+	Notifier   ports.Notifier
+	Observer   ports.Observer
+	Clock      ports.Clock
+	Leader     *leadership.Service
+	Log        *slog.Logger
 }
 
 // BatchSize is the largest number of workloads that one commit assigns.
@@ -49,6 +51,8 @@ const (
 	// reviewInterval is the time between two reviews of the lanes that cannot be served. The queue
 	// is read for them even when no slot is free.
 	reviewInterval = 5 * time.Second
+	// mixInterval is the time between two reads of the mix of what is submitted.
+	mixInterval = time.Minute
 )
 
 // Service is the scheduler. Only one loop may call Tick. Full is safe for concurrent use.
@@ -61,6 +65,9 @@ type Service struct {
 	lanes  int         // lanes in the last cycle, to read about as many heads as a batch needs
 
 	reviewed time.Time
+
+	mix     []domain.MixClass
+	mixRead time.Time
 
 	// The fields that follow belong to one epoch. They are dropped when another one begins.
 	epoch    int64

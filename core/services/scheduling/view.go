@@ -2,6 +2,7 @@ package scheduling
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -72,9 +73,26 @@ func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCy
 	if s.cfg.Policy == domain.PolicyFair {
 		s.settle(v)
 	}
+	if v.Mix, err = s.readMix(ctx, v); err != nil {
+		return nil, err
+	}
 	v.planner = placement.NewPlanner(v.Snapshot)
 	v.planner.Add(v.heads...)
 	return v, nil
+}
+
+// readMix returns the mix of what is submitted, which may be mixInterval old. It reads nothing while
+// no worker has devices, for which alone the mix matters.
+func (s *Service) readMix(ctx context.Context, v *view) ([]domain.MixClass, error) {
+	devices := slices.ContainsFunc(v.Workers, func(w domain.Worker) bool { return len(w.Resources.Devices) > 0 })
+	if !devices || !s.mixRead.IsZero() && v.now.Sub(s.mixRead) < mixInterval {
+		return s.mix, nil
+	}
+	mix, err := s.deps.Statistics.Mix(ctx)
+	if err == nil {
+		s.mix, s.mixRead = mix, v.now
+	}
+	return mix, err
 }
 
 // describe returns what the heads show of the queue.
