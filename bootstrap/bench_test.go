@@ -123,7 +123,7 @@ func (d *Dev) addWorkers(b *testing.B, cfg Config, n int) {
 	ctx, drain := context.WithCancel(b.Context())
 	d.drain = drain
 	for i := range n {
-		w, err := newWorker(b.Context(), cfg, domain.WorkerID(fmt.Sprint("bench-", i)), "bench",
+		w, err := newWorker(b.Context(), cfg, domain.WorkerID(fmt.Sprint("bench-", i)), domain.Offer{}, "bench",
 			d.App.coordinator.Plane, func() {}, silent)
 		require.NoError(b, err)
 		d.worked.Go(func() { _ = w.Run(ctx) })

@@ -147,6 +147,21 @@ type Config struct {
 	WorkerSlots int `env:"WORKER_SLOTS" envDefault:"10" min:"1" max:"10000" roles:"dev server worker"`
 	// What affinity rules can ask for, as k=v,k=v.
 	WorkerTags string `env:"WORKER_TAGS" roles:"dev server worker"`
+	// The processors that workloads may reserve, such as 7.5; 0: without a limit. Empty: those of the
+	// machine. The workers of one server share them, as they share memory and disk.
+	WorkerCPU string `env:"WORKER_CPU" roles:"dev server worker"`
+	// The memory that workloads may reserve, in MiB; 0: without a limit. Empty: that of the machine.
+	WorkerMemoryMB string `env:"WORKER_MEMORY_MB" roles:"dev server worker"`
+	// The disk that workloads may reserve, in MiB; 0: without a limit. Empty: what is free for
+	// temporary files when the worker starts.
+	WorkerDiskMB string `env:"WORKER_DISK_MB" roles:"dev server worker"`
+	// The GPUs that workloads may reserve, as MODEL:COUNT, or MODEL@ID for one that
+	// CUDA_VISIBLE_DEVICES names by the id, comma separated; "none": none. Empty: those of the
+	// machine. In a server its first worker has them.
+	WorkerDevices string `env:"WORKER_DEVICES" roles:"dev server worker"`
+	// What else workloads may reserve, as name=amount,name=amount. In a server its first worker has
+	// it.
+	WorkerResources string `env:"WORKER_RESOURCES" roles:"dev server worker"`
 	// Run the worker as the child of a supervisor that certifies its death, so that its work moves
 	// at once. Switch it off for debuggers only.
 	Supervise bool `env:"SUPERVISE" envDefault:"true" roles:"dev server worker"`

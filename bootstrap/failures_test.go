@@ -123,7 +123,7 @@ func (d *Dev) joinAs(t *testing.T, cfg Config, transport, id string, types map[s
 	var w *Worker
 	var err error
 	if transport == "direct" {
-		w, err = newWorker(context.Background(), cfg, domain.WorkerID(id), "test", d.App.coordinator.Plane,
+		w, err = newWorker(context.Background(), cfg, domain.WorkerID(id), domain.Offer{}, "test", d.App.coordinator.Plane,
 			func() {}, silent, types)
 	} else {
 		w, err = NewWorker(context.Background(), cfg, "test", silent, types)

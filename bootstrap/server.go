@@ -47,16 +47,24 @@ func (s *Server) Start(ctx context.Context) error {
 	working, drain := context.WithCancel(context.WithoutCancel(ctx))
 	s.drain = drain
 	id := cmp.Or(domain.WorkerID(s.cfg.WorkerID), generatedWorkerID(system.IDs{}))
-	for n := range s.cfg.Workers {
-		if err := s.startWorker(ctx, working, domain.WorkerID(fmt.Sprintf("%s-%d", id, n+1))); err != nil {
+	var offers []domain.Offer
+	if s.cfg.Workers > 0 {
+		has, err := s.cfg.offer(ctx, s.log)
+		if err != nil {
+			return errors.Join(err, s.Close(ctx))
+		}
+		offers = has.Split(s.cfg.Workers)
+	}
+	for n, has := range offers {
+		if err := s.startWorker(ctx, working, domain.WorkerID(fmt.Sprintf("%s-%d", id, n+1)), has); err != nil {
 			return errors.Join(err, s.Close(ctx))
 		}
 	}
 	return nil
 }
 
-func (s *Server) startWorker(ctx, working context.Context, id domain.WorkerID) error {
-	w, err := newWorker(ctx, s.cfg, id, s.App.Version, s.App.coordinator.Plane, func() {}, s.log)
+func (s *Server) startWorker(ctx, working context.Context, id domain.WorkerID, has domain.Offer) error {
+	w, err := newWorker(ctx, s.cfg, id, has, s.App.Version, s.App.coordinator.Plane, func() {}, s.log)
 	if err != nil {
 		return err
 	}

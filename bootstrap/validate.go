@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/niyanta/niyanta/adapters/hardware"
 	"github.com/niyanta/niyanta/adapters/workloads"
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -243,6 +244,21 @@ func (c Config) validateRuns(wrong func(string, string, ...any)) {
 	}
 	if _, err := ParseTags(c.WorkerTags); err != nil {
 		wrong("WORKER_TAGS", "%s", message(err))
+	}
+	if _, err := hardware.ParseCPU(c.WorkerCPU); err != nil {
+		wrong("WORKER_CPU", "%s", message(err))
+	}
+	if _, err := hardware.ParseMB(c.WorkerMemoryMB); err != nil {
+		wrong("WORKER_MEMORY_MB", "%s", message(err))
+	}
+	if _, err := hardware.ParseMB(c.WorkerDiskMB); err != nil {
+		wrong("WORKER_DISK_MB", "%s", message(err))
+	}
+	if _, err := hardware.ParseDevices(c.WorkerDevices); err != nil {
+		wrong("WORKER_DEVICES", "%s", message(err))
+	}
+	if _, err := hardware.ParseCustom(c.WorkerResources); err != nil {
+		wrong("WORKER_RESOURCES", "%s", message(err))
 	}
 	if err := workloads.ValidateUsers(c.ExecUIDs); err != nil {
 		wrong("EXEC_UIDS", "%s", message(err))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 
+	"github.com/niyanta/niyanta/adapters/hardware"
 	"github.com/niyanta/niyanta/adapters/http/workerserver"
 	"github.com/niyanta/niyanta/adapters/process"
 	"github.com/niyanta/niyanta/adapters/system"
@@ -39,7 +40,11 @@ func NewWorker(
 	if err != nil {
 		return nil, err
 	}
-	w, err := newWorker(ctx, cfg, id, version, plane, closePlane, log, more...)
+	has, err := cfg.offer(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	w, err := newWorker(ctx, cfg, id, has, version, plane, closePlane, log, more...)
 	if err != nil {
 		return nil, err
 	}
@@ -52,9 +57,17 @@ func NewWorker(
 	return w, nil
 }
 
+// offer returns what a worker of this configuration has.
+func (c Config) offer(ctx context.Context, log *slog.Logger) (domain.Offer, error) {
+	return hardware.Offer(ctx, hardware.Settings{
+		CPU: c.WorkerCPU, MemoryMB: c.WorkerMemoryMB, DiskMB: c.WorkerDiskMB, Devices: c.WorkerDevices,
+		Custom: c.WorkerResources,
+	}, log)
+}
+
 func newWorker(
-	ctx context.Context, cfg Config, id domain.WorkerID, version string, plane ports.ControlPlane, done func(),
-	log *slog.Logger, more ...map[string]ports.WorkloadFactory,
+	ctx context.Context, cfg Config, id domain.WorkerID, has domain.Offer, version string, plane ports.ControlPlane,
+	done func(), log *slog.Logger, more ...map[string]ports.WorkloadFactory,
 ) (*Worker, error) {
 	tags, err := ParseTags(cfg.WorkerTags)
 	if err != nil {
@@ -93,7 +106,7 @@ func newWorker(
 		}
 	}
 	engine, err := execution.New(ctx, execution.Config{
-		WorkerID: id, Slots: cfg.WorkerSlots, Tags: tags, Version: version, Types: offer.Types,
+		WorkerID: id, Slots: cfg.WorkerSlots, Resources: has, Tags: tags, Version: version, Types: offer.Types,
 		Capabilities: offer.Capabilities, ProcessID: life.ProcessID, CertificateDigest: life.Digest,
 		TakeOver: cfg.TakeOver,
 	}, execution.Deps{

@@ -60,7 +60,8 @@ var policy = []struct {
 	// An SDK worker runs the worker's engine against HTTP with the machine's clock: never a store.
 	{"sdk", []string{
 		"std", "core/domain", "core/ports", "core/services/execution", "api/client", "adapters/failover",
-		"adapters/http/workerclient", "adapters/http/workerserver", "adapters/process", "adapters/system",
+		"adapters/hardware", "adapters/http/workerclient", "adapters/http/workerserver", "adapters/process",
+		"adapters/system",
 	}},
 	{"sdk/...", []string{"std", "core/domain", "core/ports", "sdk"}},
 	{"chaos/worker", []string{"std", "bootstrap", "sdk", "core/ports"}},

@@ -45,7 +45,10 @@ type WorkloadConfig struct {
 	CustomerID     string          `json:"customer_id"`
 	Description    string          `json:"description"`
 	MaxRetries     int             `json:"max_retries"`
-	ResourceLimits Resources       `json:"resource_limits"`
+	ResourceLimits Amounts         `json:"resource_limits"`
+
+	// Resources are what its workloads reserve; nil: nothing but a slot.
+	Resources *Resources `json:"resources,omitempty"`
 
 	// RetryBackoff: the wait before a retry: `initial_seconds` before the first, `factor` times as
 	// long before each further one, at most `max_seconds`; half of each wait is fixed and half is
@@ -69,8 +72,11 @@ type ConfigInput struct {
 	Description *string          `json:"description,omitempty"`
 
 	// MaxRetries: how often a workload is tried again after a failure of its own.
-	MaxRetries     *int       `json:"max_retries,omitempty"`
-	ResourceLimits *Resources `json:"resource_limits,omitempty"`
+	MaxRetries     *int     `json:"max_retries,omitempty"`
+	ResourceLimits *Amounts `json:"resource_limits,omitempty"`
+
+	// Resources are what its workloads reserve.
+	Resources *Resources `json:"resources,omitempty"`
 
 	// RetryBackoff: the wait before a retry: `initial_seconds` before the first, `factor` times as
 	// long before each further one, at most `max_seconds`; half of each wait is fixed and half is
@@ -89,9 +95,12 @@ type ConfigChange struct {
 	ConfigJSON            *json.RawMessage `json:"config_json,omitempty"`
 	Description           *string          `json:"description,omitempty"`
 	MaxRetries            *int             `json:"max_retries,omitempty"`
-	ResourceLimits        *Resources       `json:"resource_limits,omitempty"`
-	RetryBackoff          *RetryBackoff    `json:"retry_backoff,omitempty"`
-	TimeoutSeconds        *int             `json:"timeout_seconds,omitempty"`
+	ResourceLimits        *Amounts         `json:"resource_limits,omitempty"`
+
+	// Resources are what its workloads reserve.
+	Resources      *Resources    `json:"resources,omitempty"`
+	RetryBackoff   *RetryBackoff `json:"retry_backoff,omitempty"`
+	TimeoutSeconds *int          `json:"timeout_seconds,omitempty"`
 
 	// WorkloadType is the config's type, which cannot change.
 	WorkloadType *string `json:"workload_type,omitempty"`
@@ -285,10 +294,13 @@ type WorkerInfo struct {
 		Generation       int64   `json:"generation"`
 		WorkloadID       string  `json:"workload_id"`
 	} `json:"ending_runs"`
-	LastHeartbeat time.Time `json:"last_heartbeat"`
-	LeaseUntil    time.Time `json:"lease_until"`
-	RegisteredAt  time.Time `json:"registered_at"`
-	Resources     Resources `json:"resources"`
+	LastHeartbeat time.Time       `json:"last_heartbeat"`
+	LeaseUntil    time.Time       `json:"lease_until"`
+	RegisteredAt  time.Time       `json:"registered_at"`
+	Resources     WorkerResources `json:"resources"`
+
+	// Allocated is what its runs hold of its resources, ending runs included.
+	Allocated *AllocatedResources `json:"allocated,omitempty"`
 
 	// RunningWorkloads are the ids of the workloads that it holds, SCHEDULED or RUNNING.
 	RunningWorkloads []string          `json:"running_workloads"`
@@ -360,18 +372,6 @@ type LimitsPatch struct {
 	MaxConcurrentWorkloads Change[int]     `json:"max_concurrent_workloads,omitempty,omitzero"`
 	MaxQueueDepth          Change[int]     `json:"max_queue_depth,omitempty,omitzero"`
 	RateLimitPerSec        Change[float64] `json:"rate_limit_per_sec,omitempty,omitzero"`
-}
-
-// Resources are amounts of a worker, or limits of a run.
-type Resources struct {
-	// CPUCores counts processors.
-	CPUCores *float64 `json:"cpu_cores,omitempty"`
-
-	// DiskMb is in MiB.
-	DiskMb *int `json:"disk_mb,omitempty"`
-
-	// MemoryMb is in MiB.
-	MemoryMb *int `json:"memory_mb,omitempty"`
 }
 
 // Limits are those in force for a customer.

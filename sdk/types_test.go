@@ -17,6 +17,8 @@ func shape(t reflect.Type) string {
 	switch {
 	case strings.HasPrefix(t.Name(), "Change["):
 		return t.Name()
+	case t.Name() == "Milli": // written as a number of units
+		return "float64"
 	case t.PkgPath() == "time" || t.PkgPath() == "encoding/json":
 		return t.String()
 	}

@@ -31,6 +31,9 @@ type WorkerOptions struct {
 	Slots int
 	// Tags are what affinity rules look at.
 	Tags map[string]string
+	// Resources are what the worker has. nil: what the variables NIYANTA_WORKER_CPU and so on say, as
+	// of "niyanta worker", and where they say nothing, what the machine has.
+	Resources *WorkerResources
 	// DrainTimeout bounds a graceful end; 0: 5 minutes.
 	DrainTimeout time.Duration
 	// HTTPAddr is where the worker serves /health, /ready and /metrics. Empty: the address in the
@@ -151,10 +154,14 @@ func (w *Worker) run(ctx, hard context.Context) error {
 	if life != nil {
 		identity = *life
 	}
+	offer, err := w.opts.offer(ctx, w.opts.Log)
+	if err != nil {
+		return err
+	}
 	engine, err := execution.New(hard, execution.Config{
 		ProcessID: identity.ProcessID, CertificateDigest: identity.Digest, TakeOver: w.opts.TakeOver,
 		WorkerID: domain.WorkerID(w.opts.ID), Slots: w.opts.Slots, Tags: w.opts.Tags, Version: w.opts.Version,
-		Types: w.types,
+		Types: w.types, Resources: offer,
 	}, execution.Deps{
 		Plane: plane, Clock: system.Clock{}, IDs: system.IDs{}, Log: w.opts.Log, Sleep: system.Sleep,
 	})

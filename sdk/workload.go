@@ -63,6 +63,9 @@ type Workload struct {
 	// EstimatedCompletionTime: from start and progress; null while unknown.
 	EstimatedCompletionTime *time.Time `json:"estimated_completion_time"`
 
+	// Devices are what it holds of its worker's devices.
+	Devices *[]DeviceShare `json:"devices,omitempty"`
+
 	// Generation: fencing token; grows with every assignment.
 	Generation int64 `json:"generation"`
 
@@ -83,6 +86,9 @@ type Workload struct {
 
 	// RedistributionCount counts how often its worker was lost.
 	RedistributionCount int `json:"redistribution_count"`
+
+	// Resources are what it reserves; nil: nothing but a slot.
+	Resources *Resources `json:"resources,omitempty"`
 
 	// ResultData: any JSON value, or an `EncodedResult`; null until completed and for viewers.
 	ResultData json.RawMessage `json:"result_data"`
@@ -228,12 +234,12 @@ type PlacementReason struct {
 	// About workers, each of which is counted once, under the first that applies:
 	// `worker_draining`, `missing_type` (does not offer the workload type), `other_worker_id`,
 	// `missing_tag` and `missing_workload_types` (`affinity_rules.hard_affinity`), `excluded`
-	// (`affinity_rules.anti_affinity`), `too_small` (the config's `resource_limits` exceed what it
-	// has), `full` (no free slot), `run_ending` (no free slot, one of them kept by a run that has
+	// (`affinity_rules.anti_affinity`), `too_small` (too little of a resource even when it is
+	// empty), `full` (no free slot), `run_ending` (no free slot, one of them kept by a run that has
 	// ended but does not return), `declined` (gave this workload back a moment ago), `suspects`
 	// (workers died under this workload and under one that runs there), `conflict`
 	// (`anti_affinity.workload_types`, its own or of what runs there), `resources_taken` (free
-	// slots, but not enough CPU, memory or disk left), `next` (could take it now: it is about to be
+	// slots, but not enough of a resource left), `next` (could take it now: it is about to be
 	// placed, or others are before it). More may be added.
 	Code string `json:"code"`
 
@@ -376,6 +382,9 @@ type Submission struct {
 	// or 5.
 	MaxRetries *int `json:"max_retries,omitempty"`
 	Priority   *int `json:"priority,omitempty"`
+
+	// Resources are what it reserves. Default: the config's, or nothing but a slot.
+	Resources *Resources `json:"resources,omitempty"`
 
 	// RunAt: not before this time.
 	RunAt *time.Time `json:"run_at,omitempty"`

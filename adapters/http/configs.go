@@ -81,7 +81,7 @@ func (a *api) DeleteWorkloadConfig(
 func configOut(c *domain.WorkloadConfig, role domain.Role) gen.WorkloadConfig {
 	out := gen.WorkloadConfig{
 		ConfigID: string(c.ID), CustomerID: string(c.CustomerID), WorkloadType: c.Type, Description: c.Description,
-		ConfigJSON: raw(c.Config), ResourceLimits: resourcesOut(c.Limits),
+		ConfigJSON: raw(c.Config), ResourceLimits: amountsOut(c.Limits), Resources: resourcesOut(c.Resources),
 		CheckpointIntervalSec: int(c.CheckpointInterval / time.Second), MaxRetries: c.MaxRetries,
 		RetryBackoff:   backoffOut(c.Backoff),
 		TimeoutSeconds: int(c.Timeout / time.Second), CreatedAt: at(c.CreatedAt), UpdatedAt: at(c.UpdatedAt),
@@ -98,7 +98,7 @@ func configOut(c *domain.WorkloadConfig, role domain.Role) gen.WorkloadConfig {
 func configIn(customer domain.CustomerID, in *gen.WorkloadConfigInput) (domain.WorkloadConfig, error) {
 	c := domain.WorkloadConfig{CustomerID: customer, Type: in.WorkloadType, RunConfig: domain.DefaultRunConfig()}
 	return configPatch(&gen.WorkloadConfigChange{
-		Description: in.Description, ConfigJSON: in.ConfigJSON, ResourceLimits: in.ResourceLimits,
+		Description: in.Description, ConfigJSON: in.ConfigJSON, ResourceLimits: in.ResourceLimits, Resources: in.Resources,
 		CheckpointIntervalSec: in.CheckpointIntervalSec, MaxRetries: in.MaxRetries, RetryBackoff: in.RetryBackoff,
 		TimeoutSeconds: in.TimeoutSeconds,
 	}).Apply(c, time.Time{})
@@ -107,7 +107,7 @@ func configIn(customer domain.CustomerID, in *gen.WorkloadConfigInput) (domain.W
 // configPatch returns the patch that sets the fields that in has.
 func configPatch(in *gen.WorkloadConfigChange) domain.ConfigPatch {
 	p := domain.ConfigPatch{
-		Type: in.WorkloadType, Description: in.Description, MaxRetries: in.MaxRetries,
+		Type: in.WorkloadType, Description: in.Description, MaxRetries: in.MaxRetries, Resources: in.Resources,
 		CheckpointInterval: converted(in.CheckpointIntervalSec, wholeSeconds),
 		Timeout:            converted(in.TimeoutSeconds, wholeSeconds),
 	}
@@ -136,6 +136,14 @@ func backoffOut(b domain.RetryBackoff) gen.RetryBackoff {
 // seconds converts a number of seconds to a duration, rounded to microseconds.
 func seconds(s float64) time.Duration { return time.Duration(math.Round(s*1e6)) * time.Microsecond }
 
-func resourcesOut(a domain.Amounts) gen.Resources {
-	return gen.Resources{CPUCores: new(a.CPUCores.Float()), MemoryMb: &a.MemoryMB, DiskMb: &a.DiskMB}
+// resourcesOut returns what is reserved, nil if that is nothing.
+func resourcesOut(r domain.Resources) *domain.Resources {
+	if r.IsZero() {
+		return nil
+	}
+	return &r
+}
+
+func amountsOut(a domain.Amounts) gen.Amounts {
+	return gen.Amounts{CPUCores: new(a.CPUCores.Float()), MemoryMb: &a.MemoryMB, DiskMb: &a.DiskMB}
 }

@@ -109,7 +109,7 @@ func workerOut(v *controlplane.WorkerView) gen.Worker {
 	out := gen.Worker{
 		WorkerID: string(v.ID), SessionID: string(v.SessionID), Status: gen.WorkerStatus(v.Status),
 		Capabilities: emptyIfNone(v.Capabilities), CapacityTotal: v.Slots, CapacityUsed: len(v.Held) + len(v.Ending),
-		Resources: resourcesOut(v.Resources.Amounts), Tags: emptyIfNil(v.Tags), Version: v.Version,
+		Resources: v.Resources, Allocated: &v.Allocated, Tags: emptyIfNil(v.Tags), Version: v.Version,
 		RegisteredAt: at(v.RegisteredAt), LastHeartbeat: at(v.HeartbeatAt), LeaseUntil: at(v.LeaseUntil),
 	}
 	out.RunningWorkloads = mapSlice(v.Held, func(h *ports.HeldWorkload) string { return string(h.WorkloadID) })

@@ -80,6 +80,7 @@ func batchSubmission(in *gen.BatchSubmission, key string, place int) lifecycle.S
 	req := submission(&gen.Submission{
 		WorkloadType: in.WorkloadType, InputParams: in.InputParams, Priority: in.Priority, AffinityRules: in.AffinityRules,
 		TimeoutSeconds: in.TimeoutSeconds, MaxRetries: in.MaxRetries, Labels: in.Labels, RunAt: in.RunAt,
+		Resources: in.Resources,
 	})
 	switch req.IdempotencyKey = deref(in.IdempotencyKey); {
 	case req.IdempotencyKey != "" || key == "":
@@ -114,6 +115,7 @@ func submission(in *gen.Submission) lifecycle.SubmitRequest {
 	req := lifecycle.SubmitRequest{
 		Type: in.WorkloadType, Input: domain.JSON(in.InputParams), Labels: deref(in.Labels),
 		Priority: in.Priority, Affinity: affinityIn(in.AffinityRules), RunAt: deref(in.RunAt).Time,
+		Resources: in.Resources,
 	}
 	if in.TimeoutSeconds != nil {
 		d := time.Duration(*in.TimeoutSeconds) * time.Second

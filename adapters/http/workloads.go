@@ -56,7 +56,8 @@ func workloadOut(w *domain.Workload, role domain.Role) gen.Workload {
 	out := gen.Workload{
 		WorkloadID: string(w.ID), CustomerID: string(w.CustomerID), WorkloadType: w.Type,
 		RetryOf: opt(string(w.RetryOf)), Status: gen.Status(w.Status), StatusReason: opt(w.Reason), Priority: w.Priority,
-		Labels: emptyIfNil(w.Labels), AffinityRules: affinityOut(w.Affinity), Generation: w.Generation,
+		Labels: emptyIfNil(w.Labels), Resources: resourcesOut(w.Run.Resources),
+		AffinityRules: affinityOut(w.Affinity), Generation: w.Generation,
 		WorkerID: opt(string(w.WorkerID)), LastWorkerID: opt(string(w.LastWorkerID)),
 		ProgressPercent: w.ProgressPercent, ProgressMessage: opt(w.ProgressMessage),
 		CheckpointSequence: w.CheckpointSequence, RetryCount: w.RetryCount, MaxRetries: w.Run.MaxRetries,
@@ -65,6 +66,9 @@ func workloadOut(w *domain.Workload, role domain.Role) gen.Workload {
 		CreatedAt: at(w.CreatedAt), RunAt: optTime(w.RunAt), ScheduledAt: optTime(w.ScheduledAt),
 		StartedAt: optTime(w.StartedAt), CompletedAt: optTime(w.FinishedAt), UpdatedAt: at(w.UpdatedAt),
 		EstimatedCompletionTime: optTime(estimatedCompletion(w)), ArchivedAt: optTime(w.ArchivedAt),
+	}
+	if len(w.Devices) > 0 {
+		out.Devices = &w.Devices
 	}
 	if w.Failure != nil {
 		out.ErrorType, out.ErrorMessage = &w.Failure.Type, &w.Failure.Message

@@ -34,13 +34,15 @@ func TestExecEnv_OfTheWorker_IsNotPassedOn(t *testing.T) {
 	assert.Contains(t, out, "TMPDIR="+h.room.path+"/run-")
 	assert.Contains(t, out, "PATH="+programPath+"\n")
 	assert.Contains(t, out, "NIYANTA_WORKLOAD_ID=wl_1")
+	assert.Contains(t, out, "CUDA_VISIBLE_DEVICES=\n", "it holds no device")
+	assert.Contains(t, out, "NIYANTA_DEVICES=[]\n")
 	for line := range strings.Lines(out) {
 		name, _, _ := strings.Cut(line, "=")
 		switch {
 		case strings.HasPrefix(line, "/"), strings.HasPrefix(name, "NIYANTA_"):
 		default:
 			assert.Contains(t, []string{"PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ", "PWD", "OLDPWD", "SHLVL",
-				"_"}, name)
+				"_", "CUDA_VISIBLE_DEVICES"}, name)
 		}
 	}
 }

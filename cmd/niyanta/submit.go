@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,9 @@ type submitFlags struct {
 	input, affinity, runAt, key string
 	priority, maxRetries        int
 	labels                      []string
+	gpus, cpu                   float64
+	memoryMB, diskMB            int
+	gpuModels, resources        []string
 	timeout                     time.Duration
 	wait                        bool
 	waitTimeout                 time.Duration
@@ -69,12 +73,19 @@ func (f *submitFlags) flags(cmd *cobra.Command) {
 	fs.StringVar(&f.affinity, "affinity", "", "affinity_rules: JSON, @FILE, or - for standard input")
 	fs.DurationVar(&f.timeout, "timeout", 0,
 		"timeout of one run, in whole seconds, rounded up; 0: none (default: the config's)")
+	fs.Float64Var(&f.gpus, "gpus", 0, "a share of one GPU, 0.05 to 0.95, or a whole number of GPUs to reserve")
+	fs.StringSliceVar(&f.gpuModels, "gpu-model", nil, "a model that the GPUs may be of, repeatable (default: any)")
+	fs.Float64Var(&f.cpu, "cpu", 0, "processors to reserve")
+	fs.IntVar(&f.memoryMB, "memory-mb", 0, "memory to reserve, in MiB")
+	fs.IntVar(&f.diskMB, "disk-mb", 0, "disk to reserve, in MiB")
+	fs.StringArrayVar(&f.resources, "resource", nil, "name=amount of what else workers have, to reserve, repeatable")
 	fs.StringVar(&f.runAt, "run-at", "", "not before this time, RFC 3339")
 	fs.StringVar(&f.key, "idempotency-key", "", "repeating the command with the same key submits once")
 	fs.BoolVar(&f.wait, "wait", false, "follow it to its end")
 	fs.DurationVar(&f.waitTimeout, "wait-timeout", 0, "give up waiting after this time (default: never)")
 	for _, name := range []string{
 		"priority", "max-retries", "label", "timeout", "run-at", "idempotency-key", "wait-timeout",
+		"gpus", "gpu-model", "cpu", "memory-mb", "disk-mb", "resource",
 	} {
 		completeFlag(cmd, name, cobra.NoFileCompletions)
 	}
@@ -126,6 +137,9 @@ func (f *submitFlags) submission(cmd *cobra.Command, workloadType string) (niyan
 		}
 		sub.Labels = &labels
 	}
+	if err := f.reserve(cmd, &sub); err != nil {
+		return sub, err
+	}
 	if f.affinity != "" {
 		if err := inputInto(cmd, "affinity", f.affinity, &sub.AffinityRules); err != nil {
 			return sub, err
@@ -145,4 +159,34 @@ func (f *submitFlags) submission(cmd *cobra.Command, workloadType string) (niyan
 		sub.RunAt = &t
 	}
 	return sub, nil
+}
+
+// reserve sets what the flags reserve. If none is set, the config decides.
+func (f *submitFlags) reserve(cmd *cobra.Command, sub *niyanta.Submission) error {
+	stated := false
+	for _, name := range []string{"gpus", "gpu-model", "cpu", "memory-mb", "disk-mb", "resource"} {
+		stated = stated || cmd.Flags().Changed(name)
+	}
+	if !stated {
+		return nil
+	}
+	r := niyanta.Resources{
+		CPUCores: f.cpu, MemoryMB: f.memoryMB, DiskMB: f.diskMB, GPUs: f.gpus, GPUModels: f.gpuModels,
+	}
+	amounts, err := pairs("resource", f.resources)
+	if err != nil {
+		return err
+	}
+	for name, amount := range amounts {
+		n, err := strconv.ParseInt(amount, 10, 64)
+		if err != nil {
+			return usage(fmt.Errorf("--resource %s=%s: the amount must be a whole number", name, amount))
+		}
+		if r.Custom == nil {
+			r.Custom = map[string]int64{}
+		}
+		r.Custom[name] = n
+	}
+	sub.Resources = &r
+	return nil
 }

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -69,15 +73,39 @@ The subcommands need an admin key.`,
 var workers = view[niyanta.WorkerInfo]{
 	collection: "workers",
 	columns: []column{
-		{name: "WORKER"}, {name: "STATUS"}, {name: "SLOTS"}, {name: "TYPES", text: true},
+		{name: "WORKER"}, {name: "STATUS"}, {name: "SLOTS"}, {name: "DEVICES", text: true, rank: 1},
+		{name: "TYPES", text: true},
 		{name: "LAST HEARTBEAT", rank: 1}, {name: "VERSION", text: true, rank: 2},
 	},
 	row: func(w *niyanta.WorkerInfo) []any {
 		return []any{
-			w.WorkerID, w.Status, fmt.Sprintf("%d/%d", w.CapacityUsed, w.CapacityTotal), strings.Join(w.Capabilities, ","),
+			w.WorkerID, w.Status, fmt.Sprintf("%d/%d", w.CapacityUsed, w.CapacityTotal), devices(w),
+			strings.Join(w.Capabilities, ","),
 			clock(w.LastHeartbeat), w.Version,
 		}
 	},
+}
+
+// devices returns what is taken of how many devices of each model, such as "1.5/2 A10".
+func devices(w *niyanta.WorkerInfo) string {
+	modelOf := map[string]string{}
+	total, taken := map[string]int{}, map[string]float64{}
+	for _, d := range w.Resources.Devices {
+		model := cmp.Or(d.Model, "GPU")
+		modelOf[d.ID] = model
+		total[model]++
+	}
+	if w.Allocated != nil {
+		for _, s := range w.Allocated.Devices {
+			taken[modelOf[s.ID]] += s.Share
+		}
+	}
+	var parts []string
+	for _, model := range slices.Sorted(maps.Keys(total)) {
+		used := strconv.FormatFloat(taken[model], 'f', -1, 64)
+		parts = append(parts, fmt.Sprintf("%s/%d %s", used, total[model], model))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func workerEventsCommand(c *cli) *cobra.Command {

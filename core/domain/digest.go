@@ -18,6 +18,7 @@ type Stated struct {
 	Timeout    *time.Duration
 	RunAt      time.Time
 	MaxRetries *int
+	Resources  *Resources `json:",omitempty"`
 }
 
 // Digest identifies a body by its content. The order of fields, white space, the zone of a time and
@@ -26,6 +27,9 @@ func (s Stated) Digest() [32]byte {
 	s.Input, s.Affinity, s.RunAt = canonical(s.Input), s.Affinity.canonical(), StoredTime(s.RunAt)
 	if len(s.Labels) == 0 {
 		s.Labels = nil
+	}
+	if s.Resources != nil {
+		s.Resources = new(s.Resources.Canonical())
 	}
 	b, err := json.Marshal(s) // sorts the keys of maps
 	if err != nil {
@@ -38,7 +42,7 @@ func (s Stated) Digest() [32]byte {
 func (s *Spec) Meaning() [32]byte {
 	return Stated{
 		Type: s.Type, Input: s.Input, Labels: s.Labels, Priority: &s.Priority, Affinity: s.Affinity,
-		Timeout: &s.Run.Timeout, RunAt: s.RunAt, MaxRetries: &s.Run.MaxRetries,
+		Timeout: &s.Run.Timeout, RunAt: s.RunAt, MaxRetries: &s.Run.MaxRetries, Resources: &s.Run.Resources,
 	}.Digest()
 }
 

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -119,14 +118,4 @@ type Occupancy struct {
 }
 
 // Hold adds what one run holds of the session's devices. Devices are ordered by their ids.
-func (o *Occupancy) Hold(shares []DeviceShare) {
-	for _, s := range shares {
-		i, known := slices.BinarySearchFunc(o.Devices, s.ID, func(d DeviceShare, id string) int {
-			return strings.Compare(d.ID, id)
-		})
-		if !known {
-			o.Devices = slices.Insert(o.Devices, i, DeviceShare{ID: s.ID})
-		}
-		o.Devices[i].Share += s.Share
-	}
-}
+func (o *Occupancy) Hold(shares []DeviceShare) { o.Devices = addShares(o.Devices, shares) }

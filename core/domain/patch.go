@@ -105,7 +105,9 @@ func (p ConfigPatch) Apply(c WorkloadConfig, now time.Time) (WorkloadConfig, err
 	set(&c.Limits.CPUCores, p.Limits.CPUCores)
 	set(&c.Limits.MemoryMB, p.Limits.MemoryMB)
 	set(&c.Limits.DiskMB, p.Limits.DiskMB)
-	set(&c.Resources, p.Resources)
+	if p.Resources != nil {
+		c.Resources = p.Resources.Canonical()
+	}
 	set(&c.CheckpointInterval, p.CheckpointInterval)
 	set(&c.MaxRetries, p.MaxRetries)
 	if p.Backoff.Initial != nil {

@@ -114,6 +114,21 @@ func (r Resources) Clone() Resources {
 	return r
 }
 
+// Canonical returns the same resources in the form that is kept: models are a set, and an amount of
+// 0 is not stated.
+func (r Resources) Canonical() Resources {
+	r = r.Clone()
+	slices.Sort(r.GPUModels)
+	if r.GPUModels = slices.Compact(r.GPUModels); len(r.GPUModels) == 0 {
+		r.GPUModels = nil
+	}
+	maps.DeleteFunc(r.Custom, func(_ string, amount int64) bool { return amount == 0 })
+	if len(r.Custom) == 0 {
+		r.Custom = nil
+	}
+	return r
+}
+
 // Allows reports whether the workload may get a device of the model.
 func (r *Resources) Allows(model string) bool {
 	return len(r.GPUModels) == 0 || slices.Contains(r.GPUModels, model)
@@ -155,6 +170,18 @@ func (r Resources) Validate(field string) error {
 func (o Offer) Clone() Offer {
 	o.Devices, o.Custom = slices.Clone(o.Devices), maps.Clone(o.Custom)
 	return o
+}
+
+// Split divides what one machine has among n workers of it, so that together they state it once. Each
+// gets an equal part of the amounts. The first gets the devices and the custom amounts, because parts
+// of them would fit less.
+func (o Offer) Split(n int) []Offer {
+	out := make([]Offer, n)
+	for i := range out {
+		out[i].Amounts = Amounts{o.CPUCores / Milli(n), o.MemoryMB / n, o.DiskMB / n}
+	}
+	out[0].Devices, out[0].Custom = o.Devices, o.Custom
+	return out
 }
 
 // Validate checks what a worker states. field is its place in the registration.

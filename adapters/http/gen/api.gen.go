@@ -696,6 +696,16 @@ type AffinityTerms struct {
 	WorkloadTypes *[]string          `json:"workload_types,omitempty"`
 }
 
+// AllocatedResources What runs hold of a worker's resources, ending runs included
+type AllocatedResources = domain.Allocation
+
+// Amounts defines model for Amounts.
+type Amounts struct {
+	CPUCores *float64 `json:"cpu_cores,omitempty"`
+	DiskMb   *int     `json:"disk_mb,omitempty"`
+	MemoryMb *int     `json:"memory_mb,omitempty"`
+}
+
 // Assignment defines model for Assignment.
 type Assignment = ports.Assignment
 
@@ -749,6 +759,14 @@ type BatchSubmission struct {
 	// MaxRetries How often the workload is retried after a failure of its own. Default: the config's, or 5
 	MaxRetries *int `json:"max_retries,omitempty"`
 	Priority   *int `json:"priority,omitempty"`
+
+	// Resources What a run reserves on its worker. Only what is stated is reserved, and nothing is given twice. A worker
+	// that does not state its cores, memory or disk is not limited in it. `resources` of a submission replace those
+	// of the config.
+	//
+	//
+	// Examples: {"cpu_cores":2,"custom":{"licence":1},"gpu_models":["A10"],"gpus":0.5}, {"cpu_cores":16,"gpus":4,"memory_mb":65536}
+	Resources *Resources `json:"resources,omitempty"`
 
 	// RunAt Earliest start
 	RunAt *Time `json:"run_at,omitempty"`
@@ -1010,6 +1028,12 @@ type Deleting struct {
 	RemainingEstimated bool `json:"remaining_estimated"`
 	Since              Time `json:"since"`
 }
+
+// Device defines model for Device.
+type Device = domain.Device
+
+// DeviceShare defines model for DeviceShare.
+type DeviceShare = domain.DeviceShare
 
 // EncodedResult Stands in `result_data` for a result that cannot be stored as it is.
 type EncodedResult = domain.EncodedResult
@@ -1349,13 +1373,13 @@ type PlacementReason struct {
 	// - `missing_type`: it does not offer the type
 	// - `other_worker_id`, `missing_tag`, `missing_workload_types`: `affinity_rules.hard_affinity` does not match
 	// - `excluded`: `affinity_rules.anti_affinity` matches
-	// - `too_small`: it has less than the config's `resource_limits`
+	// - `too_small`: it has too little of a resource even when it is empty; the message names the first one
 	// - `full`: no free slot
 	// - `run_ending`: no free slot, and a run that has ended but does not return keeps one
 	// - `declined`: it gave this workload back a moment ago
 	// - `suspects`: workers died under this workload, and under one that runs there
 	// - `conflict`: `anti_affinity.workload_types` of this workload, or of one that runs there
-	// - `resources_taken`: free slots, but not enough CPU, memory or disk left
+	// - `resources_taken`: free slots, but not enough of a resource left; the message names the first one
 	// - `next`: it could take the workload now, which is about to be placed or has others before it
 	//
 	// More may be added.
@@ -1385,13 +1409,13 @@ type PlacementReason struct {
 // - `missing_type`: it does not offer the type
 // - `other_worker_id`, `missing_tag`, `missing_workload_types`: `affinity_rules.hard_affinity` does not match
 // - `excluded`: `affinity_rules.anti_affinity` matches
-// - `too_small`: it has less than the config's `resource_limits`
+// - `too_small`: it has too little of a resource even when it is empty; the message names the first one
 // - `full`: no free slot
 // - `run_ending`: no free slot, and a run that has ended but does not return keeps one
 // - `declined`: it gave this workload back a moment ago
 // - `suspects`: workers died under this workload, and under one that runs there
 // - `conflict`: `anti_affinity.workload_types` of this workload, or of one that runs there
-// - `resources_taken`: free slots, but not enough CPU, memory or disk left
+// - `resources_taken`: free slots, but not enough of a resource left; the message names the first one
 // - `next`: it could take the workload now, which is about to be placed or has others before it
 //
 // More may be added.
@@ -1480,12 +1504,12 @@ type ReportRequest struct {
 	WorkerID  string   `json:"worker_id"`
 }
 
-// Resources defines model for Resources.
-type Resources struct {
-	CPUCores *float64 `json:"cpu_cores,omitempty"`
-	DiskMb   *int     `json:"disk_mb,omitempty"`
-	MemoryMb *int     `json:"memory_mb,omitempty"`
-}
+// Resources What a run reserves on its worker. Only what is stated is reserved, and nothing is given twice. A worker
+// that does not state its cores, memory or disk is not limited in it. `resources` of a submission replace those
+// of the config.
+//
+// Examples: {"cpu_cores":2,"custom":{"licence":1},"gpu_models":["A10"],"gpus":0.5}, {"cpu_cores":16,"gpus":4,"memory_mb":65536}
+type Resources = domain.Resources
 
 // Retention How long the customer's finished workloads are kept. A period that is left out is the installation's
 type Retention struct {
@@ -1574,6 +1598,14 @@ type Submission struct {
 	// MaxRetries How often the workload is retried after a failure of its own. Default: the config's, or 5
 	MaxRetries *int `json:"max_retries,omitempty"`
 	Priority   *int `json:"priority,omitempty"`
+
+	// Resources What a run reserves on its worker. Only what is stated is reserved, and nothing is given twice. A worker
+	// that does not state its cores, memory or disk is not limited in it. `resources` of a submission replace those
+	// of the config.
+	//
+	//
+	// Examples: {"cpu_cores":2,"custom":{"licence":1},"gpu_models":["A10"],"gpus":0.5}, {"cpu_cores":16,"gpus":4,"memory_mb":65536}
+	Resources *Resources `json:"resources,omitempty"`
 
 	// RunAt Earliest start
 	RunAt *Time `json:"run_at,omitempty"`
@@ -1666,7 +1698,9 @@ type TypeStats struct {
 
 // Worker defines model for Worker.
 type Worker struct {
-	Capabilities []string `json:"capabilities"`
+	// Allocated What runs hold of a worker's resources, ending runs included
+	Allocated    *AllocatedResources `json:"allocated,omitempty"`
+	Capabilities []string            `json:"capabilities"`
 
 	// CapacityTotal Slots
 	CapacityTotal int `json:"capacity_total"`
@@ -1682,10 +1716,12 @@ type Worker struct {
 		Generation       int64   `json:"generation"`
 		WorkloadID       string  `json:"workload_id"`
 	} `json:"ending_runs"`
-	LastHeartbeat Time      `json:"last_heartbeat"`
-	LeaseUntil    Time      `json:"lease_until"`
-	RegisteredAt  Time      `json:"registered_at"`
-	Resources     Resources `json:"resources"`
+	LastHeartbeat Time `json:"last_heartbeat"`
+	LeaseUntil    Time `json:"lease_until"`
+	RegisteredAt  Time `json:"registered_at"`
+
+	// Resources What a worker has. It is not limited in cores, memory and disk that it does not state
+	Resources WorkerResources `json:"resources"`
 
 	// RunningWorkloads Ids of the workloads it holds, SCHEDULED or RUNNING
 	RunningWorkloads []string          `json:"running_workloads"`
@@ -1717,6 +1753,9 @@ type WorkerEventType = domain.AuditType
 // for keys of role `worker` (`*`: any worker), and not allowed for others.
 type WorkerPattern = string
 
+// WorkerResources What a worker has. It is not limited in cores, memory and disk that it does not state
+type WorkerResources = domain.Offer
+
 // WorkerStatus defines model for WorkerStatus.
 type WorkerStatus string
 
@@ -1733,12 +1772,15 @@ type Workload struct {
 	AffinityRules AffinityRules `json:"affinity_rules"`
 
 	// ArchivedAt When it moved to the archive; absent: it has not. Lists have no archived workloads, and their log lines and checkpoints are gone
-	ArchivedAt         *Time   `json:"archived_at,omitempty"`
-	CheckpointSequence int64   `json:"checkpoint_sequence"`
-	CompletedAt        *Time   `json:"completed_at"`
-	CreatedAt          Time    `json:"created_at"`
-	CustomerID         string  `json:"customer_id"`
-	ErrorMessage       *string `json:"error_message"`
+	ArchivedAt         *Time  `json:"archived_at,omitempty"`
+	CheckpointSequence int64  `json:"checkpoint_sequence"`
+	CompletedAt        *Time  `json:"completed_at"`
+	CreatedAt          Time   `json:"created_at"`
+	CustomerID         string `json:"customer_id"`
+
+	// Devices The devices of its worker that it holds
+	Devices      *[]DeviceShare `json:"devices,omitempty"`
+	ErrorMessage *string        `json:"error_message"`
 
 	// ErrorType `timeout`, `worker_lost` or `poison` if Niyanta ended it. Otherwise the type that its program reported, or `error` if that named none
 	//
@@ -1762,6 +1804,14 @@ type Workload struct {
 	ProgressMessage     *string `json:"progress_message"`
 	ProgressPercent     float64 `json:"progress_percent"`
 	RedistributionCount int     `json:"redistribution_count"`
+
+	// Resources What a run reserves on its worker. Only what is stated is reserved, and nothing is given twice. A worker
+	// that does not state its cores, memory or disk is not limited in it. `resources` of a submission replace those
+	// of the config.
+	//
+	//
+	// Examples: {"cpu_cores":2,"custom":{"licence":1},"gpu_models":["A10"],"gpus":0.5}, {"cpu_cores":16,"gpus":4,"memory_mb":65536}
+	Resources *Resources `json:"resources,omitempty"`
 
 	// ResultData Any JSON value, or an `EncodedResult`; null until completed and for viewers
 	ResultData json.RawMessage `json:"result_data"`
@@ -1795,7 +1845,15 @@ type WorkloadConfig struct {
 	CustomerID     string          `json:"customer_id"`
 	Description    string          `json:"description"`
 	MaxRetries     int             `json:"max_retries"`
-	ResourceLimits Resources       `json:"resource_limits"`
+	ResourceLimits Amounts         `json:"resource_limits"`
+
+	// Resources What a run reserves on its worker. Only what is stated is reserved, and nothing is given twice. A worker
+	// that does not state its cores, memory or disk is not limited in it. `resources` of a submission replace those
+	// of the config.
+	//
+	//
+	// Examples: {"cpu_cores":2,"custom":{"licence":1},"gpu_models":["A10"],"gpus":0.5}, {"cpu_cores":16,"gpus":4,"memory_mb":65536}
+	Resources *Resources `json:"resources,omitempty"`
 
 	// RetryBackoff The wait before a retry: `initial_seconds` before the first retry, `factor` times as long before each
 	// further one, at most `max_seconds`. Half of each wait is fixed and half is random. With the defaults, the
@@ -1817,8 +1875,16 @@ type WorkloadConfigChange struct {
 	Description *string     `json:"description,omitempty"`
 
 	// MaxRetries How often a workload is retried after a failure of its own
-	MaxRetries     *int       `json:"max_retries,omitempty"`
-	ResourceLimits *Resources `json:"resource_limits,omitempty"`
+	MaxRetries     *int     `json:"max_retries,omitempty"`
+	ResourceLimits *Amounts `json:"resource_limits,omitempty"`
+
+	// Resources What a run reserves on its worker. Only what is stated is reserved, and nothing is given twice. A worker
+	// that does not state its cores, memory or disk is not limited in it. `resources` of a submission replace those
+	// of the config.
+	//
+	//
+	// Examples: {"cpu_cores":2,"custom":{"licence":1},"gpu_models":["A10"],"gpus":0.5}, {"cpu_cores":16,"gpus":4,"memory_mb":65536}
+	Resources *Resources `json:"resources,omitempty"`
 
 	// RetryBackoff The wait before a retry: `initial_seconds` before the first retry, `factor` times as long before each
 	// further one, at most `max_seconds`. Half of each wait is fixed and half is random. With the defaults, the
@@ -1843,8 +1909,16 @@ type WorkloadConfigInput struct {
 	Description *string     `json:"description,omitempty"`
 
 	// MaxRetries How often a workload is retried after a failure of its own
-	MaxRetries     *int       `json:"max_retries,omitempty"`
-	ResourceLimits *Resources `json:"resource_limits,omitempty"`
+	MaxRetries     *int     `json:"max_retries,omitempty"`
+	ResourceLimits *Amounts `json:"resource_limits,omitempty"`
+
+	// Resources What a run reserves on its worker. Only what is stated is reserved, and nothing is given twice. A worker
+	// that does not state its cores, memory or disk is not limited in it. `resources` of a submission replace those
+	// of the config.
+	//
+	//
+	// Examples: {"cpu_cores":2,"custom":{"licence":1},"gpu_models":["A10"],"gpus":0.5}, {"cpu_cores":16,"gpus":4,"memory_mb":65536}
+	Resources *Resources `json:"resources,omitempty"`
 
 	// RetryBackoff The wait before a retry: `initial_seconds` before the first retry, `factor` times as long before each
 	// further one, at most `max_seconds`. Half of each wait is fixed and half is random. With the defaults, the

@@ -93,7 +93,10 @@ func TestExplain_ShortResource_IsNamed(t *testing.T) {
 	two := gpuLane(domain.Resources{GPUs: 2 * domain.One}).Lane
 	assert.Equal(t, []placement.Reason{
 		{Code: placement.ReasonTooSmall, Workers: 2, Message: "2 workers too small: not enough gpus even if empty"},
-		{Code: placement.ReasonResources, Workers: 1, Message: "1 worker with free slots but not enough gpus left"},
+		{
+			Code: placement.ReasonResources, Workers: 1,
+			Message: "1 worker with free slots but not enough gpus left (enough when empty)",
+		},
 	}, e.Explain(&two))
 	assert.True(t, e.Placeable(&two), "it would fit on an empty one")
 	three := gpuLane(domain.Resources{GPUs: 3 * domain.One}).Lane

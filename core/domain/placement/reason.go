@@ -99,8 +99,8 @@ func (w *fleetWorker) obstacle(l *domain.Lane) (r Reason, couldRun bool) {
 	case w.repels(l) || w.holdsAny(anti.WorkloadTypes):
 		return Reason{Code: ReasonConflict, Message: "%s running what must not run beside it"}, true
 	case !w.holding.Fits(&l.Resources):
-		short := w.holding.Short(&l.Resources)
-		return Reason{Code: ReasonResources, Message: "%s with free slots but not enough " + short + " left (enough when empty)"}, true
+		message := "%s with free slots but not enough " + w.holding.Short(&l.Resources) + " left (enough when empty)"
+		return Reason{Code: ReasonResources, Message: message}, true
 	}
 	return Reason{Code: ReasonNext, Message: "%s able to take it now"}, true
 }

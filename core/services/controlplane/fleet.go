@@ -12,11 +12,18 @@ import (
 type WorkerView struct {
 	domain.Worker
 	Held, Ending []ports.HeldWorkload
+	// Allocated is what both hold of its resources.
+	Allocated domain.Allocation
 }
 
-// view returns a worker with the given runs of its session.
-func view(w domain.Worker, held []ports.HeldWorkload) WorkerView {
+// view returns a worker with the given runs of its session, and what they hold.
+func view(w domain.Worker, held []ports.HeldWorkload, occupancy []domain.Occupancy) WorkerView {
 	v := WorkerView{Worker: w}
+	for i := range occupancy {
+		if occupancy[i].SessionID == w.SessionID {
+			v.Allocated.Add(&occupancy[i])
+		}
+	}
 	for _, h := range held {
 		switch {
 		case h.Ending:
@@ -31,7 +38,11 @@ func view(w domain.Worker, held []ports.HeldWorkload) WorkerView {
 // ViewWorker returns a worker with the runs of its session.
 func (s *Service) ViewWorker(ctx context.Context, w domain.Worker) (WorkerView, error) {
 	held, err := s.deps.Queue.Held(ctx, w.SessionID)
-	return view(w, held), err
+	if err != nil {
+		return WorkerView{}, err
+	}
+	occupancy, err := s.deps.Queue.Occupancy(ctx)
+	return view(w, held, occupancy), err
 }
 
 // ListWorkers returns all workers with their runs, ordered by id. It includes DEAD workers.
@@ -48,13 +59,21 @@ func (s *Service) ListWorkers(ctx context.Context) ([]WorkerView, error) {
 	if err != nil {
 		return nil, err
 	}
+	occupancy, err := s.deps.Queue.Occupancy(ctx)
+	if err != nil {
+		return nil, err
+	}
+	occupied := map[domain.SessionID][]domain.Occupancy{}
+	for _, o := range occupancy {
+		occupied[o.SessionID] = append(occupied[o.SessionID], o)
+	}
 	bySession := map[domain.SessionID][]ports.HeldWorkload{}
 	for _, h := range held {
 		bySession[h.SessionID] = append(bySession[h.SessionID], h)
 	}
 	views := make([]WorkerView, len(workers))
 	for i, w := range workers {
-		views[i] = view(w, bySession[w.SessionID])
+		views[i] = view(w, bySession[w.SessionID], occupied[w.SessionID])
 	}
 	return views, nil
 }

@@ -25,6 +25,8 @@ type SubmitRequest struct {
 	RunAt    time.Time
 	// MaxRetries is how many failures are retried.
 	MaxRetries *int
+	// Resources, if stated, replace those of the config.
+	Resources *domain.Resources
 	// IdempotencyKey makes it safe to repeat the submission; see ports.WorkloadStore.Submit.
 	IdempotencyKey string
 }
@@ -215,6 +217,9 @@ func (s *Service) prepare(
 	if req.MaxRetries != nil {
 		sub.Run.MaxRetries = *req.MaxRetries
 	}
+	if req.Resources != nil {
+		sub.Run.Resources = req.Resources.Canonical()
+	}
 	if err := sub.Validate(); err != nil {
 		return sub, err
 	}
@@ -224,7 +229,7 @@ func (s *Service) prepare(
 	if sub.IdempotencyKey != "" {
 		sub.Digest = domain.Stated{
 			Type: req.Type, Input: req.Input, Labels: req.Labels, Priority: req.Priority, Affinity: req.Affinity,
-			Timeout: req.Timeout, RunAt: req.RunAt, MaxRetries: req.MaxRetries,
+			Timeout: req.Timeout, RunAt: req.RunAt, MaxRetries: req.MaxRetries, Resources: req.Resources,
 		}.Digest()
 		sub.Meaning = sub.Spec.Meaning()
 	}

@@ -1,0 +1,40 @@
+package domain
+
+import (
+	"slices"
+	"strings"
+)
+
+// Allocation is what runs hold of a worker's resources.
+type Allocation struct {
+	Amounts
+	Devices []DeviceShare    `json:"devices,omitempty"`
+	Custom  map[string]int64 `json:"custom,omitempty"`
+}
+
+// Add adds what the runs of a lane hold, the ending ones included.
+func (a *Allocation) Add(o *Occupancy) {
+	n, r := o.Count+o.Ending, &o.Lane.Resources
+	a.Amounts = a.Amounts.minus(r.Amounts, -n)
+	a.Devices = addShares(a.Devices, o.Devices)
+	for name, amount := range r.Custom {
+		if a.Custom == nil {
+			a.Custom = map[string]int64{}
+		}
+		a.Custom[name] += int64(n) * amount
+	}
+}
+
+// addShares adds what is held of devices to sums that are ordered by the devices' ids.
+func addShares(sums, shares []DeviceShare) []DeviceShare {
+	for _, s := range shares {
+		i, known := slices.BinarySearchFunc(sums, s.ID, func(d DeviceShare, id string) int {
+			return strings.Compare(d.ID, id)
+		})
+		if !known {
+			sums = slices.Insert(sums, i, DeviceShare{ID: s.ID})
+		}
+		sums[i].Share += s.Share
+	}
+	return sums
+}
