@@ -37,6 +37,8 @@ var tests = map[layer][]string{
 	plane:       {"./bootstrap", "-run", "InProcess_KeepsItsContract"},
 	properties:  {"./core/domain/..."},
 	engine:      {"./core/services/execution", "-timeout=1m"},
+	tenants:     {"./bootstrap", "-run", "NamesOfAnotherCustomer|Ticket_OfMany"},
+	updates:     {"./core/services/live"},
 }
 
 // kill plants a defect and runs the tests of one layer. It returns what noticed the defect, or ""

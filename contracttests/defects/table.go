@@ -13,6 +13,8 @@ const (
 	plane       layer = "contracts of the control plane"
 	properties  layer = "properties of the domain"
 	engine      layer = "tests of the worker's engine"
+	tenants     layer = "tests of what customers may name"
+	updates     layer = "tests of live updates"
 )
 
 // defect is a mistake in the source. The first occurrence of old in file is replaced by new. The
@@ -150,6 +152,20 @@ var defects = []defect{
 	{"a deletion forgets a table", postgres + "erasure.go", "\"idempotency_keys\", \"answers\", ",
 		"\"idempotency_keys\", ", nil, []layer{onPostgres}},
 
+	// Tickets and hints.
+	{"a ticket is used twice", memory + "tickets.go", "	delete(t.s.tickets, digest)\n	return ticket, nil",
+		"	return ticket, nil", nil, []layer{onMemory, tenants}},
+	{"a ticket outlives its time", "core/domain/ticket.go", "now.Sub(t.CreatedAt) >= TicketLifetime",
+		"now.Sub(t.CreatedAt) >= 2*TicketLifetime", nil, []layer{onMemory}},
+	{"a ticket outlives its time on PostgreSQL", postgres + "tickets.go", "`, domain.TicketLifetime.Microseconds())",
+		"`, 2*domain.TicketLifetime.Microseconds())", nil, []layer{onPostgres}},
+	{"a ticket opens any customer's workload", "core/services/tenancy/tickets.go",
+		"	return s.Recheck(ctx, t.KeyID, t.KeyPrefix)\n}",
+		"	p, err := s.Recheck(ctx, t.KeyID, t.KeyPrefix)\n	p.Role, p.CustomerID = domain.RoleAdmin, \"\"\n	return p, err\n}",
+		nil, []layer{tenants}},
+	{"an update is lost with its hint", "core/services/live/service.go", "if behind(end, st.position()) {",
+		"if behind(end, st.position()) && false {", nil, []layer{updates}},
+
 	// Limits and placement.
 	{"running limit unchecked at the commit and in the plan", execute, "y.Running[w.CustomerID] >= limit",
 		"y.Running[w.CustomerID] >= limit+1000", nil, []layer{onMemory}},
@@ -209,7 +225,7 @@ var defects = []defect{
 	{"idempotency keys ignored", admission, "u != nil && !u.Forgotten(now) {", "u != nil && false {", nil,
 		[]layer{sim, onMemory}},
 	{"another customer's workload is found", memory + "store.go", "r == nil || r.CustomerID != customer", "r == nil",
-		nil, []layer{sim, onMemory}},
+		nil, []layer{sim, onMemory, tenants}},
 	{"results share memory with the store", memory + "workloads.go", "found = append(found, r.Workload.Clone())",
 		"found = append(found, r.Workload)", nil, []layer{onMemory}},
 	{"a workload that becomes due stays delayed", memory + "lane.go", "if !ok || r.NotBefore.After(now) {",
