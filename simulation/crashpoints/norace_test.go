@@ -2,4 +2,4 @@
 
 package crashpoints_test
 
-const sampleEvery = 1
+const defaultSample = 1

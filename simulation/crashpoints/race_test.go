@@ -2,6 +2,6 @@
 
 package crashpoints_test
 
-// sampleEvery is n if only every n-th of the chosen harms is done. The runs have one thread, so the
-// race detector finds little in them. make test does all harms without it.
-const sampleEvery = 8
+// defaultSample is n if only every n-th of the chosen harms is done. The runs have one thread, so the
+// race detector finds little in them. make test does more of them without it.
+const defaultSample = 24
