@@ -108,6 +108,10 @@ func (e erasure) Erase(
 		return k != nil && k.CustomerID == customer
 	})
 	maps.DeleteFunc(e.s.keys, func(_ string, k *domain.APIKey) bool { return k.CustomerID == customer })
+	t.happened.Scan(func(h happening) bool {
+		e.s.happened.Delete(h)
+		return true
+	})
 	delete(e.s.customers, customer)
 	e.s.actLocked(t.Erased(by, e.s.now()))
 	return ports.Erased{Done: true}, nil

@@ -72,7 +72,7 @@ func (e events) OfCustomer(
 	if t == nil {
 		return nil, nil
 	}
-	return t.happenedBetween(after, upTo, limit), nil
+	return between(t.happened, after, upTo, limit), nil
 }
 
 // OfAll implements ports.EventStore.
@@ -82,18 +82,13 @@ func (e events) OfAll(ctx context.Context, after, upTo int64, limit int) ([]doma
 	}
 	e.s.mu.Lock()
 	defer e.s.mu.Unlock()
-	var all []domain.AuditEvent
-	for _, t := range e.s.customers {
-		all = append(all, t.happenedBetween(after, upTo, limit)...)
-	}
-	slices.SortFunc(all, func(a, b domain.AuditEvent) int { return cmp.Compare(a.ID, b.ID) })
-	return all[:min(limit, len(all))], nil
+	return between(e.s.happened, after, upTo, limit), nil
 }
 
-// happenedBetween returns copies of up to limit events with ids above after, up to upTo.
-func (t *tenant) happenedBetween(after, upTo int64, limit int) []domain.AuditEvent {
+// between returns copies of up to limit events with ids above after, up to upTo.
+func between(happened *btree.BTreeG[happening], after, upTo int64, limit int) []domain.AuditEvent {
 	var out []domain.AuditEvent
-	t.happened.Ascend(happening{id: after + 1}, func(h happening) bool {
+	happened.Ascend(happening{id: after + 1}, func(h happening) bool {
 		if h.id > upTo || len(out) == limit {
 			return false
 		}

@@ -23,6 +23,7 @@ func Sizes(s *Store) map[string]int {
 		n["lines"] += len(r.logs)
 		n["checkpoints"] += len(r.checkpoints)
 	}
+	n["feed"] = s.happened.Len()
 	for _, t := range s.customers {
 		n["lists"] += t.byCreated.Len()
 		n["finished"] += t.finished.Len()

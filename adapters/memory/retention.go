@@ -93,9 +93,10 @@ func (s *Store) purgeAdminAuditLocked(p ports.Purge, now time.Time) (n int) {
 	return n
 }
 
-// forgetLocked removes events of a record from those of its customer.
+// forgetLocked removes events of a record from those of its customer and of all.
 func (s *Store) forgetLocked(r *record, events []domain.AuditEvent) {
 	for _, e := range events {
+		s.happened.Delete(happening{id: e.ID})
 		s.customers[r.CustomerID].happened.Delete(happening{id: e.ID})
 	}
 }

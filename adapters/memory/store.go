@@ -30,6 +30,7 @@ type Store struct {
 	tickets      map[[32]byte]domain.Ticket // by digest
 	leader       leadership
 	auditID      int64
+	happened     *btree.BTreeG[happening] // to the workloads of all customers
 	byWorker     map[domain.WorkerID][]domain.AuditEvent
 	adminEventID int64
 	adminEvents  []domain.AdminEvent           // oldest first
@@ -85,6 +86,7 @@ func NewStore(clock ports.Clock) *Store {
 		past:      map[domain.SessionID]*domain.EndedSession{},
 		keys:      map[string]*domain.APIKey{},
 		tickets:   map[[32]byte]domain.Ticket{},
+		happened:  newHappened(),
 		byWorker:  map[domain.WorkerID][]domain.AuditEvent{},
 
 		certificates: map[certificate]time.Time{},
@@ -142,5 +144,6 @@ func (s *Store) auditLocked(r *record, e domain.AuditEvent) {
 	s.auditID++
 	e.ID = s.auditID
 	r.audit = append(r.audit, e)
+	s.happened.Set(happening{e.ID, r})
 	s.customers[r.CustomerID].happened.Set(happening{e.ID, r})
 }

@@ -18,12 +18,8 @@ var (
  WHERE l.workload_id = $1::text AND w.customer_id = $2::text AND l.seq > $3::bigint ORDER BY l.seq LIMIT $4::bigint`
 	selectAuditOfCustomer = selectAudit + ` WHERE a.customer_id = $1::text AND a.workload_id <> ''
  AND a.audit_id > $2::bigint AND a.audit_id <= $3::bigint ORDER BY a.audit_id LIMIT $4::bigint`
-	// selectAuditOfAll looks at each customer. So it needs no index of its own, which every write
-	// would pay for.
-	selectAuditOfAll = "SELECT " + auditTable.names("a") + ` FROM customers c CROSS JOIN LATERAL (
-  SELECT * FROM audit a WHERE a.customer_id = c.customer_id AND a.workload_id <> ''
-   AND a.audit_id > $1::bigint AND a.audit_id <= $2::bigint ORDER BY a.audit_id LIMIT $3::bigint) a
- ORDER BY a.audit_id LIMIT $3::bigint`
+	selectAuditOfAll = selectAudit + ` WHERE a.workload_id <> '' AND a.audit_id > $1::bigint
+ AND a.audit_id <= $2::bigint ORDER BY a.audit_id LIMIT $3::bigint`
 	selectEnds = `SELECT u.workload_id, a.audit_id, coalesce(p.last_seq, 0) FROM unnest($1::text[]) AS u(workload_id)
  CROSS JOIN LATERAL (SELECT a.audit_id FROM audit a WHERE a.workload_id = u.workload_id AND a.workload_id <> ''
   ORDER BY a.audit_id DESC LIMIT 1) a LEFT JOIN log_positions p USING (workload_id)`

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/adapters/postgres"
 	"github.com/niyanta/niyanta/contracttests/servers"
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -88,4 +89,48 @@ func TestHorizon_WhenTheStoreIsRestored_FallsBack(t *testing.T) {
 	h, err = s.Stores().Events.Horizon(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, domain.Horizon{Settled: 10, Last: 10}, h)
+}
+
+// TestOfAll_WithAThousandCustomers_ReadsAsMuchAsWithTen counts the pages that a read of a page of
+// events touches.
+func TestOfAll_WithAThousandCustomers_ReadsAsMuchAsWithTen(t *testing.T) {
+	c := servers.SharedPostgres(t, prepare)
+	url := c.SocketURL(c.Database(t))
+	s := open(t, url)
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	// grow gives each of n customers five events, in turns, and returns how many pages it takes to read
+	// the last hundred.
+	grow := func(n int) (pages int) {
+		_, err := conn.Exec(t.Context(), `INSERT INTO customers (customer_id, name, tier, created_at, updated_at)
+ SELECT 'cust_' || g, 'C', 'free', now(), now() FROM generate_series(1, $1) g ON CONFLICT DO NOTHING`, n)
+		require.NoError(t, err)
+		_, err = conn.Exec(t.Context(), `INSERT INTO audit (at, workload_id, customer_id, type, actor_kind, actor_id,
+ from_status, to_status, generation, worker_id, checkpoint_sequence, reason)
+ SELECT now() - interval '1 month' * (e % 2), 'wl_' || g, 'cust_' || g, 'workload.created', 'user', 'key', '',
+  'PENDING', 0, '', 0, '' FROM generate_series(1, 5) e, generate_series(1, $1) g`, n)
+		require.NoError(t, err)
+		_, err = conn.Exec(t.Context(), "VACUUM ANALYZE audit")
+		require.NoError(t, err)
+		h, err := s.Stores().Events.Horizon(t.Context())
+		require.NoError(t, err)
+		events, err := s.Stores().Events.OfAll(t.Context(), h.Settled-50, h.Settled, 100)
+		require.NoError(t, err)
+		require.Len(t, events, 50)
+		var plan []struct {
+			Plan struct {
+				Hit  int `json:"Shared Hit Blocks"`
+				Read int `json:"Shared Read Blocks"`
+			}
+		}
+		require.NoError(t, conn.QueryRow(t.Context(), "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+postgres.SelectAuditOfAll,
+			h.Settled-50, h.Settled, 100).Scan(&plan))
+		return plan[0].Plan.Hit + plan[0].Plan.Read
+	}
+	ten := grow(10)
+	thousand := grow(1000)
+	require.Positive(t, ten)
+	require.Less(t, thousand, 40, "a look at each customer takes some pages for each")
+	t.Logf("%d pages with 10 customers, %d with 1,000", ten, thousand)
 }

@@ -17,6 +17,9 @@ func ExecAll(url string, statements ...string) error {
 	return nil
 }
 
+// SelectAuditOfAll is the statement that reads the events of all customers.
+var SelectAuditOfAll = selectAuditOfAll
+
 // HintChannel is the expression of the channel's name, WakeMissed what the loops are woken for when
 // a process begins to listen.
 const (
