@@ -32,7 +32,7 @@ var (
 	ofType = metric.Label{Name: "workload_type",
 		Values: fmt.Sprintf("the first %d types that have run, other", typesLimit)}
 	ofCustomer = metric.Label{Name: "customer_id", Values: "those in NIYANTA_METRICS_CUSTOMERS"}
-	ofPool     = metric.Label{Name: "pool", Values: "write, reads, history"}
+	ofPool     = metric.Label{Name: "pool", Values: "main, leases, reads, replica"}
 )
 
 const (
