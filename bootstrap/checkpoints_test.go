@@ -64,7 +64,7 @@ func TestCheckpoint_Read_GivesTheBytesThatWereSaved(t *testing.T) {
 				require.Equal(t, 200, ans.status)
 				require.Equal(t, "application/octet-stream", ans.header.Get("Content-Type"))
 				require.Equal(t, fmt.Sprint(len(want)), ans.header.Get("Content-Length"))
-				require.True(t, string(want) == ans.body, "checkpoint %d as it was saved", i+1)
+				require.Equal(t, string(want), ans.body, "checkpoint %d as it was saved", i+1)
 			}
 			head := a.call("HEAD", at+"?data=true", a.dev.CustomerKey, nil)
 			require.Equal(t, 200, head.status)

@@ -283,7 +283,7 @@ func TestNames_OnTheWire_AreThoseOfTheSpecification(t *testing.T) {
 		w := a.collection("/v1/admin/workers", a.dev.AdminKey, "workers")[0]
 		a.fields(w, `worker_id status capacity_total capacity_used last_heartbeat running_workloads capabilities
 			tags resources version`,
-			"session_id", "registered_at", "lease_until", "ending_runs")
+			"session_id", "registered_at", "lease_until", "ending_runs", "allocated")
 		m := w.(map[string]any)
 		require.Equal(a, []any{blocked}, m["running_workloads"])
 		require.InDelta(a, 1, m["capacity_used"], 0)

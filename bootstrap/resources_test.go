@@ -85,7 +85,7 @@ func TestResources_WhatIsHeld_IsShownAndNotGivenTwice(t *testing.T) {
 		require.NoError(t, err)
 		codes := map[string]string{}
 		for _, r := range p.Reasons {
-			codes[string(r.Code)] = r.Message
+			codes[r.Code] = r.Message
 		}
 		require.Equal(t, map[string]string{
 			"resources_taken": "1 worker with free slots but not enough gpus left (enough when empty)",

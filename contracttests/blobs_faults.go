@@ -117,7 +117,7 @@ func blobFaultCases() []Case[BlobHarness] {
 					if err == nil {
 						want, err := io.ReadAll(pattern('b', largeBlob))
 						require.NoError(t, err)
-						require.True(t, string(want) == string(begin)+string(rest), "%s: a mixture was read", name)
+						require.Equal(t, string(want), string(begin)+string(rest), "%s: a mixture was read", name)
 					}
 				}
 			}},
@@ -148,7 +148,7 @@ func blobFaultCases() []Case[BlobHarness] {
 				i := len(got) - 100_000
 				want, err := io.ReadAll(pattern(byte(i), 100_000+i))
 				require.NoError(t, err)
-				require.True(t, string(want) == got, "the value is a mixture")
+				require.Equal(t, string(want), got, "the value is a mixture")
 			}},
 		{"many write, read, list and delete at once", "It is safe for concurrent use", func(t T, h BlobHarness) {
 			s := h.Open()

@@ -17,8 +17,8 @@ func resourceCases() []Case[StoreHarness] {
 			"Submit keeps what is reserved, Apply what is held, Occupancy adds it up by device",
 			func(t T, h StoreHarness) {
 				f := given(t, h)
-				w := f.offers("w", 9, domain.Offer{
-					Amounts: domain.Amounts{CPUCores: 8000}, Devices: gpus("A10", 2), Custom: map[string]int64{"licence": 3},
+				w := f.offers(9, domain.Offer{
+					Amounts: domain.Amounts{CPUCores: 8000}, Devices: a10s(2), Custom: map[string]int64{"licence": 3},
 				})
 				asks := domain.Resources{
 					Amounts: domain.Amounts{CPUCores: 1500}, GPUs: 250, GPUModels: []string{"A10"},
@@ -49,8 +49,8 @@ func resourceCases() []Case[StoreHarness] {
 		{"nothing is given beyond what is free",
 			"An assignment is refused when the worker has too little of a resource left", func(t T, h StoreHarness) {
 				f := given(t, h)
-				w := f.offers("w", 9, domain.Offer{
-					Amounts: domain.Amounts{CPUCores: 4000, MemoryMB: 100}, Devices: gpus("A10", 2),
+				w := f.offers(9, domain.Offer{
+					Amounts: domain.Amounts{CPUCores: 4000, MemoryMB: 100}, Devices: a10s(2),
 					Custom: map[string]int64{"licence": 1},
 				})
 				half := domain.Resources{GPUs: 500}
@@ -91,7 +91,7 @@ func resourceCases() []Case[StoreHarness] {
 			"Apply executes the transitions in order: what one gives the next one cannot give",
 			func(t T, h StoreHarness) {
 				f := given(t, h)
-				w := f.offers("w", 9, domain.Offer{Devices: gpus("A10", 1), Custom: map[string]int64{"licence": 2}})
+				w := f.offers(9, domain.Offer{Devices: a10s(1), Custom: map[string]int64{"licence": 2}})
 				asks := reserves(domain.Resources{GPUs: 400, Custom: map[string]int64{"licence": 1}})
 				var ts []domain.Transition
 				for range 3 {
@@ -109,7 +109,7 @@ func resourceCases() []Case[StoreHarness] {
 			"An assignment is refused when the worker has too little of a resource left, between concurrent batches too",
 			func(t T, h StoreHarness) {
 				f := given(t, h)
-				w := f.offers("w", 100, domain.Offer{Devices: gpus("A10", 1)})
+				w := f.offers(100, domain.Offer{Devices: a10s(1)})
 				f.must(gives(assign(f.submit(reserves(domain.Resources{GPUs: 500})), w), share("0", 500)))
 				stores := [8]ports.Stores{}
 				for i := range stores {
@@ -136,7 +136,7 @@ func resourceCases() []Case[StoreHarness] {
 		{"every way in which a run ends gives back what it held",
 			"What is held is derived from what runs", func(t T, h StoreHarness) {
 				f := given(t, h)
-				w := f.offers("w", 9, domain.Offer{Devices: gpus("A10", 1)})
+				w := f.offers(9, domain.Offer{Devices: a10s(1)})
 				asks := reserves(domain.Resources{GPUs: 1000})
 				for _, ends := range []func(a domain.Workload) domain.Transition{
 					func(a domain.Workload) domain.Transition { return report(a, w, domain.EventComplete, 1) },
@@ -159,7 +159,7 @@ func resourceCases() []Case[StoreHarness] {
 		{"an ending run keeps its devices",
 			"what it has not let go of counts, with the devices that it holds", func(t T, h StoreHarness) {
 				f := given(t, h)
-				w := f.offers("w", 9, domain.Offer{Devices: gpus("A10", 1), Custom: map[string]int64{"licence": 1}})
+				w := f.offers(9, domain.Offer{Devices: a10s(1), Custom: map[string]int64{"licence": 1}})
 				asks := reserves(domain.Resources{GPUs: 500, Custom: map[string]int64{"licence": 1}})
 				a, b := f.submit(asks), f.submit(asks)
 				c := f.submit(reserves(domain.Resources{GPUs: 1000}))
@@ -179,7 +179,7 @@ func resourceCases() []Case[StoreHarness] {
 		{"a run found in an inventory holds what its worker says",
 			"EventLinger keeps the devices of a run that its session does not hold", func(t T, h StoreHarness) {
 				f := given(t, h)
-				w := f.offers("w", 9, domain.Offer{Devices: gpus("A10", 2)})
+				w := f.offers(9, domain.Offer{Devices: a10s(2)})
 				asks := reserves(domain.Resources{GPUs: 1000})
 				a, b := f.submit(asks), f.submit(asks)
 				f.must(gives(assign(a, w), share("1", 1000)))
@@ -200,13 +200,13 @@ func resourceCases() []Case[StoreHarness] {
 			"A new session holds nothing of the old one, and only what the worker states can be given",
 			func(t T, h StoreHarness) {
 				f := given(t, h)
-				w := f.offers("w", 9, domain.Offer{Devices: gpus("A10", 2)})
+				w := f.offers(9, domain.Offer{Devices: a10s(2)})
 				asks := reserves(domain.Resources{GPUs: 1000})
 				a := f.submit(asks)
 				f.must(gives(assign(a, w), share("1", 1000)))
 				f.must(report(a, w, domain.EventStart, 1))
 				r := takeOver("w", "second", 9)
-				r.Resources = domain.Offer{Devices: gpus("A10", 1)}
+				r.Resources = domain.Offer{Devices: a10s(1)}
 				next := f.register(r)
 				f.must(lose(f.get(a.ID), domain.LossReplaced))
 				again := f.get(a.ID)
@@ -218,7 +218,7 @@ func resourceCases() []Case[StoreHarness] {
 		{"work that reserves nothing is placed beside full devices",
 			"A workload or config that states no resources reserves nothing but its slot", func(t T, h StoreHarness) {
 				f := given(t, h)
-				w := f.offers("w", 9, domain.Offer{Amounts: domain.Amounts{CPUCores: 100}, Devices: gpus("A10", 1)})
+				w := f.offers(9, domain.Offer{Amounts: domain.Amounts{CPUCores: 100}, Devices: a10s(1)})
 				f.must(gives(assign(f.submit(reserves(domain.Resources{GPUs: 1000})), w), share("0", 1000)))
 				f.must(assign(f.submit(), w))
 				require.NotContains(t, string(f.submit().Lane), "#")
@@ -226,7 +226,7 @@ func resourceCases() []Case[StoreHarness] {
 		{"a lost holder gives its devices back at once",
 			"A session that has ended holds nothing", func(t T, h StoreHarness) {
 				f := given(t, h)
-				w := f.offers("w", 9, domain.Offer{Devices: gpus("A10", 1)})
+				w := f.offers(9, domain.Offer{Devices: a10s(1)})
 				a := f.submit(reserves(domain.Resources{GPUs: 1000}))
 				f.must(gives(assign(a, w), share("0", 1000)))
 				h.Advance(lease + time.Second)
@@ -240,18 +240,18 @@ func resourceCases() []Case[StoreHarness] {
 	}
 }
 
-// offers registers a worker that has resources.
-func (f *fixture) offers(name string, slots int, o domain.Offer) domain.Worker {
+// offers registers the worker w, which has resources.
+func (f *fixture) offers(slots int, o domain.Offer) domain.Worker {
 	f.Helper()
-	r := registration(name, name+"-session", slots)
+	r := registration("w", "w-session", slots)
 	r.Resources = o
 	return f.register(r)
 }
 
-// gpus returns devices of one model, with the ids 0, 1, and so on.
-func gpus(model string, n int) (ds []domain.Device) {
+// a10s returns devices of the model A10, with the ids 0, 1, and so on.
+func a10s(n int) (ds []domain.Device) {
 	for i := range n {
-		ds = append(ds, domain.Device{ID: fmt.Sprint(i), Model: model})
+		ds = append(ds, domain.Device{ID: fmt.Sprint(i), Model: "A10"})
 	}
 	return ds
 }

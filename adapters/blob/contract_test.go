@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) {
 	os.Exit(servers.Run(m, func() error {
-		http.DefaultTransport.(*http.Transport).CloseIdleConnections() //nolint:forcetypeassert // it is one
+		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 		return goleak.Find()
 	}))
 }
@@ -81,9 +81,9 @@ func TestOpen_OfAURLThatNamesNoStorage_SaysWhatIsWrong(t *testing.T) {
 		"s3://bucket?path_style=1":       "path_style must be",
 		"file:///a\x00b":                 "not a URL",
 	} {
-		assert.ErrorContains(t, blob.Validate(location), want, location)
+		require.ErrorContains(t, blob.Validate(location), want, location)
 		_, _, err := blob.Open(location)
-		assert.ErrorContains(t, err, want, location)
+		require.ErrorContains(t, err, want, location)
 	}
 	for _, location := range []string{
 		"file:///var/lib/niyanta", "s3://bucket", "s3://bucket/a/b/?region=eu-central-1",

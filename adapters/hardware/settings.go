@@ -68,8 +68,8 @@ func ParseDevices(s string) ([]domain.Device, error) {
 	if s == "" || s == None {
 		return nil, nil
 	}
-	wrong := func() ([]domain.Device, error) {
-		return nil, fmt.Errorf("must look like A10:2,H100@GPU-6f1c…, or be none, not %q", s)
+	wrong := func() error {
+		return fmt.Errorf("must look like A10:2,H100@GPU-6f1c…, or be none, not %q", s)
 	}
 	var out []domain.Device
 	for entry := range strings.SplitSeq(s, ",") {
@@ -80,11 +80,11 @@ func ParseDevices(s string) ([]domain.Device, error) {
 		}
 		i := strings.LastIndexByte(entry, ':')
 		if i <= 0 {
-			return wrong()
+			return nil, wrong()
 		}
 		n, err := strconv.Atoi(strings.TrimSpace(entry[i+1:]))
 		if err != nil || n < 1 || n > 64 {
-			return wrong()
+			return nil, wrong()
 		}
 		for range n {
 			out = append(out, domain.Device{ID: strconv.Itoa(len(out)), Model: strings.TrimSpace(entry[:i])})

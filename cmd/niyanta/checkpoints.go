@@ -52,8 +52,8 @@ func checkpointGetCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get ID [SEQUENCE]",
 		Short: "Show a checkpoint, or read its bytes",
-		Long: `Show a checkpoint of a workload: the newest, or the one with a sequence. With --data, write its bytes
-to a file, as the workload saved them.`,
+		Long: `Show a checkpoint of a workload: the newest, or the one with a sequence. With --data, write its
+bytes to a file, as the workload saved them.`,
 		Example: `  niyanta checkpoint get wl_06h1hucj71qf3ff5kqrmaaqo9s
   niyanta checkpoint get wl_06h1hucj71qf3ff5kqrmaaqo9s 3 --data - | jq .`,
 		Args:              cobra.RangeArgs(1, 2),

@@ -55,8 +55,9 @@ func runResult(e domain.Event) RunResult {
 		return RunPaused
 	case domain.EventRelease:
 		return RunReleased
+	default:
+		return RunFailed
 	}
-	return RunFailed
 }
 
 // runCounts counts runs.
