@@ -18,8 +18,8 @@ const (
 	// hardly do. firstLooks is how many snapshots in a row must show nothing at first, unsureLooks
 	// after one in which a process ended before it could be read or showed no environment, as in
 	// the middle of an exec, and cleanLooks after one that showed something.
-	firstLooks  = 3
-	unsureLooks = 5
+	firstLooks  = 5
+	unsureLooks = 8
 	cleanLooks  = 10
 )
 
