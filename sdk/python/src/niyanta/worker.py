@@ -80,6 +80,7 @@ class Worker:
         self._handlers: dict[str, Handler] = {}
         self._engine: Engine | None = None
         self._control: threading.Thread | None = None
+        self._failure: BaseException | None = None
 
     @classmethod
     def from_environment(cls, **more: Any) -> Worker:
@@ -158,6 +159,10 @@ class Worker:
         )
         done: asyncio.Future[None] = loop.create_future()
 
+        def ended(error: BaseException | None) -> None:
+            self._failure = error
+            _call(loop, settle, error)
+
         def settle(error: BaseException | None) -> None:
             if not done.done():
                 done.set_exception(error) if error is not None else done.set_result(None)
@@ -166,7 +171,7 @@ class Worker:
         if self._capture_logging:
             logging.getLogger().addHandler(logs)
         try:
-            self._control = self._engine.start(lambda error: _call(loop, settle, error))
+            self._control = self._engine.start(ended)
             try:
                 await asyncio.shield(done)
             except asyncio.CancelledError:
@@ -198,7 +203,8 @@ class Worker:
             if self._control is not None:
                 self._control.join()
             if not over.wait(2):
-                print("niyanta: the event loop is blocked, the process ends", file=sys.stderr, flush=True)
+                why = f"{self._failure}; " if self._failure else ""
+                print(f"niyanta: {why}the event loop is blocked, the process ends", file=sys.stderr, flush=True)
                 os._exit(1)
 
         for number in (signal.SIGTERM, signal.SIGINT):
