@@ -24,6 +24,8 @@ def test_workload_completes_with_its_checkpoints_log_and_audit(system: System, k
     done = w.wait_for_completion(w.submit(kind, {"to": 3}, labels={"a": "b"}).workload_id, timeout=30)
     assert done.result() == {"counted": 3, "generation": 1} and done.labels == {"a": "b"}
     assert [c.sequence for c in w.checkpoints(done.workload_id)] == [3, 2, 1]
+    assert w.get_checkpoint(done.workload_id, 2).size_bytes == len(b'{"at":2}')
+    assert w.checkpoint_data(done.workload_id, 2) == b'{"at":2}'
     lines = list(w.logs(done.workload_id))
     assert [(x.level, x.message, x.details["at"]) for x in lines] == [("INFO", "begins at 0", 0)]
     kinds = [e.event_type for e in w.audit(done.workload_id)]
@@ -230,3 +232,20 @@ def test_clients_watch_list_and_refuse(system: System) -> None:
         w.cancel(waiting.workload_id)
     assert w.retry(waiting.workload_id).retry_of == waiting.workload_id
     assert system.client.customer().usage.current_running_workloads >= 0
+
+
+def test_ten_thousand_no_ops_in_one_process_all_complete(system: System, capsys: pytest.CaptureFixture[str]) -> None:
+    count = 10_000
+    one = Submission(workload_type="noop", input_params={})
+    for _ in range(count // 1000):
+        assert all(r.workload_id for r in system.client.workloads.submit_batch([one] * 1000))
+    system.worker(slots=1000)
+    began = time.monotonic()
+    def done() -> bool:
+        usage = system.client.customer().usage
+        return usage.current_queue_depth + usage.current_running_workloads == 0
+
+    eventually("all are done", done, 120)
+    rate = count / (time.monotonic() - began)
+    with capsys.disabled():
+        print(f"\n{rate:.0f} no-ops a second from one process, on {system.store}")

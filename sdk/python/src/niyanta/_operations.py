@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from . import _codec
-from ._core import FOREVER, IDEMPOTENCY_KEY, Core, Effects, Item, Items, Request, fetch, follow, segment
+from ._core import (
+    FOREVER, IDEMPOTENCY_KEY, Answer, Core, Effects, Item, Items, Request, call, fetch, follow, segment,
+)
 from .errors import InvalidInput, WaitTimeout
 from .models import (
     AffinityRules, AuditEvent, CheckpointInfo, Control, Customer, Event, LogLine, Placement, Resources, Retried,
@@ -217,6 +219,20 @@ def checkpoints(core: Core, workload_id: str) -> Items[CheckpointInfo]:
     """Yields the checkpoints that are kept, the newest first."""
     path = f"/v1/workloads/{segment(workload_id)}/checkpoints"
     yield from _pages(core, path, "checkpoints", CheckpointInfo, limit=None)
+
+
+def get_checkpoint(core: Core, workload_id: str, sequence: int) -> Effects[CheckpointInfo]:
+    """Tells of one checkpoint. Raises NotFound if it is not kept."""
+    request = Request(method="GET", path=f"/v1/workloads/{segment(workload_id)}/checkpoints/{sequence}")
+    return _codec.decode(CheckpointInfo, (yield from fetch(core, request)))
+
+
+def checkpoint_data(core: Core, workload_id: str, sequence: int) -> Effects[bytes]:
+    """Returns the bytes of a checkpoint: what a handler saved, as JSON."""
+    path = f"/v1/workloads/{segment(workload_id)}/checkpoints/{sequence}"
+    answer = yield from call(core, Request(method="GET", path=path, query=(("data", "true"),)))
+    assert isinstance(answer, Answer)
+    return answer.body
 
 
 def logs(

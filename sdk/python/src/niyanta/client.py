@@ -145,6 +145,8 @@ class Workloads(_Group):
     audit = _iterates(_operations.audit)
     placement = _returns(_operations.placement)
     checkpoints = _iterates(_operations.checkpoints)
+    get_checkpoint = _returns(_operations.get_checkpoint)
+    checkpoint_data = _returns(_operations.checkpoint_data)
     request_checkpoint = _returns(_operations.request_checkpoint)
 
 
