@@ -143,6 +143,7 @@ func statisticsCases() []Case[StoreHarness] {
 				f.submit()
 				pinned := f.submit(func(s *domain.Submission) {
 					s.Affinity = domain.Affinity{Hard: domain.AffinityTerms{WorkerTags: map[string]string{"gpu": "yes"}}}
+					s.Run.Resources.Custom = map[string]int64{"licence": 1}
 				})
 				later := f.submit(func(s *domain.Submission) {
 					s.CustomerID, s.RunAt = rival, first.CreatedAt.Add(time.Hour)
@@ -163,6 +164,10 @@ func statisticsCases() []Case[StoreHarness] {
 					later.Lane: {Lane: domain.NewLane(&later.Spec), Delayed: 1},
 				}, lanes)
 				require.False(t, b.Now.Before(pinned.QueueAt))
+				lanes[tagged.ID].Lane.Resources.Custom["licence"] = 9
+				for _, l := range read().Lanes {
+					require.NotEqual(t, int64(9), l.Lane.Resources.Custom["licence"], "the answer is the caller's own")
+				}
 				h.Advance(2 * time.Hour)
 				for _, l := range read().Lanes {
 					if l.Lane.ID == later.Lane {

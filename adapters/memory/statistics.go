@@ -149,7 +149,7 @@ func (s statistics) Backlog(ctx context.Context) (domain.Backlog, error) {
 		return true
 	})
 	for _, l := range lanes {
-		l.Lane.Affinity = l.Lane.Affinity.Clone()
+		l.Lane = l.Lane.Clone()
 		b.Lanes = append(b.Lanes, *l)
 	}
 	slices.SortFunc(b.Customers, func(x, y domain.CustomerBacklog) int { return cmp.Compare(x.CustomerID, y.CustomerID) })

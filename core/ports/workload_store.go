@@ -39,8 +39,8 @@ type WorkloadStore interface {
 	// customer's SCHEDULED + RUNNING would exceed its MaxConcurrent in force, the session is not a
 	// HEALTHY worker's current one, or the worker's slots, resources or devices are taken, by what it
 	// holds and by what it has not let go of. Ending runs are kept in the same transaction, as
-	// Result.Hands says; see domain.Ending. A worker's event is fenced when its session is not the worker's current one,
-	// or DEAD. The lines of an applied transition are kept in the same transaction: in order,
+	// Result.Hands says; see domain.Ending. A worker's event is fenced when its session is not the
+	// worker's current one, or DEAD. The lines of an applied transition are kept in the same transaction: in order,
 	// numbered per workload (Seq from 1); the oldest of a workload beyond domain.MaxLogLines are
 	// dropped. CodeInternal when the store cannot take something of the batch, or the batch mixes
 	// assignments with inventory events (Batch.Check); nothing of it is applied. An assignment is
