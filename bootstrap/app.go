@@ -109,6 +109,9 @@ func (a *App) Start(ctx context.Context) (err error) {
 			WorkerRequests: a.cfg.MaxWorkerRequests, WorkerPolls: a.cfg.MaxWorkerPolls,
 		},
 	}
+	for _, s := range a.cfg.Settings() {
+		deps.Settings = append(deps.Settings, httpapi.Setting(s))
+	}
 	if page != nil {
 		deps.Console = page.Serve
 	}

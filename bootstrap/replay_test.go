@@ -214,6 +214,8 @@ func TestExamples_Replayed_AreAnsweredAsTheFileSays(t *testing.T) {
 	r.ids[workload] = r.play("submitWorkload", key, 202).field("workload_id").(string)
 	r.play("submitWorkloads", key, 200)
 	r.play("getQueueDepth", admin, 200)
+	r.play("listLanes", admin, 200)
+	r.play("getConfig", admin, 200)
 	r.play("getWorkloadPlacement", key, 200)
 
 	// A worker joins and takes the workload.

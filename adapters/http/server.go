@@ -40,8 +40,9 @@ type Deps struct {
 	Ready func(ctx context.Context) Readiness
 	// Metrics serves /metrics.
 	Metrics http.Handler
-	// Version is that of the process.
-	Version string
+	// Version is that of the process, Settings is its configuration.
+	Version  string
+	Settings []Setting
 	// Part is which part of the API is served.
 	Part Part
 	// InFlight bounds the requests that are served at the same time.

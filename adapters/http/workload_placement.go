@@ -24,8 +24,10 @@ func placementOut(p *insight.Explanation) gen.Placement {
 		WorkloadID: string(p.Workload.ID), Status: gen.Status(p.Workload.Status), WorkerID: opt(string(p.Workload.WorkerID)),
 		Waiting: p.Waiting, Position: opt(p.Position), PositionEstimated: p.Estimated, Placeable: p.Placeable,
 		EstimatedStartTime: optTime(p.Start), Confidence: opt(gen.Confidence(p.Confidence)),
-		Reasons: mapSlice(p.Reasons, func(r *placement.Reason) gen.PlacementReason {
-			return gen.PlacementReason{Code: gen.PlacementReasonCode(r.Code), Workers: opt(r.Workers), Message: r.Message}
-		}),
+		Reasons: mapSlice(p.Reasons, reasonOut),
 	}
+}
+
+func reasonOut(r *placement.Reason) gen.PlacementReason {
+	return gen.PlacementReason{Code: gen.PlacementReasonCode(r.Code), Workers: opt(r.Workers), Message: r.Message}
 }

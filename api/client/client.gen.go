@@ -1129,6 +1129,38 @@ type KeyInput struct {
 // KeyRole defines model for KeyRole.
 type KeyRole string
 
+// Lane defines model for Lane.
+type Lane struct {
+	// Blocked Nothing of the lane can be placed, however long it waits, until something changes: no worker could run it, or its customer is suspended or at its limit
+	Blocked    bool   `json:"blocked"`
+	CustomerID string `json:"customer_id"`
+	LaneID     string `json:"lane_id"`
+
+	// OldestQueuedAt When the first of them began to wait
+	OldestQueuedAt Time `json:"oldest_queued_at"`
+
+	// OldestWaitSeconds How long it has waited
+	OldestWaitSeconds float64 `json:"oldest_wait_seconds"`
+	Priority          int     `json:"priority"`
+
+	// QueueDepth How many workloads of the lane may be placed
+	QueueDepth          int  `json:"queue_depth"`
+	QueueDepthEstimated bool `json:"queue_depth_estimated"`
+
+	// Reasons Why it waits, the customer's reasons first
+	Reasons      []PlacementReason `json:"reasons"`
+	Tier         Tier              `json:"tier"`
+	WorkloadType string            `json:"workload_type"`
+}
+
+// LaneList defines model for LaneList.
+type LaneList struct {
+	// Incomplete Some customer has more lanes than were looked at
+	Incomplete bool       `json:"incomplete"`
+	Lanes      []Lane     `json:"lanes"`
+	Pagination Pagination `json:"pagination"`
+}
+
 // Limits defines model for Limits.
 type Limits struct {
 	Burst                  int     `json:"burst"`
@@ -1553,6 +1585,11 @@ type RetryBackoff struct {
 	MaxSeconds *float64 `json:"max_seconds,omitempty"`
 }
 
+// ServerConfig defines model for ServerConfig.
+type ServerConfig struct {
+	Settings []Setting `json:"settings"`
+}
+
 // Session defines model for Session.
 type Session struct {
 	// CsrfToken For the header `X-CSRF-Token`
@@ -1575,6 +1612,15 @@ type SessionRole string
 
 // SessionEnd defines model for SessionEnd.
 type SessionEnd = domain.SessionEnd
+
+// Setting defines model for Setting.
+type Setting struct {
+	// Name The variable
+	Name string `json:"name"`
+
+	// Value Empty: not set
+	Value string `json:"value"`
+}
 
 // Status defines model for Status.
 type Status string
@@ -2032,6 +2078,21 @@ type ListOperatorKeysParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListLanesParams defines parameters for ListLanes.
+type ListLanesParams struct {
+	// CustomerID Only lanes of this customer
+	CustomerID *string `form:"customer_id,omitempty" json:"customer_id,omitempty"`
+
+	// WorkloadType Only lanes of this type
+	WorkloadType *string `form:"workload_type,omitempty" json:"workload_type,omitempty"`
+
+	// Limit Items per page
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. The filters must be the same
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListWorkersParams defines parameters for ListWorkers.
 type ListWorkersParams struct {
 	// Status Repeatable. Default: all
@@ -2456,6 +2517,13 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/admin/audit (the `ListAdminAudit` operationId).
 	ListAdminAudit(ctx context.Context, params *ListAdminAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetConfig The configuration of this coordinator
+	//
+	// The effective values, as `niyanta config` prints them. Secrets are masked.
+	//
+	// Corresponds with GET /v1/admin/config (the `GetConfig` operationId).
+	GetConfig(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListCustomers List customers
 	//
 	// Corresponds with GET /v1/admin/customers (the `ListCustomers` operationId).
@@ -2601,6 +2669,18 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /v1/admin/keys/{key_id} (the `RevokeOperatorKey` operationId).
 	RevokeOperatorKey(ctx context.Context, keyID string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListLanes List what waits by lane
+	//
+	// A lane holds the waiting workloads of one customer that have the same type and priority and need the same
+	// kind of worker. Only lanes are listed in which a workload may be placed now. Those that have waited longest
+	// come first. `incomplete` says that some customer has more lanes than are looked at: about 200.
+	//
+	// The cost does not depend on how much waits. So `queue_depth` is an estimate if the lanes of the page hold more
+	// than 10,000 workloads.
+	//
+	// Corresponds with GET /v1/admin/lanes (the `ListLanes` operationId).
+	ListLanes(ctx context.Context, params *ListLanesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListWorkers List workers with what they run
 	//
@@ -3292,6 +3372,23 @@ func (c *Client) ListAdminAudit(ctx context.Context, params *ListAdminAuditParam
 	return c.Client.Do(req)
 }
 
+// GetConfig The configuration of this coordinator
+//
+// The effective values, as `niyanta config` prints them. Secrets are masked.
+//
+// Corresponds with GET /v1/admin/config (the `GetConfig` operationId).
+func (c *Client) GetConfig(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetConfigRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListCustomers List customers
 //
 // Corresponds with GET /v1/admin/customers (the `ListCustomers` operationId).
@@ -3598,6 +3695,28 @@ func (c *Client) CreateOperatorKey(ctx context.Context, body CreateOperatorKeyJS
 // Corresponds with DELETE /v1/admin/keys/{key_id} (the `RevokeOperatorKey` operationId).
 func (c *Client) RevokeOperatorKey(ctx context.Context, keyID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRevokeOperatorKeyRequest(c.Server, keyID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListLanes List what waits by lane
+//
+// A lane holds the waiting workloads of one customer that have the same type and priority and need the same
+// kind of worker. Only lanes are listed in which a workload may be placed now. Those that have waited longest
+// come first. `incomplete` says that some customer has more lanes than are looked at: about 200.
+//
+// The cost does not depend on how much waits. So `queue_depth` is an estimate if the lanes of the page hold more
+// than 10,000 workloads.
+//
+// Corresponds with GET /v1/admin/lanes (the `ListLanes` operationId).
+func (c *Client) ListLanes(ctx context.Context, params *ListLanesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListLanesRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5072,6 +5191,33 @@ func NewListAdminAuditRequest(server string, params *ListAdminAuditParams) (*htt
 	return req, nil
 }
 
+// NewGetConfigRequest constructs an http.Request for the GetConfig method
+func NewGetConfigRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/admin/config")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListCustomersRequest constructs an http.Request for the ListCustomers method
 func NewListCustomersRequest(server string, params *ListCustomersParams) (*http.Request, error) {
 	var err error
@@ -5682,6 +5828,96 @@ func NewRevokeOperatorKeyRequest(server string, keyID string) (*http.Request, er
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListLanesRequest constructs an http.Request for the ListLanes method
+func NewListLanesRequest(server string, params *ListLanesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/admin/lanes")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.CustomerID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "customer_id", *params.CustomerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.WorkloadType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "workload_type", *params.WorkloadType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -8339,6 +8575,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/admin/audit (the `ListAdminAudit` operationId).
 	ListAdminAuditWithResponse(ctx context.Context, params *ListAdminAuditParams, reqEditors ...RequestEditorFn) (*ListAdminAuditResponse, error)
 
+	// GetConfigWithResponse The configuration of this coordinator
+	//
+	// The effective values, as `niyanta config` prints them. Secrets are masked.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/admin/config (the `GetConfig` operationId).
+	GetConfigWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetConfigResponse, error)
+
 	// ListCustomersWithResponse List customers
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -8502,6 +8747,20 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with DELETE /v1/admin/keys/{key_id} (the `RevokeOperatorKey` operationId).
 	RevokeOperatorKeyWithResponse(ctx context.Context, keyID string, reqEditors ...RequestEditorFn) (*RevokeOperatorKeyResponse, error)
+
+	// ListLanesWithResponse List what waits by lane
+	//
+	// A lane holds the waiting workloads of one customer that have the same type and priority and need the same
+	// kind of worker. Only lanes are listed in which a workload may be placed now. Those that have waited longest
+	// come first. `incomplete` says that some customer has more lanes than are looked at: about 200.
+	//
+	// The cost does not depend on how much waits. So `queue_depth` is an estimate if the lanes of the page hold more
+	// than 10,000 workloads.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/admin/lanes (the `ListLanes` operationId).
+	ListLanesWithResponse(ctx context.Context, params *ListLanesParams, reqEditors ...RequestEditorFn) (*ListLanesResponse, error)
 
 	// ListWorkersWithResponse List workers with what they run
 	//
@@ -9279,6 +9538,54 @@ func (r ListAdminAuditResponse) ContentType() string {
 	return ""
 }
 
+type GetConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ServerConfig
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetConfigResponse) GetJSON200() *ServerConfig {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r GetConfigResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListCustomersResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -9901,6 +10208,54 @@ func (r RevokeOperatorKeyResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RevokeOperatorKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListLanesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LaneList
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListLanesResponse) GetJSON200() *LaneList {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ListLanesResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListLanesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListLanesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListLanesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListLanesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12214,6 +12569,21 @@ func (c *ClientWithResponses) ListAdminAuditWithResponse(ctx context.Context, pa
 	return ParseListAdminAuditResponse(rsp)
 }
 
+// GetConfigWithResponse The configuration of this coordinator
+//
+// The effective values, as `niyanta config` prints them. Secrets are masked.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/admin/config (the `GetConfig` operationId).
+func (c *ClientWithResponses) GetConfigWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetConfigResponse, error) {
+	rsp, err := c.GetConfig(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetConfigResponse(rsp)
+}
+
 // ListCustomersWithResponse List customers
 //
 // Returns a wrapper object for the known response body format(s).
@@ -12478,6 +12848,26 @@ func (c *ClientWithResponses) RevokeOperatorKeyWithResponse(ctx context.Context,
 		return nil, err
 	}
 	return ParseRevokeOperatorKeyResponse(rsp)
+}
+
+// ListLanesWithResponse List what waits by lane
+//
+// A lane holds the waiting workloads of one customer that have the same type and priority and need the same
+// kind of worker. Only lanes are listed in which a workload may be placed now. Those that have waited longest
+// come first. `incomplete` says that some customer has more lanes than are looked at: about 200.
+//
+// The cost does not depend on how much waits. So `queue_depth` is an estimate if the lanes of the page hold more
+// than 10,000 workloads.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/admin/lanes (the `ListLanes` operationId).
+func (c *ClientWithResponses) ListLanesWithResponse(ctx context.Context, params *ListLanesParams, reqEditors ...RequestEditorFn) (*ListLanesResponse, error) {
+	rsp, err := c.ListLanes(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListLanesResponse(rsp)
 }
 
 // ListWorkersWithResponse List workers with what they run
@@ -13633,6 +14023,39 @@ func ParseListAdminAuditResponse(rsp *http.Response) (*ListAdminAuditResponse, e
 	return response, nil
 }
 
+// ParseGetConfigResponse parses an HTTP response from a GetConfigWithResponse call
+func ParseGetConfigResponse(rsp *http.Response) (*GetConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ServerConfig
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListCustomersResponse parses an HTTP response from a ListCustomersWithResponse call
 func ParseListCustomersResponse(rsp *http.Response) (*ListCustomersResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -14050,6 +14473,39 @@ func ParseRevokeOperatorKeyResponse(rsp *http.Response) (*RevokeOperatorKeyRespo
 	switch {
 	case rsp.StatusCode == 204:
 		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListLanesResponse parses an HTTP response from a ListLanesWithResponse call
+func ParseListLanesResponse(rsp *http.Response) (*ListLanesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListLanesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LaneList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Error

@@ -134,6 +134,48 @@ test("an administrator drains a worker and takes that back", async (t) => {
   await page.getByRole("button", { name: "worker.drained" }).or(page.getByText(/drain/)).first().waitFor();
 });
 
+test("an administrator finds what is blocked among the queues, and why", async (t) => {
+  await submit(acme, "render", { scene: 1 }, { priority: 70 });
+  const page = await open(t, { path: "/queues?type=render" });
+  await signIn(page, adminKey);
+  const lane = page.locator("[data-row]", { hasText: acme.id });
+  await lane.getByText("Blocked").waitFor();
+  await lane.getByRole("link", { name: /no worker offers type "render" yet/ }).waitFor();
+  await page.getByLabel("Customer").fill("cust_nobody");
+  await page.getByLabel("Customer").press("Enter");
+  await page.getByText("No lane matches").waitFor();
+  await page.goBack();
+  await go(page, "/queues?type=render", "[data-row]");
+  await lane.getByRole("link", { name: "render", exact: true }).click();
+  await page.waitForURL(/\/workloads\?.*type=render/);
+  await page.locator("[data-row]").first().waitFor();
+});
+
+test("an administrator reads the configuration, without its secrets", async (t) => {
+  const page = await open(t, { path: "/settings?setting=KEY" });
+  await signIn(page, adminKey);
+  await page.locator("tr", { hasText: "NIYANTA_ADMIN_KEY" }).getByText("********").waitFor();
+  assert.doesNotMatch(await page.content(), new RegExp(adminKey));
+});
+
+test("a customer that is being removed says how much is left", async (t) => {
+  const gone = await onboard("Gone");
+  await submit(gone, "train", {});
+  const page = await open(t, { path: `/customers/${gone.id}`, allow: [/status of 404/] });
+  await signIn(page, adminKey);
+  await page.locator(".sentence", { hasText: "Active" }).waitFor();
+  await page.route(/\/v1\/admin\/customers\/cust_/, async (r) => {
+    const answer = await r.fetch();
+    const deleting = { since: new Date().toISOString(), remaining: 1200, remaining_estimated: false };
+    await r.fulfill({ response: answer, json: { ...(await answer.json()), deleting } });
+  });
+  await page.locator(".sentence", { hasText: "1,200 workloads are left" }).waitFor();
+  assert.equal(await page.getByRole("button", { name: "Change" }).count(), 0);
+  await page.unroute(/\/v1\/admin\/customers\/cust_/);
+  await call(adminKey, "DELETE", `/v1/admin/customers/${gone.id}?force=true`);
+  await page.getByText("There is no such thing").or(page.locator(".sentence", { hasText: "Deleting" })).first().waitFor();
+});
+
 test("an administrator onboards a customer, makes a key, changes a limit and suspends", async (t) => {
   const page = await open(t, { path: "/customers" });
   await signIn(page, adminKey);

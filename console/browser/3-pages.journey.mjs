@@ -33,7 +33,8 @@ function pagesOf(who) {
     ["overview", "/", ".tiles"],
     ["workloads", "/workloads", who === "empty" ? ".notice" : "[data-row]"],
     ["no-match", "/workloads?label=team%3Dnobody", ".notice"],
-    ["settings", "/settings", ".facts"],
+    ["queues", "/queues", who === "empty" ? ".notice" : "td"],
+    ["settings", "/settings", who === "admin" ? "td" : ".facts"],
     ["missing", "/nowhere", ".notice"],
     ["workers", "/workers", who === "admin" ? "td" : ".notice"],
   ];

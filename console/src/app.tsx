@@ -8,6 +8,7 @@ import { Audit } from "./screens/audit";
 import { Customer } from "./screens/customer";
 import { Customers } from "./screens/customers";
 import { Overview } from "./screens/overview";
+import { Queues } from "./screens/queues";
 import { Settings } from "./screens/settings";
 import { SignIn } from "./screens/signin";
 import { WorkerPage } from "./screens/worker";
@@ -80,6 +81,7 @@ export const router = createBrowserRouter([
       { index: true, element: <Overview /> },
       { path: "workloads", element: <Workloads /> },
       { path: "workloads/:id", element: <Workload /> },
+      { path: "queues", element: <Queues /> },
       { path: "workers", element: <Workers /> },
       { path: "workers/:id", element: <WorkerPage /> },
       { path: "customers", element: <Customers /> },

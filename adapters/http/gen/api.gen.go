@@ -1129,6 +1129,38 @@ type KeyInput struct {
 // KeyRole defines model for KeyRole.
 type KeyRole string
 
+// Lane defines model for Lane.
+type Lane struct {
+	// Blocked Nothing of the lane can be placed, however long it waits, until something changes: no worker could run it, or its customer is suspended or at its limit
+	Blocked    bool   `json:"blocked"`
+	CustomerID string `json:"customer_id"`
+	LaneID     string `json:"lane_id"`
+
+	// OldestQueuedAt When the first of them began to wait
+	OldestQueuedAt Time `json:"oldest_queued_at"`
+
+	// OldestWaitSeconds How long it has waited
+	OldestWaitSeconds float64 `json:"oldest_wait_seconds"`
+	Priority          int     `json:"priority"`
+
+	// QueueDepth How many workloads of the lane may be placed
+	QueueDepth          int  `json:"queue_depth"`
+	QueueDepthEstimated bool `json:"queue_depth_estimated"`
+
+	// Reasons Why it waits, the customer's reasons first
+	Reasons      []PlacementReason `json:"reasons"`
+	Tier         Tier              `json:"tier"`
+	WorkloadType string            `json:"workload_type"`
+}
+
+// LaneList defines model for LaneList.
+type LaneList struct {
+	// Incomplete Some customer has more lanes than were looked at
+	Incomplete bool       `json:"incomplete"`
+	Lanes      []Lane     `json:"lanes"`
+	Pagination Pagination `json:"pagination"`
+}
+
 // Limits defines model for Limits.
 type Limits struct {
 	Burst                  int     `json:"burst"`
@@ -1553,6 +1585,11 @@ type RetryBackoff struct {
 	MaxSeconds *float64 `json:"max_seconds,omitempty"`
 }
 
+// ServerConfig defines model for ServerConfig.
+type ServerConfig struct {
+	Settings []Setting `json:"settings"`
+}
+
 // Session defines model for Session.
 type Session struct {
 	// CsrfToken For the header `X-CSRF-Token`
@@ -1575,6 +1612,15 @@ type SessionRole string
 
 // SessionEnd defines model for SessionEnd.
 type SessionEnd = domain.SessionEnd
+
+// Setting defines model for Setting.
+type Setting struct {
+	// Name The variable
+	Name string `json:"name"`
+
+	// Value Empty: not set
+	Value string `json:"value"`
+}
 
 // Status defines model for Status.
 type Status string
@@ -2032,6 +2078,21 @@ type ListOperatorKeysParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListLanesParams defines parameters for ListLanes.
+type ListLanesParams struct {
+	// CustomerID Only lanes of this customer
+	CustomerID *string `form:"customer_id,omitempty" json:"customer_id,omitempty"`
+
+	// WorkloadType Only lanes of this type
+	WorkloadType *string `form:"workload_type,omitempty" json:"workload_type,omitempty"`
+
+	// Limit Items per page
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. The filters must be the same
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListWorkersParams defines parameters for ListWorkers.
 type ListWorkersParams struct {
 	// Status Repeatable. Default: all
@@ -2370,6 +2431,9 @@ type ServerInterface interface {
 	// ListAdminAudit Read what administrators did
 	// (GET /v1/admin/audit)
 	ListAdminAudit(w http.ResponseWriter, r *http.Request, params ListAdminAuditParams)
+	// GetConfig The configuration of this coordinator
+	// (GET /v1/admin/config)
+	GetConfig(w http.ResponseWriter, r *http.Request)
 	// ListCustomers List customers
 	// (GET /v1/admin/customers)
 	ListCustomers(w http.ResponseWriter, r *http.Request, params ListCustomersParams)
@@ -2409,6 +2473,9 @@ type ServerInterface interface {
 	// RevokeOperatorKey Revoke an operator key
 	// (DELETE /v1/admin/keys/{key_id})
 	RevokeOperatorKey(w http.ResponseWriter, r *http.Request, keyID string)
+	// ListLanes List what waits by lane
+	// (GET /v1/admin/lanes)
+	ListLanes(w http.ResponseWriter, r *http.Request, params ListLanesParams)
 	// ListWorkers List workers with what they run
 	// (GET /v1/admin/workers)
 	ListWorkers(w http.ResponseWriter, r *http.Request, params ListWorkersParams)
@@ -2562,6 +2629,12 @@ func (_ Unimplemented) ListAdminAudit(w http.ResponseWriter, r *http.Request, pa
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetConfig The configuration of this coordinator
+// (GET /v1/admin/config)
+func (_ Unimplemented) GetConfig(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListCustomers List customers
 // (GET /v1/admin/customers)
 func (_ Unimplemented) ListCustomers(w http.ResponseWriter, r *http.Request, params ListCustomersParams) {
@@ -2637,6 +2710,12 @@ func (_ Unimplemented) CreateOperatorKey(w http.ResponseWriter, r *http.Request)
 // RevokeOperatorKey Revoke an operator key
 // (DELETE /v1/admin/keys/{key_id})
 func (_ Unimplemented) RevokeOperatorKey(w http.ResponseWriter, r *http.Request, keyID string) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListLanes List what waits by lane
+// (GET /v1/admin/lanes)
+func (_ Unimplemented) ListLanes(w http.ResponseWriter, r *http.Request, params ListLanesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -3081,6 +3160,20 @@ func (siw *ServerInterfaceWrapper) ListAdminAudit(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// GetConfig operation middleware
+func (siw *ServerInterfaceWrapper) GetConfig(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConfig(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListCustomers operation middleware
 func (siw *ServerInterfaceWrapper) ListCustomers(w http.ResponseWriter, r *http.Request) {
 
@@ -3480,6 +3573,78 @@ func (siw *ServerInterfaceWrapper) RevokeOperatorKey(w http.ResponseWriter, r *h
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RevokeOperatorKey(w, r, keyID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListLanes operation middleware
+func (siw *ServerInterfaceWrapper) ListLanes(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListLanesParams
+
+	// ------------- Optional query parameter "customer_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "customer_id", r.URL.Query(), &params.CustomerID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "customer_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "customer_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "workload_type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "workload_type", r.URL.Query(), &params.WorkloadType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "workload_type"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "workload_type", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListLanes(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5532,6 +5697,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/admin/audit", wrapper.ListAdminAudit)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/admin/config", wrapper.GetConfig)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/admin/customers", wrapper.ListCustomers)
 	})
 	r.Group(func(r chi.Router) {
@@ -5569,6 +5737,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Delete(options.BaseURL+"/v1/admin/keys/{key_id}", wrapper.RevokeOperatorKey)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/admin/lanes", wrapper.ListLanes)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/admin/workers", wrapper.ListWorkers)
@@ -5802,6 +5973,44 @@ type ListAdminAuditdefaultJSONResponse struct {
 }
 
 func (response ListAdminAuditdefaultJSONResponse) VisitListAdminAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConfigRequestObject struct {
+}
+
+type GetConfigResponseObject interface {
+	VisitGetConfigResponse(w http.ResponseWriter) error
+}
+
+type GetConfig200JSONResponse ServerConfig
+
+func (response GetConfig200JSONResponse) VisitGetConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConfigdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response GetConfigdefaultJSONResponse) VisitGetConfigResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6311,6 +6520,45 @@ type RevokeOperatorKeydefaultJSONResponse struct {
 }
 
 func (response RevokeOperatorKeydefaultJSONResponse) VisitRevokeOperatorKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLanesRequestObject struct {
+	Params ListLanesParams
+}
+
+type ListLanesResponseObject interface {
+	VisitListLanesResponse(w http.ResponseWriter) error
+}
+
+type ListLanes200JSONResponse LaneList
+
+func (response ListLanes200JSONResponse) VisitListLanesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLanesdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response ListLanesdefaultJSONResponse) VisitListLanesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8312,6 +8560,9 @@ type StrictServerInterface interface {
 	// ListAdminAudit Read what administrators did
 	// (GET /v1/admin/audit)
 	ListAdminAudit(ctx context.Context, request ListAdminAuditRequestObject) (ListAdminAuditResponseObject, error)
+	// GetConfig The configuration of this coordinator
+	// (GET /v1/admin/config)
+	GetConfig(ctx context.Context, request GetConfigRequestObject) (GetConfigResponseObject, error)
 	// ListCustomers List customers
 	// (GET /v1/admin/customers)
 	ListCustomers(ctx context.Context, request ListCustomersRequestObject) (ListCustomersResponseObject, error)
@@ -8351,6 +8602,9 @@ type StrictServerInterface interface {
 	// RevokeOperatorKey Revoke an operator key
 	// (DELETE /v1/admin/keys/{key_id})
 	RevokeOperatorKey(ctx context.Context, request RevokeOperatorKeyRequestObject) (RevokeOperatorKeyResponseObject, error)
+	// ListLanes List what waits by lane
+	// (GET /v1/admin/lanes)
+	ListLanes(ctx context.Context, request ListLanesRequestObject) (ListLanesResponseObject, error)
 	// ListWorkers List workers with what they run
 	// (GET /v1/admin/workers)
 	ListWorkers(ctx context.Context, request ListWorkersRequestObject) (ListWorkersResponseObject, error)
@@ -8552,6 +8806,30 @@ func (sh *strictHandler) ListAdminAudit(w http.ResponseWriter, r *http.Request, 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListAdminAuditResponseObject); ok {
 		if err := validResponse.VisitListAdminAuditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConfig operation middleware
+func (sh *strictHandler) GetConfig(w http.ResponseWriter, r *http.Request) {
+	var request GetConfigRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConfig(ctx, request.(GetConfigRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConfig")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConfigResponseObject); ok {
+		if err := validResponse.VisitGetConfigResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -8917,6 +9195,32 @@ func (sh *strictHandler) RevokeOperatorKey(w http.ResponseWriter, r *http.Reques
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RevokeOperatorKeyResponseObject); ok {
 		if err := validResponse.VisitRevokeOperatorKeyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListLanes operation middleware
+func (sh *strictHandler) ListLanes(w http.ResponseWriter, r *http.Request, params ListLanesParams) {
+	var request ListLanesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListLanes(ctx, request.(ListLanesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListLanes")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListLanesResponseObject); ok {
+		if err := validResponse.VisitListLanesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -152,6 +152,28 @@ export const queueDepth = () =>
     refetchInterval: poll,
   });
 
+export interface LaneFilters {
+  customer_id?: string;
+  workload_type?: string;
+}
+
+export const lanes = (f: LaneFilters) =>
+  infiniteQueryOptions({
+    queryKey: ["lanes", f] as const,
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ pageParam, signal }) =>
+      must(api.GET("/v1/admin/lanes", { params: { query: { ...f, limit: 100, cursor: pageParam } }, signal })),
+    getNextPageParam: (page) => page.pagination.next_cursor ?? undefined,
+    refetchInterval: poll,
+  });
+
+export const config = () =>
+  queryOptions({
+    queryKey: ["config"] as const,
+    queryFn: ({ signal }) => must(api.GET("/v1/admin/config", { signal })),
+    staleTime: Infinity,
+  });
+
 /** ready answers with the server's state, whatever it is. */
 export const ready = () =>
   queryOptions({

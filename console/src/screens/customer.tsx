@@ -4,9 +4,10 @@ import { Link, useParams } from "react-router";
 import { api, must } from "../api/client";
 import { customer, customerKeys } from "../api/queries";
 import type { CustomerUsage, Tier } from "../api/types";
+import { number } from "../lib/format";
 import { useSession } from "../session";
 import { Copy, Dialog, Facts, Failure, Loading, Meter, State, Scroll, Time } from "../ui/parts";
-import { tiers } from "./customers";
+import { customerState, tiers } from "./customers";
 import { Forbidden } from "./forbidden";
 
 export function Customer() {
@@ -30,15 +31,15 @@ function One() {
           <h1>{c.data.name} <span className="mono id">{id}</span></h1>
           <span className="actions">
             <Link className="button" to={`/workloads?customer=${id}`}>Workloads</Link>
-            <button onClick={() => setAsked("change")}>Change</button>
-            {c.data.suspended_at
+            {!c.data.deleting && <button onClick={() => setAsked("change")}>Change</button>}
+            {c.data.deleting ? null : c.data.suspended_at
               ? <button onClick={() => setAsked("reactivate")}>Reactivate</button>
               : <button className="danger" onClick={() => setAsked("suspend")}>Suspend</button>}
           </span>
         </div>
         <p className="sentence">
-          <State of={c.data.suspended_at ? "SUSPENDED" : "ACTIVE"} />
-          <span>{c.data.suspended_at ? "It may read and cancel. What runs finishes; nothing new is submitted or placed." : `Tier ${c.data.tier}.`}</span>
+          <State of={customerState(c.data)} />
+          <span>{c.data.deleting ? <Removal of={c.data.deleting} /> : c.data.suspended_at ? "It may read and cancel. What runs finishes; nothing new is submitted or placed." : `Tier ${c.data.tier}.`}</span>
         </p>
       </header>
       <div className="meters">
@@ -52,6 +53,17 @@ function One() {
       <Keys id={id} />
       {asked === "change" && <Change c={c.data} onClose={close} />}
       {(asked === "suspend" || asked === "reactivate") && <Suspend c={c.data} action={asked} onClose={close} />}
+    </>
+  );
+}
+
+/** Removal says how far the deletion of a customer has come. */
+function Removal({ of }: { of: NonNullable<CustomerUsage["deleting"]> }) {
+  return (
+    <>
+      It is being removed with all that it has, since <Time at={of.since} />:{" "}
+      <span className="num">{of.remaining_estimated && "more than "}{number(of.remaining)}</span> {of.remaining === 1 ? "workload is" : "workloads are"} left.
+      Its keys do not work any more, and its id is never given out again.
     </>
   );
 }

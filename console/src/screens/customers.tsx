@@ -3,7 +3,7 @@ import { useState } from "react";
 import { Link, useNavigate } from "react-router";
 import { api, must } from "../api/client";
 import { customers } from "../api/queries";
-import type { Tier } from "../api/types";
+import type { Customer, Tier } from "../api/types";
 import { number } from "../lib/format";
 import { useSession } from "../session";
 import { Dialog, Empty, Failure, Loading, State, Scroll, Time } from "../ui/parts";
@@ -32,7 +32,7 @@ function List() {
                 <tbody>
                   {rows.map((c) => (
                     <tr key={c.customer_id} data-row>
-                      <td><State of={c.suspended_at ? "SUSPENDED" : "ACTIVE"} /></td>
+                      <td><State of={customerState(c)} /></td>
                       <td><Link data-open to={`/customers/${c.customer_id}`}>{c.customer_id}</Link></td>
                       <td>{c.name}</td><td>{c.tier}</td>
                       <td className="r num">{number(c.limits.max_concurrent_workloads)}</td>
@@ -50,6 +50,10 @@ function List() {
     </>
   );
 }
+
+/** customerState is the word for how a customer is. */
+export const customerState = (c: Pick<Customer, "suspended_at"> & { deleting?: unknown }) =>
+  c.deleting ? "DELETING" : c.suspended_at ? "SUSPENDED" : "ACTIVE";
 
 export const tiers: Tier[] = ["free", "standard", "premium", "enterprise"];
 

@@ -40,13 +40,13 @@ function Tiles({ q, admin }: { q: QueueDepth; admin: boolean }) {
     <div className="tiles">
       <Link className="tile" to="/workloads?status=PENDING&status=REDISTRIBUTING"><span>Waiting</span><strong className="num">{number(q.queue_depth)}</strong></Link>
       <Link className="tile" to="/workloads?status=RUNNING&status=SCHEDULED"><span>Running</span><strong className="num">{number(q.running_workloads)}</strong></Link>
-      <div className="tile"><span>Oldest wait</span><strong className="num">{wait === undefined ? "–" : duration(wait * 1000)}</strong></div>
+      <Link className="tile" to="/queues"><span>Oldest wait</span><strong className="num">{wait === undefined ? "–" : duration(wait * 1000)}</strong></Link>
       {!admin && <FailedToday />}
     </div>
   );
 }
 
-function Depth({ q }: { q: QueueDepth }) {
+export function Depth({ q }: { q: QueueDepth }) {
   const groups: [string, { name: string; queue_depth: number; running_workloads: number; oldest_wait_seconds?: number; to?: string }[]][] = [];
   if (q.by_tier) groups.push(["Tier", q.by_tier.map((t) => ({ ...t, name: t.tier }))]);
   groups.push(["Type", q.by_workload_type.slice(0, 12).map((t) => ({ ...t, name: t.workload_type, to: `/workloads?${new URLSearchParams({ type: t.workload_type })}` }))]);

@@ -1,11 +1,12 @@
 import { useQuery } from "@tanstack/react-query";
-import { health, ready } from "../api/queries";
+import { useSearchParams } from "react-router";
+import { config, health, ready } from "../api/queries";
 import { duration } from "../lib/format";
 import { useSession } from "../session";
-import { Facts, Failure, Loading, Time } from "../ui/parts";
+import { Facts, Failure, Loading, Scroll, Time } from "../ui/parts";
 
 export function Settings() {
-  const { session } = useSession();
+  const { session, admin } = useSession();
   const h = useQuery(health());
   const r = useQuery(ready());
   return (
@@ -31,6 +32,44 @@ export function Settings() {
           ]} />
         </section>
       </div>
+      {admin && <Configuration />}
     </>
+  );
+}
+
+/** Configuration shows what this coordinator was started with. */
+function Configuration() {
+  const c = useQuery(config());
+  const [query, setQuery] = useSearchParams();
+  const text = query.get("setting") ?? "";
+  const shown = (c.data?.settings ?? []).filter((s) => s.name.toLowerCase().includes(text.toLowerCase()));
+  return (
+    <section>
+      <h2>Configuration of this coordinator</h2>
+      {c.isPending ? <Loading rows={6} /> : c.isError ? <Failure error={c.error} retry={() => void c.refetch()} /> : (
+        <>
+          <div className="tools">
+            <input
+              type="search" placeholder="Find a setting" aria-label="Find a setting" value={text}
+              onChange={(e) => setQuery(e.target.value ? { setting: e.target.value } : {}, { replace: true })}
+            />
+            <span className="muted">Secrets are masked.</span>
+          </div>
+          <Scroll label="Configuration">
+            <table>
+              <thead><tr><th>Setting</th><th>Value</th></tr></thead>
+              <tbody>
+                {shown.map((s) => (
+                  <tr key={s.name}>
+                    <td className="mono">{s.name}</td>
+                    <td className="mono">{s.value === "" ? <span className="muted">not set</span> : s.value}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </Scroll>
+        </>
+      )}
+    </section>
   );
 }

@@ -9,7 +9,7 @@ import { isFinal, statuses, type Workload } from "../api/types";
 import { readFilters, writeFilters, type Filters } from "../lib/filters";
 import { duration } from "../lib/format";
 import { useSession } from "../session";
-import { Empty, Failure, Labels, Loading, Progress, Scroll, State, Time, useNow } from "../ui/parts";
+import { Empty, Failure, Field, Labels, Loading, Progress, Scroll, State, Time, useNow } from "../ui/parts";
 import { BulkBar } from "./bulk";
 
 /** rowHeight is that of the style sheet. */
@@ -101,27 +101,6 @@ function FilterBar({ f, set, admin }: { f: Filters; set: (change: Partial<Filter
         </div>
       )}
     </div>
-  );
-}
-
-/** Field is a filter that holds when Enter is pressed or the field is left. */
-function Field({ label, value = "", hint, set }: {
-  label: string; value?: string; hint?: string; set: (v: string | undefined) => void;
-}) {
-  const [text, setText] = useState(value);
-  useEffect(() => setText(value), [value]);
-  const apply = () => {
-    if (text.trim() !== value) set(text.trim() || undefined);
-    if (value === "" && label.startsWith("Add")) setText("");
-  };
-  return (
-    <label>
-      <span>{label}</span>
-      <input
-        value={text} placeholder={hint} spellCheck={false} onChange={(e) => setText(e.target.value)} onBlur={apply}
-        onKeyDown={(e) => e.key === "Enter" && apply()}
-      />
-    </label>
   );
 }
 

@@ -7,7 +7,7 @@ import { ago, local } from "../lib/format";
 // What stands before a status: a mark of its own for each, so that colour is never all that tells.
 const marks: Record<string, string> = {
   PENDING: "○", SCHEDULED: "◔", RUNNING: "▶", REDISTRIBUTING: "⟳", PAUSED: "‖", COMPLETED: "✓", FAILED: "✕",
-  CANCELLED: "⊘", HEALTHY: "●", DRAINING: "◐", DEAD: "✕", LATE: "!", ACTIVE: "●", SUSPENDED: "‖",
+  CANCELLED: "⊘", HEALTHY: "●", DRAINING: "◐", DEAD: "✕", LATE: "!", ACTIVE: "●", SUSPENDED: "‖", BLOCKED: "✕", DELETING: "⊘",
 };
 
 /** State shows a status as mark and word. */
@@ -178,5 +178,26 @@ export function Meter({ used, of, label }: { used: number; of: number; label: st
       <span className="num">{used.toLocaleString("en")}<span className="muted"> / {of.toLocaleString("en")}</span></span>
       <span className="bar" aria-hidden="true"><span style={{ transform: `scaleX(${share})` }} /></span>
     </div>
+  );
+}
+
+/** Field is a filter that holds when Enter is pressed or the field is left. */
+export function Field({ label, value = "", hint, set }: {
+  label: string; value?: string; hint?: string; set: (v: string | undefined) => void;
+}) {
+  const [text, setText] = useState(value);
+  useEffect(() => setText(value), [value]);
+  const apply = () => {
+    if (text.trim() !== value) set(text.trim() || undefined);
+    if (value === "" && label.startsWith("Add")) setText("");
+  };
+  return (
+    <label>
+      <span>{label}</span>
+      <input
+        value={text} placeholder={hint} spellCheck={false} onChange={(e) => setText(e.target.value)} onBlur={apply}
+        onKeyDown={(e) => e.key === "Enter" && apply()}
+      />
+    </label>
   );
 }

@@ -17,6 +17,7 @@ interface Page {
 const pages: Page[] = [
   { to: "/", name: "Overview", key: "o" },
   { to: "/workloads", name: "Workloads", key: "w" },
+  { to: "/queues", name: "Queues", key: "q" },
   { to: "/workers", name: "Workers", key: "k", admin: true },
   { to: "/customers", name: "Customers", key: "c", admin: true },
   { to: "/audit", name: "Audit", key: "a", admin: true },

@@ -18,6 +18,7 @@ type snapshot struct {
 	lanes      []domain.Lane
 	oldest     []time.Time // when the first workload of each lane began to wait
 	cut        bool        // some customer has more lanes than these
+	aside      bool        // some lanes that no worker admits are left out
 }
 
 // snapshot reads a snapshot. It has the entitlements of the customers with waiting workloads, and
@@ -40,7 +41,7 @@ func (s *Service) snapshot(ctx context.Context, customers ...domain.CustomerID) 
 	if err != nil {
 		return nil, err
 	}
-	snap.cut = queue.Cut > 0
+	snap.cut, snap.aside = queue.Cut > 0, queue.Aside > 0
 	ids := slices.Clone(customers)
 	for _, l := range queue.Lanes {
 		snap.lanes, snap.oldest = append(snap.lanes, l.Lane), append(snap.oldest, l.Heads[0].QueueAt)

@@ -1,0 +1,91 @@
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { Link, useSearchParams } from "react-router";
+import { lanes, queueDepth, type LaneFilters } from "../api/queries";
+import type { Lane } from "../api/types";
+import { duration, number } from "../lib/format";
+import { useSession } from "../session";
+import { Empty, Failure, Field, Loading, Scroll, State, useNow } from "../ui/parts";
+import { Depth } from "./overview";
+
+/** Queues shows what waits: to administrators by lane with what blocks it, to customers by type. */
+export function Queues() {
+  const { admin } = useSession();
+  const depth = useQuery(queueDepth());
+  return (
+    <>
+      <h1>Queues</h1>
+      {admin && <Lanes />}
+      {depth.isPending ? <Loading rows={4} />
+        : depth.isError ? <Failure error={depth.error} retry={() => void depth.refetch()} />
+          : <Depth q={depth.data} />}
+    </>
+  );
+}
+
+function Lanes() {
+  const [query, setQuery] = useSearchParams();
+  const f: LaneFilters = {};
+  if (query.get("customer")) f.customer_id = query.get("customer") ?? "";
+  if (query.get("type")) f.workload_type = query.get("type") ?? "";
+  const set = (name: string) => (value?: string) =>
+    setQuery((q) => { if (value) q.set(name, value); else q.delete(name); return q; }, { replace: true });
+  const list = useInfiniteQuery(lanes(f));
+  const rows = list.data?.pages.flatMap((p) => p.lanes) ?? [];
+  return (
+    <section>
+      <div className="fields few">
+        <Field label="Customer" value={f.customer_id} set={set("customer")} />
+        <Field label="Type" value={f.workload_type} set={set("type")} />
+      </div>
+      {list.isPending ? <Loading rows={6} />
+        : list.isError ? <Failure error={list.error} retry={() => void list.refetch()} />
+          : !rows.length ? (
+            <Empty title={query.size ? "No lane matches" : "Nothing waits"}>
+              {query.size ? "Take a filter away, or widen it." : "What is submitted starts at once, or waits for its time."}
+            </Empty>
+          ) : (
+            <Scroll label="Lanes">
+              <table>
+                <thead>
+                  <tr>
+                    <th>State</th><th>Customer</th><th>Tier</th><th>Type</th><th className="r">Priority</th>
+                    <th className="r">Waiting</th><th className="r">Oldest</th><th>Why</th>
+                  </tr>
+                </thead>
+                <tbody>{rows.map((l) => <Row key={l.lane_id} l={l} />)}</tbody>
+              </table>
+              {list.hasNextPage && <p><button disabled={list.isFetchingNextPage} onClick={() => void list.fetchNextPage()}>More</button></p>}
+              {list.data.pages.at(-1)?.incomplete && <p className="muted">A customer has more lanes than are looked at: only some of its are listed.</p>}
+            </Scroll>
+          )}
+    </section>
+  );
+}
+
+function Row({ l }: { l: Lane }) {
+  const now = useNow();
+  const waiting = new URLSearchParams([
+    ["status", "PENDING"], ["status", "REDISTRIBUTING"], ["customer", l.customer_id], ["type", l.workload_type],
+  ]);
+  return (
+    <tr data-row>
+      <td><State of={l.blocked ? "BLOCKED" : "PENDING"}>{l.blocked ? "Blocked" : "Moves"}</State></td>
+      <td><Link to={`/customers/${l.customer_id}`}>{l.customer_id}</Link></td>
+      <td>{l.tier}</td>
+      <td><Link data-open to={`/workloads?${waiting}`}>{l.workload_type}</Link></td>
+      <td className="r num">{l.priority}</td>
+      <td className="r num">{l.queue_depth_estimated && "about "}{number(l.queue_depth)}</td>
+      <td className="r num" title={l.oldest_queued_at}>{duration(now - Date.parse(l.oldest_queued_at))}</td>
+      <td className="wrap">
+        {l.reasons.map((r, i) => (
+          <span key={r.code + r.message}>
+            {i > 0 && "; "}
+            {r.code.startsWith("customer_") ? <Link to={`/customers/${l.customer_id}`}>{r.message}</Link>
+              : r.code === "worker_draining" ? <Link to="/workers?status=DRAINING">{r.message}</Link>
+                : r.workers || r.code === "no_worker" || r.code === "type_not_offered" ? <Link to="/workers">{r.message}</Link> : r.message}
+          </span>
+        ))}
+      </td>
+    </tr>
+  );
+}
