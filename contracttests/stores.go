@@ -46,7 +46,8 @@ type StoreSuite struct {
 // StoreSuites lists the suites of all store ports.
 func StoreSuites() []StoreSuite {
 	return []StoreSuite{
-		{"WorkloadStore", slices.Concat(submitCases(), restoreCases(), applyCases(), listCases())},
+		{"WorkloadStore", slices.Concat(submitCases(), restoreCases(), applyCases(), assignCases(),
+			listCases())},
 		{"QueueStore", slices.Concat(queueCases(), endingCases(), laneCases(), suspectCases(), resourceCases())},
 		{"InsightStore", insightCases()},
 		{"StatisticsStore", append(statisticsCases(), mixCases()...)},

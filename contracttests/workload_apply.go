@@ -170,35 +170,6 @@ func applyCases() []Case[StoreHarness] {
 				require.Equal(t, domain.OutcomeFenced, f.apply(late)[0].Outcome, "a loss")
 				require.Equal(t, domain.StatusScheduled, f.get(a.ID).Status)
 			}},
-		{"a workload that is not due is not assigned",
-			"NotBefore delays the next assignment", func(t T, h StoreHarness) {
-				f := given(t, h)
-				w := f.worker("w", 1)
-				a := f.running(w)
-				failed := report(a, w, domain.EventFail, 1)
-				failed.RetryAfter = new(time.Minute)
-				f.must(failed)
-				a = f.get(a.ID)
-				require.Equal(t, domain.OutcomeIllegal, f.apply(assign(a, w))[0].Outcome)
-				h.Advance(time.Minute)
-				f.must(assign(a, f.worker("later", 1)))
-			}},
-		{"two assigners of one workload: one wins", "conditional on the generation", func(t T, h StoreHarness) {
-			f := given(t, h)
-			v, w := f.worker("v", 1), f.worker("w", 1)
-			a := f.submit()
-			rs := race(2, func(i int) domain.Outcome {
-				tr := assign(a, []domain.Worker{v, w}[i])
-				out, err := f.Workloads.Apply(t.Context(), domain.Batch{Epoch: f.epoch,
-					Transitions: []domain.Transition{tr}})
-				if err != nil {
-					return "error"
-				}
-				return out[0].Outcome
-			})
-			require.Equal(t, 1, count(rs, func(o domain.Outcome) bool { return o == domain.OutcomeApplied }))
-			require.Equal(t, int64(1), f.get(a.ID).Generation)
-		}},
 		{"a stale epoch applies nothing of its batch",
 			"the epoch must be the current leader epoch at commit, else CodeFenced and nothing is applied",
 			func(t T, h StoreHarness) {
@@ -230,56 +201,6 @@ func applyCases() []Case[StoreHarness] {
 			})
 			requireCode(t, err, domain.CodeFenced)
 		}},
-		{"a customer never runs more than its limit",
-			"An assignment is refused when SCHEDULED + RUNNING would exceed MaxConcurrent in force",
-			func(t T, h StoreHarness) {
-				f := given(t, h)
-				f.limit(domain.Limits{MaxConcurrent: 3})
-				w := f.worker("w", 50)
-				var ts []domain.Transition
-				for range 24 {
-					ts = append(ts, assign(f.submit(), w))
-				}
-				race(len(ts), func(int) error { // opens connections, so that the assignments start together
-					_, err := f.Statistics.Usage(t.Context(), acme)
-					return err
-				})
-				rs := race(len(ts), func(i int) domain.Outcome {
-					out, err := f.Workloads.Apply(t.Context(), domain.Batch{Epoch: f.epoch, Transitions: ts[i : i+1]})
-					if err != nil {
-						return "error"
-					}
-					return out[0].Outcome
-				})
-				require.Equal(t, 3, count(rs, func(o domain.Outcome) bool { return o == domain.OutcomeApplied }))
-				require.Equal(t, 21, count(rs, func(o domain.Outcome) bool { return o == domain.OutcomeRefused }))
-				f.limit(domain.Limits{MaxConcurrent: 2})
-				require.Equal(t, domain.OutcomeRefused, f.apply(assign(f.submit(), w))[0].Outcome)
-			}},
-		{"a worker never holds more than its slots",
-			"refused when the worker's slots are taken", func(t T, h StoreHarness) {
-				f := given(t, h)
-				w := f.worker("w", 2)
-				rs := f.apply(assign(f.submit(), w), assign(f.submit(), w), assign(f.submit(), w))
-				require.Equal(t, domain.OutcomeRefused, rs[2].Outcome)
-				require.NotEmpty(t, rs[2].Reason)
-				require.Equal(t, domain.StatusPending, rs[2].State.Status)
-			}},
-		{"only a healthy worker's current session gets work",
-			"refused when the session is not a HEALTHY worker's current one", func(t T, h StoreHarness) {
-				f := given(t, h)
-				old := f.worker("w", 5)
-				_, err := f.Workers.Register(t.Context(), takeOver("w", "second", 5), lease)
-				require.NoError(t, err)
-				require.Equal(t, domain.OutcomeRefused, f.apply(assign(f.submit(), old))[0].Outcome, "replaced session")
-				d := f.worker("d", 5)
-				_, err = f.Fleet.Drain(t.Context(), d.ID, admin)
-				require.NoError(t, err)
-				require.Equal(t, domain.OutcomeRefused, f.apply(assign(f.submit(), d))[0].Outcome, "draining")
-				x := f.worker("x", 5)
-				require.NoError(t, f.Fleet.Remove(t.Context(), x.ID, admin))
-				require.Equal(t, domain.OutcomeRefused, f.apply(assign(f.submit(), x))[0].Outcome, "removed")
-			}},
 		{"another customer's workload is not there",
 			"Another customer's id behaves exactly like a missing one", func(t T, h StoreHarness) {
 				f := given(t, h)

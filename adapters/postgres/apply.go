@@ -46,10 +46,14 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 	}
 	found := map[domain.WorkloadID]*domain.Workload{}
 	// Rows are locked in the order of their ids. Otherwise two batches could deadlock.
-	t.queue("SELECT "+hotColumns+" FROM workloads w WHERE w.workload_id = ANY($1::text[])"+
-		" ORDER BY w.workload_id FOR NO KEY UPDATE", ids).
+	row, from := &workloadTable, "workloads w"
+	if assigns { // what a workload reserves and what its command needs stand in the specs
+		row, from = &assignedRow, "workloads w JOIN workload_specs s USING (workload_id)"
+	}
+	t.queue("SELECT "+row.names("")+" FROM "+from+" WHERE w.workload_id = ANY($1::text[])"+
+		" ORDER BY w.workload_id FOR NO KEY UPDATE OF w", ids).
 		Query(func(rows pgx.Rows) error {
-			ws, err := pgx.CollectRows(rows, workloadTable.scanInto)
+			ws, err := pgx.CollectRows(rows, row.scanInto)
 			for _, w := range ws {
 				found[w.ID] = w
 			}
@@ -62,7 +66,7 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 		return nil, err
 	}
 	if assigns {
-		if err := t.fillReserved(ctx, b.Transitions, found, tally); err != nil {
+		if err := t.fillHoldings(ctx, b.Transitions, found, tally); err != nil {
 			return nil, err
 		}
 	}

@@ -89,25 +89,12 @@ var (
 	selectAssignees = "SELECT " + assigneeTable.names("") + " FROM workers WHERE session_id = ANY($1::text[])"
 )
 
-// fillReserved fills in what the workloads of a batch with assignments reserve. For the sessions
-// that get a workload which reserves anything, it reads into the tally what they have and hold. If
-// there are none, it reads nothing. The tally's locks keep what a worker has, and the growth of what
-// it holds, as they are.
-func (t *tx) fillReserved(
+// fillHoldings reads into the tally what the sessions have and hold that get a workload which
+// reserves anything. If there are none, it reads nothing. The tally's locks keep what a worker has,
+// and the growth of what it holds, as they are.
+func (t *tx) fillHoldings(
 	ctx context.Context, ts []domain.Transition, found map[domain.WorkloadID]*domain.Workload, y *domain.Tally,
 ) error {
-	lanes := map[domain.LaneID]domain.Lane{}
-	for _, w := range found {
-		if w.Lane.Shaped() {
-			lanes[w.Lane] = domain.Lane{}
-		}
-	}
-	if err := t.lanes.fill(ctx, t.conn, lanes); err != nil {
-		return err
-	}
-	for _, w := range found {
-		w.Run.Resources = lanes[w.Lane].Resources
-	}
 	var sessions []string
 	for i := range ts {
 		w := found[ts[i].WorkloadID]

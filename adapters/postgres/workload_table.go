@@ -119,6 +119,8 @@ var (
 			derived("suspect_until", "timestamptz", func(w *workload) *time.Time { return null(w.SuspectUntil()) }),
 		})}
 
+	// assignedRow has what the command to run a workload needs.
+	assignedRow = table[workload]{"", join(workloadTable.columns, specTable.without("workload_id").columns)}
 	// wholeRow is a workload as it is read from wholeTables.
 	wholeRow = table[workload]{"", join(workloadTable.columns, specTable.without("workload_id").columns,
 		resultTable.without("workload_id").columns)}

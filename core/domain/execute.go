@@ -120,6 +120,9 @@ func Execute(w *Workload, t *Transition, y *Tally, now time.Time) (res Result, e
 		w.State = next.Clone()
 	}
 	res.Outcome, res.State = out, w.State.Clone()
+	if t.Event == EventAssign && out.OK() {
+		res.Assigned = new(w.Clone())
+	}
 	return res, event, changed
 }
 

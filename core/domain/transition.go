@@ -267,6 +267,9 @@ type Result struct {
 	FromSessionID SessionID
 	// State is the state after the transition, zero when the workload was not found.
 	State State
+	// Assigned is the workload after an assignment, with all that its worker needs to know. It is
+	// nil if the assignment is not done, and for other events.
+	Assigned *Workload
 	// Reason explains a refusal.
 	Reason string
 	// Hands says what changes about ending runs, and Ending for which run.

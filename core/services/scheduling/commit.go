@@ -11,7 +11,7 @@ import (
 )
 
 // commit assigns the workloads as planned and sends the commands to their workers. It returns the
-// number of workloads assigned and describes them in c, even when sending fails afterwards.
+// number of workloads assigned and describes them in c.
 func (s *Service) commit(
 	ctx context.Context, epoch int64, v *view, plan []placement.Decision, c *ports.SchedulingCycle,
 ) (int, error) {
@@ -29,7 +29,7 @@ func (s *Service) commit(
 	if err != nil {
 		return 0, err
 	}
-	ids := make([]domain.WorkloadID, 0, len(results))
+	assigned := make([]*domain.Workload, 0, len(results))
 	c.Placements = make([]ports.Placement, 0, len(results))
 	for i, r := range results {
 		if !r.Outcome.OK() {
@@ -38,18 +38,15 @@ func (s *Service) commit(
 			continue
 		}
 		a := &plan[i]
-		ids = append(ids, r.WorkloadID)
+		assigned = append(assigned, r.Assigned)
 		s.meter.placed(v.now, r.Type, a.CustomerID)
 		c.Placements = append(c.Placements, ports.Placement{
 			Tier: v.Customers[a.CustomerID].Tier, Waited: max(v.now.Sub(a.QueueAt), 0), First: a.Generation == 1,
 			Preferred: a.Preferred, Matched: a.Matched,
 		})
 	}
-	if err := s.Send(ctx, ids...); err != nil {
-		s.unsent = ids // they are assigned all the same; the next tick sends the commands
-		return len(ids), err
-	}
-	return len(ids), nil
+	s.send(ctx, assigned)
+	return len(assigned), nil
 }
 
 func (s *Service) actor() domain.Actor {
@@ -66,14 +63,23 @@ func (s *Service) Send(ctx context.Context, ids ...domain.WorkloadID) error {
 	if err != nil {
 		return err
 	}
-	byWorker := map[domain.WorkerID][]ports.Command{}
+	scheduled := make([]*domain.Workload, 0, len(found))
 	for i := range found {
-		if w := &found[i]; w.Status == domain.StatusScheduled {
-			byWorker[w.WorkerID] = append(byWorker[w.WorkerID], ports.AssignCommand(w))
+		if found[i].Status == domain.StatusScheduled {
+			scheduled = append(scheduled, &found[i])
 		}
+	}
+	s.send(ctx, scheduled)
+	return nil
+}
+
+// send sends the commands to run these workloads.
+func (s *Service) send(ctx context.Context, ws []*domain.Workload) {
+	byWorker := map[domain.WorkerID][]ports.Command{}
+	for _, w := range ws {
+		byWorker[w.WorkerID] = append(byWorker[w.WorkerID], ports.AssignCommand(w))
 	}
 	for _, id := range slices.Sorted(maps.Keys(byWorker)) {
 		s.deps.Notifier.Command(ctx, id, byWorker[id]...)
 	}
-	return nil
 }

@@ -72,7 +72,6 @@ type Service struct {
 	// The fields that follow belong to one epoch. They are dropped when another one begins.
 	epoch    int64
 	shares   *placement.FairShare
-	unsent   []domain.WorkloadID          // assigned, but the commands to their workers could not be sent yet
 	marked   map[domain.WorkloadID]string // the audited reason why a workload cannot be placed
 	requests requests
 	meter    meter
@@ -94,12 +93,8 @@ func (s *Service) Tick(ctx context.Context) (placed int, err error) {
 		}
 		if claim.Epoch != s.epoch { // another coordinator may have led since
 			s.epoch, s.shares, s.meter = claim.Epoch, placement.NewFairShare(), meter{}
-			s.marked, s.requests, s.unsent = nil, newRequests(), nil
+			s.marked, s.requests = nil, newRequests()
 		}
-		if err := s.Send(ctx, s.unsent...); err != nil {
-			return placed, err
-		}
-		s.unsent = nil
 		n, full, err := s.cycle(ctx, claim.Epoch)
 		placed += n
 		if err != nil || !full || n == 0 {
