@@ -13,6 +13,8 @@ import (
 	"github.com/niyanta/niyanta/core/services/coordinator"
 )
 
+//go:generate wire
+
 // hostSet provides what the process itself offers.
 var hostSet = wire.NewSet(provideHost, telemetry.NewMetrics, wire.Struct(new(system.Clock)),
 	wire.Struct(new(system.IDs)))

@@ -9,8 +9,6 @@ import (
 	"github.com/google/wire"
 )
 
-//go:generate wire
-
 // newMemoryApp puts a coordinator together on the in-memory backends.
 func newMemoryApp(cfg Config, log *slog.Logger) (*App, error) {
 	wire.Build(hostSet, memorySet, NewApp)
