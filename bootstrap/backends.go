@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
+	"github.com/niyanta/niyanta/adapters/blob"
 	"github.com/niyanta/niyanta/adapters/memory"
 	"github.com/niyanta/niyanta/adapters/messaging"
 	"github.com/niyanta/niyanta/adapters/nats"
@@ -21,6 +23,7 @@ type Backends struct {
 	Storage
 	Hints
 	Limiter Limiter
+	Archive
 }
 
 // Storage is the store ports on one storage, and what else it offers.
@@ -50,6 +53,13 @@ type Hints struct {
 // Limiter is the rate limiter. Ping tells whether what it counts in is there; nil in memory.
 type Limiter struct {
 	ports.RateLimiter
+	Ping func(ctx context.Context) error
+}
+
+// Archive is where archived workloads are written before they are dropped. Without BlobStore they are
+// written nowhere. Ping tells whether the storage answers; nil in memory.
+type Archive struct {
+	ports.BlobStore
 	Ping func(ctx context.Context) error
 }
 
@@ -187,4 +197,48 @@ func openLimiter(cfg Config, h coordinator.Host) (Limiter, func(), error) {
 	ping := func(ctx context.Context) error { return c.Ping(ctx).Err() }
 	return Limiter{redis.NewRateLimiter(c, local, h.Clock, h.Log.With("setting", Prefix+"REDIS_URL")),
 		ping}, func() { _ = c.Close() }, nil
+}
+
+// archiveInMemory is the URL of an archive that this process keeps.
+const archiveInMemory = "mem://"
+
+// archivePingInterval is the time between two requests to an archive that answers. Object storages
+// charge for each.
+const archivePingInterval = time.Minute
+
+// openArchive opens the storage that archived workloads are written to. The result is empty if the
+// configuration names none.
+func openArchive(cfg Config, h coordinator.Host) (Archive, func(), error) {
+	switch cfg.ArchiveURL {
+	case "":
+		return Archive{}, func() {}, nil
+	case archiveInMemory:
+		return Archive{BlobStore: memory.NewBlobs(h.Clock)}, func() {}, nil
+	}
+	b, closeIt, err := blob.Open(cfg.ArchiveURL)
+	if err != nil {
+		return Archive{}, nil, fmt.Errorf("%sARCHIVE_URL: %w", Prefix, err)
+	}
+	list := func(ctx context.Context) error {
+		_, err := b.List(ctx, "", "", 1)
+		return err
+	}
+	return Archive{b, seldom(h.Clock, archivePingInterval, list)}, closeIt, nil
+}
+
+// seldom returns a function that calls ping unless that has succeeded less than an interval ago. One
+// goroutine at a time may call it.
+func seldom(clock ports.Clock, interval time.Duration, ping func(context.Context) error) func(context.Context) error {
+	var next time.Time
+	return func(ctx context.Context) error {
+		now := clock.Now()
+		if now.Before(next) {
+			return nil
+		}
+		err := ping(ctx)
+		if err == nil {
+			next = now.Add(interval)
+		}
+		return err
+	}
 }

@@ -216,6 +216,10 @@ type Config struct {
 	KeepLogs time.Duration `env:"KEEP_LOGS" envDefault:"2160h" min:"1h" roles:"dev server coordinator"`
 	// How long a workload is found in the archive, by its id.
 	KeepArchive time.Duration `env:"KEEP_ARCHIVE" envDefault:"8760h" min:"24h" roles:"dev server coordinator"`
+	// Where archived workloads are written as lines of JSON, month by month, before they are dropped:
+	// s3://bucket/prefix with the parameters endpoint, region and path_style, file:///folder, or mem://
+	// with STORE=memory. Empty: they are dropped without. Set it alike on all coordinators.
+	ArchiveURL string `env:"ARCHIVE_URL" roles:"server coordinator"`
 	// How long audit events of workloads and workers are kept. Those of a month in UTC go together,
 	// when the whole month is older than this.
 	KeepAudit time.Duration `env:"KEEP_AUDIT" envDefault:"8760h" min:"24h" roles:"dev server coordinator"`

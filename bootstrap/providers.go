@@ -20,10 +20,11 @@ var hostSet = wire.NewSet(provideHost, telemetry.NewMetrics, wire.Struct(new(sys
 	wire.Struct(new(system.IDs)))
 
 // memorySet provides every backend in this process.
-var memorySet = wire.NewSet(provideMemoryStorage, provideMemoryHints, provideMemoryLimiter, backendSet)
+var memorySet = wire.NewSet(provideMemoryStorage, provideMemoryHints, provideMemoryLimiter, provideNoArchive,
+	backendSet)
 
 // configuredSet provides the backends that the configuration names.
-var configuredSet = wire.NewSet(openStorage, openHints, openLimiter, backendSet)
+var configuredSet = wire.NewSet(openStorage, openHints, openLimiter, openArchive, backendSet)
 
 // backendSet puts backends together.
 var backendSet = wire.NewSet(wire.Struct(new(Backends), "*"))
@@ -59,8 +60,12 @@ func provideMemoryLimiter(h coordinator.Host) Limiter {
 	return Limiter{RateLimiter: memory.NewRateLimiter(h.Clock)}
 }
 
+// provideNoArchive has a development server drop what is archived after its time.
+func provideNoArchive() Archive { return Archive{} }
+
 // newCoordinator puts a coordinator's services together on the backends.
 func newCoordinator(cfg Config, b Backends, h coordinator.Host) *coordinator.Coordinator {
+	h.Archive = b.Archive.BlobStore
 	return coordinator.New(coordinator.Config{
 		WorkerLease: cfg.WorkerLease, HeartbeatInterval: cfg.HeartbeatInterval, LeaderTTL: cfg.LeaderTTL,
 		Retention: cfg.retention(),

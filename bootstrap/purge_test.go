@@ -21,6 +21,7 @@ import (
 	"github.com/niyanta/niyanta/contracttests/servers"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/archiving"
 	"github.com/niyanta/niyanta/core/services/retention"
 )
 
@@ -43,8 +44,8 @@ func TestPurge_OfManyWorkloads_LeavesSubmissionsTheirP99(t *testing.T) {
 	seedDue(t, c, *purgeRows)
 	p := &purge{count: &counting{Observer: d.App.host.Observer}}
 	p.service = retention.New(domain.Retention{Workloads: 90 * 24 * time.Hour}, retention.Deps{
-		Retention: d.App.backends.Stores.Retention, Observer: p.count, Clock: d.App.host.Clock,
-		Leader: d.App.coordinator.Leadership,
+		Retention: d.App.backends.Stores.Retention, Archive: archiving.New(archiving.Deps{}), Observer: p.count,
+		Clock: d.App.host.Clock, Leader: d.App.coordinator.Leadership,
 	})
 	fmt.Printf("%s, %d processors, PostgreSQL with fsync on; %d workloads due; %d rounds of %s each\n\n",
 		runtime.Version(), runtime.NumCPU(), *purgeRows, *purgeRounds, *purgeLength)

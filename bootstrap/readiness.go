@@ -26,8 +26,8 @@ const (
 
 // checked is the result of a check.
 type checked struct {
-	at                                     time.Time
-	database, broker, rateLimiter, replica httpapi.Dependency
+	at                                              time.Time
+	database, broker, rateLimiter, replica, archive httpapi.Dependency
 }
 
 // watcher holds the result of the last check.
@@ -60,6 +60,7 @@ func (a *App) checkDependencies(ctx context.Context) {
 	ask(&now.broker, b.Hints.Ping)
 	ask(&now.rateLimiter, b.Limiter.Ping)
 	ask(&now.replica, b.PingReplica)
+	ask(&now.archive, b.Archive.Ping)
 	wg.Wait()
 	if ctx.Err() != nil {
 		return // the process ends, so that the result says nothing
@@ -69,7 +70,7 @@ func (a *App) checkDependencies(ctx context.Context) {
 	if before == nil {
 		before = &checked{
 			database: httpapi.Connected, broker: httpapi.Connected, rateLimiter: httpapi.Connected,
-			replica: now.replica,
+			replica: connectedIfAny(now.replica), archive: connectedIfAny(now.archive),
 		}
 	}
 	for _, d := range []struct {
@@ -78,11 +79,20 @@ func (a *App) checkDependencies(ctx context.Context) {
 	}{
 		{"database", before.database, now.database}, {"broker", before.broker, now.broker},
 		{"rate_limiter", before.rateLimiter, now.rateLimiter}, {"replica", before.replica, now.replica},
+		{"archive", before.archive, now.archive},
 	} {
 		if d.was != d.isIt {
 			a.log.Warn("a dependency changed", "dependency", d.name, "from", string(d.was), "to", string(d.isIt))
 		}
 	}
+}
+
+// connectedIfAny returns Connected for a dependency that is configured.
+func connectedIfAny(d httpapi.Dependency) httpapi.Dependency {
+	if d == "" {
+		return ""
+	}
+	return httpapi.Connected
 }
 
 // stateOf returns the state of a dependency whose check returned err.
@@ -105,6 +115,7 @@ func (a *App) ready(context.Context) httpapi.Readiness {
 		r.Database, r.Broker, r.RateLimiter = httpapi.Disconnected, httpapi.Disconnected, httpapi.Disconnected
 		return r
 	}
-	r.Database, r.Broker, r.RateLimiter, r.Replica = last.database, last.broker, last.rateLimiter, last.replica
+	r.Database, r.Broker, r.RateLimiter = last.database, last.broker, last.rateLimiter
+	r.Replica, r.Archive = last.replica, last.archive
 	return r
 }

@@ -13,12 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	httpapi "github.com/niyanta/niyanta/adapters/http"
+	"github.com/niyanta/niyanta/contracttests"
 )
 
 // dependencies answer with the errors that a test sets.
 type dependencies struct {
-	database, broker, limiter, replica atomic.Pointer[error]
-	writes                             atomic.Int64
+	database, broker, limiter, replica, archive atomic.Pointer[error]
+	writes                                      atomic.Int64
 }
 
 func answers(p *atomic.Pointer[error]) func(context.Context) error {
@@ -49,6 +50,7 @@ func withDependencies(t *testing.T) (*Dev, *dependencies) {
 		}
 		b.Hints.Ping, b.Limiter.Ping, b.PingReplica = answers(&deps.broker), answers(&deps.limiter),
 			answers(&deps.replica)
+		b.Archive.Ping = answers(&deps.archive)
 		return app, nil
 	})
 	require.NoError(t, err)
@@ -62,28 +64,35 @@ func TestReadiness_WhenADependencyGoes_IsUnavailableOnlyWithoutADatabaseThatTake
 	disconnected, readOnly, full := errors.New("disconnected"), error(&pgconn.PgError{Code: "25006"}),
 		error(&pgconn.PgError{Code: "53100"})
 	for _, c := range []struct {
-		name, status, database, broker, limiter, replica string
-		code                                             int
-		set                                              func(*dependencies)
+		name, status, database, broker, limiter, replica, archive string
+		code                                                      int
+		set                                                       func(*dependencies)
 	}{
-		{"everything is there", "ready", "connected", "connected", "connected", "connected", 200,
+		{"everything is there", "ready", "connected", "connected", "connected", "connected", "connected", 200,
 			func(*dependencies) {}},
-		{"the bus is disconnected", "degraded", "connected", "disconnected", "connected", "connected", 200,
+		{"the bus is disconnected", "degraded", "connected", "disconnected", "connected", "connected", "connected", 200,
 			func(d *dependencies) { d.broker.Store(&disconnected) }},
-		{"the rate limiter is disconnected", "degraded", "connected", "connected", "disconnected", "connected", 200,
+		{"the rate limiter is disconnected", "degraded",
+			"connected", "connected", "disconnected", "connected", "connected", 200,
 			func(d *dependencies) { d.limiter.Store(&disconnected) }},
-		{"the replica is disconnected", "degraded", "connected", "connected", "connected", "disconnected", 200,
+		{"the replica is disconnected", "degraded", "connected", "connected", "connected", "disconnected", "connected", 200,
 			func(d *dependencies) { d.replica.Store(&disconnected) }},
-		{"the database is disconnected", "unavailable", "disconnected", "connected", "connected", "connected", 503,
+		{"the archive is disconnected", "degraded",
+			"connected", "connected", "connected", "connected", "disconnected", 200,
+			func(d *dependencies) { d.archive.Store(&disconnected) }},
+		{"the database is disconnected", "unavailable",
+			"disconnected", "connected", "connected", "connected", "connected", 503,
 			func(d *dependencies) { d.database.Store(&disconnected) }},
-		{"the database is read-only", "unavailable", "not_writable", "connected", "connected", "connected", 503,
+		{"the database is read-only", "unavailable",
+			"not_writable", "connected", "connected", "connected", "connected", 503,
 			func(d *dependencies) { d.database.Store(&readOnly) }},
-		{"its disk is full", "unavailable", "not_writable", "connected", "connected", "connected", 503,
+		{"its disk is full", "unavailable", "not_writable", "connected", "connected", "connected", "connected", 503,
 			func(d *dependencies) { d.database.Store(&full) }},
-		{"everything is back", "ready", "connected", "connected", "connected", "connected", 200,
+		{"everything is back", "ready", "connected", "connected", "connected", "connected", "connected", 200,
 			func(*dependencies) {}},
 	} {
-		for _, p := range []*atomic.Pointer[error]{&deps.database, &deps.broker, &deps.limiter, &deps.replica} {
+		for _, p := range []*atomic.Pointer[error]{&deps.database, &deps.broker, &deps.limiter, &deps.replica,
+			&deps.archive} {
 			p.Store(nil)
 		}
 		c.set(deps)
@@ -93,6 +102,7 @@ func TestReadiness_WhenADependencyGoes_IsUnavailableOnlyWithoutADatabaseThatTake
 		assert.Equal(t, c.status, ans.field("status"), c.name)
 		for field, want := range map[string]string{
 			"database": c.database, "broker": c.broker, "rate_limiter": c.limiter, "replica": c.replica,
+			"archive": c.archive,
 		} {
 			assert.Equal(t, want, ans.field("dependencies."+field), "%s: %s", c.name, field)
 		}
@@ -122,4 +132,27 @@ func TestReadiness_WhenTheProcessStoodStill_IsUnavailable(t *testing.T) {
 	old.at = old.at.Add(-2 * checkValidFor)
 	d.App.watcher.last.Store(&old)
 	require.Equal(t, httpapi.Disconnected, d.App.ready(t.Context()).Database)
+}
+
+func TestArchivePing_WhileItSucceeds_AsksOnceInAnInterval(t *testing.T) {
+	clock := contracttests.NewClock(time.Unix(1_700_000_000, 0))
+	asked, fails := 0, error(nil)
+	ping := seldom(clock, time.Minute, func(context.Context) error {
+		asked++
+		return fails
+	})
+	for range 10 {
+		require.NoError(t, ping(t.Context()))
+	}
+	require.Equal(t, 1, asked)
+	clock.Advance(time.Minute)
+	fails = errors.New("disconnected")
+	for range 3 {
+		require.Error(t, ping(t.Context()))
+	}
+	require.Equal(t, 4, asked, "a failure is looked at each time")
+	fails = nil
+	require.NoError(t, ping(t.Context()))
+	require.NoError(t, ping(t.Context()))
+	require.Equal(t, 5, asked)
 }

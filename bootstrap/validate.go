@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/niyanta/niyanta/adapters/blob"
 	"github.com/niyanta/niyanta/adapters/hardware"
 	"github.com/niyanta/niyanta/adapters/workloads"
 	"github.com/niyanta/niyanta/core/domain"
@@ -187,6 +188,15 @@ func (c Config) validateCoordinator(wrong func(string, string, ...any)) {
 		wrong("BUS",
 			"%s connects several processes, but NIYANTA_STORE=memory is this process's alone: "+
 				"use NIYANTA_STORE=postgres, or NIYANTA_BUS=memory", c.Bus)
+	}
+	if c.ArchiveURL == archiveInMemory && c.Store != StoreMemory {
+		wrong("ARCHIVE_URL", "is mem://, which keeps nothing beyond this process: use s3:// or file:// with "+
+			"NIYANTA_STORE=%s", c.Store)
+	}
+	if c.ArchiveURL != "" && c.ArchiveURL != archiveInMemory {
+		if err := blob.Validate(c.ArchiveURL); err != nil {
+			wrong("ARCHIVE_URL", "%s", err)
+		}
 	}
 	c.validateBus(wrong)
 	if c.RedisURL != "" && c.Bus == BusMemory && c.RateLimiter == LimiterMemory {

@@ -27,10 +27,12 @@ func newMemoryApp(cfg Config, log *slog.Logger) (*App, error) {
 	storage := provideMemoryStorage(host)
 	hints := provideMemoryHints()
 	limiter := provideMemoryLimiter(host)
+	archive := provideNoArchive()
 	backends := Backends{
 		Storage: storage,
 		Hints:   hints,
 		Limiter: limiter,
+		Archive: archive,
 	}
 	app := NewApp(cfg, backends, host, metrics)
 	return app, nil
@@ -61,13 +63,22 @@ func newConfiguredApp(ctx context.Context, cfg Config, log *slog.Logger) (*App, 
 		cleanup()
 		return nil, nil, err
 	}
+	archive, cleanup4, err := openArchive(cfg, host)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
 	backends := Backends{
 		Storage: storage,
 		Hints:   hints,
 		Limiter: limiter,
+		Archive: archive,
 	}
 	app := NewApp(cfg, backends, host, metrics)
 	return app, func() {
+		cleanup4()
 		cleanup3()
 		cleanup2()
 		cleanup()

@@ -92,6 +92,13 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 		"Archived": e(func(ctx context.Context) (any, error) {
 			return f.Retention.Archived(ctx, acme, time.Hour, a.ID)
 		}),
+		"ArchivedMonth": e(func(ctx context.Context) (any, error) {
+			_, _, err := f.Retention.ArchivedMonth(ctx, time.Time{})
+			return nil, err
+		}),
+		"ArchivedIn": e(func(ctx context.Context) (any, error) {
+			return f.Retention.ArchivedIn(ctx, domain.MonthOf(f.now()), ports.ArchivePlace{}, 1)
+		}),
 		"Owners":  e(func(ctx context.Context) (any, error) { return f.Retention.Owners(ctx, time.Hour, a.ID) }),
 		"Expire":  e(func(ctx context.Context) (any, error) { return f.Workers.Expire(ctx, f.epoch, 1) }),
 		"Drain":   e(func(ctx context.Context) (any, error) { return f.Fleet.Drain(ctx, w.ID, admin) }),

@@ -53,7 +53,7 @@ func StoreSuites() []StoreSuite {
 		{"StatisticsStore", append(statisticsCases(), mixCases()...)},
 		{"WorkerStore", append(workerCases(), registrationCases()...)},
 		{"FleetStore", fleetCases()},
-		{"RetentionStore", append(append(retentionCases(), archiveCases()...), yearCases()...)},
+		{"RetentionStore", slices.Concat(retentionCases(), archiveCases(), archiveMonthCases(), yearCases())},
 		{"CheckpointStore", checkpointCases()},
 		{"Tenancy", tenancyCases()},
 		{"Records", recordCases()},

@@ -28,6 +28,7 @@ type Readiness struct {
 		LeaderElected bool    `json:"leader_elected"`
 		RateLimiter   string  `json:"rate_limiter"`
 		Replica       *string `json:"replica,omitempty"`
+		Archive       *string `json:"archive,omitempty"`
 	} `json:"dependencies"`
 	IsLeader bool `json:"is_leader"`
 

@@ -23,6 +23,9 @@ import (
 // memory. S3 takes 10,000 parts, so a value may have 80 GB.
 const partSize = 8 << 20
 
+// answerTimeout bounds how long a server may take to begin an answer.
+const answerTimeout = 20 * time.Second
+
 // S3 implements ports.BlobStore in a bucket. It is safe for concurrent use.
 type S3 struct {
 	client *minio.Core
@@ -82,10 +85,16 @@ func openS3(u *url.URL) (*S3, error) {
 	if err != nil {
 		return nil, err
 	}
+	transport, err := minio.DefaultTransport(p.secure)
+	if err != nil {
+		return nil, err
+	}
+	transport.ResponseHeaderTimeout = answerTimeout
 	options := &minio.Options{
+		Transport: transport,
 		Creds: credentials.NewChainCredentials([]credentials.Provider{
 			&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, &credentials.IAM{
-				Client: &http.Client{Transport: http.DefaultTransport, Timeout: 10 * time.Second},
+				Client: &http.Client{Transport: transport, Timeout: 10 * time.Second},
 			},
 		}),
 		Secure: p.secure, Region: p.region, MaxRetries: 3,

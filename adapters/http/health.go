@@ -35,11 +35,11 @@ const (
 	NotWritable Dependency = "not_writable"
 )
 
-// Readiness is the state of the process and of its dependencies. Replica is empty if none is
-// configured.
+// Readiness is the state of the process and of its dependencies. Replica and Archive are empty if
+// none is configured.
 type Readiness struct {
-	Leader, LeaderElected                  bool
-	Database, Broker, RateLimiter, Replica Dependency
+	Leader, LeaderElected                           bool
+	Database, Broker, RateLimiter, Replica, Archive Dependency
 }
 
 // status is "unavailable" if the process cannot serve: it shuts down, or there is no database that
@@ -50,7 +50,8 @@ func (r Readiness) status(stopping bool) gen.ReadinessStatus {
 	switch {
 	case stopping || r.Database != Connected:
 		return gen.Unavailable
-	case r.Broker != Connected, r.RateLimiter != Connected, r.Replica != Connected && r.Replica != "", !r.LeaderElected:
+	case r.Broker != Connected, r.RateLimiter != Connected, r.Replica != Connected && r.Replica != "",
+		r.Archive != Connected && r.Archive != "", !r.LeaderElected:
 		return gen.Degraded
 	}
 	return gen.Ready
@@ -65,6 +66,10 @@ func (a *api) ready(w http.ResponseWriter, r *http.Request) {
 	if state.Replica != "" {
 		replica := gen.ReadinessDependenciesReplica(state.Replica)
 		d.Replica = &replica
+	}
+	if state.Archive != "" {
+		archive := gen.ReadinessDependenciesArchive(state.Archive)
+		d.Archive = &archive
 	}
 	status := http.StatusOK
 	if out.Status == gen.Unavailable {

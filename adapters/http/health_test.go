@@ -24,6 +24,8 @@ func TestReady_WhenSomethingIsDisconnected_IsUnavailableOnlyWithoutADatabase(t *
 		"broker disconnected":       {func(r *Readiness) { r.Broker = Disconnected }, false, 200, "degraded"},
 		"rate limiter disconnected": {func(r *Readiness) { r.RateLimiter = Disconnected }, false, 200, "degraded"},
 		"replica disconnected":      {func(r *Readiness) { r.Replica = Disconnected }, false, 200, "degraded"},
+		"archive disconnected":      {func(r *Readiness) { r.Archive = Disconnected }, false, 200, "degraded"},
+		"archive connected":         {func(r *Readiness) { r.Archive = Connected }, false, 200, "ready"},
 		"replica connected":         {func(r *Readiness) { r.Replica = Connected }, false, 200, "ready"},
 		"all but the database": {func(r *Readiness) {
 			*r = Readiness{Database: Connected, Broker: Disconnected, RateLimiter: Disconnected}
@@ -52,13 +54,14 @@ func TestReady_WhenSomethingIsDisconnected_IsUnavailableOnlyWithoutADatabase(t *
 				Broker        Dependency `json:"broker"`
 				RateLimiter   Dependency `json:"rate_limiter"`
 				Replica       Dependency `json:"replica"`
+				Archive       Dependency `json:"archive"`
 				LeaderElected bool       `json:"leader_elected"`
 			} `json:"dependencies"`
 		}
 		require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &got), name)
 		assert.Equal(t, c.status, got.Status, name)
 		d := got.Dependencies
-		said := Readiness{got.IsLeader, d.LeaderElected, d.Database, d.Broker, d.RateLimiter, d.Replica}
+		said := Readiness{got.IsLeader, d.LeaderElected, d.Database, d.Broker, d.RateLimiter, d.Replica, d.Archive}
 		assert.Equal(t, state, said, "%s: the answer names what is disconnected", name)
 		health, _ := s.send("GET", "/health", "")
 		require.Equal(t, 200, health.Code, name)

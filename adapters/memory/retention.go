@@ -34,7 +34,11 @@ func (r retention) Purge(ctx context.Context, epoch int64, p ports.Purge) (ports
 			return t.purgeLogs(t.Retention.Logs(p.Age), limit, now)
 		}), nil
 	case domain.KeptArchive:
-		return ports.Purged{Count: r.s.purgeArchiveLocked(domain.FirstMonthKept(p.Age, now))}, nil
+		from := domain.FirstMonthKept(p.Age, now)
+		if !p.Until.IsZero() && p.Until.Before(from) {
+			from = p.Until
+		}
+		return ports.Purged{Count: r.s.purgeArchiveLocked(from)}, nil
 	case domain.KeptAudit:
 		return ports.Purged{Count: r.s.purgeAuditLocked(domain.FirstMonthKept(p.Age, now))}, nil
 	case domain.KeptAdminAudit:
@@ -249,43 +253,4 @@ func (s *Store) purgeArchiveLocked(from time.Time) (n int) {
 		}
 	}
 	return n
-}
-
-// Archived implements ports.RetentionStore.
-func (r retention) Archived(
-	ctx context.Context, customer domain.CustomerID, age time.Duration, ids ...domain.WorkloadID,
-) ([]domain.Workload, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	r.s.mu.Lock()
-	defer r.s.mu.Unlock()
-	var out []domain.Workload
-	for _, id := range ids {
-		w := r.s.archive[id]
-		if w != nil && w.CustomerID == customer && r.s.now().Sub(w.ArchivedAt) <= age {
-			out = append(out, w.Workload.Clone())
-		}
-	}
-	return out, nil
-}
-
-// Owners implements ports.RetentionStore.
-func (r retention) Owners(
-	ctx context.Context, age time.Duration, ids ...domain.WorkloadID,
-) (map[domain.WorkloadID]domain.CustomerID, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	r.s.mu.Lock()
-	defer r.s.mu.Unlock()
-	owners := make(map[domain.WorkloadID]domain.CustomerID, len(ids))
-	for _, id := range ids {
-		if w := r.s.workloads[id]; w != nil {
-			owners[id] = w.CustomerID
-		} else if w := r.s.archive[id]; w != nil && r.s.now().Sub(w.ArchivedAt) <= age {
-			owners[id] = w.CustomerID
-		}
-	}
-	return owners, nil
 }

@@ -27,12 +27,6 @@ var (
 	})}
 	archiveWorkloads = "INSERT INTO workload_archive (" + archivedRow.names("") + ") SELECT " + wholeColumns +
 		", niyanta_now() FROM " + wholeTables + " WHERE w.workload_id = ANY($1::text[])"
-	selectArchived = "SELECT " + archivedRow.names("a") + ` FROM unnest($1::text[]) WITH ORDINALITY AS u(workload_id, n)
- JOIN workload_archive a USING (workload_id) WHERE a.customer_id = $2::text
- AND a.archived_at >= niyanta_now() - $3::bigint * interval '1 microsecond' ORDER BY u.n`
-	selectOwners = `SELECT w.workload_id, w.customer_id FROM workloads w WHERE w.workload_id = ANY($1::text[])
- UNION ALL SELECT a.workload_id, a.customer_id FROM workload_archive a WHERE a.workload_id = ANY($1::text[])
- AND a.archived_at >= niyanta_now() - $2::bigint * interval '1 microsecond'`
 )
 
 // finishedWorkload is a workload that has finished, by its key in finished.
@@ -180,29 +174,4 @@ func purgeLogs(ctx context.Context, t *tx, p ports.Purge) (ports.Purged, error) 
 // purgeArchive drops the oldest month of the archive whose time is over.
 func purgeArchive(ctx context.Context, t *tx, p ports.Purge) (ports.Purged, error) {
 	return purgeMonth(ctx, t, "workload_archive", "archived_at", p)
-}
-
-// Archived implements ports.RetentionStore.
-func (r retention) Archived(
-	ctx context.Context, customer domain.CustomerID, age time.Duration, ids ...domain.WorkloadID,
-) ([]domain.Workload, error) {
-	if len(ids) == 0 {
-		return nil, ctx.Err()
-	}
-	return query(ctx, r.s.reads.pool, archivedRow.scan, selectArchived, texts(ids), string(customer), age.Microseconds())
-}
-
-// Owners implements ports.RetentionStore.
-func (r retention) Owners(
-	ctx context.Context, age time.Duration, ids ...domain.WorkloadID,
-) (map[domain.WorkloadID]domain.CustomerID, error) {
-	owners := make(map[domain.WorkloadID]domain.CustomerID, len(ids))
-	_, err := query(ctx, r.s.pool, func(row pgx.CollectableRow) (none struct{}, err error) {
-		var id domain.WorkloadID
-		var owner domain.CustomerID
-		err = row.Scan(&id, &owner)
-		owners[id] = owner
-		return none, err
-	}, selectOwners, texts(ids), age.Microseconds())
-	return owners, err
 }

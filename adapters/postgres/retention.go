@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -94,11 +95,16 @@ func (t *tx) remove(r removal, p ports.Purge, out *ports.Purged) {
 	if r.aged {
 		args = append(args, p.Age.Microseconds())
 	}
-	t.queue(r.sql, args...).Exec(func(tag pgconn.CommandTag) error {
+	t.queue(r.sql, args...).Exec(counted(p, out))
+}
+
+// counted adds what a statement removes to out.
+func counted(p ports.Purge, out *ports.Purged) func(pgconn.CommandTag) error {
+	return func(tag pgconn.CommandTag) error {
 		out.Count += int(tag.RowsAffected())
 		out.More = out.More || int(tag.RowsAffected()) == p.Limit
 		return nil
-	})
+	}
 }
 
 // purgeRows removes rows. Up to the limit are deleted of each table.
@@ -139,9 +145,14 @@ func purgeAudit(ctx context.Context, t *tx, p ports.Purge) (ports.Purged, error)
 // of it is older than the age. Of what stands in the default partition, it deletes rows of such
 // months.
 func purgeMonth(ctx context.Context, t *tx, table, column string, p ports.Purge) (out ports.Purged, err error) {
-	const from = "date_trunc('month', niyanta_now() - $2::bigint * interval '1 microsecond', 'UTC')"
+	const from = `least(date_trunc('month', niyanta_now() - $2::bigint * interval '1 microsecond', 'UTC'),
+ $3::timestamptz)`
+	var until *time.Time
+	if !p.Until.IsZero() {
+		until = &p.Until
+	}
 	t.queue(lockTimeout)
-	t.queue("SELECT niyanta_drop_month($1::text, "+from+")", table, p.Age.Microseconds()).
+	t.queue("SELECT niyanta_drop_month($1::text, "+from+")", table, p.Age.Microseconds(), until).
 		QueryRow(func(row pgx.Row) error {
 			var n *int64
 			if err := row.Scan(&n); err != nil || n == nil {
@@ -150,7 +161,8 @@ func purgeMonth(ctx context.Context, t *tx, table, column string, p ports.Purge)
 			out.Count, out.More = int(*n), true
 			return nil
 		})
-	t.remove(removal{deleteSome(table+"_default", "x."+column+" < "+from), true}, p, &out)
+	t.queue(deleteSome(table+"_default", "x."+column+" < "+from), p.Limit, p.Age.Microseconds(), until).
+		Exec(counted(p, &out))
 	err = t.flush(ctx)
 	return out, err
 }

@@ -4,6 +4,7 @@ package zstd
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -65,3 +66,21 @@ func (c *Compressor) Decode(stored []byte, encoding string, size int) ([]byte, e
 	}
 	return out, nil
 }
+
+// Stream implements ports.Compressor.
+func (c *Compressor) Stream(w io.Writer) io.WriteCloser {
+	enc, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return broken{err} // only options could be wrong
+	}
+	return enc
+}
+
+// broken is a writer that cannot write.
+type broken struct{ err error }
+
+// Write implements io.Writer.
+func (b broken) Write([]byte) (int, error) { return 0, b.err }
+
+// Close implements io.Closer.
+func (b broken) Close() error { return b.err }

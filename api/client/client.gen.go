@@ -348,6 +348,24 @@ func (e PlacementReasonCode) Valid() bool {
 	}
 }
 
+// Defines values for ReadinessDependenciesArchive.
+const (
+	ReadinessDependenciesArchiveConnected    ReadinessDependenciesArchive = "connected"
+	ReadinessDependenciesArchiveDisconnected ReadinessDependenciesArchive = "disconnected"
+)
+
+// Valid indicates whether the value is a known member of the ReadinessDependenciesArchive enum.
+func (e ReadinessDependenciesArchive) Valid() bool {
+	switch e {
+	case ReadinessDependenciesArchiveConnected:
+		return true
+	case ReadinessDependenciesArchiveDisconnected:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReadinessDependenciesBroker.
 const (
 	ReadinessDependenciesBrokerConnected    ReadinessDependenciesBroker = "connected"
@@ -1489,6 +1507,9 @@ type QueueDepth struct {
 type Readiness struct {
 	// Dependencies As of the last check. The process checks them every 2 s, not on each request.
 	Dependencies struct {
+		// Archive The storage that archived workloads are written to; absent where there is none. It is checked once a
+		// minute while it is connected.
+		Archive       *ReadinessDependenciesArchive    `json:"archive,omitempty"`
 		Broker        ReadinessDependenciesBroker      `json:"broker"`
 		Database      ReadinessDependenciesDatabase    `json:"database"`
 		LeaderElected bool                             `json:"leader_elected"`
@@ -1503,6 +1524,10 @@ type Readiness struct {
 	// `degraded` (200): the process serves, but another dependency is disconnected or there is no leader.
 	Status ReadinessStatus `json:"status"`
 }
+
+// ReadinessDependenciesArchive The storage that archived workloads are written to; absent where there is none. It is checked once a
+// minute while it is connected.
+type ReadinessDependenciesArchive string
 
 // ReadinessDependenciesBroker defines model for Readiness.Dependencies.Broker.
 type ReadinessDependenciesBroker string

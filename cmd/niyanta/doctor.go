@@ -244,6 +244,7 @@ func (d *doctor) readiness(ctx context.Context, address string, cl *niyanta.Clie
 	for _, x := range [][2]string{
 		{"the database", r.Dependencies.Database}, {"the broker", r.Dependencies.Broker},
 		{"the rate limiter", r.Dependencies.RateLimiter}, {"the replica", or(r.Dependencies.Replica, "")},
+		{"the archive", or(r.Dependencies.Archive, "")},
 	} {
 		if x[1] != "" && x[1] != "connected" {
 			missing = append(missing, x[0]+" is "+strings.ReplaceAll(x[1], "_", " "))
@@ -257,7 +258,12 @@ func (d *doctor) readiness(ctx context.Context, address string, cl *niyanta.Clie
 	case "ready":
 		d.add("ready", findingOK, found, "")
 	case "degraded":
-		d.add("ready", findingWarning, found, "requests are served; its log says more")
+		advice := "requests are served; its log says more"
+		if or(r.Dependencies.Archive, "") == "disconnected" {
+			advice += "; nothing is dropped from the archive before it is written: check NIYANTA_ARCHIVE_URL, the bucket " +
+				"and its credentials"
+		}
+		d.add("ready", findingWarning, found, advice)
 	default:
 		d.add("ready", findingProblem, found, "its log says more; it recovers by itself when its dependencies are back")
 	}

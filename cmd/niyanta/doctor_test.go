@@ -81,6 +81,8 @@ func TestDoctor_WhenSomethingIsWrong_NamesIt(t *testing.T) {
 	}
 	forbidden := refusal(http.StatusForbidden, "FORBIDDEN")
 	noBroker := strings.NewReplacer(`"ready"`, `"degraded"`, `"broker":"connected"`, `"broker":"disconnected"`)
+	noArchive := strings.NewReplacer(`"ready"`, `"degraded"`, `"leader_elected"`,
+		`"archive":"disconnected","leader_elected"`)
 	for name, x := range map[string]struct {
 		change func(*examined)
 		code   int
@@ -119,6 +121,8 @@ func TestDoctor_WhenSomethingIsWrong_NamesIt(t *testing.T) {
 			[]string{"ready problem: the database is disconnected", "ready problem: no coordinator leads"}},
 		"degraded": {func(x *examined) { x.ready = answer(http.StatusOK, noBroker.Replace(readyBody)) }, exitDone,
 			[]string{"ready warning: the broker is disconnected"}},
+		"no archive": {func(x *examined) { x.ready = answer(http.StatusOK, noArchive.Replace(readyBody)) }, exitDone,
+			[]string{"ready warning: the archive is disconnected", "ready warning: NIYANTA_ARCHIVE_URL"}},
 		"no coordinator": {func(x *examined) { x.health = answer(http.StatusNotFound, "<html>") }, exitError,
 			[]string{"reach problem: 404", "reach problem: no coordinator"}},
 	} {

@@ -39,6 +39,7 @@ var tests = map[layer][]string{
 	engine:      {"./core/services/execution", "-timeout=1m"},
 	tenants:     {"./bootstrap", "-run", "NamesOfAnotherCustomer|Ticket_OfMany"},
 	updates:     {"./core/services/live"},
+	archive:     {"./core/services/archiving", "./core/services/journey", "-run", "Archive"},
 }
 
 // kill plants a defect and runs the tests of one layer. It returns what noticed the defect, or ""

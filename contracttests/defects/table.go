@@ -15,6 +15,7 @@ const (
 	engine      layer = "tests of the worker's engine"
 	tenants     layer = "tests of what customers may name"
 	updates     layer = "tests of live updates"
+	archive     layer = "tests of the archive's lines"
 )
 
 // defect is a mistake in the source. The first occurrence of old in file is replaced by new. The
@@ -43,6 +44,7 @@ const (
 	postgres  = "adapters/postgres/"
 	reconcile = "core/services/controlplane/reconcile.go"
 	reports   = "core/services/controlplane/reports.go"
+	lines     = "core/services/archiving/service.go"
 )
 
 var defects = []defect{
@@ -310,6 +312,18 @@ var defects = []defect{
 	{"an ended session may poll", "core/services/controlplane/service.go",
 		"if err := s.requireLive(ctx, ref); err != nil {", "if err := ref.Validate(); err != nil {", nil,
 		[]layer{plane}},
+	{"a month is dropped before its lines are written", "core/services/retention/service.go",
+		"	p.Until = until\n", "	_ = until\n", nil, []layer{archive}},
+	{"a month is written before it is over", memory + "archive.go",
+		"found && !month.AddDate(0, 1, 0).Add(domain.ArchiveMargin).After(r.s.now())", "found", nil,
+		[]layer{onMemory, archive}},
+	{"an object takes the place of the one before", lines, "	e.part++\n", "	e.part = 1\n", nil, []layer{archive}},
+	{"a month counts as written before its last object is", lines, "if len(page) == 0 {", "if len(page) < pageLimit {",
+		nil, []layer{archive}},
+	{"lines of a customer that is deleted meanwhile stay", lines, "err != nil || gone {",
+		"err != nil || gone && false {", nil, []layer{archive}},
+	{"lines of a deleted customer stay", "core/services/erasure/service.go", "	if s.forgotten[id] {\n", "	if true {\n",
+		nil, []layer{archive}},
 	{"a waiting poll does not read assignments from the store", "core/services/controlplane/service.go",
 		"if commands, err = s.unheard(ctx, ref); err != nil || len(commands) > 0 {", "if err != nil {", nil,
 		[]layer{plane}},

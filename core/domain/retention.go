@@ -85,11 +85,20 @@ func (r Retention) Of(k Kept) time.Duration {
 	return 0
 }
 
+// ArchiveMargin is how long after the end of a month it is certain that nothing is archived in it any
+// more. No transaction is open for as long.
+const ArchiveMargin = time.Hour
+
+// MonthOf returns the beginning of the month in UTC that a time is in.
+func MonthOf(at time.Time) time.Time {
+	at = at.UTC()
+	return time.Date(at.Year(), at.Month(), 1, 0, 0, 0, 0, time.UTC)
+}
+
 // FirstMonthKept returns the beginning of the first month that is kept of what goes by month in UTC:
 // audit events, and the archive. A month goes when all of it is older than age.
 func FirstMonthKept(age time.Duration, now time.Time) time.Time {
-	at := now.UTC().Add(-age)
-	return time.Date(at.Year(), at.Month(), 1, 0, 0, 0, 0, time.UTC)
+	return MonthOf(now.Add(-age))
 }
 
 // CustomerRetention is how long the workloads of one customer are kept, in days. A zero field means:

@@ -33,8 +33,8 @@ type BlobStore interface {
 	Delete(ctx context.Context, key string) error
 
 	// List returns up to limit values whose keys begin with prefix and are greater than after, in the
-	// order of the bytes of their keys. after is empty or any key. What is stored or deleted meanwhile
-	// may be listed or not; nothing else is left out.
+	// order of the bytes of their keys. after is any text. What is stored or deleted meanwhile may be
+	// listed or not; nothing else is left out.
 	List(ctx context.Context, prefix, after string, limit int) ([]domain.Blob, error)
 }
 

@@ -16,7 +16,8 @@ type RetentionStore interface {
 	//     with its input and result. Their checkpoints, log lines and places in lists go. One whose
 	//     run has not let go of its slot (domain.Ending) stays.
 	//   - logs: the lines of such workloads, likewise (domain.CustomerRetention.Logs).
-	//   - archive: workloads, since they were archived, by month as audit events.
+	//   - archive: workloads, since they were archived, by month as audit events, but none of p.Until or
+	//     later.
 	//   - audit: events, by month in UTC: those of a month go when the whole month is older
 	//     (domain.FirstMonthKept). Limit does not apply.
 	//   - admin_audit: events of AdminAuditStore, one by one, oldest first.
@@ -43,6 +44,16 @@ type RetentionStore interface {
 		ctx context.Context, customer domain.CustomerID, age time.Duration, ids ...domain.WorkloadID,
 	) ([]domain.Workload, error)
 
+	// ArchivedMonth returns the beginning of the first month in UTC, behind the month after, in which
+	// workloads were archived. It reports false if there is none, or that month ended less than
+	// domain.ArchiveMargin ago by the store's clock. After that nothing is added to a month.
+	ArchivedMonth(ctx context.Context, after time.Time) (month time.Time, found bool, err error)
+
+	// ArchivedIn returns up to limit workloads that were archived in a month and are behind a place,
+	// ordered by customer and then by id, with ArchivedAt set. It leaves out those of customers that
+	// are being deleted.
+	ArchivedIn(ctx context.Context, month time.Time, after ArchivePlace, limit int) ([]domain.Workload, error)
+
 	// Owners returns the customers of these workloads, of archived ones as Archived does. It is for
 	// administrators. It leaves out those that do not exist.
 	Owners(
@@ -55,6 +66,9 @@ type Purge struct {
 	What  domain.Kept
 	Age   time.Duration
 	Limit int // > 0
+	// Until is the beginning of the first month that stays whatever its age; zero: none does. It holds
+	// for the archive.
+	Until time.Time
 	// From is the customer to go on with, as the call before has said; empty: the first. Workloads
 	// and logs are removed customer by customer.
 	From domain.CustomerID
@@ -67,4 +81,10 @@ type Purged struct {
 	// More reports whether the next call may remove more, from the customer Next on.
 	More bool
 	Next domain.CustomerID
+}
+
+// ArchivePlace is a place in the order of ArchivedIn. The zero place is before all workloads.
+type ArchivePlace struct {
+	Customer domain.CustomerID
+	Workload domain.WorkloadID
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/archiving"
 	"github.com/niyanta/niyanta/core/services/auditing"
 	"github.com/niyanta/niyanta/core/services/checkpointing"
 	"github.com/niyanta/niyanta/core/services/controlplane"
@@ -69,7 +70,9 @@ type Host struct {
 	IDs        ports.IDs
 	Observer   ports.Observer
 	Compressor ports.Compressor
-	Log        *slog.Logger
+	// Archive is where archived workloads are written before the archive drops them; nil: nowhere.
+	Archive ports.BlobStore
+	Log     *slog.Logger
 }
 
 // Coordinator holds the services of a coordinator.
@@ -116,6 +119,9 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 		Applier: applier, Notifier: sig.Notifier, Listener: sig.Listener, Observer: h.Observer, Clock: h.Clock,
 		IDs: h.IDs,
 	})
+	archive := archiving.New(archiving.Deps{
+		Blobs: h.Archive, Retention: s.Retention, Customers: s.Customers, Compressor: h.Compressor, Observer: h.Observer,
+	})
 	return &Coordinator{
 		Lifecycle:   life,
 		Checkpoints: checkpoints,
@@ -139,7 +145,7 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 			Clock: h.Clock, IDs: h.IDs, Log: h.Log,
 		}),
 		Erasure: erasure.New(h.Name, erasure.Deps{
-			Erasure: s.Erasure, Applier: applier, Clock: h.Clock, Leader: leader, Log: h.Log,
+			Erasure: s.Erasure, Archive: archive, Applier: applier, Clock: h.Clock, Leader: leader, Log: h.Log,
 		}),
 		Auditing:   auditing.New(auditing.Deps{AdminAudit: s.AdminAudit, Clock: h.Clock}),
 		Leadership: leader,
@@ -155,7 +161,7 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 			Statistics: s.Statistics, Customers: s.Customers, Leader: leader, Clock: h.Clock,
 		}),
 		Retention: retention.New(cfg.Retention, retention.Deps{
-			Retention: s.Retention, Observer: h.Observer, Clock: h.Clock, Leader: leader,
+			Retention: s.Retention, Archive: archive, Observer: h.Observer, Clock: h.Clock, Leader: leader,
 		}),
 
 		notifier: sig.Notifier,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/archiving"
 	"github.com/niyanta/niyanta/core/services/leadership"
 	"github.com/niyanta/niyanta/core/services/transitions"
 )
@@ -33,6 +34,7 @@ const reason = "the customer is being deleted"
 // Deps are the dependencies of the service.
 type Deps struct {
 	Erasure ports.ErasureStore
+	Archive *archiving.Service
 	Applier *transitions.Applier
 	Clock   ports.Clock
 	Leader  *leadership.Service
@@ -48,6 +50,11 @@ type Service struct {
 	// round before; moved reports whether anything was done in this pass.
 	after domain.CustomerID
 	moved bool
+
+	// forgotten are the customers that have no lines in the archive's blobs any more. Another epoch
+	// begins anew.
+	forgotten map[domain.CustomerID]bool
+	epoch     int64
 }
 
 // New returns the service of the coordinator with that name.
@@ -111,10 +118,30 @@ func (s *Service) batch(ctx context.Context, epoch int64, id domain.CustomerID) 
 		_, err = s.deps.Applier.Apply(ctx, b)
 		return err == nil, err
 	}
+	if err := s.forget(ctx, epoch, id); err != nil {
+		return false, err
+	}
 	self := domain.Admin{KeyID: domain.KeySystem, KeyName: s.name}
 	e, err := s.deps.Erasure.Erase(ctx, epoch, id, batchLimit, self)
 	if e.Done {
+		delete(s.forgotten, id)
 		s.deps.Log.Info("customer deleted", "customer_id", id)
 	}
 	return e.More || e.Done, err
+}
+
+// forget removes what the archive has written of a customer, once for each customer and leader. The
+// customer is being deleted, so that nothing more is written of it.
+func (s *Service) forget(ctx context.Context, epoch int64, id domain.CustomerID) error {
+	if epoch != s.epoch {
+		s.epoch, s.forgotten = epoch, map[domain.CustomerID]bool{}
+	}
+	if s.forgotten[id] {
+		return nil
+	}
+	if err := s.deps.Archive.Forget(ctx, id); err != nil {
+		return fmt.Errorf("remove its lines from the blob storage: %w", err)
+	}
+	s.forgotten[id] = true
+	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/niyanta/niyanta/adapters/memory"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
+	"github.com/niyanta/niyanta/core/services/archiving"
 	"github.com/niyanta/niyanta/core/services/erasure"
 	"github.com/niyanta/niyanta/core/services/leadership"
 )
@@ -80,7 +81,9 @@ func service(t *testing.T, s *store, leads bool) *erasure.Service {
 		_, err := leader.Tick(t.Context())
 		require.NoError(t, err)
 	}
-	return erasure.New("a", erasure.Deps{Erasure: s, Clock: c, Leader: leader, Log: log})
+	return erasure.New("a", erasure.Deps{
+		Erasure: s, Archive: archiving.New(archiving.Deps{}), Clock: c, Leader: leader, Log: log,
+	})
 }
 
 func TestErasure_OnACoordinatorThatDoesNotLead_DoesNothing(t *testing.T) {
