@@ -35,6 +35,7 @@ type Agent struct {
 	newest  map[domain.WorkloadID]*run // of each workload in runs, the run at the highest generation
 	ended   endedRuns                  // the runs that ended last
 	active  int                        // runs that take a slot
+	holding domain.Holding             // what these runs hold of the resources
 	counts  runCounts
 	outbox  []outgoing
 	moved   []*run // runs with progress to report
@@ -62,6 +63,7 @@ func NewAgent(ctx context.Context, cfg Config, deps Deps) (*Agent, error) {
 		runs:   map[domain.RunID]*run{}, newest: map[domain.WorkloadID]*run{}, flights: map[*flight]struct{}{},
 		wake: make(chan struct{}, 1), wakeLines: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
 	}
+	a.holding = domain.NewHolding(&a.cfg.Resources)
 	return a, a.registration("check").Validate()
 }
 

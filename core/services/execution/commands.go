@@ -92,6 +92,10 @@ func (a *Agent) assign(as *ports.Assignment) {
 		a.declineLocked(as, "worker is full")
 		a.hurry() // the coordinator does not know which runs take the slots
 		return
+	case !a.holding.Allows(&as.Resources, as.Devices):
+		a.declineLocked(as, "what it reserves is taken on the worker")
+		a.hurry() // the coordinator does not know which runs hold it
+		return
 	}
 	r := &run{
 		agent: a, key: key, session: a.session, assignment: *as, state: ports.RunStarting,
@@ -100,6 +104,7 @@ func (a *Agent) assign(as *ports.Assignment) {
 	r.ctx, r.cancel = context.WithCancelCause(a.base)
 	a.runs[key], a.newest[key.WorkloadID] = r, r
 	a.active++
+	a.holding.Take(&as.Resources, as.Devices, 1)
 	a.counts.started[as.Type]++
 	a.postLocked(r, ports.Report{Event: domain.EventStart})
 	a.deps.Spawn(func() { a.execute(r) })

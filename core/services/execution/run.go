@@ -150,6 +150,7 @@ func (a *Agent) end(r *run, rep ports.Report) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.active--
+	a.holding.Return(&r.assignment.Resources, r.assignment.Devices, 1)
 	if r.abandoned || !a.live || a.session != r.session {
 		a.counts.ended[endedKey{r.assignment.Type, RunStopped}]++
 		a.removeLocked(r)
