@@ -23,11 +23,13 @@ type checker struct {
 	keys      map[string]domain.WorkloadID
 	expired   map[domain.RunID]bool             // runs whose session has ended
 	deaths    map[domain.WorkloadID]int         // deaths of a workload's workers
-	ending    map[domain.RunID]domain.SessionID // runs that have ended and still occupy their slots
-	stopped   map[domain.WorkloadID]stop        // acknowledged cancels
-	removed   map[domain.WorkloadID]bool        // by deletions
-	leader    string                            // the last leader
-	epoch     int64                             // its epoch
+	ending    map[domain.RunID]domain.Ending    // runs that have ended and still occupy their slots
+	offers    map[domain.SessionID]domain.Offer // what the workers have stated
+	reserves  map[domain.WorkloadID]domain.Resources
+	stopped   map[domain.WorkloadID]stop // acknowledged cancels
+	removed   map[domain.WorkloadID]bool // by deletions
+	leader    string                     // the last leader
+	epoch     int64                      // its epoch
 	broken    []string
 }
 
@@ -36,7 +38,8 @@ func newChecker(w *World) *checker {
 		w: w, state: map[domain.WorkloadID]domain.State{}, audited: map[domain.WorkloadID]int{},
 		outcomes: map[domain.WorkloadID]int{}, inherited: map[domain.WorkloadID]int64{},
 		keys: map[string]domain.WorkloadID{}, expired: map[domain.RunID]bool{},
-		ending: map[domain.RunID]domain.SessionID{}, deaths: map[domain.WorkloadID]int{},
+		offers: map[domain.SessionID]domain.Offer{}, reserves: map[domain.WorkloadID]domain.Resources{},
+		ending: map[domain.RunID]domain.Ending{}, deaths: map[domain.WorkloadID]int{},
 		stopped: map[domain.WorkloadID]stop{}, removed: map[domain.WorkloadID]bool{},
 	}
 }
@@ -64,6 +67,7 @@ func (c *checker) submitted(batch []domain.Submission, rs []ports.SubmitResult) 
 			}
 			c.w.own(r.Workload.ID, a)
 			c.state[r.Workload.ID] = r.Workload.State
+			c.reserves[r.Workload.ID] = batch[i].Run.Resources
 			c.admitted = append(c.admitted, r.Workload.ID)
 			c.audited[r.Workload.ID] = 1
 			if of := r.Workload.RetryOf; r.Workload.CheckpointSequence > 0 {
@@ -95,9 +99,11 @@ func (c *checker) applied(b domain.Batch, rs []domain.Result) {
 func (c *checker) trackEnding(r *domain.Result) {
 	switch r.Hands {
 	case domain.HandsKeep:
-		c.ending[r.Ending.Run()] = r.Ending.SessionID
+		if k := r.Ending.Run(); c.ending[k].SessionID != r.Ending.SessionID {
+			c.ending[k] = r.Ending
+		}
 	case domain.HandsFree:
-		if k := r.Ending.Run(); c.ending[k] == r.Ending.SessionID {
+		if k := r.Ending.Run(); c.ending[k].SessionID == r.Ending.SessionID {
 			delete(c.ending, k)
 		}
 	case domain.HandsSame:
@@ -149,6 +155,8 @@ func (c *checker) transition(t *domain.Transition, r *domain.Result) {
 		c.fail("I10", "%s is assigned before %s", t.WorkloadID, before.NotBefore)
 	case next.Status.Held() != (next.SessionID != ""):
 		c.fail("I5", "%s is %s with session %q", t.WorkloadID, next.Status, next.SessionID)
+	case !next.Status.Held() && len(next.Devices) > 0:
+		c.fail("I13", "%s is %s and holds %v", t.WorkloadID, next.Status, next.Devices)
 	case next.CheckpointSequence < before.CheckpointSequence || next.CheckpointSequence > before.CheckpointSequence+1:
 		c.fail("I9", "%s: checkpoint %d after %d", t.WorkloadID, next.CheckpointSequence, before.CheckpointSequence)
 	case next.RetryCount > c.w.inputOf(t.WorkloadID).failures():
@@ -224,8 +232,12 @@ func (c *checker) effect(run domain.RunID) {
 	}
 }
 
-// assigned checks limits and affinity at the moment of an assignment.
+// registered records what a worker has stated.
+func (c *checker) registered(r domain.Registration) { c.offers[r.SessionID] = r.Resources }
+
+// assigned checks limits, affinity and resources at the moment of an assignment.
 func (c *checker) assigned(t *domain.Transition) {
+	c.assignedResources(t)
 	running, onSession, suspects := 0, 0, 0
 	alone, owner := c.w.runsAlone(t.WorkloadID), c.w.owners[t.WorkloadID]
 	for id, s := range c.state {
@@ -247,8 +259,8 @@ func (c *checker) assigned(t *domain.Transition) {
 			c.fail("I13", "%s is placed beside %s, but one of them must run alone", t.WorkloadID, id)
 		}
 	}
-	for run, session := range c.ending {
-		if session != t.SessionID {
+	for run, e := range c.ending {
+		if e.SessionID != t.SessionID {
 			continue
 		}
 		onSession++

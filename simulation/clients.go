@@ -169,6 +169,10 @@ func (w *World) request() lifecycle.SubmitRequest {
 		req.RunAt = w.Now().Add(time.Duration(w.rng.IntN(120)) * time.Second)
 	default:
 	}
+	if w.rng.IntN(2) == 0 {
+		r := w.resources()
+		req.Resources = &r
+	}
 	req.Type, req.Input = "t", in.json()
 	return req
 }

@@ -24,7 +24,7 @@
 //   - I10 faults of the system do not spend a workload's own retries
 //   - I11 a cancelled workload stops
 //   - I12 another customer sees nothing
-//   - I13 affinity
+//   - I13 affinity, and no device, share or amount given twice
 //   - I14 nothing is left behind
 //   - I15 counts equal a recount
 //   - I16 a deleted customer leaves nothing, and nobody else loses anything

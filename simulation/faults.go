@@ -119,7 +119,13 @@ type workers struct {
 }
 
 func (s workers) Register(ctx context.Context, r domain.Registration, lease time.Duration) (domain.Worker, error) {
-	return withFaults(s.w, func() (domain.Worker, error) { return s.WorkerStore.Register(ctx, r, lease) })
+	return withFaults(s.w, func() (domain.Worker, error) {
+		wk, err := s.WorkerStore.Register(ctx, r, lease)
+		if err == nil {
+			s.w.check.registered(r)
+		}
+		return wk, err
+	})
 }
 
 func (s workers) Heartbeat(ctx context.Context, beats []ports.Beat, lease time.Duration) ([]ports.BeatResult, error) {

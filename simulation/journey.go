@@ -73,9 +73,11 @@ func (k *worker) round(ctx context.Context) {
 	_ = k.agent.Flush(ctx)
 }
 
-// submitScript submits a script under an idempotency key until the submission is acknowledged.
+// submitScript submits a script under an idempotency key until the submission is acknowledged. It
+// reserves part of a device.
 func (w *World) submitScript(key string, in scriptInput, timeout time.Duration) domain.WorkloadID {
-	req := lifecycle.SubmitRequest{Type: "t", Input: in.json(), IdempotencyKey: key}
+	req := lifecycle.SubmitRequest{Type: "t", Input: in.json(), IdempotencyKey: key,
+		Resources: &domain.Resources{GPUs: 300, Amounts: domain.Amounts{CPUCores: 500}}}
 	if timeout > 0 {
 		req.Timeout = &timeout
 	}

@@ -17,6 +17,7 @@ type script struct {
 	in   scriptInput
 	run  domain.RunID
 	step int
+	ends func() // see worker.begins
 }
 
 type scriptInput struct {
@@ -40,6 +41,7 @@ func (s *script) Init(_ context.Context, t ports.Task) error {
 	s.run = t.Run()
 	s.k.scripts++
 	s.k.w.check.runsOn(s.k.id, s.k.scripts)
+	s.ends = s.k.begins(s.run, t.Devices)
 	if err := json.Unmarshal([]byte(t.Input), &s.in); err != nil {
 		return err
 	}
@@ -119,6 +121,7 @@ func (s *script) Checkpoint(context.Context) ([]byte, error) { return nil, ports
 func (s *script) Close() error {
 	if s.run != (domain.RunID{}) {
 		s.k.scripts--
+		s.ends()
 	}
 	return nil
 }

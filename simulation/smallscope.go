@@ -13,7 +13,8 @@ import (
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 )
 
-// Small is a world of two coordinators, two workers and one or two workloads. The caller chooses
+// Small is a world of two coordinators, two workers with one device each, and one or two workloads.
+// Two workloads do not fit on one device, although a worker has slots for both. The caller chooses
 // each action. A state has a fingerprint, so that a search can try every ordering of actions and
 // visit each state once.
 //
@@ -54,7 +55,11 @@ type Action struct {
 // smallRetries is the retry limit of the workloads. It is low to keep the number of states small.
 const smallRetries = 1
 
-var smallWorkers = []domain.WorkerID{"w0", "w1"}
+var (
+	smallWorkers = []domain.WorkerID{"w0", "w1"}
+	smallDevice  = domain.Device{ID: "gpu0", Model: "A10"}
+	smallShare   = domain.DeviceShare{ID: smallDevice.ID, Share: 600}
+)
 
 // NewSmall returns a world in which the given number of workloads wait.
 func NewSmall(workloads int) (*Small, error) {
@@ -90,7 +95,7 @@ func NewSmall(workloads int) (*Small, error) {
 	}
 	for range workloads {
 		w.submit(context.Background(), w.coordinators[0], w.tenant(), lifecycle.SubmitRequest{Type: "t",
-			Input: scriptInput{Steps: 1, Fails: 1}.json()})
+			Input: scriptInput{Steps: 1, Fails: 1}.json(), Resources: &domain.Resources{GPUs: smallShare.Share}})
 	}
 	return s, nil
 }
@@ -164,8 +169,9 @@ func (s *Small) register(k domain.WorkerID) {
 	s.n++
 	session := domain.SessionID(fmt.Sprint("s", s.n))
 	_, err := s.w.coordinators[0].Plane.Register(context.Background(), domain.Registration{
-		WorkerID: k, SessionID: session, Slots: 1, Capabilities: []string{"t"},
-		Tags: map[string]string{"tag": s.w.tagOf(k)}, ProcessID: string(session),
+		WorkerID: k, SessionID: session, Slots: 2, Capabilities: []string{"t"},
+		Resources: domain.Offer{Devices: []domain.Device{smallDevice}},
+		Tags:      map[string]string{"tag": s.w.tagOf(k)}, ProcessID: string(session),
 		CertificateDigest: domain.CertificateDigest(secretOf(string(session))), TakeOver: true,
 	})
 	if err == nil {
@@ -196,6 +202,7 @@ func (s *Small) beat(k domain.WorkerID, holds bool) {
 			if a.session == s.current[k] {
 				h.Inventory = append(h.Inventory, ports.InventoryItem{
 					WorkloadID: a.WorkloadID, Generation: a.Generation, State: ports.RunRunning,
+					Devices: []domain.DeviceShare{smallShare},
 				})
 			}
 		}
@@ -270,6 +277,7 @@ func (s *Small) Fingerprint() uint64 {
 	for _, k := range workers {
 		fmt.Fprintf(b, "%v %s %d %d|", k.SessionID == s.current[k.ID], k.Status,
 			s.age(k.LeaseUntil, time.Second), s.missed[k.ID])
+		s.describeEnding(b, k.SessionID)
 	}
 	fmt.Fprintf(b, "%s %d|", s.leader.Holder, s.age(s.leader.until, time.Second))
 	for i, c := range s.w.coordinators {
@@ -298,6 +306,18 @@ func (s *Small) describe(b *strings.Builder, st domain.State) {
 		st.LossStreak, st.Generation-st.CheckpointGeneration, st.Generation-st.StartedGeneration,
 		st.Generation-st.EndedGeneration, st.EndedEvent,
 		st.Resumed, failure, waits, s.age(st.Deadline, 16*time.Second), s.age(st.ScheduledAt, lease+time.Second))
+}
+
+// describeEnding writes the part of the fingerprint for the runs of a session that are ending.
+func (s *Small) describeEnding(b *strings.Builder, session domain.SessionID) {
+	for i, id := range s.w.acknowledged {
+		for back := range int64(3) {
+			g := s.w.check.state[id].Generation - back
+			if e, ends := s.w.check.ending[domain.RunID{WorkloadID: id, Generation: g}]; ends && e.SessionID == session {
+				fmt.Fprintf(b, "%d %d %v|", i, back, e.FoundAt.IsZero())
+			}
+		}
+	}
 }
 
 // age returns the time since t, up to a limit. It is -1 h if t is zero.

@@ -29,6 +29,8 @@ type worker struct {
 	cutUntil    time.Time
 	routines    []*routine
 	scripts     int // runs that it has started and not closed
+	offer       domain.Offer
+	holders     []*holder // of these runs, in the order in which they began
 }
 
 // routine stands for a goroutine of a worker. It runs until it sleeps, and then waits to be
@@ -46,10 +48,11 @@ func (w *World) newWorker(id domain.WorkerID) *worker {
 	w.processes++
 	k := &worker{
 		w: w, id: id, kill: kill, process: fmt.Sprint(domain.PrefixProcess, w.processes), supervised: home(id) != "w2",
+		offer: w.offer(id),
 	}
 	k.plane = &plane{w, k}
 	cfg := execution.Config{
-		WorkerID: id, Slots: slots, ProcessID: k.process, Tags: map[string]string{"tag": w.tagOf(id)},
+		WorkerID: id, Slots: slots, Resources: k.offer, ProcessID: k.process, Tags: map[string]string{"tag": w.tagOf(id)},
 		Types: map[string]ports.WorkloadFactory{"t": func() ports.Workload { return &script{k: k} }},
 	}
 	if k.supervised {
