@@ -105,6 +105,18 @@ func resourceCases() []Case[StoreHarness] {
 				rs = f.apply(report(first, w, domain.EventComplete, 1), ts[2])
 				require.Equal(t, domain.OutcomeApplied, rs[1].Outcome, rs[1].Reason)
 			}},
+		{"the runs of one lane add up",
+			"An assignment is refused when the worker has too little of a resource left", func(t T, h StoreHarness) {
+				f := given(t, h)
+				w := f.offers(9, domain.Offer{Amounts: domain.Amounts{CPUCores: 1000}, Custom: map[string]int64{"licence": 5}})
+				asks := reserves(domain.Resources{
+					Amounts: domain.Amounts{CPUCores: 300}, Custom: map[string]int64{"licence": 1},
+				})
+				for range 3 {
+					f.must(assign(f.submit(asks), w))
+				}
+				require.Contains(t, f.apply(assign(f.submit(asks), w))[0].Reason, "cpu_cores")
+			}},
 		{"64 racers for the last half of a device: one gets it",
 			"An assignment is refused when the worker has too little of a resource left, between concurrent batches too",
 			func(t T, h StoreHarness) {

@@ -45,6 +45,8 @@ const (
 	reconcile = "core/services/controlplane/reconcile.go"
 	reports   = "core/services/controlplane/reports.go"
 	lines     = "core/services/archiving/service.go"
+	holding   = "core/domain/holding.go"
+	resources = "core/domain/resources.go"
 )
 
 var defects = []defect{
@@ -185,6 +187,23 @@ var defects = []defect{
 		[]layer{onMemory}},
 	{"running limit read without a lock that excludes other assignments", postgres + "apply.go",
 		`		lock = "NO KEY UPDATE"`, `		lock = "SHARE"`, nil, []layer{onPostgres}},
+
+	// Resources.
+	{"resources unchecked at the commit", execute, "w.Run.Resources, t.Devices); why != \"\" {",
+		"w.Run.Resources, t.Devices); why != \"\" && false {", nil, []layer{onMemory, onPostgres}},
+	{"a plan is made and checked without the devices that runs hold", holding, "			h.free[i] += sign * d.Share\n",
+		"			h.free[i] += 0 * sign * d.Share\n", nil, []layer{onMemory}},
+	{"a share counts on another device", holding, "			h.free[i] += sign * d.Share\n",
+		"			h.free[len(h.free)-1-i] += sign * d.Share\n", nil, []layer{onMemory}},
+	{"amounts count once for all runs of a lane", holding, "h.left = h.left.minus(r.Amounts, n)",
+		"h.left = h.left.minus(r.Amounts, int(-sign))", nil, []layer{onPostgres}},
+	{"a custom amount is not counted", holding, "		h.custom[name] += int64(n) * amount\n",
+		"		h.custom[name] += 0 * amount\n", nil, []layer{sim, onMemory}},
+	{"a device of another model is given", resources,
+		"return len(r.GPUModels) == 0 || slices.Contains(r.GPUModels, model)", "return true", nil,
+		[]layer{onMemory}},
+	{"ending runs hold no resources in PostgreSQL", postgres + "occupancy.go", "held[i].Count+held[i].Ending)",
+		"held[i].Count)", nil, []layer{onPostgres}},
 
 	// Stores.
 	{"audit missing in memory", memory + "workloads.go",
