@@ -54,13 +54,12 @@ func TestScheduler_CyclesWhateverWaits_AreShort(t *testing.T) {
 	fmt.Fprintln(points, "x,series,y")
 	for _, n := range []int{1_000, 10_000, 100_000, 1_000_000} {
 		cycles := measureCycles(t, n)
-		ms := func(part func(c ports.SchedulingCycle) time.Duration) (median, slowest float64) {
+		ms := func(part func(c ports.SchedulingCycle) time.Duration) (middle, slowest float64) {
 			var all []float64
 			for _, c := range cycles {
 				all = append(all, float64(part(c).Microseconds())/1000)
 			}
-			slices.Sort(all)
-			return all[len(all)/2], all[len(all)-1]
+			return median(all), slices.Max(all)
 		}
 		total, slowest := ms(func(c ports.SchedulingCycle) time.Duration { return c.Read + c.Plan + c.Apply })
 		read, _ := ms(func(c ports.SchedulingCycle) time.Duration { return c.Read })

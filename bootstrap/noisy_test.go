@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"runtime"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -62,9 +61,7 @@ func TestRateLimit_TenantAt20TimesItsRate_LeavesOthersTheirP95(t *testing.T) {
 		assert.Zero(t, without.refused+with.refused, "the quiet tenant is within its limits")
 		alone, beside = append(alone, without.at(95)), append(beside, with.at(95))
 	}
-	slices.Sort(alone)
-	slices.Sort(beside)
-	was, is := alone[len(alone)/2], beside[len(beside)/2]
+	was, is := median(alone), median(beside)
 	fmt.Printf("\np95 of the quiet tenant, median of the rounds: %s alone, %s beside the noisy one (%+.1f %%)\n", was, is,
 		100*(float64(is)/float64(was)-1))
 	assert.LessOrEqual(t, is, was+was/5)

@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -89,19 +88,14 @@ func TestStreams_OfIdleWorkloads_CostMemoryAndNothingElse(t *testing.T) {
 		}
 	}
 	fmt.Println()
-	was := medianOf(p95[""])
+	was := median(p95[""])
 	for _, kind := range []string{serverSent, overSocket} {
-		is, bytes := medianOf(p95[kind]), medianOf(memory[kind])
+		is, bytes := median(p95[kind]), median(memory[kind])
 		fmt.Printf("%s, medians: %.1f KiB for each, p95 of submissions %s, without streams %s (%+.1f %%)\n", kind,
 			bytes/1024, is, was, 100*(float64(is)/float64(was)-1))
 		assert.Less(t, bytes, float64(streamsMemory))
 		assert.LessOrEqual(t, is, was+was/5)
 	}
-}
-
-func medianOf[N time.Duration | float64](all []N) N {
-	slices.Sort(all)
-	return all[len(all)/2]
 }
 
 // use is what this process holds.
