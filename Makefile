@@ -151,8 +151,8 @@ retention: ## how much moving 1,000,000 finished workloads to the archive slows 
 streams: ## what 5,000 idle streams cost a coordinator, on PostgreSQL: memory, and the p95 of submissions (minutes)
 	go test -tags streams -run Streams_OfIdle -timeout 20m -count=1 -v ./bootstrap
 
-explain: ## what PostgreSQL does for each hot statement and each list beside 1,000,000 finished workloads (minutes)
-	go test -tags explain -run HotStatements -timeout 40m -v ./adapters/postgres
+explain: ## what PostgreSQL does for each hot statement, list and read beside ROWS=1000000 workloads (half an hour)
+	go test -tags explain -run HotStatements -timeout 60m -count=1 -v ./adapters/postgres -rows $(or $(ROWS),1000000)
 
 trace: ## replays the trace of a GPU cluster in TRACE=folder, see docs/SCHEDULING.md (minutes)
 	go test -tags trace ./simulation/trace -run PublishedWay -timeout 30m -count=1 -v -folder $(abspath $(TRACE))

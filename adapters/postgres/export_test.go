@@ -20,6 +20,10 @@ func ExecAll(url string, statements ...string) error {
 // SelectAuditOfAll is the statement that reads the events of all customers.
 var SelectAuditOfAll = selectAuditOfAll
 
+// CopyToArchive is the statement that copies all finished workloads to the archive.
+var CopyToArchive = "INSERT INTO workload_archive (" + archivedRow.names("") + ") SELECT " + wholeColumns +
+	", niyanta_now() FROM " + wholeTables + " WHERE w.finished_at IS NOT NULL"
+
 // HintChannel is the expression of the channel's name, WakeMissed what the loops are woken for when
 // a process begins to listen.
 const (
