@@ -97,7 +97,8 @@ func (a *App) Start(ctx context.Context) (err error) {
 	deps := httpapi.Deps{
 		Lifecycle: a.coordinator.Lifecycle, Checkpoints: a.coordinator.Checkpoints, Live: a.coordinator.Live,
 		Insight:    a.coordinator.Insight,
-		Statistics: a.coordinator.Statistics, Tenancy: a.coordinator.Tenancy, Plane: a.coordinator.Plane,
+		Statistics: a.coordinator.Statistics, Scaling: a.coordinator.Scaling,
+		Tenancy: a.coordinator.Tenancy, Plane: a.coordinator.Plane,
 		Auditing: a.coordinator.Auditing, IDs: a.host.IDs, Observer: a.host.Observer,
 		Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Stopping: stopping,
 		Version: a.Version, CursorKey: cursorKey(a.cfg), StreamHeartbeat: a.cfg.StreamHeartbeat,

@@ -194,6 +194,13 @@ type Config struct {
 	// offers. If it is off, the submission is accepted and waits for a worker.
 	RequireKnownTypes bool `env:"REQUIRE_KNOWN_TYPES" envDefault:"false" roles:"dev server coordinator"`
 
+	// Scaling
+
+	// The pools of workers that an autoscaler grows and shrinks, as a JSON list; see scaling.md. For
+	// each of them GET /v1/scaling says how many workers it needs, also while it has none. Empty: no
+	// pools. Set it alike on all coordinators.
+	Pools string `env:"POOLS" roles:"dev server coordinator"`
+
 	// Times
 
 	// How often a worker sends a heartbeat. Coordinators tell it to their workers.

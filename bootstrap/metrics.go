@@ -35,11 +35,7 @@ func answering(ping func(context.Context) error) func() (float64, bool) {
 func (a *App) watchQueue(ctx context.Context) {
 	for {
 		if _, leads := a.coordinator.Leadership.Current(); leads {
-			queues, err := a.coordinator.Statistics.Queue(ctx)
-			switch {
-			case err == nil:
-				a.metrics.Queue(queues)
-			case ctx.Err() == nil:
+			if err := a.measureQueue(ctx); err != nil && ctx.Err() == nil {
 				a.log.Debug("cannot count what waits for the metrics", "error", err)
 			}
 		}
@@ -47,4 +43,17 @@ func (a *App) watchQueue(ctx context.Context) {
 			return
 		}
 	}
+}
+
+func (a *App) measureQueue(ctx context.Context) error {
+	queues, err := a.coordinator.Statistics.Queue(ctx)
+	if err != nil {
+		return err
+	}
+	a.metrics.Queue(queues)
+	pools, err := a.coordinator.Scaling.Pools(ctx)
+	if err == nil {
+		a.metrics.Pools(pools)
+	}
+	return err
 }

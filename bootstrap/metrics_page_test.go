@@ -186,7 +186,8 @@ func TestMetrics_OfARunningSet_AreThoseOfThePage(t *testing.T) {
 		cfg, err := Load([]string{
 			"NIYANTA_STORE=postgres", "NIYANTA_POSTGRES_URL=" + cluster.URL(cluster.Database(t)),
 			"NIYANTA_HTTP_ADDR=127.0.0.1:0",
-			"NIYANTA_METRICS_CUSTOMERS=cust_listed", "NIYANTA_WORKER_HTTP_ADDR=127.0.0.1:0",
+			"NIYANTA_METRICS_CUSTOMERS=cust_listed", `NIYANTA_POOLS=[{"name":"all","types":["sleep"]}]`,
+			"NIYANTA_WORKER_HTTP_ADDR=127.0.0.1:0",
 		})
 		require.NoError(t, err)
 		cfg.AdminKey, cfg.WorkerKeys = testAdminKey, []string{testWorkerKey}

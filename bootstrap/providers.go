@@ -66,10 +66,11 @@ func provideNoArchive() Archive { return Archive{} }
 // newCoordinator puts a coordinator's services together on the backends.
 func newCoordinator(cfg Config, b Backends, h coordinator.Host) *coordinator.Coordinator {
 	h.Archive = b.Archive.BlobStore
+	pools, _ := ParsePools(cfg.Pools) // Validate has reported what is wrong
 	return coordinator.New(coordinator.Config{
 		WorkerLease: cfg.WorkerLease, HeartbeatInterval: cfg.HeartbeatInterval, LeaderTTL: cfg.LeaderTTL,
 		Retention: cfg.retention(),
 		Policy:    cfg.SchedulerPolicy, Preemption: cfg.Preemption, AntiAcross: cfg.AntiAcross,
-		RequireKnownTypes: cfg.RequireKnownTypes, AdminKey: cfg.AdminKey, WorkerKeys: cfg.WorkerKeys,
+		RequireKnownTypes: cfg.RequireKnownTypes, Pools: pools, AdminKey: cfg.AdminKey, WorkerKeys: cfg.WorkerKeys,
 	}, b.Stores, coordinator.Signals{Notifier: b.Notifier, Listener: b.Listener, Limiter: b.Limiter}, h)
 }

@@ -167,7 +167,8 @@ func items(values []any) (found []any) {
 // order of the sequence that the examples form. Add a new operation where it fits into the
 // sequence.
 func TestExamples_Replayed_AreAnsweredAsTheFileSays(t *testing.T) {
-	r := &replay{newAPI(t, 0), map[string]string{}, map[string]bool{}}
+	const pools = `[{"name":"cpu","types":["video-transcode"]}]`
+	r := &replay{newAPI(t, 0, func(c *Config) { c.Pools = pools }), map[string]string{}, map[string]bool{}}
 	const (
 		workload = "wl_06h1hucj71qf3ff5kqrmaaqo9s"
 		config   = "wlcfg_06h1hucg2n7d3sv0t5qk9m4r8e"
@@ -216,6 +217,7 @@ func TestExamples_Replayed_AreAnsweredAsTheFileSays(t *testing.T) {
 	r.play("getQueueDepth", admin, 200)
 	r.play("listLanes", admin, 200)
 	r.play("getConfig", admin, 200)
+	r.play("getScaling", admin, 200)
 	r.play("getWorkloadPlacement", key, 200)
 
 	// A worker joins and takes the workload.

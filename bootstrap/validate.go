@@ -32,6 +32,9 @@ func (c Config) Validate(role Role) error {
 		errs = append(errs, fmt.Errorf("%s%s: %s", Prefix, variable, fmt.Sprintf(format, args...)))
 	}
 	c.validateTags(wrong)
+	if _, err := ParsePools(c.Pools); err != nil {
+		wrong("POOLS", "%s", err)
+	}
 	for _, t := range c.AntiAcross {
 		if err := domain.ValidateType("ANTI_AFFINITY_ACROSS_TYPES", t); err != nil {
 			wrong("ANTI_AFFINITY_ACROSS_TYPES", "%q is not a workload type", t)

@@ -181,7 +181,8 @@ func statisticsCases() []Case[StoreHarness] {
 				require.Len(t, read().Lanes, 2)
 			}},
 		{"statistics by day, hour and type",
-			"Statistics returns what finished, counted at the hour of finishing in UTC", func(t T, h StoreHarness) {
+			"Statistics returns what finished, counted at the hour of finishing in UTC; with All that of all customers",
+			func(t T, h StoreHarness) {
 				f := given(t, h)
 				w := f.worker("w", 5)
 				f.noon()
@@ -199,11 +200,14 @@ func statisticsCases() []Case[StoreHarness] {
 				h.Advance(24 * time.Hour)
 				f.must(cancel(f.submit()))
 				f.must(cancel(f.submit(func(s *domain.Submission) { s.CustomerID = rival })))
-				read := func(by domain.Grouping, from, until time.Time) []domain.Statistic {
-					s, err := f.Statistics.Statistics(t.Context(), domain.StatisticsQuery{Customer: acme, From: from,
-						Until: until, GroupBy: by})
+				readOf := func(of domain.CustomerID, by domain.Grouping, from, until time.Time) []domain.Statistic {
+					s, err := f.Statistics.Statistics(t.Context(), domain.StatisticsQuery{Customer: of, All: of == "",
+						From: from, Until: until, GroupBy: by})
 					require.NoError(t, err)
 					return inMinutes(s)
+				}
+				read := func(by domain.Grouping, from, until time.Time) []domain.Statistic {
+					return readOf(acme, by, from, until)
 				}
 				day, noon, hour := 24*time.Hour, begin.Add(12*time.Hour), time.Hour
 				for range 2 { // before and after a fold
@@ -223,6 +227,11 @@ func statisticsCases() []Case[StoreHarness] {
 						{Type: "u", Activity: domain.Activity{Submitted: 1, Cancelled: 1}},
 					}, read(domain.GroupByType, begin, begin.Add(2*day)))
 					require.Len(t, read(domain.GroupByHour, begin, noon.Add(hour)), 1, "the end is exclusive")
+					require.Equal(t, []domain.Statistic{
+						{Type: "t", Activity: domain.Activity{Submitted: 4, Completed: 1, Failed: 1, Cancelled: 2,
+							Executed: 46 * time.Minute}},
+						{Type: "u", Activity: domain.Activity{Submitted: 1, Cancelled: 1}},
+					}, readOf("", domain.GroupByType, begin, begin.Add(2*day)), "those of all customers")
 					for f.fold(100) > 0 {
 					}
 				}

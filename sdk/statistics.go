@@ -149,3 +149,36 @@ func (c *Client) Stats(ctx context.Context, p StatsParams) (CustomerStats, error
 func (c *Client) QueueDepth(ctx context.Context) (QueueDepth, error) {
 	return read[QueueDepth](ctx)(c.api.GetQueueDepth(ctx))
 }
+
+// Scaling says how many workers each pool needs.
+type Scaling struct {
+	// Pools: by their names, as the coordinators are configured.
+	Pools map[string]PoolScale `json:"pools"`
+}
+
+// PoolScale says how large a pool is and how large it should be.
+type PoolScale struct {
+	// Capacity: slots of the pool's workers that take new work, taken ones included.
+	Capacity int `json:"capacity"`
+
+	// DesiredWorkers: how many workers there should be.
+	DesiredWorkers int `json:"desired_workers"`
+
+	// OldestWaitSeconds: the longest wait of what waits; 0 if nothing does.
+	OldestWaitSeconds float64 `json:"oldest_wait_seconds"`
+
+	// Running: slots of the pool's workers that are taken.
+	Running int `json:"running"`
+
+	// Waiting: what workers of the pool could run and may be placed now.
+	Waiting int `json:"waiting"`
+
+	// Workers: workers that take new work.
+	Workers int `json:"workers"`
+}
+
+// Scaling returns how many workers each pool needs. It needs the key of an administrator or of a
+// scaler.
+func (c *Client) Scaling(ctx context.Context) (Scaling, error) {
+	return read[Scaling](ctx)(c.api.GetScaling(ctx))
+}

@@ -48,6 +48,7 @@ func TestTypes_HaveTheFieldsOfTheAPI(t *testing.T) {
 		&WorkloadConfig{}: client.WorkloadConfig{}, &ConfigInput{}: client.WorkloadConfigInput{},
 		&Customer{}: client.Customer{}, &CustomerUsage{}: client.CustomerUsage{}, &CustomerInput{}: client.CustomerInput{},
 		&CustomerStats{}: client.CustomerStats{}, &QueueDepth{}: client.QueueDepth{},
+		&Scaling{}: client.Scaling{}, &PoolScale{}: client.PoolScale{},
 		&Key{}: client.Key{}, &NewKey{}: client.NewKey{}, &KeyInput{}: client.KeyInput{},
 		&Health{}: client.Health{}, &Readiness{}: client.Readiness{},
 		&WorkerEvent{}: client.WorkerEvent{}, &OperatorKey{}: client.OperatorKey{},

@@ -19,6 +19,7 @@ import (
 	"github.com/niyanta/niyanta/core/services/insight"
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 	"github.com/niyanta/niyanta/core/services/live"
+	"github.com/niyanta/niyanta/core/services/scaling"
 	"github.com/niyanta/niyanta/core/services/statistics"
 	"github.com/niyanta/niyanta/core/services/tenancy"
 )
@@ -30,6 +31,7 @@ type Deps struct {
 	Live        *live.Service
 	Insight     *insight.Service
 	Statistics  *statistics.Service
+	Scaling     *scaling.Service
 	Tenancy     *tenancy.Service
 	Plane       *controlplane.Service
 	Auditing    *auditing.Service

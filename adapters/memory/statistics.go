@@ -164,25 +164,26 @@ func (s statistics) Statistics(ctx context.Context, q domain.StatisticsQuery) ([
 	}
 	s.s.mu.Lock()
 	defer s.s.mu.Unlock()
-	t := s.s.customers[q.Customer]
-	if t == nil {
-		return nil, nil
-	}
 	groups := map[domain.Statistic]domain.Activity{} // keys have no activity
-	for at := q.From; at.Before(q.Until); at = at.Add(time.Hour) {
-		for typ, a := range t.counts.hours[at] {
-			var k domain.Statistic
-			switch q.GroupBy {
-			case domain.GroupByDay:
-				k.At = domain.DayOf(at)
-			case domain.GroupByHour:
-				k.At = at
-			case domain.GroupByType:
-				k.Type = typ
+	for id, t := range s.s.customers {
+		if !q.All && id != q.Customer {
+			continue
+		}
+		for at := q.From; at.Before(q.Until); at = at.Add(time.Hour) {
+			for typ, a := range t.counts.hours[at] {
+				var k domain.Statistic
+				switch q.GroupBy {
+				case domain.GroupByDay:
+					k.At = domain.DayOf(at)
+				case domain.GroupByHour:
+					k.At = at
+				case domain.GroupByType:
+					k.Type = typ
+				}
+				sum := groups[k]
+				sum.Add(a)
+				groups[k] = sum
 			}
-			sum := groups[k]
-			sum.Add(a)
-			groups[k] = sum
 		}
 	}
 	var out []domain.Statistic

@@ -113,26 +113,39 @@ func (s statistics) DepthOfAll(ctx context.Context) ([]domain.Depth, error) {
 	return longRead(ctx, s.s.reads, "", scanDepth, depthOfAllSQL)
 }
 
-const statisticsSQL = `SELECT CASE $4::text WHEN 'day' THEN date_trunc('day', hour, 'UTC') WHEN 'hour' THEN hour END,
+// statisticsSQL returns the statement that counts what finished. of selects the rows of the counts.
+func statisticsSQL(of string) string {
+	rows := " WHERE " + of + " AND hour >= $2::timestamptz AND hour < $3::timestamptz"
+	return `SELECT CASE $4::text WHEN 'day' THEN date_trunc('day', hour, 'UTC') WHEN 'hour' THEN hour END,
  CASE $4::text WHEN 'workload_type' THEN workload_type ELSE '' END COLLATE "C",
  sum(submitted)::bigint, sum(completed)::bigint, sum(failed)::bigint, sum(cancelled)::bigint,
  sum(executed_us)::bigint FROM (
-  SELECT hour, workload_type, submitted, completed, failed, cancelled, executed_us FROM count_hours
-   WHERE customer_id = $1::text AND hour >= $2::timestamptz AND hour < $3::timestamptz
-  UNION ALL SELECT hour, workload_type, submitted, completed, failed, cancelled, executed_us FROM count_deltas
-   WHERE customer_id = $1::text AND hour >= $2::timestamptz AND hour < $3::timestamptz) c
+  SELECT hour, workload_type, submitted, completed, failed, cancelled, executed_us FROM count_hours` + rows + `
+  UNION ALL SELECT hour, workload_type, submitted, completed, failed, cancelled, executed_us FROM count_deltas` +
+		rows + `) c
  GROUP BY 1, 2 HAVING sum(submitted) <> 0 OR sum(completed) <> 0 OR sum(failed) <> 0 OR sum(cancelled) <> 0
     ORDER BY 1, 2`
+}
+
+// The statements of one customer and of all.
+var (
+	statisticsOfOneSQL = statisticsSQL("customer_id = $1::text")
+	statisticsOfAllSQL = statisticsSQL("$1::text = ''")
+)
 
 // Statistics implements ports.StatisticsStore.
 func (s statistics) Statistics(ctx context.Context, q domain.StatisticsQuery) ([]domain.Statistic, error) {
+	statement := statisticsOfOneSQL
+	if q.All {
+		statement = statisticsOfAllSQL
+	}
 	return longRead(ctx, s.s.reads, q.Customer, func(row pgx.CollectableRow) (g domain.Statistic, err error) {
 		var began *time.Time
 		var executed int64
 		err = row.Scan(&began, &g.Type, &g.Submitted, &g.Completed, &g.Failed, &g.Cancelled, &executed)
 		g.At, g.Executed = at(began), duration(executed)
 		return g, err
-	}, statisticsSQL, string(q.Customer), q.From, q.Until, string(q.GroupBy))
+	}, statement, string(q.Customer), q.From, q.Until, string(q.GroupBy))
 }
 
 // foldSQL moves rows into the totals. One statement does all of it, so that a reader finds each row

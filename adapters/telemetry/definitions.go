@@ -32,6 +32,7 @@ var (
 	ofType = metric.Label{Name: "workload_type",
 		Values: fmt.Sprintf("the first %d types that have run, other", typesLimit)}
 	ofCustomer = metric.Label{Name: "customer_id", Values: "those in NIYANTA_METRICS_CUSTOMERS"}
+	ofWorkers  = metric.Label{Name: "worker_pool", Values: "the names in NIYANTA_POOLS"}
 	ofPool     = metric.Label{Name: "pool", Values: "main, leases, reads, replica"}
 )
 
@@ -40,6 +41,7 @@ const (
 	withPostgres = "NIYANTA_STORE is postgres"
 	withHints    = "NIYANTA_STORE is postgres, without a bus"
 	withReplica  = "NIYANTA_POSTGRES_REPLICA_URL is set"
+	withPools    = "NIYANTA_POOLS is set"
 	withList     = "NIYANTA_METRICS_CUSTOMERS is set"
 )
 
@@ -113,6 +115,12 @@ var (
 	passedOver = define("scheduler_lanes_passed_over", metric.Gauge, metric.Leader,
 		"Lanes that could not be served when last seen.",
 		label("obstacle", names(domain.Obstacles()...)+", "+laneAside+", "+laneCut))
+	scalingWaiting = when(define("scaling_waiting", metric.Gauge, metric.Leader,
+		"Workloads that may be placed now and that workers of the pool could run.", ofWorkers), withPools)
+	scalingWorkers = when(define("scaling_workers", metric.Gauge, metric.Leader,
+		"Workers of the pool that take new work.", ofWorkers), withPools)
+	scalingDesired = when(define("scaling_desired_workers", metric.Gauge, metric.Leader,
+		"How many workers the pool needs.", ofWorkers), withPools)
 	customerQueue = when(define("customer_queue_depth", metric.Gauge, metric.Leader,
 		"Workloads of a customer that wait; see niyanta_scheduler_queue_depth.", ofCustomer,
 		label("state", "waiting, delayed, blocked")), withList)
@@ -142,8 +150,9 @@ func Definitions() []metric.Definition {
 		submissions, workloadDuration, executions, workloadWait, transitions, retries, redistributions,
 		checkpointDuration, checkpointBytes, checkpoints, throttled, purged, events, requests, leader, epoch, cycle,
 		placed, refused, preferences, preempted, queueDepth, queueTotal, queueOldest, queueOldestOfTier, running,
-		poolSize, capacity, used, utilization, ending, lanes, passedOver, customerQueue, customerRunning, StreamsOpen,
-		BusConnected, BusDropped, HintsConnected, PoolConnections, PoolWaits, EventLag, ReplicaLag,
+		poolSize, capacity, used, utilization, ending, lanes, passedOver, scalingWaiting, scalingWorkers, scalingDesired,
+		customerQueue, customerRunning, StreamsOpen, BusConnected, BusDropped, HintsConnected,
+		PoolConnections, PoolWaits, EventLag, ReplicaLag,
 	}
 }
 

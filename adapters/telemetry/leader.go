@@ -148,6 +148,18 @@ func (g *leaderGauges) queue(customers []domain.CustomerQueue) {
 	}
 }
 
+// pools takes how large the pools are and should be.
+func (g *leaderGauges) pools(pools []domain.PoolScale) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range pools {
+		p := &pools[i]
+		g.setLocked(&scalingWaiting, float64(p.Waiting), p.Name)
+		g.setLocked(&scalingWorkers, float64(p.Workers), p.Name)
+		g.setLocked(&scalingDesired, float64(p.DesiredWorkers), p.Name)
+	}
+}
+
 func (g *leaderGauges) depthLocked(d *metric.Definition, q *domain.TierQueue, of string) {
 	g.setLocked(d, float64(q.Waiting), of, "waiting")
 	g.setLocked(d, float64(q.Delayed), of, "delayed")

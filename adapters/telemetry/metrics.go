@@ -278,6 +278,9 @@ func (m *Metrics) Leads(leads func() bool) { m.ofLeader.leads.Store(&leads) }
 // Queue receives what waits and runs. It belongs to the leader.
 func (m *Metrics) Queue(customers []domain.CustomerQueue) { m.ofLeader.queue(customers) }
 
+// Pools receives how large the pools of workers are and should be. It belongs to the leader.
+func (m *Metrics) Pools(pools []domain.PoolScale) { m.ofLeader.pools(pools) }
+
 // ListCustomers sets the customers that have series of their own.
 func (m *Metrics) ListCustomers(ids ...string) { m.ofLeader.list(ids) }
 

@@ -89,9 +89,13 @@ func TestMetrics_WhenSomethingHappens_CountIt(t *testing.T) {
 			Running: 3, OldestWait: time.Minute}},
 		{CustomerID: "cust_b", TierQueue: domain.TierQueue{Tier: domain.TierPremium, Waiting: 5}},
 	})
+	m.Pools([]domain.PoolScale{{Name: "cpu", Waiting: 7, Workers: 2, DesiredWorkers: 5}})
 	m.Count("worker_expired", 4)
 	text := scrape(m)
 	for _, want := range []string{
+		`niyanta_scaling_waiting{worker_pool="cpu"} 7`,
+		`niyanta_scaling_workers{worker_pool="cpu"} 2`,
+		`niyanta_scaling_desired_workers{worker_pool="cpu"} 5`,
 		`niyanta_workload_submissions_total{result="accepted",tier="free"} 1`,
 		`niyanta_workload_submissions_total{result="queue_full",tier="free"} 1`,
 		`niyanta_workload_submissions_total{result="accepted",tier="premium"} 0`,

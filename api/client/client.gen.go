@@ -1478,6 +1478,27 @@ type PollRequest struct {
 	WorkerID  string `json:"worker_id"`
 }
 
+// PoolScale defines model for PoolScale.
+type PoolScale struct {
+	// Capacity Slots of the pool's workers that take new work, taken ones included
+	Capacity int `json:"capacity"`
+
+	// DesiredWorkers How many workers there should be
+	DesiredWorkers int `json:"desired_workers"`
+
+	// OldestWaitSeconds The longest wait of what waits; 0 if nothing does
+	OldestWaitSeconds float64 `json:"oldest_wait_seconds"`
+
+	// Running Slots of the pool's workers that are taken
+	Running int `json:"running"`
+
+	// Waiting What workers of the pool could run and may be placed now. What is delayed, suspended or over its customer's limit is left out. What several pools could run counts for the first of them. At most 10,000 of a customer's workloads of the same kind and priority count
+	Waiting int `json:"waiting"`
+
+	// Workers Workers that take new work
+	Workers int `json:"workers"`
+}
+
 // Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
 // higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 type Preemptible = bool
@@ -1608,6 +1629,12 @@ type RetryBackoff struct {
 
 	// MaxSeconds Default: 600, or `initial_seconds` if that is more
 	MaxSeconds *float64 `json:"max_seconds,omitempty"`
+}
+
+// Scaling defines model for Scaling.
+type Scaling struct {
+	// Pools The pools by their names
+	Pools map[string]PoolScale `json:"pools"`
 }
 
 // ServerConfig defines model for ServerConfig.
@@ -2789,6 +2816,14 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/metrics/queue-depth (the `GetQueueDepth` operationId).
 	GetQueueDepth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetScaling How many workers each pool needs
+	//
+	// For autoscalers. Pools are those of the setting NIYANTA_POOLS; there are figures also for a pool without workers.
+	// desired_workers counts what waits and what runs, so that no worker is scaled away under its work.
+	//
+	// Corresponds with GET /v1/scaling (the `GetScaling` operationId).
+	GetScaling(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// SignOut Sign out
 	//
 	// Takes the cookie from the browser.
@@ -3934,6 +3969,24 @@ func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, r
 // Corresponds with GET /v1/metrics/queue-depth (the `GetQueueDepth` operationId).
 func (c *Client) GetQueueDepth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetQueueDepthRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetScaling How many workers each pool needs
+//
+// For autoscalers. Pools are those of the setting NIYANTA_POOLS; there are figures also for a pool without workers.
+// desired_workers counts what waits and what runs, so that no worker is scaled away under its work.
+//
+// Corresponds with GET /v1/scaling (the `GetScaling` operationId).
+func (c *Client) GetScaling(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetScalingRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -6577,6 +6630,33 @@ func NewGetQueueDepthRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewGetScalingRequest constructs an http.Request for the GetScaling method
+func NewGetScalingRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/scaling")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewSignOutRequest constructs an http.Request for the SignOut method
 func NewSignOutRequest(server string) (*http.Request, error) {
 	var err error
@@ -8891,6 +8971,16 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/metrics/queue-depth (the `GetQueueDepth` operationId).
 	GetQueueDepthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetQueueDepthResponse, error)
 
+	// GetScalingWithResponse How many workers each pool needs
+	//
+	// For autoscalers. Pools are those of the setting NIYANTA_POOLS; there are figures also for a pool without workers.
+	// desired_workers counts what waits and what runs, so that no worker is scaled away under its work.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/scaling (the `GetScaling` operationId).
+	GetScalingWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetScalingResponse, error)
+
 	// SignOutWithResponse Sign out
 	//
 	// Takes the cookie from the browser.
@@ -10812,6 +10902,54 @@ func (r GetQueueDepthResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetQueueDepthResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetScalingResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Scaling
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetScalingResponse) GetJSON200() *Scaling {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r GetScalingResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetScalingResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetScalingResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetScalingResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetScalingResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -13065,6 +13203,22 @@ func (c *ClientWithResponses) GetQueueDepthWithResponse(ctx context.Context, req
 	return ParseGetQueueDepthResponse(rsp)
 }
 
+// GetScalingWithResponse How many workers each pool needs
+//
+// For autoscalers. Pools are those of the setting NIYANTA_POOLS; there are figures also for a pool without workers.
+// desired_workers counts what waits and what runs, so that no worker is scaled away under its work.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/scaling (the `GetScaling` operationId).
+func (c *ClientWithResponses) GetScalingWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetScalingResponse, error) {
+	rsp, err := c.GetScaling(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetScalingResponse(rsp)
+}
+
 // SignOutWithResponse Sign out
 //
 // Takes the cookie from the browser.
@@ -14897,6 +15051,39 @@ func ParseGetQueueDepthResponse(rsp *http.Response) (*GetQueueDepthResponse, err
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest QueueDepth
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetScalingResponse parses an HTTP response from a GetScalingWithResponse call
+func ParseGetScalingResponse(rsp *http.Response) (*GetScalingResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetScalingResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Scaling
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -158,13 +158,13 @@ func (c *fleet) start(env []string, args ...string) (*process, *bufio.Reader) {
 	return p, bufio.NewReader(out)
 }
 
-func newFleet(t *testing.T) *fleet {
+func newFleet(t *testing.T, settings ...string) *fleet {
 	t.Helper()
 	c := &fleet{t: t, adminKey: "admin-key-of-tests-0123456789-abcdef", workerKey: "worker-key-of-tests-0123456789-abcde"}
-	p, out := c.start([]string{
+	p, out := c.start(append([]string{
 		"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_ADMIN_KEY=" + c.adminKey, "NIYANTA_WORKER_KEY=" + c.workerKey,
 		"NIYANTA_HEARTBEAT_INTERVAL=300ms", "NIYANTA_WORKER_LEASE=1500ms",
-	}, "coordinator")
+	}, settings...), "coordinator")
 	c.coordinator = p
 	line, err := out.ReadString('\n')
 	require.NoError(t, err, p.log)

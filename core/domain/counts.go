@@ -208,9 +208,12 @@ const (
 	StatisticsDaysByHour = 31
 )
 
-// StatisticsQuery selects a customer's statistics.
+// StatisticsQuery selects statistics.
 type StatisticsQuery struct {
+	// Customer is whose. With All, which no client can ask for, it is empty: the statistics are those
+	// of all customers together.
 	Customer CustomerID
+	All      bool
 	// From and Until are whole hours in UTC. Until is exclusive.
 	From, Until time.Time
 	GroupBy     Grouping

@@ -29,14 +29,15 @@ type Limits struct {
 
 type tierSpec struct {
 	weight int
+	wait   time.Duration
 	limits Limits
 }
 
 var tiers = map[Tier]tierSpec{
-	TierFree:       {1, Limits{10, 50, 1, 5}},
-	TierStandard:   {10, Limits{100, 500, 10, 50}},
-	TierPremium:    {50, Limits{500, 2_000, 50, 200}},
-	TierEnterprise: {100, Limits{2_000, 10_000, 200, 1_000}},
+	TierFree:       {1, 15 * time.Minute, Limits{10, 50, 1, 5}},
+	TierStandard:   {10, 5 * time.Minute, Limits{100, 500, 10, 50}},
+	TierPremium:    {50, time.Minute, Limits{500, 2_000, 50, 200}},
+	TierEnterprise: {100, 15 * time.Second, Limits{2_000, 10_000, 200, 1_000}},
 }
 
 // Valid reports whether t is one of the tiers.

@@ -57,6 +57,34 @@ func (r *Result) WaitingSeries() []Point {
 	return ps
 }
 
+// FleetSeries returns the slots of the workers, those of the desired workers, the slots in use, and
+// the waiting workloads over the hours, of an elastic fleet.
+func (r *Result) FleetSeries() []Point {
+	var ps []Point
+	slots := r.cfg.Elastic.Pool.Slots
+	for _, line := range []struct {
+		name  string
+		value func(*Sample) int
+	}{
+		{"desired", func(s *Sample) int { return s.Desired * slots }},
+		{"slots", func(s *Sample) int { return s.Workers * slots }},
+		{"in use", func(s *Sample) int { return s.Running }},
+		{"waiting", (*Sample).waiting},
+	} {
+		for i := range r.Series {
+			ps = append(ps, Point{hours(r.Series[i].At), line.name, float64(line.value(&r.Series[i]))})
+		}
+	}
+	return ps
+}
+
+func (s *Sample) waiting() (n int) {
+	for _, w := range s.Waiting {
+		n += w
+	}
+	return n
+}
+
 // ShareSeries returns the percentage of the used slot-time that each tier had in the last window,
 // over the hours. With weights, it adds the percentage that the weight of the tier entitles it to.
 func (r *Result) ShareSeries(window time.Duration, weights bool) []Point {

@@ -71,3 +71,39 @@ func Backlogged(runs map[domain.Tier]time.Duration, workers int, grain time.Dura
 	}
 	return cfg
 }
+
+// ElasticDay returns a day on a fleet that grows from nothing and shrinks to nothing. Two customers of
+// each tier submit work between 4:00 and 20:00, most at noon, where it fills about the given number of
+// slots. At 22:00 a standard customer submits a batch of six workloads for each of these slots. A new
+// worker needs a minute to start.
+func ElasticDay(slots int, grain time.Duration) Config {
+	runs := Duration{Median: 2 * time.Minute, Spread: 0.8}
+	cfg := Config{
+		Seed: 1, Policy: domain.PolicyPriority, Grain: grain, Length: 24 * time.Hour, Samples: 24 * 12,
+		Elastic: &Elastic{
+			Pool: domain.Pool{
+				Name: "all", Types: []string{workType}, Slots: slotsOfWorker, MaxWorkers: slots,
+				TargetPercent: domain.DefaultTargetPercent,
+			},
+			Interval: 15 * time.Second, Start: time.Minute,
+		},
+	}
+	most := float64(slots) / runs.Mean().Seconds() / float64(2*len(domain.Tiers())) // workloads per second and customer
+	for _, t := range domain.Tiers() {
+		for i := range 2 {
+			cfg.Customers = append(cfg.Customers, Customer{
+				ID: domain.CustomerID(fmt.Sprintf("cust_%s_%d", t, i)), Tier: t, MaxConcurrent: unlimited, Duration: runs,
+				Rate: func(at time.Duration) float64 {
+					return most * max(0, math.Sin(math.Pi*(at.Hours()-4)/16))
+				},
+				MaxRate: most,
+			})
+		}
+	}
+	batch := Customer{ID: "cust_batch", Tier: domain.TierStandard, MaxConcurrent: unlimited, Duration: runs}
+	for range 6 * slots {
+		batch.At = append(batch.At, 22*time.Hour)
+	}
+	cfg.Customers = append(cfg.Customers, batch)
+	return cfg
+}

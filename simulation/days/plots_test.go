@@ -89,3 +89,10 @@ func TestPlots_OfShares_AreWritten(t *testing.T) {
 		save(t, "shares-"+name, r.ShareSeries(24*time.Hour, true))
 	}
 }
+
+// TestPlots_OfAnElasticFleet_AreWritten writes the data of a day on a fleet that an autoscaler sizes.
+func TestPlots_OfAnElasticFleet_AreWritten(t *testing.T) {
+	r := run(t, ElasticDay(5*fleet, grain))
+	fmt.Printf("elastic: %d workloads, utilisation %.3f\n", r.Placed(), r.UtilisationOfElastic())
+	save(t, "scaling-day", r.FleetSeries())
+}

@@ -37,6 +37,9 @@ type Result struct {
 	running    []int
 	runningNow int
 	held       []float64 // slot-seconds so far, by customer
+
+	workers, desired int     // as the autoscaler saw them last
+	offered          float64 // worker-seconds so far
 }
 
 // Sample is the state at one time.
@@ -44,6 +47,8 @@ type Sample struct {
 	At      time.Duration
 	Waiting []int     // by customer
 	Held    []float64 // slot-seconds since the beginning, by customer
+	// Running is the number of slots in use. Workers and Desired are of an elastic fleet.
+	Running, Workers, Desired int
 }
 
 func newResult(cfg Config) *Result {
@@ -56,6 +61,15 @@ func (r *Result) pass(d time.Duration) {
 	for i := range r.running {
 		r.held[i] += float64(r.running[i]) * d.Seconds()
 	}
+	r.offered += float64(r.workers) * d.Seconds()
+}
+
+// fleet takes how many workers take new work, and how many there should be.
+func (r *Result) fleet(workers, desired int) { r.workers, r.desired = workers, desired }
+
+// UtilisationOfElastic returns the part of the slot-time of an elastic fleet that was used.
+func (r *Result) UtilisationOfElastic() float64 {
+	return sum(r.held) / (r.offered * float64(r.cfg.Elastic.Pool.Slots))
 }
 
 func (r *Result) wait(i, n int) {
@@ -77,7 +91,9 @@ func (r *Result) hold(p *record, n int) {
 }
 
 func (r *Result) sample(at time.Duration) {
-	r.Series = append(r.Series, Sample{at, slices.Clone(r.waiting), slices.Clone(r.held)})
+	r.Series = append(r.Series, Sample{
+		at, slices.Clone(r.waiting), slices.Clone(r.held), r.runningNow, r.workers, r.desired,
+	})
 }
 
 // Placed returns the number of workloads placed.

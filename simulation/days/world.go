@@ -16,10 +16,13 @@ import (
 
 // Config describes a run.
 type Config struct {
-	Seed      uint64
-	Policy    domain.Policy
-	Workers   int
-	Slots     int // of each
+	Seed    uint64
+	Policy  domain.Policy
+	Workers int
+	Slots   int // of each
+	// Elastic, if set, has an autoscaler start the workers and let them go. Workers and Slots are
+	// unused then.
+	Elastic   *Elastic
 	Customers []Customer
 	// Grain is the shortest time between two runs of the scheduler. A few seconds change little in
 	// waits of hours, and save most of the cycles of a day.
@@ -70,14 +73,20 @@ type world struct {
 	assigned []assignment // commands sent by the scheduler and not started yet
 	refill   []int        // customers with a backlog, one entry for each workload that was placed
 	result   *Result
+	fleet    *autoscaler // nil: the workers stay
 }
 
 // Run simulates the configured time and returns what it measured.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
 	w := &world{Config: cfg, clock: &clock{begin}, jobs: map[domain.WorkloadID]*job{}, result: newResult(cfg)}
 	w.stores = memory.NewStore(w.clock).Stores()
+	var pools []domain.Pool
+	if cfg.Elastic != nil {
+		w.fleet = &autoscaler{Elastic: *cfg.Elastic, held: map[domain.WorkerID]int{}}
+		pools = []domain.Pool{cfg.Elastic.Pool}
+	}
 	w.coordinator = coordinator.New(coordinator.Config{
-		WorkerLease: forever, LeaderTTL: forever, Policy: cfg.Policy,
+		WorkerLease: forever, LeaderTTL: forever, Policy: cfg.Policy, Pools: pools,
 	}, w.stores, coordinator.Signals{Notifier: notifier{w}}, coordinator.Host{
 		Name: "c", Clock: w.clock, IDs: ids{w}, Observer: observer{w}, Log: slog.New(slog.DiscardHandler),
 	})
@@ -100,6 +109,9 @@ func (w *world) open(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("register a worker: %w", err)
 		}
+	}
+	if w.fleet != nil {
+		w.scale(ctx)
 	}
 	for i, c := range w.Customers {
 		if _, err := w.stores.Customers.Create(ctx, domain.Customer{
@@ -179,7 +191,7 @@ func (w *world) pass(to time.Time) {
 
 // due reports whether the scheduler must run now. If it must run later, due plans that.
 func (w *world) due() bool {
-	if !w.woken || w.result.runningNow == w.Workers*w.Slots {
+	if !w.woken || w.fleet == nil && w.result.runningNow == w.Workers*w.Slots {
 		return false // no slot is free, and the end of a run wakes the scheduler again
 	}
 	late := w.clock.now.Sub(begin) % w.Grain
@@ -224,9 +236,10 @@ func (w *world) take(ctx context.Context) error {
 		if err := w.report(ctx, c, domain.EventStart); err != nil {
 			return err
 		}
+		w.hold(c.worker, 1)
 		w.timeline.plan(
 			w.clock.now.Add(w.jobs[c.WorkloadID].duration),
-			func() error { return w.report(ctx, c, domain.EventComplete) },
+			func() error { w.hold(c.worker, -1); return w.report(ctx, c, domain.EventComplete) },
 		)
 	}
 	w.assigned = w.assigned[:0]

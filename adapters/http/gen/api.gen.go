@@ -1478,6 +1478,27 @@ type PollRequest struct {
 	WorkerID  string `json:"worker_id"`
 }
 
+// PoolScale defines model for PoolScale.
+type PoolScale struct {
+	// Capacity Slots of the pool's workers that take new work, taken ones included
+	Capacity int `json:"capacity"`
+
+	// DesiredWorkers How many workers there should be
+	DesiredWorkers int `json:"desired_workers"`
+
+	// OldestWaitSeconds The longest wait of what waits; 0 if nothing does
+	OldestWaitSeconds float64 `json:"oldest_wait_seconds"`
+
+	// Running Slots of the pool's workers that are taken
+	Running int `json:"running"`
+
+	// Waiting What workers of the pool could run and may be placed now. What is delayed, suspended or over its customer's limit is left out. What several pools could run counts for the first of them. At most 10,000 of a customer's workloads of the same kind and priority count
+	Waiting int `json:"waiting"`
+
+	// Workers Workers that take new work
+	Workers int `json:"workers"`
+}
+
 // Preemptible Whether the customer's running workloads may be asked to save a checkpoint and make room for those of a
 // higher tier. It matters only if the operator sets `NIYANTA_PREEMPTION`. Default: true.
 type Preemptible = bool
@@ -1608,6 +1629,12 @@ type RetryBackoff struct {
 
 	// MaxSeconds Default: 600, or `initial_seconds` if that is more
 	MaxSeconds *float64 `json:"max_seconds,omitempty"`
+}
+
+// Scaling defines model for Scaling.
+type Scaling struct {
+	// Pools The pools by their names
+	Pools map[string]PoolScale `json:"pools"`
 }
 
 // ServerConfig defines model for ServerConfig.
@@ -2534,6 +2561,9 @@ type ServerInterface interface {
 	// GetQueueDepth How much waits
 	// (GET /v1/metrics/queue-depth)
 	GetQueueDepth(w http.ResponseWriter, r *http.Request)
+	// GetScaling How many workers each pool needs
+	// (GET /v1/scaling)
+	GetScaling(w http.ResponseWriter, r *http.Request)
 	// SignOut Sign out
 	// (DELETE /v1/session)
 	SignOut(w http.ResponseWriter, r *http.Request)
@@ -2807,6 +2837,12 @@ func (_ Unimplemented) StreamEvents(w http.ResponseWriter, r *http.Request, para
 // GetQueueDepth How much waits
 // (GET /v1/metrics/queue-depth)
 func (_ Unimplemented) GetQueueDepth(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetScaling How many workers each pool needs
+// (GET /v1/scaling)
+func (_ Unimplemented) GetScaling(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4179,6 +4215,20 @@ func (siw *ServerInterfaceWrapper) GetQueueDepth(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetQueueDepth(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetScaling operation middleware
+func (siw *ServerInterfaceWrapper) GetScaling(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetScaling(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5800,6 +5850,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/metrics/queue-depth", wrapper.GetQueueDepth)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/scaling", wrapper.GetScaling)
+	})
+	r.Group(func(r chi.Router) {
 		r.Delete(options.BaseURL+"/v1/session", wrapper.SignOut)
 	})
 	r.Group(func(r chi.Router) {
@@ -7046,6 +7099,44 @@ type GetQueueDepthdefaultJSONResponse struct {
 }
 
 func (response GetQueueDepthdefaultJSONResponse) VisitGetQueueDepthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScalingRequestObject struct {
+}
+
+type GetScalingResponseObject interface {
+	VisitGetScalingResponse(w http.ResponseWriter) error
+}
+
+type GetScaling200JSONResponse Scaling
+
+func (response GetScaling200JSONResponse) VisitGetScalingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScalingdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response GetScalingdefaultJSONResponse) VisitGetScalingResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8663,6 +8754,9 @@ type StrictServerInterface interface {
 	// GetQueueDepth How much waits
 	// (GET /v1/metrics/queue-depth)
 	GetQueueDepth(ctx context.Context, request GetQueueDepthRequestObject) (GetQueueDepthResponseObject, error)
+	// GetScaling How many workers each pool needs
+	// (GET /v1/scaling)
+	GetScaling(ctx context.Context, request GetScalingRequestObject) (GetScalingResponseObject, error)
 	// SignOut Sign out
 	// (DELETE /v1/session)
 	SignOut(ctx context.Context, request SignOutRequestObject) (SignOutResponseObject, error)
@@ -9529,6 +9623,30 @@ func (sh *strictHandler) GetQueueDepth(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetQueueDepthResponseObject); ok {
 		if err := validResponse.VisitGetQueueDepthResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetScaling operation middleware
+func (sh *strictHandler) GetScaling(w http.ResponseWriter, r *http.Request) {
+	var request GetScalingRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetScaling(ctx, request.(GetScalingRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetScaling")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetScalingResponseObject); ok {
+		if err := validResponse.VisitGetScalingResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

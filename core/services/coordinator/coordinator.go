@@ -18,6 +18,7 @@ import (
 	"github.com/niyanta/niyanta/core/services/lifecycle"
 	"github.com/niyanta/niyanta/core/services/live"
 	"github.com/niyanta/niyanta/core/services/retention"
+	"github.com/niyanta/niyanta/core/services/scaling"
 	"github.com/niyanta/niyanta/core/services/scheduling"
 	"github.com/niyanta/niyanta/core/services/statistics"
 	"github.com/niyanta/niyanta/core/services/tenancy"
@@ -42,6 +43,8 @@ type Config struct {
 	// RequireKnownTypes refuses types that the customer has no config for and that no live worker
 	// offers.
 	RequireKnownTypes bool
+	// Pools are what is scaled together.
+	Pools []domain.Pool
 	// PauseWait is how long a pause request waits for the worker's confirmation; 0 means
 	// lifecycle.DefaultPauseWait.
 	PauseWait time.Duration
@@ -87,6 +90,7 @@ type Coordinator struct {
 	Scheduler   *scheduling.Service
 	Health      *health.Service
 	Statistics  *statistics.Service
+	Scaling     *scaling.Service
 	Retention   *retention.Service
 	Auditing    *auditing.Service
 	Erasure     *erasure.Service
@@ -121,6 +125,9 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 	})
 	archive := archiving.New(archiving.Deps{
 		Blobs: h.Archive, Retention: s.Retention, Customers: s.Customers, Compressor: h.Compressor, Observer: h.Observer,
+	})
+	counts := statistics.New(statistics.Deps{
+		Statistics: s.Statistics, Customers: s.Customers, Leader: leader, Clock: h.Clock,
 	})
 	return &Coordinator{
 		Lifecycle:   life,
@@ -157,8 +164,9 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 			Queue: s.Queue, Workers: s.Workers, Applier: applier,
 			Sender: scheduler, Observer: h.Observer, Clock: h.Clock, IDs: h.IDs, Leader: leader, Log: h.Log,
 		}),
-		Statistics: statistics.New(statistics.Deps{
-			Statistics: s.Statistics, Customers: s.Customers, Leader: leader, Clock: h.Clock,
+		Statistics: counts,
+		Scaling: scaling.New(scaling.Config{Pools: cfg.Pools}, scaling.Deps{
+			Statistics: counts, Workers: s.Workers, Queue: s.Queue,
 		}),
 		Retention: retention.New(cfg.Retention, retention.Deps{
 			Retention: s.Retention, Archive: archive, Observer: h.Observer, Clock: h.Clock, Leader: leader,

@@ -19,10 +19,13 @@ type Deps struct {
 
 // Service reads and folds the counts. It is safe for concurrent use, except Fold, which only one
 // loop may call.
-type Service struct{ deps Deps }
+type Service struct {
+	deps      Deps
+	durations durations
+}
 
 // New returns the service.
-func New(deps Deps) *Service { return &Service{deps} }
+func New(deps Deps) *Service { return &Service{deps: deps} }
 
 // Usage returns what the customer uses right now.
 func (s *Service) Usage(ctx context.Context, customer domain.CustomerID) (domain.Usage, error) {
@@ -44,12 +47,12 @@ func (s *Service) DepthOfAll(ctx context.Context) (domain.QueueDepth, error) {
 // Queue says of each customer that has something unfinished what waits, what is delayed and what is
 // blocked.
 func (s *Service) Queue(ctx context.Context) ([]domain.CustomerQueue, error) {
-	b, entitlements, err := s.backlog(ctx)
+	b, entitlements, err := s.Backlog(ctx)
 	return b.ByCustomer(entitlements), err
 }
 
-// backlog reads the backlog, and what the customers in it are entitled to.
-func (s *Service) backlog(
+// Backlog returns what is unfinished, and what the customers that have it are entitled to.
+func (s *Service) Backlog(
 	ctx context.Context,
 ) (domain.Backlog, map[domain.CustomerID]domain.Entitlements, error) {
 	b, err := s.deps.Statistics.Backlog(ctx)
