@@ -239,8 +239,9 @@ type PlacementReason struct {
 	// ended but does not return), `declined` (gave this workload back a moment ago), `suspects`
 	// (workers died under this workload and under one that runs there), `conflict`
 	// (`anti_affinity.workload_types`, its own or of what runs there), `resources_taken` (free
-	// slots, but not enough of a resource left), `next` (could take it now: it is about to be
-	// placed, or others are before it). More may be added.
+	// slots, but not enough of a resource left), `reserved` (what it needs is reserved for a workload
+	// that waits longer), `next` (could take it now: it is about to be placed, or others are before
+	// it). More may be added.
 	Code string `json:"code"`
 
 	// Message: for people.

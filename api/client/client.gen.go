@@ -291,6 +291,7 @@ const (
 	PlacementReasonCodeNoWorker             PlacementReasonCode = "no_worker"
 	PlacementReasonCodeNotBefore            PlacementReasonCode = "not_before"
 	PlacementReasonCodeOtherWorkerID        PlacementReasonCode = "other_worker_id"
+	PlacementReasonCodeReserved             PlacementReasonCode = "reserved"
 	PlacementReasonCodeResourcesTaken       PlacementReasonCode = "resources_taken"
 	PlacementReasonCodeRetryBackoff         PlacementReasonCode = "retry_backoff"
 	PlacementReasonCodeRunEnding            PlacementReasonCode = "run_ending"
@@ -328,6 +329,8 @@ func (e PlacementReasonCode) Valid() bool {
 	case PlacementReasonCodeNotBefore:
 		return true
 	case PlacementReasonCodeOtherWorkerID:
+		return true
+	case PlacementReasonCodeReserved:
 		return true
 	case PlacementReasonCodeResourcesTaken:
 		return true
@@ -1430,6 +1433,7 @@ type PlacementReason struct {
 	// - `suspects`: workers died under this workload, and under one that runs there
 	// - `conflict`: `anti_affinity.workload_types` of this workload, or of one that runs there
 	// - `resources_taken`: free slots, but not enough of a resource left; the message names the first one
+	// - `reserved`: what it needs is reserved for a workload that waits longer for whole devices
 	// - `next`: it could take the workload now, which is about to be placed or has others before it
 	//
 	// More may be added.
@@ -1466,6 +1470,7 @@ type PlacementReason struct {
 // - `suspects`: workers died under this workload, and under one that runs there
 // - `conflict`: `anti_affinity.workload_types` of this workload, or of one that runs there
 // - `resources_taken`: free slots, but not enough of a resource left; the message names the first one
+// - `reserved`: what it needs is reserved for a workload that waits longer for whole devices
 // - `next`: it could take the workload now, which is about to be placed or has others before it
 //
 // More may be added.

@@ -37,6 +37,13 @@ func NewHolding(o *Offer) Holding {
 	return h
 }
 
+// Clone returns a copy that changes by itself.
+func (h *Holding) Clone() Holding {
+	c := *h
+	c.custom, c.free = maps.Clone(h.custom), slices.Clone(h.free)
+	return c
+}
+
 // Take records that n runs hold these resources, and all of them together these devices. Devices
 // that the worker does not have are left out.
 func (h *Holding) Take(r *Resources, devices []DeviceShare, n int) { h.change(r, devices, n, -1) }

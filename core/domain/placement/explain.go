@@ -63,6 +63,9 @@ func (e *Explainer) find(l *domain.Lane) *finding {
 		// than the lanes of the same shape of other customers.
 		key = string(l.CustomerID) + "\x00" + key
 	}
+	if e.fleet.reserved[l.ID] != nil {
+		key = "reserved\x00" + string(l.ID) // for the others, what it has reserved is taken
+	}
 	f := e.byShape[key]
 	if f == nil {
 		f = &finding{}

@@ -16,6 +16,7 @@ type fleet struct {
 	shapes  map[string]*shape
 	// fragmentation is nil where it makes no difference.
 	fragmentation *fragmentation
+	reserved      map[domain.LaneID]*fleetWorker // by the lane that it is for
 	// across are the workload types whose anti rules bind the work of every customer.
 	across map[string]bool
 	// binding are the customers whose running workloads have anti rules. The key everyCustomer
@@ -38,14 +39,18 @@ type fleetWorker struct {
 	// away.
 	repelled map[domain.CustomerID]map[string]int
 	hash     uint64
-	state    *deviceState // nil without devices, or where fragmentation makes no difference
+	// kept is what is held and what is reserved for a workload of the lane keptFor. It is nil if
+	// nothing is reserved.
+	kept    *domain.Holding
+	keptFor domain.LaneID
+	state   *deviceState // nil without devices, or where fragmentation makes no difference
 }
 
 // shape is the list of workers that can run one kind of work. Workers without a free slot are
-// removed from it, because within a batch no slot becomes free.
+// removed from the candidates, because within a batch no slot becomes free.
 type shape struct {
-	index      int  // shapes are numbered
-	admitted   bool // there was at least one candidate at first
+	index      int            // shapes are numbered
+	admits     []*fleetWorker // all that could run it if they were empty
 	candidates []scored
 	// measured reports whether a choice among the candidates can fragment devices. allows has the
 	// models of devices that the work may get, by their index.
@@ -65,6 +70,7 @@ func newFleet(s Snapshot) fleet {
 	f := fleet{
 		seed: s.Seed, now: s.Now, shapes: map[string]*shape{},
 		across: make(map[string]bool, len(s.AntiAcross)), binding: map[domain.CustomerID]bool{},
+		reserved: map[domain.LaneID]*fleetWorker{},
 	}
 	for _, t := range s.AntiAcross {
 		f.across[t] = true
@@ -109,13 +115,13 @@ func (f *fleet) freeSlots() int {
 // take gives a workload of the lane to the worker. It returns the devices that it gets.
 func (f *fleet) take(w *fleetWorker, s *shape, l *domain.Lane) []domain.DeviceShare {
 	if !s.measured || w.state == nil {
-		devices := w.holding.Choose(&l.Resources, nil)
+		devices := w.open(l).Choose(&l.Resources, nil)
 		f.hold(w, l, devices, 1)
 		return devices
 	}
 	m := f.fragmentation
 	best := m.choose(w, s, l).device
-	devices := w.holding.Choose(&l.Resources, func(d domain.Device, left domain.Milli) bool {
+	devices := w.open(l).Choose(&l.Resources, func(d domain.Device, left domain.Milli) bool {
 		return rest{m.models[d.Model], left} == best
 	})
 	f.hold(w, l, devices, 1)
@@ -127,6 +133,9 @@ func (f *fleet) take(w *fleetWorker, s *shape, l *domain.Lane) []domain.DeviceSh
 func (f *fleet) hold(w *fleetWorker, l *domain.Lane, devices []domain.DeviceShare, n int) {
 	w.used += n
 	w.holding.Take(&l.Resources, devices, n)
+	if w.kept != nil {
+		w.kept.Take(&l.Resources, devices, n)
+	}
 	if w.types == nil {
 		w.types = map[string]int{}
 	}
@@ -168,9 +177,9 @@ func (f *fleet) shapeOf(l *domain.Lane) *shape {
 	for _, w := range f.workers {
 		if slices.Contains(w.Capabilities, l.Type) && l.Affinity.Admits(w.Worker) && w.tooSmall(l) == "" {
 			s.candidates = append(s.candidates, scored{w, scoreOf(&l.Affinity, w.Worker)})
+			s.admits = append(s.admits, w)
 		}
 	}
-	s.admitted = len(s.candidates) > 0
 	if m := f.fragmentation; m != nil && !l.Resources.IsZero() {
 		s.measured, s.allows = true, make([]bool, len(m.models))
 		for model, n := range m.models {
@@ -249,7 +258,7 @@ func (f *fleet) choose(s *shape, l *domain.Lane, c *domain.Candidate) (best scor
 		return best, obstacleSuspects
 	case declined:
 		return best, obstacleDeclined
-	case s.admitted:
+	case len(s.admits) > 0:
 		return best, domain.ObstacleFull
 	}
 	return best, domain.ObstacleUnplaceable
@@ -258,7 +267,7 @@ func (f *fleet) choose(s *shape, l *domain.Lane, c *domain.Candidate) (best scor
 // hasRoomFor reports whether the worker can take one more workload of the lane now.
 func (w *fleetWorker) hasRoomFor(l *domain.Lane) bool {
 	return w.used < w.Slots && !w.repels(l) && !w.holdsAny(l.Affinity.Anti.WorkloadTypes) &&
-		w.holding.Fits(&l.Resources)
+		w.open(l).Fits(&l.Resources)
 }
 
 // holdsAny reports whether the worker holds a workload of one of these types.

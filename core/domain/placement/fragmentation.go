@@ -108,14 +108,18 @@ func (f *fragmentation) has(model string) bool {
 	return ok
 }
 
-// update gives the worker the state of what is free on it now.
+// update gives the worker the state of what is free on it now, less what is reserved.
 func (f *fragmentation) update(w *fleetWorker) {
 	if len(w.Resources.Devices) == 0 {
 		return
 	}
-	r := room{left: w.holding.Left(), devices: make([]rest, len(w.Resources.Devices))}
+	free := &w.holding
+	if w.kept != nil {
+		free = w.kept
+	}
+	r := room{left: free.Left(), devices: make([]rest, len(w.Resources.Devices))}
 	for i := range r.devices {
-		r.devices[i] = rest{f.models[w.Resources.Devices[i].Model], max(w.holding.Free(i), 0)}
+		r.devices[i] = rest{f.models[w.Resources.Devices[i].Model], max(free.Free(i), 0)}
 		r.total += r.devices[i].left
 	}
 	slices.SortFunc(r.devices, func(a, b rest) int {

@@ -37,6 +37,7 @@ type Planner struct {
 	lanes     map[domain.LaneID]*laneQueue
 	byQueue   rankHeap[*customerQueue]
 	byAge     rankHeap[*laneQueue]
+	reserves  bool                       // the reservations of the batch have been made
 	settled   map[domain.WorkloadID]bool // placed, or left out of this batch
 	placed    int                        // see Snapshot.Placed
 }
@@ -180,6 +181,10 @@ func (p *Planner) Placed() int { return p.placed }
 // them, Plan stops and returns the lane as exhausted: going on would place later workloads first.
 // The caller then reads more heads of that lane, calls Add and calls Plan again.
 func (p *Planner) Plan(limit int) (plan []Decision, exhausted domain.LaneID) {
+	if !p.reserves {
+		p.reserves = true
+		p.reserve()
+	}
 	for len(plan) < limit {
 		q := p.next()
 		if q == nil {
@@ -282,6 +287,7 @@ func (p *Planner) place(q *laneQueue, c *domain.Candidate) (Decision, domain.Obs
 		return Decision{}, obstacle
 	}
 	devices := p.fleet.take(best.w, q.shape, q.lane)
+	p.fleet.release(q.lane)
 	if !c.SuspectSince.IsZero() {
 		best.w.suspects++
 	}

@@ -36,6 +36,7 @@ const (
 	ReasonFull         ReasonCode = "full"
 	ReasonConflict     ReasonCode = "conflict" // it runs what anti rules keep apart from the workload
 	ReasonResources    ReasonCode = "resources_taken"
+	ReasonReserved     ReasonCode = "reserved" // what it needs is reserved for a workload that waits longer
 	ReasonDeclined     ReasonCode = "declined" // it declined the workload a moment ago
 	ReasonSuspects     ReasonCode = "suspects" // the workload is a suspect, and the worker runs another one
 	ReasonNext         ReasonCode = "next"     // it could take the workload now: only others are before it
@@ -101,6 +102,11 @@ func (w *fleetWorker) obstacle(l *domain.Lane) (r Reason, couldRun bool) {
 	case !w.holding.Fits(&l.Resources):
 		message := "%s with free slots but not enough " + w.holding.Short(&l.Resources) + " left (enough when empty)"
 		return Reason{Code: ReasonResources, Message: message}, true
+	}
+	if !w.open(l).Fits(&l.Resources) {
+		return Reason{
+			Code: ReasonReserved, Message: "%s with devices reserved for a workload that waits longer",
+		}, true
 	}
 	return Reason{Code: ReasonNext, Message: "%s able to take it now"}, true
 }

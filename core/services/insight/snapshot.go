@@ -57,6 +57,7 @@ func (s *Service) snapshot(ctx context.Context, customers ...domain.CustomerID) 
 		snap.Customers[id] = c.Entitlements()
 	}
 	snap.explainer = placement.NewExplainer(snap.Snapshot)
+	snap.explainer.Reserve(queue.Lanes)
 	snap.throughput, err = s.deps.Insight.Throughput(ctx)
 	return snap, err
 }
