@@ -47,6 +47,8 @@ const (
 	lines     = "core/services/archiving/service.go"
 	holding   = "core/domain/holding.go"
 	resources = "core/domain/resources.go"
+	commands  = "core/services/execution/commands.go"
+	run       = "core/services/execution/run.go"
 )
 
 var defects = []defect{
@@ -204,6 +206,21 @@ var defects = []defect{
 		[]layer{onMemory}},
 	{"ending runs hold no resources in PostgreSQL", postgres + "occupancy.go", "held[i].Count+held[i].Ending)",
 		"held[i].Count)", nil, []layer{onPostgres}},
+	{"the devices of an ending run are given again", ending,
+		"e.WorkerID, e.SessionID, e.Devices = before.WorkerID, before.SessionID, before.Devices",
+		"e.WorkerID, e.SessionID = before.WorkerID, before.SessionID", nil, []layer{onMemory}},
+	{"ending runs hold no resources in memory", memory + "lane.go",
+		"			held.Take(&s.lanes[e.Lane].Resources, e.Devices, 1)\n", "			_ = e\n", nil, []layer{onMemory}},
+	{"devices are not released when the worker is lost", decide,
+		"		next.WorkerID, next.SessionID, next.Devices = \"\", \"\", nil\n",
+		"		next.WorkerID, next.SessionID = \"\", \"\"\n", nil, []layer{sim, onMemory}},
+	{"a worker starts what does not fit beside its runs", commands, "case !a.holding.Allows(&as.Resources, as.Devices):",
+		"case false:", nil, []layer{sim, engine}},
+	{"a run that has returned holds its devices", run,
+		"	a.holding.Return(&r.assignment.Resources, r.assignment.Devices, 1)\n", "", nil, []layer{sim, engine}},
+	{"nothing is reserved for whole devices", planner, "		p.reserve()\n", "", nil, []layer{properties}},
+	{"only what does not fit now reserves", "core/domain/placement/reserve.go", "		if w.kept != nil || ",
+		"		if w.hasRoomFor(l) {\n			return nil\n		}\n		if w.kept != nil || ", nil, []layer{properties}},
 
 	// Stores.
 	{"audit missing in memory", memory + "workloads.go",
@@ -286,18 +303,18 @@ var defects = []defect{
 		"s.timeOut(ctx, claim.Epoch), ", "", nil, []layer{crashPoints}},
 	{"a lost report is not sent again", "core/services/execution/outbox.go",
 		"	a.outbox = append(kept, a.outbox...)\n", "	_ = kept\n", nil, []layer{sim}},
-	{"a run starts from the beginning", "core/services/execution/run.go", "if r.assignment.CheckpointSequence > 0 {",
+	{"a run starts from the beginning", run, "if r.assignment.CheckpointSequence > 0 {",
 		"if r.assignment.CheckpointSequence > 1000 {", nil, []layer{sim}},
-	{"a late assignment starts a run that has ended", "core/services/execution/commands.go", "if a.ended.has(key) {",
+	{"a late assignment starts a run that has ended", commands, "if a.ended.has(key) {",
 		"if false {", nil, []layer{sim}},
-	{"a declined assignment starts when it comes again", "core/services/execution/commands.go",
+	{"a declined assignment starts when it comes again", commands,
 		"	a.ended.add(as.Run())\n", "", nil, []layer{engine}},
 	{"a preempted run stops before its checkpoint is durable", "core/services/execution/stopping.go",
 		"		if !saved || r.abandoned", "		if !saved && false || r.abandoned", nil, []layer{engine}},
 	{"each checkpoint after a pause has a grace of its own", "core/services/execution/saving.go",
 		"left := s.run.graceLeft()",
 		"left := s.run.agent.cfg.StopGrace", nil, []layer{engine}},
-	{"a failure during a drain is taken for a release", "core/services/execution/run.go",
+	{"a failure during a drain is taken for a release", run,
 		"	case !stopped(r.ctx, err):\n", "	case false:\n", nil, []layer{engine}},
 	{"an outcome overtakes the log lines of its run", "core/services/execution/lines.go",
 		"if r.sendingLines != nil || !r.fitLocked() && !r.gaveUpLocked(now) {", "if false {", nil, []layer{engine}},
@@ -305,7 +322,7 @@ var defects = []defect{
 		"for _, r := range a.allLocked() { // runs of earlier sessions",
 		"for _, r := range a.allLocked() {\n\t\tif r.abandoned {\n\t\t\tcontinue\n\t\t}\n\t\t// also", nil,
 		[]layer{engine}},
-	{"a worker does not say that a stopped run has returned", "core/services/execution/run.go",
+	{"a worker does not say that a stopped run has returned", run,
 		"		a.letGoLocked(r)\n", "", nil, []layer{engine}},
 	{"a preempted workload takes its slot back at once", decide, "		if t.RetryAfter != nil {\n			next.NotBefore",
 		"		if false {\n			next.NotBefore", nil, []layer{sim}},
