@@ -27,17 +27,21 @@ import (
 
 var (
 	purgeRows   = flag.Int("purge-rows", 1_000_000, "finished workloads that are due")
-	purgeRounds = flag.Int("purge-rounds", 5, "rounds with and rounds without the purge")
-	purgeLength = flag.Duration("purge-length", 10*time.Second, "how long a round takes")
+	purgeRounds = flag.Int("purge-rounds", 5, "rounds, each with and without the purge")
+	purgeLength = flag.Duration("purge-length", 10*time.Second, "how long a round takes with the purge, and without it")
 )
 
-// purgeClients is how many clients submit, each as fast as it is answered.
-const purgeClients = 8
+const (
+	// purgeClients is how many clients submit, each as fast as it is answered.
+	purgeClients = 8
+	// purgeParts is how many times a round changes between both, so that whatever else slows the
+	// machine slows both.
+	purgeParts = 4
+)
 
 // TestPurge_OfManyWorkloads_LeavesSubmissionsTheirP99 measures submissions over HTTP, on PostgreSQL
-// with fsync on, without and during the move of finished workloads to the archive. Rounds with and
-// without it alternate, so that a machine that becomes slower slows both. Then it lets the purge
-// finish and says how long it took in all. It is run by `make retention`.
+// with fsync on, without and during the move of finished workloads to the archive, by turns. Then it
+// lets the purge finish and says how long it took in all. It is run by `make retention`.
 func TestPurge_OfManyWorkloads_LeavesSubmissionsTheirP99(t *testing.T) {
 	d, c := onPostgres(t, 0, "NIYANTA_KEEP_WORKLOADS=87600h") // what is seeded is younger: the test purges
 	key := unlimited(t, d, "cust_busy")
@@ -54,16 +58,26 @@ func TestPurge_OfManyWorkloads_LeavesSubmissionsTheirP99(t *testing.T) {
 	submitClosely(t, d, key, *purgeLength/5) // the first ones prepare statements and connections
 	var ratios []float64
 	for round := range *purgeRounds {
-		without := submitClosely(t, d, key, *purgeLength)
-		before, stop := p.count.n, p.start(t)
-		during := submitClosely(t, d, key, *purgeLength)
-		stop()
-		require.Less(t, p.count.n, *purgeRows, "the purge must last as long as the rounds: seed more")
-		assert.Greater(t, p.count.n, before, "the purge must go on meanwhile")
+		before := p.moved()
+		var without, during []time.Duration
+		for part := range purgeParts {
+			quiet := func() { without = append(without, submitClosely(t, d, key, *purgeLength/purgeParts)...) }
+			if part%2 == 0 {
+				quiet()
+			}
+			stop := p.start(t)
+			during = append(during, submitClosely(t, d, key, *purgeLength/purgeParts)...)
+			stop()
+			if part%2 == 1 {
+				quiet()
+			}
+		}
+		require.Less(t, p.moved(), *purgeRows, "the purge must last as long as the rounds: seed more")
+		assert.Greater(t, p.moved(), before, "the purge must go on meanwhile")
 		was, is := percentile99(without), percentile99(during)
 		ratios = append(ratios, float64(is)/float64(was))
 		fmt.Printf("| %d | %s | %s | %d | %d | %.2f | %d |\n", round+1, was, is, len(without), len(during),
-			ratios[round], p.count.n-before)
+			ratios[round], p.moved()-before)
 	}
 	stop := p.start(t)
 	require.Eventually(t, func() bool { return p.moved() == *purgeRows }, time.Hour, 100*time.Millisecond)
