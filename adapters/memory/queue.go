@@ -112,7 +112,7 @@ func (q queue) NextDue(ctx context.Context) (time.Time, error) {
 }
 
 // Occupancy implements ports.QueueStore.
-func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
+func (q queue) Occupancy(ctx context.Context, sessions ...domain.SessionID) ([]domain.Occupancy, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -121,6 +121,9 @@ func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
 	now := q.s.now()
 	var out []domain.Occupancy
 	for session, h := range q.s.holdings {
+		if len(sessions) > 0 && !slices.Contains(sessions, session) {
+			continue
+		}
 		counts := map[domain.LaneID]*domain.Occupancy{}
 		of := func(id domain.LaneID) *domain.Occupancy {
 			if counts[id] == nil {

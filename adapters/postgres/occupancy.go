@@ -26,10 +26,14 @@ var (
 )
 
 // Occupancy implements ports.QueueStore.
-func (q queue) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
+func (q queue) Occupancy(ctx context.Context, sessions ...domain.SessionID) ([]domain.Occupancy, error) {
 	bounded, cancel := deadline(ctx)
 	defer cancel()
-	out, err := q.s.lanes.occupancy(bounded, q.s.pool, occupancyOfAll)
+	sql, args := occupancyOfAll, []any(nil)
+	if len(sessions) > 0 {
+		sql, args = occupancyOfSessions, []any{texts(sessions)}
+	}
+	out, err := q.s.lanes.occupancy(bounded, q.s.pool, sql, args...)
 	return out, translate(ctx, err)
 }
 

@@ -24,8 +24,9 @@ type QueueStore interface {
 
 	// Occupancy counts what sessions hold (SCHEDULED + RUNNING), and what live sessions have not
 	// let go of (domain.Ending), by session and lane, ordered by them. It adds up the devices that
-	// these runs hold.
-	Occupancy(ctx context.Context) ([]domain.Occupancy, error)
+	// these runs hold. With sessions given, it counts only theirs, at a cost that does not depend on
+	// the others.
+	Occupancy(ctx context.Context, sessions ...domain.SessionID) ([]domain.Occupancy, error)
 
 	// Held returns what the given sessions hold, ordered by workload id, and behind it, marked,
 	// what those of them that are live have not let go of (domain.Ending).

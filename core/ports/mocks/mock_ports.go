@@ -162,18 +162,23 @@ func (mr *MockQueueStoreMockRecorder) NextDue(ctx any) *gomock.Call {
 }
 
 // Occupancy mocks base method.
-func (m *MockQueueStore) Occupancy(ctx context.Context) ([]domain.Occupancy, error) {
+func (m *MockQueueStore) Occupancy(ctx context.Context, sessions ...domain.SessionID) ([]domain.Occupancy, error) {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "Occupancy", ctx)
+	varargs := []any{ctx}
+	for _, a := range sessions {
+		varargs = append(varargs, a)
+	}
+	ret := m.ctrl.Call(m, "Occupancy", varargs...)
 	ret0, _ := ret[0].([]domain.Occupancy)
 	ret1, _ := ret[1].(error)
 	return ret0, ret1
 }
 
 // Occupancy indicates an expected call of Occupancy.
-func (mr *MockQueueStoreMockRecorder) Occupancy(ctx any) *gomock.Call {
+func (mr *MockQueueStoreMockRecorder) Occupancy(ctx any, sessions ...any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Occupancy", reflect.TypeOf((*MockQueueStore)(nil).Occupancy), ctx)
+	varargs := append([]any{ctx}, sessions...)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Occupancy", reflect.TypeOf((*MockQueueStore)(nil).Occupancy), varargs...)
 }
 
 // Orphans mocks base method.

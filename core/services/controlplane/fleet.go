@@ -20,9 +20,7 @@ type WorkerView struct {
 func view(w domain.Worker, held []ports.HeldWorkload, occupancy []domain.Occupancy) WorkerView {
 	v := WorkerView{Worker: w}
 	for i := range occupancy {
-		if occupancy[i].SessionID == w.SessionID {
-			v.Allocated.Add(&occupancy[i])
-		}
+		v.Allocated.Add(&occupancy[i])
 	}
 	for _, h := range held {
 		switch {
@@ -41,7 +39,7 @@ func (s *Service) ViewWorker(ctx context.Context, w domain.Worker) (WorkerView, 
 	if err != nil {
 		return WorkerView{}, err
 	}
-	occupancy, err := s.deps.Queue.Occupancy(ctx)
+	occupancy, err := s.deps.Queue.Occupancy(ctx, w.SessionID)
 	return view(w, held, occupancy), err
 }
 
