@@ -52,6 +52,63 @@ func mixCases() []Case[StoreHarness] {
 				require.Positive(t, f.purge(domain.KeptLanes, time.Hour))
 				require.Equal(t, []domain.MixClass{{Resources: whole, Weight: 1}}, f.mix())
 			}},
+		{"custom resources make no class of the mix",
+			"Custom resources make no class of their own", func(t T, h StoreHarness) {
+				f := given(t, h)
+				for i := range 3 {
+					f.submit(reserves(domain.Resources{GPUs: 2000, Custom: map[string]int64{fmt.Sprint("licence-", i): 1}}))
+				}
+				want := []domain.MixClass{{Resources: whole, Weight: 3}}
+				require.Equal(t, want, f.mix())
+				f.fold(100)
+				require.Equal(t, want, f.mix())
+			}},
+		{"a class may name as many models as there can be",
+			"Mix returns what was submitted and asks for devices", func(t T, h StoreHarness) {
+				f := given(t, h)
+				long := domain.Resources{GPUs: 1000}
+				for i := range 32 {
+					name := fmt.Sprintf("%02d", i)
+					for r := 'Ω'; len([]rune(name)) < 63; r += rune(1 + i) {
+						name += string(r)
+					}
+					long.GPUModels = append(long.GPUModels, name)
+				}
+				require.NoError(t, long.Validate("resources"))
+				for range 2 {
+					f.submit(reserves(long))
+					f.fold(100)
+				}
+				require.Equal(t, []domain.MixClass{{Resources: long, Weight: 2}}, f.mix())
+			}},
+		{"an hour has a limited number of classes",
+			"Fold forgets what exceeds domain.MixHourLimit classes of one hour", func(t T, h StoreHarness) {
+				f := given(t, h)
+				f.noon()
+				ask := func(from, until int) {
+					for first := from; first < until; first += 50 {
+						var subs []domain.Submission
+						for i := first; i < min(first+50, until); i++ {
+							s := f.submission(acme)
+							s.Run.Resources = domain.Resources{GPUs: 1000, GPUModels: []string{fmt.Sprintf("model-%03d", i)}}
+							subs = append(subs, s)
+						}
+						_, err := f.Workloads.Submit(t.Context(), subs)
+						require.NoError(t, err)
+					}
+					f.fold(1000)
+				}
+				f.submit(reserves(half))
+				f.submit(reserves(half))
+				ask(0, domain.MixHourLimit+50)
+				h.Advance(time.Hour)
+				ask(domain.MixHourLimit, domain.MixHourLimit+50)
+				mix := f.mix()
+				require.Equal(t, domain.MixClass{Resources: half, Weight: 2}, mix[0], "what is asked for more often stays")
+				for _, c := range mix[1:] {
+					require.InDelta(t, 1, c.Weight, 0, "the hour before has forgotten %v", c.Resources.GPUModels)
+				}
+			}},
 		{"the mix has a limited number of classes",
 			"at most domain.MixLimit, those with the most submissions", func(t T, h StoreHarness) {
 				f := given(t, h)

@@ -210,4 +210,9 @@ func (s statistics) Mix(ctx context.Context) ([]domain.MixClass, error) {
 }
 
 // Fold implements ports.StatisticsStore. Counts are kept as totals, so nothing is left to fold.
-func (s statistics) Fold(ctx context.Context, _ int) (int, error) { return 0, ctx.Err() }
+func (s statistics) Fold(ctx context.Context, _ int) (int, error) {
+	s.s.mu.Lock()
+	defer s.s.mu.Unlock()
+	s.s.demands.Trim()
+	return 0, ctx.Err()
+}

@@ -32,9 +32,23 @@ const foldDemandSQL = `WITH taken AS (
   DELETE FROM demand_deltas WHERE ctid = ANY(ARRAY(SELECT ctid FROM demand_deltas LIMIT $1::bigint
     FOR UPDATE SKIP LOCKED)) RETURNING *),
  hours AS (INSERT INTO demand_hours AS h (hour, resources, submitted)
-  SELECT hour, resources, sum(submitted) FROM taken GROUP BY 1, 2 ORDER BY 1, 2
-  ON CONFLICT (hour, resources) DO UPDATE SET submitted = h.submitted + excluded.submitted)
+  SELECT hour, resources, sum(submitted) FROM taken GROUP BY 1, 2 ORDER BY 1, md5(resources::text)
+  ON CONFLICT (hour, md5(resources::text)) DO UPDATE SET submitted = h.submitted + excluded.submitted)
  SELECT count(*) FROM taken`
+
+// trimDemandSQL removes the classes beyond the limit $1 of the hours of the mix.
+var trimDemandSQL = `DELETE FROM demand_hours WHERE (hour, resources) IN (SELECT hour, resources FROM (
+  SELECT hour, resources, row_number() OVER (PARTITION BY hour ORDER BY submitted DESC, resources) AS place
+  FROM demand_hours WHERE hour >= ` + mixSince + `) h WHERE place > $1::bigint)`
+
+// foldDemand folds the demand, up to a limit.
+func (s statistics) foldDemand(ctx context.Context, limit int) (int, error) {
+	n, err := queryOne[int](ctx, s.s.pool, foldDemandSQL, limit)
+	if err == nil && n > 0 {
+		_, err = exec(ctx, s.s.pool, trimDemandSQL, domain.MixHourLimit)
+	}
+	return n, err
+}
 
 // queueDemand queues the counts of submissions that ask for devices.
 func (t *tx) queueDemand(ws []*domain.Workload) {

@@ -176,6 +176,6 @@ func (s statistics) Fold(ctx context.Context, limit int) (int, error) {
 	if err != nil || n == limit {
 		return n, err
 	}
-	demand, err := queryOne[int](ctx, s.s.pool, foldDemandSQL, limit-n)
+	demand, err := s.foldDemand(ctx, limit-n)
 	return n + demand, err
 }

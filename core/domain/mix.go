@@ -20,6 +20,9 @@ const (
 	// MixLimit is how many classes a mix has at most: those with the most submissions. Each costs the
 	// planner time.
 	MixLimit = 50
+	// MixHourLimit is how many classes of one hour are kept, those with the most submissions, so that
+	// no customer can make the mix grow by asking for something else each time.
+	MixHourLimit = 200
 )
 
 // Demand counts what was submitted in an hour that asks for devices, by what it reserves.
@@ -41,12 +44,13 @@ type DemandKey struct {
 	resources string
 }
 
-// Add counts submissions of workloads. Those that ask for no device are left out: the mix does not
-// need them.
+// Add counts submissions of workloads. Those that ask for no device are left out, and custom
+// resources of the others are: the mix does not need them.
 func (ds Demands) Add(hour time.Time, r Resources, n int) {
 	if r.GPUs == 0 {
 		return
 	}
+	r.Custom = nil
 	k := DemandKey{hour, r.key()}
 	if ds[k] == nil {
 		ds[k] = &Demand{Hour: hour, Resources: r}
@@ -68,6 +72,25 @@ func (ds Demands) Sorted() []*Demand {
 		out[i] = ds[k]
 	}
 	return out
+}
+
+// Trim removes what exceeds MixHourLimit classes of an hour.
+func (ds Demands) Trim() {
+	hours := map[time.Time][]DemandKey{}
+	for k := range ds {
+		hours[k.hour] = append(hours[k.hour], k)
+	}
+	for _, keys := range hours {
+		if len(keys) <= MixHourLimit {
+			continue
+		}
+		slices.SortFunc(keys, func(a, b DemandKey) int {
+			return cmp.Or(cmp.Compare(ds[b].Submitted, ds[a].Submitted), cmp.Compare(a.resources, b.resources))
+		})
+		for _, k := range keys[MixHourLimit:] {
+			delete(ds, k)
+		}
+	}
 }
 
 // Mix returns the classes, those with the most submissions first, whatever hour they are of.

@@ -34,10 +34,11 @@ type StatisticsStore interface {
 
 	// Mix returns what was submitted within domain.MixPeriod, in whole hours, and asks for devices:
 	// the classes of equal resources with the most submissions, at most domain.MixLimit, those with the
-	// most first, ties by the resources' JSON.
+	// most first, ties by the resources' JSON. Custom resources make no class of their own, and Fold
+	// forgets what exceeds domain.MixHourLimit classes of one hour.
 	Mix(ctx context.Context) ([]domain.MixClass, error)
 
 	// Fold adds up to limit of the changes that transactions have left to the totals, and returns
-	// how many. It changes no count. Any number of callers may fold at once.
+	// how many. It changes no count but that of a mix with too many classes. Any number of callers may fold at once.
 	Fold(ctx context.Context, limit int) (int, error)
 }
