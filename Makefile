@@ -46,6 +46,7 @@ test: ## every test, under the race detector
 	@# Simulation and crash points have run among the rest, as samples; without the detector, which one thread has no use for, they come much farther.
 	@NIYANTA_TEST_SIMULATION_SUMMARY=$(CURDIR)/bin/simulation.txt go test ./simulation -run WhateverGoesWrong -count=1 -budget $(SIMULATE) >bin/simulation.log || { cat bin/simulation.log; exit 1; }
 	@NIYANTA_TEST_CRASHPOINTS_SUMMARY=$(CURDIR)/bin/crashpoints.txt go test ./simulation/crashpoints -count=1 -sample 4 >bin/crashpoints.log || { cat bin/crashpoints.log; exit 1; }
+	@go -C deploy/kubernetes test ./... >bin/kubernetes.log || { cat bin/kubernetes.log; exit 1; }
 	@scripts/python smoke
 	@cat bin/crashpoints.txt bin/exhaustive-*.txt bin/model.txt bin/simulation.txt bin/chaos.txt
 
@@ -87,8 +88,10 @@ verify: ## generated code, modules and formatting are current, and the OpenAPI f
 	go -C tools/oasdiff mod tidy -diff
 	go -C tools/s3 mod tidy -diff
 	go -C bench mod tidy -diff
+	go -C deploy/kubernetes mod tidy -diff
 	go vet -tags $(MEASURED) ./...
 	go -C bench vet ./...
+	go -C deploy/kubernetes vet ./...
 	GOOS=darwin GOARCH=arm64 go build ./cmd/... ./sdk/... ./examples/...
 	go build -tags noconsole ./...
 	@$(MAKE) --no-print-directory openapi
