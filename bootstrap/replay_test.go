@@ -215,6 +215,7 @@ func TestExamples_Replayed_AreAnsweredAsTheFileSays(t *testing.T) {
 	r.ids[workload] = r.play("submitWorkload", key, 202).field("workload_id").(string)
 	r.play("submitWorkloads", key, 200)
 	r.play("getQueueDepth", admin, 200)
+	r.play("getSeries", admin, 200)
 	r.play("listLanes", admin, 200)
 	r.play("getConfig", admin, 200)
 	r.play("getScaling", admin, 200)

@@ -137,3 +137,51 @@ func (a *api) otherCustomer() string {
 	require.Equal(a, 201, ans.status, ans.body)
 	return ans.field("key").(string)
 }
+
+func TestSeries_OwnForACustomer_AllForAnAdmin(t *testing.T) {
+	a := newAPI(t, 0)
+	other := a.otherCustomer()
+	for range 2 {
+		a.submit(sleepBody(1))
+	}
+	require.Equal(t, 202, a.call("POST", "/v1/workloads", other, sleepBody(1)).status)
+	series := func(query, key string) (step float64, points []any) {
+		ans := a.call("GET", "/v1/metrics/series"+query, key, nil)
+		require.Equal(t, 200, ans.status, ans.body)
+		return ans.field("step_minutes").(float64), ans.field("points").([]any)
+	}
+	// The submissions may be of two minutes.
+	submitted := func(points []any) (n float64) {
+		for _, p := range points {
+			n += p.(map[string]any)["submitted"].(float64)
+		}
+		return n
+	}
+	step, own := series("", a.dev.CustomerKey)
+	assert.InDelta(t, 1, step, 0)
+	require.Len(t, own, 60)
+	assert.InDelta(t, 2, submitted(own), 0)
+	last := own[59].(map[string]any)
+	assert.InDelta(t, 2, last["waiting"], 0)
+	assert.NotContains(t, last, "by_tier")
+	_, others := series("", other)
+	assert.InDelta(t, 1, submitted(others), 0)
+
+	step, all := series("?minutes=1440&step_minutes=15", a.dev.AdminKey)
+	assert.InDelta(t, 15, step, 0)
+	require.Len(t, all, 96)
+	assert.InDelta(t, 3, submitted(all), 0)
+	assert.Equal(t, []any{
+		map[string]any{"tier": "free", "waiting": 1.0, "running": 0.0},
+		map[string]any{"tier": "premium", "waiting": 2.0, "running": 0.0},
+	}, all[95].(map[string]any)["by_tier"])
+	viewer := a.call("POST", "/v1/admin/customers/cust_other/keys", a.dev.AdminKey, map[string]any{"role": "viewer"})
+	_, seen := series("", viewer.field("key").(string))
+	assert.InDelta(t, 1, submitted(seen), 0)
+	for query, field := range map[string]string{
+		"minutes=0": "minutes", "minutes=1441": "minutes", "minutes=14&step_minutes=15": "minutes",
+		"step_minutes=7": "step_minutes", "minutes=x": "minutes",
+	} {
+		a.refused(a.call("GET", "/v1/metrics/series?"+query, a.dev.CustomerKey, nil), 400, "INVALID_INPUT", field)
+	}
+}

@@ -63,9 +63,9 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 		"Count": e(func(ctx context.Context) (any, error) {
 			return f.Workloads.Count(ctx, ports.WorkloadQuery{Customer: acme})
 		}),
-		"Usage":      e(func(ctx context.Context) (any, error) { return f.Statistics.Usage(ctx, acme) }),
-		"Depth":      e(func(ctx context.Context) (any, error) { return f.Statistics.Depth(ctx, acme) }),
-		"DepthOfAll": e(func(ctx context.Context) (any, error) { return f.Statistics.DepthOfAll(ctx) }),
+		"Usage":  e(func(ctx context.Context) (any, error) { return f.Statistics.Usage(ctx, acme) }),
+		"Depth":  e(func(ctx context.Context) (any, error) { return f.Statistics.Depth(ctx, everyone) }),
+		"Recent": e(func(ctx context.Context) (any, error) { return f.Statistics.Recent(ctx, everyone, f.now()) }),
 		"Statistics": e(func(ctx context.Context) (any, error) {
 			return f.Statistics.Statistics(ctx, domain.StatisticsQuery{Customer: acme, GroupBy: domain.GroupByType})
 		}),

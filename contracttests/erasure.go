@@ -312,7 +312,7 @@ func erasesAll(t T, h StoreHarness) {
 	require.Empty(t, acts[0].After)
 
 	has := h.Traces(t, rival, kept.ids())
-	for _, folded := range []string{"count_deltas", "count_totals", "count_hours"} {
+	for _, folded := range []string{"count_deltas", "count_totals", "count_hours", "count_minutes"} {
 		delete(had, folded)
 		delete(has, folded)
 	}

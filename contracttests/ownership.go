@@ -91,7 +91,14 @@ func readsOf(
 			u, err := f.Statistics.Usage(ctx, customer)
 			return n(u.Queued+u.Running+u.Paused, err)
 		},
-		"Depth": func() int { ds, err := f.Statistics.Depth(ctx, customer); return n(len(ds), err) },
+		"Depth": func() int {
+			ds, err := f.Statistics.Depth(ctx, domain.Whose{Customer: customer})
+			return n(len(ds), err)
+		},
+		"Recent": func() int {
+			r, err := f.Statistics.Recent(ctx, domain.Whose{Customer: customer}, f.now().Add(-time.Hour))
+			return n(len(r.Changes), err)
+		},
 		"Statistics": func() int {
 			now := domain.DayOf(f.now())
 			ss, err := f.Statistics.Statistics(ctx, domain.StatisticsQuery{

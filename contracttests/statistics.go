@@ -81,8 +81,8 @@ func statisticsCases() []Case[StoreHarness] {
 				require.Equal(t, u, folded)
 			}},
 		{"depth by type and tier, with the oldest wait",
-			"Depth counts the customer's unfinished workloads by type; DepthOfAll those of all customers by tier " +
-				"and type", func(t T, h StoreHarness) {
+			"Depth counts the customer's unfinished workloads by type, or those of all by tier and type",
+			func(t T, h StoreHarness) {
 				f := given(t, h)
 				w := f.worker("w", 5)
 				require.Empty(t, f.counts(acme).depth)
@@ -105,7 +105,7 @@ func statisticsCases() []Case[StoreHarness] {
 					{Tier: domain.TierPremium, Type: "t", Unfinished: domain.Unfinished{Queued: 1}, Oldest: other.QueueAt},
 					{Tier: domain.TierPremium, Type: "v", Unfinished: domain.Unfinished{Queued: 1}},
 				}, f.counts(rival).depth, "a workload that is not due has not begun to wait")
-				all, err := f.Statistics.DepthOfAll(t.Context())
+				all, err := f.Statistics.Depth(t.Context(), everyone)
 				require.NoError(t, err)
 				require.Equal(t, []domain.Depth{
 					{Tier: domain.TierPremium, Type: "t", Unfinished: domain.Unfinished{Queued: 3, Running: 1}, Oldest: first.QueueAt},
@@ -116,7 +116,7 @@ func statisticsCases() []Case[StoreHarness] {
 				require.Equal(t, later.QueueAt, f.counts(rival).depth[1].Oldest, "a workload that has become due waits")
 				_, err = f.Customers.Update(t.Context(), rival, domain.CustomerPatch{Tier: new(domain.TierFree)}, admin)
 				require.NoError(t, err)
-				all, err = f.Statistics.DepthOfAll(t.Context())
+				all, err = f.Statistics.Depth(t.Context(), everyone)
 				require.NoError(t, err)
 				require.Equal(t, []domain.Depth{
 					{Tier: domain.TierFree, Type: "t", Unfinished: domain.Unfinished{Queued: 1}, Oldest: other.QueueAt},
@@ -321,7 +321,7 @@ func (f *fixture) countsAt(customer domain.CustomerID, now time.Time) (c counted
 	var err error
 	c.usage, err = f.Statistics.Usage(f.Context(), customer)
 	require.NoError(f, err)
-	c.depth, err = f.Statistics.Depth(f.Context(), customer)
+	c.depth, err = f.Statistics.Depth(f.Context(), domain.Whose{Customer: customer})
 	require.NoError(f, err)
 	c.hours, err = f.Statistics.Statistics(f.Context(), domain.StatisticsQuery{
 		Customer: customer, From: domain.DayOf(now).Add(-365 * 24 * time.Hour), Until: domain.DayOf(now).Add(48 * time.Hour),

@@ -50,7 +50,7 @@ func StoreSuites() []StoreSuite {
 			listCases())},
 		{"QueueStore", slices.Concat(queueCases(), endingCases(), laneCases(), suspectCases(), resourceCases())},
 		{"InsightStore", insightCases()},
-		{"StatisticsStore", append(statisticsCases(), mixCases()...)},
+		{"StatisticsStore", slices.Concat(statisticsCases(), seriesCases(), mixCases())},
 		{"WorkerStore", append(workerCases(), registrationCases()...)},
 		{"FleetStore", fleetCases()},
 		{"RetentionStore", slices.Concat(retentionCases(), archiveCases(), archiveMonthCases(), yearCases())},

@@ -82,14 +82,7 @@ func (a *api) GetQueueDepth(
 	ctx context.Context, _ gen.GetQueueDepthRequestObject,
 ) (gen.GetQueueDepthResponseObject, error) {
 	p := scopeOf(ctx).principal
-	all := p.SeesAll()
-	var q domain.QueueDepth
-	var err error
-	if all {
-		q, err = a.Statistics.DepthOfAll(ctx)
-	} else {
-		q, err = a.Statistics.Depth(ctx, p.CustomerID)
-	}
+	q, err := a.Statistics.Depth(ctx, seenBy(p))
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +93,7 @@ func (a *api) GetQueueDepth(
 		t.OldestQueuedAt, t.OldestWaitSeconds = a.oldest(d)
 		return t
 	})
-	if all {
+	if p.SeesAll() {
 		out.ByTier = new(mapSlice(q.ByTier, func(d *domain.Depth) gen.TierDepth {
 			t := gen.TierDepth{Tier: gen.Tier(d.Tier), QueueDepth: d.Queued, RunningWorkloads: d.Running}
 			t.OldestQueuedAt, t.OldestWaitSeconds = a.oldest(d)
@@ -116,4 +109,39 @@ func (a *api) oldest(d *domain.Depth) (*gen.Time, *float64) {
 		return nil, nil
 	}
 	return new(at(d.Oldest)), new(a.Statistics.Waited(d.Oldest).Seconds())
+}
+
+// seenBy returns whose counts the caller sees.
+func seenBy(p domain.Principal) domain.Whose {
+	return domain.Whose{Customer: p.CustomerID, Everyone: p.SeesAll()}
+}
+
+// GetSeries implements GET /v1/metrics/series.
+func (a *api) GetSeries(ctx context.Context, req gen.GetSeriesRequestObject) (gen.GetSeriesResponseObject, error) {
+	p := scopeOf(ctx).principal
+	q := domain.SeriesQuery{Whose: seenBy(p), Period: time.Hour, Step: domain.SeriesStep}
+	if m := req.Params.Minutes; m != nil {
+		q.Period = time.Duration(*m) * time.Minute
+	}
+	if m := req.Params.StepMinutes; m != nil {
+		q.Step = time.Duration(*m) * time.Minute
+	}
+	points, err := a.Statistics.Series(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	out := gen.Series{StepMinutes: int(q.Step / time.Minute)}
+	out.Points = mapSlice(points, func(x *domain.Point) gen.SeriesPoint {
+		point := gen.SeriesPoint{
+			At: at(x.At), Submitted: x.Submitted, Started: x.Started, Completed: x.Completed, Failed: x.Failed,
+			Cancelled: x.Cancelled, Waiting: x.Queued, Running: x.Running,
+		}
+		if p.SeesAll() {
+			point.ByTier = new(mapSlice(x.ByTier, func(l *domain.Level) gen.SeriesLevel {
+				return gen.SeriesLevel{Tier: gen.Tier(l.Tier), Waiting: l.Queued, Running: l.Running}
+			}))
+		}
+		return point
+	})
+	return gen.GetSeries200JSONResponse(out), nil
 }

@@ -29,6 +29,7 @@ func Sizes(s *Store) map[string]int {
 		n["finished"] += t.finished.Len()
 		n["happened"] += t.happened.Len()
 		n["hours"] += len(t.counts.hours)
+		n["minutes"] += len(t.counts.minutes)
 		n["types"] += len(t.counts.types)
 		n["idempotency keys"] += len(t.uses)
 	}

@@ -56,7 +56,7 @@ func (r retention) Purge(ctx context.Context, epoch int64, p ports.Purge) (ports
 	case domain.KeptLanes: // lanes go with the last that stands in them, ending runs with their sessions
 		before := len(r.s.demands)
 		maps.DeleteFunc(r.s.demands, func(_ domain.DemandKey, d *domain.Demand) bool { return !domain.InMix(d.Hour, now) })
-		n = before - len(r.s.demands)
+		n = before - len(r.s.demands) + r.s.purgeMinutesLocked(now)
 	}
 	return ports.Purged{Count: n, More: n == p.Limit}, nil
 }
@@ -136,6 +136,15 @@ func (s *Store) purgeHoursLocked(p ports.Purge, now time.Time) (n int) {
 		}
 	}
 	return min(n, p.Limit)
+}
+
+func (s *Store) purgeMinutesLocked(now time.Time) (n int) {
+	for _, t := range s.customers {
+		before := len(t.counts.minutes)
+		maps.DeleteFunc(t.counts.minutes, func(m time.Time, _ domain.MinuteChange) bool { return !domain.InSeries(m, now) })
+		n += before - len(t.counts.minutes)
+	}
+	return n
 }
 
 func (s *Store) purgeWorkersLocked(p ports.Purge, now time.Time) (n int) {

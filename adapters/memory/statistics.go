@@ -15,10 +15,15 @@ type counts struct {
 	total domain.Unfinished
 	types map[string]domain.Unfinished
 	hours map[time.Time]map[string]domain.Activity // by type
+	// minutes are the changes of the last domain.SeriesPeriod, by minute. Their tier is not set.
+	minutes map[time.Time]domain.MinuteChange
 }
 
 func newCounts() counts {
-	return counts{types: map[string]domain.Unfinished{}, hours: map[time.Time]map[string]domain.Activity{}}
+	return counts{
+		types: map[string]domain.Unfinished{}, hours: map[time.Time]map[string]domain.Activity{},
+		minutes: map[time.Time]domain.MinuteChange{},
+	}
 }
 
 func (c *counts) add(d domain.Delta) {
@@ -29,15 +34,21 @@ func (c *counts) add(d domain.Delta) {
 	} else {
 		c.types[d.Type] = u
 	}
+	m := c.minutes[d.Minute]
+	change := domain.MinuteChange{Started: d.Started, Unfinished: d.Unfinished, Activity: d.Activity}
+	change.Executed = 0
+	m.Add(change)
+	c.minutes[d.Minute] = m
 	if d.Activity == (domain.Activity{}) {
 		return
 	}
-	if c.hours[d.Hour] == nil {
-		c.hours[d.Hour] = map[string]domain.Activity{}
+	hour := domain.HourOf(d.Minute)
+	if c.hours[hour] == nil {
+		c.hours[hour] = map[string]domain.Activity{}
 	}
-	a := c.hours[d.Hour][d.Type]
+	a := c.hours[hour][d.Type]
 	a.Add(d.Activity)
-	c.hours[d.Hour][d.Type] = a
+	c.hours[hour][d.Type] = a
 }
 
 type statistics struct{ s *Store }
@@ -64,16 +75,7 @@ func (s statistics) Usage(ctx context.Context, customer domain.CustomerID) (doma
 }
 
 // Depth implements ports.StatisticsStore.
-func (s statistics) Depth(ctx context.Context, customer domain.CustomerID) ([]domain.Depth, error) {
-	return s.depth(ctx, func(t *tenant) bool { return t.ID == customer })
-}
-
-// DepthOfAll implements ports.StatisticsStore.
-func (s statistics) DepthOfAll(ctx context.Context) ([]domain.Depth, error) {
-	return s.depth(ctx, func(*tenant) bool { return true })
-}
-
-func (s statistics) depth(ctx context.Context, of func(*tenant) bool) ([]domain.Depth, error) {
+func (s statistics) Depth(ctx context.Context, whose domain.Whose) ([]domain.Depth, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -92,7 +94,7 @@ func (s statistics) depth(ctx context.Context, of func(*tenant) bool) ([]domain.
 		sums[k].Add(d)
 	}
 	for _, t := range s.s.customers {
-		if of(t) {
+		if whose.Includes(t.ID) {
 			for typ, u := range t.counts.types {
 				add(t, typ, domain.Depth{Unfinished: u})
 			}
@@ -100,7 +102,7 @@ func (s statistics) depth(ctx context.Context, of func(*tenant) bool) ([]domain.
 	}
 	s.s.promoteLocked(s.s.now())
 	for _, l := range s.s.lanes {
-		if first, ok := l.waiting.Min(); ok && of(s.s.customers[l.CustomerID]) {
+		if first, ok := l.waiting.Min(); ok && whose.Includes(l.CustomerID) {
 			add(s.s.customers[l.CustomerID], l.Type, domain.Depth{Oldest: first.QueueAt})
 		}
 	}
@@ -111,6 +113,30 @@ func (s statistics) depth(ctx context.Context, of func(*tenant) bool) ([]domain.
 	slices.SortFunc(out, func(a, b domain.Depth) int {
 		return cmp.Or(cmp.Compare(a.Tier, b.Tier), cmp.Compare(a.Type, b.Type))
 	})
+	return out, nil
+}
+
+// Recent implements ports.StatisticsStore.
+func (s statistics) Recent(
+	ctx context.Context, whose domain.Whose, since time.Time,
+) (out domain.Recent, err error) {
+	if err := ctx.Err(); err != nil {
+		return out, err
+	}
+	s.s.mu.Lock()
+	defer s.s.mu.Unlock()
+	for _, t := range s.s.customers {
+		if !whose.Includes(t.ID) {
+			continue
+		}
+		out.Levels = append(out.Levels, domain.Level{Tier: t.Tier, Unfinished: t.counts.total})
+		for minute, c := range t.counts.minutes {
+			if !minute.Before(since) {
+				c.Minute, c.Tier = minute, t.Tier
+				out.Changes = append(out.Changes, c)
+			}
+		}
+	}
 	return out, nil
 }
 

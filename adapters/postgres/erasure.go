@@ -171,7 +171,7 @@ func (x eraser) eraseRest(ctx context.Context) (more bool, err error) {
 	x.some(&more, 10*x.limit, `DELETE FROM audit WHERE customer_id = $1::text AND workload_id <> ''
  AND audit_id = ANY(ARRAY(SELECT audit_id FROM audit WHERE customer_id = $1::text AND workload_id <> ''
   LIMIT $2::bigint))`, string(x.customer))
-	for _, table := range []string{"idempotency_keys", "answers", "count_hours", "lanes"} {
+	for _, table := range []string{"idempotency_keys", "answers", "count_hours", "count_minutes", "lanes"} {
 		x.some(&more, 10*x.limit, "DELETE FROM "+table+" WHERE ctid = ANY(ARRAY(SELECT ctid FROM "+table+
 			" WHERE customer_id = $1::text LIMIT $2::bigint))", string(x.customer))
 	}
@@ -184,8 +184,8 @@ func (x eraser) eraseRest(ctx context.Context) (more bool, err error) {
 	// changes of counts go before the totals: whoever folds them meanwhile has done so before the
 	// totals are removed.
 	for _, table := range []string{
-		"count_deltas", "count_totals", "count_hours", "lanes", "ending", "log_purges", "workload_configs", "api_keys",
-		"queue_bounds", "customers",
+		"count_deltas", "count_totals", "count_hours", "count_minutes", "lanes", "ending", "log_purges",
+		"workload_configs", "api_keys", "queue_bounds", "customers",
 	} {
 		x.queue("DELETE FROM "+table+" WHERE customer_id = $1::text", string(x.customer))
 	}

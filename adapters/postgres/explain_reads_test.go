@@ -57,9 +57,11 @@ func readCases(t *testing.T) (all []readCase) {
 	}
 	add("usage of a customer", read(func(ctx c, s s) (domain.Usage, error) { return s.Statistics.Usage(ctx, largest) }))
 	add("queue depth of a customer", read(func(ctx c, s s) ([]domain.Depth, error) {
-		return s.Statistics.Depth(ctx, largest)
+		return s.Statistics.Depth(ctx, domain.Whose{Customer: largest})
 	}))
-	add("queue depth of all", read(func(ctx c, s s) ([]domain.Depth, error) { return s.Statistics.DepthOfAll(ctx) }))
+	add("queue depth of all", read(func(ctx c, s s) ([]domain.Depth, error) {
+		return s.Statistics.Depth(ctx, domain.Whose{Everyone: true})
+	}))
 	all = append(all, readCase{"backlog by customer and lane", read(func(ctx c, s s) (domain.Backlog, error) {
 		return s.Statistics.Backlog(ctx)
 	}), countBound})

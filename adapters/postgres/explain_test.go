@@ -204,8 +204,11 @@ func operations(b *bench) map[string]time.Duration {
 		return err
 	})
 	timed("Usage", func() error { _, err := b.sane.Statistics.Usage(ctx, acme); return err })
-	timed("Depth of a customer", func() error { _, err := b.sane.Statistics.Depth(ctx, acme); return err })
-	timed("Depth of all, 1,201 lanes", func() error { _, err := b.sane.Statistics.DepthOfAll(ctx); return err })
+	depth := func(whose domain.Whose) func() error {
+		return func() error { _, err := b.sane.Statistics.Depth(ctx, whose); return err }
+	}
+	timed("Depth of a customer", depth(domain.Whose{Customer: acme}))
+	timed("Depth of all, 1,201 lanes", depth(domain.Whose{Everyone: true}))
 	today := domain.DayOf(time.Now())
 	for _, by := range []domain.Grouping{domain.GroupByDay, domain.GroupByType, domain.GroupByHour} {
 		timed("Statistics of a month, by "+string(by), func() error {

@@ -86,6 +86,7 @@ var removals = map[domain.Kept][]removal{
  WHERE l.worker_id = x.worker_id AND l.session_id = x.session_id AND l.live)`), false},
 		{deleteLanes, true},
 		{deleteSome("demand_hours", "x.hour < "+mixSince), false},
+		{deleteSome("count_minutes", "x.minute < "+seriesSince), false},
 	},
 }
 

@@ -15,7 +15,8 @@ var (
 	deltaTable = table[domain.Delta]{"count_deltas", []column[domain.Delta]{
 		text("customer_id", func(d *domain.Delta) *domain.CustomerID { return &d.CustomerID }),
 		text("workload_type", func(d *domain.Delta) *string { return &d.Type }),
-		instant("hour", func(d *domain.Delta) *time.Time { return &d.Hour }),
+		instant("minute", func(d *domain.Delta) *time.Time { return &d.Minute }),
+		count("started", func(d *domain.Delta) *int { return &d.Started }),
 		count("queued", func(d *domain.Delta) *int { return &d.Queued }),
 		count("running", func(d *domain.Delta) *int { return &d.Running }),
 		count("paused", func(d *domain.Delta) *int { return &d.Paused }),
@@ -40,7 +41,7 @@ const usageSQL = `WITH today AS (SELECT date_trunc('day', niyanta_now(), 'UTC') 
   SELECT queued, running, paused, 0 AS submitted FROM count_totals WHERE customer_id = $1::text
   UNION ALL SELECT 0, 0, 0, submitted FROM count_hours WHERE customer_id = $1::text AND hour >= (SELECT began
     FROM today)
-  UNION ALL SELECT queued, running, paused, CASE WHEN hour >= (SELECT began FROM today) THEN submitted ELSE 0 END
+  UNION ALL SELECT queued, running, paused, CASE WHEN minute >= (SELECT began FROM today) THEN submitted ELSE 0 END
    FROM count_deltas WHERE customer_id = $1::text) c`
 
 func scanUsage(row pgx.CollectableRow) (u domain.Usage, err error) {
@@ -104,13 +105,11 @@ func scanDepth(row pgx.CollectableRow) (d domain.Depth, err error) {
 }
 
 // Depth implements ports.StatisticsStore.
-func (s statistics) Depth(ctx context.Context, customer domain.CustomerID) ([]domain.Depth, error) {
-	return longRead(ctx, s.s.reads, customer, scanDepth, depthOfOneSQL, string(customer))
-}
-
-// DepthOfAll implements ports.StatisticsStore.
-func (s statistics) DepthOfAll(ctx context.Context) ([]domain.Depth, error) {
-	return longRead(ctx, s.s.reads, "", scanDepth, depthOfAllSQL)
+func (s statistics) Depth(ctx context.Context, whose domain.Whose) ([]domain.Depth, error) {
+	if whose.Everyone {
+		return longRead(ctx, s.s.reads, "", scanDepth, depthOfAllSQL)
+	}
+	return longRead(ctx, s.s.reads, whose.Customer, scanDepth, depthOfOneSQL, string(whose.Customer))
 }
 
 // statisticsSQL returns the statement that counts what finished. of selects the rows of the counts.
@@ -121,8 +120,8 @@ func statisticsSQL(of string) string {
  sum(submitted)::bigint, sum(completed)::bigint, sum(failed)::bigint, sum(cancelled)::bigint,
  sum(executed_us)::bigint FROM (
   SELECT hour, workload_type, submitted, completed, failed, cancelled, executed_us FROM count_hours` + rows + `
-  UNION ALL SELECT hour, workload_type, submitted, completed, failed, cancelled, executed_us FROM count_deltas` +
-		rows + `) c
+  UNION ALL SELECT date_trunc('hour', minute, 'UTC'), workload_type, submitted, completed, failed, cancelled,
+    executed_us FROM (SELECT *, minute AS hour FROM count_deltas) d` + rows + `) c
  GROUP BY 1, 2 HAVING sum(submitted) <> 0 OR sum(completed) <> 0 OR sum(failed) <> 0 OR sum(cancelled) <> 0
     ORDER BY 1, 2`
 }
@@ -161,13 +160,19 @@ const foldSQL = `WITH taken AS (
    queued = t.queued + excluded.queued, running = t.running + excluded.running, paused = t.paused + excluded.paused),
  hours AS (INSERT INTO count_hours AS h (customer_id, hour, workload_type, submitted, completed, failed, cancelled,
     executed_us)
-  SELECT customer_id, hour, workload_type, sum(submitted), sum(completed), sum(failed), sum(cancelled),
-    sum(executed_us) FROM taken
+  SELECT customer_id, date_trunc('hour', minute, 'UTC'), workload_type, sum(submitted), sum(completed), sum(failed),
+    sum(cancelled), sum(executed_us) FROM taken
   GROUP BY 1, 2, 3 HAVING sum(submitted) <> 0 OR sum(completed) <> 0 OR sum(failed) <> 0 OR sum(cancelled) <> 0
     ORDER BY 1, 2, 3
   ON CONFLICT (customer_id, hour, workload_type) DO UPDATE SET submitted = h.submitted + excluded.submitted,
    completed = h.completed + excluded.completed, failed = h.failed + excluded.failed,
-   cancelled = h.cancelled + excluded.cancelled, executed_us = h.executed_us + excluded.executed_us)
+   cancelled = h.cancelled + excluded.cancelled, executed_us = h.executed_us + excluded.executed_us),
+ minutes AS (INSERT INTO count_minutes AS m (customer_id, minute, ` + changeColumns + `)
+  SELECT customer_id, minute, ` + sumOfChanges + ` FROM taken GROUP BY 1, 2 ORDER BY 1, 2
+  ON CONFLICT (customer_id, minute) DO UPDATE SET started = m.started + excluded.started,
+   queued = m.queued + excluded.queued, running = m.running + excluded.running, paused = m.paused + excluded.paused,
+   submitted = m.submitted + excluded.submitted, completed = m.completed + excluded.completed,
+   failed = m.failed + excluded.failed, cancelled = m.cancelled + excluded.cancelled)
  SELECT count(*) FROM taken`
 
 // Fold implements ports.StatisticsStore.

@@ -90,7 +90,7 @@ func (l *lister) population(ctx context.Context) (int, error) {
 	sql := `SELECT coalesce(sum(submitted), 0)::bigint, coalesce(sum(completed), 0)::bigint,
   coalesce(sum(failed), 0)::bigint, coalesce(sum(cancelled), 0)::bigint
  FROM ((` + counted + "count_hours WHERE " + where + " ORDER BY hour DESC LIMIT " + s.arg(hoursLimit, "bigint") + `)
-  UNION ALL ` + counted + "count_deltas WHERE " + where + ") c"
+  UNION ALL ` + counted + "(SELECT *, minute AS hour FROM count_deltas) d WHERE " + where + ") c"
 	found, err := query(ctx, l.reads.pool, func(row pgx.CollectableRow) (d domain.Delta, err error) {
 		return d, row.Scan(&d.Submitted, &d.Completed, &d.Failed, &d.Cancelled)
 	}, sql, s.args...)

@@ -627,6 +627,39 @@ func (e GetCustomerStatsParamsGroupBy) Valid() bool {
 	}
 }
 
+// Defines values for GetSeriesParamsStepMinutes.
+const (
+	N1  GetSeriesParamsStepMinutes = 1
+	N10 GetSeriesParamsStepMinutes = 10
+	N15 GetSeriesParamsStepMinutes = 15
+	N2  GetSeriesParamsStepMinutes = 2
+	N30 GetSeriesParamsStepMinutes = 30
+	N5  GetSeriesParamsStepMinutes = 5
+	N60 GetSeriesParamsStepMinutes = 60
+)
+
+// Valid indicates whether the value is a known member of the GetSeriesParamsStepMinutes enum.
+func (e GetSeriesParamsStepMinutes) Valid() bool {
+	switch e {
+	case N1:
+		return true
+	case N10:
+		return true
+	case N15:
+		return true
+	case N2:
+		return true
+	case N30:
+		return true
+	case N5:
+		return true
+	case N60:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListWorkloadsParamsOrderBy.
 const (
 	ListWorkloadsParamsOrderByCreatedAt ListWorkloadsParamsOrderBy = "created_at"
@@ -1642,6 +1675,41 @@ type Scaling struct {
 	Pools map[string]PoolScale `json:"pools"`
 }
 
+// Series defines model for Series.
+type Series struct {
+	Points      []SeriesPoint `json:"points"`
+	StepMinutes int           `json:"step_minutes"`
+}
+
+// SeriesLevel defines model for SeriesLevel.
+type SeriesLevel struct {
+	Running int  `json:"running"`
+	Tier    Tier `json:"tier"`
+	Waiting int  `json:"waiting"`
+}
+
+// SeriesPoint defines model for SeriesPoint.
+type SeriesPoint struct {
+	// At When the point begins
+	At Time `json:"at"`
+
+	// ByTier Of all customers: tiers in which anything waits, runs or is paused
+	ByTier    *[]SeriesLevel `json:"by_tier,omitempty"`
+	Cancelled int            `json:"cancelled"`
+	Completed int            `json:"completed"`
+	Failed    int            `json:"failed"`
+
+	// Running What is SCHEDULED or RUNNING
+	Running int `json:"running"`
+
+	// Started How often a worker was given a workload
+	Started   int `json:"started"`
+	Submitted int `json:"submitted"`
+
+	// Waiting What is PENDING or REDISTRIBUTING
+	Waiting int `json:"waiting"`
+}
+
 // ServerConfig defines model for ServerConfig.
 type ServerConfig struct {
 	Settings []Setting `json:"settings"`
@@ -2225,6 +2293,18 @@ type StreamEventsParams struct {
 	// LastEventID The id of the last event that was read of the same stream
 	LastEventID *LastEventID `json:"Last-Event-ID,omitempty"`
 }
+
+// GetSeriesParams defines parameters for GetSeries.
+type GetSeriesParams struct {
+	// Minutes How far back the series reaches. What is not a multiple of step_minutes is rounded up
+	Minutes *int `form:"minutes,omitempty" json:"minutes,omitempty"`
+
+	// StepMinutes How long each point is. Points begin at multiples of it in UTC
+	StepMinutes *GetSeriesParamsStepMinutes `form:"step_minutes,omitempty" json:"step_minutes,omitempty"`
+}
+
+// GetSeriesParamsStepMinutes defines parameters for GetSeries.
+type GetSeriesParamsStepMinutes int
 
 // WorkerLoadCheckpointParams defines parameters for WorkerLoadCheckpoint.
 type WorkerLoadCheckpointParams struct {
@@ -2820,6 +2900,16 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/metrics/queue-depth (the `GetQueueDepth` operationId).
 	GetQueueDepth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSeries What happened lately, minute by minute
+	//
+	// A customer sees its own workloads, an admin those of all customers, with what waits and runs also by tier. A
+	// workload counts under the tier that its customer has now. The points are consecutive and end now, so the last
+	// one is not over yet. What waits and runs is as of the end of each point. The last 24 hours are kept. The cost
+	// does not depend on how many workloads there are.
+	//
+	// Corresponds with GET /v1/metrics/series (the `GetSeries` operationId).
+	GetSeries(ctx context.Context, params *GetSeriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetScaling How many workers each pool needs
 	//
@@ -3974,6 +4064,26 @@ func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, r
 // Corresponds with GET /v1/metrics/queue-depth (the `GetQueueDepth` operationId).
 func (c *Client) GetQueueDepth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetQueueDepthRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSeries What happened lately, minute by minute
+//
+// A customer sees its own workloads, an admin those of all customers, with what waits and runs also by tier. A
+// workload counts under the tier that its customer has now. The points are consecutive and end now, so the last
+// one is not over yet. What waits and runs is as of the end of each point. The last 24 hours are kept. The cost
+// does not depend on how many workloads there are.
+//
+// Corresponds with GET /v1/metrics/series (the `GetSeries` operationId).
+func (c *Client) GetSeries(ctx context.Context, params *GetSeriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSeriesRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -6635,6 +6745,72 @@ func NewGetQueueDepthRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewGetSeriesRequest constructs an http.Request for the GetSeries method
+func NewGetSeriesRequest(server string, params *GetSeriesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/metrics/series")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Minutes != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "minutes", *params.Minutes, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.StepMinutes != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "step_minutes", *params.StepMinutes, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetScalingRequest constructs an http.Request for the GetScaling method
 func NewGetScalingRequest(server string) (*http.Request, error) {
 	var err error
@@ -8976,6 +9152,18 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/metrics/queue-depth (the `GetQueueDepth` operationId).
 	GetQueueDepthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetQueueDepthResponse, error)
 
+	// GetSeriesWithResponse What happened lately, minute by minute
+	//
+	// A customer sees its own workloads, an admin those of all customers, with what waits and runs also by tier. A
+	// workload counts under the tier that its customer has now. The points are consecutive and end now, so the last
+	// one is not over yet. What waits and runs is as of the end of each point. The last 24 hours are kept. The cost
+	// does not depend on how many workloads there are.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/metrics/series (the `GetSeries` operationId).
+	GetSeriesWithResponse(ctx context.Context, params *GetSeriesParams, reqEditors ...RequestEditorFn) (*GetSeriesResponse, error)
+
 	// GetScalingWithResponse How many workers each pool needs
 	//
 	// For autoscalers. Pools are those of the setting NIYANTA_POOLS; there are figures also for a pool without workers.
@@ -10907,6 +11095,54 @@ func (r GetQueueDepthResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetQueueDepthResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetSeriesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Series
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetSeriesResponse) GetJSON200() *Series {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r GetSeriesResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetSeriesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSeriesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSeriesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetSeriesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -13208,6 +13444,24 @@ func (c *ClientWithResponses) GetQueueDepthWithResponse(ctx context.Context, req
 	return ParseGetQueueDepthResponse(rsp)
 }
 
+// GetSeriesWithResponse What happened lately, minute by minute
+//
+// A customer sees its own workloads, an admin those of all customers, with what waits and runs also by tier. A
+// workload counts under the tier that its customer has now. The points are consecutive and end now, so the last
+// one is not over yet. What waits and runs is as of the end of each point. The last 24 hours are kept. The cost
+// does not depend on how many workloads there are.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/metrics/series (the `GetSeries` operationId).
+func (c *ClientWithResponses) GetSeriesWithResponse(ctx context.Context, params *GetSeriesParams, reqEditors ...RequestEditorFn) (*GetSeriesResponse, error) {
+	rsp, err := c.GetSeries(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSeriesResponse(rsp)
+}
+
 // GetScalingWithResponse How many workers each pool needs
 //
 // For autoscalers. Pools are those of the setting NIYANTA_POOLS; there are figures also for a pool without workers.
@@ -15056,6 +15310,39 @@ func ParseGetQueueDepthResponse(rsp *http.Response) (*GetQueueDepthResponse, err
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest QueueDepth
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetSeriesResponse parses an HTTP response from a GetSeriesWithResponse call
+func ParseGetSeriesResponse(rsp *http.Response) (*GetSeriesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSeriesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Series
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

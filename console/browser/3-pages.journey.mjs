@@ -1,4 +1,5 @@
 // Every page, empty and full, is sound for axe and fits its window. Screenshots are kept to be looked at.
+import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import test, { before } from "node:test";
 import { adminKey, call, check, folder, go, onboard, onlyWhole, open, signIn, submit, until, whole, workload } from "./setup.mjs";
@@ -30,7 +31,7 @@ before(async () => {
 function pagesOf(who) {
   const w = (x) => `/workloads/${seen[x].workload_id}`;
   const own = [
-    ["overview", "/", ".tiles"],
+    ["overview", "/", ".uplot"],
     ["workloads", "/workloads", who === "empty" ? ".notice" : "[data-row]"],
     ["no-match", "/workloads?label=team%3Dnobody", ".notice"],
     ["queues", "/queues", who === "empty" ? ".notice" : "td"],
@@ -70,6 +71,20 @@ for (const [who, width, scheme] of looks) {
     }
   });
 }
+
+test("the overview draws what happened, in a window that its address holds", async (t) => {
+  const page = await open(t);
+  await signIn(page, full.key);
+  const charts = page.locator(".charts").getByRole("img");
+  await page.getByRole("img", { name: /^In the last 1h: 5 submitted, \d+ started, 1 completed, 1 failed$/ }).waitFor();
+  assert.equal(await charts.count(), 3);
+  await page.getByRole("button", { name: "24h", exact: true }).click();
+  await page.getByRole("img", { name: /^In the last 24h: 5 submitted/ }).waitFor();
+  assert.match(page.url(), /window=24h/);
+  await page.reload();
+  await page.getByRole("img", { name: /^Running workloads in the last 24h: now 1$/ }).waitFor();
+  assert.doesNotMatch(await page.locator(".charts").innerText(), /[ap]m\b|\d+\/\d+/, "dates as on the other pages");
+});
 
 test("every page fails visibly and keeps its frame when the server does not answer", { skip: !whole && onlyWhole }, async (t) => {
   const page = await open(t, { allow: [/./] });

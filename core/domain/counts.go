@@ -22,6 +22,16 @@ type Activity struct {
 // Finished returns how many workloads finished.
 func (a Activity) Finished() int { return a.Completed + a.Failed + a.Cancelled }
 
+// Whose selects what is counted. The zero value selects nothing.
+type Whose struct {
+	Customer CustomerID
+	// Everyone selects all customers, whatever Customer is.
+	Everyone bool
+}
+
+// Includes reports whether what the customer has is selected.
+func (w Whose) Includes(c CustomerID) bool { return w.Everyone || c == w.Customer }
+
 // Usage is what a customer uses right now.
 type Usage struct {
 	Unfinished
@@ -33,8 +43,10 @@ type Usage struct {
 type Delta struct {
 	CustomerID CustomerID
 	Type       string
-	// Hour is the hour of the transaction, in UTC. Activity belongs to it.
-	Hour time.Time
+	// Minute is the minute of the transaction, in UTC. Activity and Started belong to it.
+	Minute time.Time
+	// Started counts how often a worker was given a workload.
+	Started int
 	Unfinished
 	Activity
 }
@@ -42,9 +54,12 @@ type Delta struct {
 // CountChange returns how a change of w changes the counts. before is the state before it; the zero
 // state means that w was submitted.
 func CountChange(before *State, w *Workload) Delta {
-	d := Delta{CustomerID: w.CustomerID, Type: w.Type, Hour: HourOf(w.UpdatedAt)}
+	d := Delta{CustomerID: w.CustomerID, Type: w.Type, Minute: MinuteOf(w.UpdatedAt)}
 	d.Unfinished.count(before.Status, -1)
 	d.Unfinished.count(w.Status, 1)
+	if w.Status.Held() && !before.Status.Held() {
+		d.Started = 1
+	}
 	switch {
 	case before.Status == "":
 		d.Submitted = 1
@@ -96,7 +111,7 @@ func (a *Activity) Add(o Activity) {
 	a.Executed += o.Executed
 }
 
-// Deltas sums up the changes of one transaction. All must be of the same hour.
+// Deltas sums up the changes of one transaction. All must be of the same minute.
 type Deltas map[deltaKey]*Delta
 
 type deltaKey struct {
@@ -112,6 +127,7 @@ func (ds Deltas) Add(d Delta) {
 		ds[k] = &d
 		return
 	}
+	sum.Started += d.Started
 	sum.Unfinished.Add(d.Unfinished)
 	sum.Activity.Add(d.Activity)
 }
@@ -120,7 +136,7 @@ func (ds Deltas) Add(d Delta) {
 func (ds Deltas) Changed() []*Delta {
 	out := make([]*Delta, 0, len(ds))
 	for _, d := range ds {
-		if d.Unfinished != (Unfinished{}) || d.Activity != (Activity{}) {
+		if d.Started != 0 || d.Unfinished != (Unfinished{}) || d.Activity != (Activity{}) {
 			out = append(out, d)
 		}
 	}

@@ -15,15 +15,16 @@ func TestCountChange_BetweenAnyTwoStatuses(t *testing.T) {
 	for _, from := range append([]Status{""}, Statuses()...) {
 		for _, to := range Statuses() {
 			w := &Workload{Spec: Spec{CustomerID: "cust_a", Type: "t"}, State: State{Status: to, Executed: time.Minute}}
-			w.UpdatedAt = time.Date(2026, 3, 2, 10, 59, 0, 0, time.UTC)
+			w.UpdatedAt = time.Date(2026, 3, 2, 10, 59, 30, 0, time.UTC)
 			d := CountChange(&State{Status: from}, w)
 			assert.Equal(t, Delta{
-				CustomerID: "cust_a", Type: "t", Hour: time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC),
+				CustomerID: "cust_a", Type: "t", Minute: time.Date(2026, 3, 2, 10, 59, 0, 0, time.UTC), Started: d.Started,
 				Unfinished: d.Unfinished, Activity: d.Activity,
 			}, d)
 			unfinished := d.Queued + d.Running + d.Paused
 			created, ended := from == "", to.Final() && !from.Final()
 			assert.Equal(t, created, d.Submitted == 1, "%s to %s", from, to)
+			assert.Equal(t, to.Held() && !from.Held(), d.Started == 1, "%s to %s", from, to)
 			assert.Equal(t, ended, d.Finished() == 1, "%s to %s", from, to)
 			assert.Equal(t, ended, d.Executed == time.Minute, "%s to %s", from, to)
 			was := map[bool]int{true: 1}[from != "" && !from.Final()]
@@ -34,19 +35,19 @@ func TestCountChange_BetweenAnyTwoStatuses(t *testing.T) {
 }
 
 func TestDeltas_ThatCancelOut_LeaveNothing(t *testing.T) {
-	hour := HourOf(time.Unix(1_700_000_000, 0))
+	at := MinuteOf(time.Unix(1_700_000_000, 0))
 	ds := Deltas{}
-	ds.Add(Delta{CustomerID: "cust_b", Type: "t", Hour: hour, Unfinished: Unfinished{Queued: -1, Running: 1}})
-	ds.Add(Delta{CustomerID: "cust_a", Type: "u", Hour: hour, Unfinished: Unfinished{Queued: 1},
+	ds.Add(Delta{CustomerID: "cust_b", Type: "t", Minute: at, Unfinished: Unfinished{Queued: -1, Running: 1}})
+	ds.Add(Delta{CustomerID: "cust_a", Type: "u", Minute: at, Unfinished: Unfinished{Queued: 1},
 		Activity: Activity{Submitted: 1}})
-	ds.Add(Delta{CustomerID: "cust_a", Type: "t", Hour: hour, Unfinished: Unfinished{Queued: 1},
+	ds.Add(Delta{CustomerID: "cust_a", Type: "t", Minute: at, Unfinished: Unfinished{Queued: 1},
 		Activity: Activity{Submitted: 1}})
-	ds.Add(Delta{CustomerID: "cust_b", Type: "t", Hour: hour, Unfinished: Unfinished{Queued: 1, Running: -1}})
-	ds.Add(Delta{CustomerID: "cust_a", Type: "t", Hour: hour, Unfinished: Unfinished{Queued: 1},
+	ds.Add(Delta{CustomerID: "cust_b", Type: "t", Minute: at, Unfinished: Unfinished{Queued: 1, Running: -1}})
+	ds.Add(Delta{CustomerID: "cust_a", Type: "t", Minute: at, Unfinished: Unfinished{Queued: 1},
 		Activity: Activity{Submitted: 1}})
 	assert.Equal(t, []*Delta{
-		{CustomerID: "cust_a", Type: "t", Hour: hour, Unfinished: Unfinished{Queued: 2}, Activity: Activity{Submitted: 2}},
-		{CustomerID: "cust_a", Type: "u", Hour: hour, Unfinished: Unfinished{Queued: 1}, Activity: Activity{Submitted: 1}},
+		{CustomerID: "cust_a", Type: "t", Minute: at, Unfinished: Unfinished{Queued: 2}, Activity: Activity{Submitted: 2}},
+		{CustomerID: "cust_a", Type: "u", Minute: at, Unfinished: Unfinished{Queued: 1}, Activity: Activity{Submitted: 1}},
 	}, ds.Changed())
 }
 

@@ -2,6 +2,7 @@ package ports
 
 import (
 	"context"
+	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -15,11 +16,15 @@ type StatisticsStore interface {
 	// customer uses nothing.
 	Usage(ctx context.Context, customer domain.CustomerID) (domain.Usage, error)
 
-	// Depth counts the customer's unfinished workloads. Types of which it has none are left out.
-	Depth(ctx context.Context, customer domain.CustomerID) ([]domain.Depth, error)
+	// Depth counts unfinished workloads by tier and type. Types of which there are none are left out. It
+	// is ordered by tier and type.
+	Depth(ctx context.Context, whose domain.Whose) ([]domain.Depth, error)
 
-	// DepthOfAll is Depth for all customers together. It is ordered by tier and type.
-	DepthOfAll(ctx context.Context) ([]domain.Depth, error)
+	// Recent returns what is unfinished now, and how that has changed since a minute that is within
+	// domain.SeriesPeriod, by tier. Both are of the same moment. The order is any, and a minute and tier
+	// may come more than once. Its cost grows with the minutes and with how many customers did something
+	// in each.
+	Recent(ctx context.Context, whose domain.Whose, since time.Time) (domain.Recent, error)
 
 	// Backlog counts what all customers have unfinished, and by lane what waits and what is delayed,
 	// each up to domain.BacklogLimit. A delayed workload that has become due waits. Its cost does not

@@ -627,6 +627,39 @@ func (e GetCustomerStatsParamsGroupBy) Valid() bool {
 	}
 }
 
+// Defines values for GetSeriesParamsStepMinutes.
+const (
+	N1  GetSeriesParamsStepMinutes = 1
+	N10 GetSeriesParamsStepMinutes = 10
+	N15 GetSeriesParamsStepMinutes = 15
+	N2  GetSeriesParamsStepMinutes = 2
+	N30 GetSeriesParamsStepMinutes = 30
+	N5  GetSeriesParamsStepMinutes = 5
+	N60 GetSeriesParamsStepMinutes = 60
+)
+
+// Valid indicates whether the value is a known member of the GetSeriesParamsStepMinutes enum.
+func (e GetSeriesParamsStepMinutes) Valid() bool {
+	switch e {
+	case N1:
+		return true
+	case N10:
+		return true
+	case N15:
+		return true
+	case N2:
+		return true
+	case N30:
+		return true
+	case N5:
+		return true
+	case N60:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListWorkloadsParamsOrderBy.
 const (
 	ListWorkloadsParamsOrderByCreatedAt ListWorkloadsParamsOrderBy = "created_at"
@@ -1642,6 +1675,41 @@ type Scaling struct {
 	Pools map[string]PoolScale `json:"pools"`
 }
 
+// Series defines model for Series.
+type Series struct {
+	Points      []SeriesPoint `json:"points"`
+	StepMinutes int           `json:"step_minutes"`
+}
+
+// SeriesLevel defines model for SeriesLevel.
+type SeriesLevel struct {
+	Running int  `json:"running"`
+	Tier    Tier `json:"tier"`
+	Waiting int  `json:"waiting"`
+}
+
+// SeriesPoint defines model for SeriesPoint.
+type SeriesPoint struct {
+	// At When the point begins
+	At Time `json:"at"`
+
+	// ByTier Of all customers: tiers in which anything waits, runs or is paused
+	ByTier    *[]SeriesLevel `json:"by_tier,omitempty"`
+	Cancelled int            `json:"cancelled"`
+	Completed int            `json:"completed"`
+	Failed    int            `json:"failed"`
+
+	// Running What is SCHEDULED or RUNNING
+	Running int `json:"running"`
+
+	// Started How often a worker was given a workload
+	Started   int `json:"started"`
+	Submitted int `json:"submitted"`
+
+	// Waiting What is PENDING or REDISTRIBUTING
+	Waiting int `json:"waiting"`
+}
+
 // ServerConfig defines model for ServerConfig.
 type ServerConfig struct {
 	Settings []Setting `json:"settings"`
@@ -2226,6 +2294,18 @@ type StreamEventsParams struct {
 	LastEventID *LastEventID `json:"Last-Event-ID,omitempty"`
 }
 
+// GetSeriesParams defines parameters for GetSeries.
+type GetSeriesParams struct {
+	// Minutes How far back the series reaches. What is not a multiple of step_minutes is rounded up
+	Minutes *int `form:"minutes,omitempty" json:"minutes,omitempty"`
+
+	// StepMinutes How long each point is. Points begin at multiples of it in UTC
+	StepMinutes *GetSeriesParamsStepMinutes `form:"step_minutes,omitempty" json:"step_minutes,omitempty"`
+}
+
+// GetSeriesParamsStepMinutes defines parameters for GetSeries.
+type GetSeriesParamsStepMinutes int
+
 // WorkerLoadCheckpointParams defines parameters for WorkerLoadCheckpoint.
 type WorkerLoadCheckpointParams struct {
 	WorkerID   string `form:"worker_id" json:"worker_id"`
@@ -2566,6 +2646,9 @@ type ServerInterface interface {
 	// GetQueueDepth How much waits
 	// (GET /v1/metrics/queue-depth)
 	GetQueueDepth(w http.ResponseWriter, r *http.Request)
+	// GetSeries What happened lately, minute by minute
+	// (GET /v1/metrics/series)
+	GetSeries(w http.ResponseWriter, r *http.Request, params GetSeriesParams)
 	// GetScaling How many workers each pool needs
 	// (GET /v1/scaling)
 	GetScaling(w http.ResponseWriter, r *http.Request)
@@ -2842,6 +2925,12 @@ func (_ Unimplemented) StreamEvents(w http.ResponseWriter, r *http.Request, para
 // GetQueueDepth How much waits
 // (GET /v1/metrics/queue-depth)
 func (_ Unimplemented) GetQueueDepth(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetSeries What happened lately, minute by minute
+// (GET /v1/metrics/series)
+func (_ Unimplemented) GetSeries(w http.ResponseWriter, r *http.Request, params GetSeriesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4220,6 +4309,52 @@ func (siw *ServerInterfaceWrapper) GetQueueDepth(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetQueueDepth(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetSeries operation middleware
+func (siw *ServerInterfaceWrapper) GetSeries(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetSeriesParams
+
+	// ------------- Optional query parameter "minutes" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "minutes", r.URL.Query(), &params.Minutes, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "minutes"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "minutes", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "step_minutes" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "step_minutes", r.URL.Query(), &params.StepMinutes, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "step_minutes"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "step_minutes", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSeries(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5855,6 +5990,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/metrics/queue-depth", wrapper.GetQueueDepth)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/metrics/series", wrapper.GetSeries)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/scaling", wrapper.GetScaling)
 	})
 	r.Group(func(r chi.Router) {
@@ -7104,6 +7242,45 @@ type GetQueueDepthdefaultJSONResponse struct {
 }
 
 func (response GetQueueDepthdefaultJSONResponse) VisitGetQueueDepthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSeriesRequestObject struct {
+	Params GetSeriesParams
+}
+
+type GetSeriesResponseObject interface {
+	VisitGetSeriesResponse(w http.ResponseWriter) error
+}
+
+type GetSeries200JSONResponse Series
+
+func (response GetSeries200JSONResponse) VisitGetSeriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSeriesdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response GetSeriesdefaultJSONResponse) VisitGetSeriesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8759,6 +8936,9 @@ type StrictServerInterface interface {
 	// GetQueueDepth How much waits
 	// (GET /v1/metrics/queue-depth)
 	GetQueueDepth(ctx context.Context, request GetQueueDepthRequestObject) (GetQueueDepthResponseObject, error)
+	// GetSeries What happened lately, minute by minute
+	// (GET /v1/metrics/series)
+	GetSeries(ctx context.Context, request GetSeriesRequestObject) (GetSeriesResponseObject, error)
 	// GetScaling How many workers each pool needs
 	// (GET /v1/scaling)
 	GetScaling(ctx context.Context, request GetScalingRequestObject) (GetScalingResponseObject, error)
@@ -9628,6 +9808,32 @@ func (sh *strictHandler) GetQueueDepth(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetQueueDepthResponseObject); ok {
 		if err := validResponse.VisitGetQueueDepthResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSeries operation middleware
+func (sh *strictHandler) GetSeries(w http.ResponseWriter, r *http.Request, params GetSeriesParams) {
+	var request GetSeriesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSeries(ctx, request.(GetSeriesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSeries")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSeriesResponseObject); ok {
+		if err := validResponse.VisitGetSeriesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -152,6 +152,17 @@ export const queueDepth = () =>
     refetchInterval: poll,
   });
 
+/** series is of the last minutes, in steps that make about 60 to 100 points. */
+export const series = (minutes: number) =>
+  queryOptions({
+    queryKey: ["series", minutes] as const,
+    queryFn: ({ signal }) => {
+      const step_minutes = minutes > 360 ? 15 : minutes > 60 ? 5 : 1;
+      return must(api.GET("/v1/metrics/series", { params: { query: { minutes, step_minutes } }, signal }));
+    },
+    refetchInterval: 15_000,
+  });
+
 export interface LaneFilters {
   customer_id?: string;
   workload_type?: string;

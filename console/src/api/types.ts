@@ -18,6 +18,7 @@ export type Checkpoint = Schemas["Checkpoint"];
 export type Key = Schemas["Key"];
 export type BulkAnswer = Schemas["BulkAnswer"];
 export type QueueDepth = Schemas["QueueDepth"];
+export type SeriesPoint = Schemas["SeriesPoint"];
 export type Lane = Schemas["Lane"];
 export type Tier = Schemas["Tier"];
 

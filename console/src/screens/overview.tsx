@@ -7,6 +7,7 @@ import { duration, number } from "../lib/format";
 import { useSession } from "../session";
 import { Empty, Failure, Loading, Meter, State, useNow } from "../ui/parts";
 import { late } from "./workers";
+import { Recently } from "./recently";
 
 const Chart = lazy(() => import("../ui/chart"));
 
@@ -19,7 +20,7 @@ export function Overview() {
       {admin ? <Attention /> : <OwnAttention />}
       {queue.isPending ? <Loading rows={3} />
         : queue.isError ? <Failure error={queue.error} retry={() => void queue.refetch()} />
-          : <><Tiles q={queue.data} admin={admin} /><Depth q={queue.data} /></>}
+          : <><Tiles q={queue.data} admin={admin} /><Recently /><Depth q={queue.data} /></>}
       {admin ? <Fleet /> : <><Limits /><History /></>}
     </>
   );

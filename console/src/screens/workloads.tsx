@@ -85,9 +85,10 @@ function FilterBar({ f, set, admin }: { f: Filters; set: (change: Partial<Filter
         <label>
           <span>Order</span>
           <select value={f.order} onChange={(e) => set({ order: e.target.value as Filters["order"] })}>
-            <option value="created_at">Newest</option>
-            <option value="updated_at">Last changed</option>
-            <option value="priority">Priority</option>
+            {/* Without a customer, the server lists one customer after the other. */}
+            <option value="created_at">{admin && !f.customer ? "By customer, newest" : "Newest"}</option>
+            <option value="updated_at">{admin && !f.customer ? "By customer, last changed" : "Last changed"}</option>
+            <option value="priority">{admin && !f.customer ? "By customer, priority" : "Priority"}</option>
           </select>
         </label>
       </div>

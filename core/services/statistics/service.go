@@ -32,16 +32,23 @@ func (s *Service) Usage(ctx context.Context, customer domain.CustomerID) (domain
 	return s.deps.Statistics.Usage(ctx, customer)
 }
 
-// Depth returns the customer's unfinished workloads by type.
-func (s *Service) Depth(ctx context.Context, customer domain.CustomerID) (domain.QueueDepth, error) {
-	depths, err := s.deps.Statistics.Depth(ctx, customer)
+// Depth returns the unfinished workloads by tier and type.
+func (s *Service) Depth(ctx context.Context, whose domain.Whose) (domain.QueueDepth, error) {
+	depths, err := s.deps.Statistics.Depth(ctx, whose)
 	return domain.SumDepths(depths), err
 }
 
-// DepthOfAll returns the unfinished workloads of all customers by tier and type.
-func (s *Service) DepthOfAll(ctx context.Context) (domain.QueueDepth, error) {
-	depths, err := s.deps.Statistics.DepthOfAll(ctx)
-	return domain.SumDepths(depths), err
+// Series returns what happened lately, step by step. CodeInvalidInput.
+func (s *Service) Series(ctx context.Context, q domain.SeriesQuery) ([]domain.Point, error) {
+	if err := q.Validate(); err != nil {
+		return nil, err
+	}
+	now := s.deps.Clock.Now()
+	recent, err := s.deps.Statistics.Recent(ctx, q.Whose, q.From(now))
+	if err != nil {
+		return nil, err
+	}
+	return recent.Series(q, now), nil
 }
 
 // Queue says of each customer that has something unfinished what waits, what is delayed and what is
