@@ -43,7 +43,9 @@ type fleetWorker struct {
 	// nothing is reserved.
 	kept    *domain.Holding
 	keptFor domain.LaneID
-	state   *deviceState // nil without devices, or where fragmentation makes no difference
+	// keptState is the state of what kept leaves free.
+	keptState *deviceState
+	state     *deviceState // nil without devices, or where fragmentation makes no difference
 }
 
 // shape is the list of workers that can run one kind of work. Workers without a free slot are

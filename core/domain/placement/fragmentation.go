@@ -108,18 +108,23 @@ func (f *fragmentation) has(model string) bool {
 	return ok
 }
 
-// update gives the worker the state of what is free on it now, less what is reserved.
+// update gives the worker the state of what is free on it now, and of what is free of that for work
+// with devices if something is reserved.
 func (f *fragmentation) update(w *fleetWorker) {
 	if len(w.Resources.Devices) == 0 {
 		return
 	}
-	free := &w.holding
+	w.state, w.keptState = f.stateOf(w, &w.holding), nil
 	if w.kept != nil {
-		free = w.kept
+		w.keptState = f.stateOf(w, w.kept)
 	}
-	r := room{left: free.Left(), devices: make([]rest, len(w.Resources.Devices))}
+}
+
+// stateOf returns the state of what the holding leaves free on the worker.
+func (f *fragmentation) stateOf(w *fleetWorker, h *domain.Holding) *deviceState {
+	r := room{left: h.Left(), devices: make([]rest, len(w.Resources.Devices))}
 	for i := range r.devices {
-		r.devices[i] = rest{f.models[w.Resources.Devices[i].Model], max(free.Free(i), 0)}
+		r.devices[i] = rest{f.models[w.Resources.Devices[i].Model], max(h.Free(i), 0)}
 		r.total += r.devices[i].left
 	}
 	slices.SortFunc(r.devices, func(a, b rest) int {
@@ -138,7 +143,7 @@ func (f *fragmentation) update(w *fleetWorker) {
 		s = &deviceState{room: r, fragmented: f.of(&r)}
 		f.states[string(key)] = s
 	}
-	w.state = s
+	return s
 }
 
 // choose returns the best way to place a workload of the lane, which fits, on the worker.
@@ -147,6 +152,9 @@ func (f *fragmentation) choose(w *fleetWorker, s *shape, l *domain.Lane) choice 
 		return choice{} // it has no devices, so nothing is fragmented
 	}
 	st := w.state
+	if w.open(l) == w.kept {
+		st = w.keptState
+	}
 	if s.index >= len(st.choices) {
 		st.choices = append(st.choices, make([]choice, s.index+1-len(st.choices))...)
 	}

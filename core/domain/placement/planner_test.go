@@ -328,6 +328,11 @@ func TestPlan_RandomWorld_KeepsEveryRuleAndLeavesNoPlaceableWorkloadWaiting(t *t
 				if placed[c.ID] || running[l.Lane.CustomerID] >= w.Customers[l.Lane.CustomerID].MaxConcurrent {
 					continue
 				}
+				if l.Lane.Resources.GPUs > 0 && slices.ContainsFunc(w.lanes, func(o domain.LaneHeads) bool {
+					return o.Lane.ID != l.Lane.ID && o.Lane.Resources.GPUs >= domain.One
+				}) {
+					continue // devices may be reserved for those
+				}
 				for _, wk := range w.Workers {
 					room := fits(wk, l.Lane, held[wk.ID], w.AntiAcross) && devicesFit(wk, l.Lane, shares[wk.ID], nil)
 					require.False(t, room, "%s waits although %s has room for it", c.ID, wk.ID)
