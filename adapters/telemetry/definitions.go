@@ -33,7 +33,10 @@ var (
 		Values: fmt.Sprintf("the first %d types that have run, other", typesLimit)}
 	ofCustomer = metric.Label{Name: "customer_id", Values: "those in NIYANTA_METRICS_CUSTOMERS"}
 	ofWorkers  = metric.Label{Name: "worker_pool", Values: "the names in NIYANTA_POOLS"}
-	ofPool     = metric.Label{Name: "pool", Values: "main, leases, reads, replica"}
+	ofResource = metric.Label{Name: "resource", Values: fmt.Sprintf(
+		"cpu_cores, memory_mb, disk_mb, gpus, those that workers declare; after %d series: other", seriesLimit)}
+	ofModel = metric.Label{Name: "model", Values: "those of the workers' GPUs, empty for other resources"}
+	ofPool  = metric.Label{Name: "pool", Values: "main, leases, reads, replica"}
 )
 
 const (
@@ -111,6 +114,10 @@ var (
 		"Used slots of the healthy workers in percent. Without any slot it is 0.")
 	ending = define("worker_ending_runs", metric.Gauge, metric.Leader,
 		"Runs that were told to end and have not returned. They keep their slots.")
+	resourceAllocated = define("worker_resource_allocated", metric.Gauge, metric.Leader,
+		"What runs hold of the resources that the healthy workers state.", ofResource, ofModel)
+	resourceFree = define("worker_resource_free", metric.Gauge, metric.Leader,
+		"What is free of the resources that the healthy workers state.", ofResource, ofModel)
 	lanes      = define("scheduler_lanes", metric.Gauge, metric.Leader, "Lanes with eligible work, as last seen.")
 	passedOver = define("scheduler_lanes_passed_over", metric.Gauge, metric.Leader,
 		"Lanes that could not be served when last seen.",
@@ -150,7 +157,8 @@ func Definitions() []metric.Definition {
 		submissions, workloadDuration, executions, workloadWait, transitions, retries, redistributions,
 		checkpointDuration, checkpointBytes, checkpoints, throttled, purged, events, requests, leader, epoch, cycle,
 		placed, refused, preferences, preempted, queueDepth, queueTotal, queueOldest, queueOldestOfTier, running,
-		poolSize, capacity, used, utilization, ending, lanes, passedOver, scalingWaiting, scalingWorkers, scalingDesired,
+		poolSize, capacity, used, utilization, ending, resourceAllocated, resourceFree, lanes, passedOver,
+		scalingWaiting, scalingWorkers, scalingDesired,
 		customerQueue, customerRunning, StreamsOpen, BusConnected, BusDropped, HintsConnected,
 		PoolConnections, PoolWaits, EventLag, ReplicaLag,
 	}

@@ -16,7 +16,8 @@ import (
 const other = "other"
 
 const (
-	// seriesLimit bounds the routes and the names of rare events that have series of their own.
+	// seriesLimit bounds the routes, the names of rare events and the resources that have series of
+	// their own.
 	seriesLimit = 200
 	// typesLimit bounds the workload types that do.
 	typesLimit = 50

@@ -108,6 +108,7 @@ func (g *leaderGauges) cycle(c *ports.SchedulingCycle) {
 	g.setLocked(&used, float64(taken))
 	g.setLocked(&utilization, 100*float64(taken)/float64(max(c.Slots, 1)))
 	g.setLocked(&ending, float64(c.EndingRuns))
+	g.resourcesLocked(c.Resources)
 	if c.Queue == nil {
 		return
 	}
@@ -118,6 +119,23 @@ func (g *leaderGauges) cycle(c *ports.SchedulingCycle) {
 		for _, o := range domain.Obstacles() {
 			g.setLocked(&passedOver, float64(c.Queue.PassedOver[o]), string(o))
 		}
+	}
+}
+
+// resourcesLocked replaces what is allocated and free. The resources after the first seriesLimit
+// count together, so that declared names and models cannot make any number of series.
+func (g *leaderGauges) resourcesLocked(all []domain.ResourceUsage) {
+	maps.DeleteFunc(g.values, func(k seriesKey, _ float64) bool {
+		return k.name == resourceAllocated.Name || k.name == resourceFree.Name
+	})
+	var rest domain.ResourceUsage
+	for i, r := range all {
+		if i >= seriesLimit {
+			rest.Allocated, rest.Free = rest.Allocated+r.Allocated, rest.Free+r.Free
+			r = domain.ResourceUsage{Resource: "other", Allocated: rest.Allocated, Free: rest.Free}
+		}
+		g.setLocked(&resourceAllocated, r.Allocated, r.Resource, r.Model)
+		g.setLocked(&resourceFree, r.Free, r.Resource, r.Model)
 	}
 }
 

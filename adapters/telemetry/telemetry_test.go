@@ -76,6 +76,9 @@ func TestMetrics_WhenSomethingHappens_CountIt(t *testing.T) {
 	m.Throttled("", "in_flight")
 	m.Cycle(ports.SchedulingCycle{
 		Placed: 5, Refused: 2, Preempted: 3, Slots: 8, FreeSlots: 2, EndingRuns: 1,
+		Resources: []domain.ResourceUsage{
+			{Resource: "cpu_cores", Allocated: 2.5, Free: 5.5}, {Resource: "gpus", Model: "A10", Allocated: 0.5, Free: 1.5},
+		},
 		Workers: map[domain.WorkerStatus]int{domain.WorkerHealthy: 2},
 		Queue: &ports.QueueView{Lanes: 7, OldestWait: time.Minute,
 			PassedOver: map[domain.Obstacle]int{domain.ObstacleFull: 6}},
@@ -135,6 +138,9 @@ func TestMetrics_WhenSomethingHappens_CountIt(t *testing.T) {
 		`niyanta_worker_capacity_used 6`,
 		`niyanta_worker_utilization_percent 75`,
 		`niyanta_worker_ending_runs 1`,
+		`niyanta_worker_resource_allocated{model="",resource="cpu_cores"} 2.5`,
+		`niyanta_worker_resource_allocated{model="A10",resource="gpus"} 0.5`,
+		`niyanta_worker_resource_free{model="A10",resource="gpus"} 1.5`,
 		`niyanta_scheduler_lanes_passed_over{obstacle="full"} 6`,
 		`niyanta_scheduler_lanes_passed_over{obstacle="unplaceable"} 0`,
 		`niyanta_scheduler_preferences_total{matched="true"} 1`,
@@ -149,6 +155,24 @@ func TestMetrics_WhenSomethingHappens_CountIt(t *testing.T) {
 	assert.NotContains(t, text, "cust_b", "only the customers of the list have series")
 	m.Cycle(ports.SchedulingCycle{}) // one that did not look at the queue
 	assert.Contains(t, scrape(m), "niyanta_scheduler_lanes 7\n")
+}
+
+func TestMetrics_OfResources_AreBoundedAndForgetWhatIsGone(t *testing.T) {
+	m := telemetry.NewMetrics()
+	m.Leads(func() bool { return true })
+	var all []domain.ResourceUsage
+	for i := range 300 {
+		all = append(all, domain.ResourceUsage{Resource: fmt.Sprintf("r%03d", i), Allocated: 1, Free: 2})
+	}
+	m.Cycle(ports.SchedulingCycle{Resources: all})
+	text := scrape(m)
+	assert.Equal(t, 201, strings.Count(text, "\nniyanta_worker_resource_free{"))
+	assert.Contains(t, text, `niyanta_worker_resource_allocated{model="",resource="other"} 100`)
+	assert.Contains(t, text, `niyanta_worker_resource_free{model="",resource="other"} 200`)
+	m.Cycle(ports.SchedulingCycle{Resources: all[:1]})
+	text = scrape(m)
+	assert.Equal(t, 1, strings.Count(text, "\nniyanta_worker_resource_free{"))
+	assert.Equal(t, 1, strings.Count(text, "\nniyanta_worker_resource_allocated{"))
 }
 
 func TestMetrics_OnACoordinatorThatLeadsNoMore_LackWhatOnlyALeaderKnows(t *testing.T) {
@@ -170,7 +194,9 @@ func TestMetrics_OnACoordinatorThatLeadsNoMore_LackWhatOnlyALeaderKnows(t *testi
 		assert.Contains(t, scrape(m), "niyanta_leader 0\n", what)
 	}
 	says := func() {
-		m.Cycle(ports.SchedulingCycle{Queue: &ports.QueueView{}})
+		m.Cycle(ports.SchedulingCycle{
+			Queue: &ports.QueueView{}, Resources: []domain.ResourceUsage{{Resource: "gpus", Model: "A10", Free: 1}},
+		})
 		m.Queue(nil)
 	}
 	absent("before it is told what leading is")

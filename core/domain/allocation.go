@@ -12,6 +12,14 @@ type Allocation struct {
 	Custom  map[string]int64 `json:"custom,omitempty"`
 }
 
+// ResourceUsage is what runs hold of a resource of all workers together, and what is free.
+type ResourceUsage struct {
+	// Resource is cpu_cores, memory_mb, disk_mb, gpus or the name of a custom resource. Model is
+	// that of the GPUs.
+	Resource, Model string
+	Allocated, Free float64
+}
+
 // Add adds what the runs of a lane hold, the ending ones included.
 func (a *Allocation) Add(o *Occupancy) {
 	n, r := o.Count+o.Ending, &o.Lane.Resources

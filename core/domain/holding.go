@@ -79,6 +79,9 @@ const NoLimit = 1 << 50
 // Left returns what is left of the amounts.
 func (h *Holding) Left() Amounts { return h.left }
 
+// LeftCustom returns what is left of a custom resource.
+func (h *Holding) LeftCustom(name string) int64 { return h.offer.Custom[name] - h.custom[name] }
+
 // Fits reports whether a run with these resources fits beside what is held.
 func (h *Holding) Fits(r *Resources) bool {
 	return (r.CPUCores <= h.left.CPUCores || r.CPUCores == 0) &&

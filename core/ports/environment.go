@@ -62,6 +62,8 @@ type SchedulingCycle struct {
 	Slots, FreeSlots int
 	// EndingRuns is the number of ended runs that still take their slots; see domain.Ending.
 	EndingRuns int
+	// Resources is what is allocated and free on the healthy workers when the cycle begins.
+	Resources []domain.ResourceUsage
 	// Queue describes the queue. It is nil if the cycle did not read the queue because no slot was
 	// free.
 	Queue *QueueView

@@ -45,7 +45,8 @@ func (s *Service) read(ctx context.Context, now time.Time, c *ports.SchedulingCy
 	for i := range v.Occupancy {
 		c.EndingRuns += v.Occupancy[i].Ending
 	}
-	c.FreeSlots = placement.NewPlanner(v.Snapshot).FreeSlots()
+	found := placement.NewPlanner(v.Snapshot)
+	c.FreeSlots, c.Resources = found.FreeSlots(), found.Usage()
 	s.full.Store(c.FreeSlots == 0)
 	if c.FreeSlots == 0 && now.Sub(s.reviewed) < reviewInterval && !s.cfg.Preemption {
 		return v, nil
