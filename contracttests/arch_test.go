@@ -55,7 +55,7 @@ var policy = []struct {
 	{"api/...", []string{"std", "deps", "core/domain", "core/ports"}},
 
 	{"bootstrap", []string{"std", "deps", "core/...", "adapters/...", "sdk/..."}},
-	{"cmd/...", []string{"std", "deps", "bootstrap", "sdk"}},
+	{"cmd/...", []string{"std", "deps", "bootstrap", "sdk", "sdk/conformance"}},
 
 	// An SDK worker runs the worker's engine against HTTP with the machine's clock: never a store.
 	{"sdk", []string{
@@ -63,6 +63,8 @@ var policy = []struct {
 		"adapters/hardware", "adapters/http/workerclient", "adapters/http/workerserver", "adapters/process",
 		"adapters/system",
 	}},
+	// The kit tries workers from outside: it shares no code with the coordinator.
+	{"sdk/conformance", []string{"std"}},
 	{"sdk/...", []string{"std", "core/domain", "core/ports", "sdk"}},
 	{"chaos/worker", []string{"std", "bootstrap", "sdk", "core/ports"}},
 	{"chaos", nil},           // tests only

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import threading
 import time
 import urllib.error
@@ -28,6 +29,10 @@ class Refused(Exception):
 
 class Stop(Exception):
     """The run has to end: cancelled, dropped, pause, drain or lease."""
+
+
+class Failed(Exception):
+    """The workload itself failed, with a type and a message."""
 
 
 def call(method, path, body=None, data=None, timeout=2.0):
@@ -156,6 +161,7 @@ class Session:
                 run.stop("preempt")
             elif kind == "workload.checkpoint":
                 run.wanted.set()
+                run.wake.set()
 
     def drain(self):
         with self.lock:
@@ -166,8 +172,14 @@ class Session:
         with self.lock:
             if key in self.runs or key in self.ended:
                 return  # told again
-            full = len(self.runs) >= SLOTS
-            if self.draining or leaving.is_set() or full:
+            why = ""
+            if assignment["workload_type"] != "count":
+                why = "the worker does not offer the type " + assignment["workload_type"]
+            elif len(self.runs) >= SLOTS:
+                why = "worker is full"
+            elif self.draining or leaving.is_set():
+                why = "worker is draining"
+            if why:
                 self.ended.add(key)
                 run = None
             else:
@@ -175,7 +187,6 @@ class Session:
         if run:
             threading.Thread(target=run.live, daemon=True).start()
         else:
-            why = "worker is full" if full else "worker is draining"
             decline = {"report_id": uuid.uuid4().hex, "workload_id": key[0], "generation": key[1],
                        "event": "decline", "reason": why}
             self.request("POST", "/v1/worker/report", body={**self.ref, "reports": [decline]})
@@ -191,11 +202,13 @@ class Run:
         self.state, self.why = "starting", None
         self.wanted = threading.Event()  # a checkpoint was asked for
         self.stopped = threading.Event()
+        self.wake = threading.Event()  # one of both, so that a long step does not delay it
 
     def stop(self, why):
         if self.why not in ("cancelled", "dropped", "lease_lost"):  # these win
             self.why = why
         self.stopped.set()
+        self.wake.set()
 
     def report(self, event, **more):
         report = {"report_id": uuid.uuid4().hex, "workload_id": self.id, "generation": self.generation,
@@ -251,8 +264,9 @@ class Run:
                 pass
         except Exception as e:
             self.state = "reporting"
+            kind, message = e.args if isinstance(e, Failed) else (type(e).__name__, str(e))
             try:
-                self.report("fail", failure={"type": type(e).__name__, "message": str(e)})
+                self.report("fail", failure={"type": kind, "message": message})
             except (Stop, Over, Refused):
                 pass
         finally:
@@ -262,13 +276,21 @@ class Run:
 
 
 def count(run):
-    """The workload itself: counts to input_params.to, a number each 100 ms."""
-    to = run.assignment["input_params"]["to"]
-    state = run.load() or {"at": 0}
+    """The workload itself: counts to input_params.to, a number each step_ms. It fails at fail_at."""
+    params = run.assignment["input_params"]
+    to, step = params["to"], params.get("step_ms", 100) / 1000
+    timeout = run.assignment.get("timeout_ms", 0) / 1000
+    began = time.monotonic()
+    state = run.load() or {"at": 0, "padding": "x" * params.get("bytes", 0)}
     while state["at"] < to:
-        time.sleep(0.1)
+        run.wake.wait(step)
+        run.wake.clear()
         run.session.check()
+        if timeout and time.monotonic() - began >= timeout:
+            raise Failed("timeout", f"the run took longer than {timeout:g} s")
         state["at"] += 1
+        if state["at"] == params.get("fail_at"):
+            raise Failed("bad_number", f"{state['at']} is a bad number")
         if run.why in ("cancelled", "dropped", "lease_lost"):
             raise Stop(run.why)
         if run.stopped.is_set() or run.wanted.is_set() or state["at"] % 10 == 0:
@@ -280,7 +302,7 @@ def count(run):
 
 def main():
     signal.signal(signal.SIGTERM, lambda *_: leaving.set())
-    previous = ""
+    previous, taken = "", None  # since when the id is taken
     while not leaving.is_set():
         try:
             session = Session(previous)
@@ -290,9 +312,13 @@ def main():
             continue
         except Over as e:
             print("the id is taken:", e, flush=True)
-            time.sleep(2.5)
+            details = json.loads(str(e))["error"]["details"]
+            taken = taken or time.monotonic()
+            if time.monotonic() - taken > details.get("lease_ms", 0) / 1000:
+                sys.exit("another process lives under the id " + WORKER)
+            time.sleep(details.get("heartbeat_interval_ms", 2500) / 1000)
             continue
-        previous = session.id
+        previous, taken = session.id, None
         print("registered", session.id, flush=True)
         for loop in (session.beat_loop, session.poll_loop):
             threading.Thread(target=loop, daemon=True).start()
