@@ -213,6 +213,13 @@ type Config struct {
 	// How long a worker that is told to end waits for its runs to checkpoint and stop.
 	DrainTimeout time.Duration `env:"DRAIN_TIMEOUT" envDefault:"5m" min:"100ms" roles:"dev server worker"`
 
+	// Where the notice appears that the machine will be taken away: file:/path, an http URL of the
+	// cloud's metadata service, signal:USR1 or signal:USR2; see scaling.md. The worker then drains
+	// within PREEMPT_WITHIN, and does not start again while the notice is there. Empty: nowhere.
+	PreemptNotice string `env:"PREEMPT_NOTICE" roles:"worker"`
+	// How long the machine remains after the notice.
+	PreemptWithin time.Duration `env:"PREEMPT_WITHIN" envDefault:"30s" min:"1s" max:"1h" roles:"worker"`
+
 	// Retention
 
 	// How long a workload is kept after it has finished; then it moves to the archive. A customer

@@ -18,7 +18,8 @@ var shown = map[string]bool{
 	"NATS_CREDS_FILE": true, "NATS_CA_FILE": true, "NATS_CERT_FILE": true, "NATS_KEY_FILE": true,
 	"HTTP_ADDR": true, "ADMIN_ADDR": true, "WORKER_HTTP_ADDR": true,
 	"WORKER_ID": true, "WORKER_TAGS": true, "WORKER_CPU": true, "WORKER_MEMORY_MB": true,
-	"WORKER_DISK_MB": true, "WORKER_DEVICES": true, "WORKER_RESOURCES": true, "POOLS": true,
+	"WORKER_DISK_MB": true, "WORKER_DEVICES": true, "WORKER_RESOURCES": true, "PREEMPT_NOTICE": true,
+	"POOLS":      true,
 	"EXEC_ALLOW": true, "EXEC_ENV": true, "EXEC_UIDS": true,
 	"ANTI_AFFINITY_ACROSS_TYPES": true, "SCHEDULER_POLICY": true, "LOG_FORMAT": true, "METRICS_CUSTOMERS": true,
 }

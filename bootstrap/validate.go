@@ -15,6 +15,7 @@ import (
 
 	"github.com/niyanta/niyanta/adapters/blob"
 	"github.com/niyanta/niyanta/adapters/hardware"
+	"github.com/niyanta/niyanta/adapters/preemption"
 	"github.com/niyanta/niyanta/adapters/workloads"
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -242,6 +243,11 @@ func (c Config) validateWorker(wrong func(string, string, ...any)) {
 	}
 	if c.CoordinatorURL != "" && len(c.WorkerKeys) != 1 {
 		wrong("WORKER_KEY", "is required with NIYANTA_COORDINATOR_URL, exactly one key: that of the coordinator")
+	}
+	if c.PreemptNotice != "" {
+		if _, err := preemption.Parse(c.PreemptNotice); err != nil {
+			wrong("PREEMPT_NOTICE", "%s", err)
+		}
 	}
 	c.validateKeys(wrong)
 	c.validateBus(wrong)

@@ -22,8 +22,10 @@ import (
 type Worker struct {
 	engine *execution.Engine
 	server *workerserver.Server // nil in a server
-	cfg    Config
-	close  func()
+	// preempted is nil where nobody watches for a notice.
+	preempted *preemptible
+	cfg       Config
+	close     func()
 }
 
 // NewWorker returns a worker that reaches its coordinators over the configured bus, over HTTP, or
@@ -46,6 +48,10 @@ func NewWorker(
 	}
 	w, err := newWorker(ctx, cfg, id, has, version, plane, closePlane, log, more...)
 	if err != nil {
+		return nil, err
+	}
+	if w.preempted, err = newPreemptible(cfg, log.With("worker_id", string(id))); err != nil {
+		w.close()
 		return nil, err
 	}
 	w.server, err = workerserver.Start(ctx, cfg.WorkerHTTPAddr, version, w.engine.Stats,
@@ -121,11 +127,12 @@ func newWorker(
 // isolationTag tells what keeps a worker's programs apart; see workloads.Isolation.
 const isolationTag = "exec.isolation"
 
-// Run works until ctx ends, then drains. See execution.Engine.
+// Run works until ctx ends, or until the machine will be taken away, then drains. See
+// execution.Engine.
 func (w *Worker) Run(ctx context.Context) error {
 	defer w.close()
 	defer w.server.Close() // a worker that drains still says so
-	return w.engine.Run(ctx, w.cfg.DrainTimeout)
+	return w.preempted.run(ctx, func(ctx context.Context) error { return w.engine.Run(ctx, w.cfg.DrainTimeout) })
 }
 
 var notInWorkerID = regexp.MustCompile(`[^A-Za-z0-9_-]+`)

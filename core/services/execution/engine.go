@@ -3,6 +3,7 @@ package execution
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,8 +47,20 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Engine, error) {
 	return e, nil
 }
 
+// Preempted as the cause of the end of a context says that the machine will be taken away.
+type Preempted struct {
+	// Within is how long there is left to drain.
+	Within time.Duration
+}
+
+// Error implements error.
+func (p *Preempted) Error() string {
+	return fmt.Sprintf("the machine will be taken away within %s", p.Within)
+}
+
 // Run works until ctx ends, then drains: every run saves a checkpoint, stops, and is released. The
-// session is kept alive until Run returns. Run returns
+// session is kept alive until Run returns. If the cause of the end is Preempted, drainTimeout is at
+// most what it leaves. Run returns
 //
 //   - nil after a complete drain;
 //   - an error within drainTimeout that names the runs that ignore the end of their context, or says
@@ -81,6 +94,9 @@ func (e *Engine) Run(ctx context.Context, drainTimeout time.Duration) error {
 	case err = <-fatal:
 	case <-e.hard.Done():
 	case <-ctx.Done():
+		if preempted := (*Preempted)(nil); errors.As(context.Cause(ctx), &preempted) {
+			drainTimeout = min(drainTimeout, preempted.Within)
+		}
 		began := e.deps.Clock.Now()
 		err = e.drain(loops, fatal, drainTimeout)
 		if e.hard.Err() == nil {
