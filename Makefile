@@ -122,8 +122,8 @@ profile: build ## where a drain of N=60000 workloads spends its time: CPU, alloc
 sim: ## simulate SEEDS=n runs with faults, from seed FROM=1 on, or replay SEED=n with its trace
 	go test ./simulation -run WhateverGoesWrong -timeout 0 -count=1 -v $(if $(SEED),-seed $(SEED),-from $(or $(FROM),1) -seeds $(or $(SEEDS),2000))
 
-defects: ## plant each known mistake in turn; the tests must notice (a quarter of an hour); writes docs/defects.md
-	go test -tags defects -run Killed -timeout 0 -count=1 ./contracttests/defects -write docs/defects.md
+defects: ## plant each known mistake in turn, with NEW=1 those that are new; the tests must notice (an hour); writes docs/defects.md
+	go test -tags defects -run Killed -timeout 0 -count=1 ./contracttests/defects -write docs/defects.md $(if $(NEW),-new)
 
 crashpoints: ## harm every boundary of the write path on PostgreSQL, one after the other (a quarter of an hour)
 	go test ./simulation/crashpoints -timeout 0 -count=1 -v -each 0
