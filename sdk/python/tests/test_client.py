@@ -298,10 +298,12 @@ def test_submit_sends_a_dataclass_and_keeps_its_nulls() -> None:
     s.run(operations.submit(
         s.core, "count", In(3), labels={"a": "b"}, timeout=1.2, run_at=datetime(2026, 1, 2, tzinfo=timezone.utc),
         affinity_rules=niyanta.AffinityRules(hard_affinity=niyanta.AffinityTerms(worker_id="w1")),
+        resources=niyanta.Reservation(gpus=0.5, gpu_models=["A10"], custom={"licence": 1}),
     ))
     assert json.loads(s.sent[0].request.body or b"") == {
         "workload_type": "count", "input_params": {"to": 3, "note": None}, "labels": {"a": "b"}, "timeout_seconds": 2,
         "run_at": "2026-01-02T00:00:00.000000Z", "affinity_rules": {"hard_affinity": {"worker_id": "w1"}},
+        "resources": {"gpus": 0.5, "gpu_models": ["A10"], "custom": {"licence": 1}},
     }
 
 

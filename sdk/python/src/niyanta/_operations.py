@@ -14,8 +14,8 @@ from ._core import (
 )
 from .errors import InvalidInput, WaitTimeout
 from .models import (
-    AffinityRules, AuditEvent, CheckpointInfo, Control, Customer, Event, LogLine, Placement, Resources, Retried,
-    RetryBackoff, Status, Submission, SubmissionResult, Submitted, Workload, WorkloadConfig,
+    AffinityRules, AuditEvent, CheckpointInfo, Control, Customer, Event, LogLine, Placement, Reservation, Resources,
+    Retried, RetryBackoff, Status, Submission, SubmissionResult, Submitted, Workload, WorkloadConfig,
 )
 
 T = TypeVar("T")
@@ -66,18 +66,19 @@ def submit(
     core: Core, workload_type: str, input_params: Any, *, priority: int | None = None,
     labels: Mapping[str, str] | None = None, timeout: float | timedelta | None = None,
     max_retries: int | None = None, run_at: datetime | None = None, affinity_rules: AffinityRules | None = None,
-    idempotency_key: str | None = None,
+    resources: Reservation | None = None, idempotency_key: str | None = None,
 ) -> Effects[Submitted]:
     """Stores a workload.
 
     `input_params` is an object: a mapping or a dataclass. `timeout` bounds one run, in seconds; 0
-    means none. With an idempotency key of your own, also submitting again, even from another
-    process, stores one workload only, for 24 h. Without, one is made for this call.
+    means none. `resources` is what it reserves on its worker, such as GPUs. With an
+    idempotency key of your own, also submitting again, even from another process, stores one
+    workload only, for 24 h. Without, one is made for this call.
     """
     submission = Submission(
         workload_type=workload_type, input_params=input_params, priority=priority, labels=labels,
         timeout_seconds=None if timeout is None else _whole_seconds(timeout), max_retries=max_retries,
-        run_at=run_at, affinity_rules=affinity_rules,
+        run_at=run_at, affinity_rules=affinity_rules, resources=resources,
     )
     request = _json("POST", "/v1/workloads", _submission(submission), _key(idempotency_key))
     return _codec.decode(Submitted, (yield from fetch(core, request)))

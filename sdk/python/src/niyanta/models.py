@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import enum
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar, overload
@@ -17,8 +17,8 @@ T = TypeVar("T")
 
 __all__ = [
     "AffinityRules", "AffinityTerms", "AuditEvent", "CheckpointInfo", "Control", "Customer", "Event",
-    "Limits", "LogLine", "Placement", "PlacementReason", "Resources", "Retried", "RetryBackoff", "Status",
-    "Submission", "SubmissionResult", "Submitted", "Usage", "Workload", "WorkloadConfig",
+    "Limits", "LogLine", "Placement", "PlacementReason", "Reservation", "Resources", "Retried", "RetryBackoff",
+    "Status", "Submission", "SubmissionResult", "Submitted", "Usage", "Workload", "WorkloadConfig",
 ]
 
 
@@ -67,6 +67,21 @@ class AffinityRules:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reservation:
+    """What a workload reserves on its worker. What is None is not reserved."""
+
+    cpu_cores: float | None = None
+    memory_mb: int | None = None
+    disk_mb: int | None = None
+    #: A share of one GPU, 0.05 to 0.95, or a number of whole ones.
+    gpus: float | None = None
+    #: The models that it may get. None: any.
+    gpu_models: Sequence[str] | None = None
+    #: Amounts of what operators declare, by name.
+    custom: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Submission:
     """A workload to run."""
 
@@ -81,6 +96,8 @@ class Submission:
     #: The workload does not start before this time.
     run_at: datetime | None = None
     affinity_rules: AffinityRules | None = None
+    #: None: what the config of its type reserves.
+    resources: Reservation | None = None
     #: Submitting again with the same key stores one workload only, for 24 h. None: one is made.
     idempotency_key: str | None = None
 
