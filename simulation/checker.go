@@ -99,8 +99,12 @@ func (c *checker) applied(b domain.Batch, rs []domain.Result) {
 func (c *checker) trackEnding(r *domain.Result) {
 	switch r.Hands {
 	case domain.HandsKeep:
-		if k := r.Ending.Run(); c.ending[k].SessionID != r.Ending.SessionID {
-			c.ending[k] = r.Ending
+		e := r.Ending
+		if s := c.state[e.WorkloadID]; s.Status.Held() && s.Generation == e.Generation {
+			e.Devices = s.Devices // what it held until now
+		}
+		if k := e.Run(); c.ending[k].SessionID != e.SessionID {
+			c.ending[k] = e
 		}
 	case domain.HandsFree:
 		if k := r.Ending.Run(); c.ending[k].SessionID == r.Ending.SessionID {
