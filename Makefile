@@ -55,6 +55,7 @@ test-all: test ## and whole what `make test` tries only in part: crash points, r
 	$(MAKE) --no-print-directory python
 	$(MAKE) --no-print-directory crashpoints
 	$(MAKE) --no-print-directory model
+	$(MAKE) --no-print-directory alike
 	$(MAKE) --no-print-directory sim SEEDS=10000
 	$(MAKE) --no-print-directory chaos
 	$(MAKE) --no-print-directory recovery
@@ -131,6 +132,9 @@ crashpoints: ## harm every boundary of the write path on PostgreSQL, one after t
 model: ## run SEQUENCES=n random sequences of commands on PostgreSQL and memory, which must agree (minutes)
 	go test ./bootstrap -run OnRandomSequences -timeout 0 -count=1 -v -sequences $(or $(SEQUENCES),300)
 
+alike: ## send REQUESTS=n generated requests to PostgreSQL and memory, which must answer alike (minutes), with SEED=n again
+	go test ./bootstrap -run OnGeneratedRequests -timeout 0 -count=1 -v -requests $(or $(REQUESTS),20000) -requests-seed $(or $(SEED),1)
+
 chaos: ## break real processes and servers under load for DURATION (default 5m), with SEED=n again; report in bin/chaos.md
 	@mkdir -p bin
 	go test ./chaos -timeout 0 -count=1 -duration $(or $(DURATION),5m) $(if $(SEED),-seed $(SEED)) $(if $(DEFAULTS),-defaults) -report $(CURDIR)/bin/chaos.md
@@ -188,4 +192,4 @@ bin/oasdiff: tools/oasdiff/go.mod tools/oasdiff/go.sum
 	@mkdir -p bin
 	go -C tools/oasdiff build -o ../../$@ github.com/oasdiff/oasdiff
 
-.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable python bench bench-peers profile sim defects crashpoints model browser console chaos recovery cycles noisy streams retention explain plots fuzz trace clean
+.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable python bench bench-peers profile sim defects crashpoints model alike browser console chaos recovery cycles noisy streams retention explain plots fuzz trace clean
