@@ -76,6 +76,14 @@ func (p *place) requireEnded(s *tenancy.Service, secret string) {
 	require.Equal(p.t, domain.CodeUnauthorized, domain.CodeOf(err))
 }
 
+// another returns a secret that differs from a given one in the last character.
+func another(secret string) string {
+	if last := len(secret) - 1; secret[last] != 'v' {
+		return secret[:last] + "v"
+	}
+	return secret[:len(secret)-1] + "u"
+}
+
 func TestAuthenticate_OfEachKindOfKey_TellsWhoseItIs(t *testing.T) {
 	p := newPlace(t)
 	s := p.coordinator(p.clock)
@@ -94,7 +102,7 @@ func TestAuthenticate_OfEachKindOfKey_TellsWhoseItIs(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, role, who.Role)
 	}
-	for _, bad := range []string{"", "x", secret[:len(secret)-1] + "v", secret + "0"} {
+	for _, bad := range []string{"", "x", another(secret), secret + "0"} {
 		p.requireEnded(s, bad)
 	}
 }
@@ -116,7 +124,7 @@ func TestAuthenticate_OfAnOperatorKey_TellsItsIDNameRoleAndWorkers(t *testing.T)
 				Role: k.Role, KeyID: made.ID, KeyName: k.Name, KeyPrefix: made.Prefix, WorkerIDs: k.WorkerIDs,
 			}, who)
 		}
-		p.requireEnded(here, secret[:len(secret)-1]+"w")
+		p.requireEnded(here, another(secret))
 		require.NoError(t, here.RevokeKey(t.Context(), "", made.ID, domain.Admin{KeyID: "key_admin"}))
 		p.requireEnded(here, secret)
 		p.clock.now = p.clock.now.Add(2 * time.Second)
