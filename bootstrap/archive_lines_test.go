@@ -49,7 +49,7 @@ func archivedLine(t *testing.T, a *agingAPI) {
 	lines := a.writeArchive(t)
 	require.Len(t, lines, len(ids))
 	for _, line := range lines {
-		said := want[line["workload_id"].(string)] //nolint:forcetypeassert // it fails the test
+		said := want[line["workload_id"].(string)]
 		require.NotEmpty(t, said)
 		delete(line, "schema")
 		delete(line, "config_id")
@@ -108,7 +108,7 @@ func (a *agingAPI) writeArchive(t *testing.T) (lines []map[string]any) {
 		for j := json.NewDecoder(d); ; {
 			var line map[string]any
 			err := j.Decode(&line)
-			if err == io.EOF { //nolint:errorlint // it is never wrapped
+			if err == io.EOF {
 				break
 			}
 			require.NoError(t, err)

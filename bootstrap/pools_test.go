@@ -30,7 +30,7 @@ func TestParsePools_OfASetting_ReadsWhatWorkersState(t *testing.T) {
 	}, pools)
 	slots, err := strconv.Atoi(tagOf("WorkerSlots", "envDefault"))
 	require.NoError(t, err)
-	assert.Equal(t, slots, defaultSlots, "a pool and a worker that state no slots agree")
+	assert.Equal(t, defaultSlots, slots, "a pool and a worker that state no slots agree")
 }
 
 func TestPools_WhenInvalid_AreRefusedAtTheStart(t *testing.T) {

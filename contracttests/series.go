@@ -32,17 +32,17 @@ func seriesCases() []Case[StoreHarness] {
 				// The worker is given a workload twice: once one that is lost and returned to the queue.
 				one := []domain.Point{
 					{At: start.Add(-time.Minute)},
-					point(start, 1, domain.Activity{Submitted: 2}, 1, 1),
-					point(start.Add(time.Minute), 1, domain.Activity{Submitted: 1, Completed: 1}, 2, 0),
-					point(start.Add(2*time.Minute), 1, domain.Activity{Submitted: 2, Cancelled: 1}, 2, 1),
+					point(start, domain.Activity{Submitted: 2}, 1, 1),
+					point(start.Add(time.Minute), domain.Activity{Submitted: 1, Completed: 1}, 2, 0),
+					point(start.Add(2*time.Minute), domain.Activity{Submitted: 2, Cancelled: 1}, 2, 1),
 				}
 				all := []domain.Point{
-					one[0], point(start, 1, domain.Activity{Submitted: 3}, 2, 1),
-					point(start.Add(time.Minute), 1, domain.Activity{Submitted: 1, Completed: 1}, 3, 0),
-					point(start.Add(2*time.Minute), 1, domain.Activity{Submitted: 2, Cancelled: 1}, 3, 1),
+					one[0], point(start, domain.Activity{Submitted: 3}, 2, 1),
+					point(start.Add(time.Minute), domain.Activity{Submitted: 1, Completed: 1}, 3, 0),
+					point(start.Add(2*time.Minute), domain.Activity{Submitted: 2, Cancelled: 1}, 3, 1),
 				}
 				for _, folded := range []string{"before a fold", "after a part", "after all"} {
-					require.Equal(t, one, f.series(acme, 4), folded)
+					require.Equal(t, one, f.series(4), folded)
 					require.Equal(t, all, f.seriesOf(everyone, 4), folded)
 					require.Empty(t, f.seriesOf(domain.Whose{}, 1)[0].ByTier, "the zero value selects nothing")
 					if f.fold(3); folded == "after a part" {
@@ -50,7 +50,7 @@ func seriesCases() []Case[StoreHarness] {
 						}
 					}
 				}
-				require.Equal(t, one[2:], f.series(acme, 2), "a shorter series says the same")
+				require.Equal(t, one[2:], f.series(2), "a shorter series says the same")
 
 				_, err := f.Customers.Update(t.Context(), rival, domain.CustomerPatch{Tier: new(domain.TierFree)}, admin)
 				require.NoError(t, err)
@@ -69,11 +69,11 @@ func seriesCases() []Case[StoreHarness] {
 				f.fold(100)
 				h.Advance(domain.SeriesPeriod - time.Minute)
 				require.Zero(t, f.purge(domain.KeptLanes, 365*day))
-				require.Equal(t, 1, f.series(acme, 1440)[0].Submitted)
+				require.Equal(t, 1, f.series(1440)[0].Submitted)
 				h.Advance(2 * time.Minute)
 				require.Equal(t, 1, f.purge(domain.KeptLanes, 365*day))
 				require.Zero(t, f.purge(domain.KeptLanes, 365*day))
-				for _, p := range f.series(acme, 1440) {
+				for _, p := range f.series(1440) {
 					require.Zero(t, p.Submitted)
 					require.Equal(t, 1, p.Queued)
 				}
@@ -99,7 +99,7 @@ func seriesCases() []Case[StoreHarness] {
 				for _, err := range errs {
 					require.NoError(t, err)
 				}
-				require.Equal(t, 64, f.series(acme, 1)[0].Queued)
+				require.Equal(t, 64, f.series(1)[0].Queued)
 			}},
 	}
 }
@@ -123,21 +123,21 @@ func consistent(t T, s ports.Stores) error {
 	return nil
 }
 
-// point is a point of a series of which all is in the tier of the fixture's customers.
-func point(at time.Time, started int, a domain.Activity, queued, running int) domain.Point {
+// point is a point of a series with one start, of which all is in the tier of the fixture's customers.
+func point(at time.Time, a domain.Activity, queued, running int) domain.Point {
 	u := domain.Unfinished{Queued: queued, Running: running}
 	return domain.Point{
-		At: at, Started: started, Activity: a, Unfinished: u,
+		At: at, Started: 1, Activity: a, Unfinished: u,
 		ByTier: []domain.Level{{Tier: domain.TierPremium, Unfinished: u}},
 	}
 }
 
 var everyone = domain.Whose{Everyone: true}
 
-// series reads a customer's series of the last minutes.
-func (f *fixture) series(customer domain.CustomerID, minutes int) []domain.Point {
+// series reads the series of acme's last minutes.
+func (f *fixture) series(minutes int) []domain.Point {
 	f.Helper()
-	return f.seriesOf(domain.Whose{Customer: customer}, minutes)
+	return f.seriesOf(domain.Whose{Customer: acme}, minutes)
 }
 
 func (f *fixture) seriesOf(whose domain.Whose, minutes int) []domain.Point {

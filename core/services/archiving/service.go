@@ -120,20 +120,19 @@ func (s *Service) Forget(ctx context.Context, customer domain.CustomerID) error 
 			return err
 		}
 		month, _, _ := strings.Cut(strings.TrimPrefix(next[0].Key, monthsPrefix), "/")
-		_, err = removeAll(ctx, s.deps.Blobs, customerPrefix(month, customer), nil)
-		if err != nil {
+		if err := removeAll(ctx, s.deps.Blobs, customerPrefix(month, customer), nil); err != nil {
 			return err
 		}
 		after = monthsPrefix + month + "/~" // behind all of the month
 	}
 }
 
-// removeAll removes the values below a prefix that are not to be kept, and returns how many.
-func removeAll(ctx context.Context, blobs ports.BlobStore, prefix string, keep map[string]bool) (n int, err error) {
+// removeAll removes the values below a prefix that are not to be kept.
+func removeAll(ctx context.Context, blobs ports.BlobStore, prefix string, keep map[string]bool) error {
 	for after := ""; ; {
 		page, err := blobs.List(ctx, prefix, after, listLimit)
 		if err != nil {
-			return n, err
+			return err
 		}
 		for _, b := range page {
 			after = b.Key
@@ -141,12 +140,11 @@ func removeAll(ctx context.Context, blobs ports.BlobStore, prefix string, keep m
 				continue
 			}
 			if err := blobs.Delete(ctx, b.Key); err != nil {
-				return n, err
+				return err
 			}
-			n++
 		}
 		if len(page) < listLimit {
-			return n, nil
+			return nil
 		}
 	}
 }
@@ -235,7 +233,7 @@ func (e *export) gone(ctx context.Context, customer domain.CustomerID) (bool, er
 
 // finish removes what an earlier try has written of customers that are gone, and writes the manifest.
 func (e *export) finish(ctx context.Context) error {
-	if _, err := removeAll(ctx, e.deps.Blobs, monthPrefix(e.manifest.Month), e.keys); err != nil {
+	if err := removeAll(ctx, e.deps.Blobs, monthPrefix(e.manifest.Month), e.keys); err != nil {
 		return err
 	}
 	text, err := json.Marshal(e.manifest)
