@@ -140,6 +140,7 @@ func TestEnums_ListWhatTheCodeSends(t *testing.T) {
 		dependencies + "database":                                   sent("Dependency", web),
 		dependencies + "broker":                                     without(sent("Dependency", web), "not_writable"),
 		dependencies + "rate_limiter":                               without(sent("Dependency", web), "not_writable"),
+		dependencies + "archive":                                    without(sent("Dependency", web), "not_writable"),
 		dependencies + "replica":                                    without(sent("Dependency", web), "not_writable"),
 		"/paths//v1/workloads/get/parameters/order_by/schema":       sent("OrderBy", ports),
 		"/paths//v1/admin/workloads/get/parameters/order_by/schema": sent("OrderBy", ports),

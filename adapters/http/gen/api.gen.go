@@ -627,39 +627,6 @@ func (e GetCustomerStatsParamsGroupBy) Valid() bool {
 	}
 }
 
-// Defines values for GetSeriesParamsStepMinutes.
-const (
-	N1  GetSeriesParamsStepMinutes = 1
-	N10 GetSeriesParamsStepMinutes = 10
-	N15 GetSeriesParamsStepMinutes = 15
-	N2  GetSeriesParamsStepMinutes = 2
-	N30 GetSeriesParamsStepMinutes = 30
-	N5  GetSeriesParamsStepMinutes = 5
-	N60 GetSeriesParamsStepMinutes = 60
-)
-
-// Valid indicates whether the value is a known member of the GetSeriesParamsStepMinutes enum.
-func (e GetSeriesParamsStepMinutes) Valid() bool {
-	switch e {
-	case N1:
-		return true
-	case N10:
-		return true
-	case N15:
-		return true
-	case N2:
-		return true
-	case N30:
-		return true
-	case N5:
-		return true
-	case N60:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for ListWorkloadsParamsOrderBy.
 const (
 	ListWorkloadsParamsOrderByCreatedAt ListWorkloadsParamsOrderBy = "created_at"
@@ -2299,12 +2266,9 @@ type GetSeriesParams struct {
 	// Minutes How far back the series reaches. What is not a multiple of step_minutes is rounded up
 	Minutes *int `form:"minutes,omitempty" json:"minutes,omitempty"`
 
-	// StepMinutes How long each point is. Points begin at multiples of it in UTC
-	StepMinutes *GetSeriesParamsStepMinutes `form:"step_minutes,omitempty" json:"step_minutes,omitempty"`
+	// StepMinutes How long each point is: minutes that divide an hour. Points begin at multiples of it in UTC
+	StepMinutes *int `form:"step_minutes,omitempty" json:"step_minutes,omitempty"`
 }
-
-// GetSeriesParamsStepMinutes defines parameters for GetSeries.
-type GetSeriesParamsStepMinutes int
 
 // WorkerLoadCheckpointParams defines parameters for WorkerLoadCheckpoint.
 type WorkerLoadCheckpointParams struct {
