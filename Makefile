@@ -126,8 +126,8 @@ sim: ## simulate SEEDS=n runs with faults, from seed FROM=1 on, or replay SEED=n
 defects: ## plant each known mistake in turn, with NEW=1 those that are new; the tests must notice (an hour); writes docs/defects.md
 	go test -tags defects -run Killed -timeout 0 -count=1 ./contracttests/defects -write docs/defects.md $(if $(NEW),-new)
 
-crashpoints: ## harm every boundary of the write path on PostgreSQL, one after the other (a quarter of an hour)
-	go test ./simulation/crashpoints -timeout 0 -count=1 -v -each 0
+crashpoints: ## harm EACH=n boundaries of each kind of the write path on PostgreSQL, one after the other; 3: a quarter of an hour, 0: all, hours
+	go test ./simulation/crashpoints -timeout 0 -count=1 -v -each $(or $(EACH),3)
 
 model: ## run SEQUENCES=n random sequences of commands on PostgreSQL and memory, which must agree (minutes)
 	go test ./bootstrap -run OnRandomSequences -timeout 0 -count=1 -v -sequences $(or $(SEQUENCES),300)
