@@ -53,6 +53,7 @@ test: ## every test, under the race detector
 test-all: test ## and whole what `make test` tries only in part: crash points, random sequences, simulation, chaos, the console, planted defects, recovery (an hour)
 	$(MAKE) --no-print-directory portable
 	$(MAKE) --no-print-directory python
+	$(MAKE) --no-print-directory conformance
 	$(MAKE) --no-print-directory crashpoints
 	$(MAKE) --no-print-directory model
 	$(MAKE) --no-print-directory alike
@@ -65,6 +66,10 @@ test-all: test ## and whole what `make test` tries only in part: crash points, r
 python: ## the Python SDK: types, tests with real workers on each store, wheel and sdist (ten minutes)
 	scripts/ensure-deps
 	scripts/python all
+
+conformance: ## workers in Go, Python and Node.js against each rule of the protocol (minutes)
+	scripts/ensure-deps browser
+	go test ./sdk/conformance -timeout 20m -count=1 -v -whole
 
 lint: bin/golangci-lint ## static checks
 	bin/golangci-lint run ./...
@@ -192,4 +197,4 @@ bin/oasdiff: tools/oasdiff/go.mod tools/oasdiff/go.sum
 	@mkdir -p bin
 	go -C tools/oasdiff build -o ../../$@ github.com/oasdiff/oasdiff
 
-.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable python bench bench-peers profile sim defects crashpoints model alike browser console chaos recovery cycles noisy streams retention explain plots fuzz trace clean
+.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable python conformance bench bench-peers profile sim defects crashpoints model alike browser console chaos recovery cycles noisy streams retention explain plots fuzz trace clean
