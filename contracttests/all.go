@@ -67,7 +67,9 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 		"Depth":  e(func(ctx context.Context) (any, error) { return f.Statistics.Depth(ctx, everyone) }),
 		"Recent": e(func(ctx context.Context) (any, error) { return f.Statistics.Recent(ctx, everyone, f.now()) }),
 		"Statistics": e(func(ctx context.Context) (any, error) {
-			return f.Statistics.Statistics(ctx, domain.StatisticsQuery{Customer: acme, GroupBy: domain.GroupByType})
+			return f.Statistics.Statistics(ctx, domain.StatisticsQuery{
+				Whose: domain.Whose{Customer: acme}, GroupBy: domain.GroupByType,
+			})
 		}),
 		"Mix":       e(func(ctx context.Context) (any, error) { return f.Statistics.Mix(ctx) }),
 		"Fold":      e(func(ctx context.Context) (any, error) { return f.Statistics.Fold(ctx, 1) }),

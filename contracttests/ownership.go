@@ -102,7 +102,8 @@ func readsOf(
 		"Statistics": func() int {
 			now := domain.DayOf(f.now())
 			ss, err := f.Statistics.Statistics(ctx, domain.StatisticsQuery{
-				Customer: customer, From: now.Add(-24 * time.Hour), Until: now.Add(48 * time.Hour), GroupBy: domain.GroupByType,
+				Whose: domain.Whose{Customer: customer}, From: now.Add(-24 * time.Hour),
+				Until: now.Add(48 * time.Hour), GroupBy: domain.GroupByType,
 			})
 			return n(len(ss), err)
 		},

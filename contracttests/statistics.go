@@ -201,8 +201,9 @@ func statisticsCases() []Case[StoreHarness] {
 				f.must(cancel(f.submit()))
 				f.must(cancel(f.submit(func(s *domain.Submission) { s.CustomerID = rival })))
 				readOf := func(of domain.CustomerID, by domain.Grouping, from, until time.Time) []domain.Statistic {
-					s, err := f.Statistics.Statistics(t.Context(), domain.StatisticsQuery{Customer: of, All: of == "",
-						From: from, Until: until, GroupBy: by})
+					s, err := f.Statistics.Statistics(t.Context(), domain.StatisticsQuery{
+						Whose: domain.Whose{Customer: of, Everyone: of == ""},
+						From:  from, Until: until, GroupBy: by})
 					require.NoError(t, err)
 					return inMinutes(s)
 				}
@@ -251,7 +252,7 @@ func statisticsCases() []Case[StoreHarness] {
 				h.Advance(2 * time.Minute)
 				require.Equal(t, 5*time.Minute, f.must(report(a, w, domain.EventComplete, 2)).Executed.Truncate(time.Minute))
 				s, err := f.Statistics.Statistics(t.Context(), domain.StatisticsQuery{
-					Customer: acme, From: domain.DayOf(a.CreatedAt),
+					Whose: domain.Whose{Customer: acme}, From: domain.DayOf(a.CreatedAt),
 					Until: domain.DayOf(a.CreatedAt).Add(48 * time.Hour), GroupBy: domain.GroupByType,
 				})
 				require.NoError(t, err)
@@ -324,7 +325,8 @@ func (f *fixture) countsAt(customer domain.CustomerID, now time.Time) (c counted
 	c.depth, err = f.Statistics.Depth(f.Context(), domain.Whose{Customer: customer})
 	require.NoError(f, err)
 	c.hours, err = f.Statistics.Statistics(f.Context(), domain.StatisticsQuery{
-		Customer: customer, From: domain.DayOf(now).Add(-365 * 24 * time.Hour), Until: domain.DayOf(now).Add(48 * time.Hour),
+		Whose: domain.Whose{Customer: customer},
+		From:  domain.DayOf(now).Add(-365 * 24 * time.Hour), Until: domain.DayOf(now).Add(48 * time.Hour),
 		GroupBy: domain.GroupByHour,
 	})
 	require.NoError(f, err)

@@ -309,7 +309,8 @@ func (c *checker) restored(run domain.RunID, step int) {
 func (c *checker) counts(ctx context.Context, a *account) {
 	now := c.w.Now()
 	q := domain.StatisticsQuery{
-		Customer: a.id, From: domain.DayOf(now).Add(-48 * time.Hour), Until: domain.DayOf(now).Add(48 * time.Hour),
+		Whose: domain.Whose{Customer: a.id},
+		From:  domain.DayOf(now).Add(-48 * time.Hour), Until: domain.DayOf(now).Add(48 * time.Hour),
 		GroupBy: domain.GroupByType,
 	}
 	read := func() (d domain.Delta) {

@@ -12,7 +12,9 @@ import (
 func (a *api) GetCustomerStats(
 	ctx context.Context, req gen.GetCustomerStatsRequestObject,
 ) (gen.GetCustomerStatsResponseObject, error) {
-	q := domain.StatisticsQuery{Customer: scopeOf(ctx).principal.CustomerID, GroupBy: domain.GroupByDay}
+	q := domain.StatisticsQuery{
+		Whose: domain.Whose{Customer: scopeOf(ctx).principal.CustomerID}, GroupBy: domain.GroupByDay,
+	}
 	if g := req.Params.GroupBy; g != nil {
 		q.GroupBy = domain.Grouping(*g)
 	}

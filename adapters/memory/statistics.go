@@ -192,7 +192,7 @@ func (s statistics) Statistics(ctx context.Context, q domain.StatisticsQuery) ([
 	defer s.s.mu.Unlock()
 	groups := map[domain.Statistic]domain.Activity{} // keys have no activity
 	for id, t := range s.s.customers {
-		if !q.All && id != q.Customer {
+		if !q.Includes(id) {
 			continue
 		}
 		for at := q.From; at.Before(q.Until); at = at.Add(time.Hour) {

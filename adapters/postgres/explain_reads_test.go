@@ -70,7 +70,7 @@ func readCases(t *testing.T) (all []readCase) {
 	for _, by := range []domain.Grouping{domain.GroupByDay, domain.GroupByType, domain.GroupByHour} {
 		add("statistics of a month by "+string(by), read(func(ctx c, s s) ([]domain.Statistic, error) {
 			return s.Statistics.Statistics(ctx, domain.StatisticsQuery{
-				Customer: largest, From: today.AddDate(0, 0, -30), Until: today.AddDate(0, 0, 1), GroupBy: by,
+				Whose: domain.Whose{Customer: largest}, From: today.AddDate(0, 0, -30), Until: today.AddDate(0, 0, 1), GroupBy: by,
 			})
 		}))
 	}

@@ -213,7 +213,8 @@ func operations(b *bench) map[string]time.Duration {
 	for _, by := range []domain.Grouping{domain.GroupByDay, domain.GroupByType, domain.GroupByHour} {
 		timed("Statistics of a month, by "+string(by), func() error {
 			_, err := b.sane.Statistics.Statistics(ctx, domain.StatisticsQuery{
-				Customer: acme, From: today.AddDate(0, 0, -30), Until: today.AddDate(0, 0, 1), GroupBy: by,
+				Whose: domain.Whose{Customer: acme}, From: today.AddDate(0, 0, -30),
+				Until: today.AddDate(0, 0, 1), GroupBy: by,
 			})
 			return err
 		})

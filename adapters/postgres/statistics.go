@@ -135,7 +135,7 @@ var (
 // Statistics implements ports.StatisticsStore.
 func (s statistics) Statistics(ctx context.Context, q domain.StatisticsQuery) ([]domain.Statistic, error) {
 	statement := statisticsOfOneSQL
-	if q.All {
+	if q.Everyone {
 		statement = statisticsOfAllSQL
 	}
 	return longRead(ctx, s.s.reads, q.Customer, func(row pgx.CollectableRow) (g domain.Statistic, err error) {

@@ -226,10 +226,8 @@ const (
 
 // StatisticsQuery selects statistics.
 type StatisticsQuery struct {
-	// Customer is whose. With All, which no client can ask for, it is empty: the statistics are those
-	// of all customers together.
-	Customer CustomerID
-	All      bool
+	// Whose are counted. Of everyone, which no client can ask for, they are counted together.
+	Whose
 	// From and Until are whole hours in UTC. Until is exclusive.
 	From, Until time.Time
 	GroupBy     Grouping

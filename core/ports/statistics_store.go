@@ -33,7 +33,7 @@ type StatisticsStore interface {
 
 	// Statistics returns what finished in the hours from q.From until q.Until, exclusively, grouped
 	// and ordered as q.GroupBy says. Groups in which nothing finished and nothing was submitted are
-	// left out. With q.All the cost grows with the number of customers that did something in these
+	// left out. With q.Everyone the cost grows with the number of customers that did something in these
 	// hours.
 	Statistics(ctx context.Context, q domain.StatisticsQuery) ([]domain.Statistic, error)
 

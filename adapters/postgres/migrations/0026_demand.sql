@@ -10,10 +10,9 @@ CREATE TABLE demand_deltas (
 CREATE TABLE demand_hours (
   hour      timestamptz NOT NULL,
   resources jsonb NOT NULL,
-  submitted bigint NOT NULL
+  submitted bigint NOT NULL,
+  PRIMARY KEY (hour, resources)
 );
--- The names of models may be longer than an index holds.
-CREATE UNIQUE INDEX demand_hours_class ON demand_hours (hour, md5(resources::text));
 
 -- +goose Down
 DROP TABLE demand_hours, demand_deltas;

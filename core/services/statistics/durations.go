@@ -33,7 +33,8 @@ func (s *Service) Durations(ctx context.Context) (map[string]time.Duration, erro
 	}
 	hour := domain.HourOf(now)
 	groups, err := s.deps.Statistics.Statistics(ctx, domain.StatisticsQuery{
-		All: true, From: hour.Add(-durationsPeriod), Until: hour.Add(time.Hour), GroupBy: domain.GroupByType,
+		Whose: domain.Whose{Everyone: true},
+		From:  hour.Add(-durationsPeriod), Until: hour.Add(time.Hour), GroupBy: domain.GroupByType,
 	})
 	if err != nil {
 		return nil, err
