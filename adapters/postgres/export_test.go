@@ -1,6 +1,9 @@
 package postgres
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // ExecAll executes statements on a database.
 func ExecAll(url string, statements ...string) error {
@@ -36,4 +39,18 @@ func Peers(h *Hints) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.peers)
+}
+
+// CustomPlans returns how many plans the sessions of a store's main pool have made for one
+// execution only.
+func CustomPlans(ctx context.Context, s *Store) (n int64, err error) {
+	conns := s.pool.AcquireAllIdle(ctx)
+	for _, c := range conns {
+		var of int64
+		rerr := c.QueryRow(ctx, "SELECT coalesce(sum(custom_plans), 0)::bigint FROM pg_prepared_statements").Scan(&of)
+		err = errors.Join(err, rerr)
+		n += of
+		c.Release()
+	}
+	return n, err
 }

@@ -153,7 +153,7 @@ func poolConfig(url string, conns int) (*pgxpool.Config, error) {
 // tables. Otherwise it reads a whole table while that looks cheap, and keeps a plan that it made
 // while a table was empty. docs/decisions/0008-postgres.md says what that costs.
 var plannerSettings = map[string]string{
-	"plan_cache_mode": "force_custom_plan", "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
+	"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
 	"random_page_cost": "1.1", "jit": "off",
 }
 

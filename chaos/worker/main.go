@@ -84,7 +84,7 @@ type types map[string]ports.WorkloadFactory
 func (t types) RegisterType(name string, f ports.WorkloadFactory) { t[name] = f }
 
 func main() {
-	if err := bootstrap.Shed(); err != nil {
+	if err := bootstrap.Prepare(); err != nil {
 		log.Fatal(err)
 	}
 	cfg, err := bootstrap.Load(os.Environ())

@@ -22,7 +22,7 @@ var version = "dev"
 
 func main() {
 	if serves(os.Args[1:]) {
-		if err := bootstrap.Shed(); err != nil {
+		if err := bootstrap.Prepare(); err != nil {
 			fmt.Fprintln(os.Stderr, "niyanta:", err)
 			os.Exit(exitError)
 		}
@@ -34,7 +34,7 @@ func main() {
 const server = "server"
 
 // serves reports whether a command line starts a server. Main calls it first, because a server must
-// call bootstrap.Shed before anything else.
+// call bootstrap.Prepare before anything else.
 func serves(args []string) bool {
 	cmd, _, err := rootCommand(context.Background()).Find(args)
 	return err == nil && cmd.Annotations[server] != ""
