@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/niyanta/niyanta/adapters/certificates"
 	"github.com/niyanta/niyanta/adapters/console"
 	httpapi "github.com/niyanta/niyanta/adapters/http"
 	"github.com/niyanta/niyanta/adapters/messaging"
@@ -36,9 +37,11 @@ type App struct {
 	loops     sync.WaitGroup
 	closers   []func()
 	endpoints []*endpoint
-	busServer *messaging.Server
-	watcher   watcher
-	failed    chan error
+	// certificates are those of the endpoints; nil: they speak plain HTTP.
+	certificates *certificates.Source
+	busServer    *messaging.Server
+	watcher      watcher
+	failed       chan error
 }
 
 // NewApp returns a coordinator that is not running yet.
@@ -102,8 +105,8 @@ func (a *App) Start(ctx context.Context) (err error) {
 		Auditing: a.coordinator.Auditing, IDs: a.host.IDs, Observer: a.host.Observer,
 		Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Stopping: stopping,
 		Version: a.Version, CursorKey: cursorKey(a.cfg), StreamHeartbeat: a.cfg.StreamHeartbeat,
-		SocketOrigins: a.cfg.SocketOrigins,
-		Measure:       a.metrics.Request, Throttled: a.metrics.Throttled, InFlight: httpapi.InFlight{
+		SocketOrigins: a.cfg.SocketOrigins, WorkerCertificates: a.cfg.WorkerClientCA != "",
+		Measure: a.metrics.Request, Throttled: a.metrics.Throttled, InFlight: httpapi.InFlight{
 			Requests: a.cfg.MaxRequests, RequestsPerCustomer: a.cfg.MaxRequestsPerCustomer,
 			Waits: a.cfg.MaxLongPolls, WaitsPerCustomer: a.cfg.MaxLongPollsPerCustomer,
 			Streams: a.cfg.MaxStreams, StreamsPerKey: a.cfg.MaxStreamsPerKey,

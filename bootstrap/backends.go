@@ -7,7 +7,10 @@ import (
 	"log/slog"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/niyanta/niyanta/adapters/blob"
+	"github.com/niyanta/niyanta/adapters/certificates"
 	"github.com/niyanta/niyanta/adapters/memory"
 	"github.com/niyanta/niyanta/adapters/messaging"
 	"github.com/niyanta/niyanta/adapters/nats"
@@ -113,6 +116,20 @@ type openedBus struct {
 	ping    func(context.Context) error
 	dropped func() int64
 	close   func()
+	shown   *certificates.Source
+}
+
+// openRedis returns a client of Redis, and the certificates that it uses.
+func openRedis(cfg Config, log *slog.Logger) (*goredis.Client, *certificates.Source, error) {
+	shown, err := cfg.openCertificates(tlsRedis, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := redis.Connect(cfg.RedisURL, clientTLS(shown))
+	if err != nil {
+		return nil, nil, fmt.Errorf("%sREDIS_URL: %w", Prefix, err)
+	}
+	return c, shown, nil
 }
 
 // openBus opens the bus that the configuration names.
@@ -120,9 +137,12 @@ func openBus(cfg Config, name string, ids ports.IDs, log *slog.Logger) (openedBu
 	switch cfg.Bus {
 	case BusNATS:
 		log = log.With("setting", Prefix+"NATS_URL")
+		shown, err := cfg.openCertificates(tlsNATS, log)
+		if err != nil {
+			return openedBus{}, err
+		}
 		b, err := nats.Connect(nats.Options{
-			URL: cfg.NATSURL, Name: name, CredsFile: cfg.NATSCreds, CAFile: cfg.NATSCA, CertFile: cfg.NATSCert,
-			KeyFile: cfg.NATSKey, Log: log,
+			URL: cfg.NATSURL, Name: name, CredsFile: cfg.NATSCreds, TLS: clientTLS(shown), Log: log,
 		})
 		if err != nil {
 			return openedBus{}, fmt.Errorf("%sNATS_URL: %w", Prefix, err)
@@ -132,15 +152,15 @@ func openBus(cfg Config, name string, ids ports.IDs, log *slog.Logger) (openedBu
 				return errors.New("the bus is disconnected")
 			}
 			return nil
-		}, b.Dropped, func() { _ = b.Close() }}, nil
+		}, b.Dropped, func() { _ = b.Close() }, shown}, nil
 	case BusRedis:
 		log = log.With("setting", Prefix+"REDIS_URL")
-		c, err := redis.Connect(cfg.RedisURL)
+		c, shown, err := openRedis(cfg, log)
 		if err != nil {
-			return openedBus{}, fmt.Errorf("%sREDIS_URL: %w", Prefix, err)
+			return openedBus{}, err
 		}
 		b := redis.NewBus(c, ids, log)
-		return openedBus{b, b.Ping, b.Dropped, func() { _, _ = b.Close(), c.Close() }}, nil
+		return openedBus{b, b.Ping, b.Dropped, func() { _, _ = b.Close(), c.Close() }, shown}, nil
 	}
 	return openedBus{close: func() {}}, nil
 }
@@ -159,6 +179,7 @@ func openHints(
 	}
 	m.Gauge(telemetry.BusDropped, always(func() float64 { return float64(bus.dropped()) }))
 	m.Gauge(telemetry.BusConnected, answering(bus.ping))
+	measureCertificate(m, bus.shown, "bus")
 	hints := messaging.NewHints(bus.Bus, messaging.Party{ID: h.Name, Kind: "coordinator", Prefix: cfg.BusPrefix,
 		Clock: h.Clock, IDs: h.IDs}, h.Observer, h.Log)
 	return Hints{Notifier: hints, Listener: hints, Bus: bus.Bus, Ping: bus.ping}, bus.close, nil
@@ -185,15 +206,16 @@ func openLocalHints(
 }
 
 // openLimiter opens the rate limiter that the configuration names.
-func openLimiter(cfg Config, h coordinator.Host) (Limiter, func(), error) {
+func openLimiter(cfg Config, h coordinator.Host, m *telemetry.Metrics) (Limiter, func(), error) {
 	local := memory.NewRateLimiter(h.Clock)
 	if cfg.RateLimiter == LimiterMemory {
 		return Limiter{RateLimiter: local}, func() {}, nil
 	}
-	c, err := redis.Connect(cfg.RedisURL)
+	c, shown, err := openRedis(cfg, h.Log)
 	if err != nil {
-		return Limiter{}, nil, fmt.Errorf("%sREDIS_URL: %w", Prefix, err)
+		return Limiter{}, nil, err
 	}
+	measureCertificate(m, shown, "rate_limiter")
 	ping := func(ctx context.Context) error { return c.Ping(ctx).Err() }
 	return Limiter{redis.NewRateLimiter(c, local, h.Clock, h.Log.With("setting", Prefix+"REDIS_URL")),
 		ping}, func() { _ = c.Close() }, nil

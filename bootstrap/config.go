@@ -58,6 +58,13 @@ type Config struct {
 	NATSKey string `env:"NATS_KEY_FILE" roles:"server coordinator worker"`
 	// The Redis server. Required with BUS=redis and with RATE_LIMITER=redis.
 	RedisURL string `env:"REDIS_URL" secret:"url" roles:"server coordinator worker"`
+	// The path of a file with the certificates that sign the Redis server's own. Empty: the system's.
+	// It needs a REDIS_URL that begins with rediss://, as the two settings below do.
+	RedisCA string `env:"REDIS_CA_FILE" roles:"server coordinator worker"`
+	// The path of a file with the client certificate for Redis. It goes together with REDIS_KEY_FILE.
+	RedisCert string `env:"REDIS_CERT_FILE" roles:"server coordinator worker"`
+	// The path of a file with the key of the client certificate for Redis.
+	RedisKey string `env:"REDIS_KEY_FILE" roles:"server coordinator worker"`
 	// What the names of subjects on the bus begin with: words of letters, digits, "-" and "_", each
 	// ending in ".". It keeps several installations on one bus apart, and must be the same for all
 	// coordinators and workers of one.
@@ -81,6 +88,29 @@ type Config struct {
 	// left for the next. Required with BUS=memory. With another bus it is the way for what is too
 	// large for the bus, and for everything while the bus is disconnected.
 	CoordinatorURL string `env:"COORDINATOR_URL" secret:"url" roles:"worker"`
+
+	// Encryption
+
+	// The path of a file with this server's certificate, in PEM, its intermediates behind it. With it,
+	// coordinators serve the API, and workers their probes and metrics, over TLS 1.3 and nothing else.
+	// It goes together with TLS_KEY_FILE. Certificates are read again when their files change.
+	TLSCert string `env:"TLS_CERT_FILE" roles:"dev server coordinator worker"`
+	// The path of a file with the key of that certificate.
+	TLSKey string `env:"TLS_KEY_FILE" roles:"dev server coordinator worker"`
+	// The path of a file with the certificates that sign those of workers. With it, the worker
+	// protocol over HTTP needs a client certificate beside the key. One of the certificate's names, an
+	// id or a pattern like rack7-*, must match the worker's id. It needs TLS_CERT_FILE.
+	WorkerClientCA string `env:"WORKER_CLIENT_CA_FILE" roles:"dev server coordinator"`
+	// The path of a file with the certificates that sign the coordinators' own. Empty: the system's.
+	// It needs a COORDINATOR_URL that begins with https://, as the two settings below do.
+	CoordinatorCA string `env:"COORDINATOR_CA_FILE" roles:"worker"`
+	// The path of a file with the client certificate that the worker shows coordinators. It goes
+	// together with COORDINATOR_KEY_FILE.
+	CoordinatorCert string `env:"COORDINATOR_CERT_FILE" roles:"worker"`
+	// The path of a file with the key of that client certificate.
+	CoordinatorKey string `env:"COORDINATOR_KEY_FILE" roles:"worker"`
+
+	// Probes of workers
 
 	// Where a worker serves /health, /ready and /metrics: an address, or nothing (the variable is set
 	// and empty) to serve nothing. It needs no key and shows nothing of the work but its counts. While

@@ -179,7 +179,11 @@ func TestMetrics_OfARunningSet_AreThoseOfThePage(t *testing.T) {
 	}
 	for name, set := range map[string]func(*Config){
 		"with a bus and a replica": func(c *Config) {
-			c.Bus, c.NATSURL, c.PostgresReplicaURL = BusNATS, servers.StartNATS(t, 0).URL(), c.PostgresURL
+			a := servers.NewAuthority(t)
+			bus, shown := servers.StartNATSWithTLS(t, a, "niyanta", "secret"), a.Issue(t, "client")
+			c.Bus, c.NATSURL = BusNATS, fmt.Sprintf("tls://niyanta:secret@127.0.0.1:%d", bus.Port)
+			c.NATSCA, c.NATSCert, c.NATSKey = a.CA, shown.Cert, shown.Key
+			c.PostgresReplicaURL = c.PostgresURL
 		},
 		"without a bus": func(*Config) {},
 	} {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/niyanta/niyanta/adapters/certificates"
 	"github.com/niyanta/niyanta/adapters/failover"
 	httpapi "github.com/niyanta/niyanta/adapters/http"
 	"github.com/niyanta/niyanta/adapters/http/workerclient"
@@ -139,7 +140,7 @@ func httpRoutes(
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	return func(domain.WorkerID) *workerclient.Client {
-		c, err := workerclient.New(server.URL, testWorkerKey)
+		c, err := workerclient.New(server.URL, testWorkerKey, (*certificates.Source)(nil).Equip)
 		require.NoError(t, err)
 		t.Cleanup(c.Close)
 		return c

@@ -109,7 +109,10 @@ func stateOf(err error) httpapi.Dependency {
 // ready returns the result of the last check, and whether a coordinator leads.
 func (a *App) ready(context.Context) httpapi.Readiness {
 	_, leading := a.coordinator.Leadership.Current()
-	r := httpapi.Readiness{Leader: leading, LeaderElected: leading || a.coordinator.Leadership.Leader().Holder != ""}
+	r := httpapi.Readiness{
+		Leader: leading, LeaderElected: leading || a.coordinator.Leadership.Leader().Holder != "",
+		Certificate: certificateState(a.certificates),
+	}
 	last := a.watcher.last.Load()
 	if last == nil || time.Since(last.at) > checkValidFor {
 		r.Database, r.Broker, r.RateLimiter = httpapi.Disconnected, httpapi.Disconnected, httpapi.Disconnected

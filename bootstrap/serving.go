@@ -31,8 +31,12 @@ func (a *App) open(ctx context.Context) error {
 		a.endpoints = append(a.endpoints, &endpoint{variable: "ADMIN_ADDR", part: httpapi.PartAdmin})
 		addrs = append(addrs, a.cfg.AdminAddr)
 	}
+	var err error
+	if a.certificates, err = a.cfg.openAPICertificates(a.log); err != nil {
+		return err
+	}
+	measureCertificate(a.metrics, a.certificates, "api")
 	for i, d := range a.endpoints {
-		var err error
 		if d.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", addrs[i]); err != nil {
 			return d.refused(addrs[i], err)
 		}
@@ -65,16 +69,25 @@ func (a *App) serve(deps httpapi.Deps) error {
 			handler = profiled(handler, a.coordinator.Tenancy.Authenticate)
 		}
 		d.server = httpapi.NewServer(handler, a.cfg.HTTPIdleTimeout, a.log)
+		d.server.TLSConfig = serverTLS(a.certificates)
 	}
 	for _, d := range a.endpoints {
 		a.loops.Go(func() {
-			if err := d.server.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
+			if err := d.run(); !errors.Is(err, http.ErrServerClosed) {
 				a.failed <- err
 			}
 		})
-		a.log.Info("serving", "url", d.url(), "address", d.listener.Addr().String(), "part", d.part.String())
+		a.log.Info("serving", "url", a.urlOf(d), "address", d.listener.Addr().String(), "part", d.part.String())
 	}
 	return nil
+}
+
+// run serves until the endpoint is shut.
+func (d *endpoint) run() error {
+	if d.server.TLSConfig != nil {
+		return d.server.ServeTLS(d.listener, "", "")
+	}
+	return d.server.Serve(d.listener)
 }
 
 // shut accepts no more requests, and waits for those in flight until ctx ends.
@@ -94,22 +107,25 @@ func (a *App) shut(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// url returns the URL of the endpoint on this machine.
-func (d *endpoint) url() string {
+// urlOf returns the URL of an endpoint on this machine.
+func (a *App) urlOf(d *endpoint) string {
 	addr := d.listener.Addr().String()
 	host, port, err := net.SplitHostPort(addr)
 	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
 		addr = net.JoinHostPort("127.0.0.1", port)
 	}
+	if a.certificates != nil {
+		return "https://" + addr
+	}
 	return "http://" + addr
 }
 
 // URL returns the URL of the API.
-func (a *App) URL() string { return a.endpoints[0].url() }
+func (a *App) URL() string { return a.urlOf(a.endpoints[0]) }
 
 // AdminURL returns the URL of the admin routes. It is that of the API unless they have an address
 // of their own.
-func (a *App) AdminURL() string { return a.endpoints[len(a.endpoints)-1].url() }
+func (a *App) AdminURL() string { return a.urlOf(a.endpoints[len(a.endpoints)-1]) }
 
 // Addrs returns the addresses that the App listens on.
 func (a *App) Addrs() []string {

@@ -16,6 +16,9 @@ type Setting struct{ Variable, Value string }
 var shown = map[string]bool{
 	"STORE": true, "BUS": true, "RATE_LIMITER": true, "BUS_PREFIX": true,
 	"NATS_CREDS_FILE": true, "NATS_CA_FILE": true, "NATS_CERT_FILE": true, "NATS_KEY_FILE": true,
+	"REDIS_CA_FILE": true, "REDIS_CERT_FILE": true, "REDIS_KEY_FILE": true,
+	"TLS_CERT_FILE": true, "TLS_KEY_FILE": true, "WORKER_CLIENT_CA_FILE": true,
+	"COORDINATOR_CA_FILE": true, "COORDINATOR_CERT_FILE": true, "COORDINATOR_KEY_FILE": true,
 	"HTTP_ADDR": true, "ADMIN_ADDR": true, "WORKER_HTTP_ADDR": true,
 	"WORKER_ID": true, "WORKER_TAGS": true, "WORKER_CPU": true, "WORKER_MEMORY_MB": true,
 	"WORKER_DISK_MB": true, "WORKER_DEVICES": true, "WORKER_RESOURCES": true, "PREEMPT_NOTICE": true,

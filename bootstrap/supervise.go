@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/niyanta/niyanta/adapters/http/workerclient"
 	"github.com/niyanta/niyanta/adapters/process"
 	"github.com/niyanta/niyanta/adapters/system"
 	"github.com/niyanta/niyanta/adapters/workloads"
@@ -154,7 +153,7 @@ func waysToCertify(
 		}
 	}
 	if cfg.CoordinatorURL != "" {
-		clients, err := workerclient.NewAll(cfg.CoordinatorURL, cfg.WorkerKeys[0])
+		clients, err := newWorkerClients(cfg, log)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -33,6 +33,7 @@ func (c Config) Validate(role Role) error {
 		errs = append(errs, fmt.Errorf("%s%s: %s", Prefix, variable, fmt.Sprintf(format, args...)))
 	}
 	c.validateTags(wrong)
+	c.validateCertificates(wrong)
 	if _, err := ParsePools(c.Pools); err != nil {
 		wrong("POOLS", "%s", err)
 	}
@@ -225,9 +226,6 @@ func (c Config) validateBus(wrong func(string, string, ...any)) {
 	}
 	if c.Bus == BusRedis && c.RedisURL == "" {
 		wrong("REDIS_URL", "is required with NIYANTA_BUS=redis")
-	}
-	if (c.NATSCert == "") != (c.NATSKey == "") {
-		wrong("NATS_CERT_FILE", "and %sNATS_KEY_FILE go together", Prefix)
 	}
 	if c.BusPrefix != "" && !busPrefix.MatchString(c.BusPrefix) {
 		wrong("BUS_PREFIX", "must be words of letters, digits, \"-\" and \"_\", each ending in \".\", not %q",

@@ -57,7 +57,7 @@ func newConfiguredApp(ctx context.Context, cfg Config, log *slog.Logger) (*App, 
 		cleanup()
 		return nil, nil, err
 	}
-	limiter, cleanup3, err := openLimiter(cfg, host)
+	limiter, cleanup3, err := openLimiter(cfg, host, metrics)
 	if err != nil {
 		cleanup2()
 		cleanup()

@@ -54,8 +54,11 @@ func NewWorker(
 		w.close()
 		return nil, err
 	}
-	w.server, err = workerserver.Start(ctx, cfg.WorkerHTTPAddr, version, w.engine.Stats,
-		log.With("worker_id", string(id)))
+	shown, err := cfg.openCertificates(tlsServing, log)
+	if err == nil {
+		w.server, err = workerserver.Start(ctx, cfg.WorkerHTTPAddr, version, serverTLS(shown), w.engine.Stats,
+			log.With("worker_id", string(id)))
+	}
 	if err != nil {
 		w.close()
 		return nil, err

@@ -10,6 +10,15 @@ import (
 	"github.com/niyanta/niyanta/core/ports"
 )
 
+// newWorkerClients returns a client for each coordinator's address.
+func newWorkerClients(cfg Config, log *slog.Logger) ([]*workerclient.Client, error) {
+	shown, err := cfg.openCertificates(tlsCoordinator, log)
+	if err != nil {
+		return nil, err
+	}
+	return workerclient.NewAll(cfg.CoordinatorURL, cfg.WorkerKeys[0], shown.Equip)
+}
+
 // newWorkerPlane opens a worker's view of its coordinators: over the bus if there is one, and over
 // HTTP to each coordinator whose URL is known. HTTP also carries what is too large for the bus, and
 // all else while the bus does not.
@@ -18,7 +27,7 @@ func newWorkerPlane(cfg Config, id string, log *slog.Logger) (ports.ControlPlane
 	var routes []failover.Route
 	if cfg.CoordinatorURL != "" {
 		var err error
-		if clients, err = workerclient.NewAll(cfg.CoordinatorURL, cfg.WorkerKeys[0]); err != nil {
+		if clients, err = newWorkerClients(cfg, log); err != nil {
 			return nil, nil, err
 		}
 		for _, c := range clients {

@@ -57,9 +57,13 @@ var policy = []struct {
 	{"bootstrap", []string{"std", "deps", "core/...", "adapters/...", "sdk/..."}},
 	{"cmd/...", []string{"std", "deps", "bootstrap", "sdk", "sdk/conformance"}},
 
+	// The SDK uses it, too.
+	{"adapters/certificates", []string{"std"}},
+
 	// An SDK worker runs the worker's engine against HTTP with the machine's clock: never a store.
 	{"sdk", []string{
-		"std", "core/domain", "core/ports", "core/services/execution", "api/client", "adapters/failover",
+		"std", "core/domain", "core/ports", "core/services/execution", "api/client", "adapters/certificates",
+		"adapters/failover",
 		"adapters/hardware", "adapters/http/workerclient", "adapters/http/workerserver", "adapters/process",
 		"adapters/system",
 	}},

@@ -29,6 +29,9 @@ type Readiness struct {
 		RateLimiter   string  `json:"rate_limiter"`
 		Replica       *string `json:"replica,omitempty"`
 		Archive       *string `json:"archive,omitempty"`
+		// Certificate is how the certificate that the coordinator shows stands: "valid", "not_replaced"
+		// or "expired".
+		Certificate *string `json:"certificate,omitempty"`
 	} `json:"dependencies"`
 	IsLeader bool `json:"is_leader"`
 

@@ -2,6 +2,7 @@ package niyanta
 
 import (
 	"errors"
+	"log/slog"
 	"math"
 	"net/http"
 	"net/url"
@@ -24,6 +25,7 @@ type clientOptions struct {
 	retryFor     time.Duration
 	onConnection func(url string, err error)
 	http         *http.Client
+	tls          TLSFiles
 }
 
 // RetryFor sets how long after its beginning a call may begin another try. The default is 30 s. 0
@@ -44,8 +46,7 @@ func OnConnection(f func(url string, err error)) ClientOption {
 	return func(o *clientOptions) { o.onConnection = f }
 }
 
-// WithHTTPClient has the requests sent by hc, for example for TLS certificates or a proxy of your
-// own.
+// WithHTTPClient has the requests sent by hc, for example for a proxy of your own.
 func WithHTTPClient(hc *http.Client) ClientOption { return func(o *clientOptions) { o.http = hc } }
 
 // NewClient returns a client of the coordinators at urls, one or several separated by commas
@@ -66,8 +67,16 @@ func NewClient(urls, key string, opts ...ClientOption) (*Client, error) {
 	for _, opt := range opts {
 		opt(&s.clientOptions)
 	}
-	if s.http == nil {
-		s.http = &http.Client{Transport: newTransport()}
+	shown, err := s.tls.open("WithTLSFiles", slog.New(slog.DiscardHandler))
+	switch {
+	case err != nil:
+		return nil, err
+	case s.http == nil:
+		t := newTransport()
+		shown.Equip(t)
+		s.http = &http.Client{Transport: t}
+	case shown != nil:
+		return nil, errors.New("WithTLSFiles and WithHTTPClient exclude each other")
 	}
 	return s.client(key), nil
 }

@@ -46,7 +46,7 @@ func Supervise(o WorkerOptions) error {
 		Secret: hex.EncodeToString(secret)}
 	s := process.Supervisor{
 		ProcessID: certificate.ProcessID, Digest: domain.CertificateDigest(certificate.Secret), Log: log,
-		Certify: func(ctx context.Context, _ int) error { return certify(ctx, o, certificate) },
+		Certify: func(ctx context.Context, _ int) error { return certify(ctx, o, certificate, log) },
 	}
 	status, err := s.Run(context.Background())
 	if errors.Is(err, process.ErrUnsupported) {
@@ -60,8 +60,12 @@ func Supervise(o WorkerOptions) error {
 }
 
 // certify tells the coordinators of a death, one after the other, until one has heard it.
-func certify(ctx context.Context, o WorkerOptions, c domain.SessionEnd) error {
-	clients, err := workerclient.NewAll(o.URL, o.Key)
+func certify(ctx context.Context, o WorkerOptions, c domain.SessionEnd, log *slog.Logger) error {
+	shown, err := o.coordinatorTLS(log)
+	if err != nil {
+		return err
+	}
+	clients, err := workerclient.NewAll(o.URL, o.Key, shown.Equip)
 	if err != nil {
 		return err
 	}

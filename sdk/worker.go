@@ -41,6 +41,12 @@ type WorkerOptions struct {
 	// nothing, or HTTPAddr is HTTPOff, nothing is served. While another process listens on :8081, the
 	// worker works without it and tries again; any other address that is taken is an error of Run.
 	HTTPAddr string
+	// TLS are the files for connections to coordinators. nil: those in the variables
+	// NIYANTA_COORDINATOR_CA_FILE, NIYANTA_COORDINATOR_CERT_FILE and NIYANTA_COORDINATOR_KEY_FILE.
+	TLS *TLSFiles
+	// HTTPTLS has the certificate and the key of the server at HTTPAddr, which then speaks TLS 1.3
+	// only. nil: those in the variables NIYANTA_TLS_CERT_FILE and NIYANTA_TLS_KEY_FILE.
+	HTTPTLS *TLSFiles
 	// Version is shown to operators.
 	Version string
 	// TakeOver ends the session of another process that holds ID, although its lease still runs.
@@ -135,7 +141,11 @@ func (w *Worker) run(ctx, hard context.Context) error {
 	if len(w.types) == 0 {
 		return errors.New("niyanta: a worker needs at least one type")
 	}
-	clients, err := workerclient.NewAll(w.opts.URL, w.opts.Key)
+	shown, err := w.opts.coordinatorTLS(w.opts.Log)
+	if err != nil {
+		return err
+	}
+	clients, err := workerclient.NewAll(w.opts.URL, w.opts.Key, shown.Equip)
 	if err != nil {
 		return err
 	}
@@ -168,7 +178,11 @@ func (w *Worker) run(ctx, hard context.Context) error {
 	if err != nil {
 		return err
 	}
-	server, err := workerserver.Start(ctx, w.opts.httpAddr(), w.opts.Version, engine.Stats,
+	secure, err := w.opts.httpTLS(w.opts.Log)
+	if err != nil {
+		return err
+	}
+	server, err := workerserver.Start(ctx, w.opts.httpAddr(), w.opts.Version, secure, engine.Stats,
 		w.opts.Log.With("worker_id", w.opts.ID))
 	if err != nil {
 		return err

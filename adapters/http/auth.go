@@ -56,6 +56,10 @@ func (a *api) authorize(next http.Handler) http.Handler {
 			a.refuse(w, r, domain.NewError(domain.CodeForbidden, "role %s may not do this", p.Role))
 			return
 		}
+		if err := a.checkCertificate(w, r); err != nil {
+			a.refuse(w, r, err)
+			return
+		}
 		if p.CustomerID != "" && !s.op.whileSuspended {
 			if err := a.Tenancy.CheckActive(r.Context(), p); err != nil {
 				a.refuse(w, r, err)

@@ -20,6 +20,9 @@ func secured(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Content-Security-Policy", policyOfAPI)
 		h.Set("Cache-Control", "no-store")
+		if r.TLS != nil { // otherwise a proxy ends TLS, which decides
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
 		next.ServeHTTP(w, r)
 	})
 }

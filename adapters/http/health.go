@@ -35,11 +35,24 @@ const (
 	NotWritable Dependency = "not_writable"
 )
 
-// Readiness is the state of the process and of its dependencies. Replica and Archive are empty if
-// none is configured.
+// CertificateState is how the certificate that the coordinator shows stands.
+type CertificateState string
+
+// The states of the certificate.
+const (
+	CertificateValid CertificateState = "valid"
+	// CertificateNotReplaced is a certificate whose files have changed and cannot be used: the earlier
+	// one is shown.
+	CertificateNotReplaced CertificateState = "not_replaced"
+	CertificateExpired     CertificateState = "expired"
+)
+
+// Readiness is the state of the process and of its dependencies. Replica, Archive and Certificate are
+// empty if none is configured.
 type Readiness struct {
 	Leader, LeaderElected                           bool
 	Database, Broker, RateLimiter, Replica, Archive Dependency
+	Certificate                                     CertificateState
 }
 
 // status is "unavailable" if the process cannot serve: it shuts down, or there is no database that
@@ -51,7 +64,8 @@ func (r Readiness) status(stopping bool) gen.ReadinessStatus {
 	case stopping || r.Database != Connected:
 		return gen.Unavailable
 	case r.Broker != Connected, r.RateLimiter != Connected, r.Replica != Connected && r.Replica != "",
-		r.Archive != Connected && r.Archive != "", !r.LeaderElected:
+		r.Archive != Connected && r.Archive != "", r.Certificate != CertificateValid && r.Certificate != "",
+		!r.LeaderElected:
 		return gen.Degraded
 	}
 	return gen.Ready
@@ -70,6 +84,10 @@ func (a *api) ready(w http.ResponseWriter, r *http.Request) {
 	if state.Archive != "" {
 		archive := gen.ReadinessDependenciesArchive(state.Archive)
 		d.Archive = &archive
+	}
+	if state.Certificate != "" {
+		certificate := gen.ReadinessDependenciesCertificate(state.Certificate)
+		d.Certificate = &certificate
 	}
 	status := http.StatusOK
 	if out.Status == gen.Unavailable {

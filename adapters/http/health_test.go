@@ -27,6 +27,10 @@ func TestReady_WhenSomethingIsDisconnected_IsUnavailableOnlyWithoutADatabase(t *
 		"archive disconnected":      {func(r *Readiness) { r.Archive = Disconnected }, false, 200, "degraded"},
 		"archive connected":         {func(r *Readiness) { r.Archive = Connected }, false, 200, "ready"},
 		"replica connected":         {func(r *Readiness) { r.Replica = Connected }, false, 200, "ready"},
+		"certificate valid":         {func(r *Readiness) { r.Certificate = CertificateValid }, false, 200, "ready"},
+		"certificate not replaced": {func(r *Readiness) { r.Certificate = CertificateNotReplaced }, false, 200,
+			"degraded"},
+		"certificate expired": {func(r *Readiness) { r.Certificate = CertificateExpired }, false, 200, "degraded"},
 		"all but the database": {func(r *Readiness) {
 			*r = Readiness{Database: Connected, Broker: Disconnected, RateLimiter: Disconnected}
 		}, false, 200, "degraded"},
@@ -50,18 +54,22 @@ func TestReady_WhenSomethingIsDisconnected_IsUnavailableOnlyWithoutADatabase(t *
 			Status       string `json:"status"`
 			IsLeader     bool   `json:"is_leader"`
 			Dependencies struct {
-				Database      Dependency `json:"database"`
-				Broker        Dependency `json:"broker"`
-				RateLimiter   Dependency `json:"rate_limiter"`
-				Replica       Dependency `json:"replica"`
-				Archive       Dependency `json:"archive"`
-				LeaderElected bool       `json:"leader_elected"`
+				Database      Dependency       `json:"database"`
+				Broker        Dependency       `json:"broker"`
+				RateLimiter   Dependency       `json:"rate_limiter"`
+				Replica       Dependency       `json:"replica"`
+				Archive       Dependency       `json:"archive"`
+				Certificate   CertificateState `json:"certificate"`
+				LeaderElected bool             `json:"leader_elected"`
 			} `json:"dependencies"`
 		}
 		require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &got), name)
 		assert.Equal(t, c.status, got.Status, name)
 		d := got.Dependencies
-		said := Readiness{got.IsLeader, d.LeaderElected, d.Database, d.Broker, d.RateLimiter, d.Replica, d.Archive}
+		said := Readiness{
+			Leader: got.IsLeader, LeaderElected: d.LeaderElected, Database: d.Database, Broker: d.Broker,
+			RateLimiter: d.RateLimiter, Replica: d.Replica, Archive: d.Archive, Certificate: d.Certificate,
+		}
 		assert.Equal(t, state, said, "%s: the answer names what is disconnected", name)
 		health, _ := s.send("GET", "/health", "")
 		require.Equal(t, 200, health.Code, name)

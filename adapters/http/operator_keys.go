@@ -57,7 +57,7 @@ func (a *api) RevokeOperatorKey(
 	return gen.RevokeOperatorKey204Response{}, nil
 }
 
-// checkWorker refuses a call of the worker protocol as a worker that the caller's key is not for.
+// checkWorker refuses a call of the worker protocol as a worker that the caller's key or certificate is not for.
 // A death certificate names no worker: its secret proves that it concerns the caller's process.
 func checkWorker(next gen.StrictHandlerFunc, _ string) gen.StrictHandlerFunc {
 	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error) {
@@ -66,9 +66,15 @@ func checkWorker(next gen.StrictHandlerFunc, _ string) gen.StrictHandlerFunc {
 			return next(ctx, w, r, request)
 		}
 		worker, certificate := workerOf(request)
-		if !certificate && !s.principal.WorkerIDs.Matches(worker) {
+		if certificate {
+			return next(ctx, w, r, request)
+		}
+		if !s.principal.WorkerIDs.Matches(worker) {
 			return nil, domain.NewError(domain.CodeForbidden, "the key is not for worker %q; it is for %q", worker,
 				s.principal.WorkerIDs)
+		}
+		if err := s.workerNames.check(worker); err != nil {
+			return nil, err
 		}
 		return next(ctx, w, r, request)
 	}

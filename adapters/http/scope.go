@@ -22,14 +22,16 @@ type scope struct {
 	address   string // that the request came from
 	forwarded string // the addresses before that one, by the request's own word
 	secure    bool   // whether the client uses TLS
-	method    string
-	op        operation
-	socket    *socket       // nil: the operation does not speak WebSocket
-	place     *place        // what it has taken of the requests in flight; nil: it is not bounded
-	began     time.Time     // when it became a stream; zero: it is none
-	items     int           // of a body whose items are checked one by one; see each
-	refused   map[int]error // those that were refused on their own
-	digest    [32]byte      // of a body with items, if the request has an idempotency key; see digestOf
+	// workerNames are the ids that the client certificate is for; nil: none is asked for.
+	workerNames workerNames
+	method      string
+	op          operation
+	socket      *socket       // nil: the operation does not speak WebSocket
+	place       *place        // what it has taken of the requests in flight; nil: it is not bounded
+	began       time.Time     // when it became a stream; zero: it is none
+	items       int           // of a body whose items are checked one by one; see each
+	refused     map[int]error // those that were refused on their own
+	digest      [32]byte      // of a body with items, if the request has an idempotency key; see digestOf
 }
 
 func scopeOf(ctx context.Context) *scope {

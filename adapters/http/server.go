@@ -57,6 +57,9 @@ type Deps struct {
 	// Console answers with a file of the web console, or with its page if the name is empty. It
 	// reports whether there is that file; if not, it has not answered. Nil: there is no console.
 	Console func(w http.ResponseWriter, r *http.Request, name string) bool
+	// WorkerCertificates has the worker protocol need a client certificate, which the listener has
+	// verified.
+	WorkerCertificates bool
 	// CursorKey signs cursors and encrypts sessions; coordinators that serve the same clients share
 	// it. Empty: one is made.
 	CursorKey []byte

@@ -3,6 +3,8 @@ package nats
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,10 +40,12 @@ type Options struct {
 	URL string
 	// Name shows in the server's monitoring.
 	Name string
-	// CredsFile holds a user's JWT and seed; CAFile, CertFile and KeyFile are for TLS. All
-	// optional.
-	CredsFile, CAFile, CertFile, KeyFile string
-	Log                                  *slog.Logger
+	// CredsFile holds a user's JWT and seed. Optional.
+	CredsFile string
+	// TLS, if set, switches TLS on. It returns the authorities and the certificate, each time a
+	// connection is made.
+	TLS func() *tls.Config
+	Log *slog.Logger
 }
 
 // Bus implements ports.Bus. Close it once.
@@ -80,11 +84,8 @@ func Connect(o Options) (*Bus, error) {
 	if o.CredsFile != "" {
 		opts = append(opts, nats.UserCredentials(o.CredsFile))
 	}
-	if o.CAFile != "" {
-		opts = append(opts, nats.RootCAs(o.CAFile))
-	}
-	if o.CertFile != "" || o.KeyFile != "" {
-		opts = append(opts, nats.ClientCert(o.CertFile, o.KeyFile))
+	if o.TLS != nil {
+		opts = append(opts, secured(o.TLS))
 	}
 	if b.conn, err = nats.Connect(o.URL, opts...); err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
@@ -96,6 +97,17 @@ func Connect(o Options) (*Bus, error) {
 	b.stop = stop
 	b.watcher.Go(func() { b.link.Watch(ctx, b.probe, b.reconnect) })
 	return b, nil
+}
+
+// secured has each connection use the authorities and the certificate that it finds.
+func secured(now func() *tls.Config) nats.Option {
+	certificate := func() (tls.Certificate, error) {
+		if c := now().Certificates; len(c) > 0 {
+			return c[0], nil
+		}
+		return tls.Certificate{}, nil // shows none
+	}
+	return nats.ClientTLSConfig(certificate, func() (*x509.CertPool, error) { return now().RootCAs, nil })
 }
 
 // addressOf returns the hosts of a list of URLs, without credentials.

@@ -2,6 +2,7 @@ package nats_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/niyanta/niyanta/adapters/certificates"
 	"github.com/niyanta/niyanta/adapters/nats"
 	"github.com/niyanta/niyanta/contracttests"
 	"github.com/niyanta/niyanta/contracttests/netfault"
@@ -106,10 +108,11 @@ func TestLog_WhenTheServerIsStoppedAndStarted_HasOneLineForEachChange(t *testing
 }
 
 func TestLog_WhenThePasswordIsWrong_HasOneLineThatSaysSo(t *testing.T) {
-	s, ca, cert, key := servers.StartNATSWithTLS(t, "niyanta", "secret")
+	a := servers.NewAuthority(t)
+	s := servers.StartNATSWithTLS(t, a, "niyanta", "secret")
 	var log servers.Log
 	b, err := nats.Connect(nats.Options{
-		URL: fmt.Sprintf("tls://niyanta:wrong@127.0.0.1:%d", s.Port), CAFile: ca, CertFile: cert, KeyFile: key,
+		URL: fmt.Sprintf("tls://niyanta:wrong@127.0.0.1:%d", s.Port), TLS: using(t, a.CA, a.Issue(t, "client")),
 		Log: slog.New(slog.NewTextHandler(&log, nil)),
 	})
 	require.NoError(t, err)
@@ -135,7 +138,9 @@ func TestSubscription_WhenItsBufferIsFull_DropsAndCounts(t *testing.T) {
 }
 
 func TestConnect_WithTLSAndCredentials_UsesThoseOfItsOptions(t *testing.T) {
-	s, ca, cert, key := servers.StartNATSWithTLS(t, "niyanta", "secret")
+	a, other := servers.NewAuthority(t), servers.NewAuthority(t)
+	s := servers.StartNATSWithTLS(t, a, "niyanta", "secret")
+	shown, none := a.Issue(t, "client"), servers.Pair{}
 	try := func(o nats.Options) bool {
 		o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 		b, err := nats.Connect(o)
@@ -152,9 +157,18 @@ func TestConnect_WithTLSAndCredentials_UsesThoseOfItsOptions(t *testing.T) {
 		return false
 	}
 	url := fmt.Sprintf("tls://niyanta:secret@127.0.0.1:%d", s.Port)
-	assert.True(t, try(nats.Options{URL: url, CAFile: ca, CertFile: cert, KeyFile: key}))
-	assert.False(t, try(nats.Options{URL: url, CAFile: ca}), "without a certificate")
-	assert.False(t, try(nats.Options{URL: url, CertFile: cert, KeyFile: key}), "with an authority that is not trusted")
-	assert.False(t, try(nats.Options{URL: fmt.Sprintf("tls://niyanta:wrong@127.0.0.1:%d", s.Port), CAFile: ca,
-		CertFile: cert, KeyFile: key}), "with a wrong password")
+	assert.True(t, try(nats.Options{URL: url, TLS: using(t, a.CA, shown)}))
+	assert.False(t, try(nats.Options{URL: url, TLS: using(t, a.CA, none)}), "without a certificate")
+	assert.False(t, try(nats.Options{URL: url, TLS: using(t, other.CA, shown)}), "with an authority that is not trusted")
+	assert.False(t, try(nats.Options{URL: fmt.Sprintf("tls://niyanta:wrong@127.0.0.1:%d", s.Port),
+		TLS: using(t, a.CA, shown)}), "with a wrong password")
+}
+
+// using returns a function that makes the configuration of a connection.
+func using(t *testing.T, ca string, shown servers.Pair) func() *tls.Config {
+	t.Helper()
+	s, err := certificates.Open(certificates.Files{CA: ca, Cert: shown.Cert, Key: shown.Key},
+		slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	return s.Client
 }

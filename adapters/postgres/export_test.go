@@ -54,3 +54,12 @@ func CustomPlans(ctx context.Context, s *Store) (n int64, err error) {
 	}
 	return n, err
 }
+
+// Query reads the one value of a query on the main pool.
+func Query[T any](ctx context.Context, s *Store, query string) (v T, err error) {
+	err = s.pool.QueryRow(ctx, query).Scan(&v)
+	return v, err
+}
+
+// Reset has the main pool use new connections.
+func Reset(s *Store) { s.pool.Reset() }

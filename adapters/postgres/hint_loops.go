@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/niyanta/niyanta/core/ports"
 )
@@ -29,7 +30,7 @@ const hintChannel = "'niyanta_' || left(md5(coalesce(current_schema(), '')), 16)
 const wakeMissed = "notifications may have been missed"
 
 // listenConfig returns the configuration of the connection that listens.
-func (s *Store) listenConfig(o HintOptions) (*pgx.ConnConfig, error) {
+func (s *Store) listenConfig(o HintOptions) (*pgxpool.Config, error) {
 	cfg, err := poolConfig(cmp.Or(o.URL, s.url), 1)
 	if err != nil {
 		return nil, err
@@ -38,11 +39,11 @@ func (s *Store) listenConfig(o HintOptions) (*pgx.ConnConfig, error) {
 	if s.dial != nil {
 		cfg.ConnConfig.DialFunc = s.dial
 	}
-	return cfg.ConnConfig, nil
+	return cfg, nil
 }
 
 // listenLoop listens until ctx ends, over a new connection whenever one fails.
-func (h *Hints) listenLoop(ctx context.Context, cfg *pgx.ConnConfig) {
+func (h *Hints) listenLoop(ctx context.Context, cfg *pgxpool.Config) {
 	pause := reconnectLeast
 	failing := false
 	for ctx.Err() == nil {
@@ -74,10 +75,14 @@ func (h *Hints) listenLoop(ctx context.Context, cfg *pgx.ConnConfig) {
 var errDeaf = errors.New("what this process sends does not come back: a pooler cannot be between it and the database")
 
 // listen listens over one connection until that fails. heard reports whether it has worked.
-func (h *Hints) listen(ctx context.Context, cfg *pgx.ConnConfig) (heard bool, err error) {
+func (h *Hints) listen(ctx context.Context, cfg *pgxpool.Config) (heard bool, err error) {
 	bounded, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn, err := pgx.ConnectConfig(bounded, cfg.Copy())
+	now := cfg.ConnConfig.Copy()
+	if err := cfg.BeforeConnect(bounded, now); err != nil {
+		return false, err
+	}
+	conn, err := pgx.ConnectConfig(bounded, now)
 	if err != nil {
 		return false, fmt.Errorf("connect: %w", err)
 	}

@@ -2,8 +2,10 @@ package redis
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -30,8 +32,9 @@ func (quiet) Printf(context.Context, string, ...any) {}
 var setLogger = sync.OnceFunc(func() { redis.SetLogger(quiet{}) })
 
 // Connect returns a client. It does not need Redis: the client connects when it is used. url looks
-// like redis://user:password@host:6379/0 or rediss://….
-func Connect(url string) (*redis.Client, error) {
+// like redis://user:password@host:6379/0 or rediss://…. secure, if set, returns the authorities and
+// the certificate that a connection with rediss:// uses, each time one is made.
+func Connect(url string, secure func() *tls.Config) (*redis.Client, error) {
 	setLogger()
 	o, err := redis.ParseURL(url)
 	if err != nil {
@@ -42,7 +45,23 @@ func Connect(url string) (*redis.Client, error) {
 	o.ConnMaxIdleTime = idleTimeout
 	o.MaxRetries = 1
 	o.ClientName = "niyanta"
+	if secure != nil && o.TLSConfig != nil {
+		o.Dialer = dialer(o.TLSConfig, secure)
+	}
 	return redis.NewClient(o), nil
+}
+
+// dialer returns a function that connects as base says, with the authorities and the certificate of
+// secure.
+func dialer(
+	base *tls.Config, secure func() *tls.Config,
+) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		now, c := secure(), base.Clone()
+		c.RootCAs, c.Certificates = now.RootCAs, now.Certificates
+		d := tls.Dialer{NetDialer: &net.Dialer{Timeout: dialTimeout}, Config: c}
+		return d.DialContext(ctx, network, address)
+	}
 }
 
 // translate makes a domain error of the client's. The end of ctx surfaces as itself.

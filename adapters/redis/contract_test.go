@@ -44,7 +44,7 @@ func (randomIDs) New(prefix string) string {
 
 func connect(t *testing.T, url string) *client.Client {
 	t.Helper()
-	c, err := redis.Connect(url)
+	c, err := redis.Connect(url, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
@@ -210,7 +210,7 @@ func TestLog_WhenTheServerIsStoppedAndStarted_HasOneLineForEachChange(t *testing
 }
 
 func TestConnect_WhenTheURLIsBad_RefusesWithoutShowingIt(t *testing.T) {
-	_, err := redis.Connect("redis://user:hunter2@host:port/x")
+	_, err := redis.Connect("redis://user:hunter2@host:port/x", nil)
 	require.Error(t, err)
 	assert.NotContains(t, err.Error(), "hunter2")
 }

@@ -40,12 +40,13 @@ var (
 )
 
 const (
-	withBus      = "NIYANTA_BUS is nats or redis"
-	withPostgres = "NIYANTA_STORE is postgres"
-	withHints    = "NIYANTA_STORE is postgres, without a bus"
-	withReplica  = "NIYANTA_POSTGRES_REPLICA_URL is set"
-	withPools    = "NIYANTA_POOLS is set"
-	withList     = "NIYANTA_METRICS_CUSTOMERS is set"
+	withBus         = "NIYANTA_BUS is nats or redis"
+	withPostgres    = "NIYANTA_STORE is postgres"
+	withHints       = "NIYANTA_STORE is postgres, without a bus"
+	withReplica     = "NIYANTA_POSTGRES_REPLICA_URL is set"
+	withCertificate = "NIYANTA_TLS_CERT_FILE, NIYANTA_NATS_CERT_FILE or NIYANTA_REDIS_CERT_FILE is set"
+	withPools       = "NIYANTA_POOLS is set"
+	withList        = "NIYANTA_METRICS_CUSTOMERS is set"
 )
 
 // The metrics of coordinators.
@@ -139,6 +140,9 @@ var (
 	BusConnected = when(define("bus_connected", metric.Gauge, metric.Coordinators, "1 while the bus answers."), withBus)
 	BusDropped   = when(define("bus_dropped", metric.Gauge, metric.Coordinators,
 		"Messages that found a full buffer, and handlers that panicked."), withBus)
+	CertificateExpiry = when(define("certificate_expiry_timestamp_seconds", metric.Gauge, metric.Coordinators,
+		"When the coordinator's certificate for a connection expires, in seconds since 1970.",
+		label("connection", "api, bus, rate_limiter")), withCertificate)
 	HintsConnected = when(define("hints_connected", metric.Gauge, metric.Coordinators,
 		"1 while notifications of the database arrive."), withHints)
 	PoolConnections = when(define("pool_connections", metric.Gauge, metric.Coordinators, "Connections of a pool.",
@@ -159,7 +163,7 @@ func Definitions() []metric.Definition {
 		placed, refused, preferences, preempted, queueDepth, queueTotal, queueOldest, queueOldestOfTier, running,
 		poolSize, capacity, used, utilization, ending, resourceAllocated, resourceFree, lanes, passedOver,
 		scalingWaiting, scalingWorkers, scalingDesired,
-		customerQueue, customerRunning, StreamsOpen, BusConnected, BusDropped, HintsConnected,
+		customerQueue, customerRunning, StreamsOpen, BusConnected, BusDropped, CertificateExpiry, HintsConnected,
 		PoolConnections, PoolWaits, EventLag, ReplicaLag,
 	}
 }

@@ -250,6 +250,13 @@ func (d *doctor) readiness(ctx context.Context, address string, cl *niyanta.Clie
 			missing = append(missing, x[0]+" is "+strings.ReplaceAll(x[1], "_", " "))
 		}
 	}
+	switch certificate := or(r.Dependencies.Certificate, ""); certificate {
+	case "", "valid":
+	case "not_replaced":
+		missing = append(missing, "its new certificate cannot be used, the earlier one is shown")
+	default:
+		missing = append(missing, "its certificate is "+certificate)
+	}
 	if !r.Dependencies.LeaderElected {
 		missing = append(missing, "no coordinator leads")
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -15,6 +16,7 @@ import (
 // Redis is a Redis server that keeps nothing on disk.
 type Redis struct {
 	dir, path string
+	args      []string // before the port
 	Port      int
 
 	mu     sync.Mutex
@@ -24,7 +26,22 @@ type Redis struct {
 // StartRedis starts a server on a free port. It ends with the test.
 func StartRedis(tb testing.TB) *Redis {
 	tb.Helper()
-	r := &Redis{}
+	return startRedis(tb, "--port")
+}
+
+// StartRedisWithTLS starts a server that speaks only TLS, and asks clients for a certificate of the
+// authority.
+func StartRedisWithTLS(tb testing.TB, a *Authority) *Redis {
+	tb.Helper()
+	shown := a.Issue(tb, "redis")
+	return startRedis(tb, "--port", "0", "--tls-auth-clients", "yes", "--tls-ca-cert-file", a.CA,
+		"--tls-cert-file", shown.Cert, "--tls-key-file", shown.Key, "--tls-port")
+}
+
+// startRedis starts a server. The arguments end with the one that the port follows.
+func startRedis(tb testing.TB, args ...string) *Redis {
+	tb.Helper()
+	r := &Redis{args: args}
 	var err error
 	r.path, err = find("redis-server")
 	require.NoError(tb, err)
@@ -43,8 +60,9 @@ func (r *Redis) Start() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var err error
-	r.server, err = start(r.dir, r.path, "--port", fmt.Sprint(r.Port), "--bind", "127.0.0.1", "--save", "",
-		"--appendonly", "no", "--dir", r.dir)
+	r.server, err = start(r.dir, r.path, slices.Concat(r.args, []string{
+		fmt.Sprint(r.Port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", r.dir,
+	})...)
 	if err != nil {
 		return err
 	}

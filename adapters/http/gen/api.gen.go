@@ -387,6 +387,27 @@ func (e ReadinessDependenciesBroker) Valid() bool {
 	}
 }
 
+// Defines values for ReadinessDependenciesCertificate.
+const (
+	Expired     ReadinessDependenciesCertificate = "expired"
+	NotReplaced ReadinessDependenciesCertificate = "not_replaced"
+	Valid       ReadinessDependenciesCertificate = "valid"
+)
+
+// Valid indicates whether the value is a known member of the ReadinessDependenciesCertificate enum.
+func (e ReadinessDependenciesCertificate) Valid() bool {
+	switch e {
+	case Expired:
+		return true
+	case NotReplaced:
+		return true
+	case Valid:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReadinessDependenciesDatabase.
 const (
 	ReadinessDependenciesDatabaseConnected    ReadinessDependenciesDatabase = "connected"
@@ -1535,11 +1556,15 @@ type Readiness struct {
 	Dependencies struct {
 		// Archive The storage that archived workloads are written to; absent where there is none. It is checked once a
 		// minute while it is connected.
-		Archive       *ReadinessDependenciesArchive    `json:"archive,omitempty"`
-		Broker        ReadinessDependenciesBroker      `json:"broker"`
-		Database      ReadinessDependenciesDatabase    `json:"database"`
-		LeaderElected bool                             `json:"leader_elected"`
-		RateLimiter   ReadinessDependenciesRateLimiter `json:"rate_limiter"`
+		Archive *ReadinessDependenciesArchive `json:"archive,omitempty"`
+		Broker  ReadinessDependenciesBroker   `json:"broker"`
+
+		// Certificate The certificate that the coordinator shows; absent where it speaks plain HTTP. `not_replaced`: its files
+		// have changed and cannot be used, so that the earlier one is shown.
+		Certificate   *ReadinessDependenciesCertificate `json:"certificate,omitempty"`
+		Database      ReadinessDependenciesDatabase     `json:"database"`
+		LeaderElected bool                              `json:"leader_elected"`
+		RateLimiter   ReadinessDependenciesRateLimiter  `json:"rate_limiter"`
 
 		// Replica Absent where there is none
 		Replica *ReadinessDependenciesReplica `json:"replica,omitempty"`
@@ -1547,7 +1572,8 @@ type Readiness struct {
 	IsLeader bool `json:"is_leader"`
 
 	// Status `unavailable` (503): the database is disconnected or takes no writes, or the process shuts down.
-	// `degraded` (200): the process serves, but another dependency is disconnected or there is no leader.
+	// `degraded` (200): the process serves, but another dependency is disconnected, there is no leader, or its
+	// certificate needs attention.
 	Status ReadinessStatus `json:"status"`
 }
 
@@ -1557,6 +1583,10 @@ type ReadinessDependenciesArchive string
 
 // ReadinessDependenciesBroker defines model for Readiness.Dependencies.Broker.
 type ReadinessDependenciesBroker string
+
+// ReadinessDependenciesCertificate The certificate that the coordinator shows; absent where it speaks plain HTTP. `not_replaced`: its files
+// have changed and cannot be used, so that the earlier one is shown.
+type ReadinessDependenciesCertificate string
 
 // ReadinessDependenciesDatabase defines model for Readiness.Dependencies.Database.
 type ReadinessDependenciesDatabase string
@@ -1568,7 +1598,8 @@ type ReadinessDependenciesRateLimiter string
 type ReadinessDependenciesReplica string
 
 // ReadinessStatus `unavailable` (503): the database is disconnected or takes no writes, or the process shuts down.
-// `degraded` (200): the process serves, but another dependency is disconnected or there is no leader.
+// `degraded` (200): the process serves, but another dependency is disconnected, there is no leader, or its
+// certificate needs attention.
 type ReadinessStatus string
 
 // Registration defines model for Registration.

@@ -38,23 +38,27 @@ const maxPoll = 30 * time.Second
 // receiving a byte.
 const defaultTimeout = 10 * time.Second
 
-// New returns a client of the coordinator at this address that authenticates with a worker key.
-func New(address, key string) (*Client, error) {
+// New returns a client of the coordinator at this address that authenticates with a worker key. equip
+// prepares each transport for TLS.
+func New(address, key string, equip func(*http.Transport)) (*Client, error) {
 	u, err := url.Parse(strings.TrimRight(strings.TrimSpace(address), "/"))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, errors.New("a coordinator's url must look like http://host:port")
 	}
-	c := &Client{url: u.String(), key: key, beats: newLine(), control: newLine(), polls: newLine(), data: newLine()}
+	c := &Client{
+		url: u.String(), key: key, beats: newLine(equip), control: newLine(equip), polls: newLine(equip),
+		data: newLine(equip),
+	}
 	c.view = view{c, defaultTimeout, false}
 	return c, nil
 }
 
 // NewAll returns clients of the coordinators at these addresses, one or several separated by
 // commas.
-func NewAll(addresses, key string) ([]*Client, error) {
+func NewAll(addresses, key string, equip func(*http.Transport)) ([]*Client, error) {
 	var all []*Client
 	for address := range strings.SplitSeq(addresses, ",") {
-		c, err := New(address, key)
+		c, err := New(address, key, equip)
 		if err != nil {
 			return nil, err
 		}

@@ -23,6 +23,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// plain is for connections without TLS.
+func plain(*http.Transport) {}
+
 // session is that of all requests here.
 var session = ports.SessionRef{WorkerID: "w", SessionID: "s"}
 
@@ -36,7 +39,7 @@ func coordinator(t *testing.T, h http.HandlerFunc) (*workerclient.Client, *netfa
 	port, err := strconv.Atoi(u.Port())
 	require.NoError(t, err)
 	proxy := netfault.NewProxy(t, port)
-	c, err := workerclient.New("http://127.0.0.1:"+strconv.Itoa(proxy.Port), "key")
+	c, err := workerclient.New("http://127.0.0.1:"+strconv.Itoa(proxy.Port), "key", plain)
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return c, proxy
@@ -125,10 +128,10 @@ func TestPoll_WhenItWaits_AddsTheWaitToItsTimeout(t *testing.T) {
 
 func TestNewAll_WhenAnAddressIsInvalid_Fails(t *testing.T) {
 	for _, bad := range []string{"", "host:1", "http://a,,http://b", "http://a,ftp://b"} {
-		_, err := workerclient.NewAll(bad, "key")
+		_, err := workerclient.NewAll(bad, "key", plain)
 		require.ErrorContains(t, err, "must look like http://host:port", bad)
 	}
-	all, err := workerclient.NewAll("http://a:1, https://b:2/", "key")
+	all, err := workerclient.NewAll("http://a:1, https://b:2/", "key", plain)
 	require.NoError(t, err)
 	require.Len(t, all, 2)
 	assert.Equal(t, "https://b:2", all[1].String())
@@ -141,7 +144,7 @@ func TestAddress_WhenItHasAPath_KeepsIt(t *testing.T) {
 		answering(w, r)
 	}))
 	t.Cleanup(s.Close)
-	c, err := workerclient.New(s.URL+"/niyanta/", "key")
+	c, err := workerclient.New(s.URL+"/niyanta/", "key", plain)
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	require.NoError(t, beat(t.Context(), c))

@@ -22,14 +22,15 @@ const (
 
 // line is a pool of connections for one kind of requests.
 type line struct {
+	equip   func(*http.Transport)
 	mu      sync.Mutex
 	pool    *http.Transport
 	retired []*http.Transport
 }
 
-func newLine() *line { return &line{pool: newPool()} }
+func newLine(equip func(*http.Transport)) *line { return &line{equip: equip, pool: newPool(equip)} }
 
-func newPool() *http.Transport {
+func newPool(equip func(*http.Transport)) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // documented to be one
 	t.DialContext = dial
 	t.TLSHandshakeTimeout = dialTimeout
@@ -37,6 +38,7 @@ func newPool() *http.Transport {
 	t.IdleConnTimeout = idleTimeout
 	// Requests of HTTP/2 share a connection.
 	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: idleTimeout / 2, PingTimeout: dialTimeout}
+	equip(t)
 	return t
 }
 
@@ -73,7 +75,7 @@ func (l *line) renew() {
 	if over := len(l.retired) - retiredLimit; over > 0 {
 		l.retired = l.retired[over:] // what they have left closes after idleTimeout
 	}
-	l.pool = newPool()
+	l.pool = newPool(l.equip)
 }
 
 func (l *line) close() {

@@ -2,6 +2,7 @@ package workerserver
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,28 +45,31 @@ type Server struct {
 	addr net.Addr // nil until it listens
 }
 
-// Start listens on addr and serves until Close. An empty addr returns a nil Server.
+// Start listens on addr and serves until Close. An empty addr returns a nil Server. With secure, it
+// speaks TLS only.
 //
 // If another process listens on addr, Start returns an error that names the setting, unless addr is
 // DefaultAddr: it is probably another worker, and nobody has asked for the address. Then Start logs a
 // warning and tries again until it succeeds. So a second worker on a machine works all the same, and
 // a worker that replaces a draining one gets the address when that one has ended.
 func Start(
-	ctx context.Context, addr, version string, stats func() execution.Stats, log *slog.Logger,
+	ctx context.Context, addr, version string, secure *tls.Config, stats func() execution.Stats, log *slog.Logger,
 ) (*Server, error) {
 	if addr == "" {
 		return nil, nil
 	}
-	s := newServer(ctx, version, stats, log)
+	s := newServer(ctx, version, secure, stats, log)
 	if err := s.start(ctx, addr, addr == DefaultAddr, retryInterval); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-func newServer(ctx context.Context, version string, stats func() execution.Stats, log *slog.Logger) *Server {
+func newServer(
+	ctx context.Context, version string, secure *tls.Config, stats func() execution.Stats, log *slog.Logger,
+) *Server {
 	s := &Server{log: log, http: &http.Server{
-		Handler: Handler(version, stats), ReadHeaderTimeout: requestTimeout, ReadTimeout: requestTimeout,
+		TLSConfig: secure, Handler: Handler(version, stats), ReadHeaderTimeout: requestTimeout, ReadTimeout: requestTimeout,
 		WriteTimeout: requestTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerLimit,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}}
@@ -123,7 +127,11 @@ func (s *Server) serve(listener net.Listener) {
 	s.mu.Unlock()
 	s.log.Info("serving health, readiness and metrics", "address", listener.Addr().String())
 	s.done.Go(func() {
-		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		serve := s.http.Serve
+		if s.http.TLSConfig != nil {
+			serve = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") }
+		}
+		if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("serving health, readiness and metrics failed", "error", err)
 		}
 	})

@@ -112,13 +112,13 @@ func statusOf(addr, path string) int {
 
 func TestStart_WithAnAddressThatWasChosenAndIsTaken_SaysSo(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
-	first, err := Start(t.Context(), "127.0.0.1:0", "v1", busy, log)
+	first, err := Start(t.Context(), "127.0.0.1:0", "v1", nil, busy, log)
 	require.NoError(t, err)
 	defer first.Close()
 	require.Equal(t, 200, statusOf(first.Addr(), "/ready"))
-	_, err = Start(t.Context(), first.Addr(), "v1", busy, log)
+	_, err = Start(t.Context(), first.Addr(), "v1", nil, busy, log)
 	require.ErrorContains(t, err, "NIYANTA_WORKER_HTTP_ADDR: another process listens on "+first.Addr())
-	_, err = Start(t.Context(), "no address", "v1", busy, log)
+	_, err = Start(t.Context(), "no address", "v1", nil, busy, log)
 	require.ErrorContains(t, err, "NIYANTA_WORKER_HTTP_ADDR: ")
 }
 
@@ -126,7 +126,7 @@ func TestStart_WithTheDefaultAddressWhileItIsTaken_ServesWhenItIsFree(t *testing
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	out := &logged{}
-	second := newServer(t.Context(), "v1", busy, slog.New(slog.NewTextHandler(out, nil)))
+	second := newServer(t.Context(), "v1", nil, busy, slog.New(slog.NewTextHandler(out, nil)))
 	require.NoError(t, second.start(t.Context(), taken.Addr().String(), true, 5*time.Millisecond))
 	assert.Empty(t, second.Addr())
 	assert.Contains(t, out.String(), "another process listens")
@@ -140,7 +140,7 @@ func TestStart_WithTheDefaultAddressWhileItIsTaken_ServesWhenItIsFree(t *testing
 
 func TestStart_WhenItsContextEnds_ServesOn(t *testing.T) {
 	ctx, end := context.WithCancel(t.Context())
-	s, err := Start(ctx, "127.0.0.1:0", "v1", busy, slog.New(slog.DiscardHandler))
+	s, err := Start(ctx, "127.0.0.1:0", "v1", nil, busy, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	end()
 	assert.Equal(t, 200, statusOf(s.Addr(), "/health"), "a worker that drains still answers")
@@ -148,7 +148,7 @@ func TestStart_WhenItsContextEnds_ServesOn(t *testing.T) {
 }
 
 func TestStart_WithoutAnAddress_ServesNothing(t *testing.T) {
-	s, err := Start(t.Context(), "", "v1", busy, slog.New(slog.DiscardHandler))
+	s, err := Start(t.Context(), "", "v1", nil, busy, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	assert.Empty(t, s.Addr())
 	s.Close()
