@@ -201,6 +201,7 @@ func TestExamples_Replayed_AreAnsweredAsTheFileSays(t *testing.T) {
 		req.Header.Set("X-CSRF-Token", signedIn.field("csrf_token").(string))
 		return req
 	}
+	r.play("createSignInLink", key, 201)
 	r.played("getSession", 200, r.do(bySession("getSession")))
 	r.played("signOut", 204, r.do(bySession("signOut")))
 

@@ -145,7 +145,7 @@ func everyMethod(f *fixture, a domain.Workload, w domain.Worker) map[string]func
 		"CreateTicket": e(func(ctx context.Context) (any, error) {
 			return f.Tickets.Create(ctx, domain.Ticket{Digest: [32]byte{9}})
 		}),
-		"RedeemTicket": e(func(ctx context.Context) (any, error) { return f.Tickets.Redeem(ctx, [32]byte{1}) }),
+		"RedeemTicket": e(func(ctx context.Context) (any, error) { return f.Tickets.Redeem(ctx, [32]byte{1}, lifetime) }),
 		"Audit":        e(func(ctx context.Context) (any, error) { return f.Audit.Workload(ctx, acme, a.ID, 0, 1) }),
 		"WorkerAudit":  e(func(ctx context.Context) (any, error) { return f.Audit.Worker(ctx, w.ID, 0, 1) }),
 		"Record": func(ctx context.Context) error {

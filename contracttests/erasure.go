@@ -323,9 +323,9 @@ func erasesAll(t T, h StoreHarness) {
 		after = append(after, append(f.archived(rival, o.ID), f.stores(o.ID)...)...)
 	}
 	require.Equal(t, before, after)
-	_, err = f.Tickets.Redeem(t.Context(), sha256.Sum256([]byte(acme)))
+	_, err = f.Tickets.Redeem(t.Context(), sha256.Sum256([]byte(acme)), lifetime)
 	requireCode(t, err, domain.CodeNotFound)
-	_, err = f.Tickets.Redeem(t.Context(), sha256.Sum256([]byte(rival)))
+	_, err = f.Tickets.Redeem(t.Context(), sha256.Sum256([]byte(rival)), lifetime)
 	require.NoError(t, err)
 	_, usable, err := f.Keys.ByPrefix(t.Context(), "p cust_rival")
 	require.NoError(t, err)

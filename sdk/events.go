@@ -115,6 +115,19 @@ func (c *Client) CreateTicket(ctx context.Context) (Ticket, error) {
 	return read[Ticket](ctx)(c.api.CreateTicket(ctx))
 }
 
+// SignInLink signs a browser in to the console, once. It has the rights of the key that made it.
+type SignInLink struct {
+	// ExpiresAt is until when it can be used.
+	ExpiresAt time.Time `json:"expires_at"`
+	// Code stands in the fragment of the console's address: <url>/#code=<code>.
+	Code string `json:"code"`
+}
+
+// CreateSignInLink makes a link to the console.
+func (c *Client) CreateSignInLink(ctx context.Context) (SignInLink, error) {
+	return read[SignInLink](ctx)(c.api.CreateSignInLink(ctx))
+}
+
 const (
 	eventStreamType = "text/event-stream"
 	// streamSilence is how long a stream may bring nothing, not even one of the comments that come

@@ -123,6 +123,10 @@ func TestAllWorkloads_OfEachCustomerOrOne_YieldsThem(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotEmpty(t, ticket.Ticket)
 	assert.True(t, ticket.ExpiresAt.After(time.Now()))
+	link, err := admin.CreateSignInLink(t.Context())
+	require.NoError(t, err)
+	assert.NotEmpty(t, link.Code)
+	assert.True(t, link.ExpiresAt.After(time.Now()))
 }
 
 // paged answers pages of two items; the last one has one. Page n is served at cursor n.

@@ -77,6 +77,12 @@ func (a *api) authenticate(w http.ResponseWriter, r *http.Request) (domain.Princ
 		return s.socket.credentials(w)
 	}
 	s.key, s.session = a.credentials(r)
+	if s.op.route.Operation.OperationID == "signIn" {
+		var err error
+		if s.key, err = a.signingIn(r.Context(), s.key); err != nil {
+			return domain.Principal{}, err
+		}
+	}
 	return a.Tenancy.Authenticate(r.Context(), s.key)
 }
 

@@ -33,22 +33,52 @@ type session struct {
 	csrf    string
 }
 
-// sessions encrypts sessions into cookies and decrypts them. No coordinator keeps any, so that each
-// one accepts what another has encrypted. A session is the key it was made from: each of its
-// requests is authenticated as one with that key is.
+// sessions encrypts sessions into cookies, and links into codes, and decrypts them. No coordinator
+// keeps any, so that each one accepts what another has encrypted. A session is the key it was made
+// from: each of its requests is authenticated as one with that key is.
 type sessions struct {
-	aead cipher.AEAD
-	csrf []byte
+	aead  cipher.AEAD
+	links cipher.AEAD
+	csrf  []byte
 }
 
 // newSessions derives the keys of sessions from the one that signs cursors.
 func newSessions(cursorKey []byte) (sessions, error) {
-	block, err := aes.NewCipher(derive(cursorKey, "niyanta sessions"))
+	cookies, err := newAEAD(derive(cursorKey, "niyanta sessions"))
 	if err != nil {
 		return sessions{}, err
 	}
-	aead, err := cipher.NewGCM(block)
-	return sessions{aead, derive(cursorKey, "niyanta csrf tokens")}, err
+	links, err := newAEAD(derive(cursorKey, "niyanta sign-in links"))
+	return sessions{cookies, links, derive(cursorKey, "niyanta csrf tokens")}, err
+}
+
+func newAEAD(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+// encrypt encodes v as JSON and encrypts it into text. decrypt is its inverse.
+func encrypt(aead cipher.AEAD, v any) (string, error) {
+	plain, err := json.Marshal(v)
+	if err != nil {
+		return "", err
+	}
+	nonce := make([]byte, aead.NonceSize())
+	_, _ = rand.Read(nonce) // never fails, by its documentation
+	return base64.RawURLEncoding.EncodeToString(aead.Seal(nonce, nonce, plain, nil)), nil
+}
+
+// decrypt sets v to what encrypt was given. It reports whether encrypt made the text, with this key.
+func decrypt(aead cipher.AEAD, text string, v any) bool {
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || len(raw) < aead.NonceSize() {
+		return false
+	}
+	plain, err := aead.Open(nil, raw[:aead.NonceSize()], raw[aead.NonceSize():], nil)
+	return err == nil && json.Unmarshal(plain, v) == nil
 }
 
 func derive(key []byte, what string) []byte {
@@ -59,26 +89,15 @@ func derive(key []byte, what string) []byte {
 
 // encode returns the value of the cookie, and sets the session's CSRF token.
 func (s sessions) encode(v *session) (string, error) {
-	plain, err := json.Marshal(v)
-	if err != nil {
-		return "", err
-	}
-	nonce := make([]byte, s.aead.NonceSize())
-	_, _ = rand.Read(nonce) // never fails, by its documentation
-	value := base64.RawURLEncoding.EncodeToString(s.aead.Seal(nonce, nonce, plain, nil))
+	value, err := encrypt(s.aead, v)
 	v.csrf = s.token(value)
-	return value, nil
+	return value, err
 }
 
 // decode returns the session of a cookie. It returns nil if the cookie was changed or has expired.
 func (s sessions) decode(value string, now time.Time) *session {
-	raw, err := base64.RawURLEncoding.DecodeString(value)
-	if err != nil || len(raw) < s.aead.NonceSize() {
-		return nil
-	}
-	plain, err := s.aead.Open(nil, raw[:s.aead.NonceSize()], raw[s.aead.NonceSize():], nil)
 	v := &session{csrf: s.token(value)}
-	if err != nil || json.Unmarshal(plain, v) != nil || !now.Before(v.Expires) {
+	if !decrypt(s.aead, value, v) || !now.Before(v.Expires) {
 		return nil
 	}
 	return v

@@ -156,7 +156,7 @@ func (k *socket) credentials(w http.ResponseWriter) (domain.Principal, error) {
 	case k.r.Header.Get("Authorization") != "":
 		return k.a.Tenancy.Authenticate(ctx, bearer(k.r))
 	case ticket != "":
-		return k.a.Tenancy.RedeemTicket(ctx, ticket)
+		return k.a.Tenancy.RedeemTicket(ctx, ticket, domain.SocketTicketLifetime)
 	case k.r.Header.Get("Upgrade") == "":
 		return k.a.Tenancy.Authenticate(ctx, "")
 	}

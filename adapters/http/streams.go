@@ -45,11 +45,11 @@ func (a *api) FollowWorkload(
 func (a *api) CreateTicket(
 	ctx context.Context, _ gen.CreateTicketRequestObject,
 ) (gen.CreateTicketResponseObject, error) {
-	ticket, expires, err := a.Tenancy.CreateTicket(ctx, scopeOf(ctx).principal)
+	ticket, made, err := a.Tenancy.CreateTicket(ctx, scopeOf(ctx).principal)
 	if err != nil {
 		return nil, err
 	}
-	return gen.CreateTicket201JSONResponse{Ticket: ticket, ExpiresAt: at(expires)}, nil
+	return gen.CreateTicket201JSONResponse{Ticket: ticket, ExpiresAt: at(made.Add(domain.SocketTicketLifetime))}, nil
 }
 
 // StreamEvents implements GET /v1/events.

@@ -26,14 +26,14 @@ func (t tickets) Create(ctx context.Context, ticket domain.Ticket) (domain.Ticke
 }
 
 // Redeem implements ports.TicketStore.
-func (t tickets) Redeem(ctx context.Context, digest [32]byte) (domain.Ticket, error) {
+func (t tickets) Redeem(ctx context.Context, digest [32]byte, lifetime time.Duration) (domain.Ticket, error) {
 	if err := ctx.Err(); err != nil {
 		return domain.Ticket{}, err
 	}
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	ticket, found := t.s.tickets[digest]
-	if !found || ticket.Expired(t.s.now()) {
+	if !found || ticket.Expired(t.s.now(), lifetime) {
 		return domain.Ticket{}, domain.NotFound("ticket")
 	}
 	delete(t.s.tickets, digest)

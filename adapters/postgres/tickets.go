@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -19,9 +18,8 @@ var (
 	}}
 	insertTicket = ticketTable.insert("created_at") + " ON CONFLICT DO NOTHING RETURNING " + ticketTable.names("")
 	// redeemTicket finds nothing once another transaction has deleted the row, which it waits for.
-	redeemTicket = fmt.Sprintf(`DELETE FROM tickets t WHERE t.digest = $1::bytea
- AND t.created_at > niyanta_now() - %d * interval '1 microsecond' RETURNING `, domain.TicketLifetime.Microseconds()) +
-		ticketTable.names("t")
+	redeemTicket = `DELETE FROM tickets t WHERE t.digest = $1::bytea
+ AND t.created_at > niyanta_now() - $2::bigint * interval '1 microsecond' RETURNING ` + ticketTable.names("t")
 )
 
 // Create implements ports.TicketStore.
@@ -31,7 +29,7 @@ func (t tickets) Create(ctx context.Context, ticket domain.Ticket) (domain.Ticke
 }
 
 // Redeem implements ports.TicketStore.
-func (t tickets) Redeem(ctx context.Context, digest [32]byte) (domain.Ticket, error) {
-	redeemed, err := query(ctx, t.s.pool, ticketTable.scan, redeemTicket, digest[:])
+func (t tickets) Redeem(ctx context.Context, digest [32]byte, lifetime time.Duration) (domain.Ticket, error) {
+	redeemed, err := query(ctx, t.s.pool, ticketTable.scan, redeemTicket, digest[:], lifetime.Microseconds())
 	return only(redeemed, err, domain.NotFound("ticket"))
 }

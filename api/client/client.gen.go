@@ -1745,6 +1745,15 @@ type Setting struct {
 	Value string `json:"value"`
 }
 
+// SignInLink defines model for SignInLink.
+type SignInLink struct {
+	// Code Stands in the fragment of the console's address, which no server sees
+	Code string `json:"code"`
+
+	// ExpiresAt Until when it can be used
+	ExpiresAt Time `json:"expires_at"`
+}
+
 // Status defines model for Status.
 type Status string
 
@@ -2937,9 +2946,20 @@ type ClientInterface interface {
 	// Every request with the cookie that is not GET or HEAD needs the header `X-CSRF-Token` with the session's
 	// `csrf_token`; without it, it is 403 `FORBIDDEN`. The cookie counts for nothing in a request that another site
 	// has caused, or that has an `Authorization` header. No session begins a new one: this operation needs the key.
+	// In place of the key it takes the `code` of a link (`POST /v1/session/links`), which counts once.
 	//
 	// Corresponds with POST /v1/session (the `SignIn` operationId).
 	SignIn(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateSignInLink Make a link that signs a browser in
+	//
+	// Answers with a code. The console signs in with it at `<url>/#code=<code>`, without the key: `POST /v1/session`
+	// takes the code in place of the key. It counts once, within 60 s, at any coordinator. The session has the rights
+	// of the key that made the code, and ends with it. `niyanta ui` prints such a link. No session makes a code: this
+	// operation needs the key.
+	//
+	// Corresponds with POST /v1/session/links (the `CreateSignInLink` operationId).
+	CreateSignInLink(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// WorkerEndWithBody End a session before its lease does
 	//
@@ -4150,10 +4170,31 @@ func (c *Client) GetSession(ctx context.Context, reqEditors ...RequestEditorFn) 
 // Every request with the cookie that is not GET or HEAD needs the header `X-CSRF-Token` with the session's
 // `csrf_token`; without it, it is 403 `FORBIDDEN`. The cookie counts for nothing in a request that another site
 // has caused, or that has an `Authorization` header. No session begins a new one: this operation needs the key.
+// In place of the key it takes the `code` of a link (`POST /v1/session/links`), which counts once.
 //
 // Corresponds with POST /v1/session (the `SignIn` operationId).
 func (c *Client) SignIn(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSignInRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateSignInLink Make a link that signs a browser in
+//
+// Answers with a code. The console signs in with it at `<url>/#code=<code>`, without the key: `POST /v1/session`
+// takes the code in place of the key. It counts once, within 60 s, at any coordinator. The session has the rights
+// of the key that made the code, and ends with it. `niyanta ui` prints such a link. No session makes a code: this
+// operation needs the key.
+//
+// Corresponds with POST /v1/session/links (the `CreateSignInLink` operationId).
+func (c *Client) CreateSignInLink(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSignInLinkRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -6914,6 +6955,33 @@ func NewSignInRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewCreateSignInLinkRequest constructs an http.Request for the CreateSignInLink method
+func NewCreateSignInLinkRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/session/links")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewWorkerEndRequest calls the generic WorkerEnd builder with application/json body
 func NewWorkerEndRequest(server string, body WorkerEndJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -9196,11 +9264,24 @@ type ClientWithResponsesInterface interface {
 	// Every request with the cookie that is not GET or HEAD needs the header `X-CSRF-Token` with the session's
 	// `csrf_token`; without it, it is 403 `FORBIDDEN`. The cookie counts for nothing in a request that another site
 	// has caused, or that has an `Authorization` header. No session begins a new one: this operation needs the key.
+	// In place of the key it takes the `code` of a link (`POST /v1/session/links`), which counts once.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/session (the `SignIn` operationId).
 	SignInWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*SignInResponse, error)
+
+	// CreateSignInLinkWithResponse Make a link that signs a browser in
+	//
+	// Answers with a code. The console signs in with it at `<url>/#code=<code>`, without the key: `POST /v1/session`
+	// takes the code in place of the key. It counts once, within 60 s, at any coordinator. The session has the rights
+	// of the key that made the code, and ends with it. `niyanta ui` prints such a link. No session makes a code: this
+	// operation needs the key.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/session/links (the `CreateSignInLink` operationId).
+	CreateSignInLinkWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CreateSignInLinkResponse, error)
 
 	// WorkerEndWithBodyWithResponse End a session before its lease does
 	//
@@ -11337,6 +11418,54 @@ func (r SignInResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r SignInResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CreateSignInLinkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *SignInLink
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateSignInLinkResponse) GetJSON201() *SignInLink {
+	return r.JSON201
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CreateSignInLinkResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateSignInLinkResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateSignInLinkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateSignInLinkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateSignInLinkResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -13512,6 +13641,7 @@ func (c *ClientWithResponses) GetSessionWithResponse(ctx context.Context, reqEdi
 // Every request with the cookie that is not GET or HEAD needs the header `X-CSRF-Token` with the session's
 // `csrf_token`; without it, it is 403 `FORBIDDEN`. The cookie counts for nothing in a request that another site
 // has caused, or that has an `Authorization` header. No session begins a new one: this operation needs the key.
+// In place of the key it takes the `code` of a link (`POST /v1/session/links`), which counts once.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13522,6 +13652,24 @@ func (c *ClientWithResponses) SignInWithResponse(ctx context.Context, reqEditors
 		return nil, err
 	}
 	return ParseSignInResponse(rsp)
+}
+
+// CreateSignInLinkWithResponse Make a link that signs a browser in
+//
+// Answers with a code. The console signs in with it at `<url>/#code=<code>`, without the key: `POST /v1/session`
+// takes the code in place of the key. It counts once, within 60 s, at any coordinator. The session has the rights
+// of the key that made the code, and ends with it. `niyanta ui` prints such a link. No session makes a code: this
+// operation needs the key.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/session/links (the `CreateSignInLink` operationId).
+func (c *ClientWithResponses) CreateSignInLinkWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CreateSignInLinkResponse, error) {
+	rsp, err := c.CreateSignInLink(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateSignInLinkResponse(rsp)
 }
 
 // WorkerEndWithBodyWithResponse End a session before its lease does
@@ -15504,6 +15652,39 @@ func ParseSignInResponse(rsp *http.Response) (*SignInResponse, error) {
 			headers.SetCookie = &value
 		}
 		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateSignInLinkResponse parses an HTTP response from a CreateSignInLinkWithResponse call
+func ParseCreateSignInLinkResponse(rsp *http.Response) (*CreateSignInLinkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateSignInLinkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest SignInLink
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
 	}
 
 	return response, nil

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/niyanta/niyanta/bootstrap"
+	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
 func devCommand(hard context.Context) *cobra.Command {
@@ -60,7 +62,7 @@ When it ends, its workloads are lost. Its keys are kept in $XDG_STATE_HOME/niyan
 			if err := store.save(dev); err != nil {
 				log.Warn("the keys are not kept: the next start makes new ones", "error", err)
 			}
-			printWelcome(cmd.OutOrStdout(), os.Args[0], dev)
+			printWelcome(cmd.OutOrStdout(), os.Args[0], dev, devConsole(cmd.Context(), dev, log))
 			serving, stop := bootstrap.UntilOrphaned(cmd.Context(), log)
 			defer stop()
 			return until(serving, hard, dev.Failed(), dev.App.Failed(), dev.Close)
@@ -88,7 +90,7 @@ func taken(err error) error {
 // printWelcome prints the address and the keys of the server. Scripts may parse the lines up to the
 // first empty one. The lines that begin with "export" are there to be copied. The commands name the
 // program by the path with which it was called, because it may not be in PATH.
-func printWelcome(w io.Writer, program string, dev *bootstrap.Dev) {
+func printWelcome(w io.Writer, program string, dev *bootstrap.Dev, console string) {
 	_, _ = fmt.Fprintf(w, `%[1]scustomer key: %[2]s
 admin key: %[3]s
 worker key: %[4]s
@@ -103,7 +105,24 @@ As the admin:
 export NIYANTA_URL=%[6]s NIYANTA_API_KEY=%[3]s
 %[7]s worker list
 
-Console: %[5]s   (sign in with one of the keys)
+Console, signed in as the admin, once and within a minute; later: niyanta ui
+%[8]s
+
 Every endpoint: %[5]s/docs   Ctrl-C ends the server.
-`, addresses(dev.App), dev.CustomerKey, dev.AdminKey, dev.WorkerKey, dev.App.URL(), dev.App.AdminURL(), program)
+`, addresses(dev.App), dev.CustomerKey, dev.AdminKey, dev.WorkerKey, dev.App.URL(), dev.App.AdminURL(),
+		program, console)
+}
+
+// devConsole returns the address of the console, with a code that signs in there as the admin.
+func devConsole(ctx context.Context, dev *bootstrap.Dev, log *slog.Logger) string {
+	admin, err := niyanta.NewClient(dev.App.AdminURL(), dev.AdminKey)
+	if err == nil {
+		defer admin.Close()
+		var link consoleLink
+		if link, err = makeConsoleLink(ctx, admin, dev.App.AdminURL()); err == nil {
+			return link.URL
+		}
+	}
+	log.Warn("no link to the console: sign in with a key", "error", err)
+	return dev.App.AdminURL()
 }

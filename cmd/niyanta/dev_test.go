@@ -35,6 +35,9 @@ func startDev(t *testing.T, env []string, args ...string) (lines map[string]stri
 		if name, value, ok := strings.Cut(r.Text(), ": "); ok {
 			lines[name] = value
 		}
+		if strings.Contains(r.Text(), "/#code=") {
+			lines["console"] = r.Text()
+		}
 		if strings.HasPrefix(r.Text(), "export ") {
 			exports = append(exports, r.Text())
 		}
@@ -44,6 +47,7 @@ func startDev(t *testing.T, env []string, args ...string) (lines map[string]stri
 	require.NoError(t, err)
 	_, err = cl.Customer(t.Context())
 	require.NoError(t, err, "the printed key is good")
+	require.Equal(t, []string{"200 admin", "401 "}, signInTwice(t, lines["console"]))
 	require.NoError(t, cmd.Process.Signal(os.Interrupt))
 	require.NoError(t, cmd.Wait(), "%s", &log)
 	return lines, exports

@@ -49,6 +49,26 @@ test("a revoked key ends the session that is open, and its page", async (t) => {
   assert.equal(await page.locator("[data-row]").count(), 0, "nothing stays on the page");
 });
 
+test("a link signs in once, leaves the address, and replaces nobody's session", async (t) => {
+  const { code } = await call(acme.key, "POST", "/v1/session/links");
+  const page = await open(t, { path: `/workloads#code=${code}` });
+  await page.locator("[data-row]").first().waitFor();
+  assert.equal(page.url(), `${url}/workloads`);
+  await page.getByText(acme.id, { exact: true }).waitFor();
+  const again = await open(t, { path: `/workloads#code=${code}` });
+  await again.getByText(/The link has been used, or is older than a minute/).waitFor();
+  assert.equal(again.url(), `${url}/workloads`);
+  const { code: others } = await call(other.key, "POST", "/v1/session/links");
+  await page.goto("about:blank");
+  await page.goto(`${url}/workloads#code=${others}`);
+  await page.getByText(acme.id, { exact: true }).waitFor();
+  assert.equal(page.url(), `${url}/workloads`);
+  // The code was not used, so it still signs in where nobody is, in a tab that is open.
+  await again.goto(`${url}/workloads#code=${others}`);
+  await again.getByText(other.id, { exact: true }).waitFor();
+  assert.equal(again.url(), `${url}/workloads`);
+});
+
 test("a mutation without the session's token is refused", async (t) => {
   const page = await open(t, { allow: [/status of 403/] });
   await signIn(page, acme.key);

@@ -1,7 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { createBrowserRouter, Link, Outlet, useRouteError } from "react-router";
-import { ApiError, currentSession, onSessionEnd, signOut } from "./api/client";
+import { ApiError, currentSession, onSessionEnd, signIn, signOut, takeCode } from "./api/client";
 import { live } from "./api/live";
 import type { Session } from "./api/types";
 import { Audit } from "./screens/audit";
@@ -19,6 +19,9 @@ import { SessionContext } from "./session";
 import { Failure } from "./ui/parts";
 import { Shell } from "./ui/shell";
 
+/** codeAtStart is the code of the link that led here. It is taken before the router reads the address. */
+const codeAtStart = takeCode();
+
 /** Root asks who is signed in. Signing in again leads back to the page that was open. */
 function Root() {
   const [session, setSession] = useState<Session | null>();
@@ -33,11 +36,30 @@ function Root() {
   };
   useEffect(() => {
     onSessionEnd(() => forget("The session has ended: its key was revoked, or it expired. Sign in again to go on."));
-    currentSession().then(setSession, setError);
+    // A link signs in only where nobody is: it must not lead somebody into a session of another.
+    const begin = async (code: string) => {
+      const present = await currentSession();
+      if (present || !code) return present;
+      return signIn(code).catch((e: unknown) => {
+        if (!(e instanceof ApiError && e.status === 401)) throw e;
+        setNote("The link has been used, or is older than a minute. Make another one with niyanta ui, or paste a key.");
+        return null;
+      });
+    };
+    begin(codeAtStart).then(setSession, setError);
+    // A link that is opened in this tab changes only the fragment, and loads no page.
+    const onCode = () => {
+      const code = takeCode();
+      if (code) begin(code).then(setSession, setError);
+    };
+    window.addEventListener("hashchange", onCode);
     // Signing out in one tab signs out in all.
     const tabs = new BroadcastChannel("niyanta-session");
     tabs.onmessage = () => forget("You signed out in another tab.");
-    return () => tabs.close();
+    return () => {
+      window.removeEventListener("hashchange", onCode);
+      tabs.close();
+    };
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, []);
   if (error) return <main className="alone"><Failure error={error} retry={() => location.reload()} /></main>;

@@ -78,7 +78,7 @@ func (r Retention) Of(k Kept) time.Duration {
 	case KeptIdempotencyKeys:
 		return IdempotencyRetention
 	case KeptTickets:
-		return TicketLifetime
+		return TicketRetention
 	case KeptLanes:
 		return LaneRetention
 	}

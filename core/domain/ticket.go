@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Ticket lets a client open one connection with a key that it cannot send there, as a browser cannot
-// with a WebSocket. Only its digest is stored.
+// Ticket lets a client do one thing with a key that it cannot send there: a browser cannot send one
+// with a WebSocket, and a link must not hold one. Only its digest is stored.
 type Ticket struct {
 	// Digest is the SHA-256 of the whole ticket.
 	Digest [32]byte
@@ -18,8 +18,14 @@ type Ticket struct {
 	CreatedAt time.Time
 }
 
-// TicketLifetime is how long a ticket can be redeemed.
-const TicketLifetime = 30 * time.Second
+const (
+	// SocketTicketLifetime is how long a ticket can open a WebSocket.
+	SocketTicketLifetime = 30 * time.Second
+	// LinkLifetime is how long a link can sign a browser in.
+	LinkLifetime = time.Minute
+	// TicketRetention is how long tickets are kept. No lifetime is longer.
+	TicketRetention = LinkLifetime
+)
 
 const ticketScheme = "tkt_"
 
@@ -39,5 +45,7 @@ func TicketDigest(s string) (digest [32]byte, ok bool) {
 // ErrTicketExists is the answer to the creation of a ticket whose digest is taken.
 func ErrTicketExists() error { return NewError(CodeConflict, "the ticket exists already") }
 
-// Expired reports whether the ticket cannot be redeemed any more.
-func (t Ticket) Expired(now time.Time) bool { return now.Sub(t.CreatedAt) >= TicketLifetime }
+// Expired reports whether the ticket is as old as its lifetime, so that it cannot be redeemed.
+func (t Ticket) Expired(now time.Time, lifetime time.Duration) bool {
+	return now.Sub(t.CreatedAt) >= lifetime
+}

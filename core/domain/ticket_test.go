@@ -31,6 +31,6 @@ func TestTicketDigest_WhateverItIsAsked_KnowsTheFormOfATicket(t *testing.T) {
 func TestTicket_AfterItsLifetime_HasExpired(t *testing.T) {
 	made := time.Unix(1_700_000_000, 0)
 	ticket := domain.Ticket{CreatedAt: made}
-	require.False(t, ticket.Expired(made.Add(domain.TicketLifetime-1)))
-	require.True(t, ticket.Expired(made.Add(domain.TicketLifetime)))
+	require.False(t, ticket.Expired(made.Add(domain.LinkLifetime-1), domain.LinkLifetime))
+	require.True(t, ticket.Expired(made.Add(domain.LinkLifetime), domain.LinkLifetime))
 }

@@ -2,6 +2,7 @@ package ports
 
 import (
 	"context"
+	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -12,7 +13,7 @@ type TicketStore interface {
 	// digest exists.
 	Create(ctx context.Context, t domain.Ticket) (domain.Ticket, error)
 	// Redeem removes the ticket with that digest and returns it. Of concurrent callers, on whatever
-	// handles, at most one gets it. CodeNotFound when there is none, or it has expired by the store's
-	// clock.
-	Redeem(ctx context.Context, digest [32]byte) (domain.Ticket, error)
+	// handles, at most one gets it. CodeNotFound when there is none, or it is as old as the lifetime by
+	// the store's clock.
+	Redeem(ctx context.Context, digest [32]byte, lifetime time.Duration) (domain.Ticket, error)
 }

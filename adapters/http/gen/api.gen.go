@@ -1745,6 +1745,15 @@ type Setting struct {
 	Value string `json:"value"`
 }
 
+// SignInLink defines model for SignInLink.
+type SignInLink struct {
+	// Code Stands in the fragment of the console's address, which no server sees
+	Code string `json:"code"`
+
+	// ExpiresAt Until when it can be used
+	ExpiresAt Time `json:"expires_at"`
+}
+
 // Status defines model for Status.
 type Status string
 
@@ -2656,6 +2665,9 @@ type ServerInterface interface {
 	// SignIn Exchange a key for a session
 	// (POST /v1/session)
 	SignIn(w http.ResponseWriter, r *http.Request)
+	// CreateSignInLink Make a link that signs a browser in
+	// (POST /v1/session/links)
+	CreateSignInLink(w http.ResponseWriter, r *http.Request)
 	// WorkerEnd End a session before its lease does
 	// (POST /v1/worker/end)
 	WorkerEnd(w http.ResponseWriter, r *http.Request)
@@ -2950,6 +2962,12 @@ func (_ Unimplemented) GetSession(w http.ResponseWriter, r *http.Request) {
 // SignIn Exchange a key for a session
 // (POST /v1/session)
 func (_ Unimplemented) SignIn(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateSignInLink Make a link that signs a browser in
+// (POST /v1/session/links)
+func (_ Unimplemented) CreateSignInLink(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4406,6 +4424,20 @@ func (siw *ServerInterfaceWrapper) SignIn(w http.ResponseWriter, r *http.Request
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.SignIn(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateSignInLink operation middleware
+func (siw *ServerInterfaceWrapper) CreateSignInLink(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateSignInLink(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -6000,6 +6032,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/session", wrapper.SignIn)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/session/links", wrapper.CreateSignInLink)
+	})
+	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/worker/end", wrapper.WorkerEnd)
 	})
 	r.Group(func(r chi.Router) {
@@ -7440,6 +7475,44 @@ type SignIndefaultJSONResponse struct {
 }
 
 func (response SignIndefaultJSONResponse) VisitSignInResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSignInLinkRequestObject struct {
+}
+
+type CreateSignInLinkResponseObject interface {
+	VisitCreateSignInLinkResponse(w http.ResponseWriter) error
+}
+
+type CreateSignInLink201JSONResponse SignInLink
+
+func (response CreateSignInLink201JSONResponse) VisitCreateSignInLinkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSignInLinkdefaultJSONResponse struct {
+	Body       Error
+	StatusCode int
+}
+
+func (response CreateSignInLinkdefaultJSONResponse) VisitCreateSignInLinkResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8946,6 +9019,9 @@ type StrictServerInterface interface {
 	// SignIn Exchange a key for a session
 	// (POST /v1/session)
 	SignIn(ctx context.Context, request SignInRequestObject) (SignInResponseObject, error)
+	// CreateSignInLink Make a link that signs a browser in
+	// (POST /v1/session/links)
+	CreateSignInLink(ctx context.Context, request CreateSignInLinkRequestObject) (CreateSignInLinkResponseObject, error)
 	// WorkerEnd End a session before its lease does
 	// (POST /v1/worker/end)
 	WorkerEnd(ctx context.Context, request WorkerEndRequestObject) (WorkerEndResponseObject, error)
@@ -9925,6 +10001,30 @@ func (sh *strictHandler) SignIn(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(SignInResponseObject); ok {
 		if err := validResponse.VisitSignInResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateSignInLink operation middleware
+func (sh *strictHandler) CreateSignInLink(w http.ResponseWriter, r *http.Request) {
+	var request CreateSignInLinkRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateSignInLink(ctx, request.(CreateSignInLinkRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateSignInLink")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateSignInLinkResponseObject); ok {
+		if err := validResponse.VisitCreateSignInLinkResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

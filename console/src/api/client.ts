@@ -71,6 +71,13 @@ export async function signIn(key: string): Promise<Session> {
   return session;
 }
 
+/** takeCode returns the code of the link that led here, or "", and takes it out of the address. */
+export function takeCode(): string {
+  const code = new URLSearchParams(location.hash.slice(1)).get("code") ?? "";
+  if (code) history.replaceState(history.state, "", location.pathname + location.search);
+  return code;
+}
+
 /** currentSession returns the session of the browser's cookie; null: there is none. */
 export async function currentSession(): Promise<Session | null> {
   const { data, error, response } = await api.GET("/v1/session");

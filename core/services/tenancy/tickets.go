@@ -7,9 +7,9 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// CreateTicket returns a ticket for the principal's key, and when it expires by the store's clock. It
+// CreateTicket returns a ticket for the principal's key, and when it was made by the store's clock. It
 // can be redeemed once, at any coordinator.
-func (s *Service) CreateTicket(ctx context.Context, p domain.Principal) (ticket string, expires time.Time, err error) {
+func (s *Service) CreateTicket(ctx context.Context, p domain.Principal) (ticket string, made time.Time, err error) {
 	var random [20]byte
 	s.deps.IDs.Random(random[:])
 	ticket = domain.FormatTicket(random)
@@ -18,17 +18,20 @@ func (s *Service) CreateTicket(ctx context.Context, p domain.Principal) (ticket 
 	if err != nil {
 		return "", time.Time{}, err
 	}
-	return ticket, t.CreatedAt.Add(domain.TicketLifetime), nil
+	return ticket, t.CreatedAt, nil
 }
 
-// RedeemTicket returns the principal of the key that made the ticket, if it can still be used. A
-// second call with the same ticket fails. Whatever is wrong, the error is that of Authenticate.
-func (s *Service) RedeemTicket(ctx context.Context, ticket string) (domain.Principal, error) {
+// RedeemTicket returns the principal of the key that made the ticket, if it can still be used and the
+// ticket is younger than its lifetime. A second call with the same ticket fails. Whatever is wrong, the
+// error is that of Authenticate.
+func (s *Service) RedeemTicket(
+	ctx context.Context, ticket string, lifetime time.Duration,
+) (domain.Principal, error) {
 	digest, ok := domain.TicketDigest(ticket)
 	if !ok {
 		return domain.Principal{}, errUnauthorized()
 	}
-	t, err := s.deps.Tickets.Redeem(ctx, digest)
+	t, err := s.deps.Tickets.Redeem(ctx, digest, lifetime)
 	switch {
 	case domain.IsCode(err, domain.CodeNotFound):
 		return domain.Principal{}, errUnauthorized()
