@@ -118,3 +118,23 @@ func (c Config) validateCertificates(wrong func(string, string, ...any)) {
 		}
 	}
 }
+
+// CheckedCertificate is what is found in the files that settings name.
+type CheckedCertificate struct {
+	File    string
+	Expires time.Time
+	Err     error // nil: the files can be used
+}
+
+// CheckCertificates reads the files of certificates that the settings name.
+func (c Config) CheckCertificates() []CheckedCertificate {
+	var checked []CheckedCertificate
+	for _, prefix := range []string{tlsServing, tlsCoordinator, tlsNATS, tlsRedis} {
+		s, err := c.openCertificates(prefix, slog.New(slog.DiscardHandler))
+		expires := s.State().Expires
+		if err != nil || !expires.IsZero() {
+			checked = append(checked, CheckedCertificate{c.certificateFiles(prefix).Cert, expires, err})
+		}
+	}
+	return checked
+}

@@ -16,6 +16,9 @@ var elsewhere = []struct{ name, what string }{
 	{"NIYANTA_URL", "Where client commands find the API, http://127.0.0.1:8080 if it is not set."},
 	{"NIYANTA_API_KEY", "The key that client commands send."},
 	{"NIYANTA_API_KEY_FILE", "The path of a file with that key."},
+	{"NIYANTA_CA_FILE", "The path of a file with the certificates that client commands check coordinators against."},
+	{"NIYANTA_CERT_FILE", "The path of a file with the client certificate that client commands show."},
+	{"NIYANTA_KEY_FILE", "The path of a file with the key of that certificate."},
 	{"NIYANTA_HANDOVER_FD", "Hands the environment over when a server starts itself again. Not for you."},
 }
 

@@ -108,7 +108,7 @@ func newBench(ctx context.Context, c *cli, admin *niyanta.Client, f benchFlags) 
 	if err != nil {
 		return nil, err
 	}
-	client, err := niyanta.NewClient(c.address(), key.Key)
+	client, err := c.clientWith(key.Key)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
@@ -18,6 +19,7 @@ import (
 // cli holds what client commands share.
 type cli struct {
 	url, key, context, output string
+	tls                       niyanta.TLSFiles
 	retryFor                  time.Duration
 }
 
@@ -35,6 +37,7 @@ func (c *cli) connectionFlags(cmd *cobra.Command) *cobra.Command {
 	fs.StringVar(&c.key, "api-key", "",
 		"API key (default: NIYANTA_API_KEY, the file that NIYANTA_API_KEY_FILE names, or the current context's)")
 	fs.StringVar(&c.context, "context", "", "use this context; see niyanta context")
+	tlsFlags(cmd, fs, &c.tls)
 	fs.DurationVar(&c.retryFor, "retry-for", defaultRetryFor,
 		"how long to go on trying while no coordinator answers, or while one asks to wait")
 	completeFlag(cmd, "url", cobra.NoFileCompletions)
@@ -42,6 +45,17 @@ func (c *cli) connectionFlags(cmd *cobra.Command) *cobra.Command {
 	completeFlag(cmd, "context", completeContext)
 	completeFlag(cmd, "retry-for", cobra.NoFileCompletions)
 	return cmd
+}
+
+// tlsFlags adds the flags that name the files of TLS connections.
+func tlsFlags(cmd *cobra.Command, fs *pflag.FlagSet, f *niyanta.TLSFiles) {
+	fs.StringVar(&f.CA, "ca-file", "",
+		"certificates that sign the coordinators' own (default: NIYANTA_CA_FILE, or the system's)")
+	fs.StringVar(&f.Cert, "cert-file", "", "client certificate, if a proxy asks for one (default: NIYANTA_CERT_FILE)")
+	fs.StringVar(&f.Key, "key-file", "", "key of the client certificate (default: NIYANTA_KEY_FILE)")
+	for _, name := range []string{"ca-file", "cert-file", "key-file"} {
+		_ = cmd.MarkPersistentFlagFilename(name) // only for completion
+	}
 }
 
 func (c *cli) outputFlag(cmd *cobra.Command) {
@@ -90,12 +104,22 @@ func (c *cli) client() (*niyanta.Client, error) {
 	if t.key == "" {
 		return nil, t.errNoKey()
 	}
-	cl, err := niyanta.NewClient(t.url, t.key, niyanta.RetryFor(c.retryFor))
+	cl, err := t.client(niyanta.RetryFor(c.retryFor))
 	if err != nil {
 		return nil, usage(
 			fmt.Errorf("%w; the url %q comes from %s, the key from %s", err, t.url, t.urlSource, t.keySource))
 	}
 	return cl, nil
+}
+
+// clientWith returns a client with another key.
+func (c *cli) clientWith(key string) (*niyanta.Client, error) {
+	t, err := c.target()
+	if err != nil {
+		return nil, err
+	}
+	t.key = key
+	return t.client()
 }
 
 // moment parses the value of a flag that is a time.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,7 @@ only you may read.`
 func contextAddCommand() *cobra.Command {
 	var url, key string
 	var replace bool
+	var files niyanta.TLSFiles
 	cmd := &cobra.Command{
 		Use:   "add NAME",
 		Short: "Keep an address and a key; the first context becomes the current one",
@@ -34,7 +36,8 @@ func contextAddCommand() *cobra.Command {
 NIYANTA_API_KEY or the content of the file that NIYANTA_API_KEY_FILE names; if neither is set, it is
 asked for on the terminal.`,
 		Example: `  niyanta context add dev --url http://127.0.0.1:8080
-  niyanta context add prod --url https://a.example.com,https://b.example.com --api-key - <key.txt`,
+  niyanta context add prod --url https://a.example.com,https://b.example.com --api-key - <key.txt
+  niyanta context add own --url https://niyanta.example:8080 --ca-file ca.crt`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -53,8 +56,12 @@ asked for on the terminal.`,
 			if saved.APIKey, err = givenKey(cmd, key); err != nil {
 				return err
 			}
-			if _, err := niyanta.NewClient(saved.URL, saved.APIKey); err != nil {
+			t := target{url: saved.URL, key: saved.APIKey, tls: files}
+			if _, err := t.client(); err != nil {
 				return usage(err)
+			}
+			if err := saved.keepFiles(files); err != nil {
+				return err
 			}
 			s.Contexts[name] = saved
 			if s.Current == "" {
@@ -72,9 +79,28 @@ asked for on the terminal.`,
 	fs.StringVar(&url, "url", defaultURL, "the coordinator, or several separated by commas")
 	fs.StringVar(&key, "api-key", "", "the API key; - reads it from standard input")
 	fs.BoolVar(&replace, "replace", false, "replace an existing context")
+	tlsFlags(cmd, cmd.PersistentFlags(), &files)
 	completeFlag(cmd, "url", cobra.NoFileCompletions)
 	completeFlag(cmd, "api-key", cobra.NoFileCompletions)
 	return cmd
+}
+
+// keepFiles remembers the files by paths that hold in every working directory.
+func (c *savedContext) keepFiles(f niyanta.TLSFiles) error {
+	for _, file := range []struct {
+		path string
+		into *string
+	}{{f.CA, &c.CAFile}, {f.Cert, &c.CertFile}, {f.Key, &c.KeyFile}} {
+		if file.path == "" {
+			continue
+		}
+		path, err := filepath.Abs(file.path)
+		if err != nil {
+			return err
+		}
+		*file.into = path
+	}
+	return nil
 }
 
 // givenKey returns the key for a new context, from the flag, standard input, the environment or the

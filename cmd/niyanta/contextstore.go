@@ -13,10 +13,14 @@ import (
 	"strings"
 )
 
-// savedContext is an address and a key under a name.
+// savedContext is an address, a key and certificates under a name.
 type savedContext struct {
 	URL    string `json:"url"`
 	APIKey string `json:"api_key"`
+	// The paths of the files of TLS connections.
+	CAFile   string `json:"ca_file,omitempty"`
+	CertFile string `json:"cert_file,omitempty"`
+	KeyFile  string `json:"key_file,omitempty"`
 }
 
 // contextStore is the file that keeps contexts.

@@ -103,7 +103,8 @@ func (d *doctor) examine(ctx context.Context, c *cli) {
 	}
 	d.add("coordinator", findingOK, t.url+", from "+t.urlSource, "")
 	d.contexts(c)
-	cl, err := niyanta.NewClient(t.url, t.key)
+	d.serverSettings(os.Environ())
+	cl, err := t.client()
 	if err != nil {
 		d.add("configuration", findingProblem, err.Error(), "correct "+t.urlSource)
 		return
@@ -111,7 +112,7 @@ func (d *doctor) examine(ctx context.Context, c *cli) {
 	cl.Close()
 	answers := 0
 	for address := range strings.SplitSeq(t.url, ",") {
-		if d.coordinator(ctx, strings.TrimSpace(address)) {
+		if d.coordinator(ctx, t, strings.TrimSpace(address)) {
 			answers++
 		}
 	}
@@ -147,8 +148,10 @@ func (d *doctor) contexts(c *cli) {
 }
 
 // coordinator checks one coordinator, and reports whether it answers as one.
-func (d *doctor) coordinator(ctx context.Context, address string) bool {
-	cl, err := niyanta.NewClient(address, "", niyanta.RetryFor(0))
+func (d *doctor) coordinator(ctx context.Context, t target, address string) bool {
+	d.certificate(ctx, address)
+	t.url, t.key = address, ""
+	cl, err := t.client(niyanta.RetryFor(0))
 	if err != nil {
 		d.add("reach", findingProblem, address+": "+err.Error(), "")
 		return false

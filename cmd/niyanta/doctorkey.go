@@ -11,7 +11,7 @@ import (
 
 // key checks to whom the key belongs and what it may do.
 func (d *doctor) key(ctx context.Context, t target) {
-	cl, err := niyanta.NewClient(t.url, t.key, niyanta.RetryFor(0))
+	cl, err := t.client(niyanta.RetryFor(0))
 	if err != nil {
 		return // examine has reported the error
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/niyanta/niyanta/bootstrap"
+	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
 // defaultURL is the address of "niyanta dev".
@@ -17,6 +18,7 @@ const defaultURL = "http://127.0.0.1:8080"
 type target struct {
 	url, key             string
 	urlSource, keySource string
+	tls                  niyanta.TLSFiles
 	// note says why a key was found but is not used. Otherwise it is empty.
 	note string
 }
@@ -31,9 +33,9 @@ func setInEnvironment() string {
 	return ""
 }
 
-// target finds the address and the key of requests. Flags take precedence, then the context that
+// target finds the address, the key and the certificates of requests. Flags take precedence, then the context that
 // --context names, then the environment, then the current context. The key of a context is only sent
-// to the address of that context.
+// to the address of that context, and so are its certificates.
 func (c *cli) target() (target, error) {
 	var t target
 	saved, source, err := c.savedContext()
@@ -57,13 +59,26 @@ func (c *cli) target() (target, error) {
 	}
 	t.url, t.urlSource = first([2]string{c.url, "--url"}, [2]string{saved.URL, source},
 		[2]string{envURL, "NIYANTA_URL"}, [2]string{defaultURL, "the default"})
+	savedTLS := niyanta.TLSFiles{CA: saved.CAFile, Cert: saved.CertFile, Key: saved.KeyFile}
+	if source == "" {
+		savedTLS = niyanta.TLSFiles{CA: os.Getenv("NIYANTA_CA_FILE"), Cert: os.Getenv("NIYANTA_CERT_FILE"),
+			Key: os.Getenv("NIYANTA_KEY_FILE")}
+	}
 	if saved.URL != "" && t.url != saved.URL {
-		saved.APIKey = ""
+		saved.APIKey, savedTLS = "", niyanta.TLSFiles{}
 		t.note = fmt.Sprintf("the key of %s is for %s", source, saved.URL)
 	}
 	t.key, t.keySource = first([2]string{c.key, "--api-key"}, [2]string{saved.APIKey, source},
 		[2]string{envKey, cmp.Or(keyVariable(), "NIYANTA_API_KEY")})
+	t.tls = niyanta.TLSFiles{
+		CA: cmp.Or(c.tls.CA, savedTLS.CA), Cert: cmp.Or(c.tls.Cert, savedTLS.Cert), Key: cmp.Or(c.tls.Key, savedTLS.Key),
+	}
 	return t, nil
+}
+
+// client returns a client of the coordinators at the address.
+func (t target) client(opts ...niyanta.ClientOption) (*niyanta.Client, error) {
+	return niyanta.NewClient(t.url, t.key, append(opts, niyanta.WithTLSFiles(t.tls))...)
 }
 
 // savedContext returns the context in use and its name. The name is empty if no context is in use.
