@@ -50,7 +50,7 @@ test: ## every test, under the race detector
 	@scripts/python smoke
 	@cat bin/crashpoints.txt bin/exhaustive-*.txt bin/model.txt bin/simulation.txt bin/chaos.txt
 
-test-all: test ## and whole what `make test` tries only in part: crash points, random sequences, simulation, chaos, the console, planted defects, recovery (an hour)
+test-all: test ## and whole what `make test` tries only in part: crash points, random sequences, simulation, chaos, upgrades, the console, planted defects, recovery (an hour)
 	$(MAKE) --no-print-directory portable
 	$(MAKE) --no-print-directory python
 	$(MAKE) --no-print-directory conformance
@@ -59,6 +59,7 @@ test-all: test ## and whole what `make test` tries only in part: crash points, r
 	$(MAKE) --no-print-directory alike
 	$(MAKE) --no-print-directory sim SEEDS=10000
 	$(MAKE) --no-print-directory chaos
+	$(MAKE) --no-print-directory upgrade
 	$(MAKE) --no-print-directory recovery
 	$(MAKE) --no-print-directory browser
 	$(MAKE) --no-print-directory defects
@@ -140,6 +141,10 @@ model: ## run SEQUENCES=n random sequences of commands on PostgreSQL and memory,
 alike: ## send REQUESTS=n generated requests to PostgreSQL and memory, which must answer alike (minutes), with SEED=n again
 	go test ./bootstrap -run OnGeneratedRequests -timeout 0 -count=1 -v -requests $(or $(REQUESTS),20000) -requests-seed $(or $(SEED),1)
 
+upgrade: ## run the previous version beside the new one under load, in every order and back, and its contract suite on the new schema (ten minutes)
+	scripts/ensure-deps
+	go test ./chaos ./adapters/postgres -run "Upgrade|Previous" -timeout 30m -count=1 -v -whole
+
 chaos: ## break real processes and servers under load for DURATION (default 5m), with SEED=n again; report in bin/chaos.md
 	@mkdir -p bin
 	go test ./chaos -timeout 0 -count=1 -duration $(or $(DURATION),5m) $(if $(SEED),-seed $(SEED)) $(if $(DEFAULTS),-defaults) -report $(CURDIR)/bin/chaos.md
@@ -197,4 +202,4 @@ bin/oasdiff: tools/oasdiff/go.mod tools/oasdiff/go.sum
 	@mkdir -p bin
 	go -C tools/oasdiff build -o ../../$@ github.com/oasdiff/oasdiff
 
-.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable python conformance bench bench-peers profile sim defects crashpoints model alike browser console chaos recovery cycles noisy streams retention explain plots fuzz trace clean
+.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable python conformance bench bench-peers profile sim defects crashpoints model alike browser console chaos upgrade recovery cycles noisy streams retention explain plots fuzz trace clean

@@ -49,7 +49,7 @@ func TestChaos_WhateverBreaks_NothingIsLost(t *testing.T) {
 	if *pause == 0 {
 		*pause = lease * 3 / 2
 	}
-	f := newFleet(t, env)
+	f := newFleet(t, build(t, ".."), env)
 	h, v := newHistory(), &verdict{}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()

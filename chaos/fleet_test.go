@@ -118,6 +118,26 @@ func (p *process) awaitEnd(back time.Duration) {
 	p.startAfter = time.Now().Add(back)
 }
 
+// replace ends the process gracefully, and has it started again as another program.
+func (p *process) replace(path string) {
+	p.keepDown()
+	p.signal(syscall.SIGTERM, supervisorOnly)
+	p.mu.Lock()
+	done := p.done
+	p.mu.Unlock()
+	<-done
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.path, p.startAfter = path, time.Time{}
+}
+
+// program returns the program that the process runs.
+func (p *process) program() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.path
+}
+
 // due reports whether the process has ended and should be started.
 func (p *process) due() bool {
 	p.mu.Lock()
@@ -164,14 +184,26 @@ type fleet struct {
 
 const slots = 40
 
-// newFleet builds the programs, and starts the servers and the processes.
-func newFleet(t *testing.T, env []string) *fleet {
+// programs are the paths of the programs of a version.
+type programs struct{ coordinator, worker string }
+
+// build builds the programs from the source in a folder.
+func build(t *testing.T, source string) programs {
 	t.Helper()
 	bin := t.TempDir()
-	for name, pkg := range map[string]string{"niyanta": "../cmd/niyanta", "worker": "./worker"} {
-		out, err := exec.Command("go", "build", "-o", filepath.Join(bin, name), pkg).CombinedOutput()
+	built := programs{filepath.Join(bin, "niyanta"), filepath.Join(bin, "worker")}
+	for path, pkg := range map[string]string{built.coordinator: "./cmd/niyanta", built.worker: "./chaos/worker"} {
+		cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", path, pkg)
+		cmd.Dir = source
+		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, string(out))
 	}
+	return built
+}
+
+// newFleet starts the servers, and processes of a version.
+func newFleet(t *testing.T, version programs, env []string) *fleet {
+	t.Helper()
 	pg, err := servers.StartPostgres(true)
 	require.NoError(t, err)
 	t.Cleanup(pg.Remove)
@@ -193,7 +225,7 @@ func newFleet(t *testing.T, env []string) *fleet {
 		require.NoError(t, err)
 		ports = append(ports, port)
 		f.urls = append(f.urls, fmt.Sprintf("http://127.0.0.1:%d", port))
-		f.coordinators = append(f.coordinators, f.run(fmt.Sprint("coordinator ", n), filepath.Join(bin, "niyanta"),
+		f.coordinators = append(f.coordinators, f.run(fmt.Sprint("coordinator ", n), version.coordinator,
 			[]string{"coordinator"},
 			slices.Concat(env, []string{fmt.Sprintf("NIYANTA_HTTP_ADDR=127.0.0.1:%d", port)})))
 	}
@@ -202,7 +234,7 @@ func newFleet(t *testing.T, env []string) *fleet {
 	require.NoError(t, err)
 	f.onboard(url)
 	for n := range 4 {
-		p := f.run(fmt.Sprint("worker ", n), filepath.Join(bin, "worker"), nil, slices.Concat(env, []string{
+		p := f.run(fmt.Sprint("worker ", n), version.worker, nil, slices.Concat(env, []string{
 			fmt.Sprint("NIYANTA_WORKER_ID=w", n), fmt.Sprint("NIYANTA_WORKER_SLOTS=", slots), "NIYANTA_COORDINATOR_URL=" + url,
 			"NIYANTA_DRAIN_TIMEOUT=30s", "NIYANTA_EXEC_ALLOW=sleep", "NIYANTA_HTTP_TYPE_ALLOW_PRIVATE=true",
 			"NIYANTA_WORKER_HTTP_ADDR=127.0.0.1:0",

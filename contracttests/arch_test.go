@@ -87,6 +87,7 @@ var policy = []struct {
 	{"contracttests/defects", nil}, // a table and tests
 	{"contracttests/invariants", []string{"std", "core/domain", "core/ports"}},
 	{"contracttests/netfault", []string{"std", "deps"}},
+	{"contracttests/previous", []string{"std", "deps"}},
 	{"contracttests/servers", []string{"std", "deps"}},
 }
 
