@@ -111,17 +111,10 @@ func upgrade(t *testing.T, before, now programs, do func(r *rollout)) {
 	background.Go(func() { f.supervise(ctx) })
 	require.True(t, r.probe(ctx), "a workload must complete before the upgrade")
 	background.Go(func() { f.watchLimits(ctx, v) })
-	loading, stopLoading := context.WithCancel(ctx)
-	var load sync.WaitGroup
-	for c := range clients {
-		load.Go(func() {
-			f.load(loading, r.hist, fmt.Sprint("c", c), uint64(c), 1<<20, time.Second) //nolint:gosec // small
-		})
-	}
+	stopLoading := f.startLoad(ctx, r.hist, "c")
 	r.expect(before, before)
 	do(r)
 	stopLoading()
-	load.Wait()
 	if left := f.finish(ctx, 2*time.Minute); left > 0 {
 		v.fail("I3: %d workloads are not final two minutes after the upgrade", left)
 	}
