@@ -172,9 +172,11 @@ type AuditEvent struct {
 		CheckpointSequence *int64  `json:"checkpoint_sequence,omitempty"`
 		From               *Status `json:"from,omitempty"`
 		Generation         int64   `json:"generation"`
-		Reason             *string `json:"reason,omitempty"`
-		To                 Status  `json:"to"`
-		WorkerID           *string `json:"worker_id,omitempty"`
+		// ProgressPercent is the progress after the change.
+		ProgressPercent *float64 `json:"progress_percent,omitempty"`
+		Reason          *string  `json:"reason,omitempty"`
+		To              Status   `json:"to"`
+		WorkerID        *string  `json:"worker_id,omitempty"`
 	} `json:"details"`
 	EventID int64 `json:"event_id"`
 

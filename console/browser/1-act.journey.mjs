@@ -79,6 +79,7 @@ test("the timeline shows a workload move when its worker is killed, while it is 
   await page.locator(".sentence", { hasText: "Completed" }).waitFor();
   const done = await workload(acme, w.workload_id);
   assert.equal(done.generation, 2);
+  await page.getByRole("img", { name: /^Progress over time: 100% on 2 runs, \d+ checkpoints$/ }).waitFor();
   assert.ok(done.result_data.resumed_at_step === undefined || done.result_data.resumed_at_step > 0);
   await check(page, "the workload");
 });

@@ -22,6 +22,7 @@ import (
 
 var (
 	whole = flag.Bool("whole", false, "run on PostgreSQL too, and look at every page in each size and colour scheme")
+	only  = flag.String("journeys", "*.journey.mjs", "which files of journeys to run")
 	shots = flag.String("shots", filepath.Join("..", "..", "bin", "browser"), "folder for screenshots")
 )
 
@@ -83,7 +84,7 @@ func journeys(t *testing.T, f *fleet) {
 		"whole": *whole,
 	})
 	require.NoError(t, err)
-	files, err := filepath.Glob("*.journey.mjs")
+	files, err := filepath.Glob(*only)
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	// One after the other, in the order of their names: they share the workers.
@@ -121,7 +122,7 @@ func newFleet(t *testing.T, binary string, env ...string) *fleet {
 	for _, id := range []string{"worker-a", "worker-b"} {
 		f.workers[id], _ = f.start([]string{
 			"NIYANTA_COORDINATOR_URL=" + f.url, "NIYANTA_WORKER_KEY=" + f.workerKey, "NIYANTA_WORKER_ID=" + id,
-			"NIYANTA_EXEC_ALLOW=sh", "NIYANTA_WORKER_TAGS=zone=" + id[len(id)-1:],
+			"NIYANTA_EXEC_ALLOW=sh", "NIYANTA_WORKER_TAGS=zone=" + id[len(id)-1:], "NIYANTA_WORKER_DEVICES=L4:1",
 		}, "worker")
 	}
 	admin, err := niyanta.NewClient(f.url, f.adminKey)

@@ -4,6 +4,8 @@ import { plain } from "./lib/ansi";
 import { find, readFilters, selection, writeFilters } from "./lib/filters";
 import { duration } from "./lib/format";
 import { ExactNumber, parseExact, printExact } from "./lib/json";
+import { progressOf } from "./lib/progress";
+import { requested, share, uses } from "./lib/resources";
 import { patch } from "./lib/rows";
 import { eventReader } from "./lib/sse";
 import { attempts, ticks } from "./lib/timeline";
@@ -103,6 +105,52 @@ describe("timeline", () => {
       expect(ticks(span, 6).length).toBeLessThanOrEqual(7);
       expect(ticks(span, 6).length).toBeGreaterThanOrEqual(1);
     }
+  });
+});
+
+describe("progress", () => {
+  const at = (type: string, percent: number, details: Partial<AuditEvent["details"]> = {}) =>
+    event(type, { generation: 1, worker_id: "w-1", progress_percent: percent, ...details });
+  test("rises with the runs, falls where one begins at an older checkpoint, and has no line between them", () => {
+    const line = progressOf([
+      at("created", 0, { to: "PENDING" }), at("scheduled", 0, { to: "SCHEDULED" }), at("started", 0), at("progress_updated", 10),
+      at("progress_updated", 10), at("checkpoint_created", 20), at("progress_updated", 30), at("redistributed", 30, { to: "REDISTRIBUTING" }),
+      at("scheduled", 30, { to: "SCHEDULED" }), at("started", 20, { generation: 2, worker_id: "w-2" }), at("completed", 100, { to: "COMPLETED" }),
+    ]);
+    expect(line.percent).toEqual([0, 10, 20, 30, 30, null, 20, 100, null]);
+    expect(line.checkpoints.filter((c) => c !== null)).toEqual([20]);
+    expect(line.hops.map((h) => [h.generation, h.worker])).toEqual([[1, "w-1"], [2, "w-2"]]);
+    expect(line.at).toEqual([...line.at].sort((a, b) => a - b));
+  });
+  test("keeps where runs begin and end when there are many points", () => {
+    const events = [at("started", 0)];
+    for (let i = 0; i < 9_000; i++) events.push(at("progress_updated", i / 100));
+    events.push(at("redistributed", 90, { to: "REDISTRIBUTING" }), at("started", 0, { generation: 2 }), at("progress_updated", 1));
+    const line = progressOf(events);
+    expect(line.at.length).toBeLessThan(2_200);
+    expect(line.percent.filter((p) => p === null)).toHaveLength(1);
+    for (const h of line.hops) expect(line.at).toContain(h.at);
+    expect(line.percent.at(-1)).toBe(1);
+  });
+  test("of a trail without it is empty", () => {
+    expect(progressOf([event("created"), event("started")]).at).toEqual([]);
+  });
+});
+
+describe("resources", () => {
+  test("of a workload are said in words", () => {
+    expect(requested({})).toBe("");
+    expect(requested({ cpu_cores: 1, memory_mb: 2048, disk_mb: 100, gpus: 0.5, gpu_models: ["A10", "L4"], custom: { licence: 2, none: 0 } }))
+      .toBe("1 core, 2 GiB memory, 100 MiB disk, 0.5 of a GPU (A10 or L4), 2 licence");
+    expect(requested({ gpus: 2 })).toBe("2 GPUs");
+  });
+  test("of a worker are summed up by kind and model", () => {
+    const offer = { cpu_cores: 8, devices: [{ id: "0", model: "L4" }, { id: "1", model: "A10" }, { id: "2", model: "A10" }], custom: { licence: 3 } };
+    const allocated = { cpu_cores: 1.5, devices: [{ id: "1", share: 0.5 }, { id: "2", share: 1 }], custom: { licence: 1 } };
+    expect(uses(offer, allocated).map((u) => [u.name, u.used, u.total])).toEqual([["Cores", 1.5, 8], ["GPU A10", 1.5, 2], ["GPU L4", 0, 1], ["licence", 1, 3]]);
+    expect(share(allocated, "1")).toBe(0.5);
+    expect(share(allocated, "0")).toBe(0);
+    expect(uses({})).toEqual([]);
   });
 });
 

@@ -8,5 +8,5 @@ export function useSession() {
   const value = useContext(SessionContext);
   if (!value) throw new Error("nobody is signed in");
   const { session } = value;
-  return { ...value, admin: session.role === "admin", acts: session.role !== "viewer" };
+  return { ...value, owner: session.customer_id ?? "administrators", admin: session.role === "admin", acts: session.role !== "viewer" };
 }

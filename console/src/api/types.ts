@@ -20,6 +20,9 @@ export type BulkAnswer = Schemas["BulkAnswer"];
 export type QueueDepth = Schemas["QueueDepth"];
 export type SeriesPoint = Schemas["SeriesPoint"];
 export type Lane = Schemas["Lane"];
+export type Resources = Schemas["Resources"];
+export type WorkerResources = Schemas["WorkerResources"];
+export type AllocatedResources = Schemas["AllocatedResources"];
 export type Tier = Schemas["Tier"];
 
 export const statuses = [

@@ -1,4 +1,4 @@
-import { statuses, type Status } from "../api/types";
+import { statuses, type Status, type Workload } from "../api/types";
 
 /** Filters select workloads. They are the query of the page's address, so that they can be shared. */
 export interface Filters {
@@ -59,3 +59,8 @@ export function find(text: string): { id: string } | { label: string } | { text:
   if (/^[^=\s]+=[^=]*$/.test(t)) return { label: t };
   return { text: t };
 }
+
+/** hasText reports whether a workload's id, type, customer or labels have a text, which is in lower case. */
+export const hasText = (w: Pick<Workload, "workload_id" | "workload_type" | "customer_id" | "labels">, text: string) =>
+  w.workload_id.includes(text) || w.workload_type.toLowerCase().includes(text) || w.customer_id.includes(text) ||
+  Object.entries(w.labels).some(([k, v]) => `${k}=${v}`.toLowerCase().includes(text));

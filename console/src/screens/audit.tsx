@@ -1,8 +1,11 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useSearchParams } from "react-router";
+import { auditColumns, auditRows } from "../api/exports";
 import { adminAudit, type AdminAuditFilters } from "../api/queries";
 import { useSession } from "../session";
 import { Empty, Failure, Loading, Scroll, Time } from "../ui/parts";
+import { Export } from "../ui/export";
+import { Views } from "../ui/views";
 import { Forbidden } from "./forbidden";
 
 export function Audit() {
@@ -26,7 +29,7 @@ function List() {
     <>
       <div className="line">
         <h1>Audit</h1>
-        <span className="actions"><a className="button" href={`/v1/admin/audit?${new URLSearchParams({ ...f, format: "jsonl", limit: "1000" })}`} download="audit.jsonl">Export the newest 1,000</a></span>
+        <span className="actions"><Export name="audit" columns={auditColumns} page={(cursor, signal) => auditRows(f, cursor, signal)} /></span>
       </div>
       <div className="chips">
         {names.filter((n) => f[n]).map((n) => (
@@ -34,6 +37,7 @@ function List() {
         ))}
         {!Object.keys(f).length && <span className="muted">Choose a value to see only what has it.</span>}
       </div>
+      <Views />
       {list.isPending ? <Loading rows={10} />
         : list.isError ? <Failure error={list.error} retry={() => void list.refetch()} />
           : !rows.length ? <Empty title={Object.keys(f).length ? "No action matches" : "No administrator has done anything yet"} /> : (

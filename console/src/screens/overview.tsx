@@ -172,7 +172,7 @@ function History() {
           <Suspense fallback={<div className="chart" />}>
             <Chart
               label={`Finished workloads by hour: ${total}, of which ${failed} failed`}
-              from={Date.parse(s.data.start_date) / 1000} to={Date.now() / 1000}
+              from={Date.parse(s.data.start_date) / 1000} to={Math.ceil(Date.now() / 3_600_000) * 3_600} step={3_600}
               at={hours.map((h) => Date.parse(h.hour) / 1000)}
               series={[
                 { name: "finished", values: hours.map((h) => h.count), color: "--s-completed" },

@@ -5,6 +5,7 @@ import type { Lane } from "../api/types";
 import { duration, number } from "../lib/format";
 import { useSession } from "../session";
 import { Empty, Failure, Field, Loading, Scroll, State, useNow } from "../ui/parts";
+import { Views } from "../ui/views";
 import { Depth } from "./overview";
 
 /** Queues shows what waits: to administrators by lane with what blocks it, to customers by type. */
@@ -37,6 +38,7 @@ function Lanes() {
         <Field label="Customer" value={f.customer_id} set={set("customer")} />
         <Field label="Type" value={f.workload_type} set={set("type")} />
       </div>
+      <Views />
       {list.isPending ? <Loading rows={6} />
         : list.isError ? <Failure error={list.error} retry={() => void list.refetch()} />
           : !rows.length ? (

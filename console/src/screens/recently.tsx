@@ -40,7 +40,8 @@ function Charts({ points, step, window }: { points: SeriesPoint[]; step: number;
   const ends = begins.map((b) => b + step * 60);
   const axis = { from: begins[0] ?? 0, to: ends.at(-1) ?? 0 };
   // The last point is not over: its rate would look like a fall.
-  const rate = (of: (p: SeriesPoint) => number) => points.map((p, i) => (i === points.length - 1 ? null : of(p) / step));
+  const over = points.slice(0, -1);
+  const rate = (of: (p: SeriesPoint) => number) => over.map((p) => of(p) / step);
   const sum = (of: (p: SeriesPoint) => number) => points.reduce((n, p) => n + of(p), 0);
   const byTier = points.some((p) => p.by_tier);
   const level = (tier: Tier, of: "waiting" | "running") => points.map((p) => p.by_tier?.find((t) => t.tier === tier)?.[of] ?? 0);
@@ -57,7 +58,7 @@ function Charts({ points, step, window }: { points: SeriesPoint[]; step: number;
         <figcaption>Per minute</figcaption>
         <Suspense fallback={<div className="chart" />}>
           <Chart
-            kind="steps" {...axis} at={begins}
+            kind="steps" {...axis} at={begins.slice(0, -1)} step={step * 60}
             label={`In the last ${window}: ${number(sum((p) => p.submitted))} submitted, ${number(sum((p) => p.started))} started, ${number(sum((p) => p.completed))} completed, ${number(sum((p) => p.failed))} failed`}
             series={[
               { name: "submitted", values: rate((p) => p.submitted), color: "--s-pending" },

@@ -3,7 +3,9 @@ import { useState } from "react";
 import { Link, useParams } from "react-router";
 import { api, must } from "../api/client";
 import { workerEvents, workers } from "../api/queries";
+import type { Worker } from "../api/types";
 import { duration } from "../lib/format";
+import { megabytes, share, uses } from "../lib/resources";
 import { useSession } from "../session";
 import { Dialog, Facts, Failure, Loading, Meter, Scroll, State, Time, useNow } from "../ui/parts";
 import { Forbidden } from "./forbidden";
@@ -38,8 +40,8 @@ function One() {
       <Facts of={[
         ["Version", w.version], ["Registered", <Time at={w.registered_at} />], ["Session", <span className="mono">{w.session_id}</span>],
         ["Types", w.capabilities.join(", ")], ["Tags", Object.entries(w.tags).map(([k, v]) => `${k}=${v}`).join(" ") || null],
-        ["Resources", resources(w.resources)],
       ]} />
+      <Resources w={w} />
       <div className="pair">
         <section>
           <h2>Runs</h2>
@@ -76,9 +78,39 @@ function One() {
   );
 }
 
-function resources(r: { cpu_cores?: number; memory_mb?: number; disk_mb?: number }) {
-  const parts = [r.cpu_cores && `${r.cpu_cores} cores`, r.memory_mb && `${r.memory_mb} MB memory`, r.disk_mb && `${r.disk_mb} MB disk`];
-  return parts.filter(Boolean).join(", ") || null;
+/** Resources shows what the worker offers, how much of it its runs hold, and each of its devices. */
+function Resources({ w }: { w: Worker }) {
+  const list = uses(w.resources ?? {}, w.allocated);
+  const devices = w.resources?.devices ?? [];
+  return (
+    <section>
+      <h2>Resources</h2>
+      {!list.length ? <p className="muted">It states none, so nothing but its slots limits what it runs.</p> : (
+        <Scroll label="Resources">
+          <table className="narrow">
+            <thead><tr><th>Kind</th><th className="r">Allocated</th><th className="r">Free</th><th className="r">In all</th></tr></thead>
+            <tbody>
+              {list.map((u) => (
+                <tr key={u.name}>
+                  <td>{u.name}</td><td className="r num">{u.show(u.used)}</td>
+                  <td className="r num">{u.show(Math.max(0, u.total - u.used))}</td><td className="r num">{u.show(u.total)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </Scroll>
+      )}
+      {devices.length > 0 && (
+        <div className="chips" role="list" aria-label="Devices">
+          {devices.map((d) => (
+            <span key={d.id} role="listitem" className="chip num" title={d.memory_mb ? `${megabytes(d.memory_mb)} memory` : undefined}>
+              {d.id}{d.model && ` ${d.model}`} <span className="muted">{Math.round(100 * share(w.allocated ?? {}, d.id))}%</span>
+            </span>
+          ))}
+        </div>
+      )}
+    </section>
+  );
 }
 
 type Action = "drain" | "undrain" | "remove";

@@ -3,6 +3,7 @@ import { Link, useSearchParams } from "react-router";
 import { workers } from "../api/queries";
 import type { Worker } from "../api/types";
 import { duration } from "../lib/format";
+import { uses } from "../lib/resources";
 import { useSession } from "../session";
 import { Empty, Failure, Loading, Scroll, State, useNow } from "../ui/parts";
 import { Forbidden } from "./forbidden";
@@ -17,6 +18,10 @@ export function Workers() {
   const { admin } = useSession();
   return admin ? <List /> : <Forbidden what="workers" />;
 }
+
+/** free says what of the worker's resources is free, devices by their model. */
+const free = (w: Worker) =>
+  w.status === "DEAD" ? "" : uses(w.resources ?? {}, w.allocated).map((u) => `${u.show(Math.max(0, u.total - u.used))}/${u.show(u.total)} ${u.name}`).join(", ");
 
 const states = ["HEALTHY", "DRAINING", "DEAD"] as const;
 
@@ -50,7 +55,7 @@ function List() {
                 <thead>
                   <tr>
                     <th>Status</th><th>Worker</th><th className="r">Heartbeat</th><th className="r">Lease left</th>
-                    <th className="r">Slots</th><th>Runs</th><th>Types</th><th>Tags</th><th>Version</th>
+                    <th className="r">Slots</th><th>Runs</th><th>Free</th><th>Types</th><th>Tags</th><th>Version</th>
                   </tr>
                 </thead>
                 <tbody>
@@ -62,6 +67,7 @@ function List() {
                       <td className="r num" title={w.lease_until}>{w.status === "DEAD" ? "–" : duration(Date.parse(w.lease_until) - now)}</td>
                       <td className="r num">{w.capacity_used}<span className="muted">/{w.capacity_total}</span></td>
                       <td className="num">{w.running_workloads.length || "–"}{w.ending_runs.length > 0 && <span className="muted"> +{w.ending_runs.length} ending</span>}</td>
+                      <td className="clip num" title={free(w)}>{free(w) || "–"}</td>
                       <td className="clip" title={w.capabilities.join(", ")}>{w.capabilities.join(", ")}</td>
                       <td className="clip">{Object.entries(w.tags).map(([k, v]) => `${k}=${v}`).join(" ") || "–"}</td>
                       <td>{w.version}</td>

@@ -4,13 +4,17 @@ import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { Link, useSearchParams } from "react-router";
 import { live } from "../api/live";
+import { workloadColumns, workloadRows } from "../api/exports";
 import { listOf } from "../api/queries";
 import { isFinal, statuses, type Workload } from "../api/types";
-import { readFilters, writeFilters, type Filters } from "../lib/filters";
+import { hasText, readFilters, writeFilters, type Filters } from "../lib/filters";
 import { duration } from "../lib/format";
 import { useSession } from "../session";
 import { Empty, Failure, Field, Labels, Loading, Progress, Scroll, State, Time, useNow } from "../ui/parts";
+import { Export } from "../ui/export";
+import { Views } from "../ui/views";
 import { BulkBar } from "./bulk";
+import { Submit } from "./submit";
 
 /** rowHeight is that of the style sheet. */
 const rowHeight = 33;
@@ -27,14 +31,21 @@ export function Workloads() {
   const rows = useMemo(() => {
     const all = list.data?.pages.flatMap((p) => p.workloads) ?? [];
     const text = f.text?.toLowerCase();
-    return text ? all.filter((w) => matches(w, text)) : all;
+    return text ? all.filter((w) => hasText(w, text)) : all;
   }, [list.data, f.text]);
 
   const filtered = query.size > 0;
   return (
     <>
-      <h1>Workloads</h1>
+      <div className="line">
+        <h1>Workloads</h1>
+        <span className="actions">
+          <Export name="workloads" columns={workloadColumns} page={(cursor, signal) => workloadRows(f, admin, cursor, signal)} />
+          {acts && !admin && <Submit />}
+        </span>
+      </div>
       <FilterBar f={f} set={set} admin={admin} />
+      <Views />
       <Newer f={f} admin={admin} />
       {acts && (
         <BulkBar selected={Object.keys(selected).filter((id) => selected[id])} filters={f} clear={() => setSelected({})} />
@@ -54,10 +65,6 @@ export function Workloads() {
     </>
   );
 }
-
-const matches = (w: Workload, text: string) =>
-  w.workload_id.includes(text) || w.workload_type.toLowerCase().includes(text) || w.customer_id.includes(text) ||
-  Object.entries(w.labels).some(([k, v]) => `${k}=${v}`.toLowerCase().includes(text));
 
 function FilterBar({ f, set, admin }: { f: Filters; set: (change: Partial<Filters>) => void; admin: boolean }) {
   const toggle = (s: (typeof statuses)[number]) =>

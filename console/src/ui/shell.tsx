@@ -5,9 +5,10 @@ import { live, useLiveState } from "../api/live";
 import { applyToLists } from "../api/queries";
 import { find } from "../lib/filters";
 import { useSession } from "../session";
+import { Palette } from "./palette";
 import { Dialog } from "./parts";
 
-interface Page {
+export interface Page {
   to: string;
   name: string;
   key: string;
@@ -30,13 +31,14 @@ export function Shell({ children }: { children: ReactNode }) {
   const client = useQueryClient();
   const path = useLocation().pathname;
   const [help, setHelp] = useState(false);
+  const [palette, setPalette] = useState(false);
   const shown = pages.filter((p) => admin || !p.admin);
   const main = useRef<HTMLElement>(null);
 
   const one = /^\/workloads\/([^/]+)$/.exec(path)?.[1];
   useEffect(() => live.follow(one ? `/v1/workloads/${one}/events` : "/v1/events"), [one]);
   useEffect(() => live.listen((events) => applyToLists(client, events)), [client]);
-  useShortcuts(shown, () => setHelp(true));
+  useShortcuts(shown, () => setHelp(true), () => setPalette(true));
   useEffect(() => {
     const page = [...pages].reverse().find((p) => path.startsWith(p.to));
     document.title = one ? `${one} · Niyanta` : `${page?.name ?? "Niyanta"} · Niyanta`;
@@ -62,6 +64,7 @@ export function Shell({ children }: { children: ReactNode }) {
       </header>
       <StaleBanner />
       <main id="main" ref={main} tabIndex={-1}>{children}</main>
+      {palette && <Palette pages={shown} onClose={() => setPalette(false)} />}
       {help && <Help pages={shown} onClose={() => setHelp(false)} />}
     </>
   );
@@ -126,13 +129,18 @@ const typing = (e: KeyboardEvent) =>
   e.metaKey || e.ctrlKey || e.altKey ||
   (e.target instanceof HTMLElement && (e.target.matches("input, textarea, select") || !!e.target.closest("dialog")));
 
-function useShortcuts(shown: Page[], help: () => void) {
+function useShortcuts(shown: Page[], help: () => void, palette: () => void) {
   const go = useNavigate();
-  const ref = useRef({ shown, help });
-  ref.current = { shown, help };
+  const ref = useRef({ shown, help, palette });
+  ref.current = { shown, help, palette };
   useEffect(() => {
     let g = 0;
     const on = (e: KeyboardEvent) => {
+      if (e.key === "k" && (e.ctrlKey || e.metaKey) && !e.altKey && !e.shiftKey && !document.querySelector("dialog[open]")) {
+        e.preventDefault();
+        ref.current.palette();
+        return;
+      }
       if (typing(e)) return;
       if (Date.now() - g < 1500) {
         g = 0;
@@ -158,7 +166,7 @@ function useShortcuts(shown: Page[], help: () => void) {
 
 function Help({ pages, onClose }: { pages: Page[]; onClose: () => void }) {
   const keys: [string, string][] = [
-    ["/", "find a workload"], ["j  k", "next and previous row"], ["Enter", "open the row"], ["?", "this help"],
+    ["Ctrl-K", "go to a page, an id or a saved view"], ["/", "find a workload"], ["j  k", "next and previous row"], ["Enter", "open the row"], ["?", "this help"],
     ...pages.map((p): [string, string] => [`g ${p.key}`, p.name]),
   ];
   return (

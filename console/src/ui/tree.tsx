@@ -1,5 +1,6 @@
 import { useState } from "react";
 import { ExactNumber, printExact, type Json } from "../lib/json";
+import { download } from "./download";
 import { Copy } from "./parts";
 
 /** first is how many items of a collection are shown at first. */
@@ -8,19 +9,11 @@ const first = 100;
 /** Tree shows JSON, each number with every digit. */
 export function Tree({ value, name }: { value: Json; name: string }) {
   const text = printExact(value, 2);
-  const download = () => {
-    const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-    const a = document.createElement("a");
-    a.href = url;
-    a.download = `${name}.json`;
-    a.click();
-    URL.revokeObjectURL(url);
-  };
   return (
     <div className="tree">
       <div className="tools">
         <Copy text={text} />
-        <button type="button" className="quiet small" onClick={download}>Download</button>
+        <button type="button" className="quiet small" onClick={() => download(text, `${name}.json`, "application/json")}>Download</button>
       </div>
       <Node value={value} depth={0} />
     </div>

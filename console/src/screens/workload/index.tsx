@@ -5,12 +5,14 @@ import { live } from "../../api/live";
 import { audit, checkpoints, logs, workload, type Exact } from "../../api/queries";
 import { isFinal, type LiveEvent, type LogLine } from "../../api/types";
 import { bytes, duration } from "../../lib/format";
+import { requested } from "../../lib/resources";
 import { patch } from "../../lib/rows";
 import { attempts } from "../../lib/timeline";
 import { Copy, Empty, Facts, Failure, Labels, Loading, Progress, Scroll, State, Time } from "../../ui/parts";
 import { Tree } from "../../ui/tree";
 import { Actions } from "./actions";
 import { Log } from "./log";
+import { ProgressChart } from "./progress";
 import { Timeline } from "./timeline";
 import { Why } from "./why";
 
@@ -45,6 +47,7 @@ export function Workload() {
             : <Timeline attempts={rows} over={isFinal(w.data.status)} />}
         {trail.data?.more && <p className="muted">Only the first 5,000 events are shown.</p>}
       </section>
+      {trail.data && <ProgressChart events={trail.data.events} over={isFinal(w.data.status)} />}
       <Tabs w={w.data} />
     </>
   );
@@ -107,6 +110,8 @@ function Head({ w }: { w: Exact }) {
         <span className="muted">{w.customer_id}</span>
         <span className="muted num">priority {w.priority}</span>
         <span className="muted num">generation {w.generation}</span>
+        {requested(w.resources ?? {}) && <span className="muted num">needs {requested(w.resources ?? {})}</span>}
+        {held(w) && <span className="muted">holds {held(w)}</span>}
         {w.retry_of && <span>retry of <Link className="mono" to={`/workloads/${w.retry_of}`}>{w.retry_of}</Link></span>}
         <Labels of={w.labels} />
       </div>
@@ -232,6 +237,11 @@ function Trail({ id }: { id: string }) {
   );
 }
 
+/** held names the devices that the workload holds on its worker. */
+function held(w: Exact) {
+  return w.devices?.map((d) => (d.share < 1 ? `${d.share} of ${d.id}` : d.id)).join(", ") || null;
+}
+
 function Details({ w }: { w: Exact }) {
   return (
     <Facts
@@ -241,6 +251,7 @@ function Details({ w }: { w: Exact }) {
         ["Finished", <Time at={w.completed_at} />], ["Changed", <Time at={w.updated_at} />],
         ["Expected to finish", w.estimated_completion_time && <Time at={w.estimated_completion_time} />],
         ["Worker", w.worker_id ?? w.last_worker_id], ["Newest checkpoint", w.checkpoint_sequence || null],
+        ["Requests", requested(w.resources ?? {}) || null], ["Holds", held(w)],
         ["Retries", `${w.retry_count} of ${w.max_retries}`], ["Redistributed", `${w.redistribution_count} times`],
         ["Affinity", Object.keys(w.affinity_rules ?? {}).length ? <code>{JSON.stringify(w.affinity_rules)}</code> : null],
         ["Archived", w.archived_at && <Time at={w.archived_at} />],

@@ -4,6 +4,7 @@ import { useEffect, useMemo, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
 import { logs } from "../../api/queries";
 import { plain } from "../../lib/ansi";
+import { download } from "../../ui/download";
 import { Empty, Failure, Loading } from "../../ui/parts";
 
 const levels = ["DEBUG", "INFO", "WARN", "ERROR"] as const;
@@ -38,14 +39,9 @@ export function Log({ id }: { id: string }) {
 
   const set = (name: string, value: string) =>
     setQuery((q) => { if (value) q.set(name, value); else q.delete(name); return q; }, { replace: true });
-  const download = () => {
+  const save = () => {
     const body = lines.map((l) => `${l.timestamp} ${l.level} g${l.generation} ${plain(l.message)}`).join("\n");
-    const url = URL.createObjectURL(new Blob([body + "\n"], { type: "text/plain" }));
-    const a = document.createElement("a");
-    a.href = url;
-    a.download = `${id}.log`;
-    a.click();
-    URL.revokeObjectURL(url);
+    download(body + "\n", `${id}.log`, "text/plain");
   };
   if (list.isPending) return <Loading rows={8} />;
   if (list.isError) return <Failure error={list.error} retry={() => void list.refetch()} />;
@@ -58,7 +54,7 @@ export function Log({ id }: { id: string }) {
         {generation > 0 && <button className="chip" onClick={() => set("generation", "")}>generation {generation} ×</button>}
         <input type="search" placeholder="Search these lines" aria-label="Search these lines" value={text} onChange={(e) => setText(e.target.value)} />
         <label className="check"><input type="checkbox" checked={follow} onChange={(e) => setFollow(e.target.checked)} /> Follow</label>
-        <button className="quiet small" onClick={download} disabled={!lines.length}>Download</button>
+        <button className="quiet small" onClick={save} disabled={!lines.length}>Download</button>
         <span className="muted num">{lines.length.toLocaleString("en")} lines{list.data.has_more ? ", older ones are not loaded" : ""}</span>
       </div>
       {!lines.length ? (
