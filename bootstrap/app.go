@@ -93,6 +93,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 	a.checkDependencies(ctx)
 	a.loops.Go(func() { a.watchDependencies(loops) })
 	a.loops.Go(func() { a.watchQueue(loops) })
+	a.loops.Go(func() { a.watchIssuer(loops) })
 	page, err := console.Files()
 	if err != nil {
 		return err

@@ -27,6 +27,7 @@ type Backends struct {
 	Hints
 	Limiter Limiter
 	Archive
+	Identity Identity
 }
 
 // Storage is the store ports on one storage, and what else it offers.

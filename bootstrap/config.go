@@ -165,6 +165,26 @@ type Config struct {
 	// if it is empty.
 	DevCustomerKey string `env:"DEV_CUSTOMER_KEY" secret:"true" roles:"dev"`
 
+	// Identity provider
+
+	// The URL of an OpenID Connect provider, exactly as its tokens name it in "iss". Its tokens are
+	// then accepted beside API keys; see identity.md. It must begin with https://, unless it is on
+	// this machine. Empty: no tokens are accepted.
+	OIDCIssuer string `env:"OIDC_ISSUER" roles:"dev server coordinator"`
+	// What tokens for this installation name in "aud". Required with OIDC_ISSUER.
+	OIDCAudience string `env:"OIDC_AUDIENCE" roles:"dev server coordinator"`
+	// The claim with the customer's id. Dots lead into objects.
+	OIDCCustomerClaim string `env:"OIDC_CUSTOMER_CLAIM" envDefault:"customer_id" roles:"dev server coordinator"`
+	// The claim with the role, or with a list of names among which it is. Dots lead into objects, as
+	// in realm_access.roles.
+	OIDCRoleClaim string `env:"OIDC_ROLE_CLAIM" envDefault:"role" roles:"dev server coordinator"`
+	// What that claim calls the roles, as name=role,name=role with the roles admin, scaler, customer
+	// and viewer. A bearer with several names has the first role of this list, one with none is
+	// refused. Empty: their own names.
+	OIDCRoles []string `env:"OIDC_ROLES" roles:"dev server coordinator"`
+	// The path of a file with the certificates that sign the provider's own. Empty: the system's.
+	OIDCCA string `env:"OIDC_CA_FILE" roles:"dev server coordinator"`
+
 	// Workers
 
 	// How many workers "niyanta server" has in its process. "niyanta dev" has two unless this or its

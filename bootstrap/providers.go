@@ -27,7 +27,7 @@ var memorySet = wire.NewSet(provideMemoryStorage, provideMemoryHints, provideMem
 var configuredSet = wire.NewSet(openStorage, openHints, openLimiter, openArchive, backendSet)
 
 // backendSet puts backends together.
-var backendSet = wire.NewSet(wire.Struct(new(Backends), "*"))
+var backendSet = wire.NewSet(openIdentity, wire.Struct(new(Backends), "*"))
 
 // provideHost has transitions traced; without an exporter the process's tracer does nothing.
 func provideHost(
@@ -65,12 +65,14 @@ func provideNoArchive() Archive { return Archive{} }
 
 // newCoordinator puts a coordinator's services together on the backends.
 func newCoordinator(cfg Config, b Backends, h coordinator.Host) *coordinator.Coordinator {
-	h.Archive = b.Archive.BlobStore
+	h.Archive, h.Tokens = b.Archive.BlobStore, b.Identity.tokens()
 	pools, _ := ParsePools(cfg.Pools) // Validate has reported what is wrong
+	roles, _ := cfg.roleNames()
 	return coordinator.New(coordinator.Config{
 		WorkerLease: cfg.WorkerLease, HeartbeatInterval: cfg.HeartbeatInterval, LeaderTTL: cfg.LeaderTTL,
 		Retention: cfg.retention(),
 		Policy:    cfg.SchedulerPolicy, Preemption: cfg.Preemption, AntiAcross: cfg.AntiAcross,
 		RequireKnownTypes: cfg.RequireKnownTypes, Pools: pools, AdminKey: cfg.AdminKey, WorkerKeys: cfg.WorkerKeys,
+		TokenRoles: roles,
 	}, b.Stores, coordinator.Signals{Notifier: b.Notifier, Listener: b.Listener, Limiter: b.Limiter}, h)
 }

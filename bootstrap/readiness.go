@@ -28,6 +28,7 @@ const (
 type checked struct {
 	at                                              time.Time
 	database, broker, rateLimiter, replica, archive httpapi.Dependency
+	identity                                        httpapi.Dependency
 }
 
 // watcher holds the result of the last check.
@@ -61,6 +62,7 @@ func (a *App) checkDependencies(ctx context.Context) {
 	ask(&now.rateLimiter, b.Limiter.Ping)
 	ask(&now.replica, b.PingReplica)
 	ask(&now.archive, b.Archive.Ping)
+	ask(&now.identity, b.Identity.ping())
 	wg.Wait()
 	if ctx.Err() != nil {
 		return // the process ends, so that the result says nothing
@@ -71,6 +73,7 @@ func (a *App) checkDependencies(ctx context.Context) {
 		before = &checked{
 			database: httpapi.Connected, broker: httpapi.Connected, rateLimiter: httpapi.Connected,
 			replica: connectedIfAny(now.replica), archive: connectedIfAny(now.archive),
+			identity: connectedIfAny(now.identity),
 		}
 	}
 	for _, d := range []struct {
@@ -79,7 +82,7 @@ func (a *App) checkDependencies(ctx context.Context) {
 	}{
 		{"database", before.database, now.database}, {"broker", before.broker, now.broker},
 		{"rate_limiter", before.rateLimiter, now.rateLimiter}, {"replica", before.replica, now.replica},
-		{"archive", before.archive, now.archive},
+		{"archive", before.archive, now.archive}, {"identity_provider", before.identity, now.identity},
 	} {
 		if d.was != d.isIt {
 			a.log.Warn("a dependency changed", "dependency", d.name, "from", string(d.was), "to", string(d.isIt))
@@ -119,6 +122,6 @@ func (a *App) ready(context.Context) httpapi.Readiness {
 		return r
 	}
 	r.Database, r.Broker, r.RateLimiter = last.database, last.broker, last.rateLimiter
-	r.Replica, r.Archive = last.replica, last.archive
+	r.Replica, r.Archive, r.IdentityProvider = last.replica, last.archive, last.identity
 	return r
 }

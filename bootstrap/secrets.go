@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/niyanta/niyanta/core/domain"
 )
 
 // fileSuffix is appended to the variable of a secret to name the variable for its file.
@@ -129,6 +131,12 @@ func (c Config) validateKeys(wrong func(string, string, ...any)) {
 			wrong("WORKER_KEY", "%s, each of them", why)
 			break
 		}
+	}
+	if domain.LooksLikeToken(c.AdminKey) {
+		wrong("ADMIN_KEY", "must not have the form of a JSON web token: those are not looked up as keys")
+	}
+	if slices.ContainsFunc(c.WorkerKeys, domain.LooksLikeToken) {
+		wrong("WORKER_KEY", "must not have the form of a JSON web token: those are not looked up as keys")
 	}
 	if slices.Contains(c.WorkerKeys, c.AdminKey) && c.AdminKey != "" {
 		wrong("WORKER_KEY", "must not be the admin key: every worker would be an administrator")

@@ -19,6 +19,8 @@ var shown = map[string]bool{
 	"REDIS_CA_FILE": true, "REDIS_CERT_FILE": true, "REDIS_KEY_FILE": true,
 	"TLS_CERT_FILE": true, "TLS_KEY_FILE": true, "WORKER_CLIENT_CA_FILE": true,
 	"COORDINATOR_CA_FILE": true, "COORDINATOR_CERT_FILE": true, "COORDINATOR_KEY_FILE": true,
+	"OIDC_ISSUER": true, "OIDC_AUDIENCE": true, "OIDC_CUSTOMER_CLAIM": true, "OIDC_ROLE_CLAIM": true,
+	"OIDC_ROLES": true, "OIDC_CA_FILE": true,
 	"HTTP_ADDR": true, "ADMIN_ADDR": true, "WORKER_HTTP_ADDR": true,
 	"WORKER_ID": true, "WORKER_TAGS": true, "WORKER_CPU": true, "WORKER_MEMORY_MB": true,
 	"WORKER_DISK_MB": true, "WORKER_DEVICES": true, "WORKER_RESOURCES": true, "PREEMPT_NOTICE": true,

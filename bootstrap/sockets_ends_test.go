@@ -21,7 +21,7 @@ func TestWebSocket_WhenTheFirstMessageIsNoToken_IsClosed(t *testing.T) {
 	late := a.socket(socketPath(id), "")
 	for text, code := range map[string]websocket.StatusCode{
 		`{"token"`: 4400, `{}`: 4400, `{"token":7}`: 4400, `[]`: 4400, `null`: 4400, ``: 4400,
-		`{"token":"` + strings.Repeat("x", 2000) + `"}`: websocket.StatusMessageTooBig,
+		`{"token":"` + strings.Repeat("x", 20_000) + `"}`: websocket.StatusMessageTooBig,
 	} {
 		c := a.socket(socketPath(id), "")
 		c.say(text)
@@ -55,7 +55,7 @@ func TestWebSocket_WhenTheClientSendsTooMuch_IsClosed(t *testing.T) {
 
 	c = a.socket(socketPath(id), a.dev.CustomerKey)
 	c.read(1)
-	require.NoError(t, c.conn.Write(t.Context(), websocket.MessageText, bytes.Repeat([]byte("x"), 5000)))
+	require.NoError(t, c.conn.Write(t.Context(), websocket.MessageText, bytes.Repeat([]byte("x"), 20_000)))
 	c.rest(websocket.StatusMessageTooBig, 10*time.Second)
 
 	raw := a.rawSocket(socketPath(id))
@@ -116,7 +116,7 @@ func TestWebSocket_WhenTheClientIsGoneWithoutAWord_IsDropped(t *testing.T) {
 func (a *api) endless() string {
 	a.Helper()
 	return a.submit(shell(
-		`i=0; while [ $i -lt 9000 ]; do echo ` + strings.Repeat("x", 2000) + `; i=$((i+1)); done; sleep 60`,
+		`i=0; while [ $i -lt 9000 ]; do echo ` + strings.Repeat("x", 20_000) + `; i=$((i+1)); done; sleep 60`,
 	))
 }
 

@@ -34,6 +34,7 @@ func (c Config) Validate(role Role) error {
 	}
 	c.validateTags(wrong)
 	c.validateCertificates(wrong)
+	c.validateIdentity(wrong)
 	if _, err := ParsePools(c.Pools); err != nil {
 		wrong("POOLS", "%s", err)
 	}

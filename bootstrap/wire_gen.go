@@ -28,11 +28,16 @@ func newMemoryApp(cfg Config, log *slog.Logger) (*App, error) {
 	hints := provideMemoryHints()
 	limiter := provideMemoryLimiter(host)
 	archive := provideNoArchive()
+	identity, err := openIdentity(cfg, host)
+	if err != nil {
+		return nil, err
+	}
 	backends := Backends{
-		Storage: storage,
-		Hints:   hints,
-		Limiter: limiter,
-		Archive: archive,
+		Storage:  storage,
+		Hints:    hints,
+		Limiter:  limiter,
+		Archive:  archive,
+		Identity: identity,
 	}
 	app := NewApp(cfg, backends, host, metrics)
 	return app, nil
@@ -70,11 +75,20 @@ func newConfiguredApp(ctx context.Context, cfg Config, log *slog.Logger) (*App, 
 		cleanup()
 		return nil, nil, err
 	}
+	identity, err := openIdentity(cfg, host)
+	if err != nil {
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
 	backends := Backends{
-		Storage: storage,
-		Hints:   hints,
-		Limiter: limiter,
-		Archive: archive,
+		Storage:  storage,
+		Hints:    hints,
+		Limiter:  limiter,
+		Archive:  archive,
+		Identity: identity,
 	}
 	app := NewApp(cfg, backends, host, metrics)
 	return app, func() {

@@ -47,11 +47,12 @@ const (
 	CertificateExpired     CertificateState = "expired"
 )
 
-// Readiness is the state of the process and of its dependencies. Replica, Archive and Certificate are
-// empty if none is configured.
+// Readiness is the state of the process and of its dependencies. Replica, Archive,
+// IdentityProvider and Certificate are empty if none is configured.
 type Readiness struct {
 	Leader, LeaderElected                           bool
 	Database, Broker, RateLimiter, Replica, Archive Dependency
+	IdentityProvider                                Dependency
 	Certificate                                     CertificateState
 }
 
@@ -64,7 +65,8 @@ func (r Readiness) status(stopping bool) gen.ReadinessStatus {
 	case stopping || r.Database != Connected:
 		return gen.Unavailable
 	case r.Broker != Connected, r.RateLimiter != Connected, r.Replica != Connected && r.Replica != "",
-		r.Archive != Connected && r.Archive != "", r.Certificate != CertificateValid && r.Certificate != "",
+		r.Archive != Connected && r.Archive != "", r.IdentityProvider != Connected && r.IdentityProvider != "",
+		r.Certificate != CertificateValid && r.Certificate != "",
 		!r.LeaderElected:
 		return gen.Degraded
 	}
@@ -84,6 +86,10 @@ func (a *api) ready(w http.ResponseWriter, r *http.Request) {
 	if state.Archive != "" {
 		archive := gen.ReadinessDependenciesArchive(state.Archive)
 		d.Archive = &archive
+	}
+	if state.IdentityProvider != "" {
+		provider := gen.ReadinessDependenciesIdentityProvider(state.IdentityProvider)
+		d.IdentityProvider = &provider
 	}
 	if state.Certificate != "" {
 		certificate := gen.ReadinessDependenciesCertificate(state.Certificate)

@@ -30,7 +30,10 @@ func TestReady_WhenSomethingIsDisconnected_IsUnavailableOnlyWithoutADatabase(t *
 		"certificate valid":         {func(r *Readiness) { r.Certificate = CertificateValid }, false, 200, "ready"},
 		"certificate not replaced": {func(r *Readiness) { r.Certificate = CertificateNotReplaced }, false, 200,
 			"degraded"},
-		"certificate expired": {func(r *Readiness) { r.Certificate = CertificateExpired }, false, 200, "degraded"},
+		"certificate expired":         {func(r *Readiness) { r.Certificate = CertificateExpired }, false, 200, "degraded"},
+		"identity provider connected": {func(r *Readiness) { r.IdentityProvider = Connected }, false, 200, "ready"},
+		"identity provider disconnected": {func(r *Readiness) { r.IdentityProvider = Disconnected }, false, 200,
+			"degraded"},
 		"all but the database": {func(r *Readiness) {
 			*r = Readiness{Database: Connected, Broker: Disconnected, RateLimiter: Disconnected}
 		}, false, 200, "degraded"},
@@ -54,13 +57,14 @@ func TestReady_WhenSomethingIsDisconnected_IsUnavailableOnlyWithoutADatabase(t *
 			Status       string `json:"status"`
 			IsLeader     bool   `json:"is_leader"`
 			Dependencies struct {
-				Database      Dependency       `json:"database"`
-				Broker        Dependency       `json:"broker"`
-				RateLimiter   Dependency       `json:"rate_limiter"`
-				Replica       Dependency       `json:"replica"`
-				Archive       Dependency       `json:"archive"`
-				Certificate   CertificateState `json:"certificate"`
-				LeaderElected bool             `json:"leader_elected"`
+				Database         Dependency       `json:"database"`
+				Broker           Dependency       `json:"broker"`
+				RateLimiter      Dependency       `json:"rate_limiter"`
+				Replica          Dependency       `json:"replica"`
+				Archive          Dependency       `json:"archive"`
+				Certificate      CertificateState `json:"certificate"`
+				IdentityProvider Dependency       `json:"identity_provider"`
+				LeaderElected    bool             `json:"leader_elected"`
 			} `json:"dependencies"`
 		}
 		require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &got), name)
@@ -69,6 +73,7 @@ func TestReady_WhenSomethingIsDisconnected_IsUnavailableOnlyWithoutADatabase(t *
 		said := Readiness{
 			Leader: got.IsLeader, LeaderElected: d.LeaderElected, Database: d.Database, Broker: d.Broker,
 			RateLimiter: d.RateLimiter, Replica: d.Replica, Archive: d.Archive, Certificate: d.Certificate,
+			IdentityProvider: d.IdentityProvider,
 		}
 		assert.Equal(t, state, said, "%s: the answer names what is disconnected", name)
 		health, _ := s.send("GET", "/health", "")

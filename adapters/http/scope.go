@@ -34,6 +34,16 @@ type scope struct {
 	digest      [32]byte      // of a body with items, if the request has an idempotency key; see digestOf
 }
 
+// credentialsEnd returns when the session or the token of the request ends; zero: neither does, or
+// there is none.
+func (s *scope) credentialsEnd() time.Time {
+	end := s.principal.TokenExpires
+	if s.session != nil && (end.IsZero() || s.session.Expires.Before(end)) {
+		end = s.session.Expires
+	}
+	return end
+}
+
 func scopeOf(ctx context.Context) *scope {
 	if s, ok := ctx.Value(keyScope).(*scope); ok {
 		return s

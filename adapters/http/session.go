@@ -10,6 +10,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
+	"math"
 	"net/http"
 	"time"
 
@@ -24,6 +25,9 @@ const (
 	// sessionLength is how long a session lasts. Nothing makes it longer.
 	sessionLength = 12 * time.Hour
 	csrfHeader    = "X-CSRF-Token"
+	// cookieLimit bounds a session's value. Browsers keep cookies of up to 4096 bytes, with their names
+	// and attributes.
+	cookieLimit = 3900
 )
 
 // session is what the cookie of a signed-in browser holds.
@@ -153,13 +157,19 @@ func (a *api) SignIn(ctx context.Context, _ gen.SignInRequestObject) (gen.SignIn
 			"a session does not begin another one: send the key in Authorization")
 	}
 	s.session = &session{Key: s.key, Expires: time.Now().Add(sessionLength)}
+	s.session.Expires = s.credentialsEnd() // a token may end before
 	value, err := a.sessions.encode(s.session)
 	if err != nil {
 		return nil, err
 	}
+	if len(value) > cookieLimit {
+		return nil, domain.Invalid("Authorization",
+			"is too large for a cookie: have the identity provider put fewer claims into its tokens")
+	}
+	seconds := int(math.Ceil(time.Until(s.session.Expires).Seconds()))
 	return gen.SignIn200JSONResponse{
 		Body:    sessionOut(s),
-		Headers: gen.SignIn200ResponseHeaders{SetCookie: opt(s.cookie(value, int(sessionLength.Seconds())))},
+		Headers: gen.SignIn200ResponseHeaders{SetCookie: opt(s.cookie(value, seconds))},
 	}, nil
 }
 

@@ -24,7 +24,7 @@ import (
 
 const (
 	// maxMessage bounds a message from a client, in bytes.
-	maxMessage = 1 << 10
+	maxMessage = domain.TokenLimit + 1<<10
 	// Clients have nothing to say but their key. What they say otherwise is ignored, pings and pongs
 	// included, up to messageBurst at once and one each messageInterval.
 	messageBurst    = 30

@@ -24,8 +24,8 @@ var (
 // and when the caller's key or session ends, with cause errKeyEnded. end releases it.
 func (a *api) whileWelcome(ctx context.Context) (welcome context.Context, end func()) {
 	endSession := func() {}
-	if s := scopeOf(ctx).session; s != nil {
-		ctx, endSession = context.WithDeadlineCause(ctx, s.Expires, errKeyEnded)
+	if end := scopeOf(ctx).credentialsEnd(); !end.IsZero() {
+		ctx, endSession = context.WithDeadlineCause(ctx, end, errKeyEnded)
 	}
 	welcome, cancel := context.WithCancelCause(ctx)
 	going := context.AfterFunc(a.Stopping, func() { cancel(errStopping) })
@@ -44,7 +44,21 @@ type watchedKeys struct {
 	check func(context.Context) error // of the key in the scope of the context
 
 	mu   sync.Mutex
-	keys map[domain.KeyID]*watchedKey
+	keys map[watchedID]*watchedKey
+}
+
+// watchedID tells keys apart, and tokens of one bearer that say different things.
+type watchedID struct {
+	key      domain.KeyID
+	customer domain.CustomerID
+	expires  int64
+}
+
+func watchedIDOf(p domain.Principal) watchedID {
+	if p.TokenExpires.IsZero() {
+		return watchedID{key: p.KeyID}
+	}
+	return watchedID{p.KeyID, p.CustomerID, p.TokenExpires.UnixNano()}
 }
 
 type watchedKey struct {
@@ -53,14 +67,14 @@ type watchedKey struct {
 }
 
 func newWatchedKeys(check func(context.Context) error) *watchedKeys {
-	return &watchedKeys{check: check, keys: map[domain.KeyID]*watchedKey{}}
+	return &watchedKeys{check: check, keys: map[watchedID]*watchedKey{}}
 }
 
 // watch has ended called when the key of the request ends, unless leave is called before.
 func (k *watchedKeys) watch(s *scope, ended func()) (leave func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	id, entry := s.principal.KeyID, &ended
+	id, entry := watchedIDOf(s.principal), &ended
 	w := k.keys[id]
 	if w == nil {
 		ctx, stop := context.WithCancel(context.WithValue(context.Background(), keyScope, s))
@@ -82,7 +96,7 @@ func (k *watchedKeys) watch(s *scope, ended func()) (leave func()) {
 }
 
 // run checks a key until it ends or nobody needs it any more.
-func (k *watchedKeys) run(ctx context.Context, id domain.KeyID, w *watchedKey) {
+func (k *watchedKeys) run(ctx context.Context, id watchedID, w *watchedKey) {
 	tick := time.NewTicker(recheckInterval)
 	defer tick.Stop()
 	for {
@@ -107,7 +121,6 @@ func (k *watchedKeys) run(ctx context.Context, id domain.KeyID, w *watchedKey) {
 
 // recheck checks that the caller's key may still be used.
 func (a *api) recheck(ctx context.Context) error {
-	p := scopeOf(ctx).principal
-	_, err := a.Tenancy.Recheck(ctx, p.KeyID, p.KeyPrefix)
+	_, err := a.Tenancy.Recheck(ctx, scopeOf(ctx).principal)
 	return err
 }

@@ -142,6 +142,8 @@ func TestEnums_ListWhatTheCodeSends(t *testing.T) {
 		dependencies + "rate_limiter":                               without(sent("Dependency", web), "not_writable"),
 		dependencies + "archive":                                    without(sent("Dependency", web), "not_writable"),
 		dependencies + "replica":                                    without(sent("Dependency", web), "not_writable"),
+		dependencies + "identity_provider":                          without(sent("Dependency", web), "not_writable"),
+		dependencies + "certificate":                                sent("CertificateState", web),
 		"/paths//v1/workloads/get/parameters/order_by/schema":       sent("OrderBy", ports),
 		"/paths//v1/admin/workloads/get/parameters/order_by/schema": sent("OrderBy", ports),
 		"/paths//v1/customer/stats/get/parameters/group_by/schema":  sent("Grouping", domain),

@@ -103,7 +103,7 @@ func (d *doctor) examine(ctx context.Context, c *cli) {
 	}
 	d.add("coordinator", findingOK, t.url+", from "+t.urlSource, "")
 	d.contexts(c)
-	d.serverSettings(os.Environ())
+	d.serverSettings(ctx, os.Environ())
 	cl, err := t.client()
 	if err != nil {
 		d.add("configuration", findingProblem, err.Error(), "correct "+t.urlSource)
@@ -248,6 +248,7 @@ func (d *doctor) readiness(ctx context.Context, address string, cl *niyanta.Clie
 		{"the database", r.Dependencies.Database}, {"the broker", r.Dependencies.Broker},
 		{"the rate limiter", r.Dependencies.RateLimiter}, {"the replica", or(r.Dependencies.Replica, "")},
 		{"the archive", or(r.Dependencies.Archive, "")},
+		{"the identity provider", or(r.Dependencies.IdentityProvider, "")},
 	} {
 		if x[1] != "" && x[1] != "connected" {
 			missing = append(missing, x[0]+" is "+strings.ReplaceAll(x[1], "_", " "))

@@ -56,7 +56,7 @@ func (d *doctor) expiry(check, what string, expires time.Time, advice string) {
 }
 
 // serverSettings checks what the settings of servers in this environment name, if there are any.
-func (d *doctor) serverSettings(environment []string) {
+func (d *doctor) serverSettings(ctx context.Context, environment []string) {
 	cfg, err := bootstrap.Load(environment)
 	if err != nil {
 		return // a start with them reports everything
@@ -67,5 +67,13 @@ func (d *doctor) serverSettings(environment []string) {
 			continue
 		}
 		d.expiry("settings", c.File, c.Expires, "replace the file: running processes read it without a restart")
+	}
+	ctx, cancel := context.WithTimeout(ctx, doctorTimeout)
+	defer cancel()
+	switch checked, err := cfg.CheckIdentity(ctx); {
+	case err != nil:
+		d.add("settings", findingProblem, err.Error(), "no new token is accepted; see docs/operations/identity.md")
+	case checked:
+		d.add("settings", findingOK, cfg.OIDCIssuer+" has told its keys", "")
 	}
 }

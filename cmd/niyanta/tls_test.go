@@ -85,3 +85,18 @@ func TestDoctor_OfCertificates_FindsThoseThatEndAndThoseThatDoNotMatch(t *testin
 	assert.Equal(t, 1, code, out)
 	assert.Contains(t, out, old.Cert+" has expired on")
 }
+
+func TestDoctor_OfAnIdentityProvider_FindsWhatIsWrong(t *testing.T) {
+	i := servers.StartIssuer(t)
+	d := newDesk(t)
+	doctor := func() string {
+		out, _, _ := d.run("", "doctor", "--url", "http://127.0.0.1:1", "--api-key", "k")
+		return out
+	}
+	t.Setenv("NIYANTA_OIDC_ISSUER", i.URL)
+	assert.Contains(t, doctor(), "NIYANTA_OIDC_AUDIENCE: is required")
+	t.Setenv("NIYANTA_OIDC_AUDIENCE", "niyanta")
+	assert.Contains(t, doctor(), i.URL+" has told its keys")
+	i.SetAway(true)
+	assert.Contains(t, doctor(), "cannot be asked for its keys")
+}

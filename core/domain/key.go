@@ -40,6 +40,9 @@ type Principal struct {
 	KeyPrefix string
 	// WorkerIDs are the ids that a worker's key is for.
 	WorkerIDs WorkerPattern
+	// TokenExpires is when the token of the principal is not accepted any more. It is zero for a
+	// principal with a key.
+	TokenExpires time.Time
 	// Admin is set while an administrator acts for CustomerID.
 	Admin *Admin
 }

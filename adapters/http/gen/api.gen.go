@@ -429,6 +429,24 @@ func (e ReadinessDependenciesDatabase) Valid() bool {
 	}
 }
 
+// Defines values for ReadinessDependenciesIdentityProvider.
+const (
+	ReadinessDependenciesIdentityProviderConnected    ReadinessDependenciesIdentityProvider = "connected"
+	ReadinessDependenciesIdentityProviderDisconnected ReadinessDependenciesIdentityProvider = "disconnected"
+)
+
+// Valid indicates whether the value is a known member of the ReadinessDependenciesIdentityProvider enum.
+func (e ReadinessDependenciesIdentityProvider) Valid() bool {
+	switch e {
+	case ReadinessDependenciesIdentityProviderConnected:
+		return true
+	case ReadinessDependenciesIdentityProviderDisconnected:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReadinessDependenciesRateLimiter.
 const (
 	ReadinessDependenciesRateLimiterConnected    ReadinessDependenciesRateLimiter = "connected"
@@ -1564,10 +1582,14 @@ type Readiness struct {
 
 		// Certificate The certificate that the coordinator shows; absent where it speaks plain HTTP. `not_replaced`: its files
 		// have changed and cannot be used, so that the earlier one is shown.
-		Certificate   *ReadinessDependenciesCertificate `json:"certificate,omitempty"`
-		Database      ReadinessDependenciesDatabase     `json:"database"`
-		LeaderElected bool                              `json:"leader_elected"`
-		RateLimiter   ReadinessDependenciesRateLimiter  `json:"rate_limiter"`
+		Certificate *ReadinessDependenciesCertificate `json:"certificate,omitempty"`
+		Database    ReadinessDependenciesDatabase     `json:"database"`
+
+		// IdentityProvider The provider of tokens; absent where there is none. While it is disconnected, tokens are verified with
+		// the keys that it had.
+		IdentityProvider *ReadinessDependenciesIdentityProvider `json:"identity_provider,omitempty"`
+		LeaderElected    bool                                   `json:"leader_elected"`
+		RateLimiter      ReadinessDependenciesRateLimiter       `json:"rate_limiter"`
 
 		// Replica Absent where there is none
 		Replica *ReadinessDependenciesReplica `json:"replica,omitempty"`
@@ -1593,6 +1615,10 @@ type ReadinessDependenciesCertificate string
 
 // ReadinessDependenciesDatabase defines model for Readiness.Dependencies.Database.
 type ReadinessDependenciesDatabase string
+
+// ReadinessDependenciesIdentityProvider The provider of tokens; absent where there is none. While it is disconnected, tokens are verified with
+// the keys that it had.
+type ReadinessDependenciesIdentityProvider string
 
 // ReadinessDependenciesRateLimiter defines model for Readiness.Dependencies.RateLimiter.
 type ReadinessDependenciesRateLimiter string
@@ -2152,7 +2178,7 @@ type Reason struct {
 
 // ListAdminAuditParams defines parameters for ListAdminAudit.
 type ListAdminAuditParams struct {
-	// ActorID The `key_id`; `admin` is the key of the configuration
+	// ActorID The `key_id`; `admin` is the key of the configuration, `oidc:` and a subject are the bearer of a token
 	ActorID   *string      `form:"actor_id,omitempty" json:"actor_id,omitempty"`
 	EventType *AdminAction `form:"event_type,omitempty" json:"event_type,omitempty"`
 

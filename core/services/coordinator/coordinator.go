@@ -51,6 +51,8 @@ type Config struct {
 	// AdminKey authenticates administrators, WorkerKeys workers. Empty ones match nothing.
 	AdminKey   string
 	WorkerKeys []string
+	// TokenRoles are the names by which tokens carry roles.
+	TokenRoles domain.RoleNames
 }
 
 // timeoutGrace is how far behind a deadline the leader ends a run whose worker has not: the worker
@@ -73,6 +75,8 @@ type Host struct {
 	IDs        ports.IDs
 	Observer   ports.Observer
 	Compressor ports.Compressor
+	// Tokens verifies the tokens of an identity provider; nil: none is accepted.
+	Tokens ports.TokenVerifier
 	// Archive is where archived workloads are written before the archive drops them; nil: nowhere.
 	Archive ports.BlobStore
 	Log     *slog.Logger
@@ -139,9 +143,11 @@ func New(cfg Config, s ports.Stores, sig Signals, h Host) *Coordinator {
 			Queue: s.Queue, Insight: s.Insight, Workers: s.Workers, Workloads: life,
 			Customers: s.Customers, Clock: h.Clock,
 		}),
-		Tenancy: tenancy.New(tenancy.Config{AdminKey: cfg.AdminKey, WorkerKeys: cfg.WorkerKeys}, tenancy.Deps{
+		Tenancy: tenancy.New(tenancy.Config{
+			AdminKey: cfg.AdminKey, WorkerKeys: cfg.WorkerKeys, Roles: cfg.TokenRoles,
+		}, tenancy.Deps{
 			Customers: s.Customers, Configs: s.Configs, Keys: s.Keys, Tickets: s.Tickets, Erasure: s.Erasure,
-			Limiter:  sig.Limiter,
+			Limiter: sig.Limiter, Tokens: h.Tokens,
 			Notifier: sig.Notifier, Clock: h.Clock, IDs: h.IDs,
 		}),
 		Plane: controlplane.New(controlplane.Config{

@@ -35,9 +35,13 @@ func matches(digest [32]byte, known [][32]byte) bool {
 	return found == 1
 }
 
-// Authenticate returns the principal of a key. Every key that cannot be used gets the same
-// CodeUnauthorized. A revocation takes effect within keyFor, an expiry at once.
+// Authenticate returns the principal of a key or of a token. Whatever cannot be used gets the same
+// CodeUnauthorized. A revocation takes effect within keyFor, an expiry at once. What has the form of a
+// token is never looked up as a key, and nothing else is verified as a token.
 func (s *Service) Authenticate(ctx context.Context, key string) (domain.Principal, error) {
+	if domain.LooksLikeToken(key) {
+		return s.authenticateToken(ctx, key)
+	}
 	if key == "" || len(key) > 512 {
 		return domain.Principal{}, errUnauthorized()
 	}
@@ -69,15 +73,18 @@ func principalOf(k domain.APIKey) domain.Principal {
 	}
 }
 
-// Recheck returns the principal of a key that was authenticated before, as Authenticate would now:
-// CodeUnauthorized if the key cannot be used any more. It needs no secret, so that nobody has to
-// keep one.
-func (s *Service) Recheck(ctx context.Context, id domain.KeyID, prefix string) (domain.Principal, error) {
-	if prefix == "" {
-		return s.configuredKey(id)
+// Recheck returns a principal that was authenticated before, as Authenticate would now:
+// CodeUnauthorized if its key or token cannot be used any more. It needs no secret, so that nobody
+// has to keep one. Of p it needs KeyID and KeyPrefix, and for a token the rest.
+func (s *Service) Recheck(ctx context.Context, p domain.Principal) (domain.Principal, error) {
+	switch {
+	case !p.TokenExpires.IsZero():
+		return p, s.checkToken(ctx, p)
+	case p.KeyPrefix == "":
+		return s.configuredKey(p.KeyID)
 	}
-	k, err := s.key(ctx, prefix)
-	if err == nil && k.ID != id {
+	k, err := s.key(ctx, p.KeyPrefix)
+	if err == nil && k.ID != p.KeyID {
 		err = errUnauthorized()
 	}
 	return principalOf(k), err

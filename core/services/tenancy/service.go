@@ -14,6 +14,8 @@ type Config struct {
 	// nothing.
 	AdminKey   string
 	WorkerKeys []string
+	// Roles are the names by which tokens carry roles.
+	Roles domain.RoleNames
 }
 
 // Deps are the dependencies of the service.
@@ -24,9 +26,11 @@ type Deps struct {
 	Tickets   ports.TicketStore
 	Erasure   ports.ErasureStore
 	Limiter   ports.RateLimiter
-	Notifier  ports.Notifier
-	Clock     ports.Clock
-	IDs       ports.IDs
+	// Tokens verifies tokens; nil: none is accepted.
+	Tokens   ports.TokenVerifier
+	Notifier ports.Notifier
+	Clock    ports.Clock
+	IDs      ports.IDs
 }
 
 // Service is the tenancy service. Safe for concurrent use.
@@ -34,13 +38,14 @@ type Service struct {
 	deps    Deps
 	admin   [][32]byte
 	workers [][32]byte
+	roles   domain.RoleNames
 	cache   keyCache
 }
 
 // New returns the service.
 func New(cfg Config, deps Deps) *Service {
 	return &Service{
-		deps: deps, admin: digests(cfg.AdminKey), workers: digests(cfg.WorkerKeys...),
+		deps: deps, admin: digests(cfg.AdminKey), workers: digests(cfg.WorkerKeys...), roles: cfg.Roles,
 		cache: keyCache{clock: deps.Clock},
 	}
 }

@@ -8,8 +8,13 @@ import (
 )
 
 // CreateTicket returns a ticket for the principal's key, and when it was made by the store's clock. It
-// can be redeemed once, at any coordinator.
+// can be redeemed once, at any coordinator. A ticket stands for a stored key: CodeForbidden for a
+// principal with a token.
 func (s *Service) CreateTicket(ctx context.Context, p domain.Principal) (ticket string, made time.Time, err error) {
+	if !p.TokenExpires.IsZero() {
+		return "", time.Time{}, domain.NewError(domain.CodeForbidden,
+			"tickets are made with API keys: send the token itself, as a header or as the first message")
+	}
 	var random [20]byte
 	s.deps.IDs.Random(random[:])
 	ticket = domain.FormatTicket(random)
@@ -38,5 +43,5 @@ func (s *Service) RedeemTicket(
 	case err != nil:
 		return domain.Principal{}, err
 	}
-	return s.Recheck(ctx, t.KeyID, t.KeyPrefix)
+	return s.Recheck(ctx, domain.Principal{KeyID: t.KeyID, KeyPrefix: t.KeyPrefix})
 }
