@@ -16,8 +16,8 @@ GENERATED := $(shell git ls-files '*.gen.go' '*wire_gen.go' '*mock_*.go' docs/op
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
-demo: build demo-build ## the main job: two workers, one is killed half way, the result must be right
-	bin/sourcestats-demo -bin bin
+demo: build demo-build ## the main job: two workers, one is killed half way, the result must be right; UI=1: watch it in the console
+	bin/sourcestats-demo -bin bin $(if $(UI),-ui)
 
 demo-production: build demo-build ## the same on PostgreSQL, NATS and Redis, which it starts
 	go build -o bin/nats-server github.com/nats-io/nats-server/v2

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,8 +36,7 @@ func TestMain(m *testing.M) {
 func TestConsole_InABrowser_LeadsThroughTheJourneys(t *testing.T) {
 	needBrowser(t)
 	binary := filepath.Join(t.TempDir(), "niyanta")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../../cmd/niyanta").CombinedOutput()
-	require.NoError(t, err, string(out))
+	build(t, binary, "../../cmd/niyanta")
 	t.Run("memory", func(t *testing.T) {
 		journeys(t, newFleet(t, binary))
 	})
@@ -50,6 +50,13 @@ func TestConsole_InABrowser_LeadsThroughTheJourneys(t *testing.T) {
 		database := cluster.URL(cluster.EmptyDatabase(t))
 		journeys(t, newFleet(t, binary, "NIYANTA_STORE=postgres", "NIYANTA_POSTGRES_URL="+database))
 	})
+}
+
+// build builds a program.
+func build(t *testing.T, binary, source string) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, source).CombinedOutput()
+	require.NoError(t, err, string(out))
 }
 
 // needBrowser fails the test if what the journeys need is not installed.
@@ -75,31 +82,48 @@ func chromium() string {
 // journeys runs the files of journeys with Node, and shows what they print if one fails.
 func journeys(t *testing.T, f *fleet) {
 	t.Helper()
-	folder, err := filepath.Abs(filepath.Join(*shots, filepath.Base(t.Name())))
-	require.NoError(t, err)
-	require.NoError(t, os.RemoveAll(folder))
-	require.NoError(t, os.MkdirAll(folder, 0o755))
-	setup, err := json.Marshal(map[string]any{
-		"url": f.url, "admin_key": f.adminKey, "worker_pids": f.pids(), "chromium": chromium(), "folder": folder,
-		"whole": *whole,
-	})
-	require.NoError(t, err)
+	folder := shotsOf(t, filepath.Base(t.Name()))
 	files, err := filepath.Glob(*only)
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
-	// One after the other, in the order of their names: they share the workers.
+	begin := time.Now()
+	require.NoError(t, node(t, folder, map[string]any{
+		"url": f.url, "admin_key": f.adminKey, "worker_pids": f.pids(),
+	}, files...))
+	t.Logf("%s in %.0f s; screenshots in %s", filepath.Base(t.Name()), time.Since(begin).Seconds(), folder)
+}
+
+// shotsOf returns an empty folder for screenshots.
+func shotsOf(t *testing.T, name string) string {
+	t.Helper()
+	folder, err := filepath.Abs(filepath.Join(*shots, name))
+	require.NoError(t, err)
+	require.NoError(t, os.RemoveAll(folder))
+	require.NoError(t, os.MkdirAll(folder, 0o755))
+	return folder
+}
+
+// node runs files of journeys, one after the other, as they share the workers. setup is what they get to
+// know.
+func node(t *testing.T, folder string, setup map[string]any, files ...string) error {
+	setup["chromium"], setup["folder"], setup["whole"] = chromium(), folder, *whole
+	encoded, err := json.Marshal(setup)
+	if err != nil {
+		return err
+	}
 	args := append([]string{"--test", "--test-concurrency=1", "--test-reporter=spec"}, files...)
 	cmd := exec.CommandContext(t.Context(), "node", args...)
-	cmd.Env = append(os.Environ(), "NIYANTA_BROWSER_SETUP="+string(setup))
+	cmd.Env = append(os.Environ(), "NIYANTA_BROWSER_SETUP="+string(encoded))
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
-	begin := time.Now()
 	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	t.Logf("%s in %.0f s; screenshots in %s", filepath.Base(t.Name()), time.Since(begin).Seconds(), folder)
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
 	if testing.Verbose() {
 		t.Logf("%s", out)
 	}
+	return nil
 }
 
 // fleet is a coordinator and two workers, as processes.

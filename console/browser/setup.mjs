@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { after } from "node:test";
 import { chromium } from "playwright-core";
 
-export const { url, admin_key: adminKey, worker_pids: workerPids, folder, whole, chromium: executablePath } =
+export const { url, admin_key: adminKey, worker_pids: workerPids, folder, whole, link, watched, chromium: executablePath } =
   JSON.parse(process.env.NIYANTA_BROWSER_SETUP);
 
 /** onlyWhole is why a journey is left out. */

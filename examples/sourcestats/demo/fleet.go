@@ -20,13 +20,15 @@ import (
 type fleet struct {
 	bin, logs   string
 	url         string
+	workerKey   string
 	customerKey string
+	admin       *niyanta.Client
 	coordinator *exec.Cmd
 	workers     map[string]*exec.Cmd
 }
 
-// start starts a coordinator on a free port, unless the fleet joins one that runs, onboards a
-// customer and starts two workers.
+// start starts a coordinator on a free port, unless the fleet joins one that runs, and onboards a
+// customer. What it starts ends with ctx.
 func (f *fleet) start(ctx context.Context, join bool) error {
 	adminKey, workerKey := os.Getenv("NIYANTA_ADMIN_KEY"), os.Getenv("NIYANTA_WORKER_KEY")
 	f.url = os.Getenv("NIYANTA_URL")
@@ -36,30 +38,47 @@ func (f *fleet) start(ctx context.Context, join bool) error {
 			return err
 		}
 	}
-	say("coordinator at %s", f.url)
-	admin, err := niyanta.NewClient(f.url, adminKey)
+	say("coordinator and console at %s", f.url)
+	f.workerKey = workerKey
+	var err error
+	if f.admin, err = niyanta.NewClient(f.url, adminKey); err != nil {
+		return err
+	}
+	customer, err := f.admin.CreateCustomer(ctx, niyanta.CustomerInput{Name: "Demo", Tier: "premium"})
 	if err != nil {
 		return err
 	}
-	customer, err := admin.CreateCustomer(ctx, niyanta.CustomerInput{Name: "Demo", Tier: "premium"})
-	if err != nil {
-		return err
-	}
-	key, err := admin.CreateKey(ctx, customer.CustomerID, niyanta.KeyInput{Role: "customer"})
+	key, err := f.admin.CreateKey(ctx, customer.CustomerID, niyanta.KeyInput{Role: "customer"})
 	if err != nil {
 		return err
 	}
 	f.customerKey = key.Key
+	return nil
+}
+
+// startWorkers starts two workers, which end with ctx.
+func (f *fleet) startWorkers(ctx context.Context) error {
 	for _, id := range []string{"worker-a", "worker-b"} {
 		w := f.command(ctx, id, "sourcestats-worker")
-		w.Env = append(os.Environ(), "NIYANTA_COORDINATOR_URL="+f.url, "NIYANTA_WORKER_KEY="+workerKey,
+		w.Env = append(os.Environ(), "NIYANTA_COORDINATOR_URL="+f.url, "NIYANTA_WORKER_KEY="+f.workerKey,
 			"NIYANTA_WORKER_ID="+id, "NIYANTA_WORKER_HTTP_ADDR=127.0.0.1:0")
 		if err := w.Start(); err != nil {
 			return fmt.Errorf("start %s: %w", id, err)
 		}
 		f.workers[id] = w
 	}
-	return f.awaitWorkers(ctx, admin)
+	return nil
+}
+
+// sayLink prints a link that signs a browser in at the page of a workload.
+func (f *fleet) sayLink(ctx context.Context, c *niyanta.Client, id string) error {
+	link, err := c.CreateSignInLink(ctx)
+	if err != nil {
+		return err
+	}
+	say("\nWatch it; the link counts once, within a minute:\n%s/workloads/%s#code=%s", f.url, id, link.Code)
+	say("Later: NIYANTA_URL=%s NIYANTA_API_KEY=%s %s ui\n", f.url, f.customerKey, filepath.Join(f.bin, "niyanta"))
+	return nil
 }
 
 func (f *fleet) startCoordinator(ctx context.Context, adminKey, workerKey string) error {
@@ -85,9 +104,9 @@ func (f *fleet) startCoordinator(ctx context.Context, adminKey, workerKey string
 	return nil
 }
 
-func (f *fleet) awaitWorkers(ctx context.Context, admin *niyanta.Client) error {
+func (f *fleet) awaitWorkers(ctx context.Context) error {
 	for {
-		ws, err := niyanta.Collect(admin.Workers(ctx))
+		ws, err := niyanta.Collect(f.admin.Workers(ctx))
 		if err != nil {
 			return err
 		}
@@ -109,9 +128,12 @@ func (f *fleet) awaitWorkers(ctx context.Context, admin *niyanta.Client) error {
 	}
 }
 
-// command prepares a process whose log goes to a file and which dies with the demo.
+// command prepares a process whose log goes to a file. It ends with ctx: gracefully, or for good after a
+// while. It dies with the demo.
 func (f *fleet) command(ctx context.Context, name, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(f.bin, program), args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
 	endWithDemo(cmd)
 	if w, err := os.Create(filepath.Join(f.logs, name+".log")); err == nil {
 		cmd.Stderr = w
@@ -132,19 +154,12 @@ func (f *fleet) kill(worker string) error {
 	return nil
 }
 
-// stop ends all processes gracefully, and for good after a while.
-func (f *fleet) stop() {
-	cmds := []*exec.Cmd{}
+// wait returns when all processes have ended.
+func (f *fleet) wait() {
 	for _, w := range f.workers {
-		cmds = append(cmds, w)
+		_ = w.Wait() // how it ended does not matter any more
 	}
-	for _, cmd := range append(cmds, f.coordinator) {
-		if cmd == nil || cmd.Process == nil {
-			continue
-		}
-		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-		killer := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
-		_ = cmd.Wait() // how it ended does not matter any more
-		killer.Stop()
+	if f.coordinator != nil {
+		_ = f.coordinator.Wait()
 	}
 }

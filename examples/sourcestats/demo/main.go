@@ -1,9 +1,11 @@
 // Command demo shows the main job: a coordinator and two workers, as processes; a workload that
 // counts the Go toolchain's source; the busy worker is killed half way; the other continues from
-// the last checkpoint; the result must equal one that was computed without Niyanta.
+// the last checkpoint; the result must equal one that was computed without Niyanta. With -ui the
+// workload waits for its workers until somebody watches, and everything stays up until Ctrl-C.
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"flag"
@@ -11,9 +13,11 @@ import (
 	"log"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/niyanta/niyanta/examples/sourcestats"
@@ -25,16 +29,20 @@ func main() {
 	bin := flag.String("bin", "bin", "folder with niyanta and sourcestats-worker")
 	join := flag.Bool("join", false,
 		"run on the coordinator at NIYANTA_URL, with NIYANTA_ADMIN_KEY and NIYANTA_WORKER_KEY, instead of one of its own")
+	ui := flag.Bool("ui", false, "print links to the console, and keep everything up until Ctrl-C")
 	verbose := flag.Bool("v", false, "keep the logs of all processes and say where")
 	flag.Parse()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	if err := demo(ctx, *bin, *join, *verbose); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := demo(ctx, *bin, *join, *ui, *verbose); err != nil {
 		log.Fatal("demo failed: ", err) //nolint:gocritic // nothing is left to undo
 	}
 }
 
-func demo(ctx context.Context, bin string, join, verbose bool) (err error) {
+// timeout is how long the show may take, from the start of the workers.
+const timeout = 2 * time.Minute
+
+func demo(ctx context.Context, bin string, join, ui, verbose bool) error {
 	root, err := source(ctx)
 	if err != nil {
 		return err
@@ -48,9 +56,11 @@ func demo(ctx context.Context, bin string, join, verbose bool) (err error) {
 	} else {
 		defer func() { _ = os.RemoveAll(dir) }() // only logs
 	}
+	lives, end := context.WithCancel(ctx)
 	f := &fleet{bin: bin, logs: dir, workers: map[string]*exec.Cmd{}}
-	defer f.stop()
-	if err := f.start(ctx, join); err != nil {
+	defer f.wait()
+	defer end()
+	if err := f.start(lives, join); err != nil {
 		return err
 	}
 	client, err := niyanta.NewClient(f.url, f.customerKey)
@@ -62,11 +72,41 @@ func demo(ctx context.Context, bin string, join, verbose bool) (err error) {
 		return err
 	}
 	say("submitted %s: count lines, functions and imports below %s", run.ID, root)
+	if ui {
+		if err := f.sayLink(ctx, client, run.ID); err != nil {
+			return err
+		}
+		say("It waits, as no worker is there. Open the link, then press Enter here: the workers start.")
+		_, _ = bufio.NewReader(os.Stdin).ReadString('\n') // without a terminal they start at once
+	}
+	if err := f.startWorkers(lives); err != nil {
+		return err
+	}
+	if err := show(ctx, f, client, run, root); err != nil || !ui {
+		return err
+	}
+	if err := f.sayLink(ctx, client, run.ID); err != nil {
+		return err
+	}
+	say("Everything stays up. Ctrl-C ends it.")
+	<-ctx.Done()
+	return nil
+}
+
+// show interrupts the run half way, and checks its result.
+func show(
+	ctx context.Context, f *fleet, client *niyanta.Client, run *niyanta.Run[sourcestats.Output], root string,
+) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if err := f.awaitWorkers(ctx); err != nil {
+		return err
+	}
 	if err := killHalfWay(ctx, f, client, run.ID); err != nil {
 		return err
 	}
-	show, stop := context.WithCancel(ctx)
-	go progress(show, client, run.ID)
+	watched, stop := context.WithCancel(ctx)
+	go progress(watched, client, run.ID)
 	out, err := run.Result(ctx)
 	stop()
 	if err != nil {
