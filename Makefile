@@ -7,11 +7,11 @@ SHELL := /bin/bash -eo pipefail
 SIMULATE ?= 90s
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-TOOLS   := bin/golangci-lint bin/oapi-codegen bin/wire bin/mockgen
+TOOLS   := bin/golangci-lint bin/oapi-codegen bin/wire bin/mockgen bin/protoc-gen-go bin/protoc-gen-connect-go bin/protogen
 # The build tags of what only a target of its own runs; `make verify` checks that it still builds.
 MEASURED := cycles,defects,explain,noisy,plots,recovery,retention,streams,trace,typescript
 # Everything that `make generate` writes.
-GENERATED := $(shell git ls-files '*.gen.go' '*wire_gen.go' '*mock_*.go' docs/operations/settings.md docs/operations/metrics.md docs/cli 2>/dev/null)
+GENERATED := $(shell git ls-files '*.gen.go' '*.pb.go' '*.connect.go' '*wire_gen.go' '*mock_*.go' docs/operations/settings.md docs/operations/metrics.md docs/cli 2>/dev/null)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -195,6 +195,9 @@ bin/golangci-lint: PKG := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 bin/oapi-codegen:  PKG := github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen
 bin/wire:          PKG := github.com/google/wire/cmd/wire
 bin/mockgen:       PKG := go.uber.org/mock/mockgen
+bin/protoc-gen-go: PKG := google.golang.org/protobuf/cmd/protoc-gen-go
+bin/protoc-gen-connect-go: PKG := connectrpc.com/connect/cmd/protoc-gen-connect-go
+bin/protogen:      PKG := ./protogen
 $(TOOLS): tools/go.mod tools/go.sum
 	@mkdir -p bin
 	go -C tools build -o ../$@ $(PKG)

@@ -43,7 +43,7 @@ var policy = []struct {
 	// The driving side presents what services return, the reasons why a workload waits among it.
 	{"adapters/http/...", []string{
 		"std", "deps", "self", "adapters/http/...", "adapters/internal/...", "core/domain",
-		"core/domain/placement", "core/ports", "core/services/...", "api/openapi",
+		"core/domain/placement", "core/ports", "core/services/...", "api/openapi", "api/niyanta/...",
 	}},
 	// Code that several adapters share. No other package may import it.
 	{"adapters/internal/...", []string{"std", "deps", "core/domain", "core/ports"}},
@@ -51,6 +51,8 @@ var policy = []struct {
 	{"adapters/console", []string{"std"}},
 	{"adapters/...", []string{"std", "deps", "self", "core/domain", "core/ports", "adapters/internal/..."}},
 
+	// Generated from the .proto files.
+	{"api/niyanta/...", []string{"std", "deps", "api/niyanta/..."}},
 	// Generated from the OpenAPI file; the worker protocol's types are the core's own.
 	{"api/...", []string{"std", "deps", "core/domain", "core/ports"}},
 
@@ -336,7 +338,8 @@ func writtenFiles(t *testing.T) map[string]string {
 		if d.IsDir() && (d.Name() == ".git" || d.Name() == "bin") {
 			return filepath.SkipDir
 		}
-		generated := strings.HasSuffix(path, ".gen.go") || strings.HasSuffix(path, "_gen.go") ||
+		generated := strings.HasSuffix(path, ".gen.go") || strings.HasSuffix(path, ".pb.go") ||
+			strings.HasSuffix(path, ".connect.go") || strings.HasSuffix(path, "_gen.go") ||
 			strings.Contains(path, "mock_")
 		if !strings.HasSuffix(path, ".go") || generated {
 			return nil

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"net/http"
 	"time"
 
@@ -14,16 +15,20 @@ func (a *api) accessLog(next http.Handler) http.Handler {
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		next.ServeHTTP(ww, r)
 		s := scopeOf(r.Context())
-		took := time.Since(start)
+		took, status := time.Since(start), cmp.Or(s.answered, ww.Status())
 		if a.Measure != nil {
 			measured := took
 			if !s.began.IsZero() { // how long a client follows says nothing about the coordinator
 				measured = s.began.Sub(start)
 			}
-			a.Measure(r.Method, routeOf(r.Context()), ww.Status(), measured)
+			method := r.Method
+			if s.call != nil { // it counts as its operation
+				method = s.op.route.Method
+			}
+			a.Measure(method, routeOf(r.Context()), status, measured)
 		}
 		a.Log.Debug("request", "request_id", requestIDOf(r.Context()), "method", r.Method, "path", r.URL.Path,
-			"status", ww.Status(), "bytes", ww.BytesWritten(), "duration_ms", float64(took.Microseconds())/1000,
+			"status", status, "bytes", ww.BytesWritten(), "duration_ms", float64(took.Microseconds())/1000,
 			"customer_id", string(s.principal.CustomerID), "key_id", string(s.principal.KeyID))
 	})
 }

@@ -23,6 +23,9 @@ func (a *api) admit(next http.Handler) http.Handler {
 		}
 		s := scopeOf(r.Context())
 		s.op = op
+		if op.rpc != nil {
+			s.call = &call{method: op.rpc, w: w, r: r}
+		}
 		if op.open() {
 			next.ServeHTTP(w, r)
 			return

@@ -51,11 +51,16 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 			w.Header().Del(name) // one answer for all, also for a key that was revoked while its request waited
 		}
 	}
+	scopeOf(r.Context()).answered = status
 	var body gen.Error
 	body.Error.Code, body.Error.Message = e.Code, e.Message
 	body.Error.Details, body.Error.RequestID = e.Details, requestIDOf(r.Context())
 	if body.Error.Details == nil {
 		body.Error.Details = map[string]any{}
+	}
+	if call := scopeOf(r.Context()).call; call != nil {
+		call.fail(w, &body)
+		return
 	}
 	writeJSON(w, status, body)
 }

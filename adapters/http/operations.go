@@ -12,6 +12,7 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/go-chi/chi/v5"
 
+	"github.com/niyanta/niyanta/adapters/http/rpc"
 	"github.com/niyanta/niyanta/api/openapi"
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -26,6 +27,8 @@ type operation struct {
 	// whileSuspended reports whether keys of a suspended customer may call it. All may that read;
 	// another one says so in the OpenAPI file.
 	whileSuspended bool
+	// rpc is the RPC that calls the operation, for requests that come as one.
+	rpc *rpc.Method
 }
 
 // Part is the part of the API that one listener serves. Every other route is a 404 there.
@@ -101,10 +104,34 @@ type operations map[string]operation
 // parsedOperations are the operations of the OpenAPI file, which is read once.
 var parsedOperations = sync.OnceValues(parseOperations)
 
-// loadOperations returns the operations of the OpenAPI file.
+// loadOperations returns the operations of the OpenAPI file, each also under the RPCs that call it.
 func loadOperations() (operations, error) {
 	ops, err := parsedOperations()
 	return maps.Clone(ops), err
+}
+
+// addRPCs adds each RPC, which is a POST, as another way to call its operation. Who may call it
+// and what it costs is therefore said in one place.
+func (ops operations) addRPCs() error {
+	byID := map[string]operation{}
+	for _, op := range ops {
+		byID[op.route.Operation.OperationID] = op
+	}
+	methods, err := rpc.Methods(func(id string) (rpc.Operation, bool) {
+		op, found := byID[id]
+		if !found {
+			return rpc.Operation{}, false
+		}
+		return rpc.Operation{
+			Method: op.route.Method, Path: op.path, Spec: op.route.Operation, Item: op.route.PathItem,
+		}, true
+	})
+	for _, m := range methods {
+		op := byID[m.Operation.Spec.OperationID]
+		op.rpc = m
+		ops[http.MethodPost+" "+m.Procedure()] = op
+	}
+	return err
 }
 
 func parseOperations() (operations, error) {
@@ -137,7 +164,7 @@ func parseOperations() (operations, error) {
 			}
 		}
 	}
-	return ops, nil
+	return ops, ops.addRPCs()
 }
 
 // of returns the operation of a method at a path pattern. HEAD is GET without a body, so both have

@@ -31,6 +31,8 @@ type scope struct {
 	began       time.Time     // when it became a stream; zero: it is none
 	items       int           // of a body whose items are checked one by one; see each
 	refused     map[int]error // those that were refused on their own
+	call        *call         // the RPC that the request is; nil: it is none
+	answered    int           // the status, where that of the HTTP answer does not say it; 0: it does
 	digest      [32]byte      // of a body with items, if the request has an idempotency key; see digestOf
 }
 

@@ -148,14 +148,23 @@ func (a *api) router(handlers gen.ServerInterface) (chi.Router, error) {
 		a.mountConsole(r)
 		a.mountDocs(r)
 		r.Group(func(r chi.Router) {
-			r.Use(a.limitInFlight, a.checkParameters, a.onBehalf, a.decodeBody)
-			gen.HandlerWithOptions(handlers, gen.ChiServerOptions{
-				BaseRouter:       r,
-				ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) { a.fail(w, r, errBadParameter(err)) },
-			})
+			r.Use(a.limitInFlight)
+			a.mountOperations(r, handlers)
+			a.mountRPCs(r, handlers)
 		})
 	})
 	return r, a.ops.complete(r)
+}
+
+// mountOperations puts every operation behind the checks of what it is called with.
+func (a *api) mountOperations(r chi.Router, handlers gen.ServerInterface) {
+	r.Group(func(r chi.Router) {
+		r.Use(a.checkParameters, a.onBehalf, a.decodeBody)
+		gen.HandlerWithOptions(handlers, gen.ChiServerOptions{
+			BaseRouter:       r,
+			ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) { a.fail(w, r, errBadParameter(err)) },
+		})
+	})
 }
 
 // Timeouts of the server.
@@ -170,8 +179,14 @@ const (
 // idle is how long a connection without a request is kept. It must be longer than what a load
 // balancer in front uses, or that sends requests into connections that are being closed.
 func NewServer(h http.Handler, idle time.Duration, log *slog.Logger) *http.Server {
+	// gRPC clients speak HTTP/2 without TLS to a port that has none.
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		Protocols: protocols,
+		Handler:   h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idle, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
@@ -139,6 +140,10 @@ func (s *stream) VisitStreamEventsResponse(w http.ResponseWriter) error {
 func (s *stream) serve(w http.ResponseWriter) {
 	defer s.close()
 	s.scope.began = time.Now()
+	if c := s.scope.call; c != nil {
+		c.follow(s)
+		return
+	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // proxies that know it pass events on at once
 	w.WriteHeader(http.StatusOK)
@@ -146,10 +151,7 @@ func (s *stream) serve(w http.ResponseWriter) {
 		return
 	}
 	out := http.NewResponseController(w)
-	// The timeouts of the server are for requests that end. Here each write has one.
-	_ = out.SetReadDeadline(time.Time{}) // what does not support it has none
-	// Soon after the stream has ended, a write that the client does not take ends, too.
-	defer context.AfterFunc(s.ctx, func() { _ = out.SetWriteDeadline(time.Now().Add(lastWrite)) })()
+	defer s.untilEnd(out)()
 	retry := reconnectDelay + time.Duration(s.a.IDs.Float64()*float64(reconnectDelay))
 	if s.send(w, out, fmt.Appendf(nil, "retry: %d\n\n", retry.Milliseconds())) != nil {
 		return
@@ -170,20 +172,53 @@ func (s *stream) serve(w http.ResponseWriter) {
 	})
 }
 
-// send writes text. It fails when the client does not take it in time.
-func (s *stream) send(w io.Writer, out *http.ResponseController, text []byte) error {
+// untilEnd takes the timeouts of the server away, which are for requests that end; see within.
+// Soon after the stream has ended, a write that the client does not take ends, too. The handler
+// calls what untilEnd returns before it returns: the response must not be touched after that.
+func (s *stream) untilEnd(out *http.ResponseController) (leave func()) {
+	_ = out.SetReadDeadline(time.Time{}) // what does not support it has none
+	var mu sync.Mutex
+	left := false
+	stop := context.AfterFunc(s.ctx, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !left {
+			_ = out.SetWriteDeadline(time.Now().Add(lastWrite))
+		}
+	})
+	return func() {
+		stop()
+		mu.Lock()
+		defer mu.Unlock()
+		left = true
+	}
+}
+
+// within writes to the client. It fails when the client does not take that in time.
+func (s *stream) within(out *http.ResponseController, write func() error) error {
 	_ = out.SetWriteDeadline(time.Now().Add(s.a.StreamHeartbeat)) // what does not support it has none
 	if s.ctx.Err() != nil {
 		return s.ctx.Err()
 	}
-	if _, err := w.Write(text); err != nil {
-		return err
+	err := write()
+	if err == nil && s.ctx.Err() == nil {
+		_ = out.SetWriteDeadline(time.Time{}) // HTTP/2 ends a stream whose deadline passes, also when it is idle
 	}
-	return out.Flush()
+	return err
 }
 
-// sending returns a context for a write. It ends when the client does not take the data in time, and
-// soon after the stream has ended.
+// send writes text. It fails when the client does not take it in time.
+func (s *stream) send(w io.Writer, out *http.ResponseController, text []byte) error {
+	return s.within(out, func() error {
+		if _, err := w.Write(text); err != nil {
+			return err
+		}
+		return out.Flush()
+	})
+}
+
+// sending returns a context for a write. It ends when the client does not take the data in time,
+// and soon after the stream has ended.
 func (s *stream) sending() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), s.a.StreamHeartbeat)
 	stop := context.AfterFunc(s.ctx, func() { time.AfterFunc(lastWrite, cancel) })

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"net/http"
 
 	"github.com/go-chi/chi/v5/middleware"
@@ -24,13 +25,13 @@ func (a *api) traced(next http.Handler) http.Handler {
 		if !span.IsRecording() {
 			return
 		}
-		route := routeOf(ctx)
+		route, status := routeOf(ctx), cmp.Or(scopeOf(ctx).answered, ww.Status())
 		if scopeOf(ctx).op.path != "" { // or its method is the client's invention
 			span.SetName(r.Method + " " + route)
 		}
-		span.SetAttributes(attribute.String("http.route", route), attribute.Int("http.response.status_code", ww.Status()),
+		span.SetAttributes(attribute.String("http.route", route), attribute.Int("http.response.status_code", status),
 			attribute.String("niyanta.request_id", requestIDOf(ctx)))
-		if ww.Status() >= http.StatusInternalServerError {
+		if status >= http.StatusInternalServerError {
 			span.SetStatus(codes.Error, http.StatusText(ww.Status()))
 		}
 	})
