@@ -10,8 +10,9 @@ from .stops import *  # noqa: F403
 from .stops import __all__ as _stops
 from .task import *  # noqa: F403
 from .task import __all__ as _task
+from .tls import TLSFiles
 from .worker import *  # noqa: F403
 from .worker import __all__ as _worker
 
-__all__ = ["AsyncClient", "Client", *_errors, *_models, *_stops, *_task, *_worker]
+__all__ = ["AsyncClient", "Client", "TLSFiles", *_errors, *_models, *_stops, *_task, *_worker]
 __version__ = "0.1.0"

@@ -7,6 +7,7 @@ import ssl
 import httpx
 
 from ._core import Answer, NoAnswer, Send
+from .tls import Certificates, TLSFiles
 
 # The size of the largest answer, in bytes.
 ANSWER_LIMIT = 512 << 20
@@ -21,6 +22,27 @@ def headers(key: str) -> dict[str, str]:
 
 def limits() -> httpx.Limits:
     return httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=30)
+
+
+def only(tls: TLSFiles | None, http: object | None) -> TLSFiles | None:
+    """Returns the files, which a client of one's own has no use for."""
+    if tls and http:
+        raise ValueError("tls: it is for connections that the SDK makes; http brings its own")
+    return tls
+
+
+def client(tls: TLSFiles | None) -> httpx.Client:
+    if tls is None:
+        return httpx.Client(limits=limits())
+    shown = Certificates(tls)
+    return httpx.Client(limits=limits(), verify=shown.context, event_hooks={"request": [shown.look]})
+
+
+def async_client(tls: TLSFiles | None, bounds: httpx.Limits) -> httpx.AsyncClient:
+    if tls is None:
+        return httpx.AsyncClient(limits=bounds)
+    shown = Certificates(tls)
+    return httpx.AsyncClient(limits=bounds, verify=shown.context, event_hooks={"request": [shown.look_async]})
 
 
 def timeout(seconds: float) -> httpx.Timeout:

@@ -19,8 +19,9 @@ import httpx
 
 from . import _codec
 from ._core import Answer, check_key, parse_urls, refusal
-from ._http import headers
+from ._http import async_client, headers
 from .errors import ApiError
+from .tls import TLSFiles
 
 log = logging.getLogger("niyanta.worker")
 
@@ -141,15 +142,19 @@ class Plane:
     """A view of the coordinators. Use it in one event loop."""
 
     def __init__(
-        self, urls: str, key: str, make: Callable[[], httpx.AsyncClient] | None = None,
+        self, urls: str, key: str, make: Callable[[], httpx.AsyncClient] | None = None, tls: TLSFiles | None = None,
     ) -> None:
         check_key(key)
         context: ssl.SSLContext | bool = ssl.create_default_context() if "https:" in urls else False
 
         def http() -> httpx.AsyncClient:
-            client = make() if make else httpx.AsyncClient(
-                verify=context, limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE)
-            )
+            limits = httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE)
+            if make:
+                client = make()
+            elif tls:
+                client = async_client(tls, limits)
+            else:
+                client = httpx.AsyncClient(verify=context, limits=limits)
             client.headers.update(headers(key))
             return client
 

@@ -16,6 +16,7 @@ from ._core import (
     RETRY_FOR, STREAM_SILENCE, Answer, Core, Effect, Effects, EventStream, Item, Items, NoAnswer, ReadLine, Route, Send,
     Sleep, check_key, parse_urls,
 )
+from .tls import TLSFiles
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -164,9 +165,11 @@ class AsyncClient(_Group):
     """Speaks the API. Its arguments are those of `Client`. Use it in one event loop."""
 
     def __init__(
-        self, url: str, key: str, *, retry_for: float = RETRY_FOR, http: httpx.AsyncClient | None = None
+        self, url: str, key: str, *, retry_for: float = RETRY_FOR, tls: TLSFiles | None = None,
+        http: httpx.AsyncClient | None = None,
     ) -> None:
-        self._http = http or httpx.AsyncClient(limits=_http.limits())
+        files = _http.only(tls, http)
+        self._http = http or _http.async_client(files, _http.limits())
         self._http.headers.update(_http.headers(check_key(key)))
         super().__init__(_Driver(Core(Route(parse_urls(url)), retry_for=retry_for), self._http))
         self._group()

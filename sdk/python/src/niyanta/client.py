@@ -16,6 +16,7 @@ from ._core import (
     RETRY_FOR, STREAM_SILENCE, Answer, Core, Effect, Effects, EventStream, Item, Items, NoAnswer, ReadLine, Route, Send,
     Sleep, check_key, parse_urls,
 )
+from .tls import TLSFiles
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -165,14 +166,16 @@ class Client(_Group):
 
     `url` is a coordinator's, or those of several separated by commas: the client stays with one for
     as long as that one answers. `retry_for` is how long after its beginning a call may begin another
-    try, in seconds; 0 tries every coordinator once. `http` sends the requests, for certificates or a
-    proxy of your own.
+    try, in seconds; 0 tries every coordinator once. `tls` names the files of a CA or a client
+    certificate. `http` sends the requests instead, for example through a proxy of your own.
     """
 
     def __init__(
-        self, url: str, key: str, *, retry_for: float = RETRY_FOR, http: httpx.Client | None = None
+        self, url: str, key: str, *, retry_for: float = RETRY_FOR, tls: TLSFiles | None = None,
+        http: httpx.Client | None = None,
     ) -> None:
-        self._http = http or httpx.Client(limits=_http.limits())
+        files = _http.only(tls, http)
+        self._http = http or _http.client(files)
         self._http.headers.update(_http.headers(check_key(key)))
         super().__init__(_Driver(Core(Route(parse_urls(url)), retry_for=retry_for), self._http))
         self._group()

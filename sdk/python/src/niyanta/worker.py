@@ -20,11 +20,13 @@ from ._agent import Agent, Config
 from ._engine import Engine, WorkerError
 from ._handlers import Handler
 from ._hosts import Host, LoopHost, ThreadHost
+from ._http import only
 from ._logs import LogHandler
 from ._nursery import Nursery, ProcessHost
 from ._operations import seconds
 from ._plane import Plane
 from .task import SyncTask, Task
+from .tls import TLSFiles
 
 __all__ = ["LogHandler", "Worker", "WorkerError"]
 
@@ -61,17 +63,19 @@ class Worker:
     `worker_id` names the worker across restarts; empty: one is made. `slots` is how many workloads run
     at once. `tags` are what affinity rules look at. `drain_timeout` bounds a graceful end, in seconds.
     `take_over` ends the session of another process that holds the id. `capture_logging` writes the
-    records that handlers make with `logging` to the logs of their workloads.
+    records that handlers make with `logging` to the logs of their workloads. `tls` names the files of a
+    CA, and of the certificate that coordinators may ask workers for.
     """
 
     def __init__(
         self, url: str, key: str, *, worker_id: str = "", slots: int = 10, tags: Mapping[str, str] | None = None,
         version: str = "", drain_timeout: float | timedelta = 300, take_over: bool = False,
-        capture_logging: bool = True, http: Callable[[], httpx.AsyncClient] | None = None,
+        capture_logging: bool = True, tls: TLSFiles | None = None,
+        http: Callable[[], httpx.AsyncClient] | None = None,
     ) -> None:
         if slots < 1:
             raise ValueError("slots: it must be at least 1")
-        self._url, self._key, self._http = url, key, http
+        self._url, self._key, self._http, self._tls = url, key, http, only(tls, http)
         self.worker_id = worker_id or f"worker-{uuid.uuid4().hex[:12]}"
         self.slots = slots
         self._tags, self._version, self._take_over = dict(tags or {}), version, take_over
@@ -85,12 +89,15 @@ class Worker:
     @classmethod
     def from_environment(cls, **more: Any) -> Worker:
         """Returns the worker that the variables NIYANTA_COORDINATOR_URL, NIYANTA_WORKER_KEY,
-        NIYANTA_WORKER_ID, NIYANTA_WORKER_SLOTS and NIYANTA_WORKER_TAGS describe. Arguments go before."""
+        NIYANTA_WORKER_ID, NIYANTA_WORKER_SLOTS and NIYANTA_WORKER_TAGS describe, with the files of
+        `TLSFiles.from_environment`. Arguments go before."""
+        files = TLSFiles.from_environment()
         tags = dict(t.strip().split("=", 1) for t in os.environ.get("NIYANTA_WORKER_TAGS", "").split(",") if t.strip())
         found: dict[str, Any] = {
             "url": os.environ.get("NIYANTA_COORDINATOR_URL"), "key": os.environ.get("NIYANTA_WORKER_KEY"),
             "worker_id": os.environ.get("NIYANTA_WORKER_ID", ""),
-            "slots": int(os.environ.get("NIYANTA_WORKER_SLOTS", "10")), "tags": tags, **more,
+            "slots": int(os.environ.get("NIYANTA_WORKER_SLOTS", "10")), "tags": tags,
+            "tls": None if files == TLSFiles() or more.get("http") else files, **more,
         }
         for name, variable in (("url", "NIYANTA_COORDINATOR_URL"), ("key", "NIYANTA_WORKER_KEY")):
             if not found[name]:
@@ -155,7 +162,7 @@ class Worker:
             version=self._version, take_over=self._take_over,
         )
         self._engine = Engine(
-            config, lambda: Plane(self._url, self._key, self._http), self._drain_timeout, attach
+            config, lambda: Plane(self._url, self._key, self._http, self._tls), self._drain_timeout, attach
         )
         done: asyncio.Future[None] = loop.create_future()
 
