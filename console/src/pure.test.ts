@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { AuditEvent, LiveEvent } from "./api/types";
 import { plain } from "./lib/ansi";
 import { find, readFilters, selection, writeFilters } from "./lib/filters";
-import { duration } from "./lib/format";
+import { clockMillis, duration } from "./lib/format";
 import { ExactNumber, parseExact, printExact } from "./lib/json";
 import { progressOf } from "./lib/progress";
 import { requested, share, uses } from "./lib/resources";
@@ -164,6 +164,10 @@ describe("rows", () => {
     const e = { type: "status_update", event_id: "", workload_id: "wl_a", status: "SCHEDULED", timestamp: "2026-01-01T00:00:09.000Z" } as LiveEvent;
     expect(patch(row, e)).toBe(row);
   });
+});
+
+test("the time of day has hours, minutes, seconds and milliseconds", () => {
+  expect(clockMillis(new Date(2026, 0, 2, 3, 4, 5, 6).getTime())).toBe("03:04:05.006");
 });
 
 test("durations have at most two units", () => {

@@ -3,6 +3,13 @@ const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-dig
 const day = new Intl.DateTimeFormat("en-GB", { day: "2-digit", month: "short" });
 const count = new Intl.NumberFormat("en");
 
+const millis = new Intl.DateTimeFormat("en-GB", {
+  hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3,
+});
+
+/** clockMillis prints the time of day to the millisecond. */
+export const clockMillis = (at: number) => millis.format(at);
+
 /** number prints an integer with separators. */
 export const number = (n: number) => count.format(n);
 

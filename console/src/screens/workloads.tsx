@@ -241,7 +241,7 @@ function Took({ of: w }: { of: Workload }) {
   if (!w.started_at && isFinal(w.status)) return <span className="muted">–</span>;
   const to = w.completed_at ? Date.parse(w.completed_at) : now;
   return (
-    <span className={`num ${w.started_at ? "" : "muted"}`} title={w.started_at ? "since its first start" : "waiting"}>
+    <span className={`num ${w.started_at ? "" : "muted"}`} title={w.started_at ? "since the start of its last run" : "waiting"}>
       {duration(to - Date.parse(from))}
     </span>
   );

@@ -122,7 +122,8 @@ function Head({ w }: { w: Exact }) {
 /** inWords says what the workload does, or why it does nothing. */
 function inWords(w: Exact): string {
   const reason = w.status_reason ? `: ${w.status_reason}` : "";
-  const took = w.started_at && w.completed_at ? ` after ${duration(Date.parse(w.completed_at) - Date.parse(w.started_at))}` : "";
+  const ran = w.started_at && w.completed_at ? duration(Date.parse(w.completed_at) - Date.parse(w.started_at)) : "";
+  const took = !ran ? "" : w.generation > 1 ? `; its last run took ${ran}` : ` after ${ran}`;
   switch (w.status) {
     case "PENDING": return `It waits for a worker${reason}.`;
     case "SCHEDULED": return `It was given to ${w.worker_id ?? "a worker"}, which has not started it yet.`;

@@ -4,6 +4,7 @@ import { useEffect, useMemo, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
 import { logs } from "../../api/queries";
 import { plain } from "../../lib/ansi";
+import { clockMillis } from "../../lib/format";
 import { download } from "../../ui/download";
 import { Empty, Failure, Loading } from "../../ui/parts";
 
@@ -11,8 +12,6 @@ const levels = ["DEBUG", "INFO", "WARN", "ERROR"] as const;
 
 /** near is how many pixels from the end still count as being there. */
 const near = 20;
-
-const clock = (at: string) => new Date(at).toLocaleTimeString("en-GB", { hour12: false, fractionalSecondDigits: 3 });
 
 /** Log shows the last lines of a workload, and follows while the reader is at their end. */
 export function Log({ id }: { id: string }) {
@@ -55,7 +54,7 @@ export function Log({ id }: { id: string }) {
         <input type="search" placeholder="Search these lines" aria-label="Search these lines" value={text} onChange={(e) => setText(e.target.value)} />
         <label className="check"><input type="checkbox" checked={follow} onChange={(e) => setFollow(e.target.checked)} /> Follow</label>
         <button className="quiet small" onClick={save} disabled={!lines.length}>Download</button>
-        <span className="muted num">{lines.length.toLocaleString("en")} lines{list.data.has_more ? ", older ones are not loaded" : ""}</span>
+        <span className="muted num">{lines.length.toLocaleString("en")} {lines.length === 1 ? "line" : "lines"}{list.data.has_more ? ", older ones are not loaded" : ""}</span>
       </div>
       {!lines.length ? (
         <Empty title={list.data.logs.length ? "No line matches" : "It has logged nothing"} />
@@ -75,7 +74,7 @@ export function Log({ id }: { id: string }) {
               const details = l && Object.keys(l.details ?? {}).length ? JSON.stringify(l.details) : "";
               return l && (
                 <div key={item.key} ref={virtual.measureElement} data-index={item.index} className={`l ${l.level.toLowerCase()}`} style={{ transform: `translateY(${item.start}px)` }}>
-                  <span className="muted" title={l.timestamp}>{clock(l.timestamp)}</span>
+                  <span className="muted" title={l.timestamp}>{clockMillis(Date.parse(l.timestamp))}</span>
                   <span className="lvl">{l.level}</span>
                   <span className="muted">g{l.generation}</span>
                   <span className="msg">{plain(l.message)}{details && <span className="muted"> {details}</span>}</span>
