@@ -180,18 +180,3 @@ func (s *Service) LoadCheckpoint(
 	}
 	return s.deps.Checkpoints.Load(ctx, found[0].CustomerID, id, sequence)
 }
-
-// requireLive returns CodeFenced unless the session is its worker's current one and not DEAD.
-func (s *Service) requireLive(ctx context.Context, ref ports.SessionRef) error {
-	if err := ref.Validate(); err != nil {
-		return err
-	}
-	found, err := s.deps.Workers.List(ctx, ref.WorkerID)
-	if err != nil {
-		return err
-	}
-	if len(found) == 0 || !found[0].Holds(ref.SessionID) {
-		return sessionError(ref, domain.SessionOver)
-	}
-	return nil
-}

@@ -43,6 +43,8 @@ type Service struct {
 	deps      Deps
 	beats     *batching.Committer[ports.Beat, ports.BeatResult]
 	reports   *batching.Committer[domain.Transition, domain.Result]
+	live      *batching.Committer[ports.SessionRef, bool]
+	held      *batching.Committer[domain.SessionID, []ports.HeldWorkload]
 	mailboxes mailboxes
 	missing   missingRuns
 	// unreconciled is set while reconciliations fail, so that only the first failure is logged.
@@ -55,6 +57,7 @@ var _ ports.ControlPlane = (*Service)(nil)
 const (
 	beatBatch   = 1000
 	reportBatch = 2000
+	pollBatch   = 1000
 )
 
 // New returns the service. Call Close to end the subscriptions of its mailboxes.
@@ -67,6 +70,8 @@ func New(cfg Config, deps Deps) *Service {
 	}
 	s.beats = batching.NewCommitter(beatBatch, renew)
 	s.reports = batching.NewCommitter(reportBatch, deps.Applier.Each)
+	s.live = batching.NewCommitter(pollBatch, s.liveSessions)
+	s.held = batching.NewCommitter(pollBatch, s.heldBySessions)
 	return s
 }
 
@@ -135,90 +140,4 @@ func sessionError(ref ports.SessionRef, st domain.SessionStatus) error {
 	case domain.SessionOver:
 	}
 	return domain.NewError(domain.CodeFenced, "session %s of worker %s has ended", ref.SessionID, ref.WorkerID)
-}
-
-// storeReadInterval is how often a waiting poll reads the store. It finds assignments whose hint
-// was lost or whose bus is disconnected.
-const storeReadInterval = 500 * time.Millisecond
-
-// Poll implements ports.ControlPlane.
-func (s *Service) Poll(ctx context.Context, ref ports.SessionRef, wait time.Duration) ([]ports.Command, error) {
-	for left := wait; ; left -= storeReadInterval {
-		// Check in every round: the session may have ended meanwhile, and the poll must end with
-		// it.
-		if err := s.requireLive(ctx, ref); err != nil {
-			return nil, err
-		}
-		box, err := s.mailboxes.of(ctx, ref)
-		if err != nil {
-			return nil, err
-		}
-		commands, err := box.take(ctx, min(left, storeReadInterval))
-		if err == nil {
-			commands, err = s.withAssignments(ctx, ref, commands)
-		}
-		if err != nil || len(commands) > 0 || left <= storeReadInterval {
-			return commands, err
-		}
-		if commands, err = s.unheard(ctx, ref); err != nil || len(commands) > 0 {
-			return commands, err
-		}
-	}
-}
-
-// withAssignments reads the assignments of commands that came without. Those that the session must
-// no longer start are left out.
-func (s *Service) withAssignments(
-	ctx context.Context, ref ports.SessionRef, commands []ports.Command,
-) ([]ports.Command, error) {
-	var bare []domain.WorkloadID
-	rest := make([]ports.Command, 0, len(commands))
-	for _, c := range commands {
-		if c.Kind == ports.CommandAssign && c.Assignment == nil {
-			bare = append(bare, c.WorkloadID)
-		} else {
-			rest = append(rest, c)
-		}
-	}
-	if len(bare) == 0 {
-		return commands, nil
-	}
-	found, err := s.assignments(ctx, ref, bare)
-	return append(rest, found...), err
-}
-
-// unheard returns the assignments that the session should have received by now.
-func (s *Service) unheard(ctx context.Context, ref ports.SessionRef) ([]ports.Command, error) {
-	held, err := s.deps.Queue.Held(ctx, ref.SessionID)
-	if err != nil {
-		return nil, err
-	}
-	var ids []domain.WorkloadID
-	for _, h := range held {
-		if h.Status == domain.StatusScheduled && h.HeldFor >= storeReadInterval/2 {
-			ids = append(ids, h.WorkloadID)
-		}
-	}
-	return s.assignments(ctx, ref, ids)
-}
-
-// assignments returns the commands to run the given workloads, without those that the session must
-// no longer start.
-func (s *Service) assignments(
-	ctx context.Context, ref ports.SessionRef, ids []domain.WorkloadID,
-) ([]ports.Command, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	found, err := s.deps.Workloads.GetAny(ctx, ids...)
-	if err != nil {
-		return nil, err
-	}
-	var commands []ports.Command
-	for i := range found {
-		if w := &found[i]; w.Status == domain.StatusScheduled && w.SessionID == ref.SessionID {
-			commands = append(commands, ports.AssignCommand(w))
-		}
-	}
-	return commands, nil
 }

@@ -1,0 +1,162 @@
+package controlplane
+
+import (
+	"context"
+	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
+	"github.com/niyanta/niyanta/core/ports"
+)
+
+// storeReadInterval is how often a waiting poll reads the store. It finds assignments whose hint
+// was lost or whose bus is disconnected.
+const storeReadInterval = 500 * time.Millisecond
+
+// storeReadTimeout bounds such a read. All polls wait for it, so a connection that died silently must
+// not hold it for long.
+const storeReadTimeout = 2 * time.Second
+
+// untilStoreRead returns the time until waiting polls read the store the next time. All polls read it
+// together, at multiples of storeReadInterval, so that one query serves them all.
+func (s *Service) untilStoreRead() time.Duration {
+	now := s.deps.Clock.Now()
+	return now.Truncate(storeReadInterval).Add(storeReadInterval).Sub(now)
+}
+
+// Poll implements ports.ControlPlane.
+func (s *Service) Poll(ctx context.Context, ref ports.SessionRef, wait time.Duration) ([]ports.Command, error) {
+	for left := wait; ; {
+		// Check in every round: the session may have ended meanwhile, and the poll must end with
+		// it.
+		if err := s.requireLive(ctx, ref); err != nil {
+			return nil, err
+		}
+		box, err := s.mailboxes.of(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		round := min(left, s.untilStoreRead())
+		commands, err := box.take(ctx, round)
+		if err == nil {
+			commands, err = s.withAssignments(ctx, ref, commands)
+		}
+		if left -= round; err != nil || len(commands) > 0 || left <= 0 {
+			return commands, err
+		}
+		if commands, err = s.unheard(ctx, ref); err != nil || len(commands) > 0 {
+			return commands, err
+		}
+	}
+}
+
+// withAssignments reads the assignments of commands that came without. Those that the session must
+// no longer start are left out.
+func (s *Service) withAssignments(
+	ctx context.Context, ref ports.SessionRef, commands []ports.Command,
+) ([]ports.Command, error) {
+	var bare []domain.WorkloadID
+	rest := make([]ports.Command, 0, len(commands))
+	for _, c := range commands {
+		if c.Kind == ports.CommandAssign && c.Assignment == nil {
+			bare = append(bare, c.WorkloadID)
+		} else {
+			rest = append(rest, c)
+		}
+	}
+	if len(bare) == 0 {
+		return commands, nil
+	}
+	found, err := s.assignments(ctx, ref, bare)
+	return append(rest, found...), err
+}
+
+// unheard returns the assignments that the session should have received by now.
+func (s *Service) unheard(ctx context.Context, ref ports.SessionRef) ([]ports.Command, error) {
+	held, err := s.held.Do(ctx, ref.SessionID)
+	if err != nil {
+		return nil, err
+	}
+	var ids []domain.WorkloadID
+	for _, h := range held[0] {
+		if h.Status == domain.StatusScheduled && h.HeldFor >= storeReadInterval/2 {
+			ids = append(ids, h.WorkloadID)
+		}
+	}
+	return s.assignments(ctx, ref, ids)
+}
+
+// assignments returns the commands to run the given workloads, without those that the session must
+// no longer start.
+func (s *Service) assignments(
+	ctx context.Context, ref ports.SessionRef, ids []domain.WorkloadID,
+) ([]ports.Command, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	found, err := s.deps.Workloads.GetAny(ctx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	var commands []ports.Command
+	for i := range found {
+		if w := &found[i]; w.Status == domain.StatusScheduled && w.SessionID == ref.SessionID {
+			commands = append(commands, ports.AssignCommand(w))
+		}
+	}
+	return commands, nil
+}
+
+// requireLive returns CodeFenced unless the session is its worker's current one and not DEAD.
+func (s *Service) requireLive(ctx context.Context, ref ports.SessionRef) error {
+	if err := ref.Validate(); err != nil {
+		return err
+	}
+	live, err := s.live.Do(ctx, ref)
+	if err == nil && !live[0] {
+		err = sessionError(ref, domain.SessionOver)
+	}
+	return err
+}
+
+// liveSessions reports for each session whether it is its worker's current one and not DEAD.
+func (s *Service) liveSessions(ctx context.Context, refs []ports.SessionRef) ([]bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeReadTimeout)
+	defer cancel()
+	ids := make([]domain.WorkerID, len(refs))
+	for i := range refs {
+		ids[i] = refs[i].WorkerID
+	}
+	found, err := s.deps.Workers.List(ctx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	workers := make(map[domain.WorkerID]*domain.Worker, len(found))
+	for i := range found {
+		workers[found[i].ID] = &found[i]
+	}
+	live := make([]bool, len(refs))
+	for i := range refs {
+		w := workers[refs[i].WorkerID]
+		live[i] = w != nil && w.Holds(refs[i].SessionID)
+	}
+	return live, nil
+}
+
+// heldBySessions returns what each session holds.
+func (s *Service) heldBySessions(ctx context.Context, ids []domain.SessionID) ([][]ports.HeldWorkload, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeReadTimeout)
+	defer cancel()
+	found, err := s.deps.Queue.Held(ctx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	bySession := make(map[domain.SessionID][]ports.HeldWorkload, len(ids))
+	for _, h := range found {
+		bySession[h.SessionID] = append(bySession[h.SessionID], h)
+	}
+	held := make([][]ports.HeldWorkload, len(ids))
+	for i, id := range ids {
+		held[i] = bySession[id]
+	}
+	return held, nil
+}
