@@ -70,6 +70,9 @@ func run(t *testing.T, seed uint64, keep bool) *simulation.World {
 	return w
 }
 
+// progressRuns is how many runs there are between two lines about the progress.
+const progressRuns = 5_000
+
 // TestWorld_WhateverGoesWrong_KeepsTheInvariants runs seed after seed. The package comment says
 // what goes wrong in a run, and what is checked.
 func TestWorld_WhateverGoesWrong_KeepsTheInvariants(t *testing.T) {
@@ -96,8 +99,10 @@ func TestWorld_WhateverGoesWrong_KeepsTheInvariants(t *testing.T) {
 				}
 				w := run(t, seed, false)
 				mu.Lock()
-				n++
 				total.Add(w.Figures())
+				if n++; n%progressRuns == 0 && !t.Failed() {
+					t.Logf("%d runs from seed %d on, nothing broken", n, *from) // a long one may be cut short
+				}
 				mu.Unlock()
 			}
 		})
