@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -32,6 +33,26 @@ func (q queue) promote(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// promoted promotes what is due, and then reads rows, in one round trip. all is false if more may be
+// due than one statement moves.
+func promoted[T any](
+	ctx context.Context, s *Store, scan pgx.RowToFunc[T], sql string, args ...any,
+) (rows []T, all bool, err error) {
+	bounded, cancel := deadline(ctx)
+	defer cancel()
+	b := &pgx.Batch{}
+	b.Queue(promoteSQL, promoteLimit).Exec(func(moved pgconn.CommandTag) error {
+		all = moved.RowsAffected() < promoteLimit
+		return nil
+	})
+	b.Queue(sql, args...).Query(func(r pgx.Rows) (err error) {
+		rows, err = pgx.CollectRows(r, scan)
+		return err
+	})
+	err = s.pool.SendBatch(bounded, b).Close()
+	return rows, all, translate(ctx, err)
 }
 
 // headsSQL walks from lane to lane by index and reads the first workloads of each. It passes one
@@ -89,9 +110,6 @@ func (c *candidates) list() ([]domain.Candidate, error) {
 
 // Heads implements ports.QueueStore.
 func (q queue) Heads(ctx context.Context, hq domain.HeadsQuery) (domain.QueueHeads, error) {
-	if err := q.promote(ctx); err != nil {
-		return domain.QueueHeads{}, err
-	}
 	chosen, lanesOf, out := q.s.choices.known()
 	sql, args := headsSQL, []any{hq.N + 1, hq.PerCustomer(), chosen, lanesOf}
 	if len(hq.Lanes) > 0 {
@@ -100,7 +118,7 @@ func (q queue) Heads(ctx context.Context, hq domain.HeadsQuery) (domain.QueueHea
 	var over []domain.CustomerID
 	var now time.Time
 	lanes := map[domain.LaneID]domain.Lane{}
-	heads, err := query(ctx, q.s.pool, func(row pgx.CollectableRow) (h domain.LaneHeads, err error) {
+	heads, all, err := promoted(ctx, q.s, func(row pgx.CollectableRow) (h domain.LaneHeads, err error) {
 		var c candidates
 		var beyond bool
 		if err := row.Scan(&h.Lane.ID, &beyond, &c.ids, &c.generations, &c.queued, &c.declines, &c.suspects,
@@ -121,6 +139,11 @@ func (q queue) Heads(ctx context.Context, hq domain.HeadsQuery) (domain.QueueHea
 		}
 		return h, nil
 	}, sql, args...)
+	if err == nil && !all {
+		if err = q.promote(ctx); err == nil {
+			return q.Heads(ctx, hq)
+		}
+	}
 	if err != nil {
 		return domain.QueueHeads{}, err
 	}
