@@ -121,6 +121,11 @@ bench-peers: build ## Niyanta beside River and Asynq on the same servers (half a
 	go -C tools build -o ../bin/plot ./plot
 	scripts/plots peers-
 
+capacity: build ## what a fleet of 500 workers, 1,000,000 waiting, three coordinators and SOAK=20m cost (40 minutes, on an idle machine); writes docs/CAPACITY.md
+	scripts/ensure-deps
+	go build -o bin/nats-server github.com/nats-io/nats-server/v2
+	go -C bench build -o ../bin/bench . && cd bench && ../bin/bench -capacity -rounds $(or $(ROUNDS),3) -soak $(or $(SOAK),20m) -write ../docs
+
 profile: build ## where a drain of N=60000 workloads spends its time: CPU, allocations, statements; in bin/profile
 	scripts/ensure-deps
 	go build -o bin/nats-server github.com/nats-io/nats-server/v2
@@ -205,4 +210,4 @@ bin/oasdiff: tools/oasdiff/go.mod tools/oasdiff/go.sum
 	@mkdir -p bin
 	go -C tools/oasdiff build -o ../../$@ github.com/oasdiff/oasdiff
 
-.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable python conformance bench bench-peers profile sim defects crashpoints model alike browser console chaos upgrade recovery cycles noisy streams retention explain plots fuzz trace clean
+.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable python conformance bench bench-peers capacity profile sim defects crashpoints model alike browser console chaos upgrade recovery cycles noisy streams retention explain plots fuzz trace clean

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // options are the flags of a run.
@@ -20,6 +21,9 @@ type options struct {
 	drain, steady, singles, idle int
 	systems, phases              string
 	write, profile               string
+	capacity                     bool
+	waiting                      int
+	soak                         time.Duration
 }
 
 func main() {
@@ -34,6 +38,9 @@ func main() {
 	flag.StringVar(&o.phases, "phases", "", "phases to measure, comma separated; empty: all")
 	flag.StringVar(&o.write, "write", "", "folder that gets PERFORMANCE.md and the plots' data; empty: print only")
 	flag.StringVar(&o.profile, "profile", "", "folder that gets profiles of one drain, instead of measuring")
+	flag.BoolVar(&o.capacity, "capacity", false, "measure what one Niyanta carries, in parts that -phases chooses from")
+	flag.IntVar(&o.waiting, "waiting", 1_000_000, "workloads that wait beside a fleet that is full")
+	flag.DurationVar(&o.soak, "soak", 20*time.Minute, "how long a soak lasts, in whole minutes")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, o)
@@ -65,6 +72,9 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	if o.profile != "" {
 		return profileDrain(ctx, chosen, o)
+	}
+	if o.capacity {
+		return measureCapacity(ctx, servers, o)
 	}
 	results := newResults()
 	for _, p := range phases(o) {

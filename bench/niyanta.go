@@ -127,6 +127,18 @@ func (s *set) coordinate(database string, workers int) (err error) {
 	return err
 }
 
+// follow starts a further coordinator. stop stops it.
+func (s *set) follow() (stop func(), err error) {
+	port, err := servers.FreePort()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(filepath.Join(s.n.bin, "niyanta"), "coordinator")
+	cmd.Env = append(s.coordinator.cmd.Env, fmt.Sprintf("NIYANTA_HTTP_ADDR=127.0.0.1:%d", port))
+	p, err := start(s.n.shared.dir, fmt.Sprintf("follower-%d", port), cmd, port)
+	return p.stop, err
+}
+
 func (s *set) onboard(ctx context.Context) error {
 	const many = 10_000_000
 	var customer struct {
@@ -234,10 +246,13 @@ func (s *set) submit(ctx context.Context) (id string, err error) {
 	return out.WorkloadID, err
 }
 
-func (s *set) submitBatch(ctx context.Context, size int) error {
+func (s *set) submitBatch(ctx context.Context, size int) error { return s.submitItems(ctx, size, noop) }
+
+// submitItems submits workloads that are alike in one request.
+func (s *set) submitItems(ctx context.Context, size int, item map[string]any) error {
 	items := make([]any, size)
 	for i := range items {
-		items[i] = noop
+		items[i] = item
 	}
 	var out struct {
 		Results []struct {
