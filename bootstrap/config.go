@@ -33,8 +33,11 @@ type Config struct {
 	// The database, as a URL or as key=value pairs. Required with STORE=postgres and for
 	// migrations.
 	PostgresURL string `env:"POSTGRES_URL" secret:"url" roles:"server coordinator migrate"`
-	// A read replica for lists, audit and logs. They are then late by the replica's lag. Decisions
-	// never read it.
+	// Read replicas for lists, audit and logs: URLs, separated by commas. A parameter weight in a URL,
+	// 1 to 100, says how much of these reads the replica serves in proportion; without one it is 1. A
+	// replica that is behind by more than 5 s, or does not answer, is left out, and the primary
+	// serves. A customer that has just written through a coordinator reads what it wrote there.
+	// Decisions never use a replica.
 	PostgresReplicaURL string `env:"POSTGRES_REPLICA_URL" secret:"url" roles:"server coordinator"`
 	// The database for the one connection that listens for notifications, by which processes without
 	// a bus hear of each other at once. Empty is POSTGRES_URL. Set it if a pooler is in front of

@@ -15,6 +15,7 @@ import (
 
 	"github.com/niyanta/niyanta/adapters/blob"
 	"github.com/niyanta/niyanta/adapters/hardware"
+	"github.com/niyanta/niyanta/adapters/postgres"
 	"github.com/niyanta/niyanta/adapters/preemption"
 	"github.com/niyanta/niyanta/adapters/workloads"
 	"github.com/niyanta/niyanta/core/domain"
@@ -179,6 +180,9 @@ func (c Config) validateCoordinator(wrong func(string, string, ...any)) {
 	c.validateKeys(wrong)
 	if c.Store == StorePostgres && c.PostgresURL == "" {
 		wrong("POSTGRES_URL", "is required with NIYANTA_STORE=postgres")
+	}
+	if err := postgres.CheckReplicaURLs(c.PostgresReplicaURL); err != nil {
+		wrong("POSTGRES_REPLICA_URL", "is not valid: %v", err)
 	}
 	if c.Store == StoreMemory { // a set URL shows that another store was meant
 		for _, url := range [][2]string{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -41,7 +42,7 @@ func TestRestore_OfABackupUnderLoad_LosesOnlyWhatCameAfterIt(t *testing.T) {
 	load()
 
 	// Everything ends before the restore: generations that were given after the backup are given again.
-	all := append(f.workers[:len(f.workers):len(f.workers)], f.coordinators...)
+	all := slices.Concat(f.workers, f.coordinators)
 	for _, p := range all {
 		p.keepDown()
 		p.signal(syscall.SIGKILL, machine)

@@ -41,6 +41,7 @@ func (t *tx) queueActs(acts ...domain.AdminEvent) {
 	if len(acts) > 0 {
 		t.queue("SELECT pg_advisory_xact_lock(hashtextextended('niyanta.admin_audit', 0))")
 		writeRows(t, newAdminAudit, insertAdminAudit, pointers(acts))
+		t.wrote = append(t.wrote, "")
 	}
 }
 
@@ -81,6 +82,6 @@ func (a adminAudit) List(ctx context.Context, q ports.AdminAuditQuery) ([]domain
 	add("a.at >= $%d::timestamptz", !q.Since.IsZero(), q.Since)
 	add("a.at < $%d::timestamptz", !q.Until.IsZero(), q.Until)
 	args = append(args, q.Limit)
-	return longRead(ctx, a.s.history, "", adminAuditTable.scan, selectAdminAudit+where+
+	return longHistory(ctx, a.s, "", adminAuditTable.scan, selectAdminAudit+where+
 		fmt.Sprintf(" ORDER BY a.event_id "+direction+" LIMIT $%d::bigint", len(args)), args...)
 }

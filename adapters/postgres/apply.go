@@ -106,6 +106,11 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 			touched[w.ID] = true
 			changes = append(changes, change{before, w})
 		}
+		switch b.Transitions[i].Event {
+		case domain.EventCancel, domain.EventResume, domain.EventRequestPause:
+			t.wrote = append(t.wrote, w.CustomerID)
+		default: // of the leader or a worker: no client reads what it has just written
+		}
 		deltas.Add(domain.CountChange(&before, w))
 		if event.Type != "" {
 			events = append(events, event)

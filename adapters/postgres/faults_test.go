@@ -270,37 +270,3 @@ func TestOpen_ABadURL_IsRefusedWithoutShowingIt(t *testing.T) {
 	require.Error(t, err)
 	assert.NotContains(t, err.Error(), "hunter2")
 }
-
-// The replica serves lists, and never reads that decisions depend on.
-func TestReplica_ServesListsAndNothingElse(t *testing.T) {
-	c := servers.SharedPostgres(t, prepare)
-	primary, empty := c.Database(t), c.Database(t)
-	s, err := postgres.Open(
-		t.Context(), postgres.Options{URL: c.SocketURL(primary), ReplicaURL: c.SocketURL(empty), Log: silent},
-	)
-	require.NoError(t, err)
-	t.Cleanup(s.Close)
-	p := s.Stores()
-	_, err = p.Customers.Create(t.Context(), domain.Customer{ID: acme, Name: "A", Tier: domain.TierPremium},
-		domain.Admin{KeyID: "key_admin"})
-	require.NoError(t, err)
-	_, err = p.Workloads.Submit(
-		t.Context(), []domain.Submission{{Spec: domain.Spec{ID: "wl_1", CustomerID: acme, Type: "t", Input: "{}"}}},
-	)
-	require.NoError(t, err)
-	page, err := p.Workloads.List(t.Context(), ports.WorkloadQuery{Customer: acme, Limit: 10})
-	require.NoError(t, err)
-	assert.Empty(t, page.Items, "lists come from the replica, which here knows nothing")
-	trail, err := p.Audit.Workload(t.Context(), acme, "wl_1", 0, 10)
-	require.NoError(t, err)
-	assert.Empty(t, trail)
-	found, err := p.Workloads.Get(t.Context(), acme, "wl_1")
-	require.NoError(t, err)
-	assert.Len(t, found, 1)
-	heads, err := p.Queue.Heads(t.Context(), domain.HeadsQuery{N: 1})
-	require.NoError(t, err)
-	assert.Len(t, heads.Lanes, 1)
-	u, err := p.Statistics.Usage(t.Context(), acme)
-	require.NoError(t, err)
-	assert.Equal(t, 1, u.Queued)
-}

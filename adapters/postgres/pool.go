@@ -24,7 +24,8 @@ type Options struct {
 	// URL is a connection string as libpq knows it. With default_query_exec_mode=exec in it,
 	// nothing is prepared and no session parameter is set. Poolers in transaction mode need that.
 	URL string
-	// ReplicaURL, if set, serves lists and audit reads, but never reads that decisions depend on.
+	// ReplicaURL lists replicas that serve lists, audit and logs, but never reads that decisions depend
+	// on. A parameter weight, 1 to 100, says how much of them each serves in proportion.
 	ReplicaURL string
 	// MaxConns is the size of the main pool; 0 means four for each processor, at least 8.
 	MaxConns int
@@ -76,14 +77,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("database: %w", err)
 	}
 	s.reads = newReaders(reads)
-	s.history = s.reads
-	if o.ReplicaURL != "" {
-		replica, err := openPool(ctx, o, o.ReplicaURL, o.MaxConns, forReading)
-		if err != nil {
-			s.Close()
-			return nil, fmt.Errorf("read replica: %w", err)
-		}
-		s.history = newReaders(replica)
+	if s.replicas, err = openReplicas(ctx, o); err != nil {
+		s.Close()
+		return nil, err
 	}
 	return s, nil
 }

@@ -47,7 +47,7 @@ func (a audit) Workload(
 	if id == "" {
 		return nil, ctx.Err()
 	}
-	return longRead(ctx, a.s.history, customer, auditTable.scan, selectAudit+` WHERE a.workload_id = $1::text
+	return longHistory(ctx, a.s, customer, auditTable.scan, selectAudit+` WHERE a.workload_id = $1::text
     AND a.workload_id <> ''
  AND a.customer_id = $2::text AND a.audit_id > $3::bigint ORDER BY a.audit_id
     LIMIT $4::bigint`, string(id), string(customer), after, limit)
@@ -55,7 +55,7 @@ func (a audit) Workload(
 
 // Worker implements ports.AuditStore.
 func (a audit) Worker(ctx context.Context, id domain.WorkerID, after int64, limit int) ([]domain.AuditEvent, error) {
-	return longRead(ctx, a.s.history, "", auditTable.scan, selectAudit+` WHERE a.worker_id = $1::text
+	return longHistory(ctx, a.s, "", auditTable.scan, selectAudit+` WHERE a.worker_id = $1::text
     AND a.workload_id = ''
  AND a.audit_id > $2::bigint ORDER BY a.audit_id LIMIT $3::bigint`, string(id), after, limit)
 }
@@ -69,7 +69,7 @@ func (l logs) List(ctx context.Context, q ports.LogQuery) ([]domain.LogLine, err
 	if newest {
 		direction = "DESC"
 	}
-	lines, err := longRead(ctx, l.s.history, q.Customer, func(row pgx.CollectableRow) (domain.LogLine, error) {
+	lines, err := longHistory(ctx, l.s, q.Customer, func(row pgx.CollectableRow) (domain.LogLine, error) {
 		line := domain.LogLine{CustomerID: q.Customer}
 		err := row.Scan(lineTable.targets(&line)...)
 		return line, err

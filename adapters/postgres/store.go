@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -17,9 +16,9 @@ type Store struct {
 	pool   *pgxpool.Pool // workloads and everything that belongs to them
 	leases *pgxpool.Pool // heartbeats and the leader lease, which nothing may delay
 	reads  *readers      // what clients read and must see as it is
-	// history serves lists, logs and audit. It is the replica's, or reads.
-	history *readers
-	log     *slog.Logger
+	// replicas serve lists, logs and audit while they may; otherwise reads does.
+	replicas *replicas
+	log      *slog.Logger
 	// url and dial are those of Options, for the connection that listens.
 	url  string
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -27,8 +26,6 @@ type Store struct {
 	lanes   knownLanes
 	choices laneChoices
 	horizon horizon
-	// lag is how far the replica is behind, in seconds; nil while that is not known.
-	lag atomic.Pointer[float64]
 }
 
 // Stores returns the store ports on this storage.
@@ -46,46 +43,28 @@ func (s *Store) Stores() ports.Stores {
 // writes. A query does not prove that: the database may be read-only, or its disk full.
 // NotWritable tells such errors from those of a database that does not answer.
 func (s *Store) Present(ctx context.Context, coordinator string) error {
-	_, err := exec(ctx, s.leases, `INSERT INTO presence AS p (coordinator_id, seen_at) VALUES ($1::text, niyanta_now())
- ON CONFLICT (coordinator_id) DO UPDATE SET seen_at = excluded.seen_at`, coordinator)
+	began := time.Now()
+	seen, err := queryOne[time.Time](ctx, s.leases, `INSERT INTO presence AS p (coordinator_id, seen_at)
+ VALUES ($1::text, niyanta_now()) ON CONFLICT (coordinator_id) DO UPDATE SET seen_at = excluded.seen_at
+ RETURNING seen_at`, coordinator)
+	if err == nil {
+		s.replicas.mark(coordinator, began, seen)
+	}
 	return err
 }
 
-// PingReplica returns a function that checks that the read replica answers, or nil if there is none.
-// It also measures how far the replica is behind.
+// PingReplica returns a function that checks that all read replicas can serve, or nil if there is
+// none. It also measures how far they are behind.
 func (s *Store) PingReplica() func(context.Context) error {
-	if s.history == s.reads {
+	if len(s.replicas.list) == 0 {
 		return nil
 	}
-	return s.measureLag
+	return s.replicas.check
 }
 
-// lagSQL asks a replica how far it is behind. Coordinators write their presence every two seconds, so
-// that a transaction that is older than that has not been replayed for a while. A server that is no
-// replica is not behind.
-const lagSQL = `SELECT CASE WHEN pg_is_in_recovery()
-  THEN greatest(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 0) ELSE 0 END::float8`
-
-func (s *Store) measureLag(ctx context.Context) error {
-	var seconds *float64
-	err := s.history.pool.QueryRow(ctx, lagSQL).Scan(&seconds)
-	if err != nil || seconds == nil { // nothing has been replayed so far
-		s.lag.Store(nil)
-		return err
-	}
-	s.lag.Store(seconds)
-	return nil
-}
-
-// ReplicaLag returns how far the read replica was behind when it was checked last. known is false if
-// it did not answer.
-func (s *Store) ReplicaLag() (lag time.Duration, known bool) {
-	seconds := s.lag.Load()
-	if seconds == nil {
-		return 0, false
-	}
-	return time.Duration(*seconds * float64(time.Second)), true
-}
+// ReplicaLag returns how far the read replica that is the last was behind when it was checked last.
+// known is false if none answered.
+func (s *Store) ReplicaLag() (lag time.Duration, known bool) { return s.replicas.lagging() }
 
 // Maintain prepares the audit partitions of the coming months, and deletes tokens of commits that
 // nobody asks for any more and coordinators that have not been seen for a day. Any number of
@@ -107,18 +86,19 @@ func (s *Store) Maintain(ctx context.Context) error {
 // Stats returns the statistics of the pools, by name.
 func (s *Store) Stats() map[string]*pgxpool.Stat {
 	stats := map[string]*pgxpool.Stat{"main": s.pool.Stat(), "leases": s.leases.Stat(), "reads": s.reads.pool.Stat()}
-	if s.history != s.reads {
-		stats["replica"] = s.history.pool.Stat()
+	for _, r := range s.replicas.list {
+		stats[r.name] = r.pool.Stat()
 	}
 	return stats
 }
 
 // Close waits until the connections in use are released, and closes all.
 func (s *Store) Close() {
-	for _, r := range []*readers{s.history, s.reads} {
-		if r != nil {
-			r.pool.Close()
-		}
+	if s.replicas != nil {
+		s.replicas.close()
+	}
+	if s.reads != nil {
+		s.reads.pool.Close()
 	}
 	for _, p := range []*pgxpool.Pool{s.pool, s.leases} {
 		if p != nil {

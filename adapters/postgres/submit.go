@@ -84,6 +84,7 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 				copies = append(copies, restoredCheckpoint{restored.RestoredFor(sub.ID, t.now), *restored})
 			}
 			stored = append(stored, &results[i].Workload)
+			t.wrote = append(t.wrote, sub.CustomerID)
 			deltas.Add(domain.CountChange(&domain.State{}, &wl))
 			events, acts = append(events, created), append(acts, sub.Act(&wl, t.now))
 			if sub.IdempotencyKey != "" {

@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/niyanta/niyanta/core/domain"
 )
 
 const (
@@ -32,6 +34,8 @@ type tx struct {
 	xid, token string
 	// now is the store's time after the locks of the first round trip were granted.
 	now time.Time
+	// wrote lists the customers that have written; the empty id stands for administrators.
+	wrote []domain.CustomerID
 	// ended is set once commit was sent.
 	ended bool
 }
@@ -91,12 +95,14 @@ func inTx[R any](
 		r, t, err := once(ctx, s, pool, f)
 		switch {
 		case err == nil:
+			s.replicas.note(t.wrote)
 			return r, nil
 		case repeatable(err) && try < txTries:
 		case t.ended && !refused(err) && ctx.Err() == nil:
 			s.log.Warn("the answer to a commit was lost, asking for its outcome", "xid", t.xid, "error", err)
 			committed, rerr := s.resolve(ctx, t)
 			if rerr != nil || committed {
+				s.replicas.note(t.wrote)
 				return r, translate(ctx, rerr)
 			}
 			if try >= txTries || !disconnected(err) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
@@ -23,8 +24,9 @@ func scanTally(row pgx.CollectableRow) (t tally, err error) {
 // Count implements ports.WorkloadStore. Beyond the limit it estimates: of the workloads that were
 // not examined as many match in proportion.
 func (w workloads) Count(ctx context.Context, q ports.WorkloadQuery) (ports.WorkloadCount, error) {
-	l := w.lister(q)
-	return inTurn(ctx, w.s.history, q.Customer, l.count)
+	return history(ctx, w.s, q.Customer, func(ctx context.Context, pool *pgxpool.Pool) (ports.WorkloadCount, error) {
+		return newLister(pool, q).count(ctx)
+	})
 }
 
 func (l *lister) count(ctx context.Context) (c ports.WorkloadCount, err error) {
@@ -36,7 +38,7 @@ func (l *lister) count(ctx context.Context) (c ports.WorkloadCount, err error) {
 		s := &statement{}
 		rows := s.ordered(&l.q, ports.ScanLimit+1)
 		sql := "SELECT count(*) FILTER (WHERE " + rows.rest + "), count(*) FROM " + rows.sql + " x" + rows.join
-		found, err := query(ctx, l.reads.pool, scanTally, sql, s.args...)
+		found, err := query(ctx, l.pool, scanTally, sql, s.args...)
 		if err != nil {
 			return c, err
 		}
@@ -50,7 +52,7 @@ func (l *lister) count(ctx context.Context) (c ports.WorkloadCount, err error) {
 	switch {
 	case l.few != nil:
 		s := &statement{}
-		c.N, err = queryOne[int](ctx, l.reads.pool, s.fewOf(&l.q, l.few)+"SELECT count(*)"+s.matching(&l.q), s.args...)
+		c.N, err = queryOne[int](ctx, l.pool, s.fewOf(&l.q, l.few)+"SELECT count(*)"+s.matching(&l.q), s.args...)
 		return c, err
 	case !l.walks:
 		return c, ports.TooManyBegun()
@@ -91,7 +93,7 @@ func (l *lister) population(ctx context.Context) (int, error) {
   coalesce(sum(failed), 0)::bigint, coalesce(sum(cancelled), 0)::bigint
  FROM ((` + counted + "count_hours WHERE " + where + " ORDER BY hour DESC LIMIT " + s.arg(hoursLimit, "bigint") + `)
   UNION ALL ` + counted + "(SELECT *, minute AS hour FROM count_deltas) d WHERE " + where + ") c"
-	found, err := query(ctx, l.reads.pool, func(row pgx.CollectableRow) (d domain.Delta, err error) {
+	found, err := query(ctx, l.pool, func(row pgx.CollectableRow) (d domain.Delta, err error) {
 		return d, row.Scan(&d.Submitted, &d.Completed, &d.Failed, &d.Cancelled)
 	}, sql, s.args...)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/niyanta/niyanta/core/ports"
 )
@@ -22,8 +23,8 @@ const lookTimeout = 100 * time.Millisecond
 // If a page is not, and a filter alone selects few workloads, those are sorted. Otherwise the index
 // is read up to the limit.
 func (w workloads) List(ctx context.Context, q ports.WorkloadQuery) (ports.WorkloadPage, error) {
-	l := w.lister(q)
-	return inTurn(ctx, w.s.history, q.Customer, func(ctx context.Context) (ports.WorkloadPage, error) {
+	return history(ctx, w.s, q.Customer, func(ctx context.Context, pool *pgxpool.Pool) (ports.WorkloadPage, error) {
+		l := newLister(pool, q)
 		found, err := l.find(ctx)
 		if err != nil {
 			return ports.WorkloadPage{}, err
@@ -34,18 +35,18 @@ func (w workloads) List(ctx context.Context, q ports.WorkloadQuery) (ports.Workl
 
 // lister answers one query.
 type lister struct {
-	reads *readers
-	q     ports.WorkloadQuery
+	pool *pgxpool.Pool
+	q    ports.WorkloadQuery
 	// walks reports whether the list can be read along indexes; few is the source that has few, if
 	// one was found.
 	walks bool
 	few   source
 }
 
-func (w workloads) lister(q ports.WorkloadQuery) *lister {
+func newLister(pool *pgxpool.Pool, q ports.WorkloadQuery) *lister {
 	q.OrderBy = cmp.Or(q.OrderBy, ports.OrderCreatedAt)
 	q.Statuses = slices.Compact(slices.Sorted(slices.Values(q.Statuses)))
-	return &lister{reads: w.s.history, q: q}
+	return &lister{pool: pool, q: q}
 }
 
 // place is the place of a workload in a list. An edge is the place of the last workload that was
@@ -110,7 +111,7 @@ func (l *lister) walk(ctx context.Context, scan int) ([]place, error) {
  SELECT workload_id, key, false AS edge FROM hits
  UNION ALL (SELECT x.workload_id, x.key, true FROM ` + rows.sql + " x WHERE (SELECT count(*) FROM hits) < " + full +
 		" OFFSET " + s.arg(scan-1, "bigint") + ") ORDER BY edge, " + by("key", "workload_id", &l.q)
-	return query(ctx, l.reads.pool, l.scan, sql, s.args...)
+	return query(ctx, l.pool, l.scan, sql, s.args...)
 }
 
 // sort finds the page among the few workloads of the source.
@@ -120,7 +121,7 @@ func (l *lister) sort(ctx context.Context) ([]place, error) {
 	sql := s.fewOf(&l.q, l.few) + "SELECT w.workload_id, " + k + ", false" + s.matching(&l.q) +
 		" ORDER BY " + by(k, "w.workload_id", &l.q) +
 		" LIMIT " + s.arg(l.q.Limit+1, "bigint") + " OFFSET " + s.arg(l.q.Offset, "bigint")
-	return query(ctx, l.reads.pool, l.scan, sql, s.args...)
+	return query(ctx, l.pool, l.scan, sql, s.args...)
 }
 
 // look looks for a source that has few. The index of labels reads all that a label selects before it
@@ -145,7 +146,7 @@ func (l *lister) look(ctx context.Context) error {
 // hasFew reports whether a source has no more than the limit.
 func (l *lister) hasFew(ctx context.Context, from source) (bool, error) {
 	s := &statement{}
-	n, err := queryOne[int](ctx, l.reads.pool, "SELECT count(*) FROM (SELECT FROM ("+from(s, &l.q)+") c LIMIT "+
+	n, err := queryOne[int](ctx, l.pool, "SELECT count(*) FROM (SELECT FROM ("+from(s, &l.q)+") c LIMIT "+
 		s.arg(ports.ScanLimit+1, "bigint")+") b", s.args...)
 	return n <= ports.ScanLimit, err
 }
@@ -175,6 +176,6 @@ func (l *lister) page(ctx context.Context, found []place) (p ports.WorkloadPage,
 		") WITH ORDINALITY AS u(workload_id, n) JOIN " + tables + " USING (workload_id) WHERE " +
 		and(s.owned(&l.q, "w.customer_id"), s.statuses(&l.q, "w.status")) + // a status may have changed since
 		" ORDER BY u.n"
-	p.Items, err = query(ctx, l.reads.pool, scan, sql, s.args...)
+	p.Items, err = query(ctx, l.pool, scan, sql, s.args...)
 	return p, err
 }

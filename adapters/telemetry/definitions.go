@@ -36,7 +36,7 @@ var (
 	ofResource = metric.Label{Name: "resource", Values: fmt.Sprintf(
 		"cpu_cores, memory_mb, disk_mb, gpus, those that workers declare; after %d series: other", seriesLimit)}
 	ofModel = metric.Label{Name: "model", Values: "those of the workers' GPUs, empty for other resources"}
-	ofPool  = metric.Label{Name: "pool", Values: "main, leases, reads, replica"}
+	ofPool  = metric.Label{Name: "pool", Values: "main, leases, reads, replica 1, replica 2 and so on"}
 )
 
 const (
@@ -152,7 +152,8 @@ var (
 	EventLag = when(define("event_lag_seconds", metric.Gauge, metric.Coordinators,
 		"How long streams of live updates of customers wait for a transaction to end."), withPostgres)
 	ReplicaLag = when(define("replica_lag_seconds", metric.Gauge, metric.Coordinators,
-		"How far the read replica is behind. It is absent while the replica does not answer."), withReplica)
+		"How far the read replica that is the last is behind. Those that do not answer do not count; it is "+
+			"absent while none answers."), withReplica)
 )
 
 // Definitions returns the metrics of coordinators, in the order of the documentation.
