@@ -147,7 +147,7 @@ describe("resources", () => {
   test("of a worker are summed up by kind and model", () => {
     const offer = { cpu_cores: 8, devices: [{ id: "0", model: "L4" }, { id: "1", model: "A10" }, { id: "2", model: "A10" }], custom: { licence: 3 } };
     const allocated = { cpu_cores: 1.5, devices: [{ id: "1", share: 0.5 }, { id: "2", share: 1 }], custom: { licence: 1 } };
-    expect(uses(offer, allocated).map((u) => [u.name, u.used, u.total])).toEqual([["Cores", 1.5, 8], ["GPU A10", 1.5, 2], ["GPU L4", 0, 1], ["licence", 1, 3]]);
+    expect(uses(offer, allocated).map((u) => [u.name, u.used, u.total])).toEqual([["GPU A10", 1.5, 2], ["GPU L4", 0, 1], ["licence", 1, 3], ["Cores", 1.5, 8]]);
     expect(share(allocated, "1")).toBe(0.5);
     expect(share(allocated, "0")).toBe(0);
     expect(uses({})).toEqual([]);

@@ -31,12 +31,9 @@ export interface Use {
 
 const gpus = (n: number) => amount(n);
 
-/** uses lists what a worker offers and how much of it is allocated: devices by their model. */
+/** uses lists what a worker offers and how much of it is allocated, the scarcest first: devices by their model. */
 export function uses(offer: WorkerResources, allocated: AllocatedResources = {}): Use[] {
   const list: Use[] = [];
-  if (offer.cpu_cores) list.push({ name: "Cores", used: allocated.cpu_cores ?? 0, total: offer.cpu_cores, show: amount });
-  if (offer.memory_mb) list.push({ name: "Memory", used: allocated.memory_mb ?? 0, total: offer.memory_mb, show: megabytes });
-  if (offer.disk_mb) list.push({ name: "Disk", used: allocated.disk_mb ?? 0, total: offer.disk_mb, show: megabytes });
   const models = new Map<string, Use>();
   for (const d of offer.devices ?? []) {
     const name = d.model ? `GPU ${d.model}` : "GPU";
@@ -49,6 +46,9 @@ export function uses(offer: WorkerResources, allocated: AllocatedResources = {})
   for (const [name, total] of Object.entries(offer.custom ?? {})) {
     list.push({ name, used: allocated.custom?.[name] ?? 0, total, show: number });
   }
+  if (offer.cpu_cores) list.push({ name: "Cores", used: allocated.cpu_cores ?? 0, total: offer.cpu_cores, show: amount });
+  if (offer.memory_mb) list.push({ name: "Memory", used: allocated.memory_mb ?? 0, total: offer.memory_mb, show: megabytes });
+  if (offer.disk_mb) list.push({ name: "Disk", used: allocated.disk_mb ?? 0, total: offer.disk_mb, show: megabytes });
   return list;
 }
 

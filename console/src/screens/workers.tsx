@@ -21,7 +21,7 @@ export function Workers() {
 
 /** free says what of the worker's resources is free, devices by their model. */
 const free = (w: Worker) =>
-  w.status === "DEAD" ? "" : uses(w.resources ?? {}, w.allocated).map((u) => `${u.show(Math.max(0, u.total - u.used))}/${u.show(u.total)} ${u.name}`).join(", ");
+  w.status === "DEAD" ? "" : uses(w.resources ?? {}, w.allocated).map((u) => `${u.show(Math.max(0, u.total - u.used))} of ${u.show(u.total)} ${u.name}`).join(", ");
 
 const states = ["HEALTHY", "DRAINING", "DEAD"] as const;
 
