@@ -64,7 +64,8 @@ func serverTLS(s *certificates.Source) *tls.Config {
 	return s.Server()
 }
 
-// clientTLS returns what makes the configuration of each connection. It is nil without certificates.
+// clientTLS returns what makes the configuration of each connection. It is nil without
+// certificates.
 func clientTLS(s *certificates.Source) func() *tls.Config {
 	if s == nil {
 		return nil

@@ -21,7 +21,8 @@ import (
 
 const (
 	// issuerInterval is the time between two looks at the keys of the identity provider. A key that
-	// the provider withdraws is accepted for as long. issuerRetry is the time after a look that failed.
+	// the provider withdraws is accepted for as long. issuerRetry is the time after a look that
+	// failed.
 	issuerInterval = 5 * time.Minute
 	issuerRetry    = 5 * time.Second
 )
@@ -67,8 +68,8 @@ func (c Config) verifier(log *slog.Logger) (*oidc.Verifier, error) {
 	}), nil
 }
 
-// watchIssuer reads the keys of the identity provider now and then, until ctx ends. It logs when the
-// provider stops or begins to answer.
+// watchIssuer reads the keys of the identity provider now and then, until ctx ends. It logs when
+// the provider stops or begins to answer.
 func (a *App) watchIssuer(ctx context.Context) {
 	v, failing := a.backends.Identity.Verifier, false
 	if v == nil {
@@ -148,8 +149,8 @@ func isLoopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// CheckIdentity checks the settings of the identity provider, and that the provider answers. checked
-// is false if there is none.
+// CheckIdentity checks the settings of the identity provider, and that the provider answers.
+// checked is false if there is none.
 func (c Config) CheckIdentity(ctx context.Context) (checked bool, err error) {
 	var errs []error
 	c.validateIdentity(func(variable, format string, args ...any) {

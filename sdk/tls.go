@@ -10,14 +10,14 @@ import (
 )
 
 // TLSFiles are the paths of PEM files. Each may be empty. They are read again when they change: new
-// ones apply to the connections that follow, and files that cannot be used leave the earlier ones in
-// use.
+// ones apply to the connections that follow, and files that cannot be used leave the earlier ones
+// in use.
 type TLSFiles struct {
 	// CA holds the certificates of the authorities that a coordinator's certificate is checked
 	// against. Empty: those of the system.
 	CA string
-	// Cert holds the certificate that this side shows, with its intermediates. Key holds its private
-	// key. They go together.
+	// Cert holds the certificate that this side shows, with its intermediates. Key holds its
+	// private key. They go together.
 	Cert, Key string
 }
 
@@ -46,7 +46,8 @@ func (o *WorkerOptions) coordinatorTLS(log *slog.Logger) (*certificates.Source, 
 	return f.open("WorkerOptions.TLS, NIYANTA_COORDINATOR_…_FILE", log)
 }
 
-// httpTLS returns the configuration of the worker's own server. It is nil if that speaks plain HTTP.
+// httpTLS returns the configuration of the worker's own server. It is nil if that speaks plain
+// HTTP.
 func (o *WorkerOptions) httpTLS(log *slog.Logger) (*tls.Config, error) {
 	f := o.HTTPTLS
 	if f == nil {

@@ -15,8 +15,8 @@ type Files struct {
 	// CA holds the certificates of the authorities that the other side is checked against. Empty: a
 	// client checks servers against those of the system, and a server asks clients for nothing.
 	CA string
-	// Cert holds the certificate that this side shows, with its intermediates. Key holds its private
-	// key. They go together.
+	// Cert holds the certificate that this side shows, with its intermediates. Key holds its
+	// private key. They go together.
 	Cert, Key string
 }
 
@@ -94,9 +94,9 @@ func (f Files) parse(c *content) (*material, error) {
 	return m, nil
 }
 
-// serverConfig returns the configuration of a server. Clients are not obliged to show a certificate;
-// one that they do show must be good. What needs one refuses those without. A session is resumed
-// only by the same configuration, so that new authorities apply to every connection that follows.
+// serverConfig returns the configuration of a server. Clients are not obliged to show a
+// certificate; one that they do show must be good. What needs one refuses those without. When a
+// session is resumed, the library verifies its certificate against the authorities of now.
 func (m *material) serverConfig() *tls.Config {
 	c := &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: protocols()}
 	if m.pair != nil {

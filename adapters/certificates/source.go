@@ -11,10 +11,10 @@ import (
 // checkInterval is the shortest time between two looks at the files.
 const checkInterval = 2 * time.Second
 
-// Source has what files hold. It looks at them when a connection begins, and when State is called, at
-// most once in checkInterval. New files apply to the connections that follow. Files that cannot be
-// used change nothing: the earlier ones stay in use until there are good ones. Safe for concurrent
-// use. A nil Source is a client's without files.
+// Source has what files hold. It looks at them when a connection begins, and when State is called,
+// at most once in checkInterval. New files apply to the connections that follow. Files that cannot
+// be used change nothing: the earlier ones stay in use until there are good ones. Safe for
+// concurrent use. A nil Source is a client's without files.
 type Source struct {
 	files Files
 	log   *slog.Logger

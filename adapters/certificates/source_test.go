@@ -214,6 +214,43 @@ func TestClient_WhenItsAuthoritiesChange_ChecksAgainstTheNewOnes(t *testing.T) {
 	require.NoError(t, err, "the same client, without a restart")
 }
 
+func TestServer_WhenAnAuthorityIsTakenOut_ResumesNoSessionOfIt(t *testing.T) {
+	a, other := servers.NewAuthority(t), servers.NewAuthority(t)
+	shown, of := a.Issue(t, "server"), a.Issue(t, "w1")
+	trusted := t.TempDir() + "/ca.pem"
+	write := func(from string) {
+		b, err := os.ReadFile(from)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(trusted, b, 0o600))
+	}
+	write(a.CA)
+	s, _, pass := opened(t, Files{CA: trusted, Cert: shown.Cert, Key: shown.Key})
+	url := serve(t, s)
+	c, _, _ := opened(t, Files{CA: a.CA, Cert: of.Cert, Key: of.Key})
+	config := c.Client()
+	config.ClientSessionCache = tls.NewLRUClientSessionCache(8)
+	seen := func() (name string, resumed bool) {
+		hc := &http.Client{Transport: &http.Transport{TLSClientConfig: config}}
+		defer hc.CloseIdleConnections()
+		resp, err := hc.Get(url) //nolint:noctx // of a test
+		require.NoError(t, err)
+		defer func() { _ = resp.Body.Close() }()
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return string(body), resp.TLS.DidResume
+	}
+	name, _ := seen()
+	require.Equal(t, "w1", name)
+	name, resumed := seen()
+	require.Equal(t, "w1", name)
+	require.True(t, resumed, "while its authority is there")
+	write(other.CA)
+	pass()
+	name, resumed = seen()
+	assert.Empty(t, name, "its certificate counts no more")
+	assert.False(t, resumed)
+}
+
 func TestOpen_OfFilesThatCannotBeUsed_NamesThem(t *testing.T) {
 	a := servers.NewAuthority(t)
 	shown, other := a.Issue(t, "server"), a.Issue(t, "other")

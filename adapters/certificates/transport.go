@@ -7,9 +7,9 @@ import (
 	"net/http"
 )
 
-// Equip has each new connection of a transport use what the files hold at that time. Call it when the
-// rest of the transport is set. Connections through a proxy are checked against the authorities of
-// now for as long as the transport lives.
+// Equip has each new connection of a transport use what the files hold at that time. Call it when
+// the rest of the transport is set. Connections through a proxy are checked against the authorities
+// of now for as long as the transport lives.
 func (s *Source) Equip(t *http.Transport) {
 	if s == nil {
 		return

@@ -57,8 +57,9 @@ func (a *api) RevokeOperatorKey(
 	return gen.RevokeOperatorKey204Response{}, nil
 }
 
-// checkWorker refuses a call of the worker protocol as a worker that the caller's key or certificate is not for.
-// A death certificate names no worker: its secret proves that it concerns the caller's process.
+// checkWorker refuses a call of the worker protocol as a worker that the caller's key or
+// certificate is not for. A death certificate names no worker: its secret proves that it concerns
+// the caller's process.
 func checkWorker(next gen.StrictHandlerFunc, _ string) gen.StrictHandlerFunc {
 	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error) {
 		s := scopeOf(ctx)

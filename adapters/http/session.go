@@ -25,8 +25,8 @@ const (
 	// sessionLength is how long a session lasts. Nothing makes it longer.
 	sessionLength = 12 * time.Hour
 	csrfHeader    = "X-CSRF-Token"
-	// cookieLimit bounds a session's value. Browsers keep cookies of up to 4096 bytes, with their names
-	// and attributes.
+	// cookieLimit bounds a session's value. Browsers keep cookies of up to 4096 bytes, with their
+	// names and attributes.
 	cookieLimit = 3900
 )
 

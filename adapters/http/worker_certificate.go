@@ -8,16 +8,16 @@ import (
 	"github.com/niyanta/niyanta/core/domain"
 )
 
-// workerNames are the worker ids that a client certificate is for: its DNS names and its common name,
-// those that are a worker's id or a pattern of ids.
+// workerNames are the worker ids that a client certificate is for: its DNS names and its common
+// name, those that are a worker's id or a pattern of ids.
 type workerNames []domain.WorkerPattern
 
 // checkCertificate checks that a call of the worker protocol comes over a connection whose client
 // certificate was verified, if that is asked for. It remembers the names for checkWorker.
 //
 // A certificate that expires while its connection is open is answered as if the coordinator were
-// away, and the connection is closed. So a worker whose files were replaced in time goes on with the
-// new certificate. Another one is refused when it connects again.
+// away, and the connection is closed. So a worker whose files were replaced in time goes on with
+// the new certificate. Another one is refused when it connects again.
 func (a *api) checkCertificate(w http.ResponseWriter, r *http.Request) error {
 	s := scopeOf(r.Context())
 	if !a.WorkerCertificates || s.op.tag != "worker" {

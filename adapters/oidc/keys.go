@@ -20,8 +20,8 @@ import (
 const (
 	// askTimeout bounds one look at the provider's documents.
 	askTimeout = 5 * time.Second
-	// askInterval is the shortest time between two looks that tokens cause. Whoever sends tokens with
-	// made-up key ids causes no more.
+	// askInterval is the shortest time between two looks that tokens cause. Whoever sends tokens
+	// with made-up key ids causes no more.
 	askInterval = 10 * time.Second
 	// documentLimit is the size of the largest document of a provider, in bytes.
 	documentLimit = 1 << 20
@@ -36,8 +36,8 @@ var (
 	errUnknownKey = errors.New("the token is not signed by a key of the provider")
 )
 
-// algorithms are those that a signature may have. Without symmetric ones, nobody can pass a public key
-// for a secret.
+// algorithms are those that a signature may have. Without symmetric ones, nobody can pass a public
+// key for a secret.
 func algorithms() []string {
 	return []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.EdDSA}
 }
@@ -74,8 +74,8 @@ func (k *keys) verifySignature(ctx context.Context, token string) ([]byte, error
 	return payload, err
 }
 
-// verify checks a signature with the keys that are known: with the one that the token names, or with
-// each if it names none.
+// verify checks a signature with the keys that are known: with the one that the token names, or
+// with each if it names none.
 func (k *keys) verify(jws *jose.JSONWebSignature) ([]byte, error) {
 	k.mu.Lock()
 	known := k.known
@@ -101,8 +101,8 @@ func (k *keys) verify(jws *jose.JSONWebSignature) ([]byte, error) {
 	return nil, err
 }
 
-// askAgain looks at the provider's keys unless that was done a short time ago. It reports whether it
-// is worth to verify again.
+// askAgain looks at the provider's keys unless that was done a short time ago. It reports whether
+// it is worth to verify again.
 func (k *keys) askAgain(ctx context.Context) bool {
 	began := k.now()
 	k.asking.Lock()

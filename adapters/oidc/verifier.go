@@ -87,8 +87,8 @@ func (v *Verifier) Verify(ctx context.Context, token string) (domain.Identity, e
 	}, nil
 }
 
-// attempt is the check of one token's signature. It keeps why that failed, which the library's error
-// only says as text.
+// attempt is the check of one token's signature. It keeps why that failed, which the library's
+// error only says as text.
 type attempt struct {
 	keys *keys
 	err  error

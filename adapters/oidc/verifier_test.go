@@ -86,8 +86,8 @@ func forged(t *testing.T, header, claims map[string]any, signature string) strin
 	return encode(header) + "." + encode(claims) + "." + signature
 }
 
-// TestVerify_OfAttacks_RefusesEach tries tokens that must not be accepted. Each has the claims of a good
-// one but for what its name says.
+// TestVerify_OfAttacks_RefusesEach tries tokens that must not be accepted. Each has the claims of a
+// good one but for what its name says.
 func TestVerify_OfAttacks_RefusesEach(t *testing.T) {
 	i, other := servers.StartIssuer(t), servers.StartIssuer(t)
 	v, _ := verifier(t, i.URL)

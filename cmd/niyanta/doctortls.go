@@ -14,8 +14,8 @@ import (
 // expiryWarning is how long before a certificate expires it is worth a warning.
 const expiryWarning = 14 * 24 * time.Hour
 
-// certificate checks the certificate that a coordinator, or a proxy in front of it, shows. Whether it
-// is trusted shows when the coordinator is asked.
+// certificate checks the certificate that a coordinator, or a proxy in front of it, shows. Whether
+// it is trusted shows when the coordinator is asked.
 func (d *doctor) certificate(ctx context.Context, address string) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "https" {

@@ -68,7 +68,8 @@ const (
 	nameLimit    = 200
 )
 
-// KeyIDOfToken begins the key id of a principal that a token has authenticated. Its subject follows.
+// KeyIDOfToken begins the key id of a principal that a token has authenticated. Its subject
+// follows.
 const KeyIDOfToken = "oidc:"
 
 // Principal returns who the identity is. ok is false if no role is among its names, or it lacks a
