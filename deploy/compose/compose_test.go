@@ -2,6 +2,7 @@ package compose_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -138,4 +139,27 @@ func TestPrometheus_OfTheSet_ScrapesEveryProcess(t *testing.T) {
 		mounted = mounted || v.Target == cfg.RuleFiles[0] && filepath.Base(v.Source) == "rules.yaml"
 	}
 	require.True(t, mounted, "its rules are those of deploy/monitoring")
+}
+
+// TestDockerfile_BuildStep_StampsTheVersion runs the step of the Dockerfile that builds the program.
+func TestDockerfile_BuildStep_StampsTheVersion(t *testing.T) {
+	file, err := os.ReadFile("Dockerfile")
+	require.NoError(t, err)
+	var step string
+	for line := range strings.Lines(string(file)) {
+		if run, ok := strings.CutPrefix(line, "RUN "); ok && strings.Contains(run, "go build") {
+			step = run
+		}
+	}
+	require.Contains(t, step, " -o /niyanta ")
+	binary := filepath.Join(t.TempDir(), "niyanta")
+	build := exec.Command("sh", "-ec", strings.Replace(step, " -o /niyanta ", " -o "+binary+" ", 1))
+	build.Dir, build.Env = "../..", append(os.Environ(), "VERSION=v1.2.3-test")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	out, err = exec.Command(binary, "--version").Output()
+	require.NoError(t, err)
+	assert.Contains(t, string(out), "v1.2.3-test")
+	assert.Contains(t, string(file), `ENTRYPOINT ["/niyanta"]`)
+	assert.Regexp(t, `(?m)^FROM \S+/distroless/\S+:nonroot$`, string(file), "not root, and nothing else in it")
 }
