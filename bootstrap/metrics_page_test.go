@@ -21,6 +21,7 @@ import (
 	"github.com/niyanta/niyanta/adapters/http/workerserver"
 	"github.com/niyanta/niyanta/adapters/telemetry"
 	"github.com/niyanta/niyanta/contracttests/servers"
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
 
@@ -179,7 +180,7 @@ func TestMetrics_OfARunningSet_AreThoseOfThePage(t *testing.T) {
 	}
 	for name, set := range map[string]func(*Config){
 		"with a bus and a replica": func(c *Config) {
-			a := servers.NewAuthority(t)
+			a := testfiles.NewAuthority(t)
 			bus, shown := servers.StartNATSWithTLS(t, a, "niyanta", "secret"), a.Issue(t, "client")
 			c.Bus, c.NATSURL = BusNATS, fmt.Sprintf("tls://niyanta:secret@127.0.0.1:%d", bus.Port)
 			c.NATSCA, c.NATSCert, c.NATSKey = a.CA, shown.Cert, shown.Key

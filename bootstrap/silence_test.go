@@ -16,6 +16,7 @@ import (
 
 	"github.com/niyanta/niyanta/contracttests/netfault"
 	"github.com/niyanta/niyanta/contracttests/servers"
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 	niyanta "github.com/niyanta/niyanta/sdk"
@@ -37,7 +38,7 @@ type remote struct {
 	app       *App
 	client    *niyanta.Client
 	http, bus *netfault.Proxy // bus is nil without one
-	log       *servers.Log    // the worker's
+	log       *testfiles.Log  // the worker's
 }
 
 // noHTTP as the worker's CoordinatorURL makes the worker use only the bus.
@@ -57,7 +58,7 @@ func startRemote(
 	require.NoError(t, err)
 	cfg.AdminKey, cfg.WorkerKeys = testAdminKey, []string{testWorkerKey}
 	workerCfg := cfg
-	r := &remote{t: t, log: &servers.Log{}}
+	r := &remote{t: t, log: &testfiles.Log{}}
 	r.bus = configure(t, &cfg, &workerCfg)
 	r.app, err = NewCoordinator(t.Context(), cfg, silent)
 	require.NoError(t, err)

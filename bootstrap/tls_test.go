@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/niyanta/niyanta/adapters/certificates"
-	"github.com/niyanta/niyanta/contracttests/servers"
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 	"github.com/niyanta/niyanta/core/domain"
 	niyanta "github.com/niyanta/niyanta/sdk"
 )
@@ -26,14 +26,14 @@ import (
 // secured is a development server that speaks TLS.
 type secured struct {
 	*Dev
-	authority *servers.Authority
-	shown     servers.Pair
+	authority *testfiles.Authority
+	shown     testfiles.Pair
 	client    *http.Client // trusts the authority
 }
 
 func securedDev(t *testing.T, environment ...string) *secured {
 	t.Helper()
-	a := servers.NewAuthority(t)
+	a := testfiles.NewAuthority(t)
 	shown := a.Issue(t, "coordinator")
 	s := &secured{authority: a, shown: shown, Dev: devAt(t, append(environment,
 		"NIYANTA_TLS_CERT_FILE="+shown.Cert, "NIYANTA_TLS_KEY_FILE="+shown.Key)...)}
@@ -181,9 +181,9 @@ func (s *secured) worker(t *testing.T, id string, f certificates.Files) (end fun
 }
 
 func TestTLS_OfWorkers_NeedsACertificateForTheirID(t *testing.T) {
-	workers := servers.NewAuthority(t)
+	workers := testfiles.NewAuthority(t)
 	s := securedDev(t, "NIYANTA_WORKER_CLIENT_CA_FILE="+workers.CA)
-	files := func(p servers.Pair) certificates.Files {
+	files := func(p testfiles.Pair) certificates.Files {
 		return certificates.Files{CA: s.authority.CA, Cert: p.Cert, Key: p.Key}
 	}
 	refused := func(id string, f certificates.Files, why string) {
@@ -205,7 +205,7 @@ func TestTLS_OfWorkers_NeedsACertificateForTheirID(t *testing.T) {
 	client, err := niyanta.NewClient(s.App.URL(), s.CustomerKey, trusting)
 	require.NoError(t, err)
 	defer client.Close()
-	for id, pair := range map[string]servers.Pair{
+	for id, pair := range map[string]testfiles.Pair{
 		"rack7-1": workers.Issue(t, "rack7-*"),
 		"gpu-2": workers.Issue(t, "host2.example", func(c *x509.Certificate) {
 			c.DNSNames = []string{"host2.example", "gpu-2"}
@@ -225,7 +225,7 @@ func TestTLS_OfWorkers_NeedsACertificateForTheirID(t *testing.T) {
 // TestTLS_WhenAWorkersCertificateExpires_EndsItsConnection keeps a connection for longer than its
 // certificate is valid.
 func TestTLS_WhenAWorkersCertificateExpires_EndsItsConnection(t *testing.T) {
-	workers := servers.NewAuthority(t)
+	workers := testfiles.NewAuthority(t)
 	s := securedDev(t, "NIYANTA_WORKER_CLIENT_CA_FILE="+workers.CA)
 	until := time.Now().Add(3 * time.Second)
 	pair := workers.Issue(t, "w1", func(c *x509.Certificate) { c.NotAfter = until })

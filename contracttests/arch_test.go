@@ -90,7 +90,8 @@ var policy = []struct {
 	{"contracttests/invariants", []string{"std", "core/domain", "core/ports"}},
 	{"contracttests/netfault", []string{"std", "deps"}},
 	{"contracttests/previous", []string{"std", "deps"}},
-	{"contracttests/servers", []string{"std", "deps"}},
+	{"contracttests/servers", []string{"std", "deps", "contracttests/testfiles"}},
+	{"contracttests/testfiles", []string{"std", "deps"}},
 }
 
 // domainStd is the short list of pure standard packages that the domain may use.

@@ -16,13 +16,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/niyanta/niyanta/contracttests/servers"
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 )
 
 // opened returns a source whose clock the test moves.
-func opened(t *testing.T, f Files) (s *Source, log *servers.Log, pass func()) {
+func opened(t *testing.T, f Files) (s *Source, log *testfiles.Log, pass func()) {
 	t.Helper()
-	log = &servers.Log{}
+	log = &testfiles.Log{}
 	s, err := Open(f, slog.New(slog.NewTextHandler(log, nil)))
 	require.NoError(t, err)
 	var later time.Duration
@@ -71,7 +71,7 @@ func get(c *http.Client, url string) (seen string, of *x509.Certificate, protoco
 }
 
 func TestServer_ForEachClient_AcceptsWhatIsGood(t *testing.T) {
-	a, other := servers.NewAuthority(t), servers.NewAuthority(t)
+	a, other := testfiles.NewAuthority(t), testfiles.NewAuthority(t)
 	shown := a.Issue(t, "server")
 	s, _, _ := opened(t, Files{CA: a.CA, Cert: shown.Cert, Key: shown.Key})
 	url := serve(t, s)
@@ -106,7 +106,7 @@ func TestServer_ForEachClient_AcceptsWhatIsGood(t *testing.T) {
 }
 
 func TestServer_WhenAClientForcesAForeignCertificate_RefusesIt(t *testing.T) {
-	a, other := servers.NewAuthority(t), servers.NewAuthority(t)
+	a, other := testfiles.NewAuthority(t), testfiles.NewAuthority(t)
 	shown, foreign := a.Issue(t, "server"), other.Issue(t, "w1")
 	s, _, _ := opened(t, Files{CA: a.CA, Cert: shown.Cert, Key: shown.Key})
 	url := serve(t, s)
@@ -122,7 +122,7 @@ func TestServer_WhenAClientForcesAForeignCertificate_RefusesIt(t *testing.T) {
 }
 
 func TestServer_BelowTLS13_Refuses(t *testing.T) {
-	a := servers.NewAuthority(t)
+	a := testfiles.NewAuthority(t)
 	shown := a.Issue(t, "server")
 	s, _, _ := opened(t, Files{Cert: shown.Cert, Key: shown.Key})
 	url := serve(t, s)
@@ -135,7 +135,7 @@ func TestServer_BelowTLS13_Refuses(t *testing.T) {
 }
 
 func TestSource_WhenItsFilesChange_UsesTheNewOnesForNewConnections(t *testing.T) {
-	a := servers.NewAuthority(t)
+	a := testfiles.NewAuthority(t)
 	shown := a.Issue(t, "server")
 	s, log, pass := opened(t, Files{Cert: shown.Cert, Key: shown.Key})
 	url := serve(t, s)
@@ -157,7 +157,7 @@ func TestSource_WhenItsFilesChange_UsesTheNewOnesForNewConnections(t *testing.T)
 }
 
 func TestSource_WhenItsNewFilesAreBroken_KeepsTheEarlierOnesAndLogsOnce(t *testing.T) {
-	a := servers.NewAuthority(t)
+	a := testfiles.NewAuthority(t)
 	shown := a.Issue(t, "server")
 	s, log, pass := opened(t, Files{Cert: shown.Cert, Key: shown.Key})
 	before := s.State()
@@ -193,7 +193,7 @@ func TestSource_WhenItsNewFilesAreBroken_KeepsTheEarlierOnesAndLogsOnce(t *testi
 }
 
 func TestClient_WhenItsAuthoritiesChange_ChecksAgainstTheNewOnes(t *testing.T) {
-	a, other := servers.NewAuthority(t), servers.NewAuthority(t)
+	a, other := testfiles.NewAuthority(t), testfiles.NewAuthority(t)
 	shown := a.Issue(t, "server")
 	s, _, _ := opened(t, Files{Cert: shown.Cert, Key: shown.Key})
 	url := serve(t, s)
@@ -215,7 +215,7 @@ func TestClient_WhenItsAuthoritiesChange_ChecksAgainstTheNewOnes(t *testing.T) {
 }
 
 func TestServer_WhenAnAuthorityIsTakenOut_ResumesNoSessionOfIt(t *testing.T) {
-	a, other := servers.NewAuthority(t), servers.NewAuthority(t)
+	a, other := testfiles.NewAuthority(t), testfiles.NewAuthority(t)
 	shown, of := a.Issue(t, "server"), a.Issue(t, "w1")
 	trusted := t.TempDir() + "/ca.pem"
 	write := func(from string) {
@@ -252,7 +252,7 @@ func TestServer_WhenAnAuthorityIsTakenOut_ResumesNoSessionOfIt(t *testing.T) {
 }
 
 func TestOpen_OfFilesThatCannotBeUsed_NamesThem(t *testing.T) {
-	a := servers.NewAuthority(t)
+	a := testfiles.NewAuthority(t)
 	shown, other := a.Issue(t, "server"), a.Issue(t, "other")
 	empty := t.TempDir() + "/empty.pem"
 	require.NoError(t, os.WriteFile(empty, nil, 0o600))
@@ -273,7 +273,7 @@ func TestOpen_OfFilesThatCannotBeUsed_NamesThem(t *testing.T) {
 }
 
 func TestEquip_WhenTheServerIsSilent_GivesUpTheHandshake(t *testing.T) {
-	a := servers.NewAuthority(t)
+	a := testfiles.NewAuthority(t)
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = listener.Close() }()

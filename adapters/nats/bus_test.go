@@ -22,6 +22,7 @@ import (
 	"github.com/niyanta/niyanta/contracttests"
 	"github.com/niyanta/niyanta/contracttests/netfault"
 	"github.com/niyanta/niyanta/contracttests/servers"
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
@@ -92,7 +93,7 @@ func TestConnect_WhenTheServerIsDown_ConnectsOnceItIsUp(t *testing.T) {
 
 func TestLog_WhenTheServerIsStoppedAndStarted_HasOneLineForEachChange(t *testing.T) {
 	s := servers.StartNATS(t, 0)
-	var log servers.Log
+	var log testfiles.Log
 	b, err := nats.Connect(nats.Options{URL: s.URL(), Log: slog.New(slog.NewTextHandler(&log, nil))})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = b.Close() })
@@ -108,9 +109,9 @@ func TestLog_WhenTheServerIsStoppedAndStarted_HasOneLineForEachChange(t *testing
 }
 
 func TestLog_WhenThePasswordIsWrong_HasOneLineThatSaysSo(t *testing.T) {
-	a := servers.NewAuthority(t)
+	a := testfiles.NewAuthority(t)
 	s := servers.StartNATSWithTLS(t, a, "niyanta", "secret")
-	var log servers.Log
+	var log testfiles.Log
 	b, err := nats.Connect(nats.Options{
 		URL: fmt.Sprintf("tls://niyanta:wrong@127.0.0.1:%d", s.Port), TLS: using(t, a.CA, a.Issue(t, "client")),
 		Log: slog.New(slog.NewTextHandler(&log, nil)),
@@ -138,9 +139,9 @@ func TestSubscription_WhenItsBufferIsFull_DropsAndCounts(t *testing.T) {
 }
 
 func TestConnect_WithTLSAndCredentials_UsesThoseOfItsOptions(t *testing.T) {
-	a, other := servers.NewAuthority(t), servers.NewAuthority(t)
+	a, other := testfiles.NewAuthority(t), testfiles.NewAuthority(t)
 	s := servers.StartNATSWithTLS(t, a, "niyanta", "secret")
-	shown, none := a.Issue(t, "client"), servers.Pair{}
+	shown, none := a.Issue(t, "client"), testfiles.Pair{}
 	try := func(o nats.Options) bool {
 		o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 		b, err := nats.Connect(o)
@@ -165,7 +166,7 @@ func TestConnect_WithTLSAndCredentials_UsesThoseOfItsOptions(t *testing.T) {
 }
 
 // using returns a function that makes the configuration of a connection.
-func using(t *testing.T, ca string, shown servers.Pair) func() *tls.Config {
+func using(t *testing.T, ca string, shown testfiles.Pair) func() *tls.Config {
 	t.Helper()
 	s, err := certificates.Open(certificates.Files{CA: ca, Cert: shown.Cert, Key: shown.Key},
 		slog.New(slog.DiscardHandler))

@@ -12,11 +12,12 @@ import (
 
 	"github.com/niyanta/niyanta/adapters/postgres"
 	"github.com/niyanta/niyanta/contracttests/servers"
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 )
 
 // TestOpen_WithClientCertificates_UsesTheFilesAsTheyAre uses a server that asks for a certificate.
 func TestOpen_WithClientCertificates_UsesTheFilesAsTheyAre(t *testing.T) {
-	a, other := servers.NewAuthority(t), servers.NewAuthority(t)
+	a, other := testfiles.NewAuthority(t), testfiles.NewAuthority(t)
 	shown := a.Issue(t, "postgres")
 	hba := filepath.Join(filepath.Dir(shown.Cert), "pg_hba.conf")
 	require.NoError(t, os.WriteFile(hba, []byte(`local all all trust
@@ -27,7 +28,7 @@ hostssl all all 127.0.0.1/32 trust clientcert=verify-ca
 	require.NoError(t, err)
 	t.Cleanup(s.Remove)
 
-	own := func(ca string, p servers.Pair) string {
+	own := func(ca string, p testfiles.Pair) string {
 		q := url.Values{"sslmode": {"verify-full"}, "sslrootcert": {ca}}
 		if p.Cert != "" {
 			q.Set("sslcert", p.Cert)
@@ -49,7 +50,7 @@ hostssl all all 127.0.0.1/32 trust clientcert=verify-ca
 	}
 	client := a.Issue(t, "client")
 	require.NoError(t, try(own(a.CA, client)))
-	require.ErrorContains(t, try(own(a.CA, servers.Pair{})), "certificate")
+	require.ErrorContains(t, try(own(a.CA, testfiles.Pair{})), "certificate")
 	require.ErrorContains(t, try(own(other.CA, client)), "unknown authority")
 	require.Error(t, try(own(a.CA, other.Issue(t, "client"))), "a certificate of another authority")
 

@@ -25,6 +25,7 @@ import (
 	"github.com/niyanta/niyanta/contracttests"
 	"github.com/niyanta/niyanta/contracttests/netfault"
 	"github.com/niyanta/niyanta/contracttests/servers"
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/ports"
 )
@@ -195,7 +196,7 @@ func TestBus_WhenItReconnects_KeepsItsSubscriptions(t *testing.T) {
 
 func TestLog_WhenTheServerIsStoppedAndStarted_HasOneLineForEachChange(t *testing.T) {
 	s := servers.StartRedis(t)
-	var log servers.Log
+	var log testfiles.Log
 	b := redis.NewBus(connect(t, s.URL()), randomIDs{}, slog.New(slog.NewTextHandler(&log, nil)))
 	t.Cleanup(func() { _ = b.Close() })
 	s.Stop()

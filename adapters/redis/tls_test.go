@@ -10,10 +10,11 @@ import (
 	"github.com/niyanta/niyanta/adapters/certificates"
 	"github.com/niyanta/niyanta/adapters/redis"
 	"github.com/niyanta/niyanta/contracttests/servers"
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 )
 
 func TestConnect_WithTLS_UsesTheFilesOfItsSource(t *testing.T) {
-	a, other := servers.NewAuthority(t), servers.NewAuthority(t)
+	a, other := testfiles.NewAuthority(t), testfiles.NewAuthority(t)
 	s := servers.StartRedisWithTLS(t, a)
 	shown := a.Issue(t, "client")
 	ping := func(scheme string, f certificates.Files) error {

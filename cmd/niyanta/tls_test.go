@@ -14,10 +14,11 @@ import (
 
 	"github.com/niyanta/niyanta/bootstrap"
 	"github.com/niyanta/niyanta/contracttests/servers"
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 )
 
 // securedDev is a development server with a certificate that expires then.
-func securedDev(t *testing.T, a *servers.Authority, expires time.Time) *bootstrap.Dev {
+func securedDev(t *testing.T, a *testfiles.Authority, expires time.Time) *bootstrap.Dev {
 	t.Helper()
 	shown := a.Issue(t, "coordinator", func(c *x509.Certificate) { c.NotAfter = expires })
 	cfg, err := bootstrap.Load([]string{"NIYANTA_HTTP_ADDR=127.0.0.1:0", "NIYANTA_TLS_CERT_FILE=" + shown.Cert,
@@ -30,7 +31,7 @@ func securedDev(t *testing.T, a *servers.Authority, expires time.Time) *bootstra
 }
 
 func TestCommandLine_OverTLS_UsesFilesOfFlagsVariablesAndContexts(t *testing.T) {
-	a := servers.NewAuthority(t)
+	a := testfiles.NewAuthority(t)
 	server := securedDev(t, a, time.Now().Add(time.Hour))
 	d := newDesk(t)
 	at := []string{"workload", "list", "--url", server.App.URL(), "--api-key", server.CustomerKey, "--retry-for", "0"}
@@ -56,7 +57,7 @@ func TestCommandLine_OverTLS_UsesFilesOfFlagsVariablesAndContexts(t *testing.T) 
 }
 
 func TestDoctor_OfCertificates_FindsThoseThatEndAndThoseThatDoNotMatch(t *testing.T) {
-	a := servers.NewAuthority(t)
+	a := testfiles.NewAuthority(t)
 	other := a.Issue(t, "other")
 	old := a.Issue(t, "old", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
 	d := newDesk(t)

@@ -349,7 +349,7 @@ var defects = []defect{
 		"if err := ref.Validate(); err != nil {\n\t\treturn ports.CheckpointData{}, err", nil, []layer{plane}},
 	{"another session loads a checkpoint", reports, "found[0].SessionID != ref.SessionID || found[0].Generation",
 		"found[0].Generation", nil, []layer{plane}},
-	{"an ended session may poll", "core/services/controlplane/service.go",
+	{"an ended session may poll", "core/services/controlplane/polls.go",
 		"if err := s.requireLive(ctx, ref); err != nil {", "if err := ref.Validate(); err != nil {", nil,
 		[]layer{plane}},
 	{"a month is dropped before its lines are written", "core/services/retention/service.go",
@@ -364,7 +364,7 @@ var defects = []defect{
 		"err != nil || gone && false {", nil, []layer{archive}},
 	{"lines of a deleted customer stay", "core/services/erasure/service.go", "	if s.forgotten[id] {\n", "	if true {\n",
 		nil, []layer{archive}},
-	{"a waiting poll does not read assignments from the store", "core/services/controlplane/service.go",
+	{"a waiting poll does not read assignments from the store", "core/services/controlplane/polls.go",
 		"if commands, err = s.unheard(ctx, ref); err != nil || len(commands) > 0 {", "if err != nil {", nil,
 		[]layer{plane}},
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 )
 
 // Backup copies the cluster with pg_basebackup while it runs. Restore goes back to the copy.
@@ -44,7 +46,7 @@ func (p *Postgres) StartReplica(tb testing.TB) *Postgres {
 	tb.Helper()
 	r := &Postgres{bin: p.bin, durable: p.durable, settings: p.settings}
 	var err error
-	r.dir, err = folder("pg")
+	r.dir, err = testfiles.Folder("pg")
 	require.NoError(tb, err)
 	require.NoError(tb, p.copyTo(filepath.Join(r.dir, "data"), "-R"))
 	require.NoError(tb, onFreePort(&r.Port, r.Start))

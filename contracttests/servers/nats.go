@@ -2,7 +2,6 @@ package servers
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
 	"testing"
@@ -10,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 )
 
 // NATS is an embedded NATS server.
@@ -32,18 +33,16 @@ func StartNATS(tb testing.TB, maxPayload int32) *NATS {
 
 // StartNATSWithTLS starts a server that speaks only TLS, and asks clients for a certificate of the
 // authority, a user and a password.
-func StartNATSWithTLS(tb testing.TB, a *Authority, user, password string) *NATS {
+func StartNATSWithTLS(tb testing.TB, a *testfiles.Authority, user, password string) *NATS {
 	tb.Helper()
 	shown := a.Issue(tb, "nats")
 	pair, err := tls.LoadX509KeyPair(shown.Cert, shown.Key)
 	require.NoError(tb, err)
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
 	n := &NATS{options: &server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, Username: user, Password: password,
 		TLS: true, TLSVerify: true, TLSTimeout: 5,
 		TLSConfig: &tls.Config{
-			Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert,
+			Certificates: []tls.Certificate{pair}, ClientCAs: a.Pool(), ClientAuth: tls.RequireAndVerifyClientCert,
 			MinVersion: tls.VersionTLS12,
 		},
 	}}

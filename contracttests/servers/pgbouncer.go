@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 )
 
 var sharedPooler struct {
@@ -37,7 +39,7 @@ func (p *Postgres) startPooler() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	dir, err := folder("pb")
+	dir, err := testfiles.Folder("pb")
 	if err != nil {
 		return 0, err
 	}

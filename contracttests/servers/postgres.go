@@ -15,6 +15,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 )
 
 // Postgres is a PostgreSQL cluster.
@@ -59,7 +61,7 @@ func StartPostgres(durable bool, settings ...string) (*Postgres, error) {
 		return nil, err
 	}
 	p := &Postgres{bin: filepath.Dir(initdb), durable: durable, settings: settings}
-	if p.dir, err = folder("pg"); err != nil {
+	if p.dir, err = testfiles.Folder("pg"); err != nil {
 		return nil, err
 	}
 	cmd, out, err := command(p.dir, initdb, "-D", filepath.Join(p.dir, "data"), "-U", "niyanta", "-A", "trust", "-E",

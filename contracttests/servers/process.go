@@ -2,20 +2,19 @@ package servers
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 )
 
 // running holds the functions that Run calls at its end.
@@ -48,43 +47,9 @@ func Run(m *testing.M, check func() error) int {
 	return code
 }
 
-// credential returns the unprivileged user that servers run as if the tests run as root, otherwise
-// nil.
-func credential() (*syscall.Credential, error) {
-	if os.Geteuid() != 0 {
-		return nil, nil
-	}
-	var errs []error
-	for _, name := range []string{"postgres", "nobody"} {
-		u, err := user.Lookup(name)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
-		gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
-		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, errors.Join(err1, err2)
-	}
-	return nil, errors.Join(errs...)
-}
-
-// folder makes a temporary folder of the servers' user. Its path is short, because the paths of
-// sockets must be.
-func folder(name string) (string, error) {
-	dir, err := os.MkdirTemp("", "ny-"+name+"-")
-	if err != nil {
-		return "", err
-	}
-	cred, err := credential()
-	if err == nil && cred != nil {
-		err = os.Chown(dir, int(cred.Uid), int(cred.Gid))
-	}
-	return dir, err
-}
-
 // command prepares a program of the servers' user. It ends with this process.
 func command(dir, path string, args ...string) (*exec.Cmd, *output, error) {
-	cred, err := credential()
+	cred, err := testfiles.Credential()
 	if err != nil {
 		return nil, nil, err
 	}

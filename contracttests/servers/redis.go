@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 )
 
 // Redis is a Redis server that keeps nothing on disk.
@@ -31,7 +33,7 @@ func StartRedis(tb testing.TB) *Redis {
 
 // StartRedisWithTLS starts a server that speaks only TLS, and asks clients for a certificate of the
 // authority.
-func StartRedisWithTLS(tb testing.TB, a *Authority) *Redis {
+func StartRedisWithTLS(tb testing.TB, a *testfiles.Authority) *Redis {
 	tb.Helper()
 	shown := a.Issue(tb, "redis")
 	return startRedis(tb, "--port", "0", "--tls-auth-clients", "yes", "--tls-ca-cert-file", a.CA,
@@ -45,7 +47,7 @@ func startRedis(tb testing.TB, args ...string) *Redis {
 	var err error
 	r.path, err = find("redis-server")
 	require.NoError(tb, err)
-	r.dir, err = folder("rd")
+	r.dir, err = testfiles.Folder("rd")
 	require.NoError(tb, err)
 	require.NoError(tb, onFreePort(&r.Port, r.Start))
 	tb.Cleanup(func() {

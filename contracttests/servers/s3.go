@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/niyanta/niyanta/contracttests/testfiles"
 )
 
 // S3 is a server that speaks S3 and keeps its objects in a folder: versitygw.
@@ -39,7 +41,7 @@ func StartS3(tb testing.TB, bucket string) *S3 {
 	tb.Helper()
 	s := &S3{}
 	var err error
-	s.dir, err = folder("s3")
+	s.dir, err = testfiles.Folder("s3")
 	require.NoError(tb, err)
 	folders := []string{"data", filepath.Join("data", bucket), "sidecar"}
 	for _, path := range folders {
@@ -47,7 +49,7 @@ func StartS3(tb testing.TB, bucket string) *S3 {
 	}
 	s.path, err = buildS3(s.dir)
 	require.NoError(tb, err)
-	cred, err := credential()
+	cred, err := testfiles.Credential()
 	require.NoError(tb, err)
 	if cred != nil {
 		for _, path := range append(folders, filepath.Base(s.path)) {

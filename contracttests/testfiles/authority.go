@@ -1,4 +1,4 @@
-package servers
+package testfiles
 
 import (
 	"crypto/ecdsa"
@@ -28,13 +28,20 @@ type Authority struct {
 	key  *ecdsa.PrivateKey
 }
 
+// Pool returns the pool of this authority alone.
+func (a *Authority) Pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}
+
 // Pair is the paths of a certificate and of its key, in PEM.
 type Pair struct{ Cert, Key string }
 
 // NewAuthority makes an authority.
 func NewAuthority(tb testing.TB) *Authority {
 	tb.Helper()
-	dir, err := folder("ca")
+	dir, err := Folder("ca")
 	require.NoError(tb, err)
 	tb.Cleanup(func() { _ = os.RemoveAll(dir) }) // a temporary folder
 	a := &Authority{dir: dir, CA: filepath.Join(dir, "ca.pem")}
@@ -91,7 +98,7 @@ func (a *Authority) sign(tb testing.TB, template *x509.Certificate) (*x509.Certi
 func (a *Authority) write(tb testing.TB, path, kind string, raw []byte) {
 	tb.Helper()
 	require.NoError(tb, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: raw}), 0o600))
-	cred, err := credential()
+	cred, err := Credential()
 	require.NoError(tb, err)
 	if cred != nil {
 		require.NoError(tb, os.Chown(path, int(cred.Uid), int(cred.Gid)))

@@ -1,4 +1,4 @@
-package servers
+package testfiles
 
 import (
 	"bytes"
