@@ -172,7 +172,7 @@ type AuditEvent struct {
 		CheckpointSequence *int64  `json:"checkpoint_sequence,omitempty"`
 		From               *Status `json:"from,omitempty"`
 		Generation         int64   `json:"generation"`
-		// ProgressPercent is the progress after the change.
+		// ProgressPercent is the progress after the change, of events of a run.
 		ProgressPercent *float64 `json:"progress_percent,omitempty"`
 		Reason          *string  `json:"reason,omitempty"`
 		To              Status   `json:"to"`

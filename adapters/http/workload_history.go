@@ -93,7 +93,9 @@ func auditOut(e *domain.AuditEvent, role domain.Role) gen.AuditEvent {
 	out.Details.Generation = e.Generation
 	out.Details.WorkerID = opt(string(e.WorkerID))
 	out.Details.CheckpointSequence = opt(e.CheckpointSequence)
-	out.Details.ProgressPercent = &e.ProgressPercent
+	if e.From == domain.StatusRunning || e.To == domain.StatusRunning { // of a run
+		out.Details.ProgressPercent = &e.ProgressPercent
+	}
 	out.Details.Reason = opt(e.Reason)
 	if role == domain.RoleViewer && e.Actor.Kind == domain.ActorWorker {
 		maskText(out.Details.Reason) // what a worker gives as a reason may be the workload's own words

@@ -778,7 +778,7 @@ type AuditEvent struct {
 		From               *Status `json:"from,omitempty"`
 		Generation         int64   `json:"generation"`
 
-		// ProgressPercent The progress after the change
+		// ProgressPercent The progress after the change, of events of a run
 		ProgressPercent *float64 `json:"progress_percent,omitempty"`
 		Reason          *string  `json:"reason,omitempty"`
 		To              Status   `json:"to"`

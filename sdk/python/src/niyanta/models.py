@@ -255,7 +255,8 @@ class AuditEvent:
     workload_id: str
     actor_type: str
     actor_id: str
-    #: from, to, generation, progress_percent, and what else applies: worker_id, reason, checkpoint_sequence.
+    #: from, to, generation, and what else applies: worker_id, progress_percent, reason,
+    #: checkpoint_sequence.
     details: dict[str, Any]
 
 
