@@ -72,17 +72,11 @@ func (s *Service) withAssignments(
 
 // unheard returns the assignments that the session should have received by now.
 func (s *Service) unheard(ctx context.Context, ref ports.SessionRef) ([]ports.Command, error) {
-	held, err := s.held.Do(ctx, ref.SessionID)
+	ids, err := s.unstarted.Do(ctx, ref.SessionID)
 	if err != nil {
 		return nil, err
 	}
-	var ids []domain.WorkloadID
-	for _, h := range held[0] {
-		if h.Status == domain.StatusScheduled && h.HeldFor >= storeReadInterval/2 {
-			ids = append(ids, h.WorkloadID)
-		}
-	}
-	return s.assignments(ctx, ref, ids)
+	return s.assignments(ctx, ref, ids[0])
 }
 
 // assignments returns the commands to run the given workloads, without those that the session must
@@ -142,21 +136,25 @@ func (s *Service) liveSessions(ctx context.Context, refs []ports.SessionRef) ([]
 	return live, nil
 }
 
-// heldBySessions returns what each session holds.
-func (s *Service) heldBySessions(ctx context.Context, ids []domain.SessionID) ([][]ports.HeldWorkload, error) {
+// unstartedOf returns what each session should have received by now, and has not started.
+func (s *Service) unstartedOf(ctx context.Context, ids []domain.SessionID) ([][]domain.WorkloadID, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeReadTimeout)
 	defer cancel()
-	found, err := s.deps.Queue.Held(ctx, ids...)
-	if err != nil {
-		return nil, err
+	bySession := make(map[domain.SessionID][]domain.WorkloadID, len(ids))
+	for after, more := domain.WorkloadID(""), true; more; {
+		found, err := s.deps.Queue.Unstarted(ctx, storeReadInterval/2, after, pollBatch)
+		if err != nil {
+			return nil, err
+		}
+		for i := range found {
+			after = found[i].WorkloadID
+			bySession[found[i].SessionID] = append(bySession[found[i].SessionID], after)
+		}
+		more = len(found) == pollBatch
 	}
-	bySession := make(map[domain.SessionID][]ports.HeldWorkload, len(ids))
-	for _, h := range found {
-		bySession[h.SessionID] = append(bySession[h.SessionID], h)
-	}
-	held := make([][]ports.HeldWorkload, len(ids))
+	unstarted := make([][]domain.WorkloadID, len(ids))
 	for i, id := range ids {
-		held[i] = bySession[id]
+		unstarted[i] = bySession[id]
 	}
-	return held, nil
+	return unstarted, nil
 }

@@ -26,11 +26,11 @@ type wallClock struct{}
 func (wallClock) Now() time.Time { return time.Now() }
 
 // polled is a service whose store counts its reads. Worker n has session n; session 7 has ended.
-func polled(t *testing.T) (s *Service, lists, helds *atomic.Int64) {
+func polled(t *testing.T) (s *Service, lists, queues *atomic.Int64) {
 	t.Helper()
 	ctrl := gomock.NewController(t)
 	workers, queue := mocks.NewMockWorkerStore(ctrl), mocks.NewMockQueueStore(ctrl)
-	lists, helds = &atomic.Int64{}, &atomic.Int64{}
+	lists, queues = &atomic.Int64{}, &atomic.Int64{}
 	workers.EXPECT().List(gomock.Any(), gomock.Any()).DoAndReturn(func(
 		_ context.Context, ids ...domain.WorkerID,
 	) (ws []domain.Worker, _ error) {
@@ -45,23 +45,23 @@ func polled(t *testing.T) (s *Service, lists, helds *atomic.Int64) {
 		}
 		return ws, nil
 	}).AnyTimes()
-	queue.EXPECT().Held(gomock.Any(), gomock.Any()).DoAndReturn(func(
-		context.Context, ...domain.SessionID,
+	queue.EXPECT().Unstarted(gomock.Any(), gomock.Any(), gomock.Any(), gomock.Any()).DoAndReturn(func(
+		context.Context, time.Duration, domain.WorkloadID, int,
 	) ([]ports.HeldWorkload, error) {
-		helds.Add(1)
+		queues.Add(1)
 		time.Sleep(queryTime)
 		return nil, nil
 	}).AnyTimes()
 	g := &gated{gate: map[domain.WorkerID]chan struct{}{}, calls: map[domain.WorkerID]int{}}
 	return New(Config{}, Deps{
 		Workers: workers, Queue: queue, Listener: g, Clock: wallClock{}, Log: slog.New(slog.DiscardHandler),
-	}), lists, helds
+	}), lists, queues
 }
 
 // Many workers may wait for work over HTTP. They read the store together, not each for itself.
 func TestPoll_OfManyWorkers_ReadsTheStoreForAllAtOnce(t *testing.T) {
 	const count, wait = 400, 2 * time.Second
-	s, lists, helds := polled(t)
+	s, lists, queues := polled(t)
 	var wg sync.WaitGroup
 	for n := range count {
 		wg.Go(func() {
@@ -82,7 +82,7 @@ func TestPoll_OfManyWorkers_ReadsTheStoreForAllAtOnce(t *testing.T) {
 	wg.Wait()
 	rounds := int64(wait/storeReadInterval) + 1
 	require.LessOrEqual(t, lists.Load(), count*rounds/2, "each worker for itself reads %d times", count*rounds)
-	require.LessOrEqual(t, helds.Load(), count*rounds/2)
+	require.LessOrEqual(t, queues.Load(), count*rounds/2)
 }
 
 // A poll that is shorter than the interval ends in time.

@@ -44,7 +44,7 @@ type Service struct {
 	beats     *batching.Committer[ports.Beat, ports.BeatResult]
 	reports   *batching.Committer[domain.Transition, domain.Result]
 	live      *batching.Committer[ports.SessionRef, bool]
-	held      *batching.Committer[domain.SessionID, []ports.HeldWorkload]
+	unstarted *batching.Committer[domain.SessionID, []domain.WorkloadID]
 	mailboxes mailboxes
 	missing   missingRuns
 	// unreconciled is set while reconciliations fail, so that only the first failure is logged.
@@ -71,7 +71,7 @@ func New(cfg Config, deps Deps) *Service {
 	s.beats = batching.NewCommitter(beatBatch, renew)
 	s.reports = batching.NewCommitter(reportBatch, deps.Applier.Each)
 	s.live = batching.NewCommitter(pollBatch, s.liveSessions)
-	s.held = batching.NewCommitter(pollBatch, s.heldBySessions)
+	s.unstarted = batching.NewCommitter(pollBatch, s.unstartedOf)
 	return s
 }
 
