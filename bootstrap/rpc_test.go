@@ -346,3 +346,17 @@ func TestRPCs_WhenTheDeadlinePasses_SayDeadlineExceeded(t *testing.T) {
 	require.Equal(t, connect.CodeDeadlineExceeded, connect.CodeOf(err))
 	require.Less(t, time.Since(began), 10*time.Second)
 }
+
+// An id that is part of another operation's path does not lead to that operation.
+func TestRPCs_WhenAnIDLeadsToAnotherOperation_AnswerNotFound(t *testing.T) {
+	a := newAPI(t, 0)
+	client := newRPCClient(t)
+	for _, method := range []string{
+		"GetWorkload", "CancelWorkload", "PauseWorkload", "ResumeWorkload", "RetryWorkload", "CheckpointWorkload",
+	} {
+		for _, id := range []string{"batch", "..", "batch/cancel"} {
+			_, err := a.rpc(client, "WorkloadService/"+method, a.dev.CustomerKey, `{"workload_id":"`+id+`"}`, connect.WithGRPC())
+			require.Equal(t, connect.CodeNotFound, connect.CodeOf(err), "%s of %s: %v", method, id, err)
+		}
+	}
+}

@@ -55,12 +55,28 @@ type call struct {
 // handlers.
 func (a *api) mountRPCs(r chi.Router, handlers gen.ServerInterface) {
 	operations := chi.NewRouter()
-	a.mountOperations(operations, handlers)
+	operations.Group(func(r chi.Router) {
+		r.Use(a.onlyAdmitted)
+		a.mountOperations(r, handlers)
+	})
 	for _, key := range slices.Sorted(maps.Keys(a.ops)) {
 		if op := a.ops[key]; op.rpc != nil {
 			r.Post(op.rpc.Procedure(), a.serveRPC(a.rpcHandler(op, operations)))
 		}
 	}
+}
+
+// onlyAdmitted lets a request of a call pass if it leads to the operation that the call was admitted
+// to. A workload id like "batch" leads to another one; no workload has it.
+func (a *api) onlyAdmitted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		op := scopeOf(r.Context()).op
+		if r.Method != op.route.Method || chi.RouteContext(r.Context()).RoutePattern() != op.path {
+			a.fail(w, r, domain.NotFound("resource"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // serveRPC has a handler serve calls. A batch whose items nobody has seen costs one token.
