@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import LEASE, System, alive, eventually
+from conftest import LEASE, Process, System, alive, eventually
 from niyanta import AsyncClient, InvalidState, NotFound, Status, Submission, WorkloadFailed
 
 smoke = pytest.mark.smoke
@@ -33,13 +33,22 @@ def test_workload_completes_with_its_checkpoints_log_and_audit(system: System, k
     assert kinds.count("workload.checkpoint_created") == 3
 
 
+def begun_on_one_of_two(system: System, kind: str, to: int) -> tuple[str, Process, Process]:
+    """Returns a workload that is in the middle, the worker that runs it, and another worker."""
+    workers = {w.name: w for w in (system.worker(), system.worker())}
+    w = system.client.workloads.submit(kind, {"to": to}).workload_id
+    system.await_status(w, "RUNNING")
+    if kind != "snapshots":
+        system.await_checkpoint(w, 3)
+    first = workers.pop(system.get(w).worker_id or "")
+    (second,) = workers.values()
+    return w, first, second
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_worker_killed_in_the_middle_work_continues_elsewhere(system: System, kind: str) -> None:
-    first = system.worker()
-    w = system.client.workloads.submit(kind, {"to": 60}).workload_id
-    system.await_checkpoint(w, 3)
+    w, first, second = begun_on_one_of_two(system, kind, 60)
     pid = system.detail(w, "pid") if kind.startswith("process") else 0
-    second = system.worker()
     first.signal(signal.SIGKILL)
     if pid:
         eventually("the process of the run is gone with its worker", lambda: not alive(pid), 5)
@@ -53,11 +62,8 @@ def test_worker_killed_in_the_middle_work_continues_elsewhere(system: System, ki
 
 @pytest.mark.parametrize("kind", ["count", "process-count"])
 def test_worker_frozen_in_the_middle_work_moves_and_nothing_of_the_old_run_lands(system: System, kind: str) -> None:
-    first = system.worker()
-    w = system.client.workloads.submit(kind, {"to": 300}).workload_id
-    system.await_checkpoint(w, 3)
+    w, first, second = begun_on_one_of_two(system, kind, 300)
     pid = system.detail(w, "pid")
-    second = system.worker()
     frozen = time.monotonic()
     first.signal(signal.SIGSTOP)
     if kind == "process-count":
@@ -78,12 +84,7 @@ def test_worker_frozen_in_the_middle_work_moves_and_nothing_of_the_old_run_lands
 
 @pytest.mark.parametrize("kind", [*KINDS, "snapshots"])
 def test_worker_terminated_in_the_middle_gives_its_work_back(system: System, kind: str) -> None:
-    first = system.worker()
-    w = system.client.workloads.submit(kind, {"to": 60}).workload_id
-    system.await_status(w, "RUNNING")
-    if kind != "snapshots":
-        system.await_checkpoint(w, 3)
-    second = system.worker()
+    w, first, second = begun_on_one_of_two(system, kind, 60)
     first.signal(signal.SIGTERM)
     assert first.wait(20) == 0, first.said()
     assert "left" in first.said()
