@@ -8,8 +8,8 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ._agent import RETRY_MAX, RETRY_MIN, Agent, Config
-from ._plane import Plane, Unanswered, session_over
+from ._agent import Agent, Config
+from ._plane import RETRY_MAX, RETRY_MIN, Plane, Unanswered, pause, session_over
 from ._run import REPORTING, STOP_GRACE, Session, clock
 from .errors import ApiError, NiyantaError
 from .stops import Draining, Stopped
@@ -126,7 +126,7 @@ class Engine:
             leave.cancel()
             hard.cancel()
         agent.stop_all(Stopped("the worker ends"))
-        for run in agent.runs.values():
+        for run in agent.runs:
             if self._hard.is_set() or failure is not None:
                 run.host.end()
         none_left = await self._no_runs(agent, 1.0 if self._hard.is_set() else rest)
@@ -137,7 +137,7 @@ class Engine:
             except (ApiError, Unanswered, TimeoutError) as e:
                 log.warning("cannot deregister, the session ends with its lease: %s", e)
         else:
-            left = sorted(k[0] for k, r in agent.runs.items() if r.state != REPORTING)
+            left = sorted(r.key[0] for r in agent.runs if r.state != REPORTING)
             failure = failure or WorkerError(f"these runs do not stop: {', '.join(left[:10])}")
         if failure is None and self._hard.is_set():
             failure = WorkerError("the drain was cut short by a second signal")
@@ -170,12 +170,12 @@ class Engine:
                 agent.stop_all(Draining())
         finally:
             idle.cancel()
-        left = sorted(k[0] for k, r in agent.runs.items() if r.state != REPORTING)
+        left = sorted(r.key[0] for r in agent.runs if r.state != REPORTING)
         what = f"{', '.join(left[:10])} did not stop" if left else "reports are not answered"
         return WorkerError(f"the drain did not finish within {self._drain_timeout:g} s: {what}")
 
     async def _no_runs(self, agent: Agent, seconds: float) -> bool:
-        return await _within(seconds, self._until(lambda: all(r.state == REPORTING for r in agent.runs.values())))
+        return await _within(seconds, self._until(lambda: all(r.state == REPORTING for r in agent.runs)))
 
     @staticmethod
     async def _until(done: Callable[[], bool]) -> None:
@@ -209,7 +209,7 @@ class Engine:
                 await asyncio.sleep(wait)
             except Unanswered as e:
                 log.debug("cannot register: %s", e)
-                await self.agent.pause(delay)
+                await pause(delay)
                 delay = min(2 * delay, CONNECT_PAUSE_MAX)
 
     async def _beat(self, session: Session) -> None:
@@ -267,7 +267,7 @@ class Engine:
                 delay = RETRY_MIN
             except (ApiError, Unanswered) as e:
                 log.debug("reports are not answered: %s", e)
-                await self.agent.pause(delay)
+                await pause(delay)
                 delay = min(2 * delay, RETRY_MAX)
 
     async def _ticks(self) -> None:

@@ -1,5 +1,5 @@
-"""Where handlers run: in the event loop of the worker's user, or in threads. See `_nursery` for
-processes."""
+"""Where handlers run: in the event loop of the worker's user, or in threads. See `_isolated`
+for processes."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class _Link:
 
     def save(self, data: bytes, percent: float | None, message: str) -> Future[Stopped | None]:
         return asyncio.run_coroutine_threadsafe(
-            self._agent.save(self._run, data, percent, message), self._agent.loop
+            self._agent.checkpoints.save(self._run, data, percent, message), self._agent.loop
         )
 
     def report(self, percent: float, message: str) -> None:
-        self._agent.call(self._agent.report, self._run, percent, message)
+        self._agent.call(self._agent.runs.report, self._run, percent, message)
 
     def line(self, level: str, message: str, details: dict[str, Any] | None) -> None:
-        self._agent.call(self._agent.log_line, self._run, level, message, details)
+        self._agent.call(self._agent.runs.log_line, self._run, level, message, details)
 
     def must_stop(self) -> Stopped | None:
         return self._run.must_stop()

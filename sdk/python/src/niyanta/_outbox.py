@@ -277,7 +277,7 @@ class Outbox:
             if error.status != 413 or len(report.lines) < 2 or report.run is None:
                 log.error("report %s of %s is refused: %s", report.event, report.message["workload_id"], error)
                 if report.run is not None and report.event in ENDS:
-                    self._agent.remove(report.run)
+                    self._agent.runs.remove(report.run)
                 return [], None
             half = len(report.lines) // 2
             first = [Report(report.run, "log", _message(report.run.key), lines=report.lines[:half],
@@ -324,11 +324,11 @@ class Outbox:
                 if run.lines:
                     self._agent.wake_lines.set()
         elif outcome in ("fenced", "not_found"):
-            self._agent.fenced(run, answer.get("status", ""))
+            self._agent.runs.fenced(run, answer.get("status", ""))
         else:
             log.warning("report %s of %s is not accepted: %s", report.event, run.key[0], answer)
         if report.event in ENDS:
-            self._agent.remove(run)
+            self._agent.runs.remove(run)
 
 
 def _message(key: tuple[str, int], **more: Any) -> dict[str, Any]:

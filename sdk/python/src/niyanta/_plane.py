@@ -41,6 +41,8 @@ HEARTBEAT_TRIES = 4
 RECENTLY = 5.0
 # Connections that are not used are closed before intermediaries forget them.
 KEEPALIVE = 10.0
+# The first and the longest pause between tries of what was not answered.
+RETRY_MIN, RETRY_MAX = 0.05, 2.0
 CHUNK = 64 << 10
 # The lowest rate, in bytes per second, at which a body leaves the buffers on its way.
 DRAIN_RATE = 4 << 20
@@ -303,6 +305,11 @@ class Plane:
         self._beside.discard(task)
         if not task.cancelled():
             task.exception()  # whoever waits for it looks, too
+
+
+async def pause(delay: float) -> None:
+    """Sleeps for about a delay."""
+    await asyncio.sleep(delay / 2 + random.random() * delay)
 
 
 def decoded(answer: Answer) -> dict[str, Any]:

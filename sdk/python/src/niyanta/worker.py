@@ -22,7 +22,8 @@ from ._handlers import Handler
 from ._hosts import Host, LoopHost, ThreadHost
 from ._http import only
 from ._logs import LogHandler
-from ._nursery import Nursery, ProcessHost
+from ._nursery import Nursery
+from ._isolated import ProcessHost
 from ._operations import seconds
 from ._plane import Plane
 from .task import SyncTask, Task

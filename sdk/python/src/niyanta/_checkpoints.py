@@ -1,0 +1,158 @@
+"""Checkpoints of the runs of an agent: those that handlers save, and those that the agent takes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+from ._hosts import NoCheckpoint
+from ._plane import DATA, RETRY_MAX, RETRY_MIN, Unanswered, decoded, pause, session_over
+from ._run import RUNNING, STOP_GRACE, Run
+from .errors import ApiError, NotFound
+from .stops import Fenced, LeaseLost, Stopped
+
+if TYPE_CHECKING:
+    from ._agent import Agent
+
+log = logging.getLogger("niyanta.worker")
+T = TypeVar("T")
+
+
+class Checkpoints:
+    """Saves and restores. Only the control loop uses it."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def _path(self, run: Run, sequence: int, more: str = "") -> str:
+        return (
+            f"/v1/worker/workloads/{run.key[0]}/checkpoints/{sequence}?worker_id={self._agent.config.worker_id}"
+            f"&session_id={run.session.id}&generation={run.key[1]}{more}"
+        )
+
+    async def restore(self, run: Run) -> bytes | None:
+        """Loads the checkpoint to continue from; None: none is left."""
+        delay = RETRY_MIN
+        while run.cause is None and self._agent.live_session() is run.session:
+            try:
+                call = self._agent.plane.call("GET", self._path(run, run.sequence), line=DATA)
+                answer = await _unless(run.aborted, call)
+                return None if answer is None else answer.body
+            except NotFound:
+                log.warning("no checkpoint of %s is left: it begins anew", run.key[0])
+                return None
+            except ApiError as e:
+                if e.code != "FENCED":
+                    raise
+                self._agent.runs.abandon(run, Fenced())
+            except Unanswered:
+                await _unless(run.aborted, pause(delay))
+                delay = min(2 * delay, RETRY_MAX)
+        return None
+
+    async def save(self, run: Run, data: bytes, percent: float | None, message: str) -> Stopped | None:
+        """Stores a checkpoint. It is durable when this returns None, or a cause that `saves`.
+
+        While its outcome is unknown, the same bytes are sent again under the same sequence.
+        """
+        async with run.saving:
+            if percent is not None:
+                percent = min(max(percent, 0.0), 100.0)
+            more = "" if percent is None else f"&progress_percent={percent!r}"
+            more += f"&progress_message={_quoted(message)}" if message else ""
+            delay = RETRY_MIN
+            while True:
+                if (stop := self._may_not_save(run)) is not None:
+                    return stop
+                # Coordinators refuse checkpoints of a run that has not started.
+                await _unless(run.aborted, run.acknowledged.wait())
+                if (stop := self._may_not_save(run)) is not None:
+                    return stop
+                path = self._path(run, run.sequence + 1, more)
+                try:
+                    answer = await _unless(run.aborted, self._agent.plane.call("PUT", path, line=DATA, body=data))
+                except ApiError as e:
+                    if session_over(e):
+                        return self._agent.runs.fenced(run, "")
+                    raise
+                except Unanswered as e:
+                    (log.warning if delay == RETRY_MIN else log.debug)("a checkpoint is not answered yet: %s", e)
+                    await _unless(run.aborted, pause(delay))
+                    delay = min(2 * delay, RETRY_MAX)
+                    continue
+                if answer is None:
+                    continue  # the time to save is over
+                a = decoded(answer)
+                if a.get("outcome") in ("applied", "already"):
+                    run.sequence += 1
+                    _saved(run, percent)
+                    return run.cause
+                if a.get("outcome") == "illegal":
+                    raise ApiError(f"checkpoint {run.sequence + 1} is not possible: {a}", code="INVALID_STATE")
+                return self._agent.runs.fenced(run, a.get("status", ""))
+
+    def _may_not_save(self, run: Run) -> Stopped | None:
+        if self._agent.live_session() is not run.session:
+            return run.cause or LeaseLost()
+        if run.abandoned or run.aborted.is_set() or run.cause is not None and run.grace_left() <= 0:
+            return run.cause or Fenced()
+        return None
+
+    def take_beside(self, run: Run) -> None:
+        """Begins `take`, unless one is under way."""
+        if run.pulling:
+            return
+
+        async def take() -> None:
+            run.pulling = True
+            try:
+                await self.take(run)
+            finally:
+                run.pulling = False
+            if run.pull_again:
+                run.pull_again = False
+                self.take_beside(run)
+
+        self._agent.spawn(take())
+
+    async def take(self, run: Run) -> bool | None:
+        """Asks the handler for a checkpoint and saves it. Returns whether it is durable; None: there
+        is nothing to save. If it fails, the last durable checkpoint stands."""
+        if run.abandoned or run.state != RUNNING:
+            return None
+        try:
+            async with asyncio.timeout(STOP_GRACE):
+                data = await run.host.snapshot()
+                stop = await self.save(run, data, run.percent, run.message)
+                return stop is None or stop.saves
+        except NoCheckpoint:
+            return None
+        except Exception as e:
+            if not run.abandoned:
+                log.warning("a checkpoint of %s failed: %r", run.key[0], e)
+            return False
+
+
+def _saved(run: Run, percent: float | None) -> None:
+    run.resumable = True
+    if percent is not None:
+        run.percent, run.progress = percent, None  # what waits is older
+    run.pulled_at = max(run.pulled_at, run.percent)
+
+
+async def _unless(event: asyncio.Event, f: Coroutine[Any, Any, T]) -> T | None:
+    """Returns what f returns, or None when the event comes first. Then f is cancelled."""
+    work, wait = asyncio.ensure_future(f), asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait((work, wait), return_when=asyncio.FIRST_COMPLETED)
+        return work.result() if work.done() else None
+    finally:
+        for task in (work, wait):
+            task.cancel()
+
+
+def _quoted(text: str) -> str:
+    return quote(text[:1000], safe="")

@@ -1,0 +1,280 @@
+"""Handlers in processes of their own: the worker's side, and the side of the process.
+
+Both speak over a socket, in JSON messages with their length before them. See `_nursery` for who
+starts and kills the processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+import threading
+import traceback
+from concurrent.futures import Future
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from . import _codec
+from ._handlers import Ended, Handler, raised, run_async, run_sync
+from ._hosts import NoCheckpoint
+from ._run import Assignment, Run
+from .errors import RunError
+from .stops import BY_NAME, Fenced, LeaseLost, Stopped
+from .task import _Task
+
+if TYPE_CHECKING:
+    from ._agent import Agent
+    from ._nursery import Nursery
+
+# How long a run that is not to save may clean up before its process is killed.
+KILL_AFTER = 2.0
+_LENGTH = struct.Struct(">I")
+
+
+class ProcessHost:
+    """Runs a handler in a process of its own."""
+
+    def __init__(self, agent: Agent, handler: Handler, nursery: Nursery) -> None:
+        self._agent, self._handler, self._nursery = agent, handler, nursery
+        self._writer: asyncio.StreamWriter | None = None
+        self._number = 0
+        self._snapshots: collections.deque[asyncio.Future[bytes]] = collections.deque()
+
+    async def perform(self, run: Run, state: bytes | None) -> Ended:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._number, reaped = self._nursery.fork(theirs)
+        reader, self._writer = await asyncio.open_connection(sock=ours)
+        ended: Ended | None = None
+        try:
+            self._send({
+                "type": self._handler.name, "assignment": _codec.encode(run.assignment),
+                "state": None if state is None else state.decode(), "stop": _named(run.cause),
+            })
+            ended = await self._converse(run, reader)
+            status = await reaped
+        finally:
+            self._writer.close()
+            while self._snapshots:
+                self._snapshots.popleft().cancel()
+        if ended is not None:
+            return ended
+        if run.cause is not None:
+            return Ended(stopped=True)
+        how = f"by signal {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+        return Ended(error_type="process_died", message=f"the process of the run ended {how} without a result")
+
+    async def _converse(self, run: Run, reader: asyncio.StreamReader) -> Ended | None:
+        while True:
+            try:
+                (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+                m = json.loads(await reader.readexactly(length))
+            except (asyncio.IncompleteReadError, OSError):
+                return None
+            match m["kind"]:
+                case "save":
+                    self._agent.spawn(self._save(run, m))
+                case "report":
+                    self._agent.runs.report(run, m["percent"], m["message"])
+                case "line":
+                    self._agent.runs.log_line(run, m["level"], m["message"], m["details"])
+                case "snapshot":
+                    self._snapshot_taken(m)
+                case "ended":
+                    result = m["ended"].pop("result")
+                    return Ended(result=None if result is None else result.encode(), **m["ended"])
+
+    async def _save(self, run: Run, m: dict[str, Any]) -> None:
+        answer: dict[str, Any] = {"saved": m["number"]}
+        try:
+            answer["stop"] = _named(await self._agent.checkpoints.save(run, m["data"].encode(), m["percent"], m["message"]))
+        except Exception as e:
+            answer["error"] = str(e)
+        self._send(answer)
+
+    def _snapshot_taken(self, m: dict[str, Any]) -> None:
+        if not self._snapshots or (future := self._snapshots.popleft()).done():
+            return
+        if m.get("error") is not None:
+            future.set_exception(RuntimeError(m["error"]))
+        elif m["data"] is None:
+            future.set_exception(NoCheckpoint())
+        else:
+            future.set_result(m["data"].encode())
+
+    async def snapshot(self) -> bytes:
+        if self._writer is None:
+            raise NoCheckpoint
+        future: asyncio.Future[bytes] = self._agent.loop.create_future()
+        self._snapshots.append(future)
+        self._send({"snapshot": True})
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.cancelled():
+                raise NoCheckpoint from None  # the process has ended
+            raise
+
+    def stop(self, cause: Stopped) -> None:
+        self._send({"stop": _named(cause)})
+        if isinstance(cause, (LeaseLost, Fenced)):
+            self.end()
+        elif not cause.saves:
+            self._agent.loop.call_later(KILL_AFTER, self.end)
+
+    def end(self) -> None:
+        if self._number:
+            self._nursery.kill(self._number)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(_frame(message))
+
+
+def _named(cause: Stopped | None) -> list[str] | None:
+    return None if cause is None else [type(cause).__name__, str(cause)]
+
+
+def _frame(message: dict[str, Any]) -> bytes:
+    data = _codec.dumps(message)
+    return _LENGTH.pack(len(data)) + data
+
+
+# What follows runs in the process of one run.
+
+
+def child(channel: socket.socket, handlers: dict[str, Handler]) -> NoReturn:
+    """Runs the handler of one run in this process, which was forked for it."""
+    status = 1
+    try:
+        os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        _Child(channel, handlers).run()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+class _Child:
+    """A task's link to the worker, from another process."""
+
+    def __init__(self, channel: socket.socket, handlers: dict[str, Handler]) -> None:
+        self._channel, self._handlers = channel, handlers
+        self._stream = channel.makefile("rb")
+        self._sending = threading.Lock()
+        self._saves: dict[int, Future[Stopped | None]] = {}
+        self._number = 0
+        self._cause: Stopped | None = None
+        self._stopped = threading.Event()
+        self._task: _Task[Any, Any] | None = None
+        self._cancel: Any = None
+
+    def run(self) -> None:
+        start = self._receive()
+        assert start is not None
+        handler = self._handlers[start["type"]]
+        self._obey(start)
+        state = start["state"]
+        try:
+            assignment = _codec.decode(Assignment, start["assignment"])
+            self._task = handler.make_task(self, assignment, None if state is None else state.encode())
+        except Exception as e:
+            ended = raised(e, None)
+        else:
+            threading.Thread(target=self._listen, daemon=True).start()
+            ended = asyncio.run(self._run_async(handler)) if handler.is_async else run_sync(handler, self._task)
+        result = ended.result
+        ended.result = None
+        shown = {**asdict(ended), "result": None if result is None else result.decode()}
+        self._send({"kind": "ended", "ended": shown})
+
+    async def _run_async(self, handler: Handler) -> Ended:
+        assert self._task is not None
+        loop, task = asyncio.get_running_loop(), asyncio.ensure_future(run_async(handler, self._task))
+        self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
+        if self._cause is not None:
+            task.cancel()
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return Ended(stopped=True)
+
+    def _receive(self) -> dict[str, Any] | None:
+        head = self._stream.read(_LENGTH.size)
+        if len(head) < _LENGTH.size:
+            return None
+        message: dict[str, Any] = json.loads(self._stream.read(_LENGTH.unpack(head)[0]))
+        return message
+
+    def _listen(self) -> None:
+        while (message := self._receive()) is not None:
+            self._obey(message)
+        os.killpg(0, signal.SIGKILL)  # the worker is gone
+
+    def _obey(self, m: dict[str, Any]) -> None:
+        if "saved" in m:
+            future = self._saves.pop(m["saved"])
+            if m.get("error") is not None:
+                future.set_exception(RunError(m["error"], error_type="checkpoint"))
+            else:
+                future.set_result(_cause(m["stop"]))
+        elif m.get("snapshot"):
+            self._snapshot()
+        elif m.get("stop"):
+            self._cause = _cause(m["stop"])
+            self._stopped.set()
+            if self._cancel is not None:
+                self._cancel()
+
+    def _snapshot(self) -> None:
+        assert self._task is not None
+        taken, answer = self._task._snapshot, {"kind": "snapshot", "data": None}
+        if taken is None:
+            self._task.checkpoint_wanted = True
+        else:
+            try:
+                answer["data"] = _codec.dumps(taken()).decode()
+            except Exception as e:
+                answer["error"] = repr(e)
+        self._send(answer)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        with self._sending:
+            self._channel.sendall(_frame(message))
+
+    def save(self, data: bytes, percent: float | None, message: str) -> Future[Stopped | None]:
+        future: Future[Stopped | None] = Future()
+        with self._sending:
+            self._number += 1
+            number = self._number
+            self._saves[number] = future
+        self._send({"kind": "save", "number": number, "data": data.decode(), "percent": percent, "message": message})
+        return future
+
+    def report(self, percent: float, message: str) -> None:
+        self._send({"kind": "report", "percent": percent, "message": message})
+
+    def line(self, level: str, message: str, details: dict[str, Any] | None) -> None:
+        self._send({"kind": "line", "level": level, "message": message, "details": details})
+
+    def must_stop(self) -> Stopped | None:
+        return self._cause
+
+    def wait_stop(self, seconds: float) -> None:
+        self._stopped.wait(seconds)
+
+
+def _cause(named: list[str] | None) -> Stopped | None:
+    return None if named is None else BY_NAME[named[0]](named[1])
