@@ -89,6 +89,7 @@ func openStorage(ctx context.Context, cfg Config, h coordinator.Host, m *telemet
 			pool, "idle")
 		m.Gauge(telemetry.PoolWaits, always(func() float64 { return float64(s.Stats()[pool].EmptyAcquireCount()) }), pool)
 	}
+	measureCertificate(m, "database", s.CertificateExpiry)
 	m.Gauge(telemetry.EventLag, always(func() float64 { return s.EventLag().Seconds() }))
 	if s.PingReplica() != nil {
 		m.Gauge(telemetry.ReplicaLag, func() (float64, bool) {
@@ -180,7 +181,7 @@ func openHints(
 	}
 	m.Gauge(telemetry.BusDropped, always(func() float64 { return float64(bus.dropped()) }))
 	m.Gauge(telemetry.BusConnected, answering(bus.ping))
-	measureCertificate(m, bus.shown, "bus")
+	measureCertificate(m, "bus", bus.shown.Expires)
 	hints := messaging.NewHints(bus.Bus, messaging.Party{ID: h.Name, Kind: "coordinator", Prefix: cfg.BusPrefix,
 		Clock: h.Clock, IDs: h.IDs}, h.Observer, h.Log)
 	return Hints{Notifier: hints, Listener: hints, Bus: bus.Bus, Ping: bus.ping}, bus.close, nil
@@ -216,7 +217,7 @@ func openLimiter(cfg Config, h coordinator.Host, m *telemetry.Metrics) (Limiter,
 	if err != nil {
 		return Limiter{}, nil, err
 	}
-	measureCertificate(m, shown, "rate_limiter")
+	measureCertificate(m, "rate_limiter", shown.Expires)
 	ping := func(ctx context.Context) error { return c.Ping(ctx).Err() }
 	return Limiter{redis.NewRateLimiter(c, local, h.Clock, h.Log.With("setting", Prefix+"REDIS_URL")),
 		ping}, func() { _ = c.Close() }, nil

@@ -55,15 +55,6 @@ func (c Config) openAPICertificates(log *slog.Logger) (*certificates.Source, err
 	return s, nil
 }
 
-// serverTLS returns the configuration of a listener. It is nil without certificates: the listener
-// speaks plain HTTP then.
-func serverTLS(s *certificates.Source) *tls.Config {
-	if s == nil {
-		return nil
-	}
-	return s.Server()
-}
-
 // clientTLS returns what makes the configuration of each connection. It is nil without
 // certificates.
 func clientTLS(s *certificates.Source) func() *tls.Config {
@@ -73,14 +64,12 @@ func clientTLS(s *certificates.Source) func() *tls.Config {
 	return s.Client
 }
 
-// measureCertificate has the metrics say when the certificate of a connection expires.
-func measureCertificate(m *telemetry.Metrics, s *certificates.Source, connection string) {
-	if s == nil {
-		return
-	}
+// measureCertificate has the metrics say when the certificate of a connection expires. The time is
+// zero if there is none.
+func measureCertificate(m *telemetry.Metrics, connection string, expires func() time.Time) {
 	m.Gauge(telemetry.CertificateExpiry, func() (float64, bool) {
-		expires := s.State().Expires
-		return float64(expires.Unix()), !expires.IsZero()
+		at := expires()
+		return float64(at.Unix()), !at.IsZero()
 	}, connection)
 }
 

@@ -35,7 +35,7 @@ func (a *App) open(ctx context.Context) error {
 	if a.certificates, err = a.cfg.openAPICertificates(a.log); err != nil {
 		return err
 	}
-	measureCertificate(a.metrics, a.certificates, "api")
+	measureCertificate(a.metrics, "api", a.certificates.Expires)
 	for i, d := range a.endpoints {
 		if d.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", addrs[i]); err != nil {
 			return d.refused(addrs[i], err)
@@ -69,7 +69,7 @@ func (a *App) serve(deps httpapi.Deps) error {
 			handler = profiled(handler, a.coordinator.Tenancy.Authenticate)
 		}
 		d.server = httpapi.NewServer(handler, a.cfg.HTTPIdleTimeout, a.log)
-		d.server.TLSConfig = serverTLS(a.certificates)
+		d.server.TLSConfig = a.certificates.Server()
 	}
 	for _, d := range a.endpoints {
 		a.loops.Go(func() {

@@ -153,7 +153,7 @@ func waysToCertify(
 		}
 	}
 	if cfg.CoordinatorURL != "" {
-		clients, err := newWorkerClients(cfg, log)
+		clients, _, err := newWorkerClients(cfg, log)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -163,10 +163,10 @@ func waysToCertify(
 	}
 	if cfg.Bus != BusMemory {
 		cfg.CoordinatorURL = "" // its addresses have clients already
-		bus, closeBus, err := newWorkerPlane(cfg, id, log)
+		bus, err := newWorkerPlane(cfg, id, log)
 		switch {
 		case err == nil:
-			ways, closers = append(ways, bus), append(closers, closeBus)
+			ways, closers = append(ways, bus), append(closers, bus.close)
 		case len(ways) == 0:
 			return nil, nil, err
 		}

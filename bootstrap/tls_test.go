@@ -173,6 +173,11 @@ func (s *secured) worker(t *testing.T, id string, f certificates.Files) (end fun
 	require.NoError(t, err)
 	resp, _ := s.get(t, "https://"+w.server.Addr()+"/health", "")
 	assert.Equal(t, 200, resp.StatusCode, "a worker's probes are served over TLS, too")
+	_, body := s.get(t, "https://"+w.server.Addr()+"/metrics", "")
+	for connection, shown := range map[string]bool{"probes": true, "coordinator": f.Cert != ""} {
+		has := strings.Contains(body, `niyanta_certificate_expiry_timestamp_seconds{connection="`+connection+`"} `)
+		assert.Equal(t, shown, has, connection)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
@@ -235,7 +240,7 @@ func TestTLS_WhenAWorkersCertificateExpires_EndsItsConnection(t *testing.T) {
 		"NIYANTA_COORDINATOR_KEY_FILE=" + pair.Key,
 	})
 	require.NoError(t, err)
-	clients, err := newWorkerClients(cfg, silent)
+	clients, _, err := newWorkerClients(cfg, silent)
 	require.NoError(t, err)
 	defer clients[0].Close()
 	register := func() error {

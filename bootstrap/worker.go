@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 
+	"github.com/niyanta/niyanta/adapters/certificates"
 	"github.com/niyanta/niyanta/adapters/hardware"
 	"github.com/niyanta/niyanta/adapters/http/workerserver"
 	"github.com/niyanta/niyanta/adapters/process"
@@ -38,7 +39,7 @@ func NewWorker(
 	if id == "" {
 		id = generatedWorkerID(system.IDs{})
 	}
-	plane, closePlane, err := newWorkerPlane(cfg, string(id), log)
+	plane, err := newWorkerPlane(cfg, string(id), log)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +47,7 @@ func NewWorker(
 	if err != nil {
 		return nil, err
 	}
-	w, err := newWorker(ctx, cfg, id, has, version, plane, closePlane, log, more...)
+	w, err := newWorker(ctx, cfg, id, has, version, plane.ControlPlane, plane.close, log, more...)
 	if err != nil {
 		return nil, err
 	}
@@ -56,8 +57,10 @@ func NewWorker(
 	}
 	shown, err := cfg.openCertificates(tlsServing, log)
 	if err == nil {
-		w.server, err = workerserver.Start(ctx, cfg.WorkerHTTPAddr, version, serverTLS(shown), w.engine.Stats,
-			log.With("worker_id", string(id)))
+		plane.shown["probes"] = shown
+		w.server, err = workerserver.Start(ctx, cfg.WorkerHTTPAddr, shown.Server(), workerserver.Worker{
+			Version: version, Stats: w.engine.Stats, Certificates: certificates.Expiries(plane.shown),
+		}, log.With("worker_id", string(id)))
 	}
 	if err != nil {
 		w.close()

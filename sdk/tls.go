@@ -1,7 +1,6 @@
 package niyanta
 
 import (
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"os"
@@ -46,16 +45,11 @@ func (o *WorkerOptions) coordinatorTLS(log *slog.Logger) (*certificates.Source, 
 	return f.open("WorkerOptions.TLS, NIYANTA_COORDINATOR_…_FILE", log)
 }
 
-// httpTLS returns the configuration of the worker's own server. It is nil if that speaks plain
-// HTTP.
-func (o *WorkerOptions) httpTLS(log *slog.Logger) (*tls.Config, error) {
+// httpTLS returns what the worker's own server shows. It is nil if that speaks plain HTTP.
+func (o *WorkerOptions) httpTLS(log *slog.Logger) (*certificates.Source, error) {
 	f := o.HTTPTLS
 	if f == nil {
 		f = &TLSFiles{Cert: os.Getenv("NIYANTA_TLS_CERT_FILE"), Key: os.Getenv("NIYANTA_TLS_KEY_FILE")}
 	}
-	s, err := TLSFiles{Cert: f.Cert, Key: f.Key}.open("WorkerOptions.HTTPTLS, NIYANTA_TLS_…_FILE", log)
-	if s == nil || err != nil {
-		return nil, err
-	}
-	return s.Server(), nil
+	return TLSFiles{Cert: f.Cert, Key: f.Key}.open("WorkerOptions.HTTPTLS, NIYANTA_TLS_…_FILE", log)
 }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/niyanta/niyanta/adapters/certificates"
 	"github.com/niyanta/niyanta/adapters/failover"
 	"github.com/niyanta/niyanta/adapters/http/workerclient"
 	"github.com/niyanta/niyanta/adapters/http/workerserver"
@@ -178,12 +179,14 @@ func (w *Worker) run(ctx, hard context.Context) error {
 	if err != nil {
 		return err
 	}
-	secure, err := w.opts.httpTLS(w.opts.Log)
+	own, err := w.opts.httpTLS(w.opts.Log)
 	if err != nil {
 		return err
 	}
-	server, err := workerserver.Start(ctx, w.opts.httpAddr(), w.opts.Version, secure, engine.Stats,
-		w.opts.Log.With("worker_id", w.opts.ID))
+	server, err := workerserver.Start(ctx, w.opts.httpAddr(), own.Server(), workerserver.Worker{
+		Version: w.opts.Version, Stats: engine.Stats,
+		Certificates: certificates.Expiries(map[string]*certificates.Source{"coordinator": shown, "probes": own}),
+	}, w.opts.Log.With("worker_id", w.opts.ID))
 	if err != nil {
 		return err
 	}

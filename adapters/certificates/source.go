@@ -64,9 +64,27 @@ func (s *Source) State() State {
 	return State{m.expires, broken}
 }
 
+// Expires returns when the certificate that is in use expires. It is zero if there is none.
+func (s *Source) Expires() time.Time { return s.State().Expires }
+
+// Expiries returns, by connection, what says when the certificate of a connection expires. A
+// connection without one is left out.
+func Expiries(connections map[string]*Source) map[string]func() time.Time {
+	expiries := map[string]func() time.Time{}
+	for name, s := range connections {
+		if !s.Expires().IsZero() {
+			expiries[name] = s.Expires
+		}
+	}
+	return expiries
+}
+
 // Server returns the configuration of a server. It accepts TLS 1.3 only. With a CA it verifies the
-// certificates of clients that have one.
+// certificates of clients that have one. Of a nil Source it is nil: the server speaks plain HTTP.
 func (s *Source) Server() *tls.Config {
+	if s == nil {
+		return nil
+	}
 	m, _ := s.look()
 	c := m.server.Clone()
 	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {

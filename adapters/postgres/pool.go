@@ -62,7 +62,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.ReadConns == 0 {
 		o.ReadConns = max(4, 2*runtime.NumCPU())
 	}
-	s := &Store{url: o.URL, dial: o.Dial, log: o.Log, horizon: horizon{turn: make(chan struct{}, 1)}}
+	s := &Store{
+		url: o.URL, shown: certificates{url: o.URL}, dial: o.Dial, log: o.Log, horizon: horizon{turn: make(chan struct{}, 1)},
+	}
 	var err error
 	if s.pool, err = openPool(ctx, o, o.URL, o.MaxConns, nil); err != nil {
 		return nil, fmt.Errorf("database: %w", err)

@@ -23,6 +23,9 @@ type Store struct {
 	url  string
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 
+	// shown are the certificates of the connections to the primary.
+	shown certificates
+
 	lanes   knownLanes
 	choices laneChoices
 	horizon horizon

@@ -2,7 +2,9 @@ package postgres
 
 import (
 	"context"
+	"crypto/x509"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -18,20 +20,43 @@ type certificates struct {
 	lastGood *pgconn.Config // nil: there was nothing better than what the pool began with
 }
 
-// refresh gives a connection that begins now the certificates of now. It is pgxpool's
-// BeforeConnect.
-func (c *certificates) refresh(_ context.Context, cc *pgx.ConnConfig) error {
-	if cc.TLSConfig == nil {
-		return nil
+// CertificateExpiry returns when the client certificate that the URL names expires, or the first of
+// its intermediates. It is zero if the URL names none.
+func (s *Store) CertificateExpiry() (expires time.Time) {
+	now := s.shown.look()
+	if now == nil || now.TLSConfig == nil {
+		return time.Time{}
 	}
+	for _, pair := range now.TLSConfig.Certificates {
+		for _, raw := range pair.Certificate {
+			c, err := x509.ParseCertificate(raw)
+			if err == nil && (expires.IsZero() || c.NotAfter.Before(expires)) {
+				expires = c.NotAfter
+			}
+		}
+	}
+	return expires
+}
+
+// look parses the URL and returns the last result that was good; nil: there was none.
+func (c *certificates) look() *pgconn.Config {
 	now, err := pgconn.ParseConfig(c.url)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil {
 		c.lastGood = now
 	}
-	if c.lastGood != nil {
-		cc.TLSConfig, cc.Fallbacks = c.lastGood.TLSConfig, c.lastGood.Fallbacks
+	return c.lastGood
+}
+
+// refresh gives a connection that begins now the certificates of now. It is pgxpool's
+// BeforeConnect.
+func (c *certificates) refresh(_ context.Context, cc *pgx.ConnConfig) error {
+	if cc.TLSConfig == nil {
+		return nil
+	}
+	if now := c.look(); now != nil {
+		cc.TLSConfig, cc.Fallbacks = now.TLSConfig, now.Fallbacks
 	}
 	return nil
 }

@@ -1,11 +1,13 @@
 package postgres_test
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -58,7 +60,10 @@ hostssl all all 127.0.0.1/32 trust clientcert=verify-ca
 	require.NoError(t, err)
 	defer st.Close()
 	require.NoError(t, ping(st))
+	expires := st.CertificateExpiry()
+	assert.WithinDuration(t, time.Now().Add(time.Hour), expires, time.Minute)
 	require.NoError(t, os.WriteFile(client.Cert, []byte("half"), 0o600))
+	assert.Equal(t, expires, st.CertificateExpiry(), "of the certificate that is in use")
 	postgres.Reset(st)
 	require.NoError(t, ping(st), "the earlier certificate stays in use")
 	serial := func() string {
@@ -68,8 +73,9 @@ hostssl all all 127.0.0.1/32 trust clientcert=verify-ca
 		return n
 	}
 	before := serial()
-	a.Issue(t, "client")
+	a.Issue(t, "client", func(c *x509.Certificate) { c.NotAfter = c.NotAfter.Add(time.Hour) })
 	postgres.Reset(st)
 	require.NoError(t, ping(st))
 	assert.NotEqual(t, before, serial(), "the new one is used")
+	assert.WithinDuration(t, expires.Add(time.Hour), st.CertificateExpiry(), time.Minute)
 }

@@ -44,9 +44,10 @@ const (
 	withPostgres    = "NIYANTA_STORE is postgres"
 	withHints       = "NIYANTA_STORE is postgres, without a bus"
 	withReplica     = "NIYANTA_POSTGRES_REPLICA_URL is set"
-	withCertificate = "NIYANTA_TLS_CERT_FILE, NIYANTA_NATS_CERT_FILE or NIYANTA_REDIS_CERT_FILE is set"
-	withPools       = "NIYANTA_POOLS is set"
-	withList        = "NIYANTA_METRICS_CUSTOMERS is set"
+	withCertificate = "NIYANTA_TLS_CERT_FILE, NIYANTA_NATS_CERT_FILE or NIYANTA_REDIS_CERT_FILE is set, or a URL of " +
+		"PostgreSQL has sslcert"
+	withPools = "NIYANTA_POOLS is set"
+	withList  = "NIYANTA_METRICS_CUSTOMERS is set"
 )
 
 // The metrics of coordinators.
@@ -142,7 +143,7 @@ var (
 		"Messages that found a full buffer, and handlers that panicked."), withBus)
 	CertificateExpiry = when(define("certificate_expiry_timestamp_seconds", metric.Gauge, metric.Coordinators,
 		"When the coordinator's certificate for a connection expires, in seconds since 1970.",
-		label("connection", "api, bus, rate_limiter")), withCertificate)
+		label("connection", "api, bus, database, rate_limiter")), withCertificate)
 	HintsConnected = when(define("hints_connected", metric.Gauge, metric.Coordinators,
 		"1 while notifications of the database arrive."), withHints)
 	PoolConnections = when(define("pool_connections", metric.Gauge, metric.Coordinators, "Connections of a pool.",

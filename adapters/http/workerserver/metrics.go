@@ -24,6 +24,11 @@ var (
 		Help: "1 while this worker takes no new work."}
 	started = metric.Definition{Name: "niyanta_worker_runs_started_total", Type: metric.Counter, Place: metric.Workers,
 		Help: "Runs that this process has started.", Labels: []metric.Label{{Name: "workload_type", Values: ofTypes}}}
+	certificateExpiry = metric.Definition{Name: "niyanta_certificate_expiry_timestamp_seconds", Type: metric.Gauge,
+		Place: metric.Workers, Labels: []metric.Label{{Name: "connection", Values: "coordinator, bus, probes"}},
+		Help: "When the worker's certificate for a connection expires, in seconds since 1970.",
+		When: "NIYANTA_COORDINATOR_CERT_FILE, NIYANTA_NATS_CERT_FILE, NIYANTA_REDIS_CERT_FILE or NIYANTA_TLS_CERT_FILE " +
+			"is set"}
 	ended = metric.Definition{Name: "niyanta_worker_runs_ended_total", Type: metric.Counter, Place: metric.Workers,
 		Help: "Runs of this process that have ended.", Labels: []metric.Label{
 			{Name: "workload_type", Values: ofTypes}, {Name: "result", Values: results()},
@@ -42,12 +47,13 @@ func results() string {
 
 // Definitions returns the metrics that a worker serves.
 func Definitions() []metric.Definition {
-	return []metric.Definition{capacity, capacityUsed, utilization, ready, draining, started, ended}
+	return []metric.Definition{capacity, capacityUsed, utilization, ready, draining, started, ended, certificateExpiry}
 }
 
 // exposition returns the metrics in the text format of Prometheus.
-func exposition(s execution.Stats) []byte {
+func exposition(w *Worker) []byte {
 	var b bytes.Buffer
+	s := w.Stats()
 	single := func(d *metric.Definition, value float64) {
 		head(&b, d)
 		fmt.Fprintf(&b, "%s %v\n", d.Name, value)
@@ -67,6 +73,12 @@ func exposition(s execution.Stats) []byte {
 		for _, r := range execution.RunResults() {
 			fmt.Fprintf(&b, "%s{workload_type=%q,result=%q} %d\n", ended.Name, t, r, s.Runs[t].Ended[r])
 		}
+	}
+	if len(w.Certificates) > 0 {
+		head(&b, &certificateExpiry)
+	}
+	for _, connection := range slices.Sorted(maps.Keys(w.Certificates)) {
+		fmt.Fprintf(&b, "%s{connection=%q} %d\n", certificateExpiry.Name, connection, w.Certificates[connection]().Unix())
 	}
 	return b.Bytes()
 }

@@ -45,6 +45,14 @@ type Server struct {
 	addr net.Addr // nil until it listens
 }
 
+// Worker is what the server tells of a worker.
+type Worker struct {
+	Version string
+	Stats   func() execution.Stats
+	// Certificates say, for each connection of the worker that shows one, when it expires.
+	Certificates map[string]func() time.Time
+}
+
 // Start listens on addr and serves until Close. An empty addr returns a nil Server. With secure, it
 // speaks TLS only.
 //
@@ -52,24 +60,20 @@ type Server struct {
 // DefaultAddr: it is probably another worker, and nobody has asked for the address. Then Start logs a
 // warning and tries again until it succeeds. So a second worker on a machine works all the same, and
 // a worker that replaces a draining one gets the address when that one has ended.
-func Start(
-	ctx context.Context, addr, version string, secure *tls.Config, stats func() execution.Stats, log *slog.Logger,
-) (*Server, error) {
+func Start(ctx context.Context, addr string, secure *tls.Config, w Worker, log *slog.Logger) (*Server, error) {
 	if addr == "" {
 		return nil, nil
 	}
-	s := newServer(ctx, version, secure, stats, log)
+	s := newServer(ctx, secure, w, log)
 	if err := s.start(ctx, addr, addr == DefaultAddr, retryInterval); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-func newServer(
-	ctx context.Context, version string, secure *tls.Config, stats func() execution.Stats, log *slog.Logger,
-) *Server {
+func newServer(ctx context.Context, secure *tls.Config, w Worker, log *slog.Logger) *Server {
 	s := &Server{log: log, http: &http.Server{
-		TLSConfig: secure, Handler: Handler(version, stats), ReadHeaderTimeout: requestTimeout, ReadTimeout: requestTimeout,
+		TLSConfig: secure, Handler: Handler(w), ReadHeaderTimeout: requestTimeout, ReadTimeout: requestTimeout,
 		WriteTimeout: requestTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerLimit,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}}
@@ -165,17 +169,18 @@ func (s *Server) Close() {
 }
 
 // Handler returns the handler of a worker: /health, /ready and /metrics. None of them needs a key.
-func Handler(version string, stats func() execution.Stats) http.Handler {
+func Handler(worker Worker) http.Handler {
 	began := time.Now()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
 		now := time.Now()
 		write(w, http.StatusOK, health{
-			Status: "healthy", Timestamp: now.UTC(), UptimeSeconds: int(now.Sub(began).Seconds()), Version: version,
+			Status: "healthy", Timestamp: now.UTC(), UptimeSeconds: int(now.Sub(began).Seconds()),
+			Version: worker.Version,
 		})
 	})
 	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
-		s := stats()
+		s := worker.Stats()
 		out, status := readiness{"ready", s.Registered, s.Draining}, http.StatusOK
 		if !s.Ready() {
 			out.Status, status = "unavailable", http.StatusServiceUnavailable
@@ -184,7 +189,7 @@ func Handler(version string, stats func() execution.Stats) http.Handler {
 	})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		_, _ = w.Write(exposition(stats())) // a client that is gone needs no answer
+		_, _ = w.Write(exposition(&worker)) // a client that is gone needs no answer
 	})
 	return mux
 }

@@ -27,6 +27,12 @@ func busy() execution.Stats {
 	}}
 }
 
+var expires = time.Unix(1_800_000_000, 0)
+
+var worker = Worker{Version: "v1", Stats: busy, Certificates: map[string]func() time.Time{
+	"coordinator": func() time.Time { return expires },
+}}
+
 func get(h http.Handler, path string) *httptest.ResponseRecorder {
 	rec := httptest.NewRecorder()
 	h.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))
@@ -44,7 +50,7 @@ func TestReady_WheneverTheWorkerTakesNoWork_IsUnavailableAndSaysWhy(t *testing.T
 		"draining": {execution.Stats{Registered: true, Draining: true}, 503,
 			`{"status":"unavailable","registered":true,"draining":true}`},
 	} {
-		h := Handler("v1", func() execution.Stats { return c.stats })
+		h := Handler(Worker{Version: "v1", Stats: func() execution.Stats { return c.stats }})
 		rec := get(h, "/ready")
 		assert.Equal(t, c.code, rec.Code, name)
 		assert.JSONEq(t, c.body, rec.Body.String(), name)
@@ -58,12 +64,13 @@ func TestReady_WheneverTheWorkerTakesNoWork_IsUnavailableAndSaysWhy(t *testing.T
 }
 
 func TestMetrics_OfAWorker_AreThoseThatAreDeclared(t *testing.T) {
-	text := get(Handler("v1", busy), "/metrics").Body.String()
+	text := get(Handler(worker), "/metrics").Body.String()
 	for _, want := range []string{
 		"niyanta_worker_capacity_total 8\n", "niyanta_worker_capacity_used 2\n", "niyanta_worker_utilization_percent 25\n",
 		"niyanta_worker_ready 1\n", `niyanta_worker_runs_started_total{workload_type="sleep"} 5` + "\n",
 		`niyanta_worker_runs_ended_total{workload_type="sleep",result="completed"} 2` + "\n",
 		`niyanta_worker_runs_ended_total{workload_type="a.b-c",result="failed"} 0` + "\n",
+		`niyanta_certificate_expiry_timestamp_seconds{connection="coordinator"} 1800000000` + "\n",
 	} {
 		assert.Contains(t, text, want)
 	}
@@ -74,7 +81,7 @@ func TestMetrics_OfAWorker_AreThoseThatAreDeclared(t *testing.T) {
 }
 
 func TestHandler_ForAnythingElse_HasNoAnswer(t *testing.T) {
-	h := Handler("v1", busy)
+	h := Handler(worker)
 	assert.Equal(t, 404, get(h, "/").Code)
 	assert.Equal(t, 404, get(h, "/v1/workloads").Code)
 	rec := httptest.NewRecorder()
@@ -112,13 +119,13 @@ func statusOf(addr, path string) int {
 
 func TestStart_WithAnAddressThatWasChosenAndIsTaken_SaysSo(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
-	first, err := Start(t.Context(), "127.0.0.1:0", "v1", nil, busy, log)
+	first, err := Start(t.Context(), "127.0.0.1:0", nil, worker, log)
 	require.NoError(t, err)
 	defer first.Close()
 	require.Equal(t, 200, statusOf(first.Addr(), "/ready"))
-	_, err = Start(t.Context(), first.Addr(), "v1", nil, busy, log)
+	_, err = Start(t.Context(), first.Addr(), nil, worker, log)
 	require.ErrorContains(t, err, "NIYANTA_WORKER_HTTP_ADDR: another process listens on "+first.Addr())
-	_, err = Start(t.Context(), "no address", "v1", nil, busy, log)
+	_, err = Start(t.Context(), "no address", nil, worker, log)
 	require.ErrorContains(t, err, "NIYANTA_WORKER_HTTP_ADDR: ")
 }
 
@@ -126,7 +133,7 @@ func TestStart_WithTheDefaultAddressWhileItIsTaken_ServesWhenItIsFree(t *testing
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	out := &logged{}
-	second := newServer(t.Context(), "v1", nil, busy, slog.New(slog.NewTextHandler(out, nil)))
+	second := newServer(t.Context(), nil, worker, slog.New(slog.NewTextHandler(out, nil)))
 	require.NoError(t, second.start(t.Context(), taken.Addr().String(), true, 5*time.Millisecond))
 	assert.Empty(t, second.Addr())
 	assert.Contains(t, out.String(), "another process listens")
@@ -140,7 +147,7 @@ func TestStart_WithTheDefaultAddressWhileItIsTaken_ServesWhenItIsFree(t *testing
 
 func TestStart_WhenItsContextEnds_ServesOn(t *testing.T) {
 	ctx, end := context.WithCancel(t.Context())
-	s, err := Start(ctx, "127.0.0.1:0", "v1", nil, busy, slog.New(slog.DiscardHandler))
+	s, err := Start(ctx, "127.0.0.1:0", nil, worker, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	end()
 	assert.Equal(t, 200, statusOf(s.Addr(), "/health"), "a worker that drains still answers")
@@ -148,7 +155,7 @@ func TestStart_WhenItsContextEnds_ServesOn(t *testing.T) {
 }
 
 func TestStart_WithoutAnAddress_ServesNothing(t *testing.T) {
-	s, err := Start(t.Context(), "", "v1", nil, busy, slog.New(slog.DiscardHandler))
+	s, err := Start(t.Context(), "", nil, worker, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	assert.Empty(t, s.Addr())
 	s.Close()
