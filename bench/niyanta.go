@@ -75,8 +75,8 @@ type set struct {
 }
 
 // open starts a coordinator on an empty database, with one customer whose limits don't matter.
-func (n *niyanta) open(ctx context.Context) (s *set, err error) {
-	s = &set{n: n, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+func (n *niyanta) open(ctx context.Context) (_ *set, err error) {
+	s := &set{n: n, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
 	defer func() {
 		if err != nil {
 			s.close()

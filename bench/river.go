@@ -68,12 +68,12 @@ type riverSet struct {
 	postgres int
 }
 
-func (r *riverQueue) open(ctx context.Context) (s *riverSet, err error) {
+func (r *riverQueue) open(ctx context.Context) (_ *riverSet, err error) {
 	url, drop, err := r.shared.database(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s = &riverSet{drop: drop, worker: &noopWorker{}}
+	s := &riverSet{drop: drop, worker: &noopWorker{}}
 	defer func() {
 		if err != nil {
 			s.close(ctx)

@@ -32,8 +32,8 @@ type shared struct {
 var postgresSettings = []string{"shared_buffers=1GB", "max_wal_size=8GB", "max_connections=200"}
 
 // startServers starts the servers. more are further settings of PostgreSQL.
-func startServers(bin string, more ...string) (s *shared, err error) {
-	s = &shared{}
+func startServers(bin string, more ...string) (_ *shared, err error) {
+	s := &shared{}
 	defer func() {
 		if err != nil {
 			s.stop()
