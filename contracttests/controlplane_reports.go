@@ -309,6 +309,8 @@ func planeSessionCases() []Case[PlaneHarness] {
 				successor := h.Plane("w")
 				_, err := successor.Register(t.Context(), takeOver("w", "s2", 10))
 				require.NoError(t, err)
+				_, err = successor.Poll(t.Context(), ports.SessionRef{WorkerID: "w", SessionID: "s2"}, 0)
+				require.NoError(t, err)
 				cmd := ports.Command{Kind: ports.CommandCancel, SessionID: "s2", WorkloadID: "wl_1", Generation: 3}
 				h.Notifier.Command(t.Context(), "w", cmd)
 				for range 3 {

@@ -87,6 +87,8 @@ func planeEndCases() []Case[PlaneHarness] {
 			require.Equal(t, domain.WorkerHealthy, p.workers()[0].Status,
 				"a drain by command is not the worker's own word")
 			require.Empty(t, beat(false))
+			_, err = p.Poll(t.Context(), p.ref, 0)
+			require.NoError(t, err)
 			h.Notifier.Command(t.Context(), "w", ports.Command{Kind: ports.CommandUndrain, SessionID: "s1"})
 			eventually(t, func() bool {
 				cs, err := p.Poll(t.Context(), p.ref, 50*time.Millisecond)

@@ -26,9 +26,9 @@ type ControlPlane interface {
 	Heartbeat(ctx context.Context, h Heartbeat) (HeartbeatAnswer, error)
 	// Poll returns commands for the session, waiting for the first one at most as long as wait.
 	// Commands are hints: they may be lost and repeated; what matters comes again with heartbeats
-	// or by reconciliation. Without a bus, what was assigned and not heard of comes with polls that
-	// wait. CodeFenced when the session is not live; such a poll takes nothing from the session
-	// that came after it.
+	// or by reconciliation. Without a bus, a session hears commands from its first poll on. What was
+	// assigned before comes with that poll, what was not heard of with polls that wait. CodeFenced
+	// when the session is not live; such a poll takes nothing from the session that came after it.
 	Poll(ctx context.Context, s SessionRef, wait time.Duration) ([]Command, error)
 	// Report delivers at most domain.MaxReports reports; they are committed in order when it
 	// returns, and answered each in its place. Repeating a batch is safe. The reports of a session

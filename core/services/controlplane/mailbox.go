@@ -47,27 +47,25 @@ type mailbox struct {
 	polled   time.Time
 }
 
-// of returns the mailbox of a live session and opens it if necessary. Concurrent callers wait until
-// it is open.
-func (m *mailboxes) of(ctx context.Context, ref ports.SessionRef) (*mailbox, error) {
-	box, mine, idle := m.place(ref)
-	for _, b := range idle {
-		b.close()
-	}
+// of returns the mailbox of a live session and opens it if necessary. opened reports whether this
+// call has opened it: then it lacks the commands that were sent before. Concurrent callers wait
+// until it is open.
+func (m *mailboxes) of(ctx context.Context, ref ports.SessionRef) (box *mailbox, opened bool, err error) {
+	box, mine := m.place(ref)
 	if mine {
 		m.subscribe(ctx, ref, box)
 	}
 	select {
 	case <-box.opened:
-		return box, box.err
+		return box, mine, box.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, false, ctx.Err()
 	}
 }
 
 // place returns the mailbox of a session and adds it if there is none. mine reports whether the
-// caller must open it. idle are the mailboxes to close, because they are no longer polled.
-func (m *mailboxes) place(ref ports.SessionRef) (box *mailbox, mine bool, idle []*mailbox) {
+// caller must open it.
+func (m *mailboxes) place(ref ports.SessionRef) (box *mailbox, mine bool) {
 	now := m.clock.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -79,7 +77,30 @@ func (m *mailboxes) place(ref ports.SessionRef) (box *mailbox, mine bool, idle [
 	box.mu.Lock()
 	box.polled = now
 	box.mu.Unlock()
-	return box, mine, m.idleLocked(now)
+	return box, mine
+}
+
+// drop closes the mailbox of a session that is over, if there is one.
+func (m *mailboxes) drop(ref ports.SessionRef) {
+	m.mu.Lock()
+	box := m.open[ref]
+	delete(m.open, ref)
+	m.mu.Unlock()
+	if box != nil {
+		box.close()
+	}
+}
+
+// sweep closes the mailboxes that are no longer polled: their workers have gone, poll another
+// coordinator, or get their commands over the bus again.
+func (m *mailboxes) sweep() {
+	now := m.clock.Now()
+	m.mu.Lock()
+	idle := m.idleLocked(now)
+	m.mu.Unlock()
+	for _, b := range idle {
+		b.close()
+	}
 }
 
 // subscribe opens a mailbox that its caller has added. If that fails, the mailbox is removed, and

@@ -72,15 +72,15 @@ func TestMailboxes_WhileOneOpens_HoldUpNobodyElse(t *testing.T) {
 	m, g, _ := newMailboxes("slow")
 	slow := ports.SessionRef{WorkerID: "slow", SessionID: "s"}
 	opened := make(chan error, 2)
-	open := func() { _, err := m.of(context.WithoutCancel(t.Context()), slow); opened <- err }
+	open := func() { _, _, err := m.of(context.WithoutCancel(t.Context()), slow); opened <- err }
 	go open()
 	require.Eventually(t, func() bool { return g.callsTo("slow") == 1 }, 10*time.Second, time.Millisecond)
 
-	_, err := m.of(t.Context(), ports.SessionRef{WorkerID: "fast", SessionID: "s"})
+	_, _, err := m.of(t.Context(), ports.SessionRef{WorkerID: "fast", SessionID: "s"})
 	require.NoError(t, err, "another worker's opens at once")
 	impatient, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = m.of(impatient, slow)
+	_, _, err = m.of(impatient, slow)
 	require.ErrorIs(t, err, context.Canceled, "who waits for it may leave")
 	go open()
 	close(g.gate["slow"])
@@ -93,26 +93,28 @@ func TestMailboxes_WhenOneCannotBeOpened_TryAgainWithTheNextCall(t *testing.T) {
 	m, g, _ := newMailboxes()
 	ref := ports.SessionRef{WorkerID: "w", SessionID: "s"}
 	g.fail.Store(true)
-	_, err := m.of(t.Context(), ref)
+	_, _, err := m.of(t.Context(), ref)
 	require.Error(t, err)
 	g.fail.Store(false)
-	box, err := m.of(t.Context(), ref)
+	box, opened, err := m.of(t.Context(), ref)
 	require.NoError(t, err)
-	again, err := m.of(t.Context(), ref)
+	again, reopened, err := m.of(t.Context(), ref)
 	require.NoError(t, err)
 	assert.Same(t, box, again)
+	assert.True(t, opened)
+	assert.False(t, reopened)
 }
 
 func TestMailboxes_EachSessionHasItsOwn(t *testing.T) {
 	m, g, _ := newMailboxes()
-	old, err := m.of(t.Context(), ports.SessionRef{WorkerID: "w", SessionID: "old"})
+	old, _, err := m.of(t.Context(), ports.SessionRef{WorkerID: "w", SessionID: "old"})
 	require.NoError(t, err)
-	successor, err := m.of(t.Context(), ports.SessionRef{WorkerID: "w", SessionID: "new"})
+	successor, _, err := m.of(t.Context(), ports.SessionRef{WorkerID: "w", SessionID: "new"})
 	require.NoError(t, err)
 	for _, h := range g.handlers {
 		h(ports.Command{Kind: ports.CommandDrain, SessionID: "new"})
 	}
-	_, err = m.of(t.Context(), ports.SessionRef{WorkerID: "w", SessionID: "old"})
+	_, _, err = m.of(t.Context(), ports.SessionRef{WorkerID: "w", SessionID: "old"})
 	require.NoError(t, err)
 	none, err := old.take(t.Context(), 0)
 	require.NoError(t, err)
@@ -124,11 +126,12 @@ func TestMailboxes_EachSessionHasItsOwn(t *testing.T) {
 
 func TestMailboxes_WhenNobodyPollsOne_CloseIt(t *testing.T) {
 	m, g, clock := newMailboxes()
-	_, err := m.of(t.Context(), ports.SessionRef{WorkerID: "gone", SessionID: "s"})
+	_, _, err := m.of(t.Context(), ports.SessionRef{WorkerID: "gone", SessionID: "s"})
 	require.NoError(t, err)
 	clock.now.Store(int64(2 * mailboxIdle))
-	_, err = m.of(t.Context(), ports.SessionRef{WorkerID: "w", SessionID: "s"})
+	_, _, err = m.of(t.Context(), ports.SessionRef{WorkerID: "w", SessionID: "s"})
 	require.NoError(t, err)
+	m.sweep()
 	assert.Equal(t, 1, g.closed)
 	assert.Len(t, m.open, 1)
 	m.close()
@@ -140,7 +143,7 @@ func TestMailboxes_WhenClosedWhileOneOpens_LeaveNoSubscription(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = m.of(context.WithoutCancel(t.Context()), ports.SessionRef{WorkerID: "slow", SessionID: "s"})
+		_, _, _ = m.of(context.WithoutCancel(t.Context()), ports.SessionRef{WorkerID: "slow", SessionID: "s"})
 	}()
 	require.Eventually(t, func() bool { return g.callsTo("slow") == 1 }, 10*time.Second, time.Millisecond)
 	m.close()

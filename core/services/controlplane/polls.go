@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
@@ -29,21 +30,28 @@ func (s *Service) Poll(ctx context.Context, ref ports.SessionRef, wait time.Dura
 		// Check in every round: the session may have ended meanwhile, and the poll must end with
 		// it.
 		if err := s.requireLive(ctx, ref); err != nil {
+			if domain.IsCode(err, domain.CodeFenced) {
+				s.mailboxes.drop(ref)
+			}
 			return nil, err
 		}
-		box, err := s.mailboxes.of(ctx, ref)
+		box, opened, err := s.mailboxes.of(ctx, ref)
 		if err != nil {
 			return nil, err
 		}
-		round := min(left, s.untilStoreRead())
+		var round time.Duration
+		if !opened {
+			round = min(left, s.untilStoreRead())
+		}
 		commands, err := box.take(ctx, round)
 		if err == nil {
 			commands, err = s.withAssignments(ctx, ref, commands)
 		}
-		if left -= round; err != nil || len(commands) > 0 || left <= 0 {
+		left -= round
+		if err != nil || len(commands) > 0 || left <= 0 && !opened {
 			return commands, err
 		}
-		if commands, err = s.unheard(ctx, ref); err != nil || len(commands) > 0 {
+		if commands, err = s.unheard(ctx, ref, opened); err != nil || len(commands) > 0 || left <= 0 {
 			return commands, err
 		}
 	}
@@ -70,9 +78,10 @@ func (s *Service) withAssignments(
 	return append(rest, found...), err
 }
 
-// unheard returns the assignments that the session should have received by now.
-func (s *Service) unheard(ctx context.Context, ref ports.SessionRef) ([]ports.Command, error) {
-	ids, err := s.unstarted.Do(ctx, ref.SessionID)
+// unheard returns the assignments that the session should have received by now. With all, it returns
+// also those whose commands are still under way.
+func (s *Service) unheard(ctx context.Context, ref ports.SessionRef, all bool) ([]ports.Command, error) {
+	ids, err := s.unstarted.Do(ctx, unstartedQuery{ref.SessionID, all})
 	if err != nil {
 		return nil, err
 	}
@@ -136,13 +145,24 @@ func (s *Service) liveSessions(ctx context.Context, refs []ports.SessionRef) ([]
 	return live, nil
 }
 
-// unstartedOf returns what each session should have received by now, and has not started.
-func (s *Service) unstartedOf(ctx context.Context, ids []domain.SessionID) ([][]domain.WorkloadID, error) {
+// unstartedQuery asks for what a session should have received by now, and has not started. With all, it
+// asks also for what has just been assigned.
+type unstartedQuery struct {
+	session domain.SessionID
+	all     bool
+}
+
+// unstartedOf answers the queries with one read. A command that arrives twice does no harm.
+func (s *Service) unstartedOf(ctx context.Context, qs []unstartedQuery) ([][]domain.WorkloadID, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeReadTimeout)
 	defer cancel()
-	bySession := make(map[domain.SessionID][]domain.WorkloadID, len(ids))
+	least := storeReadInterval / 2
+	if slices.ContainsFunc(qs, func(q unstartedQuery) bool { return q.all }) {
+		least = 0
+	}
+	bySession := make(map[domain.SessionID][]domain.WorkloadID, len(qs))
 	for after, more := domain.WorkloadID(""), true; more; {
-		found, err := s.deps.Queue.Unstarted(ctx, storeReadInterval/2, after, pollBatch)
+		found, err := s.deps.Queue.Unstarted(ctx, least, after, pollBatch)
 		if err != nil {
 			return nil, err
 		}
@@ -152,9 +172,9 @@ func (s *Service) unstartedOf(ctx context.Context, ids []domain.SessionID) ([][]
 		}
 		more = len(found) == pollBatch
 	}
-	unstarted := make([][]domain.WorkloadID, len(ids))
-	for i, id := range ids {
-		unstarted[i] = bySession[id]
+	unstarted := make([][]domain.WorkloadID, len(qs))
+	for i, q := range qs {
+		unstarted[i] = bySession[q.session]
 	}
 	return unstarted, nil
 }

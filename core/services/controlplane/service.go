@@ -44,7 +44,7 @@ type Service struct {
 	beats     *batching.Committer[ports.Beat, ports.BeatResult]
 	reports   *batching.Committer[domain.Transition, domain.Result]
 	live      *batching.Committer[ports.SessionRef, bool]
-	unstarted *batching.Committer[domain.SessionID, []domain.WorkloadID]
+	unstarted *batching.Committer[unstartedQuery, []domain.WorkloadID]
 	mailboxes mailboxes
 	missing   missingRuns
 	// unreconciled is set while reconciliations fail, so that only the first failure is logged.
@@ -87,11 +87,6 @@ func (s *Service) Register(ctx context.Context, r domain.Registration) (ports.Gr
 	if err != nil {
 		return ports.Grant{}, s.contended(r, err)
 	}
-	// Open the mailbox before the first assignment can be sent. If that fails, the worker gets its
-	// assignments from polls that read the store.
-	if _, err := s.mailboxes.of(ctx, ports.SessionRef{WorkerID: r.WorkerID, SessionID: r.SessionID}); err != nil {
-		s.deps.Log.Warn("commands cannot be received for worker", "worker_id", r.WorkerID, "error", err)
-	}
 	s.deps.Log.Info("worker registered", "worker_id", w.ID, "session_id", w.SessionID, "slots", w.Slots,
 		"capabilities", w.Capabilities)
 	s.deps.Notifier.Wake(ctx, ports.WakeWorkerRegistered)
@@ -106,6 +101,7 @@ func (s *Service) Heartbeat(ctx context.Context, h ports.Heartbeat) (ports.Heart
 	if err := h.Validate(); err != nil {
 		return ports.HeartbeatAnswer{}, err
 	}
+	s.mailboxes.sweep()
 	results, err := s.beats.Do(ctx, ports.Beat{WorkerID: h.WorkerID, SessionID: h.SessionID, Draining: h.Draining})
 	if err != nil {
 		return ports.HeartbeatAnswer{}, err

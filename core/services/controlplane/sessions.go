@@ -39,6 +39,7 @@ func (s *Service) End(ctx context.Context, e domain.SessionEnd) error {
 	}
 	for _, w := range ended {
 		s.missing.forget(w.SessionID)
+		s.mailboxes.drop(ports.SessionRef{WorkerID: w.ID, SessionID: w.SessionID})
 		if e.Certificate() {
 			s.deps.Log.Warn("worker died", "worker_id", w.ID, "session_id", w.SessionID, "process_id", e.ProcessID)
 		} else {
