@@ -122,6 +122,18 @@ async def fail(task: Task[dict[str, Any], None]) -> str:
     return f"attempt {task.attempt}"
 
 
+def hold(task: SyncTask[dict[str, Any], None]) -> None:
+    """Tells what it holds of the worker's devices until it is told to stop."""
+    devices = [[d.id, d.share] for d in task.devices]
+    shown = [os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "NIYANTA_DEVICES")]
+    task.log("holds", holds={"devices": devices, "shown": shown})
+    task.sleep(600)
+
+
+worker.workload("hold")(hold)
+worker.workload("hold-process", isolate=True)(hold)
+
+
 @worker.workload("crash-process", isolate=True)
 def crash_process(task: SyncTask[dict[str, Any], None]) -> None:
     os._exit(3)

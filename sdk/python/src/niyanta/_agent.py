@@ -24,6 +24,7 @@ from ._plane import Plane, decoded, session_over
 from ._run import Assignment, Run, Session, clock
 from ._runs import Runs
 from .errors import ApiError
+from .resources import WorkerResources
 from .stops import Cancelled, Draining, Fenced, LeaseLost, Paused, Stopped
 
 log = logging.getLogger("niyanta.worker")
@@ -37,6 +38,7 @@ class Config:
     slots: int
     handlers: dict[str, Handler]
     host: Callable[[Agent, Handler], Host]
+    resources: WorkerResources = WorkerResources()
     tags: dict[str, str] = field(default_factory=dict)
     version: str = ""
     take_over: bool = False
@@ -100,7 +102,8 @@ class Agent:
         message = {
             "worker_id": c.worker_id, "session_id": session_id, "previous_session_id": self._previous,
             "process_id": c.process_id, "certificate_digest": c.certificate_digest,
-            "capabilities": sorted(c.handlers), "slots": c.slots, "tags": c.tags,
+            "capabilities": sorted(c.handlers), "slots": c.slots,
+            "resources": _codec.stated(c.resources), "tags": c.tags,
             "version": c.version or f"python {platform.python_version()}",
             "take_over": c.take_over and not self._previous, "draining": self.draining,
         }
@@ -122,6 +125,7 @@ class Agent:
             "drained": self.draining and not self.leaving, "free_slots": max(self.config.slots - self.runs.active(), 0),
             "inventory": [
                 {"workload_id": r.key[0], "generation": r.key[1], "state": r.state,
+                 **({"devices": r.assignment.devices} if r.assignment.devices else {}),
                  **({"stuck": True} if r in told else {})}
                 for r in self.runs
             ],
@@ -211,6 +215,9 @@ class Agent:
         elif self.runs.active() >= self.config.slots:
             self._decline(a, "worker is full")
             self.urgent.set()  # the coordinator does not know which runs take the slots
+        elif not self.runs.holding.allows(a.resources, a.devices):
+            self._decline(a, "what it reserves is taken on the worker")
+            self.urgent.set()  # the coordinator does not know which runs hold it
         else:
             self.runs.begin(session, a, handler)
 

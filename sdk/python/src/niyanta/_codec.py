@@ -43,6 +43,13 @@ def encode(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
+def stated(value: Any) -> dict[str, Any]:
+    """Returns the members of a dataclass that are not empty, deeply."""
+    members = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    lists = {k: [stated(x) for x in v] for k, v in members.items() if isinstance(v, (list, tuple))}
+    return {k: v for k, v in {**members, **lists}.items() if v}
+
+
 def compact(value: Any) -> dict[str, Any]:
     """Returns the members of a dataclass that are not None, deeply. The API takes no null for them."""
     members = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))

@@ -25,6 +25,7 @@ from ._handlers import Ended, Handler, raised, run_async, run_sync
 from ._hosts import NoCheckpoint
 from ._run import Assignment, Run
 from .errors import RunError
+from .resources import DeviceShare
 from .stops import BY_NAME, Fenced, LeaseLost, Stopped
 from .task import _Task
 
@@ -189,6 +190,7 @@ class _Child:
         state = start["state"]
         try:
             assignment = _codec.decode(Assignment, start["assignment"])
+            show_devices(assignment.devices)
             self._task = handler.make_task(self, assignment, None if state is None else state.encode())
         except Exception as e:
             ended = raised(e, None)
@@ -274,6 +276,13 @@ class _Child:
 
     def wait_stop(self, seconds: float) -> None:
         self._stopped.wait(seconds)
+
+
+def show_devices(devices: list[DeviceShare]) -> None:
+    """Has the environment name the devices of the run. If it holds none, CUDA shows none: it must not
+    use what others hold."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(d.id for d in devices)
+    os.environ["NIYANTA_DEVICES"] = _codec.dumps(devices).decode()
 
 
 def _cause(named: list[str] | None) -> Stopped | None:

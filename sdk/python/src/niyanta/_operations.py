@@ -14,9 +14,10 @@ from ._core import (
 )
 from .errors import InvalidInput, WaitTimeout
 from .models import (
-    AffinityRules, AuditEvent, CheckpointInfo, Control, Customer, Event, LogLine, Placement, Reservation, Resources,
-    Retried, RetryBackoff, Status, Submission, SubmissionResult, Submitted, Workload, WorkloadConfig,
+    AffinityRules, AuditEvent, CheckpointInfo, Control, Customer, Event, LogLine, Placement, Resources, Retried,
+    RetryBackoff, Status, Submission, SubmissionResult, Submitted, Workload, WorkloadConfig,
 )
+from .resources import Reservation
 
 T = TypeVar("T")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import _codec
+from .resources import DeviceShare, Reservation
 from .stops import LeaseLost, Stopped
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ class Assignment:
     labels: dict[str, str] = field(default_factory=dict)
     config_json: Any = None
     resource_limits: dict[str, float] = field(default_factory=dict)
+    #: What it reserves, and what it gets of the worker's devices.
+    resources: Reservation = Reservation()
+    devices: list[DeviceShare] = field(default_factory=list)
     checkpoint_interval_ms: int = 0
     timeout_ms: int = 0
     max_retries: int = 0

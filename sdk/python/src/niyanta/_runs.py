@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ._handlers import Ended, Handler
+from ._holding import Holding
 from ._outbox import now_text
 from ._run import REPORTING, RUNNING, STARTING, STOP_GRACE, STOPPING, Assignment, Key, Line, Run, Session, clock
 from .errors import ApiError
@@ -31,6 +32,8 @@ class Runs:
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
+        #: What the handlers that have not returned hold of the worker's resources.
+        self.holding = Holding(agent.config.resources)
         self._held: dict[Key, Run] = {}
         #: The run of the highest generation of each workload. Older ones are told to stop.
         self._newest: dict[str, Run] = {}
@@ -84,6 +87,7 @@ class Runs:
             session, a, clock(), self._agent.config.host(self._agent, handler), sequence=a.checkpoint_sequence,
             resumable=a.checkpoint_sequence > 0,
         )
+        self.holding.take(a.resources, a.devices)
         self._held[a.key] = self._newest[a.workload_id] = run
         self._agent.outbox.post(run, "start")
         self._agent.spawn(self._execute(run))
@@ -96,6 +100,7 @@ class Runs:
         except Exception as e:
             log.exception("running %s failed in the worker itself", run.key[0])
             ended = Ended(error_type=type(e).__name__, message=f"the worker failed: {e}")
+        self.holding.give_back(run.assignment.resources, run.assignment.devices)
         if run.abandoned or run.session.over or run.session is not self._agent.session:
             self.remove(run)
             if self._agent.live_session() is not None:

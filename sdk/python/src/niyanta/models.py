@@ -5,19 +5,20 @@ from __future__ import annotations
 import base64
 import enum
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
 from . import _codec
 from .errors import NiyantaError, WorkloadFailed
+from .resources import Reservation
 
 T = TypeVar("T")
 
 __all__ = [
     "AffinityRules", "AffinityTerms", "AuditEvent", "CheckpointInfo", "Control", "Customer", "Event",
-    "Limits", "LogLine", "Placement", "PlacementReason", "Reservation", "Resources", "Retried", "RetryBackoff",
+    "Limits", "LogLine", "Placement", "PlacementReason", "Resources", "Retried", "RetryBackoff",
     "Status", "Submission", "SubmissionResult", "Submitted", "Usage", "Workload", "WorkloadConfig",
 ]
 
@@ -64,21 +65,6 @@ class AffinityRules:
     hard_affinity: AffinityTerms | None = None
     soft_affinity: AffinityTerms | None = None
     anti_affinity: AffinityTerms | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reservation:
-    """What a workload reserves on its worker. What is None is not reserved."""
-
-    cpu_cores: float | None = None
-    memory_mb: int | None = None
-    disk_mb: int | None = None
-    #: A share of one GPU, 0.05 to 0.95, or a number of whole ones.
-    gpus: float | None = None
-    #: The models that it may get. None: any.
-    gpu_models: Sequence[str] | None = None
-    #: Amounts of what operators declare, by name.
-    custom: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

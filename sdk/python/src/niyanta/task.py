@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from . import _codec
 from ._run import Assignment
 from .errors import RunError
+from .resources import DeviceShare
 from .stops import Stopped
 
 In = TypeVar("In")
@@ -94,6 +95,11 @@ class _Task(Generic[In, State]):
     def labels(self) -> dict[str, str]:
         """The workload's labels."""
         return dict(self._assignment.labels)
+
+    @property
+    def devices(self) -> list[DeviceShare]:
+        """What this run holds of the worker's devices. It must use no others."""
+        return list(self._assignment.devices)
 
     def config(self, tp: type[T]) -> T | None:
         """Returns the customer's configuration of the type, as a value of tp; None: there is none."""

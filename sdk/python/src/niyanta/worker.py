@@ -16,6 +16,7 @@ from typing import Any, TypeVar, overload
 
 import httpx
 
+from . import _hardware
 from ._agent import Agent, Config
 from ._engine import Engine, WorkerError
 from ._handlers import Handler
@@ -26,6 +27,7 @@ from ._nursery import Nursery
 from ._isolated import ProcessHost
 from ._operations import seconds
 from ._plane import Plane
+from .resources import WorkerResources
 from .task import SyncTask, Task
 from .tls import TLSFiles
 
@@ -62,7 +64,10 @@ class Worker:
 
     `url` is a coordinator's, or those of several separated by commas; `key` is a worker key.
     `worker_id` names the worker across restarts; empty: one is made. `slots` is how many workloads run
-    at once. `tags` are what affinity rules look at. `drain_timeout` bounds a graceful end, in seconds.
+    at once. `tags` are what affinity rules look at. `resources` is what the worker has; None: what the
+    variables NIYANTA_WORKER_CPU, NIYANTA_WORKER_MEMORY_MB, NIYANTA_WORKER_DISK_MB,
+    NIYANTA_WORKER_DEVICES and NIYANTA_WORKER_RESOURCES say, and where they say nothing, what the
+    machine has. `drain_timeout` bounds a graceful end, in seconds.
     `take_over` ends the session of another process that holds the id. `capture_logging` writes the
     records that handlers make with `logging` to the logs of their workloads. `tls` names the files of a
     CA, and of the certificate that coordinators may ask workers for.
@@ -70,8 +75,8 @@ class Worker:
 
     def __init__(
         self, url: str, key: str, *, worker_id: str = "", slots: int = 10, tags: Mapping[str, str] | None = None,
-        version: str = "", drain_timeout: float | timedelta = 300, take_over: bool = False,
-        capture_logging: bool = True, tls: TLSFiles | None = None,
+        resources: WorkerResources | None = None, version: str = "", drain_timeout: float | timedelta = 300,
+        take_over: bool = False, capture_logging: bool = True, tls: TLSFiles | None = None,
         http: Callable[[], httpx.AsyncClient] | None = None,
     ) -> None:
         if slots < 1:
@@ -79,6 +84,9 @@ class Worker:
         self._url, self._key, self._http, self._tls = url, key, http, only(tls, http)
         self.worker_id = worker_id or f"worker-{uuid.uuid4().hex[:12]}"
         self.slots = slots
+        if resources is not None:
+            resources.validate()
+        self._resources = resources
         self._tags, self._version, self._take_over = dict(tags or {}), version, take_over
         self._drain_timeout = seconds(drain_timeout)
         self._capture_logging = capture_logging
@@ -158,9 +166,12 @@ class Worker:
             if nursery is not None:
                 nursery.attach(agent, fail)
 
+        # nvidia-smi may take seconds.
+        if (resources := self._resources) is None:
+            resources = await asyncio.to_thread(_hardware.offer, os.environ)
         config = Config(
-            worker_id=self.worker_id, slots=self.slots, handlers=self._handlers, host=host, tags=self._tags,
-            version=self._version, take_over=self._take_over,
+            worker_id=self.worker_id, slots=self.slots, handlers=self._handlers, host=host, resources=resources,
+            tags=self._tags, version=self._version, take_over=self._take_over,
         )
         self._engine = Engine(
             config, lambda: Plane(self._url, self._key, self._http, self._tls), self._drain_timeout, attach
