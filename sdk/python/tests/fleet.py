@@ -136,7 +136,10 @@ worker.workload("hold-process", isolate=True)(hold)
 
 @worker.workload("crash-process", isolate=True)
 def crash_process(task: SyncTask[dict[str, Any], None]) -> None:
-    os._exit(3)
+    """Ends its process, with a status or by a signal."""
+    if "signal" in task.input:
+        os.kill(os.getpid(), task.input["signal"])
+    os._exit(task.input.get("status", 3))
 
 
 @worker.workload("large")

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from conftest import LEASE, Process, System, alive, eventually
-from niyanta import AsyncClient, InvalidState, NotFound, Status, Submission, WorkloadFailed
+from niyanta import AsyncClient, InvalidState, NotFound, RetryBackoff, Status, Submission, WorkloadFailed
 
 smoke = pytest.mark.smoke
 KINDS = ["count", "thread-count", "process-count", "process-async-count"]
@@ -139,7 +139,6 @@ def test_handler_failures(system: System) -> None:
     hopeless, bad = w.submit("fail", {"kind": "permanent"}), w.submit("count", {"to": "many"})
     again = w.submit("fail", {})
     crash = w.submit("fail", {"kind": "crash"}, max_retries=0)
-    died = w.submit("crash-process", {}, max_retries=0)
     failed = w.wait_for_completion(hopeless.workload_id, timeout=30)
     assert (failed.error_type, failed.retry_count) == ("hopeless", 0)
     with pytest.raises(WorkloadFailed, match="it cannot work"):
@@ -151,8 +150,24 @@ def test_handler_failures(system: System) -> None:
     assert crashed.error_type == "KeyError"
     lines = [x for x in w.logs(crash.workload_id) if x.level == "ERROR"]
     assert len(lines) == 1 and "Traceback" in lines[0].message and "fleet.py" in lines[0].message
-    dead = w.wait_for_completion(died.workload_id, timeout=30)
-    assert dead.error_type == "process_died" and "status 3" in (dead.error_message or "")
+
+
+def test_process_that_dies_is_told_as_that_of_a_program(system: System) -> None:
+    system.worker()
+    w = system.client.workloads
+    expected = [
+        ({"status": 3}, "exit_status", "exit status 3", 1), ({"status": 65}, "exit_status", "exit status 65", 0),
+        ({"status": 0}, "exit_status", "exit status 0 without a result", 1),
+        ({"signal": signal.SIGSEGV}, "signal", "killed by signal 11 (segmentation fault)", 1),
+        ({"signal": signal.SIGKILL}, "signal", "killed by signal 9 (killed)", 1),
+    ]
+    backoff = RetryBackoff(initial_seconds=0.01, max_seconds=0.01)
+    config = system.client.configs.create("crash-process", max_retries=1, retry_backoff=backoff)
+    ids = [w.submit("crash-process", how).workload_id for how, *_ in expected]
+    for id, (_, kind, message, retries) in zip(ids, expected):
+        done = w.wait_for_completion(id, timeout=30)
+        assert (done.error_type, done.error_message, done.retry_count) == (kind, message, retries)
+    system.client.configs.delete(config.config_id)
 
 
 def test_timeout_ends_a_run(system: System) -> None:

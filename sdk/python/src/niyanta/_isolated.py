@@ -21,6 +21,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import _codec
+from ._deaths import OutOfMemory, died
 from ._handlers import Ended, Handler, raised, run_async, run_sync
 from ._hosts import NoCheckpoint
 from ._run import Assignment, Run
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 # How long a run that is not to save may clean up before its process is killed.
 KILL_AFTER = 2.0
 _LENGTH = struct.Struct(">I")
+_memory = OutOfMemory()
 
 
 class ProcessHost:
@@ -48,6 +50,7 @@ class ProcessHost:
         self._snapshots: collections.deque[asyncio.Future[bytes]] = collections.deque()
 
     async def perform(self, run: Run, state: bytes | None) -> Ended:
+        killed = _memory.kills()
         ours, theirs = socket.socketpair()
         with theirs:
             self._number, reaped = self._nursery.fork(theirs)
@@ -66,10 +69,7 @@ class ProcessHost:
                 self._snapshots.popleft().cancel()
         if ended is not None:
             return ended
-        if run.cause is not None:
-            return Ended(stopped=True)
-        how = f"by signal {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
-        return Ended(error_type="process_died", message=f"the process of the run ended {how} without a result")
+        return died(status, run.cause, _memory.kills() > killed)
 
     async def _converse(self, run: Run, reader: asyncio.StreamReader) -> Ended | None:
         while True:
