@@ -12,11 +12,13 @@ import (
 func TestLanes_WhateverWaits_AreListedWithWhatBlocksThem(t *testing.T) {
 	a := newAPI(t, 1)
 	other := a.otherCustomer()
+	first := map[string]bool{}
 	submit := func(key, workloadType string, priority int) {
 		ans := a.call("POST", "/v1/workloads", key, map[string]any{
 			"workload_type": workloadType, "input_params": map[string]any{}, "priority": priority,
 		})
 		require.Equal(t, 202, ans.status, ans.body)
+		first[ans.field("workload_id").(string)] = true
 	}
 	submit(a.dev.CustomerKey, "train", 10)
 	submit(a.dev.CustomerKey, "train", 10)
@@ -37,6 +39,8 @@ func TestLanes_WhateverWaits_AreListedWithWhatBlocksThem(t *testing.T) {
 			assert.Equal(t, false, l["queue_depth_estimated"], l)
 			assert.Equal(t, "type_not_offered", l["reasons"].([]any)[0].(map[string]any)["code"])
 			assert.GreaterOrEqual(t, l["oldest_wait_seconds"], 0.0)
+			assert.Contains(t, first, l["first_workload_id"])
+			assert.NotContains(t, l, "placed_per_minute", "nothing was placed")
 			lanes = append(lanes, lane{
 				l["customer_id"].(string), l["workload_type"].(string), l["priority"].(float64), l["queue_depth"].(float64),
 			})
@@ -57,6 +61,10 @@ func TestLanes_WhateverWaits_AreListedWithWhatBlocksThem(t *testing.T) {
 	require.NotEqual(t, string(DevCustomer), rival)
 	own, _ := list(url.Values{"customer_id": {rival}})
 	require.Equal(t, want[2:], own)
+	for blocked, n := range map[string]int{"true": 4, "false": 0} {
+		found, _ := list(url.Values{"blocked": {blocked}})
+		require.Len(t, found, n, blocked)
+	}
 	ofType, _ := list(url.Values{"workload_type": {"report"}})
 	require.Equal(t, want[3:], ofType)
 
@@ -95,4 +103,25 @@ func TestConfig_OverTheAPI_IsThatOfTheCommand(t *testing.T) {
 		require.NotContains(t, ans.body, secret)
 	}
 	require.Equal(t, 403, a.call("GET", "/v1/admin/config", a.dev.CustomerKey, nil).status)
+}
+
+// TestPlacement_ReasonsAboutWorkers_NameThemForAdministrators asks as each role.
+func TestPlacement_ReasonsAboutWorkers_NameThemForAdministrators(t *testing.T) {
+	a := newAPI(t, 1)
+	ans := a.call("POST", "/v1/workloads", a.dev.CustomerKey, map[string]any{
+		"workload_type": "sleep", "input_params": map[string]any{"duration_ms": 1},
+		"affinity_rules": map[string]any{"hard_affinity": map[string]any{"worker_tags": map[string]any{"gpu": "b200"}}},
+	})
+	require.Equal(t, 202, ans.status, ans.body)
+	path := "/v1/workloads/" + ans.field("workload_id").(string) + "/placement"
+	reason := func(key string) map[string]any {
+		ans := a.call("GET", path, key, nil)
+		require.Equal(t, 200, ans.status, ans.body)
+		return ans.field("reasons").([]any)[0].(map[string]any)
+	}
+	require.Equal(t, "1 worker without tag gpu=b200", reason(a.dev.AdminKey)["message"])
+	workers := a.call("GET", "/v1/admin/workers", a.dev.AdminKey, nil).field("workers").([]any)
+	require.Len(t, workers, 1)
+	require.Equal(t, []any{workers[0].(map[string]any)["worker_id"]}, reason(a.dev.AdminKey)["worker_ids"])
+	require.NotContains(t, reason(a.dev.CustomerKey), "worker_ids", "whose workers there are is not a customer's business")
 }

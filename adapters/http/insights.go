@@ -23,9 +23,13 @@ func (a *api) GetConfig(context.Context, gen.GetConfigRequestObject) (gen.GetCon
 func (a *api) ListLanes(ctx context.Context, req gen.ListLanesRequestObject) (gen.ListLanesResponseObject, error) {
 	limit := limitOr(req.Params.Limit, defaultPage)
 	q := insight.LanesQuery{
-		Customer: domain.CustomerID(deref(req.Params.CustomerID)), Type: deref(req.Params.WorkloadType), Limit: limit + 1,
+		Customer: domain.CustomerID(deref(req.Params.CustomerID)), Type: deref(req.Params.WorkloadType),
+		Blocked: req.Params.Blocked, Limit: limit + 1,
 	}
 	bound := fmt.Sprint("lanes ", q.Customer, " ", q.Type)
+	if q.Blocked != nil {
+		bound += fmt.Sprint(" ", *q.Blocked)
+	}
 	if c := deref(req.Params.Cursor); c != "" {
 		if err := a.cursors.decode(c, &q.After, bound); err != nil {
 			return nil, err
@@ -49,7 +53,8 @@ func (a *api) laneOut(l *insight.LaneView) gen.Lane {
 		LaneID: string(l.Lane.ID), CustomerID: string(l.Lane.CustomerID), Tier: gen.Tier(l.Tier),
 		WorkloadType: l.Lane.Type, Priority: l.Lane.Priority,
 		QueueDepth: l.Depth, QueueDepthEstimated: l.Estimated,
+		FirstWorkloadID: string(l.First), PlacedPerMinute: opt(l.PerMinute),
 		OldestQueuedAt: at(l.Oldest), OldestWaitSeconds: a.Statistics.Waited(l.Oldest).Seconds(),
-		Blocked: l.Blocked, Reasons: mapSlice(l.Reasons, reasonOut),
+		Blocked: l.Blocked, Reasons: mapSlice(l.Reasons, reasonWithWorkers),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/niyanta/niyanta/adapters/http/gen"
+	"github.com/niyanta/niyanta/core/domain"
 	"github.com/niyanta/niyanta/core/domain/placement"
 	"github.com/niyanta/niyanta/core/services/insight"
 )
@@ -16,7 +17,11 @@ func (a *api) GetWorkloadPlacement(
 	if err != nil {
 		return nil, err
 	}
-	return gen.GetWorkloadPlacement200JSONResponse(placementOut(&p)), nil
+	out := placementOut(&p)
+	if scopeOf(ctx).principal.Role == domain.RoleAdmin {
+		out.Reasons = mapSlice(p.Reasons, reasonWithWorkers)
+	}
+	return gen.GetWorkloadPlacement200JSONResponse(out), nil
 }
 
 func placementOut(p *insight.Explanation) gen.Placement {
@@ -26,6 +31,15 @@ func placementOut(p *insight.Explanation) gen.Placement {
 		EstimatedStartTime: optTime(p.Start), Confidence: opt(gen.Confidence(p.Confidence)),
 		Reasons: mapSlice(p.Reasons, reasonOut),
 	}
+}
+
+// reasonWithWorkers returns a reason as administrators see it: it names workers.
+func reasonWithWorkers(r *placement.Reason) gen.PlacementReason {
+	out := reasonOut(r)
+	if len(r.WorkerIDs) > 0 {
+		out.WorkerIds = new(mapSlice(r.WorkerIDs, func(id *domain.WorkerID) string { return string(*id) }))
+	}
+	return out
 }
 
 func reasonOut(r *placement.Reason) gen.PlacementReason {

@@ -24,6 +24,15 @@ type PlacementRate struct {
 	Last time.Time `json:"last"`
 }
 
+// PerMinute returns how many placements there were per minute of the time that counts. 0 if there
+// was none.
+func (p PlacementRate) PerMinute() float64 {
+	if p.Busy <= 0 {
+		return 0
+	}
+	return float64(p.Placed) * float64(time.Minute.Microseconds()) / float64(p.Busy)
+}
+
 // Add returns the sum of both.
 func (p PlacementRate) Add(o PlacementRate) PlacementRate {
 	if o.Last.After(p.Last) {

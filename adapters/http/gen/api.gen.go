@@ -1197,14 +1197,20 @@ type Lane struct {
 	// Blocked Nothing of the lane can be placed, however long it waits, until something changes: no worker could run it, or its customer is suspended or at its limit
 	Blocked    bool   `json:"blocked"`
 	CustomerID string `json:"customer_id"`
-	LaneID     string `json:"lane_id"`
+
+	// FirstWorkloadID The one of them that has waited longest
+	FirstWorkloadID string `json:"first_workload_id"`
+	LaneID          string `json:"lane_id"`
 
 	// OldestQueuedAt When the first of them began to wait
 	OldestQueuedAt Time `json:"oldest_queued_at"`
 
 	// OldestWaitSeconds How long it has waited
 	OldestWaitSeconds float64 `json:"oldest_wait_seconds"`
-	Priority          int     `json:"priority"`
+
+	// PlacedPerMinute How many workloads of its type were placed per minute in the last 5 minutes, of all customers, while some had to wait. Absent if there were none
+	PlacedPerMinute *float64 `json:"placed_per_minute,omitempty"`
+	Priority        int      `json:"priority"`
 
 	// QueueDepth How many workloads of the lane may be placed
 	QueueDepth          int  `json:"queue_depth"`
@@ -1485,6 +1491,9 @@ type PlacementReason struct {
 	//
 	// Examples: 3 workers without tag gpu=a100
 	Message string `json:"message"`
+
+	// WorkerIds The workers that it applies to, at most 10 of them; only for administrators
+	WorkerIds *[]string `json:"worker_ids,omitempty"`
 
 	// Workers Number of workers that it applies to; absent for reasons about the workload or its customer
 	Workers *int `json:"workers,omitempty"`
@@ -2246,6 +2255,9 @@ type ListLanesParams struct {
 
 	// WorkloadType Only lanes of this type
 	WorkloadType *string `form:"workload_type,omitempty" json:"workload_type,omitempty"`
+
+	// Blocked Only lanes that are blocked, or only those that are not
+	Blocked *bool `form:"blocked,omitempty" json:"blocked,omitempty"`
 
 	// Limit Items per page
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
@@ -3810,6 +3822,19 @@ func (siw *ServerInterfaceWrapper) ListLanes(w http.ResponseWriter, r *http.Requ
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "workload_type"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "workload_type", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "blocked" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "blocked", r.URL.Query(), &params.Blocked, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "blocked"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "blocked", Err: err})
 		}
 		return
 	}

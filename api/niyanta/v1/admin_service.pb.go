@@ -868,7 +868,9 @@ type ListLanesRequest struct {
 	// Items per page.
 	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// next_cursor of the page before. The filters must be the same.
-	Cursor        *string `protobuf:"bytes,4,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	Cursor *string `protobuf:"bytes,4,opt,name=cursor,proto3,oneof" json:"cursor,omitempty"`
+	// Only lanes that are blocked, or only those that are not.
+	Blocked       *bool `protobuf:"varint,5,opt,name=blocked,proto3,oneof" json:"blocked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -929,6 +931,13 @@ func (x *ListLanesRequest) GetCursor() string {
 		return *x.Cursor
 	}
 	return ""
+}
+
+func (x *ListLanesRequest) GetBlocked() bool {
+	if x != nil && x.Blocked != nil {
+		return *x.Blocked
+	}
+	return false
 }
 
 type LaneList struct {
@@ -1011,9 +1020,14 @@ type Lane struct {
 	// could run it, or its customer is suspended or at its limit.
 	Blocked *bool `protobuf:"varint,10,opt,name=blocked,proto3,oneof" json:"blocked,omitempty"`
 	// Why it waits, the customer's reasons first.
-	Reasons       []*PlacementReason `protobuf:"bytes,11,rep,name=reasons,proto3" json:"reasons,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Reasons []*PlacementReason `protobuf:"bytes,11,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	// The one of them that has waited longest.
+	FirstWorkloadId *string `protobuf:"bytes,12,opt,name=first_workload_id,json=firstWorkloadId,proto3,oneof" json:"first_workload_id,omitempty"`
+	// How many workloads of its type were placed per minute in the last 5 minutes, of all customers,
+	// while some had to wait. Absent if there were none.
+	PlacedPerMinute *float64 `protobuf:"fixed64,13,opt,name=placed_per_minute,json=placedPerMinute,proto3,oneof" json:"placed_per_minute,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Lane) Reset() {
@@ -1121,6 +1135,20 @@ func (x *Lane) GetReasons() []*PlacementReason {
 		return x.Reasons
 	}
 	return nil
+}
+
+func (x *Lane) GetFirstWorkloadId() string {
+	if x != nil && x.FirstWorkloadId != nil {
+		return *x.FirstWorkloadId
+	}
+	return ""
+}
+
+func (x *Lane) GetPlacedPerMinute() float64 {
+	if x != nil && x.PlacedPerMinute != nil {
+		return *x.PlacedPerMinute
+	}
+	return 0
 }
 
 var File_niyanta_v1_admin_service_proto protoreflect.FileDescriptor
@@ -1265,17 +1293,20 @@ const file_niyanta_v1_admin_service_proto_rawDesc = "" +
 	"\x06_orderB\b\n" +
 	"\x06_limitB\t\n" +
 	"\a_cursorB\t\n" +
-	"\a_offset\"\xd1\x01\n" +
+	"\a_offset\"\xfc\x01\n" +
 	"\x10ListLanesRequest\x12$\n" +
 	"\vcustomer_id\x18\x01 \x01(\tH\x00R\n" +
 	"customerId\x88\x01\x01\x12(\n" +
 	"\rworkload_type\x18\x02 \x01(\tH\x01R\fworkloadType\x88\x01\x01\x12\x19\n" +
 	"\x05limit\x18\x03 \x01(\x05H\x02R\x05limit\x88\x01\x01\x12\x1b\n" +
-	"\x06cursor\x18\x04 \x01(\tH\x03R\x06cursor\x88\x01\x01B\x0e\n" +
+	"\x06cursor\x18\x04 \x01(\tH\x03R\x06cursor\x88\x01\x01\x12\x1d\n" +
+	"\ablocked\x18\x05 \x01(\bH\x04R\ablocked\x88\x01\x01B\x0e\n" +
 	"\f_customer_idB\x10\n" +
 	"\x0e_workload_typeB\b\n" +
 	"\x06_limitB\t\n" +
-	"\a_cursor\"\xb2\x01\n" +
+	"\a_cursorB\n" +
+	"\n" +
+	"\b_blocked\"\xb2\x01\n" +
 	"\bLaneList\x12&\n" +
 	"\x05lanes\x18\x01 \x03(\v2\x10.niyanta.v1.LaneR\x05lanes\x12#\n" +
 	"\n" +
@@ -1285,7 +1316,7 @@ const file_niyanta_v1_admin_service_proto_rawDesc = "" +
 	"pagination\x18\x03 \x01(\v2\x16.niyanta.v1.PaginationH\x01R\n" +
 	"pagination\x88\x01\x01B\r\n" +
 	"\v_incompleteB\r\n" +
-	"\v_pagination\"\x8a\x05\n" +
+	"\v_pagination\"\x98\x06\n" +
 	"\x04Lane\x12\x1c\n" +
 	"\alane_id\x18\x01 \x01(\tH\x00R\x06laneId\x88\x01\x01\x12$\n" +
 	"\vcustomer_id\x18\x02 \x01(\tH\x01R\n" +
@@ -1300,7 +1331,10 @@ const file_niyanta_v1_admin_service_proto_rawDesc = "" +
 	"\x13oldest_wait_seconds\x18\t \x01(\x01H\bR\x11oldestWaitSeconds\x88\x01\x01\x12\x1d\n" +
 	"\ablocked\x18\n" +
 	" \x01(\bH\tR\ablocked\x88\x01\x01\x125\n" +
-	"\areasons\x18\v \x03(\v2\x1b.niyanta.v1.PlacementReasonR\areasonsB\n" +
+	"\areasons\x18\v \x03(\v2\x1b.niyanta.v1.PlacementReasonR\areasons\x12/\n" +
+	"\x11first_workload_id\x18\f \x01(\tH\n" +
+	"R\x0ffirstWorkloadId\x88\x01\x01\x12/\n" +
+	"\x11placed_per_minute\x18\r \x01(\x01H\vR\x0fplacedPerMinute\x88\x01\x01B\n" +
 	"\n" +
 	"\b_lane_idB\x0e\n" +
 	"\f_customer_idB\a\n" +
@@ -1312,7 +1346,9 @@ const file_niyanta_v1_admin_service_proto_rawDesc = "" +
 	"\x11_oldest_queued_atB\x16\n" +
 	"\x14_oldest_wait_secondsB\n" +
 	"\n" +
-	"\b_blocked2\xa4\x04\n" +
+	"\b_blockedB\x14\n" +
+	"\x12_first_workload_idB\x14\n" +
+	"\x12_placed_per_minute2\xa4\x04\n" +
 	"\fAdminService\x12_\n" +
 	"\vListWorkers\x12\x1e.niyanta.v1.ListWorkersRequest\x1a\x1f.niyanta.v1.ListWorkersResponse\"\x0f\xaa\xbb\x18\vlistWorkers\x12L\n" +
 	"\tGetWorker\x12\x1c.niyanta.v1.GetWorkerRequest\x1a\x12.niyanta.v1.Worker\"\r\xaa\xbb\x18\tgetWorker\x12R\n" +

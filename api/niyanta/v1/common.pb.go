@@ -771,7 +771,9 @@ type PlacementReason struct {
 	// Number of workers that it applies to; absent for reasons about the workload or its customer.
 	Workers *int64 `protobuf:"varint,2,opt,name=workers,proto3,oneof" json:"workers,omitempty"`
 	// For people.
-	Message       *string `protobuf:"bytes,3,opt,name=message,proto3,oneof" json:"message,omitempty"`
+	Message *string `protobuf:"bytes,3,opt,name=message,proto3,oneof" json:"message,omitempty"`
+	// The workers that it applies to, at most 10 of them; only for administrators.
+	WorkerIds     []string `protobuf:"bytes,4,rep,name=worker_ids,json=workerIds,proto3" json:"worker_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -825,6 +827,13 @@ func (x *PlacementReason) GetMessage() string {
 		return *x.Message
 	}
 	return ""
+}
+
+func (x *PlacementReason) GetWorkerIds() []string {
+	if x != nil {
+		return x.WorkerIds
+	}
+	return nil
 }
 
 // Error says why a call failed. It is a detail of the status, and what REST answers as error.
@@ -1054,11 +1063,13 @@ const file_niyanta_v1_common_proto_rawDesc = "" +
 	"\x0e_newest_cursorB\t\n" +
 	"\a_offsetB\b\n" +
 	"\x06_totalB\x12\n" +
-	"\x10_total_estimated\"\x89\x01\n" +
+	"\x10_total_estimated\"\xa8\x01\n" +
 	"\x0fPlacementReason\x12\x17\n" +
 	"\x04code\x18\x01 \x01(\tH\x00R\x04code\x88\x01\x01\x12\x1d\n" +
 	"\aworkers\x18\x02 \x01(\x03H\x01R\aworkers\x88\x01\x01\x12\x1d\n" +
-	"\amessage\x18\x03 \x01(\tH\x02R\amessage\x88\x01\x01B\a\n" +
+	"\amessage\x18\x03 \x01(\tH\x02R\amessage\x88\x01\x01\x12\x1d\n" +
+	"\n" +
+	"worker_ids\x18\x04 \x03(\tR\tworkerIdsB\a\n" +
 	"\x05_codeB\n" +
 	"\n" +
 	"\b_workersB\n" +

@@ -94,10 +94,13 @@ func TestExplain_ShortResource_IsNamed(t *testing.T) {
 	e := placement.NewExplainer(s)
 	two := gpuLane(domain.Resources{GPUs: 2 * domain.One}).Lane
 	assert.Equal(t, []placement.Reason{
-		{Code: placement.ReasonTooSmall, Workers: 2, Message: "2 workers too small: not enough gpus even if empty"},
+		{
+			Code: placement.ReasonTooSmall, Workers: 2, Message: "2 workers too small: not enough gpus even if empty",
+			WorkerIDs: named("w2", "w3"),
+		},
 		{
 			Code: placement.ReasonResources, Workers: 1,
-			Message: "1 worker with free slots but not enough gpus left (enough when empty)",
+			Message: "1 worker with free slots but not enough gpus left (enough when empty)", WorkerIDs: named("w1"),
 		},
 	}, e.Explain(&two))
 	assert.True(t, e.Placeable(&two), "it would fit on an empty one")

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -154,36 +153,32 @@ func (f *fleet) slots(l *domain.Lane) (n int) {
 // explain counts the obstacles on the workers for the lane, or for one workload of it if c is
 // given.
 func (f *fleet) explain(l *domain.Lane, c *domain.Candidate) (reasons []Reason, placeable bool, room int) {
-	counts := map[Reason]int{}
+	having := map[obstacle][]domain.WorkerID{}
 	for _, w := range f.workers {
-		r, couldRun := w.obstacle(l)
+		o, couldRun := w.obstacle(l)
 		placeable = placeable || couldRun
-		if c != nil && r.Code == ReasonNext && c.Declined(w.ID, f.now) {
-			r = Reason{Code: ReasonDeclined, Message: "%s that declined it a moment ago"}
+		if c != nil && o.code == ReasonNext && c.Declined(w.ID, f.now) {
+			o = obstacle{ReasonDeclined, "%s that declined it a moment ago"}
 		}
-		if c != nil && r.Code == ReasonNext && w.suspects > 0 && domain.AvoidsSuspects(c.SuspectSince, f.now) {
-			r = Reason{
-				Code:    ReasonSuspects,
-				Message: "%s running another workload under which workers died; it waits up to a minute for one of its own",
+		if c != nil && o.code == ReasonNext && w.suspects > 0 && domain.AvoidsSuspects(c.SuspectSince, f.now) {
+			o = obstacle{
+				ReasonSuspects,
+				"%s running another workload under which workers died; it waits up to a minute for one of its own",
 			}
 		}
-		counts[r]++
-		if r.Code == ReasonNext {
+		having[o] = append(having[o], w.ID)
+		if o.code == ReasonNext {
 			room += w.Slots - w.used
 		}
 	}
-	if f.draining > 0 {
-		counts[Reason{Code: ReasonDraining, Message: "%s draining"}] = f.draining
+	if len(f.draining) > 0 {
+		having[obstacle{ReasonDraining, "%s draining"}] = slices.Clone(f.draining)
 	}
-	if len(counts) == 0 {
+	if len(having) == 0 {
 		return []Reason{{Code: ReasonNoWorker, Message: "no worker is registered"}}, false, 0
 	}
-	for r, n := range counts {
-		workers := fmt.Sprintf("%d workers", n)
-		if n == 1 {
-			workers = "1 worker"
-		}
-		reasons = append(reasons, Reason{r.Code, n, strings.Replace(r.Message, "%s", workers, 1)})
+	for o, workers := range having {
+		reasons = append(reasons, o.reason(workers))
 	}
 	slices.SortFunc(reasons, func(a, b Reason) int {
 		return cmp.Or(cmp.Compare(b.Workers, a.Workers), cmp.Compare(a.Message, b.Message))

@@ -30,10 +30,13 @@ func TestExplain_EachObstacle_IsCounted(t *testing.T) {
 	assert.Zero(t, e.Room(&l))
 	assert.Equal(t, []placement.Reason{
 		{Code: placement.ReasonCustomerLimit, Message: "customer at its limit of 1 running workloads"},
-		{Code: placement.ReasonMissingTag, Workers: 2, Message: "2 workers without tag gpu=a100"},
-		{Code: placement.ReasonDraining, Workers: 1, Message: "1 worker draining"},
-		{Code: placement.ReasonFull, Workers: 1, Message: "1 worker full"},
-		{Code: placement.ReasonMissingType, Workers: 1, Message: `1 worker not offering type "t"`},
+		{
+			Code: placement.ReasonMissingTag, Workers: 2, Message: "2 workers without tag gpu=a100",
+			WorkerIDs: named("w2", "w3"),
+		},
+		{Code: placement.ReasonDraining, Workers: 1, Message: "1 worker draining", WorkerIDs: named("w5")},
+		{Code: placement.ReasonFull, Workers: 1, Message: "1 worker full", WorkerIDs: named("w1")},
+		{Code: placement.ReasonMissingType, Workers: 1, Message: `1 worker not offering type "t"`, WorkerIDs: named("w4")},
 	}, e.Explain(&l))
 
 	e.Learn("a", domain.Customer{ID: "a", Tier: domain.TierFree, SuspendedAt: s.Now.Add(1)}.Entitlements())

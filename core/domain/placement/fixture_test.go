@@ -64,3 +64,6 @@ func entitlements(limits map[domain.CustomerID]int) map[domain.CustomerID]domain
 	}
 	return out
 }
+
+// named are the workers that a reason names.
+func named(ids ...domain.WorkerID) []domain.WorkerID { return ids }

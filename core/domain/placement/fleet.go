@@ -22,8 +22,8 @@ type fleet struct {
 	// binding are the customers whose running workloads have anti rules. The key everyCustomer
 	// stands for rules that bind all.
 	binding map[domain.CustomerID]bool
-	// draining counts the draining workers. They are not among workers.
-	draining int
+	// draining are the draining workers. They are not among workers.
+	draining []domain.WorkerID
 }
 
 // fleetWorker is one healthy worker with what it holds.
@@ -80,7 +80,7 @@ func newFleet(s Snapshot) fleet {
 	bySession := make(map[domain.SessionID]*fleetWorker, len(s.Workers))
 	for i := range s.Workers {
 		if s.Workers[i].Status == domain.WorkerDraining {
-			f.draining++
+			f.draining = append(f.draining, s.Workers[i].ID)
 		}
 		if s.Workers[i].Status != domain.WorkerHealthy {
 			continue

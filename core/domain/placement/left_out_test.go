@@ -23,6 +23,7 @@ func TestPlan_SlotKeptByAnEndingRun_IsNotGivenAgain(t *testing.T) {
 	e := placement.NewExplainer(s)
 	assert.Equal(t, []placement.Reason{{
 		Code: placement.ReasonEnding, Workers: 1, Message: "1 worker with a slot kept by a run that refuses to end",
+		WorkerIDs: named("w1"),
 	}}, e.Explain(&l.Lane))
 	assert.False(t, e.AtLimit("b"), "an ending run does not count as running")
 	assert.Zero(t, e.Room(&l.Lane))
@@ -43,6 +44,7 @@ func TestPlan_WorkerThatDeclined_IsLeftOutForThatWorkload(t *testing.T) {
 	assert.Equal(t, []string{"b-t-10-001"}, ids(plan(s, 10, l)), "the next workload of the lane is placed")
 	assert.Equal(t, []placement.Reason{{
 		Code: placement.ReasonDeclined, Workers: 1, Message: "1 worker that declined it a moment ago",
+		WorkerIDs: named("w1"),
 	}}, placement.NewExplainer(s).ExplainWorkload(&l.Lane, &l.Heads[0]))
 	s.Workers = append(s.Workers, worker(2, 5, "t"))
 	as := plan(s, 10, l)

@@ -94,7 +94,7 @@ func (p *Planner) victim(
 ) (best Running, ok bool) {
 	weight := p.weight(q.customer.id)
 	for _, w := range p.fleet.workers {
-		if r, couldRun := w.obstacle(q.lane); !couldRun || r.Code != ReasonFull && r.Code != ReasonEnding {
+		if o, couldRun := w.obstacle(q.lane); !couldRun || o.code != ReasonFull && o.code != ReasonEnding {
 			continue
 		}
 		for _, r := range bySession[w.SessionID] {

@@ -25,8 +25,14 @@ func TestPlan_Program_GoesOnlyWhereItIsOffered(t *testing.T) {
 	assert.False(t, e.Placeable(&ffmpeg))
 	assert.Equal(t, "no worker can run it: its type is not offered; none offers exec:ffmpeg", e.Unplaceable(&ffmpeg))
 	assert.Equal(t, []placement.Reason{
-		{Code: placement.ReasonMissingTypes, Workers: 1, Message: "1 worker not offering exec:ffmpeg"},
-		{Code: placement.ReasonMissingType, Workers: 1, Message: `1 worker not offering type "exec"`},
+		{
+			Code: placement.ReasonMissingTypes, Workers: 1, Message: "1 worker not offering exec:ffmpeg",
+			WorkerIDs: named(without.ID),
+		},
+		{
+			Code: placement.ReasonMissingType, Workers: 1, Message: `1 worker not offering type "exec"`,
+			WorkerIDs: named(none.ID),
+		},
 	}, e.Explain(&ffmpeg))
 	s.Workers = append(s.Workers, with)
 	p := placement.NewPlanner(s)

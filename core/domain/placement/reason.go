@@ -49,6 +49,31 @@ type Reason struct {
 	// its customer.
 	Workers int
 	Message string
+	// WorkerIDs names workers that the reason applies to, in order, at most namedWorkers of them.
+	WorkerIDs []domain.WorkerID
+}
+
+// namedWorkers is how many workers a reason names.
+const namedWorkers = 10
+
+// obstacle is what keeps work off a worker. The message has "%s" in the place of the number of
+// workers.
+type obstacle struct {
+	code    ReasonCode
+	message string
+}
+
+// reason returns the reason that these workers, at least one, have the obstacle.
+func (o obstacle) reason(workers []domain.WorkerID) Reason {
+	count := "1 worker"
+	if len(workers) > 1 {
+		count = fmt.Sprintf("%d workers", len(workers))
+	}
+	slices.Sort(workers)
+	return Reason{
+		Code: o.code, Workers: len(workers), Message: strings.Replace(o.message, "%s", count, 1),
+		WorkerIDs: workers[:min(len(workers), namedWorkers)],
+	}
 }
 
 // NotOffered returns the reason of a workload that needs a capability, its type or its program,
@@ -74,41 +99,38 @@ func NotYet(w *domain.Workload) Reason {
 	return Reason{Code: ReasonRetry, Message: message}
 }
 
-// obstacle returns the first reason that keeps the lane's workloads off the worker, ReasonNext if
-// there is none. Its message has "%s" in the place of the number of workers. couldRun reports
-// whether the worker could run them if it were empty.
-func (w *fleetWorker) obstacle(l *domain.Lane) (r Reason, couldRun bool) {
+// obstacle returns the first obstacle that keeps the lane's workloads off the worker, with
+// ReasonNext if there is none. couldRun reports whether the worker could run them if it were empty.
+func (w *fleetWorker) obstacle(l *domain.Lane) (o obstacle, couldRun bool) {
 	hard, anti := l.Affinity.Hard, l.Affinity.Anti
 	switch {
 	case !slices.Contains(w.Capabilities, l.Type):
-		return Reason{Code: ReasonMissingType, Message: fmt.Sprintf("%%s not offering type %q", l.Type)}, false
+		return obstacle{ReasonMissingType, fmt.Sprintf("%%s not offering type %q", l.Type)}, false
 	case hard.WorkerID != "" && hard.WorkerID != w.ID:
-		return Reason{Code: ReasonOtherWorker, Message: fmt.Sprintf("%%s other than %q", hard.WorkerID)}, false
+		return obstacle{ReasonOtherWorker, fmt.Sprintf("%%s other than %q", hard.WorkerID)}, false
 	case !w.HasTags(hard.WorkerTags):
-		return Reason{Code: ReasonMissingTag, Message: "%s without tag " + missingTags(w.Worker, hard.WorkerTags)}, false
+		return obstacle{ReasonMissingTag, "%s without tag " + missingTags(w.Worker, hard.WorkerTags)}, false
 	case !l.Affinity.Admits(w.Worker):
 		if anti.WorkerID == w.ID || len(anti.WorkerTags) > 0 && w.HasTags(anti.WorkerTags) {
-			return Reason{Code: ReasonExcluded, Message: "%s excluded by anti affinity"}, false
+			return obstacle{ReasonExcluded, "%s excluded by anti affinity"}, false
 		}
-		return Reason{Code: ReasonMissingTypes, Message: "%s not offering " + strings.Join(hard.WorkloadTypes, ", ")}, false
+		return obstacle{ReasonMissingTypes, "%s not offering " + strings.Join(hard.WorkloadTypes, ", ")}, false
 	case w.tooSmall(l) != "":
-		return Reason{Code: ReasonTooSmall, Message: "%s too small: not enough " + w.tooSmall(l) + " even if empty"}, false
+		return obstacle{ReasonTooSmall, "%s too small: not enough " + w.tooSmall(l) + " even if empty"}, false
 	case w.used >= w.Slots && w.used-w.ending < w.Slots:
-		return Reason{Code: ReasonEnding, Message: "%s with a slot kept by a run that refuses to end"}, true
+		return obstacle{ReasonEnding, "%s with a slot kept by a run that refuses to end"}, true
 	case w.used >= w.Slots:
-		return Reason{Code: ReasonFull, Message: "%s full"}, true
+		return obstacle{ReasonFull, "%s full"}, true
 	case w.repels(l) || w.holdsAny(anti.WorkloadTypes):
-		return Reason{Code: ReasonConflict, Message: "%s running what must not run beside it"}, true
+		return obstacle{ReasonConflict, "%s running what must not run beside it"}, true
 	case !w.holding.Fits(&l.Resources):
 		message := "%s with free slots but not enough " + w.holding.Short(&l.Resources) + " left (enough when empty)"
-		return Reason{Code: ReasonResources, Message: message}, true
+		return obstacle{ReasonResources, message}, true
 	}
 	if !w.open(l).Fits(&l.Resources) {
-		return Reason{
-			Code: ReasonReserved, Message: "%s with devices reserved for a workload that waits longer",
-		}, true
+		return obstacle{ReasonReserved, "%s with devices reserved for a workload that waits longer"}, true
 	}
-	return Reason{Code: ReasonNext, Message: "%s able to take it now"}, true
+	return obstacle{ReasonNext, "%s able to take it now"}, true
 }
 
 // tooSmall returns the first resource of which the worker has too little for the lane's workloads

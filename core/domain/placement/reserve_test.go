@@ -87,7 +87,7 @@ func TestExplain_ReservedDevices_AreSaidToBeReserved(t *testing.T) {
 	e.Reserve([]domain.LaneHeads{whole, share})
 	assert.Equal(t, []placement.Reason{{
 		Code: placement.ReasonReserved, Workers: 1,
-		Message: "1 worker with devices reserved for a workload that waits longer",
+		Message: "1 worker with devices reserved for a workload that waits longer", WorkerIDs: named("w1"),
 	}}, e.Explain(&share.Lane))
 	assert.Equal(t, placement.ReasonResources, e.Explain(&whole.Lane)[0].Code)
 	assert.True(t, e.Placeable(&share.Lane))

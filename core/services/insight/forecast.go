@@ -101,7 +101,7 @@ func (s *Service) makeForecast(ctx context.Context) (*forecast, error) {
 			q = &typeQueue{byCustomer: map[domain.CustomerID]int{}}
 			f.types[l.Type] = q
 		}
-		q.lanes = append(q.lanes, rankedLane{snap.oldest[i].Add(-snap.advance(l)).UnixNano(), n})
+		q.lanes = append(q.lanes, rankedLane{snap.first[i].QueueAt.Add(-snap.advance(l)).UnixNano(), n})
 		q.byCustomer[l.CustomerID] += n
 	}
 	for _, q := range f.types {

@@ -19,8 +19,12 @@ type LaneView struct {
 	// exact.
 	Depth     int
 	Estimated bool
-	// Oldest is when the first of them began to wait.
+	// Oldest is when the first of them began to wait, First which one that is.
 	Oldest time.Time
+	First  domain.WorkloadID
+	// PerMinute is how many workloads of its type were placed per minute lately, while some had to
+	// wait. 0: none were, or nothing is known.
+	PerMinute float64
 	// Blocked reports whether none can be placed until a worker, a limit or the customer changes.
 	Blocked bool
 	Reasons []placement.Reason
@@ -43,8 +47,10 @@ func (p LanePlace) compare(o LanePlace) int {
 type LanesQuery struct {
 	Customer domain.CustomerID
 	Type     string
-	After    LanePlace
-	Limit    int
+	// Blocked selects the lanes that are blocked, or those that are not. nil: both.
+	Blocked *bool
+	After   LanePlace
+	Limit   int
 }
 
 // Lanes returns the lanes in which a workload may be placed, those first whose first workload has
@@ -56,9 +62,14 @@ func (s *Service) Lanes(ctx context.Context, q LanesQuery) (lanes []LaneView, co
 		return nil, false, err
 	}
 	for i := range snap.lanes {
-		l := LaneView{Lane: snap.lanes[i], Oldest: snap.oldest[i]}
-		if (q.Customer == "" || l.Lane.CustomerID == q.Customer) && (q.Type == "" || l.Lane.Type == q.Type) &&
-			l.Place().compare(q.After) > 0 {
+		l := LaneView{Lane: snap.lanes[i], Oldest: snap.first[i].QueueAt, First: snap.first[i].ID}
+		if (q.Customer != "" && l.Lane.CustomerID != q.Customer) || (q.Type != "" && l.Lane.Type != q.Type) ||
+			l.Place().compare(q.After) <= 0 {
+			continue
+		}
+		entitlements, _ := snap.explainer.Entitlements(l.Lane.CustomerID)
+		l.Tier, l.Blocked = entitlements.Tier, entitlements.Suspended || snap.blocked(&l.Lane)
+		if q.Blocked == nil || l.Blocked == *q.Blocked {
 			lanes = append(lanes, l)
 		}
 	}
@@ -74,9 +85,8 @@ func (s *Service) Lanes(ctx context.Context, q LanesQuery) (lanes []LaneView, co
 	}
 	for i := range lanes {
 		l := &lanes[i]
-		entitlements, _ := snap.explainer.Entitlements(l.Lane.CustomerID)
-		l.Tier, l.Depth, l.Estimated = entitlements.Tier, counts[i], !exact
-		l.Blocked = entitlements.Suspended || snap.blocked(&l.Lane)
+		l.Depth, l.Estimated = counts[i], !exact
+		l.PerMinute = snap.throughput.Types[l.Lane.Type].PerMinute()
 		l.Reasons = snap.explainer.Explain(&l.Lane)
 	}
 	return lanes, !snap.cut && !snap.aside, nil

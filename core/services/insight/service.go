@@ -86,7 +86,7 @@ func (s *Service) Explain(ctx context.Context, customer domain.CustomerID, id do
 	if delayed {
 		out.Reasons = append([]placement.Reason{placement.NotYet(&w)}, out.Reasons...)
 	}
-	snap.include(lane, w.QueueAt)
+	snap.include(lane, candidate)
 	counts, exact, err := s.deps.Insight.Ahead(ctx, snap.cutoffs(&lane, w.QueueAt, w.ID), countLimit)
 	if err != nil {
 		return Explanation{}, err

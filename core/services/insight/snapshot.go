@@ -16,9 +16,9 @@ type snapshot struct {
 	throughput domain.Throughput
 	explainer  *placement.Explainer
 	lanes      []domain.Lane
-	oldest     []time.Time // when the first workload of each lane began to wait
-	cut        bool        // some customer has more lanes than these
-	aside      bool        // some lanes that no worker admits are left out
+	first      []domain.Candidate // of each lane
+	cut        bool               // some customer has more lanes than these
+	aside      bool               // some lanes that no worker admits are left out
 }
 
 // snapshot reads a snapshot. It has the entitlements of the customers with waiting workloads, and
@@ -44,7 +44,7 @@ func (s *Service) snapshot(ctx context.Context, customers ...domain.CustomerID) 
 	snap.cut, snap.aside = queue.Cut > 0, queue.Aside > 0
 	ids := slices.Clone(customers)
 	for _, l := range queue.Lanes {
-		snap.lanes, snap.oldest = append(snap.lanes, l.Lane), append(snap.oldest, l.Heads[0].QueueAt)
+		snap.lanes, snap.first = append(snap.lanes, l.Lane), append(snap.first, l.Heads[0])
 		if id := l.Lane.CustomerID; len(ids) == 0 || ids[len(ids)-1] != id { // lanes are ordered by customer
 			ids = append(ids, id)
 		}
@@ -64,9 +64,9 @@ func (s *Service) snapshot(ctx context.Context, customers ...domain.CustomerID) 
 
 // include adds the lane of a workload if the snapshot does not have it. Lanes that are set aside or
 // beyond the limit of a customer are missing.
-func (s *snapshot) include(lane domain.Lane, since time.Time) {
+func (s *snapshot) include(lane domain.Lane, c domain.Candidate) {
 	if !slices.ContainsFunc(s.lanes, func(l domain.Lane) bool { return l.ID == lane.ID }) {
-		s.lanes, s.oldest = append(s.lanes, lane), append(s.oldest, since)
+		s.lanes, s.first = append(s.lanes, lane), append(s.first, c)
 	}
 }
 
