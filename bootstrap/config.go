@@ -227,6 +227,10 @@ type Config struct {
 	// The users that programs run as: "auto", "none", or a range first-last of user ids that nobody
 	// else on the machine uses, at least one more than there are slots.
 	ExecUIDs string `env:"EXEC_UIDS" envDefault:"auto" roles:"dev server worker"`
+	// How programs are held to their resource_limits: by control groups ("cgroup"; without them the
+	// worker does not start), by process limits and the worker's own looks ("rlimit"), not at all
+	// ("none"), or by control groups where the worker may make them and by "rlimit" elsewhere ("auto").
+	ExecLimits string `env:"EXEC_LIMITS" envDefault:"auto" roles:"dev server worker"`
 	// Let the type "http" call private, loopback and link-local addresses.
 	HTTPTypeAllowPrivate bool `env:"HTTP_TYPE_ALLOW_PRIVATE" envDefault:"false" roles:"dev server worker"`
 

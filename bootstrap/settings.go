@@ -25,7 +25,7 @@ var shown = map[string]bool{
 	"WORKER_ID": true, "WORKER_TAGS": true, "WORKER_CPU": true, "WORKER_MEMORY_MB": true,
 	"WORKER_DISK_MB": true, "WORKER_DEVICES": true, "WORKER_RESOURCES": true, "PREEMPT_NOTICE": true,
 	"POOLS":      true,
-	"EXEC_ALLOW": true, "EXEC_ENV": true, "EXEC_UIDS": true,
+	"EXEC_ALLOW": true, "EXEC_ENV": true, "EXEC_UIDS": true, "EXEC_LIMITS": true,
 	"ANTI_AFFINITY_ACROSS_TYPES": true, "SCHEDULER_POLICY": true, "LOG_FORMAT": true, "METRICS_CUSTOMERS": true,
 }
 

@@ -285,6 +285,9 @@ func (c Config) validateRuns(wrong func(string, string, ...any)) {
 	if err := workloads.ValidateUsers(c.ExecUIDs); err != nil {
 		wrong("EXEC_UIDS", "%s", message(err))
 	}
+	if err := workloads.ValidateLimits(c.ExecLimits); err != nil {
+		wrong("EXEC_LIMITS", "%s", message(err))
+	}
 	if err := workloads.ValidateEnv(c.ExecAllow, c.ExecEnv); err != nil {
 		wrong("EXEC_ENV", "%s", message(err))
 	}

@@ -93,7 +93,8 @@ func newWorker(
 		life = &process.Supervision{} // nobody certifies its death
 	}
 	offer, err := workloads.New(workloads.Options{
-		ExecAllow: cfg.ExecAllow, ExecEnv: cfg.ExecEnv, ExecUsers: cfg.ExecUIDs, Slots: cfg.WorkerSlots,
+		ExecAllow: cfg.ExecAllow, ExecEnv: cfg.ExecEnv, ExecUsers: cfg.ExecUIDs, ExecLimits: cfg.ExecLimits,
+		Slots:            cfg.WorkerSlots,
 		Dumpable:         process.InForce() == process.ProtectionNone,
 		OnlyPrograms:     process.HasShed(), // a server, which starts nothing else
 		HTTPAllowPrivate: cfg.HTTPTypeAllowPrivate,
@@ -106,7 +107,7 @@ func newWorker(
 		if tags == nil {
 			tags = map[string]string{}
 		}
-		tags[isolationTag] = string(offer.Isolation)
+		tags[isolationTag], tags[limitsTag] = string(offer.Isolation), string(offer.Limits)
 	}
 	for _, m := range more {
 		maps.Copy(offer.Types, m)
@@ -132,6 +133,9 @@ func newWorker(
 
 // isolationTag tells what keeps a worker's programs apart; see workloads.Isolation.
 const isolationTag = "exec.isolation"
+
+// limitsTag tells how a worker's programs are held to their limits; see workloads.Enforcement.
+const limitsTag = "exec.limits"
 
 // Run works until ctx ends, or until the machine will be taken away, then drains. See
 // execution.Engine.

@@ -40,6 +40,7 @@ type host struct {
 	allow     allowList
 	users     *users // nil: programs run as the worker's user
 	room      *scratchRoom
+	limits    *limiter
 	log       *slog.Logger
 	killGrace time.Duration
 }
@@ -56,6 +57,7 @@ type program struct {
 	user    *user
 	scratch string // a directory of its own, removed by Close
 	family  identity
+	bounds  *bounds
 	talk    atomic.Pointer[conversation]
 	told    atomic.Bool // the program was told to stop
 	lasting bool        // processes of the run could not be killed, so its user must not be used again
@@ -98,7 +100,10 @@ func (p *program) Init(_ context.Context, t ports.Task) error {
 			return err
 		}
 	}
-	p.scratch, err = p.room.make(p.user)
+	if p.scratch, err = p.room.make(p.user); err != nil {
+		return err
+	}
+	p.bounds, err = p.limits.bound(t.Limits, p.user, p.scratch, &p.family)
 	return err
 }
 
@@ -129,8 +134,8 @@ func (p *program) Execute(ctx context.Context, progress ports.Progress) (domain.
 	}
 	p.talk.Store(talk)
 	talk.start()
-	p.await(ctx, talk)
-	if left := kin.end(&p.family, func() { err = cmd.Wait() }); left != nil {
+	left := p.await(ctx, talk)
+	if left = errors.Join(left, kin.end(&p.family, func() { err = cmd.Wait() })); left != nil {
 		p.lasting = true
 		p.log.Error("processes of a run could not be killed", "workload_id", string(p.task.WorkloadID),
 			"generation", p.task.Generation, "program", p.in.Command[0], "error", left)
@@ -150,12 +155,7 @@ func (p *program) start(cmd *exec.Cmd, ended <-chan struct{}) error {
 		runtime.LockOSThread() // never unlocked, so that the thread ends with the goroutine
 		err := forbidNewPrivileges()
 		if err == nil {
-			err = kin.begin(&p.family, func() (int, error) {
-				if err := cmd.Start(); err != nil {
-					return 0, err
-				}
-				return cmd.Process.Pid, nil
-			})
+			err = kin.begin(&p.family, func() (int, error) { return p.bounds.start(cmd) })
 		}
 		started <- err
 		if err == nil {
@@ -169,13 +169,19 @@ func (p *program) start(cmd *exec.Cmd, ended <-chan struct{}) error {
 const tendInterval = 500 * time.Millisecond
 
 // await returns when the program has exited or was killed with its group. It does not reap the
-// program: otherwise another group could get its id before the group is killed.
-func (p *program) await(ctx context.Context, talk *conversation) {
+// program: otherwise another group could get its id before the group is killed. An error says that
+// processes are left.
+func (p *program) await(ctx context.Context, talk *conversation) error {
 	pid := p.family.leader
 	exited := make(chan struct{})
 	go func() {
 		defer close(exited)
 		awaitExit(pid)
+	}()
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		p.bounds.watch(exited)
 	}()
 	tend := time.NewTicker(tendInterval)
 	defer tend.Stop()
@@ -186,13 +192,17 @@ func (p *program) await(ctx context.Context, talk *conversation) {
 			continue
 		case <-exited:
 		case <-talk.broken:
+		case <-p.bounds.exceeded:
 		case <-ctx.Done():
 			p.stop(context.Cause(ctx), exited)
 		}
 		waiting = false
 	}
 	_ = unix.Kill(-pid, unix.SIGKILL) // an error means that the group is empty
+	err := p.bounds.kill()
 	<-exited
+	<-watched
+	return err
 }
 
 // stop asks the run's processes to end. A run that this worker no longer holds gets no grace.
@@ -246,8 +256,11 @@ func (p *program) Checkpoint(ctx context.Context) ([]byte, error) {
 // Close implements ports.Workload.
 func (p *program) Close() error {
 	var err error
+	if p.bounds != nil {
+		err = p.bounds.close()
+	}
 	if p.scratch != "" {
-		err = removeAll(p.scratch)
+		err = errors.Join(err, removeAll(p.scratch))
 	}
 	if p.user != nil && !p.lasting {
 		p.user.giveBack()

@@ -2,10 +2,15 @@ package workloads
 
 import (
 	"errors"
+	"log/slog"
+	"os"
+	"os/exec"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/niyanta/niyanta/core/domain"
 )
 
 // Running programs on macOS. It is for development only: processes that leave a program's process
@@ -93,3 +98,42 @@ func chase(func(pid int) bool) {}
 func ownerOf(int) (uid uint32, ok bool) { return 0, false }
 
 func (p *proc) kill() {}
+
+// limiter holds nothing to its limits: macOS is for development only.
+type limiter struct{ how Enforcement }
+
+func newLimiter(setting string, _ *slog.Logger) (*limiter, error) {
+	if setting == "cgroup" {
+		return nil, errors.New("this system has no control groups")
+	}
+	return &limiter{LimitsNone}, ValidateLimits(setting)
+}
+
+func (*limiter) close() error { return nil }
+
+// bounds measures the CPU time of a run. It is never exceeded.
+type bounds struct{ exceeded chan struct{} }
+
+func (*limiter) bound(domain.Amounts, *user, string, *identity) (*bounds, error) {
+	return &bounds{make(chan struct{})}, nil
+}
+
+func (*bounds) start(cmd *exec.Cmd) (int, error) {
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	return cmd.Process.Pid, nil
+}
+
+func (*bounds) watch(<-chan struct{}) {}
+
+func (*bounds) kill() error { return nil }
+
+func (*bounds) finish(state *os.ProcessState) (used consumption, over error) {
+	if state == nil {
+		return consumption{}, nil
+	}
+	return consumption{cpu: state.UserTime() + state.SystemTime()}, nil
+}
+
+func (*bounds) close() error { return nil }

@@ -3,6 +3,7 @@
 package workloads
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -16,7 +17,8 @@ func (o *Offer) addPrograms(opts Options, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	o.Isolation, o.Capabilities, o.room = h.isolation(opts.Dumpable, log), h.allow.capabilities(), h.room
+	o.Isolation, o.Limits, o.Capabilities = h.isolation(opts.Dumpable, log), h.limits.how, h.allow.capabilities()
+	o.close = h.close
 	if len(h.allow) > 0 {
 		o.Types[domain.TypeExec] = func() ports.Workload { return &program{host: h} }
 	}
@@ -53,8 +55,15 @@ func newHost(o Options, log *slog.Logger) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &host{allow: allow, users: users, room: room, log: log, killGrace: defaultKillGrace}, nil
+	limits, err := newLimiter(o.ExecLimits, log)
+	if err != nil {
+		return nil, errors.Join(err, room.close())
+	}
+	return &host{allow: allow, users: users, room: room, limits: limits, log: log, killGrace: defaultKillGrace}, nil
 }
+
+// close removes what runs have left. No run may be under way.
+func (h *host) close() error { return errors.Join(h.limits.close(), h.room.close()) }
 
 // isolation returns and logs what protects the worker and other runs from a program.
 func (h *host) isolation(dumpable bool, log *slog.Logger) Isolation {

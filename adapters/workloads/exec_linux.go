@@ -93,6 +93,11 @@ func missingCapabilities() string {
 // processes. The thread has it as its real and saved user, so that processes of uid cannot signal
 // this process through the thread.
 func killUser(uid, sender uint32) error {
+	return onThreadOfItsOwn(func() error { return killAs(uid, sender) })
+}
+
+// onThreadOfItsOwn calls f on a thread that ends afterwards, so that f may change the thread's user.
+func onThreadOfItsOwn(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -100,10 +105,10 @@ func killUser(uid, sender uint32) error {
 			// The first thread stands for the process and does not end before it. While this
 			// goroutine holds it, another goroutine gets another thread.
 			defer runtime.UnlockOSThread()
-			done <- killUser(uid, sender)
+			done <- onThreadOfItsOwn(f)
 			return
 		}
-		done <- killAs(uid, sender) // never unlocked, so that the thread ends with the goroutine
+		done <- f() // never unlocked, so that the thread ends with the goroutine
 	}()
 	return <-done
 }

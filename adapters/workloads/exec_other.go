@@ -13,10 +13,5 @@ func (o *Offer) addPrograms(_ Options, log *slog.Logger) error {
 	return nil
 }
 
-// scratchRoom is empty, because no programs run.
-type scratchRoom struct{}
-
-func (*scratchRoom) close() error { return nil }
-
 // SweepScratch returns 0: there are no programs that could leave anything.
 func SweepScratch() (int, error) { return 0, nil }

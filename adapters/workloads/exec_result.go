@@ -44,6 +44,9 @@ func (p *program) result(
 	if state == nil {
 		return "", fmt.Errorf("wait for the program: %w", err)
 	}
+	if _, over := p.bounds.finish(state); over != nil {
+		return "", transient("resources", over)
+	}
 	code, told := state.ExitCode(), p.told.Load()
 	ws, _ := state.Sys().(syscall.WaitStatus)
 	switch value := p.talk.Load().value(); {

@@ -25,7 +25,7 @@ func testHost(t *testing.T, o Options) *host {
 	h, err := newHost(o, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	h.killGrace = time.Second
-	t.Cleanup(func() { assert.NoError(t, h.room.close()) })
+	t.Cleanup(func() { assert.NoError(t, h.close()) })
 	return h
 }
 

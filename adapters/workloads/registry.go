@@ -24,6 +24,8 @@ type Options struct {
 	ExecEnv []string
 	// ExecUsers are the users that programs run as: "auto" or "", "none", or "first-last".
 	ExecUsers string
+	// ExecLimits is how programs are held to their limits: "auto" or "", "cgroup", "rlimit" or "none".
+	ExecLimits string
 	// Slots is the number of runs at the same time.
 	Slots int
 	// Dumpable reports whether other processes of the worker's user can look into the worker.
@@ -43,8 +45,10 @@ type Offer struct {
 	// Isolation is what protects the worker and other runs from programs. It is empty if exec is
 	// not offered.
 	Isolation Isolation
+	// Limits is how programs are held to their limits. It is empty if exec is not offered.
+	Limits Enforcement
 
-	room *scratchRoom
+	close func() error // nil if exec is not offered
 }
 
 // New returns the offer of a worker with these options. It logs what is left out and how programs
@@ -66,10 +70,10 @@ func New(o Options, log *slog.Logger) (*Offer, error) {
 
 // Close removes what runs have left. No run may be under way.
 func (o *Offer) Close() error {
-	if o.room == nil {
+	if o.close == nil {
 		return nil
 	}
-	return o.room.close()
+	return o.close()
 }
 
 // decodeInput decodes input_params strictly. Its errors are permanent.

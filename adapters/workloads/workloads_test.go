@@ -41,7 +41,7 @@ func keep(users, how, script string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = h.room.close() }()
+	defer func() { _ = h.close() }()
 	h.killGrace = time.Second
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -55,6 +55,8 @@ func keep(users, how, script string) error {
 	switch how {
 	case "cancelled":
 		cancel(ports.ErrCancelled)
+	case "forever": // until it is killed
+		fmt.Println(p.text("stdout"))
 	case "linger": // long enough for what left to be found
 		time.Sleep(4 * tendInterval)
 		cancel(ports.ErrCancelled)

@@ -86,6 +86,7 @@ func TestWorker_WhenAProgramLooksAround_ItFindsNoSecrets(t *testing.T) {
 			return err == nil && worker.WorkerID != ""
 		}, "the worker registers")
 		assert.Equal(t, name, worker.Tags["exec.isolation"])
+		assert.NotEmpty(t, worker.Tags["exec.limits"])
 		assert.Contains(t, worker.Capabilities, "exec:sh")
 		assert.NotContains(t, worker.Capabilities, "exec:no-such-program")
 		input, err := json.Marshal(map[string]any{"command": []string{"sh", "-c", lookAround},

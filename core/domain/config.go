@@ -16,7 +16,7 @@ const (
 type RunConfig struct {
 	// Config is the customer's opaque configuration of the type, a JSON object or empty.
 	Config JSON
-	// Limits are what the run may use. They reserve nothing.
+	// Limits are what the run may use. They reserve nothing. Programs of exec are held to them.
 	Limits Amounts
 	// Resources are what the run reserves on its worker. Empty: nothing but a slot.
 	Resources Resources
