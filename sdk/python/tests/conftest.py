@@ -147,12 +147,12 @@ class System:
         except httpx.HTTPError:
             return False
 
-    def worker(self, slots: int = 5, **env: str) -> Process:
+    def worker(self, slots: int = 5, supervised: bool = False, **env: str) -> Process:
         """Starts a worker and waits until it has registered."""
         self._number += 1
         name = f"w{self._number}"
         process = Process(
-            [sys.executable, str(TESTS / "fleet.py")],
+            [sys.executable, *(["-m", "niyanta.supervise"] if supervised else []), str(TESTS / "fleet.py")],
             {
                 "NIYANTA_COORDINATOR_URL": self.url, "NIYANTA_WORKER_KEY": self.worker_key, "NIYANTA_WORKER_ID": name,
                 "NIYANTA_WORKER_SLOTS": str(slots), "PYTHONPATH": str(Path(niyanta.__file__).parents[1]), **env,

@@ -27,6 +27,7 @@ from ._nursery import Nursery
 from ._isolated import ProcessHost
 from ._operations import seconds
 from ._plane import Plane
+from ._supervision import Supervision
 from .resources import WorkerResources
 from .task import SyncTask, Task
 from .tls import TLSFiles
@@ -166,12 +167,14 @@ class Worker:
             if nursery is not None:
                 nursery.attach(agent, fail)
 
+        life = Supervision.take()
         # nvidia-smi may take seconds.
         if (resources := self._resources) is None:
             resources = await asyncio.to_thread(_hardware.offer, os.environ)
         config = Config(
             worker_id=self.worker_id, slots=self.slots, handlers=self._handlers, host=host, resources=resources,
             tags=self._tags, version=self._version, take_over=self._take_over,
+            **({} if life is None else {"process_id": life.process_id, "certificate_digest": life.digest}),
         )
         self._engine = Engine(
             config, lambda: Plane(self._url, self._key, self._http, self._tls), self._drain_timeout, attach
@@ -191,6 +194,8 @@ class Worker:
             logging.getLogger().addHandler(logs)
         try:
             self._control = self._engine.start(ended)
+            if life is not None:
+                life.begin(self._url, self._key, self._tls, self.stop)
             try:
                 await asyncio.shield(done)
             except asyncio.CancelledError:
