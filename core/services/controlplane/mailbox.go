@@ -13,22 +13,22 @@ const (
 	// mailboxLimit bounds the commands kept for a worker that does not poll. Beyond it the oldest
 	// are dropped: reconciliation sends every command again.
 	mailboxLimit = 20_000
-	// mailboxIdle is how long a mailbox is kept without being polled.
-	mailboxIdle = 2 * time.Minute
+	// mailboxIdle is how long a mailbox is kept without being polled. The next poll opens it again.
+	mailboxIdle = 30 * time.Second
 )
 
 // openTimeout bounds the opening of a mailbox. It does not end with the call that opens it.
 const openTimeout = 5 * time.Second
 
-// mailboxes keep commands between the polls of workers that are connected here. Each session has a
-// mailbox of its own, so that an old session cannot take the commands of its successor. No mutex is
-// held while a subscription is opened or closed: a bus that does not answer delays only the worker
-// concerned.
+// mailboxes keep commands between the polls of workers that are connected here. A mailbox belongs to
+// one session, so that an old session cannot take the commands of its successor. A worker has one:
+// only its current session may poll. No mutex is held while a subscription is opened or closed: a
+// bus that does not answer delays only the worker concerned.
 type mailboxes struct {
 	listener ports.Listener
 	clock    ports.Clock
 	mu       sync.Mutex
-	open     map[ports.SessionRef]*mailbox
+	open     map[domain.WorkerID]*mailbox
 	swept    time.Time
 	closed   bool
 }
@@ -51,7 +51,10 @@ type mailbox struct {
 // call has opened it: then it lacks the commands that were sent before. Concurrent callers wait
 // until it is open.
 func (m *mailboxes) of(ctx context.Context, ref ports.SessionRef) (box *mailbox, opened bool, err error) {
-	box, mine := m.place(ref)
+	box, mine, old := m.place(ref)
+	if old != nil {
+		old.close()
+	}
 	if mine {
 		m.subscribe(ctx, ref, box)
 	}
@@ -64,29 +67,33 @@ func (m *mailboxes) of(ctx context.Context, ref ports.SessionRef) (box *mailbox,
 }
 
 // place returns the mailbox of a session and adds it if there is none. mine reports whether the
-// caller must open it.
-func (m *mailboxes) place(ref ports.SessionRef) (box *mailbox, mine bool) {
+// caller must open it. old is the one of another session that it replaces, or nil.
+func (m *mailboxes) place(ref ports.SessionRef) (box *mailbox, mine bool, old *mailbox) {
 	now := m.clock.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	box = m.open[ref]
-	if box == nil {
-		box, mine = &mailbox{session: ref.SessionID, arrived: make(chan struct{}, 1), opened: make(chan struct{})}, true
-		m.open[ref] = box
+	box = m.open[ref.WorkerID]
+	if box == nil || box.session != ref.SessionID {
+		old, mine = box, true
+		box = &mailbox{session: ref.SessionID, arrived: make(chan struct{}, 1), opened: make(chan struct{})}
+		m.open[ref.WorkerID] = box
 	}
 	box.mu.Lock()
 	box.polled = now
 	box.mu.Unlock()
-	return box, mine
+	return box, mine, old
 }
 
 // drop closes the mailbox of a session that is over, if there is one.
 func (m *mailboxes) drop(ref ports.SessionRef) {
 	m.mu.Lock()
-	box := m.open[ref]
-	delete(m.open, ref)
+	box := m.open[ref.WorkerID]
+	mine := box != nil && box.session == ref.SessionID
+	if mine {
+		delete(m.open, ref.WorkerID)
+	}
 	m.mu.Unlock()
-	if box != nil {
+	if mine {
 		box.close()
 	}
 }
@@ -112,9 +119,9 @@ func (m *mailboxes) subscribe(ctx context.Context, ref ports.SessionRef, box *ma
 	box.sub, box.err = m.listener.Commands(ctx, ref.WorkerID, box.put)
 	close(box.opened)
 	m.mu.Lock()
-	current := m.open[ref] == box && !m.closed
+	current := m.open[ref.WorkerID] == box && !m.closed
 	if box.err != nil && current {
-		delete(m.open, ref)
+		delete(m.open, ref.WorkerID)
 	}
 	m.mu.Unlock()
 	if !current {
@@ -128,13 +135,13 @@ func (m *mailboxes) idleLocked(now time.Time) (idle []*mailbox) {
 		return nil
 	}
 	m.swept = now
-	for ref, box := range m.open {
+	for worker, box := range m.open {
 		box.mu.Lock()
 		unused := now.Sub(box.polled) > mailboxIdle
 		box.mu.Unlock()
 		if unused {
 			idle = append(idle, box)
-			delete(m.open, ref)
+			delete(m.open, worker)
 		}
 	}
 	return idle
@@ -144,7 +151,7 @@ func (m *mailboxes) close() {
 	m.mu.Lock()
 	m.closed = true
 	open := m.open
-	m.open = map[ports.SessionRef]*mailbox{}
+	m.open = map[domain.WorkerID]*mailbox{}
 	m.mu.Unlock()
 	for _, box := range open {
 		box.close()

@@ -65,7 +65,7 @@ func newMailboxes(slow ...domain.WorkerID) (*mailboxes, *gated, *stepped) {
 		g.gate[w] = make(chan struct{})
 	}
 	clock := &stepped{}
-	return &mailboxes{listener: g, clock: clock, open: map[ports.SessionRef]*mailbox{}}, g, clock
+	return &mailboxes{listener: g, clock: clock, open: map[domain.WorkerID]*mailbox{}}, g, clock
 }
 
 func TestMailboxes_WhileOneOpens_HoldUpNobodyElse(t *testing.T) {
@@ -105,23 +105,25 @@ func TestMailboxes_WhenOneCannotBeOpened_TryAgainWithTheNextCall(t *testing.T) {
 	assert.False(t, reopened)
 }
 
-func TestMailboxes_EachSessionHasItsOwn(t *testing.T) {
+func TestMailboxes_OfAnOldSession_CloseAndTakeNothing(t *testing.T) {
 	m, g, _ := newMailboxes()
 	old, _, err := m.of(t.Context(), ports.SessionRef{WorkerID: "w", SessionID: "old"})
 	require.NoError(t, err)
-	successor, _, err := m.of(t.Context(), ports.SessionRef{WorkerID: "w", SessionID: "new"})
+	successor, opened, err := m.of(t.Context(), ports.SessionRef{WorkerID: "w", SessionID: "new"})
 	require.NoError(t, err)
+	assert.True(t, opened)
+	assert.Equal(t, 1, g.closed, "each open one gets every command of the worker")
 	for _, h := range g.handlers {
 		h(ports.Command{Kind: ports.CommandDrain, SessionID: "new"})
 	}
-	_, _, err = m.of(t.Context(), ports.SessionRef{WorkerID: "w", SessionID: "old"})
-	require.NoError(t, err)
 	none, err := old.take(t.Context(), 0)
 	require.NoError(t, err)
 	assert.Empty(t, none)
+	m.drop(ports.SessionRef{WorkerID: "w", SessionID: "old"})
 	got, err := successor.take(t.Context(), time.Second)
 	require.NoError(t, err)
 	assert.Len(t, got, 1)
+	assert.Len(t, m.open, 1, "what ends an old session is nothing to its successor")
 }
 
 func TestMailboxes_WhenNobodyPollsOne_CloseIt(t *testing.T) {

@@ -63,7 +63,7 @@ const (
 // New returns the service. Call Close to end the subscriptions of its mailboxes.
 func New(cfg Config, deps Deps) *Service {
 	s := &Service{cfg: cfg, deps: deps}
-	s.mailboxes = mailboxes{listener: deps.Listener, clock: deps.Clock, open: map[ports.SessionRef]*mailbox{}}
+	s.mailboxes = mailboxes{listener: deps.Listener, clock: deps.Clock, open: map[domain.WorkerID]*mailbox{}}
 	s.missing = missingRuns{seen: map[domain.SessionID]missedBeat{}}
 	renew := func(ctx context.Context, beats []ports.Beat) ([]ports.BeatResult, error) {
 		return deps.Workers.Heartbeat(ctx, beats, cfg.Lease)
