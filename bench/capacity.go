@@ -72,6 +72,7 @@ func (c *capacity) header(ctx context.Context) {
 		}
 	}
 	c.say("- coordinators and workers as processes, over NATS; every transition is audited")
+	c.say("- `bench -capacity%s`", c.o.text())
 }
 
 // fleetWorkers is how many workers are simulated, slotsEach how many slots each has.
@@ -233,6 +234,15 @@ func (c *capacity) drainWith(ctx context.Context, coordinators int) (perSecond f
 	}
 	_, scheduled, completed, err := s.check(ctx, c.o.drain)
 	return float64(c.o.drain) / completed.Sub(scheduled).Seconds(), err
+}
+
+// text returns the options that say what was measured, as they are given.
+func (o options) text() string {
+	text := fmt.Sprintf(" -rounds %d -drain %d -waiting %d -soak %v", o.rounds, o.drain, o.waiting, o.soak)
+	if o.phases != "" {
+		text += " -phases " + o.phases
+	}
+	return text
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
