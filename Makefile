@@ -19,6 +19,9 @@ help: ## list the targets
 demo: build demo-build ## the main job: two workers, one is killed half way, the result must be right; UI=1: watch it in the console
 	bin/sourcestats-demo -bin bin $(if $(UI),-ui)
 
+demo-python: build ## the same in Python: its own library is counted, one of two workers is killed half way
+	PYTHONPATH=sdk/python/src "$$(scripts/python find)" examples/pystats/demo.py -program bin/niyanta
+
 demo-production: build demo-build ## the same on PostgreSQL, NATS and Redis, which it starts
 	go build -o bin/nats-server github.com/nats-io/nats-server/v2
 	WORKERS=0 scripts/production-set bin/sourcestats-demo -bin bin -join
@@ -210,4 +213,4 @@ bin/oasdiff: tools/oasdiff/go.mod tools/oasdiff/go.sum
 	@mkdir -p bin
 	go -C tools/oasdiff build -o ../../$@ github.com/oasdiff/oasdiff
 
-.PHONY: help demo demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable python conformance bench bench-peers capacity profile sim defects crashpoints model alike browser console chaos upgrade recovery cycles noisy streams retention explain plots fuzz trace clean
+.PHONY: help demo demo-python demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable python conformance bench bench-peers capacity profile sim defects crashpoints model alike browser console chaos upgrade recovery cycles noisy streams retention explain plots fuzz trace clean
