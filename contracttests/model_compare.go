@@ -36,7 +36,7 @@ func (m *model) compare(all bool) {
 		require.NoError(f, err)
 		occupied, err := f.Queue.Occupancy(ctx)
 		require.NoError(f, err)
-		for i := range occupied {
+		for i := range endless(occupied) {
 			if !occupied[i].FoundAt.IsZero() {
 				occupied[i].FoundAt = time.Unix(1, 0)
 			}
@@ -113,7 +113,7 @@ func (m *model) compare(all bool) {
 func column(cs []domain.Candidate) string {
 	return fmt.Sprint(slices.Collect(func(yield func(string) bool) {
 		for _, c := range cs {
-			if !yield(fmt.Sprint(c.ID, "@", c.Generation, len(c.Declines))) {
+			if !yield(fmt.Sprint(c.ID, "@", c.Generation, len(c.Declines), c.Timeout)) {
 				return
 			}
 		}

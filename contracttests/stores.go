@@ -48,7 +48,8 @@ func StoreSuites() []StoreSuite {
 	return []StoreSuite{
 		{"WorkloadStore", slices.Concat(submitCases(), restoreCases(), applyCases(), assignCases(),
 			listCases())},
-		{"QueueStore", slices.Concat(queueCases(), endingCases(), laneCases(), suspectCases(), resourceCases())},
+		{"QueueStore", slices.Concat(queueCases(), endingCases(), laneCases(), suspectCases(), resourceCases(),
+			backfillCases())},
 		{"InsightStore", insightCases()},
 		{"StatisticsStore", slices.Concat(statisticsCases(), seriesCases(), mixCases())},
 		{"WorkerStore", append(workerCases(), registrationCases()...)},

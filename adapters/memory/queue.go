@@ -90,7 +90,7 @@ func first(t *btree.BTreeG[*record], n int) []domain.Candidate {
 		}
 		cs = append(cs, domain.Candidate{
 			ID: r.ID, Generation: r.Generation, QueueAt: r.QueueAt, Declines: slices.Clone(r.Declines),
-			SuspectSince: r.SuspectSince,
+			SuspectSince: r.SuspectSince, Timeout: r.HeadTimeout(),
 		})
 		return true
 	})
@@ -135,7 +135,9 @@ func (q queue) Occupancy(ctx context.Context, sessions ...domain.SessionID) ([]d
 			of(id).Count = n
 		}
 		for _, r := range h.records {
-			of(r.Lane).Hold(r.Devices)
+			end := domain.ExpectedEnd(r.EndsBy(), r.ScheduledAt, now)
+			of(r.Lane).Expect(end)
+			of(r.Lane).Hold(r.Devices, end)
 			if r.SuspectUntil().After(now) {
 				of(r.Lane).Suspects++
 			}
@@ -143,7 +145,9 @@ func (q queue) Occupancy(ctx context.Context, sessions ...domain.SessionID) ([]d
 		for _, e := range h.ending {
 			o := of(e.Lane)
 			o.Ending++
-			o.Hold(e.Devices)
+			end := domain.ExpectedEnd(time.Time{}, e.EndedAt, now)
+			o.Expect(end)
+			o.Hold(e.Devices, end)
 			if e.FoundAt.After(o.FoundAt) {
 				o.FoundAt = e.FoundAt
 			}

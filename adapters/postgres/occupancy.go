@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,10 +13,20 @@ import (
 // ending, of the sessions that match the condition.
 func occupancySQL(where string) string {
 	return `SELECT h.session_id, h.lane_id, count(*), 0, count(*) FILTER (WHERE h.suspect_until > niyanta_now()), NULL,
-    jsonb_agg(h.devices) FILTER (WHERE h.devices IS NOT NULL) FROM held h WHERE h.` + where + ` GROUP BY 1, 2
+    ` + expected("h", "h.ends_by", "h.scheduled_at") + ` FROM held h WHERE h.` + where + ` GROUP BY 1, 2
  UNION ALL SELECT e.session_id, e.lane_id, 0, count(*), 0, max(e.found_at),
-    jsonb_agg(e.devices) FILTER (WHERE e.devices IS NOT NULL)
+    ` + expected("e", "NULL::timestamptz", "e.ended_at") + `
     FROM ending e ` + ofLiveSession("e") + ` WHERE e.` + where + ` GROUP BY 1, 2 ORDER BY 1, 2`
+}
+
+// expected returns the expressions for when runs end. Of all: the latest end by a timeout, and since
+// when the first one runs that has none. Of each that holds devices: the devices, the end, and since
+// when it runs. At last the store's time.
+func expected(alias, endsBy, since string) string {
+	holds := " FILTER (WHERE " + alias + ".devices IS NOT NULL)"
+	return "max(" + endsBy + "), min(" + since + ") FILTER (WHERE " + endsBy + " IS NULL), jsonb_agg(" + alias +
+		".devices)" + holds + ", array_agg(" + endsBy + ")" + holds + ", array_agg(" + since + ")" + holds +
+		", niyanta_now()"
 }
 
 var (
@@ -52,8 +61,12 @@ func (k *knownLanes) occupancy(ctx context.Context, from querier, sql string, ar
 	var o domain.Occupancy
 	var found *time.Time
 	var devices []byte // the lists of the runs that hold any
+	var latest, oldest *time.Time
+	var ends, since []*time.Time
+	var now time.Time
 	lanes := map[domain.LaneID]domain.Lane{}
-	targets := []any{&o.SessionID, &o.Lane.ID, &o.Count, &o.Ending, &o.Suspects, &found, &devices}
+	targets := []any{&o.SessionID, &o.Lane.ID, &o.Count, &o.Ending, &o.Suspects, &found, &latest, &oldest, &devices,
+		&ends, &since, &now}
 	if _, err := pgx.ForEachRow(rows, targets, func() error {
 		lanes[o.Lane.ID] = domain.Lane{}
 		var runs [][]domain.DeviceShare
@@ -71,7 +84,13 @@ func (k *knownLanes) occupancy(ctx context.Context, from querier, sql string, ar
 		if t := at(found); t.After(sum.FoundAt) {
 			sum.FoundAt = t
 		}
-		sum.Hold(slices.Concat(runs...))
+		sum.Expect(at(latest))
+		if oldest != nil {
+			sum.Expect(domain.ExpectedEnd(time.Time{}, at(oldest), now.UTC()))
+		}
+		for i := range runs {
+			sum.Hold(runs[i], domain.ExpectedEnd(at(ends[i]), at(since[i]), now.UTC()))
+		}
 		return nil
 	}); err != nil {
 		return nil, err

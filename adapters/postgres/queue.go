@@ -76,14 +76,14 @@ const headsSQL = `WITH RECURSIVE eligible AS (
 const headsOfSQL = `WITH wanted AS (SELECT DISTINCT unnest($2::text[]) COLLATE "C" AS lane_id, false AS over)
 ` + headsOf + ` ORDER BY e.lane_id`
 
-const headsOf = `SELECT e.lane_id, e.over, h.ids, h.generations, h.queued, h.declines, h.suspects, niyanta_now()
-    FROM wanted e
+const headsOf = `SELECT e.lane_id, e.over, h.ids, h.generations, h.queued, h.declines, h.suspects, h.timeouts,
+    niyanta_now() FROM wanted e
  CROSS JOIN LATERAL (SELECT array_agg(workload_id) AS ids, array_agg(generation) AS generations,
     array_agg(queue_at) AS queued,
    jsonb_object_agg(workload_id, declines) FILTER (WHERE declines IS NOT NULL) AS declines,
-    array_agg(suspect_since) AS suspects
-   FROM (SELECT workload_id, generation, queue_at, declines, suspect_since FROM waiting w WHERE w.lane_id = e.lane_id
-    ORDER BY w.queue_at, w.workload_id LIMIT $1::bigint) a) h`
+    array_agg(suspect_since) AS suspects, array_agg(coalesce(timeout_us, 0)) AS timeouts
+   FROM (SELECT workload_id, generation, queue_at, declines, suspect_since, timeout_us FROM waiting w
+    WHERE w.lane_id = e.lane_id ORDER BY w.queue_at, w.workload_id LIMIT $1::bigint) a) h`
 
 // candidates has the columns of a list of heads.
 type candidates struct {
@@ -92,6 +92,7 @@ type candidates struct {
 	queued      []time.Time
 	declines    []byte // by workload, of those that have any
 	suspects    []*time.Time
+	timeouts    []int64
 }
 
 func (c *candidates) list() ([]domain.Candidate, error) {
@@ -103,7 +104,7 @@ func (c *candidates) list() ([]domain.Candidate, error) {
 	for i := range c.ids {
 		id := domain.WorkloadID(c.ids[i])
 		out[i] = domain.Candidate{ID: id, Generation: c.generations[i], QueueAt: c.queued[i].UTC(),
-			Declines: declines[id], SuspectSince: at(c.suspects[i])}
+			Declines: declines[id], SuspectSince: at(c.suspects[i]), Timeout: duration(c.timeouts[i])}
 	}
 	return out, nil
 }
@@ -122,7 +123,7 @@ func (q queue) Heads(ctx context.Context, hq domain.HeadsQuery) (domain.QueueHea
 		var c candidates
 		var beyond bool
 		if err := row.Scan(&h.Lane.ID, &beyond, &c.ids, &c.generations, &c.queued, &c.declines, &c.suspects,
-			&now); err != nil {
+			&c.timeouts, &now); err != nil {
 			return h, err
 		}
 		if beyond { // the lane that shows that its customer has more than the limit

@@ -65,6 +65,13 @@ var (
 		text("cancel_request", func(s *state) *string { return &s.CancelRequest }),
 	}
 	workloadID = text("workload_id", func(w *workload) *domain.WorkloadID { return &w.ID })
+	// headTimeout is the column of Candidate.Timeout, NULL for 0.
+	headTimeout = column[workload]{
+		name: "timeout_us", pgType: "bigint", stored: "nullif(%s, 0)",
+		array: func(rows []*workload) any {
+			return each(rows, func(w *workload) int64 { return w.HeadTimeout().Microseconds() })
+		},
+	}
 )
 
 // A workload has rows in several tables. workloads has the columns that transitions read and
@@ -102,10 +109,10 @@ var (
 		text("result", func(w *workload) *domain.JSON { return &w.Result }),
 	}}
 
-	waitingTable = workloadTable.as("waiting", "workload_id", "lane_id", "queue_at", "generation", "declines",
-		"suspect_since")
-	delayedTable = workloadTable.as("delayed", "workload_id", "lane_id", "queue_at", "generation", "declines",
-		"suspect_since", "not_before")
+	waitingTable = &table[workload]{"waiting", append(workloadTable.as("waiting", "workload_id", "lane_id", "queue_at",
+		"generation", "declines", "suspect_since").columns, headTimeout)}
+	delayedTable = &table[workload]{"delayed", append(workloadTable.as("delayed", "workload_id", "lane_id", "queue_at",
+		"generation", "declines", "suspect_since", "not_before").columns, headTimeout)}
 	pausedTable = workloadTable.as("paused", "workload_id", "customer_id")
 	// finishedTable has the workloads that have finished. Their rows never change.
 	finishedTable = workloadTable.as(
@@ -117,6 +124,12 @@ var (
 		[]column[workload]{
 			derived("running", "boolean", func(w *workload) bool { return w.Status == domain.StatusRunning }),
 			derived("suspect_until", "timestamptz", func(w *workload) *time.Time { return null(w.SuspectUntil()) }),
+			derived("ends_by", "timestamptz", func(w *workload) *time.Time {
+				if !w.Lane.Shaped() {
+					return nil
+				}
+				return null(w.EndsBy())
+			}),
 		})}
 
 	// assignedRow has what the command to run a workload needs.

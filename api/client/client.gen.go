@@ -1481,7 +1481,8 @@ type PlacementReason struct {
 	// - `suspects`: workers died under this workload, and under one that runs there
 	// - `conflict`: `anti_affinity.workload_types` of this workload, or of one that runs there
 	// - `resources_taken`: free slots, but not enough of a resource left; the message names the first one
-	// - `reserved`: what it needs is reserved for a workload that waits longer for whole devices
+	// - `reserved`: what it needs is reserved for a workload that waits longer for whole devices, and the timeout
+	//   of this one does not end it before they come free; the message says about when that is
 	// - `next`: it could take the workload now, which is about to be placed or has others before it
 	//
 	// More may be added.
@@ -1510,19 +1511,20 @@ type PlacementReason struct {
 //
 // Reasons about workers. Each worker is counted once, under the first that applies:
 //
-// - `worker_draining`: it drains
-// - `missing_type`: it does not offer the type
-// - `other_worker_id`, `missing_tag`, `missing_workload_types`: `affinity_rules.hard_affinity` does not match
-// - `excluded`: `affinity_rules.anti_affinity` matches
-// - `too_small`: it has too little of a resource even when it is empty; the message names the first one
-// - `full`: no free slot
-// - `run_ending`: no free slot, and a run that has ended but does not return keeps one
-// - `declined`: it gave this workload back a moment ago
-// - `suspects`: workers died under this workload, and under one that runs there
-// - `conflict`: `anti_affinity.workload_types` of this workload, or of one that runs there
-// - `resources_taken`: free slots, but not enough of a resource left; the message names the first one
-// - `reserved`: what it needs is reserved for a workload that waits longer for whole devices
-// - `next`: it could take the workload now, which is about to be placed or has others before it
+//   - `worker_draining`: it drains
+//   - `missing_type`: it does not offer the type
+//   - `other_worker_id`, `missing_tag`, `missing_workload_types`: `affinity_rules.hard_affinity` does not match
+//   - `excluded`: `affinity_rules.anti_affinity` matches
+//   - `too_small`: it has too little of a resource even when it is empty; the message names the first one
+//   - `full`: no free slot
+//   - `run_ending`: no free slot, and a run that has ended but does not return keeps one
+//   - `declined`: it gave this workload back a moment ago
+//   - `suspects`: workers died under this workload, and under one that runs there
+//   - `conflict`: `anti_affinity.workload_types` of this workload, or of one that runs there
+//   - `resources_taken`: free slots, but not enough of a resource left; the message names the first one
+//   - `reserved`: what it needs is reserved for a workload that waits longer for whole devices, and the timeout
+//     of this one does not end it before they come free; the message says about when that is
+//   - `next`: it could take the workload now, which is about to be placed or has others before it
 //
 // More may be added.
 type PlacementReasonCode string

@@ -49,6 +49,7 @@ const (
 	resources = "core/domain/resources.go"
 	commands  = "core/services/execution/commands.go"
 	run       = "core/services/execution/run.go"
+	reserve   = "core/domain/placement/reserve.go"
 )
 
 var defects = []defect{
@@ -223,8 +224,24 @@ var defects = []defect{
 	{"a run that only the inventory knows holds no device", reconcile, "			t.Devices = item.Devices\n", "", nil,
 		[]layer{sim}},
 	{"nothing is reserved for whole devices", planner, "		p.reserve()\n", "", nil, []layer{properties}},
-	{"only what does not fit now reserves", "core/domain/placement/reserve.go", "		if w.kept != nil || ",
-		"		if w.hasRoomFor(l) {\n			return nil\n		}\n		if w.kept != nil || ", nil, []layer{properties}},
+	{"only what does not fit now reserves", reserve, "		if w.kept != nil || ",
+		"		if w.hasRoomIn(&w.holding, l) {\n			return nil, due\n		}\n		if w.kept != nil || ", nil,
+		[]layer{properties}},
+	{"what ends after a reservation is due passes", reserve, "(end.IsZero() || end.After(w.due))", "end.IsZero()", nil,
+		[]layer{properties}},
+	{"nothing passes a reservation", reserve, " && (end.IsZero() || end.After(w.due))", "", nil, []layer{properties}},
+	{"a reservation is due when the first of its devices is", reserve, "end := w.end(i); end.After(d.due)",
+		"end := w.end(i); d.due.IsZero()", nil, []layer{properties}},
+	{"devices beside a run that never ends are kept", reserve, "!d.due.After(horizon) && ", "horizon != d.due && ", nil,
+		[]layer{properties}},
+	{"only devices are waited for", reserve, "if end := w.amountsDue(l); end.After(d.due) {",
+		"if end := d.due; end.After(d.due) {", nil, []layer{properties}},
+	{"a run that has not started ends by its timeout from now", "core/domain/backfill.go", "StartAllowance + timeout",
+		"timeout", nil, []layer{onMemory}},
+	{"runs without a timeout have ended", "core/domain/backfill.go", "now.Add(now.Sub(since))", "now", nil,
+		[]layer{onMemory, onPostgres}},
+	{"heads in PostgreSQL do not say how long a run may last", postgres + "queue.go", "coalesce(timeout_us, 0)",
+		"0::bigint", nil, []layer{onPostgres}},
 
 	// Stores.
 	{"audit missing in memory", memory + "workloads.go",

@@ -24,7 +24,9 @@ type ResourceUsage struct {
 func (a *Allocation) Add(o *Occupancy) {
 	n, r := o.Count+o.Ending, &o.Lane.Resources
 	a.Amounts = a.Amounts.minus(r.Amounts, -n)
-	a.Devices = addShares(a.Devices, o.Devices)
+	for _, s := range o.Devices {
+		a.Devices = addShare(a.Devices, s)
+	}
 	for name, amount := range r.Custom {
 		if a.Custom == nil {
 			a.Custom = map[string]int64{}
@@ -33,16 +35,17 @@ func (a *Allocation) Add(o *Occupancy) {
 	}
 }
 
-// addShares adds what is held of devices to sums that are ordered by the devices' ids.
-func addShares(sums, shares []DeviceShare) []DeviceShare {
-	for _, s := range shares {
-		i, known := slices.BinarySearchFunc(sums, s.ID, func(d DeviceShare, id string) int {
-			return strings.Compare(d.ID, id)
-		})
-		if !known {
-			sums = slices.Insert(sums, i, DeviceShare{ID: s.ID})
-		}
-		sums[i].Share += s.Share
+// addShare adds what is held of a device to sums that are ordered by the devices' ids.
+func addShare(sums []DeviceShare, s DeviceShare) []DeviceShare {
+	i, known := place(sums, s.ID)
+	if !known {
+		sums = slices.Insert(sums, i, DeviceShare{ID: s.ID})
 	}
+	sums[i].Share += s.Share
 	return sums
+}
+
+// place returns where the device stands in sums that are ordered by the devices' ids, or would stand.
+func place(sums []DeviceShare, id string) (i int, known bool) {
+	return slices.BinarySearchFunc(sums, id, func(d DeviceShare, id string) int { return strings.Compare(d.ID, id) })
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -88,6 +89,8 @@ type Candidate struct {
 	// SuspectSince is when a suspect began to wait for a worker without another suspect. Zero: it
 	// is not a suspect.
 	SuspectSince time.Time
+	// Timeout is how long its run may last. 0: without limit, or not known; see HeadTimeout.
+	Timeout time.Duration
 }
 
 // LaneHeads are the workloads at the head of a lane: those that have waited longest, in order.
@@ -109,6 +112,10 @@ type Occupancy struct {
 	// Devices are what these runs, the ending ones included, hold of the session's devices, summed up
 	// by device.
 	Devices []DeviceShare
+	// Ends has, for each of Devices, when the last of the runs that hold it is expected to end, and End
+	// when the last of all is; see ExpectedEnd. End is zero where LaneID.Shaped is false.
+	Ends []time.Time
+	End  time.Time
 	// Suspects is the number of suspects among the workloads it holds.
 	Suspects int
 	// FoundAt is when the latest of the ending runs was found in the worker's inventory; zero if
@@ -117,5 +124,23 @@ type Occupancy struct {
 	FoundAt time.Time
 }
 
-// Hold adds what one run holds of the session's devices. Devices are ordered by their ids.
-func (o *Occupancy) Hold(shares []DeviceShare) { o.Devices = addShares(o.Devices, shares) }
+// Expect takes into account when one of the runs is expected to end.
+func (o *Occupancy) Expect(end time.Time) {
+	if o.Lane.ID.Shaped() && end.After(o.End) {
+		o.End = end
+	}
+}
+
+// Hold adds what one run, which is expected to end at a time, holds of the session's devices. Devices
+// are ordered by their ids.
+func (o *Occupancy) Hold(shares []DeviceShare, end time.Time) {
+	for _, s := range shares {
+		i, known := place(o.Devices, s.ID)
+		if !known {
+			o.Ends = slices.Insert(o.Ends, i, end)
+		} else if end.After(o.Ends[i]) {
+			o.Ends[i] = end
+		}
+		o.Devices = addShare(o.Devices, s)
+	}
+}

@@ -3,6 +3,7 @@ package placement_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -46,6 +47,7 @@ func TestPlan_Devices_AreNamedAndNeverGivenTwice(t *testing.T) {
 	s.Occupancy = []domain.Occupancy{{
 		SessionID: "s1", Lane: half, Count: 1, Ending: 1,
 		Devices: []domain.DeviceShare{{ID: "gpu0", Share: 500}, {ID: "gpu1", Share: 500}},
+		Ends:    []time.Time{epoch0, epoch0},
 	}}
 	assert.Empty(t, plan(s, 10, gpuLane(domain.Resources{GPUs: domain.One}, 1)), "no device is whole")
 	assert.Len(t, plan(s, 10, gpuLane(domain.Resources{GPUs: 500}, 1, 2, 3)), 2)
@@ -88,7 +90,7 @@ func TestExplain_ShortResource_IsNamed(t *testing.T) {
 		Workers: []domain.Worker{gpuWorker(1, 4, 2, "A10"), gpuWorker(2, 64, 1, "A10"), gpuWorker(3, 64, 0, "")},
 		Occupancy: []domain.Occupancy{{
 			SessionID: "s1", Lane: gpuLane(domain.Resources{GPUs: 500}).Lane, Count: 1,
-			Devices: []domain.DeviceShare{{ID: "gpu1", Share: 500}},
+			Devices: []domain.DeviceShare{{ID: "gpu1", Share: 500}}, Ends: []time.Time{epoch0},
 		}},
 	}
 	e := placement.NewExplainer(s)

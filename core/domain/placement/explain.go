@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -94,10 +95,12 @@ func (e *Explainer) Explain(l *domain.Lane) (reasons []Reason) {
 }
 
 // ExplainWorkload says why one workload of the lane waits. Beside what Explain says, it names the
-// workers that have declined the workload, and those that hold another suspect if it is one itself.
+// workers that have declined the workload, and those that hold another suspect if it is one itself,
+// and it knows whether the workload ends in time to pass a reservation.
 func (e *Explainer) ExplainWorkload(l *domain.Lane, c *domain.Candidate) []Reason {
 	reasons := e.Explain(l)
-	if len(c.Declines) == 0 && c.SuspectSince.IsZero() {
+	reserved := slices.ContainsFunc(reasons, func(r Reason) bool { return r.Code == ReasonReserved })
+	if len(c.Declines) == 0 && c.SuspectSince.IsZero() && !reserved {
 		return reasons
 	}
 	n := len(reasons) - len(e.find(l).reasons)
@@ -154,9 +157,16 @@ func (f *fleet) slots(l *domain.Lane) (n int) {
 // given.
 func (f *fleet) explain(l *domain.Lane, c *domain.Candidate) (reasons []Reason, placeable bool, room int) {
 	having := map[obstacle][]domain.WorkerID{}
+	var due time.Time // of the reservations
 	for _, w := range f.workers {
 		o, couldRun := w.obstacle(l)
 		placeable = placeable || couldRun
+		if c != nil && o.code == ReasonReserved && w.open(l, f.endOf(l, c)) == &w.holding {
+			o = able
+		}
+		if o.code == ReasonReserved && w.due.After(due) {
+			due = w.due
+		}
 		if c != nil && o.code == ReasonNext && c.Declined(w.ID, f.now) {
 			o = obstacle{ReasonDeclined, "%s that declined it a moment ago"}
 		}
@@ -178,6 +188,9 @@ func (f *fleet) explain(l *domain.Lane, c *domain.Candidate) (reasons []Reason, 
 		return []Reason{{Code: ReasonNoWorker, Message: "no worker is registered"}}, false, 0
 	}
 	for o, workers := range having {
+		if o.code == ReasonReserved && due.After(f.now) {
+			o.message += ", until about " + due.UTC().Format(time.RFC3339)
+		}
 		reasons = append(reasons, o.reason(workers))
 	}
 	slices.SortFunc(reasons, func(a, b Reason) int {

@@ -13,6 +13,7 @@ type fleet struct {
 	seed    uint64
 	now     time.Time
 	workers []*fleetWorker
+	devices int // of all workers
 	shapes  map[string]*shape
 	// fragmentation is nil where it makes no difference.
 	fragmentation *fragmentation
@@ -39,10 +40,15 @@ type fleetWorker struct {
 	// away.
 	repelled map[domain.CustomerID]map[string]int
 	hash     uint64
-	// kept is what is held and what is reserved for a workload of the lane keptFor. It is nil if
-	// nothing is reserved.
+	// holders are the occupancies of lanes that reserve anything. ends has, for each device, when the
+	// last run that holds it is expected to end; nil if no run holds a device.
+	holders []*domain.Occupancy
+	ends    []time.Time
+	// kept is what is held and what is reserved for a workload of the lane keptFor, and due is when
+	// that is expected to fit. kept is nil if nothing is reserved.
 	kept    *domain.Holding
 	keptFor domain.LaneID
+	due     time.Time
 	// keptState is the state of what kept leaves free.
 	keptState *deviceState
 	state     *deviceState // nil without devices, or where fragmentation makes no difference
@@ -89,11 +95,13 @@ func newFleet(s Snapshot) fleet {
 		w.holding = domain.NewHolding(&w.Resources)
 		bySession[w.SessionID] = w
 		f.workers = append(f.workers, w)
+		f.devices += len(w.Resources.Devices)
 	}
 	for i := range s.Occupancy {
 		if w := bySession[s.Occupancy[i].SessionID]; w != nil {
 			o := &s.Occupancy[i]
 			f.hold(w, &o.Lane, o.Devices, o.Count+o.Ending)
+			w.holds(o)
 			w.ending += o.Ending
 			w.suspects += o.Suspects
 			if o.FoundAt.After(w.foundAt) {
@@ -114,16 +122,17 @@ func (f *fleet) freeSlots() int {
 	return free
 }
 
-// take gives a workload of the lane to the worker. It returns the devices that it gets.
-func (f *fleet) take(w *fleetWorker, s *shape, l *domain.Lane) []domain.DeviceShare {
+// take gives a workload of the lane, which ends at end at the latest, to the worker. It returns the
+// devices that it gets.
+func (f *fleet) take(w *fleetWorker, s *shape, l *domain.Lane, end time.Time) []domain.DeviceShare {
 	if !s.measured || w.state == nil {
-		devices := w.open(l).Choose(&l.Resources, nil)
+		devices := w.open(l, end).Choose(&l.Resources, nil)
 		f.hold(w, l, devices, 1)
 		return devices
 	}
 	m := f.fragmentation
-	best := m.choose(w, s, l).device
-	devices := w.open(l).Choose(&l.Resources, func(d domain.Device, left domain.Milli) bool {
+	best := m.choose(w, s, l, end).device
+	devices := w.open(l, end).Choose(&l.Resources, func(d domain.Device, left domain.Milli) bool {
 		return rest{m.models[d.Model], left} == best
 	})
 	f.hold(w, l, devices, 1)
@@ -198,7 +207,8 @@ func (f *fleet) shapeOf(l *domain.Lane) *shape {
 func (f *fleet) choose(s *shape, l *domain.Lane, c *domain.Candidate) (best scored, obstacle domain.Obstacle) {
 	var bestHash, idHash uint64
 	var adds, leastAdds float64
-	declined, suspects := false, false
+	declined, suspects, reserved := false, false, false
+	end := f.endOf(l, c)
 	alone := !c.SuspectSince.IsZero() // a suspect first looks for a worker without another suspect
 	for i := 0; i < len(s.candidates); i++ {
 		k := s.candidates[i]
@@ -209,7 +219,11 @@ func (f *fleet) choose(s *shape, l *domain.Lane, c *domain.Candidate) (best scor
 			i--
 			continue
 		}
-		if best.w != nil && k.score < best.score || !k.w.hasRoomFor(l) {
+		if best.w != nil && k.score < best.score {
+			continue
+		}
+		if !k.w.hasRoomFor(l, end) {
+			reserved = reserved || k.w.kept != nil && k.w.hasRoomIn(&k.w.holding, l)
 			continue
 		}
 		if len(c.Declines) > 0 && c.Declined(k.w.ID, f.now) {
@@ -221,7 +235,7 @@ func (f *fleet) choose(s *shape, l *domain.Lane, c *domain.Candidate) (best scor
 			continue
 		}
 		if s.measured {
-			adds = f.fragmentation.choose(k.w, s, l).adds
+			adds = f.fragmentation.choose(k.w, s, l, end).adds
 		}
 		if best.w != nil && k.score == best.score && adds == leastAdds {
 			// used/slots compared as a cross product, without division.
@@ -260,16 +274,23 @@ func (f *fleet) choose(s *shape, l *domain.Lane, c *domain.Candidate) (best scor
 		return best, obstacleSuspects
 	case declined:
 		return best, obstacleDeclined
+	case reserved:
+		return best, obstacleReserved
 	case len(s.admits) > 0:
 		return best, domain.ObstacleFull
 	}
 	return best, domain.ObstacleUnplaceable
 }
 
-// hasRoomFor reports whether the worker can take one more workload of the lane now.
-func (w *fleetWorker) hasRoomFor(l *domain.Lane) bool {
-	return w.used < w.Slots && !w.repels(l) && !w.holdsAny(l.Affinity.Anti.WorkloadTypes) &&
-		w.open(l).Fits(&l.Resources)
+// hasRoomFor reports whether the worker can take one more workload of the lane now, which ends at end
+// at the latest.
+func (w *fleetWorker) hasRoomFor(l *domain.Lane, end time.Time) bool {
+	return w.hasRoomIn(w.open(l, end), l)
+}
+
+// hasRoomIn is hasRoomFor with this held on the worker.
+func (w *fleetWorker) hasRoomIn(held *domain.Holding, l *domain.Lane) bool {
+	return w.used < w.Slots && !w.repels(l) && !w.holdsAny(l.Affinity.Anti.WorkloadTypes) && held.Fits(&l.Resources)
 }
 
 // holdsAny reports whether the worker holds a workload of one of these types.

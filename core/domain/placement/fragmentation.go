@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/niyanta/niyanta/core/domain"
 )
@@ -146,13 +147,14 @@ func (f *fragmentation) stateOf(w *fleetWorker, h *domain.Holding) *deviceState 
 	return s
 }
 
-// choose returns the best way to place a workload of the lane, which fits, on the worker.
-func (f *fragmentation) choose(w *fleetWorker, s *shape, l *domain.Lane) choice {
+// choose returns the best way to place a workload of the lane, which fits and ends at end at the
+// latest, on the worker.
+func (f *fragmentation) choose(w *fleetWorker, s *shape, l *domain.Lane, end time.Time) choice {
 	if w.state == nil {
 		return choice{} // it has no devices, so nothing is fragmented
 	}
 	st := w.state
-	if w.open(l) == w.kept {
+	if w.open(l, end) == w.kept {
 		st = w.keptState
 	}
 	if s.index >= len(st.choices) {

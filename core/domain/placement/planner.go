@@ -19,11 +19,17 @@ const (
 	obstacleDeclined domain.Obstacle = "declined"
 	// obstacleSuspects: it is a suspect, and the workers that could run it now hold another one.
 	obstacleSuspects domain.Obstacle = "suspects"
+	// obstacleReserved: it would fit, but does not end before what is reserved is due.
+	obstacleReserved domain.Obstacle = "reserved"
 )
 
 // skipLimit bounds how many declined workloads of one lane are left out of a batch. A lane with
 // more is passed over, so that reading it cannot go on without end.
 const skipLimit = 64
+
+// backfillLimit bounds how many workloads of one lane are tried in a batch that may be short enough
+// to pass a reservation.
+const backfillLimit = 8
 
 // Planner decides which waiting workload runs on which worker. The same inputs always give the same
 // plan. A lane that cannot be served is passed over at once and holds up no other lane. The planner
@@ -60,9 +66,11 @@ type laneQueue struct {
 	shape    *shape // nil until the first of the lane is considered
 	advance  int64  // see domain.Policy.Advance, in nanoseconds
 	heads    []domain.Candidate
-	more     bool            // more workloads wait behind heads
-	skipped  int             // declined workloads left out of this batch
-	obstacle domain.Obstacle // why the lane was passed over; empty: it was not
+	more     bool // more workloads wait behind heads
+	skipped  int  // declined workloads left out of this batch
+	// backfills counts how often a shorter workload of the lane was tried; see toShorter.
+	backfills int
+	obstacle  domain.Obstacle // why the lane was passed over; empty: it was not
 }
 
 // NewPlanner returns a planner over the snapshot. The planner charges Snapshot.Shares and changes
@@ -198,6 +206,12 @@ func (p *Planner) Plan(limit int) (plan []Decision, exhausted domain.LaneID) {
 			}
 			continue
 		}
+		if obstacle == obstacleReserved {
+			if q.toShorter(p.settled) {
+				continue
+			}
+			obstacle = domain.ObstacleFull
+		}
 		if obstacle != "" {
 			// Room and limits only shrink within a batch, so the lane stays blocked until the next
 			// one.
@@ -228,6 +242,23 @@ func (p *Planner) skip(q *laneQueue, o domain.Obstacle) (exhausted bool) {
 	}
 	p.settled[q.heads[0].ID] = true
 	return q.drop()
+}
+
+// toShorter leaves workloads of the lane out of this batch, up to one that times out sooner than the
+// first: that one may pass a reservation. It reports whether there is one among those that are known.
+func (q *laneQueue) toShorter(settled map[domain.WorkloadID]bool) bool {
+	first := q.heads[0].Timeout
+	n := slices.IndexFunc(q.heads, func(c domain.Candidate) bool {
+		return c.Timeout > 0 && (c.Timeout < first || first == 0)
+	})
+	if q.backfills++; n < 0 || q.backfills > backfillLimit {
+		return false
+	}
+	for i := range q.heads[:n] {
+		settled[q.heads[i].ID] = true
+	}
+	q.heads = q.heads[n:]
+	return true
 }
 
 // drop removes the first workload of the lane. It reports whether the lane is exhausted: no head is
@@ -286,7 +317,7 @@ func (p *Planner) place(q *laneQueue, c *domain.Candidate) (Decision, domain.Obs
 	if obstacle != "" {
 		return Decision{}, obstacle
 	}
-	devices := p.fleet.take(best.w, q.shape, q.lane)
+	devices := p.fleet.take(best.w, q.shape, q.lane, p.fleet.endOf(q.lane, c))
 	p.fleet.release(q.lane)
 	if !c.SuspectSince.IsZero() {
 		best.w.suspects++

@@ -99,8 +99,11 @@ func NotYet(w *domain.Workload) Reason {
 	return Reason{Code: ReasonRetry, Message: message}
 }
 
-// obstacle returns the first obstacle that keeps the lane's workloads off the worker, with
-// ReasonNext if there is none. couldRun reports whether the worker could run them if it were empty.
+// able is the obstacle of a worker that has none.
+var able = obstacle{ReasonNext, "%s able to take it now"}
+
+// obstacle returns the first obstacle that keeps the lane's workloads off the worker, able if there
+// is none. couldRun reports whether the worker could run them if it were empty.
 func (w *fleetWorker) obstacle(l *domain.Lane) (o obstacle, couldRun bool) {
 	hard, anti := l.Affinity.Hard, l.Affinity.Anti
 	switch {
@@ -127,10 +130,10 @@ func (w *fleetWorker) obstacle(l *domain.Lane) (o obstacle, couldRun bool) {
 		message := "%s with free slots but not enough " + w.holding.Short(&l.Resources) + " left (enough when empty)"
 		return obstacle{ReasonResources, message}, true
 	}
-	if !w.open(l).Fits(&l.Resources) {
+	if w.open(l, time.Time{}) == w.kept && !w.kept.Fits(&l.Resources) {
 		return obstacle{ReasonReserved, "%s with devices reserved for a workload that waits longer"}, true
 	}
-	return obstacle{ReasonNext, "%s able to take it now"}, true
+	return able, true
 }
 
 // tooSmall returns the first resource of which the worker has too little for the lane's workloads

@@ -80,6 +80,7 @@ func (s *Service) Explain(ctx context.Context, customer domain.CustomerID, id do
 	lane := domain.NewLane(&w.Spec)
 	candidate := domain.Candidate{
 		ID: w.ID, Generation: w.Generation, QueueAt: w.QueueAt, Declines: w.Declines, SuspectSince: w.SuspectSince,
+		Timeout: w.HeadTimeout(),
 	}
 	out.Reasons, out.Placeable = snap.explainer.ExplainWorkload(&lane, &candidate), snap.explainer.Placeable(&lane)
 	delayed := w.NotBefore.After(snap.Now)

@@ -56,7 +56,11 @@ func (s *Service) snapshot(ctx context.Context, customers ...domain.CustomerID) 
 	for id, c := range found {
 		snap.Customers[id] = c.Entitlements()
 	}
-	snap.explainer = placement.NewExplainer(snap.Snapshot)
+	explained := snap.Snapshot
+	if len(queue.Lanes) > 0 {
+		explained.Now = queue.Now // the times in the queue and the occupancy are by the store's clock
+	}
+	snap.explainer = placement.NewExplainer(explained)
 	snap.explainer.Reserve(queue.Lanes)
 	snap.throughput, err = s.deps.Insight.Throughput(ctx)
 	return snap, err
