@@ -39,14 +39,14 @@ func newScratchRoom(asOther bool) (*scratchRoom, error) {
 		if path, err = os.MkdirTemp(parent, scratchPrefix); err != nil {
 			return nil, fmt.Errorf("scratch directories: %w", err)
 		}
-		if asOther {
-			if err = os.Chmod(path, 0o711); err != nil { //nolint:gosec // to be passed through, not listed
-				return nil, fmt.Errorf("scratch directories: %w", err)
-			}
-		}
 		lock := lockedFolder(path)
 		if lock == nil {
 			continue // another worker removed it before it was locked
+		}
+		if asOther {
+			if err = lock.Chmod(0o711); err != nil { // to be passed through, not listed
+				return nil, errors.Join(fmt.Errorf("scratch directories: %w", err), lock.Close())
+			}
 		}
 		return &scratchRoom{path, lock}, nil
 	}
@@ -104,7 +104,7 @@ func sweepScratch(parent string) (swept int, err error) {
 	var errs []error
 	for _, e := range entries {
 		path := filepath.Join(parent, e.Name())
-		if !e.IsDir() || !strings.HasPrefix(e.Name(), scratchPrefix) || !ownedFolder(path) {
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), scratchPrefix) || e.Name() == usersFolder || !ownedFolder(path) {
 			continue
 		}
 		lock := lockedFolder(path)

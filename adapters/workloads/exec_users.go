@@ -102,12 +102,15 @@ func mapped(file string, r userRange) bool {
 	return false
 }
 
+// usersFolder is the name of the folder of the users' locks. Workers of other versions use it, too.
+const usersFolder = "niyanta-exec-uids"
+
 // lockFolder returns the folder of the users' locks. All workers of a machine use the same folder,
 // and only they can write to it.
 func lockFolder() (string, error) {
 	var errs []error
 	for _, parent := range []string{"/run", "/tmp"} {
-		folder := filepath.Join(parent, "niyanta-exec-uids")
+		folder := filepath.Join(parent, usersFolder)
 		if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 			errs = append(errs, err)
 			continue
