@@ -37,6 +37,8 @@ func TestStatistics_ForEachGrouping_CountFinishedWorkloads(t *testing.T) {
 			require.Equal(t, 200, ans.status, ans.body)
 			assert.Equal(t, []any{3.0, 1.0, 1.0, 1.0}, sum(ans), ans.body)
 			assert.Positive(t, ans.field("summary.total_execution_hours"))
+			assert.Positive(t, ans.field("summary.total_cpu_seconds"))
+			assert.Positive(t, ans.field("summary.peak_memory_mb"))
 			for _, other := range []string{"by_day", "by_hour", "by_workload_type"} {
 				assert.Equal(t, other == list, ans.field(other) != nil, "%s in %s", other, ans.body)
 			}
@@ -53,6 +55,14 @@ func TestStatistics_ForEachGrouping_CountFinishedWorkloads(t *testing.T) {
 		rates[g.(map[string]any)["workload_type"].(string)] = g.(map[string]any)["failure_rate"]
 	}
 	assert.Equal(t, map[string]any{"sleep": 0.0, "exec": 1.0, "nobodys": 0.0}, rates)
+
+	var used []any
+	for _, e := range a.call("GET", "/v1/workloads/"+failed+"/audit", a.dev.CustomerKey, nil).field("events").([]any) {
+		if cpu, ok := e.(map[string]any)["details"].(map[string]any)["cpu_seconds"]; ok {
+			used = append(used, cpu)
+		}
+	}
+	assert.Len(t, used, 1, "of the event that ended the run")
 
 	usage := a.call("GET", "/v1/customer", a.dev.CustomerKey, nil)
 	assert.Equal(t, map[string]any{"current_running_workloads": 0.0, "current_queue_depth": 0.0, "workloads_today": 3.0},

@@ -259,6 +259,49 @@ func statisticsCases() []Case[StoreHarness] {
 				require.Equal(t, []domain.Statistic{{Type: "t", Activity: domain.Activity{Submitted: 1, Completed: 1,
 					Executed: 5 * time.Minute}}}, inMinutes(s))
 			}},
+		{"what each run used is audited with its end, and counted once",
+			"Used is what the runs used that ended, whether or not their workloads have finished", func(t T, h StoreHarness) {
+				f := given(t, h)
+				f.noon()
+				w := f.worker("w", 5)
+				a := f.running(w)
+				ends := func(e domain.Event, generation int64, used domain.Consumption) {
+					end := report(a, w, e, generation)
+					end.Used = used
+					f.must(end)
+					require.Equal(t, domain.OutcomeAlready, f.apply(end)[0].Outcome)
+				}
+				ends(domain.EventFail, 1, domain.Consumption{CPUMS: 1500, PeakMemoryMB: 40})
+				require.Equal(t, domain.Consumption{CPUMS: 1500, PeakMemoryMB: 40}, f.counts(acme).hours[0].Used)
+				for f.fold(100) > 0 {
+				}
+				require.Equal(t, domain.Consumption{CPUMS: 1500, PeakMemoryMB: 40}, f.counts(acme).hours[0].Used)
+				h.Advance(time.Hour) // past the retry's delay
+				a = f.get(a.ID)
+				f.must(assign(a, w))
+				f.must(report(a, w, domain.EventStart, 2))
+				ends(domain.EventComplete, 2, domain.Consumption{CPUMS: 20, PeakMemoryMB: 30})
+				for range 2 {
+					s, err := f.Statistics.Statistics(t.Context(), domain.StatisticsQuery{
+						Whose: domain.Whose{Customer: acme}, From: domain.DayOf(a.CreatedAt),
+						Until: domain.DayOf(a.CreatedAt).Add(48 * time.Hour), GroupBy: domain.GroupByDay,
+					})
+					require.NoError(t, err)
+					require.Len(t, s, 1)
+					require.Equal(t, domain.Consumption{CPUMS: 1520, PeakMemoryMB: 40}, s[0].Used)
+					for f.fold(100) > 0 {
+					}
+				}
+				trail, err := f.Audit.Workload(t.Context(), acme, a.ID, 0, 100)
+				require.NoError(t, err)
+				var used []domain.Consumption
+				for _, e := range trail {
+					if e.Used != (domain.Consumption{}) {
+						used = append(used, e.Used)
+					}
+				}
+				require.Equal(t, []domain.Consumption{{CPUMS: 1500, PeakMemoryMB: 40}, {CPUMS: 20, PeakMemoryMB: 30}}, used)
+			}},
 		{"a repeated end is counted once",
 			"Submit and Apply keep the counts in their own transactions", func(t T, h StoreHarness) {
 				f := given(t, h)

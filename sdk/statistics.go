@@ -44,6 +44,13 @@ type CustomerStats struct {
 		CompletedWorkloads int `json:"completed_workloads"`
 		FailedWorkloads    int `json:"failed_workloads"`
 
+		// PeakMemoryMB: the most memory that one of these runs used. 0: none was measured.
+		PeakMemoryMB int64 `json:"peak_memory_mb"`
+
+		// TotalCPUSeconds: the CPU time of the runs that ended, as far as their workers measured
+		// it, as they do for programs. Runs count whose workloads have not finished, too.
+		TotalCPUSeconds float64 `json:"total_cpu_seconds"`
+
 		// TotalExecutionHours: how long all runs of what finished ran.
 		TotalExecutionHours float64 `json:"total_execution_hours"`
 

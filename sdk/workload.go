@@ -169,9 +169,13 @@ type AuditEvent struct {
 	ActorID   string    `json:"actor_id"`
 	ActorType ActorType `json:"actor_type"`
 	Details   struct {
-		CheckpointSequence *int64  `json:"checkpoint_sequence,omitempty"`
-		From               *Status `json:"from,omitempty"`
-		Generation         int64   `json:"generation"`
+		CheckpointSequence *int64 `json:"checkpoint_sequence,omitempty"`
+		// CPUSeconds is the CPU time that the run used which this event ended. nil: not measured.
+		CPUSeconds *float64 `json:"cpu_seconds,omitempty"`
+		From       *Status  `json:"from,omitempty"`
+		Generation int64    `json:"generation"`
+		// PeakMemoryMB is the most memory that this run used.
+		PeakMemoryMB *int64 `json:"peak_memory_mb,omitempty"`
 		// ProgressPercent is the progress after the change, of events of a run.
 		ProgressPercent *float64 `json:"progress_percent,omitempty"`
 		Reason          *string  `json:"reason,omitempty"`

@@ -332,7 +332,7 @@ func (c *checker) counts(ctx context.Context, a *account) {
 		counted, recount := read(), domain.Delta{}
 		ws := c.w.listed(ctx, a)
 		for i := range ws {
-			d := domain.CountChange(&domain.State{}, &ws[i])
+			d := domain.CountChange(&domain.State{}, &ws[i], domain.Consumption{})
 			recount.Unfinished.Add(d.Unfinished)
 			if !a.deleting {
 				recount.Activity.Add(d.Activity)

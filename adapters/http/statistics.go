@@ -43,6 +43,8 @@ func (a *api) GetCustomerStats(
 	out.Summary.TotalWorkloads, out.Summary.CompletedWorkloads = sum.Finished(), sum.Completed
 	out.Summary.FailedWorkloads, out.Summary.CancelledWorkloads = sum.Failed, sum.Cancelled
 	out.Summary.TotalExecutionHours = sum.Executed.Hours()
+	out.Summary.TotalCPUSeconds = float64(sum.Used.CPUMS) / 1000
+	out.Summary.PeakMemoryMb = sum.Used.PeakMemoryMB
 	switch q.GroupBy {
 	case domain.GroupByDay:
 		out.ByDay = new(mapSlice(finished, func(s *domain.Statistic) gen.DayStats {

@@ -96,6 +96,10 @@ func auditOut(e *domain.AuditEvent, role domain.Role) gen.AuditEvent {
 	if e.From == domain.StatusRunning || e.To == domain.StatusRunning { // of a run
 		out.Details.ProgressPercent = &e.ProgressPercent
 	}
+	if e.Used != (domain.Consumption{}) {
+		out.Details.CPUSeconds = new(float64(e.Used.CPUMS) / 1000)
+		out.Details.PeakMemoryMb = &e.Used.PeakMemoryMB
+	}
 	out.Details.Reason = opt(e.Reason)
 	if role == domain.RoleViewer && e.Actor.Kind == domain.ActorWorker {
 		maskText(out.Details.Reason) // what a worker gives as a reason may be the workload's own words

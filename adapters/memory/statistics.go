@@ -36,7 +36,7 @@ func (c *counts) add(d domain.Delta) {
 	}
 	m := c.minutes[d.Minute]
 	change := domain.MinuteChange{Started: d.Started, Unfinished: d.Unfinished, Activity: d.Activity}
-	change.Executed = 0
+	change.Executed, change.Used = 0, domain.Consumption{}
 	m.Add(change)
 	c.minutes[d.Minute] = m
 	if d.Activity == (domain.Activity{}) {

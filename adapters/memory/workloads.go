@@ -58,7 +58,7 @@ func (s *Store) submitLocked(sub *domain.Submission, now time.Time) ports.Submit
 	t.byCreated.Set(r)
 	s.auditLocked(r, created)
 	s.enterLocked(r, now)
-	t.counts.add(domain.CountChange(&domain.State{}, &wl))
+	t.counts.add(domain.CountChange(&domain.State{}, &wl, domain.Consumption{}))
 	s.demands.Add(domain.HourOf(now), wl.Run.Resources, 1)
 	s.actLocked(sub.Act(&wl, now))
 	if sub.IdempotencyKey != "" {
@@ -103,7 +103,7 @@ func (s *Store) applyLocked(t *domain.Transition, now time.Time) domain.Result {
 	res, event, changed := domain.Execute(&next, t, s.tallyLocked(r, t), now)
 	s.keepEndingLocked(r, res.Hands, res.Ending)
 	if changed {
-		s.customers[r.CustomerID].counts.add(domain.CountChange(&r.State, &next))
+		s.customers[r.CustomerID].counts.add(domain.CountChange(&r.State, &next, event.Used))
 		s.replaceLocked(r, next.State, now)
 		if event.Type != "" {
 			s.auditLocked(r, event)

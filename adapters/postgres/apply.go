@@ -111,7 +111,7 @@ func (t *tx) apply(ctx context.Context, b domain.Batch) ([]domain.Result, error)
 			t.wrote = append(t.wrote, w.CustomerID)
 		default: // of the leader or a worker: no client reads what it has just written
 		}
-		deltas.Add(domain.CountChange(&before, w))
+		deltas.Add(domain.CountChange(&before, w, event.Used))
 		if event.Type != "" {
 			events = append(events, event)
 		}

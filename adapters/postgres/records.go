@@ -29,6 +29,8 @@ var (
 		text("reason", func(e *domain.AuditEvent) *string { return &e.Reason }),
 		sparse(float("progress_percent", func(e *domain.AuditEvent) *float64 { return &e.ProgressPercent }), "0"),
 		sparse(text("progress_message", func(e *domain.AuditEvent) *string { return &e.ProgressMessage }), "''"),
+		sparse(bigint("cpu_ms", func(e *domain.AuditEvent) *int64 { return &e.Used.CPUMS }), "0"),
+		sparse(bigint("peak_memory_mb", func(e *domain.AuditEvent) *int64 { return &e.Used.PeakMemoryMB }), "0"),
 	}}
 	newAudit    = auditTable.without("audit_id") // the database gives the id
 	insertAudit = newAudit.insert()

@@ -25,6 +25,8 @@ var (
 		count("failed", func(d *domain.Delta) *int { return &d.Failed }),
 		count("cancelled", func(d *domain.Delta) *int { return &d.Cancelled }),
 		micros("executed_us", func(d *domain.Delta) *time.Duration { return &d.Executed }),
+		bigint("cpu_ms", func(d *domain.Delta) *int64 { return &d.Used.CPUMS }),
+		bigint("peak_memory_mb", func(d *domain.Delta) *int64 { return &d.Used.PeakMemoryMB }),
 	}}
 	insertDeltas = deltaTable.insert()
 )
@@ -112,18 +114,23 @@ func (s statistics) Depth(ctx context.Context, whose domain.Whose) ([]domain.Dep
 	return longRead(ctx, s.s.reads, whose.Customer, scanDepth, depthOfOneSQL, string(whose.Customer))
 }
 
+const (
+	activityColumns = "submitted, completed, failed, cancelled, executed_us, cpu_ms, peak_memory_mb"
+	anyActivity     = "sum(submitted) <> 0 OR sum(completed) <> 0 OR sum(failed) <> 0 OR sum(cancelled) <> 0" +
+		" OR sum(cpu_ms) <> 0 OR max(peak_memory_mb) <> 0"
+)
+
 // statisticsSQL returns the statement that counts what finished. of selects the rows of the counts.
 func statisticsSQL(of string) string {
 	rows := " WHERE " + of + " AND hour >= $2::timestamptz AND hour < $3::timestamptz"
 	return `SELECT CASE $4::text WHEN 'day' THEN date_trunc('day', hour, 'UTC') WHEN 'hour' THEN hour END,
  CASE $4::text WHEN 'workload_type' THEN workload_type ELSE '' END COLLATE "C",
  sum(submitted)::bigint, sum(completed)::bigint, sum(failed)::bigint, sum(cancelled)::bigint,
- sum(executed_us)::bigint FROM (
-  SELECT hour, workload_type, submitted, completed, failed, cancelled, executed_us FROM count_hours` + rows + `
-  UNION ALL SELECT date_trunc('hour', minute, 'UTC'), workload_type, submitted, completed, failed, cancelled,
-    executed_us FROM (SELECT *, minute AS hour FROM count_deltas) d` + rows + `) c
- GROUP BY 1, 2 HAVING sum(submitted) <> 0 OR sum(completed) <> 0 OR sum(failed) <> 0 OR sum(cancelled) <> 0
-    ORDER BY 1, 2`
+ sum(executed_us)::bigint, sum(cpu_ms)::bigint, max(peak_memory_mb) FROM (
+  SELECT hour, workload_type, ` + activityColumns + ` FROM count_hours` + rows + `
+  UNION ALL SELECT date_trunc('hour', minute, 'UTC'), workload_type, ` + activityColumns + `
+   FROM (SELECT *, minute AS hour FROM count_deltas) d` + rows + `) c
+ GROUP BY 1, 2 HAVING ` + anyActivity + ` ORDER BY 1, 2`
 }
 
 // The statements of one customer and of all.
@@ -141,7 +148,8 @@ func (s statistics) Statistics(ctx context.Context, q domain.StatisticsQuery) ([
 	return longRead(ctx, s.s.reads, q.Customer, func(row pgx.CollectableRow) (g domain.Statistic, err error) {
 		var began *time.Time
 		var executed int64
-		err = row.Scan(&began, &g.Type, &g.Submitted, &g.Completed, &g.Failed, &g.Cancelled, &executed)
+		err = row.Scan(&began, &g.Type, &g.Submitted, &g.Completed, &g.Failed, &g.Cancelled, &executed,
+			&g.Used.CPUMS, &g.Used.PeakMemoryMB)
 		g.At, g.Executed = at(began), duration(executed)
 		return g, err
 	}, statement, string(q.Customer), q.From, q.Until, string(q.GroupBy))
@@ -158,15 +166,14 @@ const foldSQL = `WITH taken AS (
   HAVING sum(queued) <> 0 OR sum(running) <> 0 OR sum(paused) <> 0 ORDER BY 1, 2
   ON CONFLICT (customer_id, workload_type) DO UPDATE SET
    queued = t.queued + excluded.queued, running = t.running + excluded.running, paused = t.paused + excluded.paused),
- hours AS (INSERT INTO count_hours AS h (customer_id, hour, workload_type, submitted, completed, failed, cancelled,
-    executed_us)
+ hours AS (INSERT INTO count_hours AS h (customer_id, hour, workload_type, ` + activityColumns + `)
   SELECT customer_id, date_trunc('hour', minute, 'UTC'), workload_type, sum(submitted), sum(completed), sum(failed),
-    sum(cancelled), sum(executed_us) FROM taken
-  GROUP BY 1, 2, 3 HAVING sum(submitted) <> 0 OR sum(completed) <> 0 OR sum(failed) <> 0 OR sum(cancelled) <> 0
-    ORDER BY 1, 2, 3
+    sum(cancelled), sum(executed_us), sum(cpu_ms), max(peak_memory_mb) FROM taken
+  GROUP BY 1, 2, 3 HAVING ` + anyActivity + ` ORDER BY 1, 2, 3
   ON CONFLICT (customer_id, hour, workload_type) DO UPDATE SET submitted = h.submitted + excluded.submitted,
    completed = h.completed + excluded.completed, failed = h.failed + excluded.failed,
-   cancelled = h.cancelled + excluded.cancelled, executed_us = h.executed_us + excluded.executed_us),
+   cancelled = h.cancelled + excluded.cancelled, executed_us = h.executed_us + excluded.executed_us,
+   cpu_ms = h.cpu_ms + excluded.cpu_ms, peak_memory_mb = greatest(h.peak_memory_mb, excluded.peak_memory_mb)),
  minutes AS (INSERT INTO count_minutes AS m (customer_id, minute, ` + changeColumns + `)
   SELECT customer_id, minute, ` + sumOfChanges + ` FROM taken GROUP BY 1, 2 ORDER BY 1, 2
   ON CONFLICT (customer_id, minute) DO UPDATE SET started = m.started + excluded.started,

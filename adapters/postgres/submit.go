@@ -85,7 +85,7 @@ func (w workloads) Submit(ctx context.Context, batch []domain.Submission) ([]por
 			}
 			stored = append(stored, &results[i].Workload)
 			t.wrote = append(t.wrote, sub.CustomerID)
-			deltas.Add(domain.CountChange(&domain.State{}, &wl))
+			deltas.Add(domain.CountChange(&domain.State{}, &wl, domain.Consumption{}))
 			events, acts = append(events, created), append(acts, sub.Act(&wl, t.now))
 			if sub.IdempotencyKey != "" {
 				uses = append(uses, sub.Use(t.now))

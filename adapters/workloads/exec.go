@@ -140,10 +140,12 @@ func (p *program) Execute(ctx context.Context, progress ports.Progress) (domain.
 		p.log.Error("processes of a run could not be killed", "workload_id", string(p.task.WorkloadID),
 			"generation", p.task.Generation, "program", p.in.Command[0], "error", left)
 	}
+	used, over := p.bounds.finish(cmd.ProcessState)
+	progress.Used(used)
 	talk.finish(pipeGrace)
 	stdout.flush()
 	stderr.flush()
-	return p.result(ctx, cmd.ProcessState, err, stdout, stderr)
+	return p.result(ctx, cmd.ProcessState, err, over, stdout, stderr)
 }
 
 // start starts the program from a thread of its own that lives until ended is closed. The thread

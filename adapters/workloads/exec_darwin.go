@@ -129,11 +129,11 @@ func (*bounds) watch(<-chan struct{}) {}
 
 func (*bounds) kill() error { return nil }
 
-func (*bounds) finish(state *os.ProcessState) (used consumption, over error) {
+func (*bounds) finish(state *os.ProcessState) (used domain.Consumption, over error) {
 	if state == nil {
-		return consumption{}, nil
+		return domain.Consumption{}, nil
 	}
-	return consumption{cpu: state.UserTime() + state.SystemTime()}, nil
+	return consumption(state.UserTime()+state.SystemTime(), 0), nil
 }
 
 func (*bounds) close() error { return nil }

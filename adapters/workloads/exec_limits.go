@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/niyanta/niyanta/core/domain"
 )
 
 // Enforcement says how programs are held to their resource_limits. Workers show it in their tag
@@ -39,8 +41,8 @@ func ValidateLimits(s string) error {
 // processLimit bounds the processes and threads of a run.
 const processLimit = 1024
 
-// consumption is what a run has used.
-type consumption struct {
-	cpu    time.Duration
-	memory int64 // the peak, in bytes; 0 if it is unknown
+// consumption returns what a run has used: CPU time, and memory at its peak in bytes. Parts of a unit
+// count as a whole one.
+func consumption(cpu time.Duration, memory int64) domain.Consumption {
+	return domain.Consumption{CPUMS: (cpu + time.Millisecond - 1).Milliseconds(), PeakMemoryMB: (memory + 1<<20 - 1) >> 20}
 }

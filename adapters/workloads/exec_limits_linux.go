@@ -283,25 +283,27 @@ func (b *bounds) kill() error {
 
 // finish returns what the run has used, and how it went over a limit, or nil. The program must have
 // been reaped and the watch must have ended.
-func (b *bounds) finish(state *os.ProcessState) (used consumption, over error) {
-	if b.group != nil {
+func (b *bounds) finish(state *os.ProcessState) (used domain.Consumption, over error) {
+	var cpu time.Duration
+	memory := b.peak
+	switch {
+	case b.group != nil:
 		u, err := b.group.Usage()
 		if err == nil && u.Killed && b.over == nil {
 			b.over = b.overMemory(u.Memory)
 		}
-		used = consumption{cpu: u.CPU, memory: u.Memory}
-	}
-	if state != nil && b.group == nil {
-		used = consumption{cpu: state.UserTime() + state.SystemTime(), memory: b.peak}
+		cpu, memory = u.CPU, u.Memory
+	case state != nil:
+		cpu = state.UserTime() + state.SystemTime()
 		if r, ok := state.SysUsage().(*syscall.Rusage); ok {
-			used.memory = max(used.memory, r.Maxrss<<10)
+			memory = max(memory, r.Maxrss<<10)
 		}
 		limit := int64(b.limits.MemoryMB) << 20
-		if b.how == LimitsRlimit && limit > 0 && used.memory > limit && b.over == nil {
-			b.over = b.overMemory(used.memory)
+		if b.how == LimitsRlimit && limit > 0 && memory > limit && b.over == nil {
+			b.over = b.overMemory(memory)
 		}
 	}
-	return used, b.over
+	return consumption(cpu, memory), b.over
 }
 
 // close removes the control group.

@@ -78,6 +78,18 @@ func TestExec_OverItsMemory_IsKilledAndFailsAsResources(t *testing.T) {
 	})
 }
 
+func TestExec_WhatItUses_IsStated(t *testing.T) {
+	eachLimits(t, func(t *testing.T, h *host) {
+		p := &recorder{}
+		_, err := run(t.Context(), &program{host: h}, shell(t,
+			`awk 'BEGIN { s = "x"; while (length(s) < 30000000) s = s s; for (i = 0; i < 3000000; i++) n += i }'; exit 3`), p)
+		requireRunError(t, err, "exit_status", false)
+		assert.GreaterOrEqual(t, p.used.CPUMS, int64(20))
+		assert.GreaterOrEqual(t, p.used.PeakMemoryMB, int64(30))
+		assert.Less(t, p.used.PeakMemoryMB, int64(300))
+	})
+}
+
 func TestExec_OverItsCPU_HasToWait(t *testing.T) {
 	requireGroups(t)
 	h := testHost(t, Options{ExecAllow: []string{"sh"}, ExecLimits: "cgroup"})

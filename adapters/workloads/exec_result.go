@@ -33,10 +33,11 @@ type execResult struct {
 	Value           json.RawMessage `json:"value,omitempty"`
 }
 
-// result returns how the run ended. A program that was told to stop has done its work only if it
+// result returns how the run ended. err is why the program could not be waited for, and over how it
+// went over a limit. A program that was told to stop has done its work only if it
 // sent a result. Exit code 0 alone means that it stopped.
 func (p *program) result(
-	ctx context.Context, state *os.ProcessState, err error, stdout, stderr *output,
+	ctx context.Context, state *os.ProcessState, err, over error, stdout, stderr *output,
 ) (domain.JSON, error) {
 	if fault := p.talk.Load().fault(); fault != nil {
 		return "", fault
@@ -44,7 +45,7 @@ func (p *program) result(
 	if state == nil {
 		return "", fmt.Errorf("wait for the program: %w", err)
 	}
-	if _, over := p.bounds.finish(state); over != nil {
+	if over != nil {
 		return "", transient("resources", over)
 	}
 	code, told := state.ExitCode(), p.told.Load()

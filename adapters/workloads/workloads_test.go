@@ -80,6 +80,13 @@ type recorder struct {
 	percents    []float64
 	checkpoints []string
 	refuse      error
+	used        domain.Consumption
+}
+
+func (r *recorder) Used(c domain.Consumption) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.used = c
 }
 
 func (r *recorder) Report(p float64, _ string) {

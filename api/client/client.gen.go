@@ -774,9 +774,15 @@ type AuditEvent struct {
 	ActorID   string    `json:"actor_id"`
 	ActorType ActorType `json:"actor_type"`
 	Details   struct {
-		CheckpointSequence *int64  `json:"checkpoint_sequence,omitempty"`
-		From               *Status `json:"from,omitempty"`
-		Generation         int64   `json:"generation"`
+		CheckpointSequence *int64 `json:"checkpoint_sequence,omitempty"`
+
+		// CPUSeconds The CPU time that the run used which this event ended. Absent: not measured, as of all but programs
+		CPUSeconds *float64 `json:"cpu_seconds,omitempty"`
+		From       *Status  `json:"from,omitempty"`
+		Generation int64    `json:"generation"`
+
+		// PeakMemoryMb The most memory that this run used
+		PeakMemoryMb *int64 `json:"peak_memory_mb,omitempty"`
 
 		// ProgressPercent The progress after the change, of events of a run
 		ProgressPercent *float64 `json:"progress_percent,omitempty"`
@@ -1028,6 +1034,12 @@ type CustomerStats struct {
 		CancelledWorkloads int `json:"cancelled_workloads"`
 		CompletedWorkloads int `json:"completed_workloads"`
 		FailedWorkloads    int `json:"failed_workloads"`
+
+		// PeakMemoryMb The most memory that one of these runs used. 0: none was measured
+		PeakMemoryMb int64 `json:"peak_memory_mb"`
+
+		// TotalCPUSeconds The CPU time of the runs that ended, as far as their workers measured it, as they do for programs. Runs count whose workloads have not finished, too
+		TotalCPUSeconds float64 `json:"total_cpu_seconds"`
 
 		// TotalExecutionHours How long all runs of what finished ran
 		TotalExecutionHours float64 `json:"total_execution_hours"`

@@ -79,6 +79,8 @@ func summary(s *niyanta.CustomerStats) [][2]string {
 		{"completed", fmt.Sprint(s.Summary.CompletedWorkloads)}, {"failed", fmt.Sprint(s.Summary.FailedWorkloads)},
 		{"cancelled", fmt.Sprint(s.Summary.CancelledWorkloads)},
 		{"execution", fmt.Sprintf("%.2f h", s.Summary.TotalExecutionHours)},
+		{"cpu", fmt.Sprintf("%.2f h", s.Summary.TotalCPUSeconds/3600)},
+		{"peak memory", fmt.Sprintf("%d MB", s.Summary.PeakMemoryMB)},
 	}
 }
 

@@ -258,7 +258,7 @@ var defects = []defect{
 	{"only the last run counts as execution", decide, "next.Executed += max(now.Sub(w.StartedAt), 0)",
 		"next.Executed = now.Sub(w.StartedAt)", nil, []layer{onMemory}},
 	{"transitions are not counted in memory", memory + "workloads.go",
-		"		s.customers[r.CustomerID].counts.add(domain.CountChange(&r.State, &next))\n", "",
+		"		s.customers[r.CustomerID].counts.add(domain.CountChange(&r.State, &next, event.Used))\n", "",
 		nil, []layer{sim, onMemory}},
 	{"submissions are not counted in PostgreSQL", postgres + "submit.go", "		t.queueDeltas(deltas)\n", "", nil,
 		[]layer{onPostgres}},

@@ -17,6 +17,8 @@ type Activity struct {
 	Submitted, Completed, Failed, Cancelled int
 	// Executed is how long all runs of the finished workloads ran.
 	Executed time.Duration
+	// Used is what the runs used that ended, whether or not their workloads have finished.
+	Used Consumption
 }
 
 // Finished returns how many workloads finished.
@@ -52,9 +54,10 @@ type Delta struct {
 }
 
 // CountChange returns how a change of w changes the counts. before is the state before it; the zero
-// state means that w was submitted.
-func CountChange(before *State, w *Workload) Delta {
+// state means that w was submitted. used is what the run used that the change ended.
+func CountChange(before *State, w *Workload, used Consumption) Delta {
 	d := Delta{CustomerID: w.CustomerID, Type: w.Type, Minute: MinuteOf(w.UpdatedAt)}
+	d.Used = used
 	d.Unfinished.count(before.Status, -1)
 	d.Unfinished.count(w.Status, 1)
 	if w.Status.Held() && !before.Status.Held() {
@@ -109,6 +112,7 @@ func (a *Activity) Add(o Activity) {
 	a.Failed += o.Failed
 	a.Cancelled += o.Cancelled
 	a.Executed += o.Executed
+	a.Used.Add(o.Used)
 }
 
 // Deltas sums up the changes of one transaction. All must be of the same minute.

@@ -16,7 +16,7 @@ func TestCountChange_BetweenAnyTwoStatuses(t *testing.T) {
 		for _, to := range Statuses() {
 			w := &Workload{Spec: Spec{CustomerID: "cust_a", Type: "t"}, State: State{Status: to, Executed: time.Minute}}
 			w.UpdatedAt = time.Date(2026, 3, 2, 10, 59, 30, 0, time.UTC)
-			d := CountChange(&State{Status: from}, w)
+			d := CountChange(&State{Status: from}, w, Consumption{CPUMS: 7})
 			assert.Equal(t, Delta{
 				CustomerID: "cust_a", Type: "t", Minute: time.Date(2026, 3, 2, 10, 59, 0, 0, time.UTC), Started: d.Started,
 				Unfinished: d.Unfinished, Activity: d.Activity,

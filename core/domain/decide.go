@@ -44,6 +44,7 @@ func Decide(w *Workload, t *Transition, now time.Time) (Outcome, State, AuditEve
 		next.WorkerID, next.SessionID, next.Devices = "", "", nil
 		next.Deadline = time.Time{}
 		next.EndedGeneration, next.EndedEvent = w.Generation, t.Event
+		audit.Used = t.Used
 	}
 	if next.Status != StatusRunning {
 		next.PauseRequested = false

@@ -73,7 +73,9 @@ type AuditEvent struct {
 	// about it, if the transition brought it.
 	ProgressPercent float64
 	ProgressMessage string
-	At              time.Time
+	// Used is what the run used that this event ended.
+	Used Consumption
+	At   time.Time
 }
 
 // LogLine is one line that a workload wrote.

@@ -35,8 +35,10 @@ type Report struct {
 	RetryAfterMS *int64 `json:"retry_after_ms,omitempty"`
 	// StillRunning is set with an event that ends the run if its handler has not returned. The slot
 	// is not free then.
-	StillRunning bool       `json:"still_running,omitempty"`
-	Lines        []LogEntry `json:"lines,omitempty"`
+	StillRunning bool `json:"still_running,omitempty"`
+	// Used is set with an event that ends the run, if the worker has measured it.
+	Used  Consumption `json:"used,omitzero"`
+	Lines []LogEntry  `json:"lines,omitempty"`
 
 	// Invalid says why the received JSON is not a report; empty if it is one. It is not sent.
 	Invalid string `json:"-"`
@@ -68,6 +70,7 @@ func (r Report) Clean() Report {
 		f := r.Failure.Clean()
 		r.Failure = &f
 	}
+	r.Used = r.Used.clean()
 	r.Lines = cleanLines(r.Lines)
 	return r
 }

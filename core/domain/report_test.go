@@ -100,3 +100,13 @@ func TestReport_Clean_KeepsTheNewestLinesAndCountsTheOthers(t *testing.T) {
 	assert.Equal(t, "the reason of its death", got[len(got)-1].Message)
 	assert.Empty(t, r.Lines[0].Level, "what was given is not changed")
 }
+
+func TestConsumption_WhenItIsImpossible_IsBounded(t *testing.T) {
+	r := Report{Used: Consumption{CPUMS: -1, PeakMemoryMB: math.MaxInt64}}.Clean()
+	assert.Equal(t, Consumption{CPUMS: 0, PeakMemoryMB: 1 << 40}, r.Used)
+	r.Used.Add(Consumption{CPUMS: 5, PeakMemoryMB: 7})
+	assert.Equal(t, Consumption{CPUMS: 5, PeakMemoryMB: 1 << 40}, r.Used)
+	b, err := json.Marshal(Report{})
+	require.NoError(t, err)
+	assert.NotContains(t, string(b), "used", "what was not measured is not stated")
+}

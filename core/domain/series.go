@@ -18,7 +18,7 @@ func MinuteOf(t time.Time) time.Time { return t.UTC().Truncate(SeriesStep) }
 // InSeries reports whether a minute belongs to the series at a time.
 func InSeries(minute, now time.Time) bool { return !minute.Before(MinuteOf(now.Add(-SeriesPeriod))) }
 
-// MinuteChange is how the counts of a tier changed in a minute. How long runs ran is left out.
+// MinuteChange is how the counts of a tier changed in a minute. How long runs ran and what they used is left out.
 type MinuteChange struct {
 	Minute time.Time
 	Tier   Tier

@@ -164,6 +164,8 @@ type Transition struct {
 	// StillRunning reports, with an event that ends a run, that the handler of the run has not
 	// returned. Its slot is not free yet.
 	StillRunning bool
+	// Used is what the run has used, with an event that ends it.
+	Used Consumption
 }
 
 // Loss is how a worker was lost.

@@ -52,6 +52,9 @@ type Progress interface {
 	// Log writes a line. Never blocks; lines beyond what can be delivered are dropped and counted
 	// in a line of their own.
 	Log(e LogEntry)
+	// Used states what the run has used so far, for those who measure it. The last statement before
+	// the run ends counts.
+	Used(c domain.Consumption)
 	// Checkpoint saves data (and progress, if percent is not nil) and returns nil only when it is
 	// durable and the run still holds its workload. It works for a grace after ctx ended by pause,
 	// drain or preemption. All calls share that one grace; after it they fail with the cause.

@@ -229,6 +229,9 @@ func (p *progress[State]) Log(e ports.LogEntry) {
 	}
 }
 
+// Used implements ports.Progress.
+func (p *progress[State]) Used(domain.Consumption) {}
+
 // Checkpoint implements ports.Progress.
 func (p *progress[State]) Checkpoint(ctx context.Context, data []byte, _ *float64, _ string) error {
 	p.mu.Lock()

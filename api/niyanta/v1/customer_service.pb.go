@@ -590,8 +590,13 @@ type StatsSummary struct {
 	CancelledWorkloads *int64 `protobuf:"varint,4,opt,name=cancelled_workloads,json=cancelledWorkloads,proto3,oneof" json:"cancelled_workloads,omitempty"`
 	// How long all runs of what finished ran.
 	TotalExecutionHours *float64 `protobuf:"fixed64,5,opt,name=total_execution_hours,json=totalExecutionHours,proto3,oneof" json:"total_execution_hours,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// The CPU time of the runs that ended, as far as their workers measured it, as they do for
+	// programs. Runs count whose workloads have not finished, too.
+	TotalCpuSeconds *float64 `protobuf:"fixed64,6,opt,name=total_cpu_seconds,json=totalCpuSeconds,proto3,oneof" json:"total_cpu_seconds,omitempty"`
+	// The most memory that one of these runs used. 0: none was measured.
+	PeakMemoryMb  *int64 `protobuf:"varint,7,opt,name=peak_memory_mb,json=peakMemoryMb,proto3,oneof" json:"peak_memory_mb,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StatsSummary) Reset() {
@@ -655,6 +660,20 @@ func (x *StatsSummary) GetCancelledWorkloads() int64 {
 func (x *StatsSummary) GetTotalExecutionHours() float64 {
 	if x != nil && x.TotalExecutionHours != nil {
 		return *x.TotalExecutionHours
+	}
+	return 0
+}
+
+func (x *StatsSummary) GetTotalCpuSeconds() float64 {
+	if x != nil && x.TotalCpuSeconds != nil {
+		return *x.TotalCpuSeconds
+	}
+	return 0
+}
+
+func (x *StatsSummary) GetPeakMemoryMb() int64 {
+	if x != nil && x.PeakMemoryMb != nil {
+		return *x.PeakMemoryMb
 	}
 	return 0
 }
@@ -1244,18 +1263,22 @@ const file_niyanta_v1_customer_service_proto_rawDesc = "" +
 	"\v_start_dateB\v\n" +
 	"\t_end_dateB\n" +
 	"\n" +
-	"\b_summary\"\x84\x03\n" +
+	"\b_summary\"\x89\x04\n" +
 	"\fStatsSummary\x12,\n" +
 	"\x0ftotal_workloads\x18\x01 \x01(\x03H\x00R\x0etotalWorkloads\x88\x01\x01\x124\n" +
 	"\x13completed_workloads\x18\x02 \x01(\x03H\x01R\x12completedWorkloads\x88\x01\x01\x12.\n" +
 	"\x10failed_workloads\x18\x03 \x01(\x03H\x02R\x0ffailedWorkloads\x88\x01\x01\x124\n" +
 	"\x13cancelled_workloads\x18\x04 \x01(\x03H\x03R\x12cancelledWorkloads\x88\x01\x01\x127\n" +
-	"\x15total_execution_hours\x18\x05 \x01(\x01H\x04R\x13totalExecutionHours\x88\x01\x01B\x12\n" +
+	"\x15total_execution_hours\x18\x05 \x01(\x01H\x04R\x13totalExecutionHours\x88\x01\x01\x12/\n" +
+	"\x11total_cpu_seconds\x18\x06 \x01(\x01H\x05R\x0ftotalCpuSeconds\x88\x01\x01\x12)\n" +
+	"\x0epeak_memory_mb\x18\a \x01(\x03H\x06R\fpeakMemoryMb\x88\x01\x01B\x12\n" +
 	"\x10_total_workloadsB\x16\n" +
 	"\x14_completed_workloadsB\x13\n" +
 	"\x11_failed_workloadsB\x16\n" +
 	"\x14_cancelled_workloadsB\x18\n" +
-	"\x16_total_execution_hours\"\xda\x01\n" +
+	"\x16_total_execution_hoursB\x14\n" +
+	"\x12_total_cpu_secondsB\x11\n" +
+	"\x0f_peak_memory_mb\"\xda\x01\n" +
 	"\bDayStats\x12\x17\n" +
 	"\x04date\x18\x01 \x01(\tH\x00R\x04date\x88\x01\x01\x12\x19\n" +
 	"\x05count\x18\x02 \x01(\x03H\x01R\x05count\x88\x01\x01\x125\n" +

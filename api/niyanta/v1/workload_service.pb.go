@@ -2358,8 +2358,13 @@ type AuditDetails struct {
 	Reason             *string `protobuf:"bytes,6,opt,name=reason,proto3,oneof" json:"reason,omitempty"`
 	// The progress after the change.
 	ProgressPercent *float64 `protobuf:"fixed64,7,opt,name=progress_percent,json=progressPercent,proto3,oneof" json:"progress_percent,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The CPU time that the run used which this event ended. Absent: not measured, as of all but
+	// programs.
+	CpuSeconds *float64 `protobuf:"fixed64,8,opt,name=cpu_seconds,json=cpuSeconds,proto3,oneof" json:"cpu_seconds,omitempty"`
+	// The most memory that this run used.
+	PeakMemoryMb  *int64 `protobuf:"varint,9,opt,name=peak_memory_mb,json=peakMemoryMb,proto3,oneof" json:"peak_memory_mb,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AuditDetails) Reset() {
@@ -2437,6 +2442,20 @@ func (x *AuditDetails) GetReason() string {
 func (x *AuditDetails) GetProgressPercent() float64 {
 	if x != nil && x.ProgressPercent != nil {
 		return *x.ProgressPercent
+	}
+	return 0
+}
+
+func (x *AuditDetails) GetCpuSeconds() float64 {
+	if x != nil && x.CpuSeconds != nil {
+		return *x.CpuSeconds
+	}
+	return 0
+}
+
+func (x *AuditDetails) GetPeakMemoryMb() int64 {
+	if x != nil && x.PeakMemoryMb != nil {
+		return *x.PeakMemoryMb
 	}
 	return 0
 }
@@ -3484,7 +3503,7 @@ const file_niyanta_v1_workload_service_proto_rawDesc = "" +
 	"\v_actor_typeB\v\n" +
 	"\t_actor_idB\n" +
 	"\n" +
-	"\b_details\"\xeb\x02\n" +
+	"\b_details\"\xdf\x03\n" +
 	"\fAuditDetails\x12\x17\n" +
 	"\x04from\x18\x01 \x01(\tH\x00R\x04from\x88\x01\x01\x12\x13\n" +
 	"\x02to\x18\x02 \x01(\tH\x01R\x02to\x88\x01\x01\x12#\n" +
@@ -3494,7 +3513,10 @@ const file_niyanta_v1_workload_service_proto_rawDesc = "" +
 	"\tworker_id\x18\x04 \x01(\tH\x03R\bworkerId\x88\x01\x01\x124\n" +
 	"\x13checkpoint_sequence\x18\x05 \x01(\x03H\x04R\x12checkpointSequence\x88\x01\x01\x12\x1b\n" +
 	"\x06reason\x18\x06 \x01(\tH\x05R\x06reason\x88\x01\x01\x12.\n" +
-	"\x10progress_percent\x18\a \x01(\x01H\x06R\x0fprogressPercent\x88\x01\x01B\a\n" +
+	"\x10progress_percent\x18\a \x01(\x01H\x06R\x0fprogressPercent\x88\x01\x01\x12$\n" +
+	"\vcpu_seconds\x18\b \x01(\x01H\aR\n" +
+	"cpuSeconds\x88\x01\x01\x12)\n" +
+	"\x0epeak_memory_mb\x18\t \x01(\x03H\bR\fpeakMemoryMb\x88\x01\x01B\a\n" +
 	"\x05_fromB\x05\n" +
 	"\x03_toB\r\n" +
 	"\v_generationB\f\n" +
@@ -3502,7 +3524,9 @@ const file_niyanta_v1_workload_service_proto_rawDesc = "" +
 	"_worker_idB\x16\n" +
 	"\x14_checkpoint_sequenceB\t\n" +
 	"\a_reasonB\x13\n" +
-	"\x11_progress_percent\"]\n" +
+	"\x11_progress_percentB\x0e\n" +
+	"\f_cpu_secondsB\x11\n" +
+	"\x0f_peak_memory_mb\"]\n" +
 	"\x1dGetWorkloadCheckpointsRequest\x12,\n" +
 	"\vworkload_id\x18\x01 \x01(\tB\x06\xb2\xbb\x18\x02idH\x00R\n" +
 	"workloadId\x88\x01\x01B\x0e\n" +

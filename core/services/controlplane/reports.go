@@ -122,7 +122,7 @@ func (s *Service) transition(ref ports.SessionRef, r *ports.Report) domain.Trans
 	if r.Event == domain.EventFail {
 		t.Jitter = s.deps.IDs.Float64()
 	}
-	t.StillRunning = r.StillRunning
+	t.StillRunning, t.Used = r.StillRunning, r.Used
 	if r.RetryAfterMS != nil && (r.Event == domain.EventFail || r.Event == domain.EventRelease) {
 		d := time.Duration(min(max(*r.RetryAfterMS, 0), domain.MaxRetryAfter.Milliseconds())) * time.Millisecond
 		t.RetryAfter = &d

@@ -2,6 +2,7 @@ package execution_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -54,6 +55,19 @@ func TestCheckpoint_WhenItIsTheFirst_WaitsForTheStartToBeAcknowledged(t *testing
 	b.assign("wl_1", 1)
 	b.settle()
 	assert.Equal(t, domain.EventComplete, b.plane.last("wl_1").Event)
+}
+
+func TestRun_WhenItStatesWhatItUsed_TheReportOfItsEndBringsIt(t *testing.T) {
+	b := newBench(t, 1, one(&script{execute: func(_ context.Context, p ports.Progress) (domain.JSON, error) {
+		p.Used(domain.Consumption{CPUMS: 1})
+		p.Used(domain.Consumption{CPUMS: 20, PeakMemoryMB: 3})
+		return "", errors.New("no")
+	}}))
+	b.assign("wl_1", 1)
+	b.settle()
+	last := b.plane.last("wl_1")
+	assert.Equal(t, domain.EventFail, last.Event)
+	assert.Equal(t, domain.Consumption{CPUMS: 20, PeakMemoryMB: 3}, last.Used)
 }
 
 func TestCheckpoint_WhenItIsFenced_StopsTheRun(t *testing.T) {

@@ -34,6 +34,13 @@ func (r *run) Report(percent float64, message string) {
 	}
 }
 
+// Used implements ports.Progress.
+func (r *run) Used(c domain.Consumption) {
+	r.agent.mu.Lock()
+	defer r.agent.mu.Unlock()
+	r.used = c
+}
+
 func (a *Agent) markMovedLocked(r *run) {
 	if !r.isMoved {
 		r.isMoved = true

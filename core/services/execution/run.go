@@ -51,6 +51,7 @@ type run struct {
 	pulling      bool
 	pullAgain    bool          // take one more after the current one
 	progress     *ports.Report // to be reported
+	used         domain.Consumption
 	progressAt   time.Time
 	isMoved      bool // it is in agent.moved
 	lines        []ports.LogEntry
@@ -163,6 +164,7 @@ func (a *Agent) end(r *run, rep ports.Report) {
 	a.counts.ended[endedKey{r.assignment.Type, runResult(rep.Event)}]++
 	r.state, r.endedAt = ports.RunReporting, a.deps.Clock.Now()
 	r.progress = nil
+	rep.Used = r.used
 	a.deps.Log.Debug("run ended", "workload_id", string(r.key.WorkloadID), "generation", r.key.Generation, "event",
 		string(rep.Event))
 	a.postLocked(r, rep)
