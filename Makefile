@@ -71,6 +71,10 @@ python: ## the Python SDK: types, tests with real workers on each store, wheel a
 	scripts/ensure-deps
 	scripts/python all
 
+python-figures: ## how long recovery from the end of a Python worker takes with every default in force, and its throughput (minutes)
+	scripts/ensure-deps
+	scripts/python figures
+
 conformance: ## workers in Go, Python and Node.js against each rule of the protocol (minutes)
 	scripts/ensure-deps browser
 	go test ./sdk/conformance -timeout 20m -count=1 -v -whole
@@ -213,4 +217,4 @@ bin/oasdiff: tools/oasdiff/go.mod tools/oasdiff/go.sum
 	@mkdir -p bin
 	go -C tools/oasdiff build -o ../../$@ github.com/oasdiff/oasdiff
 
-.PHONY: help demo demo-python demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable python conformance bench bench-peers capacity profile sim defects crashpoints model alike browser console chaos upgrade recovery cycles noisy streams retention explain plots fuzz trace clean
+.PHONY: help demo demo-python demo-production demo-build dev build test test-all lint generate openapi openapi-baseline verify portable python python-figures conformance bench bench-peers capacity profile sim defects crashpoints model alike browser console chaos upgrade recovery cycles noisy streams retention explain plots fuzz trace clean

@@ -24,6 +24,7 @@ import niyanta
 from niyanta import Client, Workload
 
 TESTS = Path(__file__).parent
+EXAMPLES = TESTS.parents[2] / "examples"
 # Shorter than the defaults, so that tests need not wait long; not so short that a busy machine
 # loses a lease.
 INTERVAL, LEASE = 0.5, 4.0
@@ -33,6 +34,13 @@ def binary() -> str:
     """Returns the program under test. There is no way around it: without one the tests fail."""
     path = os.environ.get("NIYANTA_TEST_BINARY", "")
     assert path and os.access(path, os.X_OK), "set NIYANTA_TEST_BINARY to the niyanta program: see `make python`"
+    return path
+
+
+def go_worker() -> str:
+    """Returns the worker of examples/count in Go."""
+    path = os.environ.get("NIYANTA_TEST_GO_WORKER", "")
+    assert path and os.access(path, os.X_OK), "set NIYANTA_TEST_GO_WORKER to examples/count/worker: see `make python`"
     return path
 
 
@@ -116,13 +124,15 @@ class Postgres:
 class System:
     """A coordinator, its customer and its workers."""
 
-    def __init__(self, store: str, folder: Path, postgres: Postgres | None) -> None:
+    def __init__(
+        self, store: str, folder: Path, postgres: Postgres | None, interval: float = INTERVAL, lease: float = LEASE
+    ) -> None:
         self.store, self.folder = store, folder
         self.url = f"http://127.0.0.1:{free_port()}"
         self.worker_key, admin = secrets.token_hex(20), secrets.token_hex(20)
         env = {
             "NIYANTA_HTTP_ADDR": self.url.removeprefix("http://"), "NIYANTA_LOG_LEVEL": "info",
-            "NIYANTA_HEARTBEAT_INTERVAL": f"{INTERVAL}s", "NIYANTA_WORKER_LEASE": f"{LEASE}s",
+            "NIYANTA_HEARTBEAT_INTERVAL": f"{interval}s", "NIYANTA_WORKER_LEASE": f"{lease}s",
             "XDG_STATE_HOME": str(folder), "NIYANTA_WORKER_KEY": self.worker_key, "NIYANTA_ADMIN_KEY": admin,
         }
         if postgres is not None:
@@ -149,18 +159,29 @@ class System:
 
     def worker(self, slots: int = 5, supervised: bool = False, **env: str) -> Process:
         """Starts a worker and waits until it has registered."""
+        supervisor = ["-m", "niyanta.supervise"] if supervised else []
+        command = [sys.executable, *supervisor, str(TESTS / "fleet.py")]
+        return self.start_worker("w", command, NIYANTA_WORKER_SLOTS=str(slots), **env)
+
+    def start_worker(self, kind: str, command: list[str], **env: str) -> Process:
+        """Starts a worker of any kind and waits until it has registered. Its name begins with the kind."""
         self._number += 1
-        name = f"w{self._number}"
+        name = f"{kind}{self._number}"
         process = Process(
-            [sys.executable, *(["-m", "niyanta.supervise"] if supervised else []), str(TESTS / "fleet.py")],
+            command,
             {
                 "NIYANTA_COORDINATOR_URL": self.url, "NIYANTA_WORKER_KEY": self.worker_key, "NIYANTA_WORKER_ID": name,
-                "NIYANTA_WORKER_SLOTS": str(slots), "PYTHONPATH": str(Path(niyanta.__file__).parents[1]), **env,
+                "NIYANTA_WORKER_HTTP_ADDR": "", "PYTHONPATH": str(Path(niyanta.__file__).parents[1]), **env,
             },
             self.folder / f"{name}.log",
         )
         self._workers[name] = process
-        eventually(f"{name} registers", lambda: "registered as" in process.said(), 30)
+
+        def registered() -> bool:
+            assert process.poll() is None, process.said()
+            return self._admin.get(f"/v1/admin/workers/{name}").status_code == 200
+
+        eventually(f"{name} registers", registered, 60)
         return process
 
     def end_workers(self) -> None:

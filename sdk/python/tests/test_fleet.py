@@ -250,18 +250,14 @@ def test_clients_watch_list_and_refuse(system: System) -> None:
     assert system.client.customer().usage.current_running_workloads >= 0
 
 
-def test_ten_thousand_no_ops_in_one_process_all_complete(system: System, capsys: pytest.CaptureFixture[str]) -> None:
-    count = 10_000
+def test_thousands_of_no_ops_in_one_process_all_complete(system: System) -> None:
     one = Submission(workload_type="noop", input_params={})
-    for _ in range(count // 1000):
+    for _ in range(3):
         assert all(r.workload_id for r in system.client.workloads.submit_batch([one] * 1000))
     system.worker(slots=1000)
-    began = time.monotonic()
+
     def done() -> bool:
         usage = system.client.customer().usage
         return usage.current_queue_depth + usage.current_running_workloads == 0
 
     eventually("all are done", done, 120)
-    rate = count / (time.monotonic() - began)
-    with capsys.disabled():
-        print(f"\n{rate:.0f} no-ops a second from one process, on {system.store}")
