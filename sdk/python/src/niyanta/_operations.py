@@ -296,38 +296,44 @@ def _events(core: Core, path: str, after: str | None, ends: Any) -> Items[Event]
 
 def create_config(
     core: Core, workload_type: str, *, description: str | None = None, config_json: Any = None,
-    resource_limits: Resources | None = None, checkpoint_interval: float | timedelta | None = None,
+    resources: Reservation | None = None, resource_limits: Resources | None = None,
+    checkpoint_interval: float | timedelta | None = None,
     max_retries: int | None = None, retry_backoff: RetryBackoff | None = None,
     timeout: float | timedelta | None = None,
 ) -> Effects[WorkloadConfig]:
-    """Stores settings for a workload type. Raises Conflict if the type has some."""
-    body = {
-        "workload_type": workload_type,
-        **_config(description, config_json, resource_limits, checkpoint_interval, max_retries, retry_backoff, timeout),
-    }
+    """Stores settings for a workload type. `resources` is what its workloads reserve, `resource_limits`
+    what each may use. Raises Conflict if the type has some."""
+    settings = _config(
+        description, config_json, resources, resource_limits, checkpoint_interval, max_retries, retry_backoff, timeout
+    )
+    body = {"workload_type": workload_type, **settings}
     answer = yield from fetch(core, _json("POST", "/v1/workload-configs", body))
     return _codec.decode(WorkloadConfig, answer)
 
 
 def update_config(
     core: Core, config_id: str, *, description: str | None = None, config_json: Any = None,
-    resource_limits: Resources | None = None, checkpoint_interval: float | timedelta | None = None,
+    resources: Reservation | None = None, resource_limits: Resources | None = None,
+    checkpoint_interval: float | timedelta | None = None,
     max_retries: int | None = None, retry_backoff: RetryBackoff | None = None,
     timeout: float | timedelta | None = None,
 ) -> Effects[WorkloadConfig]:
     """Changes settings. What is None stays as it is."""
-    body = _config(description, config_json, resource_limits, checkpoint_interval, max_retries, retry_backoff, timeout)
+    body = _config(
+        description, config_json, resources, resource_limits, checkpoint_interval, max_retries, retry_backoff, timeout
+    )
     answer = yield from fetch(core, _json("PUT", f"/v1/workload-configs/{segment(config_id)}", body))
     return _codec.decode(WorkloadConfig, answer)
 
 
 def _config(
-    description: str | None, config_json: Any, resource_limits: Resources | None,
+    description: str | None, config_json: Any, resources: Reservation | None, resource_limits: Resources | None,
     checkpoint_interval: float | timedelta | None, max_retries: int | None, retry_backoff: RetryBackoff | None,
     timeout: float | timedelta | None,
 ) -> dict[str, Any]:
     settings = {
         "description": description, "config_json": config_json,
+        "resources": None if resources is None else _codec.compact(resources),
         "resource_limits": None if resource_limits is None else _codec.compact(resource_limits),
         "checkpoint_interval_sec": None if checkpoint_interval is None else _whole_seconds(checkpoint_interval),
         "max_retries": max_retries,

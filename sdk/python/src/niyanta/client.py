@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 import httpx
 
@@ -16,6 +16,7 @@ from ._core import (
     RETRY_FOR, STREAM_SILENCE, Answer, Core, Effect, Effects, EventStream, Item, Items, NoAnswer, ReadLine, Route, Send,
     Sleep, check_key, parse_urls,
 )
+from ._watching import bound
 from .tls import TLSFiles
 
 P = ParamSpec("P")
@@ -114,7 +115,7 @@ def _returns(
 ) -> Callable[Concatenate[_Group, P], T]:
     @functools.wraps(operation)
     def method(self: _Group, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._driver.run(operation(self._driver.core, *args, **kwargs))
+        return cast(T, bound(self._driver.run(operation(self._driver.core, *args, **kwargs)), self))
 
     return method
 
@@ -124,7 +125,8 @@ def _iterates(
 ) -> Callable[Concatenate[_Group, P], Iterator[T]]:
     @functools.wraps(operation)
     def method(self: _Group, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        return self._driver.iterate(operation(self._driver.core, *args, **kwargs))
+        items = self._driver.iterate(operation(self._driver.core, *args, **kwargs))
+        return (cast(T, bound(item, self)) for item in items)
 
     return method
 

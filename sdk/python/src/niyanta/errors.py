@@ -165,7 +165,11 @@ class WorkloadFailed(NiyantaError):
         self.error_type = workload.error_type
         reason = workload.error_message or workload.status_reason or ""
         what = f"{workload.error_type}: {reason}" if workload.error_type else reason
-        super().__init__(f"workload {workload.workload_id} is {workload.status}" + (f": {what}" if what else ""))
+        id = workload.workload_id
+        text = f"workload {id} is {workload.status}" + (f": {what}" if what else "")
+        #: What to do about it.
+        self.advice = f"client.workloads.logs({id!r}) tells more, client.workloads.retry({id!r}) runs it again"
+        super().__init__(f"{text}. {self.advice}")
 
 
 class WaitTimeout(NiyantaError, TimeoutError):

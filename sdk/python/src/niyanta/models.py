@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Any, TypeVar, overload
 
 from . import _codec
+from ._watching import Watchable, table
 from .errors import NiyantaError, WorkloadFailed
-from .resources import Reservation
+from .resources import DeviceShare, Reservation
 
 T = TypeVar("T")
 
@@ -89,7 +90,7 @@ class Submission:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Submitted:
+class Submitted(Watchable):
     """What became of a submission."""
 
     workload_id: str
@@ -124,7 +125,7 @@ class Control:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retried:
+class Retried(Watchable):
     """The workload that runs another one again."""
 
     workload_id: str
@@ -137,7 +138,7 @@ class Retried:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Workload:
+class Workload(Watchable):
     """A workload."""
 
     workload_id: str
@@ -152,6 +153,10 @@ class Workload:
     updated_at: datetime
     labels: dict[str, str] = field(default_factory=dict)
     affinity_rules: AffinityRules = AffinityRules()
+    #: What it reserves; None: nothing but a slot.
+    resources: Reservation | None = None
+    #: What it holds of its worker's devices.
+    devices: list[DeviceShare] = field(default_factory=list)
     status_reason: str | None = None
     retry_of: str | None = None
     worker_id: str | None = None
@@ -211,9 +216,21 @@ class Workload:
             parts.append(f"{self.error_type}: {self.error_message}")
         return f"<Workload {' · '.join(parts)}>"
 
+    def _repr_html_(self) -> str:
+        """Shows it in a notebook. Whatever texts it holds, they are texts there."""
+        return table(f"Workload {self.workload_id}", [
+            ("type", self.workload_type), ("status", self.status), ("reason", self.status_reason), ("worker", self.worker_id),
+            ("progress", f"{self.progress_percent:.0f} % {self.progress_message or ''}".strip()),
+            ("error", f"{self.error_type}: {self.error_message}" if self.error_message else None),
+            ("devices", ", ".join(d.id for d in self.devices)),
+            ("priority", self.priority), ("labels", ", ".join(f"{k}={v}" for k, v in self.labels.items())),
+            ("generation", self.generation), ("checkpoint", self.checkpoint_sequence),
+            ("retries", f"{self.retry_count} of {self.max_retries}"), ("created", self.created_at),
+            ("started", self.started_at), ("completed", self.completed_at),
+        ])
 
-#: The members by which a result is known that was kept encoded, because it is no JSON that every
-#: store can keep.
+
+#: The members of a result that was kept encoded, because not every store can keep it as it is.
 _ENCODED = dict.fromkeys(("encoding", "content_type", "reason", "size", "truncated", "data"))
 
 
@@ -345,6 +362,8 @@ class WorkloadConfig:
     workload_type: str
     description: str
     config_json: Any
+    #: What its workloads reserve; None: nothing but a slot.
+    resources: Reservation | None = None
     resource_limits: Resources
     checkpoint_interval_sec: int
     max_retries: int
