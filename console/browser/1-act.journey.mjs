@@ -124,8 +124,9 @@ test("an administrator drains a worker and takes that back", async (t) => {
   const page = await open(t, { path: "/workers" });
   await signIn(page, adminKey);
   await page.getByRole("link", { name: id, exact: true }).click();
-  await page.getByRole("button", { name: "Drain" }).click();
-  await page.getByRole("dialog").getByRole("button", { name: "Drain" }).click();
+  await page.getByRole("heading", { name: id }).waitFor();
+  await page.getByRole("button", { name: "Drain", exact: true }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Drain", exact: true }).click();
   await page.locator(".sentence", { hasText: "Draining" }).waitFor();
   assert.equal((await call(adminKey, "GET", `/v1/admin/workers/${id}`)).status, "DRAINING");
   await page.getByRole("button", { name: "Undrain" }).click();

@@ -6,8 +6,10 @@ import { createRequire } from "node:module";
 import { after } from "node:test";
 import { chromium } from "playwright-core";
 
-export const { url, admin_key: adminKey, worker_pids: workerPids, folder, whole, link, watched, chromium: executablePath } =
-  JSON.parse(process.env.NIYANTA_BROWSER_SETUP);
+/** setup is what the Go test lets the journeys know. */
+export const setup = JSON.parse(process.env.NIYANTA_BROWSER_SETUP);
+
+export const { url, admin_key: adminKey, worker_pids: workerPids, folder, whole, link, watched, chromium: executablePath } = setup;
 
 /** onlyWhole is why a journey is left out. */
 export const onlyWhole = "only the whole run has it: make browser";
@@ -26,8 +28,8 @@ export async function call(key, method, path, body) {
 }
 
 /** onboard makes a customer with room for long lists, and a key of each role. */
-export async function onboard(name) {
-  const limits = { max_concurrent_workloads: 50, max_queue_depth: 200_000, rate_limit_per_sec: 20_000, burst: 20_000 };
+export async function onboard(name, more = {}) {
+  const limits = { max_concurrent_workloads: 50, max_queue_depth: 200_000, rate_limit_per_sec: 20_000, burst: 20_000, ...more };
   const { customer_id: id } = await call(adminKey, "POST", "/v1/admin/customers", { name, tier: "premium", limits });
   const key = (role) => call(adminKey, "POST", `/v1/admin/customers/${id}/keys`, { role, name: `${name}, ${role}` });
   const [customer, viewer] = [await key("customer"), await key("viewer")];

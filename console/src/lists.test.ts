@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { exportLimit, lines, readAll } from "./lib/export";
+import { hasText, ordering, readFilters, writeFilters } from "./lib/filters";
 import { parseExact, printExact } from "./lib/json";
 import { idEntries, matching, searchEntries, type Entry } from "./lib/palette";
 import { emptyForm, Problem, submission } from "./lib/submission";
@@ -103,5 +104,24 @@ describe("submission", () => {
     }
     expect(caught).toBeInstanceOf(Problem);
     expect((caught as Problem).field).toBe(field);
+  });
+});
+
+describe("the order of a list", () => {
+  test("is part of the address, and what the API takes", () => {
+    const f = readFilters(new URLSearchParams("order=oldest&status=PENDING"));
+    expect(f.order).toBe("oldest");
+    expect(ordering(f)).toEqual({ order_by: "created_at", order: "asc" });
+    expect(writeFilters(f).toString()).toBe("status=PENDING&order=oldest");
+    expect(ordering(readFilters(new URLSearchParams("order=priority")))).toEqual({ order_by: "priority" });
+    expect(readFilters(new URLSearchParams("order=nonsense")).order).toBe("created_at");
+  });
+});
+
+describe("a text in a workload", () => {
+  const w = { workload_id: "wl_1", workload_type: "Train", customer_id: "cust_a", labels: { team: "Billing" }, error_type: "poison" };
+  test("is looked for in what the row shows, and in why it failed", () => {
+    for (const text of ["wl_1", "train", "cust_a", "team=bill", "poison"]) expect(hasText(w, text), text).toBe(true);
+    expect(hasText(w, "other")).toBe(false);
   });
 });

@@ -9,6 +9,8 @@ import "./styles.css";
 const client = new QueryClient({
   defaultOptions: {
     queries: {
+      // What browsers take for being offline says nothing about a server on this machine or network.
+      networkMode: "always",
       staleTime: 5_000,
       refetchOnWindowFocus: true,
       retry: (failures, e) => failures < 2 && !(e instanceof ApiError && e.status >= 400 && e.status < 500),

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { AuditEvent, LiveEvent } from "./api/types";
 import { plain } from "./lib/ansi";
+import { noteServerTime, serverTime } from "./lib/clock";
 import { find, readFilters, selection, writeFilters } from "./lib/filters";
 import { clockMillis, duration } from "./lib/format";
 import { ExactNumber, parseExact, printExact } from "./lib/json";
@@ -172,4 +173,24 @@ test("the time of day has hours, minutes, seconds and milliseconds", () => {
 
 test("durations have at most two units", () => {
   expect([0, 999, 1500, 61_000, 3_600_000, 90_000_000].map(duration)).toEqual(["0ms", "999ms", "1.5s", "1m 1s", "1h", "1d 1h"]);
+});
+
+describe("what programs write", () => {
+  test("neither controls a terminal nor reorders text", () => {
+    expect(plain("\x1b[31mred\x1b[0m \x1b]0;title\x07a\u202egpj.exe\u2066\u200f")).toBe("red agpj.exe");
+  });
+});
+
+describe("the server's clock", () => {
+  const now = Date.parse("2026-01-02T03:04:05Z");
+  test("is the browser's unless they differ by more than the way of an answer", () => {
+    noteServerTime("Fri, 02 Jan 2026 03:04:06 GMT", now);
+    expect(serverTime(now)).toBe(now);
+    noteServerTime("Fri, 02 Jan 2026 02:04:05 GMT", now);
+    expect(serverTime(now)).toBe(now - 3_600_000 + 500);
+    noteServerTime(null, now);
+    expect(serverTime(now)).toBe(now - 3_600_000 + 500);
+    noteServerTime("Fri, 02 Jan 2026 03:04:05 GMT", now);
+    expect(serverTime(now)).toBe(now);
+  });
 });

@@ -1,5 +1,6 @@
 import createClient from "openapi-fetch";
 import type { paths } from "../../build/api";
+import { noteServerTime } from "../lib/clock";
 import type { Session } from "./types";
 
 /** ApiError is an answer that says what went wrong. */
@@ -36,6 +37,7 @@ api.use({
     return request;
   },
   onResponse({ response, request }) {
+    noteServerTime(response.headers.get("Date"));
     if (response.status === 401 && !request.headers.has("Authorization")) ended();
   },
 });

@@ -1,6 +1,6 @@
 // Lists as they are exported: text of the API, so that every number keeps its digits.
 import type { Pages, Row } from "../lib/export";
-import { hasText, selection, type Filters } from "../lib/filters";
+import { hasText, ordering, selection, type Filters } from "../lib/filters";
 import { parseExact, type Json } from "../lib/json";
 import { api, must } from "./client";
 import type { AdminAuditFilters } from "./queries";
@@ -18,7 +18,7 @@ export async function workloadRows(
   f: Filters, admin: boolean, cursor: string | undefined, signal: AbortSignal,
 ): Promise<Pages> {
   const options = {
-    params: { query: { ...selection(f), order_by: f.order, limit: 100, ...(cursor ? { cursor } : {}) } },
+    params: { query: { ...selection(f), ...ordering(f), limit: 100, ...(cursor ? { cursor } : {}) } },
     signal, parseAs: "text" as const,
   };
   const page = await (admin ? must(api.GET("/v1/admin/workloads", options)) : must(api.GET("/v1/workloads", options)));

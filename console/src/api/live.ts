@@ -1,5 +1,6 @@
 import { useSyncExternalStore } from "react";
 import { sessionEnded } from "./client";
+import { parseExact } from "../lib/json";
 import { eventReader } from "../lib/sse";
 import type { LiveEvent } from "./types";
 
@@ -10,6 +11,8 @@ type Listener = (events: LiveEvent[]) => void;
 
 /** quiet is the time without a byte after which a stream is stale: the server sends one every 15 s. */
 const quiet = 35_000;
+/** tooLong is the time without events after which they are not made up for: everything is read again. */
+const tooLong = 5 * 60_000;
 /** batch is how long events are collected, so that many of them are one change of the page. */
 const batch = 200;
 
@@ -24,6 +27,7 @@ class Live {
   private flushing?: ReturnType<typeof setTimeout>;
   private readonly events = new Set<Listener>();
   private readonly states = new Set<() => void>();
+  private readonly losses = new Set<() => void>();
 
   constructor() {
     setInterval(() => {
@@ -59,6 +63,12 @@ class Live {
     return () => void this.events.delete(l);
   }
 
+  /** onLoss has l called when events were missed. */
+  onLoss(l: () => void): () => void {
+    this.losses.add(l);
+    return () => void this.losses.delete(l);
+  }
+
   subscribe = (l: () => void): (() => void) => {
     this.states.add(l);
     return () => void this.states.delete(l);
@@ -82,6 +92,7 @@ class Live {
 
   private async run(path: string, signal: AbortSignal) {
     for (let failures = 0; !signal.aborted; failures++) {
+      if (this.last && Date.now() - this.heard > tooLong) this.last = "";
       try {
         const response = await fetch(path, {
           signal, credentials: "same-origin", headers: this.last ? { "Last-Event-ID": this.last } : {},
@@ -93,6 +104,8 @@ class Live {
         failures = 0;
         this.heard = Date.now();
         this.set("live");
+        // What was read before a stream that begins now may lack events.
+        if (!this.last) for (const l of this.losses) l();
         await this.read(response.body, signal);
       } catch {
         if (signal.aborted) return;
@@ -106,7 +119,7 @@ class Live {
   private async read(body: ReadableStream<Uint8Array>, signal: AbortSignal) {
     const feed = eventReader((e) => {
       this.last = e.id;
-      this.pending.push(JSON.parse(e.data) as LiveEvent);
+      this.pending.push(parseExact(e.data) as unknown as LiveEvent);
       this.flushing ??= setTimeout(() => this.flush(), batch);
     });
     const reader = body.pipeThrough(new TextDecoderStream() as TransformStream<Uint8Array, string>).getReader();
@@ -123,6 +136,7 @@ class Live {
     const events = this.pending;
     this.pending = [];
     for (const l of this.events) l(events);
+    if (events.some((e) => e.type === "gap" && !e.workload_id)) for (const l of this.losses) l();
   }
 }
 

@@ -1,9 +1,9 @@
 import { infiniteQueryOptions, queryOptions, type InfiniteData, type QueryClient } from "@tanstack/react-query";
-import { selection, type Filters } from "../lib/filters";
+import { ordering, selection, type Filters } from "../lib/filters";
 import { parseExact, type Json } from "../lib/json";
 import { api, asError, must } from "./client";
 import { patch } from "../lib/rows";
-import type { AdminEvent, AuditEvent, LiveEvent, Pagination, Workload } from "./types";
+import type { AdminEvent, AuditEvent, LiveEvent, LogLine, Pagination, Workload } from "./types";
 
 export interface WorkloadPage {
   workloads: Workload[];
@@ -18,12 +18,27 @@ export const listOf = (f: Filters, admin: boolean) =>
     queryKey: ["workloads", { ...f, text: undefined }] as const,
     initialPageParam: undefined as string | undefined,
     queryFn: async ({ pageParam, signal }): Promise<WorkloadPage> => {
-      const query = { ...selection(f), order_by: f.order, limit: 100, ...(pageParam ? { cursor: pageParam } : {}) };
+      const query = { ...selection(f), ...ordering(f), limit: 100, ...(pageParam ? { cursor: pageParam } : {}) };
       return admin
         ? must(api.GET("/v1/admin/workloads", { params: { query }, signal }))
         : must(api.GET("/v1/workloads", { params: { query }, signal }));
     },
     getNextPageParam: (page) => page.pagination.next_cursor ?? undefined,
+    // Events keep what is loaded current. To read it again takes a request for each page.
+    refetchOnWindowFocus: false,
+    refetchOnReconnect: false,
+  });
+
+/** newerThan counts what matches and is newer than the first page of a list. */
+export const newerThan = (f: Filters, cursor = "") =>
+  queryOptions({
+    queryKey: ["newer", { ...f, text: undefined }, cursor] as const,
+    queryFn: async ({ signal }) => {
+      if (!cursor || f.order !== "created_at") return null;
+      const query = { ...selection(f), ...ordering(f), limit: 1, count_since: cursor };
+      return (await must(api.GET("/v1/workloads", { params: { query }, signal }))).newer ?? null;
+    },
+    refetchInterval: poll,
   });
 
 /** Payload is a workload's input or result, with every number as it was written. */
@@ -59,11 +74,53 @@ export const audit = (id: string) =>
     },
   });
 
+/** Line is a line of a log, with every number of its details as it was written. */
+export type Line = Omit<LogLine, "details"> & { details: Json };
+
+export interface Lines {
+  logs: Line[];
+  /** has_more reports whether there may be older lines. */
+  has_more: boolean;
+}
+
+/** logPage is how many lines are read at once. */
+const logPage = 1000;
+
+async function readLog(id: string, query: { after?: number; limit: number }, signal?: AbortSignal): Promise<Lines> {
+  const text = await must(api.GET("/v1/workloads/{id}/logs", { params: { path: { id }, query }, signal, parseAs: "text" }));
+  return parseExact(text as unknown as string) as unknown as Lines;
+}
+
+/** logs are the newest lines. What came before them is read by olderLines. */
 export const logs = (id: string) =>
   queryOptions({
     queryKey: ["workload", id, "logs"] as const,
-    queryFn: ({ signal }) =>
-      must(api.GET("/v1/workloads/{id}/logs", { params: { path: { id }, query: { limit: 1000 } }, signal })),
+    queryFn: ({ signal }) => readLog(id, { limit: logPage }, signal),
+    // The stream brings what is new; to read again would forget the older lines.
+    staleTime: Infinity,
+    gcTime: 0,
+  });
+
+/** olderLines returns the lines that come before the first one of those that are known, and then those. */
+export async function olderLines(id: string, known: Lines): Promise<Lines> {
+  const first = known.logs[0]?.seq ?? 1;
+  const after = Math.max(0, first - 1 - logPage);
+  const { logs: older } = await readLog(id, { after, limit: first - 1 - after || 1 });
+  const before = older.filter((l) => l.seq < first);
+  return { logs: [...before, ...known.logs], has_more: before.length > 0 && (before[0]?.seq ?? 1) > 1 };
+}
+
+/** inspectLimit is the size up to which a checkpoint is shown. */
+export const inspectLimit = 1 << 20;
+
+export const checkpointData = (id: string, sequence: number) =>
+  queryOptions({
+    queryKey: ["workload", id, "checkpoint", sequence] as const,
+    queryFn: async ({ signal }): Promise<ArrayBuffer> =>
+      (await must(api.GET("/v1/workloads/{id}/checkpoints/{sequence}", {
+        params: { path: { id, sequence }, query: { data: true } }, signal, parseAs: "arrayBuffer",
+      }))) as unknown as ArrayBuffer,
+    staleTime: Infinity,
   });
 
 export const checkpoints = (id: string) =>
@@ -160,12 +217,14 @@ export const series = (minutes: number) =>
       const step_minutes = minutes > 360 ? 15 : minutes > 60 ? 5 : 1;
       return must(api.GET("/v1/metrics/series", { params: { query: { minutes, step_minutes } }, signal }));
     },
-    refetchInterval: 15_000,
+    // A step of a long series lasts minutes, and to sum it up costs more.
+    refetchInterval: minutes > 60 ? 60_000 : 15_000,
   });
 
 export interface LaneFilters {
   customer_id?: string;
   workload_type?: string;
+  blocked?: boolean;
 }
 
 export const lanes = (f: LaneFilters) =>

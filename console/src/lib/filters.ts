@@ -1,5 +1,8 @@
 import { statuses, type Status, type Workload } from "../api/types";
 
+/** orders are the orders of a list: the newest first, the oldest, what changed last, the most urgent. */
+export const orders = ["created_at", "oldest", "updated_at", "priority"] as const;
+
 /** Filters select workloads. They are the query of the page's address, so that they can be shared. */
 export interface Filters {
   status: Status[];
@@ -8,13 +11,13 @@ export interface Filters {
   customer?: string;
   after?: string;
   before?: string;
-  order: "created_at" | "updated_at" | "priority";
+  order: (typeof orders)[number];
   /** text is looked for in the rows that are loaded. */
   text?: string;
 }
 
 export function readFilters(query: URLSearchParams): Filters {
-  const order = query.get("order");
+  const order = orders.find((o) => o === query.get("order"));
   return {
     status: query.getAll("status").filter((s): s is Status => (statuses as readonly string[]).includes(s)),
     label: query.getAll("label").filter((l) => l.includes("=")),
@@ -22,7 +25,7 @@ export function readFilters(query: URLSearchParams): Filters {
     customer: query.get("customer") || undefined,
     after: time(query.get("after")),
     before: time(query.get("before")),
-    order: order === "updated_at" || order === "priority" ? order : "created_at",
+    order: order ?? "created_at",
     text: query.get("q") || undefined,
   };
 }
@@ -52,6 +55,10 @@ export function selection(f: Filters) {
   };
 }
 
+/** ordering is what the API takes of the order. */
+export const ordering = (f: Filters) =>
+  f.order === "oldest" ? { order_by: "created_at" as const, order: "asc" as const } : { order_by: f.order };
+
 /** find says what a text means that somebody searches for. */
 export function find(text: string): { id: string } | { label: string } | { text: string } {
   const t = text.trim();
@@ -60,7 +67,13 @@ export function find(text: string): { id: string } | { label: string } | { text:
   return { text: t };
 }
 
-/** hasText reports whether a workload's id, type, customer or labels have a text, which is in lower case. */
-export const hasText = (w: Pick<Workload, "workload_id" | "workload_type" | "customer_id" | "labels">, text: string) =>
-  w.workload_id.includes(text) || w.workload_type.toLowerCase().includes(text) || w.customer_id.includes(text) ||
+/**
+ * hasText reports whether a text, which is in lower case, is in a workload's id, type, customer or labels,
+ * or in why it waits or failed.
+ */
+export const hasText = (
+  w: Pick<Workload, "workload_id" | "workload_type" | "customer_id" | "labels"> & Partial<Pick<Workload, "status_reason" | "error_type">>,
+  text: string,
+) =>
+  [w.workload_id, w.workload_type, w.customer_id, w.status_reason, w.error_type].some((s) => s?.toLowerCase().includes(text)) ||
   Object.entries(w.labels).some(([k, v]) => `${k}=${v}`.toLowerCase().includes(text));

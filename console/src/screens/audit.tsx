@@ -3,7 +3,7 @@ import { useSearchParams } from "react-router";
 import { auditColumns, auditRows } from "../api/exports";
 import { adminAudit, type AdminAuditFilters } from "../api/queries";
 import { useSession } from "../session";
-import { Empty, Failure, Loading, Scroll, Time } from "../ui/parts";
+import { Empty, Field, Loaded, Scroll, Time } from "../ui/parts";
 import { Export } from "../ui/export";
 import { Views } from "../ui/views";
 import { Forbidden } from "./forbidden";
@@ -15,6 +15,9 @@ export function Audit() {
 
 const names = ["actor_id", "event_type", "target_id", "customer_id"] as const;
 
+const words = { actor_id: "By", event_type: "Action", target_id: "Target", customer_id: "Customer" };
+const hints: Partial<typeof words> = { event_type: "customer.updated", target_id: "an id" };
+
 function List() {
   const [query, setQuery] = useSearchParams();
   const f: AdminAuditFilters = {};
@@ -22,6 +25,7 @@ function List() {
   const list = useInfiniteQuery(adminAudit(f));
   const rows = list.data?.pages.flatMap((p) => p.events) ?? [];
   const only = (name: (typeof names)[number], value: string) => setQuery((q) => { q.set(name, value); return q; });
+  const without = (name: (typeof names)[number]) => setQuery((q) => { q.delete(name); return q; });
   const Pick = ({ name, value }: { name: (typeof names)[number]; value: string }) => (
     <button className="pick" title={`Only ${value}`} onClick={() => only(name, value)}>{value}</button>
   );
@@ -31,36 +35,39 @@ function List() {
         <h1>Audit</h1>
         <span className="actions"><Export name="audit" columns={auditColumns} page={(cursor, signal) => auditRows(f, cursor, signal)} /></span>
       </div>
+      <div className="fields few">
+        {names.map((n) => <Field key={n} label={words[n]} value={f[n]} hint={hints[n]} set={(v) => (v ? only(n, v) : without(n))} />)}
+      </div>
       <div className="chips">
         {names.filter((n) => f[n]).map((n) => (
-          <button key={n} className="chip" onClick={() => setQuery((q) => { q.delete(n); return q; })}>{n.replace("_", " ")}: {f[n]} <span aria-label="remove">×</span></button>
+          <button key={n} className="chip" onClick={() => without(n)}>{words[n]}: {f[n]} <span aria-label="remove">×</span></button>
         ))}
-        {!Object.keys(f).length && <span className="muted">Choose a value to see only what has it.</span>}
+        {!Object.keys(f).length && <span className="muted">Or choose a value in the list to see only what has it.</span>}
       </div>
       <Views />
-      {list.isPending ? <Loading rows={10} />
-        : list.isError ? <Failure error={list.error} retry={() => void list.refetch()} />
-          : !rows.length ? <Empty title={Object.keys(f).length ? "No action matches" : "No administrator has done anything yet"} /> : (
-            <Scroll label="Audit">
-              <table>
-                <thead><tr><th>When</th><th>Action</th><th>Target</th><th>Customer</th><th>By</th><th>From</th><th>Change</th></tr></thead>
-                <tbody>
-                  {rows.map((e) => (
-                    <tr key={e.event_id}>
-                      <td><Time at={e.timestamp} /></td>
-                      <td><Pick name="event_type" value={e.event_type} /></td>
-                      <td><Pick name="target_id" value={e.target_id} /></td>
-                      <td>{e.customer_id ? <Pick name="customer_id" value={e.customer_id} /> : "–"}</td>
-                      <td><Pick name="actor_id" value={e.actor_id} /> <span className="muted">{e.actor_name}</span></td>
-                      <td className="mono">{e.address}</td>
-                      <td><Diff before={e.before} after={e.after} /></td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-              {list.hasNextPage && <p><button disabled={list.isFetchingNextPage} onClick={() => void list.fetchNextPage()}>Older</button></p>}
-            </Scroll>
-          )}
+      <Loaded of={list} rows={10}>
+        {() => (!rows.length ? <Empty title={Object.keys(f).length ? "No action matches" : "No administrator has done anything yet"} /> : (
+          <Scroll label="Audit">
+            <table>
+              <thead><tr><th>When</th><th>Action</th><th>Target</th><th>Customer</th><th>By</th><th>From</th><th>Change</th></tr></thead>
+              <tbody>
+                {rows.map((e) => (
+                  <tr key={e.event_id}>
+                    <td><Time at={e.timestamp} /></td>
+                    <td><Pick name="event_type" value={e.event_type} /></td>
+                    <td><Pick name="target_id" value={e.target_id} /></td>
+                    <td>{e.customer_id ? <Pick name="customer_id" value={e.customer_id} /> : "–"}</td>
+                    <td><Pick name="actor_id" value={e.actor_id} /> <span className="muted">{e.actor_name}</span></td>
+                    <td className="mono">{e.address}</td>
+                    <td><Diff before={e.before} after={e.after} /></td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+            {list.hasNextPage && <p><button disabled={list.isFetchingNextPage} onClick={() => void list.fetchNextPage()}>Older</button></p>}
+          </Scroll>
+        ))}
+      </Loaded>
     </>
   );
 }

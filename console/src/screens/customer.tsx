@@ -1,12 +1,12 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { Link, useParams } from "react-router";
+import { Link, useParams, useSearchParams } from "react-router";
 import { api, must } from "../api/client";
 import { customer, customerKeys } from "../api/queries";
-import type { CustomerUsage, Tier } from "../api/types";
+import type { CustomerUsage, Key, Tier } from "../api/types";
 import { number } from "../lib/format";
 import { useSession } from "../session";
-import { Copy, Dialog, Facts, Failure, Loading, Meter, State, Scroll, Time } from "../ui/parts";
+import { Copy, Dialog, Facts, Failure, Loaded, Meter, State, Scroll, Time } from "../ui/parts";
 import { customerState, tiers } from "./customers";
 import { Forbidden } from "./forbidden";
 
@@ -19,18 +19,18 @@ function One() {
   const { id = "" } = useParams();
   const c = useQuery(customer(id));
   const [asked, setAsked] = useState<"change" | "suspend" | "reactivate">();
-  if (c.isPending) return <Loading rows={8} />;
-  if (!c.data) return <Failure error={c.error} retry={() => void c.refetch()} />;
+  if (!c.data) return <Loaded of={c} rows={8}>{() => null}</Loaded>;
   const { limits, usage } = c.data;
   const close = () => setAsked(undefined);
   return (
-    <>
+    <Loaded of={c}>{() => <>
       <header className="subject">
         <p className="crumbs"><Link to="/customers">Customers</Link></p>
         <div className="line">
           <h1>{c.data.name} <span className="mono id">{id}</span></h1>
           <span className="actions">
-            <Link className="button" to={`/workloads?customer=${id}`}>Workloads</Link>
+            <Link className="button" to={`/workloads?${new URLSearchParams({ customer: id })}`}>Workloads</Link>
+            <Link className="button" to={`/audit?${new URLSearchParams({ customer_id: id })}`}>Who changed it</Link>
             {!c.data.deleting && <button onClick={() => setAsked("change")}>Change</button>}
             {c.data.deleting ? null : c.data.suspended_at
               ? <button onClick={() => setAsked("reactivate")}>Reactivate</button>
@@ -53,7 +53,7 @@ function One() {
       <Keys id={id} />
       {asked === "change" && <Change c={c.data} onClose={close} />}
       {(asked === "suspend" || asked === "reactivate") && <Suspend c={c.data} action={asked} onClose={close} />}
-    </>
+    </>}</Loaded>
   );
 }
 
@@ -134,10 +134,13 @@ function Change({ c, onClose }: { c: CustomerUsage; onClose: () => void }) {
 function Keys({ id }: { id: string }) {
   const client = useQueryClient();
   const list = useQuery(customerKeys(id));
-  const [all, setAll] = useState(false);
-  const [role, setRole] = useState<"customer" | "viewer">("customer");
+  const [query, setQuery] = useSearchParams();
+  const all = query.get("keys") === "all";
+  const [role, setRole] = useState<Key["role"]>("customer");
   const [name, setName] = useState("");
   const [adding, setAdding] = useState(false);
+  // old is the key that the new one takes the place of.
+  const [old, setOld] = useState<string>();
   const [revoking, setRevoking] = useState<string>();
   const again = () => void client.invalidateQueries({ queryKey: customerKeys(id).queryKey });
   const add = useMutation({
@@ -148,38 +151,40 @@ function Keys({ id }: { id: string }) {
     mutationFn: (key: string) => must(api.DELETE("/v1/admin/customers/{id}/keys/{key_id}", { params: { path: { id, key_id: key } } })),
     onSuccess: () => { setRevoking(undefined); again(); },
   });
-  const close = () => { setAdding(false); add.reset(); setName(""); };
+  const close = () => { setAdding(false); add.reset(); setName(""); setOld(undefined); };
+  const rotate = (k: Key) => { setRole(k.role); setName(k.name); setOld(k.key_id); setAdding(true); };
   const shown = (list.data?.keys ?? []).filter((k) => all || !k.revoked_at);
   return (
     <section>
       <div className="line"><h2>Keys</h2><span className="actions">
-        <label className="check"><input type="checkbox" checked={all} onChange={(e) => setAll(e.target.checked)} /> Revoked too</label>
+        <label className="check"><input type="checkbox" checked={all} onChange={(e) => setQuery(e.target.checked ? { keys: "all" } : {}, { replace: true })} /> Revoked too</label>
         <button onClick={() => setAdding(true)}>Make a key</button>
       </span></div>
-      {list.isPending ? <Loading rows={2} /> : list.isError ? <Failure error={list.error} /> : !shown.length ? <p className="muted">None.</p> : (
+      <Loaded of={list} rows={2}>{() => (!shown.length ? <p className="muted">None.</p> : (
         <Scroll label="Keys"><table>
           <thead><tr><th>Key</th><th>Name</th><th>Role</th><th>Begins with</th><th>Created</th><th>Expires</th><th /></tr></thead>
           <tbody>{shown.map((k) => (
             <tr key={k.key_id} className={k.revoked_at ? "gone" : ""}>
               <td className="mono">{k.key_id}</td><td>{k.name || "–"}</td><td>{k.role}</td><td className="mono">{k.prefix}…</td>
               <td><Time short at={k.created_at} /></td><td>{k.expires_at ? <Time at={k.expires_at} /> : "never"}</td>
-              <td className="r">{k.revoked_at ? <>revoked <Time short at={k.revoked_at} /></> : <button className="quiet small" onClick={() => setRevoking(k.key_id)}>Revoke</button>}</td>
+              <td className="r">{k.revoked_at ? <>revoked <Time short at={k.revoked_at} /></> : <><button className="quiet small" onClick={() => rotate(k)}>Rotate</button><button className="quiet small" onClick={() => setRevoking(k.key_id)}>Revoke</button></>}</td>
             </tr>
           ))}</tbody>
         </table></Scroll>
-      )}
+      ))}</Loaded>
       {adding && (
-        <Dialog title="Make a key" onClose={close}>
+        <Dialog title={old ? "Rotate the key" : "Make a key"} onClose={close}>
           {add.data ? (
             <>
               <p>This is the only time that the key is shown.</p>
+              {old && <p>The old key, <span className="mono">{old}</span>, works until you revoke it: do so when nothing uses it any more.</p>}
               <p className="secret mono">{add.data.key}</p>
-              <div className="buttons"><Copy text={add.data.key} label="Copy the key" /><button className="primary" onClick={close}>I have it</button></div>
+              <div className="buttons"><Copy text={add.data.key} label="Copy the key" />{old && <button className="danger" onClick={() => { setRevoking(old); close(); }}>Revoke the old one</button>}<button className="primary" onClick={close}>I have it</button></div>
             </>
           ) : (
             <form onSubmit={(e) => { e.preventDefault(); add.mutate(); }}>
               <label className="wide"><span>What it is for</span><input value={name} maxLength={200} onChange={(e) => setName(e.target.value)} /></label>
-              <label className="wide"><span>Role</span><select value={role} onChange={(e) => setRole(e.target.value as "customer")}><option>customer</option><option>viewer</option></select></label>
+              <label className="wide"><span>Role</span><select value={role} onChange={(e) => setRole(e.target.value as Key["role"])}><option>customer</option><option>viewer</option></select></label>
               {add.isError && <Failure error={add.error} />}
               <div className="buttons"><button type="button" onClick={close}>Close</button><button className="primary" disabled={add.isPending}>Make it</button></div>
             </form>

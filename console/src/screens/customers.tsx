@@ -6,7 +6,7 @@ import { customers } from "../api/queries";
 import type { Customer, Tier } from "../api/types";
 import { number } from "../lib/format";
 import { useSession } from "../session";
-import { Dialog, Empty, Failure, Loading, State, Scroll, Time } from "../ui/parts";
+import { Dialog, Empty, Failure, Loaded, State, Scroll, Time } from "../ui/parts";
 import { Forbidden } from "./forbidden";
 
 export function Customers() {
@@ -21,31 +21,31 @@ function List() {
   return (
     <>
       <div className="line"><h1>Customers</h1><span className="actions"><button className="primary" onClick={() => setAdding(true)}>Onboard</button></span></div>
-      {list.isPending ? <Loading rows={6} />
-        : list.isError ? <Failure error={list.error} retry={() => void list.refetch()} />
-          : !rows.length ? <Empty title="No customers yet">Onboard the first one, then make it a key.</Empty> : (
-            <Scroll label="Customers">
-              <table>
-                <thead>
-                  <tr><th>State</th><th>Customer</th><th>Name</th><th>Tier</th><th className="r">Running at most</th><th className="r">Queue</th><th className="r">Per second</th><th>Since</th></tr>
-                </thead>
-                <tbody>
-                  {rows.map((c) => (
-                    <tr key={c.customer_id} data-row>
-                      <td><State of={customerState(c)} /></td>
-                      <td><Link data-open to={`/customers/${c.customer_id}`}>{c.customer_id}</Link></td>
-                      <td>{c.name}</td><td>{c.tier}</td>
-                      <td className="r num">{number(c.limits.max_concurrent_workloads)}</td>
-                      <td className="r num">{number(c.limits.max_queue_depth)}</td>
-                      <td className="r num">{c.limits.rate_limit_per_sec}</td>
-                      <td><Time short at={c.created_at} /></td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-              {list.hasNextPage && <button onClick={() => void list.fetchNextPage()}>More</button>}
-            </Scroll>
-          )}
+      <Loaded of={list}>
+        {() => (!rows.length ? <Empty title="No customers yet">Onboard the first one, then make it a key.</Empty> : (
+          <Scroll label="Customers">
+            <table>
+              <thead>
+                <tr><th>State</th><th>Customer</th><th>Name</th><th>Tier</th><th className="r">Running at most</th><th className="r">Queue</th><th className="r">Per second</th><th>Since</th></tr>
+              </thead>
+              <tbody>
+                {rows.map((c) => (
+                  <tr key={c.customer_id} data-row>
+                    <td><State of={customerState(c)} /></td>
+                    <td><Link data-open to={`/customers/${c.customer_id}`}>{c.customer_id}</Link></td>
+                    <td>{c.name}</td><td>{c.tier}</td>
+                    <td className="r num">{number(c.limits.max_concurrent_workloads)}</td>
+                    <td className="r num">{number(c.limits.max_queue_depth)}</td>
+                    <td className="r num">{c.limits.rate_limit_per_sec}</td>
+                    <td><Time short at={c.created_at} /></td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+            {list.hasNextPage && <button onClick={() => void list.fetchNextPage()}>More</button>}
+          </Scroll>
+        ))}
+      </Loaded>
       {adding && <Onboard onClose={() => setAdding(false)} />}
     </>
   );

@@ -1,12 +1,13 @@
-import { useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { lazy, Suspense } from "react";
 import { Link } from "react-router";
-import { ownCustomer, queueDepth, ready, statistics, workers } from "../api/queries";
-import type { QueueDepth, Worker } from "../api/types";
+import { lanes, listOf, ownCustomer, queueDepth, ready, series, statistics, workers } from "../api/queries";
+import type { CustomerStats, Lane, QueueDepth } from "../api/types";
+import { writeFilters, type Filters } from "../lib/filters";
 import { duration, number } from "../lib/format";
 import { useSession } from "../session";
-import { Empty, Failure, Loading, Meter, State, useNow } from "../ui/parts";
-import { late } from "./workers";
+import { Empty, Loaded, Meter, State, useNowOf } from "../ui/parts";
+import { condition } from "./workers";
 import { Recently } from "./recently";
 
 const Chart = lazy(() => import("../ui/chart"));
@@ -18,31 +19,30 @@ export function Overview() {
     <>
       <h1>Overview</h1>
       {admin ? <Attention /> : <OwnAttention />}
-      {queue.isPending ? <Loading rows={3} />
-        : queue.isError ? <Failure error={queue.error} retry={() => void queue.refetch()} />
-          : <><Tiles q={queue.data} admin={admin} /><Recently /><Depth q={queue.data} /></>}
+      <Loaded of={queue} rows={3}>{(q) => <><Tiles q={q} /><Recently /><Depth q={q} /></>}</Loaded>
       {admin ? <Fleet /> : <><Limits /><History /></>}
     </>
   );
 }
 
-function FailedToday() {
-  const s = useQuery(statistics(1));
+function Failed() {
+  const s = useQuery(series(60));
   return (
     <Link className="tile" to="/workloads?status=FAILED&order=updated_at">
-      <span>Failed today (UTC)</span><strong className="num">{s.data ? number(s.data.summary.failed_workloads) : "–"}</strong>
+      <span>Failed in the last hour</span>
+      <strong className="num">{s.data ? number(s.data.points.reduce((n, p) => n + p.failed, 0)) : "–"}</strong>
     </Link>
   );
 }
 
-function Tiles({ q, admin }: { q: QueueDepth; admin: boolean }) {
+function Tiles({ q }: { q: QueueDepth }) {
   const wait = q.oldest_wait_seconds;
   return (
     <div className="tiles">
       <Link className="tile" to="/workloads?status=PENDING&status=REDISTRIBUTING"><span>Waiting</span><strong className="num">{number(q.queue_depth)}</strong></Link>
       <Link className="tile" to="/workloads?status=RUNNING&status=SCHEDULED"><span>Running</span><strong className="num">{number(q.running_workloads)}</strong></Link>
       <Link className="tile" to="/queues"><span>Oldest wait</span><strong className="num">{wait === undefined ? "–" : duration(wait * 1000)}</strong></Link>
-      {!admin && <FailedToday />}
+      <Failed />
     </div>
   );
 }
@@ -77,39 +77,82 @@ export function Depth({ q }: { q: QueueDepth }) {
   );
 }
 
+/** Item is something that needs attention, and the page that says more. */
+type Item = [what: string, to: string];
+
 /** Attention links to what an operator should look at. */
 function Attention() {
   const fleet = useQuery(workers());
   const state = useQuery(ready());
-  const now = useNow();
-  const items: [string, string][] = [];
-  const of = (test: (w: Worker) => boolean) => (fleet.data ?? []).filter(test).length;
-  const slow = of((w) => late(w, now));
-  const dead = of((w) => w.status === "DEAD");
-  const drains = of((w) => w.status === "DRAINING");
-  const stuck = of((w) => w.ending_runs.some((r) => r.ending_for_seconds > 10));
-  if (fleet.data && !of((w) => w.status === "HEALTHY")) items.push(["No worker takes work", "/workers"]);
-  if (slow) items.push([`${slow} late`, "/workers"]);
-  if (dead) items.push([`${dead} dead`, "/workers?status=DEAD"]);
-  if (stuck) items.push([`${stuck} with runs that do not end`, "/workers"]);
-  if (drains) items.push([`${drains} draining`, "/workers?status=DRAINING"]);
+  const stuck = useInfiniteQuery(lanes({ blocked: true }));
+  const now = useNowOf(fleet.dataUpdatedAt);
+  const items: Item[] = blockedItems(stuck.data?.pages[0]?.lanes ?? [], !!stuck.hasNextPage);
+  const poison = useQuarantined();
+  if (poison) items.push(poison);
+  const counts = new Map<string, number>();
+  for (const w of fleet.data ?? []) counts.set(condition(w, now), (counts.get(condition(w, now)) ?? 0) + 1);
+  const workersThat = (is: string, words: (n: number) => string) => {
+    const n = counts.get(is);
+    if (n) items.push([words(n), `/workers?status=${is}`]);
+  };
+  if (fleet.data && !counts.get("HEALTHY")) items.push(["No worker takes work", "/workers"]);
+  workersThat("LATE", (n) => `${number(n)} ${n === 1 ? "worker is" : "workers are"} late`);
+  workersThat("STUCK", (n) => `${number(n)} ${n === 1 ? "worker has" : "workers have"} a run that does not end`);
+  workersThat("DEAD", (n) => `${number(n)} ${n === 1 ? "worker is" : "workers are"} dead`);
+  workersThat("DRAINING", (n) => `${number(n)} ${n === 1 ? "worker drains" : "workers drain"}`);
   if (state.data && state.data.status !== "ready") items.push([`This coordinator is ${state.data.status}`, "/settings"]);
-  return <Needs items={items} known={fleet.isSuccess} />;
+  return <Needs items={items} known={fleet.isSuccess && stuck.isSuccess} />;
+}
+
+/** blockedItems says what the blocked lanes wait for. more reports that there are others. */
+function blockedItems(blocked: Lane[], more: boolean): Item[] {
+  const items: Item[] = [];
+  const about = (l: Lane, code: string) => l.reasons.some((r) => r.code === code);
+  const stuck = blocked.filter((l) => !about(l, "customer_limit") && !about(l, "customer_suspended"));
+  const n = stuck.reduce((sum, l) => sum + l.queue_depth, 0);
+  const [first] = stuck;
+  if (first) {
+    const inexact = more || stuck.some((l) => l.queue_depth_estimated) ? "At least " : "";
+    items.push([
+      `${inexact}${number(n)} that no worker can run`,
+      stuck.length === 1 && n === 1 ? `/workloads/${first.first_workload_id}` : "/queues?blocked=true",
+    ]);
+  }
+  const customers = (code: string, one: string, many: string) => {
+    const ids = [...new Set(blocked.filter((l) => about(l, code)).map((l) => l.customer_id))];
+    if (ids[0]) items.push(ids.length === 1 ? [`${ids[0]} ${one}`, `/customers/${ids[0]}`] : [`${ids.length} customers ${many}`, "/queues?blocked=true"]);
+  };
+  customers("customer_limit", "is at its limit", "are at their limits");
+  customers("customer_suspended", "waits while it is suspended", "wait while they are suspended");
+  return items;
+}
+
+/** useQuarantined counts what was quarantined lately. It is asked only if something failed in the last hour. */
+function useQuarantined(): Item | undefined {
+  const { admin } = useSession();
+  const hour = useQuery(series(60));
+  const failed = (hour.data?.points ?? []).some((p) => p.failed > 0);
+  const f: Filters = { status: ["FAILED"], label: [], order: "updated_at" };
+  const list = useInfiniteQuery({ ...listOf(f, admin), enabled: failed, refetchInterval: 60_000 });
+  const n = (list.data?.pages[0]?.workloads ?? []).filter((w) => w.error_type === "poison").length;
+  return n ? [`${number(n)} quarantined: their workers died`, `/workloads?${writeFilters({ ...f, text: "poison" })}`] : undefined;
 }
 
 function OwnAttention() {
   const c = useQuery(ownCustomer());
-  const items: [string, string][] = [];
+  const poison = useQuarantined();
+  const items: Item[] = [];
   if (c.data) {
     const { limits, usage, suspended_at } = c.data;
-    if (suspended_at) items.push(["The customer is suspended: nothing new is placed", "/settings"]);
+    if (suspended_at) items.push(["The customer is suspended: nothing new is placed", "/workloads?status=PENDING"]);
     if (usage.current_running_workloads >= limits.max_concurrent_workloads) items.push(["At the limit of running workloads", "/workloads?status=PENDING"]);
     if (usage.current_queue_depth >= limits.max_queue_depth) items.push(["The queue is full: submissions are refused", "/workloads?status=PENDING"]);
   }
+  if (poison) items.push(poison);
   return <Needs items={items} known={c.isSuccess} />;
 }
 
-function Needs({ items, known }: { items: [string, string][]; known: boolean }) {
+function Needs({ items, known }: { items: Item[]; known: boolean }) {
   return (
     <div className={`needs ${items.length ? "some" : ""}`} role="status">
       {items.length ? items.map(([what, to]) => <Link key={what} to={to}>{what} ›</Link>)
@@ -121,67 +164,81 @@ function Needs({ items, known }: { items: [string, string][]; known: boolean }) 
 function Fleet() {
   const fleet = useQuery(workers());
   const state = useQuery(ready());
-  const now = useNow();
-  if (fleet.isPending) return <Loading rows={2} />;
-  if (fleet.isError) return <Failure error={fleet.error} retry={() => void fleet.refetch()} />;
-  const alive = fleet.data.filter((w) => w.status !== "DEAD");
-  const counts = { HEALTHY: 0, LATE: 0, DRAINING: 0, DEAD: 0 };
-  for (const w of fleet.data) counts[late(w, now) ? "LATE" : w.status]++;
+  const now = useNowOf(fleet.dataUpdatedAt);
   return (
     <section>
       <h2>Fleet</h2>
-      <div className="meta">
-        {Object.entries(counts).filter(([s, n]) => n || s === "HEALTHY").map(([s, n]) => <State key={s} of={s}>{n} {s.toLowerCase()}</State>)}
-        {state.data && <span className="muted">{state.data.is_leader ? "This coordinator leads" : "Another coordinator leads"}</span>}
-      </div>
-      <div className="meters">
-        <Meter label="Slots" used={alive.reduce((n, w) => n + w.capacity_used, 0)} of={alive.reduce((n, w) => n + w.capacity_total, 0)} />
-      </div>
+      <Loaded of={fleet} rows={2}>
+        {(all) => {
+          const counts: Record<string, number> = { HEALTHY: 0, LATE: 0, STUCK: 0, DRAINING: 0, DEAD: 0 };
+          for (const w of all) counts[condition(w, now)] = (counts[condition(w, now)] ?? 0) + 1;
+          const alive = all.filter((w) => w.status !== "DEAD");
+          return (
+            <>
+              <div className="meta">
+                {Object.entries(counts).filter(([s, n]) => n || s === "HEALTHY").map(([s, n]) => (
+                  <Link key={s} to={`/workers?status=${s}`}><State of={s}>{n} {s.toLowerCase()}</State></Link>
+                ))}
+                {state.data && <span className="muted">{state.data.is_leader ? "This coordinator leads" : "Another coordinator leads"}</span>}
+              </div>
+              <div className="meters">
+                <Meter label="Slots" used={alive.reduce((n, w) => n + w.capacity_used, 0)} of={alive.reduce((n, w) => n + w.capacity_total, 0)} />
+              </div>
+            </>
+          );
+        }}
+      </Loaded>
     </section>
   );
 }
 
 function Limits() {
-  const c = useQuery(ownCustomer());
-  if (c.isPending) return <Loading rows={2} />;
-  if (c.isError) return <Failure error={c.error} retry={() => void c.refetch()} />;
   return (
     <section>
       <h2>Limits</h2>
-      <div className="meters">
-        <Meter label="Running" used={c.data.usage.current_running_workloads} of={c.data.limits.max_concurrent_workloads} />
-        <Meter label="Waiting" used={c.data.usage.current_queue_depth} of={c.data.limits.max_queue_depth} />
-      </div>
-      <p className="muted num">{number(c.data.usage.workloads_today)} submitted since midnight UTC · tier {c.data.tier}</p>
+      <Loaded of={useQuery(ownCustomer())} rows={2}>
+        {({ usage, limits, tier }) => (
+          <>
+            <div className="meters">
+              <Meter label="Running" used={usage.current_running_workloads} of={limits.max_concurrent_workloads} />
+              <Meter label="Waiting" used={usage.current_queue_depth} of={limits.max_queue_depth} />
+            </div>
+            <p className="muted num">{number(usage.workloads_today)} submitted since midnight UTC · tier {tier}</p>
+          </>
+        )}
+      </Loaded>
     </section>
   );
 }
 
 function History() {
-  const s = useQuery(statistics(3));
-  if (s.isPending) return <Loading rows={5} />;
-  if (s.isError) return <Failure error={s.error} retry={() => void s.refetch()} />;
-  const hours = s.data.by_hour ?? [];
-  const { total_workloads: total, failed_workloads: failed } = s.data.summary;
   return (
     <section>
       <h2>Finished in the last 3 days</h2>
-      {!hours.length ? <Empty title="Nothing has finished yet" /> : (
-        <>
-          <p className="muted num">{number(total)} finished, {number(failed)} failed · by hour</p>
-          <Suspense fallback={<div className="chart" />}>
-            <Chart
-              label={`Finished workloads by hour: ${total}, of which ${failed} failed`}
-              from={Date.parse(s.data.start_date) / 1000} to={Math.ceil(Date.now() / 3_600_000) * 3_600} step={3_600}
-              at={hours.map((h) => Date.parse(h.hour) / 1000)}
-              series={[
-                { name: "finished", values: hours.map((h) => h.count), color: "--s-completed" },
-                { name: "failed", values: hours.map((h) => Math.round(h.count * h.failure_rate)), color: "--s-failed" },
-              ]}
-            />
-          </Suspense>
-        </>
-      )}
+      <Loaded of={useQuery(statistics(3))} rows={5}>{(s) => <Finished of={s} />}</Loaded>
     </section>
+  );
+}
+
+/** Finished draws what finished by hour. */
+export function Finished({ of: s }: { of: CustomerStats }) {
+  const hours = s.by_hour ?? [];
+  const { total_workloads: total, failed_workloads: failed } = s.summary;
+  if (!hours.length) return <Empty title="Nothing has finished yet" />;
+  return (
+    <>
+      <p className="muted num">{number(total)} finished, {number(failed)} failed · by hour</p>
+      <Suspense fallback={<div className="chart" />}>
+        <Chart
+          label={`Finished workloads by hour: ${total}, of which ${failed} failed`}
+          from={Date.parse(s.start_date) / 1000} to={Math.ceil(Date.now() / 3_600_000) * 3_600} step={3_600}
+          at={hours.map((h) => Date.parse(h.hour) / 1000)}
+          series={[
+            { name: "finished", values: hours.map((h) => h.count), color: "--s-completed" },
+            { name: "failed", values: hours.map((h) => Math.round(h.count * h.failure_rate)), color: "--s-failed" },
+          ]}
+        />
+      </Suspense>
+    </>
   );
 }

@@ -4,7 +4,8 @@ import { lanes, queueDepth, type LaneFilters } from "../api/queries";
 import type { Lane } from "../api/types";
 import { duration, number } from "../lib/format";
 import { useSession } from "../session";
-import { Empty, Failure, Field, Loading, Scroll, State, useNow } from "../ui/parts";
+import { Empty, Field, Loaded, Scroll, State, useNow } from "../ui/parts";
+import { Reason } from "../ui/reason";
 import { Views } from "../ui/views";
 import { Depth } from "./overview";
 
@@ -16,9 +17,7 @@ export function Queues() {
     <>
       <h1>Queues</h1>
       {admin && <Lanes />}
-      {depth.isPending ? <Loading rows={4} />
-        : depth.isError ? <Failure error={depth.error} retry={() => void depth.refetch()} />
-          : <Depth q={depth.data} />}
+      <Loaded of={depth}>{(q) => <Depth q={q} />}</Loaded>
     </>
   );
 }
@@ -28,6 +27,8 @@ function Lanes() {
   const f: LaneFilters = {};
   if (query.get("customer")) f.customer_id = query.get("customer") ?? "";
   if (query.get("type")) f.workload_type = query.get("type") ?? "";
+  const blocked = query.get("blocked");
+  if (blocked) f.blocked = blocked === "true";
   const set = (name: string) => (value?: string) =>
     setQuery((q) => { if (value) q.set(name, value); else q.delete(name); return q; }, { replace: true });
   const list = useInfiniteQuery(lanes(f));
@@ -37,29 +38,37 @@ function Lanes() {
       <div className="fields few">
         <Field label="Customer" value={f.customer_id} set={set("customer")} />
         <Field label="Type" value={f.workload_type} set={set("type")} />
+        <label>
+          <span>State</span>
+          <select value={blocked ?? ""} onChange={(e) => set("blocked")(e.target.value)}>
+            <option value="">all</option>
+            <option value="true">blocked</option>
+            <option value="false">moving</option>
+          </select>
+        </label>
       </div>
       <Views />
-      {list.isPending ? <Loading rows={6} />
-        : list.isError ? <Failure error={list.error} retry={() => void list.refetch()} />
-          : !rows.length ? (
-            <Empty title={query.size ? "No lane matches" : "Nothing waits"}>
-              {query.size ? "Take a filter away, or widen it." : "What is submitted starts at once, or waits for its time."}
-            </Empty>
-          ) : (
-            <Scroll label="Lanes">
-              <table>
+      <Loaded of={list}>
+        {(data) => (!rows.length ? (
+          <Empty title={query.size ? "No lane matches" : "Nothing waits"}>
+            {query.size ? "Take a filter away, or widen it." : "What is submitted starts at once, or waits for its time."}
+          </Empty>
+        ) : (
+          <Scroll label="Lanes">
+            <table>
                 <thead>
                   <tr>
                     <th>State</th><th>Customer</th><th>Tier</th><th>Type</th><th className="r">Priority</th>
-                    <th className="r">Waiting</th><th className="r">Oldest</th><th>Why</th>
+                    <th className="r">Waiting</th><th className="r">Oldest</th><th className="r">Placed/min</th><th>First</th><th>Why</th>
                   </tr>
                 </thead>
                 <tbody>{rows.map((l) => <Row key={l.lane_id} l={l} />)}</tbody>
-              </table>
+            </table>
               {list.hasNextPage && <p><button disabled={list.isFetchingNextPage} onClick={() => void list.fetchNextPage()}>More</button></p>}
-              {list.data.pages.at(-1)?.incomplete && <p className="muted">A customer has more lanes than are looked at: only some of its are listed.</p>}
-            </Scroll>
-          )}
+              {data.pages.at(-1)?.incomplete && <p className="muted">A customer has more lanes than are looked at: only some of its are listed.</p>}
+          </Scroll>
+        ))}
+      </Loaded>
     </section>
   );
 }
@@ -78,15 +87,10 @@ function Row({ l }: { l: Lane }) {
       <td className="r num">{l.priority}</td>
       <td className="r num">{l.queue_depth_estimated && "about "}{number(l.queue_depth)}</td>
       <td className="r num" title={l.oldest_queued_at}>{duration(now - Date.parse(l.oldest_queued_at))}</td>
+      <td className="r num" title="Of its type, in the last 5 minutes">{l.placed_per_minute ? number(Math.round(l.placed_per_minute * 10) / 10) : "–"}</td>
+      <td><Link className="mono" to={`/workloads/${l.first_workload_id}`}>{l.first_workload_id}</Link></td>
       <td className="wrap">
-        {l.reasons.map((r, i) => (
-          <span key={r.code + r.message}>
-            {i > 0 && "; "}
-            {r.code.startsWith("customer_") ? <Link to={`/customers/${l.customer_id}`}>{r.message}</Link>
-              : r.code === "worker_draining" ? <Link to="/workers?status=DRAINING">{r.message}</Link>
-                : r.workers || r.code === "no_worker" || r.code === "type_not_offered" ? <Link to="/workers">{r.message}</Link> : r.message}
-          </span>
-        ))}
+        {l.reasons.map((r, i) => <span key={r.code + r.message}>{i > 0 && "; "}<Reason of={r} customer={l.customer_id} /></span>)}
       </td>
     </tr>
   );

@@ -4,7 +4,7 @@ import { useSearchParams } from "react-router";
 import { series } from "../api/queries";
 import type { SeriesPoint, Tier } from "../api/types";
 import { number } from "../lib/format";
-import { Failure, Loading } from "../ui/parts";
+import { Loaded } from "../ui/parts";
 
 const Chart = lazy(() => import("../ui/chart"));
 
@@ -29,8 +29,7 @@ export function Recently() {
           ))}
         </span>
       </div>
-      {s.isPending ? <Loading rows={6} /> : s.isError ? <Failure error={s.error} retry={() => void s.refetch()} />
-        : <Charts points={s.data.points} step={s.data.step_minutes} window={window} />}
+      <Loaded of={s}>{(d) => <Charts points={d.points} step={d.step_minutes} window={window} />}</Loaded>
     </section>
   );
 }

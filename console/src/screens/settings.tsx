@@ -3,7 +3,7 @@ import { useSearchParams } from "react-router";
 import { config, health, ready } from "../api/queries";
 import { duration } from "../lib/format";
 import { useSession } from "../session";
-import { Facts, Failure, Loading, Scroll, Time } from "../ui/parts";
+import { Facts, Loaded, Scroll, Time } from "../ui/parts";
 
 export function Settings() {
   const { session, admin } = useSession();
@@ -15,13 +15,13 @@ export function Settings() {
       <div className="pair">
         <section>
           <h2>Server</h2>
-          {h.isPending ? <Loading rows={3} /> : h.isError ? <Failure error={h.error} retry={() => void h.refetch()} /> : (
+          <Loaded of={h} rows={3}>{(d) => (
             <Facts of={[
-              ["Version", h.data.version], ["Up for", duration(h.data.uptime_seconds * 1000)],
+              ["Version", d.version], ["Up for", duration(d.uptime_seconds * 1000)],
               ["Ready", r.data?.status], ["Leads", r.data && (r.data.is_leader ? "yes" : "no, another coordinator does")],
               ...Object.entries(r.data?.dependencies ?? {}).map(([k, v]): [string, string] => [k.replaceAll("_", " "), String(v)]),
             ]} />
-          )}
+          )}</Loaded>
           <p><a href="/docs">API documentation</a> · <a href="/openapi.yaml">OpenAPI file</a> · <a href="/metrics">Metrics</a> · <a href="/console/licenses.txt">Licenses</a></p>
         </section>
         <section>
@@ -46,7 +46,7 @@ function Configuration() {
   return (
     <section>
       <h2>Configuration of this coordinator</h2>
-      {c.isPending ? <Loading rows={6} /> : c.isError ? <Failure error={c.error} retry={() => void c.refetch()} /> : (
+      <Loaded of={c}>{() => (
         <>
           <div className="tools">
             <input
@@ -69,7 +69,7 @@ function Configuration() {
             </table>
           </Scroll>
         </>
-      )}
+      )}</Loaded>
     </section>
   );
 }

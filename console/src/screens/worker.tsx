@@ -7,9 +7,9 @@ import type { Worker } from "../api/types";
 import { duration } from "../lib/format";
 import { megabytes, share, uses } from "../lib/resources";
 import { useSession } from "../session";
-import { Dialog, Facts, Failure, Loading, Meter, Scroll, State, Time, useNow } from "../ui/parts";
+import { Dialog, Facts, Failure, Loaded, Meter, Scroll, State, Time, useNowOf } from "../ui/parts";
 import { Forbidden } from "./forbidden";
-import { late } from "./workers";
+import { condition } from "./workers";
 import { ApiError } from "../api/client";
 
 export function WorkerPage() {
@@ -21,19 +21,19 @@ function One() {
   const { id = "" } = useParams();
   const fleet = useQuery(workers());
   const events = useQuery(workerEvents(id));
-  const now = useNow();
-  if (fleet.isPending) return <Loading rows={8} />;
-  if (fleet.isError) return <Failure error={fleet.error} retry={() => void fleet.refetch()} />;
-  const w = fleet.data.find((x) => x.worker_id === id);
-  if (!w) return <Failure error={new ApiError(404, "NOT_FOUND", "")} />;
+  const now = useNowOf(fleet.dataUpdatedAt);
+  const w = fleet.data?.find((x) => x.worker_id === id);
+  if (!w) return <Loaded of={fleet} rows={8}>{() => <Failure error={new ApiError(404, "NOT_FOUND", "")} />}</Loaded>;
+  const left = w.running_workloads.length;
   return (
-    <>
+    <Loaded of={fleet}>{() => <>
       <header className="subject">
         <p className="crumbs"><Link to="/workers">Workers</Link></p>
         <div className="line"><h1>{w.worker_id}</h1><WorkerActions id={id} status={w.status} runs={w.running_workloads.length} /></div>
         <p className="sentence">
-          <State of={late(w, now) ? "LATE" : w.status} />
+          <State of={condition(w, now)} />
           <span>Last heartbeat {duration(now - Date.parse(w.last_heartbeat))} ago{w.status === "DEAD" ? "" : `, ${duration(Date.parse(w.lease_until) - now)} of its lease left`}.</span>
+          {w.status === "DRAINING" && <span>{left ? `${left} of its ${left === 1 ? "runs is" : "runs are"} left.` : "Nothing runs on it any more: it can be stopped."}</span>}
         </p>
       </header>
       <div className="meters"><Meter label="Slots" used={w.capacity_used} of={w.capacity_total} /></div>
@@ -57,12 +57,12 @@ function One() {
         </section>
         <section>
           <h2>Events</h2>
-          {events.isPending ? <Loading rows={3} /> : events.isError ? <Failure error={events.error} /> : (
+          <Loaded of={events} rows={3}>{(list) => (
             <Scroll label="Events">
               <table>
                 <thead><tr><th>When</th><th>Event</th><th>By</th><th>Reason</th></tr></thead>
                 <tbody>
-                  {events.data.events.map((e) => (
+                  {list.events.map((e) => (
                     <tr key={e.event_id}>
                       <td><Time at={e.timestamp} /></td><td>{e.event_type.replace("worker.", "").replaceAll("_", " ")}</td>
                       <td>{e.actor_id}</td><td>{e.details.reason ?? ""}</td>
@@ -71,10 +71,10 @@ function One() {
                 </tbody>
               </table>
             </Scroll>
-          )}
+          )}</Loaded>
         </section>
       </div>
-    </>
+    </>}</Loaded>
   );
 }
 
@@ -121,7 +121,8 @@ const asks: Record<Action, string> = {
   remove: "Its session ends and its work goes to other workers from the last checkpoints. If the process still lives, it registers again.",
 };
 
-function WorkerActions({ id, status, runs }: { id: string; status: string; runs: number }) {
+/** WorkerActions are what may be done to a worker in its status. */
+export function WorkerActions({ id, status, runs, small }: { id: string; status: string; runs: number; small?: boolean }) {
   const client = useQueryClient();
   const [action, setAction] = useState<Action>();
   const run = useMutation({
@@ -136,11 +137,12 @@ function WorkerActions({ id, status, runs }: { id: string; status: string; runs:
       void client.invalidateQueries({ queryKey: ["workers"] });
     },
   });
-  const can: Action[] = status === "DEAD" ? [] : status === "DRAINING" ? ["undrain", "remove"] : ["drain", "remove"];
+  const drains = status === "DRAINING" ? "undrain" : "drain";
+  const can: Action[] = status === "DEAD" ? [] : small ? [drains] : [drains, "remove"];
   const name = (a: Action) => a.charAt(0).toUpperCase() + a.slice(1);
   return (
     <span className="actions">
-      {can.map((a) => <button key={a} className={a === "remove" ? "danger" : ""} onClick={() => setAction(a)}>{name(a)}</button>)}
+      {can.map((a) => <button key={a} className={a === "remove" ? "danger" : small ? "quiet small" : ""} onClick={() => setAction(a)}>{name(a)}</button>)}
       {action && (
         <Dialog title={`${name(action)} ${id}?`} onClose={() => setAction(undefined)}>
           <p>{asks[action]} It holds {runs} {runs === 1 ? "workload" : "workloads"} now.</p>

@@ -1,16 +1,15 @@
-import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
 import { flexRender, getCoreRowModel, useReactTable, type ColumnDef, type RowSelectionState } from "@tanstack/react-table";
-import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useMemo, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState, type RefObject } from "react";
 import { Link, useSearchParams } from "react-router";
 import { live } from "../api/live";
 import { workloadColumns, workloadRows } from "../api/exports";
-import { listOf } from "../api/queries";
+import { listOf, newerThan } from "../api/queries";
 import { isFinal, statuses, type Workload } from "../api/types";
 import { hasText, readFilters, writeFilters, type Filters } from "../lib/filters";
-import { duration } from "../lib/format";
+import { duration, number } from "../lib/format";
 import { useSession } from "../session";
-import { Empty, Failure, Field, Labels, Loading, Progress, Scroll, State, Time, useNow } from "../ui/parts";
+import { Empty, Field, Labels, Loaded, Progress, Scroll, State, Time, useNow } from "../ui/parts";
 import { Export } from "../ui/export";
 import { Views } from "../ui/views";
 import { BulkBar } from "./bulk";
@@ -24,15 +23,16 @@ export function Workloads() {
   const [query, setQuery] = useSearchParams();
   const f = useMemo(() => readFilters(query), [query]);
   const set = (change: Partial<Filters>) => setQuery(writeFilters({ ...f, ...change }), { replace: true });
+  useBeginning(f, admin);
   const list = useInfiniteQuery(listOf(f, admin));
   const [selected, setSelected] = useState<RowSelectionState>({});
   useEffect(() => setSelected({}), [query]);
 
-  const rows = useMemo(() => {
-    const all = list.data?.pages.flatMap((p) => p.workloads) ?? [];
+  const pages = useMemo(() => {
     const text = f.text?.toLowerCase();
-    return text ? all.filter((w) => hasText(w, text)) : all;
+    return (list.data?.pages ?? []).map((p) => (text ? p.workloads.filter((w) => hasText(w, text)) : p.workloads));
   }, [list.data, f.text]);
+  const rows = useMemo(() => pages.flat(), [pages]);
 
   const filtered = query.size > 0;
   return (
@@ -50,18 +50,16 @@ export function Workloads() {
       {acts && (
         <BulkBar selected={Object.keys(selected).filter((id) => selected[id])} filters={f} clear={() => setSelected({})} />
       )}
-      {list.isPending ? <Loading rows={12} />
-        : list.isError && !rows.length ? <Failure error={list.error} retry={() => void list.refetch()} />
-          : !rows.length && !list.hasNextPage ? (
-            filtered
-              ? <Empty title="No workload matches">Take a filter away, or widen it.</Empty>
-              : <Empty title="No workloads yet">Submit one: <code>niyanta workload submit sleep --input '{"{\"duration_ms\": 3000}"}'</code></Empty>
-          ) : (
-            <Table
-              rows={rows} admin={admin} acts={acts} selected={selected} setSelected={setSelected}
-              more={list.hasNextPage} loading={list.isFetchingNextPage} load={() => void list.fetchNextPage()}
-            />
-          )}
+      <Loaded of={list} rows={12}>
+        {() => (rows.length || list.hasNextPage ? (
+          <Table
+            key={query.toString()} rows={rows} barren={pages.length - 1 - pages.findLastIndex((p) => p.length > 0)}
+            admin={admin} acts={acts} selected={selected} setSelected={setSelected}
+            more={list.hasNextPage} loading={list.isFetchingNextPage} load={() => void list.fetchNextPage()}
+          />
+        ) : filtered ? <Empty title="No workload matches">Take a filter away, or widen it.</Empty>
+          : <Empty title="No workloads yet">Submit one: <code>niyanta workload submit sleep --input '{"{\"duration_ms\": 3000}"}'</code></Empty>)}
+      </Loaded>
     </>
   );
 }
@@ -94,6 +92,7 @@ function FilterBar({ f, set, admin }: { f: Filters; set: (change: Partial<Filter
           <select value={f.order} onChange={(e) => set({ order: e.target.value as Filters["order"] })}>
             {/* Without a customer, the server lists one customer after the other. */}
             <option value="created_at">{admin && !f.customer ? "By customer, newest" : "Newest"}</option>
+            <option value="oldest">{admin && !f.customer ? "By customer, oldest" : "Oldest"}</option>
             <option value="updated_at">{admin && !f.customer ? "By customer, last changed" : "Last changed"}</option>
             <option value="priority">{admin && !f.customer ? "By customer, priority" : "Priority"}</option>
           </select>
@@ -112,86 +111,127 @@ function FilterBar({ f, set, admin }: { f: Filters; set: (change: Partial<Filter
   );
 }
 
+/** kept is how many pages of a list are read again when it is opened again. */
+const kept = 5;
+
+/** useBeginning forgets all but the first pages of a long list that was left, so that opening it stays cheap. */
+function useBeginning(f: Filters, admin: boolean) {
+  const client = useQueryClient();
+  const key = listOf(f, admin).queryKey;
+  const hash = JSON.stringify(key);
+  const [begun, setBegun] = useState("");
+  if (begun === hash) return;
+  setBegun(hash);
+  client.setQueryData(key, (old) => old && { pages: old.pages.slice(0, kept), pageParams: old.pageParams.slice(0, kept) });
+}
+
 /** Newer counts workloads that came since the list was read. They do not push rows away by themselves. */
 function Newer({ f, admin }: { f: Filters; admin: boolean }) {
   const client = useQueryClient();
-  const [ids, setIDs] = useState<ReadonlySet<string>>(new Set());
+  const [created, setCreated] = useState(0);
   const key = listOf(f, admin).queryKey;
   const hash = JSON.stringify(key);
-  useEffect(() => setIDs(new Set()), [hash]);
+  useEffect(() => setCreated(0), [hash]);
   useEffect(() => live.listen((events) => {
-    const created = events.filter((e) => e.event_type === "workload.created" && (!f.customer || e.customer_id === f.customer));
-    if (created.length) setIDs((old) => new Set([...old, ...created.map((e) => e.workload_id)]));
+    const n = events.filter((e) => e.event_type === "workload.created" && (!f.customer || e.customer_id === f.customer)).length;
+    if (n) setCreated((old) => old + n);
   }), [f.customer]);
-  const narrow = f.status.length || f.label.length || f.type;
+  const narrow = !!(f.status.length || f.label.length || f.type || f.text || f.after || f.before);
+  const match = useQuery({ ...newerThan(f, client.getQueryData(key)?.pages[0]?.pagination.newest_cursor), enabled: narrow && !admin && created > 0 });
+  const exact = narrow && !f.text ? match.data : undefined;
+  const n = exact ?? created;
   return (
     <div className="newer" role="status">
-      {ids.size > 0 && (
-        <button onClick={() => { setIDs(new Set()); void client.resetQueries({ queryKey: key }); }}>
-          {ids.size.toLocaleString("en")} new{narrow ? ", some may match" : ""} · show
+      {n > 0 && f.order !== "oldest" && (
+        <button onClick={() => { setCreated(0); void client.resetQueries({ queryKey: key }); }}>
+          {number(n)} new{narrow && exact === undefined ? ", some may match" : ""} · show
         </button>
       )}
     </div>
   );
 }
 
-function Table({ rows, admin, acts, selected, setSelected, more, loading, load }: {
-  rows: Workload[]; admin: boolean; acts: boolean; selected: RowSelectionState;
+/** barrenLimit is how many pages without a row that matches are read before somebody is asked. */
+const barrenLimit = 20;
+
+/** Table shows rows. barren is how many pages without a row that matches were read last. */
+function Table({ rows, barren, admin, acts, selected, setSelected, more, loading, load }: {
+  rows: Workload[]; barren: number; admin: boolean; acts: boolean; selected: RowSelectionState;
   setSelected: React.Dispatch<React.SetStateAction<RowSelectionState>>;
   more: boolean; loading: boolean; load: () => void;
 }) {
+  const body = useRef<HTMLDivElement>(null);
+  const [first, end] = useRowsInView(rows.length, body);
+  // The table has only the rows in view: it costs the same however many are loaded.
+  const data = useMemo(() => rows.slice(first, end), [rows, first, end]);
+  const whole = rows.length > 0 && Object.keys(selected).length >= rows.length;
+  const selectAll = () => setSelected(whole ? {} : Object.fromEntries(rows.map((w) => [w.workload_id, true])));
   const columns = useMemo(() => columnsOf(admin, acts), [admin, acts]);
   const table = useReactTable({
-    data: rows, columns, getRowId: (w) => w.workload_id, getCoreRowModel: getCoreRowModel(),
+    data, columns, getRowId: (w) => w.workload_id, getCoreRowModel: getCoreRowModel(),
     state: { rowSelection: selected }, onRowSelectionChange: setSelected,
   });
-  const all = table.getRowModel().rows;
-  const body = useRef<HTMLDivElement>(null);
-  const virtual = useWindowVirtualizer({
-    count: all.length, estimateSize: () => rowHeight, overscan: 12, scrollMargin: body.current?.offsetTop ?? 0,
-  });
-  const items = virtual.getVirtualItems();
-  const last = items.at(-1)?.index ?? 0;
+  const [patience, setPatience] = useState(barrenLimit);
+  const asks = more && barren >= patience;
   useEffect(() => {
-    if (more && !loading && last >= all.length - 30) load();
-  }, [more, loading, last, all.length, load]);
+    if (more && !asks && !loading && end >= rows.length - 30) load();
+  }, [more, asks, loading, end, rows.length, load]);
   return (
     <Scroll label="Workloads">
-      <div className="grid" role="table" aria-label="Workloads" aria-rowcount={more ? -1 : all.length + 1}>
+      <div className="grid" role="table" aria-label="Workloads" aria-rowcount={more ? -1 : rows.length + 1}>
         <div role="rowgroup">
           {table.getHeaderGroups().map((g) => (
             <div role="row" className="row head" key={g.id}>
               {g.headers.map((h) => (
                 <div role="columnheader" key={h.id} className={`c-${h.column.id}`}>
-                  {flexRender(h.column.columnDef.header, h.getContext())}
+                  {h.column.id === "select" ? <input type="checkbox" aria-label="Select all loaded rows" checked={whole} onChange={selectAll} />
+                    : flexRender(h.column.columnDef.header, h.getContext())}
                 </div>
               ))}
             </div>
           ))}
         </div>
-        <div role="rowgroup" ref={body} className="body" style={{ height: virtual.getTotalSize() }}>
-          {items.map((item) => {
-            const row = all[item.index];
-            return row && (
-              <div
-                role="row" data-row aria-rowindex={item.index + 2} key={row.id} className={`row ${row.getIsSelected() ? "on" : ""}`}
-                style={{ transform: `translateY(${item.start - virtual.options.scrollMargin}px)` }}
-              >
-                {row.getVisibleCells().map((c) => (
-                  <div role="cell" key={c.id} className={`c-${c.column.id}`}>
-                    {flexRender(c.column.columnDef.cell, c.getContext())}
-                  </div>
-                ))}
-              </div>
-            );
-          })}
+        <div role="rowgroup" ref={body} className="body" style={{ height: rows.length * rowHeight }}>
+          {table.getRowModel().rows.map((row, i) => (
+            <div
+              role="row" data-row aria-rowindex={first + i + 2} key={row.id} className={`row ${row.getIsSelected() ? "on" : ""}`}
+              style={{ transform: `translateY(${(first + i) * rowHeight}px)` }}
+            >
+              {row.getVisibleCells().map((c) => (
+                <div role="cell" key={c.id} className={`c-${c.column.id}`}>
+                  {flexRender(c.column.columnDef.cell, c.getContext())}
+                </div>
+              ))}
+            </div>
+          ))}
         </div>
       </div>
       <p className="muted foot num" role="status">
-        {all.length.toLocaleString("en")} {more ? (loading ? "loaded, more come" : "loaded") : all.length === 1 ? "workload" : "workloads"}
+        {number(rows.length)} {more ? (loading ? "loaded, more come" : "loaded") : rows.length === 1 ? "workload" : "workloads"}
+        {asks && <>. The last {barren} pages had none that matches. <button className="small" onClick={() => setPatience(barren + barrenLimit)}>Look further</button></>}
       </p>
     </Scroll>
   );
+}
+
+/** beyond is how many rows are there before and behind those in view. */
+const beyond = 12;
+
+/** useRowsInView returns which of n rows, all of one height, to have in the page: from the first up to the end. */
+function useRowsInView(n: number, body: RefObject<HTMLDivElement | null>): [first: number, end: number] {
+  const [at, setAt] = useState(0);
+  useEffect(() => {
+    const look = () => setAt(Math.floor(-(body.current?.getBoundingClientRect().top ?? 0) / rowHeight));
+    look();
+    window.addEventListener("scroll", look, { passive: true });
+    window.addEventListener("resize", look);
+    return () => {
+      window.removeEventListener("scroll", look);
+      window.removeEventListener("resize", look);
+    };
+  }, [n, body]);
+  const first = Math.max(0, Math.min(at, n) - beyond);
+  return [first, Math.min(n, Math.max(at, 0) + Math.ceil(window.innerHeight / rowHeight) + beyond)];
 }
 
 function columnsOf(admin: boolean, acts: boolean): ColumnDef<Workload>[] {
@@ -214,7 +254,7 @@ function columnsOf(admin: boolean, acts: boolean): ColumnDef<Workload>[] {
       id: "progress", header: "Progress",
       cell: ({ row }) => <Progress percent={row.original.progress_percent} done={isFinal(row.original.status)} />,
     },
-    { id: "worker", header: "Worker", cell: ({ row }) => row.original.worker_id ?? <span className="muted">{row.original.last_worker_id ?? "–"}</span> },
+    { id: "worker", header: "Worker, or why none", cell: ({ row }) => <Where w={row.original} /> },
     { id: "gen", header: "Gen", cell: ({ row }) => row.original.generation || "–" },
     { id: "took", header: "Took", cell: ({ row }) => <Took of={row.original} /> },
     { id: "age", header: "Created", cell: ({ row }) => <Time short at={row.original.created_at} /> },
@@ -223,16 +263,17 @@ function columnsOf(admin: boolean, acts: boolean): ColumnDef<Workload>[] {
   if (!acts) return columns;
   return [{
     id: "select",
-    header: ({ table }) => (
-      <input
-        type="checkbox" aria-label="Select all loaded rows" checked={table.getIsAllRowsSelected()}
-        onChange={table.getToggleAllRowsSelectedHandler()}
-      />
-    ),
     cell: ({ row }) => (
       <input type="checkbox" aria-label={`Select ${row.id}`} checked={row.getIsSelected()} onChange={row.getToggleSelectedHandler()} />
     ),
   }, ...columns];
+}
+
+/** Where names the worker of a workload, or says why it has none. */
+function Where({ w }: { w: Workload }) {
+  if (w.worker_id) return w.worker_id;
+  const why = w.status_reason || w.last_worker_id || "–";
+  return <span className="muted" title={why}>{why}</span>;
 }
 
 function Took({ of: w }: { of: Workload }) {

@@ -2,12 +2,13 @@ import { useEffect, useId, useRef, useState, useSyncExternalStore, type ReactNod
 import { Link } from "react-router";
 import { ApiError } from "../api/client";
 import type { Status } from "../api/types";
+import { serverTime } from "../lib/clock";
 import { ago, local } from "../lib/format";
 
 // What stands before a status: a mark of its own for each, so that colour is never all that tells.
 const marks: Record<string, string> = {
   PENDING: "○", SCHEDULED: "◔", RUNNING: "▶", REDISTRIBUTING: "⟳", PAUSED: "‖", COMPLETED: "✓", FAILED: "✕",
-  CANCELLED: "⊘", HEALTHY: "●", DRAINING: "◐", DEAD: "✕", LATE: "!", ACTIVE: "●", SUSPENDED: "‖", BLOCKED: "✕", DELETING: "⊘",
+  CANCELLED: "⊘", HEALTHY: "●", DRAINING: "◐", DEAD: "✕", LATE: "!", STUCK: "∞", ACTIVE: "●", SUSPENDED: "‖", BLOCKED: "✕", DELETING: "⊘",
 };
 
 /** State shows a status as mark and word. */
@@ -20,13 +21,13 @@ export function State({ of, children }: { of: Status | string; children?: ReactN
   );
 }
 
-let second = Date.now();
+let second = serverTime();
 const seconds = new Set<() => void>();
 let ticking: ReturnType<typeof setInterval> | undefined;
 const subscribe = (l: () => void) => {
   seconds.add(l);
   ticking ??= setInterval(() => {
-    second = Date.now();
+    second = serverTime();
     for (const each of seconds) each();
   }, 1000);
   return () => {
@@ -38,8 +39,11 @@ const subscribe = (l: () => void) => {
   };
 };
 
-/** useNow is the time, to the second. */
+/** useNow is the server's time, to the second. */
 export const useNow = () => Math.max(useSyncExternalStore(subscribe, () => second), 0);
+
+/** useNowOf is the server's time, as far as what was read at a time of the browser says something about it. */
+export const useNowOf = (readAt: number) => Math.min(useNow(), serverTime(readAt) + 10_000);
 
 /** Time shows when something was: relative beside absolute, UTC on hover. */
 export function Time({ at, short }: { at?: string | null; short?: boolean }) {
@@ -114,6 +118,36 @@ export function Empty({ title, children }: { title: string; children?: ReactNode
   );
 }
 
+interface Result<T> {
+  data: T | undefined;
+  error: unknown;
+  dataUpdatedAt: number;
+  refetch: () => unknown;
+}
+
+/** Loaded shows what was read. What could be read before stays when it cannot be read again. */
+export function Loaded<T>({ of, rows, children }: { of: Result<T>; rows?: number; children: (data: T) => ReactNode }) {
+  const retry = () => void of.refetch();
+  if (of.data === undefined) return of.error ? <Failure error={of.error} retry={retry} /> : <Loading rows={rows} />;
+  return (
+    <>
+      {of.error ? <Outdated at={of.dataUpdatedAt} error={of.error} retry={retry} /> : null}
+      {children(of.data)}
+    </>
+  );
+}
+
+/** Outdated says from when what is shown is. */
+function Outdated({ at, error, retry }: { at: number; error: unknown; retry: () => void }) {
+  const e = error instanceof ApiError ? error : new ApiError(0, "UNKNOWN", String(error));
+  return (
+    <p className="outdated" role="status">
+      This is from {local(at)}: {e.message}{e.requestID && <> Request <code>{e.requestID}</code>.</>}{" "}
+      <button className="quiet small" onClick={retry}>Try again</button>
+    </p>
+  );
+}
+
 /** Loading keeps the place of what comes. */
 export function Loading({ rows = 6 }: { rows?: number }) {
   return (
@@ -124,7 +158,7 @@ export function Loading({ rows = 6 }: { rows?: number }) {
 }
 
 /** Dialog asks. It is the browser's own, which keeps the focus inside and closes on Escape. */
-export function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ReactNode }) {
+export function Dialog({ title, onClose, wide, children }: { title: string; onClose: () => void; wide?: boolean; children: ReactNode }) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
   useEffect(() => {
@@ -133,7 +167,7 @@ export function Dialog({ title, onClose, children }: { title: string; onClose: (
     return () => d?.close();
   }, []);
   return (
-    <dialog ref={ref} aria-labelledby={id} onCancel={(e) => { e.preventDefault(); onClose(); }}>
+    <dialog ref={ref} className={wide ? "broad" : undefined} aria-labelledby={id} onCancel={(e) => { e.preventDefault(); onClose(); }}>
       <h2 id={id}>{title}</h2>
       {children}
     </dialog>
@@ -181,9 +215,9 @@ export function Meter({ used, of, label }: { used: number; of: number; label: st
   );
 }
 
-/** Field is a filter that holds when Enter is pressed or the field is left. */
-export function Field({ label, value = "", hint, set }: {
-  label: string; value?: string; hint?: string; set: (v: string | undefined) => void;
+/** Field is a filter that holds when Enter is pressed or the field is left, or with live as it is typed. */
+export function Field({ label, value = "", hint, live, set }: {
+  label: string; value?: string; hint?: string; live?: boolean; set: (v: string | undefined) => void;
 }) {
   const [text, setText] = useState(value);
   useEffect(() => setText(value), [value]);
@@ -195,7 +229,8 @@ export function Field({ label, value = "", hint, set }: {
     <label>
       <span>{label}</span>
       <input
-        value={text} placeholder={hint} spellCheck={false} onChange={(e) => setText(e.target.value)} onBlur={apply}
+        value={text} placeholder={hint} spellCheck={false} onBlur={apply}
+        onChange={(e) => { setText(e.target.value); if (live) set(e.target.value || undefined); }}
         onKeyDown={(e) => e.key === "Enter" && apply()}
       />
     </label>

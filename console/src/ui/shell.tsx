@@ -38,6 +38,7 @@ export function Shell({ children }: { children: ReactNode }) {
   const one = /^\/workloads\/([^/]+)$/.exec(path)?.[1];
   useEffect(() => live.follow(one ? `/v1/workloads/${one}/events` : "/v1/events"), [one]);
   useEffect(() => live.listen((events) => applyToLists(client, events)), [client]);
+  useEffect(() => live.onLoss(() => void client.invalidateQueries({ predicate: (q) => q.state.dataUpdatedAt > 0 }, { cancelRefetch: false })), [client]);
   useShortcuts(shown, () => setHelp(true), () => setPalette(true));
   useEffect(() => {
     const page = [...pages].reverse().find((p) => path.startsWith(p.to));

@@ -1,9 +1,10 @@
-import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { useNavigate } from "react-router";
 import { api, must } from "../../api/client";
-import { workload, type Exact } from "../../api/queries";
+import { checkpoints, workload, type Exact } from "../../api/queries";
 import { isFinal } from "../../api/types";
+import { bytes } from "../../lib/format";
 import { useSession } from "../../session";
 import { Dialog, Failure } from "../../ui/parts";
 
@@ -38,11 +39,14 @@ const asks: Record<Action, string> = {
   retry: "A new workload runs the same input again.",
 };
 
-function Ask({ w, action, onClose }: { w: Exact; action: Action; onClose: () => void }) {
+/** Ask asks before it acts. from is the checkpoint that a retry is asked to go on from. */
+export function Ask({ w, action, from, onClose }: { w: Exact; action: Action; from?: number; onClose: () => void }) {
   const client = useQueryClient();
   const go = useNavigate();
   const [reason, setReason] = useState("");
-  const [scratch, setScratch] = useState(false);
+  // start is the checkpoint that a retry goes on from; "": the newest, "0": none.
+  const [start, setStart] = useState(from === undefined ? "" : String(from));
+  const kept = useQuery({ ...checkpoints(w.workload_id), enabled: action === "retry" });
   const run = useMutation({
     mutationFn: async (): Promise<string | undefined> => {
       const o = { params: { path: { id: w.workload_id } }, body: reason ? { reason } : {} };
@@ -51,7 +55,7 @@ function Ask({ w, action, onClose }: { w: Exact; action: Action; onClose: () => 
         case "pause": await must(api.POST("/v1/workloads/{id}/pause", o)); return undefined;
         case "resume": await must(api.POST("/v1/workloads/{id}/resume", o)); return undefined;
         case "retry": {
-          const body = scratch ? { from_scratch: true } : {};
+          const body = start === "" ? {} : start === "0" ? { from_scratch: true } : { from_checkpoint: Number(start) };
           return (await must(api.POST("/v1/workloads/{id}/retry", { ...o, body }))).workload_id;
         }
       }
@@ -67,9 +71,14 @@ function Ask({ w, action, onClose }: { w: Exact; action: Action; onClose: () => 
       <p className="mono">{w.workload_id}</p>
       <p>{asks[action]}</p>
       {action === "retry" ? (
-        <label className="check">
-          <input type="checkbox" checked={scratch} onChange={(e) => setScratch(e.target.checked)} />
-          From scratch{w.checkpoint_sequence ? `, not from checkpoint ${w.checkpoint_sequence}` : ""}
+        <label className="wide"><span>It goes on from</span>
+          <select value={start} onChange={(e) => setStart(e.target.value)}>
+            <option value="">{w.checkpoint_sequence ? `the newest checkpoint, ${w.checkpoint_sequence}` : "the beginning: there is no checkpoint"}</option>
+            {kept.data?.checkpoints.map((c) => (
+              <option key={c.sequence} value={c.sequence}>checkpoint {c.sequence}, {bytes(c.size_bytes)}, of generation {c.generation}</option>
+            ))}
+            {w.checkpoint_sequence > 0 && <option value="0">the beginning</option>}
+          </select>
         </label>
       ) : (
         <label className="wide"><span>Reason, kept in the audit trail</span>

@@ -2,15 +2,18 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo, useRef } from "react";
 import { Link, useParams, useSearchParams } from "react-router";
 import { live } from "../../api/live";
-import { audit, checkpoints, logs, workload, type Exact } from "../../api/queries";
-import { isFinal, type LiveEvent, type LogLine } from "../../api/types";
-import { bytes, duration } from "../../lib/format";
+import { audit, checkpoints, logs, workload, type Exact, type Line } from "../../api/queries";
+import { isFinal, type AuditEvent, type LiveEvent } from "../../api/types";
+import { plain } from "../../lib/ansi";
+import { duration } from "../../lib/format";
+import type { Json } from "../../lib/json";
 import { requested } from "../../lib/resources";
 import { patch } from "../../lib/rows";
 import { attempts } from "../../lib/timeline";
-import { Copy, Empty, Facts, Failure, Labels, Loading, Progress, Scroll, State, Time } from "../../ui/parts";
+import { Copy, Facts, Labels, Loaded, Progress, Scroll, State, Time } from "../../ui/parts";
 import { Tree } from "../../ui/tree";
 import { Actions } from "./actions";
+import { Checkpoints } from "./checkpoints";
 import { Log } from "./log";
 import { ProgressChart } from "./progress";
 import { Timeline } from "./timeline";
@@ -28,30 +31,33 @@ export function Workload() {
   const w = useQuery(workload(id));
   const trail = useQuery(audit(id));
   const rows = useMemo(() => attempts(trail.data?.events ?? []), [trail.data]);
-  if (w.isPending) return <Loading rows={10} />;
-  if (!w.data) return <Failure error={w.error} retry={() => void w.refetch()} />;
   return (
-    <>
-      <Head w={w.data} />
-      {(w.data.status === "PENDING" || w.data.status === "REDISTRIBUTING") && <Why id={id} />}
-      {w.data.error_message && (
-        <section className="notice bad">
-          <strong>{w.data.error_type ?? "error"}</strong>
-          <pre>{w.data.error_message}</pre>
-        </section>
+    <Loaded of={w} rows={10}>
+      {(d) => (
+        <>
+          <Head w={d} />
+          {(d.status === "PENDING" || d.status === "REDISTRIBUTING") && <Why id={id} customer={d.customer_id} type={d.workload_type} />}
+          {d.error_message && (
+            <section className="notice bad">
+              <strong>{d.error_type ?? "error"}</strong>
+              <pre>{plain(d.error_message)}</pre>
+            </section>
+          )}
+          <section aria-labelledby="timeline">
+            <h2 id="timeline">Timeline</h2>
+            <Loaded of={trail} rows={2}>{() => <Timeline attempts={rows} over={isFinal(d.status)} />}</Loaded>
+            {trail.data?.more && <p className="muted">Only the first 5,000 events are shown.</p>}
+          </section>
+          {trail.data && <ProgressChart events={trail.data.events} over={isFinal(d.status)} />}
+          <Tabs w={d} />
+        </>
       )}
-      <section aria-labelledby="timeline">
-        <h2 id="timeline">Timeline</h2>
-        {trail.isPending ? <Loading rows={2} />
-          : trail.isError ? <Failure error={trail.error} retry={() => void trail.refetch()} />
-            : <Timeline attempts={rows} over={isFinal(w.data.status)} />}
-        {trail.data?.more && <p className="muted">Only the first 5,000 events are shown.</p>}
-      </section>
-      {trail.data && <ProgressChart events={trail.data.events} over={isFinal(w.data.status)} />}
-      <Tabs w={w.data} />
-    </>
+    </Loaded>
   );
 }
+
+/** logLimit is how many lines of a log are kept: as many as the server keeps. */
+const logLimit = 10_000;
 
 /** useFollow keeps the page's queries current by the workload's stream. */
 function useFollow(id: string) {
@@ -65,7 +71,7 @@ function useFollow(id: string) {
         client.setQueryData(logs(id).queryKey, (old) => {
           const last = old?.logs.at(-1)?.seq ?? 0;
           const fresh = lines.filter((e) => (e.seq ?? 0) > last).map(lineOf);
-          return old && fresh.length ? { ...old, logs: [...old.logs, ...fresh].slice(-10_000) } : old;
+          return old && fresh.length ? { ...old, logs: [...old.logs, ...fresh].slice(-logLimit) } : old;
         });
       }
       const changes = mine.filter((e) => e.type !== "log_line" && e.type !== "gap");
@@ -89,9 +95,9 @@ function useFollow(id: string) {
   }, [client, id]);
 }
 
-const lineOf = (e: LiveEvent): LogLine => ({
+const lineOf = (e: LiveEvent): Line => ({
   seq: e.seq ?? 0, timestamp: e.timestamp ?? "", level: e.level ?? "INFO", message: e.message ?? "",
-  stream: e.stream ?? null, details: e.details ?? {}, generation: e.generation ?? 0,
+  stream: e.stream ?? null, details: (e.details ?? {}) as Json, generation: e.generation ?? 0,
 });
 
 function Head({ w }: { w: Exact }) {
@@ -164,7 +170,7 @@ function Tabs({ w }: { w: Exact }) {
       <div role="tabpanel" id="panel" aria-labelledby={`tab-${tab}`}>
         {tab === "logs" && <Log id={w.workload_id} />}
         {tab === "data" && <Data w={w} />}
-        {tab === "checkpoints" && <Checkpoints id={w.workload_id} />}
+        {tab === "checkpoints" && <Checkpoints w={w} />}
         {tab === "audit" && <Trail id={w.workload_id} />}
         {tab === "details" && <Details w={w} />}
       </div>
@@ -188,34 +194,12 @@ function Data({ w }: { w: Exact }) {
 
 const Masked = () => <p className="muted">Viewers do not see what a workload works on.</p>;
 
-function Checkpoints({ id }: { id: string }) {
-  const list = useQuery(checkpoints(id));
-  if (list.isPending) return <Loading rows={3} />;
-  if (list.isError) return <Failure error={list.error} retry={() => void list.refetch()} />;
-  if (!list.data.checkpoints.length) return <Empty title="No checkpoints">A run saves them as it goes on. The last 10 are kept.</Empty>;
-  return (
-    <Scroll label="Checkpoints">
-      <table>
-        <thead><tr><th className="r">Sequence</th><th className="r">Generation</th><th className="r">Size</th><th>Saved</th><th>SHA-256</th></tr></thead>
-        <tbody>
-          {list.data.checkpoints.map((c) => (
-            <tr key={c.sequence}>
-              <td className="r num">{c.sequence}</td><td className="r num">{c.generation}</td>
-              <td className="r num">{bytes(c.size_bytes)}</td><td><Time at={c.created_at} /></td>
-              <td className="mono" title={c.checksum}>{c.checksum.slice(0, 16)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </Scroll>
-  );
+function Trail({ id }: { id: string }) {
+  return <Loaded of={useQuery(audit(id))} rows={5}>{({ events }) => <Events events={events} />}</Loaded>;
 }
 
-function Trail({ id }: { id: string }) {
-  const list = useQuery(audit(id));
-  if (list.isPending) return <Loading rows={5} />;
-  if (list.isError) return <Failure error={list.error} retry={() => void list.refetch()} />;
-  const shown = [...list.data.events].reverse().slice(0, 500);
+function Events({ events }: { events: AuditEvent[] }) {
+  const shown = [...events].reverse().slice(0, 500);
   return (
     <Scroll label="Audit trail">
       <table>
@@ -233,7 +217,7 @@ function Trail({ id }: { id: string }) {
           ))}
         </tbody>
       </table>
-      {list.data.events.length > shown.length && <p className="muted">The newest {shown.length} of {list.data.events.length} events.</p>}
+      {events.length > shown.length && <p className="muted">The newest {shown.length} of {events.length} events.</p>}
     </Scroll>
   );
 }

@@ -1,27 +1,31 @@
 import { useQuery } from "@tanstack/react-query";
+import { Link } from "react-router";
 import { placement } from "../../api/queries";
 import type { Placement } from "../../api/types";
 import { ago, local, number } from "../../lib/format";
-import { Failure, useNow } from "../../ui/parts";
+import { useSession } from "../../session";
+import { Loaded, useNow } from "../../ui/parts";
+import { Reason } from "../../ui/reason";
 
 /** Why says why a workload waits. */
-export function Why({ id }: { id: string }) {
+export function Why({ id, customer, type }: { id: string; customer: string; type: string }) {
   const p = useQuery(placement(id));
+  const { admin } = useSession();
   const now = useNow();
+  const lanes = `/queues?${new URLSearchParams({ customer, type })}`;
   return (
     <section className="why" aria-labelledby="why">
       <h2 id="why">Why it waits</h2>
-      {p.isPending ? <p className="muted">Looking at the queue and the workers.</p>
-        : p.isError ? <Failure error={p.error} retry={() => void p.refetch()} />
-          : !p.data.waiting ? <p className="muted">It no longer waits.</p>
-            : (
-              <>
-                <p>{sentence(p.data, now)}</p>
-                <ul>
-                  {p.data.reasons.map((r) => <li key={r.code + r.message}>{r.message}</li>)}
-                </ul>
-              </>
-            )}
+      <Loaded of={p} rows={2}>
+        {(d) => (!d.waiting ? <p className="muted">It no longer waits.</p> : (
+          <>
+            <p>{sentence(d, now)} {admin && <Link to={lanes}>What waits beside it</Link>}</p>
+            <ul>
+              {d.reasons.map((r) => <li key={r.code + r.message}><Reason of={r} customer={customer} /></li>)}
+            </ul>
+          </>
+        ))}
+      </Loaded>
     </section>
   );
 }
