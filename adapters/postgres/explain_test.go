@@ -133,6 +133,11 @@ func seedFinished(t *testing.T, c *servers.Postgres, from, to int) {
  WHERE workload_id > 'wl_f%09d' AND workload_id <= 'wl_f%09d' GROUP BY 1, 2, 3
  ON CONFLICT (customer_id, hour, workload_type) DO UPDATE
     SET submitted = h.submitted + excluded.submitted, completed = h.completed + excluded.completed`, from, to),
+		fmt.Sprintf(`INSERT INTO count_minutes AS m (customer_id, minute, started, queued, running, paused,
+  submitted, completed, failed, cancelled)
+ SELECT customer_id, date_trunc('minute', created_at, 'UTC'), count(*), 0, 0, 0, count(*), count(*), 0, 0 FROM workloads
+ WHERE workload_id > 'wl_f%09d' AND workload_id <= 'wl_f%09d' AND created_at > now() - interval '1 day' GROUP BY 1, 2
+ ON CONFLICT (customer_id, minute) DO UPDATE SET completed = m.completed + excluded.completed`, from, to),
 		fmt.Sprintf(`INSERT INTO workload_specs
     SELECT workload_id, '{}', NULL, NULL, '', 1, 512, 1024, 300000000, NULL FROM workloads
  WHERE workload_id > 'wl_f%09d' AND workload_id <= 'wl_f%09d'`, from, to),
@@ -209,6 +214,12 @@ func operations(b *bench) map[string]time.Duration {
 	}
 	timed("Depth of a customer", depth(domain.Whose{Customer: acme}))
 	timed("Depth of all, 1,201 lanes", depth(domain.Whose{Everyone: true}))
+	for name, whose := range map[string]domain.Whose{"a customer": {Customer: acme}, "all": {Everyone: true}} {
+		timed("Series of the last hour of "+name, func() error {
+			_, err := b.sane.Statistics.Recent(ctx, whose, time.Now().Add(-time.Hour))
+			return err
+		})
+	}
 	today := domain.DayOf(time.Now())
 	for _, by := range []domain.Grouping{domain.GroupByDay, domain.GroupByType, domain.GroupByHour} {
 		timed("Statistics of a month, by "+string(by), func() error {
@@ -251,7 +262,7 @@ var (
 	spaces  = regexp.MustCompile(`\s+`)
 	growing = []string{"workloads", "workload_specs", "workload_results", "waiting", "delayed", "audit",
 		"idempotency_keys", "workload_logs", "checkpoints",
-		"count_hours"}
+		"count_hours", "count_minutes"}
 )
 
 // report checks the plans and prints figures: per operation, and the slowest plan of each
